@@ -1,0 +1,438 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Tidemark: a replicated key-value cache in the shared memory of one host.
+ *
+ * What can go wrong, first:
+ *
+ * - A reader handle belongs to the thread that opened it. Any other thread gets TIDE_ERR_THREAD.
+ * - A section (tide_section_begin) holds memory: while one is open, nothing that was replaced since is reused. A section
+ *   that stays open makes the replica's spare memory run out, and then the replica waits for it. Keep sections short.
+ * - Tables have a fixed budget. When it is used up, puts answer TIDE_ERR_FULL; nothing is evicted, deletes still work.
+ *   Memory once given to a size class of values stays with that class.
+ * - A domain lives in /dev/shm and ends with the machine's boot. It is a cache, not a store.
+ * - Members trust one another as far as one user's processes do: files are 0600. What another process writes into the
+ *   segments is checked before it is believed, but a member that scribbles over the log on purpose can destroy the domain.
+ * - After fork() use none of the parent's handles in the child; the child opens its own.
+ *
+ * Errors: every function returns 0 or a negative TIDE_ERR_ code. Out-parameters are untouched on error, but for the
+ * answer of a read, whose documentation says what it holds. The library never prints, exits or touches signals.
+ *
+ * Terms (domain, replica, index, commit, applied, staleness, lag, fence, bound, token, term): docs/design.md, section 1.
+ */
+#ifndef TIDEMARK_H
+#define TIDEMARK_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define TIDE_VERSION_MAJOR 0
+#define TIDE_VERSION_MINOR 1
+#define TIDE_VERSION_PATCH 0
+#define TIDE_VERSION ((TIDE_VERSION_MAJOR << 16) | (TIDE_VERSION_MINOR << 8) | TIDE_VERSION_PATCH)
+
+#if defined(__GNUC__)
+#define TIDE_API __attribute__((visibility("default")))
+#else
+#define TIDE_API
+#endif
+
+/* The version of the linked library, laid out as TIDE_VERSION. Any thread, wait-free. */
+TIDE_API uint32_t tide_version(void);
+
+enum tide_error {
+    TIDE_OK = 0,
+    TIDE_ERR_INVALID = -1,      /* an argument is out of its range, or an options struct has an unknown size */
+    TIDE_ERR_NOMEM = -2,        /* malloc failed */
+    TIDE_ERR_SYSTEM = -3,       /* a system call failed; the log callback got errno's text */
+    TIDE_ERR_EXISTS = -4,       /* the domain exists already and TIDE_EXCLUSIVE was asked for */
+    TIDE_ERR_NO_DOMAIN = -5,    /* no such domain, and TIDE_CREATE was not asked for */
+    TIDE_ERR_FOREIGN = -6,      /* the segment belongs to another user, or is no regular file of mode 0600 */
+    TIDE_ERR_VERSION = -7,      /* the segment has another layout version or fingerprint: another build made it */
+    TIDE_ERR_CORRUPT = -8,      /* the segment's bytes cannot be what Tidemark wrote */
+    TIDE_ERR_NO_SPACE = -9,     /* /dev/shm is full: make it larger, or ask for a smaller ring or table */
+    TIDE_ERR_FULL = -10,        /* the table's budget is used up; delete something or give it more table_bytes */
+    TIDE_ERR_TOO_BIG = -11,     /* key over 65,535 bytes, or the write over a quarter of the ring */
+    TIDE_ERR_BUFFER = -12,      /* the buffer is too small; the answer's value_size says what is needed */
+    TIDE_ERR_NOT_FOUND = -13,   /* no such key at the index of the read */
+    TIDE_ERR_REFUSED = -14,     /* fallback ERROR: no replica keeps the bound; the answer says what could be had */
+    TIDE_ERR_TIMEOUT = -15,     /* fallback WAIT or wait_applied: not within wait_ns */
+    TIDE_ERR_FENCE_AHEAD = -16, /* the fence is beyond the commit index: no such write was acknowledged */
+    TIDE_ERR_INCARNATION = -17, /* the token is of another incarnation of the domain */
+    TIDE_ERR_NO_LEADER = -18,   /* nobody leads: writes and leader reads wait for a leader to be started */
+    TIDE_ERR_NO_REPLICA = -19,  /* no replica that the reader may use is serving */
+    TIDE_ERR_MISMATCH = -20,    /* cas: the key is at another index than expected; nothing was written */
+    TIDE_ERR_CLOSED = -21,      /* the domain was closed under this reader */
+    TIDE_ERR_SLOTS = -22,       /* all replica slots are taken */
+    TIDE_ERR_THREAD = -23,      /* the reader was opened by another thread, or a section is open / not open */
+    TIDE_ERR_UNKNOWN = -24,     /* the write may or may not have been done: the leader went away before it answered */
+    TIDE_ERR_BUSY = -25,        /* there is a leader already, or the replica is still in use */
+    TIDE_ERR_DIVERGED = -26,    /* the replica's digest differs from the leader's: it stopped serving */
+    TIDE_ERR_GONE = -27,        /* the segment was unlinked or replaced */
+    TIDE_ERR_FORKED = -28,      /* the handle was made before fork(): open a new one */
+};
+
+/* A short text for a code, in English, static storage. Any thread, wait-free. Unknown codes get "unknown error". */
+TIDE_API const char *tide_strerror(int code);
+
+#define TIDE_KEY_MAX 65535u
+#define TIDE_REPLICAS 64u
+#define TIDE_NAME_MAX 48u
+#define TIDE_UNBOUNDED UINT64_MAX
+
+struct tide;        /* a domain, opened by this process */
+struct tide_reader; /* a reader, which is also a session */
+
+/* ---- log callback ------------------------------------------------------------------------------------------------ */
+
+enum tide_log_level { TIDE_LOG_ERROR = 0, TIDE_LOG_WARN = 1, TIDE_LOG_INFO = 2 };
+
+/* Called from any thread that works for the domain, never inside a section; must not call back into the library.
+ * `text` is one line without its end and lives for the call. */
+typedef void tide_log_fn(void *ctx, enum tide_log_level level, const char *text);
+
+/* ---- domain ------------------------------------------------------------------------------------------------------ */
+
+enum tide_open_flags {
+    TIDE_CREATE = 1,    /* create the domain where there is none */
+    TIDE_EXCLUSIVE = 2, /* with TIDE_CREATE: fail where there is one */
+    TIDE_EPHEMERAL = 4, /* unlink the segments when this handle, their creator, is closed */
+};
+
+/* Options of tide_open. Fill with TIDE_OPTS_INIT, then change. Zero means the default everywhere. */
+struct tide_opts {
+    size_t size;
+    uint32_t flags;            /* enum tide_open_flags; TIDE_CREATE by TIDE_OPTS_INIT */
+    uint32_t reserved;         /* 0 */
+    uint64_t ring_bytes;       /* creation only; a power of two, 64 KiB to 4 GiB; default 16 MiB */
+    uint64_t table_bytes;      /* budget of each replica's table; default 64 MiB, up to 60 GiB */
+    uint64_t expected_keys;    /* the table starts with buckets for so many; default 0: it grows as it fills */
+    uint64_t slow_follower_ns; /* how long a follower may hold the leader up; default 50 ms */
+    tide_log_fn *log;          /* NULL: silent */
+    void *log_ctx;
+};
+#define TIDE_OPTS_INIT { sizeof(struct tide_opts), TIDE_CREATE, 0, 0, 0, 0, 0, NULL, NULL }
+
+/*
+ * Open a domain: attach to the segments of /dev/shm/tidemark.NAME.*, or create them.
+ * name: 1 to TIDE_NAME_MAX of A-Z a-z 0-9 _ - (a dot is allowed but not first). opts: NULL for the defaults.
+ * Any thread; blocks on system calls. The handle is shared by all threads; close it with tide_close().
+ * Errors: INVALID, NOMEM, SYSTEM, EXISTS, NO_DOMAIN, FOREIGN, VERSION, CORRUPT, NO_SPACE.
+ */
+TIDE_API int tide_open(struct tide **out, const char *name, const struct tide_opts *opts);
+
+/*
+ * Close: stop all replicas that this handle runs, leader last, and let go. Readers that are still open answer
+ * TIDE_ERR_CLOSED from then on and stay to be closed by their threads. Any thread, once; blocks until its threads ended.
+ */
+TIDE_API int tide_close(struct tide *d);
+
+/* Remove the domain's segments by name. Members keep what they have mapped. Errors: INVALID, NO_DOMAIN, FOREIGN, SYSTEM. */
+TIDE_API int tide_unlink(const char *name);
+
+/* A token is a fence that a client can keep, pass on and send back: {domain incarnation, index}. {0, 0} is no fence. */
+struct tide_token {
+    uint64_t incarnation;
+    uint64_t index;
+};
+
+struct tide_info {
+    size_t size;
+    char name[TIDE_NAME_MAX + 16];
+    uint64_t incarnation;
+    uint64_t commit_index;
+    uint64_t term;
+    uint64_t ring_bytes;
+    uint64_t ring_used_bytes; /* between the slowest pinned replica and the leader's tail */
+    uint64_t table_bytes;
+    uint64_t hash_seed;
+    uint64_t created_unix_ns;
+    int32_t leader; /* replica number, -1 when nobody leads */
+    uint32_t replicas;
+    uint64_t lapped_total; /* followers that were lapped, ever */
+};
+#define TIDE_INFO_INIT { sizeof(struct tide_info) }
+
+/* Any thread, wait-free; each field by itself is current, together they may be of neighbouring instants. */
+TIDE_API int tide_info(struct tide *d, struct tide_info *out);
+
+/* Nanoseconds of the domain's clock, the one that commit timestamps and staleness are measured by: it advances with
+ * CLOCK_MONOTONIC; only differences mean something. Any thread, wait-free. */
+TIDE_API uint64_t tide_now(struct tide *d);
+
+/* ---- replicas ---------------------------------------------------------------------------------------------------- */
+
+enum tide_role { TIDE_FOLLOWER = 0, TIDE_LEADER = 1 };
+enum tide_state {
+    TIDE_STATE_FREE = 0,     /* no replica in this slot */
+    TIDE_STATE_CLAIMED = 1,  /* being set up */
+    TIDE_STATE_JOINING = 2,  /* copies and catches up; pins the ring, serves nothing */
+    TIDE_STATE_SERVING = 3,  /* pins the ring, serves */
+    TIDE_STATE_LAPPED = 4,   /* the log went on without it; serves nothing, joins anew */
+    TIDE_STATE_STOPPED = 5,  /* ended */
+    TIDE_STATE_DIVERGED = 6, /* its digest differed from the leader's; serves nothing */
+    TIDE_STATE_FAILED = 7,   /* out of memory or a damaged log; serves nothing; the log callback says why */
+};
+TIDE_API const char *tide_state_name(enum tide_state s);
+
+struct tide_replica_opts {
+    size_t size;
+    enum tide_role role;
+    int32_t id;              /* slot 0..63, or -1 for the first free one */
+    int32_t cpu;             /* pin the apply thread to this CPU, or -1 */
+    uint32_t reserved;
+    uint64_t apply_delay_ns; /* follower: apply entries only so long after their commit; at most 1 hour */
+    uint64_t table_bytes;    /* 0: the domain's */
+    const char *label;       /* up to 31 bytes, shown by tools; NULL: "rK" */
+};
+#define TIDE_REPLICA_OPTS_INIT { sizeof(struct tide_replica_opts), TIDE_FOLLOWER, -1, -1, 0, 0, 0, NULL }
+
+/*
+ * Start a replica in this process. A follower gets a thread of its own, which applies the log; one that joins a domain with
+ * data copies a live replica's table first. A leader has no thread: writers run the sequencer. At most one leader.
+ * The call returns when the replica serves. *id_out (may be NULL) gets its number.
+ * Any thread; blocks on system calls and on joining. Errors: INVALID, NOMEM, SYSTEM, NO_SPACE, SLOTS, BUSY, NO_REPLICA
+ * (the log no longer holds everything and nobody is there to copy from), FAILED states as CORRUPT or FULL.
+ */
+TIDE_API int tide_replica_start(struct tide *d, const struct tide_replica_opts *opts, uint32_t *id_out);
+
+/* Stop a replica of this handle, in any order, while others work: readers turn to the others. Any thread; waits for the
+ * apply thread to end and for sections on this replica to close: never call it inside a section. Errors: INVALID. */
+TIDE_API int tide_replica_stop(struct tide *d, uint32_t id);
+
+/* Change a follower's delay; takes effect at its next entry. Any thread. Errors: INVALID. */
+TIDE_API int tide_replica_set_delay(struct tide *d, uint32_t id, uint64_t apply_delay_ns);
+
+struct tide_replica_info {
+    size_t size;
+    uint32_t id;
+    enum tide_role role;
+    enum tide_state state;
+    int32_t pid;
+    uint64_t applied_index;
+    uint64_t lag;          /* entries */
+    uint64_t staleness_ns; /* 0 when applied >= commit */
+    uint64_t apply_delay_ns;
+    uint64_t keys;         /* live keys in the table */
+    uint64_t table_bytes;
+    uint64_t table_used_bytes;
+    uint64_t joins;        /* how often it copied another's table */
+    uint64_t lapped;       /* how often it was lapped */
+    uint64_t lag_p50_ns;   /* replication lag, commit to applied: rolling 10 s */
+    uint64_t lag_p99_ns;
+    uint64_t lag_p999_ns;
+    uint64_t lag_all_p50_ns; /* since the replica started */
+    uint64_t lag_all_p99_ns;
+    uint64_t lag_all_p999_ns;
+    uint64_t lag_all_max_ns;
+    uint64_t lag_count;      /* entries recorded since it started */
+    char label[32];
+};
+#define TIDE_REPLICA_INFO_INIT { sizeof(struct tide_replica_info) }
+
+/* Any thread, wait-free (it walks the lag histograms: some 20 us). Errors: INVALID (id over 63), NOT_FOUND (free slot). */
+TIDE_API int tide_replica_info(struct tide *d, uint32_t id, struct tide_replica_info *out);
+
+/* The replica's digest and the index that it is of: replicas at one index have one digest. Only when the replica is not
+ * applying is the pair of this instant; while it applies, it is of a recent index. Errors: INVALID, NOT_FOUND. */
+TIDE_API int tide_replica_digest(struct tide *d, uint32_t id, uint64_t *index, uint64_t *digest);
+
+/* ---- reads ------------------------------------------------------------------------------------------------------- */
+
+enum tide_fallback {
+    TIDE_FALLBACK_LEADER = 0, /* wait up to wait_ns for a replica, then read the leader's */
+    TIDE_FALLBACK_WAIT = 1,   /* wait up to wait_ns, then TIDE_ERR_TIMEOUT */
+    TIDE_FALLBACK_ERROR = 2,  /* TIDE_ERR_REFUSED at once; answer.staleness_ns is the least that could be had */
+    TIDE_FALLBACK_STALE = 3,  /* serve the freshest, flagged: answer.stale = 1 */
+};
+
+/*
+ * The contract of one read. TIDE_BOUND_INIT asks for linearizable, falling back to the leader.
+ * A read is served by a replica that satisfies all three of max_staleness_ns, max_lag and min, or by the fallback.
+ */
+struct tide_bound {
+    uint32_t size;
+    uint32_t fallback;         /* enum tide_fallback */
+    uint64_t max_staleness_ns; /* 0: linearizable; TIDE_UNBOUNDED: any */
+    uint64_t max_lag;          /* entries behind commit; TIDE_UNBOUNDED: any */
+    struct tide_token min;     /* fence, beside the session's own; {0, 0}: none */
+    uint64_t wait_ns;          /* see enum tide_fallback */
+};
+#define TIDE_BOUND_INIT { sizeof(struct tide_bound), TIDE_FALLBACK_LEADER, 0, TIDE_UNBOUNDED, { 0, 0 }, 0 }
+
+enum tide_reason {
+    TIDE_REASON_FRESH = 0,
+    TIDE_REASON_WITHIN_BOUND = 1,
+    TIDE_REASON_WAITED = 2,
+    TIDE_REASON_REDIRECTED = 3,          /* redirected_to_leader */
+    TIDE_REASON_BEHIND_REDIRECTED = 4,   /* follower_behind_redirected_to_leader: the fence was the cause */
+    TIDE_REASON_STALE_BY_CHOICE = 5,
+    TIDE_REASON_REFUSED = 6,             /* an error was returned: counted, never in an answer that served */
+    TIDE_REASONS = 7,
+};
+/* The reason's name as protocols and metrics spell it: "fresh", "within_bound", ... Static storage. */
+TIDE_API const char *tide_reason_name(enum tide_reason r);
+
+/*
+ * How fresh the answer is. Set `size` with TIDE_ANSWER_INIT. Filled when a read returns 0, TIDE_ERR_NOT_FOUND,
+ * TIDE_ERR_BUFFER (all fields), TIDE_ERR_REFUSED or TIDE_ERR_TIMEOUT (staleness_ns: the least that could be had;
+ * waited_ns; index of that replica); untouched otherwise.
+ */
+struct tide_answer {
+    uint32_t size;
+    uint32_t reason;         /* enum tide_reason */
+    uint32_t served_by;      /* replica number */
+    uint8_t linearizable;    /* 1: the data held every write that was acknowledged before the call */
+    uint8_t stale;           /* 1: the bound was breached, by choice */
+    uint8_t from_leader;     /* 1: the leader's replica served */
+    uint8_t reserved;
+    uint64_t index;          /* the read is the state of exactly this index */
+    uint64_t commit_index;   /* as seen by the read; lag = commit_index - index, where that is positive */
+    uint64_t staleness_ns;   /* the data was complete at an instant no longer ago than this */
+    uint64_t waited_ns;
+    uint64_t value_size;     /* bytes of the value, also when the buffer was too small */
+    uint64_t version;        /* index of the write that made the value: for cas */
+};
+#define TIDE_ANSWER_INIT { sizeof(struct tide_answer) }
+
+enum tide_policy {
+    TIDE_STICKY = 0,      /* keep to one replica: chosen by the thread's turn, or `home` */
+    TIDE_ROUND_ROBIN = 1,
+    TIDE_FRESHEST = 2,    /* the highest applied index; of equals, the lowest number */
+};
+
+struct tide_reader_opts {
+    size_t size;
+    enum tide_policy policy;
+    int32_t home;       /* sticky: this replica first; -1: the library spreads readers over replicas */
+    uint64_t replicas;  /* bit k: replica k may be used; 0 means all. The fallback LEADER may use the leader always. */
+};
+#define TIDE_READER_OPTS_INIT { sizeof(struct tide_reader_opts), TIDE_STICKY, -1, 0 }
+
+/* Open a reader for the calling thread; it registers the thread with liburcu (memb flavour) if it is not yet. A thread may
+ * open many. Readers are sessions: monotonic reads, read-your-writes and writes-follow-reads hold within one, whichever
+ * replica serves. Errors: INVALID, NOMEM, CLOSED. */
+TIDE_API int tide_reader_open(struct tide *d, const struct tide_reader_opts *opts, struct tide_reader **out);
+
+/* Close, by the thread that opened it, also after tide_close(). An open section is ended. Errors: THREAD. */
+TIDE_API int tide_reader_close(struct tide_reader *r);
+
+/* The session's fence: the highest index that it has read at or written. Any time, the owner's thread. */
+TIDE_API int tide_reader_token(struct tide_reader *r, struct tide_token *out);
+
+/* Take a fence in: later reads of this session reflect it. Errors: INCARNATION, THREAD. A fence ahead of commit is taken; the
+ * reads then answer TIDE_ERR_FENCE_AHEAD. */
+TIDE_API int tide_reader_observe(struct tide_reader *r, const struct tide_token *token);
+
+struct tide_read_counts {
+    size_t size;
+    uint64_t by_reason[TIDE_REASONS];
+    uint64_t by_replica[TIDE_REPLICAS];
+};
+#define TIDE_READ_COUNTS_INIT { sizeof(struct tide_read_counts) }
+
+/* What this session's reads were served by (the owner's thread), and what all reads of the domain were (any thread). */
+TIDE_API int tide_reader_counts(struct tide_reader *r, struct tide_read_counts *out);
+TIDE_API int tide_read_counts(struct tide *d, struct tide_read_counts *out);
+
+/*
+ * Look a key up under a bound (NULL: TIDE_BOUND_INIT) and copy its value.
+ * key: 1 to 65,535 bytes. buf/buf_size: room for the value; NULL/0 to learn version and size only (then TIDE_ERR_BUFFER,
+ * unless the value is empty). a: may be NULL.
+ * Owner's thread. Wait-free when a replica satisfies the bound: no lock, fence, system call or shared write; with
+ * fallbacks LEADER and WAIT it may sleep up to wait_ns (LEADER: then until the leader applied what it committed,
+ * microseconds for a live one, at most one more second).
+ * Ordering: with bound 0 linearizable; reads of one session never go back in index.
+ * Errors: INVALID, THREAD, CLOSED, NOT_FOUND, BUFFER, REFUSED, TIMEOUT, FENCE_AHEAD, INCARNATION, NO_LEADER, NO_REPLICA.
+ * Source: docs/design.md, section 3.
+ */
+TIDE_API int tide_get(struct tide_reader *r, const void *key, size_t key_len, const struct tide_bound *bound, void *buf,
+                      size_t buf_size, struct tide_answer *a);
+
+/* One key of an mget. key, key_len, buf, buf_size go in; result, value_size, version come out. */
+struct tide_mget_item {
+    const void *key;
+    size_t key_len;
+    void *buf;
+    size_t buf_size;
+    int32_t result; /* 0, NOT_FOUND, BUFFER or INVALID */
+    uint32_t reserved;
+    uint64_t value_size;
+    uint64_t version;
+};
+
+/* Look n keys up at one index, their cache misses overlapped. Returns as tide_get for the bound; each item has its own
+ * result. a->value_size and a->version are 0. Owner's thread; waits as tide_get. */
+TIDE_API int tide_mget(struct tide_reader *r, struct tide_mget_item *items, size_t n, const struct tide_bound *bound,
+                       struct tide_answer *a);
+
+/*
+ * Sections: many reads of one replica at one index. Between begin and end every get, peek and scan sees the state of exactly
+ * answer.index; the replica's writer is not held up, but what it replaces meanwhile is not reused.
+ * begin returns as tide_get does for the bound. One section at a time for a reader: else TIDE_ERR_THREAD.
+ */
+TIDE_API int tide_section_begin(struct tide_reader *r, const struct tide_bound *bound, struct tide_answer *a);
+TIDE_API int tide_section_end(struct tide_reader *r);
+
+/* Copy, as tide_get, at the section's index. version may be NULL. Errors: THREAD, INVALID, NOT_FOUND, BUFFER. */
+TIDE_API int tide_section_get(struct tide_reader *r, const void *key, size_t key_len, void *buf, size_t buf_size,
+                              size_t *value_size, uint64_t *version);
+
+/* Zero copy: *value points into the replica's table, valid and unchanging until tide_section_end(); do not write to it.
+ * 8-byte alignment is not promised. Errors: THREAD, INVALID, NOT_FOUND. */
+TIDE_API int tide_section_peek(struct tide_reader *r, const void *key, size_t key_len, const void **value,
+                               size_t *value_size, uint64_t *version);
+
+/* Visit every key once, in no order. fn returns 0 to go on; anything else ends the scan and is returned. Pointers are
+ * valid until the section ends. */
+typedef int tide_scan_fn(void *ctx, const void *key, size_t key_len, const void *value, size_t value_size,
+                         uint64_t version);
+TIDE_API int tide_section_scan(struct tide_reader *r, tide_scan_fn *fn, void *ctx);
+
+/* ---- writes ------------------------------------------------------------------------------------------------------ */
+
+/*
+ * Writes return 0 when they are committed and in the leader's own replica: any bound-0 read that starts later sees them.
+ * session: the reader whose session writes (owner's thread), or NULL. token: where the fence goes, or NULL.
+ * Any thread; lock-free: a thread that finds the sequencer taken leaves its write to the one that has it (flat
+ * combining). Blocks while the ring is full, at most slow_follower_ns, and while open sections hold all spare memory.
+ * Errors: INVALID, TOO_BIG, FULL, NO_LEADER, CLOSED, THREAD; UNKNOWN when the fate is not known.
+ */
+TIDE_API int tide_put(struct tide *d, struct tide_reader *session, const void *key, size_t key_len, const void *value,
+                      size_t value_size, struct tide_token *token);
+/* Deleting a key that is not there is a write too: 0, with an index. */
+TIDE_API int tide_delete(struct tide *d, struct tide_reader *session, const void *key, size_t key_len,
+                         struct tide_token *token);
+/* Put if the key's version is `expected` (answer.version of a read; 0: the key must not exist). Else MISMATCH, and
+ * *found (may be NULL) gets the version that was there. */
+TIDE_API int tide_cas(struct tide *d, struct tide_reader *session, const void *key, size_t key_len, uint64_t expected,
+                      const void *value, size_t value_size, struct tide_token *token, uint64_t *found);
+
+enum tide_op_kind { TIDE_OP_PUT = 1, TIDE_OP_DELETE = 2, TIDE_OP_CAS = 3 };
+struct tide_op {
+    enum tide_op_kind kind;
+    uint32_t reserved;
+    const void *key;
+    size_t key_len;
+    const void *value;
+    size_t value_size;
+    uint64_t expected; /* CAS: the version before the batch */
+};
+
+/* 1 to 65,536 operations as one: no read sees a part of them, and if one cas does not match, nothing is written
+ * (MISMATCH; *failed, may be NULL, gets its position). Together at most a quarter of the ring (TOO_BIG). The token is the
+ * last operation's index; the others have the indexes before it, in order. */
+TIDE_API int tide_batch(struct tide *d, struct tide_reader *session, const struct tide_op *ops, size_t n,
+                        struct tide_token *token, size_t *failed);
+
+/* Wait until n replicas (the leader's counts) have applied token.index. timeout_ns 0: look once.
+ * Any thread, sleeps. Errors: TIMEOUT, INCARNATION, INVALID (n over 64), CLOSED. */
+TIDE_API int tide_wait_applied(struct tide *d, const struct tide_token *token, uint32_t n, uint64_t timeout_ns);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,409 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Everything that lies in shared memory. Offsets are bytes from the start of the segment; there are no pointers.
+ * A struct that changes here changes TIDE_LAYOUT_VERSION or the fingerprint, and with it what may attach.
+ * Words with different writers are two cache lines apart, because the prefetcher fetches lines in pairs.
+ *
+ * Offsets and sizes are asserted below, and docs/layout.md describes them for a reader with a hex dump.
+ */
+#ifndef SHM_LAYOUT_H
+#define SHM_LAYOUT_H
+
+#include <stdalign.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define TIDE_LAYOUT_MAGIC UINT64_C(0x4b52414d45444954) /* "TIDEMARK", little endian */
+#define TIDE_LAYOUT_VERSION 1u
+
+#define LAYOUT_LINE 64
+#define LAYOUT_PAIR 128 /* two lines: the unit that two writers must not share */
+#define LAYOUT_REPLICAS 64u
+#define LAYOUT_READERS 256u /* readers whose counts are visible to tools; more work uncounted */
+#define LAYOUT_REASONS 8u
+#define LAYOUT_MARKS 64u
+#define LAYOUT_NAME 64u
+#define LAYOUT_LABEL 32u
+
+#define LAYOUT_KEY_MAX 65535u
+#define LAYOUT_RING_MIN (UINT64_C(64) << 10)
+#define LAYOUT_RING_MAX (UINT64_C(4) << 30)
+
+_Static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && ATOMIC_INT_LOCK_FREE == 2,
+               "words in shared memory must be lock-free: another process cannot share a hidden lock");
+
+enum segment_kind { SEGMENT_LOG = 1, SEGMENT_TABLE = 2 };
+
+/* The first bytes of every segment. Written once, before the segment gets its name, and never changed. */
+struct segment_header {
+    uint64_t magic;
+    uint32_t version;
+    uint32_t kind; /* enum segment_kind */
+    uint64_t fingerprint; /* of this file's layout, byte order included: layout_fingerprint() */
+    uint64_t size_bytes;
+    uint64_t incarnation; /* of the domain: random, never 0 */
+    uint64_t segment_id;  /* of this segment: random */
+    uint64_t created_unix_ns;
+    uint64_t time_ns_inode; /* the creator's time namespace: CLOCK_MONOTONIC is offset inside another */
+    uint32_t owner_uid;
+    uint32_t replica; /* table segments: the replica's number */
+    char name[LAYOUT_NAME]; /* the domain's, ended by a zero */
+    uint32_t reserved;
+    uint32_t crc; /* CRC-32C of the bytes before it */
+};
+
+/* ---- the clock: one linear function of the TSC for all members, so that all stamps agree ------------------------ */
+
+struct clock_line {
+    alignas(LAYOUT_LINE) _Atomic uint32_t seq; /* odd while the rest changes */
+    _Atomic uint32_t use_tsc;                  /* 0: clock_gettime */
+    _Atomic uint64_t base_tsc;
+    _Atomic uint64_t base_ns;
+    _Atomic uint64_t mult; /* ns = base_ns + ((tsc - base_tsc) * mult >> shift) */
+    _Atomic uint32_t shift;
+    uint32_t reserved;
+    uint64_t anchor_tsc; /* where calibration began: only the leader reads and refines */
+    uint64_t anchor_ns;
+};
+
+/* ---- frames of the log ring -------------------------------------------------------------------------------------- */
+
+#define FRAME_ALIGN 8u
+
+enum frame_type {
+    FRAME_PUT = 1,
+    FRAME_DELETE = 2,
+    FRAME_TERM = 3,
+    FRAME_NOOP = 4,
+    FRAME_EXPIRE = 5, /* reserved */
+    FRAME_EVICT = 6,  /* reserved */
+};
+
+enum frame_flags {
+    FRAME_MORE = 1,   /* the next frame belongs to the same batch: `applied` is never published between them */
+    FRAME_EXTENDED = 2, /* reserved: 16 bytes (expiry, source revision) stand between header and key */
+};
+
+/* Key and value follow. The whole frame is a multiple of FRAME_ALIGN. */
+struct frame {
+    uint32_t length; /* bytes, header and padding included */
+    uint32_t crc;    /* CRC-32C of key and value, continued over the header's bytes from `index` on */
+    uint64_t index;
+    uint64_t commit_ts; /* ns of the domain clock; never falls from one frame to the next */
+    uint64_t lane_seq;
+    uint32_t term;
+    uint16_t lane; /* 0: written in the leader's process */
+    uint8_t type;  /* enum frame_type */
+    uint8_t flags; /* enum frame_flags */
+    uint32_t value_len;
+    uint16_t key_len;
+    uint16_t reserved;
+};
+#define FRAME_HEADER_BYTES 48u
+
+/* ---- the board: watermarks -------------------------------------------------------------------------------------- */
+
+/* A position where a frame starts, for whoever has to find one: the dump tool. index 0: not there yet. */
+struct ring_mark {
+    _Atomic uint64_t index;
+    _Atomic uint64_t pos;
+};
+
+/* Written by the leader alone, but for `parked`. */
+struct leader_board {
+    /* The word that makes entries exist. */
+    alignas(LAYOUT_PAIR) _Atomic uint64_t commit;
+    /* Ring bytes before this position may be overwritten at any moment: see shm/ring.h. */
+    alignas(LAYOUT_PAIR) _Atomic uint64_t reclaimed;
+    _Atomic uint64_t tail; /* end of the last committed frame; for tools, written after commit */
+    _Atomic uint32_t term;
+    _Atomic int32_t leader; /* replica number, -1: nobody leads */
+    _Atomic uint64_t groups; /* commits: groups of entries */
+    _Atomic uint64_t wakes;
+    _Atomic uint64_t waits; /* times that the ring was full */
+    _Atomic uint64_t lapped;
+    _Atomic uint64_t refused_full;
+    /* Followers that sleep until commit moves: shm/park.h. */
+    alignas(LAYOUT_PAIR) _Atomic uint32_t wake; /* futex word */
+    _Atomic uint32_t parked;
+};
+
+enum replica_state { /* as enum tide_state of tidemark.h */
+    REPLICA_FREE = 0,
+    REPLICA_CLAIMED = 1,
+    REPLICA_JOINING = 2,
+    REPLICA_SERVING = 3,
+    REPLICA_LAPPED = 4,
+    REPLICA_STOPPED = 5,
+    REPLICA_DIVERGED = 6,
+    REPLICA_FAILED = 7,
+};
+
+/* The digest at exactly this index, so that replicas which are at different indexes can be compared all the same. */
+struct digest_mark {
+    _Atomic uint64_t index; /* 0 while the pair changes */
+    _Atomic uint64_t digest;
+};
+#define LAYOUT_DIGEST_MARKS 16u
+#define LAYOUT_DIGEST_EVERY 1024u /* entries between marks */
+
+struct replica_board {
+    /* Written by the thread that applies, once for a run of entries; `state` also by the leader (LAPPED). */
+    alignas(LAYOUT_PAIR) _Atomic uint64_t applied;
+    _Atomic uint64_t applied_ts; /* the state holds every write committed at or before this instant */
+    _Atomic uint64_t pos;        /* ring position of the next frame to apply: the pin, while JOINING or SERVING */
+    _Atomic uint32_t state;      /* enum replica_state */
+    _Atomic uint32_t role;       /* 0 follower, 1 leader */
+    /* Written rarely, by the replica's process. */
+    alignas(LAYOUT_PAIR) _Atomic uint64_t apply_delay_ns;
+    _Atomic uint64_t segment_id;
+    _Atomic uint32_t pid;
+    _Atomic uint32_t digest_seq; /* odd while the pair behind it changes */
+    _Atomic uint64_t digest_index;
+    _Atomic uint64_t digest;
+    _Atomic uint64_t entries; /* applied since it started */
+    _Atomic uint64_t joins;
+    _Atomic uint64_t lapped;
+    char label[LAYOUT_LABEL];
+    /* Readers and wait_applied that sleep until `applied` moves. */
+    alignas(LAYOUT_PAIR) _Atomic uint32_t wake; /* futex word */
+    _Atomic uint32_t waiters;
+    alignas(LAYOUT_PAIR) struct digest_mark digest_marks[LAYOUT_DIGEST_MARKS];
+};
+
+/* One reader's counts: written by that reader alone, so that counting is no shared write. */
+struct reader_slot {
+    alignas(LAYOUT_PAIR) _Atomic uint32_t owner_pid; /* 0: free; its counts stay and are added up all the same */
+    _Atomic uint32_t busy;
+    alignas(LAYOUT_PAIR) _Atomic uint64_t counts[LAYOUT_REPLICAS][LAYOUT_REASONS];
+};
+
+/* ---- the log segment --------------------------------------------------------------------------------------------- */
+
+struct log_segment {
+    struct segment_header header;
+    uint64_t ring_off; /* page-aligned */
+    uint64_t ring_bytes; /* a power of two */
+    uint64_t hash_seed;
+    uint64_t slow_follower_ns;
+    uint64_t table_bytes;
+    uint64_t expected_keys;
+    struct clock_line clock;
+    alignas(LAYOUT_PAIR) struct leader_board leader;
+    alignas(LAYOUT_PAIR) struct ring_mark marks[LAYOUT_MARKS];
+    alignas(LAYOUT_PAIR) struct replica_board replicas[LAYOUT_REPLICAS];
+    alignas(LAYOUT_PAIR) struct reader_slot readers[LAYOUT_READERS];
+};
+
+/* ---- HDR histograms ---------------------------------------------------------------------------------------------- */
+
+/* One writer; any reader. The bucket layout is HdrHistogram's: see shm/hdr.h. */
+struct hdr {
+    int64_t lowest;
+    int64_t highest;
+    int32_t digits;
+    int32_t unit_magnitude;
+    int32_t sub_bucket_half_magnitude;
+    int32_t sub_bucket_count;
+    int32_t bucket_count;
+    int32_t counts_len;
+    _Atomic int64_t total;
+    _Atomic int64_t min; /* INT64_MAX while empty */
+    _Atomic int64_t max; /* 0 while empty */
+    _Atomic int64_t reserved;
+    _Atomic int64_t counts[];
+};
+
+/* ---- the table segment ------------------------------------------------------------------------------------------- */
+
+#define TABLE_SLOTS 12u
+#define TABLE_UNIT 16u /* node offsets are in units of this, so that 32 bits reach 64 GiB */
+#define TABLE_BYTES_MAX (UINT64_C(60) << 30)
+
+/* tags[0]: tags of slots 0 to 7. tags[1]: those of slots 8 to 11 in the low half, the overflow bucket's offset / 64 in the
+ * high half (0: none). A tag of 0 is an empty slot. */
+struct table_bucket {
+    alignas(LAYOUT_LINE) _Atomic uint64_t tags[2];
+    _Atomic uint32_t slots[TABLE_SLOTS];
+};
+
+/* Key and value follow. Type-stable: memory that was once a node is never anything else. */
+struct table_node {
+    _Atomic uint64_t index;   /* of the write; 0 while free or being filled */
+    _Atomic uint64_t deleted; /* index of the delete; 0: none */
+    _Atomic uint32_t prev;    /* the version that this one replaced, offset / TABLE_UNIT; 0: none. Free: next free node */
+    _Atomic uint32_t crc;     /* CRC-32C of key and value */
+    _Atomic uint32_t value_len;
+    _Atomic uint16_t key_len;
+    uint16_t size_class;
+};
+#define NODE_HEADER_BYTES 32u
+
+struct table_segment {
+    struct segment_header header;
+    uint64_t buckets_off; /* first bucket: page-aligned; the array grows upwards */
+    uint64_t nodes_end;   /* nodes are carved downwards from here */
+    uint64_t lag_all_off; /* struct hdr: replication lag, ns, since the start */
+    uint64_t lag_windows_off; /* struct lag_windows */
+    uint64_t hash_seed;
+    uint64_t reserved;
+    /* Buckets in use: address a hash by it, see table_bucket_of(). */
+    alignas(LAYOUT_PAIR) _Atomic uint64_t buckets;
+    _Atomic uint64_t reorganised; /* odd while slots are cleared or moved: a foreign reader's miss in between is no miss */
+    /* Written by the writer, for tools. */
+    alignas(LAYOUT_PAIR) _Atomic uint64_t carved; /* lowest byte that a node lies at */
+    _Atomic uint64_t live_keys;
+    _Atomic uint64_t live_bytes; /* key and value bytes of them */
+    _Atomic uint64_t retired_bytes; /* replaced, waiting for a grace period */
+};
+
+/* A hash of every offset and size of this file. */
+uint64_t layout_fingerprint(void);
+
+#define LAYOUT_AT(type, field, offset) \
+    _Static_assert(offsetof(struct type, field) == (offset), #type "." #field " has moved")
+#define LAYOUT_SIZE(type, bytes) _Static_assert(sizeof(struct type) == (bytes), #type " has another size")
+
+LAYOUT_AT(segment_header, magic, 0);
+LAYOUT_AT(segment_header, version, 8);
+LAYOUT_AT(segment_header, kind, 12);
+LAYOUT_AT(segment_header, fingerprint, 16);
+LAYOUT_AT(segment_header, size_bytes, 24);
+LAYOUT_AT(segment_header, incarnation, 32);
+LAYOUT_AT(segment_header, segment_id, 40);
+LAYOUT_AT(segment_header, created_unix_ns, 48);
+LAYOUT_AT(segment_header, time_ns_inode, 56);
+LAYOUT_AT(segment_header, owner_uid, 64);
+LAYOUT_AT(segment_header, replica, 68);
+LAYOUT_AT(segment_header, name, 72);
+LAYOUT_AT(segment_header, reserved, 136);
+LAYOUT_AT(segment_header, crc, 140);
+LAYOUT_SIZE(segment_header, 144);
+
+LAYOUT_AT(clock_line, seq, 0);
+LAYOUT_AT(clock_line, use_tsc, 4);
+LAYOUT_AT(clock_line, base_tsc, 8);
+LAYOUT_AT(clock_line, base_ns, 16);
+LAYOUT_AT(clock_line, mult, 24);
+LAYOUT_AT(clock_line, shift, 32);
+LAYOUT_AT(clock_line, reserved, 36);
+LAYOUT_AT(clock_line, anchor_tsc, 40);
+LAYOUT_AT(clock_line, anchor_ns, 48);
+LAYOUT_SIZE(clock_line, 64);
+
+LAYOUT_AT(frame, length, 0);
+LAYOUT_AT(frame, crc, 4);
+LAYOUT_AT(frame, index, 8);
+LAYOUT_AT(frame, commit_ts, 16);
+LAYOUT_AT(frame, lane_seq, 24);
+LAYOUT_AT(frame, term, 32);
+LAYOUT_AT(frame, lane, 36);
+LAYOUT_AT(frame, type, 38);
+LAYOUT_AT(frame, flags, 39);
+LAYOUT_AT(frame, value_len, 40);
+LAYOUT_AT(frame, key_len, 44);
+LAYOUT_AT(frame, reserved, 46);
+LAYOUT_SIZE(frame, FRAME_HEADER_BYTES);
+
+LAYOUT_AT(ring_mark, index, 0);
+LAYOUT_AT(ring_mark, pos, 8);
+LAYOUT_SIZE(ring_mark, 16);
+
+LAYOUT_AT(leader_board, commit, 0);
+LAYOUT_AT(leader_board, reclaimed, 128);
+LAYOUT_AT(leader_board, tail, 136);
+LAYOUT_AT(leader_board, term, 144);
+LAYOUT_AT(leader_board, leader, 148);
+LAYOUT_AT(leader_board, groups, 152);
+LAYOUT_AT(leader_board, wakes, 160);
+LAYOUT_AT(leader_board, waits, 168);
+LAYOUT_AT(leader_board, lapped, 176);
+LAYOUT_AT(leader_board, refused_full, 184);
+LAYOUT_AT(leader_board, wake, 256);
+LAYOUT_AT(leader_board, parked, 260);
+LAYOUT_SIZE(leader_board, 384);
+
+LAYOUT_AT(replica_board, applied, 0);
+LAYOUT_AT(replica_board, applied_ts, 8);
+LAYOUT_AT(replica_board, pos, 16);
+LAYOUT_AT(replica_board, state, 24);
+LAYOUT_AT(replica_board, role, 28);
+LAYOUT_AT(replica_board, apply_delay_ns, 128);
+LAYOUT_AT(replica_board, segment_id, 136);
+LAYOUT_AT(replica_board, pid, 144);
+LAYOUT_AT(replica_board, digest_seq, 148);
+LAYOUT_AT(replica_board, digest_index, 152);
+LAYOUT_AT(replica_board, digest, 160);
+LAYOUT_AT(replica_board, entries, 168);
+LAYOUT_AT(replica_board, joins, 176);
+LAYOUT_AT(replica_board, lapped, 184);
+LAYOUT_AT(replica_board, label, 192);
+LAYOUT_AT(replica_board, wake, 256);
+LAYOUT_AT(replica_board, waiters, 260);
+LAYOUT_AT(replica_board, digest_marks, 384);
+LAYOUT_SIZE(replica_board, 640);
+
+LAYOUT_AT(digest_mark, index, 0);
+LAYOUT_AT(digest_mark, digest, 8);
+LAYOUT_SIZE(digest_mark, 16);
+
+LAYOUT_AT(reader_slot, owner_pid, 0);
+LAYOUT_AT(reader_slot, busy, 4);
+LAYOUT_AT(reader_slot, counts, 128);
+LAYOUT_SIZE(reader_slot, 128 + 8 * LAYOUT_REPLICAS * LAYOUT_REASONS);
+
+LAYOUT_AT(log_segment, header, 0);
+LAYOUT_AT(log_segment, ring_off, 144);
+LAYOUT_AT(log_segment, ring_bytes, 152);
+LAYOUT_AT(log_segment, hash_seed, 160);
+LAYOUT_AT(log_segment, slow_follower_ns, 168);
+LAYOUT_AT(log_segment, table_bytes, 176);
+LAYOUT_AT(log_segment, expected_keys, 184);
+LAYOUT_AT(log_segment, clock, 192);
+LAYOUT_AT(log_segment, leader, 256);
+LAYOUT_AT(log_segment, marks, 640);
+LAYOUT_AT(log_segment, replicas, 1664);
+LAYOUT_AT(log_segment, readers, 42624);
+
+LAYOUT_AT(hdr, lowest, 0);
+LAYOUT_AT(hdr, highest, 8);
+LAYOUT_AT(hdr, digits, 16);
+LAYOUT_AT(hdr, unit_magnitude, 20);
+LAYOUT_AT(hdr, sub_bucket_half_magnitude, 24);
+LAYOUT_AT(hdr, sub_bucket_count, 28);
+LAYOUT_AT(hdr, bucket_count, 32);
+LAYOUT_AT(hdr, counts_len, 36);
+LAYOUT_AT(hdr, total, 40);
+LAYOUT_AT(hdr, min, 48);
+LAYOUT_AT(hdr, max, 56);
+LAYOUT_AT(hdr, reserved, 64);
+LAYOUT_AT(hdr, counts, 72);
+
+LAYOUT_AT(table_bucket, tags, 0);
+LAYOUT_AT(table_bucket, slots, 16);
+LAYOUT_SIZE(table_bucket, 64);
+
+LAYOUT_AT(table_node, index, 0);
+LAYOUT_AT(table_node, deleted, 8);
+LAYOUT_AT(table_node, prev, 16);
+LAYOUT_AT(table_node, crc, 20);
+LAYOUT_AT(table_node, value_len, 24);
+LAYOUT_AT(table_node, key_len, 28);
+LAYOUT_AT(table_node, size_class, 30);
+LAYOUT_SIZE(table_node, NODE_HEADER_BYTES);
+
+LAYOUT_AT(table_segment, header, 0);
+LAYOUT_AT(table_segment, buckets_off, 144);
+LAYOUT_AT(table_segment, nodes_end, 152);
+LAYOUT_AT(table_segment, lag_all_off, 160);
+LAYOUT_AT(table_segment, lag_windows_off, 168);
+LAYOUT_AT(table_segment, hash_seed, 176);
+LAYOUT_AT(table_segment, buckets, 256);
+LAYOUT_AT(table_segment, reorganised, 264);
+LAYOUT_AT(table_segment, carved, 384);
+LAYOUT_AT(table_segment, live_keys, 392);
+LAYOUT_AT(table_segment, live_bytes, 400);
+LAYOUT_AT(table_segment, retired_bytes, 408);
+
+#endif
