@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* `tide`: one command, a file for each subcommand. */
+#include <stdio.h>
+#include <string.h>
+
+#include "engine/tidemark.h"
+#include "tools/tools.h"
+
+static int tool_help(int argc, char **argv);
+static int tool_version(int argc, char **argv);
+
+struct tool {
+    const char *name;
+    char *full_name; /* becomes argv[0] of the subcommand */
+    int (*run)(int argc, char **argv);
+    const char *summary;
+};
+
+static const struct tool TOOLS[] = {
+    { "node", "tide node", tool_node, "answer the JSON-lines protocol on standard input and output" },
+    { "dump", "tide dump", tool_dump, "show header, board and log of a domain or of a segment file" },
+    { "demo", "tide demo", tool_demo, "three replicas with delays: which bound is served by whom" },
+    { "help", "tide help", tool_help, "this text" },
+    { "version", "tide version", tool_version, "the version" },
+};
+#define N_TOOLS (sizeof(TOOLS) / sizeof(TOOLS[0]))
+
+static void print_help(FILE *out) {
+    fputs("Usage: tide COMMAND [OPTION]...\n"
+          "Tidemark: a replicated key-value cache in the shared memory of one host.\n\nCommands:\n", out);
+    for (size_t i = 0; i < N_TOOLS; i++)
+        fprintf(out, "  %-8s  %s\n", TOOLS[i].name, TOOLS[i].summary);
+    fputs("\n'tide COMMAND --help' tells a command's options and exit codes.\n", out);
+}
+
+static const struct tool *find_tool(const char *name) {
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
+        name = "help";
+    if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0)
+        name = "version";
+    for (size_t i = 0; i < N_TOOLS; i++)
+        if (strcmp(TOOLS[i].name, name) == 0)
+            return &TOOLS[i];
+    return NULL;
+}
+
+/* Help that did not come out is a failure: a full disk behind `tide help > file` must not look like success. */
+static int finish_stdout(void) {
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        perror("tide: standard output");
+        return TOOL_FAILED;
+    }
+    return TOOL_OK;
+}
+
+static int tool_help(int argc, char **argv) {
+    const struct tool *tool = argc > 1 ? find_tool(argv[1]) : NULL;
+    if (argc > 1 && !tool) {
+        fprintf(stderr, "tide help: no command '%s'\n", argv[1]);
+        return TOOL_USAGE;
+    }
+    if (tool && tool->run != tool_help && tool->run != tool_version) {
+        char help[] = "--help";
+        char *args[] = { tool->full_name, help, NULL };
+        return tool->run(2, args);
+    }
+    print_help(stdout);
+    return finish_stdout();
+}
+
+static int tool_version(int argc, char **argv) {
+    (void)argc;
+    (void)argv;
+    uint32_t v = tide_version();
+    printf("tide %u.%u.%u\n", v >> 16, (v >> 8) & 0xff, v & 0xff);
+    return finish_stdout();
+}
+
+int main(int argc, char **argv) {
+    if (argc < 2) {
+        print_help(stderr);
+        return TOOL_USAGE;
+    }
+    const struct tool *tool = find_tool(argv[1]);
+    if (!tool) {
+        fprintf(stderr, "tide: no command '%s'\nTry 'tide help'.\n", argv[1]);
+        return TOOL_USAGE;
+    }
+    argv[1] = tool->full_name;
+    return tool->run(argc - 1, argv + 1);
+}
