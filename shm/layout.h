@@ -211,8 +211,18 @@ struct hdr {
     _Atomic int64_t total;
     _Atomic int64_t min; /* INT64_MAX while empty */
     _Atomic int64_t max; /* 0 while empty */
-    _Atomic int64_t reserved;
+    _Atomic int64_t reserved; /* values above highest, counted as highest */
     _Atomic int64_t counts[];
+};
+
+#define LAYOUT_LAG_WINDOWS 11u /* ten whole seconds and the one that is running */
+
+/* Replication lag of the last seconds. window_count histograms of hdr_bytes each follow: see shm/lag.h. */
+struct lag_windows {
+    uint64_t hdr_bytes;
+    uint64_t window_count;
+    _Atomic uint64_t second[LAYOUT_LAG_WINDOWS]; /* which one a window holds, plus 1; 0: empty, or being cleared */
+    uint64_t reserved[3];
 };
 
 /* ---- the table segment ------------------------------------------------------------------------------------------- */
@@ -379,6 +389,12 @@ LAYOUT_AT(hdr, min, 48);
 LAYOUT_AT(hdr, max, 56);
 LAYOUT_AT(hdr, reserved, 64);
 LAYOUT_AT(hdr, counts, 72);
+
+LAYOUT_AT(lag_windows, hdr_bytes, 0);
+LAYOUT_AT(lag_windows, window_count, 8);
+LAYOUT_AT(lag_windows, second, 16);
+LAYOUT_AT(lag_windows, reserved, 104);
+LAYOUT_SIZE(lag_windows, LAYOUT_PAIR);
 
 LAYOUT_AT(table_bucket, tags, 0);
 LAYOUT_AT(table_bucket, slots, 16);
