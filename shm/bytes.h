@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Copying bytes that another thread or process may overwrite meanwhile. The copy may be torn; it is used only after a
+ * later check (sequence number, ring position) has shown that nobody wrote. That is a seqlock, and a race by the letter of
+ * C11, which has no byte-wise atomic copy (C++ proposal P1478 would add one: H.-J. Boehm, "Can seqlocks get along with
+ * programming language memory models?", 2012). So:
+ *
+ * - Normal builds use memcpy between compiler and CPU barriers: word-wise atomic loops are several times slower.
+ * - Under ThreadSanitizer the same functions are loops of atomic accesses, so that it sees what they are and reports only
+ *   the races that are none of this kind.
+ *
+ * The barriers belong to the functions: the copy is ordered before the check that follows it, and a racy store is ordered
+ * after the announcement ("the sequence number is odd") that precedes it.
+ */
+#ifndef SHM_BYTES_H
+#define SHM_BYTES_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__SANITIZE_THREAD__)
+#define BYTES_ATOMIC 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define BYTES_ATOMIC 1
+#endif
+#endif
+
+#ifdef BYTES_ATOMIC
+
+/* ThreadSanitizer does not follow fences, so each access carries the order that the fence would give. */
+static inline void bytes_copy_racy(void *dst, const void *src, size_t bytes) {
+    uint8_t *to = dst;
+    const uint8_t *from = src;
+    if ((((uintptr_t)to | (uintptr_t)from) & 7) == 0) {
+        for (; bytes >= 8; bytes -= 8, to += 8, from += 8) {
+            /* MO(bytes.copy): acquire, pairs with the release in bytes_store_racy(). */
+            *(uint64_t *)(void *)to = __atomic_load_n((const uint64_t *)(const void *)from, __ATOMIC_ACQUIRE);
+        }
+    }
+    for (; bytes > 0; bytes--, to++, from++) {
+        /* MO(bytes.copy): as above. */
+        *to = __atomic_load_n(from, __ATOMIC_ACQUIRE);
+    }
+}
+
+static inline void bytes_store_racy(void *dst, const void *src, size_t bytes) {
+    uint8_t *to = dst;
+    const uint8_t *from = src;
+    if ((((uintptr_t)to | (uintptr_t)from) & 7) == 0) {
+        for (; bytes >= 8; bytes -= 8, to += 8, from += 8) {
+            /* MO(bytes.copy): release, pairs with the acquire in bytes_copy_racy(). */
+            __atomic_store_n((uint64_t *)(void *)to, *(const uint64_t *)(const void *)from, __ATOMIC_RELEASE);
+        }
+    }
+    for (; bytes > 0; bytes--, to++, from++) {
+        /* MO(bytes.copy): as above. */
+        __atomic_store_n(to, *from, __ATOMIC_RELEASE);
+    }
+}
+
+#else
+
+/*
+ * Copy out of shared memory. `dst` is private, `src` may change under the copy; they do not overlap.
+ * What follows (the check) is not done before the copy. Wait-free.
+ */
+static inline void bytes_copy_racy(void *dst, const void *src, size_t bytes) {
+    memcpy(dst, src, bytes);
+    /* MO(bytes.copy): acquire fence, pairs with the release fence in bytes_store_racy(). Without it the check could be
+     * done before the copy and pass, and the bytes be overwritten in between. It also keeps the compiler from reading
+     * `src` a second time, later, in place of `dst`. */
+    atomic_thread_fence(memory_order_acquire);
+}
+
+/*
+ * Store into shared memory that others may be reading with bytes_copy_racy(). `src` is private.
+ * What precedes (the announcement) is visible before the bytes are. Publish afterwards by a release store. Wait-free.
+ */
+static inline void bytes_store_racy(void *dst, const void *src, size_t bytes) {
+    /* MO(bytes.copy): release fence, pairs with the acquire fence in bytes_copy_racy(). Without it a reader could copy
+     * the new bytes and still find the old sequence number. */
+    atomic_thread_fence(memory_order_release);
+    memcpy(dst, src, bytes);
+}
+
+#endif
+
+#endif

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Sleeping until a word in shared memory changes, across processes. Futex words are not private to the process.
+ *
+ * Losing no wake-up is the caller's part, and it is Dekker's pattern: each side writes, passes a full barrier, then reads
+ * what the other side wrote. `work` is what the waiter waits for, `waiters` its announcement, `word` the futex word:
+ *
+ *     waiter                                            waker
+ *     seen = load(word)                                 store(work)
+ *     fetch_add(waiters, 1)                             full barrier
+ *     full barrier                                      if (load(waiters) != 0) {
+ *     if (!load(work))                                      fetch_add(word, 1)
+ *         park_wait(word, seen, timeout)                    park_wake(word, INT_MAX)
+ *     fetch_sub(waiters, 1)                             }
+ *
+ * Without either barrier both reads may see the old value: the waker finds nobody, the waiter finds no work, and it sleeps
+ * on work that is there. `seen` is loaded before the announcement, so that a wake-up which comes between the look at
+ * `work` and the system call changes the word and the kernel does not put the waiter to sleep.
+ * The waker makes no system call while `waiters` is 0. A waiter that dies between the two additions leaves `waiters` too
+ * high: that costs system calls, never a wake-up.
+ */
+#ifndef SHM_PARK_H
+#define SHM_PARK_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+/* Tell the CPU that this is a spin loop: it saves power, and leaves the core to the other hyperthread. Wait-free. */
+static inline void park_relax(void) {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield" ::: "memory");
+#else
+    __asm__ volatile("" ::: "memory");
+#endif
+}
+
+/*
+ * Sleep while *word == seen, at most timeout_ns (CLOCK_MONOTONIC; UINT64_MAX: no limit; 0: only compare).
+ * 0: woken, or the word differs, or a signal came: look again at what you wait for. -1: timed out.
+ * Wake-ups may be spurious. Any thread of any process that has the word mapped; the mapping may be read-only.
+ */
+int park_wait(_Atomic uint32_t *word, uint32_t seen, uint64_t timeout_ns);
+
+/* Wake up to `count` sleepers of the word. Change the word first. Any thread; one system call, does not wait. */
+void park_wake(_Atomic uint32_t *word, int count);
+
+#endif

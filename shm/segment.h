@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Shared-memory files: create, publish under a name, attach with every check, remove.
+ *
+ * What can go wrong, first:
+ *
+ * - A file is reserved in full before it is mapped, so that a full /dev/shm is SHM_ERR_NO_SPACE and not SIGBUS later.
+ * - It gets its name when it is complete, by a rename that fails where the name is taken. So nobody ever attaches to half
+ *   a segment, and of two creators one wins. A creator that dies before leaves a file NAME.tmp.HEX; segment_unlink() of the
+ *   name removes those as well, once their creator is gone (it holds a lock on the file while it works).
+ * - Whoever may write the file may truncate it, and then every member gets SIGBUS. Files are 0600, so that is the same user
+ *   on purpose. Tools that must survive that read with pread instead of mapping.
+ * - Unlinking takes the name, not the memory: members keep what they have mapped. segment_is_current() tells them.
+ *
+ * The directory is /dev/shm, or $TIDE_SHM_DIR where that is set (a small tmpfs for tests, another mount in a container);
+ * all members of a domain must agree on it. It is read at each call, so do not change it while other threads open.
+ *
+ * Functions answer 0 (or what they say) or a negative enum shm_error; out-parameters are untouched on error. They block on
+ * system calls. One struct segment is used by one thread at a time; its mapping by any.
+ */
+#ifndef SHM_SEGMENT_H
+#define SHM_SEGMENT_H
+
+#include "shm/error.h"
+#include "shm/layout.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define SEGMENT_PATH_BYTES 128
+#define SEGMENT_NAME_MAX 48u
+
+struct segment {
+    int fd;        /* -1: nothing is open */
+    uint8_t *base; /* the mapping; NULL: none */
+    uint64_t size_bytes;
+    uint64_t dev; /* with ino: which file this is, also after its name was given to another */
+    uint64_t ino;
+    bool writable;
+    char path[SEGMENT_PATH_BYTES]; /* the temporary name until it is published; empty: no name */
+};
+
+#define SEGMENT_INIT { .fd = -1 }
+
+/*
+ * Write the path of a segment to `out`: DIR/tidemark.NAME.log, or DIR/tidemark.NAME.rK for table K.
+ * name: 1 to SEGMENT_NAME_MAX of A-Z a-z 0-9 _ - . and not a dot first. Errors: INVALID (also: $TIDE_SHM_DIR too long).
+ */
+int segment_path(char out[SEGMENT_PATH_BYTES], const char *name, enum segment_kind kind, uint32_t replica);
+
+/*
+ * Create a zeroed file of size_bytes under a temporary name beside the final one, mode 0600 whatever the umask, every byte
+ * reserved, mapped read-write. Fill it, then publish or discard it.
+ * Errors: INVALID, NO_SPACE (nothing is left behind), NO_DOMAIN (no such directory), SYSTEM, NOMEM.
+ */
+int segment_create(struct segment *s, const char *name, enum segment_kind kind, uint32_t replica, uint64_t size_bytes);
+
+/*
+ * Write the header and give the segment its name. On error the temporary file is removed, and the mapping stays until
+ * segment_detach(). Errors: EXISTS (the name is taken), INVALID (not a fresh segment, another name than at creation,
+ * incarnation or id 0), SYSTEM.
+ */
+int segment_publish(struct segment *s, const char *name, enum segment_kind kind, uint32_t replica, uint64_t incarnation,
+                    uint64_t segment_id);
+
+/* The same, but what has the name now loses it: for the table that a dead replica left behind. Errors: INVALID, SYSTEM. */
+int segment_publish_replace(struct segment *s, const char *name, enum segment_kind kind, uint32_t replica,
+                            uint64_t incarnation, uint64_t segment_id);
+
+/*
+ * Map a published segment after all checks: regular file, this user's, mode 0600, no symbolic link, size, and everything
+ * of segment_check_header(), name and time namespace. The header has been checked; what follows it has not.
+ * Errors: INVALID, NO_DOMAIN, FOREIGN, VERSION, CORRUPT, NOMEM, SYSTEM.
+ */
+int segment_attach(struct segment *s, const char *name, enum segment_kind kind, uint32_t replica, bool writable);
+
+/*
+ * The part of the checks that looks at bytes only, for whoever read them by himself. file_bytes: size of the file.
+ * Errors: CORRUPT (magic, sizes, kind, name, CRC), VERSION (layout version or fingerprint).
+ */
+int segment_check_header(const struct segment_header *h, uint64_t file_bytes, enum segment_kind kind);
+
+/* Unmap and close. The name stays. Harmless on SEGMENT_INIT and when repeated. Nobody may use the mapping any more. */
+void segment_detach(struct segment *s);
+
+/* As segment_detach(), and remove the temporary file of a segment that was not published. */
+void segment_discard(struct segment *s);
+
+/*
+ * Remove the name, and temporary files of it whose creators are gone. Errors: INVALID, NO_DOMAIN (it is not there),
+ * FOREIGN (another user's, or no regular file), SYSTEM.
+ */
+int segment_unlink(const char *name, enum segment_kind kind, uint32_t replica);
+
+/* 1: the path still names this file. 0: it was removed or replaced. SYSTEM: cannot tell. One system call. */
+int segment_is_current(const struct segment *s);
+
+/*
+ * Map a range of the segment twice in a row, so that what starts within the first ring_bytes can run over their end and
+ * continues at their start. ring_off, ring_bytes: multiples of the page size, inside the segment. With the segment's access.
+ * The mapping outlives segment_detach(). Errors: INVALID, NOMEM, SYSTEM.
+ */
+int segment_map_ring(const struct segment *s, uint64_t ring_off, uint64_t ring_bytes, uint8_t **ring);
+
+/* Undo it; ring_bytes as in segment_map_ring(). NULL is allowed. */
+void segment_unmap_ring(uint8_t *ring, uint64_t ring_bytes);
+
+/* 64 random bits from the kernel, never 0: incarnations, segment ids, seeds. Any thread; may block early in boot. */
+uint64_t segment_random(void);
+
+#endif
