@@ -71,11 +71,11 @@ int args_duration(const char *text, uint64_t *out_ns) {
         factor = 1;
     if (factor == 0 || __builtin_mul_overflow(whole, factor, &total))
         return -1;
-    uint64_t digit_ns = factor / 10;
-    uint64_t part_ns = 0;
-    /* Twelve digits reach below a nanosecond of an hour; the ones behind could not change the result. */
-    for (int i = 0; fraction && fraction[i] >= '0' && fraction[i] <= '9' && digit_ns > 0; i++, digit_ns /= 10)
-        part_ns += digit_ns * (uint64_t)(fraction[i] - '0');
+    uint64_t digits = 0, scale = 1;
+    /* Fifteen digits reach below a nanosecond of an hour; the ones behind could not change the result. */
+    for (int i = 0; fraction && fraction[i] >= '0' && fraction[i] <= '9' && i < 15; i++, scale *= 10)
+        digits = digits * 10 + (uint64_t)(fraction[i] - '0');
+    uint64_t part_ns = (uint64_t)((unsigned __int128)digits * factor / scale);
     if (__builtin_add_overflow(total, part_ns, &total) || total > INT64_MAX)
         return -1;
     *out_ns = total;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The subcommands of `tide`. Each stands in a file of its own and is called with argv[0] set to its full name ("tide node"),
- * so that messages, getopt's too, begin with it. Each returns the exit code of the process.
+ * The subcommands of `tide`. Each stands in a file of its own and is called with argv[0] set to its full name ("tide
+ * node"), so that messages, getopt's too, begin with it. Each returns the exit code of the process.
  */
 #ifndef TIDE_TOOLS_H
 #define TIDE_TOOLS_H

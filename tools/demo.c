@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* `tide demo`: options, and the result as a table or as JSON. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <cjson/cJSON.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/tidemark.h"
+#include "tools/args.h"
+#include "tools/demo.h"
+#include "tools/tools.h"
+
+#define MS 1000000ull
+
+static const char HELP[] =
+    "Usage: tide demo [OPTION]...\n"
+    "A leader and followers that apply the log only so long after each commit, as if they were far away; a steady writer;\n"
+    "and readers with a bound on staleness. Shows for each bound the share of reads that each follower serves, the share\n"
+    "that falls back to the leader, how stale the answers were, and beside it the follower's own replication lag.\n\n"
+    "  --seconds N           how long to measure (default 4)\n"
+    "  --delay TIME,...      apply delays of the followers, up to 8 (default 18ms,78ms; the leader has none)\n"
+    "  --bounds TIME,...     bounds, up to 16 (default 10ms,50ms,100ms,200ms)\n"
+    "  --write-every TIME    time between two writes (default 5ms)\n"
+    "  --json                the result as one JSON object\n"
+    "  --help                this text\n\n"
+    "TIME: 18us, 200ms, 1.5s. Exit codes: 0 done, 1 failed, 2 a bad option.\n";
+
+/* A list of times, each from min to max. How many, or 0 where something is wrong. */
+static size_t read_times(const char *list, uint64_t min_ns, uint64_t max_ns, uint64_t *out, size_t room) {
+    size_t n = 0;
+    for (const char *at = list;; at++) {
+        char text[32];
+        size_t len = strcspn(at, ",");
+        if (n == room || len >= sizeof(text))
+            return 0;
+        memcpy(text, at, len);
+        text[len] = '\0';
+        if (args_duration(text, &out[n]) != 0 || out[n] < min_ns || out[n] > max_ns)
+            return 0;
+        n++;
+        at += len;
+        if (*at == '\0')
+            return n;
+    }
+}
+
+static int read_seconds(const char *text, uint64_t *out_ns) {
+    char with_unit[32];
+    int len = snprintf(with_unit, sizeof(with_unit), "%ss", text);
+    if (len >= (int)sizeof(with_unit) || args_duration(with_unit, out_ns) != 0)
+        return -1;
+    return *out_ns >= 10 * MS && *out_ns <= 3600 * 1000 * MS ? 0 : -1;
+}
+
+static int read_option(int option, const char *arg, const char *tool, struct demo_opts *o) {
+    switch (option) {
+    case 's':
+        return read_seconds(arg, &o->duration_ns) == 0 ? 0 : args_error(tool, "--seconds must be 0.01 to 3600: %s", arg);
+    case 'd':
+        o->n_followers = read_times(arg, 0, 10000 * MS, o->delays_ns, DEMO_FOLLOWERS_MAX);
+        return o->n_followers ? 0 : args_error(tool, "--delay must be 1 to 8 times up to 10s, like 18ms,78ms: %s", arg);
+    case 'b':
+        o->n_bounds = read_times(arg, 1, 3600 * 1000 * MS, o->bounds_ns, DEMO_BOUNDS_MAX);
+        return o->n_bounds ? 0 : args_error(tool, "--bounds must be 1 to 16 times above 0, like 10ms,50ms: %s", arg);
+    case 'w':
+        if (read_times(arg, 1000, 60 * 1000 * MS, &o->write_every_ns, 1) == 1)
+            return 0;
+        return args_error(tool, "--write-every must be a time from 1us to 60s: %s", arg);
+    case 'j':
+        o->json = 1;
+        return 0;
+    default:
+        return args_error(tool, "see above");
+    }
+}
+
+static int read_options(int argc, char **argv, struct demo_opts *o, int *code) {
+    static const struct option OPTIONS[] = {
+        { "seconds", required_argument, NULL, 's' },     { "delay", required_argument, NULL, 'd' },
+        { "bounds", required_argument, NULL, 'b' },      { "write-every", required_argument, NULL, 'w' },
+        { "json", no_argument, NULL, 'j' },              { "help", no_argument, NULL, 'h' },
+        { NULL, 0, NULL, 0 },
+    };
+    int option;
+    optind = 0;
+    while ((option = getopt_long(argc, argv, "h", OPTIONS, NULL)) != -1) {
+        if (option == 'h') {
+            fputs(HELP, stdout);
+            *code = fflush(stdout) == 0 ? TOOL_OK : TOOL_FAILED;
+            return 1;
+        }
+        if ((*code = read_option(option, optarg, argv[0], o)) != 0)
+            return 1;
+    }
+    if (optind < argc) {
+        *code = args_error(argv[0], "unexpected argument: %s", argv[optind]);
+        return 1;
+    }
+    return 0;
+}
+
+static double share(uint64_t part, uint64_t whole) {
+    return whole ? (double)part / (double)whole : 0;
+}
+
+static double in_ms(uint64_t ns) {
+    return (double)ns / (double)MS;
+}
+
+/* ---- table ---- */
+
+static void print_head(const struct demo_opts *o, const struct demo_result *r) {
+    char text[32];
+    printf("%zu replicas: r0 leads", o->n_followers + 1);
+    for (size_t i = 0; i < o->n_followers; i++)
+        printf(", r%zu applies %s after the commit", i + 1, args_duration_text(o->delays_ns[i], text, sizeof(text)));
+    printf(".\nA write every %s, ", args_duration_text(o->write_every_ns, text, sizeof(text)));
+    printf("%llu writes; every read is a client of its own.\n\n", (unsigned long long)r->writes);
+    printf("%-8s  %-9s  %8s  %10s  %14s  %14s  %12s\n", "bound", "follower", "served", "fell back", "staleness p50",
+           "staleness p99", "own lag p99");
+}
+
+static void print_ms(uint64_t ns, int known, int width, const char *mark) {
+    char text[32];
+    if (known)
+        snprintf(text, sizeof(text), "%.2f ms%s", in_ms(ns), mark);
+    else
+        snprintf(text, sizeof(text), "-%s", mark);
+    printf("  %*s", width, text);
+}
+
+static void print_row(const struct demo_result *r, const struct demo_row *row) {
+    char bound[32], name[16] = "any";
+    uint64_t lag_ns = row->replica ? r->followers[row->replica - 1].lag_p99_ns : 0;
+    if (row->replica)
+        snprintf(name, sizeof(name), "r%u", row->replica);
+    printf("%-8s  %-9s  %6.1f %%  %8.1f %%", args_duration_text(row->bound_ns, bound, sizeof(bound)), name,
+           100 * share(row->served, row->reads), 100 * share(row->reads - row->served, row->reads));
+    print_ms(demo_staleness(row, 50), row->served > 0, 14, "");
+    print_ms(demo_staleness(row, 99), row->served > 0, 14, "");
+    print_ms(lag_ns, row->replica != 0, 12, row->bound_ns < lag_ns ? "*" : "");
+    putchar('\n');
+}
+
+static void print_table(const struct demo_opts *o, const struct demo_result *r) {
+    print_head(o, r);
+    for (size_t i = 0; i < r->n_rows; i++) {
+        if (i > 0 && r->rows[i].bound_ns != r->rows[i - 1].bound_ns)
+            putchar('\n');
+        print_row(r, &r->rows[i]);
+    }
+    puts("\n* The bound is tighter than the follower's own p99 lag: no bound worth having, most reads go to the leader.");
+}
+
+/* ---- JSON ---- */
+
+static cJSON *row_json(const struct demo_row *row) {
+    cJSON *o = cJSON_CreateObject();
+    cJSON_AddNumberToObject(o, "bound_ms", in_ms(row->bound_ns));
+    if (row->replica)
+        cJSON_AddNumberToObject(o, "replica", row->replica);
+    else
+        cJSON_AddStringToObject(o, "replica", "any");
+    cJSON_AddNumberToObject(o, "reads", (double)row->reads);
+    cJSON_AddNumberToObject(o, "served", (double)row->served);
+    cJSON_AddNumberToObject(o, "served_share", share(row->served, row->reads));
+    cJSON_AddNumberToObject(o, "fallback_share", share(row->reads - row->served, row->reads));
+    if (row->served > 0) {
+        cJSON_AddNumberToObject(o, "staleness_p50_ms", in_ms(demo_staleness(row, 50)));
+        cJSON_AddNumberToObject(o, "staleness_p99_ms", in_ms(demo_staleness(row, 99)));
+    } else {
+        cJSON_AddNullToObject(o, "staleness_p50_ms");
+        cJSON_AddNullToObject(o, "staleness_p99_ms");
+    }
+    return o;
+}
+
+static int print_json(const struct demo_opts *o, const struct demo_result *r) {
+    cJSON *root = cJSON_CreateObject();
+    cJSON *followers = cJSON_AddArrayToObject(root, "followers");
+    for (size_t i = 0; i < o->n_followers; i++) {
+        cJSON *f = cJSON_CreateObject();
+        cJSON_AddNumberToObject(f, "replica", (double)i + 1);
+        cJSON_AddNumberToObject(f, "apply_delay_ms", in_ms(o->delays_ns[i]));
+        cJSON_AddNumberToObject(f, "lag_p50_ms", in_ms(r->followers[i].lag_p50_ns));
+        cJSON_AddNumberToObject(f, "lag_p99_ms", in_ms(r->followers[i].lag_p99_ns));
+        cJSON_AddItemToArray(followers, f);
+    }
+    cJSON_AddNumberToObject(root, "write_every_ms", in_ms(o->write_every_ns));
+    cJSON_AddNumberToObject(root, "seconds", (double)o->duration_ns / 1e9);
+    cJSON_AddNumberToObject(root, "writes", (double)r->writes);
+    cJSON *rows = cJSON_AddArrayToObject(root, "rows");
+    for (size_t i = 0; i < r->n_rows; i++)
+        cJSON_AddItemToArray(rows, row_json(&r->rows[i]));
+    char *text = cJSON_Print(root);
+    cJSON_Delete(root);
+    if (!text)
+        return -1;
+    puts(text);
+    free(text);
+    return 0;
+}
+
+int tool_demo(int argc, char **argv) {
+    struct demo_opts opts = {
+        .delays_ns = { 18 * MS, 78 * MS },
+        .n_followers = 2,
+        .bounds_ns = { 10 * MS, 50 * MS, 100 * MS, 200 * MS },
+        .n_bounds = 4,
+        .duration_ns = 4000 * MS,
+        .write_every_ns = 5 * MS,
+    };
+    struct demo_result result;
+    int code;
+    if (read_options(argc, argv, &opts, &code))
+        return code;
+    int rc = demo_run(&opts, &result);
+    if (rc != 0)
+        fprintf(stderr, "%s: %s\n", argv[0], tide_strerror(rc));
+    else if (!opts.json)
+        print_table(&opts, &result);
+    else
+        rc = print_json(&opts, &result);
+    demo_result_free(&result);
+    return rc == 0 && fflush(stdout) == 0 ? TOOL_OK : TOOL_FAILED;
+}

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* `tide node`: options, and what stands around answering the JSON-lines protocol. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tools/args.h"
+#include "tools/node.h"
+#include "tools/tools.h"
+
+/* Together small enough for three replicas in the 64 MiB of /dev/shm that containers are given; a quarter of the
+ * ring still holds the largest value that fits a line. */
+#define RING_BYTES (8ull << 20)
+#define TABLE_BYTES (16ull << 20)
+#define RYW_WAIT_NS (200ull * 1000000)
+
+static const char HELP[] =
+    "Usage: tide node [OPTION]...\n"
+    "Answer the JSON-lines protocol (docs/protocol.md): requests on standard input, answers on standard output, one\n"
+    "JSON object a line; messages on standard error. One process hosts every replica of node_ids; the first leads.\n\n"
+    "  --delay ID=TIME,...   followers that apply the log only so long after a commit: n2=18ms,n3=78ms\n"
+    "  --ryw-wait TIME       how long a ryw_read waits for a follower before the leader answers (default 200ms)\n"
+    "  --missing error|null  what a read of a key answers that is not there: error 20, or the value null (default)\n"
+    "  --ring SIZE           the log, a power of two from 64K to 4G (default 8M); a value takes at most a quarter\n"
+    "  --table SIZE          budget of each replica's table (default 16M)\n"
+    "  --json                accepted, since every tool has it: the output is always JSON\n"
+    "  --help                this text\n\n"
+    "TIME: 18us, 200ms, 1.5s. SIZE: bytes, or with K, M, G.\n"
+    "Exit codes: 0 end of input, closed output, or SIGTERM, SIGINT, SIGHUP; 1 input or output failed; 2 bad option.\n";
+
+/* `list` stays, the delays point into it. */
+static int read_delays(const char *list, struct node_opts *opts) {
+    opts->n_delays = 0;
+    for (const char *at = list;; at++) {
+        char time[32];
+        const char *end = strchrnul(at, ',');
+        const char *equals = memrchr(at, '=', (size_t)(end - at));
+        if (!equals || equals == at || end - equals > (ptrdiff_t)sizeof(time))
+            return -1;
+        memcpy(time, equals + 1, (size_t)(end - equals - 1));
+        time[end - equals - 1] = '\0';
+        struct node_delay delay = { at, (size_t)(equals - at), 0 };
+        if (opts->n_delays == TIDE_REPLICAS || args_duration(time, &delay.delay_ns) != 0 ||
+            delay.delay_ns > PROTOCOL_WAIT_MAX_NS)
+            return -1;
+        opts->delays[opts->n_delays++] = delay;
+        if (*end == '\0')
+            return 0;
+        at = end;
+    }
+}
+
+static int read_option(int option, const char *arg, const char *tool, struct node_opts *opts) {
+    switch (option) {
+    case 'd':
+        if (read_delays(arg, opts) != 0)
+            return args_error(tool, "--delay must be like n2=18ms,n3=78ms, at most 1h each: %s", arg);
+        return 0;
+    case 'w':
+        if (args_duration(arg, &opts->ryw_wait_ns) != 0 || opts->ryw_wait_ns > PROTOCOL_WAIT_MAX_NS)
+            return args_error(tool, "--ryw-wait must be a time like 200ms, at most 1h: %s", arg);
+        return 0;
+    case 'm':
+        opts->missing_is_error = strcmp(arg, "error") == 0;
+        if (!opts->missing_is_error && strcmp(arg, "null") != 0)
+            return args_error(tool, "--missing must be error or null: %s", arg);
+        return 0;
+    case 'r':
+        if (args_size(arg, &opts->ring_bytes) != 0 || opts->ring_bytes < (64u << 10) ||
+            opts->ring_bytes > (4ull << 30) || (opts->ring_bytes & (opts->ring_bytes - 1)) != 0)
+            return args_error(tool, "--ring must be a power of two from 64K to 4G: %s", arg);
+        return 0;
+    case 't':
+        if (args_size(arg, &opts->table_bytes) != 0 || opts->table_bytes == 0 || opts->table_bytes > (60ull << 30))
+            return args_error(tool, "--table must be a size up to 60G: %s", arg);
+        return 0;
+    case 'D':
+        return args_error(tool, "--domain is not there yet: this version hosts all replicas of node_ids in one process;"
+                                " leave it out");
+    default:
+        return args_error(tool, "see above");
+    }
+}
+
+/* 0 to go on, else 1 with the exit code in *code. */
+static int read_options(int argc, char **argv, struct node_opts *opts, int *code) {
+    static const struct option OPTIONS[] = {
+        { "delay", required_argument, NULL, 'd' },   { "ryw-wait", required_argument, NULL, 'w' },
+        { "missing", required_argument, NULL, 'm' }, { "ring", required_argument, NULL, 'r' },
+        { "table", required_argument, NULL, 't' },   { "domain", required_argument, NULL, 'D' },
+        { "json", no_argument, NULL, 'j' },          { "help", no_argument, NULL, 'h' },
+        { NULL, 0, NULL, 0 },
+    };
+    int option;
+    optind = 0;
+    while ((option = getopt_long(argc, argv, "h", OPTIONS, NULL)) != -1) {
+        if (option == 'h') {
+            fputs(HELP, stdout);
+            *code = fflush(stdout) == 0 ? TOOL_OK : TOOL_FAILED;
+            return 1;
+        }
+        if (option != 'j' && (*code = read_option(option, optarg, argv[0], opts)) != 0)
+            return 1;
+    }
+    if (optind < argc) {
+        *code = args_error(argv[0], "unexpected argument: %s", argv[optind]);
+        return 1;
+    }
+    return 0;
+}
+
+static void free_scratch(struct node *n) {
+    protocol_free(&n->protocol);
+    json_tape_free(&n->stored);
+    buf_free(&n->key);
+    buf_free(&n->value);
+    buf_free(&n->other);
+    buf_free(&n->sorted);
+    buf_free(&n->other_sorted);
+}
+
+int tool_node(int argc, char **argv) {
+    struct node n = {
+        .opts = { .ryw_wait_ns = RYW_WAIT_NS, .ring_bytes = RING_BYTES, .table_bytes = TABLE_BYTES },
+        .out_fd = STDOUT_FILENO,
+    };
+    int code;
+    if (read_options(argc, argv, &n.opts, &code))
+        return code;
+    code = node_serve(&n, STDIN_FILENO) == 0 ? TOOL_OK : TOOL_FAILED;
+    node_domain_close(&n);
+    free_scratch(&n);
+    return code;
+}
