@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# Tidemark. `make help` says what there is. Needs GNU make; everything else `make deps` finds or installs (Debian).
+
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+.SUFFIXES:
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := all
+
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+AR ?= ar
+NM ?= nm
+ifeq ($(origin AR),default)
+AR := ar
+endif
+OPT ?= -O3 -g
+PREFIX ?= /usr/local
+SECONDS ?= 60
+
+# CONFIG is release, asan or tsan. Each has its own objects and programs, so that none is linked from a mix.
+CONFIG ?= release
+OBJ := build/obj/$(CONFIG)
+ifeq ($(CONFIG),release)
+B := build
+else ifeq ($(CONFIG),asan)
+B := build/asan
+override OPT := -O1 -g -fno-omit-frame-pointer
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all
+else ifeq ($(CONFIG),tsan)
+B := build/tsan
+override OPT := -O1 -g -fno-omit-frame-pointer
+SANITIZE := -fsanitize=thread
+else
+$(error CONFIG is release, asan or tsan, not "$(CONFIG)")
+endif
+
+CFLAGS ?= -std=gnu11 $(OPT) -Wall -Wextra -Werror -fvisibility=hidden
+override CFLAGS += -I. -D_GNU_SOURCE -D_LGPL_SOURCE -pthread -MMD -MP $(SANITIZE)
+LDFLAGS += -pthread $(SANITIZE)
+LIB_LIBS := -lurcu-memb -lurcu-common
+TOOL_LIBS := $(LIB_LIBS) -lcjson -lm
+BENCH_LIBS := $(LIB_LIBS) -lcjson -lz -lm
+TEST_LIBS := $(BENCH_LIBS) -lcmocka
+
+# ---- what there is -----------------------------------------------------------------------------------------------------
+
+LIB_SRC := $(wildcard shm/*.c engine/*.c)
+TOOL_MAIN := $(wildcard tools/tide.c)
+TOOL_SRC := $(filter-out tools/tide.c,$(wildcard tools/*.c))
+BENCH_LIB_SRC := $(wildcard bench/lib/*.c)
+BENCH_MAINS := $(patsubst bench/%.c,%,$(wildcard bench/*.c))
+TEST_SRC := $(wildcard tests/test_*.c)
+STRESS_SRC := $(wildcard tests/stress_*.c)
+TEST_LIB_SRC := $(filter-out $(TEST_SRC) $(STRESS_SRC),$(wildcard tests/*.c)) $(wildcard tests/lib/*.c)
+
+objects = $(patsubst %.c,$(OBJ)/%.o,$(1))
+TIDE := $(if $(TOOL_MAIN),$(B)/tide)
+BENCHES := $(addprefix $(B)/bench/,$(BENCH_MAINS))
+TESTS := $(patsubst tests/%.c,$(B)/tests/%,$(TEST_SRC))
+STRESSES := $(patsubst tests/%.c,$(B)/tests/%,$(STRESS_SRC))
+TEST_SCRIPTS := $(wildcard tests/*.test.sh)
+
+# ---- what to build -----------------------------------------------------------------------------------------------------
+
+.PHONY: all programs test-programs stress-programs
+all: deps-named
+	@$(MAKE) programs
+
+programs: $(B)/libtidemark.a $(TIDE) $(BENCHES)
+test-programs: programs $(TESTS)
+stress-programs: programs $(STRESSES)
+
+# Rewritten only when it changes, so that another compiler or other flags rebuild everything and the same ones nothing.
+$(OBJ)/flags: FORCE
+	@mkdir -p $(@D)
+	@echo '$(CC) $(CFLAGS)' | cmp -s - $@ || echo '$(CC) $(CFLAGS)' >$@
+
+$(OBJ)/%.o: %.c $(OBJ)/flags
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -c -o $@ $<
+
+# Archives are made anew each time: ar would keep the object of a source that was removed. Helpers of tests and tools are
+# archives too, so that a test takes only what it names.
+define archive
+	@mkdir -p $(@D)
+	@rm -f $@
+	$(AR) rcs $@ $(filter %.o,$^)
+endef
+$(B)/libtidemark.a: $(call objects,$(LIB_SRC)) $(OBJ)/sources
+	$(archive)
+$(OBJ)/libtools.a: $(call objects,$(TOOL_SRC)) $(OBJ)/sources
+	$(archive)
+$(OBJ)/libbench.a: $(call objects,$(BENCH_LIB_SRC)) $(OBJ)/sources
+	$(archive)
+$(OBJ)/libtest.a: $(call objects,$(TEST_LIB_SRC)) $(OBJ)/sources
+	$(archive)
+
+# The list of sources: without it an archive would still hold one that is gone.
+$(OBJ)/sources: FORCE
+	@mkdir -p $(@D)
+	@echo '$(LIB_SRC) $(TOOL_SRC) $(BENCH_LIB_SRC) $(TEST_LIB_SRC)' | cmp -s - $@ || \
+		echo '$(LIB_SRC) $(TOOL_SRC) $(BENCH_LIB_SRC) $(TEST_LIB_SRC)' >$@
+
+define link
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -o $@ $(filter %.o %.a,$^)
+endef
+$(B)/tide: $(OBJ)/tools/tide.o $(OBJ)/libtools.a $(B)/libtidemark.a
+	$(link) $(TOOL_LIBS)
+$(B)/bench/%: $(OBJ)/bench/%.o $(OBJ)/libbench.a $(B)/libtidemark.a
+	$(link) $(BENCH_LIBS)
+$(B)/tests/%: $(OBJ)/tests/%.o $(OBJ)/libtest.a $(OBJ)/libtools.a $(OBJ)/libbench.a $(B)/libtidemark.a
+	$(link) $(TEST_LIBS)
+
+.SECONDARY:
+-include $(shell find $(OBJ) -name '*.d' 2>/dev/null)
+
+# ---- what to run -------------------------------------------------------------------------------------------------------
+
+.PHONY: bench test stress asan tsan check
+bench:
+	@CC='$(CC)' sh .ci/deps bench
+	@$(MAKE) programs
+	build/bench/readscale --out build/report
+
+test:
+	@CC='$(CC)' sh .ci/deps test
+	@$(MAKE) test-programs
+	@TIDE_BUILD=$(B) sh tests/run.sh $(TESTS) $(TEST_SCRIPTS)
+
+stress:
+	@CC='$(CC)' sh .ci/deps test
+	@$(MAKE) stress-programs
+	@TIDE_BUILD=$(B) TIDE_STRESS_SECONDS=$(SECONDS) sh tests/run.sh $(STRESSES)
+
+asan tsan:
+	@TIDE_SANITIZED=1 $(MAKE) CONFIG=$@ test
+
+check:
+	@sh .ci/deps build
+	@$(MAKE) programs
+	@sh tests/check.sh .
+
+# ---- the rest ----------------------------------------------------------------------------------------------------------
+
+.PHONY: deps deps-named clean help format install FORCE
+deps:
+	@CC='$(CC)' sh .ci/deps test bench
+
+deps-named:
+	@CC='$(CC)' TIDE_NO_INSTALL=1 sh .ci/deps build
+
+clean:
+	rm -rf build
+
+help:
+	@echo 'make                    the library, the command and the benchmarks: build/libtidemark.a, build/tide, build/bench/'
+	@echo 'make test               unit, model and protocol tests; the last line is "N passed, N failed"'
+	@echo 'make bench              a read-scaling sweep of about a minute; says where its report is'
+	@echo 'make stress SECONDS=60  each stress test for so long'
+	@echo 'make asan, make tsan    the tests under AddressSanitizer and UBSan, or ThreadSanitizer'
+	@echo 'make check              memory-order ids, include directions, licence lines, exported symbols'
+	@echo 'make deps               install the missing Debian packages (test and bench do it themselves);'
+	@echo '                        TIDE_NO_INSTALL=1 only names them'
+	@echo 'make install PREFIX=    header, library, tidemark.pc and tide; DESTDIR is honoured'
+	@echo 'make format             clang-format over the sources'
+	@echo 'make clean'
+	@echo 'CC=clang, OPT="-O2 -g" and the like are taken from the command line.'
+
+format:
+	@command -v clang-format >/dev/null || { echo 'make format needs clang-format' >&2; exit 1; }
+	clang-format -i $(filter-out shm/layout.h engine/tidemark.h,$(wildcard shm/*.[ch] engine/*.[ch] tools/*.[ch] \
+		bench/*.[ch] bench/lib/*.[ch] tests/*.[ch] tests/lib/*.[ch]))
+
+# Installed is one object in which only tide_* is global, so that an embedder's ring_append() does not meet ours.
+$(OBJ)/embed/libtidemark.a: $(call objects,$(LIB_SRC))
+	@mkdir -p $(@D)
+	$(CC) -r -nostdlib -o $(@D)/tidemark.o $(filter %.o,$^)
+	objcopy --localize-hidden $(@D)/tidemark.o
+	@rm -f $@
+	$(AR) rcs $@ $(@D)/tidemark.o
+
+install: programs $(OBJ)/embed/libtidemark.a
+	install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/bin
+	install -m 644 engine/tidemark.h $(DESTDIR)$(PREFIX)/include/
+	install -m 644 $(OBJ)/embed/libtidemark.a $(DESTDIR)$(PREFIX)/lib/
+	install -m 755 $(TIDE) $(DESTDIR)$(PREFIX)/bin/
+	@printf 'Name: tidemark\nDescription: %s\nVersion: %s\nCflags: -I%s\nLibs: -L%s -ltidemark -pthread\n%s\n' \
+		'Replicated key-value cache in shared memory' \
+		"$$(awk '/define TIDE_VERSION_M|define TIDE_VERSION_P/ { v = v s $$3; s = "." } END { print v }' engine/tidemark.h)" \
+		'$(PREFIX)/include' '$(PREFIX)/lib' 'Requires: liburcu-memb' >$(DESTDIR)$(PREFIX)/lib/pkgconfig/tidemark.pc
+
+FORCE:

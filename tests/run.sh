@@ -1,0 +1,123 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# run.sh PROGRAM...: run test programs, two at a time, and close with "N passed, N failed[, N skipped]".
+#
+# A program is a cmocka binary, whose cases are counted from its TAP output, or a script tests/NAME.test.sh, which is one
+# case: exit status 0 passed, 77 skipped, else failed. A program that dies, hangs or reports fewer cases than it announced has one failure
+# more. Whatever goes wrong, the whole run ends: each program has a time limit, and all together have another.
+#
+# TIDE_BUILD             where the programs lie (build); tests find `tide` and the logs there
+# TIDE_STRESS_SECONDS=N  pass `--seconds N` to each, one after another, with N seconds more of time
+# TIDE_SANITIZED=1       everything is slower: longer limits
+# TIDE_TEST_JOBS=N       how many at a time (2)
+set -u
+TIDE_BUILD=${TIDE_BUILD:-build}
+export TIDE_BUILD
+logs=$TIDE_BUILD/test-logs
+
+# ---- one program: started by xargs below -------------------------------------------------------------------------------
+
+count_tap() { # log -> "passed failed skipped announced"
+    awk '
+        /^1\.\.[0-9]+/ { split($1, plan, "[.][.]"); announced += plan[2] }
+        /^not ok / { failed++; next }
+        /^ok .*# [Ss][Kk][Ii][Pp]/ { skipped++; next }
+        /^ok / { passed++ }
+        END { print passed + 0, failed + 0, skipped + 0, announced + 0 }' "$1"
+}
+
+run_one() { # program
+    name=$(basename "$1")
+    log=$logs/$name.log
+    now=$(date +%s)
+    limit=$TIDE_TEST_LIMIT
+    [ $((TIDE_TEST_END - now)) -lt "$limit" ] && limit=$((TIDE_TEST_END - now))
+    [ "$limit" -lt 1 ] && limit=1
+    case $1 in
+    *.test.sh) set -- sh "$1" ;;
+    *) [ -n "${TIDE_STRESS_SECONDS:-}" ] && set -- "$1" --seconds "$TIDE_STRESS_SECONDS" ;;
+    esac
+    CMOCKA_MESSAGE_OUTPUT=TAP timeout -k 5 "$limit" "$@" >"$log" 2>&1 </dev/null
+    rc=$?
+    what=
+    case $rc in
+    124 | 137) what="did not end within $limit s" ;;
+    *) [ "$rc" -gt 128 ] && what="died of signal $((rc - 128))" ;;
+    esac
+    case $name in
+    *.test.sh)
+        passed=0 failed=0 skipped=0
+        case $rc in
+        0) passed=1 ;;
+        77) skipped=1 ;;
+        *) failed=1 ;;
+        esac
+        ;;
+    *)
+        set -- $(count_tap "$log")
+        passed=$1 failed=$2 skipped=$3
+        [ -z "$what" ] && [ $((passed + failed + skipped)) -lt "$4" ] && what="reported fewer cases than it announced"
+        [ -z "$what" ] && [ "$rc" != 0 ] && [ "$failed" = 0 ] && what="ended with status $rc"
+        [ -z "$what" ] && [ $((passed + failed + skipped)) = 0 ] && what="reported no cases"
+        [ -n "$what" ] && failed=$((failed + 1))
+        ;;
+    esac
+    echo "$passed $failed $skipped" >"$logs/$name.count"
+    # One printf for each report, so that two programs do not mix their lines.
+    if [ "$failed" != 0 ]; then
+        printf 'FAILED %s: %s passed, %s failed %s\n%s\n' "$name" "$passed" "$failed" "${what:+($what)}" \
+            "$(grep -v '^ok ' "$log" | tail -n 60 | sed 's/^/    /')"
+    elif [ "$skipped" != 0 ]; then
+        printf '%-28s %3s passed, %s skipped\n%s\n' "$name" "$passed" "$skipped" \
+            "$(grep -i 'skip' "$log" | head -n 10 | sed 's/^/    /')"
+    else
+        printf '%-28s %3s passed\n' "$name" "$passed"
+    fi
+    # Status 0 always: xargs stops starting programs when one answers 255.
+    return 0
+}
+
+if [ "${1:-}" = --one ]; then
+    run_one "$2"
+    exit 0
+fi
+
+# ---- all of them -------------------------------------------------------------------------------------------------------
+
+if [ $# = 0 ]; then
+    echo "no tests to run" >&2
+    echo "0 passed, 0 failed"
+    exit 1
+fi
+TIDE_TEST_LIMIT=60
+total=115
+jobs=${TIDE_TEST_JOBS:-2}
+if [ -n "${TIDE_SANITIZED:-}" ]; then
+    TIDE_TEST_LIMIT=300
+    total=1500
+    # No suppressions anywhere: what a sanitizer says is a failure.
+    export ASAN_OPTIONS="detect_leaks=1:halt_on_error=1:abort_on_error=1:detect_stack_use_after_return=1:${ASAN_OPTIONS:-}"
+    export UBSAN_OPTIONS="halt_on_error=1:abort_on_error=1:print_stacktrace=1:${UBSAN_OPTIONS:-}"
+    export TSAN_OPTIONS="halt_on_error=1:abort_on_error=1:second_deadlock_stack=1:${TSAN_OPTIONS:-}"
+fi
+if [ -n "${TIDE_STRESS_SECONDS:-}" ]; then
+    TIDE_TEST_LIMIT=$((TIDE_TEST_LIMIT + TIDE_STRESS_SECONDS * 2))
+    total=$((TIDE_TEST_LIMIT * $#))
+    jobs=1
+fi
+TIDE_TEST_END=$(($(date +%s) + total))
+export TIDE_TEST_LIMIT TIDE_TEST_END
+rm -rf "$logs"
+mkdir -p "$logs" || exit 1
+
+printf '%s\n' "$@" | xargs -n 1 -P "$jobs" sh "$0" --one
+
+# A program without a count was never run to its end: that is a failure, too.
+cat "$logs"/*.count 2>/dev/null | awk -v programs=$# '
+    { passed += $1; failed += $2; skipped += $3; counted++ }
+    END {
+        failed += programs - counted
+        printf "%d passed, %d failed%s\n", passed, failed, skipped ? ", " skipped " skipped" : ""
+        exit failed != 0
+    }'
