@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "shm/board.h"
+
+void board_set_state(struct replica_board *b, uint32_t state) {
+    /* MO(replica.state): release; what the state stands for was written before. */
+    atomic_store_explicit(&b->state, state, memory_order_release);
+}
+
+bool board_change_state(struct replica_board *b, uint32_t from, uint32_t to) {
+    return atomic_compare_exchange_strong(&b->state, &from, to);
+}
+
+static bool board_claim_slot(struct replica_board *b) {
+    uint32_t state = board_state(b);
+    return (state == REPLICA_FREE || state == REPLICA_STOPPED) &&
+           atomic_compare_exchange_strong(&b->state, &state, REPLICA_CLAIMED);
+}
+
+int board_claim(struct log_segment *log, int id) {
+    if (id >= 0) {
+        return (unsigned)id < LAYOUT_REPLICAS && board_claim_slot(&log->replicas[id]) ? id : -1;
+    }
+    for (int i = 0; i < (int)LAYOUT_REPLICAS; i++) {
+        if (board_claim_slot(&log->replicas[i])) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+bool board_pin(struct log_segment *log, struct replica_board *b, uint64_t pos) {
+    atomic_store(&b->pos, pos);
+    atomic_store(&b->state, REPLICA_JOINING);
+    /* Sequentially consistent, as in ring_reclaim(): one of the two sees the other. */
+    atomic_thread_fence(memory_order_seq_cst);
+    if (atomic_load(&log->leader.reclaimed) <= pos) {
+        return true;
+    }
+    atomic_store(&b->state, REPLICA_CLAIMED);
+    return false;
+}
+
+static bool board_pins(uint32_t state) {
+    return state == REPLICA_JOINING || state == REPLICA_SERVING;
+}
+
+uint64_t board_least_pin(const struct log_segment *log, uint64_t none) {
+    uint64_t least = none;
+    for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
+        const struct replica_board *b = &log->replicas[i];
+        if (board_pins(board_state(b))) {
+            uint64_t pos = board_pos(b);
+            least = pos < least ? pos : least;
+        }
+    }
+    return least;
+}
+
+uint32_t board_lap(struct log_segment *log, uint64_t pos) {
+    uint32_t lapped = 0;
+    for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
+        struct replica_board *b = &log->replicas[i];
+        uint32_t state = board_state(b);
+        if (!board_pins(state) || board_pos(b) >= pos) {
+            continue;
+        }
+        if (atomic_compare_exchange_strong(&b->state, &state, REPLICA_LAPPED)) {
+            atomic_fetch_add_explicit(&b->lapped, 1, memory_order_relaxed); /* MO(stats) */
+            lapped++;
+        }
+    }
+    atomic_fetch_add_explicit(&log->leader.lapped, lapped, memory_order_relaxed); /* MO(stats) */
+    return lapped;
+}
+
+void board_put_digest(struct replica_board *b, uint64_t index, uint64_t digest) {
+    /* MO(replica.digest): a seqlock with one writer. Relaxed load: the writer's own word. */
+    uint32_t seq = atomic_load_explicit(&b->digest_seq, memory_order_relaxed);
+    atomic_store_explicit(&b->digest_seq, seq + 1, memory_order_relaxed); /* MO(replica.digest) */
+    atomic_thread_fence(memory_order_release); /* MO(replica.digest): odd before the pair changes */
+    atomic_store_explicit(&b->digest_index, index, memory_order_relaxed); /* MO(replica.digest) */
+    atomic_store_explicit(&b->digest, digest, memory_order_relaxed);      /* MO(replica.digest) */
+    atomic_store_explicit(&b->digest_seq, seq + 2, memory_order_release); /* MO(replica.digest): even after it */
+}
+
+bool board_get_digest(const struct replica_board *b, uint64_t *index, uint64_t *digest) {
+    for (int tries = 0; tries < 1000; tries++) {
+        /* MO(replica.digest): the reader's side; equal and even before and after means a pair. */
+        uint32_t seq = atomic_load_explicit(&b->digest_seq, memory_order_acquire);
+        uint64_t i = atomic_load_explicit(&b->digest_index, memory_order_relaxed); /* MO(replica.digest) */
+        uint64_t d = atomic_load_explicit(&b->digest, memory_order_relaxed);       /* MO(replica.digest) */
+        atomic_thread_fence(memory_order_acquire);                                 /* MO(replica.digest) */
+        if (seq % 2 == 0 && atomic_load_explicit(&b->digest_seq, memory_order_relaxed) == seq) { /* MO(replica.digest) */
+            *index = i;
+            *digest = d;
+            return true;
+        }
+    }
+    return false;
+}
+
+void board_mark_digest(struct replica_board *b, uint64_t index, uint64_t digest) {
+    struct digest_mark *m = &b->digest_marks[index / LAYOUT_DIGEST_EVERY % LAYOUT_DIGEST_MARKS];
+    /* MO(replica.mark): index 0 before the digest changes, the index after it. */
+    atomic_store_explicit(&m->index, 0, memory_order_relaxed);
+    atomic_thread_fence(memory_order_release);                         /* MO(replica.mark) */
+    atomic_store_explicit(&m->digest, digest, memory_order_relaxed); /* MO(replica.mark) */
+    atomic_store_explicit(&m->index, index, memory_order_release);   /* MO(replica.mark) */
+}
+
+bool board_digest_at(const struct replica_board *b, uint64_t index, uint64_t *digest) {
+    const struct digest_mark *m = &b->digest_marks[index / LAYOUT_DIGEST_EVERY % LAYOUT_DIGEST_MARKS];
+    /* MO(replica.mark): the reader's side of board_mark_digest(). */
+    if (atomic_load_explicit(&m->index, memory_order_acquire) != index) {
+        return false;
+    }
+    uint64_t d = atomic_load_explicit(&m->digest, memory_order_relaxed); /* MO(replica.mark) */
+    atomic_thread_fence(memory_order_acquire);                           /* MO(replica.mark) */
+    if (atomic_load_explicit(&m->index, memory_order_relaxed) != index) { /* MO(replica.mark) */
+        return false;
+    }
+    *digest = d;
+    return true;
+}

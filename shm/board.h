@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The board: the watermarks of the leader and of every replica, and who has which slot.
+ *
+ * Each replica's words are written by the thread that applies for it; its state also by the leader, which may turn JOINING or
+ * SERVING into LAPPED and nothing else. Everything here is read by anybody at any time.
+ */
+#ifndef SHM_BOARD_H
+#define SHM_BOARD_H
+
+#include <stdbool.h>
+
+#include "shm/layout.h"
+
+/* The commit index. What is at or below it is in the ring, whole. */
+static inline uint64_t board_commit(const struct log_segment *log) {
+    /* MO(log.commit): acquire; pairs with the release in ring_commit(). */
+    return atomic_load_explicit(&log->leader.commit, memory_order_acquire);
+}
+
+static inline uint64_t board_applied(const struct replica_board *b) {
+    /* MO(replica.applied): acquire; pairs with the release in board_publish(). Without it a reader could see the index
+     * before the table entries that it promises. */
+    return atomic_load_explicit(&b->applied, memory_order_acquire);
+}
+
+static inline uint32_t board_state(const struct replica_board *b) {
+    /* MO(replica.state): acquire; pairs with the release in board_set_state() and the exchange in board_lap(). */
+    return atomic_load_explicit(&b->state, memory_order_acquire);
+}
+
+/*
+ * Publish that the table is the log up to `applied`, complete up to the instant `ts`, and that the ring is needed from `pos`
+ * on. In this order: a reader that loads ts before applied never believes itself fresher than it is, and the pin moves last,
+ * so that the frame after `applied` can be looked up from it.
+ */
+static inline void board_publish(struct replica_board *b, uint64_t applied, uint64_t ts, uint64_t pos) {
+    /* MO(replica.applied): release; see board_applied(). */
+    atomic_store_explicit(&b->applied, applied, memory_order_release);
+    /* MO(replica.ts): release; pairs with the acquire in board_applied_ts(). Whoever sees it sees that `applied`. */
+    atomic_store_explicit(&b->applied_ts, ts, memory_order_release);
+    /* MO(replica.pos): release; pairs with the acquires in board_least_pin() and board_pos(): the frames before it were
+     * read before the leader may overwrite them. */
+    atomic_store_explicit(&b->pos, pos, memory_order_release);
+}
+
+static inline uint64_t board_applied_ts(const struct replica_board *b) {
+    /* MO(replica.ts): acquire; to be loaded before board_applied(). */
+    return atomic_load_explicit(&b->applied_ts, memory_order_acquire);
+}
+
+static inline uint64_t board_pos(const struct replica_board *b) {
+    /* MO(replica.pos): acquire; pairs with board_publish(). */
+    return atomic_load_explicit(&b->pos, memory_order_acquire);
+}
+
+void board_set_state(struct replica_board *b, uint32_t state);
+
+/* SERVING, unless the leader lapped the replica meanwhile: false then. Used for JOINING -> SERVING. */
+bool board_change_state(struct replica_board *b, uint32_t from, uint32_t to);
+
+/* Claim slot `id`, or with -1 the first that is FREE or STOPPED. Returns the slot's number or -1. The slot is CLAIMED then. */
+int board_claim(struct log_segment *log, int id);
+
+/* Pin the ring at `pos` and become JOINING. False when the leader has given that position up meanwhile: take another. */
+bool board_pin(struct log_segment *log, struct replica_board *b, uint64_t pos);
+
+/* The least pinned position; `none` where nobody pins. */
+uint64_t board_least_pin(const struct log_segment *log, uint64_t none);
+
+/* Mark every pinned replica before `pos` LAPPED; returns how many. The leader alone. */
+uint32_t board_lap(struct log_segment *log, uint64_t pos);
+
+/* Write and read the digest and its index as one pair. Reading gives up after some tries and returns false. */
+void board_put_digest(struct replica_board *b, uint64_t index, uint64_t digest);
+bool board_get_digest(const struct replica_board *b, uint64_t *index, uint64_t *digest);
+
+/* Leave the digest at a multiple of LAYOUT_DIGEST_EVERY; look another replica's up. */
+void board_mark_digest(struct replica_board *b, uint64_t index, uint64_t digest);
+bool board_digest_at(const struct replica_board *b, uint64_t index, uint64_t *digest);
+
+#endif

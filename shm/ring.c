@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "shm/ring.h"
+
+#include "shm/board.h"
+#include "shm/bytes.h"
+#include "shm/clock.h"
+#include "shm/crc.h"
+#include "shm/nap.h"
+#include "shm/park.h"
+
+void ring_writer_init(struct ring_writer *w, const struct ring *ring, uint64_t pos, uint64_t next_index, uint64_t last_ts,
+                      uint32_t term) {
+    *w = (struct ring_writer){
+        .ring = *ring,
+        .tail = pos,
+        .next_index = next_index,
+        .committed = next_index - 1,
+        .last_ts = last_ts,
+        .term = term,
+        .next_mark = pos,
+    };
+    /* MO(log.reclaimed): relaxed, the leader alone writes it. */
+    w->limit = atomic_load_explicit(&ring->log->leader.reclaimed, memory_order_relaxed) + ring->bytes;
+    for (uint32_t i = 0; i < LAYOUT_MARKS; i++) {
+        /* MO(log.mark): relaxed, the leader alone writes marks. Go on behind the newest. */
+        uint64_t index = atomic_load_explicit(&ring->log->marks[i].index, memory_order_relaxed);
+        uint64_t newest = atomic_load_explicit(&ring->log->marks[w->mark].index, memory_order_relaxed);
+        if (index > newest) {
+            w->mark = i;
+        }
+    }
+    w->mark = (w->mark + 1) % LAYOUT_MARKS;
+}
+
+/* Leave a trace of a frame's start, for tools, and so that space can be given up in steps that end at a frame. */
+static void ring_leave_mark(struct ring_writer *w) {
+    struct ring_mark *m = &w->ring.log->marks[w->mark];
+    /* MO(log.mark): index 0, position, index, each in order (release): whoever reads the same index before and after
+     * the position has a pair. */
+    atomic_store_explicit(&m->index, 0, memory_order_relaxed);
+    atomic_thread_fence(memory_order_release); /* MO(log.mark): the zero before the position */
+    atomic_store_explicit(&m->pos, w->tail, memory_order_release);         /* MO(log.mark) */
+    atomic_store_explicit(&m->index, w->next_index, memory_order_release); /* MO(log.mark) */
+    w->mark = (w->mark + 1) % LAYOUT_MARKS;
+    w->next_mark = w->tail + w->ring.bytes / LAYOUT_MARKS;
+}
+
+uint64_t ring_append(struct ring_writer *w, const struct ring_entry *e, uint64_t ts) {
+    if (w->tail >= w->next_mark) {
+        ring_leave_mark(w);
+    }
+    if (ts > w->last_ts) {
+        w->last_ts = ts;
+    }
+    struct frame f = {
+        .length = (uint32_t)ring_frame_bytes(e->key_len, e->value_len),
+        .index = w->next_index,
+        .commit_ts = w->last_ts,
+        .lane_seq = e->lane_seq,
+        .term = w->term,
+        .lane = e->lane,
+        .type = e->type,
+        .flags = e->flags,
+        .value_len = e->value_len,
+        .key_len = e->key_len,
+    };
+    f.crc = ring_frame_crc(&f, e->payload_crc);
+    uint8_t *at = ring_at(&w->ring, w->tail);
+    bytes_store_racy(at, &f, sizeof(f));
+    bytes_store_racy(at + FRAME_HEADER_BYTES, e->key, e->key_len);
+    bytes_store_racy(at + FRAME_HEADER_BYTES + e->key_len, e->value, e->value_len);
+    w->tail += f.length;
+    return w->next_index++;
+}
+
+void ring_commit(struct ring_writer *w) {
+    w->committed = w->next_index - 1;
+    /* MO(log.commit): release; pairs with the acquire in followers and readers. Without it a follower could see the index
+     * before the frame's bytes. */
+    atomic_store_explicit(&w->ring.log->leader.commit, w->committed, memory_order_release);
+    /* MO(log.tail): release; for tools, which then find every frame before it written. */
+    atomic_store_explicit(&w->ring.log->leader.tail, w->tail, memory_order_release);
+}
+
+/* The least place where space may end: the first mark at or after `from`, or `otherwise`, a frame's start as well. */
+static uint64_t ring_boundary(const struct ring_writer *w, uint64_t from, uint64_t otherwise) {
+    uint64_t best = otherwise;
+    for (uint32_t i = 0; i < LAYOUT_MARKS; i++) {
+        const struct ring_mark *m = &w->ring.log->marks[i];
+        /* MO(log.mark): relaxed, the reader is the writer. */
+        uint64_t pos = atomic_load_explicit(&m->pos, memory_order_relaxed);
+        if (atomic_load_explicit(&m->index, memory_order_relaxed) != 0 && pos >= from && pos < best) { /* MO(log.mark) */
+            best = pos;
+        }
+    }
+    return best;
+}
+
+/* Raise `reclaimed`, unless a newcomer pinned an older position meanwhile; returns whether it could be. */
+static bool ring_reclaim(struct ring_writer *w, uint64_t to) {
+    struct leader_board *lead = &w->ring.log->leader;
+    uint64_t before = w->limit - w->ring.bytes;
+    if (to <= before) {
+        return true;
+    }
+    /* Sequentially consistent on both sides (here, and in board_pin): either the newcomer sees the raised mark and picks
+     * another position, or its pin is seen here. */
+    atomic_store(&lead->reclaimed, to);
+    atomic_thread_fence(memory_order_seq_cst);
+    if (board_least_pin(w->ring.log, UINT64_MAX) < to) {
+        atomic_store(&lead->reclaimed, before);
+        return false;
+    }
+    w->limit = to + w->ring.bytes;
+    return true;
+}
+
+uint32_t ring_reserve_slow(struct ring_writer *w, uint64_t bytes) {
+    struct log_segment *log = w->ring.log;
+    uint64_t need = w->tail + bytes - w->ring.bytes; /* must be given up */
+    uint64_t since = 0;
+    uint32_t rounds = 0;
+    for (;;) {
+        uint64_t least = board_least_pin(log, w->tail);
+        if (least >= need && ring_reclaim(w, ring_boundary(w, need, least))) {
+            return 0;
+        }
+        uint64_t now = clock_monotonic_ns();
+        if (since == 0) {
+            since = now;
+            atomic_fetch_add_explicit(&log->leader.waits, 1, memory_order_relaxed); /* MO(stats) */
+        } else if (now - since >= log->slow_follower_ns) {
+            break;
+        }
+        if (rounds++ < 64) {
+            park_relax();
+        } else {
+            park_nap(20000);
+        }
+    }
+    /* Too long: go on without those that are in the way. `reclaimed` is raised before a byte of theirs is overwritten, so
+     * they notice by themselves, whatever they were doing. */
+    uint64_t to = ring_boundary(w, need, w->tail);
+    atomic_store(&log->leader.reclaimed, to);
+    atomic_thread_fence(memory_order_seq_cst);
+    w->limit = to + w->ring.bytes;
+    return board_lap(log, to);
+}
+
+bool ring_intact(const struct ring *ring, uint64_t pos) {
+    /* MO(log.reclaimed): acquire fence, then the load: the bytes were read before. Pairs with the sequentially consistent
+     * store in ring_reclaim(), which comes before the leader overwrites anything. */
+    atomic_thread_fence(memory_order_acquire);
+    return atomic_load_explicit(&ring->log->leader.reclaimed, memory_order_relaxed) <= pos; /* MO(log.reclaimed) */
+}
+
+static bool ring_header_plausible(const struct ring *ring, const struct frame *f, uint64_t index) {
+    if (f->index != index || f->length < FRAME_HEADER_BYTES || f->length > ring_group_max(ring)) {
+        return false;
+    }
+    if (f->length != ring_frame_bytes(f->key_len, f->value_len)) {
+        return false;
+    }
+    switch (f->type) {
+    case FRAME_PUT:
+        return f->key_len > 0;
+    case FRAME_DELETE:
+        return f->key_len > 0 && f->value_len == 0;
+    case FRAME_TERM:
+    case FRAME_NOOP:
+        return f->key_len == 0 && f->value_len == 0;
+    default:
+        return false;
+    }
+}
+
+enum ring_status ring_header(const struct ring *ring, uint64_t pos, uint64_t index, struct frame *out) {
+    struct frame f;
+    bytes_copy_racy(&f, ring_at(ring, pos), sizeof(f));
+    bool plausible = ring_header_plausible(ring, &f, index);
+    if (!plausible) {
+        return ring_intact(ring, pos) ? RING_CORRUPT : RING_LAPPED;
+    }
+    /* A torn header that looks right is caught with its payload: CRC and ring_intact() come after the copy. */
+    *out = f;
+    return RING_OK;
+}
+
+uint32_t ring_frame_crc(const struct frame *f, uint32_t payload_crc) {
+    return crc32c(payload_crc, (const uint8_t *)f + offsetof(struct frame, index),
+                  sizeof(*f) - offsetof(struct frame, index));
+}
+
+uint64_t ring_timestamp(const struct ring *ring, uint64_t pos, uint64_t index, uint32_t steps) {
+    struct frame f;
+    for (uint32_t i = 0; i < steps; i++) {
+        bytes_copy_racy(&f, ring_at(ring, pos), sizeof(f));
+        if (f.index == 0 || f.index > index || f.length < FRAME_HEADER_BYTES || f.length > ring_group_max(ring) ||
+            f.length % FRAME_ALIGN != 0) {
+            return 0;
+        }
+        if (f.index == index) {
+            return ring_intact(ring, pos) ? f.commit_ts : 0;
+        }
+        if (!ring_intact(ring, pos)) {
+            return 0;
+        }
+        pos += f.length;
+    }
+    return 0;
+}

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The log ring: one producer, the leader; any number of consumers.
+ *
+ * Positions are 64-bit byte counts that only grow; the byte at position p lies at p modulo the ring's size. The ring is mapped
+ * twice in a row, so a frame is always one piece of memory. Frames are 8-byte aligned and follow one another without gaps.
+ *
+ * What exists: entries up to `commit`. What lies beyond is garbage by definition, so a leader that dies halfway through a
+ * frame leaves nothing to repair.
+ *
+ * What may be overwritten: bytes before `reclaimed`. The leader raises it before it writes there, and a consumer that copied
+ * bytes out looks at it afterwards: if its position is still at or beyond `reclaimed`, the copy is whole (a seqlock whose
+ * sequence is a position). The leader raises `reclaimed` no further than the least pinned position, but past a follower that
+ * held it up for longer than slow_follower_ns: that one is LAPPED.
+ *
+ * Source: docs/design.md, section 4. The idea of cached limits on both sides is Rigtorp's and Aeron's.
+ */
+#ifndef SHM_RING_H
+#define SHM_RING_H
+
+#include <stdbool.h>
+#include <string.h>
+
+#include "shm/layout.h"
+
+struct ring {
+    struct log_segment *log;
+    uint8_t *base; /* ring_bytes, mapped twice */
+    uint64_t bytes;
+};
+
+static inline uint8_t *ring_at(const struct ring *ring, uint64_t pos) {
+    return ring->base + (pos & (ring->bytes - 1));
+}
+
+/* Bytes that a frame of these lengths takes. */
+static inline uint64_t ring_frame_bytes(uint64_t key_len, uint64_t value_len) {
+    return (FRAME_HEADER_BYTES + key_len + value_len + FRAME_ALIGN - 1) & ~(uint64_t)(FRAME_ALIGN - 1);
+}
+
+/* The largest frame, and the largest group that is committed at once: a quarter, so that what is not committed yet and
+ * what a follower still reads always fit beside each other. */
+static inline uint64_t ring_group_max(const struct ring *ring) {
+    return ring->bytes / 4;
+}
+
+/* ---- the leader's side: one thread at a time ---------------------------------------------------------------------- */
+
+struct ring_writer {
+    struct ring ring;
+    uint64_t tail;       /* where the next frame goes */
+    uint64_t limit;      /* frames may end here without looking at anybody's position: reclaimed + bytes */
+    uint64_t next_index; /* of the next frame */
+    uint64_t committed;
+    uint64_t next_mark;  /* position from which on a mark is due */
+    uint32_t mark;
+    uint32_t term;
+    uint64_t last_ts;
+};
+
+/* Take the writing side up at a position: index of the next frame, and the last timestamp that was used. */
+void ring_writer_init(struct ring_writer *w, const struct ring *ring, uint64_t pos, uint64_t next_index, uint64_t last_ts,
+                      uint32_t term);
+
+/* What goes into a frame's header besides what the ring knows itself. payload_crc: crc32c(0, key and value). */
+struct ring_entry {
+    const void *key;
+    const void *value;
+    uint64_t lane_seq;
+    uint32_t value_len;
+    uint32_t payload_crc;
+    uint16_t key_len;
+    uint16_t lane;
+    uint8_t type;
+    uint8_t flags;
+};
+
+/*
+ * Make room for `bytes` more (at most ring_group_max, what was appended and not committed included). Waits while pinned
+ * followers are in the way, at most slow_follower_ns, and then laps them.
+ * Returns how many replicas were lapped.
+ */
+uint32_t ring_reserve_slow(struct ring_writer *w, uint64_t bytes);
+static inline uint32_t ring_reserve(struct ring_writer *w, uint64_t bytes) {
+    return w->tail + bytes <= w->limit ? 0 : ring_reserve_slow(w, bytes);
+}
+
+/* Write a frame behind the last one, invisible until ring_commit(). Room was reserved. ts: ns of the domain clock, raised to
+ * the last one's if it fell. Returns its index. */
+uint64_t ring_append(struct ring_writer *w, const struct ring_entry *e, uint64_t ts);
+
+/* Make everything appended exist: one release store. The caller passes a full barrier before it tells anyone. */
+void ring_commit(struct ring_writer *w);
+
+/* ---- the consumer's side ------------------------------------------------------------------------------------------ */
+
+enum ring_status { RING_OK = 0, RING_LAPPED = 1, RING_CORRUPT = 2 };
+
+/* Was everything that was read from `pos` on before this call still intact? */
+bool ring_intact(const struct ring *ring, uint64_t pos);
+
+/*
+ * Copy the header of the frame at `pos` out, which must be entry `index`, and check it: lengths within the frame and the
+ * ring, index, type. The payload is at ring_payload(); it is to be copied, and ring_intact() asked, before it is used.
+ */
+enum ring_status ring_header(const struct ring *ring, uint64_t pos, uint64_t index, struct frame *out);
+
+static inline const uint8_t *ring_payload(const struct ring *ring, uint64_t pos) {
+    return ring_at(ring, pos + FRAME_HEADER_BYTES);
+}
+
+/* The frame's CRC, from that of its payload. */
+uint32_t ring_frame_crc(const struct frame *f, uint32_t payload_crc);
+
+/*
+ * The commit timestamp of entry `index`, looked up from a position at or before it. For readers that have to know how long
+ * ago the first entry that a replica lacks was committed. 0 when it cannot be had (overwritten, not committed, or more
+ * than `steps` frames away): the caller then uses an older instant. Any thread, wait-free.
+ */
+uint64_t ring_timestamp(const struct ring *ring, uint64_t pos, uint64_t index, uint32_t steps);
+
+#endif
