@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "engine/arena.h"
+
+#include <string.h>
+
+/* Up to 1 KiB a class for every 16 bytes; beyond that eight to each doubling, so that at most an eighth is lost. */
+#define ARENA_LINEAR 64u
+
+static uint32_t arena_log2(uint64_t x) {
+    return 63u - (uint32_t)__builtin_clzll(x);
+}
+
+uint32_t arena_class(uint64_t payload_bytes) {
+    uint64_t units = (NODE_HEADER_BYTES + payload_bytes + TABLE_UNIT - 1) / TABLE_UNIT;
+    if (units <= ARENA_LINEAR) {
+        return (uint32_t)units - 1;
+    }
+    uint32_t log = arena_log2(units - 1);
+    uint32_t eighth = (uint32_t)((units - 1) >> (log - 3)) & 7;
+    return ARENA_LINEAR + (log - 6) * 8 + eighth;
+}
+
+uint64_t arena_class_bytes(uint32_t class) {
+    if (class < ARENA_LINEAR) {
+        return (class + 1ull) * TABLE_UNIT;
+    }
+    uint32_t log = 6 + (class - ARENA_LINEAR) / 8;
+    uint64_t eighth = (class - ARENA_LINEAR) % 8;
+    return ((8 + eighth + 1) << (log - 3)) * TABLE_UNIT;
+}
+
+void arena_init(struct arena *a, uint8_t *base, uint64_t end, uint64_t slack) {
+    *a = (struct arena){.base = base, .seg = (struct table_segment *)base, .low = end, .end = end, .slack = slack};
+}
+
+static uint64_t arena_carve(struct arena *a, uint64_t bytes, uint64_t align, uint64_t buckets_end) {
+    if (a->low < bytes || ((a->low - bytes) & ~(align - 1)) < buckets_end) {
+        return 0;
+    }
+    a->low = (a->low - bytes) & ~(align - 1);
+    atomic_store_explicit(&a->seg->carved, a->low, memory_order_relaxed); /* MO(stats) */
+    return a->low;
+}
+
+uint64_t arena_peak_with(const struct arena *a, uint32_t class, uint32_t n) {
+    uint64_t would = (uint64_t)a->live[class] + n;
+    uint64_t more = would > a->most[class] ? would - a->most[class] : 0;
+    return a->peak + more * arena_class_bytes(class);
+}
+
+enum arena_status arena_alloc(struct arena *a, uint32_t class, uint64_t buckets_end, uint32_t *node) {
+    uint64_t bytes = arena_class_bytes(class);
+    uint64_t peak = arena_peak_with(a, class, 1);
+    uint32_t got = a->free[class];
+    if (got != 0) {
+        /* MO(node.prev): relaxed; a free node's link is the writer's own. */
+        a->free[class] = atomic_load_explicit(&arena_node(a, got)->prev, memory_order_relaxed);
+    } else {
+        if (a->carved + bytes > peak + a->slack) {
+            return ARENA_WAIT;
+        }
+        uint64_t off = arena_carve(a, bytes, TABLE_UNIT, buckets_end);
+        if (off == 0) {
+            return ARENA_FULL;
+        }
+        a->carved += bytes;
+        got = (uint32_t)(off / TABLE_UNIT);
+        arena_node(a, got)->size_class = (uint16_t)class;
+    }
+    a->peak = peak;
+    a->live[class]++;
+    if (a->live[class] > a->most[class]) {
+        a->most[class] = a->live[class];
+    }
+    *node = got;
+    return ARENA_OK;
+}
+
+void arena_forget(struct arena *a, uint32_t class) {
+    a->live[class]--;
+}
+
+void arena_free(struct arena *a, uint32_t node) {
+    struct table_node *n = arena_node(a, node);
+    /* MO(node.index): 0 and a release fence before anything of the node changes: a reader in another process that copied
+     * it meanwhile sees another index afterwards. Pairs with the acquire in validated reads. */
+    atomic_store_explicit(&n->index, 0, memory_order_relaxed);
+    atomic_thread_fence(memory_order_release); /* MO(node.index) */
+    /* MO(node.prev): relaxed; read back by the writer alone. */
+    atomic_store_explicit(&n->prev, a->free[n->size_class], memory_order_relaxed);
+    a->free[n->size_class] = node;
+}
+
+void arena_undo(struct arena *a, uint32_t node) {
+    arena_forget(a, arena_node(a, node)->size_class);
+    arena_free(a, node);
+}
+
+uint64_t arena_carve_bucket(struct arena *a, uint64_t buckets_end) {
+    uint64_t off = arena_carve(a, sizeof(struct table_bucket), sizeof(struct table_bucket), buckets_end);
+    if (off != 0) {
+        memset(a->base + off, 0, sizeof(struct table_bucket));
+    }
+    return off;
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Memory for nodes, in a table segment: carved downwards from its end, in size classes, with a free list each. Memory of one
+ * class stays with it, so that a slot once a node is a node for ever (type-stable), which readers in other processes
+ * rely on. One thread, the table's writer.
+ *
+ * A follower must never run out where the leader did not, although grace periods end at other times there. Therefore two sums:
+ *
+ *   peak    the sum over all classes of (most nodes alive at once x size). It follows from the log alone: the same for
+ *           every replica that saw the same entries.
+ *   carved  what was really taken. It may exceed `peak` by nodes that were replaced and wait for a grace period, and
+ *           by no more than `slack`: beyond that arena_alloc() says ARENA_WAIT, and the writer waits for one.
+ *
+ * After such a wait the class has a free node, or is at its peak and may be carved: so carved <= peak + slack holds
+ * always. The leader admits a write only while peak + slack + the buckets fit. Hence nobody runs out.
+ */
+#ifndef ENGINE_ARENA_H
+#define ENGINE_ARENA_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "shm/layout.h"
+
+#define ARENA_CLASSES 256u
+
+struct arena {
+    uint8_t *base; /* of the segment */
+    struct table_segment *seg;
+    uint64_t low;    /* nodes lie at or above this byte; buckets end below it */
+    uint64_t end;
+    uint64_t carved; /* bytes of nodes */
+    uint64_t peak;
+    uint64_t slack;
+    uint32_t free[ARENA_CLASSES]; /* first free node, offset / TABLE_UNIT */
+    uint32_t live[ARENA_CLASSES];
+    uint32_t most[ARENA_CLASSES];
+};
+
+void arena_init(struct arena *a, uint8_t *base, uint64_t end, uint64_t slack);
+
+/* Class of a node with so many bytes of key and value, and the bytes that a node of a class takes. */
+uint32_t arena_class(uint64_t payload_bytes);
+uint64_t arena_class_bytes(uint32_t class);
+
+enum arena_status { ARENA_OK = 0, ARENA_WAIT = 1, ARENA_FULL = 2 };
+
+/* A node of this class, its index 0. It counts as alive from now on. ARENA_WAIT: after a grace period there will be one. */
+enum arena_status arena_alloc(struct arena *a, uint32_t class, uint64_t buckets_end, uint32_t *node);
+
+/* It is no longer part of the state; its memory is still read by those who came before. */
+void arena_forget(struct arena *a, uint32_t class);
+
+/* No reader can have it any more: reuse it. */
+void arena_free(struct arena *a, uint32_t node);
+
+/* A node that was allocated and never published. */
+void arena_undo(struct arena *a, uint32_t node);
+
+/* 64 bytes, aligned, zeroed, for an overflow bucket: its offset, or 0 when there are none left. */
+uint64_t arena_carve_bucket(struct arena *a, uint64_t buckets_end);
+
+/* What `peak` would be with n more nodes of a class alive at once. */
+uint64_t arena_peak_with(const struct arena *a, uint32_t class, uint32_t n);
+
+static inline struct table_node *arena_node(const struct arena *a, uint32_t node) {
+    return (struct table_node *)(a->base + (uint64_t)node * TABLE_UNIT);
+}
+
+#endif
