@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "engine/grace.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "engine/rcu.h"
+#include "shm/park.h"
+
+static struct {
+    pthread_mutex_t lock; /* holders come and go rarely */
+    uint32_t holders;
+    pthread_t thread;
+    _Atomic uint64_t wanted; /* the last ticket given out */
+    _Atomic uint64_t done;   /* tickets up to here have had their grace period */
+    _Atomic uint32_t wake;   /* futex word of the thread */
+    _Atomic uint32_t asleep;
+    _Atomic uint32_t finished; /* futex word of waiters: counts grace periods */
+    _Atomic uint32_t stop;
+} grace = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static void *grace_run(void *unused) {
+    (void)unused;
+    for (;;) {
+        uint32_t seen = atomic_load(&grace.wake);
+        uint64_t wanted = atomic_load(&grace.wanted);
+        if (wanted != atomic_load(&grace.done)) {
+            rcu_wait();
+            atomic_store(&grace.done, wanted);
+            atomic_fetch_add(&grace.finished, 1);
+            park_wake(&grace.finished, INT32_MAX);
+            continue;
+        }
+        if (atomic_load(&grace.stop)) {
+            return NULL;
+        }
+        /* Announce, look again, sleep; grace_start() raises `wanted` and then looks for a sleeper. */
+        atomic_store(&grace.asleep, 1);
+        if (atomic_load(&grace.wanted) == wanted && !atomic_load(&grace.stop)) {
+            park_wait(&grace.wake, seen, UINT64_MAX);
+        }
+        atomic_store(&grace.asleep, 0);
+    }
+}
+
+static void grace_kick(void) {
+    if (atomic_load(&grace.asleep)) {
+        atomic_fetch_add(&grace.wake, 1);
+        park_wake(&grace.wake, 1);
+    }
+}
+
+int grace_hold(void) {
+    int result = 0;
+    pthread_mutex_lock(&grace.lock);
+    if (grace.holders == 0) {
+        atomic_store(&grace.stop, 0);
+        result = pthread_create(&grace.thread, NULL, grace_run, NULL) == 0 ? 0 : -1;
+    }
+    grace.holders += result == 0;
+    pthread_mutex_unlock(&grace.lock);
+    return result;
+}
+
+void grace_drop(void) {
+    pthread_mutex_lock(&grace.lock);
+    if (--grace.holders == 0) {
+        atomic_store(&grace.stop, 1);
+        grace_kick();
+        pthread_join(grace.thread, NULL);
+    }
+    pthread_mutex_unlock(&grace.lock);
+}
+
+uint64_t grace_start(void) {
+    uint64_t ticket = atomic_fetch_add(&grace.wanted, 1) + 1;
+    grace_kick();
+    return ticket;
+}
+
+bool grace_done(uint64_t ticket) {
+    return atomic_load(&grace.done) >= ticket;
+}
+
+void grace_wait(uint64_t ticket) {
+    for (;;) {
+        uint32_t seen = atomic_load(&grace.finished);
+        if (grace_done(ticket)) {
+            return;
+        }
+        park_wait(&grace.finished, seen, UINT64_MAX);
+    }
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Grace periods in the background: a writer takes a ticket and goes on; one thread of the process waits for readers.
+ * (liburcu 0.14 has start_poll_synchronize_rcu for this; Debian 12 has 0.13.)
+ */
+#ifndef ENGINE_GRACE_H
+#define ENGINE_GRACE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* The thread runs while anybody holds it. Any thread. 0 or -1 (no thread could be started). */
+int grace_hold(void);
+void grace_drop(void);
+
+/* A ticket for a grace period that starts after this call. Never blocks on readers. Any thread that holds. */
+uint64_t grace_start(void);
+
+/* Has it ended? What sections did that were open when it started happens before a true answer. */
+bool grace_done(uint64_t ticket);
+
+/* Wait for it. Never inside a section. */
+void grace_wait(uint64_t ticket);
+
+#endif

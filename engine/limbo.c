@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "engine/limbo.h"
+
+#include <stdlib.h>
+
+#include "engine/grace.h"
+
+#define LIMBO_KIND_SHIFT 60
+
+void limbo_push(struct table_writer *w, enum limbo_kind kind, uint64_t what, uint64_t bytes) {
+    struct limbo *l = &w->open;
+    if (l->count == l->room) {
+        size_t room = l->room == 0 ? 4096 : l->room * 2;
+        uint64_t *items = realloc(l->items, room * sizeof(*items));
+        if (items == NULL) {
+            return;
+        }
+        l->items = items;
+        l->room = room;
+    }
+    l->items[l->count++] = (uint64_t)kind << LIMBO_KIND_SHIFT | what;
+    l->bytes += bytes;
+}
+
+static void limbo_note(struct table_writer *w) {
+    atomic_store_explicit(&w->t.seg->retired_bytes, w->open.bytes + w->waiting.bytes, memory_order_relaxed); /* MO(stats) */
+}
+
+static void limbo_release(struct table_writer *w) {
+    struct limbo *l = &w->waiting;
+    for (size_t i = 0; i < l->count; i++) {
+        uint64_t what = l->items[i] & ((UINT64_C(1) << LIMBO_KIND_SHIFT) - 1);
+        switch ((enum limbo_kind)(l->items[i] >> LIMBO_KIND_SHIFT)) {
+        case LIMBO_FREE:
+            arena_free(&w->arena, (uint32_t)what);
+            break;
+        case LIMBO_TOMB:
+            table_clear_tomb(w, (uint32_t)what);
+            break;
+        case LIMBO_CLEAR:
+            table_clear_split(w, what);
+            break;
+        }
+    }
+    l->count = 0;
+    l->bytes = 0;
+    limbo_note(w);
+}
+
+/* Hand the first `count` open items to a grace period that starts now. Nothing may be waiting. */
+static void limbo_rotate(struct table_writer *w, size_t count) {
+    struct limbo old = w->waiting;
+    w->waiting = w->open;
+    w->open = old;
+    w->open.bytes = 0;
+    w->open.count = 0;
+    size_t rest = w->waiting.count - count;
+    w->waiting.count = count;
+    for (size_t i = 0; i < rest; i++) {
+        uint64_t item = w->waiting.items[count + i];
+        limbo_push(w, (enum limbo_kind)(item >> LIMBO_KIND_SHIFT), item & ((UINT64_C(1) << LIMBO_KIND_SHIFT) - 1), 0);
+    }
+    w->safe = 0;
+    w->waiting.ticket = grace_start();
+}
+
+void table_published(struct table_writer *w) {
+    w->safe = w->open.count;
+    if (w->waiting.count != 0 && grace_done(w->waiting.ticket)) {
+        limbo_release(w);
+        w->safe = w->open.count;
+    }
+    if (w->waiting.count == 0 && (w->open.count >= w->batch || w->open.bytes > w->arena.slack / 4)) {
+        limbo_rotate(w, w->open.count);
+        limbo_note(w);
+    }
+}
+
+bool table_drain(struct table_writer *w) {
+    bool any = false;
+    bool all_safe = w->safe == w->open.count;
+    /* Deleted nodes take two rounds: out of the bucket, then free; one more for what was waiting before. */
+    for (int round = 0; round < 3; round++) {
+        if (w->waiting.count != 0) {
+            grace_wait(w->waiting.ticket);
+            limbo_release(w);
+            any = true;
+            if (all_safe) {
+                w->safe = w->open.count;
+            }
+        }
+        if (w->safe == 0) {
+            break;
+        }
+        limbo_rotate(w, w->safe);
+    }
+    if (w->waiting.count != 0) {
+        grace_wait(w->waiting.ticket);
+        limbo_release(w);
+    }
+    return any;
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What a table's writer may not touch yet because readers that came earlier still may: kept in order, released by one grace
+ * period for many. An item that cannot be kept for want of memory is given up, never released early: its node is not
+ * reused, its slot not cleared, and the table stays right.
+ */
+#ifndef ENGINE_LIMBO_H
+#define ENGINE_LIMBO_H
+
+#include "engine/table.h"
+
+enum limbo_kind {
+    LIMBO_FREE = 0,  /* a node that was replaced: free it */
+    LIMBO_TOMB = 1,  /* a deleted node: take it out of its bucket, free it one grace period later */
+    LIMBO_CLEAR = 2, /* a bucket that was filled by a split: take what moved out of the one that it came from */
+};
+
+void limbo_push(struct table_writer *w, enum limbo_kind kind, uint64_t what, uint64_t bytes);
+
+/* In table.c: what becomes of released items. */
+void table_clear_tomb(struct table_writer *w, uint32_t node);
+void table_clear_split(struct table_writer *w, uint64_t bucket);
+
+#endif

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * liburcu's memb flavour, with its read side inlined: entering and leaving a section is a few plain instructions (0.6 ns);
+ * the barrier that they lack is passed for all threads by membarrier() when a grace period starts.
+ *
+ * liburcu orders by membarrier and by assembly, neither of which ThreadSanitizer sees. The annotations below tell it exactly the
+ * one edge that liburcu promises: what a section did happens before what comes after a grace period that waited for it.
+ */
+#ifndef ENGINE_RCU_H
+#define ENGINE_RCU_H
+
+#ifndef _LGPL_SOURCE
+#define _LGPL_SOURCE
+#endif
+#include <urcu/urcu-memb.h>
+
+#include <stdbool.h>
+
+#if defined(__SANITIZE_THREAD__)
+#define ENGINE_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define ENGINE_TSAN 1
+#endif
+#endif
+
+#ifdef ENGINE_TSAN
+void __tsan_acquire(void *addr);
+void __tsan_release(void *addr);
+extern char rcu_tsan_edge;
+#define RCU_TSAN_RELEASE() __tsan_release(&rcu_tsan_edge)
+#define RCU_TSAN_ACQUIRE() __tsan_acquire(&rcu_tsan_edge)
+#else
+#define RCU_TSAN_RELEASE() ((void)0)
+#define RCU_TSAN_ACQUIRE() ((void)0)
+#endif
+
+static inline void rcu_enter(void) {
+    urcu_memb_read_lock();
+}
+
+static inline void rcu_exit(void) {
+    RCU_TSAN_RELEASE();
+    urcu_memb_read_unlock();
+}
+
+static inline bool rcu_inside(void) {
+    return urcu_memb_read_ongoing();
+}
+
+/* Register the calling thread, if neither we nor the application did. It is unregistered when it ends. 0 or -1. */
+int rcu_register_self(void);
+
+/* Wait until every section that was open at the call has ended. Never call it inside one. */
+void rcu_wait(void);
+
+#endif
