@@ -1,0 +1,446 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "engine/table.h"
+
+#include <stdlib.h>
+
+#include "engine/limbo.h"
+#include "shm/crc.h"
+#include "shm/lag.h"
+
+#define TABLE_LOAD 6u /* keys for each bucket: half of its slots, so that few buckets overflow before their split */
+#define TABLE_BUCKETS_MIN 64u
+#define TABLE_PAGE 4096u
+#define TABLE_BATCH 2048u
+
+static uint64_t table_round(uint64_t bytes, uint64_t to) {
+    return (bytes + to - 1) / to * to;
+}
+
+static uint64_t table_fixed_bytes(void) {
+    return table_round(sizeof(struct table_segment), LAYOUT_PAIR) + table_round(lag_all_size_bytes(), LAYOUT_PAIR) +
+           table_round(lag_windows_size_bytes(), LAYOUT_PAIR);
+}
+
+uint64_t table_segment_bytes(uint64_t table_bytes) {
+    return table_round(table_fixed_bytes(), TABLE_PAGE) + table_round(table_bytes, TABLE_PAGE);
+}
+
+void table_create(struct table_writer *w, uint8_t *base, uint64_t size_bytes, uint64_t seed, uint64_t expected_keys,
+                  uint64_t slack) {
+    struct table_segment *seg = (struct table_segment *)base;
+    uint64_t off = table_round(sizeof(*seg), LAYOUT_PAIR);
+    seg->lag_all_off = off;
+    off += table_round(lag_all_size_bytes(), LAYOUT_PAIR);
+    seg->lag_windows_off = off;
+    off += table_round(lag_windows_size_bytes(), LAYOUT_PAIR);
+    seg->buckets_off = table_round(off, TABLE_PAGE);
+    seg->nodes_end = size_bytes;
+    seg->hash_seed = seed;
+    lag_init((struct hdr *)(base + seg->lag_all_off), (struct lag_windows *)(base + seg->lag_windows_off));
+
+    uint64_t buckets = expected_keys / TABLE_LOAD + 1;
+    uint64_t most = (size_bytes - seg->buckets_off) / sizeof(struct table_bucket) / 4;
+    buckets = buckets > most ? most : buckets;
+    buckets = buckets < TABLE_BUCKETS_MIN ? TABLE_BUCKETS_MIN : buckets;
+    *w = (struct table_writer){
+        .t = {.base = base, .seg = seg, .buckets_off = seg->buckets_off, .seed = seed},
+        .buckets = buckets,
+        .cleared = buckets,
+        .batch = TABLE_BATCH,
+    };
+    arena_init(&w->arena, base, size_bytes, slack);
+    /* MO(table.buckets): release; nobody reads yet, but a reader's first look must find the layout. */
+    atomic_store_explicit(&seg->buckets, buckets, memory_order_release);
+}
+
+void table_destroy(struct table_writer *w) {
+    free(w->open.items);
+    free(w->waiting.items);
+    w->open.items = w->waiting.items = NULL;
+}
+
+/* ---- slots -------------------------------------------------------------------------------------------------------- */
+
+static uint64_t table_tag_word(const struct table_bucket *b, uint32_t i) {
+    /* MO(table.tag): relaxed; the writer reads its own words. */
+    return atomic_load_explicit(&b->tags[i / 8], memory_order_relaxed);
+}
+
+static uint64_t table_tag_at(const struct table_bucket *b, uint32_t i) {
+    return table_tag_word(b, i) >> (i % 8 * 8) & 0xff;
+}
+
+static uint32_t table_slot_at(const struct table_bucket *b, uint32_t i) {
+    return atomic_load_explicit(&b->slots[i], memory_order_relaxed); /* MO(table.slot): the writer's own */
+}
+
+static void table_set_tag(struct table_bucket *b, uint32_t i, uint64_t tag) {
+    uint64_t shift = i % 8 * 8;
+    uint64_t word = (table_tag_word(b, i) & ~(UINT64_C(0xff) << shift)) | tag << shift;
+    /* MO(table.tag): release; the slot before its tag. Pairs with the acquire in table_chain_find(). */
+    atomic_store_explicit(&b->tags[i / 8], word, memory_order_release);
+}
+
+static void table_set_node(struct table_bucket *b, uint32_t i, uint32_t node) {
+    /* MO(table.slot): release; the node before its slot. Pairs with the acquire in table_chain_find(). */
+    atomic_store_explicit(&b->slots[i], node, memory_order_release);
+}
+
+static struct table_bucket *table_overflow(const struct table *t, const struct table_bucket *b) {
+    uint64_t link = table_tag_word(b, 8) >> 32;
+    return link != 0 ? (struct table_bucket *)(t->base + link * sizeof(*b)) : NULL;
+}
+
+struct table_place {
+    struct table_bucket *b;
+    uint32_t slot;
+    uint32_t node; /* 0: the place is empty */
+};
+
+/* The slot in this chain that holds exactly `node`. */
+static bool table_place_of(const struct table *t, struct table_bucket *b, uint32_t node, struct table_place *out) {
+    for (; b != NULL; b = table_overflow(t, b)) {
+        for (uint32_t i = 0; i < TABLE_SLOTS; i++) {
+            if (table_tag_at(b, i) != 0 && table_slot_at(b, i) == node) {
+                *out = (struct table_place){b, i, node};
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static struct table_place table_place_for(const struct table *t, struct table_bucket *b, uint64_t hash, const void *key,
+                                          size_t key_len) {
+    uint64_t tag = table_tag(hash);
+    for (; b != NULL; b = table_overflow(t, b)) {
+        for (uint32_t m = table_match(table_tag_word(b, 0), table_tag_word(b, 8), tag); m != 0; m &= m - 1) {
+            uint32_t i = (uint32_t)__builtin_ctz(m);
+            uint32_t node = table_slot_at(b, i);
+            if (table_key_is(table_node_at(t, node), key, key_len)) {
+                return (struct table_place){b, i, node};
+            }
+        }
+    }
+    return (struct table_place){0};
+}
+
+/* Put a node into the first empty slot of a chain, which gets longer where it must. 0 or -1. */
+static int table_insert(struct table_writer *w, struct table_bucket *b, uint64_t tag, uint32_t node) {
+    for (;;) {
+        uint32_t empty = table_match(table_tag_word(b, 0), table_tag_word(b, 8) & 0xffffffffu, 0) & 0xfffu;
+        if (empty != 0) {
+            uint32_t i = (uint32_t)__builtin_ctz(empty);
+            table_set_node(b, i, node);
+            table_set_tag(b, i, tag);
+            return 0;
+        }
+        struct table_bucket *next = table_overflow(&w->t, b);
+        if (next == NULL) {
+            uint64_t off = arena_carve_bucket(&w->arena, table_buckets_end(w));
+            if (off == 0) {
+                return -1;
+            }
+            next = (struct table_bucket *)(w->t.base + off);
+            table_set_node(next, 0, node);
+            table_set_tag(next, 0, tag);
+            /* MO(table.tag): release; the overflow bucket is filled before it is linked. */
+            atomic_store_explicit(&b->tags[1], table_tag_word(b, 8) | off / sizeof(*b) << 32, memory_order_release);
+            return 0;
+        }
+        b = next;
+    }
+}
+
+/* ---- growing ------------------------------------------------------------------------------------------------------- */
+
+static uint64_t table_node_hash(const struct table *t, uint32_t node) {
+    const struct table_node *n = table_node_at(t, node);
+    return table_hash(t, table_node_key(n), atomic_load_explicit(&n->key_len, memory_order_relaxed)); /* MO(node.fields) */
+}
+
+static uint64_t table_split_source(uint64_t bucket) {
+    return bucket - (UINT64_C(1) << (63 - __builtin_clzll(bucket)));
+}
+
+/* One more bucket. Nothing is lost when it cannot be done now: chains are longer until it can. */
+static bool table_split(struct table_writer *w) {
+    uint64_t fresh = w->buckets;
+    uint64_t half = UINT64_C(1) << (63 - __builtin_clzll(fresh));
+    uint64_t from = fresh - half;
+    /* A bucket that still holds what moved out of it, or that others moved out of, must be cleared before. */
+    uint64_t earlier = from < half / 2 ? from + half / 2 : from;
+    if (earlier >= w->cleared || table_buckets_end(w) + sizeof(struct table_bucket) > w->arena.low) {
+        return false;
+    }
+    struct table_bucket *to = table_bucket_at(&w->t, fresh);
+    for (struct table_bucket *b = table_bucket_at(&w->t, from); b != NULL; b = table_overflow(&w->t, b)) {
+        for (uint32_t i = 0; i < TABLE_SLOTS; i++) {
+            uint64_t tag = table_tag_at(b, i);
+            if (tag == 0 || (table_node_hash(&w->t, table_slot_at(b, i)) & half) == 0) {
+                continue;
+            }
+            if (table_insert(w, to, tag, table_slot_at(b, i)) != 0) {
+                memset(to, 0, sizeof(*to)); /* nobody addresses it yet */
+                return false;
+            }
+        }
+    }
+    w->buckets = fresh + 1;
+    /* MO(table.buckets): release; the new bucket is filled before it is addressed. Pairs with table_bucket_for(). */
+    atomic_store_explicit(&w->t.seg->buckets, w->buckets, memory_order_release);
+    limbo_push(w, LIMBO_CLEAR, fresh, 0);
+    return true;
+}
+
+static void table_grow(struct table_writer *w) {
+    for (int i = 0; i < 2 && w->keys > w->buckets * TABLE_LOAD; i++) {
+        if (!table_split(w)) {
+            return;
+        }
+    }
+}
+
+/* Slots are being cleared: a reader in another process that finds nothing meanwhile has to look again. */
+static void table_reorganise(struct table_writer *w) {
+    uint64_t was = atomic_load_explicit(&w->t.seg->reorganised, memory_order_relaxed); /* MO(table.reorganised) */
+    /* MO(table.reorganised): a seqlock with one writer: odd before slots change (fence), even after (release). */
+    atomic_store_explicit(&w->t.seg->reorganised, was + 1, memory_order_release);
+    atomic_thread_fence(memory_order_seq_cst);
+}
+
+static void table_clear_place(struct table_writer *w, const struct table_place *p) {
+    (void)w;
+    table_set_tag(p->b, p->slot, 0);
+    table_set_node(p->b, p->slot, 0);
+}
+
+void table_clear_split(struct table_writer *w, uint64_t bucket) {
+    uint64_t mask = (UINT64_C(2) << (63 - __builtin_clzll(bucket))) - 1;
+    table_reorganise(w);
+    struct table_bucket *b = table_bucket_at(&w->t, table_split_source(bucket));
+    for (; b != NULL; b = table_overflow(&w->t, b)) {
+        for (uint32_t i = 0; i < TABLE_SLOTS; i++) {
+            if (table_tag_at(b, i) != 0 && (table_node_hash(&w->t, table_slot_at(b, i)) & mask) == bucket) {
+                table_clear_place(w, &(struct table_place){b, i, 0});
+            }
+        }
+    }
+    table_reorganise(w);
+    if (w->cleared == bucket) {
+        w->cleared = bucket + 1;
+    }
+}
+
+void table_clear_tomb(struct table_writer *w, uint32_t node) {
+    uint64_t hash = table_node_hash(&w->t, node);
+    uint64_t bucket = table_bucket_of(hash, w->buckets);
+    struct table_place p;
+    /* Not there any more: a later put took its slot and has retired it. */
+    if (!table_place_of(&w->t, table_bucket_at(&w->t, bucket), node, &p)) {
+        return;
+    }
+    table_reorganise(w);
+    table_clear_place(w, &p);
+    if (bucket >= w->cleared &&
+        table_place_of(&w->t, table_bucket_at(&w->t, table_split_source(bucket)), node, &p)) {
+        table_clear_place(w, &p);
+    }
+    table_reorganise(w);
+    limbo_push(w, LIMBO_FREE, node, arena_class_bytes(table_node_at(&w->t, node)->size_class));
+}
+
+/* ---- entries --------------------------------------------------------------------------------------------------------- */
+
+enum arena_status table_node_new(struct table_writer *w, size_t key_len, size_t value_len, uint32_t *node) {
+    enum arena_status status = arena_alloc(&w->arena, arena_class(key_len + value_len), table_buckets_end(w), node);
+    if (status == ARENA_OK) {
+        struct table_node *n = table_node_at(&w->t, *node);
+        /* MO(node.fields): relaxed; the node is published by its slot afterwards. */
+        atomic_store_explicit(&n->key_len, (uint16_t)key_len, memory_order_relaxed);
+        atomic_store_explicit(&n->value_len, (uint32_t)value_len, memory_order_relaxed); /* MO(node.fields) */
+        atomic_store_explicit(&n->deleted, 0, memory_order_relaxed);                     /* MO(node.deleted) */
+        atomic_store_explicit(&n->prev, 0, memory_order_relaxed);                        /* MO(node.prev) */
+    }
+    return status;
+}
+
+void table_node_drop(struct table_writer *w, uint32_t node) {
+    arena_undo(&w->arena, node);
+}
+
+static void table_count(struct table_writer *w, int64_t keys, const struct table_node *n, int sign) {
+    /* MO(node.fields): relaxed; the writer's own node. */
+    uint64_t index = atomic_load_explicit(&n->index, memory_order_relaxed);
+    uint32_t crc = atomic_load_explicit(&n->crc, memory_order_relaxed); /* MO(node.fields) */
+    uint64_t bytes = (uint64_t)atomic_load_explicit(&n->key_len, memory_order_relaxed) + /* MO(node.fields) */
+                     atomic_load_explicit(&n->value_len, memory_order_relaxed);          /* MO(node.fields) */
+    uint64_t digest = table_node_digest(index, crc);
+    w->keys += (uint64_t)keys;
+    w->digest += sign > 0 ? digest : 0 - digest;
+    uint64_t live = atomic_load_explicit(&w->t.seg->live_bytes, memory_order_relaxed); /* MO(stats) */
+    atomic_store_explicit(&w->t.seg->live_bytes, sign > 0 ? live + bytes : live - bytes, memory_order_relaxed);
+    atomic_store_explicit(&w->t.seg->live_keys, w->keys, memory_order_relaxed); /* MO(stats) */
+}
+
+/* The old version's slot now leads to the new one, in the bucket that a split is still moving it out of as well: what a slot
+ * leads to is never a node that is free. */
+static void table_replace(struct table_writer *w, const struct table_place *p, uint64_t hash, uint32_t node) {
+    table_set_node(p->b, p->slot, node);
+    uint64_t bucket = table_bucket_of(hash, w->buckets);
+    struct table_place twin;
+    if (bucket >= w->cleared &&
+        table_place_of(&w->t, table_bucket_at(&w->t, table_split_source(bucket)), p->node, &twin)) {
+        table_set_node(twin.b, twin.slot, node);
+    }
+}
+
+int table_publish(struct table_writer *w, uint32_t node, uint64_t hash, uint64_t index, uint32_t payload_crc) {
+    struct table_node *n = table_node_at(&w->t, node);
+    struct table_bucket *b = table_bucket_at(&w->t, table_bucket_of(hash, w->buckets));
+    size_t key_len = atomic_load_explicit(&n->key_len, memory_order_relaxed); /* MO(node.fields) */
+    struct table_place p = table_place_for(&w->t, b, hash, table_node_key(n), key_len);
+    atomic_store_explicit(&n->crc, payload_crc, memory_order_relaxed); /* MO(node.fields) */
+    if (p.node == 0) {
+        /* MO(node.index): release; the node's bytes before its index, for readers that validate by it. */
+        atomic_store_explicit(&n->index, index, memory_order_release);
+        if (table_insert(w, b, table_tag(hash), node) != 0) {
+            table_node_drop(w, node);
+            return -1;
+        }
+        table_count(w, 1, n, 1);
+        table_grow(w);
+        return 0;
+    }
+    struct table_node *old = table_node_at(&w->t, p.node);
+    /* MO(node.index), MO(node.deleted): relaxed; the writer's own words. */
+    uint64_t old_index = atomic_load_explicit(&old->index, memory_order_relaxed);
+    uint64_t old_deleted = atomic_load_explicit(&old->deleted, memory_order_relaxed);
+    if (old_index >= index || old_deleted >= index) {
+        table_node_drop(w, node); /* a newcomer copied what is newer: an older index never replaces a newer one */
+        return 0;
+    }
+    /* MO(node.prev): relaxed; published with the slot. */
+    atomic_store_explicit(&n->prev, p.node, memory_order_relaxed);
+    atomic_store_explicit(&n->index, index, memory_order_release); /* MO(node.index) */
+    table_replace(w, &p, hash, node);
+    if (old_deleted == 0) {
+        table_count(w, 0, old, -1);
+        arena_forget(&w->arena, old->size_class);
+        table_count(w, 0, n, 1);
+    } else {
+        table_count(w, 1, n, 1);
+    }
+    limbo_push(w, LIMBO_FREE, p.node, arena_class_bytes(old->size_class));
+    return 0;
+}
+
+void table_delete(struct table_writer *w, uint64_t hash, const void *key, size_t key_len, uint64_t index) {
+    struct table_bucket *b = table_bucket_at(&w->t, table_bucket_of(hash, w->buckets));
+    struct table_place p = table_place_for(&w->t, b, hash, key, key_len);
+    if (p.node == 0) {
+        return;
+    }
+    struct table_node *n = table_node_at(&w->t, p.node);
+    /* MO(node.index), MO(node.deleted): relaxed; the writer's own words. */
+    if (atomic_load_explicit(&n->index, memory_order_relaxed) >= index ||
+        atomic_load_explicit(&n->deleted, memory_order_relaxed) != 0) {
+        return;
+    }
+    /* MO(node.deleted): release; pairs with the acquire in table_version(). The node itself is the tombstone: deleting
+     * takes no memory, so it works in a full table. */
+    atomic_store_explicit(&n->deleted, index, memory_order_release);
+    table_count(w, -1, n, -1);
+    arena_forget(&w->arena, n->size_class);
+    limbo_push(w, LIMBO_TOMB, p.node, 0);
+}
+
+uint64_t table_current(const struct table_writer *w, uint64_t hash, const void *key, size_t key_len) {
+    struct table_bucket *b = table_bucket_at(&w->t, table_bucket_of(hash, w->buckets));
+    struct table_place p = table_place_for(&w->t, b, hash, key, key_len);
+    if (p.node == 0) {
+        return 0;
+    }
+    const struct table_node *n = table_node_at(&w->t, p.node);
+    /* MO(node.deleted), MO(node.index): relaxed; the writer's own words. */
+    return atomic_load_explicit(&n->deleted, memory_order_relaxed) != 0
+               ? 0
+               : atomic_load_explicit(&n->index, memory_order_relaxed);
+}
+
+static bool table_fits(const struct table_writer *w, uint64_t peak, uint64_t new_keys) {
+    uint64_t buckets = (w->keys + new_keys) / TABLE_LOAD + 2;
+    buckets = buckets < w->buckets ? w->buckets : buckets;
+    /* A quarter on top for overflow buckets, of which about one for 15 buckets is needed just before a split. */
+    uint64_t index_bytes = buckets * sizeof(struct table_bucket) * 5 / 4 + TABLE_PAGE;
+    return peak + w->arena.slack + index_bytes <= w->arena.end - w->t.buckets_off;
+}
+
+bool table_admits(const struct table_writer *w, uint64_t payload_bytes) {
+    return table_fits(w, arena_peak_with(&w->arena, arena_class(payload_bytes), 1), 1);
+}
+
+bool table_admits_many(const struct table_writer *w, const uint32_t more[ARENA_CLASSES], uint64_t count) {
+    uint64_t peak = w->arena.peak;
+    for (uint32_t c = 0; c < ARENA_CLASSES; c++) {
+        peak += more[c] != 0 ? arena_peak_with(&w->arena, c, more[c]) - w->arena.peak : 0;
+    }
+    return table_fits(w, peak, count);
+}
+
+/* ---- visiting -------------------------------------------------------------------------------------------------------- */
+
+int table_visit_bucket(const struct table *t, uint64_t b, uint64_t buckets, uint64_t at, table_visit_fn *fn, void *ctx) {
+    const struct table_bucket *bucket = table_bucket_at(t, b);
+    for (;;) {
+        uint64_t hi = atomic_load_explicit(&bucket->tags[1], memory_order_acquire); /* MO(table.tag) */
+        uint64_t tags[2] = {atomic_load_explicit(&bucket->tags[0], memory_order_acquire), hi}; /* MO(table.tag) */
+        for (uint32_t i = 0; i < TABLE_SLOTS; i++) {
+            /* MO(table.slot): acquire; as in table_chain_find(). */
+            uint32_t node = atomic_load_explicit(&bucket->slots[i], memory_order_acquire);
+            if ((tags[i / 8] >> (i % 8 * 8) & 0xff) == 0 || node == 0) {
+                continue;
+            }
+            const struct table_node *n = table_version(t, table_node_at(t, node), at);
+            /* What a split moved out and is not cleared yet stands in its new bucket too: visit it there. */
+            if (n == NULL || table_bucket_of(table_node_hash(t, node), buckets) != b) {
+                continue;
+            }
+            int result = fn(ctx, n);
+            if (result != 0) {
+                return result;
+            }
+        }
+        if (hi >> 32 == 0) {
+            return 0;
+        }
+        bucket = (const struct table_bucket *)(t->base + (hi >> 32) * sizeof(*bucket));
+    }
+}
+
+struct table_sum {
+    uint64_t keys, digest, bad;
+};
+
+static int table_sum_node(void *ctx, const struct table_node *n) {
+    struct table_sum *sum = ctx;
+    /* MO(node.fields): relaxed; nobody writes while this runs. */
+    uint64_t payload = (uint64_t)atomic_load_explicit(&n->key_len, memory_order_relaxed) +
+                       atomic_load_explicit(&n->value_len, memory_order_relaxed); /* MO(node.fields) */
+    uint32_t crc = atomic_load_explicit(&n->crc, memory_order_relaxed);           /* MO(node.fields) */
+    sum->keys++;
+    sum->digest += table_node_digest(atomic_load_explicit(&n->index, memory_order_relaxed), crc); /* MO(node.index) */
+    sum->bad += crc32c(0, table_node_key(n), payload) != crc;
+    return 0;
+}
+
+int table_verify(const struct table_writer *w, uint64_t *keys, uint64_t *digest, uint64_t *bad) {
+    struct table_sum sum = {0};
+    for (uint64_t b = 0; b < w->buckets; b++) {
+        table_visit_bucket(&w->t, b, w->buckets, UINT64_MAX, table_sum_node, &sum);
+    }
+    *keys = sum.keys;
+    *digest = sum.digest;
+    *bad = sum.bad;
+    return sum.bad == 0 && sum.digest == w->digest && sum.keys == w->keys ? 0 : -1;
+}
