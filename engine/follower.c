@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* A follower's thread: join, apply, wait, and join anew when the log went on without it. */
+#include <sched.h>
+#include <sys/prctl.h>
+
+#include "engine/rcu.h"
+#include "engine/replica.h"
+#include "shm/clock.h"
+#include "shm/park.h"
+
+#define FOLLOWER_SPINS 200 /* a few microseconds: shorter than a futex sleep and its wake-up */
+
+static void follower_pin_cpu(const struct replica *r) {
+    if (r->cpu < 0) {
+        return;
+    }
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET((unsigned)r->cpu % CPU_SETSIZE, &set);
+    if (pthread_setaffinity_np(pthread_self(), sizeof(set), &set) != 0) {
+        tide_logf(r->domain, TIDE_LOG_WARN, "replica %u: CPU %d cannot be had, running anywhere", r->id, r->cpu);
+    }
+}
+
+/* Sleep until commit moves beyond what was applied, or somebody nudges. */
+static void follower_wait_commit(struct replica *r) {
+    struct leader_board *lead = &r->domain->log->leader;
+    for (int i = 0; i < FOLLOWER_SPINS; i++) {
+        if (board_commit(r->domain->log) != r->applied || atomic_load(&r->stop) != 0) {
+            return;
+        }
+        park_relax();
+    }
+    uint32_t seen = atomic_load(&lead->wake);
+    atomic_store(&lead->parked, 1);
+    atomic_thread_fence(memory_order_seq_cst);
+    if (board_commit(r->domain->log) == r->applied && atomic_load(&r->stop) == 0) {
+        park_wait(&lead->wake, seen, UINT64_MAX);
+    }
+}
+
+/* The next entry may be applied at `due`. */
+static void follower_wait_due(struct replica *r, uint64_t due) {
+    uint32_t seen = atomic_load(&r->nudge);
+    uint64_t now = clock_now(&r->domain->log->clock);
+    if (due > now && atomic_load(&r->stop) == 0) {
+        park_wait(&r->nudge, seen, due - now);
+    }
+}
+
+/* Compare what this replica had at the last marks with what the leader had there. */
+static bool follower_agrees(struct replica *r, uint64_t *checked) {
+    struct log_segment *log = r->domain->log;
+    int32_t leader = atomic_load(&log->leader.leader);
+    uint64_t mark = r->applied / LAYOUT_DIGEST_EVERY * LAYOUT_DIGEST_EVERY;
+    if (mark == 0 || mark == *checked || leader < 0 || (uint32_t)leader >= LAYOUT_REPLICAS || (uint32_t)leader == r->id) {
+        return true;
+    }
+    uint64_t ours, theirs;
+    if (!board_digest_at(r->board, mark, &ours) || !board_digest_at(&log->replicas[leader], mark, &theirs)) {
+        return true;
+    }
+    *checked = mark;
+    return ours == theirs;
+}
+
+static int follower_rejoin(struct replica *r) {
+    tide_logf(r->domain, TIDE_LOG_WARN, "replica %u: lapped at index %llu, joins anew", r->id,
+              (unsigned long long)r->applied);
+    replica_hide(r);
+    replica_drop_table(r);
+    board_set_state(r->board, REPLICA_CLAIMED);
+    int error = replica_make_table(r);
+    return error != 0 ? error : replica_join(r);
+}
+
+static void follower_fail(struct replica *r, uint32_t state, const char *why) {
+    board_set_state(r->board, state);
+    replica_hide(r);
+    tide_logf(r->domain, TIDE_LOG_ERROR, "replica %u: stopped serving at index %llu: %s", r->id,
+              (unsigned long long)r->applied, why);
+}
+
+/* False when the replica is done for. */
+static bool follower_step(struct replica *r, uint64_t *checked) {
+    uint64_t due, commit = board_commit(r->domain->log);
+    if (commit == r->applied) {
+        follower_wait_commit(r);
+        return true;
+    }
+    if (commit < r->applied) {
+        follower_fail(r, REPLICA_FAILED, "the commit index fell: the log segment is damaged");
+        return false;
+    }
+    enum apply_status status = replica_catch_up(r, commit, &due);
+    if (status == APPLY_OK && due != 0) {
+        follower_wait_due(r, due);
+    }
+    if (status == APPLY_LAPPED) {
+        int error = follower_rejoin(r);
+        if (error != 0 && atomic_load(&r->stop) == 0) {
+            tide_logf(r->domain, TIDE_LOG_ERROR, "replica %u: could not join anew: %s", r->id, tide_strerror(error));
+        }
+        return error == 0;
+    }
+    if (status != APPLY_OK) {
+        follower_fail(r, REPLICA_FAILED,
+                      status == APPLY_FULL ? "its table is full" : "the log is damaged where it would go on");
+        return false;
+    }
+    if (!follower_agrees(r, checked)) {
+        follower_fail(r, REPLICA_DIVERGED, "its digest differs from the leader's");
+        return false;
+    }
+    return true;
+}
+
+void *follower_run(void *replica) {
+    struct replica *r = replica;
+    uint64_t checked = 0;
+    prctl(PR_SET_TIMERSLACK, 1000ul); /* delays end when they are due */
+    follower_pin_cpu(r);
+    int error = rcu_register_self() == 0 ? replica_join(r) : TIDE_ERR_NOMEM;
+    r->start_error = error;
+    atomic_store(&r->started, 1);
+    park_wake(&r->started, INT32_MAX);
+    while (error == 0 && atomic_load(&r->stop) == 0 && follower_step(r, &checked)) {
+    }
+    return NULL;
+}
