@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The public writes: check what was asked, work out what needs no order, hand it to the sequencer. */
+#include <stdlib.h>
+
+#include "engine/rcu.h"
+#include "engine/reader.h"
+#include "engine/sequencer.h"
+#include "shm/crc.h"
+
+#define WRITE_BATCH_MAX 65536u
+
+static int write_prepare(const struct tide *d, const struct tide_op *op, struct seq_op *p, uint64_t *ring_bytes) {
+    bool put = op->kind == TIDE_OP_PUT || op->kind == TIDE_OP_CAS;
+    if ((!put && op->kind != TIDE_OP_DELETE) || op->key == NULL || op->key_len == 0 ||
+        (put && op->value == NULL && op->value_size != 0)) {
+        return TIDE_ERR_INVALID;
+    }
+    size_t value_size = put ? op->value_size : 0;
+    if (op->key_len > TIDE_KEY_MAX || value_size > ring_group_max(&d->ring)) {
+        return TIDE_ERR_TOO_BIG;
+    }
+    *ring_bytes += ring_frame_bytes(op->key_len, value_size);
+    if (*ring_bytes > ring_group_max(&d->ring)) {
+        return TIDE_ERR_TOO_BIG;
+    }
+    p->hash = XXH3_64bits_withSeed(op->key, op->key_len, d->log->hash_seed);
+    p->payload_crc = crc32c(crc32c(0, op->key, op->key_len), op->value, value_size);
+    return 0;
+}
+
+/* Submit and tell the session and the caller where the write is. */
+static int write_submit(struct tide *d, struct tide_reader *session, struct seq_request *q, struct tide_token *token) {
+    if (session != NULL) {
+        int error = reader_check(session);
+        if (error != 0) {
+            return error;
+        }
+        if (session->domain != d) {
+            return TIDE_ERR_INVALID;
+        }
+    }
+    if (atomic_load(&d->closed) != 0) {
+        return TIDE_ERR_CLOSED;
+    }
+    /* A full table waits for sections to end: it would wait for this thread's own. A thread that liburcu does not know has
+     * none open. */
+    if (rcu_inside()) {
+        return TIDE_ERR_THREAD;
+    }
+    int result = seq_submit(d, q);
+    if (result == 0) {
+        if (session != NULL && q->index > session->fence) {
+            session->fence = q->index;
+        }
+        if (token != NULL) {
+            *token = (struct tide_token){d->log->header.incarnation, q->index};
+        }
+    }
+    return result;
+}
+
+static int write_one(struct tide *d, struct tide_reader *session, const struct tide_op *op, struct tide_token *token,
+                     uint64_t *found) {
+    if (d == NULL) {
+        return TIDE_ERR_INVALID;
+    }
+    struct seq_op prepared;
+    struct seq_request q = {.ops = op, .prepared = &prepared, .count = 1};
+    int error = write_prepare(d, op, &prepared, &q.ring_bytes);
+    if (error != 0) {
+        return error;
+    }
+    error = write_submit(d, session, &q, token);
+    if (error == TIDE_ERR_MISMATCH && found != NULL) {
+        *found = q.found;
+    }
+    return error;
+}
+
+int tide_put(struct tide *d, struct tide_reader *session, const void *key, size_t key_len, const void *value,
+             size_t value_size, struct tide_token *token) {
+    struct tide_op op = {TIDE_OP_PUT, 0, key, key_len, value, value_size, 0};
+    return write_one(d, session, &op, token, NULL);
+}
+
+int tide_delete(struct tide *d, struct tide_reader *session, const void *key, size_t key_len, struct tide_token *token) {
+    struct tide_op op = {TIDE_OP_DELETE, 0, key, key_len, NULL, 0, 0};
+    return write_one(d, session, &op, token, NULL);
+}
+
+int tide_cas(struct tide *d, struct tide_reader *session, const void *key, size_t key_len, uint64_t expected,
+             const void *value, size_t value_size, struct tide_token *token, uint64_t *found) {
+    struct tide_op op = {TIDE_OP_CAS, 0, key, key_len, value, value_size, expected};
+    return write_one(d, session, &op, token, found);
+}
+
+int tide_batch(struct tide *d, struct tide_reader *session, const struct tide_op *ops, size_t n,
+               struct tide_token *token, size_t *failed) {
+    if (d == NULL || ops == NULL || n == 0 || n > WRITE_BATCH_MAX) {
+        return TIDE_ERR_INVALID;
+    }
+    struct seq_op *prepared = malloc(n * sizeof(*prepared));
+    if (prepared == NULL) {
+        return TIDE_ERR_NOMEM;
+    }
+    struct seq_request q = {.ops = ops, .prepared = prepared, .count = n};
+    int error = 0;
+    for (size_t i = 0; i < n && error == 0; i++) {
+        error = write_prepare(d, &ops[i], &prepared[i], &q.ring_bytes);
+    }
+    if (error == 0) {
+        error = write_submit(d, session, &q, token);
+    }
+    if (error == TIDE_ERR_MISMATCH && failed != NULL) {
+        *failed = q.failed;
+    }
+    free(prepared);
+    return error;
+}
