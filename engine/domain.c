@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Opening, attaching to, closing and removing a domain. */
+#include "engine/domain.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "engine/grace.h"
+#include "engine/replica.h"
+#include "shm/clock.h"
+#include "shm/member.h"
+
+#define DOMAIN_RING_DEFAULT (UINT64_C(16) << 20)
+#define DOMAIN_TABLE_DEFAULT (UINT64_C(64) << 20)
+#define DOMAIN_TABLE_MIN (UINT64_C(256) << 10)
+#define DOMAIN_SLOW_DEFAULT UINT64_C(50000000)
+#define DOMAIN_PAGE 4096u
+#define DOMAIN_TRIES 16
+
+void tide_hold(struct tide *d) {
+    atomic_fetch_add(&d->holds, 1);
+}
+
+void tide_drop(struct tide *d) {
+    if (atomic_fetch_sub(&d->holds, 1) != 1) {
+        return;
+    }
+    segment_unmap_ring(d->ring.base, d->ring.bytes);
+    segment_detach(&d->segment);
+    pthread_mutex_destroy(&d->control);
+    free(d);
+}
+
+/* Sizes as asked or by default, or INVALID. */
+static int domain_settle(struct tide *d, const struct tide_opts *o, struct tide_opts *out) {
+    *out = *o;
+    out->ring_bytes = o->ring_bytes != 0 ? o->ring_bytes : DOMAIN_RING_DEFAULT;
+    out->slow_follower_ns = o->slow_follower_ns != 0 ? o->slow_follower_ns : DOMAIN_SLOW_DEFAULT;
+    if (o->table_bytes == 0) {
+        /* A ring that was made larger than the default needs a table that goes with it. */
+        out->table_bytes = 2 * out->ring_bytes > DOMAIN_TABLE_DEFAULT ? 2 * out->ring_bytes : DOMAIN_TABLE_DEFAULT;
+    }
+    if (out->ring_bytes < LAYOUT_RING_MIN || out->ring_bytes > LAYOUT_RING_MAX ||
+        (out->ring_bytes & (out->ring_bytes - 1)) != 0) {
+        tide_logf(d, TIDE_LOG_ERROR, "ring_bytes is %llu: a power of two from 64 KiB to 4 GiB is needed",
+                  (unsigned long long)out->ring_bytes);
+        return TIDE_ERR_INVALID;
+    }
+    if (out->table_bytes < DOMAIN_TABLE_MIN || out->table_bytes > TABLE_BYTES_MAX || out->table_bytes < out->ring_bytes) {
+        tide_logf(d, TIDE_LOG_ERROR, "table_bytes is %llu: at least 256 KiB and the ring's size, at most 60 GiB",
+                  (unsigned long long)out->table_bytes);
+        return TIDE_ERR_INVALID;
+    }
+    return 0;
+}
+
+static int domain_create(struct tide *d, const struct tide_opts *o) {
+    uint64_t ring_off = (sizeof(struct log_segment) + DOMAIN_PAGE - 1) / DOMAIN_PAGE * DOMAIN_PAGE;
+    int error = segment_create(&d->segment, d->name, SEGMENT_LOG, 0, ring_off + o->ring_bytes);
+    if (error != 0) {
+        return error;
+    }
+    struct log_segment *log = (struct log_segment *)d->segment.base;
+    log->ring_off = ring_off;
+    log->ring_bytes = o->ring_bytes;
+    log->hash_seed = segment_random();
+    log->slow_follower_ns = o->slow_follower_ns;
+    log->table_bytes = o->table_bytes;
+    log->expected_keys = o->expected_keys;
+    atomic_store(&log->leader.leader, -1);
+    clock_init(&log->clock);
+    /* Living before it has a name: nobody takes it for a dead one's. */
+    if (member_join(d->segment.fd) != 0) {
+        tide_logf(d, TIDE_LOG_ERROR, "cannot lock the log segment: %s", strerror(errno));
+        error = TIDE_ERR_SYSTEM;
+    } else {
+        error = segment_publish(&d->segment, d->name, SEGMENT_LOG, 0, segment_random(), segment_random());
+    }
+    if (error != 0) {
+        segment_discard(&d->segment);
+    }
+    return error;
+}
+
+static void domain_unlink_tables(const char *name) {
+    for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
+        segment_unlink(name, SEGMENT_TABLE, i);
+    }
+}
+
+static int domain_check(struct tide *d) {
+    const struct log_segment *log = (struct log_segment *)d->segment.base;
+    uint64_t size = d->segment.size_bytes;
+    bool sane = size >= sizeof(*log) && log->ring_bytes >= LAYOUT_RING_MIN && log->ring_bytes <= LAYOUT_RING_MAX &&
+                (log->ring_bytes & (log->ring_bytes - 1)) == 0 && log->ring_off % DOMAIN_PAGE == 0 &&
+                log->ring_off >= sizeof(*log) && log->ring_off <= size && log->ring_bytes <= size - log->ring_off &&
+                log->table_bytes >= DOMAIN_TABLE_MIN && log->table_bytes <= TABLE_BYTES_MAX &&
+                clock_check(&log->clock) == 0;
+    return sane ? 0 : TIDE_ERR_CORRUPT;
+}
+
+/* 0, or an error; BUSY: look again, somebody removed or replaced it meanwhile. */
+static int domain_attach(struct tide *d, bool create) {
+    int error = segment_attach(&d->segment, d->name, SEGMENT_LOG, 0, true);
+    if (error != 0) {
+        return error;
+    }
+    if (create && member_claim_dead(d->segment.fd)) {
+        /* All its members are dead, and while this lock is held nobody else decides so. */
+        error = TIDE_ERR_BUSY;
+        if (segment_is_current(&d->segment) == 1) {
+            tide_logf(d, TIDE_LOG_INFO, "all members of the domain have ended: created anew");
+            domain_unlink_tables(d->name);
+            error = segment_unlink(d->name, SEGMENT_LOG, 0);
+            error = error == 0 ? TIDE_ERR_BUSY : error;
+        }
+    } else if (member_join(d->segment.fd) != 0 || segment_is_current(&d->segment) != 1) {
+        error = TIDE_ERR_BUSY;
+    } else {
+        error = domain_check(d);
+    }
+    if (error != 0) {
+        segment_detach(&d->segment);
+    }
+    return error;
+}
+
+static int domain_find_or_create(struct tide *d, const struct tide_opts *o) {
+    bool create = (o->flags & TIDE_CREATE) != 0;
+    for (int tries = 0; tries < DOMAIN_TRIES; tries++) {
+        int error = domain_attach(d, create);
+        if (error == 0 && (o->flags & TIDE_EXCLUSIVE) != 0) {
+            segment_detach(&d->segment);
+            return TIDE_ERR_EXISTS;
+        }
+        if (error == TIDE_ERR_NO_DOMAIN && create) {
+            error = domain_create(d, o);
+            if (error == 0) {
+                d->ephemeral = (o->flags & TIDE_EPHEMERAL) != 0;
+                return 0;
+            }
+            if (error == TIDE_ERR_EXISTS) {
+                continue; /* somebody was faster: attach to theirs */
+            }
+        }
+        if (error != TIDE_ERR_BUSY) {
+            return error;
+        }
+    }
+    return TIDE_ERR_GONE;
+}
+
+int tide_open(struct tide **out, const char *name, const struct tide_opts *opts) {
+    static const struct tide_opts defaults = TIDE_OPTS_INIT;
+    const struct tide_opts *o = opts != NULL ? opts : &defaults;
+    struct tide_opts settled;
+    char path[SEGMENT_PATH_BYTES];
+    if (out == NULL || name == NULL || o->size < sizeof(*o) || o->reserved != 0 ||
+        (o->flags & ~(uint32_t)(TIDE_CREATE | TIDE_EXCLUSIVE | TIDE_EPHEMERAL)) != 0 ||
+        segment_path(path, name, SEGMENT_LOG, 0) != 0) {
+        return TIDE_ERR_INVALID;
+    }
+    struct tide *d = aligned_alloc(LAYOUT_PAIR, (sizeof(*d) + LAYOUT_PAIR - 1) / LAYOUT_PAIR * LAYOUT_PAIR);
+    if (d == NULL) {
+        return TIDE_ERR_NOMEM;
+    }
+    memset(d, 0, sizeof(*d));
+    d->segment = (struct segment)SEGMENT_INIT;
+    d->log_fn = o->log;
+    d->log_ctx = o->log_ctx;
+    memcpy(d->name, name, strlen(name));
+    int error = domain_settle(d, o, &settled);
+    error = error == 0 ? domain_find_or_create(d, &settled) : error;
+    if (error != 0) {
+        free(d);
+        return error;
+    }
+    d->log = (struct log_segment *)d->segment.base;
+    d->ring = (struct ring){.log = d->log, .bytes = d->log->ring_bytes};
+    error = segment_map_ring(&d->segment, d->log->ring_off, d->ring.bytes, &d->ring.base);
+    if (error == 0 && grace_hold() != 0) {
+        segment_unmap_ring(d->ring.base, d->ring.bytes);
+        error = TIDE_ERR_NOMEM;
+    }
+    if (error != 0) {
+        segment_detach(&d->segment);
+        free(d);
+        return error;
+    }
+    pthread_mutex_init(&d->control, NULL);
+    atomic_store(&d->holds, 1);
+    *out = d;
+    return 0;
+}
+
+int tide_close(struct tide *d) {
+    if (d == NULL || atomic_exchange(&d->closed, 1) != 0) {
+        return TIDE_ERR_INVALID;
+    }
+    pthread_mutex_lock(&d->control); /* a start that was under way has ended; a later one sees `closed` */
+    pthread_mutex_unlock(&d->control);
+    int32_t leader = -1;
+    for (int32_t i = 0; i < (int32_t)LAYOUT_REPLICAS; i++) {
+        struct replica *r = d->running[i]; /* nobody starts any more */
+        if (r != NULL && r->leader) {
+            leader = i;
+        } else {
+            tide_replica_stop(d, (uint32_t)i);
+        }
+    }
+    if (leader >= 0) {
+        tide_replica_stop(d, (uint32_t)leader);
+    }
+    grace_drop();
+    if (d->ephemeral && segment_is_current(&d->segment) == 1) {
+        tide_unlink(d->name);
+    }
+    tide_drop(d);
+    return 0;
+}
+
+int tide_unlink(const char *name) {
+    char path[SEGMENT_PATH_BYTES];
+    if (name == NULL || segment_path(path, name, SEGMENT_LOG, 0) != 0) {
+        return TIDE_ERR_INVALID;
+    }
+    /* The log first: without it nobody attaches, so nobody makes tables of this domain any more. */
+    int error = segment_unlink(name, SEGMENT_LOG, 0);
+    if (error == 0 || error == TIDE_ERR_NO_DOMAIN) {
+        domain_unlink_tables(name);
+    }
+    return error;
+}
