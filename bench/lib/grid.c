@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "bench/lib/grid.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench/lib/format.h"
+
+void bench_grid_head(struct bench_grid *g, const char *text) {
+    if (g->columns < BENCH_GRID_COLUMNS) {
+        snprintf(g->head[g->columns++], BENCH_GRID_CELL, "%s", text);
+    }
+}
+
+void bench_grid_cell(struct bench_grid *g, uint32_t column, const char *format, ...) {
+    if (column >= BENCH_GRID_COLUMNS || g->rows >= BENCH_GRID_ROWS) {
+        return;
+    }
+    va_list args;
+    va_start(args, format);
+    vsnprintf(g->cells[g->rows][column], BENCH_GRID_CELL, format, args);
+    va_end(args);
+}
+
+void bench_grid_print(FILE *out, const struct bench_grid *g) {
+    fprintf(out, "\n%s\n", g->title);
+    int width[BENCH_GRID_COLUMNS] = { 0 };
+    for (uint32_t c = 0; c < g->columns; c++) {
+        width[c] = (int)strlen(g->head[c]);
+        for (uint32_t r = 0; r < g->rows; r++) {
+            int n = (int)strlen(g->cells[r][c]);
+            width[c] = n > width[c] ? n : width[c];
+        }
+        fprintf(out, "%*s%s", width[c] + (c > 0 ? 2 : 0), g->head[c], c + 1 == g->columns ? "\n" : "");
+    }
+    for (uint32_t r = 0; r < g->rows; r++) {
+        for (uint32_t c = 0; c < g->columns; c++) {
+            fprintf(out, "%*s%s", width[c] + (c > 0 ? 2 : 0), g->cells[r][c], c + 1 == g->columns ? "\n" : "");
+        }
+    }
+    if (g->note[0] != '\0') {
+        fprintf(out, "%s\n", g->note);
+    }
+}
+
+void bench_grid_html(FILE *out, const struct bench_grid *g) {
+    fputs("<h2>", out);
+    bench_html_text(out, g->title);
+    fputs("</h2>\n<div class=\"wide\"><table>\n<tr>", out);
+    for (uint32_t c = 0; c < g->columns; c++) {
+        fputs("<th>", out);
+        bench_html_text(out, g->head[c]);
+        fputs("</th>", out);
+    }
+    fputs("</tr>\n", out);
+    for (uint32_t r = 0; r < g->rows; r++) {
+        fputs("<tr>", out);
+        for (uint32_t c = 0; c < g->columns; c++) {
+            fputs("<td>", out);
+            bench_html_text(out, g->cells[r][c]);
+            fputs("</td>", out);
+        }
+        fputs("</tr>\n", out);
+    }
+    fputs("</table></div>\n", out);
+    if (g->note[0] != '\0') {
+        fputs("<p class=\"note\">", out);
+        bench_html_text(out, g->note);
+        fputs("</p>\n", out);
+    }
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What a result was measured on, and pinning to CPUs. */
+#ifndef TIDEMARK_BENCH_MACHINE_H
+#define TIDEMARK_BENCH_MACHINE_H
+
+#include <stdint.h>
+
+#define BENCH_CPUS_MAX 1024u
+
+struct bench_machine {
+    char cpu_model[128];
+    char kernel[128];
+    char compiler[128];
+    char commit[64]; /* "unknown" outside of a git checkout; "-dirty" when files differ from it */
+    char date[32];   /* UTC, ISO 8601 */
+    char huge_pages[64]; /* the kernel's setting for ordinary memory, and for shared memory */
+    char clock_source[32];
+    uint32_t cpus_online;
+    uint32_t cpus; /* that this process may use */
+    uint32_t cpu_ids[BENCH_CPUS_MAX];
+    uint64_t memory_bytes;
+};
+
+/* Look at the machine. Never fails: what cannot be found out is "unknown" or 0 (cpus: at least 1). Runs git. */
+void bench_machine_read(struct bench_machine *m);
+
+/* Pin the calling thread to the turn-th usable CPU, round robin. 0, or -1 where the system does not allow it. */
+int bench_machine_pin(const struct bench_machine *m, uint32_t turn);
+
+/* CLOCK_MONOTONIC and wall-clock time, ns and ms. Any thread. */
+uint64_t bench_now_ns(void);
+uint64_t bench_unix_ms(void);
+
+/* Sleep; ends early on a signal. */
+void bench_sleep_ns(uint64_t ns);
+
+#endif

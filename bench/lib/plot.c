@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "bench/lib/plot.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <spawn.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "bench/lib/format.h"
+
+extern char **environ;
+
+/* Okabe and Ito's colours, which people with any colour vision tell apart. */
+static const char *const colours[] = { "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000" };
+#define COLOUR(i) colours[(i) % (sizeof(colours) / sizeof(colours[0]))]
+
+static void common(FILE *f, int height) {
+    /* Twice the size that the page shows: sharp on dense screens. */
+    fprintf(f,
+            "set encoding utf8\n"
+            "set terminal pngcairo noenhanced size 1800,%d font 'DejaVu Sans,20' background '#ffffff' linewidth 2\n"
+            "set border 3 lc rgb '#444444' lw 0.7\n"
+            "set tics nomirror out\n"
+            "set grid ytics lc rgb '#dddddd' lw 0.5 lt 1\n",
+            height);
+}
+
+static void throughput_data(FILE *f, const struct bench_sweep *s) {
+    const struct bench_point *base = &s->points[0];
+    fprintf(f, "$data << EOD\n");
+    for (uint32_t i = 0; i < s->points_n; i++) {
+        const struct bench_point *p = &s->points[i];
+        if (p->done > 0) {
+            double first = base->reads_per_s.median / 1e6;
+            fprintf(f, "%u %.6f %.6f %.6f %.6f %.6f\n", p->replicas, p->reads_per_s.median / 1e6,
+                    p->reads_per_s.min / 1e6, p->reads_per_s.max / 1e6, first * p->ideal,
+                    first * p->control_scaling.median);
+        }
+    }
+    fprintf(f, "EOD\n");
+}
+
+/* Where the points with more reader threads than CPUs begin, on a logarithmic axis; 0: there are none. */
+static double oversubscribed_from(const struct bench_sweep *s) {
+    for (uint32_t i = 0; i < s->points_n; i++) {
+        if (s->points[i].done > 0 && s->points[i].oversubscribed) {
+            double here = s->points[i].replicas;
+            return i > 0 ? sqrt(here * s->points[i - 1].replicas) : here / 1.2;
+        }
+    }
+    return 0.0;
+}
+
+int bench_plot_throughput(FILE *f, const struct bench_sweep *s) {
+    uint32_t last = 0;
+    for (uint32_t i = 0; i < s->points_n; i++) {
+        last = s->points[i].done > 0 ? i : last;
+    }
+    if (s->points_n == 0 || s->points[0].done == 0) {
+        return 1;
+    }
+    common(f, 1000);
+    throughput_data(f, s);
+    double over = oversubscribed_from(s);
+    fprintf(f,
+            "set logscale x 2\n"
+            "set xrange [%g:%g]\n"
+            "set yrange [0:*]\n"
+            "set xlabel 'replicas that serve reads (%u reader thread%s each)'\n"
+            "set ylabel 'million reads per second'\n"
+            "set key outside below center horizontal samplen 3\n",
+            s->points[0].replicas / 1.25, s->points[last].replicas * 1.25, s->options->readers,
+            s->options->readers == 1 ? "" : "s");
+    fprintf(f, "set xtics (");
+    for (uint32_t i = 0; i < s->points_n; i++) {
+        fprintf(f, "%s'%u' %u", i > 0 ? ", " : "", s->points[i].replicas, s->points[i].replicas);
+    }
+    fprintf(f, ")\n");
+    if (over > 0.0) {
+        fprintf(f, "set object 1 rectangle from first %g, graph 0 to graph 1, graph 1 behind fc rgb '#eeeeee' fs noborder\n",
+                over);
+    }
+    fprintf(f,
+            "plot $data using 1:5 with lines lc rgb '#888888' dt 2 title 'ideal', \\\n"
+            " $data using 1:6 with linespoints lc rgb '#E69F00' pt 5 ps 1.3 title 'control loop, to scale', \\\n"
+            " $data using 1:2:3:4 with yerrorlines lc rgb '#0072B2' pt 7 ps 1.6 lw 1.4 "
+            "title 'reads: median, least, greatest'%s\n",
+            over > 0.0 ? ", \\\n NaN with boxes fs solid fc rgb '#eeeeee' title 'more reader threads than CPUs'" : "");
+    return 0;
+}
+
+/* One line of the latency picture: value against 1 / (1 - percentile), which spreads the tail out evenly. */
+static void percentile_data(FILE *f, const struct hdr *h) {
+    double total = (double)hdr_total(h);
+    double before = 0.0;
+    double last_x = 0.0;
+    for (int32_t i = 0; i < h->counts_len; i++) {
+        int64_t count = hdr_count_at_index(h, i);
+        if (count == 0) {
+            continue;
+        }
+        double value = (double)hdr_value_at_index(h, i);
+        double x = total / (total - before);
+        before += (double)count;
+        /* Neighbours that would fall on the same pixel are left out; the largest value always stands. */
+        if (x > last_x * 1.005 || before >= total) {
+            fprintf(f, "%.8g %.8g\n", x, value > 1.0 ? value : 1.0);
+            last_x = x;
+        }
+        if (before >= total) {
+            fprintf(f, "%.8g %.8g\n", total, (double)hdr_max(h));
+        }
+    }
+}
+
+static void latency_axes(FILE *f) {
+    fprintf(f, "set logscale xy\n"
+               "set xrange [1:*]\n"
+               "set xlabel 'percentile of reads'\n"
+               "set ylabel 'latency'\n"
+               "set key outside right top Left reverse title 'replicas' samplen 2\n"
+               "set xtics ('0 %%' 1, '90 %%' 1e1, '99 %%' 1e2, '99.9 %%' 1e3, '99.99 %%' 1e4, '99.999 %%' 1e5, "
+               "'99.9999 %%' 1e6, '1 - 1e-7' 1e7, '1 - 1e-8' 1e8, '1 - 1e-9' 1e9)\n"
+               "set ytics ('1 ns' 1, '10 ns' 1e1, '100 ns' 1e2, '1 µs' 1e3, '10 µs' 1e4, '100 µs' 1e5, '1 ms' 1e6, "
+               "'10 ms' 1e7, '100 ms' 1e8, '1 s' 1e9, '10 s' 1e10, '100 s' 1e11)\n"
+               "set grid xtics ytics lc rgb '#dddddd' lw 0.5 lt 1\n");
+}
+
+int bench_plot_latency(FILE *f, const struct bench_sweep *s) {
+    uint32_t drawn = 0;
+    for (uint32_t i = 0; i < s->points_n; i++) {
+        if (s->points[i].done > 0 && hdr_total(s->points[i].latency) > 0) {
+            if (drawn++ == 0) {
+                common(f, 1000);
+            }
+            fprintf(f, "$p%u << EOD\n", i);
+            percentile_data(f, s->points[i].latency);
+            fprintf(f, "EOD\n");
+        }
+    }
+    if (drawn == 0) {
+        return 1;
+    }
+    latency_axes(f);
+    fprintf(f, "plot ");
+    for (uint32_t i = 0, n = 0; i < s->points_n; i++) {
+        if (s->points[i].done > 0 && hdr_total(s->points[i].latency) > 0) {
+            fprintf(f, "%s$p%u using 1:2 with lines lc rgb '%s' dt %u title '%u%s'", n > 0 ? ", " : "", i, COLOUR(n),
+                    n / 7 + 1, s->points[i].replicas, s->points[i].oversubscribed ? " *" : "");
+            n++;
+        }
+    }
+    fprintf(f, "\n");
+    return 0;
+}
+
+static int point_has_samples(const struct bench_sweep *s, uint32_t replicas) {
+    for (size_t i = 0; i < s->samples.n; i++) {
+        if (s->samples.items[i].replicas == replicas) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static void lag_data(FILE *f, const struct bench_sweep *s, uint32_t replicas, double *worst_ms, double *worst_entries) {
+    for (size_t i = 0; i < s->samples.n; i++) {
+        const struct bench_sample *one = &s->samples.items[i];
+        if (one->replicas == replicas) {
+            double ms = (double)one->staleness_ns / 1e6;
+            fprintf(f, "%.4f %.6f %llu\n", one->at_s, ms, (unsigned long long)one->lag_entries);
+            *worst_ms = ms > *worst_ms ? ms : *worst_ms;
+            *worst_entries = (double)one->lag_entries > *worst_entries ? (double)one->lag_entries : *worst_entries;
+        }
+    }
+}
+
+static void lag_panel(FILE *f, const struct bench_sweep *s, int column, const char *extra) {
+    fprintf(f, "plot ");
+    for (uint32_t i = 0, n = 0; i < s->points_n; i++) {
+        if (point_has_samples(s, s->points[i].replicas)) {
+            fprintf(f, "%s$p%u using 1:%d with impulses lc rgb '%s' lw 0.8 title '%u%s'", n > 0 ? ", " : "", i, column,
+                    COLOUR(n + 1), s->points[i].replicas, s->points[i].oversubscribed ? " *" : "");
+            n++;
+        }
+    }
+    fprintf(f, "%s\n", extra);
+}
+
+int bench_plot_lag(FILE *f, const struct bench_sweep *s) {
+    if (s->samples.n == 0) {
+        return 1;
+    }
+    double ms = 0.0;
+    double entries = 0.0;
+    double bound_ms = (double)s->options->max_staleness_ns / 1e6;
+    common(f, 1200);
+    for (uint32_t i = 0; i < s->points_n; i++) {
+        if (point_has_samples(s, s->points[i].replicas)) {
+            fprintf(f, "$p%u << EOD\n", i);
+            lag_data(f, s, s->points[i].replicas, &ms, &entries);
+            fprintf(f, "EOD\n");
+        }
+    }
+    /* A bound far above the data would press it flat; then the page's text alone says where it is. */
+    int bound_fits = bound_ms > 0.0 && bound_ms <= 3.0 * ms;
+    char extra[96] = "";
+    if (bound_fits) {
+        snprintf(extra, sizeof(extra), ", %.9g with lines lc rgb '#000000' dt 3 title 'bound'", bound_ms);
+    }
+    fprintf(f,
+            "set multiplot layout 2,1\n"
+            "set lmargin 11\nset rmargin 14\n"
+            "set key outside right top Left reverse title 'replicas' samplen 2\n"
+            "set xrange [0:%.3f]\n"
+            "set ylabel 'staleness, ms'\n"
+            "set yrange [0:%.9g]\n"
+            "set format x ''\n",
+            s->took_s > 0.0 ? s->took_s : 1.0, ms > 0.0 ? (bound_fits && bound_ms > ms ? bound_ms : ms) * 1.08 : 1.0);
+    lag_panel(f, s, 2, extra);
+    fprintf(f,
+            "set format x '%%g'\n"
+            "set xlabel 'seconds since the start (repetition after repetition, all replica counts in each)'\n"
+            "set ylabel 'lag, entries'\n"
+            "set yrange [0:%.9g]\n",
+            entries > 0.0 ? entries * 1.08 : 1.0);
+    lag_panel(f, s, 3, "");
+    fprintf(f, "unset multiplot\n");
+    return 0;
+}
+
+/* gnuplot with the script as its input and the picture as its output. */
+static enum bench_drawn run_gnuplot(int script_fd, const char *png_path) {
+    posix_spawn_file_actions_t actions;
+    pid_t pid = 0;
+    char *argv[] = { "gnuplot", "-", NULL };
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_adddup2(&actions, script_fd, 0);
+    posix_spawn_file_actions_addopen(&actions, 1, png_path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
+    int rc = posix_spawnp(&pid, "gnuplot", &actions, NULL, argv, environ);
+    posix_spawn_file_actions_destroy(&actions);
+    if (rc != 0) {
+        return rc == ENOENT ? BENCH_DRAWN_NO_GNUPLOT : BENCH_DRAWN_FAILED;
+    }
+    int status = 0;
+    while (waitpid(pid, &status, 0) < 0) {
+        if (errno != EINTR) {
+            return BENCH_DRAWN_FAILED;
+        }
+    }
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? BENCH_DRAWN : BENCH_DRAWN_FAILED;
+}
+
+enum bench_drawn bench_plot_draw(int (*plot)(FILE *, const struct bench_sweep *), const struct bench_sweep *s,
+                                 const char *png_path) {
+    FILE *script = tmpfile();
+    if (script == NULL) {
+        return BENCH_DRAWN_FAILED;
+    }
+    enum bench_drawn drawn = BENCH_DRAWN_NOTHING;
+    if (plot(script, s) == 0) {
+        drawn = BENCH_DRAWN_FAILED;
+        if (fflush(script) == 0 && lseek(fileno(script), 0, SEEK_SET) == 0) {
+            drawn = run_gnuplot(fileno(script), png_path);
+        }
+    }
+    fclose(script);
+    if (drawn != BENCH_DRAWN) {
+        unlink(png_path);
+    }
+    return drawn;
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The result as JSON: schema "tidemark.readscale", documented in docs/bench.md. */
+#ifndef TIDEMARK_BENCH_RESULT_H
+#define TIDEMARK_BENCH_RESULT_H
+
+#include <cjson/cJSON.h>
+
+#include "bench/lib/sweep.h"
+
+#define BENCH_SCHEMA_VERSION 1
+
+/* The whole result; NULL: no memory. Free by cJSON_Delete. */
+cJSON *bench_result_json(const struct bench_sweep *s);
+
+/* Parts that other benchmarks use as well. */
+cJSON *bench_machine_json(const struct bench_machine *m);
+cJSON *bench_spread_json(const struct bench_spread *s);
+
+/* Write a document, indented, to a file or ("-") stdout. 0, or -1 with errno. */
+int bench_json_write(const cJSON *json, const char *path);
+
+#endif

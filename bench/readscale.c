@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* How does read throughput grow with the number of replicas? */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "bench/lib/format.h"
+#include "bench/lib/grid.h"
+#include "bench/lib/report.h"
+#include "bench/lib/result.h"
+#include "bench/lib/sweep.h"
+
+static volatile sig_atomic_t stop;
+
+static void on_signal(int number) {
+    (void)number;
+    stop = 1;
+}
+
+/* SA_RESETHAND: a second Ctrl-C ends the program at once, should it hang. */
+static void catch_signals(void) {
+    struct sigaction action;
+    memset(&action, 0, sizeof(action));
+    action.sa_handler = on_signal;
+    action.sa_flags = (int)SA_RESETHAND;
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGHUP, &action, NULL);
+}
+
+struct progress {
+    int terminal;
+    const struct bench_options *options;
+};
+
+static void show_progress(void *ctx, uint32_t done, uint32_t total, uint32_t replicas, uint32_t repetition) {
+    const struct progress *p = ctx;
+    if (!p->terminal) {
+        return;
+    }
+    fputs("\r\033[K", stderr);
+    if (done < total) {
+        fprintf(stderr, "%3u %%  repetition %u of %u, %u replica%s", 100 * done / total, repetition + 1,
+                p->options->repetitions, replicas, replicas == 1 ? "" : "s");
+    }
+    fflush(stderr);
+}
+
+static int write_json(const struct bench_sweep *s, const char *path) {
+    cJSON *json = bench_result_json(s);
+    int rc = json != NULL ? bench_json_write(json, path) : -1;
+    if (rc != 0) {
+        fprintf(stderr, "readscale: writing %s: %s\n", path, strerror(errno));
+    }
+    cJSON_Delete(json);
+    return rc;
+}
+
+/* Table, JSON, report: whatever was asked for. */
+static int publish(const struct bench_sweep *s) {
+    const struct bench_options *o = s->options;
+    char error[BENCH_ERROR_BYTES];
+    int rc = 0;
+    int json_only = o->json_path != NULL && strcmp(o->json_path, "-") == 0;
+    if (s->points_n == 0 || s->points[0].done == 0) {
+        fprintf(stderr, "readscale: interrupted before the first repetition was complete; nothing to show\n");
+        return 0;
+    }
+    if (!json_only) {
+        bench_sweep_print(stdout, s);
+    }
+    if (o->json_path != NULL && write_json(s, o->json_path) != 0) {
+        rc = -1;
+    }
+    if (o->out_dir != NULL) {
+        if (bench_report_write(s, o->out_dir, error) != 0) {
+            fprintf(stderr, "readscale: %s\n", error);
+            return -1;
+        }
+        printf("\nThe report is %s/report.html\n", o->out_dir);
+    }
+    return rc;
+}
+
+int main(int argc, char **argv) {
+    static struct bench_options options;
+    static struct bench_machine machine;
+    static struct bench_sweep sweep;
+    char error[BENCH_ERROR_BYTES] = "";
+    bench_machine_read(&machine);
+    switch (bench_options_parse(&options, argc, argv, machine.cpus, error)) {
+    case BENCH_PARSED_HELP:
+        bench_options_help();
+        return BENCH_EXIT_OK;
+    case BENCH_PARSED_ERROR:
+        fprintf(stderr, "readscale: %s\n", error);
+        return BENCH_EXIT_USAGE;
+    case BENCH_PARSED_RUN:
+        break;
+    }
+    /* A directory that cannot be written is better known before the minute than after it. */
+    if (options.out_dir != NULL && bench_make_directory(options.out_dir) != 0) {
+        fprintf(stderr, "readscale: --out %s: %s\n", options.out_dir, strerror(errno));
+        return BENCH_EXIT_FAILED;
+    }
+    catch_signals();
+    struct progress progress = { isatty(STDERR_FILENO), &options };
+    int rc = bench_sweep_run(&sweep, &options, &machine, &stop, show_progress, &progress, error);
+    if (rc != 0) {
+        if (progress.terminal) {
+            fputs("\r\033[K", stderr);
+        }
+        fprintf(stderr, "readscale: %s\n", error);
+    } else {
+        rc = publish(&sweep);
+    }
+    int interrupted = sweep.interrupted;
+    bench_sweep_destroy(&sweep);
+    if (rc != 0) {
+        return BENCH_EXIT_FAILED;
+    }
+    return interrupted ? BENCH_EXIT_INTERRUPTED : BENCH_EXIT_OK;
+}
