@@ -272,23 +272,24 @@ static int64_t count_at_percentile(double p, int64_t total) {
     return count < 1 ? 1 : (int64_t)count;
 }
 
-static int64_t value_reaching(const struct hdr *h, const struct hdr_shape *shape, double p, int64_t total) {
-    int64_t wanted = count_at_percentile(p, total);
-    int64_t seen = 0;
-    for (int32_t i = 0; i < shape->counts_len; i++) {
-        seen = add_capped(seen, load_count(&h->counts[i]));
-        if (seen >= wanted)
-            return p > 0 ? highest_equivalent(shape, value_at(shape, i)) : value_at(shape, i);
-    }
-    return 0;
-}
-
-/* Counts only grow, so the walk after the sum gets at least as far as the sum said. */
+/* Counts only grow, so the walk after the sum gets at least as far as the sum said. Until it gets there, v[k] holds the
+ * count that is wanted for p[k], negated: values are never negative. */
 void hdr_values_at_percentiles(const struct hdr *h, const double *p, int64_t *v, size_t n) {
     struct hdr_shape shape;
     int64_t total = shape_of(h, &shape) == 0 ? sum_counts(h, &shape) : 0;
-    for (size_t i = 0; i < n; i++)
-        v[i] = total > 0 ? value_reaching(h, &shape, p[i], total) : 0;
+    for (size_t k = 0; k < n; k++)
+        v[k] = total ? -count_at_percentile(p[k], total) : 0;
+    int64_t seen = 0;
+    for (int32_t i = 0; seen < total && i < shape.counts_len; i++) {
+        int64_t count = load_count(&h->counts[i]);
+        seen = add_capped(seen, count);
+        for (size_t k = 0; count && k < n; k++)
+            if (v[k] < 0 && seen >= -v[k])
+                v[k] = p[k] > 0 ? highest_equivalent(&shape, value_at(&shape, i)) : value_at(&shape, i);
+    }
+    for (size_t k = 0; k < n; k++)
+        if (v[k] < 0)
+            v[k] = 0; /* the writer has reset it in between */
 }
 
 int64_t hdr_value_at_percentile(const struct hdr *h, double p) {
@@ -351,6 +352,15 @@ double hdr_stddev(const struct hdr *h) {
         total = add_capped(total, count);
     }
     return total ? sqrt(sum / (double)total) : 0;
+}
+
+void hdr_recount(struct hdr *h) {
+    int64_t max = hdr_max(h);
+    struct hdr_shape shape;
+    int64_t total = shape_of(h, &shape) == 0 ? sum_counts(h, &shape) : 0;
+    store(&h->total, total);
+    store(&h->min, total ? hdr_min(h) : INT64_MAX);
+    store(&h->max, max);
 }
 
 int64_t hdr_total(const struct hdr *h) {

@@ -138,6 +138,9 @@ int hdr_add(struct hdr *dst, const struct hdr *src);
  * negative. */
 int hdr_add_at_index(struct hdr *h, int32_t index, int64_t n);
 
+/* Sets total, min and max to what the counts say, after they were written one by one. The writer only. */
+void hdr_recount(struct hdr *h);
+
 /*
  * The largest value that p percent of all counted values are at or below, as HdrHistogram's getValueAtPercentile: the
  * highest value equivalent to it; for p = 0 the lowest equivalent to the least. 0 while empty. p below 0 (or not a

@@ -21,6 +21,8 @@ static const struct hdr_shape lag_shape = {
 #define LAG_HDR_BYTES \
     ((sizeof(struct hdr) + LAG_COUNTS * sizeof(int64_t) + LAYOUT_LINE - 1) / LAYOUT_LINE * LAYOUT_LINE)
 
+#define COUNT_MAX (INT64_C(1) << 47) /* in one second: far beyond what a thread can record */
+_Static_assert(COUNT_MAX <= INT64_MAX / LAG_COUNTS / LAYOUT_LAG_WINDOWS, "the sum of all windows must not overflow");
 _Static_assert(LAYOUT_LAG_WINDOWS == LAG_ROLLING_SECONDS + 1, "the second that runs needs a window of its own");
 
 size_t lag_all_size_bytes(void) {
@@ -126,6 +128,11 @@ static int copy_window(const struct lag_windows *windows, size_t i, uint64_t sec
     return atomic_load_explicit(&windows->second[i], memory_order_relaxed) == number ? 0 : -1;
 }
 
+/* Scribbled bytes may be any number. Bounded like this, the sum of all counts of all windows fits. */
+static int64_t sane_count(int64_t count) {
+    return count < 0 ? 0 : count > COUNT_MAX ? COUNT_MAX : count;
+}
+
 void lag_rolling(const struct lag_windows *windows, uint64_t now_ns, struct hdr *out) {
     int64_t counts[LAG_COUNTS];
     hdr_reset(out);
@@ -134,10 +141,10 @@ void lag_rolling(const struct lag_windows *windows, uint64_t now_ns, struct hdr 
     for (size_t i = 0; i < LAYOUT_LAG_WINDOWS; i++) {
         if (copy_window(windows, i, now_ns / NS_PER_S, counts) != 0)
             continue;
-        for (int32_t k = 0; k < LAG_COUNTS; k++)
-            if (counts[k] > 0) /* not so: scribbled */
-                (void)hdr_add_at_index(out, k, counts[k]);
+        for (size_t k = 0; k < LAG_COUNTS; k++)
+            hdr_bump(&out->counts[k], sane_count(counts[k]));
     }
+    hdr_recount(out);
 }
 
 void lag_all(const struct hdr *all, struct hdr *out) {

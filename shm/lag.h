@@ -48,7 +48,7 @@ void lag_record(struct hdr *all, struct lag_windows *windows, uint64_t now_ns, i
 struct hdr *lag_new(void);
 
 /* Puts what was recorded in the last 10 s into `out` (of lag_new; emptied first): the second of now_ns and the ten
- * before it, so 10 to 11 s. Wait-free, some 20 us; any thread. `out` is private to the caller. */
+ * before it, so 10 to 11 s. Wait-free, some 40 us; any thread. `out` is private to the caller. */
 void lag_rolling(const struct lag_windows *windows, uint64_t now_ns, struct hdr *out);
 
 /* The same for all time. Where the shape found in shared memory is wrong, `out` is left empty. */

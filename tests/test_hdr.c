@@ -1,0 +1,486 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Histograms in shared memory and the lag windows made of them. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <math.h>
+#include <pthread.h>
+
+#include "shm/hdr.h"
+#include "shm/lag.h"
+
+#define HOUR_US INT64_C(3600000000)
+#define NS_PER_S UINT64_C(1000000000)
+
+static uint64_t random_state = 88172645463325252u; /* fixed: a failure can be repeated */
+
+static uint64_t next_random(void) {
+    random_state ^= random_state << 13;
+    random_state ^= random_state >> 7;
+    random_state ^= random_state << 17;
+    return random_state;
+}
+
+/* Of every size alike, up to 2^bits. */
+static int64_t next_value(int bits) {
+    return (int64_t)(next_random() >> 1 >> (63 - 1 - next_random() % (unsigned)bits));
+}
+
+/* ---- layout ------------------------------------------------------------------------------------------------------ */
+
+static void shape__documented_parameters__documented_layout(void **state) {
+    (void)state;
+    struct hdr_shape shape;
+    assert_int_equal(hdr_shape(1, HOUR_US, 3, &shape), 0);
+    assert_int_equal(shape.sub_bucket_count, 2048);
+    assert_int_equal(shape.bucket_count, 22);
+    assert_int_equal(shape.counts_len, 23552);
+    assert_int_equal(hdr_shape(1000, 10000000000, 3, &shape), 0);
+    assert_int_equal(shape.unit_magnitude, 9);
+    assert_int_equal(hdr_shape(1, INT64_MAX, 5, &shape), 0);
+    assert_int_equal(shape.bucket_count, 64 - 18);
+    assert_int_equal(hdr_size_bytes(1, HOUR_US, 3) % 64, 0);
+    assert_true(hdr_size_bytes(1, HOUR_US, 3) >= offsetof(struct hdr, counts) + 23552 * 8);
+}
+
+static void shape__bad_parameters__refused(void **state) {
+    (void)state;
+    const struct {
+        int64_t lowest, highest;
+        int digits;
+    } bad[] = {
+        {0, 100, 2}, {-1, 100, 2}, {INT64_MIN, INT64_MAX, 2}, {10, 19, 2}, {1, 1, 2}, {1, -5, 2}, {1, 100, -1},
+        {1, 100, 6}, {1, 100, INT32_MAX}, {INT64_MAX, INT64_MAX, 2}, {INT64_MAX / 2, INT64_MAX, 5},
+        {INT64_C(1) << 60, INT64_MAX, 3},
+    };
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        assert_int_equal(hdr_size_bytes(bad[i].lowest, bad[i].highest, bad[i].digits), 0);
+        assert_null(hdr_new(bad[i].lowest, bad[i].highest, bad[i].digits));
+    }
+}
+
+static void equivalents__documented_values__as_documented(void **state) {
+    (void)state;
+    struct hdr *h = hdr_new(1, HOUR_US, 3);
+    assert_int_equal(hdr_lowest_equivalent(h, 10007), 10000);
+    assert_int_equal(hdr_lowest_equivalent(h, 10009), 10008);
+    assert_int_equal(hdr_highest_equivalent(h, 8180), 8183);
+    assert_int_equal(hdr_highest_equivalent(h, 8191), 8191);
+    assert_int_equal(hdr_highest_equivalent(h, 8193), 8199);
+    assert_int_equal(hdr_highest_equivalent(h, 10008), 10015);
+    assert_int_equal(hdr_median_equivalent(h, 4), 4);
+    assert_int_equal(hdr_median_equivalent(h, 4000), 4001);
+    assert_int_equal(hdr_median_equivalent(h, 8000), 8002);
+    assert_int_equal(hdr_median_equivalent(h, 10007), 10004);
+    assert_int_equal(hdr_lowest_equivalent(h, -7), 0);
+    assert_int_equal(hdr_highest_equivalent(h, INT64_MAX), INT64_MAX);
+    hdr_free(h);
+}
+
+static void indexes__of_any_shape__cover_all_values_without_gap(void **state) {
+    (void)state;
+    const int64_t lowest[] = {1, 2, 1000, 1000000};
+    for (size_t k = 0; k < 4; k++) {
+        for (int digits = 0; digits <= 4; digits++) {
+            struct hdr *h = hdr_new(lowest[k], HOUR_US, digits);
+            struct hdr_shape shape;
+            assert_int_equal(hdr_shape(lowest[k], HOUR_US, digits, &shape), 0);
+            int64_t expected = 0;
+            for (int32_t i = 0; i < h->counts_len; i++) {
+                int64_t value = hdr_value_at_index(h, i);
+                assert_int_equal(value, expected);
+                assert_int_equal(hdr_index_of(&shape, value), i);
+                expected = hdr_highest_equivalent(h, value) + 1;
+                assert_int_equal(hdr_index_of(&shape, expected - 1), i);
+            }
+            assert_true(expected > HOUR_US);
+            assert_int_equal(hdr_value_at_index(h, -1), 0);
+            assert_int_equal(hdr_value_at_index(h, h->counts_len), 0);
+            hdr_free(h);
+        }
+    }
+}
+
+/* ---- recording and questions ------------------------------------------------------------------------------------- */
+
+static void questions__of_an_empty_histogram__zero(void **state) {
+    (void)state;
+    struct hdr *h = hdr_new(1, HOUR_US, 3);
+    assert_int_equal(hdr_total(h), 0);
+    assert_int_equal(hdr_min(h), 0);
+    assert_int_equal(hdr_max(h), 0);
+    assert_int_equal(hdr_value_at_percentile(h, 50), 0);
+    assert_true(hdr_mean(h) == 0 && hdr_stddev(h) == 0);
+    assert_int_equal(h->min, INT64_MAX);
+    hdr_free(h);
+}
+
+static void percentiles__one_outlier_in_ten_thousand__documented_values(void **state) {
+    (void)state;
+    struct hdr *h = hdr_new(1, HOUR_US, 3);
+    hdr_record_n(h, 1000, 10000);
+    hdr_record(h, 100000000);
+    assert_int_equal(hdr_total(h), 10001);
+    assert_int_equal(hdr_value_at_percentile(h, 30), 1000);
+    assert_int_equal(hdr_value_at_percentile(h, 99), 1000);
+    assert_int_equal(hdr_value_at_percentile(h, 99.99), 1000);
+    assert_int_equal(hdr_value_at_percentile(h, 99.999), hdr_highest_equivalent(h, 100000000));
+    assert_int_equal(hdr_value_at_percentile(h, 100), hdr_max(h));
+    assert_int_equal(hdr_value_at_percentile(h, 0), 1000);
+    assert_int_equal(hdr_value_at_percentile(h, -3), 1000);
+    assert_int_equal(hdr_value_at_percentile(h, 1e300), hdr_max(h));
+    assert_int_equal(hdr_value_at_percentile(h, NAN), 1000);
+    assert_int_equal(hdr_min(h), 1000);
+    assert_float_equal(hdr_mean(h), (1000.0 * 10000 + 100000000) / 10001, 10);
+    assert_float_equal(hdr_stddev(h), 999800, 200);
+    hdr_free(h);
+}
+
+static int compare_values(const void *a, const void *b) {
+    int64_t x = *(const int64_t *)a;
+    int64_t y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+static void percentiles__random_values__equal_to_those_of_the_sorted_values(void **state) {
+    (void)state;
+    static int64_t values[5000];
+    /* Of 100,000. */
+    static const int parts[] = {99999, 0, 50000, 1, 100000, 90000, 99000, 33333, 99900, 10, 75000, 99990};
+    enum { ASKED = sizeof(parts) / sizeof(parts[0]) };
+    for (int round = 0; round < 30; round++) {
+        struct hdr *h = hdr_new(1, INT64_C(1) << 40, round % 5);
+        size_t n = 1 + next_random() % 5000;
+        for (size_t i = 0; i < n; i++) {
+            values[i] = next_value(40);
+            hdr_record(h, values[i]);
+        }
+        qsort(values, n, sizeof(values[0]), compare_values);
+        double p[ASKED];
+        int64_t got[ASKED];
+        for (size_t k = 0; k < ASKED; k++)
+            p[k] = parts[k] / 1000.0;
+        hdr_values_at_percentiles(h, p, got, ASKED);
+        for (size_t k = 0; k < ASKED; k++) {
+            size_t rank = ((size_t)parts[k] * n + 99999) / 100000;
+            int64_t value = values[rank ? rank - 1 : 0];
+            assert_int_equal(got[k], rank ? hdr_highest_equivalent(h, value) : hdr_lowest_equivalent(h, value));
+            assert_int_equal(got[k], hdr_value_at_percentile(h, p[k]));
+        }
+        assert_int_equal(hdr_min(h), hdr_lowest_equivalent(h, values[0]));
+        assert_int_equal(hdr_max(h), hdr_highest_equivalent(h, values[n - 1]));
+        assert_int_equal(hdr_total(h), n);
+        hdr_free(h);
+    }
+}
+
+static void record__outside_the_range__clamped_and_counted(void **state) {
+    (void)state;
+    struct hdr *h = hdr_new(1, 1000000, 2);
+    hdr_record(h, 1000001);
+    hdr_record_n(h, INT64_MAX, 2);
+    assert_int_equal(hdr_clamped(h), 3);
+    assert_int_equal(hdr_max(h), hdr_highest_equivalent(h, 1000000));
+    hdr_record(h, -1);
+    hdr_record(h, INT64_MIN);
+    hdr_record(h, 1000000);
+    assert_int_equal(hdr_clamped(h), 3);
+    assert_int_equal(hdr_count_at_index(h, 0), 2);
+    assert_int_equal(hdr_total(h), 6);
+    hdr_reset(h);
+    assert_int_equal(hdr_total(h) + hdr_clamped(h) + hdr_max(h), 0);
+    hdr_free(h);
+}
+
+static void add__of_two__equal_to_recording_all_in_one(void **state) {
+    (void)state;
+    struct hdr *parts[2] = {hdr_new(1, HOUR_US, 3), hdr_new(1, HOUR_US, 3)};
+    struct hdr *all = hdr_new(1, HOUR_US, 3);
+    for (int i = 0; i < 20000; i++) {
+        int64_t value = next_value(33); /* some above highest */
+        hdr_record(parts[i & 1], value);
+        hdr_record(all, value);
+    }
+    assert_int_equal(hdr_add(parts[0], parts[1]), 0);
+    for (int32_t i = 0; i < all->counts_len; i++)
+        assert_int_equal(hdr_count_at_index(parts[0], i), hdr_count_at_index(all, i));
+    assert_int_equal(hdr_total(parts[0]), 20000);
+    assert_int_equal(hdr_clamped(parts[0]), hdr_clamped(all));
+    assert_int_equal(hdr_max(parts[0]), hdr_max(all));
+    struct hdr *other = hdr_new(1, HOUR_US, 2);
+    assert_int_equal(hdr_add(other, all), -1);
+    assert_int_equal(hdr_total(other), 0);
+    assert_int_equal(hdr_add_at_index(other, other->counts_len, 1), -1);
+    assert_int_equal(hdr_add_at_index(other, -1, 1), -1);
+    assert_int_equal(hdr_add_at_index(other, 0, -1), -1);
+    hdr_free(other);
+    hdr_free(all);
+    hdr_free(parts[0]);
+    hdr_free(parts[1]);
+}
+
+/* ---- bytes of others --------------------------------------------------------------------------------------------- */
+
+static void check__each_derived_field_off__refused(void **state) {
+    (void)state;
+    size_t room = hdr_size_bytes(1, HOUR_US, 3);
+    struct hdr *h = hdr_new(1, HOUR_US, 3);
+    assert_int_equal(hdr_check(h, room), 0);
+    assert_int_equal(hdr_check(h, room - 1), -1);
+    assert_int_equal(hdr_check(h, 10), -1);
+    int32_t *fields[] = {&h->digits,           &h->unit_magnitude, &h->sub_bucket_half_magnitude,
+                         &h->sub_bucket_count, &h->bucket_count,   &h->counts_len};
+    const int32_t wrong[] = {-1, 1, 63, 64, INT32_MAX, INT32_MIN};
+    for (size_t i = 0; i < 6; i++) {
+        int32_t right = *fields[i];
+        for (size_t k = 0; k < 6; k++) {
+            *fields[i] = wrong[k];
+            assert_int_equal(hdr_check(h, room), -1);
+            assert_null(hdr_snapshot(h, room));
+        }
+        *fields[i] = right;
+    }
+    h->highest = INT64_MAX; /* a shape that would be fine, with counts that reach out of the room */
+    assert_int_equal(hdr_check(h, room), -1);
+    hdr_free(h);
+}
+
+static void snapshot__of_scribbled_counts__sane_numbers(void **state) {
+    (void)state;
+    size_t room = hdr_size_bytes(1, HOUR_US, 2);
+    struct hdr *h = hdr_new(1, HOUR_US, 2);
+    for (int32_t i = 0; i < h->counts_len; i++)
+        h->counts[i] = i % 3 == 0 ? INT64_MAX : i % 3 == 1 ? INT64_MIN : (int64_t)next_random();
+    h->total = -5;
+    h->max = INT64_MIN;
+    h->reserved = -1;
+    struct hdr *copy = hdr_snapshot(h, room);
+    assert_non_null(copy);
+    assert_int_equal(hdr_total(copy), INT64_MAX);
+    int64_t sum = 0;
+    for (int32_t i = 0; i < copy->counts_len; i++) {
+        assert_true(hdr_count_at_index(copy, i) >= 0);
+        assert_false(__builtin_add_overflow(sum, hdr_count_at_index(copy, i), &sum));
+    }
+    assert_int_equal(hdr_clamped(copy), 0);
+    (void)hdr_value_at_percentile(h, 50);
+    (void)hdr_mean(h);
+    (void)hdr_stddev(h);
+    assert_true(hdr_value_at_percentile(copy, 50) >= 0);
+    hdr_free(copy);
+    hdr_free(h);
+}
+
+static void snapshot__of_random_bytes__refused_or_sane(void **state) {
+    (void)state;
+    size_t room = 4096;
+    uint64_t *bytes = malloc(room); /* just as large as told: the sanitizer sees a step too far */
+    for (int round = 0; round < 20000; round++) {
+        for (size_t i = 0; i < room / 8; i++)
+            bytes[i] = round & 1 ? next_random() % 16 : next_random();
+        struct hdr *copy = hdr_snapshot((struct hdr *)bytes, room);
+        hdr_free(copy);
+    }
+    free(bytes);
+}
+
+/* ---- beside the writer ------------------------------------------------------------------------------------------- */
+
+struct writer {
+    struct hdr *h;
+    atomic_int stop;
+};
+
+static void *keep_recording(void *argument) {
+    struct writer *writer = argument;
+    for (int64_t value = 0; !atomic_load(&writer->stop); value = (value + 97) % 1000000)
+        hdr_record(writer->h, value);
+    return NULL;
+}
+
+static void snapshot__beside_the_writer__never_fewer_than_before(void **state) {
+    (void)state;
+    size_t room = hdr_size_bytes(1, HOUR_US, 2);
+    struct writer writer = {.h = hdr_new(1, HOUR_US, 2)};
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, keep_recording, &writer), 0);
+    int64_t before = 0;
+    for (int i = 0; i < 500; i++) {
+        struct hdr *copy = hdr_snapshot(writer.h, room);
+        assert_true(hdr_total(copy) >= before);
+        before = hdr_total(copy);
+        assert_true(hdr_value_at_percentile(writer.h, 99) <= hdr_highest_equivalent(copy, 1000000));
+        hdr_free(copy);
+    }
+    atomic_store(&writer.stop, 1);
+    pthread_join(thread, NULL);
+    struct hdr *copy = hdr_snapshot(writer.h, room);
+    assert_int_equal(hdr_total(copy), hdr_total(writer.h));
+    hdr_free(copy);
+    hdr_free(writer.h);
+}
+
+/* ---- lag --------------------------------------------------------------------------------------------------------- */
+
+struct lag {
+    struct hdr *all;
+    struct lag_windows *windows;
+    struct hdr *out;
+};
+
+static struct lag lag_open(void) {
+    struct lag lag = {.all = aligned_alloc(64, lag_all_size_bytes()),
+                      .windows = aligned_alloc(64, lag_windows_size_bytes()),
+                      .out = lag_new()};
+    assert_int_equal(lag_init(lag.all, lag.windows), 0);
+    return lag;
+}
+
+static void lag_close(struct lag *lag) {
+    free(lag->all);
+    free(lag->windows);
+    hdr_free(lag->out);
+}
+
+static int64_t rolling_total(struct lag *lag, uint64_t now_ns) {
+    lag_rolling(lag->windows, now_ns, lag->out);
+    return hdr_total(lag->out);
+}
+
+static void lag_rolling__as_seconds_pass__forgets_after_ten(void **state) {
+    (void)state;
+    struct lag lag = lag_open();
+    uint64_t start = 1000 * NS_PER_S;
+    assert_int_equal(rolling_total(&lag, start), 0);
+    for (uint64_t s = 0; s < 40; s++) {
+        lag_record(lag.all, lag.windows, start + s * NS_PER_S, 100 + (int64_t)s, 1);
+        lag_record(lag.all, lag.windows, start + s * NS_PER_S + NS_PER_S - 1, 100 + (int64_t)s, 2);
+        assert_int_equal(rolling_total(&lag, start + s * NS_PER_S + 5), 3 * (s < 10 ? s + 1 : 11));
+        assert_int_equal(hdr_min(lag.out), s < 10 ? 100 : 100 + s - 10);
+        assert_int_equal(hdr_max(lag.out), 100 + s);
+    }
+    uint64_t last = start + 39 * NS_PER_S;
+    assert_int_equal(rolling_total(&lag, last + 10 * NS_PER_S), 3);
+    assert_int_equal(rolling_total(&lag, last + 11 * NS_PER_S), 0);
+    assert_int_equal(rolling_total(&lag, last - NS_PER_S), 33); /* a reader whose clock reading is a little old */
+    assert_int_equal(rolling_total(&lag, 0), 0);
+    lag_all(lag.all, lag.out);
+    assert_int_equal(hdr_total(lag.out), 120);
+    lag_record(lag.all, lag.windows, last + 1000 * NS_PER_S, INT64_MAX, 7);
+    assert_int_equal(rolling_total(&lag, last + 1000 * NS_PER_S), 7);
+    assert_int_equal(hdr_max(lag.out), hdr_highest_equivalent(lag.out, LAG_HIGHEST_NS));
+    lag_close(&lag);
+}
+
+static void lag_check__of_what_init_made__good_and_else_refused(void **state) {
+    (void)state;
+    struct lag lag = lag_open();
+    size_t all = lag_all_size_bytes();
+    size_t windows = lag_windows_size_bytes();
+    assert_int_equal(lag_size_bytes(), all + windows);
+    assert_int_equal(all, hdr_size_bytes(LAG_LOWEST_NS, LAG_HIGHEST_NS, LAG_DIGITS));
+    assert_int_equal(lag_check(lag.all, all, lag.windows, windows), 0);
+    assert_int_equal(lag_check(lag.all, all - 1, lag.windows, windows), -1);
+    assert_int_equal(lag_check(lag.all, all, lag.windows, windows - 1), -1);
+    assert_int_equal(lag_check(lag.all, all, lag.windows, 0), -1);
+    lag.windows->window_count = 12;
+    assert_int_equal(lag_check(lag.all, all, lag.windows, windows), -1);
+    lag.windows->window_count = LAYOUT_LAG_WINDOWS;
+    assert_int_equal(hdr_init(lag.all, 1, HOUR_US, 1), 0);
+    assert_int_equal(lag_check(lag.all, all, lag.windows, windows), -1);
+    lag_all(lag.all, lag.out);
+    assert_int_equal(hdr_total(lag.out), 0);
+    lag_close(&lag);
+}
+
+static void lag_readers__of_random_bytes__no_harm(void **state) {
+    (void)state;
+    struct lag lag = lag_open();
+    for (int round = 0; round < 20; round++) {
+        for (size_t i = 0; i < lag_windows_size_bytes() / 8; i++)
+            ((uint64_t *)lag.windows)[i] = next_random();
+        for (size_t i = 0; i < LAYOUT_LAG_WINDOWS; i++) /* else no window would be looked into */
+            lag.windows->second[i] = round & 1 ? 100 + i : next_random();
+        for (size_t i = 0; i < lag_all_size_bytes() / 8; i++)
+            ((uint64_t *)lag.all)[i] = next_random();
+        assert_int_equal(lag_check(lag.all, lag_all_size_bytes(), lag.windows, lag_windows_size_bytes()), -1);
+        assert_true(rolling_total(&lag, 105 * NS_PER_S) >= 0);
+        assert_true(hdr_value_at_percentile(lag.out, 99) >= 0);
+        lag_all(lag.all, lag.out);
+        lag_record(lag.all, lag.windows, next_random(), (int64_t)next_random(), 1);
+    }
+    lag_close(&lag);
+}
+
+struct lag_writer {
+    struct lag lag;
+    _Atomic uint64_t second;
+    atomic_int stop;
+};
+
+/* Each second counts at an index of its own, so that a reader sees which seconds it got. Among the last, which a
+ * reader reaches a while after it has looked at the window's number. */
+static int32_t index_of(uint64_t second) {
+    return 4400 + (int32_t)(second % 128);
+}
+
+static void *keep_lagging(void *argument) {
+    struct lag_writer *writer = argument;
+    for (uint64_t second = 1000; !atomic_load(&writer->stop); second++) {
+        int64_t lag_ns = hdr_value_at_index(writer->lag.all, index_of(second));
+        for (int i = 0; i < 20; i++)
+            lag_record(writer->lag.all, writer->lag.windows, second * NS_PER_S, lag_ns, 1);
+        atomic_store(&writer->second, second);
+    }
+    return NULL;
+}
+
+static void lag_rolling__while_windows_are_taken__no_second_but_the_asked(void **state) {
+    (void)state;
+    struct lag_writer writer = {.lag = lag_open(), .second = 1000};
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, keep_lagging, &writer), 0);
+    for (int round = 0; round < 500; round++) {
+        uint64_t now = atomic_load(&writer.second);
+        lag_rolling(writer.lag.windows, now * NS_PER_S, writer.lag.out);
+        int64_t good = 0;
+        for (uint64_t second = now - 10; second <= now + 1; second++) {
+            int64_t count = hdr_count_at_index(writer.lag.out, index_of(second));
+            assert_true(count <= 20);
+            good += count;
+        }
+        assert_int_equal(good, hdr_total(writer.lag.out));
+    }
+    atomic_store(&writer.stop, 1);
+    pthread_join(thread, NULL);
+    lag_close(&writer.lag);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(shape__documented_parameters__documented_layout),
+        cmocka_unit_test(shape__bad_parameters__refused),
+        cmocka_unit_test(equivalents__documented_values__as_documented),
+        cmocka_unit_test(indexes__of_any_shape__cover_all_values_without_gap),
+        cmocka_unit_test(questions__of_an_empty_histogram__zero),
+        cmocka_unit_test(percentiles__one_outlier_in_ten_thousand__documented_values),
+        cmocka_unit_test(percentiles__random_values__equal_to_those_of_the_sorted_values),
+        cmocka_unit_test(record__outside_the_range__clamped_and_counted),
+        cmocka_unit_test(add__of_two__equal_to_recording_all_in_one),
+        cmocka_unit_test(check__each_derived_field_off__refused),
+        cmocka_unit_test(snapshot__of_scribbled_counts__sane_numbers),
+        cmocka_unit_test(snapshot__of_random_bytes__refused_or_sane),
+        cmocka_unit_test(snapshot__beside_the_writer__never_fewer_than_before),
+        cmocka_unit_test(lag_rolling__as_seconds_pass__forgets_after_ten),
+        cmocka_unit_test(lag_check__of_what_init_made__good_and_else_refused),
+        cmocka_unit_test(lag_readers__of_random_bytes__no_harm),
+        cmocka_unit_test(lag_rolling__while_windows_are_taken__no_second_but_the_asked),
+    };
+    return cmocka_run_group_tests_name("hdr", tests, NULL, NULL);
+}
