@@ -20,16 +20,18 @@ PREFIX ?= /usr/local
 SECONDS ?= 60
 
 # CONFIG is release, asan or tsan. Each has its own objects and programs, so that none is linked from a mix.
+# BUILD is the root of all that is made.
 CONFIG ?= release
-OBJ := build/obj/$(CONFIG)
+BUILD ?= build
+OBJ := $(BUILD)/obj/$(CONFIG)
 ifeq ($(CONFIG),release)
-B := build
+B := $(BUILD)
 else ifeq ($(CONFIG),asan)
-B := build/asan
+B := $(BUILD)/asan
 override OPT := -O1 -g -fno-omit-frame-pointer
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all
 else ifeq ($(CONFIG),tsan)
-B := build/tsan
+B := $(BUILD)/tsan
 override OPT := -O1 -g -fno-omit-frame-pointer
 SANITIZE := -fsanitize=thread
 else
@@ -54,14 +56,23 @@ BENCH_LIB_SRC := $(wildcard bench/lib/*.c)
 BENCH_MAINS := $(patsubst bench/%.c,%,$(wildcard bench/*.c))
 TEST_SRC := $(wildcard tests/test_*.c)
 STRESS_SRC := $(wildcard tests/stress_*.c)
-TEST_LIB_SRC := $(filter-out $(TEST_SRC) $(STRESS_SRC),$(wildcard tests/*.c)) $(wildcard tests/lib/*.c)
+HELPER_SRC := $(wildcard tests/tool_*.c)
+TEST_LIB_SRC := $(filter-out $(TEST_SRC) $(STRESS_SRC) $(HELPER_SRC),$(wildcard tests/*.c)) $(wildcard tests/lib/*.c)
 
 objects = $(patsubst %.c,$(OBJ)/%.o,$(1))
 TIDE := $(if $(TOOL_MAIN),$(B)/tide)
 BENCHES := $(addprefix $(B)/bench/,$(BENCH_MAINS))
 TESTS := $(patsubst tests/%.c,$(B)/tests/%,$(TEST_SRC))
 STRESSES := $(patsubst tests/%.c,$(B)/tests/%,$(STRESS_SRC))
+HELPERS := $(patsubst tests/%.c,$(B)/tests/%,$(HELPER_SRC))
 TEST_SCRIPTS := $(wildcard tests/*.test.sh)
+
+# T=ring runs tests/test_ring, tests/stress_ring and tests/ring.test.sh alone.
+ifneq ($(T),)
+TESTS := $(filter $(addprefix $(B)/tests/test_,$(T)),$(TESTS))
+STRESSES := $(filter $(addprefix $(B)/tests/stress_,$(T)),$(STRESSES))
+TEST_SCRIPTS := $(filter $(patsubst %,tests/%.test.sh,$(T)),$(TEST_SCRIPTS))
+endif
 
 # ---- what to build -----------------------------------------------------------------------------------------------------
 
@@ -70,8 +81,8 @@ all: deps-named
 	@$(MAKE) programs
 
 programs: $(B)/libtidemark.a $(TIDE) $(BENCHES)
-test-programs: programs $(TESTS)
-stress-programs: programs $(STRESSES)
+test-programs: programs $(TESTS) $(HELPERS)
+stress-programs: programs $(STRESSES) $(HELPERS)
 
 # Rewritten only when it changes, so that another compiler or other flags rebuild everything and the same ones nothing.
 $(OBJ)/flags: FORCE
@@ -86,8 +97,9 @@ $(OBJ)/%.o: %.c $(OBJ)/flags
 # archives too, so that a test takes only what it names.
 define archive
 	@mkdir -p $(@D)
-	@rm -f $@
-	$(AR) rcs $@ $(filter %.o,$^)
+	@rm -f $@.new
+	$(AR) rcs $@.new $(filter %.o,$^)
+	@mv $@.new $@
 endef
 $(B)/libtidemark.a: $(call objects,$(LIB_SRC)) $(OBJ)/sources
 	$(archive)
@@ -124,7 +136,7 @@ $(B)/tests/%: $(OBJ)/tests/%.o $(OBJ)/libtest.a $(OBJ)/libtools.a $(OBJ)/libbenc
 bench:
 	@CC='$(CC)' sh .ci/deps bench
 	@$(MAKE) programs
-	build/bench/readscale --out build/report
+	$(B)/bench/readscale --out $(B)/report
 
 test:
 	@CC='$(CC)' sh .ci/deps test
@@ -154,11 +166,12 @@ deps-named:
 	@CC='$(CC)' TIDE_NO_INSTALL=1 sh .ci/deps build
 
 clean:
-	rm -rf build
+	rm -rf $(BUILD)
 
 help:
 	@echo 'make                    the library, the command and the benchmarks: build/libtidemark.a, build/tide, build/bench/'
 	@echo 'make test               unit, model and protocol tests; the last line is "N passed, N failed"'
+	@echo 'make test T=ring        tests/test_ring and tests/ring.test.sh alone; stress, asan and tsan take T= as well'
 	@echo 'make bench              a read-scaling sweep of about a minute; says where its report is'
 	@echo 'make stress SECONDS=60  each stress test for so long'
 	@echo 'make asan, make tsan    the tests under AddressSanitizer and UBSan, or ThreadSanitizer'
