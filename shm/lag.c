@@ -89,7 +89,7 @@ static void take_window(struct lag_windows *windows, size_t i, uint64_t number) 
          * counts of the new second and still find the old second's number afterwards. A later hdr_bump() of the count
          * continues the release sequence. */
         atomic_store_explicit(&window->counts[k], 0, memory_order_release);
-    /* MO(stats): nobody reads these three to add a window up. */
+    /* MO(stats): nobody reads these four to add a window up. */
     atomic_store_explicit(&window->total, 0, memory_order_relaxed);
     atomic_store_explicit(&window->min, INT64_MAX, memory_order_relaxed); /* MO(stats) */
     atomic_store_explicit(&window->max, 0, memory_order_relaxed);         /* MO(stats) */
@@ -102,7 +102,7 @@ static void take_window(struct lag_windows *windows, size_t i, uint64_t number) 
 void lag_record(struct hdr *all, struct lag_windows *windows, uint64_t now_ns, int64_t lag_ns, uint64_t n) {
     uint64_t second = now_ns / NS_PER_S;
     size_t i = second % LAYOUT_LAG_WINDOWS;
-    /* MO(stats): this thread wrote it. */
+    /* MO(lag.second): relaxed, as this thread is the one that writes it. */
     if (atomic_load_explicit(&windows->second[i], memory_order_relaxed) != second + 1)
         take_window(windows, i, second + 1);
     hdr_record_shaped(window_of_writer(windows, i), &lag_shape, lag_ns, (int64_t)n);
