@@ -8,13 +8,16 @@
  * grow with uptime, into every staleness. Where the kernel does not itself trust the TSC (its clock source is another),
  * and on CPUs other than x86-64, use_tsc is 0 and everybody calls clock_gettime(CLOCK_MONOTONIC).
  *
- * Error. Rates, not offsets, matter: a staleness is a difference. Calibration takes 2 ms and ends each side by the best of
- * several bracketed readings, good to some tens of ns; that is a rate error of up to about 50 ppm for the first 10 ms,
- * 10 ppm until 100 ms, 1 ppm until 1 s, 0.1 ppm until 10 s, then what CLOCK_MONOTONIC itself is off by. (NTP slews that one
- * by up to 500 ppm; the clock follows its average since the start.) A staleness of 50 ms is thus wrong by at most 2.5 us in
- * the first 10 ms of a domain's life and by less than 50 ns after the first second. The offset from CLOCK_MONOTONIC that
- * the early error left behind stays; it is below a microsecond and the same for everyone.
- * After a suspend that stops the TSC the clock has lost that time, for all members alike.
+ * Error. A staleness is a difference, so the rate is what matters. Calibration takes 2 ms and ends each side by the best of
+ * several bracketed readings, good to some tens of ns: the rate is off by up to about 50 ppm for the first 10 ms of a
+ * domain's life, 10 ppm until 100 ms, 1 ppm until 1 s, 0.1 ppm until 10 s. From then on the leader corrects it every 10 s
+ * so that the clock would meet CLOCK_MONOTONIC 10 s later. So it follows NTP's slewing (at most 500 ppm) 10 s behind, and
+ * stays within 5 ms of CLOCK_MONOTONIC in that case and about a microsecond without. A staleness of 50 ms is thus wrong by
+ * at most 2.5 us in the first 10 ms, by less than 50 ns after the first second, by 25 us while NTP slews at its limit; that
+ * is the error of any clock that NTP may slew. A leader that calls clock_refine() more rarely corrects more rarely.
+ * Where the clock has lost more than 10 ms against CLOCK_MONOTONIC (a suspend, a migration of the virtual machine) it jumps
+ * forward at the next correction: for a moment data then look older than they are, which is the safe direction. It never
+ * goes back; where it is ahead by as much it stays ahead.
  *
  * Hostile bytes: clock_check() at attach; whatever the line says later, the readers end and answer some number.
  */
@@ -34,6 +37,7 @@
 #endif
 
 #define CLOCK_TRIES 64 /* a change takes some hundred ns and comes every 10 s: 64 failures mean that the line is broken */
+#define CLOCK_RESET_TICKS (UINT64_C(1) << 32) /* seconds: no two cores are that far apart */
 
 /* CLOCK_MONOTONIC, ns. Any thread, wait-free (vDSO). */
 uint64_t clock_monotonic_ns(void);
@@ -47,14 +51,19 @@ void clock_init(struct clock_line *c);
  */
 int clock_check(const struct clock_line *c);
 
-/* Improve the rate from the whole time since calibration. By the leader alone: see clock_refine(). */
+/* Correct the rate now, due or not. By the leader alone: see clock_refine(). Nothing without use_tsc. */
 void clock_refine_now(struct clock_line *c);
 
-/* The function of the line at a TSC value. A TSC before the base (a core that is some cycles behind) counts as the base. */
+/*
+ * The function of the line at a TSC value. A TSC below the base by little (a core that is some cycles behind) counts as the
+ * base; one that is below by seconds was reset, and then only the kernel knows the time.
+ */
 static inline uint64_t clock_line_ns(uint64_t tsc, uint64_t base_tsc, uint64_t base_ns, uint64_t mult, uint32_t shift) {
-    uint64_t ticks = tsc > base_tsc ? tsc - base_tsc : 0;
-    /* 64 bits would be full after seconds: ticks * mult has 32 bits of fraction. */
-    return base_ns + (uint64_t)(((unsigned __int128)ticks * mult) >> (shift & 63));
+    if (__builtin_expect(tsc < base_tsc, 0)) {
+        return base_tsc - tsc < CLOCK_RESET_TICKS ? base_ns : clock_monotonic_ns();
+    }
+    /* 64 bits would be full after seconds: the product has 32 bits of fraction. */
+    return base_ns + (uint64_t)(((unsigned __int128)(tsc - base_tsc) * mult) >> (shift & 63));
 }
 
 /*
@@ -65,14 +74,14 @@ static inline uint64_t clock_line_ns(uint64_t tsc, uint64_t base_tsc, uint64_t b
 static inline uint64_t clock_read(const struct clock_line *c, bool ordered) {
 #if CLOCK_HAS_TSC
     for (int i = 0; i < CLOCK_TRIES; i++) {
-        /* MO(clock.seq): acquire, pairs with the release of the even value in clock_switch(). Without it the parameters
+        /* MO(clock.seq): acquire, pairs with the release of the even value in clock_refine_now(). Without it the parameters
          * below could be older than the sequence number says. */
         uint32_t seq = atomic_load_explicit(&c->seq, memory_order_acquire);
         if (seq & 1) {
             __builtin_ia32_pause();
             continue;
         }
-        /* MO(clock.params): acquire, pairs with the release stores in clock_switch(): whoever sees one new parameter sees
+        /* MO(clock.params): acquire, pairs with the release stores in clock_refine_now(): whoever sees one new parameter sees
          * the odd sequence number as well, and tries again. Acquire also keeps the second look at seq behind them. */
         uint32_t use_tsc = atomic_load_explicit(&c->use_tsc, memory_order_acquire);
         if (!use_tsc) {
@@ -115,33 +124,34 @@ static inline uint64_t clock_stamp(const struct clock_line *c) {
 }
 
 /*
- * Is a refinement due at this instant? Steps: 10 ms, 100 ms, 1 s, 10 s after calibration began, then every 10 s. The time
- * of the last change is base_ns. By the leader alone, with a stamp that it has anyhow: two loads and some compares.
+ * Is a correction due at this instant? 10 ms, 100 ms, 1 s and 10 s after calibration began, then every 10 s. base_ns is the
+ * time of the last change. By the leader alone, with a stamp that it has anyhow: a few loads and compares.
  */
 static inline bool clock_refine_due(const struct clock_line *c, uint64_t stamp_ns) {
-    /* MO(clock.params): relaxed: only the leader changes the line, so it reads its own writes; a new leader got the role
-     * through the kernel's lock. */
-    uint64_t window_ns = atomic_load_explicit(&c->base_ns, memory_order_relaxed) - c->anchor_ns;
-    uint64_t age_ns = stamp_ns - c->anchor_ns;
+    /* MO(clock.params): relaxed; pairs with the stores in clock_refine_now(), which the same thread has done. A new leader got
+     * the role, and with it the old one's stores, through a lock. */
+    uint64_t base_ns = atomic_load_explicit(&c->base_ns, memory_order_relaxed);
+    uint64_t done_ns = base_ns - c->anchor_ns;
     const uint64_t ms = UINT64_C(1000000);
-    uint64_t step_ns = window_ns < 10 * ms     ? 10 * ms
-                       : window_ns < 100 * ms  ? 100 * ms
-                       : window_ns < 1000 * ms ? 1000 * ms
-                                               : window_ns + 10000 * ms;
-    if (window_ns >= 1000 * ms && window_ns < 10000 * ms) {
-        step_ns = 10000 * ms;
-    }
-    return age_ns >= step_ns && age_ns < UINT64_C(1) << 63;
+    uint64_t wait_ns = done_ns < 10 * ms      ? 8 * ms
+                       : done_ns < 100 * ms   ? 90 * ms
+                       : done_ns < 1000 * ms  ? 900 * ms
+                       : done_ns < 10000 * ms ? 9000 * ms
+                                              : 10000 * ms;
+    return stamp_ns - base_ns >= wait_ns && stamp_ns > base_ns;
 }
 
 /*
- * Improve the rate if that is due. By the leader alone (the thread that holds the sequencer), as often as it likes: when
- * nothing is due this is a reading of the clock and a compare. The clock's value neither jumps nor falls at the change;
- * only its rate differs from then on. A change costs about 2 us.
+ * Correct the rate if that is due. By the leader alone (the thread that has the sequencer), as often as it likes: when
+ * nothing is due this is a reading of the clock and some compares. The value neither jumps nor falls at the change (but
+ * for lost time, see above); only its rate differs from then on. A change takes about 2 us.
+ * It also mends a line that a leader left half-changed when it died; readers use CLOCK_MONOTONIC until then.
  */
 static inline void clock_refine(struct clock_line *c) {
-    /* MO(clock.params): relaxed, as in clock_refine_due(). */
-    if (atomic_load_explicit(&c->use_tsc, memory_order_relaxed) && clock_refine_due(c, clock_stamp(c))) {
+    /* MO(clock.seq), MO(clock.params): relaxed, own stores, as in clock_refine_due(). */
+    bool half_changed = atomic_load_explicit(&c->seq, memory_order_relaxed) & 1;
+    if (atomic_load_explicit(&c->use_tsc, memory_order_relaxed) &&
+        (half_changed || clock_refine_due(c, clock_stamp(c)))) {
         clock_refine_now(c);
     }
 }
