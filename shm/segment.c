@@ -1,0 +1,453 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#define _GNU_SOURCE /* renameat2, secure_getenv, O_NOFOLLOW */
+#include "shm/segment.h"
+
+#include "shm/clock.h"
+#include "shm/crc.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <time.h>
+#include <unistd.h>
+
+#define SEGMENT_DIR "/dev/shm"
+#define SEGMENT_TMP ".tmp."
+#define SEGMENT_TMP_BYTES 21u /* of SEGMENT_TMP and 16 hex digits */
+#define SEGMENT_TRIES 16
+
+static int segment_errno(void) {
+    switch (errno) {
+    case ENOENT:
+        return SHM_ERR_NO_DOMAIN;
+    case ENOMEM:
+        return SHM_ERR_NOMEM;
+    case ENOSPC:
+    case EDQUOT:
+    case EFBIG:
+        return SHM_ERR_NO_SPACE;
+    case ELOOP:  /* O_NOFOLLOW met a symbolic link */
+    case EISDIR: /* a directory, opened for writing */
+    case ENXIO:  /* a socket, or a pipe */
+    case EACCES:
+    case EPERM:
+        return SHM_ERR_FOREIGN;
+    default:
+        return SHM_ERR_SYSTEM;
+    }
+}
+
+uint64_t segment_random(void) {
+    uint64_t value = 0;
+    while (value == 0) {
+        if (getrandom(&value, sizeof(value), 0) != (ssize_t)sizeof(value) && errno != EINTR) {
+            /* A sandbox that forbids the call. Unique will do: nothing here is a secret. */
+            value = (clock_monotonic_ns() ^ ((uint64_t)getpid() << 40)) * UINT64_C(0x9e3779b97f4a7c15);
+        }
+    }
+    return value;
+}
+
+/* ---- names ------------------------------------------------------------------------------------------------------- */
+
+static bool segment_name_is_good(const char *name) {
+    size_t length = strnlen(name, SEGMENT_NAME_MAX + 1);
+    if (length == 0 || length > SEGMENT_NAME_MAX || name[0] == '.') {
+        return false;
+    }
+    return strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.") == length;
+}
+
+int segment_path(char out[SEGMENT_PATH_BYTES], const char *name, enum segment_kind kind, uint32_t replica) {
+    if (name == NULL || !segment_name_is_good(name) || (kind != SEGMENT_LOG && kind != SEGMENT_TABLE) ||
+        (kind == SEGMENT_TABLE && replica >= LAYOUT_REPLICAS)) {
+        return SHM_ERR_INVALID;
+    }
+    const char *dir = secure_getenv("TIDE_SHM_DIR");
+    if (dir == NULL || dir[0] == '\0') {
+        dir = SEGMENT_DIR;
+    }
+    char path[SEGMENT_PATH_BYTES];
+    int length = kind == SEGMENT_LOG ? snprintf(path, sizeof(path), "%s/tidemark.%s.log", dir, name)
+                                     : snprintf(path, sizeof(path), "%s/tidemark.%s.r%u", dir, name, replica);
+    /* A relative directory would mean another domain in each member's working directory. */
+    if (dir[0] != '/' || length < 0 || (size_t)length + SEGMENT_TMP_BYTES >= sizeof(path)) {
+        return SHM_ERR_INVALID;
+    }
+    memcpy(out, path, sizeof(path));
+    return 0;
+}
+
+/* Its creator holds a lock on it from before it has contents until it has its name. Who gets the lock may remove it. */
+static void segment_remove_abandoned(int dir, const char *file) {
+    struct stat st;
+    int fd = openat(dir, file, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0) {
+        return;
+    }
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid() && flock(fd, LOCK_EX | LOCK_NB) == 0) {
+        (void)unlinkat(dir, file, 0);
+    }
+    (void)close(fd);
+}
+
+/* Creators that died would otherwise leave their reserved memory behind until the machine restarts. */
+static void segment_sweep(const char *path) {
+    char dir_path[SEGMENT_PATH_BYTES];
+    const char *slash = strrchr(path, '/');
+    size_t dir_bytes = (size_t)(slash - path) + 1;
+    memcpy(dir_path, path, dir_bytes);
+    dir_path[dir_bytes] = '\0';
+    const char *file = slash + 1;
+    size_t file_bytes = strlen(file);
+    DIR *dir = opendir(dir_path);
+    if (dir == NULL) {
+        return;
+    }
+    for (struct dirent *e = readdir(dir); e != NULL; e = readdir(dir)) {
+        if (strncmp(e->d_name, file, file_bytes) == 0 &&
+            strncmp(e->d_name + file_bytes, SEGMENT_TMP, strlen(SEGMENT_TMP)) == 0 &&
+            strlen(e->d_name) == file_bytes + SEGMENT_TMP_BYTES) {
+            segment_remove_abandoned(dirfd(dir), e->d_name);
+        }
+    }
+    (void)closedir(dir);
+}
+
+/* ---- mapping ----------------------------------------------------------------------------------------------------- */
+
+static int segment_map(struct segment *s) {
+    int access = s->writable ? PROT_READ | PROT_WRITE : PROT_READ;
+    void *base = mmap(NULL, s->size_bytes, access, MAP_SHARED, s->fd, 0);
+    if (base == MAP_FAILED) {
+        return segment_errno();
+    }
+    /* Only a wish: most systems grant shared memory no huge pages, or not to files that are reserved beforehand. */
+    (void)madvise(base, s->size_bytes, MADV_HUGEPAGE);
+    s->base = base;
+    return 0;
+}
+
+void segment_detach(struct segment *s) {
+    if (s->base != NULL) {
+        (void)munmap(s->base, s->size_bytes);
+    }
+    if (s->fd >= 0) {
+        (void)close(s->fd);
+    }
+    *s = (struct segment)SEGMENT_INIT;
+}
+
+/* While `path` is a temporary name. */
+static bool segment_is_unpublished(const struct segment *s) {
+    size_t length = strnlen(s->path, sizeof(s->path));
+    return length > SEGMENT_TMP_BYTES &&
+           memcmp(s->path + length - SEGMENT_TMP_BYTES, SEGMENT_TMP, strlen(SEGMENT_TMP)) == 0;
+}
+
+static void segment_unlink_temporary(struct segment *s) {
+    if (segment_is_unpublished(s)) {
+        (void)unlink(s->path);
+        s->path[0] = '\0';
+    }
+}
+
+void segment_discard(struct segment *s) {
+    segment_unlink_temporary(s);
+    segment_detach(s);
+}
+
+int segment_map_ring(const struct segment *s, uint64_t ring_off, uint64_t ring_bytes, uint8_t **ring) {
+    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+    if (s->fd < 0 || ring_bytes == 0 || ring_bytes % page != 0 || ring_off % page != 0 || ring_bytes > s->size_bytes ||
+        ring_off > s->size_bytes - ring_bytes) {
+        return SHM_ERR_INVALID;
+    }
+    /* Reserve the addresses for both first, so that nothing else can come to lie where the second half goes. */
+    uint8_t *base = mmap(NULL, 2 * ring_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (base == MAP_FAILED) {
+        return segment_errno();
+    }
+    int access = s->writable ? PROT_READ | PROT_WRITE : PROT_READ;
+    for (uint64_t half = 0; half < 2; half++) {
+        void *at = base + half * ring_bytes;
+        if (mmap(at, ring_bytes, access, MAP_SHARED | MAP_FIXED, s->fd, (off_t)ring_off) == MAP_FAILED) {
+            int error = segment_errno();
+            (void)munmap(base, 2 * ring_bytes);
+            return error;
+        }
+    }
+    *ring = base;
+    return 0;
+}
+
+void segment_unmap_ring(uint8_t *ring, uint64_t ring_bytes) {
+    if (ring != NULL) {
+        (void)munmap(ring, 2 * ring_bytes);
+    }
+}
+
+/* ---- creating ---------------------------------------------------------------------------------------------------- */
+
+/* The file's lock tells sweepers that its creator lives. One may come between open and flock: then the name is lost. */
+static int segment_open_temporary(struct segment *s, const char *path) {
+    for (int i = 0; i < SEGMENT_TRIES; i++) {
+        struct stat st;
+        (void)snprintf(s->path, sizeof(s->path), "%.*s" SEGMENT_TMP "%016llx",
+                       (int)(sizeof(s->path) - SEGMENT_TMP_BYTES - 1), path, (unsigned long long)segment_random());
+        s->fd = open(s->path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+        if (s->fd < 0 && errno == EEXIST) {
+            continue;
+        }
+        if (s->fd < 0) {
+            int error = segment_errno();
+            return error == SHM_ERR_FOREIGN ? SHM_ERR_SYSTEM : error;
+        }
+        if (flock(s->fd, LOCK_EX | LOCK_NB) == 0 && fstat(s->fd, &st) == 0 && st.st_nlink == 1) {
+            s->dev = st.st_dev;
+            s->ino = st.st_ino;
+            /* Against the umask, which may take the owner's own bits. */
+            return fchmod(s->fd, 0600) == 0 ? 0 : SHM_ERR_SYSTEM;
+        }
+        segment_discard(s);
+    }
+    return SHM_ERR_SYSTEM;
+}
+
+/*
+ * Every page, now: a mapping of unreserved bytes ends in SIGBUS when the file system is full. Free space is looked at
+ * first, so that a request that cannot succeed does not fill the file system, and starve others, before it fails.
+ */
+static int segment_reserve(int fd, uint64_t size_bytes) {
+    struct statvfs fs;
+    if (fstatvfs(fd, &fs) == 0 && fs.f_blocks != 0 && fs.f_frsize != 0 && size_bytes / fs.f_frsize > fs.f_bavail) {
+        errno = ENOSPC;
+        return SHM_ERR_NO_SPACE;
+    }
+    int failed;
+    do {
+        failed = fallocate(fd, 0, 0, (off_t)size_bytes) == 0 ? 0 : errno;
+    } while (failed == EINTR);
+    if (failed == EOPNOTSUPP || failed == ENOSYS) {
+        failed = posix_fallocate(fd, 0, (off_t)size_bytes); /* writes to each block where there is no other way */
+    }
+    errno = failed;
+    return failed == 0 ? 0 : segment_errno();
+}
+
+int segment_create(struct segment *s, const char *name, enum segment_kind kind, uint32_t replica, uint64_t size_bytes) {
+    char path[SEGMENT_PATH_BYTES];
+    int error = segment_path(path, name, kind, replica);
+    if (error != 0 || size_bytes < sizeof(struct segment_header) || size_bytes > INT64_MAX) {
+        return SHM_ERR_INVALID;
+    }
+    segment_sweep(path);
+    struct segment fresh = SEGMENT_INIT;
+    error = segment_open_temporary(&fresh, path);
+    if (error == 0) {
+        fresh.size_bytes = size_bytes;
+        fresh.writable = true;
+        error = segment_reserve(fresh.fd, size_bytes);
+    }
+    if (error == 0) {
+        error = segment_map(&fresh);
+    }
+    if (error != 0) {
+        int why = errno;
+        segment_discard(&fresh);
+        errno = why; /* for the caller's log */
+        return error;
+    }
+    *s = fresh;
+    return 0;
+}
+
+static uint64_t segment_time_namespace(void) {
+    struct stat st;
+    return stat("/proc/self/ns/time", &st) == 0 ? st.st_ino : 0;
+}
+
+static void segment_write_header(struct segment *s, const char *name, enum segment_kind kind, uint32_t replica,
+                                 uint64_t incarnation, uint64_t segment_id) {
+    struct timespec now = {0, 0};
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    struct segment_header h;
+    memset(&h, 0, sizeof(h));
+    h.magic = TIDE_LAYOUT_MAGIC;
+    h.version = TIDE_LAYOUT_VERSION;
+    h.kind = kind;
+    h.fingerprint = layout_fingerprint();
+    h.size_bytes = s->size_bytes;
+    h.incarnation = incarnation;
+    h.segment_id = segment_id;
+    h.created_unix_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+    h.time_ns_inode = segment_time_namespace();
+    h.owner_uid = geteuid();
+    h.replica = kind == SEGMENT_TABLE ? replica : 0;
+    memcpy(h.name, name, strlen(name));
+    h.crc = crc32c(0, &h, offsetof(struct segment_header, crc));
+    memcpy(s->base, &h, sizeof(h));
+}
+
+/* Never over an existing name: of two creators that race, the second must not take the first one's domain away. */
+static int segment_rename_fresh(const char *from, const char *to) {
+    if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0) {
+        return 0;
+    }
+    if (errno == EINVAL || errno == ENOSYS) {
+        /* File systems without the flag; link() does not replace either. */
+        if (link(from, to) == 0) {
+            (void)unlink(from);
+            return 0;
+        }
+    }
+    return errno == EEXIST ? SHM_ERR_EXISTS : SHM_ERR_SYSTEM;
+}
+
+static int segment_give_name(struct segment *s, const char *name, enum segment_kind kind, uint32_t replica,
+                             uint64_t incarnation, uint64_t segment_id, bool replace) {
+    char path[SEGMENT_PATH_BYTES];
+    int error = segment_path(path, name, kind, replica);
+    if (error == 0 && (s->base == NULL || !segment_is_unpublished(s) || incarnation == 0 || segment_id == 0 ||
+                       strlen(s->path) != strlen(path) + SEGMENT_TMP_BYTES ||
+                       strncmp(s->path, path, strlen(path)) != 0)) {
+        error = SHM_ERR_INVALID;
+    }
+    if (error == 0) {
+        segment_write_header(s, name, kind, replica, incarnation, segment_id);
+        if (replace) {
+            error = rename(s->path, path) == 0 ? 0 : SHM_ERR_SYSTEM;
+        } else {
+            error = segment_rename_fresh(s->path, path);
+        }
+    }
+    if (error != 0) {
+        int why = errno;
+        segment_unlink_temporary(s);
+        errno = why;
+        return error;
+    }
+    memcpy(s->path, path, sizeof(path));
+    (void)flock(s->fd, LOCK_UN);
+    return 0;
+}
+
+int segment_publish(struct segment *s, const char *name, enum segment_kind kind, uint32_t replica, uint64_t incarnation,
+                    uint64_t segment_id) {
+    return segment_give_name(s, name, kind, replica, incarnation, segment_id, false);
+}
+
+int segment_publish_replace(struct segment *s, const char *name, enum segment_kind kind, uint32_t replica,
+                            uint64_t incarnation, uint64_t segment_id) {
+    return segment_give_name(s, name, kind, replica, incarnation, segment_id, true);
+}
+
+/* ---- attaching --------------------------------------------------------------------------------------------------- */
+
+int segment_check_header(const struct segment_header *h, uint64_t file_bytes, enum segment_kind kind) {
+    if (h->magic != TIDE_LAYOUT_MAGIC) {
+        return SHM_ERR_CORRUPT;
+    }
+    /* Before the CRC: another version's may lie elsewhere. */
+    if (h->version != TIDE_LAYOUT_VERSION || h->fingerprint != layout_fingerprint()) {
+        return SHM_ERR_VERSION;
+    }
+    uint64_t least = kind == SEGMENT_LOG ? sizeof(struct log_segment) : sizeof(struct table_segment);
+    if (h->crc != crc32c(0, h, offsetof(struct segment_header, crc)) || h->kind != (uint32_t)kind ||
+        h->size_bytes != file_bytes || file_bytes < least || h->incarnation == 0 || h->segment_id == 0 ||
+        h->replica >= LAYOUT_REPLICAS || memchr(h->name, '\0', sizeof(h->name)) == NULL ||
+        !segment_name_is_good(h->name)) {
+        return SHM_ERR_CORRUPT;
+    }
+    return 0;
+}
+
+/* The header is read, not mapped: a file that is too short is then an error and not SIGBUS. */
+static int segment_check_file(struct segment *s, const char *name, enum segment_kind kind, uint32_t replica) {
+    struct stat st;
+    struct segment_header h;
+    if (fstat(s->fd, &st) != 0) {
+        return SHM_ERR_SYSTEM;
+    }
+    if (!S_ISREG(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 077) != 0) {
+        return SHM_ERR_FOREIGN;
+    }
+    ssize_t got = pread(s->fd, &h, sizeof(h), 0);
+    if (got != (ssize_t)sizeof(h)) {
+        return got < 0 ? SHM_ERR_SYSTEM : SHM_ERR_CORRUPT;
+    }
+    int error = segment_check_header(&h, (uint64_t)st.st_size, kind);
+    if (error != 0) {
+        return error;
+    }
+    if (strcmp(h.name, name) != 0 || (kind == SEGMENT_TABLE && h.replica != replica)) {
+        return SHM_ERR_CORRUPT;
+    }
+    uint64_t here = segment_time_namespace();
+    if (h.owner_uid != geteuid() || (here != 0 && h.time_ns_inode != 0 && here != h.time_ns_inode)) {
+        return SHM_ERR_FOREIGN;
+    }
+    s->size_bytes = h.size_bytes;
+    s->dev = st.st_dev;
+    s->ino = st.st_ino;
+    return 0;
+}
+
+int segment_attach(struct segment *s, const char *name, enum segment_kind kind, uint32_t replica, bool writable) {
+    struct segment found = SEGMENT_INIT;
+    int error = segment_path(found.path, name, kind, replica);
+    if (error != 0) {
+        return error;
+    }
+    found.writable = writable;
+    /* O_NONBLOCK: a pipe in the file's place must not hold us up. */
+    found.fd = open(found.path, (writable ? O_RDWR : O_RDONLY) | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (found.fd < 0) {
+        return segment_errno();
+    }
+    error = segment_check_file(&found, name, kind, replica);
+    if (error == 0) {
+        error = segment_map(&found);
+    }
+    if (error != 0) {
+        int why = errno;
+        segment_detach(&found);
+        errno = why;
+        return error;
+    }
+    *s = found;
+    return 0;
+}
+
+int segment_unlink(const char *name, enum segment_kind kind, uint32_t replica) {
+    char path[SEGMENT_PATH_BYTES];
+    struct stat st;
+    int error = segment_path(path, name, kind, replica);
+    if (error != 0) {
+        return error;
+    }
+    segment_sweep(path);
+    if (lstat(path, &st) != 0) {
+        return segment_errno();
+    }
+    if (!S_ISREG(st.st_mode) || st.st_uid != geteuid()) {
+        return SHM_ERR_FOREIGN;
+    }
+    return unlink(path) == 0 ? 0 : segment_errno();
+}
+
+int segment_is_current(const struct segment *s) {
+    struct stat st;
+    if (s->path[0] != '\0' && lstat(s->path, &st) == 0) {
+        return st.st_dev == s->dev && st.st_ino == s->ino;
+    }
+    return s->path[0] == '\0' || errno == ENOENT ? 0 : SHM_ERR_SYSTEM;
+}
