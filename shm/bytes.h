@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Copying bytes that another thread or process may overwrite meanwhile. The copy may be torn; it is used only after a
- * later check (sequence number, ring position) has shown that nobody wrote. That is a seqlock, and a race by the letter of
- * C11, which has no byte-wise atomic copy (C++ proposal P1478 would add one: H.-J. Boehm, "Can seqlocks get along with
- * programming language memory models?", 2012). So:
+ * later check (sequence number, ring position) has shown that nobody wrote. That is a seqlock, and a race by the
+ * letter of C11, which has no byte-wise atomic copy (C++ proposal P1478 would add one: H.-J. Boehm, "Can seqlocks get
+ * along with programming language memory models?", 2012). So:
  *
  * - Normal builds use memcpy between compiler and CPU barriers: word-wise atomic loops are several times slower.
- * - Under ThreadSanitizer the same functions are loops of atomic accesses, so that it sees what they are and reports only
- *   the races that are none of this kind.
+ * - Under ThreadSanitizer the same functions are loops of atomic accesses, so that it sees what they are and reports
+ *   only the races that are none of this kind.
  *
- * The barriers belong to the functions: the copy is ordered before the check that follows it, and a racy store is ordered
- * after the announcement ("the sequence number is odd") that precedes it.
+ * The barriers belong to the functions: the copy is ordered before the check that follows it, and a racy store is
+ * ordered after the announcement ("the sequence number is odd") that precedes it.
  */
 #ifndef SHM_BYTES_H
 #define SHM_BYTES_H
@@ -69,9 +69,9 @@ static inline void bytes_store_racy(void *dst, const void *src, size_t bytes) {
  */
 static inline void bytes_copy_racy(void *dst, const void *src, size_t bytes) {
     memcpy(dst, src, bytes);
-    /* MO(bytes.copy): acquire fence, pairs with the release fence in bytes_store_racy(). Without it the check could be
-     * done before the copy and pass, and the bytes be overwritten in between. It also keeps the compiler from reading
-     * `src` a second time, later, in place of `dst`. */
+    /* MO(bytes.copy): acquire fence, pairs with the release fence in bytes_store_racy(). Without it the check could
+     * be done before the copy and pass, and the bytes be overwritten in between. It also keeps the compiler from
+     * reading `src` a second time, later, in place of `dst`. */
     atomic_thread_fence(memory_order_acquire);
 }
 
@@ -80,8 +80,8 @@ static inline void bytes_copy_racy(void *dst, const void *src, size_t bytes) {
  * What precedes (the announcement) is visible before the bytes are. Publish afterwards by a release store. Wait-free.
  */
 static inline void bytes_store_racy(void *dst, const void *src, size_t bytes) {
-    /* MO(bytes.copy): release fence, pairs with the acquire fence in bytes_copy_racy(). Without it a reader could copy
-     * the new bytes and still find the old sequence number. */
+    /* MO(bytes.copy): release fence, pairs with the acquire fence in bytes_copy_racy(). Without it a reader could
+     * copy the new bytes and still find the old sequence number. */
     atomic_thread_fence(memory_order_release);
     memcpy(dst, src, bytes);
 }

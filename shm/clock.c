@@ -33,8 +33,8 @@ static bool clock_cpu_has_tsc(void) {
 }
 
 /*
- * Only the kernel has compared the TSCs of all cores. Where it settled for another clock source (several sockets out of
- * step, a hypervisor without a stable TSC) a stamp of one core and a `now` of another could not be subtracted.
+ * Only the kernel has compared the TSCs of all cores. Where it settled for another clock source (several sockets out
+ * of step, a hypervisor without a stable TSC) a stamp of one core and a `now` of another could not be subtracted.
  */
 static bool clock_kernel_trusts_tsc(void) {
     char text[32];
@@ -53,8 +53,8 @@ struct clock_pair {
 };
 
 /*
- * One instant on both clocks. The narrowest of several brackets: whatever interrupted a reading makes its bracket wide.
- * rdtscp waits for what precedes it; the fence after it keeps clock_gettime from starting before.
+ * One instant on both clocks. The narrowest of several brackets: whatever interrupted a reading makes its bracket
+ * wide. rdtscp waits for what precedes it; the fence after it keeps clock_gettime from starting before.
  */
 static struct clock_pair clock_sample(void) {
     struct clock_pair best = {0, 0};
@@ -126,9 +126,9 @@ int clock_check(const struct clock_line *c) {
 }
 
 /*
- * The rate to use from now on: the one measured since the anchor, and on top what makes up for the offset until the next
- * correction. With the average since the anchor alone, a change of CLOCK_MONOTONIC's rate would be followed ever more
- * slowly; the offset's share makes the sum follow it within one step. 0: the measurement is not to be believed.
+ * The rate to use from now on: the one measured since the anchor, and on top what makes up for the offset until the
+ * next correction. With the average since the anchor alone, a change of CLOCK_MONOTONIC's rate would be followed ever
+ * more slowly; the offset's share makes the sum follow it within one step. 0: the measurement is not to be believed.
  */
 static uint64_t clock_next_rate(uint64_t mult, const struct clock_line *c, struct clock_pair now, uint64_t clock_ns) {
     uint64_t measured = clock_rate(now.tsc - c->anchor_tsc, now.ns - c->anchor_ns);
@@ -168,8 +168,8 @@ void clock_refine_now(struct clock_line *c) {
     bool broken = (seq & 1) || now.tsc < base_tsc || shift != CLOCK_SHIFT || !clock_rate_is_sane(mult, CLOCK_SHIFT);
     uint64_t rate = broken ? 0 : clock_next_rate(mult, c, now, clock_line_ns(now.tsc, base_tsc, base_ns, mult, shift));
 
-    /* MO(clock.seq): relaxed; the release stores below and the barrier put it before everything that follows. Readers that
-     * load an odd number, or another one than before, try again. */
+    /* MO(clock.seq): relaxed; the release stores below and the barrier put it before everything that follows. Readers
+     * that load an odd number, or another one than before, try again. */
     atomic_store_explicit(&c->seq, seq | 1, memory_order_relaxed);
     /* The TSC of the change is read when everybody can see the odd number: whoever still finishes with the old
      * parameters has an earlier TSC. A C11 fence does not order rdtsc, hence the instructions. */
@@ -186,7 +186,8 @@ void clock_refine_now(struct clock_line *c) {
         c->anchor_ns = now.ns;
         rate = clock_rate_is_sane(mult, CLOCK_SHIFT) ? mult : UINT64_C(1) << CLOCK_SHIFT;
     }
-    /* MO(clock.params): release, pairs with the acquire loads in clock_read(): who sees one of these sees the odd number. */
+    /* MO(clock.params): release, pairs with the acquire loads in clock_read(): who sees one of these sees the odd
+     * number. */
     atomic_store_explicit(&c->base_tsc, tsc, memory_order_release);
     atomic_store_explicit(&c->base_ns, ns, memory_order_release);       /* MO(clock.params) */
     atomic_store_explicit(&c->mult, rate, memory_order_release);        /* MO(clock.params) */

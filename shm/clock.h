@@ -2,22 +2,24 @@
 /*
  * The domain's clock: nanoseconds that all members agree on, without a system call, in less time than clock_gettime.
  *
- * It is one linear function of the invariant TSC, whose parameters lie in the log segment (struct clock_line), and which
- * starts at CLOCK_MONOTONIC's value so that the numbers look familiar. All members use the same function, so that a stamp
- * of one and a `now` of another can be subtracted: calibrating in each process would put two calibrations' errors, which
- * grow with uptime, into every staleness. Where the kernel does not itself trust the TSC (its clock source is another),
- * and on CPUs other than x86-64, use_tsc is 0 and everybody calls clock_gettime(CLOCK_MONOTONIC).
+ * It is one linear function of the invariant TSC, whose parameters lie in the log segment (struct clock_line), and
+ * which starts at CLOCK_MONOTONIC's value so that the numbers look familiar. All members use the same function, so
+ * that a stamp of one and a `now` of another can be subtracted: calibrating in each process would put two
+ * calibrations' errors, which grow with uptime, into every staleness. Where the kernel does not itself trust the TSC
+ * (its clock source is another), and on CPUs other than x86-64, use_tsc is 0 and everybody calls
+ * clock_gettime(CLOCK_MONOTONIC).
  *
- * Error. A staleness is a difference, so the rate is what matters. Calibration takes 2 ms and ends each side by the best of
- * several bracketed readings, good to some tens of ns: the rate is off by up to about 50 ppm for the first 10 ms of a
- * domain's life, 10 ppm until 100 ms, 1 ppm until 1 s, 0.1 ppm until 10 s. From then on the leader corrects it every 10 s
- * so that the clock would meet CLOCK_MONOTONIC 10 s later. So it follows NTP's slewing (at most 500 ppm) 10 s behind, and
- * stays within 5 ms of CLOCK_MONOTONIC in that case and about a microsecond without. A staleness of 50 ms is thus wrong by
- * at most 2.5 us in the first 10 ms, by less than 50 ns after the first second, by 25 us while NTP slews at its limit; that
- * is the error of any clock that NTP may slew. A leader that calls clock_refine() more rarely corrects more rarely.
- * Where the clock has lost more than 10 ms against CLOCK_MONOTONIC (a suspend, a migration of the virtual machine) it jumps
- * forward at the next correction: for a moment data then look older than they are, which is the safe direction. It never
- * goes back; where it is ahead by as much it stays ahead.
+ * Error. A staleness is a difference, so the rate is what matters. Calibration takes 2 ms and ends each side by the
+ * best of several bracketed readings, good to some tens of ns: the rate is off by up to about 50 ppm for the first 10
+ * ms of a domain's life, 10 ppm until 100 ms, 1 ppm until 1 s, 0.1 ppm until 10 s. From then on the leader corrects
+ * it every 10 s so that the clock would meet CLOCK_MONOTONIC 10 s later. So it follows NTP's slewing (at most 500
+ * ppm) 10 s behind, and stays within 5 ms of CLOCK_MONOTONIC in that case and about a microsecond without. A
+ * staleness of 50 ms is thus wrong by at most 2.5 us in the first 10 ms, by less than 50 ns after the first second,
+ * by 25 us while NTP slews at its limit; that is the error of any clock that NTP may slew. A leader that calls
+ * clock_refine() more rarely corrects more rarely. Where the clock has lost more than 10 ms against CLOCK_MONOTONIC
+ * (a suspend, a migration of the virtual machine) it jumps forward at the next correction: for a moment data then
+ * look older than they are, which is the safe direction. It never goes back; where it is ahead by as much it stays
+ * ahead.
  *
  * Hostile bytes: clock_check() at attach; whatever the line says later, the readers end and answer some number.
  */
@@ -36,7 +38,7 @@
 #define CLOCK_HAS_TSC 0
 #endif
 
-#define CLOCK_TRIES 64 /* a change takes some hundred ns and comes every 10 s: 64 failures mean that the line is broken */
+#define CLOCK_TRIES 64 /* a change takes some hundred ns, every 10 s: so many failures mean that the line is broken */
 #define CLOCK_RESET_TICKS (UINT64_C(1) << 32) /* seconds: no two cores are that far apart */
 
 /* CLOCK_MONOTONIC, ns. Any thread, wait-free (vDSO). */
@@ -46,8 +48,8 @@ uint64_t clock_monotonic_ns(void);
 void clock_init(struct clock_line *c);
 
 /*
- * Is this line, read from shared memory, one that this process can use? 0, or -1: impossible values, or it needs a TSC
- * that this CPU does not have. At attach, before the first clock_now().
+ * Is this line, read from shared memory, one that this process can use? 0, or -1: impossible values, or it needs a
+ * TSC that this CPU does not have. At attach, before the first clock_now().
  */
 int clock_check(const struct clock_line *c);
 
@@ -55,8 +57,8 @@ int clock_check(const struct clock_line *c);
 void clock_refine_now(struct clock_line *c);
 
 /*
- * The function of the line at a TSC value. A TSC below the base by little (a core that is some cycles behind) counts as the
- * base; one that is below by seconds was reset, and then only the kernel knows the time.
+ * The function of the line at a TSC value. A TSC below the base by little (a core that is some cycles behind) counts
+ * as the base; one that is below by seconds was reset, and then only the kernel knows the time.
  */
 static inline uint64_t clock_line_ns(uint64_t tsc, uint64_t base_tsc, uint64_t base_ns, uint64_t mult, uint32_t shift) {
     if (__builtin_expect(tsc < base_tsc, 0)) {
@@ -68,21 +70,23 @@ static inline uint64_t clock_line_ns(uint64_t tsc, uint64_t base_tsc, uint64_t b
 
 /*
  * One reading. ordered: the TSC is read after all earlier loads (and after the parameters); otherwise at any time.
- * The parameters are taken as one set by a seqlock. The TSC is read inside it, so that a reader with the old set has a TSC
- * from before the change and one with the new set a TSC from after it; hence the value does not fall at a change.
+ * The parameters are taken as one set by a seqlock. The TSC is read inside it, so that a reader with the old set has
+ * a TSC from before the change and one with the new set a TSC from after it; hence the value does not fall at a
+ * change.
  */
 static inline uint64_t clock_read(const struct clock_line *c, bool ordered) {
 #if CLOCK_HAS_TSC
     for (int i = 0; i < CLOCK_TRIES; i++) {
-        /* MO(clock.seq): acquire, pairs with the release of the even value in clock_refine_now(). Without it the parameters
-         * below could be older than the sequence number says. */
+        /* MO(clock.seq): acquire, pairs with the release of the even value in clock_refine_now(). Without it the
+         * parameters below could be older than the sequence number says. */
         uint32_t seq = atomic_load_explicit(&c->seq, memory_order_acquire);
         if (seq & 1) {
             __builtin_ia32_pause();
             continue;
         }
-        /* MO(clock.params): acquire, pairs with the release stores in clock_refine_now(): whoever sees one new parameter sees
-         * the odd sequence number as well, and tries again. Acquire also keeps the second look at seq behind them. */
+        /* MO(clock.params): acquire, pairs with the release stores in clock_refine_now(): whoever sees one new
+         * parameter sees the odd sequence number as well, and tries again. Acquire also keeps the second look at seq
+         * behind them. */
         uint32_t use_tsc = atomic_load_explicit(&c->use_tsc, memory_order_acquire);
         if (!use_tsc) {
             break;
@@ -106,30 +110,31 @@ static inline uint64_t clock_read(const struct clock_line *c, bool ordered) {
 }
 
 /*
- * Now, for readers: not before any load that precedes it in the program (rdtscp waits for them; rdtsc may run ahead by
- * the depth of the pipeline). A reader loads applied_ts, then this: with a `now` from before that load, a commit in between
- * would make the staleness come out too small, or negative. Later loads may still be done before it; that is the safe
- * direction. ns. Any thread, wait-free.
+ * Now, for readers: not before any load that precedes it in the program (rdtscp waits for them; rdtsc may run ahead
+ * by the depth of the pipeline). A reader loads applied_ts, then this: with a `now` from before that load, a commit
+ * in between would make the staleness come out too small, or negative. Later loads may still be done before it; that
+ * is the safe direction. ns. Any thread, wait-free.
  */
 static inline uint64_t clock_now(const struct clock_line *c) {
     return clock_read(c, true);
 }
 
 /*
- * Now, for the leader's stamps: may be read early, never late. A stamp that is too small makes data look older than it
- * is, which is safe, and it is cheaper. It may be some ns below an earlier one: the leader keeps the greater. Wait-free.
+ * Now, for the leader's stamps: may be read early, never late. A stamp that is too small makes data look older than
+ * it is, which is safe, and it is cheaper. It may be some ns below an earlier one: the leader keeps the greater.
+ * Wait-free.
  */
 static inline uint64_t clock_stamp(const struct clock_line *c) {
     return clock_read(c, false);
 }
 
 /*
- * Is a correction due at this instant? 10 ms, 100 ms, 1 s and 10 s after calibration began, then every 10 s. base_ns is the
- * time of the last change. By the leader alone, with a stamp that it has anyhow: a few loads and compares.
+ * Is a correction due at this instant? 10 ms, 100 ms, 1 s and 10 s after calibration began, then every 10 s. base_ns
+ * is the time of the last change. By the leader alone, with a stamp that it has anyhow: a few loads and compares.
  */
 static inline bool clock_refine_due(const struct clock_line *c, uint64_t stamp_ns) {
-    /* MO(clock.params): relaxed; pairs with the stores in clock_refine_now(), which the same thread has done. A new leader got
-     * the role, and with it the old one's stores, through a lock. */
+    /* MO(clock.params): relaxed; pairs with the stores in clock_refine_now(), which the same thread has done. A new
+     * leader got the role, and with it the old one's stores, through a lock. */
     uint64_t base_ns = atomic_load_explicit(&c->base_ns, memory_order_relaxed);
     uint64_t done_ns = base_ns - c->anchor_ns;
     const uint64_t ms = UINT64_C(1000000);
@@ -142,9 +147,9 @@ static inline bool clock_refine_due(const struct clock_line *c, uint64_t stamp_n
 }
 
 /*
- * Correct the rate if that is due. By the leader alone (the thread that has the sequencer), as often as it likes: when
- * nothing is due this is a reading of the clock and some compares. The value neither jumps nor falls at the change (but
- * for lost time, see above); only its rate differs from then on. A change takes about 2 us.
+ * Correct the rate if that is due. By the leader alone (the thread that has the sequencer), as often as it likes:
+ * when nothing is due this is a reading of the clock and some compares. The value neither jumps nor falls at the
+ * change (but for lost time, see above); only its rate differs from then on. A change takes about 2 us.
  * It also mends a line that a leader left half-changed when it died; readers use CLOCK_MONOTONIC until then.
  */
 static inline void clock_refine(struct clock_line *c) {

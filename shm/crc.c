@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * CRC-32C: three interleaved chains of the CRC instruction, joined by carry-less multiplication, or slicing by eight tables.
+ * CRC-32C: three interleaved chains of the CRC instruction, joined by carry-less multiplication, or slicing by eight
+ * tables.
  *
- * Polynomials here are bit-reflected: bit 31 of a 32-bit value is x^0. The CRC instruction on a register C and a word W
- * gives (C x^64 + W x^32) mod P. It takes three cycles and one can start in each, so that three chains cost as much as one.
- * Two chains that ran over the parts before must then be moved over the words that follow them: C x^(64k) mod P.
- * Idea: V. Gopal et al., "Fast CRC Computation for iSCSI Polynomial Using CRC32 Instruction", Intel, 2011.
- * Tables: M. Kounavis and F. Berry, "A Systematic Approach to Building High Performance Software-based CRC Generators", 2005.
+ * Polynomials here are bit-reflected: bit 31 of a 32-bit value is x^0. The CRC instruction on a register C and a word
+ * W gives (C x^64 + W x^32) mod P. It takes three cycles and one can start in each, so that three chains cost as much
+ * as one. Two chains that ran over the parts before must then be moved over the words that follow them: C x^(64k) mod
+ * P. Idea: V. Gopal et al., "Fast CRC Computation for iSCSI Polynomial Using CRC32 Instruction", Intel, 2011.
+ * Tables: M. Kounavis and F. Berry, "A Systematic Approach to Building High Performance Software-based CRC
+ * Generators", 2005.
  */
 #include "shm/crc.h"
 
@@ -77,7 +79,8 @@ uint32_t crc32c_portable(uint32_t crc, const void *data, size_t bytes) {
 
 #ifdef CRC_TARGET
 
-/* Written by the constructor alone: a plain flag that is always predicted costs less than a call through a pointer. */
+/* Written by the constructor alone: a plain flag that is always predicted costs less than a call through a pointer.
+ * */
 static bool crc_hardware;
 
 #if defined(__x86_64__)
@@ -85,8 +88,8 @@ static bool crc_hardware;
 #define CRC_CHAIN_MAX 128 /* words in a chain: the joins cost nothing against that, and the table stays at 1 KiB */
 #define CRC_CHAINED_MIN 48 /* below, one chain is done before three are joined */
 
-/* crc_moves[k]: x^(64k - 33) mod P. The product of two reflected values comes out one bit low (x^1), and the instruction
- * that takes it in as a word multiplies by x^32: together the 33. */
+/* crc_moves[k]: x^(64k - 33) mod P. The product of two reflected values comes out one bit low (x^1), and the
+ * instruction that takes it in as a word multiplies by x^32: together the 33. */
 static uint32_t crc_moves[2 * CRC_CHAIN_MAX + 1];
 
 static CRC_TARGET bool crc_prepare_hardware(void) {
@@ -106,8 +109,8 @@ static inline CRC_TARGET uint64_t crc_product(uint64_t a, uint32_t b) {
     return (uint64_t)_mm_cvtsi128_si64(product);
 }
 
-/* Three chains over 3 * words words. The last word of the third takes the two other chains' results in, so that joining
- * needs no instruction of its own for the reduction. */
+/* Three chains over 3 * words words. The last word of the third takes the two other chains' results in, so that
+ * joining needs no instruction of its own for the reduction. */
 static inline CRC_TARGET uint64_t crc_chains(uint64_t a, const uint8_t *at, size_t words) {
     const uint8_t *second = at + 8 * words;
     const uint8_t *third = second + 8 * words;

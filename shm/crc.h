@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * CRC-32C (Castagnoli polynomial 0x1edc6f41, reflected, RFC 3720 section 12.1), because x86 and aarch64 have instructions
- * for it. It finds accidents (torn copies, stray writes); it is no defence against a member that forges frames.
+ * CRC-32C (Castagnoli polynomial 0x1edc6f41, reflected, RFC 3720 section 12.1), because x86 and aarch64 have
+ * instructions for it. It finds accidents (torn copies, stray writes); it is no defence against a member that forges
+ * frames.
  */
 #ifndef SHM_CRC_H
 #define SHM_CRC_H

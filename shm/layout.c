@@ -2,9 +2,9 @@
 #include "shm/layout.h"
 
 /*
- * The fingerprint is FNV-1a (Fowler, Noll, Vo) over this table, so that two builds whose structs differ do not attach to
- * each other's segments, whatever their version numbers say. Field names are part of it: two fields that swapped their
- * meaning have the same offsets. A new struct or field of layout.h gets a line here.
+ * The fingerprint is FNV-1a (Fowler, Noll, Vo) over this table, so that two builds whose structs differ do not attach
+ * to each other's segments, whatever their version numbers say. Field names are part of it: two fields that swapped
+ * their meaning have the same offsets. A new struct or field of layout.h gets a line here.
  */
 struct layout_item {
     const char *name;

@@ -2,8 +2,9 @@
 /*
  * Sleeping until a word in shared memory changes, across processes. Futex words are not private to the process.
  *
- * Losing no wake-up is the caller's part, and it is Dekker's pattern: each side writes, passes a full barrier, then reads
- * what the other side wrote. `work` is what the waiter waits for, `waiters` its announcement, `word` the futex word:
+ * Losing no wake-up is the caller's part, and it is Dekker's pattern: each side writes, passes a full barrier, then
+ * reads what the other side wrote. `work` is what the waiter waits for, `waiters` its announcement, `word` the futex
+ * word:
  *
  *     waiter                                            waker
  *     seen = load(word)                                 store(work)
@@ -13,11 +14,11 @@
  *         park_wait(word, seen, timeout)                    park_wake(word, INT_MAX)
  *     fetch_sub(waiters, 1)                             }
  *
- * Without either barrier both reads may see the old value: the waker finds nobody, the waiter finds no work, and it sleeps
- * on work that is there. `seen` is loaded before the announcement, so that a wake-up which comes between the look at
- * `work` and the system call changes the word and the kernel does not put the waiter to sleep.
- * The waker makes no system call while `waiters` is 0. A waiter that dies between the two additions leaves `waiters` too
- * high: that costs system calls, never a wake-up.
+ * Without either barrier both reads may see the old value: the waker finds nobody, the waiter finds no work, and it
+ * sleeps on work that is there. `seen` is loaded before the announcement, so that a wake-up which comes between the
+ * look at `work` and the system call changes the word and the kernel does not put the waiter to sleep.
+ * The waker makes no system call while `waiters` is 0. A waiter that dies between the two additions leaves `waiters`
+ * too high: that costs system calls, never a wake-up.
  */
 #ifndef SHM_PARK_H
 #define SHM_PARK_H

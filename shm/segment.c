@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#define _GNU_SOURCE /* renameat2, secure_getenv, O_NOFOLLOW */
+#define _GNU_SOURCE /* renameat2, fallocate */
 #include "shm/segment.h"
 
 #include "shm/clock.h"
 #include "shm/crc.h"
+#include "shm/segment_name.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
@@ -19,10 +18,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define SEGMENT_DIR "/dev/shm"
-#define SEGMENT_TMP ".tmp."
-#define SEGMENT_TMP_BYTES 21u /* of SEGMENT_TMP and 16 hex digits */
 #define SEGMENT_TRIES 16
+#define SEGMENT_RESERVE_STEP_BYTES (UINT64_C(256) << 20)
 
 static int segment_errno(void) {
     switch (errno) {
@@ -56,73 +53,8 @@ uint64_t segment_random(void) {
     return value;
 }
 
-/* ---- names ------------------------------------------------------------------------------------------------------- */
-
-static bool segment_name_is_good(const char *name) {
-    size_t length = strnlen(name, SEGMENT_NAME_MAX + 1);
-    if (length == 0 || length > SEGMENT_NAME_MAX || name[0] == '.') {
-        return false;
-    }
-    return strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.") == length;
-}
-
-int segment_path(char out[SEGMENT_PATH_BYTES], const char *name, enum segment_kind kind, uint32_t replica) {
-    if (name == NULL || !segment_name_is_good(name) || (kind != SEGMENT_LOG && kind != SEGMENT_TABLE) ||
-        (kind == SEGMENT_TABLE && replica >= LAYOUT_REPLICAS)) {
-        return SHM_ERR_INVALID;
-    }
-    const char *dir = secure_getenv("TIDE_SHM_DIR");
-    if (dir == NULL || dir[0] == '\0') {
-        dir = SEGMENT_DIR;
-    }
-    char path[SEGMENT_PATH_BYTES];
-    int length = kind == SEGMENT_LOG ? snprintf(path, sizeof(path), "%s/tidemark.%s.log", dir, name)
-                                     : snprintf(path, sizeof(path), "%s/tidemark.%s.r%u", dir, name, replica);
-    /* A relative directory would mean another domain in each member's working directory. */
-    if (dir[0] != '/' || length < 0 || (size_t)length + SEGMENT_TMP_BYTES >= sizeof(path)) {
-        return SHM_ERR_INVALID;
-    }
-    memcpy(out, path, sizeof(path));
-    return 0;
-}
-
-/* Its creator holds a lock on it from before it has contents until it has its name. Who gets the lock may remove it. */
-static void segment_remove_abandoned(int dir, const char *file) {
-    struct stat st;
-    int fd = openat(dir, file, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0) {
-        return;
-    }
-    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid() && flock(fd, LOCK_EX | LOCK_NB) == 0) {
-        (void)unlinkat(dir, file, 0);
-    }
-    (void)close(fd);
-}
-
-/* Creators that died would otherwise leave their reserved memory behind until the machine restarts. */
-static void segment_sweep(const char *path) {
-    char dir_path[SEGMENT_PATH_BYTES];
-    const char *slash = strrchr(path, '/');
-    size_t dir_bytes = (size_t)(slash - path) + 1;
-    memcpy(dir_path, path, dir_bytes);
-    dir_path[dir_bytes] = '\0';
-    const char *file = slash + 1;
-    size_t file_bytes = strlen(file);
-    DIR *dir = opendir(dir_path);
-    if (dir == NULL) {
-        return;
-    }
-    for (struct dirent *e = readdir(dir); e != NULL; e = readdir(dir)) {
-        if (strncmp(e->d_name, file, file_bytes) == 0 &&
-            strncmp(e->d_name + file_bytes, SEGMENT_TMP, strlen(SEGMENT_TMP)) == 0 &&
-            strlen(e->d_name) == file_bytes + SEGMENT_TMP_BYTES) {
-            segment_remove_abandoned(dirfd(dir), e->d_name);
-        }
-    }
-    (void)closedir(dir);
-}
-
-/* ---- mapping ----------------------------------------------------------------------------------------------------- */
+/* ---- mapping -----------------------------------------------------------------------------------------------------
+ * */
 
 static int segment_map(struct segment *s) {
     int access = s->writable ? PROT_READ | PROT_WRITE : PROT_READ;
@@ -195,9 +127,11 @@ void segment_unmap_ring(uint8_t *ring, uint64_t ring_bytes) {
     }
 }
 
-/* ---- creating ---------------------------------------------------------------------------------------------------- */
+/* ---- creating ----------------------------------------------------------------------------------------------------
+ * */
 
-/* The file's lock tells sweepers that its creator lives. One may come between open and flock: then the name is lost. */
+/* The file's lock tells sweepers that its creator lives. One may come between open and flock: then the name is lost.
+ * */
 static int segment_open_temporary(struct segment *s, const char *path) {
     for (int i = 0; i < SEGMENT_TRIES; i++) {
         struct stat st;
@@ -232,10 +166,18 @@ static int segment_reserve(int fd, uint64_t size_bytes) {
         errno = ENOSPC;
         return SHM_ERR_NO_SPACE;
     }
-    int failed;
-    do {
-        failed = fallocate(fd, 0, 0, (off_t)size_bytes) == 0 ? 0 : errno;
-    } while (failed == EINTR);
+    /* In steps: a signal undoes a call that is under way, and a timer that fires faster than one call takes would
+     * hold up a single large one for ever. */
+    int failed = 0;
+    for (uint64_t done = 0; failed == 0 && done < size_bytes;) {
+        uint64_t left = size_bytes - done;
+        uint64_t step = left < SEGMENT_RESERVE_STEP_BYTES ? left : SEGMENT_RESERVE_STEP_BYTES;
+        if (fallocate(fd, 0, (off_t)done, (off_t)step) == 0) {
+            done += step;
+        } else if (errno != EINTR) {
+            failed = errno;
+        }
+    }
     if (failed == EOPNOTSUPP || failed == ENOSYS) {
         failed = posix_fallocate(fd, 0, (off_t)size_bytes); /* writes to each block where there is no other way */
     }
@@ -350,7 +292,8 @@ int segment_publish_replace(struct segment *s, const char *name, enum segment_ki
     return segment_give_name(s, name, kind, replica, incarnation, segment_id, true);
 }
 
-/* ---- attaching --------------------------------------------------------------------------------------------------- */
+/* ---- attaching ---------------------------------------------------------------------------------------------------
+ * */
 
 int segment_check_header(const struct segment_header *h, uint64_t file_bytes, enum segment_kind kind) {
     if (h->magic != TIDE_LAYOUT_MAGIC) {

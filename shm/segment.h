@@ -5,18 +5,20 @@
  * What can go wrong, first:
  *
  * - A file is reserved in full before it is mapped, so that a full /dev/shm is SHM_ERR_NO_SPACE and not SIGBUS later.
- * - It gets its name when it is complete, by a rename that fails where the name is taken. So nobody ever attaches to half
- *   a segment, and of two creators one wins. A creator that dies before leaves a file NAME.tmp.HEX; segment_unlink() of the
- *   name removes those as well, once their creator is gone (it holds a lock on the file while it works).
- * - Whoever may write the file may truncate it, and then every member gets SIGBUS. Files are 0600, so that is the same user
- *   on purpose. Tools that must survive that read with pread instead of mapping.
+ * - It gets its name when it is complete, by a rename that fails where the name is taken. So nobody ever attaches to
+ *   half a segment, and of two creators one wins. A creator that dies before leaves a file NAME.tmp.HEX;
+ *   segment_unlink() of the name removes those as well, once their creator is gone (it holds a lock on the file while
+ *   it works).
+ * - Whoever may write the file may truncate it, and then every member gets SIGBUS. Files are 0600, so that is the
+ *   same user on purpose. Tools that must survive that read with pread instead of mapping.
  * - Unlinking takes the name, not the memory: members keep what they have mapped. segment_is_current() tells them.
  *
- * The directory is /dev/shm, or $TIDE_SHM_DIR where that is set (a small tmpfs for tests, another mount in a container);
- * all members of a domain must agree on it. It is read at each call, so do not change it while other threads open.
+ * The directory is /dev/shm, or $TIDE_SHM_DIR where that is set (a small tmpfs for tests, another mount in a
+ * container); all members of a domain must agree on it. It is read at each call, so do not change it while other
+ * threads open.
  *
- * Functions answer 0 (or what they say) or a negative enum shm_error; out-parameters are untouched on error. They block on
- * system calls. One struct segment is used by one thread at a time; its mapping by any.
+ * Functions answer 0 (or what they say) or a negative enum shm_error; out-parameters are untouched on error. They
+ * block on system calls. One struct segment is used by one thread at a time; its mapping by any.
  */
 #ifndef SHM_SEGMENT_H
 #define SHM_SEGMENT_H
@@ -44,13 +46,14 @@ struct segment {
 
 /*
  * Write the path of a segment to `out`: DIR/tidemark.NAME.log, or DIR/tidemark.NAME.rK for table K.
- * name: 1 to SEGMENT_NAME_MAX of A-Z a-z 0-9 _ - . and not a dot first. Errors: INVALID (also: $TIDE_SHM_DIR too long).
+ * name: 1 to SEGMENT_NAME_MAX of A-Z a-z 0-9 _ - . and not a dot first. Errors: INVALID (also: $TIDE_SHM_DIR too
+ * long).
  */
 int segment_path(char out[SEGMENT_PATH_BYTES], const char *name, enum segment_kind kind, uint32_t replica);
 
 /*
- * Create a zeroed file of size_bytes under a temporary name beside the final one, mode 0600 whatever the umask, every byte
- * reserved, mapped read-write. Fill it, then publish or discard it.
+ * Create a zeroed file of size_bytes under a temporary name beside the final one, mode 0600 whatever the umask, every
+ * byte reserved, mapped read-write. Fill it, then publish or discard it.
  * Errors: INVALID, NO_SPACE (nothing is left behind), NO_DOMAIN (no such directory), SYSTEM, NOMEM.
  */
 int segment_create(struct segment *s, const char *name, enum segment_kind kind, uint32_t replica, uint64_t size_bytes);
@@ -63,14 +66,15 @@ int segment_create(struct segment *s, const char *name, enum segment_kind kind, 
 int segment_publish(struct segment *s, const char *name, enum segment_kind kind, uint32_t replica, uint64_t incarnation,
                     uint64_t segment_id);
 
-/* The same, but what has the name now loses it: for the table that a dead replica left behind. Errors: INVALID, SYSTEM. */
+/* The same, but what has the name now loses it: for the table that a dead replica left behind. Errors: INVALID,
+ * SYSTEM. */
 int segment_publish_replace(struct segment *s, const char *name, enum segment_kind kind, uint32_t replica,
                             uint64_t incarnation, uint64_t segment_id);
 
 /*
- * Map a published segment after all checks: regular file, this user's, mode 0600, no symbolic link, size, and everything
- * of segment_check_header(), name and time namespace. The header has been checked; what follows it has not.
- * Errors: INVALID, NO_DOMAIN, FOREIGN, VERSION, CORRUPT, NOMEM, SYSTEM.
+ * Map a published segment after all checks: regular file, this user's, mode 0600, no symbolic link, size, and
+ * everything of segment_check_header(), name and time namespace. The header has been checked; what follows it has
+ * not. Errors: INVALID, NO_DOMAIN, FOREIGN, VERSION, CORRUPT, NOMEM, SYSTEM.
  */
 int segment_attach(struct segment *s, const char *name, enum segment_kind kind, uint32_t replica, bool writable);
 
@@ -80,7 +84,7 @@ int segment_attach(struct segment *s, const char *name, enum segment_kind kind, 
  */
 int segment_check_header(const struct segment_header *h, uint64_t file_bytes, enum segment_kind kind);
 
-/* Unmap and close. The name stays. Harmless on SEGMENT_INIT and when repeated. Nobody may use the mapping any more. */
+/* Unmap and close; the name stays. Harmless on SEGMENT_INIT and when repeated. Nobody may use the mapping after it. */
 void segment_detach(struct segment *s);
 
 /* As segment_detach(), and remove the temporary file of a segment that was not published. */
@@ -96,9 +100,9 @@ int segment_unlink(const char *name, enum segment_kind kind, uint32_t replica);
 int segment_is_current(const struct segment *s);
 
 /*
- * Map a range of the segment twice in a row, so that what starts within the first ring_bytes can run over their end and
- * continues at their start. ring_off, ring_bytes: multiples of the page size, inside the segment. With the segment's access.
- * The mapping outlives segment_detach(). Errors: INVALID, NOMEM, SYSTEM.
+ * Map a range of the segment twice in a row, so that what starts within the first ring_bytes can run over their end
+ * and continues at their start. ring_off, ring_bytes: multiples of the page size, inside the segment. With the
+ * segment's access. The mapping outlives segment_detach(). Errors: INVALID, NOMEM, SYSTEM.
  */
 int segment_map_ring(const struct segment *s, uint64_t ring_off, uint64_t ring_bytes, uint8_t **ring);
 
