@@ -187,7 +187,7 @@ int tide_replica_set_delay(struct tide *d, uint32_t id, uint64_t apply_delay_ns)
     struct replica *r = d->running[id];
     bool follower = r != NULL && !r->leader;
     if (follower) {
-        atomic_store(&r->board->apply_delay_ns, apply_delay_ns);
+        atomic_store(&r->board->apply_delay_ns, apply_delay_ns); /* MO(replica.delay) */
         atomic_fetch_add(&r->nudge, 1);
         park_wake(&r->nudge, INT32_MAX);
     }

@@ -32,7 +32,7 @@ static void follower_wait_commit(struct replica *r) {
         park_relax();
     }
     uint32_t seen = atomic_load(&lead->wake);
-    atomic_store(&lead->parked, 1);
+    atomic_store(&lead->parked, 1); /* MO(log.parked): announced before commit is looked at again */
     atomic_thread_fence(memory_order_seq_cst);
     if (board_commit(r->domain->log) == r->applied && atomic_load(&r->stop) == 0) {
         park_wait(&lead->wake, seen, UINT64_MAX);
