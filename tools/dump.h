@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What the parts of `tide dump` share. The way of the data:
+ *
+ *   dump_file    opens by name or path; pread, and nothing else: a file that shrinks is an error, never SIGBUS
+ *   dump_log     a private copy of header, board and reads, and whether they make sense
+ *   dump_ring    walks the frames beside a live leader
+ *   dump_table   a table segment
+ *   dump_print   what is shown; dump_text and dump_json are its two forms
+ *
+ * All of it believes nothing that it reads: lengths and offsets are checked against the file before they are used, and each
+ * loop is bounded by the file's size. One thread.
+ */
+#ifndef TOOLS_DUMP_H
+#define TOOLS_DUMP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "shm/layout.h"
+
+/* The exit codes. */
+enum dump_code {
+    DUMP_GOOD = 0,
+    DUMP_CORRUPT = 1,
+    DUMP_USAGE = 2,
+    DUMP_UNREADABLE = 3, /* not there, no right to read it, no regular file; or the output cannot be written */
+};
+
+#define DUMP_FAULT_BYTES 256
+
+/* ---- the file ----------------------------------------------------------------------------------------------------- */
+
+struct dump_file {
+    int fd;
+    uint64_t size_bytes; /* when it was opened */
+    char path[4096];
+    char fault[DUMP_FAULT_BYTES]; /* what went wrong last, in words */
+    enum dump_code code;          /* and what it means */
+};
+
+/*
+ * Open what the user named: a path where it has a slash; else a domain's log (NAME), a replica's table (NAME.rK), or at last a
+ * file of that name here. Never blocks, also not on a FIFO. False: see fault and code. Close by dump_file_close().
+ */
+bool dump_file_open(struct dump_file *f, const char *what);
+void dump_file_close(struct dump_file *f);
+
+/* Read exactly n bytes at an offset. False: the file ends before (CORRUPT), or the system says no (UNREADABLE). */
+bool dump_file_read(struct dump_file *f, uint64_t off, void *buf, size_t n);
+
+/* Has the domain ended: was the file unlinked, or does nobody live who holds a lock on it? Takes no lock itself. */
+bool dump_file_ended(const struct dump_file *f);
+
+/* ---- what is wrong ------------------------------------------------------------------------------------------------ */
+
+#define DUMP_PROBLEMS 64u
+
+/* The first DUMP_PROBLEMS are kept, the others only counted. */
+struct dump_problems {
+    uint32_t count;
+    char text[DUMP_PROBLEMS][DUMP_FAULT_BYTES];
+};
+void dump_problem(struct dump_problems *p, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Check a header against its file. False where nothing behind it can be understood: wrong magic, version or layout. */
+bool dump_header_check(const struct segment_header *h, const struct dump_file *f, struct dump_problems *p);
+
+/* ---- a log segment ------------------------------------------------------------------------------------------------ */
+
+struct dump_log {
+    struct log_segment *seg; /* private; the ring is not in it */
+    struct dump_problems problems;
+    bool understood; /* false: only the header is to be shown */
+    bool ring_there; /* the ring's place and size can be believed */
+};
+
+/* Take a copy and check it. Looks again where something seems wrong, because a live domain changes meanwhile. False: the file
+ * cannot be read. Free by dump_log_free(), whatever this returned. */
+bool dump_log_read(struct dump_log *log, struct dump_file *f);
+void dump_log_free(struct dump_log *log);
+
+/* Entries that a replica lacks. */
+static inline uint64_t dump_lag(const struct log_segment *seg, const struct replica_board *b) {
+    uint64_t commit = seg->leader.commit, applied = b->applied;
+    return applied < commit ? commit - applied : 0;
+}
+
+/* How often replica and reason served, over all readers. */
+uint64_t dump_reads(const struct log_segment *seg, uint32_t replica, uint32_t reason);
+
+/* ---- a table segment ---------------------------------------------------------------------------------------------- */
+
+struct hdr;
+
+struct dump_table {
+    struct table_segment seg; /* private */
+    struct hdr *all;          /* replication lag of all time, of the last 10 s; NULL: cannot be believed */
+    struct hdr *rolling;
+    struct dump_problems problems;
+    bool understood;
+};
+bool dump_table_read(struct dump_table *t, struct dump_file *f);
+void dump_table_free(struct dump_table *t);
+
+/* ---- time ---------------------------------------------------------------------------------------------------------- */
+
+#define DUMP_AGE_UNKNOWN UINT64_MAX
+
+/* CLOCK_MONOTONIC: what the domain's clock follows to some microseconds. */
+uint64_t dump_now_ns(void);
+
+/* Are the segment's timestamps of this clock: the same time namespace, and made since this machine started? */
+bool dump_clock_known(const struct segment_header *h);
+
+/* now - ts by the domain's clock, of which `line` is a private copy; 0 where ts is ahead by less than a second (a stamp may
+ * be newer than the copy), else DUMP_AGE_UNKNOWN. */
+uint64_t dump_age_ns(const struct clock_line *line, uint64_t ts);
+
+#endif
