@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#define _GNU_SOURCE /* renameat2, fallocate */
 #include "shm/segment.h"
 
 #include "shm/clock.h"
@@ -53,8 +52,7 @@ uint64_t segment_random(void) {
     return value;
 }
 
-/* ---- mapping -----------------------------------------------------------------------------------------------------
- * */
+/* ---- mapping ----------------------------------------------------------------------------------------------------- */
 
 static int segment_map(struct segment *s) {
     int access = s->writable ? PROT_READ | PROT_WRITE : PROT_READ;
@@ -127,11 +125,9 @@ void segment_unmap_ring(uint8_t *ring, uint64_t ring_bytes) {
     }
 }
 
-/* ---- creating ----------------------------------------------------------------------------------------------------
- * */
+/* ---- creating ---------------------------------------------------------------------------------------------------- */
 
-/* The file's lock tells sweepers that its creator lives. One may come between open and flock: then the name is lost.
- * */
+/* The file's lock tells sweepers that its creator lives. One may come between open and flock: then the name is lost. */
 static int segment_open_temporary(struct segment *s, const char *path) {
     for (int i = 0; i < SEGMENT_TRIES; i++) {
         struct stat st;
@@ -292,8 +288,7 @@ int segment_publish_replace(struct segment *s, const char *name, enum segment_ki
     return segment_give_name(s, name, kind, replica, incarnation, segment_id, true);
 }
 
-/* ---- attaching ---------------------------------------------------------------------------------------------------
- * */
+/* ---- attaching --------------------------------------------------------------------------------------------------- */
 
 int segment_check_header(const struct segment_header *h, uint64_t file_bytes, enum segment_kind kind) {
     if (h->magic != TIDE_LAYOUT_MAGIC) {

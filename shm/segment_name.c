@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#define _GNU_SOURCE /* secure_getenv */
 #include "shm/segment_name.h"
 
 #include "shm/segment.h"
@@ -43,8 +42,7 @@ int segment_path(char out[SEGMENT_PATH_BYTES], const char *name, enum segment_ki
     return 0;
 }
 
-/* Its creator holds a lock on it from before it has contents until it has its name. Who gets the lock may remove it.
- * */
+/* Its creator holds a lock on it from before it has contents until it has its name. Who gets the lock may remove it. */
 static void segment_remove_abandoned(int dir, const char *file) {
     struct stat st;
     int fd = openat(dir, file, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
