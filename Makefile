@@ -47,7 +47,7 @@ TOOL_LIBS := $(LIB_LIBS) -lcjson -lm
 BENCH_LIBS := $(LIB_LIBS) -lcjson -lz -lm
 TEST_LIBS := $(BENCH_LIBS) -lcmocka
 
-# ---- what there is -----------------------------------------------------------------------------------------------------
+# ---- what there is ---------------------------------------------------------------------------------------------------
 
 LIB_SRC := $(wildcard shm/*.c engine/*.c)
 TOOL_MAIN := $(wildcard tools/tide.c)
@@ -74,7 +74,7 @@ STRESSES := $(filter $(addprefix $(B)/tests/stress_,$(T)),$(STRESSES))
 TEST_SCRIPTS := $(filter $(patsubst %,tests/%.test.sh,$(T)),$(TEST_SCRIPTS))
 endif
 
-# ---- what to build -----------------------------------------------------------------------------------------------------
+# ---- what to build ---------------------------------------------------------------------------------------------------
 
 .PHONY: all programs test-programs stress-programs
 all: deps-named
@@ -93,8 +93,8 @@ $(OBJ)/%.o: %.c $(OBJ)/flags
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -c -o $@ $<
 
-# Archives are made anew each time: ar would keep the object of a source that was removed. Helpers of tests and tools are
-# archives too, so that a test takes only what it names.
+# Archives are made anew each time: ar would keep the object of a source that was removed. Helpers of tests and tools
+# are archives too, so that a test takes only what it names.
 define archive
 	@mkdir -p $(@D)
 	@rm -f $@.new
@@ -130,7 +130,7 @@ $(B)/tests/%: $(OBJ)/tests/%.o $(OBJ)/libtest.a $(OBJ)/libtools.a $(OBJ)/libbenc
 .SECONDARY:
 -include $(shell find $(OBJ) -name '*.d' 2>/dev/null)
 
-# ---- what to run -------------------------------------------------------------------------------------------------------
+# ---- what to run -----------------------------------------------------------------------------------------------------
 
 .PHONY: bench test stress asan tsan check
 bench:
@@ -156,7 +156,7 @@ check:
 	@$(MAKE) programs
 	@sh tests/check.sh .
 
-# ---- the rest ----------------------------------------------------------------------------------------------------------
+# ---- the rest --------------------------------------------------------------------------------------------------------
 
 .PHONY: deps deps-named clean help format install FORCE
 deps:

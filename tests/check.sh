@@ -1,0 +1,134 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# check.sh ROOT [CHECK...]: what can be told of the tree without running it. Prints FILE:LINE: what is wrong; status 1
+# where anything is. The checks: mo includes text spdx files symbols. tests/check_self.test.sh proves that each of
+# them can fail.
+# TIDE_BUILD: where libtidemark.a lies, from ROOT (build).
+set -u
+here=$(cd "$(dirname "$0")" && pwd)
+cd "${1:?ROOT}" || exit 2
+shift
+[ $# = 0 ] && set -- mo includes text spdx files symbols
+lib=${TIDE_BUILD:-build}/libtidemark.a
+
+find_in_rooms() { # find's tests...
+    for room in shm engine tools bench tests; do
+        [ -d "$room" ] && find "$room" -type f "$@"
+    done | sort
+}
+
+sources() {
+    find_in_rooms -name '*.[ch]'
+}
+
+# ---- memory orders ---------------------------------------------------------------------------------------------------
+
+check_mo() {
+    table=docs/memory-model.md
+    if [ ! -f "$table" ]; then
+        echo "$table is not there"
+        return
+    fi
+    tests=$(find_in_rooms \( -name 'test_*.c' -o -name 'stress_*.c' -o -name '*.test.sh' \) | tr '\n' ' ')
+    awk -v TESTS="$tests" -f "$here/check_mo.awk" "$table" $(sources)
+}
+
+# ---- include directions ----------------------------------------------------------------------------------------------
+
+check_includes() {
+    list=$(sources)
+    [ -z "$list" ] || awk -f "$here/check_includes.awk" $list
+}
+
+# ---- words that must not occur ---------------------------------------------------------------------------------------
+
+# Whatever a person reads or a program takes paths from.
+texts() {
+    find_in_rooms \( -name '*.[ch]' -o -name '*.sh' -o -name '*.awk' -o -name '*.java' -o -name '*.py' -o -name '*.md' \
+        -o -name '*.gp' \)
+    find docs .ci -type f 2>/dev/null
+    ls Makefile README.md 2>/dev/null
+}
+
+check_text() {
+    # Not spelled out here, or this file would be the first that is found.
+    dirs='work|home|root'
+    grep -nE "(^|[^A-Za-z0-9_.~*)}>-])/($dirs)(/|[^A-Za-z0-9_/-]|\$)" $(texts) /dev/null |
+        sed 's/^\([^:]*:[0-9]*\):.*/\1: a path of one machine/'
+    list=$(sources)
+    [ -z "$list" ] && return
+    grep -nE '^[ 	]*typedef[ 	]+(struct|union|enum)([ 	{]|$)' $list /dev/null |
+        sed 's/^\([^:]*:[0-9]*\):.*/\1: structs have no typedef/'
+    grep -n '	' $list /dev/null | sed 's/^\([^:]*:[0-9]*\):.*/\1: a tab/'
+    grep -nE ' +$' $list /dev/null | sed 's/^\([^:]*:[0-9]*\):.*/\1: blanks at the end of a line/'
+}
+
+# ---- licence lines ---------------------------------------------------------------------------------------------------
+
+check_spdx() {
+    {
+        find_in_rooms \( -name '*.[ch]' -o -name '*.sh' -o -name '*.awk' -o -name '*.java' -o -name '*.py' \
+            -o -name '*.gp' \)
+        find .ci -type f 2>/dev/null
+        ls Makefile 2>/dev/null
+    } | while read -r file; do
+        head -n 3 "$file" | grep -q 'SPDX-License-Identifier: LGPL-2\.1-or-later' ||
+            echo "$file:1: no line SPDX-License-Identifier: LGPL-2.1-or-later among the first three"
+    done
+}
+
+# ---- files that must be there ----------------------------------------------------------------------------------------
+
+check_files() {
+    grep -q 'LESSER GENERAL PUBLIC LICENSE' LICENSE 2>/dev/null && grep -q 'Version 2\.1' LICENSE ||
+        echo "LICENSE: not the text of the LGPL 2.1"
+    if ! grep -q '^```c$' README.md 2>/dev/null; then
+        echo "README.md: no example in a block that begins with \`\`\`c"
+    elif ! grep -ql 'README\.md' tests/readme*.test.sh tests/test_*.c 2>/dev/null; then
+        echo "README.md: no test compiles the example"
+    fi
+}
+
+# ---- symbols of the library ------------------------------------------------------------------------------------------
+
+check_symbols() {
+    if [ ! -f "$lib" ]; then
+        echo "$lib is not there: run make first"
+        return
+    fi
+    # Columns of readelf: number, value, size, type, bind, visibility, section, name.
+    visible=$(readelf -sW "$lib" |
+        awk '($5 == "GLOBAL" || $5 == "WEAK") && $6 == "DEFAULT" && $7 != "UND" { print $8 }')
+    for name in $visible; do
+        case $name in
+        tide_*) ;;
+        *) echo "$lib: $name is visible to whoever links the library, but does not begin with tide_" ;;
+        esac
+    done
+    [ -f engine/tidemark.h ] || return
+    # What the header promises is there: TIDE_API type name(, also where the type is a pointer.
+    for name in $(sed -n 's/^TIDE_API [^(]*[ *]\(tide_[a-z0-9_]*\)(.*/\1/p' engine/tidemark.h); do
+        printf '%s\n' $visible | grep -qx "$name" || echo "engine/tidemark.h: $name() is declared, but nowhere defined"
+    done
+}
+
+failed=0
+for check in "$@"; do
+    case $check in
+    mo | includes | text | spdx | files | symbols) ;;
+    *)
+        echo "check.sh: no check $check" >&2
+        exit 2
+        ;;
+    esac
+    found=$("check_$check" 2>&1)
+    if [ -n "$found" ]; then
+        printf '%s\n' "$found" | sort -u -t: -k1,1 -k2,2n -k3
+        printf 'check %s: %s wrong\n' "$check" "$(printf '%s\n' "$found" | wc -l)"
+        failed=1
+    else
+        echo "check $check: ok"
+    fi
+done
+exit "$failed"
