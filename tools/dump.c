@@ -231,16 +231,16 @@ static bool show_ring(struct dump_run *run, struct dump_log *log) {
 static bool show_log(struct dump_run *run) {
     struct dump_log log;
     bool read = dump_log_read(&log, &run->file);
-    if (read) {
+    if (read || log.understood) {
         run->view.ages = log.understood && dump_clock_known(&log.seg->header);
         memcpy((void *)&run->view.clock, (const void *)&log.seg->clock, sizeof(run->view.clock));
         run->format->header(&run->view, &run->file, &log.seg->header, log.understood);
-        if (log.understood)
-            run->format->log(&run->view, log.seg);
-        show_problems(run, &log.problems);
-        if (log.ring_there && !run->opt.no_ring)
-            read = show_ring(run, &log);
     }
+    if (read && log.understood)
+        run->format->log(&run->view, log.seg);
+    show_problems(run, &log.problems);
+    if (read && log.ring_there && !run->opt.no_ring)
+        read = show_ring(run, &log);
     dump_log_free(&log);
     return read;
 }
@@ -248,13 +248,13 @@ static bool show_log(struct dump_run *run) {
 static bool show_table(struct dump_run *run) {
     struct dump_table table;
     bool read = dump_table_read(&table, &run->file);
-    if (read) {
+    if (read || table.understood) {
         run->view.ages = table.understood && dump_clock_known(&table.seg.header);
         run->format->header(&run->view, &run->file, &table.seg.header, table.understood);
-        if (table.understood)
-            run->format->table(&run->view, &table);
-        show_problems(run, &table.problems);
     }
+    if (read && table.understood)
+        run->format->table(&run->view, &table);
+    show_problems(run, &table.problems);
     dump_table_free(&table);
     return read;
 }

@@ -232,9 +232,11 @@ static enum look try_start(struct dump_ring *r, const struct start *s) {
         r->at = frame.f.index;
         r->pos = s->pos;
     } else if (look == LOOK_BAD && (s->index != 0 || s->pos < r->tail) && mark_stands(r, s)) {
-        dump_problem(r->problems, "no good frame at position %llu, where %s %llu should start: %s",
-                     (unsigned long long)s->pos, s->index ? "entry" : "the ring's oldest part; commit is",
-                     (unsigned long long)(s->index ? s->index : r->commit), r->why);
+        char what[64] = "the ring's oldest part";
+        if (s->index != 0)
+            snprintf(what, sizeof(what), "entry %llu", (unsigned long long)s->index);
+        dump_problem(r->problems, "no good frame at position %llu, where %s should start: %s",
+                     (unsigned long long)s->pos, what, r->why);
     }
     return look;
 }
@@ -263,7 +265,9 @@ static bool seek(struct dump_ring *r) {
     for (uint64_t i = 0; i < SEEKS && !r->started; i++) {
         if (!read_words(r))
             return false;
-        if (r->reclaimed > POS_MAX) {
+        /* It may be beyond `tail`, by what is appended and not committed, when followers were lapped; no group is larger
+         * than a quarter. */
+        if (r->reclaimed > POS_MAX || r->reclaimed > r->tail + r->bytes / 4) {
             dump_problem(r->problems, "reclaimed cannot be %llu", (unsigned long long)r->reclaimed);
             return true;
         }

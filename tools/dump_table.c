@@ -22,27 +22,25 @@ static void check_geometry(const struct table_segment *t, const struct dump_file
         dump_problem(p, "no node can lie at byte %llu", (unsigned long long)carved);
 }
 
-/* Private copies, so that what is checked is what is used. False: the file cannot be read. */
-static bool read_lag(struct dump_table *t, struct dump_file *f) {
+/* Private copies, so that what is checked is what is used. What cannot be had is a problem, and the rest is shown. */
+static void read_lag(struct dump_table *t, struct dump_file *f) {
     size_t all_bytes = lag_all_size_bytes(), windows_bytes = lag_windows_size_bytes();
     /* Rounded, as aligned_alloc wants it. */
     void *all = aligned_alloc(LAYOUT_PAIR, (all_bytes + LAYOUT_PAIR - 1) / LAYOUT_PAIR * LAYOUT_PAIR);
     void *windows = aligned_alloc(LAYOUT_PAIR, (windows_bytes + LAYOUT_PAIR - 1) / LAYOUT_PAIR * LAYOUT_PAIR);
     if (!all || !windows) {
-        snprintf(f->fault, sizeof(f->fault), "out of memory");
-        f->code = DUMP_UNREADABLE;
-    }
-    bool read = all && windows && dump_file_read(f, t->seg.lag_all_off, all, all_bytes) &&
-                dump_file_read(f, t->seg.lag_windows_off, windows, windows_bytes);
-    if (read && lag_check(all, all_bytes, windows, windows_bytes) != 0)
-        dump_problem(&t->problems, "the histograms of replication lag are damaged");
-    else if (read && (t->all = lag_new()) != NULL && (t->rolling = lag_new()) != NULL) {
+        dump_problem(&t->problems, "histograms: out of memory");
+    } else if (!dump_file_read(f, t->seg.lag_all_off, all, all_bytes) ||
+               !dump_file_read(f, t->seg.lag_windows_off, windows, windows_bytes)) {
+        dump_problem(&t->problems, "histograms: %s", f->fault);
+    } else if (lag_check(all, all_bytes, windows, windows_bytes) != 0) {
+        dump_problem(&t->problems, "histograms: they are damaged");
+    } else if ((t->all = lag_new()) != NULL && (t->rolling = lag_new()) != NULL) {
         lag_all(all, t->all);
         lag_rolling(windows, dump_now_ns(), t->rolling);
     }
     free(all);
     free(windows);
-    return read;
 }
 
 bool dump_table_read(struct dump_table *t, struct dump_file *f) {
@@ -55,11 +53,8 @@ bool dump_table_read(struct dump_table *t, struct dump_file *f) {
     if (!dump_file_read(f, 0, &t->seg, sizeof(t->seg)))
         return false;
     check_geometry(&t->seg, f, &t->problems);
-    if (t->seg.lag_all_off >= f->size_bytes || t->seg.lag_windows_off >= f->size_bytes) {
-        dump_problem(&t->problems, "the histograms of replication lag cannot be outside of the file");
-        return true;
-    }
-    return read_lag(t, f);
+    read_lag(t, f);
+    return true;
 }
 
 void dump_table_free(struct dump_table *t) {
