@@ -16,9 +16,16 @@ static void cut_line(char *text) {
     text[strcspn(text, "\n")] = '\0';
 }
 
+/* As much of a text as fits. */
+static void copy_text(char *out, size_t size, const char *text) {
+    size_t n = strnlen(text, size - 1);
+    memcpy(out, text, n);
+    out[n] = '\0';
+}
+
 /* The first line of a file, "unknown" where there is none. */
 static void first_line(const char *path, char *out, size_t size) {
-    snprintf(out, size, "unknown");
+    copy_text(out, size, "unknown");
     FILE *f = fopen(path, "re");
     if (f == NULL) {
         return;
@@ -26,13 +33,13 @@ static void first_line(const char *path, char *out, size_t size) {
     char line[256];
     if (fgets(line, sizeof(line), f) != NULL) {
         cut_line(line);
-        snprintf(out, size, "%s", line);
+        copy_text(out, size, line);
     }
     fclose(f);
 }
 
 static void read_cpu_model(char *out, size_t size) {
-    snprintf(out, size, "unknown");
+    copy_text(out, size, "unknown");
     FILE *f = fopen("/proc/cpuinfo", "re");
     if (f == NULL) {
         return;
@@ -42,7 +49,7 @@ static void read_cpu_model(char *out, size_t size) {
         const char *colon = strchr(line, ':');
         if (strncmp(line, "model name", 10) == 0 && colon != NULL) {
             cut_line(line);
-            snprintf(out, size, "%s", colon + 2);
+            copy_text(out, size, colon[1] == ' ' ? colon + 2 : colon + 1);
             break;
         }
     }
@@ -60,7 +67,7 @@ static int command_line(const char *command, char *out, size_t size) {
     if (got != NULL) {
         cut_line(line);
     }
-    snprintf(out, size, "%s", line);
+    copy_text(out, size, line);
     return status == 0 ? 0 : -1;
 }
 
@@ -68,7 +75,7 @@ static void read_commit(char *out, size_t size) {
     char hash[48];
     char change[64];
     if (command_line("git rev-parse --short=12 HEAD 2>/dev/null", hash, sizeof(hash)) != 0 || hash[0] == '\0') {
-        snprintf(out, size, "unknown");
+        copy_text(out, size, "unknown");
         return;
     }
     int known = command_line("git status --porcelain --untracked-files=no 2>/dev/null", change, sizeof(change)) == 0;
@@ -84,7 +91,7 @@ static void chosen_word(const char *path, char *out, size_t size) {
     if (open != NULL && close != NULL && close > open) {
         snprintf(out, size, "%.*s", (int)(close - open - 1), open + 1);
     } else {
-        snprintf(out, size, "unknown");
+        copy_text(out, size, "unknown");
     }
 }
 
@@ -143,6 +150,15 @@ int bench_machine_pin(const struct bench_machine *m, uint32_t turn) {
     cpu_set_t set;
     CPU_ZERO(&set);
     CPU_SET(m->cpu_ids[turn % m->cpus], &set);
+    return pthread_setaffinity_np(pthread_self(), sizeof(set), &set) == 0 ? 0 : -1;
+}
+
+int bench_machine_unpin(const struct bench_machine *m) {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    for (uint32_t i = 0; i < m->cpus; i++) {
+        CPU_SET(m->cpu_ids[i], &set);
+    }
     return pthread_setaffinity_np(pthread_self(), sizeof(set), &set) == 0 ? 0 : -1;
 }
 

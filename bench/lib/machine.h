@@ -27,6 +27,9 @@ void bench_machine_read(struct bench_machine *m);
 /* Pin the calling thread to the turn-th usable CPU, round robin. 0, or -1 where the system does not allow it. */
 int bench_machine_pin(const struct bench_machine *m, uint32_t turn);
 
+/* Let the calling thread run on every usable CPU again. Threads that it starts take its pinning over. */
+int bench_machine_unpin(const struct bench_machine *m);
+
 /* CLOCK_MONOTONIC and wall-clock time, ns and ms. Any thread. */
 uint64_t bench_now_ns(void);
 uint64_t bench_unix_ms(void);
