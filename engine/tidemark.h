@@ -233,7 +233,7 @@ struct tide_replica_info {
 };
 #define TIDE_REPLICA_INFO_INIT { sizeof(struct tide_replica_info) }
 
-/* Any thread, wait-free (it walks the lag histograms: some 20 us). Errors: INVALID (id over 63), NOT_FOUND (free slot). */
+/* Any thread, wait-free (it walks the lag histograms: some 100 us). Errors: INVALID (id over 63), NOT_FOUND (free slot). */
 TIDE_API int tide_replica_info(struct tide *d, uint32_t id, struct tide_replica_info *out);
 
 /* The replica's digest and the index that it is of: replicas at one index have one digest. Only when the replica is not
