@@ -137,9 +137,10 @@ static uint64_t clock_next_rate(uint64_t mult, const struct clock_line *c, struc
         return 0;
     }
     int64_t behind_ns = (int64_t)(now.ns - clock_ns);
-    int64_t next_ns = (int64_t)(now.ns - c->anchor_ns) * 9; /* as the steps of clock_refine_due() */
-    if (next_ns > INT64_C(10000000000) || next_ns <= 0) {
-        next_ns = INT64_C(10000000000);
+    uint64_t elapsed_ns = now.ns - c->anchor_ns;
+    int64_t next_ns = INT64_C(10000000000); /* the steps of clock_refine_due() */
+    if (elapsed_ns < (uint64_t)next_ns / 10) {
+        next_ns = (int64_t)elapsed_ns * 9 + 1;
     }
     if (behind_ns > (int64_t)CLOCK_LOST_NS || behind_ns < -(int64_t)CLOCK_LOST_NS) {
         return measured; /* jumped over, or kept for good: see clock.h */
