@@ -59,7 +59,7 @@ static void clock_now__without_tsc__is_monotonic_itself(void **state) {
     assert_int_equal(atomic_load(&c.use_tsc), 0);
 }
 
-/* ---- threads: an instant that is handed on never falls, while the leader corrects the rate all the time ------------- */
+/* ---- threads: an instant that is handed on never falls, while the leader corrects the rate all the time ------ */
 
 struct relay {
     struct clock_line clock;
@@ -178,7 +178,7 @@ static void clock_refine__clock_is_far_ahead__never_goes_back(void **state) {
     assert_int_equal(clock_check(&c), 0);
 }
 
-/* A figure for the record: the same interval on both clocks. The assertion is wide; the printed number is the result. */
+/* A figure for the record: the same interval on both clocks. The assertion is wide; the printed number is it. */
 static void clock_now__after_corrections__rate_is_that_of_monotonic(void **state) {
     (void)state;
     struct clock_line c;
