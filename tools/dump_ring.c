@@ -231,7 +231,9 @@ static enum look try_start(struct dump_ring *r, const struct start *s) {
         r->beyond = !r->started;
         r->at = frame.f.index;
         r->pos = s->pos;
-    } else if (look == LOOK_BAD && (s->index != 0 || s->pos < r->tail) && mark_stands(r, s)) {
+    } else if (look == LOOK_BAD && !mark_stands(r, s)) {
+        look = LOOK_LOST;
+    } else if (look == LOOK_BAD && (s->index != 0 || s->pos < r->tail)) {
         char what[64] = "the ring's oldest part";
         if (s->index != 0)
             snprintf(what, sizeof(what), "entry %llu", (unsigned long long)s->index);
@@ -241,10 +243,14 @@ static enum look try_start(struct dump_ring *r, const struct start *s) {
     return look;
 }
 
-/* One round over the starts that are there now; LOOK_LOST: the leader overtook it. */
-static enum look seek_round(struct dump_ring *r, uint64_t least) {
+/* One round over the starts that are there now, if possible those that are `ahead` bytes or more behind the oldest, because
+ * a leader that is faster than this walker needs a head start. LOOK_LOST: the leader overtook it. */
+static enum look seek_round(struct dump_ring *r, uint64_t ahead) {
     struct start starts[LAYOUT_MARKS + 1];
-    size_t n = find_starts(r, least, starts), best = 0;
+    uint64_t least = r->reclaimed > r->min_pos ? r->reclaimed : r->min_pos;
+    size_t n = find_starts(r, least + ahead, starts), best = 0;
+    if (n == 0)
+        n = find_starts(r, least, starts);
     for (size_t i = 0; i < n; i++)
         if (starts[i].index != 0 && starts[i].index <= r->next)
             best = i;
@@ -259,8 +265,6 @@ static enum look seek_round(struct dump_ring *r, uint64_t least) {
 
 /* Find a frame to go on from. False: see the file's fault. r->started tells whether there was one. */
 static bool seek(struct dump_ring *r) {
-    uint32_t known = r->problems->count;
-    enum look look = LOOK_LOST;
     r->beyond = false;
     for (uint64_t i = 0; i < SEEKS && !r->started; i++) {
         if (!read_words(r))
@@ -271,19 +275,13 @@ static bool seek(struct dump_ring *r) {
             dump_problem(r->problems, "reclaimed cannot be %llu", (unsigned long long)r->reclaimed);
             return true;
         }
-        /* A leader that is faster than this walker gets a head start that grows, so that they meet. */
-        uint64_t least = r->reclaimed + i * (r->bytes / SEEKS / 2) / FRAME_ALIGN * FRAME_ALIGN;
-        look = seek_round(r, least > r->min_pos ? least : r->min_pos);
+        enum look look = seek_round(r, i * (r->bytes / SEEKS / 2));
         if (look == LOOK_FAILED || (r->beyond && r->next == 0 && !dump_ring_update(r)))
             return false;
         /* Everything up to commit was overwritten since the update; with nothing shown yet, that is no reason to end. */
         if (look == LOOK_OK && !(r->beyond && r->next == 0))
             break;
     }
-    if (!r->started && !r->beyond && look == LOOK_OK && r->problems->count == known && r->reclaimed < r->tail &&
-        r->min_pos == 0)
-        dump_problem(r->problems, "no frame can be found in the ring, although commit is %llu",
-                     (unsigned long long)r->commit);
     return true;
 }
 
