@@ -17,6 +17,8 @@ AR := ar
 endif
 OPT ?= -O3 -g
 PREFIX ?= /usr/local
+# Programs are built by all cores, unless the caller said -j.
+JOBS = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc 2>/dev/null || echo 2))
 SECONDS ?= 60
 
 # CONFIG is release, asan or tsan. Each has its own objects and programs, so that none is linked from a mix.
@@ -80,7 +82,7 @@ endif
 
 .PHONY: all programs test-programs stress-programs
 all: deps-named
-	@$(MAKE) programs
+	@$(MAKE) $(JOBS) programs
 
 programs: $(B)/libtidemark.a $(TIDE) $(BENCHES)
 test-programs: programs $(TESTS) $(HELPERS)
@@ -137,17 +139,17 @@ $(B)/tests/%: $(OBJ)/tests/%.o $(OBJ)/libtest.a $(OBJ)/libtools.a $(OBJ)/libbenc
 .PHONY: bench test stress asan tsan check
 bench:
 	@CC='$(CC)' sh .ci/deps bench
-	@$(MAKE) programs
+	@$(MAKE) $(JOBS) programs
 	$(B)/bench/readscale --out $(B)/report
 
 test:
 	@CC='$(CC)' sh .ci/deps test
-	@$(MAKE) test-programs
-	@TIDE_BUILD=$(B) sh tests/run.sh $(TESTS) $(TEST_SCRIPTS)
+	@$(MAKE) $(JOBS) test-programs
+	@CC='$(CC)' TIDE_SANITIZE='$(SANITIZE)' TIDE_BUILD=$(B) sh tests/run.sh $(TESTS) $(TEST_SCRIPTS)
 
 stress:
 	@CC='$(CC)' sh .ci/deps test
-	@$(MAKE) stress-programs
+	@$(MAKE) $(JOBS) stress-programs
 	@TIDE_BUILD=$(B) TIDE_STRESS_SECONDS=$(SECONDS) sh tests/run.sh $(STRESSES)
 
 asan tsan:
@@ -155,7 +157,7 @@ asan tsan:
 
 check:
 	@sh .ci/deps build
-	@$(MAKE) programs
+	@$(MAKE) $(JOBS) programs
 	@sh tests/check.sh .
 
 # ---- the rest --------------------------------------------------------------------------------------------------------

@@ -85,7 +85,7 @@ check_files() {
         echo "LICENSE: not the text of the LGPL 2.1"
     if ! grep -q '^```c$' README.md 2>/dev/null; then
         echo "README.md: no example in a block that begins with \`\`\`c"
-    elif ! grep -ql 'README\.md' tests/readme*.test.sh tests/test_*.c 2>/dev/null; then
+    elif ! grep -q 'README\.md' tests/readme*.test.sh 2>/dev/null; then
         echo "README.md: no test compiles the example"
     fi
 }
