@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What the tests of the engine share: names that nobody else has, seeds, a watchdog, checks in threads, a ring in memory. */
+#ifndef TESTS_LIB_HELP_H
+#define TESTS_LIB_HELP_H
+
+/* cmocka.h needs the first three before it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "engine/tidemark.h"
+#include "shm/ring.h"
+
+/*
+ * Call once, first thing in main(). Waits in these tests have no limit of their own: when something hangs, the watchdog ends the
+ * program with a message after so many seconds (ten times as many where the environment has TIDE_SANITIZED=1).
+ */
+void help_start(unsigned watchdog_s);
+
+/* n, or a part of it where a sanitizer makes everything slow; never 0. */
+uint64_t help_scaled(uint64_t n);
+
+/* ---- random numbers ------------------------------------------------------------------------------------------------ */
+
+/* $TIDE_SEED, or a new one; printed, so that a failure can be repeated. */
+uint64_t help_seed(void);
+
+struct help_rng {
+    uint64_t state;
+};
+uint64_t help_random(struct help_rng *r);
+uint64_t help_below(struct help_rng *r, uint64_t n); /* 0 .. n-1 */
+
+/* ---- checks in threads, where cmocka's must not be used --------------------------------------------------------------- */
+
+/* Prints and counts; the test asks with help_assert_threads() after the threads have ended. */
+bool help_check_at(bool ok, const char *text, const char *file, int line);
+#define help_check(ok) help_check_at((ok), #ok, __FILE__, __LINE__)
+unsigned help_failures(void);
+#define help_assert_threads() assert_int_equal(help_failures(), 0)
+
+/* ---- domains ---------------------------------------------------------------------------------------------------------- */
+
+/* A domain name of this process alone, in static storage until the next but 15. Removed at exit where a failed test left it. */
+const char *help_name(void);
+
+/* Open a fresh, ephemeral domain. Sizes: 0 for the library's defaults. Asserts. Log lines go nowhere. */
+struct tide *help_open(uint64_t ring_bytes, uint64_t table_bytes, uint64_t slow_follower_ns);
+
+/* Start a replica and assert that it serves. Returns its number. */
+uint32_t help_leader(struct tide *d);
+uint32_t help_follower(struct tide *d, uint64_t apply_delay_ns);
+
+struct tide_reader *help_reader(struct tide *d, enum tide_policy policy, int32_t home, uint64_t replicas);
+
+/* Wait until every serving replica is at `commit`, and assert that all digests are equal then. Nobody may write. */
+void help_assert_equal_digests(struct tide *d);
+
+/* The state of a replica; TIDE_STATE_FREE where there is none. */
+enum tide_state help_state(struct tide *d, uint32_t id);
+struct tide_replica_info help_info(struct tide *d, uint32_t id);
+
+/* ---- a log in plain memory -------------------------------------------------------------------------------------------- */
+
+/* A zeroed log and its ring, mapped twice in a row as in a segment. */
+struct ring help_ring_open(uint64_t ring_bytes);
+void help_ring_close(struct ring *ring);
+
+#endif
