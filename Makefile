@@ -156,9 +156,9 @@ asan tsan:
 	@TIDE_SANITIZED=1 $(MAKE) CONFIG=$@ test
 
 check:
-	@sh .ci/deps build
+	@CC='$(CC)' sh .ci/deps build
 	@$(MAKE) $(JOBS) programs
-	@sh tests/check.sh .
+	@TIDE_BUILD=$(B) sh tests/check.sh .
 
 # ---- the rest --------------------------------------------------------------------------------------------------------
 
