@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* How entries of the log become part of a replica's table. */
+#include "engine/kill.h"
+#include "engine/lane.h"
 #include "engine/replica.h"
 #include "shm/bytes.h"
 #include "shm/clock.h"
@@ -67,6 +69,9 @@ enum apply_status replica_apply(struct replica *r, struct frame *f) {
         r->applied = f->index;
         r->pos += f->length;
         r->last_ts = f->commit_ts;
+        if (f->lane != 0) {
+            lane_note(r->writer.t.seg, f->lane, f->lane_seq, f->index);
+        }
         replica_note_index(r);
     }
     return status;
@@ -79,12 +84,14 @@ void replica_note_index(struct replica *r) {
 }
 
 void replica_publish(struct replica *r, uint64_t ts) {
+    KILL_POINT("apply.unpublished");
     board_publish(r->board, r->applied, ts, r->pos);
     board_put_digest(r->board, r->applied, r->writer.digest);
     atomic_store_explicit(&r->board->entries, /* MO(stats) */
                           atomic_load_explicit(&r->board->entries, memory_order_relaxed) + r->applied - r->published,
                           memory_order_relaxed);
     r->published = r->applied;
+    KILL_POINT("apply.published");
     table_published(&r->writer);
     /* MO(replica.waiters): relaxed; a waiter that this misses looks again within a millisecond: shm/park.h. */
     if (atomic_load_explicit(&r->board->waiters, memory_order_relaxed) != 0) {

@@ -3,8 +3,11 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "engine/control.h"
+#include "engine/foreign.h"
 #include "engine/replica.h"
 #include "engine/sequencer.h"
+#include "engine/takeover.h"
 #include "shm/clock.h"
 #include "shm/member.h"
 #include "shm/park.h"
@@ -25,7 +28,7 @@ static struct replica *control_new(struct tide *d, const struct tide_replica_opt
     r->segment = (struct segment)SEGMENT_INIT;
     r->domain = d;
     r->id = id;
-    r->leader = o->role == TIDE_LEADER;
+    r->candidate = o->candidate != 0;
     r->cpu = o->cpu;
     r->board = &d->log->replicas[id];
     r->table_bytes = o->table_bytes != 0 ? o->table_bytes : d->log->table_bytes;
@@ -49,16 +52,28 @@ static void control_label(struct replica_board *b, const struct tide_replica_opt
     memcpy(b->label, label, sizeof(label));
 }
 
-static void control_prepare_board(struct replica_board *b, const struct tide_replica_opts *o, uint32_t id) {
+static void control_prepare_board(struct replica_board *b, const struct tide_replica_opts *o, uint32_t id, uint32_t member) {
     control_label(b, o, id);
     atomic_store(&b->applied, 0);
     atomic_store(&b->applied_ts, 0);
     atomic_store(&b->role, o->role);
     atomic_store(&b->apply_delay_ns, o->role == TIDE_LEADER ? 0 : o->apply_delay_ns);
     atomic_store(&b->pid, (uint32_t)getpid());
+    atomic_store(&b->member, member);
     atomic_store(&b->entries, 0);
     atomic_store(&b->joins, 0);
     atomic_store(&b->lapped, 0);
+}
+
+/* Somebody serves again: what the dead left is not needed any more. */
+static void control_release_orphans(struct tide *d) {
+    for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
+        uint32_t orphan = REPLICA_ORPHAN;
+        if (board_state(&d->log->replicas[i]) == orphan) {
+            segment_unlink(d->name, SEGMENT_TABLE, i);
+            atomic_compare_exchange_strong(&d->log->replicas[i].state, &orphan, REPLICA_FREE);
+        }
+    }
 }
 
 /* The caller's thread joins, and the replica leads from then on. */
@@ -72,15 +87,20 @@ static int control_start_leader(struct replica *r) {
         member_unlead(d->segment.fd);
         return error;
     }
-    /* A log that somebody led before gets a term entry, so that the change can be seen in it; a new one starts with the
-     * first write at index 1. */
-    uint32_t term = atomic_load(&d->log->leader.term) + 1;
-    seq_lead(d, r, term, term > 1);
+    error = takeover_lead(d, r);
+    if (error != 0) {
+        member_unlead(d->segment.fd);
+        return error;
+    }
+    control_release_orphans(d);
     return 0;
 }
 
-static int control_start_follower(struct replica *r) {
-    if (pthread_create(&r->thread, NULL, follower_run, r) != 0) {
+static int control_run_thread(struct replica *r) {
+    atomic_store(&r->stop, 0);
+    atomic_store(&r->started, 0);
+    r->threaded = pthread_create(&r->thread, NULL, follower_run, r) == 0;
+    if (!r->threaded) {
         return TIDE_ERR_NOMEM;
     }
     while (atomic_load(&r->started) == 0) {
@@ -88,8 +108,26 @@ static int control_start_follower(struct replica *r) {
     }
     if (r->start_error != 0) {
         pthread_join(r->thread, NULL);
+        r->threaded = false;
     }
     return r->start_error;
+}
+
+int control_resume_thread(struct replica *r) {
+    return r->threaded ? 0 : control_run_thread(r);
+}
+
+void control_end_thread(struct replica *r) {
+    if (!r->threaded) {
+        return;
+    }
+    atomic_store(&r->stop, 1);
+    atomic_fetch_add(&r->nudge, 1);
+    park_wake(&r->nudge, INT32_MAX);
+    atomic_fetch_add(&r->domain->log->leader.wake, 1);
+    park_wake(&r->domain->log->leader.wake, INT32_MAX);
+    pthread_join(r->thread, NULL);
+    r->threaded = false;
 }
 
 static int control_start(struct tide *d, const struct tide_replica_opts *o, uint32_t *id_out) {
@@ -97,6 +135,9 @@ static int control_start(struct tide *d, const struct tide_replica_opts *o, uint
         return TIDE_ERR_BUSY;
     }
     int id = board_claim(d->log, o->id);
+    if (id < 0 && reap_dead(d, false) != 0) {
+        id = board_claim(d->log, o->id);
+    }
     if (id < 0) {
         return o->id < 0 ? TIDE_ERR_SLOTS : TIDE_ERR_BUSY;
     }
@@ -106,11 +147,12 @@ static int control_start(struct tide *d, const struct tide_replica_opts *o, uint
         board_set_state(board, REPLICA_FREE);
         return TIDE_ERR_NOMEM;
     }
-    control_prepare_board(board, o, (uint32_t)id);
+    foreign_release(d, (uint32_t)id); /* whoever ran it before us */
+    control_prepare_board(board, o, (uint32_t)id, d->member);
     int error = replica_make_table(r);
     if (error == 0) {
         d->running[id] = r;
-        error = r->leader ? control_start_leader(r) : control_start_follower(r);
+        error = o->role == TIDE_LEADER ? control_start_leader(r) : control_run_thread(r);
         if (error != 0) {
             d->running[id] = NULL;
             replica_hide(r);
@@ -126,13 +168,13 @@ static int control_start(struct tide *d, const struct tide_replica_opts *o, uint
     if (id_out != NULL) {
         *id_out = (uint32_t)id;
     }
-    return 0;
+    return r->candidate ? steward_start(d) : 0;
 }
 
 int tide_replica_start(struct tide *d, const struct tide_replica_opts *opts, uint32_t *id_out) {
     static const struct tide_replica_opts defaults = TIDE_REPLICA_OPTS_INIT;
     const struct tide_replica_opts *o = opts != NULL ? opts : &defaults;
-    if (d == NULL || o->size < sizeof(*o) || o->id >= (int32_t)LAYOUT_REPLICAS || o->reserved != 0 ||
+    if (d == NULL || o->size < sizeof(*o) || o->id >= (int32_t)LAYOUT_REPLICAS || o->candidate > 1 ||
         o->apply_delay_ns > CONTROL_DELAY_MAX || (o->role != TIDE_LEADER && o->role != TIDE_FOLLOWER) ||
         (o->role == TIDE_LEADER && o->apply_delay_ns != 0) ||
         (o->table_bytes != 0 && (o->table_bytes < d->log->table_bytes || o->table_bytes > TABLE_BYTES_MAX))) {
@@ -144,39 +186,49 @@ int tide_replica_start(struct tide *d, const struct tide_replica_opts *opts, uin
     return error;
 }
 
-static void control_end_thread(struct replica *r) {
-    atomic_store(&r->stop, 1);
-    atomic_fetch_add(&r->nudge, 1);
-    park_wake(&r->nudge, INT32_MAX);
-    atomic_fetch_add(&r->domain->log->leader.wake, 1);
-    park_wake(&r->domain->log->leader.wake, INT32_MAX);
-    pthread_join(r->thread, NULL);
+static bool control_others_serve(const struct tide *d, uint32_t id) {
+    for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
+        if (i != id && board_state(&d->log->replicas[i]) == REPLICA_SERVING) {
+            return true;
+        }
+    }
+    return false;
 }
 
-int tide_replica_stop(struct tide *d, uint32_t id) {
-    if (d == NULL || id >= LAYOUT_REPLICAS) {
-        return TIDE_ERR_INVALID;
-    }
+int control_stop(struct tide *d, uint32_t id, bool keep) {
     pthread_mutex_lock(&d->control);
     struct replica *r = d->running[id];
     if (r == NULL) {
         pthread_mutex_unlock(&d->control);
         return TIDE_ERR_INVALID;
     }
-    if (r->leader) {
-        seq_unlead(d);
-        member_unlead(d->segment.fd);
+    bool led = atomic_load(&r->leads) != 0;
+    if (led) {
+        takeover_unlead(d, r);
     } else {
         control_end_thread(r);
     }
-    board_set_state(r->board, REPLICA_STOPPED);
+    /* The last copy of a domain that is to stay is left for whoever comes back. */
+    bool last = led && keep && !control_others_serve(d, id);
+    board_set_state(r->board, last ? REPLICA_ORPHAN : REPLICA_STOPPED);
+    if (led) {
+        member_unlead(d->segment.fd);
+        atomic_fetch_add(&d->steward_word, 1); /* another replica here may take over */
+        park_wake(&d->steward_word, INT32_MAX);
+    }
     replica_hide(r);
     d->running[id] = NULL;
     replica_drop_table(r);
-    segment_unlink(d->name, SEGMENT_TABLE, id);
+    if (!last) {
+        segment_unlink(d->name, SEGMENT_TABLE, id);
+    }
     pthread_mutex_unlock(&d->control);
     control_free(r);
     return 0;
+}
+
+int tide_replica_stop(struct tide *d, uint32_t id) {
+    return d == NULL || id >= LAYOUT_REPLICAS ? TIDE_ERR_INVALID : control_stop(d, id, false);
 }
 
 int tide_replica_set_delay(struct tide *d, uint32_t id, uint64_t apply_delay_ns) {
@@ -185,7 +237,7 @@ int tide_replica_set_delay(struct tide *d, uint32_t id, uint64_t apply_delay_ns)
     }
     pthread_mutex_lock(&d->control);
     struct replica *r = d->running[id];
-    bool follower = r != NULL && !r->leader;
+    bool follower = r != NULL && atomic_load(&r->leads) == 0;
     if (follower) {
         atomic_store(&r->board->apply_delay_ns, apply_delay_ns); /* MO(replica.delay) */
         atomic_fetch_add(&r->nudge, 1);

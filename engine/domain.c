@@ -6,8 +6,12 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "engine/control.h"
+#include "engine/foreign.h"
+#include "engine/fork.h"
 #include "engine/grace.h"
-#include "engine/replica.h"
+#include "engine/lane.h"
+#include "engine/takeover.h"
 #include "shm/clock.h"
 #include "shm/member.h"
 
@@ -15,6 +19,7 @@
 #define DOMAIN_TABLE_DEFAULT (UINT64_C(64) << 20)
 #define DOMAIN_TABLE_MIN (UINT64_C(256) << 10)
 #define DOMAIN_SLOW_DEFAULT UINT64_C(50000000)
+#define DOMAIN_WRITE_DEFAULT UINT64_C(1000000000)
 #define DOMAIN_PAGE 4096u
 #define DOMAIN_TRIES 16
 
@@ -26,9 +31,13 @@ void tide_drop(struct tide *d) {
     if (atomic_fetch_sub(&d->holds, 1) != 1) {
         return;
     }
+    for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
+        foreign_release(d, i);
+    }
     segment_unmap_ring(d->ring.base, d->ring.bytes);
     segment_detach(&d->segment);
     pthread_mutex_destroy(&d->control);
+    pthread_mutex_destroy(&d->foreign_lock);
     free(d);
 }
 
@@ -36,6 +45,7 @@ void tide_drop(struct tide *d) {
 static int domain_settle(struct tide *d, const struct tide_opts *o, struct tide_opts *out) {
     *out = *o;
     out->ring_bytes = o->ring_bytes != 0 ? o->ring_bytes : DOMAIN_RING_DEFAULT;
+    out->write_timeout_ns = o->write_timeout_ns != 0 ? o->write_timeout_ns : DOMAIN_WRITE_DEFAULT;
     out->slow_follower_ns = o->slow_follower_ns != 0 ? o->slow_follower_ns : DOMAIN_SLOW_DEFAULT;
     if (o->table_bytes == 0) {
         /* A ring that was made larger than the default needs a table that goes with it. */
@@ -71,7 +81,9 @@ static int domain_create(struct tide *d, const struct tide_opts *o) {
     atomic_store(&log->leader.leader, -1);
     clock_init(&log->clock);
     /* Living before it has a name: nobody takes it for a dead one's. */
-    if (member_join(d->segment.fd) != 0) {
+    int member = member_claim(d->segment.fd, log, reap_member, d);
+    d->member = (uint32_t)member;
+    if (member < 0 || member_join(d->segment.fd) != 0) {
         tide_logf(d, TIDE_LOG_ERROR, "cannot lock the log segment: %s", strerror(errno));
         error = TIDE_ERR_SYSTEM;
     } else {
@@ -87,6 +99,9 @@ static void domain_unlink_tables(const char *name) {
     for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
         segment_unlink(name, SEGMENT_TABLE, i);
     }
+    for (uint32_t i = 0; i < LAYOUT_LANES; i++) {
+        segment_unlink(name, SEGMENT_SPILL, i);
+    }
 }
 
 static int domain_check(struct tide *d) {
@@ -100,25 +115,63 @@ static int domain_check(struct tide *d) {
     return sane ? 0 : TIDE_ERR_CORRUPT;
 }
 
+/* Nobody lives: is there a copy to go on from, or the whole log? */
+static bool domain_can_go_on(const struct tide *d) {
+    if (atomic_load(&d->log->leader.reclaimed) == 0) {
+        return true;
+    }
+    for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
+        uint32_t state = board_state(&d->log->replicas[i]);
+        char path[SEGMENT_PATH_BYTES];
+        if ((state == REPLICA_SERVING || state == REPLICA_ORPHAN) &&
+            segment_path(path, d->name, SEGMENT_TABLE, i) == 0 && access(path, R_OK) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Become a member. first: nobody else lives, so what the dead left may be the only copies. */
+static int domain_enter(struct tide *d, bool first) {
+    d->keep_tables = first;
+    int member = member_claim(d->segment.fd, d->log, reap_member, d);
+    d->keep_tables = false;
+    if (member < 0) {
+        tide_logf(d, TIDE_LOG_ERROR, "%u processes are members already", LAYOUT_MEMBERS);
+        return TIDE_ERR_SLOTS;
+    }
+    d->member = (uint32_t)member;
+    if (first) {
+        reap_dead(d, true);
+        atomic_store(&d->log->leader.leader, -1);
+    }
+    if (member_join(d->segment.fd) != 0) { /* turns the lock of the only one into that of one of many */
+        return TIDE_ERR_SYSTEM;
+    }
+    return segment_is_current(&d->segment) == 1 ? 0 : TIDE_ERR_BUSY;
+}
+
 /* 0, or an error; BUSY: look again, somebody removed or replaced it meanwhile. */
 static int domain_attach(struct tide *d, bool create) {
     int error = segment_attach(&d->segment, d->name, SEGMENT_LOG, 0, true);
     if (error != 0) {
         return error;
     }
-    if (create && member_claim_dead(d->segment.fd)) {
-        /* All its members are dead, and while this lock is held nobody else decides so. */
+    d->log = (struct log_segment *)d->segment.base;
+    /* While this lock is held nobody else lives, and nobody else finds out that nobody does. */
+    bool dead = create && member_claim_dead(d->segment.fd);
+    if (segment_is_current(&d->segment) != 1) {
         error = TIDE_ERR_BUSY;
-        if (segment_is_current(&d->segment) == 1) {
-            tide_logf(d, TIDE_LOG_INFO, "all members of the domain have ended: created anew");
-            domain_unlink_tables(d->name);
-            error = segment_unlink(d->name, SEGMENT_LOG, 0);
-            error = error == 0 ? TIDE_ERR_BUSY : error;
-        }
-    } else if (member_join(d->segment.fd) != 0 || segment_is_current(&d->segment) != 1) {
-        error = TIDE_ERR_BUSY;
+    } else if (dead && (domain_check(d) != 0 || !domain_can_go_on(d))) {
+        tide_logf(d, TIDE_LOG_WARN, "all members of the domain have ended and nothing whole is left: created anew");
+        domain_unlink_tables(d->name);
+        error = segment_unlink(d->name, SEGMENT_LOG, 0);
+        error = error == 0 ? TIDE_ERR_BUSY : error;
     } else {
         error = domain_check(d);
+    }
+    if (error == 0) {
+        error = domain_enter(d, dead);
     }
     if (error != 0) {
         segment_detach(&d->segment);
@@ -178,8 +231,9 @@ int tide_open(struct tide **out, const char *name, const struct tide_opts *opts)
     }
     d->log = (struct log_segment *)d->segment.base;
     d->ring = (struct ring){.log = d->log, .bytes = d->log->ring_bytes};
+    d->write_timeout_ns = settled.write_timeout_ns;
     error = segment_map_ring(&d->segment, d->log->ring_off, d->ring.bytes, &d->ring.base);
-    if (error == 0 && grace_hold() != 0) {
+    if (error == 0 && (grace_hold() != 0 || lane_pool_create(d) != 0)) {
         segment_unmap_ring(d->ring.base, d->ring.bytes);
         error = TIDE_ERR_NOMEM;
     }
@@ -189,29 +243,42 @@ int tide_open(struct tide **out, const char *name, const struct tide_opts *opts)
         return error;
     }
     pthread_mutex_init(&d->control, NULL);
+    pthread_mutex_init(&d->foreign_lock, NULL);
+    fork_note_open(d);
     atomic_store(&d->holds, 1);
     *out = d;
     return 0;
 }
 
 int tide_close(struct tide *d) {
-    if (d == NULL || atomic_exchange(&d->closed, 1) != 0) {
+    if (d == NULL) {
         return TIDE_ERR_INVALID;
     }
+    uint32_t was = atomic_exchange(&d->closed, (uint32_t)-TIDE_ERR_CLOSED);
+    if (was == (uint32_t)-TIDE_ERR_CLOSED) {
+        return TIDE_ERR_INVALID;
+    }
+    if (was == (uint32_t)-TIDE_ERR_FORKED) {
+        return 0; /* a child's: its threads are the parent's, and nothing of it is ours to end */
+    }
+    fork_note_closed(d);
     pthread_mutex_lock(&d->control); /* a start that was under way has ended; a later one sees `closed` */
     pthread_mutex_unlock(&d->control);
+    steward_stop(d);
     int32_t leader = -1;
     for (int32_t i = 0; i < (int32_t)LAYOUT_REPLICAS; i++) {
-        struct replica *r = d->running[i]; /* nobody starts any more */
-        if (r != NULL && r->leader) {
+        struct replica *r = atomic_load(&d->running[i]); /* nobody starts any more */
+        if (r != NULL && atomic_load(&r->leads) != 0) {
             leader = i;
         } else {
-            tide_replica_stop(d, (uint32_t)i);
+            control_stop(d, (uint32_t)i, false);
         }
     }
     if (leader >= 0) {
-        tide_replica_stop(d, (uint32_t)leader);
+        control_stop(d, (uint32_t)leader, !d->ephemeral);
     }
+    lane_pool_destroy(d);
+    member_release(d->segment.fd, d->log, d->member);
     grace_drop();
     if (d->ephemeral && segment_is_current(&d->segment) == 1) {
         tide_unlink(d->name);

@@ -10,6 +10,8 @@
 #include "engine/table.h"
 #include "engine/tidemark.h"
 #include "shm/board.h"
+#include "shm/lag.h"
+#include "shm/member.h"
 #include "shm/ring.h"
 #include "shm/segment.h"
 
@@ -21,7 +23,8 @@ struct replica {
     struct replica_board *board;
     struct table table;
     uint32_t id;
-    bool leader;
+    bool foreign;        /* another process runs it: mapped read-only, reads validate (engine/foreign.h) */
+    uint64_t segment_id; /* of the table that is mapped */
 
     /* What its one applying thread uses. */
     alignas(LAYOUT_PAIR) struct tide *domain;
@@ -37,10 +40,14 @@ struct replica {
 
     struct segment segment;
     uint64_t table_bytes;
+    uint64_t refused; /* bit k: what replica k left is damaged, not to be copied from */
     int32_t cpu;
     pthread_t thread;
     _Atomic uint32_t stop;
     _Atomic uint32_t nudge;   /* futex word: the thread's sleep ends */
+    _Atomic uint32_t leads;   /* it is the leader's replica: writers apply for it, no thread */
+    bool candidate;           /* may take over when the leader has gone */
+    bool threaded;
     _Atomic uint32_t started; /* futex word: 0 until the thread serves or has failed */
     int start_error;
 };
@@ -49,23 +56,39 @@ struct replica {
 struct sequencer {
     alignas(LAYOUT_PAIR) _Atomic uint32_t taken;
     _Atomic(struct seq_request *) queue; /* newest first */
+    _Atomic uint32_t here;               /* this process leads; looked at before queueing, decided by `leader` */
     /* Of whoever has it taken: */
     alignas(LAYOUT_PAIR) struct replica *leader;
     struct ring_writer ring;
     uint64_t refine_ts; /* the clock is looked after from this stamp on */
 };
 
+struct lane_pool;
+struct lane_server;
+
 struct tide {
     /* What reads use. */
     struct log_segment *log;
     struct ring ring;
     _Atomic(struct replica *) replicas[LAYOUT_REPLICAS];
-    _Atomic uint32_t closed;
+    _Atomic uint32_t closed; /* 0, or why nothing works any more: the error's number, positive */
 
     struct sequencer seq;
 
     alignas(LAYOUT_PAIR) pthread_mutex_t control; /* starting and stopping */
-    struct replica *running[LAYOUT_REPLICAS];     /* under control; replicas[] has those that readers may use */
+    _Atomic(struct replica *) running[LAYOUT_REPLICAS]; /* run by this handle; replicas[] has those that readers may use */
+    pthread_mutex_t foreign_lock; /* mapping other processes' tables */
+    uint32_t member;              /* our slot: shm/member.h */
+    uint64_t write_timeout_ns;
+    struct lane_pool *lanes;      /* our lanes, for writes to a leader elsewhere */
+    struct lane_server *server;   /* serves other processes' lanes, while we lead */
+    pthread_t steward;            /* waits for the leader's byte: engine/takeover.h */
+    bool steward_runs;
+    _Atomic uint32_t steward_stop;
+    _Atomic uint32_t steward_word; /* futex word */
+    _Atomic uint32_t step_down;
+    bool keep_tables;
+    struct tide *next_open; /* all handles of this process, for fork() */
     _Atomic uint32_t holds;     /* the handle and its readers */
     _Atomic uint32_t next_home; /* spreads readers */
     struct segment segment;

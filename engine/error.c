@@ -71,6 +71,10 @@ const char *tide_strerror(int code) {
         return "the segment was unlinked or replaced";
     case TIDE_ERR_FORKED:
         return "the handle was made before fork(); open a new one";
+    case TIDE_ERR_LOST:
+        return "another process's replica no longer has that index; begin the section anew";
+    case TIDE_ERR_NOT_LOCAL:
+        return "zero copy works on replicas of this process only";
     }
     return "unknown error";
 }
@@ -84,7 +88,7 @@ const char *tide_reason_name(enum tide_reason r) {
 
 const char *tide_state_name(enum tide_state s) {
     static const char *const names[] = {"free",    "claimed", "joining",  "serving",
-                                        "lapped", "stopped", "diverged", "failed"};
+                                        "lapped", "stopped", "diverged", "failed", "orphan"};
     return (unsigned)s < sizeof(names) / sizeof(names[0]) ? names[s] : "unknown";
 }
 

@@ -120,7 +120,10 @@ void *follower_run(void *replica) {
     uint64_t checked = 0;
     prctl(PR_SET_TIMERSLACK, 1000ul); /* delays end when they are due */
     follower_pin_cpu(r);
-    int error = rcu_register_self() == 0 ? replica_join(r) : TIDE_ERR_NOMEM;
+    int error = rcu_register_self() != 0 ? TIDE_ERR_NOMEM : 0;
+    if (error == 0 && !r->exact) { /* else it goes on where it was: it led, or was to lead */
+        error = replica_join(r);
+    }
     r->start_error = error;
     atomic_store(&r->started, 1);
     park_wake(&r->started, INT32_MAX);

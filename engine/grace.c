@@ -91,3 +91,16 @@ void grace_wait(uint64_t ticket) {
         park_wait(&grace.finished, seen, UINT64_MAX);
     }
 }
+
+void grace_before_fork(void) {
+    pthread_mutex_lock(&grace.lock);
+}
+
+void grace_after_fork(bool child) {
+    if (child) {
+        grace.holders = 0;
+        atomic_store(&grace.asleep, 0);
+        atomic_store(&grace.done, atomic_load(&grace.wanted));
+    }
+    pthread_mutex_unlock(&grace.lock);
+}

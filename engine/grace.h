@@ -22,4 +22,8 @@ bool grace_done(uint64_t ticket);
 /* Wait for it. Never inside a section. */
 void grace_wait(uint64_t ticket);
 
+/* Around fork(): in the child the thread is gone and nobody holds it. */
+void grace_before_fork(void);
+void grace_after_fork(bool child);
+
 #endif

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "engine/bound.h"
+#include "engine/foreign.h"
 #include "engine/reader.h"
 #include "shm/clock.h"
 #include "shm/lag.h"
@@ -106,9 +107,12 @@ int tide_replica_info(struct tide *d, uint32_t id, struct tide_replica_info *out
     memcpy(out->label, b->label, sizeof(out->label));
     out->label[sizeof(out->label) - 1] = 0;
     if (rcu_register_self() == 0) {
+        if (state == REPLICA_SERVING && !rcu_inside()) {
+            foreign_attach(d, id); /* nothing to do for one of ours */
+        }
         rcu_enter(); /* keeps the replica's mapping in place */
         struct replica *r = reader_replica(d, id);
-        if (r != NULL) {
+        if (r != NULL && (!r->foreign || foreign_is_current(r))) {
             info_table(d, r, out);
         }
         rcu_exit();
@@ -158,7 +162,7 @@ int tide_wait_applied(struct tide *d, const struct tide_token *token, uint32_t n
             return 0;
         }
         if (atomic_load(&d->closed) != 0) {
-            return TIDE_ERR_CLOSED;
+            return -(int)atomic_load(&d->closed);
         }
         uint64_t gone = clock_monotonic_ns() - start;
         if (gone >= timeout_ns) {

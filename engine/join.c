@@ -11,24 +11,54 @@
  *
  * Source: docs/design.md, section 7; the fuzzy copy is ARIES' fuzzy checkpoint with a redo log behind it.
  */
+#include <stdlib.h>
+
+#include "engine/foreign.h"
+#include "engine/kill.h"
+#include "engine/lane.h"
 #include "engine/rcu.h"
 #include "engine/replica.h"
+#include "shm/crc.h"
 #include "shm/nap.h"
 #include "shm/park.h"
 
 #define JOIN_BUCKETS 64u /* copied in one section: some 400 keys */
 
-/* A serving replica of this process to copy from, or NULL. Inside a section. */
-static struct replica *join_donor(const struct replica *r, int32_t only) {
+/* Replicas to copy from: those of this process, which need no validation, before others; what the dead left comes last. */
+enum join_source { JOIN_LOCAL, JOIN_FOREIGN, JOIN_ORPHAN };
+
+/* The mapping of slot `id` as it is now, if it is (still) such a source. Inside a section. */
+static struct replica *join_donor(const struct replica *r, uint32_t id, enum join_source source) {
+    /* MO(domain.replica): acquire; pairs with replica_show(). */
+    struct replica *donor = atomic_load_explicit(&r->domain->replicas[id], memory_order_acquire);
+    uint32_t wanted = source == JOIN_ORPHAN ? REPLICA_ORPHAN : REPLICA_SERVING;
+    if (donor == NULL || donor == r || donor->foreign != (source != JOIN_LOCAL) || board_state(donor->board) != wanted ||
+        (donor->foreign && !foreign_is_current(donor))) {
+        return NULL;
+    }
+    return donor;
+}
+
+/* The source that has applied most of its kind: its slot, or -1. Outside of sections. */
+static int join_find(struct replica *r, enum join_source source) {
+    uint32_t wanted = source == JOIN_ORPHAN ? REPLICA_ORPHAN : REPLICA_SERVING;
+    int best = -1;
     for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
-        /* MO(domain.replica): acquire; pairs with replica_show(). */
-        struct replica *donor = atomic_load_explicit(&r->domain->replicas[i], memory_order_acquire);
-        if (donor != NULL && donor != r && (only < 0 || (uint32_t)only == i) &&
-            board_state(donor->board) == REPLICA_SERVING) {
-            return donor;
+        const struct replica_board *b = &r->domain->log->replicas[i];
+        if (i == r->id || board_state(b) != wanted || (r->refused >> i & 1) != 0) {
+            continue;
+        }
+        if (source != JOIN_LOCAL) {
+            foreign_attach(r->domain, i);
+        }
+        rcu_enter();
+        bool usable = join_donor(r, i, source) != NULL;
+        rcu_exit();
+        if (usable && (best < 0 || board_applied(b) > board_applied(&r->domain->log->replicas[best]))) {
+            best = (int)i;
         }
     }
-    return NULL;
+    return best;
 }
 
 /* Pin at the newest frame start that is known and that the donor has passed. */
@@ -79,27 +109,58 @@ static int join_copy_node(void *ctx, const struct table_node *n) {
     return copy->status == ARENA_OK ? 0 : -1;
 }
 
-/* Copy some buckets in one section. *next is advanced past what was copied; *last: the donor's number of buckets;
- * *passed: what the donor has applied. False when the donor is gone. */
-static bool join_some(struct replica *r, uint32_t donor_id, uint64_t *next, uint64_t *last, uint64_t *passed,
-                      enum arena_status *status) {
+static int join_copy_bytes(void *ctx, const uint8_t *key, size_t key_len, const uint8_t *value, size_t value_len,
+                           uint64_t index, uint32_t payload_crc) {
+    struct join_copy *copy = ctx;
+    struct table_writer *w = &copy->r->writer;
+    (void)value; /* it lies behind the key */
+    if (crc32c(0, key, key_len + value_len) != payload_crc) {
+        copy->status = ARENA_FULL;
+        return TIDE_ERR_CORRUPT;
+    }
+    uint32_t node;
+    copy->status = table_node_new(w, key_len, value_len, &node);
+    if (copy->status != ARENA_OK) {
+        return -1;
+    }
+    uint8_t *to = table_node_key(table_node_at(&w->t, node));
+    memcpy(to, key, key_len + value_len);
+    copy->status = table_publish(w, node, table_hash(&w->t, to, key_len), index, payload_crc) == 0 ? ARENA_OK : ARENA_FULL;
+    return copy->status == ARENA_OK ? 0 : -1;
+}
+
+/* How far a copy has come. */
+struct join_state {
+    uint32_t donor;
+    enum join_source source;
+    uint64_t next, last; /* buckets: the next one, and how many the donor has */
+    uint64_t passed;     /* what the donor has applied */
+    struct foreign_scratch scratch;
+};
+
+/* Copy some buckets in one section. ARENA_WAIT, ARENA_FULL: memory. False when the donor is gone or damaged. */
+static bool join_some(struct replica *r, struct join_state *j, enum arena_status *status) {
     struct join_copy copy = {r, ARENA_OK};
+    int result = 0;
     rcu_enter();
-    struct replica *donor = join_donor(r, (int32_t)donor_id);
+    struct replica *donor = join_donor(r, j->donor, j->source);
     bool there = donor != NULL;
     if (there) {
-        *passed = board_applied(donor->board);
+        j->passed = board_applied(donor->board);
         /* MO(table.buckets): acquire; after `applied`. */
-        *last = atomic_load_explicit(&donor->table.seg->buckets, memory_order_acquire);
-        uint64_t end = *next + JOIN_BUCKETS < *last ? *next + JOIN_BUCKETS : *last;
-        for (; *next < end; (*next)++) {
-            if (table_visit_bucket(&donor->table, *next, *last, UINT64_MAX, join_copy_node, &copy) != 0) {
-                break; /* this bucket is copied again: what is there already is not newer */
-            }
+        j->last = atomic_load_explicit(&donor->table.seg->buckets, memory_order_acquire);
+        uint64_t end = j->next + JOIN_BUCKETS < j->last ? j->next + JOIN_BUCKETS : j->last;
+        for (; j->next < end && result == 0; j->next += result == 0) {
+            /* A bucket that was not finished is copied again: what is there already is not newer. */
+            result = donor->foreign
+                         ? foreign_visit_bucket(donor, j->next, UINT64_MAX, &j->scratch, join_copy_bytes, &copy)
+                         : table_visit_bucket(&donor->table, j->next, j->last, UINT64_MAX, join_copy_node, &copy);
         }
+        there = !donor->foreign || (result != TIDE_ERR_CORRUPT && foreign_is_current(donor));
     }
     rcu_exit();
     *status = copy.status;
+    KILL_POINT("join.copied");
     return there;
 }
 
@@ -123,23 +184,52 @@ static int join_replay(struct replica *r) {
     return board_pin(log, r->board, 0) ? 0 : TIDE_ERR_BUSY;
 }
 
-static int join_from_donor(struct replica *r) {
+/* Pin the ring where the source's log goes on. What an orphan left is taken only if its digest proves it. */
+static int join_begin(struct replica *r, struct join_state *j) {
+    struct log_segment *log = r->domain->log;
     rcu_enter();
-    struct replica *donor = join_donor(r, -1);
-    uint32_t id = donor != NULL ? donor->id : 0;
+    struct replica *donor = join_donor(r, j->donor, j->source);
+    int error = donor == NULL ? TIDE_ERR_BUSY : 0;
     uint64_t passed = donor != NULL ? board_applied(donor->board) : 0;
+    if (error == 0 && j->source == JOIN_ORPHAN) {
+        error = foreign_verify(donor);
+        r->applied = r->published = passed;
+        r->pos = board_pos(donor->board);
+    }
+    if (error == 0) {
+        lane_copy_notes(r->writer.t.seg, donor->table.seg);
+    }
     rcu_exit();
-    if (donor == NULL) {
-        return TIDE_ERR_NO_REPLICA;
+    if (error == TIDE_ERR_CORRUPT || error == TIDE_ERR_DIVERGED) {
+        tide_logf(r->domain, TIDE_LOG_ERROR, "replica %u: what replica %u left is damaged: not used", r->id, j->donor);
+        r->refused |= UINT64_C(1) << j->donor;
+        return TIDE_ERR_BUSY;
+    }
+    if (error != 0) {
+        return error;
+    }
+    if (j->source == JOIN_ORPHAN) {
+        board_publish(r->board, r->applied, 0, r->pos);
+        return board_pin(log, r->board, r->pos) ? 0 : TIDE_ERR_NO_REPLICA;
     }
     if (!join_pin(r, passed)) {
         return TIDE_ERR_BUSY;
     }
-    atomic_fetch_add_explicit(&r->board->joins, 1, memory_order_relaxed); /* MO(stats) */
-    uint64_t next = 0, last = 1, due;
-    while (next < last) {
+    /* What the donor knew before the pin is in its notes now; what came after is applied from the log. */
+    rcu_enter();
+    donor = join_donor(r, j->donor, j->source);
+    if (donor != NULL) {
+        lane_copy_notes(r->writer.t.seg, donor->table.seg);
+    }
+    rcu_exit();
+    return donor != NULL ? 0 : TIDE_ERR_BUSY;
+}
+
+static int join_copy_all(struct replica *r, struct join_state *j) {
+    uint64_t due;
+    while (j->next < j->last) {
         enum arena_status room;
-        if (!join_some(r, id, &next, &last, &passed, &room)) {
+        if (!join_some(r, j, &room)) {
             return TIDE_ERR_BUSY; /* the donor went away: take another */
         }
         /* Nobody reads here yet, so what was replaced may go as soon as a grace period has passed. */
@@ -147,7 +237,7 @@ static int join_from_donor(struct replica *r) {
         if (room == ARENA_FULL || (room == ARENA_WAIT && !table_drain(&r->writer))) {
             return TIDE_ERR_FULL;
         }
-        enum apply_status status = replica_catch_up(r, passed, &due);
+        enum apply_status status = replica_catch_up(r, j->passed, &due);
         if (status != APPLY_OK) {
             return join_error(status);
         }
@@ -156,6 +246,28 @@ static int join_from_donor(struct replica *r) {
         }
     }
     return 0;
+}
+
+static int join_from_donor(struct replica *r) {
+    int found = -1;
+    struct join_state j = {.last = 1};
+    for (int source = JOIN_LOCAL; source <= JOIN_ORPHAN && found < 0; source++) {
+        j.source = (enum join_source)source;
+        found = join_find(r, j.source);
+    }
+    if (found < 0) {
+        return TIDE_ERR_NO_REPLICA;
+    }
+    j.donor = (uint32_t)found;
+    KILL_POINT("join.found");
+    int error = join_begin(r, &j);
+    KILL_POINT("join.pinned");
+    if (error == 0) {
+        atomic_fetch_add_explicit(&r->board->joins, 1, memory_order_relaxed); /* MO(stats) */
+        error = join_copy_all(r, &j);
+    }
+    free(j.scratch.bytes);
+    return error;
 }
 
 /* Apply what is committed now; with that the state is exact. */
@@ -177,6 +289,7 @@ static int join_finish(struct replica *r) {
         park_nap(1000000);
     }
     r->exact = true;
+    KILL_POINT("join.caught_up");
     replica_publish(r, r->last_ts);
     return board_change_state(r->board, REPLICA_JOINING, REPLICA_SERVING) ? 0 : TIDE_ERR_BUSY;
 }

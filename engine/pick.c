@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Which replica serves a read, and what to do when none can. Source: docs/design.md, section 3. */
 #include "engine/bound.h"
+#include "engine/foreign.h"
 #include "engine/reader.h"
 #include "shm/clock.h"
 #include "shm/nap.h"
@@ -19,12 +20,15 @@ struct pick_round {
     bool found;
     bool any_reached_fence;
     bool any_serving;
+    uint64_t unattached; /* other processes' replicas that serve and are not mapped here yet */
 };
 
 static void pick_consider(const struct tide_reader *r, const struct tide_bound *bound, uint64_t fence, uint32_t id,
                           struct pick_round *round) {
     struct replica *replica = reader_replica(r->domain, id);
-    if (replica == NULL) {
+    if (replica == NULL || (replica->foreign && !foreign_is_current(replica))) {
+        bool serves = board_state(&r->domain->log->replicas[id]) == REPLICA_SERVING;
+        round->unattached |= serves ? UINT64_C(1) << id : 0;
         return;
     }
     struct bound_look look = bound_check(r->domain, replica->board, bound, fence);
@@ -34,7 +38,7 @@ static void pick_consider(const struct tide_reader *r, const struct tide_bound *
     struct verdict v = {
         .replica = replica,
         .id = id,
-        .leader = replica->leader,
+        .leader = reader_leads(replica),
         .index = look.index,
         .commit = look.commit,
         .staleness_ns = look.staleness_ns,
@@ -60,7 +64,7 @@ static void pick_look(struct tide_reader *r, const struct tide_bound *bound, uin
     } else if (r->policy == TIDE_FRESHEST) {
         first = 0;
     }
-    uint64_t mask = r->mask;
+    uint64_t mask = r->mask & ~r->avoid;
     uint64_t rotated = first == 0 ? mask : mask >> first | mask << (LAYOUT_REPLICAS - first);
     for (; rotated != 0; rotated &= rotated - 1) {
         uint32_t id = (first + (uint32_t)__builtin_ctzll(rotated)) % LAYOUT_REPLICAS;
@@ -100,6 +104,15 @@ static void pick_wait(struct replica_board *b, uint32_t *rounds, uint64_t now, u
     park_wait(&b->wake, seen, ns);
 }
 
+/* Nobody leads, or the leader's replica is not mapped here: 0 where it is now. */
+static int pick_leader_missing(struct tide *d, int32_t id) {
+    uint32_t closed = atomic_load(&d->closed);
+    if (closed != 0) {
+        return -(int)closed;
+    }
+    return id < 0 || (uint32_t)id >= LAYOUT_REPLICAS || foreign_attach(d, (uint32_t)id) != 0 ? TIDE_ERR_NO_LEADER : 0;
+}
+
 /* Read the leader's replica: linearizable, whoever else may be used. The section is open on success. */
 static int pick_leader(struct tide_reader *r, uint64_t fence, uint64_t start, struct verdict *v) {
     struct tide *d = r->domain;
@@ -110,13 +123,17 @@ static int pick_leader(struct tide_reader *r, uint64_t fence, uint64_t start, st
         rcu_enter();
         int32_t id = atomic_load(&d->log->leader.leader);
         struct replica *leader = (uint32_t)id < LAYOUT_REPLICAS ? reader_replica(d, (uint32_t)id) : NULL;
-        if (leader == NULL) {
+        if (leader == NULL || (leader->foreign && !foreign_is_current(leader))) {
             rcu_exit();
-            return atomic_load(&d->closed) != 0 ? TIDE_ERR_CLOSED : TIDE_ERR_NO_LEADER;
+            int error = pick_leader_missing(d, id);
+            if (error == 0 && rounds++ < PICK_SPINS) {
+                continue;
+            }
+            return error != 0 ? error : TIDE_ERR_NO_LEADER;
         }
         struct bound_look look = bound_check(d, leader->board, &linearizable, fence);
         uint64_t now = clock_now(&d->log->clock);
-        if (look.miss == BOUND_MET) {
+        if (look.miss == BOUND_MET && (r->avoid >> id & 1) == 0) {
             *v = (struct verdict){
                 .replica = leader,
                 .id = (uint32_t)id,
@@ -141,8 +158,9 @@ static int pick_leader(struct tide_reader *r, uint64_t fence, uint64_t start, st
 }
 
 static int pick_nothing(const struct tide *d, const struct pick_round *round) {
-    if (atomic_load(&d->closed) != 0) {
-        return TIDE_ERR_CLOSED;
+    uint32_t closed = atomic_load(&d->closed);
+    if (closed != 0) {
+        return -(int)closed;
     }
     return round->any_serving ? 0 : TIDE_ERR_NO_REPLICA;
 }
@@ -164,7 +182,7 @@ static int pick_fall_back(struct tide_reader *r, const struct tide_bound *bound,
     struct replica_board *nearest = round->nearest.replica != NULL ? round->nearest.replica->board : NULL;
     rcu_exit();
     int nothing = pick_nothing(d, round);
-    if (nothing == TIDE_ERR_CLOSED || (nothing != 0 && bound->fallback != TIDE_FALLBACK_LEADER)) {
+    if ((nothing != 0 && nothing != TIDE_ERR_NO_REPLICA) || (nothing != 0 && bound->fallback != TIDE_FALLBACK_LEADER)) {
         return nothing;
     }
     if (ahead) {
@@ -181,9 +199,17 @@ static int pick_fall_back(struct tide_reader *r, const struct tide_bound *bound,
     return bound->fallback == TIDE_FALLBACK_LEADER ? pick_leader(r, fence, start, v) : TIDE_ERR_TIMEOUT;
 }
 
+/* Map replicas of other processes; each is tried once for a read. Outside of sections. */
+static uint64_t pick_attach(struct tide *d, uint64_t wanted) {
+    for (uint64_t rest = wanted; rest != 0; rest &= rest - 1) {
+        foreign_attach(d, (uint32_t)__builtin_ctzll(rest));
+    }
+    return wanted;
+}
+
 int reader_pick(struct tide_reader *r, const struct tide_bound *bound, struct verdict *v) {
     struct tide *d = r->domain;
-    uint64_t fence, start = 0;
+    uint64_t fence, start = 0, attached = 0;
     uint32_t rounds = 0;
     int error = bound->size < sizeof(*bound) || bound->fallback > TIDE_FALLBACK_STALE ? TIDE_ERR_INVALID
                                                                                       : pick_fence(r, bound, &fence);
@@ -194,6 +220,11 @@ int reader_pick(struct tide_reader *r, const struct tide_bound *bound, struct ve
         struct pick_round round;
         rcu_enter();
         pick_look(r, bound, fence, &round);
+        if (round.unattached & ~attached) {
+            rcu_exit();
+            attached |= pick_attach(d, round.unattached & ~attached);
+            continue;
+        }
         if (round.found) {
             *v = round.best;
             if (start != 0) {

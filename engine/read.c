@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The public reads. Each enters one section on one replica at one index, and leaves it. */
+#include <stdlib.h>
+
+#include "engine/foreign.h"
 #include "engine/reader.h"
+#include "shm/park.h"
 
 /*
  * The common case, without a call: the reader's own replica has everything that is committed. commit is loaded before
@@ -17,9 +21,10 @@ static inline bool read_home_fresh(const struct tide_reader *r, const struct tid
     if (__builtin_expect(home != NULL, 1)) {
         uint64_t commit = board_commit(d->log);
         uint64_t applied = board_applied(home->board);
-        if (__builtin_expect(applied >= commit && applied >= r->fence, 1) && board_state(home->board) == REPLICA_SERVING) {
+        if (__builtin_expect(applied >= commit && applied >= r->fence, 1) &&
+            board_state(home->board) == REPLICA_SERVING && (!home->foreign || foreign_is_current(home))) {
             *v = (struct verdict){
-                .replica = home, .id = home->id, .leader = home->leader, .index = applied, .commit = commit};
+                .replica = home, .id = home->id, .leader = reader_leads(home), .index = applied, .commit = commit};
             return true;
         }
     }
@@ -94,6 +99,69 @@ static inline bool read_key_valid(const void *key, size_t key_len) {
     return key != NULL && key_len - 1 < TIDE_KEY_MAX;
 }
 
+/* Tries at a value that changes under us, each at a newer index. A writer that is stopped in the middle of clearing slots
+ * never lets a miss be believed: then another replica has to serve. */
+#define READ_FOREIGN_TRIES 1000
+
+/* Look up in another process's replica, at v->index or a later one, which v then has. READ_STUCK: not there. */
+#define READ_STUCK 1
+static int read_foreign(struct verdict *v, uint64_t hash, const void *key, size_t key_len, void *buf, size_t buf_size,
+                        struct foreign_value *out) {
+    const struct replica *replica = v->replica;
+    for (int tries = 0; tries < READ_FOREIGN_TRIES; tries++) {
+        uint64_t epoch = foreign_epoch(&replica->table);
+        v->index = board_applied(replica->board);
+        switch (foreign_find(replica, epoch, v->index, hash, key, key_len, buf, buf_size, out)) {
+        case FOREIGN_OK:
+            return 0;
+        case FOREIGN_NONE:
+            return TIDE_ERR_NOT_FOUND;
+        case FOREIGN_SMALL:
+            return TIDE_ERR_BUFFER;
+        case FOREIGN_LOST:
+            park_relax();
+            break;
+        case FOREIGN_STUCK:
+            return READ_STUCK;
+        }
+    }
+    return READ_STUCK;
+}
+
+/* The replica that was picked is stuck: leave it out and pick again. 0: a section is open on another. */
+static int read_elsewhere(struct tide_reader *r, const struct tide_bound *bound, struct verdict *v) {
+    rcu_exit();
+    r->avoid |= UINT64_C(1) << v->id;
+    return reader_pick(r, bound, v);
+}
+
+static int read_get_foreign(struct tide_reader *r, const struct tide_bound *bound, struct verdict *v, const void *key,
+                            size_t key_len, void *buf, size_t buf_size, struct tide_answer *a) {
+    struct foreign_value value = {0};
+    int result = READ_STUCK;
+    for (;;) {
+        const struct table *t = &v->replica->table;
+        uint64_t hash = table_hash(t, key, key_len);
+        if (!v->replica->foreign) { /* after others were stuck */
+            result = read_value(table_find(t, hash, key, key_len, v->index), buf, buf_size, &value.size, &value.version);
+        } else {
+            result = read_foreign(v, hash, key, key_len, buf, buf_size, &value);
+        }
+        if (result != READ_STUCK) {
+            break;
+        }
+        int error = read_elsewhere(r, bound, v);
+        if (error != 0) {
+            r->avoid = 0;
+            return read_refuse(r, error, v, a);
+        }
+    }
+    rcu_exit();
+    r->avoid = 0;
+    read_done(r, v, a, value.size, value.version);
+    return result;
+}
+
 int tide_get(struct tide_reader *r, const void *key, size_t key_len, const struct tide_bound *bound, void *buf,
              size_t buf_size, struct tide_answer *a) {
     struct verdict v;
@@ -104,6 +172,9 @@ int tide_get(struct tide_reader *r, const void *key, size_t key_len, const struc
     int error = read_begin(r, bound, a, &v);
     if (__builtin_expect(error != 0, 0)) {
         return read_refuse(r, error, &v, a);
+    }
+    if (__builtin_expect(v.replica->foreign, 0)) {
+        return read_get_foreign(r, bound, &v, key, key_len, buf, buf_size, a);
     }
     const struct table *t = &v.replica->table;
     uint64_t value_size, version;
@@ -157,6 +228,55 @@ static void read_many(const struct table *t, struct tide_mget_item *items, size_
     }
 }
 
+/* All items at one index, of another process's replica. READ_STUCK: no index could be had for all. */
+static int read_many_foreign(struct verdict *v, struct tide_mget_item *items, size_t n) {
+    const struct replica *replica = v->replica;
+    for (int tries = 0; tries < READ_FOREIGN_TRIES; tries++) {
+        uint64_t epoch = foreign_epoch(&replica->table);
+        v->index = board_applied(replica->board);
+        size_t i = 0;
+        enum foreign_status status = FOREIGN_OK;
+        for (; i < n; i++) {
+            struct tide_mget_item *item = &items[i];
+            struct foreign_value value = {0};
+            if (!read_key_valid(item->key, item->key_len) || (item->buf == NULL && item->buf_size != 0)) {
+                item->result = TIDE_ERR_INVALID;
+                continue;
+            }
+            status = foreign_find(replica, epoch, v->index, table_hash(&replica->table, item->key, item->key_len),
+                                  item->key, item->key_len, item->buf, item->buf_size, &value);
+            if (status == FOREIGN_LOST || status == FOREIGN_STUCK) {
+                break;
+            }
+            item->result = status == FOREIGN_OK ? 0 : status == FOREIGN_NONE ? TIDE_ERR_NOT_FOUND : TIDE_ERR_BUFFER;
+            item->value_size = value.size;
+            item->version = value.version;
+        }
+        if (i == n) {
+            return 0;
+        }
+        if (status == FOREIGN_STUCK) {
+            return READ_STUCK;
+        }
+    }
+    return READ_STUCK;
+}
+
+/* 0, or an error with no section open. */
+static int read_all(struct tide_reader *r, const struct tide_bound *bound, struct verdict *v, struct tide_mget_item *items,
+                    size_t n) {
+    while (v->replica->foreign && read_many_foreign(v, items, n) == READ_STUCK) {
+        int error = read_elsewhere(r, bound, v);
+        if (error != 0) {
+            return error;
+        }
+    }
+    for (size_t i = 0; i < n && !v->replica->foreign; i += MGET_STRIDE) {
+        read_many(&v->replica->table, items + i, n - i < MGET_STRIDE ? n - i : MGET_STRIDE, v->index);
+    }
+    return 0;
+}
+
 int tide_mget(struct tide_reader *r, struct tide_mget_item *items, size_t n, const struct tide_bound *bound,
               struct tide_answer *a) {
     struct verdict v;
@@ -165,11 +285,10 @@ int tide_mget(struct tide_reader *r, struct tide_mget_item *items, size_t n, con
         return TIDE_ERR_INVALID;
     }
     int error = read_begin(r, bound, a, &v);
+    error = error == 0 ? read_all(r, bound, &v, items, n) : error;
+    r->avoid = 0;
     if (error != 0) {
         return read_refuse(r, error, &v, a);
-    }
-    for (size_t i = 0; i < n; i += MGET_STRIDE) {
-        read_many(&v.replica->table, items + i, n - i < MGET_STRIDE ? n - i : MGET_STRIDE, v.index);
     }
     rcu_exit();
     read_done(r, &v, a, 0, 0);
@@ -183,6 +302,10 @@ int tide_section_begin(struct tide_reader *r, const struct tide_bound *bound, st
     int error = read_begin(r, bound != NULL ? bound : &reader_default_bound, a, &v);
     if (error != 0) {
         return read_refuse(r, error, &v, a);
+    }
+    if (v.replica->foreign) { /* the epoch before the index, or a miss could not be believed */
+        r->section_epoch = foreign_epoch(&v.replica->table);
+        v.index = board_applied(v.replica->board);
     }
     r->section = v.replica;
     r->section_index = v.index;
@@ -213,10 +336,37 @@ static int read_in_section(const struct tide_reader *r, const void *key, size_t 
     return 0;
 }
 
+static int read_section_foreign(const struct tide_reader *r, const void *key, size_t key_len, void *buf,
+                                size_t buf_size, size_t *value_size, uint64_t *version) {
+    if (!read_key_valid(key, key_len) || (buf == NULL && buf_size != 0)) {
+        return TIDE_ERR_INVALID;
+    }
+    struct foreign_value value = {0};
+    uint64_t hash = table_hash(&r->section->table, key, key_len);
+    enum foreign_status status = foreign_find(r->section, r->section_epoch, r->section_index, hash, key, key_len, buf,
+                                              buf_size, &value);
+    if (status == FOREIGN_LOST || status == FOREIGN_STUCK) {
+        return TIDE_ERR_LOST;
+    }
+    if (status == FOREIGN_NONE) {
+        return TIDE_ERR_NOT_FOUND;
+    }
+    if (value_size != NULL) {
+        *value_size = value.size;
+    }
+    if (version != NULL) {
+        *version = value.version;
+    }
+    return status == FOREIGN_SMALL ? TIDE_ERR_BUFFER : 0;
+}
+
 int tide_section_get(struct tide_reader *r, const void *key, size_t key_len, void *buf, size_t buf_size,
                      size_t *value_size, uint64_t *version) {
     const struct table_node *n;
     uint64_t size, made;
+    if (reader_check(r) == 0 && r->section != NULL && r->section->foreign) {
+        return read_section_foreign(r, key, key_len, buf, buf_size, value_size, version);
+    }
     int error = buf == NULL && buf_size != 0 ? TIDE_ERR_INVALID : read_in_section(r, key, key_len, &n);
     if (error != 0) {
         return error;
@@ -236,6 +386,9 @@ int tide_section_get(struct tide_reader *r, const void *key, size_t key_len, voi
 int tide_section_peek(struct tide_reader *r, const void *key, size_t key_len, const void **value, size_t *value_size,
                       uint64_t *version) {
     const struct table_node *n;
+    if (reader_check(r) == 0 && r->section != NULL && r->section->foreign) {
+        return TIDE_ERR_NOT_LOCAL;
+    }
     int error = value == NULL || value_size == NULL ? TIDE_ERR_INVALID : read_in_section(r, key, key_len, &n);
     if (error != 0) {
         return error;
@@ -267,6 +420,37 @@ static int read_scan_node(void *ctx, const struct table_node *n) {
     return scan->fn(scan->ctx, key, key_len, key + key_len, size, index);
 }
 
+struct read_scan_foreign {
+    const struct read_scan *scan;
+    const struct table *t;
+    uint64_t bucket, buckets;
+};
+
+static int read_scan_copy(void *ctx, const uint8_t *key, size_t key_len, const uint8_t *value, size_t value_len,
+                          uint64_t index, uint32_t payload_crc) {
+    const struct read_scan_foreign *f = ctx;
+    (void)payload_crc;
+    if (table_bucket_of(table_hash(f->t, key, key_len), f->buckets) != f->bucket) {
+        return 0; /* a split moved it: it is visited there */
+    }
+    return f->scan->fn(f->scan->ctx, key, key_len, value, value_len, index);
+}
+
+/* A copy of each bucket at the section's index. If slots were cleared or a version was reused, it is LOST. */
+static int read_scan_foreign(const struct tide_reader *r, const struct read_scan *scan) {
+    const struct table *t = &r->section->table;
+    struct foreign_scratch scratch = {0};
+    uint64_t buckets = atomic_load_explicit(&t->seg->buckets, memory_order_acquire); /* MO(table.buckets) */
+    struct read_scan_foreign f = {scan, t, 0, buckets};
+    int result = 0;
+    for (; f.bucket < buckets && result == 0; f.bucket++) {
+        result = foreign_visit_bucket(r->section, f.bucket, r->section_index, &scratch, read_scan_copy, &f);
+    }
+    free(scratch.bytes);
+    bool quiet = r->section_epoch % 2 == 0 && foreign_epoch(t) == r->section_epoch;
+    return result == 0 && !quiet ? TIDE_ERR_LOST : result == TIDE_ERR_CORRUPT ? TIDE_ERR_LOST : result;
+}
+
 int tide_section_scan(struct tide_reader *r, tide_scan_fn *fn, void *ctx) {
     int error = reader_check(r);
     if (error != 0 || r->section == NULL || fn == NULL) {
@@ -274,6 +458,9 @@ int tide_section_scan(struct tide_reader *r, tide_scan_fn *fn, void *ctx) {
     }
     const struct table *t = &r->section->table;
     struct read_scan scan = {fn, ctx};
+    if (r->section->foreign) {
+        return read_scan_foreign(r, &scan);
+    }
     /* MO(table.buckets): acquire; one number for the whole scan: what is split meanwhile stays where it was as well,
      * until this section has ended. */
     uint64_t buckets = atomic_load_explicit(&t->seg->buckets, memory_order_acquire);

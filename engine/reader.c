@@ -14,6 +14,7 @@ static struct reader_slot *reader_claim_slot(struct tide *d) {
         struct reader_slot *slot = &d->log->readers[i];
         if (atomic_load(&slot->owner_pid) == 0 &&
             atomic_compare_exchange_strong(&slot->owner_pid, &free, (uint32_t)getpid())) {
+            atomic_store(&slot->member, d->member);
             return slot;
         }
     }
@@ -42,7 +43,7 @@ int tide_reader_open(struct tide *d, const struct tide_reader_opts *opts, struct
         return TIDE_ERR_INVALID;
     }
     if (atomic_load(&d->closed) != 0) {
-        return TIDE_ERR_CLOSED;
+        return -(int)atomic_load(&d->closed);
     }
     if (rcu_register_self() != 0) {
         return TIDE_ERR_NOMEM;

@@ -13,6 +13,8 @@ struct tide_reader {
     uint32_t home;
     uint32_t policy;
     uint64_t mask; /* replicas that may be used */
+    uint64_t avoid;          /* during one read: replicas that turned out to be stuck */
+    uint64_t section_epoch;  /* another process's replica: see engine/foreign.h */
     struct replica *section; /* of the open section, or NULL */
     uint64_t section_index;
     struct reader_slot *counts; /* in the segment, or `own` */
@@ -35,6 +37,11 @@ static inline int reader_check(const struct tide_reader *r) {
 static inline struct replica *reader_replica(const struct tide *d, uint32_t id) {
     /* MO(domain.replica): acquire; pairs with replica_show(). */
     return atomic_load_explicit(&d->replicas[id], memory_order_acquire);
+}
+
+static inline bool reader_leads(const struct replica *r) {
+    /* MO(replica.role): relaxed; for show: who leads is decided elsewhere. */
+    return atomic_load_explicit(&r->board->role, memory_order_relaxed) == TIDE_LEADER;
 }
 
 static inline void reader_count(struct tide_reader *r, uint32_t replica, uint32_t reason) {

@@ -37,7 +37,8 @@ int replica_make_table(struct replica *r) {
     r->pos = 0;
     r->last_ts = 0;
     r->exact = false;
-    atomic_store(&r->board->segment_id, id);
+    r->segment_id = id;
+    atomic_store(&r->board->segment_id, id); /* MO(replica.segment) */
     return 0;
 }
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "engine/sequencer.h"
 
+#include "engine/kill.h"
+#include "engine/lane.h"
 #include "engine/replica.h"
 #include "shm/clock.h"
 #include "shm/nap.h"
@@ -60,6 +62,9 @@ static void seq_apply(struct tide *d, struct replica *r, struct seq_request *q) 
         replica_note_index(r);
     }
     q->index = r->applied;
+    if (q->lane != 0) {
+        lane_note(r->writer.t.seg, q->lane, q->lane_seq, q->index);
+    }
 }
 
 /* Commit what is in the ring, apply it, answer. */
@@ -69,7 +74,9 @@ static void seq_flush(struct tide *d, struct seq_group *g) {
     }
     struct sequencer *s = &d->seq;
     struct replica *r = s->leader;
+    KILL_POINT("seq.copied");
     ring_commit(&s->ring);
+    KILL_POINT("seq.published");
     /* The one fence of the write path: the commit is visible everywhere before any writer hears that it is done. */
     atomic_thread_fence(memory_order_seq_cst);
     seq_wake_followers(&d->log->leader);
@@ -78,7 +85,9 @@ static void seq_flush(struct tide *d, struct seq_group *g) {
     }
     r->pos = s->ring.tail;
     r->last_ts = s->ring.last_ts;
+    KILL_POINT("seq.applied");
     replica_publish(r, r->last_ts);
+    KILL_POINT("seq.unanswered");
     for (struct seq_request *q = g->first, *next; q != NULL; q = next) {
         next = q->next; /* the answer ends its life */
         seq_answer(q, 0);
@@ -159,6 +168,8 @@ static void seq_append(struct sequencer *s, const struct seq_request *q, uint64_
             .value_len = op->kind == TIDE_OP_DELETE ? 0 : (uint32_t)op->value_size,
             .payload_crc = q->prepared[i].payload_crc,
             .key_len = (uint16_t)op->key_len,
+            .lane = q->lane,
+            .lane_seq = q->lane_seq,
             .type = op->kind == TIDE_OP_DELETE ? FRAME_DELETE : FRAME_PUT,
             .flags = i + 1 < q->count ? FRAME_MORE : 0,
         };
@@ -204,6 +215,7 @@ static void seq_take(struct tide *d, struct seq_group *g, struct seq_request *q)
     if (lapped != 0) {
         tide_logf(d, TIDE_LOG_WARN, "%u slow followers were lapped: the ring is too small for their delay", lapped);
     }
+    KILL_POINT("seq.reserved");
     g->ts = g->ts != 0 ? g->ts : clock_stamp(&d->log->clock);
     seq_append(s, q, g->ts);
     g->ring_bytes += q->ring_bytes;
@@ -290,6 +302,20 @@ int seq_submit(struct tide *d, struct seq_request *q) {
     return q->result;
 }
 
+void seq_submit_all(struct tide *d, struct seq_request *requests, size_t n) {
+    struct sequencer *s = &d->seq;
+    for (size_t i = 0; i < n; i++) {
+        struct seq_request *q = &requests[i], *head = atomic_load(&s->queue);
+        atomic_store(&q->done, SEQ_PENDING);
+        do {
+            q->next = head;
+        } while (!atomic_compare_exchange_weak(&s->queue, &head, q));
+    }
+    for (size_t i = 0; i < n; i++) {
+        seq_await(d, &requests[i]);
+    }
+}
+
 static void seq_take_over(struct sequencer *s) {
     while (!seq_try(s)) {
         park_nap(10000);
@@ -301,6 +327,7 @@ void seq_lead(struct tide *d, struct replica *leader, uint32_t term, bool announ
     seq_take_over(s);
     ring_writer_init(&s->ring, &d->ring, leader->pos, leader->applied + 1, leader->last_ts, term);
     s->leader = leader;
+    atomic_store(&s->here, 1);
     atomic_store(&d->log->leader.term, term);
     if (announce) {
         struct ring_entry e = {.type = FRAME_TERM};
@@ -323,6 +350,7 @@ void seq_unlead(struct tide *d) {
     struct sequencer *s = &d->seq;
     seq_take_over(s);
     s->leader = NULL;
+    atomic_store(&s->here, 0);
     atomic_store(&d->log->leader.leader, -1);
     seq_run(d, NULL); /* answers what has queued, and lets go */
 }

@@ -21,6 +21,8 @@ struct seq_request {
     struct seq_op *prepared;
     size_t count;
     uint64_t ring_bytes; /* of all frames */
+    uint64_t lane_seq;
+    uint16_t lane; /* number + 1; 0: this process's own */
     /* The answer: */
     int result;
     uint64_t index; /* of the last operation */
@@ -32,6 +34,9 @@ struct seq_request {
 
 /* Have the request answered, by this thread or another. Returns its result. Not inside a section. */
 int seq_submit(struct tide *d, struct seq_request *request);
+
+/* The same for many at once, which become one group as far as they fit; each has its own result. */
+void seq_submit_all(struct tide *d, struct seq_request *requests, size_t n);
 
 /* The replica, which has applied everything, leads from now on / no more. The latter answers what is queued with NO_LEADER. */
 void seq_lead(struct tide *d, struct replica *leader, uint32_t term, bool announce);

@@ -73,6 +73,8 @@ enum tide_error {
     TIDE_ERR_DIVERGED = -26,    /* the replica's digest differs from the leader's: it stopped serving */
     TIDE_ERR_GONE = -27,        /* the segment was unlinked or replaced */
     TIDE_ERR_FORKED = -28,      /* the handle was made before fork(): open a new one */
+    TIDE_ERR_LOST = -29,        /* section on another process's replica: it no longer has the section's index; begin anew */
+    TIDE_ERR_NOT_LOCAL = -30,   /* zero copy works on replicas of this process only */
 };
 
 /* A short text for a code, in English, static storage. Any thread, wait-free. Unknown codes get "unknown error". */
@@ -111,10 +113,11 @@ struct tide_opts {
     uint64_t table_bytes;      /* budget of each replica's table; default 64 MiB, up to 60 GiB */
     uint64_t expected_keys;    /* the table starts with buckets for so many; default 0: it grows as it fills */
     uint64_t slow_follower_ns; /* how long a follower may hold the leader up; default 50 ms */
+    uint64_t write_timeout_ns; /* how long a write waits for a leader elsewhere; default 1 s */
     tide_log_fn *log;          /* NULL: silent */
     void *log_ctx;
 };
-#define TIDE_OPTS_INIT { sizeof(struct tide_opts), TIDE_CREATE, 0, 0, 0, 0, 0, NULL, NULL }
+#define TIDE_OPTS_INIT { sizeof(struct tide_opts), TIDE_CREATE, 0, 0, 0, 0, 0, 0, NULL, NULL }
 
 /*
  * Open a domain: attach to the segments of /dev/shm/tidemark.NAME.*, or create them.
@@ -174,6 +177,7 @@ enum tide_state {
     TIDE_STATE_LAPPED = 4,   /* the log went on without it; serves nothing, joins anew */
     TIDE_STATE_STOPPED = 5,  /* ended */
     TIDE_STATE_DIVERGED = 6, /* its digest differed from the leader's; serves nothing */
+    TIDE_STATE_ORPHAN = 8,   /* its process is gone, and no other copy was left: kept for a warm start */
     TIDE_STATE_FAILED = 7,   /* out of memory or a damaged log; serves nothing; the log callback says why */
 };
 TIDE_API const char *tide_state_name(enum tide_state s);
@@ -183,7 +187,7 @@ struct tide_replica_opts {
     enum tide_role role;
     int32_t id;              /* slot 0..63, or -1 for the first free one */
     int32_t cpu;             /* pin the apply thread to this CPU, or -1 */
-    uint32_t reserved;
+    uint32_t candidate;      /* 1: it may take over when the leader has gone */
     uint64_t apply_delay_ns; /* follower: apply entries only so long after their commit; at most 1 hour */
     uint64_t table_bytes;    /* 0: the domain's */
     const char *label;       /* up to 31 bytes, shown by tools; NULL: "rK" */
@@ -205,6 +209,13 @@ TIDE_API int tide_replica_stop(struct tide *d, uint32_t id);
 
 /* Change a follower's delay; takes effect at its next entry. Any thread. Errors: INVALID. */
 TIDE_API int tide_replica_set_delay(struct tide *d, uint32_t id, uint64_t apply_delay_ns);
+
+/* Ask the leader, in this process or another, to hand over to a candidate; it takes up again when there is none. Returns at
+ * once. Any thread. Errors: INVALID, NO_LEADER, BUSY (the leader here is no candidate). */
+TIDE_API int tide_step_down(struct tide *d);
+
+/* Free the slots of dead members: replicas, lanes, readers. *reaped (may be NULL): how many members. Any thread. */
+TIDE_API int tide_gc(struct tide *d, uint32_t *reaped);
 
 struct tide_replica_info {
     size_t size;

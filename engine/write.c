@@ -4,12 +4,11 @@
 
 #include "engine/rcu.h"
 #include "engine/reader.h"
-#include "engine/sequencer.h"
+#include "engine/lane.h"
+#include "engine/write.h"
 #include "shm/crc.h"
 
-#define WRITE_BATCH_MAX 65536u
-
-static int write_prepare(const struct tide *d, const struct tide_op *op, struct seq_op *p, uint64_t *ring_bytes) {
+int write_prepare(const struct tide *d, const struct tide_op *op, struct seq_op *p, uint64_t *ring_bytes) {
     bool put = op->kind == TIDE_OP_PUT || op->kind == TIDE_OP_CAS;
     if ((!put && op->kind != TIDE_OP_DELETE) || op->key == NULL || op->key_len == 0 ||
         (put && op->value == NULL && op->value_size != 0)) {
@@ -28,6 +27,12 @@ static int write_prepare(const struct tide *d, const struct tide_op *op, struct 
     return 0;
 }
 
+/* By this process where it leads, else through a lane; the leader may change while we look. */
+static int write_somewhere(struct tide *d, struct seq_request *q) {
+    int result = atomic_load(&d->seq.here) != 0 ? seq_submit(d, q) : TIDE_ERR_NO_LEADER;
+    return result == TIDE_ERR_NO_LEADER ? lane_write(d, q) : result;
+}
+
 /* Submit and tell the session and the caller where the write is. */
 static int write_submit(struct tide *d, struct tide_reader *session, struct seq_request *q, struct tide_token *token) {
     if (session != NULL) {
@@ -40,14 +45,14 @@ static int write_submit(struct tide *d, struct tide_reader *session, struct seq_
         }
     }
     if (atomic_load(&d->closed) != 0) {
-        return TIDE_ERR_CLOSED;
+        return -(int)atomic_load(&d->closed);
     }
     /* A full table waits for sections to end: it would wait for this thread's own. A thread that liburcu does not know has
      * none open. */
     if (rcu_inside()) {
         return TIDE_ERR_THREAD;
     }
-    int result = seq_submit(d, q);
+    int result = write_somewhere(d, q);
     if (result == 0) {
         if (session != NULL && q->index > session->fence) {
             session->fence = q->index;

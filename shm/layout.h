@@ -15,13 +15,16 @@
 #include <stdint.h>
 
 #define TIDE_LAYOUT_MAGIC UINT64_C(0x4b52414d45444954) /* "TIDEMARK", little endian */
-#define TIDE_LAYOUT_VERSION 1u
+#define TIDE_LAYOUT_VERSION 2u
 
 #define LAYOUT_LINE 64
 #define LAYOUT_PAIR 128 /* two lines: the unit that two writers must not share */
 #define LAYOUT_REPLICAS 64u
 #define LAYOUT_READERS 256u /* readers whose counts are visible to tools; more work uncounted */
 #define LAYOUT_REASONS 8u
+#define LAYOUT_MEMBERS 128u
+#define LAYOUT_LANES 64u
+#define LAYOUT_LANE_BYTES 32768u /* of a request; a larger one lies in a file of its own: shm/lane.h */
 #define LAYOUT_MARKS 64u
 #define LAYOUT_NAME 64u
 #define LAYOUT_LABEL 32u
@@ -33,7 +36,7 @@
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && ATOMIC_INT_LOCK_FREE == 2,
                "words in shared memory must be lock-free: another process cannot share a hidden lock");
 
-enum segment_kind { SEGMENT_LOG = 1, SEGMENT_TABLE = 2 };
+enum segment_kind { SEGMENT_LOG = 1, SEGMENT_TABLE = 2, SEGMENT_SPILL = 3 /* a large request of a lane */ };
 
 /* The first bytes of every segment. Written once, before the segment gets its name, and never changed. */
 struct segment_header {
@@ -138,6 +141,7 @@ enum replica_state { /* as enum tide_state of tidemark.h */
     REPLICA_STOPPED = 5,
     REPLICA_DIVERGED = 6,
     REPLICA_FAILED = 7,
+    REPLICA_ORPHAN = 8,
 };
 
 /* The digest at exactly this index, so that replicas which are at different indexes can be compared all the same. */
@@ -155,9 +159,11 @@ struct replica_board {
     _Atomic uint64_t pos;        /* ring position of the next frame to apply: the pin, while JOINING or SERVING */
     _Atomic uint32_t state;      /* enum replica_state */
     _Atomic uint32_t role;       /* 0 follower, 1 leader */
+    _Atomic uint64_t segment_id; /* of its table: readers of other processes map that one */
     /* Written rarely, by the replica's process. */
     alignas(LAYOUT_PAIR) _Atomic uint64_t apply_delay_ns;
-    _Atomic uint64_t segment_id;
+    _Atomic uint32_t member; /* who runs it: number of the member slot */
+    _Atomic uint32_t reserved;
     _Atomic uint32_t pid;
     _Atomic uint32_t digest_seq; /* odd while the pair behind it changes */
     _Atomic uint64_t digest_index;
@@ -175,8 +181,51 @@ struct replica_board {
 /* One reader's counts: written by that reader alone, so that counting is no shared write. */
 struct reader_slot {
     alignas(LAYOUT_PAIR) _Atomic uint32_t owner_pid; /* 0: free; its counts stay and are added up all the same */
-    _Atomic uint32_t busy;
+    _Atomic uint32_t member;
     alignas(LAYOUT_PAIR) _Atomic uint64_t counts[LAYOUT_REPLICAS][LAYOUT_REASONS];
+};
+
+/* A process that is attached, or was: its byte of the log segment, locked by the kernel, says which. See shm/member.h. */
+struct member_slot {
+    alignas(LAYOUT_LINE) _Atomic uint32_t used; /* 0 free, 1 taken */
+    _Atomic uint32_t pid;
+    _Atomic uint64_t started_unix_ns;
+};
+
+/* ---- lanes: writes from other processes ---------------------------------------------------------------------------- */
+
+enum lane_phase { LANE_IDLE = 0, LANE_SUBMITTED = 1, LANE_TAKEN = 2, LANE_ANSWERED = 3, LANE_CANCELLED = 4 };
+
+/* One request at a time: its writer fills it, the leader answers it. See shm/lane.h. */
+struct lane {
+    alignas(LAYOUT_PAIR) _Atomic uint32_t owner; /* 0 free, else the member's number + 1 */
+    _Atomic uint32_t pid;
+    _Atomic uint64_t turn; /* sequence number << 3 | enum lane_phase; the number never falls, whoever owns the lane */
+    _Atomic uint32_t wake; /* futex word of the writer */
+    _Atomic uint32_t asleep;
+    /* The request, written before SUBMITTED. */
+    uint32_t ops;
+    uint32_t spilled; /* 1: the operations lie in the lane's file */
+    uint64_t request_bytes;
+    /* The answer, written before ANSWERED. */
+    alignas(LAYOUT_PAIR) int32_t result;
+    uint32_t failed;
+    uint64_t index;
+    uint64_t found;
+    alignas(LAYOUT_PAIR) uint8_t request[LAYOUT_LANE_BYTES];
+};
+
+/* What the log did for a lane last, as a replica knows it: the new leader's answer to a request that was committed. */
+struct lane_done {
+    _Atomic uint64_t seq;
+    _Atomic uint64_t index;
+};
+
+struct lanes_board {
+    alignas(LAYOUT_PAIR) _Atomic uint64_t ready; /* bit k: lane k has a request that the leader may not have seen */
+    alignas(LAYOUT_PAIR) _Atomic uint32_t wake; /* futex word of the leader's lane thread */
+    _Atomic uint32_t asleep;
+    _Atomic uint32_t step_down; /* the leader is asked to hand over */
 };
 
 /* ---- the log segment --------------------------------------------------------------------------------------------- */
@@ -194,6 +243,9 @@ struct log_segment {
     alignas(LAYOUT_PAIR) struct ring_mark marks[LAYOUT_MARKS];
     alignas(LAYOUT_PAIR) struct replica_board replicas[LAYOUT_REPLICAS];
     alignas(LAYOUT_PAIR) struct reader_slot readers[LAYOUT_READERS];
+    alignas(LAYOUT_PAIR) struct member_slot members[LAYOUT_MEMBERS];
+    alignas(LAYOUT_PAIR) struct lanes_board lanes_board;
+    alignas(LAYOUT_PAIR) struct lane lanes[LAYOUT_LANES];
 };
 
 /* ---- HDR histograms ---------------------------------------------------------------------------------------------- */
@@ -266,6 +318,7 @@ struct table_segment {
     _Atomic uint64_t live_keys;
     _Atomic uint64_t live_bytes; /* key and value bytes of them */
     _Atomic uint64_t retired_bytes; /* replaced, waiting for a grace period */
+    alignas(LAYOUT_PAIR) struct lane_done lanes[LAYOUT_LANES];
 };
 
 /* A hash of every offset and size of this file. */
@@ -339,8 +392,10 @@ LAYOUT_AT(replica_board, applied_ts, 8);
 LAYOUT_AT(replica_board, pos, 16);
 LAYOUT_AT(replica_board, state, 24);
 LAYOUT_AT(replica_board, role, 28);
+LAYOUT_AT(replica_board, segment_id, 32);
 LAYOUT_AT(replica_board, apply_delay_ns, 128);
-LAYOUT_AT(replica_board, segment_id, 136);
+LAYOUT_AT(replica_board, member, 136);
+LAYOUT_AT(replica_board, reserved, 140);
 LAYOUT_AT(replica_board, pid, 144);
 LAYOUT_AT(replica_board, digest_seq, 148);
 LAYOUT_AT(replica_board, digest_index, 152);
@@ -359,9 +414,39 @@ LAYOUT_AT(digest_mark, digest, 8);
 LAYOUT_SIZE(digest_mark, 16);
 
 LAYOUT_AT(reader_slot, owner_pid, 0);
-LAYOUT_AT(reader_slot, busy, 4);
+LAYOUT_AT(reader_slot, member, 4);
 LAYOUT_AT(reader_slot, counts, 128);
 LAYOUT_SIZE(reader_slot, 128 + 8 * LAYOUT_REPLICAS * LAYOUT_REASONS);
+
+LAYOUT_AT(member_slot, used, 0);
+LAYOUT_AT(member_slot, pid, 4);
+LAYOUT_AT(member_slot, started_unix_ns, 8);
+LAYOUT_SIZE(member_slot, 64);
+
+LAYOUT_AT(lane, owner, 0);
+LAYOUT_AT(lane, pid, 4);
+LAYOUT_AT(lane, turn, 8);
+LAYOUT_AT(lane, wake, 16);
+LAYOUT_AT(lane, asleep, 20);
+LAYOUT_AT(lane, ops, 24);
+LAYOUT_AT(lane, spilled, 28);
+LAYOUT_AT(lane, request_bytes, 32);
+LAYOUT_AT(lane, result, 128);
+LAYOUT_AT(lane, failed, 132);
+LAYOUT_AT(lane, index, 136);
+LAYOUT_AT(lane, found, 144);
+LAYOUT_AT(lane, request, 256);
+LAYOUT_SIZE(lane, 256 + LAYOUT_LANE_BYTES);
+
+LAYOUT_AT(lane_done, seq, 0);
+LAYOUT_AT(lane_done, index, 8);
+LAYOUT_SIZE(lane_done, 16);
+
+LAYOUT_AT(lanes_board, ready, 0);
+LAYOUT_AT(lanes_board, wake, 128);
+LAYOUT_AT(lanes_board, asleep, 132);
+LAYOUT_AT(lanes_board, step_down, 136);
+LAYOUT_SIZE(lanes_board, 256);
 
 LAYOUT_AT(log_segment, header, 0);
 LAYOUT_AT(log_segment, ring_off, 144);
@@ -375,6 +460,9 @@ LAYOUT_AT(log_segment, leader, 256);
 LAYOUT_AT(log_segment, marks, 640);
 LAYOUT_AT(log_segment, replicas, 1664);
 LAYOUT_AT(log_segment, readers, 42624);
+LAYOUT_AT(log_segment, members, 1123968);
+LAYOUT_AT(log_segment, lanes_board, 1132160);
+LAYOUT_AT(log_segment, lanes, 1132416);
 
 LAYOUT_AT(hdr, lowest, 0);
 LAYOUT_AT(hdr, highest, 8);
@@ -421,5 +509,7 @@ LAYOUT_AT(table_segment, carved, 384);
 LAYOUT_AT(table_segment, live_keys, 392);
 LAYOUT_AT(table_segment, live_bytes, 400);
 LAYOUT_AT(table_segment, retired_bytes, 408);
+LAYOUT_AT(table_segment, lanes, 512);
+LAYOUT_SIZE(table_segment, 512 + 16 * LAYOUT_LANES);
 
 #endif

@@ -2,27 +2,94 @@
 #include "shm/member.h"
 
 #include <fcntl.h>
+#include <time.h>
 #include <unistd.h>
 
-enum member_byte { MEMBER_ALIVE = 0, MEMBER_LEADER = 1 };
+enum member_byte { MEMBER_ALIVE = 0, MEMBER_LEADER = 1, MEMBER_FIRST = 64 };
 
-static int member_lock(int fd, enum member_byte byte, short type) {
+static int member_lock(int fd, uint32_t byte, short type, int command) {
     struct flock lock = {.l_type = type, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
-    return fcntl(fd, F_OFD_SETLK, &lock);
+    return fcntl(fd, command, &lock);
+}
+
+static bool member_locked_by_other(int fd, uint32_t byte) {
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
+    return fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
 }
 
 int member_join(int fd) {
-    return member_lock(fd, MEMBER_ALIVE, F_RDLCK);
+    return member_lock(fd, MEMBER_ALIVE, F_RDLCK, F_OFD_SETLK);
 }
 
 bool member_claim_dead(int fd) {
-    return member_lock(fd, MEMBER_ALIVE, F_WRLCK) == 0;
+    return member_lock(fd, MEMBER_ALIVE, F_WRLCK, F_OFD_SETLK) == 0;
+}
+
+/* With the slot's byte held. */
+static void member_bury(struct log_segment *log, uint32_t member, member_reap_fn *reap, void *ctx) {
+    struct member_slot *slot = &log->members[member];
+    if (atomic_load(&slot->used) != 0) {
+        reap(ctx, member);
+        atomic_store(&slot->used, 0);
+    }
+}
+
+int member_claim(int fd, struct log_segment *log, member_reap_fn *reap, void *ctx) {
+    for (uint32_t k = 0; k < LAYOUT_MEMBERS; k++) {
+        if (member_lock(fd, MEMBER_FIRST + k, F_WRLCK, F_OFD_SETLK) != 0) {
+            continue;
+        }
+        member_bury(log, k, reap, ctx);
+        struct timespec now;
+        clock_gettime(CLOCK_REALTIME, &now);
+        struct member_slot *slot = &log->members[k];
+        atomic_store(&slot->pid, (uint32_t)getpid());
+        atomic_store(&slot->started_unix_ns, (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec);
+        atomic_store(&slot->used, 1);
+        return (int)k;
+    }
+    return -1;
+}
+
+void member_release(int fd, struct log_segment *log, uint32_t member) {
+    atomic_store(&log->members[member].used, 0);
+    member_lock(fd, MEMBER_FIRST + member, F_UNLCK, F_OFD_SETLK);
+}
+
+uint32_t member_reap_all(int fd, struct log_segment *log, uint32_t self, member_reap_fn *reap, void *ctx) {
+    uint32_t reaped = 0;
+    for (uint32_t k = 0; k < LAYOUT_MEMBERS; k++) {
+        /* An own byte can be locked again at will: skip it, or the caller would bury itself. */
+        if (atomic_load(&log->members[k].used) == 0 || k == self ||
+            member_lock(fd, MEMBER_FIRST + k, F_WRLCK, F_OFD_SETLK) != 0) {
+            continue;
+        }
+        if (atomic_load(&log->members[k].used) != 0) {
+            member_bury(log, k, reap, ctx);
+            reaped++;
+        }
+        member_lock(fd, MEMBER_FIRST + k, F_UNLCK, F_OFD_SETLK);
+    }
+    return reaped;
+}
+
+bool member_lives(int fd, const struct log_segment *log, uint32_t member, uint32_t self) {
+    return member < LAYOUT_MEMBERS && atomic_load(&log->members[member].used) != 0 &&
+           (member == self || member_locked_by_other(fd, MEMBER_FIRST + member));
 }
 
 bool member_lead(int fd) {
-    return member_lock(fd, MEMBER_LEADER, F_WRLCK) == 0;
+    return member_lock(fd, MEMBER_LEADER, F_WRLCK, F_OFD_SETLK) == 0;
+}
+
+bool member_lead_wait(int fd) {
+    return member_lock(fd, MEMBER_LEADER, F_WRLCK, F_OFD_SETLKW) == 0;
 }
 
 void member_unlead(int fd) {
-    member_lock(fd, MEMBER_LEADER, F_UNLCK);
+    member_lock(fd, MEMBER_LEADER, F_UNLCK, F_OFD_SETLK);
+}
+
+bool member_led_elsewhere(int fd) {
+    return member_locked_by_other(fd, MEMBER_LEADER);
 }

@@ -229,7 +229,7 @@ static void segment_write_header(struct segment *s, const char *name, enum segme
     h.created_unix_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
     h.time_ns_inode = segment_time_namespace();
     h.owner_uid = geteuid();
-    h.replica = kind == SEGMENT_TABLE ? replica : 0;
+    h.replica = kind == SEGMENT_LOG ? 0 : replica;
     memcpy(h.name, name, strlen(name));
     h.crc = crc32c(0, &h, offsetof(struct segment_header, crc));
     memcpy(s->base, &h, sizeof(h));
@@ -298,7 +298,9 @@ int segment_check_header(const struct segment_header *h, uint64_t file_bytes, en
     if (h->version != TIDE_LAYOUT_VERSION || h->fingerprint != layout_fingerprint()) {
         return SHM_ERR_VERSION;
     }
-    uint64_t least = kind == SEGMENT_LOG ? sizeof(struct log_segment) : sizeof(struct table_segment);
+    uint64_t least = kind == SEGMENT_LOG     ? sizeof(struct log_segment)
+                     : kind == SEGMENT_TABLE ? sizeof(struct table_segment)
+                                             : sizeof(*h);
     if (h->crc != crc32c(0, h, offsetof(struct segment_header, crc)) || h->kind != (uint32_t)kind ||
         h->size_bytes != file_bytes || file_bytes < least || h->incarnation == 0 || h->segment_id == 0 ||
         h->replica >= LAYOUT_REPLICAS || memchr(h->name, '\0', sizeof(h->name)) == NULL ||
@@ -326,7 +328,7 @@ static int segment_check_file(struct segment *s, const char *name, enum segment_
     if (error != 0) {
         return error;
     }
-    if (strcmp(h.name, name) != 0 || (kind == SEGMENT_TABLE && h.replica != replica)) {
+    if (strcmp(h.name, name) != 0 || (kind != SEGMENT_LOG && h.replica != replica)) {
         return SHM_ERR_CORRUPT;
     }
     uint64_t here = segment_time_namespace();

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Named instants at which a test build dies on request: TIDE_KILL=name or name:n (the n-th time) in the environment. Nothing
+ * of it is in other builds.
+ */
+#ifndef ENGINE_KILL_H
+#define ENGINE_KILL_H
+
+#ifdef TIDE_KILL_POINTS
+void kill_point(const char *name);
+#define KILL_POINT(name) kill_point(name)
+#else
+#define KILL_POINT(name) ((void)0)
+#endif
+
+#endif
