@@ -205,7 +205,7 @@ install: programs $(OBJ)/embed/libtidemark.a
 	install -m 644 engine/tidemark.h $(DESTDIR)$(PREFIX)/include/
 	install -m 644 $(OBJ)/embed/libtidemark.a $(DESTDIR)$(PREFIX)/lib/
 	install -m 755 $(TIDE) $(DESTDIR)$(PREFIX)/bin/
-	@printf 'Name: tidemark\nDescription: %s\nVersion: %s\nCflags: -I%s\nLibs: -L%s -ltidemark -pthread\n%s\n' \
+	@printf 'Name: tidemark\nDescription: %s\nVersion: %s\nCflags: -I%s\nLibs: -L%s -ltidemark -lm -pthread\n%s\n' \
 		'Replicated key-value cache in shared memory' \
 		"$$(awk '/define TIDE_VERSION_M|define TIDE_VERSION_P/ { v = v s $$3; s = "." } END { print v }' engine/tidemark.h)" \
 		'$(PREFIX)/include' '$(PREFIX)/lib' 'Requires: liburcu-memb' >$(DESTDIR)$(PREFIX)/lib/pkgconfig/tidemark.pc

@@ -68,7 +68,9 @@ static inline void bytes_store_racy(void *dst, const void *src, size_t bytes) {
  * What follows (the check) is not done before the copy. Wait-free.
  */
 static inline void bytes_copy_racy(void *dst, const void *src, size_t bytes) {
-    memcpy(dst, src, bytes);
+    if (bytes != 0) { /* memcpy wants pointers even for nothing */
+        memcpy(dst, src, bytes);
+    }
     /* MO(bytes.copy): acquire fence, pairs with the release fence in bytes_store_racy(). Without it the check could
      * be done before the copy and pass, and the bytes be overwritten in between. It also keeps the compiler from
      * reading `src` a second time, later, in place of `dst`. */
@@ -83,7 +85,9 @@ static inline void bytes_store_racy(void *dst, const void *src, size_t bytes) {
     /* MO(bytes.copy): release fence, pairs with the acquire fence in bytes_copy_racy(). Without it a reader could
      * copy the new bytes and still find the old sequence number. */
     atomic_thread_fence(memory_order_release);
-    memcpy(dst, src, bytes);
+    if (bytes != 0) { /* memcpy wants pointers even for nothing */
+        memcpy(dst, src, bytes);
+    }
 }
 
 #endif

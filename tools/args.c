@@ -23,14 +23,8 @@ static const struct unit TIME_UNITS[] = {
 };
 
 static const struct unit SIZE_UNITS[] = {
-    { "", 1 },
-    { "K", 1ull << 10 },
-    { "KiB", 1ull << 10 },
-    { "M", 1ull << 20 },
-    { "MiB", 1ull << 20 },
-    { "G", 1ull << 30 },
-    { "GiB", 1ull << 30 },
-    { NULL, 0 },
+    { "", 1 },           { "K", 1ull << 10 },   { "KiB", 1ull << 10 }, { "M", 1ull << 20 }, { "MiB", 1ull << 20 },
+    { "G", 1ull << 30 }, { "GiB", 1ull << 30 }, { NULL, 0 },
 };
 
 static uint64_t unit_factor(const struct unit *units, const char *name) {

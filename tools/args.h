@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * What the subcommands share for reading their arguments: durations, sizes, numbers, and the manner of complaining.
- * All parsers take the whole text or nothing, return 0 or -1, and leave the out-parameter untouched on -1. Any thread.
+ * All parsers take the whole text or nothing, return 0 or -1, and leave the out-parameter untouched on -1. Any
+ * thread.
  */
 #ifndef TIDE_ARGS_H
 #define TIDE_ARGS_H
@@ -23,7 +24,8 @@ int args_u64(const char *text, uint64_t min, uint64_t max, uint64_t *out);
  * "1.234ms"); at most three decimals, rounded up. Returns buf. 32 bytes are always enough. */
 const char *args_duration_text(uint64_t ns, char *buf, size_t buf_size);
 
-/* Print "TOOL: message" and a pointer to --help on standard error; returns TOOL_USAGE, for `return args_error(...)`. */
+/* Print "TOOL: message" and a pointer to --help on standard error; returns TOOL_USAGE, for `return args_error(...)`.
+ * */
 int args_error(const char *tool, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* `tide demo`: options, and the result as a table or as JSON. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
 #include <cjson/cJSON.h>
 #include <getopt.h>
 #include <stdio.h>
@@ -18,9 +15,10 @@
 
 static const char HELP[] =
     "Usage: tide demo [OPTION]...\n"
-    "A leader and followers that apply the log only so long after each commit, as if they were far away; a steady writer;\n"
-    "and readers with a bound on staleness. Shows for each bound the share of reads that each follower serves, the share\n"
-    "that falls back to the leader, how stale the answers were, and beside it the follower's own replication lag.\n\n"
+    "A leader and followers that apply the log only so long after each commit, as if they were far away; a steady\n"
+    "writer; and readers with a bound on staleness. Shows for each bound the share of reads that each follower\n"
+    "serves, the share that falls back to the leader, how stale the answers were, and the follower's own\n"
+    "replication lag.\n\n"
     "  --seconds N           how long to measure (default 4)\n"
     "  --delay TIME,...      apply delays of the followers, up to 8 (default 18ms,78ms; the leader has none)\n"
     "  --bounds TIME,...     bounds, up to 16 (default 10ms,50ms,100ms,200ms)\n"
@@ -59,7 +57,8 @@ static int read_seconds(const char *text, uint64_t *out_ns) {
 static int read_option(int option, const char *arg, const char *tool, struct demo_opts *o) {
     switch (option) {
     case 's':
-        return read_seconds(arg, &o->duration_ns) == 0 ? 0 : args_error(tool, "--seconds must be 0.01 to 3600: %s", arg);
+        return read_seconds(arg, &o->duration_ns) == 0 ? 0
+                                                       : args_error(tool, "--seconds must be 0.01 to 3600: %s", arg);
     case 'd':
         o->n_followers = read_times(arg, 0, 10000 * MS, o->delays_ns, DEMO_FOLLOWERS_MAX);
         return o->n_followers ? 0 : args_error(tool, "--delay must be 1 to 8 times up to 10s, like 18ms,78ms: %s", arg);
@@ -80,9 +79,12 @@ static int read_option(int option, const char *arg, const char *tool, struct dem
 
 static int read_options(int argc, char **argv, struct demo_opts *o, int *code) {
     static const struct option OPTIONS[] = {
-        { "seconds", required_argument, NULL, 's' },     { "delay", required_argument, NULL, 'd' },
-        { "bounds", required_argument, NULL, 'b' },      { "write-every", required_argument, NULL, 'w' },
-        { "json", no_argument, NULL, 'j' },              { "help", no_argument, NULL, 'h' },
+        { "seconds", required_argument, NULL, 's' },
+        { "delay", required_argument, NULL, 'd' },
+        { "bounds", required_argument, NULL, 'b' },
+        { "write-every", required_argument, NULL, 'w' },
+        { "json", no_argument, NULL, 'j' },
+        { "help", no_argument, NULL, 'h' },
         { NULL, 0, NULL, 0 },
     };
     int option;
@@ -153,7 +155,7 @@ static void print_table(const struct demo_opts *o, const struct demo_result *r) 
             putchar('\n');
         print_row(r, &r->rows[i]);
     }
-    puts("\n* The bound is tighter than the follower's own p99 lag: no bound worth having, most reads go to the leader.");
+    puts("\n* Tighter than the follower's own p99 lag: no bound worth having, reads go to the leader.");
 }
 
 /* ---- JSON ---- */

@@ -24,7 +24,7 @@ struct demo_row {
     uint64_t bound_ns;
     uint32_t replica; /* 0: any follower */
     uint64_t reads;
-    uint64_t served; /* by a follower; the others fell back to the leader */
+    uint64_t served;        /* by a follower; the others fell back to the leader */
     uint64_t *staleness_ns; /* of those that a follower served, sorted once the run is over */
     size_t room;
 };

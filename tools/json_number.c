@@ -52,8 +52,8 @@ static int grammar_ok(const char *text, size_t size) {
 
 size_t json_number_scan(const char *text, size_t size, int *valid) {
     size_t at = 0;
-    while (at < size && (is_digit(text[at]) || text[at] == '-' || text[at] == '+' || text[at] == '.' ||
-                         (text[at] | 0x20) == 'e'))
+    while (at < size &&
+           (is_digit(text[at]) || text[at] == '-' || text[at] == '+' || text[at] == '.' || (text[at] | 0x20) == 'e'))
         at++;
     *valid = grammar_ok(text, at);
     return at;

@@ -17,8 +17,8 @@ size_t json_number_scan(const char *text, size_t size, int *valid);
 
 /*
  * Is the number kept exactly by those who read JSON numbers as doubles, as nearly everybody does? It is when the
- * nearest double prints back, by its shortest round trip, as the same value (0.1), or is exactly that value (2^64). So
- * 9007199254740993, 1e400 and 0.1000000000000000055511151231257827 are not. `text` must be valid.
+ * nearest double prints back, by its shortest round trip, as the same value (0.1), or is exactly that value (2^64).
+ * So 9007199254740993, 1e400 and 0.1000000000000000055511151231257827 are not. `text` must be valid.
  */
 int json_number_exact(const char *text, size_t size);
 

@@ -6,16 +6,26 @@
 
 const char *json_fault_text(enum json_fault fault) {
     switch (fault) {
-    case JSON_OK: return "nothing";
-    case JSON_SYNTAX: return "something else was expected here";
-    case JSON_END: return "it ends too early";
-    case JSON_UTF8: return "a string is not UTF-8";
-    case JSON_CONTROL: return "a control character in a string (write it as \\u00XX)";
-    case JSON_ESCAPE: return "an unknown escape in a string";
-    case JSON_SURROGATE: return "half a surrogate pair in a string";
-    case JSON_NUMBER: return "not a number by the rules of JSON";
-    case JSON_DEPTH: return "nested deeper than 64";
-    case JSON_DUPLICATE: return "a name stands twice in one object";
+    case JSON_OK:
+        return "nothing";
+    case JSON_SYNTAX:
+        return "something else was expected here";
+    case JSON_END:
+        return "it ends too early";
+    case JSON_UTF8:
+        return "a string is not UTF-8";
+    case JSON_CONTROL:
+        return "a control character in a string (write it as \\u00XX)";
+    case JSON_ESCAPE:
+        return "an unknown escape in a string";
+    case JSON_SURROGATE:
+        return "half a surrogate pair in a string";
+    case JSON_NUMBER:
+        return "not a number by the rules of JSON";
+    case JSON_DEPTH:
+        return "nested deeper than 64";
+    case JSON_DUPLICATE:
+        return "a name stands twice in one object";
     }
     return "?";
 }
@@ -48,7 +58,7 @@ static int32_t read_hex4(const char *text, size_t size) {
         return -1;
     for (int i = 0; i < 4; i++) {
         char c = text[i];
-        int digit = c >= '0' && c <= '9'                   ? c - '0'
+        int digit = c >= '0' && c <= '9'                     ? c - '0'
                     : (c | 0x20) >= 'a' && (c | 0x20) <= 'f' ? (c | 0x20) - 'a' + 10
                                                              : -1;
         if (digit < 0)

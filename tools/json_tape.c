@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
 #include "tools/json_tape.h"
 
 #include <stdio.h>
@@ -213,13 +210,20 @@ static int read_value(struct cursor *c) {
     if (c->at >= c->t->size)
         return stop(c);
     switch (c->t->text[c->at]) {
-    case '{': return read_container(c, JSON_OBJECT);
-    case '[': return read_container(c, JSON_ARRAY);
-    case '"': return read_string(c);
-    case 't': return read_word(c, "true", JSON_TRUE);
-    case 'f': return read_word(c, "false", JSON_FALSE);
-    case 'n': return read_word(c, "null", JSON_NULL);
-    default: return read_number(c);
+    case '{':
+        return read_container(c, JSON_OBJECT);
+    case '[':
+        return read_container(c, JSON_ARRAY);
+    case '"':
+        return read_string(c);
+    case 't':
+        return read_word(c, "true", JSON_TRUE);
+    case 'f':
+        return read_word(c, "false", JSON_FALSE);
+    case 'n':
+        return read_word(c, "null", JSON_NULL);
+    default:
+        return read_number(c);
     }
 }
 

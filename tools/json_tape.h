@@ -5,8 +5,8 @@
  * with, names may hold a NUL, and a damaged line must still be searched for whom to answer: a parser that hands out
  * doubles and C strings (cJSON) can do none of these, and takes some texts that are no JSON.
  *
- * The nodes stand in the order of the text: a container, then its children, each with all of its own; in an object the
- * children are name, value, name, value. `next` of a node is the one behind all that belongs to it.
+ * The nodes stand in the order of the text: a container, then its children, each with all of its own; in an object
+ * the children are name, value, name, value. `next` of a node is the one behind all that belongs to it.
  *
  * After a fault that leaves the structure clear (a bad string or number, too deep, a name twice) reading goes on, so
  * that what follows can still be found; after any other it stops and the nodes so far stay.
@@ -69,8 +69,8 @@ int json_is(const struct json_tape *t, uint32_t node, const char *string);
 /* The first number in a node's value that a double does not keep (json_number_exact), or 0. */
 uint32_t json_find_inexact(const struct json_tape *t, uint32_t node);
 
-/* Append a node in the output's style: ", " and ": ", numbers with the digits that they came with, strings in their one
- * spelling, members in the order that they came in. Only for a tape without faults. */
+/* Append a node in the output's style: ", " and ": ", numbers with the digits that they came with, strings in their
+ * one spelling, members in the order that they came in. Only for a tape without faults. */
 void json_append(struct buf *out, const struct json_tape *t, uint32_t node);
 
 /* Append a node so that two equal values give equal bytes: members sorted by name, one spelling for each number.

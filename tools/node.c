@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* `tide node`: options, and what stands around answering the JSON-lines protocol. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
@@ -89,10 +86,14 @@ static int read_option(int option, const char *arg, const char *tool, struct nod
 /* 0 to go on, else 1 with the exit code in *code. */
 static int read_options(int argc, char **argv, struct node_opts *opts, int *code) {
     static const struct option OPTIONS[] = {
-        { "delay", required_argument, NULL, 'd' },   { "ryw-wait", required_argument, NULL, 'w' },
-        { "missing", required_argument, NULL, 'm' }, { "ring", required_argument, NULL, 'r' },
-        { "table", required_argument, NULL, 't' },   { "domain", required_argument, NULL, 'D' },
-        { "json", no_argument, NULL, 'j' },          { "help", no_argument, NULL, 'h' },
+        { "delay", required_argument, NULL, 'd' },
+        { "ryw-wait", required_argument, NULL, 'w' },
+        { "missing", required_argument, NULL, 'm' },
+        { "ring", required_argument, NULL, 'r' },
+        { "table", required_argument, NULL, 't' },
+        { "domain", required_argument, NULL, 'D' },
+        { "json", no_argument, NULL, 'j' },
+        { "help", no_argument, NULL, 'h' },
         { NULL, 0, NULL, 0 },
     };
     int option;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * `tide node`: what its parts share. One thread reads requests, asks the engine and writes answers; the followers have
- * threads of their own inside the engine.
+ * `tide node`: what its parts share. One thread reads requests, asks the engine and writes answers; the followers
+ * have threads of their own inside the engine.
  */
 #ifndef TIDE_NODE_H
 #define TIDE_NODE_H
@@ -53,7 +53,8 @@ struct node {
 
 /* ---- node_domain.c ---- */
 
-/* Create the domain and its replicas for n_ids names (JSON text each; taken over on success). 0 or a TIDE_ERR_ code. */
+/* Create the domain and its replicas for n_ids names (JSON text each; taken over on success). 0 or a TIDE_ERR_ code.
+ * */
 int node_domain_open(struct node *n, struct buf *ids, size_t n_ids);
 void node_domain_close(struct node *n);
 

@@ -3,9 +3,6 @@
  * Lines in, answers out. Input is taken in large pieces, and the answers to all lines at hand leave in one write;
  * before the node would wait for anything, they are out.
  */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>

@@ -5,7 +5,8 @@
 
 #include "tools/node.h"
 
-/* Against other processes a cas can lose again and again; after so many it says so instead of holding the others up. */
+/* Against other processes a cas can lose again and again; after so many it says so instead of holding the others up.
+ * */
 #define CAS_TRIES 64
 
 void node_refuse(struct node *n, const struct request *q, int error, int is_write) {

@@ -88,8 +88,8 @@ int read_bound(struct node *n, const struct request *q, uint64_t default_wait_ns
                                                 TIDE_FALLBACK_STALE };
     struct protocol *p = &n->protocol;
     unsigned fallback;
-    if (field_ms(p, q, "max_staleness_ms", MAX_STALENESS_MISSING_NS, PROTOCOL_STALENESS_MAX_NS,
-                 &b->max_staleness_ns) != 0 ||
+    if (field_ms(p, q, "max_staleness_ms", MAX_STALENESS_MISSING_NS, PROTOCOL_STALENESS_MAX_NS, &b->max_staleness_ns) !=
+            0 ||
         field_whole(p, q, "max_lag", TIDE_UNBOUNDED, &b->max_lag) != 0 ||
         field_word(p, q, "fallback", FALLBACKS, 0, &fallback) != 0)
         return -1;

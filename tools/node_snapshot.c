@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* snapshot_read: many keys at one index; and status. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
 #include <stdlib.h>
 
 #include "tools/node.h"
@@ -130,7 +127,7 @@ struct snapshot {
     struct tide_bound bound;
     struct tide_answer answer;
     int prefer_follower;
-    int at_leader;   /* asked of the leader: by bound 0, by choice, or for want of a follower */
+    int at_leader; /* asked of the leader: by bound 0, by choice, or for want of a follower */
     int fence_ahead;
     int all_found;
 };

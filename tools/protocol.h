@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The envelope of the JSON-lines protocol: who asks, what, and how the answer is laid out (docs/protocol.md). It knows
- * nothing of domains and replicas. One thread.
+ * The envelope of the JSON-lines protocol: who asks, what, and how the answer is laid out (docs/protocol.md). It
+ * knows nothing of domains and replicas. One thread.
  *
  * A handler reads its fields first, each by one of the field_ functions: where one is missing or wrong they have
  * written the error answer already and return -1, and the handler just returns. Then it writes one answer:
@@ -16,8 +16,8 @@
 #include "tools/buf.h"
 #include "tools/json_tape.h"
 
-#define PROTOCOL_LINE_MAX (1u << 20) /* bytes of a line, without its end */
-#define PROTOCOL_WAIT_MAX_NS (3600ull * 1000000000) /* no request may keep the others waiting for longer */
+#define PROTOCOL_LINE_MAX (1u << 20)                           /* bytes of a line, without its end */
+#define PROTOCOL_WAIT_MAX_NS (3600ull * 1000000000)            /* no request may keep the others waiting for longer */
 #define PROTOCOL_STALENESS_MAX_NS (1000000000000ull * 1000000) /* 1e12 ms, some 31 years */
 
 /* Maelstrom's error codes. 0 and 13 leave open what became of the request, the others say that it was not done. */
@@ -46,8 +46,8 @@ struct request {
 
 /*
  * Read a line (without its end). is_cut: the line was over PROTOCOL_LINE_MAX and these are its first bytes.
- * Returns 0 for a request; 1 when the line was bad and has been answered with error 12; -1 when it is bad and cannot be
- * answered: `why` then says what is wrong.
+ * Returns 0 for a request; 1 when the line was bad and has been answered with error 12; -1 when it is bad and cannot
+ * be answered: `why` then says what is wrong.
  */
 int protocol_read(struct protocol *p, const char *line, size_t size, int is_cut, struct request *q, char *why,
                   size_t why_size);

@@ -27,7 +27,8 @@ static const struct tool TOOLS[] = {
 
 static void print_help(FILE *out) {
     fputs("Usage: tide COMMAND [OPTION]...\n"
-          "Tidemark: a replicated key-value cache in the shared memory of one host.\n\nCommands:\n", out);
+          "Tidemark: a replicated key-value cache in the shared memory of one host.\n\nCommands:\n",
+          out);
     for (size_t i = 0; i < N_TOOLS; i++)
         fprintf(out, "  %-8s  %s\n", TOOLS[i].name, TOOLS[i].summary);
     fputs("\n'tide COMMAND --help' tells a command's options and exit codes.\n", out);

@@ -50,7 +50,7 @@ struct cost_stage {
 };
 
 static int failed(struct cost_stage *s, const char *what, int code) {
-    const char *hint = code == TIDE_ERR_NO_SPACE ? "; make /dev/shm larger, or give fewer --keys" : "";
+    const char *hint = code == TIDE_ERR_NO_SPACE ? " (fewer --keys)" : "";
     snprintf(s->error, BENCH_ERROR_BYTES, "%llu keys, %s: %s%s", (unsigned long long)s->workload.keys, what,
              tide_strerror(code), hint);
     return -1;

@@ -191,7 +191,8 @@ static int set_table(struct bench_options *o, const char *v) {
 static int set_name(struct bench_options *o, const char *v) {
     size_t n = strlen(v);
     o->name = v;
-    return n >= 1 && n <= TIDE_NAME_MAX && v[0] != '.' && strchr(v, '/') == NULL ? 0 : -1;
+    size_t fine = strspn(v, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.");
+    return n >= 1 && n <= TIDE_NAME_MAX && v[0] != '.' && fine == n ? 0 : -1;
 }
 
 static int set_json(struct bench_options *o, const char *v) {
@@ -243,7 +244,7 @@ static const struct option_row rows[] = {
     { "seed", "N", set_seed, "a number", "of the key sequences. Default 1" },
     { "ring", "BYTES", set_ring, "a power of two from 64Ki to 4Gi", "size of the log ring. Default: the engine's" },
     { "table", "BYTES", set_table, "a number from 1Mi to 60Gi", "budget of each replica's table. Default: from keys and sizes" },
-    { "name", "NAME", set_name, "a domain name of at most 48 characters", "of the domain, for tide dump. Default readscale-PID" },
+    { "name", "NAME", set_name, "1 to 48 of A-Z a-z 0-9 _ - and dots, no dot first", "of the domain, for tide dump. Default readscale-PID" },
     { "json", "FILE", set_json, "a file name", "write the result as JSON (docs/bench.md); - is stdout, without the table" },
     { "out", "DIR", set_out, "a directory name", "write report.html, result.json, and .hgrm and .hlog files" },
 };

@@ -38,9 +38,8 @@ static void throughput_data(FILE *f, const struct bench_sweep *s) {
         const struct bench_point *p = &s->points[i];
         if (p->done > 0) {
             double first = base->reads_per_s.median / 1e6;
-            fprintf(f, "%u %.6f %.6f %.6f %.6f %.6f\n", p->replicas, p->reads_per_s.median / 1e6,
-                    p->reads_per_s.min / 1e6, p->reads_per_s.max / 1e6, first * p->ideal,
-                    first * p->control_scaling.median);
+            fprintf(f, "%u %.6f %.6f %.6f %.6f\n", p->replicas, p->reads_per_s.median / 1e6, p->reads_per_s.min / 1e6,
+                    p->reads_per_s.max / 1e6, first * p->control_scaling.median);
         }
     }
     fprintf(f, "EOD\n");
@@ -57,6 +56,22 @@ static double oversubscribed_from(const struct bench_sweep *s) {
     return 0.0;
 }
 
+/* The ideal line is cut off beyond the CPUs: it would press everything else flat where nothing could follow it. */
+static double highest_worth_showing(const struct bench_sweep *s) {
+    double first = s->points[0].reads_per_s.median / 1e6;
+    double most = 0.0;
+    for (uint32_t i = 0; i < s->points_n; i++) {
+        const struct bench_point *p = &s->points[i];
+        if (p->done == 0) {
+            continue;
+        }
+        most = fmax(most, p->reads_per_s.max / 1e6);
+        most = fmax(most, first * p->control_scaling.median);
+        most = p->oversubscribed ? most : fmax(most, first * p->ideal);
+    }
+    return most > 0.0 ? most * 1.08 : 1.0;
+}
+
 int bench_plot_throughput(FILE *f, const struct bench_sweep *s) {
     uint32_t last = 0;
     for (uint32_t i = 0; i < s->points_n; i++) {
@@ -71,11 +86,12 @@ int bench_plot_throughput(FILE *f, const struct bench_sweep *s) {
     fprintf(f,
             "set logscale x 2\n"
             "set xrange [%g:%g]\n"
-            "set yrange [0:*]\n"
+            "set yrange [0:%g]\n"
+            "set samples 300\n"
             "set xlabel 'replicas that serve reads (%u reader thread%s each)'\n"
             "set ylabel 'million reads per second'\n"
-            "set key outside below center horizontal samplen 3\n",
-            s->points[0].replicas / 1.25, s->points[last].replicas * 1.25, s->options->readers,
+            "set key outside above center horizontal maxrows 1 samplen 3\n",
+            s->points[0].replicas / 1.25, s->points[last].replicas * 1.25, highest_worth_showing(s), s->options->readers,
             s->options->readers == 1 ? "" : "s");
     fprintf(f, "set xtics (");
     for (uint32_t i = 0; i < s->points_n; i++) {
@@ -87,11 +103,12 @@ int bench_plot_throughput(FILE *f, const struct bench_sweep *s) {
                 over);
     }
     fprintf(f,
-            "plot $data using 1:5 with lines lc rgb '#888888' dt 2 title 'ideal', \\\n"
-            " $data using 1:6 with linespoints lc rgb '#E69F00' pt 5 ps 1.3 title 'control loop, to scale', \\\n"
+            "plot %.9g * x with lines lc rgb '#888888' dt 2 title 'ideal', \\\n"
+            " $data using 1:5 with linespoints lc rgb '#E69F00' pt 5 ps 1.3 title 'control loop, to scale', \\\n"
             " $data using 1:2:3:4 with yerrorlines lc rgb '#0072B2' pt 7 ps 1.6 lw 1.4 "
-            "title 'reads: median, least, greatest'%s\n",
-            over > 0.0 ? ", \\\n NaN with boxes fs solid fc rgb '#eeeeee' title 'more reader threads than CPUs'" : "");
+            "title 'reads: median, min, max'%s\n",
+            s->points[0].reads_per_s.median / 1e6 / s->points[0].replicas,
+            over > 0.0 ? ", \\\n NaN with boxes fs solid fc rgb '#eeeeee' title 'more readers than CPUs'" : "");
     return 0;
 }
 
@@ -125,8 +142,8 @@ static void latency_axes(FILE *f) {
                "set xlabel 'percentile of reads'\n"
                "set ylabel 'latency'\n"
                "set key outside right top Left reverse title 'replicas' samplen 2\n"
-               "set xtics ('0 %%' 1, '90 %%' 1e1, '99 %%' 1e2, '99.9 %%' 1e3, '99.99 %%' 1e4, '99.999 %%' 1e5, "
-               "'99.9999 %%' 1e6, '1 - 1e-7' 1e7, '1 - 1e-8' 1e8, '1 - 1e-9' 1e9)\n"
+               "set xtics ('0 %%%%' 1, '90 %%%%' 1e1, '99 %%%%' 1e2, '99.9 %%%%' 1e3, '99.99 %%%%' 1e4, '99.999 %%%%' 1e5, "
+               "'99.9999 %%%%' 1e6, '1 - 1e-7' 1e7, '1 - 1e-8' 1e8, '1 - 1e-9' 1e9)\n"
                "set ytics ('1 ns' 1, '10 ns' 1e1, '100 ns' 1e2, '1 µs' 1e3, '10 µs' 1e4, '100 µs' 1e5, '1 ms' 1e6, "
                "'10 ms' 1e7, '100 ms' 1e8, '1 s' 1e9, '10 s' 1e10, '100 s' 1e11)\n"
                "set grid xtics ytics lc rgb '#dddddd' lw 0.5 lt 1\n");
@@ -216,7 +233,7 @@ int bench_plot_lag(FILE *f, const struct bench_sweep *s) {
     }
     fprintf(f,
             "set multiplot layout 2,1\n"
-            "set lmargin 11\nset rmargin 14\n"
+            "set lmargin 11\nset rmargin 12\n"
             "set key outside right top Left reverse title 'replicas' samplen 2\n"
             "set xrange [0:%.3f]\n"
             "set ylabel 'staleness, ms'\n"
@@ -225,6 +242,7 @@ int bench_plot_lag(FILE *f, const struct bench_sweep *s) {
             s->took_s > 0.0 ? s->took_s : 1.0, ms > 0.0 ? (bound_fits && bound_ms > ms ? bound_ms : ms) * 1.08 : 1.0);
     lag_panel(f, s, 2, extra);
     fprintf(f,
+            "unset key\n"
             "set format x '%%g'\n"
             "set xlabel 'seconds since the start (repetition after repetition, all replica counts in each)'\n"
             "set ylabel 'lag, entries'\n"

@@ -42,9 +42,9 @@ void bench_grid_throughput(struct bench_grid *g, const struct bench_sweep *s) {
         g->rows++;
     }
     snprintf(g->note, sizeof(g->note),
-             "Served reads per second, median of %u repetitions. scaling, control: against %u replica%s, for reads and for "
-             "the control loop;\nof control: the one divided by the other. * more reader threads than CPUs (%u).",
-             s->options->repetitions, s->points[0].replicas, s->points[0].replicas == 1 ? "" : "s", s->machine->cpus);
+             "Served reads per second, median of %u repetition%s. scaling, control: against %u replica%s, for reads and for the "
+             "control loop;\nof control: the one divided by the other. * more reader threads than CPUs (%u).",
+             s->points[0].done, s->points[0].done == 1 ? "" : "s", s->points[0].replicas, s->points[0].replicas == 1 ? "" : "s", s->machine->cpus);
 }
 
 void bench_grid_latency(struct bench_grid *g, const struct bench_sweep *s) {

@@ -21,7 +21,7 @@ struct stage {
 static int failed(struct stage *s, const char *what, int code) {
     const char *hint = "";
     if (code == TIDE_ERR_NO_SPACE) {
-        hint = "; make /dev/shm larger, or give a smaller --table or --ring";
+        hint = " (--table, --ring)";
     } else if (code == TIDE_ERR_FULL) {
         hint = "; give a larger --table";
     } else if (code == TIDE_ERR_EXISTS) {
