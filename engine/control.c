@@ -65,8 +65,7 @@ static void control_prepare_board(struct replica_board *b, const struct tide_rep
     atomic_store(&b->lapped, 0);
 }
 
-/* Somebody serves again: what the dead left is not needed any more. */
-static void control_release_orphans(struct tide *d) {
+void control_release_orphans(struct tide *d) {
     for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
         uint32_t orphan = REPLICA_ORPHAN;
         if (board_state(&d->log->replicas[i]) == orphan) {
@@ -135,7 +134,7 @@ static int control_start(struct tide *d, const struct tide_replica_opts *o, uint
         return TIDE_ERR_BUSY;
     }
     int id = board_claim(d->log, o->id);
-    if (id < 0 && reap_dead(d, false) != 0) {
+    if (id < 0 && reap_dead(d, !takeover_is_led(d)) != 0) {
         id = board_claim(d->log, o->id);
     }
     if (id < 0) {

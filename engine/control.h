@@ -8,6 +8,9 @@
 void control_end_thread(struct replica *r);
 int control_resume_thread(struct replica *r);
 
+/* Somebody leads again: what the dead left is not needed any more. */
+void control_release_orphans(struct tide *d);
+
 /* tide_replica_stop(); keep: the last copy's segment stays, for a warm start. */
 int control_stop(struct tide *d, uint32_t id, bool keep);
 

@@ -133,7 +133,7 @@ static bool domain_can_go_on(const struct tide *d) {
 
 /* Become a member. first: nobody else lives, so what the dead left may be the only copies. */
 static int domain_enter(struct tide *d, bool first) {
-    d->keep_tables = first;
+    d->keep_tables = first || !member_led_elsewhere(d->segment.fd); /* else the dead's copies are not needed */
     int member = member_claim(d->segment.fd, d->log, reap_member, d);
     d->keep_tables = false;
     if (member < 0) {
@@ -159,10 +159,10 @@ static int domain_attach(struct tide *d, bool create) {
     }
     d->log = (struct log_segment *)d->segment.base;
     /* While this lock is held nobody else lives, and nobody else finds out that nobody does. */
-    bool dead = create && member_claim_dead(d->segment.fd);
+    bool dead = member_claim_dead(d->segment.fd);
     if (segment_is_current(&d->segment) != 1) {
         error = TIDE_ERR_BUSY;
-    } else if (dead && (domain_check(d) != 0 || !domain_can_go_on(d))) {
+    } else if (create && dead && (domain_check(d) != 0 || !domain_can_go_on(d))) {
         tide_logf(d, TIDE_LOG_WARN, "all members of the domain have ended and nothing whole is left: created anew");
         domain_unlink_tables(d->name);
         error = segment_unlink(d->name, SEGMENT_LOG, 0);

@@ -32,6 +32,14 @@ int tide_info(struct tide *d, struct tide_info *out) {
         .leader = atomic_load(&log->leader.leader),
         .lapped_total = atomic_load(&log->leader.lapped),
     };
+    bool here = atomic_load(&d->seq.here) != 0;
+    out->led = here || member_led_elsewhere(d->segment.fd);
+    if ((uint32_t)out->leader < LAYOUT_REPLICAS) {
+        out->leader_pid = (int32_t)atomic_load(&log->replicas[out->leader].pid);
+    }
+    for (uint32_t i = 0; i < LAYOUT_MEMBERS; i++) {
+        out->members += atomic_load(&log->members[i].used) != 0;
+    }
     memcpy(out->name, d->name, strlen(d->name));
     uint64_t least = board_least_pin(log, UINT64_MAX);
     /* MO(log.tail): acquire; pairs with the release in ring_commit(). */

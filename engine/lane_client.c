@@ -179,12 +179,15 @@ static int lane_late(struct tide *d, struct lane *lane, uint64_t seq, bool *late
     if (*late) {
         return TIDE_ERR_UNKNOWN;
     }
+    if (segment_is_current(&d->segment) == 0) {
+        return TIDE_ERR_GONE;
+    }
     return atomic_load(&d->log->leader.leader) < 0 || !member_led_elsewhere(d->segment.fd) ? TIDE_ERR_NO_LEADER
                                                                                             : TIDE_ERR_TIMEOUT;
 }
 
-int lane_write(struct tide *d, struct seq_request *q) {
-    uint64_t until = clock_monotonic_ns() + d->write_timeout_ns;
+static int lane_write_within(struct tide *d, struct seq_request *q, uint64_t timeout_ns) {
+    uint64_t until = clock_monotonic_ns() + timeout_ns;
     struct lane_mine *mine;
     while ((mine = lane_get(d)) == NULL) {
         if (clock_monotonic_ns() >= until) {
@@ -210,4 +213,23 @@ int lane_write(struct tide *d, struct seq_request *q) {
     }
     lane_put(d, mine, late);
     return error;
+}
+
+int tide_ping(struct tide *d, uint64_t timeout_ns) {
+    if (d == NULL) {
+        return TIDE_ERR_INVALID;
+    }
+    if (atomic_load(&d->closed) != 0) {
+        return -(int)atomic_load(&d->closed);
+    }
+    if (atomic_load(&d->seq.here) != 0) {
+        return 0;
+    }
+    struct seq_request nothing = {0};
+    int error = lane_write_within(d, &nothing, timeout_ns);
+    return error == TIDE_ERR_INVALID ? 0 : error; /* the leader's answer to a request without operations */
+}
+
+int lane_write(struct tide *d, struct seq_request *q) {
+    return lane_write_within(d, q, d->write_timeout_ns);
 }

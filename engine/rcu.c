@@ -2,6 +2,7 @@
 #include "engine/rcu.h"
 
 #include <pthread.h>
+#include <urcu/list.h>
 
 #ifdef ENGINE_TSAN
 char rcu_tsan_edge;
@@ -11,9 +12,72 @@ static pthread_key_t registered_key;
 static pthread_once_t registered_once = PTHREAD_ONCE_INIT;
 static int registered_key_error;
 
+/* The threads that were registered here: a forked child has to forget all but its own. */
+struct rcu_thread {
+    struct urcu_reader *reader;
+    struct rcu_thread *next, **at;
+};
+static pthread_mutex_t rcu_threads_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct rcu_thread *rcu_threads;
+static _Thread_local struct rcu_thread rcu_self;
+
+static void rcu_threads_add(void) {
+    rcu_self.reader = &URCU_TLS(urcu_memb_reader);
+    rcu_self.next = rcu_threads;
+    rcu_self.at = &rcu_threads;
+    if (rcu_threads != NULL) {
+        rcu_threads->at = &rcu_self.next;
+    }
+    rcu_threads = &rcu_self;
+}
+
+static void rcu_threads_remove(void) {
+    *rcu_self.at = rcu_self.next;
+    if (rcu_self.next != NULL) {
+        rcu_self.next->at = rcu_self.at;
+    }
+}
+
+static pthread_mutex_t rcu_wait_lock = PTHREAD_MUTEX_INITIALIZER;
+static bool rcu_fork_waited; /* under rcu_threads_lock, between before and after */
+
+void rcu_before_fork(void) {
+    /* No grace period of ours is under way while the process is copied, or the child would find liburcu's lock taken. In a
+     * section that would be waiting for oneself: such a child can only exec(). */
+    rcu_fork_waited = !rcu_inside();
+    if (rcu_fork_waited) {
+        pthread_mutex_lock(&rcu_wait_lock);
+    }
+    pthread_mutex_lock(&rcu_threads_lock);
+}
+
+void rcu_after_fork(bool child) {
+    if (child) {
+        /* The others' stacks will be used again: neither liburcu's list nor ours may lead there. */
+        struct rcu_thread *self = NULL;
+        for (struct rcu_thread *t = rcu_threads; t != NULL; t = t->next) {
+            if (t == &rcu_self) {
+                self = t;
+            } else {
+                cds_list_del(&t->reader->node);
+            }
+        }
+        rcu_threads = self;
+        rcu_self.next = NULL;
+        rcu_self.at = &rcu_threads;
+    }
+    pthread_mutex_unlock(&rcu_threads_lock);
+    if (rcu_fork_waited) {
+        pthread_mutex_unlock(&rcu_wait_lock);
+    }
+}
+
 static void registered_end(void *self) {
     (void)self;
+    pthread_mutex_lock(&rcu_threads_lock);
+    rcu_threads_remove();
     urcu_memb_unregister_thread();
+    pthread_mutex_unlock(&rcu_threads_lock);
 }
 
 static void registered_init(void) {
@@ -30,11 +94,16 @@ int rcu_register_self(void) {
     if (registered_key_error != 0 || pthread_setspecific(registered_key, &mark) != 0) {
         return -1;
     }
+    pthread_mutex_lock(&rcu_threads_lock);
     urcu_memb_register_thread();
+    rcu_threads_add();
+    pthread_mutex_unlock(&rcu_threads_lock);
     return 0;
 }
 
 void rcu_wait(void) {
+    pthread_mutex_lock(&rcu_wait_lock);
     urcu_memb_synchronize_rcu();
+    pthread_mutex_unlock(&rcu_wait_lock);
     RCU_TSAN_ACQUIRE();
 }

@@ -51,6 +51,10 @@ static inline bool rcu_inside(void) {
 /* Register the calling thread, if neither we nor the application did. It is unregistered when it ends. 0 or -1. */
 int rcu_register_self(void);
 
+/* Around fork(): in the child, sections that were open in other threads have no one to close them, and are forgotten. */
+void rcu_before_fork(void);
+void rcu_after_fork(bool child);
+
 /* Wait until every section that was open at the call has ended. Never call it inside one. */
 void rcu_wait(void);
 

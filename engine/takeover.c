@@ -86,6 +86,10 @@ static bool steward_leads(const struct tide *d) {
     return atomic_load(&d->seq.here) != 0;
 }
 
+bool takeover_is_led(struct tide *d) {
+    return steward_leads(d) || member_led_elsewhere(d->segment.fd);
+}
+
 static void steward_take(struct tide *d) {
     pthread_mutex_lock(&d->control);
     int error = steward_leads(d) ? 0 : takeover_try(d);
@@ -95,6 +99,7 @@ static void steward_take(struct tide *d) {
     pthread_mutex_unlock(&d->control);
     if (error == 0) {
         reap_dead(d, false); /* after the others can write again */
+        control_release_orphans(d);
     } else {
         park_nap(STEWARD_NAP_NS);
     }
@@ -246,7 +251,7 @@ int tide_gc(struct tide *d, uint32_t *reaped) {
     if (d == NULL) {
         return TIDE_ERR_INVALID;
     }
-    uint32_t n = reap_dead(d, !member_led_elsewhere(d->segment.fd) && !steward_leads(d));
+    uint32_t n = reap_dead(d, !takeover_is_led(d));
     if (reaped != NULL) {
         *reaped = n;
     }

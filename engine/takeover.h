@@ -16,6 +16,9 @@ int takeover_lead(struct tide *d, struct replica *r);
 /* The reverse, up to and without letting the byte go: queued writes are answered with NO_LEADER. Under d->control. */
 void takeover_unlead(struct tide *d, struct replica *r);
 
+/* Does anybody lead, here or elsewhere? */
+bool takeover_is_led(struct tide *d);
+
 /* Ask the steward to hand over. Any thread. */
 void takeover_ask_step_down(struct tide *d);
 

@@ -154,6 +154,9 @@ struct tide_info {
     uint64_t hash_seed;
     uint64_t created_unix_ns;
     int32_t leader; /* replica number, -1 when nobody leads */
+    int32_t leader_pid; /* 0 when nobody leads */
+    uint32_t led;       /* 1: the kernel certifies that the leader's process lives */
+    uint32_t members;   /* slots of processes (handles) that are attached, or were and are not reaped yet */
     uint32_t replicas;
     uint64_t lapped_total; /* followers that were lapped, ever */
 };
@@ -209,6 +212,30 @@ TIDE_API int tide_replica_stop(struct tide *d, uint32_t id);
 
 /* Change a follower's delay; takes effect at its next entry. Any thread. Errors: INVALID. */
 TIDE_API int tide_replica_set_delay(struct tide *d, uint32_t id, uint64_t apply_delay_ns);
+
+/* Does the leader answer? 0; NO_LEADER, TIMEOUT (it holds its place and does not: stopped, or very busy), UNKNOWN (it took the
+ * question and does not answer). For watchdogs. Any thread, waits up to timeout_ns. */
+TIDE_API int tide_ping(struct tide *d, uint64_t timeout_ns);
+
+/* What tide_verify() found. */
+struct tide_verify {
+    size_t size;
+    uint32_t replicas;  /* serving ones that were looked at */
+    uint32_t compared;  /* of those, whose digests could be compared at one index */
+    uint32_t differing; /* of those, that differ from the first */
+    uint32_t reserved;
+    uint64_t index;     /* that index */
+    uint64_t digest;
+    uint64_t nodes;     /* looked at, in all replicas */
+    uint64_t damaged;   /* nodes whose CRC is wrong, or that could not be read */
+    uint64_t digests[TIDE_REPLICAS]; /* at `index`, where bit k of has_digest is set */
+    uint64_t has_digest;
+};
+#define TIDE_VERIFY_INIT { sizeof(struct tide_verify) }
+
+/* Check every node of every serving replica, and compare the replicas' digests at one index: the current one where all are at it
+ * (nothing is being written), else the last multiple of 1,024 that they have in common. Any thread, not in a section. */
+TIDE_API int tide_verify(struct tide *d, struct tide_verify *out);
 
 /* Ask the leader, in this process or another, to hand over to a candidate; it takes up again when there is none. Returns at
  * once. Any thread. Errors: INVALID, NO_LEADER, BUSY (the leader here is no candidate). */

@@ -44,7 +44,7 @@ static const struct layout_item layout_items[] = {
     FIELD(replica_board, joins), FIELD(replica_board, lapped), FIELD(replica_board, label),
     FIELD(replica_board, wake), FIELD(replica_board, waiters), FIELD(replica_board, digest_marks),
     WHOLE(replica_board),
-    FIELD(reader_slot, owner_pid), FIELD(reader_slot, busy), FIELD(reader_slot, counts), WHOLE(reader_slot),
+    FIELD(reader_slot, owner_pid), FIELD(reader_slot, member), FIELD(reader_slot, counts), WHOLE(reader_slot),
     FIELD(log_segment, header), FIELD(log_segment, ring_off), FIELD(log_segment, ring_bytes),
     FIELD(log_segment, hash_seed), FIELD(log_segment, slow_follower_ns), FIELD(log_segment, table_bytes),
     FIELD(log_segment, expected_keys), FIELD(log_segment, clock), FIELD(log_segment, leader),
