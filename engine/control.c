@@ -133,9 +133,9 @@ static int control_start(struct tide *d, const struct tide_replica_opts *o, uint
     if (o->role == TIDE_LEADER && d->seq.leader != NULL) {
         return TIDE_ERR_BUSY;
     }
-    int id = board_claim(d->log, o->id);
+    int id = board_claim(d->log, o->id, d->member);
     if (id < 0 && reap_dead(d, !takeover_is_led(d)) != 0) {
-        id = board_claim(d->log, o->id);
+        id = board_claim(d->log, o->id, d->member);
     }
     if (id < 0) {
         return o->id < 0 ? TIDE_ERR_SLOTS : TIDE_ERR_BUSY;

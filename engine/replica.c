@@ -17,6 +17,10 @@ static uint64_t replica_slack(const struct tide *d, uint64_t table_bytes) {
 int replica_make_table(struct replica *r) {
     struct tide *d = r->domain;
     uint64_t size = table_segment_bytes(r->table_bytes);
+    /* A follower that joins anew after its domain was removed must not bring a table back under that name. */
+    if (segment_is_current(&d->segment) == 0) {
+        return TIDE_ERR_GONE;
+    }
     int error = segment_create(&r->segment, d->name, SEGMENT_TABLE, r->id, size);
     if (error != 0) {
         return error;

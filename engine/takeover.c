@@ -92,7 +92,8 @@ bool takeover_is_led(struct tide *d) {
 
 static void steward_take(struct tide *d) {
     pthread_mutex_lock(&d->control);
-    int error = steward_leads(d) ? 0 : takeover_try(d);
+    /* A start of a leader that failed meanwhile has let this handle's byte go: ask again. */
+    int error = steward_leads(d) ? 0 : member_lead(d->segment.fd) ? takeover_try(d) : TIDE_ERR_BUSY;
     if (error != 0) {
         member_unlead(d->segment.fd);
     }
@@ -208,7 +209,7 @@ static void reap_replicas(struct tide *d, uint32_t member, bool keep) {
         struct replica_board *b = &d->log->replicas[i];
         uint32_t state = board_state(b);
         if (state == REPLICA_FREE || state == REPLICA_STOPPED || state == REPLICA_ORPHAN ||
-            atomic_load(&b->member) != member) {
+            board_owner(b) != member) {
             continue;
         }
         KILL_POINT("gc.replica");

@@ -10,18 +10,23 @@ bool board_change_state(struct replica_board *b, uint32_t from, uint32_t to) {
     return atomic_compare_exchange_strong(&b->state, &from, to);
 }
 
-static bool board_claim_slot(struct replica_board *b) {
+static bool board_claim_slot(struct replica_board *b, uint32_t member) {
     uint32_t state = board_state(b);
     return (state == REPLICA_FREE || state == REPLICA_STOPPED) &&
-           atomic_compare_exchange_strong(&b->state, &state, REPLICA_CLAIMED);
+           atomic_compare_exchange_strong(&b->state, &state, REPLICA_CLAIMED | (member + 1) << BOARD_MEMBER_SHIFT);
 }
 
-int board_claim(struct log_segment *log, int id) {
+uint32_t board_owner(const struct replica_board *b) {
+    uint32_t word = atomic_load(&b->state), tagged = word >> BOARD_MEMBER_SHIFT;
+    return (word & BOARD_STATE_MASK) == REPLICA_CLAIMED && tagged != 0 ? tagged - 1 : atomic_load(&b->member);
+}
+
+int board_claim(struct log_segment *log, int id, uint32_t member) {
     if (id >= 0) {
-        return (unsigned)id < LAYOUT_REPLICAS && board_claim_slot(&log->replicas[id]) ? id : -1;
+        return (unsigned)id < LAYOUT_REPLICAS && board_claim_slot(&log->replicas[id], member) ? id : -1;
     }
     for (int i = 0; i < (int)LAYOUT_REPLICAS; i++) {
-        if (board_claim_slot(&log->replicas[i])) {
+        if (board_claim_slot(&log->replicas[i], member)) {
             return i;
         }
     }

@@ -12,6 +12,11 @@
 
 #include "shm/layout.h"
 
+/* The state word; while CLAIMED, the claiming member's number + 1 stands above it, so that a claim by a member that dies at once
+ * is known for what it is. */
+#define BOARD_STATE_MASK 0xffu
+#define BOARD_MEMBER_SHIFT 8
+
 /* The commit index. What is at or below it is in the ring, whole. */
 static inline uint64_t board_commit(const struct log_segment *log) {
     /* MO(log.commit): acquire; pairs with the release in ring_commit(). */
@@ -26,7 +31,7 @@ static inline uint64_t board_applied(const struct replica_board *b) {
 
 static inline uint32_t board_state(const struct replica_board *b) {
     /* MO(replica.state): acquire; pairs with the release in board_set_state() and the exchange in board_lap(). */
-    return atomic_load_explicit(&b->state, memory_order_acquire);
+    return atomic_load_explicit(&b->state, memory_order_acquire) & BOARD_STATE_MASK;
 }
 
 /*
@@ -60,7 +65,10 @@ void board_set_state(struct replica_board *b, uint32_t state);
 bool board_change_state(struct replica_board *b, uint32_t from, uint32_t to);
 
 /* Claim slot `id`, or with -1 the first that is FREE or STOPPED. Returns the slot's number or -1. The slot is CLAIMED then. */
-int board_claim(struct log_segment *log, int id);
+int board_claim(struct log_segment *log, int id, uint32_t member);
+
+/* The member that runs the slot, or claims it. */
+uint32_t board_owner(const struct replica_board *b);
 
 /* Pin the ring at `pos` and become JOINING. False when the leader has given that position up meanwhile: take another. */
 bool board_pin(struct log_segment *log, struct replica_board *b, uint64_t pos);

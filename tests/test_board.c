@@ -23,32 +23,32 @@ static int close_log(void **state) {
 
 static void board_claim__free_and_stopped_slots__first_of_them(void **state) {
     struct log_segment *log = *state;
-    assert_int_equal(board_claim(log, -1), 0);
-    assert_int_equal(board_claim(log, -1), 1);
+    assert_int_equal(board_claim(log, -1, 0), 0);
+    assert_int_equal(board_claim(log, -1, 0), 1);
     assert_int_equal(board_state(&log->replicas[1]), REPLICA_CLAIMED);
-    assert_int_equal(board_claim(log, 7), 7);
-    assert_int_equal(board_claim(log, 7), -1);
-    assert_int_equal(board_claim(log, 64), -1);
-    assert_int_equal(board_claim(log, INT32_MAX), -1);
+    assert_int_equal(board_claim(log, 7, 0), 7);
+    assert_int_equal(board_claim(log, 7, 0), -1);
+    assert_int_equal(board_claim(log, 64, 0), -1);
+    assert_int_equal(board_claim(log, INT32_MAX, 0), -1);
     board_set_state(&log->replicas[0], REPLICA_STOPPED);
-    assert_int_equal(board_claim(log, -1), 0);
+    assert_int_equal(board_claim(log, -1, 0), 0);
     for (uint32_t taken = REPLICA_CLAIMED; taken <= REPLICA_FAILED; taken++) {
         board_set_state(&log->replicas[0], taken);
-        assert_int_equal(board_claim(log, 0), taken == REPLICA_STOPPED ? 0 : -1);
+        assert_int_equal(board_claim(log, 0, 0), taken == REPLICA_STOPPED ? 0 : -1);
     }
 }
 
 static void board_claim__all_taken__none(void **state) {
     struct log_segment *log = *state;
     for (int i = 0; i < (int)LAYOUT_REPLICAS; i++) {
-        assert_int_equal(board_claim(log, -1), i);
+        assert_int_equal(board_claim(log, -1, 0), i);
     }
-    assert_int_equal(board_claim(log, -1), -1);
+    assert_int_equal(board_claim(log, -1, 0), -1);
 }
 
 static void *claim_many(void *log) {
     uintptr_t got = 0;
-    while (board_claim(log, -1) >= 0) {
+    while (board_claim(log, -1, 0) >= 0) {
         got++;
     }
     return (void *)got;
