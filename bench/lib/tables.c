@@ -21,7 +21,7 @@ static void first_cells(struct bench_grid *g, const struct bench_point *p) {
 }
 
 void bench_grid_throughput(struct bench_grid *g, const struct bench_sweep *s) {
-    static const char *const heads[] = { "replicas", "readers", "Mreads/s",  "min..max",    "scaling",
+    static const char *const heads[] = { "replicas", "readers", "reads/s",    "min..max", "scaling",
                                          "ideal",    "control", "of control", "min..max", "writes/s" };
     start(g, "Throughput", heads, sizeof(heads) / sizeof(heads[0]));
     for (uint32_t i = 0; i < s->points_n; i++) {
@@ -30,9 +30,11 @@ void bench_grid_throughput(struct bench_grid *g, const struct bench_sweep *s) {
             continue;
         }
         char text[BENCH_TEXT];
+        char least[BENCH_TEXT];
         first_cells(g, p);
-        bench_grid_cell(g, 2, "%.2f", p->reads_per_s.median / 1e6);
-        bench_grid_cell(g, 3, "%.2f..%.2f", p->reads_per_s.min / 1e6, p->reads_per_s.max / 1e6);
+        bench_grid_cell(g, 2, "%s", bench_format_count(text, p->reads_per_s.median));
+        bench_format_count(least, p->reads_per_s.min);
+        bench_grid_cell(g, 3, "%.16s..%.16s", least, bench_format_count(text, p->reads_per_s.max));
         bench_grid_cell(g, 4, "%.2f", p->scaling.median);
         bench_grid_cell(g, 5, "%.2f", p->ideal);
         bench_grid_cell(g, 6, "%.2f", p->control_scaling.median);
@@ -71,20 +73,23 @@ void bench_grid_latency(struct bench_grid *g, const struct bench_sweep *s) {
         g->rows++;
     }
     char clock[BENCH_TEXT];
-    char how[96];
+    char how[192];
     bench_format_ns(clock, s->clock_ns);
     if (s->options->open_rate > 0.0) {
-        snprintf(how, sizeof(how), "Open loop: every read is timed, from the instant that it was due.");
-    } else if (s->options->sample != 0) {
-        snprintf(how, sizeof(how), "Closed loop: every %u%s read is timed.", s->options->sample,
-                 s->options->sample == 1 ? "st" : "th");
+        snprintf(how, sizeof(how), "Open loop: every read is timed, from the instant that it was due");
     } else {
-        snprintf(how, sizeof(how), "No read is timed (--sample 0).");
+        snprintf(how, sizeof(how), "Closed loop: every %u%s read is timed", s->options->sample,
+                 s->options->sample == 1 ? "st" : "th");
     }
-    snprintf(g->note, sizeof(g->note),
-             "%s Each latency contains one clock read, about %s; nothing is subtracted.\n"
-             "lag: commit to applied, of the follower that was worst, median of the repetitions.",
-             how, clock);
+    if (s->options->open_rate > 0.0 || s->options->sample != 0) {
+        snprintf(g->note, sizeof(g->note), "%s. Each latency contains one clock read, about %s; nothing is subtracted.\n",
+                 how, clock);
+    } else {
+        snprintf(g->note, sizeof(g->note), "No read is timed (--sample 0).\n");
+    }
+    size_t used = strlen(g->note);
+    snprintf(g->note + used, sizeof(g->note) - used,
+             "lag: commit to applied, of the follower that was worst, median of the repetitions.");
 }
 
 void bench_grid_reasons(struct bench_grid *g, const struct bench_sweep *s) {
