@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The arithmetic of the benchmarks: keys, schedules, spreads, arguments. A benchmark that errs here measures something else. */
+/* The arithmetic of the benchmarks: keys, schedules, spreads, arguments. A benchmark that errs here measures something
+ * else. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +14,8 @@
 #include "bench/lib/zipf.h"
 #include "tests/lib/help.h"
 
-/* ---- zipf ---------------------------------------------------------------------------------------------------------- */
+/* ---- zipf ----------------------------------------------------------------------------------------------------------
+ */
 
 static void zipf_init__arguments_out_of_range__refused(void **state) {
     (void)state;
@@ -81,7 +83,8 @@ static void zipf_next__one_or_two_ranks__stays_in_range(void **state) {
     }
 }
 
-/* ---- schedules ----------------------------------------------------------------------------------------------------- */
+/* ---- schedules -----------------------------------------------------------------------------------------------------
+ */
 
 static void pace__threads__take_turns_at_the_whole_rate(void **state) {
     (void)state;
@@ -133,7 +136,8 @@ static void pace_next__far_near_past__sleeps_spins_goes(void **state) {
     assert_int_equal(sleep_ns, 500);
 }
 
-/* ---- spreads and texts --------------------------------------------------------------------------------------------- */
+/* ---- spreads and texts ---------------------------------------------------------------------------------------------
+ */
 
 static void spread__odd_even_none(void **state) {
     (void)state;
@@ -166,11 +170,13 @@ static void format__figures__three_digits_and_a_unit(void **state) {
     assert_string_equal(bench_format_percent(t, 0.25), "25.0");
 }
 
-/* ---- arguments ----------------------------------------------------------------------------------------------------- */
+/* ---- arguments -----------------------------------------------------------------------------------------------------
+ */
 
 static void parse_count__good_and_bad(void **state) {
     (void)state;
-    static const char *const bad[] = { "", "-1", " 1", "1 ", "k", "1.0000001k", "0x10", "inf", "nan", "1e40", "1kk", "+1" };
+    static const char *const bad[] = { "",     "-1",  " 1",  "1 ",   "k",   "1.0000001k",
+                                       "0x10", "inf", "nan", "1e40", "1kk", "+1" };
     uint64_t n = 0;
     assert_int_equal(bench_parse_count("10k", &n), 0);
     assert_int_equal(n, 10000);
@@ -200,7 +206,9 @@ static void parse_duration__needs_a_unit(void **state) {
 
 static void parse_list__must_rise(void **state) {
     (void)state;
-    static const char *const bad[] = { "", ",", "1,", "2,1", "1,1", "0", "65", "1, 2", "a", "1;2", "99999999999999999999" };
+    static const char *const bad[] = {
+        "", ",", "1,", "2,1", "1,1", "0", "65", "1, 2", "a", "1;2", "99999999999999999999"
+    };
     uint32_t list[BENCH_POINTS_MAX];
     uint32_t n = 0;
     assert_int_equal(bench_parse_list("1,2,64", list, &n), 0);
@@ -255,11 +263,11 @@ static void options__values__by_blank_or_equals_sign(void **state) {
 static void options__wrong__error_names_the_argument(void **state) {
     (void)state;
     static const char *const wrong[][2] = {
-        { "--bogus", NULL },       { "bogus", NULL },        { "-x", NULL },            { "--keys", NULL },
-        { "--keys", "many" },      { "--keys", "0" },        { "--theta", "1" },        { "--fallback", "maybe" },
-        { "--no-pin=1", NULL },    { "--ring", "100000" },   { "--name", "a/b" },       { "--name", ".a" },
-        { "--replicas", "4,2" },   { "--duration", "1ns" },  { "--sample", "-1" },      { "--bound", "50" },
-        { "--key-size", "70000" }, { "--readers", "0" },     { "--repetitions", "0" },  { "--", NULL },
+        { "--bogus", NULL },       { "bogus", NULL },       { "-x", NULL },           { "--keys", NULL },
+        { "--keys", "many" },      { "--keys", "0" },       { "--theta", "1" },       { "--fallback", "maybe" },
+        { "--no-pin=1", NULL },    { "--ring", "100000" },  { "--name", "a/b" },      { "--name", ".a" },
+        { "--replicas", "4,2" },   { "--duration", "1ns" }, { "--sample", "-1" },     { "--bound", "50" },
+        { "--key-size", "70000" }, { "--readers", "0" },    { "--repetitions", "0" }, { "--", NULL },
         { "--keys=", NULL },       { "--out", "" },
     };
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
@@ -294,7 +302,8 @@ static void default_sweep__any_cpus__powers_up_to_one_beyond(void **state) {
     assert_int_equal(list[6], 64);
 }
 
-/* ---- workload and the plain table ---------------------------------------------------------------------------------- */
+/* ---- workload and the plain table ----------------------------------------------------------------------------------
+ */
 
 static int by_bytes(const void *a, const void *b) {
     return memcmp(a, b, 5);

@@ -16,7 +16,8 @@
 #include "bench/lib/team.h"
 #include "tests/lib/help.h"
 
-/* ---- a sweep with known figures --------------------------------------------------------------------------------------- */
+/* ---- a sweep with known figures
+ * --------------------------------------------------------------------------------------- */
 
 static struct bench_options options;
 static struct bench_machine machine;
@@ -29,12 +30,16 @@ static struct bench_trial trial(uint32_t replicas, uint64_t reads, uint64_t cont
     t.reasons[TIDE_REASON_FRESH] = reads / 2;
     t.reasons[TIDE_REASON_WITHIN_BOUND] = reads / 4;
     t.reasons[TIDE_REASON_REDIRECTED] = reads / 4;
-    t.lags[t.lags_n++] = (struct bench_replica_lag){ .id = 0, .role = TIDE_LEADER, .state = TIDE_STATE_SERVING, .p50_ns = 99999 };
+    t.lags[t.lags_n++] =
+        (struct bench_replica_lag){ .id = 0, .role = TIDE_LEADER, .state = TIDE_STATE_SERVING, .p50_ns = 99999 };
     for (uint32_t i = 1; i < replicas; i++) {
-        t.lags[t.lags_n++] = (struct bench_replica_lag){
-            .id = i, .role = TIDE_FOLLOWER, .state = TIDE_STATE_SERVING, .p50_ns = 100 * i, .p99_ns = 200 * i,
-            .p999_ns = 300 * i, .count = 7
-        };
+        t.lags[t.lags_n++] = (struct bench_replica_lag){ .id = i,
+                                                         .role = TIDE_FOLLOWER,
+                                                         .state = TIDE_STATE_SERVING,
+                                                         .p50_ns = 100 * i,
+                                                         .p99_ns = 200 * i,
+                                                         .p999_ns = 300 * i,
+                                                         .count = 7 };
     }
     t.latency = hdr_new(1, BENCH_LATENCY_HIGHEST_NS, BENCH_LATENCY_DIGITS);
     assert_non_null(t.latency);
@@ -127,7 +132,8 @@ static void fallback_ratio__no_reads__is_zero(void **state) {
     assert_true(near(bench_fallback_ratio(all), 5.0 / 7.0));
 }
 
-/* ---- JSON ---------------------------------------------------------------------------------------------------------- */
+/* ---- JSON ----------------------------------------------------------------------------------------------------------
+ */
 
 static double at(const cJSON *o, const char *a, const char *b) {
     const cJSON *found = cJSON_GetObjectItemCaseSensitive(o, a);
@@ -148,7 +154,8 @@ static void result_json__of_a_sweep__has_the_documented_schema(void **state) {
     assert_string_equal(cJSON_GetObjectItem(o, "schema")->valuestring, "tidemark.readscale");
     assert_true(near(at(o, "schema_version", NULL), 1));
     assert_true(cJSON_IsNull(cJSON_GetObjectItem(cJSON_GetObjectItem(o, "settings"), "max_staleness_ns")));
-    assert_string_equal(cJSON_GetObjectItem(cJSON_GetObjectItem(o, "machine"), "cpu_model")->valuestring, machine.cpu_model);
+    assert_string_equal(cJSON_GetObjectItem(cJSON_GetObjectItem(o, "machine"), "cpu_model")->valuestring,
+                        machine.cpu_model);
     const cJSON *points = cJSON_GetObjectItem(o, "points");
     assert_int_equal(cJSON_GetArraySize(points), 3);
     const cJSON *two = cJSON_GetArrayItem(points, 1);
@@ -165,7 +172,8 @@ static void result_json__of_a_sweep__has_the_documented_schema(void **state) {
     bench_sweep_destroy(&s);
 }
 
-/* ---- tables and pictures -------------------------------------------------------------------------------------------- */
+/* ---- tables and pictures --------------------------------------------------------------------------------------------
+ */
 
 static char *printed(void (*print)(FILE *, const struct bench_sweep *), const struct bench_sweep *s) {
     char *text = NULL;
@@ -225,7 +233,8 @@ static void html_text__marks__are_escaped(void **state) {
     free(text);
 }
 
-/* ---- files --------------------------------------------------------------------------------------------------------- */
+/* ---- files ---------------------------------------------------------------------------------------------------------
+ */
 
 static char directory[] = "/tmp/tidemark-test-bench-XXXXXX";
 
@@ -353,7 +362,8 @@ static void report__directory_that_cannot_be__error_names_it(void **state) {
     bench_sweep_destroy(&s);
 }
 
-/* ---- for real ------------------------------------------------------------------------------------------------------ */
+/* ---- for real ------------------------------------------------------------------------------------------------------
+ */
 
 static void count_progress(void *ctx, uint32_t done, uint32_t total, uint32_t replicas, uint32_t repetition) {
     (void)total;
@@ -363,8 +373,17 @@ static void count_progress(void *ctx, uint32_t done, uint32_t total, uint32_t re
 }
 
 static int run_small(struct bench_sweep *s, const char *a, const char *b, const volatile sig_atomic_t *stop) {
-    char *argv[] = { (char *)"readscale", (char *)"--replicas", (char *)"1,2", (char *)"--repetitions", (char *)"1",
-                     (char *)"--duration", (char *)"20ms", (char *)"--keys", (char *)"500", (char *)a, (char *)b };
+    char *argv[] = { (char *)"readscale",
+                     (char *)"--replicas",
+                     (char *)"1,2",
+                     (char *)"--repetitions",
+                     (char *)"1",
+                     (char *)"--duration",
+                     (char *)"20ms",
+                     (char *)"--keys",
+                     (char *)"500",
+                     (char *)a,
+                     (char *)b };
     char error[BENCH_ERROR_BYTES] = "";
     uint32_t done = 0;
     assert_int_equal(bench_options_parse(&options, 11, argv, 2, error), BENCH_PARSED_RUN);

@@ -44,13 +44,15 @@ void bench_grid_throughput(struct bench_grid *g, const struct bench_sweep *s) {
         g->rows++;
     }
     snprintf(g->note, sizeof(g->note),
-             "Served reads per second, median of %u repetition%s. scaling, control: against %u replica%s, for reads and for the "
+             "Served reads per second, median of %u repetition%s. scaling, control: against %u replica%s, for reads "
+             "and for the "
              "control loop;\nof control: the one divided by the other. * more reader threads than CPUs (%u).",
-             s->points[0].done, s->points[0].done == 1 ? "" : "s", s->points[0].replicas, s->points[0].replicas == 1 ? "" : "s", s->machine->cpus);
+             s->points[0].done, s->points[0].done == 1 ? "" : "s", s->points[0].replicas,
+             s->points[0].replicas == 1 ? "" : "s", s->machine->cpus);
 }
 
 void bench_grid_latency(struct bench_grid *g, const struct bench_sweep *s) {
-    static const char *const heads[] = { "replicas", "readers", "p50",     "p90",     "p99",      "p99.9",
+    static const char *const heads[] = { "replicas", "readers", "p50",     "p90",     "p99",       "p99.9",
                                          "max",      "samples", "lag p50", "lag p99", "lag p99.9", "lapped" };
     start(g, "Latency of a read, and replication lag", heads, sizeof(heads) / sizeof(heads[0]));
     for (uint32_t i = 0; i < s->points_n; i++) {
@@ -82,8 +84,8 @@ void bench_grid_latency(struct bench_grid *g, const struct bench_sweep *s) {
                  s->options->sample == 1 ? "st" : "th");
     }
     if (s->options->open_rate > 0.0 || s->options->sample != 0) {
-        snprintf(g->note, sizeof(g->note), "%s. Each latency contains one clock read, about %s; nothing is subtracted.\n",
-                 how, clock);
+        snprintf(g->note, sizeof(g->note),
+                 "%s. Each latency contains one clock read, about %s; nothing is subtracted.\n", how, clock);
     } else {
         snprintf(g->note, sizeof(g->note), "No read is timed (--sample 0).\n");
     }
@@ -93,8 +95,8 @@ void bench_grid_latency(struct bench_grid *g, const struct bench_sweep *s) {
 }
 
 void bench_grid_reasons(struct bench_grid *g, const struct bench_sweep *s) {
-    static const char *const heads[] = { "replicas", "readers",    "fresh",     "within bound", "waited", "redirected",
-                                         "behind",   "stale",      "refused",   "fell back",    "overdue" };
+    static const char *const heads[] = { "replicas", "readers", "fresh",   "within bound", "waited", "redirected",
+                                         "behind",   "stale",   "refused", "fell back",    "overdue" };
     start(g, "How reads were served, in percent", heads, sizeof(heads) / sizeof(heads[0]));
     for (uint32_t i = 0; i < s->points_n; i++) {
         const struct bench_point *p = &s->points[i];
@@ -133,9 +135,9 @@ void bench_settings_line(char *out, size_t size, const struct bench_sweep *s) {
     snprintf(out, size,
              "%llu keys of %u bytes, values of %llu, %s%s; %s writes/s; bound %s, fallback %s, %s, reach %s; delay %s; "
              "%s; %u repetitions of %s",
-             (unsigned long long)o->keys, o->key_size, (unsigned long long)o->value_size, bench_dist_name(o->dist), skew,
-             o->write_rate < 0.0 ? "max" : writes, bound, bench_fallback_name(o->fallback), bench_policy_name(o->policy),
-             o->reach_home ? "home" : "all", delay, loop, o->repetitions, length);
+             (unsigned long long)o->keys, o->key_size, (unsigned long long)o->value_size, bench_dist_name(o->dist),
+             skew, o->write_rate < 0.0 ? "max" : writes, bound, bench_fallback_name(o->fallback),
+             bench_policy_name(o->policy), o->reach_home ? "home" : "all", delay, loop, o->repetitions, length);
 }
 
 void bench_machine_line(char *out, size_t size, const struct bench_machine *m) {
