@@ -13,6 +13,7 @@
 
 static void control_free(struct replica *r) {
     free(r->scratch);
+    free(r->parts);
     free(r);
 }
 
