@@ -100,7 +100,8 @@ static inline uint32_t build_crc(struct build *b, uint64_t pos, const struct fra
     return crc32c(crc, (const uint8_t *)f + offsetof(struct frame, index), sizeof(*f) - offsetof(struct frame, index));
 }
 
-/* Append and commit; gives up the oldest part of the ring, up to a mark, when it is full. Returns the frame's position. */
+/* Append and commit; gives up the oldest part of the ring, up to a mark, when it is full. Returns the frame's position.
+ * */
 static inline uint64_t build_append(struct build *b, uint8_t type, const void *key, uint16_t key_len, const void *value,
                                     uint32_t value_len) {
     uint64_t pos = b->pos, length = (sizeof(struct frame) + key_len + value_len + 7) & ~UINT64_C(7);
