@@ -35,6 +35,7 @@ struct replica {
     struct hdr *lag_all;
     struct lag_windows *lag_windows;
     uint8_t *scratch; /* TIDE_KEY_MAX bytes: a delete's key, copied out */
+    uint64_t joined_at; /* the index at which it joined anew last */
     struct apply_part *parts; /* the entries of a batch, with their nodes */
     size_t parts_room;
 
