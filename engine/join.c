@@ -17,18 +17,26 @@
 #include "shm/park.h"
 
 #define JOIN_BUCKETS 64u /* copied in one section: some 400 keys */
+#define JOIN_TRIES 100
 
-/* A serving replica of this process to copy from, or NULL. Inside a section. */
+static bool join_ends(const struct replica *r) {
+    return atomic_load(&r->stop) != 0 || atomic_load(&r->domain->closed) != 0;
+}
+
+/* A serving replica of this process to copy from, or NULL. Inside a section. The one that is furthest: a newcomer starts where its
+ * donor is, and behind a slow one it would be the next to be lapped. */
 static struct replica *join_donor(const struct replica *r, int32_t only) {
+    struct replica *best = NULL;
     for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
         /* MO(domain.replica): acquire; pairs with replica_show(). */
         struct replica *donor = atomic_load_explicit(&r->domain->replicas[i], memory_order_acquire);
         if (donor != NULL && donor != r && (only < 0 || (uint32_t)only == i) &&
-            board_state(donor->board) == REPLICA_SERVING) {
-            return donor;
+            board_state(donor->board) == REPLICA_SERVING &&
+            (best == NULL || board_applied(donor->board) > board_applied(best->board))) {
+            best = donor;
         }
     }
-    return NULL;
+    return best;
 }
 
 /* Pin at the newest frame start that is known and that the donor has passed. */
@@ -151,7 +159,7 @@ static int join_from_donor(struct replica *r) {
         if (status != APPLY_OK) {
             return join_error(status);
         }
-        if (atomic_load(&r->stop) != 0) {
+        if (join_ends(r)) {
             return TIDE_ERR_CLOSED;
         }
     }
@@ -168,7 +176,7 @@ static int join_finish(struct replica *r) {
         if (status != APPLY_OK) {
             return join_error(status);
         }
-        if (atomic_load(&r->stop) != 0) {
+        if (join_ends(r)) {
             return TIDE_ERR_CLOSED;
         }
         if (due == 0) {
@@ -195,11 +203,15 @@ int replica_join(struct replica *r) {
             replica_show(r);
             return 0;
         }
-        if (error != TIDE_ERR_BUSY || tries == 100 || atomic_load(&r->stop) != 0) {
+        bool served_before = atomic_load(&r->started) != 0; /* nobody waits for it: it may try for as long as it takes */
+        if (error != TIDE_ERR_BUSY || (tries >= JOIN_TRIES && !served_before) || join_ends(r)) {
             board_set_state(r->board, REPLICA_FAILED);
             return error == TIDE_ERR_BUSY ? TIDE_ERR_NO_REPLICA : error;
         }
         /* Lapped, or the donor went away: anew, from an empty table. */
+        if (tries >= JOIN_TRIES / 2) {
+            park_nap(1000000);
+        }
         board_set_state(r->board, REPLICA_CLAIMED);
         replica_drop_table(r);
         error = replica_make_table(r);
