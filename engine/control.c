@@ -5,6 +5,7 @@
 
 #include "engine/replica.h"
 #include "engine/sequencer.h"
+#include "shm/bytes.h"
 #include "shm/clock.h"
 #include "shm/member.h"
 #include "shm/park.h"
@@ -47,7 +48,7 @@ static void control_label(struct replica_board *b, const struct tide_replica_opt
         label[1] = (char)(id < 10 ? '0' + id : '0' + id / 10);
         label[2] = (char)(id < 10 ? 0 : '0' + id % 10);
     }
-    memcpy(b->label, label, sizeof(label));
+    bytes_store_racy(b->label, label, sizeof(label)); /* somebody may be looking at the slot */
 }
 
 static void control_prepare_board(struct replica_board *b, const struct tide_replica_opts *o, uint32_t id) {
@@ -170,11 +171,14 @@ int tide_replica_stop(struct tide *d, uint32_t id) {
     } else {
         control_end_thread(r);
     }
-    board_set_state(r->board, REPLICA_STOPPED);
+    /* Serves nothing more; but the slot, its watermarks and its file's name are free for another only when the last reader that
+     * looks at them has left. */
+    board_set_state(r->board, REPLICA_CLAIMED);
     replica_hide(r);
     d->running[id] = NULL;
     replica_drop_table(r);
     segment_unlink(d->name, SEGMENT_TABLE, id);
+    board_set_state(r->board, REPLICA_STOPPED);
     pthread_mutex_unlock(&d->control);
     control_free(r);
     return 0;

@@ -198,14 +198,15 @@ int tide_close(struct tide *d) {
     if (d == NULL || atomic_exchange(&d->closed, 1) != 0) {
         return TIDE_ERR_INVALID;
     }
-    pthread_mutex_lock(&d->control); /* a start that was under way has ended; a later one sees `closed` */
-    pthread_mutex_unlock(&d->control);
     int32_t leader = -1;
+    pthread_mutex_lock(&d->control); /* a start that was under way has ended; a later one sees `closed` */
     for (int32_t i = 0; i < (int32_t)LAYOUT_REPLICAS; i++) {
-        struct replica *r = d->running[i]; /* nobody starts any more */
-        if (r != NULL && r->leader) {
-            leader = i;
-        } else {
+        const struct replica *r = d->running[i]; /* others may stop replicas meanwhile: not to be kept */
+        leader = r != NULL && r->leader ? i : leader;
+    }
+    pthread_mutex_unlock(&d->control);
+    for (int32_t i = 0; i < (int32_t)LAYOUT_REPLICAS; i++) {
+        if (i != leader) {
             tide_replica_stop(d, (uint32_t)i);
         }
     }
