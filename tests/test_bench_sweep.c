@@ -52,27 +52,33 @@ static int segments_left(void) {
     return left;
 }
 
+/* What holds of a repetition however little of the machine it got. Returns whether every thread got to do something. */
+static int check_trial(const struct bench_trial *t, uint32_t threads) {
+    uint64_t by_reason = 0;
+    assert_int_equal(t->threads, threads);
+    for (unsigned r = 0; r < TIDE_REASONS; r++) {
+        by_reason += t->reasons[r];
+    }
+    assert_int_equal(by_reason, t->reads + t->refused);
+    return hdr_total(t->latency) > 0 && t->reads > 0 && t->control_ops > 0 && t->writes > 0;
+}
+
 static void sweep__closed_loop__reads_at_every_point_and_leaves_nothing(void **state) {
     (void)state;
     static const volatile sig_atomic_t never = 0;
-    struct bench_sweep s;
-    assert_int_equal(run_small(&s, "--write-rate", "max", &never), 0);
-    for (uint32_t i = 0; i < 2; i++) {
-        const struct bench_point *p = &s.points[i];
-        const struct bench_trial *t = &p->trials[0];
-        uint64_t by_reason = 0;
-        assert_int_equal(p->done, 1);
-        assert_int_equal(t->threads, i + 1);
-        assert_true(t->reads > 0 && t->control_ops > 0 && t->writes > 0);
-        for (unsigned r = 0; r < TIDE_REASONS; r++) {
-            by_reason += t->reasons[r];
+    int all = 0;
+    /* On a busy machine a thread may get no turn in 20 ms: then again, until the watchdog ends it. */
+    while (!all) {
+        struct bench_sweep s;
+        assert_int_equal(run_small(&s, "--write-rate", "max", &never), 0);
+        all = s.points[1].has_lag;
+        for (uint32_t i = 0; i < 2; i++) {
+            assert_int_equal(s.points[i].done, 1);
+            all &= check_trial(&s.points[i].trials[0], i + 1);
         }
-        assert_int_equal(by_reason, t->reads + t->refused);
-        assert_true(hdr_total(t->latency) > 0);
+        bench_sweep_destroy(&s);
+        assert_int_equal(segments_left(), 0);
     }
-    assert_int_equal(s.points[1].has_lag, 1);
-    bench_sweep_destroy(&s);
-    assert_int_equal(segments_left(), 0);
 }
 
 static void sweep__open_loop_beyond_what_can_be_done__counts_the_overdue(void **state) {
