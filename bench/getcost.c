@@ -117,7 +117,8 @@ static void show_progress(uint64_t keys, uint32_t done, uint32_t total) {
 static void print_one(const struct bench_cost *c) {
     static struct bench_grid g;
     memset(&g, 0, sizeof(g));
-    snprintf(g.title, sizeof(g.title), "%llu keys of 16 bytes, values of 64: ns for one get", (unsigned long long)c->keys);
+    snprintf(g.title, sizeof(g.title), "%llu keys of 16 bytes, values of 64: ns for one get",
+             (unsigned long long)c->keys);
     static const char *const heads[] = { "what", "ns", "min..max", "to plain", "min..max", "net of loop" };
     for (unsigned i = 0; i < sizeof(heads) / sizeof(heads[0]); i++) {
         bench_grid_head(&g, heads[i]);
@@ -135,8 +136,10 @@ static void print_one(const struct bench_cost *c) {
         g.rows++;
     }
     snprintf(g.note, sizeof(g.note),
-             "to plain: against the plain table with sizes compiled in (mget: against 32 prefetched), in the same repetition.\n"
-             "Loads of the plain table: %.2f and %.2f. behind: %.1f %% of those reads found the follower behind and read the clock.",
+             "to plain: against the plain table with sizes compiled in (mget: against 32 prefetched), in the same "
+             "repetition.\n"
+             "Loads of the plain table: %.2f and %.2f. behind: %.1f %% of those reads found the follower behind and "
+             "read the clock.",
              c->plain_load, c->dense_load, 100.0 * c->within_bound_share);
     bench_grid_print(stdout, &g);
 }
@@ -149,7 +152,8 @@ static void print_all(const struct bench_cost *costs, uint32_t n, const struct b
         print_one(&costs[i]);
     }
     double ratio = costs[0].rows[BENCH_COST_GET].to_plain.median;
-    printf("\n%llu keys: a get with bound check, session and copy costs %.1f ns, the plain table %.1f: %.2fx; the bar is %.1fx: "
+    printf("\n%llu keys: a get with bound check, session and copy costs %.1f ns, the plain table %.1f: %.2fx; the bar "
+           "is %.1fx: "
            "%s\n",
            (unsigned long long)costs[0].keys, costs[0].rows[BENCH_COST_GET].ns.median,
            costs[0].rows[BENCH_COST_PLAIN_FIXED].ns.median, ratio, BAR, ratio <= BAR ? "kept" : "MISSED");
@@ -172,7 +176,8 @@ static cJSON *cost_json(const struct bench_cost *c) {
     return o;
 }
 
-static int write_json(const struct bench_cost *costs, const struct settings *s, uint32_t n, const struct bench_machine *m) {
+static int write_json(const struct bench_cost *costs, const struct settings *s, uint32_t n,
+                      const struct bench_machine *m) {
     cJSON *o = cJSON_CreateObject();
     cJSON_AddStringToObject(o, "schema", "tidemark.getcost");
     cJSON_AddNumberToObject(o, "schema_version", BENCH_SCHEMA_VERSION);

@@ -97,8 +97,9 @@ void arena_undo(struct arena *a, uint32_t node) {
 }
 
 uint64_t arena_carve_bucket(struct arena *a, uint64_t buckets_end) {
-    uint64_t off = arena_carve(a, sizeof(struct table_bucket), sizeof(struct table_bucket), buckets_end);
+    uint64_t low = a->low, off = arena_carve(a, sizeof(struct table_bucket), sizeof(struct table_bucket), buckets_end);
     if (off != 0) {
+        a->overflow += low - off;
         memset(a->base + off, 0, sizeof(struct table_bucket));
     }
     return off;

@@ -30,6 +30,7 @@ struct arena {
     uint64_t low;    /* nodes lie at or above this byte; buckets end below it */
     uint64_t end;
     uint64_t carved; /* bytes of nodes */
+    uint64_t overflow; /* bytes of overflow buckets, and what aligning them cost */
     uint64_t peak;
     uint64_t slack;
     uint32_t free[ARENA_CLASSES]; /* first free node, offset / TABLE_UNIT */

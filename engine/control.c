@@ -8,6 +8,7 @@
 #include "engine/replica.h"
 #include "engine/sequencer.h"
 #include "engine/takeover.h"
+#include "shm/bytes.h"
 #include "shm/clock.h"
 #include "shm/member.h"
 #include "shm/park.h"
@@ -16,6 +17,7 @@
 
 static void control_free(struct replica *r) {
     free(r->scratch);
+    free(r->parts);
     free(r);
 }
 
@@ -49,7 +51,7 @@ static void control_label(struct replica_board *b, const struct tide_replica_opt
         label[1] = (char)(id < 10 ? '0' + id : '0' + id / 10);
         label[2] = (char)(id < 10 ? 0 : '0' + id % 10);
     }
-    memcpy(b->label, label, sizeof(label));
+    bytes_store_racy(b->label, label, sizeof(label)); /* somebody may be looking at the slot */
 }
 
 static void control_prepare_board(struct replica_board *b, const struct tide_replica_opts *o, uint32_t id, uint32_t member) {
@@ -209,17 +211,20 @@ int control_stop(struct tide *d, uint32_t id, bool keep) {
     }
     /* The last copy of a domain that is to stay is left for whoever comes back. */
     bool last = led && keep && !control_others_serve(d, id);
-    board_set_state(r->board, last ? REPLICA_ORPHAN : REPLICA_STOPPED);
-    if (led) {
-        member_unlead(d->segment.fd);
-        atomic_fetch_add(&d->steward_word, 1); /* another replica here may take over */
-        park_wake(&d->steward_word, INT32_MAX);
-    }
+    /* Serves nothing more; but the slot, its watermarks and its file's name are free for another only when the last reader that
+     * looks at them has left. */
+    board_set_state(r->board, REPLICA_CLAIMED);
     replica_hide(r);
     d->running[id] = NULL;
     replica_drop_table(r);
     if (!last) {
         segment_unlink(d->name, SEGMENT_TABLE, id);
+    }
+    board_set_state(r->board, last ? REPLICA_ORPHAN : REPLICA_STOPPED);
+    if (led) {
+        member_unlead(d->segment.fd); /* whoever leads next finds what was left */
+        atomic_fetch_add(&d->steward_word, 1); /* another replica here may take over */
+        park_wake(&d->steward_word, INT32_MAX);
     }
     pthread_mutex_unlock(&d->control);
     control_free(r);

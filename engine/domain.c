@@ -266,11 +266,14 @@ int tide_close(struct tide *d) {
     pthread_mutex_unlock(&d->control);
     steward_stop(d);
     int32_t leader = -1;
+    pthread_mutex_lock(&d->control); /* a start that was under way has ended; a later one sees `closed` */
     for (int32_t i = 0; i < (int32_t)LAYOUT_REPLICAS; i++) {
-        struct replica *r = atomic_load(&d->running[i]); /* nobody starts any more */
-        if (r != NULL && atomic_load(&r->leads) != 0) {
-            leader = i;
-        } else {
+        const struct replica *r = atomic_load(&d->running[i]); /* others may stop replicas meanwhile: not to be kept */
+        leader = r != NULL && atomic_load(&r->leads) != 0 ? i : leader;
+    }
+    pthread_mutex_unlock(&d->control);
+    for (int32_t i = 0; i < (int32_t)LAYOUT_REPLICAS; i++) {
+        if (i != leader) {
             control_stop(d, (uint32_t)i, false);
         }
     }

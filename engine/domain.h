@@ -16,6 +16,7 @@
 #include "shm/segment.h"
 
 struct seq_request;
+struct apply_part;
 
 /* A replica that this process runs. Readers reach it through tide.replicas[] inside a section. */
 struct replica {
@@ -37,6 +38,9 @@ struct replica {
     struct hdr *lag_all;
     struct lag_windows *lag_windows;
     uint8_t *scratch; /* TIDE_KEY_MAX bytes: a delete's key, copied out */
+    uint64_t joined_at; /* the index at which it joined anew last */
+    struct apply_part *parts; /* the entries of a batch, with their nodes */
+    size_t parts_room;
 
     struct segment segment;
     uint64_t table_bytes;

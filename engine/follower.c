@@ -8,6 +8,7 @@
 #include "shm/clock.h"
 #include "shm/park.h"
 
+#define FOLLOWER_FULL_ENTRIES 1024u /* full again so soon after joining: it is really too small */
 #define FOLLOWER_SPINS 200 /* a few microseconds: shorter than a futex sleep and its wake-up */
 
 static void follower_pin_cpu(const struct replica *r) {
@@ -64,14 +65,26 @@ static bool follower_agrees(struct replica *r, uint64_t *checked) {
     return ours == theirs;
 }
 
-static int follower_rejoin(struct replica *r) {
-    tide_logf(r->domain, TIDE_LOG_WARN, "replica %u: lapped at index %llu, joins anew", r->id,
+static int follower_rejoin(struct replica *r, const char *why) {
+    tide_logf(r->domain, TIDE_LOG_WARN, "replica %u: %s at index %llu, joins anew", r->id, why,
               (unsigned long long)r->applied);
     replica_hide(r);
     replica_drop_table(r);
     board_set_state(r->board, REPLICA_CLAIMED);
     int error = replica_make_table(r);
-    return error != 0 ? error : replica_join(r);
+    error = error != 0 ? error : replica_join(r);
+    r->joined_at = r->applied;
+    if (error != 0 && atomic_load(&r->stop) == 0 && error != TIDE_ERR_CLOSED) {
+        tide_logf(r->domain, TIDE_LOG_ERROR, "replica %u: could not join anew: %s", r->id, tide_strerror(error));
+    }
+    return error;
+}
+
+/* The leader gave this replica up, but by then it had read past what was overwritten: nothing is lost, and it only has to pin
+ * the ring again. Without that it would follow for ever and serve nothing. False: it was too late after all. */
+static bool follower_repin(struct replica *r) {
+    return board_pin(r->domain->log, r->board, r->pos) &&
+           board_change_state(r->board, REPLICA_JOINING, REPLICA_SERVING);
 }
 
 static void follower_fail(struct replica *r, uint32_t state, const char *why) {
@@ -84,6 +97,9 @@ static void follower_fail(struct replica *r, uint32_t state, const char *why) {
 /* False when the replica is done for. */
 static bool follower_step(struct replica *r, uint64_t *checked) {
     uint64_t due, commit = board_commit(r->domain->log);
+    if (board_state(r->board) == REPLICA_LAPPED && !follower_repin(r)) {
+        return follower_rejoin(r, "lapped") == 0;
+    }
     if (commit == r->applied) {
         follower_wait_commit(r);
         return true;
@@ -97,11 +113,12 @@ static bool follower_step(struct replica *r, uint64_t *checked) {
         follower_wait_due(r, due);
     }
     if (status == APPLY_LAPPED) {
-        int error = follower_rejoin(r);
-        if (error != 0 && atomic_load(&r->stop) == 0) {
-            tide_logf(r->domain, TIDE_LOG_ERROR, "replica %u: could not join anew: %s", r->id, tide_strerror(error));
-        }
-        return error == 0;
+        return follower_rejoin(r, "lapped") == 0;
+    }
+    if (status == APPLY_FULL && r->applied - r->joined_at > FOLLOWER_FULL_ENTRIES) {
+        /* Memory stays with the sizes that it was once used for. Under a leader that started later, and has not seen those times,
+         * this table may be full where the leader's is not: a fresh one is as good as the leader's. */
+        return follower_rejoin(r, "table full") == 0;
     }
     if (status != APPLY_OK) {
         follower_fail(r, REPLICA_FAILED,

@@ -5,6 +5,7 @@
 #include "engine/bound.h"
 #include "engine/foreign.h"
 #include "engine/reader.h"
+#include "shm/bytes.h"
 #include "shm/clock.h"
 #include "shm/lag.h"
 #include "shm/park.h"
@@ -112,7 +113,7 @@ int tide_replica_info(struct tide *d, uint32_t id, struct tide_replica_info *out
     }
     out->applied_index = applied;
     out->lag = commit > applied ? commit - applied : 0;
-    memcpy(out->label, b->label, sizeof(out->label));
+    bytes_copy_racy(out->label, b->label, sizeof(out->label));
     out->label[sizeof(out->label) - 1] = 0;
     if (rcu_register_self() == 0) {
         if (state == REPLICA_SERVING && !rcu_inside()) {

@@ -23,6 +23,11 @@
 #include "shm/park.h"
 
 #define JOIN_BUCKETS 64u /* copied in one section: some 400 keys */
+#define JOIN_TRIES 100
+
+static bool join_ends(const struct replica *r) {
+    return atomic_load(&r->stop) != 0 || atomic_load(&r->domain->closed) != 0;
+}
 
 /* Replicas to copy from: those of this process, which need no validation, before others; what the dead left comes last. */
 enum join_source { JOIN_LOCAL, JOIN_FOREIGN, JOIN_ORPHAN };
@@ -39,7 +44,8 @@ static struct replica *join_donor(const struct replica *r, uint32_t id, enum joi
     return donor;
 }
 
-/* The source that has applied most of its kind: its slot, or -1. Outside of sections. */
+/* The source that has applied most of its kind: a newcomer starts where its donor is, and behind a slow one it would be the next
+ * to be lapped. Its slot, or -1. Outside of sections. */
 static int join_find(struct replica *r, enum join_source source) {
     uint32_t wanted = source == JOIN_ORPHAN ? REPLICA_ORPHAN : REPLICA_SERVING;
     int best = -1;
@@ -241,7 +247,7 @@ static int join_copy_all(struct replica *r, struct join_state *j) {
         if (status != APPLY_OK) {
             return join_error(status);
         }
-        if (atomic_load(&r->stop) != 0) {
+        if (join_ends(r)) {
             return TIDE_ERR_CLOSED;
         }
     }
@@ -280,7 +286,7 @@ static int join_finish(struct replica *r) {
         if (status != APPLY_OK) {
             return join_error(status);
         }
-        if (atomic_load(&r->stop) != 0) {
+        if (join_ends(r)) {
             return TIDE_ERR_CLOSED;
         }
         if (due == 0) {
@@ -308,11 +314,15 @@ int replica_join(struct replica *r) {
             replica_show(r);
             return 0;
         }
-        if (error != TIDE_ERR_BUSY || tries == 100 || atomic_load(&r->stop) != 0) {
+        bool served_before = atomic_load(&r->started) != 0; /* nobody waits for it: it may try for as long as it takes */
+        if (error != TIDE_ERR_BUSY || (tries >= JOIN_TRIES && !served_before) || join_ends(r)) {
             board_set_state(r->board, REPLICA_FAILED);
             return error == TIDE_ERR_BUSY ? TIDE_ERR_NO_REPLICA : error;
         }
         /* Lapped, or the donor went away: anew, from an empty table. */
+        if (tries >= JOIN_TRIES / 2) {
+            park_nap(1000000);
+        }
         board_set_state(r->board, REPLICA_CLAIMED);
         replica_drop_table(r);
         error = replica_make_table(r);

@@ -44,22 +44,17 @@ static void limbo_release(struct table_writer *w) {
     }
     l->count = 0;
     l->bytes = 0;
+    w->released = true;
     limbo_note(w);
 }
 
-/* Hand the first `count` open items to a grace period that starts now. Nothing may be waiting. */
-static void limbo_rotate(struct table_writer *w, size_t count) {
+/* Hand the open items, all of published entries, to a grace period that starts now. Nothing may be waiting. */
+static void limbo_rotate(struct table_writer *w) {
     struct limbo old = w->waiting;
     w->waiting = w->open;
     w->open = old;
     w->open.bytes = 0;
     w->open.count = 0;
-    size_t rest = w->waiting.count - count;
-    w->waiting.count = count;
-    for (size_t i = 0; i < rest; i++) {
-        uint64_t item = w->waiting.items[count + i];
-        limbo_push(w, (enum limbo_kind)(item >> LIMBO_KIND_SHIFT), item & ((UINT64_C(1) << LIMBO_KIND_SHIFT) - 1), 0);
-    }
     w->safe = 0;
     w->waiting.ticket = grace_start();
 }
@@ -70,33 +65,51 @@ void table_published(struct table_writer *w) {
         limbo_release(w);
         w->safe = w->open.count;
     }
-    if (w->waiting.count == 0 && (w->open.count >= w->batch || w->open.bytes > w->arena.slack / 4)) {
-        limbo_rotate(w, w->open.count);
+    bool worth = w->open.count >= w->batch || w->open.bytes > w->arena.slack / 4 || (w->hurry && w->open.count != 0);
+    if (w->waiting.count == 0 && worth) {
+        w->hurry = false;
+        limbo_rotate(w);
         limbo_note(w);
     }
 }
 
-bool table_drain(struct table_writer *w) {
-    bool any = false;
-    bool all_safe = w->safe == w->open.count;
+/* Wait for whatever can be waited for; all open items are of published entries. */
+static void limbo_drain(struct table_writer *w) {
     /* Deleted nodes take two rounds: out of the bucket, then free; one more for what was waiting before. */
-    for (int round = 0; round < 3; round++) {
+    for (int round = 0; round < 4; round++) {
         if (w->waiting.count != 0) {
             grace_wait(w->waiting.ticket);
             limbo_release(w);
-            any = true;
-            if (all_safe) {
-                w->safe = w->open.count;
-            }
         }
-        if (w->safe == 0) {
+        if (w->open.count == 0) {
             break;
         }
-        limbo_rotate(w, w->safe);
+        limbo_rotate(w);
     }
-    if (w->waiting.count != 0) {
-        grace_wait(w->waiting.ticket);
-        limbo_release(w);
+    w->safe = w->open.count;
+}
+
+bool table_drain(struct table_writer *w) {
+    /* Items of entries that are not published yet stay. They are put aside, because what a released tombstone leaves has to
+     * be waited for in the next round, and would otherwise stand behind them. */
+    size_t aside = w->open.count - w->safe;
+    uint64_t *items = NULL;
+    if (aside != 0) {
+        items = malloc(aside * sizeof(*items));
+        if (items == NULL) {
+            return false;
+        }
+        memcpy(items, w->open.items + w->safe, aside * sizeof(*items));
+        w->open.count = w->safe;
     }
-    return any;
+    limbo_drain(w);
+    for (size_t i = 0; i < aside; i++) {
+        uint64_t what = items[i] & ((UINT64_C(1) << LIMBO_KIND_SHIFT) - 1);
+        limbo_push(w, (enum limbo_kind)(items[i] >> LIMBO_KIND_SHIFT), what, 0);
+    }
+    free(items);
+    /* Also what a publication just before released: the caller tries again as long as that can help. */
+    bool released = w->released;
+    w->released = false;
+    return released;
 }

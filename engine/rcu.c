@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef _LGPL_SOURCE
+#define _LGPL_SOURCE /* also where rcu.h does without: the thread's record tells whether it is registered */
+#endif
+#include <urcu/urcu-memb.h>
+
 #include "engine/rcu.h"
 
 #include <pthread.h>

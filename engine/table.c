@@ -170,7 +170,11 @@ static bool table_split(struct table_writer *w) {
     uint64_t from = fresh - half;
     /* A bucket that still holds what moved out of it, or that others moved out of, must be cleared before. */
     uint64_t earlier = from < half / 2 ? from + half / 2 : from;
-    if (earlier >= w->cleared || table_buckets_end(w) + sizeof(struct table_bucket) > w->arena.low) {
+    if (earlier >= w->cleared) {
+        w->hurry = true; /* a table that is only filled retires nothing else, and would never get its grace period */
+        return false;
+    }
+    if (table_buckets_end(w) + sizeof(struct table_bucket) > w->arena.low) {
         return false;
     }
     struct table_bucket *to = table_bucket_at(&w->t, fresh);
@@ -371,8 +375,11 @@ uint64_t table_current(const struct table_writer *w, uint64_t hash, const void *
 static bool table_fits(const struct table_writer *w, uint64_t peak, uint64_t new_keys) {
     uint64_t buckets = (w->keys + new_keys) / TABLE_LOAD + 2;
     buckets = buckets < w->buckets ? w->buckets : buckets;
-    /* A quarter on top for overflow buckets, of which about one for 15 buckets is needed just before a split. */
-    uint64_t index_bytes = buckets * sizeof(struct table_bucket) * 5 / 4 + TABLE_PAGE;
+    /* A quarter on top for overflow buckets, of which about one for 15 buckets is needed just before a split. A table that had
+     * to wait with its splits, for a section that stayed open, has more; and a group may add some before it is looked at. */
+    uint64_t overflow = buckets * sizeof(struct table_bucket) / 4, behind = w->arena.overflow + overflow / 2;
+    overflow = behind > overflow ? behind : overflow;
+    uint64_t index_bytes = buckets * sizeof(struct table_bucket) + overflow + w->arena.slack / 64 + TABLE_PAGE;
     return peak + w->arena.slack + index_bytes <= w->arena.end - w->t.buckets_off;
 }
 

@@ -19,6 +19,7 @@
 #ifndef ENGINE_TABLE_H
 #define ENGINE_TABLE_H
 
+#include <stdbool.h>
 #include <string.h>
 
 #define XXH_INLINE_ALL
@@ -59,6 +60,8 @@ struct table_writer {
     size_t safe;          /* of those, so many are of published entries */
     struct limbo waiting; /* a ticket is out for these */
     uint64_t batch;       /* items that are worth a grace period */
+    bool released;        /* something was, since table_drain() last said so */
+    bool hurry;           /* the next split waits for a bucket to be cleared: few items are worth one, too */
 };
 
 /* The segment's size for a budget; the histograms come on top. */
@@ -213,7 +216,8 @@ uint64_t table_current(const struct table_writer *w, uint64_t hash, const void *
 /* To be called after `applied` was published for everything done so far: starts and ends grace periods as they fall due. */
 void table_published(struct table_writer *w);
 
-/* Wait for a grace period and free what can be freed (what is not published yet stays). False when there was nothing. */
+/* Wait for a grace period and free what can be freed (what is not published yet stays). False when nothing was freed since the
+ * last call, by table_published() neither: then it is of no use to try again. */
 bool table_drain(struct table_writer *w);
 
 /* May a node of this payload be added, possibly a new key? And `count` nodes, more[c] of them of class c? See arena.h. */

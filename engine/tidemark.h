@@ -80,6 +80,13 @@ enum tide_error {
 /* A short text for a code, in English, static storage. Any thread, wait-free. Unknown codes get "unknown error". */
 TIDE_API const char *tide_strerror(int code);
 
+/* The rest is 0. Written so that -Wextra has nothing to say in C. */
+#ifdef __cplusplus
+#define TIDE_SIZED(type) { sizeof(struct type) }
+#else
+#define TIDE_SIZED(type) { .size = sizeof(struct type) }
+#endif
+
 #define TIDE_KEY_MAX 65535u
 #define TIDE_REPLICAS 64u
 #define TIDE_NAME_MAX 48u
@@ -160,7 +167,7 @@ struct tide_info {
     uint32_t replicas;
     uint64_t lapped_total; /* followers that were lapped, ever */
 };
-#define TIDE_INFO_INIT { sizeof(struct tide_info) }
+#define TIDE_INFO_INIT TIDE_SIZED(tide_info)
 
 /* Any thread, wait-free; each field by itself is current, together they may be of neighbouring instants. */
 TIDE_API int tide_info(struct tide *d, struct tide_info *out);
@@ -269,7 +276,7 @@ struct tide_replica_info {
     uint64_t lag_count;      /* entries recorded since it started */
     char label[32];
 };
-#define TIDE_REPLICA_INFO_INIT { sizeof(struct tide_replica_info) }
+#define TIDE_REPLICA_INFO_INIT TIDE_SIZED(tide_replica_info)
 
 /* Any thread, wait-free (it walks the lag histograms: some 100 us). Errors: INVALID (id over 63), NOT_FOUND (free slot). */
 TIDE_API int tide_replica_info(struct tide *d, uint32_t id, struct tide_replica_info *out);
@@ -334,7 +341,7 @@ struct tide_answer {
     uint64_t value_size;     /* bytes of the value, also when the buffer was too small */
     uint64_t version;        /* index of the write that made the value: for cas */
 };
-#define TIDE_ANSWER_INIT { sizeof(struct tide_answer) }
+#define TIDE_ANSWER_INIT TIDE_SIZED(tide_answer)
 
 enum tide_policy {
     TIDE_STICKY = 0,      /* keep to one replica: chosen by the thread's turn, or `home` */
@@ -370,7 +377,7 @@ struct tide_read_counts {
     uint64_t by_reason[TIDE_REASONS];
     uint64_t by_replica[TIDE_REPLICAS];
 };
-#define TIDE_READ_COUNTS_INIT { sizeof(struct tide_read_counts) }
+#define TIDE_READ_COUNTS_INIT TIDE_SIZED(tide_read_counts)
 
 /* What this session's reads were served by (the owner's thread), and what all reads of the domain were (any thread). */
 TIDE_API int tide_reader_counts(struct tide_reader *r, struct tide_read_counts *out);

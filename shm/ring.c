@@ -29,6 +29,13 @@ void ring_writer_init(struct ring_writer *w, const struct ring *ring, uint64_t p
             w->mark = i;
         }
     }
+    /* A leader that starts anew leaves its first mark where the old one would have: were there one for each start, they would push
+     * out the older ones, by which newcomers find their place. */
+    const struct ring_mark *newest = &ring->log->marks[w->mark];
+    uint64_t last_pos = atomic_load_explicit(&newest->pos, memory_order_relaxed); /* MO(log.mark) */
+    if (atomic_load_explicit(&newest->index, memory_order_relaxed) != 0 && last_pos <= pos) { /* MO(log.mark) */
+        w->next_mark = last_pos + ring->bytes / LAYOUT_MARKS;
+    }
     w->mark = (w->mark + 1) % LAYOUT_MARKS;
 }
 

@@ -142,7 +142,7 @@ static void arena_carve_bucket__between_nodes__aligned_and_zero(void **state) {
     uint32_t node;
     uint64_t off = 0, last = SEGMENT;
     for (int i = 0; i < 100; i++) {
-        assert_int_equal(arena_alloc(&area.a, (uint32_t)i % 7, FIRST_NODE_BYTE, &node), ARENA_OK);
+        assert_int_equal(arena_alloc(&area.a, 1 + (uint32_t)i % 7, FIRST_NODE_BYTE, &node), ARENA_OK);
         off = arena_carve_bucket(&area.a, FIRST_NODE_BYTE);
         assert_true(off != 0 && off % sizeof(struct table_bucket) == 0 && off + sizeof(struct table_bucket) <= last);
         for (size_t k = 0; k < sizeof(struct table_bucket); k++) {
@@ -150,6 +150,7 @@ static void arena_carve_bucket__between_nodes__aligned_and_zero(void **state) {
         }
         last = off;
     }
+    assert_int_equal(area.a.carved + area.a.overflow, SEGMENT - area.a.low);
     assert_int_equal(arena_carve_bucket(&area.a, off), 0);
     free(area.base);
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The arithmetic of the benchmarks: keys, schedules, spreads, arguments. A benchmark that errs here measures something else. */
+/* The arithmetic of the benchmarks: keys, schedules, spreads. A benchmark that errs here measures something
+ * else. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "bench/lib/format.h"
-#include "bench/lib/options.h"
 #include "bench/lib/pace.h"
 #include "bench/lib/plain.h"
 #include "bench/lib/stats.h"
@@ -13,7 +13,7 @@
 #include "bench/lib/zipf.h"
 #include "tests/lib/help.h"
 
-/* ---- zipf ---------------------------------------------------------------------------------------------------------- */
+/* ---- zipf -------------------------------------------------------------------------------------------------------- */
 
 static void zipf_init__arguments_out_of_range__refused(void **state) {
     (void)state;
@@ -81,7 +81,7 @@ static void zipf_next__one_or_two_ranks__stays_in_range(void **state) {
     }
 }
 
-/* ---- schedules ----------------------------------------------------------------------------------------------------- */
+/* ---- schedules --------------------------------------------------------------------------------------------------- */
 
 static void pace__threads__take_turns_at_the_whole_rate(void **state) {
     (void)state;
@@ -133,7 +133,7 @@ static void pace_next__far_near_past__sleeps_spins_goes(void **state) {
     assert_int_equal(sleep_ns, 500);
 }
 
-/* ---- spreads and texts --------------------------------------------------------------------------------------------- */
+/* ---- spreads and texts ------------------------------------------------------------------------------------------- */
 
 static void spread__odd_even_none(void **state) {
     (void)state;
@@ -166,135 +166,7 @@ static void format__figures__three_digits_and_a_unit(void **state) {
     assert_string_equal(bench_format_percent(t, 0.25), "25.0");
 }
 
-/* ---- arguments ----------------------------------------------------------------------------------------------------- */
-
-static void parse_count__good_and_bad(void **state) {
-    (void)state;
-    static const char *const bad[] = { "", "-1", " 1", "1 ", "k", "1.0000001k", "0x10", "inf", "nan", "1e40", "1kk", "+1" };
-    uint64_t n = 0;
-    assert_int_equal(bench_parse_count("10k", &n), 0);
-    assert_int_equal(n, 10000);
-    assert_int_equal(bench_parse_count("1.5M", &n), 0);
-    assert_int_equal(n, 1500000);
-    assert_int_equal(bench_parse_count("64KiB", &n), 0);
-    assert_int_equal(n, 65536);
-    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-        n = 77;
-        assert_int_equal(bench_parse_count(bad[i], &n), -1);
-        assert_int_equal(n, 77);
-    }
-}
-
-static void parse_duration__needs_a_unit(void **state) {
-    (void)state;
-    uint64_t ns = 1;
-    assert_int_equal(bench_parse_duration("1.5ms", &ns), 0);
-    assert_int_equal(ns, 1500000);
-    assert_int_equal(bench_parse_duration("0", &ns), 0);
-    assert_int_equal(ns, 0);
-    assert_int_equal(bench_parse_duration("none", &ns), 0);
-    assert_true(ns == TIDE_UNBOUNDED);
-    assert_int_equal(bench_parse_duration("5", &ns), -1);
-    assert_int_equal(bench_parse_duration("5h", &ns), -1);
-}
-
-static void parse_list__must_rise(void **state) {
-    (void)state;
-    static const char *const bad[] = { "", ",", "1,", "2,1", "1,1", "0", "65", "1, 2", "a", "1;2", "99999999999999999999" };
-    uint32_t list[BENCH_POINTS_MAX];
-    uint32_t n = 0;
-    assert_int_equal(bench_parse_list("1,2,64", list, &n), 0);
-    assert_int_equal(n, 3);
-    assert_int_equal(list[2], 64);
-    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-        assert_int_equal(bench_parse_list(bad[i], list, &n), -1);
-    }
-}
-
-static enum bench_parsed parse(struct bench_options *o, char *error, const char *a, const char *b) {
-    char *argv[] = { (char *)"readscale", (char *)a, (char *)b, NULL };
-    return bench_options_parse(o, a == NULL ? 1 : b == NULL ? 2 : 3, argv, 2, error);
-}
-
-static void options__none__are_the_documented_defaults(void **state) {
-    (void)state;
-    struct bench_options o;
-    char error[BENCH_ERROR_BYTES];
-    assert_int_equal(parse(&o, error, NULL, NULL), BENCH_PARSED_RUN);
-    assert_int_equal(o.points, 3); /* 2 CPUs: 1, 2, and one step beyond */
-    assert_int_equal(o.replicas[2], 4);
-    assert_int_equal(o.keys, 10000);
-    assert_int_equal(o.key_size, 16);
-    assert_int_equal(o.value_size, 64);
-    assert_int_equal(o.max_staleness_ns, 200000000);
-    assert_int_equal(o.wait_ns, 0);
-    assert_int_equal(o.repetitions, 5);
-    assert_true(o.write_rate == 1000.0 && o.open_rate == 0.0 && o.pin == 1);
-    /* About a minute: reading is four fifths of a repetition. */
-    double total_s = (double)(o.points * o.repetitions * o.duration_ns) / 1e9 * 1.25;
-    assert_true(total_s > 40 && total_s < 60);
-}
-
-static void options__values__by_blank_or_equals_sign(void **state) {
-    (void)state;
-    struct bench_options o;
-    char error[BENCH_ERROR_BYTES];
-    assert_int_equal(parse(&o, error, "--keys=5k", NULL), BENCH_PARSED_RUN);
-    assert_int_equal(o.keys, 5000);
-    assert_int_equal(parse(&o, error, "--write-rate", "max"), BENCH_PARSED_RUN);
-    assert_true(o.write_rate == BENCH_RATE_MAX);
-    assert_int_equal(parse(&o, error, "--fallback", "wait"), BENCH_PARSED_RUN);
-    assert_int_equal(o.wait_ns, 100000000);
-    assert_int_equal(parse(&o, error, "--theta", "0.8"), BENCH_PARSED_RUN);
-    assert_int_equal(o.dist, BENCH_ZIPFIAN);
-    assert_int_equal(parse(&o, error, "--help", NULL), BENCH_PARSED_HELP);
-    assert_int_equal(parse(&o, error, "--no-pin", NULL), BENCH_PARSED_RUN);
-    assert_int_equal(o.pin, 0);
-}
-
-static void options__wrong__error_names_the_argument(void **state) {
-    (void)state;
-    static const char *const wrong[][2] = {
-        { "--bogus", NULL },       { "bogus", NULL },        { "-x", NULL },            { "--keys", NULL },
-        { "--keys", "many" },      { "--keys", "0" },        { "--theta", "1" },        { "--fallback", "maybe" },
-        { "--no-pin=1", NULL },    { "--ring", "100000" },   { "--name", "a/b" },       { "--name", ".a" },
-        { "--replicas", "4,2" },   { "--duration", "1ns" },  { "--sample", "-1" },      { "--bound", "50" },
-        { "--key-size", "70000" }, { "--readers", "0" },     { "--repetitions", "0" },  { "--", NULL },
-        { "--keys=", NULL },       { "--out", "" },
-    };
-    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
-        struct bench_options o;
-        char error[BENCH_ERROR_BYTES] = "";
-        assert_int_equal(parse(&o, error, wrong[i][0], wrong[i][1]), BENCH_PARSED_ERROR);
-        size_t name = strcspn(wrong[i][0], "=");
-        char wanted[32] = "";
-        memcpy(wanted, wrong[i][0], name);
-        assert_non_null(strstr(error, wanted));
-        assert_null(strchr(error, '\n'));
-    }
-}
-
-static void options__keys_that_do_not_fit_their_size__refused(void **state) {
-    (void)state;
-    struct bench_options o;
-    char error[BENCH_ERROR_BYTES];
-    assert_int_equal(parse(&o, error, "--key-size", "1"), BENCH_PARSED_ERROR);
-    assert_int_equal(parse(&o, error, "--key-size", "2"), BENCH_PARSED_RUN);
-}
-
-static void default_sweep__any_cpus__powers_up_to_one_beyond(void **state) {
-    (void)state;
-    uint32_t list[BENCH_POINTS_MAX];
-    assert_int_equal(bench_options_default_sweep(1, list), 2);
-    assert_int_equal(list[1], 2);
-    assert_int_equal(bench_options_default_sweep(6, list), 4);
-    assert_int_equal(list[3], 8);
-    assert_int_equal(bench_options_default_sweep(8, list), 5);
-    assert_int_equal(bench_options_default_sweep(1000, list), 7);
-    assert_int_equal(list[6], 64);
-}
-
-/* ---- workload and the plain table ---------------------------------------------------------------------------------- */
+/* ---- workload and the plain table -------------------------------------------------------------------------------- */
 
 static int by_bytes(const void *a, const void *b) {
     return memcmp(a, b, 5);
@@ -401,14 +273,6 @@ int main(void) {
         cmocka_unit_test(pace_next__far_near_past__sleeps_spins_goes),
         cmocka_unit_test(spread__odd_even_none),
         cmocka_unit_test(format__figures__three_digits_and_a_unit),
-        cmocka_unit_test(parse_count__good_and_bad),
-        cmocka_unit_test(parse_duration__needs_a_unit),
-        cmocka_unit_test(parse_list__must_rise),
-        cmocka_unit_test(options__none__are_the_documented_defaults),
-        cmocka_unit_test(options__values__by_blank_or_equals_sign),
-        cmocka_unit_test(options__wrong__error_names_the_argument),
-        cmocka_unit_test(options__keys_that_do_not_fit_their_size__refused),
-        cmocka_unit_test(default_sweep__any_cpus__powers_up_to_one_beyond),
         cmocka_unit_test(workload__keys_of_any_size__are_distinct),
         cmocka_unit_test(workload__sequences__stay_in_range_and_differ),
         cmocka_unit_test(workload__value__depends_on_key_and_version),

@@ -16,7 +16,7 @@
 #include "bench/lib/team.h"
 #include "tests/lib/help.h"
 
-/* ---- a sweep with known figures --------------------------------------------------------------------------------------- */
+/* ---- a sweep with known figures ---------------------------------------------------------------------------------- */
 
 static struct bench_options options;
 static struct bench_machine machine;
@@ -29,12 +29,16 @@ static struct bench_trial trial(uint32_t replicas, uint64_t reads, uint64_t cont
     t.reasons[TIDE_REASON_FRESH] = reads / 2;
     t.reasons[TIDE_REASON_WITHIN_BOUND] = reads / 4;
     t.reasons[TIDE_REASON_REDIRECTED] = reads / 4;
-    t.lags[t.lags_n++] = (struct bench_replica_lag){ .id = 0, .role = TIDE_LEADER, .state = TIDE_STATE_SERVING, .p50_ns = 99999 };
+    t.lags[t.lags_n++] =
+        (struct bench_replica_lag){ .id = 0, .role = TIDE_LEADER, .state = TIDE_STATE_SERVING, .p50_ns = 99999 };
     for (uint32_t i = 1; i < replicas; i++) {
-        t.lags[t.lags_n++] = (struct bench_replica_lag){
-            .id = i, .role = TIDE_FOLLOWER, .state = TIDE_STATE_SERVING, .p50_ns = 100 * i, .p99_ns = 200 * i,
-            .p999_ns = 300 * i, .count = 7
-        };
+        t.lags[t.lags_n++] = (struct bench_replica_lag){ .id = i,
+                                                         .role = TIDE_FOLLOWER,
+                                                         .state = TIDE_STATE_SERVING,
+                                                         .p50_ns = 100 * i,
+                                                         .p99_ns = 200 * i,
+                                                         .p999_ns = 300 * i,
+                                                         .count = 7 };
     }
     t.latency = hdr_new(1, BENCH_LATENCY_HIGHEST_NS, BENCH_LATENCY_DIGITS);
     assert_non_null(t.latency);
@@ -127,7 +131,7 @@ static void fallback_ratio__no_reads__is_zero(void **state) {
     assert_true(near(bench_fallback_ratio(all), 5.0 / 7.0));
 }
 
-/* ---- JSON ---------------------------------------------------------------------------------------------------------- */
+/* ---- JSON -------------------------------------------------------------------------------------------------------- */
 
 static double at(const cJSON *o, const char *a, const char *b) {
     const cJSON *found = cJSON_GetObjectItemCaseSensitive(o, a);
@@ -148,7 +152,8 @@ static void result_json__of_a_sweep__has_the_documented_schema(void **state) {
     assert_string_equal(cJSON_GetObjectItem(o, "schema")->valuestring, "tidemark.readscale");
     assert_true(near(at(o, "schema_version", NULL), 1));
     assert_true(cJSON_IsNull(cJSON_GetObjectItem(cJSON_GetObjectItem(o, "settings"), "max_staleness_ns")));
-    assert_string_equal(cJSON_GetObjectItem(cJSON_GetObjectItem(o, "machine"), "cpu_model")->valuestring, machine.cpu_model);
+    assert_string_equal(cJSON_GetObjectItem(cJSON_GetObjectItem(o, "machine"), "cpu_model")->valuestring,
+                        machine.cpu_model);
     const cJSON *points = cJSON_GetObjectItem(o, "points");
     assert_int_equal(cJSON_GetArraySize(points), 3);
     const cJSON *two = cJSON_GetArrayItem(points, 1);
@@ -165,7 +170,7 @@ static void result_json__of_a_sweep__has_the_documented_schema(void **state) {
     bench_sweep_destroy(&s);
 }
 
-/* ---- tables and pictures -------------------------------------------------------------------------------------------- */
+/* ---- tables and pictures ----------------------------------------------------------------------------------------- */
 
 static char *printed(void (*print)(FILE *, const struct bench_sweep *), const struct bench_sweep *s) {
     char *text = NULL;
@@ -225,7 +230,7 @@ static void html_text__marks__are_escaped(void **state) {
     free(text);
 }
 
-/* ---- files --------------------------------------------------------------------------------------------------------- */
+/* ---- files ------------------------------------------------------------------------------------------------------- */
 
 static char directory[] = "/tmp/tidemark-test-bench-XXXXXX";
 
@@ -353,88 +358,6 @@ static void report__directory_that_cannot_be__error_names_it(void **state) {
     bench_sweep_destroy(&s);
 }
 
-/* ---- for real ------------------------------------------------------------------------------------------------------ */
-
-static void count_progress(void *ctx, uint32_t done, uint32_t total, uint32_t replicas, uint32_t repetition) {
-    (void)total;
-    (void)replicas;
-    (void)repetition;
-    *(uint32_t *)ctx = done;
-}
-
-static int run_small(struct bench_sweep *s, const char *a, const char *b, const volatile sig_atomic_t *stop) {
-    char *argv[] = { (char *)"readscale", (char *)"--replicas", (char *)"1,2", (char *)"--repetitions", (char *)"1",
-                     (char *)"--duration", (char *)"20ms", (char *)"--keys", (char *)"500", (char *)a, (char *)b };
-    char error[BENCH_ERROR_BYTES] = "";
-    uint32_t done = 0;
-    assert_int_equal(bench_options_parse(&options, 11, argv, 2, error), BENCH_PARSED_RUN);
-    bench_machine_read(&machine);
-    int rc = bench_sweep_run(s, &options, &machine, stop, count_progress, &done, error);
-    assert_string_equal(error, "");
-    return rc;
-}
-
-static int segments_left(void) {
-    int left = 0;
-    char prefix[64];
-    int n = snprintf(prefix, sizeof(prefix), "tidemark.readscale-%ld.", (long)getpid());
-    DIR *d = opendir("/dev/shm");
-    for (struct dirent *e = d != NULL ? readdir(d) : NULL; e != NULL; e = readdir(d)) {
-        left += strncmp(e->d_name, prefix, (size_t)n) == 0;
-    }
-    if (d != NULL) {
-        closedir(d);
-    }
-    return left;
-}
-
-static void sweep__closed_loop__reads_at_every_point_and_leaves_nothing(void **state) {
-    (void)state;
-    static const volatile sig_atomic_t never = 0;
-    struct bench_sweep s;
-    assert_int_equal(run_small(&s, "--write-rate", "max", &never), 0);
-    for (uint32_t i = 0; i < 2; i++) {
-        const struct bench_point *p = &s.points[i];
-        const struct bench_trial *t = &p->trials[0];
-        uint64_t by_reason = 0;
-        assert_int_equal(p->done, 1);
-        assert_int_equal(t->threads, i + 1);
-        assert_true(t->reads > 0 && t->control_ops > 0 && t->writes > 0);
-        for (unsigned r = 0; r < TIDE_REASONS; r++) {
-            by_reason += t->reasons[r];
-        }
-        assert_int_equal(by_reason, t->reads + t->refused);
-        assert_true(hdr_total(t->latency) > 0);
-    }
-    assert_int_equal(s.points[1].has_lag, 1);
-    bench_sweep_destroy(&s);
-    assert_int_equal(segments_left(), 0);
-}
-
-static void sweep__open_loop_beyond_what_can_be_done__counts_the_overdue(void **state) {
-    (void)state;
-    static const volatile sig_atomic_t never = 0;
-    struct bench_sweep s;
-    assert_int_equal(run_small(&s, "--open-loop", "1G", &never), 0);
-    const struct bench_trial *t = &s.points[0].trials[0];
-    assert_true(t->overdue > 0);
-    /* Each read that was due is in the histogram, started or not. */
-    assert_int_equal(hdr_total(t->latency), t->reads + t->overdue);
-    assert_true((double)hdr_total(t->latency) >= t->read_s * 1e9 * 0.999);
-    bench_sweep_destroy(&s);
-}
-
-static void sweep__stopped_before_it_began__is_interrupted_and_leaves_nothing(void **state) {
-    (void)state;
-    static const volatile sig_atomic_t always = 1;
-    struct bench_sweep s;
-    assert_int_equal(run_small(&s, "--write-rate", "0", &always), 0);
-    assert_int_equal(s.interrupted, 1);
-    assert_int_equal(s.points[0].done, 0);
-    bench_sweep_destroy(&s);
-    assert_int_equal(segments_left(), 0);
-}
-
 int main(void) {
     help_start(60);
     const struct CMUnitTest tests[] = {
@@ -450,9 +373,6 @@ int main(void) {
         cmocka_unit_test(report__with_gnuplot__has_three_pictures),
         cmocka_unit_test(report__hlog__reads_back_one_interval_for_each_repetition),
         cmocka_unit_test(report__directory_that_cannot_be__error_names_it),
-        cmocka_unit_test(sweep__closed_loop__reads_at_every_point_and_leaves_nothing),
-        cmocka_unit_test(sweep__open_loop_beyond_what_can_be_done__counts_the_overdue),
-        cmocka_unit_test(sweep__stopped_before_it_began__is_interrupted_and_leaves_nothing),
     };
     return cmocka_run_group_tests(tests, make_directory, remove_directory);
 }

@@ -25,7 +25,8 @@ static const char HELP[] =
     "Show a domain's log segment (NAME), the table of its replica K (NAME.rK), or a segment file (anything with a\n"
     "slash, or a file of that name here). Reads only, takes no lock: a running domain does not notice.\n"
     "\n"
-    "  --from INDEX|end  first entry to show (default: the oldest that is there; end: only what is committed from now on)\n"
+    "  --from INDEX|end  first entry to show (default: the oldest that is there; end: only what is committed from now\n"
+    "                    on)\n"
     "  --limit N         show at most N entries\n"
     "  --key KEY         show only entries of this key; \\xNN is the byte NN, \\\\ a backslash\n"
     "  --follow          then show new entries as they come, until SIGINT, or until the domain ends: its file is\n"
@@ -67,7 +68,7 @@ static void on_signal(int sig) {
     stopped = 1;
 }
 
-/* ---- options ------------------------------------------------------------------------------------------------------ */
+/* ---- options ----------------------------------------------------------------------------------------------------- */
 
 enum { OPT_FROM = 256, OPT_LIMIT, OPT_KEY, OPT_FOLLOW, OPT_FULL, OPT_NO_RING, OPT_JSON, OPT_HELP };
 
@@ -150,7 +151,7 @@ static int read_options(struct options *o, int argc, char **argv) {
     return -1;
 }
 
-/* ---- showing ------------------------------------------------------------------------------------------------------ */
+/* ---- showing ----------------------------------------------------------------------------------------------------- */
 
 static void set_view(struct dump_run *run) {
     struct winsize size;

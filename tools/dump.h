@@ -8,8 +8,8 @@
  *   dump_table   a table segment
  *   dump_print   what is shown; dump_text and dump_json are its two forms
  *
- * All of it believes nothing that it reads: lengths and offsets are checked against the file before they are used, and each
- * loop is bounded by the file's size. One thread.
+ * All of it believes nothing that it reads: lengths and offsets are checked against the file before they are used, and
+ * each loop is bounded by the file's size. One thread.
  */
 #ifndef TOOLS_DUMP_H
 #define TOOLS_DUMP_H
@@ -30,7 +30,7 @@ enum dump_code {
 
 #define DUMP_FAULT_BYTES 256
 
-/* ---- the file ----------------------------------------------------------------------------------------------------- */
+/* ---- the file ---------------------------------------------------------------------------------------------------- */
 
 struct dump_file {
     int fd;
@@ -41,8 +41,9 @@ struct dump_file {
 };
 
 /*
- * Open what the user named: a path where it has a slash; else a domain's log (NAME), a replica's table (NAME.rK), or at last a
- * file of that name here. Never blocks, also not on a FIFO. False: see fault and code. Close by dump_file_close().
+ * Open what the user named: a path where it has a slash; else a domain's log (NAME), a replica's table (NAME.rK), or at
+ * last a file of that name here. Never blocks, also not on a FIFO. False: see fault and code. Close by
+ * dump_file_close().
  */
 bool dump_file_open(struct dump_file *f, const char *what);
 void dump_file_close(struct dump_file *f);
@@ -53,7 +54,7 @@ bool dump_file_read(struct dump_file *f, uint64_t off, void *buf, size_t n);
 /* Has the domain ended: was the file unlinked, or does nobody live who holds a lock on it? Takes no lock itself. */
 bool dump_file_ended(const struct dump_file *f);
 
-/* ---- what is wrong ------------------------------------------------------------------------------------------------ */
+/* ---- what is wrong ----------------------------------------------------------------------------------------------- */
 
 #define DUMP_PROBLEMS 64u
 
@@ -67,7 +68,7 @@ void dump_problem(struct dump_problems *p, const char *format, ...) __attribute_
 /* Check a header against its file. False where nothing behind it can be understood: wrong magic, version or layout. */
 bool dump_header_check(const struct segment_header *h, const struct dump_file *f, struct dump_problems *p);
 
-/* ---- a log segment ------------------------------------------------------------------------------------------------ */
+/* ---- a log segment ----------------------------------------------------------------------------------------------- */
 
 struct dump_log {
     struct log_segment *seg; /* private; the ring is not in it */
@@ -76,8 +77,8 @@ struct dump_log {
     bool ring_there; /* the ring's place and size can be believed */
 };
 
-/* Take a copy and check it. Looks again where something seems wrong, because a live domain changes meanwhile. False: the file
- * cannot be read. Free by dump_log_free(), whatever this returned. */
+/* Take a copy and check it. Looks again where something seems wrong, because a live domain changes meanwhile. False:
+ * the file cannot be read. Free by dump_log_free(), whatever this returned. */
 bool dump_log_read(struct dump_log *log, struct dump_file *f);
 void dump_log_free(struct dump_log *log);
 
@@ -90,7 +91,7 @@ static inline uint64_t dump_lag(const struct log_segment *seg, const struct repl
 /* How often replica and reason served, over all readers. */
 uint64_t dump_reads(const struct log_segment *seg, uint32_t replica, uint32_t reason);
 
-/* ---- a table segment ---------------------------------------------------------------------------------------------- */
+/* ---- a table segment --------------------------------------------------------------------------------------------- */
 
 struct hdr;
 
@@ -104,7 +105,7 @@ struct dump_table {
 bool dump_table_read(struct dump_table *t, struct dump_file *f);
 void dump_table_free(struct dump_table *t);
 
-/* ---- time ---------------------------------------------------------------------------------------------------------- */
+/* ---- time -------------------------------------------------------------------------------------------------------- */
 
 #define DUMP_AGE_UNKNOWN UINT64_MAX
 
@@ -114,8 +115,8 @@ uint64_t dump_now_ns(void);
 /* Are the segment's timestamps of this clock: the same time namespace, and made since this machine started? */
 bool dump_clock_known(const struct segment_header *h);
 
-/* now - ts by the domain's clock, of which `line` is a private copy; 0 where ts is ahead by less than a second (a stamp may
- * be newer than the copy), else DUMP_AGE_UNKNOWN. */
+/* now - ts by the domain's clock, of which `line` is a private copy; 0 where ts is ahead by less than a second (a stamp
+ * may be newer than the copy), else DUMP_AGE_UNKNOWN. */
 uint64_t dump_age_ns(const struct clock_line *line, uint64_t ts);
 
 #endif

@@ -22,8 +22,8 @@ bool dump_clock_known(const struct segment_header *h) {
     struct stat st;
     if (stat("/proc/self/ns/time", &st) == 0 && h->time_ns_inode != 0 && h->time_ns_inode != (uint64_t)st.st_ino)
         return false;
-    /* A copy of a segment may be older than this boot, with which CLOCK_MONOTONIC began anew. A second is for clocks that
-     * are set. */
+    /* A copy of a segment may be older than this boot, with which CLOCK_MONOTONIC began anew. A second is for clocks
+     * that are set. */
     uint64_t unix_now = read_clock(CLOCK_REALTIME), up = read_clock(CLOCK_BOOTTIME);
     return h->created_unix_ns <= unix_now + NS_PER_S && h->created_unix_ns + NS_PER_S >= unix_now - up;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* `tide dump --json`: one object a line; the fields are listed in docs/layout.md. Random 64-bit numbers are hex strings,
- * because most readers of JSON keep 53 bits of a number. */
+/* `tide dump --json`: one object a line; the fields are listed in docs/layout.md. Random 64-bit numbers are hex
+ * strings, because most readers of JSON keep 53 bits of a number. */
 #include <inttypes.h>
 
 #include "engine/tidemark.h"

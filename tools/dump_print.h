@@ -27,7 +27,7 @@ struct dump_totals {
 
 struct dump_format {
     void (*header)(struct dump_view *v, const struct dump_file *f, const struct segment_header *h, bool understood);
-    void (*log)(struct dump_view *v, const struct log_segment *seg); /* settings, clock, leader, replicas, lanes, reads */
+    void (*log)(struct dump_view *v, const struct log_segment *seg); /* settings, leader, replicas, lanes, reads */
     void (*table)(struct dump_view *v, const struct dump_table *t);
     void (*ring)(struct dump_view *v, const struct log_segment *seg); /* before the frames */
     void (*frame)(struct dump_view *v, const struct dump_frame *frame);
@@ -38,9 +38,9 @@ struct dump_format {
 extern const struct dump_format dump_text, dump_json;
 
 /*
- * Write bytes so that any of them can be shown and given to --key again: printable ASCII as it is, a backslash twice, all
- * else as \xNN (quotes too). At most `room` characters, no escape is cut. json: for the inside of a JSON string, where each
- * backslash is doubled once more. Returns how many bytes were written out.
+ * Write bytes so that any of them can be shown and given to --key again: printable ASCII as it is, a backslash twice,
+ * all else as \xNN (quotes too). At most `room` characters, no escape is cut. json: for the inside of a JSON string,
+ * where each backslash is doubled once more. Returns how many bytes were written out.
  */
 size_t dump_escape(FILE *out, const void *bytes, size_t n, uint64_t room, bool json);
 

@@ -61,7 +61,7 @@ bool dump_ring_update(struct dump_ring *r) {
     return true;
 }
 
-/* ---- the window --------------------------------------------------------------------------------------------------- */
+/* ---- the window -------------------------------------------------------------------------------------------------- */
 
 static bool read_ring(struct dump_ring *r, uint64_t pos, size_t n) {
     uint64_t at = pos & (r->bytes - 1);
@@ -100,14 +100,15 @@ static bool window_cover(struct dump_ring *r, uint64_t pos, size_t n) {
     if (!read_ring(r, pos, want) && (r->file->code != DUMP_CORRUPT || !read_ring(r, pos, want = n)))
         return false;
     atomic_thread_fence(memory_order_seq_cst); /* `reclaimed` is read after the bytes that it vouches for */
-    if (!dump_file_read(r->file, offsetof(struct log_segment, leader.reclaimed), &r->intact_from, sizeof(r->intact_from)))
+    if (!dump_file_read(r->file, offsetof(struct log_segment, leader.reclaimed), &r->intact_from,
+                        sizeof(r->intact_from)))
         return false;
     r->lo = pos;
     r->hi = pos + want;
     return true;
 }
 
-/* ---- one frame ---------------------------------------------------------------------------------------------------- */
+/* ---- one frame --------------------------------------------------------------------------------------------------- */
 
 static const char *implausible(const struct dump_ring *r, const struct frame *f, uint64_t index) {
     if (f->length < FRAME_HEADER_BYTES || f->length % FRAME_ALIGN != 0)
@@ -175,7 +176,7 @@ static enum look look_again(struct dump_ring *r, uint64_t pos, uint64_t index, s
     }
 }
 
-/* ---- where to start ----------------------------------------------------------------------------------------------- */
+/* ---- where to start ---------------------------------------------------------------------------------------------- */
 
 struct start {
     uint64_t pos, index; /* index 0: not known */
@@ -243,8 +244,8 @@ static enum look try_start(struct dump_ring *r, const struct start *s) {
     return look;
 }
 
-/* One round over the starts that are there now, if possible those that are `ahead` bytes or more behind the oldest, because
- * a leader that is faster than this walker needs a head start. LOOK_LOST: the leader overtook it. */
+/* One round over the starts that are there now, if possible those that are `ahead` bytes or more behind the oldest,
+ * because a leader that is faster than this walker needs a head start. LOOK_LOST: the leader overtook it. */
 static enum look seek_round(struct dump_ring *r, uint64_t ahead) {
     struct start starts[LAYOUT_MARKS + 1];
     uint64_t least = r->reclaimed > r->min_pos ? r->reclaimed : r->min_pos;
@@ -269,8 +270,8 @@ static bool seek(struct dump_ring *r) {
     for (uint64_t i = 0; i < SEEKS && !r->started; i++) {
         if (!read_words(r))
             return false;
-        /* It may be beyond `tail`, by what is appended and not committed, when followers were lapped; no group is larger
-         * than a quarter. */
+        /* It may be beyond `tail`, by what is appended and not committed, when followers were lapped; no group is
+         * larger than a quarter. */
         if (r->reclaimed > POS_MAX || r->reclaimed > r->tail + r->bytes / 4) {
             dump_problem(r->problems, "reclaimed cannot be %llu", (unsigned long long)r->reclaimed);
             return true;
@@ -278,14 +279,15 @@ static bool seek(struct dump_ring *r) {
         enum look look = seek_round(r, i * (r->bytes / SEEKS / 2));
         if (look == LOOK_FAILED || (r->beyond && r->next == 0 && !dump_ring_update(r)))
             return false;
-        /* Everything up to commit was overwritten since the update; with nothing shown yet, that is no reason to end. */
+        /* Everything up to commit was overwritten since the update; with nothing shown yet, that is no reason to end.
+         * */
         if (look == LOOK_OK && !(r->beyond && r->next == 0))
             break;
     }
     return true;
 }
 
-/* ---- walking ------------------------------------------------------------------------------------------------------ */
+/* ---- walking ----------------------------------------------------------------------------------------------------- */
 
 static void lose(struct dump_ring *r, const char *why) {
     r->started = false;

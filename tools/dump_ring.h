@@ -3,15 +3,15 @@
  * Walks the frames of a log ring by pread, beside a leader that goes on writing, or in what it left behind.
  *
  * Which bytes can be believed: `commit` is read first, and entries up to it are whole. `reclaimed` is read after the
- * bytes: what lies at or beyond it was not overwritten before they were read. Bytes are read in windows, so that there is one
- * such check for many frames; a walker slower than the leader loses entries, says which, and goes on where the ring
- * begins now. Where something does not check out, the window is read again: only what is wrong each time is wrong.
+ * bytes: what lies at or beyond it was not overwritten before they were read. Bytes are read in windows, so that there
+ * is one such check for many frames; a walker slower than the leader loses entries, says which, and goes on where the
+ * ring begins now. Where something does not check out, the window is read again: only what is wrong each time is wrong.
  *
- * A walk can start at `reclaimed`, which is always a frame's start, and at each of the leader's marks. One that meets a bad
- * length goes on at the next mark.
+ * A walk can start at `reclaimed`, which is always a frame's start, and at each of the leader's marks. One that meets a
+ * bad length goes on at the next mark.
  *
- * It ends, whatever the bytes: within one update `commit` stands still, each step moves at least a header's length, and nothing
- * is followed beyond `reclaimed` plus the ring's size.
+ * It ends, whatever the bytes: within one update `commit` stands still, each step moves at least a header's length, and
+ * nothing is followed beyond `reclaimed` plus the ring's size.
  */
 #ifndef TOOLS_DUMP_RING_H
 #define TOOLS_DUMP_RING_H

@@ -72,11 +72,12 @@ static void print_replica(struct dump_view *v, const struct log_segment *seg, ui
             b->entries, b->joins, b->lapped, b->waiters, b->digest, b->digest_index);
 }
 
-/* One line for the domain (replica LAYOUT_REPLICAS) or for a replica that served. */
+/* One line: for the domain, or for a replica that served. */
 static void print_reads(struct dump_view *v, const char *label, const uint64_t counts[LAYOUT_REASONS]) {
     fprintf(v->out, LABEL, label);
     for (uint32_t reason = 0; reason < TIDE_REASONS; reason++)
-        fprintf(v->out, "%s %s %" PRIu64, reason ? "," : "", tide_reason_name((enum tide_reason)reason), counts[reason]);
+        fprintf(v->out, "%s %s %" PRIu64, reason ? "," : "", tide_reason_name((enum tide_reason)reason),
+                counts[reason]);
     fputc('\n', v->out);
 }
 
@@ -122,8 +123,8 @@ static void text_lag(struct dump_view *v, const char *label, const struct hdr *h
     hdr_values_at_percentiles(h, WANTED, ns, 5);
     for (int i = 0; i < 5; i++)
         args_duration_text((uint64_t)ns[i], t[i], sizeof(t[i]));
-    fprintf(v->out, LABEL " %" PRId64 " entries, p50 %s, p90 %s, p99 %s, p99.9 %s, max %s\n", label, entries, t[0], t[1],
-            t[2], t[3], t[4]);
+    fprintf(v->out, LABEL " %" PRId64 " entries, p50 %s, p90 %s, p99 %s, p99.9 %s, max %s\n", label, entries, t[0],
+            t[1], t[2], t[3], t[4]);
 }
 
 static void text_table(struct dump_view *v, const struct dump_table *t) {

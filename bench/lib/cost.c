@@ -112,7 +112,8 @@ static int open_reader(struct cost_stage *s, uint64_t delay_ns, uint32_t *id, st
 
 static int open_readers(struct cost_stage *s, const struct tide_token *last) {
     /* Fallback ERROR: a read that the follower could not serve must show as one, not as a fast read of the leader. */
-    s->ctx.zero = (struct tide_bound){ .size = sizeof(s->ctx.zero), .fallback = TIDE_FALLBACK_ERROR, .max_lag = TIDE_UNBOUNDED };
+    s->ctx.zero =
+        (struct tide_bound){ .size = sizeof(s->ctx.zero), .fallback = TIDE_FALLBACK_ERROR, .max_lag = TIDE_UNBOUNDED };
     s->ctx.bounded = s->ctx.zero;
     s->ctx.bounded.max_staleness_ns = BENCH_COST_BOUND_NS;
     if (open_reader(s, 0, &s->ids[1], &s->ctx.fresh) != 0 ||
@@ -205,7 +206,8 @@ static void summarize(struct bench_cost *out, double (*ns)[BENCH_COST_ROWS], uin
     }
 }
 
-static int measure(struct cost_stage *s, struct bench_cost *out, uint32_t repetitions, bench_cost_progress_fn *progress) {
+static int measure(struct cost_stage *s, struct bench_cost *out, uint32_t repetitions,
+                   bench_cost_progress_fn *progress) {
     double(*ns)[BENCH_COST_ROWS] = calloc(repetitions, sizeof(*ns));
     int rc = ns == NULL ? failed(s, "the figures", TIDE_ERR_NOMEM) : 0;
     for (uint32_t i = 0; rc == 0 && i < repetitions; i++) {

@@ -19,15 +19,15 @@
 #define BENCH_COST_DELAY_NS UINT64_C(150000000) /* of the follower that is kept behind: below the bound */
 
 enum bench_cost_row {
-    BENCH_COST_LOOP = 0,       /* the loop alone: next key, its first bytes */
-    BENCH_COST_PLAIN_FIXED,    /* plain table, sizes known to the compiler */
-    BENCH_COST_PLAIN_DENSE,    /* the same at a load of up to 0.75 */
-    BENCH_COST_PLAIN,          /* plain table, sizes known at run time */
-    BENCH_COST_PLAIN_BATCH,    /* the same, 32 at a time, prefetched */
-    BENCH_COST_GET,            /* tide_get, bound 0 */
-    BENCH_COST_GET_BOUND,      /* tide_get, bound 200 ms, the follower up to date */
-    BENCH_COST_GET_BEHIND,     /* tide_get, bound 200 ms, the follower behind: the clock is read */
-    BENCH_COST_MGET,           /* tide_mget of 32, bound 0 */
+    BENCH_COST_LOOP = 0,    /* the loop alone: next key, its first bytes */
+    BENCH_COST_PLAIN_FIXED, /* plain table, sizes known to the compiler */
+    BENCH_COST_PLAIN_DENSE, /* the same at a load of up to 0.75 */
+    BENCH_COST_PLAIN,       /* plain table, sizes known at run time */
+    BENCH_COST_PLAIN_BATCH, /* the same, 32 at a time, prefetched */
+    BENCH_COST_GET,         /* tide_get, bound 0 */
+    BENCH_COST_GET_BOUND,   /* tide_get, bound 200 ms, the follower up to date */
+    BENCH_COST_GET_BEHIND,  /* tide_get, bound 200 ms, the follower behind: the clock is read */
+    BENCH_COST_MGET,        /* tide_mget of 32, bound 0 */
     BENCH_COST_ROWS
 };
 
@@ -60,8 +60,8 @@ int bench_cost_run(struct bench_cost *out, uint64_t keys, uint32_t repetitions, 
 /* The loops (cost_loops.c). Each returns a sum that depends on all it read; a failed get is counted in *bad. */
 struct bench_cost_ctx {
     const struct bench_workload *workload;
-    struct plain plain; /* load at most 0.5 */
-    struct plain dense; /* at most 0.75 */
+    struct plain plain;         /* load at most 0.5 */
+    struct plain dense;         /* at most 0.75 */
     struct tide_reader *fresh;  /* on a follower without delay */
     struct tide_reader *behind; /* on a follower with delay */
     struct tide_bound zero;

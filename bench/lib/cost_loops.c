@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The loops that are compared. All walk the same sequence over the same key array, copy the value into a buffer, and add its
- * first bytes up; they differ in the lookup alone.
+ * The loops that are compared. All walk the same sequence over the same key array, copy the value into a buffer, and
+ * add its first bytes up; they differ in the lookup alone.
  */
 #include "bench/lib/cost.h"
 
 #define KEY_AT(c, i) bench_workload_key((c)->workload, (c)->workload->sequences[0][(i) & ((c)->workload->steps - 1)])
 
-/* Makes the compiler believe that the bytes are looked at: else it could leave out the copy, which the library's own cannot. */
+/* Makes the compiler believe that the bytes are looked at: else it could leave out the copy, which the library's own
+ * cannot. */
 #define CONSUME(buf) __asm__ volatile("" : : "r"(buf) : "memory")
 
 static inline uint64_t head_of(const void *bytes) {
@@ -62,7 +63,8 @@ static uint64_t loop_plain_batch(struct bench_cost_ctx *c, uint64_t from, uint64
             plain_prefetch(&c->plain, hashes[k]);
         }
         for (uint64_t k = 0; k < BENCH_COST_BATCH; k++) {
-            int got = plain_get_hashed(&c->plain, hashes[k], KEY_AT(c, i + k), BENCH_COST_KEY, buf[k], BENCH_COST_VALUE);
+            int got =
+                plain_get_hashed(&c->plain, hashes[k], KEY_AT(c, i + k), BENCH_COST_KEY, buf[k], BENCH_COST_VALUE);
             c->bad += got < 0;
         }
         CONSUME(buf);

@@ -12,7 +12,8 @@
 const char *bench_format_ns(char out[BENCH_TEXT], double ns);
 /* "950", "1.25 k", "38.4 M". */
 const char *bench_format_count(char out[BENCH_TEXT], double n);
-/* A share of 1 as percent, so that what is not nothing does not show as nothing: "0", "<0.01", "0.25", "99.8", "100". */
+/* A share of 1 as percent, so that what is not nothing does not show as nothing: "0", "<0.01", "0.25", "99.8", "100".
+ */
 const char *bench_format_percent(char out[BENCH_TEXT], double share);
 
 /* Text for HTML, with <, >, &, " and ' escaped. */

@@ -28,7 +28,8 @@ void bench_grid_reasons(struct bench_grid *g, const struct bench_sweep *s);
 
 /* Add a column's head, or a cell of the present last row: printf-like. */
 void bench_grid_head(struct bench_grid *g, const char *text);
-__attribute__((format(printf, 3, 4))) void bench_grid_cell(struct bench_grid *g, uint32_t column, const char *format, ...);
+__attribute__((format(printf, 3, 4))) void bench_grid_cell(struct bench_grid *g, uint32_t column, const char *format,
+                                                           ...);
 
 /* Columns right-aligned, one space between. */
 void bench_grid_print(FILE *out, const struct bench_grid *g);

@@ -11,8 +11,8 @@ struct bench_machine {
     char cpu_model[128];
     char kernel[128];
     char compiler[128];
-    char commit[64]; /* "unknown" outside of a git checkout; "-dirty" when files differ from it */
-    char date[32];   /* UTC, ISO 8601 */
+    char commit[64];     /* "unknown" outside of a git checkout; "-dirty" when files differ from it */
+    char date[32];       /* UTC, ISO 8601 */
     char huge_pages[64]; /* the kernel's setting for ordinary memory, and for shared memory */
     char clock_source[32];
     uint32_t cpus_online;

@@ -47,8 +47,8 @@ struct bench_options {
     uint32_t sample; /* closed loop: every so many-th read is timed; 0: none */
     int pin;
     uint64_t seed;
-    uint64_t ring_bytes;  /* 0: the engine's default */
-    uint64_t table_bytes; /* 0: from keys and sizes */
+    uint64_t ring_bytes;   /* 0: the engine's default */
+    uint64_t table_bytes;  /* 0: from keys and sizes */
     const char *name;      /* of the domain; NULL: "readscale-PID" */
     const char *json_path; /* "-": stdout */
     const char *out_dir;

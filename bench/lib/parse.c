@@ -13,8 +13,8 @@ struct unit {
 };
 
 static const struct unit count_units[] = {
-    { "", 1.0 },     { "k", 1e3 },     { "K", 1e3 },        { "M", 1e6 },           { "G", 1e9 },
-    { "Ki", 0x1p10 }, { "Mi", 0x1p20 }, { "Gi", 0x1p30 }, { "KiB", 0x1p10 }, { "MiB", 0x1p20 }, { "GiB", 0x1p30 },
+    { "", 1.0 },      { "k", 1e3 },     { "K", 1e3 },      { "M", 1e6 },      { "G", 1e9 },      { "Ki", 0x1p10 },
+    { "Mi", 0x1p20 }, { "Gi", 0x1p30 }, { "KiB", 0x1p10 }, { "MiB", 0x1p20 }, { "GiB", 0x1p30 },
 };
 static const struct unit time_units[] = { { "ns", 1.0 }, { "us", 1e3 }, { "ms", 1e6 }, { "s", 1e9 }, { "m", 60e9 } };
 

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What a get is compared with: an open-addressing table for one thread, nothing synchronised. Linear probing, a power of
- * two of slots, XXH3, a 32-bit tag in front of each slot, key and value inline, huge pages where the system gives them.
+ * What a get is compared with: an open-addressing table for one thread, nothing synchronised. Linear probing, a power
+ * of two of slots, XXH3, a 32-bit tag in front of each slot, key and value inline, huge pages where the system gives
+ * them.
  *
- * Fast on purpose: a slow peer would flatter what is compared with it. The load matters most: where a probe's length cannot be
- * foreseen, the branch predictor cannot either, and at a load of 0.6 a get takes up to twice as long as at 0.3.
+ * Fast on purpose: a slow peer would flatter what is compared with it. The load matters most: where a probe's length
+ * cannot be foreseen, the branch predictor cannot either, and at a load of 0.6 a get takes up to twice as long as at
+ * 0.3.
  */
 #ifndef TIDEMARK_BENCH_PLAIN_H
 #define TIDEMARK_BENCH_PLAIN_H
@@ -58,9 +60,10 @@ static inline void plain_prefetch(const struct plain *t, uint64_t hash) {
     __builtin_prefetch(slot + 64);
 }
 
-/* The slot of a key, or the empty one where it would go. Inlined with a constant key_len, the compare becomes two loads. */
+/* The slot of a key, or the empty one where it would go. Inlined with a constant key_len, the compare becomes two
+ * loads. */
 __attribute__((always_inline)) static inline struct plain_slot *plain_find(const struct plain *t, uint64_t hash,
-                                                                            const void *key, size_t key_len) {
+                                                                           const void *key, size_t key_len) {
     uint32_t tag = plain_tag(hash);
     for (uint64_t i = hash;; i++) {
         struct plain_slot *s = plain_slot_at(t, i);
@@ -72,7 +75,7 @@ __attribute__((always_inline)) static inline struct plain_slot *plain_find(const
 
 /* Copy the value out. Its length, or -1: not there, or the buffer is too small. */
 __attribute__((always_inline)) static inline int plain_get_hashed(const struct plain *t, uint64_t hash, const void *key,
-                                                                   size_t key_len, void *out, size_t out_size) {
+                                                                  size_t key_len, void *out, size_t out_size) {
     const struct plain_slot *s = plain_find(t, hash, key, key_len);
     if (s->tag == 0 || s->value_len > out_size) {
         return -1;
@@ -81,10 +84,10 @@ __attribute__((always_inline)) static inline int plain_get_hashed(const struct p
     return s->value_len;
 }
 
-/* The same for lengths that the compiler knows, and that all keys and values have: no tag is compared, since a short key is
- * compared as quickly, and the copy becomes a few vector moves. */
+/* The same for lengths that the compiler knows, and that all keys and values have: no tag is compared, since a short
+ * key is compared as quickly, and the copy becomes a few vector moves. */
 __attribute__((always_inline)) static inline int plain_get_fixed(const struct plain *t, const void *key, size_t key_len,
-                                                                  void *out, size_t value_len) {
+                                                                 void *out, size_t value_len) {
     for (uint64_t i = plain_hash(key, key_len);; i++) {
         const struct plain_slot *s = plain_slot_at(t, i);
         if (memcmp(s + 1, key, key_len) == 0) {

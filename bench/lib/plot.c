@@ -91,16 +91,18 @@ int bench_plot_throughput(FILE *f, const struct bench_sweep *s) {
             "set xlabel 'replicas that serve reads (%u reader thread%s each)'\n"
             "set ylabel 'million reads per second'\n"
             "set key outside above center horizontal maxrows 1 samplen 3\n",
-            s->points[0].replicas / 1.25, s->points[last].replicas * 1.25, highest_worth_showing(s), s->options->readers,
-            s->options->readers == 1 ? "" : "s");
+            s->points[0].replicas / 1.25, s->points[last].replicas * 1.25, highest_worth_showing(s),
+            s->options->readers, s->options->readers == 1 ? "" : "s");
     fprintf(f, "set xtics (");
     for (uint32_t i = 0; i < s->points_n; i++) {
         fprintf(f, "%s'%u' %u", i > 0 ? ", " : "", s->points[i].replicas, s->points[i].replicas);
     }
     fprintf(f, ")\n");
     if (over > 0.0) {
-        fprintf(f, "set object 1 rectangle from first %g, graph 0 to graph 1, graph 1 behind fc rgb '#eeeeee' fs noborder\n",
-                over);
+        fprintf(
+            f,
+            "set object 1 rectangle from first %g, graph 0 to graph 1, graph 1 behind fc rgb '#eeeeee' fs noborder\n",
+            over);
     }
     fprintf(f,
             "plot %.9g * x with lines lc rgb '#888888' dt 2 title 'ideal', \\\n"
@@ -137,16 +139,17 @@ static void percentile_data(FILE *f, const struct hdr *h) {
 }
 
 static void latency_axes(FILE *f) {
-    fprintf(f, "set logscale xy\n"
-               "set xrange [1:*]\n"
-               "set xlabel 'percentile of reads'\n"
-               "set ylabel 'latency'\n"
-               "set key outside right top Left reverse title 'replicas' samplen 2\n"
-               "set xtics ('0 %%%%' 1, '90 %%%%' 1e1, '99 %%%%' 1e2, '99.9 %%%%' 1e3, '99.99 %%%%' 1e4, '99.999 %%%%' 1e5, "
-               "'99.9999 %%%%' 1e6, '1 - 1e-7' 1e7, '1 - 1e-8' 1e8, '1 - 1e-9' 1e9)\n"
-               "set ytics ('1 ns' 1, '10 ns' 1e1, '100 ns' 1e2, '1 µs' 1e3, '10 µs' 1e4, '100 µs' 1e5, '1 ms' 1e6, "
-               "'10 ms' 1e7, '100 ms' 1e8, '1 s' 1e9, '10 s' 1e10, '100 s' 1e11)\n"
-               "set grid xtics ytics lc rgb '#dddddd' lw 0.5 lt 1\n");
+    fprintf(
+        f, "set logscale xy\n"
+           "set xrange [1:*]\n"
+           "set xlabel 'percentile of reads'\n"
+           "set ylabel 'latency'\n"
+           "set key outside right top Left reverse title 'replicas' samplen 2\n"
+           "set xtics ('0 %%%%' 1, '90 %%%%' 1e1, '99 %%%%' 1e2, '99.9 %%%%' 1e3, '99.99 %%%%' 1e4, '99.999 %%%%' 1e5, "
+           "'99.9999 %%%%' 1e6, '1 - 1e-7' 1e7, '1 - 1e-8' 1e8, '1 - 1e-9' 1e9)\n"
+           "set ytics ('1 ns' 1, '10 ns' 1e1, '100 ns' 1e2, '1 µs' 1e3, '10 µs' 1e4, '100 µs' 1e5, '1 ms' 1e6, "
+           "'10 ms' 1e7, '100 ms' 1e8, '1 s' 1e9, '10 s' 1e10, '100 s' 1e11)\n"
+           "set grid xtics ytics lc rgb '#dddddd' lw 0.5 lt 1\n");
 }
 
 int bench_plot_latency(FILE *f, const struct bench_sweep *s) {

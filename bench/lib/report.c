@@ -126,15 +126,19 @@ struct picture {
 static const struct picture pictures[] = {
     { bench_plot_throughput, "throughput.png", "Throughput against replicas",
       "Reads per second against the number of replicas, with the ideal and the control line",
-      "Median over the repetitions; bars from the least to the greatest. Ideal: the first point times the replicas. Control: "
-      "the first point times what the control loop gained with as many threads; what lies between it and the ideal, the "
+      "Median over the repetitions; bars from the least to the greatest. Ideal: the first point times the replicas. "
+      "Control: "
+      "the first point times what the control loop gained with as many threads; what lies between it and the ideal, "
+      "the "
       "machine did not give.",
       "No repetition was complete." },
-    { bench_plot_latency, "latency.png", "Latency by percentile", "Latency of a read by percentile, one line for each replica count",
+    { bench_plot_latency, "latency.png", "Latency by percentile",
+      "Latency of a read by percentile, one line for each replica count",
       "The axis gives each further nine of the percentile the same room. * more reader threads than CPUs.",
       "No read was timed." },
     { bench_plot_lag, "lag.png", "Lag over time", "Staleness and lag in entries of the worst follower over time",
-      "The follower that was worst, looked at 20 times a second while readers read. No mark: all followers were up to date at "
+      "The follower that was worst, looked at 20 times a second while readers read. No mark: all followers were up to "
+      "date at "
       "that instant.",
       "There were no followers." },
 };
@@ -189,7 +193,8 @@ static const char *const page_head =
     "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
     "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
     "<title>Tidemark: reads against replicas</title>\n<style>\n"
-    "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222;background:#fff}\n"
+    "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 "
+    "1rem;color:#222;background:#fff}\n"
     "h1{font-size:1.6rem}h2{font-size:1.2rem;margin-top:2.2rem}\n"
     "img{width:100%;height:auto}.wide{overflow-x:auto}\n"
     "table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:.9rem}\n"
@@ -197,9 +202,11 @@ static const char *const page_head =
     "th{font-weight:600}.facts th,.facts td{text-align:left;white-space:normal;vertical-align:top}\n"
     ".note{color:#555;font-size:.9rem}\n"
     "</style></head><body>\n<h1>Tidemark: read throughput against the number of replicas</h1>\n"
-    "<p>N replicas are one leader and N&nbsp;&minus;&nbsp;1 followers in one process; readers are spread over all N. Each "
+    "<p>N replicas are one leader and N&nbsp;&minus;&nbsp;1 followers in one process; readers are spread over all N. "
+    "Each "
     "reader thread is a session with a home replica, pinned to a CPU where the system allows it. Beside every slice of "
-    "reading, the same threads ran a control loop of pure arithmetic: it tells how many CPUs the machine really granted.</p>\n";
+    "reading, the same threads ran a control loop of pure arithmetic: it tells how many CPUs the machine really "
+    "granted.</p>\n";
 
 static void html_page(FILE *out, const struct bench_sweep *s, const char *dir, struct bench_grid *g) {
     fputs(page_head, out);
@@ -221,11 +228,13 @@ static void html_page(FILE *out, const struct bench_sweep *s, const char *dir, s
     } else if (s->options->max_staleness_ns == 0) {
         fputs("<p class=\"note\">The bound of reads was 0: linearizable.</p>\n", out);
     } else {
-        fprintf(out, "<p class=\"note\">The bound of reads was %s; it is drawn where it is not far above the data.</p>\n",
+        fprintf(out,
+                "<p class=\"note\">The bound of reads was %s; it is drawn where it is not far above the data.</p>\n",
                 bench_format_ns(bound, (double)s->options->max_staleness_ns));
     }
     html_machine(out, s);
-    fputs("<p class=\"note\">What each column means: docs/bench.md. The figures: result.json. Histograms for HdrHistogram's "
+    fputs("<p class=\"note\">What each column means: docs/bench.md. The figures: result.json. Histograms for "
+          "HdrHistogram's "
           "tools: the .hgrm (microseconds) and .hlog files beside this page.</p>\n</body></html>\n",
           out);
 }

@@ -64,7 +64,8 @@ static struct bench_spread over_trials(const struct bench_point *p, double (*fig
     return bench_spread_of(values, p->done);
 }
 
-/* Scaling is taken within one repetition and its median afterwards: what the machine does to a whole repetition cancels out. */
+/* Scaling is taken within one repetition and its median afterwards: what the machine does to a whole repetition cancels
+ * out. */
 static void summarize_scaling(struct bench_point *p, const struct bench_point *base) {
     double reads[BENCH_REPETITIONS_MAX];
     double control[BENCH_REPETITIONS_MAX];
@@ -150,7 +151,8 @@ int bench_sweep_summarize(struct bench_sweep *sweep) {
     return 0;
 }
 
-static int prepare(struct bench_sweep *sweep, const struct bench_options *options, const struct bench_machine *machine) {
+static int prepare(struct bench_sweep *sweep, const struct bench_options *options,
+                   const struct bench_machine *machine) {
     memset(sweep, 0, sizeof(*sweep));
     sweep->options = options;
     sweep->machine = machine;

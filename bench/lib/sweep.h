@@ -31,7 +31,7 @@ struct bench_point {
     double overdue_share; /* open loop: of all reads that were due */
     double reason_share[TIDE_REASONS];
     double fallback_ratio;
-    int has_lag; /* there are followers, and they applied something */
+    int has_lag;                    /* there are followers, and they applied something */
     struct bench_spread lag_p50_ns; /* of the follower that was worst, over repetitions */
     struct bench_spread lag_p99_ns;
     struct bench_spread lag_p999_ns;
@@ -55,8 +55,8 @@ struct bench_sweep {
 typedef void bench_progress_fn(void *ctx, uint32_t done, uint32_t total, uint32_t replicas, uint32_t repetition);
 
 /*
- * Run the sweep: repetition by repetition, all points in each, so that a change in the machine's weather meets all points.
- * Returns 0 (also when interrupted: then sweep->interrupted), or -1 with `error` filled. Free with
+ * Run the sweep: repetition by repetition, all points in each, so that a change in the machine's weather meets all
+ * points. Returns 0 (also when interrupted: then sweep->interrupted), or -1 with `error` filled. Free with
  * bench_sweep_destroy() in either case.
  */
 int bench_sweep_run(struct bench_sweep *sweep, const struct bench_options *options, const struct bench_machine *machine,

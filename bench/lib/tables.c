@@ -21,7 +21,7 @@ static void first_cells(struct bench_grid *g, const struct bench_point *p) {
 }
 
 void bench_grid_throughput(struct bench_grid *g, const struct bench_sweep *s) {
-    static const char *const heads[] = { "replicas", "readers", "Mreads/s",  "min..max",    "scaling",
+    static const char *const heads[] = { "replicas", "readers", "reads/s",    "min..max", "scaling",
                                          "ideal",    "control", "of control", "min..max", "writes/s" };
     start(g, "Throughput", heads, sizeof(heads) / sizeof(heads[0]));
     for (uint32_t i = 0; i < s->points_n; i++) {
@@ -30,9 +30,11 @@ void bench_grid_throughput(struct bench_grid *g, const struct bench_sweep *s) {
             continue;
         }
         char text[BENCH_TEXT];
+        char least[BENCH_TEXT];
         first_cells(g, p);
-        bench_grid_cell(g, 2, "%.2f", p->reads_per_s.median / 1e6);
-        bench_grid_cell(g, 3, "%.2f..%.2f", p->reads_per_s.min / 1e6, p->reads_per_s.max / 1e6);
+        bench_grid_cell(g, 2, "%s", bench_format_count(text, p->reads_per_s.median));
+        bench_format_count(least, p->reads_per_s.min);
+        bench_grid_cell(g, 3, "%.16s..%.16s", least, bench_format_count(text, p->reads_per_s.max));
         bench_grid_cell(g, 4, "%.2f", p->scaling.median);
         bench_grid_cell(g, 5, "%.2f", p->ideal);
         bench_grid_cell(g, 6, "%.2f", p->control_scaling.median);
@@ -42,13 +44,15 @@ void bench_grid_throughput(struct bench_grid *g, const struct bench_sweep *s) {
         g->rows++;
     }
     snprintf(g->note, sizeof(g->note),
-             "Served reads per second, median of %u repetition%s. scaling, control: against %u replica%s, for reads and for the "
+             "Served reads per second, median of %u repetition%s. scaling, control: against %u replica%s, for reads "
+             "and for the "
              "control loop;\nof control: the one divided by the other. * more reader threads than CPUs (%u).",
-             s->points[0].done, s->points[0].done == 1 ? "" : "s", s->points[0].replicas, s->points[0].replicas == 1 ? "" : "s", s->machine->cpus);
+             s->points[0].done, s->points[0].done == 1 ? "" : "s", s->points[0].replicas,
+             s->points[0].replicas == 1 ? "" : "s", s->machine->cpus);
 }
 
 void bench_grid_latency(struct bench_grid *g, const struct bench_sweep *s) {
-    static const char *const heads[] = { "replicas", "readers", "p50",     "p90",     "p99",      "p99.9",
+    static const char *const heads[] = { "replicas", "readers", "p50",     "p90",     "p99",       "p99.9",
                                          "max",      "samples", "lag p50", "lag p99", "lag p99.9", "lapped" };
     start(g, "Latency of a read, and replication lag", heads, sizeof(heads) / sizeof(heads[0]));
     for (uint32_t i = 0; i < s->points_n; i++) {
@@ -71,25 +75,28 @@ void bench_grid_latency(struct bench_grid *g, const struct bench_sweep *s) {
         g->rows++;
     }
     char clock[BENCH_TEXT];
-    char how[96];
+    char how[192];
     bench_format_ns(clock, s->clock_ns);
     if (s->options->open_rate > 0.0) {
-        snprintf(how, sizeof(how), "Open loop: every read is timed, from the instant that it was due.");
-    } else if (s->options->sample != 0) {
-        snprintf(how, sizeof(how), "Closed loop: every %u%s read is timed.", s->options->sample,
-                 s->options->sample == 1 ? "st" : "th");
+        snprintf(how, sizeof(how), "Open loop: every read is timed, from the instant that it was due");
     } else {
-        snprintf(how, sizeof(how), "No read is timed (--sample 0).");
+        snprintf(how, sizeof(how), "Closed loop: every %u%s read is timed", s->options->sample,
+                 s->options->sample == 1 ? "st" : "th");
     }
-    snprintf(g->note, sizeof(g->note),
-             "%s Each latency contains one clock read, about %s; nothing is subtracted.\n"
-             "lag: commit to applied, of the follower that was worst, median of the repetitions.",
-             how, clock);
+    if (s->options->open_rate > 0.0 || s->options->sample != 0) {
+        snprintf(g->note, sizeof(g->note),
+                 "%s. Each latency contains one clock read, about %s; nothing is subtracted.\n", how, clock);
+    } else {
+        snprintf(g->note, sizeof(g->note), "No read is timed (--sample 0).\n");
+    }
+    size_t used = strlen(g->note);
+    snprintf(g->note + used, sizeof(g->note) - used,
+             "lag: commit to applied, of the follower that was worst, median of the repetitions.");
 }
 
 void bench_grid_reasons(struct bench_grid *g, const struct bench_sweep *s) {
-    static const char *const heads[] = { "replicas", "readers",    "fresh",     "within bound", "waited", "redirected",
-                                         "behind",   "stale",      "refused",   "fell back",    "overdue" };
+    static const char *const heads[] = { "replicas", "readers", "fresh",   "within bound", "waited", "redirected",
+                                         "behind",   "stale",   "refused", "fell back",    "overdue" };
     start(g, "How reads were served, in percent", heads, sizeof(heads) / sizeof(heads[0]));
     for (uint32_t i = 0; i < s->points_n; i++) {
         const struct bench_point *p = &s->points[i];
@@ -128,9 +135,9 @@ void bench_settings_line(char *out, size_t size, const struct bench_sweep *s) {
     snprintf(out, size,
              "%llu keys of %u bytes, values of %llu, %s%s; %s writes/s; bound %s, fallback %s, %s, reach %s; delay %s; "
              "%s; %u repetitions of %s",
-             (unsigned long long)o->keys, o->key_size, (unsigned long long)o->value_size, bench_dist_name(o->dist), skew,
-             o->write_rate < 0.0 ? "max" : writes, bound, bench_fallback_name(o->fallback), bench_policy_name(o->policy),
-             o->reach_home ? "home" : "all", delay, loop, o->repetitions, length);
+             (unsigned long long)o->keys, o->key_size, (unsigned long long)o->value_size, bench_dist_name(o->dist),
+             skew, o->write_rate < 0.0 ? "max" : writes, bound, bench_fallback_name(o->fallback),
+             bench_policy_name(o->policy), o->reach_home ? "home" : "all", delay, loop, o->repetitions, length);
 }
 
 void bench_machine_line(char *out, size_t size, const struct bench_machine *m) {

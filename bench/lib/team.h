@@ -23,7 +23,7 @@
 
 enum bench_phase_kind { BENCH_WAIT = 0, BENCH_WARM = 1, BENCH_CONTROL = 2, BENCH_READ = 3, BENCH_STOP = 4 };
 #define BENCH_PHASE(slice, kind) (((uint32_t)(slice) << 3) | (uint32_t)(kind))
-#define BENCH_PHASE_KIND(phase) ((enum bench_phase_kind)((phase) & 7u))
+#define BENCH_PHASE_KIND(phase) ((enum bench_phase_kind)((phase)&7u))
 
 struct bench_team;
 
@@ -72,13 +72,13 @@ struct bench_team {
     _Atomic uint64_t slice_base_ns;
     _Atomic uint64_t end_ns; /* reading time at which the repetition ends */
     _Alignas(128) _Atomic uint32_t ready;
-    _Atomic int error; /* first TIDE_ERR_ code of a thread */
+    _Atomic int error;    /* first TIDE_ERR_ code of a thread */
     pthread_mutex_t lock; /* for the writer alone, which sleeps between read slices */
     pthread_cond_t changed;
 };
 
-/* Start `count` readers (homes: replica numbers, dealt out in turn) and, where the options ask for one, the writer. Returns 0
- * when all are ready and wait, or a TIDE_ERR_ code; bench_team_stop() must be called in either case. */
+/* Start `count` readers (homes: replica numbers, dealt out in turn) and, where the options ask for one, the writer.
+ * Returns 0 when all are ready and wait, or a TIDE_ERR_ code; bench_team_stop() must be called in either case. */
 int bench_team_start(struct bench_team *team, const uint32_t *homes, uint32_t homes_n);
 
 /* Change the phase. slice_base_ns: see struct bench_team. */

@@ -142,8 +142,8 @@ static uint64_t slice(struct stage *s, uint32_t number, enum bench_phase_kind ki
     }
 }
 
-/* Control, read, control, read, ..., control: each read slice has the control loop on both sides, so that the two meet the same
- * weather. */
+/* Control, read, control, read, ..., control: each read slice has the control loop on both sides, so that the two meet
+ * the same weather. */
 static void alternate(struct stage *s, struct bench_trial *out) {
     uint64_t total_ns = s->setup->options->duration_ns;
     uint64_t slices = (total_ns + BENCH_READ_SLICE_NS - 1) / BENCH_READ_SLICE_NS;

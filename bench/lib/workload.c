@@ -7,7 +7,8 @@
 #include "bench/lib/rng.h"
 #include "bench/lib/zipf.h"
 
-/* Eight mixed bytes make a key distinct; the rest is the same for all, as with prefixes in real keys. Short keys are the number. */
+/* Eight mixed bytes make a key distinct; the rest is the same for all, as with prefixes in real keys. Short keys are
+ * the number. */
 static void make_key(uint8_t *out, uint32_t size, uint64_t i) {
     uint64_t word = size >= 8 ? bench_mix64(i) : i;
     uint32_t head = size < 8 ? size : 8;
@@ -58,7 +59,8 @@ void bench_workload_destroy(struct bench_workload *w) {
     memset(w, 0, sizeof(*w));
 }
 
-/* Keys were numbered in the order of filling; ranks are spread over them, or the hot keys would lie next to each other in memory. */
+/* Keys were numbered in the order of filling; ranks are spread over them, or the hot keys would lie next to each other
+ * in memory. */
 static uint32_t spread_rank(const struct bench_workload *w, uint64_t rank) {
     /* A prime above any number of keys: the product modulo keys is a permutation, so no two ranks share a key. */
     return (uint32_t)(rank * UINT64_C(2654435761) % w->keys);

@@ -13,8 +13,8 @@ struct bench_workload {
     uint64_t value_size;
     uint8_t *key_bytes; /* key i at i * key_size */
     uint32_t threads;
-    uint64_t steps;        /* of each sequence: a power of two, at least as many as keys where memory allows */
-    uint32_t **sequences;  /* of each thread: indexes of keys; NULL until asked for */
+    uint64_t steps;       /* of each sequence: a power of two, at least as many as keys where memory allows */
+    uint32_t **sequences; /* of each thread: indexes of keys; NULL until asked for */
     enum bench_dist dist;
     double theta;
     uint64_t seed;
