@@ -42,8 +42,7 @@ else
 $(error CONFIG is release, asan or tsan, not "$(CONFIG)")
 endif
 
-# The initializers of tidemark.h name the first field and leave the rest 0, on purpose.
-CFLAGS ?= -std=gnu11 $(OPT) -Wall -Wextra -Werror -Wno-missing-field-initializers -fvisibility=hidden
+CFLAGS ?= -std=gnu11 $(OPT) -Wall -Wextra -Werror -fvisibility=hidden
 override CFLAGS += -I. -D_GNU_SOURCE -D_LGPL_SOURCE -pthread -MMD -MP $(SANITIZE)
 LDFLAGS += -pthread $(SANITIZE)
 LIB_LIBS := -lurcu-memb -lurcu-common

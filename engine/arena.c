@@ -61,7 +61,7 @@ enum arena_status arena_alloc(struct arena *a, uint32_t class, uint64_t buckets_
         }
         uint64_t off = arena_carve(a, bytes, TABLE_UNIT, buckets_end);
         if (off == 0) {
-            return ARENA_FULL;
+            return a->carved + bytes > peak ? ARENA_WAIT : ARENA_FULL;
         }
         a->carved += bytes;
         got = (uint32_t)(off / TABLE_UNIT);

@@ -12,7 +12,8 @@
  *           by no more than `slack`: beyond that arena_alloc() says ARENA_WAIT, and the writer waits for one.
  *
  * After such a wait the class has a free node, or is at its peak and may be carved: so carved <= peak + slack holds
- * always. The leader admits a write only while peak + slack + the buckets fit. Hence nobody runs out.
+ * always. The leader admits a write only while peak + slack + the buckets fit, or when it raises none of them. Hence nobody
+ * runs out: where overflow buckets have taken a part of the slack, there is ARENA_WAIT earlier.
  */
 #ifndef ENGINE_ARENA_H
 #define ENGINE_ARENA_H

@@ -343,7 +343,7 @@ void seq_lead(struct tide *d, struct replica *leader, uint32_t term, bool announ
         seq_wake_followers(&d->log->leader);
     }
     atomic_store(&d->log->leader.leader, (int32_t)leader->id);
-    atomic_store(&s->taken, 0);
+    seq_run(d, NULL); /* who queued meanwhile sleeps until somebody works for it */
 }
 
 void seq_unlead(struct tide *d) {

@@ -256,8 +256,14 @@ void table_clear_tomb(struct table_writer *w, uint32_t node) {
 
 /* ---- entries --------------------------------------------------------------------------------------------------------- */
 
+/* Nodes leave this much to overflow buckets, which a group may need after it was admitted. */
+static uint64_t table_reserve(const struct table_writer *w) {
+    return w->arena.slack / 64 + TABLE_PAGE;
+}
+
 enum arena_status table_node_new(struct table_writer *w, size_t key_len, size_t value_len, uint32_t *node) {
-    enum arena_status status = arena_alloc(&w->arena, arena_class(key_len + value_len), table_buckets_end(w), node);
+    uint64_t low = table_buckets_end(w) + table_reserve(w);
+    enum arena_status status = arena_alloc(&w->arena, arena_class(key_len + value_len), low, node);
     if (status == ARENA_OK) {
         struct table_node *n = table_node_at(&w->t, *node);
         /* MO(node.fields): relaxed; the node is published by its slot afterwards. */
@@ -281,6 +287,7 @@ static void table_count(struct table_writer *w, int64_t keys, const struct table
                      atomic_load_explicit(&n->value_len, memory_order_relaxed);          /* MO(node.fields) */
     uint64_t digest = table_node_digest(index, crc);
     w->keys += (uint64_t)keys;
+    w->most_keys = w->keys > w->most_keys ? w->keys : w->most_keys;
     w->digest += sign > 0 ? digest : 0 - digest;
     uint64_t live = atomic_load_explicit(&w->t.seg->live_bytes, memory_order_relaxed); /* MO(stats) */
     atomic_store_explicit(&w->t.seg->live_bytes, sign > 0 ? live + bytes : live - bytes, memory_order_relaxed);
@@ -373,13 +380,19 @@ uint64_t table_current(const struct table_writer *w, uint64_t hash, const void *
 }
 
 static bool table_fits(const struct table_writer *w, uint64_t peak, uint64_t new_keys) {
+    /* What needs neither more nodes nor more buckets than there were before is let in whatever has become of the rest: else a
+     * table whose splits were late could refuse for ever, since what it has carved it keeps. */
+    if (peak == w->arena.peak && w->keys + new_keys <= w->most_keys &&
+        w->arena.low - table_buckets_end(w) >= table_reserve(w) / 2) {
+        return true;
+    }
     uint64_t buckets = (w->keys + new_keys) / TABLE_LOAD + 2;
     buckets = buckets < w->buckets ? w->buckets : buckets;
     /* A quarter on top for overflow buckets, of which about one for 15 buckets is needed just before a split. A table that had
-     * to wait with its splits, for a section that stayed open, has more; and a group may add some before it is looked at. */
+     * to wait with its splits, for a section that stayed open, has more. */
     uint64_t overflow = buckets * sizeof(struct table_bucket) / 4, behind = w->arena.overflow + overflow / 2;
     overflow = behind > overflow ? behind : overflow;
-    uint64_t index_bytes = buckets * sizeof(struct table_bucket) + overflow + w->arena.slack / 64 + TABLE_PAGE;
+    uint64_t index_bytes = buckets * sizeof(struct table_bucket) + overflow + table_reserve(w);
     return peak + w->arena.slack + index_bytes <= w->arena.end - w->t.buckets_off;
 }
 

@@ -54,6 +54,7 @@ struct table_writer {
     uint64_t buckets; /* as published */
     uint64_t cleared; /* splits that made buckets below this are complete: nothing stands in two buckets */
     uint64_t keys;    /* alive */
+    uint64_t most_keys; /* that ever were */
     uint64_t digest;  /* sum over live nodes of table_node_digest() */
     uint64_t spare_bucket; /* emptied overflow buckets, chained by their link: none yet */
     struct limbo open;    /* since the last ticket */

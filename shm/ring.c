@@ -8,6 +8,33 @@
 #include "shm/nap.h"
 #include "shm/park.h"
 
+/* Go on behind the marks of the leader before. */
+static void ring_take_marks(struct ring_writer *w, uint64_t pos) {
+    struct ring_mark *marks = w->ring.log->marks;
+    uint64_t newest = 0;
+    for (uint32_t i = 0; i < LAYOUT_MARKS; i++) {
+        /* MO(log.mark): relaxed, the leader alone writes marks. */
+        uint64_t index = atomic_load_explicit(&marks[i].index, memory_order_relaxed);
+        if (index >= w->next_index) {
+            /* Of a frame that was never committed: the next frames start elsewhere. */
+            atomic_store_explicit(&marks[i].index, 0, memory_order_relaxed); /* MO(log.mark) */
+        } else if (index > newest) {
+            newest = index;
+            w->mark = i;
+        }
+    }
+    if (newest == 0) {
+        w->mark = 0;
+        return;
+    }
+    /* The first mark comes where the old leader would have left it: were there one for each start, they would push out the older
+     * ones, by which newcomers find their place. */
+    w->next_mark = atomic_load_explicit(&marks[w->mark].pos, memory_order_relaxed) + /* MO(log.mark) */
+                   w->ring.bytes / LAYOUT_MARKS;
+    w->next_mark = w->next_mark < pos ? pos : w->next_mark;
+    w->mark = (w->mark + 1) % LAYOUT_MARKS;
+}
+
 void ring_writer_init(struct ring_writer *w, const struct ring *ring, uint64_t pos, uint64_t next_index, uint64_t last_ts,
                       uint32_t term) {
     *w = (struct ring_writer){
@@ -21,22 +48,7 @@ void ring_writer_init(struct ring_writer *w, const struct ring *ring, uint64_t p
     };
     /* MO(log.reclaimed): relaxed, the leader alone writes it. */
     w->limit = atomic_load_explicit(&ring->log->leader.reclaimed, memory_order_relaxed) + ring->bytes;
-    for (uint32_t i = 0; i < LAYOUT_MARKS; i++) {
-        /* MO(log.mark): relaxed, the leader alone writes marks. Go on behind the newest. */
-        uint64_t index = atomic_load_explicit(&ring->log->marks[i].index, memory_order_relaxed);
-        uint64_t newest = atomic_load_explicit(&ring->log->marks[w->mark].index, memory_order_relaxed);
-        if (index > newest) {
-            w->mark = i;
-        }
-    }
-    /* A leader that starts anew leaves its first mark where the old one would have: were there one for each start, they would push
-     * out the older ones, by which newcomers find their place. */
-    const struct ring_mark *newest = &ring->log->marks[w->mark];
-    uint64_t last_pos = atomic_load_explicit(&newest->pos, memory_order_relaxed); /* MO(log.mark) */
-    if (atomic_load_explicit(&newest->index, memory_order_relaxed) != 0 && last_pos <= pos) { /* MO(log.mark) */
-        w->next_mark = last_pos + ring->bytes / LAYOUT_MARKS;
-    }
-    w->mark = (w->mark + 1) % LAYOUT_MARKS;
+    ring_take_marks(w, pos);
 }
 
 /* Leave a trace of a frame's start, for tools, and so that space can be given up in steps that end at a frame. */

@@ -125,11 +125,12 @@ static void pace_latency__late_start__counts_the_queue(void **state) {
 static void pace_next__far_near_past__sleeps_spins_goes(void **state) {
     (void)state;
     uint64_t sleep_ns = 0;
-    assert_int_equal(bench_pace_next(100, 100, &sleep_ns), BENCH_PACE_GO);
-    assert_int_equal(bench_pace_next(101, 100, &sleep_ns), BENCH_PACE_GO);
-    assert_int_equal(bench_pace_next(100, 101, &sleep_ns), BENCH_PACE_SPIN);
-    assert_int_equal(bench_pace_next(0, BENCH_PACE_SPIN_NS, &sleep_ns), BENCH_PACE_SPIN);
-    assert_int_equal(bench_pace_next(0, BENCH_PACE_SPIN_NS + 500, &sleep_ns), BENCH_PACE_SLEEP);
+    assert_int_equal(bench_pace_next(100, 100, 50, &sleep_ns), BENCH_PACE_GO);
+    assert_int_equal(bench_pace_next(101, 100, 50, &sleep_ns), BENCH_PACE_GO);
+    assert_int_equal(bench_pace_next(100, 101, 50, &sleep_ns), BENCH_PACE_SPIN);
+    assert_int_equal(bench_pace_next(0, 50, 50, &sleep_ns), BENCH_PACE_SPIN);
+    assert_int_equal(bench_pace_next(0, 550, BENCH_PACE_SPIN_ALWAYS, &sleep_ns), BENCH_PACE_SPIN);
+    assert_int_equal(bench_pace_next(0, 550, 50, &sleep_ns), BENCH_PACE_SLEEP);
     assert_int_equal(sleep_ns, 500);
 }
 

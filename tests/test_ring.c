@@ -375,8 +375,27 @@ static void ring_writer_init__by_the_next_leader__goes_on_behind_the_newest_mark
     assert_int_equal(next.mark, mark);
     assert_int_equal(next.limit, w.limit);
     fill_until(&next, RING / 2 + RING / 8);
-    assert_int_equal(atomic_load(&ring.log->marks[mark].pos), w.tail);
-    assert_int_equal(atomic_load(&ring.log->marks[mark].index), w.next_index);
+    /* Not at its own start, but a 64th of the ring behind the last mark. */
+    uint64_t pos = atomic_load(&ring.log->marks[mark].pos), last = atomic_load(&ring.log->marks[mark - 1].pos);
+    assert_in_range(pos, last + RING / LAYOUT_MARKS, last + 2 * RING / LAYOUT_MARKS);
+    struct frame f;
+    assert_int_equal(ring_header(&ring, pos, atomic_load(&ring.log->marks[mark].index), &f), RING_OK);
+    help_ring_close(&ring);
+}
+
+static void ring_writer_init__marks_of_frames_never_committed__are_forgotten(void **state) {
+    (void)state;
+    struct ring ring = help_ring_open(RING);
+    struct ring_writer w;
+    ring_writer_init(&w, &ring, 0, 1, 0, 1);
+    fill_until(&w, RING / 2);
+    uint64_t tail = w.tail, next_index = w.next_index;
+    fill_until(&w, RING / 2 + RING / 8); /* as if it had died before this was committed */
+    struct ring_writer next;
+    ring_writer_init(&next, &ring, tail, next_index, w.last_ts, 2);
+    for (uint32_t i = 0; i < LAYOUT_MARKS; i++) {
+        assert_true(atomic_load(&ring.log->marks[i].index) < next_index);
+    }
     help_ring_close(&ring);
 }
 
@@ -496,6 +515,7 @@ int main(void) {
         cmocka_unit_test(ring_read__racing_with_a_leader_that_laps__whole_or_noticed),
         cmocka_unit_test(ring_marks__over_many_laps__lead_to_frames),
         cmocka_unit_test(ring_writer_init__by_the_next_leader__goes_on_behind_the_newest_mark),
+        cmocka_unit_test(ring_writer_init__marks_of_frames_never_committed__are_forgotten),
         cmocka_unit_test(ring_timestamp__of_each_entry_ahead__that_entrys),
         cmocka_unit_test(ring_header__each_field_off__corrupt),
         cmocka_unit_test(ring_readers__of_random_bytes__end_and_stay_inside),

@@ -31,14 +31,14 @@ uint64_t bench_pace_latency(uint64_t due_ns, uint64_t done_ns) {
     return done_ns > due_ns ? done_ns - due_ns : 0;
 }
 
-enum bench_pace_step bench_pace_next(uint64_t now_ns, uint64_t due_ns, uint64_t *sleep_ns) {
+enum bench_pace_step bench_pace_next(uint64_t now_ns, uint64_t due_ns, uint64_t spin_ns, uint64_t *sleep_ns) {
     if (now_ns >= due_ns) {
         return BENCH_PACE_GO;
     }
     uint64_t ahead = due_ns - now_ns;
-    if (ahead <= BENCH_PACE_SPIN_NS) {
+    if (ahead <= spin_ns) {
         return BENCH_PACE_SPIN;
     }
-    *sleep_ns = ahead - BENCH_PACE_SPIN_NS;
+    *sleep_ns = ahead - spin_ns;
     return BENCH_PACE_SLEEP;
 }

@@ -73,11 +73,12 @@ static void schedule_of(struct bench_reader *r, struct bench_pace *pace) {
 static int read_open(struct bench_reader *r, uint32_t phase) {
     struct bench_team *team = r->team;
     struct bench_pace pace;
+    uint64_t spin_ns = team->count <= team->machine->cpus ? BENCH_PACE_SPIN_ALWAYS : BENCH_PACE_SPIN_NS;
     schedule_of(r, &pace);
     while (atomic_load(&team->phase) == phase) {
         uint64_t due = bench_pace_due(&pace, r->next);
         uint64_t sleep_ns = 0;
-        enum bench_pace_step step = bench_pace_next(tide_now(team->domain), due, &sleep_ns);
+        enum bench_pace_step step = bench_pace_next(tide_now(team->domain), due, spin_ns, &sleep_ns);
         if (step == BENCH_PACE_SLEEP) {
             bench_sleep_ns(sleep_ns < 5000000 ? sleep_ns : 5000000);
         } else if (step == BENCH_PACE_GO) {
