@@ -9,15 +9,18 @@
 #include "engine/replica.h"
 #include "engine/takeover.h"
 #include "engine/write.h"
+#include "shm/clock.h"
 #include "shm/park.h"
 
 #define LANE_SERVER_SPINS 500
-#define LANE_SERVER_LOOK_NS 1000000000u /* an idle leader looks this often whether its segment still has its name */
-#define LANE_ORPHAN UINT32_MAX          /* owner of a lane whose member died while the leader had its request */
+#define LANE_SERVER_LOOK_NS 1000000000u /* the leader looks this often whether its segment still has its name */
 
 struct lane_server {
     pthread_t thread;
     _Atomic uint32_t stop;
+    /* Of the replica that led when this started: the sequencer lets its leader go before this thread has ended. */
+    const struct table_segment *table;
+    uint64_t look_ns; /* when to look at the segment's name again */
 };
 
 /* One request, copied out of its lane: what is checked cannot change any more. */
@@ -50,20 +53,24 @@ void lane_copy_notes(struct table_segment *to, const struct table_segment *from)
     }
 }
 
-void lane_reap(struct log_segment *log, uint32_t member) {
+void lane_leave(struct tide *d, uint32_t number) {
+    struct lane *lane = &d->log->lanes[number];
+    uint64_t turn = atomic_load(&lane->turn);
+    if ((turn & 7) == LANE_SUBMITTED) {
+        atomic_compare_exchange_strong(&lane->turn, &turn, (turn & ~UINT64_C(7)) | LANE_CANCELLED);
+    }
+    if ((atomic_load(&lane->turn) & 7) == LANE_TAKEN) {
+        atomic_store(&lane->owner, LANE_ORPHAN); /* the next to want a lane takes it, once it is answered */
+        return;
+    }
+    segment_unlink_of(d->name, SEGMENT_SPILL, number, d->log->header.incarnation);
+    atomic_store(&lane->owner, 0);
+}
+
+void lane_reap(struct tide *d, uint32_t member) {
     for (uint32_t i = 0; i < LAYOUT_LANES; i++) {
-        struct lane *lane = &log->lanes[i];
-        if (atomic_load(&lane->owner) != member + 1) {
-            continue;
-        }
-        uint64_t turn = atomic_load(&lane->turn);
-        if ((turn & 7) == LANE_SUBMITTED) {
-            atomic_compare_exchange_strong(&lane->turn, &turn, (turn & ~UINT64_C(7)) | LANE_CANCELLED);
-        }
-        bool taken = (atomic_load(&lane->turn) & 7) == LANE_TAKEN;
-        atomic_store(&lane->owner, taken ? LANE_ORPHAN : 0);
-        if (taken && (atomic_load(&lane->turn) & 7) != LANE_TAKEN) {
-            atomic_store(&lane->owner, 0); /* answered in between */
+        if (atomic_load(&d->log->lanes[i].owner) == member + 1) {
+            lane_leave(d, i);
         }
     }
 }
@@ -81,8 +88,6 @@ static void lane_answer(struct lane *lane, uint64_t seq, const struct seq_reques
         atomic_fetch_add(&lane->wake, 1);
         park_wake(&lane->wake, 1);
     }
-    uint32_t orphan = LANE_ORPHAN;
-    atomic_compare_exchange_strong(&lane->owner, &orphan, 0);
 }
 
 static void lane_work_free(struct lane_work *w) {
@@ -155,13 +160,14 @@ static bool lane_take(struct tide *d, uint32_t number, struct lane_work *w, stru
         return false;
     }
     KILL_POINT("lane.taken");
-    const struct lane_done *done = &d->seq.leader->writer.t.seg->lanes[number];
+    const struct lane_done *done = &d->server->table->lanes[number];
     if (atomic_load(&done->seq) >= w->seq) { /* MO(lane.done): committed before the change of leader */
         q->index = atomic_load(&done->index);
         lane_answer(lane, w->seq, q);
         return false;
     }
-    q->result = lane_copy_request(d, w, q);
+    bool gone = atomic_load(&d->closed) == (uint32_t)-TIDE_ERR_GONE;
+    q->result = gone ? TIDE_ERR_GONE : lane_copy_request(d, w, q);
     if (q->result != 0) {
         lane_answer(lane, w->seq, q);
         lane_work_free(w);
@@ -179,15 +185,24 @@ static void lane_serve(struct tide *d, uint64_t ready) {
     }
     seq_submit_all(d, requests, n);
     for (size_t i = 0; i < n; i++) {
-        /* NO_LEADER: we have just stopped leading. It stays TAKEN for the one who follows. */
-        if (requests[i].result != TIDE_ERR_NO_LEADER) {
-            lane_answer(&d->log->lanes[work[i].number], work[i].seq, &requests[i]);
+        struct lane *lane = &d->log->lanes[work[i].number];
+        if (requests[i].result == TIDE_ERR_NO_LEADER) {
+            /* We have just stopped leading, and it is not done: it is there for the one who follows, or to be cancelled. */
+            atomic_store(&lane->turn, work[i].seq << 3 | LANE_SUBMITTED);
+        } else {
+            lane_answer(lane, work[i].seq, &requests[i]);
         }
         lane_work_free(&work[i]);
     }
 }
 
+/* Whoever opens the name now gets another domain: what is written here would be for nobody. */
 static void lane_look(struct tide *d) {
+    uint64_t now = clock_monotonic_ns();
+    if (now < d->server->look_ns) {
+        return;
+    }
+    d->server->look_ns = now + LANE_SERVER_LOOK_NS;
     if (segment_is_current(&d->segment) == 0) {
         uint32_t open = 0;
         if (atomic_compare_exchange_strong(&d->closed, &open, (uint32_t)-TIDE_ERR_GONE)) {
@@ -205,6 +220,7 @@ static void *lane_server_run(void *arg) {
     while (atomic_load(&server->stop) == 0) {
         uint64_t ready = atomic_load(&board->ready) != 0 ? atomic_exchange(&board->ready, 0) : 0;
         if (ready != 0) {
+            lane_look(d);
             lane_serve(d, ready);
             spins = 0;
         } else if (spins++ < LANE_SERVER_SPINS) {
@@ -212,14 +228,14 @@ static void *lane_server_run(void *arg) {
         } else {
             uint32_t seen = atomic_load(&board->wake);
             atomic_store(&board->asleep, 1);
-            if (atomic_load(&board->ready) == 0 && atomic_load(&server->stop) == 0 &&
-                park_wait(&board->wake, seen, LANE_SERVER_LOOK_NS) != 0) {
-                lane_look(d);
+            if (atomic_load(&board->ready) == 0 && atomic_load(&server->stop) == 0) {
+                park_wait(&board->wake, seen, LANE_SERVER_LOOK_NS);
             }
-            if (atomic_load(&board->step_down) != 0 && atomic_exchange(&board->step_down, 0) != 0) {
-                takeover_ask_step_down(d);
-            }
+            lane_look(d);
             spins = 0;
+        }
+        if (atomic_load(&board->step_down) != 0 && atomic_exchange(&board->step_down, 0) != 0) {
+            takeover_ask_step_down(d);
         }
     }
     return NULL;
@@ -227,6 +243,9 @@ static void *lane_server_run(void *arg) {
 
 int lane_serve_start(struct tide *d) {
     d->server = calloc(1, sizeof(*d->server));
+    if (d->server != NULL) {
+        d->server->table = d->seq.leader->writer.t.seg;
+    }
     if (d->server == NULL || pthread_create(&d->server->thread, NULL, lane_server_run, d) != 0) {
         free(d->server);
         d->server = NULL;
