@@ -10,10 +10,12 @@
 #include "engine/foreign.h"
 #include "engine/fork.h"
 #include "engine/grace.h"
+#include "engine/kill.h"
 #include "engine/lane.h"
 #include "engine/takeover.h"
 #include "shm/clock.h"
 #include "shm/member.h"
+#include "shm/nap.h"
 
 #define DOMAIN_RING_DEFAULT (UINT64_C(16) << 20)
 #define DOMAIN_TABLE_DEFAULT (UINT64_C(64) << 20)
@@ -22,6 +24,7 @@
 #define DOMAIN_WRITE_DEFAULT UINT64_C(1000000000)
 #define DOMAIN_PAGE 4096u
 #define DOMAIN_TRIES 16
+#define DOMAIN_JOIN_NS UINT64_C(10000000000) /* that one may have been stopped: then the domain cannot be opened */
 
 void tide_hold(struct tide *d) {
     atomic_fetch_add(&d->holds, 1);
@@ -34,6 +37,7 @@ void tide_drop(struct tide *d) {
     for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
         foreign_release(d, i);
     }
+    lane_pool_destroy(d);
     segment_unmap_ring(d->ring.base, d->ring.bytes);
     segment_detach(&d->segment);
     pthread_mutex_destroy(&d->control);
@@ -95,14 +99,19 @@ static int domain_create(struct tide *d, const struct tide_opts *o) {
     return error;
 }
 
-static void domain_unlink_tables(const char *name) {
-    for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
-        segment_unlink(name, SEGMENT_TABLE, i);
-    }
-    for (uint32_t i = 0; i < LAYOUT_LANES; i++) {
-        segment_unlink(name, SEGMENT_SPILL, i);
+/* incarnation 0: whatever has these names. */
+static void domain_unlink_tables(const char *name, uint64_t incarnation) {
+    for (uint32_t i = 0; i < LAYOUT_REPLICAS + LAYOUT_LANES; i++) {
+        enum segment_kind kind = i < LAYOUT_REPLICAS ? SEGMENT_TABLE : SEGMENT_SPILL;
+        uint32_t number = i % LAYOUT_REPLICAS;
+        if (incarnation != 0) {
+            segment_unlink_of(name, kind, number, incarnation);
+        } else {
+            segment_unlink(name, kind, number);
+        }
     }
 }
+_Static_assert(LAYOUT_REPLICAS == LAYOUT_LANES, "one loop goes over both");
 
 static int domain_check(struct tide *d) {
     const struct log_segment *log = (struct log_segment *)d->segment.base;
@@ -131,6 +140,18 @@ static bool domain_can_go_on(const struct tide *d) {
     return false;
 }
 
+/* Whoever found that nobody lives holds the byte alone until it has cleared up. */
+static bool domain_join(struct tide *d) {
+    uint64_t until = clock_monotonic_ns() + DOMAIN_JOIN_NS;
+    while (member_join(d->segment.fd) != 0) {
+        if ((errno != EAGAIN && errno != EACCES && errno != EINTR) || clock_monotonic_ns() > until) {
+            return false;
+        }
+        park_nap(1000000);
+    }
+    return true;
+}
+
 /* Become a member. first: nobody else lives, so what the dead left may be the only copies. */
 static int domain_enter(struct tide *d, bool first) {
     d->keep_tables = first || !member_led_elsewhere(d->segment.fd); /* else the dead's copies are not needed */
@@ -145,9 +166,11 @@ static int domain_enter(struct tide *d, bool first) {
         reap_dead(d, true);
         atomic_store(&d->log->leader.leader, -1);
     }
-    if (member_join(d->segment.fd) != 0) { /* turns the lock of the only one into that of one of many */
+    KILL_POINT("open.claimed");
+    if (!domain_join(d)) { /* turns the lock of the only one into that of one of many */
         return TIDE_ERR_SYSTEM;
     }
+    KILL_POINT("open.joined");
     return segment_is_current(&d->segment) == 1 ? 0 : TIDE_ERR_BUSY;
 }
 
@@ -164,7 +187,8 @@ static int domain_attach(struct tide *d, bool create) {
         error = TIDE_ERR_BUSY;
     } else if (create && dead && (domain_check(d) != 0 || !domain_can_go_on(d))) {
         tide_logf(d, TIDE_LOG_WARN, "all members of the domain have ended and nothing whole is left: created anew");
-        domain_unlink_tables(d->name);
+        /* Nobody else gets in while byte 0 is ours, so the name is still this file's. */
+        domain_unlink_tables(d->name, d->log->header.incarnation);
         error = segment_unlink(d->name, SEGMENT_LOG, 0);
         error = error == 0 ? TIDE_ERR_BUSY : error;
     } else {
@@ -280,7 +304,6 @@ int tide_close(struct tide *d) {
     if (leader >= 0) {
         control_stop(d, (uint32_t)leader, !d->ephemeral);
     }
-    lane_pool_destroy(d);
     member_release(d->segment.fd, d->log, d->member);
     grace_drop();
     if (d->ephemeral && segment_is_current(&d->segment) == 1) {
@@ -295,10 +318,17 @@ int tide_unlink(const char *name) {
     if (name == NULL || segment_path(path, name, SEGMENT_LOG, 0) != 0) {
         return TIDE_ERR_INVALID;
     }
-    /* The log first: without it nobody attaches, so nobody makes tables of this domain any more. */
+    /* The log first: without it nobody attaches, so nobody makes tables of this domain any more. Somebody may create the domain
+     * anew at once: its tables are not ours to remove. Where there is no log, what lies there is nobody's. */
+    struct segment log;
+    bool known = segment_attach(&log, name, SEGMENT_LOG, 0, false) == 0;
+    uint64_t incarnation = known ? ((struct segment_header *)log.base)->incarnation : 0;
+    if (known) {
+        segment_detach(&log);
+    }
     int error = segment_unlink(name, SEGMENT_LOG, 0);
     if (error == 0 || error == TIDE_ERR_NO_DOMAIN) {
-        domain_unlink_tables(name);
+        domain_unlink_tables(name, incarnation);
     }
     return error;
 }

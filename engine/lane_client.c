@@ -40,23 +40,25 @@ static enum lane_phase lane_phase_of(uint64_t turn) {
 void lane_pool_destroy(struct tide *d) {
     struct lane_pool *pool = d->lanes;
     for (uint32_t i = 0; i < pool->count; i++) {
-        struct lane *lane = &d->log->lanes[pool->mine[i].lane];
-        /* What is TAKEN is freed by the leader's answer: see lane_reap(). */
-        if (lane_phase_of(atomic_load(&lane->turn)) != LANE_TAKEN) {
-            atomic_store(&lane->owner, 0);
-        }
+        lane_leave(d, pool->mine[i].lane);
     }
     pthread_mutex_destroy(&pool->lock);
     free(pool);
     d->lanes = NULL;
 }
 
+/* Nobody's, and no request of a dead one is under way. */
+static bool lane_is_free(const struct lane *lane, uint32_t owner) {
+    return owner == 0 || (owner == LANE_ORPHAN && lane_phase_of(atomic_load(&lane->turn)) != LANE_TAKEN);
+}
+
 static struct lane_mine *lane_claim(struct tide *d) {
     struct lane_pool *pool = d->lanes;
     for (uint32_t i = 0; i < LAYOUT_LANES; i++) {
-        uint32_t nobody = 0;
         struct lane *lane = &d->log->lanes[i];
-        if (atomic_load(&lane->owner) == 0 && atomic_compare_exchange_strong(&lane->owner, &nobody, d->member + 1)) {
+        uint32_t owner = atomic_load(&lane->owner);
+        if (lane_is_free(lane, owner) && atomic_compare_exchange_strong(&lane->owner, &owner, d->member + 1)) {
+            KILL_POINT("lane.claimed");
             atomic_store(&lane->pid, (uint32_t)getpid());
             pool->mine[pool->count] = (struct lane_mine){.lane = i};
             return &pool->mine[pool->count++];
@@ -143,7 +145,7 @@ static void lane_submit(struct tide *d, struct lane *lane, uint32_t number, uint
 }
 
 /* Until it is answered, or the time is out. */
-static bool lane_await(struct lane *lane, uint64_t seq, uint64_t until) {
+static bool lane_await(const struct tide *d, struct lane *lane, uint64_t seq, uint64_t until) {
     uint64_t answered = seq << 3 | LANE_ANSWERED;
     for (uint32_t spins = 0;; spins++) {
         if (atomic_load(&lane->turn) == answered) {
@@ -154,7 +156,7 @@ static bool lane_await(struct lane *lane, uint64_t seq, uint64_t until) {
             continue;
         }
         uint64_t now = clock_monotonic_ns();
-        if (now >= until) {
+        if (now >= until || atomic_load(&d->closed) != 0) {
             return false;
         }
         uint32_t seen = atomic_load(&lane->wake);
@@ -179,6 +181,9 @@ static int lane_late(struct tide *d, struct lane *lane, uint64_t seq, bool *late
     if (*late) {
         return TIDE_ERR_UNKNOWN;
     }
+    if (atomic_load(&d->closed) != 0) {
+        return -(int)atomic_load(&d->closed);
+    }
     if (segment_is_current(&d->segment) == 0) {
         return TIDE_ERR_GONE;
     }
@@ -190,8 +195,8 @@ static int lane_write_within(struct tide *d, struct seq_request *q, uint64_t tim
     uint64_t until = clock_monotonic_ns() + timeout_ns;
     struct lane_mine *mine;
     while ((mine = lane_get(d)) == NULL) {
-        if (clock_monotonic_ns() >= until) {
-            return TIDE_ERR_TIMEOUT;
+        if (clock_monotonic_ns() >= until || atomic_load(&d->closed) != 0) {
+            return atomic_load(&d->closed) != 0 ? -(int)atomic_load(&d->closed) : TIDE_ERR_TIMEOUT;
         }
         park_nap(100000);
     }
@@ -201,7 +206,7 @@ static int lane_write_within(struct tide *d, struct seq_request *q, uint64_t tim
     bool late = false;
     if (error == 0) {
         lane_submit(d, lane, mine->lane, seq);
-        error = lane_await(lane, seq, until) ? lane_result(lane, q) : lane_late(d, lane, seq, &late);
+        error = lane_await(d, lane, seq, until) ? lane_result(lane, q) : lane_late(d, lane, seq, &late);
         if (late && atomic_load(&lane->turn) == (seq << 3 | LANE_ANSWERED)) {
             late = false; /* just in time */
             error = lane_result(lane, q);
@@ -209,7 +214,7 @@ static int lane_write_within(struct tide *d, struct seq_request *q, uint64_t tim
         KILL_POINT("lane.heard");
     }
     if (lane->spilled && !late) {
-        segment_unlink(d->name, SEGMENT_SPILL, mine->lane);
+        segment_unlink_of(d->name, SEGMENT_SPILL, mine->lane, d->log->header.incarnation);
     }
     lane_put(d, mine, late);
     return error;
