@@ -43,6 +43,7 @@ static void td_check(int error, const char *what) {
     case TIDE_OK:
     case TIDE_ERR_CLOSED:
     case TIDE_ERR_NO_LEADER:
+    case TIDE_ERR_UNKNOWN: /* the leader stopped with the write in its hands */
     case TIDE_ERR_NO_REPLICA:
     case TIDE_ERR_BUSY:
     case TIDE_ERR_SLOTS:
@@ -198,6 +199,7 @@ static void td_open(struct td_worker *self, struct td_slot *slot, const char *na
     o.ring_bytes = UINT64_C(65536) << stress_below(&self->rng, 3);
     o.table_bytes = 1 << 20;
     o.slow_follower_ns = 200000;
+    o.write_timeout_ns = 1000000; /* leaders come and go: do not wait for the next one */
     o.log = td_log;
     stress_at("tide_open");
     int error = tide_open(&slot->d, name, &o);
