@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What the parts of the checker share. */
+#ifndef TESTS_LIB_HISTORY_PART_H
+#define TESTS_LIB_HISTORY_PART_H
+
+#include "tests/lib/history_op.h"
+
+/* Which operation wrote a value. */
+struct history_values {
+    struct history_value {
+        uint64_t value;
+        size_t op;
+    } *sorted;
+    size_t n;
+};
+
+/* Never NULL. */
+void *history_alloc(size_t bytes);
+
+/* False where two writes have one value, which is the recorder's mistake. */
+bool history_values_make(struct history_values *v, const struct history *h, struct history_fault *f);
+void history_values_free(struct history_values *v);
+size_t history_values_find(const struct history_values *v, uint64_t value); /* SIZE_MAX: nobody */
+
+/* Real time, claims and bounds. Pending writes have their indexes already, where those are known. */
+bool history_check_times(const struct history *h, struct history_fault *f);
+
+/* Each session by itself, and errors. */
+bool history_check_sessions(const struct history *h, struct history_fault *f);
+
+#endif
