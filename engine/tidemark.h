@@ -238,7 +238,7 @@ struct tide_verify {
     uint64_t digests[TIDE_REPLICAS]; /* at `index`, where bit k of has_digest is set */
     uint64_t has_digest;
 };
-#define TIDE_VERIFY_INIT { sizeof(struct tide_verify) }
+#define TIDE_VERIFY_INIT TIDE_SIZED(tide_verify)
 
 /* Check every node of every serving replica, and compare the replicas' digests at one index: the current one where all are at it
  * (nothing is being written), else the last multiple of 1,024 that they have in common. Any thread, not in a section. */
