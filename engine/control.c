@@ -5,6 +5,7 @@
 
 #include "engine/control.h"
 #include "engine/foreign.h"
+#include "engine/kill.h"
 #include "engine/replica.h"
 #include "engine/sequencer.h"
 #include "engine/takeover.h"
@@ -71,7 +72,7 @@ void control_release_orphans(struct tide *d) {
     for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
         uint32_t orphan = REPLICA_ORPHAN;
         if (board_state(&d->log->replicas[i]) == orphan) {
-            segment_unlink(d->name, SEGMENT_TABLE, i);
+            segment_unlink_of(d->name, SEGMENT_TABLE, i, d->log->header.incarnation);
             atomic_compare_exchange_strong(&d->log->replicas[i].state, &orphan, REPLICA_FREE);
         }
     }
@@ -158,7 +159,7 @@ static int control_start(struct tide *d, const struct tide_replica_opts *o, uint
             d->running[id] = NULL;
             replica_hide(r);
             replica_drop_table(r);
-            segment_unlink(d->name, SEGMENT_TABLE, (uint32_t)id);
+            segment_unlink_of(d->name, SEGMENT_TABLE, (uint32_t)id, d->log->header.incarnation);
         }
     }
     if (error != 0) {
@@ -181,19 +182,34 @@ int tide_replica_start(struct tide *d, const struct tide_replica_opts *opts, uin
         (o->table_bytes != 0 && (o->table_bytes < d->log->table_bytes || o->table_bytes > TABLE_BYTES_MAX))) {
         return TIDE_ERR_INVALID;
     }
+    if (tide_forked(d)) {
+        return TIDE_ERR_FORKED;
+    }
     pthread_mutex_lock(&d->control);
-    int error = atomic_load(&d->closed) != 0 ? TIDE_ERR_CLOSED : control_start(d, o, id_out);
+    int error = atomic_load(&d->closed) != 0 ? -(int)atomic_load(&d->closed) : control_start(d, o, id_out);
     pthread_mutex_unlock(&d->control);
     return error;
 }
 
 static bool control_others_serve(const struct tide *d, uint32_t id) {
     for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
-        if (i != id && board_state(&d->log->replicas[i]) == REPLICA_SERVING) {
+        const struct replica_board *b = &d->log->replicas[i];
+        if (i != id && board_state(b) == REPLICA_SERVING &&
+            member_lives(d->segment.fd, d->log, board_owner(b), d->member)) {
             return true;
         }
     }
     return false;
+}
+
+/* The last copy of a domain that is to stay is left for whoever comes back. It is left before the others are looked at: of two
+ * that end at once both may stay, but not neither. */
+static bool control_leave_last(struct tide *d, uint32_t id) {
+    uint32_t orphan = REPLICA_ORPHAN;
+    atomic_store(&d->log->replicas[id].state, orphan);
+    KILL_POINT("stop.orphaned");
+    return !control_others_serve(d, id) ||
+           !atomic_compare_exchange_strong(&d->log->replicas[id].state, &orphan, REPLICA_CLAIMED);
 }
 
 int control_stop(struct tide *d, uint32_t id, bool keep) {
@@ -209,18 +225,21 @@ int control_stop(struct tide *d, uint32_t id, bool keep) {
     } else {
         control_end_thread(r);
     }
-    /* The last copy of a domain that is to stay is left for whoever comes back. */
-    bool last = led && keep && !control_others_serve(d, id);
-    /* Serves nothing more; but the slot, its watermarks and its file's name are free for another only when the last reader that
-     * looks at them has left. */
-    board_set_state(r->board, REPLICA_CLAIMED);
+    keep = keep && r->exact && board_state(r->board) == REPLICA_SERVING;
+    if (!keep) {
+        /* Serves nothing more; but the slot, its watermarks and its file's name are free for another only when the last reader
+         * that looks at them has left. What may be kept stays SERVING, or dying now would lose it. */
+        board_set_state(r->board, REPLICA_CLAIMED);
+    }
     replica_hide(r);
     d->running[id] = NULL;
+    KILL_POINT("stop.hidden");
     replica_drop_table(r);
-    if (!last) {
-        segment_unlink(d->name, SEGMENT_TABLE, id);
+    if (!keep || !control_leave_last(d, id)) {
+        segment_unlink_of(d->name, SEGMENT_TABLE, id, d->log->header.incarnation);
+        KILL_POINT("stop.unlinked");
+        board_set_state(r->board, REPLICA_STOPPED);
     }
-    board_set_state(r->board, last ? REPLICA_ORPHAN : REPLICA_STOPPED);
     if (led) {
         member_unlead(d->segment.fd); /* whoever leads next finds what was left */
         atomic_fetch_add(&d->steward_word, 1); /* another replica here may take over */
@@ -232,12 +251,18 @@ int control_stop(struct tide *d, uint32_t id, bool keep) {
 }
 
 int tide_replica_stop(struct tide *d, uint32_t id) {
-    return d == NULL || id >= LAYOUT_REPLICAS ? TIDE_ERR_INVALID : control_stop(d, id, false);
+    if (d == NULL || id >= LAYOUT_REPLICAS) {
+        return TIDE_ERR_INVALID;
+    }
+    return tide_forked(d) ? TIDE_ERR_FORKED : control_stop(d, id, false);
 }
 
 int tide_replica_set_delay(struct tide *d, uint32_t id, uint64_t apply_delay_ns) {
     if (d == NULL || id >= LAYOUT_REPLICAS || apply_delay_ns > CONTROL_DELAY_MAX) {
         return TIDE_ERR_INVALID;
+    }
+    if (tide_forked(d)) {
+        return TIDE_ERR_FORKED;
     }
     pthread_mutex_lock(&d->control);
     struct replica *r = d->running[id];

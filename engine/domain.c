@@ -298,7 +298,7 @@ int tide_close(struct tide *d) {
     pthread_mutex_unlock(&d->control);
     for (int32_t i = 0; i < (int32_t)LAYOUT_REPLICAS; i++) {
         if (i != leader) {
-            control_stop(d, (uint32_t)i, false);
+            control_stop(d, (uint32_t)i, !d->ephemeral);
         }
     }
     if (leader >= 0) {

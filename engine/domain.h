@@ -104,6 +104,11 @@ struct tide {
 
 void tide_logf(struct tide *d, enum tide_log_level level, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
+/* A forked child's: nothing of it may be used, not even its locks. */
+static inline bool tide_forked(const struct tide *d) {
+    return atomic_load(&d->closed) == (uint32_t)-TIDE_ERR_FORKED;
+}
+
 /* The handle's memory goes with its last hold. */
 void tide_hold(struct tide *d);
 void tide_drop(struct tide *d);

@@ -12,13 +12,13 @@ static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
 
 static void fork_before(void) {
     pthread_mutex_lock(&fork_lock);
+    grace_before_fork(); /* first: whoever holds it may be waiting for a thread that is in a grace period */
     rcu_before_fork();
-    grace_before_fork();
 }
 
 static void fork_parent(void) {
-    grace_after_fork(false);
     rcu_after_fork(false);
+    grace_after_fork(false);
     pthread_mutex_unlock(&fork_lock);
 }
 
@@ -33,8 +33,8 @@ static void fork_child(void) {
         atomic_store(&d->seq.here, 0);
     }
     fork_open = NULL;
-    grace_after_fork(true);
     rcu_after_fork(true);
+    grace_after_fork(true);
     pthread_mutex_unlock(&fork_lock);
 }
 

@@ -20,6 +20,9 @@ int tide_info(struct tide *d, struct tide_info *out) {
     if (d == NULL || out == NULL || out->size < sizeof(*out)) {
         return TIDE_ERR_INVALID;
     }
+    if (tide_forked(d)) {
+        return TIDE_ERR_FORKED;
+    }
     const struct log_segment *log = d->log;
     *out = (struct tide_info){
         .size = sizeof(*out),
@@ -91,6 +94,9 @@ int tide_replica_info(struct tide *d, uint32_t id, struct tide_replica_info *out
     if (d == NULL || id >= LAYOUT_REPLICAS || out == NULL || out->size < sizeof(*out)) {
         return TIDE_ERR_INVALID;
     }
+    if (tide_forked(d)) {
+        return TIDE_ERR_FORKED;
+    }
     const struct replica_board *b = &d->log->replicas[id];
     uint32_t state = board_state(b);
     if (state == REPLICA_FREE) {
@@ -133,6 +139,9 @@ int tide_replica_digest(struct tide *d, uint32_t id, uint64_t *index, uint64_t *
     if (d == NULL || id >= LAYOUT_REPLICAS || index == NULL || digest == NULL) {
         return TIDE_ERR_INVALID;
     }
+    if (tide_forked(d)) {
+        return TIDE_ERR_FORKED;
+    }
     if (board_state(&d->log->replicas[id]) == REPLICA_FREE) {
         return TIDE_ERR_NOT_FOUND;
     }
@@ -160,6 +169,9 @@ static uint32_t info_have(const struct log_segment *log, uint64_t index, const s
 int tide_wait_applied(struct tide *d, const struct tide_token *token, uint32_t n, uint64_t timeout_ns) {
     if (d == NULL || token == NULL || n > LAYOUT_REPLICAS) {
         return TIDE_ERR_INVALID;
+    }
+    if (tide_forked(d)) {
+        return TIDE_ERR_FORKED;
     }
     if (token->incarnation != d->log->header.incarnation) {
         return TIDE_ERR_INCARNATION;

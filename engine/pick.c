@@ -213,6 +213,7 @@ int reader_pick(struct tide_reader *r, const struct tide_bound *bound, struct ve
     uint32_t rounds = 0;
     int error = bound->size < sizeof(*bound) || bound->fallback > TIDE_FALLBACK_STALE ? TIDE_ERR_INVALID
                                                                                       : pick_fence(r, bound, &fence);
+    error = error == 0 && tide_forked(d) ? TIDE_ERR_FORKED : error;
     if (error != 0) {
         return error;
     }

@@ -103,14 +103,29 @@ static inline bool read_key_valid(const void *key, size_t key_len) {
  * never lets a miss be believed: then another replica has to serve. */
 #define READ_FOREIGN_TRIES 1000
 
-/* Look up in another process's replica, at v->index or a later one, which v then has. READ_STUCK: not there. */
+/* A newer index of another process's replica. False when the slot has another table by now, or another owner who starts from 0:
+ * what its board says is not about the table that is mapped here. */
+static bool read_newer(struct verdict *v) {
+    uint64_t index = board_applied(v->replica->board);
+    if (index < v->index || !foreign_is_current(v->replica)) { /* in this order: a new table is announced before its index */
+        return false;
+    }
+    v->index = index;
+    return true;
+}
+
+/* Look up in another process's replica, at v->index or a later one, which v then has. READ_STUCK: not there; READ_MOVED: the
+ * replica has gone meanwhile. */
 #define READ_STUCK 1
+#define READ_MOVED 2
 static int read_foreign(struct verdict *v, uint64_t hash, const void *key, size_t key_len, void *buf, size_t buf_size,
                         struct foreign_value *out) {
     const struct replica *replica = v->replica;
     for (int tries = 0; tries < READ_FOREIGN_TRIES; tries++) {
         uint64_t epoch = foreign_epoch(&replica->table);
-        v->index = board_applied(replica->board);
+        if (!read_newer(v)) {
+            return READ_MOVED;
+        }
         switch (foreign_find(replica, epoch, v->index, hash, key, key_len, buf, buf_size, out)) {
         case FOREIGN_OK:
             return 0;
@@ -128,10 +143,10 @@ static int read_foreign(struct verdict *v, uint64_t hash, const void *key, size_
     return READ_STUCK;
 }
 
-/* The replica that was picked is stuck: leave it out and pick again. 0: a section is open on another. */
-static int read_elsewhere(struct tide_reader *r, const struct tide_bound *bound, struct verdict *v) {
+/* The replica that was picked is stuck: leave it out and pick again; or it moved: pick again. 0: a section is open. */
+static int read_elsewhere(struct tide_reader *r, const struct tide_bound *bound, struct verdict *v, int why) {
     rcu_exit();
-    r->avoid |= UINT64_C(1) << v->id;
+    r->avoid |= why == READ_STUCK ? UINT64_C(1) << v->id : 0;
     return reader_pick(r, bound, v);
 }
 
@@ -147,10 +162,10 @@ static int read_get_foreign(struct tide_reader *r, const struct tide_bound *boun
         } else {
             result = read_foreign(v, hash, key, key_len, buf, buf_size, &value);
         }
-        if (result != READ_STUCK) {
+        if (result != READ_STUCK && result != READ_MOVED) {
             break;
         }
-        int error = read_elsewhere(r, bound, v);
+        int error = read_elsewhere(r, bound, v, result);
         if (error != 0) {
             r->avoid = 0;
             return read_refuse(r, error, v, a);
@@ -233,7 +248,9 @@ static int read_many_foreign(struct verdict *v, struct tide_mget_item *items, si
     const struct replica *replica = v->replica;
     for (int tries = 0; tries < READ_FOREIGN_TRIES; tries++) {
         uint64_t epoch = foreign_epoch(&replica->table);
-        v->index = board_applied(replica->board);
+        if (!read_newer(v)) {
+            return READ_MOVED;
+        }
         size_t i = 0;
         enum foreign_status status = FOREIGN_OK;
         for (; i < n; i++) {
@@ -265,8 +282,9 @@ static int read_many_foreign(struct verdict *v, struct tide_mget_item *items, si
 /* 0, or an error with no section open. */
 static int read_all(struct tide_reader *r, const struct tide_bound *bound, struct verdict *v, struct tide_mget_item *items,
                     size_t n) {
-    while (v->replica->foreign && read_many_foreign(v, items, n) == READ_STUCK) {
-        int error = read_elsewhere(r, bound, v);
+    int why;
+    while (v->replica->foreign && (why = read_many_foreign(v, items, n)) != 0) {
+        int error = read_elsewhere(r, bound, v, why);
         if (error != 0) {
             return error;
         }
@@ -299,13 +317,17 @@ int tide_mget(struct tide_reader *r, struct tide_mget_item *items, size_t n, con
 
 int tide_section_begin(struct tide_reader *r, const struct tide_bound *bound, struct tide_answer *a) {
     struct verdict v;
-    int error = read_begin(r, bound != NULL ? bound : &reader_default_bound, a, &v);
+    bound = bound != NULL ? bound : &reader_default_bound;
+    int error = read_begin(r, bound, a, &v);
+    bool moved = true;
+    while (error == 0 && moved) {
+        /* the epoch before the index, or a miss could not be believed */
+        r->section_epoch = v.replica->foreign ? foreign_epoch(&v.replica->table) : 0;
+        moved = v.replica->foreign && !read_newer(&v);
+        error = moved ? read_elsewhere(r, bound, &v, READ_MOVED) : 0;
+    }
     if (error != 0) {
         return read_refuse(r, error, &v, a);
-    }
-    if (v.replica->foreign) { /* the epoch before the index, or a miss could not be believed */
-        r->section_epoch = foreign_epoch(&v.replica->table);
-        v.index = board_applied(v.replica->board);
     }
     r->section = v.replica;
     r->section_index = v.index;

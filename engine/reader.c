@@ -2,6 +2,8 @@
 /* Opening and closing readers; sessions' tokens; counts. */
 #include "engine/reader.h"
 
+#include "engine/kill.h"
+
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -14,6 +16,7 @@ static struct reader_slot *reader_claim_slot(struct tide *d) {
         struct reader_slot *slot = &d->log->readers[i];
         if (atomic_load(&slot->owner_pid) == 0 &&
             atomic_compare_exchange_strong(&slot->owner_pid, &free, (uint32_t)getpid())) {
+            KILL_POINT("reader.claimed");
             atomic_store(&slot->member, d->member);
             return slot;
         }
@@ -81,6 +84,11 @@ int tide_reader_open(struct tide *d, const struct tide_reader_opts *opts, struct
 
 int tide_reader_close(struct tide_reader *r) {
     int error = reader_check(r);
+    if (error == TIDE_ERR_FORKED) {
+        free(r->own); /* the slot, the section and the domain are the parent's */
+        free(r);
+        return 0;
+    }
     if (error != 0) {
         return error;
     }
@@ -151,6 +159,9 @@ int tide_reader_counts(struct tide_reader *r, struct tide_read_counts *out) {
 int tide_read_counts(struct tide *d, struct tide_read_counts *out) {
     if (d == NULL || out == NULL || out->size < sizeof(*out)) {
         return TIDE_ERR_INVALID;
+    }
+    if (tide_forked(d)) {
+        return TIDE_ERR_FORKED;
     }
     *out = (struct tide_read_counts){.size = sizeof(*out)};
     for (uint32_t i = 0; i < LAYOUT_READERS; i++) {

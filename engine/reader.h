@@ -30,7 +30,10 @@ static inline const void *reader_self(void) {
 }
 
 static inline int reader_check(const struct tide_reader *r) {
-    return r == NULL ? TIDE_ERR_INVALID : __builtin_expect(r->owner == reader_self(), 1) ? 0 : TIDE_ERR_THREAD;
+    if (__builtin_expect(r == NULL || r->owner != reader_self(), 0)) {
+        return r == NULL ? TIDE_ERR_INVALID : TIDE_ERR_THREAD;
+    }
+    return __builtin_expect(tide_forked(r->domain), 0) ? TIDE_ERR_FORKED : 0;
 }
 
 /* Inside a section: the replica of this process in slot `id`, or NULL. */

@@ -185,6 +185,9 @@ int tide_step_down(struct tide *d) {
     if (d == NULL) {
         return TIDE_ERR_INVALID;
     }
+    if (tide_forked(d)) {
+        return TIDE_ERR_FORKED;
+    }
     if (steward_leads(d)) {
         if (!d->steward_runs) {
             return TIDE_ERR_BUSY;
@@ -218,15 +221,26 @@ static void reap_replicas(struct tide *d, uint32_t member, bool keep) {
             continue;
         }
         /* The file first: a slot that is free may be claimed at once, and its new table must not be the one removed. */
-        segment_unlink(d->name, SEGMENT_TABLE, i);
+        segment_unlink_of(d->name, SEGMENT_TABLE, i, d->log->header.incarnation);
         board_set_state(b, REPLICA_FREE);
     }
+}
+
+/* A slot is claimed by its pid, and the member's number comes after: one who died in between left an old number there. */
+static bool reap_is_readers(const struct log_segment *log, const struct reader_slot *slot, uint32_t member) {
+    uint32_t pid = atomic_load(&slot->owner_pid), owner = atomic_load(&slot->member);
+    if (pid == 0 || owner == member) {
+        return pid != 0;
+    }
+    bool fits = owner < LAYOUT_MEMBERS && atomic_load(&log->members[owner].used) != 0 &&
+                atomic_load(&log->members[owner].pid) == pid;
+    return !fits && atomic_load(&log->members[member].pid) == pid;
 }
 
 static void reap_readers(struct log_segment *log, uint32_t member) {
     for (uint32_t i = 0; i < LAYOUT_READERS; i++) {
         struct reader_slot *slot = &log->readers[i];
-        if (atomic_load(&slot->owner_pid) != 0 && atomic_load(&slot->member) == member) {
+        if (reap_is_readers(log, slot, member)) {
             atomic_store(&slot->owner_pid, 0);
         }
     }
@@ -237,7 +251,7 @@ void reap_member(void *tide, uint32_t member) {
     reap_replicas(d, member, d->keep_tables);
     reap_readers(d->log, member);
     KILL_POINT("gc.lanes");
-    lane_reap(d->log, member);
+    lane_reap(d, member);
     KILL_POINT("gc.done");
 }
 
@@ -252,7 +266,15 @@ int tide_gc(struct tide *d, uint32_t *reaped) {
     if (d == NULL) {
         return TIDE_ERR_INVALID;
     }
-    uint32_t n = reap_dead(d, !takeover_is_led(d));
+    if (atomic_load(&d->closed) != 0) {
+        return -(int)atomic_load(&d->closed);
+    }
+    bool led = takeover_is_led(d);
+    uint32_t n = reap_dead(d, !led);
+    if (led && board_state(&d->log->replicas[(uint32_t)atomic_load(&d->log->leader.leader) % LAYOUT_REPLICAS]) ==
+                   REPLICA_SERVING) {
+        control_release_orphans(d); /* one that a reaper left who had not heard of the new leader */
+    }
     if (reaped != NULL) {
         *reaped = n;
     }

@@ -96,6 +96,12 @@ void segment_discard(struct segment *s);
  */
 int segment_unlink(const char *name, enum segment_kind kind, uint32_t replica);
 
+/*
+ * The same, but only a segment of this incarnation: a member of a domain that was removed and made again under its name
+ * must not take the new one's files. Errors: as above; NO_DOMAIN also where the name is another incarnation's.
+ */
+int segment_unlink_of(const char *name, enum segment_kind kind, uint32_t replica, uint64_t incarnation);
+
 /* 1: the path still names this file. 0: it was removed or replaced. SYSTEM: cannot tell. One system call. */
 int segment_is_current(const struct segment *s);
 

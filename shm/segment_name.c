@@ -4,6 +4,7 @@
 #include "shm/segment.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -76,4 +77,23 @@ void segment_sweep(const char *path) {
         }
     }
     (void)closedir(dir);
+}
+
+/* Between the look and the unlink the name may still change hands; that takes a removal and a creation within microseconds. */
+int segment_unlink_of(const char *name, enum segment_kind kind, uint32_t replica, uint64_t incarnation) {
+    char path[SEGMENT_PATH_BYTES];
+    struct segment_header h;
+    int error = segment_path(path, name, kind, replica);
+    if (error != 0) {
+        return error;
+    }
+    segment_sweep(path);
+    int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0) {
+        return errno == ENOENT ? SHM_ERR_NO_DOMAIN : SHM_ERR_SYSTEM;
+    }
+    bool ours = pread(fd, &h, sizeof(h), 0) == (ssize_t)sizeof(h) && h.magic == TIDE_LAYOUT_MAGIC &&
+                h.incarnation == incarnation;
+    (void)close(fd);
+    return !ours ? SHM_ERR_NO_DOMAIN : unlink(path) == 0 ? 0 : errno == ENOENT ? SHM_ERR_NO_DOMAIN : SHM_ERR_SYSTEM;
 }
