@@ -254,6 +254,7 @@ int tide_open(struct tide **out, const char *name, const struct tide_opts *opts)
         return error;
     }
     d->log = (struct log_segment *)d->segment.base;
+    d->hash_seed = d->log->hash_seed;
     d->ring = (struct ring){.log = d->log, .bytes = d->log->ring_bytes};
     d->write_timeout_ns = settled.write_timeout_ns;
     error = segment_map_ring(&d->segment, d->log->ring_off, d->ring.bytes, &d->ring.base);

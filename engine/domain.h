@@ -73,6 +73,7 @@ struct lane_server;
 struct tide {
     /* What reads use. */
     struct log_segment *log;
+    uint64_t hash_seed;
     struct ring ring;
     _Atomic(struct replica *) replicas[LAYOUT_REPLICAS];
     _Atomic uint32_t closed; /* 0, or why nothing works any more: the error's number, positive */

@@ -77,6 +77,7 @@ int tide_reader_open(struct tide *d, const struct tide_reader_opts *opts, struct
             atomic_store_explicit(&r->own->counts[0][0] + i, was, memory_order_relaxed); /* MO(stats) */
         }
     }
+    reader_settle(r);
     tide_hold(d);
     *out = r;
     return 0;

@@ -7,6 +7,10 @@
 #include "engine/rcu.h"
 
 struct tide_reader {
+    /* For the common case, so that it has little to look at: the owner while a get may try its home replica first (sticky, no
+     * section open), else NULL; and where a fresh read of the home replica is counted. */
+    const void *quick;
+    _Atomic uint64_t *home_fresh;
     const void *owner; /* the thread: reader_self() */
     struct tide *domain;
     uint64_t fence; /* the session has read at or written this index */
@@ -75,6 +79,12 @@ int reader_pick(struct tide_reader *r, const struct tide_bound *bound, struct ve
 
 /* Fill the answer for a verdict. */
 void reader_answer(const struct verdict *v, struct tide_answer *a, uint64_t value_size, uint64_t version);
+
+/* After anything that reader.quick depends on has changed. */
+static inline void reader_settle(struct tide_reader *r) {
+    r->quick = r->policy == TIDE_STICKY && r->section == NULL ? r->owner : NULL;
+    r->home_fresh = &r->counts->counts[r->home][TIDE_REASON_FRESH];
+}
 
 extern const struct tide_bound reader_default_bound;
 

@@ -73,21 +73,33 @@ static bool minimise_may_cut(const struct history *h, size_t from, size_t to) {
     return h->ops[from].batch_at == 0 && (to == h->n || h->ops[to].batch_at == 0);
 }
 
-void history_minimise(struct history *h, enum history_fault_kind kind) {
-    struct history_op *less = history_alloc(h->n * sizeof(*less));
-    for (size_t part = h->n / 2; part > 0; part = part > 1 && part < 8 ? part - 1 : part / 2) {
-        for (size_t from = 0; from + part <= h->n;) {
-            size_t rest = h->n - from - part;
-            memcpy(less, h->ops, from * sizeof(*less));
-            memcpy(less + from, h->ops + from + part, rest * sizeof(*less));
-            if (minimise_may_cut(h, from, from + part) && minimise_still_fails(less, h->n - part, kind)) {
-                h->n -= part;
-                memcpy(h->ops, less, h->n * sizeof(*less));
-            } else {
-                from++;
-            }
+/* Leave out so many at once, wherever that is possible. */
+static void minimise_pass(struct history *h, enum history_fault_kind kind, size_t part, struct history_op *less) {
+    for (size_t from = 0; from + part <= h->n;) {
+        size_t rest = h->n - from - part;
+        memcpy(less, h->ops, from * sizeof(*less));
+        memcpy(less + from, h->ops + from + part, rest * sizeof(*less));
+        if (minimise_may_cut(h, from, from + part) && minimise_still_fails(less, h->n - part, kind)) {
+            h->n -= part;
+            memcpy(h->ops, less, h->n * sizeof(*less));
+        } else {
+            from++;
         }
     }
+}
+
+void history_minimise(struct history *h, enum history_fault_kind kind) {
+    struct history_op *less = history_alloc(h->n * sizeof(*less));
+    size_t before;
+    for (size_t part = h->n / 2; part >= 8; part /= 2) {
+        minimise_pass(h, kind, part, less);
+    }
+    do { /* what goes may have been all that held something else */
+        before = h->n;
+        for (size_t part = 8; part > 0; part--) {
+            minimise_pass(h, kind, part, less);
+        }
+    } while (h->n < before);
     free(less);
 }
 

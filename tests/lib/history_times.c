@@ -138,6 +138,9 @@ static bool sessions_step(const struct history *h, size_t i, size_t *last, struc
     }
     const struct history_op *before = *last != SIZE_MAX && h->ops[*last].session == op->session ? &h->ops[*last] : NULL;
     uint64_t fence = before != NULL ? before->index : 0;
+    if (op->stale) {
+        return true; /* the caller opted in: the fence is part of the bound that is broken */
+    }
     bool kept = op->kind == HISTORY_GET ? op->index >= fence && op->index >= op->min_index : op->index > fence;
     if (!kept) {
         *f = (struct history_fault){HISTORY_SESSION, before != NULL ? *last : i, i};
