@@ -137,7 +137,7 @@ static int control_start(struct tide *d, const struct tide_replica_opts *o, uint
         return TIDE_ERR_BUSY;
     }
     int id = board_claim(d->log, o->id, d->member);
-    if (id < 0 && reap_dead(d, !takeover_is_led(d)) != 0) {
+    if (id < 0 && reap_dead(d) != 0) {
         id = board_claim(d->log, o->id, d->member);
     }
     if (id < 0) {

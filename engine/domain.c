@@ -154,16 +154,15 @@ static bool domain_join(struct tide *d) {
 
 /* Become a member. first: nobody else lives, so what the dead left may be the only copies. */
 static int domain_enter(struct tide *d, bool first) {
-    d->keep_tables = first || !member_led_elsewhere(d->segment.fd); /* else the dead's copies are not needed */
+    d->member = UINT32_MAX; /* none of the slots is ours yet */
     int member = member_claim(d->segment.fd, d->log, reap_member, d);
-    d->keep_tables = false;
     if (member < 0) {
         tide_logf(d, TIDE_LOG_ERROR, "%u processes are members already", LAYOUT_MEMBERS);
         return TIDE_ERR_SLOTS;
     }
     d->member = (uint32_t)member;
     if (first) {
-        reap_dead(d, true);
+        reap_dead(d);
         atomic_store(&d->log->leader.leader, -1);
     }
     KILL_POINT("open.claimed");

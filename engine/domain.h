@@ -92,7 +92,6 @@ struct tide {
     _Atomic uint32_t steward_stop;
     _Atomic uint32_t steward_word; /* futex word */
     _Atomic uint32_t step_down;
-    bool keep_tables;
     struct tide *next_open; /* all handles of this process, for fork() */
     _Atomic uint32_t holds;     /* the handle and its readers */
     _Atomic uint32_t next_home; /* spreads readers */

@@ -346,14 +346,23 @@ static int foreign_sum_node(void *ctx, const uint8_t *key, size_t key_len, const
     return 0;
 }
 
-int foreign_verify(const struct replica *r) {
+static int foreign_verify_at(const struct replica *r, uint64_t at, uint64_t digest) {
     struct foreign_scratch scratch = {0};
-    uint64_t index, digest, at = board_applied(r->board);
     struct foreign_sum sum = {&r->table, 0, foreign_buckets(r), 0};
-    int error = sum.buckets == 0 || !board_get_digest(r->board, &index, &digest) || index != at ? TIDE_ERR_CORRUPT : 0;
+    int error = sum.buckets == 0 ? TIDE_ERR_CORRUPT : 0;
     for (; error == 0 && sum.bucket < sum.buckets; sum.bucket++) {
         error = foreign_visit_bucket(r, sum.bucket, at, &scratch, foreign_sum_node, &sum);
     }
     free(scratch.bytes);
     return error != 0 ? error : sum.digest == digest ? 0 : TIDE_ERR_DIVERGED;
+}
+
+int foreign_verify(const struct replica *r) {
+    /* Its writer may have died between publishing an index and leaving the digest of it, or between the digest and the index that
+     * stand side by side (in this order: board_put_digest()). So the digest is that of one or the other. What either index needs
+     * is in the table still: versions are let go after both were written. */
+    uint64_t index, digest, applied = board_applied(r->board);
+    board_last_digest(r->board, &index, &digest);
+    int error = index <= applied ? foreign_verify_at(r, index, digest) : TIDE_ERR_CORRUPT;
+    return error == 0 || index == applied ? error : foreign_verify_at(r, applied, digest);
 }

@@ -197,10 +197,9 @@ static int join_begin(struct replica *r, struct join_state *j) {
     struct replica *donor = join_donor(r, j->donor, j->source);
     int error = donor == NULL ? TIDE_ERR_BUSY : 0;
     uint64_t passed = donor != NULL ? board_applied(donor->board) : 0;
+    uint64_t pos = donor != NULL ? board_pos(donor->board) : 0;
     if (error == 0 && j->source == JOIN_ORPHAN) {
         error = foreign_verify(donor);
-        r->applied = r->published = passed;
-        r->pos = board_pos(donor->board);
     }
     if (error == 0) {
         lane_copy_notes(r->writer.t.seg, donor->table.seg);
@@ -214,12 +213,15 @@ static int join_begin(struct replica *r, struct join_state *j) {
     if (error != 0) {
         return error;
     }
-    if (j->source == JOIN_ORPHAN) {
+    if (!join_pin(r, passed)) {
+        if (j->source != JOIN_ORPHAN) {
+            return TIDE_ERR_BUSY;
+        }
+        /* Its own position, where no mark is left: right, unless it died between two stores of board_publish(). */
+        r->applied = r->published = passed;
+        r->pos = pos;
         board_publish(r->board, r->applied, 0, r->pos);
         return board_pin(log, r->board, r->pos) ? 0 : TIDE_ERR_NO_REPLICA;
-    }
-    if (!join_pin(r, passed)) {
-        return TIDE_ERR_BUSY;
     }
     /* What the donor knew before the pin is in its notes now; what came after is applied from the log. */
     rcu_enter();
@@ -307,9 +309,25 @@ static int join_once(struct replica *r) {
     return error != 0 ? error : join_finish(r);
 }
 
+/* Nothing was put into the table yet. What an earlier join left halfway may be deleted by now. */
+static bool join_is_fresh(const struct replica *r) {
+    return r->segment.base != NULL && r->writer.keys == 0 && r->applied == 0;
+}
+
+static int join_clear(struct replica *r) {
+    board_set_state(r->board, REPLICA_CLAIMED);
+    replica_drop_table(r);
+    return replica_make_table(r);
+}
+
 int replica_join(struct replica *r) {
     for (int tries = 0;; tries++) {
-        int error = join_once(r);
+        int error = join_is_fresh(r) ? 0 : join_clear(r);
+        if (error != 0) {
+            board_set_state(r->board, REPLICA_FAILED);
+            return error;
+        }
+        error = join_once(r);
         if (error == 0) {
             replica_show(r);
             return 0;
@@ -323,12 +341,6 @@ int replica_join(struct replica *r) {
         if (tries >= JOIN_TRIES / 2) {
             park_nap(1000000);
         }
-        board_set_state(r->board, REPLICA_CLAIMED);
         replica_drop_table(r);
-        error = replica_make_table(r);
-        if (error != 0) {
-            board_set_state(r->board, REPLICA_FAILED);
-            return error;
-        }
     }
 }

@@ -47,6 +47,7 @@ int replica_make_table(struct replica *r) {
 }
 
 void replica_drop_table(struct replica *r) {
+    r->exact = false;
     table_destroy(&r->writer);
     segment_detach(&r->segment);
 }

@@ -67,7 +67,8 @@ static int takeover_try(struct tide *d) {
     uint64_t delay = atomic_exchange(&r->board->apply_delay_ns, 0), due;
     atomic_store(&r->stop, 0);
     uint64_t commit = board_commit(d->log);
-    enum apply_status status = replica_catch_up(r, commit, &due);
+    /* Not exact: it was lapped just now, and stopped while it joined anew. */
+    enum apply_status status = r->exact ? replica_catch_up(r, commit, &due) : APPLY_LAPPED;
     KILL_POINT("takeover.caught_up");
     int error = status == APPLY_OK && r->applied == commit && board_state(r->board) == REPLICA_SERVING
                     ? takeover_lead(d, r)
@@ -99,7 +100,7 @@ static void steward_take(struct tide *d) {
     }
     pthread_mutex_unlock(&d->control);
     if (error == 0) {
-        reap_dead(d, false); /* after the others can write again */
+        reap_dead(d); /* after the others can write again */
         control_release_orphans(d);
     } else {
         park_nap(STEWARD_NAP_NS);
@@ -207,7 +208,20 @@ int tide_step_down(struct tide *d) {
 
 /* ---- the dead ------------------------------------------------------------------------------------------------------- */
 
-static void reap_replicas(struct tide *d, uint32_t member, bool keep) {
+/* A living member has all that this replica has: then it is not needed. (That somebody holds the leader's byte says less: he
+ * may be about to find that he cannot lead.) */
+static bool reap_is_covered(const struct tide *d, uint32_t dead) {
+    for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
+        const struct replica_board *b = &d->log->replicas[i];
+        if (i != dead && board_state(b) == REPLICA_SERVING && board_applied(b) >= board_applied(&d->log->replicas[dead]) &&
+            member_lives(d->segment.fd, d->log, board_owner(b), d->member)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void reap_replicas(struct tide *d, uint32_t member) {
     for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
         struct replica_board *b = &d->log->replicas[i];
         uint32_t state = board_state(b);
@@ -216,7 +230,7 @@ static void reap_replicas(struct tide *d, uint32_t member, bool keep) {
             continue;
         }
         KILL_POINT("gc.replica");
-        if (keep && state == REPLICA_SERVING) {
+        if (state == REPLICA_SERVING && !reap_is_covered(d, i)) {
             board_set_state(b, REPLICA_ORPHAN);
             continue;
         }
@@ -248,18 +262,15 @@ static void reap_readers(struct log_segment *log, uint32_t member) {
 
 void reap_member(void *tide, uint32_t member) {
     struct tide *d = tide;
-    reap_replicas(d, member, d->keep_tables);
+    reap_replicas(d, member);
     reap_readers(d->log, member);
     KILL_POINT("gc.lanes");
     lane_reap(d, member);
     KILL_POINT("gc.done");
 }
 
-uint32_t reap_dead(struct tide *d, bool keep) {
-    d->keep_tables = keep;
-    uint32_t n = member_reap_all(d->segment.fd, d->log, d->member, reap_member, d);
-    d->keep_tables = false;
-    return n;
+uint32_t reap_dead(struct tide *d) {
+    return member_reap_all(d->segment.fd, d->log, d->member, reap_member, d);
 }
 
 int tide_gc(struct tide *d, uint32_t *reaped) {
@@ -270,7 +281,7 @@ int tide_gc(struct tide *d, uint32_t *reaped) {
         return -(int)atomic_load(&d->closed);
     }
     bool led = takeover_is_led(d);
-    uint32_t n = reap_dead(d, !led);
+    uint32_t n = reap_dead(d);
     if (led && board_state(&d->log->replicas[(uint32_t)atomic_load(&d->log->leader.leader) % LAYOUT_REPLICAS]) ==
                    REPLICA_SERVING) {
         control_release_orphans(d); /* one that a reaper left who had not heard of the new leader */

@@ -22,8 +22,8 @@ bool takeover_is_led(struct tide *d);
 /* Ask the steward to hand over. Any thread. */
 void takeover_ask_step_down(struct tide *d);
 
-/* Free what dead members left. `keep`: nobody else lives, so their tables may be the only ones. */
-uint32_t reap_dead(struct tide *d, bool keep);
+/* Free what dead members left, but for tables that may be needed: those become ORPHAN. Returns how many members. */
+uint32_t reap_dead(struct tide *d);
 void reap_member(void *tide, uint32_t member);
 
 #endif

@@ -83,6 +83,9 @@ uint32_t board_lap(struct log_segment *log, uint64_t pos);
 void board_put_digest(struct replica_board *b, uint64_t index, uint64_t digest);
 bool board_get_digest(const struct replica_board *b, uint64_t *index, uint64_t *digest);
 
+/* The two words as they stand: for a replica whose writer is dead, perhaps since it had changed the first and not the second. */
+void board_last_digest(const struct replica_board *b, uint64_t *index, uint64_t *digest);
+
 /* Leave the digest at a multiple of LAYOUT_DIGEST_EVERY; look another replica's up. */
 void board_mark_digest(struct replica_board *b, uint64_t index, uint64_t digest);
 bool board_digest_at(const struct replica_board *b, uint64_t index, uint64_t *digest);
