@@ -82,7 +82,7 @@ static enum foreign_status foreign_version(const struct replica *r, struct forei
             return FOREIGN_LOST;
         }
         if (prev == 0) {
-            return FOREIGN_NONE;
+            return FOREIGN_LATER;
         }
         uint64_t newer = n->index;
         if (!foreign_load(r, prev, n) || n->index >= newer) {
@@ -96,8 +96,8 @@ static enum foreign_status foreign_version(const struct replica *r, struct forei
 static enum foreign_status foreign_take(const struct replica *r, struct foreign_node *n, uint64_t at, void *buf,
                                         size_t buf_size, struct foreign_value *out) {
     enum foreign_status status = foreign_version(r, n, at);
-    if (status == FOREIGN_NONE) {
-        return foreign_whole(n) ? FOREIGN_NONE : FOREIGN_LOST;
+    if (status == FOREIGN_NONE || status == FOREIGN_LATER) {
+        return foreign_whole(n) ? status : FOREIGN_LOST;
     }
     if (status != FOREIGN_OK) {
         return status;
@@ -153,7 +153,10 @@ enum foreign_status foreign_find(const struct replica *r, uint64_t epoch, uint64
                 return FOREIGN_LOST;
             }
             if (match == MATCH_YES) {
-                return foreign_take(r, &n, at, buf, buf_size, out);
+                enum foreign_status status = foreign_take(r, &n, at, buf, buf_size, out);
+                /* No version before this one, but there may have been one of index `at`: deleted, cleared, and the key put
+                 * anew. */
+                return status != FOREIGN_LATER ? status : foreign_quiet(t, epoch) ? FOREIGN_NONE : FOREIGN_LOST;
             }
         }
         if (hi >> 32 == 0) {
@@ -208,7 +211,7 @@ static int foreign_copy_slot(const struct replica *r, const struct table_bucket 
         }
         bytes_copy_racy(s->bytes, table_node_key(n->at), payload);
         if (foreign_whole(n)) {
-            return status == FOREIGN_NONE ? 1 : 0;
+            return status == FOREIGN_NONE || status == FOREIGN_LATER ? 1 : 0; /* LATER: the caller looks at the epoch */
         }
     }
     return TIDE_ERR_CORRUPT;

@@ -8,7 +8,8 @@
  *   - The slot that led there was loaded after `applied` = S, so its node is the newest at some moment after S. If its index is at or
  *     below S, it is the version of S. If it is above, the version before is followed, checked the same way; a version that
  *     is gone is an index above S or 0, and then a newer S is taken.
- *   - Nothing found is believed only if no slot was cleared meanwhile (`reorganised`, loaded before S) and no bucket split.
+ *   - Nothing found, or nothing old enough, is believed only if no slot was cleared meanwhile (`reorganised`, loaded before S); of
+ *     nothing found also only if no bucket was split.
  *
  * Every offset and length is checked against the segment before it is used. A process may die at any instant on either side.
  * Source: docs/design.md, section 5; the reader's side of H.-J. Boehm's seqlocks.
@@ -37,6 +38,7 @@ enum foreign_status {
     FOREIGN_SMALL = 2, /* the buffer is too small; *size says what is needed */
     FOREIGN_LOST = 3,  /* the version of this index is gone: take a newer index */
     FOREIGN_STUCK = 4, /* the writer stopped in the middle, or the bytes cannot be: use another replica */
+    FOREIGN_LATER = 5, /* inside: the oldest version that is left was written after this index */
 };
 
 struct foreign_value {
