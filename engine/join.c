@@ -306,6 +306,9 @@ static int join_once(struct replica *r) {
     /* Looking is enough: board_pin() refuses when it was given up in between. */
     bool whole = atomic_load(&r->domain->log->leader.reclaimed) == 0;
     int error = whole ? join_replay(r) : join_from_donor(r);
+    if (error == TIDE_ERR_NO_REPLICA && !whole && atomic_load(&r->domain->log->leader.reclaimed) == 0) {
+        error = TIDE_ERR_BUSY; /* the leader had raised it for a moment and taken it back: ring_reclaim() */
+    }
     return error != 0 ? error : join_finish(r);
 }
 

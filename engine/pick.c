@@ -9,6 +9,7 @@
 
 #define PICK_SPINS 200
 #define PICK_NAP_NS 1000000u           /* a wake-up may be missed: look again after this */
+#define PICK_SEARCH_NS 100000u
 #define PICK_LEADER_NS 1000000000u     /* a live leader applies what it committed within microseconds */
 
 const struct tide_bound reader_default_bound = TIDE_BOUND_INIT;
@@ -182,7 +183,8 @@ static int pick_fall_back(struct tide_reader *r, const struct tide_bound *bound,
     struct replica_board *nearest = round->nearest.replica != NULL ? round->nearest.replica->board : NULL;
     rcu_exit();
     int nothing = pick_nothing(d, round);
-    if ((nothing != 0 && nothing != TIDE_ERR_NO_REPLICA) || (nothing != 0 && bound->fallback != TIDE_FALLBACK_LEADER)) {
+    bool waits = bound->fallback == TIDE_FALLBACK_WAIT || bound->fallback == TIDE_FALLBACK_LEADER;
+    if (nothing != 0 && (nothing != TIDE_ERR_NO_REPLICA || !waits)) {
         return nothing;
     }
     if (ahead) {
@@ -191,12 +193,19 @@ static int pick_fall_back(struct tide_reader *r, const struct tide_bound *bound,
     if (bound->fallback == TIDE_FALLBACK_ERROR) {
         return TIDE_ERR_REFUSED;
     }
-    if (nearest != NULL && now - start < bound->wait_ns) {
+    if (now - start < bound->wait_ns) {
         uint64_t until = bound->wait_ns > UINT64_MAX - start ? UINT64_MAX : start + bound->wait_ns;
-        pick_wait(nearest, rounds, now, until);
+        if (nearest != NULL) {
+            pick_wait(nearest, rounds, now, until);
+        } else {
+            park_nap(PICK_SEARCH_NS); /* all are joining, say: there is nobody to be woken by */
+        }
         return 1;
     }
-    return bound->fallback == TIDE_FALLBACK_LEADER ? pick_leader(r, fence, start, v) : TIDE_ERR_TIMEOUT;
+    if (bound->fallback == TIDE_FALLBACK_LEADER) {
+        return pick_leader(r, fence, start, v);
+    }
+    return nothing != 0 ? nothing : TIDE_ERR_TIMEOUT;
 }
 
 /* Map replicas of other processes; each is tried once for a read. Outside of sections. */

@@ -213,7 +213,8 @@ struct tide_replica_opts {
  */
 TIDE_API int tide_replica_start(struct tide *d, const struct tide_replica_opts *opts, uint32_t *id_out);
 
-/* Stop a replica of this handle, in any order, while others work: readers turn to the others. Any thread; waits for the
+/* Stop a replica of this handle, in any order, while others work: readers turn to the others. The data goes with the last
+ * replica that serves (one that is still joining has no copy of its own yet). Any thread; waits for the
  * apply thread to end and for sections on this replica to close: never call it inside a section. Errors: INVALID. */
 TIDE_API int tide_replica_stop(struct tide *d, uint32_t id);
 
