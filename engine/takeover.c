@@ -24,7 +24,7 @@ int takeover_lead(struct tide *d, struct replica *r) {
     uint32_t term = atomic_load(&d->log->leader.term) + 1;
     clock_refine(&d->log->clock);
     atomic_store(&r->board->apply_delay_ns, 0);
-    atomic_store(&r->board->role, TIDE_LEADER);
+    atomic_store(&r->board->role, TIDE_LEADER); /* MO(replica.role) */
     atomic_store(&r->leads, 1);
     seq_lead(d, r, term, term > 1);
     KILL_POINT("takeover.announced");
