@@ -134,6 +134,7 @@ static int read_foreign(struct verdict *v, uint64_t hash, const void *key, size_
         case FOREIGN_SMALL:
             return TIDE_ERR_BUFFER;
         case FOREIGN_LOST:
+        case FOREIGN_LATER:
             park_relax();
             break;
         case FOREIGN_STUCK:
