@@ -21,7 +21,7 @@ PREFIX ?= /usr/local
 JOBS = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc 2>/dev/null || echo 2))
 SECONDS ?= 60
 
-# CONFIG is release, asan or tsan. Each has its own objects and programs, so that none is linked from a mix.
+# CONFIG is release, asan, tsan or crash. Each has its own objects and programs, so that none is linked from a mix.
 # BUILD is the root of all that is made.
 CONFIG ?= release
 BUILD ?= build
@@ -38,8 +38,12 @@ override OPT := -O1 -g -fno-omit-frame-pointer
 # gcc warns that ThreadSanitizer does not follow fences. It need not: what the fences order are atomics, and the bytes that
 # are copied between them are copied by atomics in this build (shm/bytes.h). clang does not know the warning.
 SANITIZE := -fsanitize=thread -Wno-unknown-warning-option -Wno-tsan
+else ifeq ($(CONFIG),crash)
+# Dies at named instants on request: engine/kill.h.
+B := $(BUILD)/crash
+override OPT += -DTIDE_KILL_POINTS
 else
-$(error CONFIG is release, asan or tsan, not "$(CONFIG)")
+$(error CONFIG is release, asan, tsan or crash, not "$(CONFIG)")
 endif
 
 CFLAGS ?= -std=gnu11 $(OPT) -Wall -Wextra -Werror -fvisibility=hidden
@@ -84,7 +88,10 @@ all: deps-named
 	@$(MAKE) $(JOBS) programs
 
 programs: $(B)/libtidemark.a $(TIDE) $(BENCHES)
-test-programs: programs $(TESTS) $(HELPERS)
+test-programs: programs $(TESTS) $(HELPERS) $(if $(filter release,$(CONFIG)),crash-programs)
+.PHONY: crash-programs
+crash-programs:
+	@$(MAKE) CONFIG=crash $(BUILD)/crash/tests/tool_crash
 stress-programs: programs $(STRESSES) $(HELPERS)
 
 # Rewritten only when it changes, so that another compiler or other flags rebuild everything and the same ones nothing.

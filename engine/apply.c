@@ -168,6 +168,7 @@ void replica_note_index(struct replica *r) {
 void replica_publish(struct replica *r, uint64_t ts) {
     KILL_POINT("apply.unpublished");
     board_publish(r->board, r->applied, ts, r->pos);
+    KILL_POINT("apply.undigested");
     board_put_digest(r->board, r->applied, r->writer.digest);
     atomic_store_explicit(&r->board->entries, /* MO(stats) */
                           atomic_load_explicit(&r->board->entries, memory_order_relaxed) + r->applied - r->published,
@@ -247,6 +248,7 @@ static enum apply_status apply_run(struct replica *r, uint64_t until, uint64_t d
         if (status != APPLY_OK) {
             break;
         }
+        KILL_POINT("apply.entry");
         apply_lag_note(&lags, f.commit_ts, r->applied - before);
     }
     /* A batch that broke off in its middle is not published: the replica is lapped or broken then, and starts anew. */

@@ -73,6 +73,7 @@ void control_release_orphans(struct tide *d) {
         uint32_t orphan = REPLICA_ORPHAN;
         if (board_state(&d->log->replicas[i]) == orphan) {
             segment_unlink_of(d->name, SEGMENT_TABLE, i, d->log->header.incarnation);
+            KILL_POINT("gc.orphan_unlinked");
             atomic_compare_exchange_strong(&d->log->replicas[i].state, &orphan, REPLICA_FREE);
         }
     }
@@ -143,6 +144,7 @@ static int control_start(struct tide *d, const struct tide_replica_opts *o, uint
     if (id < 0) {
         return o->id < 0 ? TIDE_ERR_SLOTS : TIDE_ERR_BUSY;
     }
+    KILL_POINT("replica.claimed");
     struct replica_board *board = &d->log->replicas[id];
     struct replica *r = control_new(d, o, (uint32_t)id);
     if (r == NULL) {

@@ -91,7 +91,9 @@ static int domain_create(struct tide *d, const struct tide_opts *o) {
         tide_logf(d, TIDE_LOG_ERROR, "cannot lock the log segment: %s", strerror(errno));
         error = TIDE_ERR_SYSTEM;
     } else {
+        KILL_POINT("create.unnamed");
         error = segment_publish(&d->segment, d->name, SEGMENT_LOG, 0, segment_random(), segment_random());
+        KILL_POINT("create.named");
     }
     if (error != 0) {
         segment_discard(&d->segment);
@@ -163,6 +165,7 @@ static int domain_enter(struct tide *d, bool first) {
     d->member = (uint32_t)member;
     if (first) {
         reap_dead(d);
+        KILL_POINT("open.reaped");
         atomic_store(&d->log->leader.leader, -1);
     }
     KILL_POINT("open.claimed");

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "engine/kill.h"
 #include "engine/rcu.h"
 #include "shm/bytes.h"
 #include "shm/crc.h"
@@ -105,6 +106,7 @@ static enum foreign_status foreign_take(const struct replica *r, struct foreign_
     bool fits = n->value_len <= buf_size;
     if (fits && n->value_len != 0) {
         bytes_copy_racy(buf, table_node_key(n->at) + n->key_len, n->value_len);
+        KILL_POINT("read.copied");
     }
     if (!foreign_whole(n)) {
         return FOREIGN_LOST;
@@ -271,6 +273,7 @@ static int foreign_map(struct tide *d, uint32_t id, struct replica **out) {
         free(r);
         return error;
     }
+    KILL_POINT("read.mapped");
     struct table_segment *seg = (struct table_segment *)r->segment.base;
     r->segment_id = seg->header.segment_id;
     r->table = (struct table){.base = r->segment.base, .seg = seg, .buckets_off = seg->buckets_off, .seed = seg->hash_seed};

@@ -7,9 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+void (*kill_point_seen)(const char *name);
+
 void kill_point(const char *name) {
     static _Atomic unsigned passed;
     const char *wanted = getenv("TIDE_KILL");
+    if (kill_point_seen != NULL) {
+        kill_point_seen(name);
+    }
     if (wanted == NULL) {
         return;
     }

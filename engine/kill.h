@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Named instants at which a test build dies on request: TIDE_KILL=name or name:n (the n-th time) in the environment. Nothing
- * of it is in other builds.
+ * of it is in other builds. kill_point_seen, where a test sets it, is told of every one that is passed.
  */
 #ifndef ENGINE_KILL_H
 #define ENGINE_KILL_H
 
 #ifdef TIDE_KILL_POINTS
 void kill_point(const char *name);
+extern void (*kill_point_seen)(const char *name);
 #define KILL_POINT(name) kill_point(name)
 #else
 #define KILL_POINT(name) ((void)0)

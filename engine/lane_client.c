@@ -101,6 +101,7 @@ static int lane_spill(struct tide *d, uint32_t lane, const uint8_t *bytes, uint6
     struct segment s = SEGMENT_INIT;
     int error = segment_create(&s, d->name, SEGMENT_SPILL, lane, sizeof(struct segment_header) + size);
     if (error == 0) {
+        KILL_POINT("lane.spilling");
         memcpy(s.base + sizeof(struct segment_header), bytes, size);
         error = segment_publish_replace(&s, d->name, SEGMENT_SPILL, lane, d->log->header.incarnation, segment_random());
         if (error != 0) {

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "engine/grace.h"
+#include "engine/kill.h"
 
 #define LIMBO_KIND_SHIFT 60
 
@@ -33,6 +34,7 @@ static void limbo_release(struct table_writer *w) {
         switch ((enum limbo_kind)(l->items[i] >> LIMBO_KIND_SHIFT)) {
         case LIMBO_FREE:
             arena_free(&w->arena, (uint32_t)what);
+            KILL_POINT("limbo.freed");
             break;
         case LIMBO_TOMB:
             table_clear_tomb(w, (uint32_t)what);
@@ -57,6 +59,7 @@ static void limbo_rotate(struct table_writer *w) {
     w->open.count = 0;
     w->safe = 0;
     w->waiting.ticket = grace_start();
+    KILL_POINT("limbo.rotated");
 }
 
 void table_published(struct table_writer *w) {

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "engine/foreign.h"
+#include "engine/kill.h"
 #include "engine/reader.h"
 #include "shm/park.h"
 
@@ -395,6 +396,7 @@ int tide_section_begin(struct tide_reader *r, const struct tide_bound *bound, st
     if (error != 0) {
         return read_refuse(r, error, &v, a);
     }
+    KILL_POINT("read.section");
     r->section = v.replica;
     r->section_index = v.index;
     reader_settle(r);

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "engine/kill.h"
 #include "engine/rcu.h"
 #include "shm/lag.h"
 
@@ -28,11 +29,13 @@ int replica_make_table(struct replica *r) {
     table_create(&r->writer, r->segment.base, r->segment.size_bytes, d->log->hash_seed, d->log->expected_keys,
                  replica_slack(d, r->table_bytes));
     uint64_t id = segment_random();
+    KILL_POINT("replica.created");
     error = segment_publish_replace(&r->segment, d->name, SEGMENT_TABLE, r->id, d->log->header.incarnation, id);
     if (error != 0) {
         segment_discard(&r->segment);
         return error;
     }
+    KILL_POINT("replica.published");
     struct table_segment *seg = r->writer.t.seg;
     r->lag_all = (struct hdr *)(r->segment.base + seg->lag_all_off);
     r->lag_windows = (struct lag_windows *)(r->segment.base + seg->lag_windows_off);
@@ -43,6 +46,7 @@ int replica_make_table(struct replica *r) {
     r->exact = false;
     r->segment_id = id;
     atomic_store(&r->board->segment_id, id); /* MO(replica.segment) */
+    KILL_POINT("replica.announced");
     return 0;
 }
 

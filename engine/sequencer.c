@@ -333,7 +333,9 @@ void seq_lead(struct tide *d, struct replica *leader, uint32_t term, bool announ
         struct ring_entry e = {.type = FRAME_TERM};
         ring_reserve(&s->ring, ring_frame_bytes(0, 0));
         ring_append(&s->ring, &e, clock_stamp(&d->log->clock));
+        KILL_POINT("takeover.unannounced");
         ring_commit(&s->ring);
+        KILL_POINT("takeover.term_committed");
         atomic_thread_fence(memory_order_seq_cst);
         leader->applied++;
         leader->pos = s->ring.tail;

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "engine/kill.h"
 #include "engine/limbo.h"
 #include "shm/crc.h"
 #include "shm/lag.h"
@@ -184,6 +185,7 @@ static bool table_split(struct table_writer *w) {
             if (tag == 0 || (table_node_hash(&w->t, table_slot_at(b, i)) & half) == 0) {
                 continue;
             }
+            KILL_POINT("table.splitting");
             if (table_insert(w, to, tag, table_slot_at(b, i)) != 0) {
                 memset(to, 0, sizeof(*to)); /* nobody addresses it yet */
                 return false;
@@ -193,6 +195,7 @@ static bool table_split(struct table_writer *w) {
     w->buckets = fresh + 1;
     /* MO(table.buckets): release; the new bucket is filled before it is addressed. Pairs with table_bucket_for(). */
     atomic_store_explicit(&w->t.seg->buckets, w->buckets, memory_order_release);
+    KILL_POINT("table.split");
     limbo_push(w, LIMBO_CLEAR, fresh, 0);
     return true;
 }
@@ -227,6 +230,7 @@ void table_clear_split(struct table_writer *w, uint64_t bucket) {
         for (uint32_t i = 0; i < TABLE_SLOTS; i++) {
             if (table_tag_at(b, i) != 0 && (table_node_hash(&w->t, table_slot_at(b, i)) & mask) == bucket) {
                 table_clear_place(w, &(struct table_place){b, i, 0});
+                KILL_POINT("table.clearing_split");
             }
         }
     }
@@ -246,6 +250,7 @@ void table_clear_tomb(struct table_writer *w, uint32_t node) {
     }
     table_reorganise(w);
     table_clear_place(w, &p);
+    KILL_POINT("table.clearing_deleted");
     if (bucket >= w->cleared &&
         table_place_of(&w->t, table_bucket_at(&w->t, table_split_source(bucket)), node, &p)) {
         table_clear_place(w, &p);
@@ -298,6 +303,7 @@ static void table_count(struct table_writer *w, int64_t keys, const struct table
  * leads to is never a node that is free. */
 static void table_replace(struct table_writer *w, const struct table_place *p, uint64_t hash, uint32_t node) {
     table_set_node(p->b, p->slot, node);
+    KILL_POINT("table.replaced");
     uint64_t bucket = table_bucket_of(hash, w->buckets);
     struct table_place twin;
     if (bucket >= w->cleared &&

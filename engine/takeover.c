@@ -112,7 +112,9 @@ static void steward_hand_over(struct tide *d) {
     struct replica *r = d->seq.leader;
     if (r != NULL) {
         takeover_unlead(d, r);
+        KILL_POINT("handover.unled");
         member_unlead(d->segment.fd);
+        KILL_POINT("handover.free");
         control_resume_thread(r);
     }
     pthread_mutex_unlock(&d->control);
@@ -236,6 +238,7 @@ static void reap_replicas(struct tide *d, uint32_t member) {
         }
         /* The file first: a slot that is free may be claimed at once, and its new table must not be the one removed. */
         segment_unlink_of(d->name, SEGMENT_TABLE, i, d->log->header.incarnation);
+        KILL_POINT("gc.unlinked");
         board_set_state(b, REPLICA_FREE);
     }
 }
