@@ -171,8 +171,8 @@ int tide_replica_stop(struct tide *d, uint32_t id) {
     } else {
         control_end_thread(r);
     }
-    /* Serves nothing more; but the slot, its watermarks and its file's name are free for another only when the last reader that
-     * looks at them has left. */
+    /* Serves nothing more; but the slot, its watermarks and its file's name are free for another only when the last
+     * reader that looks at them has left. */
     board_set_state(r->board, REPLICA_CLAIMED);
     replica_hide(r);
     d->running[id] = NULL;

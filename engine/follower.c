@@ -80,8 +80,9 @@ static int follower_rejoin(struct replica *r, const char *why) {
     return error;
 }
 
-/* The leader gave this replica up, but by then it had read past what was overwritten: nothing is lost, and it only has to pin
- * the ring again. Without that it would follow for ever and serve nothing. False: it was too late after all. */
+/* The leader gave this replica up, but by then it had read past what was overwritten: nothing is lost, and it only
+ * has to pin the ring again. Without that it would follow for ever and serve nothing. False: it was too late after
+ * all. */
 static bool follower_repin(struct replica *r) {
     return board_pin(r->domain->log, r->board, r->pos) &&
            board_change_state(r->board, REPLICA_JOINING, REPLICA_SERVING);
@@ -116,8 +117,8 @@ static bool follower_step(struct replica *r, uint64_t *checked) {
         return follower_rejoin(r, "lapped") == 0;
     }
     if (status == APPLY_FULL && r->applied - r->joined_at > FOLLOWER_FULL_ENTRIES) {
-        /* Memory stays with the sizes that it was once used for. Under a leader that started later, and has not seen those times,
-         * this table may be full where the leader's is not: a fresh one is as good as the leader's. */
+        /* Memory stays with the sizes that it was once used for. Under a leader that started later, and has not seen
+         * those times, this table may be full where the leader's is not: a fresh one is as good as the leader's. */
         return follower_rejoin(r, "table full") == 0;
     }
     if (status != APPLY_OK) {
