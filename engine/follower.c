@@ -40,9 +40,9 @@ static void follower_wait_commit(struct replica *r) {
     }
 }
 
-/* The next entry may be applied at `due`. */
-static void follower_wait_due(struct replica *r, uint64_t due) {
-    uint32_t seen = atomic_load(&r->nudge);
+/* The next entry may be applied at `due`. seen: r->nudge from before `due` was worked out, so that a delay that was changed
+ * since then is not slept through. */
+static void follower_wait_due(struct replica *r, uint64_t due, uint32_t seen) {
     uint64_t now = clock_now(&r->domain->log->clock);
     if (due > now && atomic_load(&r->stop) == 0) {
         park_wait(&r->nudge, seen, due - now);
@@ -109,9 +109,10 @@ static bool follower_step(struct replica *r, uint64_t *checked) {
         follower_fail(r, REPLICA_FAILED, "the commit index fell: the log segment is damaged");
         return false;
     }
+    uint32_t seen = atomic_load(&r->nudge);
     enum apply_status status = replica_catch_up(r, commit, &due);
     if (status == APPLY_OK && due != 0) {
-        follower_wait_due(r, due);
+        follower_wait_due(r, due, seen);
     }
     if (status == APPLY_LAPPED) {
         return follower_rejoin(r, "lapped") == 0;
