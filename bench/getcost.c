@@ -220,6 +220,7 @@ int main(int argc, char **argv) {
             return BENCH_EXIT_FAILED;
         }
         if (rc > 0) {
+            fprintf(stderr, "getcost: interrupted before the end; nothing to show\n");
             return BENCH_EXIT_INTERRUPTED;
         }
     }

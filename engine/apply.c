@@ -111,8 +111,9 @@ static bool apply_room_for_part(struct replica *r, size_t count) {
 }
 
 /*
- * A batch, in the same two steps as the sequencer: all nodes first. What a batch replaces cannot be reused before the whole batch is
- * published; if nodes were made one by one, memory could run out in its middle, where nothing can be waited for.
+ * A batch, in the same two steps as the sequencer: all nodes first. What a batch replaces cannot be reused before the
+ * whole batch is published; if nodes were made one by one, memory could run out in its middle, where nothing can be
+ * waited for.
  */
 static enum apply_status apply_batch(struct replica *r, const struct apply_part *first, struct frame *last) {
     enum apply_status status = APPLY_OK;

@@ -40,9 +40,9 @@ static void follower_wait_commit(struct replica *r) {
     }
 }
 
-/* The next entry may be applied at `due`. */
-static void follower_wait_due(struct replica *r, uint64_t due) {
-    uint32_t seen = atomic_load(&r->nudge);
+/* The next entry may be applied at `due`. seen: r->nudge from before `due` was worked out, so that a delay that was changed
+ * since then is not slept through. */
+static void follower_wait_due(struct replica *r, uint64_t due, uint32_t seen) {
     uint64_t now = clock_now(&r->domain->log->clock);
     if (due > now && atomic_load(&r->stop) == 0) {
         park_wait(&r->nudge, seen, due - now);
@@ -80,8 +80,9 @@ static int follower_rejoin(struct replica *r, const char *why) {
     return error;
 }
 
-/* The leader gave this replica up, but by then it had read past what was overwritten: nothing is lost, and it only has to pin
- * the ring again. Without that it would follow for ever and serve nothing. False: it was too late after all. */
+/* The leader gave this replica up, but by then it had read past what was overwritten: nothing is lost, and it only
+ * has to pin the ring again. Without that it would follow for ever and serve nothing. False: it was too late after
+ * all. */
 static bool follower_repin(struct replica *r) {
     return board_pin(r->domain->log, r->board, r->pos) &&
            board_change_state(r->board, REPLICA_JOINING, REPLICA_SERVING);
@@ -108,16 +109,17 @@ static bool follower_step(struct replica *r, uint64_t *checked) {
         follower_fail(r, REPLICA_FAILED, "the commit index fell: the log segment is damaged");
         return false;
     }
+    uint32_t seen = atomic_load(&r->nudge);
     enum apply_status status = replica_catch_up(r, commit, &due);
     if (status == APPLY_OK && due != 0) {
-        follower_wait_due(r, due);
+        follower_wait_due(r, due, seen);
     }
     if (status == APPLY_LAPPED) {
         return follower_rejoin(r, "lapped") == 0;
     }
     if (status == APPLY_FULL && r->applied - r->joined_at > FOLLOWER_FULL_ENTRIES) {
-        /* Memory stays with the sizes that it was once used for. Under a leader that started later, and has not seen those times,
-         * this table may be full where the leader's is not: a fresh one is as good as the leader's. */
+        /* Memory stays with the sizes that it was once used for. Under a leader that started later, and has not seen
+         * those times, this table may be full where the leader's is not: a fresh one is as good as the leader's. */
         return follower_rejoin(r, "table full") == 0;
     }
     if (status != APPLY_OK) {

@@ -2,12 +2,13 @@
 /*
  * How a newcomer gets its data while everybody else works.
  *
- * It pins the ring at a position P that a donor has passed, and then copies the donor's table bucket by bucket, each node at
- * whatever index it has just then. In between it applies the log, so that its pin moves on and nobody has to wait
- * for it, but never further than the donor has: a bucket is always copied from a state that is at least as new as the
- * log applied so far. Hence nothing that the log deleted comes back by a later copy; what is copied too new meets
- * older entries, which never replace it; and what the log puts before its bucket is copied is simply there twice. Once all
- * buckets are copied and the log is applied up to the commit seen then, the state is exact: its digest proves it.
+ * It pins the ring at a position P that a donor has passed, and then copies the donor's table bucket by bucket, each
+ * node at whatever index it has just then. In between it applies the log, so that its pin moves on and nobody has to
+ * wait for it, but never further than the donor has: a bucket is always copied from a state that is at least as new
+ * as the log applied so far. Hence nothing that the log deleted comes back by a later copy; what is copied too new
+ * meets older entries, which never replace it; and what the log puts before its bucket is copied is simply there
+ * twice. Once all buckets are copied and the log is applied up to the commit seen then, the state is exact: its
+ * digest proves it.
  *
  * Source: docs/design.md, section 7; the fuzzy copy is ARIES' fuzzy checkpoint with a redo log behind it.
  */
@@ -281,8 +282,8 @@ static int join_from_donor(struct replica *r) {
 /* Apply what is committed now; with that the state is exact. */
 static int join_finish(struct replica *r) {
     uint64_t commit = board_commit(r->domain->log), due;
-    /* A replica that shows the past is exact as soon as it is past what was copied too new: entries that are not due yet
-     * wait, and it serves when they have been applied. */
+    /* A replica that shows the past is exact as soon as it is past what was copied too new: entries that are not due
+     * yet wait, and it serves when they have been applied. */
     for (;;) {
         enum apply_status status = replica_catch_up(r, commit, &due);
         if (status != APPLY_OK) {
@@ -335,7 +336,8 @@ int replica_join(struct replica *r) {
             replica_show(r);
             return 0;
         }
-        bool served_before = atomic_load(&r->started) != 0; /* nobody waits for it: it may try for as long as it takes */
+        /* Nobody waits for one that served before: it may try for as long as it takes. */
+        bool served_before = atomic_load(&r->started) != 0;
         if (error != TIDE_ERR_BUSY || (tries >= JOIN_TRIES && !served_before) || join_ends(r)) {
             board_set_state(r->board, REPLICA_FAILED);
             return error == TIDE_ERR_BUSY ? TIDE_ERR_NO_REPLICA : error;

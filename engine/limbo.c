@@ -93,8 +93,8 @@ static void limbo_drain(struct table_writer *w) {
 }
 
 bool table_drain(struct table_writer *w) {
-    /* Items of entries that are not published yet stay. They are put aside, because what a released tombstone leaves has to
-     * be waited for in the next round, and would otherwise stand behind them. */
+    /* Items of entries that are not published yet stay. They are put aside, because what a released tombstone leaves
+     * has to be waited for in the next round, and would otherwise stand behind them. */
     size_t aside = w->open.count - w->safe;
     uint64_t *items = NULL;
     if (aside != 0) {

@@ -71,7 +71,7 @@ static void read_done(struct tide_reader *r, const struct verdict *v, struct tid
 static inline void read_copy(void *to, const uint8_t *from, size_t n) {
     if (n == 64) { /* one line, without a call */
         memcpy(to, from, 64);
-    } else {
+    } else if (n != 0) { /* nothing may come with no buffer, which memcpy must not be given */
         memcpy(to, from, n);
     }
 }

@@ -101,8 +101,8 @@ if [ $# = 0 ]; then
     echo "0 passed, 0 failed"
     exit 1
 fi
-TIDE_TEST_LIMIT=60
-total=115
+TIDE_TEST_LIMIT=100
+total=175
 jobs=${TIDE_TEST_JOBS:-2}
 if [ -n "${TIDE_SANITIZED:-}" ]; then
     TIDE_TEST_LIMIT=300

@@ -9,9 +9,9 @@
 #define STRESS_SETTLE_NS UINT64_C(20000000000)
 
 void stress_draw(struct stress_setup *s, uint64_t *rng) {
-    static const uint64_t rings[] = {64 << 10, 64 << 10, 256 << 10, 1 << 20};
-    static const uint64_t patience[] = {50000, 500000, 5000000, 50000000};
-    static const uint64_t delays[] = {0, 0, 0, 1000000, 5000000, 20000000};
+    static const uint64_t rings[] = { 64 << 10, 64 << 10, 256 << 10, 1 << 20 };
+    static const uint64_t patience[] = { 50000, 500000, 5000000, 50000000 };
+    static const uint64_t delays[] = { 0, 0, 0, 1000000, 5000000, 20000000 };
     s->ring_bytes = rings[stress_below(rng, 4)];
     s->table_bytes = UINT64_C(256 << 10) << stress_below(rng, 6);
     s->table_bytes = s->table_bytes < s->ring_bytes ? s->ring_bytes : s->table_bytes;
@@ -52,7 +52,8 @@ struct tide *stress_open(const struct stress_setup *s, void *log_ctx) {
     return d;
 }
 
-/* ---- settling ------------------------------------------------------------------------------------------------------ */
+/* ---- settling
+ * ------------------------------------------------------------------------------------------------------ */
 
 /* Wait until the replica serves everything. */
 static bool stress_settle_one(struct tide *d, uint32_t id, uint64_t commit) {
@@ -66,9 +67,10 @@ static bool stress_settle_one(struct tide *d, uint32_t id, uint64_t commit) {
         }
         if (error != 0 || info.state == TIDE_STATE_FAILED || info.state == TIDE_STATE_DIVERGED ||
             stress_now_ns() - start > STRESS_SETTLE_NS) {
-            stress_violation("replica %u does not settle: %s, state %s, applied %llu of %llu, lapped %llu, joins %llu", id,
-                             tide_strerror(error), tide_state_name(info.state), (unsigned long long)info.applied_index,
-                             (unsigned long long)commit, (unsigned long long)info.lapped, (unsigned long long)info.joins);
+            stress_violation("replica %u does not settle: %s, state %s, applied %llu of %llu, lapped %llu, joins %llu",
+                             id, tide_strerror(error), tide_state_name(info.state),
+                             (unsigned long long)info.applied_index, (unsigned long long)commit,
+                             (unsigned long long)info.lapped, (unsigned long long)info.joins);
             return false;
         }
         stress_sleep_ns(1000000);
@@ -83,8 +85,8 @@ static void stress_settle_verify(struct replica *r, uint64_t digest) {
     int error = table_verify(&r->writer, &keys, &sum, &bad);
     rcu_exit();
     if (error != 0 || sum != digest) {
-        stress_violation("replica %u: table_verify %d: %llu keys, %llu bad, digest %llx from its bytes, %llx published", r->id,
-                         error, (unsigned long long)keys, (unsigned long long)bad, (unsigned long long)sum,
+        stress_violation("replica %u: table_verify %d: %llu keys, %llu bad, digest %llx from its bytes, %llx published",
+                         r->id, error, (unsigned long long)keys, (unsigned long long)bad, (unsigned long long)sum,
                          (unsigned long long)digest);
     }
 }
@@ -108,8 +110,8 @@ void stress_settle(struct tide *d) {
         }
         int error = tide_replica_digest(d, id, &index, &digest);
         if (error != 0 || index != info.commit_index || (have && digest != first_digest)) {
-            stress_violation("replica %u: digest %llx of index %llu, others %llx of %llu: %s", id, (unsigned long long)digest,
-                             (unsigned long long)index, (unsigned long long)first_digest,
+            stress_violation("replica %u: digest %llx of index %llu, others %llx of %llu: %s", id,
+                             (unsigned long long)digest, (unsigned long long)index, (unsigned long long)first_digest,
                              (unsigned long long)info.commit_index, tide_strerror(error));
         }
         first_digest = digest;
@@ -118,7 +120,8 @@ void stress_settle(struct tide *d) {
     }
 }
 
-/* ---- history --------------------------------------------------------------------------------------------------------- */
+/* ---- history
+ * --------------------------------------------------------------------------------------------------------- */
 
 void stress_history_init(struct stress_history *h) {
     memset(h, 0xff, sizeof(*h));
@@ -143,13 +146,13 @@ void stress_history_add(struct stress_history *h, uint64_t id, uint64_t extra, u
 
 enum stress_known { STRESS_UNKNOWN, STRESS_RIGHT, STRESS_SKIPPED };
 
-static enum stress_known stress_history_look(const struct stress_history *h, uint64_t id, uint64_t extra, uint64_t index,
-                                             const char *what, bool final) {
+static enum stress_known stress_history_look(const struct stress_history *h, uint64_t id, uint64_t extra,
+                                             uint64_t index, const char *what, bool final) {
     uint64_t newest = atomic_load(&h->newest);
     if (newest < id) {
         if (final) {
-            stress_violation("%s: state %llu at index %llu, but the last one ever was %llu", what, (unsigned long long)id,
-                             (unsigned long long)index, (unsigned long long)newest);
+            stress_violation("%s: state %llu at index %llu, but the last one ever was %llu", what,
+                             (unsigned long long)id, (unsigned long long)index, (unsigned long long)newest);
         }
         return STRESS_UNKNOWN;
     }
@@ -177,8 +180,8 @@ static enum stress_known stress_history_look(const struct stress_history *h, uin
 void stress_history_recheck(struct stress_pending *p, bool final) {
     uint32_t kept = 0;
     for (uint32_t i = 0; i < p->count; i++) {
-        enum stress_known known = stress_history_look(p->items[i].h, p->items[i].id, p->items[i].extra, p->items[i].index,
-                                                      p->items[i].what, final);
+        enum stress_known known = stress_history_look(p->items[i].h, p->items[i].id, p->items[i].extra,
+                                                      p->items[i].index, p->items[i].what, final);
         if (known == STRESS_UNKNOWN && !final) {
             p->items[kept++] = p->items[i];
         }
@@ -206,7 +209,8 @@ void stress_history_check(struct stress_pending *p, const struct stress_history 
     p->count++;
 }
 
-/* ---- values ----------------------------------------------------------------------------------------------------------- */
+/* ---- values
+ * ----------------------------------------------------------------------------------------------------------- */
 
 void stress_value_make(uint8_t *to, size_t size, uint64_t a, uint64_t b) {
     uint64_t state = a * UINT64_C(0x9e3779b97f4a7c15) ^ b;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What stress rounds do with a domain: open one with drawn settings, let it settle and compare its replicas; and a history of states,
- * so that a reader can check that it saw exactly the state of the index that it was told. */
+/* What stress rounds do with a domain: open one with drawn settings, let it settle and compare its replicas; and a
+ * history of states, so that a reader can check that it saw exactly the state of the index that it was told. */
 #ifndef TESTS_LIB_STRESS_DOMAIN_H
 #define TESTS_LIB_STRESS_DOMAIN_H
 
@@ -19,13 +19,14 @@ void stress_draw(struct stress_setup *s, uint64_t *rng);
 struct tide *stress_open(const struct stress_setup *s, void *log_ctx);
 
 /*
- * Nobody writes any more: take all delays away, then every replica must come to serve everything that is committed, all digests
- * must be equal, and each table must be what its digest says when it is computed anew from the bytes.
- * The calling thread has no section open.
+ * Nobody writes any more: take all delays away, then every replica must come to serve everything that is committed,
+ * all digests must be equal, and each table must be what its digest says when it is computed anew from the bytes. The
+ * calling thread has no section open.
  */
 void stress_settle(struct tide *d);
 
-/* ---- history ------------------------------------------------------------------------------------------------------ */
+/* ---- history ------------------------------------------------------------------------------------------------------
+ * */
 
 #define STRESS_HISTORY 8192u
 #define STRESS_PENDING 64u
@@ -64,9 +65,11 @@ void stress_history_check(struct stress_pending *p, const struct stress_history 
 /* Check what is pending; final: the writers have ended, so nothing may stay unknown but the last state's end. */
 void stress_history_recheck(struct stress_pending *p, bool final);
 
-/* ---- values -------------------------------------------------------------------------------------------------------- */
+/* ---- values
+ * -------------------------------------------------------------------------------------------------------- */
 
-/* Fill `size` bytes (at least 16) with what (a, b) says; and tell whether these bytes are of some (a, b): *b gets it. */
+/* Fill `size` bytes (at least 16) with what (a, b) says; and tell whether these bytes are of some (a, b): *b gets it.
+ * */
 void stress_value_make(uint8_t *to, size_t size, uint64_t a, uint64_t b);
 bool stress_value_check(const uint8_t *from, size_t size, uint64_t a, uint64_t *b);
 

@@ -4,14 +4,16 @@
 
 #include <stdlib.h>
 
-/* ---- writers ----------------------------------------------------------------------------------------------------------- */
+/* ---- writers
+ * ----------------------------------------------------------------------------------------------------------- */
 
 static void repl_note(struct repl_world *w, struct repl_counter *c, uint64_t value, uint64_t index) {
     atomic_store(&c->times[value % REPL_TIMES].value, 0);
     atomic_store(&c->times[value % REPL_TIMES].at_ns, tide_now(w->d));
     atomic_store(&c->times[value % REPL_TIMES].value, value);
     atomic_store(&c->acked, value);
-    /* The value before its fence, and only ever greater ones: whoever reads the value and then the fence has a fence that reflects it. */
+    /* The value before its fence, and only ever greater ones: whoever reads the value and then the fence has a fence
+     * that reflects it. */
     atomic_store(&c->token_value, value - 1);
     atomic_store(&c->token_index, index);
 }
@@ -32,9 +34,9 @@ static void repl_read_back(struct tide_reader *session, uint32_t k, uint64_t val
         return;
     }
     if (error != 0 || !stress_value_check(buf, a.value_size, k, &got) || got != value || a.index < index) {
-        stress_violation("key %u: its writer wrote %llu at %llu and read %llu at %llu: %s", k, (unsigned long long)value,
-                         (unsigned long long)index, (unsigned long long)got, (unsigned long long)a.index,
-                         tide_strerror(error));
+        stress_violation("key %u: its writer wrote %llu at %llu and read %llu at %llu: %s", k,
+                         (unsigned long long)value, (unsigned long long)index, (unsigned long long)got,
+                         (unsigned long long)a.index, tide_strerror(error));
     }
 }
 
@@ -79,7 +81,8 @@ static void *repl_writer(void *worker) {
     return NULL;
 }
 
-/* ---- who starts and stops ------------------------------------------------------------------------------------------------- */
+/* ---- who starts and stops
+ * ------------------------------------------------------------------------------------------------- */
 
 static bool repl_others_serve(struct tide *d, uint32_t but, uint64_t delay_max_ns) {
     for (uint32_t id = 0; id < 8; id++) {
@@ -117,7 +120,7 @@ static void repl_restart_leader(struct repl_world *w, uint64_t *rng, uint32_t *l
 }
 
 static void repl_toggle_follower(struct repl_world *w, uint64_t *rng, uint32_t leader) {
-    static const uint64_t delays[] = {0, 0, 500000, 3000000, 15000000};
+    static const uint64_t delays[] = { 0, 0, 500000, 3000000, 15000000 };
     uint32_t id = 1 + (uint32_t)stress_below(rng, 4);
     struct tide_replica_opts o = TIDE_REPLICA_OPTS_INIT;
     o.id = (int32_t)id;
@@ -168,7 +171,7 @@ void stress_replicas_round(uint64_t seed, uint64_t round_ns) {
     if (w == NULL) {
         return;
     }
-    *w = (struct repl_world){0};
+    *w = (struct repl_world){ 0 };
     stress_draw(&w->setup, &rng);
     w->leader_restarts = stress_below(&rng, 2) == 0;
     w->d = stress_open(&w->setup, w->leader_restarts ? "errors logged" : NULL);
@@ -178,11 +181,11 @@ void stress_replicas_round(uint64_t seed, uint64_t round_ns) {
         w->incarnation = info.incarnation;
         uint32_t readers = 2 + (uint32_t)stress_below(&rng, 2), n = 0;
         for (; n < 2; n++) {
-            workers[n] = (struct repl_worker){w, n, stress_rand(&rng)};
+            workers[n] = (struct repl_worker){ w, n, stress_rand(&rng) };
             stress_spawn(&w->team, "writer", repl_writer, &workers[n]);
         }
         for (uint32_t i = 0; i < readers; i++, n++) {
-            workers[n] = (struct repl_worker){w, i, stress_rand(&rng)};
+            workers[n] = (struct repl_worker){ w, i, stress_rand(&rng) };
             stress_spawn(&w->team, "reader", repl_reader, &workers[n]);
         }
         repl_shuffle(w, &rng, start + round_ns);

@@ -5,9 +5,10 @@
 #include "tests/lib/stress_domain.h"
 
 /*
- * The read contract while replicas come and go. Each key is a counter with one writer, which notes what it is about to write
- * ("called"), what was acknowledged, and when. A reader knows from that what it must see and what it cannot have seen:
- * linearizable reads, staleness that is never understated, sessions that never go back, tokens that are honoured.
+ * The read contract while replicas come and go. Each key is a counter with one writer, which notes what it is about
+ * to write ("called"), what was acknowledged, and when. A reader knows from that what it must see and what it cannot
+ * have seen: linearizable reads, staleness that is never understated, sessions that never go back, tokens that are
+ * honoured.
  */
 void stress_replicas_round(uint64_t seed, uint64_t round_ns);
 

@@ -50,10 +50,11 @@ static void repl_judge(struct repl_session *s, uint32_t k, uint64_t value, const
     }
     bool linearizable = a->linearizable || (b->max_staleness_ns == 0 && !a->stale);
     if (linearizable && value < e->acked) {
-        stress_violation("key %u: %llu was read, linearizable (%s, replica %u, index %llu, commit %llu), after %llu had been "
-                         "acknowledged",
-                         k, (unsigned long long)value, tide_reason_name((enum tide_reason)a->reason), a->served_by,
-                         (unsigned long long)a->index, (unsigned long long)a->commit_index, (unsigned long long)e->acked);
+        stress_violation(
+            "key %u: %llu was read, linearizable (%s, replica %u, index %llu, commit %llu), after %llu had been "
+            "acknowledged",
+            k, (unsigned long long)value, tide_reason_name((enum tide_reason)a->reason), a->served_by,
+            (unsigned long long)a->index, (unsigned long long)a->commit_index, (unsigned long long)e->acked);
     }
     if (!a->stale) {
         if (value < s->seen[k] || a->index < s->last_index) {
@@ -65,7 +66,8 @@ static void repl_judge(struct repl_session *s, uint32_t k, uint64_t value, const
             stress_violation("key %u: %llu was read under a token that reflects %llu", k, (unsigned long long)value,
                              (unsigned long long)e->floor);
         }
-        if (a->staleness_ns > b->max_staleness_ns || (a->commit_index > a->index && a->commit_index - a->index > b->max_lag)) {
+        if (a->staleness_ns > b->max_staleness_ns ||
+            (a->commit_index > a->index && a->commit_index - a->index > b->max_lag)) {
             stress_violation("an answer of staleness %llu ns, lag %lld, under a bound of %llu ns, %llu entries",
                              (unsigned long long)a->staleness_ns, (long long)(a->commit_index - a->index),
                              (unsigned long long)b->max_staleness_ns, (unsigned long long)b->max_lag);
@@ -76,17 +78,17 @@ static void repl_judge(struct repl_session *s, uint32_t k, uint64_t value, const
     /* If the next value had been acknowledged so long before the call, this one was no longer complete then. */
     uint64_t next = repl_acked_at(c, value + 1);
     if (next != 0 && e->start_ns > next && e->start_ns - next > a->staleness_ns) {
-        stress_violation("key %u: %llu was read with staleness %llu ns (%s, replica %u), but its successor had been acknowledged "
-                         "%llu ns before the call",
-                         k, (unsigned long long)value, (unsigned long long)a->staleness_ns,
-                         tide_reason_name((enum tide_reason)a->reason), a->served_by,
-                         (unsigned long long)(e->start_ns - next));
+        stress_violation(
+            "key %u: %llu was read with staleness %llu ns (%s, replica %u), but its successor had been acknowledged "
+            "%llu ns before the call",
+            k, (unsigned long long)value, (unsigned long long)a->staleness_ns,
+            tide_reason_name((enum tide_reason)a->reason), a->served_by, (unsigned long long)(e->start_ns - next));
     }
     s->bounded += next != 0 && e->start_ns > next;
 }
 
 static struct tide_bound repl_bound(struct repl_session *s) {
-    static const uint64_t ages[] = {0, 0, 0, 20000, 500000, 5000000, 50000000, TIDE_UNBOUNDED};
+    static const uint64_t ages[] = { 0, 0, 0, 20000, 500000, 5000000, 50000000, TIDE_UNBOUNDED };
     struct tide_bound b = TIDE_BOUND_INIT;
     b.max_staleness_ns = ages[stress_below(&s->rng, 8)];
     b.fallback = (uint32_t)stress_below(&s->rng, 4);
@@ -99,7 +101,7 @@ static void repl_read(struct repl_session *s) {
     struct repl_world *w = s->w;
     struct tide_bound b = repl_bound(s);
     struct tide_answer a = TIDE_ANSWER_INIT;
-    struct repl_expect e = {0};
+    struct repl_expect e = { 0 };
     uint32_t k = (uint32_t)stress_below(&s->rng, REPL_KEYS);
     struct repl_counter *c = &w->counters[k];
     char key[16];
@@ -109,7 +111,7 @@ static void repl_read(struct repl_session *s) {
         uint64_t index = atomic_load(&c->token_index);
         e.floor = index != 0 ? atomic_load(&c->token_value) : 0;
         index = atomic_load(&c->token_index); /* stored after the value: reflects it */
-        b.min = index != 0 ? (struct tide_token){w->incarnation, index} : b.min;
+        b.min = index != 0 ? (struct tide_token){ w->incarnation, index } : b.min;
     }
     e.acked = atomic_load(&c->acked);
     e.start_ns = tide_now(w->d);
@@ -130,7 +132,7 @@ static void repl_read(struct repl_session *s) {
 
 void *repl_reader(void *worker) {
     struct repl_worker *self = worker;
-    struct repl_session s = {.w = self->w, .rng = self->rng};
+    struct repl_session s = { .w = self->w, .rng = self->rng };
     while (!atomic_load(&s.w->team.stop) && !stress_failed()) {
         struct tide_reader_opts o = TIDE_READER_OPTS_INIT;
         o.policy = (enum tide_policy)stress_below(&s.rng, 3);
@@ -142,7 +144,8 @@ void *repl_reader(void *worker) {
         }
         memset(s.seen, 0, sizeof(s.seen));
         s.last_index = 0;
-        for (uint64_t n = stress_below(&s.rng, 20000); n > 0 && !atomic_load(&s.w->team.stop) && !stress_failed(); n--) {
+        for (uint64_t n = stress_below(&s.rng, 20000); n > 0 && !atomic_load(&s.w->team.stop) && !stress_failed();
+             n--) {
             repl_read(&s);
             if (stress_below(&s.rng, 64) == 0) {
                 stress_sleep_ns(stress_below(&s.rng, 200000)); /* two cores: let the others work */

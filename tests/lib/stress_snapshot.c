@@ -7,7 +7,8 @@
 #include <string.h>
 
 size_t snap_key(uint8_t out[SNAP_KEY_MAX], const struct snap_world *w, uint32_t group, uint32_t key) {
-    size_t n = (size_t)snprintf((char *)out, SNAP_KEY_MAX, "group%03u/key%04u", group, key); /* 16 bytes: the fast compare */
+    size_t n =
+        (size_t)snprintf((char *)out, SNAP_KEY_MAX, "group%03u/key%04u", group, key); /* 16 bytes: the fast compare */
     size_t longer = (w->seed + group + key) % 3 == 0 ? 16 + (w->seed >> 8 ^ key * 7) % 100 : n;
     for (; n < longer; n++) {
         out[n] = (uint8_t)('a' + n % 26);
@@ -50,12 +51,12 @@ static bool snap_written(int error, const char *what) {
 
 static void snap_write_group(struct snap_world *w, uint32_t group, uint8_t *values) {
     uint8_t keys[SNAP_KEYS_MAX][SNAP_KEY_MAX];
-    struct tide_op ops[SNAP_KEYS_MAX] = {0};
+    struct tide_op ops[SNAP_KEYS_MAX] = { 0 };
     struct tide_token token;
     uint64_t generation = atomic_load(&w->generation[group]) + 1;
     for (uint32_t k = 0; k < w->keys; k++) {
         bool present = snap_present(w, group, k, generation);
-        ops[k] = (struct tide_op){.kind = present ? TIDE_OP_PUT : TIDE_OP_DELETE, .key = keys[k]};
+        ops[k] = (struct tide_op){ .kind = present ? TIDE_OP_PUT : TIDE_OP_DELETE, .key = keys[k] };
         ops[k].key_len = snap_key(keys[k], w, group, k);
         if (present) {
             ops[k].value = values + k * SNAP_VALUE_MAX;
@@ -99,14 +100,14 @@ void *snap_churn_writer(void *worker) {
     uint64_t lo = 0, hi = 0, window = 1 + stress_below(&self->rng, w->churn_max);
     uint8_t keys[SNAP_CHURN_BATCH][SNAP_KEY_MAX], values[SNAP_CHURN_BATCH][64];
     while (!atomic_load(&w->team.stop) && !stress_failed()) {
-        struct tide_op ops[SNAP_CHURN_BATCH] = {0};
+        struct tide_op ops[SNAP_CHURN_BATCH] = { 0 };
         struct tide_token token;
         uint32_t n = stress_below(&self->rng, 4) == 0 ? 1 + (uint32_t)stress_below(&self->rng, SNAP_CHURN_BATCH) : 1;
         uint64_t new_lo = lo, new_hi = hi;
         for (uint32_t i = 0; i < n; i++) {
             bool put = new_hi - new_lo < window;
             uint64_t number = put ? new_hi++ : new_lo++;
-            ops[i] = (struct tide_op){.kind = put ? TIDE_OP_PUT : TIDE_OP_DELETE, .key = keys[i]};
+            ops[i] = (struct tide_op){ .kind = put ? TIDE_OP_PUT : TIDE_OP_DELETE, .key = keys[i] };
             ops[i].key_len = snap_churn_key(keys[i], number);
             ops[i].value = values[i];
             ops[i].value_size = 16 + number % 48;
@@ -159,13 +160,13 @@ void stress_snapshot_round(uint64_t seed, uint64_t round_ns) {
     if (w->d != NULL) {
         uint32_t readers = 2 + (uint32_t)stress_below(&rng, 2), n = 0;
         for (; n < w->writers; n++) {
-            workers[n] = (struct snap_worker){w, n, stress_rand(&rng)};
+            workers[n] = (struct snap_worker){ w, n, stress_rand(&rng) };
             stress_spawn(&w->team, "group writer", snap_group_writer, &workers[n]);
         }
-        workers[n] = (struct snap_worker){w, n, stress_rand(&rng)};
+        workers[n] = (struct snap_worker){ w, n, stress_rand(&rng) };
         stress_spawn(&w->team, "churn writer", snap_churn_writer, &workers[n++]);
         for (uint32_t i = 0; i < readers; i++, n++) {
-            workers[n] = (struct snap_worker){w, i, stress_rand(&rng)};
+            workers[n] = (struct snap_worker){ w, i, stress_rand(&rng) };
             stress_spawn(&w->reading, "reader", snap_reader, &workers[n]);
         }
         for (uint64_t start = stress_now_ns(); stress_now_ns() - start < round_ns && !stress_failed();) {

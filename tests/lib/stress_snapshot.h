@@ -5,10 +5,10 @@
 #include "tests/lib/stress_domain.h"
 
 /*
- * Snapshots during a write storm. Groups of keys are rewritten by batches, each of which is one generation: which keys are
- * there, how long their values are and what they hold follows from it. Beside them a window of keys grows, moves on and
- * shrinks. Writers note which generation held from which index on; a snapshot must show, for its index, exactly that one: any mix and
- * any state that is one too old or too new is seen.
+ * Snapshots during a write storm. Groups of keys are rewritten by batches, each of which is one generation: which
+ * keys are there, how long their values are and what they hold follows from it. Beside them a window of keys grows,
+ * moves on and shrinks. Writers note which generation held from which index on; a snapshot must show, for its index,
+ * exactly that one: any mix and any state that is one too old or too new is seen.
  */
 void stress_snapshot_round(uint64_t seed, uint64_t round_ns);
 

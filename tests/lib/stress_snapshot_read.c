@@ -23,8 +23,8 @@ struct snap_session {
     uint8_t *buf; /* SNAP_KEYS_MAX values */
 };
 
-static void snap_see(struct snap_seen *seen, const struct snap_world *w, uint32_t group, uint32_t key, const void *value,
-                     size_t size, uint64_t version) {
+static void snap_see(struct snap_seen *seen, const struct snap_world *w, uint32_t group, uint32_t key,
+                     const void *value, size_t size, uint64_t version) {
     uint64_t generation;
     if (!stress_value_check(value, size, snap_value_tag(group, key), &generation) ||
         size != snap_value_size(w, group, key, generation)) {
@@ -49,17 +49,19 @@ static void snap_judge(struct snap_session *s, uint32_t group, const struct snap
         bool there = snap_present(w, group, k, generation);
         if (seen->there[k] != there ||
             (there && (seen->generation[k] != generation || seen->version[k] != first + k))) {
-            stress_violation("%s: group %u at index %llu is generation %llu of index %llu, but key %u is %s, generation %llu of "
-                             "index %llu",
-                             what, group, (unsigned long long)index, (unsigned long long)generation,
-                             (unsigned long long)first, k, seen->there[k] ? "there" : "not there",
-                             (unsigned long long)seen->generation[k], (unsigned long long)seen->version[k]);
+            stress_violation(
+                "%s: group %u at index %llu is generation %llu of index %llu, but key %u is %s, generation %llu of "
+                "index %llu",
+                what, group, (unsigned long long)index, (unsigned long long)generation, (unsigned long long)first, k,
+                seen->there[k] ? "there" : "not there", (unsigned long long)seen->generation[k],
+                (unsigned long long)seen->version[k]);
             return;
         }
     }
     if (generation != 0 && first + w->keys - 1 > index) {
         stress_violation("%s: group %u at index %llu shows a batch of indexes %llu to %llu", what, group,
-                         (unsigned long long)index, (unsigned long long)first, (unsigned long long)(first + w->keys - 1));
+                         (unsigned long long)index, (unsigned long long)first,
+                         (unsigned long long)(first + w->keys - 1));
     }
     stress_history_check(&s->pending, &w->group[group], generation, 0, index, what);
 }
@@ -102,9 +104,10 @@ static bool snap_served(struct snap_session *s, int error, const struct tide_bou
         s->snapshots++;
         return true;
     }
-    bool may = (error == TIDE_ERR_REFUSED && b->fallback == TIDE_FALLBACK_ERROR) ||
-               (error == TIDE_ERR_TIMEOUT && b->fallback == TIDE_FALLBACK_WAIT) ||
-               (error == TIDE_ERR_NO_REPLICA && b->fallback != TIDE_FALLBACK_LEADER); /* all that it may use join anew */
+    bool may =
+        (error == TIDE_ERR_REFUSED && b->fallback == TIDE_FALLBACK_ERROR) ||
+        (error == TIDE_ERR_TIMEOUT && b->fallback == TIDE_FALLBACK_WAIT) ||
+        (error == TIDE_ERR_NO_REPLICA && b->fallback != TIDE_FALLBACK_LEADER); /* all that it may use join anew */
     if (!may) {
         stress_violation("%s, fallback %u: %s", what, b->fallback, tide_strerror(error));
     }
@@ -113,7 +116,7 @@ static bool snap_served(struct snap_session *s, int error, const struct tide_bou
 }
 
 static void snap_get_group(struct snap_session *s, uint32_t group, uint64_t index, bool peek) {
-    struct snap_seen seen = {0};
+    struct snap_seen seen = { 0 };
     for (uint32_t k = 0; k < s->w->keys; k++) {
         uint8_t key[SNAP_KEY_MAX];
         size_t len = snap_key(key, s->w, group, k), size = 0;
@@ -130,7 +133,8 @@ static void snap_get_group(struct snap_session *s, uint32_t group, uint64_t inde
     snap_judge(s, group, &seen, index, peek ? "peek" : "section get");
 }
 
-/* ---- scans ----------------------------------------------------------------------------------------------------------- */
+/* ---- scans
+ * ----------------------------------------------------------------------------------------------------------- */
 
 struct snap_scan {
     struct snap_session *s;
@@ -164,7 +168,7 @@ static int snap_scan_key(void *ctx, const void *key, size_t key_len, const void 
         return 0;
     }
     unsigned group = 0, k = 0;
-    char head[17] = {0};
+    char head[17] = { 0 };
     memcpy(head, key, key_len < 16 ? key_len : 16);
     if (sscanf(head, "group%3u/key%4u", &group, &k) != 2 || group >= w->groups || k >= w->keys) {
         stress_violation("scan: a key that nobody wrote");
@@ -197,7 +201,8 @@ static void snap_scan_all(struct snap_session *s, uint64_t index) {
     free(scan);
 }
 
-/* ---- what readers do --------------------------------------------------------------------------------------------------- */
+/* ---- what readers do
+ * --------------------------------------------------------------------------------------------------- */
 
 static void snap_section(struct snap_session *s) {
     struct tide_bound b = snap_bound(s);
@@ -227,8 +232,9 @@ static void snap_section(struct snap_session *s) {
     uint64_t generation;
     if (found != found_after || value != after || size != size_after || version != version_after ||
         (found == 0 && !stress_value_check(value, size, snap_value_tag(group, k), &generation))) {
-        stress_violation("peek: group %u key %u changed inside a section at index %llu: version %llu, then %llu", group, k,
-                         (unsigned long long)a.index, (unsigned long long)version, (unsigned long long)version_after);
+        stress_violation("peek: group %u key %u changed inside a section at index %llu: version %llu, then %llu", group,
+                         k, (unsigned long long)a.index, (unsigned long long)version,
+                         (unsigned long long)version_after);
     }
     tide_section_end(s->r);
 }
@@ -236,7 +242,7 @@ static void snap_section(struct snap_session *s) {
 static void snap_mget(struct snap_session *s) {
     struct tide_bound b = snap_bound(s);
     struct tide_answer a = TIDE_ANSWER_INIT;
-    struct tide_mget_item items[SNAP_KEYS_MAX] = {0};
+    struct tide_mget_item items[SNAP_KEYS_MAX] = { 0 };
     uint8_t keys[SNAP_KEYS_MAX][SNAP_KEY_MAX];
     uint32_t group = (uint32_t)stress_below(&s->rng, s->w->groups);
     for (uint32_t k = 0; k < s->w->keys; k++) {
@@ -249,7 +255,7 @@ static void snap_mget(struct snap_session *s) {
     if (!snap_served(s, tide_mget(s->r, items, s->w->keys, &b, &a), &b, &a, "tide_mget")) {
         return;
     }
-    struct snap_seen seen = {0};
+    struct snap_seen seen = { 0 };
     for (uint32_t k = 0; k < s->w->keys; k++) {
         if (items[k].result == 0) {
             snap_see(&seen, s->w, group, k, items[k].buf, items[k].value_size, items[k].version);

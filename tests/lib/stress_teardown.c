@@ -43,6 +43,8 @@ static void td_check(int error, const char *what) {
     case TIDE_OK:
     case TIDE_ERR_CLOSED:
     case TIDE_ERR_NO_LEADER:
+    case TIDE_ERR_LOST:      /* a section on a replica of another handle */
+    case TIDE_ERR_NOT_LOCAL: /* the same */
     case TIDE_ERR_GONE: /* removed by another worker */
     case TIDE_ERR_UNKNOWN: /* the leader stopped with the write in its hands */
     case TIDE_ERR_NO_REPLICA:
@@ -58,7 +60,8 @@ static void td_check(int error, const char *what) {
     }
 }
 
-/* ---- reads and writes ----------------------------------------------------------------------------------------------------- */
+/* ---- reads and writes
+ * ----------------------------------------------------------------------------------------------------- */
 
 static size_t td_key(char out[16], uint64_t k) {
     return (size_t)snprintf(out, 16, "k%llu", (unsigned long long)k);
@@ -96,7 +99,7 @@ static void td_read(struct td_worker *self, struct tide_reader *r) {
 }
 
 static int td_scan_key(void *ctx, const void *key, size_t key_len, const void *value, size_t size, uint64_t version) {
-    char text[16] = {0};
+    char text[16] = { 0 };
     (void)ctx;
     (void)version;
     memcpy(text, key, key_len < 15 ? key_len : 15);
@@ -133,8 +136,8 @@ static void td_section(struct td_worker *self, struct tide_reader *r) {
 static void td_write(struct td_worker *self, struct tide *d, struct tide_reader *r) {
     char keys[3][16];
     uint8_t values[3][400];
-    struct tide_op ops[3] = {0};
-    struct tide_token token = {0, 0};
+    struct tide_op ops[3] = { 0 };
+    struct tide_token token = { 0, 0 };
     uint32_t n = 1 + (uint32_t)stress_below(&self->rng, 3);
     for (uint32_t i = 0; i < n; i++) {
         uint64_t k = stress_below(&self->rng, TD_KEYS);
@@ -157,7 +160,8 @@ static void td_write(struct td_worker *self, struct tide *d, struct tide_reader 
     }
 }
 
-/* ---- replicas --------------------------------------------------------------------------------------------------------------- */
+/* ---- replicas
+ * --------------------------------------------------------------------------------------------------------------- */
 
 static void td_start(struct td_worker *self, struct tide *d) {
     struct tide_replica_opts o = TIDE_REPLICA_OPTS_INIT;
@@ -192,7 +196,9 @@ static void td_look(struct td_worker *self, struct tide *d) {
     td_check(error == TIDE_ERR_INVALID ? 0 : error, "tide_replica_set_delay");
 }
 
-/* ---- domains ----------------------------------------------------------------------------------------------------------------- */
+/* ---- domains
+ * -----------------------------------------------------------------------------------------------------------------
+ * */
 
 static void td_open(struct td_worker *self, struct td_slot *slot, const char *name) {
     struct tide_opts o = TIDE_OPTS_INIT;
@@ -292,7 +298,7 @@ static void *td_worker_run(void *worker) {
 
 void stress_teardown_round(uint64_t seed, uint64_t round_ns) {
     struct td_world *w = calloc(1, sizeof(*w));
-    struct td_worker workers[TD_WORKERS], last = {.w = w, .rng = seed};
+    struct td_worker workers[TD_WORKERS], last = { .w = w, .rng = seed };
     uint64_t rng = seed, start = stress_now_ns();
     if (w == NULL) {
         return;
@@ -304,7 +310,7 @@ void stress_teardown_round(uint64_t seed, uint64_t round_ns) {
         pthread_mutex_init(&w->slots[i].lock, NULL);
     }
     for (uint32_t i = 0; i < TD_WORKERS; i++) {
-        workers[i] = (struct td_worker){.w = w, .rng = stress_rand(&rng)};
+        workers[i] = (struct td_worker){ .w = w, .rng = stress_rand(&rng) };
         stress_spawn(&w->team, "worker", td_worker_run, &workers[i]);
     }
     while (stress_now_ns() - start < round_ns && !stress_failed()) {

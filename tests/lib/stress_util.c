@@ -22,7 +22,7 @@ static struct {
     const char *names[STRESS_COUNTERS];
     uint64_t values[STRESS_COUNTERS];
     uint32_t count;
-} stress_report = {.lock = PTHREAD_MUTEX_INITIALIZER};
+} stress_report = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 uint64_t stress_now_ns(void) {
     struct timespec t;
@@ -31,7 +31,7 @@ uint64_t stress_now_ns(void) {
 }
 
 void stress_sleep_ns(uint64_t ns) {
-    struct timespec t = {.tv_sec = (time_t)(ns / 1000000000u), .tv_nsec = (long)(ns % 1000000000u)};
+    struct timespec t = { .tv_sec = (time_t)(ns / 1000000000u), .tv_nsec = (long)(ns % 1000000000u) };
     nanosleep(&t, NULL);
 }
 
@@ -121,8 +121,7 @@ void stress_spawn(struct stress_team *team, const char *name, void *(*fn)(void *
     struct stress_worker *w = stress_enlist(name);
     w->fn = fn;
     w->arg = arg;
-    if (team->count == STRESS_WORKERS ||
-        pthread_create(&team->threads[team->count], NULL, stress_worker_run, w) != 0) {
+    if (team->count == STRESS_WORKERS || pthread_create(&team->threads[team->count], NULL, stress_worker_run, w) != 0) {
         fprintf(stderr, "cannot start worker %s: %s\n", name, strerror(errno));
         abort();
     }
@@ -151,7 +150,7 @@ static void stress_stuck(const struct stress_worker *stuck) {
 
 static void *stress_watch(void *unused) {
     (void)unused;
-    uint64_t beats[STRESS_WORKERS] = {0}, since[STRESS_WORKERS];
+    uint64_t beats[STRESS_WORKERS] = { 0 }, since[STRESS_WORKERS];
     for (uint32_t i = 0; i < STRESS_WORKERS; i++) {
         since[i] = stress_now_ns();
     }
@@ -198,13 +197,15 @@ void stress_domain_name(char *out, size_t room) {
 static void stress_print(const char *name, uint64_t seed, double seconds, uint64_t rounds, bool json) {
     uint64_t violations = atomic_load(&stress_violations);
     if (json) {
-        printf("{\"name\":\"%s\",\"seed\":%llu,\"seconds\":%.1f,\"rounds\":%llu", name, (unsigned long long)seed, seconds,
-               (unsigned long long)rounds);
+        printf("{\"name\":\"%s\",\"seed\":%llu,\"seconds\":%.1f,\"rounds\":%llu", name, (unsigned long long)seed,
+               seconds, (unsigned long long)rounds);
     } else {
-        printf("%s: seed %llu, %.1f s, %llu rounds", name, (unsigned long long)seed, seconds, (unsigned long long)rounds);
+        printf("%s: seed %llu, %.1f s, %llu rounds", name, (unsigned long long)seed, seconds,
+               (unsigned long long)rounds);
     }
     for (uint32_t i = 0; i < stress_report.count; i++) {
-        printf(json ? ",\"%s\":%llu" : ", %s %llu", stress_report.names[i], (unsigned long long)stress_report.values[i]);
+        printf(json ? ",\"%s\":%llu" : ", %s %llu", stress_report.names[i],
+               (unsigned long long)stress_report.values[i]);
     }
     printf(json ? ",\"violations\":%llu}\n" : ", %llu violations\n", (unsigned long long)violations);
     fflush(stdout);
@@ -250,12 +251,13 @@ int stress_run(const char *name, stress_round_fn *round, double seconds, uint64_
 }
 
 static int stress_usage(const char *name, const char *what, int status) {
-    fprintf(status == 0 ? stdout : stderr,
-            "usage: %s [--seconds N] [--seed S] [--json]\n%s\n"
-            "  --seconds N  how long (5)\n  --seed S     settings and choices of round 0; the next rounds take S+1, ...\n"
-            "  --json       the report as one JSON line\n"
-            "exit status: 0 nothing wrong, 1 a violation, 2 usage\n",
-            name, what);
+    fprintf(
+        status == 0 ? stdout : stderr,
+        "usage: %s [--seconds N] [--seed S] [--json]\n%s\n"
+        "  --seconds N  how long (5)\n  --seed S     settings and choices of round 0; the next rounds take S+1, ...\n"
+        "  --json       the report as one JSON line\n"
+        "exit status: 0 nothing wrong, 1 a violation, 2 usage\n",
+        name, what);
     return status;
 }
 

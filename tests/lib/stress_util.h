@@ -53,8 +53,8 @@ void stress_spawn(struct stress_team *team, const char *name, void *(*fn)(void *
 /* Wait for all. Sets `stop` first. */
 void stress_join(struct stress_team *team);
 
-/* The calling worker is alive, about to do `where` (a literal). The watchdog aborts the program when a worker says nothing for
- * STRESS_STUCK_NS: a stuck thread is a violation. */
+/* The calling worker is alive, about to do `where` (a literal). The watchdog aborts the program when a worker says
+ * nothing for STRESS_STUCK_NS: a stuck thread is a violation. */
 void stress_at(const char *where);
 #define STRESS_STUCK_NS UINT64_C(40000000000)
 

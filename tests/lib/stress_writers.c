@@ -93,7 +93,7 @@ static void wr_increment(struct wr_worker *self) {
 static void wr_transfer(struct wr_worker *self) {
     char keys[2][32];
     uint64_t values[2], versions[2];
-    struct tide_op ops[3] = {0};
+    struct tide_op ops[3] = { 0 };
     struct tide_token token;
     size_t failed = 99;
     uint32_t from = (uint32_t)stress_below(&self->rng, WR_ACCOUNTS);
@@ -101,7 +101,7 @@ static void wr_transfer(struct wr_worker *self) {
     for (int i = 0; i < 2; i++) {
         size_t len = wr_key(keys[i], "account", i == 0 ? from : to);
         wr_read(self, keys[i], len, &values[i], &versions[i]);
-        ops[i] = (struct tide_op){.kind = TIDE_OP_CAS, .key = keys[i], .key_len = len, .expected = versions[i]};
+        ops[i] = (struct tide_op){ .kind = TIDE_OP_CAS, .key = keys[i], .key_len = len, .expected = versions[i] };
         ops[i].value = &values[i];
         ops[i].value_size = sizeof(values[i]);
     }
@@ -110,7 +110,7 @@ static void wr_transfer(struct wr_worker *self) {
     values[1] += amount;
     /* Without a condition, behind two that may fail: then it must not be written either. */
     char trace[32];
-    ops[2] = (struct tide_op){.kind = TIDE_OP_PUT, .key = trace, .key_len = wr_key(trace, "trace", self->number)};
+    ops[2] = (struct tide_op){ .kind = TIDE_OP_PUT, .key = trace, .key_len = wr_key(trace, "trace", self->number) };
     ops[2].value = &self->writes;
     ops[2].value_size = sizeof(self->writes);
     stress_at("tide_batch");
@@ -172,7 +172,8 @@ static void *wr_writer(void *worker) {
     return NULL;
 }
 
-/* ---- readers ------------------------------------------------------------------------------------------------------------ */
+/* ---- readers
+ * ------------------------------------------------------------------------------------------------------------ */
 
 /* The accounts of one snapshot always add up. */
 static void wr_add_up(struct wr_worker *self, const struct tide_answer *a) {
@@ -187,8 +188,8 @@ static void wr_add_up(struct wr_worker *self, const struct tide_answer *a) {
         sum += value;
     }
     if (sum != WR_ACCOUNTS * WR_BALANCE && sum != 0) {
-        stress_violation("the accounts at index %llu of replica %u add up to %llu", (unsigned long long)a->index, a->served_by,
-                         (unsigned long long)sum);
+        stress_violation("the accounts at index %llu of replica %u add up to %llu", (unsigned long long)a->index,
+                         a->served_by, (unsigned long long)sum);
     }
 }
 
@@ -209,11 +210,11 @@ static void wr_check_answer(int error, const struct tide_bound *b, const struct 
         fits = error == TIDE_ERR_NO_REPLICA && b->fallback != TIDE_FALLBACK_LEADER;
     }
     if (!fits) {
-        stress_violation("fallback %u, bound %llu ns: %s, reason %s, stale %u, linearizable %u, staleness %llu, waited %llu of %llu",
-                         b->fallback, (unsigned long long)b->max_staleness_ns, tide_strerror(error),
-                         tide_reason_name((enum tide_reason)a->reason), a->stale, a->linearizable,
-                         (unsigned long long)a->staleness_ns, (unsigned long long)a->waited_ns,
-                         (unsigned long long)b->wait_ns);
+        stress_violation(
+            "fallback %u, bound %llu ns: %s, reason %s, stale %u, linearizable %u, staleness %llu, waited %llu of %llu",
+            b->fallback, (unsigned long long)b->max_staleness_ns, tide_strerror(error),
+            tide_reason_name((enum tide_reason)a->reason), a->stale, a->linearizable,
+            (unsigned long long)a->staleness_ns, (unsigned long long)a->waited_ns, (unsigned long long)b->wait_ns);
     }
 }
 
@@ -252,22 +253,24 @@ static void *wr_reader(void *worker) {
         counted += reason != TIDE_REASON_REFUSED ? counts.by_reason[reason] : 0;
     }
     if (counted != served) {
-        stress_violation("%llu reads were served, %llu counted", (unsigned long long)served, (unsigned long long)counted);
+        stress_violation("%llu reads were served, %llu counted", (unsigned long long)served,
+                         (unsigned long long)counted);
     }
     tide_reader_close(self->r);
     stress_count("reads", reads);
     return NULL;
 }
 
-/* ---- rounds ---------------------------------------------------------------------------------------------------------------- */
+/* ---- rounds
+ * ---------------------------------------------------------------------------------------------------------------- */
 
 static void wr_open_accounts(struct wr_worker *self) {
     char keys[WR_ACCOUNTS][32];
     uint64_t balance = WR_BALANCE;
-    struct tide_op ops[WR_ACCOUNTS] = {0};
+    struct tide_op ops[WR_ACCOUNTS] = { 0 };
     struct tide_token token;
     for (uint32_t k = 0; k < WR_ACCOUNTS; k++) {
-        ops[k] = (struct tide_op){.kind = TIDE_OP_CAS, .key = keys[k], .key_len = wr_key(keys[k], "account", k)};
+        ops[k] = (struct tide_op){ .kind = TIDE_OP_CAS, .key = keys[k], .key_len = wr_key(keys[k], "account", k) };
         ops[k].value = &balance;
         ops[k].value_size = sizeof(balance);
     }
@@ -285,7 +288,7 @@ static void wr_open_accounts(struct wr_worker *self) {
 
 static void wr_check_end(struct wr_world *w) {
     struct tide_info info = TIDE_INFO_INIT;
-    struct wr_worker self = {.w = w};
+    struct wr_worker self = { .w = w };
     tide_info(w->d, &info);
     if (info.commit_index != atomic_load(&w->highest)) {
         stress_violation("commit is %llu, the highest index given out %llu", (unsigned long long)info.commit_index,
@@ -313,21 +316,21 @@ static void wr_check_end(struct wr_world *w) {
 }
 
 void stress_writers_round(uint64_t seed, uint64_t round_ns) {
-    struct wr_world w = {.given = calloc(WR_INDEXES / 64, sizeof(uint64_t))};
+    struct wr_world w = { .given = calloc(WR_INDEXES / 64, sizeof(uint64_t)) };
     struct wr_worker workers[WR_WRITERS + 4];
     uint64_t rng = seed, start = stress_now_ns();
     stress_draw(&w.setup, &rng);
     w.d = w.given != NULL ? stress_open(&w.setup, NULL) : NULL;
     if (w.d != NULL) {
         uint32_t writers = 2 + (uint32_t)stress_below(&rng, WR_WRITERS - 1), n = 0;
-        struct wr_worker opener = {.w = &w};
+        struct wr_worker opener = { .w = &w };
         wr_open_accounts(&opener);
         for (; n < writers; n++) {
-            workers[n] = (struct wr_worker){.w = &w, .number = n, .rng = stress_rand(&rng)};
+            workers[n] = (struct wr_worker){ .w = &w, .number = n, .rng = stress_rand(&rng) };
             stress_spawn(&w.team, "writer", wr_writer, &workers[n]);
         }
         for (uint32_t i = 0; i < 2; i++, n++) {
-            workers[n] = (struct wr_worker){.w = &w, .number = i, .rng = stress_rand(&rng)};
+            workers[n] = (struct wr_worker){ .w = &w, .number = i, .rng = stress_rand(&rng) };
             stress_spawn(&w.team, "reader", wr_reader, &workers[n]);
         }
         while (stress_now_ns() - start < round_ns && !stress_failed() && atomic_load(&w.highest) < WR_INDEXES / 2) {
