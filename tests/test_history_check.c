@@ -45,7 +45,7 @@ static void expect(struct history *h, enum history_fault_kind kind) {
     struct history_fault f;
     bool fine = history_check(h, &f);
     if (f.kind != kind) {
-        history_print(h, &f);
+        history_print(stdout, h, &f);
     }
     assert_int_equal(f.kind, kind);
     assert_int_equal(fine, kind == HISTORY_FINE);
@@ -180,6 +180,15 @@ static void history_check__cas_mismatch_without_cause__fails(void **state) {
     (void)state;
     HISTORY(PUT(A, 0, 7, 1, 1, 2), NOT_CAS(B, 0, 1, 7, 9, 1, 3, 4));
     expect(&h, HISTORY_WRONG_CAS);
+    expect_search(&h, false);
+}
+
+static void history_check__cas_found_what_nobody_read__is_a_pending_write(void **state) {
+    (void)state;
+    HISTORY(PUT(A, 0, 7, 1, 1, 2), LOSE(B, 0, HISTORY_PUT, 8, 3), NOT_CAS(C, 0, 1, 7, 9, 2, 4, 5), DEL(C, 0, 3, 6, 7));
+    expect(&h, HISTORY_FINE);
+    ops[1].call_ns = 6 * US; /* too late to be found */
+    expect(&h, HISTORY_UNWRITTEN);
     expect_search(&h, false);
 }
 
@@ -414,6 +423,7 @@ int main(void) {
         cmocka_unit_test(history_check__cas_succeeded_twice__fails),
         cmocka_unit_test(history_check__cas_of_nothing_over_something__fails),
         cmocka_unit_test(history_check__cas_mismatch_without_cause__fails),
+        cmocka_unit_test(history_check__cas_found_what_nobody_read__is_a_pending_write),
         cmocka_unit_test(history_check__cas_found_what_was_replaced__fails),
         cmocka_unit_test(history_check__write_done_twice__fails),
         cmocka_unit_test(history_check__two_writes_one_index__fails),

@@ -68,9 +68,33 @@ static bool minimise_still_fails(const struct history_op *ops, size_t n, enum hi
     return !history_check(&h, &f) && f.kind == kind;
 }
 
+/* Does r show what the write left? Without the write r alone would be a fault, and of another cause. */
+static bool minimise_needs(const struct history_op *r, const struct history_op *w) {
+    if (r->key != w->key || w->kind == HISTORY_GET) {
+        return false;
+    }
+    bool reads = r->kind == HISTORY_GET && r->outcome == HISTORY_DONE;
+    bool finds = r->kind == HISTORY_CAS && r->outcome == HISTORY_MISMATCH;
+    if (w->kind == HISTORY_DELETE) {
+        return (reads && r->value == 0) || (r->kind == HISTORY_CAS && r->expected == 0) || (finds && r->found == 0);
+    }
+    return (reads && r->value == w->value) || (r->kind == HISTORY_CAS && r->expected_value == w->value) ||
+           (finds && r->found == w->index);
+}
+
 /* Batches stay whole: their operations know their places by each other. */
 static bool minimise_may_cut(const struct history *h, size_t from, size_t to) {
-    return h->ops[from].batch_at == 0 && (to == h->n || h->ops[to].batch_at == 0);
+    if (h->ops[from].batch_at != 0 || (to < h->n && h->ops[to].batch_at != 0)) {
+        return false;
+    }
+    for (size_t i = 0; i < h->n; i++) {
+        for (size_t w = from; w < to && (i < from || i >= to); w++) {
+            if (minimise_needs(&h->ops[i], &h->ops[w])) {
+                return false;
+            }
+        }
+    }
+    return true;
 }
 
 /* Leave out so many at once, wherever that is possible. */
@@ -136,46 +160,46 @@ static int print_by_call(const void *a, const void *b) {
     return p != q ? (p < q ? -1 : 1) : x < y ? -1 : x > y;
 }
 
-static void print_op(const struct history_op *op, size_t i, uint64_t start_ns, const char *mark) {
+static void print_op(FILE *to, const struct history_op *op, size_t i, uint64_t start_ns, const char *mark) {
     static const char *const kinds[] = {"get", "put", "delete", "cas"};
     static const char *const outcomes[] = {"", " pending", " mismatch", " failed"};
-    printf("# %s%4zu session %-6u ", mark, i, op->session);
-    printf("%11.3f .. ", (double)(op->call_ns - start_ns) / 1e3);
+    fprintf(to, "# %s%4zu session %-6u ", mark, i, op->session);
+    fprintf(to, "%11.3f .. ", (double)(op->call_ns - start_ns) / 1e3);
     if (op->ret_ns != HISTORY_NEVER) {
-        printf("%11.3f", (double)(op->ret_ns - start_ns) / 1e3);
+        fprintf(to, "%11.3f", (double)(op->ret_ns - start_ns) / 1e3);
     } else {
-        printf("%11s", "never");
+        fprintf(to, "%11s", "never");
     }
-    printf(" us key %u %s%s", op->key, kinds[op->kind & 3], outcomes[op->outcome & 3]);
+    fprintf(to, " us key %u %s%s", op->key, kinds[op->kind & 3], outcomes[op->outcome & 3]);
     if (op->error != 0) {
-        printf(" (%s)", tide_strerror(op->error));
+        fprintf(to, " (%s)", tide_strerror(op->error));
     }
-    printf(" value %" PRIx64 " index %" PRIu64, op->value, op->index);
+    fprintf(to, " value %" PRIx64 " index %" PRIu64, op->value, op->index);
     if (op->kind == HISTORY_GET && op->outcome == HISTORY_DONE) {
-        printf(" version %" PRIu64 " commit %" PRIu64 " staleness %" PRIu64, op->version, op->commit, op->staleness_ns);
-        printf(" of %" PRIu64 " min %" PRIu64 " %s replica %u%s%s", op->max_staleness_ns, op->min_index,
+        fprintf(to, " version %" PRIu64 " commit %" PRIu64 " staleness %" PRIu64, op->version, op->commit, op->staleness_ns);
+        fprintf(to, " of %" PRIu64 " min %" PRIu64 " %s replica %u%s%s", op->max_staleness_ns, op->min_index,
                tide_reason_name(op->reason), op->served_by, op->linearizable ? " linearizable" : "", op->stale ? " stale" : "");
     } else if (op->kind == HISTORY_CAS) {
-        printf(" expected %" PRIu64 " (%" PRIx64 ") found %" PRIu64, op->expected, op->expected_value, op->found);
+        fprintf(to, " expected %" PRIu64 " (%" PRIx64 ") found %" PRIu64, op->expected, op->expected_value, op->found);
     }
     if (op->batch_n > 1) {
-        printf(" batch %u of %u", op->batch_at + 1u, op->batch_n);
+        fprintf(to, " batch %u of %u", op->batch_at + 1u, op->batch_n);
     }
-    printf("\n");
+    fprintf(to, "\n");
 }
 
-void history_print(const struct history *h, const struct history_fault *f) {
+void history_print(FILE *to, const struct history *h, const struct history_fault *f) {
     size_t *order = history_alloc(h->n * sizeof(*order));
     for (size_t i = 0; i < h->n; i++) {
         order[i] = i;
     }
     print_sorted = h;
     qsort(order, h->n, sizeof(*order), print_by_call);
-    printf("# %s: operations %zu and %zu\n", history_fault_name(f->kind), f->a, f->b);
+    fprintf(to, "# %s: operations %zu and %zu\n", history_fault_name(f->kind), f->a, f->b);
     for (size_t i = 0; i < h->n; i++) {
         bool blamed = order[i] == f->a || order[i] == f->b;
-        print_op(&h->ops[order[i]], order[i], h->ops[order[0]].call_ns, blamed ? "> " : "  ");
+        print_op(to, &h->ops[order[i]], order[i], h->ops[order[0]].call_ns, blamed ? "> " : "  ");
     }
-    fflush(stdout);
+    fflush(to);
     free(order);
 }

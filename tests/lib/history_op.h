@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #define HISTORY_KEYS 8u
 #define HISTORY_NEVER UINT64_MAX /* ret_ns of what was never answered */
@@ -103,6 +104,6 @@ bool history_check_search(const struct history *h, struct history_fault *f);
 void history_minimise(struct history *h, enum history_fault_kind kind);
 
 /* One line for each operation, in order of the calls, times in us from the first. */
-void history_print(const struct history *h, const struct history_fault *f);
+void history_print(FILE *to, const struct history *h, const struct history_fault *f);
 
 #endif

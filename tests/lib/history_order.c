@@ -199,11 +199,23 @@ static bool order_check_absences(struct order *o) {
     return true;
 }
 
+/* Is there a pending write that can be what the cas found, though nobody read it? */
+static bool order_unseen(const struct history *h, const struct history_op *c) {
+    for (size_t i = 0; i < h->n; i++) {
+        const struct history_op *w = &h->ops[i];
+        if ((w->kind == HISTORY_PUT || w->kind == HISTORY_CAS) && w->outcome == HISTORY_PENDING && w->key == c->key &&
+            w->index == 0 && w->call_ns <= c->ret_ns) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* The version that a cas found instead of the expected one. */
 static bool order_check_found(struct order *o) {
     for (size_t i = 0; i < o->h->n; i++) {
         struct history_op *c = &o->h->ops[i];
-        if (c->outcome != HISTORY_MISMATCH || c->batch_n > 1) {
+        if (c->kind != HISTORY_CAS || c->outcome != HISTORY_MISMATCH || c->batch_n > 1) {
             continue; /* a batch does not tell what it found */
         }
         if (c->found == c->expected) {
@@ -212,6 +224,9 @@ static bool order_check_found(struct order *o) {
         const struct order_write *w = c->found != 0 ? order_last(o, c->key, c->found) : NULL;
         c->found_known = c->found == 0 || (order_is_put(o, w) && w->index == c->found);
         c->found_value = c->found_known && w != NULL ? o->h->ops[w->op].value : 0;
+        if (!c->found_known && !order_unseen(o->h, c)) {
+            return order_fault(o, HISTORY_UNWRITTEN, i, i);
+        }
     }
     return true;
 }

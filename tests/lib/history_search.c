@@ -180,8 +180,19 @@ static uint64_t search_seen_ns(const struct history *h, const struct history_op 
     return least;
 }
 
-/* False where the operation tells nothing about the register. */
-static bool search_translate(const struct history *h, size_t i, struct search_op *out) {
+/* A cas of this key found a version that nobody read: one of the pending writes made it. */
+static bool search_unseen_found(const struct history *h, uint32_t key) {
+    for (size_t i = 0; i < h->n; i++) {
+        const struct history_op *c = &h->ops[i];
+        if (c->kind == HISTORY_CAS && c->outcome == HISTORY_MISMATCH && c->key == key && !c->found_known) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* False where the operation tells nothing about the register. `unseen`: see search_unseen_found(). */
+static bool search_translate(const struct history *h, size_t i, bool unseen, struct search_op *out) {
     const struct history_op *op = &h->ops[i];
     *out = (struct search_op){.call_ns = op->call_ns, .ret_ns = op->ret_ns, .op = i};
     if (op->outcome == HISTORY_FAILED) {
@@ -204,8 +215,8 @@ static bool search_translate(const struct history *h, size_t i, struct search_op
     }
     if (op->outcome == HISTORY_PENDING) {
         out->ret_ns = search_seen_ns(h, op);
-        /* A write whose value nobody saw can always be left out; a delete has no value to be known by. */
-        out->optional = op->kind == HISTORY_DELETE;
+        /* A write whose value nobody saw can be left out, unless a cas may have met it; a delete has no value to be seen. */
+        out->optional = op->kind == HISTORY_DELETE || (unseen && out->ret_ns == HISTORY_NEVER);
         return out->optional || out->ret_ns != HISTORY_NEVER;
     }
     return true;
@@ -253,8 +264,9 @@ static void search_list(struct search *s) {
 static bool search_key(const struct history *h, uint32_t key, struct history_fault *f) {
     struct search s = {.h = h};
     s.ops = history_alloc(h->n * sizeof(*s.ops));
+    bool unseen = search_unseen_found(h, key);
     for (size_t i = 0; i < h->n; i++) {
-        if (h->ops[i].key == key && search_translate(h, i, &s.ops[s.n])) {
+        if (h->ops[i].key == key && search_translate(h, i, unseen, &s.ops[s.n])) {
             s.required += !s.ops[s.n++].optional;
         }
     }
