@@ -39,9 +39,6 @@ void lane_note(struct table_segment *seg, uint16_t lane, uint64_t seq, uint64_t 
 /* Take over what a donor knows, as far as it is newer. */
 void lane_copy_notes(struct table_segment *to, const struct table_segment *from);
 
-/* Owner of a lane whose member went while the leader had its request: free as soon as that is answered. */
-#define LANE_ORPHAN UINT32_MAX
-
 /* Let a lane go, its owner's or a dead member's: cancel what nobody has taken. */
 void lane_leave(struct tide *d, uint32_t number);
 

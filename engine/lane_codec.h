@@ -5,13 +5,6 @@
 
 #include "engine/sequencer.h"
 
-struct lane_op {
-    uint64_t value_len;
-    uint64_t expected;
-    uint32_t kind;
-    uint32_t key_len;
-};
-
 uint64_t lane_encoded_bytes(const struct seq_request *q);
 void lane_encode(const struct seq_request *q, uint8_t *to);
 

@@ -196,9 +196,12 @@ struct member_slot {
 
 enum lane_phase { LANE_IDLE = 0, LANE_SUBMITTED = 1, LANE_TAKEN = 2, LANE_ANSWERED = 3, LANE_CANCELLED = 4 };
 
+/* Owner of a lane whose member went while the leader had its request: free as soon as that is answered. */
+#define LANE_ORPHAN UINT32_MAX
+
 /* One request at a time: its writer fills it, the leader answers it. See shm/lane.h. */
 struct lane {
-    alignas(LAYOUT_PAIR) _Atomic uint32_t owner; /* 0 free, else the member's number + 1 */
+    alignas(LAYOUT_PAIR) _Atomic uint32_t owner; /* 0 free, LANE_ORPHAN, else the member's number + 1 */
     _Atomic uint32_t pid;
     _Atomic uint64_t turn; /* sequence number << 3 | enum lane_phase; the number never falls, whoever owns the lane */
     _Atomic uint32_t wake; /* futex word of the writer */
@@ -213,6 +216,14 @@ struct lane {
     uint64_t index;
     uint64_t found;
     alignas(LAYOUT_PAIR) uint8_t request[LAYOUT_LANE_BYTES];
+};
+
+/* An operation of a request; key and value follow. Each starts at a multiple of 8 bytes from the request's start. */
+struct lane_op {
+    uint64_t value_len;
+    uint64_t expected; /* cas: the index that the key must be at; 0: absent */
+    uint32_t kind;     /* as enum tide_op_kind of tidemark.h */
+    uint32_t key_len;
 };
 
 /* What the log did for a lane last, as a replica knows it: the new leader's answer to a request that was committed. */
@@ -438,6 +449,12 @@ LAYOUT_AT(lane, found, 144);
 LAYOUT_AT(lane, request, 256);
 LAYOUT_SIZE(lane, 256 + LAYOUT_LANE_BYTES);
 
+LAYOUT_AT(lane_op, value_len, 0);
+LAYOUT_AT(lane_op, expected, 8);
+LAYOUT_AT(lane_op, kind, 16);
+LAYOUT_AT(lane_op, key_len, 20);
+LAYOUT_SIZE(lane_op, 24);
+
 LAYOUT_AT(lane_done, seq, 0);
 LAYOUT_AT(lane_done, index, 8);
 LAYOUT_SIZE(lane_done, 16);
@@ -503,6 +520,7 @@ LAYOUT_AT(table_segment, nodes_end, 152);
 LAYOUT_AT(table_segment, lag_all_off, 160);
 LAYOUT_AT(table_segment, lag_windows_off, 168);
 LAYOUT_AT(table_segment, hash_seed, 176);
+LAYOUT_AT(table_segment, reserved, 184);
 LAYOUT_AT(table_segment, buckets, 256);
 LAYOUT_AT(table_segment, reorganised, 264);
 LAYOUT_AT(table_segment, carved, 384);

@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # docs/layout.md against shm/layout.h: every offset, size and constant of the page is compiled as an assertion, and every
-# field that the header asserts has its row. Exit codes: 0 they agree, 1 they do not.
+# field that the header asserts has its row. And the list behind the fingerprint (shm/layout.c) has every field. Exit codes:
+# 0 they agree, 1 they do not.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -45,6 +46,15 @@ fi
 sort "$work/page" | comm -3 "$work/header" - >"$work/differs"
 if [ -s "$work/differs" ]; then
     echo "fields without a row in docs/layout.md (left), rows without a LAYOUT_AT in shm/layout.h (right):"
+    cat "$work/differs"
+    exit 1
+fi
+
+sed -n '/^#/d; s/\(FIELD\|FLEXIBLE\)(/\n&/gp' shm/layout.c |
+    sed -n 's/^\(FIELD\|FLEXIBLE\)(\([a-z_]*\), \([a-z_]*\)).*/\2.\3/p' | sort >"$work/printed"
+comm -3 "$work/header" "$work/printed" >"$work/differs"
+if [ -s "$work/differs" ]; then
+    echo "fields without a line in shm/layout.c (left), lines without a LAYOUT_AT in shm/layout.h (right):"
     cat "$work/differs"
     exit 1
 fi
