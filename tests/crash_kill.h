@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef TESTS_CRASH_KILL_H
+#define TESTS_CRASH_KILL_H
+
+#include <stdint.h>
+
+/* Kill, stop and continue processes of a domain at random, so many times; then look whether anything is missing, doubled, torn or
+ * stuck. Prints what was done. Returns the number of failures. */
+unsigned crash_kill_run(uint64_t seed, uint64_t kills);
+
+/* Kill the leader so many times and print how long it takes until the next one commits. */
+unsigned crash_failover_run(uint64_t seed, uint64_t kills);
+
+#endif

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "tests/crash_kill.h"
+#include "tests/lib/help.h"
+
+static void kill__random_processes__nothing_lost_doubled_torn_or_stuck(void **state) {
+    (void)state;
+    assert_int_equal(crash_kill_run(help_seed(), help_scaled(200)), 0);
+}
+
+int main(void) {
+    help_start(55);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(kill__random_processes__nothing_lost_doubled_torn_or_stuck),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
