@@ -17,7 +17,7 @@
 
 #include <cmocka.h>
 
-#define BYTES (UINT64_C(2) << 20) /* more than the fixed part of a log segment */
+#define BYTES (UINT64_C(4) << 20) /* more than the fixed part of a log segment */
 
 /* Each run has a directory of its own below /dev/shm, so that runs do not meet and nothing is left to look for. */
 static char dir[64];

@@ -32,10 +32,25 @@ static void board_claim__free_and_stopped_slots__first_of_them(void **state) {
     assert_int_equal(board_claim(log, INT32_MAX, 0), -1);
     board_set_state(&log->replicas[0], REPLICA_STOPPED);
     assert_int_equal(board_claim(log, -1, 0), 0);
-    for (uint32_t taken = REPLICA_CLAIMED; taken <= REPLICA_FAILED; taken++) {
+    for (uint32_t taken = REPLICA_CLAIMED; taken <= REPLICA_ORPHAN; taken++) {
         board_set_state(&log->replicas[0], taken);
         assert_int_equal(board_claim(log, 0, 0), taken == REPLICA_STOPPED ? 0 : -1);
     }
+}
+
+static void board_claim__by_a_member__its_owner_is_known_at_once(void **state) {
+    struct log_segment *log = *state;
+    struct replica_board *b = &log->replicas[3];
+    atomic_store(&b->member, 9); /* of the one that had the slot before */
+    assert_int_equal(board_claim(log, 3, LAYOUT_MEMBERS - 1), 3);
+    assert_int_equal(board_state(b), REPLICA_CLAIMED);
+    assert_int_equal(board_owner(b), LAYOUT_MEMBERS - 1);
+    assert_int_equal(board_claim(log, 3, 0), -1);
+    atomic_store(&b->member, LAYOUT_MEMBERS - 1);
+    board_set_state(b, REPLICA_SERVING);
+    assert_int_equal(board_owner(b), LAYOUT_MEMBERS - 1);
+    board_set_state(b, REPLICA_CLAIMED); /* as board_pin() leaves it where the ring has gone on */
+    assert_int_equal(board_owner(b), LAYOUT_MEMBERS - 1);
 }
 
 static void board_claim__all_taken__none(void **state) {
@@ -82,7 +97,7 @@ static void board_pin__below_what_was_given_up__refused(void **state) {
 static void board_least_pin__only_joining_and_serving_count(void **state) {
     struct log_segment *log = *state;
     assert_int_equal(board_least_pin(log, 4242), 4242);
-    for (uint32_t s = REPLICA_FREE; s <= REPLICA_FAILED; s++) {
+    for (uint32_t s = REPLICA_FREE; s <= REPLICA_ORPHAN; s++) {
         board_publish(&log->replicas[s], 1, 1, 100 + s);
         board_set_state(&log->replicas[s], s);
     }
@@ -95,7 +110,7 @@ static void board_least_pin__only_joining_and_serving_count(void **state) {
 
 static void board_lap__pinned_before_the_position__those_and_no_others(void **state) {
     struct log_segment *log = *state;
-    for (uint32_t s = REPLICA_FREE; s <= REPLICA_FAILED; s++) {
+    for (uint32_t s = REPLICA_FREE; s <= REPLICA_ORPHAN; s++) {
         board_publish(&log->replicas[s], 1, 1, 100);
         board_set_state(&log->replicas[s], s);
     }
@@ -105,7 +120,7 @@ static void board_lap__pinned_before_the_position__those_and_no_others(void **st
     assert_int_equal(board_state(&log->replicas[REPLICA_JOINING]), REPLICA_LAPPED);
     assert_int_equal(board_state(&log->replicas[REPLICA_SERVING]), REPLICA_LAPPED);
     assert_int_equal(board_state(&log->replicas[20]), REPLICA_SERVING);
-    for (uint32_t s = REPLICA_FREE; s <= REPLICA_FAILED; s++) {
+    for (uint32_t s = REPLICA_FREE; s <= REPLICA_ORPHAN; s++) {
         if (s != REPLICA_JOINING && s != REPLICA_SERVING) {
             assert_int_equal(board_state(&log->replicas[s]), s);
         }
@@ -185,6 +200,7 @@ int main(void) {
 #define WITH_LOG(f) cmocka_unit_test_setup_teardown(f, open_log, close_log)
     const struct CMUnitTest tests[] = {
         WITH_LOG(board_claim__free_and_stopped_slots__first_of_them),
+        WITH_LOG(board_claim__by_a_member__its_owner_is_known_at_once),
         WITH_LOG(board_claim__all_taken__none),
         WITH_LOG(board_claim__by_many_threads__each_slot_once),
         WITH_LOG(board_pin__below_what_was_given_up__refused),

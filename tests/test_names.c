@@ -4,7 +4,7 @@
 
 static void tide_strerror__every_code__a_text_of_its_own(void **state) {
     (void)state;
-    for (int a = 0; a >= TIDE_ERR_FORKED; a--) {
+    for (int a = 0; a >= TIDE_ERR_NOT_LOCAL; a--) {
         const char *text = tide_strerror(a);
         assert_non_null(text);
         assert_true(strlen(text) > 3 && strchr(text, '\n') == NULL);
@@ -17,7 +17,7 @@ static void tide_strerror__every_code__a_text_of_its_own(void **state) {
 
 static void tide_strerror__unknown_codes__unknown_error(void **state) {
     (void)state;
-    const int unknown[] = {1, 42, TIDE_ERR_FORKED - 1, -1000, INT32_MAX, INT32_MIN};
+    const int unknown[] = {1, 42, TIDE_ERR_NOT_LOCAL - 1, -1000, INT32_MAX, INT32_MIN};
     for (size_t i = 0; i < sizeof(unknown) / sizeof(unknown[0]); i++) {
         assert_string_equal(tide_strerror(unknown[i]), "unknown error");
     }
@@ -38,13 +38,13 @@ static void tide_reason_name__every_reason__as_the_protocol_spells_it(void **sta
 
 static void tide_state_name__every_state__a_text_of_its_own(void **state) {
     (void)state;
-    for (int a = TIDE_STATE_FREE; a <= TIDE_STATE_FAILED; a++) {
+    for (int a = TIDE_STATE_FREE; a <= TIDE_STATE_ORPHAN; a++) {
         assert_string_not_equal(tide_state_name((enum tide_state)a), "unknown");
         for (int b = TIDE_STATE_FREE; b < a; b++) {
             assert_string_not_equal(tide_state_name((enum tide_state)a), tide_state_name((enum tide_state)b));
         }
     }
-    assert_string_equal(tide_state_name((enum tide_state)(TIDE_STATE_FAILED + 1)), "unknown");
+    assert_string_equal(tide_state_name((enum tide_state)(TIDE_STATE_ORPHAN + 1)), "unknown");
 }
 
 static void tide_version__of_the_library__the_headers(void **state) {

@@ -23,6 +23,9 @@ static void segment_path__good_and_bad_names__only_good_ones_have_a_path(void **
         assert_int_equal(segment_path(out, good[i], SEGMENT_TABLE, 63), 0);
         assert_true(snprintf(want, sizeof(want), "%s/tidemark.%s.r63", dir, good[i]) > 0);
         assert_string_equal(out, want);
+        assert_int_equal(segment_path(out, good[i], SEGMENT_SPILL, 63), 0);
+        assert_true(snprintf(want, sizeof(want), "%s/tidemark.%s.l63", dir, good[i]) > 0);
+        assert_string_equal(out, want);
     }
     strcpy(out, "untouched");
     longest[48] = 'x';
@@ -33,7 +36,9 @@ static void segment_path__good_and_bad_names__only_good_ones_have_a_path(void **
     }
     assert_int_equal(segment_path(out, NULL, SEGMENT_LOG, 0), SHM_ERR_INVALID);
     assert_int_equal(segment_path(out, "a", SEGMENT_TABLE, 64), SHM_ERR_INVALID);
-    assert_int_equal(segment_path(out, "a", (enum segment_kind)3, 0), SHM_ERR_INVALID);
+    assert_int_equal(segment_path(out, "a", SEGMENT_SPILL, 64), SHM_ERR_INVALID);
+    assert_int_equal(segment_path(out, "a", (enum segment_kind)0, 0), SHM_ERR_INVALID);
+    assert_int_equal(segment_path(out, "a", (enum segment_kind)4, 0), SHM_ERR_INVALID);
     assert_string_equal(out, "untouched");
 }
 
@@ -181,7 +186,7 @@ static void segment_create__more_than_there_is__no_space_at_once(void **state) {
 static int in_small_tmpfs(void) {
 #define NEED(condition) do { if (!(condition)) { return __LINE__ % 200 == 77 ? 78 : __LINE__ % 200; } } while (0)
     if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
-        mount("tmpfs", dir, "tmpfs", 0, "size=5m,mode=0700") != 0) {
+        mount("tmpfs", dir, "tmpfs", 0, "size=10m,mode=0700") != 0) {
         return 77;
     }
     struct segment a = SEGMENT_INIT, b = SEGMENT_INIT;

@@ -123,6 +123,15 @@ static void segment_check_header__too_small_for_its_kind__corrupt(void **state) 
     h.size_bytes = sizeof(struct log_segment) - 1;
     h = sealed(h);
     assert_int_equal(segment_check_header(&h, h.size_bytes, SEGMENT_LOG), SHM_ERR_CORRUPT);
+    h.kind = SEGMENT_TABLE;
+    h.size_bytes = sizeof(struct table_segment) - 1;
+    h = sealed(h);
+    assert_int_equal(segment_check_header(&h, h.size_bytes, SEGMENT_TABLE), SHM_ERR_CORRUPT);
+    h.kind = SEGMENT_SPILL; /* however small */
+    h.size_bytes = sizeof(struct segment_header);
+    h = sealed(h);
+    assert_int_equal(segment_check_header(&h, h.size_bytes, SEGMENT_SPILL), 0);
+    assert_int_equal(segment_check_header(&h, h.size_bytes, SEGMENT_LOG), SHM_ERR_CORRUPT);
     segment_detach(&s);
 }
 
