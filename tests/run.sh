@@ -47,6 +47,9 @@ run_one() { # program
     what=
     if [ "$rc" = 124 ] || { [ "$rc" = 137 ] && [ $(($(date +%s) - now)) -ge "$limit" ]; }; then
         what="did not end within $limit s"
+    elif [ "$rc" = 255 ]; then
+        # cmocka catches SIGSEGV and its like, and in a thread that runs no case all it can do is exit(-1).
+        what="ended with status 255: a signal in a thread, or exit(-1)"
     elif [ "$rc" -gt 128 ]; then
         what="died of signal $((rc - 128))"
     fi
