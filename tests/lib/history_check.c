@@ -70,16 +70,17 @@ static bool minimise_still_fails(const struct history_op *ops, size_t n, enum hi
 
 /* Does r show what the write left? Without the write r alone would be a fault, and of another cause. */
 static bool minimise_needs(const struct history_op *r, const struct history_op *w) {
-    if (r->key != w->key || w->kind == HISTORY_GET) {
+    if (r->key != w->key || w->kind == HISTORY_GET || w->outcome > HISTORY_PENDING) {
         return false;
     }
     bool reads = r->kind == HISTORY_GET && r->outcome == HISTORY_DONE;
-    bool finds = r->kind == HISTORY_CAS && r->outcome == HISTORY_MISMATCH;
+    bool finds = r->kind == HISTORY_CAS && r->outcome == HISTORY_MISMATCH && r->batch_n < 2;
     if (w->kind == HISTORY_DELETE) {
-        return (reads && r->value == 0) || (r->kind == HISTORY_CAS && r->expected == 0) || (finds && r->found == 0);
+        bool expects = r->kind == HISTORY_CAS && r->outcome != HISTORY_MISMATCH && r->expected == 0;
+        return (reads && r->value == 0) || expects || (finds && r->found == 0);
     }
     return (reads && r->value == w->value) || (r->kind == HISTORY_CAS && r->expected_value == w->value) ||
-           (finds && r->found == w->index);
+           (finds && r->found != 0 && (r->found == w->index || w->index == 0));
 }
 
 /* Batches stay whole: their operations know their places by each other. */
@@ -112,9 +113,22 @@ static void minimise_pass(struct history *h, enum history_fault_kind kind, size_
     }
 }
 
+/* Make single operations of the batches, if it is not their being whole that is broken. */
+static void minimise_batches(struct history *h, enum history_fault_kind kind, struct history_op *less) {
+    memcpy(less, h->ops, h->n * sizeof(*less));
+    for (size_t i = 0; i < h->n; i++) {
+        less[i].batch_n = less[i].outcome == HISTORY_DONE ? 0 : less[i].batch_n;
+        less[i].batch_at = less[i].outcome == HISTORY_DONE ? 0 : less[i].batch_at;
+    }
+    if (minimise_still_fails(less, h->n, kind)) {
+        memcpy(h->ops, less, h->n * sizeof(*less));
+    }
+}
+
 void history_minimise(struct history *h, enum history_fault_kind kind) {
     struct history_op *less = history_alloc(h->n * sizeof(*less));
     size_t before;
+    minimise_batches(h, kind, less);
     for (size_t part = h->n / 2; part >= 8; part /= 2) {
         minimise_pass(h, kind, part, less);
     }

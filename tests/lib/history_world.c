@@ -16,6 +16,7 @@
 #include "tests/lib/history_shared.h"
 
 #define WORLD_LOOK_NS 300000u
+#define WORLD_STUTTERS 12u
 #define WORLD_PATIENCE_NS (UINT64_C(30) * 1000000000u) /* a history that takes longer hangs */
 
 struct history_world {
@@ -194,6 +195,16 @@ static void world_stop_and_continue(struct history_world *w, uint32_t part) {
     kill(w->pids[part], SIGCONT);
 }
 
+/* Many short stops: each may hit a reader in the middle of a copy, or a writer between two words. */
+static void world_stutter(struct history_world *w, uint32_t part) {
+    for (uint32_t i = 0; i < WORLD_STUTTERS; i++) {
+        kill(w->pids[part], SIGSTOP);
+        park_nap(help_below(&w->rng, 1500000));
+        kill(w->pids[part], SIGCONT);
+        park_nap(help_below(&w->rng, 300000));
+    }
+}
+
 /* A newcomer needs somebody to copy from, and a domain somebody to lead it: one replica dies at a time. */
 static bool world_may_kill(struct history_world *w) {
     for (uint32_t i = 0; i < SHARED_CAST; i++) {
@@ -211,14 +222,17 @@ static bool world_trouble(struct history_world *w, struct history_totals *t) {
     if (!world_may_kill(w)) {
         return false; /* later */
     }
-    if (dice < 5) {
+    if (dice < 4) {
         world_kill(w, part);
         world_spawn(w, part, false);
         t->kills++;
         t->leader_kills += part == leader;
-    } else if (dice < 8) {
+    } else if (dice < 6) {
         world_stop_and_continue(w, part);
         t->stops++;
+    } else if (dice < 8) {
+        world_stutter(w, (uint32_t)help_below(&w->rng, SHARED_CAST));
+        t->stops += WORLD_STUTTERS;
     } else {
         tide_step_down(w->domain);
         t->step_downs++;
