@@ -20,12 +20,12 @@ static uint64_t get_number(struct tide_reader *r, const char *key) {
     return tide_get(r, key, strlen(key), NULL, &value, sizeof(value), NULL) == 0 ? value : UINT64_MAX;
 }
 
-/* ---- opening --------------------------------------------------------------------------------------------------------- */
+/* ---- opening ----------------------------------------------------------------------------------------------------- */
 
 static void tide_open__bad_options__invalid(void **state) {
     (void)state;
     struct tide *d = (struct tide *)&d;
-    const struct tide_opts good = {.size = sizeof(good), .flags = TIDE_CREATE | TIDE_EPHEMERAL};
+    const struct tide_opts good = { .size = sizeof(good), .flags = TIDE_CREATE | TIDE_EPHEMERAL };
     struct tide_opts bad[16];
     size_t n = 0;
     bad[n] = good, bad[n++].size = 0;
@@ -54,8 +54,8 @@ static void tide_open__bad_options__invalid(void **state) {
 
 static void tide_open__bad_names__invalid(void **state) {
     (void)state;
-    const char *bad[] = {"", ".", "..", ".hidden", "a/b", "../x", "a b", "a\nb", "\xc3\xa4",
-                         "0123456789012345678901234567890123456789012345678"};
+    const char *bad[] = { "",     ".",   "..",   ".hidden",  "a/b",
+                          "../x", "a b", "a\nb", "\xc3\xa4", "0123456789012345678901234567890123456789012345678" };
     struct tide *d = NULL;
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         assert_int_equal(tide_open(&d, bad[i], NULL), TIDE_ERR_INVALID);
@@ -150,11 +150,11 @@ static void tide_open__domain_whose_members_all_ended__created_anew(void **state
 static void tide_functions__null_or_unknown_sizes__invalid(void **state) {
     (void)state;
     struct tide *d = help_open(0, 0, 0);
-    struct tide_info info = {0};
-    struct tide_replica_info replica = {0};
-    struct tide_read_counts counts = {0};
-    struct tide_reader_opts ro = {0};
-    struct tide_replica_opts po = {0};
+    struct tide_info info = { 0 };
+    struct tide_replica_info replica = { 0 };
+    struct tide_read_counts counts = { 0 };
+    struct tide_reader_opts ro = { 0 };
+    struct tide_replica_opts po = { 0 };
     struct tide_reader *r = NULL;
     uint64_t x = 5, y = 6;
     assert_int_equal(tide_info(NULL, &info), TIDE_ERR_INVALID);
@@ -174,20 +174,20 @@ static void tide_functions__null_or_unknown_sizes__invalid(void **state) {
     assert_int_equal(tide_replica_stop(d, 64), TIDE_ERR_INVALID);
     assert_int_equal(tide_replica_set_delay(d, 0, 1), TIDE_ERR_INVALID);
     assert_int_equal(tide_wait_applied(d, NULL, 1, 0), TIDE_ERR_INVALID);
-    struct tide_token foreign = {1, 1};
+    struct tide_token foreign = { 1, 1 };
     assert_int_equal(tide_wait_applied(d, &foreign, 1, 0), TIDE_ERR_INCARNATION);
     assert_int_equal(tide_close(d), 0);
     assert_int_equal(tide_close(NULL), TIDE_ERR_INVALID);
 }
 
-/* ---- threads ------------------------------------------------------------------------------------------------------------ */
+/* ---- threads ----------------------------------------------------------------------------------------------------- */
 
 static void *use_foreign_reader(void *arg) {
     struct tide_reader *r = arg;
     uint64_t value = 1;
-    struct tide_token token = {0, 0};
+    struct tide_token token = { 0, 0 };
     struct tide_read_counts counts = TIDE_READ_COUNTS_INIT;
-    struct tide_mget_item item = {.key = "k", .key_len = 1};
+    struct tide_mget_item item = { .key = "k", .key_len = 1 };
     help_check(tide_get(r, "k", 1, NULL, &value, sizeof(value), NULL) == TIDE_ERR_THREAD);
     help_check(tide_mget(r, &item, 1, NULL, NULL) == TIDE_ERR_THREAD);
     help_check(tide_section_begin(r, NULL, NULL) == TIDE_ERR_THREAD);
@@ -220,7 +220,7 @@ static void readers__of_another_thread__refused(void **state) {
     pthread_t thread;
     pthread_create(&thread, NULL, use_foreign_reader, r);
     pthread_join(thread, NULL);
-    struct foreign_write w = {d, r};
+    struct foreign_write w = { d, r };
     pthread_create(&thread, NULL, write_with_foreign_session, &w);
     pthread_join(thread, NULL);
     help_assert_threads();
@@ -236,7 +236,7 @@ static void writes__inside_a_section__refused_and_nothing_written(void **state) 
     put_number(d, "k", 5, NULL);
     struct tide_reader *r = help_reader(d, TIDE_STICKY, -1, 0), *other = help_reader(d, TIDE_STICKY, -1, 0);
     assert_int_equal(tide_section_begin(r, NULL, NULL), 0);
-    struct tide_op op = {.kind = TIDE_OP_PUT, .key = "k", .key_len = 1};
+    struct tide_op op = { .kind = TIDE_OP_PUT, .key = "k", .key_len = 1 };
     assert_int_equal(put_number(d, "k", 6, NULL), TIDE_ERR_THREAD);
     assert_int_equal(tide_put(d, r, "k", 1, "x", 1, NULL), TIDE_ERR_THREAD);
     assert_int_equal(tide_put(d, other, "k", 1, "x", 1, NULL), TIDE_ERR_THREAD);
@@ -256,7 +256,7 @@ static void writes__inside_a_section__refused_and_nothing_written(void **state) 
     tide_close(d);
 }
 
-/* ---- tokens, waiting, numbers ------------------------------------------------------------------------------------------ */
+/* ---- tokens, waiting, numbers ------------------------------------------------------------------------------------ */
 
 static void tide_wait_applied__with_a_delayed_follower__waits_for_as_many_as_asked(void **state) {
     (void)state;
@@ -279,7 +279,7 @@ static void tide_wait_applied__with_a_delayed_follower__waits_for_as_many_as_ask
     assert_int_equal(tide_wait_applied(d, &token, 2, UINT64_MAX), 0);
     assert_int_equal(help_info(d, slow).applied_index, 1);
     assert_int_equal(help_info(d, slow).staleness_ns, 0);
-    struct tide_token ahead = {token.incarnation, 1000};
+    struct tide_token ahead = { token.incarnation, 1000 };
     assert_int_equal(tide_wait_applied(d, &ahead, 1, 0), TIDE_ERR_TIMEOUT);
     tide_close(d);
 }
@@ -294,7 +294,7 @@ static void tide_tokens__foreign_ahead_and_passed_on__as_documented(void **state
     struct tide_reader *r = help_reader(d, TIDE_STICKY, -1, 0);
     assert_int_equal(tide_reader_token(r, &seen), 0);
     assert_true(seen.incarnation == token.incarnation && seen.index == 0);
-    struct tide_token foreign = {token.incarnation + 1, 1}, none = {0, 0}, ahead = {token.incarnation, 3};
+    struct tide_token foreign = { token.incarnation + 1, 1 }, none = { 0, 0 }, ahead = { token.incarnation, 3 };
     assert_int_equal(tide_reader_observe(r, &foreign), TIDE_ERR_INCARNATION);
     assert_int_equal(tide_reader_observe(r, NULL), TIDE_ERR_INVALID);
     assert_int_equal(tide_reader_observe(r, &none), 0);

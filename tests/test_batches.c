@@ -4,24 +4,28 @@
 
 #include "tests/lib/one.h"
 
-/* ---- batches ------------------------------------------------------------------------------------------------------------ */
+/* ---- batches ----------------------------------------------------------------------------------------------------- */
 
 static struct tide_op op_of(enum tide_op_kind kind, const char *key, const uint64_t *value, uint64_t expected) {
-    return (struct tide_op){.kind = kind, .key = key, .key_len = strlen(key), .value = value,
-                            .value_size = value != NULL ? sizeof(*value) : 0, .expected = expected};
+    return (struct tide_op){ .kind = kind,
+                             .key = key,
+                             .key_len = strlen(key),
+                             .value = value,
+                             .value_size = value != NULL ? sizeof(*value) : 0,
+                             .expected = expected };
 }
 
 static void tide_batch__of_all_kinds__one_after_another_with_an_index_each(void **state) {
     (void)state;
     struct one o = open_one(0, 0);
-    const uint64_t v[] = {10, 11, 12, 13, 14, 15};
+    const uint64_t v[] = { 10, 11, 12, 13, 14, 15 };
     assert_int_equal(tide_put(o.d, NULL, "c", 1, &v[0], 8, NULL), 0); /* 1 */
     assert_int_equal(tide_put(o.d, NULL, "d", 1, &v[0], 8, NULL), 0); /* 2 */
     struct tide_op ops[] = {
-        op_of(TIDE_OP_PUT, "a", &v[1], 0),    op_of(TIDE_OP_PUT, "b", &v[2], 0),
-        op_of(TIDE_OP_CAS, "c", &v[3], 1),    op_of(TIDE_OP_DELETE, "d", NULL, 0),
-        op_of(TIDE_OP_DELETE, "a", NULL, 0),  op_of(TIDE_OP_PUT, "a", &v[4], 0),
-        op_of(TIDE_OP_CAS, "new", &v[5], 0),  op_of(TIDE_OP_DELETE, "b", NULL, 0),
+        op_of(TIDE_OP_PUT, "a", &v[1], 0),       op_of(TIDE_OP_PUT, "b", &v[2], 0),
+        op_of(TIDE_OP_CAS, "c", &v[3], 1),       op_of(TIDE_OP_DELETE, "d", NULL, 0),
+        op_of(TIDE_OP_DELETE, "a", NULL, 0),     op_of(TIDE_OP_PUT, "a", &v[4], 0),
+        op_of(TIDE_OP_CAS, "new", &v[5], 0),     op_of(TIDE_OP_DELETE, "b", NULL, 0),
         op_of(TIDE_OP_DELETE, "never", NULL, 0),
     };
     struct tide_token t;
@@ -47,9 +51,10 @@ static void tide_batch__one_cas_that_does_not_match__writes_nothing(void **state
     struct one o = open_one(0, 0);
     const uint64_t v = 1;
     assert_int_equal(tide_put(o.d, NULL, "x", 1, &v, 8, NULL), 0);
-    struct tide_op ops[] = {op_of(TIDE_OP_PUT, "a", &v, 0), op_of(TIDE_OP_CAS, "x", &v, 1), op_of(TIDE_OP_DELETE, "x", NULL, 0),
-                            op_of(TIDE_OP_CAS, "y", &v, 4), op_of(TIDE_OP_CAS, "z", &v, 5)};
-    struct tide_token t = {1, 2};
+    struct tide_op ops[] = { op_of(TIDE_OP_PUT, "a", &v, 0), op_of(TIDE_OP_CAS, "x", &v, 1),
+                             op_of(TIDE_OP_DELETE, "x", NULL, 0), op_of(TIDE_OP_CAS, "y", &v, 4),
+                             op_of(TIDE_OP_CAS, "z", &v, 5) };
+    struct tide_token t = { 1, 2 };
     size_t failed = 99;
     assert_int_equal(tide_batch(o.d, NULL, ops, 5, &t, &failed), TIDE_ERR_MISMATCH);
     assert_true(failed == 3 && t.index == 2);
@@ -57,7 +62,7 @@ static void tide_batch__one_cas_that_does_not_match__writes_nothing(void **state
     assert_int_equal(version_of(o.r, "x", 1, NULL), 1);
     assert_int_equal(version_of(o.r, "a", 1, NULL), 0);
     /* A cas is about the version before the batch. */
-    struct tide_op twice[] = {op_of(TIDE_OP_PUT, "x", &v, 0), op_of(TIDE_OP_CAS, "x", &v, 1)};
+    struct tide_op twice[] = { op_of(TIDE_OP_PUT, "x", &v, 0), op_of(TIDE_OP_CAS, "x", &v, 1) };
     assert_int_equal(tide_batch(o.d, NULL, twice, 2, &t, NULL), 0);
     assert_int_equal(version_of(o.r, "x", 1, NULL), 3);
     close_one(&o);
@@ -74,7 +79,9 @@ static void tide_batch__of_the_most_operations__all_there_on_every_replica(void 
     for (uint64_t round = 0; round < 3; round++) {
         for (uint64_t i = 0; i < N; i++) {
             keys[i] = i;
-            ops[i] = (struct tide_op){.kind = TIDE_OP_PUT, .key = &keys[i], .key_len = 8, .value = &round, .value_size = 4};
+            ops[i] = (struct tide_op){
+                .kind = TIDE_OP_PUT, .key = &keys[i], .key_len = 8, .value = &round, .value_size = 4
+            };
         }
         struct tide_token t;
         assert_int_equal(tide_batch(o.d, o.r, ops, N, &t, NULL), 0);
@@ -90,8 +97,8 @@ static void tide_batch__of_the_most_operations__all_there_on_every_replica(void 
     close_one(&o);
 }
 
-/* The same nodes are replaced again and again by batches, on a follower with a section open, so that all spare memory is in
- * use when a batch comes that replaces many of another size. */
+/* The same nodes are replaced again and again, so that all spare memory is in use when a batch comes that replaces many of
+ * another size. */
 static void tide_batch__spare_memory_used_up_on_a_follower__applied_all_the_same(void **state) {
     (void)state;
     struct one o = open_one(256 * KIB, MIB);
@@ -102,7 +109,8 @@ static void tide_batch__spare_memory_used_up_on_a_follower__applied_all_the_same
     struct tide_op ops[N];
     for (uint64_t i = 0; i < N; i++) {
         keys[i] = i;
-        ops[i] = (struct tide_op){.kind = TIDE_OP_PUT, .key = &keys[i], .key_len = 8, .value = value, .value_size = 600};
+        ops[i] =
+            (struct tide_op){ .kind = TIDE_OP_PUT, .key = &keys[i], .key_len = 8, .value = value, .value_size = 600 };
         assert_int_equal(tide_put(o.d, NULL, &keys[i], 8, value, 600, NULL), 0);
     }
     struct tide_token t;
@@ -123,7 +131,7 @@ static void tide_batch__spare_memory_used_up_on_a_follower__applied_all_the_same
     close_one(&o);
 }
 
-/* ---- full tables ------------------------------------------------------------------------------------------------------- */
+/* ---- full tables ------------------------------------------------------------------------------------------------- */
 
 static void tide_put__full_table__refused_until_something_is_deleted(void **state) {
     (void)state;
@@ -168,12 +176,15 @@ static void tide_batch__full_table__all_or_nothing(void **state) {
     static uint8_t value[500];
     uint64_t keys[20], n = 0, full = 0;
     struct tide_op ops[20];
-    struct help_rng r = {help_seed()};
+    struct help_rng r = { help_seed() };
     for (uint64_t i = 0; i < help_scaled(4000); i++) {
         for (int k = 0; k < 20; k++) {
             keys[k] = help_below(&r, 3000);
-            ops[k] = (struct tide_op){.kind = help_below(&r, 4) == 0 ? TIDE_OP_DELETE : TIDE_OP_PUT, .key = &keys[k],
-                                      .key_len = 8, .value = value, .value_size = help_below(&r, 5) * 100};
+            ops[k] = (struct tide_op){ .kind = help_below(&r, 4) == 0 ? TIDE_OP_DELETE : TIDE_OP_PUT,
+                                       .key = &keys[k],
+                                       .key_len = 8,
+                                       .value = value,
+                                       .value_size = help_below(&r, 5) * 100 };
         }
         struct tide_token t;
         int error = tide_batch(o.d, NULL, ops, 1 + help_below(&r, 20), &t, NULL);

@@ -25,7 +25,7 @@ struct world {
     struct model m;
     struct tide *d;
     struct tide_reader *readers[READERS];
-    int32_t leader; /* -1: none */
+    int32_t leader;  /* -1: none */
     uint32_t keeper; /* a follower that always runs, so that there is somebody to copy from */
     bool running[TIDE_REPLICAS];
     uint32_t count;
@@ -52,7 +52,7 @@ static void *hand_write(void *arg) {
     }
 }
 
-/* ---- steps -------------------------------------------------------------------------------------------------------------- */
+/* ---- steps ------------------------------------------------------------------------------------------------------- */
 
 static uint64_t commit_of(struct tide *d) {
     struct tide_info info = TIDE_INFO_INIT;
@@ -64,14 +64,14 @@ static struct tide_bound random_bound(struct world *w) {
     struct tide_bound b = TIDE_BOUND_INIT;
     struct help_rng *r = &w->m.rng;
     b.fallback = (uint32_t)help_below(r, 4);
-    const uint64_t staleness[] = {0, 0, 1 * MS, 100 * MS, TIDE_UNBOUNDED};
+    const uint64_t staleness[] = { 0, 0, 1 * MS, 100 * MS, TIDE_UNBOUNDED };
     b.max_staleness_ns = staleness[help_below(r, 5)];
     b.max_lag = help_below(r, 3) == 0 ? help_below(r, 50) : TIDE_UNBOUNDED;
     b.wait_ns = help_below(r, 2) == 0 ? help_below(r, MS / 2) : 0;
     if (help_below(r, 6) == 0) {
         struct tide_info info = TIDE_INFO_INIT;
         tide_info(w->d, &info);
-        b.min = (struct tide_token){info.incarnation, info.commit_index - help_below(r, info.commit_index + 1)};
+        b.min = (struct tide_token){ info.incarnation, info.commit_index - help_below(r, info.commit_index + 1) };
         b.min.incarnation = b.min.index == 0 ? 0 : b.min.incarnation;
     }
     return b;
@@ -85,7 +85,8 @@ static bool fair_failure(int error, const struct tide_bound *b) {
 }
 
 /* What the answer says of itself. before: the session's fence. */
-static void check_answer(const struct world *w, const struct tide_answer *a, const struct tide_bound *b, uint64_t before) {
+static void check_answer(const struct world *w, const struct tide_answer *a, const struct tide_bound *b,
+                         uint64_t before) {
     assert_true(a->index <= w->m.commit && a->commit_index <= w->m.commit);
     assert_true(!a->linearizable || a->index == w->m.commit);
     if (a->reason == TIDE_REASON_STALE_BY_CHOICE) {
@@ -134,7 +135,7 @@ static void step_mget(struct world *w) {
     uint32_t k[N];
     for (int i = 0; i < N; i++) {
         k[i] = (uint32_t)help_below(&w->m.rng, MODEL_KEYS);
-        items[i] = (struct tide_mget_item){.key = keys[i], .buf = values[i], .buf_size = MODEL_VALUE_MOST};
+        items[i] = (struct tide_mget_item){ .key = keys[i], .buf = values[i], .buf_size = MODEL_VALUE_MOST };
         items[i].key_len = model_key(k[i], keys[i]);
     }
     uint64_t before = fence_of(r);
@@ -185,7 +186,7 @@ static void step_section(struct world *w) {
     help_assert_threads();
 }
 
-/* ---- replicas come and go ------------------------------------------------------------------------------------------- */
+/* ---- replicas come and go ---------------------------------------------------------------------------------------- */
 
 static void start(struct world *w, enum tide_role role) {
     struct tide_replica_opts o = TIDE_REPLICA_OPTS_INIT;
@@ -248,7 +249,7 @@ static void step_delay(struct world *w) {
     if (w->count < 3) {
         return;
     }
-    const uint64_t delays[] = {0, 0, 100000, 1 * MS, HOUR};
+    const uint64_t delays[] = { 0, 0, 100000, 1 * MS, HOUR };
     uint32_t id = random_replica(w);
     if ((int32_t)id != w->leader) {
         assert_int_equal(tide_replica_set_delay(w->d, id, delays[help_below(&w->m.rng, 5)]), 0);
@@ -304,7 +305,8 @@ static void step(struct world *w) {
     assert_int_equal(commit_of(w->d), w->m.commit);
 }
 
-static void run_model(uint64_t seed, uint64_t ring_bytes, uint64_t table_bytes, uint64_t slow_follower_ns, uint64_t steps) {
+static void run_model(uint64_t seed, uint64_t ring_bytes, uint64_t table_bytes, uint64_t slow_follower_ns,
+                      uint64_t steps) {
     static struct world w;
     memset(&w, 0, sizeof(w));
     model_open(&w.m, seed);
@@ -329,11 +331,12 @@ static void run_model(uint64_t seed, uint64_t ring_bytes, uint64_t table_bytes, 
     }
     struct tide_info info = TIDE_INFO_INIT;
     tide_info(w.d, &info);
-    printf("# %llu puts, %llu deletes, %llu batches, %llu mismatches, %llu full, %llu reads, %llu sections, %llu leaders, "
-           "%llu laps\n",
-           (unsigned long long)w.m.puts, (unsigned long long)w.m.deletes, (unsigned long long)w.m.batches,
-           (unsigned long long)w.m.mismatches, (unsigned long long)w.m.full, (unsigned long long)w.reads,
-           (unsigned long long)w.sections, (unsigned long long)w.restarts + 1, (unsigned long long)info.lapped_total);
+    printf(
+        "# %llu puts, %llu deletes, %llu batches, %llu mismatches, %llu full, %llu reads, %llu sections, %llu leaders, "
+        "%llu laps\n",
+        (unsigned long long)w.m.puts, (unsigned long long)w.m.deletes, (unsigned long long)w.m.batches,
+        (unsigned long long)w.m.mismatches, (unsigned long long)w.m.full, (unsigned long long)w.reads,
+        (unsigned long long)w.sections, (unsigned long long)w.restarts + 1, (unsigned long long)info.lapped_total);
     fflush(stdout);
     tide_close(w.d);
     model_close(&w.m);

@@ -5,14 +5,14 @@
 
 #include "tests/lib/pair.h"
 
-/* ---- policies ---------------------------------------------------------------------------------------------------------- */
+/* ---- policies ---------------------------------------------------------------------------------------------------- */
 
 static void get__policies__use_the_replicas_as_named(void **state) {
     (void)state;
     struct tide *d = help_open(0, 0, 0);
     help_leader(d);
     uint32_t slow = help_follower(d, HOUR), other = help_follower(d, 0);
-    struct tide_token token = {0, put_number(d, "k", 1)};
+    struct tide_token token = { 0, put_number(d, "k", 1) };
     struct tide_info info = TIDE_INFO_INIT;
     tide_info(d, &info);
     token.incarnation = info.incarnation;
@@ -31,7 +31,7 @@ static void get__policies__use_the_replicas_as_named(void **state) {
     assert_int_not_equal(g.a.served_by, slow);
 
     struct tide_reader *turns = help_reader(d, TIDE_ROUND_ROBIN, -1, 0);
-    uint32_t served[3] = {0};
+    uint32_t served[3] = { 0 };
     for (int i = 0; i < 30; i++) {
         g = get(turns, "k", &fresh); /* 0 would be the past: it misses this bound */
         assert_int_equal(g.error, 0);
@@ -53,7 +53,7 @@ static void get__policies__use_the_replicas_as_named(void **state) {
     assert_int_equal(get(nobody, "k", &any).error, TIDE_ERR_NO_REPLICA);
     any.fallback = TIDE_FALLBACK_LEADER;
     assert_int_equal(get(nobody, "k", &any).a.served_by, 0);
-    struct tide_reader *all[] = {sticky, past, turns, freshest, masked, nobody};
+    struct tide_reader *all[] = { sticky, past, turns, freshest, masked, nobody };
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         tide_reader_close(all[i]);
     }
@@ -66,7 +66,7 @@ static void readers__sticky_without_a_home__are_spread(void **state) {
     help_leader(d);
     help_follower(d, 0);
     help_follower(d, 0);
-    uint32_t served[3] = {0};
+    uint32_t served[3] = { 0 };
     for (int i = 0; i < 30; i++) {
         struct tide_reader *r = help_reader(d, TIDE_STICKY, -1, 0);
         struct got g = get(r, "k", NULL);
@@ -77,7 +77,7 @@ static void readers__sticky_without_a_home__are_spread(void **state) {
     tide_close(d);
 }
 
-/* ---- the staleness that is claimed ------------------------------------------------------------------------------------ */
+/* ---- the staleness that is claimed ------------------------------------------------------------------------------- */
 
 #define CLAIM_WRITES 20000u
 
@@ -142,7 +142,7 @@ static void get__beside_a_writer__staleness_is_never_less_than_the_truth(void **
         struct tide *d = help_open(0, 0, 0);
         help_leader(d);
         pthread_t threads[2];
-        const uint64_t delays[] = {0, 1 * MS, 3 * MS};
+        const uint64_t delays[] = { 0, 1 * MS, 3 * MS };
         for (int i = 0; i < 2; i++) {
             memset(&c[i], 0, sizeof(c[i]));
             c[i].d = d;
@@ -177,7 +177,7 @@ static void get__beside_a_writer__staleness_is_never_less_than_the_truth(void **
     }
 }
 
-/* ---- linearizable reads ------------------------------------------------------------------------------------------------ */
+/* ---- linearizable reads ------------------------------------------------------------------------------------------ */
 
 struct pingpong {
     struct tide *d;
@@ -209,7 +209,7 @@ static void get__bound_zero_beside_a_writer__sees_every_acknowledged_write(void 
     for (int i = 0; i < 3; i++) {
         help_follower(d, 0);
     }
-    struct pingpong c = {.d = d};
+    struct pingpong c = { .d = d };
     pthread_t threads[3];
     for (int i = 0; i < 3; i++) {
         assert_int_equal(pthread_create(&threads[i], NULL, read_latest, &c), 0);
@@ -226,7 +226,7 @@ static void get__bound_zero_beside_a_writer__sees_every_acknowledged_write(void 
     tide_close(d);
 }
 
-/* ---- sessions ------------------------------------------------------------------------------------------------------------ */
+/* ---- sessions ---------------------------------------------------------------------------------------------------- */
 
 static void sessions__over_replicas_of_different_age__read_their_writes_and_never_go_back(void **state) {
     (void)state;

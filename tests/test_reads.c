@@ -2,7 +2,7 @@
 /* The contract of reads: bounds, fallbacks, reasons. */
 #include "tests/lib/pair.h"
 
-/* ---- each fallback with each reason ----------------------------------------------------------------------------------- */
+/* ---- each fallback with each reason ------------------------------------------------------------------------------ */
 
 static void get__replica_that_has_everything__fresh_whatever_the_fallback(void **state) {
     (void)state;
@@ -69,7 +69,7 @@ static void get__behind_fallback_leader__redirected(void **state) {
     assert_int_equal(g.a.served_by, p.leader);
     assert_true(g.a.from_leader == 1 && g.a.linearizable == 1 && g.a.stale == 0);
     assert_int_equal(g.a.staleness_ns, 0);
-    catch_up(&p); /* else the session's fence is what the follower misses */
+    catch_up(&p);       /* else the session's fence is what the follower misses */
     b.wait_ns = 2 * MS; /* first it waits for the follower */
     put_number(p.d, "k", 2);
     g = get(p.r, "k", &b);
@@ -211,7 +211,7 @@ static void get__without_a_leader__no_leader_where_it_is_needed(void **state) {
     close_pair(&p);
 }
 
-/* ---- bounds ------------------------------------------------------------------------------------------------------------ */
+/* ---- bounds ------------------------------------------------------------------------------------------------------ */
 
 static void get__max_lag__counts_entries(void **state) {
     (void)state;
@@ -236,7 +236,7 @@ static void get__bad_bounds_and_arguments__invalid_and_nothing_touched(void **st
     struct pair p = open_pair(0);
     put_number(p.d, "k", 1);
     struct tide_bound b = TIDE_BOUND_INIT;
-    struct tide_answer a = TIDE_ANSWER_INIT, small = {.size = sizeof(a) - 1};
+    struct tide_answer a = TIDE_ANSWER_INIT, small = { .size = sizeof(a) - 1 };
     uint64_t value = 4242;
     static char key[65536];
     b.size--;

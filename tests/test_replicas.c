@@ -20,7 +20,7 @@ static uint64_t get_number(struct tide_reader *r, const char *key) {
     return tide_get(r, key, strlen(key), NULL, &value, sizeof(value), NULL) == 0 ? value : UINT64_MAX;
 }
 
-/* ---- replicas --------------------------------------------------------------------------------------------------------- */
+/* ---- replicas ---------------------------------------------------------------------------------------------------- */
 
 static void tide_replica_start__bad_options__invalid_and_slot_stays_free(void **state) {
     (void)state;
@@ -144,7 +144,7 @@ static void two_handles__of_one_process__followers_of_the_other_see_the_writes(v
     tide_unlink(name);
 }
 
-/* ---- leaders come and go --------------------------------------------------------------------------------------------- */
+/* ---- leaders come and go ----------------------------------------------------------------------------------------- */
 
 static void tide_replica_stop__of_the_leader__writes_refused_reads_go_on_and_the_next_has_everything(void **state) {
     (void)state;
@@ -174,7 +174,7 @@ static void tide_replica_stop__of_the_leader__writes_refused_reads_go_on_and_the
         assert_int_equal(tide_replica_stop(d, leader), 0);
         tide_info(d, &info);
         assert_int_equal(info.leader, -1);
-        struct tide_token untouched = {1, 2};
+        struct tide_token untouched = { 1, 2 };
         assert_int_equal(put_number(d, "k", 0, &untouched), TIDE_ERR_NO_LEADER);
         assert_true(untouched.incarnation == 1 && untouched.index == 2);
         struct tide_answer a = TIDE_ANSWER_INIT;
@@ -207,7 +207,7 @@ static void tide_replica_start__of_a_log_that_lost_its_start_with_nobody_to_copy
     tide_close(d);
 }
 
-/* ---- joining ----------------------------------------------------------------------------------------------------------- */
+/* ---- joining ----------------------------------------------------------------------------------------------------- */
 
 struct churn {
     struct tide *d;
@@ -218,7 +218,7 @@ struct churn {
 
 static void *churn_write(void *arg) {
     struct churn *c = arg;
-    struct help_rng r = {42};
+    struct help_rng r = { 42 };
     uint8_t value[200];
     for (uint64_t n = 0; !atomic_load(&c->stop); n++) {
         uint64_t key = help_below(&r, c->keys);
@@ -238,7 +238,7 @@ static void tide_replica_start__while_somebody_writes__joins_and_has_the_same_di
     (void)state;
     struct tide *d = help_open(256 * KIB, 4 * MIB, 1000 * MS);
     help_leader(d);
-    struct churn c = {.d = d, .keys = 5000};
+    struct churn c = { .d = d, .keys = 5000 };
     pthread_t writer;
     assert_int_equal(pthread_create(&writer, NULL, churn_write, &c), 0);
     while (atomic_load(&c.written) < 20000) {
@@ -304,7 +304,7 @@ static void followers__with_a_ring_too_small_for_the_writes__lose_nothing(void *
     tide_close(d);
 }
 
-/* ---- stopping and closing with readers ------------------------------------------------------------------------------- */
+/* ---- stopping and closing with readers --------------------------------------------------------------------------- */
 
 struct reading {
     struct tide *d;
@@ -342,9 +342,9 @@ static void *read_until_stopped(void *arg) {
 
 static void replicas__stopped_and_started_in_any_order_under_readers__answers_stay_monotonic(void **state) {
     (void)state;
-    struct help_rng r = {help_seed()};
+    struct help_rng r = { help_seed() };
     struct tide *d = help_open(64 * KIB, MIB, 5 * MS);
-    struct reading c = {.d = d};
+    struct reading c = { .d = d };
     int32_t leader = (int32_t)help_leader(d);
     help_follower(d, 0);
     help_follower(d, 0);

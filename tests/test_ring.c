@@ -44,8 +44,9 @@ static void ring_append__over_many_laps__every_frame_comes_back_whole(void **sta
 
 static void ring_append__positions_and_indexes_near_powers_of_two__every_frame_comes_back_whole(void **state) {
     (void)state;
-    const uint64_t starts[] = {RING - 8, (UINT64_C(1) << 32) - 64, (UINT64_C(1) << 32) * RING - 16, UINT64_C(1) << 62};
-    const uint64_t indexes[] = {(UINT64_C(1) << 32) - 20, (UINT64_C(1) << 63) - 20, UINT64_MAX - 100000};
+    const uint64_t starts[] = { RING - 8, (UINT64_C(1) << 32) - 64, (UINT64_C(1) << 32) * RING - 16,
+                                UINT64_C(1) << 62 };
+    const uint64_t indexes[] = { (UINT64_C(1) << 32) - 20, (UINT64_C(1) << 63) - 20, UINT64_MAX - 100000 };
     for (size_t i = 0; i < sizeof(starts) / sizeof(starts[0]); i++) {
         for (size_t k = 0; k < sizeof(indexes) / sizeof(indexes[0]); k++) {
             through_laps(starts[i], indexes[k], 3);
@@ -59,7 +60,7 @@ static void ring_append__time_that_falls__raised_to_the_last(void **state) {
     struct ring_writer w;
     ring_writer_init(&w, &ring, 0, 1, 500, 1);
     static struct made m;
-    const uint64_t stamps[] = {400, 600, 599, 601}, want[] = {500, 600, 600, 601};
+    const uint64_t stamps[] = { 400, 600, 599, 601 }, want[] = { 500, 600, 600, 601 };
     uint64_t pos = 0;
     for (uint32_t i = 0; i < 4; i++) {
         make_entry(&m, i + 1, 100);
@@ -90,7 +91,7 @@ static void ring_commit__of_a_group__covers_all_of_it_at_once(void **state) {
     help_ring_close(&ring);
 }
 
-/* ---- marks ---------------------------------------------------------------------------------------------------------- */
+/* ---- marks ------------------------------------------------------------------------------------------------------- */
 
 static void ring_marks__over_many_laps__lead_to_frames(void **state) {
     (void)state;
@@ -173,18 +174,19 @@ static void ring_timestamp__of_each_entry_ahead__that_entrys(void **state) {
     }
     assert_int_equal(ring_timestamp(&ring, 0, 0, 128), 0);
     assert_int_equal(ring_timestamp(&ring, 0, 51, 128), 0);
-    assert_int_equal(ring_timestamp(&ring, ring_frame_bytes(1, 1) + 4096, 1, 128), 0); /* not a frame's start, or later */
+    assert_int_equal(ring_timestamp(&ring, ring_frame_bytes(1, 1) + 4096, 1, 128),
+                     0); /* not a frame's start, or later */
     atomic_store(&ring.log->leader.reclaimed, w.tail);
     assert_int_equal(ring_timestamp(&ring, 0, 50, 128), 0); /* overwritten, for all that is known */
     help_ring_close(&ring);
 }
 
-/* ---- hostile bytes -------------------------------------------------------------------------------------------------- */
+/* ---- hostile bytes ----------------------------------------------------------------------------------------------- */
 
 static void ring_header__each_field_off__corrupt(void **state) {
     (void)state;
     struct ring ring = help_ring_open(RING);
-    struct frame good = {.length = 64, .index = 9, .value_len = 10, .key_len = 6, .type = FRAME_PUT};
+    struct frame good = { .length = 64, .index = 9, .value_len = 10, .key_len = 6, .type = FRAME_PUT };
     struct frame bad[12], out;
     for (size_t i = 0; i < 12; i++) {
         bad[i] = good;
@@ -212,7 +214,7 @@ static void ring_header__each_field_off__corrupt(void **state) {
         assert_int_equal(ring_header(&ring, 0, 9, &out), RING_CORRUPT);
         assert_int_equal(out.length, 0x5a5a5a5a); /* untouched */
     }
-    struct frame term = {.length = FRAME_HEADER_BYTES, .index = 9, .type = FRAME_TERM};
+    struct frame term = { .length = FRAME_HEADER_BYTES, .index = 9, .type = FRAME_TERM };
     memcpy(ring.base, &term, sizeof(term));
     assert_int_equal(ring_header(&ring, 0, 9, &out), RING_OK);
     term.key_len = 4;
@@ -226,11 +228,11 @@ static void ring_header__each_field_off__corrupt(void **state) {
 
 static void ring_readers__of_random_bytes__end_and_stay_inside(void **state) {
     (void)state;
-    struct help_rng r = {help_seed()};
+    struct help_rng r = { help_seed() };
     struct ring ring = help_ring_open(RING);
     for (uint64_t round = 0; round < help_scaled(20000); round++) {
         uint64_t pos = help_random(&r) >> help_below(&r, 60) & ~UINT64_C(7), index = 1 + help_below(&r, 4);
-        struct frame f = {0};
+        struct frame f = { 0 };
         uint8_t *at = (uint8_t *)&f;
         for (size_t i = 0; i < sizeof(f); i++) {
             at[i] = help_below(&r, 3) == 0 ? (uint8_t)help_random(&r) : 0;
@@ -247,7 +249,7 @@ static void ring_readers__of_random_bytes__end_and_stay_inside(void **state) {
         ring_timestamp(&ring, pos, index + 1, 128);
     }
     /* A ring of frames that all claim to come before what is looked for: the walk ends after its steps. */
-    struct frame loop = {.length = FRAME_HEADER_BYTES, .index = 1, .type = FRAME_NOOP};
+    struct frame loop = { .length = FRAME_HEADER_BYTES, .index = 1, .type = FRAME_NOOP };
     for (uint64_t pos = 0; pos + sizeof(loop) <= 2 * RING; pos += sizeof(loop)) {
         memcpy(ring.base + pos, &loop, sizeof(loop));
     }

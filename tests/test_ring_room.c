@@ -7,7 +7,7 @@
 #include "shm/board.h"
 #include "tests/lib/frames.h"
 
-/* ---- room ----------------------------------------------------------------------------------------------------------- */
+/* ---- room -------------------------------------------------------------------------------------------------------- */
 
 static void ring_reserve__nobody_pinned__never_waits(void **state) {
     (void)state;
@@ -147,7 +147,7 @@ static void *consume(void *arg) {
 static void writer_against_consumer(uint64_t slow_follower_ns, bool may_be_lapped, uint64_t laps, uint64_t *waits) {
     struct ring ring = help_ring_open(RING);
     ring.log->slow_follower_ns = slow_follower_ns;
-    struct consumer c = {.ring = ring, .board = &ring.log->replicas[9], .may_be_lapped = may_be_lapped};
+    struct consumer c = { .ring = ring, .board = &ring.log->replicas[9], .may_be_lapped = may_be_lapped };
     assert_true(board_pin(ring.log, c.board, 0));
     pthread_t thread;
     assert_int_equal(pthread_create(&thread, NULL, consume, &c), 0);

@@ -6,11 +6,11 @@
 
 #include "tests/lib/pair.h"
 
-/* ---- many keys at one index ------------------------------------------------------------------------------------------- */
+/* ---- many keys at one index -------------------------------------------------------------------------------------- */
 
 static void tide_mget__any_mixture__equals_single_gets(void **state) {
     (void)state;
-    struct help_rng r = {help_seed()};
+    struct help_rng r = { help_seed() };
     struct pair p = open_pair(0);
     enum { KEYS = 500, ITEMS = 300 };
     for (uint64_t k = 0; k < KEYS; k += 1 + k % 2) {
@@ -26,8 +26,9 @@ static void tide_mget__any_mixture__equals_single_gets(void **state) {
         memset(bufs, 0x5a, sizeof(bufs));
         for (size_t i = 0; i < n; i++) {
             keys[i] = help_below(&r, KEYS);
-            items[i] = (struct tide_mget_item){.key = &keys[i], .key_len = 8, .buf = bufs[i],
-                                               .buf_size = help_below(&r, sizeof(one)), .result = 77};
+            items[i] = (struct tide_mget_item){
+                .key = &keys[i], .key_len = 8, .buf = bufs[i], .buf_size = help_below(&r, sizeof(one)), .result = 77
+            };
             if (help_below(&r, 20) == 0) {
                 items[i].key_len = help_below(&r, 2) == 0 ? 0 : 65536;
             } else if (help_below(&r, 20) == 0) {
@@ -94,7 +95,7 @@ static void *sum_in_sections(void *arg) {
         if (!help_check(tide_section_begin(r, &any, &a) == 0)) {
             break;
         }
-        struct sum first = {0}, second = {0};
+        struct sum first = { 0 }, second = { 0 };
         uint64_t total = 0, versions[BALANCES];
         const void *places[BALANCES];
         for (uint64_t k = 0; k < BALANCES; k++) {
@@ -127,7 +128,7 @@ static void *sum_in_sections(void *arg) {
         uint64_t keys[BALANCES], values[BALANCES];
         for (uint64_t k = 0; k < BALANCES; k++) {
             keys[k] = k;
-            items[k] = (struct tide_mget_item){.key = &keys[k], .key_len = 8, .buf = &values[k], .buf_size = 8};
+            items[k] = (struct tide_mget_item){ .key = &keys[k], .key_len = 8, .buf = &values[k], .buf_size = 8 };
         }
         help_check(tide_mget(r, items, BALANCES, &any, NULL) == 0);
         total = 0;
@@ -144,16 +145,18 @@ static void *sum_in_sections(void *arg) {
 
 static void sections_and_mgets__beside_a_writer_of_batches__see_exactly_one_index(void **state) {
     (void)state;
-    struct help_rng r = {help_seed()};
+    struct help_rng r = { help_seed() };
     struct tide *d = help_open(UINT64_C(1) << 20, UINT64_C(8) << 20, 0);
-    uint32_t homes[3] = {help_leader(d), help_follower(d, 0), help_follower(d, 1 * MS)};
+    uint32_t homes[3] = { help_leader(d), help_follower(d, 0), help_follower(d, 1 * MS) };
     uint64_t balance[BALANCES];
     struct tide_op ops[BALANCES];
     uint64_t keys[BALANCES];
     for (uint64_t k = 0; k < BALANCES; k++) {
         balance[k] = 1000;
         keys[k] = k;
-        ops[k] = (struct tide_op){.kind = TIDE_OP_PUT, .key = &keys[k], .key_len = 8, .value = &balance[k], .value_size = 8};
+        ops[k] = (struct tide_op){
+            .kind = TIDE_OP_PUT, .key = &keys[k], .key_len = 8, .value = &balance[k], .value_size = 8
+        };
     }
     struct tide_token token;
     assert_int_equal(tide_batch(d, NULL, ops, BALANCES, &token, NULL), 0);
@@ -161,23 +164,26 @@ static void sections_and_mgets__beside_a_writer_of_batches__see_exactly_one_inde
     struct storm s[3];
     pthread_t threads[3];
     for (int i = 0; i < 3; i++) {
-        s[i] = (struct storm){.d = d, .home = homes[i]};
+        s[i] = (struct storm){ .d = d, .home = homes[i] };
         assert_int_equal(pthread_create(&threads[i], NULL, sum_in_sections, &s[i]), 0);
     }
     uint64_t extra = 1000;
     for (uint64_t n = 0; n < help_scaled(60000); n++) {
-        uint64_t from = help_below(&r, BALANCES), to = help_below(&r, BALANCES), amount = help_below(&r, balance[from] + 1);
+        uint64_t from = help_below(&r, BALANCES), to = help_below(&r, BALANCES),
+                 amount = help_below(&r, balance[from] + 1);
         balance[from] -= amount;
         balance[to] += amount;
         struct tide_op two[3];
         size_t count = 0;
         /* Now and then an account is deleted and put again in the same batch: no section misses it. */
         if (n % 5 == 0) {
-            two[count++] = (struct tide_op){.kind = TIDE_OP_DELETE, .key = &from, .key_len = 8};
+            two[count++] = (struct tide_op){ .kind = TIDE_OP_DELETE, .key = &from, .key_len = 8 };
         }
+        two[count++] = (struct tide_op){
+            .kind = TIDE_OP_PUT, .key = &from, .key_len = 8, .value = &balance[from], .value_size = 8
+        };
         two[count++] =
-            (struct tide_op){.kind = TIDE_OP_PUT, .key = &from, .key_len = 8, .value = &balance[from], .value_size = 8};
-        two[count++] = (struct tide_op){.kind = TIDE_OP_PUT, .key = &to, .key_len = 8, .value = &balance[to], .value_size = 8};
+            (struct tide_op){ .kind = TIDE_OP_PUT, .key = &to, .key_len = 8, .value = &balance[to], .value_size = 8 };
         assert_int_equal(tide_batch(d, NULL, two, count, NULL, NULL), 0);
         /* Others come and go, so that tables grow and tombstones are cleared. */
         char other[32];

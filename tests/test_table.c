@@ -3,7 +3,7 @@
 #include "engine/rcu.h"
 #include "tests/lib/tables.h"
 
-/* ---- single keys -------------------------------------------------------------------------------------------------------- */
+/* ---- single keys ------------------------------------------------------------------------------------------------- */
 
 static void table_put__many_versions__each_is_found_at_its_index(void **state) {
     (void)state;
@@ -35,7 +35,7 @@ static void table_delete__then_put_again__each_state_is_found_at_its_index(void 
     del(&f, 1); /* 6: nothing there */
     del(&f, 2); /* 7: never was */
     put(&f, 1); /* 8 */
-    const uint64_t want[] = {0, 1, 0, 3, 4, 0, 0, 0, 8, 8};
+    const uint64_t want[] = { 0, 1, 0, 3, 4, 0, 0, 0, 8, 8 };
     for (uint64_t at = 0; at < 10; at++) {
         assert_int_equal(find_at(&f, 1, at), want[at]);
     }
@@ -80,7 +80,7 @@ static void table_publish__older_index__never_replaces_newer(void **state) {
 static void table_digest__same_state_by_other_ways__same(void **state) {
     (void)state;
     struct fixture a = open_table(MIB, 0, MIB / 8), b = open_table(MIB, 5000, MIB / 4);
-    struct help_rng r = {help_seed()};
+    struct help_rng r = { help_seed() };
     /* a sees all entries in order; b sees only the last of each key, in another order. */
     static uint64_t last[200];
     memset(last, 0, sizeof(last));
@@ -119,10 +119,10 @@ static void table_digest__same_state_by_other_ways__same(void **state) {
 static void table_put__keys_and_values_of_every_length__come_back_whole(void **state) {
     (void)state;
     struct fixture f = open_table(64 * MIB, 0, 16 * MIB);
-    static const size_t key_lens[] = {1, 2, 7, 8, 15, 16, 17, 31, 32, 33, 255, 256, 1000, 4096, 65534, 65535};
-    static const size_t value_lens[] = {0, 1, 7, 8, 63, 64, 65, 1000, 65536, 1 << 20};
+    static const size_t key_lens[] = { 1, 2, 7, 8, 15, 16, 17, 31, 32, 33, 255, 256, 1000, 4096, 65534, 65535 };
+    static const size_t value_lens[] = { 0, 1, 7, 8, 63, 64, 65, 1000, 65536, 1 << 20 };
     static uint8_t key[65536], value[1 << 20];
-    struct help_rng r = {1};
+    struct help_rng r = { 1 };
     for (size_t i = 0; i < sizeof(value); i++) {
         value[i] = (uint8_t)help_random(&r);
     }
@@ -134,8 +134,7 @@ static void table_put__keys_and_values_of_every_length__come_back_whole(void **s
             size_t len = value_lens[v] - value_lens[v] / 16 * (k & 1);
             f.index++;
             assert_int_equal(put_at(&f, key, key_lens[k], value, len, f.index), 0);
-            const struct table_node *n =
-                table_find(&f.w.t, hash_of(&f, key, key_lens[k]), key, key_lens[k], f.index);
+            const struct table_node *n = table_find(&f.w.t, hash_of(&f, key, key_lens[k]), key, key_lens[k], f.index);
             assert_non_null(n);
             assert_int_equal(atomic_load(&n->value_len), len);
             assert_int_equal(memcmp(table_node_key(n), key, key_lens[k]), 0);
@@ -168,7 +167,7 @@ static void table_verify__a_byte_of_a_value_changed__tells(void **state) {
     close_table(&f);
 }
 
-/* ---- growth -------------------------------------------------------------------------------------------------------------- */
+/* ---- growth ------------------------------------------------------------------------------------------------------ */
 
 static void table_put__a_hundred_thousand_keys__all_found_at_every_step(void **state) {
     (void)state;
@@ -201,7 +200,7 @@ static void table_put__a_hundred_thousand_keys__all_found_at_every_step(void **s
 
 static void table_create__odd_numbers_of_expected_keys__grows_on_from_there(void **state) {
     (void)state;
-    const uint64_t expected[] = {1, 400, 600, 777, 1000, 6 * 127, 6 * 128, 6 * 129, UINT64_MAX};
+    const uint64_t expected[] = { 1, 400, 600, 777, 1000, 6 * 127, 6 * 128, 6 * 129, UINT64_MAX };
     for (size_t i = 0; i < sizeof(expected) / sizeof(expected[0]); i++) {
         struct fixture f = open_table(4 * MIB, expected[i], MIB);
         uint64_t most = help_scaled(6000);

@@ -2,7 +2,7 @@
 /* The table when its memory is used up: what is admitted fits, and deletes make room. */
 #include "tests/lib/tables.h"
 
-/* ---- admission -------------------------------------------------------------------------------------------------------- */
+/* ---- admission --------------------------------------------------------------------------------------------------- */
 
 static uint64_t fill(struct fixture *f, uint64_t value_len, uint64_t first, uint64_t *index) {
     static const uint8_t value[70000];
@@ -20,7 +20,7 @@ static uint64_t fill(struct fixture *f, uint64_t value_len, uint64_t first, uint
 
 static void table_admits__until_full__what_was_admitted_fits_and_deletes_make_room(void **state) {
     (void)state;
-    const uint64_t sizes[] = {0, 1, 10, 64, 100, 1000, 20000};
+    const uint64_t sizes[] = { 0, 1, 10, 64, 100, 1000, 20000 };
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
         struct fixture f = open_table(MIB, 0, MIB / 8);
         uint64_t index = 0, n = fill(&f, sizes[i], 0, &index);
@@ -34,8 +34,8 @@ static void table_admits__until_full__what_was_admitted_fits_and_deletes_make_ro
         table_published(&f.w);
         table_drain(&f.w);
         assert_verifies(&f, n - n / 2);
-        /* Of the classes that were freed most fit again; the longer chains of a table that had to wait with its splits take
-         * their part. */
+        /* Of the classes that were freed most fit again; the longer chains of a table that had to wait with its splits
+         * take their part. */
         uint64_t refused = 0;
         for (uint64_t k = 0; k < n / 2; k++) {
             static const uint8_t value[70000];
@@ -62,7 +62,7 @@ static void table_admits__full_table__overwriting_goes_on_for_ever(void **state)
     uint8_t key[32];
     for (uint64_t i = 0; i < 20 * n; i++) {
         size_t len = key_of(i * 7 % n, key);
-        /* The new version stands beside the old for a moment, and splits that were late take memory, too: make some room. */
+        /* The new version stands beside the old for a moment, and late splits take memory, too: make some room. */
         while (!table_admits(&f.w, len + sizeof(value))) {
             uint8_t victim[32];
             size_t victim_len = key_of(deleted++, victim);
@@ -81,7 +81,7 @@ static void table_admits__full_table__overwriting_goes_on_for_ever(void **state)
 
 static void table_admits__random_sizes_until_full__never_runs_out(void **state) {
     (void)state;
-    struct help_rng r = {help_seed()};
+    struct help_rng r = { help_seed() };
     for (uint64_t round = 0; round < help_scaled(20); round++) {
         struct fixture f = open_table(MIB / 2 + help_below(&r, MIB), help_below(&r, 2) * 3000, MIB / 16);
         static uint8_t value[6000];

@@ -6,7 +6,7 @@
 #include "engine/rcu.h"
 #include "tests/lib/tables.h"
 
-/* ---- splits and deletes whose clearing an open section holds back -------------------------------------------------- */
+/* ---- splits and deletes whose clearing an open section holds back ------------------------------------------------ */
 
 struct model {
     uint64_t now[4096];  /* index of each key's version, 0: none */
@@ -56,7 +56,7 @@ static int scan_node(void *ctx, const struct table_node *n) {
 }
 
 static void scan_check(const struct fixture *f, const struct model *m, uint64_t buckets) {
-    struct scan s = {.m = m};
+    struct scan s = { .m = m };
     uint64_t want = 0;
     for (uint64_t k = 0; k < 4096; k++) {
         want += m->then[k] != 0;
@@ -70,12 +70,12 @@ static void scan_check(const struct fixture *f, const struct model *m, uint64_t 
 
 static void table_writes__while_a_section_holds_clearing_back__old_and_new_state_right(void **state) {
     (void)state;
-    struct help_rng r = {help_seed()};
+    struct help_rng r = { help_seed() };
     for (uint64_t round = 0; round < help_scaled(30); round++) {
         struct fixture f = open_table(16 * MIB, 0, 15 * MIB);
         static struct model m;
         memset(&m, 0, sizeof(m));
-        struct holder h = {0};
+        struct holder h = { 0 };
         f.w.batch = 1 + help_below(&r, 100); /* grace periods often */
         uint64_t range = 300 + help_below(&r, 3700);
         for (uint64_t i = help_below(&r, 2000); i > 0; i--) {
@@ -123,7 +123,7 @@ static void table_writes__while_a_section_holds_clearing_back__old_and_new_state
     }
 }
 
-/* ---- readers in other threads --------------------------------------------------------------------------------------- */
+/* ---- readers in other threads ------------------------------------------------------------------------------------ */
 
 #define PAIRS 64u
 
@@ -133,7 +133,7 @@ struct storm {
     _Atomic bool stop;
 };
 
-/* Keys 2p and 2p+1 are always written together, and applied is published after both: at any published index both or none
+/* Keys 2p and 2p+1 are always written together, and applied is published after both: at a published index both or none
  * are there, and the second is one newer than the first. */
 static void *storm_read(void *arg) {
     struct storm *s = arg;
@@ -170,7 +170,7 @@ static void table_find__beside_the_writer__pairs_are_never_torn(void **state) {
     memset(&s, 0, sizeof(s));
     s.f = open_table(8 * MIB, 0, MIB);
     s.f.w.batch = 50;
-    struct help_rng r = {help_seed()};
+    struct help_rng r = { help_seed() };
     pthread_t threads[2];
     for (int i = 0; i < 2; i++) {
         assert_int_equal(pthread_create(&threads[i], NULL, storm_read, &s), 0);

@@ -7,7 +7,7 @@
 
 #include "tests/lib/one.h"
 
-/* ---- single writes -------------------------------------------------------------------------------------------------- */
+/* ---- single writes ----------------------------------------------------------------------------------------------- */
 
 static void writes__one_after_another__indexes_without_a_gap(void **state) {
     (void)state;
@@ -32,7 +32,7 @@ static void writes__bad_arguments__refused_and_nothing_committed(void **state) {
     (void)state;
     struct one o = open_one(64 * KIB, MIB);
     static uint8_t big[70000];
-    struct tide_token t = {1, 2};
+    struct tide_token t = { 1, 2 };
     uint64_t found = 3;
     size_t failed = 4;
     assert_int_equal(tide_put(NULL, NULL, "k", 1, "v", 1, &t), TIDE_ERR_INVALID);
@@ -42,14 +42,15 @@ static void writes__bad_arguments__refused_and_nothing_committed(void **state) {
     assert_int_equal(tide_put(o.d, NULL, big, 65536, "v", 1, &t), TIDE_ERR_TOO_BIG);
     assert_int_equal(tide_put(o.d, NULL, "k", 1, big, 16 * KIB, &t), TIDE_ERR_TOO_BIG);
     assert_int_equal(tide_put(o.d, NULL, "k", 1, big, SIZE_MAX, &t), TIDE_ERR_TOO_BIG);
-    assert_int_equal(tide_put(o.d, NULL, big, 20000, big, 1, &t), TIDE_ERR_TOO_BIG); /* a quarter of this ring is 16 KiB */
+    assert_int_equal(tide_put(o.d, NULL, big, 20000, big, 1, &t),
+                     TIDE_ERR_TOO_BIG); /* a quarter of this ring is 16 KiB */
     assert_int_equal(tide_delete(o.d, NULL, "k", 0, &t), TIDE_ERR_INVALID);
     assert_int_equal(tide_cas(o.d, NULL, "k", 0, 0, "v", 1, &t, &found), TIDE_ERR_INVALID);
-    struct tide_op op = {.kind = TIDE_OP_PUT, .key = "k", .key_len = 1, .value = "v", .value_size = 1};
+    struct tide_op op = { .kind = TIDE_OP_PUT, .key = "k", .key_len = 1, .value = "v", .value_size = 1 };
     assert_int_equal(tide_batch(o.d, NULL, NULL, 1, &t, &failed), TIDE_ERR_INVALID);
     assert_int_equal(tide_batch(o.d, NULL, &op, 0, &t, &failed), TIDE_ERR_INVALID);
     assert_int_equal(tide_batch(o.d, NULL, &op, 65537, &t, &failed), TIDE_ERR_INVALID);
-    struct tide_op ops[3] = {op, op, op};
+    struct tide_op ops[3] = { op, op, op };
     ops[2].kind = (enum tide_op_kind)4;
     assert_int_equal(tide_batch(o.d, NULL, ops, 3, &t, &failed), TIDE_ERR_INVALID);
     ops[2].kind = TIDE_OP_PUT;
@@ -77,7 +78,7 @@ static void tide_put__largest_sizes__come_back_whole_from_every_replica(void **s
     struct one o = open_one(ring, 64 * MIB);
     uint32_t follower = help_follower(o.d, 0);
     struct tide_reader *r = help_reader(o.d, TIDE_STICKY, (int32_t)follower, UINT64_C(1) << follower);
-    const size_t key_lens[] = {1, 16, 1000, 65535};
+    const size_t key_lens[] = { 1, 16, 1000, 65535 };
     uint8_t *value = malloc(ring), *back = malloc(ring), *key = malloc(65536);
     assert_true(value != NULL && back != NULL && key != NULL);
     for (size_t i = 0; i < ring; i++) {
@@ -112,12 +113,12 @@ static void tide_put__largest_sizes__come_back_whole_from_every_replica(void **s
     close_one(&o);
 }
 
-/* ---- cas ------------------------------------------------------------------------------------------------------------- */
+/* ---- cas --------------------------------------------------------------------------------------------------------- */
 
 static void tide_cas__as_expected_or_not__written_or_told_what_was_there(void **state) {
     (void)state;
     struct one o = open_one(0, 0);
-    struct tide_token t = {7, 7};
+    struct tide_token t = { 7, 7 };
     uint64_t found = 99, value = 5;
     assert_int_equal(tide_cas(o.d, o.r, "k", 1, 3, &value, 8, &t, &found), TIDE_ERR_MISMATCH);
     assert_true(found == 0 && t.index == 7 && commit_index(o.d) == 0);
@@ -179,7 +180,7 @@ static void tide_cas__by_many_threads__no_count_is_lost(void **state) {
     pthread_t threads[THREADS];
     uint64_t adds = help_scaled(5000);
     for (int i = 0; i < THREADS; i++) {
-        c[i] = (struct counting){.d = o.d, .adds = adds};
+        c[i] = (struct counting){ .d = o.d, .adds = adds };
         assert_int_equal(pthread_create(&threads[i], NULL, count_by_cas, &c[i]), 0);
     }
     for (int i = 0; i < THREADS; i++) {
@@ -193,7 +194,7 @@ static void tide_cas__by_many_threads__no_count_is_lost(void **state) {
     close_one(&o);
 }
 
-/* ---- many threads ----------------------------------------------------------------------------------------------------- */
+/* ---- many threads ------------------------------------------------------------------------------------------------ */
 
 #define WRITES 20000u
 
@@ -205,16 +206,17 @@ struct writing {
 
 static void *write_own_keys(void *arg) {
     struct writing *w = arg;
-    struct help_rng r = {w->id};
+    struct help_rng r = { w->id };
     uint64_t last = 0;
     for (uint64_t n = 0; n < w->count; n++) {
-        uint64_t key[2] = {w->id, help_below(&r, 100)};
-        struct tide_token t = {0, 0};
+        uint64_t key[2] = { w->id, help_below(&r, 100) };
+        struct tide_token t = { 0, 0 };
         int error;
         if (n % 7 == 0) {
             struct tide_op ops[3];
             for (int i = 0; i < 3; i++) {
-                ops[i] = (struct tide_op){.kind = TIDE_OP_PUT, .key = key, .key_len = 16, .value = &n, .value_size = 8};
+                ops[i] =
+                    (struct tide_op){ .kind = TIDE_OP_PUT, .key = key, .key_len = 16, .value = &n, .value_size = 8 };
             }
             error = tide_batch(w->d, NULL, ops, 3, &t, NULL);
         } else if (n % 5 == 0) {
@@ -238,7 +240,7 @@ static void writes__by_many_threads__indexes_unique_and_the_last_of_each_stands(
     pthread_t threads[THREADS];
     uint64_t total = 0, count = help_scaled(WRITES);
     for (uint64_t i = 0; i < THREADS; i++) {
-        w[i] = (struct writing){.d = o.d, .id = i, .count = count};
+        w[i] = (struct writing){ .d = o.d, .id = i, .count = count };
         assert_int_equal(pthread_create(&threads[i], NULL, write_own_keys, &w[i]), 0);
     }
     for (int i = 0; i < THREADS; i++) {
@@ -265,15 +267,15 @@ static void writes__by_many_threads__indexes_unique_and_the_last_of_each_stands(
     free(seen);
     /* Replay each thread's keys. */
     for (uint64_t i = 0; i < THREADS; i++) {
-        struct help_rng r = {i};
-        uint64_t version[100] = {0}, value[100] = {0};
+        struct help_rng r = { i };
+        uint64_t version[100] = { 0 }, value[100] = { 0 };
         for (uint64_t n = 0; n < count; n++) {
             uint64_t k = help_below(&r, 100);
             version[k] = n % 7 != 0 && n % 5 == 0 ? 0 : w[i].indexes[n];
             value[k] = n;
         }
         for (uint64_t k = 0; k < 100; k++) {
-            uint64_t key[2] = {i, k}, got;
+            uint64_t key[2] = { i, k }, got;
             assert_int_equal(version_of(o.r, key, 16, &got), version[k]);
             assert_true(version[k] == 0 || got == value[k]);
         }
@@ -291,7 +293,7 @@ struct restless {
 static void *write_whatever_happens(void *arg) {
     struct restless *w = arg;
     while (!atomic_load(&w->stop)) {
-        struct tide_token t = {0, 0};
+        struct tide_token t = { 0, 0 };
         int error = tide_put(w->d, NULL, "k", 1, "v", 1, &t);
         help_check((error == 0 && t.index != 0) || (error == TIDE_ERR_NO_LEADER && t.index == 0));
         if (error == 0) {
@@ -306,7 +308,7 @@ static void writes__while_the_leader_stops_and_starts__done_once_or_refused(void
     /* The follower is all that is left between two leaders: it must not be lapped, however busy the machine is. */
     struct tide *d = help_open(64 * KIB, MIB, UINT64_C(60) * 1000000000);
     help_follower(d, 0);
-    struct restless w = {.d = d};
+    struct restless w = { .d = d };
     pthread_t threads[3];
     for (int i = 0; i < 3; i++) {
         assert_int_equal(pthread_create(&threads[i], NULL, write_whatever_happens, &w), 0);

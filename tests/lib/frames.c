@@ -5,8 +5,8 @@
 #include "shm/crc.h"
 
 void make_entry(struct made *m, uint64_t index, uint32_t value_most) {
-    struct help_rng r = {index};
-    m->e = (struct ring_entry){.key = m->key, .value = m->value, .type = FRAME_PUT};
+    struct help_rng r = { index };
+    m->e = (struct ring_entry){ .key = m->key, .value = m->value, .type = FRAME_PUT };
     m->e.key_len = (uint16_t)(1 + help_below(&r, KEY_MOST));
     m->e.value_len = (uint32_t)help_below(&r, value_most + 1);
     for (uint32_t i = 0; i < m->e.key_len; i++) {

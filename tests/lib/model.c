@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 void model_open(struct model *m, uint64_t seed) {
-    *m = (struct model){.rng = {seed}};
+    *m = (struct model){ .rng = { seed } };
 }
 
 void model_close(struct model *m) {
@@ -21,7 +21,7 @@ size_t model_key(uint32_t k, uint8_t out[MODEL_KEY_MOST]) {
 }
 
 static void model_value(uint64_t seed, uint32_t size, uint8_t *out) {
-    struct help_rng r = {seed};
+    struct help_rng r = { seed };
     for (uint32_t i = 0; i < size; i += 8) {
         uint64_t word = help_random(&r);
         memcpy(out + i, &word, size - i < 8 ? size - i : 8);
@@ -55,7 +55,7 @@ static void model_note(struct model *m, uint32_t k, uint64_t index, uint64_t see
             abort();
         }
     }
-    m->keys[k].versions[m->keys[k].count++] = (struct model_version){index, seed, size, deleted};
+    m->keys[k].versions[m->keys[k].count++] = (struct model_version){ index, seed, size, deleted };
     m->puts += !deleted;
     m->deletes += deleted;
 }
@@ -75,7 +75,10 @@ static void model_make(struct model *m, struct model_batch *b) {
         struct tide_op *op = &b->ops[i];
         uint32_t k = b->k[i] = (uint32_t)help_below(&m->rng, MODEL_KEYS);
         uint64_t what = help_below(&m->rng, 20);
-        *op = (struct tide_op){.kind = what < 5 ? TIDE_OP_DELETE : what < 8 ? TIDE_OP_CAS : TIDE_OP_PUT, .key = b->keys[i]};
+        *op = (struct tide_op){ .kind = what < 5   ? TIDE_OP_DELETE
+                                        : what < 8 ? TIDE_OP_CAS
+                                                   : TIDE_OP_PUT,
+                                .key = b->keys[i] };
         op->key_len = model_key(k, b->keys[i]);
         if (op->kind == TIDE_OP_DELETE) {
             continue;
@@ -106,7 +109,7 @@ static size_t model_mismatch(const struct model *m, const struct model_batch *b)
 void model_write(struct model *m, struct tide *d, struct tide_reader *session, bool led) {
     static _Thread_local struct model_batch b;
     model_make(m, &b);
-    struct tide_token t = {0, 0};
+    struct tide_token t = { 0, 0 };
     size_t mismatch = model_mismatch(m, &b), failed = 9999;
     uint64_t found = 9999;
     const struct tide_op *op = &b.ops[0];
@@ -170,7 +173,7 @@ static int model_scan_one(void *ctx, const void *key, size_t key_len, const void
 }
 
 void model_check_section(const struct model *m, struct tide_reader *r, uint64_t index) {
-    struct model_scan s = {.m = m, .index = index};
+    struct model_scan s = { .m = m, .index = index };
     help_check(tide_section_scan(r, model_scan_one, &s) == 0);
     for (uint32_t k = 0; k < MODEL_KEYS; k++) {
         const struct model_version *want = model_at(m, k, index);

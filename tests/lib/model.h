@@ -42,7 +42,7 @@ const struct model_version *model_at(const struct model *m, uint32_t k, uint64_t
 /* Is this the value? */
 bool model_is(const struct model_version *v, const void *value, size_t size, uint64_t version);
 
-/* One random write, single or batch, done and noted. led: whether there is a leader. Checks by help_check(): any thread. */
+/* One random write, single or batch, done and noted. led: is there a leader? Checks by help_check(): any thread. */
 void model_write(struct model *m, struct tide *d, struct tide_reader *session, bool led);
 
 /* Compare a whole open section at an index with the model: each key by get and peek, and a scan. By help_check(). */

@@ -2,7 +2,7 @@
 #include "tests/lib/one.h"
 
 struct one open_one(uint64_t ring_bytes, uint64_t table_bytes) {
-    struct one o = {.d = help_open(ring_bytes, table_bytes, 0)};
+    struct one o = { .d = help_open(ring_bytes, table_bytes, 0) };
     help_leader(o.d);
     o.r = help_reader(o.d, TIDE_STICKY, -1, 0);
     return o;

@@ -2,7 +2,7 @@
 #include "tests/lib/pair.h"
 
 struct pair open_pair(uint64_t delay_ns) {
-    struct pair p = {.d = help_open(0, 0, 0)};
+    struct pair p = { .d = help_open(0, 0, 0) };
     p.leader = help_leader(p.d);
     p.slow = help_follower(p.d, delay_ns);
     p.r = help_reader(p.d, TIDE_STICKY, (int32_t)p.slow, UINT64_C(1) << p.slow);
@@ -23,7 +23,7 @@ uint64_t put_number(struct tide *d, const char *key, uint64_t value) {
 void catch_up(struct pair *p) {
     struct tide_info info = TIDE_INFO_INIT;
     tide_info(p->d, &info);
-    struct tide_token token = {info.incarnation, info.commit_index};
+    struct tide_token token = { info.incarnation, info.commit_index };
     assert_int_equal(tide_replica_set_delay(p->d, p->slow, 0), 0);
     assert_int_equal(tide_wait_applied(p->d, &token, 2, UINT64_MAX), 0);
     assert_int_equal(tide_replica_set_delay(p->d, p->slow, HOUR), 0);
@@ -37,7 +37,7 @@ struct tide_bound bound_of(enum tide_fallback fallback, uint64_t max_staleness_n
 }
 
 struct got get(struct tide_reader *r, const char *key, const struct tide_bound *bound) {
-    struct got g = {.value = 4242, .a = TIDE_ANSWER_INIT};
+    struct got g = { .value = 4242, .a = TIDE_ANSWER_INIT };
     g.error = tide_get(r, key, strlen(key), bound, &g.value, sizeof(g.value), &g.a);
     return g;
 }

@@ -9,7 +9,7 @@
 #include "shm/crc.h"
 
 struct fixture open_table(uint64_t table_bytes, uint64_t expected_keys, uint64_t slack) {
-    struct fixture f = {0};
+    struct fixture f = { 0 };
     uint64_t size = table_segment_bytes(table_bytes);
     f.base = aligned_alloc(4096, (size + 4095) / 4096 * 4096);
     assert_non_null(f.base);
