@@ -97,8 +97,8 @@ static void tide_batch__of_the_most_operations__all_there_on_every_replica(void 
     close_one(&o);
 }
 
-/* The same nodes are replaced again and again, so that all spare memory is in use when a batch comes that replaces many of
- * another size. */
+/* The same nodes are replaced again and again, so that all spare memory is in use when a batch comes that replaces
+ * many of another size. */
 static void tide_batch__spare_memory_used_up_on_a_follower__applied_all_the_same(void **state) {
     (void)state;
     struct one o = open_one(256 * KIB, MIB);

@@ -46,8 +46,8 @@ unsigned help_failures(void);
 
 /* ---- domains ----------------------------------------------------------------------------------------------------- */
 
-/* A domain name of this process alone, in static storage until the next but 15. Removed at exit where a failed test left
- * its domain. */
+/* A domain name of this process alone, in static storage until the next but 15. Removed at exit where a failed test
+ * left its domain. */
 const char *help_name(void);
 
 /* Open a fresh, ephemeral domain. Sizes: 0 for the library's defaults. Asserts. Log lines go nowhere. */
