@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Domains, replicas and readers come and go in any order. */
+/* Opening, closing, threads, tokens, numbers: what functions answer to good and bad arguments. */
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -20,12 +20,12 @@ static uint64_t get_number(struct tide_reader *r, const char *key) {
     return tide_get(r, key, strlen(key), NULL, &value, sizeof(value), NULL) == 0 ? value : UINT64_MAX;
 }
 
-/* ---- opening --------------------------------------------------------------------------------------------------------- */
+/* ---- opening ----------------------------------------------------------------------------------------------------- */
 
 static void tide_open__bad_options__invalid(void **state) {
     (void)state;
     struct tide *d = (struct tide *)&d;
-    const struct tide_opts good = {.size = sizeof(good), .flags = TIDE_CREATE | TIDE_EPHEMERAL};
+    const struct tide_opts good = { .size = sizeof(good), .flags = TIDE_CREATE | TIDE_EPHEMERAL };
     struct tide_opts bad[16];
     size_t n = 0;
     bad[n] = good, bad[n++].size = 0;
@@ -54,8 +54,8 @@ static void tide_open__bad_options__invalid(void **state) {
 
 static void tide_open__bad_names__invalid(void **state) {
     (void)state;
-    const char *bad[] = {"", ".", "..", ".hidden", "a/b", "../x", "a b", "a\nb", "\xc3\xa4",
-                         "0123456789012345678901234567890123456789012345678"};
+    const char *bad[] = { "",     ".",   "..",   ".hidden",  "a/b",
+                          "../x", "a b", "a\nb", "\xc3\xa4", "0123456789012345678901234567890123456789012345678" };
     struct tide *d = NULL;
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         assert_int_equal(tide_open(&d, bad[i], NULL), TIDE_ERR_INVALID);
@@ -157,11 +157,11 @@ static void tide_open__domain_whose_members_all_ended__goes_on_from_what_they_le
 static void tide_functions__null_or_unknown_sizes__invalid(void **state) {
     (void)state;
     struct tide *d = help_open(0, 0, 0);
-    struct tide_info info = {0};
-    struct tide_replica_info replica = {0};
-    struct tide_read_counts counts = {0};
-    struct tide_reader_opts ro = {0};
-    struct tide_replica_opts po = {0};
+    struct tide_info info = { 0 };
+    struct tide_replica_info replica = { 0 };
+    struct tide_read_counts counts = { 0 };
+    struct tide_reader_opts ro = { 0 };
+    struct tide_replica_opts po = { 0 };
     struct tide_reader *r = NULL;
     uint64_t x = 5, y = 6;
     assert_int_equal(tide_info(NULL, &info), TIDE_ERR_INVALID);
@@ -181,424 +181,20 @@ static void tide_functions__null_or_unknown_sizes__invalid(void **state) {
     assert_int_equal(tide_replica_stop(d, 64), TIDE_ERR_INVALID);
     assert_int_equal(tide_replica_set_delay(d, 0, 1), TIDE_ERR_INVALID);
     assert_int_equal(tide_wait_applied(d, NULL, 1, 0), TIDE_ERR_INVALID);
-    struct tide_token foreign = {1, 1};
+    struct tide_token foreign = { 1, 1 };
     assert_int_equal(tide_wait_applied(d, &foreign, 1, 0), TIDE_ERR_INCARNATION);
     assert_int_equal(tide_close(d), 0);
     assert_int_equal(tide_close(NULL), TIDE_ERR_INVALID);
 }
 
-/* ---- replicas --------------------------------------------------------------------------------------------------------- */
-
-static void tide_replica_start__bad_options__invalid_and_slot_stays_free(void **state) {
-    (void)state;
-    struct tide *d = help_open(64 * KIB, MIB, 0);
-    const struct tide_replica_opts good = TIDE_REPLICA_OPTS_INIT;
-    struct tide_replica_opts bad[10];
-    size_t n = 0;
-    bad[n] = good, bad[n++].size--;
-    bad[n] = good, bad[n++].id = 64;
-    bad[n] = good, bad[n++].candidate = 2;
-    bad[n] = good, bad[n++].role = (enum tide_role)2;
-    bad[n] = good, bad[n++].apply_delay_ns = UINT64_C(3600) * 1000 * MS + 1;
-    bad[n] = good, bad[n].role = TIDE_LEADER, bad[n++].apply_delay_ns = 1;
-    bad[n] = good, bad[n++].table_bytes = MIB - 1;
-    bad[n] = good, bad[n++].table_bytes = UINT64_C(61) << 30;
-    for (size_t i = 0; i < n; i++) {
-        uint32_t id = 77;
-        assert_int_equal(tide_replica_start(d, &bad[i], &id), TIDE_ERR_INVALID);
-        assert_int_equal(id, 77);
-    }
-    for (uint32_t i = 0; i < TIDE_REPLICAS; i++) {
-        assert_int_equal(help_state(d, i), TIDE_STATE_FREE);
-    }
-    tide_close(d);
-}
-
-static void tide_replica_start__slots__asked_for_or_first_free_or_taken(void **state) {
-    (void)state;
-    struct tide *d = help_open(64 * KIB, 256 * KIB, 0);
-    struct tide_replica_opts o = TIDE_REPLICA_OPTS_INIT;
-    uint32_t id;
-    o.id = 5;
-    o.label = "a label that is longer than thirty-one bytes";
-    assert_int_equal(tide_replica_start(d, &o, &id), 0);
-    assert_int_equal(id, 5);
-    assert_int_equal(strlen(help_info(d, 5).label), 31);
-    assert_int_equal(tide_replica_start(d, &o, &id), TIDE_ERR_BUSY);
-    assert_int_equal(help_follower(d, 0), 0);
-    assert_string_equal(help_info(d, 0).label, "r0");
-    assert_int_equal(tide_replica_stop(d, 5), 0);
-    assert_int_equal(help_state(d, 5), TIDE_STATE_STOPPED);
-    assert_int_equal(tide_replica_stop(d, 5), TIDE_ERR_INVALID);
-    assert_int_equal(tide_replica_start(d, &o, &id), 0);
-    tide_close(d);
-}
-
-static void tide_replica_start__all_slots__then_no_more(void **state) {
-    (void)state;
-    struct tide *d = help_open(64 * KIB, 256 * KIB, 0);
-    help_leader(d);
-    for (uint32_t i = 1; i < TIDE_REPLICAS; i++) {
-        assert_int_equal(help_follower(d, 0), i);
-    }
-    uint32_t id = 99;
-    assert_int_equal(tide_replica_start(d, NULL, &id), TIDE_ERR_SLOTS);
-    struct tide_token token;
-    for (int i = 0; i < 100; i++) {
-        assert_int_equal(put_number(d, "x", (uint64_t)i, &token), 0);
-    }
-    assert_int_equal(tide_wait_applied(d, &token, TIDE_REPLICAS, UINT64_MAX), 0);
-    help_assert_equal_digests(d);
-    struct tide_info info = TIDE_INFO_INIT;
-    tide_info(d, &info);
-    assert_int_equal(info.replicas, 64);
-    tide_close(d);
-}
-
-static void tide_replica_start__second_leader__busy(void **state) {
-    (void)state;
-    char name[TIDE_NAME_MAX + 1];
-    snprintf(name, sizeof(name), "%s", help_name());
-    struct tide_opts o = TIDE_OPTS_INIT;
-    struct tide *a, *b;
-    assert_int_equal(tide_open(&a, name, &o), 0);
-    assert_int_equal(tide_open(&b, name, &o), 0);
-    uint32_t leader = help_leader(a);
-    struct tide_replica_opts po = TIDE_REPLICA_OPTS_INIT;
-    po.role = TIDE_LEADER;
-    assert_int_equal(tide_replica_start(a, &po, NULL), TIDE_ERR_BUSY);
-    assert_int_equal(tide_replica_start(b, &po, NULL), TIDE_ERR_BUSY);
-    assert_int_equal(tide_replica_stop(b, leader), TIDE_ERR_INVALID); /* another handle's */
-    struct tide_info info = TIDE_INFO_INIT;
-    tide_info(b, &info);
-    assert_int_equal(info.replicas, 1);
-    assert_int_equal(info.leader, leader);
-    tide_replica_stop(a, leader);
-    assert_int_equal(tide_replica_start(b, &po, NULL), 0);
-    assert_int_equal(put_number(b, "k", 1, NULL), 0);
-    assert_int_equal(put_number(a, "k", 2, NULL), 0); /* through a lane */
-    assert_int_equal(tide_info(a, &info), 0);
-    assert_int_equal(info.leader, leader);
-    tide_close(a);
-    tide_close(b);
-    tide_unlink(name);
-}
-
-static void two_handles__of_one_process__followers_of_the_other_see_the_writes(void **state) {
-    (void)state;
-    char name[TIDE_NAME_MAX + 1];
-    snprintf(name, sizeof(name), "%s", help_name());
-    struct tide_opts o = TIDE_OPTS_INIT;
-    struct tide *a, *b;
-    assert_int_equal(tide_open(&a, name, &o), 0);
-    assert_int_equal(tide_open(&b, name, &o), 0);
-    help_leader(a);
-    help_follower(b, 0);
-    struct tide_reader *r = help_reader(b, TIDE_STICKY, -1, 0);
-    for (uint64_t i = 1; i <= 1000; i++) {
-        struct tide_token token;
-        assert_int_equal(put_number(a, "k", i, &token), 0);
-        struct tide_bound bound = TIDE_BOUND_INIT;
-        bound.fallback = TIDE_FALLBACK_WAIT;
-        bound.wait_ns = TIDE_UNBOUNDED;
-        bound.min = token;
-        uint64_t value = 0;
-        assert_int_equal(tide_get(r, "k", 1, &bound, &value, sizeof(value), NULL), 0);
-        assert_int_equal(value, i);
-    }
-    tide_close(a);
-    assert_int_equal(get_number(r, "k"), 1000); /* the leader is gone, what was committed is not */
-    tide_close(b);
-    tide_reader_close(r);
-    tide_unlink(name);
-}
-
-/* ---- leaders come and go --------------------------------------------------------------------------------------------- */
-
-static void tide_replica_stop__of_the_leader__writes_refused_reads_go_on_and_the_next_has_everything(void **state) {
-    (void)state;
-    struct tide *d = help_open(64 * KIB, MIB, 0);
-    struct tide_reader *r = help_reader(d, TIDE_STICKY, -1, 0);
-    uint64_t value = 7;
-    assert_int_equal(tide_get(r, "k", 1, NULL, &value, sizeof(value), NULL), TIDE_ERR_NO_LEADER);
-    assert_int_equal(put_number(d, "k", 1, NULL), TIDE_ERR_NO_LEADER);
-    uint32_t follower = help_follower(d, 0);
-    uint64_t n = 0, term = 0;
-    for (int round = 0; round < 10; round++) {
-        uint32_t leader = help_leader(d);
-        struct tide_info info = TIDE_INFO_INIT;
-        tide_info(d, &info);
-        assert_true(info.term > term);
-        term = info.term;
-        assert_int_equal(info.leader, leader);
-        if (round > 0) {
-            assert_int_equal(get_number(r, "k"), n);
-        }
-        /* More than the ring holds, so that the next leader cannot have it from the log. */
-        struct tide_token token;
-        for (int i = 0; i < 2000; i++) {
-            assert_int_equal(put_number(d, "k", ++n, &token), 0);
-        }
-        tide_wait_applied(d, &token, 2, UINT64_MAX);
-        assert_int_equal(tide_replica_stop(d, leader), 0);
-        tide_info(d, &info);
-        assert_int_equal(info.leader, -1);
-        struct tide_token untouched = {1, 2};
-        assert_int_equal(put_number(d, "k", 0, &untouched), TIDE_ERR_NO_LEADER);
-        assert_true(untouched.incarnation == 1 && untouched.index == 2);
-        struct tide_answer a = TIDE_ANSWER_INIT;
-        assert_int_equal(tide_get(r, "k", 1, NULL, &value, sizeof(value), &a), 0);
-        assert_int_equal(value, n);
-        assert_int_equal(a.served_by, follower);
-        assert_int_equal(a.reason, TIDE_REASON_FRESH);
-        assert_int_equal(a.linearizable, 1);
-        assert_int_equal(a.from_leader, 0);
-        help_assert_equal_digests(d);
-    }
-    assert_true(help_info(d, help_leader(d)).joins > 0);
-    help_assert_equal_digests(d);
-    tide_reader_close(r);
-    tide_close(d);
-}
-
-static void tide_replica_start__of_a_log_that_lost_its_start_with_nobody_to_copy_from__no_replica(void **state) {
-    (void)state;
-    struct tide *d = help_open(64 * KIB, MIB, 0);
-    uint32_t leader = help_leader(d);
-    for (uint64_t i = 0; i < 5000; i++) {
-        assert_int_equal(put_number(d, "k", i, NULL), 0);
-    }
-    tide_replica_stop(d, leader);
-    struct tide_replica_opts o = TIDE_REPLICA_OPTS_INIT;
-    assert_int_equal(tide_replica_start(d, &o, NULL), TIDE_ERR_NO_REPLICA);
-    o.role = TIDE_LEADER;
-    assert_int_equal(tide_replica_start(d, &o, NULL), TIDE_ERR_NO_REPLICA);
-    tide_close(d);
-}
-
-/* ---- joining ----------------------------------------------------------------------------------------------------------- */
-
-struct churn {
-    struct tide *d;
-    _Atomic bool stop;
-    _Atomic uint64_t written;
-    uint64_t keys;
-};
-
-static void *churn_write(void *arg) {
-    struct churn *c = arg;
-    struct help_rng r = {42};
-    uint8_t value[200];
-    for (uint64_t n = 0; !atomic_load(&c->stop); n++) {
-        uint64_t key = help_below(&r, c->keys);
-        memset(value, (int)n, sizeof(value));
-        int error = help_below(&r, 4) == 0
-                        ? tide_delete(c->d, NULL, &key, sizeof(key), NULL)
-                        : tide_put(c->d, NULL, &key, sizeof(key), value, help_below(&r, sizeof(value)), NULL);
-        if (!help_check(error == 0)) {
-            break;
-        }
-        atomic_fetch_add(&c->written, 1);
-    }
-    return NULL;
-}
-
-static void tide_replica_start__while_somebody_writes__joins_and_has_the_same_digest(void **state) {
-    (void)state;
-    struct tide *d = help_open(256 * KIB, 4 * MIB, 1000 * MS);
-    help_leader(d);
-    struct churn c = {.d = d, .keys = 5000};
-    pthread_t writer;
-    assert_int_equal(pthread_create(&writer, NULL, churn_write, &c), 0);
-    while (atomic_load(&c.written) < 20000) {
-        sched_yield(); /* several laps of the ring: a newcomer must copy */
-    }
-    for (uint64_t round = 0; round < help_scaled(10); round++) {
-        uint32_t id = help_follower(d, 0);
-        assert_int_equal(help_state(d, id), TIDE_STATE_SERVING);
-        assert_true(help_info(d, id).joins > 0);
-        if (round % 2 == 0) {
-            assert_int_equal(tide_replica_stop(d, id), 0);
-        }
-    }
-    atomic_store(&c.stop, true);
-    pthread_join(writer, NULL);
-    help_assert_threads();
-    help_assert_equal_digests(d);
-    tide_close(d);
-}
-
-static void follower__lapped__joins_anew_and_is_equal_again(void **state) {
-    (void)state;
-    struct tide *d = help_open(64 * KIB, MIB, 1 * MS);
-    uint32_t leader = help_leader(d), slow = help_follower(d, UINT64_C(3600) * 1000 * MS), fast = help_follower(d, 0);
-    struct tide_reader *r = help_reader(d, TIDE_STICKY, (int32_t)slow, UINT64_C(1) << slow);
-    uint64_t n = 0;
-    struct tide_token token;
-    while (help_info(d, slow).lapped == 0) {
-        assert_int_equal(put_number(d, n % 2 == 0 ? "even" : "odd", n, &token), 0);
-        n++;
-    }
-    assert_int_equal(help_info(d, leader).lapped, 0);
-    struct tide_info info = TIDE_INFO_INIT;
-    tide_info(d, &info);
-    assert_true(info.lapped_total >= 1);
-    tide_replica_set_delay(d, slow, 0);
-    help_assert_equal_digests(d);
-    assert_int_equal(help_state(d, slow), TIDE_STATE_SERVING);
-    assert_true(help_info(d, slow).joins >= 1);
-    uint64_t value = 0;
-    struct tide_answer a = TIDE_ANSWER_INIT;
-    assert_int_equal(tide_get(r, "even", 4, NULL, &value, sizeof(value), &a), 0);
-    assert_int_equal(value, (n - 1) / 2 * 2);
-    assert_int_equal(a.served_by, slow);
-    assert_int_equal(help_state(d, fast), TIDE_STATE_SERVING);
-    tide_reader_close(r);
-    tide_close(d);
-}
-
-static void followers__with_a_ring_too_small_for_the_writes__lose_nothing(void **state) {
-    (void)state;
-    struct tide *d = help_open(64 * KIB, 4 * MIB, 1); /* the leader waits for nobody */
-    help_leader(d);
-    for (int i = 0; i < 3; i++) {
-        help_follower(d, 0);
-    }
-    static uint8_t value[8000];
-    for (uint64_t i = 0; i < help_scaled(20000); i++) {
-        uint64_t key = i % 100;
-        assert_int_equal(tide_put(d, NULL, &key, sizeof(key), value, key * 80 % sizeof(value), NULL), 0);
-    }
-    help_assert_equal_digests(d);
-    tide_close(d);
-}
-
-/* ---- stopping and closing with readers ------------------------------------------------------------------------------- */
-
-struct reading {
-    struct tide *d;
-    _Atomic bool stop;
-    _Atomic uint64_t reads;
-};
-
-static void *read_until_stopped(void *arg) {
-    struct reading *c = arg;
-    struct tide_reader *r = NULL;
-    if (!help_check(tide_reader_open(c->d, NULL, &r) == 0)) {
-        return NULL;
-    }
-    struct tide_bound bound = TIDE_BOUND_INIT;
-    bound.max_staleness_ns = TIDE_UNBOUNDED;
-    uint64_t last = 0;
-    while (!atomic_load(&c->stop)) {
-        uint64_t value = 0;
-        struct tide_answer a = TIDE_ANSWER_INIT;
-        int error = tide_get(r, "k", 1, &bound, &value, sizeof(value), &a);
-        help_check(error == 0 || error == TIDE_ERR_NOT_FOUND || error == TIDE_ERR_NO_LEADER ||
-                   error == TIDE_ERR_TIMEOUT || error == TIDE_ERR_CLOSED);
-        if (error == 0) {
-            help_check(value >= last && a.index >= value); /* monotonic, and value v was written at index v or later */
-            last = value;
-        }
-        atomic_fetch_add(&c->reads, 1);
-        if (error == TIDE_ERR_CLOSED) {
-            break;
-        }
-    }
-    help_check(tide_reader_close(r) == 0);
-    return NULL;
-}
-
-static void replicas__stopped_and_started_in_any_order_under_readers__answers_stay_monotonic(void **state) {
-    (void)state;
-    struct help_rng r = {help_seed()};
-    struct tide *d = help_open(64 * KIB, MIB, 5 * MS);
-    struct reading c = {.d = d};
-    int32_t leader = (int32_t)help_leader(d);
-    help_follower(d, 0);
-    help_follower(d, 0);
-    pthread_t threads[3];
-    for (int i = 0; i < 3; i++) {
-        assert_int_equal(pthread_create(&threads[i], NULL, read_until_stopped, &c), 0);
-    }
-    uint64_t n = 0;
-    for (uint64_t round = 0; round < help_scaled(150); round++) {
-        for (int i = 0; i < 50 && leader >= 0; i++) {
-            assert_int_equal(put_number(d, "k", ++n, NULL), 0);
-        }
-        uint32_t running[TIDE_REPLICAS], count = 0;
-        for (uint32_t i = 0; i < TIDE_REPLICAS; i++) {
-            enum tide_state s = help_state(d, i);
-            if (s != TIDE_STATE_FREE && s != TIDE_STATE_STOPPED) {
-                running[count++] = i;
-            }
-        }
-        uint32_t which = running[help_below(&r, count)];
-        if (leader < 0) {
-            leader = (int32_t)help_leader(d);
-        } else if (count < 3 || (count < 5 && help_below(&r, 2) == 0)) {
-            help_follower(d, 0);
-        } else {
-            assert_int_equal(tide_replica_stop(d, which), 0);
-            leader = (int32_t)which == leader ? -1 : leader;
-        }
-    }
-    help_assert_equal_digests(d);
-    assert_int_equal(tide_close(d), 0); /* under the readers: they get TIDE_ERR_CLOSED and end */
-    for (int i = 0; i < 3; i++) {
-        pthread_join(threads[i], NULL);
-    }
-    assert_true(atomic_load(&c.reads) > 0);
-    help_assert_threads();
-}
-
-static void tide_close__before_its_readers__they_answer_closed(void **state) {
-    (void)state;
-    struct tide *d = help_open(64 * KIB, MIB, 0);
-    help_leader(d);
-    help_follower(d, 0);
-    put_number(d, "k", 5, NULL);
-    struct tide_reader *readers[3];
-    for (int i = 0; i < 3; i++) {
-        readers[i] = help_reader(d, (enum tide_policy)i, -1, 0);
-        assert_int_equal(get_number(readers[i], "k"), 5);
-    }
-    assert_int_equal(tide_close(d), 0);
-    for (int i = 0; i < 3; i++) {
-        uint64_t value = 1;
-        struct tide_answer a = TIDE_ANSWER_INIT;
-        for (uint32_t fallback = 0; fallback <= TIDE_FALLBACK_STALE; fallback++) {
-            struct tide_bound bound = TIDE_BOUND_INIT;
-            bound.fallback = fallback;
-            assert_int_equal(tide_get(readers[i], "k", 1, &bound, &value, sizeof(value), &a), TIDE_ERR_CLOSED);
-        }
-        assert_int_equal(tide_section_begin(readers[i], NULL, NULL), TIDE_ERR_CLOSED);
-        assert_int_equal(value, 1);
-        assert_int_equal(tide_reader_close(readers[i]), 0);
-    }
-}
-
-static void tide_reader_close__with_an_open_section__ends_it(void **state) {
-    (void)state;
-    struct tide *d = help_open(64 * KIB, MIB, 0);
-    uint32_t leader = help_leader(d);
-    put_number(d, "k", 5, NULL);
-    struct tide_reader *r = help_reader(d, TIDE_STICKY, -1, 0);
-    assert_int_equal(tide_section_begin(r, NULL, NULL), 0);
-    assert_int_equal(tide_reader_close(r), 0);
-    assert_int_equal(put_number(d, "k", 6, NULL), 0); /* not in a section any more */
-    assert_int_equal(tide_replica_stop(d, leader), 0);
-    tide_close(d);
-}
-
-/* ---- threads ------------------------------------------------------------------------------------------------------------ */
+/* ---- threads ----------------------------------------------------------------------------------------------------- */
 
 static void *use_foreign_reader(void *arg) {
     struct tide_reader *r = arg;
     uint64_t value = 1;
-    struct tide_token token = {0, 0};
+    struct tide_token token = { 0, 0 };
     struct tide_read_counts counts = TIDE_READ_COUNTS_INIT;
-    struct tide_mget_item item = {.key = "k", .key_len = 1};
+    struct tide_mget_item item = { .key = "k", .key_len = 1 };
     help_check(tide_get(r, "k", 1, NULL, &value, sizeof(value), NULL) == TIDE_ERR_THREAD);
     help_check(tide_mget(r, &item, 1, NULL, NULL) == TIDE_ERR_THREAD);
     help_check(tide_section_begin(r, NULL, NULL) == TIDE_ERR_THREAD);
@@ -631,7 +227,7 @@ static void readers__of_another_thread__refused(void **state) {
     pthread_t thread;
     pthread_create(&thread, NULL, use_foreign_reader, r);
     pthread_join(thread, NULL);
-    struct foreign_write w = {d, r};
+    struct foreign_write w = { d, r };
     pthread_create(&thread, NULL, write_with_foreign_session, &w);
     pthread_join(thread, NULL);
     help_assert_threads();
@@ -647,7 +243,7 @@ static void writes__inside_a_section__refused_and_nothing_written(void **state) 
     put_number(d, "k", 5, NULL);
     struct tide_reader *r = help_reader(d, TIDE_STICKY, -1, 0), *other = help_reader(d, TIDE_STICKY, -1, 0);
     assert_int_equal(tide_section_begin(r, NULL, NULL), 0);
-    struct tide_op op = {.kind = TIDE_OP_PUT, .key = "k", .key_len = 1};
+    struct tide_op op = { .kind = TIDE_OP_PUT, .key = "k", .key_len = 1 };
     assert_int_equal(put_number(d, "k", 6, NULL), TIDE_ERR_THREAD);
     assert_int_equal(tide_put(d, r, "k", 1, "x", 1, NULL), TIDE_ERR_THREAD);
     assert_int_equal(tide_put(d, other, "k", 1, "x", 1, NULL), TIDE_ERR_THREAD);
@@ -667,7 +263,7 @@ static void writes__inside_a_section__refused_and_nothing_written(void **state) 
     tide_close(d);
 }
 
-/* ---- tokens, waiting, numbers ------------------------------------------------------------------------------------------ */
+/* ---- tokens, waiting, numbers ------------------------------------------------------------------------------------ */
 
 static void tide_wait_applied__with_a_delayed_follower__waits_for_as_many_as_asked(void **state) {
     (void)state;
@@ -690,7 +286,7 @@ static void tide_wait_applied__with_a_delayed_follower__waits_for_as_many_as_ask
     assert_int_equal(tide_wait_applied(d, &token, 2, UINT64_MAX), 0);
     assert_int_equal(help_info(d, slow).applied_index, 1);
     assert_int_equal(help_info(d, slow).staleness_ns, 0);
-    struct tide_token ahead = {token.incarnation, 1000};
+    struct tide_token ahead = { token.incarnation, 1000 };
     assert_int_equal(tide_wait_applied(d, &ahead, 1, 0), TIDE_ERR_TIMEOUT);
     tide_close(d);
 }
@@ -705,7 +301,7 @@ static void tide_tokens__foreign_ahead_and_passed_on__as_documented(void **state
     struct tide_reader *r = help_reader(d, TIDE_STICKY, -1, 0);
     assert_int_equal(tide_reader_token(r, &seen), 0);
     assert_true(seen.incarnation == token.incarnation && seen.index == 0);
-    struct tide_token foreign = {token.incarnation + 1, 1}, none = {0, 0}, ahead = {token.incarnation, 3};
+    struct tide_token foreign = { token.incarnation + 1, 1 }, none = { 0, 0 }, ahead = { token.incarnation, 3 };
     assert_int_equal(tide_reader_observe(r, &foreign), TIDE_ERR_INCARNATION);
     assert_int_equal(tide_reader_observe(r, NULL), TIDE_ERR_INVALID);
     assert_int_equal(tide_reader_observe(r, &none), 0);
@@ -809,7 +405,11 @@ static void tide_replica_info__after_writes__the_numbers_fit_together(void **sta
         assert_true(i.table_used_bytes > 0 && i.table_used_bytes < i.table_bytes);
         assert_int_equal(i.lapped, 0);
     }
-    struct tide_replica_info i = help_info(d, follower);
+    struct tide_replica_info i;
+    do {
+        i = help_info(d, follower); /* an entry's lag is recorded just after the entry was published */
+        sched_yield();
+    } while (i.lag_count < 500);
     assert_int_equal(i.apply_delay_ns, 2 * MS);
     assert_int_equal(i.lag_count, 500);
     assert_true(i.lag_all_p50_ns >= 2 * MS - 2 * MS / 100); /* histograms round by less than a hundredth */
@@ -826,19 +426,6 @@ int main(void) {
         cmocka_unit_test(tide_open__ephemeral__gone_after_its_creator_closed),
         cmocka_unit_test(tide_open__domain_whose_members_all_ended__goes_on_from_what_they_left),
         cmocka_unit_test(tide_functions__null_or_unknown_sizes__invalid),
-        cmocka_unit_test(tide_replica_start__bad_options__invalid_and_slot_stays_free),
-        cmocka_unit_test(tide_replica_start__slots__asked_for_or_first_free_or_taken),
-        cmocka_unit_test(tide_replica_start__all_slots__then_no_more),
-        cmocka_unit_test(tide_replica_start__second_leader__busy),
-        cmocka_unit_test(two_handles__of_one_process__followers_of_the_other_see_the_writes),
-        cmocka_unit_test(tide_replica_stop__of_the_leader__writes_refused_reads_go_on_and_the_next_has_everything),
-        cmocka_unit_test(tide_replica_start__of_a_log_that_lost_its_start_with_nobody_to_copy_from__no_replica),
-        cmocka_unit_test(tide_replica_start__while_somebody_writes__joins_and_has_the_same_digest),
-        cmocka_unit_test(follower__lapped__joins_anew_and_is_equal_again),
-        cmocka_unit_test(followers__with_a_ring_too_small_for_the_writes__lose_nothing),
-        cmocka_unit_test(replicas__stopped_and_started_in_any_order_under_readers__answers_stay_monotonic),
-        cmocka_unit_test(tide_close__before_its_readers__they_answer_closed),
-        cmocka_unit_test(tide_reader_close__with_an_open_section__ends_it),
         cmocka_unit_test(readers__of_another_thread__refused),
         cmocka_unit_test(writes__inside_a_section__refused_and_nothing_written),
         cmocka_unit_test(tide_wait_applied__with_a_delayed_follower__waits_for_as_many_as_asked),

@@ -26,7 +26,7 @@ static void arena_class__of_every_size__fits_and_wastes_little(void **state) {
 
 static void arena_class_bytes__of_each_class__a_node_that_fills_it_is_of_it(void **state) {
     (void)state;
-    for (uint32_t class = 1; class < 232; class++) {
+    for (uint32_t class = 1; class < 232; class ++) {
         uint64_t bytes = arena_class_bytes(class);
         assert_true(bytes > arena_class_bytes(class - 1));
         assert_int_equal(arena_class(bytes - NODE_HEADER_BYTES), class);
@@ -34,7 +34,7 @@ static void arena_class_bytes__of_each_class__a_node_that_fills_it_is_of_it(void
     }
 }
 
-/* ---- allocation ---------------------------------------------------------------------------------------------------- */
+/* ---- allocation -------------------------------------------------------------------------------------------------- */
 
 struct area {
     uint8_t *base;
@@ -42,7 +42,7 @@ struct area {
 };
 
 static struct area open_area(uint64_t slack) {
-    struct area area = {.base = aligned_alloc(4096, SEGMENT)};
+    struct area area = { .base = aligned_alloc(4096, SEGMENT) };
     assert_non_null(area.base);
     memset(area.base, 0, SEGMENT);
     arena_init(&area.a, area.base, SEGMENT, slack);
@@ -51,7 +51,7 @@ static struct area open_area(uint64_t slack) {
 
 static void arena_alloc__random_sequences__carved_never_over_peak_and_slack(void **state) {
     (void)state;
-    struct help_rng r = {help_seed()};
+    struct help_rng r = { help_seed() };
     for (int round = 0; round < 20; round++) {
         struct area area = open_area(help_below(&r, 3) * 16384);
         struct arena *a = &area.a;

@@ -132,7 +132,7 @@ static void board_lap__pinned_before_the_position__those_and_no_others(void **st
     assert_int_equal(board_state(&log->replicas[REPLICA_JOINING]), REPLICA_LAPPED);
 }
 
-/* ---- digests ---------------------------------------------------------------------------------------------------------- */
+/* ---- digests ----------------------------------------------------------------------------------------------------- */
 
 struct digest_writer {
     struct replica_board *board;
@@ -150,7 +150,7 @@ static void *write_digests(void *arg) {
 
 static void board_digests__beside_their_writer__always_pairs(void **state) {
     struct log_segment *log = *state;
-    struct digest_writer w = {.board = &log->replicas[0]};
+    struct digest_writer w = { .board = &log->replicas[0] };
     pthread_t thread;
     assert_int_equal(pthread_create(&thread, NULL, write_digests, &w), 0);
     uint64_t last = 0, marks = 0;

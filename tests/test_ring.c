@@ -1,65 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The log ring: what is written comes back whole, what is lapped is noticed, hostile bytes do no harm. */
-#include <pthread.h>
+/* The log ring: what is written comes back whole, marks and timestamps lead to it, hostile bytes do no harm. */
 #include <stdatomic.h>
-#include <stdlib.h>
 
 #include "shm/board.h"
-#include "shm/bytes.h"
-#include "shm/crc.h"
-#include "tests/lib/help.h"
-
-#define RING (UINT64_C(64) << 10)
-#define KEY_MOST 40u
-#define VALUE_MOST 3000u
-
-/* Entry `index` says by itself what is in it. */
-struct made {
-    uint8_t key[KEY_MOST], value[VALUE_MOST];
-    struct ring_entry e;
-};
-
-static void make_entry(struct made *m, uint64_t index, uint32_t value_most) {
-    struct help_rng r = {index};
-    m->e = (struct ring_entry){.key = m->key, .value = m->value, .type = FRAME_PUT};
-    m->e.key_len = (uint16_t)(1 + help_below(&r, KEY_MOST));
-    m->e.value_len = (uint32_t)help_below(&r, value_most + 1);
-    for (uint32_t i = 0; i < m->e.key_len; i++) {
-        m->key[i] = (uint8_t)help_random(&r);
-    }
-    for (uint32_t i = 0; i < m->e.value_len; i++) {
-        m->value[i] = (uint8_t)help_random(&r);
-    }
-    m->e.payload_crc = crc32c(crc32c(0, m->key, m->e.key_len), m->value, m->e.value_len);
-}
-
-static uint64_t entry_bytes(const struct made *m) {
-    return ring_frame_bytes(m->e.key_len, m->e.value_len);
-}
-
-/* Read entry `index` at *pos as a follower does, and step over it. True: it was there, whole and as it was made. */
-static enum ring_status read_entry(const struct ring *ring, uint64_t *pos, uint64_t index, uint32_t value_most, bool *same) {
-    static _Thread_local uint8_t copy[KEY_MOST + VALUE_MOST];
-    static _Thread_local struct made want;
-    struct frame f;
-    enum ring_status status = ring_header(ring, *pos, index, &f);
-    if (status != RING_OK) {
-        return status;
-    }
-    if ((size_t)f.key_len + f.value_len > sizeof(copy)) {
-        return ring_intact(ring, *pos) ? RING_CORRUPT : RING_LAPPED;
-    }
-    bytes_copy_racy(copy, ring_payload(ring, *pos), (size_t)f.key_len + f.value_len);
-    if (!ring_intact(ring, *pos)) {
-        return RING_LAPPED;
-    }
-    make_entry(&want, index, value_most);
-    *same = f.key_len == want.e.key_len && f.value_len == want.e.value_len && f.type == FRAME_PUT &&
-            ring_frame_crc(&f, crc32c(0, copy, (size_t)f.key_len + f.value_len)) == f.crc &&
-            memcmp(copy, want.key, f.key_len) == 0 && memcmp(copy + f.key_len, want.value, f.value_len) == 0;
-    *pos += f.length;
-    return RING_OK;
-}
+#include "tests/lib/frames.h"
 
 /* Write entries through several laps from a position and an index on, one reader close behind. */
 static void through_laps(uint64_t pos, uint64_t index, uint64_t laps) {
@@ -100,8 +44,9 @@ static void ring_append__over_many_laps__every_frame_comes_back_whole(void **sta
 
 static void ring_append__positions_and_indexes_near_powers_of_two__every_frame_comes_back_whole(void **state) {
     (void)state;
-    const uint64_t starts[] = {RING - 8, (UINT64_C(1) << 32) - 64, (UINT64_C(1) << 32) * RING - 16, UINT64_C(1) << 62};
-    const uint64_t indexes[] = {(UINT64_C(1) << 32) - 20, (UINT64_C(1) << 63) - 20, UINT64_MAX - 100000};
+    const uint64_t starts[] = { RING - 8, (UINT64_C(1) << 32) - 64, (UINT64_C(1) << 32) * RING - 16,
+                                UINT64_C(1) << 62 };
+    const uint64_t indexes[] = { (UINT64_C(1) << 32) - 20, (UINT64_C(1) << 63) - 20, UINT64_MAX - 100000 };
     for (size_t i = 0; i < sizeof(starts) / sizeof(starts[0]); i++) {
         for (size_t k = 0; k < sizeof(indexes) / sizeof(indexes[0]); k++) {
             through_laps(starts[i], indexes[k], 3);
@@ -115,7 +60,7 @@ static void ring_append__time_that_falls__raised_to_the_last(void **state) {
     struct ring_writer w;
     ring_writer_init(&w, &ring, 0, 1, 500, 1);
     static struct made m;
-    const uint64_t stamps[] = {400, 600, 599, 601}, want[] = {500, 600, 600, 601};
+    const uint64_t stamps[] = { 400, 600, 599, 601 }, want[] = { 500, 600, 600, 601 };
     uint64_t pos = 0;
     for (uint32_t i = 0; i < 4; i++) {
         make_entry(&m, i + 1, 100);
@@ -146,196 +91,7 @@ static void ring_commit__of_a_group__covers_all_of_it_at_once(void **state) {
     help_ring_close(&ring);
 }
 
-/* ---- room ----------------------------------------------------------------------------------------------------------- */
-
-static void fill_until(struct ring_writer *w, uint64_t tail) {
-    static struct made m;
-    while (w->tail < tail) {
-        make_entry(&m, w->next_index, 500);
-        if (w->tail + entry_bytes(&m) > tail) {
-            return;
-        }
-        ring_append(w, &m.e, w->next_index);
-        ring_commit(w);
-    }
-}
-
-static void ring_reserve__nobody_pinned__never_waits(void **state) {
-    (void)state;
-    struct ring ring = help_ring_open(RING);
-    ring.log->slow_follower_ns = UINT64_C(3600) * 1000000000;
-    struct ring_writer w;
-    ring_writer_init(&w, &ring, 0, 1, 0, 1);
-    static struct made m;
-    while (w.tail < 10 * RING) {
-        make_entry(&m, w.next_index, VALUE_MOST);
-        assert_int_equal(ring_reserve(&w, entry_bytes(&m)), 0);
-        ring_append(&w, &m.e, 1);
-        ring_commit(&w);
-        /* What may be overwritten covers what is about to be, and never what is not a ring's length behind. */
-        uint64_t reclaimed = atomic_load(&ring.log->leader.reclaimed);
-        assert_true(w.tail <= reclaimed + RING);
-        assert_true(reclaimed <= w.tail);
-    }
-    assert_int_equal(atomic_load(&ring.log->leader.waits), 0);
-    assert_int_equal(atomic_load(&ring.log->leader.lapped), 0);
-    help_ring_close(&ring);
-}
-
-static void ring_reserve__full_of_pinned__laps_after_the_limit(void **state) {
-    (void)state;
-    struct ring ring = help_ring_open(RING);
-    ring.log->slow_follower_ns = 2000000;
-    struct ring_writer w;
-    ring_writer_init(&w, &ring, 0, 1, 0, 1);
-    struct replica_board *slow = &ring.log->replicas[0], *fast = &ring.log->replicas[1];
-    assert_true(board_pin(ring.log, slow, 0) && board_pin(ring.log, fast, 0));
-    board_set_state(slow, REPLICA_SERVING);
-    board_set_state(fast, REPLICA_SERVING);
-    fill_until(&w, RING);
-    board_publish(fast, w.next_index - 1, 0, w.tail);
-    assert_true(ring_intact(&ring, 0));
-    struct frame f;
-    assert_int_equal(ring_header(&ring, 0, 1, &f), RING_OK);
-
-    uint64_t first_tail = w.tail;
-    assert_int_equal(ring_reserve(&w, RING / 4), 1);
-    assert_int_equal(board_state(slow), REPLICA_LAPPED);
-    assert_int_equal(board_state(fast), REPLICA_SERVING);
-    assert_int_equal(atomic_load(&slow->lapped), 1);
-    assert_int_equal(atomic_load(&ring.log->leader.lapped), 1);
-    assert_int_equal(atomic_load(&ring.log->leader.waits), 1);
-    assert_false(ring_intact(&ring, 0));
-    assert_true(ring_intact(&ring, first_tail));
-    assert_true(atomic_load(&ring.log->leader.reclaimed) >= first_tail + RING / 4 - RING);
-
-    fill_until(&w, first_tail + RING / 4);
-    assert_int_equal(ring_header(&ring, 0, 1, &f), RING_LAPPED);
-    assert_false(board_change_state(slow, REPLICA_SERVING, REPLICA_SERVING));
-    help_ring_close(&ring);
-}
-
-static void ring_reserve__after_a_lap__does_not_wait_for_the_lapped_again(void **state) {
-    (void)state;
-    struct ring ring = help_ring_open(RING);
-    ring.log->slow_follower_ns = 1000000;
-    struct ring_writer w;
-    ring_writer_init(&w, &ring, 0, 1, 0, 1);
-    assert_true(board_pin(ring.log, &ring.log->replicas[5], 0));
-    fill_until(&w, RING);
-    assert_int_equal(ring_reserve(&w, RING / 4), 1);
-    for (int i = 0; i < 20; i++) {
-        fill_until(&w, w.tail + RING / 8);
-        assert_int_equal(ring_reserve(&w, RING / 4), 0);
-    }
-    assert_int_equal(atomic_load(&ring.log->leader.waits), 1);
-    help_ring_close(&ring);
-}
-
-static void ring_reserve__leaders_own_pin_behind_a_full_group__not_lapped(void **state) {
-    (void)state;
-    struct ring ring = help_ring_open(RING);
-    ring.log->slow_follower_ns = 1000000;
-    struct replica_board *leader = &ring.log->replicas[0], *slow = &ring.log->replicas[1];
-    struct ring_writer w;
-    ring_writer_init(&w, &ring, 0, 1, 0, 1);
-    assert_true(board_pin(ring.log, leader, 0) && board_pin(ring.log, slow, 0));
-    static struct made m;
-    for (int group = 0; group < 60; group++) {
-        uint64_t start = w.tail;
-        for (;;) {
-            make_entry(&m, w.next_index, VALUE_MOST);
-            if (w.tail - start + entry_bytes(&m) > ring_group_max(&ring)) {
-                break;
-            }
-            ring_reserve(&w, entry_bytes(&m));
-            ring_append(&w, &m.e, 1);
-        }
-        ring_commit(&w);
-        board_publish(leader, w.next_index - 1, 0, w.tail);
-        assert_int_equal(board_state(leader), REPLICA_JOINING);
-    }
-    assert_int_equal(board_state(slow), REPLICA_LAPPED);
-    assert_int_equal(atomic_load(&ring.log->leader.lapped), 1);
-    help_ring_close(&ring);
-}
-
-struct consumer {
-    struct ring ring;
-    struct replica_board *board;
-    _Atomic uint64_t last; /* entries to read; 0: not known yet */
-    bool may_be_lapped;
-    uint64_t laps;
-};
-
-static void *consume(void *arg) {
-    struct consumer *c = arg;
-    uint64_t pos = 0, next = 1;
-    for (;;) {
-        uint64_t last = atomic_load(&c->last);
-        if (last != 0 && next > last) {
-            return NULL;
-        }
-        if (board_commit(c->ring.log) < next) {
-            sched_yield();
-            continue;
-        }
-        bool same = false;
-        enum ring_status status = read_entry(&c->ring, &pos, next, VALUE_MOST, &same);
-        if (status == RING_LAPPED && c->may_be_lapped) {
-            c->laps++;
-            return NULL;
-        }
-        if (!help_check(status == RING_OK && same)) {
-            board_set_state(c->board, REPLICA_STOPPED);
-            return NULL;
-        }
-        board_publish(c->board, next, 0, pos);
-        next++;
-    }
-}
-
-static void writer_against_consumer(uint64_t slow_follower_ns, bool may_be_lapped, uint64_t laps, uint64_t *waits) {
-    struct ring ring = help_ring_open(RING);
-    ring.log->slow_follower_ns = slow_follower_ns;
-    struct consumer c = {.ring = ring, .board = &ring.log->replicas[9], .may_be_lapped = may_be_lapped};
-    assert_true(board_pin(ring.log, c.board, 0));
-    pthread_t thread;
-    assert_int_equal(pthread_create(&thread, NULL, consume, &c), 0);
-    struct ring_writer w;
-    ring_writer_init(&w, &ring, 0, 1, 0, 1);
-    static struct made m;
-    uint32_t lapped = 0;
-    while (w.tail < laps * RING) {
-        make_entry(&m, w.next_index, VALUE_MOST);
-        lapped += ring_reserve(&w, entry_bytes(&m));
-        ring_append(&w, &m.e, 1);
-        ring_commit(&w);
-    }
-    atomic_store(&c.last, w.next_index - 1);
-    pthread_join(thread, NULL);
-    assert_true(may_be_lapped || lapped == 0);
-    assert_true(c.laps <= lapped);
-    *waits = atomic_load(&ring.log->leader.waits);
-    help_assert_threads();
-    help_ring_close(&ring);
-}
-
-static void ring_reserve__follower_that_moves_on__waited_for_and_loses_nothing(void **state) {
-    (void)state;
-    uint64_t waits;
-    writer_against_consumer(UINT64_C(3600) * 1000000000, false, help_scaled(300), &waits);
-}
-
-static void ring_read__racing_with_a_leader_that_laps__whole_or_noticed(void **state) {
-    (void)state;
-    for (uint64_t i = 0; i < help_scaled(50); i++) {
-        uint64_t waits;
-        writer_against_consumer(1, true, 8, &waits);
-    }
-}
-
-/* ---- marks ---------------------------------------------------------------------------------------------------------- */
+/* ---- marks ------------------------------------------------------------------------------------------------------- */
 
 static void ring_marks__over_many_laps__lead_to_frames(void **state) {
     (void)state;
@@ -418,18 +174,19 @@ static void ring_timestamp__of_each_entry_ahead__that_entrys(void **state) {
     }
     assert_int_equal(ring_timestamp(&ring, 0, 0, 128), 0);
     assert_int_equal(ring_timestamp(&ring, 0, 51, 128), 0);
-    assert_int_equal(ring_timestamp(&ring, ring_frame_bytes(1, 1) + 4096, 1, 128), 0); /* not a frame's start, or later */
+    assert_int_equal(ring_timestamp(&ring, ring_frame_bytes(1, 1) + 4096, 1, 128),
+                     0); /* not a frame's start, or later */
     atomic_store(&ring.log->leader.reclaimed, w.tail);
     assert_int_equal(ring_timestamp(&ring, 0, 50, 128), 0); /* overwritten, for all that is known */
     help_ring_close(&ring);
 }
 
-/* ---- hostile bytes -------------------------------------------------------------------------------------------------- */
+/* ---- hostile bytes ----------------------------------------------------------------------------------------------- */
 
 static void ring_header__each_field_off__corrupt(void **state) {
     (void)state;
     struct ring ring = help_ring_open(RING);
-    struct frame good = {.length = 64, .index = 9, .value_len = 10, .key_len = 6, .type = FRAME_PUT};
+    struct frame good = { .length = 64, .index = 9, .value_len = 10, .key_len = 6, .type = FRAME_PUT };
     struct frame bad[12], out;
     for (size_t i = 0; i < 12; i++) {
         bad[i] = good;
@@ -457,7 +214,7 @@ static void ring_header__each_field_off__corrupt(void **state) {
         assert_int_equal(ring_header(&ring, 0, 9, &out), RING_CORRUPT);
         assert_int_equal(out.length, 0x5a5a5a5a); /* untouched */
     }
-    struct frame term = {.length = FRAME_HEADER_BYTES, .index = 9, .type = FRAME_TERM};
+    struct frame term = { .length = FRAME_HEADER_BYTES, .index = 9, .type = FRAME_TERM };
     memcpy(ring.base, &term, sizeof(term));
     assert_int_equal(ring_header(&ring, 0, 9, &out), RING_OK);
     term.key_len = 4;
@@ -471,11 +228,11 @@ static void ring_header__each_field_off__corrupt(void **state) {
 
 static void ring_readers__of_random_bytes__end_and_stay_inside(void **state) {
     (void)state;
-    struct help_rng r = {help_seed()};
+    struct help_rng r = { help_seed() };
     struct ring ring = help_ring_open(RING);
     for (uint64_t round = 0; round < help_scaled(20000); round++) {
         uint64_t pos = help_random(&r) >> help_below(&r, 60) & ~UINT64_C(7), index = 1 + help_below(&r, 4);
-        struct frame f = {0};
+        struct frame f = { 0 };
         uint8_t *at = (uint8_t *)&f;
         for (size_t i = 0; i < sizeof(f); i++) {
             at[i] = help_below(&r, 3) == 0 ? (uint8_t)help_random(&r) : 0;
@@ -492,7 +249,7 @@ static void ring_readers__of_random_bytes__end_and_stay_inside(void **state) {
         ring_timestamp(&ring, pos, index + 1, 128);
     }
     /* A ring of frames that all claim to come before what is looked for: the walk ends after its steps. */
-    struct frame loop = {.length = FRAME_HEADER_BYTES, .index = 1, .type = FRAME_NOOP};
+    struct frame loop = { .length = FRAME_HEADER_BYTES, .index = 1, .type = FRAME_NOOP };
     for (uint64_t pos = 0; pos + sizeof(loop) <= 2 * RING; pos += sizeof(loop)) {
         memcpy(ring.base + pos, &loop, sizeof(loop));
     }
@@ -507,12 +264,6 @@ int main(void) {
         cmocka_unit_test(ring_append__positions_and_indexes_near_powers_of_two__every_frame_comes_back_whole),
         cmocka_unit_test(ring_append__time_that_falls__raised_to_the_last),
         cmocka_unit_test(ring_commit__of_a_group__covers_all_of_it_at_once),
-        cmocka_unit_test(ring_reserve__nobody_pinned__never_waits),
-        cmocka_unit_test(ring_reserve__full_of_pinned__laps_after_the_limit),
-        cmocka_unit_test(ring_reserve__after_a_lap__does_not_wait_for_the_lapped_again),
-        cmocka_unit_test(ring_reserve__leaders_own_pin_behind_a_full_group__not_lapped),
-        cmocka_unit_test(ring_reserve__follower_that_moves_on__waited_for_and_loses_nothing),
-        cmocka_unit_test(ring_read__racing_with_a_leader_that_laps__whole_or_noticed),
         cmocka_unit_test(ring_marks__over_many_laps__lead_to_frames),
         cmocka_unit_test(ring_writer_init__by_the_next_leader__goes_on_behind_the_newest_mark),
         cmocka_unit_test(ring_writer_init__marks_of_frames_never_committed__are_forgotten),

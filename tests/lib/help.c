@@ -59,14 +59,15 @@ uint64_t help_scaled(uint64_t n) {
     return less != 0 ? less : 1;
 }
 
-/* ---- random numbers ------------------------------------------------------------------------------------------------ */
+/* ---- random numbers ---------------------------------------------------------------------------------------------- */
 
 uint64_t help_seed(void) {
     const char *given = getenv("TIDE_SEED");
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
-    uint64_t seed = given != NULL ? strtoull(given, NULL, 0)
-                                  : (uint64_t)now.tv_sec * 1000000007u ^ (uint64_t)now.tv_nsec ^ (uint64_t)getpid() << 40;
+    uint64_t seed = given != NULL
+                        ? strtoull(given, NULL, 0)
+                        : (uint64_t)now.tv_sec * 1000000007u ^ (uint64_t)now.tv_nsec ^ (uint64_t)getpid() << 40;
     printf("# TIDE_SEED=%llu\n", (unsigned long long)seed);
     fflush(stdout);
     return seed;
@@ -84,7 +85,7 @@ uint64_t help_below(struct help_rng *r, uint64_t n) {
     return (uint64_t)((unsigned __int128)help_random(r) * n >> 64);
 }
 
-/* ---- checks in threads ------------------------------------------------------------------------------------------------ */
+/* ---- checks in threads ------------------------------------------------------------------------------------------- */
 
 static _Atomic unsigned failures;
 
@@ -99,7 +100,7 @@ unsigned help_failures(void) {
     return atomic_exchange(&failures, 0);
 }
 
-/* ---- domains ---------------------------------------------------------------------------------------------------------- */
+/* ---- domains ----------------------------------------------------------------------------------------------------- */
 
 const char *help_name(void) {
     unsigned i = atomic_fetch_add(&names_used, 1);
@@ -194,11 +195,11 @@ void help_assert_equal_digests(struct tide *d) {
     }
 }
 
-/* ---- a log in plain memory -------------------------------------------------------------------------------------------- */
+/* ---- a log in plain memory --------------------------------------------------------------------------------------- */
 
 struct ring help_ring_open(uint64_t ring_bytes) {
     size_t log_bytes = (sizeof(struct log_segment) + LAYOUT_PAIR - 1) / LAYOUT_PAIR * LAYOUT_PAIR;
-    struct ring ring = {.log = aligned_alloc(LAYOUT_PAIR, log_bytes), .bytes = ring_bytes};
+    struct ring ring = { .log = aligned_alloc(LAYOUT_PAIR, log_bytes), .bytes = ring_bytes };
     assert_non_null(ring.log);
     memset((void *)ring.log, 0, log_bytes);
     ring.log->ring_bytes = ring_bytes;
@@ -219,5 +220,5 @@ struct ring help_ring_open(uint64_t ring_bytes) {
 void help_ring_close(struct ring *ring) {
     munmap(ring->base, 2 * ring->bytes);
     free((void *)ring->log);
-    *ring = (struct ring){0};
+    *ring = (struct ring){ 0 };
 }

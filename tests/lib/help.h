@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What the tests of the engine share: names that nobody else has, seeds, a watchdog, checks in threads, a ring in memory. */
+/* What the tests of the engine share: names nobody else has, seeds, a watchdog, checks in threads, a ring in memory. */
 #ifndef TESTS_LIB_HELP_H
 #define TESTS_LIB_HELP_H
 
@@ -17,15 +17,15 @@
 #include "shm/ring.h"
 
 /*
- * Call once, first thing in main(). Waits in these tests have no limit of their own: when something hangs, the watchdog ends the
- * program with a message after so many seconds (ten times as many where the environment has TIDE_SANITIZED=1).
+ * Call once, first thing in main(). Waits in these tests have no limit of their own: when something hangs, the watchdog
+ * ends the program with a message after so many seconds (ten times as many where the environment has TIDE_SANITIZED=1).
  */
 void help_start(unsigned watchdog_s);
 
 /* n, or a part of it where a sanitizer makes everything slow; never 0. */
 uint64_t help_scaled(uint64_t n);
 
-/* ---- random numbers ------------------------------------------------------------------------------------------------ */
+/* ---- random numbers ---------------------------------------------------------------------------------------------- */
 
 /* $TIDE_SEED, or a new one; printed, so that a failure can be repeated. */
 uint64_t help_seed(void);
@@ -36,7 +36,7 @@ struct help_rng {
 uint64_t help_random(struct help_rng *r);
 uint64_t help_below(struct help_rng *r, uint64_t n); /* 0 .. n-1 */
 
-/* ---- checks in threads, where cmocka's must not be used --------------------------------------------------------------- */
+/* ---- checks in threads, where cmocka's must not be used ---------------------------------------------------------- */
 
 /* Prints and counts; the test asks with help_assert_threads() after the threads have ended. */
 bool help_check_at(bool ok, const char *text, const char *file, int line);
@@ -44,9 +44,10 @@ bool help_check_at(bool ok, const char *text, const char *file, int line);
 unsigned help_failures(void);
 #define help_assert_threads() assert_int_equal(help_failures(), 0)
 
-/* ---- domains ---------------------------------------------------------------------------------------------------------- */
+/* ---- domains ----------------------------------------------------------------------------------------------------- */
 
-/* A domain name of this process alone, in static storage until the next but 15. Removed at exit where a failed test left it. */
+/* A domain name of this process alone, in static storage until the next but 15. Removed at exit where a failed test
+ * left its domain. */
 const char *help_name(void);
 
 /* Open a fresh, ephemeral domain. Sizes: 0 for the library's defaults. Asserts. Log lines go nowhere. */
@@ -65,7 +66,7 @@ void help_assert_equal_digests(struct tide *d);
 enum tide_state help_state(struct tide *d, uint32_t id);
 struct tide_replica_info help_info(struct tide *d, uint32_t id);
 
-/* ---- a log in plain memory -------------------------------------------------------------------------------------------- */
+/* ---- a log in plain memory --------------------------------------------------------------------------------------- */
 
 /* A zeroed log and its ring, mapped twice in a row as in a segment. */
 struct ring help_ring_open(uint64_t ring_bytes);

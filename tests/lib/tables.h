@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* A table in plain memory, written and read as a replica does, and a thread that holds grace periods back. */
+#ifndef TESTS_LIB_TABLES_H
+#define TESTS_LIB_TABLES_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "engine/table.h"
+#include "tests/lib/help.h"
+
+#define MIB (UINT64_C(1) << 20)
+
+struct fixture {
+    struct table_writer w;
+    uint8_t *base;
+    uint64_t index;
+    bool in_batch; /* what was written last is not published yet, so that memory must not be freed in its name */
+};
+
+struct fixture open_table(uint64_t table_bytes, uint64_t expected_keys, uint64_t slack);
+void close_table(struct fixture *f);
+
+/* Setup and teardown of a group: grace periods need their thread. */
+int hold_grace(void **state);
+int drop_grace(void **state);
+
+/* Put a key as of an index, waiting for memory where it must. 0, -1: no overflow bucket, -2: no memory. */
+int put_at(struct fixture *f, const void *key, size_t key_len, const void *value, size_t value_len, uint64_t index);
+
+/* Keys and values of the numbered kind: a value says which entry made it. Keys are 8 to 24 bytes. */
+size_t key_of(uint64_t k, uint8_t out[32]);
+int put(struct fixture *f, uint64_t k);
+uint64_t hash_of(const struct fixture *f, const void *key, size_t key_len);
+void del(struct fixture *f, uint64_t k);
+
+/* The index of the key's version as of `at`; 0: none; UINT64_MAX: a value that its node's index did not make. */
+uint64_t find_at(const struct fixture *f, uint64_t k, uint64_t at);
+
+/* All bytes are as they should be, and there are so many keys. */
+void assert_verifies(const struct fixture *f, uint64_t keys);
+
+/* A thread that opens a section when asked and keeps it open (1), or ends it (0): so grace periods do not end. */
+struct holder {
+    pthread_t thread;
+    _Atomic int want, have;
+};
+void holder_open(struct holder *h); /* with an open section */
+void holder_set(struct holder *h, int want);
+void holder_close(struct holder *h);
+
+#endif
