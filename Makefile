@@ -137,6 +137,10 @@ $(B)/bench/%: $(OBJ)/bench/%.o $(OBJ)/libbench.a $(B)/libtidemark.a
 $(B)/tests/%: $(OBJ)/tests/%.o $(OBJ)/libtest.a $(OBJ)/libtools.a $(OBJ)/libbench.a $(B)/libtidemark.a
 	$(link) $(TEST_LIBS)
 
+# Needs no tools, so that the build with kill points compiles only the library and the helpers of tests.
+$(B)/tests/tool_crash: $(OBJ)/tests/tool_crash.o $(OBJ)/libtest.a $(B)/libtidemark.a
+	$(link) $(TEST_LIBS)
+
 .SECONDARY:
 -include $(shell find $(OBJ) -name '*.d' 2>/dev/null)
 

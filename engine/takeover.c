@@ -79,7 +79,7 @@ static int takeover_try(struct tide *d) {
         return error;
     }
     tide_logf(d, TIDE_LOG_INFO, "replica %u leads, term %u, from index %llu", r->id, atomic_load(&d->log->leader.term),
-              (unsigned long long)r->applied);
+              (unsigned long long)commit); /* r->applied is the writers' by now */
     return 0;
 }
 

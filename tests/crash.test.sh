@@ -1,0 +1,13 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# A process dies at every kill point that the sources name: see tests/tool_crash.c.
+set -eu
+tool=${TIDE_BUILD:-build}/crash/tests/tool_crash
+if [ ! -x "$tool" ]; then
+    echo "skipped: $tool is not built (make CONFIG=crash; sanitized builds have none)"
+    exit 77
+fi
+points=$(grep -rhoE 'KILL_POINT\("[^"]*"\)' engine --include='*.c' | sed 's/.*"\(.*\)".*/\1/' | sort -u)
+[ -n "$points" ] || { echo "no kill points in engine/"; exit 1; }
+# shellcheck disable=SC2086
+exec "$tool" $points
