@@ -5,17 +5,26 @@
  * in the name of a slot only if it was the same before the read and after.
  */
 #include <stdio.h>
+#include <time.h>
 
-#include "shm/clock.h"
-#include "shm/nap.h"
 #include "tools/node.h"
 
 #define LABEL_SIZE (sizeof(((struct node_slot *)0)->label))
-#define NAP_NS 1000000u
 #define START_NS 5000000000u       /* a leader that dies just now is replaced long before */
 #define LEADER_WAIT_NS 1000000000u /* as long as a write waits for the next leader */
 #define TRIES 8u
 #define LOOKS 3
+
+static uint64_t now_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+static void nap(void) {
+    const struct timespec ms = { 0, 1000000 };
+    nanosleep(&ms, NULL);
+}
 
 /* ---- whose slot it is ---- */
 
@@ -61,7 +70,7 @@ static int label_is_used(struct node *n, const char *label, uint32_t but) {
 static int label_is_taken(struct node *n, const char *label, uint32_t but) {
     for (int i = 0; i < LOOKS; i++) {
         if (i > 0)
-            park_nap(5 * NAP_NS);
+            nap();
         tide_gc(n->domain, NULL);
         if (!label_is_used(n, label, but))
             return 0;
@@ -115,16 +124,16 @@ static void look_around(struct node *n, const struct buf *ids, size_t n_ids) {
 int shared_start(struct node *n, const struct buf *node_id, const struct buf *ids, size_t n_ids, uint64_t delay_ns) {
     char label[LABEL_SIZE];
     uint32_t slot;
-    uint64_t until = clock_monotonic_ns() + START_NS;
+    uint64_t until = now_ns() + START_NS;
     int rc = make_label(node_id, label);
     if (rc != 0)
         return rc;
     if (label_is_taken(n, label, TIDE_REPLICAS))
         return NODE_ERR_TAKEN;
     while ((rc = start_once(n, label, delay_ns, &slot)) != 0) {
-        if ((rc != TIDE_ERR_BUSY && rc != TIDE_ERR_NO_REPLICA) || clock_monotonic_ns() >= until)
+        if ((rc != TIDE_ERR_BUSY && rc != TIDE_ERR_NO_REPLICA) || now_ns() >= until)
             return rc;
-        park_nap(NAP_NS);
+        nap();
     }
     /* Of two that started at once under one name at least one sees the other here. */
     if (label_is_taken(n, label, slot))
@@ -161,13 +170,13 @@ int shared_reader_open(struct node *n, const struct node_try *t, struct tide_rea
 
 /* Nobody leads, or the section was lost: again, until the time is out. */
 static int may_wait(struct node *n, struct node_try *t) {
-    uint64_t now = clock_monotonic_ns();
+    uint64_t now = now_ns();
     if (t->until_ns == 0)
         t->until_ns = now + LEADER_WAIT_NS;
     if (now >= t->until_ns)
         return 0;
     node_flush(n);
-    park_nap(NAP_NS);
+    nap();
     return 1;
 }
 
