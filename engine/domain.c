@@ -38,8 +38,12 @@ void tide_drop(struct tide *d) {
         foreign_release(d, i);
     }
     lane_pool_destroy(d);
+    member_release(d->segment.fd, d->log, d->member); /* after the lanes: they are known by the member's number */
+    fork_hold_off();
+    fork_note_closed(d);
     segment_unmap_ring(d->ring.base, d->ring.bytes);
     segment_detach(&d->segment);
+    fork_let_on();
     pthread_mutex_destroy(&d->control);
     pthread_mutex_destroy(&d->foreign_lock);
     free(d);
@@ -230,6 +234,31 @@ static int domain_find_or_create(struct tide *d, const struct tide_opts *o) {
     return TIDE_ERR_GONE;
 }
 
+static int domain_open(struct tide *d, const struct tide_opts *o) {
+    int error = domain_find_or_create(d, o);
+    if (error != 0) {
+        return error;
+    }
+    d->log = (struct log_segment *)d->segment.base;
+    d->hash_seed = d->log->hash_seed;
+    d->ring = (struct ring){.log = d->log, .bytes = d->log->ring_bytes};
+    d->write_timeout_ns = o->write_timeout_ns;
+    error = segment_map_ring(&d->segment, d->log->ring_off, d->ring.bytes, &d->ring.base);
+    if (error == 0 && (grace_hold() != 0 || lane_pool_create(d) != 0)) {
+        segment_unmap_ring(d->ring.base, d->ring.bytes);
+        error = TIDE_ERR_NOMEM;
+    }
+    if (error != 0) {
+        segment_detach(&d->segment);
+        return error;
+    }
+    pthread_mutex_init(&d->control, NULL);
+    pthread_mutex_init(&d->foreign_lock, NULL);
+    atomic_store(&d->holds, 1);
+    fork_note_open(d);
+    return 0;
+}
+
 int tide_open(struct tide **out, const char *name, const struct tide_opts *opts) {
     static const struct tide_opts defaults = TIDE_OPTS_INIT;
     const struct tide_opts *o = opts != NULL ? opts : &defaults;
@@ -250,29 +279,15 @@ int tide_open(struct tide **out, const char *name, const struct tide_opts *opts)
     d->log_ctx = o->log_ctx;
     memcpy(d->name, name, strlen(name));
     int error = domain_settle(d, o, &settled);
-    error = error == 0 ? domain_find_or_create(d, &settled) : error;
+    if (error == 0) {
+        fork_hold_off();
+        error = domain_open(d, &settled);
+        fork_let_on();
+    }
     if (error != 0) {
         free(d);
         return error;
     }
-    d->log = (struct log_segment *)d->segment.base;
-    d->hash_seed = d->log->hash_seed;
-    d->ring = (struct ring){.log = d->log, .bytes = d->log->ring_bytes};
-    d->write_timeout_ns = settled.write_timeout_ns;
-    error = segment_map_ring(&d->segment, d->log->ring_off, d->ring.bytes, &d->ring.base);
-    if (error == 0 && (grace_hold() != 0 || lane_pool_create(d) != 0)) {
-        segment_unmap_ring(d->ring.base, d->ring.bytes);
-        error = TIDE_ERR_NOMEM;
-    }
-    if (error != 0) {
-        segment_detach(&d->segment);
-        free(d);
-        return error;
-    }
-    pthread_mutex_init(&d->control, NULL);
-    pthread_mutex_init(&d->foreign_lock, NULL);
-    fork_note_open(d);
-    atomic_store(&d->holds, 1);
     *out = d;
     return 0;
 }
@@ -288,7 +303,6 @@ int tide_close(struct tide *d) {
     if (was == (uint32_t)-TIDE_ERR_FORKED) {
         return 0; /* a child's: its threads are the parent's, and nothing of it is ours to end */
     }
-    fork_note_closed(d);
     pthread_mutex_lock(&d->control); /* a start that was under way has ended; a later one sees `closed` */
     pthread_mutex_unlock(&d->control);
     steward_stop(d);
@@ -307,7 +321,6 @@ int tide_close(struct tide *d) {
     if (leader >= 0) {
         control_stop(d, (uint32_t)leader, !d->ephemeral);
     }
-    member_release(d->segment.fd, d->log, d->member);
     grace_drop();
     if (d->ephemeral && segment_is_current(&d->segment) == 1) {
         tide_unlink(d->name);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "engine/fork.h"
 
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "engine/grace.h"
@@ -9,8 +10,10 @@
 static pthread_mutex_t fork_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct tide *fork_open; /* all handles of this process */
 static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
+static pthread_rwlock_t fork_opening = PTHREAD_RWLOCK_INITIALIZER;
 
 static void fork_before(void) {
+    pthread_rwlock_wrlock(&fork_opening);
     pthread_mutex_lock(&fork_lock);
     grace_before_fork(); /* first: whoever holds it may be waiting for a thread that is in a grace period */
     rcu_before_fork();
@@ -20,12 +23,22 @@ static void fork_parent(void) {
     rcu_after_fork(false);
     grace_after_fork(false);
     pthread_mutex_unlock(&fork_lock);
+    pthread_rwlock_unlock(&fork_opening);
+}
+
+/* The locks belong to the open file, and that lives as long as a descriptor or a mapping of it: both have to go. What takes the
+ * mappings' place is private and empty, for whoever looks before he has seen TIDE_ERR_FORKED. */
+static void fork_let_go(struct tide *d) {
+    close(d->segment.fd);
+    d->segment.fd = -1;
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE;
+    mmap(d->segment.base, d->segment.size_bytes, PROT_READ | PROT_WRITE, flags, -1, 0);
+    mmap(d->ring.base, 2 * d->ring.bytes, PROT_READ | PROT_WRITE, flags, -1, 0);
 }
 
 static void fork_child(void) {
     for (struct tide *d = fork_open; d != NULL; d = d->next_open) {
-        close(d->segment.fd);
-        d->segment.fd = -1;
+        fork_let_go(d);
         atomic_store(&d->closed, (uint32_t)-TIDE_ERR_FORKED);
         for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
             atomic_store(&d->replicas[i], NULL); /* reads come to the slow path, and find out */
@@ -36,14 +49,23 @@ static void fork_child(void) {
     rcu_after_fork(true);
     grace_after_fork(true);
     pthread_mutex_unlock(&fork_lock);
+    pthread_rwlock_init(&fork_opening, NULL); /* it was locked by a thread with another number */
 }
 
 static void fork_init(void) {
     pthread_atfork(fork_before, fork_parent, fork_child);
 }
 
-void fork_note_open(struct tide *d) {
+void fork_hold_off(void) {
     pthread_once(&fork_once, fork_init);
+    pthread_rwlock_rdlock(&fork_opening);
+}
+
+void fork_let_on(void) {
+    pthread_rwlock_unlock(&fork_opening);
+}
+
+void fork_note_open(struct tide *d) {
     pthread_mutex_lock(&fork_lock);
     d->next_open = fork_open;
     fork_open = d;

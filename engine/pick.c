@@ -220,9 +220,8 @@ int reader_pick(struct tide_reader *r, const struct tide_bound *bound, struct ve
     struct tide *d = r->domain;
     uint64_t fence, start = 0, attached = 0;
     uint32_t rounds = 0;
-    int error = bound->size < sizeof(*bound) || bound->fallback > TIDE_FALLBACK_STALE ? TIDE_ERR_INVALID
-                                                                                      : pick_fence(r, bound, &fence);
-    error = error == 0 && tide_forked(d) ? TIDE_ERR_FORKED : error;
+    bool invalid = bound->size < sizeof(*bound) || bound->fallback > TIDE_FALLBACK_STALE;
+    int error = tide_forked(d) ? TIDE_ERR_FORKED : invalid ? TIDE_ERR_INVALID : pick_fence(r, bound, &fence);
     if (error != 0) {
         return error;
     }

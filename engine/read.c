@@ -36,7 +36,8 @@ static inline bool read_home_fresh(const struct tide_reader *r, const struct tid
 static int read_begin(struct tide_reader *r, const struct tide_bound *bound, const struct tide_answer *a,
                       struct verdict *v) {
     if (__builtin_expect(r == NULL || r->owner != reader_self() || r->section != NULL, 0)) {
-        return r == NULL ? TIDE_ERR_INVALID : TIDE_ERR_THREAD;
+        int error = reader_check(r); /* a forked child's first */
+        return error != 0 ? error : TIDE_ERR_THREAD;
     }
     if (__builtin_expect((a != NULL && a->size < sizeof(*a)) || bound->size < sizeof(*bound) ||
                              bound->fallback > TIDE_FALLBACK_STALE,

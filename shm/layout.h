@@ -185,14 +185,14 @@ struct reader_slot {
     alignas(LAYOUT_PAIR) _Atomic uint64_t counts[LAYOUT_REPLICAS][LAYOUT_REASONS];
 };
 
-/* A process that is attached, or was: its byte of the log segment, locked by the kernel, says which. See shm/member.h. */
+/* A process that is attached, or was: its byte of the log segment, locked by the kernel, says which: shm/member.h. */
 struct member_slot {
     alignas(LAYOUT_LINE) _Atomic uint32_t used; /* 0 free, 1 taken */
     _Atomic uint32_t pid;
     _Atomic uint64_t started_unix_ns;
 };
 
-/* ---- lanes: writes from other processes ---------------------------------------------------------------------------- */
+/* ---- lanes: writes from other processes -------------------------------------------------------------------------- */
 
 enum lane_phase { LANE_IDLE = 0, LANE_SUBMITTED = 1, LANE_TAKEN = 2, LANE_ANSWERED = 3, LANE_CANCELLED = 4 };
 

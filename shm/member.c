@@ -5,8 +5,6 @@
 #include <time.h>
 #include <unistd.h>
 
-enum member_byte { MEMBER_ALIVE = 0, MEMBER_LEADER = 1, MEMBER_FIRST = 64 };
-
 static int member_lock(int fd, uint32_t byte, short type, int command) {
     struct flock lock = {.l_type = type, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
     return fcntl(fd, command, &lock);

@@ -15,6 +15,9 @@
 
 #include "shm/layout.h"
 
+/* Bytes of the log segment's file; member k has MEMBER_FIRST + k. */
+enum member_byte { MEMBER_ALIVE = 0, MEMBER_LEADER = 1, MEMBER_FIRST = 64 };
+
 /* Be counted among the living, until the descriptor is closed. 0, or -1 with errno. */
 int member_join(int fd);
 

@@ -288,31 +288,50 @@ static bool audit_lives(uint32_t pid) {
     return kill((pid_t)pid, 0) == 0 || errno != ESRCH;
 }
 
-void crash_audit_slots(struct crash_audit *a) {
-    const struct log_segment *log = a->log;
+/* A slot of somebody dead, described; or false. */
+static bool audit_dead_slot(const struct log_segment *log, char *what, size_t room) {
     for (uint32_t i = 0; i < LAYOUT_MEMBERS; i++) {
         if (atomic_load(&log->members[i].used) != 0 && !audit_lives(atomic_load(&log->members[i].pid))) {
-            crash_fail(a->w, "member %u is dead and was not reaped", i);
+            snprintf(what, room, "member %u is dead and was not reaped", i);
+            return true;
         }
     }
     for (uint32_t i = 0; i < LAYOUT_READERS; i++) {
         uint32_t pid = atomic_load(&log->readers[i].owner_pid);
         if (pid != 0 && !audit_lives(pid)) {
-            crash_fail(a->w, "reader slot %u is a dead process's", i);
+            snprintf(what, room, "reader slot %u is a dead process's", i);
+            return true;
         }
     }
     for (uint32_t i = 0; i < LAYOUT_LANES; i++) {
         uint32_t owner = atomic_load(&log->lanes[i].owner);
         bool taken = (atomic_load(&log->lanes[i].turn) & 7) == LANE_TAKEN;
-        if (owner == UINT32_MAX ? taken : owner != 0 && (owner > LAYOUT_MEMBERS || atomic_load(&log->members[owner - 1].used) == 0)) {
-            crash_fail(a->w, "lane %u is a dead process's (owner %u)", i, owner);
+        bool owned = owner != 0 && owner <= LAYOUT_MEMBERS && atomic_load(&log->members[owner - 1].used) != 0;
+        if (owner == UINT32_MAX ? taken : owner != 0 && !owned) {
+            snprintf(what, room, "lane %u is a dead process's (owner %u)", i, owner);
+            return true;
         }
     }
     for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
         uint32_t state = board_state(&log->replicas[i]);
         if (state != REPLICA_FREE && state != REPLICA_STOPPED && !audit_lives(atomic_load(&log->replicas[i].pid))) {
-            crash_fail(a->w, "replica %u is a dead process's, state %u", i, state);
+            snprintf(what, room, "replica %u is a dead process's, state %u", i, state);
+            return true;
         }
+    }
+    return false;
+}
+
+void crash_audit_slots(struct crash_audit *a) {
+    /* Somebody who is just opening the domain may be at it, and the collector has left it to him. */
+    uint64_t until = crash_now_ns() + CHECK_PATIENCE_NS;
+    char what[128];
+    while (audit_dead_slot(a->log, what, sizeof(what))) {
+        if (crash_now_ns() > until) {
+            crash_fail(a->w, "%s", what);
+            return;
+        }
+        crash_nap_us(1000);
     }
 }
 

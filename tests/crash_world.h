@@ -125,7 +125,7 @@ uint64_t crash_audit_gaps(const struct crash_audit *a);
 uint64_t crash_audit_entries(const struct crash_audit *a);
 /* The pid of the replica that leads according to the board, 0 where nobody does; its term and the commit index. */
 pid_t crash_audit_leader(const struct crash_audit *a, uint32_t *term, uint64_t *commit);
-/* Every slot of the log segment belongs to a process that lives. To be asked after a tide_gc(). */
+/* Every slot of the log segment belongs to a process that lives, at the latest after some seconds. To be asked after a tide_gc(). */
 void crash_audit_slots(struct crash_audit *a);
 /* And every refused number is missing. Frees. */
 void crash_audit_close(struct crash_audit *a);

@@ -147,7 +147,7 @@ refuses() { # TEXT OPTION...: exit code 2 and the text on standard error
     $node "$@" </dev/null >"$work/out" 2>"$work/err"
     is 2 $? && grep -q -- "$text" "$work/err"
 }
-check "--domain is refused" refuses "domain is not there yet" --domain shared
+check "--domain with a name that cannot be is refused" refuses "--domain must be" --domain no/name
 check "an unknown option is refused" refuses "unrecognized" --what
 check "an argument is refused" refuses "unexpected argument: x" x
 for bad in n2 n2= =5ms n2=5 n2=5ms, n2=2h; do

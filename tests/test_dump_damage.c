@@ -2,6 +2,7 @@
 /* `tide dump` of segments in which something is wrong, and of tables. */
 #include "tests/dump_case.h"
 
+#include "shm/board.h"
 #include "shm/hdr.h"
 #include "shm/lag.h"
 
@@ -126,7 +127,21 @@ static void bad_board__is_corrupt(void **state) {
     b.seg->replicas[5].applied = 50;
     memset(b.seg->replicas[5].label, '\033', LAYOUT_LABEL);
     b.seg->leader.leader = 64;
+    b.seg->replicas[6].state = REPLICA_SERVING | 1 << BOARD_MEMBER_SHIFT; /* only a claim has a member above it */
+    b.seg->replicas[7].state = REPLICA_ORPHAN;
+    b.seg->replicas[7].member = LAYOUT_MEMBERS;
+    b.seg->members[2].used = 7;
+    b.seg->lanes[0].owner = LAYOUT_MEMBERS + 1;
+    b.seg->lanes[1].turn = 8 | 5;
+    b.seg->lanes[2].turn = 8 | LANE_TAKEN;
+    b.seg->lanes[2].request_bytes = LAYOUT_LANE_BYTES + 1;
     char *out = DUMPED(&b, 1, "demo");
+    assert_has(out, "BAD: replica 6: there is no state 259");
+    assert_has(out, "BAD: replica 7: there is no member 128");
+    assert_has(out, "BAD: member 2: neither free nor used, but 7");
+    assert_has(out, "BAD: lane 0: there is no owner 129");
+    assert_has(out, "BAD: lane 1: there is no phase 5");
+    assert_has(out, "BAD: lane 2: 32769 bytes of request do not fit it");
     assert_has(out, "BAD: replica 0: there is no state 99");
     assert_has(out, "BAD: replica 5: applied 50 is beyond commit 2");
     assert_has(out, "BAD: leader: there is no replica 64");
@@ -136,9 +151,10 @@ static void bad_board__is_corrupt(void **state) {
 
 static void bad_geometry__shows_board_only(void **state) {
     (void)state;
+    enum { FIRST = (sizeof(struct log_segment) + 4095) / 4096 * 4096 };
     static const uint64_t RINGS[][2] = {
-        { 0, BUILD_RING_BYTES }, { UINT64_MAX, BUILD_RING_BYTES }, { 12345, BUILD_RING_BYTES }, { 1 << 21, 65537 },
-        { 4096, BUILD_RING_BYTES }, { 1126400, 0 }, { 1126400, UINT64_C(1) << 63 }, { UINT64_MAX - 4095, 1 << 16 },
+        { 0, BUILD_RING_BYTES }, { UINT64_MAX, BUILD_RING_BYTES }, { 12345, BUILD_RING_BYTES }, { FIRST, 65537 },
+        { 4096, BUILD_RING_BYTES }, { FIRST, 0 }, { FIRST, UINT64_C(1) << 63 }, { UINT64_MAX - 4095, 1 << 16 },
     };
     for (size_t i = 0; i < sizeof(RINGS) / sizeof(RINGS[0]); i++) {
         struct build b;
@@ -166,7 +182,7 @@ static void foreign_header__is_corrupt(void **state) {
         if (i == 2)
             b.seg->header.fingerprint++;
         if (i == 3)
-            b.seg->header.kind = 3;
+            b.seg->header.kind = 4;
         if (i == 4)
             b.seg->header.size_bytes++;
         build_seal(&b);

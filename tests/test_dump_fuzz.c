@@ -56,12 +56,14 @@ static void dump_once(const uint8_t *bytes, uint64_t size_bytes, bool with_optio
 
 /* The ring and everything in the head that is not reads' counts are worth hitting. */
 static uint64_t interesting_off(const struct build *b) {
-    switch (below(6)) {
+    switch (below(8)) {
     case 0: return below(sizeof(struct segment_header));
     case 1: return 144 + below(112);
     case 2: return offsetof(struct log_segment, leader) + below(sizeof(struct leader_board));
     case 3: return offsetof(struct log_segment, marks) + below(sizeof(struct ring_mark) * LAYOUT_MARKS);
     case 4: return offsetof(struct log_segment, replicas) + below(sizeof(struct replica_board) * 2);
+    case 5: return offsetof(struct log_segment, members) + below(sizeof(struct member_slot) * 2);
+    case 6: return offsetof(struct log_segment, lanes_board) + below(sizeof(struct lanes_board) + 256);
     default: return b->ring_off + below(b->ring_bytes);
     }
 }
@@ -156,9 +158,10 @@ static void table_with_odd_words__ends(void **state) {
         t->buckets = 64;
         assert_int_equal(lag_init((struct hdr *)((char *)t + all), (struct lag_windows *)((char *)t + windows)), 0);
         for (uint64_t n = 1 + below(6); n > 0; n--) {
-            static const uint64_t ENDS[] = { 144, 0, 0, 0 };
-            uint64_t from[] = { 144, all, windows, windows + sizeof(struct lag_windows) };
-            uint64_t k = below(4);
+            static const uint64_t ENDS[] = { 144, 0, 0, 0, 0 };
+            uint64_t from[] = { 144, all, windows, windows + sizeof(struct lag_windows),
+                                offsetof(struct table_segment, lanes) };
+            uint64_t k = below(5);
             set_word((uint8_t *)t, size_bytes, from[k] + ENDS[k] + 8 * below(k == 0 ? 16 : 12));
         }
         dump_once((uint8_t *)t, below(8) ? size_bytes : below(size_bytes), below(2));

@@ -192,6 +192,18 @@ static void history_check__cas_found_what_nobody_read__is_a_pending_write(void *
     expect_search(&h, false);
 }
 
+static void history_check__cas_found_the_unread_half_of_a_pending_batch__passes(void **state) {
+    (void)state;
+    HISTORY(LOSE(A, 0, HISTORY_PUT, 7, 1), LOSE(A, 1, HISTORY_PUT, 8, 1), GET(B, 0, 7, 1, 2, 2, 3),
+            NOT_CAS(C, 1, 0, 0, 9, 2, 4, 5), DEL(C, 1, 3, 6, 7));
+    ops[0].batch_n = ops[1].batch_n = 2;
+    ops[1].batch_at = 1;
+    expect(&h, HISTORY_FINE);
+    ops[3].found = 3; /* not its index */
+    ops[4].index = 4;
+    expect(&h, HISTORY_UNWRITTEN);
+}
+
 static void history_check__cas_found_what_was_replaced__fails(void **state) {
     (void)state;
     HISTORY(PUT(A, 0, 7, 1, 1, 2), PUT(A, 0, 8, 2, 3, 4), NOT_CAS(B, 0, 0, 0, 9, 1, 5, 6));
@@ -424,6 +436,7 @@ int main(void) {
         cmocka_unit_test(history_check__cas_of_nothing_over_something__fails),
         cmocka_unit_test(history_check__cas_mismatch_without_cause__fails),
         cmocka_unit_test(history_check__cas_found_what_nobody_read__is_a_pending_write),
+        cmocka_unit_test(history_check__cas_found_the_unread_half_of_a_pending_batch__passes),
         cmocka_unit_test(history_check__cas_found_what_was_replaced__fails),
         cmocka_unit_test(history_check__write_done_twice__fails),
         cmocka_unit_test(history_check__two_writes_one_index__fails),

@@ -342,7 +342,8 @@ int main(int argc, char **argv) {
         printf("# %s: %u deaths, %.1f s\n", parts[p].name, deaths, (double)(crash_now_ns() - start) / 1e9);
         fflush(stdout);
     }
-    for (uint32_t i = 0; i < atomic_load(&points->count) && only_part == NULL && only_point == NULL; i++) {
+    for (uint32_t i = 0; i < atomic_load(&points->count) && only_part == NULL && only_point == NULL && atomic_load(&w->failures) == 0;
+         i++) {
         if (points->point[i].died == 0) {
             fprintf(stderr, "# nobody died at %s\n", points->point[i].name);
             missing++;

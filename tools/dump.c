@@ -21,9 +21,10 @@
 #define COLUMNS_FIXED 66u /* of a line, but for key and value themselves */
 
 static const char HELP[] =
-    "Usage: tide dump [OPTION]... NAME|NAME.rK|FILE\n"
-    "Show a domain's log segment (NAME), the table of its replica K (NAME.rK), or a segment file (anything with a\n"
-    "slash, or a file of that name here). Reads only, takes no lock: a running domain does not notice.\n"
+    "Usage: tide dump [OPTION]... NAME|NAME.rK|NAME.lK|FILE\n"
+    "Show a domain's log segment (NAME), the table of its replica K (NAME.rK), the large request of its lane K\n"
+    "(NAME.lK), or a segment file (anything with a slash, or a file of that name here). Reads only, takes no lock: a\n"
+    "running domain does not notice.\n"
     "\n"
     "  --from INDEX|end  first entry to show (default: the oldest that is there; end: only what is committed from now\n"
     "                    on)\n"
@@ -238,7 +239,7 @@ static bool show_log(struct dump_run *run) {
         run->format->header(&run->view, &run->file, &log.seg->header, log.understood);
     }
     if (read && log.understood)
-        run->format->log(&run->view, log.seg);
+        run->format->log(&run->view, &log);
     show_problems(run, &log.problems);
     if (read && log.ring_there && !run->opt.no_ring)
         read = show_ring(run, &log);
@@ -260,10 +261,29 @@ static bool show_table(struct dump_run *run) {
     return read;
 }
 
-/* What the header says; anything that is no table is shown, and complained about, as a log. */
-static bool is_table(struct dump_run *run) {
+/* Of a large request the header: what it says is the writer's, and the leader's to check. */
+static bool show_spill(struct dump_run *run) {
     struct segment_header h;
-    return dump_file_read(&run->file, 0, &h, sizeof(h)) && h.magic == TIDE_LAYOUT_MAGIC && h.kind == SEGMENT_TABLE;
+    struct dump_problems problems = { 0 };
+    if (!dump_file_read(&run->file, 0, &h, sizeof(h)))
+        return false;
+    bool understood = dump_header_check(&h, &run->file, &problems);
+    run->view.ages = understood && dump_clock_known(&h);
+    run->format->header(&run->view, &run->file, &h, understood);
+    if (understood && h.replica >= LAYOUT_LANES)
+        dump_problem(&problems, "there is no lane %u", h.replica);
+    if (understood)
+        run->format->spill(&run->view, &h);
+    show_problems(run, &problems);
+    return true;
+}
+
+/* What the header says; anything that is nothing else is shown, and complained about, as a log. */
+static enum segment_kind kind_of(struct dump_run *run) {
+    struct segment_header h;
+    bool other = dump_file_read(&run->file, 0, &h, sizeof(h)) && h.magic == TIDE_LAYOUT_MAGIC &&
+                 (h.kind == SEGMENT_TABLE || h.kind == SEGMENT_SPILL);
+    return other ? (enum segment_kind)h.kind : SEGMENT_LOG;
 }
 
 static int finish(struct dump_run *run, bool read) {
@@ -291,11 +311,14 @@ static int dump(struct dump_run *run) {
         return (int)run->file.code;
     }
     int code;
+    enum segment_kind kind = kind_of(run);
     set_view(run);
-    if (is_table(run) && run->opt.of_ring)
-        code = args_error(TOOL, "a table has no entries to go through: --from, --limit, --key, --follow are for a log");
+    if (kind != SEGMENT_LOG && run->opt.of_ring)
+        code = args_error(TOOL, "only a log has entries to go through: --from, --limit, --key, --follow are for it");
     else
-        code = finish(run, is_table(run) ? show_table(run) : show_log(run));
+        code = finish(run, kind == SEGMENT_TABLE   ? show_table(run)
+                           : kind == SEGMENT_SPILL ? show_spill(run)
+                                                   : show_log(run));
     dump_file_close(&run->file);
     return code;
 }

@@ -3,9 +3,9 @@
  * What the parts of `tide dump` share. The way of the data:
  *
  *   dump_file    opens by name or path; pread, and nothing else: a file that shrinks is an error, never SIGBUS
- *   dump_log     a private copy of header, board and reads, and whether they make sense
+ *   dump_log     a private copy of header, board, members, lanes and reads, and whether they make sense
  *   dump_ring    walks the frames beside a live leader
- *   dump_table   a table segment
+ *   dump_table   a table segment; of a spilled request the header is all
  *   dump_print   what is shown; dump_text and dump_json are its two forms
  *
  * All of it believes nothing that it reads: lengths and offsets are checked against the file before they are used, and
@@ -41,9 +41,9 @@ struct dump_file {
 };
 
 /*
- * Open what the user named: a path where it has a slash; else a domain's log (NAME), a replica's table (NAME.rK), or at
- * last a file of that name here. Never blocks, also not on a FIFO. False: see fault and code. Close by
- * dump_file_close().
+ * Open what the user named: a path where it has a slash; else a domain's log (NAME), a replica's table (NAME.rK),
+ * a lane's large request (NAME.lK), or at last a file of that name here. Never blocks, also not on a FIFO. False: see
+ * fault and code. Close by dump_file_close().
  */
 bool dump_file_open(struct dump_file *f, const char *what);
 void dump_file_close(struct dump_file *f);
@@ -53,6 +53,9 @@ bool dump_file_read(struct dump_file *f, uint64_t off, void *buf, size_t n);
 
 /* Has the domain ended: was the file unlinked, or does nobody live who holds a lock on it? Takes no lock itself. */
 bool dump_file_ended(const struct dump_file *f);
+
+/* Does a process hold this byte of the file (shm/member.h), so that it lives? Asks only, and takes no lock. */
+bool dump_file_held(const struct dump_file *f, uint64_t byte);
 
 /* ---- what is wrong ----------------------------------------------------------------------------------------------- */
 
@@ -71,10 +74,12 @@ bool dump_header_check(const struct segment_header *h, const struct dump_file *f
 /* ---- a log segment ----------------------------------------------------------------------------------------------- */
 
 struct dump_log {
-    struct log_segment *seg; /* private; the ring is not in it */
+    struct log_segment *seg; /* private; neither the ring nor the lanes' requests are in it */
     struct dump_problems problems;
     bool understood; /* false: only the header is to be shown */
     bool ring_there; /* the ring's place and size can be believed */
+    bool led;        /* a living process holds the leader's byte */
+    bool lives[LAYOUT_MEMBERS]; /* of the members: the process does */
 };
 
 /* Take a copy and check it. Looks again where something seems wrong, because a live domain changes meanwhile. False:
@@ -86,6 +91,19 @@ void dump_log_free(struct dump_log *log);
 static inline uint64_t dump_lag(const struct log_segment *seg, const struct replica_board *b) {
     uint64_t commit = seg->leader.commit, applied = b->applied;
     return applied < commit ? commit - applied : 0;
+}
+
+/* The two parts of a lane's turn. */
+static inline uint64_t dump_lane_seq(const struct lane *lane) {
+    return lane->turn >> 3;
+}
+static inline enum lane_phase dump_lane_phase(const struct lane *lane) {
+    return (enum lane_phase)(lane->turn & 7);
+}
+
+/* Is there anything to say of it: does somebody own it, or was it ever used? */
+static inline bool dump_lane_shown(const struct lane *lane) {
+    return lane->owner != 0 || lane->turn != 0;
 }
 
 /* How often replica and reason served, over all readers. */

@@ -43,10 +43,11 @@ static bool open_path(struct dump_file *f, int nofollow) {
     return true;
 }
 
-/* "NAME.rK": a replica's table. */
-static bool names_table(const char *what) {
+/* "NAME.rK": a replica's table; "NAME.lK": a lane's large request. */
+static bool names_part(const char *what) {
     const char *dot = strrchr(what, '.');
-    return dot && dot != what && dot[1] == 'r' && dot[2] && strspn(dot + 2, "0123456789") == strlen(dot + 2);
+    return dot && dot != what && (dot[1] == 'r' || dot[1] == 'l') && dot[2] &&
+           strspn(dot + 2, "0123456789") == strlen(dot + 2);
 }
 
 static bool set_path(struct dump_file *f, const char *dir, const char *format, const char *what) {
@@ -80,7 +81,7 @@ bool dump_file_open(struct dump_file *f, const char *what) {
         if (try_segment(f, "tidemark.%s.log", what))
             return true;
         struct dump_file first = *f;
-        if (names_table(what) && try_segment(f, "tidemark.%s", what))
+        if (names_part(what) && try_segment(f, "tidemark.%s", what))
             return true;
         if (access(what, F_OK) != 0) { /* what was meant is most likely the domain: tell about that */
             *f = first;
@@ -118,12 +119,21 @@ bool dump_file_read(struct dump_file *f, uint64_t off, void *buf, size_t n) {
                 (unsigned long long)(off + got), n, (unsigned long long)off);
 }
 
+/* 1: somebody else has a lock in there, 0: nobody, -1: the system does not say. */
+static int asked_lock(const struct dump_file *f, off_t start, off_t len) {
+    struct flock any = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = start, .l_len = len };
+    return fcntl(f->fd, F_OFD_GETLK, &any) != 0 ? -1 : any.l_type != F_UNLCK;
+}
+
 bool dump_file_ended(const struct dump_file *f) {
     struct stat st;
-    struct flock any = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 0, .l_len = 0 };
     if (fstat(f->fd, &st) != 0 || st.st_nlink == 0)
         return true;
-    return fcntl(f->fd, F_OFD_GETLK, &any) == 0 && any.l_type == F_UNLCK;
+    return asked_lock(f, 0, 0) == 0;
+}
+
+bool dump_file_held(const struct dump_file *f, uint64_t byte) {
+    return asked_lock(f, (off_t)byte, 1) == 1;
 }
 
 void dump_problem(struct dump_problems *p, const char *format, ...) {

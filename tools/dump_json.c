@@ -4,6 +4,7 @@
 #include <inttypes.h>
 
 #include "engine/tidemark.h"
+#include "shm/board.h"
 #include "shm/hdr.h"
 #include "tools/dump_print.h"
 
@@ -54,7 +55,7 @@ static void json_header(struct dump_view *v, const struct dump_file *f, const st
     number(v, "file_bytes", f->size_bytes);
     boolean(v, "understood", understood);
     if (understood) {
-        word(v, "kind", h->kind == SEGMENT_LOG ? "log" : "table");
+        word(v, "kind", dump_kind_name(h->kind));
         number(v, "version", h->version);
         hex(v, "fingerprint", h->fingerprint);
         number(v, "size_bytes", h->size_bytes);
@@ -70,7 +71,8 @@ static void json_header(struct dump_view *v, const struct dump_file *f, const st
     finish(v);
 }
 
-static void print_leader(struct dump_view *v, const struct log_segment *seg) {
+static void print_leader(struct dump_view *v, const struct dump_log *log) {
+    const struct log_segment *seg = log->seg;
     const struct leader_board *l = &seg->leader;
     start(v, "settings");
     number(v, "ring_off", seg->ring_off);
@@ -85,6 +87,7 @@ static void print_leader(struct dump_view *v, const struct log_segment *seg) {
         fputs(", \"replica\": null", v->out);
     else
         number(v, "replica", (uint64_t)l->leader);
+    boolean(v, "led", log->led);
     number(v, "term", l->term);
     number(v, "commit", l->commit);
     number(v, "tail", l->tail);
@@ -98,6 +101,61 @@ static void print_leader(struct dump_view *v, const struct log_segment *seg) {
     finish(v);
 }
 
+static void print_members(struct dump_view *v, const struct dump_log *log) {
+    for (uint32_t i = 0; i < LAYOUT_MEMBERS; i++) {
+        const struct member_slot *m = &log->seg->members[i];
+        if (m->used == 0)
+            continue;
+        start(v, "member");
+        number(v, "id", i);
+        number(v, "pid", m->pid);
+        boolean(v, "alive", log->lives[i]);
+        number(v, "started_unix_ns", m->started_unix_ns);
+        finish(v);
+    }
+}
+
+static void print_lane(struct dump_view *v, uint32_t id, const struct lane *lane) {
+    bool member = lane->owner != 0 && lane->owner != LANE_ORPHAN;
+    fprintf(v->out, "{\"id\": %u", id);
+    word(v, "owner", member ? "member" : lane->owner == 0 ? "free" : "orphan");
+    if (member)
+        number(v, "member", lane->owner - 1);
+    else
+        fputs(", \"member\": null", v->out);
+    number(v, "pid", lane->pid);
+    word(v, "phase", dump_phase_name(dump_lane_phase(lane)));
+    number(v, "seq", dump_lane_seq(lane));
+    number(v, "ops", lane->ops);
+    number(v, "bytes", lane->request_bytes);
+    boolean(v, "spilled", lane->spilled != 0);
+    boolean(v, "asleep", lane->asleep != 0);
+    if (dump_lane_phase(lane) == LANE_ANSWERED)
+        fprintf(v->out, ", \"answer\": {\"result\": %d, \"index\": %" PRIu64 ", \"found\": %" PRIu64
+                ", \"failed\": %u}}", lane->result, lane->index, lane->found, lane->failed);
+    else
+        fputs(", \"answer\": null}", v->out);
+}
+
+static void print_lanes(struct dump_view *v, const struct log_segment *seg) {
+    const struct lanes_board *b = &seg->lanes_board;
+    const char *between = "";
+    start(v, "lanes");
+    hex(v, "ready", b->ready);
+    boolean(v, "asleep", b->asleep != 0);
+    boolean(v, "step_down", b->step_down != 0);
+    fputs(", \"lanes\": [", v->out);
+    for (uint32_t i = 0; i < LAYOUT_LANES; i++) {
+        if (!dump_lane_shown(&seg->lanes[i]))
+            continue;
+        fputs(between, v->out);
+        print_lane(v, i, &seg->lanes[i]);
+        between = ", ";
+    }
+    fputc(']', v->out);
+    finish(v);
+}
+
 static void print_replica(struct dump_view *v, const struct log_segment *seg, uint32_t id) {
     const struct replica_board *b = &seg->replicas[id];
     uint64_t lag = dump_lag(seg, b);
@@ -106,6 +164,7 @@ static void print_replica(struct dump_view *v, const struct log_segment *seg, ui
     text(v, "label", b->label, dump_name_len(b->label, sizeof(b->label)), DUMP_UNBOUNDED);
     word(v, "role", dump_role_name(b->role));
     word(v, "state", dump_state_name(b->state));
+    number(v, "member", board_owner(b));
     number(v, "pid", b->pid);
     number(v, "applied", b->applied);
     number(v, "applied_ts", b->applied_ts);
@@ -162,14 +221,14 @@ static void print_reads(struct dump_view *v, const struct log_segment *seg) {
     finish(v);
 }
 
-static void json_log(struct dump_view *v, const struct log_segment *seg) {
-    print_leader(v, seg);
+static void json_log(struct dump_view *v, const struct dump_log *log) {
+    const struct log_segment *seg = log->seg;
+    print_leader(v, log);
+    print_members(v, log);
     for (uint32_t id = 0; id < LAYOUT_REPLICAS; id++)
         if (seg->replicas[id].state != REPLICA_FREE)
             print_replica(v, seg, id);
-    start(v, "lanes");
-    fputs(", \"lanes\": []", v->out);
-    finish(v);
+    print_lanes(v, seg);
     print_reads(v, seg);
 }
 
@@ -202,6 +261,23 @@ static void json_table(struct dump_view *v, const struct dump_table *t) {
         print_lag(v, "lag_all", t->all);
         print_lag(v, "lag_10s", t->rolling);
     }
+    fputs(", \"lanes\": [", v->out);
+    const char *between = "";
+    for (uint32_t i = 0; i < LAYOUT_LANES; i++) {
+        if (s->lanes[i].seq == 0)
+            continue;
+        fprintf(v->out, "%s{\"id\": %u, \"seq\": %" PRIu64 ", \"index\": %" PRIu64 "}", between, i, s->lanes[i].seq,
+                s->lanes[i].index);
+        between = ", ";
+    }
+    fputc(']', v->out);
+    finish(v);
+}
+
+static void json_spill(struct dump_view *v, const struct segment_header *h) {
+    start(v, "spill");
+    number(v, "lane", h->replica);
+    number(v, "request_bytes", h->size_bytes < sizeof(*h) ? 0 : h->size_bytes - sizeof(*h));
     finish(v);
 }
 
@@ -266,6 +342,7 @@ const struct dump_format dump_json = {
     .header = json_header,
     .log = json_log,
     .table = json_table,
+    .spill = json_spill,
     .ring = json_ring,
     .frame = json_frame,
     .gap = json_gap,

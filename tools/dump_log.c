@@ -2,7 +2,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "shm/board.h"
 #include "shm/crc.h"
+#include "shm/member.h"
 #include "shm/segment.h"
 #include "tools/dump.h"
 
@@ -25,8 +27,8 @@ bool dump_header_check(const struct segment_header *h, const struct dump_file *f
                      (unsigned long long)layout_fingerprint());
         return false;
     }
-    if (h->kind != SEGMENT_LOG && h->kind != SEGMENT_TABLE) {
-        dump_problem(p, "kind %u is neither log (1) nor table (2)", h->kind);
+    if (h->kind != SEGMENT_LOG && h->kind != SEGMENT_TABLE && h->kind != SEGMENT_SPILL) {
+        dump_problem(p, "kind %u is neither log (1) nor table (2) nor spill (3)", h->kind);
         return false;
     }
     if (h->size_bytes != f->size_bytes)
@@ -70,11 +72,13 @@ static void check_leader(const struct log_segment *seg, struct dump_problems *p)
 
 static void check_replica(const struct log_segment *seg, uint32_t id, struct dump_problems *p) {
     const struct replica_board *b = &seg->replicas[id];
-    uint32_t state = b->state;
-    if (state > REPLICA_FAILED)
-        dump_problem(p, "replica %u: there is no state %u", id, state);
-    if (state == REPLICA_FREE || state == REPLICA_CLAIMED || state > REPLICA_FAILED)
+    uint32_t word = b->state, state = word & BOARD_STATE_MASK;
+    if (state > REPLICA_ORPHAN || (state != REPLICA_CLAIMED && state != word))
+        dump_problem(p, "replica %u: there is no state %u", id, word);
+    if (state == REPLICA_FREE || state == REPLICA_CLAIMED || state > REPLICA_ORPHAN)
         return;
+    if (b->member >= LAYOUT_MEMBERS)
+        dump_problem(p, "replica %u: there is no member %u", id, b->member);
     if (b->role > 1)
         dump_problem(p, "replica %u: there is no role %u", id, b->role);
     if (b->applied > seg->leader.commit)
@@ -82,6 +86,54 @@ static void check_replica(const struct log_segment *seg, uint32_t id, struct dum
                      (unsigned long long)seg->leader.commit);
     if (memchr(b->label, 0, sizeof(b->label)) == NULL)
         dump_problem(p, "replica %u: its label has no end", id);
+}
+
+/* Members and lanes. The request that a lane holds is not looked at: whoever has it checks it. */
+static void check_members(const struct log_segment *seg, struct dump_problems *p) {
+    for (uint32_t i = 0; i < LAYOUT_MEMBERS; i++)
+        if (seg->members[i].used > 1)
+            dump_problem(p, "member %u: neither free nor used, but %u", i, seg->members[i].used);
+    for (uint32_t i = 0; i < LAYOUT_LANES; i++) {
+        const struct lane *lane = &seg->lanes[i];
+        enum lane_phase phase = dump_lane_phase(lane);
+        if (lane->owner > LAYOUT_MEMBERS && lane->owner != LANE_ORPHAN)
+            dump_problem(p, "lane %u: there is no owner %u", i, lane->owner);
+        if (phase > LANE_CANCELLED)
+            dump_problem(p, "lane %u: there is no phase %u", i, (unsigned)phase);
+        if ((phase == LANE_SUBMITTED || phase == LANE_TAKEN) && !lane->spilled &&
+            lane->request_bytes > LAYOUT_LANE_BYTES)
+            dump_problem(p, "lane %u: %llu bytes of request do not fit it", i, (unsigned long long)lane->request_bytes);
+    }
+}
+
+/* The requests are left out: they are most of the segment. */
+static bool read_segment(struct dump_file *f, struct log_segment *seg) {
+    if (!dump_file_read(f, 0, seg, offsetof(struct log_segment, lanes)))
+        return false;
+    for (uint32_t i = 0; i < LAYOUT_LANES; i++)
+        if (!dump_file_read(f, offsetof(struct log_segment, lanes) + i * sizeof(struct lane), &seg->lanes[i],
+                            offsetof(struct lane, request)))
+            return false;
+    return true;
+}
+
+/* A member that leaves between the look at its slot and the question is no dead one: look again. */
+static bool ask_member(struct dump_file *f, struct member_slot *slot, uint32_t number) {
+    for (int look = 0; look < LOOKS && slot->used != 0; look++) {
+        uint64_t started = slot->started_unix_ns;
+        if (dump_file_held(f, MEMBER_FIRST + number))
+            return true;
+        if (!dump_file_read(f, offsetof(struct log_segment, members) + number * sizeof(*slot), slot, sizeof(*slot)) ||
+            (slot->used != 0 && slot->started_unix_ns == started))
+            break;
+    }
+    return false;
+}
+
+static void ask_who_lives(struct dump_log *log, struct dump_file *f) {
+    log->led = dump_file_held(f, MEMBER_LEADER);
+    for (uint32_t i = 0; i < LAYOUT_MEMBERS; i++)
+        log->lives[i] = ask_member(f, &log->seg->members[i], i);
 }
 
 /* The leader's words again, after the replicas': commit only grows, so nobody's `applied` seems to be beyond it. */
@@ -94,7 +146,7 @@ static bool read_once(struct dump_log *log, struct dump_file *f) {
     log->understood = dump_header_check(&seg->header, f, &log->problems) && seg->header.kind == SEGMENT_LOG;
     if (!log->understood)
         return true;
-    if (!dump_file_read(f, 0, seg, sizeof(*seg)))
+    if (!read_segment(f, seg))
         return false;
     atomic_thread_fence(memory_order_seq_cst);
     if (!dump_file_read(f, offsetof(struct log_segment, leader), &seg->leader, sizeof(seg->leader)))
@@ -103,6 +155,8 @@ static bool read_once(struct dump_log *log, struct dump_file *f) {
     check_leader(seg, &log->problems);
     for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++)
         check_replica(seg, i, &log->problems);
+    check_members(seg, &log->problems);
+    ask_who_lives(log, f);
     return true;
 }
 

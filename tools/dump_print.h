@@ -27,8 +27,9 @@ struct dump_totals {
 
 struct dump_format {
     void (*header)(struct dump_view *v, const struct dump_file *f, const struct segment_header *h, bool understood);
-    void (*log)(struct dump_view *v, const struct log_segment *seg); /* settings, leader, replicas, lanes, reads */
+    void (*log)(struct dump_view *v, const struct dump_log *log); /* all of it but the ring */
     void (*table)(struct dump_view *v, const struct dump_table *t);
+    void (*spill)(struct dump_view *v, const struct segment_header *h);
     void (*ring)(struct dump_view *v, const struct log_segment *seg); /* before the frames */
     void (*frame)(struct dump_view *v, const struct dump_frame *frame);
     void (*gap)(struct dump_view *v, const struct dump_gap *gap);
@@ -57,8 +58,10 @@ static inline size_t dump_name_len(const char *name, size_t room) {
 
 /* Names for what lies in shared memory; "?" where there is no such thing. Static storage. */
 const char *dump_type_name(uint32_t type);
-const char *dump_state_name(uint32_t state);
+const char *dump_state_name(uint32_t state); /* of a replica's whole state word */
 const char *dump_role_name(uint32_t role);
+const char *dump_phase_name(uint32_t phase);
+const char *dump_kind_name(uint32_t kind);
 
 #define DUMP_UNBOUNDED UINT64_MAX
 

@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "engine/tidemark.h"
+#include "shm/board.h"
 #include "shm/hdr.h"
 #include "tools/args.h"
 #include "tools/dump_print.h"
@@ -17,29 +18,34 @@ static const char *age_text(const struct dump_view *v, uint64_t ts, char *buf, s
     return args_duration_text(age_ns, buf, buf_size);
 }
 
+static const char *unix_text(uint64_t unix_ns, char buf[32]) {
+    time_t seconds = (time_t)(unix_ns / 1000000000u);
+    struct tm tm;
+    if (!gmtime_r(&seconds, &tm) || strftime(buf, 32, "%Y-%m-%d %H:%M:%SZ", &tm) == 0)
+        snprintf(buf, 32, "?");
+    return buf;
+}
+
 static void text_header(struct dump_view *v, const struct dump_file *f, const struct segment_header *h,
                         bool understood) {
-    char created[32] = "?";
-    time_t seconds = (time_t)(h->created_unix_ns / 1000000000u);
-    struct tm tm;
-    if (gmtime_r(&seconds, &tm))
-        strftime(created, sizeof(created), "%Y-%m-%d %H:%M:%SZ", &tm);
+    char created[32];
     fprintf(v->out, LABEL " ", "segment");
     dump_escape(v->out, f->path, dump_name_len(f->path, sizeof(f->path)), DUMP_UNBOUNDED, false);
     fprintf(v->out, ", %" PRIu64 " bytes\n", f->size_bytes);
     if (!understood)
         return;
-    fprintf(v->out, LABEL " %s of domain \"", "header", h->kind == SEGMENT_LOG ? "log" : "table");
+    fprintf(v->out, LABEL " %s of domain \"", "header", dump_kind_name(h->kind));
     dump_escape(v->out, h->name, dump_name_len(h->name, sizeof(h->name)), DUMP_UNBOUNDED, false);
     fprintf(v->out, "\", layout %u, fingerprint 0x%016" PRIx64 ", uid %u, created %s\n", h->version, h->fingerprint,
-            h->owner_uid, created);
+            h->owner_uid, unix_text(h->created_unix_ns, created));
     fprintf(v->out, LABEL " incarnation 0x%016" PRIx64 ", segment id 0x%016" PRIx64 "\n", "", h->incarnation,
             h->segment_id);
     if (!v->ages)
         fprintf(v->out, LABEL " its clock is not this machine's of now: ages are not known\n", "");
 }
 
-static void print_leader(struct dump_view *v, const struct log_segment *seg) {
+static void print_leader(struct dump_view *v, const struct dump_log *log) {
+    const struct log_segment *seg = log->seg;
     const struct leader_board *l = &seg->leader;
     char slow[32];
     fprintf(v->out, LABEL " ring %" PRIu64 " bytes at %" PRIu64 ", tables %" PRIu64 " bytes, expected keys %" PRIu64
@@ -51,11 +57,54 @@ static void print_leader(struct dump_view *v, const struct log_segment *seg) {
         fputs("nobody", v->out);
     else
         fprintf(v->out, "replica %d", l->leader);
-    fprintf(v->out, ", term %u, commit %" PRIu64 ", tail %" PRIu64 ", reclaimed %" PRIu64 "\n", l->term, l->commit,
-            l->tail, l->reclaimed);
+    fprintf(v->out, ", term %u, commit %" PRIu64 ", tail %" PRIu64 ", reclaimed %" PRIu64 "; %s\n", l->term,
+            l->commit, l->tail, l->reclaimed, log->led ? "its process lives" : "no living process leads");
     fprintf(v->out, LABEL " groups %" PRIu64 ", wakes %" PRIu64 ", waits for room %" PRIu64 ", lapped %" PRIu64
             ", refused full %" PRIu64 ", parked %u\n", "", l->groups, l->wakes, l->waits, l->lapped, l->refused_full,
             l->parked);
+}
+
+static void print_members(struct dump_view *v, const struct dump_log *log) {
+    uint32_t alive = 0, dead = 0;
+    char started[32];
+    for (uint32_t i = 0; i < LAYOUT_MEMBERS; i++) {
+        alive += log->seg->members[i].used != 0 && log->lives[i];
+        dead += log->seg->members[i].used != 0 && !log->lives[i];
+    }
+    fprintf(v->out, LABEL " %u alive, %u dead\n", "members", alive, dead);
+    for (uint32_t i = 0; i < LAYOUT_MEMBERS; i++) {
+        const struct member_slot *m = &log->seg->members[i];
+        if (m->used != 0)
+            fprintf(v->out, "member %-3u pid %u %s, since %s\n", i, m->pid, log->lives[i] ? "alive" : "dead",
+                    unix_text(m->started_unix_ns, started));
+    }
+}
+
+static void print_lane(struct dump_view *v, uint32_t id, const struct lane *lane) {
+    fprintf(v->out, "lane %-5u ", id);
+    if (lane->owner == 0 || lane->owner == LANE_ORPHAN)
+        fputs(lane->owner == 0 ? "free" : "orphan", v->out);
+    else
+        fprintf(v->out, "member %u", lane->owner - 1);
+    fprintf(v->out, " pid %u, request %" PRIu64 " %s%s: %u operations, %" PRIu64 " bytes%s", lane->pid,
+            dump_lane_seq(lane), dump_phase_name(dump_lane_phase(lane)), lane->asleep ? ", writer asleep" : "",
+            lane->ops, lane->request_bytes, lane->spilled ? " in a file" : "");
+    if (dump_lane_phase(lane) == LANE_ANSWERED)
+        fprintf(v->out, "; answer %d, index %" PRIu64 ", found %" PRIu64 ", failed %u", lane->result, lane->index,
+                lane->found, lane->failed);
+    fputc('\n', v->out);
+}
+
+static void print_lanes(struct dump_view *v, const struct log_segment *seg) {
+    const struct lanes_board *b = &seg->lanes_board;
+    uint32_t owned = 0;
+    for (uint32_t i = 0; i < LAYOUT_LANES; i++)
+        owned += seg->lanes[i].owner != 0;
+    fprintf(v->out, LABEL " %u owned, ready 0x%016" PRIx64 ", their thread %s%s\n", "lanes", owned, b->ready,
+            b->asleep ? "asleep" : "awake", b->step_down ? ", the leader is asked to step down" : "");
+    for (uint32_t i = 0; i < LAYOUT_LANES; i++)
+        if (dump_lane_shown(&seg->lanes[i]))
+            print_lane(v, i, &seg->lanes[i]);
 }
 
 static void print_replica(struct dump_view *v, const struct log_segment *seg, uint32_t id) {
@@ -64,9 +113,11 @@ static void print_replica(struct dump_view *v, const struct log_segment *seg, ui
     uint64_t lag = dump_lag(seg, b);
     fprintf(v->out, "replica %-2u \"", id);
     dump_escape(v->out, b->label, dump_name_len(b->label, sizeof(b->label)), DUMP_UNBOUNDED, false);
-    fprintf(v->out, "\" %s %s, applied %" PRIu64 ", lag %" PRIu64 ", staleness %s, pos %" PRIu64 ", pid %u\n",
+    fprintf(v->out, "\" %s %s, applied %" PRIu64 ", lag %" PRIu64 ", staleness %s, pos %" PRIu64
+            ", member %u pid %u\n",
             dump_role_name(b->role), dump_state_name(b->state), b->applied, lag,
-            lag == 0 ? "0" : age_text(v, b->applied_ts, behind, sizeof(behind)), b->pos, b->pid);
+            lag == 0 ? "0" : age_text(v, b->applied_ts, behind, sizeof(behind)), b->pos,
+            board_owner(b), b->pid);
     fprintf(v->out, LABEL " delay %s, entries %" PRIu64 ", joins %" PRIu64 ", lapped %" PRIu64 ", waiters %u, digest "
             "0x%016" PRIx64 " at %" PRIu64 "\n", "", args_duration_text(b->apply_delay_ns, delay, sizeof(delay)),
             b->entries, b->joins, b->lapped, b->waiters, b->digest, b->digest_index);
@@ -104,12 +155,14 @@ static void print_all_reads(struct dump_view *v, const struct log_segment *seg) 
     }
 }
 
-static void text_log(struct dump_view *v, const struct log_segment *seg) {
-    print_leader(v, seg);
+static void text_log(struct dump_view *v, const struct dump_log *log) {
+    const struct log_segment *seg = log->seg;
+    print_leader(v, log);
+    print_members(v, log);
     for (uint32_t id = 0; id < LAYOUT_REPLICAS; id++)
         if (seg->replicas[id].state != REPLICA_FREE)
             print_replica(v, seg, id);
-    fputs("lanes: none (0)\n", v->out);
+    print_lanes(v, seg);
     print_all_reads(v, seg);
 }
 
@@ -136,10 +189,19 @@ static void text_table(struct dump_view *v, const struct dump_table *t) {
             s->buckets_off, s->reorganised);
     fprintf(v->out, LABEL " carved %" PRIu64 " bytes, from byte %" PRIu64 " to %" PRIu64 "\n", "nodes",
             s->nodes_end >= carved ? s->nodes_end - carved : 0, carved, s->nodes_end);
+    for (uint32_t i = 0; i < LAYOUT_LANES; i++)
+        if (s->lanes[i].seq != 0)
+            fprintf(v->out, "lane %-5u request %" PRIu64 " is done, at index %" PRIu64 "\n", i, s->lanes[i].seq,
+                    s->lanes[i].index);
     if (t->all && t->rolling) {
         text_lag(v, "lag, all", t->all);
         text_lag(v, "lag, 10 s", t->rolling);
     }
+}
+
+static void text_spill(struct dump_view *v, const struct segment_header *h) {
+    fprintf(v->out, LABEL " of lane %u, %" PRIu64 " bytes\n", "request", h->replica,
+            h->size_bytes < sizeof(*h) ? 0 : h->size_bytes - sizeof(*h));
 }
 
 static void text_ring(struct dump_view *v, const struct log_segment *seg) {
@@ -196,6 +258,7 @@ const struct dump_format dump_text = {
     .header = text_header,
     .log = text_log,
     .table = text_table,
+    .spill = text_spill,
     .ring = text_ring,
     .frame = text_frame,
     .gap = text_gap,

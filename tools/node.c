@@ -18,7 +18,9 @@
 static const char HELP[] =
     "Usage: tide node [OPTION]...\n"
     "Answer the JSON-lines protocol (docs/protocol.md): requests on standard input, answers on standard output, one\n"
-    "JSON object a line; messages on standard error. One process hosts every replica of node_ids; the first leads.\n\n"
+    "JSON object a line; messages on standard error. One process hosts every replica of node_ids; the first leads.\n"
+    "With --domain each process hosts the replica of its node_id; who came first leads, another takes over.\n\n"
+    "  --domain NAME         share this domain with other processes; it is created where it is not there, and stays\n"
     "  --delay ID=TIME,...   followers that apply the log only so long after a commit: n2=18ms,n3=78ms\n"
     "  --ryw-wait TIME       how long a ryw_read waits for a follower before the leader answers (default 200ms)\n"
     "  --missing error|null  what a read of a key answers that is not there: error 20, or the value null (default)\n"
@@ -51,6 +53,12 @@ static int read_delays(const char *list, struct node_opts *opts) {
     }
 }
 
+static int is_domain_name(const char *name) {
+    size_t size = strlen(name);
+    return size > 0 && size <= TIDE_NAME_MAX && name[0] != '.' &&
+           strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.") == size;
+}
+
 static int read_option(int option, const char *arg, const char *tool, struct node_opts *opts) {
     switch (option) {
     case 'd':
@@ -76,8 +84,11 @@ static int read_option(int option, const char *arg, const char *tool, struct nod
             return args_error(tool, "--table must be a size up to 60G: %s", arg);
         return 0;
     case 'D':
-        return args_error(tool, "--domain is not there yet: this version hosts all replicas of node_ids in one process;"
-                                " leave it out");
+        if (!is_domain_name(arg))
+            return args_error(tool, "--domain must be 1 to %u of A-Z a-z 0-9 _ - . and not a dot first: %s",
+                              TIDE_NAME_MAX, arg);
+        opts->domain = arg;
+        return 0;
     default:
         return args_error(tool, "see above");
     }

@@ -20,11 +20,36 @@ struct node_delay {
 };
 
 struct node_opts {
+    const char *domain; /* NULL: one of its own, with every replica of node_ids */
     struct node_delay delays[TIDE_REPLICAS];
     size_t n_delays;
     uint64_t ryw_wait_ns;
     uint64_t ring_bytes, table_bytes;
     int missing_is_error; /* a key that is not there: error 20 instead of null */
+};
+
+/* Whose replica a slot of a shared domain was, when it was looked at last. */
+struct node_slot {
+    int32_t pid;
+    char label[32];
+    struct buf id; /* the label as JSON text */
+};
+
+/* One read, and its repetitions in a shared domain, whose leader and slots may change while it is under way. */
+struct node_try {
+    int at_leader; /* asked of the leader; else of the followers */
+    unsigned again;
+    uint64_t avoid;    /* slots that turned out to be the leader's */
+    uint64_t until_ns; /* of CLOCK_MONOTONIC: no leader is waited for any longer */
+    uint64_t waited_ns;
+    int waited;
+};
+
+/* Beside the TIDE_ERR_ codes, which are below 0. */
+enum node_error {
+    NODE_ERR_NOT_JSON = 1, /* another program's value */
+    NODE_ERR_LABEL,        /* node_id does not fit a replica's label */
+    NODE_ERR_TAKEN,        /* another process runs under this node_id */
 };
 
 struct node {
@@ -38,7 +63,8 @@ struct node {
     struct buf *ids;
     size_t n_ids;
     struct tide *domain;
-    struct tide_reader *leader; /* reads the leader's replica */
+    struct tide_reader *leader; /* reads the leader's replica; none in a shared domain, where it changes */
+    struct node_slot slots[TIDE_REPLICAS];
     uint64_t incarnation;
 
     /* Answers told, by reason; and of the reads that a follower could have served, how many there were and fell
@@ -53,25 +79,51 @@ struct node {
 
 /* ---- node_domain.c ---- */
 
-/* Create the domain and its replicas for n_ids names (JSON text each; taken over on success). 0 or a TIDE_ERR_ code.
- * */
-int node_domain_open(struct node *n, struct buf *ids, size_t n_ids);
+/* Create the domain and its replicas for n_ids names (JSON text each; taken over on success), or join the shared one
+ * with the replica of node_id. 0, a TIDE_ERR_ code or an enum node_error. */
+int node_domain_open(struct node *n, const struct buf *node_id, struct buf *ids, size_t n_ids);
 void node_domain_close(struct node *n);
 
-/* A reader of its own for one request, over the followers, or the leader where there is no follower. A reader is a
- * session that remembers what it has read; one shared by clients that know nothing of one another would fence them
- * all. */
-int node_reader_open(struct node *n, struct tide_reader **out);
+/* No replica but the leader's: there are no followers to ask. */
+int node_is_alone(struct node *n);
 
-/* tide_get with room for any value: into n->value, "null" where the key is not there (*found 0). 0 or a TIDE_ERR_
- * code. */
-int node_get(struct node *n, struct tide_reader *r, const struct tide_bound *bound, struct tide_answer *a, int *found);
+/* A reader for one request, over the followers or at the leader. A reader is a session that remembers what it has
+ * read; one over followers that is shared by clients who know nothing of one another would fence them all. */
+int node_reader_open(struct node *n, const struct node_try *t, struct tide_reader **out);
+void node_reader_close(struct node *n, struct tide_reader *r);
+
+/* One tide_get of n->key under a bound, with room for any value, as often as it takes: into n->value, "null" where the
+ * key is not there (*found 0). The value is the table's bytes: see node_value_json(). 0 or a TIDE_ERR_ code. */
+int node_get(struct node *n, int at_leader, const struct tide_bound *bound, struct tide_answer *a, int *found);
+
+/* The bytes in n->value as JSON in the output's style, since other programs put what they like: 0 or
+ * NODE_ERR_NOT_JSON. */
+int node_value_json(struct node *n);
+
+/* ---- node_shared.c: a domain shared with other processes ---- */
+
+static inline int node_is_shared(const struct node *n) {
+    return n->opts.domain != NULL;
+}
+
+/* Start this process's replica: it leads where nobody does, and may take over. 0, TIDE_ERR_ or an enum node_error. */
+int shared_start(struct node *n, const struct buf *node_id, const struct buf *ids, size_t n_ids, uint64_t delay_ns);
+
+/* Remember whose replica the slot of this info is. */
+void shared_note_slot(struct node *n, const struct tide_replica_info *info);
+
+int shared_is_alone(struct node *n);
+int shared_reader_open(struct node *n, const struct node_try *t, struct tide_reader **out);
+
+/* After a read that answered rc and *a: 1 where it must be done anew, because there was no leader, the wrong one, or
+ * it is not sure whose replica served. When 0, n->slots names who served. */
+int node_try_again(struct node *n, struct node_try *t, int rc, struct tide_answer *a);
 
 /* Maelstrom's code for an error of the engine. is_write: codes that are definite may only be used where the write
  * certainly was not done. */
 enum protocol_code node_error_code(int error, int is_write);
 
-/* ---- node_ops.c, node_reads.c, node_snapshot.c ---- */
+/* ---- node_ops.c, node_reads.c, node_snapshot.c, node_status.c ---- */
 
 /* Answer one request. */
 void node_handle(struct node *n, const struct request *q);
@@ -82,7 +134,7 @@ void node_ryw_read(struct node *n, const struct request *q);
 void node_snapshot_read(struct node *n, const struct request *q);
 void node_status(struct node *n, const struct request *q);
 
-/* Error answer for a TIDE_ERR_ code. */
+/* Error answer for a TIDE_ERR_ code or an enum node_error. */
 void node_refuse(struct node *n, const struct request *q, int error, int is_write);
 
 /* ---- node_io.c ---- */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The domain behind `tide node`: opened by init, private to the process, gone with it. */
+/* The domain behind `tide node`: opened by init; private to the process and gone with it, or shared by several. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
@@ -51,7 +51,7 @@ static void warn_unused_delays(const struct node *n, const struct buf *ids, size
         size_t i = 0;
         while (i < n_ids && !is_id(&ids[i], delay->id, delay->id_size))
             i++;
-        if (i == 0 || i == n_ids)
+        if (i == n_ids || (i == 0 && !node_is_shared(n)))
             fprintf(stderr, "tide node: warning: --delay %.*s is not used: %s\n", (int)delay->id_size, delay->id,
                     i == 0 ? "the leader has no delay" : "no such name in node_ids");
     }
@@ -77,22 +77,28 @@ static int open_domain(struct node *n) {
     struct tide_opts opts = TIDE_OPTS_INIT;
     char name[TIDE_NAME_MAX + 1];
     make_name(name, sizeof(name));
-    opts.flags = TIDE_CREATE | TIDE_EXCLUSIVE | TIDE_EPHEMERAL;
+    opts.flags = node_is_shared(n) ? TIDE_CREATE : TIDE_CREATE | TIDE_EXCLUSIVE | TIDE_EPHEMERAL;
     opts.ring_bytes = n->opts.ring_bytes;
     opts.table_bytes = n->opts.table_bytes;
     opts.log = log_line;
-    return tide_open(&n->domain, name, &opts);
+    return tide_open(&n->domain, node_is_shared(n) ? n->opts.domain : name, &opts);
 }
 
-int node_domain_open(struct node *n, struct buf *ids, size_t n_ids) {
-    struct tide_info info = TIDE_INFO_INIT;
+/* Every replica in this process, the first one leading. */
+static int start_all(struct node *n, const struct buf *ids, size_t n_ids) {
     struct tide_reader_opts reader = TIDE_READER_OPTS_INIT;
+    int rc = 0;
     reader.replicas = 1;
-    int rc = open_domain(n);
     for (size_t i = 0; rc == 0 && i < n_ids; i++)
         rc = start_replica(n, &ids[i], i);
+    return rc != 0 ? rc : tide_reader_open(n->domain, &reader, &n->leader);
+}
+
+int node_domain_open(struct node *n, const struct buf *node_id, struct buf *ids, size_t n_ids) {
+    struct tide_info info = TIDE_INFO_INIT;
+    int rc = open_domain(n);
     if (rc == 0)
-        rc = tide_reader_open(n->domain, &reader, &n->leader);
+        rc = node_is_shared(n) ? shared_start(n, node_id, ids, n_ids, delay_of(n, node_id)) : start_all(n, ids, n_ids);
     if (rc == 0)
         rc = tide_info(n->domain, &info);
     if (rc != 0) {
@@ -113,6 +119,10 @@ void node_domain_close(struct node *n) {
         tide_close(n->domain);
     for (size_t i = 0; i < n->n_ids; i++)
         buf_free(&n->ids[i]);
+    for (size_t i = 0; i < TIDE_REPLICAS; i++) {
+        buf_free(&n->slots[i].id);
+        n->slots[i] = (struct node_slot){ 0 };
+    }
     free(n->ids);
     n->leader = NULL;
     n->domain = NULL;
@@ -120,15 +130,31 @@ void node_domain_close(struct node *n) {
     n->n_ids = 0;
 }
 
-int node_reader_open(struct node *n, struct tide_reader **out) {
+int node_is_alone(struct node *n) {
+    return n->n_ids == 1 && (!node_is_shared(n) || shared_is_alone(n));
+}
+
+int node_reader_open(struct node *n, const struct node_try *t, struct tide_reader **out) {
     struct tide_reader_opts opts = TIDE_READER_OPTS_INIT;
+    if (node_is_shared(n))
+        return shared_reader_open(n, t, out);
+    if (t->at_leader) {
+        *out = n->leader;
+        return 0;
+    }
     uint64_t all = n->n_ids >= 64 ? UINT64_MAX : (1ull << n->n_ids) - 1;
     opts.policy = TIDE_FRESHEST;
     opts.replicas = n->n_ids > 1 ? all & ~1ull : 1;
     return tide_reader_open(n->domain, &opts, out);
 }
 
-int node_get(struct node *n, struct tide_reader *r, const struct tide_bound *bound, struct tide_answer *a, int *found) {
+void node_reader_close(struct node *n, struct tide_reader *r) {
+    if (r != n->leader)
+        tide_reader_close(r);
+}
+
+static int get_once(struct node *n, struct tide_reader *r, const struct tide_bound *bound, struct tide_answer *a,
+                    int *found) {
     struct tide_answer answer = TIDE_ANSWER_INIT;
     struct buf *value = &n->value;
     int rc;
@@ -152,8 +178,38 @@ int node_get(struct node *n, struct tide_reader *r, const struct tide_bound *bou
     return 0;
 }
 
+int node_get(struct node *n, int at_leader, const struct tide_bound *bound, struct tide_answer *a, int *found) {
+    struct node_try t = { .at_leader = at_leader };
+    int rc;
+    do {
+        struct tide_reader *reader;
+        rc = node_reader_open(n, &t, &reader);
+        if (rc != 0)
+            continue;
+        rc = get_once(n, reader, bound, a, found);
+        node_reader_close(n, reader);
+    } while (node_try_again(n, &t, rc, a));
+    return rc;
+}
+
+int node_value_json(struct node *n) {
+    struct buf *raw = &n->value, *out = &n->sorted;
+    if (json_tape_read(&n->stored, raw->data, raw->size) != JSON_OK)
+        return NODE_ERR_NOT_JSON;
+    out->size = 0;
+    json_append(out, &n->stored, 0);
+    struct buf swap = *raw;
+    *raw = *out;
+    *out = swap;
+    return 0;
+}
+
 enum protocol_code node_error_code(int error, int is_write) {
     switch (error) {
+    case NODE_ERR_TAKEN:
+        return CODE_PRECONDITION;
+    case NODE_ERR_NOT_JSON:
+    case NODE_ERR_LABEL:
     case TIDE_ERR_TOO_BIG:
         return CODE_MALFORMED;
     case TIDE_ERR_UNKNOWN:
@@ -167,9 +223,11 @@ enum protocol_code node_error_code(int error, int is_write) {
     case TIDE_ERR_NO_REPLICA:
     case TIDE_ERR_BUSY:
     case TIDE_ERR_CLOSED:
+    case TIDE_ERR_TIMEOUT: /* a write was taken back before anybody had it */
+    case TIDE_ERR_LOST:
         return CODE_UNAVAILABLE;
-    case TIDE_ERR_TIMEOUT:
-        return is_write ? CODE_TIMEOUT : CODE_UNAVAILABLE;
+    case TIDE_ERR_GONE:
+        return is_write ? CODE_CRASH : CODE_UNAVAILABLE;
     default:
         return CODE_CRASH;
     }

@@ -9,8 +9,21 @@
  * */
 #define CAS_TRIES 64
 
+static const char *error_text(int error) {
+    switch (error) {
+    case NODE_ERR_NOT_JSON:
+        return "the value is no JSON: another program put it";
+    case NODE_ERR_LABEL:
+        return "node_id must be at most 31 bytes without a NUL in a shared domain";
+    case NODE_ERR_TAKEN:
+        return "another process of the domain runs under this node_id";
+    default:
+        return tide_strerror(error);
+    }
+}
+
 void node_refuse(struct node *n, const struct request *q, int error, int is_write) {
-    protocol_error(&n->protocol, q, node_error_code(error, is_write), "%s", tide_strerror(error));
+    protocol_error(&n->protocol, q, node_error_code(error, is_write), "%s", error_text(error));
 }
 
 /* ---- init ---- */
@@ -88,7 +101,7 @@ static void node_init(struct node *n, const struct request *q) {
     } else {
         int rc = 0;
         if (!n->domain) {
-            rc = node_domain_open(n, ids, (size_t)count);
+            rc = node_domain_open(n, &n->other, ids, (size_t)count);
             if (rc == 0) {
                 ids = NULL;
                 buf_add(&p->node_id, n->other.data, n->other.size);
@@ -150,7 +163,7 @@ static int try_cas(struct node *n, const struct request *q, int create, struct t
     const struct tide_bound bound = TIDE_BOUND_INIT;
     struct tide_answer a;
     int found;
-    int rc = node_get(n, n->leader, &bound, &a, &found);
+    int rc = node_get(n, 1, &bound, &a, &found);
     if (rc != 0) {
         /* Nothing was written yet, whatever the read ran into: say so by a code that is definite. */
         protocol_error(&n->protocol, q, CODE_UNAVAILABLE, "%s", tide_strerror(rc));

@@ -4,12 +4,13 @@
 #include "tools/node_bound.h"
 
 const char *node_id_of(const struct node *n, uint32_t replica, size_t *size) {
-    if (replica >= n->n_ids) {
-        *size = 4;
-        return "null";
-    }
-    *size = n->ids[replica].size;
-    return n->ids[replica].data;
+    const struct buf *id = NULL;
+    if (node_is_shared(n) && replica < TIDE_REPLICAS && n->slots[replica].id.size > 0)
+        id = &n->slots[replica].id;
+    else if (!node_is_shared(n) && replica < n->n_ids)
+        id = &n->ids[replica];
+    *size = id ? id->size : 4;
+    return id ? id->data : "null";
 }
 
 void reply_served_by(struct node *n, uint32_t replica) {
@@ -48,10 +49,15 @@ void refuse_bounded_read(struct node *n, const struct request *q, int error, con
     reply_end(&n->protocol);
 }
 
+static int get_json(struct node *n, int at_leader, const struct tide_bound *bound, struct tide_answer *a, int *found) {
+    int rc = node_get(n, at_leader, bound, a, found);
+    return rc != 0 ? rc : node_value_json(n);
+}
+
 int read_leader(struct node *n, const struct request *q, struct tide_answer *a) {
     const struct tide_bound bound = TIDE_BOUND_INIT;
     int found;
-    int rc = node_get(n, n->leader, &bound, a, &found);
+    int rc = get_json(n, 1, &bound, a, &found);
     if (rc != 0) {
         node_refuse(n, q, rc, 0);
         return -1;
@@ -111,17 +117,11 @@ static void answer_zero_staleness(struct node *n, const struct request *q) {
     reply_end(&n->protocol);
 }
 
-/* tide_get by a client of its own, after what has been answered so far is out where it may have to wait. */
-static int get_once(struct node *n, const struct tide_bound *bound, struct tide_answer *a, int *found) {
-    struct tide_reader *reader;
+/* By a client of its own, after what has been answered so far is out where it may have to wait. */
+static int get_bounded(struct node *n, int alone, const struct tide_bound *bound, struct tide_answer *a, int *found) {
     if (bound->wait_ns > 0)
         node_flush(n);
-    int rc = node_reader_open(n, &reader);
-    if (rc != 0)
-        return rc;
-    rc = node_get(n, reader, bound, a, found);
-    tide_reader_close(reader);
-    return rc;
+    return get_json(n, alone, bound, a, found);
 }
 
 void reply_freshness(struct node *n, const struct tide_answer *a, int linearizable) {
@@ -144,7 +144,8 @@ void node_follower_read(struct node *n, const struct request *q) {
         answer_zero_staleness(n, q);
         return;
     }
-    int rc = get_once(n, &bound, &a, &found);
+    int alone = node_is_alone(n);
+    int rc = get_bounded(n, alone, &bound, &a, &found);
     if (rc != 0) {
         refuse_bounded_read(n, q, rc, &bound, &a);
         return;
@@ -153,7 +154,7 @@ void node_follower_read(struct node *n, const struct request *q) {
         return;
     count_bounded_read(n, (enum tide_reason)a.reason);
     begin_value(n, q, "follower_read_ok");
-    reply_freshness(n, &a, n->n_ids == 1);
+    reply_freshness(n, &a, alone);
     reply_end(&n->protocol);
 }
 
@@ -210,13 +211,13 @@ void node_ryw_read(struct node *n, const struct request *q) {
     int prefer_follower, found;
     if (field_key(&n->protocol, q, &n->key) != 0 || read_fence(n, q, &bound, &prefer_follower) != 0)
         return;
-    if (!prefer_follower || n->n_ids == 1) {
+    if (!prefer_follower || node_is_alone(n)) {
         answer_ryw_leader(n, q, bound.min.index, 0);
         return;
     }
     bound.max_staleness_ns = TIDE_UNBOUNDED;
     bound.wait_ns = n->opts.ryw_wait_ns;
-    int rc = get_once(n, &bound, &a, &found);
+    int rc = get_bounded(n, 0, &bound, &a, &found);
     if (rc == TIDE_ERR_FENCE_AHEAD)
         answer_ryw_leader(n, q, bound.min.index, 1);
     else if (rc != 0)

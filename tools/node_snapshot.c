@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* snapshot_read: many keys at one index; and status. */
+/* snapshot_read: many keys at one index. */
 #include <stdlib.h>
 
 #include "tools/node.h"
 #include "tools/node_bound.h"
+
+#define VALUE_ROOM (4u << 10)
 
 /* A key of the request: its text in n->key, and the name that it has in the answer. */
 struct wanted {
@@ -88,56 +90,84 @@ static int read_keys(struct node *n, const struct request *q, struct wanted_keys
     return 0;
 }
 
-/* All keys at the section's index, as an object into n->value. */
+/* One key at the section's index, as JSON into n->value: 0, TIDE_ERR_NOT_FOUND, or another error. */
+static int section_value(struct node *n, struct tide_reader *r, const char *key, size_t key_size) {
+    struct buf *value = &n->value;
+    size_t size;
+    int rc;
+    value->size = 0;
+    buf_reserve(value, VALUE_ROOM);
+    while ((rc = tide_section_get(r, key, key_size, value->data, value->room, &size, NULL)) == TIDE_ERR_BUFFER &&
+           size > value->room)
+        buf_reserve(value, size);
+    if (rc != 0)
+        return rc;
+    value->size = size;
+    return node_value_json(n);
+}
+
+/* All keys at the section's index, as an object into n->other. */
 static int collect_values(struct node *n, struct tide_reader *r, const struct wanted_keys *keys, int *all_found) {
-    n->value.size = 0;
+    struct buf *out = &n->other;
+    out->size = 0;
     *all_found = 1;
-    buf_add_char(&n->value, '{');
+    buf_add_char(out, '{');
     for (size_t i = 0; i < keys->n; i++) {
         const struct wanted *w = &keys->at[i];
-        const void *value = NULL;
-        size_t size, name_size;
+        size_t name_size;
         if (w->again)
             continue;
-        int rc = tide_section_peek(r, n->key.data + w->off, w->size, &value, &size, NULL);
+        int rc = section_value(n, r, n->key.data + w->off, w->size);
         if (rc != 0 && rc != TIDE_ERR_NOT_FOUND)
             return rc;
         const char *name = name_of(n, w, &name_size);
-        buf_add_text(&n->value, n->value.size > 1 ? ", \"" : "\"");
-        buf_add(&n->value, name, name_size);
-        buf_add_text(&n->value, "\": ");
+        buf_add_text(out, out->size > 1 ? ", \"" : "\"");
+        buf_add(out, name, name_size);
+        buf_add_text(out, "\": ");
         *all_found &= rc == 0;
-        buf_add(&n->value, rc == 0 ? value : "null", rc == 0 ? size : 4);
+        buf_add(out, rc == 0 ? n->value.data : "null", rc == 0 ? n->value.size : 4);
     }
-    buf_add_char(&n->value, '}');
+    buf_add_char(out, '}');
     return 0;
-}
-
-static int read_section(struct node *n, struct tide_reader *r, const struct wanted_keys *keys,
-                        const struct tide_bound *bound, struct tide_answer *a, int *all_found) {
-    int rc = tide_section_begin(r, bound, a);
-    if (rc != 0)
-        return rc;
-    rc = collect_values(n, r, keys, all_found);
-    tide_section_end(r);
-    return rc;
 }
 
 struct snapshot {
     struct tide_bound bound;
     struct tide_answer answer;
     int prefer_follower;
+    int alone;
     int at_leader; /* asked of the leader: by bound 0, by choice, or for want of a follower */
     int fence_ahead;
     int all_found;
 };
+
+/* As often as it takes: another process's replica may lose the section's index before all keys are read. */
+static int read_section(struct node *n, int at_leader, const struct wanted_keys *keys, const struct tide_bound *bound,
+                        struct snapshot *s) {
+    struct node_try t = { .at_leader = at_leader };
+    int rc;
+    do {
+        struct tide_reader *reader;
+        rc = node_reader_open(n, &t, &reader);
+        if (rc != 0)
+            continue;
+        rc = tide_section_begin(reader, bound, &s->answer);
+        if (rc == 0) {
+            rc = collect_values(n, reader, keys, &s->all_found);
+            tide_section_end(reader);
+        }
+        node_reader_close(n, reader);
+    } while (node_try_again(n, &t, rc, &s->answer));
+    return rc;
+}
 
 static int read_snapshot_bound(struct node *n, const struct request *q, struct snapshot *s) {
     if (read_bound(n, q, 0, &s->bound) != 0 || read_fence(n, q, &s->bound, &s->prefer_follower) != 0)
         return -1;
     if (s->bound.min.index > 0 && json_find(&n->protocol.tape, q->body, "wait_ms") == 0)
         s->bound.wait_ns = n->opts.ryw_wait_ns;
-    s->at_leader = s->bound.max_staleness_ns == 0 || !s->prefer_follower || n->n_ids == 1;
+    s->alone = node_is_alone(n);
+    s->at_leader = s->bound.max_staleness_ns == 0 || !s->prefer_follower || s->alone;
     return 0;
 }
 
@@ -145,18 +175,13 @@ static int take_snapshot(struct node *n, const struct wanted_keys *keys, struct 
     const struct tide_bound linearizable = TIDE_BOUND_INIT;
     int rc = TIDE_ERR_FENCE_AHEAD;
     if (!s->at_leader) {
-        struct tide_reader *reader;
         if (s->bound.wait_ns > 0)
             node_flush(n);
-        rc = node_reader_open(n, &reader);
-        if (rc != 0)
-            return rc;
-        rc = read_section(n, reader, keys, &s->bound, &s->answer, &s->all_found);
-        tide_reader_close(reader);
+        rc = read_section(n, 0, keys, &s->bound, s);
         s->fence_ahead = rc == TIDE_ERR_FENCE_AHEAD;
     }
     if (rc == TIDE_ERR_FENCE_AHEAD)
-        rc = read_section(n, n->leader, keys, &linearizable, &s->answer, &s->all_found);
+        rc = read_section(n, 1, keys, &linearizable, s);
     return rc;
 }
 
@@ -177,9 +202,9 @@ static void answer_snapshot(struct node *n, const struct request *q, struct snap
     else
         count_bounded_read(n, (enum tide_reason)s->answer.reason);
     reply_begin(p, q, "snapshot_read_ok");
-    reply_json(p, "values", n->value.data, n->value.size);
+    reply_json(p, "values", n->other.data, n->other.size);
     reply_u64(p, "index", s->answer.index);
-    reply_freshness(n, &s->answer, s->bound.max_staleness_ns == 0 || n->n_ids == 1);
+    reply_freshness(n, &s->answer, s->bound.max_staleness_ns == 0 || s->alone);
     if (s->at_leader || s->fence_ahead)
         reply_fence_ahead(n, s->bound.min.index, s->answer.commit_index);
     reply_end(p);
@@ -196,64 +221,4 @@ void node_snapshot_read(struct node *n, const struct request *q) {
             answer_snapshot(n, q, &s);
     }
     free(keys.at);
-}
-
-/* ---- status ---- */
-
-static void append_field(struct buf *out, const char *name, uint64_t value) {
-    buf_printf(out, ", \"%s\": %llu", name, (unsigned long long)value);
-}
-
-static void append_replica(struct node *n, uint32_t replica, struct buf *out) {
-    struct tide_replica_info info = TIDE_REPLICA_INFO_INIT;
-    size_t size;
-    const char *id = node_id_of(n, replica, &size);
-    int known = tide_replica_info(n->domain, replica, &info) == 0;
-    buf_add_text(out, "{\"id\": ");
-    buf_add(out, id, size);
-    buf_printf(out, ", \"state\": \"%s\"", tide_state_name(known ? info.state : TIDE_STATE_FREE));
-    append_field(out, "applied_index", known ? info.applied_index : 0);
-    append_field(out, "lag", known ? info.lag : 0);
-    buf_add_text(out, ", \"staleness_ms\": ");
-    append_ms(out, known ? info.staleness_ns : 0);
-    buf_add_char(out, '}');
-}
-
-static void append_reads(const struct node *n, struct buf *out) {
-    buf_add_char(out, '{');
-    for (int i = 0; i < TIDE_REASONS; i++)
-        buf_printf(out, "%s\"%s\": %llu", i ? ", " : "", tide_reason_name((enum tide_reason)i),
-                   (unsigned long long)n->reads[i]);
-    buf_add_char(out, '}');
-}
-
-void node_status(struct node *n, const struct request *q) {
-    struct protocol *p = &n->protocol;
-    struct tide_info info = TIDE_INFO_INIT;
-    struct buf *text = &n->value;
-    size_t id_size;
-    int rc = tide_info(n->domain, &info);
-    if (rc != 0) {
-        node_refuse(n, q, rc, 0);
-        return;
-    }
-    reply_begin(p, q, "status_ok");
-    const char *leader = node_id_of(n, info.leader < 0 ? UINT32_MAX : (uint32_t)info.leader, &id_size);
-    reply_json(p, "leader", leader, id_size);
-    reply_u64(p, "term", info.term);
-    reply_u64(p, "commit_index", info.commit_index);
-    text->size = 0;
-    for (uint32_t i = 0; i < n->n_ids; i++) {
-        buf_add_text(text, i ? ", " : "[");
-        append_replica(n, i, text);
-    }
-    buf_add_char(text, ']');
-    reply_json(p, "replicas", text->data, text->size);
-    text->size = 0;
-    append_reads(n, text);
-    reply_json(p, "reads", text->data, text->size);
-    text->size = 0;
-    buf_printf(text, "%.6g", n->bounded_reads ? (double)n->fallbacks / (double)n->bounded_reads : 0.0);
-    reply_json(p, "fallback_ratio", text->data, text->size);
-    reply_end(p);
 }

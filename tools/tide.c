@@ -17,6 +17,20 @@ struct tool {
 };
 
 static const struct tool TOOLS[] = {
+    { "serve", "tide serve", tool_serve, "lead a domain, with followers beside; makes it where there is none" },
+    { "follow", "tide follow", tool_follow, "one follower in a process of its own; takes over when the leader is gone" },
+    { "get", "tide get", tool_get, "the value of a key, under a bound on staleness" },
+    { "put", "tide put", tool_put, "set a key" },
+    { "del", "tide del", tool_del, "delete a key" },
+    { "cas", "tide cas", tool_cas, "set a key if it is at the expected version" },
+    { "scan", "tide scan", tool_scan, "all keys at one index" },
+    { "ls", "tide ls", tool_ls, "the domains of this machine" },
+    { "stat", "tide stat", tool_stat, "leader, replicas, lag, staleness, reads of a domain" },
+    { "verify", "tide verify", tool_verify, "check every node, compare the replicas" },
+    { "snapshot", "tide snapshot", tool_snapshot, "save a domain to a file, load it from one" },
+    { "step-down", "tide step-down", tool_step_down, "the leader hands over to another candidate" },
+    { "gc", "tide gc", tool_gc, "free what dead processes left" },
+    { "rm", "tide rm", tool_rm, "remove a domain" },
     { "node", "tide node", tool_node, "answer the JSON-lines protocol on standard input and output" },
     { "dump", "tide dump", tool_dump, "show header, board and log of a domain or of a segment file" },
     { "demo", "tide demo", tool_demo, "three replicas with delays: which bound is served by whom" },
@@ -30,7 +44,7 @@ static void print_help(FILE *out) {
           "Tidemark: a replicated key-value cache in the shared memory of one host.\n\nCommands:\n",
           out);
     for (size_t i = 0; i < N_TOOLS; i++)
-        fprintf(out, "  %-8s  %s\n", TOOLS[i].name, TOOLS[i].summary);
+        fprintf(out, "  %-9s  %s\n", TOOLS[i].name, TOOLS[i].summary);
     fputs("\n'tide COMMAND --help' tells a command's options and exit codes.\n", out);
 }
 

@@ -6,7 +6,8 @@
 #ifndef TIDE_TOOLS_H
 #define TIDE_TOOLS_H
 
-/* Exit codes that all subcommands share; a subcommand with more of them (dump) documents its own in --help. */
+/* Exit codes that all subcommands share; a subcommand with more of them documents its own in --help: dump, and those that
+ * work on running domains (tools/client.h). */
 #define TOOL_OK 0
 #define TOOL_FAILED 1 /* something that is not the caller's fault: the text on standard error says what */
 #define TOOL_USAGE 2  /* a bad option or argument */
@@ -14,5 +15,20 @@
 int tool_node(int argc, char **argv);
 int tool_dump(int argc, char **argv);
 int tool_demo(int argc, char **argv);
+
+int tool_serve(int argc, char **argv);
+int tool_follow(int argc, char **argv);
+int tool_get(int argc, char **argv);
+int tool_put(int argc, char **argv);
+int tool_del(int argc, char **argv);
+int tool_cas(int argc, char **argv);
+int tool_scan(int argc, char **argv);
+int tool_ls(int argc, char **argv);
+int tool_stat(int argc, char **argv);
+int tool_verify(int argc, char **argv);
+int tool_snapshot(int argc, char **argv);
+int tool_step_down(int argc, char **argv);
+int tool_gc(int argc, char **argv);
+int tool_rm(int argc, char **argv);
 
 #endif

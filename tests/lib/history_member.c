@@ -11,6 +11,12 @@
 #include "shm/park.h"
 #include "tests/lib/history_shared.h"
 
+/* ThreadSanitizer: a child starts threads though its parent had some when it forked. That is what is tested here. */
+__attribute__((visibility("default"))) const char *__tsan_default_options(void);
+const char *__tsan_default_options(void) {
+    return "die_after_fork=0";
+}
+
 #define MEMBER_TRIES 20000u /* of a millisecond: a newcomer may have to wait for the next leader */
 
 const struct shared_part shared_cast[SHARED_CAST] = {

@@ -173,7 +173,10 @@ static uint64_t search_seen_ns(const struct history *h, const struct history_op 
     uint64_t least = w->ret_ns;
     for (size_t i = 0; i < h->n && w->kind != HISTORY_DELETE; i++) {
         const struct history_op *r = &h->ops[i];
-        if (r->kind == HISTORY_GET && r->outcome == HISTORY_DONE && r->value == w->value && r->ret_ns < least) {
+        bool read = r->kind == HISTORY_GET && r->outcome == HISTORY_DONE && r->value == w->value;
+        bool met = r->kind == HISTORY_CAS && r->outcome == HISTORY_DONE && r->expected_value == w->value;
+        bool found = r->kind == HISTORY_CAS && r->found_known && r->found_value == w->value;
+        if ((read || met || found) && r->ret_ns < least) {
             least = r->ret_ns;
         }
     }

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* `tide follow`: one follower in a process of its own. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "tools/args.h"
+#include "tools/serve.h"
+#include "tools/tools.h"
+#include "tools/watchdog.h"
+
+#define HOUR_NS (3600ull * 1000000000)
+#define CPU_MAX 4095u
+
+static const char HELP[] =
+    "Usage: tide follow NAME [OPTION]...\n"
+    "Run one follower of the domain NAME in the foreground, until SIGTERM, SIGINT or SIGHUP. It takes over when the\n"
+    "leader's process is gone. When it serves it prints a line: ready NAME replica=1 pid=... candidate=yes index=...\n"
+    "term=...\n\n"
+    "  --no-candidate        never take over\n"
+    "  --delay TIME          apply entries only so long after their commit\n"
+    "  --watchdog TIME       kill a leader that has not answered for so long (at least 10ms; off by default). For a\n"
+    "                        leader that is stopped or hangs: the kernel says that it lives, so nobody would take\n"
+    "                        over. Needs the same pid namespace and user\n"
+    "  --table SIZE          budget of the table: at least the domain's, which is the default\n"
+    "  --cpu N               pin the thread that applies to this CPU\n"
+    "  --label TEXT          up to 31 bytes, shown by tools (default rK)\n"
+    "  --json                the ready line as one JSON object\n"
+    "  --help                this text\n\n"
+    "TIME: 18us, 200ms, 1.5s. SIZE: bytes, or with K, M, G.\n"
+    "Exit codes: 0 ended by a signal; 2 usage; 3 no such domain, or it was removed; 4 nothing to copy from;\n"
+    "7 anything else (the replica cannot serve any more, shared memory is full).\n";
+
+enum { OPT_NO_CANDIDATE = 256, OPT_DELAY, OPT_WATCHDOG, OPT_TABLE, OPT_CPU, OPT_LABEL };
+
+struct follow {
+    struct cli cli;
+    struct tide_replica_opts replica;
+    struct serve_watch watch;
+};
+
+static int set_option(struct follow *f, int option, const char *arg) {
+    const char *tool = f->cli.tool;
+    uint64_t cpu;
+    switch (option) {
+    case OPT_NO_CANDIDATE:
+        f->replica.candidate = 0;
+        return 0;
+    case OPT_DELAY:
+        return args_duration(arg, &f->replica.apply_delay_ns) == 0 && f->replica.apply_delay_ns <= HOUR_NS
+                   ? 0
+                   : args_error(tool, "--delay must be a time like 18ms, at most 1h: %s", arg);
+    case OPT_WATCHDOG:
+        return args_duration(arg, &f->watch.patience_ns) == 0 && f->watch.patience_ns >= 10000000 &&
+                       f->watch.patience_ns <= HOUR_NS
+                   ? 0
+                   : args_error(tool, "--watchdog must be a time from 10ms to 1h: %s", arg);
+    case OPT_TABLE:
+        return args_size(arg, &f->replica.table_bytes) == 0 && f->replica.table_bytes <= (60ull << 30)
+                   ? 0
+                   : args_error(tool, "--table must be a size up to 60G: %s", arg);
+    case OPT_CPU:
+        if (args_u64(arg, 0, CPU_MAX, &cpu) != 0)
+            return args_error(tool, "--cpu must be a CPU's number: %s", arg);
+        f->replica.cpu = (int32_t)cpu;
+        return 0;
+    case OPT_LABEL:
+        f->replica.label = arg;
+        return 0;
+    case 'j':
+        f->cli.json = 1;
+        return 0;
+    default:
+        return args_error(tool, "see above");
+    }
+}
+
+static int read_options(int argc, char **argv, struct follow *f) {
+    static const struct option OPTIONS[] = {
+        { "no-candidate", no_argument, NULL, OPT_NO_CANDIDATE },
+        { "delay", required_argument, NULL, OPT_DELAY },
+        { "watchdog", required_argument, NULL, OPT_WATCHDOG },
+        { "table", required_argument, NULL, OPT_TABLE },
+        { "cpu", required_argument, NULL, OPT_CPU },
+        { "label", required_argument, NULL, OPT_LABEL },
+        { "json", no_argument, NULL, 'j' },
+        { "help", no_argument, NULL, 'h' },
+        { NULL, 0, NULL, 0 },
+    };
+    int option, code;
+    optind = 0;
+    while ((option = getopt_long(argc, argv, "h", OPTIONS, NULL)) != -1) {
+        if (option == 'h')
+            exit(cli_help(HELP));
+        if ((code = set_option(f, option, optarg)) != 0)
+            return code;
+    }
+    if (f->watch.patience_ns > 0 && !f->replica.candidate)
+        fprintf(stderr, "%s: with --no-candidate the watchdog kills a leader that another process must follow\n",
+                f->cli.tool);
+    return cli_arguments(&f->cli, argc, argv, 0, 0, "");
+}
+
+static int check_table(const struct follow *f) {
+    struct tide_info info = TIDE_INFO_INIT;
+    if (f->replica.table_bytes == 0 || tide_info(f->cli.domain, &info) != 0 ||
+        f->replica.table_bytes >= info.table_bytes)
+        return 0;
+    return args_error(f->cli.tool, "--table must be at least the domain's %llu bytes", (unsigned long long)info.table_bytes);
+}
+
+static int run(struct follow *f) {
+    struct tide_opts opts = TIDE_OPTS_INIT;
+    uint32_t id;
+    opts.flags = 0;
+    int code = cli_open(&f->cli, &opts);
+    if (code != 0 || (code = check_table(f)) != 0)
+        return code;
+    int rc = tide_replica_start(f->cli.domain, &f->replica, &id);
+    if (rc != 0)
+        return cli_fail(&f->cli, rc, "cannot follow %s", f->cli.name);
+    code = serve_ready(&f->cli, "follower", &id, 1, (int)f->replica.candidate);
+    return code == 0 ? serve_until_end(&f->cli, &id, 1, &f->watch) : code;
+}
+
+int tool_follow(int argc, char **argv) {
+    struct follow f = { .cli = { .tool = argv[0], .chatty = 1 }, .replica = TIDE_REPLICA_OPTS_INIT };
+    f.replica.candidate = 1;
+    int code = read_options(argc, argv, &f);
+    if (code != 0)
+        return code;
+    cli_catch_signals();
+    return cli_end(&f.cli, run(&f));
+}

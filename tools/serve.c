@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* `tide serve`: a leader and followers in the foreground. */
+#include "tools/serve.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/args.h"
+#include "tools/dump_peek.h"
+#include "tools/tools.h"
+
+#define HOUR_NS (3600ull * 1000000000)
+#define FOLLOWERS_MAX (TIDE_REPLICAS - 1)
+#define CPU_MAX 4095u
+
+static const char HELP[] =
+    "Usage: tide serve NAME [OPTION]...\n"
+    "Lead the domain NAME in the foreground, with followers beside, until SIGTERM, SIGINT or SIGHUP. Makes the domain\n"
+    "where there is none; goes on from what the dead left where that is whole, and says so where it is not and\n"
+    "begins empty. All replicas are candidates: if another process takes the lead, this one follows.\n"
+    "When it serves it prints a line: ready NAME leader=0 replicas=2 pid=... index=... term=...\n"
+    "When it ends, the data stay in shared memory for the next 'tide serve'; 'tide rm' removes them.\n\n"
+    "  --followers N         beside the leader (default 1; at most 63)\n"
+    "  --ring SIZE           the log, a power of two from 64K to 4G (default 16M); only for a new domain\n"
+    "  --table SIZE          budget of each replica's table (default 64M, or twice the ring); of an existing\n"
+    "                        domain: at least what it has\n"
+    "  --expected-keys N     buckets for so many from the start; only for a new domain\n"
+    "  --delay TIME,...      followers apply only so long after a commit; one for all, or one for each\n"
+    "  --slow-follower TIME  how long a follower may hold the leader up (default 50ms); only for a new domain\n"
+    "  --cpu N,...           pin the followers' threads to these CPUs; - pins none\n"
+    "  --json                the ready line as one JSON object\n"
+    "  --help                this text\n\n"
+    "TIME: 18us, 200ms, 1.5s. SIZE: bytes, or with K, M, G.\n"
+    "Exit codes: 0 ended by a signal; 2 usage; 3 the domain was removed or replaced; 4 somebody leads already;\n"
+    "7 anything else (shared memory is full, say).\n";
+
+enum { OPT_FOLLOWERS = 256, OPT_RING, OPT_TABLE, OPT_KEYS, OPT_DELAY, OPT_SLOW, OPT_CPU };
+
+struct serve {
+    struct cli cli;
+    struct tide_opts opts;
+    uint64_t followers;
+    uint64_t delays_ns[FOLLOWERS_MAX];
+    int32_t cpus[FOLLOWERS_MAX];
+    int n_delays, n_cpus;
+    uint32_t ids[TIDE_REPLICAS];
+    size_t n_ids;
+};
+
+static int read_delay(void *ctx, size_t number, const char *piece) {
+    uint64_t *delays_ns = ctx;
+    return args_duration(piece, &delays_ns[number]) == 0 && delays_ns[number] <= HOUR_NS ? 0 : -1;
+}
+
+static int read_cpu(void *ctx, size_t number, const char *piece) {
+    int32_t *cpus = ctx;
+    uint64_t cpu;
+    cpus[number] = -1;
+    if (strcmp(piece, "-") == 0)
+        return 0;
+    if (args_u64(piece, 0, CPU_MAX, &cpu) != 0)
+        return -1;
+    cpus[number] = (int32_t)cpu;
+    return 0;
+}
+
+static int set_size(struct serve *s, int option, const char *arg) {
+    uint64_t *to = option == OPT_RING ? &s->opts.ring_bytes : &s->opts.table_bytes;
+    if (args_size(arg, to) != 0 || *to == 0)
+        return args_error(s->cli.tool, "%s must be a size like 16M: %s", option == OPT_RING ? "--ring" : "--table", arg);
+    if (option == OPT_RING && (*to < (64u << 10) || *to > (4ull << 30) || (*to & (*to - 1)) != 0))
+        return args_error(s->cli.tool, "--ring must be a power of two from 64K to 4G: %s", arg);
+    if (option == OPT_TABLE && (*to < (256u << 10) || *to > (60ull << 30)))
+        return args_error(s->cli.tool, "--table must be from 256K to 60G: %s", arg);
+    return 0;
+}
+
+static int set_option(struct serve *s, int option, const char *arg) {
+    const char *tool = s->cli.tool;
+    switch (option) {
+    case OPT_FOLLOWERS:
+        return args_u64(arg, 0, FOLLOWERS_MAX, &s->followers) == 0
+                   ? 0
+                   : args_error(tool, "--followers must be 0 to %u: %s", FOLLOWERS_MAX, arg);
+    case OPT_RING:
+    case OPT_TABLE:
+        return set_size(s, option, arg);
+    case OPT_KEYS:
+        return args_u64(arg, 0, 1ull << 32, &s->opts.expected_keys) == 0
+                   ? 0
+                   : args_error(tool, "--expected-keys must be a number: %s", arg);
+    case OPT_DELAY:
+        s->n_delays = cli_list(arg, FOLLOWERS_MAX, read_delay, s->delays_ns);
+        return s->n_delays > 0 ? 0 : args_error(tool, "--delay must be times up to 1h, like 18ms,78ms: %s", arg);
+    case OPT_SLOW:
+        return args_duration(arg, &s->opts.slow_follower_ns) == 0 && s->opts.slow_follower_ns > 0 &&
+                       s->opts.slow_follower_ns <= HOUR_NS
+                   ? 0
+                   : args_error(tool, "--slow-follower must be a time like 50ms, above 0 and at most 1h: %s", arg);
+    case OPT_CPU:
+        s->n_cpus = cli_list(arg, FOLLOWERS_MAX, read_cpu, s->cpus);
+        return s->n_cpus > 0 ? 0 : args_error(tool, "--cpu must be CPU numbers like 2,3, or -: %s", arg);
+    case 'j':
+        s->cli.json = 1;
+        return 0;
+    default:
+        return args_error(tool, "see above");
+    }
+}
+
+static int read_options(int argc, char **argv, struct serve *s) {
+    static const struct option OPTIONS[] = {
+        { "followers", required_argument, NULL, OPT_FOLLOWERS },
+        { "ring", required_argument, NULL, OPT_RING },
+        { "table", required_argument, NULL, OPT_TABLE },
+        { "expected-keys", required_argument, NULL, OPT_KEYS },
+        { "delay", required_argument, NULL, OPT_DELAY },
+        { "slow-follower", required_argument, NULL, OPT_SLOW },
+        { "cpu", required_argument, NULL, OPT_CPU },
+        { "json", no_argument, NULL, 'j' },
+        { "help", no_argument, NULL, 'h' },
+        { NULL, 0, NULL, 0 },
+    };
+    int option, code;
+    optind = 0;
+    while ((option = getopt_long(argc, argv, "h", OPTIONS, NULL)) != -1) {
+        if (option == 'h')
+            exit(cli_help(HELP));
+        if ((code = set_option(s, option, optarg)) != 0)
+            return code;
+    }
+    if (s->n_delays > 1 && (uint64_t)s->n_delays > s->followers)
+        return args_error(argv[0], "--delay has %d times for %llu followers", s->n_delays,
+                          (unsigned long long)s->followers);
+    if (s->n_cpus > 1 && (uint64_t)s->n_cpus > s->followers)
+        return args_error(argv[0], "--cpu has %d CPUs for %llu followers", s->n_cpus,
+                          (unsigned long long)s->followers);
+    return cli_arguments(&s->cli, argc, argv, 0, 0, "");
+}
+
+static int led_already(const struct serve *s) {
+    struct peek p;
+    if (peek_domain(s->cli.name, &p) != 0 || !p.led)
+        return 0;
+    cli_complain(&s->cli, CLI_REFUSED, "busy", "somebody leads %s already: process %d", s->cli.name, p.leader_pid);
+    fprintf(stderr, "  'tide follow %s' adds a replica; 'tide step-down %s' asks the leader to hand over\n", s->cli.name,
+            s->cli.name);
+    return CLI_REFUSED;
+}
+
+/* What was asked for and is not what is there. */
+static void warn_sizes(const struct serve *s) {
+    struct tide_info info = TIDE_INFO_INIT;
+    if (tide_info(s->cli.domain, &info) != 0)
+        return;
+    if (s->opts.ring_bytes != 0 && s->opts.ring_bytes != info.ring_bytes)
+        fprintf(stderr, "%s: the domain is there already, its ring has %llu bytes: --ring has no effect\n", s->cli.tool,
+                (unsigned long long)info.ring_bytes);
+    if (s->opts.table_bytes != 0 && s->opts.table_bytes < info.table_bytes)
+        fprintf(stderr, "%s: the domain is there already, its tables have %llu bytes: --table has no effect\n",
+                s->cli.tool, (unsigned long long)info.table_bytes);
+}
+
+static int start_leader(struct serve *s) {
+    struct tide_replica_opts o = TIDE_REPLICA_OPTS_INIT;
+    struct tide_info info = TIDE_INFO_INIT;
+    o.role = TIDE_LEADER;
+    o.candidate = 1;
+    if (tide_info(s->cli.domain, &info) == 0 && s->opts.table_bytes > info.table_bytes)
+        o.table_bytes = s->opts.table_bytes;
+    s->n_ids = 0;
+    int rc = tide_replica_start(s->cli.domain, &o, &s->ids[0]);
+    s->n_ids += rc == 0;
+    return rc;
+}
+
+/* Whatever was left of a dead domain is damaged, and nobody else is there: away with it. */
+static int create_anew(struct serve *s) {
+    struct peek p;
+    int rc = tide_close(s->cli.domain);
+    s->cli.domain = NULL;
+    if (rc != 0 || (peek_domain(s->cli.name, &p) == 0 && p.in_use))
+        return TIDE_ERR_NO_REPLICA;
+    fprintf(stderr, "%s: nothing whole is left of %s, and nobody else uses it: created anew, empty\n", s->cli.tool,
+            s->cli.name);
+    rc = tide_unlink(s->cli.name);
+    return rc == TIDE_ERR_NO_DOMAIN ? 0 : rc;
+}
+
+static int lead(struct serve *s) {
+    int code = led_already(s);
+    if (code != 0 || (code = cli_open(&s->cli, &s->opts)) != 0)
+        return code;
+    int rc = start_leader(s);
+    if (rc == TIDE_ERR_NO_REPLICA && (rc = create_anew(s)) == 0) {
+        if ((code = cli_open(&s->cli, &s->opts)) != 0)
+            return code;
+        rc = start_leader(s);
+    }
+    if (rc == TIDE_ERR_BUSY && led_already(s))
+        return CLI_REFUSED;
+    if (rc != 0)
+        return cli_fail(&s->cli, rc, "cannot lead %s", s->cli.name);
+    warn_sizes(s);
+    return 0;
+}
+
+static int start_followers(struct serve *s) {
+    for (uint64_t i = 0; i < s->followers; i++) {
+        struct tide_replica_opts o = TIDE_REPLICA_OPTS_INIT;
+        struct tide_info info = TIDE_INFO_INIT;
+        o.candidate = 1;
+        if (s->n_delays > 0)
+            o.apply_delay_ns = s->delays_ns[s->n_delays == 1 ? 0 : i];
+        if (s->n_cpus > 0 && (s->n_cpus == 1 || i < (uint64_t)s->n_cpus))
+            o.cpu = s->cpus[s->n_cpus == 1 ? 0 : i];
+        if (tide_info(s->cli.domain, &info) == 0 && s->opts.table_bytes > info.table_bytes)
+            o.table_bytes = s->opts.table_bytes;
+        int rc = tide_replica_start(s->cli.domain, &o, &s->ids[s->n_ids]);
+        if (rc != 0)
+            return cli_fail(&s->cli, rc, "cannot start follower %llu of %llu", (unsigned long long)i + 1,
+                            (unsigned long long)s->followers);
+        s->n_ids++;
+    }
+    return 0;
+}
+
+int tool_serve(int argc, char **argv) {
+    struct serve s = { .cli = { .tool = argv[0], .chatty = 1 }, .opts = TIDE_OPTS_INIT, .followers = 1 };
+    int code = read_options(argc, argv, &s);
+    if (code != 0)
+        return code;
+    cli_catch_signals();
+    code = lead(&s);
+    code = code == 0 ? start_followers(&s) : code;
+    code = code == 0 ? serve_ready(&s.cli, "leader", s.ids, s.n_ids, 1) : code;
+    code = code == 0 ? serve_until_end(&s.cli, s.ids, s.n_ids, NULL) : code;
+    return cli_end(&s.cli, code);
+}

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* `tide snapshot save|load`: a domain's keys and values in a file. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/args.h"
+#include "tools/snapshot.h"
+#include "tools/tools.h"
+
+static const char HELP[] =
+    "Usage: tide snapshot save NAME FILE|- [OPTION]...\n"
+    "       tide snapshot load NAME FILE|- [OPTION]...\n"
+    "save writes every key and value, all at one index, to FILE (under another name first, then renamed), or to\n"
+    "standard output. It also reads what the dead left, where it is whole.\n"
+    "load puts them into the domain NAME, which somebody must lead ('tide serve'). The whole file is read and checked\n"
+    "before anything is written; a truncated or damaged one is refused. Keys that are there are overwritten, other\n"
+    "keys stay. It goes in batches: each is seen whole or not at all, all of them together are not.\n\n"
+    "save:\n" KV_BOUND_HELP
+    "load:\n"
+    "  --replace             delete the keys that are not in the snapshot\n"
+    "  --timeout TIME        how long to wait for a leader and its answer, for each batch (default 5s)\n"
+    "both:\n"
+    "  --json                save: {keys, bytes, index, incarnation, joined}; load: {keys, written, deleted, batches,\n"
+    "                        index, token}\n"
+    "  --help                this text\n\n"
+    "The file's format: docs/operations.md.\n"
+    "Exit codes: 0 done; 2 usage; 3 no such domain; 4 the bound cannot be kept, nobody serves or leads, or not in\n"
+    "time; 5 load: the last batch may or may not have been done (load again: it is safe); 7 the file cannot be read,\n"
+    "written or believed, or anything else. load says how much was written before it failed.\n";
+
+#define HOUR_NS (3600ull * 1000000000)
+#define TIMEOUT_NS (5ull * 1000000000)
+
+enum { OPT_REPLACE = KV_OWN, OPT_TIMEOUT };
+
+static int set_option(struct snapshot *s, int option, const char *arg, int *of_save, int *of_load) {
+    switch (option) {
+    case 'j':
+        s->cli.json = 1;
+        return 0;
+    case OPT_REPLACE:
+        s->replace = *of_load = 1;
+        return 0;
+    case OPT_TIMEOUT:
+        *of_load = 1;
+        if (args_duration(arg, &s->timeout_ns) != 0 || s->timeout_ns == 0 || s->timeout_ns > HOUR_NS)
+            return args_error(s->cli.tool, "--timeout must be a time like 5s, above 0 and at most 1h: %s", arg);
+        return 0;
+    default:
+        *of_save = 1;
+        return kv_read_option(s->cli.tool, &s->read, option, arg);
+    }
+}
+
+static int read_options(int argc, char **argv, struct snapshot *s, int *loads) {
+    static const struct option OPTIONS[] = {
+        KV_BOUND_OPTIONS,
+        { "replace", no_argument, NULL, OPT_REPLACE },
+        { "timeout", required_argument, NULL, OPT_TIMEOUT },
+        { "json", no_argument, NULL, 'j' },
+        { "help", no_argument, NULL, 'h' },
+        { NULL, 0, NULL, 0 },
+    };
+    int option, code, of_save = 0, of_load = 0;
+    optind = 0;
+    while ((option = getopt_long(argc, argv, "h", OPTIONS, NULL)) != -1) {
+        if (option == 'h')
+            exit(cli_help(HELP));
+        if ((code = set_option(s, option, optarg, &of_save, &of_load)) != 0)
+            return code;
+    }
+    const char *what = optind < argc ? argv[optind++] : "";
+    *loads = strcmp(what, "load") == 0;
+    if (!*loads && strcmp(what, "save") != 0)
+        return args_error(argv[0], "save or load? '%s' is neither", what);
+    if (*loads ? of_save : of_load)
+        return args_error(argv[0], "an option of %s does not go with %s", *loads ? "save" : "load", what);
+    kv_read_settle(&s->read);
+    code = cli_arguments(&s->cli, argc, argv, 1, 1, "FILE");
+    s->file = code == 0 ? argv[optind] : NULL;
+    return code;
+}
+
+int tool_snapshot(int argc, char **argv) {
+    struct snapshot s = { .cli = { .tool = argv[0] }, .read = KV_READ_INIT, .timeout_ns = TIMEOUT_NS };
+    struct tide_opts opts = TIDE_OPTS_INIT;
+    int loads, code = read_options(argc, argv, &s, &loads);
+    opts.flags = 0;
+    opts.write_timeout_ns = s.timeout_ns;
+    if (code == 0 && loads)
+        code = snapshot_read(&s); /* before the domain is touched */
+    if (code == 0 && (code = cli_open(&s.cli, &opts)) == 0)
+        code = cli_end(&s.cli, loads ? snapshot_load(&s) : snapshot_save(&s));
+    records_free(&s.records);
+    return code;
+}

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* `tide snapshot save`: the file appears whole or not at all. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "tools/gather.h"
+#include "tools/snapshot.h"
+
+static char temporary[PATH_MAX]; /* what is half written; empty: nothing */
+
+/* A save that is interrupted leaves nothing behind. */
+static void on_signal(int number) {
+    if (temporary[0] != '\0')
+        unlink(temporary);
+    _exit(128 + number);
+}
+
+static void clear_up_on_signals(void) {
+    struct sigaction action = { .sa_handler = on_signal };
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGHUP, &action, NULL);
+}
+
+static int failed(const struct snapshot *s, const char *what) {
+    int why = errno;
+    if (temporary[0] != '\0')
+        unlink(temporary);
+    temporary[0] = '\0';
+    return cli_complain(&s->cli, CLI_FAILED, "output", "%s: %s: %s", s->file, what, strerror(why));
+}
+
+/* The name survives a crash of the machine only when its directory has been written. */
+static int sync_directory(const char *file) {
+    char path[PATH_MAX];
+    snprintf(path, sizeof(path), "%s", file);
+    char *slash = strrchr(path, '/');
+    if (slash)
+        slash[slash == path] = '\0';
+    int fd = open(slash ? path : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int rc = fd < 0 ? -1 : fsync(fd);
+    if (fd >= 0)
+        close(fd);
+    return rc == 0 || errno == EINVAL ? 0 : -1; /* some file systems cannot do it for directories */
+}
+
+static int write_file(struct snapshot *s) {
+    struct stat st;
+    if (lstat(s->file, &st) == 0 && !S_ISREG(st.st_mode)) {
+        errno = EEXIST;
+        return failed(s, "not a regular file; use - for standard output");
+    }
+    int n = snprintf(temporary, sizeof(temporary), "%s.tmp.%ld", s->file, (long)getpid());
+    if (n < 0 || (size_t)n >= sizeof(temporary)) {
+        temporary[0] = '\0';
+        errno = ENAMETOOLONG;
+        return failed(s, "the name");
+    }
+    clear_up_on_signals();
+    int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        temporary[0] = '\0';
+        return failed(s, "cannot be created");
+    }
+    if (snapshot_write(fd, &s->head, &s->records) != 0 || fsync(fd) != 0) {
+        int why = errno;
+        close(fd);
+        errno = why;
+        return failed(s, "cannot be written");
+    }
+    if (close(fd) != 0 || rename(temporary, s->file) != 0)
+        return failed(s, "cannot be put in place");
+    temporary[0] = '\0';
+    return sync_directory(s->file) == 0 ? 0 : failed(s, "its directory cannot be synced");
+}
+
+static uint64_t unix_ns(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* On standard error where the snapshot itself goes to standard output. */
+static void report(const struct snapshot *s, int joined) {
+    struct json_out j = { 0 };
+    FILE *out = strcmp(s->file, "-") == 0 ? stderr : stdout;
+    uint64_t bytes = SNAPSHOT_HEADER_BYTES + SNAPSHOT_TRAILER_BYTES + s->records.size +
+                     s->records.n * SNAPSHOT_RECORD_BYTES;
+    if (!s->cli.json) {
+        fprintf(out, "saved %zu keys of %s at index %llu, %llu bytes%s\n", s->records.n, s->cli.name,
+                (unsigned long long)s->head.index, (unsigned long long)bytes,
+                joined ? " (read from a follower of its own)" : "");
+        return;
+    }
+    json_out_open(&j, NULL, '{');
+    json_out_u64(&j, "keys", s->records.n);
+    json_out_u64(&j, "bytes", bytes);
+    json_out_u64(&j, "index", s->head.index);
+    json_out_hex(&j, "incarnation", s->head.incarnation);
+    json_out_bool(&j, "joined", joined);
+    json_out_close(&j, '}');
+    json_out_print(&j, out);
+}
+
+int snapshot_save(struct snapshot *s) {
+    struct gather g = { .bound = s->read.bound, .replicas = s->read.replicas };
+    struct tide_answer answer = TIDE_ANSWER_INIT;
+    struct tide_info info = TIDE_INFO_INIT;
+    int to_stdout = strcmp(s->file, "-") == 0;
+    if (to_stdout && isatty(STDOUT_FILENO))
+        return cli_complain(&s->cli, CLI_USAGE, "output", "a snapshot is not for terminals: name a file");
+    int rc = gather_scan(s->cli.domain, &g, &s->records, &answer);
+    rc = rc == 0 ? tide_info(s->cli.domain, &info) : rc;
+    if (rc != 0)
+        return kv_read_failed(&s->cli, rc, &answer, s->cli.name);
+    s->head = (struct snapshot_head){
+        .index = answer.index,
+        .incarnation = info.incarnation,
+        .created_unix_ns = unix_ns(),
+    };
+    snprintf(s->head.name, sizeof(s->head.name), "%s", s->cli.name);
+    kv_tell_stale(&s->cli, &answer);
+    if (to_stdout && snapshot_write(STDOUT_FILENO, &s->head, &s->records) != 0) {
+        fprintf(stderr, "%s: standard output: %s\n", s->cli.tool, strerror(errno));
+        return CLI_FAILED;
+    }
+    int code = to_stdout ? 0 : write_file(s);
+    if (code == 0)
+        report(s, g.joined);
+    return code;
+}

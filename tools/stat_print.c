@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdio.h>
+#include <time.h>
+
+#include "tools/args.h"
+#include "tools/json_out.h"
+#include "tools/sizes.h"
+#include "tools/stat.h"
+
+/* ---- text ---- */
+
+static const char *time_text(uint64_t ns, char buf[32]) {
+    return args_duration_text(ns, buf, 32);
+}
+
+static void print_domain(const struct stat_look *s) {
+    const struct tide_info *i = &s->info;
+    char created[32] = "?", ring[24], table[24], used[24], memory[24];
+    time_t seconds = (time_t)(i->created_unix_ns / 1000000000u);
+    struct tm tm;
+    if (gmtime_r(&seconds, &tm))
+        strftime(created, sizeof(created), "%Y-%m-%d %H:%M:%SZ", &tm);
+    printf("domain    %s, incarnation %016llx, created %s\n", i->name, (unsigned long long)i->incarnation, created);
+    if (i->led && i->leader >= 0)
+        printf("leader    replica %d, process %d, term %llu\n", i->leader, i->leader_pid, (unsigned long long)i->term);
+    else
+        printf("leader    nobody, last term %llu\n", (unsigned long long)i->term);
+    printf("log       commit %llu, ring %s, %s used (%.1f %%)\n", (unsigned long long)i->commit_index,
+           sizes_text(i->ring_bytes, ring, sizeof(ring)), sizes_text(i->ring_used_bytes, used, sizeof(used)),
+           100 * s->ring_used_ratio);
+    printf("members   %u living (%u dead), this command among them; tables of %s, %s of shared memory in all\n",
+           s->peek.members, s->peek.dead, sizes_text(i->table_bytes, table, sizeof(table)),
+           sizes_text(s->peek.memory_bytes, memory, sizeof(memory)));
+    printf("lapped    %llu times a follower was left behind\n", (unsigned long long)i->lapped_total);
+}
+
+static void print_reads(const struct stat_look *s) {
+    int any = 0;
+    printf("reads    ");
+    for (int r = 0; r < TIDE_REASONS; r++)
+        if (s->by_reason[r] != 0)
+            printf("%s %s %llu", any++ ? "," : "", tide_reason_name((enum tide_reason)r),
+                   (unsigned long long)s->by_reason[r]);
+    if (any)
+        printf("; fell back %.2f %%\n", 100 * s->fallback_ratio);
+    else
+        printf(" none\n");
+}
+
+/* Whose process is gone, and nobody has cleared up yet. */
+static int is_dead(const struct stat_look *s, const struct tide_replica_info *r) {
+    return r->state != TIDE_STATE_ORPHAN && r->state != TIDE_STATE_STOPPED && (s->peek.living >> r->id & 1) == 0;
+}
+
+static const char *role_name(const struct stat_look *s, const struct tide_replica_info *r) {
+    return s->info.led && s->info.leader == (int32_t)r->id ? "leader" : "follower";
+}
+
+static void print_replica(const struct stat_look *s, const struct tide_replica_info *r) {
+    char stale[32], delay[32], p50[32], p99[32], p999[32], used[24];
+    printf("%3u  %-10.31s  %-8s  %-8s  %7d  %12llu  %8llu  %9s  %7s  %10llu  %8s  %9s  %9s  %9s  %5llu  %6llu\n", r->id,
+           r->label, role_name(s, r), is_dead(s, r) ? "dead" : tide_state_name(r->state), r->pid,
+           (unsigned long long)r->applied_index, (unsigned long long)r->lag, time_text(r->staleness_ns, stale),
+           time_text(r->apply_delay_ns, delay), (unsigned long long)r->keys,
+           sizes_text(r->table_used_bytes, used, sizeof(used)), time_text(r->lag_p50_ns, p50),
+           time_text(r->lag_p99_ns, p99), time_text(r->lag_p999_ns, p999), (unsigned long long)r->joins,
+           (unsigned long long)r->lapped);
+}
+
+void stat_print_text(const struct stat_look *s) {
+    print_domain(s);
+    print_reads(s);
+    printf("\n%3s  %-10s  %-8s  %-8s  %7s  %12s  %8s  %9s  %7s  %10s  %8s  %9s  %9s  %9s  %5s  %6s\n", "ID", "LABEL",
+           "ROLE", "STATE", "PID", "APPLIED", "LAG", "STALENESS", "DELAY", "KEYS", "USED", "LAG P50", "P99", "P99.9",
+           "JOINS", "LAPPED");
+    for (size_t i = 0; i < s->n; i++)
+        if (s->replicas[i].state != TIDE_STATE_STOPPED)
+            print_replica(s, &s->replicas[i]);
+}
+
+/* ---- JSON ---- */
+
+static double in_s(uint64_t ns) {
+    return (double)ns / 1e9;
+}
+
+static void lag_json(struct json_out *j, const struct tide_replica_info *r) {
+    json_out_open(j, "tide_replication_lag_seconds", '{');
+    json_out_open(j, "rolling_10s", '{');
+    json_out_real(j, "p50", in_s(r->lag_p50_ns));
+    json_out_real(j, "p99", in_s(r->lag_p99_ns));
+    json_out_real(j, "p999", in_s(r->lag_p999_ns));
+    json_out_close(j, '}');
+    json_out_open(j, "all", '{');
+    json_out_real(j, "p50", in_s(r->lag_all_p50_ns));
+    json_out_real(j, "p99", in_s(r->lag_all_p99_ns));
+    json_out_real(j, "p999", in_s(r->lag_all_p999_ns));
+    json_out_real(j, "max", in_s(r->lag_all_max_ns));
+    json_out_u64(j, "count", r->lag_count);
+    json_out_close(j, '}');
+    json_out_close(j, '}');
+}
+
+static void replica_json(struct json_out *j, const struct stat_look *s, const struct tide_replica_info *r) {
+    json_out_open(j, NULL, '{');
+    json_out_u64(j, "replica", r->id);
+    json_out_text(j, "label", r->label);
+    json_out_text(j, "role", role_name(s, r));
+    json_out_text(j, "tide_replica_state", tide_state_name(r->state));
+    json_out_bool(j, "dead", is_dead(s, r));
+    json_out_i64(j, "pid", r->pid);
+    json_out_u64(j, "tide_applied_index", r->applied_index);
+    json_out_u64(j, "lag", r->lag);
+    json_out_u64(j, "staleness_ns", r->staleness_ns);
+    json_out_u64(j, "apply_delay_ns", r->apply_delay_ns);
+    json_out_u64(j, "keys", r->keys);
+    json_out_u64(j, "table_bytes", r->table_bytes);
+    json_out_u64(j, "table_used_bytes", r->table_used_bytes);
+    json_out_u64(j, "joins", r->joins);
+    json_out_u64(j, "lapped", r->lapped);
+    lag_json(j, r);
+    json_out_close(j, '}');
+}
+
+static void reads_json(struct json_out *j, const struct stat_look *s) {
+    json_out_open(j, "tide_reads_total", '[');
+    for (uint32_t i = 0; i < TIDE_REPLICAS; i++) {
+        for (uint32_t r = 0; r < TIDE_REASONS; r++) {
+            if (s->peek.reads[i][r] == 0)
+                continue;
+            json_out_open(j, NULL, '{');
+            json_out_u64(j, "replica", i);
+            json_out_text(j, "reason", tide_reason_name((enum tide_reason)r));
+            json_out_u64(j, "value", s->peek.reads[i][r]);
+            json_out_close(j, '}');
+        }
+    }
+    json_out_close(j, ']');
+}
+
+void stat_print_json(const struct stat_look *s) {
+    const struct tide_info *i = &s->info;
+    struct json_out j = { 0 };
+    json_out_open(&j, NULL, '{');
+    json_out_text(&j, "name", i->name);
+    json_out_hex(&j, "incarnation", i->incarnation);
+    json_out_u64(&j, "created_unix_ns", i->created_unix_ns);
+    json_out_i64(&j, "leader", i->led ? i->leader : -1);
+    json_out_i64(&j, "leader_pid", i->led ? i->leader_pid : 0);
+    json_out_bool(&j, "led", (int)i->led);
+    json_out_u64(&j, "members", s->peek.members);
+    json_out_u64(&j, "dead_members", s->peek.dead);
+    json_out_u64(&j, "tide_commit_index", i->commit_index);
+    json_out_u64(&j, "tide_leader_term", i->term);
+    json_out_real(&j, "tide_ring_used_ratio", s->ring_used_ratio);
+    json_out_real(&j, "tide_bounded_staleness_fallback_ratio", s->fallback_ratio);
+    json_out_u64(&j, "ring_bytes", i->ring_bytes);
+    json_out_u64(&j, "ring_used_bytes", i->ring_used_bytes);
+    json_out_u64(&j, "table_bytes", i->table_bytes);
+    json_out_u64(&j, "memory_bytes", s->peek.memory_bytes);
+    json_out_u64(&j, "lapped_total", i->lapped_total);
+    json_out_open(&j, "replicas", '[');
+    for (size_t k = 0; k < s->n; k++)
+        replica_json(&j, s, &s->replicas[k]);
+    json_out_close(&j, ']');
+    reads_json(&j, s);
+    json_out_close(&j, '}');
+    json_out_print(&j, stdout);
+}
