@@ -164,6 +164,11 @@ static uint64_t table_split_source(uint64_t bucket) {
     return bucket - (UINT64_C(1) << (63 - __builtin_clzll(bucket)));
 }
 
+/* Nodes and splits leave this much to overflow buckets, which a group may need after it was admitted. */
+static uint64_t table_reserve(const struct table_writer *w) {
+    return w->arena.slack / 64 + TABLE_PAGE;
+}
+
 /* One more bucket. Nothing is lost when it cannot be done now: chains are longer until it can. */
 static bool table_split(struct table_writer *w) {
     uint64_t fresh = w->buckets;
@@ -175,7 +180,7 @@ static bool table_split(struct table_writer *w) {
         w->hurry = true; /* a table that is only filled retires nothing else, and would never get its grace period */
         return false;
     }
-    if (table_buckets_end(w) + sizeof(struct table_bucket) > w->arena.low) {
+    if (table_buckets_end(w) + sizeof(struct table_bucket) + table_reserve(w) > w->arena.low) {
         return false;
     }
     struct table_bucket *to = table_bucket_at(&w->t, fresh);
@@ -260,11 +265,6 @@ void table_clear_tomb(struct table_writer *w, uint32_t node) {
 }
 
 /* ---- entries --------------------------------------------------------------------------------------------------------- */
-
-/* Nodes leave this much to overflow buckets, which a group may need after it was admitted. */
-static uint64_t table_reserve(const struct table_writer *w) {
-    return w->arena.slack / 64 + TABLE_PAGE;
-}
 
 enum arena_status table_node_new(struct table_writer *w, size_t key_len, size_t value_len, uint32_t *node) {
     uint64_t low = table_buckets_end(w) + table_reserve(w);
