@@ -92,6 +92,7 @@ static void kill_await_writes(struct kill_run *k, const char *after) {
 static void kill_all_but_a_reader(struct kill_run *k) {
     k->alone++;
     kill_continue(k);
+    kill_respawn(k);
     uint32_t kept = FIRST_READER;
     for (uint32_t i = 0; i < PROCESSES; i++) {
         if (i != kept) {

@@ -92,6 +92,21 @@ static void options__values__by_blank_or_equals_sign(void **state) {
     assert_int_equal(o.pin, 0);
 }
 
+static void options__processes__read_their_own_replica_or_a_foreign_one(void **state) {
+    (void)state;
+    struct bench_options o;
+    char error[BENCH_ERROR_BYTES];
+    char *argv[] = { (char *)"readscale", (char *)"--mode=processes", (char *)"--read=foreign",
+                     (char *)"--replicas=63,64" };
+    assert_int_equal(bench_options_parse(&o, 2, argv, 2, error), BENCH_PARSED_RUN);
+    assert_true(o.processes && !o.read_foreign);
+    assert_int_equal(bench_options_parse(&o, 3, argv, 2, error), BENCH_PARSED_RUN);
+    assert_true(o.processes && o.read_foreign);
+    /* Two processes for each replica and the coordinator would be more than a domain takes. */
+    assert_int_equal(bench_options_parse(&o, 4, argv, 2, error), BENCH_PARSED_ERROR);
+    assert_non_null(strstr(error, "up to 63"));
+}
+
 static void options__wrong__error_names_the_argument(void **state) {
     (void)state;
     static const char *const wrong[][2] = {
@@ -100,7 +115,8 @@ static void options__wrong__error_names_the_argument(void **state) {
         { "--no-pin=1", NULL },    { "--ring", "100000" },  { "--name", "a/b" },      { "--name", ".a" },
         { "--replicas", "4,2" },   { "--duration", "1ns" }, { "--sample", "-1" },     { "--bound", "50" },
         { "--key-size", "70000" }, { "--readers", "0" },    { "--repetitions", "0" }, { "--", NULL },
-        { "--keys=", NULL },       { "--out", "" },
+        { "--keys=", NULL },       { "--out", "" },         { "--mode", "fork" },     { "--read", "all" },
+        { "--read", "foreign" },
     };
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
         struct bench_options o;
@@ -142,6 +158,7 @@ int main(void) {
         cmocka_unit_test(parse_list__must_rise),
         cmocka_unit_test(options__none__are_the_documented_defaults),
         cmocka_unit_test(options__values__by_blank_or_equals_sign),
+        cmocka_unit_test(options__processes__read_their_own_replica_or_a_foreign_one),
         cmocka_unit_test(options__wrong__error_names_the_argument),
         cmocka_unit_test(options__keys_that_do_not_fit_their_size__refused),
         cmocka_unit_test(default_sweep__any_cpus__powers_up_to_one_beyond),

@@ -152,6 +152,8 @@ static void result_json__of_a_sweep__has_the_documented_schema(void **state) {
     assert_string_equal(cJSON_GetObjectItem(o, "schema")->valuestring, "tidemark.readscale");
     assert_true(near(at(o, "schema_version", NULL), 1));
     assert_true(cJSON_IsNull(cJSON_GetObjectItem(cJSON_GetObjectItem(o, "settings"), "max_staleness_ns")));
+    assert_string_equal(cJSON_GetObjectItem(cJSON_GetObjectItem(o, "settings"), "mode")->valuestring, "threads");
+    assert_string_equal(cJSON_GetObjectItem(cJSON_GetObjectItem(o, "settings"), "read")->valuestring, "own");
     assert_string_equal(cJSON_GetObjectItem(cJSON_GetObjectItem(o, "machine"), "cpu_model")->valuestring,
                         machine.cpu_model);
     const cJSON *points = cJSON_GetObjectItem(o, "points");

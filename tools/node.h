@@ -65,6 +65,7 @@ struct node {
     struct tide *domain;
     struct tide_reader *leader; /* reads the leader's replica; none in a shared domain, where it changes */
     struct node_slot slots[TIDE_REPLICAS];
+    uint64_t log_device, log_inode; /* of a shared domain's log, to notice when it is removed or replaced */
     uint64_t incarnation;
 
     /* Answers told, by reason; and of the reads that a follower could have served, how many there were and fell
@@ -113,6 +114,11 @@ int shared_start(struct node *n, const struct buf *node_id, const struct buf *id
 void shared_note_slot(struct node *n, const struct tide_replica_info *info);
 
 int shared_is_alone(struct node *n);
+
+/* Before a read or a status: frees what dead processes left, which must not answer under their names. TIDE_ERR_GONE
+ * where the domain was removed: its members could read on from what nobody writes any more. */
+int shared_refresh(struct node *n);
+
 int shared_reader_open(struct node *n, const struct node_try *t, struct tide_reader **out);
 
 /* After a read that answered rc and *a: 1 where it must be done anew, because there was no leader, the wrong one, or

@@ -5,6 +5,8 @@
  * in the name of a slot only if it was the same before the read and after.
  */
 #include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "tools/node.h"
@@ -78,6 +80,31 @@ static int label_is_taken(struct node *n, const char *label, uint32_t but) {
     return 1;
 }
 
+/* ---- is it still there ---- */
+
+static int stat_log(const struct node *n, struct stat *st) {
+    char path[4096];
+    const char *dir = secure_getenv("TIDE_SHM_DIR");
+    snprintf(path, sizeof(path), "%s/tidemark.%s.log", dir && dir[0] ? dir : "/dev/shm", n->opts.domain);
+    return stat(path, st);
+}
+
+int shared_refresh(struct node *n) {
+    struct stat st;
+    if (stat_log(n, &st) != 0 || (uint64_t)st.st_dev != n->log_device || (uint64_t)st.st_ino != n->log_inode)
+        return TIDE_ERR_GONE;
+    return tide_gc(n->domain, NULL);
+}
+
+static int note_log(struct node *n) {
+    struct stat st;
+    if (stat_log(n, &st) != 0)
+        return TIDE_ERR_GONE;
+    n->log_device = (uint64_t)st.st_dev;
+    n->log_inode = (uint64_t)st.st_ino;
+    return 0;
+}
+
 /* ---- joining ---- */
 
 static int make_label(const struct buf *id, char label[LABEL_SIZE]) {
@@ -126,6 +153,8 @@ int shared_start(struct node *n, const struct buf *node_id, const struct buf *id
     uint32_t slot;
     uint64_t until = now_ns() + START_NS;
     int rc = make_label(node_id, label);
+    if (rc == 0)
+        rc = note_log(n);
     if (rc != 0)
         return rc;
     if (label_is_taken(n, label, TIDE_REPLICAS))
@@ -156,8 +185,9 @@ int shared_is_alone(struct node *n) {
 int shared_reader_open(struct node *n, const struct node_try *t, struct tide_reader **out) {
     struct tide_reader_opts opts = TIDE_READER_OPTS_INIT;
     struct tide_info info = TIDE_INFO_INIT;
-    tide_gc(n->domain, NULL); /* what the dead left must not answer under their names for as long as nobody joins */
-    int rc = tide_info(n->domain, &info);
+    int rc = shared_refresh(n);
+    if (rc == 0)
+        rc = tide_info(n->domain, &info);
     if (rc != 0)
         return rc;
     if (t->at_leader && info.leader < 0)

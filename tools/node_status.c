@@ -84,9 +84,8 @@ void node_status(struct node *n, const struct request *q) {
     struct tide_info info = TIDE_INFO_INIT;
     struct buf *text = &n->value;
     size_t id_size;
-    if (node_is_shared(n))
-        tide_gc(n->domain, NULL); /* the dead are not shown as serving */
-    int rc = tide_info(n->domain, &info);
+    int rc = node_is_shared(n) ? shared_refresh(n) : 0;
+    rc = rc != 0 ? rc : tide_info(n->domain, &info);
     if (rc != 0) {
         node_refuse(n, q, rc, 0);
         return;

@@ -51,6 +51,20 @@ static int set_readers(struct bench_options *o, const char *v) {
     return count32_in(v, 1, 256, &o->readers);
 }
 
+static int set_mode(struct bench_options *o, const char *v) {
+    static const char *const words[] = { "threads", "processes" };
+    int i = word_index(v, words, 2);
+    o->processes = i == 1;
+    return i < 0 ? -1 : 0;
+}
+
+static int set_read(struct bench_options *o, const char *v) {
+    static const char *const words[] = { "own", "foreign" };
+    int i = word_index(v, words, 2);
+    o->read_foreign = i == 1;
+    return i < 0 ? -1 : 0;
+}
+
 static int set_keys(struct bench_options *o, const char *v) {
     return count_in(v, 1, 1000000000, &o->keys);
 }
@@ -211,6 +225,11 @@ static const struct option_row rows[] = {
       "follow, and every one has readers. Default: 1, 2, 4, ... up to the CPUs\n"
       "and one step beyond" },
     { "readers", "N", set_readers, "a number from 1 to 256", "reader threads for each replica. Default 1" },
+    { "mode", "M", set_mode, "threads or processes",
+      "threads: all replicas and readers in one process (default); processes:\neach replica in a process of its own" },
+    { "read", "R", set_read, "own or foreign",
+      "with --mode processes: own: the readers of a replica run in its process\n"
+      "(default); foreign: in a process without a replica, which maps it" },
     { "keys", "N", set_keys, "a number from 1 to 1G, such as 10k", "keys in the domain. Default 10k" },
     { "key-size", "BYTES", set_key_size, "a number from 1 to 65535", "Default 16" },
     { "value-size", "BYTES", set_value_size, "a number up to 1Gi", "Default 64" },
@@ -292,6 +311,14 @@ static enum bench_parsed finish(struct bench_options *o, char *error) {
     if (o->json_path != NULL && o->out_dir != NULL && strcmp(o->json_path, "-") == 0) {
         return fail(error, "--json - and --out both use stdout; give --json a file name");
     }
+    if (o->read_foreign && !o->processes) {
+        return fail(error,
+                    "--read foreign: with threads all replicas are the readers' own; give --mode processes as well");
+    }
+    if (o->read_foreign && o->replicas[o->points - 1] > BENCH_FOREIGN_MAX) {
+        return fail(error, "--replicas %u: with --read foreign up to %u, as a domain has room for 128 processes",
+                    o->replicas[o->points - 1], BENCH_FOREIGN_MAX);
+    }
     if (o->duration_ns == 0) {
         o->duration_ns = bench_options_auto_duration(o->points, o->repetitions);
     }
@@ -352,7 +379,7 @@ static void help_row(const struct option_row *row) {
 
 void bench_options_help(void) {
     printf("Usage: readscale [options]\n\n"
-           "Measures read throughput against the number of replicas, in one process.\n"
+           "Measures read throughput against the number of replicas, in one process or in several.\n"
            "N replicas are one leader and N - 1 followers; all N serve reads.\n\n");
     for (size_t i = 0; i < ROWS; i++) {
         help_row(&rows[i]);

@@ -11,6 +11,7 @@
 enum bench_dist { BENCH_UNIFORM = 0, BENCH_ZIPFIAN = 1 };
 
 #define BENCH_POINTS_MAX 64u
+#define BENCH_FOREIGN_MAX 63u /* replicas with readers in other processes: two processes each, and the coordinator */
 #define BENCH_REPETITIONS_MAX 1000u
 #define BENCH_RATE_MAX -1.0 /* write_rate: as fast as possible */
 #define BENCH_ERROR_BYTES 256u
@@ -28,6 +29,8 @@ struct bench_options {
     uint32_t replicas[BENCH_POINTS_MAX]; /* replica counts of the sweep, rising */
     uint32_t points;
     uint32_t readers; /* threads for each replica */
+    int processes;    /* 1: each replica in a process of its own, its readers there */
+    int read_foreign; /* 1: readers in processes of their own, which have no replica */
     uint64_t keys;
     uint32_t key_size;
     uint64_t value_size;
@@ -80,6 +83,8 @@ int bench_parse_duration(const char *text, uint64_t *out_ns);
 /* "1,2,4": rising, from 1 to TIDE_REPLICAS. 0, or -1. */
 int bench_parse_list(const char *text, uint32_t out[BENCH_POINTS_MAX], uint32_t *n);
 
+const char *bench_mode_name(const struct bench_options *o);
+const char *bench_read_name(const struct bench_options *o);
 const char *bench_fallback_name(enum tide_fallback f);
 const char *bench_policy_name(enum tide_policy p);
 const char *bench_dist_name(enum bench_dist d);

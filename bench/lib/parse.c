@@ -86,6 +86,14 @@ int bench_parse_list(const char *text, uint32_t out[BENCH_POINTS_MAX], uint32_t 
     return 0;
 }
 
+const char *bench_mode_name(const struct bench_options *o) {
+    return o->processes ? "processes" : "threads";
+}
+
+const char *bench_read_name(const struct bench_options *o) {
+    return o->read_foreign ? "foreign" : "own";
+}
+
 const char *bench_fallback_name(enum tide_fallback f) {
     static const char *const names[] = { "leader", "wait", "error", "stale" };
     return (unsigned)f < 4 ? names[f] : "?";

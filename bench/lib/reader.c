@@ -10,6 +10,7 @@
 #include "bench/lib/control.h"
 #include "bench/lib/pace.h"
 #include "bench/lib/team.h"
+#include "shm/park.h"
 
 #define BATCH 64u /* operations between two looks at the phase, where the sampling does not say otherwise */
 
@@ -45,11 +46,11 @@ static int read_closed(struct bench_reader *r, uint32_t phase) {
     while (atomic_load(&team->phase) == phase) {
         uint32_t i = 0;
         if (sample != 0) {
-            uint64_t before = tide_now(team->domain);
+            uint64_t before = tide_now(r->domain);
             if (read_one(r) != 0) {
                 return -1;
             }
-            hdr_record(r->latency, (int64_t)bench_pace_latency(before, tide_now(team->domain)));
+            hdr_record(r->latency, (int64_t)bench_pace_latency(before, tide_now(r->domain)));
             i = 1;
         }
         for (; i < batch; i++) {
@@ -78,14 +79,14 @@ static int read_open(struct bench_reader *r, uint32_t phase) {
     while (atomic_load(&team->phase) == phase) {
         uint64_t due = bench_pace_due(&pace, r->next);
         uint64_t sleep_ns = 0;
-        enum bench_pace_step step = bench_pace_next(tide_now(team->domain), due, spin_ns, &sleep_ns);
+        enum bench_pace_step step = bench_pace_next(tide_now(r->domain), due, spin_ns, &sleep_ns);
         if (step == BENCH_PACE_SLEEP) {
             bench_sleep_ns(sleep_ns < 5000000 ? sleep_ns : 5000000);
         } else if (step == BENCH_PACE_GO) {
             if (read_one(r) != 0) {
                 return -1;
             }
-            hdr_record(r->latency, (int64_t)bench_pace_latency(due, tide_now(team->domain)));
+            hdr_record(r->latency, (int64_t)bench_pace_latency(due, tide_now(r->domain)));
             r->next++;
         }
     }
@@ -178,7 +179,7 @@ void *bench_reader_main(void *arg) {
     r->pinned = team->options->pin && bench_machine_pin(team->machine, r->turn) == 0;
     /* Else a timer may come 50 us late, which the open loop would count as latency. */
     prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL);
-    int rc = tide_reader_open(team->domain, &opts, &r->session);
+    int rc = tide_reader_open(r->domain, &opts, &r->session);
     if (rc != 0) {
         thread_failed(team, rc);
         return NULL;
@@ -192,14 +193,16 @@ void *bench_reader_main(void *arg) {
 
 /* Sleep until reading goes on. Returns the phase, or 0 at the end. */
 static uint32_t await_read_slice(struct bench_team *team) {
-    pthread_mutex_lock(&team->lock);
-    uint32_t phase = atomic_load(&team->phase);
-    while (BENCH_PHASE_KIND(phase) != BENCH_READ && BENCH_PHASE_KIND(phase) != BENCH_STOP) {
-        pthread_cond_wait(&team->changed, &team->lock);
-        phase = atomic_load(&team->phase);
+    for (;;) {
+        uint32_t phase = atomic_load(&team->phase);
+        if (BENCH_PHASE_KIND(phase) == BENCH_READ) {
+            return phase;
+        }
+        if (BENCH_PHASE_KIND(phase) == BENCH_STOP) {
+            return 0;
+        }
+        park_wait(&team->phase, phase, UINT64_MAX);
     }
-    pthread_mutex_unlock(&team->lock);
-    return BENCH_PHASE_KIND(phase) == BENCH_READ ? phase : 0;
 }
 
 static int write_slice(struct bench_writer *wr, uint32_t phase, uint8_t *value) {
@@ -209,7 +212,7 @@ static int write_slice(struct bench_writer *wr, uint32_t phase, uint8_t *value) 
     struct bench_pace pace;
     bench_pace_init(&pace, rate > 0.0 ? rate : 1e9, 0, 1, atomic_load(&team->slice_base_ns));
     while (atomic_load(&team->phase) == phase) {
-        uint64_t now = rate > 0.0 ? tide_now(team->domain) : 0;
+        uint64_t now = rate > 0.0 ? tide_now(wr->domain) : 0;
         uint64_t due = rate > 0.0 ? bench_pace_due(&pace, wr->writes) : 0;
         if (now < due) {
             /* Never spins: on a machine without a core to spare that would take the readers' time. */
@@ -218,7 +221,7 @@ static int write_slice(struct bench_writer *wr, uint32_t phase, uint8_t *value) 
         }
         uint64_t key = w->sequences[0][(wr->writes * 7 + 3) & (w->steps - 1)];
         bench_workload_value(w, key, wr->writes + 1, value);
-        int rc = tide_put(team->domain, NULL, bench_workload_key(w, key), w->key_size, value, w->value_size, NULL);
+        int rc = tide_put(wr->domain, NULL, bench_workload_key(w, key), w->key_size, value, w->value_size, NULL);
         if (rc != 0) {
             thread_failed(team, rc);
             return -1;

@@ -201,15 +201,27 @@ static const char *const page_head =
     "th,td{padding:.25rem .7rem;text-align:right;border-bottom:1px solid #ddd;white-space:nowrap}\n"
     "th{font-weight:600}.facts th,.facts td{text-align:left;white-space:normal;vertical-align:top}\n"
     ".note{color:#555;font-size:.9rem}\n"
-    "</style></head><body>\n<h1>Tidemark: read throughput against the number of replicas</h1>\n"
-    "<p>N replicas are one leader and N&nbsp;&minus;&nbsp;1 followers in one process; readers are spread over all N. "
-    "Each "
-    "reader thread is a session with a home replica, pinned to a CPU where the system allows it. Beside every slice of "
-    "reading, the same threads ran a control loop of pure arithmetic: it tells how many CPUs the machine really "
-    "granted.</p>\n";
+    "</style></head><body>\n<h1>Tidemark: read throughput against the number of replicas</h1>\n";
+
+static void html_intro(FILE *out, const struct bench_options *o) {
+    const char *where = " in one process";
+    if (o->processes) {
+        where = o->read_foreign ? ", each in a process of its own, read by processes that have none"
+                                : ", each in a process of its own, and read there";
+    }
+    fprintf(
+        out,
+        "<p>N replicas are one leader and N&nbsp;&minus;&nbsp;1 followers%s; readers are spread over all N. Each "
+        "reader thread is a session with a home replica, pinned to a CPU where the system allows it. Beside every "
+        "slice "
+        "of reading, the same threads ran a control loop of pure arithmetic: it tells how many CPUs the machine really "
+        "granted.</p>\n",
+        where);
+}
 
 static void html_page(FILE *out, const struct bench_sweep *s, const char *dir, struct bench_grid *g) {
     fputs(page_head, out);
+    html_intro(out, s->options);
     if (s->interrupted) {
         fputs("<p><strong>Interrupted: the figures are of the repetitions that were complete.</strong></p>\n", out);
     }

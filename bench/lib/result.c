@@ -48,6 +48,8 @@ cJSON *bench_machine_json(const struct bench_machine *m) {
 
 static cJSON *settings_json(const struct bench_options *o) {
     cJSON *j = cJSON_CreateObject();
+    text(j, "mode", bench_mode_name(o));
+    text(j, "read", bench_read_name(o));
     number(j, "readers_per_replica", o->readers);
     number(j, "keys", (double)o->keys);
     number(j, "key_size", o->key_size);

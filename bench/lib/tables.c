@@ -120,6 +120,7 @@ void bench_settings_line(char *out, size_t size, const struct bench_sweep *s) {
     const struct bench_options *o = s->options;
     char bound[BENCH_TEXT], delay[BENCH_TEXT], length[BENCH_TEXT], writes[BENCH_TEXT], loop[BENCH_TEXT + 24];
     char skew[24] = "";
+    const char *where = !o->processes ? "" : o->read_foreign ? "; processes, replicas read from others" : "; processes";
     bench_format_ns(bound, o->max_staleness_ns == TIDE_UNBOUNDED ? 1e20 : (double)o->max_staleness_ns);
     bench_format_ns(delay, (double)o->apply_delay_ns);
     bench_format_ns(length, (double)o->duration_ns);
@@ -134,10 +135,10 @@ void bench_settings_line(char *out, size_t size, const struct bench_sweep *s) {
     }
     snprintf(out, size,
              "%llu keys of %u bytes, values of %llu, %s%s; %s writes/s; bound %s, fallback %s, %s, reach %s; delay %s; "
-             "%s; %u repetitions of %s",
+             "%s; %u repetitions of %s%s",
              (unsigned long long)o->keys, o->key_size, (unsigned long long)o->value_size, bench_dist_name(o->dist),
              skew, o->write_rate < 0.0 ? "max" : writes, bound, bench_fallback_name(o->fallback),
-             bench_policy_name(o->policy), o->reach_home ? "home" : "all", delay, loop, o->repetitions, length);
+             bench_policy_name(o->policy), o->reach_home ? "home" : "all", delay, loop, o->repetitions, length, where);
 }
 
 void bench_machine_line(char *out, size_t size, const struct bench_machine *m) {

@@ -1,96 +1,123 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "bench/lib/team.h"
 
-#include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/lib/child.h"
+#include "shm/park.h"
+
 void bench_team_phase(struct bench_team *team, uint32_t slice, enum bench_phase_kind kind, uint64_t slice_base_ns) {
-    pthread_mutex_lock(&team->lock);
     atomic_store(&team->slice_base_ns, slice_base_ns);
     atomic_store(&team->phase, BENCH_PHASE(slice, kind));
-    pthread_cond_broadcast(&team->changed);
-    pthread_mutex_unlock(&team->lock);
+    park_wake(&team->phase, INT_MAX); /* the writer alone sleeps on it */
 }
 
-static int prepare_reader(struct bench_team *team, uint32_t turn, uint32_t home) {
-    struct bench_reader *r = &team->readers[turn];
-    r->team = team;
-    r->turn = turn;
-    r->home = (int32_t)home;
-    r->sequence = team->workload->sequences[turn];
-    r->buf = malloc(team->workload->value_size + 8);
-    r->latency = hdr_new(1, BENCH_LATENCY_HIGHEST_NS, BENCH_LATENCY_DIGITS);
-    if (r->buf == NULL || r->latency == NULL) {
-        return TIDE_ERR_NOMEM;
-    }
-    /* Touched here, or the first reads of every bucket would be timed with a page fault. */
-    hdr_reset(r->latency);
-    memset(r->buf, 0, team->workload->value_size + 8);
-    return 0;
+static size_t rounded(size_t size) {
+    return (size + 127) & ~(size_t)127;
 }
 
-static int start_readers(struct bench_team *team, const uint32_t *homes, uint32_t homes_n) {
-    team->readers = aligned_alloc(128, team->count * sizeof(team->readers[0]));
+/* Readers first, then their histograms. */
+static int make_readers(struct bench_team *team) {
+    size_t hdr_bytes = rounded(hdr_size_bytes(1, BENCH_LATENCY_HIGHEST_NS, BENCH_LATENCY_DIGITS));
+    size_t readers_bytes = rounded(team->count * sizeof(team->readers[0]));
+    team->room_bytes = readers_bytes + team->count * hdr_bytes;
+    team->readers = bench_shared_map(team->room_bytes);
     if (team->readers == NULL) {
-        return TIDE_ERR_NOMEM;
+        return -1;
     }
-    memset(team->readers, 0, team->count * sizeof(team->readers[0]));
     for (uint32_t t = 0; t < team->count; t++) {
-        int rc = prepare_reader(team, t, homes[t % homes_n]);
-        if (rc == 0 && pthread_create(&team->readers[t].thread, NULL, bench_reader_main, &team->readers[t]) != 0) {
-            rc = TIDE_ERR_SYSTEM;
+        struct bench_reader *r = &team->readers[t];
+        r->team = team;
+        r->turn = t;
+        r->sequence = team->workload->sequences[t];
+        r->latency = (struct hdr *)((char *)team->readers + readers_bytes + t * hdr_bytes);
+        if (hdr_init(r->latency, 1, BENCH_LATENCY_HIGHEST_NS, BENCH_LATENCY_DIGITS) != 0) {
+            return -1;
         }
-        if (rc != 0) {
-            return rc;
-        }
-        team->started++;
     }
     return 0;
 }
 
-int bench_team_start(struct bench_team *team, const uint32_t *homes, uint32_t homes_n) {
-    pthread_mutex_init(&team->lock, NULL);
-    pthread_cond_init(&team->changed, NULL);
+struct bench_team *bench_team_create(const struct bench_options *options, const struct bench_workload *workload,
+                                     const struct bench_machine *machine, uint32_t count) {
+    struct bench_team *team = bench_shared_map(sizeof(*team));
+    if (team == NULL) {
+        return NULL;
+    }
+    team->options = options;
+    team->workload = workload;
+    team->machine = machine;
+    team->count = count;
+    team->workers = count + (options->write_rate != 0.0);
+    team->bound = (struct tide_bound){ .size = sizeof(team->bound),
+                                       .fallback = options->fallback,
+                                       .max_staleness_ns = options->max_staleness_ns,
+                                       .max_lag = options->max_lag,
+                                       .wait_ns = options->wait_ns };
     atomic_store(&team->phase, BENCH_PHASE(0, BENCH_WAIT));
-    int rc = start_readers(team, homes, homes_n);
-    if (rc != 0) {
-        return rc;
+    if (make_readers(team) != 0) {
+        bench_team_destroy(team);
+        return NULL;
     }
-    if (team->options->write_rate != 0.0) {
-        team->writer.team = team;
-        if (pthread_create(&team->writer.thread, NULL, bench_writer_main, &team->writer) != 0) {
-            return TIDE_ERR_SYSTEM;
-        }
-        team->writing = 1;
-    }
-    uint32_t all = team->count + (uint32_t)team->writing;
-    while (atomic_load(&team->ready) < all && atomic_load(&team->error) == 0) {
-        bench_sleep_ns(200000);
-    }
-    return atomic_load(&team->error);
-}
-
-int bench_team_stop(struct bench_team *team) {
-    bench_team_phase(team, 0, BENCH_STOP, 0);
-    for (uint32_t t = 0; t < team->started; t++) {
-        pthread_join(team->readers[t].thread, NULL);
-    }
-    if (team->writing) {
-        pthread_join(team->writer.thread, NULL);
-    }
-    team->started = 0;
-    team->writing = 0;
-    return atomic_load(&team->error);
+    return team;
 }
 
 void bench_team_destroy(struct bench_team *team) {
-    for (uint32_t t = 0; team->readers != NULL && t < team->count; t++) {
-        free(team->readers[t].buf);
-        hdr_free(team->readers[t].latency);
+    if (team != NULL) {
+        bench_shared_unmap(team->readers, team->room_bytes);
+        bench_shared_unmap(team, sizeof(*team));
     }
-    free(team->readers);
-    team->readers = NULL;
-    pthread_cond_destroy(&team->changed);
-    pthread_mutex_destroy(&team->lock);
+}
+
+static int start_reader(const struct bench_squad *squad, uint32_t turn) {
+    struct bench_team *team = squad->team;
+    struct bench_reader *r = &team->readers[turn];
+    r->domain = squad->domain;
+    r->home = (int32_t)(turn % squad->homes_n);
+    r->buf = malloc(team->workload->value_size + 8);
+    if (r->buf == NULL) {
+        return TIDE_ERR_NOMEM;
+    }
+    /* Touched here, by the process that counts in it, or the first reads of every bucket would be timed with a page
+     * fault. */
+    hdr_reset(r->latency);
+    memset(r->buf, 0, team->workload->value_size + 8);
+    r->running = pthread_create(&r->thread, NULL, bench_reader_main, r) == 0;
+    return r->running ? 0 : TIDE_ERR_SYSTEM;
+}
+
+int bench_squad_start(const struct bench_squad *squad) {
+    struct bench_team *team = squad->team;
+    for (uint32_t t = squad->first; squad->reads && t < team->count; t += squad->stride) {
+        int rc = start_reader(squad, t);
+        if (rc != 0) {
+            return rc;
+        }
+    }
+    if (squad->writes && team->options->write_rate != 0.0) {
+        team->writer.team = team;
+        team->writer.domain = squad->domain;
+        team->writer.running = pthread_create(&team->writer.thread, NULL, bench_writer_main, &team->writer) == 0;
+        return team->writer.running ? 0 : TIDE_ERR_SYSTEM;
+    }
+    return 0;
+}
+
+void bench_squad_join(const struct bench_squad *squad) {
+    struct bench_team *team = squad->team;
+    for (uint32_t t = squad->first; squad->reads && t < team->count; t += squad->stride) {
+        struct bench_reader *r = &team->readers[t];
+        if (r->running) {
+            pthread_join(r->thread, NULL);
+            r->running = 0;
+        }
+        free(r->buf);
+        r->buf = NULL;
+    }
+    if (squad->writes && team->writer.running) {
+        pthread_join(team->writer.thread, NULL);
+        team->writer.running = 0;
+    }
 }

@@ -79,7 +79,8 @@ struct bench_trial_setup {
 
 /*
  * Run it. 0: *out holds the figures. 1: *stop was set, nothing to be had. -1: failed, and `error` (BENCH_ERROR_BYTES)
- * says at what. In all cases no thread and no segment is left. Blocks for the repetition's length.
+ * says at what. In all cases no thread, process and segment is left. With --mode processes no domain
+ * may be open in this process. Blocks for the repetition's length.
  */
 int bench_trial_run(const struct bench_trial_setup *setup, struct bench_trial *out, char *error);
 

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The processes of one repetition: one for each replica, and with --read foreign one more for the readers of each. They
+ * are forked before the coordinator opens the domain, open it themselves, and take orders through shared memory.
+ *
+ * Calls that wait return 0; 1 when *setup->stop was set; or -1 with `error` filled: a child answered with an error, or
+ * died. After 1 and -1 only bench_crew_end() may follow. By the coordinator's thread.
+ */
+#ifndef TIDEMARK_BENCH_CREW_H
+#define TIDEMARK_BENCH_CREW_H
+
+#include <stdint.h>
+
+#include "bench/lib/team.h"
+#include "bench/lib/trial.h"
+
+struct bench_crew;
+
+/* Fork them. While no domain is open. NULL with `error` filled. `error` (BENCH_ERROR_BYTES) must outlive the crew. */
+struct bench_crew *bench_crew_start(const struct bench_trial_setup *setup, struct bench_team *team, char *error);
+
+/* The leader's process starts the leader and fills it. The domain exists. */
+int bench_crew_lead(struct bench_crew *crew, struct tide_token *last);
+
+/* The other processes start their followers, one after the other: process k has replica k. */
+int bench_crew_follow(struct bench_crew *crew);
+
+/* All processes start their threads, which then wait for a phase; and the end of these threads, after BENCH_STOP. */
+int bench_crew_read(struct bench_crew *crew);
+int bench_crew_join(struct bench_crew *crew);
+
+/* Has anybody failed or died? Does not wait. 0 or -1. */
+int bench_crew_look(struct bench_crew *crew);
+
+/* The same after a thread met an error: a death nearby, which explains the error, is given time to show. */
+int bench_crew_blame(struct bench_crew *crew);
+
+/* End all, the leader last: in good order, or by force. None is left. Frees the crew (NULL is fine). Returns 0, or -1
+ * where one did not end well. */
+int bench_crew_end(struct bench_crew *crew, int by_force);
+
+#endif
