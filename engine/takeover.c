@@ -15,7 +15,7 @@
 #include "shm/nap.h"
 #include "shm/park.h"
 
-#define STEWARD_HANDOVER_NS UINT64_C(1000000000) /* how long the others have to take what was handed over */
+#define STEWARD_HANDOVER_NS UINT64_C(200000000) /* how long the others have to take what was handed over */
 #define STEWARD_NAP_NS 1000000u
 
 int takeover_lead(struct tide *d, struct replica *r) {

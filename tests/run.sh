@@ -112,7 +112,7 @@ if [ -n "${TIDE_SANITIZED:-}" ]; then
     TIDE_TEST_LIMIT=600
     total=3000
     # No suppressions anywhere: what a sanitizer says is a failure.
-    export ASAN_OPTIONS="detect_leaks=1:halt_on_error=1:abort_on_error=1:${ASAN_OPTIONS:-}"
+    export ASAN_OPTIONS="use_sigaltstack=0:detect_leaks=1:halt_on_error=1:abort_on_error=1:${ASAN_OPTIONS:-}"
     export UBSAN_OPTIONS="halt_on_error=1:abort_on_error=1:print_stacktrace=1:${UBSAN_OPTIONS:-}"
     export TSAN_OPTIONS="halt_on_error=1:abort_on_error=1:second_deadlock_stack=1:${TSAN_OPTIONS:-}"
 fi

@@ -123,6 +123,7 @@ struct tide *help_open(uint64_t ring_bytes, uint64_t table_bytes, uint64_t slow_
     o.ring_bytes = ring_bytes;
     o.table_bytes = table_bytes;
     o.slow_follower_ns = slow_follower_ns;
+    o.write_timeout_ns = 1000000; /* one handle: when its leader has stopped, nobody else will come */
     o.log = log_to_nobody;
     struct tide *d = NULL;
     assert_int_equal(tide_open(&d, help_name(), &o), 0);
