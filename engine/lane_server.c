@@ -245,6 +245,7 @@ int lane_serve_start(struct tide *d) {
     d->server = calloc(1, sizeof(*d->server));
     if (d->server != NULL) {
         d->server->table = d->seq.leader->writer.t.seg;
+        d->server->look_ns = clock_monotonic_ns() + LANE_SERVER_LOOK_NS;
     }
     if (d->server == NULL || pthread_create(&d->server->thread, NULL, lane_server_run, d) != 0) {
         free(d->server);

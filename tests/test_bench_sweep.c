@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "bench/lib/child.h"
+#include "bench/lib/cost_other.h"
 #include "bench/lib/sweep.h"
 #include "tests/lib/help.h"
 
@@ -58,11 +59,12 @@ static int run_small(struct bench_sweep *s, const char *mode, const char *a, con
 
 static int segments_left(void) {
     int left = 0;
-    char prefix[64];
-    int n = snprintf(prefix, sizeof(prefix), "tidemark.readscale-%ld.", (long)getpid());
+    char ours[2][64];
+    snprintf(ours[0], sizeof(ours[0]), "tidemark.readscale-%ld.", (long)getpid());
+    snprintf(ours[1], sizeof(ours[1]), "tidemark.getcost-%ld-", (long)getpid());
     DIR *d = opendir("/dev/shm");
     for (struct dirent *e = d != NULL ? readdir(d) : NULL; e != NULL; e = readdir(d)) {
-        left += strncmp(e->d_name, prefix, (size_t)n) == 0;
+        left += strncmp(e->d_name, ours[0], strlen(ours[0])) == 0 || strncmp(e->d_name, ours[1], strlen(ours[1])) == 0;
     }
     if (d != NULL) {
         closedir(d);
@@ -209,6 +211,31 @@ static void sweep__stopped_before_it_began__is_interrupted_and_leaves_nothing(vo
     assert_int_equal(segments_left(), 0);
 }
 
+static void cost_other__a_leader_in_a_child__its_keys_are_read_here(void **state) {
+    (void)state;
+    char error[BENCH_ERROR_BYTES] = "";
+    struct bench_options o = { .keys = 300, .key_size = 16, .value_size = 64, .seed = 1 };
+    struct bench_workload w;
+    struct tide_reader *reader = NULL;
+    uint8_t expected[64];
+    uint8_t got[64];
+    assert_int_equal(bench_workload_init(&w, &o, 1), 0);
+    struct bench_cost_other *other = bench_cost_other_start(&w);
+    assert_non_null(other);
+    assert_int_equal(bench_cost_other_open(other, &o, &reader, &never, error), 0);
+    for (uint64_t i = 0; i < w.keys; i++) {
+        struct tide_answer answer = TIDE_ANSWER_INIT;
+        bench_workload_value(&w, i, 0, expected);
+        assert_int_equal(tide_get(reader, bench_workload_key(&w, i), 16, NULL, got, sizeof(got), &answer), 0);
+        assert_memory_equal(got, expected, sizeof(got));
+        assert_true(answer.linearizable && answer.from_leader);
+    }
+    assert_int_equal(bench_cost_other_lives(other, error), 1);
+    bench_cost_other_end(other);
+    bench_workload_destroy(&w);
+    assert_nothing_left();
+}
+
 int main(void) {
     help_start(120);
     const struct CMUnitTest tests[] = {
@@ -218,6 +245,7 @@ int main(void) {
         cmocka_unit_test(sweep__a_process_is_killed__says_which_and_leaves_nothing),
         cmocka_unit_test(sweep__processes_stopped__are_gone),
         cmocka_unit_test(sweep__open_loop_beyond_what_can_be_done__counts_the_overdue),
+        cmocka_unit_test(cost_other__a_leader_in_a_child__its_keys_are_read_here),
         cmocka_unit_test(sweep__stopped_before_it_began__is_interrupted_and_leaves_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -22,7 +22,8 @@
 static const struct snapshot_head HEAD = { .index = 77, .incarnation = 0x1122334455667788u, .created_unix_ns = 9,
                                            .name = "domain" };
 
-static void add(struct records *r, const char *key, size_t key_size, const char *value, size_t value_size, uint64_t version) {
+static void add(struct records *r, const char *key, size_t key_size, const char *value, size_t value_size,
+                uint64_t version) {
     assert_int_equal(records_add(r, key, key_size, value, value_size, version), 0);
 }
 
@@ -85,7 +86,8 @@ static void snapshot__written_and_read__same(void **state) {
         assert_true(back.list[i].version == r.list[i].version);
         assert_memory_equal(records_key(&back, &back.list[i]), records_key(&r, &r.list[i]), r.list[i].key_size);
         if (r.list[i].value_size > 0)
-            assert_memory_equal(records_value(&back, &back.list[i]), records_value(&r, &r.list[i]), r.list[i].value_size);
+            assert_memory_equal(records_value(&back, &back.list[i]), records_value(&r, &r.list[i]),
+                                r.list[i].value_size);
     }
     assert_ptr_equal(records_find(&back, "a\0b", 3), &back.list[1]);
     assert_null(records_find(&back, "zz", 2));

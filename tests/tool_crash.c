@@ -193,8 +193,15 @@ static void around_all_dead(struct crash_world *w, uint64_t seed) {
     crash_kill_all(w);
 }
 
-/* While the victim lives. */
+static void await_victim(struct crash_world *w) {
+    while (w->slots[VICTIM].pid != 0 && atomic_load(&w->slots[VICTIM].beats) == 0 && !crash_ended(w, VICTIM, NULL)) {
+        crash_nap_us(200);
+    }
+}
+
+/* While the victim lives, and has what it came for. */
 static void meanwhile_company(struct crash_world *w, uint64_t seed) {
+    await_victim(w);
     spawn(w, NODE, crash_role_node, seed * 3 + 1); /* does not ask to lead, only takes over */
     spawn(w, WRITER, crash_role_writer, seed);
     spawn(w, READER, crash_role_reader, seed);
@@ -202,9 +209,7 @@ static void meanwhile_company(struct crash_world *w, uint64_t seed) {
 
 static void meanwhile_leader_dies(struct crash_world *w, uint64_t seed) {
     (void)seed;
-    while (w->slots[VICTIM].pid != 0 && atomic_load(&w->slots[VICTIM].beats) == 0 && !crash_ended(w, VICTIM, NULL)) {
-        crash_nap_us(200);
-    }
+    await_victim(w);
     crash_kill(w, NODE);
 }
 

@@ -200,8 +200,8 @@ static int print_handed_over(const struct cli *c, const struct tide_info *was, c
                was->leader_pid, is->leader, is->leader_pid, (unsigned long long)is->term, waited);
     }
     if (!other)
-        fprintf(stderr, "%s: no candidate of another process took over: replica %d (process %d) leads again, term %llu\n", c->tool,
-                is->leader, is->leader_pid, (unsigned long long)is->term);
+        fprintf(stderr, "%s: no candidate of another process took over: replica %d (process %d) leads on, term %llu\n",
+                c->tool, is->leader, is->leader_pid, (unsigned long long)is->term);
     return other ? CLI_OK : CLI_NO;
 }
 

@@ -186,8 +186,19 @@ void cli_log(void *ctx, enum tide_log_level level, const char *text) {
         fprintf(stderr, "%s: %s\n", c->tool, text);
 }
 
+/* Whoever may write a segment may also truncate it under us. That is no bug of this command, and is not to look like one. */
+static void on_bus_error(int number) {
+    static const char TEXT[] = "tide: a segment was truncated, or memory for it is gone: the domain is lost, remove it\n";
+    (void)number;
+    if (write(STDERR_FILENO, TEXT, sizeof(TEXT) - 1) < 0)
+        _exit(CLI_FAILED);
+    _exit(CLI_FAILED);
+}
+
 int cli_open(struct cli *c, const struct tide_opts *o) {
+    struct sigaction bus = { .sa_handler = on_bus_error };
     struct tide_opts opts = *o;
+    sigaction(SIGBUS, &bus, NULL);
     opts.log = cli_log;
     opts.log_ctx = c;
     int error = tide_open(&c->domain, c->name, &opts);

@@ -10,6 +10,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "shm/board.h"
 #include "shm/member.h"
 #include "shm/segment.h"
 #include "tools/dump.h"
@@ -53,8 +54,8 @@ static void look_at_members(struct peek *p, int fd, const struct log_segment *se
 
 static void look_at_replicas(struct peek *p, int fd, const struct log_segment *seg) {
     for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
-        uint32_t state = seg->replicas[i].state;
-        int lives = member_lives(fd, seg, seg->replicas[i].member, UINT32_MAX);
+        uint32_t state = board_state(&seg->replicas[i]);
+        int lives = member_lives(fd, seg, board_owner(&seg->replicas[i]), UINT32_MAX);
         p->living |= (uint64_t)lives << i;
         p->serving += state == REPLICA_SERVING && lives;
         p->orphans += state == REPLICA_ORPHAN;

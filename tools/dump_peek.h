@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A short look at a domain from outside, for commands that must not disturb it, or that want to know before they open it:
- * who lives is asked of the kernel, the rest is read from the file. Takes no lock and no slot. Built on what `tide dump`
- * reads with, so that damaged files are told of and never crash anything. One thread.
+ * A short look at a domain from outside, for commands that must not disturb it, or that want to know before they
+ * open it: who lives is asked of the kernel, the rest is read from the file. Takes no lock and no slot. Built on what
+ * `tide dump` reads with, so that damaged files are told of and never crash anything. One thread.
  */
 #ifndef TOOLS_DUMP_PEEK_H
 #define TOOLS_DUMP_PEEK_H

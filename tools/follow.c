@@ -105,7 +105,8 @@ static int check_table(const struct follow *f) {
     if (f->replica.table_bytes == 0 || tide_info(f->cli.domain, &info) != 0 ||
         f->replica.table_bytes >= info.table_bytes)
         return 0;
-    return args_error(f->cli.tool, "--table must be at least the domain's %llu bytes", (unsigned long long)info.table_bytes);
+    return args_error(f->cli.tool, "--table must be at least the domain's %llu bytes",
+                      (unsigned long long)info.table_bytes);
 }
 
 static int run(struct follow *f) {

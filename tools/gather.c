@@ -59,8 +59,8 @@ static int others_serve(struct tide *d, uint32_t own) {
     return found;
 }
 
-/* A copy of our own goes when it is not needed. When everybody else died meanwhile it may be the only one: then it stays
- * for whoever comes next, which tide_close() sees to. */
+/* A copy of our own goes when it is not needed. When everybody else died meanwhile it may be the only one: then it
+ * stays for whoever comes next, which tide_close() sees to. */
 static void leave(struct tide *d, uint32_t id, uint64_t commit_before) {
     struct tide_info info = TIDE_INFO_INIT;
     int same = tide_info(d, &info) == 0 && info.commit_index == commit_before;

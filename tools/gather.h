@@ -16,8 +16,8 @@ struct gather {
 };
 
 /*
- * Scan into `out` (sorted by key), at the index that *a tells. Another process's replica may go on while it is read, and
- * on a busy domain no whole scan of one index comes about from outside. After some tries this process then
+ * Scan into `out` (sorted by key), at the index that *a tells. Another process's replica may go on while it is read,
+ * and on a busy domain no whole scan of one index comes about from outside. After some tries this process then
  * joins as a follower for a moment and reads its own copy, which needs a table's memory. The same where no replica
  * serves, but one was left behind by the dead.
  * 0, or a negative TIDE_ERR_ code; *a as tide_get() leaves it.

@@ -100,7 +100,8 @@ static int get_key(struct get *g, struct tide_reader *reader, const char *key, s
     if (g->cli.json) {
         print_json(g, reader, key, key_size, rc == 0);
     } else if (rc == 0) {
-        fwrite(g->value, 1, g->answer.value_size, stdout);
+        if (g->answer.value_size > 0)
+            fwrite(g->value, 1, g->answer.value_size, stdout);
         if (g->newline || isatty(STDOUT_FILENO))
             putchar('\n');
     } else {

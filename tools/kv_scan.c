@@ -41,8 +41,9 @@ static int set_option(struct scan *s, int option, char *arg) {
         s->prefix = arg;
         return 0;
     case OPT_LIMIT:
-        return args_u64(arg, 0, UINT64_MAX, &s->limit) == 0 ? 0
-                                                            : args_error(s->cli.tool, "--limit must be a number: %s", arg);
+        if (args_u64(arg, 0, UINT64_MAX, &s->limit) != 0)
+            return args_error(s->cli.tool, "--limit must be a number: %s", arg);
+        return 0;
     case OPT_KEYS:
         s->keys_only = 1;
         return 0;

@@ -73,8 +73,8 @@ static void print_line(const struct peek *p, int width) {
     if (p->led && p->leader >= 0)
         snprintf(leader, sizeof(leader), "r%d (%d)", (int)p->leader, (int)p->leader_pid);
     snprintf(replicas, sizeof(replicas), "%u/%u", p->serving, p->replicas + p->orphans);
-    printf("%-*s  %-7s  %-16s  %8s  %7u  %12llu  %8s  %8s  %8s\n", width, p->name, state_name(p->state), leader, replicas,
-           p->members, (unsigned long long)p->commit, sizes_text(p->ring_bytes, ring, sizeof(ring)),
+    printf("%-*s  %-7s  %-16s  %8s  %7u  %12llu  %8s  %8s  %8s\n", width, p->name, state_name(p->state), leader,
+           replicas, p->members, (unsigned long long)p->commit, sizes_text(p->ring_bytes, ring, sizeof(ring)),
            sizes_text(p->table_bytes, table, sizeof(table)), memory);
 }
 

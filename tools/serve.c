@@ -67,8 +67,9 @@ static int read_cpu(void *ctx, size_t number, const char *piece) {
 
 static int set_size(struct serve *s, int option, const char *arg) {
     uint64_t *to = option == OPT_RING ? &s->opts.ring_bytes : &s->opts.table_bytes;
+    const char *name = option == OPT_RING ? "--ring" : "--table";
     if (args_size(arg, to) != 0 || *to == 0)
-        return args_error(s->cli.tool, "%s must be a size like 16M: %s", option == OPT_RING ? "--ring" : "--table", arg);
+        return args_error(s->cli.tool, "%s must be a size like 16M: %s", name, arg);
     if (option == OPT_RING && (*to < (64u << 10) || *to > (4ull << 30) || (*to & (*to - 1)) != 0))
         return args_error(s->cli.tool, "--ring must be a power of two from 64K to 4G: %s", arg);
     if (option == OPT_TABLE && (*to < (256u << 10) || *to > (60ull << 30)))
@@ -144,8 +145,8 @@ static int led_already(const struct serve *s) {
     if (peek_domain(s->cli.name, &p) != 0 || !p.led)
         return 0;
     cli_complain(&s->cli, CLI_REFUSED, "busy", "somebody leads %s already: process %d", s->cli.name, p.leader_pid);
-    fprintf(stderr, "  'tide follow %s' adds a replica; 'tide step-down %s' asks the leader to hand over\n", s->cli.name,
-            s->cli.name);
+    fprintf(stderr, "  'tide follow %s' adds a replica; 'tide step-down %s' asks the leader to hand over\n",
+            s->cli.name, s->cli.name);
     return CLI_REFUSED;
 }
 

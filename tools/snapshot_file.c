@@ -112,8 +112,10 @@ static const char *check_file(const uint8_t *b, size_t size) {
         return "damaged: the header has an impossible size";
     uint64_t records = get_number(b + 24, 8);
     uint64_t room = size - SNAPSHOT_HEADER_BYTES - SNAPSHOT_TRAILER_BYTES;
-    if (records != room)
-        return records > room ? "truncated: it ends before the last record" : "damaged: it is longer than its header says";
+    if (records > room)
+        return "truncated: it ends before the last record";
+    if (records < room)
+        return "damaged: it is longer than its header says";
     if (memcmp(b + size - 8, END_MAGIC, sizeof(END_MAGIC)) != 0)
         return "damaged: it does not end with TIDEDONE";
     if (get_number(b + size - 16, 8) != XXH3_64bits(b, size - SNAPSHOT_TRAILER_BYTES))

@@ -13,8 +13,8 @@
  *   48..55         when it was taken: nanoseconds since 1970
  *   56..63         0
  *   64..127        the domain's name, filled up with zeroes
- *   each record    4 bytes key length (1 to 65,535), 4 bytes value length, 8 bytes version (index of the write), key, value;
- *                  sorted by key, no key twice
+ *   each record    4 bytes key length (1 to 65,535), 4 bytes value length, 8 bytes version (index of the write), key,
+ *                  value; sorted by key, no key twice
  *   last 16 bytes  XXH3-64 (seed 0) of all bytes before it; magic "TIDEDONE"
  *
  * The checksum finds accidents: a truncated copy, a flipped bit. It is no signature. One thread.
@@ -45,8 +45,8 @@ struct snapshot_head {
 int snapshot_write(int fd, const struct snapshot_head *head, const struct records *records);
 
 /*
- * Check a whole file, and only then take it apart: `records` (sorted) get copies of what it holds. NULL on success, else
- * what is wrong, in words, static storage; *head and *records are then untouched. Believes nothing: every length is
+ * Check a whole file, and only then take it apart: `records` (sorted) get copies of what it holds. NULL on success,
+ * else what is wrong, in words, static storage; *head and *records are then untouched. Believes nothing: every length is
  * checked against the size.
  */
 const char *snapshot_parse(const uint8_t *bytes, size_t size, struct snapshot_head *head, struct records *records);

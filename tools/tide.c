@@ -18,7 +18,7 @@ struct tool {
 
 static const struct tool TOOLS[] = {
     { "serve", "tide serve", tool_serve, "lead a domain, with followers beside; makes it where there is none" },
-    { "follow", "tide follow", tool_follow, "one follower in a process of its own; takes over when the leader is gone" },
+    { "follow", "tide follow", tool_follow, "one follower in its own process; takes over when the leader is gone" },
     { "get", "tide get", tool_get, "the value of a key, under a bound on staleness" },
     { "put", "tide put", tool_put, "set a key" },
     { "del", "tide del", tool_del, "delete a key" },

@@ -11,8 +11,8 @@
 
 static const char HELP[] =
     "Usage: tide verify NAME [OPTION]...\n"
-    "Check every node of every serving replica (CRC of key and value), and compare the replicas' digests at one index.\n"
-    "Readers and writers go on meanwhile.\n\n"
+    "Check every node of every serving replica (CRC of key and value), and compare the replicas' digests at one\n"
+    "index. Readers and writers go on meanwhile.\n\n"
     "  --json                {replicas, compared, differing, failed, index, digest, nodes, damaged, digests, good}\n"
     "  --help                this text\n\n"
     "Where writes go on, digests are compared at the last multiple of 1024 that all have passed; 'compared' says how\n"

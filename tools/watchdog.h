@@ -17,9 +17,9 @@ struct serve_watch {
 };
 
 /*
- * Ask the leader whether it answers, for at most half of the patience; kill it when it did not answer twice in a row. Killed
- * is only a process that the board names as the leader before and after, while the kernel certifies that there is
- * one, and that has this domain's log mapped; by a pidfd, so that a pid that was given away meets nobody.
+ * Ask the leader whether it answers, for at most half of the patience; kill it when it did not answer twice in a row.
+ * Killed is only a process that the board names as the leader before and after, while the kernel certifies that there
+ * is one, and that has this domain's log mapped; by a pidfd, so that a pid that was given away meets nobody.
  * 1: somebody was killed.
  */
 int watchdog_look(struct cli *c, struct serve_watch *w);

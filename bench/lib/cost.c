@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "bench/lib/cost_other.h"
 #include "bench/lib/machine.h"
 
 #define ROUNDS 16u
@@ -24,6 +25,7 @@ static const struct {
     [BENCH_COST_GET_BOUND] = { "get_bound", "tide_get, bound 200 ms", BENCH_COST_PLAIN_FIXED },
     [BENCH_COST_GET_BEHIND] = { "get_behind", "tide_get, bound 200 ms, behind", BENCH_COST_PLAIN_FIXED },
     [BENCH_COST_MGET] = { "mget", "tide_mget of 32, bound 0", BENCH_COST_PLAIN_BATCH },
+    [BENCH_COST_GET_OTHER] = { "get_other", "tide_get from another process", BENCH_COST_GET },
 };
 
 const char *bench_cost_title(enum bench_cost_row row) {
@@ -42,9 +44,11 @@ struct cost_stage {
     struct bench_cost_ctx ctx;
     struct bench_workload workload;
     struct tide *domain;
+    struct bench_cost_other *other;
     uint32_t ids[3]; /* leader, follower, follower with delay */
     uint64_t position[BENCH_COST_ROWS];
     uint64_t sum;
+    enum bench_cost_row bad_row; /* in which ctx.bad first grew */
     const volatile sig_atomic_t *stop;
     char *error;
 };
@@ -139,6 +143,10 @@ static int compare_answers(struct cost_stage *s) {
             memcmp(ours, theirs, sizeof(ours)) != 0) {
             return failed(s, "comparing the tables", TIDE_ERR_CORRUPT);
         }
+        rc = tide_get(s->ctx.other, key, w->key_size, &s->ctx.zero, theirs, sizeof(theirs), NULL);
+        if (rc != 0 || memcmp(ours, theirs, sizeof(ours)) != 0) {
+            return failed(s, "reading back from the other process", rc != 0 ? rc : TIDE_ERR_CORRUPT);
+        }
     }
     return 0;
 }
@@ -158,12 +166,14 @@ static int push_behind(struct cost_stage *s) {
 static double time_slice(struct cost_stage *s, enum bench_cost_row row) {
     uint64_t n = s->workload.keys > 100000 ? 131072 : 262144;
     uint64_t *position = &s->position[row];
+    uint64_t bad = s->ctx.bad;
     s->sum += bench_cost_loop(&s->ctx, row, *position, WARM_OPS);
     *position += WARM_OPS;
     uint64_t start = bench_now_ns();
     s->sum += bench_cost_loop(&s->ctx, row, *position, n);
     uint64_t took = bench_now_ns() - start;
     *position += n;
+    s->bad_row = bad == 0 && s->ctx.bad != 0 ? row : s->bad_row;
     return (double)took / (double)n;
 }
 
@@ -215,9 +225,13 @@ static int measure(struct cost_stage *s, struct bench_cost *out, uint32_t repeti
         rc = one_repetition(s, ns[i]);
     }
     progress(s->workload.keys, repetitions, repetitions);
+    if (rc == 0 && !bench_cost_other_lives(s->other, s->error)) {
+        rc = -1;
+    }
     if (rc == 0 && s->ctx.bad != 0) {
-        snprintf(s->error, BENCH_ERROR_BYTES, "%llu keys: %llu reads were not served by the follower",
-                 (unsigned long long)s->workload.keys, (unsigned long long)s->ctx.bad);
+        snprintf(s->error, BENCH_ERROR_BYTES,
+                 "%llu keys: %llu reads were not served by the replica that was asked; first: %s",
+                 (unsigned long long)s->workload.keys, (unsigned long long)s->ctx.bad, descriptions[s->bad_row].title);
         rc = -1;
     }
     if (rc == 0) {
@@ -248,9 +262,14 @@ int bench_cost_run(struct bench_cost *out, uint64_t keys, uint32_t repetitions, 
     if (bench_workload_init(&s.workload, &o, 1) != 0 || bench_workload_prepare(&s.workload, 1) != 0) {
         rc = failed(&s, "keys", TIDE_ERR_NOMEM);
     }
+    s.other = rc != 0 ? NULL : bench_cost_other_start(&s.workload);
+    if (rc == 0 && s.other == NULL) {
+        rc = failed(&s, "starting the other process", TIDE_ERR_SYSTEM);
+    }
     rc = rc != 0 ? rc : open_domain(&s, &o);
     rc = rc != 0 ? rc : fill(&s, &last);
     rc = rc != 0 ? rc : open_readers(&s, &last);
+    rc = rc != 0 ? rc : bench_cost_other_open(s.other, &o, &s.ctx.other, stop, error);
     /* Not before: the followers' threads would have been started onto the same CPU. */
     bench_machine_pin(machine, machine->cpus - 1);
     rc = rc != 0 ? rc : compare_answers(&s);
@@ -262,6 +281,7 @@ int bench_cost_run(struct bench_cost *out, uint64_t keys, uint32_t repetitions, 
     if (s.ctx.behind != NULL) {
         tide_reader_close(s.ctx.behind);
     }
+    bench_cost_other_end(s.other);
     if (s.domain != NULL) {
         tide_close(s.domain);
     }

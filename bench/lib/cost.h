@@ -28,13 +28,15 @@ enum bench_cost_row {
     BENCH_COST_GET_BOUND,   /* tide_get, bound 200 ms, the follower up to date */
     BENCH_COST_GET_BEHIND,  /* tide_get, bound 200 ms, the follower behind: the clock is read */
     BENCH_COST_MGET,        /* tide_mget of 32, bound 0 */
+    BENCH_COST_GET_OTHER,   /* tide_get, bound 0, of another process's replica: a validated copy */
     BENCH_COST_ROWS
 };
 
 struct bench_cost_figure {
-    struct bench_spread ns;       /* of one get, over repetitions; each is the median of its slices */
-    struct bench_spread to_plain; /* ns / ns of the plain table (fixed sizes; batches for mget), by repetition */
-    double net_to_plain;          /* the same of the medians less the loop */
+    struct bench_spread ns; /* of one get, over repetitions; each is the median of its slices */
+    struct bench_spread
+        to_plain; /* ns / ns of the plain table (fixed sizes; batches for mget; for GET_OTHER of GET), by repetition */
+    double net_to_plain; /* the same of the medians less the loop */
 };
 
 struct bench_cost {
@@ -53,7 +55,8 @@ enum bench_cost_row bench_cost_peer(enum bench_cost_row row);
 
 typedef void bench_cost_progress_fn(uint64_t keys, uint32_t done, uint32_t total);
 
-/* Measure. 0; 1 when *stop was set; -1 with `error` (BENCH_ERROR_BYTES). No segment and no thread stays. */
+/* Measure. 0; 1 when *stop was set; -1 with `error` (BENCH_ERROR_BYTES). No segment, thread and process
+ * stays. No domain may be open in this process: it forks. */
 int bench_cost_run(struct bench_cost *out, uint64_t keys, uint32_t repetitions, const struct bench_machine *machine,
                    const volatile sig_atomic_t *stop, bench_cost_progress_fn *progress, char *error);
 
@@ -64,6 +67,7 @@ struct bench_cost_ctx {
     struct plain dense;         /* at most 0.75 */
     struct tide_reader *fresh;  /* on a follower without delay */
     struct tide_reader *behind; /* on a follower with delay */
+    struct tide_reader *other;  /* on the leader's replica in another process */
     struct tide_bound zero;
     struct tide_bound bounded;
     uint64_t bad;

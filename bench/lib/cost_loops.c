@@ -135,6 +135,8 @@ uint64_t bench_cost_loop(struct bench_cost_ctx *c, enum bench_cost_row row, uint
         return loop_get(c, c->behind, &c->bounded, from, n);
     case BENCH_COST_MGET:
         return loop_mget(c, from, n);
+    case BENCH_COST_GET_OTHER:
+        return loop_get(c, c->other, &c->zero, from, n);
     case BENCH_COST_ROWS:
         break;
     }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The threads of one repetition: readers that take turns between reading and the control loop, and a writer. They run in
- * one process or in several: the team lies in memory that forked processes share, and the domain's handle is each
+ * The threads of one repetition: readers that take turns between reading and the control loop, and a writer. They run
+ * in one process or in several: the team lies in memory that forked processes share, and the domain's handle is each
  * process's own.
  *
  * The coordinator says what to do by team.phase; all threads look at it every few operations. Reading time is one line
