@@ -40,6 +40,15 @@ static bool foreign_whole(const struct foreign_node *n) {
     return atomic_load_explicit(&n->at->index, memory_order_relaxed) == n->index; /* MO(node.index) */
 }
 
+/* The node `n`, as it was loaded, was what slot i of the bucket led to at some moment after the slot was read. A reader that is
+ * held up between slot and node may come to a node that was freed and used again for another key meanwhile: whole, but no longer
+ * what stands here. */
+static bool foreign_in_slot(const struct table_bucket *b, uint32_t i, uint32_t slot, const struct foreign_node *n) {
+    /* MO(table.slot): acquire; the node's index was acquired before: had it been used again until then, the slot would be seen to
+     * lead elsewhere. If the slot came back to it afterwards, the index is another one now. */
+    return atomic_load_explicit(&b->slots[i], memory_order_acquire) == slot && foreign_whole(n);
+}
+
 /* Load a node's header; false when the offset or the lengths cannot be, or the node is free. */
 static bool foreign_load(const struct replica *r, uint32_t node, struct foreign_node *out) {
     uint64_t off = (uint64_t)node * TABLE_UNIT;
@@ -145,13 +154,14 @@ enum foreign_status foreign_find(const struct replica *r, uint64_t epoch, uint64
         uint64_t lo = atomic_load_explicit(&b->tags[0], memory_order_acquire); /* MO(table.tag) */
         uint64_t hi = atomic_load_explicit(&b->tags[1], memory_order_acquire); /* MO(table.tag) */
         for (uint32_t m = table_match(lo, hi, tag); m != 0; m &= m - 1) {
-            uint32_t slot = atomic_load_explicit(&b->slots[__builtin_ctz(m)], memory_order_acquire); /* MO(table.slot) */
+            uint32_t i = (uint32_t)__builtin_ctz(m);
+            uint32_t slot = atomic_load_explicit(&b->slots[i], memory_order_acquire); /* MO(table.slot) */
             struct foreign_node n;
             if (slot == 0 || !foreign_load(r, slot, &n)) {
                 return FOREIGN_LOST;
             }
             enum foreign_match match = foreign_key_is(&n, key, key_len);
-            if (match == MATCH_CHANGED) {
+            if (match == MATCH_CHANGED || (match == MATCH_NO && !foreign_in_slot(b, i, slot, &n))) {
                 return FOREIGN_LOST;
             }
             if (match == MATCH_YES) {
@@ -197,7 +207,7 @@ static int foreign_copy_slot(const struct replica *r, const struct table_bucket 
         if ((tags >> (i % 8 * 8) & 0xff) == 0 || slot == 0) {
             return 1;
         }
-        if (!foreign_load(r, slot, n)) {
+        if (!foreign_load(r, slot, n) || !foreign_in_slot(b, i, slot, n)) {
             park_relax();
             continue;
         }
