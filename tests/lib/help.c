@@ -17,6 +17,7 @@ static _Atomic unsigned names_used;
 static char names_kept[16][TIDE_NAME_MAX + 1];
 static char names_prefix[24];
 static pid_t names_owner;
+uint64_t help_write_timeout_ns = 1000000;
 static unsigned watchdog_limit;
 
 static void names_remove(void) {
@@ -123,7 +124,7 @@ struct tide *help_open(uint64_t ring_bytes, uint64_t table_bytes, uint64_t slow_
     o.ring_bytes = ring_bytes;
     o.table_bytes = table_bytes;
     o.slow_follower_ns = slow_follower_ns;
-    o.write_timeout_ns = 1000000; /* one handle: when its leader has stopped, nobody else will come */
+    o.write_timeout_ns = help_write_timeout_ns; /* one handle: when its leader has stopped, nobody else will come */
     o.log = log_to_nobody;
     struct tide *d = NULL;
     assert_int_equal(tide_open(&d, help_name(), &o), 0);
