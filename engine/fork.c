@@ -10,10 +10,10 @@
 static pthread_mutex_t fork_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct tide *fork_open; /* all handles of this process */
 static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
-static pthread_rwlock_t fork_opening = PTHREAD_RWLOCK_INITIALIZER;
+static pthread_mutex_t fork_opening = PTHREAD_MUTEX_INITIALIZER;
 
 static void fork_before(void) {
-    pthread_rwlock_wrlock(&fork_opening);
+    pthread_mutex_lock(&fork_opening);
     pthread_mutex_lock(&fork_lock);
     grace_before_fork(); /* first: whoever holds it may be waiting for a thread that is in a grace period */
     rcu_before_fork();
@@ -23,7 +23,7 @@ static void fork_parent(void) {
     rcu_after_fork(false);
     grace_after_fork(false);
     pthread_mutex_unlock(&fork_lock);
-    pthread_rwlock_unlock(&fork_opening);
+    pthread_mutex_unlock(&fork_opening);
 }
 
 /* The locks belong to the open file, and that lives as long as a descriptor or a mapping of it: both have to go. What takes the
@@ -49,7 +49,7 @@ static void fork_child(void) {
     rcu_after_fork(true);
     grace_after_fork(true);
     pthread_mutex_unlock(&fork_lock);
-    pthread_rwlock_init(&fork_opening, NULL); /* it was locked by a thread with another number */
+    pthread_mutex_unlock(&fork_opening);
 }
 
 static void fork_init(void) {
@@ -58,11 +58,11 @@ static void fork_init(void) {
 
 void fork_hold_off(void) {
     pthread_once(&fork_once, fork_init);
-    pthread_rwlock_rdlock(&fork_opening);
+    pthread_mutex_lock(&fork_opening);
 }
 
 void fork_let_on(void) {
-    pthread_rwlock_unlock(&fork_opening);
+    pthread_mutex_unlock(&fork_opening);
 }
 
 void fork_note_open(struct tide *d) {
