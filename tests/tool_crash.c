@@ -193,8 +193,11 @@ static void around_all_dead(struct crash_world *w, uint64_t seed) {
     crash_kill_all(w);
 }
 
+static int victim_status; /* of one that ended while it was waited for: play() asks */
+
 static void await_victim(struct crash_world *w) {
-    while (w->slots[VICTIM].pid != 0 && atomic_load(&w->slots[VICTIM].beats) == 0 && !crash_ended(w, VICTIM, NULL)) {
+    while (w->slots[VICTIM].pid != 0 && atomic_load(&w->slots[VICTIM].beats) == 0 &&
+           !crash_ended(w, VICTIM, &victim_status)) {
         crash_nap_us(200);
     }
 }
@@ -268,11 +271,12 @@ static bool play(struct crash_world *w, const struct part *p, const char *kill_a
     if (p->before != NULL) {
         p->before(w, seed);
     }
+    victim_status = 0;
     crash_spawn(w, VICTIM, p->victim, seed, kill_at);
     if (p->meanwhile != NULL) {
         p->meanwhile(w, seed);
     }
-    int status = w->slots[VICTIM].pid != 0 ? crash_wait(w, VICTIM) : 0;
+    int status = w->slots[VICTIM].pid != 0 ? crash_wait(w, VICTIM) : victim_status;
     bool died = status != -1 && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
     if (!died && status != -1 && WIFEXITED(status) && WEXITSTATUS(status) != 0) {
         crash_fail(w, "the victim ended with status %d", WEXITSTATUS(status));
