@@ -209,6 +209,7 @@ static bool control_others_serve(const struct tide *d, uint32_t id) {
 static bool control_leave_last(struct tide *d, uint32_t id) {
     uint32_t orphan = REPLICA_ORPHAN;
     atomic_store(&d->log->replicas[id].state, orphan);
+    atomic_thread_fence(memory_order_seq_cst);
     KILL_POINT("stop.orphaned");
     return !control_others_serve(d, id) ||
            !atomic_compare_exchange_strong(&d->log->replicas[id].state, &orphan, REPLICA_CLAIMED);

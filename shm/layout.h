@@ -185,9 +185,11 @@ struct reader_slot {
     alignas(LAYOUT_PAIR) _Atomic uint64_t counts[LAYOUT_REPLICAS][LAYOUT_REASONS];
 };
 
+enum member_use { MEMBER_FREE = 0, MEMBER_TAKEN = 1, MEMBER_BURIED = 2 /* dead, and being reaped */ };
+
 /* A process that is attached, or was: its byte of the log segment, locked by the kernel, says which: shm/member.h. */
 struct member_slot {
-    alignas(LAYOUT_LINE) _Atomic uint32_t used; /* 0 free, 1 taken */
+    alignas(LAYOUT_LINE) _Atomic uint32_t used; /* enum member_use */
     _Atomic uint32_t pid;
     _Atomic uint64_t started_unix_ns;
 };

@@ -26,9 +26,13 @@ bool member_claim_dead(int fd) {
 /* With the slot's byte held. */
 static void member_bury(struct log_segment *log, uint32_t member, member_reap_fn *reap, void *ctx) {
     struct member_slot *slot = &log->members[member];
-    if (atomic_load(&slot->used) != 0) {
+    if (atomic_load(&slot->used) != MEMBER_FREE) {
+        /* While we hold the dead's byte he seems to live. Of two that bury two dead, each must not take the other's for alive, and
+         * both copies of the data for needless: said before anything is looked at, so that one of the two sees it. */
+        atomic_store(&slot->used, MEMBER_BURIED);
+        atomic_thread_fence(memory_order_seq_cst);
         reap(ctx, member);
-        atomic_store(&slot->used, 0);
+        atomic_store(&slot->used, MEMBER_FREE);
     }
 }
 
@@ -43,7 +47,7 @@ int member_claim(int fd, struct log_segment *log, member_reap_fn *reap, void *ct
         struct member_slot *slot = &log->members[k];
         atomic_store(&slot->pid, (uint32_t)getpid());
         atomic_store(&slot->started_unix_ns, (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec);
-        atomic_store(&slot->used, 1);
+        atomic_store(&slot->used, MEMBER_TAKEN);
         return (int)k;
     }
     return -1;
@@ -72,7 +76,7 @@ uint32_t member_reap_all(int fd, struct log_segment *log, uint32_t self, member_
 }
 
 bool member_lives(int fd, const struct log_segment *log, uint32_t member, uint32_t self) {
-    return member < LAYOUT_MEMBERS && atomic_load(&log->members[member].used) != 0 &&
+    return member < LAYOUT_MEMBERS && atomic_load(&log->members[member].used) == MEMBER_TAKEN &&
            (member == self || member_locked_by_other(fd, MEMBER_FIRST + member));
 }
 

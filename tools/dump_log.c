@@ -91,7 +91,7 @@ static void check_replica(const struct log_segment *seg, uint32_t id, struct dum
 /* Members and lanes. The request that a lane holds is not looked at: whoever has it checks it. */
 static void check_members(const struct log_segment *seg, struct dump_problems *p) {
     for (uint32_t i = 0; i < LAYOUT_MEMBERS; i++)
-        if (seg->members[i].used > 1)
+        if (seg->members[i].used > MEMBER_BURIED)
             dump_problem(p, "member %u: neither free nor used, but %u", i, seg->members[i].used);
     for (uint32_t i = 0; i < LAYOUT_LANES; i++) {
         const struct lane *lane = &seg->lanes[i];
