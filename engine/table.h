@@ -56,7 +56,6 @@ struct table_writer {
     uint64_t keys;    /* alive */
     uint64_t most_keys; /* that ever were */
     uint64_t digest;  /* sum over live nodes of table_node_digest() */
-    uint64_t spare_bucket; /* emptied overflow buckets, chained by their link: none yet */
     struct limbo open;    /* since the last ticket */
     size_t safe;          /* of those, so many are of published entries */
     struct limbo waiting; /* a ticket is out for these */

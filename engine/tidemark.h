@@ -137,6 +137,7 @@ TIDE_API int tide_open(struct tide **out, const char *name, const struct tide_op
 /*
  * Close: stop all replicas that this handle runs, leader last, and let go. Readers that are still open answer
  * TIDE_ERR_CLOSED from then on and stay to be closed by their threads. Any thread, once; blocks until its threads ended.
+ * No other call may be under way on this handle without a reader of its own (a write with session NULL, say).
  */
 TIDE_API int tide_close(struct tide *d);
 
@@ -292,7 +293,7 @@ enum tide_fallback {
     TIDE_FALLBACK_LEADER = 0, /* wait up to wait_ns for a replica, then read the leader's */
     TIDE_FALLBACK_WAIT = 1,   /* wait up to wait_ns, then TIDE_ERR_TIMEOUT */
     TIDE_FALLBACK_ERROR = 2,  /* TIDE_ERR_REFUSED at once; answer.staleness_ns is the least that could be had */
-    TIDE_FALLBACK_STALE = 3,  /* serve the freshest, flagged: answer.stale = 1 */
+    TIDE_FALLBACK_STALE = 3,  /* serve the freshest, flagged: answer.stale = 1; the session's fence may be breached, too */
 };
 
 /*
@@ -445,7 +446,8 @@ TIDE_API int tide_section_scan(struct tide_reader *r, tide_scan_fn *fn, void *ct
  * session: the reader whose session writes (owner's thread), or NULL. token: where the fence goes, or NULL.
  * Any thread; lock-free: a thread that finds the sequencer taken leaves its write to the one that has it (flat
  * combining). Blocks while the ring is full, at most slow_follower_ns, and while open sections hold all spare memory.
- * Errors: INVALID, TOO_BIG, FULL, NO_LEADER, CLOSED, THREAD; UNKNOWN when the fate is not known.
+ * When the leader is in another process it goes through a lane and waits up to write_timeout_ns.
+ * Errors: INVALID, TOO_BIG, FULL, CLOSED, THREAD; NO_LEADER and TIMEOUT: certainly not done; UNKNOWN: it may be done yet.
  */
 TIDE_API int tide_put(struct tide *d, struct tide_reader *session, const void *key, size_t key_len, const void *value,
                       size_t value_size, struct tide_token *token);
