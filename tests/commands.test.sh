@@ -314,6 +314,7 @@ is after
 until_true 10 "the follower leads" led_by a "$begun"
 expect 0 "put" put a k warm
 kill -9 "$begun"
+wait "$begun" 2>/dev/null || true # until it is gone it leads, and 'serve' says so
 begin w2 serve a --json
 ready w2
 w2=$begun
