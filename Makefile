@@ -68,6 +68,10 @@ TEST_LIB_SRC := $(filter-out $(TEST_SRC) $(STRESS_SRC) $(HELPER_SRC),$(wildcard 
 
 objects = $(patsubst %.c,$(OBJ)/%.o,$(1))
 TIDE := $(if $(TOOL_MAIN),$(B)/tide)
+PEER_SRC := $(wildcard bench/peers/*.c)
+# Benchmarks that print bars, each as build/bench/NAME --json FILE: what `make bench-peers` runs, in this order. `peers` is one of
+# them; bars, which makes a page of all results, is not.
+BAR_BENCHES ?= peers
 BENCHES := $(addprefix $(B)/bench/,$(BENCH_MAINS))
 TESTS := $(patsubst tests/%.c,$(B)/tests/%,$(TEST_SRC))
 STRESSES := $(patsubst tests/%.c,$(B)/tests/%,$(STRESS_SRC))
@@ -134,6 +138,18 @@ $(B)/tide: $(OBJ)/tools/tide.o $(OBJ)/libtools.a $(B)/libtidemark.a
 	$(link) $(TOOL_LIBS)
 $(B)/bench/%: $(OBJ)/bench/%.o $(OBJ)/libbench.a $(B)/libtidemark.a
 	$(link) $(BENCH_LIBS)
+
+# Not among `programs`: it wants packages that nothing else needs, and leaves out the peers whose headers are not there.
+has_header = $(shell printf '\#include <stdio.h>\n\#include <%s>\n' $(1) | $(CC) -E -x c - >/dev/null 2>&1 && echo $(2))
+PEER_LIBS = $(call has_header,urcu/rculfhash.h,-lurcu-cds) $(call has_header,ck_ht.h,-lck) \
+	$(call has_header,lmdb.h,-llmdb) $(call has_header,hiredis/hiredis.h,-lhiredis)
+# Rewritten when a package comes or goes, so that what was left out is compiled again.
+$(OBJ)/bench/peers/libs: FORCE
+	@mkdir -p $(@D)
+	@echo '$(PEER_LIBS)' | cmp -s - $@ || echo '$(PEER_LIBS)' >$@
+$(call objects,$(PEER_SRC)): $(OBJ)/bench/peers/libs
+$(B)/bench/peers: $(call objects,$(PEER_SRC)) $(OBJ)/libbench.a $(B)/libtidemark.a
+	$(link) $(PEER_LIBS) $(BENCH_LIBS)
 $(B)/tests/%: $(OBJ)/tests/%.o $(OBJ)/libtest.a $(OBJ)/libtools.a $(OBJ)/libbench.a $(B)/libtidemark.a
 	$(link) $(TEST_LIBS)
 
@@ -146,11 +162,27 @@ $(B)/tests/tool_crash: $(OBJ)/tests/tool_crash.o $(OBJ)/libtest.a $(B)/libtidema
 
 # ---- what to run -----------------------------------------------------------------------------------------------------
 
-.PHONY: bench test stress asan tsan check
+.PHONY: bench bench-peers test stress asan tsan check
 bench:
 	@CC='$(CC)' sh .ci/deps bench
 	@$(MAKE) $(JOBS) programs
 	$(B)/bench/readscale --out $(B)/report
+
+# All of them run, also after one has failed: what it did not measure then stands in the page as not measured.
+bench-peers:
+	@CC='$(CC)' sh .ci/deps bench peers
+	@$(MAKE) $(JOBS) programs $(B)/bench/peers
+	@mkdir -p $(B)/report
+	@failed=; for bench in $(BAR_BENCHES); do \
+		echo "$(B)/bench/$$bench --json $(B)/report/$$bench.json"; \
+		$(B)/bench/$$bench --json $(B)/report/$$bench.json; rc=$$?; \
+		[ $$rc -lt 128 ] || exit $$rc; \
+		[ $$rc = 0 ] || failed="$$failed $$bench"; \
+	done; \
+	if [ -x $(B)/bench/bars ]; then \
+		$(B)/bench/bars --out $(B)/report/bars.html $(B)/report/*.json || failed="$$failed bars"; \
+	fi; \
+	[ -z "$$failed" ] || { echo "failed:$$failed" >&2; exit 1; }
 
 test:
 	@CC='$(CC)' sh .ci/deps test
@@ -187,6 +219,7 @@ help:
 	@echo 'make test               unit, model and protocol tests; the last line is "N passed, N failed"'
 	@echo 'make test T=ring        tests/test_ring and tests/ring.test.sh alone; stress, asan and tsan take T= as well'
 	@echo 'make bench              a read-scaling sweep of about a minute; says where its report is'
+	@echo 'make bench-peers        Tidemark beside other tables and stores, and all bars: some minutes; build/report/*.json'
 	@echo 'make stress SECONDS=60  each stress test for so long'
 	@echo 'make asan, make tsan    the tests under AddressSanitizer and UBSan, or ThreadSanitizer'
 	@echo 'make check              memory-order ids, include directions, licence lines, exported symbols'
@@ -200,7 +233,7 @@ help:
 format:
 	@command -v clang-format >/dev/null || { echo 'make format needs clang-format' >&2; exit 1; }
 	clang-format -i $(filter-out shm/layout.h engine/tidemark.h,$(wildcard shm/*.[ch] engine/*.[ch] tools/*.[ch] \
-		bench/*.[ch] bench/lib/*.[ch] tests/*.[ch] tests/lib/*.[ch]))
+		bench/*.[ch] bench/lib/*.[ch] bench/peers/*.[ch] tests/*.[ch] tests/lib/*.[ch]))
 
 # Installed is one object in which only tide_* is global, so that an embedder's ring_append() does not meet ours.
 $(OBJ)/embed/libtidemark.a: $(call objects,$(LIB_SRC))
