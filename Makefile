@@ -72,6 +72,7 @@ PEER_SRC := $(wildcard bench/peers/*.c)
 # Benchmarks that print bars, each as build/bench/NAME --json FILE: what `make bench-peers` runs, in this order. `peers` is one of
 # them; bars, which makes a page of all results, is not.
 BAR_BENCHES ?= peers
+PEERS_OPTIONS ?=
 BENCHES := $(addprefix $(B)/bench/,$(BENCH_MAINS))
 TESTS := $(patsubst tests/%.c,$(B)/tests/%,$(TEST_SRC))
 STRESSES := $(patsubst tests/%.c,$(B)/tests/%,$(STRESS_SRC))
@@ -174,8 +175,9 @@ bench-peers:
 	@$(MAKE) $(JOBS) programs $(B)/bench/peers
 	@mkdir -p $(B)/report
 	@failed=; for bench in $(BAR_BENCHES); do \
-		echo "$(B)/bench/$$bench --json $(B)/report/$$bench.json"; \
-		$(B)/bench/$$bench --json $(B)/report/$$bench.json; rc=$$?; \
+		options=; [ $$bench = peers ] && options='$(PEERS_OPTIONS)'; \
+		echo "$(B)/bench/$$bench $$options --json $(B)/report/$$bench.json"; \
+		$(B)/bench/$$bench $$options --json $(B)/report/$$bench.json; rc=$$?; \
 		[ $$rc -lt 128 ] || exit $$rc; \
 		[ $$rc = 0 ] || failed="$$failed $$bench"; \
 	done; \

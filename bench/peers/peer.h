@@ -69,10 +69,10 @@ struct peer {
 
     /* Memory for so many keys and such values, roughly: what does not fit is left out. */
     uint64_t (*bytes)(const struct peer_case *c);
-    /* Fork, while no domain is open in this process. May be NULL. *peer may be set. */
+    /* Fork, while no domain is open in this process, by the main thread. May be NULL. *peer may be set. */
     int (*fork)(struct peer_case *c, void **peer);
-    /* Make it and put every key. end() follows whatever it returns. By a thread that is not pinned: threads that it starts
-     * take pinning over. */
+    /* Make it and put every key. end() follows whatever it returns. By a thread that is not pinned, since threads take
+     * pinning over from the one that starts them; and that ends afterwards, which children that it forks do not survive. */
     int (*fill)(struct peer_case *c, void **peer);
     void (*end)(void *peer);
 

@@ -148,18 +148,20 @@ static int set_all(struct peer_case *c, redisContext *to) {
     return 0;
 }
 
-static int fill(struct peer_case *c, void **peer) {
+/* Not in fill(): the server dies with the thread that forks it. */
+static int start(struct peer_case *c, void **peer) {
     if (c->options->keys > KEYS_MAX) {
-        snprintf(c->error, BENCH_ERROR_BYTES, "above 2 M keys: filling it takes long, and a get costs what the socket costs");
+        snprintf(c->error, BENCH_ERROR_BYTES, "above 2 M keys filling it takes long, and a get costs what the socket costs");
         return PEER_LEFT_OUT;
     }
     struct redis *r = calloc(1, sizeof(*r));
     *peer = r;
-    if (r == NULL) {
-        return peer_failed(c, "no memory");
-    }
-    int rc = redis_server_start(&r->server, c);
-    rc = rc != 0 ? rc : connect_all(c, r);
+    return r == NULL ? peer_failed(c, "no memory") : redis_server_start(&r->server, c);
+}
+
+static int fill(struct peer_case *c, void **peer) {
+    struct redis *r = *peer;
+    int rc = connect_all(c, r);
     return rc != 0 ? rc : set_all(c, r->connections[0]);
 }
 
@@ -192,6 +194,7 @@ const struct peer peer_redis = {
               { "redis_100", "Redis, 100 in a pipeline", run_pipeline, PIPELINE } },
     .puts = { { "redis_100", "Redis, 100 SETs in a pipeline", run_put, PIPELINE } },
     .bytes = table_bytes,
+    .fork = start,
     .fill = fill,
     .end = end,
     .open = open_reader,

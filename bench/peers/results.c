@@ -7,7 +7,7 @@
 
 struct peer_result *peer_results_add(struct peer_results *r, const char *id, const char *group, const char *title,
                                      const char *unit) {
-    if (r->n == BENCH_FIGURES_MAX) {
+    if (r->n == PEER_RESULTS) {
         fprintf(stderr, "peers: more figures than there is room for; give fewer --keys or --value-size\n");
         exit(BENCH_EXIT_USAGE);
     }
@@ -40,11 +40,41 @@ const char *peer_count_text(char out[24], uint64_t n) {
     return out;
 }
 
-void peer_results_figures(const struct peer_results *r, struct bench_figures *f) {
+/* "get.10k.uniform.lfht" -> the result "get.10k.uniform.tide"; NULL where there is none, or the result is it. */
+static const struct peer_result *ours_beside(const struct peer_results *r, const struct peer_result *one) {
+    char id[sizeof(one->id) + 8];
+    const char *dot = strrchr(one->id, '.');
+    if (strcmp(one->unit, "ns") != 0 || dot == NULL || strcmp(dot, ".tide") == 0 || strcmp(dot, ".loop") == 0) {
+        return NULL;
+    }
+    snprintf(id, sizeof(id), "%.*s.tide", (int)(dot - one->id), one->id);
+    return peer_results_find(r, id);
+}
+
+/* A group's times, then the same over Tidemark's, which is what one should take away from a noisy machine. */
+static uint32_t add_group(const struct peer_results *r, struct bench_figures *f, uint32_t from) {
     double values[PEER_REPETITIONS];
-    for (uint32_t i = 0; i < r->n; i++) {
-        const struct peer_result *one = &r->items[i];
+    char id[sizeof(r->items[0].id)], group[sizeof(r->items[0].group)];
+    uint32_t end = from;
+    for (; end < r->n && strcmp(r->items[end].group, r->items[from].group) == 0; end++) {
+        const struct peer_result *one = &r->items[end];
         memcpy(values, one->values, sizeof(values));
         bench_figures_add(f, one->id, one->group, one->title, one->unit, values, r->repetitions);
+    }
+    for (uint32_t i = from; i < end; i++) {
+        const struct peer_result *one = &r->items[i], *ours = ours_beside(r, one);
+        if (ours != NULL) {
+            snprintf(id, sizeof(id), "%.60s.x", one->id);
+            snprintf(group, sizeof(group), "%.70s over tide's", one->group);
+            bench_figures_ratio(values, one->values, ours->values, r->repetitions);
+            bench_figures_add(f, id, group, one->title, "x", values, r->repetitions);
+        }
+    }
+    return end;
+}
+
+void peer_results_figures(const struct peer_results *r, struct bench_figures *f) {
+    for (uint32_t i = 0; i < r->n;) {
+        i = add_group(r, f, i);
     }
 }

@@ -68,88 +68,7 @@ void peer_stage_reader_close(struct peer_seat *seat, struct peer_reader *r) {
     free(r);
 }
 
-/* ---- filling --------------------------------------------------------------------------------------------------------- */
-
-static uint64_t memory_left(void) {
-    FILE *f = fopen("/proc/meminfo", "re");
-    unsigned long long kib = 0;
-    char line[128];
-    while (f != NULL && fgets(line, sizeof(line), f) != NULL && sscanf(line, "MemAvailable: %llu", &kib) != 1) {
-    }
-    if (f != NULL) {
-        fclose(f);
-    }
-    return kib != 0 ? kib * 1024 : UINT64_MAX;
-}
-
-static void tell_left_out(const struct peer_stage *s, const struct peer *p, const char *why) {
-    char keys[24];
-    peer_progress(NULL, s, 0);
-    fprintf(stderr, "peers: %s is left out at %s keys with values of %llu bytes: %s\n", p->name,
-            peer_count_text(keys, s->options.keys), (unsigned long long)s->options.value_size, why);
-}
-
-/* Is it to be measured, and is there room for it? */
-static int fits(struct peer_stage *s, const struct peer *p) {
-    char why[BENCH_ERROR_BYTES];
-    if (p->package != NULL) {
-        /* Once is enough: it will not come while we run. */
-        static unsigned told;
-        unsigned bit = 1u << (unsigned)(p->name[0] - 'a');
-        if (!(told & bit)) {
-            fprintf(stderr, "peers: %s is left out: this was built without it. Install %s (make deps-peers), build again\n",
-                    p->name, p->package);
-        }
-        told |= bit;
-        return 0;
-    }
-    uint64_t need = p->bytes(&s->c), left = memory_left();
-    if (need + need / 10 + (UINT64_C(256) << 20) > left && need > 0) {
-        snprintf(why, sizeof(why), "it needs about %llu MiB, and %llu are free", (unsigned long long)(need >> 20),
-                 (unsigned long long)(left >> 20));
-        tell_left_out(s, p, why);
-        return 0;
-    }
-    return 1;
-}
-
-static int failed_at(struct peer_stage *s, const struct peer *p, int rc) {
-    char text[BENCH_ERROR_BYTES];
-    if (rc < 0) {
-        snprintf(text, sizeof(text), "%s", s->c.error);
-        peer_failed(&s->c, "%llu keys, %s: %.200s", (unsigned long long)s->options.keys, p->name, text);
-    }
-    return rc;
-}
-
-static int fill(struct peer_stage *s, struct peer_seat *seat) {
-    if (!fits(s, seat->peer)) {
-        return 0;
-    }
-    seat->begun = 1;
-    int rc = seat->peer->fill(&s->c, &seat->handle);
-    if (rc == PEER_LEFT_OUT) {
-        tell_left_out(s, seat->peer, s->c.error);
-        return 0;
-    }
-    seat->ready = rc == 0;
-    return failed_at(s, seat->peer, rc);
-}
-
-/* Forks first: after it, domains are open and threads run. */
-static int fork_all(struct peer_stage *s) {
-    for (uint32_t k = 0; k < PEERS; k++) {
-        struct peer_seat *seat = &s->seats[k];
-        if (seat->peer != NULL && seat->peer->fork != NULL) {
-            int rc = seat->peer->fork(&s->c, &seat->handle);
-            seat->begun = 1;
-            if (rc != 0) {
-                return failed_at(s, seat->peer, rc);
-            }
-        }
-    }
-    return 0;
-}
+/* ---- opening and closing ---------------------------------------------------------------------------------------------- */
 
 int peer_stage_open(struct peer_stage *s, unsigned chosen, uint64_t keys, uint64_t value_size, int for_puts) {
     s->options = (struct bench_options){ .keys = keys, .key_size = PEER_KEY, .value_size = value_size, .seed = 1 };
@@ -166,12 +85,7 @@ int peer_stage_open(struct peer_stage *s, unsigned chosen, uint64_t keys, uint64
         const struct peer_row *rows = for_puts ? peers[k]->puts : peers[k]->gets;
         s->seats[k].peer = chosen & (1u << k) && (rows[0].id != NULL || peers[k]->package != NULL) ? peers[k] : NULL;
     }
-    int rc = fork_all(s);
-    for (uint32_t k = 0; k < PEERS && rc == 0; k++) {
-        if (s->seats[k].peer != NULL) {
-            rc = *s->c.stop ? PEER_STOPPED : fill(s, &s->seats[k]);
-        }
-    }
+    int rc = peer_stage_fill(s);
     for (uint32_t k = 0; k < PEERS && rc == 0; k++) {
         struct peer_seat *seat = &s->seats[k];
         if (seat->ready && (seat->reader = peer_stage_reader(s, seat, 0)) == NULL) {

@@ -9,6 +9,7 @@
 struct peer_seat {
     const struct peer *peer;
     void *handle;
+    int fits;  /* it is installed, and there is memory for it */
     int begun; /* to be ended */
     int ready; /* filled */
     struct peer_reader *reader; /* of the main thread; NULL: not open */
@@ -30,6 +31,9 @@ struct peer_stage {
  */
 int peer_stage_open(struct peer_stage *s, unsigned chosen, uint64_t keys, uint64_t value_size, int for_puts);
 void peer_stage_close(struct peer_stage *s);
+
+/* The part of it that takes long (fill.c). */
+int peer_stage_fill(struct peer_stage *s);
 
 /* Another order of keys, for readers opened or initialized afterwards and the main thread's. 0 or -1. */
 int peer_stage_dist(struct peer_stage *s, enum bench_dist dist);
