@@ -69,8 +69,7 @@ TEST_LIB_SRC := $(filter-out $(TEST_SRC) $(STRESS_SRC) $(HELPER_SRC),$(wildcard 
 objects = $(patsubst %.c,$(OBJ)/%.o,$(1))
 TIDE := $(if $(TOOL_MAIN),$(B)/tide)
 PEER_SRC := $(wildcard bench/peers/*.c)
-# Benchmarks that print bars, each as build/bench/NAME --json FILE: what `make bench-peers` runs, in this order. `peers` is one of
-# them; bars, which makes a page of all results, is not.
+# Benchmarks that hold bars, each run as build/bench/NAME --json FILE, in this order, by `make bench-peers`.
 BAR_BENCHES ?= peers
 PEERS_OPTIONS ?=
 BENCHES := $(addprefix $(B)/bench/,$(BENCH_MAINS))
@@ -128,8 +127,8 @@ $(OBJ)/libtest.a: $(call objects,$(TEST_LIB_SRC)) $(OBJ)/sources
 # The list of sources: without it an archive would still hold one that is gone.
 $(OBJ)/sources: FORCE
 	@mkdir -p $(@D)
-	@echo '$(LIB_SRC) $(TOOL_SRC) $(BENCH_LIB_SRC) $(TEST_LIB_SRC)' | cmp -s - $@ || \
-		echo '$(LIB_SRC) $(TOOL_SRC) $(BENCH_LIB_SRC) $(TEST_LIB_SRC)' >$@
+	@echo '$(LIB_SRC) $(TOOL_SRC) $(BENCH_LIB_SRC) $(PEER_SRC) $(TEST_LIB_SRC)' | cmp -s - $@ || \
+		echo '$(LIB_SRC) $(TOOL_SRC) $(BENCH_LIB_SRC) $(PEER_SRC) $(TEST_LIB_SRC)' >$@
 
 define link
 	@mkdir -p $(@D)
@@ -149,8 +148,13 @@ $(OBJ)/bench/peers/libs: FORCE
 	@mkdir -p $(@D)
 	@echo '$(PEER_LIBS)' | cmp -s - $@ || echo '$(PEER_LIBS)' >$@
 $(call objects,$(PEER_SRC)): $(OBJ)/bench/peers/libs
-$(B)/bench/peers: $(call objects,$(PEER_SRC)) $(OBJ)/libbench.a $(B)/libtidemark.a
+$(OBJ)/libpeers.a: $(call objects,$(filter-out bench/peers/main.c,$(PEER_SRC))) $(OBJ)/sources
+	$(archive)
+$(B)/bench/peers: $(OBJ)/bench/peers/main.o $(OBJ)/libpeers.a $(OBJ)/libbench.a $(B)/libtidemark.a
 	$(link) $(PEER_LIBS) $(BENCH_LIBS)
+# The adapters that this one names need no package.
+$(B)/tests/test_peers: $(OBJ)/tests/test_peers.o $(OBJ)/libtest.a $(OBJ)/libpeers.a $(OBJ)/libbench.a $(B)/libtidemark.a
+	$(link) $(TEST_LIBS)
 $(B)/tests/%: $(OBJ)/tests/%.o $(OBJ)/libtest.a $(OBJ)/libtools.a $(OBJ)/libbench.a $(B)/libtidemark.a
 	$(link) $(TEST_LIBS)
 
@@ -221,7 +225,7 @@ help:
 	@echo 'make test               unit, model and protocol tests; the last line is "N passed, N failed"'
 	@echo 'make test T=ring        tests/test_ring and tests/ring.test.sh alone; stress, asan and tsan take T= as well'
 	@echo 'make bench              a read-scaling sweep of about a minute; says where its report is'
-	@echo 'make bench-peers        Tidemark beside other tables and stores, and all bars: some minutes; build/report/*.json'
+	@echo 'make bench-peers        Tidemark beside other tables and stores, and all bars: minutes; build/report/*.json'
 	@echo 'make stress SECONDS=60  each stress test for so long'
 	@echo 'make asan, make tsan    the tests under AddressSanitizer and UBSan, or ThreadSanitizer'
 	@echo 'make check              memory-order ids, include directions, licence lines, exported symbols'

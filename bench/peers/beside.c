@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What does a writer at 100,000 puts/s cost the reader beside it? Slices with the writer at rest and at work take turns. The
- * control loop's row tells what the machine takes away when a second thread runs; no other row is corrected by it.
+ * What does a writer at 100,000 puts/s cost the reader beside it? Slices with the writer at rest and at work take
+ * turns. The control loop's row tells what the machine takes away when a second thread runs; no other row is
+ * corrected by it.
  */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -46,7 +47,7 @@ struct row {
     double slices[SLICES][ROUNDS_MAX];
 };
 
-/* ---- the writer ------------------------------------------------------------------------------------------------------ */
+/* ---- the writer -------------------------------------------------------------------------------------------------- */
 
 static void follow_order(struct beside *b, uint32_t order) {
     struct peer_seat *seat = &b->stage->seats[order - 1];
@@ -106,7 +107,7 @@ static void give_order(struct beside *b, uint32_t order) {
     }
 }
 
-/* ---- the reader ------------------------------------------------------------------------------------------------------ */
+/* ---- the reader -------------------------------------------------------------------------------------------------- */
 
 static double run_for(struct peer_stage *s, struct row *r, uint64_t slice_ns) {
     const struct peer_row *gets = r->reader != NULL ? r->seat->peer->gets : NULL;
@@ -143,8 +144,8 @@ static struct peer_result *add_result(struct peer_stage *s, const struct row *r,
 }
 
 /* A row of Tidemark: a reader of its own on the follower's replica (turn 0) or the leader's (1). */
-static struct row tide_row(struct peer_stage *s, struct peer_seat *seat, uint32_t turn, const void *bound, const char *id,
-                           const char *title) {
+static struct row tide_row(struct peer_stage *s, struct peer_seat *seat, uint32_t turn, const void *bound,
+                           const char *id, const char *title) {
     struct row r = { .seat = seat, .own = 1, .reader = peer_stage_reader(s, seat, turn), .id = id, .title = title };
     if (r.reader != NULL) {
         r.reader->how = bound;

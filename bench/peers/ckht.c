@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Concurrency Kit's hash table for one writer and many readers: keys as byte strings, room for twice as many keys from the
- * start, XXH3, an epoch section around each read.
+ * Concurrency Kit's hash table for one writer and many readers: keys as byte strings, room for twice as many keys
+ * from the start, XXH3, an epoch section around each read.
  */
 #include "bench/peers/peer.h"
 
@@ -32,7 +32,7 @@ struct ckht {
     uint64_t puts;
 };
 
-/* ---- memory of the table --------------------------------------------------------------------------------------------- */
+/* ---- memory of the table ----------------------------------------------------------------------------------------- */
 
 static void *ck_get(size_t size) {
     return malloc(size);
@@ -58,7 +58,7 @@ static void hash_key(ck_ht_hash_t *h, const void *key, size_t length, uint64_t s
     h->value = plain_hash(key, length);
 }
 
-/* ---- gets and puts --------------------------------------------------------------------------------------------------- */
+/* ---- gets and puts ----------------------------------------------------------------------------------------------- */
 
 PEER_INLINE int get(struct peer_reader *r, const uint8_t *key, uint8_t *out, size_t value_size) {
     struct ckht *t = r->peer;
@@ -90,7 +90,8 @@ static void give_back(ck_epoch_entry_t *entry) {
 }
 
 /* Returns the node that was replaced, or NULL; *rc is 0 or -1. */
-PEER_INLINE struct ckht_node *set(struct ckht *t, const uint8_t *key, const uint8_t *value, size_t value_size, int *rc) {
+PEER_INLINE struct ckht_node *set(struct ckht *t, const uint8_t *key, const uint8_t *value, size_t value_size,
+                                  int *rc) {
     ck_ht_hash_t h = { plain_hash(key, PEER_KEY) };
     ck_ht_entry_t entry;
     struct ckht_node *node = peer_pool_get(&t->pool);
@@ -125,7 +126,7 @@ static void settle(struct peer_reader *r) {
     ck_epoch_barrier(r->own);
 }
 
-/* ---- set-up ---------------------------------------------------------------------------------------------------------- */
+/* ---- set-up ------------------------------------------------------------------------------------------------------ */
 
 static uint64_t table_bytes(const struct peer_case *c) {
     return c->options->keys * (4 * sizeof(ck_ht_entry_t) + sizeof(struct ckht_node) + c->options->value_size + 16);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Making all peers and putting every key into each. Two threads share the work: with 10 M keys it takes as long as measuring. */
+/* Making all peers and putting every key into each. Two threads share the work: with 10 M keys it takes as long as
+ * measuring. */
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * liburcu's lock-free hash table, memb flavour with the read side inlined (_LGPL_SOURCE), as many buckets as keys from the
- * start (one array: max_nr_buckets is given), no resizing, XXH3, key and value inside the node.
+ * liburcu's lock-free hash table, memb flavour with the read side inlined (_LGPL_SOURCE), as many buckets as keys
+ * from the start (one array: max_nr_buckets is given), no resizing, XXH3, key and value inside the node.
  */
 #include "bench/peers/peer.h"
 
@@ -37,7 +37,7 @@ static int match(struct cds_lfht_node *node, const void *key) {
     return memcmp(caa_container_of(node, struct lfht_node, link)->key, key, PEER_KEY) == 0;
 }
 
-/* ---- gets ------------------------------------------------------------------------------------------------------------ */
+/* ---- gets -------------------------------------------------------------------------------------------------------- */
 
 PEER_INLINE int get(struct peer_reader *r, const uint8_t *key, uint8_t *out, size_t value_size) {
     struct lfht *t = r->peer;
@@ -60,7 +60,7 @@ static int get_one(struct peer_reader *r, const uint8_t *key, uint8_t *out) {
     return get(r, key, out, r->value_size);
 }
 
-/* ---- puts ------------------------------------------------------------------------------------------------------------ */
+/* ---- puts -------------------------------------------------------------------------------------------------------- */
 
 /* A new node in the place of the old one, which is returned. NULL: none was there (it is a failure), or no memory. */
 PEER_INLINE struct lfht_node *replace(struct lfht *t, const uint8_t *key, const uint8_t *value, size_t value_size) {
@@ -123,7 +123,7 @@ static void settle(struct peer_reader *r) {
     }
 }
 
-/* ---- set-up ---------------------------------------------------------------------------------------------------------- */
+/* ---- set-up ------------------------------------------------------------------------------------------------------ */
 
 /* Nodes that wait for their grace period: the callbacks of a slice are all done between slices at the latest. */
 static uint64_t nodes_for(const struct peer_case *c) {
@@ -182,8 +182,8 @@ static int fill(struct peer_case *c, void **peer) {
     struct lfht *t = calloc(1, sizeof(*t));
     struct peer_reader self = { .peer = t };
     *peer = t;
-    if (t == NULL ||
-        peer_pool_create(&t->pool, sizeof(struct lfht_node) + c->options->value_size, nodes_for(c), c->huge_pages) != 0) {
+    if (t == NULL || peer_pool_create(&t->pool, sizeof(struct lfht_node) + c->options->value_size, nodes_for(c),
+                                      c->huge_pages) != 0) {
         return peer_failed(c, "no memory");
     }
     uint64_t buckets = buckets_for(c->options->keys);
@@ -191,8 +191,8 @@ static int fill(struct peer_case *c, void **peer) {
     if (t->ht == NULL) {
         return peer_failed(c, "no memory for the buckets");
     }
-    /* Not the library's own, which cannot be ended: its thread would be left in the list of readers in children that are forked
-     * later. Started here, it is not pinned to the writer's CPU. */
+    /* Not the library's own, which cannot be ended: its thread would be left in the list of readers in children
+     * that are forked later. Started here, it is not pinned to the writer's CPU. */
     t->worker = urcu_memb_create_call_rcu_data(0, -1);
     if (t->worker == NULL) {
         return peer_failed(c, "no thread for call_rcu");

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * LMDB in one process. The file lies in shared memory (or TMPDIR) and has no name once it is open, so that nothing is left
- * whatever happens. As its authors advise for speed: readers keep their transaction and cursor and renew them (mdb_txn_reset,
- * mdb_txn_renew) instead of beginning anew, MDB_NOTLS, no syncing, filled in key order with MDB_APPEND, so that pages are full.
+ * LMDB in one process. The file lies in shared memory (or TMPDIR) and has no name once it is open, so that nothing is
+ * left whatever happens. As its authors advise for speed: readers keep their transaction and renew it
+ * (mdb_txn_reset, mdb_txn_renew) instead of beginning anew, MDB_NOTLS, no syncing, filled in key order with
+ * MDB_APPEND, so that pages are full.
  */
 #include "bench/peers/peer.h"
 
@@ -30,7 +31,7 @@ struct lmdb_reader { /* a read transaction that is reset between uses */
     MDB_txn *txn;
 };
 
-/* ---- gets ------------------------------------------------------------------------------------------------------------ */
+/* ---- gets -------------------------------------------------------------------------------------------------------- */
 
 PEER_INLINE int lookup(struct peer_reader *r, const uint8_t *key, uint8_t *out, size_t value_size) {
     struct lmdb_reader *own = r->own;
@@ -71,7 +72,7 @@ static int get_one(struct peer_reader *r, const uint8_t *key, uint8_t *out) {
     return get(r, key, out, r->value_size);
 }
 
-/* ---- puts ------------------------------------------------------------------------------------------------------------ */
+/* ---- puts -------------------------------------------------------------------------------------------------------- */
 
 static int put_some(struct peer_reader *r, MDB_env *env, MDB_dbi dbi, uint64_t from, uint64_t n) {
     MDB_txn *txn = NULL;
@@ -107,7 +108,7 @@ static uint64_t run_put_map(struct peer_reader *r, uint64_t from, uint64_t n) {
     return 0;
 }
 
-/* ---- set-up ---------------------------------------------------------------------------------------------------------- */
+/* ---- set-up ------------------------------------------------------------------------------------------------------ */
 
 /* Pages of 4 KiB hold three values of 1 KiB; tree, free list and copies of pages on top. */
 static uint64_t table_bytes(const struct peer_case *c) {

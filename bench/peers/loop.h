@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The loops that all rows are made of. A loop is inlined into its row together with the peer's get or put, and where the peer
- * knows the value's size when it is compiled, the copy is a few vector moves.
+ * The loops that all rows are made of. A loop is inlined into its row together with the peer's get or put, and where
+ * the peer knows the value's size when it is compiled, the copy is a few vector moves.
  */
 #ifndef TIDEMARK_BENCH_PEERS_LOOP_H
 #define TIDEMARK_BENCH_PEERS_LOOP_H
@@ -51,15 +51,15 @@ PEER_INLINE uint64_t peer_puts(struct peer_reader *r, uint64_t from, uint64_t n,
 }
 
 /* A row of gets or puts whose peer may know the sizes that are measured by default. */
-#define PEER_ROW(name, loop, one)                                          \
-    static uint64_t name(struct peer_reader *r, uint64_t from, uint64_t n) { \
-        if (r->value_size == 64) {                                          \
-            return loop(r, from, n, 64, one);                               \
-        }                                                                   \
-        if (r->value_size == 1024) {                                        \
-            return loop(r, from, n, 1024, one);                             \
-        }                                                                   \
-        return loop(r, from, n, r->value_size, one);                        \
+#define PEER_ROW(name, loop, one)                                                                                      \
+    static uint64_t name(struct peer_reader *r, uint64_t from, uint64_t n) {                                           \
+        if (r->value_size == 64) {                                                                                     \
+            return loop(r, from, n, 64, one);                                                                          \
+        }                                                                                                              \
+        if (r->value_size == 1024) {                                                                                   \
+            return loop(r, from, n, 1024, one);                                                                        \
+        }                                                                                                              \
+        return loop(r, from, n, r->value_size, one);                                                                   \
     }
 
 #endif

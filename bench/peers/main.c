@@ -30,7 +30,8 @@ static void catch_signals(void) {
 
 /* The machine's setting for shared memory, as bench_machine_read() tells it, is what Tidemark's tables live by. */
 static int shared_huge_pages(const struct bench_machine *m) {
-    return strstr(m->huge_pages, "shared memory never") == NULL && strstr(m->huge_pages, "shared memory deny") == NULL &&
+    return strstr(m->huge_pages, "shared memory never") == NULL &&
+           strstr(m->huge_pages, "shared memory deny") == NULL &&
            strstr(m->huge_pages, "shared memory unknown") == NULL;
 }
 
@@ -89,11 +90,11 @@ static int publish(const struct peer_stage *s) {
     static struct bench_figures f;
     const char *json = s->settings->json_path;
     bench_figures_init(&f, "peers", s->c.machine, s->settings->repetitions);
-    snprintf(f.note, sizeof(f.note),
-             "Keys of 16 bytes, the same order of keys for all, XXH3, slices of %.0f ms in turn, %u in a repetition; nodes of "
-             "cds_lfht and ck_ht in %s pages. Every value was compared before the clock started. One thread, if not said "
-             "otherwise.",
-             (double)s->settings->slice_ns / 1e6, s->settings->rounds, s->c.huge_pages ? "huge" : "small");
+    snprintf(
+        f.note, sizeof(f.note),
+        "Keys of 16 bytes, the same order of keys for all, XXH3, slices of %.0f ms in turn, %u in a repetition; nodes "
+        "of cds_lfht and ck_ht in %s pages. Values were compared before the clock started. One thread, unless said.",
+        (double)s->settings->slice_ns / 1e6, s->settings->rounds, s->c.huge_pages ? "huge" : "small");
     peer_results_figures(s->results, &f);
     peer_results_bars(s->results, &f);
     if (json == NULL || strcmp(json, "-") != 0) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Tidemark from another process: the leader lives in a child, and this process reads the child's replica, a validated copy
- * each time. */
+/* Tidemark from another process: the leader lives in a child, and this process reads the child's replica, a
+ * validated copy each time. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -12,7 +12,6 @@ struct other {
     struct bench_cost_other *child;
     struct tide_reader *reader;
 };
-
 
 static uint64_t run_get(struct peer_reader *r, uint64_t from, uint64_t n) {
     return peer_tide.gets[0].run(r, from, n);

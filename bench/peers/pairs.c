@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What does a second reader bring? One thread and then two run the control loop, then the same peer's gets, over and over:
- * the peer's gain is told as a part of the control loop's, which is what the machine had to give. Tidemark's two threads read
- * two replicas; the others' share their table.
+ * What does a second reader bring? One thread and then two run the control loop, then the same peer's gets, over and
+ * over: the peer's gain is told as a part of the control loop's, which is what the machine had to give. Tidemark's
+ * two threads read two replicas; the others' share their table.
  */
 #include <pthread.h>
 #include <stdio.h>
@@ -206,7 +206,7 @@ int peer_measure_pairs(struct peer_stage *s) {
     return rc;
 }
 
-/* ---- processes: readscale's own sweep -------------------------------------------------------------------------------- */
+/* ---- processes: readscale's own sweep ---------------------------------------------------------------------------- */
 
 static void no_progress(void *ctx, uint32_t done, uint32_t total, uint32_t replicas, uint32_t repetition) {
     (void)replicas;
@@ -217,13 +217,14 @@ static void no_progress(void *ctx, uint32_t done, uint32_t total, uint32_t repli
     }
 }
 
-int peer_measure_processes(const struct peer_case *c, const struct peer_settings *settings, struct peer_results *results) {
+int peer_measure_processes(const struct peer_case *c, const struct peer_settings *settings,
+                           struct peer_results *results) {
     static struct bench_options o;
     static struct bench_sweep sweep;
     static struct peer_stage shown;
-    char repetitions[16], *args[] = { "peers",       "--mode",        "processes", "--replicas", "1,2", "--keys", "10k",
-                                      "--duration",  "400ms",         "--write-rate", "0",       "--repetitions",
-                                      repetitions };
+    char repetitions[16],
+        *args[] = { "peers",      "--mode", "processes",    "--replicas", "1,2",           "--keys",   "10k",
+                    "--duration", "400ms",  "--write-rate", "0",          "--repetitions", repetitions };
     snprintf(repetitions, sizeof(repetitions), "%u", settings->repetitions);
     if (bench_options_parse(&o, (int)(sizeof(args) / sizeof(args[0])), args, c->machine->cpus, c->error) !=
         BENCH_PARSED_RUN) {
@@ -236,7 +237,8 @@ int peer_measure_processes(const struct peer_case *c, const struct peer_settings
     if (rc == 0) {
         const struct bench_trial *one = sweep.points[0].trials, *two = sweep.points[1].trials;
         struct peer_result *result =
-            peer_results_add(results, "pairs.10k.tide_processes", "two processes, 10k keys, a replica and a reader in each: gain over one",
+            peer_results_add(results, "pairs.10k.tide_processes",
+                             "two processes, 10k keys, a replica and a reader in each: gain over one",
                              "tide_get, part of the control loop's", "x");
         for (uint32_t i = 0; i < settings->repetitions; i++) {
             double reads = bench_ratio((double)two[i].reads / two[i].read_s, (double)one[i].reads / one[i].read_s);

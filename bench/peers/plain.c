@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The practical limit: an unsynchronised table for one thread (bench/lib/plain.h); and the loop that all rows contain. */
+/* The practical limit: an unsynchronised table for one thread (bench/lib/plain.h); and the loop that all rows
+ * contain. */
 #include "bench/lib/plain.h"
 
 #include <stdlib.h>
 
 #include "bench/peers/loop.h"
 
-/* ---- the loop alone -------------------------------------------------------------------------------------------------- */
+/* ---- the loop alone ---------------------------------------------------------------------------------------------- */
 
 static uint64_t run_loop(struct peer_reader *r, uint64_t from, uint64_t n) {
     uint64_t sum = 0;
@@ -41,7 +42,7 @@ const struct peer peer_loop_alone = {
     .end = end_nothing,
 };
 
-/* ---- the table ------------------------------------------------------------------------------------------------------- */
+/* ---- the table --------------------------------------------------------------------------------------------------- */
 
 /* Only where both sizes are constants does plain_get_fixed() become what the compiler can make of it. */
 PEER_INLINE int get_fixed(struct peer_reader *r, const uint8_t *key, uint8_t *out, size_t value_size) {
@@ -67,7 +68,8 @@ static uint64_t run_sized(struct peer_reader *r, uint64_t from, uint64_t n) {
     return peer_gets(r, from, n, r->value_size, get_sized);
 }
 
-PEER_INLINE uint64_t gets_batch(struct peer_reader *r, uint64_t from, uint64_t n, size_t value_size, peer_get_fn *unused) {
+PEER_INLINE uint64_t gets_batch(struct peer_reader *r, uint64_t from, uint64_t n, size_t value_size,
+                                peer_get_fn *unused) {
     _Alignas(64) static __thread uint8_t buf[PEER_BATCH][PEER_VALUE_MAX];
     uint64_t hashes[PEER_BATCH];
     uint64_t sum = 0;
@@ -79,7 +81,8 @@ PEER_INLINE uint64_t gets_batch(struct peer_reader *r, uint64_t from, uint64_t n
             plain_prefetch(r->peer, hashes[k]);
         }
         for (uint64_t k = 0; k < PEER_BATCH; k++) {
-            int got = plain_get_hashed(r->peer, hashes[k], peer_key(r, i + k), PEER_KEY, out + k * value_size, value_size);
+            int got =
+                plain_get_hashed(r->peer, hashes[k], peer_key(r, i + k), PEER_KEY, out + k * value_size, value_size);
             r->bad += got < 0;
         }
         PEER_CONSUME(out);

@@ -21,7 +21,7 @@ struct redis {
     redisContext *connections[PEER_READERS];
 };
 
-/* ---- gets and puts --------------------------------------------------------------------------------------------------- */
+/* ---- gets and puts ----------------------------------------------------------------------------------------------- */
 
 static void ask_get(redisContext *c, const uint8_t *key) {
     const char *words[] = { "GET", (const char *)key };
@@ -94,7 +94,7 @@ static int get_one(struct peer_reader *r, const uint8_t *key, uint8_t *out) {
     return get(r, key, out, r->value_size);
 }
 
-/* ---- set-up ---------------------------------------------------------------------------------------------------------- */
+/* ---- set-up ------------------------------------------------------------------------------------------------------ */
 
 static uint64_t table_bytes(const struct peer_case *c) {
     return c->options->keys * (c->options->value_size + 160);
@@ -151,7 +151,8 @@ static int set_all(struct peer_case *c, redisContext *to) {
 /* Not in fill(): the server dies with the thread that forks it. */
 static int start(struct peer_case *c, void **peer) {
     if (c->options->keys > KEYS_MAX) {
-        snprintf(c->error, BENCH_ERROR_BYTES, "above 2 M keys filling it takes long, and a get costs what the socket costs");
+        snprintf(c->error, BENCH_ERROR_BYTES,
+                 "above 2 M keys filling it takes long, and a get costs what the socket costs");
         return PEER_LEFT_OUT;
     }
     struct redis *r = calloc(1, sizeof(*r));

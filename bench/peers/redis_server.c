@@ -10,8 +10,8 @@
 
 #include "bench/lib/child.h"
 
-/* Debian's package redis-server starts a system service when it is installed, redis-tools does not. The server's program is in
- * both: redis-check-rdb is the same file and looks at the name that it is called by. */
+/* Debian's package redis-server starts a system service when it is installed, redis-tools does not. The server's
+ * program is in both: redis-check-rdb is the same file and looks at the name that it is called by. */
 static const char *const programs[] = { "redis-server", "redis-check-rdb" };
 
 static int find_program(char *out, size_t size) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A Redis server of our own: a child on a Unix socket in a directory of its own, no TCP port, nothing written to disk. */
+/* A Redis server of our own: a child on a Unix socket in a directory of its own, no TCP port, nothing written to
+ * disk. */
 #ifndef TIDEMARK_BENCH_PEERS_REDIS_SERVER_H
 #define TIDEMARK_BENCH_PEERS_REDIS_SERVER_H
 

@@ -5,26 +5,28 @@
 #include <string.h>
 
 static void help(void) {
-    printf("Usage: peers [options]\n\n"
-           "Measures Tidemark beside what one would use instead: the same keys in the same order, one thread, slices in\n"
-           "turn; then two reader threads, and readers with a writer beside them. Keys have 16 bytes.\n\n"
-           "  --keys LIST         key counts. Default 10k,1M,10M\n"
-           "  --value-size LIST   bytes of a value, 8 to 4,096. Default 64,1Ki. More than 2 GiB of values are left out\n"
-           "  --dist LIST         of uniform, zipfian (0.99). Default both; puts and all value sizes but the first are\n"
-           "                      measured with the first of them alone\n"
-           "  --peers LIST        of tide, other, plain, lfht, ckht, lmdb, redis. Default all. `other` is Tidemark read\n"
-           "                      from another process; the loop alone is always there\n"
-           "  --parts LIST        of gets, puts, pairs (two readers), beside (a writer at 100,000 puts/s). Default all.\n"
-           "                      All but gets are measured up to 1 M keys, with values of 64 bytes\n"
-           "  --repetitions N     1 to %u. Default 5\n"
-           "  --pages WHICH       of the nodes of lfht and ckht: small, huge, or auto: as shared memory, and so Tidemark,\n"
-           "                      gets them from this kernel. Default auto. The plain table always asks for huge ones\n"
-           "  --quick             10k,1M keys of 64 bytes, 3 repetitions, shorter slices: to see whether it works\n"
-           "  --json FILE         write the result as JSON (docs/bench.md); - is stdout, without the tables\n"
-           "  --help              this text\n\n"
-           "A peer that is not installed, or has no room in memory, is left out and named on stderr.\n"
-           "Exit codes: 0 measured; 1 the engine, a peer or a file failed; 2 bad arguments; 130 interrupted.\n",
-           PEER_REPETITIONS);
+    printf(
+        "Usage: peers [options]\n\n"
+        "Measures Tidemark beside what one would use instead: the same keys in the same order, one thread, slices in\n"
+        "turn; then two reader threads, and readers with a writer beside them. Keys have 16 bytes.\n\n"
+        "  --keys LIST         key counts. Default 10k,1M,10M\n"
+        "  --value-size LIST   bytes of a value, 8 to 4,096. Default 64,1Ki. More than 2 GiB of values are left out\n"
+        "  --dist LIST         of uniform, zipfian (0.99). Default both; puts and all value sizes but the first are\n"
+        "                      measured with the first of them alone\n"
+        "  --peers LIST        of tide, other, plain, lfht, ckht, lmdb, redis. Default all. `other` is Tidemark read\n"
+        "                      from another process; the loop alone is always there\n"
+        "  --parts LIST        of gets, puts, pairs (two readers), beside (a writer at 100,000 puts/s). Default all.\n"
+        "                      All but gets are measured up to 1 M keys, with values of 64 bytes\n"
+        "  --repetitions N     1 to %u. Default 5\n"
+        "  --pages WHICH       of the nodes of lfht and ckht: small, huge, or auto: as shared memory, and so "
+        "Tidemark,\n"
+        "                      gets them from this kernel. Default auto. The plain table always asks for huge ones\n"
+        "  --quick             10k,1M keys of 64 bytes, 3 repetitions, shorter slices: to see whether it works\n"
+        "  --json FILE         write the result as JSON (docs/bench.md); - is stdout, without the tables\n"
+        "  --help              this text\n\n"
+        "A peer that is not installed, or has no room in memory, is left out and named on stderr.\n"
+        "Exit codes: 0 measured; 1 the engine, a peer or a file failed; 2 bad arguments; 130 interrupted.\n",
+        PEER_REPETITIONS);
 }
 
 /* The next word of a list, cut off at its comma; NULL at the end. */

@@ -11,9 +11,6 @@
 
 #define SAMPLE UINT64_C(20000) /* keys whose whole value is compared */
 
-const struct peer *const peers[PEERS] = { &peer_loop_alone, &peer_plain, &peer_tide, &peer_other,
-                                          &peer_lfht,       &peer_ckht,  &peer_lmdb, &peer_redis };
-
 int peer_failed(const struct peer_case *c, const char *format, ...) {
     va_list args;
     va_start(args, format);
@@ -68,7 +65,7 @@ void peer_stage_reader_close(struct peer_seat *seat, struct peer_reader *r) {
     free(r);
 }
 
-/* ---- opening and closing ---------------------------------------------------------------------------------------------- */
+/* ---- opening and closing ----------------------------------------------------------------------------------------- */
 
 int peer_stage_open(struct peer_stage *s, unsigned chosen, uint64_t keys, uint64_t value_size, int for_puts) {
     s->options = (struct bench_options){ .keys = keys, .key_size = PEER_KEY, .value_size = value_size, .seed = 1 };
@@ -132,11 +129,11 @@ int peer_stage_dist(struct peer_stage *s, enum bench_dist dist) {
     return 0;
 }
 
-/* ---- proof ----------------------------------------------------------------------------------------------------------- */
+/* ---- proof ------------------------------------------------------------------------------------------------------- */
 
 static int wrong(struct peer_stage *s, const struct peer *p, const char *what) {
-    return peer_failed(&s->c, "%llu keys, %s: %s answers what was not put", (unsigned long long)s->options.keys, p->name,
-                       what);
+    return peer_failed(&s->c, "%llu keys, %s: %s answers what was not put", (unsigned long long)s->options.keys,
+                       p->name, what);
 }
 
 /* The whole value of some keys, one by one. */

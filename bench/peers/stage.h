@@ -9,9 +9,9 @@
 struct peer_seat {
     const struct peer *peer;
     void *handle;
-    int fits;  /* it is installed, and there is memory for it */
-    int begun; /* to be ended */
-    int ready; /* filled */
+    int fits;                   /* it is installed, and there is memory for it */
+    int begun;                  /* to be ended */
+    int ready;                  /* filled */
     struct peer_reader *reader; /* of the main thread; NULL: not open */
 };
 
@@ -26,8 +26,9 @@ struct peer_stage {
 };
 
 /*
- * Fill the chosen peers (bits as in settings) and open the main thread's readers; it stays unpinned. What is left out is told on
- * stderr once. Returns as struct peer's functions do, never PEER_LEFT_OUT. peer_stage_close() follows in any case.
+ * Fill the chosen peers (bits as in settings) and open the main thread's readers; it stays unpinned. What is left out
+ * is told on stderr once. Returns as struct peer's functions do, never PEER_LEFT_OUT. peer_stage_close() follows in
+ * any case.
  */
 int peer_stage_open(struct peer_stage *s, unsigned chosen, uint64_t keys, uint64_t value_size, int for_puts);
 void peer_stage_close(struct peer_stage *s);
@@ -54,7 +55,8 @@ int peer_measure_puts(struct peer_stage *s);
 int peer_measure_pairs(struct peer_stage *s);
 int peer_measure_beside(struct peer_stage *s);
 /* Two readers in two processes. Only while no stage is open. */
-int peer_measure_processes(const struct peer_case *c, const struct peer_settings *settings, struct peer_results *results);
+int peer_measure_processes(const struct peer_case *c, const struct peer_settings *settings,
+                           struct peer_results *results);
 
 /* Progress, where stderr is a terminal: "gets, 10k keys, uniform: 2 of 5". NULL clears the line. */
 void peer_progress(const char *part, const struct peer_stage *s, uint32_t done);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Tidemark in one process: a leader and a follower. The first reader reads the follower's replica, the second the leader's. */
+/* Tidemark in one process: a leader and a follower. The first reader reads the follower's replica, the second the
+ * leader's. */
 #include "engine/tidemark.h"
 
 #include <stdio.h>
@@ -26,7 +27,7 @@ static const struct tide_bound bound_within = { .size = sizeof(bound_within),
 const void *const peer_tide_redirect = &bound_redirect;
 const void *const peer_tide_within = &bound_within;
 
-/* ---- gets ------------------------------------------------------------------------------------------------------------ */
+/* ---- gets -------------------------------------------------------------------------------------------------------- */
 
 /* Of the answer, only `size` is set before a read: a read that serves writes the rest. */
 static uint64_t run_get(struct peer_reader *r, uint64_t from, uint64_t n) {
@@ -96,7 +97,7 @@ static int get_one(struct peer_reader *r, const uint8_t *key, uint8_t *out) {
     return rc == 0 && answer.value_size == r->value_size ? 0 : -1;
 }
 
-/* ---- puts ------------------------------------------------------------------------------------------------------------ */
+/* ---- puts -------------------------------------------------------------------------------------------------------- */
 
 static uint64_t run_put(struct peer_reader *r, uint64_t from, uint64_t n) {
     struct tide *d = r->peer;
@@ -110,7 +111,7 @@ static uint64_t run_put(struct peer_reader *r, uint64_t from, uint64_t n) {
     return 0;
 }
 
-/* ---- set-up ---------------------------------------------------------------------------------------------------------- */
+/* ---- set-up ------------------------------------------------------------------------------------------------------ */
 
 static uint64_t table_bytes(const struct peer_case *c) {
     /* Half of the budget is never touched. */
@@ -199,4 +200,3 @@ const struct peer peer_tide = {
     .close = close_reader,
     .get = get_one,
 };
-
