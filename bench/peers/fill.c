@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "bench/peers/pages.h"
 #include "bench/peers/stage.h"
 
 #define SPARE_BYTES (UINT64_C(256) << 20)
@@ -121,6 +122,9 @@ static int fill_all(struct peer_stage *s) {
     if (rc == 0 && h.rc != 0) {
         memcpy(s->c.error, h.error, sizeof(h.error));
         rc = h.rc;
+    }
+    if (rc == 0 && s->c.huge_pages) {
+        peer_pages_collapse_private();
     }
     return rc;
 }

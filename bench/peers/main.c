@@ -28,13 +28,6 @@ static void catch_signals(void) {
     signal(SIGPIPE, SIG_IGN); /* Redis' socket: its end shows as an error there */
 }
 
-/* The machine's setting for shared memory, as bench_machine_read() tells it, is what Tidemark's tables live by. */
-static int shared_huge_pages(const struct bench_machine *m) {
-    return strstr(m->huge_pages, "shared memory never") == NULL &&
-           strstr(m->huge_pages, "shared memory deny") == NULL &&
-           strstr(m->huge_pages, "shared memory unknown") == NULL;
-}
-
 static int gets_at(struct peer_stage *s, uint64_t keys, uint64_t value_size) {
     unsigned parts = s->settings->parts;
     int others = keys <= OTHER_PARTS_KEYS && value_size == 64;
@@ -92,8 +85,8 @@ static int publish(const struct peer_stage *s) {
     bench_figures_init(&f, "peers", s->c.machine, s->settings->repetitions);
     snprintf(
         f.note, sizeof(f.note),
-        "Keys of 16 bytes, the same order of keys for all, XXH3, slices of %.0f ms in turn, %u in a repetition; nodes "
-        "of cds_lfht and ck_ht in %s pages. Values were compared before the clock started. One thread, unless said.",
+        "Keys of 16 bytes, the same order of keys for all, XXH3, slices of %.0f ms in turn, %u in a repetition; %s "
+        "pages for the peers. Values were compared before the clock started. One thread, unless said.",
         (double)s->settings->slice_ns / 1e6, s->settings->rounds, s->c.huge_pages ? "huge" : "small");
     peer_results_figures(s->results, &f);
     peer_results_bars(s->results, &f);
@@ -123,7 +116,7 @@ int main(int argc, char **argv) {
     stage.settings = &settings;
     stage.results = &results;
     stage.c = (struct peer_case){ .machine = &machine, .stop = &stop, .error = error };
-    stage.c.huge_pages = settings.huge_pages < 0 ? shared_huge_pages(&machine) : settings.huge_pages;
+    stage.c.huge_pages = settings.huge_pages;
     int rc = run(&stage);
     if (rc == PEER_STOPPED || stop) {
         fprintf(stderr, "peers: interrupted before the end; nothing to show\n");

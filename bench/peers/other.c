@@ -22,7 +22,7 @@ static int get_one(struct peer_reader *r, const uint8_t *key, uint8_t *out) {
 }
 
 static uint64_t table_bytes(const struct peer_case *c) {
-    return bench_workload_table_bytes(c->options) / 2;
+    return bench_workload_table_bytes(c->options);
 }
 
 static int fork_child(struct peer_case *c, void **peer) {

@@ -32,7 +32,7 @@ struct peer_case {
     struct bench_workload *workload;     /* version 0 of each key's value is what a get answers */
     const struct bench_machine *machine;
     const volatile sig_atomic_t *stop;
-    int huge_pages; /* for nodes that a peer's user allocates (pool.h) */
+    int huge_pages; /* for memory in this process: Tidemark has them */
     int for_puts;   /* puts are measured, not gets: nothing is needed that only readers use */
     char *error;    /* BENCH_ERROR_BYTES */
 };

@@ -18,9 +18,8 @@ static void help(void) {
         "  --parts LIST        of gets, puts, pairs (two readers), beside (a writer at 100,000 puts/s). Default all.\n"
         "                      All but gets are measured up to 1 M keys, with values of 64 bytes\n"
         "  --repetitions N     1 to %u. Default 5\n"
-        "  --pages WHICH       of the nodes of lfht and ckht: small, huge, or auto: as shared memory, and so "
-        "Tidemark,\n"
-        "                      gets them from this kernel. Default auto. The plain table always asks for huge ones\n"
+        "  --pages WHICH       huge: for all memory of peers in this process, as far as the kernel has them, as\n"
+        "                      Tidemark asks for; small: for Tidemark and the plain table alone. Default huge\n"
         "  --quick             10k,1M keys of 64 bytes, 3 repetitions, shorter slices: to see whether it works\n"
         "  --json FILE         write the result as JSON (docs/bench.md); - is stdout, without the tables\n"
         "  --help              this text\n\n"
@@ -102,10 +101,10 @@ static int set_parts(struct peer_settings *s, const char *value) {
 }
 
 static int set_pages(struct peer_settings *s, const char *value) {
-    static const char *const names[] = { "small", "huge", "auto" };
-    unsigned bit = parse_words(value, names, 3);
-    s->huge_pages = bit == 4 ? -1 : bit == 2;
-    return bit == 1 || bit == 2 || bit == 4 ? 0 : -1;
+    static const char *const names[] = { "small", "huge" };
+    unsigned bit = parse_words(value, names, 2);
+    s->huge_pages = bit == 2;
+    return bit == 1 || bit == 2 ? 0 : -1;
 }
 
 static int set_keys(struct peer_settings *s, const char *value) {
@@ -141,7 +140,7 @@ static const struct {
     { "--peers", set_peers, "some of tide, other, plain, lfht, ckht, lmdb, redis" },
     { "--parts", set_parts, "some of gets, puts, pairs, beside" },
     { "--repetitions", set_repetitions, "a number from 1 to 100" },
-    { "--pages", set_pages, "small, huge or auto" },
+    { "--pages", set_pages, "small or huge" },
     { "--json", set_json, "a file name, or -" },
 };
 
@@ -186,7 +185,7 @@ int peer_settings_parse(struct peer_settings *s, int argc, char **argv) {
     s->rounds = 8;
     s->slice_ns = UINT64_C(8000000);
     s->chosen = (1u << PEERS) - 1;
-    s->huge_pages = -1;
+    s->huge_pages = 1;
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
             help();

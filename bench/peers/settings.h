@@ -22,7 +22,7 @@ struct peer_settings {
     uint64_t slice_ns; /* of one row; as long again before it does not count */
     unsigned chosen;   /* bit k: peers[k] */
     unsigned parts;    /* of enum peer_part */
-    int huge_pages;    /* 1 yes, 0 no, -1 as Tidemark's tables get them */
+    int huge_pages;    /* for every peer's memory in this process */
     const char *json_path;
 };
 

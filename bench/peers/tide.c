@@ -114,8 +114,7 @@ static uint64_t run_put(struct peer_reader *r, uint64_t from, uint64_t n) {
 /* ---- set-up ------------------------------------------------------------------------------------------------------ */
 
 static uint64_t table_bytes(const struct peer_case *c) {
-    /* Half of the budget is never touched. */
-    return bench_workload_table_bytes(c->options) / 2 * (c->for_puts ? 1 : 2);
+    return bench_workload_table_bytes(c->options) * (c->for_puts ? 1 : 2);
 }
 
 static int start_replica(struct peer_case *c, struct tide *d, uint32_t id) {
