@@ -31,8 +31,8 @@ static double run_for(struct peer_stage *s, struct row *r, uint64_t slice_ns) {
 
 /* The first part of a slice warms the caches, which another row had. */
 static double time_slice(struct peer_stage *s, struct row *r) {
-    run_for(s, r, s->settings->slice_ns);
-    double ns = run_for(s, r, s->settings->slice_ns);
+    run_for(s, r, s->warm_ns);
+    double ns = run_for(s, r, s->slice_ns);
     if (s->c.for_puts && r->seat->peer->settle != NULL) {
         r->seat->peer->settle(r->seat->reader);
     }
@@ -63,7 +63,7 @@ static uint32_t list_rows(struct peer_stage *s, struct row *rows) {
 
 static int measure(struct peer_stage *s) {
     static struct row rows[ROWS];
-    uint32_t n = list_rows(s, rows), rounds = s->settings->rounds;
+    uint32_t n = list_rows(s, rows), rounds = s->rounds;
     for (uint32_t repetition = 0; repetition < s->settings->repetitions; repetition++) {
         peer_progress(s->c.for_puts ? "puts" : "gets", s, repetition + 1);
         for (uint32_t round = 0; round < rounds; round++) {

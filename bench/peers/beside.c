@@ -128,8 +128,8 @@ static void one_round(struct beside *b, struct row *r, uint32_t round) {
         if (write) {
             give_order(b, (uint32_t)(r->seat - s->seats) + 1);
         }
-        run_for(s, r, s->settings->slice_ns);
-        r->slices[write][round] = run_for(s, r, 2 * s->settings->slice_ns);
+        run_for(s, r, s->warm_ns);
+        r->slices[write][round] = run_for(s, r, 2 * s->slice_ns);
         give_order(b, ORDER_REST);
     }
 }
@@ -181,7 +181,7 @@ static uint32_t list_rows(struct peer_stage *s, struct row *rows) {
 
 static int measure(struct beside *b, struct row *rows, uint32_t n) {
     struct peer_stage *s = b->stage;
-    uint32_t rounds = s->settings->rounds;
+    uint32_t rounds = s->rounds;
     for (uint32_t repetition = 0; repetition < s->settings->repetitions; repetition++) {
         double writes[ROWS] = { 0 }, write_ns[ROWS] = { 0 };
         peer_progress("a writer beside", s, repetition + 1);

@@ -83,11 +83,10 @@ static int publish(const struct peer_stage *s) {
     static struct bench_figures f;
     const char *json = s->settings->json_path;
     bench_figures_init(&f, "peers", s->c.machine, s->settings->repetitions);
-    snprintf(
-        f.note, sizeof(f.note),
-        "Keys of 16 bytes, the same order of keys for all, XXH3, slices of %.0f ms in turn, %u in a repetition; %s "
-        "pages for the peers. Values were compared before the clock started. One thread, unless said.",
-        (double)s->settings->slice_ns / 1e6, s->settings->rounds, s->c.huge_pages ? "huge" : "small");
+    snprintf(f.note, sizeof(f.note),
+             "Keys of 16 bytes, the same order of keys for all, XXH3, slices in turn; %s "
+             "pages for the peers. Values were compared before the clock started. One thread, unless said.",
+             s->c.huge_pages ? "huge" : "small");
     peer_results_figures(s->results, &f);
     peer_results_bars(s->results, &f);
     if (json == NULL || strcmp(json, "-") != 0) {

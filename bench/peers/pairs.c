@@ -14,7 +14,7 @@
 #include "bench/peers/stage.h"
 
 #define ROWS (PEERS + 1u)
-#define WARM_NS UINT64_C(3000000)
+#define CONTROL_WARM_NS UINT64_C(1000000)
 #define START_NS UINT64_C(200000) /* for the threads to wake up */
 
 /* Orders are given between two meetings at the barrier, which order all plain memory. */
@@ -99,8 +99,8 @@ static double try_slice(struct pair *p, uint32_t row, uint32_t threads) {
     double rate = 0.0;
     p->row = row;
     p->threads = threads;
-    p->start_ns = bench_now_ns() + START_NS + WARM_NS;
-    p->end_ns = p->start_ns + p->stage->settings->slice_ns;
+    p->start_ns = bench_now_ns() + START_NS + (row == 0 ? CONTROL_WARM_NS : p->stage->warm_ns);
+    p->end_ns = p->start_ns + p->stage->slice_ns;
     pthread_barrier_wait(&p->meet);
     pthread_barrier_wait(&p->meet);
     for (uint32_t t = 0; t < threads; t++) {
@@ -154,7 +154,7 @@ static int measure(struct pair *p) {
     for (uint32_t repetition = 0; repetition < s->settings->repetitions; repetition++) {
         struct sums sums[ROWS] = { 0 }, all = { 0 };
         peer_progress("two readers", s, repetition + 1);
-        for (uint32_t round = 0; round < s->settings->rounds; round++) {
+        for (uint32_t round = 0; round < s->rounds; round++) {
             for (uint32_t row = 1; row < ROWS && !*s->c.stop; row++) {
                 if (of_control[row] != NULL) {
                     one_round(p, row, &sums[row]);

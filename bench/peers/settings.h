@@ -18,11 +18,11 @@ struct peer_settings {
     enum bench_dist dists[2];
     uint32_t dists_n;
     uint32_t repetitions;
-    uint32_t rounds;   /* slices of each row in a repetition */
-    uint64_t slice_ns; /* of one row; as long again before it does not count */
-    unsigned chosen;   /* bit k: peers[k] */
-    unsigned parts;    /* of enum peer_part */
-    int huge_pages;    /* for every peer's memory in this process */
+    uint32_t rounds; /* slices of each row in a repetition, and how long one is, where tables fit the caches */
+    uint64_t slice_ns;
+    unsigned chosen; /* bit k: peers[k] */
+    unsigned parts;  /* of enum peer_part */
+    int huge_pages;  /* for every peer's memory in this process */
     const char *json_path;
 };
 

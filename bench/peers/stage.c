@@ -9,6 +9,7 @@
 
 #include "bench/peers/loop.h"
 
+#define LARGE_KEYS UINT64_C(100000)
 #define SAMPLE UINT64_C(20000) /* keys whose whole value is compared */
 
 int peer_failed(const struct peer_case *c, const char *format, ...) {
@@ -67,9 +68,19 @@ void peer_stage_reader_close(struct peer_seat *seat, struct peer_reader *r) {
 
 /* ---- opening and closing ----------------------------------------------------------------------------------------- */
 
+/* A table that does not fit the caches still has a part there, its index above all, which has to be read anew after
+ * the others' slices: a get of one million keys is at its own speed after some tens of milliseconds alone. */
+static void set_slices(struct peer_stage *s, uint64_t keys) {
+    int large = keys > LARGE_KEYS;
+    s->rounds = large ? (s->settings->rounds + 1) / 2 : s->settings->rounds;
+    s->slice_ns = s->settings->slice_ns * (large ? 2 : 1);
+    s->warm_ns = s->settings->slice_ns * (large ? 4 : 1);
+}
+
 int peer_stage_open(struct peer_stage *s, unsigned chosen, uint64_t keys, uint64_t value_size, int for_puts) {
     s->options = (struct bench_options){ .keys = keys, .key_size = PEER_KEY, .value_size = value_size, .seed = 1 };
     s->options.theta = 0.99;
+    set_slices(s, keys);
     /* All of it is taken at once, three times: half of it spare is enough where values never grow. */
     s->options.table_bytes = (UINT64_C(32) << 20) + keys * (64 + PEER_KEY + value_size) * 3 / 2;
     s->c.options = &s->options;
