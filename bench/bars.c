@@ -75,7 +75,8 @@ static void all_bars(struct bench_grid *g, const struct bars *b) {
         }
     }
     snprintf(g->note, sizeof(g->note),
-             "%u kept, %u missed, %u not measured. Median of the repetitions' own values; a bar is kept when the median keeps "
+             "%u kept, %u missed, %u not measured. Median of the repetitions' own values; a bar is kept when the "
+             "median keeps "
              "it.",
              kept, missed, total - kept - missed);
 }
@@ -133,8 +134,10 @@ static void page_of_one(FILE *out, const struct input *in, struct bench_grid *g)
 
 static void page(FILE *out, const struct bars *b, struct bench_grid *g) {
     bench_page_begin(out, "Tidemark: benchmarks", "Tidemark: the benchmarks and their bars");
-    fputs("<p>A bar is a ratio or a figure that should be kept. In the pictures: the median; whiskers from the least to the "
-          "greatest of the repetitions; Tidemark blue, what it is compared with orange; a dashed line where a bar lies. Where "
+    fputs("<p>A bar is a ratio or a figure that should be kept. In the pictures: the median; whiskers from the least "
+          "to the "
+          "greatest of the repetitions; Tidemark blue, what it is compared with orange; a dashed line where a bar "
+          "lies. Where "
           "figures span more than 20 times, the axis is logarithmic.</p>\n",
           out);
     all_bars(g, b);

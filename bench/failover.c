@@ -16,17 +16,20 @@
 #define KEYS 10000u
 #define TABLE_BYTES (UINT64_C(16) << 20)
 #define RING_BYTES (UINT64_C(1) << 20)
-#define POLL_NS UINT64_C(10000)     /* between two looks: a spinning observer would take a core from those it looks at */
-#define CALM_NS UINT64_C(20000000)  /* after the follower serves */
-#define WRITE_NS UINT64_C(500000)   /* between two writes */
+#define POLL_NS UINT64_C(10000)    /* between two looks: a spinning observer would take a core from those it looks at */
+#define CALM_NS UINT64_C(20000000) /* after the follower serves */
+#define WRITE_NS UINT64_C(500000)  /* between two writes */
 #define PATIENCE_NS UINT64_C(20000000000)
 
 enum stage { STAGE_DROPPED, STAGE_TAKEN, STAGE_LED, STAGE_COMMIT, STAGE_ACK, STAGES };
 
 static const char *const stage_ids[STAGES] = { "dropped", "taken", "led", "commit", "ack" };
 static const char *const stage_titles[STAGES] = {
-    "kill -9 to the kernel dropping the lock", "kill -9 to the candidate having it", "kill -9 to the new term",
-    "kill -9 to the next commit",              "kill -9 to the next write acknowledged",
+    "kill -9 to the kernel dropping the lock",
+    "kill -9 to the candidate having it",
+    "kill -9 to the new term",
+    "kill -9 to the next commit",
+    "kill -9 to the next write acknowledged",
 };
 
 struct node {
@@ -155,8 +158,8 @@ static int await(struct failover *f, const _Atomic uint64_t *acks, uint64_t want
             return -1;
         }
         if (bench_now_ns() > until) {
-            snprintf(f->run.error, sizeof(f->run.error), "%s", acks != NULL ? "no write is acknowledged any more"
-                                                                           : "a follower does not come to serve");
+            snprintf(f->run.error, sizeof(f->run.error), "%s",
+                     acks != NULL ? "no write is acknowledged any more" : "a follower does not come to serve");
             return -1;
         }
         bench_sleep_ns(200000);
@@ -297,15 +300,17 @@ static void figures(struct failover *f) {
     char id[64], group[96], title[96];
     struct bench_figures *out = &f->run.figures;
     snprintf(out->note, sizeof(out->note),
-             "%llu kills a repetition; a leader, a candidate and a writer (2,000 writes/s at most), each a process; %u keys of 16 "
-             "and 64 bytes, tables of %llu MiB. Looked at every %llu us or so. The lock was seen free after %llu of %llu kills, "
+             "%llu kills a repetition; a leader, a candidate and a writer (2,000 writes/s at most), each a process; %u "
+             "keys of 16 "
+             "and 64 bytes, tables of %llu MiB. Looked at every %llu us or so. The lock was seen free after %llu of "
+             "%llu kills, "
              "else the candidate had it already",
              (unsigned long long)f->kills, KEYS, (unsigned long long)(TABLE_BYTES >> 20),
              (unsigned long long)(POLL_NS / 1000), (unsigned long long)f->dropped_seen,
              (unsigned long long)(f->kills * f->run.repetitions));
     /* Before the figures are added, which sorts them. */
-    bench_figures_bar(out, "failover.commit.p99", "failover: kill -9 of the leader to the next commit, p99", "ns", BENCH_AT_MOST,
-                      BAR_NS, f->values[1][STAGE_COMMIT], f->run.repetitions);
+    bench_figures_bar(out, "failover.commit.p99", "failover: kill -9 of the leader to the next commit, p99", "ns",
+                      BENCH_AT_MOST, BAR_NS, f->values[1][STAGE_COMMIT], f->run.repetitions);
     bench_figures_bar_line(out, "failover, p99", BAR_NS);
     for (int p = 0; p < 3; p++) {
         snprintf(group, sizeof(group), "failover, %s", percentiles[p]);

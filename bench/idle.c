@@ -40,7 +40,7 @@ struct member {
     _Atomic uint32_t serves;
     _Atomic uint32_t done;
     _Atomic int code;
-    uint64_t cpu_ns;   /* between MEASURE and STOP */
+    uint64_t cpu_ns; /* between MEASURE and STOP */
     uint64_t switches;
     uint64_t wall_ns;
 };
@@ -222,7 +222,8 @@ static void figures(struct idle *t) {
     struct bench_figures *f = &t->run.figures;
     char id[64], what[160];
     snprintf(f->note, sizeof(f->note),
-             "%u keys, all followers up to date, nobody reads or writes; getrusage of all processes of the domain over %llu ms, "
+             "%u keys, all followers up to date, nobody reads or writes; getrusage of all processes of the domain over "
+             "%llu ms, "
              "200 ms after the last follower came to serve. All replicas are candidates",
              KEYS, (unsigned long long)t->ms);
     for (size_t l = 0; l < LAYOUTS; l++) {

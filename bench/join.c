@@ -65,7 +65,7 @@ static uint64_t table_bytes_for(uint64_t keys) {
     return (UINT64_C(8) << 20) + keys * (KEY_SIZE + VALUE_SIZE + 56) * 9 / 8;
 }
 
-/* ---- joining ------------------------------------------------------------------------------------------------------- */
+/* ---- joining ----------------------------------------------------------------------------------------------------- */
 
 static int join_once(struct tide *d, uint64_t keys, uint64_t *took_ns) {
     struct tide_replica_opts opts = TIDE_REPLICA_OPTS_INIT;
@@ -128,10 +128,10 @@ static int join_other(struct join *j, uint64_t *took_ns) {
     return o->code != 0 ? bench_run_failed(&j->run, "joining from another process", o->code) : 0;
 }
 
-/* ---- copying ------------------------------------------------------------------------------------------------------- */
+/* ---- copying ----------------------------------------------------------------------------------------------------- */
 
-/* Fresh pages of the kind that tables lie in. reserve: all at once, as tables do; else when they are touched first. NULL: with
- * errno. */
+/* Fresh pages of the kind that tables lie in. reserve: all at once, as tables do; else when they are touched first.
+ * NULL: with errno. */
 static uint8_t *fresh_pages(uint64_t bytes, int reserve) {
     const char *dir = getenv("TIDE_SHM_DIR");
     int fd = open(dir != NULL ? dir : "/dev/shm", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
@@ -177,7 +177,7 @@ static int reserve_once(struct join *j, uint64_t *took_ns) {
     return 0;
 }
 
-/* ---- the run ------------------------------------------------------------------------------------------------------- */
+/* ---- the run ----------------------------------------------------------------------------------------------------- */
 
 static int fill(struct join *j) {
     struct bench_options o = { .keys = j->keys, .key_size = KEY_SIZE, .value_size = VALUE_SIZE };
@@ -264,7 +264,8 @@ static void figures(struct join *j) {
     char group[96], id[64], what[160], count[BENCH_TEXT];
     bench_run_count(count, j->keys);
     snprintf(f->note, sizeof(f->note),
-             "%s keys of %u bytes, values of %u; a table of %.1f MiB, of which %.1f are used and copied; ring of 1 MiB, nobody "
+             "%s keys of %u bytes, values of %u; a table of %.1f MiB, of which %.1f are used and copied; ring of 1 "
+             "MiB, nobody "
              "writes. Times contain what it takes to get the memory",
              count, KEY_SIZE, VALUE_SIZE, (double)j->table_bytes / 0x1p20, (double)j->used_bytes / 0x1p20);
     snprintf(group, sizeof(group), "join, %s keys: time until the newcomer serves", count);

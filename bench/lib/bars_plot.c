@@ -127,7 +127,8 @@ static void lines(FILE *f, const struct bench_bars_picture *p) {
             double x = b->at * scale_of(p->unit);
             snprintf(label, sizeof(label), "bar: %s %s", b->sense == BENCH_AT_MOST ? "at most" : "at least",
                      bench_figure_text(text, b->at, p->unit));
-            fprintf(f, "set arrow from %.9g, graph 0 to %.9g, graph 1 nohead front lc rgb '#000000' dt 2 lw 1.4\n", x, x);
+            fprintf(f, "set arrow from %.9g, graph 0 to %.9g, graph 1 nohead front lc rgb '#000000' dt 2 lw 1.4\n", x,
+                    x);
             fprintf(f, "set label ");
             bench_gnuplot_string(f, label);
             fprintf(f, " at %.9g, graph 1 center offset 0,%g font ',16'\n", x, 0.7 + 1.0 * (drawn++ % 2));

@@ -138,12 +138,14 @@ void bench_figures_print(FILE *out, const struct bench_figures *f) {
         const struct bench_bar *b = &f->bars[i];
         const char *sense = b->sense == BENCH_AT_MOST ? "at most" : "at least";
         if (b->spread.n == 0) {
-            fprintf(out, "  %s: not measured; the bar is %s %s\n", b->what, sense, bench_figure_text(text[0], b->bar, b->unit));
+            fprintf(out, "  %s: not measured; the bar is %s %s\n", b->what, sense,
+                    bench_figure_text(text[0], b->bar, b->unit));
             continue;
         }
         fprintf(out, "  %s: %s (%s..%s), ", b->what, bench_figure_text(text[0], b->spread.median, b->unit),
                 bench_figure_text(text[1], b->spread.min, b->unit), bench_figure_text(text[2], b->spread.max, b->unit));
-        fprintf(out, "the bar is %s %s: %s\n", sense, bench_figure_text(text[0], b->bar, b->unit), b->kept ? "kept" : "MISSED");
+        fprintf(out, "the bar is %s %s: %s\n", sense, bench_figure_text(text[0], b->bar, b->unit),
+                b->kept ? "kept" : "MISSED");
     }
 }
 

@@ -89,9 +89,12 @@ static void take_machine(struct bench_machine *m, const cJSON *o) {
         char *to;
         size_t size;
     } texts[] = {
-        { "cpu_model", m->cpu_model, sizeof(m->cpu_model) },       { "kernel", m->kernel, sizeof(m->kernel) },
-        { "compiler", m->compiler, sizeof(m->compiler) },          { "commit", m->commit, sizeof(m->commit) },
-        { "date", m->date, sizeof(m->date) },                      { "huge_pages", m->huge_pages, sizeof(m->huge_pages) },
+        { "cpu_model", m->cpu_model, sizeof(m->cpu_model) },
+        { "kernel", m->kernel, sizeof(m->kernel) },
+        { "compiler", m->compiler, sizeof(m->compiler) },
+        { "commit", m->commit, sizeof(m->commit) },
+        { "date", m->date, sizeof(m->date) },
+        { "huge_pages", m->huge_pages, sizeof(m->huge_pages) },
         { "clock_source", m->clock_source, sizeof(m->clock_source) },
     };
     double cpus = 0.0, online = 0.0, memory = 0.0;
@@ -118,7 +121,8 @@ static int take_all(struct bench_figures *f, struct bench_machine *m, const cJSO
     if (take_number(&version, o, "schema_version") != 0 || version != BENCH_SCHEMA_VERSION) {
         return failed(error, path, "a version of tidemark.figures that this program does not know");
     }
-    const cJSON *figures = cJSON_GetObjectItemCaseSensitive(o, "figures"), *bars = cJSON_GetObjectItemCaseSensitive(o, "bars");
+    const cJSON *figures = cJSON_GetObjectItemCaseSensitive(o, "figures"),
+                *bars = cJSON_GetObjectItemCaseSensitive(o, "bars");
     if (!cJSON_IsArray(figures) || !cJSON_IsArray(bars) || cJSON_GetArraySize(figures) > (int)BENCH_FIGURES_MAX ||
         cJSON_GetArraySize(bars) > (int)BENCH_BARS_MAX) {
         return failed(error, path, "\"figures\" or \"bars\" is no list, or too long");

@@ -10,7 +10,9 @@
 extern char **environ;
 
 const char *bench_gnuplot_colour(unsigned i) {
-    static const char *const colours[] = { "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000" };
+    static const char *const colours[] = {
+        "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"
+    };
     return colours[i % (sizeof(colours) / sizeof(colours[0]))];
 }
 

@@ -11,7 +11,8 @@
 #include "bench/lib/options.h"
 #include "engine/tidemark.h"
 
-/* A number that can be given: "--keys N". `value` holds the default; `quick` is taken by --quick where it is not given. */
+/* A number that can be given: "--keys N". `value` holds the default; `quick` is taken by --quick where it is not
+ * given. */
 struct bench_run_number {
     const char *option;
     const char *what; /* for the help */
@@ -38,8 +39,8 @@ struct bench_run {
 extern volatile sig_atomic_t bench_stop;
 
 /*
- * Parse --help, --json, --repetitions, --quick and the numbers; then look at the machine, start the figures and catch the signals that
- * ask for the end. -1: go on; else an exit code.
+ * Parse --help, --json, --repetitions, --quick and the numbers; then look at the machine, start the figures and
+ * catch the signals that ask for the end. -1: go on; else an exit code.
  */
 int bench_run_begin(struct bench_run *r, int argc, char **argv);
 
@@ -51,10 +52,12 @@ int bench_run_failed(struct bench_run *r, const char *what, int code);
 /* The same with errno's text. */
 int bench_run_failed_errno(struct bench_run *r, const char *what);
 
-/* Print and write what was found. rc: 0 measured, 1 interrupted (nothing is shown), -1 failed. Returns the exit code. */
+/* Print and write what was found. rc: 0 measured, 1 interrupted (nothing is shown), -1 failed. Returns the exit
+ * code. */
 int bench_run_end(struct bench_run *r, int rc);
 
-/* A domain of this program's own: "NAME-PID", ephemeral, so that it goes when the handle is closed. 0, or -1 with r->error. */
+/* A domain of this program's own: "NAME-PID", ephemeral, so that it goes when the handle is closed. 0, or -1 with
+ * r->error. */
 int bench_run_domain(struct bench_run *r, struct tide **out, const struct tide_opts *opts);
 void bench_run_domain_name(const struct bench_run *r, char out[TIDE_NAME_MAX]);
 
