@@ -289,6 +289,14 @@ static void figures(struct join *j) {
     free(ratio);
 }
 
+/* Joins, copies and the other process's joins each run by themselves, so one CPU is as good as another; where there
+ * are enough, they keep to one, and the first one is left to everybody else. */
+static void pin(const struct join *j, uint32_t turn) {
+    if (j->run.machine.cpus >= 4) {
+        bench_machine_pin(&j->run.machine, turn);
+    }
+}
+
 static int start(struct join *j) {
     j->other = bench_shared_map(sizeof(*j->other));
     int good = j->other != NULL;
@@ -304,9 +312,11 @@ static int start(struct join *j) {
     bench_run_domain_name(&j->run, j->other->name);
     pid_t pid = bench_child_fork();
     if (pid == 0) {
+        pin(j, 2);
         child_main(j->other);
     }
     j->child = pid > 0 ? pid : 0;
+    pin(j, 1);
     return pid < 0 ? bench_run_failed_errno(&j->run, "starting a process") : 0;
 }
 
