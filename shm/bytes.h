@@ -68,7 +68,13 @@ static inline void bytes_store_racy(void *dst, const void *src, size_t bytes) {
  * What follows (the check) is not done before the copy. Wait-free.
  */
 static inline void bytes_copy_racy(void *dst, const void *src, size_t bytes) {
-    if (bytes != 0) { /* memcpy wants pointers even for nothing */
+    if (bytes >= 32 && bytes <= 64) { /* without a call */
+        uint8_t head[32], tail[32];
+        memcpy(head, src, 32);
+        memcpy(tail, (const uint8_t *)src + bytes - 32, 32);
+        memcpy(dst, head, 32);
+        memcpy((uint8_t *)dst + bytes - 32, tail, 32);
+    } else if (bytes != 0) { /* memcpy wants pointers even for nothing */
         memcpy(dst, src, bytes);
     }
     /* MO(bytes.copy): acquire fence, pairs with the release fence in bytes_store_racy(). Without it the check could
