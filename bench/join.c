@@ -16,11 +16,13 @@
 #include "bench/lib/run.h"
 #include "bench/lib/setup.h"
 #include "shm/park.h"
+#include "shm/segment.h" /* so that the copy goes to memory that is made as a table's is, huge pages and all */
 
 #define BAR 3.0
 #define KEY_SIZE 16u
 #define VALUE_SIZE 64u
 #define RING_BYTES (UINT64_C(1) << 20) /* far less than the log, so that a newcomer must copy */
+#define COPY_SLOT 63u /* of a replica that there is not: only its file's temporary name comes from it */
 #define LOOK_EVERY_NS UINT64_C(20000000)
 
 enum row { ROW_LOCAL, ROW_OTHER, ROW_RESERVED, ROW_FAULTED, ROW_RESERVE, ROWS };
@@ -31,7 +33,7 @@ static const struct {
 } rows[ROWS] = {
     { "local", "tide: join, donor in the same process" },
     { "other", "tide: join, donor in another process" },
-    { "copy_reserved", "memcpy into pages reserved first, that included" },
+    { "copy_reserved", "memcpy into pages reserved as a table's are" },
     { "copy_faulted", "memcpy into pages that it faults in" },
     { "reserve", "reserving the newcomer's table alone" },
 };
@@ -48,6 +50,13 @@ struct other {
     uint64_t took_ns;
 };
 
+/* Fresh pages of /dev/shm. */
+struct pages {
+    struct segment segment; /* where it was made as a table is */
+    uint8_t *base;
+    uint64_t bytes;
+};
+
 struct join {
     struct bench_run run;
     uint64_t keys;
@@ -56,7 +65,7 @@ struct join {
     struct other *other;
     pid_t child;
     struct tide *d;
-    uint8_t *source; /* as much memory as the table takes */
+    struct pages source; /* as much memory as the table takes */
     double *ns[ROWS];
 };
 
@@ -130,51 +139,72 @@ static int join_other(struct join *j, uint64_t *took_ns) {
 
 /* ---- copying ----------------------------------------------------------------------------------------------------- */
 
-/* Fresh pages of the kind that tables lie in. reserve: all at once, as tables do; else when they are touched first.
- * NULL: with errno. */
-static uint8_t *fresh_pages(uint64_t bytes, int reserve) {
+/* Made and reserved as a table is. 0, or -1 with errno. */
+static int pages_like_table(struct join *j, struct pages *p, uint64_t bytes) {
+    *p = (struct pages){ .segment = SEGMENT_INIT, .bytes = bytes };
+    if (segment_create(&p->segment, j->other->name, SEGMENT_TABLE, COPY_SLOT, bytes) != 0) {
+        return -1;
+    }
+    p->base = p->segment.base;
+    return 0;
+}
+
+/* Reserved by nobody: the kernel finds each page when it is touched first. 0, or -1 with errno. */
+static int pages_untouched(struct pages *p, uint64_t bytes) {
     const char *dir = getenv("TIDE_SHM_DIR");
     int fd = open(dir != NULL ? dir : "/dev/shm", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    if (fd < 0) {
-        return NULL;
-    }
     void *memory = MAP_FAILED;
-    if (ftruncate(fd, (off_t)bytes) == 0 && (!reserve || fallocate(fd, 0, 0, (off_t)bytes) == 0)) {
+    *p = (struct pages){ .segment = SEGMENT_INIT, .bytes = bytes };
+    if (fd < 0) {
+        return -1;
+    }
+    if (ftruncate(fd, (off_t)bytes) == 0) {
         memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     }
     int error = errno;
     close(fd);
     errno = error;
     if (memory == MAP_FAILED) {
-        return NULL;
+        return -1;
     }
     (void)madvise(memory, bytes, MADV_HUGEPAGE);
-    return memory;
+    p->base = memory;
+    return 0;
+}
+
+static void pages_drop(struct pages *p) {
+    if (p->segment.fd >= 0) {
+        segment_discard(&p->segment);
+    } else if (p->base != NULL) {
+        munmap(p->base, p->bytes);
+    }
+    p->base = NULL;
 }
 
 /* 0, or -1 with errno. */
-static int copy_once(struct join *j, int reserve, uint64_t *took_ns) {
+static int copy_once(struct join *j, int like_table, uint64_t *took_ns) {
+    struct pages to;
     uint64_t start = bench_now_ns();
-    uint8_t *to = fresh_pages(j->used_bytes, reserve);
-    if (to == NULL) {
+    int rc = like_table ? pages_like_table(j, &to, j->used_bytes) : pages_untouched(&to, j->used_bytes);
+    if (rc != 0) {
         return -1;
     }
-    memcpy(to, j->source, j->used_bytes);
+    memcpy(to.base, j->source.base, j->used_bytes);
     *took_ns = bench_now_ns() - start;
-    __asm__ volatile("" ::"r"(to) : "memory");
-    munmap(to, j->used_bytes);
+    __asm__ volatile("" ::"r"(to.base) : "memory");
+    pages_drop(&to);
     return 0;
 }
 
 static int reserve_once(struct join *j, uint64_t *took_ns) {
+    struct pages to;
     uint64_t start = bench_now_ns();
-    uint8_t *to = fresh_pages(j->table_bytes, 1);
+    int rc = pages_like_table(j, &to, j->table_bytes);
     *took_ns = bench_now_ns() - start;
-    if (to == NULL) {
-        return -1;
+    if (rc == 0) {
+        pages_drop(&to);
     }
-    munmap(to, j->table_bytes);
-    return 0;
+    return rc;
 }
 
 /* ---- the run ----------------------------------------------------------------------------------------------------- */
@@ -234,11 +264,10 @@ static int one_row(struct join *j, enum row row, uint64_t *took_ns) {
 }
 
 static int measure(struct join *j) {
-    j->source = fresh_pages(j->used_bytes, 1);
-    if (j->source == NULL) {
+    if (pages_like_table(j, &j->source, j->used_bytes) != 0) {
         return bench_run_failed_errno(&j->run, "shared memory to copy from");
     }
-    memset(j->source, 0x5a, j->used_bytes);
+    memset(j->source.base, 0x5a, j->used_bytes);
     /* Round 0 warms up: the code, the files' caches, and the other process's mapping. */
     for (uint64_t r = 0; r <= j->run.repetitions; r++) {
         for (int row = 0; row < ROWS; row++) {
@@ -327,8 +356,8 @@ static void end(struct join *j) {
     if (j->d != NULL) {
         tide_close(j->d);
     }
-    if (j->source != NULL) {
-        munmap(j->source, j->used_bytes);
+    if (j->source.base != NULL) {
+        pages_drop(&j->source);
     }
     bench_shared_unmap(j->other, sizeof(*j->other));
 }
