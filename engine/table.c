@@ -33,11 +33,11 @@ uint64_t table_segment_bytes(uint64_t table_bytes) {
 
 /* So many buckets a table of `keys` keys comes to have. */
 static uint64_t table_buckets_for(uint64_t keys) {
-    uint64_t buckets = TABLE_BUCKETS_MIN;
-    while (buckets * TABLE_LOAD < keys && buckets < TABLE_BUCKETS_MOST) {
-        buckets *= 2;
+    if (keys <= TABLE_BUCKETS_MIN * TABLE_LOAD) {
+        return TABLE_BUCKETS_MIN;
     }
-    return buckets;
+    uint64_t full = (keys - 1) / TABLE_LOAD; /* the least power of two above that */
+    return full < TABLE_BUCKETS_MOST ? UINT64_C(2) << (63 - __builtin_clzll(full)) : TABLE_BUCKETS_MOST;
 }
 
 void table_create(struct table_writer *w, uint8_t *base, uint64_t size_bytes, uint64_t seed, uint64_t expected_keys,
@@ -310,19 +310,31 @@ void table_node_drop(struct table_writer *w, uint32_t node) {
     arena_undo(&w->arena, node);
 }
 
-static void table_count(struct table_writer *w, int64_t keys, const struct table_node *n, int sign) {
-    /* MO(node.fields): relaxed; the writer's own node. */
-    uint64_t index = atomic_load_explicit(&n->index, memory_order_relaxed);
-    uint32_t crc = atomic_load_explicit(&n->crc, memory_order_relaxed); /* MO(node.fields) */
-    uint64_t bytes = (uint64_t)atomic_load_explicit(&n->key_len, memory_order_relaxed) + /* MO(node.fields) */
-                     atomic_load_explicit(&n->value_len, memory_order_relaxed);          /* MO(node.fields) */
-    uint64_t digest = table_node_digest(index, crc);
-    w->keys += (uint64_t)keys;
-    w->most_keys = w->keys > w->most_keys ? w->keys : w->most_keys;
-    w->digest += sign > 0 ? digest : 0 - digest;
-    uint64_t live = atomic_load_explicit(&w->t.seg->live_bytes, memory_order_relaxed); /* MO(stats) */
-    atomic_store_explicit(&w->t.seg->live_bytes, sign > 0 ? live + bytes : live - bytes, memory_order_relaxed);
-    atomic_store_explicit(&w->t.seg->live_keys, w->keys, memory_order_relaxed); /* MO(stats) */
+/* The state loses node `gone` and gains node `come`; either may be NULL. */
+static void table_count(struct table_writer *w, const struct table_node *gone, const struct table_node *come) {
+    const struct table_node *const both[2] = {gone, come};
+    uint64_t digest[2] = {0, 0}, bytes[2] = {0, 0};
+    for (int i = 0; i < 2; i++) {
+        if (both[i] != NULL) {
+            const struct table_node *n = both[i];
+            /* MO(node.fields), MO(node.index): relaxed; the writer's own nodes. */
+            digest[i] = table_node_digest(atomic_load_explicit(&n->index, memory_order_relaxed),
+                                          atomic_load_explicit(&n->crc, memory_order_relaxed));
+            bytes[i] = (uint64_t)atomic_load_explicit(&n->key_len, memory_order_relaxed) + /* MO(node.fields) */
+                       atomic_load_explicit(&n->value_len, memory_order_relaxed);          /* MO(node.fields) */
+        }
+    }
+    w->digest += digest[1] - digest[0];
+    struct table_segment *seg = w->t.seg;
+    if (bytes[0] != bytes[1]) {
+        uint64_t live = atomic_load_explicit(&seg->live_bytes, memory_order_relaxed);                      /* MO(stats) */
+        atomic_store_explicit(&seg->live_bytes, live + bytes[1] - bytes[0], memory_order_relaxed); /* MO(stats) */
+    }
+    if ((gone == NULL) != (come == NULL)) {
+        w->keys += come != NULL ? 1 : UINT64_MAX;
+        w->most_keys = w->keys > w->most_keys ? w->keys : w->most_keys;
+        atomic_store_explicit(&seg->live_keys, w->keys, memory_order_relaxed); /* MO(stats) */
+    }
 }
 
 /* The old version's slot now leads to the new one, in the buckets that splits are still moving it out of as well: what a slot
@@ -350,7 +362,7 @@ int table_publish(struct table_writer *w, uint32_t node, uint64_t hash, uint64_t
             table_node_drop(w, node);
             return -1;
         }
-        table_count(w, 1, n, 1);
+        table_count(w, NULL, n);
         table_grow(w);
         return 0;
     }
@@ -366,12 +378,9 @@ int table_publish(struct table_writer *w, uint32_t node, uint64_t hash, uint64_t
     atomic_store_explicit(&n->prev, p.node, memory_order_relaxed);
     atomic_store_explicit(&n->index, index, memory_order_release); /* MO(node.index) */
     table_replace(w, &p, hash, node);
+    table_count(w, old_deleted == 0 ? old : NULL, n);
     if (old_deleted == 0) {
-        table_count(w, 0, old, -1);
         arena_forget(&w->arena, old->size_class);
-        table_count(w, 0, n, 1);
-    } else {
-        table_count(w, 1, n, 1);
     }
     limbo_push(w, LIMBO_FREE, p.node, arena_class_bytes(old->size_class));
     return 0;
@@ -392,7 +401,7 @@ void table_delete(struct table_writer *w, uint64_t hash, const void *key, size_t
     /* MO(node.deleted): release; pairs with the acquire in table_version(). The node itself is the tombstone: deleting
      * takes no memory, so it works in a full table. */
     atomic_store_explicit(&n->deleted, index, memory_order_release);
-    table_count(w, -1, n, -1);
+    table_count(w, n, NULL);
     arena_forget(&w->arena, n->size_class);
     limbo_push(w, LIMBO_TOMB, p.node, 0);
 }
