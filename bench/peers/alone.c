@@ -93,7 +93,29 @@ static int measure_dists(struct peer_stage *s, uint32_t n) {
     return rc;
 }
 
+/* What each takes for a key beside the key and its value. */
+static void add_memory(struct peer_stage *s) {
+    char keys[24], id[64], group[96];
+    uint64_t payload = PEER_KEY + s->options.value_size;
+    peer_count_text(keys, s->options.keys);
+    snprintf(group, sizeof(group), "%.20s keys, values of %llu bytes: memory for each beyond key and value", keys,
+             (unsigned long long)s->options.value_size);
+    for (uint32_t k = 0; k < PEERS; k++) {
+        const struct peer_seat *seat = &s->seats[k];
+        if (seat->ready && seat->peer->used != NULL) {
+            double each = (double)seat->peer->used(seat->handle) / (double)s->options.keys - (double)payload;
+            snprintf(id, sizeof(id), "memory.%.20s.v%llu.%.16s", keys, (unsigned long long)s->options.value_size,
+                     seat->peer->name);
+            struct peer_result *result = peer_results_add(s->results, id, group, seat->peer->gets[0].title, "B");
+            for (uint32_t i = 0; i < s->settings->repetitions; i++) {
+                result->values[i] = each;
+            }
+        }
+    }
+}
+
 int peer_measure_gets(struct peer_stage *s) {
+    add_memory(s);
     return measure_dists(s, s->options.value_size == s->settings->value_sizes[0] ? s->settings->dists_n : 1);
 }
 

@@ -26,6 +26,7 @@ struct ckht_node {
 struct ckht {
     ck_ht_t ht;
     int made;
+    size_t ht_bytes; /* as ck_ht asked for */
     ck_epoch_t epoch;
     ck_epoch_record_t records[PEER_READERS]; /* of the writer and readers, by who comes first; never taken away */
     struct peer_pool pool;
@@ -34,7 +35,10 @@ struct ckht {
 
 /* ---- memory of the table ----------------------------------------------------------------------------------------- */
 
+static size_t ck_taken; /* by all tables of this process so far */
+
 static void *ck_get(size_t size) {
+    ck_taken += size;
     return malloc(size);
 }
 
@@ -146,7 +150,9 @@ static int fill(struct peer_case *c, void **peer) {
     }
     memset(t, 0, sizeof(*t));
     ck_epoch_init(&t->epoch);
+    size_t before = ck_taken;
     t->made = ck_ht_init(&t->ht, CK_HT_MODE_BYTESTRING, hash_key, &allocator, 2 * w->keys, 1);
+    t->ht_bytes = ck_taken - before;
     if (!t->made ||
         peer_pool_create(&t->pool, sizeof(struct ckht_node) + w->value_size, nodes_for(c), c->huge_pages) != 0) {
         return peer_failed(c, "no memory");
@@ -186,6 +192,11 @@ static void close_reader(struct peer_reader *r) {
     r->own = NULL;
 }
 
+static uint64_t used(void *peer) {
+    const struct ckht *t = peer;
+    return t->ht_bytes + t->pool.used;
+}
+
 const struct peer peer_ckht = {
     .name = "ckht",
     .gets = { { "ckht", "Concurrency Kit ck_ht", run_get, PEER_CHUNK } },
@@ -198,6 +209,7 @@ const struct peer peer_ckht = {
     .open = open_reader,
     .close = close_reader,
     .get = get_one,
+    .used = used,
     .settle = settle,
 };
 #else

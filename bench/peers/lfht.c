@@ -27,6 +27,7 @@ struct lfht_node {
 
 struct lfht {
     struct cds_lfht *ht;
+    uint64_t buckets;
     struct call_rcu_data *worker; /* the thread that waits for grace periods */
     struct peer_pool pool;
     uint32_t retired_n;
@@ -187,6 +188,7 @@ static int fill(struct peer_case *c, void **peer) {
         return peer_failed(c, "no memory");
     }
     uint64_t buckets = buckets_for(c->options->keys);
+    t->buckets = buckets;
     t->ht = cds_lfht_new_flavor(buckets, buckets, buckets, 0, &urcu_memb_flavor, NULL);
     if (t->ht == NULL) {
         return peer_failed(c, "no memory for the buckets");
@@ -229,6 +231,11 @@ static void end(void *peer) {
     free(t);
 }
 
+static uint64_t used(void *peer) {
+    const struct lfht *t = peer;
+    return t->buckets * sizeof(struct cds_lfht_node) + t->pool.used;
+}
+
 const struct peer peer_lfht = {
     .name = "lfht",
     .gets = { { "lfht", "liburcu cds_lfht", run_get, PEER_CHUNK } },
@@ -242,6 +249,7 @@ const struct peer peer_lfht = {
     .open = open_reader,
     .close = close_reader,
     .get = get_one,
+    .used = used,
     .settle = settle,
 };
 #else

@@ -225,6 +225,16 @@ static void close_reader(struct peer_reader *r) {
     r->own = NULL;
 }
 
+static uint64_t used(void *peer) {
+    const struct lmdb *l = peer;
+    MDB_envinfo info;
+    MDB_stat stat;
+    if (mdb_env_info(l->env, &info) != 0 || mdb_env_stat(l->env, &stat) != 0) {
+        return 0;
+    }
+    return (info.me_last_pgno + 1) * (uint64_t)stat.ms_psize;
+}
+
 const struct peer peer_lmdb = {
     .name = "lmdb",
     .gets = { { "lmdb", "LMDB, a transaction for each get", run_get, PEER_CHUNK },
@@ -238,6 +248,7 @@ const struct peer peer_lmdb = {
     .open = open_reader,
     .close = close_reader,
     .get = get_one,
+    .used = used,
 };
 #else
 const struct peer peer_lmdb = { .name = "lmdb", .package = "liblmdb-dev" };

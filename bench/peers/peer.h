@@ -84,6 +84,8 @@ struct peer {
     void (*close)(struct peer_reader *r);
     /* Copy the value of one key, to be compared. 0 or -1. NULL: it has no values. */
     int (*get)(struct peer_reader *r, const uint8_t *key, uint8_t *out);
+    /* Bytes that it has in use, filled. May be NULL. */
+    uint64_t (*used)(void *peer);
     /* Wait until what puts left to be done later is done, so that it does not run into another row's time. May be
      * NULL. */
     void (*settle)(struct peer_reader *r);

@@ -135,6 +135,11 @@ static void end(void *peer) {
     }
 }
 
+static uint64_t used(void *peer) {
+    const struct plain *t = peer;
+    return (t->mask + 1) * t->stride;
+}
+
 const struct peer peer_plain = {
     .name = "plain",
     .gets = { { "plain", "plain table, sizes compiled in", run_fixed, PEER_CHUNK },
@@ -146,4 +151,5 @@ const struct peer peer_plain = {
     .fill = fill,
     .end = end,
     .get = get_one,
+    .used = used,
 };

@@ -184,6 +184,11 @@ static void close_reader(struct peer_reader *r) {
     r->own = NULL;
 }
 
+static uint64_t used(void *peer) {
+    struct tide_replica_info info = TIDE_REPLICA_INFO_INIT;
+    return tide_replica_info(peer, FOLLOWER, &info) == 0 ? info.table_used_bytes : 0;
+}
+
 const struct peer peer_tide = {
     .name = "tide",
     .gets = { { "tide", "tide_get, bound 0", run_get, PEER_CHUNK },
@@ -198,4 +203,5 @@ const struct peer peer_tide = {
     .open = open_reader,
     .close = close_reader,
     .get = get_one,
+    .used = used,
 };
