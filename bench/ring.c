@@ -6,7 +6,7 @@
 
 #include "bench/lib/applyrate.h"
 #include "bench/lib/child.h"
-#include "bench/lib/control.h"
+#include "bench/lib/granted.h"
 #include "bench/lib/plainring.h"
 #include "bench/lib/program.h"
 #include "bench/lib/rawlog.h"
@@ -143,41 +143,10 @@ static int one_log(struct bench_program *p, bool processes, uint32_t followers, 
 
 /* ---- control ------------------------------------------------------------------------------------------------------- */
 
-struct control {
-    _Alignas(128) uint64_t until;
-    uint64_t steps, sum;
-};
-
-static int arithmetic(struct bench_worker *w, void *ctx) {
-    struct control *c = ctx;
-    (void)w;
-    while (bench_now_ns() < c->until) {
-        c->sum = bench_control(c->sum);
-        c->steps++;
-    }
-    return 0;
-}
-
-static double control_steps(const struct bench_program *p, uint32_t threads, uint64_t duration_ns) {
-    struct control controls[FOLLOWERS_MAX + 1] = { 0 };
-    struct bench_worker *workers[FOLLOWERS_MAX + 1];
-    uint64_t until = bench_now_ns() + duration_ns, steps = 0;
-    for (uint32_t i = 0; i < threads; i++) {
-        controls[i].until = until;
-        workers[i] = bench_worker_start(false, &p->machine, (int32_t)i, arithmetic, &controls[i]);
-    }
-    for (uint32_t i = 0; i < threads; i++) {
-        bench_worker_end(workers[i]);
-        steps += controls[i].steps;
-    }
-    return (double)steps;
-}
-
 static void measure_control(struct bench_program *p, const struct plan *plan, uint32_t repetition) {
     uint64_t slice = bench_program_slice_ns(p, SLICE_NS);
-    double alone = control_steps(p, 1, slice);
     for (uint32_t f = 0; f < FOLLOWERS_MAX; f++) {
-        bench_program_set(p, plan->granted[f], repetition, bench_ratio(control_steps(p, f + 2, slice), alone));
+        bench_program_set(p, plan->granted[f], repetition, bench_granted(&p->machine, f + 2, slice / 2));
     }
     for (uint32_t i = 0; i < 2; i++) {
         double per_s = bench_plainring_per_s(&p->machine, RING_BYTES, 64, i == 0 ? 1 : 16, slice);
