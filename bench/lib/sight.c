@@ -44,7 +44,7 @@ struct bench_sight {
     /* Between writer and third thread. */
     _Alignas(128) _Atomic uint64_t wanted; /* number of the put that is to be seen; it says which key */
     _Alignas(128) _Atomic uint64_t seen;
-    _Atomic int code;
+    _Atomic uint32_t over;
 };
 
 static uint64_t key_of(uint64_t number) {
@@ -84,6 +84,9 @@ static int see(struct bench_sight *s, struct tide *d, struct tide_reader *r, uin
         int rc = look(s, r, key_of(wanted), &stamp);
         if (rc != 0) {
             return rc;
+        }
+        if (atomic_load(&s->over) != 0) {
+            return 0; /* the writer gave up: it will not come any more */
         }
     } while (stamp.number != wanted);
     uint64_t now = tide_now(d);
@@ -311,6 +314,7 @@ void bench_sight_end(struct bench_sight *s) {
     if (s == NULL) {
         return;
     }
+    atomic_store(&s->over, 1);
     bench_worker_end(s->worker);
     if (s->reader != NULL) {
         tide_reader_close(s->reader);
