@@ -55,7 +55,8 @@ static void add_rows(struct bench_program *p, struct plan *plan) {
     static const char *const control = "control, beside it in the same run";
     char id[64], group[96], title[96];
     for (uint32_t c = 0; c < COUNTS; c++) {
-        snprintf(group, sizeof(group), "in the leader's process, writes/s: %llu keys", (unsigned long long)plan->keys[c]);
+        snprintf(group, sizeof(group), "in the leader's process, writes/s: %llu keys",
+                 (unsigned long long)plan->keys[c]);
         for (int row = 0; row < BENCH_PUT_ROWS; row++) {
             snprintf(id, sizeof(id), "put.%llu.%s", (unsigned long long)plan->keys[c],
                      bench_putload_id((enum bench_putload_row)row));
@@ -132,9 +133,10 @@ static int open_all(struct bench_program *p, struct plan *plan) {
 int main(int argc, char **argv) {
     static struct bench_program p = {
         .name = "put",
-        .about = "Measures writes/s in the leader's process (put, batches, delete, cas; alone, with a follower, a reader or a\n"
-                 "second writer beside it; 10 thousand and 1 million keys of 16 bytes, values of 64), and through a lane from\n"
-                 "another process: the time of one put, with one cache line handed from core to core beside it.\n",
+        .about = "Measures writes/s in the leader's process (put, batches, delete, cas; alone, with a follower,\n"
+                 "a reader or a second writer beside it; 10 thousand and 1 million keys of 16 bytes, values of\n"
+                 "64), and through a lane from another process: the time of one put, with one cache line handed\n"
+                 "from core to core beside it.\n",
         .repetitions = 7,
     };
     static struct plan plan = { .keys = { 10000, 1000000 } };

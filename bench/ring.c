@@ -66,11 +66,11 @@ static void add_rows(struct bench_program *p, struct plan *plan) {
                       BENCH_AT_LEAST, 40e6, plan->rows[0][0][1][1], BENCH_NO_ROW);
     bench_program_bar(p, "ring.g1", "the log alone, 64-byte values, one follower, one by one: entries/s", "1/s",
                       BENCH_AT_LEAST, 20e6, plan->rows[0][0][1][0], BENCH_NO_ROW);
-    bench_program_bar(p, "apply", "a follower's apply, 10 k keys, 64-byte values: entries/s", "1/s", BENCH_AT_LEAST, 12e6,
-                      plan->apply[0], BENCH_NO_ROW);
+    bench_program_bar(p, "apply", "a follower's apply, 10 k keys, 64-byte values: entries/s", "1/s", BENCH_AT_LEAST,
+                      12e6, plan->apply[0], BENCH_NO_ROW);
 }
 
-/* ---- the log ------------------------------------------------------------------------------------------------------ */
+/* ---- the log ----------------------------------------------------------------------------------------------------- */
 
 /* Shared with the followers' processes. */
 struct scene {
@@ -95,8 +95,8 @@ static int follow(struct bench_worker *w, void *ctx) {
     return 0;
 }
 
-static int lead(struct bench_program *p, struct scene *s, struct bench_worker **workers, uint32_t n, uint32_t value_size,
-                uint32_t group, double *per_s) {
+static int lead(struct bench_program *p, struct scene *s, struct bench_worker **workers, uint32_t n,
+                uint32_t value_size, uint32_t group, double *per_s) {
     int rc = 0;
     for (uint32_t i = 0; i < n && rc == 0; i++) {
         rc = bench_worker_await(workers[i], ORDER_FOLLOW, &bench_program_stop, p->error);
@@ -141,7 +141,7 @@ static int one_log(struct bench_program *p, bool processes, uint32_t followers, 
     return rc;
 }
 
-/* ---- control ------------------------------------------------------------------------------------------------------- */
+/* ---- control ----------------------------------------------------------------------------------------------------- */
 
 static void measure_control(struct bench_program *p, const struct plan *plan, uint32_t repetition) {
     uint64_t slice = bench_program_slice_ns(p, SLICE_NS);
@@ -154,7 +154,7 @@ static void measure_control(struct bench_program *p, const struct plan *plan, ui
     }
 }
 
-/* ---- all of it ------------------------------------------------------------------------------------------------------ */
+/* ---- all of it --------------------------------------------------------------------------------------------------- */
 
 static int one_repetition(struct bench_program *p, void *ctx, uint32_t repetition) {
     const struct plan *plan = ctx;
@@ -183,9 +183,10 @@ static int one_repetition(struct bench_program *p, void *ctx, uint32_t repetitio
 int main(int argc, char **argv) {
     static struct bench_program p = {
         .name = "ring",
-        .about = "Measures what the log carries: one leader that appends (time, header, checksum, group commit), 1 and 2\n"
-                 "followers that read and check everything and keep nothing; values of 8, 64 and 256 bytes, keys of 16;\n"
-                 "groups of 1, 16 and 64; threads and processes. And how fast a real follower applies into its table.\n",
+        .about =
+            "Measures what the log carries: one leader that appends (time, header, checksum, group commit), 1 and 2\n"
+            "followers that read and check everything and keep nothing; values of 8, 64 and 256 bytes, keys of 16;\n"
+            "groups of 1, 16 and 64; threads and processes. And how fast a real follower applies into its table.\n",
         .repetitions = 5,
     };
     static struct plan plan;
@@ -193,9 +194,10 @@ int main(int argc, char **argv) {
     if (!bench_program_start(&p, argc, argv, &code)) {
         return code;
     }
-    snprintf(p.note, sizeof(p.note), "Keys of 16 bytes, a ring of %u MiB, slices of %u ms; entries/s counts until the "
-             "last follower has read the last entry.", (unsigned)(RING_BYTES >> 20),
-             (unsigned)(bench_program_slice_ns(&p, SLICE_NS) / 1000000));
+    snprintf(p.note, sizeof(p.note),
+             "Keys of 16 bytes, a ring of %u MiB, slices of %u ms; entries/s counts until the "
+             "last follower has read the last entry.",
+             (unsigned)(RING_BYTES >> 20), (unsigned)(bench_program_slice_ns(&p, SLICE_NS) / 1000000));
     add_rows(&p, &plan);
     int rc = bench_program_repeat(&p, one_repetition, &plan);
     return bench_program_end(&p, rc);

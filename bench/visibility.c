@@ -9,8 +9,8 @@
 
 #define SLICE_NS UINT64_C(120000000)
 #define PINGPONG_NS UINT64_C(20000000)
-#define SPINNING_NS UINT64_C(2000)  /* between two puts: the follower still spins */
-#define PARKED_NS UINT64_C(100000)  /* it has gone to sleep */
+#define SPINNING_NS UINT64_C(1000) /* between two puts: the follower still spins */
+#define PARKED_NS UINT64_C(100000) /* it has gone to sleep */
 #define BAR 4.0
 
 enum { THREAD, THREAD_THIRD, PROCESS, PROCESS_THIRD, STAGES };
@@ -29,7 +29,8 @@ static const struct way ways[] = {
     { "thread.fence", "the same in a thread, by the session's fence", THREAD, BENCH_SIGHT_FENCE, SPINNING_NS, 2 },
     { "process.fence", "the same in a process, by the session's fence", PROCESS, BENCH_SIGHT_FENCE, SPINNING_NS, 2 },
     { "thread.third", "follower and reader: two more threads", THREAD_THIRD, BENCH_SIGHT_ASK, SPINNING_NS, 3 },
-    { "process.third", "follower and reader: two threads of a process", PROCESS_THIRD, BENCH_SIGHT_ASK, SPINNING_NS, 3 },
+    { "process.third", "follower and reader: two threads of a process", PROCESS_THIRD, BENCH_SIGHT_ASK, SPINNING_NS,
+      3 },
     { "put", "until put returns: follower in a thread", THREAD, BENCH_SIGHT_RETURN, SPINNING_NS, 2 },
     { "thread.parked", "follower parked, in a thread", THREAD, BENCH_SIGHT_ASK, PARKED_NS, 2 },
     { "process.parked", "follower parked, in a process", PROCESS, BENCH_SIGHT_ASK, PARKED_NS, 2 },
@@ -46,7 +47,8 @@ struct plan {
 static void add_rows(struct bench_program *p, struct plan *plan) {
     static const char *const percentiles[4] = { "p50", "p99", "p99.9", "max" };
     char id[64], group[96];
-    plan->one_way = bench_program_row(p, "visibility.oneway", "from core to core", "one way: half of a round trip", "ns");
+    plan->one_way =
+        bench_program_row(p, "visibility.oneway", "from core to core", "one way: half of a round trip", "ns");
     for (uint32_t w = 0; w < WAYS; w++) {
         snprintf(group, sizeof(group), "%s%s", ways[w].title, bench_program_mark(p, ways[w].threads));
         for (uint32_t k = 0; k < 4; k++) {
@@ -102,9 +104,9 @@ static int open_stages(struct bench_program *p, struct plan *plan) {
 int main(int argc, char **argv) {
     static struct bench_program p = {
         .name = "visibility",
-        .about = "Measures the time from the call of put to the moment when a reader of a follower's replica has the value;\n"
-                 "the follower in a thread and in a process, spinning and parked. Beside it, in the same run: one cache line\n"
-                 "handed from core to core.\n",
+        .about = "Measures the time from the call of put to the moment when a reader of a follower's replica has\n"
+                 "the value; the follower in a thread and in a process, spinning and parked. Beside it, in the\n"
+                 "same run: one cache line handed from core to core.\n",
         .repetitions = 7,
     };
     static struct plan plan;

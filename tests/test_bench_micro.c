@@ -148,24 +148,31 @@ static void check_quick(const char *name, const char *const *figures, const char
 }
 
 static void ring__quick__is_by_the_schema(void **state) {
-    static const char *const figures[] = { "ring.threads.f1.v64.g16", "ring.threads.f2.v8.g1", "ring.processes.f1.v256.g64",
-                                           "ring.plain.g16", "ring.control.t2", "apply.one", "apply.batch16", NULL };
+    static const char *const figures[] = { "ring.threads.f1.v64.g16",
+                                           "ring.threads.f2.v8.g1",
+                                           "ring.processes.f1.v256.g64",
+                                           "ring.plain.g16",
+                                           "ring.control.t2",
+                                           "apply.one",
+                                           "apply.batch16",
+                                           NULL };
     static const char *const bars[] = { "ring.g16", "ring.g1", "apply", NULL };
     (void)state;
     check_quick("ring", figures, bars);
 }
 
 static void visibility__quick__is_by_the_schema(void **state) {
-    static const char *const figures[] = { "visibility.thread.p50", "visibility.process.p99", "visibility.thread.fence.max",
-                                           "visibility.process.third.p99.9", "visibility.thread.parked.p50", NULL };
+    static const char *const figures[] = { "visibility.thread.p50",        "visibility.process.p99",
+                                           "visibility.thread.fence.max",  "visibility.process.third.p99.9",
+                                           "visibility.thread.parked.p50", NULL };
     static const char *const bars[] = { "visibility.thread", "visibility.process", NULL };
     (void)state;
     check_quick("visibility", figures, bars);
 }
 
 static void put__quick__is_by_the_schema(void **state) {
-    static const char *const figures[] = { "put.10000.plain", "put.10000.put", "put.20000.put.two", "put.20000.cas",
-                                           "put.10000.delete", "put.lane.p50", "put.lane.rate100", NULL };
+    static const char *const figures[] = { "put.10000.plain",  "put.10000.put", "put.20000.put.two", "put.20000.cas",
+                                           "put.10000.delete", "put.lane.p50",  "put.lane.rate100",  NULL };
     static const char *const bars[] = { "put", "put.lane", NULL };
     (void)state;
     check_quick("put", figures, bars);
@@ -205,10 +212,8 @@ static void bench__interrupted__leaves_nothing(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(ring__quick__is_by_the_schema),
-        cmocka_unit_test(visibility__quick__is_by_the_schema),
-        cmocka_unit_test(put__quick__is_by_the_schema),
-        cmocka_unit_test(bench__wrong_arguments__are_told),
+        cmocka_unit_test(ring__quick__is_by_the_schema),      cmocka_unit_test(visibility__quick__is_by_the_schema),
+        cmocka_unit_test(put__quick__is_by_the_schema),       cmocka_unit_test(bench__wrong_arguments__are_told),
         cmocka_unit_test(bench__interrupted__leaves_nothing),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

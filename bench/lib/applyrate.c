@@ -66,8 +66,11 @@ static int write_backlog(struct stage *s, uint32_t batch, struct tide_token *las
         for (uint32_t k = 0; k < batch; k++) {
             uint32_t key = w->sequences[0][(i + k) & (w->steps - 1)];
             bench_workload_value(w, key, i, values[k]);
-            ops[k] = (struct tide_op){ .kind = TIDE_OP_PUT, .key = bench_workload_key(w, key), .key_len = w->key_size,
-                                       .value = values[k], .value_size = VALUE };
+            ops[k] = (struct tide_op){ .kind = TIDE_OP_PUT,
+                                       .key = bench_workload_key(w, key),
+                                       .key_len = w->key_size,
+                                       .value = values[k],
+                                       .value_size = VALUE };
         }
         rc = batch == 1 ? tide_put(s->domain, NULL, ops[0].key, ops[0].key_len, ops[0].value, ops[0].value_size, last)
                         : tide_batch(s->domain, NULL, ops, batch, last, NULL);
@@ -82,7 +85,8 @@ static int follower_index(struct stage *s, uint64_t *index) {
     uint8_t value[VALUE];
     any.max_staleness_ns = TIDE_UNBOUNDED;
     any.fallback = TIDE_FALLBACK_ERROR;
-    int rc = tide_get(s->reader, bench_workload_key(&s->workload, 0), s->workload.key_size, &any, value, sizeof(value), &a);
+    int rc =
+        tide_get(s->reader, bench_workload_key(&s->workload, 0), s->workload.key_size, &any, value, sizeof(value), &a);
     *index = a.index;
     return rc;
 }

@@ -16,8 +16,8 @@ struct court {
     _Alignas(128) char behind;
 };
 
-/* No pause between looks: it would be part of the time. MO(bench.ball): acquire and release, as nobody needs more to hand
- * something over; a sequentially consistent store would flatter whatever is held against this. */
+/* No pause between looks: it would be part of the time. MO(bench.ball): acquire and release, as nobody needs more to
+ * hand something over; a sequentially consistent store would flatter whatever is held against this. */
 static int return_balls(struct bench_worker *w, void *ctx) {
     struct court *c = ctx;
     (void)w;
@@ -36,7 +36,7 @@ static int return_balls(struct bench_worker *w, void *ctx) {
 static double one_run(struct court *c, uint64_t *at) {
     uint64_t start = bench_now_ns();
     for (uint32_t i = 0; i < TRIPS; i++, *at += 2) {
-        atomic_store_explicit(&c->ball, *at, memory_order_release); /* MO(bench.ball) */
+        atomic_store_explicit(&c->ball, *at, memory_order_release);               /* MO(bench.ball) */
         while (atomic_load_explicit(&c->ball, memory_order_acquire) != *at + 1) { /* MO(bench.ball) */
         }
     }

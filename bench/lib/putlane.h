@@ -18,7 +18,8 @@ struct bench_putlane *bench_putlane_start(struct bench_program *p);
 int bench_putlane_open(struct bench_putlane *l);
 
 /* Puts one after the other, with rest_ns between them, each timed. 0, 1, -1. */
-int bench_putlane_times(struct bench_putlane *l, uint64_t rest_ns, uint64_t duration_ns, struct bench_putlane_times *out);
+int bench_putlane_times(struct bench_putlane *l, uint64_t rest_ns, uint64_t duration_ns,
+                        struct bench_putlane_times *out);
 
 /* Operations a second, as fast as they go: by put (batch 1) or in batches of so many, at most 100. 0, 1, -1. */
 int bench_putlane_rate(struct bench_putlane *l, uint32_t batch, uint64_t duration_ns, double *per_s);

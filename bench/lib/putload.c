@@ -42,9 +42,9 @@ struct bench_putload {
     struct bench_workload workload;
     struct tide *domains[DOMAINS];
     struct plain plain;
-    uint64_t *versions;            /* of each key in the third domain: what cas expects */
-    uint64_t position[SEQUENCES];  /* in each thread's sequence */
-    uint64_t walked;               /* delete: keys in an order in which none comes twice */
+    uint64_t *versions;           /* of each key in the third domain: what cas expects */
+    uint64_t position[SEQUENCES]; /* in each thread's sequence */
+    uint64_t walked;              /* delete: keys in an order in which none comes twice */
 };
 
 /* What one thread does for a slice. */
@@ -75,7 +75,7 @@ static int failed(struct bench_putload *l, const char *what, int code) {
                                 tide_strerror(code));
 }
 
-/* ---- loops: each writes CHUNK times, or about so ------------------------------------------------------------------- */
+/* ---- loops: each writes CHUNK times, or about so ----------------------------------------------------------------- */
 
 static uint32_t next_key(struct bench_putload *l, uint32_t turn) {
     return l->workload.sequences[turn][l->position[turn]++ & (l->workload.steps - 1)];
@@ -118,8 +118,9 @@ static int batch_chunk(struct job *j, uint64_t *n) {
     for (uint64_t end = *n + CHUNK; *n < end && rc == 0; *n += j->batch) {
         change(value, *n);
         for (uint32_t k = 0; k < j->batch; k++) {
-            ops[k] = (struct tide_op){ TIDE_OP_PUT, 0, bench_workload_key(&l->workload, next_key(l, j->turn)), KEY, value,
-                                       VALUE, 0 };
+            ops[k] =
+                (struct tide_op){ TIDE_OP_PUT, 0, bench_workload_key(&l->workload, next_key(l, j->turn)), KEY, value,
+                                  VALUE,       0 };
         }
         rc = tide_batch(j->domain, NULL, ops, j->batch, NULL, NULL);
     }
@@ -134,8 +135,8 @@ static int cas_chunk(struct job *j, uint64_t *n) {
     for (uint32_t i = 0; i < CHUNK && rc == 0; i++) {
         uint32_t key = next_key(l, j->turn);
         change(value, *n + i);
-        rc = tide_cas(j->domain, NULL, bench_workload_key(&l->workload, key), KEY, l->versions[key], value, VALUE, &token,
-                      NULL);
+        rc = tide_cas(j->domain, NULL, bench_workload_key(&l->workload, key), KEY, l->versions[key], value, VALUE,
+                      &token, NULL);
         l->versions[key] = token.index;
     }
     *n += CHUNK;
@@ -183,7 +184,7 @@ static int run_deletes(struct job *j) {
     return rc;
 }
 
-/* ---- who works beside the writer ------------------------------------------------------------------------------------ */
+/* ---- who works beside the writer --------------------------------------------------------------------------------- */
 
 static int other_writer(struct bench_worker *w, void *ctx) {
     bench_worker_done(w, 1);
@@ -268,7 +269,7 @@ int bench_putload_slice(struct bench_putload *l, enum bench_putload_row row, uin
     return rc != 0 ? failed(l, descriptions[row].title, rc) : 0;
 }
 
-/* ---- set-up --------------------------------------------------------------------------------------------------------- */
+/* ---- set-up ------------------------------------------------------------------------------------------------------ */
 
 static int open_domain(struct bench_putload *l, int which, const struct bench_options *o) {
     struct tide_opts opts = TIDE_OPTS_INIT;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Writes by the leader's process: domains of one number of keys, kept over all repetitions, and what is done to them. */
+/* Writes by the leader's process: domains of one number of keys, kept over all repetitions, and what is done there. */
 #ifndef TIDEMARK_BENCH_PUTLOAD_H
 #define TIDEMARK_BENCH_PUTLOAD_H
 
@@ -8,9 +8,9 @@
 enum bench_putload_row {
     BENCH_PUT_PLAIN = 0, /* the peer: a table that nothing synchronises */
     BENCH_PUT_ALONE,
-    BENCH_PUT_FOLLOWER,  /* a follower applies beside it */
-    BENCH_PUT_READER,    /* a thread reads the leader's replica beside it */
-    BENCH_PUT_TWO,       /* two writers: flat combining */
+    BENCH_PUT_FOLLOWER, /* a follower applies beside it */
+    BENCH_PUT_READER,   /* a thread reads the leader's replica beside it */
+    BENCH_PUT_TWO,      /* two writers: flat combining */
     BENCH_PUT_BATCH16,
     BENCH_PUT_BATCH100,
     BENCH_PUT_BATCH100_FOLLOWER,

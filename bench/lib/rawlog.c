@@ -13,8 +13,8 @@
 #include "shm/crc.h"
 #include "shm/park.h"
 
-#define POOL 32u    /* pairs of key and value */
-#define RUN 64u     /* entries between two publications, as in engine/apply.c */
+#define POOL 32u                         /* pairs of key and value */
+#define RUN 64u                          /* entries between two publications, as in engine/apply.c */
 #define PATIENCE_NS UINT64_C(5000000000) /* nobody is lapped here: a follower may have lost its CPU for a while */
 
 static struct log_segment *map_log(void) {
@@ -113,7 +113,7 @@ uint64_t rawlog_lead(struct rawlog *l, uint32_t value_len, uint32_t group, uint6
             append(l, value_len, ts);
         }
         ring_commit(&l->writer);
-        /* What the engine pays before it may tell a writer that its group is done: the barrier, and a look for sleepers. */
+        /* What the engine pays before it may say that a group is done: the barrier, and a look for sleepers. */
         atomic_thread_fence(memory_order_seq_cst);
         if (atomic_load(&log->leader.parked) != 0) {
             park_wake(&log->leader.wake, INT32_MAX);
@@ -122,7 +122,7 @@ uint64_t rawlog_lead(struct rawlog *l, uint32_t value_len, uint32_t group, uint6
     return l->writer.next_index - first;
 }
 
-/* Header, order in time, copy, checksum of the copy, and that nothing was overwritten meanwhile: as apply_make() does. */
+/* Header, order in time, copy, checksum of the copy, nothing overwritten meanwhile: as apply_make() does. */
 static bool read_entry(const struct rawlog *l, uint64_t pos, uint64_t index, struct frame *f, uint64_t last_ts) {
     uint8_t copy[RAWLOG_KEY + RAWLOG_VALUE_MAX];
     if (ring_header(&l->ring, pos, index, f) != RING_OK || f->commit_ts < last_ts || f->key_len != RAWLOG_KEY ||

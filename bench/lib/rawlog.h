@@ -3,7 +3,8 @@
  * The log ring without a domain around it: a leader that appends as engine/sequencer.c does, and followers that read as
  * engine/apply.c does, but keep no table. What is left is what the log itself can carry.
  *
- * It looks inside shm/ (ring, board, and the layout with them), as nothing else in bench/ may: the question is about just these.
+ * It looks inside shm/ (ring, board, and the layout with them), as nothing else in bench/ may: the question is about
+ * just these.
  */
 #ifndef TIDEMARK_BENCH_RAWLOG_H
 #define TIDEMARK_BENCH_RAWLOG_H

@@ -18,6 +18,8 @@
 
 #define KEYS 1000u
 #define VALUE 64u
+/* Above the rest between two puts where the follower is to spin, below it where it is to sleep. */
+#define SPIN_NS UINT64_C(20000)
 #define HIGHEST_NS INT64_C(10000000000)
 #define PATIENCE_NS UINT64_C(10000000000) /* for one value: then something is broken */
 
@@ -56,6 +58,7 @@ static int start_follower(const struct bench_sight *s, struct tide *d) {
     const struct bench_machine *m = &s->p->machine;
     opts.id = 1;
     opts.cpu = (int32_t)m->cpu_ids[1 % m->cpus];
+    opts.spin_ns = SPIN_NS;
     return tide_replica_start(d, &opts, NULL);
 }
 
@@ -68,10 +71,13 @@ static int open_reader(struct tide *d, struct tide_reader **out) {
 
 /* Whatever the follower has; or, with the session's fence, nothing older than what the session wrote. */
 static int look(const struct bench_sight *s, struct tide_reader *r, uint64_t key, struct stamp *stamp) {
-    struct tide_bound bound = { .size = sizeof(bound), .fallback = TIDE_FALLBACK_ERROR,
-                                .max_staleness_ns = TIDE_UNBOUNDED, .max_lag = TIDE_UNBOUNDED };
+    struct tide_bound bound = { .size = sizeof(bound),
+                                .fallback = TIDE_FALLBACK_ERROR,
+                                .max_staleness_ns = TIDE_UNBOUNDED,
+                                .max_lag = TIDE_UNBOUNDED };
     uint8_t value[VALUE];
-    int rc = tide_get(r, bench_workload_key(&s->workload, key), s->workload.key_size, &bound, value, sizeof(value), NULL);
+    int rc =
+        tide_get(r, bench_workload_key(&s->workload, key), s->workload.key_size, &bound, value, sizeof(value), NULL);
     memcpy(stamp, value, sizeof(*stamp));
     return rc;
 }
@@ -143,7 +149,7 @@ static int worker_main(struct bench_worker *w, void *ctx) {
     return 0;
 }
 
-/* ---- the writer ---------------------------------------------------------------------------------------------------- */
+/* ---- the writer -------------------------------------------------------------------------------------------------- */
 
 static int failed(struct bench_sight *s, const char *what, int code) {
     return bench_program_failed(s->p, "%s: %s", what, tide_strerror(code));
@@ -162,8 +168,8 @@ static int put(struct bench_sight *s, struct tide_reader *session, uint64_t *put
     struct stamp stamp = { s->number, tide_now(s->domain) };
     memcpy(value, &stamp, sizeof(stamp));
     *put_ns = stamp.put_ns;
-    return tide_put(s->domain, session, bench_workload_key(&s->workload, key), s->workload.key_size, value, sizeof(value),
-                    NULL);
+    return tide_put(s->domain, session, bench_workload_key(&s->workload, key), s->workload.key_size, value,
+                    sizeof(value), NULL);
 }
 
 /* The writer's own thread asks the follower. */
@@ -223,7 +229,8 @@ int bench_sight_measure(struct bench_sight *s, enum bench_sight_way way, uint64_
     }
     int rc = 0;
     uint64_t n = 0, warm = 20;
-    for (uint64_t until = tide_now(s->domain) + duration_ns; rc == 0 && (n < 2 * warm || tide_now(s->domain) < until);) {
+    for (uint64_t until = tide_now(s->domain) + duration_ns;
+         rc == 0 && (n < 2 * warm || tide_now(s->domain) < until);) {
         if (n++ == warm) {
             hdr_reset(s->times); /* the third thread waits for the next put: nobody else writes now */
         }
@@ -240,7 +247,7 @@ int bench_sight_measure(struct bench_sight *s, enum bench_sight_way way, uint64_
     return rc;
 }
 
-/* ---- set-up ---------------------------------------------------------------------------------------------------------- */
+/* ---- set-up ------------------------------------------------------------------------------------------------------ */
 
 struct bench_sight *bench_sight_start(struct bench_program *p, bool process, enum bench_sight_reader reader) {
     static uint32_t domains;
