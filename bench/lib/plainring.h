@@ -8,8 +8,8 @@
 
 #include "bench/lib/machine.h"
 
-/* Messages a second between the calling thread, pinned to the first CPU, and one on the second. message_bytes: a divisor
- * of ring_bytes, at most 256; published once for `group` of them. 0: no memory, or no thread. */
+/* Messages a second between the calling thread, pinned to the first CPU, and one on the second. message_bytes: divides
+ * ring_bytes, at most 256; published once for `group` of them. 0: no memory, or no thread. */
 double bench_plainring_per_s(const struct bench_machine *m, uint64_t ring_bytes, uint32_t message_bytes, uint32_t group,
                              uint64_t duration_ns);
 

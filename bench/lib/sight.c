@@ -23,6 +23,7 @@
 #define HIGHEST_NS INT64_C(10000000000)
 #define PATIENCE_NS UINT64_C(10000000000) /* for one value: then something is broken */
 
+/* To the third thread: even orders are slices, odd ones mean that it is to sleep until the next. */
 enum { ORDER_FOLLOW = 1, ORDER_FIRST_SLICE = 2 };
 
 /* First bytes of every value. */
@@ -109,7 +110,7 @@ static int see_all(struct bench_sight *s, struct bench_worker *w, struct tide *d
         if (order == BENCH_ORDER_END) {
             return 0;
         }
-        while (bench_worker_peek(w) == order) {
+        while (order % 2 == 0 && bench_worker_peek(w) == order) {
             uint64_t wanted = atomic_load(&s->wanted);
             int rc = wanted != last ? see(s, d, r, wanted) : 0;
             if (rc != 0) {
@@ -172,6 +173,18 @@ static int put(struct bench_sight *s, struct tide_reader *session, uint64_t *put
                     sizeof(value), NULL);
 }
 
+/* Is there no hope any more that a value is seen? Then p->error says why. */
+static bool gave_up(struct bench_sight *s, uint64_t put_ns) {
+    if (s->worker != NULL && !bench_worker_lives(s->worker, s->p->error)) {
+        return true;
+    }
+    if (tide_now(s->domain) - put_ns > PATIENCE_NS) {
+        failed(s, "waiting until a value is seen", TIDE_ERR_TIMEOUT);
+        return true;
+    }
+    return false;
+}
+
 /* The writer's own thread asks the follower. */
 static int put_and_look(struct bench_sight *s, enum bench_sight_way way) {
     struct stamp stamp = { 0, 0 };
@@ -179,8 +192,12 @@ static int put_and_look(struct bench_sight *s, enum bench_sight_way way) {
     s->number++;
     int rc = put(s, way == BENCH_SIGHT_FENCE ? s->reader : NULL, &put_ns);
     if (rc == 0 && way != BENCH_SIGHT_RETURN) {
+        uint32_t looks = 0;
         do {
             rc = look(s, s->reader, key_of(s->number), &stamp);
+            if (++looks % 65536 == 0 && (bench_program_stop || gave_up(s, put_ns))) {
+                return bench_program_stop ? 1 : -1;
+            }
         } while (rc == TIDE_ERR_REFUSED || (rc == 0 && stamp.number != s->number));
     }
     now = tide_now(s->domain);
@@ -202,11 +219,8 @@ static int put_and_wait(struct bench_sight *s) {
         if (share) {
             sched_yield();
         }
-        if (looks % 65536 == 0 && !bench_worker_lives(s->worker, s->p->error)) {
-            return -1;
-        }
-        if (looks % 1024 == 0 && tide_now(s->domain) - put_ns > PATIENCE_NS) {
-            return failed(s, "waiting until a value is seen", TIDE_ERR_TIMEOUT);
+        if (looks % 1024 == 0 && (bench_program_stop || gave_up(s, put_ns))) {
+            return bench_program_stop ? 1 : -1;
         }
     }
     return 0;
