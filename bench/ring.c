@@ -75,8 +75,8 @@ static void add_rows(struct bench_program *p, struct plan *plan) {
 /* Shared with the followers' processes. */
 struct scene {
     struct rawlog log;
+    _Alignas(128) _Atomic uint32_t over;
     _Atomic uint32_t next; /* gives each follower its slot */
-    _Atomic uint32_t over;
     uint64_t sum[FOLLOWERS_MAX];
 };
 

@@ -42,14 +42,17 @@ struct bench_putload {
     struct bench_workload workload;
     struct tide *domains[DOMAINS];
     struct plain plain;
-    uint64_t *versions;           /* of each key in the third domain: what cas expects */
-    uint64_t position[SEQUENCES]; /* in each thread's sequence */
-    uint64_t walked;              /* delete: keys in an order in which none comes twice */
+    uint64_t *versions; /* of each key in the third domain: what cas expects */
+    struct {
+        uint64_t at;
+        uint64_t apart[15]; /* each thread's own lines */
+    } position[SEQUENCES];  /* in each thread's sequence */
+    uint64_t walked;        /* delete: keys in an order in which none comes twice */
 };
 
 /* What one thread does for a slice. */
 struct job {
-    struct bench_putload *load;
+    _Alignas(128) struct bench_putload *load;
     struct tide *domain;
     uint32_t turn; /* CPU, and sequence */
     uint32_t batch;
@@ -78,7 +81,7 @@ static int failed(struct bench_putload *l, const char *what, int code) {
 /* ---- loops: each writes CHUNK times, or about so ----------------------------------------------------------------- */
 
 static uint32_t next_key(struct bench_putload *l, uint32_t turn) {
-    return l->workload.sequences[turn][l->position[turn]++ & (l->workload.steps - 1)];
+    return l->workload.sequences[turn][l->position[turn].at++ & (l->workload.steps - 1)];
 }
 
 /* Another value each time, at next to no cost. */

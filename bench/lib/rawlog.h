@@ -22,8 +22,9 @@
 struct rawlog {
     struct log_segment *log; /* shared with children forked later */
     struct ring ring;
-    struct ring_writer writer;
     uint8_t *pool; /* keys and values that are written, small enough for the first-level cache */
+    /* The leader's alone, and changed with each entry: not on a line that followers look at. */
+    _Alignas(LAYOUT_PAIR) struct ring_writer writer;
 };
 
 /* An empty log with its clock; ring_bytes: a power of two. 0, or -1: no memory. */
