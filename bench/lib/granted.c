@@ -15,10 +15,10 @@ struct share {
 static int arithmetic(struct bench_worker *w, void *ctx) {
     struct share *s = ctx;
     (void)w;
-    while (bench_now_ns() < s->until) {
+    do { /* once at least: 0 would be a ratio of nothing */
         s->sum = bench_control(s->sum);
         s->steps++;
-    }
+    } while (bench_now_ns() < s->until);
     return 0;
 }
 

@@ -171,6 +171,13 @@ static void fill_figures(const struct bench_program *p, struct bench_figures *f)
             bench_figures_ratio(ratio, ratio, p->rows[b->base].values, p->done);
         }
         bench_figures_bar(f, b->id, b->what, b->unit, b->sense, b->bar, ratio, measured ? p->done : 0);
+        if (measured && !alone) {
+            memcpy(ratio, p->rows[b->base].values, p->done * sizeof(*ratio)); /* sorted there, not in the row */
+        }
+        if (measured) {
+            double peer = alone ? 1 : bench_spread_of(ratio, p->done).median;
+            bench_figures_bar_line(f, p->rows[b->row].group, b->bar * peer);
+        }
     }
     for (uint32_t i = 0; i < p->rows_n; i++) {
         const struct bench_row *r = &p->rows[i];
