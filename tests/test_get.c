@@ -3,6 +3,9 @@
  * Every length of key and value around those that engine/get.c serves itself, from a replica of this handle and from another
  * one's, beside what tide_mget says, which goes another way.
  */
+#include <pthread.h>
+#include <stdatomic.h>
+
 #include "tests/lib/pair.h"
 
 #define KEYS_MOST 24u
@@ -157,12 +160,57 @@ static void get__home_moves_between_handles__answers_go_on(void **state) {
     assert_int_equal(tide_close(d), 0);
 }
 
+struct misser {
+    struct tide *d;
+    uint32_t home;
+    _Atomic bool stop;
+};
+
+static void *miss_all_the_time(void *arg) {
+    struct misser *m = arg;
+    struct tide_reader_opts o = TIDE_READER_OPTS_INIT;
+    struct tide_reader *r = NULL;
+    o.policy = TIDE_STICKY;
+    o.home = (int32_t)m->home;
+    help_check(tide_reader_open(m->d, &o, &r) == 0);
+    for (uint64_t n = 0; !atomic_load(&m->stop) || n == 0; n++) {
+        uint8_t buf[64];
+        help_check(tide_get(r, "there is nothing", 16, NULL, buf, sizeof(buf), NULL) == TIDE_ERR_NOT_FOUND);
+    }
+    help_check(tide_reader_close(r) == 0);
+    return NULL;
+}
+
+/* Whoever hides a replica empties its slot first, and then waits for those who are in a section there: they have to do without it. */
+static void get__home_goes_during_a_miss__answered_all_the_same(void **state) {
+    (void)state;
+    static struct misser m;
+    memset(&m, 0, sizeof(m));
+    m.d = help_open(0, 0, 0);
+    help_leader(m.d);
+    struct tide_replica_opts o = TIDE_REPLICA_OPTS_INIT;
+    o.id = (int32_t)(m.home = 5);
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, miss_all_the_time, &m), 0);
+    for (uint64_t i = 0; i < help_scaled(200); i++) {
+        assert_int_equal(tide_replica_start(m.d, &o, NULL), 0);
+        struct timespec while_it_is_read = { 0, 200000 };
+        nanosleep(&while_it_is_read, NULL);
+        assert_int_equal(tide_replica_stop(m.d, 5), 0);
+    }
+    atomic_store(&m.stop, true);
+    pthread_join(thread, NULL);
+    help_assert_threads();
+    assert_int_equal(tide_close(m.d), 0);
+}
+
 int main(void) {
     help_start(120);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(get__every_length__of_an_own_replica),
         cmocka_unit_test(get__every_length__of_another_handles_replica),
         cmocka_unit_test(get__home_moves_between_handles__answers_go_on),
+        cmocka_unit_test(get__home_goes_during_a_miss__answered_all_the_same),
     };
     return cmocka_run_group_tests_name("get", tests, NULL, NULL);
 }
