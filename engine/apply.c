@@ -23,6 +23,7 @@ struct apply_part {
     uint64_t hash; /* puts: of the key */
     uint32_t crc;  /* puts: of key and value */
     uint32_t node; /* puts: filled, not published */
+    bool ahead;    /* puts: the node is not counted yet */
 };
 #define APPLY_BATCH_MAX 65536u
 
@@ -35,9 +36,29 @@ static bool apply_checks_out(const struct replica *r, const struct apply_part *p
     return ring_frame_crc(&p->f, payload_crc) == p->f.crc && ring_intact(&r->domain->ring, p->pos);
 }
 
-/* First step: everything of entry `index` at `pos` that needs memory. The table does not change. */
-static enum apply_status apply_make(struct replica *r, struct apply_part *p, uint64_t pos, uint64_t index) {
+static enum arena_status apply_node(struct replica *r, struct apply_part *p) {
+    if (p->ahead) {
+        return table_node_ahead(&r->writer, p->f.key_len, p->f.value_len, &p->node) ? ARENA_OK : ARENA_WAIT;
+    }
+    return table_node_new(&r->writer, p->f.key_len, p->f.value_len, &p->node);
+}
+
+/* What was made and will not be taken. */
+static void apply_drop(struct replica *r, const struct apply_part *parts, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        if (parts[i].f.type == FRAME_PUT && parts[i].ahead) {
+            table_node_drop_ahead(&r->writer, parts[i].node);
+        } else if (parts[i].f.type == FRAME_PUT) {
+            table_node_drop(&r->writer, parts[i].node);
+        }
+    }
+}
+
+/* First step: everything of entry `index` at `pos` that needs memory. The table does not change. ahead: entries before it are not
+ * taken yet, and are no part of the same batch. */
+static enum apply_status apply_make(struct replica *r, struct apply_part *p, uint64_t pos, uint64_t index, bool ahead) {
     p->pos = pos;
+    p->ahead = ahead;
     switch (ring_header(&r->domain->ring, pos, index, &p->f)) {
     case RING_LAPPED:
         return APPLY_LAPPED;
@@ -49,7 +70,7 @@ static enum apply_status apply_make(struct replica *r, struct apply_part *p, uin
     if (p->f.type != FRAME_PUT) {
         return APPLY_OK;
     }
-    enum arena_status status = table_node_new(&r->writer, p->f.key_len, p->f.value_len, &p->node);
+    enum arena_status status = apply_node(r, p);
     if (status != ARENA_OK) {
         return status == ARENA_WAIT ? APPLY_WAIT : APPLY_FULL;
     }
@@ -58,21 +79,12 @@ static enum apply_status apply_make(struct replica *r, struct apply_part *p, uin
     bytes_copy_racy(key, ring_payload(&r->domain->ring, pos), payload);
     p->crc = crc32c(0, key, payload);
     if (!apply_checks_out(r, p, p->crc)) {
-        table_node_drop(&r->writer, p->node);
+        apply_drop(r, p, 1);
         return apply_torn(r, pos);
     }
     p->hash = table_hash(&r->writer.t, key, p->f.key_len);
     __builtin_prefetch(table_bucket_at(&r->writer.t, table_bucket_of(p->hash, r->writer.buckets)));
     return APPLY_OK;
-}
-
-/* What was made and will not be taken. */
-static void apply_drop(struct replica *r, const struct apply_part *parts, size_t count) {
-    for (size_t i = 0; i < count; i++) {
-        if (parts[i].f.type == FRAME_PUT) {
-            table_node_drop(&r->writer, parts[i].node);
-        }
-    }
 }
 
 static enum apply_status apply_delete(struct replica *r, const struct apply_part *p) {
@@ -89,6 +101,9 @@ static enum apply_status apply_delete(struct replica *r, const struct apply_part
 static enum apply_status apply_take(struct replica *r, const struct apply_part *p) {
     enum apply_status status;
     if (p->f.type == FRAME_PUT) {
+        if (p->ahead) {
+            table_node_count(&r->writer, p->node);
+        }
         status = table_publish(&r->writer, p->node, p->hash, p->f.index, p->crc) == 0 ? APPLY_OK : APPLY_FULL;
     } else if (p->f.type == FRAME_DELETE) {
         status = apply_delete(r, p);
@@ -138,7 +153,7 @@ static enum apply_status apply_batch(struct replica *r, const struct apply_part 
         } else if (count == 0) {
             r->parts[0] = *first;
         } else {
-            status = apply_make(r, &r->parts[count], pos, r->applied + count + 1);
+            status = apply_make(r, &r->parts[count], pos, r->applied + count + 1, false);
         }
         if (status == APPLY_OK) {
             more = (r->parts[count].f.flags & FRAME_MORE) != 0;
@@ -157,8 +172,9 @@ static enum apply_status apply_batch(struct replica *r, const struct apply_part 
 }
 
 /* Entries that are made before the first of them is taken, so that the table's cache misses overlap: each of them has to find its
- * bucket, and in it the node that it replaces. While they are made, more nodes are alive than the leader counted on; so few bytes
- * of them fit what table.c keeps in reserve. */
+ * bucket, and in it the node that it replaces. Their nodes count as alive when they are taken, not before: a state that the leader
+ * never had would raise `peak` above the leader's, class by class and for good, and in a table that is nearly full there is no
+ * room for that. */
 #define APPLY_AHEAD 16u
 #define APPLY_AHEAD_BYTES 4096u
 
@@ -182,9 +198,9 @@ static enum apply_status apply_look_ahead(struct replica *r, struct apply_ahead 
             *due = a->count == 0 ? p->f.commit_ts + delay : 0;
             return APPLY_OK;
         }
-        enum apply_status status = apply_make(r, p, pos, index);
+        enum apply_status status = apply_make(r, p, pos, index, a->count > 0);
         if (status != APPLY_OK) {
-            return status;
+            return status == APPLY_WAIT && a->count > 0 ? APPLY_OK : status; /* once those before it are taken, perhaps */
         }
         if ((p->f.flags & FRAME_MORE) != 0 && a->count > 0) {
             apply_drop(r, p, 1); /* the batch is made as a whole, next time */

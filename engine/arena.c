@@ -32,32 +32,59 @@ static uint64_t arena_carve(struct arena *a, uint64_t bytes, uint64_t align, uin
     return a->low;
 }
 
-enum arena_status arena_alloc(struct arena *a, uint32_t class, uint64_t buckets_end, uint32_t *node) {
-    uint64_t bytes = arena_class_bytes(class);
-    uint64_t peak = arena_peak_with(a, class, 1);
+/* The class's first free node, or 0. */
+static uint32_t arena_take_free(struct arena *a, uint32_t class) {
     uint32_t got = a->free[class];
     if (got != 0) {
         /* MO(node.prev): relaxed; a free node's link is the writer's own. */
         a->free[class] = atomic_load_explicit(&arena_node(a, got)->prev, memory_order_relaxed);
-    } else {
-        if (a->carved + bytes > peak + a->slack) {
-            return ARENA_WAIT;
-        }
-        uint64_t off = arena_carve(a, bytes, TABLE_UNIT, buckets_end);
-        if (off == 0) {
-            return a->carved + bytes > peak ? ARENA_WAIT : ARENA_FULL;
-        }
-        a->carved += bytes;
-        got = (uint32_t)(off / TABLE_UNIT);
-        arena_node(a, got)->size_class = (uint16_t)class;
     }
-    a->peak = peak;
+    return got;
+}
+
+/* A new node, or 0. */
+static uint32_t arena_carve_node(struct arena *a, uint32_t class, uint64_t buckets_end) {
+    uint64_t bytes = arena_class_bytes(class), off = arena_carve(a, bytes, TABLE_UNIT, buckets_end);
+    if (off == 0) {
+        return 0;
+    }
+    uint32_t node = (uint32_t)(off / TABLE_UNIT);
+    a->carved += bytes;
+    arena_node(a, node)->size_class = (uint16_t)class;
+    return node;
+}
+
+void arena_count(struct arena *a, uint32_t class) {
+    a->peak = arena_peak_with(a, class, 1);
     a->live[class]++;
     if (a->live[class] > a->most[class]) {
         a->most[class] = a->live[class];
     }
+}
+
+enum arena_status arena_alloc(struct arena *a, uint32_t class, uint64_t buckets_end, uint32_t *node) {
+    uint32_t got = arena_take_free(a, class);
+    if (got == 0) {
+        uint64_t bytes = arena_class_bytes(class), peak = arena_peak_with(a, class, 1);
+        if (a->carved + bytes > peak + a->slack) {
+            return ARENA_WAIT;
+        }
+        got = arena_carve_node(a, class, buckets_end);
+        if (got == 0) {
+            return a->carved + bytes > peak ? ARENA_WAIT : ARENA_FULL;
+        }
+    }
+    arena_count(a, class);
     *node = got;
     return ARENA_OK;
+}
+
+bool arena_alloc_ahead(struct arena *a, uint32_t class, uint64_t buckets_end, uint32_t *node) {
+    *node = arena_take_free(a, class);
+    if (*node == 0 && a->carved + arena_class_bytes(class) <= a->peak + a->slack) {
+        *node = arena_carve_node(a, class, buckets_end);
+    }
+    return *node != 0;
 }
 
 void arena_free(struct arena *a, uint32_t node) {

@@ -62,6 +62,11 @@ enum arena_status { ARENA_OK = 0, ARENA_WAIT = 1, ARENA_FULL = 2 };
 /* A node of this class, its index 0. It counts as alive from now on. ARENA_WAIT: after a grace period there will be one. */
 enum arena_status arena_alloc(struct arena *a, uint32_t class, uint64_t buckets_end, uint32_t *node);
 
+/* A node that does not count as alive yet: memory out of the slack, as that of replaced nodes, so that `peak` still follows from the
+ * log alone. False: there is none to be had without waiting. arena_count() when it becomes part of the state, else arena_free(). */
+bool arena_alloc_ahead(struct arena *a, uint32_t class, uint64_t buckets_end, uint32_t *node);
+void arena_count(struct arena *a, uint32_t class);
+
 /* It is no longer part of the state; its memory is still read by those who came before. */
 static inline void arena_forget(struct arena *a, uint32_t class) {
     a->live[class]--;

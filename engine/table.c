@@ -292,18 +292,39 @@ void table_clear_tomb(struct table_writer *w, uint32_t node) {
 
 /* ---- entries --------------------------------------------------------------------------------------------------------- */
 
+static void table_node_begin(struct table_writer *w, uint32_t node, size_t key_len, size_t value_len) {
+    struct table_node *n = table_node_at(&w->t, node);
+    /* MO(node.fields): relaxed; the node is published by its slot afterwards. */
+    atomic_store_explicit(&n->key_len, (uint16_t)key_len, memory_order_relaxed);
+    atomic_store_explicit(&n->value_len, (uint32_t)value_len, memory_order_relaxed); /* MO(node.fields) */
+    atomic_store_explicit(&n->deleted, 0, memory_order_relaxed);                     /* MO(node.deleted) */
+    atomic_store_explicit(&n->prev, 0, memory_order_relaxed);                        /* MO(node.prev) */
+}
+
 enum arena_status table_node_new(struct table_writer *w, size_t key_len, size_t value_len, uint32_t *node) {
     uint64_t low = table_buckets_end(w) + table_reserve(w);
     enum arena_status status = arena_alloc(&w->arena, arena_class(key_len + value_len), low, node);
     if (status == ARENA_OK) {
-        struct table_node *n = table_node_at(&w->t, *node);
-        /* MO(node.fields): relaxed; the node is published by its slot afterwards. */
-        atomic_store_explicit(&n->key_len, (uint16_t)key_len, memory_order_relaxed);
-        atomic_store_explicit(&n->value_len, (uint32_t)value_len, memory_order_relaxed); /* MO(node.fields) */
-        atomic_store_explicit(&n->deleted, 0, memory_order_relaxed);                     /* MO(node.deleted) */
-        atomic_store_explicit(&n->prev, 0, memory_order_relaxed);                        /* MO(node.prev) */
+        table_node_begin(w, *node, key_len, value_len);
     }
     return status;
+}
+
+bool table_node_ahead(struct table_writer *w, size_t key_len, size_t value_len, uint32_t *node) {
+    uint64_t low = table_buckets_end(w) + table_reserve(w);
+    if (!arena_alloc_ahead(&w->arena, arena_class(key_len + value_len), low, node)) {
+        return false;
+    }
+    table_node_begin(w, *node, key_len, value_len);
+    return true;
+}
+
+void table_node_count(struct table_writer *w, uint32_t node) {
+    arena_count(&w->arena, table_node_at(&w->t, node)->size_class);
+}
+
+void table_node_drop_ahead(struct table_writer *w, uint32_t node) {
+    arena_free(&w->arena, node);
 }
 
 void table_node_drop(struct table_writer *w, uint32_t node) {

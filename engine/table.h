@@ -208,6 +208,12 @@ int table_visit_bucket(const struct table *t, uint64_t b, uint64_t buckets, uint
 enum arena_status table_node_new(struct table_writer *w, size_t key_len, size_t value_len, uint32_t *node);
 void table_node_drop(struct table_writer *w, uint32_t node);
 
+/* The same for an entry whose turn has not come: it is part of no state, and may be of none ever. False: not without waiting. Before
+ * table_publish() it is counted. */
+bool table_node_ahead(struct table_writer *w, size_t key_len, size_t value_len, uint32_t *node);
+void table_node_count(struct table_writer *w, uint32_t node);
+void table_node_drop_ahead(struct table_writer *w, uint32_t node);
+
 /* Make a filled node the key's value as of `index`. Where the table already holds the same or a newer version (joining), the
  * node is dropped. 0, or -1 when no overflow bucket could be had (the node is dropped then). */
 int table_publish(struct table_writer *w, uint32_t node, uint64_t hash, uint64_t index, uint32_t payload_crc);
