@@ -17,9 +17,9 @@ bool limbo_more_room(struct table_writer *w) {
     return items != NULL;
 }
 
-/* Items released at one publication. Each brings in at most one item for each new key or replaced node, and a publication follows
- * each write of a leader that is alone, so what waits does not grow. A follower publishes once for a run of 64 entries, each
- * of which may leave an item and two splits. */
+/* Items released at one publication, beside two for each that came in since the last one (a deleted node comes back once): a batch,
+ * and a follower's run of batches, leave any number, and what is not released as fast as it comes piles up. Above all splits that
+ * are not cleared: each leaves its keys in two buckets, whose overflow buckets nobody has counted on. */
 #define LIMBO_PART 256u
 #define LIMBO_AHEAD 8u
 
@@ -74,9 +74,10 @@ static void limbo_rotate(struct table_writer *w) {
 }
 
 void table_published(struct table_writer *w) {
+    size_t came = w->open.count - w->safe;
     w->safe = w->open.count;
     if (w->waiting.count != 0 && (w->released_to != 0 || grace_done(w->waiting.ticket))) {
-        limbo_release(w, LIMBO_PART);
+        limbo_release(w, LIMBO_PART + 2 * came);
         w->safe = w->open.count;
     }
     bool worth = w->open.count >= w->batch || w->open.bytes > w->arena.slack / 4 || (w->hurry && w->open.count != 0);

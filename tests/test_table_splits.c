@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "engine/grace.h"
 #include "engine/rcu.h"
 #include "tests/lib/tables.h"
 
@@ -123,6 +124,30 @@ static void table_writes__while_a_section_holds_clearing_back__old_and_new_state
     }
 }
 
+/* A follower publishes once for a run of batches, of thousands of new keys: what was split has to be cleared as fast as it is split, or
+ * the overflow buckets of what stands twice take the memory of the nodes. */
+static void table_published__after_thousands_of_keys__splits_are_cleared_as_fast_as_made(void **state) {
+    (void)state;
+    const uint64_t run = 6000;
+    struct fixture f = open_table(64 * MIB, 0, 8 * MIB);
+    uint64_t most = 0;
+    for (uint64_t n = 0; n < 300000;) {
+        f.in_batch = true;
+        for (uint64_t i = 0; i < run; i++) {
+            assert_int_equal(put(&f, n++), 0);
+        }
+        if (f.w.waiting.count != 0) {
+            grace_wait(f.w.waiting.ticket); /* whatever the machine does meanwhile */
+        }
+        table_published(&f.w);
+        uint64_t left = f.w.open.count + f.w.waiting.count - f.w.released_to;
+        most = left > most ? left : most;
+    }
+    assert_true(most <= 4 * run); /* two splits for each key, of this run and of the one before */
+    assert_true(f.w.arena.overflow <= f.w.buckets * sizeof(struct table_bucket) / 4);
+    close_table(&f);
+}
+
 /* ---- readers in other threads ------------------------------------------------------------------------------------ */
 
 #define PAIRS 64u
@@ -204,6 +229,7 @@ int main(void) {
     help_start(50);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(table_writes__while_a_section_holds_clearing_back__old_and_new_state_right),
+        cmocka_unit_test(table_published__after_thousands_of_keys__splits_are_cleared_as_fast_as_made),
         cmocka_unit_test(table_find__beside_the_writer__pairs_are_never_torn),
     };
     return cmocka_run_group_tests_name("table_splits", tests, hold_grace, drop_grace);
