@@ -294,8 +294,7 @@ static int foreign_map(struct tide *d, uint32_t id, struct replica **out) {
         free(r);
         return TIDE_ERR_CORRUPT;
     }
-    uint64_t most = (r->segment.size_bytes - r->table.buckets_off) / sizeof(struct table_bucket);
-    r->buckets_most = most < UINT64_C(1) << 32 ? most : UINT64_C(1) << 32;
+    r->buckets_most = replica_buckets_most(r);
     *out = r;
     return 0;
 }

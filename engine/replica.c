@@ -40,6 +40,7 @@ int replica_make_table(struct replica *r) {
     r->lag_all = (struct hdr *)(r->segment.base + seg->lag_all_off);
     r->lag_windows = (struct lag_windows *)(r->segment.base + seg->lag_windows_off);
     r->table = r->writer.t;
+    r->buckets_most = replica_buckets_most(r); /* tide_verify() looks at own replicas by the way of foreign ones */
     r->applied = r->published = 0;
     r->pos = 0;
     r->last_ts = 0;

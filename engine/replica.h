@@ -9,6 +9,12 @@
 int replica_make_table(struct replica *r);
 void replica_drop_table(struct replica *r);
 
+/* So many buckets have room in the segment, and are addressed by 32 bits. */
+static inline uint64_t replica_buckets_most(const struct replica *r) {
+    uint64_t most = (r->segment.size_bytes - r->table.buckets_off) / sizeof(struct table_bucket);
+    return most < UINT64_C(1) << 32 ? most : UINT64_C(1) << 32;
+}
+
 /* Let readers in; keep them out, and wait until the last one has left. */
 void replica_show(struct replica *r);
 void replica_hide(struct replica *r);
