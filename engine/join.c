@@ -184,6 +184,9 @@ static bool join_some(struct replica *r, struct join_state *j, enum arena_status
                          ? foreign_visit_bucket(donor, j->next, UINT64_MAX, &j->scratch, join_copy_bytes, &copy)
                          : table_visit_bucket(&donor->table, j->next, j->last, UINT64_MAX, join_copy_node, &copy);
         }
+        /* MO(table.buckets): acquire; again, after the slots: another process's donor does not wait for this section before it clears
+         * what it moved, and what was not copied any more is in a bucket that was made meanwhile. */
+        j->last = atomic_load_explicit(&donor->table.seg->buckets, memory_order_acquire);
         there = !donor->foreign || (result != TIDE_ERR_CORRUPT && foreign_is_current(donor));
     }
     rcu_exit();
