@@ -10,6 +10,8 @@
 #define PICK_SPINS 200
 #define PICK_NAP_NS 1000000u           /* a wake-up may be missed: look again after this */
 #define PICK_SEARCH_NS 100000u
+#define PICK_STUCK_NAPS 50u
+#define PICK_PARDONS 500u
 #define PICK_LEADER_NS 1000000000u     /* a live leader applies what it committed within microseconds */
 
 const struct tide_bound reader_default_bound = TIDE_BOUND_INIT;
@@ -154,6 +156,12 @@ static int pick_leader(struct tide_reader *r, uint64_t fence, uint64_t start, st
             park_relax();
         } else {
             park_nap(20000);
+        }
+        /* All were stuck, this one as well: in the middle of many splits, say, or its writer has lost its CPU. A while later it is
+         * not, unless it is stopped: then this ends. */
+        if ((r->avoid >> id & 1) != 0 && rounds >= PICK_SPINS + PICK_STUCK_NAPS && r->pardons < PICK_PARDONS) {
+            r->pardons++;
+            r->avoid = 0;
         }
     }
 }

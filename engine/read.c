@@ -111,6 +111,12 @@ int read_elsewhere(struct tide_reader *r, const struct tide_bound *bound, struct
     return reader_pick(r, bound, v);
 }
 
+/* The read is over: what was stuck may not be so for the next one. */
+static void read_pardon(struct tide_reader *r) {
+    r->avoid = 0;
+    r->pardons = 0;
+}
+
 static int read_get_foreign(struct tide_reader *r, const struct tide_bound *bound, struct verdict *v, const void *key,
                             size_t key_len, void *buf, size_t buf_size, struct tide_answer *a) {
     struct foreign_value value = {0};
@@ -128,12 +134,12 @@ static int read_get_foreign(struct tide_reader *r, const struct tide_bound *boun
         }
         int error = read_elsewhere(r, bound, v, result);
         if (error != 0) {
-            r->avoid = 0;
+            read_pardon(r);
             return read_refuse(r, error, v, a);
         }
     }
     rcu_exit();
-    r->avoid = 0;
+    read_pardon(r);
     if (r->quick != NULL && v->replica->foreign && v->id == r->home) {
         r->quick = reader_near();
     }
@@ -320,7 +326,7 @@ int tide_mget(struct tide_reader *r, struct tide_mget_item *items, size_t n, con
     }
     int error = read_begin(r, bound, a, &v);
     error = error == 0 ? read_all(r, bound, &v, items, n) : error;
-    r->avoid = 0;
+    read_pardon(r);
     if (error != 0) {
         return read_refuse(r, error, &v, a);
     }

@@ -24,6 +24,7 @@ struct tide_reader {
     uint32_t policy;
     uint64_t mask; /* replicas that may be used */
     uint64_t avoid;          /* during one read: replicas that turned out to be stuck */
+    uint32_t pardons;        /* and how often all were tried again, since none was left */
     uint64_t section_epoch;  /* another process's replica: see engine/foreign.h */
     struct replica *section; /* of the open section, or NULL */
     uint64_t section_index;
