@@ -217,6 +217,9 @@ static void seq_take(struct tide *d, struct seq_group *g, struct seq_request *q)
     enum arena_status status = seq_make_nodes(s->leader, q);
     if (status == ARENA_WAIT) {
         seq_flush(d, g); /* grace periods are for what is published */
+        if (g->owed) {
+            seq_tell(d, g); /* followers need not wait for a section to end */
+        }
         do {
             status = table_drain(&s->leader->writer) ? seq_make_nodes(s->leader, q) : ARENA_FULL;
         } while (status == ARENA_WAIT);
@@ -371,6 +374,7 @@ void seq_lead(struct tide *d, struct replica *leader, uint32_t term, bool announ
         leader->last_ts = s->ring.last_ts;
         replica_note_index(leader);
         replica_publish(leader, leader->last_ts);
+        atomic_store(&d->log->leader.parked, 1); /* the leader before may have died when it had only taken the mark back */
         seq_wake_followers(&d->log->leader);
     }
     atomic_store(&d->log->leader.leader, (int32_t)leader->id);
