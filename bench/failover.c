@@ -185,12 +185,12 @@ static void note(const struct failover *f) {
     for (uint32_t i = 0; i < f->sizes_n; i++) {
         const struct size *size = &f->sizes[i];
         char count[BENCH_TEXT];
-        n += snprintf(p->note + n, sizeof(p->note) - (size_t)n,
-                      "%s keys: table of %llu MiB, %llu kills a repetition, the free lock seen after %llu of %llu%s",
-                      bench_format_round(count, size->keys),
-                      (unsigned long long)(victims_table_bytes(size->keys) >> 20), (unsigned long long)size->kills,
-                      (unsigned long long)size->dropped_seen, (unsigned long long)(size->kills * p->done),
-                      i + 1 < f->sizes_n ? "; " : "");
+        n +=
+            snprintf(p->note + n, sizeof(p->note) - (size_t)n,
+                     "%s keys: table of %llu MiB, %llu kills a repetition, the free lock seen after %llu of %llu%s",
+                     bench_format_round(count, size->keys), (unsigned long long)(victims_table_bytes(size->keys) >> 20),
+                     (unsigned long long)size->kills, (unsigned long long)size->dropped_seen,
+                     (unsigned long long)(size->kills * p->done), i + 1 < f->sizes_n ? "; " : "");
     }
 }
 

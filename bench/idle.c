@@ -139,7 +139,7 @@ static int await_member(struct idle *t, uint32_t number, const _Atomic uint32_t 
                 snprintf(how, sizeof(how), "does not answer");
             }
             return bench_program_failed(t->p, "process %u of the domain: %s", number,
-                     code != 0 ? tide_strerror(code) : how);
+                                        code != 0 ? tide_strerror(code) : how);
         }
         bench_sleep_ns(1000000);
     }

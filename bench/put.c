@@ -106,8 +106,8 @@ static int one_repetition(struct bench_program *p, void *ctx, uint32_t repetitio
         for (int row = 0; row < BENCH_PUT_ROWS; row++) {
             double per_s = 0;
             int rc = bench_stop ? 1
-                                        : bench_putload_slice(plan->loads[c], (enum bench_putload_row)row,
-                                                              bench_program_slice_ns(p, SLICE_NS), &per_s);
+                                : bench_putload_slice(plan->loads[c], (enum bench_putload_row)row,
+                                                      bench_program_slice_ns(p, SLICE_NS), &per_s);
             if (rc != 0) {
                 return rc;
             }

@@ -15,9 +15,17 @@
 
 /* ---- arguments ---- */
 
-int cli_help(const char *text) {
-    fputs(text, stdout);
-    return fflush(stdout) == 0 ? CLI_OK : CLI_FAILED;
+static int set_json(void *ctx, int option, char *arg) {
+    struct cli *c = ctx;
+    (void)arg;
+    c->json |= option == 'j';
+    return 0;
+}
+
+int cli_only_json(struct cli *c, int argc, char **argv, const char *help) {
+    static const struct option LIST[] = { ARGS_LAST_OPTIONS };
+    const struct args_options options = { help, CLI_FAILED, "h", LIST, set_json };
+    return args_options(&options, argc, argv, c);
 }
 
 int cli_name_is_good(const char *name) {
@@ -188,7 +196,8 @@ void cli_log(void *ctx, enum tide_log_level level, const char *text) {
 
 /* Whoever may write a segment may also truncate it under us. That is no bug of this command, and is not to look like one. */
 static void on_bus_error(int number) {
-    static const char TEXT[] = "tide: a segment was truncated, or memory for it is gone: the domain is lost, remove it\n";
+    static const char TEXT[] =
+        "tide: a segment was truncated, or memory for it is gone: the domain is lost, remove it\n";
     (void)number;
     if (write(STDERR_FILENO, TEXT, sizeof(TEXT) - 1) < 0)
         _exit(CLI_FAILED);

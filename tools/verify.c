@@ -101,24 +101,11 @@ static int check(struct cli *c) {
 }
 
 int tool_verify(int argc, char **argv) {
-    static const struct option OPTIONS[] = {
-        { "json", no_argument, NULL, 'j' },
-        { "help", no_argument, NULL, 'h' },
-        { NULL, 0, NULL, 0 },
-    };
     struct cli c = { .tool = argv[0] };
     struct tide_opts opts = TIDE_OPTS_INIT;
-    int option, code;
-    optind = 0;
-    while ((option = getopt_long(argc, argv, "h", OPTIONS, NULL)) != -1) {
-        if (option == 'h')
-            return cli_help(HELP);
-        if (option != 'j')
-            return args_error(argv[0], "see above");
-        c.json = 1;
-    }
+    int code = cli_only_json(&c, argc, argv, HELP);
     opts.flags = 0;
-    if ((code = cli_arguments(&c, argc, argv, 0, 0, "")) != 0 || (code = cli_open(&c, &opts)) != 0)
+    if (code != 0 || (code = cli_arguments(&c, argc, argv, 0, 0, "")) != 0 || (code = cli_open(&c, &opts)) != 0)
         return code;
     return cli_end(&c, check(&c));
 }

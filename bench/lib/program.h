@@ -50,7 +50,7 @@ struct bench_program_bar {
 
 struct bench_program {
     const char *name;
-    const char *about; /* for --help: what is measured, lines that end in \n */
+    const char *about;                  /* for --help: what is measured, lines that end in \n */
     const struct bench_number *numbers; /* what the command line takes besides; may be NULL */
     uint32_t numbers_n;
     uint32_t repetitions;

@@ -136,8 +136,8 @@ static int await(struct victims *v, const _Atomic uint64_t *acks, uint64_t wante
             return -1;
         }
         if (bench_now_ns() > until) {
-            return bench_program_failed(v->p, "%s",
-                     acks != NULL ? "no write is acknowledged any more" : "a follower does not come to serve");
+            return bench_program_failed(
+                v->p, "%s", acks != NULL ? "no write is acknowledged any more" : "a follower does not come to serve");
         }
         bench_sleep_ns(200000);
     }
