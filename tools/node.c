@@ -106,7 +106,8 @@ static int read_options(int argc, char **argv, struct node_opts *opts) {
     return code == 0 && optind < argc ? args_error(argv[0], "unexpected argument: %s", argv[optind]) : code;
 }
 
-static void free_scratch(struct node *n) {
+void node_end(struct node *n) {
+    node_domain_close(n);
     protocol_free(&n->protocol);
     json_tape_free(&n->stored);
     buf_free(&n->key);
@@ -125,7 +126,6 @@ int tool_node(int argc, char **argv) {
     if (code != 0)
         return code;
     code = node_serve(&n, STDIN_FILENO) == 0 ? TOOL_OK : TOOL_FAILED;
-    node_domain_close(&n);
-    free_scratch(&n);
+    node_end(&n);
     return code;
 }
