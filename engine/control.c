@@ -9,6 +9,7 @@
 #include "engine/replica.h"
 #include "engine/sequencer.h"
 #include "engine/takeover.h"
+#include "engine/thread.h"
 #include "shm/bytes.h"
 #include "shm/clock.h"
 #include "shm/member.h"
@@ -102,7 +103,7 @@ static int control_start_leader(struct replica *r) {
 static int control_run_thread(struct replica *r) {
     atomic_store(&r->stop, 0);
     atomic_store(&r->started, 0);
-    r->threaded = pthread_create(&r->thread, NULL, follower_run, r) == 0;
+    r->threaded = thread_start(&r->thread, follower_run, r) == 0;
     if (!r->threaded) {
         return TIDE_ERR_NOMEM;
     }

@@ -9,9 +9,11 @@
 #include "engine/control.h"
 #include "engine/foreign.h"
 #include "engine/fork.h"
+#include "engine/gone.h"
 #include "engine/grace.h"
 #include "engine/kill.h"
 #include "engine/lane.h"
+#include "engine/rcu.h"
 #include "engine/takeover.h"
 #include "shm/clock.h"
 #include "shm/member.h"
@@ -320,6 +322,9 @@ int tide_close(struct tide *d) {
     }
     if (leader >= 0) {
         control_stop(d, (uint32_t)leader, !d->ephemeral);
+    }
+    if (rcu_register_self() == 0) {
+        gone_hide(d); /* other processes' replicas: those that were ours are gone */
     }
     grace_drop();
     if (d->ephemeral && segment_is_current(&d->segment) == 1) {

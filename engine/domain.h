@@ -25,7 +25,7 @@ struct replica {
     struct table table;
     uint32_t id;
     bool foreign;        /* another process runs it: mapped read-only, reads validate (engine/foreign.h) */
-    uint64_t segment_id; /* of the table that is mapped */
+    _Atomic uint64_t segment_id; /* of the table that is mapped; another process's: 0 when it is not to be read any more */
 
     /* What its one applying thread uses. */
     alignas(LAYOUT_PAIR) struct tide *domain;

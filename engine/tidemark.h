@@ -12,7 +12,12 @@
  * - A domain lives in /dev/shm and ends with the machine's boot. It is a cache, not a store.
  * - Members trust one another as far as one user's processes do: files are 0600. What another process writes into the
  *   segments is checked before it is believed, but a member that scribbles over the log on purpose can destroy the domain.
- * - After fork() use none of the parent's handles in the child; the child opens its own.
+ * - After fork() use none of the parent's handles in the child: every function that takes one, or a reader, and can answer an
+ *   error answers TIDE_ERR_FORKED there, but for closing, which frees the child's memory alone. The child opens its own.
+ * - A domain that is unlinked, or replaced by one of the same name, under its members: each notices within about a second
+ *   (later while one of its own threads holds a section open). From then on reads, writes, tide_reader_open(),
+ *   tide_replica_start(), tide_verify(), tide_ping() and tide_gc() answer TIDE_ERR_GONE; tide_info() and its like tell the
+ *   last numbers, stopping and closing work. A section that is open stays whole until it ends. Close and open anew.
  *
  * Errors: every function returns 0 or a negative TIDE_ERR_ code. Out-parameters are untouched on error, but for the
  * answer of a read, whose documentation says what it holds. The library never prints, exits or touches signals.
@@ -141,7 +146,7 @@ TIDE_API int tide_open(struct tide **out, const char *name, const struct tide_op
  */
 TIDE_API int tide_close(struct tide *d);
 
-/* Remove the domain's segments by name. Members keep what they have mapped. Errors: INVALID, NO_DOMAIN, FOREIGN, SYSTEM. */
+/* Remove the domain's segments by name. Members keep what they have mapped, and find out: TIDE_ERR_GONE, above. Errors: INVALID, NO_DOMAIN, FOREIGN, SYSTEM. */
 TIDE_API int tide_unlink(const char *name);
 
 /* A token is a fence that a client can keep, pass on and send back: {domain incarnation, index}. {0, 0} is no fence. */

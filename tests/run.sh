@@ -114,9 +114,7 @@ if [ -n "${TIDE_SANITIZED:-}" ]; then
     # No suppressions anywhere: what a sanitizer says is a failure.
     export ASAN_OPTIONS="use_sigaltstack=0:detect_leaks=1:halt_on_error=1:abort_on_error=1:${ASAN_OPTIONS:-}"
     export UBSAN_OPTIONS="halt_on_error=1:abort_on_error=1:print_stacktrace=1:${UBSAN_OPTIONS:-}"
-    # die_after_fork=0: a forked child may start threads. (ThreadSanitizer looks at nothing in such a child, but its parent and
-    # what the child does to the domain are looked at as ever.)
-    export TSAN_OPTIONS="halt_on_error=1:abort_on_error=1:second_deadlock_stack=1:die_after_fork=0:${TSAN_OPTIONS:-}"
+    export TSAN_OPTIONS="halt_on_error=1:abort_on_error=1:second_deadlock_stack=1:${TSAN_OPTIONS:-}"
 fi
 if [ -n "${TIDE_STRESS_SECONDS:-}" ]; then
     TIDE_TEST_LIMIT=$((TIDE_TEST_LIMIT + TIDE_STRESS_SECONDS * 2))

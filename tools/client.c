@@ -218,7 +218,7 @@ int cli_end(struct cli *c, int code) {
 
 /* ---- signals ---- */
 
-/* Atomic: a second signal goes to another thread, one of the library's, while the first is being handled by this one. */
+/* Atomic: a handler may run in any thread. */
 static atomic_int stopped, sleeps;
 static int wake_fd = -1; /* an eventfd: the signal may come to any thread, and this wakes the one that sleeps */
 

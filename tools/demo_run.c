@@ -26,7 +26,7 @@ struct run {
     int write_error;
 };
 
-static atomic_int interrupted; /* atomic: the signal may come to any thread, also to one of the library's */
+static atomic_int interrupted; /* atomic: the handler may run in any thread */
 
 static void on_interrupt(int signal_number) {
     (void)signal_number;

@@ -33,7 +33,7 @@ struct line {
     int is_cut;
 };
 
-static atomic_int stop_requested; /* atomic: the signal may come to any thread, also to one of the library's */
+static atomic_int stop_requested; /* atomic: the handler may run in any thread */
 static int stop_pipe[2] = { -1, -1 };
 
 /* Also writes a byte, so that a signal that arrives just before poll() is not slept over. */

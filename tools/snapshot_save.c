@@ -15,7 +15,7 @@
 #include "tools/snapshot.h"
 
 static char temporary[PATH_MAX]; /* what is half written, while `writing` */
-static atomic_int writing;        /* atomic: the signal may come to any thread, also to one of the library's */
+static atomic_int writing;        /* atomic: the handler may run in any thread */
 
 /* A save that is interrupted leaves nothing behind. */
 static void on_signal(int number) {
