@@ -52,6 +52,7 @@ struct replica {
     _Atomic uint32_t leads;   /* it is the leader's replica: writers apply for it, no thread */
     bool candidate;           /* may take over when the leader has gone */
     bool threaded;
+    bool starting; /* tide_replica_start() waits for it, without the lock */
     _Atomic uint32_t started; /* futex word: 0 until the thread serves or has failed */
     int start_error;
 };
@@ -82,6 +83,7 @@ struct tide {
 
     alignas(LAYOUT_PAIR) pthread_mutex_t control; /* starting and stopping */
     _Atomic(struct replica *) running[LAYOUT_REPLICAS]; /* run by this handle; replicas[] has those that readers may use */
+    uint32_t starting; /* replicas that are */
     pthread_mutex_t foreign_lock; /* mapping other processes' tables */
     uint32_t member;              /* our slot: shm/member.h */
     uint64_t write_timeout_ns;

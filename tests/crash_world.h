@@ -59,6 +59,10 @@ struct crash_world {
     _Atomic uint32_t pause;    /* writers wait */
     _Atomic uint32_t failures; /* what must not be was seen */
     _Atomic uint64_t reads, breaches, lost;
+    /* So that the auditor sees every entry: bytes that writers have begun to write, and those of them that it has seen. Writers wait
+     * while more than a quarter of the ring is between the two. */
+    _Atomic uint64_t begun, audited;
+    _Atomic uint32_t paced; /* there is an auditor that reads on all the time */
     struct crash_slot slots[CRASH_SLOTS];
     struct crash_writer writers[CRASH_WRITERS];
 };
@@ -77,6 +81,9 @@ struct tide *crash_open(struct crash_world *w);
 
 /* One write of writer `me`: a put, a delete, a pair, an increment of the counter, a large value. True when it was acknowledged. */
 bool crash_write(struct crash_world *w, struct tide *d, struct tide_reader *session, uint32_t me, struct help_rng *rng);
+
+/* The auditor is too far behind: wait before the next write. */
+bool crash_is_ahead(const struct crash_world *w);
 
 /* What this writer's last life left unanswered is unknown for good. Before the first write of a process. */
 void crash_writer_begin(struct crash_world *w, uint32_t me);
@@ -121,8 +128,10 @@ struct crash_audit;
 struct crash_audit *crash_audit_open(struct crash_world *w); /* NULL: there is no domain yet */
 /* Read on. Each write stands in the log once at most, whole, in order; what was certainly not done is not there. */
 void crash_audit_step(struct crash_audit *a);
-uint64_t crash_audit_gaps(const struct crash_audit *a);
 uint64_t crash_audit_entries(const struct crash_audit *a);
+uint64_t crash_audit_bytes(const struct crash_audit *a); /* up to where it has read */
+/* While nobody writes: entries of the log that it has not seen. A write that is in the log twice could hide there. */
+uint64_t crash_audit_missed(struct crash_audit *a);
 /* The pid of the replica that leads according to the board, 0 where nobody does; its term and the commit index. */
 pid_t crash_audit_leader(const struct crash_audit *a, uint32_t *term, uint64_t *commit);
 /* Every slot of the log segment belongs to a process that lives, at the latest after some seconds. To be asked after a tide_gc(). */

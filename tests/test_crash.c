@@ -233,6 +233,43 @@ static void fork__while_threads_write__the_child_can_open_and_write(void **state
     assert_int_equal(tide_close(d), 0);
 }
 
+/* ---- the dead ------------------------------------------------------------------------------------------------------------ */
+
+/* Its slot still says SERVING, as nobody has cleaned up yet. */
+static void tide_wait_applied__replica_of_a_dead_process__does_not_count(void **state) {
+    (void)state;
+    int go[2], told[2];
+    char byte;
+    assert_int_equal(pipe(go), 0);
+    assert_int_equal(pipe(told), 0);
+    pid_t pid = child_begin();
+    if (pid == 0) {
+        struct tide *own;
+        CHILD(read(go[0], &byte, 1) == 1);
+        CHILD(tide_open(&own, name, NULL) == 0 && tide_replica_start(own, NULL, NULL) == 0);
+        CHILD(write(told[1], "!", 1) == 1);
+        for (;;) {
+            pause();
+        }
+    }
+    close(told[1]);
+    struct tide *d = open_here(0);
+    struct tide_token token;
+    help_leader(d);
+    assert_int_equal(write(go[1], "!", 1), 1);
+    assert_int_equal(read(told[0], &byte, 1), 1);
+    assert_int_equal(tide_put(d, NULL, "k", 1, "v", 1, &token), 0);
+    assert_int_equal(tide_wait_applied(d, &token, 2, TIDE_UNBOUNDED), 0);
+    kill(pid, SIGKILL);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    assert_int_equal(tide_wait_applied(d, &token, 2, 0), TIDE_ERR_TIMEOUT);
+    assert_int_equal(tide_wait_applied(d, &token, 1, 0), 0);
+    assert_int_equal(tide_close(d), 0);
+    close(go[0]);
+    close(go[1]);
+    close(told[0]);
+}
+
 /* ---- a small /dev/shm ---------------------------------------------------------------------------------------------------- */
 
 /* In a child with a tmpfs of its own of so many bytes at `where`; 77: not allowed here. */
@@ -359,6 +396,7 @@ int main(void) {
         CASE(fork__inside_a_section__the_child_is_refused_and_the_parent_goes_on),
         CASE(fork__parent_dies__its_locks_are_free_although_the_child_lives),
         CASE(fork__while_threads_write__the_child_can_open_and_write),
+        CASE(tide_wait_applied__replica_of_a_dead_process__does_not_count),
         CASE(small_shm__creating__is_no_space_and_leaves_nothing),
         CASE(small_shm__replicas_until_it_is_full__the_others_go_on),
         CASE(small_shm__a_large_request__is_no_space_and_leaves_nothing),
