@@ -306,7 +306,7 @@ TIDE_API int tide_replica_digest(struct tide *d, uint32_t id, uint64_t *index, u
 /* ---- reads ------------------------------------------------------------------------------------------------------- */
 
 enum tide_fallback {
-    TIDE_FALLBACK_LEADER = 0, /* wait up to wait_ns for a replica, then read the leader's */
+    TIDE_FALLBACK_LEADER = 0, /* wait up to wait_ns for a replica, then read the leader's: NO_LEADER where nobody leads then */
     TIDE_FALLBACK_WAIT = 1,   /* wait up to wait_ns, then TIDE_ERR_TIMEOUT */
     TIDE_FALLBACK_ERROR = 2,  /* TIDE_ERR_REFUSED at once; answer.staleness_ns is the least that could be had */
     TIDE_FALLBACK_STALE = 3,  /* serve the freshest, flagged: answer.stale = 1; the session's fence may be breached, too */

@@ -430,66 +430,6 @@ static void tide_reader_close__with_an_open_section__ends_it(void **state) {
     tide_close(d);
 }
 
-/* ---- a newcomer with a delay -------------------------------------------------------------------------------------------- */
-
-struct delayed {
-    struct tide *domain;
-    uint32_t id;
-    int result;
-    pthread_t thread;
-};
-
-static void *start_delayed(void *arg) {
-    struct delayed *s = arg;
-    struct tide_replica_opts o = TIDE_REPLICA_OPTS_INIT;
-    o.id = (int32_t)s->id;
-    o.apply_delay_ns = UINT64_C(3600) * 1000 * MS;
-    s->result = tide_replica_start(s->domain, &o, NULL);
-    return NULL;
-}
-
-/* It joins for an hour, unless somebody does something about it. */
-static void delayed_begin(struct delayed *s, struct tide *d) {
-    *s = (struct delayed){.domain = d, .id = 7, .result = 1};
-    assert_int_equal(put_number(d, "k", 1, NULL), 0);
-    assert_int_equal(pthread_create(&s->thread, NULL, start_delayed, s), 0);
-    while (help_state(d, s->id) != TIDE_STATE_JOINING) {
-        sched_yield();
-    }
-}
-
-static void tide_replica_start__of_one_with_a_delay__holds_nobody_up(void **state) {
-    (void)state;
-    struct tide *d = help_open(64 * KIB, MIB, 0);
-    struct delayed s;
-    uint32_t leader = help_leader(d);
-    delayed_begin(&s, d);
-    uint32_t other = help_follower(d, 0);
-    assert_int_equal(tide_replica_stop(d, s.id), TIDE_ERR_BUSY);
-    assert_int_equal(tide_replica_stop(d, leader), 0);
-    leader = help_leader(d);
-    assert_int_equal(tide_replica_stop(d, other), 0);
-    assert_int_equal(help_state(d, s.id), TIDE_STATE_JOINING);
-    assert_int_equal(tide_replica_set_delay(d, s.id, 0), 0);
-    pthread_join(s.thread, NULL);
-    assert_int_equal(s.result, 0);
-    assert_int_equal(help_state(d, s.id), TIDE_STATE_SERVING);
-    help_assert_equal_digests(d);
-    assert_int_equal(tide_replica_stop(d, s.id), 0);
-    tide_close(d);
-}
-
-static void tide_close__while_one_with_a_delay_joins__the_start_answers_closed(void **state) {
-    (void)state;
-    struct tide *d = help_open(64 * KIB, MIB, 0);
-    struct delayed s;
-    help_leader(d);
-    delayed_begin(&s, d);
-    assert_int_equal(tide_close(d), 0);
-    pthread_join(s.thread, NULL);
-    assert_int_equal(s.result, TIDE_ERR_CLOSED);
-}
-
 int main(void) {
     help_start(55);
     const struct CMUnitTest tests[] = {
@@ -506,8 +446,6 @@ int main(void) {
         cmocka_unit_test(replicas__stopped_and_started_in_any_order_under_readers__answers_stay_monotonic),
         cmocka_unit_test(tide_close__before_its_readers__they_answer_closed),
         cmocka_unit_test(tide_reader_close__with_an_open_section__ends_it),
-        cmocka_unit_test(tide_replica_start__of_one_with_a_delay__holds_nobody_up),
-        cmocka_unit_test(tide_close__while_one_with_a_delay_joins__the_start_answers_closed),
     };
     return cmocka_run_group_tests_name("replicas", tests, NULL, NULL);
 }
