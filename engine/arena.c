@@ -3,27 +3,17 @@
 
 #include <string.h>
 
-/* Up to 1 KiB a class for every 16 bytes; beyond that eight to each doubling, so that at most an eighth is lost. */
-#define ARENA_LINEAR 64u
-
 static uint32_t arena_log2(uint64_t x) {
     return 63u - (uint32_t)__builtin_clzll(x);
 }
 
-uint32_t arena_class(uint64_t payload_bytes) {
-    uint64_t units = (NODE_HEADER_BYTES + payload_bytes + TABLE_UNIT - 1) / TABLE_UNIT;
-    if (units <= ARENA_LINEAR) {
-        return (uint32_t)units - 1;
-    }
+uint32_t arena_class_large(uint64_t units) {
     uint32_t log = arena_log2(units - 1);
     uint32_t eighth = (uint32_t)((units - 1) >> (log - 3)) & 7;
     return ARENA_LINEAR + (log - 6) * 8 + eighth;
 }
 
-uint64_t arena_class_bytes(uint32_t class) {
-    if (class < ARENA_LINEAR) {
-        return (class + 1ull) * TABLE_UNIT;
-    }
+uint64_t arena_class_large_bytes(uint32_t class) {
     uint32_t log = 6 + (class - ARENA_LINEAR) / 8;
     uint64_t eighth = (class - ARENA_LINEAR) % 8;
     return ((8 + eighth + 1) << (log - 3)) * TABLE_UNIT;
@@ -40,12 +30,6 @@ static uint64_t arena_carve(struct arena *a, uint64_t bytes, uint64_t align, uin
     a->low = (a->low - bytes) & ~(align - 1);
     atomic_store_explicit(&a->seg->carved, a->low, memory_order_relaxed); /* MO(stats) */
     return a->low;
-}
-
-uint64_t arena_peak_with(const struct arena *a, uint32_t class, uint32_t n) {
-    uint64_t would = (uint64_t)a->live[class] + n;
-    uint64_t more = would > a->most[class] ? would - a->most[class] : 0;
-    return a->peak + more * arena_class_bytes(class);
 }
 
 enum arena_status arena_alloc(struct arena *a, uint32_t class, uint64_t buckets_end, uint32_t *node) {
@@ -74,10 +58,6 @@ enum arena_status arena_alloc(struct arena *a, uint32_t class, uint64_t buckets_
     }
     *node = got;
     return ARENA_OK;
-}
-
-void arena_forget(struct arena *a, uint32_t class) {
-    a->live[class]--;
 }
 
 void arena_free(struct arena *a, uint32_t node) {

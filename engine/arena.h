@@ -41,9 +41,21 @@ struct arena {
 
 void arena_init(struct arena *a, uint8_t *base, uint64_t end, uint64_t slack);
 
+/* Up to 1 KiB a class for every 16 bytes; beyond that eight to each doubling, so that at most an eighth is lost. */
+#define ARENA_LINEAR 64u
+
+/* Class of a node of so many units, more than ARENA_LINEAR, and the bytes that a node of such a class takes. */
+uint32_t arena_class_large(uint64_t units);
+uint64_t arena_class_large_bytes(uint32_t class);
+
 /* Class of a node with so many bytes of key and value, and the bytes that a node of a class takes. */
-uint32_t arena_class(uint64_t payload_bytes);
-uint64_t arena_class_bytes(uint32_t class);
+static inline uint32_t arena_class(uint64_t payload_bytes) {
+    uint64_t units = (NODE_HEADER_BYTES + payload_bytes + TABLE_UNIT - 1) / TABLE_UNIT;
+    return units <= ARENA_LINEAR ? (uint32_t)units - 1 : arena_class_large(units);
+}
+static inline uint64_t arena_class_bytes(uint32_t class) {
+    return class < ARENA_LINEAR ? (class + 1ull) * TABLE_UNIT : arena_class_large_bytes(class);
+}
 
 enum arena_status { ARENA_OK = 0, ARENA_WAIT = 1, ARENA_FULL = 2 };
 
@@ -51,7 +63,9 @@ enum arena_status { ARENA_OK = 0, ARENA_WAIT = 1, ARENA_FULL = 2 };
 enum arena_status arena_alloc(struct arena *a, uint32_t class, uint64_t buckets_end, uint32_t *node);
 
 /* It is no longer part of the state; its memory is still read by those who came before. */
-void arena_forget(struct arena *a, uint32_t class);
+static inline void arena_forget(struct arena *a, uint32_t class) {
+    a->live[class]--;
+}
 
 /* No reader can have it any more: reuse it. */
 void arena_free(struct arena *a, uint32_t node);
@@ -63,7 +77,10 @@ void arena_undo(struct arena *a, uint32_t node);
 uint64_t arena_carve_bucket(struct arena *a, uint64_t buckets_end);
 
 /* What `peak` would be with n more nodes of a class alive at once. */
-uint64_t arena_peak_with(const struct arena *a, uint32_t class, uint32_t n);
+static inline uint64_t arena_peak_with(const struct arena *a, uint32_t class, uint32_t n) {
+    uint64_t would = (uint64_t)a->live[class] + n;
+    return would <= a->most[class] ? a->peak : a->peak + (would - a->most[class]) * arena_class_bytes(class);
+}
 
 static inline struct table_node *arena_node(const struct arena *a, uint32_t node) {
     return (struct table_node *)(a->base + (uint64_t)node * TABLE_UNIT);

@@ -26,6 +26,7 @@ struct replica {
     uint32_t id;
     bool foreign;        /* another process runs it: mapped read-only, reads validate (engine/foreign.h) */
     _Atomic uint64_t segment_id; /* of the table that is mapped; another process's: 0 when it is not to be read any more */
+    uint64_t buckets_most; /* foreign: so many have room in the segment, and are addressed by 32 bits */
 
     /* What its one applying thread uses. */
     alignas(LAYOUT_PAIR) struct tide *domain;

@@ -126,8 +126,7 @@ static enum foreign_status foreign_take(const struct replica *r, struct foreign_
 }
 
 static const struct table_bucket *foreign_bucket(const struct replica *r, uint64_t b) {
-    uint64_t end = r->table.buckets_off + (b + 1) * sizeof(struct table_bucket);
-    return b < (UINT64_C(1) << 32) && end <= r->segment.size_bytes ? table_bucket_at(&r->table, b) : NULL;
+    return b < r->buckets_most ? table_bucket_at(&r->table, b) : NULL;
 }
 
 static const struct table_bucket *foreign_overflow(const struct replica *r, uint64_t hi) {
@@ -295,6 +294,8 @@ static int foreign_map(struct tide *d, uint32_t id, struct replica **out) {
         free(r);
         return TIDE_ERR_CORRUPT;
     }
+    uint64_t most = (r->segment.size_bytes - r->table.buckets_off) / sizeof(struct table_bucket);
+    r->buckets_most = most < UINT64_C(1) << 32 ? most : UINT64_C(1) << 32;
     *out = r;
     return 0;
 }

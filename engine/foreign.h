@@ -17,7 +17,9 @@
 #ifndef ENGINE_FOREIGN_H
 #define ENGINE_FOREIGN_H
 
+#include "engine/kill.h"
 #include "engine/replica.h"
+#include "shm/bytes.h"
 
 /* The mapping of another process's replica in slot `id`, made where there is none yet or another one; NULL where the slot serves
  * nothing. Not inside a section: it may open and map. The result is reached by d->replicas[id] inside one. */
@@ -52,6 +54,57 @@ uint64_t foreign_epoch(const struct table *t);
 /* Look a key up as of index `at`; `epoch` was loaded before `at` was. One try: RETRY is FOREIGN_LOST. */
 enum foreign_status foreign_find(const struct replica *r, uint64_t epoch, uint64_t at, uint64_t hash, const void *key,
                                  size_t key_len, void *buf, size_t buf_size, struct foreign_value *out);
+
+/*
+ * The same for the common case alone: the first match in the bucket is the key, its newest version is of index `at` or older, it
+ * is not deleted, its key has 8 to 16 bytes, and nothing changes meanwhile. False says nothing: ask foreign_find(). The buffer
+ * may be written then.
+ */
+static inline bool foreign_hit(const struct replica *r, uint64_t at, uint64_t hash, const void *key, size_t key_len,
+                               void *buf, size_t buf_size, struct foreign_value *out) {
+    const struct table *t = &r->table;
+    uint64_t buckets = atomic_load_explicit(&t->seg->buckets, memory_order_acquire); /* MO(table.buckets) */
+    if (buckets - 2 > r->buckets_most - 2) {
+        return false;
+    }
+    const struct table_bucket *b = table_bucket_at(t, table_bucket_of(hash, buckets));
+    uint64_t lo = atomic_load_explicit(&b->tags[0], memory_order_acquire); /* MO(table.tag) */
+    uint64_t hi = atomic_load_explicit(&b->tags[1], memory_order_acquire); /* MO(table.tag) */
+    uint32_t match = table_match(lo, hi, table_tag(hash));
+    if (match == 0) {
+        return false;
+    }
+    /* MO(table.slot): acquire; the node is the newest at some moment after `at` was loaded. */
+    uint64_t off = (uint64_t)atomic_load_explicit(&b->slots[__builtin_ctz(match)], memory_order_acquire) * TABLE_UNIT;
+    uint64_t room = r->segment.size_bytes - NODE_HEADER_BYTES - off; /* what may follow the header */
+    if (off < t->buckets_off || off > r->segment.size_bytes - NODE_HEADER_BYTES) {
+        return false;
+    }
+    const struct table_node *n = (const struct table_node *)(t->base + off);
+    __builtin_prefetch((const uint8_t *)n + LAYOUT_LINE);
+    /* MO(node.index): acquire; the fields are at least as new, and are checked by it at the end. */
+    uint64_t index = atomic_load_explicit(&n->index, memory_order_acquire);
+    uint64_t deleted = atomic_load_explicit(&n->deleted, memory_order_acquire);    /* MO(node.deleted) */
+    size_t size = atomic_load_explicit(&n->value_len, memory_order_relaxed);       /* MO(node.fields) */
+    size_t their_len = atomic_load_explicit(&n->key_len, memory_order_relaxed);    /* MO(node.fields) */
+    if (index - 1 >= at || deleted - 1 < at || their_len != key_len || size > buf_size || key_len + size > room) {
+        return false;
+    }
+    uint64_t theirs[2], ours[2];
+    bytes_copy_racy(&theirs[0], table_node_key(n), 8);
+    bytes_copy_racy(&theirs[1], table_node_key(n) + key_len - 8, 8);
+    memcpy(&ours[0], key, 8);
+    memcpy(&ours[1], (const uint8_t *)key + key_len - 8, 8);
+    if (((theirs[0] ^ ours[0]) | (theirs[1] ^ ours[1])) != 0) {
+        return false;
+    }
+    bytes_copy_racy(buf, table_node_key(n) + key_len, size);
+    KILL_POINT("read.copied");
+    out->size = size;
+    out->version = index;
+    atomic_thread_fence(memory_order_acquire); /* MO(node.index): pairs with the fence in arena_free() */
+    return atomic_load_explicit(&n->index, memory_order_relaxed) == index; /* MO(node.index) */
+}
 
 /* Copy every node of bucket `b` that is not deleted, newest version, and hand it over. False when something cannot be. */
 typedef int foreign_visit_fn(void *ctx, const uint8_t *key, size_t key_len, const uint8_t *value, size_t value_len,

@@ -6,21 +6,15 @@
 #include "engine/grace.h"
 #include "engine/kill.h"
 
-#define LIMBO_KIND_SHIFT 60
-
-void limbo_push(struct table_writer *w, enum limbo_kind kind, uint64_t what, uint64_t bytes) {
+bool limbo_more_room(struct table_writer *w) {
     struct limbo *l = &w->open;
-    if (l->count == l->room) {
-        size_t room = l->room == 0 ? 4096 : l->room * 2;
-        uint64_t *items = realloc(l->items, room * sizeof(*items));
-        if (items == NULL) {
-            return;
-        }
+    size_t room = l->room == 0 ? 4096 : l->room * 2;
+    uint64_t *items = realloc(l->items, room * sizeof(*items));
+    if (items != NULL) {
         l->items = items;
         l->room = room;
     }
-    l->items[l->count++] = (uint64_t)kind << LIMBO_KIND_SHIFT | what;
-    l->bytes += bytes;
+    return items != NULL;
 }
 
 static void limbo_note(struct table_writer *w) {

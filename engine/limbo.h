@@ -15,7 +15,19 @@ enum limbo_kind {
     LIMBO_CLEAR = 2, /* a bucket that was filled by a split: take what moved out of the one that it came from */
 };
 
-void limbo_push(struct table_writer *w, enum limbo_kind kind, uint64_t what, uint64_t bytes);
+#define LIMBO_KIND_SHIFT 60
+
+/* Room for one more in w->open; false: there is no memory. */
+bool limbo_more_room(struct table_writer *w);
+
+static inline void limbo_push(struct table_writer *w, enum limbo_kind kind, uint64_t what, uint64_t bytes) {
+    struct limbo *l = &w->open;
+    if (__builtin_expect(l->count == l->room, 0) && !limbo_more_room(w)) {
+        return;
+    }
+    l->items[l->count++] = (uint64_t)kind << LIMBO_KIND_SHIFT | what;
+    l->bytes += bytes;
+}
 
 /* In table.c: what becomes of released items. */
 void table_clear_tomb(struct table_writer *w, uint32_t node);

@@ -10,6 +10,7 @@
 #define ENGINE_RCU_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #if defined(__SANITIZE_THREAD__)
 #define ENGINE_TSAN 1
@@ -46,6 +47,62 @@ static inline void rcu_enter(void) {
 static inline void rcu_exit(void) {
     RCU_TSAN_RELEASE();
     urcu_memb_read_unlock();
+}
+
+/*
+ * The same for a caller that has asked before where its thread's word is and whether membarrier works; liburcu's own functions
+ * ask both each time, which is half of their instructions.
+ */
+#ifdef ENGINE_TSAN
+static inline unsigned long *rcu_word(void) {
+    return NULL;
+}
+static inline bool rcu_is_plain(void) {
+    return true;
+}
+static inline void rcu_enter_at(unsigned long *word) {
+    (void)word;
+    rcu_enter();
+}
+static inline bool rcu_left_at(unsigned long *word) {
+    (void)word;
+    rcu_exit();
+    return true;
+}
+static inline void rcu_wake(void) {
+}
+#else
+static inline unsigned long *rcu_word(void) {
+    return &URCU_TLS(urcu_memb_reader).ctr;
+}
+static inline bool rcu_is_plain(void) {
+    return urcu_memb_has_sys_membarrier != 0;
+}
+/* MO(rcu.section): the word is stored before the section's loads, for the compiler; the processor is made to when a grace period
+ * asks by membarrier(), in rcu_wait(). */
+static inline void rcu_enter_at(unsigned long *word) {
+    unsigned long depth = *word;
+    bool outermost = (depth & URCU_GP_CTR_NEST_MASK) == 0;
+    CMM_STORE_SHARED(*word, __builtin_expect(outermost, 1) ? CMM_LOAD_SHARED(urcu_memb_gp.ctr) : depth + URCU_GP_COUNT);
+    cmm_barrier();
+}
+/* False: rcu_wake() has to be called yet. */
+static inline bool rcu_left_at(unsigned long *word) {
+    /* MO(rcu.section): and after them. */
+    cmm_barrier();
+    *word -= URCU_GP_COUNT; /* this thread's own */
+    cmm_barrier();
+    return __builtin_expect(uatomic_read(&urcu_memb_gp.futex) != -1, 1);
+}
+static inline void rcu_wake(void) {
+    urcu_common_wake_up_gp(&urcu_memb_gp);
+}
+#endif
+
+static inline void rcu_exit_at(unsigned long *word) {
+    if (!rcu_left_at(word)) {
+        rcu_wake();
+    }
 }
 
 static inline bool rcu_inside(void) {

@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The public reads. Each enters one section on one replica at one index, and leaves it. */
-#include <stdlib.h>
-
+/* Reads of one key and of many. Each enters one section on one replica at one index, and leaves it. */
 #include "engine/foreign.h"
-#include "engine/kill.h"
-#include "engine/reader.h"
+#include "engine/read.h"
 #include "shm/park.h"
 
 /*
@@ -33,7 +30,7 @@ static inline bool read_home_fresh(const struct tide_reader *r, const struct tid
     return false;
 }
 
-static int read_begin(struct tide_reader *r, const struct tide_bound *bound, const struct tide_answer *a,
+int read_begin(struct tide_reader *r, const struct tide_bound *bound, const struct tide_answer *a,
                       struct verdict *v) {
     if (__builtin_expect(r == NULL || r->owner != reader_self() || r->section != NULL, 0)) {
         int error = reader_check(r); /* a forked child's first */
@@ -47,8 +44,7 @@ static int read_begin(struct tide_reader *r, const struct tide_bound *bound, con
     return read_home_fresh(r, bound, v) ? 0 : reader_pick(r, bound, v);
 }
 
-/* What every read that got nowhere does: it is counted, and the answer says what could have been had. */
-static int read_refuse(struct tide_reader *r, int error, const struct verdict *v, struct tide_answer *a) {
+int read_refuse(struct tide_reader *r, int error, const struct verdict *v, struct tide_answer *a) {
     if (error == TIDE_ERR_REFUSED || error == TIDE_ERR_TIMEOUT) {
         reader_count(r, v->id, TIDE_REASON_REFUSED);
         if (a != NULL) {
@@ -60,7 +56,7 @@ static int read_refuse(struct tide_reader *r, int error, const struct verdict *v
     return error;
 }
 
-static void read_done(struct tide_reader *r, const struct verdict *v, struct tide_answer *a, uint64_t value_size,
+void read_done(struct tide_reader *r, const struct verdict *v, struct tide_answer *a, uint64_t value_size,
                       uint64_t version) {
     r->fence = v->index > r->fence ? v->index : r->fence;
     reader_count(r, v->id, v->reason);
@@ -69,45 +65,11 @@ static void read_done(struct tide_reader *r, const struct verdict *v, struct tid
     }
 }
 
-static inline void read_copy(void *to, const uint8_t *from, size_t n) {
-    if (n == 64) { /* one line, without a call */
-        memcpy(to, from, 64);
-    } else if (n != 0) { /* nothing may come with no buffer, which memcpy must not be given */
-        memcpy(to, from, n);
-    }
-}
-
-/* Copy a found value. The lengths cannot change while the section is open. */
-static inline int read_value(const struct table_node *n, void *buf, size_t buf_size, uint64_t *value_size,
-                             uint64_t *version) {
-    if (n == NULL) {
-        *value_size = 0;
-        *version = 0;
-        return TIDE_ERR_NOT_FOUND;
-    }
-    /* MO(node.fields), MO(node.index): relaxed; the node was reached through MO(table.slot). */
-    size_t size = atomic_load_explicit(&n->value_len, memory_order_relaxed);
-    *value_size = size;
-    *version = atomic_load_explicit(&n->index, memory_order_relaxed); /* MO(node.index) */
-    if (size > buf_size) {
-        return TIDE_ERR_BUFFER;
-    }
-    size_t key_len = atomic_load_explicit(&n->key_len, memory_order_relaxed); /* MO(node.fields) */
-    read_copy(buf, table_node_key(n) + key_len, size);
-    return 0;
-}
-
-static inline bool read_key_valid(const void *key, size_t key_len) {
-    return key != NULL && key_len - 1 < TIDE_KEY_MAX;
-}
-
 /* Tries at a value that changes under us, each at a newer index. A writer that is stopped in the middle of clearing slots
  * never lets a miss be believed: then another replica has to serve. */
 #define READ_FOREIGN_TRIES 1000
 
-/* A newer index of another process's replica. False when the slot has another table by now, or another owner who starts from 0:
- * what its board says is not about the table that is mapped here. */
-static bool read_newer(struct verdict *v) {
+bool read_newer(struct verdict *v) {
     uint64_t index = board_applied(v->replica->board);
     if (index < v->index || !foreign_is_current(v->replica)) { /* in this order: a new table is announced before its index */
         return false;
@@ -116,10 +78,7 @@ static bool read_newer(struct verdict *v) {
     return true;
 }
 
-/* Look up in another process's replica, at v->index or a later one, which v then has. READ_STUCK: not there; READ_MOVED: the
- * replica has gone meanwhile. */
-#define READ_STUCK 1
-#define READ_MOVED 2
+/* Look up in another process's replica, at v->index or a later one, which v then has. */
 static int read_foreign(struct verdict *v, uint64_t hash, const void *key, size_t key_len, void *buf, size_t buf_size,
                         struct foreign_value *out) {
     const struct replica *replica = v->replica;
@@ -146,8 +105,7 @@ static int read_foreign(struct verdict *v, uint64_t hash, const void *key, size_
     return READ_STUCK;
 }
 
-/* The replica that was picked is stuck: leave it out and pick again; or it moved: pick again. 0: a section is open. */
-static int read_elsewhere(struct tide_reader *r, const struct tide_bound *bound, struct verdict *v, int why) {
+int read_elsewhere(struct tide_reader *r, const struct tide_bound *bound, struct verdict *v, int why) {
     rcu_exit();
     r->avoid |= why == READ_STUCK ? UINT64_C(1) << v->id : 0;
     return reader_pick(r, bound, v);
@@ -176,12 +134,14 @@ static int read_get_foreign(struct tide_reader *r, const struct tide_bound *boun
     }
     rcu_exit();
     r->avoid = 0;
+    if (r->quick != NULL && v->replica->foreign && v->id == r->home) {
+        r->quick = reader_near();
+    }
     read_done(r, v, a, value.size, value.version);
     return result;
 }
 
-/* Any read but the common one. */
-static __attribute__((noinline)) int read_get_any(struct tide_reader *r, const void *key, size_t key_len,
+int read_get_any(struct tide_reader *r, const void *key, size_t key_len,
                                                   const struct tide_bound *bound, void *buf, size_t buf_size,
                                                   struct tide_answer *a) {
     struct verdict v;
@@ -202,69 +162,6 @@ static __attribute__((noinline)) int read_get_any(struct tide_reader *r, const v
                             &value_size, &version);
     rcu_exit();
     read_done(r, &v, a, value_size, version);
-    return result;
-}
-
-/* A bound that the home replica keeps whenever it has everything: well-formed, without a fence of the call's own. */
-static inline bool read_plain_bound(const struct tide_bound *b) {
-    return b->size == sizeof(*b) && b->fallback <= TIDE_FALLBACK_STALE && (b->min.index | b->min.incarnation) == 0;
-}
-
-/* The answer of a read that was fresh: what reader_answer() fills, with most of it known. */
-static inline void read_answer_fresh(struct tide_answer *a, uint32_t id, bool leader, uint64_t index, uint64_t commit,
-                                     uint64_t value_size, uint64_t version) {
-    a->reason = TIDE_REASON_FRESH;
-    a->served_by = id;
-    a->linearizable = 1;
-    a->stale = 0;
-    a->from_leader = leader;
-    a->reserved = 0;
-    a->index = index;
-    a->commit_index = commit;
-    a->staleness_ns = 0;
-    a->waited_ns = 0;
-    a->value_size = value_size;
-    a->version = version;
-}
-
-/*
- * The common case stands here in full, without a call and without a word written that is not asked for: a sticky reader whose
- * home replica, of this process, has everything that is committed. What read_home_fresh() says about the order holds.
- */
-__attribute__((flatten)) /* the hash, too */
-int tide_get(struct tide_reader *r, const void *key, size_t key_len, const struct tide_bound *bound, void *buf,
-             size_t buf_size, struct tide_answer *a) {
-    bool plain = r != NULL && r->quick == reader_self() && read_key_valid(key, key_len) &&
-                 (bound == NULL || read_plain_bound(bound)) && (a == NULL || a->size == sizeof(*a)) && buf != NULL;
-    if (__builtin_expect(!plain, 0)) {
-        return read_get_any(r, key, key_len, bound, buf, buf_size, a);
-    }
-    const struct tide *d = r->domain;
-    uint64_t hash = XXH3_64bits_withSeed(key, key_len, d->hash_seed);
-    rcu_enter();
-    const struct replica *home = reader_replica(d, r->home);
-    uint64_t commit = board_commit(d->log);
-    if (__builtin_expect(home == NULL || home->foreign, 0)) {
-        rcu_exit();
-        return read_get_any(r, key, key_len, bound, buf, buf_size, a);
-    }
-    const struct replica_board *board = home->board;
-    uint64_t index = board_applied(board);
-    if (__builtin_expect(index < commit || index < r->fence || board_state(board) != REPLICA_SERVING, 0)) {
-        rcu_exit();
-        return read_get_any(r, key, key_len, bound, buf, buf_size, a);
-    }
-    uint64_t value_size, version;
-    int result = read_value(table_find(&home->table, hash, key, key_len, index), buf, buf_size, &value_size, &version);
-    bool leader = reader_leads(home);
-    rcu_exit();
-    r->fence = index;
-    /* MO(stats): one writer; as reader_count(). */
-    atomic_store_explicit(r->home_fresh, atomic_load_explicit(r->home_fresh, memory_order_relaxed) + 1,
-                          memory_order_relaxed);
-    if (a != NULL) {
-        read_answer_fresh(a, r->home, leader, index, commit, value_size, version);
-    }
     return result;
 }
 
@@ -381,187 +278,3 @@ int tide_mget(struct tide_reader *r, struct tide_mget_item *items, size_t n, con
     return 0;
 }
 
-/* ---- sections ---------------------------------------------------------------------------------------------------- */
-
-int tide_section_begin(struct tide_reader *r, const struct tide_bound *bound, struct tide_answer *a) {
-    struct verdict v;
-    bound = bound != NULL ? bound : &reader_default_bound;
-    int error = read_begin(r, bound, a, &v);
-    bool moved = true;
-    while (error == 0 && moved) {
-        /* the epoch before the index, or a miss could not be believed */
-        r->section_epoch = v.replica->foreign ? foreign_epoch(&v.replica->table) : 0;
-        moved = v.replica->foreign && !read_newer(&v);
-        error = moved ? read_elsewhere(r, bound, &v, READ_MOVED) : 0;
-    }
-    if (error != 0) {
-        return read_refuse(r, error, &v, a);
-    }
-    KILL_POINT("read.section");
-    r->section = v.replica;
-    r->section_index = v.index;
-    reader_settle(r);
-    read_done(r, &v, a, 0, 0);
-    return 0;
-}
-
-int tide_section_end(struct tide_reader *r) {
-    int error = reader_check(r);
-    if (error != 0 || r->section == NULL) {
-        return error != 0 ? error : TIDE_ERR_THREAD;
-    }
-    r->section = NULL;
-    reader_settle(r);
-    rcu_exit();
-    return 0;
-}
-
-static int read_in_section(const struct tide_reader *r, const void *key, size_t key_len, const struct table_node **n) {
-    int error = reader_check(r);
-    if (error != 0 || r->section == NULL) {
-        return error != 0 ? error : TIDE_ERR_THREAD;
-    }
-    if (!read_key_valid(key, key_len)) {
-        return TIDE_ERR_INVALID;
-    }
-    const struct table *t = &r->section->table;
-    *n = table_find(t, table_hash(t, key, key_len), key, key_len, r->section_index);
-    return 0;
-}
-
-static int read_section_foreign(const struct tide_reader *r, const void *key, size_t key_len, void *buf,
-                                size_t buf_size, size_t *value_size, uint64_t *version) {
-    if (!read_key_valid(key, key_len) || (buf == NULL && buf_size != 0)) {
-        return TIDE_ERR_INVALID;
-    }
-    struct foreign_value value = {0};
-    uint64_t hash = table_hash(&r->section->table, key, key_len);
-    enum foreign_status status = foreign_find(r->section, r->section_epoch, r->section_index, hash, key, key_len, buf,
-                                              buf_size, &value);
-    if (status == FOREIGN_LOST || status == FOREIGN_STUCK) {
-        return TIDE_ERR_LOST;
-    }
-    if (status == FOREIGN_NONE) {
-        return TIDE_ERR_NOT_FOUND;
-    }
-    if (value_size != NULL) {
-        *value_size = value.size;
-    }
-    if (version != NULL) {
-        *version = value.version;
-    }
-    return status == FOREIGN_SMALL ? TIDE_ERR_BUFFER : 0;
-}
-
-int tide_section_get(struct tide_reader *r, const void *key, size_t key_len, void *buf, size_t buf_size,
-                     size_t *value_size, uint64_t *version) {
-    const struct table_node *n;
-    uint64_t size, made;
-    if (reader_check(r) == 0 && r->section != NULL && r->section->foreign) {
-        return read_section_foreign(r, key, key_len, buf, buf_size, value_size, version);
-    }
-    int error = buf == NULL && buf_size != 0 ? TIDE_ERR_INVALID : read_in_section(r, key, key_len, &n);
-    if (error != 0) {
-        return error;
-    }
-    error = read_value(n, buf, buf_size, &size, &made);
-    if (error != TIDE_ERR_NOT_FOUND) {
-        if (value_size != NULL) {
-            *value_size = size;
-        }
-        if (version != NULL) {
-            *version = made;
-        }
-    }
-    return error;
-}
-
-int tide_section_peek(struct tide_reader *r, const void *key, size_t key_len, const void **value, size_t *value_size,
-                      uint64_t *version) {
-    const struct table_node *n;
-    if (reader_check(r) == 0 && r->section != NULL && r->section->foreign) {
-        return TIDE_ERR_NOT_LOCAL;
-    }
-    int error = value == NULL || value_size == NULL ? TIDE_ERR_INVALID : read_in_section(r, key, key_len, &n);
-    if (error != 0) {
-        return error;
-    }
-    if (n == NULL) {
-        return TIDE_ERR_NOT_FOUND;
-    }
-    /* MO(node.fields), MO(node.index): relaxed; as in read_value(). */
-    *value = table_node_key(n) + atomic_load_explicit(&n->key_len, memory_order_relaxed);
-    *value_size = atomic_load_explicit(&n->value_len, memory_order_relaxed); /* MO(node.fields) */
-    if (version != NULL) {
-        *version = atomic_load_explicit(&n->index, memory_order_relaxed); /* MO(node.index) */
-    }
-    return 0;
-}
-
-struct read_scan {
-    tide_scan_fn *fn;
-    void *ctx;
-};
-
-static int read_scan_node(void *ctx, const struct table_node *n) {
-    const struct read_scan *scan = ctx;
-    /* MO(node.fields), MO(node.index): relaxed; as in read_value(). */
-    size_t key_len = atomic_load_explicit(&n->key_len, memory_order_relaxed);
-    size_t size = atomic_load_explicit(&n->value_len, memory_order_relaxed); /* MO(node.fields) */
-    const uint8_t *key = table_node_key(n);
-    uint64_t index = atomic_load_explicit(&n->index, memory_order_relaxed); /* MO(node.index) */
-    return scan->fn(scan->ctx, key, key_len, key + key_len, size, index);
-}
-
-struct read_scan_foreign {
-    const struct read_scan *scan;
-    const struct table *t;
-    uint64_t bucket, buckets;
-};
-
-static int read_scan_copy(void *ctx, const uint8_t *key, size_t key_len, const uint8_t *value, size_t value_len,
-                          uint64_t index, uint32_t payload_crc) {
-    const struct read_scan_foreign *f = ctx;
-    (void)payload_crc;
-    if (table_bucket_of(table_hash(f->t, key, key_len), f->buckets) != f->bucket) {
-        return 0; /* a split moved it: it is visited there */
-    }
-    return f->scan->fn(f->scan->ctx, key, key_len, value, value_len, index);
-}
-
-/* A copy of each bucket at the section's index. If slots were cleared or a version was reused, it is LOST. */
-static int read_scan_foreign(const struct tide_reader *r, const struct read_scan *scan) {
-    const struct table *t = &r->section->table;
-    struct foreign_scratch scratch = {0};
-    uint64_t buckets = atomic_load_explicit(&t->seg->buckets, memory_order_acquire); /* MO(table.buckets) */
-    struct read_scan_foreign f = {scan, t, 0, buckets};
-    int result = 0;
-    for (; f.bucket < buckets && result == 0; f.bucket++) {
-        result = foreign_visit_bucket(r->section, f.bucket, r->section_index, &scratch, read_scan_copy, &f);
-    }
-    free(scratch.bytes);
-    bool quiet = r->section_epoch % 2 == 0 && foreign_epoch(t) == r->section_epoch;
-    return result == 0 && !quiet ? TIDE_ERR_LOST : result == TIDE_ERR_CORRUPT ? TIDE_ERR_LOST : result;
-}
-
-int tide_section_scan(struct tide_reader *r, tide_scan_fn *fn, void *ctx) {
-    int error = reader_check(r);
-    if (error != 0 || r->section == NULL || fn == NULL) {
-        return error != 0 ? error : fn == NULL ? TIDE_ERR_INVALID : TIDE_ERR_THREAD;
-    }
-    const struct table *t = &r->section->table;
-    struct read_scan scan = {fn, ctx};
-    if (r->section->foreign) {
-        return read_scan_foreign(r, &scan);
-    }
-    /* MO(table.buckets): acquire; one number for the whole scan: what is split meanwhile stays where it was as well,
-     * until this section has ended. */
-    uint64_t buckets = atomic_load_explicit(&t->seg->buckets, memory_order_acquire);
-    for (uint64_t b = 0; b < buckets; b++) {
-        int result = table_visit_bucket(t, b, buckets, r->section_index, read_scan_node, &scan);
-        if (result != 0) {
-            return result;
-        }
-    }
-    return 0;
-}

@@ -9,6 +9,15 @@
 
 _Thread_local char reader_thread_mark;
 
+void reader_settle(struct tide_reader *r) {
+    r->quick = r->policy == TIDE_STICKY && r->section == NULL && rcu_is_plain() ? r->owner : NULL;
+    r->rcu_word = rcu_word();
+    r->home_slot = &r->domain->replicas[r->home];
+    r->log = r->domain->log;
+    r->hash_seed = r->domain->hash_seed;
+    r->home_fresh = &r->counts->counts[r->home][TIDE_REASON_FRESH];
+}
+
 /* A slot of counts in the segment, so that tools see them; where none is free the reader counts for itself. */
 static struct reader_slot *reader_claim_slot(struct tide *d) {
     for (uint32_t i = 0; i < LAYOUT_READERS; i++) {

@@ -8,9 +8,15 @@
 
 struct tide_reader {
     /* For the common case, so that it has little to look at: the owner while a get may try its home replica first (sticky, no
-     * section open), else NULL; and where a fresh read of the home replica is counted. */
+     * section open), reader_near() where that was another process's the last time, else NULL; and where a fresh read of the home
+     * replica is counted. */
     const void *quick;
+    unsigned long *rcu_word;
+    _Atomic(struct replica *) *home_slot;
+    const struct log_segment *log;
+    uint64_t hash_seed;
     _Atomic uint64_t *home_fresh;
+    const struct tide_bound *asked; /* during tide_get */
     const void *owner; /* the thread: reader_self() */
     struct tide *domain;
     uint64_t fence; /* the session has read at or written this index */
@@ -31,6 +37,11 @@ extern _Thread_local char reader_thread_mark;
 /* An address that is this thread's alone while it lives. */
 static inline const void *reader_self(void) {
     return &reader_thread_mark;
+}
+
+/* As reader_self(), for readers whose home replica is another process's. */
+static inline const void *reader_near(void) {
+    return &reader_thread_mark + 1;
 }
 
 static inline int reader_check(const struct tide_reader *r) {
@@ -80,11 +91,8 @@ int reader_pick(struct tide_reader *r, const struct tide_bound *bound, struct ve
 /* Fill the answer for a verdict. */
 void reader_answer(const struct verdict *v, struct tide_answer *a, uint64_t value_size, uint64_t version);
 
-/* After anything that reader.quick depends on has changed. */
-static inline void reader_settle(struct tide_reader *r) {
-    r->quick = r->policy == TIDE_STICKY && r->section == NULL ? r->owner : NULL;
-    r->home_fresh = &r->counts->counts[r->home][TIDE_REASON_FRESH];
-}
+/* After anything that reader.quick depends on has changed. By the owner. */
+void reader_settle(struct tide_reader *r);
 
 extern const struct tide_bound reader_default_bound;
 

@@ -4,6 +4,7 @@
 #include "engine/kill.h"
 #include "engine/lane.h"
 #include "engine/replica.h"
+#include "shm/bytes.h"
 #include "shm/clock.h"
 #include "shm/nap.h"
 #include "shm/park.h"
@@ -17,6 +18,8 @@ struct seq_group {
     struct seq_request *first, **last;
     uint64_t ring_bytes;
     uint64_t ts;
+    bool others; /* somebody waits for the answer of one of them */
+    bool owed;   /* something is committed that a barrier has to follow, and the look whether somebody is to be woken */
 };
 
 static void seq_group_clear(struct seq_group *g) {
@@ -24,10 +27,14 @@ static void seq_group_clear(struct seq_group *g) {
     g->last = &g->first;
     g->ring_bytes = 0;
     g->ts = 0;
+    g->others = false;
 }
 
 static void seq_answer(struct seq_request *q, int result) {
     q->result = result;
+    if (q->own) {
+        return;
+    }
     /* The request is on its writer's stack, which may be gone as soon as `done` is set. The wake below may then hit
      * memory of anything: a futex wake too many, which every sleeper must expect anyway. */
     _Atomic uint32_t *done = &q->done;
@@ -44,6 +51,14 @@ static void seq_wake_followers(struct leader_board *lead) {
         park_wake(&lead->wake, INT32_MAX);
         atomic_fetch_add_explicit(&lead->wakes, 1, memory_order_relaxed); /* MO(stats) */
     }
+}
+
+/* The one fence of the write path: the commit is visible everywhere before any writer hears that it is done, and before it is
+ * looked who sleeps. */
+static void seq_tell(struct tide *d, struct seq_group *g) {
+    atomic_thread_fence(memory_order_seq_cst);
+    seq_wake_followers(&d->log->leader);
+    g->owed = false;
 }
 
 /* Put one committed request into the leader's own table. */
@@ -77,9 +92,10 @@ static void seq_flush(struct tide *d, struct seq_group *g) {
     KILL_POINT("seq.copied");
     ring_commit(&s->ring);
     KILL_POINT("seq.published");
-    /* The one fence of the write path: the commit is visible everywhere before any writer hears that it is done. */
-    atomic_thread_fence(memory_order_seq_cst);
-    seq_wake_followers(&d->log->leader);
+    g->owed = true;
+    if (g->others) {
+        seq_tell(d, g);
+    }
     for (struct seq_request *q = g->first; q != NULL; q = q->next) {
         seq_apply(d, r, q);
     }
@@ -151,10 +167,8 @@ static enum arena_status seq_make_nodes(struct replica *r, struct seq_request *q
             return status;
         }
         uint8_t *key = table_node_key(table_node_at(&r->writer.t, *node));
-        memcpy(key, op->key, op->key_len);
-        if (op->value_size != 0) {
-            memcpy(key + op->key_len, op->value, op->value_size);
-        }
+        bytes_copy(key, op->key, op->key_len);
+        bytes_copy(key + op->key_len, op->value, op->value_size);
     }
     return ARENA_OK;
 }
@@ -222,6 +236,7 @@ static void seq_take(struct tide *d, struct seq_group *g, struct seq_request *q)
     q->next = NULL;
     *g->last = q;
     g->last = &q->next;
+    g->others |= !q->own;
 }
 
 /* The queue is newest first; the group is in the order of arrival. */
@@ -241,12 +256,26 @@ static bool seq_try(struct sequencer *s) {
     return atomic_load(&s->taken) == 0 && atomic_compare_exchange_strong(&s->taken, &free, 1);
 }
 
+/* A write that only this thread waits for gets its fence here: letting go is a locked instruction anyhow, and one is enough. */
+static void seq_let_go(struct tide *d, struct seq_group *g) {
+    atomic_exchange(&d->seq.taken, 0);
+    if (g->owed) {
+#if defined(__x86_64__)
+        seq_wake_followers(&d->log->leader);
+        g->owed = false;
+#else
+        seq_tell(d, g);
+#endif
+    }
+}
+
 /* Work for everybody who has queued, own request first where there is one, and let go. */
 static void seq_run(struct tide *d, struct seq_request *own) {
     struct sequencer *s = &d->seq;
-    struct seq_group group;
+    struct seq_group group = {.owed = false};
     seq_group_clear(&group);
     if (own != NULL) {
+        own->own = true;
         seq_take(d, &group, own);
     }
     do {
@@ -261,7 +290,7 @@ static void seq_run(struct tide *d, struct seq_request *own) {
             clock_refine(&d->log->clock);
             s->refine_ts = s->ring.last_ts + 10000000;
         }
-        atomic_store(&s->taken, 0);
+        seq_let_go(d, &group);
         /* Who queued and failed to take the sequencer before it was let go is seen here; who comes later takes it. */
     } while (atomic_load(&s->queue) != NULL && seq_try(s));
 }
@@ -289,11 +318,11 @@ static void seq_await(struct tide *d, struct seq_request *q) {
 
 int seq_submit(struct tide *d, struct seq_request *q) {
     struct sequencer *s = &d->seq;
-    atomic_store(&q->done, SEQ_PENDING);
     if (seq_try(s)) {
         seq_run(d, q);
         return q->result;
     }
+    atomic_store(&q->done, SEQ_PENDING);
     struct seq_request *head = atomic_load(&s->queue);
     do {
         q->next = head;

@@ -23,6 +23,7 @@ struct seq_request {
     uint64_t ring_bytes; /* of all frames */
     uint64_t lane_seq;
     uint16_t lane; /* number + 1; 0: this process's own */
+    bool own;      /* of the thread that runs the sequencer: nobody waits for its answer */
     /* The answer: */
     int result;
     uint64_t index; /* of the last operation */

@@ -8,8 +8,13 @@
 #include "shm/crc.h"
 #include "shm/lag.h"
 
-#define TABLE_LOAD 6u /* keys for each bucket: half of its slots, so that few buckets overflow before their split */
+/* Keys for each bucket, of 12 slots, at most. Beyond that the number of buckets doubles, two with each new key, so that nearly
+ * always all buckets are equally full: between 4 and 8, and one key in a hundred has to be looked for in an overflow bucket.
+ * If it grew evenly instead, one bucket for so many keys, those not yet split would hold twice what the others do; then at
+ * a mean of 6 already four in a hundred overflow, and each costs a get a branch that nobody can foresee. */
+#define TABLE_LOAD 8u
 #define TABLE_BUCKETS_MIN 64u
+#define TABLE_BUCKETS_MOST (UINT64_C(1) << 40) /* more than any segment has room for */
 #define TABLE_PAGE 4096u
 #define TABLE_BATCH 2048u
 
@@ -26,6 +31,15 @@ uint64_t table_segment_bytes(uint64_t table_bytes) {
     return table_round(table_fixed_bytes(), TABLE_PAGE) + table_round(table_bytes, TABLE_PAGE);
 }
 
+/* So many buckets a table of `keys` keys comes to have. */
+static uint64_t table_buckets_for(uint64_t keys) {
+    if (keys <= TABLE_BUCKETS_MIN * TABLE_LOAD) {
+        return TABLE_BUCKETS_MIN;
+    }
+    uint64_t full = (keys - 1) / TABLE_LOAD; /* the least power of two above that */
+    return full < TABLE_BUCKETS_MOST ? UINT64_C(2) << (63 - __builtin_clzll(full)) : TABLE_BUCKETS_MOST;
+}
+
 void table_create(struct table_writer *w, uint8_t *base, uint64_t size_bytes, uint64_t seed, uint64_t expected_keys,
                   uint64_t slack) {
     struct table_segment *seg = (struct table_segment *)base;
@@ -39,10 +53,11 @@ void table_create(struct table_writer *w, uint8_t *base, uint64_t size_bytes, ui
     seg->hash_seed = seed;
     lag_init((struct hdr *)(base + seg->lag_all_off), (struct lag_windows *)(base + seg->lag_windows_off));
 
-    uint64_t buckets = expected_keys / TABLE_LOAD + 1;
     uint64_t most = (size_bytes - seg->buckets_off) / sizeof(struct table_bucket) / 4;
-    buckets = buckets > most ? most : buckets;
-    buckets = buckets < TABLE_BUCKETS_MIN ? TABLE_BUCKETS_MIN : buckets;
+    uint64_t buckets = table_buckets_for(expected_keys);
+    while (buckets > most && buckets > TABLE_BUCKETS_MIN) {
+        buckets /= 2;
+    }
     *w = (struct table_writer){
         .t = {.base = base, .seg = seg, .buckets_off = seg->buckets_off, .seed = seed},
         .buckets = buckets,
@@ -174,20 +189,18 @@ static bool table_split(struct table_writer *w) {
     uint64_t fresh = w->buckets;
     uint64_t half = UINT64_C(1) << (63 - __builtin_clzll(fresh));
     uint64_t from = fresh - half;
-    /* A bucket that still holds what moved out of it, or that others moved out of, must be cleared before. */
-    uint64_t earlier = from < half / 2 ? from + half / 2 : from;
-    if (earlier >= w->cleared) {
-        w->hurry = true; /* a table that is only filled retires nothing else, and would never get its grace period */
-        return false;
-    }
     if (table_buckets_end(w) + sizeof(struct table_bucket) + table_reserve(w) > w->arena.low) {
         return false;
     }
-    struct table_bucket *to = table_bucket_at(&w->t, fresh);
-    for (struct table_bucket *b = table_bucket_at(&w->t, from); b != NULL; b = table_overflow(&w->t, b)) {
+    struct table_bucket *to = table_bucket_at(&w->t, fresh), *first = table_bucket_at(&w->t, from);
+    for (uint32_t i = 0; i < TABLE_SLOTS; i++) { /* their keys are hashed below */
+        __builtin_prefetch(table_node_at(&w->t, table_slot_at(first, i)));
+    }
+    for (struct table_bucket *b = first; b != NULL; b = table_overflow(&w->t, b)) {
         for (uint32_t i = 0; i < TABLE_SLOTS; i++) {
             uint64_t tag = table_tag_at(b, i);
-            if (tag == 0 || (table_node_hash(&w->t, table_slot_at(b, i)) & half) == 0) {
+            /* Also not what an earlier split moved out and is not cleared yet. */
+            if (tag == 0 || (table_node_hash(&w->t, table_slot_at(b, i)) & (2 * half - 1)) != fresh) {
                 continue;
             }
             KILL_POINT("table.splitting");
@@ -202,15 +215,29 @@ static bool table_split(struct table_writer *w) {
     atomic_store_explicit(&w->t.seg->buckets, w->buckets, memory_order_release);
     KILL_POINT("table.split");
     limbo_push(w, LIMBO_CLEAR, fresh, 0);
+    w->hurry = true; /* until it is cleared, what moved takes two slots, and the next new key perhaps an overflow bucket */
     return true;
 }
 
 static void table_grow(struct table_writer *w) {
-    for (int i = 0; i < 2 && w->keys > w->buckets * TABLE_LOAD; i++) {
+    bool doubling = (w->buckets & (w->buckets - 1)) != 0;
+    for (int i = 0; i < 2 && (doubling || w->keys > w->buckets * TABLE_LOAD); i++) {
         if (!table_split(w)) {
             return;
         }
+        doubling = (w->buckets & (w->buckets - 1)) != 0;
     }
+}
+
+/* Where else `node` of bucket *bucket stands, since what a split moved out of another bucket is not cleared there yet, perhaps nor
+ * what the split before moved there. To be called until it says false. */
+static bool table_twin_of(const struct table_writer *w, uint64_t *bucket, uint32_t node, struct table_place *out) {
+    bool found = false;
+    while (!found && *bucket >= w->cleared) {
+        *bucket = table_split_source(*bucket);
+        found = table_place_of(&w->t, table_bucket_at(&w->t, *bucket), node, out);
+    }
+    return found;
 }
 
 /* Slots are being cleared: a reader in another process that finds nothing meanwhile has to look again. */
@@ -256,8 +283,7 @@ void table_clear_tomb(struct table_writer *w, uint32_t node) {
     table_reorganise(w);
     table_clear_place(w, &p);
     KILL_POINT("table.clearing_deleted");
-    if (bucket >= w->cleared &&
-        table_place_of(&w->t, table_bucket_at(&w->t, table_split_source(bucket)), node, &p)) {
+    while (table_twin_of(w, &bucket, node, &p)) {
         table_clear_place(w, &p);
     }
     table_reorganise(w);
@@ -284,30 +310,41 @@ void table_node_drop(struct table_writer *w, uint32_t node) {
     arena_undo(&w->arena, node);
 }
 
-static void table_count(struct table_writer *w, int64_t keys, const struct table_node *n, int sign) {
-    /* MO(node.fields): relaxed; the writer's own node. */
-    uint64_t index = atomic_load_explicit(&n->index, memory_order_relaxed);
-    uint32_t crc = atomic_load_explicit(&n->crc, memory_order_relaxed); /* MO(node.fields) */
-    uint64_t bytes = (uint64_t)atomic_load_explicit(&n->key_len, memory_order_relaxed) + /* MO(node.fields) */
-                     atomic_load_explicit(&n->value_len, memory_order_relaxed);          /* MO(node.fields) */
-    uint64_t digest = table_node_digest(index, crc);
-    w->keys += (uint64_t)keys;
-    w->most_keys = w->keys > w->most_keys ? w->keys : w->most_keys;
-    w->digest += sign > 0 ? digest : 0 - digest;
-    uint64_t live = atomic_load_explicit(&w->t.seg->live_bytes, memory_order_relaxed); /* MO(stats) */
-    atomic_store_explicit(&w->t.seg->live_bytes, sign > 0 ? live + bytes : live - bytes, memory_order_relaxed);
-    atomic_store_explicit(&w->t.seg->live_keys, w->keys, memory_order_relaxed); /* MO(stats) */
+/* The state loses node `gone` and gains node `come`; either may be NULL. */
+static void table_count(struct table_writer *w, const struct table_node *gone, const struct table_node *come) {
+    const struct table_node *const both[2] = {gone, come};
+    uint64_t digest[2] = {0, 0}, bytes[2] = {0, 0};
+    for (int i = 0; i < 2; i++) {
+        if (both[i] != NULL) {
+            const struct table_node *n = both[i];
+            /* MO(node.fields), MO(node.index): relaxed; the writer's own nodes. */
+            digest[i] = table_node_digest(atomic_load_explicit(&n->index, memory_order_relaxed),
+                                          atomic_load_explicit(&n->crc, memory_order_relaxed));
+            bytes[i] = (uint64_t)atomic_load_explicit(&n->key_len, memory_order_relaxed) + /* MO(node.fields) */
+                       atomic_load_explicit(&n->value_len, memory_order_relaxed);          /* MO(node.fields) */
+        }
+    }
+    w->digest += digest[1] - digest[0];
+    struct table_segment *seg = w->t.seg;
+    if (bytes[0] != bytes[1]) {
+        uint64_t live = atomic_load_explicit(&seg->live_bytes, memory_order_relaxed);                      /* MO(stats) */
+        atomic_store_explicit(&seg->live_bytes, live + bytes[1] - bytes[0], memory_order_relaxed); /* MO(stats) */
+    }
+    if ((gone == NULL) != (come == NULL)) {
+        w->keys += come != NULL ? 1 : UINT64_MAX;
+        w->most_keys = w->keys > w->most_keys ? w->keys : w->most_keys;
+        atomic_store_explicit(&seg->live_keys, w->keys, memory_order_relaxed); /* MO(stats) */
+    }
 }
 
-/* The old version's slot now leads to the new one, in the bucket that a split is still moving it out of as well: what a slot
+/* The old version's slot now leads to the new one, in the buckets that splits are still moving it out of as well: what a slot
  * leads to is never a node that is free. */
 static void table_replace(struct table_writer *w, const struct table_place *p, uint64_t hash, uint32_t node) {
     table_set_node(p->b, p->slot, node);
     KILL_POINT("table.replaced");
     uint64_t bucket = table_bucket_of(hash, w->buckets);
     struct table_place twin;
-    if (bucket >= w->cleared &&
-        table_place_of(&w->t, table_bucket_at(&w->t, table_split_source(bucket)), p->node, &twin)) {
+    while (table_twin_of(w, &bucket, p->node, &twin)) {
         table_set_node(twin.b, twin.slot, node);
     }
 }
@@ -325,7 +362,7 @@ int table_publish(struct table_writer *w, uint32_t node, uint64_t hash, uint64_t
             table_node_drop(w, node);
             return -1;
         }
-        table_count(w, 1, n, 1);
+        table_count(w, NULL, n);
         table_grow(w);
         return 0;
     }
@@ -341,12 +378,9 @@ int table_publish(struct table_writer *w, uint32_t node, uint64_t hash, uint64_t
     atomic_store_explicit(&n->prev, p.node, memory_order_relaxed);
     atomic_store_explicit(&n->index, index, memory_order_release); /* MO(node.index) */
     table_replace(w, &p, hash, node);
+    table_count(w, old_deleted == 0 ? old : NULL, n);
     if (old_deleted == 0) {
-        table_count(w, 0, old, -1);
         arena_forget(&w->arena, old->size_class);
-        table_count(w, 0, n, 1);
-    } else {
-        table_count(w, 1, n, 1);
     }
     limbo_push(w, LIMBO_FREE, p.node, arena_class_bytes(old->size_class));
     return 0;
@@ -367,7 +401,7 @@ void table_delete(struct table_writer *w, uint64_t hash, const void *key, size_t
     /* MO(node.deleted): release; pairs with the acquire in table_version(). The node itself is the tombstone: deleting
      * takes no memory, so it works in a full table. */
     atomic_store_explicit(&n->deleted, index, memory_order_release);
-    table_count(w, -1, n, -1);
+    table_count(w, n, NULL);
     arena_forget(&w->arena, n->size_class);
     limbo_push(w, LIMBO_TOMB, p.node, 0);
 }
@@ -392,7 +426,7 @@ static bool table_fits(const struct table_writer *w, uint64_t peak, uint64_t new
         w->arena.low - table_buckets_end(w) >= table_reserve(w) / 2) {
         return true;
     }
-    uint64_t buckets = (w->keys + new_keys) / TABLE_LOAD + 2;
+    uint64_t buckets = table_buckets_for(w->keys + new_keys);
     buckets = buckets < w->buckets ? w->buckets : buckets;
     /* A quarter on top for overflow buckets, of which about one for 15 buckets is needed just before a split. A table that had
      * to wait with its splits, for a section that stayed open, has more. */

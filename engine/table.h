@@ -5,9 +5,9 @@
  *   bucket   one cache line: 12 one-byte tags, 12 four-byte node offsets, a link to an overflow bucket
  *   node     index of the write, index of its delete, link to the version it replaced, lengths, key, value
  *
- * It grows by linear hashing, one bucket for an insert: bucket s is split into s and s + 2^L by writing the new bucket,
+ * It grows by linear hashing, at most two buckets for an insert: bucket s is split into s and s + 2^L by writing the new bucket,
  * publishing the new number of buckets, and clearing what moved out of the old one after a grace period. So no insert
- * ever pays for more than two buckets, and no reader ever waits or retries. Buckets grow upwards and nodes downwards in one range,
+ * ever pays for more, and no reader ever waits or retries. Buckets grow upwards and nodes downwards in one range,
  * so neither needs a budget of its own and a bucket's address is one multiplication.
  *
  * Every read is at an index S: the `applied` that its section loaded first. Two rules make that safe:
@@ -61,7 +61,7 @@ struct table_writer {
     struct limbo waiting; /* a ticket is out for these */
     uint64_t batch;       /* items that are worth a grace period */
     bool released;        /* something was, since table_drain() last said so */
-    bool hurry;           /* the next split waits for a bucket to be cleared: few items are worth one, too */
+    bool hurry;           /* a bucket waits to be cleared: few items are worth a grace period, too */
 };
 
 /* The segment's size for a budget; the histograms come on top. */
@@ -79,6 +79,9 @@ static inline uint64_t table_hash(const struct table *t, const void *key, size_t
 /* ---- reading, inside a section ---------------------------------------------------------------------------------- */
 
 static inline uint64_t table_bucket_of(uint64_t hash, uint64_t buckets) {
+    if (__builtin_expect((buckets & (buckets - 1)) == 0, 1)) { /* all but while it doubles */
+        return hash & (buckets - 1);
+    }
     uint64_t mask = UINT64_MAX >> __builtin_clzll(buckets - 1); /* buckets >= 2 */
     uint64_t b = hash & mask;
     return b < buckets ? b : b & (mask >> 1);
@@ -86,7 +89,7 @@ static inline uint64_t table_bucket_of(uint64_t hash, uint64_t buckets) {
 
 static inline uint64_t table_tag(uint64_t hash) {
     uint64_t tag = hash >> 56;
-    return tag + (tag == 0); /* 0 is an empty slot */
+    return tag + (tag < 1); /* 0 is an empty slot */
 }
 
 static inline struct table_bucket *table_bucket_at(const struct table *t, uint64_t b) {
@@ -104,7 +107,8 @@ static inline uint8_t *table_node_key(const struct table_node *n) {
 /* A bit for each slot whose tag is `tag`. */
 static inline uint32_t table_match(uint64_t lo, uint64_t hi, uint64_t tag) {
 #if defined(__SSE2__)
-    __m128i tags = _mm_set_epi64x((long long)hi, (long long)lo);
+    /* Not _mm_set_epi64x(): compilers make it a store and a load, which a get would wait for. */
+    __m128i tags = _mm_unpacklo_epi64(_mm_cvtsi64_si128((long long)lo), _mm_cvtsi64_si128((long long)hi));
     return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(tags, _mm_set1_epi8((char)tag))) & 0xfffu;
 #else
     const uint64_t ones = UINT64_C(0x0101010101010101), low7 = UINT64_C(0x7f7f7f7f7f7f7f7f);

@@ -28,6 +28,33 @@
 #endif
 #endif
 
+/* Copy a few bytes without a call; many by memcpy. They do not overlap. All is read before anything is written up to 128. */
+static inline void bytes_copy(void *dst, const void *src, size_t bytes) {
+    uint8_t *to = dst;
+    const uint8_t *from = src;
+    if (bytes >= 8 && bytes <= 16) {
+        uint64_t head, tail;
+        memcpy(&head, from, 8);
+        memcpy(&tail, from + bytes - 8, 8);
+        memcpy(to, &head, 8);
+        memcpy(to + bytes - 8, &tail, 8);
+    } else if (bytes >= 32 && bytes <= 64) {
+        uint8_t head[32], tail[32];
+        memcpy(head, from, 32);
+        memcpy(tail, from + bytes - 32, 32);
+        memcpy(to, head, 32);
+        memcpy(to + bytes - 32, tail, 32);
+    } else if (bytes > 64 && bytes <= 128) {
+        uint8_t head[64], tail[64];
+        memcpy(head, from, 64);
+        memcpy(tail, from + bytes - 64, 64);
+        memcpy(to, head, 64);
+        memcpy(to + bytes - 64, tail, 64);
+    } else if (bytes != 0) { /* memcpy wants pointers even for nothing */
+        memcpy(to, from, bytes);
+    }
+}
+
 #ifdef BYTES_ATOMIC
 
 /* ThreadSanitizer does not follow fences, so each access carries the order that the fence would give. */
@@ -68,9 +95,7 @@ static inline void bytes_store_racy(void *dst, const void *src, size_t bytes) {
  * What follows (the check) is not done before the copy. Wait-free.
  */
 static inline void bytes_copy_racy(void *dst, const void *src, size_t bytes) {
-    if (bytes != 0) { /* memcpy wants pointers even for nothing */
-        memcpy(dst, src, bytes);
-    }
+    bytes_copy(dst, src, bytes);
     /* MO(bytes.copy): acquire fence, pairs with the release fence in bytes_store_racy(). Without it the check could
      * be done before the copy and pass, and the bytes be overwritten in between. It also keeps the compiler from
      * reading `src` a second time, later, in place of `dst`. */
@@ -85,9 +110,7 @@ static inline void bytes_store_racy(void *dst, const void *src, size_t bytes) {
     /* MO(bytes.copy): release fence, pairs with the acquire fence in bytes_copy_racy(). Without it a reader could
      * copy the new bytes and still find the old sequence number. */
     atomic_thread_fence(memory_order_release);
-    if (bytes != 0) { /* memcpy wants pointers even for nothing */
-        memcpy(dst, src, bytes);
-    }
+    bytes_copy(dst, src, bytes);
 }
 
 #endif

@@ -85,7 +85,7 @@ static bool crc_hardware;
 #if defined(__x86_64__)
 
 #define CRC_CHAIN_MAX 128 /* words in a chain: the joins cost nothing against that, and the table stays at 1 KiB */
-#define CRC_CHAINED_MIN 48 /* below, one chain is done before three are joined */
+#define CRC_CHAINED_MIN 192 /* below, one chain is done before three are joined */
 
 /* crc_moves[k]: x^(64k - 33) mod P. The product of two reflected values comes out one bit low (x^1), and the
  * instruction that takes it in as a word multiplies by x^32: together the 33. */
@@ -135,10 +135,25 @@ static CRC_TARGET uint32_t crc_by_hardware(uint32_t start, const uint8_t *at, si
         at += 24 * words;
         bytes -= 24 * words;
     }
-    for (; bytes >= 8; bytes -= 8, at += 8) {
+    for (; bytes >= 32; bytes -= 32, at += 32) {
         crc = _mm_crc32_u64(crc, crc_load(at));
+        crc = _mm_crc32_u64(crc, crc_load(at + 8));
+        crc = _mm_crc32_u64(crc, crc_load(at + 16));
+        crc = _mm_crc32_u64(crc, crc_load(at + 24));
+    }
+    if (bytes & 16) {
+        crc = _mm_crc32_u64(crc, crc_load(at));
+        crc = _mm_crc32_u64(crc, crc_load(at + 8));
+        at += 16;
+    }
+    if (bytes & 8) {
+        crc = _mm_crc32_u64(crc, crc_load(at));
+        at += 8;
     }
     uint32_t rest = (uint32_t)crc;
+    if ((bytes & 7) == 0) {
+        return ~rest;
+    }
     if (bytes & 4) {
         uint32_t word;
         memcpy(&word, at, sizeof(word));

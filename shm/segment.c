@@ -19,6 +19,11 @@
 
 #define SEGMENT_TRIES 16
 #define SEGMENT_RESERVE_STEP_BYTES (UINT64_C(256) << 20)
+#define SEGMENT_HUGE_BYTES (UINT64_C(2) << 20) /* of x86-64, and of aarch64 with pages of 4 KiB */
+#define SEGMENT_HUGE_REFUSALS 4u
+#ifndef MADV_COLLAPSE /* Linux 6.1; older ones answer EINVAL */
+#define MADV_COLLAPSE 25
+#endif
 
 static int segment_errno(void) {
     switch (errno) {
@@ -54,14 +59,30 @@ uint64_t segment_random(void) {
 
 /* ---- mapping ----------------------------------------------------------------------------------------------------- */
 
+/* At a multiple of a huge page, or those that the file has could not be mapped as such. */
 static int segment_map(struct segment *s) {
     int access = s->writable ? PROT_READ | PROT_WRITE : PROT_READ;
-    void *base = mmap(NULL, s->size_bytes, access, MAP_SHARED, s->fd, 0);
-    if (base == MAP_FAILED) {
+    uint64_t room = s->size_bytes < SEGMENT_HUGE_BYTES ? s->size_bytes : s->size_bytes + SEGMENT_HUGE_BYTES;
+    uint8_t *free_room = mmap(NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (free_room == MAP_FAILED) {
         return segment_errno();
     }
-    /* Only a wish: most systems grant shared memory no huge pages, or not to files that are reserved beforehand. */
-    (void)madvise(base, s->size_bytes, MADV_HUGEPAGE);
+    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+    uint64_t lead = room == s->size_bytes ? 0 : -(uintptr_t)free_room % SEGMENT_HUGE_BYTES;
+    uint64_t used = (s->size_bytes + page - 1) / page * page;
+    uint8_t *base = mmap(free_room + lead, s->size_bytes, access, MAP_SHARED | MAP_FIXED, s->fd, 0);
+    if (base == MAP_FAILED) {
+        int error = segment_errno();
+        (void)munmap(free_room, room);
+        return error;
+    }
+    if (lead != 0) {
+        (void)munmap(free_room, lead);
+    }
+    if (lead + used < room) {
+        (void)munmap(base + used, room - lead - used);
+    }
+    (void)madvise(base, s->size_bytes, MADV_HUGEPAGE); /* only a wish */
     s->base = base;
     return 0;
 }
@@ -153,14 +174,41 @@ static int segment_open_temporary(struct segment *s, const char *path) {
 }
 
 /*
- * Every page, now: a mapping of unreserved bytes ends in SIGBUS when the file system is full. Free space is looked at
- * first, so that a request that cannot succeed does not fill the file system, and starve others, before it fails.
+ * Huge pages, as far as the system has them. Most systems give none to shared memory by themselves (shmem_enabled is
+ * "never"), but collapse pages into a huge one when they are asked to, whatever that setting says. Asked while the file
+ * is empty but for one page in each, that costs no more than reserving small pages would. They halve the time of a get
+ * from a table that does not fit the caches: the walk through the page table misses there as well.
+ * Not an error where it does not work: small pages are reserved then.
  */
-static int segment_reserve(int fd, uint64_t size_bytes) {
+static void segment_reserve_huge(const struct segment *s) {
+    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+    uint32_t refused = 0;
+    for (uint64_t off = 0; off + SEGMENT_HUGE_BYTES <= s->size_bytes && refused < SEGMENT_HUGE_REFUSALS;
+         off += SEGMENT_HUGE_BYTES) {
+        if (fallocate(s->fd, 0, (off_t)off, (off_t)page) != 0 && errno != EINTR) {
+            return;
+        }
+        refused += madvise(s->base + off, SEGMENT_HUGE_BYTES, MADV_COLLAPSE) != 0;
+    }
+}
+
+/* Looked at first, so that a request that cannot succeed does not fill the file system, and starve others, before it
+ * fails. */
+static int segment_check_space(const struct segment *s) {
     struct statvfs fs;
-    if (fstatvfs(fd, &fs) == 0 && fs.f_blocks != 0 && fs.f_frsize != 0 && size_bytes / fs.f_frsize > fs.f_bavail) {
+    if (fstatvfs(s->fd, &fs) == 0 && fs.f_blocks != 0 && fs.f_frsize != 0 && s->size_bytes / fs.f_frsize > fs.f_bavail) {
         errno = ENOSPC;
         return SHM_ERR_NO_SPACE;
+    }
+    return 0;
+}
+
+/* Every page, now: a mapping of unreserved bytes ends in SIGBUS when the file system is full. */
+static int segment_reserve(const struct segment *s, enum segment_kind kind) {
+    int fd = s->fd;
+    uint64_t size_bytes = s->size_bytes;
+    if (kind == SEGMENT_TABLE && ftruncate(fd, (off_t)size_bytes) == 0) {
+        segment_reserve_huge(s);
     }
     /* In steps: a signal undoes a call that is under way, and a timer that fires faster than one call takes would
      * hold up a single large one for ever. */
@@ -193,10 +241,13 @@ int segment_create(struct segment *s, const char *name, enum segment_kind kind, 
     if (error == 0) {
         fresh.size_bytes = size_bytes;
         fresh.writable = true;
-        error = segment_reserve(fresh.fd, size_bytes);
+        error = segment_check_space(&fresh);
     }
     if (error == 0) {
-        error = segment_map(&fresh);
+        error = segment_map(&fresh); /* nothing is touched before it is reserved */
+    }
+    if (error == 0) {
+        error = segment_reserve(&fresh, kind);
     }
     if (error != 0) {
         int why = errno;

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * tide_get where it is common: a sticky reader whose home replica has everything that is committed, a key of 9 to 16 bytes, a
+ * value of 32 to 64. Everything else goes to engine/read.c.
+ *
+ * Written for few instructions, since their number counts twice: a core overlaps the cache misses of as many gets as fit its
+ * window of some hundred instructions. So nothing here calls, but in the last place, and registers need not be saved.
+ *
+ * What read_home_fresh() in engine/read.c says about the order of the loads holds here.
+ */
+#include "engine/foreign.h"
+#include "engine/kill.h"
+#include "engine/read.h"
+#include "shm/bytes.h"
+
+#define GET_KEY_LEAST 9u
+#define GET_KEY_MOST 16u
+#define GET_VALUE_LEAST 32u
+#define GET_VALUE_MOST 64u
+
+/* A bound that the home replica keeps whenever it has everything: well-formed, without a fence of the call's own. */
+static inline bool get_bound_is_plain(const struct tide_bound *b) {
+    return b == NULL ||
+           (b->size == sizeof(*b) && b->fallback <= TIDE_FALLBACK_STALE && (b->min.index | b->min.incarnation) == 0);
+}
+
+static inline bool get_is_common(const void *key, size_t key_len, const struct tide_bound *bound, const void *buf,
+                                 const struct tide_answer *a) {
+    return key != NULL && key_len - GET_KEY_LEAST <= GET_KEY_MOST - GET_KEY_LEAST && get_bound_is_plain(bound) &&
+           (a == NULL || a->size == sizeof(*a)) && buf != NULL;
+}
+
+static inline const struct replica *get_home(const struct tide_reader *r) {
+    return atomic_load_explicit(r->home_slot, memory_order_acquire); /* MO(domain.replica): as reader_replica() */
+}
+
+static inline bool get_leads(const struct replica_board *b) {
+    return atomic_load_explicit(&b->role, memory_order_relaxed) == TIDE_LEADER; /* MO(replica.role): as reader_leads() */
+}
+
+/* What a fresh read leaves behind; reader_answer() would fill in the same, with less of it known. What was committed when
+ * `index` was loaded was at least `index`, and had been no more just before: so that is what the read saw of it. */
+static inline void get_done(struct tide_reader *r, struct tide_answer *a, bool leader, uint64_t index,
+                            uint64_t value_size, uint64_t version) {
+    r->fence = index;
+    /* MO(stats): one writer; as reader_count(). */
+    atomic_store_explicit(r->home_fresh, atomic_load_explicit(r->home_fresh, memory_order_relaxed) + 1,
+                          memory_order_relaxed);
+    if (a != NULL) {
+        const uint8_t flags[4] = {1, 0, leader, 0}; /* linearizable, stale, from_leader, reserved: one store */
+        a->reason = TIDE_REASON_FRESH;
+        a->served_by = r->home;
+        memcpy(&a->linearizable, flags, sizeof(flags));
+        a->index = index;
+        a->commit_index = index;
+        a->staleness_ns = 0;
+        a->waited_ns = 0;
+        a->value_size = value_size;
+        a->version = version;
+    }
+}
+
+/* 8 to 16 bytes, without a call. */
+static inline bool get_same_key(const uint8_t *theirs, const uint8_t *ours, size_t n) {
+    uint64_t a, b, c, d;
+    memcpy(&a, theirs, 8);
+    memcpy(&b, ours, 8);
+    memcpy(&c, theirs + n - 8, 8);
+    memcpy(&d, ours + n - 8, 8);
+    return ((a ^ b) | (c ^ d)) == 0;
+}
+
+/* The rest of a get whose lookup is done: a node of any size, or NULL. The section is open. */
+static __attribute__((noinline)) int get_rest(struct tide_reader *r, const struct table_node *n, uint64_t index,
+                                              void *buf, size_t buf_size, struct tide_answer *a) {
+    uint64_t value_size, version;
+    int result = read_value(n, buf, buf_size, &value_size, &version);
+    bool leader = get_leads(&r->log->replicas[r->home]); /* the replica's own slot may be empty by now: it is being stopped */
+    rcu_exit_at(r->rcu_word);
+    get_done(r, a, leader, index, value_size, version);
+    return result;
+}
+
+/* A reader whose home replica is another process's: a validated copy, engine/foreign.h. */
+__attribute__((flatten, noinline)) static int get_near(struct tide_reader *r, const void *key, size_t key_len,
+                                                       const struct tide_bound *bound, void *buf, size_t buf_size,
+                                                       struct tide_answer *a) {
+    uint64_t hash = XXH3_64bits_withSeed(key, key_len, r->hash_seed);
+    rcu_enter_at(r->rcu_word);
+    const struct replica *home = get_home(r);
+    uint64_t commit = board_commit(r->log);
+    if (__builtin_expect(home == NULL || !home->foreign, 0)) {
+        rcu_exit_at(r->rcu_word);
+        reader_settle(r);
+        return read_get_any(r, key, key_len, bound, buf, buf_size, a);
+    }
+    struct foreign_value value;
+    uint64_t index = board_applied(home->board);
+    bool hit = index >= commit && index >= r->fence && board_state(home->board) == REPLICA_SERVING &&
+               foreign_is_current(home) && foreign_hit(home, index, hash, key, key_len, buf, buf_size, &value);
+    bool leader = get_leads(home->board);
+    rcu_exit_at(r->rcu_word);
+    if (__builtin_expect(!hit, 0)) {
+        return read_get_any(r, key, key_len, bound, buf, buf_size, a);
+    }
+    get_done(r, a, leader, index, value.size, value.version);
+    return 0;
+}
+
+/* Not the common case after all. The section is open. */
+static __attribute__((noinline)) int get_leave(struct tide_reader *r, const void *key, size_t key_len, void *buf,
+                                               size_t buf_size, struct tide_answer *a) {
+    rcu_exit_at(r->rcu_word);
+    return read_get_any(r, key, key_len, r->asked, buf, buf_size, a);
+}
+
+static __attribute__((noinline, cold)) int get_wake(void) {
+    rcu_wake();
+    return 0;
+}
+
+static __attribute__((noinline)) int get_elsewhere(struct tide_reader *r, const void *key, size_t key_len,
+                                                   const struct tide_bound *bound, void *buf, size_t buf_size,
+                                                   struct tide_answer *a) {
+    if (r != NULL && r->quick == reader_near() && get_is_common(key, key_len, bound, buf, a)) {
+        return get_near(r, key, key_len, bound, buf, buf_size, a);
+    }
+    return read_get_any(r, key, key_len, bound, buf, buf_size, a);
+}
+
+__attribute__((flatten)) /* the hash, too */
+int tide_get(struct tide_reader *r, const void *key, size_t key_len, const struct tide_bound *bound, void *buf,
+             size_t buf_size, struct tide_answer *a) {
+    if (__builtin_expect(r == NULL || r->quick != reader_self() || !get_is_common(key, key_len, bound, buf, a), 0)) {
+        return get_elsewhere(r, key, key_len, bound, buf, buf_size, a);
+    }
+    r->asked = bound; /* one register less that has to be kept */
+    uint64_t hash = XXH3_64bits_withSeed(key, key_len, r->hash_seed);
+    rcu_enter_at(r->rcu_word);
+    const struct replica *home = get_home(r);
+    uint64_t commit = board_commit(r->log);
+    if (__builtin_expect(home == NULL || home->foreign, 0)) {
+        return get_leave(r, key, key_len, buf, buf_size, a);
+    }
+    const struct replica_board *board = home->board;
+    uint64_t index = board_applied(board);
+    if (__builtin_expect(index < commit || index < r->fence || board_state(board) != REPLICA_SERVING, 0)) {
+        return get_leave(r, key, key_len, buf, buf_size, a);
+    }
+    const struct table *t = &home->table;
+    const struct table_bucket *b = table_bucket_for(t, hash);
+    uint64_t lo = atomic_load_explicit(&b->tags[0], memory_order_acquire); /* MO(table.tag): as table_chain_find() */
+    uint64_t hi = atomic_load_explicit(&b->tags[1], memory_order_acquire); /* MO(table.tag) */
+    uint32_t match = table_match(lo, hi, table_tag(hash));
+    if (__builtin_expect(match == 0, 0)) {
+        return hi >> 32 == 0 ? get_rest(r, NULL, index, buf, buf_size, a) : get_leave(r, key, key_len, buf, buf_size, a);
+    }
+    /* MO(table.slot): acquire; as table_chain_find(). */
+    uint32_t slot = atomic_load_explicit(&b->slots[__builtin_ctz(match)], memory_order_acquire);
+    const struct table_node *n = table_node_at(t, slot);
+    __builtin_prefetch((const uint8_t *)n + LAYOUT_LINE); /* where the value is: not only when the lengths are there */
+    /* MO(node.fields): relaxed; MO(node.index), MO(node.deleted): acquire; as table_key_is() and table_version(). */
+    uint64_t version = atomic_load_explicit(&n->index, memory_order_acquire);
+    if (__builtin_expect(slot == 0 || atomic_load_explicit(&n->key_len, memory_order_relaxed) != key_len ||
+                             !get_same_key(table_node_key(n), key, key_len) || version > index ||
+                             atomic_load_explicit(&n->deleted, memory_order_acquire) - 1 < index,
+                         0)) {
+        return get_leave(r, key, key_len, buf, buf_size, a); /* one in some dozens: another key has the same tag */
+    }
+    size_t size = atomic_load_explicit(&n->value_len, memory_order_relaxed); /* MO(node.fields) */
+    if (__builtin_expect(size - GET_VALUE_LEAST > GET_VALUE_MOST - GET_VALUE_LEAST || size > buf_size, 0)) {
+        return get_rest(r, n, index, buf, buf_size, a);
+    }
+    const uint8_t *value = table_node_key(n) + key_len;
+    memcpy(buf, value, 32);
+    memcpy((uint8_t *)buf + size - 32, value + size - 32, 32);
+    get_done(r, a, get_leads(board), index, size, version);
+    return rcu_left_at(r->rcu_word) ? 0 : get_wake();
+}

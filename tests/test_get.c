@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Every length of key and value around those that engine/get.c serves itself, from a replica of this handle and from another
+ * one's, beside what tide_mget says, which goes another way.
+ */
+#include "tests/lib/pair.h"
+
+#define KEYS_MOST 24u
+#define VALUES_MOST 80u
+
+struct sized {
+    uint8_t key[KEYS_MOST];
+    size_t key_len;
+    uint8_t value[VALUES_MOST];
+    size_t value_len;
+};
+
+/* Keys that differ in their first or their last byte alone have to be told apart. */
+static struct sized sized_of(size_t key_len, size_t value_len, unsigned kind) {
+    struct sized s = { .key_len = key_len, .value_len = value_len };
+    memset(s.key, 'k', sizeof(s.key));
+    s.key[key_len - 1] = (uint8_t)value_len;
+    s.key[0] = (uint8_t)(key_len == 1 ? s.key[0] : kind == 0 ? 'a' : 'b');
+    for (size_t i = 0; i < sizeof(s.value); i++) {
+        s.value[i] = (uint8_t)(i * 7 + value_len + kind);
+    }
+    return s;
+}
+
+/* The version, or 0: not there. */
+static uint64_t look(struct tide_reader *r, const struct sized *s) {
+    uint8_t buf[VALUES_MOST + 8], other[VALUES_MOST + 8];
+    struct tide_answer a = TIDE_ANSWER_INIT, all = TIDE_ANSWER_INIT;
+    struct tide_mget_item item = { .key = s->key, .key_len = s->key_len, .buf = other, .buf_size = s->value_len };
+    memset(buf, 0xee, sizeof(buf));
+    int error = tide_get(r, s->key, s->key_len, NULL, buf, s->value_len, &a);
+    assert_int_equal(tide_mget(r, &item, 1, NULL, &all), 0);
+    assert_int_equal(error, item.result);
+    assert_int_equal(a.version, item.version);
+    assert_int_equal(a.value_size, item.value_size);
+    assert_int_equal(a.index, all.index);
+    assert_int_equal(a.commit_index, all.commit_index);
+    assert_int_equal(a.served_by, all.served_by);
+    assert_int_equal(a.from_leader, all.from_leader);
+    assert_int_equal(a.reason, TIDE_REASON_FRESH);
+    assert_int_equal(a.linearizable, 1);
+    assert_int_equal(a.stale, 0);
+    assert_int_equal(a.reserved, 0);
+    assert_int_equal(a.staleness_ns, 0);
+    assert_int_equal(a.waited_ns, 0);
+    if (error == 0) {
+        assert_memory_equal(buf, s->value, s->value_len);
+        for (size_t i = s->value_len; i < sizeof(buf); i++) {
+            assert_int_equal(buf[i], 0xee); /* nothing beyond the value */
+        }
+    }
+    return a.version;
+}
+
+static void look_at_all(struct tide *d, struct tide_reader *r) {
+    for (unsigned kind = 0; kind < 2; kind++) {
+        for (size_t k = 1; k <= KEYS_MOST; k++) {
+            for (size_t v = 0; v <= VALUES_MOST; v++) {
+                struct sized s = sized_of(k, v, kind);
+                struct tide_token token;
+                if (kind == 1 && k > 1) { /* the other kind is there, this one is not */
+                    assert_int_equal(look(r, &s), 0);
+                }
+                assert_int_equal(tide_put(d, NULL, s.key, s.key_len, s.value, s.value_len, &token), 0);
+                assert_int_equal(tide_wait_applied(d, &token, 1, UINT64_MAX), 0);
+                assert_int_equal(look(r, &s), token.index);
+            }
+        }
+    }
+}
+
+static void delete_some(struct tide *d, struct tide_reader *r) {
+    for (size_t v = 0; v <= VALUES_MOST; v += 5) {
+        struct sized s = sized_of(16, v, 0), other = sized_of(16, v, 1);
+        assert_int_equal(tide_delete(d, NULL, s.key, s.key_len, NULL), 0);
+        assert_int_equal(look(r, &s), 0);
+        assert_int_not_equal(look(r, &other), 0);
+        assert_int_equal(tide_put(d, NULL, s.key, s.key_len, s.value, s.value_len, NULL), 0);
+        assert_int_not_equal(look(r, &s), 0);
+    }
+}
+
+static void small_buffers(struct tide_reader *r) {
+    uint8_t buf[VALUES_MOST];
+    for (size_t v = 1; v <= VALUES_MOST; v++) {
+        struct sized s = sized_of(16, v, 1);
+        struct tide_answer a = TIDE_ANSWER_INIT;
+        assert_int_equal(tide_get(r, s.key, s.key_len, NULL, buf, v - 1, &a), TIDE_ERR_BUFFER);
+        assert_int_equal(a.value_size, v);
+        assert_int_equal(tide_get(r, s.key, s.key_len, NULL, buf, v, NULL), 0);
+        assert_memory_equal(buf, s.value, v);
+    }
+}
+
+static void get__every_length__of_an_own_replica(void **state) {
+    (void)state;
+    struct tide *d = help_open(0, 0, 0);
+    uint32_t leader = help_leader(d);
+    struct tide_reader *r = help_reader(d, TIDE_STICKY, (int32_t)leader, UINT64_C(1) << leader);
+    look_at_all(d, r);
+    delete_some(d, r);
+    small_buffers(r);
+    assert_int_equal(tide_reader_close(r), 0);
+    assert_int_equal(tide_close(d), 0);
+}
+
+static struct tide *open_again(struct tide *d) {
+    struct tide_info info = TIDE_INFO_INIT;
+    struct tide *other = NULL;
+    assert_int_equal(tide_info(d, &info), 0);
+    assert_int_equal(tide_open(&other, info.name, NULL), 0);
+    return other;
+}
+
+static void get__every_length__of_another_handles_replica(void **state) {
+    (void)state;
+    struct tide *d = help_open(0, 0, 0), *other = open_again(d);
+    uint32_t leader = help_leader(d);
+    struct tide_reader *r = help_reader(other, TIDE_STICKY, (int32_t)leader, UINT64_C(1) << leader);
+    look_at_all(d, r);
+    delete_some(d, r);
+    small_buffers(r);
+    assert_int_equal(tide_reader_close(r), 0);
+    assert_int_equal(tide_close(other), 0);
+    assert_int_equal(tide_close(d), 0);
+}
+
+/* The reader's home is another handle's replica, then one of its own, then another's again. */
+static void get__home_moves_between_handles__answers_go_on(void **state) {
+    (void)state;
+    struct tide *d = help_open(0, 0, 0), *other = open_again(d);
+    uint32_t leader = help_leader(d), id = UINT32_MAX;
+    struct sized s = sized_of(16, 64, 0);
+    for (int round = 0; round < 3; round++) {
+        struct tide *host = round == 1 ? other : d;
+        struct tide_replica_opts o = TIDE_REPLICA_OPTS_INIT;
+        o.role = TIDE_FOLLOWER;
+        assert_int_equal(tide_replica_start(host, &o, &id), 0);
+        assert_int_not_equal(id, leader);
+        struct tide_reader *r = help_reader(other, TIDE_STICKY, (int32_t)id, UINT64_C(1) << id);
+        for (int i = 0; i < 3; i++) {
+            struct tide_token token;
+            assert_int_equal(tide_put(d, NULL, s.key, s.key_len, s.value, s.value_len, &token), 0);
+            assert_int_equal(tide_wait_applied(d, &token, 2, UINT64_MAX), 0);
+            assert_int_equal(look(r, &s), token.index);
+            assert_int_equal(look(r, &s), token.index);
+        }
+        assert_int_equal(tide_replica_stop(host, id), 0);
+        assert_int_equal(tide_reader_close(r), 0);
+    }
+    assert_int_equal(tide_close(other), 0);
+    assert_int_equal(tide_close(d), 0);
+}
+
+int main(void) {
+    help_start(120);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(get__every_length__of_an_own_replica),
+        cmocka_unit_test(get__every_length__of_another_handles_replica),
+        cmocka_unit_test(get__home_moves_between_handles__answers_go_on),
+    };
+    return cmocka_run_group_tests_name("get", tests, NULL, NULL);
+}
