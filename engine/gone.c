@@ -15,7 +15,7 @@ void gone_hide(struct tide *d) {
         if (r->foreign) {
             atomic_store(&r->segment_id, 0); /* no table has this one: the mapping counts as an old one's */
         } else {
-            atomic_compare_exchange_strong(&d->replicas[i], &r, NULL); /* its owner is not in our way if it does so, too */
+            atomic_compare_exchange_strong(&d->replicas[i], &r, NULL); /* its owner may be doing so, too */
         }
     }
     rcu_exit();

@@ -22,8 +22,8 @@ static struct {
     _Atomic uint32_t stop;
 } grace = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-/* This thread is the one that every process has which may only read: it also looks whether the domains are still there. Returns
- * for how long there is nothing to look at. */
+/* This thread is the one that a process has which only reads, too: it also looks whether the domains are still there.
+ * Returns for how long there is nothing to look at. */
 static uint64_t grace_look(uint64_t *look_ns) {
     uint64_t now = clock_monotonic_ns();
     if (now >= *look_ns) {

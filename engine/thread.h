@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The library's own threads. A signal that is sent to a process runs its handler in any thread that has not blocked it, and the
- * application's handlers were written for the application's threads: ours block all signals but those that a thread raises
- * itself (a truncated segment is SIGBUS) and the profiler's.
+ * The library's own threads. A signal that is sent to a process runs its handler in any thread that has not blocked it,
+ * and the application's handlers were written for the application's threads: ours block all signals but those that a
+ * thread raises itself (a truncated segment is SIGBUS) and the profiler's.
  */
 #ifndef ENGINE_THREAD_H
 #define ENGINE_THREAD_H

@@ -149,13 +149,14 @@ TIDE_API int tide_open(struct tide **out, const char *name, const struct tide_op
 /*
  * Close: stop all replicas that this handle runs, leader last, and let go. Readers that are still open answer
  * TIDE_ERR_CLOSED from then on and stay to be closed by their threads. Any thread, once; blocks until its threads ended.
- * A call that is under way in another thread through a reader of its own ends as it should, as the reader keeps the handle's memory.
- * So does a tide_replica_start(): TIDE_ERR_CLOSED. Any other call without a reader (a write with session NULL, tide_info()) is
- * misuse while this one is under way: it would go on in memory that is free.
+ * A call that is under way in another thread through a reader of its own ends as it should, as the reader keeps the
+ * handle's memory. So does a tide_replica_start(): TIDE_ERR_CLOSED. Any other call without a reader (a write with session
+ * NULL, tide_info()) is misuse while this one is under way: it would go on in memory that is free.
  */
 TIDE_API int tide_close(struct tide *d);
 
-/* Remove the domain's segments by name. Members keep what they have mapped, and find out: TIDE_ERR_GONE, above. Errors: INVALID, NO_DOMAIN, FOREIGN, SYSTEM. */
+/* Remove the domain's segments by name. Members keep what they have mapped, and find out: TIDE_ERR_GONE, above.
+ * Errors: INVALID, NO_DOMAIN, FOREIGN, SYSTEM. */
 TIDE_API int tide_unlink(const char *name);
 
 /* A token is a fence that a client can keep, pass on and send back: {domain incarnation, index}. {0, 0} is no fence. */
@@ -222,8 +223,8 @@ struct tide_replica_opts {
 /*
  * Start a replica in this process. A follower gets a thread of its own, which applies the log; one that joins a domain with
  * data copies a live replica's table first. A leader has no thread: writers run the sequencer. At most one leader.
- * The call returns when the replica serves: one with a delay when what was committed before is old enough (a tide_replica_set_delay()
- * of another thread, or closing, cuts that short). *id_out (may be NULL) gets its number.
+ * The call returns when the replica serves: one with a delay when what was committed before is old enough (another
+ * thread's tide_replica_set_delay(), or closing, cuts that short). *id_out (may be NULL) gets its number.
  * Any thread; blocks on system calls and on joining. Errors: INVALID, NOMEM, SYSTEM, NO_SPACE, SLOTS, BUSY, NO_REPLICA
  * (the log no longer holds everything and nobody is there to copy from), FAILED states as CORRUPT or FULL.
  */
@@ -440,8 +441,8 @@ TIDE_API int tide_mget(struct tide_reader *r, struct tide_mget_item *items, size
 TIDE_API int tide_section_begin(struct tide_reader *r, const struct tide_bound *bound, struct tide_answer *a);
 TIDE_API int tide_section_end(struct tide_reader *r);
 
-/* Copy, as tide_get, at the section's index. *value_size and *version (either may be NULL) are set on success and on BUFFER, where
- * they say what is there, and untouched otherwise. Errors: THREAD, INVALID, NOT_FOUND, BUFFER, LOST. */
+/* Copy, as tide_get, at the section's index. *value_size and *version (either may be NULL) are set on success and on
+ * BUFFER, where they say what is there, and untouched otherwise. Errors: THREAD, INVALID, NOT_FOUND, BUFFER, LOST. */
 TIDE_API int tide_section_get(struct tide_reader *r, const void *key, size_t key_len, void *buf, size_t buf_size,
                               size_t *value_size, uint64_t *version);
 

@@ -239,7 +239,7 @@ static void audit_frame(struct crash_audit *a, const struct frame *f, uint32_t p
 }
 
 void crash_audit_step(struct crash_audit *a) {
-    uint64_t begun = atomic_load(&a->w->begun); /* before commit: what is committed later than that was begun later, or is under way */
+    uint64_t begun = atomic_load(&a->w->begun); /* before commit: what comes after that was begun later, or is under way */
     uint64_t commit = board_commit(a->log);
     while (a->index <= commit) {
         struct frame f;
@@ -278,6 +278,10 @@ uint64_t crash_audit_missed(struct crash_audit *a) {
     uint64_t commit = board_commit(a->log);
     crash_audit_step(a); /* to there, or further: a change of leader makes an entry at any time */
     return (a->index <= commit ? commit : a->index - 1) - a->entries;
+}
+
+bool crash_audit_stale(const struct crash_audit *a) {
+    return a->entries == 0 && segment_is_current(&a->segment) == 0;
 }
 
 pid_t crash_audit_leader(const struct crash_audit *a, uint32_t *term, uint64_t *commit) {
@@ -342,6 +346,12 @@ void crash_audit_slots(struct crash_audit *a) {
     }
 }
 
+void crash_audit_drop(struct crash_audit *a) {
+    segment_unmap_ring(a->ring.base, a->ring.bytes);
+    segment_detach(&a->segment);
+    free(a);
+}
+
 void crash_audit_close(struct crash_audit *a) {
     crash_audit_step(a);
     for (uint32_t i = 0; i < CRASH_WRITERS; i++) {
@@ -352,7 +362,5 @@ void crash_audit_close(struct crash_audit *a) {
             }
         }
     }
-    segment_unmap_ring(a->ring.base, a->ring.bytes);
-    segment_detach(&a->segment);
-    free(a);
+    crash_audit_drop(a);
 }

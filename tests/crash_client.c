@@ -94,14 +94,14 @@ void crash_writer_begin(struct crash_world *w, uint32_t number) {
     }
 }
 
-/* In a ring of 1 MiB there is room beyond that for what all writers begin at once, and for what was under way when the auditor looked. */
+/* In a ring of half a MiB or more there is room beyond that for what all writers begin at once, and for what was under way when
+ * the auditor looked. */
 bool crash_is_ahead(const struct crash_world *w) {
     return atomic_load(&w->paced) != 0 && atomic_load(&w->begun) - atomic_load(&w->audited) > w->ring_bytes / 4;
 }
 
-/* At least what a write of so many values of this size takes in the log. */
-static void crash_begin_bytes(struct crash_world *w, size_t values, size_t size) {
-    atomic_fetch_add(&w->begun, values * (size + 128));
+void crash_begin_bytes(struct crash_world *w, size_t values, size_t size) {
+    atomic_fetch_add(&w->begun, values * (size + 128)); /* at least what it takes in the log */
 }
 
 static bool crash_count(struct crash_world *w, struct tide *d, struct tide_reader *session, struct crash_writer *me) {

@@ -15,7 +15,8 @@ static void handler(int number) {
     atomic_fetch_add(&handled, 1);
 }
 
-/* One of each kind of thread: grace periods, a follower, lanes, a steward. The case blocks the signals: whoever does not takes them. */
+/* One of each kind of thread: grace periods, a follower, lanes, a steward. The case blocks the signals, so that they come to
+ * whoever does not. */
 static void signals__sent_to_the_process__wait_for_a_thread_of_the_application(void **state) {
     (void)state;
     static const int numbers[] = {SIGUSR1, SIGTERM, SIGINT, SIGHUP};
