@@ -24,7 +24,7 @@ void gone_hide(struct tide *d) {
 static void gone_look(struct tide *d) {
     const uint32_t gone = (uint32_t)-TIDE_ERR_GONE;
     uint32_t open = 0;
-    if (atomic_load(&d->closed) == 0 && segment_is_current(&d->segment) == 0) {
+    if (atomic_load(&d->closed) == 0 && segment_is_unlinked(&d->segment)) {
         atomic_compare_exchange_strong(&d->closed, &open, gone);
     }
     if (atomic_load(&d->closed) == gone) {

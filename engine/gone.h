@@ -2,9 +2,9 @@
 /*
  * A domain whose log was unlinked or replaced: whoever opens the name now gets another one, or none, and what is read
  * here is nobody's present any more. Writers, leaders and joiners come across it. A process that only reads would not: a
- * read looks at no name. So the grace thread, which every process with an open handle has, looks at the names of all
- * handles once a second, and takes the replicas away from the readers of one that is gone. They come to the slow path,
- * where they find TIDE_ERR_GONE; the fast path has nothing more to look at than before.
+ * read looks at no name. So the grace thread, which every process with an open handle has, looks once a second whether
+ * the logs of all handles still have theirs, and takes the replicas away from the readers of one that has not. They come
+ * to the slow path, where they find TIDE_ERR_GONE; the fast path has nothing more to look at than before.
  */
 #ifndef ENGINE_GONE_H
 #define ENGINE_GONE_H

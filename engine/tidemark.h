@@ -20,7 +20,8 @@
  *   last numbers, stopping and closing work. A section that is open stays whole until it ends. Close and open anew.
  *
  * Errors: every function returns 0 or a negative TIDE_ERR_ code. Out-parameters are untouched on error, but for the
- * answer of a read, whose documentation says what it holds. The library never prints, exits or touches signals.
+ * answer of a read, whose documentation says what it holds. The library never prints, exits or touches signals; its own
+ * threads have them blocked, but for faults and SIGPROF, so that handlers run in threads of the application.
  *
  * Terms (domain, replica, index, commit, applied, staleness, lag, fence, bound, token, term): docs/design.md, section 1.
  */
