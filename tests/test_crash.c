@@ -16,20 +16,6 @@
 #include "tests/lib/forked.h"
 #include "tests/lib/help.h"
 
-static char name[TIDE_NAME_MAX + 1];
-
-static int setup(void **state) {
-    (void)state;
-    snprintf(name, sizeof(name), "%s", help_name());
-    return 0;
-}
-
-static int teardown(void **state) {
-    (void)state;
-    tide_unlink(name);
-    return 0;
-}
-
 static struct tide *open_here(uint64_t table_bytes) {
     struct tide_opts o = TIDE_OPTS_INIT;
     struct tide *d = NULL;
@@ -391,15 +377,14 @@ static void small_shm__a_large_request__is_no_space_and_leaves_nothing(void **st
 int main(void) {
     help_start(50);
     const struct CMUnitTest tests[] = {
-#define CASE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
-        CASE(fork__childs_handles__answer_forked_and_own_ones_work),
-        CASE(fork__inside_a_section__the_child_is_refused_and_the_parent_goes_on),
-        CASE(fork__parent_dies__its_locks_are_free_although_the_child_lives),
-        CASE(fork__while_threads_write__the_child_can_open_and_write),
-        CASE(tide_wait_applied__replica_of_a_dead_process__does_not_count),
-        CASE(small_shm__creating__is_no_space_and_leaves_nothing),
-        CASE(small_shm__replicas_until_it_is_full__the_others_go_on),
-        CASE(small_shm__a_large_request__is_no_space_and_leaves_nothing),
+        NAMED_CASE(fork__childs_handles__answer_forked_and_own_ones_work),
+        NAMED_CASE(fork__inside_a_section__the_child_is_refused_and_the_parent_goes_on),
+        NAMED_CASE(fork__parent_dies__its_locks_are_free_although_the_child_lives),
+        NAMED_CASE(fork__while_threads_write__the_child_can_open_and_write),
+        NAMED_CASE(tide_wait_applied__replica_of_a_dead_process__does_not_count),
+        NAMED_CASE(small_shm__creating__is_no_space_and_leaves_nothing),
+        NAMED_CASE(small_shm__replicas_until_it_is_full__the_others_go_on),
+        NAMED_CASE(small_shm__a_large_request__is_no_space_and_leaves_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,20 +8,6 @@
 #include "tests/lib/forked.h"
 #include "tests/lib/help.h"
 
-static char name[TIDE_NAME_MAX + 1];
-
-static int setup(void **state) {
-    (void)state;
-    snprintf(name, sizeof(name), "%s", help_name());
-    return 0;
-}
-
-static int teardown(void **state) {
-    (void)state;
-    tide_unlink(name);
-    return 0;
-}
-
 static struct tide *open_here(void) {
     struct tide_opts o = TIDE_OPTS_INIT;
     struct tide *d = NULL;
@@ -372,16 +358,15 @@ static void removed__by_some_while_others_open_it__errors_are_clean(void **state
 int main(void) {
     help_start(60);
     const struct CMUnitTest tests[] = {
-#define CASE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
-        CASE(removed__under_readers__they_are_told_gone),
-        CASE(replaced__under_readers__they_are_told_gone_and_the_new_one_is_read),
-        CASE(removed__while_a_section_is_open__it_stays_whole),
-        CASE(removed__under_reading_processes__they_are_told_gone),
-        CASE(removed__when_all_others_are_dead__the_last_reader_is_told_gone),
-        CASE(tide_close__under_a_reader_of_anothers_replica__it_is_told_closed),
-        CASE(removed__under_the_leader__writers_are_told_gone),
-        CASE(replaced__old_members_close__the_new_domain_keeps_its_files),
-        CASE(removed__by_some_while_others_open_it__errors_are_clean),
+        NAMED_CASE(removed__under_readers__they_are_told_gone),
+        NAMED_CASE(replaced__under_readers__they_are_told_gone_and_the_new_one_is_read),
+        NAMED_CASE(removed__while_a_section_is_open__it_stays_whole),
+        NAMED_CASE(removed__under_reading_processes__they_are_told_gone),
+        NAMED_CASE(removed__when_all_others_are_dead__the_last_reader_is_told_gone),
+        NAMED_CASE(tide_close__under_a_reader_of_anothers_replica__it_is_told_closed),
+        NAMED_CASE(removed__under_the_leader__writers_are_told_gone),
+        NAMED_CASE(replaced__old_members_close__the_new_domain_keeps_its_files),
+        NAMED_CASE(removed__by_some_while_others_open_it__errors_are_clean),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

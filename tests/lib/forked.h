@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Forked children of tests that run cases. */
+/* Tests of several processes: a domain's name for each case, and forked children. */
 #ifndef TESTS_LIB_FORKED_H
 #define TESTS_LIB_FORKED_H
 
@@ -10,6 +10,23 @@
 #include <unistd.h>
 
 #include "tests/lib/help.h"
+
+/* Of the case that runs: NAMED_CASE() in place of cmocka_unit_test(). */
+static char name[TIDE_NAME_MAX + 1];
+
+static inline int name_setup(void **state) {
+    (void)state;
+    snprintf(name, sizeof(name), "%s", help_name());
+    return 0;
+}
+
+static inline int name_teardown(void **state) {
+    (void)state;
+    tide_unlink(name);
+    return 0;
+}
+
+#define NAMED_CASE(test) cmocka_unit_test_setup_teardown(test, name_setup, name_teardown)
 
 /* Failures in children are told by their status: cmocka's checks would jump into the parent's frame. */
 #define CHILD(ok)                                                                                                      \
