@@ -55,6 +55,9 @@ uint64_t foreign_epoch(const struct table *t);
 enum foreign_status foreign_find(const struct replica *r, uint64_t epoch, uint64_t at, uint64_t hash, const void *key,
                                  size_t key_len, void *buf, size_t buf_size, struct foreign_value *out);
 
+#define FOREIGN_HIT_KEY_LEAST 8u
+#define FOREIGN_HIT_KEY_MOST 16u
+
 /*
  * The same for the common case alone: the first match in the bucket is the key, its newest version is of index `at` or older, it
  * is not deleted, its key has 8 to 16 bytes, and nothing changes meanwhile. False says nothing: ask foreign_find(). The buffer

@@ -167,14 +167,26 @@ int read_get_any(struct tide_reader *r, const void *key, size_t key_len,
 
 #define MGET_STRIDE 32u /* keys whose misses are under way at once: more than a core has line buffers for */
 
+static bool read_item_valid(const struct tide_mget_item *item) {
+    return read_key_valid(item->key, item->key_len) && (item->buf != NULL || item->buf_size == 0);
+}
+
+/* A node's lines, as far as the caller expects bytes: it need not begin at one, and the last holds the end of the value. */
+static inline void read_prefetch(const struct table_node *n, const struct tide_mget_item *item) {
+    const uint8_t *at = (const uint8_t *)n;
+    size_t bytes = NODE_HEADER_BYTES + item->key_len + item->buf_size;
+    __builtin_prefetch(at);
+    __builtin_prefetch(at + LAYOUT_LINE);
+    __builtin_prefetch(at + (bytes < 4 * LAYOUT_LINE ? bytes : 4 * LAYOUT_LINE) - 1);
+}
+
 /* Look some keys up in three passes, each of which asks memory for what the next one needs. */
 static void read_many(const struct table *t, struct tide_mget_item *items, size_t n, uint64_t at) {
     uint64_t hash[MGET_STRIDE];
     const struct table_bucket *bucket[MGET_STRIDE];
     for (size_t i = 0; i < n; i++) {
-        bool valid = read_key_valid(items[i].key, items[i].key_len) && (items[i].buf != NULL || items[i].buf_size == 0);
         bucket[i] = NULL;
-        if (valid) {
+        if (read_item_valid(&items[i])) {
             hash[i] = table_hash(t, items[i].key, items[i].key_len);
             bucket[i] = table_bucket_for(t, hash[i]);
             __builtin_prefetch(bucket[i]);
@@ -190,9 +202,7 @@ static void read_many(const struct table *t, struct tide_mget_item *items, size_
         if (m != 0) {
             /* MO(table.slot): acquire; only to prefetch. */
             uint32_t node = atomic_load_explicit(&bucket[i]->slots[__builtin_ctz(m)], memory_order_acquire);
-            const uint8_t *at_node = (const uint8_t *)table_node_at(t, node);
-            __builtin_prefetch(at_node);
-            __builtin_prefetch(at_node + LAYOUT_LINE);
+            read_prefetch(table_node_at(t, node), &items[i]);
         }
     }
     for (size_t i = 0; i < n; i++) {
@@ -208,6 +218,61 @@ static void read_many(const struct table *t, struct tide_mget_item *items, size_
     }
 }
 
+/* Ask memory for what some keys' lookups will need; nothing that is loaded here is believed. */
+static void read_prefetch_foreign(const struct replica *r, const struct tide_mget_item *items, const uint64_t *hash,
+                                  size_t n) {
+    const struct table *t = &r->table;
+    uint64_t buckets = atomic_load_explicit(&t->seg->buckets, memory_order_acquire); /* MO(table.buckets) */
+    if (buckets - 2 > r->buckets_most - 2) {
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        __builtin_prefetch(table_bucket_at(t, table_bucket_of(hash[i], buckets)));
+    }
+    for (size_t i = 0; i < n; i++) {
+        const struct table_bucket *b = table_bucket_at(t, table_bucket_of(hash[i], buckets));
+        uint64_t lo = atomic_load_explicit(&b->tags[0], memory_order_acquire); /* MO(table.tag) */
+        uint64_t hi = atomic_load_explicit(&b->tags[1], memory_order_acquire); /* MO(table.tag) */
+        uint32_t m = table_match(lo, hi, table_tag(hash[i]));
+        if (m != 0) { /* MO(table.slot): acquire; a prefetch of an address that cannot be does nothing */
+            read_prefetch(table_node_at(t, atomic_load_explicit(&b->slots[__builtin_ctz(m)], memory_order_acquire)),
+                          &items[i]);
+        }
+    }
+}
+
+/* Some items at v->index; OK, LOST or STUCK. */
+static enum foreign_status read_some_foreign(const struct verdict *v, uint64_t epoch, struct tide_mget_item *items,
+                                             size_t n) {
+    const struct replica *replica = v->replica;
+    uint64_t hash[MGET_STRIDE];
+    for (size_t i = 0; i < n; i++) {
+        hash[i] = read_item_valid(&items[i]) ? table_hash(&replica->table, items[i].key, items[i].key_len) : 0;
+    }
+    read_prefetch_foreign(replica, items, hash, n);
+    for (size_t i = 0; i < n; i++) {
+        struct tide_mget_item *item = &items[i];
+        struct foreign_value value = {0};
+        if (!read_item_valid(item)) {
+            item->result = TIDE_ERR_INVALID;
+            continue;
+        }
+        enum foreign_status status = FOREIGN_OK;
+        if (item->key_len < FOREIGN_HIT_KEY_LEAST || item->key_len > FOREIGN_HIT_KEY_MOST || item->buf == NULL ||
+            !foreign_hit(replica, v->index, hash[i], item->key, item->key_len, item->buf, item->buf_size, &value)) {
+            status = foreign_find(replica, epoch, v->index, hash[i], item->key, item->key_len, item->buf,
+                                  item->buf_size, &value);
+        }
+        if (status == FOREIGN_LOST || status == FOREIGN_STUCK) {
+            return status;
+        }
+        item->result = status == FOREIGN_OK ? 0 : status == FOREIGN_NONE ? TIDE_ERR_NOT_FOUND : TIDE_ERR_BUFFER;
+        item->value_size = value.size;
+        item->version = value.version;
+    }
+    return FOREIGN_OK;
+}
+
 /* All items at one index, of another process's replica. READ_STUCK: no index could be had for all. */
 static int read_many_foreign(struct verdict *v, struct tide_mget_item *items, size_t n) {
     const struct replica *replica = v->replica;
@@ -216,25 +281,11 @@ static int read_many_foreign(struct verdict *v, struct tide_mget_item *items, si
         if (!read_newer(v)) {
             return READ_MOVED;
         }
-        size_t i = 0;
         enum foreign_status status = FOREIGN_OK;
-        for (; i < n; i++) {
-            struct tide_mget_item *item = &items[i];
-            struct foreign_value value = {0};
-            if (!read_key_valid(item->key, item->key_len) || (item->buf == NULL && item->buf_size != 0)) {
-                item->result = TIDE_ERR_INVALID;
-                continue;
-            }
-            status = foreign_find(replica, epoch, v->index, table_hash(&replica->table, item->key, item->key_len),
-                                  item->key, item->key_len, item->buf, item->buf_size, &value);
-            if (status == FOREIGN_LOST || status == FOREIGN_STUCK) {
-                break;
-            }
-            item->result = status == FOREIGN_OK ? 0 : status == FOREIGN_NONE ? TIDE_ERR_NOT_FOUND : TIDE_ERR_BUFFER;
-            item->value_size = value.size;
-            item->version = value.version;
+        for (size_t i = 0; i < n && status == FOREIGN_OK; i += MGET_STRIDE) {
+            status = read_some_foreign(v, epoch, items + i, n - i < MGET_STRIDE ? n - i : MGET_STRIDE);
         }
-        if (i == n) {
+        if (status == FOREIGN_OK) {
             return 0;
         }
         if (status == FOREIGN_STUCK) {

@@ -20,7 +20,9 @@
 #define SEGMENT_TRIES 16
 #define SEGMENT_RESERVE_STEP_BYTES (UINT64_C(256) << 20)
 #define SEGMENT_HUGE_BYTES (UINT64_C(2) << 20) /* of x86-64, and of aarch64 with pages of 4 KiB */
-#define SEGMENT_HUGE_REFUSALS 4u
+#define SEGMENT_HUGE_STEP_BYTES (UINT64_C(64) << 20)
+#define SEGMENT_HUGE_PATIENCE_NS 20000000u
+#define SEGMENT_HUGE_NS_PER_MIB 1000000u /* small pages take a tenth of that */
 #ifndef MADV_COLLAPSE /* Linux 6.1; older ones answer EINVAL */
 #define MADV_COLLAPSE 25
 #endif
@@ -182,13 +184,21 @@ static int segment_open_temporary(struct segment *s, const char *path) {
  */
 static void segment_reserve_huge(const struct segment *s) {
     uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
-    uint32_t refused = 0;
-    for (uint64_t off = 0; off + SEGMENT_HUGE_BYTES <= s->size_bytes && refused < SEGMENT_HUGE_REFUSALS;
-         off += SEGMENT_HUGE_BYTES) {
-        if (fallocate(s->fd, 0, (off_t)off, (off_t)page) != 0 && errno != EINTR) {
-            return;
+    uint64_t end = s->size_bytes / SEGMENT_HUGE_BYTES * SEGMENT_HUGE_BYTES;
+    /* In steps, since each call first waits for every CPU to empty its lists of pages; and no longer than is worth it, where
+     * memory is so scattered that the system has to make room for each. */
+    uint64_t until = clock_monotonic_ns() + SEGMENT_HUGE_PATIENCE_NS;
+    for (uint64_t from = 0; from < end && clock_monotonic_ns() < until; from += SEGMENT_HUGE_STEP_BYTES) {
+        uint64_t step = end - from < SEGMENT_HUGE_STEP_BYTES ? end - from : SEGMENT_HUGE_STEP_BYTES;
+        until += (step >> 20) * SEGMENT_HUGE_NS_PER_MIB;
+        for (uint64_t off = from; off < from + step; off += SEGMENT_HUGE_BYTES) {
+            if (fallocate(s->fd, 0, (off_t)off, (off_t)page) != 0 && errno != EINTR) {
+                return;
+            }
         }
-        refused += madvise(s->base + off, SEGMENT_HUGE_BYTES, MADV_COLLAPSE) != 0;
+        if (madvise(s->base + from, step, MADV_COLLAPSE) != 0) {
+            return; /* not this kernel, or none left */
+        }
     }
 }
 

@@ -4,8 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench/lib/format.h"
-#include "bench/lib/grid.h"
 #include "bench/lib/result.h"
 
 void bench_figures_init(struct bench_figures *f, const char *bench, const struct bench_machine *machine,
@@ -46,13 +44,19 @@ void bench_figures_bar(struct bench_figures *f, const char *id, const char *what
     b->kept = n > 0 && (sense == BENCH_AT_MOST ? b->spread.median <= bar : b->spread.median >= bar);
 }
 
+void bench_figures_bar_line(struct bench_figures *f, const char *group, double at) {
+    struct bench_bar *b = &f->bars[f->bars_n - 1];
+    snprintf(b->group, sizeof(b->group), "%s", group);
+    b->at = at;
+}
+
 void bench_figures_ratio(double *ratio, const double *a, const double *b, size_t n) {
     for (size_t i = 0; i < n; i++) {
         ratio[i] = bench_ratio(a[i], b[i]);
     }
 }
 
-static const char *figure_text(char out[BENCH_TEXT], double value, const char *unit) {
+const char *bench_figure_text(char out[BENCH_TEXT], double value, const char *unit) {
     if (strcmp(unit, "ns") == 0) {
         return bench_format_ns(out, value);
     }
@@ -70,34 +74,63 @@ static const char *figure_text(char out[BENCH_TEXT], double value, const char *u
     return out;
 }
 
-static void print_groups(FILE *out, const struct bench_figures *f) {
-    static struct bench_grid g;
+uint32_t bench_figures_group(struct bench_grid *g, const struct bench_figures *f, uint32_t from) {
+    static const char *const heads[] = { "what", "median", "least", "greatest" };
     char text[BENCH_TEXT];
-    for (uint32_t i = 0; i < f->figures_n;) {
-        memset(&g, 0, sizeof(g));
-        const char *group = f->figures[i].group;
-        snprintf(g.title, sizeof(g.title), "%s", group);
-        bench_grid_head(&g, "what");
-        bench_grid_head(&g, "median");
-        bench_grid_head(&g, "least");
-        bench_grid_head(&g, "greatest");
-        for (; i < f->figures_n && strcmp(f->figures[i].group, group) == 0; i++) {
-            const struct bench_figure *one = &f->figures[i];
-            bench_grid_cell(&g, 0, "%s", one->title);
-            bench_grid_cell(&g, 1, "%s", figure_text(text, one->spread.median, one->unit));
-            bench_grid_cell(&g, 2, "%s", figure_text(text, one->spread.min, one->unit));
-            bench_grid_cell(&g, 3, "%s", figure_text(text, one->spread.max, one->unit));
-            g.rows++;
+    const char *group = f->figures[from].group;
+    memset(g, 0, sizeof(*g));
+    snprintf(g->title, sizeof(g->title), "%s", group);
+    g->texts = 1;
+    for (size_t i = 0; i < sizeof(heads) / sizeof(heads[0]); i++) {
+        bench_grid_head(g, heads[i]);
+    }
+    for (; from < f->figures_n && strcmp(f->figures[from].group, group) == 0; from++) {
+        const struct bench_figure *one = &f->figures[from];
+        bench_grid_cell(g, 0, "%s", one->title);
+        bench_grid_cell(g, 1, "%s", bench_figure_text(text, one->spread.median, one->unit));
+        bench_grid_cell(g, 2, "%s", bench_figure_text(text, one->spread.min, one->unit));
+        bench_grid_cell(g, 3, "%s", bench_figure_text(text, one->spread.max, one->unit));
+        g->rows++;
+    }
+    return from;
+}
+
+void bench_bars_start(struct bench_grid *g) {
+    static const char *const heads[] = { "what", "median", "least..greatest", "bar", "" };
+    memset(g, 0, sizeof(*g));
+    snprintf(g->title, sizeof(g->title), "The bars");
+    g->texts = 1;
+    for (size_t i = 0; i < sizeof(heads) / sizeof(heads[0]); i++) {
+        bench_grid_head(g, heads[i]);
+    }
+}
+
+void bench_bars_add(struct bench_grid *g, const struct bench_figures *f) {
+    char text[2][BENCH_TEXT];
+    for (uint32_t i = 0; i < f->bars_n; i++) {
+        const struct bench_bar *b = &f->bars[i];
+        bench_grid_cell(g, 0, "%s", b->what);
+        if (b->spread.n > 0) {
+            bench_grid_cell(g, 1, "%s", bench_figure_text(text[0], b->spread.median, b->unit));
+            bench_grid_cell(g, 2, "%s..%s", bench_figure_text(text[0], b->spread.min, b->unit),
+                            bench_figure_text(text[1], b->spread.max, b->unit));
         }
-        bench_grid_print(out, &g);
+        bench_grid_cell(g, 3, "%s %s", b->sense == BENCH_AT_MOST ? "at most" : "at least",
+                        bench_figure_text(text[0], b->bar, b->unit));
+        bench_grid_cell(g, 4, "%s", b->spread.n == 0 ? "not measured" : b->kept ? "kept" : "MISSED");
+        g->rows++;
     }
 }
 
 void bench_figures_print(FILE *out, const struct bench_figures *f) {
+    static struct bench_grid g;
     char line[512], text[3][BENCH_TEXT];
     bench_machine_line(line, sizeof(line), f->machine);
     fprintf(out, "%s\n%s%s", line, f->note, f->note[0] != '\0' ? "\n" : "");
-    print_groups(out, f);
+    for (uint32_t i = 0; i < f->figures_n;) {
+        i = bench_figures_group(&g, f, i);
+        bench_grid_print(out, &g);
+    }
     if (f->bars_n > 0) {
         fputs("\nbars (median of the repetitions' own ratios, least..greatest)\n", out);
     }
@@ -105,12 +138,14 @@ void bench_figures_print(FILE *out, const struct bench_figures *f) {
         const struct bench_bar *b = &f->bars[i];
         const char *sense = b->sense == BENCH_AT_MOST ? "at most" : "at least";
         if (b->spread.n == 0) {
-            fprintf(out, "  %s: not measured; the bar is %s %s\n", b->what, sense, figure_text(text[0], b->bar, b->unit));
+            fprintf(out, "  %s: not measured; the bar is %s %s\n", b->what, sense,
+                    bench_figure_text(text[0], b->bar, b->unit));
             continue;
         }
-        fprintf(out, "  %s: %s (%s..%s), ", b->what, figure_text(text[0], b->spread.median, b->unit),
-                figure_text(text[1], b->spread.min, b->unit), figure_text(text[2], b->spread.max, b->unit));
-        fprintf(out, "the bar is %s %s: %s\n", sense, figure_text(text[0], b->bar, b->unit), b->kept ? "kept" : "MISSED");
+        fprintf(out, "  %s: %s (%s..%s), ", b->what, bench_figure_text(text[0], b->spread.median, b->unit),
+                bench_figure_text(text[1], b->spread.min, b->unit), bench_figure_text(text[2], b->spread.max, b->unit));
+        fprintf(out, "the bar is %s %s: %s\n", sense, bench_figure_text(text[0], b->bar, b->unit),
+                b->kept ? "kept" : "MISSED");
     }
 }
 
@@ -143,6 +178,10 @@ int bench_figures_write(const struct bench_figures *f, const char *path) {
         cJSON_AddNumberToObject(one, "bar", b->bar);
         cJSON_AddNumberToObject(one, "measured", (double)b->spread.n);
         cJSON_AddBoolToObject(one, "kept", b->kept);
+        if (b->group[0] != '\0') {
+            cJSON_AddStringToObject(one, "group", b->group);
+            cJSON_AddNumberToObject(one, "at", b->at);
+        }
         cJSON_AddItemToArray(bars, one);
     }
     int rc = bench_json_write(o, path);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What a benchmark found: figures, and bars that some ratios of them should keep. One form for all benchmarks that answer one
- * question each, so that one page can show them all: schema "tidemark.figures", documented in docs/bench.md.
+ * What a benchmark found: figures, and bars that some ratios of them should keep. One form for all benchmarks that
+ * answer one question each, so that one page can show them all: schema "tidemark.figures", documented in
+ * docs/bench.md.
  *
  * By one thread. Strings are copied. Where memory runs out the program ends: a benchmark has nothing better to do.
  */
@@ -11,6 +12,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "bench/lib/format.h"
+#include "bench/lib/grid.h"
 #include "bench/lib/machine.h"
 #include "bench/lib/stats.h"
 
@@ -35,6 +38,8 @@ struct bench_bar {
     double bar;
     struct bench_spread spread; /* of the repetitions' own ratios, not a ratio of medians */
     int kept;                   /* by the median */
+    char group[96];             /* of the figures that it is about; "": none in particular */
+    double at;                  /* where it lies among those, in their unit; 0: nowhere */
 };
 
 struct bench_figures {
@@ -58,14 +63,34 @@ void bench_figures_add(struct bench_figures *f, const char *id, const char *grou
 void bench_figures_bar(struct bench_figures *f, const char *id, const char *what, const char *unit,
                        enum bench_sense sense, double bar, double *values, size_t n);
 
-/* ratio[i] = a[i] / b[i]: of one repetition each, so that the machine's weather meets both. To be taken before the values are
- * sorted by bench_figures_add(). */
+/* The bar that was added last is about this group of figures, and lies at `at` in their unit (the bar itself, where
+ * that is no ratio; else the bar times the peer's median): pages draw a line there. */
+void bench_figures_bar_line(struct bench_figures *f, const char *group, double at);
+
+/* ratio[i] = a[i] / b[i]: of one repetition each, so that the machine's weather meets both. To be taken before the
+ * values are sorted by bench_figures_add(). */
 void bench_figures_ratio(double *ratio, const double *a, const double *b, size_t n);
+
+/* A value and its unit as people read it. Returns `out`. */
+const char *bench_figure_text(char out[BENCH_TEXT], double value, const char *unit);
+
+/* The figures of one group, from number `from` on, as a table. Returns the number of the next group's first. */
+uint32_t bench_figures_group(struct bench_grid *g, const struct bench_figures *f, uint32_t from);
+
+/* An empty table of bars; and add the bars of `f` to it. */
+void bench_bars_start(struct bench_grid *g);
+void bench_bars_add(struct bench_grid *g, const struct bench_figures *f);
 
 /* A table for each group, then the bars. */
 void bench_figures_print(FILE *out, const struct bench_figures *f);
 
 /* Write as JSON to a file, or ("-") to stdout. 0, or -1 with errno. */
 int bench_figures_write(const struct bench_figures *f, const char *path);
+
+/*
+ * Read such a file back; `machine` gets the file's. 0, or -1 with `error` (BENCH_ERROR_BYTES) filled: it cannot be
+ * read, is no JSON, is another schema or a later version, or lacks something. *f may be half filled then.
+ */
+int bench_figures_read(struct bench_figures *f, struct bench_machine *machine, const char *path, char *error);
 
 #endif

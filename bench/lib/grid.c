@@ -23,6 +23,17 @@ void bench_grid_cell(struct bench_grid *g, uint32_t column, const char *format, 
     va_end(args);
 }
 
+static void print_cell(FILE *out, const struct bench_grid *g, uint32_t column, int width, const char *text) {
+    fprintf(out, "%s%*s%s", column > 0 ? "  " : "", column < g->texts ? -width : width, text,
+            column + 1 == g->columns ? "\n" : "");
+}
+
+static void html_cell(FILE *out, const struct bench_grid *g, uint32_t column, const char *tag, const char *text) {
+    fprintf(out, "<%s%s>", tag, column < g->texts ? " class=\"text\"" : "");
+    bench_html_text(out, text);
+    fprintf(out, "</%s>", tag);
+}
+
 void bench_grid_print(FILE *out, const struct bench_grid *g) {
     fprintf(out, "\n%s\n", g->title);
     int width[BENCH_GRID_COLUMNS] = { 0 };
@@ -32,11 +43,11 @@ void bench_grid_print(FILE *out, const struct bench_grid *g) {
             int n = (int)strlen(g->cells[r][c]);
             width[c] = n > width[c] ? n : width[c];
         }
-        fprintf(out, "%*s%s", width[c] + (c > 0 ? 2 : 0), g->head[c], c + 1 == g->columns ? "\n" : "");
+        print_cell(out, g, c, width[c], g->head[c]);
     }
     for (uint32_t r = 0; r < g->rows; r++) {
         for (uint32_t c = 0; c < g->columns; c++) {
-            fprintf(out, "%*s%s", width[c] + (c > 0 ? 2 : 0), g->cells[r][c], c + 1 == g->columns ? "\n" : "");
+            print_cell(out, g, c, width[c], g->cells[r][c]);
         }
     }
     if (g->note[0] != '\0') {
@@ -45,21 +56,20 @@ void bench_grid_print(FILE *out, const struct bench_grid *g) {
 }
 
 void bench_grid_html(FILE *out, const struct bench_grid *g) {
-    fputs("<h2>", out);
-    bench_html_text(out, g->title);
-    fputs("</h2>\n<div class=\"wide\"><table>\n<tr>", out);
+    if (g->title[0] != '\0') {
+        fputs("<h2>", out);
+        bench_html_text(out, g->title);
+        fputs("</h2>\n", out);
+    }
+    fputs("<div class=\"wide\"><table>\n<tr>", out);
     for (uint32_t c = 0; c < g->columns; c++) {
-        fputs("<th>", out);
-        bench_html_text(out, g->head[c]);
-        fputs("</th>", out);
+        html_cell(out, g, c, "th", g->head[c]);
     }
     fputs("</tr>\n", out);
     for (uint32_t r = 0; r < g->rows; r++) {
         fputs("<tr>", out);
         for (uint32_t c = 0; c < g->columns; c++) {
-            fputs("<td>", out);
-            bench_html_text(out, g->cells[r][c]);
-            fputs("</td>", out);
+            html_cell(out, g, c, "td", g->cells[r][c]);
         }
         fputs("</tr>\n", out);
     }

@@ -9,14 +9,15 @@
 #include "bench/lib/sweep.h"
 
 #define BENCH_GRID_COLUMNS 16u
-#define BENCH_GRID_ROWS (BENCH_POINTS_MAX + 2u)
-#define BENCH_GRID_CELL 40u
+#define BENCH_GRID_ROWS 256u
+#define BENCH_GRID_CELL 176u
 
 struct bench_grid {
     char title[160];
     char note[320]; /* below the table; "" for none */
     uint32_t columns;
     uint32_t rows;
+    uint32_t texts; /* so many columns, the first ones, are words: aligned to the left */
     char head[BENCH_GRID_COLUMNS][BENCH_GRID_CELL];
     char cells[BENCH_GRID_ROWS][BENCH_GRID_COLUMNS][BENCH_GRID_CELL];
 };
@@ -31,7 +32,7 @@ void bench_grid_head(struct bench_grid *g, const char *text);
 __attribute__((format(printf, 3, 4))) void bench_grid_cell(struct bench_grid *g, uint32_t column, const char *format,
                                                            ...);
 
-/* Columns right-aligned, one space between. */
+/* Columns right-aligned (but for g->texts), two spaces between. */
 void bench_grid_print(FILE *out, const struct bench_grid *g);
 void bench_grid_html(FILE *out, const struct bench_grid *g);
 

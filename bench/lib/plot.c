@@ -1,35 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
 #include "bench/lib/plot.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <math.h>
-#include <spawn.h>
-#include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "bench/lib/format.h"
-
-extern char **environ;
-
-/* Okabe and Ito's colours, which people with any colour vision tell apart. */
-static const char *const colours[] = { "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000" };
-#define COLOUR(i) colours[(i) % (sizeof(colours) / sizeof(colours[0]))]
-
-static void common(FILE *f, int height) {
-    /* Twice the size that the page shows: sharp on dense screens. */
-    fprintf(f,
-            "set encoding utf8\n"
-            "set terminal pngcairo noenhanced size 1800,%d font 'DejaVu Sans,20' background '#ffffff' linewidth 2\n"
-            "set border 3 lc rgb '#444444' lw 0.7\n"
-            "set tics nomirror out\n"
-            "set grid ytics lc rgb '#dddddd' lw 0.5 lt 1\n",
-            height);
-}
 
 static void throughput_data(FILE *f, const struct bench_sweep *s) {
     const struct bench_point *base = &s->points[0];
@@ -80,7 +54,7 @@ int bench_plot_throughput(FILE *f, const struct bench_sweep *s) {
     if (s->points_n == 0 || s->points[0].done == 0) {
         return 1;
     }
-    common(f, 1000);
+    bench_gnuplot_head(f, 1000);
     throughput_data(f, s);
     double over = oversubscribed_from(s);
     fprintf(f,
@@ -157,7 +131,7 @@ int bench_plot_latency(FILE *f, const struct bench_sweep *s) {
     for (uint32_t i = 0; i < s->points_n; i++) {
         if (s->points[i].done > 0 && hdr_total(s->points[i].latency) > 0) {
             if (drawn++ == 0) {
-                common(f, 1000);
+                bench_gnuplot_head(f, 1000);
             }
             fprintf(f, "$p%u << EOD\n", i);
             percentile_data(f, s->points[i].latency);
@@ -171,7 +145,7 @@ int bench_plot_latency(FILE *f, const struct bench_sweep *s) {
     fprintf(f, "plot ");
     for (uint32_t i = 0, n = 0; i < s->points_n; i++) {
         if (s->points[i].done > 0 && hdr_total(s->points[i].latency) > 0) {
-            fprintf(f, "%s$p%u using 1:2 with lines lc rgb '%s' dt %u title '%u%s'", n > 0 ? ", " : "", i, COLOUR(n),
+            fprintf(f, "%s$p%u using 1:2 with lines lc rgb '%s' dt %u title '%u%s'", n > 0 ? ", " : "", i, bench_gnuplot_colour(n),
                     n / 7 + 1, s->points[i].replicas, s->points[i].oversubscribed ? " *" : "");
             n++;
         }
@@ -206,7 +180,7 @@ static void lag_panel(FILE *f, const struct bench_sweep *s, int column, const ch
     for (uint32_t i = 0, n = 0; i < s->points_n; i++) {
         if (point_has_samples(s, s->points[i].replicas)) {
             fprintf(f, "%s$p%u using 1:%d with impulses lc rgb '%s' lw 0.8 title '%u%s'", n > 0 ? ", " : "", i, column,
-                    COLOUR(n + 1), s->points[i].replicas, s->points[i].oversubscribed ? " *" : "");
+                    bench_gnuplot_colour(n + 1), s->points[i].replicas, s->points[i].oversubscribed ? " *" : "");
             n++;
         }
     }
@@ -220,7 +194,7 @@ int bench_plot_lag(FILE *f, const struct bench_sweep *s) {
     double ms = 0.0;
     double entries = 0.0;
     double bound_ms = (double)s->options->max_staleness_ns / 1e6;
-    common(f, 1200);
+    bench_gnuplot_head(f, 1200);
     for (uint32_t i = 0; i < s->points_n; i++) {
         if (point_has_samples(s, s->points[i].replicas)) {
             fprintf(f, "$p%u << EOD\n", i);
@@ -256,45 +230,18 @@ int bench_plot_lag(FILE *f, const struct bench_sweep *s) {
     return 0;
 }
 
-/* gnuplot with the script as its input and the picture as its output. */
-static enum bench_drawn run_gnuplot(int script_fd, const char *png_path) {
-    posix_spawn_file_actions_t actions;
-    pid_t pid = 0;
-    char *argv[] = { "gnuplot", "-", NULL };
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, script_fd, 0);
-    posix_spawn_file_actions_addopen(&actions, 1, png_path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
-    posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
-    int rc = posix_spawnp(&pid, "gnuplot", &actions, NULL, argv, environ);
-    posix_spawn_file_actions_destroy(&actions);
-    if (rc != 0) {
-        return rc == ENOENT ? BENCH_DRAWN_NO_GNUPLOT : BENCH_DRAWN_FAILED;
-    }
-    int status = 0;
-    while (waitpid(pid, &status, 0) < 0) {
-        if (errno != EINTR) {
-            return BENCH_DRAWN_FAILED;
-        }
-    }
-    return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? BENCH_DRAWN : BENCH_DRAWN_FAILED;
+struct picture_of_sweep {
+    int (*plot)(FILE *, const struct bench_sweep *);
+    const struct bench_sweep *sweep;
+};
+
+static int write_picture(FILE *script, const void *ctx) {
+    const struct picture_of_sweep *picture = ctx;
+    return picture->plot(script, picture->sweep);
 }
 
 enum bench_drawn bench_plot_draw(int (*plot)(FILE *, const struct bench_sweep *), const struct bench_sweep *s,
                                  const char *png_path) {
-    FILE *script = tmpfile();
-    if (script == NULL) {
-        return BENCH_DRAWN_FAILED;
-    }
-    enum bench_drawn drawn = BENCH_DRAWN_NOTHING;
-    if (plot(script, s) == 0) {
-        drawn = BENCH_DRAWN_FAILED;
-        if (fflush(script) == 0 && lseek(fileno(script), 0, SEEK_SET) == 0) {
-            drawn = run_gnuplot(fileno(script), png_path);
-        }
-    }
-    fclose(script);
-    if (drawn != BENCH_DRAWN) {
-        unlink(png_path);
-    }
-    return drawn;
+    struct picture_of_sweep picture = { plot, s };
+    return bench_gnuplot_draw(write_picture, &picture, png_path);
 }

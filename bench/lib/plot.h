@@ -5,19 +5,13 @@
 
 #include <stdio.h>
 
+#include "bench/lib/gnuplot.h"
 #include "bench/lib/sweep.h"
 
 /* Write gnuplot's script for a picture. 0, or 1: there is nothing to draw. */
 int bench_plot_throughput(FILE *script, const struct bench_sweep *s);
 int bench_plot_latency(FILE *script, const struct bench_sweep *s);
 int bench_plot_lag(FILE *script, const struct bench_sweep *s);
-
-enum bench_drawn {
-    BENCH_DRAWN = 0,
-    BENCH_DRAWN_NOTHING = 1,    /* there is nothing to show */
-    BENCH_DRAWN_NO_GNUPLOT = 2, /* gnuplot is not installed */
-    BENCH_DRAWN_FAILED = 3,     /* gnuplot or the file system said no */
-};
 
 /* Draw a picture into the file png_path. No shell is involved. */
 enum bench_drawn bench_plot_draw(int (*plot)(FILE *, const struct bench_sweep *), const struct bench_sweep *s,

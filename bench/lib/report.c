@@ -10,6 +10,7 @@
 #include "bench/lib/format.h"
 #include "bench/lib/grid.h"
 #include "bench/lib/hdrlog.h"
+#include "bench/lib/page.h"
 #include "bench/lib/plot.h"
 #include "bench/lib/result.h"
 
@@ -94,26 +95,6 @@ static int write_histograms(const struct bench_sweep *s, const char *dir, char *
     return 0;
 }
 
-/* The whole file in base64; NULL where it cannot be read. */
-static char *file_base64(const char *path) {
-    FILE *f = fopen(path, "re");
-    struct stat st;
-    char *text = NULL;
-    if (f == NULL) {
-        return NULL;
-    }
-    if (fstat(fileno(f), &st) == 0 && st.st_size > 0) {
-        size_t n = (size_t)st.st_size;
-        uint8_t *bytes = malloc(n);
-        if (bytes != NULL && fread(bytes, 1, n, f) == n && hdrlog_base64_encode(bytes, n, &text) != 0) {
-            text = NULL;
-        }
-        free(bytes);
-    }
-    fclose(f);
-    return text;
-}
-
 struct picture {
     int (*plot)(FILE *, const struct bench_sweep *);
     const char *file;
@@ -147,61 +128,21 @@ static void html_picture(FILE *out, const struct bench_sweep *s, const struct pi
     char path[PATH_MAX];
     snprintf(path, sizeof(path), "%s/%s", dir, pic->file);
     enum bench_drawn drawn = bench_plot_draw(pic->plot, s, path);
-    char *base64 = drawn == BENCH_DRAWN ? file_base64(path) : NULL;
     fprintf(out, "<h2>%s</h2>\n", pic->title);
-    if (base64 != NULL) {
-        fprintf(out, "<img alt=\"%s\" src=\"data:image/png;base64,%s\">\n<p class=\"note\">%s</p>\n", pic->alt, base64,
-                pic->caption);
-    } else if (drawn == BENCH_DRAWN_NOTHING) {
-        fprintf(out, "<p class=\"note\">Nothing to draw: %s</p>\n", pic->nothing);
-    } else if (drawn == BENCH_DRAWN_NO_GNUPLOT) {
-        fprintf(out, "<p class=\"note\">No picture: gnuplot is not installed. The figures are in the tables.</p>\n");
-    } else {
-        fprintf(out, "<p class=\"note\">No picture: gnuplot could not draw it (its terminal pngcairo is needed). The "
-                     "figures are in the tables.</p>\n");
-    }
-    free(base64);
-}
-
-static void html_row(FILE *out, const char *name, const char *value) {
-    fprintf(out, "<tr><th>%s</th><td>", name);
-    bench_html_text(out, value);
-    fprintf(out, "</td></tr>\n");
+    bench_page_picture(out, drawn, path, pic->alt, pic->caption, pic->nothing);
 }
 
 static void html_machine(FILE *out, const struct bench_sweep *s) {
     const struct bench_machine *m = s->machine;
     char line[512];
     fprintf(out, "<h2>Machine and settings</h2>\n<table class=\"facts\">\n");
-    html_row(out, "CPU", m->cpu_model);
-    snprintf(line, sizeof(line), "%u usable of %u online, %.1f GiB of memory", m->cpus, m->cpus_online,
-             (double)m->memory_bytes / 0x1p30);
-    html_row(out, "CPUs", line);
-    html_row(out, "Kernel", m->kernel);
-    html_row(out, "Huge pages", m->huge_pages);
-    html_row(out, "Clock source", m->clock_source);
-    html_row(out, "Compiler", m->compiler);
-    html_row(out, "Commit", m->commit);
+    bench_page_machine(out, m);
     snprintf(line, sizeof(line), "%s, took %.1f s%s", m->date, s->took_s, s->interrupted ? ", interrupted" : "");
-    html_row(out, "Measured", line);
+    bench_page_row(out, "Measured", line);
     bench_settings_line(line, sizeof(line), s);
-    html_row(out, "Settings", line);
+    bench_page_row(out, "Settings", line);
     fprintf(out, "</table>\n");
 }
-
-static const char *const page_head =
-    "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
-    "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-    "<title>Tidemark: reads against replicas</title>\n<style>\n"
-    "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 "
-    "1rem;color:#222;background:#fff}\n"
-    "h1{font-size:1.6rem}h2{font-size:1.2rem;margin-top:2.2rem}\n"
-    "img{width:100%;height:auto}.wide{overflow-x:auto}\n"
-    "table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:.9rem}\n"
-    "th,td{padding:.25rem .7rem;text-align:right;border-bottom:1px solid #ddd;white-space:nowrap}\n"
-    "th{font-weight:600}.facts th,.facts td{text-align:left;white-space:normal;vertical-align:top}\n"
-    ".note{color:#555;font-size:.9rem}\n"
-    "</style></head><body>\n<h1>Tidemark: read throughput against the number of replicas</h1>\n";
 
 static void html_intro(FILE *out, const struct bench_options *o) {
     const char *where = " in one process";
@@ -220,7 +161,8 @@ static void html_intro(FILE *out, const struct bench_options *o) {
 }
 
 static void html_page(FILE *out, const struct bench_sweep *s, const char *dir, struct bench_grid *g) {
-    fputs(page_head, out);
+    bench_page_begin(out, "Tidemark: reads against replicas",
+                     "Tidemark: read throughput against the number of replicas");
     html_intro(out, s->options);
     if (s->interrupted) {
         fputs("<p><strong>Interrupted: the figures are of the repetitions that were complete.</strong></p>\n", out);
@@ -247,8 +189,9 @@ static void html_page(FILE *out, const struct bench_sweep *s, const char *dir, s
     html_machine(out, s);
     fputs("<p class=\"note\">What each column means: docs/bench.md. The figures: result.json. Histograms for "
           "HdrHistogram's "
-          "tools: the .hgrm (microseconds) and .hlog files beside this page.</p>\n</body></html>\n",
+          "tools: the .hgrm (microseconds) and .hlog files beside this page.</p>\n",
           out);
+    bench_page_end(out);
 }
 
 static int write_page(const struct bench_sweep *s, const char *dir, char *error) {

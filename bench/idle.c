@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What does a domain cost while nobody uses it? */
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "bench/lib/child.h"
+#include "bench/lib/run.h"
+#include "shm/park.h"
+
+#define BAR 0.005
+#define KEYS 1000u
+#define MEMBERS_MAX 5u
+#define SETTLE_NS UINT64_C(200000000)
+#define LOOK_EVERY_NS UINT64_C(20000000)
+#define PATIENCE_NS UINT64_C(20000000000)
+
+/* One arrangement: so many processes, each with so many replicas. */
+static const struct layout {
+    const char *id;
+    const char *title;
+    uint32_t processes;
+    uint32_t replicas; /* in each */
+    int barred;
+} layouts[] = {
+    { "threads.1", "tide: leader and 1 follower, one process", 1, 2, 0 },
+    { "threads.4", "tide: leader and 4 followers, one process", 1, 5, 1 },
+    { "processes.1", "tide: leader and 1 follower, 2 processes", 2, 1, 0 },
+    { "processes.4", "tide: leader and 4 followers, 5 processes", 5, 1, 1 },
+    { "sleepers", "5 processes that sleep, no domain", 5, 0, 0 },
+};
+#define LAYOUTS (sizeof(layouts) / sizeof(layouts[0]))
+
+enum phase { PHASE_IDLE, PHASE_MEASURE, PHASE_STOP };
+
+struct member {
+    _Atomic uint32_t serves;
+    _Atomic uint32_t done;
+    _Atomic int code;
+    uint64_t cpu_ns; /* between MEASURE and STOP */
+    uint64_t switches;
+    uint64_t wall_ns;
+};
+
+struct world {
+    char name[TIDE_NAME_MAX];
+    _Atomic uint32_t phase;
+    struct member members[MEMBERS_MAX];
+};
+
+struct idle {
+    struct bench_run run;
+    uint64_t ms;
+    struct world *w;
+    pid_t pids[MEMBERS_MAX];
+    double *share[LAYOUTS];
+    double *switches[LAYOUTS];
+};
+
+static int fill(struct tide *d) {
+    uint8_t value[64] = { 0 };
+    int rc = 0;
+    for (uint64_t i = 0; i < KEYS && rc == 0; i++) {
+        uint64_t key[2] = { i, 0 };
+        rc = tide_put(d, NULL, key, sizeof(key), value, sizeof(value), NULL);
+    }
+    return rc;
+}
+
+static int start_replicas(struct world *w, const struct layout *l, int leads) {
+    struct tide *d = NULL;
+    struct tide_opts opts = TIDE_OPTS_INIT;
+    opts.flags = leads ? TIDE_CREATE | TIDE_EXCLUSIVE : 0;
+    int rc = l->replicas > 0 ? tide_open(&d, w->name, &opts) : 0;
+    for (uint32_t i = 0; i < l->replicas && rc == 0; i++) {
+        struct tide_replica_opts replica = TIDE_REPLICA_OPTS_INIT;
+        replica.role = leads && i == 0 ? TIDE_LEADER : TIDE_FOLLOWER;
+        replica.candidate = 1; /* as `tide serve` has them: with it a thread sleeps for the leader's lock */
+        rc = tide_replica_start(d, &replica, NULL);
+        if (rc == 0 && replica.role == TIDE_LEADER) {
+            rc = fill(d);
+        }
+    }
+    return rc;
+}
+
+static void usage_now(struct member *m) {
+    struct rusage u;
+    getrusage(RUSAGE_SELF, &u);
+    m->cpu_ns = ((uint64_t)u.ru_utime.tv_sec + (uint64_t)u.ru_stime.tv_sec) * UINT64_C(1000000000) +
+                ((uint64_t)u.ru_utime.tv_usec + (uint64_t)u.ru_stime.tv_usec) * 1000u;
+    m->switches = (uint64_t)u.ru_nvcsw + (uint64_t)u.ru_nivcsw;
+    m->wall_ns = bench_now_ns();
+}
+
+static void await_phase(struct world *w, uint32_t phase) {
+    for (uint32_t seen = atomic_load(&w->phase); seen < phase; seen = atomic_load(&w->phase)) {
+        park_wait(&w->phase, seen, UINT64_MAX);
+    }
+}
+
+static _Noreturn void member_main(struct world *w, const struct layout *l, uint32_t number) {
+    struct member *m = &w->members[number];
+    struct member before, after;
+    int rc = start_replicas(w, l, number == 0);
+    if (rc != 0) {
+        atomic_store(&m->code, rc);
+        _exit(1);
+    }
+    atomic_store(&m->serves, 1);
+    await_phase(w, PHASE_MEASURE);
+    usage_now(&before);
+    await_phase(w, PHASE_STOP);
+    usage_now(&after);
+    m->cpu_ns = after.cpu_ns - before.cpu_ns;
+    m->switches = after.switches - before.switches;
+    m->wall_ns = after.wall_ns - before.wall_ns;
+    atomic_store(&m->done, 1);
+    for (;;) {
+        pause();
+    }
+}
+
+/* 0; 1: asked to end; -1: it died, or takes too long. */
+static int await_member(struct idle *t, uint32_t number, const _Atomic uint32_t *word) {
+    char how[80];
+    uint64_t until = bench_now_ns() + PATIENCE_NS;
+    while (atomic_load(word) == 0) {
+        if (bench_stop) {
+            return 1;
+        }
+        if (bench_child_ended(t->pids[number], how, sizeof(how)) || bench_now_ns() > until) {
+            int code = atomic_load(&t->w->members[number].code);
+            if (bench_now_ns() <= until) {
+                t->pids[number] = 0;
+            } else {
+                snprintf(how, sizeof(how), "does not answer");
+            }
+            snprintf(t->run.error, sizeof(t->run.error), "process %u of the domain: %s", number,
+                     code != 0 ? tide_strerror(code) : how);
+            return -1;
+        }
+        bench_sleep_ns(1000000);
+    }
+    return 0;
+}
+
+static int set_phase(struct idle *t, enum phase phase) {
+    atomic_store(&t->w->phase, (uint32_t)phase);
+    park_wake(&t->w->phase, INT32_MAX);
+    return 0;
+}
+
+static int sleep_for(uint64_t ns) {
+    uint64_t until = bench_now_ns() + ns;
+    for (uint64_t now = bench_now_ns(); now < until && !bench_stop; now = bench_now_ns()) {
+        bench_sleep_ns(until - now);
+    }
+    return bench_stop ? 1 : 0;
+}
+
+static void end_members(struct idle *t) {
+    for (uint32_t i = 0; i < MEMBERS_MAX; i++) {
+        if (t->pids[i] != 0) {
+            bench_child_kill(t->pids[i]);
+            t->pids[i] = 0;
+        }
+    }
+    tide_unlink(t->w->name);
+}
+
+static int run_members(struct idle *t, const struct layout *l) {
+    int rc = 0;
+    memset((void *)t->w->members, 0, sizeof(t->w->members));
+    atomic_store(&t->w->phase, PHASE_IDLE);
+    for (uint32_t i = 0; i < l->processes && rc == 0; i++) {
+        pid_t pid = bench_child_fork();
+        if (pid == 0) {
+            member_main(t->w, l, i);
+        }
+        t->pids[i] = pid > 0 ? pid : 0;
+        rc = pid < 0 ? bench_run_failed_errno(&t->run, "starting a process")
+                     : await_member(t, i, &t->w->members[i].serves);
+    }
+    rc = rc != 0 ? rc : sleep_for(SETTLE_NS);
+    rc = rc != 0 ? rc : set_phase(t, PHASE_MEASURE);
+    rc = rc != 0 ? rc : sleep_for(t->ms * 1000000u);
+    rc = rc != 0 ? rc : set_phase(t, PHASE_STOP);
+    for (uint32_t i = 0; i < l->processes && rc == 0; i++) {
+        rc = await_member(t, i, &t->w->members[i].done);
+    }
+    return rc;
+}
+
+static int measure(struct idle *t) {
+    for (uint64_t r = 0; r < t->run.repetitions; r++) {
+        for (size_t l = 0; l < LAYOUTS; l++) {
+            double share = 0.0, switches = 0.0;
+            bench_run_progress(&t->run, "repetition %llu of %llu: %s", (unsigned long long)r + 1,
+                               (unsigned long long)t->run.repetitions, layouts[l].title);
+            int rc = run_members(t, &layouts[l]);
+            for (uint32_t i = 0; i < layouts[l].processes && rc == 0; i++) {
+                const struct member *m = &t->w->members[i];
+                share += bench_ratio((double)m->cpu_ns, (double)m->wall_ns);
+                switches += bench_ratio((double)m->switches * 1e9, (double)m->wall_ns);
+            }
+            end_members(t);
+            if (rc != 0) {
+                return rc;
+            }
+            t->share[l][r] = share;
+            t->switches[l][r] = switches;
+        }
+    }
+    return 0;
+}
+
+static void figures(struct idle *t) {
+    struct bench_figures *f = &t->run.figures;
+    char id[64], what[160];
+    snprintf(f->note, sizeof(f->note),
+             "%u keys, all followers up to date, nobody reads or writes; getrusage of all processes of the domain over "
+             "%llu ms, "
+             "200 ms after the last follower came to serve. All replicas are candidates",
+             KEYS, (unsigned long long)t->ms);
+    for (size_t l = 0; l < LAYOUTS; l++) {
+        if (layouts[l].barred) {
+            snprintf(id, sizeof(id), "idle.%s", layouts[l].id);
+            snprintf(what, sizeof(what), "idle domain, leader and 4 followers, %s: share of one core",
+                     layouts[l].processes > 1 ? "5 processes" : "one process");
+            bench_figures_bar(f, id, what, "share", BENCH_AT_MOST, BAR, t->share[l], t->run.repetitions);
+        }
+    }
+    bench_figures_bar_line(f, "idle domain: share of one core", BAR);
+    for (size_t l = 0; l < LAYOUTS; l++) {
+        snprintf(id, sizeof(id), "idle.%s.cpu", layouts[l].id);
+        bench_figures_add(f, id, "idle domain: share of one core", layouts[l].title, "share", t->share[l],
+                          t->run.repetitions);
+    }
+    for (size_t l = 0; l < LAYOUTS; l++) {
+        snprintf(id, sizeof(id), "idle.%s.switches", layouts[l].id);
+        bench_figures_add(f, id, "idle domain: context switches", layouts[l].title, "1/s", t->switches[l],
+                          t->run.repetitions);
+    }
+}
+
+int main(int argc, char **argv) {
+    static struct idle t = { .ms = 1500 };
+    struct bench_run_number numbers[] = { { "--ms", "of idleness that are measured", &t.ms, 10, 3600000, 100 } };
+    t.run.name = "idle";
+    t.run.what = "CPU time and context switches of a domain that nobody uses: a leader and 1 or 4 followers,\n"
+                 "all in one process, or each in its own.";
+    t.run.numbers = numbers;
+    t.run.numbers_n = 1;
+    t.run.repetitions = 3;
+    t.run.repetitions_quick = 1;
+    int rc = bench_run_begin(&t.run, argc, argv);
+    if (rc >= 0) {
+        return rc;
+    }
+    int good = (t.w = bench_shared_map(sizeof(*t.w))) != NULL;
+    for (size_t l = 0; l < LAYOUTS; l++) {
+        good &= (t.share[l] = calloc(t.run.repetitions, sizeof(double))) != NULL;
+        good &= (t.switches[l] = calloc(t.run.repetitions, sizeof(double))) != NULL;
+    }
+    if (good) {
+        bench_run_domain_name(&t.run, t.w->name);
+        rc = measure(&t);
+    } else {
+        rc = bench_run_failed(&t.run, "starting", TIDE_ERR_NOMEM);
+    }
+    if (rc == 0) {
+        figures(&t);
+    }
+    rc = bench_run_end(&t.run, rc);
+    for (size_t l = 0; l < LAYOUTS; l++) {
+        free(t.share[l]);
+        free(t.switches[l]);
+    }
+    bench_shared_unmap(t.w, sizeof(*t.w));
+    return rc;
+}

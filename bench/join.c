@@ -1,0 +1,392 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* How long does a newcomer take until it serves, beside a plain copy of as much memory? */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "bench/lib/child.h"
+#include "bench/lib/run.h"
+#include "bench/lib/setup.h"
+#include "shm/park.h"
+#include "shm/segment.h" /* so that the copy goes to memory that is made as a table's is, huge pages and all */
+
+#define BAR 3.0
+#define KEY_SIZE 16u
+#define VALUE_SIZE 64u
+#define RING_BYTES (UINT64_C(1) << 20) /* far less than the log, so that a newcomer must copy */
+#define COPY_SLOT 63u /* of a replica that there is not: only its file's temporary name comes from it */
+#define LOOK_EVERY_NS UINT64_C(20000000)
+
+enum row { ROW_LOCAL, ROW_OTHER, ROW_RESERVED, ROW_FAULTED, ROW_RESERVE, ROWS };
+
+static const struct {
+    const char *id;
+    const char *title;
+} rows[ROWS] = {
+    { "local", "tide: join, donor in the same process" },
+    { "other", "tide: join, donor in another process" },
+    { "copy_reserved", "memcpy into pages reserved as a table's are" },
+    { "copy_faulted", "memcpy into pages that it faults in" },
+    { "reserve", "reserving the newcomer's table alone" },
+};
+
+enum step { STEP_WAIT, STEP_JOIN, STEP_DONE };
+
+/* Shared with the child that joins from another process. */
+struct other {
+    _Atomic uint32_t step;
+    char name[TIDE_NAME_MAX];
+    uint64_t table_bytes;
+    uint64_t keys;
+    int code;
+    uint64_t took_ns;
+};
+
+/* Fresh pages of /dev/shm. */
+struct pages {
+    struct segment segment; /* where it was made as a table is */
+    uint8_t *base;
+    uint64_t bytes;
+};
+
+struct join {
+    struct bench_run run;
+    uint64_t keys;
+    uint64_t table_bytes;
+    uint64_t used_bytes; /* of the leader's table, when it is full */
+    struct other *other;
+    pid_t child;
+    struct tide *d;
+    struct pages source; /* as much memory as the table takes */
+    double *ns[ROWS];
+};
+
+/* What keys and values take, and an eighth more: a budget that is kept. */
+static uint64_t table_bytes_for(uint64_t keys) {
+    return (UINT64_C(8) << 20) + keys * (KEY_SIZE + VALUE_SIZE + 56) * 9 / 8;
+}
+
+/* ---- joining ----------------------------------------------------------------------------------------------------- */
+
+static int join_once(struct tide *d, uint64_t keys, uint64_t *took_ns) {
+    struct tide_replica_opts opts = TIDE_REPLICA_OPTS_INIT;
+    struct tide_replica_info info = TIDE_REPLICA_INFO_INIT;
+    uint32_t id = 0;
+    uint64_t start = bench_now_ns();
+    int rc = tide_replica_start(d, &opts, &id); /* returns when it serves */
+    *took_ns = bench_now_ns() - start;
+    if (rc != 0) {
+        return rc;
+    }
+    rc = tide_replica_info(d, id, &info);
+    if (rc == 0 && info.keys != keys) {
+        rc = TIDE_ERR_CORRUPT;
+    }
+    int stopped = tide_replica_stop(d, id);
+    return rc != 0 ? rc : stopped;
+}
+
+static _Noreturn void child_main(struct other *o) {
+    struct tide *d = NULL;
+    for (;;) {
+        while (atomic_load(&o->step) != STEP_JOIN) {
+            uint32_t seen = atomic_load(&o->step);
+            if (seen != STEP_JOIN) {
+                park_wait(&o->step, seen, UINT64_MAX);
+            }
+        }
+        if (d == NULL) {
+            struct tide_opts opts = TIDE_OPTS_INIT;
+            opts.flags = 0;
+            opts.ring_bytes = RING_BYTES;
+            opts.table_bytes = o->table_bytes;
+            opts.expected_keys = o->keys;
+            o->code = tide_open(&d, o->name, &opts);
+        }
+        o->code = o->code != 0 ? o->code : join_once(d, o->keys, &o->took_ns);
+        atomic_store(&o->step, STEP_DONE);
+        park_wake(&o->step, 1);
+    }
+}
+
+static int join_other(struct join *j, uint64_t *took_ns) {
+    struct other *o = j->other;
+    char how[80];
+    atomic_store(&o->step, STEP_JOIN);
+    park_wake(&o->step, 1);
+    while (atomic_load(&o->step) == STEP_JOIN) {
+        if (bench_stop) {
+            return 1;
+        }
+        if (bench_child_ended(j->child, how, sizeof(how))) {
+            j->child = 0;
+            snprintf(j->run.error, sizeof(j->run.error), "the other process %s", how);
+            return -1;
+        }
+        park_wait(&o->step, STEP_JOIN, LOOK_EVERY_NS);
+    }
+    *took_ns = o->took_ns;
+    return o->code != 0 ? bench_run_failed(&j->run, "joining from another process", o->code) : 0;
+}
+
+/* ---- copying ----------------------------------------------------------------------------------------------------- */
+
+/* Made and reserved as a table is. 0, or -1 with errno. */
+static int pages_like_table(struct join *j, struct pages *p, uint64_t bytes) {
+    *p = (struct pages){ .segment = SEGMENT_INIT, .bytes = bytes };
+    if (segment_create(&p->segment, j->other->name, SEGMENT_TABLE, COPY_SLOT, bytes) != 0) {
+        return -1;
+    }
+    p->base = p->segment.base;
+    return 0;
+}
+
+/* Reserved by nobody: the kernel finds each page when it is touched first. 0, or -1 with errno. */
+static int pages_untouched(struct pages *p, uint64_t bytes) {
+    const char *dir = getenv("TIDE_SHM_DIR");
+    int fd = open(dir != NULL ? dir : "/dev/shm", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    void *memory = MAP_FAILED;
+    *p = (struct pages){ .segment = SEGMENT_INIT, .bytes = bytes };
+    if (fd < 0) {
+        return -1;
+    }
+    if (ftruncate(fd, (off_t)bytes) == 0) {
+        memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    }
+    int error = errno;
+    close(fd);
+    errno = error;
+    if (memory == MAP_FAILED) {
+        return -1;
+    }
+    (void)madvise(memory, bytes, MADV_HUGEPAGE);
+    p->base = memory;
+    return 0;
+}
+
+static void pages_drop(struct pages *p) {
+    if (p->segment.fd >= 0) {
+        segment_discard(&p->segment);
+    } else if (p->base != NULL) {
+        munmap(p->base, p->bytes);
+    }
+    p->base = NULL;
+}
+
+/* 0, or -1 with errno. */
+static int copy_once(struct join *j, int like_table, uint64_t *took_ns) {
+    struct pages to;
+    uint64_t start = bench_now_ns();
+    int rc = like_table ? pages_like_table(j, &to, j->used_bytes) : pages_untouched(&to, j->used_bytes);
+    if (rc != 0) {
+        return -1;
+    }
+    memcpy(to.base, j->source.base, j->used_bytes);
+    *took_ns = bench_now_ns() - start;
+    __asm__ volatile("" ::"r"(to.base) : "memory");
+    pages_drop(&to);
+    return 0;
+}
+
+static int reserve_once(struct join *j, uint64_t *took_ns) {
+    struct pages to;
+    uint64_t start = bench_now_ns();
+    int rc = pages_like_table(j, &to, j->table_bytes);
+    *took_ns = bench_now_ns() - start;
+    if (rc == 0) {
+        pages_drop(&to);
+    }
+    return rc;
+}
+
+/* ---- the run ----------------------------------------------------------------------------------------------------- */
+
+static int fill(struct join *j) {
+    struct bench_options o = { .keys = j->keys, .key_size = KEY_SIZE, .value_size = VALUE_SIZE };
+    struct bench_workload w;
+    struct tide_token last;
+    if (bench_workload_init(&w, &o, 1) != 0) {
+        return bench_run_failed(&j->run, "making the keys", TIDE_ERR_NOMEM);
+    }
+    int rc = bench_setup_fill(j->d, &w, &bench_stop, &last);
+    bench_workload_destroy(&w);
+    return rc != 0 ? bench_run_failed(&j->run, "filling the table", rc) : 0;
+}
+
+static int lead(struct join *j) {
+    struct tide_opts opts = TIDE_OPTS_INIT;
+    struct tide_replica_opts leader = TIDE_REPLICA_OPTS_INIT;
+    struct tide_replica_info info = TIDE_REPLICA_INFO_INIT;
+    uint32_t id = 0;
+    leader.role = TIDE_LEADER;
+    opts.ring_bytes = RING_BYTES;
+    opts.table_bytes = j->table_bytes;
+    opts.expected_keys = j->keys;
+    if (bench_run_domain(&j->run, &j->d, &opts) != 0) {
+        return -1;
+    }
+    int rc = tide_replica_start(j->d, &leader, &id);
+    if (rc != 0) {
+        return bench_run_failed(&j->run, "starting the leader", rc);
+    }
+    rc = fill(j);
+    if (rc != 0 || bench_stop) {
+        return rc != 0 ? rc : 1;
+    }
+    rc = tide_replica_info(j->d, id, &info);
+    j->used_bytes = info.table_used_bytes;
+    return rc != 0 ? bench_run_failed(&j->run, "looking at the leader", rc) : 0;
+}
+
+static int one_row(struct join *j, enum row row, uint64_t *took_ns) {
+    int rc = 0;
+    switch (row) {
+    case ROW_LOCAL:
+        rc = join_once(j->d, j->keys, took_ns);
+        return rc != 0 ? bench_run_failed(&j->run, "joining in the same process", rc) : 0;
+    case ROW_OTHER:
+        return join_other(j, took_ns);
+    case ROW_RESERVE:
+        rc = reserve_once(j, took_ns);
+        break;
+    default:
+        rc = copy_once(j, row == ROW_RESERVED, took_ns);
+    }
+    return rc != 0 ? bench_run_failed_errno(&j->run, "fresh shared memory to copy into") : 0;
+}
+
+static int measure(struct join *j) {
+    if (pages_like_table(j, &j->source, j->used_bytes) != 0) {
+        return bench_run_failed_errno(&j->run, "shared memory to copy from");
+    }
+    memset(j->source.base, 0x5a, j->used_bytes);
+    /* Round 0 warms up: the code, the files' caches, and the other process's mapping. */
+    for (uint64_t r = 0; r <= j->run.repetitions; r++) {
+        for (int row = 0; row < ROWS; row++) {
+            uint64_t took_ns = 0;
+            bench_run_progress(&j->run, "repetition %llu of %llu: %s", (unsigned long long)r,
+                               (unsigned long long)j->run.repetitions, rows[row].title);
+            int rc = bench_stop ? 1 : one_row(j, (enum row)row, &took_ns);
+            if (rc != 0) {
+                return rc;
+            }
+            if (r > 0) {
+                j->ns[row][r - 1] = (double)took_ns;
+            }
+        }
+    }
+    return 0;
+}
+
+static void figures(struct join *j) {
+    struct bench_figures *f = &j->run.figures;
+    uint64_t n = j->run.repetitions;
+    double *least = malloc(n * sizeof(double)), *ratio = malloc(n * sizeof(double));
+    char group[96], id[64], what[160], count[BENCH_TEXT];
+    bench_run_count(count, j->keys);
+    snprintf(f->note, sizeof(f->note),
+             "%s keys of %u bytes, values of %u; a table of %.1f MiB, of which %.1f are used and copied; ring of 1 "
+             "MiB, nobody "
+             "writes. Times contain what it takes to get the memory",
+             count, KEY_SIZE, VALUE_SIZE, (double)j->table_bytes / 0x1p20, (double)j->used_bytes / 0x1p20);
+    snprintf(group, sizeof(group), "join, %s keys: time until the newcomer serves", count);
+    /* The quicker of the two copies, in each repetition. */
+    for (uint64_t i = 0; i < n; i++) {
+        least[i] = j->ns[ROW_RESERVED][i] < j->ns[ROW_FAULTED][i] ? j->ns[ROW_RESERVED][i] : j->ns[ROW_FAULTED][i];
+    }
+    for (int row = ROW_LOCAL; row <= ROW_OTHER; row++) {
+        bench_figures_ratio(ratio, j->ns[row], least, n);
+        snprintf(id, sizeof(id), "join.%s", rows[row].id);
+        snprintf(what, sizeof(what), "join with %s keys, donor in %s process: time over that of a plain copy", count,
+                 row == ROW_LOCAL ? "the same" : "another");
+        bench_figures_bar(f, id, what, "x", BENCH_AT_MOST, BAR, ratio, n);
+    }
+    bench_figures_bar_line(f, group, BAR * bench_spread_of(least, n).median);
+    for (int row = 0; row < ROWS; row++) {
+        snprintf(id, sizeof(id), "join.%llu.%s", (unsigned long long)j->keys, rows[row].id);
+        bench_figures_add(f, id, group, rows[row].title, "ns", j->ns[row], n);
+    }
+    free(least);
+    free(ratio);
+}
+
+/* Joins, copies and the other process's joins each run by themselves, so one CPU is as good as another; where there
+ * are enough, they keep to one, and the first one is left to everybody else. */
+static void pin(const struct join *j, uint32_t turn) {
+    if (j->run.machine.cpus >= 4) {
+        bench_machine_pin(&j->run.machine, turn);
+    }
+}
+
+static int start(struct join *j) {
+    j->other = bench_shared_map(sizeof(*j->other));
+    int good = j->other != NULL;
+    for (int row = 0; row < ROWS; row++) {
+        good &= (j->ns[row] = calloc(j->run.repetitions, sizeof(double))) != NULL;
+    }
+    if (!good) {
+        return bench_run_failed(&j->run, "starting", TIDE_ERR_NOMEM);
+    }
+    j->table_bytes = table_bytes_for(j->keys);
+    j->other->table_bytes = j->table_bytes;
+    j->other->keys = j->keys;
+    bench_run_domain_name(&j->run, j->other->name);
+    pid_t pid = bench_child_fork();
+    if (pid == 0) {
+        pin(j, 2);
+        child_main(j->other);
+    }
+    j->child = pid > 0 ? pid : 0;
+    pin(j, 1);
+    return pid < 0 ? bench_run_failed_errno(&j->run, "starting a process") : 0;
+}
+
+static void end(struct join *j) {
+    if (j->child != 0) {
+        bench_child_kill(j->child);
+    }
+    if (j->d != NULL) {
+        tide_close(j->d);
+    }
+    if (j->source.base != NULL) {
+        pages_drop(&j->source);
+    }
+    bench_shared_unmap(j->other, sizeof(*j->other));
+}
+
+int main(int argc, char **argv) {
+    static struct join j = { .keys = 1000000 };
+    struct bench_run_number numbers[] = { { "--keys", "in the table", &j.keys, 10000, 100000000, 20000 } };
+    j.run.name = "join";
+    j.run.what = "A follower joins a domain whose log no longer holds everything, so that it copies a live\n"
+                 "replica's table: from the same process, and from another one. Beside it a memcpy of as many\n"
+                 "bytes as the table has in use, into fresh pages of shared memory.";
+    j.run.numbers = numbers;
+    j.run.numbers_n = 1;
+    j.run.repetitions = 7;
+    j.run.repetitions_quick = 2;
+    int rc = bench_run_begin(&j.run, argc, argv);
+    if (rc >= 0) {
+        return rc;
+    }
+    rc = start(&j);
+    rc = rc != 0 ? rc : lead(&j);
+    rc = rc != 0 ? rc : measure(&j);
+    end(&j);
+    if (rc == 0) {
+        figures(&j);
+    }
+    rc = bench_run_end(&j.run, rc);
+    for (int row = 0; row < ROWS; row++) {
+        free(j.ns[row]);
+    }
+    return rc;
+}

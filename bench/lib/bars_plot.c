@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "bench/lib/bars_plot.h"
+
+#include <math.h>
+#include <string.h>
+
+#define LOG_FROM 20.0 /* a linear axis would show the small ones as nothing */
+
+int bench_bars_own(const char *title) {
+    return strcasestr(title, "tide") != NULL;
+}
+
+static int is_drawn(const struct bench_bars_picture *p, uint32_t i) {
+    return strcmp(p->figures->figures[i].unit, p->unit) == 0;
+}
+
+static int is_line(const struct bench_bars_picture *p, const struct bench_bar *b) {
+    return b->at > 0.0 && strcmp(b->group, p->figures->figures[p->first].group) == 0;
+}
+
+/* gnuplot's own prefixes are for powers of thousand of the base unit. */
+static double scale_of(const char *unit) {
+    return strcmp(unit, "ns") == 0 ? 1e-9 : strcmp(unit, "share") == 0 ? 100.0 : 1.0;
+}
+
+static void axis(FILE *f, const char *unit) {
+    const char *format = "%g";
+    if (strcmp(unit, "ns") == 0) {
+        format = "%.0s %cs";
+    } else if (strcmp(unit, "1/s") == 0) {
+        format = "%.0s %c/s";
+    } else if (strcmp(unit, "share") == 0) {
+        format = "%g %%";
+    }
+    fprintf(f, "set format x '%s'\n", format);
+    if (strcmp(unit, "ns") != 0 && strcmp(unit, "1/s") != 0 && strcmp(unit, "share") != 0) {
+        fprintf(f, "set xlabel ");
+        bench_gnuplot_string(f, strcmp(unit, "x") == 0 ? "times" : unit);
+        fprintf(f, "\n");
+    }
+}
+
+struct range {
+    double least, most; /* of what is above 0 */
+    uint32_t rows, own;
+    size_t longest;
+};
+
+static void widen(struct range *r, double value) {
+    if (value > 0.0) {
+        r->least = r->least == 0.0 || value < r->least ? value : r->least;
+        r->most = value > r->most ? value : r->most;
+    }
+}
+
+static struct range range_of(const struct bench_bars_picture *p) {
+    struct range r = { 0.0, 0.0, 0, 0, 0 };
+    for (uint32_t i = p->first; i < p->last; i++) {
+        const struct bench_figure *g = &p->figures->figures[i];
+        if (is_drawn(p, i)) {
+            widen(&r, g->spread.min);
+            widen(&r, g->spread.max);
+            widen(&r, g->spread.median);
+            r.rows++;
+            r.own += bench_bars_own(g->title) != 0;
+            r.longest = strlen(g->title) > r.longest ? strlen(g->title) : r.longest;
+        }
+    }
+    for (uint32_t i = 0; i < p->figures->bars_n; i++) {
+        if (is_line(p, &p->figures->bars[i])) {
+            widen(&r, p->figures->bars[i].at);
+        }
+    }
+    return r;
+}
+
+/* Rows from the top; those of Tidemark are one data block, the others another, so that each has a colour. */
+static void data(FILE *f, const struct bench_bars_picture *p, const struct range *r, int own, double from) {
+    double scale = scale_of(p->unit);
+    uint32_t row = 0;
+    fprintf(f, "$%s << EOD\n", own ? "own" : "peers");
+    for (uint32_t i = p->first; i < p->last; i++) {
+        if (!is_drawn(p, i)) {
+            continue;
+        }
+        const struct bench_figure *g = &p->figures->figures[i];
+        row++;
+        if ((r->own == 0 || bench_bars_own(g->title)) == own) {
+            double low = fmax(g->spread.min * scale, from), high = fmax(g->spread.max * scale, from);
+            fprintf(f, "%.9g %d %.9g %.9g\n", fmax(g->spread.median * scale, from), -(int)row, low, high);
+        }
+    }
+    fprintf(f, "EOD\n");
+}
+
+static void names(FILE *f, const struct bench_bars_picture *p, double from) {
+    double scale = scale_of(p->unit);
+    char text[BENCH_TEXT];
+    uint32_t row = 0;
+    fprintf(f, "set ytics (");
+    for (uint32_t i = p->first; i < p->last; i++) {
+        if (is_drawn(p, i)) {
+            row++;
+            fprintf(f, "%s", row > 1 ? ", " : "");
+            bench_gnuplot_string(f, p->figures->figures[i].title);
+            fprintf(f, " %d", -(int)row);
+        }
+    }
+    fprintf(f, ") font ',18'\n");
+    row = 0;
+    for (uint32_t i = p->first; i < p->last; i++) {
+        if (is_drawn(p, i)) {
+            const struct bench_spread *s = &p->figures->figures[i].spread;
+            fprintf(f, "set label ");
+            bench_gnuplot_string(f, bench_figure_text(text, s->median, p->unit));
+            fprintf(f, " at %.9g, %d left offset 0.8,0 font ',16' front\n", fmax(s->max * scale, from), -(int)++row);
+        }
+    }
+}
+
+static void lines(FILE *f, const struct bench_bars_picture *p) {
+    char text[BENCH_TEXT], label[BENCH_TEXT + 32];
+    uint32_t drawn = 0;
+    for (uint32_t i = 0; i < p->figures->bars_n; i++) {
+        const struct bench_bar *b = &p->figures->bars[i];
+        if (is_line(p, b)) {
+            double x = b->at * scale_of(p->unit);
+            snprintf(label, sizeof(label), "bar: %s %s", b->sense == BENCH_AT_MOST ? "at most" : "at least",
+                     bench_figure_text(text, b->at, p->unit));
+            fprintf(f, "set arrow from %.9g, graph 0 to %.9g, graph 1 nohead front lc rgb '#000000' dt 2 lw 1.4\n", x,
+                    x);
+            fprintf(f, "set label ");
+            bench_gnuplot_string(f, label);
+            fprintf(f, " at %.9g, graph 1 center offset 0,%g font ',16'\n", x, 0.7 + 1.0 * (drawn++ % 2));
+        }
+    }
+}
+
+int bench_bars_plot(FILE *f, const void *ctx) {
+    const struct bench_bars_picture *p = ctx;
+    struct range r = range_of(p);
+    if (r.rows == 0 || r.most == 0.0) {
+        return 1;
+    }
+    double scale = scale_of(p->unit);
+    int logarithmic = r.most / r.least > LOG_FROM;
+    double from = logarithmic ? r.least * scale / 2.0 : 0.0;
+    /* To the right there is room for the median in words. */
+    double to = logarithmic ? r.most * scale * pow(r.most / r.least * 2.0, 0.16) : r.most * scale * 1.16;
+    bench_gnuplot_head(f, 200 + 56 * (int)r.rows);
+    fprintf(f, "unset grid\nset grid xtics lc rgb '#dddddd' lw 0.5 lt 1\nset tmargin 3.4\nunset key\n");
+    fprintf(f, "set yrange [%g:-0.4]\nset xrange [%.9g:%.9g]\n%s", -(double)r.rows - 0.6, from, to,
+            logarithmic ? "set logscale x 10\n" : "");
+    axis(f, p->unit);
+    data(f, p, &r, 1, from);
+    data(f, p, &r, 0, from);
+    names(f, p, from);
+    lines(f, p);
+    uint32_t own = r.own == 0 ? r.rows : r.own;
+    const char *separator = "plot ";
+    for (int which = 1; which >= 0; which--) {
+        if ((which ? own : r.rows - own) == 0) {
+            continue; /* gnuplot makes an error of a block without rows */
+        }
+        const char *block = which ? "own" : "peers";
+        fprintf(f,
+                "%s$%s using 1:2:(%.9g):1:($2-0.32):($2+0.32) with boxxyerror fs solid 0.85 noborder lc rgb '%s', \\\n"
+                " $%s using 1:2:3:4 with xerrorbars lc rgb '#222222' pt 7 ps 0.6 lw 1",
+                separator, block, from, bench_gnuplot_colour(which ? 0 : 4), block);
+        separator = ", \\\n ";
+    }
+    fprintf(f, "\n");
+    return 0;
+}

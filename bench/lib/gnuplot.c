@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "bench/lib/gnuplot.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern char **environ;
+
+const char *bench_gnuplot_colour(unsigned i) {
+    static const char *const colours[] = {
+        "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"
+    };
+    return colours[i % (sizeof(colours) / sizeof(colours[0]))];
+}
+
+void bench_gnuplot_head(FILE *f, int height) {
+    /* Twice the size that the page shows: sharp on dense screens. */
+    fprintf(f,
+            "set encoding utf8\n"
+            "set terminal pngcairo noenhanced size 1800,%d font 'DejaVu Sans,20' background '#ffffff' linewidth 2\n"
+            "set border 3 lc rgb '#444444' lw 0.7\n"
+            "set tics nomirror out\n"
+            "set grid ytics lc rgb '#dddddd' lw 0.5 lt 1\n",
+            height);
+}
+
+void bench_gnuplot_string(FILE *f, const char *text) {
+    fputc('\'', f);
+    for (const char *c = text; *c != '\0'; c++) {
+        if (*c == '\'') {
+            fputc('\'', f); /* doubled within quotes */
+        }
+        fputc((unsigned char)*c < ' ' ? ' ' : *c, f); /* a line end would end the command */
+    }
+    fputc('\'', f);
+}
+
+/* gnuplot with the script as its input and the picture as its output. */
+static enum bench_drawn run_gnuplot(int script_fd, const char *png_path) {
+    posix_spawn_file_actions_t actions;
+    pid_t pid = 0;
+    char *argv[] = { "gnuplot", "-", NULL };
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_adddup2(&actions, script_fd, 0);
+    posix_spawn_file_actions_addopen(&actions, 1, png_path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
+    int rc = posix_spawnp(&pid, "gnuplot", &actions, NULL, argv, environ);
+    posix_spawn_file_actions_destroy(&actions);
+    if (rc != 0) {
+        return rc == ENOENT ? BENCH_DRAWN_NO_GNUPLOT : BENCH_DRAWN_FAILED;
+    }
+    int status = 0;
+    while (waitpid(pid, &status, 0) < 0) {
+        if (errno != EINTR) {
+            return BENCH_DRAWN_FAILED;
+        }
+    }
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? BENCH_DRAWN : BENCH_DRAWN_FAILED;
+}
+
+enum bench_drawn bench_gnuplot_draw(bench_gnuplot_fn *write, const void *ctx, const char *png_path) {
+    FILE *script = tmpfile();
+    if (script == NULL) {
+        return BENCH_DRAWN_FAILED;
+    }
+    enum bench_drawn drawn = BENCH_DRAWN_NOTHING;
+    if (write(script, ctx) == 0) {
+        drawn = BENCH_DRAWN_FAILED;
+        if (fflush(script) == 0 && lseek(fileno(script), 0, SEEK_SET) == 0) {
+            drawn = run_gnuplot(fileno(script), png_path);
+        }
+    }
+    fclose(script);
+    if (drawn != BENCH_DRAWN) {
+        unlink(png_path);
+    }
+    return drawn;
+}

@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "bench/lib/pauses.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+
+#include "bench/lib/rng.h"
+
+#define KEY_SIZE 16u
+#define VALUE_SIZE 64u
+#define HIGHEST_NS INT64_C(100000000000)
+#define WORK_NS UINT64_C(400000000)
+#define CONTROL_NS UINT64_C(100000000)
+#define NAP_NS UINT64_C(30000)     /* the writer's: some writes at a time, as the timer is coarser than the rate */
+#define BEHIND_NS UINT64_C(500000) /* what it lost by being away longer than this is not written in one go */
+#define CONTROL_STEPS 64u          /* some 200 ns: about a read's time */
+#define FOLLOWER 1u
+
+enum phase { PHASE_WAIT, PHASE_GROW, PHASE_STEADY, PHASE_CONTROL, PHASE_STOP };
+
+static void make_key(uint64_t out[2], uint64_t i) {
+    out[0] = bench_mix64(i);
+    out[1] = UINT64_C(0x6b6b6b6b6b6b6b6b);
+}
+
+static void give_up(struct pauses *p, int code) {
+    int none = 0;
+    atomic_compare_exchange_strong(&p->error, &none, code);
+}
+
+static void record(struct pauses *p, enum pauses_kind kind, uint64_t ns) {
+    hdr_record(p->times[kind], (int64_t)ns);
+    p->slow[kind] += ns > PAUSES_SLOW_NS;
+}
+
+/* Arithmetic and looks at the clock, as long as it is this phase. */
+static void control_loop(struct pauses *p, enum pauses_kind kind) {
+    uint64_t x = 1, start = clock_stamp(&p->clock), before = start;
+    while (atomic_load(&p->phase) == PHASE_CONTROL) {
+        for (unsigned i = 0; i < CONTROL_STEPS; i++) {
+            x = bench_mix64(x);
+        }
+        __asm__ volatile("" ::"r"(x));
+        uint64_t now = clock_stamp(&p->clock);
+        record(p, kind, now - before);
+        before = now;
+    }
+    p->ns[kind] += before - start;
+}
+
+/* ---- the reader -------------------------------------------------------------------------------------------------- */
+
+struct reading {
+    struct pauses *p;
+    struct tide_reader *session;
+    struct bench_rng rng;
+    uint64_t index; /* the follower's, as last seen */
+};
+
+static int read_once(struct reading *g, struct tide_answer *a) {
+    static const struct tide_bound any = { .size = sizeof(any),
+                                           .fallback = TIDE_FALLBACK_ERROR,
+                                           .max_staleness_ns = TIDE_UNBOUNDED,
+                                           .max_lag = TIDE_UNBOUNDED };
+    uint64_t key[2], value[VALUE_SIZE / 8], below = g->index < g->p->keys ? g->index : g->p->keys;
+    make_key(key, below > 0 ? bench_rng_below(&g->rng, below) : 0);
+    int rc = tide_get(g->session, key, sizeof(key), &any, value, sizeof(value), a);
+    return rc == TIDE_ERR_NOT_FOUND && below == 0 ? 0 : rc;
+}
+
+/* Reads as long as it is this phase. Key k has index k + 1, so all keys below the index seen last are there. */
+static void read_loop(struct reading *g, uint32_t phase) {
+    struct pauses *p = g->p;
+    enum pauses_kind read = phase == PHASE_GROW ? PAUSES_READ : PAUSES_READ_STEADY;
+    enum pauses_kind apply = phase == PHASE_GROW ? PAUSES_APPLY : PAUSES_APPLY_STEADY;
+    struct tide_answer a = TIDE_ANSWER_INIT;
+    uint64_t start = clock_stamp(&p->clock), before = start;
+    uint64_t moved = start; /* when apply was last known not to stand still */
+    while (atomic_load(&p->phase) == phase) {
+        int rc = read_once(g, &a);
+        uint64_t now = clock_stamp(&p->clock);
+        if (rc != 0) {
+            give_up(p, rc);
+            return;
+        }
+        record(p, read, now - before);
+        if (now - before > PAUSES_AWAY_NS) {
+            p->away++;
+            moved = now;
+        } else if (a.index > g->index) {
+            record(p, apply, now - moved);
+            moved = now;
+        } else if (a.index >= a.commit_index) {
+            moved = now; /* nothing to apply */
+        }
+        g->index = a.index;
+        before = now;
+    }
+    p->ns[read] += before - start;
+    p->ns[apply] += before - start;
+}
+
+static int open_session(struct reading *g) {
+    struct tide_reader_opts opts = TIDE_READER_OPTS_INIT;
+    opts.home = FOLLOWER;
+    opts.replicas = UINT64_C(1) << FOLLOWER;
+    return tide_reader_open(g->p->d, &opts, &g->session);
+}
+
+static void *reader_main(void *arg) {
+    struct pauses *p = arg;
+    struct reading g = { .p = p };
+    bench_machine_pin(&p->run->machine, 0);
+    bench_rng_init(&g.rng, 1);
+    int rc = open_session(&g);
+    if (rc != 0) {
+        give_up(p, rc);
+        return NULL;
+    }
+    for (uint32_t phase = atomic_load(&p->phase); phase != PHASE_STOP && atomic_load(&p->error) == 0;
+         phase = atomic_load(&p->phase)) {
+        if (phase == PHASE_GROW || phase == PHASE_STEADY) {
+            read_loop(&g, phase);
+        } else if (phase == PHASE_CONTROL) {
+            control_loop(p, PAUSES_CONTROL);
+        } else {
+            bench_sleep_ns(NAP_NS);
+        }
+    }
+    tide_reader_close(g.session);
+    return NULL;
+}
+
+/* ---- the writer -------------------------------------------------------------------------------------------------- */
+
+static int write_once(struct pauses *p, uint64_t n, struct bench_rng *rng) {
+    uint64_t key[2], value[VALUE_SIZE / 8] = { n };
+    make_key(key, n < p->keys ? n : bench_rng_below(rng, p->keys));
+    return tide_put(p->d, NULL, key, sizeof(key), value, sizeof(value), NULL);
+}
+
+/* Writes at the rate as long as it is this phase, and until all keys are there where it grows. */
+static void write_loop(struct pauses *p, uint32_t phase, struct bench_rng *rng) {
+    uint64_t start = clock_stamp(&p->clock), base = start, done = 0, written = atomic_load(&p->written);
+    while (atomic_load(&p->phase) == phase) {
+        uint64_t now = clock_stamp(&p->clock);
+        uint64_t due = (now - base) * p->rate / UINT64_C(1000000000);
+        if (due > done + BEHIND_NS * p->rate / UINT64_C(1000000000)) {
+            base = now;
+            done = due = 0;
+        }
+        for (; done < due && (phase == PHASE_STEADY || written < p->keys); done++) {
+            int rc = write_once(p, written, rng);
+            if (rc != 0) {
+                give_up(p, rc);
+                return;
+            }
+            written++;
+        }
+        atomic_store(&p->written, written);
+        if (phase == PHASE_GROW && written == p->keys) {
+            p->growing_ns += now - start;
+            while (atomic_load(&p->phase) == phase) {
+                bench_sleep_ns(NAP_NS); /* what now comes does not grow */
+            }
+            return;
+        }
+        bench_sleep_ns(NAP_NS);
+    }
+    p->growing_ns += phase == PHASE_GROW ? clock_stamp(&p->clock) - start : 0;
+}
+
+static void *writer_main(void *arg) {
+    struct pauses *p = arg;
+    struct bench_rng rng;
+    prctl(PR_SET_TIMERSLACK, 1ul);
+    bench_machine_pin(&p->run->machine, 1);
+    bench_rng_init(&rng, 2);
+    for (uint32_t phase = atomic_load(&p->phase); phase != PHASE_STOP && atomic_load(&p->error) == 0;
+         phase = atomic_load(&p->phase)) {
+        if (phase == PHASE_GROW || phase == PHASE_STEADY) {
+            write_loop(p, phase, &rng);
+        } else if (phase == PHASE_CONTROL) {
+            control_loop(p, PAUSES_CONTROL_WRITER);
+        } else {
+            bench_sleep_ns(NAP_NS);
+        }
+    }
+    return NULL;
+}
+
+/* ---- the run ----------------------------------------------------------------------------------------------------- */
+
+static int sleep_watching(struct pauses *p, uint64_t ns, int growing) {
+    uint64_t until = bench_now_ns() + ns;
+    while (bench_now_ns() < until) {
+        if (atomic_load(&p->error) != 0 || bench_stop || (growing && atomic_load(&p->written) >= p->keys)) {
+            break;
+        }
+        bench_sleep_ns(5000000);
+    }
+    int code = atomic_load(&p->error);
+    return code != 0 ? bench_run_failed(p->run, "a thread's write or read", code) : bench_stop ? 1 : 0;
+}
+
+static int slice(struct pauses *p, uint32_t phase) {
+    atomic_store(&p->phase, PHASE_CONTROL);
+    int rc = sleep_watching(p, CONTROL_NS, 0);
+    if (rc == 0) {
+        atomic_store(&p->phase, phase);
+        rc = sleep_watching(p, WORK_NS, phase == PHASE_GROW);
+    }
+    return rc;
+}
+
+static int run_phases(struct pauses *p, uint64_t r) {
+    uint64_t slices = 0;
+    int rc = 0;
+    for (; rc == 0 && atomic_load(&p->written) < p->keys; slices++) {
+        bench_run_progress(p->run, "repetition %llu of %llu, %.0f %% of the keys", (unsigned long long)r + 1,
+                           (unsigned long long)p->run->repetitions,
+                           100.0 * (double)atomic_load(&p->written) / (double)p->keys);
+        rc = slice(p, PHASE_GROW);
+    }
+    for (uint64_t i = 0; rc == 0 && i < slices / 4 + 1; i++) {
+        rc = slice(p, PHASE_STEADY);
+    }
+    atomic_store(&p->phase, PHASE_STOP);
+    return rc;
+}
+
+static int open_all(struct pauses *p) {
+    struct bench_run *run = p->run;
+    struct tide_opts opts = TIDE_OPTS_INIT;
+    struct tide_replica_opts replica = TIDE_REPLICA_OPTS_INIT;
+    opts.table_bytes = (UINT64_C(32) << 20) + p->keys * (KEY_SIZE + VALUE_SIZE + 80);
+    opts.slow_follower_ns = UINT64_C(10000000000); /* it is to be measured, not to be left behind */
+    if (bench_run_domain(run, &p->d, &opts) != 0) {
+        return -1;
+    }
+    replica.role = TIDE_LEADER;
+    replica.id = 0;
+    int rc = tide_replica_start(p->d, &replica, NULL);
+    replica.role = TIDE_FOLLOWER;
+    replica.id = FOLLOWER;
+    /* The reader's CPU is its own; the follower shares the writer's where there is none left. */
+    replica.cpu = run->machine.cpus > 1 ? (int32_t)run->machine.cpu_ids[run->machine.cpus > 2 ? 2 : 1] : -1;
+    rc = rc != 0 ? rc : tide_replica_start(p->d, &replica, NULL);
+    return rc != 0 ? bench_run_failed(run, "starting replicas", rc) : 0;
+}
+
+static int run_threads(struct pauses *p, uint64_t r) {
+    pthread_t reader, writer;
+    if (pthread_create(&reader, NULL, reader_main, p) != 0) {
+        return bench_run_failed(p->run, "starting a thread", TIDE_ERR_NOMEM);
+    }
+    int rc = pthread_create(&writer, NULL, writer_main, p) != 0;
+    if (rc == 0) {
+        rc = run_phases(p, r);
+        pthread_join(writer, NULL);
+    } else {
+        rc = bench_run_failed(p->run, "starting a thread", TIDE_ERR_NOMEM);
+        atomic_store(&p->phase, PHASE_STOP);
+    }
+    pthread_join(reader, NULL);
+    return rc;
+}
+
+int bench_pauses_run(struct pauses *p, struct bench_run *run, uint64_t keys, uint64_t rate, uint64_t r) {
+    memset(p, 0, sizeof(*p));
+    p->run = run;
+    p->keys = keys;
+    p->rate = rate;
+    for (int k = 0; k < PAUSES_KINDS; k++) {
+        p->times[k] = hdr_new(1, HIGHEST_NS, 3);
+        if (p->times[k] == NULL) {
+            return bench_run_failed(run, "starting", TIDE_ERR_NOMEM);
+        }
+    }
+    clock_init(&p->clock);
+    int rc = open_all(p);
+    rc = rc != 0 ? rc : run_threads(p, r);
+    p->writes_per_s = bench_ratio((double)keys * 1e9, (double)p->growing_ns);
+    /* One row for the machine. */
+    hdr_add(p->times[PAUSES_CONTROL], p->times[PAUSES_CONTROL_WRITER]);
+    p->slow[PAUSES_CONTROL] += p->slow[PAUSES_CONTROL_WRITER];
+    p->ns[PAUSES_CONTROL] += p->ns[PAUSES_CONTROL_WRITER];
+    return rc;
+}
+
+void bench_pauses_destroy(struct pauses *p) {
+    if (p->d != NULL) {
+        tide_close(p->d);
+    }
+    for (int k = 0; k < PAUSES_KINDS; k++) {
+        hdr_free(p->times[k]);
+    }
+}
+
+double bench_pauses_slow(const struct pauses *p, enum pauses_kind kind) {
+    return bench_ratio((double)p->slow[kind] * 1e10, (double)p->ns[kind]);
+}

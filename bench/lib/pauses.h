@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A domain that grows while it is read, and how long anything stands still meanwhile. One reader, one writer, one
+ * follower.
+ *
+ * The reader tells both: its own times, and by the index in each answer when the follower's applied index went on.
+ * The threads take turns between that and a control loop, so that the machine's own pauses are known from the same
+ * minute and the same CPUs: this cannot be done beside them where there are two CPUs, since the control loop would
+ * take what the others need.
+ */
+#ifndef TIDEMARK_BENCH_PAUSES_H
+#define TIDEMARK_BENCH_PAUSES_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "bench/lib/run.h"
+#include "shm/clock.h"
+#include "shm/hdr.h"
+
+#define PAUSES_SLOW_NS UINT64_C(1000000)
+#define PAUSES_AWAY_NS UINT64_C(100000) /* between two of the reader's looks: then it was away, and saw nothing */
+
+/* Growing: apply, read; overwriting: apply, read; arithmetic. */
+enum pauses_kind {
+    PAUSES_APPLY,
+    PAUSES_READ,
+    PAUSES_APPLY_STEADY,
+    PAUSES_READ_STEADY,
+    PAUSES_CONTROL, /* the reader's; when the run has ended, both */
+    PAUSES_CONTROL_WRITER,
+    PAUSES_KINDS
+};
+
+struct pauses {
+    struct hdr *times[PAUSES_KINDS]; /* ns */
+    uint64_t slow[PAUSES_KINDS];     /* longer than PAUSES_SLOW_NS */
+    uint64_t ns[PAUSES_KINDS];       /* time spent, of all threads that recorded */
+    uint64_t away;
+    double writes_per_s; /* while it grew */
+
+    struct bench_run *run;
+    struct tide *d;
+    struct clock_line clock;
+    uint64_t keys, rate;
+    _Alignas(128) _Atomic uint32_t phase;
+    _Atomic int error;                      /* first TIDE_ERR_ code of a thread */
+    _Alignas(128) _Atomic uint64_t written; /* entries in the log */
+    uint64_t growing_ns;                    /* the writer's */
+};
+
+/* Run it: r is the repetition's number, for the progress line. 0; 1: asked to end; -1: run->error says what failed.
+ * To be destroyed in any case. */
+int bench_pauses_run(struct pauses *p, struct bench_run *run, uint64_t keys, uint64_t rate, uint64_t r);
+void bench_pauses_destroy(struct pauses *p);
+
+/* How many lasted longer than PAUSES_SLOW_NS, in 10 s of a thread's time. */
+double bench_pauses_slow(const struct pauses *p, enum pauses_kind kind);
+
+#endif
