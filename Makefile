@@ -70,6 +70,10 @@ TEST_LIB_SRC := $(filter-out $(TEST_SRC) $(STRESS_SRC) $(HELPER_SRC),$(wildcard 
 
 objects = $(patsubst %.c,$(OBJ)/%.o,$(1))
 TIDE := $(if $(TOOL_MAIN),$(B)/tide)
+PEER_SRC := $(wildcard bench/peers/*.c)
+# Benchmarks that hold bars, each run as build/bench/NAME --json FILE, in this order, by `make bench-peers`.
+BAR_BENCHES ?= peers failover join idle memory growth
+PEERS_OPTIONS ?=
 BENCHES := $(addprefix $(B)/bench/,$(BENCH_MAINS))
 TESTS := $(patsubst tests/%.c,$(B)/tests/%,$(TEST_SRC))
 STRESSES := $(patsubst tests/%.c,$(B)/tests/%,$(STRESS_SRC))
@@ -125,8 +129,8 @@ $(OBJ)/libtest.a: $(call objects,$(TEST_LIB_SRC)) $(OBJ)/sources
 # The list of sources: without it an archive would still hold one that is gone.
 $(OBJ)/sources: FORCE
 	@mkdir -p $(@D)
-	@echo '$(LIB_SRC) $(TOOL_SRC) $(BENCH_LIB_SRC) $(TEST_LIB_SRC)' | cmp -s - $@ || \
-		echo '$(LIB_SRC) $(TOOL_SRC) $(BENCH_LIB_SRC) $(TEST_LIB_SRC)' >$@
+	@echo '$(LIB_SRC) $(TOOL_SRC) $(BENCH_LIB_SRC) $(PEER_SRC) $(TEST_LIB_SRC)' | cmp -s - $@ || \
+		echo '$(LIB_SRC) $(TOOL_SRC) $(BENCH_LIB_SRC) $(PEER_SRC) $(TEST_LIB_SRC)' >$@
 
 define link
 	@mkdir -p $(@D)
@@ -136,6 +140,23 @@ $(B)/tide: $(OBJ)/tools/tide.o $(OBJ)/libtools.a $(B)/libtidemark.a
 	$(link) $(TOOL_LIBS)
 $(B)/bench/%: $(OBJ)/bench/%.o $(OBJ)/libbench.a $(B)/libtidemark.a
 	$(link) $(BENCH_LIBS)
+
+# Not among `programs`: it wants packages that nothing else needs, and leaves out the peers whose headers are not there.
+has_header = $(shell printf '\#include <stdio.h>\n\#include <%s>\n' $(1) | $(CC) -E -x c - >/dev/null 2>&1 && echo $(2))
+PEER_LIBS = $(call has_header,urcu/rculfhash.h,-lurcu-cds) $(call has_header,ck_ht.h,-lck) \
+	$(call has_header,lmdb.h,-llmdb) $(call has_header,hiredis/hiredis.h,-lhiredis)
+# Rewritten when a package comes or goes, so that what was left out is compiled again.
+$(OBJ)/bench/peers/libs: FORCE
+	@mkdir -p $(@D)
+	@echo '$(PEER_LIBS)' | cmp -s - $@ || echo '$(PEER_LIBS)' >$@
+$(call objects,$(PEER_SRC)): $(OBJ)/bench/peers/libs
+$(OBJ)/libpeers.a: $(call objects,$(filter-out bench/peers/main.c,$(PEER_SRC))) $(OBJ)/sources
+	$(archive)
+$(B)/bench/peers: $(OBJ)/bench/peers/main.o $(OBJ)/libpeers.a $(OBJ)/libbench.a $(B)/libtidemark.a
+	$(link) $(PEER_LIBS) $(BENCH_LIBS)
+# The adapters that this one names need no package.
+$(B)/tests/test_peers: $(OBJ)/tests/test_peers.o $(OBJ)/libtest.a $(OBJ)/libpeers.a $(OBJ)/libbench.a $(B)/libtidemark.a
+	$(link) $(TEST_LIBS)
 $(B)/tests/%: $(OBJ)/tests/%.o $(OBJ)/libtest.a $(OBJ)/libtools.a $(OBJ)/libbench.a $(B)/libtidemark.a
 	$(link) $(TEST_LIBS)
 
@@ -148,11 +169,28 @@ $(B)/tests/tool_crash: $(OBJ)/tests/tool_crash.o $(OBJ)/libtest.a $(B)/libtidema
 
 # ---- what to run -----------------------------------------------------------------------------------------------------
 
-.PHONY: bench test stress asan tsan check
+.PHONY: bench bench-peers test stress asan tsan check
 bench:
 	@CC='$(CC)' sh .ci/deps bench
 	@$(MAKE) $(JOBS) programs
 	$(B)/bench/readscale --out $(B)/report
+
+# All of them run, also after one has failed: what it did not measure then stands in the page as not measured.
+bench-peers:
+	@CC='$(CC)' sh .ci/deps bench peers
+	@$(MAKE) $(JOBS) programs $(B)/bench/peers
+	@mkdir -p $(B)/report
+	@failed=; for bench in $(BAR_BENCHES); do \
+		options=; [ $$bench = peers ] && options='$(PEERS_OPTIONS)'; \
+		echo "$(B)/bench/$$bench $$options --json $(B)/report/$$bench.json"; \
+		$(B)/bench/$$bench $$options --json $(B)/report/$$bench.json; rc=$$?; \
+		[ $$rc -lt 128 ] || exit $$rc; \
+		[ $$rc = 0 ] || failed="$$failed $$bench"; \
+	done; \
+	if [ -x $(B)/bench/bars ]; then \
+		$(B)/bench/bars --out $(B)/report/bars.html $(B)/report/*.json || failed="$$failed bars"; \
+	fi; \
+	[ -z "$$failed" ] || { echo "failed:$$failed" >&2; exit 1; }
 
 test:
 	@CC='$(CC)' sh .ci/deps test
@@ -189,6 +227,7 @@ help:
 	@echo 'make test               unit, model and protocol tests; the last line is "N passed, N failed"'
 	@echo 'make test T=ring        tests/test_ring and tests/ring.test.sh alone; stress, asan and tsan take T= as well'
 	@echo 'make bench              a read-scaling sweep of about a minute; says where its report is'
+	@echo 'make bench-peers        Tidemark beside other tables and stores, and all bars: minutes; build/report/*.json'
 	@echo 'make stress             each stress test for a minute; 10,000 histories and 1,000 kills, which take some more'
 	@echo 'make stress SECONDS=10  each of them, those too, for so long'
 	@echo 'make asan, make tsan    the tests under AddressSanitizer and UBSan, or ThreadSanitizer'
@@ -203,7 +242,7 @@ help:
 format:
 	@command -v clang-format >/dev/null || { echo 'make format needs clang-format' >&2; exit 1; }
 	clang-format -i $(filter-out shm/layout.h engine/tidemark.h,$(wildcard shm/*.[ch] engine/*.[ch] tools/*.[ch] \
-		bench/*.[ch] bench/lib/*.[ch] tests/*.[ch] tests/lib/*.[ch]))
+		bench/*.[ch] bench/lib/*.[ch] bench/peers/*.[ch] tests/*.[ch] tests/lib/*.[ch]))
 
 # Installed is one object in which only tide_* is global, so that an embedder's ring_append() does not meet ours.
 $(OBJ)/embed/libtidemark.a: $(call objects,$(LIB_SRC))

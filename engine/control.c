@@ -36,6 +36,7 @@ static struct replica *control_new(struct tide *d, const struct tide_replica_opt
     r->id = id;
     r->candidate = o->candidate != 0;
     r->cpu = o->cpu;
+    r->spin_ns = o->spin_ns;
     r->board = &d->log->replicas[id];
     r->table_bytes = o->table_bytes != 0 ? o->table_bytes : d->log->table_bytes;
     r->scratch = malloc(TIDE_KEY_MAX);

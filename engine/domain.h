@@ -47,6 +47,7 @@ struct replica {
     uint64_t table_bytes;
     uint64_t refused; /* bit k: what replica k left is damaged, not to be copied from */
     int32_t cpu;
+    uint64_t spin_ns; /* as in struct tide_replica_opts */
     pthread_t thread;
     _Atomic uint32_t stop;
     _Atomic uint32_t nudge;   /* futex word: the thread's sleep ends */

@@ -9,7 +9,7 @@
 #include "shm/park.h"
 
 #define FOLLOWER_FULL_ENTRIES 1024u /* full again so soon after joining: it is really too small */
-#define FOLLOWER_SPINS 200 /* a few microseconds: shorter than a futex sleep and its wake-up */
+#define FOLLOWER_SPINS 200u /* a few microseconds: shorter than a futex sleep and its wake-up */
 
 static void follower_pin_cpu(const struct replica *r) {
     if (r->cpu < 0) {
@@ -23,14 +23,29 @@ static void follower_pin_cpu(const struct replica *r) {
     }
 }
 
+/* Look for entries without sleeping, at least FOLLOWER_SPINS times and for spin_ns. False: there are none. */
+static bool follower_spin(const struct replica *r) {
+    uint64_t until = 0;
+    for (;;) {
+        for (uint32_t i = 0; i < FOLLOWER_SPINS; i++) {
+            if (board_commit(r->domain->log) != r->applied || atomic_load(&r->stop) != 0) {
+                return true;
+            }
+            park_relax();
+        }
+        uint64_t now = r->spin_ns != 0 ? clock_monotonic_ns() : 0;
+        until = until != 0 ? until : now > UINT64_MAX - r->spin_ns ? UINT64_MAX : now + r->spin_ns;
+        if (now >= until) {
+            return false;
+        }
+    }
+}
+
 /* Sleep until commit moves beyond what was applied, or somebody nudges. */
 static void follower_wait_commit(struct replica *r) {
     struct leader_board *lead = &r->domain->log->leader;
-    for (int i = 0; i < FOLLOWER_SPINS; i++) {
-        if (board_commit(r->domain->log) != r->applied || atomic_load(&r->stop) != 0) {
-            return;
-        }
-        park_relax();
+    if (follower_spin(r)) {
+        return;
     }
     uint32_t seen = atomic_load(&lead->wake);
     atomic_store(&lead->parked, 1); /* MO(log.parked): announced before commit is looked at again */

@@ -17,13 +17,24 @@ bool limbo_more_room(struct table_writer *w) {
     return items != NULL;
 }
 
+/* Items released at one publication. Each brings in at most one item for each new key or replaced node, and a publication follows
+ * each write of a leader that is alone, so what waits does not grow. A follower publishes once for a run of 64 entries, each
+ * of which may leave an item and two splits. */
+#define LIMBO_PART 256u
+#define LIMBO_AHEAD 8u
+
 static void limbo_note(struct table_writer *w) {
     atomic_store_explicit(&w->t.seg->retired_bytes, w->open.bytes + w->waiting.bytes, memory_order_relaxed); /* MO(stats) */
 }
 
-static void limbo_release(struct table_writer *w) {
+/* Up to `most` of what has waited long enough; false while some is left. In parts, so that no write waits for thousands. */
+static bool limbo_release(struct table_writer *w, size_t most) {
     struct limbo *l = &w->waiting;
-    for (size_t i = 0; i < l->count; i++) {
+    size_t end = l->count - w->released_to < most ? l->count : w->released_to + most;
+    for (size_t i = w->released_to; i < end; i++) {
+        if (i + LIMBO_AHEAD < l->count) { /* to be freed: its header is written */
+            __builtin_prefetch(table_node_at(&w->t, (uint32_t)l->items[i + LIMBO_AHEAD]), 1);
+        }
         uint64_t what = l->items[i] & ((UINT64_C(1) << LIMBO_KIND_SHIFT) - 1);
         switch ((enum limbo_kind)(l->items[i] >> LIMBO_KIND_SHIFT)) {
         case LIMBO_FREE:
@@ -38,10 +49,16 @@ static void limbo_release(struct table_writer *w) {
             break;
         }
     }
+    w->released = true;
+    w->released_to = end;
+    if (end < l->count) {
+        return false;
+    }
     l->count = 0;
     l->bytes = 0;
-    w->released = true;
+    w->released_to = 0;
     limbo_note(w);
+    return true;
 }
 
 /* Hand the open items, all of published entries, to a grace period that starts now. Nothing may be waiting. */
@@ -58,8 +75,8 @@ static void limbo_rotate(struct table_writer *w) {
 
 void table_published(struct table_writer *w) {
     w->safe = w->open.count;
-    if (w->waiting.count != 0 && grace_done(w->waiting.ticket)) {
-        limbo_release(w);
+    if (w->waiting.count != 0 && (w->released_to != 0 || grace_done(w->waiting.ticket))) {
+        limbo_release(w, LIMBO_PART);
         w->safe = w->open.count;
     }
     bool worth = w->open.count >= w->batch || w->open.bytes > w->arena.slack / 4 || (w->hurry && w->open.count != 0);
@@ -76,7 +93,7 @@ static void limbo_drain(struct table_writer *w) {
     for (int round = 0; round < 4; round++) {
         if (w->waiting.count != 0) {
             grace_wait(w->waiting.ticket);
-            limbo_release(w);
+            limbo_release(w, SIZE_MAX);
         }
         if (w->open.count == 0) {
             break;

@@ -59,6 +59,7 @@ struct table_writer {
     struct limbo open;    /* since the last ticket */
     size_t safe;          /* of those, so many are of published entries */
     struct limbo waiting; /* a ticket is out for these */
+    size_t released_to;   /* so many of them are released already */
     uint64_t batch;       /* items that are worth a grace period */
     bool released;        /* something was, since table_drain() last said so */
     bool hurry;           /* a bucket waits to be cleared: few items are worth a grace period, too */

@@ -218,8 +218,12 @@ struct tide_replica_opts {
     uint64_t apply_delay_ns; /* follower: apply entries only so long after their commit; at most 1 hour */
     uint64_t table_bytes;    /* 0: the domain's */
     const char *label;       /* up to 31 bytes, shown by tools; NULL: "rK" */
+    /* Follower: how long it looks for new entries before it sleeps, holding its CPU meanwhile. 0: some microseconds.
+     * What comes while it looks is applied at once; what comes while it sleeps, tens of microseconds later, and its
+     * writer pays for the wake-up. TIDE_UNBOUNDED: it never sleeps. Only where there is a CPU to spare. */
+    uint64_t spin_ns;
 };
-#define TIDE_REPLICA_OPTS_INIT { sizeof(struct tide_replica_opts), TIDE_FOLLOWER, -1, -1, 0, 0, 0, NULL }
+#define TIDE_REPLICA_OPTS_INIT { sizeof(struct tide_replica_opts), TIDE_FOLLOWER, -1, -1, 0, 0, 0, NULL, 0 }
 
 /*
  * Start a replica in this process. A follower gets a thread of its own, which applies the log; one that joins a domain with

@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 #define TIDE_LAYOUT_MAGIC UINT64_C(0x4b52414d45444954) /* "TIDEMARK", little endian */
-#define TIDE_LAYOUT_VERSION 2u
+#define TIDE_LAYOUT_VERSION 3u
 
 #define LAYOUT_LINE 64
 #define LAYOUT_PAIR 128 /* two lines: the unit that two writers must not share */
@@ -115,14 +115,15 @@ struct ring_mark {
 
 /* Written by the leader alone, but for `parked`. */
 struct leader_board {
-    /* The word that makes entries exist. */
+    /* The word that makes entries exist, and what else is written with each commit. */
     alignas(LAYOUT_PAIR) _Atomic uint64_t commit;
-    /* Ring bytes before this position may be overwritten at any moment: see shm/ring.h. */
+    _Atomic uint64_t tail;   /* end of the last committed frame; for tools, written after commit */
+    _Atomic uint64_t groups; /* commits: groups of entries */
+    /* Ring bytes before this position may be overwritten at any moment: see shm/ring.h. Followers look at it for each entry, so
+     * nothing on its line is written often. */
     alignas(LAYOUT_PAIR) _Atomic uint64_t reclaimed;
-    _Atomic uint64_t tail; /* end of the last committed frame; for tools, written after commit */
     _Atomic uint32_t term;
     _Atomic int32_t leader; /* replica number, -1: nobody leads */
-    _Atomic uint64_t groups; /* commits: groups of entries */
     _Atomic uint64_t wakes;
     _Atomic uint64_t waits; /* times that the ring was full */
     _Atomic uint64_t lapped;
@@ -387,15 +388,15 @@ LAYOUT_AT(ring_mark, pos, 8);
 LAYOUT_SIZE(ring_mark, 16);
 
 LAYOUT_AT(leader_board, commit, 0);
+LAYOUT_AT(leader_board, tail, 8);
+LAYOUT_AT(leader_board, groups, 16);
 LAYOUT_AT(leader_board, reclaimed, 128);
-LAYOUT_AT(leader_board, tail, 136);
-LAYOUT_AT(leader_board, term, 144);
-LAYOUT_AT(leader_board, leader, 148);
-LAYOUT_AT(leader_board, groups, 152);
-LAYOUT_AT(leader_board, wakes, 160);
-LAYOUT_AT(leader_board, waits, 168);
-LAYOUT_AT(leader_board, lapped, 176);
-LAYOUT_AT(leader_board, refused_full, 184);
+LAYOUT_AT(leader_board, term, 136);
+LAYOUT_AT(leader_board, leader, 140);
+LAYOUT_AT(leader_board, wakes, 144);
+LAYOUT_AT(leader_board, waits, 152);
+LAYOUT_AT(leader_board, lapped, 160);
+LAYOUT_AT(leader_board, refused_full, 168);
 LAYOUT_AT(leader_board, wake, 256);
 LAYOUT_AT(leader_board, parked, 260);
 LAYOUT_SIZE(leader_board, 384);

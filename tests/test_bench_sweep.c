@@ -220,7 +220,9 @@ static void cost_other__a_leader_in_a_child__its_keys_are_read_here(void **state
     uint8_t expected[64];
     uint8_t got[64];
     assert_int_equal(bench_workload_init(&w, &o, 1), 0);
-    struct bench_cost_other *other = bench_cost_other_start(&w);
+    char name[TIDE_NAME_MAX];
+    snprintf(name, sizeof(name), "getcost-%ld-other", (long)getpid());
+    struct bench_cost_other *other = bench_cost_other_start(&w, name);
     assert_non_null(other);
     assert_int_equal(bench_cost_other_open(other, &o, &reader, &never, error), 0);
     for (uint64_t i = 0; i < w.keys; i++) {

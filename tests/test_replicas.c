@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "tests/lib/help.h"
 
@@ -315,6 +316,30 @@ struct reading {
     _Atomic uint64_t reads;
 };
 
+static void followers__that_spin_before_they_sleep__apply_and_stop(void **state) {
+    (void)state;
+    static const uint64_t spins[] = { 1, 300000, TIDE_UNBOUNDED };
+    struct tide *d = help_open(0, 0, 0);
+    uint32_t ids[3];
+    help_leader(d);
+    for (int i = 0; i < 3; i++) {
+        struct tide_replica_opts o = TIDE_REPLICA_OPTS_INIT;
+        o.spin_ns = spins[i];
+        assert_int_equal(tide_replica_start(d, &o, &ids[i]), 0);
+    }
+    for (uint64_t n = 0; n < 20; n++) {
+        struct tide_token token;
+        assert_int_equal(tide_put(d, NULL, "k", 1, &n, sizeof(n), &token), 0);
+        assert_int_equal(tide_wait_applied(d, &token, 4, UINT64_C(60000000000)), 0);
+        usleep(n % 2 == 0 ? 0 : 1000); /* some of them sleep by now, some do not */
+    }
+    help_assert_equal_digests(d);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(tide_replica_stop(d, ids[i]), 0); /* also the one that never sleeps */
+    }
+    assert_int_equal(tide_close(d), 0);
+}
+
 static void *read_until_stopped(void *arg) {
     struct reading *c = arg;
     struct tide_reader *r = NULL;
@@ -438,6 +463,7 @@ int main(void) {
         cmocka_unit_test(tide_replica_start__while_somebody_writes__joins_and_has_the_same_digest),
         cmocka_unit_test(follower__lapped__joins_anew_and_is_equal_again),
         cmocka_unit_test(followers__with_a_ring_too_small_for_the_writes__lose_nothing),
+        cmocka_unit_test(followers__that_spin_before_they_sleep__apply_and_stop),
         cmocka_unit_test(replicas__stopped_and_started_in_any_order_under_readers__answers_stay_monotonic),
         cmocka_unit_test(tide_close__before_its_readers__they_answer_closed),
         cmocka_unit_test(tide_reader_close__with_an_open_section__ends_it),

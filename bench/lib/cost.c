@@ -262,7 +262,9 @@ int bench_cost_run(struct bench_cost *out, uint64_t keys, uint32_t repetitions, 
     if (bench_workload_init(&s.workload, &o, 1) != 0 || bench_workload_prepare(&s.workload, 1) != 0) {
         rc = failed(&s, "keys", TIDE_ERR_NOMEM);
     }
-    s.other = rc != 0 ? NULL : bench_cost_other_start(&s.workload);
+    char name[TIDE_NAME_MAX];
+    snprintf(name, sizeof(name), "getcost-%ld-other", (long)getpid());
+    s.other = rc != 0 ? NULL : bench_cost_other_start(&s.workload, name);
     if (rc == 0 && s.other == NULL) {
         rc = failed(&s, "starting the other process", TIDE_ERR_SYSTEM);
     }

@@ -62,13 +62,13 @@ static _Noreturn void child_main(struct bench_cost_other *other) {
     _exit(1);
 }
 
-struct bench_cost_other *bench_cost_other_start(const struct bench_workload *w) {
+struct bench_cost_other *bench_cost_other_start(const struct bench_workload *w, const char *name) {
     struct bench_cost_other *other = bench_shared_map(sizeof(*other));
     if (other == NULL) {
         return NULL;
     }
     other->workload = w;
-    snprintf(other->name, sizeof(other->name), "getcost-%ld-other", (long)getpid());
+    snprintf(other->name, sizeof(other->name), "%s", name);
     pid_t pid = bench_child_fork();
     if (pid == 0) {
         child_main(other); /* before the line below: what it writes there the parent would see */

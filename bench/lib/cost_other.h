@@ -10,8 +10,8 @@
 
 struct bench_cost_other; /* in shared memory */
 
-/* Fork the child. While no domain is open. NULL: no memory or no process. */
-struct bench_cost_other *bench_cost_other_start(const struct bench_workload *w);
+/* Fork the child. While no domain is open. name: of the domain. NULL: no memory or no process. */
+struct bench_cost_other *bench_cost_other_start(const struct bench_workload *w, const char *name);
 
 /* Make the domain, let the child lead and fill it, open a reader for the calling thread. 0; 1 when *stop was set; or -1
  * with `error` (BENCH_ERROR_BYTES). */

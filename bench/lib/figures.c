@@ -57,6 +57,10 @@ void bench_figures_ratio(double *ratio, const double *a, const double *b, size_t
 }
 
 const char *bench_figure_text(char out[BENCH_TEXT], double value, const char *unit) {
+    if (strcmp(unit, "ns") == 0 && value > -100.0 && value < 100.0) {
+        snprintf(out, BENCH_TEXT, "%.1f ns", value); /* where a get takes ten, whole ones are too coarse */
+        return out;
+    }
     if (strcmp(unit, "ns") == 0) {
         return bench_format_ns(out, value);
     }

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "bench/lib/applyrate.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+#include "bench/lib/setup.h"
+#include "bench/lib/workload.h"
+
+#define KEYS 10000u
+#define VALUE 64u
+#define RING_BYTES (UINT64_C(64) << 20)
+#define BACKLOG 400000u /* frames of 128 bytes: fits in the ring */
+#define HELD_NS UINT64_C(3600000000000)
+#define LOOK_EVERY_NS UINT64_C(20000)
+#define PATIENCE_NS UINT64_C(30000000000)
+#define BATCH_MAX 16u
+
+struct stage {
+    struct bench_program *p;
+    struct bench_workload workload;
+    struct tide *domain;
+    struct tide_reader *reader; /* of the follower */
+    uint32_t follower;
+    uint32_t backlog;
+};
+
+static int failed(struct stage *s, const char *what, int code) {
+    return bench_program_failed(s->p, "apply, %s: %s", what, tide_strerror(code));
+}
+
+static int open_stage(struct stage *s) {
+    struct tide_opts opts = TIDE_OPTS_INIT;
+    char name[TIDE_NAME_MAX];
+    opts.flags |= TIDE_EXCLUSIVE | TIDE_EPHEMERAL;
+    opts.ring_bytes = RING_BYTES;
+    opts.table_bytes = 2 * RING_BYTES; /* the engine wants no table that is smaller than the ring */
+    opts.expected_keys = KEYS;
+    snprintf(name, sizeof(name), "ring-%ld", (long)getpid());
+    int rc = tide_open(&s->domain, name, &opts);
+    if (rc != 0) {
+        return failed(s, "creating the domain", rc);
+    }
+    struct tide_replica_opts leader = TIDE_REPLICA_OPTS_INIT, follower = TIDE_REPLICA_OPTS_INIT;
+    leader.role = TIDE_LEADER;
+    follower.cpu = (int32_t)s->p->machine.cpu_ids[1 % s->p->machine.cpus];
+    rc = tide_replica_start(s->domain, &leader, NULL);
+    rc = rc != 0 ? rc : tide_replica_start(s->domain, &follower, &s->follower);
+    if (rc != 0) {
+        return failed(s, "starting leader and follower", rc);
+    }
+    struct tide_reader_opts reader = TIDE_READER_OPTS_INIT;
+    reader.home = (int32_t)s->follower;
+    reader.replicas = UINT64_C(1) << s->follower;
+    rc = tide_reader_open(s->domain, &reader, &s->reader);
+    return rc != 0 ? failed(s, "opening a reader", rc) : 0;
+}
+
+/* The backlog, in batches of `batch`. */
+static int write_backlog(struct stage *s, uint32_t batch, struct tide_token *last) {
+    const struct bench_workload *w = &s->workload;
+    struct tide_op ops[BATCH_MAX];
+    uint8_t values[BATCH_MAX][VALUE];
+    int rc = 0;
+    for (uint32_t i = 0; i < s->backlog && rc == 0 && !bench_program_stop; i += batch) {
+        for (uint32_t k = 0; k < batch; k++) {
+            uint32_t key = w->sequences[0][(i + k) & (w->steps - 1)];
+            bench_workload_value(w, key, i, values[k]);
+            ops[k] = (struct tide_op){ .kind = TIDE_OP_PUT,
+                                       .key = bench_workload_key(w, key),
+                                       .key_len = w->key_size,
+                                       .value = values[k],
+                                       .value_size = VALUE };
+        }
+        rc = batch == 1 ? tide_put(s->domain, NULL, ops[0].key, ops[0].key_len, ops[0].value, ops[0].value_size, last)
+                        : tide_batch(s->domain, NULL, ops, batch, last, NULL);
+    }
+    return rc != 0 ? failed(s, "writing", rc) : bench_program_stop ? 1 : 0;
+}
+
+/* The index that the follower is at: of a read that takes whatever is there. */
+static int follower_index(struct stage *s, uint64_t *index) {
+    struct tide_bound any = TIDE_BOUND_INIT;
+    struct tide_answer a = TIDE_ANSWER_INIT;
+    uint8_t value[VALUE];
+    any.max_staleness_ns = TIDE_UNBOUNDED;
+    any.fallback = TIDE_FALLBACK_ERROR;
+    int rc =
+        tide_get(s->reader, bench_workload_key(&s->workload, 0), s->workload.key_size, &any, value, sizeof(value), &a);
+    *index = a.index;
+    return rc;
+}
+
+static int time_catching_up(struct stage *s, uint64_t last, double *per_s) {
+    uint64_t before, now;
+    int rc = follower_index(s, &before);
+    uint64_t start = bench_now_ns(), look = start;
+    rc = rc != 0 ? rc : tide_replica_set_delay(s->domain, s->follower, 0);
+    do {
+        /* A look takes the follower's line away from it, so not too often; asleep the timer would be late. */
+        look += LOOK_EVERY_NS;
+        while (bench_now_ns() < look) {
+        }
+        rc = rc != 0 ? rc : follower_index(s, &now);
+        if (rc == 0 && look - start > PATIENCE_NS) {
+            rc = TIDE_ERR_TIMEOUT;
+        }
+    } while (rc == 0 && now < last && !bench_program_stop);
+    if (rc != 0) {
+        return failed(s, "waiting for the follower", rc);
+    }
+    *per_s = (double)(last - before) * 1e9 / (double)(bench_now_ns() - start);
+    return bench_program_stop ? 1 : 0;
+}
+
+static int fill(struct stage *s) {
+    struct tide_token last = { 0, 0 };
+    int rc = bench_setup_fill(s->domain, &s->workload, &bench_program_stop, &last);
+    rc = rc != 0 || bench_program_stop ? rc : tide_wait_applied(s->domain, &last, 2, PATIENCE_NS);
+    rc = rc != 0 ? rc : tide_replica_set_delay(s->domain, s->follower, HELD_NS);
+    return rc != 0 ? failed(s, "filling", rc) : bench_program_stop ? 1 : 0;
+}
+
+int bench_applyrate(struct bench_program *p, uint32_t batch, double *per_s) {
+    struct bench_options o = { .keys = KEYS, .key_size = 16, .value_size = VALUE, .seed = 1 };
+    struct stage s = { .p = p, .backlog = p->quick ? BACKLOG / 20 : BACKLOG };
+    struct tide_token last = { 0, 0 };
+    if (bench_workload_init(&s.workload, &o, 1) != 0 || bench_workload_prepare(&s.workload, 1) != 0) {
+        bench_workload_destroy(&s.workload);
+        return failed(&s, "keys", TIDE_ERR_NOMEM);
+    }
+    /* The domain's own threads stay where they are put: the follower's on the second CPU, the rest of them idle. */
+    bench_machine_pin(&p->machine, 0);
+    int rc = open_stage(&s);
+    rc = rc != 0 ? rc : fill(&s);
+    rc = rc != 0 ? rc : write_backlog(&s, batch, &last);
+    rc = rc != 0 ? rc : time_catching_up(&s, last.index, per_s);
+    if (s.reader != NULL) {
+        tide_reader_close(s.reader);
+    }
+    if (s.domain != NULL) {
+        tide_close(s.domain);
+    }
+    bench_workload_destroy(&s.workload);
+    return rc;
+}

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What the benchmarks that answer one question have in common: command line, signals, rows that get a value in each
+ * repetition, bars between them, and the end: tables, JSON, exit code.
+ *
+ * By one thread. Where memory runs out the program ends: a benchmark has nothing better to do.
+ */
+#ifndef TIDEMARK_BENCH_PROGRAM_H
+#define TIDEMARK_BENCH_PROGRAM_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "bench/lib/figures.h"
+#include "bench/lib/machine.h"
+#include "bench/lib/options.h"
+
+#define BENCH_ROWS_MAX 256u
+#define BENCH_NO_ROW UINT32_MAX
+
+struct bench_row {
+    char id[64];
+    char group[96];
+    char title[96];
+    char unit[16];
+    double *values; /* one for each repetition */
+    bool measured;  /* false: this machine cannot; it is not shown */
+};
+
+/* row against base, or alone where base is BENCH_NO_ROW. */
+struct bench_program_bar {
+    char id[64];
+    char what[160];
+    const char *unit;
+    enum bench_sense sense;
+    double bar;
+    uint32_t row, base;
+};
+
+struct bench_program {
+    const char *name;
+    const char *about; /* for --help: what is measured, lines that end in \n */
+    uint32_t repetitions;
+    bool quick; /* for tests: that it works, not what the figures are */
+    const char *json_path;
+    struct bench_machine machine;
+    struct bench_row rows[BENCH_ROWS_MAX];
+    struct bench_program_bar bars[BENCH_BARS_MAX];
+    uint32_t rows_n, bars_n;
+    uint32_t done; /* complete repetitions */
+    char note[512];
+    char error[BENCH_ERROR_BYTES];
+};
+
+/* Set by SIGINT, SIGTERM and SIGHUP; whoever waits looks at it. A second signal ends the program at once. */
+extern volatile sig_atomic_t bench_program_stop;
+
+/* Read the command line, look at the machine, catch signals. name, about and repetitions (the default) are set. False:
+ * there is nothing to run, *code is the exit code. */
+bool bench_program_start(struct bench_program *p, int argc, char **argv, int *code);
+
+/* How long a slice lasts: `ns`, or what is enough for --quick. */
+uint64_t bench_program_slice_ns(const struct bench_program *p, uint64_t ns);
+
+/* A title's end where the threads outnumber the CPUs. */
+const char *bench_program_mark(const struct bench_program *p, uint32_t threads);
+
+/* Announce a row; rows of one group follow one another. Returns its number. */
+uint32_t bench_program_row(struct bench_program *p, const char *id, const char *group, const char *title,
+                           const char *unit);
+/* Its value in a repetition. */
+void bench_program_set(struct bench_program *p, uint32_t row, uint32_t repetition, double value);
+
+/* `base` may be BENCH_NO_ROW; where one of the two is not measured, the bar is listed as not measured. */
+void bench_program_bar(struct bench_program *p, const char *id, const char *what, const char *unit,
+                       enum bench_sense sense, double bar, uint32_t row, uint32_t base);
+
+/* One repetition: 0; 1: stopped; -1: p->error says what went wrong. */
+typedef int bench_program_fn(struct bench_program *p, void *ctx, uint32_t repetition);
+
+/* All repetitions, with progress where somebody looks. Returns as the function does. */
+int bench_program_repeat(struct bench_program *p, bench_program_fn *one, void *ctx);
+
+/* Note an error for the end. Returns -1. */
+__attribute__((format(printf, 2, 3))) int bench_program_failed(struct bench_program *p, const char *format, ...);
+
+/* Print and write what complete repetitions found, or say why not. rc: of the repetitions. Returns the exit code. */
+int bench_program_end(struct bench_program *p, int rc);
+
+#endif

@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "bench/lib/putload.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "bench/lib/plain.h"
+#include "bench/lib/setup.h"
+#include "bench/lib/workload.h"
+#include "bench/lib/worker.h"
+
+#define KEY 16u
+#define VALUE 64u
+#define CHUNK 256u /* writes between two looks at the clock */
+#define BATCH_MAX 100u
+#define SEQUENCES 3u /* two writers, a reader */
+
+static const struct {
+    const char *id, *title;
+    uint32_t threads;
+} descriptions[BENCH_PUT_ROWS] = {
+    [BENCH_PUT_PLAIN] = { "plain", "plain table", 1 },
+    [BENCH_PUT_ALONE] = { "put", "put, the leader alone", 1 },
+    [BENCH_PUT_FOLLOWER] = { "put.follower", "put, a follower beside it", 2 },
+    [BENCH_PUT_READER] = { "put.reader", "put, a reader beside it", 2 },
+    [BENCH_PUT_TWO] = { "put.two", "put, two writers", 2 },
+    [BENCH_PUT_BATCH16] = { "batch16", "batches of 16", 1 },
+    [BENCH_PUT_BATCH100] = { "batch100", "batches of 100", 1 },
+    [BENCH_PUT_BATCH100_FOLLOWER] = { "batch100.follower", "batches of 100, a follower", 2 },
+    [BENCH_PUT_DELETE] = { "delete", "delete", 1 },
+    [BENCH_PUT_CAS] = { "cas", "cas that succeeds", 1 },
+};
+
+/* Domains: a leader alone, and one with a follower; a third one for cas, whose versions nobody else changes. */
+enum { ALONE, FOLLOWED, VERSIONED, DOMAINS };
+
+struct bench_putload {
+    struct bench_program *p;
+    struct bench_workload workload;
+    struct tide *domains[DOMAINS];
+    struct plain plain;
+    uint64_t *versions; /* of each key in the third domain: what cas expects */
+    struct {
+        uint64_t at;
+        uint64_t apart[15]; /* each thread's own lines */
+    } position[SEQUENCES];  /* in each thread's sequence */
+    uint64_t walked;        /* delete: keys in an order in which none comes twice */
+};
+
+/* What one thread does for a slice. */
+struct job {
+    _Alignas(128) struct bench_putload *load;
+    struct tide *domain;
+    uint32_t turn; /* CPU, and sequence */
+    uint32_t batch;
+    uint64_t duration_ns;
+    double per_s;
+    uint64_t sum;
+};
+
+const char *bench_putload_id(enum bench_putload_row row) {
+    return descriptions[row].id;
+}
+
+const char *bench_putload_title(enum bench_putload_row row) {
+    return descriptions[row].title;
+}
+
+uint32_t bench_putload_threads(enum bench_putload_row row) {
+    return descriptions[row].threads;
+}
+
+static int failed(struct bench_putload *l, const char *what, int code) {
+    return bench_program_failed(l->p, "%llu keys, %s: %s", (unsigned long long)l->workload.keys, what,
+                                tide_strerror(code));
+}
+
+/* ---- loops: each writes CHUNK times, or about so ----------------------------------------------------------------- */
+
+static uint32_t next_key(struct bench_putload *l, uint32_t turn) {
+    return l->workload.sequences[turn][l->position[turn].at++ & (l->workload.steps - 1)];
+}
+
+/* Another value each time, at next to no cost. */
+static void change(uint8_t *value, uint64_t n) {
+    memcpy(value, &n, sizeof(n));
+}
+
+static int put_chunk(struct job *j, uint64_t *n) {
+    struct bench_putload *l = j->load;
+    uint8_t value[VALUE] = { 0 };
+    int rc = 0;
+    for (uint32_t i = 0; i < CHUNK && rc == 0; i++) {
+        change(value, *n + i);
+        rc = tide_put(j->domain, NULL, bench_workload_key(&l->workload, next_key(l, j->turn)), KEY, value, VALUE, NULL);
+    }
+    *n += CHUNK;
+    return rc;
+}
+
+static int plain_chunk(struct job *j, uint64_t *n) {
+    struct bench_putload *l = j->load;
+    uint8_t value[VALUE] = { 0 };
+    int rc = 0;
+    for (uint32_t i = 0; i < CHUNK && rc == 0; i++) {
+        change(value, *n + i);
+        rc = plain_put(&l->plain, bench_workload_key(&l->workload, next_key(l, j->turn)), KEY, value, VALUE);
+    }
+    *n += CHUNK;
+    return rc == 0 ? 0 : TIDE_ERR_FULL;
+}
+
+static int batch_chunk(struct job *j, uint64_t *n) {
+    struct bench_putload *l = j->load;
+    struct tide_op ops[BATCH_MAX];
+    uint8_t value[VALUE] = { 0 };
+    int rc = 0;
+    for (uint64_t end = *n + CHUNK; *n < end && rc == 0; *n += j->batch) {
+        change(value, *n);
+        for (uint32_t k = 0; k < j->batch; k++) {
+            ops[k] =
+                (struct tide_op){ TIDE_OP_PUT, 0, bench_workload_key(&l->workload, next_key(l, j->turn)), KEY, value,
+                                  VALUE,       0 };
+        }
+        rc = tide_batch(j->domain, NULL, ops, j->batch, NULL, NULL);
+    }
+    return rc;
+}
+
+static int cas_chunk(struct job *j, uint64_t *n) {
+    struct bench_putload *l = j->load;
+    uint8_t value[VALUE] = { 0 };
+    struct tide_token token;
+    int rc = 0;
+    for (uint32_t i = 0; i < CHUNK && rc == 0; i++) {
+        uint32_t key = next_key(l, j->turn);
+        change(value, *n + i);
+        rc = tide_cas(j->domain, NULL, bench_workload_key(&l->workload, key), KEY, l->versions[key], value, VALUE,
+                      &token, NULL);
+        l->versions[key] = token.index;
+    }
+    *n += CHUNK;
+    return rc;
+}
+
+typedef int chunk_fn(struct job *j, uint64_t *n);
+
+static int run_chunks(struct job *j, chunk_fn *chunk) {
+    uint64_t n = 0;
+    int rc = chunk(j, &n); /* warms the caches */
+    n = 0;
+    uint64_t start = bench_now_ns(), now = start;
+    while (rc == 0 && now - start < j->duration_ns) {
+        rc = chunk(j, &n);
+        now = bench_now_ns();
+    }
+    j->per_s = (double)n * 1e9 / (double)(now - start);
+    return rc;
+}
+
+/* Deletes by themselves: the keys are put back before they are deleted again, and nobody counts that. */
+static int run_deletes(struct job *j) {
+    struct bench_putload *l = j->load;
+    const struct bench_workload *w = &l->workload;
+    uint64_t spent = 0, n = 0, began = bench_now_ns();
+    uint8_t value[VALUE] = { 0 };
+    int rc = 0;
+    while (rc == 0 && (n == 0 || bench_now_ns() - began < 2 * j->duration_ns)) {
+        uint64_t from = l->walked, start = bench_now_ns();
+        for (uint32_t i = 0; i < CHUNK && rc == 0; i++) {
+            /* A prime above any number of keys: so many steps meet each key once. */
+            const uint8_t *key = bench_workload_key(w, (from + i) * UINT64_C(2654435761) % w->keys);
+            rc = tide_delete(j->domain, NULL, key, KEY, NULL);
+        }
+        spent += bench_now_ns() - start;
+        n += CHUNK;
+        for (uint32_t i = 0; i < CHUNK && rc == 0; i++) {
+            const uint8_t *key = bench_workload_key(w, (from + i) * UINT64_C(2654435761) % w->keys);
+            rc = tide_put(j->domain, NULL, key, KEY, value, VALUE, NULL);
+        }
+        l->walked += CHUNK;
+    }
+    j->per_s = (double)n * 1e9 / (double)spent;
+    return rc;
+}
+
+/* ---- who works beside the writer --------------------------------------------------------------------------------- */
+
+static int other_writer(struct bench_worker *w, void *ctx) {
+    bench_worker_done(w, 1);
+    bench_worker_what(w, "writing");
+    return run_chunks(ctx, put_chunk);
+}
+
+static int read_until_told(struct bench_worker *w, struct job *j, struct tide_reader *r) {
+    struct bench_putload *l = j->load;
+    struct tide_bound bound = TIDE_BOUND_INIT;
+    uint8_t value[VALUE];
+    int rc = 0;
+    bound.max_staleness_ns = TIDE_UNBOUNDED;
+    while (rc == 0 && bench_worker_peek(w) != BENCH_ORDER_END) {
+        for (uint32_t i = 0; i < CHUNK && rc == 0; i++) {
+            const uint8_t *key = bench_workload_key(&l->workload, next_key(l, j->turn));
+            rc = tide_get(r, key, KEY, &bound, value, sizeof(value), NULL);
+            j->sum += value[0];
+        }
+    }
+    return rc;
+}
+
+static int other_reader(struct bench_worker *w, void *ctx) {
+    struct job *j = ctx;
+    struct tide_reader *r;
+    bench_worker_what(w, "reading");
+    int rc = tide_reader_open(j->domain, NULL, &r);
+    if (rc == 0) {
+        bench_worker_done(w, 1);
+        rc = read_until_told(w, j, r);
+        tide_reader_close(r);
+    }
+    return rc;
+}
+
+/* Write, with somebody on the second CPU. */
+static int run_beside(struct bench_putload *l, struct job *j, bench_worker_fn *fn, struct job *other) {
+    struct bench_worker *w = bench_worker_start(false, &l->p->machine, 1, fn, other);
+    if (w == NULL) {
+        return failed(l, "a second thread", TIDE_ERR_NOMEM);
+    }
+    int rc = bench_worker_await(w, 1, &bench_program_stop, l->p->error);
+    int code = rc == 0 ? run_chunks(j, put_chunk) : 0;
+    bool lives = bench_worker_lives(w, l->p->error);
+    bench_worker_end(w);
+    return rc != 0 ? rc : !lives ? -1 : code != 0 ? failed(l, "writing", code) : 0;
+}
+
+int bench_putload_slice(struct bench_putload *l, enum bench_putload_row row, uint64_t duration_ns, double *per_s) {
+    bool followed = row == BENCH_PUT_FOLLOWER || row == BENCH_PUT_BATCH100_FOLLOWER;
+    struct tide *d = l->domains[followed ? FOLLOWED : row == BENCH_PUT_CAS ? VERSIONED : ALONE];
+    struct job j = { .load = l, .domain = d, .duration_ns = duration_ns, .batch = row == BENCH_PUT_BATCH16 ? 16 : 100 };
+    struct job other = { .load = l, .domain = d, .duration_ns = duration_ns, .turn = 1 };
+    bench_machine_pin(&l->p->machine, 0);
+    int rc;
+    switch (row) {
+    case BENCH_PUT_READER:
+    case BENCH_PUT_TWO:
+        other.turn = row == BENCH_PUT_READER ? 2 : 1;
+        rc = run_beside(l, &j, row == BENCH_PUT_READER ? other_reader : other_writer, &other);
+        *per_s = j.per_s + other.per_s;
+        return rc;
+    case BENCH_PUT_PLAIN:
+        rc = run_chunks(&j, plain_chunk);
+        break;
+    case BENCH_PUT_BATCH16:
+    case BENCH_PUT_BATCH100:
+    case BENCH_PUT_BATCH100_FOLLOWER:
+        rc = run_chunks(&j, batch_chunk);
+        break;
+    case BENCH_PUT_DELETE:
+        rc = run_deletes(&j);
+        break;
+    case BENCH_PUT_CAS:
+        rc = run_chunks(&j, cas_chunk);
+        break;
+    default:
+        rc = run_chunks(&j, put_chunk);
+    }
+    *per_s = j.per_s;
+    return rc != 0 ? failed(l, descriptions[row].title, rc) : 0;
+}
+
+/* ---- set-up ------------------------------------------------------------------------------------------------------ */
+
+static int open_domain(struct bench_putload *l, int which, const struct bench_options *o) {
+    struct tide_opts opts = TIDE_OPTS_INIT;
+    struct tide_replica_opts leader = TIDE_REPLICA_OPTS_INIT, follower = TIDE_REPLICA_OPTS_INIT;
+    const struct bench_machine *m = &l->p->machine;
+    char name[TIDE_NAME_MAX];
+    snprintf(name, sizeof(name), "put-%ld-%llu-%d", (long)getpid(), (unsigned long long)o->keys, which);
+    opts.flags |= TIDE_EXCLUSIVE | TIDE_EPHEMERAL;
+    opts.table_bytes = bench_workload_table_bytes(o);
+    opts.expected_keys = o->keys;
+    leader.role = TIDE_LEADER;
+    follower.cpu = (int32_t)m->cpu_ids[1 % m->cpus];
+    int rc = tide_open(&l->domains[which], name, &opts);
+    rc = rc != 0 ? rc : tide_replica_start(l->domains[which], &leader, NULL);
+    rc = rc == 0 && which == FOLLOWED ? tide_replica_start(l->domains[which], &follower, NULL) : rc;
+    return rc != 0 ? failed(l, "setting a domain up", rc) : 0;
+}
+
+/* Every key into every table; the indexes in the third domain are the versions that cas starts from. */
+static int fill(struct bench_putload *l) {
+    const struct bench_workload *w = &l->workload;
+    struct tide_token token = { 0, 0 };
+    uint8_t value[VALUE];
+    int rc = 0;
+    for (uint64_t i = 0; i < w->keys && rc == 0 && !bench_program_stop; i++) {
+        bench_workload_value(w, i, 0, value);
+        rc = plain_put(&l->plain, bench_workload_key(w, i), KEY, value, VALUE) != 0 ? TIDE_ERR_FULL : 0;
+        for (int which = 0; which < DOMAINS && rc == 0; which++) {
+            rc = tide_put(l->domains[which], NULL, bench_workload_key(w, i), KEY, value, VALUE, &token);
+        }
+        l->versions[i] = token.index;
+    }
+    return rc != 0 ? failed(l, "filling", rc) : 0;
+}
+
+struct bench_putload *bench_putload_create(struct bench_program *p, uint64_t keys) {
+    struct bench_options o = { .keys = keys, .key_size = KEY, .value_size = VALUE, .seed = 1 };
+    struct bench_putload *l = calloc(1, sizeof(*l));
+    if (l == NULL) {
+        abort();
+    }
+    l->p = p;
+    l->versions = calloc(keys, sizeof(*l->versions));
+    int rc = 0;
+    if (bench_workload_init(&l->workload, &o, SEQUENCES) != 0 || bench_workload_prepare(&l->workload, SEQUENCES) != 0 ||
+        plain_create(&l->plain, keys, 0.5, KEY, VALUE) != 0 || l->versions == NULL) {
+        rc = failed(l, "keys and the plain table", TIDE_ERR_NOMEM);
+    }
+    bench_machine_unpin(&p->machine); /* what the engine starts goes where the system likes, but for the follower */
+    for (int which = 0; which < DOMAINS && rc == 0; which++) {
+        rc = open_domain(l, which, &o);
+    }
+    rc = rc != 0 ? rc : fill(l);
+    if (rc != 0) {
+        bench_putload_destroy(l);
+        return NULL;
+    }
+    return l;
+}
+
+void bench_putload_destroy(struct bench_putload *l) {
+    if (l == NULL) {
+        return;
+    }
+    for (int which = 0; which < DOMAINS; which++) {
+        if (l->domains[which] != NULL) {
+            tide_close(l->domains[which]);
+        }
+    }
+    plain_destroy(&l->plain);
+    bench_workload_destroy(&l->workload);
+    free(l->versions);
+    free(l);
+}

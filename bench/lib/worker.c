@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "bench/lib/worker.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "bench/lib/child.h"
+#include "bench/lib/options.h"
+#include "shm/park.h"
+
+#define LOOK_EVERY_NS UINT64_C(20000000) /* at a child that may have died */
+
+struct bench_worker {
+    _Alignas(128) _Atomic uint32_t order; /* the coordinator's, and the worker's futex */
+    _Alignas(128) _Atomic uint32_t done;  /* the last order that was carried out, and the coordinator's futex */
+    _Atomic int code;
+    const char *what; /* a literal: the same address in all processes */
+    const struct bench_machine *machine;
+    int32_t turn;
+    bench_worker_fn *fn;
+    void *ctx;
+    bool process;
+    pid_t pid; /* of a process; 0: it is gone */
+    pthread_t thread;
+};
+
+static int work(struct bench_worker *w) {
+    if (w->turn >= 0) {
+        bench_machine_pin(w->machine, (uint32_t)w->turn);
+    }
+    int code = w->fn(w, w->ctx);
+    atomic_store(&w->code, code);
+    park_wake(&w->done, 1);
+    return code;
+}
+
+static void *thread_main(void *worker) {
+    work(worker);
+    return NULL;
+}
+
+struct bench_worker *bench_worker_start(bool process, const struct bench_machine *m, int32_t turn, bench_worker_fn *fn,
+                                        void *ctx) {
+    struct bench_worker *w = bench_shared_map(sizeof(*w));
+    if (w == NULL) {
+        return NULL;
+    }
+    w->machine = m;
+    w->turn = turn;
+    w->fn = fn;
+    w->ctx = ctx;
+    w->process = process;
+    w->what = "working";
+    bool started;
+    if (process) {
+        pid_t pid = bench_child_fork();
+        if (pid == 0) {
+            _exit(work(w) == 0 ? 0 : 1); /* before the line below: what it writes there the parent would see */
+        }
+        w->pid = pid;
+        started = pid > 0;
+    } else {
+        started = pthread_create(&w->thread, NULL, thread_main, w) == 0;
+    }
+    if (!started) {
+        bench_shared_unmap(w, sizeof(*w));
+        return NULL;
+    }
+    return w;
+}
+
+void bench_worker_tell(struct bench_worker *w, uint32_t order) {
+    atomic_store(&w->order, order);
+    park_wake(&w->order, 1);
+}
+
+static bool failed(const struct bench_worker *w, int code, const char *how, char *error) {
+    snprintf(error, BENCH_ERROR_BYTES, "%s beside it, %s: %s", w->process ? "the process" : "the thread", w->what,
+             code < 0 ? tide_strerror(code) : how);
+    return false;
+}
+
+bool bench_worker_lives(struct bench_worker *w, char *error) {
+    char how[80] = "it failed";
+    int code = atomic_load(&w->code);
+    if (w->process && w->pid != 0 && bench_child_ended(w->pid, how, sizeof(how))) {
+        w->pid = 0;
+        code = atomic_load(&w->code);
+        return failed(w, code, how, error);
+    }
+    return code == 0 ? true : failed(w, code, how, error);
+}
+
+int bench_worker_await(struct bench_worker *w, uint32_t order, const volatile sig_atomic_t *stop, char *error) {
+    for (;;) {
+        uint32_t done = atomic_load(&w->done);
+        if (done >= order) {
+            return 0;
+        }
+        if (*stop) {
+            return 1;
+        }
+        if (!bench_worker_lives(w, error)) {
+            return -1;
+        }
+        park_wait(&w->done, done, LOOK_EVERY_NS);
+    }
+}
+
+void bench_worker_end(struct bench_worker *w) {
+    if (w == NULL) {
+        return;
+    }
+    if (!w->process) {
+        bench_worker_tell(w, BENCH_ORDER_END);
+        pthread_join(w->thread, NULL);
+    } else if (w->pid != 0) {
+        bench_child_kill(w->pid); /* what it leaves goes with the domain, which its parent has made */
+    }
+    bench_shared_unmap(w, sizeof(*w));
+}
+
+uint32_t bench_worker_order(struct bench_worker *w, uint32_t seen) {
+    uint32_t order;
+    while ((order = atomic_load(&w->order)) == seen) {
+        park_wait(&w->order, seen, UINT64_MAX);
+    }
+    return order;
+}
+
+uint32_t bench_worker_peek(struct bench_worker *w) {
+    return atomic_load(&w->order);
+}
+
+void bench_worker_done(struct bench_worker *w, uint32_t order) {
+    atomic_store(&w->done, order);
+    park_wake(&w->done, 1);
+}
+
+void bench_worker_what(struct bench_worker *w, const char *what) {
+    w->what = what;
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Somebody who works beside the measurement: a thread, or a process that dies with its parent. It takes orders, small
+ * numbers that only it and its coordinator understand, and reports each one as done.
+ *
+ * A process is forked while no domain is open (bench/lib/child.h); it sees the parent's memory as it was then, and what
+ * lies in bench_shared_map() as it is.
+ */
+#ifndef TIDEMARK_BENCH_WORKER_H
+#define TIDEMARK_BENCH_WORKER_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "bench/lib/machine.h"
+
+struct bench_worker;
+
+/* 0, or a code (TIDE_ERR_ for those who use the engine) with bench_worker_what() said before. */
+typedef int bench_worker_fn(struct bench_worker *w, void *ctx);
+
+/* Start one, pinned to the turn-th CPU where turn >= 0. NULL: no memory, thread or process to be had. */
+struct bench_worker *bench_worker_start(bool process, const struct bench_machine *m, int32_t turn, bench_worker_fn *fn,
+                                        void *ctx);
+
+/* ---- the coordinator's side ---- */
+
+#define BENCH_ORDER_END UINT32_MAX
+
+/* Give an order, and do not wait. order: above the last one. */
+void bench_worker_tell(struct bench_worker *w, uint32_t order);
+
+/* Until the order is done, asleep. 0; 1: *stop was set; -1: it failed or died, `error` (BENCH_ERROR_BYTES) says how. */
+int bench_worker_await(struct bench_worker *w, uint32_t order, const volatile sig_atomic_t *stop, char *error);
+
+/* Has it neither failed nor died? Does not wait; false with `error` filled. A function that returned 0 is well. */
+bool bench_worker_lives(struct bench_worker *w, char *error);
+
+/* End it: a thread is told BENCH_ORDER_END and joined, a process killed. NULL is fine. */
+void bench_worker_end(struct bench_worker *w);
+
+/* ---- the worker's side ---- */
+
+/* Sleep until the order is another one than `seen`. */
+uint32_t bench_worker_order(struct bench_worker *w, uint32_t seen);
+
+/* The order as it stands: for workers that are busy. */
+uint32_t bench_worker_peek(struct bench_worker *w);
+
+void bench_worker_done(struct bench_worker *w, uint32_t order);
+
+/* What it is about to do, for the error's text: a literal. */
+void bench_worker_what(struct bench_worker *w, const char *what);
+
+#endif

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Gets and puts by one thread: slices of all rows in turn. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench/peers/stage.h"
+
+#define ROWS (PEERS * PEER_ROWS)
+#define ROUNDS_MAX 64u
+
+struct row {
+    const struct peer_row *row;
+    struct peer_seat *seat;
+    struct peer_result *result;
+    uint64_t position;
+    double slices[ROUNDS_MAX];
+};
+
+/* Operations until slice_ns have gone by: ns of one. */
+static double run_for(struct peer_stage *s, struct row *r, uint64_t slice_ns) {
+    uint64_t start_ns = bench_now_ns(), now_ns, done = 0;
+    do {
+        s->sum += r->row->run(r->seat->reader, r->position, r->row->chunk);
+        r->position += r->row->chunk;
+        done += r->row->chunk;
+        now_ns = bench_now_ns();
+    } while (now_ns - start_ns < slice_ns);
+    return (double)(now_ns - start_ns) / (double)done;
+}
+
+/* The first part of a slice warms the caches, which another row had. */
+static double time_slice(struct peer_stage *s, struct row *r) {
+    run_for(s, r, s->warm_ns);
+    double ns = run_for(s, r, s->slice_ns);
+    if (s->c.for_puts && r->seat->peer->settle != NULL) {
+        r->seat->peer->settle(r->seat->reader);
+    }
+    return ns;
+}
+
+static uint32_t list_rows(struct peer_stage *s, struct row *rows) {
+    char keys[24], size[24] = "", id[128], group[128];
+    uint32_t n = 0;
+    const char *what = s->c.for_puts ? "put" : "get", *dist = bench_dist_name(s->workload.dist);
+    if (s->options.value_size != 64) {
+        snprintf(size, sizeof(size), ".v%llu", (unsigned long long)s->options.value_size);
+    }
+    peer_count_text(keys, s->options.keys);
+    snprintf(group, sizeof(group), "%s, %s keys, values of %llu bytes, %s: time of one", what, keys,
+             (unsigned long long)s->options.value_size, dist);
+    for (uint32_t k = 0; k < PEERS; k++) {
+        struct peer_seat *seat = &s->seats[k];
+        const struct peer_row *list = !seat->ready ? NULL : s->c.for_puts ? seat->peer->puts : seat->peer->gets;
+        for (uint32_t i = 0; list != NULL && i < PEER_ROWS && list[i].id != NULL; i++) {
+            snprintf(id, sizeof(id), "%s.%s%s.%s.%s", what, keys, size, dist, list[i].id);
+            rows[n] = (struct row){ .row = &list[i], .seat = seat };
+            rows[n++].result = peer_results_add(s->results, id, group, list[i].title, "ns");
+        }
+    }
+    return n;
+}
+
+static int measure(struct peer_stage *s) {
+    static struct row rows[ROWS];
+    uint32_t n = list_rows(s, rows), rounds = s->rounds;
+    for (uint32_t repetition = 0; repetition < s->settings->repetitions; repetition++) {
+        peer_progress(s->c.for_puts ? "puts" : "gets", s, repetition + 1);
+        for (uint32_t round = 0; round < rounds; round++) {
+            for (uint32_t i = 0; i < n; i++) {
+                if (*s->c.stop) {
+                    return PEER_STOPPED;
+                }
+                rows[i].slices[round] = time_slice(s, &rows[i]);
+            }
+        }
+        for (uint32_t i = 0; i < n; i++) {
+            rows[i].result->values[repetition] = bench_spread_of(rows[i].slices, rounds).median;
+        }
+    }
+    return peer_stage_answered(s);
+}
+
+/* The first order of keys alone where the others would not teach anything new. */
+static int measure_dists(struct peer_stage *s, uint32_t n) {
+    int rc = 0;
+    bench_machine_pin(s->c.machine, s->c.machine->cpus - 1);
+    for (uint32_t d = 0; d < n && rc == 0; d++) {
+        rc = peer_stage_dist(s, s->settings->dists[d]);
+        rc = rc != 0 ? rc : measure(s);
+    }
+    bench_machine_unpin(s->c.machine);
+    return rc;
+}
+
+/* What each takes for a key beside the key and its value. */
+static void add_memory(struct peer_stage *s) {
+    char keys[24], id[64], group[96];
+    uint64_t payload = PEER_KEY + s->options.value_size;
+    peer_count_text(keys, s->options.keys);
+    snprintf(group, sizeof(group), "%.20s keys, values of %llu bytes: memory for each beyond key and value", keys,
+             (unsigned long long)s->options.value_size);
+    for (uint32_t k = 0; k < PEERS; k++) {
+        const struct peer_seat *seat = &s->seats[k];
+        if (seat->ready && seat->peer->used != NULL) {
+            double each = (double)seat->peer->used(seat->handle) / (double)s->options.keys - (double)payload;
+            snprintf(id, sizeof(id), "memory.%.20s.v%llu.%.16s", keys, (unsigned long long)s->options.value_size,
+                     seat->peer->name);
+            struct peer_result *result = peer_results_add(s->results, id, group, seat->peer->gets[0].title, "B");
+            for (uint32_t i = 0; i < s->settings->repetitions; i++) {
+                result->values[i] = each;
+            }
+        }
+    }
+}
+
+int peer_measure_gets(struct peer_stage *s) {
+    add_memory(s);
+    return measure_dists(s, s->options.value_size == s->settings->value_sizes[0] ? s->settings->dists_n : 1);
+}
+
+/* Are all keys there after the puts, and is each value one that was put? */
+static int verify_after(struct peer_stage *s) {
+    const struct bench_workload *w = &s->workload;
+    uint8_t got[PEER_VALUE_MAX];
+    uint64_t step = (w->keys + 9999) / 10000;
+    for (uint32_t k = 0; k < PEERS; k++) {
+        struct peer_seat *seat = &s->seats[k];
+        for (uint64_t i = 0; seat->ready && seat->peer->get != NULL && i < w->keys; i += step) {
+            uint8_t first[PEER_VALUE_MAX + 8];
+            bench_workload_value(w, i, 0, first);
+            if (seat->peer->get(seat->reader, bench_workload_key(w, i), got) != 0 ||
+                (memcmp(got + 8, seat->reader->value + 8, w->value_size - 8) != 0 &&
+                 memcmp(got, first, w->value_size) != 0)) {
+                return peer_failed(&s->c, "%llu keys, %s: after the puts a get answers what was not put",
+                                   (unsigned long long)w->keys, seat->peer->name);
+            }
+        }
+    }
+    return 0;
+}
+
+int peer_measure_puts(struct peer_stage *s) {
+    int rc = measure_dists(s, 1);
+    return rc != 0 ? rc : verify_after(s);
+}

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "bench/peers/stage.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "bench/peers/loop.h"
+
+#define LARGE_KEYS UINT64_C(100000)
+#define SAMPLE UINT64_C(20000) /* keys whose whole value is compared */
+
+int peer_failed(const struct peer_case *c, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    vsnprintf(c->error, BENCH_ERROR_BYTES, format, args);
+    va_end(args);
+    return -1;
+}
+
+void peer_progress(const char *part, const struct peer_stage *s, uint32_t done) {
+    char keys[24];
+    if (!isatty(STDERR_FILENO)) {
+        return;
+    }
+    fputs("\r\033[K", stderr);
+    if (part != NULL) {
+        fprintf(stderr, "%s, %s keys, %llu bytes, %s: %u of %u", part, peer_count_text(keys, s->options.keys),
+                (unsigned long long)s->options.value_size, bench_dist_name(s->workload.dist), done,
+                s->settings->repetitions);
+    }
+    fflush(stderr);
+}
+
+void peer_reader_init(struct peer_reader *r, const struct bench_workload *w, uint32_t turn, void *peer) {
+    memset(r, 0, sizeof(*r));
+    r->workload = w;
+    r->sequence = w->sequences[turn];
+    r->mask = w->steps - 1;
+    r->value_size = w->value_size;
+    r->peer = peer;
+}
+
+struct peer_reader *peer_stage_reader(struct peer_stage *s, struct peer_seat *seat, uint32_t turn) {
+    struct peer_reader *r = aligned_alloc(64, sizeof(*r));
+    uint8_t value[PEER_VALUE_MAX + 8];
+    if (r == NULL) {
+        return NULL;
+    }
+    peer_reader_init(r, &s->workload, turn, seat->handle);
+    bench_workload_value(&s->workload, 0, 1, value);
+    memcpy(r->value, value, s->workload.value_size);
+    if (seat->peer->open != NULL && seat->peer->open(r, turn) != 0) {
+        peer_stage_reader_close(seat, r);
+        return NULL;
+    }
+    return r;
+}
+
+void peer_stage_reader_close(struct peer_seat *seat, struct peer_reader *r) {
+    if (r != NULL && seat->peer->close != NULL) {
+        seat->peer->close(r);
+    }
+    free(r);
+}
+
+/* ---- opening and closing ----------------------------------------------------------------------------------------- */
+
+/* A table that does not fit the caches still has a part there, its index above all, which has to be read anew after
+ * the others' slices: a get of one million keys is at its own speed after some tens of milliseconds alone. */
+static void set_slices(struct peer_stage *s, uint64_t keys) {
+    int large = keys > LARGE_KEYS;
+    s->rounds = large ? (s->settings->rounds + 1) / 2 : s->settings->rounds;
+    s->slice_ns = s->settings->slice_ns * (large ? 2 : 1);
+    s->warm_ns = s->settings->slice_ns * (large ? 4 : 1);
+}
+
+int peer_stage_open(struct peer_stage *s, unsigned chosen, uint64_t keys, uint64_t value_size, int for_puts) {
+    s->options = (struct bench_options){ .keys = keys, .key_size = PEER_KEY, .value_size = value_size, .seed = 1 };
+    s->options.theta = 0.99;
+    set_slices(s, keys);
+    /* All of it is taken at once, three times: half of it spare is enough where values never grow. */
+    s->options.table_bytes = (UINT64_C(32) << 20) + keys * (64 + PEER_KEY + value_size) * 3 / 2;
+    s->c.options = &s->options;
+    s->c.workload = &s->workload;
+    s->c.for_puts = for_puts;
+    memset(s->seats, 0, sizeof(s->seats));
+    if (bench_workload_init(&s->workload, &s->options, PEER_READERS) != 0 ||
+        bench_workload_prepare(&s->workload, PEER_READERS) != 0) {
+        return peer_failed(&s->c, "%llu keys: no memory for them", (unsigned long long)keys);
+    }
+    for (uint32_t k = 0; k < PEERS; k++) {
+        const struct peer_row *rows = for_puts ? peers[k]->puts : peers[k]->gets;
+        s->seats[k].peer = chosen & (1u << k) && (rows[0].id != NULL || peers[k]->package != NULL) ? peers[k] : NULL;
+    }
+    int rc = peer_stage_fill(s);
+    for (uint32_t k = 0; k < PEERS && rc == 0; k++) {
+        struct peer_seat *seat = &s->seats[k];
+        if (seat->ready && (seat->reader = peer_stage_reader(s, seat, 0)) == NULL) {
+            rc = peer_failed(&s->c, "%llu keys, %s: opening a reader", (unsigned long long)keys, seat->peer->name);
+        }
+    }
+    return rc;
+}
+
+void peer_stage_close(struct peer_stage *s) {
+    for (uint32_t k = 0; k < PEERS; k++) {
+        struct peer_seat *seat = &s->seats[k];
+        if (seat->reader != NULL) {
+            peer_stage_reader_close(seat, seat->reader);
+        }
+        if (seat->begun) {
+            seat->peer->end(seat->handle);
+        }
+    }
+    memset(s->seats, 0, sizeof(s->seats));
+    bench_workload_destroy(&s->workload);
+    peer_progress(NULL, s, 0);
+}
+
+int peer_stage_dist(struct peer_stage *s, enum bench_dist dist) {
+    struct bench_workload *w = &s->workload;
+    if (w->dist == dist) {
+        return 0;
+    }
+    for (uint32_t t = 0; t < w->threads; t++) {
+        free(w->sequences[t]);
+        w->sequences[t] = NULL;
+    }
+    w->dist = dist;
+    w->theta = s->options.theta;
+    if (bench_workload_prepare(w, PEER_READERS) != 0) {
+        return peer_failed(&s->c, "no memory for the order of keys");
+    }
+    for (uint32_t k = 0; k < PEERS; k++) {
+        if (s->seats[k].reader != NULL) {
+            s->seats[k].reader->sequence = w->sequences[0];
+        }
+    }
+    return 0;
+}
+
+/* ---- proof ------------------------------------------------------------------------------------------------------- */
+
+static int wrong(struct peer_stage *s, const struct peer *p, const char *what) {
+    return peer_failed(&s->c, "%llu keys, %s: %s answers what was not put", (unsigned long long)s->options.keys,
+                       p->name, what);
+}
+
+/* The whole value of some keys, one by one. */
+static int verify_values(struct peer_stage *s, struct peer_seat *seat) {
+    const struct bench_workload *w = &s->workload;
+    uint8_t expected[PEER_VALUE_MAX + 8], got[PEER_VALUE_MAX];
+    uint64_t step = (w->keys + SAMPLE - 1) / SAMPLE;
+    for (uint64_t i = 0; i < w->keys; i += step) {
+        if (*s->c.stop) {
+            return PEER_STOPPED;
+        }
+        bench_workload_value(w, i, 0, expected);
+        memset(got, 0, w->value_size);
+        if (seat->peer->get(seat->reader, bench_workload_key(w, i), got) != 0 ||
+            memcmp(got, expected, w->value_size) != 0) {
+            return wrong(s, seat->peer, "a get");
+        }
+    }
+    return 0;
+}
+
+/* What each row's own loop reads in one chunk. */
+static int verify_rows(struct peer_stage *s, struct peer_seat *seat) {
+    const struct bench_workload *w = &s->workload;
+    uint8_t value[PEER_VALUE_MAX + 8];
+    for (const struct peer_row *row = seat->peer->gets; row < seat->peer->gets + PEER_ROWS && row->id != NULL; row++) {
+        uint64_t expected = 0;
+        for (uint64_t i = 0; i < row->chunk; i++) {
+            bench_workload_value(w, w->sequences[0][i & (w->steps - 1)], 0, value);
+            expected += peer_head(value);
+        }
+        if (row->run(seat->reader, 0, row->chunk) != expected || seat->reader->bad != 0) {
+            return wrong(s, seat->peer, row->title);
+        }
+    }
+    return 0;
+}
+
+int peer_stage_verify(struct peer_stage *s) {
+    int rc = 0;
+    for (uint32_t k = 0; k < PEERS && rc == 0; k++) {
+        struct peer_seat *seat = &s->seats[k];
+        if (seat->ready && seat->peer->get != NULL) {
+            rc = verify_values(s, seat);
+            rc = rc != 0 ? rc : verify_rows(s, seat);
+        }
+    }
+    return rc;
+}
+
+int peer_stage_answered(struct peer_stage *s) {
+    for (uint32_t k = 0; k < PEERS; k++) {
+        const struct peer_seat *seat = &s->seats[k];
+        if (seat->reader != NULL && seat->reader->bad != 0) {
+            return peer_failed(&s->c, "%llu keys, %s: %llu operations were not answered",
+                               (unsigned long long)s->options.keys, seat->peer->name,
+                               (unsigned long long)seat->reader->bad);
+        }
+    }
+    return 0;
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* One number of keys and size of values: all peers, filled alike and proven to answer alike. */
+#ifndef TIDEMARK_BENCH_PEERS_STAGE_H
+#define TIDEMARK_BENCH_PEERS_STAGE_H
+
+#include "bench/peers/results.h"
+#include "bench/peers/settings.h"
+
+struct peer_seat {
+    const struct peer *peer;
+    void *handle;
+    int fits;                   /* it is installed, and there is memory for it */
+    int begun;                  /* to be ended */
+    int ready;                  /* filled */
+    struct peer_reader *reader; /* of the main thread; NULL: not open */
+};
+
+struct peer_stage {
+    const struct peer_settings *settings;
+    struct peer_results *results;
+    struct peer_case c;
+    struct bench_options options;
+    struct bench_workload workload;
+    struct peer_seat seats[PEERS];
+    uint32_t rounds;  /* slices of each row in a repetition */
+    uint64_t warm_ns; /* of a slice, before its time is taken */
+    uint64_t slice_ns;
+    uint64_t sum; /* of what all gets read, so that none can be left out */
+};
+
+/*
+ * Fill the chosen peers (bits as in settings) and open the main thread's readers; it stays unpinned. What is left out
+ * is told on stderr once. Returns as struct peer's functions do, never PEER_LEFT_OUT. peer_stage_close() follows in
+ * any case.
+ */
+int peer_stage_open(struct peer_stage *s, unsigned chosen, uint64_t keys, uint64_t value_size, int for_puts);
+void peer_stage_close(struct peer_stage *s);
+
+/* The part of it that takes long (fill.c). */
+int peer_stage_fill(struct peer_stage *s);
+
+/* Another order of keys, for readers opened or initialized afterwards and the main thread's. 0 or -1. */
+int peer_stage_dist(struct peer_stage *s, enum bench_dist dist);
+
+/* Does every get answer with the value that was put? 0; or -1, and which does not is in the error. */
+int peer_stage_verify(struct peer_stage *s);
+
+/* Whether all operations of the main thread's readers were answered. 0; or -1, and who failed is in the error. */
+int peer_stage_answered(struct peer_stage *s);
+
+/* A reader with its value to put, opened by the calling thread. NULL: failed. Close by the same thread. */
+struct peer_reader *peer_stage_reader(struct peer_stage *s, struct peer_seat *seat, uint32_t turn);
+void peer_stage_reader_close(struct peer_seat *seat, struct peer_reader *r);
+
+/* The parts (alone.c, pairs.c, beside.c). They return as peer_stage_open(). */
+int peer_measure_gets(struct peer_stage *s);
+int peer_measure_puts(struct peer_stage *s);
+int peer_measure_pairs(struct peer_stage *s);
+int peer_measure_beside(struct peer_stage *s);
+/* Two readers in two processes. Only while no stage is open. */
+int peer_measure_processes(const struct peer_case *c, const struct peer_settings *settings,
+                           struct peer_results *results);
+
+/* Progress, where stderr is a terminal: "gets, 10k keys, uniform: 2 of 5". NULL clears the line. */
+void peer_progress(const char *part, const struct peer_stage *s, uint32_t done);
+
+#endif

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Tidemark in one process: a leader and a follower. The first reader reads the follower's replica, the second the
+ * leader's. */
+#include "engine/tidemark.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "bench/lib/setup.h"
+#include "bench/peers/loop.h"
+
+#define FOLLOWER 1u
+#define WITHIN_NS UINT64_C(200000000)
+#define CAUGHT_UP_NS UINT64_C(60000000000)
+
+/* Fallback ERROR: a read that the replica could not serve must show as one, not as a quick read of the leader's. */
+static const struct tide_bound bound_zero = { .size = sizeof(bound_zero),
+                                              .fallback = TIDE_FALLBACK_ERROR,
+                                              .max_lag = TIDE_UNBOUNDED };
+
+static const struct tide_bound bound_redirect = TIDE_BOUND_INIT;
+static const struct tide_bound bound_within = { .size = sizeof(bound_within),
+                                                .fallback = TIDE_FALLBACK_ERROR,
+                                                .max_staleness_ns = WITHIN_NS,
+                                                .max_lag = TIDE_UNBOUNDED };
+const void *const peer_tide_redirect = &bound_redirect;
+const void *const peer_tide_within = &bound_within;
+
+/* ---- gets -------------------------------------------------------------------------------------------------------- */
+
+/* Of the answer, only `size` is set before a read: a read that serves writes the rest. */
+static uint64_t run_get(struct peer_reader *r, uint64_t from, uint64_t n) {
+    _Alignas(64) uint8_t buf[PEER_VALUE_MAX];
+    struct tide_answer answer;
+    struct tide_reader *reader = r->own;
+    const struct tide_bound *bound = r->how != NULL ? r->how : &bound_zero;
+    size_t key_len = r->workload->key_size, room = r->value_size;
+    uint64_t sum = 0, bad = 0;
+    answer.size = sizeof(answer);
+    for (uint64_t i = from; i < from + n; i++) {
+        bad += tide_get(reader, peer_key(r, i), key_len, bound, buf, room, &answer) != 0;
+        PEER_CONSUME(buf);
+        sum += peer_head(buf);
+    }
+    r->bad += bad;
+    return sum;
+}
+
+/* The bare lookup: the same table, key and copy, but bound, fence, session and reason are settled once for many. */
+static uint64_t run_section(struct peer_reader *r, uint64_t from, uint64_t n) {
+    _Alignas(64) uint8_t buf[PEER_VALUE_MAX];
+    struct tide_reader *reader = r->own;
+    size_t key_len = r->workload->key_size, room = r->value_size, got = 0;
+    uint64_t sum = 0, bad = 0;
+    bad += tide_section_begin(reader, &bound_zero, NULL) != 0;
+    for (uint64_t i = from; i < from + n; i++) {
+        bad += tide_section_get(reader, peer_key(r, i), key_len, buf, room, &got, NULL) != 0;
+        PEER_CONSUME(buf);
+        sum += peer_head(buf);
+    }
+    bad += tide_section_end(reader) != 0;
+    r->bad += bad;
+    return sum;
+}
+
+static uint64_t run_mget(struct peer_reader *r, uint64_t from, uint64_t n) {
+    _Alignas(64) static __thread uint8_t buf[PEER_BATCH][PEER_VALUE_MAX];
+    struct tide_mget_item items[PEER_BATCH];
+    struct tide_answer answer;
+    uint8_t *out = &buf[0][0];
+    uint64_t sum = 0, bad = 0;
+    answer.size = sizeof(answer);
+    for (uint64_t k = 0; k < PEER_BATCH; k++) {
+        items[k] = (struct tide_mget_item){ .key_len = r->workload->key_size,
+                                            .buf = out + k * r->value_size,
+                                            .buf_size = r->value_size };
+    }
+    for (uint64_t i = from; i < from + n; i += PEER_BATCH) {
+        for (uint64_t k = 0; k < PEER_BATCH; k++) {
+            items[k].key = peer_key(r, i + k);
+        }
+        bad += tide_mget(r->own, items, PEER_BATCH, &bound_zero, &answer) != 0;
+        PEER_CONSUME(out);
+        for (uint64_t k = 0; k < PEER_BATCH; k++) {
+            bad += items[k].result != 0;
+            sum += peer_head(out + k * r->value_size);
+        }
+    }
+    r->bad += bad;
+    return sum;
+}
+
+static int get_one(struct peer_reader *r, const uint8_t *key, uint8_t *out) {
+    struct tide_answer answer = TIDE_ANSWER_INIT;
+    int rc = tide_get(r->own, key, r->workload->key_size, &bound_zero, out, r->value_size, &answer);
+    return rc == 0 && answer.value_size == r->value_size ? 0 : -1;
+}
+
+/* ---- puts -------------------------------------------------------------------------------------------------------- */
+
+static uint64_t run_put(struct peer_reader *r, uint64_t from, uint64_t n) {
+    struct tide *d = r->peer;
+    size_t key_len = r->workload->key_size, size = r->value_size;
+    uint64_t bad = 0;
+    for (uint64_t i = from; i < from + n; i++) {
+        memcpy(r->value, &i, sizeof(i));
+        bad += tide_put(d, NULL, peer_key(r, i), key_len, r->value, size, NULL) != 0;
+    }
+    r->bad += bad;
+    return 0;
+}
+
+/* ---- set-up ------------------------------------------------------------------------------------------------------ */
+
+static uint64_t table_bytes(const struct peer_case *c) {
+    return bench_workload_table_bytes(c->options) * (c->for_puts ? 1 : 2);
+}
+
+static int start_replica(struct peer_case *c, struct tide *d, uint32_t id) {
+    struct tide_replica_opts opts = TIDE_REPLICA_OPTS_INIT;
+    opts.id = (int32_t)id;
+    opts.role = id == 0 ? TIDE_LEADER : TIDE_FOLLOWER;
+    if (id != 0 && c->machine->cpus > 1) {
+        opts.cpu = (int32_t)c->machine->cpu_ids[0]; /* not where the one reader is pinned */
+    }
+    int rc = tide_replica_start(d, &opts, NULL);
+    return rc != 0 ? peer_failed(c, "%s: %s", bench_setup_replica_text(id), tide_strerror(rc)) : 0;
+}
+
+static int fill(struct peer_case *c, void **peer) {
+    char name[TIDE_NAME_MAX];
+    struct tide_opts opts = TIDE_OPTS_INIT;
+    struct tide *d = NULL;
+    struct tide_token last;
+    opts.flags = TIDE_CREATE | TIDE_EXCLUSIVE | TIDE_EPHEMERAL;
+    opts.table_bytes = bench_workload_table_bytes(c->options);
+    opts.expected_keys = c->options->keys;
+    snprintf(name, sizeof(name), "peers-%ld", (long)getpid());
+    int rc = tide_open(&d, name, &opts);
+    *peer = d;
+    if (rc != 0) {
+        return peer_failed(c, "creating the domain: %s", tide_strerror(rc));
+    }
+    if (start_replica(c, d, 0) != 0) {
+        return -1;
+    }
+    rc = bench_setup_fill(d, c->workload, c->stop, &last);
+    if (rc != 0 || *c->stop) {
+        return rc != 0 ? peer_failed(c, "filling: %s", tide_strerror(rc)) : PEER_STOPPED;
+    }
+    if (c->for_puts) {
+        return 0;
+    }
+    if (start_replica(c, d, FOLLOWER) != 0) {
+        return -1;
+    }
+    rc = tide_wait_applied(d, &last, 2, CAUGHT_UP_NS);
+    return rc != 0 ? peer_failed(c, "waiting for the follower: %s", tide_strerror(rc)) : 0;
+}
+
+static void end(void *peer) {
+    if (peer != NULL) {
+        tide_close(peer);
+    }
+}
+
+static int open_reader(struct peer_reader *r, uint32_t turn) {
+    struct tide_reader_opts opts = TIDE_READER_OPTS_INIT;
+    struct tide_info info = TIDE_INFO_INIT;
+    struct tide_reader *reader = NULL;
+    int rc = tide_info(r->peer, &info);
+    opts.home = turn == 0 && info.replicas > 1 ? (int32_t)FOLLOWER : 0;
+    opts.replicas = UINT64_C(1) << opts.home;
+    rc = rc != 0 ? rc : tide_reader_open(r->peer, &opts, &reader);
+    r->own = reader;
+    return rc != 0 ? -1 : 0;
+}
+
+static void close_reader(struct peer_reader *r) {
+    if (r->own != NULL) {
+        tide_reader_close(r->own);
+    }
+    r->own = NULL;
+}
+
+static uint64_t used(void *peer) {
+    struct tide_replica_info info = TIDE_REPLICA_INFO_INIT;
+    return tide_replica_info(peer, FOLLOWER, &info) == 0 ? info.table_used_bytes : 0;
+}
+
+const struct peer peer_tide = {
+    .name = "tide",
+    .gets = { { "tide", "tide_get, bound 0", run_get, PEER_CHUNK },
+              { "tide_section", "the bare lookup (get in a section)", run_section, PEER_CHUNK },
+              { "tide_mget", "tide_mget of 32, bound 0", run_mget, PEER_CHUNK } },
+    .puts = { { "tide", "tide_put, leader's process", run_put, PEER_CHUNK } },
+    .pairs = 1,
+    .beside = 1,
+    .bytes = table_bytes,
+    .fill = fill,
+    .end = end,
+    .open = open_reader,
+    .close = close_reader,
+    .get = get_one,
+    .used = used,
+};

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* bench/peers: do the adapters that need no package answer right, is a wrong answer found, what do settings take? */
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "bench/peers/stage.h"
+#include "tests/lib/help.h"
+
+/* One that answers with another key's value: the proof before the clock must find it. */
+static int get_wrong(struct peer_reader *r, const uint8_t *key, uint8_t *out) {
+    (void)key;
+    return peer_plain.get(r, r->workload->key_bytes, out);
+}
+
+/* And one whose row leaves gets out. */
+static uint64_t run_less(struct peer_reader *r, uint64_t from, uint64_t n) {
+    return peer_plain.gets[0].run(r, from, n / 2);
+}
+
+static struct peer wrong_value, wrong_row;
+static const struct peer absent = { .name = "absent", .package = "libabsent-dev" };
+const struct peer *const peers[PEERS] = { &peer_loop_alone, &peer_plain, &peer_tide, &peer_other,
+                                          &wrong_value,     &wrong_row,  &absent,    &absent };
+enum { LOOP = 1, PLAIN = 2, TIDE = 4, OTHER = 8, WRONG_VALUE = 16, WRONG_ROW = 32, ABSENT = 64 };
+
+static const volatile sig_atomic_t never = 0;
+static struct bench_machine machine;
+static char error[BENCH_ERROR_BYTES];
+static struct peer_settings settings;
+static struct peer_results results;
+
+static void begin(struct peer_stage *s) {
+    bench_machine_read(&machine);
+    char *args[] = { (char *)"peers", (char *)"--quick", (char *)"--repetitions", (char *)"2" };
+    assert_int_equal(peer_settings_parse(&settings, 4, args), 0);
+    settings.slice_ns = 100000;
+    settings.rounds = 2;
+    memset(&results, 0, sizeof(results));
+    results.repetitions = settings.repetitions;
+    memset(s, 0, sizeof(*s));
+    s->settings = &settings;
+    s->results = &results;
+    s->c = (struct peer_case){ .machine = &machine, .stop = &never, .error = error };
+    error[0] = '\0';
+    wrong_value = wrong_row = peer_plain;
+    wrong_value.get = get_wrong;
+    wrong_row.gets[0].run = run_less;
+}
+
+static void assert_nothing_left(void) {
+    char ours[64];
+    snprintf(ours, sizeof(ours), "tidemark.peers-%ld", (long)getpid());
+    DIR *d = opendir("/dev/shm");
+    for (struct dirent *e = d != NULL ? readdir(d) : NULL; e != NULL; e = readdir(d)) {
+        assert_int_not_equal(strncmp(e->d_name, ours, strlen(ours)), 0);
+    }
+    if (d != NULL) {
+        closedir(d);
+    }
+    assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+    assert_int_equal(errno, ECHILD);
+}
+
+static void gets_of(uint64_t keys, uint64_t value_size) {
+    static struct peer_stage s;
+    begin(&s);
+    assert_int_equal(peer_stage_open(&s, LOOP | PLAIN | TIDE | OTHER | ABSENT, keys, value_size, 0), 0);
+    assert_string_equal(error, "");
+    assert_int_equal(peer_stage_verify(&s), 0);
+    assert_int_equal(peer_measure_gets(&s), 0);
+    peer_stage_close(&s);
+    assert_nothing_left();
+}
+
+static void peers__gets__answer_what_was_put(void **state) {
+    (void)state;
+    gets_of(1000, 64);
+    const struct peer_result *tide = peer_results_find(&results, "get.1k.uniform.tide");
+    assert_non_null(tide);
+    assert_true(tide->values[0] > 0.0 && tide->values[1] > 0.0);
+    assert_non_null(peer_results_find(&results, "get.1k.zipfian.tide_other"));
+    gets_of(100, 24);
+    gets_of(1, 1024);
+}
+
+static void peers__puts__are_found_afterwards(void **state) {
+    static struct peer_stage s;
+    (void)state;
+    begin(&s);
+    assert_int_equal(peer_stage_open(&s, PLAIN | TIDE, 500, 64, 1), 0);
+    assert_int_equal(peer_measure_puts(&s), 0);
+    peer_stage_close(&s);
+    assert_nothing_left();
+    assert_non_null(peer_results_find(&results, "put.500.uniform.tide"));
+}
+
+static void peers__two_readers_and_a_writer_beside__all_are_answered(void **state) {
+    static struct peer_stage s;
+    (void)state;
+    begin(&s);
+    assert_int_equal(peer_stage_open(&s, LOOP | PLAIN | TIDE, 1000, 64, 0), 0);
+    assert_int_equal(peer_measure_pairs(&s), 0);
+    assert_int_equal(peer_measure_beside(&s), 0);
+    peer_stage_close(&s);
+    assert_nothing_left();
+    assert_non_null(peer_results_find(&results, "pairs.1k.tide"));
+    assert_non_null(peer_results_find(&results, "beside.1k.tide_within"));
+}
+
+static void verify__another_keys_value_or_fewer_gets__is_found(void **state) {
+    static struct peer_stage s;
+    (void)state;
+    begin(&s);
+    assert_int_equal(peer_stage_open(&s, WRONG_VALUE, 1000, 64, 0), 0);
+    assert_int_equal(peer_stage_verify(&s), -1);
+    assert_non_null(strstr(error, "answers what was not put"));
+    peer_stage_close(&s);
+    begin(&s);
+    assert_int_equal(peer_stage_open(&s, WRONG_ROW, 1000, 64, 0), 0);
+    assert_int_equal(peer_stage_verify(&s), -1);
+    assert_non_null(strstr(error, "plain table"));
+    peer_stage_close(&s);
+}
+
+static void figures__ratios_and_bars__of_the_same_repetition(void **state) {
+    static struct bench_figures f;
+    (void)state;
+    begin(&(struct peer_stage){ 0 });
+    struct peer_result *plain = peer_results_add(&results, "get.10k.uniform.plain", "g", "plain", "ns");
+    struct peer_result *tide = peer_results_add(&results, "get.10k.uniform.tide", "g", "tide", "ns");
+    plain->values[0] = 10.0, plain->values[1] = 40.0;
+    tide->values[0] = 20.0, tide->values[1] = 60.0;
+    bench_figures_init(&f, "peers", &machine, 2);
+    peer_results_figures(&results, &f);
+    peer_results_bars(&results, &f);
+    assert_int_equal(f.figures_n, 3);
+    assert_string_equal(f.figures[2].id, "get.10k.uniform.plain.x");
+    assert_true(f.figures[2].spread.min == 0.5);
+    assert_string_equal(f.bars[0].id, "get.10k.plain");
+    assert_true(f.bars[0].spread.min == 1.5 && f.bars[0].spread.max == 2.0 && f.bars[0].kept);
+    assert_int_equal(f.bars[1].spread.n, 0);
+    assert_false(f.bars[1].kept);
+}
+
+static int parse_two(const char *name, const char *value) {
+    struct peer_settings s;
+    char *args[] = { (char *)"peers", (char *)name, (char *)value };
+    return peer_settings_parse(&s, value != NULL ? 3 : 2, args);
+}
+
+static void settings__what_makes_no_sense__is_refused(void **state) {
+    (void)state;
+    begin(&(struct peer_stage){ 0 });
+    assert_int_equal(parse_two("--keys", "10k,1M"), 0);
+    assert_int_equal(parse_two("--keys", "10k,"), BENCH_EXIT_USAGE);
+    assert_int_equal(parse_two("--keys", "0"), BENCH_EXIT_USAGE);
+    assert_int_equal(parse_two("--keys", NULL), BENCH_EXIT_USAGE);
+    assert_int_equal(parse_two("--value-size", "4"), BENCH_EXIT_USAGE);
+    assert_int_equal(parse_two("--value-size", "4097"), BENCH_EXIT_USAGE);
+    assert_int_equal(parse_two("--dist", "zipfian"), 0);
+    assert_int_equal(parse_two("--dist", "normal"), BENCH_EXIT_USAGE);
+    assert_int_equal(parse_two("--peers", "tide,plain"), 0);
+    assert_int_equal(parse_two("--peers", "tide,foo"), BENCH_EXIT_USAGE);
+    assert_int_equal(parse_two("--parts", ""), BENCH_EXIT_USAGE);
+    assert_int_equal(parse_two("--pages", "huge"), 0);
+    assert_int_equal(parse_two("--pages", "auto"), BENCH_EXIT_USAGE);
+    assert_int_equal(parse_two("--repetitions", "101"), BENCH_EXIT_USAGE);
+    assert_int_equal(parse_two("--foo", "1"), BENCH_EXIT_USAGE);
+}
+
+int main(void) {
+    help_start(120);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(settings__what_makes_no_sense__is_refused),
+        cmocka_unit_test(figures__ratios_and_bars__of_the_same_repetition),
+        cmocka_unit_test(verify__another_keys_value_or_fewer_gets__is_found),
+        cmocka_unit_test(peers__gets__answer_what_was_put),
+        cmocka_unit_test(peers__puts__are_found_afterwards),
+        cmocka_unit_test(peers__two_readers_and_a_writer_beside__all_are_answered),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
