@@ -62,7 +62,17 @@ static enum apply_status apply_make(struct replica *r, struct apply_part *p, uin
         return apply_torn(r, pos);
     }
     p->hash = table_hash(&r->writer.t, key, p->f.key_len);
+    __builtin_prefetch(table_bucket_at(&r->writer.t, table_bucket_of(p->hash, r->writer.buckets)));
     return APPLY_OK;
+}
+
+/* What was made and will not be taken. */
+static void apply_drop(struct replica *r, const struct apply_part *parts, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        if (parts[i].f.type == FRAME_PUT) {
+            table_node_drop(&r->writer, parts[i].node);
+        }
+    }
 }
 
 static enum apply_status apply_delete(struct replica *r, const struct apply_part *p) {
@@ -136,11 +146,7 @@ static enum apply_status apply_batch(struct replica *r, const struct apply_part 
         }
     }
     if (status != APPLY_OK) {
-        for (size_t i = 0; i < count; i++) {
-            if (r->parts[i].f.type == FRAME_PUT) {
-                table_node_drop(&r->writer, r->parts[i].node);
-            }
-        }
+        apply_drop(r, r->parts, count);
         return status;
     }
     for (size_t i = 0; i < count && status == APPLY_OK; i++) {
@@ -150,14 +156,49 @@ static enum apply_status apply_batch(struct replica *r, const struct apply_part 
     return status;
 }
 
-enum apply_status replica_apply(struct replica *r, struct frame *f) {
-    struct apply_part p;
-    enum apply_status status = apply_make(r, &p, r->pos, r->applied + 1);
-    if (status != APPLY_OK) {
-        return status;
+/* Entries that are made before the first of them is taken, so that the table's cache misses overlap: each of them has to find its
+ * bucket, and in it the node that it replaces. While they are made, more nodes are alive than the leader counted on; so few bytes
+ * of them fit what table.c keeps in reserve. */
+#define APPLY_AHEAD 16u
+#define APPLY_AHEAD_BYTES 4096u
+
+struct apply_ahead {
+    struct apply_part parts[APPLY_AHEAD];
+    uint32_t count;
+    bool batch; /* parts[0], the only one, begins a batch */
+};
+
+/* Make what comes next and is due. What ends it early, but for a batch and for what is not due yet, is the status; what is made is
+ * good in every case. */
+static enum apply_status apply_look_ahead(struct replica *r, struct apply_ahead *a, uint64_t most, uint64_t delay,
+                                          uint64_t now, uint64_t *due) {
+    uint64_t pos = r->pos, bytes = 0;
+    a->count = 0;
+    a->batch = false;
+    while (a->count < APPLY_AHEAD && a->count < most && bytes < APPLY_AHEAD_BYTES) {
+        struct apply_part *p = &a->parts[a->count];
+        uint64_t index = r->applied + a->count + 1;
+        if (delay != 0 && ring_header(&r->domain->ring, pos, index, &p->f) == RING_OK && p->f.commit_ts + delay > now) {
+            *due = a->count == 0 ? p->f.commit_ts + delay : 0;
+            return APPLY_OK;
+        }
+        enum apply_status status = apply_make(r, p, pos, index);
+        if (status != APPLY_OK) {
+            return status;
+        }
+        if ((p->f.flags & FRAME_MORE) != 0 && a->count > 0) {
+            apply_drop(r, p, 1); /* the batch is made as a whole, next time */
+            return APPLY_OK;
+        }
+        pos += p->f.length;
+        bytes += p->f.length;
+        a->count++;
+        if ((p->f.flags & FRAME_MORE) != 0) {
+            a->batch = true;
+            return APPLY_OK;
+        }
     }
-    *f = p.f;
-    return (p.f.flags & FRAME_MORE) != 0 ? apply_batch(r, &p, f) : apply_take(r, &p);
+    return APPLY_OK;
 }
 
 void replica_note_index(struct replica *r) {
@@ -185,6 +226,9 @@ void replica_publish(struct replica *r, uint64_t ts) {
     }
 }
 
+/* Entries that were committed so soon after one another count with the lag of the first: a lag is overstated by this at most. */
+#define APPLY_LAG_STEP_NS 500u
+
 /* The commit timestamps of a run: few, since the entries of a group share one. */
 struct apply_lags {
     uint64_t ts[APPLY_RUN];
@@ -193,7 +237,7 @@ struct apply_lags {
 };
 
 static void apply_lag_note(struct apply_lags *lags, uint64_t ts, uint64_t entries) {
-    if (lags->count == 0 || lags->ts[lags->count - 1] != ts) {
+    if (lags->count == 0 || ts - lags->ts[lags->count - 1] > APPLY_LAG_STEP_NS) {
         lags->count++; /* at most one for each step of a run */
         lags->ts[lags->count - 1] = ts;
         lags->entries[lags->count - 1] = 0;
@@ -227,30 +271,52 @@ static bool apply_make_room(struct replica *r) {
     return table_drain(&r->writer);
 }
 
+static enum apply_status apply_take_all(struct replica *r, const struct apply_ahead *a, struct apply_lags *lags) {
+    for (uint32_t i = 0; i < a->count; i++) {
+        if (i + 3 < a->count && a->parts[i + 3].f.type == FRAME_PUT) {
+            table_prefetch(&r->writer, a->parts[i + 3].hash);
+        }
+        enum apply_status status = apply_take(r, &a->parts[i]);
+        if (status != APPLY_OK) {
+            apply_drop(r, &a->parts[i + 1], a->count - i - 1);
+            return status;
+        }
+        KILL_POINT("apply.entry");
+        apply_lag_note(lags, a->parts[i].f.commit_ts, 1);
+    }
+    return APPLY_OK;
+}
+
 /* One run of some steps, each an entry or a whole batch. */
 static enum apply_status apply_run(struct replica *r, uint64_t until, uint64_t delay, uint64_t *due) {
     struct apply_lags lags;
     lags.count = 0;
     uint64_t now = delay != 0 ? clock_now(&r->domain->log->clock) : 0;
     enum apply_status status = APPLY_OK;
-    for (uint32_t n = 0; n < APPLY_RUN && r->applied < until; n++) {
-        struct frame f;
-        if (delay != 0 && ring_header(&r->domain->ring, r->pos, r->applied + 1, &f) == RING_OK &&
-            f.commit_ts + delay > now) {
-            *due = f.commit_ts + delay;
-            break;
+    for (uint32_t n = 0; n < APPLY_RUN && r->applied < until && status == APPLY_OK && *due == 0;) {
+        struct apply_ahead ahead;
+        uint64_t most = until - r->applied < APPLY_RUN - n ? until - r->applied : APPLY_RUN - n;
+        status = apply_look_ahead(r, &ahead, most, delay, now, due);
+        enum apply_status taken;
+        if (ahead.batch) {
+            uint64_t before = r->applied;
+            struct frame last;
+            taken = apply_batch(r, &ahead.parts[0], &last);
+            if (taken == APPLY_OK) {
+                KILL_POINT("apply.entry");
+                apply_lag_note(&lags, last.commit_ts, r->applied - before);
+            }
+        } else {
+            taken = apply_take_all(r, &ahead, &lags);
         }
-        uint64_t before = r->applied;
-        status = replica_apply(r, &f);
+        status = taken != APPLY_OK ? taken : status;
+        n += ahead.count;
+        if (ahead.count == 0 && status == APPLY_OK && *due == 0) {
+            break; /* not due, behind what was: the caller comes again */
+        }
         if (status == APPLY_WAIT && apply_make_room(r)) {
-            n--;
-            continue;
+            status = APPLY_OK;
         }
-        if (status != APPLY_OK) {
-            break;
-        }
-        KILL_POINT("apply.entry");
-        apply_lag_note(&lags, f.commit_ts, r->applied - before);
     }
     /* A batch that broke off in its middle is not published: the replica is lapped or broken then, and starts anew. */
     if (r->applied != r->published && (status == APPLY_OK || status == APPLY_WAIT)) {

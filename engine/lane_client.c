@@ -135,7 +135,8 @@ static int lane_fill(struct tide *d, struct lane *lane, uint32_t number, const s
 static void lane_submit(struct tide *d, struct lane *lane, uint32_t number, uint64_t seq) {
     struct lanes_board *board = &d->log->lanes_board;
     KILL_POINT("lane.filled");
-    atomic_store(&lane->turn, seq << 3 | LANE_SUBMITTED);
+    /* MO(lane.turn): release; the request before it. The locked instruction below is the barrier for the look at `asleep`. */
+    atomic_store_explicit(&lane->turn, seq << 3 | LANE_SUBMITTED, memory_order_release);
     KILL_POINT("lane.submitted");
     atomic_fetch_or(&board->ready, UINT64_C(1) << number);
     if (atomic_load(&board->asleep) != 0) {

@@ -49,10 +49,11 @@ int lane_decode(const struct tide *d, const uint8_t *from, uint64_t bytes, uint3
         }
         ops[i] = (struct tide_op){(enum tide_op_kind)head.kind, 0,         from + at, head.key_len,
                                   from + at + head.key_len,     head.value_len, head.expected};
-        int error = write_prepare(d, &ops[i], &prepared[i], ring_bytes);
+        int error = write_check(d, &ops[i], ring_bytes);
         if (error != 0) {
             return error;
         }
+        write_digest(d, &ops[i], &prepared[i]);
         at += lane_round(head.key_len + head.value_len);
     }
     return at == bytes ? 0 : TIDE_ERR_INVALID;

@@ -14,6 +14,7 @@
 #include "shm/park.h"
 
 #define LANE_SERVER_SPINS 500
+#define LANE_FEW_BYTES 512u
 #define LANE_SERVER_LOOK_NS 1000000000u /* the leader looks this often whether its segment still has its name */
 
 struct lane_server {
@@ -32,6 +33,10 @@ struct lane_work {
     uint8_t *bytes;
     struct tide_op *ops;
     struct seq_op *prepared;
+    /* For what most requests are: one operation, and short. */
+    struct tide_op op;
+    struct seq_op one;
+    uint8_t few[LANE_FEW_BYTES];
 };
 
 void lane_note(struct table_segment *seg, uint16_t lane, uint64_t seq, uint64_t index) {
@@ -93,9 +98,11 @@ static void lane_answer(struct lane *lane, uint64_t seq, const struct seq_reques
 }
 
 static void lane_work_free(struct lane_work *w) {
-    free(w->bytes);
-    free(w->ops);
-    free(w->prepared);
+    if (w->bytes != w->few) {
+        free(w->bytes);
+        free(w->ops);
+        free(w->prepared);
+    }
 }
 
 static int lane_read_spilled(const struct tide *d, uint32_t number, uint8_t *to, uint64_t bytes) {
@@ -126,9 +133,15 @@ static int lane_copy_request(struct tide *d, struct lane_work *w, struct seq_req
     if (count == 0 || count > WRITE_BATCH_MAX || bytes > most) {
         return TIDE_ERR_INVALID;
     }
-    w->bytes = malloc(bytes + 1);
-    w->ops = malloc(count * sizeof(*w->ops));
-    w->prepared = malloc(count * sizeof(*w->prepared));
+    if (count == 1 && bytes <= LANE_FEW_BYTES) {
+        w->bytes = w->few;
+        w->ops = &w->op;
+        w->prepared = &w->one;
+    } else {
+        w->bytes = malloc(bytes + 1);
+        w->ops = malloc(count * sizeof(*w->ops));
+        w->prepared = malloc(count * sizeof(*w->prepared));
+    }
     if (w->bytes == NULL || w->ops == NULL || w->prepared == NULL) {
         return TIDE_ERR_NOMEM;
     }
@@ -150,12 +163,16 @@ static int lane_copy_request(struct tide *d, struct lane_work *w, struct seq_req
 /* Take what is submitted in a lane. True: q is to be done; false: there is nothing, or it is answered. */
 static bool lane_take(struct tide *d, uint32_t number, struct lane_work *w, struct seq_request *q) {
     struct lane *lane = &d->log->lanes[number];
-    uint64_t turn = atomic_load(&lane->turn);
+    uint64_t turn = atomic_load(&lane->turn); /* MO(lane.turn): the request is there */
     enum lane_phase phase = (enum lane_phase)(turn & 7);
     if (phase != LANE_SUBMITTED && phase != LANE_TAKEN) {
         return false;
     }
-    *w = (struct lane_work){.number = number, .seq = turn >> 3};
+    w->number = number; /* the rest, with its buffer, is not worth clearing */
+    w->seq = turn >> 3;
+    w->bytes = NULL;
+    w->ops = NULL;
+    w->prepared = NULL;
     *q = (struct seq_request){.lane = (uint16_t)(number + 1), .lane_seq = w->seq};
     /* TAKEN: by the leader before us. We took over, so nobody else works on it. */
     if (phase == LANE_SUBMITTED && !atomic_compare_exchange_strong(&lane->turn, &turn, w->seq << 3 | LANE_TAKEN)) {
@@ -182,6 +199,12 @@ static void lane_serve(struct tide *d, uint64_t ready) {
     struct lane_work work[LAYOUT_LANES];
     struct seq_request requests[LAYOUT_LANES];
     size_t n = 0;
+    for (uint64_t bits = ready; bits != 0; bits &= bits - 1) {
+        const struct lane *lane = &d->log->lanes[__builtin_ctzll(bits)];
+        __builtin_prefetch(lane, 1);
+        __builtin_prefetch(lane->request);
+        __builtin_prefetch(lane->request + LAYOUT_LINE);
+    }
     for (; ready != 0; ready &= ready - 1) {
         n += lane_take(d, (uint32_t)__builtin_ctzll(ready), &work[n], &requests[n]);
     }

@@ -21,11 +21,6 @@ enum apply_status {
     APPLY_FULL = 4,
 };
 
-/* Apply the frame at r->pos, which is entry r->applied + 1, and the rest of its batch where it begins one, and advance both. *f
- * gets the last one's header. Where it fails nothing has changed, or (LAPPED, CORRUPT, FULL) a part of a batch is applied and
- * the table is of no use any more. */
-enum apply_status replica_apply(struct replica *r, struct frame *f);
-
 /* Take a step into account: digest marks at their indexes. */
 void replica_note_index(struct replica *r);
 

@@ -212,6 +212,18 @@ void table_node_drop(struct table_writer *w, uint32_t node);
  * node is dropped. 0, or -1 when no overflow bucket could be had (the node is dropped then). */
 int table_publish(struct table_writer *w, uint32_t node, uint64_t hash, uint64_t index, uint32_t payload_crc);
 
+/* Ask memory for the node that table_publish() would replace, whose bucket was asked for before. */
+static inline void table_prefetch(const struct table_writer *w, uint64_t hash) {
+    const struct table_bucket *b = table_bucket_at(&w->t, table_bucket_of(hash, w->buckets));
+    /* MO(table.tag), MO(table.slot): relaxed; the writer's own. */
+    uint32_t m = table_match(atomic_load_explicit(&b->tags[0], memory_order_relaxed),
+                             atomic_load_explicit(&b->tags[1], memory_order_relaxed), table_tag(hash));
+    if (m != 0) {
+        uint32_t node = atomic_load_explicit(&b->slots[__builtin_ctz(m)], memory_order_relaxed); /* MO(table.slot) */
+        __builtin_prefetch(table_node_at(&w->t, node), 1);
+    }
+}
+
 /* Delete as of `index`; no effect where the key is not there or newer. */
 void table_delete(struct table_writer *w, uint64_t hash, const void *key, size_t key_len, uint64_t index);
 

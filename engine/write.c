@@ -8,7 +8,7 @@
 #include "engine/write.h"
 #include "shm/crc.h"
 
-int write_prepare(const struct tide *d, const struct tide_op *op, struct seq_op *p, uint64_t *ring_bytes) {
+int write_check(const struct tide *d, const struct tide_op *op, uint64_t *ring_bytes) {
     bool put = op->kind == TIDE_OP_PUT || op->kind == TIDE_OP_CAS;
     if ((!put && op->kind != TIDE_OP_DELETE) || op->key == NULL || op->key_len == 0 ||
         (put && op->value == NULL && op->value_size != 0)) {
@@ -19,17 +19,24 @@ int write_prepare(const struct tide *d, const struct tide_op *op, struct seq_op 
         return TIDE_ERR_TOO_BIG;
     }
     *ring_bytes += ring_frame_bytes(op->key_len, value_size);
-    if (*ring_bytes > ring_group_max(&d->ring)) {
-        return TIDE_ERR_TOO_BIG;
-    }
+    return *ring_bytes > ring_group_max(&d->ring) ? TIDE_ERR_TOO_BIG : 0;
+}
+
+void write_digest(const struct tide *d, const struct tide_op *op, struct seq_op *p) {
+    size_t value_size = op->kind == TIDE_OP_DELETE ? 0 : op->value_size;
     p->hash = XXH3_64bits_withSeed(op->key, op->key_len, d->log->hash_seed);
     p->payload_crc = crc32c(crc32c(0, op->key, op->key_len), op->value, value_size);
-    return 0;
 }
 
 /* By this process where it leads, else through a lane; the leader may change while we look. */
 static int write_somewhere(struct tide *d, struct seq_request *q) {
-    int result = atomic_load(&d->seq.here) != 0 ? seq_submit(d, q) : TIDE_ERR_NO_LEADER;
+    int result = TIDE_ERR_NO_LEADER;
+    if (atomic_load(&d->seq.here) != 0) {
+        for (size_t i = 0; i < q->count; i++) {
+            write_digest(d, &q->ops[i], &q->prepared[i]);
+        }
+        result = seq_submit(d, q);
+    }
     return result == TIDE_ERR_NO_LEADER ? lane_write(d, q) : result;
 }
 
@@ -71,7 +78,7 @@ static int write_one(struct tide *d, struct tide_reader *session, const struct t
     }
     struct seq_op prepared;
     struct seq_request q = {.ops = op, .prepared = &prepared, .count = 1};
-    int error = write_prepare(d, op, &prepared, &q.ring_bytes);
+    int error = write_check(d, op, &q.ring_bytes);
     if (error != 0) {
         return error;
     }
@@ -111,7 +118,7 @@ int tide_batch(struct tide *d, struct tide_reader *session, const struct tide_op
     struct seq_request q = {.ops = ops, .prepared = prepared, .count = n};
     int error = 0;
     for (size_t i = 0; i < n && error == 0; i++) {
-        error = write_prepare(d, &ops[i], &prepared[i], &q.ring_bytes);
+        error = write_check(d, &ops[i], &q.ring_bytes);
     }
     if (error == 0) {
         error = write_submit(d, session, &q, token);

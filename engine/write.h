@@ -6,7 +6,10 @@
 
 #define WRITE_BATCH_MAX 65536u
 
-/* Check an operation and work out what needs no order: hash and CRC. Adds its frame to *ring_bytes. INVALID or TOO_BIG. */
-int write_prepare(const struct tide *d, const struct tide_op *op, struct seq_op *p, uint64_t *ring_bytes);
+/* Check an operation, and add its frame to *ring_bytes. INVALID or TOO_BIG. */
+int write_check(const struct tide *d, const struct tide_op *op, uint64_t *ring_bytes);
+
+/* Work out what needs no order: hash and CRC. Of one that was checked, by the process that leads. */
+void write_digest(const struct tide *d, const struct tide_op *op, struct seq_op *p);
 
 #endif

@@ -213,12 +213,12 @@ struct lane {
     uint32_t ops;
     uint32_t spilled; /* 1: the operations lie in the lane's file */
     uint64_t request_bytes;
-    /* The answer, written before ANSWERED. */
-    alignas(LAYOUT_PAIR) int32_t result;
+    /* The answer, written before ANSWERED, on the line of `turn`: who sees that has the rest as well. */
+    int32_t result;
     uint32_t failed;
     uint64_t index;
     uint64_t found;
-    alignas(LAYOUT_PAIR) uint8_t request[LAYOUT_LANE_BYTES];
+    alignas(LAYOUT_LINE) uint8_t request[LAYOUT_LANE_BYTES];
 };
 
 /* An operation of a request; key and value follow. Each starts at a multiple of 8 bytes from the request's start. */
@@ -445,12 +445,12 @@ LAYOUT_AT(lane, asleep, 20);
 LAYOUT_AT(lane, ops, 24);
 LAYOUT_AT(lane, spilled, 28);
 LAYOUT_AT(lane, request_bytes, 32);
-LAYOUT_AT(lane, result, 128);
-LAYOUT_AT(lane, failed, 132);
-LAYOUT_AT(lane, index, 136);
-LAYOUT_AT(lane, found, 144);
-LAYOUT_AT(lane, request, 256);
-LAYOUT_SIZE(lane, 256 + LAYOUT_LANE_BYTES);
+LAYOUT_AT(lane, result, 40);
+LAYOUT_AT(lane, failed, 44);
+LAYOUT_AT(lane, index, 48);
+LAYOUT_AT(lane, found, 56);
+LAYOUT_AT(lane, request, 64);
+LAYOUT_SIZE(lane, 128 + LAYOUT_LANE_BYTES);
 
 LAYOUT_AT(lane_op, value_len, 0);
 LAYOUT_AT(lane_op, expected, 8);
