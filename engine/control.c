@@ -272,7 +272,8 @@ int control_stop(struct tide *d, uint32_t id, bool keep) {
     } else {
         control_end_thread(r);
     }
-    keep = keep && r->exact && board_state(r->board) == REPLICA_SERVING;
+    /* Of a domain that was removed nothing is kept: a table that was made while it was would be nobody's. */
+    keep = keep && r->exact && board_state(r->board) == REPLICA_SERVING && !segment_is_unlinked(&d->segment);
     if (!keep) {
         /* Serves nothing more; but the slot, its watermarks and its file's name are free for another only when the last reader
          * that looks at them has left. What may be kept stays SERVING, or dying now would lose it. */
