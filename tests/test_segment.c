@@ -81,6 +81,7 @@ static void segment__created_published_attached__both_see_the_same_bytes(void **
     a.base[BYTES - 1] = 42;
     assert_int_equal(segment_publish(&a, "t", SEGMENT_LOG, 0, 11, 22), 0);
     assert_int_equal(segment_is_current(&a), 1);
+    assert_false(segment_is_unlinked(&a));
     assert_int_equal(files_in_dir(), 1);
     assert_int_equal(segment_attach(&b, "t", SEGMENT_LOG, 0, true), 0);
     assert_int_equal(b.size_bytes, BYTES);
@@ -95,6 +96,7 @@ static void segment__created_published_attached__both_see_the_same_bytes(void **
     segment_detach(&b);
     assert_int_equal(segment_unlink("t", SEGMENT_LOG, 0), 0);
     assert_int_equal(segment_is_current(&a), 0);
+    assert_true(segment_is_unlinked(&a));
     assert_int_equal(a.base[BYTES / 2], 43); /* the memory stays */
     assert_int_equal(segment_unlink("t", SEGMENT_LOG, 0), SHM_ERR_NO_DOMAIN);
     segment_discard(&a);
@@ -130,6 +132,7 @@ static void segment_publish__name_taken__answers_exists_and_cleans_up(void **sta
     assert_int_equal(files_in_dir(), 1);
     assert_int_equal(segment_publish(&b, "t", SEGMENT_LOG, 0, 33, 44), SHM_ERR_INVALID);
     assert_int_equal(segment_is_current(&a), 1);
+    assert_false(segment_is_unlinked(&a));
     segment_detach(&b);
     segment_detach(&a);
 }
@@ -162,7 +165,9 @@ static void segment_publish_replace__dead_replicas_table__is_replaced(void **sta
     assert_int_equal(segment_create(&b, "t", SEGMENT_TABLE, 5, BYTES), 0);
     assert_int_equal(segment_publish_replace(&b, "t", SEGMENT_TABLE, 5, 1, 3), 0);
     assert_int_equal(segment_is_current(&a), 0);
+    assert_true(segment_is_unlinked(&a));
     assert_int_equal(segment_is_current(&b), 1);
+    assert_false(segment_is_unlinked(&b));
     assert_int_equal(segment_attach(&c, "t", SEGMENT_TABLE, 5, false), 0);
     assert_int_equal(((const struct segment_header *)(const void *)c.base)->segment_id, 3);
     assert_int_equal(files_in_dir(), 1);

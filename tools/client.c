@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -226,16 +227,17 @@ int cli_end(struct cli *c, int code) {
 
 /* ---- signals ---- */
 
-static volatile sig_atomic_t stopped, sleeps;
+/* Atomic: a handler may run in any thread. */
+static atomic_int stopped, sleeps;
 static int wake_fd = -1; /* an eventfd: the signal may come to any thread, and this wakes the one that sleeps */
 
 static void on_signal(int number) {
     int why = errno;
     uint64_t one = 1;
     (void)number;
-    if (!sleeps)
+    if (!atomic_load(&sleeps))
         _exit(CLI_OK);
-    stopped = 1;
+    atomic_store(&stopped, 1);
     if (write(wake_fd, &one, sizeof(one)) < 0)
         (void)0; /* it is awake already */
     errno = why;
@@ -259,8 +261,8 @@ void cli_catch_signals(void) {
 int cli_sleep(uint64_t ns) {
     struct timespec t = { (time_t)(ns / 1000000000u), (long)(ns % 1000000000u) };
     struct pollfd wake = { wake_fd, POLLIN, 0 };
-    sleeps = 1;
-    if (!stopped)
+    atomic_store(&sleeps, 1);
+    if (!atomic_load(&stopped))
         ppoll(&wake, 1, &t, NULL);
-    return stopped != 0;
+    return atomic_load(&stopped);
 }

@@ -18,7 +18,8 @@ static const char HELP[] =
     "Where writes go on, digests are compared at the last multiple of 1024 that all have passed; 'compared' says how\n"
     "many could be.\n"
     "Exit codes: 0 all good; 1 something differs or is damaged, or a replica has failed; 2 usage; 3 no such domain;\n"
-    "4 no replica serves; 7 anything else.\n";
+    "4 no replica serves (also where all members are dead: what they left is proved when somebody goes on from it);\n"
+    "7 anything else.\n";
 
 struct verdict {
     struct tide_verify v;
