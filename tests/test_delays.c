@@ -11,10 +11,6 @@
 #define MS UINT64_C(1000000)
 #define HOUR_NS (UINT64_C(3600) * 1000 * MS)
 
-static int put_number(struct tide *d, const char *key, uint64_t value, struct tide_token *token) {
-    return tide_put(d, NULL, key, strlen(key), &value, sizeof(value), token);
-}
-
 /* ---- a newcomer with a delay -------------------------------------------------------------------------------------------- */
 
 struct delayed {
@@ -36,7 +32,7 @@ static void *start_delayed(void *arg) {
 /* It joins for an hour, unless somebody does something about it. */
 static void delayed_begin(struct delayed *s, struct tide *d) {
     *s = (struct delayed){.domain = d, .id = 7, .result = 1};
-    assert_int_equal(put_number(d, "k", 1, NULL), 0);
+    assert_int_equal(help_put(d, "k", 1, NULL), 0);
     assert_int_equal(pthread_create(&s->thread, NULL, start_delayed, s), 0);
     while (help_state(d, s->id) != TIDE_STATE_JOINING) {
         sched_yield();
@@ -108,7 +104,7 @@ static void fallback_leader__nobody_leads__waits_for_one_up_to_wait_ns(void **st
     struct patient p = {.domain = d, .result = 1, .answer = TIDE_ANSWER_INIT};
     uint32_t leader = help_leader(d);
     help_follower(d, HOUR_NS);
-    assert_int_equal(put_number(d, "k", 17, NULL), 0);
+    assert_int_equal(help_put(d, "k", 17, NULL), 0);
     assert_int_equal(tide_replica_stop(d, leader), 0);
     assert_int_equal(pthread_create(&p.thread, NULL, read_patiently, &p), 0);
     while (atomic_load(&p.waits) == 0) {
