@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 
-#include "bench/lib/run.h"
+#include "bench/lib/program.h"
 #include "bench/lib/victims.h"
 
 #define BAR_NS 20e6
@@ -34,12 +34,12 @@ struct size {
     uint64_t kills;     /* in each repetition */
     double *ns[STAGES]; /* of one repetition */
     uint64_t n[STAGES];
-    double *values[MARKS][STAGES]; /* of each repetition */
+    uint32_t rows[MARKS][STAGES];
     uint64_t dropped_seen;
 };
 
 struct failover {
-    struct bench_run run;
+    struct bench_program *p;
     struct victims victims;
     uint64_t kills, keys, large;
     struct size sizes[SIZES];
@@ -53,7 +53,7 @@ static int watch(struct failover *f, struct tide *d, struct tide_info *before, u
         int rc = tide_info(d, &info);
         uint64_t now = bench_now_ns(), acked = victims_acked_ns(&f->victims);
         if (rc != 0) {
-            return bench_run_failed(&f->run, "looking at the domain", rc);
+            return bench_program_failed_code(f->p, "looking at the domain", rc);
         }
         if (bench_stop) {
             return 1;
@@ -78,8 +78,7 @@ static int watch(struct failover *f, struct tide *d, struct tide_info *before, u
             at[STAGE_ACK] = acked > at[STAGE_COMMIT] ? acked : at[STAGE_COMMIT];
         }
         if (now - start > VICTIMS_PATIENCE_NS) {
-            snprintf(f->run.error, sizeof(f->run.error), "nobody took over after a kill of the leader");
-            return -1;
+            return bench_program_failed(f->p, "nobody took over after a kill of the leader");
         }
         bench_sleep_ns(POLL_NS);
     }
@@ -92,8 +91,7 @@ static int kill_leader(struct failover *f, struct size *size, struct tide *d) {
     int rc = tide_info(d, &before);
     uint64_t start = bench_now_ns();
     if (rc != 0 || victims_kill(&f->victims, before.leader_pid) != 0) {
-        snprintf(f->run.error, sizeof(f->run.error), "none of the two processes leads");
-        return -1;
+        return bench_program_failed(f->p, "none of the two processes leads");
     }
     int32_t pid = before.leader_pid;
     rc = watch(f, d, &before, start, at);
@@ -115,149 +113,136 @@ static int one_kill(struct failover *f, struct size *size) {
     /* Opened for each kill anew: processes are forked while this one has no domain open. */
     rc = victims_attach(&f->victims, &d);
     if (rc != 0) {
-        return bench_run_failed(&f->run, "attaching to the domain", rc);
+        return bench_program_failed_code(f->p, "attaching to the domain", rc);
     }
     rc = kill_leader(f, size, d);
     tide_close(d);
     return rc;
 }
 
-static void keep(struct size *size, uint64_t repetition) {
+static void keep(struct bench_program *p, struct size *size, uint32_t repetition) {
     for (int s = 0; s < STAGES; s++) {
         uint64_t n = size->n[s];
         struct bench_spread spread = bench_spread_of(size->ns[s], n); /* sorts */
-        size->values[MARK_P50][s][repetition] = spread.median;
-        size->values[MARK_P99][s][repetition] = n > 0 ? size->ns[s][(n * 99 + 99) / 100 - 1] : 0.0;
-        size->values[MARK_MAX][s][repetition] = spread.max;
+        if (n > 0) {
+            bench_program_set(p, size->rows[MARK_P50][s], repetition, spread.median);
+            bench_program_set(p, size->rows[MARK_P99][s], repetition, size->ns[s][(n * 99 + 99) / 100 - 1]);
+            bench_program_set(p, size->rows[MARK_MAX][s], repetition, spread.max);
+        }
     }
     size->dropped_seen += size->n[STAGE_DROPPED];
-    memset(size->n, 0, sizeof(size->n));
 }
 
-static int one_repetition(struct failover *f, struct size *size, uint64_t r) {
+static int with_size(struct failover *f, struct size *size, uint32_t repetition) {
     char count[BENCH_TEXT];
-    int rc = victims_start(&f->victims, &f->run, size->keys);
+    memset(size->n, 0, sizeof(size->n));
+    int rc = victims_start(&f->victims, f->p, size->keys);
     for (uint64_t i = 0; i < size->kills && rc == 0; i++) {
-        bench_run_progress(&f->run, "repetition %llu of %llu, %s keys, kill %llu of %llu", (unsigned long long)r + 1,
-                           (unsigned long long)f->run.repetitions, bench_run_count(count, size->keys),
-                           (unsigned long long)i + 1, (unsigned long long)size->kills);
+        bench_program_progress(f->p, "%s keys, kill %llu of %llu", bench_format_round(count, size->keys),
+                               (unsigned long long)i + 1, (unsigned long long)size->kills);
         rc = bench_stop ? 1 : one_kill(f, size);
     }
     victims_end(&f->victims);
     if (rc == 0) {
-        keep(size, r);
+        keep(f->p, size, repetition);
     }
     return rc;
 }
 
-static int measure(struct failover *f) {
-    for (uint64_t r = 0; r < f->run.repetitions; r++) {
-        for (uint32_t i = 0; i < f->sizes_n; i++) {
-            int rc = one_repetition(f, &f->sizes[i], r);
-            if (rc != 0) {
-                return rc;
-            }
-        }
+static int one_repetition(struct bench_program *p, void *ctx, uint32_t repetition) {
+    struct failover *f = ctx;
+    int rc = 0;
+    (void)p;
+    for (uint32_t i = 0; i < f->sizes_n && rc == 0; i++) {
+        rc = with_size(f, &f->sizes[i], repetition);
     }
-    return 0;
+    return rc;
 }
 
-static void figures_of(struct failover *f, struct size *size) {
+static void add_rows(struct bench_program *p, struct size *size) {
     static const char *const marks[MARKS] = { "p50", "p99", "max" };
-    struct bench_figures *out = &f->run.figures;
     char id[64], group[96], what[160], count[BENCH_TEXT];
     unsigned long long keys = size->keys;
-    bench_run_count(count, size->keys);
-    snprintf(id, sizeof(id), "failover.%llu.commit.p99", keys);
-    snprintf(what, sizeof(what), "failover, %s keys: kill -9 of the leader to the next commit, p99", count);
-    /* Before the figures are added, which sorts them. */
-    bench_figures_bar(out, id, what, "ns", BENCH_AT_MOST, BAR_NS, size->values[MARK_P99][STAGE_COMMIT],
-                      f->run.repetitions);
-    snprintf(group, sizeof(group), "failover, %s keys, p99", count);
-    bench_figures_bar_line(out, group, BAR_NS);
+    bench_format_round(count, size->keys);
     for (int m = 0; m < MARKS; m++) {
         snprintf(group, sizeof(group), "failover, %s keys, %s", count, marks[m]);
-        for (int s = size->dropped_seen == 0 ? STAGE_TAKEN : STAGE_DROPPED; s < STAGES; s++) {
+        for (int s = 0; s < STAGES; s++) {
             snprintf(id, sizeof(id), "failover.%llu.%s.%s", keys, stages[s].id, marks[m]);
-            bench_figures_add(out, id, group, stages[s].title, "ns", size->values[m][s], f->run.repetitions);
+            size->rows[m][s] = bench_program_row(p, id, group, stages[s].title, "ns");
         }
     }
+    snprintf(id, sizeof(id), "failover.%llu.commit.p99", keys);
+    snprintf(what, sizeof(what), "failover, %s keys: kill -9 of the leader to the next commit, p99", count);
+    bench_program_bar(p, id, what, "ns", BENCH_AT_MOST, BAR_NS, size->rows[MARK_P99][STAGE_COMMIT], BENCH_NO_ROW);
 }
 
-static void figures(struct failover *f) {
-    struct bench_figures *out = &f->run.figures;
-    int n =
-        snprintf(out->note, sizeof(out->note),
-                 "a leader, a candidate and a writer (2,000 writes/s at most), each a process; 16-byte keys, 64-byte "
-                 "values. Looked at every %llu us or so. ",
-                 (unsigned long long)(POLL_NS / 1000));
+static void note(const struct failover *f) {
+    struct bench_program *p = f->p;
+    int n = snprintf(p->note, sizeof(p->note),
+                     "a leader, a candidate and a writer (2,000 writes/s at most), each a process; 16-byte keys, "
+                     "64-byte values. Looked at every %llu us or so. ",
+                     (unsigned long long)(POLL_NS / 1000));
     for (uint32_t i = 0; i < f->sizes_n; i++) {
         const struct size *size = &f->sizes[i];
         char count[BENCH_TEXT];
-        n += snprintf(out->note + n, sizeof(out->note) - (size_t)n,
-                      "%s keys: table of %llu MiB, %llu kills a repetition, the free lock seen after %llu of %llu%s",
-                      bench_run_count(count, size->keys), (unsigned long long)(victims_table_bytes(size->keys) >> 20),
-                      (unsigned long long)size->kills, (unsigned long long)size->dropped_seen,
-                      (unsigned long long)(size->kills * f->run.repetitions), i + 1 < f->sizes_n ? "; " : "");
-        figures_of(f, &f->sizes[i]);
+        n +=
+            snprintf(p->note + n, sizeof(p->note) - (size_t)n,
+                     "%s keys: table of %llu MiB, %llu kills a repetition, the free lock seen after %llu of %llu%s",
+                     bench_format_round(count, size->keys), (unsigned long long)(victims_table_bytes(size->keys) >> 20),
+                     (unsigned long long)size->kills, (unsigned long long)size->dropped_seen,
+                     (unsigned long long)(size->kills * p->done), i + 1 < f->sizes_n ? "; " : "");
     }
 }
 
-static int allocate(struct failover *f) {
+static int add_sizes(struct failover *f) {
     int good = 1;
     f->sizes_n = f->large != 0 ? 2 : 1;
     for (uint32_t i = 0; i < f->sizes_n; i++) {
         struct size *size = &f->sizes[i];
         size->keys = i == 0 ? f->keys : f->large;
         size->kills = i == 0 ? f->kills : (f->kills + LARGE_SHARE - 1) / LARGE_SHARE;
+        add_rows(f->p, size);
         for (int s = 0; s < STAGES; s++) {
             good &= (size->ns[s] = calloc(size->kills, sizeof(double))) != NULL;
-            for (int m = 0; m < MARKS; m++) {
-                good &= (size->values[m][s] = calloc(f->run.repetitions, sizeof(double))) != NULL;
-            }
         }
     }
-    return good ? 0 : bench_run_failed(&f->run, "starting", TIDE_ERR_NOMEM);
+    return good ? 0 : bench_program_failed_code(f->p, "starting", TIDE_ERR_NOMEM);
 }
 
 static void release(struct failover *f) {
     for (uint32_t i = 0; i < f->sizes_n; i++) {
         for (int s = 0; s < STAGES; s++) {
             free(f->sizes[i].ns[s]);
-            for (int m = 0; m < MARKS; m++) {
-                free(f->sizes[i].values[m][s]);
-            }
         }
     }
 }
 
 int main(int argc, char **argv) {
     static struct failover f = { .kills = 100, .keys = 10000, .large = 1000000 };
-    struct bench_run_number numbers[] = {
+    static const struct bench_number numbers[] = {
         { "--kills", "of the leader, in each repetition", &f.kills, 1, 100000, 5 },
         { "--keys", "in the tables", &f.keys, 1000, 100000000, 10000 },
         { "--large", "keys in larger tables, with a tenth of the kills; 0: none", &f.large, 0, 100000000, 0 },
     };
-    f.run.name = "failover";
-    f.run.what = "A leader, a candidate follower and a writer, each a process of its own: kills the leader\n"
+    static struct bench_program p = {
+        .name = "failover",
+        .about = "A leader, a candidate follower and a writer, each a process of its own: kills the leader\n"
                  "by SIGKILL, and measures when the kernel drops its lock, the candidate has it, the new term\n"
                  "begins, its first entry is committed, and the next write is acknowledged. A fresh process\n"
-                 "joins as the next candidate before the next kill.";
-    f.run.numbers = numbers;
-    f.run.numbers_n = sizeof(numbers) / sizeof(numbers[0]);
-    f.run.repetitions = 3;
-    f.run.repetitions_quick = 1;
-    int rc = bench_run_begin(&f.run, argc, argv);
-    if (rc >= 0) {
-        return rc;
+                 "joins as the next candidate before the next kill.\n",
+        .numbers = numbers,
+        .numbers_n = sizeof(numbers) / sizeof(numbers[0]),
+        .repetitions = 3,
+    };
+    int code;
+    if (!bench_program_start(&p, argc, argv, &code)) {
+        return code;
     }
     prctl(PR_SET_TIMERSLACK, 1ul);
-    rc = allocate(&f);
-    rc = rc != 0 ? rc : measure(&f);
-    if (rc == 0) {
-        figures(&f);
-    }
-    rc = bench_run_end(&f.run, rc);
+    f.p = &p;
+    int rc = add_sizes(&f);
+    rc = rc != 0 ? rc : bench_program_repeat(&p, one_repetition, &f);
+    note(&f);
     release(&f);
-    return rc;
+    return bench_program_end(&p, rc);
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What does one tide_get cost beside an unsynchronised table? */
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,17 +11,11 @@
 #include "bench/lib/machine.h"
 #include "bench/lib/options.h"
 #include "bench/lib/result.h"
+#include "bench/lib/stop.h"
 
 #define BAR 2.0
 #define BAR_OTHER 1.3 /* of a get from another process, to one in process; told, not enforced */
 #define COUNTS_MAX 8u
-
-static volatile sig_atomic_t stop;
-
-static void on_signal(int number) {
-    (void)number;
-    stop = 1;
-}
 
 struct settings {
     uint64_t keys[COUNTS_MAX];
@@ -216,14 +209,9 @@ int main(int argc, char **argv) {
         return parsed < 0 ? BENCH_EXIT_OK : parsed;
     }
     bench_machine_read(&machine);
-    struct sigaction action;
-    memset(&action, 0, sizeof(action));
-    action.sa_handler = on_signal;
-    action.sa_flags = (int)SA_RESETHAND;
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
+    bench_stop_catch();
     for (uint32_t i = 0; i < s.counts; i++) {
-        int rc = bench_cost_run(&costs[i], s.keys[i], s.repetitions, &machine, &stop, show_progress, error);
+        int rc = bench_cost_run(&costs[i], s.keys[i], s.repetitions, &machine, &bench_stop, show_progress, error);
         if (rc < 0) {
             fprintf(stderr, "getcost: %s\n", error);
             return BENCH_EXIT_FAILED;

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "bench/lib/child.h"
-#include "bench/lib/run.h"
+#include "bench/lib/program.h"
 #include "shm/park.h"
 
 #define BAR 0.005
@@ -52,12 +52,11 @@ struct world {
 };
 
 struct idle {
-    struct bench_run run;
+    struct bench_program *p;
     uint64_t ms;
     struct world *w;
     pid_t pids[MEMBERS_MAX];
-    double *share[LAYOUTS];
-    double *switches[LAYOUTS];
+    uint32_t share[LAYOUTS], switches[LAYOUTS]; /* rows */
 };
 
 static int fill(struct tide *d) {
@@ -139,9 +138,8 @@ static int await_member(struct idle *t, uint32_t number, const _Atomic uint32_t 
             } else {
                 snprintf(how, sizeof(how), "does not answer");
             }
-            snprintf(t->run.error, sizeof(t->run.error), "process %u of the domain: %s", number,
-                     code != 0 ? tide_strerror(code) : how);
-            return -1;
+            return bench_program_failed(t->p, "process %u of the domain: %s", number,
+                                        code != 0 ? tide_strerror(code) : how);
         }
         bench_sleep_ns(1000000);
     }
@@ -182,7 +180,7 @@ static int run_members(struct idle *t, const struct layout *l) {
             member_main(t->w, l, i);
         }
         t->pids[i] = pid > 0 ? pid : 0;
-        rc = pid < 0 ? bench_run_failed_errno(&t->run, "starting a process")
+        rc = pid < 0 ? bench_program_failed_errno(t->p, "starting a process")
                      : await_member(t, i, &t->w->members[i].serves);
     }
     rc = rc != 0 ? rc : sleep_for(SETTLE_NS);
@@ -195,91 +193,76 @@ static int run_members(struct idle *t, const struct layout *l) {
     return rc;
 }
 
-static int measure(struct idle *t) {
-    for (uint64_t r = 0; r < t->run.repetitions; r++) {
-        for (size_t l = 0; l < LAYOUTS; l++) {
-            double share = 0.0, switches = 0.0;
-            bench_run_progress(&t->run, "repetition %llu of %llu: %s", (unsigned long long)r + 1,
-                               (unsigned long long)t->run.repetitions, layouts[l].title);
-            int rc = run_members(t, &layouts[l]);
-            for (uint32_t i = 0; i < layouts[l].processes && rc == 0; i++) {
-                const struct member *m = &t->w->members[i];
-                share += bench_ratio((double)m->cpu_ns, (double)m->wall_ns);
-                switches += bench_ratio((double)m->switches * 1e9, (double)m->wall_ns);
-            }
-            end_members(t);
-            if (rc != 0) {
-                return rc;
-            }
-            t->share[l][r] = share;
-            t->switches[l][r] = switches;
+static int one_repetition(struct bench_program *p, void *ctx, uint32_t repetition) {
+    struct idle *t = ctx;
+    for (size_t l = 0; l < LAYOUTS; l++) {
+        double share = 0.0, switches = 0.0;
+        bench_program_progress(p, "%s", layouts[l].title);
+        int rc = run_members(t, &layouts[l]);
+        for (uint32_t i = 0; i < layouts[l].processes && rc == 0; i++) {
+            const struct member *m = &t->w->members[i];
+            share += bench_ratio((double)m->cpu_ns, (double)m->wall_ns);
+            switches += bench_ratio((double)m->switches * 1e9, (double)m->wall_ns);
         }
+        end_members(t);
+        if (rc != 0) {
+            return rc;
+        }
+        bench_program_set(p, t->share[l], repetition, share);
+        bench_program_set(p, t->switches[l], repetition, switches);
     }
     return 0;
 }
 
-static void figures(struct idle *t) {
-    struct bench_figures *f = &t->run.figures;
+static void add_rows(struct bench_program *p, struct idle *t) {
+    static const char *const cpu = "idle domain: share of one core";
     char id[64], what[160];
-    snprintf(f->note, sizeof(f->note),
-             "%u keys, all followers up to date, nobody reads or writes; getrusage of all processes of the domain over "
-             "%llu ms, "
-             "200 ms after the last follower came to serve. All replicas are candidates",
-             KEYS, (unsigned long long)t->ms);
+    for (size_t l = 0; l < LAYOUTS; l++) {
+        snprintf(id, sizeof(id), "idle.%s.cpu", layouts[l].id);
+        t->share[l] = bench_program_row(p, id, cpu, layouts[l].title, "share");
+    }
+    for (size_t l = 0; l < LAYOUTS; l++) {
+        snprintf(id, sizeof(id), "idle.%s.switches", layouts[l].id);
+        t->switches[l] = bench_program_row(p, id, "idle domain: context switches", layouts[l].title, "1/s");
+    }
     for (size_t l = 0; l < LAYOUTS; l++) {
         if (layouts[l].barred) {
             snprintf(id, sizeof(id), "idle.%s", layouts[l].id);
             snprintf(what, sizeof(what), "idle domain, leader and 4 followers, %s: share of one core",
                      layouts[l].processes > 1 ? "5 processes" : "one process");
-            bench_figures_bar(f, id, what, "share", BENCH_AT_MOST, BAR, t->share[l], t->run.repetitions);
+            bench_program_bar(p, id, what, "share", BENCH_AT_MOST, BAR, t->share[l], BENCH_NO_ROW);
         }
-    }
-    bench_figures_bar_line(f, "idle domain: share of one core", BAR);
-    for (size_t l = 0; l < LAYOUTS; l++) {
-        snprintf(id, sizeof(id), "idle.%s.cpu", layouts[l].id);
-        bench_figures_add(f, id, "idle domain: share of one core", layouts[l].title, "share", t->share[l],
-                          t->run.repetitions);
-    }
-    for (size_t l = 0; l < LAYOUTS; l++) {
-        snprintf(id, sizeof(id), "idle.%s.switches", layouts[l].id);
-        bench_figures_add(f, id, "idle domain: context switches", layouts[l].title, "1/s", t->switches[l],
-                          t->run.repetitions);
     }
 }
 
 int main(int argc, char **argv) {
     static struct idle t = { .ms = 1500 };
-    struct bench_run_number numbers[] = { { "--ms", "of idleness that are measured", &t.ms, 10, 3600000, 100 } };
-    t.run.name = "idle";
-    t.run.what = "CPU time and context switches of a domain that nobody uses: a leader and 1 or 4 followers,\n"
-                 "all in one process, or each in its own.";
-    t.run.numbers = numbers;
-    t.run.numbers_n = 1;
-    t.run.repetitions = 3;
-    t.run.repetitions_quick = 1;
-    int rc = bench_run_begin(&t.run, argc, argv);
-    if (rc >= 0) {
-        return rc;
+    static const struct bench_number numbers[] = { { "--ms", "of idleness that are measured", &t.ms, 10, 3600000,
+                                                     100 } };
+    static struct bench_program p = {
+        .name = "idle",
+        .about = "CPU time and context switches of a domain that nobody uses: a leader and 1 or 4 followers,\n"
+                 "all in one process, or each in its own.\n",
+        .numbers = numbers,
+        .numbers_n = 1,
+        .repetitions = 3,
+    };
+    int code;
+    if (!bench_program_start(&p, argc, argv, &code)) {
+        return code;
     }
-    int good = (t.w = bench_shared_map(sizeof(*t.w))) != NULL;
-    for (size_t l = 0; l < LAYOUTS; l++) {
-        good &= (t.share[l] = calloc(t.run.repetitions, sizeof(double))) != NULL;
-        good &= (t.switches[l] = calloc(t.run.repetitions, sizeof(double))) != NULL;
-    }
-    if (good) {
-        bench_run_domain_name(&t.run, t.w->name);
-        rc = measure(&t);
-    } else {
-        rc = bench_run_failed(&t.run, "starting", TIDE_ERR_NOMEM);
-    }
+    snprintf(p.note, sizeof(p.note),
+             "%u keys, all followers up to date, nobody reads or writes; getrusage of all processes of the domain over "
+             "%llu ms, 200 ms after the last follower came to serve. All replicas are candidates",
+             KEYS, (unsigned long long)t.ms);
+    add_rows(&p, &t);
+    t.p = &p;
+    t.w = bench_shared_map(sizeof(*t.w));
+    int rc = t.w == NULL ? bench_program_failed_code(&p, "starting", TIDE_ERR_NOMEM) : 0;
     if (rc == 0) {
-        figures(&t);
-    }
-    rc = bench_run_end(&t.run, rc);
-    for (size_t l = 0; l < LAYOUTS; l++) {
-        free(t.share[l]);
-        free(t.switches[l]);
+        bench_program_domain_name(&p, t.w->name);
+        rc = bench_program_repeat(&p, one_repetition, &t);
     }
     bench_shared_unmap(t.w, sizeof(*t.w));
-    return rc;
+    return bench_program_end(&p, rc);
 }

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "bench/lib/child.h"
-#include "bench/lib/run.h"
+#include "bench/lib/program.h"
 #include "bench/lib/setup.h"
 #include "shm/park.h"
 #include "shm/segment.h" /* so that the copy goes to memory that is made as a table's is, huge pages and all */
@@ -58,7 +58,7 @@ struct pages {
 };
 
 struct join {
-    struct bench_run run;
+    struct bench_program *p;
     uint64_t keys;
     uint64_t table_bytes;
     uint64_t used_bytes; /* of the leader's table, when it is full */
@@ -66,7 +66,8 @@ struct join {
     pid_t child;
     struct tide *d;
     struct pages source; /* as much memory as the table takes */
-    double *ns[ROWS];
+    uint32_t rows[ROWS];
+    uint32_t copy; /* the quicker of the two copies, in each repetition: a row that is not shown */
 };
 
 /* What keys and values take, and an eighth more: a budget that is kept. */
@@ -128,13 +129,12 @@ static int join_other(struct join *j, uint64_t *took_ns) {
         }
         if (bench_child_ended(j->child, how, sizeof(how))) {
             j->child = 0;
-            snprintf(j->run.error, sizeof(j->run.error), "the other process %s", how);
-            return -1;
+            return bench_program_failed(j->p, "the other process %s", how);
         }
         park_wait(&o->step, STEP_JOIN, LOOK_EVERY_NS);
     }
     *took_ns = o->took_ns;
-    return o->code != 0 ? bench_run_failed(&j->run, "joining from another process", o->code) : 0;
+    return o->code != 0 ? bench_program_failed_code(j->p, "joining from another process", o->code) : 0;
 }
 
 /* ---- copying ----------------------------------------------------------------------------------------------------- */
@@ -214,11 +214,11 @@ static int fill(struct join *j) {
     struct bench_workload w;
     struct tide_token last;
     if (bench_workload_init(&w, &o, 1) != 0) {
-        return bench_run_failed(&j->run, "making the keys", TIDE_ERR_NOMEM);
+        return bench_program_failed_code(j->p, "making the keys", TIDE_ERR_NOMEM);
     }
     int rc = bench_setup_fill(j->d, &w, &bench_stop, &last);
     bench_workload_destroy(&w);
-    return rc != 0 ? bench_run_failed(&j->run, "filling the table", rc) : 0;
+    return rc != 0 ? bench_program_failed_code(j->p, "filling the table", rc) : 0;
 }
 
 static int lead(struct join *j) {
@@ -230,12 +230,12 @@ static int lead(struct join *j) {
     opts.ring_bytes = RING_BYTES;
     opts.table_bytes = j->table_bytes;
     opts.expected_keys = j->keys;
-    if (bench_run_domain(&j->run, &j->d, &opts) != 0) {
+    if (bench_program_domain(j->p, &j->d, &opts) != 0) {
         return -1;
     }
     int rc = tide_replica_start(j->d, &leader, &id);
     if (rc != 0) {
-        return bench_run_failed(&j->run, "starting the leader", rc);
+        return bench_program_failed_code(j->p, "starting the leader", rc);
     }
     rc = fill(j);
     if (rc != 0 || bench_stop) {
@@ -243,7 +243,7 @@ static int lead(struct join *j) {
     }
     rc = tide_replica_info(j->d, id, &info);
     j->used_bytes = info.table_used_bytes;
-    return rc != 0 ? bench_run_failed(&j->run, "looking at the leader", rc) : 0;
+    return rc != 0 ? bench_program_failed_code(j->p, "looking at the leader", rc) : 0;
 }
 
 static int one_row(struct join *j, enum row row, uint64_t *took_ns) {
@@ -251,7 +251,7 @@ static int one_row(struct join *j, enum row row, uint64_t *took_ns) {
     switch (row) {
     case ROW_LOCAL:
         rc = join_once(j->d, j->keys, took_ns);
-        return rc != 0 ? bench_run_failed(&j->run, "joining in the same process", rc) : 0;
+        return rc != 0 ? bench_program_failed_code(j->p, "joining in the same process", rc) : 0;
     case ROW_OTHER:
         return join_other(j, took_ns);
     case ROW_RESERVE:
@@ -260,85 +260,90 @@ static int one_row(struct join *j, enum row row, uint64_t *took_ns) {
     default:
         rc = copy_once(j, row == ROW_RESERVED, took_ns);
     }
-    return rc != 0 ? bench_run_failed_errno(&j->run, "fresh shared memory to copy into") : 0;
+    return rc != 0 ? bench_program_failed_errno(j->p, "fresh shared memory to copy into") : 0;
 }
 
-static int measure(struct join *j) {
-    if (pages_like_table(j, &j->source, j->used_bytes) != 0) {
-        return bench_run_failed_errno(&j->run, "shared memory to copy from");
-    }
-    memset(j->source.base, 0x5a, j->used_bytes);
-    /* Round 0 warms up: the code, the files' caches, and the other process's mapping. */
-    for (uint64_t r = 0; r <= j->run.repetitions; r++) {
-        for (int row = 0; row < ROWS; row++) {
-            uint64_t took_ns = 0;
-            bench_run_progress(&j->run, "repetition %llu of %llu: %s", (unsigned long long)r,
-                               (unsigned long long)j->run.repetitions, rows[row].title);
-            int rc = bench_stop ? 1 : one_row(j, (enum row)row, &took_ns);
-            if (rc != 0) {
-                return rc;
-            }
-            if (r > 0) {
-                j->ns[row][r - 1] = (double)took_ns;
-            }
+static int all_rows(struct join *j, double ns[ROWS]) {
+    for (int row = 0; row < ROWS; row++) {
+        uint64_t took_ns = 0;
+        bench_program_progress(j->p, "%s", rows[row].title);
+        int rc = bench_stop ? 1 : one_row(j, (enum row)row, &took_ns);
+        if (rc != 0) {
+            return rc;
         }
+        ns[row] = (double)took_ns;
     }
     return 0;
 }
 
-static void figures(struct join *j) {
-    struct bench_figures *f = &j->run.figures;
-    uint64_t n = j->run.repetitions;
-    double *least = malloc(n * sizeof(double)), *ratio = malloc(n * sizeof(double));
-    char group[96], id[64], what[160], count[BENCH_TEXT];
-    bench_run_count(count, j->keys);
-    snprintf(f->note, sizeof(f->note),
-             "%s keys of %u bytes, values of %u; a table of %.1f MiB, of which %.1f are used and copied; ring of 1 "
-             "MiB, nobody "
-             "writes. Times contain what it takes to get the memory",
-             count, KEY_SIZE, VALUE_SIZE, (double)j->table_bytes / 0x1p20, (double)j->used_bytes / 0x1p20);
-    snprintf(group, sizeof(group), "join, %s keys: time until the newcomer serves", count);
-    /* The quicker of the two copies, in each repetition. */
-    for (uint64_t i = 0; i < n; i++) {
-        least[i] = j->ns[ROW_RESERVED][i] < j->ns[ROW_FAULTED][i] ? j->ns[ROW_RESERVED][i] : j->ns[ROW_FAULTED][i];
+static int one_repetition(struct bench_program *p, void *ctx, uint32_t repetition) {
+    struct join *j = ctx;
+    double ns[ROWS];
+    int rc = all_rows(j, ns);
+    for (int row = 0; row < ROWS && rc == 0; row++) {
+        bench_program_set(p, j->rows[row], repetition, ns[row]);
     }
+    if (rc == 0) {
+        double reserved = ns[ROW_RESERVED], faulted = ns[ROW_FAULTED];
+        bench_program_set(p, j->copy, repetition, reserved < faulted ? reserved : faulted);
+    }
+    return rc;
+}
+
+static int measure(struct join *j) {
+    double ignored[ROWS];
+    if (pages_like_table(j, &j->source, j->used_bytes) != 0) {
+        return bench_program_failed_errno(j->p, "shared memory to copy from");
+    }
+    memset(j->source.base, 0x5a, j->used_bytes);
+    /* Once to warm up: the code, the files' caches, and the other process's mapping. */
+    int rc = all_rows(j, ignored);
+    return rc != 0 ? rc : bench_program_repeat(j->p, one_repetition, j);
+}
+
+static void add_rows(struct bench_program *p, struct join *j) {
+    char group[96], id[64], what[160], count[BENCH_TEXT];
+    bench_format_round(count, j->keys);
+    snprintf(group, sizeof(group), "join, %s keys: time until the newcomer serves", count);
+    for (int row = 0; row < ROWS; row++) {
+        snprintf(id, sizeof(id), "join.%llu.%s", (unsigned long long)j->keys, rows[row].id);
+        j->rows[row] = bench_program_row(p, id, group, rows[row].title, "ns");
+    }
+    j->copy = bench_program_hidden_row(p, group);
     for (int row = ROW_LOCAL; row <= ROW_OTHER; row++) {
-        bench_figures_ratio(ratio, j->ns[row], least, n);
         snprintf(id, sizeof(id), "join.%s", rows[row].id);
         snprintf(what, sizeof(what), "join with %s keys, donor in %s process: time over that of a plain copy", count,
                  row == ROW_LOCAL ? "the same" : "another");
-        bench_figures_bar(f, id, what, "x", BENCH_AT_MOST, BAR, ratio, n);
+        bench_program_bar(p, id, what, "x", BENCH_AT_MOST, BAR, j->rows[row], j->copy);
     }
-    bench_figures_bar_line(f, group, BAR * bench_spread_of(least, n).median);
-    for (int row = 0; row < ROWS; row++) {
-        snprintf(id, sizeof(id), "join.%llu.%s", (unsigned long long)j->keys, rows[row].id);
-        bench_figures_add(f, id, group, rows[row].title, "ns", j->ns[row], n);
-    }
-    free(least);
-    free(ratio);
+}
+
+static void note(const struct join *j) {
+    char count[BENCH_TEXT];
+    snprintf(j->p->note, sizeof(j->p->note),
+             "%s keys of %u bytes, values of %u; a table of %.1f MiB, of which %.1f are used and copied; ring of 1 "
+             "MiB, nobody writes. Times contain what it takes to get the memory",
+             bench_format_round(count, j->keys), KEY_SIZE, VALUE_SIZE, (double)j->table_bytes / 0x1p20,
+             (double)j->used_bytes / 0x1p20);
 }
 
 /* Joins, copies and the other process's joins each run by themselves, so one CPU is as good as another; where there
  * are enough, they keep to one, and the first one is left to everybody else. */
 static void pin(const struct join *j, uint32_t turn) {
-    if (j->run.machine.cpus >= 4) {
-        bench_machine_pin(&j->run.machine, turn);
+    if (j->p->machine.cpus >= 4) {
+        bench_machine_pin(&j->p->machine, turn);
     }
 }
 
 static int start(struct join *j) {
     j->other = bench_shared_map(sizeof(*j->other));
-    int good = j->other != NULL;
-    for (int row = 0; row < ROWS; row++) {
-        good &= (j->ns[row] = calloc(j->run.repetitions, sizeof(double))) != NULL;
-    }
-    if (!good) {
-        return bench_run_failed(&j->run, "starting", TIDE_ERR_NOMEM);
+    if (j->other == NULL) {
+        return bench_program_failed_code(j->p, "starting", TIDE_ERR_NOMEM);
     }
     j->table_bytes = table_bytes_for(j->keys);
     j->other->table_bytes = j->table_bytes;
     j->other->keys = j->keys;
-    bench_run_domain_name(&j->run, j->other->name);
+    bench_program_domain_name(j->p, j->other->name);
     pid_t pid = bench_child_fork();
     if (pid == 0) {
         pin(j, 2);
@@ -346,7 +351,7 @@ static int start(struct join *j) {
     }
     j->child = pid > 0 ? pid : 0;
     pin(j, 1);
-    return pid < 0 ? bench_run_failed_errno(&j->run, "starting a process") : 0;
+    return pid < 0 ? bench_program_failed_errno(j->p, "starting a process") : 0;
 }
 
 static void end(struct join *j) {
@@ -364,29 +369,26 @@ static void end(struct join *j) {
 
 int main(int argc, char **argv) {
     static struct join j = { .keys = 1000000 };
-    struct bench_run_number numbers[] = { { "--keys", "in the table", &j.keys, 10000, 100000000, 20000 } };
-    j.run.name = "join";
-    j.run.what = "A follower joins a domain whose log no longer holds everything, so that it copies a live\n"
+    static const struct bench_number numbers[] = { { "--keys", "in the table", &j.keys, 10000, 100000000, 20000 } };
+    static struct bench_program p = {
+        .name = "join",
+        .about = "A follower joins a domain whose log no longer holds everything, so that it copies a live\n"
                  "replica's table: from the same process, and from another one. Beside it a memcpy of as many\n"
-                 "bytes as the table has in use, into fresh pages of shared memory.";
-    j.run.numbers = numbers;
-    j.run.numbers_n = 1;
-    j.run.repetitions = 7;
-    j.run.repetitions_quick = 2;
-    int rc = bench_run_begin(&j.run, argc, argv);
-    if (rc >= 0) {
-        return rc;
+                 "bytes as the table has in use, into fresh pages of shared memory.\n",
+        .numbers = numbers,
+        .numbers_n = 1,
+        .repetitions = 7,
+    };
+    int code;
+    if (!bench_program_start(&p, argc, argv, &code)) {
+        return code;
     }
-    rc = start(&j);
+    j.p = &p;
+    add_rows(&p, &j);
+    int rc = start(&j);
     rc = rc != 0 ? rc : lead(&j);
     rc = rc != 0 ? rc : measure(&j);
     end(&j);
-    if (rc == 0) {
-        figures(&j);
-    }
-    rc = bench_run_end(&j.run, rc);
-    for (int row = 0; row < ROWS; row++) {
-        free(j.ns[row]);
-    }
-    return rc;
+    note(&j);
+    return bench_program_end(&p, rc);
 }

@@ -105,9 +105,9 @@ static int one_repetition(struct bench_program *p, void *ctx, uint32_t repetitio
     for (uint32_t c = 0; c < COUNTS; c++) {
         for (int row = 0; row < BENCH_PUT_ROWS; row++) {
             double per_s = 0;
-            int rc = bench_program_stop ? 1
-                                        : bench_putload_slice(plan->loads[c], (enum bench_putload_row)row,
-                                                              bench_program_slice_ns(p, SLICE_NS), &per_s);
+            int rc = bench_stop ? 1
+                                : bench_putload_slice(plan->loads[c], (enum bench_putload_row)row,
+                                                      bench_program_slice_ns(p, SLICE_NS), &per_s);
             if (rc != 0) {
                 return rc;
             }
@@ -125,7 +125,7 @@ static int open_all(struct bench_program *p, struct plan *plan) {
     int rc = plan->lane != NULL ? bench_putlane_open(plan->lane) : -1;
     for (uint32_t c = 0; c < COUNTS && rc == 0; c++) {
         plan->loads[c] = bench_putload_create(p, plan->keys[c]);
-        rc = plan->loads[c] == NULL ? -1 : bench_program_stop ? 1 : 0;
+        rc = plan->loads[c] == NULL ? -1 : bench_stop ? 1 : 0;
     }
     return rc;
 }

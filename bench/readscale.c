@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* How does read throughput grow with the number of replicas? */
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,25 +10,8 @@
 #include "bench/lib/grid.h"
 #include "bench/lib/report.h"
 #include "bench/lib/result.h"
+#include "bench/lib/stop.h"
 #include "bench/lib/sweep.h"
-
-static volatile sig_atomic_t stop;
-
-static void on_signal(int number) {
-    (void)number;
-    stop = 1;
-}
-
-/* SA_RESETHAND: a second Ctrl-C ends the program at once, should it hang. */
-static void catch_signals(void) {
-    struct sigaction action;
-    memset(&action, 0, sizeof(action));
-    action.sa_handler = on_signal;
-    action.sa_flags = (int)SA_RESETHAND;
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGHUP, &action, NULL);
-}
 
 struct progress {
     int terminal;
@@ -106,9 +88,9 @@ int main(int argc, char **argv) {
         fprintf(stderr, "readscale: --out %s: %s\n", options.out_dir, strerror(errno));
         return BENCH_EXIT_FAILED;
     }
-    catch_signals();
+    bench_stop_catch();
     struct progress progress = { isatty(STDERR_FILENO), &options };
-    int rc = bench_sweep_run(&sweep, &options, &machine, &stop, show_progress, &progress, error);
+    int rc = bench_sweep_run(&sweep, &options, &machine, &bench_stop, show_progress, &progress, error);
     if (rc != 0) {
         if (progress.terminal) {
             fputs("\r\033[K", stderr);

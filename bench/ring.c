@@ -99,7 +99,7 @@ static int lead(struct bench_program *p, struct scene *s, struct bench_worker **
                 uint32_t value_size, uint32_t group, double *per_s) {
     int rc = 0;
     for (uint32_t i = 0; i < n && rc == 0; i++) {
-        rc = bench_worker_await(workers[i], ORDER_FOLLOW, &bench_program_stop, p->error);
+        rc = bench_worker_await(workers[i], ORDER_FOLLOW, &bench_stop, p->error);
     }
     if (rc != 0) {
         return rc;
@@ -109,7 +109,7 @@ static int lead(struct bench_program *p, struct scene *s, struct bench_worker **
     uint64_t entries = rawlog_lead(&s->log, value_size, group, bench_program_slice_ns(p, SLICE_NS));
     atomic_store(&s->over, 1);
     for (uint32_t i = 0; i < n && rc == 0; i++) {
-        rc = bench_worker_await(workers[i], ORDER_DONE, &bench_program_stop, p->error);
+        rc = bench_worker_await(workers[i], ORDER_DONE, &bench_stop, p->error);
     }
     /* Until the last follower has everything: what is under way is not throughput yet. */
     *per_s = (double)entries * 1e9 / (double)(bench_now_ns() - start);
@@ -162,7 +162,7 @@ static int one_repetition(struct bench_program *p, void *ctx, uint32_t repetitio
         uint32_t g = cell % GROUPS, s = cell / GROUPS % SIZES, f = cell / GROUPS / SIZES % FOLLOWERS_MAX;
         uint32_t mode = cell / GROUPS / SIZES / FOLLOWERS_MAX;
         double per_s = 0;
-        int rc = bench_program_stop ? 1 : one_log(p, mode == 1, f + 1, value_sizes[s], groups[g], &per_s);
+        int rc = bench_stop ? 1 : one_log(p, mode == 1, f + 1, value_sizes[s], groups[g], &per_s);
         if (rc != 0) {
             return rc;
         }

@@ -9,12 +9,15 @@
 #include "engine/replica.h"
 #include "engine/sequencer.h"
 #include "engine/takeover.h"
+#include "engine/thread.h"
 #include "shm/bytes.h"
 #include "shm/clock.h"
 #include "shm/member.h"
+#include "shm/nap.h"
 #include "shm/park.h"
 
 #define CONTROL_DELAY_MAX UINT64_C(3600000000000)
+#define CONTROL_NAP_NS 1000000u
 
 static void control_free(struct replica *r) {
     free(r->scratch);
@@ -100,16 +103,21 @@ static int control_start_leader(struct replica *r) {
     return 0;
 }
 
-static int control_run_thread(struct replica *r) {
+static int control_create_thread(struct replica *r) {
     atomic_store(&r->stop, 0);
     atomic_store(&r->started, 0);
-    r->threaded = pthread_create(&r->thread, NULL, follower_run, r) == 0;
-    if (!r->threaded) {
-        return TIDE_ERR_NOMEM;
-    }
+    r->threaded = thread_start(&r->thread, follower_run, r) == 0;
+    return r->threaded ? 0 : TIDE_ERR_NOMEM;
+}
+
+static void control_await_thread(struct replica *r) {
     while (atomic_load(&r->started) == 0) {
         park_wait(&r->started, 0, UINT64_MAX);
     }
+}
+
+/* Once it has started. */
+static int control_thread_error(struct replica *r) {
     if (r->start_error != 0) {
         pthread_join(r->thread, NULL);
         r->threaded = false;
@@ -118,7 +126,39 @@ static int control_run_thread(struct replica *r) {
 }
 
 int control_resume_thread(struct replica *r) {
-    return r->threaded ? 0 : control_run_thread(r);
+    int error = r->threaded ? 0 : control_create_thread(r);
+    if (error == 0) {
+        control_await_thread(r);
+        error = control_thread_error(r);
+    }
+    return error;
+}
+
+/* Without the lock while it joins, which takes as long as its delay: meanwhile this handle may have to take over. */
+static int control_start_follower(struct replica *r) {
+    struct tide *d = r->domain;
+    int error = control_create_thread(r);
+    if (error != 0) {
+        return error;
+    }
+    r->starting = true;
+    d->starting++;
+    pthread_mutex_unlock(&d->control);
+    control_await_thread(r);
+    pthread_mutex_lock(&d->control);
+    d->starting--;
+    r->starting = false;
+    return control_thread_error(r);
+}
+
+void control_await_starts(struct tide *d) {
+    pthread_mutex_lock(&d->control);
+    while (d->starting != 0) {
+        pthread_mutex_unlock(&d->control);
+        park_nap(CONTROL_NAP_NS);
+        pthread_mutex_lock(&d->control);
+    }
+    pthread_mutex_unlock(&d->control);
 }
 
 void control_end_thread(struct replica *r) {
@@ -157,7 +197,7 @@ static int control_start(struct tide *d, const struct tide_replica_opts *o, uint
     int error = replica_make_table(r);
     if (error == 0) {
         d->running[id] = r;
-        error = o->role == TIDE_LEADER ? control_start_leader(r) : control_run_thread(r);
+        error = o->role == TIDE_LEADER ? control_start_leader(r) : control_start_follower(r);
         if (error != 0) {
             d->running[id] = NULL;
             replica_hide(r);
@@ -189,7 +229,10 @@ int tide_replica_start(struct tide *d, const struct tide_replica_opts *opts, uin
         return TIDE_ERR_FORKED;
     }
     pthread_mutex_lock(&d->control);
-    int error = atomic_load(&d->closed) != 0 ? -(int)atomic_load(&d->closed) : control_start(d, o, id_out);
+    int error = atomic_load(&d->closed) != 0 ? TIDE_ERR_CLOSED : control_start(d, o, id_out);
+    if (error == TIDE_ERR_CLOSED && atomic_load(&d->closed) != 0) {
+        error = -(int)atomic_load(&d->closed); /* or the domain is gone */
+    }
     pthread_mutex_unlock(&d->control);
     return error;
 }
@@ -219,9 +262,9 @@ static bool control_leave_last(struct tide *d, uint32_t id) {
 int control_stop(struct tide *d, uint32_t id, bool keep) {
     pthread_mutex_lock(&d->control);
     struct replica *r = d->running[id];
-    if (r == NULL) {
+    if (r == NULL || r->starting) {
         pthread_mutex_unlock(&d->control);
-        return TIDE_ERR_INVALID;
+        return r == NULL ? TIDE_ERR_INVALID : TIDE_ERR_BUSY;
     }
     bool led = atomic_load(&r->leads) != 0;
     if (led) {
@@ -229,7 +272,8 @@ int control_stop(struct tide *d, uint32_t id, bool keep) {
     } else {
         control_end_thread(r);
     }
-    keep = keep && r->exact && board_state(r->board) == REPLICA_SERVING;
+    /* Of a domain that was removed nothing is kept: a table that was made while it was would be nobody's. */
+    keep = keep && r->exact && board_state(r->board) == REPLICA_SERVING && !segment_is_unlinked(&d->segment);
     if (!keep) {
         /* Serves nothing more; but the slot, its watermarks and its file's name are free for another only when the last reader
          * that looks at them has left. What may be kept stays SERVING, or dying now would lose it. */

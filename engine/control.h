@@ -8,6 +8,9 @@
 void control_end_thread(struct replica *r);
 int control_resume_thread(struct replica *r);
 
+/* Until no tide_replica_start() is under way that has begun before. Not under d->control. */
+void control_await_starts(struct tide *d);
+
 /* Somebody leads again: what the dead left is not needed any more. */
 void control_release_orphans(struct tide *d);
 

@@ -9,9 +9,11 @@
 #include "engine/control.h"
 #include "engine/foreign.h"
 #include "engine/fork.h"
+#include "engine/gone.h"
 #include "engine/grace.h"
 #include "engine/kill.h"
 #include "engine/lane.h"
+#include "engine/rcu.h"
 #include "engine/takeover.h"
 #include "shm/clock.h"
 #include "shm/member.h"
@@ -303,11 +305,10 @@ int tide_close(struct tide *d) {
     if (was == (uint32_t)-TIDE_ERR_FORKED) {
         return 0; /* a child's: its threads are the parent's, and nothing of it is ours to end */
     }
-    pthread_mutex_lock(&d->control); /* a start that was under way has ended; a later one sees `closed` */
-    pthread_mutex_unlock(&d->control);
+    control_await_starts(d); /* one that was under way has ended; a later one sees `closed` */
     steward_stop(d);
     int32_t leader = -1;
-    pthread_mutex_lock(&d->control); /* a start that was under way has ended; a later one sees `closed` */
+    pthread_mutex_lock(&d->control);
     for (int32_t i = 0; i < (int32_t)LAYOUT_REPLICAS; i++) {
         const struct replica *r = atomic_load(&d->running[i]); /* others may stop replicas meanwhile: not to be kept */
         leader = r != NULL && atomic_load(&r->leads) != 0 ? i : leader;
@@ -320,6 +321,9 @@ int tide_close(struct tide *d) {
     }
     if (leader >= 0) {
         control_stop(d, (uint32_t)leader, !d->ephemeral);
+    }
+    if (rcu_register_self() == 0) {
+        gone_hide(d); /* other processes' replicas: those that were ours are gone */
     }
     grace_drop();
     if (d->ephemeral && segment_is_current(&d->segment) == 1) {

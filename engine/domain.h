@@ -25,7 +25,7 @@ struct replica {
     struct table table;
     uint32_t id;
     bool foreign;        /* another process runs it: mapped read-only, reads validate (engine/foreign.h) */
-    uint64_t segment_id; /* of the table that is mapped */
+    _Atomic uint64_t segment_id; /* of the table that is mapped; another process's: 0 when it is not to be read any more */
     uint64_t buckets_most; /* see replica_buckets_most() */
 
     /* What its one applying thread uses. */
@@ -54,6 +54,7 @@ struct replica {
     _Atomic uint32_t leads;   /* it is the leader's replica: writers apply for it, no thread */
     bool candidate;           /* may take over when the leader has gone */
     bool threaded;
+    bool starting; /* tide_replica_start() waits for it, without the lock */
     _Atomic uint32_t started; /* futex word: 0 until the thread serves or has failed */
     int start_error;
 };
@@ -84,6 +85,7 @@ struct tide {
 
     alignas(LAYOUT_PAIR) pthread_mutex_t control; /* starting and stopping */
     _Atomic(struct replica *) running[LAYOUT_REPLICAS]; /* run by this handle; replicas[] has those that readers may use */
+    uint32_t starting; /* replicas that are */
     pthread_mutex_t foreign_lock; /* mapping other processes' tables */
     uint32_t member;              /* our slot: shm/member.h */
     uint64_t write_timeout_ns;

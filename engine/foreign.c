@@ -312,7 +312,10 @@ int foreign_attach(struct tide *d, uint32_t id) {
     pthread_mutex_lock(&d->foreign_lock);
     struct replica *old = atomic_load(&d->replicas[id]), *fresh = NULL;
     int error = 0;
-    if (old != NULL && (!old->foreign || foreign_is_current(old))) {
+    if (atomic_load(&d->closed) != 0) {
+        old = NULL; /* it stays mapped for those who still use it */
+        error = -(int)atomic_load(&d->closed);
+    } else if (old != NULL && (!old->foreign || foreign_is_current(old))) {
         old = NULL; /* somebody was faster */
     } else if (atomic_load(&d->running[id]) != NULL || (state != REPLICA_SERVING && state != REPLICA_ORPHAN)) {
         error = TIDE_ERR_NO_REPLICA;

@@ -82,3 +82,13 @@ void fork_note_closed(struct tide *d) {
     }
     pthread_mutex_unlock(&fork_lock);
 }
+
+void fork_each_open(void (*look)(struct tide *d)) {
+    if (pthread_mutex_trylock(&fork_lock) != 0) {
+        return;
+    }
+    for (struct tide *d = fork_open; d != NULL; d = d->next_open) {
+        look(d);
+    }
+    pthread_mutex_unlock(&fork_lock);
+}

@@ -19,4 +19,8 @@ void fork_let_on(void);
 void fork_note_open(struct tide *d);
 void fork_note_closed(struct tide *d);
 
+/* Call look() for each of them; for none where a handle is being opened or closed, or a fork() is under way. Never waits:
+ * who holds it then may be waiting for the calling thread. look() must not wait for anybody either. */
+void fork_each_open(void (*look)(struct tide *d));
+
 #endif

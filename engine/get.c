@@ -75,8 +75,7 @@ static __attribute__((noinline)) int get_rest(struct tide_reader *r, const struc
                                               void *buf, size_t buf_size, struct tide_answer *a) {
     uint64_t value_size, version;
     int result = read_value(n, buf, buf_size, &value_size, &version);
-    /* By the board: the slot may be empty by now, since who hides a replica empties it first and then waits for this section. */
-    bool leader = get_leads(&r->log->replicas[r->home]);
+    bool leader = get_leads(&r->log->replicas[r->home]); /* not by home_slot: the replica may be about to be stopped */
     rcu_exit_at(r->rcu_word);
     get_done(r, a, leader, index, value_size, version);
     return result;

@@ -4,7 +4,10 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "engine/gone.h"
 #include "engine/rcu.h"
+#include "engine/thread.h"
+#include "shm/clock.h"
 #include "shm/park.h"
 
 static struct {
@@ -19,9 +22,23 @@ static struct {
     _Atomic uint32_t stop;
 } grace = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
+/* This thread is the one that a process has which only reads, too: it also looks whether the domains are still there.
+ * Returns for how long there is nothing to look at. */
+static uint64_t grace_look(uint64_t *look_ns) {
+    uint64_t now = clock_monotonic_ns();
+    if (now >= *look_ns) {
+        gone_look_all();
+        *look_ns = now + GONE_LOOK_NS;
+    }
+    return *look_ns - now;
+}
+
 static void *grace_run(void *unused) {
+    uint64_t look_ns = clock_monotonic_ns() + GONE_LOOK_NS;
+    bool registered = rcu_register_self() == 0;
     (void)unused;
     for (;;) {
+        uint64_t idle_ns = registered ? grace_look(&look_ns) : UINT64_MAX;
         uint32_t seen = atomic_load(&grace.wake);
         uint64_t wanted = atomic_load(&grace.wanted);
         if (wanted != atomic_load(&grace.done)) {
@@ -37,7 +54,7 @@ static void *grace_run(void *unused) {
         /* Announce, look again, sleep; grace_start() raises `wanted` and then looks for a sleeper. */
         atomic_store(&grace.asleep, 1);
         if (atomic_load(&grace.wanted) == wanted && !atomic_load(&grace.stop)) {
-            park_wait(&grace.wake, seen, UINT64_MAX);
+            park_wait(&grace.wake, seen, idle_ns);
         }
         atomic_store(&grace.asleep, 0);
     }
@@ -55,7 +72,7 @@ int grace_hold(void) {
     pthread_mutex_lock(&grace.lock);
     if (grace.holders == 0) {
         atomic_store(&grace.stop, 0);
-        result = pthread_create(&grace.thread, NULL, grace_run, NULL) == 0 ? 0 : -1;
+        result = thread_start(&grace.thread, grace_run, NULL);
     }
     grace.holders += result == 0;
     pthread_mutex_unlock(&grace.lock);

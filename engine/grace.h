@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Grace periods in the background: a writer takes a ticket and goes on; one thread of the process waits for readers.
+ * Grace periods in the background: a writer takes a ticket and goes on; one thread of the process waits for readers. (It also
+ * looks once a second whether the domains of this process are still there: engine/gone.h.)
  * (liburcu 0.14 has start_poll_synchronize_rcu for this; Debian 12 has 0.13.)
  */
 #ifndef ENGINE_GRACE_H

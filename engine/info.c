@@ -148,8 +148,10 @@ int tide_replica_digest(struct tide *d, uint32_t id, uint64_t *index, uint64_t *
     return board_get_digest(&d->log->replicas[id], index, digest) ? 0 : TIDE_ERR_BUSY;
 }
 
-/* How many have applied it; *behind gets one that has not, or NULL. */
-static uint32_t info_have(const struct log_segment *log, uint64_t index, const struct replica_board **behind) {
+/* How many have applied it; *behind gets one that has not, or NULL. living: those of the dead do not count, which costs a system
+ * call for each. */
+static uint32_t info_have(const struct tide *d, uint64_t index, bool living, const struct replica_board **behind) {
+    const struct log_segment *log = d->log;
     uint32_t have = 0;
     *behind = NULL;
     for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
@@ -158,7 +160,7 @@ static uint32_t info_have(const struct log_segment *log, uint64_t index, const s
             continue;
         }
         if (board_applied(b) >= index) {
-            have++;
+            have += !living || member_lives(d->segment.fd, log, board_owner(b), d->member);
         } else {
             *behind = b;
         }
@@ -179,7 +181,7 @@ int tide_wait_applied(struct tide *d, const struct tide_token *token, uint32_t n
     uint64_t start = clock_monotonic_ns();
     for (;;) {
         const struct replica_board *behind;
-        if (info_have(d->log, token->index, &behind) >= n) {
+        if (info_have(d, token->index, false, &behind) >= n && info_have(d, token->index, true, &behind) >= n) {
             return 0;
         }
         if (atomic_load(&d->closed) != 0) {

@@ -8,6 +8,7 @@
 #include "engine/lane_codec.h"
 #include "engine/replica.h"
 #include "engine/takeover.h"
+#include "engine/thread.h"
 #include "engine/write.h"
 #include "shm/clock.h"
 #include "shm/park.h"
@@ -22,6 +23,7 @@ struct lane_server {
     /* Of the replica that led when this started: the sequencer lets its leader go before this thread has ended. */
     const struct table_segment *table;
     uint64_t look_ns; /* when to look at the segment's name again */
+    bool told;        /* that it is gone */
 };
 
 /* One request, copied out of its lane: what is checked cannot change any more. */
@@ -226,11 +228,14 @@ static void lane_look(struct tide *d) {
         return;
     }
     d->server->look_ns = now + LANE_SERVER_LOOK_NS;
+    const uint32_t gone = (uint32_t)-TIDE_ERR_GONE;
+    uint32_t open = 0;
     if (segment_is_current(&d->segment) == 0) {
-        uint32_t open = 0;
-        if (atomic_compare_exchange_strong(&d->closed, &open, (uint32_t)-TIDE_ERR_GONE)) {
-            tide_logf(d, TIDE_LOG_ERROR, "the log segment was unlinked or replaced: this domain is gone, open it again");
-        }
+        atomic_compare_exchange_strong(&d->closed, &open, gone);
+    }
+    if (atomic_load(&d->closed) == gone && !d->server->told) { /* engine/gone.h may have been faster, and tells nobody */
+        d->server->told = true;
+        tide_logf(d, TIDE_LOG_ERROR, "the log segment was unlinked or replaced: this domain is gone, open it again");
     }
 }
 
@@ -270,7 +275,7 @@ int lane_serve_start(struct tide *d) {
         d->server->table = d->seq.leader->writer.t.seg;
         d->server->look_ns = clock_monotonic_ns() + LANE_SERVER_LOOK_NS;
     }
-    if (d->server == NULL || pthread_create(&d->server->thread, NULL, lane_server_run, d) != 0) {
+    if (d->server == NULL || thread_start(&d->server->thread, lane_server_run, d) != 0) {
         free(d->server);
         d->server = NULL;
         return TIDE_ERR_NOMEM;

@@ -226,10 +226,11 @@ static uint64_t pick_attach(struct tide *d, uint64_t wanted) {
 
 int reader_pick(struct tide_reader *r, const struct tide_bound *bound, struct verdict *v) {
     struct tide *d = r->domain;
-    uint64_t fence, start = 0, attached = 0;
+    uint64_t fence = 0, start = 0, attached = 0;
     uint32_t rounds = 0;
     bool invalid = bound->size < sizeof(*bound) || bound->fallback > TIDE_FALLBACK_STALE;
-    int error = tide_forked(d) ? TIDE_ERR_FORKED : invalid ? TIDE_ERR_INVALID : pick_fence(r, bound, &fence);
+    uint32_t closed = atomic_load(&d->closed);
+    int error = closed != 0 ? -(int)closed : invalid ? TIDE_ERR_INVALID : pick_fence(r, bound, &fence);
     if (error != 0) {
         return error;
     }

@@ -11,6 +11,7 @@
 #include "engine/lane.h"
 #include "engine/replica.h"
 #include "engine/sequencer.h"
+#include "engine/thread.h"
 #include "shm/clock.h"
 #include "shm/nap.h"
 #include "shm/park.h"
@@ -137,9 +138,14 @@ static void *steward_run(void *arg) {
     struct tide *d = arg;
     int state;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
-    while (atomic_load(&d->steward_stop) == 0) {
-        uint32_t seen = atomic_load(&d->steward_word);
-        if (!steward_leads(d)) {
+    for (;;) {
+        uint32_t seen = atomic_load(&d->steward_word); /* before `stop`, after which it is raised: or that is slept through */
+        if (atomic_load(&d->steward_stop) != 0) {
+            return NULL;
+        }
+        if (!steward_leads(d) && atomic_load(&d->closed) != 0) {
+            park_wait(&d->steward_word, seen, UINT64_MAX); /* the domain is gone: there is nothing to lead */
+        } else if (!steward_leads(d)) {
             if (steward_wait_for_byte(d)) {
                 steward_take(d);
             } else {
@@ -151,7 +157,6 @@ static void *steward_run(void *arg) {
             park_wait(&d->steward_word, seen, UINT64_MAX);
         }
     }
-    return NULL;
 }
 
 int steward_start(struct tide *d) {
@@ -159,7 +164,7 @@ int steward_start(struct tide *d) {
         return 0;
     }
     atomic_store(&d->steward_stop, 0);
-    d->steward_runs = pthread_create(&d->steward, NULL, steward_run, d) == 0;
+    d->steward_runs = thread_start(&d->steward, steward_run, d) == 0;
     return d->steward_runs ? 0 : TIDE_ERR_NOMEM;
 }
 

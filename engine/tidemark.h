@@ -12,10 +12,16 @@
  * - A domain lives in /dev/shm and ends with the machine's boot. It is a cache, not a store.
  * - Members trust one another as far as one user's processes do: files are 0600. What another process writes into the
  *   segments is checked before it is believed, but a member that scribbles over the log on purpose can destroy the domain.
- * - After fork() use none of the parent's handles in the child; the child opens its own.
+ * - After fork() use none of the parent's handles in the child: every function that takes one, or a reader, and can answer an
+ *   error answers TIDE_ERR_FORKED there, but for closing, which frees the child's memory alone. The child opens its own.
+ * - A domain that is unlinked, or replaced by one of the same name, under its members: each notices within about a second
+ *   (later while one of its own threads holds a section open). From then on reads, writes, tide_reader_open(),
+ *   tide_replica_start(), tide_verify(), tide_ping() and tide_gc() answer TIDE_ERR_GONE; tide_info() and its like tell the
+ *   last numbers, stopping and closing work. A section that is open stays whole until it ends. Close and open anew.
  *
  * Errors: every function returns 0 or a negative TIDE_ERR_ code. Out-parameters are untouched on error, but for the
- * answer of a read, whose documentation says what it holds. The library never prints, exits or touches signals.
+ * answer of a read, whose documentation says what it holds. The library never prints, exits or touches signals; its own
+ * threads have them blocked, but for faults and SIGPROF, so that handlers run in threads of the application.
  *
  * Terms (domain, replica, index, commit, applied, staleness, lag, fence, bound, token, term): docs/design.md, section 1.
  */
@@ -80,9 +86,16 @@ enum tide_error {
 /* A short text for a code, in English, static storage. Any thread, wait-free. Unknown codes get "unknown error". */
 TIDE_API const char *tide_strerror(int code);
 
-/* The rest is 0. Written so that -Wextra has nothing to say in C. */
+/* The rest is 0. Written so that -Wextra has nothing to say, in C or C++. */
 #ifdef __cplusplus
-#define TIDE_SIZED(type) { sizeof(struct type) }
+} /* templates have no C names */
+template <class T> inline T tide_sized() {
+    T t = T();
+    t.size = static_cast<decltype(t.size)>(sizeof(T));
+    return t;
+}
+extern "C" {
+#define TIDE_SIZED(type) tide_sized<struct type>()
 #else
 #define TIDE_SIZED(type) { .size = sizeof(struct type) }
 #endif
@@ -137,11 +150,14 @@ TIDE_API int tide_open(struct tide **out, const char *name, const struct tide_op
 /*
  * Close: stop all replicas that this handle runs, leader last, and let go. Readers that are still open answer
  * TIDE_ERR_CLOSED from then on and stay to be closed by their threads. Any thread, once; blocks until its threads ended.
- * No other call may be under way on this handle without a reader of its own (a write with session NULL, say).
+ * A call that is under way in another thread through a reader of its own ends as it should, as the reader keeps the
+ * handle's memory. So does a tide_replica_start(): TIDE_ERR_CLOSED. Any other call without a reader (a write with session
+ * NULL, tide_info()) is misuse while this one is under way: it would go on in memory that is free.
  */
 TIDE_API int tide_close(struct tide *d);
 
-/* Remove the domain's segments by name. Members keep what they have mapped. Errors: INVALID, NO_DOMAIN, FOREIGN, SYSTEM. */
+/* Remove the domain's segments by name. Members keep what they have mapped, and find out: TIDE_ERR_GONE, above.
+ * Errors: INVALID, NO_DOMAIN, FOREIGN, SYSTEM. */
 TIDE_API int tide_unlink(const char *name);
 
 /* A token is a fence that a client can keep, pass on and send back: {domain incarnation, index}. {0, 0} is no fence. */
@@ -212,7 +228,8 @@ struct tide_replica_opts {
 /*
  * Start a replica in this process. A follower gets a thread of its own, which applies the log; one that joins a domain with
  * data copies a live replica's table first. A leader has no thread: writers run the sequencer. At most one leader.
- * The call returns when the replica serves. *id_out (may be NULL) gets its number.
+ * The call returns when the replica serves: one with a delay when what was committed before is old enough (another
+ * thread's tide_replica_set_delay(), or closing, cuts that short). *id_out (may be NULL) gets its number.
  * Any thread; blocks on system calls and on joining. Errors: INVALID, NOMEM, SYSTEM, NO_SPACE, SLOTS, BUSY, NO_REPLICA
  * (the log no longer holds everything and nobody is there to copy from), FAILED states as CORRUPT or FULL.
  */
@@ -220,7 +237,8 @@ TIDE_API int tide_replica_start(struct tide *d, const struct tide_replica_opts *
 
 /* Stop a replica of this handle, in any order, while others work: readers turn to the others. The data goes with the last
  * replica that serves (one that is still joining has no copy of its own yet). Any thread; waits for the
- * apply thread to end and for sections on this replica to close: never call it inside a section. Errors: INVALID. */
+ * apply thread to end and for sections on this replica to close: never call it inside a section. Errors: INVALID; BUSY (its
+ * tide_replica_start() has not returned yet). */
 TIDE_API int tide_replica_stop(struct tide *d, uint32_t id);
 
 /* Change a follower's delay; takes effect at its next entry. Any thread. Errors: INVALID. */
@@ -294,7 +312,7 @@ TIDE_API int tide_replica_digest(struct tide *d, uint32_t id, uint64_t *index, u
 /* ---- reads ------------------------------------------------------------------------------------------------------- */
 
 enum tide_fallback {
-    TIDE_FALLBACK_LEADER = 0, /* wait up to wait_ns for a replica, then read the leader's */
+    TIDE_FALLBACK_LEADER = 0, /* wait up to wait_ns for a replica, then read the leader's: NO_LEADER where nobody leads then */
     TIDE_FALLBACK_WAIT = 1,   /* wait up to wait_ns, then TIDE_ERR_TIMEOUT */
     TIDE_FALLBACK_ERROR = 2,  /* TIDE_ERR_REFUSED at once; answer.staleness_ns is the least that could be had */
     TIDE_FALLBACK_STALE = 3,  /* serve the freshest, flagged: answer.stale = 1; the session's fence may be breached, too */
@@ -428,7 +446,8 @@ TIDE_API int tide_mget(struct tide_reader *r, struct tide_mget_item *items, size
 TIDE_API int tide_section_begin(struct tide_reader *r, const struct tide_bound *bound, struct tide_answer *a);
 TIDE_API int tide_section_end(struct tide_reader *r);
 
-/* Copy, as tide_get, at the section's index. version may be NULL. Errors: THREAD, INVALID, NOT_FOUND, BUFFER. */
+/* Copy, as tide_get, at the section's index. *value_size and *version (either may be NULL) are set on success and on
+ * BUFFER, where they say what is there, and untouched otherwise. Errors: THREAD, INVALID, NOT_FOUND, BUFFER, LOST. */
 TIDE_API int tide_section_get(struct tide_reader *r, const void *key, size_t key_len, void *buf, size_t buf_size,
                               size_t *value_size, uint64_t *version);
 
@@ -480,8 +499,8 @@ struct tide_op {
 TIDE_API int tide_batch(struct tide *d, struct tide_reader *session, const struct tide_op *ops, size_t n,
                         struct tide_token *token, size_t *failed);
 
-/* Wait until n replicas (the leader's counts) have applied token.index. timeout_ns 0: look once.
- * Any thread, sleeps. Errors: TIMEOUT, INCARNATION, INVALID (n over 64), CLOSED. */
+/* Wait until n replicas (the leader's counts, those of dead processes do not) have applied token.index. timeout_ns 0: look
+ * once. Any thread, sleeps. Errors: TIMEOUT, INCARNATION, INVALID (n over 64), CLOSED. */
 TIDE_API int tide_wait_applied(struct tide *d, const struct tide_token *token, uint32_t n, uint64_t timeout_ns);
 
 #ifdef __cplusplus

@@ -445,6 +445,11 @@ int segment_unlink(const char *name, enum segment_kind kind, uint32_t replica) {
     return unlink(path) == 0 ? 0 : segment_errno();
 }
 
+bool segment_is_unlinked(const struct segment *s) {
+    struct stat st;
+    return fstat(s->fd, &st) == 0 && st.st_nlink == 0;
+}
+
 int segment_is_current(const struct segment *s) {
     struct stat st;
     if (s->path[0] != '\0' && lstat(s->path, &st) == 0) {

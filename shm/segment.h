@@ -105,6 +105,10 @@ int segment_unlink_of(const char *name, enum segment_kind kind, uint32_t replica
 /* 1: the path still names this file. 0: it was removed or replaced. SYSTEM: cannot tell. One system call. */
 int segment_is_current(const struct segment *s);
 
+/* The file has no name any more: it was removed, or another was renamed onto it. Looks at no path, so it holds also for a process that
+ * has changed its root or its mount namespace since. One system call. */
+bool segment_is_unlinked(const struct segment *s);
+
 /*
  * Map a range of the segment twice in a row, so that what starts within the first ring_bytes can run over their end
  * and continues at their start. ring_off, ring_bytes: multiples of the page size, inside the segment. With the

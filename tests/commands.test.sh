@@ -32,6 +32,10 @@ expect() { # code what arguments of tide...
     want=$1
     what=$2
     shift 2
+    case "$1 $*" in # a write waits a second for its answer: on a machine that is busy with others that can be too short
+    *--timeout* | *--help* | *--nonsense*) ;;
+    put\ * | del\ * | cas\ *) set -- "$@" --timeout 10s ;;
+    esac
     timeout -k 5 20 "$tide" "$@" >"$work/out" 2>"$work/err" </dev/null
     got=$?
     [ "$got" = "$want" ] || bad "$what: exit code $got, not $want"

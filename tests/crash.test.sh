@@ -7,7 +7,7 @@ if [ ! -x "$tool" ]; then
     echo "skipped: $tool is not built (make CONFIG=crash; sanitized builds have none)"
     exit 77
 fi
-points=$(grep -rhoE 'KILL_POINT\("[^"]*"\)' engine --include='*.c' | sed 's/.*"\(.*\)".*/\1/' | sort -u)
+points=$(grep -rhoE 'KILL_POINT\("[^"]*"\)' engine --include='*.[ch]' | sed 's/.*"\(.*\)".*/\1/' | sort -u)
 [ -n "$points" ] || { echo "no kill points in engine/"; exit 1; }
 # shellcheck disable=SC2086
 exec "$tool" $points

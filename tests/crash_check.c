@@ -144,7 +144,7 @@ struct crash_audit {
     struct log_segment *log;
     struct ring ring;
     uint64_t index, pos; /* of the next frame */
-    uint64_t gaps, entries, last_ts;
+    uint64_t entries, last_ts;
     uint32_t last_term;
     bool more; /* the frame before was not the last of its batch */
     uint64_t lane_seq[LAYOUT_LANES + 1];
@@ -181,7 +181,6 @@ static bool audit_skip(struct crash_audit *a, uint64_t commit) {
     if (best <= a->index) {
         return false;
     }
-    a->gaps++;
     a->index = best;
     a->pos = pos;
     a->more = false;
@@ -240,6 +239,7 @@ static void audit_frame(struct crash_audit *a, const struct frame *f, uint32_t p
 }
 
 void crash_audit_step(struct crash_audit *a) {
+    uint64_t begun = atomic_load(&a->w->begun); /* before commit: what comes after that was begun later, or is under way */
     uint64_t commit = board_commit(a->log);
     while (a->index <= commit) {
         struct frame f;
@@ -263,14 +263,25 @@ void crash_audit_step(struct crash_audit *a) {
         a->pos += f.length;
         a->index++;
     }
+    atomic_store(&a->w->audited, begun);
 }
 
-uint64_t crash_audit_gaps(const struct crash_audit *a) {
-    return a->gaps;
+uint64_t crash_audit_bytes(const struct crash_audit *a) {
+    return a->pos;
 }
 
 uint64_t crash_audit_entries(const struct crash_audit *a) {
     return a->entries;
+}
+
+uint64_t crash_audit_missed(struct crash_audit *a) {
+    uint64_t commit = board_commit(a->log);
+    crash_audit_step(a); /* to there, or further: a change of leader makes an entry at any time */
+    return (a->index <= commit ? commit : a->index - 1) - a->entries;
+}
+
+bool crash_audit_stale(const struct crash_audit *a) {
+    return a->entries == 0 && segment_is_current(&a->segment) == 0;
 }
 
 pid_t crash_audit_leader(const struct crash_audit *a, uint32_t *term, uint64_t *commit) {
@@ -335,6 +346,12 @@ void crash_audit_slots(struct crash_audit *a) {
     }
 }
 
+void crash_audit_drop(struct crash_audit *a) {
+    segment_unmap_ring(a->ring.base, a->ring.bytes);
+    segment_detach(&a->segment);
+    free(a);
+}
+
 void crash_audit_close(struct crash_audit *a) {
     crash_audit_step(a);
     for (uint32_t i = 0; i < CRASH_WRITERS; i++) {
@@ -345,7 +362,5 @@ void crash_audit_close(struct crash_audit *a) {
             }
         }
     }
-    segment_unmap_ring(a->ring.base, a->ring.bytes);
-    segment_detach(&a->segment);
-    free(a);
+    crash_audit_drop(a);
 }

@@ -4,9 +4,9 @@
 
 #include <stdint.h>
 
-/* Kill, stop and continue processes of a domain at random, so many times; then look whether anything is missing, doubled, torn or
- * stuck. Prints what was done. Returns the number of failures. */
-unsigned crash_kill_run(uint64_t seed, uint64_t kills);
+/* Kill, stop and continue processes of a domain at random, so many times, or for so many seconds (0: as long as it takes); then
+ * look whether anything is missing, doubled, torn or stuck. Prints what was done. Returns the number of failures. */
+unsigned crash_kill_run(uint64_t seed, uint64_t kills, uint64_t seconds);
 
 /* Kill the leader so many times and print how long it takes until the next one commits. */
 unsigned crash_failover_run(uint64_t seed, uint64_t kills);

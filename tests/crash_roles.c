@@ -42,6 +42,9 @@ void crash_work(struct crash_world *w, struct tide *d, uint32_t slot, uint32_t m
     }
     for (uint64_t i = 0; i < times && atomic_load(&s->leave) == 0; i++) {
         if (me < CRASH_WRITERS && i % 8 != 7) {
+            while (crash_is_ahead(w) && atomic_load(&w->pause) == 0 && atomic_load(&s->leave) == 0) {
+                crash_nap_us(100);
+            }
             atomic_store(&s->writes, 1);
             bool paused = atomic_load(&w->pause) != 0;
             bool done = !paused && crash_write(w, d, r, me, &rng);

@@ -13,6 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
+void (*crash_meanwhile)(struct crash_world *w);
+
 #define CRASH_PATIENCE_NS UINT64_C(30000000000)
 
 /* AddressSanitizer asks: a thread that is cancelled in a system call (the engine's steward) leaves marks of its frames, which
@@ -67,6 +69,13 @@ uint64_t crash_now_ns(void) {
 void crash_nap_us(uint64_t us) {
     struct timespec t = {.tv_sec = (time_t)(us / 1000000), .tv_nsec = (long)(us % 1000000) * 1000};
     nanosleep(&t, NULL);
+}
+
+void crash_rest(struct crash_world *w) {
+    if (crash_meanwhile != NULL) {
+        crash_meanwhile(w);
+    }
+    crash_nap_us(200);
 }
 
 void crash_spawn(struct crash_world *w, uint32_t slot, crash_role *role, uint64_t seed, const char *kill_at) {
@@ -124,7 +133,7 @@ int crash_wait(struct crash_world *w, uint32_t slot) {
             crash_kill(w, slot);
             return -1;
         }
-        crash_nap_us(200);
+        crash_rest(w);
     }
     return status;
 }
@@ -164,7 +173,7 @@ bool crash_pause(struct crash_world *w) {
                 crash_fail(w, "the writer in slot %u does not come back from a write", i);
                 return false;
             }
-            crash_nap_us(200);
+            crash_rest(w);
         }
     }
     return true;

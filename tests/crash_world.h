@@ -59,6 +59,10 @@ struct crash_world {
     _Atomic uint32_t pause;    /* writers wait */
     _Atomic uint32_t failures; /* what must not be was seen */
     _Atomic uint64_t reads, breaches, lost;
+    /* So that the auditor sees every entry: bytes that writers have begun to write, and those of them that it has seen. Writers wait
+     * while more than a quarter of the ring is between the two. */
+    _Atomic uint64_t begun, audited;
+    _Atomic uint32_t paced; /* there is an auditor that reads on all the time */
     struct crash_slot slots[CRASH_SLOTS];
     struct crash_writer writers[CRASH_WRITERS];
 };
@@ -77,6 +81,11 @@ struct tide *crash_open(struct crash_world *w);
 
 /* One write of writer `me`: a put, a delete, a pair, an increment of the counter, a large value. True when it was acknowledged. */
 bool crash_write(struct crash_world *w, struct tide *d, struct tide_reader *session, uint32_t me, struct help_rng *rng);
+
+/* The auditor is too far behind: wait before the next write. */
+bool crash_is_ahead(const struct crash_world *w);
+/* So many values of this size are about to be written. */
+void crash_begin_bytes(struct crash_world *w, size_t values, size_t size);
 
 /* What this writer's last life left unanswered is unknown for good. Before the first write of a process. */
 void crash_writer_begin(struct crash_world *w, uint32_t me);
@@ -110,6 +119,10 @@ uint64_t crash_acks(const struct crash_world *w);
 /* Nobody writes from here on (true), or somebody hangs. */
 bool crash_pause(struct crash_world *w);
 void crash_resume(struct crash_world *w);
+/* What the driver does while it waits, beside sleeping: NULL, or a function that lets an auditor read on. */
+extern void (*crash_meanwhile)(struct crash_world *w);
+/* Sleep for a moment, and do that. */
+void crash_rest(struct crash_world *w);
 uint64_t crash_now_ns(void);
 void crash_nap_us(uint64_t us);
 /* Files of the domain that are there. */
@@ -121,13 +134,19 @@ struct crash_audit;
 struct crash_audit *crash_audit_open(struct crash_world *w); /* NULL: there is no domain yet */
 /* Read on. Each write stands in the log once at most, whole, in order; what was certainly not done is not there. */
 void crash_audit_step(struct crash_audit *a);
-uint64_t crash_audit_gaps(const struct crash_audit *a);
 uint64_t crash_audit_entries(const struct crash_audit *a);
+uint64_t crash_audit_bytes(const struct crash_audit *a); /* up to where it has read */
+/* While nobody writes: entries of the log that it has not seen. A write that is in the log twice could hide there. */
+uint64_t crash_audit_missed(struct crash_audit *a);
+/* Its log is not the domain's any more, or not its only one: whoever made it died before anybody could use it. */
+bool crash_audit_stale(const struct crash_audit *a);
 /* The pid of the replica that leads according to the board, 0 where nobody does; its term and the commit index. */
 pid_t crash_audit_leader(const struct crash_audit *a, uint32_t *term, uint64_t *commit);
 /* Every slot of the log segment belongs to a process that lives, at the latest after some seconds. To be asked after a tide_gc(). */
 void crash_audit_slots(struct crash_audit *a);
 /* And every refused number is missing. Frees. */
 void crash_audit_close(struct crash_audit *a);
+/* Frees alone. */
+void crash_audit_drop(struct crash_audit *a);
 
 #endif

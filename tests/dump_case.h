@@ -32,15 +32,22 @@ static inline int remove_dir(void **state) {
     return system(command);
 }
 
-/* Save, run with --json (or not), free the build, and expect an exit code. */
-static inline char *dumped(struct build *b, int code, const char *const *args) {
-    build_save(b, path, b->size_bytes);
+/* Run, and expect an exit code. What it says, to be freed. */
+static inline char *dump_says(int code, const char *const *args) {
     struct ran ran = run_dump(args);
     if (ran.code != code)
         fprintf(stderr, "%s", ran.out);
     assert_int_equal(ran.code, code);
-    build_free(b);
     return ran.out;
+}
+#define DUMP_SAYS(code, ...) dump_says(code, (const char *const[]){ __VA_ARGS__, NULL })
+
+/* Save, run with --json (or not), free the build, and expect an exit code. */
+static inline char *dumped(struct build *b, int code, const char *const *args) {
+    build_save(b, path, b->size_bytes);
+    char *out = dump_says(code, args);
+    build_free(b);
+    return out;
 }
 #define DUMPED(b, code, ...) dumped(b, code, (const char *const[]){ __VA_ARGS__, NULL })
 

@@ -29,13 +29,14 @@ int main(void) {
     struct tide_answer answer = TIDE_ANSWER_INIT;
     struct tide_reader_opts reader_opts = TIDE_READER_OPTS_INIT;
     struct tide_read_counts counts = TIDE_READ_COUNTS_INIT;
+    struct tide_verify verify = TIDE_VERIFY_INIT;
     tide_scan_fn *scan = visit;
     opts.log = log_line;
     return !(scan == visit && opts.size == sizeof(opts) && opts.flags == TIDE_CREATE && opts.log == log_line &&
              info.size == sizeof(info) && replica_opts.size == sizeof(replica_opts) && replica_opts.id == -1 &&
              replica_opts.cpu == -1 && replica_info.size == sizeof(replica_info) && bound.size == sizeof(bound) &&
              bound.max_staleness_ns == 0 && bound.max_lag == TIDE_UNBOUNDED && answer.size == sizeof(answer) &&
-             reader_opts.size == sizeof(reader_opts) && reader_opts.home == -1 && counts.size == sizeof(counts) &&
+             reader_opts.size == sizeof(reader_opts) && reader_opts.home == -1 && verify.size == sizeof(verify) && counts.size == sizeof(counts) &&
              tide_version() == TIDE_VERSION && tide_strerror(TIDE_ERR_FULL) != 0 && tide_open(0, 0, &opts) == TIDE_ERR_INVALID);
 }
 END
@@ -52,10 +53,9 @@ try() { # compiler flags... source
 for cc in gcc clang; do
     try "$cc" -std=c11 "$tmp/program.c"
 done
-# C++11 has no initializer that names a field, so -Wextra would ask there for all of them.
 for cxx in g++ clang++; do
-    try "$cxx" -std=c++11 -Wno-missing-field-initializers "$tmp/program.cc"
-    try "$cxx" -std=c++20 -Wno-missing-field-initializers "$tmp/program.cc"
+    try "$cxx" -std=c++11 "$tmp/program.cc"
+    try "$cxx" -std=c++20 "$tmp/program.cc"
 done
 [ "$tried" -gt 0 ] || { echo "skipped: no compiler"; exit 77; }
 

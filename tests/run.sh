@@ -10,6 +10,7 @@
 #
 # TIDE_BUILD             where the programs lie (build); tests find `tide` and the logs there
 # TIDE_STRESS_SECONDS=N  pass `--seconds N` to each, one after another, with N seconds more of time
+# TIDE_STRESS_COUNTED=1  but stress_history and stress_kill make 10,000 histories and 1,000 kills, with half an hour of time
 # TIDE_SANITIZED=1       everything is slower: longer limits
 # TIDE_TEST_JOBS=N       how many at a time (2)
 set -u
@@ -31,6 +32,15 @@ count_tap() { # log -> "passed failed skipped announced"
         END { print passed + 0, failed + 0, skipped + 0, announced + 0 }' "$1"
 }
 
+# What a stress test is told to do.
+stress_work() { # name
+    case $1${TIDE_STRESS_COUNTED:+,counted} in
+    stress_history,counted) echo "--histories 10000" ;;
+    stress_kill,counted) echo "--kills 1000" ;;
+    *) echo "--seconds $TIDE_STRESS_SECONDS" ;;
+    esac
+}
+
 run_one() { # program
     name=$(basename "$1")
     log=$logs/$name.log
@@ -40,7 +50,12 @@ run_one() { # program
     [ "$limit" -lt 1 ] && limit=1
     case $1 in
     *.test.sh) set -- sh "$1" ;;
-    *) [ -n "${TIDE_STRESS_SECONDS:-}" ] && set -- "$1" --seconds "$TIDE_STRESS_SECONDS" ;;
+    *)
+        if [ -n "${TIDE_STRESS_SECONDS:-}" ]; then
+            set -- "$1" $(stress_work "$name")
+            [ "$2" = --seconds ] || limit=1800
+        fi
+        ;;
     esac
     CMOCKA_MESSAGE_OUTPUT=TAP timeout -k 5 "$limit" "$@" >"$log" 2>&1 </dev/null
     rc=$?
@@ -118,7 +133,7 @@ if [ -n "${TIDE_SANITIZED:-}" ]; then
 fi
 if [ -n "${TIDE_STRESS_SECONDS:-}" ]; then
     TIDE_TEST_LIMIT=$((TIDE_TEST_LIMIT + TIDE_STRESS_SECONDS * 2))
-    total=$((TIDE_TEST_LIMIT * $#))
+    total=$((TIDE_TEST_LIMIT * $# + 2 * 1800))
     jobs=1
 fi
 TIDE_TEST_END=$(($(date +%s) + total))

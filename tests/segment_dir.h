@@ -17,22 +17,13 @@
 
 #include <cmocka.h>
 
+#include "tests/lib/files.h"
+
 #define BYTES (UINT64_C(4) << 20) /* more than the fixed part of a log segment */
 
 /* Each run has a directory of its own below /dev/shm, so that runs do not meet and nothing is left to look for. */
 static char dir[64];
 static char path[SEGMENT_PATH_BYTES];
-
-static inline int files_in_dir(void) {
-    int count = 0;
-    DIR *d = opendir(dir);
-    assert_non_null(d);
-    for (struct dirent *e = readdir(d); e != NULL; e = readdir(d)) {
-        count += e->d_name[0] != '.';
-    }
-    closedir(d);
-    return count;
-}
 
 static inline void remove_all(void) {
     DIR *d = opendir(dir);

@@ -11,15 +11,6 @@
 #define MIB (KIB * 1024)
 #define MS UINT64_C(1000000)
 
-static int put_number(struct tide *d, const char *key, uint64_t value, struct tide_token *token) {
-    return tide_put(d, NULL, key, strlen(key), &value, sizeof(value), token);
-}
-
-static uint64_t get_number(struct tide_reader *r, const char *key) {
-    uint64_t value = 0;
-    return tide_get(r, key, strlen(key), NULL, &value, sizeof(value), NULL) == 0 ? value : UINT64_MAX;
-}
-
 /* ---- opening ----------------------------------------------------------------------------------------------------- */
 
 static void tide_open__bad_options__invalid(void **state) {
@@ -99,7 +90,7 @@ static void tide_open__create_exclusive_attach_unlink__as_asked(void **state) {
     /* A table made now would get the name that belongs to the new domain. */
     assert_int_equal(tide_replica_start(a, NULL, NULL), TIDE_ERR_GONE);
     help_leader(c);
-    assert_int_equal(put_number(c, "k", 1, NULL), 0);
+    assert_int_equal(help_put(c, "k", 1, NULL), 0);
     assert_int_equal(tide_info(a, &ia), 0);
     assert_int_equal(ia.commit_index, 0);
     assert_int_equal(tide_close(a), 0);
@@ -124,7 +115,7 @@ static void tide_open__ephemeral__gone_after_its_creator_closed(void **state) {
     assert_int_equal(tide_close(a), 0);
     struct tide *late = NULL;
     assert_int_equal(tide_open(&late, name, &o), TIDE_ERR_NO_DOMAIN);
-    assert_int_equal(put_number(b, "still", 1, NULL), 0);
+    assert_int_equal(help_put(b, "still", 1, NULL), 0);
     assert_int_equal(tide_close(b), 0);
     assert_int_equal(tide_unlink(name), TIDE_ERR_NO_DOMAIN);
 }
@@ -138,7 +129,7 @@ static void tide_open__domain_whose_members_all_ended__goes_on_from_what_they_le
     struct tide_info first = TIDE_INFO_INIT, second = TIDE_INFO_INIT;
     assert_int_equal(tide_open(&d, name, &o), 0);
     help_leader(d);
-    assert_int_equal(put_number(d, "k", 1, NULL), 0);
+    assert_int_equal(help_put(d, "k", 1, NULL), 0);
     assert_int_equal(tide_info(d, &first), 0);
     assert_int_equal(tide_close(d), 0);
     assert_int_equal(tide_open(&d, name, &o), 0);
@@ -149,7 +140,7 @@ static void tide_open__domain_whose_members_all_ended__goes_on_from_what_they_le
     help_leader(d);
     assert_int_equal(tide_info(d, &second), 0);
     assert_int_equal(second.term, 2);
-    assert_int_equal(put_number(d, "k", 2, NULL), 0);
+    assert_int_equal(help_put(d, "k", 2, NULL), 0);
     assert_int_equal(tide_close(d), 0);
     assert_int_equal(tide_unlink(name), 0);
 }
@@ -222,7 +213,7 @@ static void readers__of_another_thread__refused(void **state) {
     (void)state;
     struct tide *d = help_open(64 * KIB, MIB, 0);
     help_leader(d);
-    put_number(d, "k", 5, NULL);
+    help_put(d, "k", 5, NULL);
     struct tide_reader *r = help_reader(d, TIDE_STICKY, -1, 0);
     pthread_t thread;
     pthread_create(&thread, NULL, use_foreign_reader, r);
@@ -231,7 +222,7 @@ static void readers__of_another_thread__refused(void **state) {
     pthread_create(&thread, NULL, write_with_foreign_session, &w);
     pthread_join(thread, NULL);
     help_assert_threads();
-    assert_int_equal(get_number(r, "k"), 5);
+    assert_int_equal(help_get(r, "k"), 5);
     tide_reader_close(r);
     tide_close(d);
 }
@@ -240,11 +231,11 @@ static void writes__inside_a_section__refused_and_nothing_written(void **state) 
     (void)state;
     struct tide *d = help_open(64 * KIB, MIB, 0);
     help_leader(d);
-    put_number(d, "k", 5, NULL);
+    help_put(d, "k", 5, NULL);
     struct tide_reader *r = help_reader(d, TIDE_STICKY, -1, 0), *other = help_reader(d, TIDE_STICKY, -1, 0);
     assert_int_equal(tide_section_begin(r, NULL, NULL), 0);
     struct tide_op op = { .kind = TIDE_OP_PUT, .key = "k", .key_len = 1 };
-    assert_int_equal(put_number(d, "k", 6, NULL), TIDE_ERR_THREAD);
+    assert_int_equal(help_put(d, "k", 6, NULL), TIDE_ERR_THREAD);
     assert_int_equal(tide_put(d, r, "k", 1, "x", 1, NULL), TIDE_ERR_THREAD);
     assert_int_equal(tide_put(d, other, "k", 1, "x", 1, NULL), TIDE_ERR_THREAD);
     assert_int_equal(tide_delete(d, NULL, "k", 1, NULL), TIDE_ERR_THREAD);
@@ -253,11 +244,11 @@ static void writes__inside_a_section__refused_and_nothing_written(void **state) 
     assert_int_equal(tide_section_begin(r, NULL, NULL), TIDE_ERR_THREAD);
     uint64_t value = 0;
     assert_int_equal(tide_get(r, "k", 1, NULL, &value, sizeof(value), NULL), TIDE_ERR_THREAD);
-    assert_int_equal(get_number(other, "k"), 5); /* another reader of the same thread may read */
+    assert_int_equal(help_get(other, "k"), 5); /* another reader of the same thread may read */
     assert_int_equal(tide_section_end(r), 0);
     assert_int_equal(tide_section_end(r), TIDE_ERR_THREAD);
-    assert_int_equal(get_number(r, "k"), 5);
-    assert_int_equal(put_number(d, "k", 6, NULL), 0);
+    assert_int_equal(help_get(r, "k"), 5);
+    assert_int_equal(help_put(d, "k", 6, NULL), 0);
     tide_reader_close(r);
     tide_reader_close(other);
     tide_close(d);
@@ -271,7 +262,7 @@ static void tide_wait_applied__with_a_delayed_follower__waits_for_as_many_as_ask
     help_leader(d);
     uint32_t slow = help_follower(d, UINT64_C(3600) * 1000 * MS);
     struct tide_token token;
-    assert_int_equal(put_number(d, "k", 1, &token), 0);
+    assert_int_equal(help_put(d, "k", 1, &token), 0);
     assert_int_equal(tide_wait_applied(d, &token, 0, 0), 0);
     assert_int_equal(tide_wait_applied(d, &token, 1, 0), 0);
     assert_int_equal(tide_wait_applied(d, &token, 2, 0), TIDE_ERR_TIMEOUT);
@@ -296,7 +287,7 @@ static void tide_tokens__foreign_ahead_and_passed_on__as_documented(void **state
     struct tide *d = help_open(0, 0, 0);
     help_leader(d);
     struct tide_token token, seen;
-    put_number(d, "k", 1, &token);
+    help_put(d, "k", 1, &token);
     assert_int_equal(token.index, 1);
     struct tide_reader *r = help_reader(d, TIDE_STICKY, -1, 0);
     assert_int_equal(tide_reader_token(r, &seen), 0);
@@ -319,12 +310,12 @@ static void tide_tokens__foreign_ahead_and_passed_on__as_documented(void **state
         assert_int_equal(a.reason, 99);
     }
     assert_int_equal(value, 9);
-    assert_int_equal(get_number(r, "k"), 1); /* a call's fence is not the session's */
+    assert_int_equal(help_get(r, "k"), 1); /* a call's fence is not the session's */
     assert_int_equal(tide_reader_observe(r, &ahead), 0);
     assert_int_equal(tide_get(r, "k", 1, NULL, &value, sizeof(value), NULL), TIDE_ERR_FENCE_AHEAD);
-    put_number(d, "k", 2, NULL);
-    put_number(d, "k", 3, NULL);
-    assert_int_equal(get_number(r, "k"), 3);
+    help_put(d, "k", 2, NULL);
+    help_put(d, "k", 3, NULL);
+    assert_int_equal(help_get(r, "k"), 3);
     assert_int_equal(tide_reader_token(r, &seen), 0);
     assert_int_equal(seen.index, 3);
     tide_reader_close(r);
@@ -336,9 +327,9 @@ static void tide_read_counts__of_sessions_and_domain__add_up(void **state) {
     struct tide *d = help_open(0, 0, 0);
     uint32_t leader = help_leader(d), slow = help_follower(d, UINT64_C(3600) * 1000 * MS);
     struct tide_reader *a = help_reader(d, TIDE_STICKY, (int32_t)leader, 0);
-    put_number(d, "k", 1, NULL);
+    help_put(d, "k", 1, NULL);
     for (int i = 0; i < 10; i++) {
-        get_number(a, "k");
+        help_get(a, "k");
     }
     assert_int_equal(tide_reader_close(a), 0);
     /* A slot of counts outlives its reader: the next one's own counts start at 0 all the same. */
@@ -368,11 +359,11 @@ static void tide_reader_open__more_than_there_are_count_slots__all_read(void **s
     (void)state;
     struct tide *d = help_open(64 * KIB, MIB, 0);
     help_leader(d);
-    put_number(d, "k", 1, NULL);
+    help_put(d, "k", 1, NULL);
     static struct tide_reader *readers[300];
     for (int i = 0; i < 300; i++) {
         readers[i] = help_reader(d, TIDE_STICKY, -1, 0);
-        assert_int_equal(get_number(readers[i], "k"), 1);
+        assert_int_equal(help_get(readers[i], "k"), 1);
         struct tide_read_counts counts = TIDE_READ_COUNTS_INIT;
         assert_int_equal(tide_reader_counts(readers[i], &counts), 0);
         assert_int_equal(counts.by_reason[TIDE_REASON_FRESH], 1);
@@ -391,7 +382,7 @@ static void tide_replica_info__after_writes__the_numbers_fit_together(void **sta
     for (uint64_t i = 0; i < 500; i++) {
         char key[16];
         snprintf(key, sizeof(key), "k%llu", (unsigned long long)(i % 100));
-        assert_int_equal(put_number(d, key, i, &token), 0);
+        assert_int_equal(help_put(d, key, i, &token), 0);
     }
     assert_int_equal(tide_wait_applied(d, &token, 2, UINT64_MAX), 0);
     for (uint32_t id = 0; id < 2; id++) {

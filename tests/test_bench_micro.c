@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The benchmarks of one question each, as programs: what they print is by the schema, and nothing stays behind. */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -15,6 +14,8 @@
 
 #include <cjson/cJSON.h>
 #include <cmocka.h>
+
+#include "tests/lib/files.h"
 
 #define OUTPUT_MAX (1u << 20)
 #define WATCHDOG_S 120
@@ -31,17 +32,6 @@ static int setup(void **state) {
 static int teardown(void **state) {
     (void)state;
     return rmdir(dir); /* fails where a benchmark left anything */
-}
-
-static int files_left(void) {
-    int count = 0;
-    DIR *d = opendir(dir);
-    assert_non_null(d);
-    for (struct dirent *e = readdir(d); e != NULL; e = readdir(d)) {
-        count += e->d_name[0] != '.';
-    }
-    closedir(d);
-    return count;
 }
 
 /* Start a benchmark with up to three arguments; its output goes to *out, or nowhere. */
@@ -118,7 +108,7 @@ static const cJSON *find(const cJSON *list, const char *id) {
 /* The whole document; figures and bars that must be in it: lists that end with NULL. */
 static void check_quick(const char *name, const char *const *figures, const char *const *bars) {
     assert_int_equal(run(name, "--quick", "--json", "-"), 0);
-    assert_int_equal(files_left(), 0);
+    assert_int_equal(files_in(dir), 0);
     cJSON *o = cJSON_Parse(output);
     assert_non_null(o);
     assert_string_equal(text(o, "schema"), "tidemark.figures");
@@ -200,13 +190,13 @@ static void bench__interrupted__leaves_nothing(void **state) {
         char *const args[3] = { (char *)"--repetitions", (char *)"1000", NULL };
         pid_t pid = start(names[i], args, &out);
         /* A watchdog's patience, no measurement: until it is in the middle of its work. */
-        for (int tries = 0; tries < 3000 && files_left() == 0; tries++) {
+        for (int tries = 0; tries < 3000 && files_in(dir) == 0; tries++) {
             usleep(10000);
         }
-        assert_true(files_left() > 0);
+        assert_true(files_in(dir) > 0);
         kill(pid, SIGINT);
         assert_int_equal(finish(pid, out), 130);
-        assert_int_equal(files_left(), 0);
+        assert_int_equal(files_in(dir), 0);
     }
 }
 

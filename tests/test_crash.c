@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What a process meets that was forked, has too little memory, or whose domain is taken away under its feet. */
+/* What a process meets that was forked, or has too little memory. */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -9,26 +9,12 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "tests/crash_world.h"
+#include "tests/lib/forked.h"
 #include "tests/lib/help.h"
-
-static char name[TIDE_NAME_MAX + 1];
-
-static int setup(void **state) {
-    (void)state;
-    snprintf(name, sizeof(name), "%s", help_name());
-    return 0;
-}
-
-static int teardown(void **state) {
-    (void)state;
-    tide_unlink(name);
-    return 0;
-}
 
 static struct tide *open_here(uint64_t table_bytes) {
     struct tide_opts o = TIDE_OPTS_INIT;
@@ -37,33 +23,6 @@ static struct tide *open_here(uint64_t table_bytes) {
     o.table_bytes = table_bytes;
     assert_int_equal(tide_open(&d, name, &o), 0);
     return d;
-}
-
-/* Failures in children are told by their status: cmocka's checks would jump into the parent's frame. */
-#define CHILD(ok)                                                                                                      \
-    do {                                                                                                               \
-        if (!(ok)) {                                                                                                   \
-            fprintf(stderr, "%s:%d: in a child: not so: %s\n", __FILE__, __LINE__, #ok);                               \
-            _exit(1);                                                                                                  \
-        }                                                                                                              \
-    } while (0)
-
-static pid_t child_begin(void) {
-    fflush(NULL);
-    pid_t pid = fork();
-    assert_true(pid >= 0);
-    if (pid == 0) {
-        signal(SIGALRM, SIG_DFL);
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-    }
-    return pid;
-}
-
-static void child_end(pid_t pid) {
-    int status;
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_true(WIFEXITED(status));
-    assert_int_equal(WEXITSTATUS(status), 0);
 }
 
 /* ---- fork -------------------------------------------------------------------------------------------------------------- */
@@ -128,6 +87,7 @@ static void forked_reader(struct tide *d, struct tide_reader *r) {
 
 static void fork__childs_handles__answer_forked_and_own_ones_work(void **state) {
     (void)state;
+    child_threads_needed();
     struct tide *d = open_here(0);
     struct tide_reader *r;
     help_leader(d);
@@ -206,6 +166,7 @@ static void fork__parent_dies__its_locks_are_free_although_the_child_lives(void 
         }
         pause();
     }
+    close(told[1]); /* so that the read ends also when they died before they could tell */
     assert_int_equal(read(told[0], &byte, 1), 1);
     kill(parent, SIGKILL);
     assert_int_equal(waitpid(parent, NULL, 0), parent);
@@ -222,7 +183,6 @@ static void fork__parent_dies__its_locks_are_free_although_the_child_lives(void 
     close(hold[1]);
     close(hold[0]);
     close(told[0]);
-    close(told[1]);
 }
 
 static void *put_for_a_while(void *domain) {
@@ -235,6 +195,7 @@ static void *put_for_a_while(void *domain) {
 
 static void fork__while_threads_write__the_child_can_open_and_write(void **state) {
     (void)state;
+    child_threads_needed();
     struct tide *d = open_here(0);
     help_leader(d);
     help_follower(d, 0);
@@ -256,6 +217,43 @@ static void fork__while_threads_write__the_child_can_open_and_write(void **state
     help_assert_threads();
     help_assert_equal_digests(d);
     assert_int_equal(tide_close(d), 0);
+}
+
+/* ---- the dead ------------------------------------------------------------------------------------------------------------ */
+
+/* Its slot still says SERVING, as nobody has cleaned up yet. */
+static void tide_wait_applied__replica_of_a_dead_process__does_not_count(void **state) {
+    (void)state;
+    int go[2], told[2];
+    char byte;
+    assert_int_equal(pipe(go), 0);
+    assert_int_equal(pipe(told), 0);
+    pid_t pid = child_begin();
+    if (pid == 0) {
+        struct tide *own;
+        CHILD(read(go[0], &byte, 1) == 1);
+        CHILD(tide_open(&own, name, NULL) == 0 && tide_replica_start(own, NULL, NULL) == 0);
+        CHILD(write(told[1], "!", 1) == 1);
+        for (;;) {
+            pause();
+        }
+    }
+    close(told[1]);
+    struct tide *d = open_here(0);
+    struct tide_token token;
+    help_leader(d);
+    assert_int_equal(write(go[1], "!", 1), 1);
+    assert_int_equal(read(told[0], &byte, 1), 1);
+    assert_int_equal(tide_put(d, NULL, "k", 1, "v", 1, &token), 0);
+    assert_int_equal(tide_wait_applied(d, &token, 2, TIDE_UNBOUNDED), 0);
+    kill(pid, SIGKILL);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    assert_int_equal(tide_wait_applied(d, &token, 2, 0), TIDE_ERR_TIMEOUT);
+    assert_int_equal(tide_wait_applied(d, &token, 1, 0), 0);
+    assert_int_equal(tide_close(d), 0);
+    close(go[0]);
+    close(go[1]);
+    close(told[0]);
 }
 
 /* ---- a small /dev/shm ---------------------------------------------------------------------------------------------------- */
@@ -329,20 +327,16 @@ static void small_spill(void) {
     static char value[60000];
     struct tide *d;
     struct tide_replica_opts o = TIDE_REPLICA_OPTS_INIT;
-    CHILD(small_open(&d, 256 << 10, 1 << 20) == 0);
-    o.role = TIDE_LEADER;
-    CHILD(tide_replica_start(d, &o, NULL) == 0);
-    const char *dir = getenv("TIDE_SHM_DIR");
-    char path[128];
-    snprintf(path, sizeof(path), "%s/ballast", dir);
+    char path[128], byte;
+    int go[2];
+    snprintf(path, sizeof(path), "%s/ballast", getenv("TIDE_SHM_DIR"));
     int fd = open(path, O_RDWR | O_CREAT, 0600);
-    CHILD(fd >= 0);
-    for (off_t at = 0; fallocate(fd, 0, at, 4096) == 0; at += 4096) {
-    }
-    unsigned files = crash_files(name);
-    pid_t pid = fork();
+    CHILD(fd >= 0 && pipe(go) == 0);
+    pid_t pid = fork(); /* before there are threads here: ThreadSanitizer follows it then */
     if (pid == 0) {
         struct tide *own;
+        CHILD(read(go[0], &byte, 1) == 1);
+        unsigned files = crash_files(name);
         CHILD(tide_open(&own, name, NULL) == 0);
         CHILD(tide_put(own, NULL, "big", 3, value, sizeof(value), NULL) == TIDE_ERR_NO_SPACE);
         CHILD(crash_files(name) == files);
@@ -353,6 +347,12 @@ static void small_spill(void) {
         CHILD(tide_close(own) == 0);
         _exit(0);
     }
+    CHILD(small_open(&d, 256 << 10, 1 << 20) == 0);
+    o.role = TIDE_LEADER;
+    CHILD(tide_replica_start(d, &o, NULL) == 0);
+    for (off_t at = 0; fallocate(fd, 0, at, 4096) == 0; at += 4096) {
+    }
+    CHILD(write(go[1], "!", 1) == 1);
     int status;
     CHILD(waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0);
     CHILD(tide_close(d) == 0);
@@ -374,138 +374,17 @@ static void small_shm__a_large_request__is_no_space_and_leaves_nothing(void **st
     small_run(small_spill);
 }
 
-/* ---- removed under its members' feet --------------------------------------------------------------------------------------- */
-
-/* The domain is removed; what the leader is asked from then on is answered GONE within its next look, a second. */
-static void removed__under_the_leader__writers_are_told_gone(void **state) {
-    (void)state;
-    struct tide *d = open_here(0);
-    help_leader(d);
-    struct tide_reader *r = help_reader(d, TIDE_STICKY, -1, 0);
-    assert_int_equal(tide_put(d, r, "k", 1, "v", 1, NULL), 0);
-    int told[2];
-    char byte;
-    assert_int_equal(pipe(told), 0);
-    pid_t pid = child_begin();
-    if (pid == 0) { /* a writer elsewhere */
-        struct tide *own;
-        CHILD(tide_open(&own, name, NULL) == 0);
-        CHILD(tide_put(own, NULL, "child", 5, "v", 1, NULL) == 0);
-        CHILD(write(told[1], "!", 1) == 1);
-        int error;
-        while ((error = tide_put(own, NULL, "child", 5, "v", 1, NULL)) == 0) {
-        }
-        CHILD(error == TIDE_ERR_GONE);
-        CHILD(tide_close(own) == 0);
-        _exit(0);
-    }
-    assert_int_equal(read(told[0], &byte, 1), 1);
-    assert_int_equal(tide_unlink(name), 0);
-    int error;
-    while ((error = tide_put(d, r, "k", 1, "w", 1, NULL)) == 0) {
-    }
-    assert_int_equal(error, TIDE_ERR_GONE);
-    child_end(pid);
-    struct tide_replica_opts o = TIDE_REPLICA_OPTS_INIT;
-    assert_int_equal(tide_replica_start(d, &o, NULL), TIDE_ERR_GONE);
-    assert_int_equal(tide_reader_close(r), 0);
-    assert_int_equal(tide_close(d), 0);
-    assert_int_equal(crash_files(name), 0);
-    close(told[0]);
-    close(told[1]);
-}
-
-/* The old domain's members end while a new one of that name is there: its files stay. */
-static void replaced__old_members_close__the_new_domain_keeps_its_files(void **state) {
-    (void)state;
-    struct tide *old = open_here(0);
-    help_leader(old);
-    help_follower(old, 0);
-    assert_int_equal(tide_unlink(name), 0);
-    struct tide *d = open_here(0);
-    help_leader(d);
-    help_follower(d, 0);
-    assert_int_equal(tide_put(d, NULL, "k", 1, "new", 3, NULL), 0);
-    unsigned files = crash_files(name);
-    struct tide_replica_opts o = TIDE_REPLICA_OPTS_INIT;
-    assert_int_equal(tide_replica_start(old, &o, NULL), TIDE_ERR_GONE);
-    assert_int_equal(tide_replica_stop(old, 1), 0);
-    assert_int_equal(tide_gc(old, NULL), 0);
-    assert_int_equal(tide_close(old), 0);
-    assert_int_equal(crash_files(name), files);
-    pid_t pid = child_begin();
-    if (pid == 0) { /* maps the new replicas */
-        struct tide *own;
-        struct tide_reader *r;
-        char buf[8];
-        CHILD(tide_open(&own, name, NULL) == 0 && tide_reader_open(own, NULL, &r) == 0);
-        CHILD(tide_get(r, "k", 1, NULL, buf, sizeof(buf), NULL) == 0);
-        _exit(0);
-    }
-    child_end(pid);
-    assert_int_equal(tide_close(d), 0);
-}
-
-/* Creating, attaching, using and removing, by several processes at once: every error is one of a short list. */
-static void removed__by_some_while_others_open_it__errors_are_clean(void **state) {
-    (void)state;
-    enum { PROCESSES = 6 };
-    pid_t pids[PROCESSES];
-    uint64_t seed = help_seed();
-    for (uint64_t p = 0; p < PROCESSES; p++) {
-        pids[p] = child_begin();
-        if (pids[p] != 0) {
-            continue;
-        }
-        struct help_rng rng = {seed + p};
-        for (uint64_t i = 0; i < help_scaled(60); i++) {
-            struct tide_opts o = TIDE_OPTS_INIT;
-            struct tide *d;
-            o.ring_bytes = 64 << 10;
-            o.table_bytes = 256 << 10;
-            o.write_timeout_ns = 20000000;
-            int error = help_below(&rng, 4) == 0 ? tide_unlink(name) : TIDE_ERR_EXISTS;
-            CHILD(error == 0 || error == TIDE_ERR_NO_DOMAIN || error == TIDE_ERR_EXISTS);
-            error = tide_open(&d, name, &o);
-            CHILD(error == 0 || error == TIDE_ERR_GONE); /* GONE: it was removed each time that it was looked at */
-            if (error != 0) {
-                continue;
-            }
-            struct tide_replica_opts ro = TIDE_REPLICA_OPTS_INIT;
-            ro.role = help_below(&rng, 2) == 0 ? TIDE_LEADER : TIDE_FOLLOWER;
-            ro.candidate = 1;
-            error = tide_replica_start(d, &ro, NULL);
-            CHILD(error == 0 || error == TIDE_ERR_BUSY || error == TIDE_ERR_GONE || error == TIDE_ERR_NO_REPLICA);
-            error = tide_put(d, NULL, "k", 1, "v", 1, NULL);
-            CHILD(error == 0 || error == TIDE_ERR_NO_LEADER || error == TIDE_ERR_TIMEOUT || error == TIDE_ERR_GONE ||
-                  error == TIDE_ERR_UNKNOWN);
-            error = tide_gc(d, NULL);
-            CHILD(error == 0 || error == TIDE_ERR_GONE);
-            CHILD(tide_close(d) == 0);
-        }
-        _exit(0);
-    }
-    for (int p = 0; p < PROCESSES; p++) {
-        child_end(pids[p]);
-    }
-    tide_unlink(name);
-    assert_int_equal(crash_files(name), 0);
-}
-
 int main(void) {
     help_start(50);
     const struct CMUnitTest tests[] = {
-#define CASE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
-        CASE(fork__childs_handles__answer_forked_and_own_ones_work),
-        CASE(fork__inside_a_section__the_child_is_refused_and_the_parent_goes_on),
-        CASE(fork__parent_dies__its_locks_are_free_although_the_child_lives),
-        CASE(fork__while_threads_write__the_child_can_open_and_write),
-        CASE(small_shm__creating__is_no_space_and_leaves_nothing),
-        CASE(small_shm__replicas_until_it_is_full__the_others_go_on),
-        CASE(small_shm__a_large_request__is_no_space_and_leaves_nothing),
-        CASE(removed__under_the_leader__writers_are_told_gone),
-        CASE(replaced__old_members_close__the_new_domain_keeps_its_files),
-        CASE(removed__by_some_while_others_open_it__errors_are_clean),
+        NAMED_CASE(fork__childs_handles__answer_forked_and_own_ones_work),
+        NAMED_CASE(fork__inside_a_section__the_child_is_refused_and_the_parent_goes_on),
+        NAMED_CASE(fork__parent_dies__its_locks_are_free_although_the_child_lives),
+        NAMED_CASE(fork__while_threads_write__the_child_can_open_and_write),
+        NAMED_CASE(tide_wait_applied__replica_of_a_dead_process__does_not_count),
+        NAMED_CASE(small_shm__creating__is_no_space_and_leaves_nothing),
+        NAMED_CASE(small_shm__replicas_until_it_is_full__the_others_go_on),
+        NAMED_CASE(small_shm__a_large_request__is_no_space_and_leaves_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -66,10 +66,9 @@ static void options__choose_frames(void **state) {
         { "--key", "key:4", "--from", "5", 1 },      { "--from", "52", "--limit", "9", 1 },
     };
     for (size_t i = 0; i < sizeof(CASES) / sizeof(CASES[0]); i++) {
-        struct ran ran = RUN_DUMP("--json", "demo", CASES[i].a, CASES[i].b, CASES[i].c, CASES[i].d);
-        assert_int_equal(ran.code, 0);
-        assert_int_equal(json_lines(ran.out, "frame"), CASES[i].frames);
-        free(ran.out);
+        char *out = DUMP_SAYS(0, "--json", "demo", CASES[i].a, CASES[i].b, CASES[i].c, CASES[i].d);
+        assert_int_equal(json_lines(out, "frame"), CASES[i].frames);
+        free(out);
     }
     char *out = DUMPED(&b, 0, "--no-ring", "demo");
     assert_null(strstr(out, "key = value"));
@@ -163,15 +162,13 @@ static void short_files__are_corrupt(void **state) {
     static const uint64_t LEFT[] = { 0, 1, 143, 144, 255, 1664, 42624, 1123968, 1132416, 3245951, 3245952 };
     for (size_t i = 0; i < sizeof(LEFT) / sizeof(LEFT[0]); i++) {
         build_save(&b, path, LEFT[i]);
-        struct ran ran = RUN_DUMP("--json", path);
-        assert_int_equal(ran.code, 1);
-        free(ran.out);
+        char *out = DUMP_SAYS(1, "--json", path);
+        free(out);
     }
     build_save(&b, path, b.ring_off + 10000);
-    struct ran ran = RUN_DUMP("--json", path);
-    assert_int_equal(ran.code, 1);
-    assert_true(strstr(ran.out, "\"line\": \"frame\"") != NULL); /* what is there is shown */
-    free(ran.out);
+    char *out = DUMP_SAYS(1, "--json", path);
+    assert_true(strstr(out, "\"line\": \"frame\"") != NULL); /* what is there is shown */
+    free(out);
     build_free(&b);
 }
 
@@ -261,17 +258,14 @@ static void bad_usage__is_2(void **state) {
         { "--json", "--full" }, { "", "--json" },
     };
     for (size_t i = 0; i < sizeof(BAD) / sizeof(BAD[0]); i++) {
-        struct ran ran = RUN_DUMP(BAD[i][0], BAD[i][1]);
-        assert_int_equal(ran.code, 2);
-        free(ran.out);
+        char *out = DUMP_SAYS(2, BAD[i][0], BAD[i][1]);
+        free(out);
     }
-    struct ran ran = RUN_DUMP("demo", "--no-ring", "--follow");
-    assert_int_equal(ran.code, 2);
-    free(ran.out);
-    ran = RUN_DUMP("--help");
-    assert_int_equal(ran.code, 0);
-    assert_has(ran.out, "Exit codes");
-    free(ran.out);
+    char *out = DUMP_SAYS(2, "demo", "--no-ring", "--follow");
+    free(out);
+    out = DUMP_SAYS(0, "--help");
+    assert_has(out, "Exit codes");
+    free(out);
 }
 
 static void output_that_fails__is_told(void **state) {

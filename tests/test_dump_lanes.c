@@ -57,55 +57,56 @@ static void build_processes(struct build *b) {
     lane[63].turn = 1 << 3 | LANE_CANCELLED;
 }
 
+/* Such a file, and the first of the two processes lives. */
+static void save_processes(struct build *b) {
+    build_processes(b);
+    build_save(b, path, b->size_bytes);
+    hold(MEMBER_FIRST + 3);
+}
+
 static void processes__are_shown(void **state) {
     (void)state;
     struct build b;
-    build_processes(&b);
-    build_save(&b, path, b.size_bytes);
-    hold(MEMBER_FIRST + 3);
+    save_processes(&b);
     hold(MEMBER_LEADER);
-    struct ran ran = RUN_DUMP("demo");
-    assert_int_equal(ran.code, 0);
-    assert_has(ran.out, "; its process lives");
-    assert_has(ran.out, "members    1 alive, 1 dead\n");
-    assert_has(ran.out, "member 3   pid 333 alive, since 2023-11-14 22:13:20Z\n");
-    assert_has(ran.out, "member 4   pid 444 dead, ");
-    assert_has(ran.out, "leader serving, applied 9, lag 0, staleness 0, pos 576, member 3 pid ");
-    assert_has(ran.out, "follower orphan, ");
-    assert_has(ran.out, "follower claimed, ");
-    assert_has(ran.out, ", pos 0, member 4 pid 0\n");
-    assert_has(ran.out, "lanes      2 owned, ready 0x0000000000000006, their thread asleep, the leader is asked to");
-    assert_has(ran.out, "lane 0     member 3 pid 333, request 12 answered: 2 operations, 80 bytes; answer -20, "
-                        "index 7, found 5, failed 1\n");
-    assert_has(ran.out, "lane 1     orphan pid 0, request 3 taken, writer asleep: 0 operations, "
-                        "100000 bytes in a file\n");
-    assert_has(ran.out, "lane 63    free pid 0, request 1 cancelled: ");
-    free(ran.out);
+    char *out = DUMP_SAYS(0, "demo");
+    assert_has(out, "; its process lives");
+    assert_has(out, "members    1 alive, 1 dead\n");
+    assert_has(out, "member 3   pid 333 alive, since 2023-11-14 22:13:20Z\n");
+    assert_has(out, "member 4   pid 444 dead, ");
+    assert_has(out, "leader serving, applied 9, lag 0, staleness 0, pos 576, member 3 pid ");
+    assert_has(out, "follower orphan, ");
+    assert_has(out, "follower claimed, ");
+    assert_has(out, ", pos 0, member 4 pid 0\n");
+    assert_has(out, "lanes      2 owned, ready 0x0000000000000006, their thread asleep, the leader is asked to");
+    assert_has(out, "lane 0     member 3 pid 333, request 12 answered: 2 operations, 80 bytes; answer -20, "
+                    "index 7, found 5, failed 1\n");
+    assert_has(out, "lane 1     orphan pid 0, request 3 taken, writer asleep: 0 operations, "
+                    "100000 bytes in a file\n");
+    assert_has(out, "lane 63    free pid 0, request 1 cancelled: ");
+    free(out);
     build_free(&b);
 }
 
 static void processes__as_json__have_their_fields(void **state) {
     (void)state;
     struct build b;
-    build_processes(&b);
-    build_save(&b, path, b.size_bytes);
-    hold(MEMBER_FIRST + 3);
-    struct ran ran = RUN_DUMP("--json", "demo");
-    assert_int_equal(ran.code, 0);
-    assert_int_equal(json_lines(ran.out, "member"), 2);
-    assert_int_equal(json_lines(ran.out, "replica"), 3);
-    assert_has(ran.out, "{\"line\": \"leader\", \"replica\": 0, \"led\": false, ");
-    assert_has(ran.out, "{\"line\": \"member\", \"id\": 3, \"pid\": 333, \"alive\": true, ");
-    assert_has(ran.out, "{\"line\": \"member\", \"id\": 4, \"pid\": 444, \"alive\": false, ");
-    assert_has(ran.out, "\"state\": \"orphan\", \"member\": 4, ");
-    assert_has(ran.out, "\"state\": \"claimed\", \"member\": 4, ");
-    assert_has(ran.out, "\"ready\": \"0x0000000000000006\", \"asleep\": true, \"step_down\": true, ");
-    assert_has(ran.out, "{\"id\": 0, \"owner\": \"member\", \"member\": 3, \"pid\": 333, \"phase\": \"answered\", "
-                        "\"seq\": 12, \"ops\": 2, \"bytes\": 80, \"spilled\": false, \"asleep\": false, "
-                        "\"answer\": {\"result\": -20, \"index\": 7, \"found\": 5, \"failed\": 1}}");
-    assert_has(ran.out, "{\"id\": 1, \"owner\": \"orphan\", \"member\": null, ");
-    assert_has(ran.out, "\"phase\": \"cancelled\", \"seq\": 1, ");
-    free(ran.out);
+    save_processes(&b);
+    char *out = DUMP_SAYS(0, "--json", "demo");
+    assert_int_equal(json_lines(out, "member"), 2);
+    assert_int_equal(json_lines(out, "replica"), 3);
+    assert_has(out, "{\"line\": \"leader\", \"replica\": 0, \"led\": false, ");
+    assert_has(out, "{\"line\": \"member\", \"id\": 3, \"pid\": 333, \"alive\": true, ");
+    assert_has(out, "{\"line\": \"member\", \"id\": 4, \"pid\": 444, \"alive\": false, ");
+    assert_has(out, "\"state\": \"orphan\", \"member\": 4, ");
+    assert_has(out, "\"state\": \"claimed\", \"member\": 4, ");
+    assert_has(out, "\"ready\": \"0x0000000000000006\", \"asleep\": true, \"step_down\": true, ");
+    assert_has(out, "{\"id\": 0, \"owner\": \"member\", \"member\": 3, \"pid\": 333, \"phase\": \"answered\", "
+                    "\"seq\": 12, \"ops\": 2, \"bytes\": 80, \"spilled\": false, \"asleep\": false, "
+                    "\"answer\": {\"result\": -20, \"index\": 7, \"found\": 5, \"failed\": 1}}");
+    assert_has(out, "{\"id\": 1, \"owner\": \"orphan\", \"member\": null, ");
+    assert_has(out, "\"phase\": \"cancelled\", \"seq\": 1, ");
+    free(out);
     build_free(&b);
 }
 
@@ -114,15 +115,12 @@ static void copy_of_a_live_file__has_only_dead_members(void **state) {
     (void)state;
     struct build b;
     char copy[160];
-    build_processes(&b);
-    build_save(&b, path, b.size_bytes);
-    hold(MEMBER_FIRST + 3);
+    save_processes(&b);
     snprintf(copy, sizeof(copy), "%s.copy", path);
     build_save(&b, copy, b.size_bytes);
-    struct ran ran = RUN_DUMP(copy);
-    assert_int_equal(ran.code, 0);
-    assert_has(ran.out, "members    0 alive, 2 dead\n");
-    free(ran.out);
+    char *out = DUMP_SAYS(0, copy);
+    assert_has(out, "members    0 alive, 2 dead\n");
+    free(out);
     build_free(&b);
 }
 
@@ -137,30 +135,25 @@ static void spill__header_and_size_are_shown(void **state) {
     build_seal(&b);
     snprintf(spill, sizeof(spill), "%s/tidemark.demo.l5", dir);
     build_save(&b, spill, b.seg->header.size_bytes);
-    struct ran ran = RUN_DUMP("demo.l5");
-    assert_int_equal(ran.code, 0);
-    assert_has(ran.out, "spill of domain \"demo\"");
-    assert_has(ran.out, "of lane 5, 1000 bytes");
-    free(ran.out);
-    ran = RUN_DUMP("--json", spill);
-    assert_int_equal(ran.code, 0);
-    assert_int_equal(json_lines(ran.out, "header"), 1);
-    assert_has(ran.out, "{\"line\": \"spill\", \"lane\": 5, \"request_bytes\": 1000}");
-    free(ran.out);
-    ran = RUN_DUMP("--follow", spill);
-    assert_int_equal(ran.code, 2);
-    free(ran.out);
+    char *out = DUMP_SAYS(0, "demo.l5");
+    assert_has(out, "spill of domain \"demo\"");
+    assert_has(out, "of lane 5, 1000 bytes");
+    free(out);
+    out = DUMP_SAYS(0, "--json", spill);
+    assert_int_equal(json_lines(out, "header"), 1);
+    assert_has(out, "{\"line\": \"spill\", \"lane\": 5, \"request_bytes\": 1000}");
+    free(out);
+    out = DUMP_SAYS(2, "--follow", spill);
+    free(out);
     build_save(&b, spill, b.seg->header.size_bytes - 1);
-    ran = RUN_DUMP("--json", spill);
-    assert_int_equal(ran.code, 1);
-    free(ran.out);
+    out = DUMP_SAYS(1, "--json", spill);
+    free(out);
     b.seg->header.replica = LAYOUT_LANES;
     build_seal(&b);
     build_save(&b, spill, b.seg->header.size_bytes);
-    ran = RUN_DUMP(spill);
-    assert_int_equal(ran.code, 1);
-    assert_has(ran.out, "BAD: there is no lane 64");
-    free(ran.out);
+    out = DUMP_SAYS(1, spill);
+    assert_has(out, "BAD: there is no lane 64");
+    free(out);
     build_free(&b);
 }
 
@@ -205,33 +198,30 @@ static void two_processes__members_lanes_and_notes(void **state) {
     assert_int_equal(tide_open(&d, name, NULL), 0);
     for (int i = 0; i < 3; i++)
         assert_int_equal(tide_put(d, NULL, "key", 3, "value", 5, NULL), 0);
-    struct ran ran = RUN_DUMP("--json", name);
-    assert_int_equal(ran.code, 0);
-    assert_int_equal(json_lines(ran.out, "member"), 2);
-    assert_int_equal(count_of(ran.out, "\"alive\": true"), 2);
-    assert_has(ran.out, "\"led\": true");
-    assert_has(ran.out, "\"phase\": \"answered\", \"seq\": 3, \"ops\": 1, \"bytes\": 32, \"spilled\": false");
-    assert_int_equal(count_of(ran.out, "\"type\": \"put\", \"lane\": 1, \"lane_seq\": "), 3);
+    char *out = DUMP_SAYS(0, "--json", name);
+    assert_int_equal(json_lines(out, "member"), 2);
+    assert_int_equal(count_of(out, "\"alive\": true"), 2);
+    assert_has(out, "\"led\": true");
+    assert_has(out, "\"phase\": \"answered\", \"seq\": 3, \"ops\": 1, \"bytes\": 32, \"spilled\": false");
+    assert_int_equal(count_of(out, "\"type\": \"put\", \"lane\": 1, \"lane_seq\": "), 3);
     snprintf(pid_text, sizeof(pid_text), "\"pid\": %d, \"alive\"", (int)pid);
-    assert_has(ran.out, pid_text);
-    free(ran.out);
+    assert_has(out, pid_text);
+    free(out);
     snprintf(table, sizeof(table), "%s.r0", name);
-    ran = RUN_DUMP("--json", table);
-    assert_int_equal(ran.code, 0);
-    assert_has(ran.out, "\"lanes\": [{\"id\": 0, \"seq\": 3, \"index\": ");
-    free(ran.out);
-    ran = RUN_DUMP(table);
-    assert_has(ran.out, "lane 0     request 3 is done, at index ");
-    free(ran.out);
+    out = DUMP_SAYS(0, "--json", table);
+    assert_has(out, "\"lanes\": [{\"id\": 0, \"seq\": 3, \"index\": ");
+    free(out);
+    out = DUMP_SAYS(0, table);
+    assert_has(out, "lane 0     request 3 is done, at index ");
+    free(out);
     assert_int_equal(tide_close(d), 0); /* nobody is left who would clear up after the leader */
     kill(pid, SIGKILL);
     waitpid(pid, NULL, 0);
-    ran = RUN_DUMP("--json", name);
-    assert_int_equal(ran.code, 0);
-    assert_int_equal(json_lines(ran.out, "member"), 1);
-    assert_int_equal(count_of(ran.out, "\"alive\": false"), 1);
-    assert_has(ran.out, "\"led\": false");
-    free(ran.out);
+    out = DUMP_SAYS(0, "--json", name);
+    assert_int_equal(json_lines(out, "member"), 1);
+    assert_int_equal(count_of(out, "\"alive\": false"), 1);
+    assert_has(out, "\"led\": false");
+    free(out);
     assert_int_equal(tide_unlink(name), 0);
 }
 

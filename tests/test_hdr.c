@@ -14,18 +14,10 @@
 
 #include "shm/hdr.h"
 #include "shm/lag.h"
+#include "tests/lib/random.h"
 
 #define HOUR_US INT64_C(3600000000)
 #define NS_PER_S UINT64_C(1000000000)
-
-static uint64_t random_state = 88172645463325252u; /* fixed: a failure can be repeated */
-
-static uint64_t next_random(void) {
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
-    return random_state;
-}
 
 /* Of every size alike, up to 2^bits. */
 static int64_t next_value(int bits) {

@@ -12,17 +12,9 @@
 #include <errno.h>
 
 #include "bench/lib/hdrlog.h"
+#include "tests/lib/random.h"
 
 #define HOUR_US INT64_C(3600000000)
-
-static uint64_t random_state = 88172645463325252u; /* fixed: a failure can be repeated */
-
-static uint64_t next_random(void) {
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
-    return random_state;
-}
 
 static struct hdr *random_hdr(int64_t lowest, int64_t highest, int digits, int records) {
     struct hdr *h = hdr_new(lowest, highest, digits);

@@ -12,20 +12,12 @@
 #include <cjson/cJSON.h>
 #include <cmocka.h>
 
+#include "tests/lib/random.h"
 #include "tools/args.h"
 #include "tools/json_number.h"
 #include "tools/json_tape.h"
 
 #define MAX_NS 1000000000000000000u
-
-static uint64_t random_state = 88172645463325252u; /* fixed: a failure can be repeated */
-
-static uint64_t next_random(void) {
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
-    return random_state;
-}
 
 /* ---- arguments ---- */
 

@@ -11,16 +11,8 @@
 #include <cjson/cJSON.h>
 #include <cmocka.h>
 
+#include "tests/lib/random.h"
 #include "tools/node.h"
-
-static uint64_t random_state = 88172645463325252u; /* fixed: a failure can be repeated */
-
-static uint64_t next_random(void) {
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
-    return random_state;
-}
 
 static void append_ms__nanoseconds__at_most_three_decimals_rounded_up(void **state) {
     static const struct {
@@ -149,17 +141,6 @@ static void open_node(struct node *n) {
     assert_non_null(n->domain);
 }
 
-static void close_node(struct node *n) {
-    node_domain_close(n);
-    protocol_free(&n->protocol);
-    json_tape_free(&n->stored);
-    buf_free(&n->key);
-    buf_free(&n->value);
-    buf_free(&n->other);
-    buf_free(&n->sorted);
-    buf_free(&n->other_sorted);
-}
-
 static void node_handle__mutated_requests__one_answer_or_one_reason_each(void **state) {
     struct node n;
     (void)state;
@@ -178,7 +159,7 @@ static void node_handle__mutated_requests__one_answer_or_one_reason_each(void **
         answer_line(&n, copy, size);
         free(copy);
     }
-    close_node(&n);
+    node_end(&n);
 }
 
 static void node_handle__reads_of_other_clients__do_not_fence_one_another(void **state) {
@@ -200,7 +181,7 @@ static void node_handle__reads_of_other_clients__do_not_fence_one_another(void *
     assert_int_equal(n.reads[TIDE_REASON_REDIRECTED], 1);
     answer_line(&n, FOLLOWER, strlen(FOLLOWER));
     assert_int_equal(n.reads[TIDE_REASON_WITHIN_BOUND], 1);
-    close_node(&n);
+    node_end(&n);
 }
 
 static void node_error_code__fate_unknown__never_a_definite_code(void **state) {

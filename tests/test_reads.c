@@ -2,6 +2,25 @@
 /* The contract of reads: bounds, fallbacks, reasons. */
 #include "tests/lib/pair.h"
 
+/* A macro, so that the line that is told is the test's. */
+#define assert_served(got, number, why, by)                                                                            \
+    do {                                                                                                               \
+        assert_int_equal((got).error, 0);                                                                              \
+        assert_int_equal((got).value, (number));                                                                       \
+        assert_int_equal((got).a.reason, (why));                                                                       \
+        assert_int_equal((got).a.served_by, (by));                                                                     \
+    } while (0)
+
+/* The follower has k = 1, and lacks k = 2; *acknowledged: since when at the latest. */
+static struct pair open_behind(uint64_t *acknowledged) {
+    struct pair p = open_pair(HOUR);
+    put_number(p.d, "k", 1);
+    catch_up(&p);
+    put_number(p.d, "k", 2);
+    *acknowledged = tide_now(p.d);
+    return p;
+}
+
 /* ---- each fallback with each reason ------------------------------------------------------------------------------ */
 
 static void get__replica_that_has_everything__fresh_whatever_the_fallback(void **state) {
@@ -12,10 +31,7 @@ static void get__replica_that_has_everything__fresh_whatever_the_fallback(void *
     for (int f = TIDE_FALLBACK_LEADER; f <= TIDE_FALLBACK_STALE; f++) {
         struct tide_bound b = bound_of((enum tide_fallback)f, 0);
         struct got g = get(p.r, "k", &b);
-        assert_int_equal(g.error, 0);
-        assert_int_equal(g.value, 1);
-        assert_int_equal(g.a.reason, TIDE_REASON_FRESH);
-        assert_int_equal(g.a.served_by, p.slow);
+        assert_served(g, 1, TIDE_REASON_FRESH, p.slow);
         assert_int_equal(g.a.linearizable, 1);
         assert_int_equal(g.a.stale, 0);
         assert_int_equal(g.a.from_leader, 0);
@@ -42,10 +58,7 @@ static void get__behind_but_within_the_bound__served_whatever_the_fallback(void 
         uint64_t called = tide_now(p.d);
         struct got g = get(p.r, "k", &b);
         uint64_t returned = tide_now(p.d);
-        assert_int_equal(g.error, 0);
-        assert_int_equal(g.value, 1);
-        assert_int_equal(g.a.reason, TIDE_REASON_WITHIN_BOUND);
-        assert_int_equal(g.a.served_by, p.slow);
+        assert_served(g, 1, TIDE_REASON_WITHIN_BOUND, p.slow);
         assert_int_equal(g.a.linearizable, 0);
         assert_int_equal(g.a.stale, 0);
         assert_int_equal(g.a.index, 1);
@@ -63,10 +76,7 @@ static void get__behind_fallback_leader__redirected(void **state) {
     put_number(p.d, "k", 1);
     struct tide_bound b = bound_of(TIDE_FALLBACK_LEADER, 0);
     struct got g = get(p.r, "k", &b);
-    assert_int_equal(g.error, 0);
-    assert_int_equal(g.value, 1);
-    assert_int_equal(g.a.reason, TIDE_REASON_REDIRECTED);
-    assert_int_equal(g.a.served_by, p.leader);
+    assert_served(g, 1, TIDE_REASON_REDIRECTED, p.leader);
     assert_true(g.a.from_leader == 1 && g.a.linearizable == 1 && g.a.stale == 0);
     assert_int_equal(g.a.staleness_ns, 0);
     catch_up(&p);       /* else the session's fence is what the follower misses */
@@ -104,11 +114,8 @@ static void get__fence_not_reached_fallback_leader__behind_redirected(void **sta
 
 static void get__behind_fallback_error__refused_with_what_could_be_had(void **state) {
     (void)state;
-    struct pair p = open_pair(HOUR);
-    put_number(p.d, "k", 1);
-    catch_up(&p);
-    put_number(p.d, "k", 2);
-    uint64_t acknowledged = tide_now(p.d);
+    uint64_t acknowledged;
+    struct pair p = open_behind(&acknowledged);
     struct tide_bound b = bound_of(TIDE_FALLBACK_ERROR, 0);
     b.wait_ns = TIDE_UNBOUNDED; /* of no meaning here */
     uint64_t called = tide_now(p.d);
@@ -159,11 +166,8 @@ static void get__behind_fallback_wait__times_out_or_is_served_when_the_replica_g
 
 static void get__behind_fallback_stale__served_and_flagged(void **state) {
     (void)state;
-    struct pair p = open_pair(HOUR);
-    put_number(p.d, "k", 1);
-    catch_up(&p);
-    put_number(p.d, "k", 2);
-    uint64_t acknowledged = tide_now(p.d);
+    uint64_t acknowledged;
+    struct pair p = open_behind(&acknowledged);
     struct tide_bound b = bound_of(TIDE_FALLBACK_STALE, 0);
     uint64_t called = tide_now(p.d);
     struct got g = get(p.r, "k", &b);

@@ -12,15 +12,6 @@
 #define MIB (KIB * 1024)
 #define MS UINT64_C(1000000)
 
-static int put_number(struct tide *d, const char *key, uint64_t value, struct tide_token *token) {
-    return tide_put(d, NULL, key, strlen(key), &value, sizeof(value), token);
-}
-
-static uint64_t get_number(struct tide_reader *r, const char *key) {
-    uint64_t value = 0;
-    return tide_get(r, key, strlen(key), NULL, &value, sizeof(value), NULL) == 0 ? value : UINT64_MAX;
-}
-
 /* ---- replicas ---------------------------------------------------------------------------------------------------- */
 
 static void tide_replica_start__bad_options__invalid_and_slot_stays_free(void **state) {
@@ -79,7 +70,7 @@ static void tide_replica_start__all_slots__then_no_more(void **state) {
     assert_int_equal(tide_replica_start(d, NULL, &id), TIDE_ERR_SLOTS);
     struct tide_token token;
     for (int i = 0; i < 100; i++) {
-        assert_int_equal(put_number(d, "x", (uint64_t)i, &token), 0);
+        assert_int_equal(help_put(d, "x", (uint64_t)i, &token), 0);
     }
     assert_int_equal(tide_wait_applied(d, &token, TIDE_REPLICAS, UINT64_MAX), 0);
     help_assert_equal_digests(d);
@@ -89,14 +80,17 @@ static void tide_replica_start__all_slots__then_no_more(void **state) {
     tide_close(d);
 }
 
+static struct tide *open_named(const char *name) {
+    struct tide_opts o = TIDE_OPTS_INIT;
+    struct tide *d;
+    assert_int_equal(tide_open(&d, name, &o), 0);
+    return d;
+}
+
 static void tide_replica_start__second_leader__busy(void **state) {
     (void)state;
-    char name[TIDE_NAME_MAX + 1];
-    snprintf(name, sizeof(name), "%s", help_name());
-    struct tide_opts o = TIDE_OPTS_INIT;
-    struct tide *a, *b;
-    assert_int_equal(tide_open(&a, name, &o), 0);
-    assert_int_equal(tide_open(&b, name, &o), 0);
+    const char *name = help_name();
+    struct tide *a = open_named(name), *b = open_named(name);
     uint32_t leader = help_leader(a);
     struct tide_replica_opts po = TIDE_REPLICA_OPTS_INIT;
     po.role = TIDE_LEADER;
@@ -109,8 +103,8 @@ static void tide_replica_start__second_leader__busy(void **state) {
     assert_int_equal(info.leader, leader);
     tide_replica_stop(a, leader);
     assert_int_equal(tide_replica_start(b, &po, NULL), 0);
-    assert_int_equal(put_number(b, "k", 1, NULL), 0);
-    assert_int_equal(put_number(a, "k", 2, NULL), 0); /* through a lane */
+    assert_int_equal(help_put(b, "k", 1, NULL), 0);
+    assert_int_equal(help_put(a, "k", 2, NULL), 0); /* through a lane */
     assert_int_equal(tide_info(a, &info), 0);
     assert_int_equal(info.leader, leader);
     tide_close(a);
@@ -120,18 +114,14 @@ static void tide_replica_start__second_leader__busy(void **state) {
 
 static void two_handles__of_one_process__followers_of_the_other_see_the_writes(void **state) {
     (void)state;
-    char name[TIDE_NAME_MAX + 1];
-    snprintf(name, sizeof(name), "%s", help_name());
-    struct tide_opts o = TIDE_OPTS_INIT;
-    struct tide *a, *b;
-    assert_int_equal(tide_open(&a, name, &o), 0);
-    assert_int_equal(tide_open(&b, name, &o), 0);
+    const char *name = help_name();
+    struct tide *a = open_named(name), *b = open_named(name);
     help_leader(a);
     help_follower(b, 0);
     struct tide_reader *r = help_reader(b, TIDE_STICKY, -1, 0);
     struct tide_token token;
     for (uint64_t i = 1; i <= 1000; i++) {
-        assert_int_equal(put_number(a, "k", i, &token), 0);
+        assert_int_equal(help_put(a, "k", i, &token), 0);
         struct tide_bound bound = TIDE_BOUND_INIT;
         bound.fallback = TIDE_FALLBACK_WAIT;
         bound.wait_ns = TIDE_UNBOUNDED;
@@ -142,7 +132,7 @@ static void two_handles__of_one_process__followers_of_the_other_see_the_writes(v
     }
     assert_int_equal(tide_wait_applied(b, &token, 2, TIDE_UNBOUNDED), 0);
     tide_close(a);
-    assert_int_equal(get_number(r, "k"), 1000); /* the leader is gone, what was committed is not */
+    assert_int_equal(help_get(r, "k"), 1000); /* the leader is gone, what was committed is not */
     tide_close(b);
     tide_reader_close(r);
     tide_unlink(name);
@@ -156,7 +146,7 @@ static void tide_replica_stop__of_the_leader__writes_refused_reads_go_on_and_the
     struct tide_reader *r = help_reader(d, TIDE_STICKY, -1, 0);
     uint64_t value = 7;
     assert_int_equal(tide_get(r, "k", 1, NULL, &value, sizeof(value), NULL), TIDE_ERR_NO_LEADER);
-    assert_int_equal(put_number(d, "k", 1, NULL), TIDE_ERR_NO_LEADER);
+    assert_int_equal(help_put(d, "k", 1, NULL), TIDE_ERR_NO_LEADER);
     uint32_t follower = help_follower(d, 0);
     uint64_t n = 0, term = 0;
     for (int round = 0; round < 10; round++) {
@@ -167,19 +157,19 @@ static void tide_replica_stop__of_the_leader__writes_refused_reads_go_on_and_the
         term = info.term;
         assert_int_equal(info.leader, leader);
         if (round > 0) {
-            assert_int_equal(get_number(r, "k"), n);
+            assert_int_equal(help_get(r, "k"), n);
         }
         /* More than the ring holds, so that the next leader cannot have it from the log. */
         struct tide_token token;
         for (int i = 0; i < 2000; i++) {
-            assert_int_equal(put_number(d, "k", ++n, &token), 0);
+            assert_int_equal(help_put(d, "k", ++n, &token), 0);
         }
         tide_wait_applied(d, &token, 2, UINT64_MAX);
         assert_int_equal(tide_replica_stop(d, leader), 0);
         tide_info(d, &info);
         assert_int_equal(info.leader, -1);
         struct tide_token untouched = { 1, 2 };
-        assert_int_equal(put_number(d, "k", 0, &untouched), TIDE_ERR_NO_LEADER);
+        assert_int_equal(help_put(d, "k", 0, &untouched), TIDE_ERR_NO_LEADER);
         assert_true(untouched.incarnation == 1 && untouched.index == 2);
         struct tide_answer a = TIDE_ANSWER_INIT;
         assert_int_equal(tide_get(r, "k", 1, NULL, &value, sizeof(value), &a), 0);
@@ -201,7 +191,7 @@ static void tide_replica_start__of_a_log_that_lost_its_start_with_nobody_to_copy
     struct tide *d = help_open(64 * KIB, MIB, 0);
     uint32_t leader = help_leader(d);
     for (uint64_t i = 0; i < 5000; i++) {
-        assert_int_equal(put_number(d, "k", i, NULL), 0);
+        assert_int_equal(help_put(d, "k", i, NULL), 0);
     }
     tide_replica_stop(d, leader);
     struct tide_replica_opts o = TIDE_REPLICA_OPTS_INIT;
@@ -271,7 +261,7 @@ static void follower__lapped__joins_anew_and_is_equal_again(void **state) {
     uint64_t n = 0;
     struct tide_token token;
     while (help_info(d, slow).lapped == 0) {
-        assert_int_equal(put_number(d, n % 2 == 0 ? "even" : "odd", n, &token), 0);
+        assert_int_equal(help_put(d, n % 2 == 0 ? "even" : "odd", n, &token), 0);
         n++;
     }
     assert_int_equal(help_info(d, leader).lapped, 0);
@@ -383,7 +373,7 @@ static void replicas__stopped_and_started_in_any_order_under_readers__answers_st
     uint64_t n = 0;
     for (uint64_t round = 0; round < help_scaled(150); round++) {
         for (int i = 0; i < 50 && leader >= 0; i++) {
-            assert_int_equal(put_number(d, "k", ++n, NULL), 0);
+            assert_int_equal(help_put(d, "k", ++n, NULL), 0);
         }
         uint32_t running[TIDE_REPLICAS], count = 0;
         for (uint32_t i = 0; i < TIDE_REPLICAS; i++) {
@@ -416,11 +406,11 @@ static void tide_close__before_its_readers__they_answer_closed(void **state) {
     struct tide *d = help_open(64 * KIB, MIB, 0);
     help_leader(d);
     help_follower(d, 0);
-    put_number(d, "k", 5, NULL);
+    help_put(d, "k", 5, NULL);
     struct tide_reader *readers[3];
     for (int i = 0; i < 3; i++) {
         readers[i] = help_reader(d, (enum tide_policy)i, -1, 0);
-        assert_int_equal(get_number(readers[i], "k"), 5);
+        assert_int_equal(help_get(readers[i], "k"), 5);
     }
     assert_int_equal(tide_close(d), 0);
     for (int i = 0; i < 3; i++) {
@@ -441,11 +431,11 @@ static void tide_reader_close__with_an_open_section__ends_it(void **state) {
     (void)state;
     struct tide *d = help_open(64 * KIB, MIB, 0);
     uint32_t leader = help_leader(d);
-    put_number(d, "k", 5, NULL);
+    help_put(d, "k", 5, NULL);
     struct tide_reader *r = help_reader(d, TIDE_STICKY, -1, 0);
     assert_int_equal(tide_section_begin(r, NULL, NULL), 0);
     assert_int_equal(tide_reader_close(r), 0);
-    assert_int_equal(put_number(d, "k", 6, NULL), 0); /* not in a section any more */
+    assert_int_equal(help_put(d, "k", 6, NULL), 0); /* not in a section any more */
     assert_int_equal(tide_replica_stop(d, leader), 0);
     tide_close(d);
 }

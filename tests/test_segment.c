@@ -81,7 +81,8 @@ static void segment__created_published_attached__both_see_the_same_bytes(void **
     a.base[BYTES - 1] = 42;
     assert_int_equal(segment_publish(&a, "t", SEGMENT_LOG, 0, 11, 22), 0);
     assert_int_equal(segment_is_current(&a), 1);
-    assert_int_equal(files_in_dir(), 1);
+    assert_false(segment_is_unlinked(&a));
+    assert_int_equal(files_in(dir), 1);
     assert_int_equal(segment_attach(&b, "t", SEGMENT_LOG, 0, true), 0);
     assert_int_equal(b.size_bytes, BYTES);
     assert_int_equal(b.base[BYTES - 1], 42);
@@ -95,10 +96,11 @@ static void segment__created_published_attached__both_see_the_same_bytes(void **
     segment_detach(&b);
     assert_int_equal(segment_unlink("t", SEGMENT_LOG, 0), 0);
     assert_int_equal(segment_is_current(&a), 0);
+    assert_true(segment_is_unlinked(&a));
     assert_int_equal(a.base[BYTES / 2], 43); /* the memory stays */
     assert_int_equal(segment_unlink("t", SEGMENT_LOG, 0), SHM_ERR_NO_DOMAIN);
     segment_discard(&a);
-    assert_int_equal(files_in_dir(), 0);
+    assert_int_equal(files_in(dir), 0);
 }
 
 static void segment__attached_read_only__cannot_be_written(void **state) {
@@ -118,18 +120,19 @@ static void segment_create__bad_arguments__nothing_is_made(void **state) {
     assert_int_equal(segment_create(&s, "t", SEGMENT_LOG, 0, 0), SHM_ERR_INVALID);
     assert_int_equal(segment_create(&s, "t", SEGMENT_LOG, 0, UINT64_MAX), SHM_ERR_INVALID);
     assert_int_equal(s.fd, -1);
-    assert_int_equal(files_in_dir(), 0);
+    assert_int_equal(files_in(dir), 0);
 }
 
 static void segment_publish__name_taken__answers_exists_and_cleans_up(void **state) {
     (void)state;
     struct segment a = published(), b = SEGMENT_INIT;
     assert_int_equal(segment_create(&b, "t", SEGMENT_LOG, 0, BYTES), 0);
-    assert_int_equal(files_in_dir(), 2);
+    assert_int_equal(files_in(dir), 2);
     assert_int_equal(segment_publish(&b, "t", SEGMENT_LOG, 0, 33, 44), SHM_ERR_EXISTS);
-    assert_int_equal(files_in_dir(), 1);
+    assert_int_equal(files_in(dir), 1);
     assert_int_equal(segment_publish(&b, "t", SEGMENT_LOG, 0, 33, 44), SHM_ERR_INVALID);
     assert_int_equal(segment_is_current(&a), 1);
+    assert_false(segment_is_unlinked(&a));
     segment_detach(&b);
     segment_detach(&a);
 }
@@ -147,11 +150,11 @@ static void segment_publish__wrong_use__refused(void **state) {
         assert_int_equal(segment_publish(&s, wrong[i].name, SEGMENT_LOG, 0, wrong[i].incarnation, wrong[i].id),
                          SHM_ERR_INVALID);
         segment_discard(&s);
-        assert_int_equal(files_in_dir(), 0);
+        assert_int_equal(files_in(dir), 0);
     }
     s = published();
     segment_discard(&s); /* of a published one: the name stays */
-    assert_int_equal(files_in_dir(), 1);
+    assert_int_equal(files_in(dir), 1);
 }
 
 static void segment_publish_replace__dead_replicas_table__is_replaced(void **state) {
@@ -162,10 +165,12 @@ static void segment_publish_replace__dead_replicas_table__is_replaced(void **sta
     assert_int_equal(segment_create(&b, "t", SEGMENT_TABLE, 5, BYTES), 0);
     assert_int_equal(segment_publish_replace(&b, "t", SEGMENT_TABLE, 5, 1, 3), 0);
     assert_int_equal(segment_is_current(&a), 0);
+    assert_true(segment_is_unlinked(&a));
     assert_int_equal(segment_is_current(&b), 1);
+    assert_false(segment_is_unlinked(&b));
     assert_int_equal(segment_attach(&c, "t", SEGMENT_TABLE, 5, false), 0);
     assert_int_equal(((const struct segment_header *)(const void *)c.base)->segment_id, 3);
-    assert_int_equal(files_in_dir(), 1);
+    assert_int_equal(files_in(dir), 1);
     segment_detach(&a);
     segment_detach(&b);
     segment_detach(&c);
@@ -179,7 +184,7 @@ static void segment_create__more_than_there_is__no_space_at_once(void **state) {
     assert_int_equal(segment_create(&s, "t", SEGMENT_LOG, 0, UINT64_C(1) << 50), SHM_ERR_NO_SPACE);
     assert_int_equal(segment_create(&s, "t", SEGMENT_LOG, 0, INT64_MAX), SHM_ERR_NO_SPACE);
     assert_int_equal(s.fd, -1);
-    assert_int_equal(files_in_dir(), 0);
+    assert_int_equal(files_in(dir), 0);
 }
 
 /* In a mount namespace of a child's: 0 done, 77 not permitted, else the line that failed. */
@@ -307,7 +312,7 @@ static void segment_publish__processes_race__exactly_one_wins(void **state) {
             winners += WEXITSTATUS(status);
         }
         assert_int_equal(winners, 1);
-        assert_int_equal(files_in_dir(), 1);
+        assert_int_equal(files_in(dir), 1);
         assert_int_equal(attach(), 0);
         assert_int_equal(segment_unlink("t", SEGMENT_LOG, 0), 0);
     }
@@ -324,20 +329,20 @@ static void segment__creator_died_halfway__its_leftover_is_swept(void **state) {
     int status = -1;
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_int_equal(status, 0);
-    assert_int_equal(files_in_dir(), 1);
+    assert_int_equal(files_in(dir), 1);
     /* Other names' files, and names that only look alike, stay. */
     char other[SEGMENT_PATH_BYTES + 64];
     (void)snprintf(other, sizeof(other), "%s.tmp.short", path);
     assert_true(close(open(other, O_CREAT | O_WRONLY, 0600)) == 0);
     struct segment working = SEGMENT_INIT;
     assert_int_equal(segment_create(&working, "t", SEGMENT_LOG, 0, BYTES), 0);
-    assert_int_equal(files_in_dir(), 2); /* swept by the next creator */
+    assert_int_equal(files_in(dir), 2); /* swept by the next creator */
     assert_int_equal(segment_unlink("t", SEGMENT_LOG, 0), SHM_ERR_NO_DOMAIN);
-    assert_int_equal(files_in_dir(), 2); /* one that is being worked on is not */
+    assert_int_equal(files_in(dir), 2); /* one that is being worked on is not */
     assert_int_equal(segment_publish(&working, "t", SEGMENT_LOG, 0, 1, 1), 0);
     segment_detach(&working);
     assert_int_equal(segment_unlink("t", SEGMENT_LOG, 0), 0);
-    assert_int_equal(files_in_dir(), 1);
+    assert_int_equal(files_in(dir), 1);
 }
 
 static void segment_random__many_draws__differ_and_are_never_zero(void **state) {

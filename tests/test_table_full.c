@@ -62,11 +62,13 @@ static void table_admits__full_table__overwriting_goes_on_for_ever(void **state)
     uint8_t key[32];
     for (uint64_t i = 0; i < 20 * n; i++) {
         size_t len = key_of(i * 7 % n, key);
-        /* The new version stands beside the old for a moment, and late splits take memory, too: make some room. */
+        /* The new version stands beside the old for a moment, and late splits take memory, too: make some room. What was
+         * deleted for it is put anew when its turn comes, and perhaps needs room again: all in all that can be many, and what
+         * counts is that few are missing at a time. */
         while (!table_admits(&f.w, len + sizeof(value))) {
             uint8_t victim[32];
-            size_t victim_len = key_of(deleted++, victim);
-            assert_true(deleted < n / 4);
+            size_t victim_len = key_of(deleted++ % n, victim);
+            assert_true(n - f.w.keys < n / 4);
             table_delete(&f.w, hash_of(&f, victim, victim_len), victim, victim_len, ++index);
             table_published(&f.w);
         }
@@ -75,7 +77,7 @@ static void table_admits__full_table__overwriting_goes_on_for_ever(void **state)
     }
     uint64_t keys, digest, bad;
     assert_int_equal(table_verify(&f.w, &keys, &digest, &bad), 0);
-    assert_true(keys <= n && keys >= n - deleted);
+    assert_true(keys <= n && keys > n - n / 4);
     close_table(&f);
 }
 

@@ -58,10 +58,14 @@ static void victim_begin(void) {
 }
 
 /* Enough keys to split buckets, enough that is replaced and deleted to be cleared away. Refusals do not matter. */
-static void victim_fill(struct tide *d) {
+static void victim_fill(struct crash_world *w, struct tide *d) {
     char key[32], value[64] = "fill";
     for (uint32_t round = 0; round < 3; round++) {
         for (uint32_t i = 0; i < FILL_KEYS; i++) {
+            while (crash_is_ahead(w)) {
+                crash_nap_us(100);
+            }
+            crash_begin_bytes(w, 1, sizeof(value));
             int length = snprintf(key, sizeof(key), "fill.%u", i);
             if (round == 2) {
                 tide_delete(d, NULL, key, (size_t)length, NULL);
@@ -77,7 +81,7 @@ static void victim_lead(struct crash_world *w, uint32_t slot, uint64_t seed) {
     struct tide *d = crash_open(w);
     crash_start_replica(w, d, TIDE_LEADER, true);
     crash_work(w, d, slot, slot, seed, 200);
-    victim_fill(d);
+    victim_fill(w, d);
     crash_work(w, d, slot, slot, seed + 1, 600);
     tide_close(d);
 }
@@ -143,6 +147,22 @@ static void victim_hand_over(struct crash_world *w, uint32_t slot, uint64_t seed
     tide_close(d);
 }
 
+/* ---- the auditor ---------------------------------------------------------------------------------------------------------- */
+
+static struct crash_audit *audit;
+
+/* The log is read while it is written: what is overwritten later has been seen. */
+static void watch(struct crash_world *w) {
+    if (audit != NULL && crash_audit_stale(audit)) {
+        crash_audit_drop(audit);
+        audit = NULL;
+    }
+    audit = audit != NULL ? audit : crash_audit_open(w);
+    if (audit != NULL) {
+        crash_audit_step(audit);
+    }
+}
+
 /* ---- what is around them -------------------------------------------------------------------------------------------------- */
 
 static void await_acks(struct crash_world *w, uint64_t more, const char *what) {
@@ -152,7 +172,7 @@ static void await_acks(struct crash_world *w, uint64_t more, const char *what) {
             crash_fail(w, "no writes any more: %s", what);
             return;
         }
-        crash_nap_us(200);
+        crash_rest(w);
     }
 }
 
@@ -179,8 +199,8 @@ static void around_dead(struct crash_world *w, uint64_t seed) {
     around_two(w, seed);
     spawn(w, PREY, crash_role_follower, seed);
     spawn(w, READER, crash_role_reader, seed);
-    for (int i = 0; i < 1000 && (atomic_load(&w->slots[PREY].beats) < 50 || atomic_load(&w->slots[READER].beats) < 50); i++) {
-        crash_nap_us(1000);
+    for (int i = 0; i < 5000 && (atomic_load(&w->slots[PREY].beats) < 50 || atomic_load(&w->slots[READER].beats) < 50); i++) {
+        crash_rest(w);
     }
     crash_kill(w, PREY);
     crash_kill(w, READER);
@@ -198,7 +218,7 @@ static int victim_status; /* of one that ended while it was waited for: play() a
 static void await_victim(struct crash_world *w) {
     while (w->slots[VICTIM].pid != 0 && atomic_load(&w->slots[VICTIM].beats) == 0 &&
            !crash_ended(w, VICTIM, &victim_status)) {
-        crash_nap_us(200);
+        crash_rest(w);
     }
 }
 
@@ -245,17 +265,23 @@ static void settle(struct crash_world *w, uint64_t seed) {
     spawn(w, READER, crash_role_reader, seed + 8);
     uint64_t reads = atomic_load(&w->reads);
     await_acks(w, 20, "after the victim had gone");
-    struct crash_audit *audit = crash_audit_open(w);
     while (atomic_load(&w->reads) == reads && atomic_load(&w->failures) == 0) {
-        crash_nap_us(200);
+        crash_rest(w);
     }
     if (crash_pause(w)) {
         crash_spawn(w, CHECKER, crash_role_checker, 0, NULL);
         crash_wait(w, CHECKER);
+        watch(w);
         crash_audit_slots(audit);
+        if (crash_audit_missed(audit) != 0) {
+            crash_fail(w, "%llu entries of the log were not seen: a write could be there twice",
+                       (unsigned long long)crash_audit_missed(audit));
+        }
     }
     crash_kill_all(w);
+    watch(w);
     crash_audit_close(audit);
+    audit = NULL;
     tide_unlink(w->name);
     if (crash_files(w->name) != 0) {
         crash_fail(w, "files are left after the removal");
@@ -268,6 +294,7 @@ static bool play(struct crash_world *w, const struct part *p, const char *kill_a
     char name[TIDE_NAME_MAX];
     snprintf(name, sizeof(name), "crash-%ld-%u", (long)getpid(), plays++);
     crash_world_reset(w, name);
+    atomic_store(&w->paced, 1);
     if (p->before != NULL) {
         p->before(w, seed);
     }
@@ -339,7 +366,8 @@ int main(int argc, char **argv) {
         return 2;
     }
     const char *only_part = getenv("TIDE_CRASH_PART"), *only_point = getenv("TIDE_CRASH_POINT");
-    struct crash_world *w = crash_world_new(256 << 10, 4 << 20);
+    struct crash_world *w = crash_world_new(512 << 10, 4 << 20);
+    crash_meanwhile = watch;
     struct help_rng rng = {help_seed()};
     unsigned missing = 0;
     for (size_t p = 0; p < PARTS && atomic_load(&w->failures) == 0; p++) {

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "bench/lib/hdrlog.h"
+#include "tests/lib/random.h"
 
 #define HISTOGRAMS 120
 #define PERCENTILES 200 /* 0 to 100, then 99.901 to 99.999 */
@@ -19,15 +20,6 @@
 #define INTERVAL_S 0.75 /* exact in binary, so that sums of it are exact on both sides */
 
 static const double scales[] = {1, 1000, 1000000, 3.7};
-
-static uint64_t random_state = 88172645463325252u;
-
-static uint64_t next_random(void) {
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
-    return random_state;
-}
 
 static FILE *open_in(const char *dir, const char *name) {
     char path[4096];

@@ -3,6 +3,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "tools/tools.h"
@@ -112,6 +113,19 @@ const char *args_duration_text(uint64_t ns, char *buf, size_t buf_size) {
         len--;
     snprintf(buf + len, buf_size - (size_t)len, "%s", TIME_UNITS[i].name);
     return buf;
+}
+
+int args_options(const struct args_options *o, int argc, char **argv, void *ctx) {
+    int option, code = 0;
+    optind = 0; /* glibc: start anew, also when called twice in one process */
+    while (code == 0 && (option = getopt_long(argc, argv, o->letters, o->list, NULL)) != -1) {
+        if (option == 'h') {
+            fputs(o->help, stdout);
+            exit(fflush(stdout) == 0 ? TOOL_OK : o->unprinted);
+        }
+        code = option == '?' ? args_error(argv[0], "see above") : o->take(ctx, option, optarg);
+    }
+    return code;
 }
 
 int args_error(const char *tool, const char *format, ...) {

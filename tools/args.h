@@ -7,6 +7,7 @@
 #ifndef TIDE_ARGS_H
 #define TIDE_ARGS_H
 
+#include <getopt.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,6 +24,26 @@ int args_u64(const char *text, uint64_t min, uint64_t max, uint64_t *out);
 /* Write ns as a duration that args_duration() reads back, with the largest unit that keeps it short ("18ms", "1.5s",
  * "1.234ms"); at most three decimals, rounded up. Returns buf. 32 bytes are always enough. */
 const char *args_duration_text(uint64_t ns, char *buf, size_t buf_size);
+
+/* One option of a command: 0 to go on, or the exit code after a message. */
+typedef int args_option_fn(void *ctx, int option, char *arg);
+
+struct args_options {
+    const char *help;          /* what --help and -h print */
+    int unprinted;             /* exit code where standard output does not take it */
+    const char *letters;       /* short options, "h" among them: as getopt has them */
+    const struct option *list; /* ends with ARGS_LAST_OPTIONS */
+    args_option_fn *take;      /* all others */
+};
+
+#define ARGS_LAST_OPTIONS                                                                                              \
+    { "json", no_argument, NULL, 'j' }, { "help", no_argument, NULL, 'h' }, {                                          \
+        NULL, 0, NULL, 0                                                                                               \
+    }
+
+/* Read all options; what is left begins at argv[optind]. argv[0] is the command's name for messages. 0, or an exit
+ * code after a message. --help ends the process. */
+int args_options(const struct args_options *o, int argc, char **argv, void *ctx);
 
 /* Print "TOOL: message" and a pointer to --help on standard error; returns TOOL_USAGE, for `return args_error(...)`.
  * */

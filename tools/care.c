@@ -101,24 +101,13 @@ static int collect_all(struct cli *c) {
 }
 
 int tool_gc(int argc, char **argv) {
-    static const struct option OPTIONS[] = {
-        { "json", no_argument, NULL, 'j' },
-        { "help", no_argument, NULL, 'h' },
-        { NULL, 0, NULL, 0 },
-    };
     struct cli c = { .tool = argv[0] };
-    int option;
-    optind = 0;
-    while ((option = getopt_long(argc, argv, "h", OPTIONS, NULL)) != -1) {
-        if (option == 'h')
-            return cli_help(GC_HELP);
-        if (option != 'j')
-            return args_error(argv[0], "see above");
-        c.json = 1;
-    }
+    int code = cli_only_json(&c, argc, argv, GC_HELP);
+    if (code != 0)
+        return code;
     if (optind == argc)
         return cli_end(&c, collect_all(&c));
-    int code = cli_arguments(&c, argc, argv, 0, 0, "");
+    code = cli_arguments(&c, argc, argv, 0, 0, "");
     return code != 0 ? code : cli_end(&c, collect(&c, c.name));
 }
 
@@ -155,26 +144,26 @@ static int remove_domain(const struct cli *c, int force) {
     return CLI_OK;
 }
 
+struct removal {
+    struct cli cli;
+    int force;
+};
+
+static int set_rm_option(void *ctx, int option, char *arg) {
+    struct removal *r = ctx;
+    (void)arg;
+    r->force |= option == 'f';
+    r->cli.json |= option == 'j';
+    return 0;
+}
+
 int tool_rm(int argc, char **argv) {
-    static const struct option OPTIONS[] = {
-        { "force", no_argument, NULL, 'f' },
-        { "json", no_argument, NULL, 'j' },
-        { "help", no_argument, NULL, 'h' },
-        { NULL, 0, NULL, 0 },
-    };
-    struct cli c = { .tool = argv[0] };
-    int option, force = 0;
-    optind = 0;
-    while ((option = getopt_long(argc, argv, "h", OPTIONS, NULL)) != -1) {
-        if (option == 'h')
-            return cli_help(RM_HELP);
-        if (option == '?')
-            return args_error(argv[0], "see above");
-        force |= option == 'f';
-        c.json |= option == 'j';
-    }
-    int code = cli_arguments(&c, argc, argv, 0, 0, "");
-    return code != 0 ? code : cli_end(&c, remove_domain(&c, force));
+    static const struct option LIST[] = { { "force", no_argument, NULL, 'f' }, ARGS_LAST_OPTIONS };
+    const struct args_options options = { RM_HELP, CLI_FAILED, "h", LIST, set_rm_option };
+    struct removal r = { .cli = { .tool = argv[0] } };
+    int code = args_options(&options, argc, argv, &r);
+    code = code != 0 ? code : cli_arguments(&r.cli, argc, argv, 0, 0, "");
+    return code != 0 ? code : cli_end(&r.cli, remove_domain(&r.cli, r.force));
 }
 
 /* ---- step-down ---- */
@@ -226,29 +215,27 @@ static int step_down(struct cli *c, uint64_t wait_ns) {
     return cli_fail(c, rc != 0 ? rc : TIDE_ERR_NO_LEADER, "%s", c->name);
 }
 
+struct handover {
+    struct cli cli;
+    uint64_t wait_ns;
+};
+
+static int set_step_down_option(void *ctx, int option, char *arg) {
+    struct handover *h = ctx;
+    if (option == 'w' && (args_duration(arg, &h->wait_ns) != 0 || h->wait_ns > HOUR_NS))
+        return args_error(h->cli.tool, "--wait must be a time like 5s, at most 1h: %s", arg);
+    h->cli.json |= option == 'j';
+    return 0;
+}
+
 int tool_step_down(int argc, char **argv) {
-    static const struct option OPTIONS[] = {
-        { "wait", required_argument, NULL, 'w' },
-        { "json", no_argument, NULL, 'j' },
-        { "help", no_argument, NULL, 'h' },
-        { NULL, 0, NULL, 0 },
-    };
-    struct cli c = { .tool = argv[0] };
+    static const struct option LIST[] = { { "wait", required_argument, NULL, 'w' }, ARGS_LAST_OPTIONS };
+    const struct args_options options = { STEP_DOWN_HELP, CLI_FAILED, "h", LIST, set_step_down_option };
+    struct handover h = { .cli = { .tool = argv[0] }, .wait_ns = 5000000000u };
     struct tide_opts opts = TIDE_OPTS_INIT;
-    uint64_t wait_ns = 5000000000u;
-    int option, code;
-    optind = 0;
-    while ((option = getopt_long(argc, argv, "h", OPTIONS, NULL)) != -1) {
-        if (option == 'h')
-            return cli_help(STEP_DOWN_HELP);
-        if (option == '?')
-            return args_error(argv[0], "see above");
-        if (option == 'w' && (args_duration(optarg, &wait_ns) != 0 || wait_ns > HOUR_NS))
-            return args_error(argv[0], "--wait must be a time like 5s, at most 1h: %s", optarg);
-        c.json |= option == 'j';
-    }
+    int code = args_options(&options, argc, argv, &h);
     opts.flags = 0;
-    if ((code = cli_arguments(&c, argc, argv, 0, 0, "")) != 0 || (code = cli_open(&c, &opts)) != 0)
+    if (code != 0 || (code = cli_arguments(&h.cli, argc, argv, 0, 0, "")) != 0 || (code = cli_open(&h.cli, &opts)) != 0)
         return code;
-    return cli_end(&c, step_down(&c, wait_ns));
+    return cli_end(&h.cli, step_down(&h.cli, h.wait_ns));
 }

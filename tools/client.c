@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,9 +16,17 @@
 
 /* ---- arguments ---- */
 
-int cli_help(const char *text) {
-    fputs(text, stdout);
-    return fflush(stdout) == 0 ? CLI_OK : CLI_FAILED;
+static int set_json(void *ctx, int option, char *arg) {
+    struct cli *c = ctx;
+    (void)arg;
+    c->json |= option == 'j';
+    return 0;
+}
+
+int cli_only_json(struct cli *c, int argc, char **argv, const char *help) {
+    static const struct option LIST[] = { ARGS_LAST_OPTIONS };
+    const struct args_options options = { help, CLI_FAILED, "h", LIST, set_json };
+    return args_options(&options, argc, argv, c);
 }
 
 int cli_name_is_good(const char *name) {
@@ -188,7 +197,8 @@ void cli_log(void *ctx, enum tide_log_level level, const char *text) {
 
 /* Whoever may write a segment may also truncate it under us. That is no bug of this command, and is not to look like one. */
 static void on_bus_error(int number) {
-    static const char TEXT[] = "tide: a segment was truncated, or memory for it is gone: the domain is lost, remove it\n";
+    static const char TEXT[] =
+        "tide: a segment was truncated, or memory for it is gone: the domain is lost, remove it\n";
     (void)number;
     if (write(STDERR_FILENO, TEXT, sizeof(TEXT) - 1) < 0)
         _exit(CLI_FAILED);
@@ -217,16 +227,17 @@ int cli_end(struct cli *c, int code) {
 
 /* ---- signals ---- */
 
-static volatile sig_atomic_t stopped, sleeps;
+/* Atomic: a handler may run in any thread. */
+static atomic_int stopped, sleeps;
 static int wake_fd = -1; /* an eventfd: the signal may come to any thread, and this wakes the one that sleeps */
 
 static void on_signal(int number) {
     int why = errno;
     uint64_t one = 1;
     (void)number;
-    if (!sleeps)
+    if (!atomic_load(&sleeps))
         _exit(CLI_OK);
-    stopped = 1;
+    atomic_store(&stopped, 1);
     if (write(wake_fd, &one, sizeof(one)) < 0)
         (void)0; /* it is awake already */
     errno = why;
@@ -250,8 +261,8 @@ void cli_catch_signals(void) {
 int cli_sleep(uint64_t ns) {
     struct timespec t = { (time_t)(ns / 1000000000u), (long)(ns % 1000000000u) };
     struct pollfd wake = { wake_fd, POLLIN, 0 };
-    sleeps = 1;
-    if (!stopped)
+    atomic_store(&sleeps, 1);
+    if (!atomic_load(&stopped))
         ppoll(&wake, 1, &t, NULL);
-    return stopped != 0;
+    return atomic_load(&stopped);
 }

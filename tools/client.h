@@ -35,8 +35,8 @@ struct cli {
 
 /* ---- arguments ---- */
 
-/* Print help on standard output; the exit code. */
-int cli_help(const char *text);
+/* Read options where --json is the only one, besides --help. 0, or an exit code after a message. */
+int cli_only_json(struct cli *c, int argc, char **argv, const char *help);
 
 /*
  * Check what is left behind the options: a domain's name into c->name and then min to max further arguments, the first

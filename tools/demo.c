@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* `tide demo`: options, and the result as a table or as JSON. */
 #include <cjson/cJSON.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +11,8 @@
 #include "tools/tools.h"
 
 #define MS 1000000ull
+
+#define TOOL "tide demo"
 
 static const char HELP[] =
     "Usage: tide demo [OPTION]...\n"
@@ -54,55 +55,41 @@ static int read_seconds(const char *text, uint64_t *out_ns) {
     return *out_ns >= 10 * MS && *out_ns <= 3600 * 1000 * MS ? 0 : -1;
 }
 
-static int read_option(int option, const char *arg, const char *tool, struct demo_opts *o) {
+static int set_option(void *ctx, int option, char *arg) {
+    struct demo_opts *o = ctx;
     switch (option) {
     case 's':
         return read_seconds(arg, &o->duration_ns) == 0 ? 0
-                                                       : args_error(tool, "--seconds must be 0.01 to 3600: %s", arg);
+                                                       : args_error(TOOL, "--seconds must be 0.01 to 3600: %s", arg);
     case 'd':
         o->n_followers = read_times(arg, 0, 10000 * MS, o->delays_ns, DEMO_FOLLOWERS_MAX);
-        return o->n_followers ? 0 : args_error(tool, "--delay must be 1 to 8 times up to 10s, like 18ms,78ms: %s", arg);
+        return o->n_followers ? 0 : args_error(TOOL, "--delay must be 1 to 8 times up to 10s, like 18ms,78ms: %s", arg);
     case 'b':
         o->n_bounds = read_times(arg, 1, 3600 * 1000 * MS, o->bounds_ns, DEMO_BOUNDS_MAX);
-        return o->n_bounds ? 0 : args_error(tool, "--bounds must be 1 to 16 times above 0, like 10ms,50ms: %s", arg);
+        return o->n_bounds ? 0 : args_error(TOOL, "--bounds must be 1 to 16 times above 0, like 10ms,50ms: %s", arg);
     case 'w':
         if (read_times(arg, 1000, 60 * 1000 * MS, &o->write_every_ns, 1) == 1)
             return 0;
-        return args_error(tool, "--write-every must be a time from 1us to 60s: %s", arg);
+        return args_error(TOOL, "--write-every must be a time from 1us to 60s: %s", arg);
     case 'j':
         o->json = 1;
         return 0;
     default:
-        return args_error(tool, "see above");
+        return 0;
     }
 }
 
-static int read_options(int argc, char **argv, struct demo_opts *o, int *code) {
-    static const struct option OPTIONS[] = {
+static int read_options(int argc, char **argv, struct demo_opts *o) {
+    static const struct option LIST[] = {
         { "seconds", required_argument, NULL, 's' },
         { "delay", required_argument, NULL, 'd' },
         { "bounds", required_argument, NULL, 'b' },
         { "write-every", required_argument, NULL, 'w' },
-        { "json", no_argument, NULL, 'j' },
-        { "help", no_argument, NULL, 'h' },
-        { NULL, 0, NULL, 0 },
+        ARGS_LAST_OPTIONS,
     };
-    int option;
-    optind = 0;
-    while ((option = getopt_long(argc, argv, "h", OPTIONS, NULL)) != -1) {
-        if (option == 'h') {
-            fputs(HELP, stdout);
-            *code = fflush(stdout) == 0 ? TOOL_OK : TOOL_FAILED;
-            return 1;
-        }
-        if ((*code = read_option(option, optarg, argv[0], o)) != 0)
-            return 1;
-    }
-    if (optind < argc) {
-        *code = args_error(argv[0], "unexpected argument: %s", argv[optind]);
-        return 1;
-    }
-    return 0;
+    const struct args_options options = { HELP, TOOL_FAILED, "h", LIST, set_option };
+    int code = args_options(&options, argc, argv, o);
+    return code == 0 && optind < argc ? args_error(argv[0], "unexpected argument: %s", argv[optind]) : code;
 }
 
 static double share(uint64_t part, uint64_t whole) {
@@ -217,8 +204,8 @@ int tool_demo(int argc, char **argv) {
         .write_every_ns = 5 * MS,
     };
     struct demo_result result;
-    int code;
-    if (read_options(argc, argv, &opts, &code))
+    int code = read_options(argc, argv, &opts);
+    if (code != 0)
         return code;
     int rc = demo_run(&opts, &result);
     if (rc != 0)

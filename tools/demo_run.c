@@ -26,11 +26,11 @@ struct run {
     int write_error;
 };
 
-static volatile sig_atomic_t interrupted;
+static atomic_int interrupted; /* atomic: the handler may run in any thread */
 
 static void on_interrupt(int signal_number) {
     (void)signal_number;
-    interrupted = 1;
+    atomic_store(&interrupted, 1);
 }
 
 /* Without it an interrupted demo would leave its segments in /dev/shm. */
@@ -49,7 +49,7 @@ static uint64_t now_ns(void) {
 
 static void sleep_until(uint64_t at_ns) {
     struct timespec t = { (time_t)(at_ns / 1000000000u), (long)(at_ns % 1000000000u) };
-    while (!interrupted && clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL) == EINTR)
+    while (!atomic_load(&interrupted) && clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL) == EINTR)
         ;
 }
 
@@ -60,7 +60,7 @@ static size_t key_of(uint64_t i, char *key, size_t size) {
 static void *write_steadily(void *arg) {
     struct run *run = arg;
     uint64_t next = now_ns();
-    while (!atomic_load(&run->ended) && !interrupted) {
+    while (!atomic_load(&run->ended) && !atomic_load(&interrupted)) {
         char key[24];
         size_t key_len = key_of(run->writes, key, sizeof(key));
         run->write_error = tide_put(run->domain, NULL, key, key_len, &run->writes, sizeof(run->writes), NULL);
@@ -120,7 +120,7 @@ static void show_progress(const struct run *run, uint64_t begin_ns, uint64_t *sh
 static int read_steadily(struct run *run) {
     uint64_t begin = now_ns(), next = begin, round = 0, shown_s = 0;
     uint32_t dice = 1;
-    while (!interrupted && now_ns() - begin < run->opts->duration_ns) {
+    while (!atomic_load(&interrupted) && now_ns() - begin < run->opts->duration_ns) {
         char key[24];
         size_t key_len = key_of(round++, key, sizeof(key));
         for (size_t i = 0; i < run->out->n_rows; i++) {

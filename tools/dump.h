@@ -76,9 +76,9 @@ bool dump_header_check(const struct segment_header *h, const struct dump_file *f
 struct dump_log {
     struct log_segment *seg; /* private; neither the ring nor the lanes' requests are in it */
     struct dump_problems problems;
-    bool understood; /* false: only the header is to be shown */
-    bool ring_there; /* the ring's place and size can be believed */
-    bool led;        /* a living process holds the leader's byte */
+    bool understood;            /* false: only the header is to be shown */
+    bool ring_there;            /* the ring's place and size can be believed */
+    bool led;                   /* a living process holds the leader's byte */
     bool lives[LAYOUT_MEMBERS]; /* of the members: the process does */
 };
 
@@ -106,8 +106,14 @@ static inline bool dump_lane_shown(const struct lane *lane) {
     return lane->owner != 0 || lane->turn != 0;
 }
 
-/* How often replica and reason served, over all readers. */
-uint64_t dump_reads(const struct log_segment *seg, uint32_t replica, uint32_t reason);
+/* How often each replica served, by reason, over all readers; and all replicas together. */
+struct dump_reads {
+    uint32_t readers;
+    uint64_t by[LAYOUT_REPLICAS][LAYOUT_REASONS];
+    uint64_t all[LAYOUT_REASONS];
+    bool served[LAYOUT_REPLICAS]; /* at all */
+};
+void dump_reads_sum(struct dump_reads *r, const struct log_segment *seg);
 
 /* ---- a table segment --------------------------------------------------------------------------------------------- */
 
@@ -121,6 +127,14 @@ struct dump_table {
     bool understood;
 };
 bool dump_table_read(struct dump_table *t, struct dump_file *f);
+
+/* Replication lag: how many entries, and how long they took. */
+#define DUMP_LAG_PERCENTILES 5
+struct dump_lag_summary {
+    int64_t entries;
+    int64_t ns[DUMP_LAG_PERCENTILES]; /* at p50, p90, p99, p99.9, and the most */
+};
+struct dump_lag_summary dump_lag_summary(const struct hdr *h);
 void dump_table_free(struct dump_table *t);
 
 /* ---- time -------------------------------------------------------------------------------------------------------- */

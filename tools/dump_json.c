@@ -131,8 +131,9 @@ static void print_lane(struct dump_view *v, uint32_t id, const struct lane *lane
     boolean(v, "spilled", lane->spilled != 0);
     boolean(v, "asleep", lane->asleep != 0);
     if (dump_lane_phase(lane) == LANE_ANSWERED)
-        fprintf(v->out, ", \"answer\": {\"result\": %d, \"index\": %" PRIu64 ", \"found\": %" PRIu64
-                ", \"failed\": %u}}", lane->result, lane->index, lane->found, lane->failed);
+        fprintf(v->out,
+                ", \"answer\": {\"result\": %d, \"index\": %" PRIu64 ", \"found\": %" PRIu64 ", \"failed\": %u}}",
+                lane->result, lane->index, lane->found, lane->failed);
     else
         fputs(", \"answer\": null}", v->out);
 }
@@ -191,29 +192,18 @@ static void print_counts(struct dump_view *v, const uint64_t counts[LAYOUT_REASO
 }
 
 static void print_reads(struct dump_view *v, const struct log_segment *seg) {
-    uint64_t sum[LAYOUT_REPLICAS][LAYOUT_REASONS], all[LAYOUT_REASONS] = { 0 };
-    uint32_t readers = 0;
-    for (uint32_t i = 0; i < LAYOUT_READERS; i++)
-        readers += seg->readers[i].owner_pid != 0;
-    for (uint32_t id = 0; id < LAYOUT_REPLICAS; id++) {
-        for (uint32_t reason = 0; reason < LAYOUT_REASONS; reason++) {
-            sum[id][reason] = dump_reads(seg, id, reason);
-            all[reason] += sum[id][reason];
-        }
-    }
+    struct dump_reads reads;
+    dump_reads_sum(&reads, seg);
     start(v, "reads");
-    number(v, "readers", readers);
-    print_counts(v, all);
+    number(v, "readers", reads.readers);
+    print_counts(v, reads.all);
     fputs(", \"replicas\": [", v->out);
     const char *between = "";
     for (uint32_t id = 0; id < LAYOUT_REPLICAS; id++) {
-        uint64_t any = 0;
-        for (uint32_t reason = 0; reason < LAYOUT_REASONS; reason++)
-            any |= sum[id][reason];
-        if (any == 0)
+        if (!reads.served[id])
             continue;
         fprintf(v->out, "%s{\"id\": %u", between, id);
-        print_counts(v, sum[id]);
+        print_counts(v, reads.by[id]);
         fputc('}', v->out);
         between = ", ";
     }
@@ -233,15 +223,11 @@ static void json_log(struct dump_view *v, const struct dump_log *log) {
 }
 
 static void print_lag(struct dump_view *v, const char *name, const struct hdr *h) {
-    static const double WANTED[] = { 50, 90, 99, 99.9, 100 };
-    static const char *const NAMES[] = { "p50_ns", "p90_ns", "p99_ns", "p999_ns", "max_ns" };
-    int64_t ns[5], entries = 0;
-    for (int32_t i = 0; i < h->counts_len; i++)
-        entries += hdr_count_at_index(h, i);
-    hdr_values_at_percentiles(h, WANTED, ns, 5);
-    fprintf(v->out, ", \"%s\": {\"entries\": %" PRId64, name, entries);
-    for (int i = 0; i < 5; i++)
-        number(v, NAMES[i], (uint64_t)ns[i]);
+    static const char *const NAMES[DUMP_LAG_PERCENTILES] = { "p50_ns", "p90_ns", "p99_ns", "p999_ns", "max_ns" };
+    struct dump_lag_summary lag = dump_lag_summary(h);
+    fprintf(v->out, ", \"%s\": {\"entries\": %" PRId64, name, lag.entries);
+    for (int i = 0; i < DUMP_LAG_PERCENTILES; i++)
+        number(v, NAMES[i], (uint64_t)lag.ns[i]);
     fputc('}', v->out);
 }
 

@@ -183,9 +183,20 @@ void dump_log_free(struct dump_log *log) {
     log->seg = NULL;
 }
 
-uint64_t dump_reads(const struct log_segment *seg, uint32_t replica, uint32_t reason) {
-    uint64_t sum = 0;
+static void add_reader(struct dump_reads *r, const struct reader_slot *reader) {
+    r->readers += reader->owner_pid != 0;
+    for (uint32_t id = 0; id < LAYOUT_REPLICAS; id++) {
+        for (uint32_t reason = 0; reason < LAYOUT_REASONS; reason++) {
+            uint64_t count = reader->counts[id][reason];
+            r->by[id][reason] += count;
+            r->all[reason] += count;
+            r->served[id] |= count != 0;
+        }
+    }
+}
+
+void dump_reads_sum(struct dump_reads *r, const struct log_segment *seg) {
+    memset(r, 0, sizeof(*r));
     for (uint32_t i = 0; i < LAYOUT_READERS; i++)
-        sum += seg->readers[i].counts[replica][reason];
-    return sum;
+        add_reader(r, &seg->readers[i]);
 }

@@ -53,6 +53,9 @@ static void look_at_members(struct peek *p, int fd, const struct log_segment *se
 }
 
 static void look_at_replicas(struct peek *p, int fd, const struct log_segment *seg) {
+    struct dump_reads reads;
+    dump_reads_sum(&reads, seg);
+    memcpy(p->reads, reads.by, sizeof(p->reads));
     for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
         uint32_t state = board_state(&seg->replicas[i]);
         int lives = member_lives(fd, seg, board_owner(&seg->replicas[i]), UINT32_MAX);
@@ -60,8 +63,6 @@ static void look_at_replicas(struct peek *p, int fd, const struct log_segment *s
         p->serving += state == REPLICA_SERVING && lives;
         p->orphans += state == REPLICA_ORPHAN;
         p->replicas += state != REPLICA_FREE && state != REPLICA_STOPPED && state != REPLICA_ORPHAN;
-        for (uint32_t r = 0; r < LAYOUT_REASONS; r++)
-            p->reads[i][r] = dump_reads(seg, i, r);
     }
 }
 

@@ -6,6 +6,15 @@
 #include "shm/lag.h"
 #include "tools/dump.h"
 
+struct dump_lag_summary dump_lag_summary(const struct hdr *h) {
+    static const double WANTED[DUMP_LAG_PERCENTILES] = { 50, 90, 99, 99.9, 100 };
+    struct dump_lag_summary lag = { 0 };
+    for (int32_t i = 0; i < h->counts_len; i++)
+        lag.entries += hdr_count_at_index(h, i);
+    hdr_values_at_percentiles(h, WANTED, lag.ns, DUMP_LAG_PERCENTILES);
+    return lag;
+}
+
 static void check_geometry(const struct table_segment *t, const struct dump_file *f, struct dump_problems *p) {
     uint64_t buckets = t->buckets, carved = t->carved;
     if (t->header.replica >= LAYOUT_REPLICAS)

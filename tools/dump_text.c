@@ -48,20 +48,23 @@ static void print_leader(struct dump_view *v, const struct dump_log *log) {
     const struct log_segment *seg = log->seg;
     const struct leader_board *l = &seg->leader;
     char slow[32];
-    fprintf(v->out, LABEL " ring %" PRIu64 " bytes at %" PRIu64 ", tables %" PRIu64 " bytes, expected keys %" PRIu64
-            ", slow follower %s, clock %s\n", "settings", seg->ring_bytes, seg->ring_off, seg->table_bytes,
-            seg->expected_keys, args_duration_text(seg->slow_follower_ns, slow, sizeof(slow)),
+    fprintf(v->out,
+            LABEL " ring %" PRIu64 " bytes at %" PRIu64 ", tables %" PRIu64 " bytes, expected keys %" PRIu64
+                  ", slow follower %s, clock %s\n",
+            "settings", seg->ring_bytes, seg->ring_off, seg->table_bytes, seg->expected_keys,
+            args_duration_text(seg->slow_follower_ns, slow, sizeof(slow)),
             seg->clock.use_tsc ? "tsc" : "clock_gettime");
     fprintf(v->out, LABEL " ", "leader");
     if (l->leader < 0)
         fputs("nobody", v->out);
     else
         fprintf(v->out, "replica %d", l->leader);
-    fprintf(v->out, ", term %u, commit %" PRIu64 ", tail %" PRIu64 ", reclaimed %" PRIu64 "; %s\n", l->term,
-            l->commit, l->tail, l->reclaimed, log->led ? "its process lives" : "no living process leads");
-    fprintf(v->out, LABEL " groups %" PRIu64 ", wakes %" PRIu64 ", waits for room %" PRIu64 ", lapped %" PRIu64
-            ", refused full %" PRIu64 ", parked %u\n", "", l->groups, l->wakes, l->waits, l->lapped, l->refused_full,
-            l->parked);
+    fprintf(v->out, ", term %u, commit %" PRIu64 ", tail %" PRIu64 ", reclaimed %" PRIu64 "; %s\n", l->term, l->commit,
+            l->tail, l->reclaimed, log->led ? "its process lives" : "no living process leads");
+    fprintf(v->out,
+            LABEL " groups %" PRIu64 ", wakes %" PRIu64 ", waits for room %" PRIu64 ", lapped %" PRIu64
+                  ", refused full %" PRIu64 ", parked %u\n",
+            "", l->groups, l->wakes, l->waits, l->lapped, l->refused_full, l->parked);
 }
 
 static void print_members(struct dump_view *v, const struct dump_log *log) {
@@ -113,14 +116,14 @@ static void print_replica(struct dump_view *v, const struct log_segment *seg, ui
     uint64_t lag = dump_lag(seg, b);
     fprintf(v->out, "replica %-2u \"", id);
     dump_escape(v->out, b->label, dump_name_len(b->label, sizeof(b->label)), DUMP_UNBOUNDED, false);
-    fprintf(v->out, "\" %s %s, applied %" PRIu64 ", lag %" PRIu64 ", staleness %s, pos %" PRIu64
-            ", member %u pid %u\n",
+    fprintf(v->out, "\" %s %s, applied %" PRIu64 ", lag %" PRIu64 ", staleness %s, pos %" PRIu64 ", member %u pid %u\n",
             dump_role_name(b->role), dump_state_name(b->state), b->applied, lag,
-            lag == 0 ? "0" : age_text(v, b->applied_ts, behind, sizeof(behind)), b->pos,
-            board_owner(b), b->pid);
-    fprintf(v->out, LABEL " delay %s, entries %" PRIu64 ", joins %" PRIu64 ", lapped %" PRIu64 ", waiters %u, digest "
-            "0x%016" PRIx64 " at %" PRIu64 "\n", "", args_duration_text(b->apply_delay_ns, delay, sizeof(delay)),
-            b->entries, b->joins, b->lapped, b->waiters, b->digest, b->digest_index);
+            lag == 0 ? "0" : age_text(v, b->applied_ts, behind, sizeof(behind)), b->pos, board_owner(b), b->pid);
+    fprintf(v->out,
+            LABEL " delay %s, entries %" PRIu64 ", joins %" PRIu64 ", lapped %" PRIu64 ", waiters %u, digest "
+                  "0x%016" PRIx64 " at %" PRIu64 "\n",
+            "", args_duration_text(b->apply_delay_ns, delay, sizeof(delay)), b->entries, b->joins, b->lapped,
+            b->waiters, b->digest, b->digest_index);
 }
 
 /* One line: for the domain, or for a replica that served. */
@@ -133,25 +136,15 @@ static void print_reads(struct dump_view *v, const char *label, const uint64_t c
 }
 
 static void print_all_reads(struct dump_view *v, const struct log_segment *seg) {
-    uint64_t sum[LAYOUT_REPLICAS + 1][LAYOUT_REASONS] = { { 0 } };
-    bool served[LAYOUT_REPLICAS] = { false };
-    uint32_t readers = 0;
-    for (uint32_t i = 0; i < LAYOUT_READERS; i++)
-        readers += seg->readers[i].owner_pid != 0;
-    for (uint32_t id = 0; id < LAYOUT_REPLICAS; id++) {
-        for (uint32_t reason = 0; reason < LAYOUT_REASONS; reason++) {
-            sum[id][reason] = dump_reads(seg, id, reason);
-            sum[LAYOUT_REPLICAS][reason] += sum[id][reason];
-            served[id] |= sum[id][reason] != 0;
-        }
-    }
-    fprintf(v->out, LABEL " %u counted\n", "readers", readers);
-    print_reads(v, "reads", sum[LAYOUT_REPLICAS]);
+    struct dump_reads reads;
+    dump_reads_sum(&reads, seg);
+    fprintf(v->out, LABEL " %u counted\n", "readers", reads.readers);
+    print_reads(v, "reads", reads.all);
     for (uint32_t id = 0; id < LAYOUT_REPLICAS; id++) {
         char label[16];
         snprintf(label, sizeof(label), "  by r%u", id);
-        if (served[id])
-            print_reads(v, label, sum[id]);
+        if (reads.served[id])
+            print_reads(v, label, reads.by[id]);
     }
 }
 
@@ -167,16 +160,11 @@ static void text_log(struct dump_view *v, const struct dump_log *log) {
 }
 
 static void text_lag(struct dump_view *v, const char *label, const struct hdr *h) {
-    static const double WANTED[] = { 50, 90, 99, 99.9, 100 };
-    int64_t ns[5];
-    char t[5][32];
-    int64_t entries = 0;
-    for (int32_t i = 0; i < h->counts_len; i++)
-        entries += hdr_count_at_index(h, i);
-    hdr_values_at_percentiles(h, WANTED, ns, 5);
-    for (int i = 0; i < 5; i++)
-        args_duration_text((uint64_t)ns[i], t[i], sizeof(t[i]));
-    fprintf(v->out, LABEL " %" PRId64 " entries, p50 %s, p90 %s, p99 %s, p99.9 %s, max %s\n", label, entries, t[0],
+    struct dump_lag_summary lag = dump_lag_summary(h);
+    char t[DUMP_LAG_PERCENTILES][32];
+    for (int i = 0; i < DUMP_LAG_PERCENTILES; i++)
+        args_duration_text((uint64_t)lag.ns[i], t[i], sizeof(t[i]));
+    fprintf(v->out, LABEL " %" PRId64 " entries, p50 %s, p90 %s, p99 %s, p99.9 %s, max %s\n", label, lag.entries, t[0],
             t[1], t[2], t[3], t[4]);
 }
 
@@ -251,7 +239,10 @@ static void text_problem(struct dump_view *v, const char *text) {
 
 static void text_end(struct dump_view *v, const struct dump_totals *t) {
     fprintf(v->out, LABEL " %" PRIu64 " frames shown, %" PRIu64 " bad, %" PRIu64 " problems: %s\n", "end", t->frames,
-            t->bad, t->problems, t->code == DUMP_GOOD ? "good" : t->code == DUMP_CORRUPT ? "CORRUPT" : "NOT READ");
+            t->bad, t->problems,
+            t->code == DUMP_GOOD      ? "good"
+            : t->code == DUMP_CORRUPT ? "CORRUPT"
+                                      : "NOT READ");
 }
 
 const struct dump_format dump_text = {

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* `tide follow`: one follower in a process of its own. */
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "tools/args.h"
 #include "tools/serve.h"
@@ -38,7 +37,8 @@ struct follow {
     struct serve_watch watch;
 };
 
-static int set_option(struct follow *f, int option, const char *arg) {
+static int set_option(void *ctx, int option, char *arg) {
+    struct follow *f = ctx;
     const char *tool = f->cli.tool;
     uint64_t cpu;
     switch (option) {
@@ -70,30 +70,24 @@ static int set_option(struct follow *f, int option, const char *arg) {
         f->cli.json = 1;
         return 0;
     default:
-        return args_error(tool, "see above");
+        return 0;
     }
 }
 
 static int read_options(int argc, char **argv, struct follow *f) {
-    static const struct option OPTIONS[] = {
+    static const struct option LIST[] = {
         { "no-candidate", no_argument, NULL, OPT_NO_CANDIDATE },
         { "delay", required_argument, NULL, OPT_DELAY },
         { "watchdog", required_argument, NULL, OPT_WATCHDOG },
         { "table", required_argument, NULL, OPT_TABLE },
         { "cpu", required_argument, NULL, OPT_CPU },
         { "label", required_argument, NULL, OPT_LABEL },
-        { "json", no_argument, NULL, 'j' },
-        { "help", no_argument, NULL, 'h' },
-        { NULL, 0, NULL, 0 },
+        ARGS_LAST_OPTIONS,
     };
-    int option, code;
-    optind = 0;
-    while ((option = getopt_long(argc, argv, "h", OPTIONS, NULL)) != -1) {
-        if (option == 'h')
-            exit(cli_help(HELP));
-        if ((code = set_option(f, option, optarg)) != 0)
-            return code;
-    }
+    const struct args_options options = { HELP, CLI_FAILED, "h", LIST, set_option };
+    int code = args_options(&options, argc, argv, f);
+    if (code != 0)
+        return code;
     if (f->watch.patience_ns > 0 && !f->replica.candidate)
         fprintf(stderr, "%s: with --no-candidate the watchdog kills a leader that another process must follow\n",
                 f->cli.tool);

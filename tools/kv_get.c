@@ -12,10 +12,8 @@
 
 static const char HELP[] =
     "Usage: tide get NAME KEY [OPTION]...\n"
-    "Print the value of KEY as it is, byte for byte, with a newline behind it on a terminal only.\n\n"
-    KV_BOUND_HELP
-    KV_BYTES_HELP
-    "  -n, --newline         a newline behind the value, also when it goes to a file\n"
+    "Print the value of KEY as it is, byte for byte, with a newline behind it on a terminal only.\n\n" KV_BOUND_HELP
+        KV_BYTES_HELP "  -n, --newline         a newline behind the value, also when it goes to a file\n"
     "  --json                {found, value, encoding, version, served_by, reason, linearizable, stale, from_leader,\n"
     "                        index, commit_index, staleness_ns, waited_ns, token}; encoding: utf-8 or base64\n"
     "  --help                this text\n\n"
@@ -32,29 +30,34 @@ struct get {
     struct tide_answer answer;
 };
 
+static int set_option(void *ctx, int option, char *arg) {
+    struct get *g = ctx;
+    switch (option) {
+    case 'j':
+        g->cli.json = 1;
+        return 0;
+    case 'n':
+        g->newline = 1;
+        return 0;
+    case KV_OWN:
+        g->escaped = 1;
+        return 0;
+    default:
+        return kv_read_option(g->cli.tool, &g->read, option, arg);
+    }
+}
+
 static int read_options(int argc, char **argv, struct get *g) {
-    static const struct option OPTIONS[] = {
+    static const struct option LIST[] = {
         KV_BOUND_OPTIONS,
         { "escaped", no_argument, NULL, KV_OWN },
         { "newline", no_argument, NULL, 'n' },
-        { "json", no_argument, NULL, 'j' },
-        { "help", no_argument, NULL, 'h' },
-        { NULL, 0, NULL, 0 },
+        ARGS_LAST_OPTIONS,
     };
-    int option, code;
-    optind = 0;
-    while ((option = getopt_long(argc, argv, "hn", OPTIONS, NULL)) != -1) {
-        if (option == 'h')
-            exit(cli_help(HELP));
-        if (option == 'j')
-            g->cli.json = 1;
-        else if (option == 'n')
-            g->newline = 1;
-        else if (option == KV_OWN)
-            g->escaped = 1;
-        else if ((code = kv_read_option(argv[0], &g->read, option, optarg)) != 0)
-            return code;
-    }
+    const struct args_options options = { HELP, CLI_FAILED, "hn", LIST, set_option };
+    int code = args_options(&options, argc, argv, g);
+    if (code != 0)
+        return code;
     kv_read_settle(&g->read);
     return cli_arguments(&g->cli, argc, argv, 1, 1, "KEY");
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* `tide scan`: all keys at one index. */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "tools/args.h"
@@ -16,8 +15,7 @@ static const char HELP[] =
     "fast to be read from outside this process joins as a follower for a moment, which needs a table's memory.\n\n"
     "  --prefix PREFIX       only keys that begin with it\n"
     "  --limit N             print at most N keys\n"
-    "  --keys                keys only\n"
-    KV_BOUND_HELP
+    "  --keys                keys only\n" KV_BOUND_HELP
     "  --escaped             in PREFIX \\xNN is the byte NN and \\\\ a backslash\n"
     "  --json                an object a line: {key, value, encoding, version} each, then {keys, printed, joined, and\n"
     "                        index, served_by, staleness_ns, ... as in 'tide get --json'}\n"
@@ -35,7 +33,8 @@ struct scan {
     uint64_t limit;
 };
 
-static int set_option(struct scan *s, int option, char *arg) {
+static int set_option(void *ctx, int option, char *arg) {
+    struct scan *s = ctx;
     switch (option) {
     case OPT_PREFIX:
         s->prefix = arg;
@@ -59,24 +58,18 @@ static int set_option(struct scan *s, int option, char *arg) {
 }
 
 static int read_options(int argc, char **argv, struct scan *s) {
-    static const struct option OPTIONS[] = {
+    static const struct option LIST[] = {
         KV_BOUND_OPTIONS,
         { "prefix", required_argument, NULL, OPT_PREFIX },
         { "limit", required_argument, NULL, OPT_LIMIT },
         { "keys", no_argument, NULL, OPT_KEYS },
         { "escaped", no_argument, NULL, OPT_ESCAPED },
-        { "json", no_argument, NULL, 'j' },
-        { "help", no_argument, NULL, 'h' },
-        { NULL, 0, NULL, 0 },
+        ARGS_LAST_OPTIONS,
     };
-    int option, code;
-    optind = 0;
-    while ((option = getopt_long(argc, argv, "h", OPTIONS, NULL)) != -1) {
-        if (option == 'h')
-            exit(cli_help(HELP));
-        if ((code = set_option(s, option, optarg)) != 0)
-            return code;
-    }
+    const struct args_options options = { HELP, CLI_FAILED, "h", LIST, set_option };
+    int code = args_options(&options, argc, argv, s);
+    if (code != 0)
+        return code;
     kv_read_settle(&s->read);
     return cli_arguments(&s->cli, argc, argv, 0, 0, "");
 }

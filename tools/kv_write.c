@@ -14,15 +14,15 @@
 
 #define TIMEOUT_MAX_NS (3600ull * 1000000000)
 
-#define COMMON_HELP                                                                                     \
-    KV_BYTES_HELP                                                                                       \
-    "  --timeout TIME        how long to wait for a leader and its answer (default 1s)\n"               \
-    "  --json                {index, token}, or {error, text, exit_code}\n"                             \
-    "  --help                this text\n\n"                                                             \
+#define COMMON_HELP                                                                                                    \
+    KV_BYTES_HELP                                                                                                      \
+    "  --timeout TIME        how long to wait for a leader and its answer (default 1s)\n"                              \
+    "  --json                {index, token}, or {error, text, exit_code}\n"                                            \
+    "  --help                this text\n\n"                                                                            \
     "An argument that begins with '-' goes behind '--'.\n"
 #define VALUE_HELP "  --file FILE           the value is what FILE holds\n"
-#define CODES_HELP                                                                                      \
-    "Exit codes: 0 done; 2 usage; 3 no such domain; 4 nobody leads, or not in time: certainly not done;\n" \
+#define CODES_HELP                                                                                                     \
+    "Exit codes: 0 done; 2 usage; 3 no such domain; 4 nobody leads, or not in time: certainly not done;\n"             \
     "5 it may or may not have been done; "
 
 static const char PUT_HELP[] =
@@ -33,8 +33,8 @@ static const char PUT_HELP[] =
 
 static const char DEL_HELP[] =
     "Usage: tide del NAME KEY [OPTION]...\n"
-    "Delete KEY. That it was not there is no error: it is gone. Prints the token of the write.\n\n"
-    COMMON_HELP CODES_HELP "7 anything else.\n";
+    "Delete KEY. That it was not there is no error: it is gone. Prints the token of the write.\n\n" COMMON_HELP
+        CODES_HELP "7 anything else.\n";
 
 static const char CAS_HELP[] =
     "Usage: tide cas NAME KEY VALUE|- --expect VERSION [OPTION]...\n"
@@ -44,7 +44,7 @@ static const char CAS_HELP[] =
     "  --expect VERSION      the version that must be there\n" VALUE_HELP COMMON_HELP CODES_HELP
     "6 another version is there (with --json: found_version); 7 anything else.\n";
 
-enum { OPT_ESCAPED = 256, OPT_TIMEOUT, OPT_FILE, OPT_EXPECT, OPT_JSON };
+enum { OPT_ESCAPED = 256, OPT_TIMEOUT, OPT_FILE, OPT_EXPECT };
 
 struct write {
     struct cli cli;
@@ -59,13 +59,14 @@ struct write {
     int value_owned;
 };
 
-static int set_option(struct write *w, int option, const char *arg) {
+static int set_option(void *ctx, int option, char *arg) {
+    struct write *w = ctx;
     const char *tool = w->cli.tool;
     switch (option) {
     case OPT_ESCAPED:
         w->escaped = 1;
         return 0;
-    case OPT_JSON:
+    case 'j':
         w->cli.json = 1;
         return 0;
     case OPT_TIMEOUT:
@@ -85,28 +86,22 @@ static int set_option(struct write *w, int option, const char *arg) {
             return args_error(tool, "--expect must be a version, or 0: %s", arg);
         return 0;
     default:
-        return args_error(tool, "see above");
+        return 0;
     }
 }
 
 static int read_options(int argc, char **argv, struct write *w) {
-    static const struct option OPTIONS[] = {
+    static const struct option LIST[] = {
         { "escaped", no_argument, NULL, OPT_ESCAPED },
         { "timeout", required_argument, NULL, OPT_TIMEOUT },
         { "file", required_argument, NULL, OPT_FILE },
         { "expect", required_argument, NULL, OPT_EXPECT },
-        { "json", no_argument, NULL, OPT_JSON },
-        { "help", no_argument, NULL, 'h' },
-        { NULL, 0, NULL, 0 },
+        ARGS_LAST_OPTIONS,
     };
-    int option, code;
-    optind = 0;
-    while ((option = getopt_long(argc, argv, "h", OPTIONS, NULL)) != -1) {
-        if (option == 'h')
-            exit(cli_help(w->help));
-        if ((code = set_option(w, option, optarg)) != 0)
-            return code;
-    }
+    const struct args_options options = { w->help, CLI_FAILED, "h", LIST, set_option };
+    int code = args_options(&options, argc, argv, w);
+    if (code != 0)
+        return code;
     int wanted = 1 + (w->has_value && !w->file);
     code = cli_arguments(&w->cli, argc, argv, wanted, wanted, wanted == 2 ? "KEY or VALUE" : "KEY");
     if (code == 0 && w->is_cas && !w->expect_given)
@@ -141,7 +136,7 @@ static int write_it(struct write *w) {
     char text[CLI_TOKEN_BYTES];
     uint64_t found = 0;
     struct tide *d = w->cli.domain;
-    int rc = w->is_cas ? tide_cas(d, NULL, w->key, w->key_size, w->expect, w->value, w->value_size, &token, &found)
+    int rc = w->is_cas      ? tide_cas(d, NULL, w->key, w->key_size, w->expect, w->value, w->value_size, &token, &found)
              : w->has_value ? tide_put(d, NULL, w->key, w->key_size, w->value, w->value_size, &token)
                             : tide_delete(d, NULL, w->key, w->key_size, &token);
     json_out_open(&j, NULL, '{');

@@ -103,21 +103,10 @@ static int list_all(const struct cli *c) {
 }
 
 int tool_ls(int argc, char **argv) {
-    static const struct option OPTIONS[] = {
-        { "json", no_argument, NULL, 'j' },
-        { "help", no_argument, NULL, 'h' },
-        { NULL, 0, NULL, 0 },
-    };
     struct cli c = { .tool = argv[0] };
-    int option;
-    optind = 0;
-    while ((option = getopt_long(argc, argv, "h", OPTIONS, NULL)) != -1) {
-        if (option == 'h')
-            return cli_help(HELP);
-        if (option != 'j')
-            return args_error(argv[0], "see above");
-        c.json = 1;
-    }
+    int code = cli_only_json(&c, argc, argv, HELP);
+    if (code != 0)
+        return code;
     if (optind < argc)
         return args_error(argv[0], "unexpected argument: %s ('tide stat %s' tells of one domain)", argv[optind],
                           argv[optind]);

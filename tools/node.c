@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* `tide node`: options, and what stands around answering the JSON-lines protocol. */
-#include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "tools/args.h"
+#include "tools/client.h"
 #include "tools/node.h"
 #include "tools/tools.h"
 
@@ -14,6 +14,8 @@
 #define RING_BYTES (8ull << 20)
 #define TABLE_BYTES (16ull << 20)
 #define RYW_WAIT_NS (200ull * 1000000)
+
+#define TOOL "tide node"
 
 static const char HELP[] =
     "Usage: tide node [OPTION]...\n"
@@ -53,79 +55,59 @@ static int read_delays(const char *list, struct node_opts *opts) {
     }
 }
 
-static int is_domain_name(const char *name) {
-    size_t size = strlen(name);
-    return size > 0 && size <= TIDE_NAME_MAX && name[0] != '.' &&
-           strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.") == size;
-}
-
-static int read_option(int option, const char *arg, const char *tool, struct node_opts *opts) {
+static int set_option(void *ctx, int option, char *arg) {
+    struct node_opts *opts = ctx;
     switch (option) {
     case 'd':
         if (read_delays(arg, opts) != 0)
-            return args_error(tool, "--delay must be like n2=18ms,n3=78ms, at most 1h each: %s", arg);
+            return args_error(TOOL, "--delay must be like n2=18ms,n3=78ms, at most 1h each: %s", arg);
         return 0;
     case 'w':
         if (args_duration(arg, &opts->ryw_wait_ns) != 0 || opts->ryw_wait_ns > PROTOCOL_WAIT_MAX_NS)
-            return args_error(tool, "--ryw-wait must be a time like 200ms, at most 1h: %s", arg);
+            return args_error(TOOL, "--ryw-wait must be a time like 200ms, at most 1h: %s", arg);
         return 0;
     case 'm':
         opts->missing_is_error = strcmp(arg, "error") == 0;
         if (!opts->missing_is_error && strcmp(arg, "null") != 0)
-            return args_error(tool, "--missing must be error or null: %s", arg);
+            return args_error(TOOL, "--missing must be error or null: %s", arg);
         return 0;
     case 'r':
         if (args_size(arg, &opts->ring_bytes) != 0 || opts->ring_bytes < (64u << 10) ||
             opts->ring_bytes > (4ull << 30) || (opts->ring_bytes & (opts->ring_bytes - 1)) != 0)
-            return args_error(tool, "--ring must be a power of two from 64K to 4G: %s", arg);
+            return args_error(TOOL, "--ring must be a power of two from 64K to 4G: %s", arg);
         return 0;
     case 't':
         if (args_size(arg, &opts->table_bytes) != 0 || opts->table_bytes == 0 || opts->table_bytes > (60ull << 30))
-            return args_error(tool, "--table must be a size up to 60G: %s", arg);
+            return args_error(TOOL, "--table must be a size up to 60G: %s", arg);
         return 0;
     case 'D':
-        if (!is_domain_name(arg))
-            return args_error(tool, "--domain must be 1 to %u of A-Z a-z 0-9 _ - . and not a dot first: %s",
+        if (!cli_name_is_good(arg))
+            return args_error(TOOL, "--domain must be 1 to %u of A-Z a-z 0-9 _ - . and not a dot first: %s",
                               TIDE_NAME_MAX, arg);
         opts->domain = arg;
         return 0;
     default:
-        return args_error(tool, "see above");
+        return 0;
     }
 }
 
-/* 0 to go on, else 1 with the exit code in *code. */
-static int read_options(int argc, char **argv, struct node_opts *opts, int *code) {
-    static const struct option OPTIONS[] = {
+static int read_options(int argc, char **argv, struct node_opts *opts) {
+    static const struct option LIST[] = {
         { "delay", required_argument, NULL, 'd' },
         { "ryw-wait", required_argument, NULL, 'w' },
         { "missing", required_argument, NULL, 'm' },
         { "ring", required_argument, NULL, 'r' },
         { "table", required_argument, NULL, 't' },
         { "domain", required_argument, NULL, 'D' },
-        { "json", no_argument, NULL, 'j' },
-        { "help", no_argument, NULL, 'h' },
-        { NULL, 0, NULL, 0 },
+        ARGS_LAST_OPTIONS,
     };
-    int option;
-    optind = 0;
-    while ((option = getopt_long(argc, argv, "h", OPTIONS, NULL)) != -1) {
-        if (option == 'h') {
-            fputs(HELP, stdout);
-            *code = fflush(stdout) == 0 ? TOOL_OK : TOOL_FAILED;
-            return 1;
-        }
-        if (option != 'j' && (*code = read_option(option, optarg, argv[0], opts)) != 0)
-            return 1;
-    }
-    if (optind < argc) {
-        *code = args_error(argv[0], "unexpected argument: %s", argv[optind]);
-        return 1;
-    }
-    return 0;
+    const struct args_options options = { HELP, TOOL_FAILED, "h", LIST, set_option };
+    int code = args_options(&options, argc, argv, opts);
+    return code == 0 && optind < argc ? args_error(argv[0], "unexpected argument: %s", argv[optind]) : code;
 }
 
-static void free_scratch(struct node *n) {
+void node_end(struct node *n) {
+    node_domain_close(n);
     protocol_free(&n->protocol);
     json_tape_free(&n->stored);
     buf_free(&n->key);
@@ -140,11 +122,10 @@ int tool_node(int argc, char **argv) {
         .opts = { .ryw_wait_ns = RYW_WAIT_NS, .ring_bytes = RING_BYTES, .table_bytes = TABLE_BYTES },
         .out_fd = STDOUT_FILENO,
     };
-    int code;
-    if (read_options(argc, argv, &n.opts, &code))
+    int code = read_options(argc, argv, &n.opts);
+    if (code != 0)
         return code;
     code = node_serve(&n, STDIN_FILENO) == 0 ? TOOL_OK : TOOL_FAILED;
-    node_domain_close(&n);
-    free_scratch(&n);
+    node_end(&n);
     return code;
 }

@@ -85,6 +85,9 @@ struct node {
 int node_domain_open(struct node *n, const struct buf *node_id, struct buf *ids, size_t n_ids);
 void node_domain_close(struct node *n);
 
+/* Close the domain, and free all memory of the node. */
+void node_end(struct node *n);
+
 /* No replica but the leader's: there are no followers to ask. */
 int node_is_alone(struct node *n);
 

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -32,14 +33,14 @@ struct line {
     int is_cut;
 };
 
-static volatile sig_atomic_t stop_requested;
+static atomic_int stop_requested; /* atomic: the handler may run in any thread */
 static int stop_pipe[2] = { -1, -1 };
 
 /* Also writes a byte, so that a signal that arrives just before poll() is not slept over. */
 static void on_stop(int signal_number) {
     int saved = errno;
     (void)signal_number;
-    stop_requested = 1;
+    atomic_store(&stop_requested, 1);
     ssize_t ignored = write(stop_pipe[1], "", 1);
     (void)ignored;
     errno = saved;
@@ -85,7 +86,7 @@ void node_flush(struct node *n) {
             perror("tide node: standard output");
             n->out_failed = 1;
         }
-        if (done < out->size && stop_requested)
+        if (done < out->size && atomic_load(&stop_requested))
             n->out_closed = 1;
     }
     out->size = 0;
@@ -120,7 +121,7 @@ static int fill(struct lines *in, int fd) {
     in->start = 0;
     for (;;) {
         wait_for(fd, POLLIN);
-        if (stop_requested)
+        if (atomic_load(&stop_requested))
             return 0;
         ssize_t got = read(fd, in->data + in->end, INPUT_ROOM - in->end);
         if (got >= 0) {
@@ -149,7 +150,7 @@ static void answer_line(struct node *n, const struct line *line, uint64_t number
 
 static int serve_lines(struct node *n, struct lines *in, int in_fd) {
     struct line line;
-    while (!stop_requested && !n->out_closed && !n->out_failed) {
+    while (!atomic_load(&stop_requested) && !n->out_closed && !n->out_failed) {
         while (!n->out_closed && !n->out_failed && take_line(in, &line))
             answer_line(n, &line, in->number);
         node_flush(n);

@@ -3,7 +3,6 @@
 #include "tools/serve.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "tools/args.h"
@@ -77,7 +76,8 @@ static int set_size(struct serve *s, int option, const char *arg) {
     return 0;
 }
 
-static int set_option(struct serve *s, int option, const char *arg) {
+static int set_option(void *ctx, int option, char *arg) {
+    struct serve *s = ctx;
     const char *tool = s->cli.tool;
     switch (option) {
     case OPT_FOLLOWERS:
@@ -106,12 +106,12 @@ static int set_option(struct serve *s, int option, const char *arg) {
         s->cli.json = 1;
         return 0;
     default:
-        return args_error(tool, "see above");
+        return 0;
     }
 }
 
 static int read_options(int argc, char **argv, struct serve *s) {
-    static const struct option OPTIONS[] = {
+    static const struct option LIST[] = {
         { "followers", required_argument, NULL, OPT_FOLLOWERS },
         { "ring", required_argument, NULL, OPT_RING },
         { "table", required_argument, NULL, OPT_TABLE },
@@ -119,24 +119,17 @@ static int read_options(int argc, char **argv, struct serve *s) {
         { "delay", required_argument, NULL, OPT_DELAY },
         { "slow-follower", required_argument, NULL, OPT_SLOW },
         { "cpu", required_argument, NULL, OPT_CPU },
-        { "json", no_argument, NULL, 'j' },
-        { "help", no_argument, NULL, 'h' },
-        { NULL, 0, NULL, 0 },
+        ARGS_LAST_OPTIONS,
     };
-    int option, code;
-    optind = 0;
-    while ((option = getopt_long(argc, argv, "h", OPTIONS, NULL)) != -1) {
-        if (option == 'h')
-            exit(cli_help(HELP));
-        if ((code = set_option(s, option, optarg)) != 0)
-            return code;
-    }
+    const struct args_options options = { HELP, CLI_FAILED, "h", LIST, set_option };
+    int code = args_options(&options, argc, argv, s);
+    if (code != 0)
+        return code;
     if (s->n_delays > 1 && (uint64_t)s->n_delays > s->followers)
         return args_error(argv[0], "--delay has %d times for %llu followers", s->n_delays,
                           (unsigned long long)s->followers);
     if (s->n_cpus > 1 && (uint64_t)s->n_cpus > s->followers)
-        return args_error(argv[0], "--cpu has %d CPUs for %llu followers", s->n_cpus,
-                          (unsigned long long)s->followers);
+        return args_error(argv[0], "--cpu has %d CPUs for %llu followers", s->n_cpus, (unsigned long long)s->followers);
     return cli_arguments(&s->cli, argc, argv, 0, 0, "");
 }
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* `tide snapshot save|load`: a domain's keys and values in a file. */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "tools/args.h"
@@ -16,8 +15,7 @@ static const char HELP[] =
     "load puts them into the domain NAME, which somebody must lead ('tide serve'). The whole file is read and checked\n"
     "before anything is written; a truncated or damaged one is refused. Keys that are there are overwritten, other\n"
     "keys stay. It goes in batches: each is seen whole or not at all, all of them together are not.\n\n"
-    "save:\n" KV_BOUND_HELP
-    "load:\n"
+    "save:\n" KV_BOUND_HELP "load:\n"
     "  --replace             delete the keys that are not in the snapshot\n"
     "  --timeout TIME        how long to wait for a leader and its answer, for each batch (default 5s)\n"
     "both:\n"
@@ -34,47 +32,50 @@ static const char HELP[] =
 
 enum { OPT_REPLACE = KV_OWN, OPT_TIMEOUT };
 
-static int set_option(struct snapshot *s, int option, const char *arg, int *of_save, int *of_load) {
+/* What the command line asks for, and which of save and load it goes with. */
+struct given {
+    struct snapshot *s;
+    int of_save, of_load;
+};
+
+static int set_option(void *ctx, int option, char *arg) {
+    struct given *given = ctx;
+    struct snapshot *s = given->s;
     switch (option) {
     case 'j':
         s->cli.json = 1;
         return 0;
     case OPT_REPLACE:
-        s->replace = *of_load = 1;
+        s->replace = given->of_load = 1;
         return 0;
     case OPT_TIMEOUT:
-        *of_load = 1;
+        given->of_load = 1;
         if (args_duration(arg, &s->timeout_ns) != 0 || s->timeout_ns == 0 || s->timeout_ns > HOUR_NS)
             return args_error(s->cli.tool, "--timeout must be a time like 5s, above 0 and at most 1h: %s", arg);
         return 0;
     default:
-        *of_save = 1;
+        given->of_save = 1;
         return kv_read_option(s->cli.tool, &s->read, option, arg);
     }
 }
 
 static int read_options(int argc, char **argv, struct snapshot *s, int *loads) {
-    static const struct option OPTIONS[] = {
+    static const struct option LIST[] = {
         KV_BOUND_OPTIONS,
         { "replace", no_argument, NULL, OPT_REPLACE },
         { "timeout", required_argument, NULL, OPT_TIMEOUT },
-        { "json", no_argument, NULL, 'j' },
-        { "help", no_argument, NULL, 'h' },
-        { NULL, 0, NULL, 0 },
+        ARGS_LAST_OPTIONS,
     };
-    int option, code, of_save = 0, of_load = 0;
-    optind = 0;
-    while ((option = getopt_long(argc, argv, "h", OPTIONS, NULL)) != -1) {
-        if (option == 'h')
-            exit(cli_help(HELP));
-        if ((code = set_option(s, option, optarg, &of_save, &of_load)) != 0)
-            return code;
-    }
+    const struct args_options options = { HELP, CLI_FAILED, "h", LIST, set_option };
+    struct given given = { .s = s };
+    int code = args_options(&options, argc, argv, &given);
+    if (code != 0)
+        return code;
     const char *what = optind < argc ? argv[optind++] : "";
     *loads = strcmp(what, "load") == 0;
     if (!*loads && strcmp(what, "save") != 0)
         return args_error(argv[0], "save or load? '%s' is neither", what);
-    if (*loads ? of_save : of_load)
+    if (*loads ? given.of_save : given.of_load)
         return args_error(argv[0], "an option of %s does not go with %s", *loads ? "save" : "load", what);
     kv_read_settle(&s->read);
     code = cli_arguments(&s->cli, argc, argv, 1, 1, "FILE");

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -13,11 +14,12 @@
 #include "tools/gather.h"
 #include "tools/snapshot.h"
 
-static char temporary[PATH_MAX]; /* what is half written; empty: nothing */
+static char temporary[PATH_MAX]; /* what is half written, while `writing` */
+static atomic_int writing;        /* atomic: the handler may run in any thread */
 
 /* A save that is interrupted leaves nothing behind. */
 static void on_signal(int number) {
-    if (temporary[0] != '\0')
+    if (atomic_load(&writing))
         unlink(temporary);
     _exit(128 + number);
 }
@@ -31,9 +33,8 @@ static void clear_up_on_signals(void) {
 
 static int failed(const struct snapshot *s, const char *what) {
     int why = errno;
-    if (temporary[0] != '\0')
+    if (atomic_exchange(&writing, 0))
         unlink(temporary);
-    temporary[0] = '\0';
     return cli_complain(&s->cli, CLI_FAILED, "output", "%s: %s: %s", s->file, what, strerror(why));
 }
 
@@ -59,14 +60,14 @@ static int write_file(struct snapshot *s) {
     }
     int n = snprintf(temporary, sizeof(temporary), "%s.tmp.%ld", s->file, (long)getpid());
     if (n < 0 || (size_t)n >= sizeof(temporary)) {
-        temporary[0] = '\0';
         errno = ENAMETOOLONG;
         return failed(s, "the name");
     }
     clear_up_on_signals();
+    atomic_store(&writing, 1);
     int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0) {
-        temporary[0] = '\0';
+        atomic_store(&writing, 0); /* what has that name is not ours */
         return failed(s, "cannot be created");
     }
     if (snapshot_write(fd, &s->head, &s->records) != 0 || fsync(fd) != 0) {
@@ -77,7 +78,7 @@ static int write_file(struct snapshot *s) {
     }
     if (close(fd) != 0 || rename(temporary, s->file) != 0)
         return failed(s, "cannot be put in place");
-    temporary[0] = '\0';
+    atomic_store(&writing, 0);
     return sync_directory(s->file) == 0 ? 0 : failed(s, "its directory cannot be synced");
 }
 

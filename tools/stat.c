@@ -31,29 +31,33 @@ struct options {
     uint64_t watch_ns, count;
 };
 
+static int set_option(void *ctx, int option, char *arg) {
+    struct options *o = ctx;
+    switch (option) {
+    case 'c':
+        return args_u64(arg, 1, UINT64_MAX, &o->count) == 0
+                   ? 0
+                   : args_error(o->cli.tool, "--count must be a number from 1 on: %s", arg);
+    case 'w':
+        return args_duration(arg, &o->watch_ns) == 0 && o->watch_ns >= 1000000 && o->watch_ns <= HOUR_NS
+                   ? 0
+                   : args_error(o->cli.tool, "--watch must be a time from 1ms to 1h: %s", arg);
+    default:
+        o->cli.json = 1;
+        return 0;
+    }
+}
+
 static int read_options(int argc, char **argv, struct options *o) {
-    static const struct option OPTIONS[] = {
+    static const struct option LIST[] = {
         { "watch", required_argument, NULL, 'w' },
         { "count", required_argument, NULL, 'c' },
-        { "json", no_argument, NULL, 'j' },
-        { "help", no_argument, NULL, 'h' },
-        { NULL, 0, NULL, 0 },
+        ARGS_LAST_OPTIONS,
     };
-    int option;
-    optind = 0;
-    while ((option = getopt_long(argc, argv, "h", OPTIONS, NULL)) != -1) {
-        if (option == 'h')
-            exit(cli_help(HELP));
-        if (option == 'j')
-            o->cli.json = 1;
-        else if (option == 'c' && args_u64(optarg, 1, UINT64_MAX, &o->count) != 0)
-            return args_error(argv[0], "--count must be a number from 1 on: %s", optarg);
-        else if (option == 'w' && (args_duration(optarg, &o->watch_ns) != 0 || o->watch_ns < 1000000 ||
-                                   o->watch_ns > HOUR_NS))
-            return args_error(argv[0], "--watch must be a time from 1ms to 1h: %s", optarg);
-        else if (option == '?')
-            return args_error(argv[0], "see above");
-    }
+    const struct args_options options = { HELP, CLI_FAILED, "h", LIST, set_option };
+    int code = args_options(&options, argc, argv, o);
+    if (code != 0)
+        return code;
     if (o->count != 0 && o->watch_ns == 0)
         return args_error(argv[0], "--count goes with --watch");
     return cli_arguments(&o->cli, argc, argv, 0, 0, "");

@@ -18,7 +18,8 @@ static const char HELP[] =
     "Where writes go on, digests are compared at the last multiple of 1024 that all have passed; 'compared' says how\n"
     "many could be.\n"
     "Exit codes: 0 all good; 1 something differs or is damaged, or a replica has failed; 2 usage; 3 no such domain;\n"
-    "4 no replica serves; 7 anything else.\n";
+    "4 no replica serves (also where all members are dead: what they left is proved when somebody goes on from it);\n"
+    "7 anything else.\n";
 
 struct verdict {
     struct tide_verify v;
@@ -101,24 +102,11 @@ static int check(struct cli *c) {
 }
 
 int tool_verify(int argc, char **argv) {
-    static const struct option OPTIONS[] = {
-        { "json", no_argument, NULL, 'j' },
-        { "help", no_argument, NULL, 'h' },
-        { NULL, 0, NULL, 0 },
-    };
     struct cli c = { .tool = argv[0] };
     struct tide_opts opts = TIDE_OPTS_INIT;
-    int option, code;
-    optind = 0;
-    while ((option = getopt_long(argc, argv, "h", OPTIONS, NULL)) != -1) {
-        if (option == 'h')
-            return cli_help(HELP);
-        if (option != 'j')
-            return args_error(argv[0], "see above");
-        c.json = 1;
-    }
+    int code = cli_only_json(&c, argc, argv, HELP);
     opts.flags = 0;
-    if ((code = cli_arguments(&c, argc, argv, 0, 0, "")) != 0 || (code = cli_open(&c, &opts)) != 0)
+    if (code != 0 || (code = cli_arguments(&c, argc, argv, 0, 0, "")) != 0 || (code = cli_open(&c, &opts)) != 0)
         return code;
     return cli_end(&c, check(&c));
 }

@@ -62,7 +62,7 @@ static int write_backlog(struct stage *s, uint32_t batch, struct tide_token *las
     struct tide_op ops[BATCH_MAX];
     uint8_t values[BATCH_MAX][VALUE];
     int rc = 0;
-    for (uint32_t i = 0; i < s->backlog && rc == 0 && !bench_program_stop; i += batch) {
+    for (uint32_t i = 0; i < s->backlog && rc == 0 && !bench_stop; i += batch) {
         for (uint32_t k = 0; k < batch; k++) {
             uint32_t key = w->sequences[0][(i + k) & (w->steps - 1)];
             bench_workload_value(w, key, i, values[k]);
@@ -75,7 +75,7 @@ static int write_backlog(struct stage *s, uint32_t batch, struct tide_token *las
         rc = batch == 1 ? tide_put(s->domain, NULL, ops[0].key, ops[0].key_len, ops[0].value, ops[0].value_size, last)
                         : tide_batch(s->domain, NULL, ops, batch, last, NULL);
     }
-    return rc != 0 ? failed(s, "writing", rc) : bench_program_stop ? 1 : 0;
+    return rc != 0 ? failed(s, "writing", rc) : bench_stop ? 1 : 0;
 }
 
 /* The index that the follower is at: of a read that takes whatever is there. */
@@ -105,20 +105,20 @@ static int time_catching_up(struct stage *s, uint64_t last, double *per_s) {
         if (rc == 0 && look - start > PATIENCE_NS) {
             rc = TIDE_ERR_TIMEOUT;
         }
-    } while (rc == 0 && now < last && !bench_program_stop);
+    } while (rc == 0 && now < last && !bench_stop);
     if (rc != 0) {
         return failed(s, "waiting for the follower", rc);
     }
     *per_s = (double)(last - before) * 1e9 / (double)(bench_now_ns() - start);
-    return bench_program_stop ? 1 : 0;
+    return bench_stop ? 1 : 0;
 }
 
 static int fill(struct stage *s) {
     struct tide_token last = { 0, 0 };
-    int rc = bench_setup_fill(s->domain, &s->workload, &bench_program_stop, &last);
-    rc = rc != 0 || bench_program_stop ? rc : tide_wait_applied(s->domain, &last, 2, PATIENCE_NS);
+    int rc = bench_setup_fill(s->domain, &s->workload, &bench_stop, &last);
+    rc = rc != 0 || bench_stop ? rc : tide_wait_applied(s->domain, &last, 2, PATIENCE_NS);
     rc = rc != 0 ? rc : tide_replica_set_delay(s->domain, s->follower, HELD_NS);
-    return rc != 0 ? failed(s, "filling", rc) : bench_program_stop ? 1 : 0;
+    return rc != 0 ? failed(s, "filling", rc) : bench_stop ? 1 : 0;
 }
 
 int bench_applyrate(struct bench_program *p, uint32_t batch, double *per_s) {

@@ -18,6 +18,17 @@ static int is_line(const struct bench_bars_picture *p, const struct bench_bar *b
     return b->at > 0.0 && strcmp(b->group, p->figures->figures[p->first].group) == 0;
 }
 
+/* Several bars of a group may lie at one place: one line, one label. */
+static int is_new_line(const struct bench_bars_picture *p, uint32_t i) {
+    const struct bench_bar *bars = p->figures->bars;
+    for (uint32_t k = 0; k < i; k++) {
+        if (is_line(p, &bars[k]) && bars[k].at == bars[i].at && bars[k].sense == bars[i].sense) {
+            return 0;
+        }
+    }
+    return is_line(p, &bars[i]);
+}
+
 /* gnuplot's own prefixes are for powers of thousand of the base unit. */
 static double scale_of(const char *unit) {
     return strcmp(unit, "ns") == 0 ? 1e-9 : strcmp(unit, "share") == 0 ? 100.0 : 1.0;
@@ -123,7 +134,7 @@ static void lines(FILE *f, const struct bench_bars_picture *p) {
     uint32_t drawn = 0;
     for (uint32_t i = 0; i < p->figures->bars_n; i++) {
         const struct bench_bar *b = &p->figures->bars[i];
-        if (is_line(p, b)) {
+        if (is_new_line(p, i)) {
             double x = b->at * scale_of(p->unit);
             snprintf(label, sizeof(label), "bar: %s %s", b->sense == BENCH_AT_MOST ? "at most" : "at least",
                      bench_figure_text(text, b->at, p->unit));

@@ -37,6 +37,13 @@ const char *bench_format_count(char out[BENCH_TEXT], double n) {
     return out;
 }
 
+const char *bench_format_round(char out[BENCH_TEXT], uint64_t n) {
+    const char *unit = n >= 1000000 && n % 1000000 == 0 ? " M" : n >= 1000 && n % 1000 == 0 ? " k" : "";
+    uint64_t one = unit[0] == '\0' ? 1 : unit[1] == 'k' ? 1000 : 1000000;
+    snprintf(out, BENCH_TEXT, "%llu%s", (unsigned long long)(n / one), unit);
+    return out;
+}
+
 const char *bench_format_percent(char out[BENCH_TEXT], double share) {
     double percent = share * 100.0;
     if (percent == 0.0) {

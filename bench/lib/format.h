@@ -4,6 +4,7 @@
 #define TIDEMARK_BENCH_FORMAT_H
 
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 
 #define BENCH_TEXT 32u
@@ -12,6 +13,8 @@
 const char *bench_format_ns(char out[BENCH_TEXT], double ns);
 /* "950", "1.25 k", "38.4 M". */
 const char *bench_format_count(char out[BENCH_TEXT], double n);
+/* A number that somebody chose: "10 k", "1 M", and as it is where it is not round: "1234". */
+const char *bench_format_round(char out[BENCH_TEXT], uint64_t n);
 /* A share of 1 as percent, so that what is not nothing does not show as nothing: "0", "<0.01", "0.25", "99.8", "100".
  */
 const char *bench_format_percent(char out[BENCH_TEXT], double share);

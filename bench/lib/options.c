@@ -16,10 +16,12 @@ struct option_row {
     const char *help;
 };
 
-static int word_index(const char *value, const char *const *words, int n) {
+/* *out: which of the words. */
+static int word_in(const char *value, const char *const *words, int n, int *out) {
     for (int i = 0; i < n; i++) {
         if (strcmp(value, words[i]) == 0) {
-            return i;
+            *out = i;
+            return 0;
         }
     }
     return -1;
@@ -43,6 +45,15 @@ static int count32_in(const char *value, uint64_t least, uint64_t most, uint32_t
     return 0;
 }
 
+static int rate_in(const char *value, uint64_t least, double *out) {
+    uint64_t rate = 0;
+    if (count_in(value, least, 1000000000, &rate) != 0) {
+        return -1;
+    }
+    *out = (double)rate;
+    return 0;
+}
+
 static int set_replicas(struct bench_options *o, const char *v) {
     return bench_parse_list(v, o->replicas, &o->points);
 }
@@ -53,16 +64,12 @@ static int set_readers(struct bench_options *o, const char *v) {
 
 static int set_mode(struct bench_options *o, const char *v) {
     static const char *const words[] = { "threads", "processes" };
-    int i = word_index(v, words, 2);
-    o->processes = i == 1;
-    return i < 0 ? -1 : 0;
+    return word_in(v, words, 2, &o->processes);
 }
 
 static int set_read(struct bench_options *o, const char *v) {
     static const char *const words[] = { "own", "foreign" };
-    int i = word_index(v, words, 2);
-    o->read_foreign = i == 1;
-    return i < 0 ? -1 : 0;
+    return word_in(v, words, 2, &o->read_foreign);
 }
 
 static int set_keys(struct bench_options *o, const char *v) {
@@ -79,9 +86,9 @@ static int set_value_size(struct bench_options *o, const char *v) {
 
 static int set_dist(struct bench_options *o, const char *v) {
     static const char *const words[] = { "uniform", "zipfian" };
-    int i = word_index(v, words, 2);
+    int i = 0, rc = word_in(v, words, 2, &i);
     o->dist = i == 1 ? BENCH_ZIPFIAN : BENCH_UNIFORM;
-    return i < 0 ? -1 : 0;
+    return rc;
 }
 
 static int set_theta(struct bench_options *o, const char *v) {
@@ -96,16 +103,11 @@ static int set_theta(struct bench_options *o, const char *v) {
 }
 
 static int set_write_rate(struct bench_options *o, const char *v) {
-    uint64_t rate = 0;
     if (strcmp(v, "max") == 0) {
         o->write_rate = BENCH_RATE_MAX;
         return 0;
     }
-    if (count_in(v, 0, 1000000000, &rate) != 0) {
-        return -1;
-    }
-    o->write_rate = (double)rate;
-    return 0;
+    return rate_in(v, 0, &o->write_rate);
 }
 
 static int set_bound(struct bench_options *o, const char *v) {
@@ -122,9 +124,9 @@ static int set_max_lag(struct bench_options *o, const char *v) {
 
 static int set_fallback(struct bench_options *o, const char *v) {
     static const char *const words[] = { "leader", "wait", "error", "stale" };
-    int i = word_index(v, words, 4);
-    o->fallback = (enum tide_fallback)(i < 0 ? 0 : i);
-    return i < 0 ? -1 : 0;
+    int i = 0, rc = word_in(v, words, 4, &i);
+    o->fallback = (enum tide_fallback)i;
+    return rc;
 }
 
 static int duration_up_to(const char *v, uint64_t least, uint64_t most, uint64_t *out) {
@@ -146,25 +148,18 @@ static int set_delay(struct bench_options *o, const char *v) {
 
 static int set_policy(struct bench_options *o, const char *v) {
     static const char *const words[] = { "sticky", "round-robin", "freshest" };
-    int i = word_index(v, words, 3);
-    o->policy = (enum tide_policy)(i < 0 ? 0 : i);
-    return i < 0 ? -1 : 0;
+    int i = 0, rc = word_in(v, words, 3, &i);
+    o->policy = (enum tide_policy)i;
+    return rc;
 }
 
 static int set_reach(struct bench_options *o, const char *v) {
     static const char *const words[] = { "all", "home" };
-    int i = word_index(v, words, 2);
-    o->reach_home = i == 1;
-    return i < 0 ? -1 : 0;
+    return word_in(v, words, 2, &o->reach_home);
 }
 
 static int set_open_rate(struct bench_options *o, const char *v) {
-    uint64_t rate = 0;
-    if (count_in(v, 1, 1000000000, &rate) != 0) {
-        return -1;
-    }
-    o->open_rate = (double)rate;
-    return 0;
+    return rate_in(v, 1, &o->open_rate);
 }
 
 static int set_duration(struct bench_options *o, const char *v) {
@@ -190,12 +185,8 @@ static int set_seed(struct bench_options *o, const char *v) {
 }
 
 static int set_ring(struct bench_options *o, const char *v) {
-    uint64_t bytes = 0;
-    if (count_in(v, UINT64_C(64) << 10, UINT64_C(4) << 30, &bytes) != 0 || (bytes & (bytes - 1)) != 0) {
-        return -1;
-    }
-    o->ring_bytes = bytes;
-    return 0;
+    int rc = count_in(v, UINT64_C(64) << 10, UINT64_C(4) << 30, &o->ring_bytes);
+    return rc == 0 && (o->ring_bytes & (o->ring_bytes - 1)) == 0 ? 0 : -1;
 }
 
 static int set_table(struct bench_options *o, const char *v) {
@@ -405,8 +396,5 @@ uint32_t bench_options_default_sweep(uint32_t cpus, uint32_t out[BENCH_POINTS_MA
 uint64_t bench_options_auto_duration(uint32_t points, uint32_t repetitions) {
     /* 60 s less a tenth for set-up; of each repetition four fifths are reading, one fifth the control loop. */
     double ns = 60e9 * 0.9 * 0.8 / ((double)points * repetitions);
-    if (ns < 200e6) {
-        return 200000000;
-    }
-    return ns > 5e9 ? UINT64_C(5000000000) : (uint64_t)ns;
+    return (uint64_t)(ns < 200e6 ? 200e6 : ns > 5e9 ? 5e9 : ns);
 }

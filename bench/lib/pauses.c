@@ -112,7 +112,7 @@ static int open_session(struct reading *g) {
 static void *reader_main(void *arg) {
     struct pauses *p = arg;
     struct reading g = { .p = p };
-    bench_machine_pin(&p->run->machine, 0);
+    bench_machine_pin(&p->program->machine, 0);
     bench_rng_init(&g.rng, 1);
     int rc = open_session(&g);
     if (rc != 0) {
@@ -176,7 +176,7 @@ static void *writer_main(void *arg) {
     struct pauses *p = arg;
     struct bench_rng rng;
     prctl(PR_SET_TIMERSLACK, 1ul);
-    bench_machine_pin(&p->run->machine, 1);
+    bench_machine_pin(&p->program->machine, 1);
     bench_rng_init(&rng, 2);
     for (uint32_t phase = atomic_load(&p->phase); phase != PHASE_STOP && atomic_load(&p->error) == 0;
          phase = atomic_load(&p->phase)) {
@@ -202,7 +202,7 @@ static int sleep_watching(struct pauses *p, uint64_t ns, int growing) {
         bench_sleep_ns(5000000);
     }
     int code = atomic_load(&p->error);
-    return code != 0 ? bench_run_failed(p->run, "a thread's write or read", code) : bench_stop ? 1 : 0;
+    return code != 0 ? bench_program_failed_code(p->program, "a thread's write or read", code) : bench_stop ? 1 : 0;
 }
 
 static int slice(struct pauses *p, uint32_t phase) {
@@ -215,13 +215,12 @@ static int slice(struct pauses *p, uint32_t phase) {
     return rc;
 }
 
-static int run_phases(struct pauses *p, uint64_t r) {
+static int run_phases(struct pauses *p) {
     uint64_t slices = 0;
     int rc = 0;
     for (; rc == 0 && atomic_load(&p->written) < p->keys; slices++) {
-        bench_run_progress(p->run, "repetition %llu of %llu, %.0f %% of the keys", (unsigned long long)r + 1,
-                           (unsigned long long)p->run->repetitions,
-                           100.0 * (double)atomic_load(&p->written) / (double)p->keys);
+        bench_program_progress(p->program, "%.0f %% of the keys",
+                               100.0 * (double)atomic_load(&p->written) / (double)p->keys);
         rc = slice(p, PHASE_GROW);
     }
     for (uint64_t i = 0; rc == 0 && i < slices / 4 + 1; i++) {
@@ -232,12 +231,12 @@ static int run_phases(struct pauses *p, uint64_t r) {
 }
 
 static int open_all(struct pauses *p) {
-    struct bench_run *run = p->run;
+    const struct bench_machine *machine = &p->program->machine;
     struct tide_opts opts = TIDE_OPTS_INIT;
     struct tide_replica_opts replica = TIDE_REPLICA_OPTS_INIT;
     opts.table_bytes = (UINT64_C(32) << 20) + p->keys * (KEY_SIZE + VALUE_SIZE + 80);
     opts.slow_follower_ns = UINT64_C(10000000000); /* it is to be measured, not to be left behind */
-    if (bench_run_domain(run, &p->d, &opts) != 0) {
+    if (bench_program_domain(p->program, &p->d, &opts) != 0) {
         return -1;
     }
     replica.role = TIDE_LEADER;
@@ -246,42 +245,42 @@ static int open_all(struct pauses *p) {
     replica.role = TIDE_FOLLOWER;
     replica.id = FOLLOWER;
     /* The reader's CPU is its own; the follower shares the writer's where there is none left. */
-    replica.cpu = run->machine.cpus > 1 ? (int32_t)run->machine.cpu_ids[run->machine.cpus > 2 ? 2 : 1] : -1;
+    replica.cpu = machine->cpus > 1 ? (int32_t)machine->cpu_ids[machine->cpus > 2 ? 2 : 1] : -1;
     rc = rc != 0 ? rc : tide_replica_start(p->d, &replica, NULL);
-    return rc != 0 ? bench_run_failed(run, "starting replicas", rc) : 0;
+    return rc != 0 ? bench_program_failed_code(p->program, "starting replicas", rc) : 0;
 }
 
-static int run_threads(struct pauses *p, uint64_t r) {
+static int run_threads(struct pauses *p) {
     pthread_t reader, writer;
     if (pthread_create(&reader, NULL, reader_main, p) != 0) {
-        return bench_run_failed(p->run, "starting a thread", TIDE_ERR_NOMEM);
+        return bench_program_failed_code(p->program, "starting a thread", TIDE_ERR_NOMEM);
     }
     int rc = pthread_create(&writer, NULL, writer_main, p) != 0;
     if (rc == 0) {
-        rc = run_phases(p, r);
+        rc = run_phases(p);
         pthread_join(writer, NULL);
     } else {
-        rc = bench_run_failed(p->run, "starting a thread", TIDE_ERR_NOMEM);
+        rc = bench_program_failed_code(p->program, "starting a thread", TIDE_ERR_NOMEM);
         atomic_store(&p->phase, PHASE_STOP);
     }
     pthread_join(reader, NULL);
     return rc;
 }
 
-int bench_pauses_run(struct pauses *p, struct bench_run *run, uint64_t keys, uint64_t rate, uint64_t r) {
+int bench_pauses_run(struct pauses *p, struct bench_program *program, uint64_t keys, uint64_t rate) {
     memset(p, 0, sizeof(*p));
-    p->run = run;
+    p->program = program;
     p->keys = keys;
     p->rate = rate;
     for (int k = 0; k < PAUSES_KINDS; k++) {
         p->times[k] = hdr_new(1, HIGHEST_NS, 3);
         if (p->times[k] == NULL) {
-            return bench_run_failed(run, "starting", TIDE_ERR_NOMEM);
+            return bench_program_failed_code(program, "starting", TIDE_ERR_NOMEM);
         }
     }
     clock_init(&p->clock);
     int rc = open_all(p);
-    rc = rc != 0 ? rc : run_threads(p, r);
+    rc = rc != 0 ? rc : run_threads(p);
     p->writes_per_s = bench_ratio((double)keys * 1e9, (double)p->growing_ns);
     /* One row for the machine. */
     hdr_add(p->times[PAUSES_CONTROL], p->times[PAUSES_CONTROL_WRITER]);

@@ -14,7 +14,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#include "bench/lib/run.h"
+#include "bench/lib/program.h"
 #include "shm/clock.h"
 #include "shm/hdr.h"
 
@@ -39,7 +39,7 @@ struct pauses {
     uint64_t away;
     double writes_per_s; /* while it grew */
 
-    struct bench_run *run;
+    struct bench_program *program;
     struct tide *d;
     struct clock_line clock;
     uint64_t keys, rate;
@@ -49,9 +49,8 @@ struct pauses {
     uint64_t growing_ns;                    /* the writer's */
 };
 
-/* Run it: r is the repetition's number, for the progress line. 0; 1: asked to end; -1: run->error says what failed.
- * To be destroyed in any case. */
-int bench_pauses_run(struct pauses *p, struct bench_run *run, uint64_t keys, uint64_t rate, uint64_t r);
+/* Run it. 0; 1: asked to end; -1: program->error says what failed. To be destroyed in any case. */
+int bench_pauses_run(struct pauses *p, struct bench_program *program, uint64_t keys, uint64_t rate);
 void bench_pauses_destroy(struct pauses *p);
 
 /* How many lasted longer than PAUSES_SLOW_NS, in 10 s of a thread's time. */

@@ -8,19 +8,29 @@
 #ifndef TIDEMARK_BENCH_PROGRAM_H
 #define TIDEMARK_BENCH_PROGRAM_H
 
-#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "bench/lib/figures.h"
 #include "bench/lib/machine.h"
 #include "bench/lib/options.h"
+#include "bench/lib/stop.h"
+#include "engine/tidemark.h"
 
 #define BENCH_ROWS_MAX 256u
 #define BENCH_NO_ROW UINT32_MAX
 
+/* A number that can be given: "--keys N". `value` holds the default; `quick` is taken by --quick where none is given. */
+struct bench_number {
+    const char *option;
+    const char *what; /* for --help */
+    uint64_t *value;
+    uint64_t least, most;
+    uint64_t quick;
+};
+
 struct bench_row {
-    char id[64];
+    char id[64]; /* "": not shown itself, only in bars */
     char group[96];
     char title[96];
     char unit[16];
@@ -28,7 +38,7 @@ struct bench_row {
     bool measured;  /* false: this machine cannot; it is not shown */
 };
 
-/* row against base, or alone where base is BENCH_NO_ROW. */
+/* row against base, or alone where base is BENCH_NO_ROW; not measured where row is. */
 struct bench_program_bar {
     char id[64];
     char what[160];
@@ -40,7 +50,9 @@ struct bench_program_bar {
 
 struct bench_program {
     const char *name;
-    const char *about; /* for --help: what is measured, lines that end in \n */
+    const char *about;                  /* for --help: what is measured, lines that end in \n */
+    const struct bench_number *numbers; /* what the command line takes besides; may be NULL */
+    uint32_t numbers_n;
     uint32_t repetitions;
     bool quick; /* for tests: that it works, not what the figures are */
     const char *json_path;
@@ -53,11 +65,8 @@ struct bench_program {
     char error[BENCH_ERROR_BYTES];
 };
 
-/* Set by SIGINT, SIGTERM and SIGHUP; whoever waits looks at it. A second signal ends the program at once. */
-extern volatile sig_atomic_t bench_program_stop;
-
-/* Read the command line, look at the machine, catch signals. name, about and repetitions (the default) are set. False:
- * there is nothing to run, *code is the exit code. */
+/* Read the command line, look at the machine, catch signals (bench_stop). name, about, repetitions (the default) and
+ * numbers are set. False: there is nothing to run, *code is the exit code. */
 bool bench_program_start(struct bench_program *p, int argc, char **argv, int *code);
 
 /* How long a slice lasts: `ns`, or what is enough for --quick. */
@@ -69,10 +78,13 @@ const char *bench_program_mark(const struct bench_program *p, uint32_t threads);
 /* Announce a row; rows of one group follow one another. Returns its number. */
 uint32_t bench_program_row(struct bench_program *p, const char *id, const char *group, const char *title,
                            const char *unit);
+/* One that is not shown itself, but that bars are about. group: of the rows that it can be compared with, or "". */
+uint32_t bench_program_hidden_row(struct bench_program *p, const char *group);
 /* Its value in a repetition. */
 void bench_program_set(struct bench_program *p, uint32_t row, uint32_t repetition, double value);
 
-/* `base` may be BENCH_NO_ROW; where one of the two is not measured, the bar is listed as not measured. */
+/* `base` may be BENCH_NO_ROW: a bar for the row itself. Where there is no row, or one of the two is not measured, the
+ * bar is listed as not measured. */
 void bench_program_bar(struct bench_program *p, const char *id, const char *what, const char *unit,
                        enum bench_sense sense, double bar, uint32_t row, uint32_t base);
 
@@ -82,10 +94,23 @@ typedef int bench_program_fn(struct bench_program *p, void *ctx, uint32_t repeti
 /* All repetitions, with progress where somebody looks. Returns as the function does. */
 int bench_program_repeat(struct bench_program *p, bench_program_fn *one, void *ctx);
 
+/* What is under way in this repetition, where somebody looks. */
+__attribute__((format(printf, 2, 3))) void bench_program_progress(const struct bench_program *p, const char *format,
+                                                                  ...);
+
 /* Note an error for the end. Returns -1. */
 __attribute__((format(printf, 2, 3))) int bench_program_failed(struct bench_program *p, const char *format, ...);
+/* "WHAT: text of the engine's code", and the same with errno's. */
+int bench_program_failed_code(struct bench_program *p, const char *what, int code);
+int bench_program_failed_errno(struct bench_program *p, const char *what);
 
-/* Print and write what complete repetitions found, or say why not. rc: of the repetitions. Returns the exit code. */
+/* A domain of this program's own: "bench-NAME-PID", ephemeral, so that it goes when the handle is closed. 0, or -1
+ * with p->error. */
+int bench_program_domain(struct bench_program *p, struct tide **out, const struct tide_opts *opts);
+void bench_program_domain_name(const struct bench_program *p, char out[TIDE_NAME_MAX]);
+
+/* Print and write what complete repetitions found, or say why not. rc: of the repetitions. An error after a signal
+ * counts as interrupted: a signal from the terminal reaches the children, too. Returns the exit code. */
 int bench_program_end(struct bench_program *p, int rc);
 
 #endif

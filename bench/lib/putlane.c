@@ -41,7 +41,7 @@ static int lead(struct bench_worker *w, void *ctx) {
     int rc = tide_open(&d, l->name, NULL);
     bench_worker_what(w, "starting the leader and filling it");
     rc = rc != 0 ? rc : tide_replica_start(d, &leader, NULL);
-    rc = rc != 0 ? rc : bench_setup_fill(d, &l->workload, &bench_program_stop, &last);
+    rc = rc != 0 ? rc : bench_setup_fill(d, &l->workload, &bench_stop, &last);
     if (rc != 0) {
         return rc;
     }
@@ -88,7 +88,7 @@ int bench_putlane_open(struct bench_putlane *l) {
         return failed(l, "creating the domain", rc);
     }
     bench_worker_tell(l->leader, ORDER_LEAD);
-    return bench_worker_await(l->leader, ORDER_LEAD, &bench_program_stop, l->p->error);
+    return bench_worker_await(l->leader, ORDER_LEAD, &bench_stop, l->p->error);
 }
 
 static int put(struct bench_putlane *l) {
@@ -122,7 +122,7 @@ static int settle(struct bench_putlane *l, int code) {
     if (code != 0) {
         return bench_worker_lives(l->leader, l->p->error) ? failed(l, "writing", code) : -1;
     }
-    return bench_program_stop ? 1 : 0;
+    return bench_stop ? 1 : 0;
 }
 
 int bench_putlane_times(struct bench_putlane *l, uint64_t rest_ns, uint64_t duration_ns,
@@ -137,7 +137,7 @@ int bench_putlane_times(struct bench_putlane *l, uint64_t rest_ns, uint64_t dura
         rc = rc != 0 ? rc : put(l);
         uint64_t now = tide_now(l->domain);
         hdr_record(l->times, now > start ? (int64_t)(now - start) : 0);
-    } while (rc == 0 && !bench_program_stop && tide_now(l->domain) < until);
+    } while (rc == 0 && !bench_stop && tide_now(l->domain) < until);
     *out = (struct bench_putlane_times){
         .p50 = (double)hdr_value_at_percentile(l->times, 50),
         .p99 = (double)hdr_value_at_percentile(l->times, 99),
@@ -151,7 +151,7 @@ int bench_putlane_rate(struct bench_putlane *l, uint32_t count, uint64_t duratio
     bench_machine_pin(&l->p->machine, 0);
     int rc = count == 1 ? put(l) : batch(l, count);
     uint64_t start = bench_now_ns(), now = start, before = l->n;
-    while (rc == 0 && !bench_program_stop && now - start < duration_ns) {
+    while (rc == 0 && !bench_stop && now - start < duration_ns) {
         rc = count == 1 ? put(l) : batch(l, count);
         now = bench_now_ns();
     }

@@ -230,7 +230,7 @@ static int run_beside(struct bench_putload *l, struct job *j, bench_worker_fn *f
     if (w == NULL) {
         return failed(l, "a second thread", TIDE_ERR_NOMEM);
     }
-    int rc = bench_worker_await(w, 1, &bench_program_stop, l->p->error);
+    int rc = bench_worker_await(w, 1, &bench_stop, l->p->error);
     int code = rc == 0 ? run_chunks(j, put_chunk) : 0;
     bool lives = bench_worker_lives(w, l->p->error);
     bench_worker_end(w);
@@ -297,7 +297,7 @@ static int fill(struct bench_putload *l) {
     struct tide_token token = { 0, 0 };
     uint8_t value[VALUE];
     int rc = 0;
-    for (uint64_t i = 0; i < w->keys && rc == 0 && !bench_program_stop; i++) {
+    for (uint64_t i = 0; i < w->keys && rc == 0 && !bench_stop; i++) {
         bench_workload_value(w, i, 0, value);
         rc = plain_put(&l->plain, bench_workload_key(w, i), KEY, value, VALUE) != 0 ? TIDE_ERR_FULL : 0;
         for (int which = 0; which < DOMAINS && rc == 0; which++) {

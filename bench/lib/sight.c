@@ -195,8 +195,8 @@ static int put_and_look(struct bench_sight *s, enum bench_sight_way way) {
         uint32_t looks = 0;
         do {
             rc = look(s, s->reader, key_of(s->number), &stamp);
-            if (++looks % 65536 == 0 && (bench_program_stop || gave_up(s, put_ns))) {
-                return bench_program_stop ? 1 : -1;
+            if (++looks % 65536 == 0 && (bench_stop || gave_up(s, put_ns))) {
+                return bench_stop ? 1 : -1;
             }
         } while (rc == TIDE_ERR_REFUSED || (rc == 0 && stamp.number != s->number));
     }
@@ -219,8 +219,8 @@ static int put_and_wait(struct bench_sight *s) {
         if (share) {
             sched_yield();
         }
-        if (looks % 1024 == 0 && (bench_program_stop || gave_up(s, put_ns))) {
-            return bench_program_stop ? 1 : -1;
+        if (looks % 1024 == 0 && (bench_stop || gave_up(s, put_ns))) {
+            return bench_stop ? 1 : -1;
         }
     }
     return 0;
@@ -248,7 +248,7 @@ int bench_sight_measure(struct bench_sight *s, enum bench_sight_way way, uint64_
         if (n++ == warm) {
             hdr_reset(s->times); /* the third thread waits for the next put: nobody else writes now */
         }
-        rc = bench_program_stop ? 1 : s->third ? put_and_wait(s) : put_and_look(s, way);
+        rc = bench_stop ? 1 : s->third ? put_and_wait(s) : put_and_look(s, way);
         rest(s, rest_ns);
     }
     if (s->third) {
@@ -300,7 +300,7 @@ static int start_third(struct bench_sight *s) {
     }
     if (rc == 0 && s->worker != NULL) {
         bench_worker_tell(s->worker, ORDER_FOLLOW);
-        rc = bench_worker_await(s->worker, ORDER_FOLLOW, &bench_program_stop, s->p->error);
+        rc = bench_worker_await(s->worker, ORDER_FOLLOW, &bench_stop, s->p->error);
     }
     return rc;
 }
@@ -318,7 +318,7 @@ int bench_sight_open(struct bench_sight *s) {
     bench_machine_unpin(&s->p->machine); /* what the engine starts goes where the system likes, but for the follower */
     int rc = tide_open(&s->domain, s->name, &opts);
     rc = rc != 0 ? rc : tide_replica_start(s->domain, &leader, NULL);
-    rc = rc != 0 ? rc : bench_setup_fill(s->domain, &s->workload, &bench_program_stop, &last);
+    rc = rc != 0 ? rc : bench_setup_fill(s->domain, &s->workload, &bench_stop, &last);
     rc = rc == 0 && !s->process ? start_follower(s, s->domain) : rc;
     if (rc != 0) {
         return failed(s, "setting the domain up", rc);

@@ -97,7 +97,7 @@ static int fork_node(struct victims *v, uint32_t slot, int leads) {
         node_main(v->w, slot, leads);
     }
     v->nodes[slot] = pid > 0 ? pid : 0;
-    return pid < 0 ? bench_run_failed_errno(v->run, "starting a process") : 0;
+    return pid < 0 ? bench_program_failed_errno(v->p, "starting a process") : 0;
 }
 
 static int fork_writer(struct victims *v) {
@@ -106,7 +106,7 @@ static int fork_writer(struct victims *v) {
         writer_main(v->w);
     }
     v->writer = pid > 0 ? pid : 0;
-    return pid < 0 ? bench_run_failed_errno(v->run, "starting a process") : 0;
+    return pid < 0 ? bench_program_failed_errno(v->p, "starting a process") : 0;
 }
 
 /* 0; -1 when one that should live does not. */
@@ -119,8 +119,7 @@ static int all_live(struct victims *v) {
             snprintf(what, sizeof(what), "process %d (%s)", (int)*pid,
                      i < VICTIMS_NODES ? "a replica's" : "the writer's");
             *pid = 0;
-            snprintf(v->run->error, sizeof(v->run->error), "%s %s", what, code != 0 ? tide_strerror(code) : how);
-            return -1;
+            return bench_program_failed(v->p, "%s %s", what, code != 0 ? tide_strerror(code) : how);
         }
     }
     return 0;
@@ -137,24 +136,23 @@ static int await(struct victims *v, const _Atomic uint64_t *acks, uint64_t wante
             return -1;
         }
         if (bench_now_ns() > until) {
-            snprintf(v->run->error, sizeof(v->run->error), "%s",
-                     acks != NULL ? "no write is acknowledged any more" : "a follower does not come to serve");
-            return -1;
+            return bench_program_failed(
+                v->p, "%s", acks != NULL ? "no write is acknowledged any more" : "a follower does not come to serve");
         }
         bench_sleep_ns(200000);
     }
     return 0;
 }
 
-int victims_start(struct victims *v, struct bench_run *run, uint64_t keys) {
+int victims_start(struct victims *v, struct bench_program *p, uint64_t keys) {
     memset(v, 0, sizeof(*v));
-    v->run = run;
+    v->p = p;
     v->w = bench_shared_map(sizeof(*v->w));
     if (v->w == NULL) {
-        return bench_run_failed(run, "starting", TIDE_ERR_NOMEM);
+        return bench_program_failed_code(p, "starting", TIDE_ERR_NOMEM);
     }
     v->w->keys = keys;
-    bench_run_domain_name(run, v->w->name);
+    bench_program_domain_name(p, v->w->name);
     int rc = fork_node(v, 0, 1);
     rc = rc != 0 ? rc : await(v, NULL, 0, &v->w->nodes[0].serves);
     return rc != 0 ? rc : fork_writer(v);

@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "bench/lib/run.h"
+#include "bench/lib/program.h"
 
 #define VICTIMS_NODES 2u
 #define VICTIMS_PATIENCE_NS UINT64_C(20000000000)
@@ -15,15 +15,15 @@
 struct victims_shared; /* with the children */
 
 struct victims {
-    struct bench_run *run;
+    struct bench_program *p;
     struct victims_shared *w;
     pid_t nodes[VICTIMS_NODES]; /* 0: none */
     pid_t writer;
 };
 
-/* Start a domain whose leader holds so many keys, and the writer. 0; 1: asked to end; -1: run->error says what failed.
+/* Start a domain whose leader holds so many keys, and the writer. 0; 1: asked to end; -1: p->error says what failed.
  * To be ended in any case. No domain may be open in this process. */
-int victims_start(struct victims *v, struct bench_run *run, uint64_t keys);
+int victims_start(struct victims *v, struct bench_program *p, uint64_t keys);
 
 /* Kill all that is left, and remove the domain. */
 void victims_end(struct victims *v);

@@ -5,28 +5,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "bench/lib/stop.h"
 #include "bench/peers/stage.h"
 
 #define VALUES_MAX (UINT64_C(2) << 30)     /* bytes of all values: seven copies of them are made */
 #define OTHER_PARTS_KEYS UINT64_C(1000000) /* puts, pairs and a writer beside: up to so many keys */
-
-static volatile sig_atomic_t stop;
-
-static void on_signal(int number) {
-    (void)number;
-    stop = 1;
-}
-
-static void catch_signals(void) {
-    struct sigaction action;
-    memset(&action, 0, sizeof(action));
-    action.sa_handler = on_signal;
-    action.sa_flags = (int)SA_RESETHAND;
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGHUP, &action, NULL);
-    signal(SIGPIPE, SIG_IGN); /* Redis' socket: its end shows as an error there */
-}
 
 static int gets_at(struct peer_stage *s, uint64_t keys, uint64_t value_size) {
     unsigned parts = s->settings->parts;
@@ -110,14 +93,15 @@ int main(int argc, char **argv) {
         return parsed < 0 ? BENCH_EXIT_OK : parsed;
     }
     bench_machine_read(&machine);
-    catch_signals();
+    bench_stop_catch();
+    signal(SIGPIPE, SIG_IGN); /* Redis' socket: its end shows as an error there */
     results.repetitions = settings.repetitions;
     stage.settings = &settings;
     stage.results = &results;
-    stage.c = (struct peer_case){ .machine = &machine, .stop = &stop, .error = error };
+    stage.c = (struct peer_case){ .machine = &machine, .stop = &bench_stop, .error = error };
     stage.c.huge_pages = settings.huge_pages;
     int rc = run(&stage);
-    if (rc == PEER_STOPPED || stop) {
+    if (rc == PEER_STOPPED || bench_stop) {
         fprintf(stderr, "peers: interrupted before the end; nothing to show\n");
         return BENCH_EXIT_INTERRUPTED;
     }

@@ -149,6 +149,15 @@ uint32_t help_follower(struct tide *d, uint64_t apply_delay_ns) {
     return id;
 }
 
+int help_put(struct tide *d, const char *key, uint64_t value, struct tide_token *token) {
+    return tide_put(d, NULL, key, strlen(key), &value, sizeof(value), token);
+}
+
+uint64_t help_get(struct tide_reader *r, const char *key) {
+    uint64_t value = 0;
+    return tide_get(r, key, strlen(key), NULL, &value, sizeof(value), NULL) == 0 ? value : UINT64_MAX;
+}
+
 struct tide_reader *help_reader(struct tide *d, enum tide_policy policy, int32_t home, uint64_t replicas) {
     struct tide_reader_opts o = TIDE_READER_OPTS_INIT;
     o.policy = policy;

@@ -60,6 +60,10 @@ struct tide *help_open(uint64_t ring_bytes, uint64_t table_bytes, uint64_t slow_
 uint32_t help_leader(struct tide *d);
 uint32_t help_follower(struct tide *d, uint64_t apply_delay_ns);
 
+/* Eight bytes under a key: put them, by no session; and what a default read finds, UINT64_MAX where it fails. */
+int help_put(struct tide *d, const char *key, uint64_t value, struct tide_token *token);
+uint64_t help_get(struct tide_reader *r, const char *key);
+
 struct tide_reader *help_reader(struct tide *d, enum tide_policy policy, int32_t home, uint64_t replicas);
 
 /* Wait until every serving replica is at `commit`, and assert that all digests are equal then. Nobody may write. */

@@ -54,7 +54,9 @@ size_t history_values_find(const struct history_values *v, uint64_t value) {
 
 bool history_check(const struct history *h, struct history_fault *f) {
     struct history copy = {history_alloc(h->n * sizeof(*h->ops)), h->n};
-    memcpy(copy.ops, h->ops, h->n * sizeof(*h->ops));
+    if (h->n != 0) { /* an empty one has no array, and memcpy must not be given none */
+        memcpy(copy.ops, h->ops, h->n * sizeof(*h->ops));
+    }
     bool fine = history_check_order(&copy, f) && history_check_search(&copy, f);
     free(copy.ops);
     return fine;

@@ -16,7 +16,7 @@ void close_pair(struct pair *p) {
 
 uint64_t put_number(struct tide *d, const char *key, uint64_t value) {
     struct tide_token token;
-    assert_int_equal(tide_put(d, NULL, key, strlen(key), &value, sizeof(value), &token), 0);
+    assert_int_equal(help_put(d, key, value, &token), 0);
     return token.index;
 }
 

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Tests of several processes: a domain's name for each case, and forked children. */
+#ifndef TESTS_LIB_FORKED_H
+#define TESTS_LIB_FORKED_H
+
+#include <signal.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/lib/help.h"
+
+/* Of the case that runs: NAMED_CASE() in place of cmocka_unit_test(). */
+static char name[TIDE_NAME_MAX + 1];
+
+static inline int name_setup(void **state) {
+    (void)state;
+    snprintf(name, sizeof(name), "%s", help_name());
+    return 0;
+}
+
+static inline int name_teardown(void **state) {
+    (void)state;
+    tide_unlink(name);
+    return 0;
+}
+
+#define NAMED_CASE(test) cmocka_unit_test_setup_teardown(test, name_setup, name_teardown)
+
+/* Failures in children are told by their status: cmocka's checks would jump into the parent's frame. */
+#define CHILD(ok)                                                                                                      \
+    do {                                                                                                               \
+        if (!(ok)) {                                                                                                   \
+            fprintf(stderr, "%s:%d: in a child: not so: %s\n", __FILE__, __LINE__, #ok);                               \
+            _exit(1);                                                                                                  \
+        }                                                                                                              \
+    } while (0)
+
+/* ThreadSanitizer cannot follow a child of a process with threads into threads of its own: such a case is skipped there. */
+static inline void child_threads_needed(void) {
+#if defined(__SANITIZE_THREAD__)
+    bool cannot = true;
+#elif defined(__has_feature)
+    bool cannot = __has_feature(thread_sanitizer);
+#else
+    bool cannot = false;
+#endif
+    if (cannot) {
+        print_message("skipped: ThreadSanitizer does not allow threads in a child of a process with threads\n");
+        skip();
+    }
+}
+
+/* It dies with the test. Returns twice, as fork() does. */
+static inline pid_t child_begin(void) {
+    fflush(NULL);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        signal(SIGALRM, SIG_DFL);
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+    }
+    return pid;
+}
+
+/* It has ended well. */
+static inline void child_end(pid_t pid) {
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+#endif
