@@ -52,6 +52,18 @@ static bool lane_is_free(const struct lane *lane, uint32_t owner) {
     return owner == 0 || (owner == LANE_ORPHAN && lane_phase_of(atomic_load(&lane->turn)) != LANE_TAKEN);
 }
 
+/* What a dead owner had submitted and nobody has taken (its leader stepped down) must not be taken any more once the lane is filled
+ * anew. False: it was taken just now. */
+static bool lane_clear(struct lane *lane) {
+    uint64_t turn = atomic_load(&lane->turn);
+    while (lane_phase_of(turn) == LANE_SUBMITTED) {
+        if (atomic_compare_exchange_strong(&lane->turn, &turn, (turn & ~UINT64_C(7)) | LANE_CANCELLED)) {
+            return true;
+        }
+    }
+    return lane_phase_of(turn) != LANE_TAKEN;
+}
+
 static struct lane_mine *lane_claim(struct tide *d) {
     struct lane_pool *pool = d->lanes;
     for (uint32_t i = 0; i < LAYOUT_LANES; i++) {
@@ -59,6 +71,10 @@ static struct lane_mine *lane_claim(struct tide *d) {
         uint32_t owner = atomic_load(&lane->owner);
         if (lane_is_free(lane, owner) && atomic_compare_exchange_strong(&lane->owner, &owner, d->member + 1)) {
             KILL_POINT("lane.claimed");
+            if (!lane_clear(lane)) {
+                atomic_store(&lane->owner, LANE_ORPHAN);
+                continue;
+            }
             atomic_store(&lane->pid, (uint32_t)getpid());
             pool->mine[pool->count] = (struct lane_mine){.lane = i};
             return &pool->mine[pool->count++];

@@ -35,8 +35,8 @@ static struct reader_slot *reader_claim_slot(struct tide *d) {
 
 /* Spread sticky readers over the replicas that serve here. */
 static uint32_t reader_home(struct tide *d, const struct tide_reader_opts *o, uint64_t mask) {
-    if (o->home >= 0) {
-        return (uint32_t)o->home;
+    if (o->home >= 0) { /* a home that may not be used would be used all the same: it is what is tried first */
+        return (mask >> o->home & 1) != 0 ? (uint32_t)o->home : (uint32_t)__builtin_ctzll(mask);
     }
     uint32_t serving[LAYOUT_REPLICAS], n = 0;
     for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
@@ -44,7 +44,7 @@ static uint32_t reader_home(struct tide *d, const struct tide_reader_opts *o, ui
             serving[n++] = i;
         }
     }
-    return n == 0 ? 0 : serving[atomic_fetch_add(&d->next_home, 1) % n];
+    return n == 0 ? (uint32_t)__builtin_ctzll(mask) : serving[atomic_fetch_add(&d->next_home, 1) % n];
 }
 
 int tide_reader_open(struct tide *d, const struct tide_reader_opts *opts, struct tide_reader **out) {

@@ -18,6 +18,7 @@ struct seq_group {
     struct seq_request *first, **last;
     uint64_t ring_bytes;
     uint64_t ts;
+    uint64_t puts; /* perhaps of new keys, which the table does not count yet */
     bool others; /* somebody waits for the answer of one of them */
     bool owed;   /* something is committed that a barrier has to follow, and the look whether somebody is to be woken */
 };
@@ -27,6 +28,7 @@ static void seq_group_clear(struct seq_group *g) {
     g->last = &g->first;
     g->ring_bytes = 0;
     g->ts = 0;
+    g->puts = 0;
     g->others = false;
 }
 
@@ -138,15 +140,16 @@ static int seq_check_cas(const struct replica *r, struct seq_request *q) {
     return 0;
 }
 
-static bool seq_admits(const struct replica *r, const struct seq_request *q) {
+static bool seq_admits(const struct replica *r, const struct seq_group *g, const struct seq_request *q) {
     if (q->count == 1) {
-        return q->ops->kind == TIDE_OP_DELETE || table_admits(&r->writer, q->ops->key_len + q->ops->value_size);
+        return q->ops->kind == TIDE_OP_DELETE ||
+               table_admits(&r->writer, q->ops->key_len + q->ops->value_size, g->puts);
     }
     uint32_t more[ARENA_CLASSES] = {0};
     for (size_t i = 0; i < q->count; i++) {
         more[arena_class(q->ops[i].key_len + q->ops[i].value_size)] += q->ops[i].kind != TIDE_OP_DELETE;
     }
-    return table_admits_many(&r->writer, more, q->count);
+    return table_admits_many(&r->writer, more, g->puts + q->count);
 }
 
 /* Build the nodes. On failure none is left. */
@@ -209,7 +212,7 @@ static void seq_take(struct tide *d, struct seq_group *g, struct seq_request *q)
     if (g->ring_bytes + q->ring_bytes > ring_group_max(&d->ring)) {
         seq_flush(d, g);
     }
-    if (!seq_admits(s->leader, q)) {
+    if (!seq_admits(s->leader, g, q)) {
         atomic_fetch_add_explicit(&d->log->leader.refused_full, 1, memory_order_relaxed); /* MO(stats) */
         seq_answer(q, TIDE_ERR_FULL);
         return;
@@ -236,6 +239,7 @@ static void seq_take(struct tide *d, struct seq_group *g, struct seq_request *q)
     g->ts = g->ts != 0 ? g->ts : clock_stamp(&d->log->clock);
     seq_append(s, q, g->ts);
     g->ring_bytes += q->ring_bytes;
+    g->puts += q->count;
     q->next = NULL;
     *g->last = q;
     g->last = &q->next;

@@ -457,8 +457,8 @@ static bool table_fits(const struct table_writer *w, uint64_t peak, uint64_t new
     return peak + w->arena.slack + index_bytes <= w->arena.end - w->t.buckets_off;
 }
 
-bool table_admits(const struct table_writer *w, uint64_t payload_bytes) {
-    return table_fits(w, arena_peak_with(&w->arena, arena_class(payload_bytes), 1), 1);
+bool table_admits(const struct table_writer *w, uint64_t payload_bytes, uint64_t pending) {
+    return table_fits(w, arena_peak_with(&w->arena, arena_class(payload_bytes), 1), pending + 1);
 }
 
 bool table_admits_many(const struct table_writer *w, const uint32_t more[ARENA_CLASSES], uint64_t count) {

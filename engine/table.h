@@ -243,8 +243,9 @@ void table_published(struct table_writer *w);
  * last call, by table_published() neither: then it is of no use to try again. */
 bool table_drain(struct table_writer *w);
 
-/* May a node of this payload be added, possibly a new key? And `count` nodes, more[c] of them of class c? See arena.h. */
-bool table_admits(const struct table_writer *w, uint64_t payload_bytes);
+/* May a node of this payload be added, possibly a new key, after `pending` others that are made and not published? And nodes,
+ * more[c] of them of class c, `count` with those that are pending? See arena.h. */
+bool table_admits(const struct table_writer *w, uint64_t payload_bytes, uint64_t pending);
 bool table_admits_many(const struct table_writer *w, const uint32_t more[ARENA_CLASSES], uint64_t count);
 
 static inline uint64_t table_buckets_end(const struct table_writer *w) {

@@ -376,7 +376,7 @@ enum tide_policy {
 struct tide_reader_opts {
     size_t size;
     enum tide_policy policy;
-    int32_t home;       /* sticky: this replica first; -1: the library spreads readers over replicas */
+    int32_t home;       /* sticky: this replica first (the first of `replicas` where it is none of them); -1: readers are spread */
     uint64_t replicas;  /* bit k: replica k may be used; 0 means all. The fallback LEADER may use the leader always. */
 };
 #define TIDE_READER_OPTS_INIT { sizeof(struct tide_reader_opts), TIDE_STICKY, -1, 0 }

@@ -204,12 +204,31 @@ static void get__home_goes_during_a_miss__answered_all_the_same(void **state) {
     assert_int_equal(tide_close(m.d), 0);
 }
 
+/* A home that the reader may not use is not used, in the common case neither. */
+static void get__home_outside_of_the_readers_replicas__is_not_used(void **state) {
+    (void)state;
+    struct tide *d = help_open(0, 0, 0);
+    uint32_t leader = help_leader(d), follower = help_follower(d, 0);
+    struct tide_token token;
+    struct sized s = sized_of(16, 64, 0);
+    assert_int_equal(tide_put(d, NULL, s.key, s.key_len, s.value, s.value_len, &token), 0);
+    assert_int_equal(tide_wait_applied(d, &token, 2, UINT64_MAX), 0);
+    struct tide_reader *r = help_reader(d, TIDE_STICKY, (int32_t)leader, UINT64_C(1) << follower);
+    struct tide_answer a = TIDE_ANSWER_INIT;
+    uint8_t buf[VALUES_MOST];
+    assert_int_equal(tide_get(r, s.key, s.key_len, NULL, buf, sizeof(buf), &a), 0);
+    assert_int_equal(a.served_by, follower);
+    assert_int_equal(tide_reader_close(r), 0);
+    assert_int_equal(tide_close(d), 0);
+}
+
 int main(void) {
     help_start(120);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(get__every_length__of_an_own_replica),
         cmocka_unit_test(get__every_length__of_another_handles_replica),
         cmocka_unit_test(get__home_moves_between_handles__answers_go_on),
+        cmocka_unit_test(get__home_outside_of_the_readers_replicas__is_not_used),
         cmocka_unit_test(get__home_goes_during_a_miss__answered_all_the_same),
     };
     return cmocka_run_group_tests_name("get", tests, NULL, NULL);

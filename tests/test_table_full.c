@@ -10,7 +10,7 @@ static uint64_t fill(struct fixture *f, uint64_t value_len, uint64_t first, uint
     uint8_t key[32];
     for (;; n++) {
         size_t len = key_of(first + n, key);
-        if (!table_admits(&f->w, len + value_len)) {
+        if (!table_admits(&f->w, len + value_len, 0)) {
             return n;
         }
         assert_int_equal(put_at(f, key, len, value, value_len, ++*index), 0);
@@ -40,7 +40,7 @@ static void table_admits__until_full__what_was_admitted_fits_and_deletes_make_ro
         for (uint64_t k = 0; k < n / 2; k++) {
             static const uint8_t value[70000];
             size_t len = key_of(k, key);
-            if (!table_admits(&f.w, len + sizes[i])) {
+            if (!table_admits(&f.w, len + sizes[i], 0)) {
                 refused++;
                 continue;
             }
@@ -65,7 +65,7 @@ static void table_admits__full_table__overwriting_goes_on_for_ever(void **state)
         /* The new version stands beside the old for a moment, and late splits take memory, too: make some room. What was
          * deleted for it is put anew when its turn comes, and perhaps needs room again: all in all that can be many, and what
          * counts is that few are missing at a time. */
-        while (!table_admits(&f.w, len + sizeof(value))) {
+        while (!table_admits(&f.w, len + sizeof(value), 0)) {
             uint8_t victim[32];
             size_t victim_len = key_of(deleted++ % n, victim);
             assert_true(n - f.w.keys < n / 4);
@@ -95,7 +95,7 @@ static void table_admits__random_sizes_until_full__never_runs_out(void **state) 
             f.index++;
             if (help_below(&r, 4) == 0) {
                 table_delete(&f.w, hash_of(&f, key, len), key, len, f.index);
-            } else if (table_admits(&f.w, len + size)) {
+            } else if (table_admits(&f.w, len + size, 0)) {
                 assert_int_equal(put_at(&f, key, len, value, size, f.index), 0);
             }
             if (help_below(&r, 8) == 0) {
