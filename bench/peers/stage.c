@@ -72,6 +72,7 @@ void peer_stage_reader_close(struct peer_seat *seat, struct peer_reader *r) {
  * the others' slices: a get of one million keys is at its own speed after some tens of milliseconds alone. */
 static void set_slices(struct peer_stage *s, uint64_t keys) {
     int large = keys > LARGE_KEYS;
+    s->rounds_large = large;
     s->rounds = large ? (s->settings->rounds + 1) / 2 : s->settings->rounds;
     s->slice_ns = s->settings->slice_ns * (large ? 2 : 1);
     s->warm_ns = s->settings->slice_ns * (large ? 4 : 1);

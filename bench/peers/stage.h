@@ -23,6 +23,7 @@ struct peer_stage {
     struct bench_workload workload;
     struct peer_seat seats[PEERS];
     uint32_t rounds;  /* slices of each row in a repetition */
+    int rounds_large; /* the tables do not fit the caches */
     uint64_t warm_ns; /* of a slice, before its time is taken */
     uint64_t slice_ns;
     uint64_t sum; /* of what all gets read, so that none can be left out */
