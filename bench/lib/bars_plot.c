@@ -130,19 +130,23 @@ static void names(FILE *f, const struct bench_bars_picture *p, double from) {
 }
 
 static void lines(FILE *f, const struct bench_bars_picture *p) {
-    char text[BENCH_TEXT], label[BENCH_TEXT + 32];
+    char text[BENCH_TEXT], label[BENCH_TEXT + sizeof(((struct bench_bar *)NULL)->id)];
     uint32_t drawn = 0;
     for (uint32_t i = 0; i < p->figures->bars_n; i++) {
         const struct bench_bar *b = &p->figures->bars[i];
         if (is_new_line(p, i)) {
             double x = b->at * scale_of(p->unit);
-            snprintf(label, sizeof(label), "bar: %s %s", b->sense == BENCH_AT_MOST ? "at most" : "at least",
-                     bench_figure_text(text, b->at, p->unit));
+            if (strcmp(b->unit, p->unit) == 0) {
+                snprintf(label, sizeof(label), "bar: %s %s", b->sense == BENCH_AT_MOST ? "at most" : "at least",
+                         bench_figure_text(text, b->at, p->unit));
+            } else { /* a ratio to another row: the place says what it comes to here */
+                snprintf(label, sizeof(label), "%s: %s", b->id, bench_figure_text(text, b->at, p->unit));
+            }
             fprintf(f, "set arrow from %.9g, graph 0 to %.9g, graph 1 nohead front lc rgb '#000000' dt 2 lw 1.4\n", x,
                     x);
             fprintf(f, "set label ");
             bench_gnuplot_string(f, label);
-            fprintf(f, " at %.9g, graph 1 center offset 0,%g font ',16'\n", x, 0.7 + 1.0 * (drawn++ % 2));
+            fprintf(f, " at %.9g, graph 1 center offset 0,%g font ',16'\n", x, 0.7 + 1.0 * (drawn++ % 3));
         }
     }
 }
@@ -158,8 +162,8 @@ int bench_bars_plot(FILE *f, const void *ctx) {
     double from = logarithmic ? r.least * scale / 2.0 : 0.0;
     /* To the right there is room for the median in words. */
     double to = logarithmic ? r.most * scale * pow(r.most / r.least * 2.0, 0.16) : r.most * scale * 1.16;
-    bench_gnuplot_head(f, 200 + 56 * (int)r.rows);
-    fprintf(f, "unset grid\nset grid xtics lc rgb '#dddddd' lw 0.5 lt 1\nset tmargin 3.4\nunset key\n");
+    bench_gnuplot_head(f, 220 + 56 * (int)r.rows);
+    fprintf(f, "unset grid\nset grid xtics lc rgb '#dddddd' lw 0.5 lt 1\nset tmargin 4.4\nunset key\n");
     fprintf(f, "set yrange [%g:-0.4]\nset xrange [%.9g:%.9g]\n%s", -(double)r.rows - 0.6, from, to,
             logarithmic ? "set logscale x 10\n" : "");
     axis(f, p->unit);

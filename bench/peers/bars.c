@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The bars that peers can tell of, each made of two results of the same repetitions. */
 #include <stdio.h>
+#include <string.h>
 
 #include "bench/peers/results.h"
 
@@ -81,6 +82,31 @@ static double made_of(enum made made, double a, double b) {
     return a;
 }
 
+static double median_of(const struct peer_results *r, const struct peer_result *result) {
+    double copy[PEER_REPETITIONS];
+    memcpy(copy, result->values, r->repetitions * sizeof(copy[0]));
+    return bench_spread_of(copy, r->repetitions).median;
+}
+
+static int is_tide(const struct peer_result *result) {
+    const char *row = strrchr(result->id, '.');
+    return row != NULL && strcmp(row, ".tide") == 0;
+}
+
+/* Where Tidemark's own row would have to end. Bars of its other rows would only hide one another. */
+static void draw_line(const struct peer_results *r, struct bench_figures *f, unsigned k, const struct peer_result *a,
+                      const struct peer_result *b) {
+    if (bars[k].made == RATIO && is_tide(a)) {
+        bench_figures_bar_line(f, a->group, bars[k].bar * median_of(r, b));
+    } else if (bars[k].made == RATIO && is_tide(b)) {
+        bench_figures_bar_line(f, b->group, median_of(r, a) / bars[k].bar);
+    } else if (bars[k].made == RATE) {
+        bench_figures_bar_line(f, a->group, 1e9 / bars[k].bar);
+    } else if (bars[k].made == ALONE) {
+        bench_figures_bar_line(f, a->group, bars[k].bar);
+    }
+}
+
 void peer_results_bars(const struct peer_results *r, struct bench_figures *f) {
     double values[PEER_REPETITIONS];
     for (unsigned k = 0; k < sizeof(bars) / sizeof(bars[0]); k++) {
@@ -91,5 +117,8 @@ void peer_results_bars(const struct peer_results *r, struct bench_figures *f) {
             values[i] = made_of(bars[k].made, a->values[i], b->values[i]);
         }
         bench_figures_bar(f, bars[k].id, bars[k].what, bars[k].unit, bars[k].sense, bars[k].bar, values, n);
+        if (n > 0) {
+            draw_line(r, f, k, a, b);
+        }
     }
 }

@@ -192,7 +192,7 @@ static uint64_t used(void *peer) {
 const struct peer peer_tide = {
     .name = "tide",
     .gets = { { "tide", "tide_get, bound 0", run_get, PEER_CHUNK },
-              { "tide_section", "the bare lookup (get in a section)", run_section, PEER_CHUNK },
+              { "tide_section", "tide: bare lookup (get in a section)", run_section, PEER_CHUNK },
               { "tide_mget", "tide_mget of 32, bound 0", run_mget, PEER_CHUNK } },
     .puts = { { "tide", "tide_put, leader's process", run_put, PEER_CHUNK } },
     .pairs = 1,
