@@ -134,7 +134,7 @@ static void picture__wide_span__is_logarithmic_and_shows_the_bar(void **state) {
     char *text = script_of(0, 3, "ns");
     assert_non_null(strstr(text, "set logscale x"));
     assert_non_null(strstr(text, "'tide_get, it''s ours' -1"));
-    assert_non_null(strstr(text, "'other: 20.0 ns'"));
+    assert_non_null(strstr(text, "'get: 20.0 ns'"));
     assert_non_null(strstr(text, "$own << EOD\n2.2e-08 -1 2e-08 3e-08\nEOD")); /* Tidemark's row alone */
     free(text);
     text = script_of(0, 2, "ns");
