@@ -16,7 +16,7 @@
 set -u
 TIDE_BUILD=${TIDE_BUILD:-build}
 export TIDE_BUILD
-logs=$TIDE_BUILD/test-logs
+logs=${TIDE_TEST_LOGS:-$TIDE_BUILD/test-logs}
 
 # ---- one program: started by xargs below -----------------------------------------------------------------------------
 
@@ -138,7 +138,12 @@ if [ -n "${TIDE_STRESS_SECONDS:-}" ]; then
 fi
 TIDE_TEST_END=$(($(date +%s) + total))
 export TIDE_TEST_LIMIT TIDE_TEST_END
-rm -rf "$logs"
+# In a folder of this run alone, or two runs in one build would count each other's.
+TIDE_TEST_LOGS=$TIDE_BUILD/test-logs.$$
+logs=$TIDE_TEST_LOGS
+export TIDE_TEST_LOGS
+trap 'rm -rf "$TIDE_BUILD/test-logs"; mv "$logs" "$TIDE_BUILD/test-logs"' EXIT
+trap 'exit 130' INT HUP TERM
 mkdir -p "$logs" || exit 1
 
 printf '%s\n' "$@" | xargs -n 1 -P "$jobs" sh "$0" --one
