@@ -327,9 +327,6 @@ static enum apply_status apply_run(struct replica *r, uint64_t until, uint64_t d
         }
         status = taken != APPLY_OK ? taken : status;
         n += ahead.count;
-        if (ahead.count == 0 && status == APPLY_OK && *due == 0) {
-            break; /* not due, behind what was: the caller comes again */
-        }
         if (status == APPLY_WAIT && apply_make_room(r)) {
             status = APPLY_OK;
         }

@@ -34,10 +34,6 @@ static inline const struct replica *get_home(const struct tide_reader *r) {
     return atomic_load_explicit(r->home_slot, memory_order_acquire); /* MO(domain.replica): as reader_replica() */
 }
 
-static inline bool get_leads(const struct replica_board *b) {
-    return atomic_load_explicit(&b->role, memory_order_relaxed) == TIDE_LEADER; /* MO(replica.role): as reader_leads() */
-}
-
 /* What a fresh read leaves behind; reader_answer() would fill in the same, with less of it known. What was committed when
  * `index` was loaded was at least `index`, and had been no more just before: so that is what the read saw of it. */
 static inline void get_done(struct tide_reader *r, struct tide_answer *a, bool leader, uint64_t index,
@@ -75,7 +71,7 @@ static __attribute__((noinline)) int get_rest(struct tide_reader *r, const struc
                                               void *buf, size_t buf_size, struct tide_answer *a) {
     uint64_t value_size, version;
     int result = read_value(n, buf, buf_size, &value_size, &version);
-    bool leader = get_leads(&r->log->replicas[r->home]); /* not by home_slot: the replica may be about to be stopped */
+    bool leader = reader_board_leads(&r->log->replicas[r->home]); /* not by home_slot: the replica may be about to be stopped */
     rcu_exit_at(r->rcu_word);
     get_done(r, a, leader, index, value_size, version);
     return result;
@@ -98,7 +94,7 @@ __attribute__((flatten, noinline)) static int get_near(struct tide_reader *r, co
     uint64_t index = board_applied(home->board);
     bool hit = index >= commit && index >= r->fence && board_state(home->board) == REPLICA_SERVING &&
                foreign_is_current(home) && foreign_hit(home, index, hash, key, key_len, buf, buf_size, &value);
-    bool leader = get_leads(home->board);
+    bool leader = reader_board_leads(home->board);
     rcu_exit_at(r->rcu_word);
     if (__builtin_expect(!hit, 0)) {
         return read_get_any(r, key, key_len, bound, buf, buf_size, a);
@@ -174,6 +170,6 @@ int tide_get(struct tide_reader *r, const void *key, size_t key_len, const struc
     const uint8_t *value = table_node_key(n) + key_len;
     memcpy(buf, value, 32);
     memcpy((uint8_t *)buf + size - 32, value + size - 32, 32);
-    get_done(r, a, get_leads(board), index, size, version);
+    get_done(r, a, reader_board_leads(board), index, size, version);
     return rcu_left_at(r->rcu_word) ? 0 : get_wake();
 }

@@ -58,9 +58,13 @@ static inline struct replica *reader_replica(const struct tide *d, uint32_t id) 
     return atomic_load_explicit(&d->replicas[id], memory_order_acquire);
 }
 
-static inline bool reader_leads(const struct replica *r) {
+static inline bool reader_board_leads(const struct replica_board *b) {
     /* MO(replica.role): relaxed; for show: who leads is decided elsewhere. */
-    return atomic_load_explicit(&r->board->role, memory_order_relaxed) == TIDE_LEADER;
+    return atomic_load_explicit(&b->role, memory_order_relaxed) == TIDE_LEADER;
+}
+
+static inline bool reader_leads(const struct replica *r) {
+    return reader_board_leads(r->board);
 }
 
 static inline void reader_count(struct tide_reader *r, uint32_t replica, uint32_t reason) {
