@@ -20,9 +20,12 @@
 #define SEGMENT_TRIES 16
 #define SEGMENT_RESERVE_STEP_BYTES (UINT64_C(256) << 20)
 #define SEGMENT_HUGE_BYTES (UINT64_C(2) << 20) /* of x86-64, and of aarch64 with pages of 4 KiB */
-#define SEGMENT_HUGE_STEP_BYTES (UINT64_C(64) << 20)
-#define SEGMENT_HUGE_PATIENCE_NS 20000000u
-#define SEGMENT_HUGE_NS_PER_MIB 1000000u /* small pages take a tenth of that */
+#define SEGMENT_HUGE_STEP_BYTES (UINT64_C(32) << 20)
+/* How long to wait for huge pages: a hypervisor that has to find the memory first takes 5 ms for a MiB, where small pages are
+ * had at a tenth of that, since the system hands out again what it used last. */
+#define SEGMENT_HUGE_FIRST_NS_PER_MIB 10000000u
+#define SEGMENT_HUGE_PATIENCE_NS UINT64_C(2000000000)
+#define SEGMENT_HUGE_NS_PER_MIB 1000000u
 #ifndef MADV_COLLAPSE /* Linux 6.1; older ones answer EINVAL */
 #define MADV_COLLAPSE 25
 #endif
@@ -175,30 +178,44 @@ static int segment_open_temporary(struct segment *s, const char *path) {
     return SHM_ERR_SYSTEM;
 }
 
+/* Make the huge pages of [from, to) so. False: do not go on. */
+static bool segment_collapse(const struct segment *s, uint64_t from, uint64_t to) {
+    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+    for (uint64_t off = from; off < to; off += SEGMENT_HUGE_BYTES) {
+        if (fallocate(s->fd, 0, (off_t)off, (off_t)page) != 0 && errno != EINTR) {
+            return false;
+        }
+    }
+    return madvise(s->base + from, to - from, MADV_COLLAPSE) == 0; /* or not this kernel, or none left */
+}
+
 /*
  * Huge pages, as far as the system has them. Most systems give none to shared memory by themselves (shmem_enabled is
  * "never"), but collapse pages into a huge one when they are asked to, whatever that setting says. Asked while the file
- * is empty but for one page in each, that costs no more than reserving small pages would. They halve the time of a get
+ * is empty but for one page in each, that costs little more than reserving small pages would. They halve the time of a get
  * from a table that does not fit the caches: the walk through the page table misses there as well.
  * Not an error where it does not work: small pages are reserved then.
+ *
+ * First the start, where a table's buckets are; then from the end downwards, as its nodes are carved, so that what is left over
+ * when patience ends is what a table uses last.
  */
 static void segment_reserve_huge(const struct segment *s) {
-    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
-    uint64_t end = s->size_bytes / SEGMENT_HUGE_BYTES * SEGMENT_HUGE_BYTES;
+    uint64_t end = s->size_bytes / SEGMENT_HUGE_BYTES * SEGMENT_HUGE_BYTES, mib = end >> 20;
     /* In steps, since each call first waits for every CPU to empty its lists of pages; and no longer than is worth it, where
      * memory is so scattered that the system has to make room for each. */
-    uint64_t until = clock_monotonic_ns() + SEGMENT_HUGE_PATIENCE_NS;
-    for (uint64_t from = 0; from < end && clock_monotonic_ns() < until; from += SEGMENT_HUGE_STEP_BYTES) {
-        uint64_t step = end - from < SEGMENT_HUGE_STEP_BYTES ? end - from : SEGMENT_HUGE_STEP_BYTES;
-        until += (step >> 20) * SEGMENT_HUGE_NS_PER_MIB;
-        for (uint64_t off = from; off < from + step; off += SEGMENT_HUGE_BYTES) {
-            if (fallocate(s->fd, 0, (off_t)off, (off_t)page) != 0 && errno != EINTR) {
-                return;
-            }
-        }
-        if (madvise(s->base + from, step, MADV_COLLAPSE) != 0) {
-            return; /* not this kernel, or none left */
-        }
+    uint64_t patience = mib * SEGMENT_HUGE_FIRST_NS_PER_MIB;
+    uint64_t until = clock_monotonic_ns() + (patience < SEGMENT_HUGE_PATIENCE_NS ? patience : SEGMENT_HUGE_PATIENCE_NS);
+    until += mib * SEGMENT_HUGE_NS_PER_MIB;
+    uint64_t start = end / 16 / SEGMENT_HUGE_BYTES * SEGMENT_HUGE_BYTES + SEGMENT_HUGE_BYTES;
+    start = start < end ? start : end;
+    bool more = true;
+    for (uint64_t at = 0; more && at < start && clock_monotonic_ns() < until; at += SEGMENT_HUGE_STEP_BYTES) {
+        more = segment_collapse(s, at, start - at < SEGMENT_HUGE_STEP_BYTES ? start : at + SEGMENT_HUGE_STEP_BYTES);
+    }
+    for (uint64_t at = end; more && at > start && clock_monotonic_ns() < until;) {
+        uint64_t from = at - start < SEGMENT_HUGE_STEP_BYTES ? start : at - SEGMENT_HUGE_STEP_BYTES;
+        more = segment_collapse(s, from, at);
+        at = from;
     }
 }
 
