@@ -2,6 +2,7 @@
 /* Reads of one key and of many. Each enters one section on one replica at one index, and leaves it. */
 #include "engine/foreign.h"
 #include "engine/read.h"
+#include "shm/bytes.h"
 #include "shm/park.h"
 
 /*
@@ -186,41 +187,90 @@ static inline void read_prefetch(const struct table_node *n, const struct tide_m
     __builtin_prefetch(at + (bytes < 4 * LAYOUT_LINE ? bytes : 4 * LAYOUT_LINE) - 1);
 }
 
-/* Look some keys up in three passes, each of which asks memory for what the next one needs. */
-static void read_many(const struct table *t, struct tide_mget_item *items, size_t n, uint64_t at) {
+/* The callers' keys may be as cold as the table. A prefetch of an address that cannot be does nothing. */
+static inline void read_prefetch_keys(const struct tide_mget_item *items, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        __builtin_prefetch(items[i].key);
+    }
+}
+
+/* One item whose candidate was not it, or was none. */
+static __attribute__((noinline)) void read_one(const struct table *t, struct tide_mget_item *item, uint64_t hash,
+                                               uint64_t at) {
+    if (!read_item_valid(item)) {
+        item->result = TIDE_ERR_INVALID;
+        item->value_size = item->version = 0;
+        return;
+    }
+    item->result = read_value(table_find(t, hash, item->key, item->key_len, at), item->buf, item->buf_size,
+                              &item->value_size, &item->version);
+}
+
+/*
+ * The value of a node where that takes nothing but a copy: its key is this one, its newest version is of `at` or older and
+ * not deleted, and there is room. False says nothing. Where there is no key or no buffer, neither is looked at.
+ */
+static inline bool read_hit(const struct table_node *n, struct tide_mget_item *item, uint64_t at) {
+    /* MO(node.index), MO(node.deleted): acquire; as table_version(). MO(node.fields): relaxed; as table_key_is(). */
+    uint64_t index = atomic_load_explicit(&n->index, memory_order_acquire);
+    uint64_t deleted = atomic_load_explicit(&n->deleted, memory_order_acquire);
+    size_t size = atomic_load_explicit(&n->value_len, memory_order_relaxed); /* MO(node.fields) */
+    const void *key = item->key;
+    uint8_t *buf = item->buf;
+    size_t key_len = item->key_len;
+    if (__builtin_expect(key == NULL || buf == NULL || index > at || deleted - 1 < at || size > item->buf_size ||
+                             !table_key_is(n, key, key_len),
+                         0)) {
+        return false;
+    }
+    item->result = 0;
+    item->value_size = size;
+    item->version = index;
+    const uint8_t *value = table_node_key(n) + key_len;
+    if (__builtin_expect(size - 32 <= 32, 1)) { /* bytes_copy() takes some more */
+        memcpy(buf, value, 32);
+        memcpy(buf + size - 32, value + size - 32, 32);
+    } else {
+        bytes_copy(buf, value, size);
+    }
+    return true;
+}
+
+/*
+ * Look some keys up in passes, each of which asks memory for what the next one needs. What the second finds, the third
+ * uses: a node that a slot led to after `at` was loaded is not reused while the section is open.
+ */
+__attribute__((flatten)) /* the hash, too */
+static void read_many(const struct table *table, struct tide_mget_item *items, size_t n, uint64_t at) {
     uint64_t hash[MGET_STRIDE];
-    const struct table_bucket *bucket[MGET_STRIDE];
+    uint32_t node[MGET_STRIDE];
+    const struct table own = *table, *t = &own; /* which no store can change, as the compiler sees */
+    /* MO(table.buckets): acquire; one number for all, as in a scan. */
+    uint64_t buckets = atomic_load_explicit(&t->seg->buckets, memory_order_acquire);
+    read_prefetch_keys(items, n);
     for (size_t i = 0; i < n; i++) {
-        bucket[i] = NULL;
-        if (read_item_valid(&items[i])) {
+        hash[i] = 0;
+        if (__builtin_expect(read_key_valid(items[i].key, items[i].key_len), 1)) {
             hash[i] = table_hash(t, items[i].key, items[i].key_len);
-            bucket[i] = table_bucket_for(t, hash[i]);
-            __builtin_prefetch(bucket[i]);
         }
+        __builtin_prefetch(table_bucket_at(t, table_bucket_of(hash[i], buckets)));
     }
     for (size_t i = 0; i < n; i++) {
-        if (bucket[i] == NULL) {
-            continue;
-        }
-        uint64_t lo = atomic_load_explicit(&bucket[i]->tags[0], memory_order_acquire); /* MO(table.tag) */
-        uint64_t hi = atomic_load_explicit(&bucket[i]->tags[1], memory_order_acquire); /* MO(table.tag) */
+        const struct table_bucket *b = table_bucket_at(t, table_bucket_of(hash[i], buckets));
+        uint64_t lo = atomic_load_explicit(&b->tags[0], memory_order_acquire); /* MO(table.tag): as table_chain_find() */
+        uint64_t hi = atomic_load_explicit(&b->tags[1], memory_order_acquire); /* MO(table.tag) */
         uint32_t m = table_match(lo, hi, table_tag(hash[i]));
-        if (m != 0) {
-            /* MO(table.slot): acquire; only to prefetch. */
-            uint32_t node = atomic_load_explicit(&bucket[i]->slots[__builtin_ctz(m)], memory_order_acquire);
-            read_prefetch(table_node_at(t, node), &items[i]);
+        node[i] = 0;
+        if (__builtin_expect(m != 0, 1)) {
+            /* MO(table.slot): acquire; as table_chain_find(). */
+            node[i] = atomic_load_explicit(&b->slots[__builtin_ctz(m)], memory_order_acquire);
+            read_prefetch(table_node_at(t, node[i]), &items[i]);
         }
     }
     for (size_t i = 0; i < n; i++) {
-        struct tide_mget_item *item = &items[i];
-        if (bucket[i] == NULL) {
-            item->result = TIDE_ERR_INVALID;
-            item->value_size = item->version = 0;
-            continue;
+        if (__builtin_expect(node[i] == 0 || !read_hit(table_node_at(t, node[i]), &items[i], at), 0)) {
+            read_one(table, &items[i], hash[i], at);
         }
-        const struct table_node *node = table_chain_find(t, bucket[i], hash[i], item->key, item->key_len);
-        item->result = read_value(node != NULL ? table_version(t, node, at) : NULL, item->buf, item->buf_size,
-                                  &item->value_size, &item->version);
     }
 }
 
