@@ -71,14 +71,12 @@ static inline bool foreign_hit(const struct replica *r, uint64_t at, uint64_t ha
         return false;
     }
     const struct table_bucket *b = table_bucket_at(t, table_bucket_of(hash, buckets));
-    uint64_t lo = atomic_load_explicit(&b->tags[0], memory_order_acquire); /* MO(table.tag) */
-    uint64_t hi = atomic_load_explicit(&b->tags[1], memory_order_acquire); /* MO(table.tag) */
-    uint32_t match = table_match(lo, hi, table_tag(hash));
+    uint32_t match = table_match_bucket(b, hash);
     if (match == 0) {
         return false;
     }
-    /* MO(table.slot): acquire; the node is the newest at some moment after `at` was loaded. */
-    uint64_t off = (uint64_t)atomic_load_explicit(&b->slots[__builtin_ctz(match)], memory_order_acquire) * TABLE_UNIT;
+    /* The node is the newest at some moment after `at` was loaded. */
+    uint64_t off = (uint64_t)table_first(b, match) * TABLE_UNIT;
     uint64_t room = r->segment.size_bytes - NODE_HEADER_BYTES - off; /* what may follow the header */
     if (off < t->buckets_off || off > r->segment.size_bytes - NODE_HEADER_BYTES) {
         return false;

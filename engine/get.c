@@ -36,9 +36,10 @@ static inline const struct replica *get_home(const struct tide_reader *r) {
 
 /* What a fresh read leaves behind; reader_answer() would fill in the same, with less of it known. What was committed when
  * `index` was loaded was at least `index`, and had been no more just before: so that is what the read saw of it. */
-static inline void get_done(struct tide_reader *r, struct tide_answer *a, bool leader, uint64_t index,
-                            uint64_t value_size, uint64_t version) {
-    r->fence = index;
+static inline void get_serve(struct tide_reader *r, struct tide_answer *a, bool leader, uint64_t index) {
+    if (index != r->fence) { /* a store less where nobody writes */
+        r->fence = index;
+    }
     /* MO(stats): one writer; as reader_count(). */
     atomic_store_explicit(r->home_fresh, atomic_load_explicit(r->home_fresh, memory_order_relaxed) + 1,
                           memory_order_relaxed);
@@ -51,6 +52,11 @@ static inline void get_done(struct tide_reader *r, struct tide_answer *a, bool l
         a->commit_index = index;
         a->staleness_ns = 0;
         a->waited_ns = 0;
+    }
+}
+
+static inline void get_value(struct tide_answer *a, uint64_t value_size, uint64_t version) {
+    if (a != NULL) {
         a->value_size = value_size;
         a->version = version;
     }
@@ -66,15 +72,23 @@ static inline bool get_same_key(const uint8_t *theirs, const uint8_t *ours, size
     return ((a ^ b) | (c ^ d)) == 0;
 }
 
-/* The rest of a get whose lookup is done: a node of any size, or NULL. The section is open. */
-static __attribute__((noinline)) int get_rest(struct tide_reader *r, const struct table_node *n, uint64_t index,
-                                              void *buf, size_t buf_size, struct tide_answer *a) {
+/* The rest of a get whose node is known: one of any size, or NULL. The section is open, the answer but for the value filled in. */
+static __attribute__((noinline)) int get_rest(const struct tide_reader *r, const struct table_node *n, void *buf,
+                                              size_t buf_size, struct tide_answer *a) {
     uint64_t value_size, version;
     int result = read_value(n, buf, buf_size, &value_size, &version);
-    bool leader = reader_board_leads(&r->log->replicas[r->home]); /* not by home_slot: the replica may be about to be stopped */
     rcu_exit_at(r->rcu_word);
-    get_done(r, a, leader, index, value_size, version);
+    get_value(a, value_size, version);
     return result;
+}
+
+/* The rest of a get whose first candidate was not it, or was none: one in some dozens, since another key has the same tag.
+ * Arguments stand where tide_get has its own. */
+static __attribute__((noinline)) int get_search(const struct tide_reader *r, const void *key, size_t key_len,
+                                                const struct table *t, void *buf, size_t buf_size,
+                                                struct tide_answer *a) {
+    uint64_t hash = XXH3_64bits_withSeed(key, key_len, r->hash_seed);
+    return get_rest(r, table_find(t, hash, key, key_len, r->fence), buf, buf_size, a);
 }
 
 /* A reader whose home replica is another process's: a validated copy, engine/foreign.h. */
@@ -99,15 +113,17 @@ __attribute__((flatten, noinline)) static int get_near(struct tide_reader *r, co
     if (__builtin_expect(!hit, 0)) {
         return read_get_any(r, key, key_len, bound, buf, buf_size, a);
     }
-    get_done(r, a, leader, index, value.size, value.version);
+    get_serve(r, a, leader, index);
+    get_value(a, value.size, value.version);
     return 0;
 }
 
 /* Not the common case after all. The section is open. */
-static __attribute__((noinline)) int get_leave(struct tide_reader *r, const void *key, size_t key_len, void *buf,
-                                               size_t buf_size, struct tide_answer *a) {
+static __attribute__((noinline)) int get_leave(struct tide_reader *r, const void *key, size_t key_len,
+                                               const struct tide_bound *bound, void *buf, size_t buf_size,
+                                               struct tide_answer *a) {
     rcu_exit_at(r->rcu_word);
-    return read_get_any(r, key, key_len, r->asked, buf, buf_size, a);
+    return read_get_any(r, key, key_len, bound, buf, buf_size, a);
 }
 
 static __attribute__((noinline, cold)) int get_wake(void) {
@@ -130,46 +146,47 @@ int tide_get(struct tide_reader *r, const void *key, size_t key_len, const struc
     if (__builtin_expect(r == NULL || r->quick != reader_self() || !get_is_common(key, key_len, bound, buf, a), 0)) {
         return get_elsewhere(r, key, key_len, bound, buf, buf_size, a);
     }
-    r->asked = bound; /* one register less that has to be kept */
-    uint64_t hash = XXH3_64bits_withSeed(key, key_len, r->hash_seed);
     rcu_enter_at(r->rcu_word);
     const struct replica *home = get_home(r);
     uint64_t commit = board_commit(r->log);
     if (__builtin_expect(home == NULL || home->foreign, 0)) {
-        return get_leave(r, key, key_len, buf, buf_size, a);
+        return get_leave(r, key, key_len, bound, buf, buf_size, a);
     }
     const struct replica_board *board = home->board;
     uint64_t index = board_applied(board);
     if (__builtin_expect(index < commit || index < r->fence || board_state(board) != REPLICA_SERVING, 0)) {
-        return get_leave(r, key, key_len, buf, buf_size, a);
+        return get_leave(r, key, key_len, bound, buf, buf_size, a);
     }
+    get_serve(r, a, reader_board_leads(board), index); /* from here on it does, whatever it finds */
     const struct table *t = &home->table;
+    uint64_t hash = XXH3_64bits_withSeed(key, key_len, r->hash_seed); /* here, or more registers have to be saved */
     const struct table_bucket *b = table_bucket_for(t, hash);
-    uint64_t lo = atomic_load_explicit(&b->tags[0], memory_order_acquire); /* MO(table.tag): as table_chain_find() */
-    uint64_t hi = atomic_load_explicit(&b->tags[1], memory_order_acquire); /* MO(table.tag) */
-    uint32_t match = table_match(lo, hi, table_tag(hash));
+    uint32_t match = table_match_bucket(b, hash);
     if (__builtin_expect(match == 0, 0)) {
-        return hi >> 32 == 0 ? get_rest(r, NULL, index, buf, buf_size, a) : get_leave(r, key, key_len, buf, buf_size, a);
+        return get_search(r, key, key_len, t, buf, buf_size, a);
     }
-    /* MO(table.slot): acquire; as table_chain_find(). */
-    uint32_t slot = atomic_load_explicit(&b->slots[__builtin_ctz(match)], memory_order_acquire);
+    uint32_t slot = table_first(b, match);
     const struct table_node *n = table_node_at(t, slot);
     __builtin_prefetch((const uint8_t *)n + LAYOUT_LINE); /* where the value is: not only when the lengths are there */
     /* MO(node.fields): relaxed; MO(node.index), MO(node.deleted): acquire; as table_key_is() and table_version(). */
     uint64_t version = atomic_load_explicit(&n->index, memory_order_acquire);
     if (__builtin_expect(slot == 0 || atomic_load_explicit(&n->key_len, memory_order_relaxed) != key_len ||
-                             !get_same_key(table_node_key(n), key, key_len) || version > index ||
-                             atomic_load_explicit(&n->deleted, memory_order_acquire) - 1 < index,
+                             !get_same_key(table_node_key(n), key, key_len) || version > r->fence ||
+                             atomic_load_explicit(&n->deleted, memory_order_acquire) != 0,
                          0)) {
-        return get_leave(r, key, key_len, buf, buf_size, a); /* one in some dozens: another key has the same tag */
+        return get_search(r, key, key_len, t, buf, buf_size, a);
     }
     size_t size = atomic_load_explicit(&n->value_len, memory_order_relaxed); /* MO(node.fields) */
-    if (__builtin_expect(size - GET_VALUE_LEAST > GET_VALUE_MOST - GET_VALUE_LEAST || size > buf_size, 0)) {
-        return get_rest(r, n, index, buf, buf_size, a);
-    }
     const uint8_t *value = table_node_key(n) + key_len;
-    memcpy(buf, value, 32);
-    memcpy((uint8_t *)buf + size - 32, value + size - 32, 32);
-    get_done(r, a, reader_board_leads(board), index, size, version);
+    if (__builtin_expect(size > buf_size || size - GET_VALUE_LEAST > GET_VALUE_MOST - GET_VALUE_LEAST, 0)) {
+        return get_rest(r, n, buf, buf_size, a);
+    }
+    if (__builtin_expect(size == GET_VALUE_MOST, 1)) { /* where the copies go is known before the node is there */
+        memcpy(buf, value, GET_VALUE_MOST);
+    } else {
+        memcpy(buf, value, 32);
+        memcpy((uint8_t *)buf + size - 32, value + size - 32, 32);
+    }
+    get_value(a, size, version);
     return rcu_left_at(r->rcu_word) ? 0 : get_wake();
 }

@@ -257,13 +257,10 @@ static void read_many(const struct table *table, struct tide_mget_item *items, s
     }
     for (size_t i = 0; i < n; i++) {
         const struct table_bucket *b = table_bucket_at(t, table_bucket_of(hash[i], buckets));
-        uint64_t lo = atomic_load_explicit(&b->tags[0], memory_order_acquire); /* MO(table.tag): as table_chain_find() */
-        uint64_t hi = atomic_load_explicit(&b->tags[1], memory_order_acquire); /* MO(table.tag) */
-        uint32_t m = table_match(lo, hi, table_tag(hash[i]));
+        uint32_t match = table_match_bucket(b, hash[i]);
         node[i] = 0;
-        if (__builtin_expect(m != 0, 1)) {
-            /* MO(table.slot): acquire; as table_chain_find(). */
-            node[i] = atomic_load_explicit(&b->slots[__builtin_ctz(m)], memory_order_acquire);
+        if (__builtin_expect(match != 0, 1)) {
+            node[i] = table_first(b, match);
             read_prefetch(table_node_at(t, node[i]), &items[i]);
         }
     }
@@ -287,12 +284,9 @@ static void read_prefetch_foreign(const struct replica *r, const struct tide_mge
     }
     for (size_t i = 0; i < n; i++) {
         const struct table_bucket *b = table_bucket_at(t, table_bucket_of(hash[i], buckets));
-        uint64_t lo = atomic_load_explicit(&b->tags[0], memory_order_acquire); /* MO(table.tag) */
-        uint64_t hi = atomic_load_explicit(&b->tags[1], memory_order_acquire); /* MO(table.tag) */
-        uint32_t m = table_match(lo, hi, table_tag(hash[i]));
-        if (m != 0) { /* MO(table.slot): acquire; a prefetch of an address that cannot be does nothing */
-            read_prefetch(table_node_at(t, atomic_load_explicit(&b->slots[__builtin_ctz(m)], memory_order_acquire)),
-                          &items[i]);
+        uint32_t match = table_match_bucket(b, hash[i]);
+        if (match != 0) { /* a prefetch of an address that cannot be does nothing */
+            read_prefetch(table_node_at(t, table_first(b, match)), &items[i]);
         }
     }
 }
@@ -302,6 +296,7 @@ static enum foreign_status read_some_foreign(const struct verdict *v, uint64_t e
                                              size_t n) {
     const struct replica *replica = v->replica;
     uint64_t hash[MGET_STRIDE];
+    read_prefetch_keys(items, n);
     for (size_t i = 0; i < n; i++) {
         hash[i] = read_item_valid(&items[i]) ? table_hash(&replica->table, items[i].key, items[i].key_len) : 0;
     }

@@ -16,7 +16,6 @@ struct tide_reader {
     const struct log_segment *log;
     uint64_t hash_seed;
     _Atomic uint64_t *home_fresh;
-    const struct tide_bound *asked; /* during tide_get */
     const void *owner; /* the thread: reader_self() */
     struct tide *domain;
     uint64_t fence; /* the session has read at or written this index */

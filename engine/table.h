@@ -26,6 +26,7 @@
 #include <xxhash.h>
 
 #include "engine/arena.h"
+#include "shm/bytes.h"
 #include "shm/layout.h"
 
 #if defined(__SSE2__)
@@ -120,6 +121,35 @@ static inline uint32_t table_match(uint64_t lo, uint64_t hi, uint64_t tag) {
     uint64_t gather = UINT64_C(0x0002040810204081);
     return (uint32_t)(((x >> 7) * gather) >> 49 & 0xff) | (uint32_t)((((y >> 7) * gather) >> 49 & 0x0f) << 8);
 #endif
+}
+
+/* Where the compiler would make two loads and three moves of it, and a wait for each. Not under ThreadSanitizer, which does not see
+ * into it. */
+#if defined(__SSE2__) && defined(__x86_64__) && !defined(BYTES_ATOMIC)
+#define TABLE_MATCH_WHOLE 1
+#endif
+
+/* As table_match() of a bucket's tags as they are now, for a hash. */
+static inline uint32_t table_match_bucket(const struct table_bucket *b, uint64_t hash) {
+#ifdef TABLE_MATCH_WHOLE
+    __m128i tags;
+    /* MO(table.tag): acquire; pairs with the release in table_set_tag(). Each half of an aligned load is whole, and no load
+     * overtakes another on this processor; the clobber binds the compiler. */
+    __asm__ volatile("movdqa %1, %0" : "=x"(tags) : "m"(b->tags) : "memory");
+    __m128i tag = _mm_cvtsi32_si128((int)((uint32_t)(hash >> 56) * UINT32_C(0x01010101)));
+    tag = _mm_max_epu8(_mm_shuffle_epi32(tag, 0), _mm_set1_epi8(1)); /* as table_tag() */
+    return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(tags, tag)) & 0xfffu;
+#else
+    uint64_t lo = atomic_load_explicit(&b->tags[0], memory_order_acquire); /* MO(table.tag): as table_chain_find() */
+    uint64_t hi = atomic_load_explicit(&b->tags[1], memory_order_acquire); /* MO(table.tag) */
+    return table_match(lo, hi, table_tag(hash));
+#endif
+}
+
+/* The node in the slot of the first match. */
+static inline uint32_t table_first(const struct table_bucket *b, uint32_t match) {
+    /* MO(table.slot): acquire; as table_chain_find(). */
+    return atomic_load_explicit(&b->slots[(uint32_t)__builtin_ctz(match)], memory_order_acquire);
 }
 
 static inline bool table_key_is(const struct table_node *n, const void *key, size_t key_len) {

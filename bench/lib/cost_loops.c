@@ -59,6 +59,9 @@ static uint64_t loop_plain_batch(struct bench_cost_ctx *c, uint64_t from, uint64
     uint64_t sum = 0;
     for (uint64_t i = from; i < from + n; i += BENCH_COST_BATCH) {
         for (uint64_t k = 0; k < BENCH_COST_BATCH; k++) {
+            __builtin_prefetch(KEY_AT(c, i + k)); /* tide_mget does so, too */
+        }
+        for (uint64_t k = 0; k < BENCH_COST_BATCH; k++) {
             hashes[k] = plain_hash(KEY_AT(c, i + k), BENCH_COST_KEY);
             plain_prefetch(&c->plain, hashes[k]);
         }

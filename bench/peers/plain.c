@@ -77,6 +77,9 @@ PEER_INLINE uint64_t gets_batch(struct peer_reader *r, uint64_t from, uint64_t n
     (void)unused;
     for (uint64_t i = from; i < from + n; i += PEER_BATCH) {
         for (uint64_t k = 0; k < PEER_BATCH; k++) {
+            __builtin_prefetch(peer_key(r, i + k)); /* tide_mget does so, too */
+        }
+        for (uint64_t k = 0; k < PEER_BATCH; k++) {
             hashes[k] = plain_hash(peer_key(r, i + k), PEER_KEY);
             plain_prefetch(r->peer, hashes[k]);
         }
