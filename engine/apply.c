@@ -217,31 +217,6 @@ static enum apply_status apply_look_ahead(struct replica *r, struct apply_ahead 
     return APPLY_OK;
 }
 
-void replica_note_index(struct replica *r) {
-    if (r->exact && r->applied % LAYOUT_DIGEST_EVERY == 0) {
-        board_mark_digest(r->board, r->applied, r->writer.digest);
-    }
-}
-
-void replica_publish(struct replica *r, uint64_t ts) {
-    KILL_POINT("apply.unpublished");
-    board_publish(r->board, r->applied, ts, r->pos);
-    KILL_POINT("apply.undigested");
-    board_put_digest(r->board, r->applied, r->writer.digest);
-    atomic_store_explicit(&r->board->entries, /* MO(stats) */
-                          atomic_load_explicit(&r->board->entries, memory_order_relaxed) + r->applied - r->published,
-                          memory_order_relaxed);
-    r->published = r->applied;
-    KILL_POINT("apply.published");
-    table_published(&r->writer);
-    /* MO(replica.waiters): relaxed; a waiter that this misses looks again within a millisecond: shm/park.h. */
-    if (atomic_load_explicit(&r->board->waiters, memory_order_relaxed) != 0) {
-        atomic_store(&r->board->waiters, 0);
-        atomic_fetch_add(&r->board->wake, 1);
-        park_wake(&r->board->wake, INT32_MAX);
-    }
-}
-
 /* Entries that were committed so soon after one another count with the lag of the first: a lag is overstated by this at most. */
 #define APPLY_LAG_STEP_NS 500u
 

@@ -32,16 +32,6 @@ static uint64_t arena_carve(struct arena *a, uint64_t bytes, uint64_t align, uin
     return a->low;
 }
 
-/* The class's first free node, or 0. */
-static uint32_t arena_take_free(struct arena *a, uint32_t class) {
-    uint32_t got = a->free[class];
-    if (got != 0) {
-        /* MO(node.prev): relaxed; a free node's link is the writer's own. */
-        a->free[class] = atomic_load_explicit(&arena_node(a, got)->prev, memory_order_relaxed);
-    }
-    return got;
-}
-
 /* A new node, or 0. */
 static uint32_t arena_carve_node(struct arena *a, uint32_t class, uint64_t buckets_end) {
     uint64_t bytes = arena_class_bytes(class), off = arena_carve(a, bytes, TABLE_UNIT, buckets_end);

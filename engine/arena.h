@@ -39,6 +39,10 @@ struct arena {
     uint32_t most[ARENA_CLASSES];
 };
 
+static inline struct table_node *arena_node(const struct arena *a, uint32_t node) {
+    return (struct table_node *)(a->base + (uint64_t)node * TABLE_UNIT);
+}
+
 void arena_init(struct arena *a, uint8_t *base, uint64_t end, uint64_t slack);
 
 /* Up to 1 KiB a class for every 16 bytes; beyond that eight to each doubling, so that at most an eighth is lost. */
@@ -67,6 +71,20 @@ enum arena_status arena_alloc(struct arena *a, uint32_t class, uint64_t buckets_
 bool arena_alloc_ahead(struct arena *a, uint32_t class, uint64_t buckets_end, uint32_t *node);
 void arena_count(struct arena *a, uint32_t class);
 
+/* The class's first free node, or 0; it does not count as alive yet. Memory is asked for the one behind it. */
+static inline uint32_t arena_take_free(struct arena *a, uint32_t class) {
+    uint32_t got = a->free[class];
+    if (__builtin_expect(got != 0, 1)) {
+        /* MO(node.prev): relaxed; a free node's link is the writer's own. */
+        uint32_t next = atomic_load_explicit(&arena_node(a, got)->prev, memory_order_relaxed);
+        const uint8_t *at = (const uint8_t *)arena_node(a, next);
+        __builtin_prefetch(at, 1);
+        __builtin_prefetch(at + LAYOUT_LINE, 1);
+        a->free[class] = next;
+    }
+    return got;
+}
+
 /* It is no longer part of the state; its memory is still read by those who came before. */
 static inline void arena_forget(struct arena *a, uint32_t class) {
     a->live[class]--;
@@ -85,10 +103,6 @@ uint64_t arena_carve_bucket(struct arena *a, uint64_t buckets_end);
 static inline uint64_t arena_peak_with(const struct arena *a, uint32_t class, uint32_t n) {
     uint64_t would = (uint64_t)a->live[class] + n;
     return would <= a->most[class] ? a->peak : a->peak + (would - a->most[class]) * arena_class_bytes(class);
-}
-
-static inline struct table_node *arena_node(const struct arena *a, uint32_t node) {
-    return (struct table_node *)(a->base + (uint64_t)node * TABLE_UNIT);
 }
 
 #endif

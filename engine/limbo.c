@@ -20,7 +20,7 @@ bool limbo_more_room(struct table_writer *w) {
 /* Items released at one publication, beside two for each that came in since the last one (a deleted node comes back once): a batch,
  * and a follower's run of batches, leave any number, and what is not released as fast as it comes piles up. Above all splits that
  * are not cleared: each leaves its keys in two buckets, whose overflow buckets nobody has counted on. */
-#define LIMBO_PART 256u
+#define LIMBO_PART 32u
 #define LIMBO_AHEAD 8u
 
 static void limbo_note(struct table_writer *w) {
@@ -73,9 +73,7 @@ static void limbo_rotate(struct table_writer *w) {
     KILL_POINT("limbo.rotated");
 }
 
-void table_published(struct table_writer *w) {
-    size_t came = w->open.count - w->safe;
-    w->safe = w->open.count;
+void limbo_work(struct table_writer *w, size_t came) {
     if (w->waiting.count != 0 && (w->released_to != 0 || grace_done(w->waiting.ticket))) {
         limbo_release(w, LIMBO_PART + 2 * came);
         w->safe = w->open.count;

@@ -211,6 +211,7 @@ void table_node_drop(struct table_writer *w, uint32_t node);
 /* The same for an entry whose turn has not come: it is part of no state, and may be of none ever. False: not without waiting. Before
  * table_publish() it is counted. */
 bool table_node_ahead(struct table_writer *w, size_t key_len, size_t value_len, uint32_t *node);
+bool table_node_carve(struct table_writer *w, uint32_t class, uint32_t *node); /* a fresh one; its lengths are not set */
 void table_node_count(struct table_writer *w, uint32_t node);
 void table_node_drop_ahead(struct table_writer *w, uint32_t node);
 
@@ -236,8 +237,6 @@ void table_delete(struct table_writer *w, uint64_t hash, const void *key, size_t
 /* The newest version of a key, for the writer itself: its index, or 0 where it is not there. */
 uint64_t table_current(const struct table_writer *w, uint64_t hash, const void *key, size_t key_len);
 
-/* To be called after `applied` was published for everything done so far: starts and ends grace periods as they fall due. */
-void table_published(struct table_writer *w);
 
 /* Wait for a grace period and free what can be freed (what is not published yet stays). False when nothing was freed since the
  * last call, by table_published() neither: then it is of no use to try again. */
