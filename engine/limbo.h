@@ -11,7 +11,7 @@
 #include "engine/table.h"
 
 enum limbo_kind {
-    LIMBO_FREE = 0,  /* a node that was replaced: free it */
+    LIMBO_FREE = 0,  /* a node that was replaced: free it. Above its 32 bits stands its class */
     LIMBO_TOMB = 1,  /* a deleted node: take it out of its bucket, free it one grace period later */
     LIMBO_CLEAR = 2, /* a bucket that was filled by a split: take what moved out of the one that it came from */
 };
@@ -28,6 +28,10 @@ static inline void limbo_push(struct table_writer *w, enum limbo_kind kind, uint
     }
     l->items[l->count++] = (uint64_t)kind << LIMBO_KIND_SHIFT | what;
     l->bytes += bytes;
+}
+
+static inline void limbo_push_node(struct table_writer *w, uint32_t node, uint32_t class) {
+    limbo_push(w, LIMBO_FREE, node | (uint64_t)class << 32, arena_class_bytes(class));
 }
 
 /* To be called after `applied` was published for everything done so far: starts and ends grace periods as they fall due. Mostly there

@@ -74,6 +74,7 @@ void table_destroy(struct table_writer *w) {
     free(w->open.items);
     free(w->waiting.items);
     w->open.items = w->waiting.items = NULL;
+    arena_destroy(&w->arena);
 }
 
 /* ---- slots -------------------------------------------------------------------------------------------------------- */
@@ -224,7 +225,7 @@ void table_clear_tomb(struct table_writer *w, uint32_t node) {
         table_clear_place(w, &p);
     }
     table_reorganise(w);
-    limbo_push(w, LIMBO_FREE, node, arena_class_bytes(table_node_at(&w->t, node)->size_class));
+    limbo_push_node(w, node, table_node_at(&w->t, node)->size_class);
 }
 
 /* ---- entries --------------------------------------------------------------------------------------------------------- */
@@ -255,7 +256,7 @@ void table_node_count(struct table_writer *w, uint32_t node) {
 }
 
 void table_node_drop_ahead(struct table_writer *w, uint32_t node) {
-    arena_free(&w->arena, node);
+    arena_free(&w->arena, table_node_at(&w->t, node)->size_class, node);
 }
 
 void table_node_drop(struct table_writer *w, uint32_t node) {
@@ -315,7 +316,7 @@ int table_publish(struct table_writer *w, uint32_t node, uint64_t hash, uint64_t
         table_count_swap(w, old, p.node, n);
     } else {
         table_count(w, NULL, n);
-        limbo_push(w, LIMBO_FREE, p.node, arena_class_bytes(old->size_class));
+        limbo_push_node(w, p.node, old->size_class);
     }
     return 0;
 }

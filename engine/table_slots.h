@@ -74,8 +74,12 @@ static inline struct table_place table_place_for(const struct table *t, struct t
     return (struct table_place){0};
 }
 
-/* The header of a node that no slot leads to. Its index stays 0. */
+/* The header of a node that no slot leads to. */
 static inline void table_node_begin(struct table_node *n, size_t key_len, size_t value_len, uint32_t prev, uint32_t crc) {
+    /* MO(node.index): 0 and a release fence before anything of the node changes: a reader in another process that copied
+     * it meanwhile sees another index afterwards. Pairs with the acquire in validated reads. */
+    atomic_store_explicit(&n->index, 0, memory_order_relaxed);
+    atomic_thread_fence(memory_order_release); /* MO(node.index) */
     /* MO(node.fields), MO(node.prev), MO(node.deleted): relaxed; the node is published by its slot afterwards. */
     atomic_store_explicit(&n->key_len, (uint16_t)key_len, memory_order_relaxed);
     atomic_store_explicit(&n->value_len, (uint32_t)value_len, memory_order_relaxed); /* MO(node.fields) */
@@ -125,7 +129,7 @@ static inline void table_count_swap(struct table_writer *w, const struct table_n
     table_count_bytes(w, atomic_load_explicit(&gone->value_len, memory_order_relaxed),  /* MO(node.fields) */
                       atomic_load_explicit(&come->value_len, memory_order_relaxed)); /* MO(node.fields) */
     arena_forget(&w->arena, gone->size_class);
-    limbo_push(w, LIMBO_FREE, gone_node, arena_class_bytes(gone->size_class));
+    limbo_push_node(w, gone_node, gone->size_class);
 }
 
 #endif

@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "engine/limbo.h"
 #include "engine/table.h"
 #include "tests/lib/help.h"
 
