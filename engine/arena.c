@@ -52,14 +52,6 @@ static uint32_t arena_carve_node(struct arena *a, uint32_t class, uint64_t bucke
     return node;
 }
 
-void arena_count(struct arena *a, uint32_t class) {
-    a->peak = arena_peak_with(a, class, 1);
-    a->live[class]++;
-    if (a->live[class] > a->most[class]) {
-        a->most[class] = a->live[class];
-    }
-}
-
 enum arena_status arena_alloc(struct arena *a, uint32_t class, uint64_t buckets_end, uint32_t *node) {
     uint32_t got = arena_take_free(a, class);
     if (got == 0) {

@@ -75,7 +75,6 @@ enum arena_status arena_alloc(struct arena *a, uint32_t class, uint64_t buckets_
 /* A node that does not count as alive yet: memory out of the slack, as that of replaced nodes, so that `peak` still follows from the
  * log alone. False: there is none to be had without waiting. arena_count() when it becomes part of the state, else arena_free(). */
 bool arena_alloc_ahead(struct arena *a, uint32_t class, uint64_t buckets_end, uint32_t *node);
-void arena_count(struct arena *a, uint32_t class);
 
 #define ARENA_AHEAD 2u
 
@@ -118,6 +117,14 @@ uint64_t arena_carve_bucket(struct arena *a, uint64_t buckets_end);
 static inline uint64_t arena_peak_with(const struct arena *a, uint32_t class, uint32_t n) {
     uint64_t would = (uint64_t)a->live[class] + n;
     return would <= a->most[class] ? a->peak : a->peak + (would - a->most[class]) * arena_class_bytes(class);
+}
+
+/* A node of arena_alloc_ahead() becomes part of the state. */
+static inline void arena_count(struct arena *a, uint32_t class) {
+    if (__builtin_expect(++a->live[class] > a->most[class], 0)) {
+        a->most[class]++;
+        a->peak += arena_class_bytes(class);
+    }
 }
 
 #endif

@@ -4,6 +4,7 @@
 #include "engine/kill.h"
 #include "engine/lane.h"
 #include "engine/replica.h"
+#include "engine/table_slots.h"
 #include "shm/bytes.h"
 #include "shm/clock.h"
 #include "shm/nap.h"

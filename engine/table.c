@@ -243,18 +243,6 @@ bool table_node_carve(struct table_writer *w, uint32_t class, uint32_t *node) {
     return arena_alloc_ahead(&w->arena, class, table_buckets_end(w) + table_reserve(w), node);
 }
 
-bool table_node_ahead(struct table_writer *w, size_t key_len, size_t value_len, uint32_t *node) {
-    if (!table_node_carve(w, arena_class(key_len + value_len), node)) {
-        return false;
-    }
-    table_node_begin(table_node_at(&w->t, *node), key_len, value_len, 0, 0);
-    return true;
-}
-
-void table_node_count(struct table_writer *w, uint32_t node) {
-    arena_count(&w->arena, table_node_at(&w->t, node)->size_class);
-}
-
 void table_node_drop_ahead(struct table_writer *w, uint32_t node) {
     arena_free(&w->arena, table_node_at(&w->t, node)->size_class, node);
 }
@@ -284,16 +272,12 @@ void table_replace_twins(struct table_writer *w, const struct table_place *p, ui
     }
 }
 
-int table_publish(struct table_writer *w, uint32_t node, uint64_t hash, uint64_t index, uint32_t payload_crc) {
+int table_publish_rest(struct table_writer *w, const struct table_place *p, uint32_t node, uint64_t hash, uint64_t index) {
     struct table_node *n = table_node_at(&w->t, node);
-    struct table_bucket *b = table_bucket_at(&w->t, table_bucket_of(hash, w->buckets));
-    size_t key_len = atomic_load_explicit(&n->key_len, memory_order_relaxed); /* MO(node.fields) */
-    struct table_place p = table_place_for(&w->t, b, hash, table_node_key(n), key_len);
-    atomic_store_explicit(&n->crc, payload_crc, memory_order_relaxed); /* MO(node.fields) */
-    if (p.node == 0) {
-        /* MO(node.index): release; the node's bytes before its index, for readers that validate by it. */
+    if (p->node == 0) {
+        /* MO(node.index): release; as in table_swap(). */
         atomic_store_explicit(&n->index, index, memory_order_release);
-        if (table_insert(w, b, table_tag(hash), node) != 0) {
+        if (table_insert(w, table_bucket_at(&w->t, table_bucket_of(hash, w->buckets)), table_tag(hash), node) != 0) {
             table_node_drop(w, node);
             return -1;
         }
@@ -301,23 +285,18 @@ int table_publish(struct table_writer *w, uint32_t node, uint64_t hash, uint64_t
         table_grow(w);
         return 0;
     }
-    struct table_node *old = table_node_at(&w->t, p.node);
+    struct table_node *old = table_node_at(&w->t, p->node);
     /* MO(node.index), MO(node.deleted): relaxed; the writer's own words. */
-    uint64_t old_index = atomic_load_explicit(&old->index, memory_order_relaxed);
-    uint64_t old_deleted = atomic_load_explicit(&old->deleted, memory_order_relaxed);
-    if (old_index >= index || old_deleted >= index) {
+    if (atomic_load_explicit(&old->index, memory_order_relaxed) >= index ||
+        atomic_load_explicit(&old->deleted, memory_order_relaxed) >= index) {
         table_node_drop(w, node); /* a newcomer copied what is newer: an older index never replaces a newer one */
         return 0;
     }
     /* MO(node.prev): relaxed; published with the slot. */
-    atomic_store_explicit(&n->prev, p.node, memory_order_relaxed);
-    table_swap(w, &p, hash, node, index);
-    if (old_deleted == 0) {
-        table_count_swap(w, old, p.node, n);
-    } else {
-        table_count(w, NULL, n);
-        limbo_push_node(w, p.node, old->size_class);
-    }
+    atomic_store_explicit(&n->prev, p->node, memory_order_relaxed);
+    table_swap(w, p, hash, node, index);
+    table_count(w, NULL, n);
+    limbo_push_node(w, p->node, old->size_class);
     return 0;
 }
 

@@ -132,4 +132,45 @@ static inline void table_count_swap(struct table_writer *w, const struct table_n
     limbo_push_node(w, gone_node, gone->size_class);
 }
 
+/* What table_publish() does where the key is not there, is deleted, or is there newer than `index`. In table.c. */
+int table_publish_rest(struct table_writer *w, const struct table_place *p, uint32_t node, uint64_t hash, uint64_t index);
+
+/* Make a filled node the key's value as of `index`. Where the table already holds the same or a newer version (joining), the
+ * node is dropped. 0, or -1 when no overflow bucket could be had (the node is dropped then). */
+static inline int table_publish(struct table_writer *w, uint32_t node, uint64_t hash, uint64_t index, uint32_t payload_crc) {
+    struct table_node *n = table_node_at(&w->t, node);
+    struct table_bucket *b = table_bucket_at(&w->t, table_bucket_of(hash, w->buckets));
+    size_t key_len = atomic_load_explicit(&n->key_len, memory_order_relaxed); /* MO(node.fields) */
+    struct table_place p = table_place_for(&w->t, b, hash, table_node_key(n), key_len);
+    atomic_store_explicit(&n->crc, payload_crc, memory_order_relaxed); /* MO(node.fields) */
+    struct table_node *old = table_node_at(&w->t, p.node);
+    /* MO(node.index), MO(node.deleted): relaxed; the writer's own words. */
+    if (__builtin_expect(p.node == 0 || atomic_load_explicit(&old->index, memory_order_relaxed) >= index ||
+                             atomic_load_explicit(&old->deleted, memory_order_relaxed) != 0,
+                         0)) {
+        return table_publish_rest(w, &p, node, hash, index);
+    }
+    /* MO(node.prev): relaxed; published with the slot. */
+    atomic_store_explicit(&n->prev, p.node, memory_order_relaxed);
+    table_swap(w, &p, hash, node, index);
+    table_count_swap(w, old, p.node, n);
+    return 0;
+}
+
+/* table_node_new() for an entry whose turn has not come. False: not without waiting. */
+static inline bool table_node_ahead(struct table_writer *w, size_t key_len, size_t value_len, uint32_t *node) {
+    uint32_t class = arena_class(key_len + value_len);
+    *node = arena_take_free(&w->arena, class);
+    if (__builtin_expect(*node == 0, 0) && !table_node_carve(w, class, node)) {
+        return false;
+    }
+    table_node_begin(table_node_at(&w->t, *node), key_len, value_len, 0, 0);
+    return true;
+}
+
+/* It becomes part of the state. */
+static inline void table_node_count(struct table_writer *w, uint32_t node) {
+    arena_count(&w->arena, table_node_at(&w->t, node)->size_class);
+}
+
 #endif

@@ -128,45 +128,6 @@ uint32_t ring_reserve_slow(struct ring_writer *w, uint64_t bytes) {
     return board_lap(log, to);
 }
 
-bool ring_intact(const struct ring *ring, uint64_t pos) {
-    /* MO(log.reclaimed): acquire fence, then the load: the bytes were read before. Pairs with the sequentially consistent
-     * store in ring_reclaim(), which comes before the leader overwrites anything. */
-    atomic_thread_fence(memory_order_acquire);
-    return atomic_load_explicit(&ring->log->leader.reclaimed, memory_order_relaxed) <= pos; /* MO(log.reclaimed) */
-}
-
-static bool ring_header_plausible(const struct ring *ring, const struct frame *f, uint64_t index) {
-    if (f->index != index || f->length < FRAME_HEADER_BYTES || f->length > ring_group_max(ring)) {
-        return false;
-    }
-    if (f->length != ring_frame_bytes(f->key_len, f->value_len)) {
-        return false;
-    }
-    switch (f->type) {
-    case FRAME_PUT:
-        return f->key_len > 0;
-    case FRAME_DELETE:
-        return f->key_len > 0 && f->value_len == 0;
-    case FRAME_TERM:
-    case FRAME_NOOP:
-        return f->key_len == 0 && f->value_len == 0;
-    default:
-        return false;
-    }
-}
-
-enum ring_status ring_header(const struct ring *ring, uint64_t pos, uint64_t index, struct frame *out) {
-    struct frame f;
-    bytes_copy_racy(&f, ring_at(ring, pos), sizeof(f));
-    bool plausible = ring_header_plausible(ring, &f, index);
-    if (!plausible) {
-        return ring_intact(ring, pos) ? RING_CORRUPT : RING_LAPPED;
-    }
-    /* A torn header that looks right is caught with its payload: CRC and ring_intact() come after the copy. */
-    *out = f;
-    return RING_OK;
-}
-
 uint64_t ring_timestamp(const struct ring *ring, uint64_t pos, uint64_t index, uint32_t steps) {
     struct frame f;
     for (uint32_t i = 0; i < steps; i++) {

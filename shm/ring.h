@@ -167,13 +167,44 @@ static inline void ring_commit(struct ring_writer *w) {
 enum ring_status { RING_OK = 0, RING_LAPPED = 1, RING_CORRUPT = 2 };
 
 /* Was everything that was read from `pos` on before this call still intact? */
-bool ring_intact(const struct ring *ring, uint64_t pos);
+static inline bool ring_intact(const struct ring *ring, uint64_t pos) {
+    /* MO(log.reclaimed): acquire fence, then the load: the bytes were read before. Pairs with the sequentially consistent
+     * store in ring_reclaim(), which comes before the leader overwrites anything. */
+    atomic_thread_fence(memory_order_acquire);
+    return atomic_load_explicit(&ring->log->leader.reclaimed, memory_order_relaxed) <= pos; /* MO(log.reclaimed) */
+}
+
+static inline bool ring_header_plausible(const struct ring *ring, const struct frame *f, uint64_t index) {
+    if (f->index != index || f->length > ring_group_max(ring) || f->length != ring_frame_bytes(f->key_len, f->value_len)) {
+        return false;
+    }
+    switch (f->type) {
+    case FRAME_PUT:
+        return f->key_len > 0;
+    case FRAME_DELETE:
+        return f->key_len > 0 && f->value_len == 0;
+    case FRAME_TERM:
+    case FRAME_NOOP:
+        return f->key_len == 0 && f->value_len == 0;
+    default:
+        return false;
+    }
+}
 
 /*
  * Copy the header of the frame at `pos` out, which must be entry `index`, and check it: lengths within the frame and the
  * ring, index, type. The payload is at ring_payload(); it is to be copied, and ring_intact() asked, before it is used.
  */
-enum ring_status ring_header(const struct ring *ring, uint64_t pos, uint64_t index, struct frame *out);
+static inline enum ring_status ring_header(const struct ring *ring, uint64_t pos, uint64_t index, struct frame *out) {
+    struct frame f;
+    bytes_copy_racy(&f, ring_at(ring, pos), sizeof(f));
+    if (__builtin_expect(!ring_header_plausible(ring, &f, index), 0)) {
+        return ring_intact(ring, pos) ? RING_CORRUPT : RING_LAPPED;
+    }
+    /* A torn header that looks right is caught with its payload: CRC and ring_intact() come after the copy. */
+    *out = f;
+    return RING_OK;
+}
 
 static inline const uint8_t *ring_payload(const struct ring *ring, uint64_t pos) {
     return ring_at(ring, pos + FRAME_HEADER_BYTES);

@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 
 #include "engine/limbo.h"
+#include "engine/table_slots.h"
 #include "engine/table.h"
 #include "tests/lib/help.h"
 
