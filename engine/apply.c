@@ -198,6 +198,7 @@ static enum apply_status apply_look_ahead(struct replica *r, struct apply_ahead 
     uint64_t pos = r->pos, bytes = 0;
     a->count = 0;
     a->batch = false;
+    __builtin_prefetch(ring_at(&r->domain->ring, pos + LAYOUT_LINE)); /* with the first header, not after it */
     while (a->count < APPLY_AHEAD && a->count < most && bytes < APPLY_AHEAD_BYTES) {
         struct apply_part *p = &a->parts[a->count];
         uint64_t index = r->applied + a->count + 1;
@@ -317,8 +318,8 @@ static enum apply_status apply_run(struct replica *r, uint64_t until, uint64_t d
     }
     /* A batch that broke off in its middle is not published: the replica is lapped or broken then, and starts anew. */
     if (r->applied != r->published && (status == APPLY_OK || status == APPLY_WAIT)) {
-        uint64_t commit = board_commit(r->domain->log);
-        replica_publish(r, apply_complete_ts(r, commit));
+        /* Not what is committed by now: that word is the leader's again, and readers wait for `applied`. */
+        replica_publish(r, apply_complete_ts(r, until));
         if (r->exact) {
             apply_lag_record(r, &lags); /* what a newcomer catches up with is not its lag */
         }
