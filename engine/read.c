@@ -226,13 +226,7 @@ static inline bool read_hit(const struct table_node *n, struct tide_mget_item *i
     item->result = 0;
     item->value_size = size;
     item->version = index;
-    const uint8_t *value = table_node_key(n) + key_len;
-    if (__builtin_expect(size - 32 <= 32, 1)) { /* bytes_copy() takes some more */
-        memcpy(buf, value, 32);
-        memcpy(buf + size - 32, value + size - 32, 32);
-    } else {
-        bytes_copy(buf, value, size);
-    }
+    bytes_copy(buf, table_node_key(n) + key_len, size);
     return true;
 }
 

@@ -4,6 +4,7 @@
 #define ENGINE_READ_H
 
 #include "engine/reader.h"
+#include "shm/bytes.h"
 
 static inline bool read_key_valid(const void *key, size_t key_len) {
     return key != NULL && key_len - 1 < TIDE_KEY_MAX;
@@ -25,9 +26,7 @@ static inline int read_value(const struct table_node *n, void *buf, size_t buf_s
         return TIDE_ERR_BUFFER;
     }
     size_t key_len = atomic_load_explicit(&n->key_len, memory_order_relaxed); /* MO(node.fields) */
-    if (size != 0) { /* nothing may come with no buffer, which memcpy must not be given */
-        memcpy(buf, table_node_key(n) + key_len, size);
-    }
+    bytes_copy(buf, table_node_key(n) + key_len, size);
     return 0;
 }
 

@@ -28,6 +28,23 @@
 #endif
 #endif
 
+/* 32 bytes in registers. Not an array: compilers put one that is copied through on the stack. */
+struct bytes_32 {
+    __attribute__((vector_size(16))) uint8_t a, b;
+};
+
+static inline struct bytes_32 bytes_get_32(const uint8_t *from) {
+    struct bytes_32 x;
+    memcpy(&x.a, from, 16);
+    memcpy(&x.b, from + 16, 16);
+    return x;
+}
+
+static inline void bytes_put_32(uint8_t *to, struct bytes_32 x) {
+    memcpy(to, &x.a, 16);
+    memcpy(to + 16, &x.b, 16);
+}
+
 /* Copy a few bytes without a call; many by memcpy. They do not overlap. All is read before anything is written up to 128. */
 static inline void bytes_copy(void *dst, const void *src, size_t bytes) {
     uint8_t *to = dst;
@@ -39,17 +56,16 @@ static inline void bytes_copy(void *dst, const void *src, size_t bytes) {
         memcpy(to, &head, 8);
         memcpy(to + bytes - 8, &tail, 8);
     } else if (bytes >= 32 && bytes <= 64) {
-        uint8_t head[32], tail[32];
-        memcpy(head, from, 32);
-        memcpy(tail, from + bytes - 32, 32);
-        memcpy(to, head, 32);
-        memcpy(to + bytes - 32, tail, 32);
+        struct bytes_32 head = bytes_get_32(from), tail = bytes_get_32(from + bytes - 32);
+        bytes_put_32(to, head);
+        bytes_put_32(to + bytes - 32, tail);
     } else if (bytes > 64 && bytes <= 128) {
-        uint8_t head[64], tail[64];
-        memcpy(head, from, 64);
-        memcpy(tail, from + bytes - 64, 64);
-        memcpy(to, head, 64);
-        memcpy(to + bytes - 64, tail, 64);
+        struct bytes_32 head = bytes_get_32(from), second = bytes_get_32(from + 32);
+        struct bytes_32 third = bytes_get_32(from + bytes - 64), tail = bytes_get_32(from + bytes - 32);
+        bytes_put_32(to, head);
+        bytes_put_32(to + 32, second);
+        bytes_put_32(to + bytes - 64, third);
+        bytes_put_32(to + bytes - 32, tail);
     } else if (bytes != 0) { /* memcpy wants pointers even for nothing */
         memcpy(to, from, bytes);
     }
