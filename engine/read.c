@@ -300,6 +300,7 @@ static enum foreign_status read_some_foreign(const struct verdict *v, uint64_t e
         struct foreign_value value = {0};
         if (!read_item_valid(item)) {
             item->result = TIDE_ERR_INVALID;
+            item->value_size = item->version = 0;
             continue;
         }
         enum foreign_status status = FOREIGN_OK;

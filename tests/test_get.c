@@ -222,6 +222,67 @@ static void get__home_outside_of_the_readers_replicas__is_not_used(void **state)
     assert_int_equal(tide_close(d), 0);
 }
 
+#define MANY 77u /* two full strides of tide_mget and a part of one */
+
+/* One item of each kind beside the others: what one lacks touches no other. */
+static void mget_mixed(struct tide_reader *r) {
+    static const char missing[] = "nobody has this";
+    struct sized stored[MANY];
+    uint8_t bufs[MANY][VALUES_MOST];
+    struct tide_mget_item items[MANY];
+    memset(bufs, 0xee, sizeof(bufs));
+    for (unsigned i = 0; i < MANY; i++) {
+        stored[i] = sized_of(1 + i % KEYS_MOST, i % VALUES_MOST, 0);
+        items[i] = (struct tide_mget_item){ .key = stored[i].key, .key_len = stored[i].key_len, .buf = bufs[i],
+                                            .buf_size = stored[i].value_len, .result = 1, .value_size = 99 };
+        if (i % 7 == 1) {
+            items[i].key = NULL;
+        } else if (i % 7 == 2) {
+            items[i].key_len = i % 2 == 0 ? 0 : TIDE_KEY_MAX + 1;
+        } else if (i % 7 == 3) {
+            items[i].buf = NULL;
+        } else if (i % 7 == 4) {
+            items[i].key = missing;
+            items[i].key_len = sizeof(missing);
+        } else if (i % 7 == 5 && items[i].buf_size != 0) {
+            items[i].buf_size--;
+        }
+    }
+    assert_int_equal(tide_mget(r, items, MANY, NULL, NULL), 0);
+    for (unsigned i = 0; i < MANY; i++) {
+        size_t size = stored[i].value_len;
+        int want = i % 7 == 1 || i % 7 == 2 || (i % 7 == 3 && size != 0) ? TIDE_ERR_INVALID
+                   : i % 7 == 4                                         ? TIDE_ERR_NOT_FOUND
+                   : i % 7 == 5 && size != 0                            ? TIDE_ERR_BUFFER
+                                                                        : 0;
+        assert_int_equal(items[i].result, want);
+        assert_true((items[i].version != 0) == (want == 0 || want == TIDE_ERR_BUFFER));
+        assert_int_equal(items[i].value_size, want == 0 || want == TIDE_ERR_BUFFER ? size : 0);
+        for (size_t k = 0; k < VALUES_MOST; k++) {
+            assert_int_equal(bufs[i][k], want == 0 && k < size ? stored[i].value[k] : 0xee);
+        }
+    }
+}
+
+static void mget__items_of_every_kind__each_has_its_own_result(void **state) {
+    (void)state;
+    struct tide *d = help_open(0, 0, 0);
+    uint32_t leader = help_leader(d);
+    for (unsigned i = 0; i < MANY; i++) {
+        struct sized s = sized_of(1 + i % KEYS_MOST, i % VALUES_MOST, 0);
+        assert_int_equal(tide_put(d, NULL, s.key, s.key_len, s.value, s.value_len, NULL), 0);
+    }
+    struct tide_reader *r = help_reader(d, TIDE_STICKY, (int32_t)leader, UINT64_C(1) << leader);
+    mget_mixed(r);
+    struct tide *other = open_again(d);
+    struct tide_reader *far = help_reader(other, TIDE_STICKY, (int32_t)leader, UINT64_C(1) << leader);
+    mget_mixed(far);
+    assert_int_equal(tide_reader_close(far), 0);
+    assert_int_equal(tide_close(other), 0);
+    assert_int_equal(tide_reader_close(r), 0);
+    assert_int_equal(tide_close(d), 0);
+}
+
 int main(void) {
     help_start(120);
     const struct CMUnitTest tests[] = {
@@ -229,6 +290,7 @@ int main(void) {
         cmocka_unit_test(get__every_length__of_another_handles_replica),
         cmocka_unit_test(get__home_moves_between_handles__answers_go_on),
         cmocka_unit_test(get__home_outside_of_the_readers_replicas__is_not_used),
+        cmocka_unit_test(mget__items_of_every_kind__each_has_its_own_result),
         cmocka_unit_test(get__home_goes_during_a_miss__answered_all_the_same),
     };
     return cmocka_run_group_tests_name("get", tests, NULL, NULL);
