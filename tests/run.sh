@@ -45,6 +45,7 @@ run_one() { # program
     name=$(basename "$1")
     log=$logs/$name.log
     now=$(date +%s)
+    began_ms=$(date +%s%3N)
     limit=$TIDE_TEST_LIMIT
     [ $((TIDE_TEST_END - now)) -lt "$limit" ] && limit=$((TIDE_TEST_END - now))
     [ "$limit" -lt 1 ] && limit=1
@@ -59,6 +60,8 @@ run_one() { # program
     esac
     CMOCKA_MESSAGE_OUTPUT=TAP timeout -k 5 "$limit" "$@" >"$log" 2>&1 </dev/null
     rc=$?
+    took_ms=$(($(date +%s%3N) - began_ms))
+    took=$((took_ms / 1000)).$((took_ms / 100 % 10))
     what=
     if [ "$rc" = 124 ] || { [ "$rc" = 137 ] && [ $(($(date +%s) - now)) -ge "$limit" ]; }; then
         what="did not end within $limit s"
@@ -91,13 +94,13 @@ run_one() { # program
     echo "$passed $failed $skipped" >"$logs/$name.count"
     # One printf for each report, so that two programs do not mix their lines.
     if [ "$failed" != 0 ]; then
-        printf 'FAILED %s: %s passed, %s failed %s\n%s\n' "$name" "$passed" "$failed" "${what:+($what)}" \
+        printf 'FAILED %s: %s passed, %s failed (%s s) %s\n%s\n' "$name" "$passed" "$failed" "$took" "${what:+($what)}" \
             "$(grep -v '^ok ' "$log" | tail -n 60 | sed 's/^/    /')"
     elif [ "$skipped" != 0 ]; then
-        printf '%-28s %3s passed, %s skipped\n%s\n' "$name" "$passed" "$skipped" \
+        printf '%-28s %3s passed, %s skipped (%s s)\n%s\n' "$name" "$passed" "$skipped" "$took" \
             "$(grep -i 'skip' "$log" | head -n 10 | sed 's/^/    /')"
     else
-        printf '%-28s %3s passed\n' "$name" "$passed"
+        printf '%-28s %3s passed (%s s)\n' "$name" "$passed" "$took"
     fi
     # What a stress test says of its seed and its work is worth seeing also where all went well.
     if [ -n "${TIDE_STRESS_SECONDS:-}" ] && [ "$failed" = 0 ]; then
