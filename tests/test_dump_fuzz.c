@@ -14,7 +14,7 @@
 static char path[64];
 static int file_fd;
 static uint64_t seed, state_of_random;
-static uint32_t runs = 400;
+static uint32_t runs = 500;
 
 /* xorshift64*: Vigna, 2014. */
 static uint64_t random64(void) {

@@ -78,7 +78,7 @@ static void assert_good(const struct ran *ran) {
 
 static void storming_leader__is_no_corruption(void **state) {
     (void)state;
-    static const uint32_t DUMPS[] = { 20, 6, 1 };
+    static const uint32_t DUMPS[] = { 60, 20, 2 };
     for (int k = 0; k < 3; k++) {
         uint64_t frames = 0;
         pid_t pid = start_storm(RINGS[k]);
@@ -121,9 +121,9 @@ static void table_of_a_storm__is_no_corruption(void **state) {
 static void followed_storm__ends_with_the_leader(void **state) {
     (void)state;
     pid_t pid = start_storm(RINGS[0]);
-    struct ran ran = RUN_DUMP("--json", "--follow", "--limit", "5000", name);
+    struct ran ran = RUN_DUMP("--json", "--follow", "--limit", "20000", name);
     assert_good(&ran);
-    assert_int_equal(count_of(ran.out, "{\"line\": \"frame\""), 5000);
+    assert_int_equal(count_of(ran.out, "{\"line\": \"frame\""), 20000);
     free(ran.out);
     fflush(NULL);
     pid_t killer = fork();
