@@ -63,7 +63,7 @@ BENCH_LIB_SRC := $(wildcard bench/lib/*.c)
 BENCH_MAINS := $(patsubst bench/%.c,%,$(wildcard bench/*.c))
 TEST_SRC := $(wildcard tests/test_*.c)
 STRESS_SRC := $(wildcard tests/stress_*.c)
-CRASH_MAIN := tests/tool_crash.c
+CRASH_MAIN := $(wildcard tests/tool_crash*.c)
 HELPER_SRC := $(filter-out $(CRASH_MAIN),$(wildcard tests/tool_*.c))
 TEST_LIB_SRC := $(filter-out $(TEST_SRC) $(STRESS_SRC) $(HELPER_SRC) $(CRASH_MAIN),$(wildcard tests/*.c)) $(wildcard tests/lib/*.c)
 
@@ -159,16 +159,16 @@ $(B)/tests/%: $(OBJ)/tests/%.o $(OBJ)/libtest.a $(OBJ)/libtools.a $(OBJ)/libbenc
 # Dies at named instants on request (engine/kill.h): the engine, compiled once more, stands before the library, which is asked for the
 # rest alone.
 CRASH := $(BUILD)/crash
-CRASH_SRC := $(CRASH_MAIN) $(filter engine/%,$(LIB_SRC))
 # gcc -O1 takes more for uninitialised than there is. clang does not know the warning.
 CRASH_OPT := $(TEST_OPT) -Wno-unknown-warning-option -Wno-maybe-uninitialized
-CRASH_OBJECTS := $(patsubst %.c,$(OBJ)/crash/%.o,$(CRASH_SRC))
+CRASH_OBJECTS := $(patsubst %.c,$(OBJ)/crash/%.o,$(filter engine/%,$(LIB_SRC)))
+CRASH_TOOLS := $(patsubst tests/%.c,$(CRASH)/tests/%,$(CRASH_MAIN))
 .PHONY: crash-programs
-crash-programs: $(CRASH)/tests/tool_crash
+crash-programs: $(CRASH_TOOLS)
 $(OBJ)/crash/%.o: %.c $(OBJ)/flags
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -DTIDE_KILL_POINTS $(CRASH_OPT) -c -o $@ $<
-$(CRASH)/tests/tool_crash: $(CRASH_OBJECTS) $(OBJ)/libtest.a $(B)/libtidemark.a $(OBJ)/sources
+$(CRASH)/tests/%: $(OBJ)/crash/tests/%.o $(CRASH_OBJECTS) $(OBJ)/libtest.a $(B)/libtidemark.a $(OBJ)/sources
 	$(link) $(TEST_LIBS)
 
 .SECONDARY:

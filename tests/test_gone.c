@@ -185,18 +185,7 @@ static void removed__when_all_others_are_dead__the_last_reader_is_told_gone(void
     int told[2];
     char byte;
     assert_int_equal(pipe(told), 0);
-    pid_t pid = child_begin();
-    if (pid == 0) {
-        struct tide *own;
-        struct tide_replica_opts o = TIDE_REPLICA_OPTS_INIT;
-        o.role = TIDE_LEADER;
-        CHILD(tide_open(&own, name, NULL) == 0 && tide_replica_start(own, &o, NULL) == 0);
-        CHILD(tide_put(own, NULL, "k", 1, "v", 1, NULL) == 0);
-        CHILD(write(told[1], "!", 1) == 1);
-        for (;;) {
-            pause();
-        }
-    }
+    pid_t pid = child_that_serves(TIDE_LEADER, -1, told[1]);
     close(told[1]);
     assert_int_equal(read(told[0], &byte, 1), 1);
     struct tide *d = open_here();
