@@ -176,7 +176,7 @@ $(CRASH)/tests/%: $(OBJ)/crash/tests/%.o $(CRASH_OBJECTS) $(OBJ)/libtest.a $(B)/
 
 # ---- what to run -----------------------------------------------------------------------------------------------------
 
-.PHONY: bench bench-peers test stress asan tsan check
+.PHONY: bench bench-peers test stress asan tsan aarch64 check
 bench:
 	@CC='$(CC)' sh .ci/deps bench
 	@$(MAKE) $(JOBS) programs
@@ -212,6 +212,21 @@ stress:
 asan tsan:
 	@TIDE_SANITIZED=1 $(MAKE) CONFIG=$@ test
 
+# The whole project by a cross compiler, and its tests in an emulator of one process: docs/operations.md, "Other processors".
+# AARCH64_ROOT is where the libraries' packages are unpacked. Left out is what starts other programs or gives a forked child
+# threads, which the emulator does not survive.
+AARCH64_ROOT ?= $(BUILD)/aarch64-root
+AARCH64_LIB = $(AARCH64_ROOT)/usr/lib/aarch64-linux-gnu
+AARCH64_CC = aarch64-linux-gnu-gcc -I$(AARCH64_ROOT)/usr/include -I$(AARCH64_ROOT)/usr/include/aarch64-linux-gnu -L$(AARCH64_LIB)
+AARCH64_RUN = qemu-aarch64 -L /usr/aarch64-linux-gnu -E LD_LIBRARY_PATH=$(AARCH64_LIB):$(AARCH64_ROOT)/lib/aarch64-linux-gnu
+AARCH64_NOT := bench_micro crash history
+AARCH64_TESTS = $(patsubst $(B)/%,$(BUILD)/aarch64/%,$(filter-out $(addprefix $(B)/tests/test_,$(AARCH64_NOT)),$(TESTS)))
+aarch64:
+	@[ -d $(AARCH64_LIB) ] || { echo 'AARCH64_ROOT=$(AARCH64_ROOT) has no libraries: see docs/operations.md' >&2; exit 1; }
+	@$(MAKE) $(JOBS) BUILD=$(BUILD)/aarch64 AR=aarch64-linux-gnu-ar CC='$(AARCH64_CC)' test-programs
+	@TIDE_BUILD=$(BUILD)/aarch64 TIDE_SANITIZED=1 TIDE_TEST_RUNNER='$(AARCH64_RUN)' \
+		sh tests/run.sh $(AARCH64_TESTS)
+
 check:
 	@CC='$(CC)' sh .ci/deps build
 	@$(MAKE) $(JOBS) programs
@@ -238,6 +253,7 @@ help:
 	@echo 'make stress             each stress test for a minute; 10,000 histories and 1,000 kills, which take some more'
 	@echo 'make stress SECONDS=10  each of them, those too, for so long'
 	@echo 'make asan, make tsan    the tests under AddressSanitizer and UBSan, or ThreadSanitizer'
+	@echo 'make aarch64            built by a cross compiler, tested in an emulator: docs/operations.md, "Other processors"'
 	@echo 'make check              memory-order ids, include directions, licence lines, exported symbols'
 	@echo 'make deps               install the missing Debian packages (test and bench do it themselves);'
 	@echo '                        TIDE_NO_INSTALL=1 only names them'

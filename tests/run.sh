@@ -13,6 +13,7 @@
 # TIDE_STRESS_COUNTED=1  but stress_history and stress_kill make 10,000 histories and 1,000 kills, with half an hour of time
 # TIDE_SANITIZED=1       everything is slower: longer limits
 # TIDE_TEST_JOBS=N       how many at a time
+# TIDE_TEST_RUNNER=CMD   what starts a binary: an emulator
 set -u
 TIDE_BUILD=${TIDE_BUILD:-build}
 export TIDE_BUILD
@@ -56,6 +57,8 @@ run_one() { # program
             set -- "$1" $(stress_work "$name")
             [ "$2" = --seconds ] || limit=1800
         fi
+        # shellcheck disable=SC2086 # the runner is words
+        set -- ${TIDE_TEST_RUNNER:-} "$@"
         ;;
     esac
     CMOCKA_MESSAGE_OUTPUT=TAP timeout -k 5 "$limit" "$@" >"$log" 2>&1 </dev/null
