@@ -88,6 +88,11 @@ static inline void bytes_store_racy(void *dst, const void *src, size_t bytes) {
     }
 }
 
+/* As bytes_store_racy() of one aligned word. */
+static inline void bytes_store_word(void *dst, uint64_t word) {
+    __atomic_store_n((uint64_t *)dst, word, __ATOMIC_RELEASE); /* MO(bytes.copy): as above */
+}
+
 #else
 
 /*
@@ -111,6 +116,12 @@ static inline void bytes_store_racy(void *dst, const void *src, size_t bytes) {
      * copy the new bytes and still find the old sequence number. */
     atomic_thread_fence(memory_order_release);
     bytes_copy(dst, src, bytes);
+}
+
+/* As bytes_store_racy() of one aligned word. */
+static inline void bytes_store_word(void *dst, uint64_t word) {
+    atomic_thread_fence(memory_order_release); /* MO(bytes.copy): as above */
+    memcpy(dst, &word, sizeof(word));
 }
 
 #endif

@@ -12,7 +12,6 @@
  */
 #include "shm/crc.h"
 
-#include <stdbool.h>
 #include <string.h>
 
 #if defined(__x86_64__)
@@ -80,7 +79,7 @@ uint32_t crc32c_portable(uint32_t crc, const void *data, size_t bytes) {
 #ifdef CRC_TARGET
 
 /* Written by the constructor alone: a plain flag that is always predicted costs less than a call through a pointer. */
-static bool crc_hardware;
+bool crc_hardware;
 
 #if defined(__x86_64__)
 

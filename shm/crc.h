@@ -7,8 +7,10 @@
 #ifndef SHM_CRC_H
 #define SHM_CRC_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /*
  * Continue a checksum over `bytes` bytes at `data`, which may have any alignment. Start with crc 0.
@@ -17,6 +19,35 @@
  * Any thread, wait-free. Not before this file's constructor has run (priority 101).
  */
 uint32_t crc32c(uint32_t crc, const void *data, size_t bytes);
+
+/*
+ * The same, inline where the CPU has the instruction: for some dozens of bytes, of which a call would be a good part. The instruction
+ * is written as assembly because compilers know it only in functions that are built for CPUs that have it, and those they do not
+ * inline into others.
+ */
+#if defined(__x86_64__)
+extern bool crc_hardware; /* written by the constructor alone */
+static inline uint64_t crc32c_word(uint64_t crc, uint64_t word) {
+    __asm__("crc32q %1, %0" : "+r"(crc) : "rm"(word));
+    return crc;
+}
+static inline uint32_t crc32c_short(uint32_t crc, const void *data, size_t bytes) {
+    if (__builtin_expect(!crc_hardware || (bytes & 7) != 0, 0)) {
+        return crc32c(crc, data, bytes);
+    }
+    uint64_t c = (uint32_t)~crc;
+    for (const uint8_t *at = data, *end = at + bytes; at != end; at += 8) {
+        uint64_t word;
+        memcpy(&word, at, 8);
+        c = crc32c_word(c, word);
+    }
+    return ~(uint32_t)c;
+}
+#else
+static inline uint32_t crc32c_short(uint32_t crc, const void *data, size_t bytes) {
+    return crc32c(crc, data, bytes);
+}
+#endif
 
 /* The same without special instructions, for CPUs that have none, and for tests that compare the two. */
 uint32_t crc32c_portable(uint32_t crc, const void *data, size_t bytes);

@@ -8,8 +8,6 @@
 #include "shm/nap.h"
 #include "shm/park.h"
 
-#define RING_AHEAD_BYTES 512u
-
 /* Go on behind the marks of the leader before. */
 static void ring_take_marks(struct ring_writer *w, uint64_t pos) {
     struct ring_mark *marks = w->ring.log->marks;
@@ -53,8 +51,7 @@ void ring_writer_init(struct ring_writer *w, const struct ring *ring, uint64_t p
     ring_take_marks(w, pos);
 }
 
-/* Leave a trace of a frame's start, for tools, and so that space can be given up in steps that end at a frame. */
-static void ring_leave_mark(struct ring_writer *w) {
+void ring_leave_mark(struct ring_writer *w) {
     struct ring_mark *m = &w->ring.log->marks[w->mark];
     /* MO(log.mark): index 0, position, index, each in order (release): whoever reads the same index before and after
      * the position has a pair. */
@@ -64,46 +61,6 @@ static void ring_leave_mark(struct ring_writer *w) {
     atomic_store_explicit(&m->index, w->next_index, memory_order_release); /* MO(log.mark) */
     w->mark = (w->mark + 1) % LAYOUT_MARKS;
     w->next_mark = w->tail + w->ring.bytes / LAYOUT_MARKS;
-}
-
-uint64_t ring_append(struct ring_writer *w, const struct ring_entry *e, uint64_t ts) {
-    if (w->tail >= w->next_mark) {
-        ring_leave_mark(w);
-    }
-    if (ts > w->last_ts) {
-        w->last_ts = ts;
-    }
-    struct frame f = {
-        .length = (uint32_t)ring_frame_bytes(e->key_len, e->value_len),
-        .index = w->next_index,
-        .commit_ts = w->last_ts,
-        .lane_seq = e->lane_seq,
-        .term = w->term,
-        .lane = e->lane,
-        .type = e->type,
-        .flags = e->flags,
-        .value_len = e->value_len,
-        .key_len = e->key_len,
-    };
-    f.crc = ring_frame_crc(&f, e->payload_crc);
-    uint8_t *at = ring_at(&w->ring, w->tail);
-    /* The lines that some frames on will be written are others' by now: they are asked for before stores wait for them. */
-    __builtin_prefetch(at + RING_AHEAD_BYTES, 1);
-    __builtin_prefetch(at + RING_AHEAD_BYTES + LAYOUT_LINE, 1);
-    bytes_store_racy(at, &f, sizeof(f));
-    bytes_store_racy(at + FRAME_HEADER_BYTES, e->key, e->key_len);
-    bytes_store_racy(at + FRAME_HEADER_BYTES + e->key_len, e->value, e->value_len);
-    w->tail += f.length;
-    return w->next_index++;
-}
-
-void ring_commit(struct ring_writer *w) {
-    w->committed = w->next_index - 1;
-    /* MO(log.commit): release; pairs with the acquire in followers and readers. Without it a follower could see the index
-     * before the frame's bytes. */
-    atomic_store_explicit(&w->ring.log->leader.commit, w->committed, memory_order_release);
-    /* MO(log.tail): release; for tools, which then find every frame before it written. */
-    atomic_store_explicit(&w->ring.log->leader.tail, w->tail, memory_order_release);
 }
 
 /* The least place where space may end: the first mark at or after `from`, or `otherwise`, a frame's start as well. */
@@ -169,50 +126,6 @@ uint32_t ring_reserve_slow(struct ring_writer *w, uint64_t bytes) {
     atomic_thread_fence(memory_order_seq_cst);
     w->limit = to + w->ring.bytes;
     return board_lap(log, to);
-}
-
-bool ring_intact(const struct ring *ring, uint64_t pos) {
-    /* MO(log.reclaimed): acquire fence, then the load: the bytes were read before. Pairs with the sequentially consistent
-     * store in ring_reclaim(), which comes before the leader overwrites anything. */
-    atomic_thread_fence(memory_order_acquire);
-    return atomic_load_explicit(&ring->log->leader.reclaimed, memory_order_relaxed) <= pos; /* MO(log.reclaimed) */
-}
-
-static bool ring_header_plausible(const struct ring *ring, const struct frame *f, uint64_t index) {
-    if (f->index != index || f->length < FRAME_HEADER_BYTES || f->length > ring_group_max(ring)) {
-        return false;
-    }
-    if (f->length != ring_frame_bytes(f->key_len, f->value_len)) {
-        return false;
-    }
-    switch (f->type) {
-    case FRAME_PUT:
-        return f->key_len > 0;
-    case FRAME_DELETE:
-        return f->key_len > 0 && f->value_len == 0;
-    case FRAME_TERM:
-    case FRAME_NOOP:
-        return f->key_len == 0 && f->value_len == 0;
-    default:
-        return false;
-    }
-}
-
-enum ring_status ring_header(const struct ring *ring, uint64_t pos, uint64_t index, struct frame *out) {
-    struct frame f;
-    bytes_copy_racy(&f, ring_at(ring, pos), sizeof(f));
-    bool plausible = ring_header_plausible(ring, &f, index);
-    if (!plausible) {
-        return ring_intact(ring, pos) ? RING_CORRUPT : RING_LAPPED;
-    }
-    /* A torn header that looks right is caught with its payload: CRC and ring_intact() come after the copy. */
-    *out = f;
-    return RING_OK;
-}
-
-uint32_t ring_frame_crc(const struct frame *f, uint32_t payload_crc) {
-    return crc32c(payload_crc, (const uint8_t *)f + offsetof(struct frame, index),
-                  sizeof(*f) - offsetof(struct frame, index));
 }
 
 uint64_t ring_timestamp(const struct ring *ring, uint64_t pos, uint64_t index, uint32_t steps) {

@@ -21,6 +21,8 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "shm/bytes.h"
+#include "shm/crc.h"
 #include "shm/layout.h"
 
 struct ring {
@@ -85,32 +87,128 @@ static inline uint32_t ring_reserve(struct ring_writer *w, uint64_t bytes) {
     return w->tail + bytes <= w->limit ? 0 : ring_reserve_slow(w, bytes);
 }
 
+/* Leave a trace of a frame's start, for tools, and so that space can be given up in steps that end at a frame. */
+void ring_leave_mark(struct ring_writer *w);
+
+/* A header as the words that it is in memory; the first is `length` and, above it, `crc`, which covers the others. Kept in registers: were
+ * they written as fields and copied as words, each copy would wait for all stores before it. */
+#define FRAME_WORDS (FRAME_HEADER_BYTES / 8)
+struct frame_words {
+    uint64_t w[FRAME_WORDS];
+};
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "words are put together from fields, the first the lowest");
+
+/* The CRC of a frame whose words these are (the first does not count), from that of its payload. */
+static inline uint32_t ring_words_crc(const struct frame_words *f, uint32_t payload_crc) {
+#if defined(__x86_64__)
+    if (__builtin_expect(crc_hardware, 1)) {
+        uint64_t crc = (uint32_t)~payload_crc;
+        for (uint32_t i = 1; i < FRAME_WORDS; i++) {
+            crc = crc32c_word(crc, f->w[i]);
+        }
+        return ~(uint32_t)crc;
+    }
+#endif
+    return crc32c(payload_crc, &f->w[1], FRAME_HEADER_BYTES - 8);
+}
+
+/* The frame's CRC, from that of its payload. */
+static inline uint32_t ring_frame_crc(const struct frame *f, uint32_t payload_crc) {
+    struct frame_words words;
+    memcpy(&words, f, sizeof(words));
+    return ring_words_crc(&words, payload_crc);
+}
+
 /* Write a frame behind the last one, invisible until ring_commit(). Room was reserved. ts: ns of the domain clock, raised to
  * the last one's if it fell. Returns its index. */
-uint64_t ring_append(struct ring_writer *w, const struct ring_entry *e, uint64_t ts);
+#define RING_AHEAD_BYTES 512u
+static inline uint64_t ring_append(struct ring_writer *w, const struct ring_entry *e, uint64_t ts) {
+    if (__builtin_expect(w->tail >= w->next_mark, 0)) {
+        ring_leave_mark(w);
+    }
+    if (ts > w->last_ts) {
+        w->last_ts = ts;
+    }
+    uint64_t length = ring_frame_bytes(e->key_len, e->value_len);
+    struct frame_words f = {{
+        0,
+        w->next_index,
+        w->last_ts,
+        e->lane_seq,
+        w->term | (uint64_t)e->lane << 32 | (uint64_t)e->type << 48 | (uint64_t)e->flags << 56,
+        e->value_len | (uint64_t)e->key_len << 32,
+    }};
+    f.w[0] = length | (uint64_t)ring_words_crc(&f, e->payload_crc) << 32;
+    uint8_t *at = ring_at(&w->ring, w->tail);
+    /* The lines that some frames on will be written are others' by now: they are asked for before stores wait for them. */
+    __builtin_prefetch(at + RING_AHEAD_BYTES, 1);
+    __builtin_prefetch(at + RING_AHEAD_BYTES + LAYOUT_LINE, 1);
+    for (uint32_t i = 0; i < FRAME_WORDS; i++) {
+        bytes_store_word(at + 8 * i, f.w[i]);
+    }
+    bytes_store_racy(at + FRAME_HEADER_BYTES, e->key, e->key_len);
+    bytes_store_racy(at + FRAME_HEADER_BYTES + e->key_len, e->value, e->value_len);
+    w->tail += length;
+    return w->next_index++;
+}
 
 /* Make everything appended exist: one release store. The caller passes a full barrier before it tells anyone. */
-void ring_commit(struct ring_writer *w);
+static inline void ring_commit(struct ring_writer *w) {
+    w->committed = w->next_index - 1;
+    /* MO(log.commit): release; pairs with the acquire in followers and readers. Without it a follower could see the index
+     * before the frame's bytes. */
+    atomic_store_explicit(&w->ring.log->leader.commit, w->committed, memory_order_release);
+    /* MO(log.tail): release; for tools, which then find every frame before it written. */
+    atomic_store_explicit(&w->ring.log->leader.tail, w->tail, memory_order_release);
+}
 
 /* ---- the consumer's side ------------------------------------------------------------------------------------------ */
 
 enum ring_status { RING_OK = 0, RING_LAPPED = 1, RING_CORRUPT = 2 };
 
 /* Was everything that was read from `pos` on before this call still intact? */
-bool ring_intact(const struct ring *ring, uint64_t pos);
+static inline bool ring_intact(const struct ring *ring, uint64_t pos) {
+    /* MO(log.reclaimed): acquire fence, then the load: the bytes were read before. Pairs with the sequentially consistent
+     * store in ring_reclaim(), which comes before the leader overwrites anything. */
+    atomic_thread_fence(memory_order_acquire);
+    return atomic_load_explicit(&ring->log->leader.reclaimed, memory_order_relaxed) <= pos; /* MO(log.reclaimed) */
+}
+
+static inline bool ring_header_plausible(const struct ring *ring, const struct frame *f, uint64_t index) {
+    if (f->index != index || f->length > ring_group_max(ring) || f->length != ring_frame_bytes(f->key_len, f->value_len)) {
+        return false;
+    }
+    switch (f->type) {
+    case FRAME_PUT:
+        return f->key_len > 0;
+    case FRAME_DELETE:
+        return f->key_len > 0 && f->value_len == 0;
+    case FRAME_TERM:
+    case FRAME_NOOP:
+        return f->key_len == 0 && f->value_len == 0;
+    default:
+        return false;
+    }
+}
 
 /*
  * Copy the header of the frame at `pos` out, which must be entry `index`, and check it: lengths within the frame and the
  * ring, index, type. The payload is at ring_payload(); it is to be copied, and ring_intact() asked, before it is used.
  */
-enum ring_status ring_header(const struct ring *ring, uint64_t pos, uint64_t index, struct frame *out);
+static inline enum ring_status ring_header(const struct ring *ring, uint64_t pos, uint64_t index, struct frame *out) {
+    struct frame f;
+    bytes_copy_racy(&f, ring_at(ring, pos), sizeof(f));
+    if (__builtin_expect(!ring_header_plausible(ring, &f, index), 0)) {
+        return ring_intact(ring, pos) ? RING_CORRUPT : RING_LAPPED;
+    }
+    /* A torn header that looks right is caught with its payload: CRC and ring_intact() come after the copy. */
+    *out = f;
+    return RING_OK;
+}
 
 static inline const uint8_t *ring_payload(const struct ring *ring, uint64_t pos) {
     return ring_at(ring, pos + FRAME_HEADER_BYTES);
 }
-
-/* The frame's CRC, from that of its payload. */
-uint32_t ring_frame_crc(const struct frame *f, uint32_t payload_crc);
 
 /*
  * The commit timestamp of entry `index`, looked up from a position at or before it. For readers that have to know how long

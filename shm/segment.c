@@ -125,10 +125,20 @@ int segment_map_ring(const struct segment *s, uint64_t ring_off, uint64_t ring_b
         return SHM_ERR_INVALID;
     }
     /* Reserve the addresses for both first, so that nothing else can come to lie where the second half goes. */
-    uint8_t *base = mmap(NULL, 2 * ring_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    uint64_t align = ring_off % SEGMENT_HUGE_BYTES == 0 && ring_bytes % SEGMENT_HUGE_BYTES == 0 ? SEGMENT_HUGE_BYTES : page;
+    uint64_t room = 2 * ring_bytes + align - page;
+    uint8_t *base = mmap(NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (base == MAP_FAILED) {
         return segment_errno();
     }
+    uint64_t lead = -(uintptr_t)base % align, rest = room - lead - 2 * ring_bytes;
+    if (lead != 0) {
+        (void)munmap(base, lead);
+    }
+    if (rest != 0) {
+        (void)munmap(base + lead + 2 * ring_bytes, rest);
+    }
+    base += lead;
     int access = s->writable ? PROT_READ | PROT_WRITE : PROT_READ;
     for (uint64_t half = 0; half < 2; half++) {
         void *at = base + half * ring_bytes;
@@ -217,7 +227,7 @@ static int segment_check_space(const struct segment *s) {
 static int segment_reserve(const struct segment *s, enum segment_kind kind) {
     int fd = s->fd;
     uint64_t size_bytes = s->size_bytes;
-    if (kind == SEGMENT_TABLE && ftruncate(fd, (off_t)size_bytes) == 0) {
+    if (kind != SEGMENT_SPILL && ftruncate(fd, (off_t)size_bytes) == 0) {
         segment_reserve_huge(s);
     }
     /* In steps: a signal undoes a call that is under way, and a timer that fires faster than one call takes would

@@ -66,7 +66,7 @@ static void ring_append__time_that_falls__raised_to_the_last(void **state) {
         make_entry(&m, i + 1, 100);
         ring_append(&w, &m.e, stamps[i]);
         ring_commit(&w);
-        struct frame f;
+        struct frame f = { 0 };
         assert_int_equal(ring_header(&ring, pos, i + 1, &f), RING_OK);
         assert_int_equal(f.commit_ts, want[i]);
         assert_int_equal(f.term, 1);
