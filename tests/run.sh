@@ -125,7 +125,7 @@ if [ $# = 0 ]; then
     echo "0 passed, 0 failed"
     exit 1
 fi
-# Against hangs alone: what the tests may take on a machine of their own is three minutes, and nothing here asserts it.
+# Against hangs alone: what the tests may take on a machine of their own is two minutes, compiling included, and nothing here asserts it.
 TIDE_TEST_LIMIT=240
 total=900
 # Most of them sleep for a part of their time.
