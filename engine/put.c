@@ -60,7 +60,11 @@ static inline bool put_finds_room(struct sequencer *s, struct put *p) {
         return false;
     }
     p->node = arena_take_free(&w->arena, p->class);
-    return __builtin_expect(p->node != 0, 1) || table_node_carve(w, p->class, &p->node);
+    if (__builtin_expect(p->node == 0, 0)) {
+        uint32_t fresh; /* were it p's own, all of p would have to be in memory */
+        p->node = table_node_carve(w, p->class, &fresh) ? fresh : 0;
+    }
+    return p->node != 0;
 }
 
 /* The new version, in memory that no slot leads to. */

@@ -102,7 +102,8 @@ static inline void table_swap(struct table_writer *w, const struct table_place *
     table_set_node(p->b, p->slot, node);
     KILL_POINT("table.replaced");
     if (__builtin_expect(w->cleared < w->buckets, 0)) {
-        table_replace_twins(w, p, hash, node);
+        const struct table_place place = *p; /* whose address is taken here alone, so that *p may be registers */
+        table_replace_twins(w, &place, hash, node);
     }
 }
 
@@ -148,7 +149,8 @@ static inline int table_publish(struct table_writer *w, uint32_t node, uint64_t 
     if (__builtin_expect(p.node == 0 || atomic_load_explicit(&old->index, memory_order_relaxed) >= index ||
                              atomic_load_explicit(&old->deleted, memory_order_relaxed) != 0,
                          0)) {
-        return table_publish_rest(w, &p, node, hash, index);
+        const struct table_place place = p; /* as in table_swap() */
+        return table_publish_rest(w, &place, node, hash, index);
     }
     /* MO(node.prev): relaxed; published with the slot. */
     atomic_store_explicit(&n->prev, p.node, memory_order_relaxed);
