@@ -23,7 +23,7 @@ SECONDS ?= 60
 # Who says no SECONDS wants the counts that the tests of histories and of kills are known by, however long they take.
 STRESS_COUNTED := $(if $(filter file,$(origin SECONDS)),1)
 
-# CONFIG is release, asan, tsan or crash. Each has its own objects and programs, so that none is linked from a mix.
+# CONFIG is release, asan or tsan. Each has its own objects and programs, so that none is linked from a mix.
 # BUILD is the root of all that is made.
 CONFIG ?= release
 BUILD ?= build
@@ -40,15 +40,13 @@ override OPT := -O1 -g -fno-omit-frame-pointer
 # gcc warns that ThreadSanitizer does not follow fences. It need not: what the fences order are atomics, and the bytes that
 # are copied between them are copied by atomics in this build (shm/bytes.h). clang does not know the warning.
 SANITIZE := -fsanitize=thread -Wno-unknown-warning-option -Wno-tsan
-else ifeq ($(CONFIG),crash)
-# Dies at named instants on request: engine/kill.h.
-B := $(BUILD)/crash
-override OPT += -DTIDE_KILL_POINTS
 else
-$(error CONFIG is release, asan, tsan or crash, not "$(CONFIG)")
+$(error CONFIG is release, asan or tsan, not "$(CONFIG)")
 endif
 
 CFLAGS ?= -std=gnu11 $(OPT) -Wall -Wextra -Werror -fvisibility=hidden
+# What tests a thing need not be fast itself: without this, tests take longer to compile than all that they test.
+TEST_OPT ?= $(if $(filter -O3,$(OPT)),-O1)
 override CFLAGS += -I. -D_GNU_SOURCE -D_LGPL_SOURCE -pthread -MMD -MP $(SANITIZE)
 LDFLAGS += -pthread $(SANITIZE)
 LIB_LIBS := -lurcu-memb -lurcu-common
@@ -65,8 +63,9 @@ BENCH_LIB_SRC := $(wildcard bench/lib/*.c)
 BENCH_MAINS := $(patsubst bench/%.c,%,$(wildcard bench/*.c))
 TEST_SRC := $(wildcard tests/test_*.c)
 STRESS_SRC := $(wildcard tests/stress_*.c)
-HELPER_SRC := $(wildcard tests/tool_*.c)
-TEST_LIB_SRC := $(filter-out $(TEST_SRC) $(STRESS_SRC) $(HELPER_SRC),$(wildcard tests/*.c)) $(wildcard tests/lib/*.c)
+CRASH_MAIN := $(wildcard tests/tool_crash*.c)
+HELPER_SRC := $(filter-out $(CRASH_MAIN),$(wildcard tests/tool_*.c))
+TEST_LIB_SRC := $(filter-out $(TEST_SRC) $(STRESS_SRC) $(HELPER_SRC) $(CRASH_MAIN),$(wildcard tests/*.c)) $(wildcard tests/lib/*.c)
 
 objects = $(patsubst %.c,$(OBJ)/%.o,$(1))
 TIDE := $(if $(TOOL_MAIN),$(B)/tide)
@@ -95,19 +94,16 @@ all: deps-named
 
 programs: $(B)/libtidemark.a $(TIDE) $(BENCHES)
 test-programs: programs $(TESTS) $(HELPERS) $(if $(filter release,$(CONFIG)),crash-programs)
-.PHONY: crash-programs
-crash-programs:
-	@$(MAKE) CONFIG=crash $(BUILD)/crash/tests/tool_crash
 stress-programs: programs $(STRESSES) $(HELPERS)
 
 # Rewritten only when it changes, so that another compiler or other flags rebuild everything and the same ones nothing.
 $(OBJ)/flags: FORCE
 	@mkdir -p $(@D)
-	@echo '$(CC) $(CFLAGS)' | cmp -s - $@ || echo '$(CC) $(CFLAGS)' >$@
+	@echo '$(CC) $(CFLAGS) $(TEST_OPT)' | cmp -s - $@ || echo '$(CC) $(CFLAGS) $(TEST_OPT)' >$@
 
 $(OBJ)/%.o: %.c $(OBJ)/flags
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -c -o $@ $<
+	$(CC) $(CFLAGS) $(if $(filter tests/%,$<),$(TEST_OPT)) -c -o $@ $<
 
 # Archives are made anew each time: ar would keep the object of a source that was removed. Helpers of tests and tools
 # are archives too, so that a test takes only what it names.
@@ -160,8 +156,19 @@ $(B)/tests/test_peers: $(OBJ)/tests/test_peers.o $(OBJ)/libtest.a $(OBJ)/libpeer
 $(B)/tests/%: $(OBJ)/tests/%.o $(OBJ)/libtest.a $(OBJ)/libtools.a $(OBJ)/libbench.a $(B)/libtidemark.a
 	$(link) $(TEST_LIBS)
 
-# Needs no tools, so that the build with kill points compiles only the library and the helpers of tests.
-$(B)/tests/tool_crash: $(OBJ)/tests/tool_crash.o $(OBJ)/libtest.a $(B)/libtidemark.a
+# Dies at named instants on request (engine/kill.h): the engine, compiled once more, stands before the library, which is asked for the
+# rest alone.
+CRASH := $(BUILD)/crash
+# gcc -O1 takes more for uninitialised than there is. clang does not know the warning.
+CRASH_OPT := $(TEST_OPT) -Wno-unknown-warning-option -Wno-maybe-uninitialized
+CRASH_OBJECTS := $(patsubst %.c,$(OBJ)/crash/%.o,$(filter engine/%,$(LIB_SRC)))
+CRASH_TOOLS := $(patsubst tests/%.c,$(CRASH)/tests/%,$(CRASH_MAIN))
+.PHONY: crash-programs
+crash-programs: $(CRASH_TOOLS)
+$(OBJ)/crash/%.o: %.c $(OBJ)/flags
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -DTIDE_KILL_POINTS $(CRASH_OPT) -c -o $@ $<
+$(CRASH)/tests/%: $(OBJ)/crash/tests/%.o $(CRASH_OBJECTS) $(OBJ)/libtest.a $(B)/libtidemark.a $(OBJ)/sources
 	$(link) $(TEST_LIBS)
 
 .SECONDARY:
@@ -169,7 +176,7 @@ $(B)/tests/tool_crash: $(OBJ)/tests/tool_crash.o $(OBJ)/libtest.a $(B)/libtidema
 
 # ---- what to run -----------------------------------------------------------------------------------------------------
 
-.PHONY: bench bench-peers test stress asan tsan check
+.PHONY: bench bench-peers test stress asan tsan aarch64 check
 bench:
 	@CC='$(CC)' sh .ci/deps bench
 	@$(MAKE) $(JOBS) programs
@@ -205,6 +212,21 @@ stress:
 asan tsan:
 	@TIDE_SANITIZED=1 $(MAKE) CONFIG=$@ test
 
+# The whole project by a cross compiler, and its tests in an emulator of one process: docs/operations.md, "Other processors".
+# AARCH64_ROOT is where the libraries' packages are unpacked. Left out is what starts other programs or gives a forked child
+# threads, which the emulator does not survive.
+AARCH64_ROOT ?= $(BUILD)/aarch64-root
+AARCH64_LIB = $(AARCH64_ROOT)/usr/lib/aarch64-linux-gnu
+AARCH64_CC = aarch64-linux-gnu-gcc -I$(AARCH64_ROOT)/usr/include -I$(AARCH64_ROOT)/usr/include/aarch64-linux-gnu -L$(AARCH64_LIB)
+AARCH64_RUN = qemu-aarch64 -L /usr/aarch64-linux-gnu -E LD_LIBRARY_PATH=$(AARCH64_LIB):$(AARCH64_ROOT)/lib/aarch64-linux-gnu
+AARCH64_NOT := bench_micro crash history
+AARCH64_TESTS = $(patsubst $(B)/%,$(BUILD)/aarch64/%,$(filter-out $(addprefix $(B)/tests/test_,$(AARCH64_NOT)),$(TESTS)))
+aarch64:
+	@[ -d $(AARCH64_LIB) ] || { echo 'AARCH64_ROOT=$(AARCH64_ROOT) has no libraries: see docs/operations.md' >&2; exit 1; }
+	@$(MAKE) $(JOBS) BUILD=$(BUILD)/aarch64 AR=aarch64-linux-gnu-ar CC='$(AARCH64_CC)' test-programs
+	@TIDE_BUILD=$(BUILD)/aarch64 TIDE_SANITIZED=1 TIDE_TEST_RUNNER='$(AARCH64_RUN)' \
+		sh tests/run.sh $(AARCH64_TESTS)
+
 check:
 	@CC='$(CC)' sh .ci/deps build
 	@$(MAKE) $(JOBS) programs
@@ -231,6 +253,7 @@ help:
 	@echo 'make stress             each stress test for a minute; 10,000 histories and 1,000 kills, which take some more'
 	@echo 'make stress SECONDS=10  each of them, those too, for so long'
 	@echo 'make asan, make tsan    the tests under AddressSanitizer and UBSan, or ThreadSanitizer'
+	@echo 'make aarch64            built by a cross compiler, tested in an emulator: docs/operations.md, "Other processors"'
 	@echo 'make check              memory-order ids, include directions, licence lines, exported symbols'
 	@echo 'make deps               install the missing Debian packages (test and bench do it themselves);'
 	@echo '                        TIDE_NO_INSTALL=1 only names them'

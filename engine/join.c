@@ -177,6 +177,7 @@ static bool join_some(struct replica *r, struct join_state *j, enum arena_status
         j->passed = board_applied(donor->board);
         /* MO(table.buckets): acquire; after `applied`. */
         j->last = atomic_load_explicit(&donor->table.seg->buckets, memory_order_acquire);
+        KILL_POINT("join.counted");
         uint64_t end = j->next + JOIN_BUCKETS < j->last ? j->next + JOIN_BUCKETS : j->last;
         for (; j->next < end && result == 0; j->next += result == 0) {
             join_prefetch(donor, j->next + 2, j->last);
@@ -185,6 +186,7 @@ static bool join_some(struct replica *r, struct join_state *j, enum arena_status
                          ? foreign_visit_bucket(donor, j->next, UINT64_MAX, &j->scratch, join_copy_bytes, &copy)
                          : table_visit_bucket(&donor->table, j->next, j->last, UINT64_MAX, join_copy_node, &copy);
         }
+        KILL_POINT("join.slots");
         /* MO(table.buckets): acquire; again, after the slots: another process's donor does not wait for this section before it clears
          * what it moved, and what was not copied any more is in a bucket that was made meanwhile. */
         j->last = atomic_load_explicit(&donor->table.seg->buckets, memory_order_acquire);

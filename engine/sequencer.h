@@ -8,6 +8,7 @@
 #define ENGINE_SEQUENCER_H
 
 #include "engine/domain.h"
+#include "engine/kill.h"
 #include "shm/clock.h"
 #include "shm/park.h"
 
@@ -59,6 +60,7 @@ static inline void seq_wake_followers(struct leader_board *lead) {
     /* The barrier was passed after the commit; who announced its sleep before is seen here, who did after sees the commit. */
     if (atomic_load_explicit(&lead->parked, memory_order_relaxed) != 0) { /* MO(log.parked) */
         atomic_store(&lead->parked, 0);
+        KILL_POINT("seq.unparked");
         atomic_fetch_add(&lead->wake, 1);
         park_wake(&lead->wake, INT32_MAX);
         atomic_fetch_add_explicit(&lead->wakes, 1, memory_order_relaxed); /* MO(stats) */

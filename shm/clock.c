@@ -24,12 +24,25 @@ uint64_t clock_monotonic_ns(void) {
 #include <cpuid.h>
 
 /* rdtscp, and a TSC that neither stops in sleep states nor changes its rate. */
-static bool clock_cpu_has_tsc(void) {
+static bool clock_ask_cpu(void) {
     unsigned int a, b, c, d;
     if (!__get_cpuid(0x80000001u, &a, &b, &c, &d) || !(d & (1u << 27))) {
         return false;
     }
     return __get_cpuid(0x80000007u, &a, &b, &c, &d) && (d & (1u << 8));
+}
+
+/* Asked once: a hypervisor may answer each cpuid itself, which takes it tens of microseconds, and a dump checks the clock for every
+ * age that it prints. */
+static bool clock_cpu_has_tsc(void) {
+    enum { UNKNOWN, NO, YES };
+    static _Atomic int known = UNKNOWN;
+    int answer = atomic_load(&known);
+    if (answer == UNKNOWN) {
+        answer = clock_ask_cpu() ? YES : NO;
+        atomic_store(&known, answer);
+    }
+    return answer == YES;
 }
 
 /*

@@ -12,14 +12,14 @@ shift
 [ $# = 0 ] && set -- mo includes text spdx files symbols
 lib=${TIDE_BUILD:-build}/libtidemark.a
 
-find_in_rooms() { # find's tests...
-    for room in shm engine tools bench tests; do
-        [ -d "$room" ] && find "$room" -type f "$@"
-    done | sort
+files=$(find $(ls -d shm engine tools bench tests 2>/dev/null) -type f | sort)
+
+in_rooms() { # regular expression
+    printf '%s\n' "$files" | grep -E "$1"
 }
 
 sources() {
-    find_in_rooms -name '*.[ch]'
+    in_rooms '\.[ch]$'
 }
 
 # ---- memory orders ---------------------------------------------------------------------------------------------------
@@ -30,7 +30,7 @@ check_mo() {
         echo "$table is not there"
         return
     fi
-    tests=$(find_in_rooms \( -name 'test_*.c' -o -name 'stress_*.c' -o -name '*.test.sh' \) | tr '\n' ' ')
+    tests=$(in_rooms '(/(test|stress)_[^/]*\.c|\.test\.sh)$' | tr '\n' ' ')
     awk -v TESTS="$tests" -f "$here/check_mo.awk" "$table" $(sources)
 }
 
@@ -45,8 +45,7 @@ check_includes() {
 
 # Whatever a person reads or a program takes paths from.
 texts() {
-    find_in_rooms \( -name '*.[ch]' -o -name '*.sh' -o -name '*.awk' -o -name '*.java' -o -name '*.py' -o -name '*.md' \
-        -o -name '*.gp' \)
+    in_rooms '\.([ch]|sh|awk|java|py|md|gp)$'
     find docs .ci -type f 2>/dev/null
     ls Makefile README.md 2>/dev/null
 }
@@ -67,15 +66,17 @@ check_text() {
 # ---- licence lines ---------------------------------------------------------------------------------------------------
 
 check_spdx() {
-    {
-        find_in_rooms \( -name '*.[ch]' -o -name '*.sh' -o -name '*.awk' -o -name '*.java' -o -name '*.py' \
-            -o -name '*.gp' \)
-        find .ci -type f 2>/dev/null
-        ls Makefile 2>/dev/null
-    } | while read -r file; do
-        head -n 3 "$file" | grep -q 'SPDX-License-Identifier: LGPL-2\.1-or-later' ||
-            echo "$file:1: no line SPDX-License-Identifier: LGPL-2.1-or-later among the first three"
-    done
+    # One process for all files, and getline, since an empty file has no line that awk would come by.
+    awk 'BEGIN {
+        for (i = 1; i < ARGC; i++) {
+            found = 0
+            for (n = 0; n < 3 && (getline line <ARGV[i]) > 0; n++)
+                found = found || line ~ /SPDX-License-Identifier: LGPL-2\.1-or-later/
+            close(ARGV[i])
+            if (!found)
+                print ARGV[i] ":1: no line SPDX-License-Identifier: LGPL-2.1-or-later among the first three"
+        }
+    }' $(in_rooms '\.([ch]|sh|awk|java|py|gp)$'; find .ci -type f 2>/dev/null; ls Makefile 2>/dev/null)
 }
 
 # ---- files that must be there ----------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@
 set -eu
 tool=${TIDE_BUILD:-build}/crash/tests/tool_crash
 if [ ! -x "$tool" ]; then
-    echo "skipped: $tool is not built (make CONFIG=crash; sanitized builds have none)"
+    echo "skipped: $tool is not built (make crash-programs; sanitized builds have none)"
     exit 77
 fi
 points=$(grep -rhoE 'KILL_POINT\("[^"]*"\)' engine --include='*.[ch]' | sed 's/.*"\(.*\)".*/\1/' | sort -u)

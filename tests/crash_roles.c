@@ -54,6 +54,9 @@ void crash_work(struct crash_world *w, struct tide *d, uint32_t slot, uint32_t m
             }
         } else {
             crash_read(w, r, &rng);
+            if (me == UINT32_MAX && i % 64 == 63) {
+                crash_nap_us(100); /* in bursts: those who are read need a processor, too */
+            }
         }
         atomic_fetch_add(&s->beats, 1);
     }

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# run.sh PROGRAM...: run test programs, two at a time, and close with "N passed, N failed[, N skipped]".
+# run.sh PROGRAM...: run test programs, one more at a time than there are cores, and close with "N passed, N failed[, N skipped]".
 #
 # A program is a cmocka binary, whose cases are counted from its TAP output, or a script tests/NAME.test.sh, which is
 # one case: exit status 0 passed, 77 skipped, else failed. A program that dies, hangs or reports fewer cases than it
@@ -12,7 +12,8 @@
 # TIDE_STRESS_SECONDS=N  pass `--seconds N` to each, one after another, with N seconds more of time
 # TIDE_STRESS_COUNTED=1  but stress_history and stress_kill make 10,000 histories and 1,000 kills, with half an hour of time
 # TIDE_SANITIZED=1       everything is slower: longer limits
-# TIDE_TEST_JOBS=N       how many at a time (2)
+# TIDE_TEST_JOBS=N       how many at a time
+# TIDE_TEST_RUNNER=CMD   what starts a binary: an emulator
 set -u
 TIDE_BUILD=${TIDE_BUILD:-build}
 export TIDE_BUILD
@@ -45,6 +46,7 @@ run_one() { # program
     name=$(basename "$1")
     log=$logs/$name.log
     now=$(date +%s)
+    began_ms=$(date +%s%3N)
     limit=$TIDE_TEST_LIMIT
     [ $((TIDE_TEST_END - now)) -lt "$limit" ] && limit=$((TIDE_TEST_END - now))
     [ "$limit" -lt 1 ] && limit=1
@@ -55,10 +57,14 @@ run_one() { # program
             set -- "$1" $(stress_work "$name")
             [ "$2" = --seconds ] || limit=1800
         fi
+        # shellcheck disable=SC2086 # the runner is words
+        set -- ${TIDE_TEST_RUNNER:-} "$@"
         ;;
     esac
     CMOCKA_MESSAGE_OUTPUT=TAP timeout -k 5 "$limit" "$@" >"$log" 2>&1 </dev/null
     rc=$?
+    took_ms=$(($(date +%s%3N) - began_ms))
+    took=$((took_ms / 1000)).$((took_ms / 100 % 10))
     what=
     if [ "$rc" = 124 ] || { [ "$rc" = 137 ] && [ $(($(date +%s) - now)) -ge "$limit" ]; }; then
         what="did not end within $limit s"
@@ -91,13 +97,13 @@ run_one() { # program
     echo "$passed $failed $skipped" >"$logs/$name.count"
     # One printf for each report, so that two programs do not mix their lines.
     if [ "$failed" != 0 ]; then
-        printf 'FAILED %s: %s passed, %s failed %s\n%s\n' "$name" "$passed" "$failed" "${what:+($what)}" \
+        printf 'FAILED %s: %s passed, %s failed (%s s) %s\n%s\n' "$name" "$passed" "$failed" "$took" "${what:+($what)}" \
             "$(grep -v '^ok ' "$log" | tail -n 60 | sed 's/^/    /')"
     elif [ "$skipped" != 0 ]; then
-        printf '%-28s %3s passed, %s skipped\n%s\n' "$name" "$passed" "$skipped" \
+        printf '%-28s %3s passed, %s skipped (%s s)\n%s\n' "$name" "$passed" "$skipped" "$took" \
             "$(grep -i 'skip' "$log" | head -n 10 | sed 's/^/    /')"
     else
-        printf '%-28s %3s passed\n' "$name" "$passed"
+        printf '%-28s %3s passed (%s s)\n' "$name" "$passed" "$took"
     fi
     # What a stress test says of its seed and its work is worth seeing also where all went well.
     if [ -n "${TIDE_STRESS_SECONDS:-}" ] && [ "$failed" = 0 ]; then
@@ -119,10 +125,11 @@ if [ $# = 0 ]; then
     echo "0 passed, 0 failed"
     exit 1
 fi
-# Against hangs alone: what the tests may take on a machine of their own is three minutes, and nothing here asserts it.
+# Against hangs alone: what the tests may take on a machine of their own is two minutes, compiling included, and nothing here asserts it.
 TIDE_TEST_LIMIT=240
 total=900
-jobs=${TIDE_TEST_JOBS:-2}
+# Most of them sleep for a part of their time.
+jobs=${TIDE_TEST_JOBS:-$(($(nproc 2>/dev/null || echo 2) + 1))}
 if [ -n "${TIDE_SANITIZED:-}" ]; then
     TIDE_TEST_LIMIT=600
     total=3000
@@ -146,7 +153,22 @@ trap 'rm -rf "$TIDE_BUILD/test-logs"; mv "$logs" "$TIDE_BUILD/test-logs"' EXIT
 trap 'exit 130' INT HUP TERM
 mkdir -p "$logs" || exit 1
 
-printf '%s\n' "$@" | xargs -n 1 -P "$jobs" sh "$0" --one
+# The longest first, or the last one would run alone. One that is not named here is only later.
+long='crash test_gone bench_quick test_model check_self test_history test_bench_micro protocol_processes hdr_reference test_stress
+test_dump_live test_dump_fuzz commands protocol'
+in_order() { # program...
+    for name in $long; do
+        for program in "$@"; do
+            case ${program##*/} in "$name" | "$name.test.sh") echo "$program" ;; esac
+        done
+    done
+    for program in "$@"; do
+        name=${program##*/}
+        case " $(echo $long) " in *" ${name%.test.sh} "*) ;; *) echo "$program" ;; esac
+    done
+}
+
+in_order "$@" | xargs -n 1 -P "$jobs" sh "$0" --one
 
 # A program without a count was never run to its end: that is a failure, too.
 cat "$logs"/*.count 2>/dev/null | awk -v programs=$# '

@@ -187,7 +187,7 @@ static void bench__interrupted__leaves_nothing(void **state) {
     (void)state;
     for (size_t i = 0; i < NAMES; i++) {
         int out;
-        char *const args[3] = { (char *)"--repetitions", (char *)"1000", NULL };
+        char *const args[3] = { (char *)"--quick", (char *)"--repetitions", (char *)"1000" };
         pid_t pid = start(names[i], args, &out);
         /* A watchdog's patience, no measurement: until it is in the middle of its work. */
         for (int tries = 0; tries < 3000 && files_in(dir) == 0; tries++) {

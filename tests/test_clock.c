@@ -275,7 +275,8 @@ static void clock__random_bytes__every_call_ends(void **state) {
         if (i % 16 == 0) {
             clock_refine(&c);
             clock_refine_now(&c);
-            assert_true(!(atomic_load(&c.seq) & 1) || !atomic_load(&c.use_tsc));
+            /* Without a TSC nothing is ever corrected, and the line is not looked at. */
+            assert_true(!CLOCK_HAS_TSC || !(atomic_load(&c.seq) & 1) || !atomic_load(&c.use_tsc));
         }
     }
 }

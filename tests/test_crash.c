@@ -228,16 +228,7 @@ static void tide_wait_applied__replica_of_a_dead_process__does_not_count(void **
     char byte;
     assert_int_equal(pipe(go), 0);
     assert_int_equal(pipe(told), 0);
-    pid_t pid = child_begin();
-    if (pid == 0) {
-        struct tide *own;
-        CHILD(read(go[0], &byte, 1) == 1);
-        CHILD(tide_open(&own, name, NULL) == 0 && tide_replica_start(own, NULL, NULL) == 0);
-        CHILD(write(told[1], "!", 1) == 1);
-        for (;;) {
-            pause();
-        }
-    }
+    pid_t pid = child_that_serves(TIDE_FOLLOWER, go[0], told[1]);
     close(told[1]);
     struct tide *d = open_here(0);
     struct tide_token token;

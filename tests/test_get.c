@@ -186,7 +186,7 @@ static void get__home_goes_during_a_miss__answered_all_the_same(void **state) {
     (void)state;
     static struct misser m;
     memset(&m, 0, sizeof(m));
-    m.d = help_open(0, 0, 0);
+    m.d = help_open(256 << 10, 1 << 20, 0);
     help_leader(m.d);
     struct tide_replica_opts o = TIDE_REPLICA_OPTS_INIT;
     o.id = (int32_t)(m.home = 5);

@@ -3,24 +3,25 @@
 #include "tests/lib/history_world.h"
 
 #define OPS 1000u
+#define PER_WORLD 30u /* so that the rings of all sizes have their turn */
 
 static uint64_t seed;
 static struct history_totals totals;
 
 static void run(uint64_t histories, uint32_t trouble) {
-    struct history_settings s = {.seed = seed, .ops = OPS, .trouble = trouble};
+    struct history_settings s = {.seed = seed, .ops = OPS, .trouble = trouble, .per_world = PER_WORLD};
     assert_true(history_run_all(&s, help_scaled(histories), 0, &totals));
 }
 
 static void histories__nothing_goes_wrong__hold(void **state) {
     (void)state;
-    run(150, 0);
+    run(60, 0);
 }
 
 static void histories__kills_and_stops_among_them__hold(void **state) {
     (void)state;
     seed += 1000;
-    run(350, 50);
+    run(120, 50);
     history_print_totals(&totals);
 }
 

@@ -4,7 +4,7 @@
 
 static void kill__random_processes__nothing_lost_doubled_torn_or_stuck(void **state) {
     (void)state;
-    assert_int_equal(crash_kill_run(help_seed(), help_scaled(200), 0), 0);
+    assert_int_equal(crash_kill_run(help_seed(), help_scaled(110), 0), 0);
 }
 
 int main(void) {

@@ -2,6 +2,7 @@
 /* Long random sequences of everything that a domain can do, against a plain reference. Repeat one with TIDE_SEED=. */
 #include <pthread.h>
 #include <sched.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <stdio.h>
 
@@ -17,6 +18,7 @@
 struct hand {
     pthread_t thread;
     _Atomic uint64_t asked, done; /* bursts */
+    sem_t more; /* posted after each `asked`, and after `stop` */
     _Atomic bool stop;
     struct world *world;
 };
@@ -35,20 +37,17 @@ struct world {
 
 static void *hand_write(void *arg) {
     struct hand *h = arg;
-    for (uint64_t seen = 0;;) {
-        uint64_t asked = atomic_load(&h->asked);
-        if (asked == seen) {
-            if (atomic_load(&h->stop)) {
-                return NULL;
-            }
-            sched_yield();
-            continue;
+    for (uint64_t served = 1;; served++) {
+        while (sem_wait(&h->more) != 0) { /* a signal */
+        }
+        if (atomic_load(&h->stop)) {
+            return NULL;
         }
         struct world *w = h->world;
         for (uint64_t n = 1 + help_below(&w->m.rng, 20); n > 0; n--) {
             model_write(&w->m, w->d, NULL, w->leader >= 0);
         }
-        atomic_store(&h->done, seen = asked);
+        atomic_store(&h->done, served);
     }
 }
 
@@ -169,6 +168,7 @@ static void step_section(struct world *w) {
      * for this section: then it ends unchecked. */
     for (int i = 0; i < 2; i++) {
         uint64_t asked = atomic_fetch_add(&w->hand.asked, 1) + 1;
+        assert_int_equal(sem_post(&w->hand.more), 0);
         uint64_t until = tide_now(w->d) + 500 * MS;
         while (atomic_load(&w->hand.done) != asked && tide_now(w->d) < until) {
             sched_yield();
@@ -318,6 +318,7 @@ static void run_model(uint64_t seed, uint64_t ring_bytes, uint64_t table_bytes, 
         w.readers[i] = help_reader(w.d, (enum tide_policy)(i % 3), -1, i == 3 ? UINT64_C(0xf0) : 0);
     }
     w.hand.world = &w;
+    assert_int_equal(sem_init(&w.hand.more, 0, 0), 0);
     assert_int_equal(pthread_create(&w.hand.thread, NULL, hand_write, &w.hand), 0);
     for (uint64_t i = 0; i < steps; i++) {
         step(&w);
@@ -325,7 +326,9 @@ static void run_model(uint64_t seed, uint64_t ring_bytes, uint64_t table_bytes, 
     }
     step_settle(&w);
     atomic_store(&w.hand.stop, true);
+    sem_post(&w.hand.more);
     pthread_join(w.hand.thread, NULL);
+    sem_destroy(&w.hand.more);
     for (int i = 0; i < READERS; i++) {
         assert_int_equal(tide_reader_close(w.readers[i]), 0);
     }
@@ -344,7 +347,7 @@ static void run_model(uint64_t seed, uint64_t ring_bytes, uint64_t table_bytes, 
 
 static void model__roomy_domain__every_read_as_the_reference(void **state) {
     (void)state;
-    run_model(help_seed(), 0, 0, 0, help_scaled(12000));
+    run_model(help_seed(), 0, 16 * MIB, 0, help_scaled(12000));
 }
 
 static void model__small_ring_with_laps__every_read_as_the_reference(void **state) {

@@ -12,7 +12,7 @@
 #include "tests/lib/stress_teardown.h"
 #include "tests/lib/stress_writers.h"
 
-#define SHORT_SECONDS 2.4
+#define SHORT_SECONDS 1.5
 
 /* Another seed each time, printed: a fixed one would see the same settings for ever. */
 static uint64_t test_seed(void) {

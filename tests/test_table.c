@@ -308,6 +308,40 @@ static void table_split__of_an_overflowing_bucket__all_found(void **state) {
     close_table(&f);
 }
 
+/* ---- tags ---------------------------------------------------------------------------------------------------------- */
+
+static uint32_t match_bytes(uint64_t lo, uint64_t hi, uint64_t tag) {
+    uint32_t match = 0;
+    for (uint32_t i = 0; i < TABLE_SLOTS; i++) {
+        match |= (uint32_t)(((i < 8 ? lo >> i * 8 : hi >> (i - 8) * 8) & 0xff) == tag) << i;
+    }
+    return match;
+}
+
+/* Mostly what a trick with borrows and top bits could take for the tag. */
+static uint64_t tags_near(struct help_rng *r, uint64_t tag) {
+    uint64_t word = 0;
+    for (int i = 0; i < 8; i++) {
+        const uint64_t near[] = {tag, tag, tag ^ 0x80, tag ^ 1, tag - 1, tag + 1, 0, 0xff, 0x80, help_random(r)};
+        word = word << 8 | (near[help_below(r, sizeof(near) / sizeof(near[0]))] & 0xff);
+    }
+    return word;
+}
+
+/* The upper half of `hi` is the link to an overflow bucket, and never a tag. 0 is an empty slot's. */
+static void table_match__words_of_every_kind__as_byte_by_byte(void **state) {
+    (void)state;
+    struct help_rng r = {help_seed()};
+    for (uint64_t i = 0; i < help_scaled(1000000); i++) {
+        uint64_t tag = i % 256, lo = tags_near(&r, tag), hi = tags_near(&r, tag);
+        uint32_t match = match_bytes(lo, hi, tag);
+        if (table_match(lo, hi, tag) != match || table_match_portable(lo, hi, tag) != match) {
+            fail_msg("tag %llx in %llx %llx: %x and %x, not %x", (unsigned long long)tag, (unsigned long long)lo,
+                     (unsigned long long)hi, table_match(lo, hi, tag), table_match_portable(lo, hi, tag), match);
+        }
+    }
+}
+
 int main(void) {
     help_start(50);
     const struct CMUnitTest tests[] = {
@@ -322,6 +356,7 @@ int main(void) {
         cmocka_unit_test(table_create__odd_numbers_of_expected_keys__grows_on_from_there),
         cmocka_unit_test(table_put__colliding_keys__chains_of_overflow_buckets),
         cmocka_unit_test(table_split__of_an_overflowing_bucket__all_found),
+        cmocka_unit_test(table_match__words_of_every_kind__as_byte_by_byte),
     };
     return cmocka_run_group_tests_name("table", tests, hold_grace, drop_grace);
 }

@@ -58,6 +58,9 @@ static enum bench_drawn run_gnuplot(int script_fd, const char *png_path) {
             return BENCH_DRAWN_FAILED;
         }
     }
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 127) {
+        return BENCH_DRAWN_NO_GNUPLOT; /* POSIX allows the child to find that out, and to say it so */
+    }
     return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? BENCH_DRAWN : BENCH_DRAWN_FAILED;
 }
 

@@ -64,6 +64,37 @@ static inline pid_t child_begin(void) {
     return pid;
 }
 
+/* A byte for the process at the other end of a pipe, and one from there. Not for a test itself: they end the process. */
+static inline void child_say(int to) {
+    CHILD(write(to, "!", 1) == 1);
+}
+
+static inline void child_hear(int from) {
+    char byte;
+    CHILD(read(from, &byte, 1) == 1);
+}
+
+/* A child with a replica of the case's domain. It begins when it hears something from `go` (-1: at once), says into `told` when it
+ * serves, and a leader when it has put "v" under "k" as well, and waits to be killed. */
+static inline pid_t child_that_serves(enum tide_role role, int go, int told) {
+    pid_t pid = child_begin();
+    if (pid == 0) {
+        struct tide *d;
+        struct tide_replica_opts o = TIDE_REPLICA_OPTS_INIT;
+        o.role = role;
+        if (go >= 0) {
+            child_hear(go);
+        }
+        CHILD(tide_open(&d, name, NULL) == 0 && tide_replica_start(d, &o, NULL) == 0);
+        CHILD(role != TIDE_LEADER || tide_put(d, NULL, "k", 1, "v", 1, NULL) == 0);
+        child_say(told);
+        for (;;) {
+            pause();
+        }
+    }
+    return pid;
+}
+
 /* It has ended well. */
 static inline void child_end(pid_t pid) {
     int status;

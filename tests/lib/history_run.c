@@ -7,7 +7,7 @@
 
 #include "tests/lib/history_shared.h"
 
-#define RUN_WORLD 125u /* histories between fresh domains */
+#define RUN_WORLD 125u
 
 static void run_show(const struct history_totals *t, uint64_t histories) {
     if (isatty(STDERR_FILENO)) {
@@ -46,6 +46,7 @@ static uint64_t run_ring_bytes(const struct history_settings *settings, uint64_t
 bool history_run_all(const struct history_settings *settings, uint64_t histories, uint64_t until_ns,
                      struct history_totals *totals) {
     uint64_t first = totals->histories;
+    uint32_t per_world = settings->per_world != 0 ? settings->per_world : RUN_WORLD;
     bool fine = true;
     for (uint64_t world = 0; fine && totals->histories - first < histories; world++) {
         struct history_settings s = *settings;
@@ -53,7 +54,7 @@ bool history_run_all(const struct history_settings *settings, uint64_t histories
         s.ring_bytes = run_ring_bytes(settings, world);
         struct history_world *w = history_world_start(&s);
         fine = w != NULL;
-        for (uint32_t i = 0; fine && i < RUN_WORLD && totals->histories - first < histories; i++) {
+        for (uint32_t i = 0; fine && i < per_world && totals->histories - first < histories; i++) {
             struct history h;
             struct history_fault f;
             if (until_ns != 0 && history_now_ns() > until_ns) {

@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Two processes and one instant between them, in a build with kill points (engine/kill.h): one dies there, or stands still while the
+ * other goes on. tool_crash.c kills at every instant, but who else is where is left to chance there; here it is not.
+ */
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "engine/kill.h"
+#include "engine/replica.h"
+#include "tests/crash_world.h"
+#include "tests/lib/forked.h"
+
+static struct tide *open_here(void) {
+    struct tide_opts o = TIDE_OPTS_INIT;
+    struct tide *d = NULL;
+    o.ring_bytes = 256 << 10;
+    o.table_bytes = 4 << 20;
+    CHILD(tide_open(&d, name, &o) == 0);
+    return d;
+}
+
+static uint32_t start(struct tide *d, enum tide_role role) {
+    struct tide_replica_opts o = TIDE_REPLICA_OPTS_INIT;
+    uint32_t id = UINT32_MAX;
+    o.role = role;
+    CHILD(tide_replica_start(d, &o, &id) == 0);
+    return id;
+}
+
+/* Two replicas serve, at the same index, with the same bytes, and none is left of who died. */
+static void assert_two_equal(struct tide *d) {
+    struct tide_verify v = TIDE_VERIFY_INIT;
+    assert_int_equal(tide_gc(d, NULL), 0);
+    struct tide_info info = TIDE_INFO_INIT;
+    assert_int_equal(tide_info(d, &info), 0);
+    struct tide_token token = {.incarnation = info.incarnation, .index = info.commit_index};
+    assert_int_equal(tide_wait_applied(d, &token, 2, TIDE_UNBOUNDED), 0);
+    assert_int_equal(tide_verify(d, &v), 0);
+    assert_int_equal(v.replicas, 2);
+    assert_int_equal(v.compared, 2);
+    assert_int_equal(v.differing, 0);
+    assert_int_equal(v.damaged, 0);
+}
+
+struct talk {
+    int go[2], told[2];
+};
+
+static void talk_open(struct talk *t) {
+    assert_int_equal(pipe(t->go), 0);
+    assert_int_equal(pipe(t->told), 0);
+}
+
+/* So that a read ends also when the child died before it could tell. */
+static void talk_leave_to_child(struct talk *t) {
+    close(t->go[0]);
+    close(t->told[1]);
+}
+
+static void talk_close(struct talk *t) {
+    close(t->go[1]);
+    close(t->told[0]);
+}
+
+static void await(const struct talk *t) {
+    char byte;
+    assert_int_equal(read(t->told[0], &byte, 1), 1);
+}
+
+static void tell(const struct talk *t) {
+    assert_int_equal(write(t->go[1], "!", 1), 1);
+}
+
+/* ---- a leader dies when it has taken the mark of the sleepers back, and has not woken them ----------------------------------- */
+
+static pid_t leader_that_dies(const struct talk *t) {
+    pid_t pid = child_begin();
+    if (pid == 0) {
+        struct tide *d = open_here();
+        start(d, TIDE_LEADER);
+        CHILD(tide_put(d, NULL, "k", 1, "v", 1, NULL) == 0);
+        child_say(t->told[1]);
+        child_hear(t->go[0]);
+        CHILD(setenv("TIDE_KILL", "seq.unparked", 1) == 0);
+        tide_put(d, NULL, "k", 1, "w", 1, NULL);
+        _exit(1);
+    }
+    return pid;
+}
+
+static bool thread_sleeps(const char *process, const char *thread) {
+    char path[384], stat[512];
+    snprintf(path, sizeof(path), "%s/%s/stat", process, thread);
+    FILE *f = fopen(path, "r");
+    if (f == NULL) {
+        return true; /* it has ended */
+    }
+    size_t n = fread(stat, 1, sizeof(stat), f);
+    fclose(f);
+    const char *name_end = memrchr(stat, ')', n);
+    return name_end != NULL && name_end + 2 < stat + n && name_end[2] == 'S';
+}
+
+static bool process_sleeps(pid_t pid) {
+    char path[64];
+    snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+    DIR *dir = opendir(path);
+    assert_non_null(dir);
+    bool sleeps = true;
+    for (struct dirent *e = readdir(dir); e != NULL; e = readdir(dir)) {
+        sleeps = sleeps && (e->d_name[0] == '.' || thread_sleeps(path, e->d_name));
+    }
+    closedir(dir);
+    return sleeps;
+}
+
+/* Its follower has announced its sleep, and sleeps. */
+static void await_sleep(struct tide *d, pid_t pid) {
+    while (atomic_load(&d->log->leader.parked) == 0 || !process_sleeps(pid)) {
+        crash_nap_us(1000);
+    }
+}
+
+static void leader_dies_between_mark_and_wake__the_next_one_wakes_the_sleepers(void **state) {
+    (void)state;
+    struct talk leads, follows;
+    int status;
+    talk_open(&leads);
+    talk_open(&follows);
+    pid_t leader = leader_that_dies(&leads);
+    talk_leave_to_child(&leads);
+    await(&leads);
+    pid_t follower = child_that_serves(TIDE_FOLLOWER, -1, follows.told[1]);
+    talk_leave_to_child(&follows);
+    await(&follows);
+    struct tide *d = open_here();
+    await_sleep(d, follower);
+    tell(&leads);
+    assert_int_equal(waitpid(leader, &status, 0), leader);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    assert_int_equal(atomic_load(&d->log->leader.parked), 0);
+    assert_int_equal(board_commit(d->log), 2);
+    assert_true(process_sleeps(follower)); /* through the commit */
+
+    struct tide_token token;
+    start(d, TIDE_LEADER);
+    assert_int_equal(tide_put(d, NULL, "k", 1, "x", 1, &token), 0);
+    assert_int_equal(tide_wait_applied(d, &token, 2, TIDE_UNBOUNDED), 0);
+    assert_two_equal(d);
+    kill(follower, SIGKILL);
+    assert_int_equal(waitpid(follower, NULL, 0), follower);
+    assert_int_equal(tide_close(d), 0);
+    talk_close(&leads);
+    talk_close(&follows);
+}
+
+/* ---- a donor's table doubles while a newcomer copies it ----------------------------------------------------------------------- */
+
+#define OLD_KEYS 400u /* in 64 buckets, which are copied in one go; 512 would be too many for them */
+
+static size_t key_name(char out[24], const char *kind, uint64_t n) {
+    return (size_t)snprintf(out, 24, "%s.%llu", kind, (unsigned long long)n);
+}
+
+static void put_numbered(struct tide *d, const char *kind, uint64_t n) {
+    char key[24];
+    CHILD(tide_put(d, NULL, key, key_name(key, kind, n), &n, sizeof(n), NULL) == 0);
+}
+
+/* It wrote its keys so long ago that the ring has lost them; when it is told, it doubles its table, and goes on until all that has
+ * moved is cleared where it was. */
+static pid_t donor_that_doubles(const struct talk *t) {
+    pid_t pid = child_begin();
+    if (pid != 0) {
+        return pid;
+    }
+    static const char filler[2000];
+    struct tide *d = open_here();
+    const struct table_writer *w = &atomic_load(&d->running[start(d, TIDE_LEADER)])->writer;
+    for (uint64_t i = 0; i < OLD_KEYS; i++) {
+        put_numbered(d, "old", i);
+    }
+    while (atomic_load(&d->log->leader.reclaimed) < d->log->ring_bytes) {
+        CHILD(tide_put(d, NULL, "filler", 6, filler, sizeof(filler), NULL) == 0);
+    }
+    uint64_t before = w->buckets;
+    CHILD(before == w->cleared);
+    child_say(t->told[1]);
+    child_hear(t->go[0]);
+    uint64_t keys = 0;
+    while (w->buckets < 2 * before) {
+        put_numbered(d, "new", keys++);
+    }
+    while (w->cleared < w->buckets) {
+        put_numbered(d, "new", 0);
+        crash_nap_us(100); /* for the grace period that each waits for */
+    }
+    child_say(t->told[1]);
+    for (;;) {
+        pause();
+    }
+}
+
+static struct talk donor_talk;
+static const char *stop_at;
+
+/* In the newcomer's thread, which stands still until the donor has done it. */
+static void let_the_donor_double(const char *point) {
+    if (stop_at != NULL && strcmp(point, stop_at) == 0) {
+        stop_at = NULL;
+        child_say(donor_talk.go[1]);
+        child_hear(donor_talk.told[0]);
+    }
+}
+
+static void assert_has_old_keys(struct tide *d, uint32_t id) {
+    struct tide_reader *r = help_reader(d, TIDE_STICKY, (int32_t)id, UINT64_C(1) << id);
+    for (uint64_t i = 0; i < OLD_KEYS; i++) {
+        char key[24];
+        key[key_name(key, "old", i)] = '\0';
+        assert_int_equal(help_get(r, key), i);
+    }
+    assert_int_equal(tide_reader_close(r), 0);
+}
+
+static void join_while_the_donor_doubles(const char *point) {
+    talk_open(&donor_talk);
+    pid_t donor = donor_that_doubles(&donor_talk);
+    talk_leave_to_child(&donor_talk);
+    await(&donor_talk);
+    struct tide *d = open_here();
+    stop_at = point;
+    kill_point_seen = let_the_donor_double;
+    uint32_t id = start(d, TIDE_FOLLOWER);
+    kill_point_seen = NULL;
+    assert_null(stop_at);
+    assert_int_equal(help_info(d, id).joins, 1); /* copied, and only once */
+    assert_two_equal(d);
+    assert_has_old_keys(d, id);
+    kill(donor, SIGKILL);
+    assert_int_equal(waitpid(donor, NULL, 0), donor);
+    assert_int_equal(tide_close(d), 0);
+    talk_close(&donor_talk);
+}
+
+static void join__donor_doubles_before_its_slots_are_copied__nothing_is_missing(void **state) {
+    (void)state;
+    join_while_the_donor_doubles("join.counted");
+}
+
+static void join__donor_doubles_after_its_slots_are_copied__nothing_is_missing(void **state) {
+    (void)state;
+    join_while_the_donor_doubles("join.slots");
+}
+
+int main(void) {
+    help_start(30);
+    const struct CMUnitTest tests[] = {
+        NAMED_CASE(leader_dies_between_mark_and_wake__the_next_one_wakes_the_sleepers),
+        NAMED_CASE(join__donor_doubles_before_its_slots_are_copied__nothing_is_missing),
+        NAMED_CASE(join__donor_doubles_after_its_slots_are_copied__nothing_is_missing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
