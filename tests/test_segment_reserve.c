@@ -33,10 +33,13 @@ static struct {
     bool plenty; /* of room, whatever there is: somebody else takes it between the look and the reserving */
 } now;
 static unsigned collapses, reserves; /* asked for */
+static const uint8_t *first_at, *second_end; /* of what was to be collapsed */
 
 int madvise(void *at, size_t bytes, int advice) {
     if (advice == MADV_COLLAPSE) {
         collapses++;
+        first_at = collapses == 1 ? at : first_at;
+        second_end = collapses == 2 ? (const uint8_t *)at + bytes : second_end;
         if (now.collapse_errno != 0 && collapses > now.collapses_left) {
             errno = now.collapse_errno;
             return -1;
@@ -125,8 +128,9 @@ static void collapse__none_left_after_the_first_step__the_rest_is_small_pages(vo
         again(state);
         now.collapses_left = 1;
         now.collapse_errno = errors[i];
-        assert_made(34 * HUGE + 4096); /* a step is 32 */
+        assert_made(34 * HUGE + 4096); /* the start, where buckets are, then the end, where nodes are; a step is at most 16 */
         assert_int_equal(collapses, 2);
+        assert_int_equal(second_end - first_at, 34 * HUGE);
     }
 }
 
