@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* A put has a short way and a long one: what they leave behind is the same. */
+#include <stdio.h>
+
+#include "engine/replica.h"
+#include "tests/lib/help.h"
+
+#define MIB (UINT64_C(1) << 20)
+#define KEYS 300u
+#define PUTS 6000u
+
+static int put(struct tide *d, uint64_t k, size_t value_size, struct tide_token *token) {
+    static const uint8_t value[2000] = { 7 };
+    char key[24];
+    size_t len = (size_t)snprintf(key, sizeof(key), "%0*llu", (int)(3 + k % 17), (unsigned long long)k);
+    return tide_put(d, NULL, key, len, value, value_size, token);
+}
+
+/* A leader and a follower of this process, written by puts of existing keys mostly, in sizes around those that take the short way. */
+static struct tide *open_written(uint32_t *follower, struct tide_token *last) {
+    struct tide *d = help_open(MIB, 8 * MIB, UINT64_C(60) * 1000000000);
+    struct help_rng r = { help_seed() };
+    help_leader(d);
+    *follower = help_follower(d, 0);
+    for (uint32_t i = 0; i < PUTS; i++) {
+        uint64_t k = help_below(&r, KEYS);
+        size_t size = help_below(&r, 10) == 0 ? help_below(&r, 2000) : help_below(&r, 100);
+        assert_int_equal(put(d, k, size, last), 0);
+    }
+    assert_int_equal(tide_wait_applied(d, last, 2, UINT64_MAX), 0);
+    return d;
+}
+
+/* By these sums the leader decides which writes there is room for, on behalf of followers. */
+static void put__existing_keys__leader_has_counted_no_less_memory_than_the_follower(void **state) {
+    (void)state;
+    uint32_t follower;
+    struct tide_token last;
+    struct tide *d = open_written(&follower, &last);
+    const struct arena *ours = &atomic_load(&d->running[0])->writer.arena;
+    const struct arena *theirs = &atomic_load(&d->running[follower])->writer.arena;
+    uint64_t counted = 0;
+    for (uint32_t c = 0; c < ARENA_CLASSES; c++) {
+        assert_int_equal(ours->live[c], theirs->live[c]);
+        assert_true(ours->most[c] >= theirs->most[c]);
+        counted += ours->most[c] * arena_class_bytes(c);
+    }
+    assert_true(ours->peak >= theirs->peak);
+    assert_int_equal(ours->peak, counted);
+    help_assert_equal_digests(d);
+    assert_int_equal(tide_close(d), 0);
+}
+
+static void put__one_key_again__counts_two_nodes_for_a_moment(void **state) {
+    (void)state;
+    struct tide *d = help_open(MIB, 8 * MIB, UINT64_C(60) * 1000000000);
+    help_leader(d);
+    const struct arena *a = &atomic_load(&d->running[0])->writer.arena;
+    uint32_t class = arena_class(3 + 64);
+    for (int i = 0; i < 100; i++) {
+        assert_int_equal(put(d, 0, 64, NULL), 0);
+        assert_int_equal(a->live[class], 1);
+        assert_int_equal(a->most[class], i == 0 ? 1 : 2);
+    }
+    assert_int_equal(tide_close(d), 0);
+}
+
+/* Divergence is found by comparing these. */
+static void put__a_thousand_entries__digest_is_marked_by_leader_and_follower(void **state) {
+    (void)state;
+    uint32_t follower;
+    struct tide_token last;
+    struct tide *d = open_written(&follower, &last);
+    uint32_t seen = 0;
+    for (uint64_t index = LAYOUT_DIGEST_EVERY; index <= last.index; index += LAYOUT_DIGEST_EVERY, seen++) {
+        uint64_t ours, theirs;
+        assert_true(board_digest_at(&d->log->replicas[0], index, &ours));
+        assert_true(board_digest_at(&d->log->replicas[follower], index, &theirs));
+        assert_int_equal(ours, theirs);
+    }
+    assert_int_equal(seen, PUTS / LAYOUT_DIGEST_EVERY);
+    assert_int_equal(tide_close(d), 0);
+}
+
+/* The leader counts groups, entries and what its keys take, whichever way a put went. */
+static void put__both_ways__counted(void **state) {
+    (void)state;
+    uint32_t follower;
+    struct tide_token last;
+    struct tide *d = open_written(&follower, &last);
+    assert_int_equal(atomic_load(&d->log->leader.groups), PUTS);
+    assert_int_equal(atomic_load(&d->log->replicas[0].entries), last.index);
+    const struct table_segment *ours = atomic_load(&d->running[0])->writer.t.seg;
+    const struct table_segment *theirs = atomic_load(&d->running[follower])->writer.t.seg;
+    assert_int_equal(atomic_load(&ours->live_keys), KEYS);
+    assert_int_equal(atomic_load(&ours->live_bytes), atomic_load(&theirs->live_bytes));
+    assert_int_equal(tide_close(d), 0);
+}
+
+int main(void) {
+    help_start(120);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(put__existing_keys__leader_has_counted_no_less_memory_than_the_follower),
+        cmocka_unit_test(put__one_key_again__counts_two_nodes_for_a_moment),
+        cmocka_unit_test(put__a_thousand_entries__digest_is_marked_by_leader_and_follower),
+        cmocka_unit_test(put__both_ways__counted),
+    };
+    return cmocka_run_group_tests_name("put", tests, NULL, NULL);
+}
