@@ -76,7 +76,7 @@ static int domain_settle(struct tide *d, const struct tide_opts *o, struct tide_
 }
 
 static int domain_create(struct tide *d, const struct tide_opts *o) {
-    uint64_t ring_off = (sizeof(struct log_segment) + DOMAIN_PAGE - 1) / DOMAIN_PAGE * DOMAIN_PAGE;
+    uint64_t ring_off = segment_ring_off(sizeof(struct log_segment), o->ring_bytes);
     int error = segment_create(&d->segment, d->name, SEGMENT_LOG, 0, ring_off + o->ring_bytes);
     if (error != 0) {
         return error;
