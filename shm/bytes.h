@@ -28,6 +28,13 @@
 #endif
 #endif
 
+/* Before a loop over few words that are to stay in registers: clang unrolls such a loop unasked. */
+#if defined(__clang__)
+#define BYTES_UNROLL
+#else
+#define BYTES_UNROLL _Pragma("GCC unroll 8")
+#endif
+
 /* Copy a few bytes without a call; many by memcpy. They do not overlap. All is read before anything is written up to 128. */
 static inline void bytes_copy(void *dst, const void *src, size_t bytes) {
     uint8_t *to = dst;
@@ -53,6 +60,16 @@ static inline void bytes_copy(void *dst, const void *src, size_t bytes) {
     } else if (bytes != 0) { /* memcpy wants pointers even for nothing */
         memcpy(to, from, bytes);
     }
+}
+
+/* Ask for a line that will be written: to own it, not to share it. On x86 __builtin_prefetch() says that only where the compiler may
+ * take the instruction for granted; CPUs that lack it do nothing. Never faults. */
+static inline void bytes_prefetch_own(const void *at) {
+#if defined(__x86_64__)
+    __asm__ volatile("prefetchw %0" : : "m"(*(const uint8_t *)at));
+#else
+    __builtin_prefetch(at, 1);
+#endif
 }
 
 #ifdef BYTES_ATOMIC
@@ -88,6 +105,10 @@ static inline void bytes_store_racy(void *dst, const void *src, size_t bytes) {
     }
 }
 
+static inline void bytes_store_words_racy(void *dst, const uint64_t *words, size_t count) {
+    bytes_store_racy(dst, words, 8 * count);
+}
+
 #else
 
 /*
@@ -111,6 +132,17 @@ static inline void bytes_store_racy(void *dst, const void *src, size_t bytes) {
      * copy the new bytes and still find the old sequence number. */
     atomic_thread_fence(memory_order_release);
     bytes_copy(dst, src, bytes);
+}
+
+/* bytes_store_racy() of words that are in registers: straight to where they belong, at a multiple of 8. Wider stores would first have
+ * to gather them in memory, where a load of many bytes waits until the stores of fewer bytes before it are done. */
+static inline void bytes_store_words_racy(void *dst, const uint64_t *words, size_t count) {
+    atomic_thread_fence(memory_order_release); /* MO(bytes.copy): as above */
+    uint64_t *to = dst;
+    BYTES_UNROLL
+    for (size_t i = 0; i < count; i++) {
+        __atomic_store_n(&to[i], words[i], __ATOMIC_RELAXED); /* MO(bytes.copy): relaxed, after the fence */
+    }
 }
 
 #endif

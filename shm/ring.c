@@ -8,8 +8,6 @@
 #include "shm/nap.h"
 #include "shm/park.h"
 
-#define RING_AHEAD_BYTES 512u
-
 /* Go on behind the marks of the leader before. */
 static void ring_take_marks(struct ring_writer *w, uint64_t pos) {
     struct ring_mark *marks = w->ring.log->marks;
@@ -53,8 +51,7 @@ void ring_writer_init(struct ring_writer *w, const struct ring *ring, uint64_t p
     ring_take_marks(w, pos);
 }
 
-/* Leave a trace of a frame's start, for tools, and so that space can be given up in steps that end at a frame. */
-static void ring_leave_mark(struct ring_writer *w) {
+void ring_leave_mark(struct ring_writer *w) {
     struct ring_mark *m = &w->ring.log->marks[w->mark];
     /* MO(log.mark): index 0, position, index, each in order (release): whoever reads the same index before and after
      * the position has a pair. */
@@ -64,37 +61,6 @@ static void ring_leave_mark(struct ring_writer *w) {
     atomic_store_explicit(&m->index, w->next_index, memory_order_release); /* MO(log.mark) */
     w->mark = (w->mark + 1) % LAYOUT_MARKS;
     w->next_mark = w->tail + w->ring.bytes / LAYOUT_MARKS;
-}
-
-uint64_t ring_append(struct ring_writer *w, const struct ring_entry *e, uint64_t ts) {
-    if (w->tail >= w->next_mark) {
-        ring_leave_mark(w);
-    }
-    if (ts > w->last_ts) {
-        w->last_ts = ts;
-    }
-    struct frame f = {
-        .length = (uint32_t)ring_frame_bytes(e->key_len, e->value_len),
-        .index = w->next_index,
-        .commit_ts = w->last_ts,
-        .lane_seq = e->lane_seq,
-        .term = w->term,
-        .lane = e->lane,
-        .type = e->type,
-        .flags = e->flags,
-        .value_len = e->value_len,
-        .key_len = e->key_len,
-    };
-    f.crc = ring_frame_crc(&f, e->payload_crc);
-    uint8_t *at = ring_at(&w->ring, w->tail);
-    /* The lines that some frames on will be written are others' by now: they are asked for before stores wait for them. */
-    __builtin_prefetch(at + RING_AHEAD_BYTES, 1);
-    __builtin_prefetch(at + RING_AHEAD_BYTES + LAYOUT_LINE, 1);
-    bytes_store_racy(at, &f, sizeof(f));
-    bytes_store_racy(at + FRAME_HEADER_BYTES, e->key, e->key_len);
-    bytes_store_racy(at + FRAME_HEADER_BYTES + e->key_len, e->value, e->value_len);
-    w->tail += f.length;
-    return w->next_index++;
 }
 
 void ring_commit(struct ring_writer *w) {

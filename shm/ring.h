@@ -21,6 +21,8 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "shm/bytes.h"
+#include "shm/crc.h"
 #include "shm/layout.h"
 
 struct ring {
@@ -85,9 +87,55 @@ static inline uint32_t ring_reserve(struct ring_writer *w, uint64_t bytes) {
     return w->tail + bytes <= w->limit ? 0 : ring_reserve_slow(w, bytes);
 }
 
+/* Leave a trace of the next frame's start, for tools, and so that space can be given up in steps that end at a frame. */
+void ring_leave_mark(struct ring_writer *w);
+
+#define RING_AHEAD_BYTES 1024u
+
+/* A frame's header as the words that it is made of. */
+#define RING_HEADER_WORDS (FRAME_HEADER_BYTES / 8)
+#define RING_CRC_WORDS (RING_HEADER_WORDS - 1) /* that the CRC covers: from `index` on */
+
+/* Two fields that follow one another, of `bits` each, as one number. */
+static inline uint64_t ring_pair(uint64_t first, uint64_t second, unsigned bits) {
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    return first << bits | second;
+#else
+    return first | second << bits;
+#endif
+}
+
+/* All but the first word, which takes the CRC of the others in. Packed in registers: a struct's fields would be stored one by one, and
+ * the loads of whole words, for the CRC and for the copy, would have to wait for all of them. */
+static inline void ring_pack_header(const struct ring_writer *w, const struct ring_entry *e, uint64_t words[RING_HEADER_WORDS]) {
+    uint64_t lane_type_flags = ring_pair(e->lane, ring_pair(e->type, e->flags, 8), 16);
+    words[offsetof(struct frame, index) / 8] = w->next_index;
+    words[offsetof(struct frame, commit_ts) / 8] = w->last_ts;
+    words[offsetof(struct frame, lane_seq) / 8] = e->lane_seq;
+    words[offsetof(struct frame, term) / 8] = ring_pair(w->term, lane_type_flags, 32);
+    words[offsetof(struct frame, value_len) / 8] = ring_pair(e->value_len, ring_pair(e->key_len, 0, 16), 32);
+}
+
 /* Write a frame behind the last one, invisible until ring_commit(). Room was reserved. ts: ns of the domain clock, raised to
  * the last one's if it fell. Returns its index. */
-uint64_t ring_append(struct ring_writer *w, const struct ring_entry *e, uint64_t ts);
+static inline uint64_t ring_append(struct ring_writer *w, const struct ring_entry *e, uint64_t ts) {
+    uint64_t length = ring_frame_bytes(e->key_len, e->value_len), header[RING_HEADER_WORDS];
+    if (__builtin_expect(w->tail >= w->next_mark, 0)) {
+        ring_leave_mark(w);
+    }
+    w->last_ts = ts > w->last_ts ? ts : w->last_ts;
+    uint8_t *at = ring_at(&w->ring, w->tail);
+    /* The lines that some frames on will be written are others' by now: they are asked for before stores wait for them. */
+    bytes_prefetch_own(at + RING_AHEAD_BYTES);
+    bytes_prefetch_own(at + RING_AHEAD_BYTES + LAYOUT_LINE);
+    ring_pack_header(w, e, header);
+    header[0] = ring_pair(length, crc32c_words(e->payload_crc, header + 1, RING_CRC_WORDS), 32);
+    bytes_store_words_racy(at, header, RING_HEADER_WORDS);
+    bytes_store_racy(at + FRAME_HEADER_BYTES, e->key, e->key_len);
+    bytes_store_racy(at + FRAME_HEADER_BYTES + e->key_len, e->value, e->value_len);
+    w->tail += length;
+    return w->next_index++;
+}
 
 /* Make everything appended exist: one release store. The caller passes a full barrier before it tells anyone. */
 void ring_commit(struct ring_writer *w);

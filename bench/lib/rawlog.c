@@ -131,26 +131,31 @@ static bool read_entry(const struct rawlog *l, uint64_t pos, uint64_t index, str
 
 int rawlog_follow(const struct rawlog *l, uint32_t id, const _Atomic uint32_t *over) {
     struct replica_board *b = &l->log->replicas[id];
+    struct park_pace pace = { 0, 0 };
     uint64_t applied = 0, pos = 0, ts = 0;
     for (;;) {
         bool last = atomic_load(over) != 0; /* before commit: nothing is committed after it is set */
-        uint64_t commit = board_commit(l->log);
-        if (commit == applied) {
+        uint64_t commit = board_commit(l->log), found = commit - applied;
+        if (found == 0) {
             if (last) {
                 return 0;
             }
+            park_pace_nothing(&pace);
             park_relax();
             continue;
         }
-        for (uint32_t n = 0; n < RUN && applied < commit; n++) {
-            struct frame f;
-            if (!read_entry(l, pos, applied + 1, &f, ts)) {
-                return -1;
+        while (applied < commit) {
+            for (uint32_t n = 0; n < RUN && applied < commit; n++) {
+                struct frame f;
+                if (!read_entry(l, pos, applied + 1, &f, ts)) {
+                    return -1;
+                }
+                applied++;
+                pos += f.length;
+                ts = f.commit_ts;
             }
-            applied++;
-            pos += f.length;
-            ts = f.commit_ts;
+            board_publish(b, applied, ts, pos);
         }
-        board_publish(b, applied, ts, pos);
+        park_pace_found(&pace, found);
     }
 }
