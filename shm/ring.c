@@ -137,13 +137,6 @@ uint32_t ring_reserve_slow(struct ring_writer *w, uint64_t bytes) {
     return board_lap(log, to);
 }
 
-bool ring_intact(const struct ring *ring, uint64_t pos) {
-    /* MO(log.reclaimed): acquire fence, then the load: the bytes were read before. Pairs with the sequentially consistent
-     * store in ring_reclaim(), which comes before the leader overwrites anything. */
-    atomic_thread_fence(memory_order_acquire);
-    return atomic_load_explicit(&ring->log->leader.reclaimed, memory_order_relaxed) <= pos; /* MO(log.reclaimed) */
-}
-
 static bool ring_header_plausible(const struct ring *ring, const struct frame *f, uint64_t index) {
     if (f->index != index || f->length < FRAME_HEADER_BYTES || f->length > ring_group_max(ring)) {
         return false;
@@ -164,21 +157,11 @@ static bool ring_header_plausible(const struct ring *ring, const struct frame *f
     }
 }
 
-enum ring_status ring_header(const struct ring *ring, uint64_t pos, uint64_t index, struct frame *out) {
-    struct frame f;
-    bytes_copy_racy(&f, ring_at(ring, pos), sizeof(f));
-    bool plausible = ring_header_plausible(ring, &f, index);
-    if (!plausible) {
+enum ring_status ring_header_rare(const struct ring *ring, uint64_t pos, uint64_t index, const struct frame *f) {
+    if (!ring_header_plausible(ring, f, index)) {
         return ring_intact(ring, pos) ? RING_CORRUPT : RING_LAPPED;
     }
-    /* A torn header that looks right is caught with its payload: CRC and ring_intact() come after the copy. */
-    *out = f;
     return RING_OK;
-}
-
-uint32_t ring_frame_crc(const struct frame *f, uint32_t payload_crc) {
-    return crc32c(payload_crc, (const uint8_t *)f + offsetof(struct frame, index),
-                  sizeof(*f) - offsetof(struct frame, index));
 }
 
 uint64_t ring_timestamp(const struct ring *ring, uint64_t pos, uint64_t index, uint32_t steps) {

@@ -90,7 +90,10 @@ static inline uint32_t ring_reserve(struct ring_writer *w, uint64_t bytes) {
 /* Leave a trace of the next frame's start, for tools, and so that space can be given up in steps that end at a frame. */
 void ring_leave_mark(struct ring_writer *w);
 
+/* The leader asks for the lines that it will write twice: far ahead, since they were others' and have to come from their caches or
+ * from memory; and nearer, since a follower's core that reads close behind takes some away again, by its own looking ahead. */
 #define RING_AHEAD_BYTES 1024u
+#define RING_NEAR_BYTES 384u
 
 /* A frame's header as the words that it is made of. */
 #define RING_HEADER_WORDS (FRAME_HEADER_BYTES / 8)
@@ -125,7 +128,8 @@ static inline uint64_t ring_append(struct ring_writer *w, const struct ring_entr
     }
     w->last_ts = ts > w->last_ts ? ts : w->last_ts;
     uint8_t *at = ring_at(&w->ring, w->tail);
-    /* The lines that some frames on will be written are others' by now: they are asked for before stores wait for them. */
+    bytes_prefetch_own(at + RING_NEAR_BYTES);
+    bytes_prefetch_own(at + RING_NEAR_BYTES + LAYOUT_LINE);
     bytes_prefetch_own(at + RING_AHEAD_BYTES);
     bytes_prefetch_own(at + RING_AHEAD_BYTES + LAYOUT_LINE);
     ring_pack_header(w, e, header);
@@ -145,20 +149,49 @@ void ring_commit(struct ring_writer *w);
 enum ring_status { RING_OK = 0, RING_LAPPED = 1, RING_CORRUPT = 2 };
 
 /* Was everything that was read from `pos` on before this call still intact? */
-bool ring_intact(const struct ring *ring, uint64_t pos);
+static inline bool ring_intact(const struct ring *ring, uint64_t pos) {
+    /* MO(log.reclaimed): acquire fence, then the load: the bytes were read before. Pairs with the sequentially consistent
+     * store in ring_reclaim(), which comes before the leader overwrites anything. */
+    atomic_thread_fence(memory_order_acquire);
+    return atomic_load_explicit(&ring->log->leader.reclaimed, memory_order_relaxed) <= pos; /* MO(log.reclaimed) */
+}
+
+/* What ring_header() answers about a copy that is no plain put, or is damaged. */
+enum ring_status ring_header_rare(const struct ring *ring, uint64_t pos, uint64_t index, const struct frame *f);
 
 /*
  * Copy the header of the frame at `pos` out, which must be entry `index`, and check it: lengths within the frame and the
  * ring, index, type. The payload is at ring_payload(); it is to be copied, and ring_intact() asked, before it is used.
+ * *out is good for nothing unless the answer is RING_OK.
  */
-enum ring_status ring_header(const struct ring *ring, uint64_t pos, uint64_t index, struct frame *out);
+static inline enum ring_status ring_header(const struct ring *ring, uint64_t pos, uint64_t index, struct frame *out) {
+    bytes_copy_racy(out, ring_at(ring, pos), sizeof(*out));
+    uint64_t length = ring_frame_bytes(out->key_len, out->value_len);
+    bool put = (out->index == index) & (out->length == length) & (length <= ring_group_max(ring)) &
+               (out->type == FRAME_PUT) & (out->key_len != 0);
+    /* A torn header that looks right is caught with its payload: CRC and ring_intact() come after the copy. */
+    return __builtin_expect(put, 1) ? RING_OK : ring_header_rare(ring, pos, index, out);
+}
 
 static inline const uint8_t *ring_payload(const struct ring *ring, uint64_t pos) {
     return ring_at(ring, pos + FRAME_HEADER_BYTES);
 }
 
+/* Ask for lines behind the frame at `pos`. left: frames that are committed from there on; where they are few, those lines are the
+ * leader's, who is about to write them. */
+static inline void ring_prefetch(const struct ring *ring, uint64_t pos, uint64_t left) {
+    if (left > 2 * RING_AHEAD_BYTES / LAYOUT_LINE) {
+        __builtin_prefetch(ring_at(ring, pos + RING_AHEAD_BYTES));
+        __builtin_prefetch(ring_at(ring, pos + RING_AHEAD_BYTES + LAYOUT_LINE));
+    }
+}
+
 /* The frame's CRC, from that of its payload. */
-uint32_t ring_frame_crc(const struct frame *f, uint32_t payload_crc);
+static inline uint32_t ring_frame_crc(const struct frame *f, uint32_t payload_crc) {
+    uint64_t words[RING_CRC_WORDS];
+    memcpy(words, &f->index, sizeof(words));
+    return crc32c_words(payload_crc, words, RING_CRC_WORDS);
+}
 
 /*
  * The commit timestamp of entry `index`, looked up from a position at or before it. For readers that have to know how long

@@ -147,6 +147,7 @@ int rawlog_follow(const struct rawlog *l, uint32_t id, const _Atomic uint32_t *o
         while (applied < commit) {
             for (uint32_t n = 0; n < RUN && applied < commit; n++) {
                 struct frame f;
+                ring_prefetch(&l->ring, pos, commit - applied);
                 if (!read_entry(l, pos, applied + 1, &f, ts)) {
                     return -1;
                 }
