@@ -92,7 +92,7 @@ void ring_leave_mark(struct ring_writer *w);
 
 /* The leader asks for the lines that it will write twice: far ahead, since they were others' and have to come from their caches or
  * from memory; and nearer, since a follower's core that reads close behind takes some away again, by its own looking ahead. */
-#define RING_AHEAD_BYTES 1024u
+#define RING_AHEAD_BYTES 1536u
 #define RING_NEAR_BYTES 384u
 
 /* A frame's header as the words that it is made of. */
