@@ -3,6 +3,7 @@
 #include "engine/kill.h"
 #include "engine/lane.h"
 #include "engine/replica.h"
+#include "engine/table_slots.h"
 
 #include <stdlib.h>
 
@@ -15,6 +16,9 @@
 /* Entries between two publications of `applied`: enough to spread the cost of a publication, few enough that readers do
  * not wait for it. */
 #define APPLY_RUN 64u
+
+/* So many bytes of the ring are asked for before they are read; past `commit` that is for nothing, but does no harm. */
+#define APPLY_RING_AHEAD 1024u
 
 /* An entry on its way into the table. */
 struct apply_part {
@@ -32,11 +36,11 @@ static enum apply_status apply_torn(const struct replica *r, uint64_t pos) {
 }
 
 /* The copy is the check's object: what was checked cannot change any more. */
-static bool apply_checks_out(const struct replica *r, const struct apply_part *p, uint32_t payload_crc) {
+static inline bool apply_checks_out(const struct replica *r, const struct apply_part *p, uint32_t payload_crc) {
     return ring_frame_crc(&p->f, payload_crc) == p->f.crc && ring_intact(&r->domain->ring, p->pos);
 }
 
-static enum arena_status apply_node(struct replica *r, struct apply_part *p) {
+static inline enum arena_status apply_node(struct replica *r, struct apply_part *p) {
     if (p->ahead) {
         return table_node_ahead(&r->writer, p->f.key_len, p->f.value_len, &p->node) ? ARENA_OK : ARENA_WAIT;
     }
@@ -56,9 +60,12 @@ static void apply_drop(struct replica *r, const struct apply_part *parts, size_t
 
 /* First step: everything of entry `index` at `pos` that needs memory. The table does not change. ahead: entries before it are not
  * taken yet, and are no part of the same batch. */
-static enum apply_status apply_make(struct replica *r, struct apply_part *p, uint64_t pos, uint64_t index, bool ahead) {
+static inline enum apply_status apply_make(struct replica *r, struct apply_part *p, uint64_t pos, uint64_t index, bool ahead) {
     p->pos = pos;
     p->ahead = ahead;
+    /* What the leader wrote is in its caches, or in none; far fewer lines are under way if each entry waits for its own. */
+    __builtin_prefetch(ring_at(&r->domain->ring, pos + APPLY_RING_AHEAD));
+    __builtin_prefetch(ring_at(&r->domain->ring, pos + APPLY_RING_AHEAD + LAYOUT_LINE));
     switch (ring_header(&r->domain->ring, pos, index, &p->f)) {
     case RING_LAPPED:
         return APPLY_LAPPED;
@@ -77,7 +84,7 @@ static enum apply_status apply_make(struct replica *r, struct apply_part *p, uin
     size_t payload = (size_t)p->f.key_len + p->f.value_len;
     uint8_t *key = table_node_key(table_node_at(&r->writer.t, p->node));
     bytes_copy_racy(key, ring_payload(&r->domain->ring, pos), payload);
-    p->crc = crc32c(0, key, payload);
+    p->crc = crc32c_short(0, key, payload);
     if (!apply_checks_out(r, p, p->crc)) {
         apply_drop(r, p, 1);
         return apply_torn(r, pos);
@@ -98,7 +105,7 @@ static enum apply_status apply_delete(struct replica *r, const struct apply_part
 }
 
 /* Second step: make it part of the table. */
-static enum apply_status apply_take(struct replica *r, const struct apply_part *p) {
+static inline enum apply_status apply_take(struct replica *r, const struct apply_part *p) {
     enum apply_status status;
     if (p->f.type == FRAME_PUT) {
         if (p->ahead) {
@@ -191,6 +198,7 @@ static enum apply_status apply_look_ahead(struct replica *r, struct apply_ahead 
     uint64_t pos = r->pos, bytes = 0;
     a->count = 0;
     a->batch = false;
+    __builtin_prefetch(ring_at(&r->domain->ring, pos + LAYOUT_LINE)); /* with the first header, not after it */
     while (a->count < APPLY_AHEAD && a->count < most && bytes < APPLY_AHEAD_BYTES) {
         struct apply_part *p = &a->parts[a->count];
         uint64_t index = r->applied + a->count + 1;
@@ -215,31 +223,6 @@ static enum apply_status apply_look_ahead(struct replica *r, struct apply_ahead 
         }
     }
     return APPLY_OK;
-}
-
-void replica_note_index(struct replica *r) {
-    if (r->exact && r->applied % LAYOUT_DIGEST_EVERY == 0) {
-        board_mark_digest(r->board, r->applied, r->writer.digest);
-    }
-}
-
-void replica_publish(struct replica *r, uint64_t ts) {
-    KILL_POINT("apply.unpublished");
-    board_publish(r->board, r->applied, ts, r->pos);
-    KILL_POINT("apply.undigested");
-    board_put_digest(r->board, r->applied, r->writer.digest);
-    atomic_store_explicit(&r->board->entries, /* MO(stats) */
-                          atomic_load_explicit(&r->board->entries, memory_order_relaxed) + r->applied - r->published,
-                          memory_order_relaxed);
-    r->published = r->applied;
-    KILL_POINT("apply.published");
-    table_published(&r->writer);
-    /* MO(replica.waiters): relaxed; a waiter that this misses looks again within a millisecond: shm/park.h. */
-    if (atomic_load_explicit(&r->board->waiters, memory_order_relaxed) != 0) {
-        atomic_store(&r->board->waiters, 0);
-        atomic_fetch_add(&r->board->wake, 1);
-        park_wake(&r->board->wake, INT32_MAX);
-    }
 }
 
 /* Entries that were committed so soon after one another count with the lag of the first: a lag is overstated by this at most. */
@@ -288,10 +271,12 @@ static bool apply_make_room(struct replica *r) {
 }
 
 static enum apply_status apply_take_all(struct replica *r, const struct apply_ahead *a, struct apply_lags *lags) {
-    for (uint32_t i = 0; i < a->count; i++) {
-        if (i + 3 < a->count && a->parts[i + 3].f.type == FRAME_PUT) {
-            table_prefetch(&r->writer, a->parts[i + 3].hash);
+    for (uint32_t i = 0; i < a->count; i++) { /* their buckets were asked for when they were made */
+        if (a->parts[i].f.type == FRAME_PUT) {
+            table_prefetch(&r->writer, a->parts[i].hash);
         }
+    }
+    for (uint32_t i = 0; i < a->count; i++) {
         enum apply_status status = apply_take(r, &a->parts[i]);
         if (status != APPLY_OK) {
             apply_drop(r, &a->parts[i + 1], a->count - i - 1);
@@ -333,8 +318,8 @@ static enum apply_status apply_run(struct replica *r, uint64_t until, uint64_t d
     }
     /* A batch that broke off in its middle is not published: the replica is lapped or broken then, and starts anew. */
     if (r->applied != r->published && (status == APPLY_OK || status == APPLY_WAIT)) {
-        uint64_t commit = board_commit(r->domain->log);
-        replica_publish(r, apply_complete_ts(r, commit));
+        /* Not what is committed by now: that word is the leader's again, and readers wait for `applied`. */
+        replica_publish(r, apply_complete_ts(r, until));
         if (r->exact) {
             apply_lag_record(r, &lags); /* what a newcomer catches up with is not its lag */
         }

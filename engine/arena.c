@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "engine/arena.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static uint32_t arena_log2(uint64_t x) {
@@ -23,6 +24,13 @@ void arena_init(struct arena *a, uint8_t *base, uint64_t end, uint64_t slack) {
     *a = (struct arena){.base = base, .seg = (struct table_segment *)base, .low = end, .end = end, .slack = slack};
 }
 
+void arena_destroy(struct arena *a) {
+    for (uint32_t c = 0; c < ARENA_CLASSES; c++) {
+        free(a->free[c].nodes);
+        a->free[c] = (struct arena_free){NULL, 0, 0};
+    }
+}
+
 static uint64_t arena_carve(struct arena *a, uint64_t bytes, uint64_t align, uint64_t buckets_end) {
     if (a->low < bytes || ((a->low - bytes) & ~(align - 1)) < buckets_end) {
         return 0;
@@ -30,16 +38,6 @@ static uint64_t arena_carve(struct arena *a, uint64_t bytes, uint64_t align, uin
     a->low = (a->low - bytes) & ~(align - 1);
     atomic_store_explicit(&a->seg->carved, a->low, memory_order_relaxed); /* MO(stats) */
     return a->low;
-}
-
-/* The class's first free node, or 0. */
-static uint32_t arena_take_free(struct arena *a, uint32_t class) {
-    uint32_t got = a->free[class];
-    if (got != 0) {
-        /* MO(node.prev): relaxed; a free node's link is the writer's own. */
-        a->free[class] = atomic_load_explicit(&arena_node(a, got)->prev, memory_order_relaxed);
-    }
-    return got;
 }
 
 /* A new node, or 0. */
@@ -52,14 +50,6 @@ static uint32_t arena_carve_node(struct arena *a, uint32_t class, uint64_t bucke
     a->carved += bytes;
     arena_node(a, node)->size_class = (uint16_t)class;
     return node;
-}
-
-void arena_count(struct arena *a, uint32_t class) {
-    a->peak = arena_peak_with(a, class, 1);
-    a->live[class]++;
-    if (a->live[class] > a->most[class]) {
-        a->most[class] = a->live[class];
-    }
 }
 
 enum arena_status arena_alloc(struct arena *a, uint32_t class, uint64_t buckets_end, uint32_t *node) {
@@ -87,20 +77,20 @@ bool arena_alloc_ahead(struct arena *a, uint32_t class, uint64_t buckets_end, ui
     return *node != 0;
 }
 
-void arena_free(struct arena *a, uint32_t node) {
-    struct table_node *n = arena_node(a, node);
-    /* MO(node.index): 0 and a release fence before anything of the node changes: a reader in another process that copied
-     * it meanwhile sees another index afterwards. Pairs with the acquire in validated reads. */
-    atomic_store_explicit(&n->index, 0, memory_order_relaxed);
-    atomic_thread_fence(memory_order_release); /* MO(node.index) */
-    /* MO(node.prev): relaxed; read back by the writer alone. */
-    atomic_store_explicit(&n->prev, a->free[n->size_class], memory_order_relaxed);
-    a->free[n->size_class] = node;
+bool arena_free_more(struct arena_free *f) {
+    uint32_t room = f->room == 0 ? 64 : f->room * 2;
+    uint32_t *nodes = realloc(f->nodes, room * sizeof(*nodes));
+    if (nodes != NULL) {
+        f->nodes = nodes;
+        f->room = room;
+    }
+    return nodes != NULL;
 }
 
 void arena_undo(struct arena *a, uint32_t node) {
-    arena_forget(a, arena_node(a, node)->size_class);
-    arena_free(a, node);
+    uint32_t class = arena_node(a, node)->size_class;
+    arena_forget(a, class);
+    arena_free(a, class, node);
 }
 
 uint64_t arena_carve_bucket(struct arena *a, uint64_t buckets_end) {

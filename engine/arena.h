@@ -34,12 +34,22 @@ struct arena {
     uint64_t overflow; /* bytes of overflow buckets, and what aligning them cost */
     uint64_t peak;
     uint64_t slack;
-    uint32_t free[ARENA_CLASSES]; /* first free node, offset / TABLE_UNIT */
+    struct arena_free {
+        uint32_t *nodes; /* offset / TABLE_UNIT, the next to be used last */
+        uint32_t count, room;
+    } free[ARENA_CLASSES];
     uint32_t live[ARENA_CLASSES];
     uint32_t most[ARENA_CLASSES];
 };
 
+static inline struct table_node *arena_node(const struct arena *a, uint32_t node) {
+    return (struct table_node *)(a->base + (uint64_t)node * TABLE_UNIT);
+}
+
+/* Free nodes are kept in memory of the process, not in the nodes: so that neither freeing one nor finding the next one touches them, which
+ * nobody has looked at for thousands of writes. */
 void arena_init(struct arena *a, uint8_t *base, uint64_t end, uint64_t slack);
+void arena_destroy(struct arena *a);
 
 /* Up to 1 KiB a class for every 16 bytes; beyond that eight to each doubling, so that at most an eighth is lost. */
 #define ARENA_LINEAR 64u
@@ -65,15 +75,37 @@ enum arena_status arena_alloc(struct arena *a, uint32_t class, uint64_t buckets_
 /* A node that does not count as alive yet: memory out of the slack, as that of replaced nodes, so that `peak` still follows from the
  * log alone. False: there is none to be had without waiting. arena_count() when it becomes part of the state, else arena_free(). */
 bool arena_alloc_ahead(struct arena *a, uint32_t class, uint64_t buckets_end, uint32_t *node);
-void arena_count(struct arena *a, uint32_t class);
+
+#define ARENA_AHEAD 2u
+
+/* A free node of the class, or 0; it does not count as alive yet. Memory is asked for those behind it. */
+static inline uint32_t arena_take_free(struct arena *a, uint32_t class) {
+    struct arena_free *f = &a->free[class];
+    if (__builtin_expect(f->count == 0, 0)) {
+        return 0;
+    }
+    uint32_t got = f->nodes[--f->count];
+    if (f->count >= ARENA_AHEAD) {
+        const uint8_t *at = (const uint8_t *)arena_node(a, f->nodes[f->count - ARENA_AHEAD]);
+        __builtin_prefetch(at, 1);
+        __builtin_prefetch(at + LAYOUT_LINE, 1);
+    }
+    return got;
+}
 
 /* It is no longer part of the state; its memory is still read by those who came before. */
 static inline void arena_forget(struct arena *a, uint32_t class) {
     a->live[class]--;
 }
 
-/* No reader can have it any more: reuse it. */
-void arena_free(struct arena *a, uint32_t node);
+/* No reader can have it any more: reuse it. Where there is no memory to remember it, it is given up. */
+bool arena_free_more(struct arena_free *f);
+static inline void arena_free(struct arena *a, uint32_t class, uint32_t node) {
+    struct arena_free *f = &a->free[class];
+    if (__builtin_expect(f->count < f->room, 1) || arena_free_more(f)) {
+        f->nodes[f->count++] = node;
+    }
+}
 
 /* A node that was allocated and never published. */
 void arena_undo(struct arena *a, uint32_t node);
@@ -87,8 +119,12 @@ static inline uint64_t arena_peak_with(const struct arena *a, uint32_t class, ui
     return would <= a->most[class] ? a->peak : a->peak + (would - a->most[class]) * arena_class_bytes(class);
 }
 
-static inline struct table_node *arena_node(const struct arena *a, uint32_t node) {
-    return (struct table_node *)(a->base + (uint64_t)node * TABLE_UNIT);
+/* A node of arena_alloc_ahead() becomes part of the state. */
+static inline void arena_count(struct arena *a, uint32_t class) {
+    if (__builtin_expect(++a->live[class] > a->most[class], 0)) {
+        a->most[class]++;
+        a->peak += arena_class_bytes(class);
+    }
 }
 
 #endif

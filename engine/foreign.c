@@ -36,7 +36,7 @@ static bool foreign_quiet(const struct table *t, uint64_t epoch) {
 
 /* The node's index is still the one that was read before its bytes were. */
 static bool foreign_whole(const struct foreign_node *n) {
-    atomic_thread_fence(memory_order_acquire); /* MO(node.index): pairs with the fence in arena_free() */
+    atomic_thread_fence(memory_order_acquire); /* MO(node.index): pairs with the fence in table_node_begin() */
     return atomic_load_explicit(&n->at->index, memory_order_relaxed) == n->index; /* MO(node.index) */
 }
 

@@ -105,7 +105,7 @@ static inline bool foreign_hit(const struct replica *r, uint64_t at, uint64_t ha
     KILL_POINT("read.copied");
     out->size = size;
     out->version = index;
-    atomic_thread_fence(memory_order_acquire); /* MO(node.index): pairs with the fence in arena_free() */
+    atomic_thread_fence(memory_order_acquire); /* MO(node.index): pairs with the fence in table_node_begin() */
     return atomic_load_explicit(&n->index, memory_order_relaxed) == index; /* MO(node.index) */
 }
 

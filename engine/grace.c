@@ -15,12 +15,13 @@ static struct {
     uint32_t holders;
     pthread_t thread;
     _Atomic uint64_t wanted; /* the last ticket given out */
-    _Atomic uint64_t done;   /* tickets up to here have had their grace period */
     _Atomic uint32_t wake;   /* futex word of the thread */
     _Atomic uint32_t asleep;
     _Atomic uint32_t finished; /* futex word of waiters: counts grace periods */
     _Atomic uint32_t stop;
 } grace = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+_Atomic uint64_t grace_done_ticket;
 
 /* This thread is the one that a process has which only reads, too: it also looks whether the domains are still there.
  * Returns for how long there is nothing to look at. */
@@ -41,9 +42,9 @@ static void *grace_run(void *unused) {
         uint64_t idle_ns = registered ? grace_look(&look_ns) : UINT64_MAX;
         uint32_t seen = atomic_load(&grace.wake);
         uint64_t wanted = atomic_load(&grace.wanted);
-        if (wanted != atomic_load(&grace.done)) {
+        if (wanted != atomic_load(&grace_done_ticket)) {
             rcu_wait();
-            atomic_store(&grace.done, wanted);
+            atomic_store(&grace_done_ticket, wanted);
             atomic_fetch_add(&grace.finished, 1);
             park_wake(&grace.finished, INT32_MAX);
             continue;
@@ -95,10 +96,6 @@ uint64_t grace_start(void) {
     return ticket;
 }
 
-bool grace_done(uint64_t ticket) {
-    return atomic_load(&grace.done) >= ticket;
-}
-
 void grace_wait(uint64_t ticket) {
     for (;;) {
         uint32_t seen = atomic_load(&grace.finished);
@@ -117,7 +114,7 @@ void grace_after_fork(bool child) {
     if (child) {
         grace.holders = 0;
         atomic_store(&grace.asleep, 0);
-        atomic_store(&grace.done, atomic_load(&grace.wanted));
+        atomic_store(&grace_done_ticket, atomic_load(&grace.wanted));
     }
     pthread_mutex_unlock(&grace.lock);
 }

@@ -7,6 +7,7 @@
 #ifndef ENGINE_GRACE_H
 #define ENGINE_GRACE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -18,7 +19,10 @@ void grace_drop(void);
 uint64_t grace_start(void);
 
 /* Has it ended? What sections did that were open when it started happens before a true answer. */
-bool grace_done(uint64_t ticket);
+extern _Atomic uint64_t grace_done_ticket; /* tickets up to here have had their grace period */
+static inline bool grace_done(uint64_t ticket) {
+    return atomic_load(&grace_done_ticket) >= ticket;
+}
 
 /* Wait for it. Never inside a section. */
 void grace_wait(uint64_t ticket);

@@ -19,6 +19,7 @@
 #include "engine/lane.h"
 #include "engine/rcu.h"
 #include "engine/replica.h"
+#include "engine/table_slots.h"
 #include "shm/crc.h"
 #include "shm/nap.h"
 #include "shm/park.h"

@@ -20,8 +20,7 @@ bool limbo_more_room(struct table_writer *w) {
 /* Items released at one publication, beside two for each that came in since the last one (a deleted node comes back once): a batch,
  * and a follower's run of batches, leave any number, and what is not released as fast as it comes piles up. Above all splits that
  * are not cleared: each leaves its keys in two buckets, whose overflow buckets nobody has counted on. */
-#define LIMBO_PART 256u
-#define LIMBO_AHEAD 8u
+#define LIMBO_PART 32u
 
 static void limbo_note(struct table_writer *w) {
     atomic_store_explicit(&w->t.seg->retired_bytes, w->open.bytes + w->waiting.bytes, memory_order_relaxed); /* MO(stats) */
@@ -32,13 +31,10 @@ static bool limbo_release(struct table_writer *w, size_t most) {
     struct limbo *l = &w->waiting;
     size_t end = l->count - w->released_to < most ? l->count : w->released_to + most;
     for (size_t i = w->released_to; i < end; i++) {
-        if (i + LIMBO_AHEAD < l->count) { /* to be freed: its header is written */
-            __builtin_prefetch(table_node_at(&w->t, (uint32_t)l->items[i + LIMBO_AHEAD]), 1);
-        }
         uint64_t what = l->items[i] & ((UINT64_C(1) << LIMBO_KIND_SHIFT) - 1);
         switch ((enum limbo_kind)(l->items[i] >> LIMBO_KIND_SHIFT)) {
         case LIMBO_FREE:
-            arena_free(&w->arena, (uint32_t)what);
+            arena_free(&w->arena, (uint32_t)(what >> 32), (uint32_t)what);
             KILL_POINT("limbo.freed");
             break;
         case LIMBO_TOMB:
@@ -73,9 +69,7 @@ static void limbo_rotate(struct table_writer *w) {
     KILL_POINT("limbo.rotated");
 }
 
-void table_published(struct table_writer *w) {
-    size_t came = w->open.count - w->safe;
-    w->safe = w->open.count;
+void limbo_work(struct table_writer *w, size_t came) {
     if (w->waiting.count != 0 && (w->released_to != 0 || grace_done(w->waiting.ticket))) {
         limbo_release(w, LIMBO_PART + 2 * came);
         w->safe = w->open.count;

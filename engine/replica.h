@@ -4,6 +4,9 @@
 #define ENGINE_REPLICA_H
 
 #include "engine/domain.h"
+#include "engine/kill.h"
+#include "engine/limbo.h"
+#include "shm/park.h"
 
 /* Give the replica a fresh, empty table segment; readers are let in by replica_show(). Errors as tide_replica_start(). */
 int replica_make_table(struct replica *r);
@@ -28,10 +31,40 @@ enum apply_status {
 };
 
 /* Take a step into account: digest marks at their indexes. */
-void replica_note_index(struct replica *r);
+static inline void replica_note_index(struct replica *r) {
+    if (r->exact && r->applied % LAYOUT_DIGEST_EVERY == 0) {
+        board_mark_digest(r->board, r->applied, r->writer.digest);
+    }
+}
 
 /* Publish r->applied and r->pos: readers see everything up to there. ts: see board_publish(). */
-void replica_publish(struct replica *r, uint64_t ts);
+static inline void replica_advance(struct replica *r, uint64_t ts) {
+    KILL_POINT("apply.unpublished");
+    board_publish(r->board, r->applied, ts, r->pos);
+    KILL_POINT("apply.undigested");
+}
+
+/* What is due after that. */
+static inline void replica_advanced(struct replica *r) {
+    board_put_digest(r->board, r->applied, r->writer.digest);
+    atomic_store_explicit(&r->board->entries, /* MO(stats) */
+                          atomic_load_explicit(&r->board->entries, memory_order_relaxed) + r->applied - r->published,
+                          memory_order_relaxed);
+    r->published = r->applied;
+    KILL_POINT("apply.published");
+    table_published(&r->writer);
+    /* MO(replica.waiters): relaxed; a waiter that this misses looks again within a millisecond: shm/park.h. */
+    if (__builtin_expect(atomic_load_explicit(&r->board->waiters, memory_order_relaxed) != 0, 0)) {
+        atomic_store(&r->board->waiters, 0);
+        atomic_fetch_add(&r->board->wake, 1);
+        park_wake(&r->board->wake, INT32_MAX);
+    }
+}
+
+static inline void replica_publish(struct replica *r, uint64_t ts) {
+    replica_advance(r, ts);
+    replica_advanced(r);
+}
 
 /* Apply and publish up to `until` or what is committed, in runs that end where a batch ends. Stops early where an entry is
  * younger than the replica's delay: *due gets when it may be applied (0 otherwise). */

@@ -4,6 +4,7 @@
 #include "engine/kill.h"
 #include "engine/lane.h"
 #include "engine/replica.h"
+#include "engine/table_slots.h"
 #include "shm/bytes.h"
 #include "shm/clock.h"
 #include "shm/nap.h"
@@ -45,21 +46,8 @@ static void seq_answer(struct seq_request *q, int result) {
     }
 }
 
-static void seq_wake_followers(struct leader_board *lead) {
-    /* The barrier was passed after the commit; who announced its sleep before is seen here, who did after sees the commit. */
-    if (atomic_load_explicit(&lead->parked, memory_order_relaxed) != 0) { /* MO(log.parked) */
-        atomic_store(&lead->parked, 0);
-        atomic_fetch_add(&lead->wake, 1);
-        park_wake(&lead->wake, INT32_MAX);
-        atomic_fetch_add_explicit(&lead->wakes, 1, memory_order_relaxed); /* MO(stats) */
-    }
-}
-
-/* The one fence of the write path: the commit is visible everywhere before any writer hears that it is done, and before it is
- * looked who sleeps. */
 static void seq_tell(struct tide *d, struct seq_group *g) {
-    atomic_thread_fence(memory_order_seq_cst);
-    seq_wake_followers(&d->log->leader);
+    seq_fence(d);
     g->owed = false;
 }
 
@@ -110,8 +98,7 @@ static void seq_flush(struct tide *d, struct seq_group *g) {
         next = q->next; /* the answer ends its life */
         seq_answer(q, 0);
     }
-    atomic_store_explicit(&d->log->leader.groups, /* MO(stats) */
-                          atomic_load_explicit(&d->log->leader.groups, memory_order_relaxed) + 1, memory_order_relaxed);
+    seq_count_group(d);
     seq_group_clear(g);
 }
 
@@ -258,24 +245,6 @@ static struct seq_request *seq_arrived(struct sequencer *s) {
     return ordered;
 }
 
-static bool seq_try(struct sequencer *s) {
-    uint32_t free = 0;
-    return atomic_load(&s->taken) == 0 && atomic_compare_exchange_strong(&s->taken, &free, 1);
-}
-
-/* A write that only this thread waits for gets its fence here: letting go is a locked instruction anyhow, and one is enough. */
-static void seq_let_go(struct tide *d, struct seq_group *g) {
-    atomic_exchange(&d->seq.taken, 0);
-    if (g->owed) {
-#if defined(__x86_64__)
-        seq_wake_followers(&d->log->leader);
-        g->owed = false;
-#else
-        seq_tell(d, g);
-#endif
-    }
-}
-
 /* Work for everybody who has queued, own request first where there is one, and let go. */
 static void seq_run(struct tide *d, struct seq_request *own) {
     struct sequencer *s = &d->seq;
@@ -293,13 +262,17 @@ static void seq_run(struct tide *d, struct seq_request *own) {
             q = next;
         }
         seq_flush(d, &group);
-        if (s->ring.last_ts >= s->refine_ts) {
-            clock_refine(&d->log->clock);
-            s->refine_ts = s->ring.last_ts + 10000000;
-        }
-        seq_let_go(d, &group);
+        seq_refine(d);
+        seq_let_go(d, group.owed);
+        group.owed = false;
         /* Who queued and failed to take the sequencer before it was let go is seen here; who comes later takes it. */
     } while (atomic_load(&s->queue) != NULL && seq_try(s));
+}
+
+void seq_help(struct tide *d) {
+    if (seq_try(&d->seq)) {
+        seq_run(d, NULL);
+    }
 }
 
 static void seq_await(struct tide *d, struct seq_request *q) {

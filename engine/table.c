@@ -5,6 +5,7 @@
 
 #include "engine/kill.h"
 #include "engine/limbo.h"
+#include "engine/table_slots.h"
 #include "shm/crc.h"
 #include "shm/lag.h"
 
@@ -73,73 +74,10 @@ void table_destroy(struct table_writer *w) {
     free(w->open.items);
     free(w->waiting.items);
     w->open.items = w->waiting.items = NULL;
+    arena_destroy(&w->arena);
 }
 
 /* ---- slots -------------------------------------------------------------------------------------------------------- */
-
-static uint64_t table_tag_word(const struct table_bucket *b, uint32_t i) {
-    /* MO(table.tag): relaxed; the writer reads its own words. */
-    return atomic_load_explicit(&b->tags[i / 8], memory_order_relaxed);
-}
-
-static uint64_t table_tag_at(const struct table_bucket *b, uint32_t i) {
-    return table_tag_word(b, i) >> (i % 8 * 8) & 0xff;
-}
-
-static uint32_t table_slot_at(const struct table_bucket *b, uint32_t i) {
-    return atomic_load_explicit(&b->slots[i], memory_order_relaxed); /* MO(table.slot): the writer's own */
-}
-
-static void table_set_tag(struct table_bucket *b, uint32_t i, uint64_t tag) {
-    uint64_t shift = i % 8 * 8;
-    uint64_t word = (table_tag_word(b, i) & ~(UINT64_C(0xff) << shift)) | tag << shift;
-    /* MO(table.tag): release; the slot before its tag. Pairs with the acquire in table_chain_find(). */
-    atomic_store_explicit(&b->tags[i / 8], word, memory_order_release);
-}
-
-static void table_set_node(struct table_bucket *b, uint32_t i, uint32_t node) {
-    /* MO(table.slot): release; the node before its slot. Pairs with the acquire in table_chain_find(). */
-    atomic_store_explicit(&b->slots[i], node, memory_order_release);
-}
-
-static struct table_bucket *table_overflow(const struct table *t, const struct table_bucket *b) {
-    uint64_t link = table_tag_word(b, 8) >> 32;
-    return link != 0 ? (struct table_bucket *)(t->base + link * sizeof(*b)) : NULL;
-}
-
-struct table_place {
-    struct table_bucket *b;
-    uint32_t slot;
-    uint32_t node; /* 0: the place is empty */
-};
-
-/* The slot in this chain that holds exactly `node`. */
-static bool table_place_of(const struct table *t, struct table_bucket *b, uint32_t node, struct table_place *out) {
-    for (; b != NULL; b = table_overflow(t, b)) {
-        for (uint32_t i = 0; i < TABLE_SLOTS; i++) {
-            if (table_tag_at(b, i) != 0 && table_slot_at(b, i) == node) {
-                *out = (struct table_place){b, i, node};
-                return true;
-            }
-        }
-    }
-    return false;
-}
-
-static struct table_place table_place_for(const struct table *t, struct table_bucket *b, uint64_t hash, const void *key,
-                                          size_t key_len) {
-    uint64_t tag = table_tag(hash);
-    for (; b != NULL; b = table_overflow(t, b)) {
-        for (uint32_t m = table_match(table_tag_word(b, 0), table_tag_word(b, 8), tag); m != 0; m &= m - 1) {
-            uint32_t i = (uint32_t)__builtin_ctz(m);
-            uint32_t node = table_slot_at(b, i);
-            if (table_key_is(table_node_at(t, node), key, key_len)) {
-                return (struct table_place){b, i, node};
-            }
-        }
-    }
-    return (struct table_place){0};
-}
 
 /* Put a node into the first empty slot of a chain, which gets longer where it must. 0 or -1. */
 static int table_insert(struct table_writer *w, struct table_bucket *b, uint64_t tag, uint32_t node) {
@@ -287,82 +225,46 @@ void table_clear_tomb(struct table_writer *w, uint32_t node) {
         table_clear_place(w, &p);
     }
     table_reorganise(w);
-    limbo_push(w, LIMBO_FREE, node, arena_class_bytes(table_node_at(&w->t, node)->size_class));
+    limbo_push_node(w, node, table_node_at(&w->t, node)->size_class);
 }
 
 /* ---- entries --------------------------------------------------------------------------------------------------------- */
-
-static void table_node_begin(struct table_writer *w, uint32_t node, size_t key_len, size_t value_len) {
-    struct table_node *n = table_node_at(&w->t, node);
-    /* MO(node.fields): relaxed; the node is published by its slot afterwards. */
-    atomic_store_explicit(&n->key_len, (uint16_t)key_len, memory_order_relaxed);
-    atomic_store_explicit(&n->value_len, (uint32_t)value_len, memory_order_relaxed); /* MO(node.fields) */
-    atomic_store_explicit(&n->deleted, 0, memory_order_relaxed);                     /* MO(node.deleted) */
-    atomic_store_explicit(&n->prev, 0, memory_order_relaxed);                        /* MO(node.prev) */
-}
 
 enum arena_status table_node_new(struct table_writer *w, size_t key_len, size_t value_len, uint32_t *node) {
     uint64_t low = table_buckets_end(w) + table_reserve(w);
     enum arena_status status = arena_alloc(&w->arena, arena_class(key_len + value_len), low, node);
     if (status == ARENA_OK) {
-        table_node_begin(w, *node, key_len, value_len);
+        table_node_begin(table_node_at(&w->t, *node), key_len, value_len, 0, 0);
     }
     return status;
 }
 
-bool table_node_ahead(struct table_writer *w, size_t key_len, size_t value_len, uint32_t *node) {
-    uint64_t low = table_buckets_end(w) + table_reserve(w);
-    if (!arena_alloc_ahead(&w->arena, arena_class(key_len + value_len), low, node)) {
-        return false;
-    }
-    table_node_begin(w, *node, key_len, value_len);
-    return true;
-}
-
-void table_node_count(struct table_writer *w, uint32_t node) {
-    arena_count(&w->arena, table_node_at(&w->t, node)->size_class);
+bool table_node_carve(struct table_writer *w, uint32_t class, uint32_t *node) {
+    return arena_alloc_ahead(&w->arena, class, table_buckets_end(w) + table_reserve(w), node);
 }
 
 void table_node_drop_ahead(struct table_writer *w, uint32_t node) {
-    arena_free(&w->arena, node);
+    arena_free(&w->arena, table_node_at(&w->t, node)->size_class, node);
 }
 
 void table_node_drop(struct table_writer *w, uint32_t node) {
     arena_undo(&w->arena, node);
 }
 
-/* The state loses node `gone` and gains node `come`; either may be NULL. */
+/* A key more (come) or less (gone) is alive. */
 static void table_count(struct table_writer *w, const struct table_node *gone, const struct table_node *come) {
-    const struct table_node *const both[2] = {gone, come};
-    uint64_t digest[2] = {0, 0}, bytes[2] = {0, 0};
-    for (int i = 0; i < 2; i++) {
-        if (both[i] != NULL) {
-            const struct table_node *n = both[i];
-            /* MO(node.fields), MO(node.index): relaxed; the writer's own nodes. */
-            digest[i] = table_node_digest(atomic_load_explicit(&n->index, memory_order_relaxed),
-                                          atomic_load_explicit(&n->crc, memory_order_relaxed));
-            bytes[i] = (uint64_t)atomic_load_explicit(&n->key_len, memory_order_relaxed) + /* MO(node.fields) */
-                       atomic_load_explicit(&n->value_len, memory_order_relaxed);          /* MO(node.fields) */
-        }
-    }
-    w->digest += digest[1] - digest[0];
-    struct table_segment *seg = w->t.seg;
-    if (bytes[0] != bytes[1]) {
-        uint64_t live = atomic_load_explicit(&seg->live_bytes, memory_order_relaxed);                      /* MO(stats) */
-        atomic_store_explicit(&seg->live_bytes, live + bytes[1] - bytes[0], memory_order_relaxed); /* MO(stats) */
-    }
-    if ((gone == NULL) != (come == NULL)) {
-        w->keys += come != NULL ? 1 : UINT64_MAX;
-        w->most_keys = w->keys > w->most_keys ? w->keys : w->most_keys;
-        atomic_store_explicit(&seg->live_keys, w->keys, memory_order_relaxed); /* MO(stats) */
-    }
+    const struct table_node *n = come != NULL ? come : gone;
+    /* MO(node.fields): relaxed; the writer's own nodes. */
+    uint64_t bytes = (uint64_t)atomic_load_explicit(&n->key_len, memory_order_relaxed) +
+                     atomic_load_explicit(&n->value_len, memory_order_relaxed); /* MO(node.fields) */
+    w->digest += come != NULL ? table_digest_of(n) : 0 - table_digest_of(n);
+    table_count_bytes(w, come != NULL ? 0 : bytes, come != NULL ? bytes : 0);
+    w->keys += come != NULL ? 1 : UINT64_MAX;
+    w->most_keys = w->keys > w->most_keys ? w->keys : w->most_keys;
+    atomic_store_explicit(&w->t.seg->live_keys, w->keys, memory_order_relaxed); /* MO(stats) */
 }
 
-/* The old version's slot now leads to the new one, in the buckets that splits are still moving it out of as well: what a slot
- * leads to is never a node that is free. */
-static void table_replace(struct table_writer *w, const struct table_place *p, uint64_t hash, uint32_t node) {
-    table_set_node(p->b, p->slot, node);
-    KILL_POINT("table.replaced");
+void table_replace_twins(struct table_writer *w, const struct table_place *p, uint64_t hash, uint32_t node) {
     uint64_t bucket = table_bucket_of(hash, w->buckets);
     struct table_place twin;
     while (table_twin_of(w, &bucket, p->node, &twin)) {
@@ -370,16 +272,12 @@ static void table_replace(struct table_writer *w, const struct table_place *p, u
     }
 }
 
-int table_publish(struct table_writer *w, uint32_t node, uint64_t hash, uint64_t index, uint32_t payload_crc) {
+int table_publish_rest(struct table_writer *w, const struct table_place *p, uint32_t node, uint64_t hash, uint64_t index) {
     struct table_node *n = table_node_at(&w->t, node);
-    struct table_bucket *b = table_bucket_at(&w->t, table_bucket_of(hash, w->buckets));
-    size_t key_len = atomic_load_explicit(&n->key_len, memory_order_relaxed); /* MO(node.fields) */
-    struct table_place p = table_place_for(&w->t, b, hash, table_node_key(n), key_len);
-    atomic_store_explicit(&n->crc, payload_crc, memory_order_relaxed); /* MO(node.fields) */
-    if (p.node == 0) {
-        /* MO(node.index): release; the node's bytes before its index, for readers that validate by it. */
+    if (p->node == 0) {
+        /* MO(node.index): release; as in table_swap(). */
         atomic_store_explicit(&n->index, index, memory_order_release);
-        if (table_insert(w, b, table_tag(hash), node) != 0) {
+        if (table_insert(w, table_bucket_at(&w->t, table_bucket_of(hash, w->buckets)), table_tag(hash), node) != 0) {
             table_node_drop(w, node);
             return -1;
         }
@@ -387,23 +285,18 @@ int table_publish(struct table_writer *w, uint32_t node, uint64_t hash, uint64_t
         table_grow(w);
         return 0;
     }
-    struct table_node *old = table_node_at(&w->t, p.node);
+    struct table_node *old = table_node_at(&w->t, p->node);
     /* MO(node.index), MO(node.deleted): relaxed; the writer's own words. */
-    uint64_t old_index = atomic_load_explicit(&old->index, memory_order_relaxed);
-    uint64_t old_deleted = atomic_load_explicit(&old->deleted, memory_order_relaxed);
-    if (old_index >= index || old_deleted >= index) {
+    if (atomic_load_explicit(&old->index, memory_order_relaxed) >= index ||
+        atomic_load_explicit(&old->deleted, memory_order_relaxed) >= index) {
         table_node_drop(w, node); /* a newcomer copied what is newer: an older index never replaces a newer one */
         return 0;
     }
     /* MO(node.prev): relaxed; published with the slot. */
-    atomic_store_explicit(&n->prev, p.node, memory_order_relaxed);
-    atomic_store_explicit(&n->index, index, memory_order_release); /* MO(node.index) */
-    table_replace(w, &p, hash, node);
-    table_count(w, old_deleted == 0 ? old : NULL, n);
-    if (old_deleted == 0) {
-        arena_forget(&w->arena, old->size_class);
-    }
-    limbo_push(w, LIMBO_FREE, p.node, arena_class_bytes(old->size_class));
+    atomic_store_explicit(&n->prev, p->node, memory_order_relaxed);
+    table_swap(w, p, hash, node, index);
+    table_count(w, NULL, n);
+    limbo_push_node(w, p->node, old->size_class);
     return 0;
 }
 

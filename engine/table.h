@@ -208,15 +208,10 @@ int table_visit_bucket(const struct table *t, uint64_t b, uint64_t buckets, uint
 enum arena_status table_node_new(struct table_writer *w, size_t key_len, size_t value_len, uint32_t *node);
 void table_node_drop(struct table_writer *w, uint32_t node);
 
-/* The same for an entry whose turn has not come: it is part of no state, and may be of none ever. False: not without waiting. Before
- * table_publish() it is counted. */
-bool table_node_ahead(struct table_writer *w, size_t key_len, size_t value_len, uint32_t *node);
-void table_node_count(struct table_writer *w, uint32_t node);
+/* The same for an entry whose turn has not come: it is part of no state, and may be of none ever. Then table_node_drop_ahead() ends it,
+ * else arena_count() and table_publish(). It is a fresh one where none is free: engine/table_slots.h. */
+bool table_node_carve(struct table_writer *w, uint32_t class, uint32_t *node);
 void table_node_drop_ahead(struct table_writer *w, uint32_t node);
-
-/* Make a filled node the key's value as of `index`. Where the table already holds the same or a newer version (joining), the
- * node is dropped. 0, or -1 when no overflow bucket could be had (the node is dropped then). */
-int table_publish(struct table_writer *w, uint32_t node, uint64_t hash, uint64_t index, uint32_t payload_crc);
 
 /* Ask memory for the node that table_publish() would replace, whose bucket was asked for before. */
 static inline void table_prefetch(const struct table_writer *w, uint64_t hash) {
@@ -226,7 +221,9 @@ static inline void table_prefetch(const struct table_writer *w, uint64_t hash) {
                              atomic_load_explicit(&b->tags[1], memory_order_relaxed), table_tag(hash));
     if (m != 0) {
         uint32_t node = atomic_load_explicit(&b->slots[__builtin_ctz(m)], memory_order_relaxed); /* MO(table.slot) */
-        __builtin_prefetch(table_node_at(&w->t, node), 1);
+        const uint8_t *at = (const uint8_t *)table_node_at(&w->t, node);
+        __builtin_prefetch(at, 1);
+        __builtin_prefetch(at + NODE_HEADER_BYTES, 1); /* the key: perhaps on the next line */
     }
 }
 
@@ -236,8 +233,6 @@ void table_delete(struct table_writer *w, uint64_t hash, const void *key, size_t
 /* The newest version of a key, for the writer itself: its index, or 0 where it is not there. */
 uint64_t table_current(const struct table_writer *w, uint64_t hash, const void *key, size_t key_len);
 
-/* To be called after `applied` was published for everything done so far: starts and ends grace periods as they fall due. */
-void table_published(struct table_writer *w);
 
 /* Wait for a grace period and free what can be freed (what is not published yet stays). False when nothing was freed since the
  * last call, by table_published() neither: then it is of no use to try again. */

@@ -89,8 +89,8 @@ static int write_one(struct tide *d, struct tide_reader *session, const struct t
     return error;
 }
 
-int tide_put(struct tide *d, struct tide_reader *session, const void *key, size_t key_len, const void *value,
-             size_t value_size, struct tide_token *token) {
+int write_put(struct tide *d, struct tide_reader *session, const void *key, size_t key_len, const void *value,
+              size_t value_size, struct tide_token *token) {
     struct tide_op op = {TIDE_OP_PUT, 0, key, key_len, value, value_size, 0};
     return write_one(d, session, &op, token, NULL);
 }

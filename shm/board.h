@@ -80,7 +80,17 @@ uint64_t board_least_pin(const struct log_segment *log, uint64_t none);
 uint32_t board_lap(struct log_segment *log, uint64_t pos);
 
 /* Write and read the digest and its index as one pair. Reading gives up after some tries and returns false. */
-void board_put_digest(struct replica_board *b, uint64_t index, uint64_t digest);
+static inline void board_put_digest(struct replica_board *b, uint64_t index, uint64_t digest) {
+    /* MO(replica.digest): a seqlock with one writer. Relaxed load: the writer's own word. */
+    uint32_t seq = atomic_load_explicit(&b->digest_seq, memory_order_relaxed);
+    atomic_store_explicit(&b->digest_seq, seq | 1, memory_order_relaxed); /* MO(replica.digest) */
+    atomic_thread_fence(memory_order_release); /* MO(replica.digest): odd before the pair changes */
+    atomic_store_explicit(&b->digest, digest, memory_order_relaxed);      /* MO(replica.digest) */
+    /* MO(replica.digest): release; what a dead writer leaves is the old pair, or a new digest whose index is `applied`. */
+    atomic_store_explicit(&b->digest_index, index, memory_order_release);
+    /* MO(replica.digest): even after it. (seq | 1: one who died in between left it odd.) */
+    atomic_store_explicit(&b->digest_seq, (seq | 1) + 1, memory_order_release);
+}
 bool board_get_digest(const struct replica_board *b, uint64_t *index, uint64_t *digest);
 
 /* The two words as they stand: for a replica whose writer is dead, perhaps since it had changed the first and not the second. */

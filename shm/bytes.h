@@ -28,13 +28,6 @@
 #endif
 #endif
 
-/* Before a loop over few words that are to stay in registers: clang unrolls such a loop unasked. */
-#if defined(__clang__)
-#define BYTES_UNROLL
-#else
-#define BYTES_UNROLL _Pragma("GCC unroll 8")
-#endif
-
 /* Copy a few bytes without a call; many by memcpy. They do not overlap. All is read before anything is written up to 128. */
 static inline void bytes_copy(void *dst, const void *src, size_t bytes) {
     uint8_t *to = dst;
@@ -105,8 +98,9 @@ static inline void bytes_store_racy(void *dst, const void *src, size_t bytes) {
     }
 }
 
-static inline void bytes_store_words_racy(void *dst, const uint64_t *words, size_t count) {
-    bytes_store_racy(dst, words, 8 * count);
+/* As bytes_store_racy() of one aligned word. */
+static inline void bytes_store_word(void *dst, uint64_t word) {
+    __atomic_store_n((uint64_t *)dst, word, __ATOMIC_RELEASE); /* MO(bytes.copy): as above */
 }
 
 #else
@@ -134,15 +128,10 @@ static inline void bytes_store_racy(void *dst, const void *src, size_t bytes) {
     bytes_copy(dst, src, bytes);
 }
 
-/* bytes_store_racy() of words that are in registers: straight to where they belong, at a multiple of 8. Wider stores would first have
- * to gather them in memory, where a load of many bytes waits until the stores of fewer bytes before it are done. */
-static inline void bytes_store_words_racy(void *dst, const uint64_t *words, size_t count) {
+/* As bytes_store_racy() of one aligned word. */
+static inline void bytes_store_word(void *dst, uint64_t word) {
     atomic_thread_fence(memory_order_release); /* MO(bytes.copy): as above */
-    uint64_t *to = dst;
-    BYTES_UNROLL
-    for (size_t i = 0; i < count; i++) {
-        __atomic_store_n(&to[i], words[i], __ATOMIC_RELAXED); /* MO(bytes.copy): relaxed, after the fence */
-    }
+    memcpy(dst, &word, sizeof(word));
 }
 
 #endif

@@ -12,7 +12,6 @@
  */
 #include "shm/crc.h"
 
-#include <stdbool.h>
 #include <string.h>
 
 #if defined(__x86_64__)
@@ -79,9 +78,10 @@ uint32_t crc32c_portable(uint32_t crc, const void *data, size_t bytes) {
 
 #ifdef CRC_TARGET
 
-#if defined(__x86_64__)
-
+/* Written by the constructor alone: a plain flag that is always predicted costs less than a call through a pointer. */
 bool crc_hardware;
+
+#if defined(__x86_64__)
 
 #define CRC_CHAIN_MAX 128 /* words in a chain: the joins cost nothing against that, and the table stays at 1 KiB */
 #define CRC_CHAINED_MIN 192 /* below, one chain is done before three are joined */
@@ -172,8 +172,6 @@ static CRC_TARGET uint32_t crc_by_hardware(uint32_t start, const uint8_t *at, si
 }
 
 #else /* aarch64 */
-
-static bool crc_hardware; /* a plain flag, as in crc.h */
 
 static bool crc_prepare_hardware(void) {
     return (getauxval(AT_HWCAP) & HWCAP_CRC32) != 0;

@@ -10,8 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#include "shm/bytes.h"
+#include <string.h>
 
 /*
  * Continue a checksum over `bytes` bytes at `data`, which may have any alignment. Start with crc 0.
@@ -21,37 +20,33 @@
  */
 uint32_t crc32c(uint32_t crc, const void *data, size_t bytes);
 
+/*
+ * The same, inline where the CPU has the instruction: for some dozens of bytes, of which a call would be a good part. The instruction
+ * is written as assembly because compilers know it only in functions that are built for CPUs that have it, and those they do not
+ * inline into others.
+ */
 #if defined(__x86_64__)
-
-/* Has the CPU the instruction? Written by this file's constructor alone: a plain flag that is always predicted costs less than a
- * call through a pointer. */
-extern bool crc_hardware;
-
-/* crc32c() over `count` words of 8 bytes, at most CRC_WORDS_MAX, as they lie in memory. Inline, for a few words that are in
- * registers: the call and the way through memory cost more than they do. */
-#define CRC_WORDS_MAX 8u
-static inline uint32_t crc32c_words(uint32_t crc, const uint64_t *words, size_t count) {
-    if (!__builtin_expect(crc_hardware, 1)) {
-        uint64_t copy[CRC_WORDS_MAX]; /* or the caller's words would have to be in memory whether it comes to this or not */
-        for (size_t i = 0; i < count; i++) {
-            copy[i] = words[i];
-        }
-        return crc32c(crc, copy, 8 * count);
+extern bool crc_hardware; /* written by the constructor alone */
+static inline uint64_t crc32c_word(uint64_t crc, uint64_t word) {
+    __asm__("crc32q %1, %0" : "+r"(crc) : "rm"(word));
+    return crc;
+}
+static inline uint32_t crc32c_short(uint32_t crc, const void *data, size_t bytes) {
+    if (__builtin_expect(!crc_hardware || (bytes & 7) != 0, 0)) {
+        return crc32c(crc, data, bytes);
     }
     uint64_t c = (uint32_t)~crc;
-    BYTES_UNROLL
-    for (size_t i = 0; i < count; i++) {
-        __asm__("crc32q %1, %0" : "+r"(c) : "r"(words[i]));
+    for (const uint8_t *at = data, *end = at + bytes; at != end; at += 8) {
+        uint64_t word;
+        memcpy(&word, at, 8);
+        c = crc32c_word(c, word);
     }
     return ~(uint32_t)c;
 }
-
 #else
-
-static inline uint32_t crc32c_words(uint32_t crc, const uint64_t *words, size_t count) {
-    return crc32c(crc, words, 8 * count);
+static inline uint32_t crc32c_short(uint32_t crc, const void *data, size_t bytes) {
+    return crc32c(crc, data, bytes);
 }
-
 #endif
 
 /* The same without special instructions, for CPUs that have none, and for tests that compare the two. */

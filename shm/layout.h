@@ -306,9 +306,9 @@ struct table_bucket {
 
 /* Key and value follow. Type-stable: memory that was once a node is never anything else. */
 struct table_node {
-    _Atomic uint64_t index;   /* of the write; 0 while free or being filled */
+    _Atomic uint64_t index;   /* of the write; 0 while it is being filled */
     _Atomic uint64_t deleted; /* index of the delete; 0: none */
-    _Atomic uint32_t prev;    /* the version that this one replaced, offset / TABLE_UNIT; 0: none. Free: next free node */
+    _Atomic uint32_t prev;    /* the version that this one replaced, offset / TABLE_UNIT; 0: none */
     _Atomic uint32_t crc;     /* CRC-32C of key and value */
     _Atomic uint32_t value_len;
     _Atomic uint16_t key_len;

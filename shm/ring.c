@@ -63,15 +63,6 @@ void ring_leave_mark(struct ring_writer *w) {
     w->next_mark = w->tail + w->ring.bytes / LAYOUT_MARKS;
 }
 
-void ring_commit(struct ring_writer *w) {
-    w->committed = w->next_index - 1;
-    /* MO(log.commit): release; pairs with the acquire in followers and readers. Without it a follower could see the index
-     * before the frame's bytes. */
-    atomic_store_explicit(&w->ring.log->leader.commit, w->committed, memory_order_release);
-    /* MO(log.tail): release; for tools, which then find every frame before it written. */
-    atomic_store_explicit(&w->ring.log->leader.tail, w->tail, memory_order_release);
-}
-
 /* The least place where space may end: the first mark at or after `from`, or `otherwise`, a frame's start as well. */
 static uint64_t ring_boundary(const struct ring_writer *w, uint64_t from, uint64_t otherwise) {
     uint64_t best = otherwise;
@@ -135,33 +126,6 @@ uint32_t ring_reserve_slow(struct ring_writer *w, uint64_t bytes) {
     atomic_thread_fence(memory_order_seq_cst);
     w->limit = to + w->ring.bytes;
     return board_lap(log, to);
-}
-
-static bool ring_header_plausible(const struct ring *ring, const struct frame *f, uint64_t index) {
-    if (f->index != index || f->length < FRAME_HEADER_BYTES || f->length > ring_group_max(ring)) {
-        return false;
-    }
-    if (f->length != ring_frame_bytes(f->key_len, f->value_len)) {
-        return false;
-    }
-    switch (f->type) {
-    case FRAME_PUT:
-        return f->key_len > 0;
-    case FRAME_DELETE:
-        return f->key_len > 0 && f->value_len == 0;
-    case FRAME_TERM:
-    case FRAME_NOOP:
-        return f->key_len == 0 && f->value_len == 0;
-    default:
-        return false;
-    }
-}
-
-enum ring_status ring_header_rare(const struct ring *ring, uint64_t pos, uint64_t index, const struct frame *f) {
-    if (!ring_header_plausible(ring, f, index)) {
-        return ring_intact(ring, pos) ? RING_CORRUPT : RING_LAPPED;
-    }
-    return RING_OK;
 }
 
 uint64_t ring_timestamp(const struct ring *ring, uint64_t pos, uint64_t index, uint32_t steps) {

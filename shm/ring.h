@@ -87,54 +87,70 @@ static inline uint32_t ring_reserve(struct ring_writer *w, uint64_t bytes) {
     return w->tail + bytes <= w->limit ? 0 : ring_reserve_slow(w, bytes);
 }
 
-/* Leave a trace of the next frame's start, for tools, and so that space can be given up in steps that end at a frame. */
+/* Leave a trace of a frame's start, for tools, and so that space can be given up in steps that end at a frame. */
 void ring_leave_mark(struct ring_writer *w);
+
+/* A header as the words that it is in memory; the first is `length` and, above it, `crc`, which covers the others. Kept in registers: were
+ * they written as fields and copied as words, each copy would wait for all stores before it. */
+#define FRAME_WORDS (FRAME_HEADER_BYTES / 8)
+struct frame_words {
+    uint64_t w[FRAME_WORDS];
+};
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "words are put together from fields, the first the lowest");
+
+/* The CRC of a frame whose words these are (the first does not count), from that of its payload. */
+static inline uint32_t ring_words_crc(const struct frame_words *f, uint32_t payload_crc) {
+#if defined(__x86_64__)
+    if (__builtin_expect(crc_hardware, 1)) {
+        uint64_t crc = (uint32_t)~payload_crc;
+        for (uint32_t i = 1; i < FRAME_WORDS; i++) {
+            crc = crc32c_word(crc, f->w[i]);
+        }
+        return ~(uint32_t)crc;
+    }
+#endif
+    return crc32c(payload_crc, &f->w[1], FRAME_HEADER_BYTES - 8);
+}
+
+/* The frame's CRC, from that of its payload. */
+static inline uint32_t ring_frame_crc(const struct frame *f, uint32_t payload_crc) {
+    struct frame_words words;
+    memcpy(&words, f, sizeof(words));
+    return ring_words_crc(&words, payload_crc);
+}
 
 /* The leader asks for the lines that it will write twice: far ahead, since they were others' and have to come from their caches or
  * from memory; and nearer, since a follower's core that reads close behind takes some away again, by its own looking ahead. */
 #define RING_AHEAD_BYTES 1536u
 #define RING_NEAR_BYTES 384u
 
-/* A frame's header as the words that it is made of. */
-#define RING_HEADER_WORDS (FRAME_HEADER_BYTES / 8)
-#define RING_CRC_WORDS (RING_HEADER_WORDS - 1) /* that the CRC covers: from `index` on */
-
-/* Two fields that follow one another, of `bits` each, as one number. */
-static inline uint64_t ring_pair(uint64_t first, uint64_t second, unsigned bits) {
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-    return first << bits | second;
-#else
-    return first | second << bits;
-#endif
-}
-
-/* All but the first word, which takes the CRC of the others in. Packed in registers: a struct's fields would be stored one by one, and
- * the loads of whole words, for the CRC and for the copy, would have to wait for all of them. */
-static inline void ring_pack_header(const struct ring_writer *w, const struct ring_entry *e, uint64_t words[RING_HEADER_WORDS]) {
-    uint64_t lane_type_flags = ring_pair(e->lane, ring_pair(e->type, e->flags, 8), 16);
-    words[offsetof(struct frame, index) / 8] = w->next_index;
-    words[offsetof(struct frame, commit_ts) / 8] = w->last_ts;
-    words[offsetof(struct frame, lane_seq) / 8] = e->lane_seq;
-    words[offsetof(struct frame, term) / 8] = ring_pair(w->term, lane_type_flags, 32);
-    words[offsetof(struct frame, value_len) / 8] = ring_pair(e->value_len, ring_pair(e->key_len, 0, 16), 32);
-}
-
 /* Write a frame behind the last one, invisible until ring_commit(). Room was reserved. ts: ns of the domain clock, raised to
  * the last one's if it fell. Returns its index. */
 static inline uint64_t ring_append(struct ring_writer *w, const struct ring_entry *e, uint64_t ts) {
-    uint64_t length = ring_frame_bytes(e->key_len, e->value_len), header[RING_HEADER_WORDS];
     if (__builtin_expect(w->tail >= w->next_mark, 0)) {
         ring_leave_mark(w);
     }
-    w->last_ts = ts > w->last_ts ? ts : w->last_ts;
+    if (ts > w->last_ts) {
+        w->last_ts = ts;
+    }
+    uint64_t length = ring_frame_bytes(e->key_len, e->value_len);
+    struct frame_words f = {{
+        0,
+        w->next_index,
+        w->last_ts,
+        e->lane_seq,
+        w->term | (uint64_t)e->lane << 32 | (uint64_t)e->type << 48 | (uint64_t)e->flags << 56,
+        e->value_len | (uint64_t)e->key_len << 32,
+    }};
+    f.w[0] = length | (uint64_t)ring_words_crc(&f, e->payload_crc) << 32;
     uint8_t *at = ring_at(&w->ring, w->tail);
     bytes_prefetch_own(at + RING_NEAR_BYTES);
     bytes_prefetch_own(at + RING_NEAR_BYTES + LAYOUT_LINE);
     bytes_prefetch_own(at + RING_AHEAD_BYTES);
     bytes_prefetch_own(at + RING_AHEAD_BYTES + LAYOUT_LINE);
-    ring_pack_header(w, e, header);
-    header[0] = ring_pair(length, crc32c_words(e->payload_crc, header + 1, RING_CRC_WORDS), 32);
-    bytes_store_words_racy(at, header, RING_HEADER_WORDS);
+    for (uint32_t i = 0; i < FRAME_WORDS; i++) {
+        bytes_store_word(at + 8 * i, f.w[i]);
+    }
     bytes_store_racy(at + FRAME_HEADER_BYTES, e->key, e->key_len);
     bytes_store_racy(at + FRAME_HEADER_BYTES + e->key_len, e->value, e->value_len);
     w->tail += length;
@@ -142,7 +158,14 @@ static inline uint64_t ring_append(struct ring_writer *w, const struct ring_entr
 }
 
 /* Make everything appended exist: one release store. The caller passes a full barrier before it tells anyone. */
-void ring_commit(struct ring_writer *w);
+static inline void ring_commit(struct ring_writer *w) {
+    w->committed = w->next_index - 1;
+    /* MO(log.commit): release; pairs with the acquire in followers and readers. Without it a follower could see the index
+     * before the frame's bytes. */
+    atomic_store_explicit(&w->ring.log->leader.commit, w->committed, memory_order_release);
+    /* MO(log.tail): release; for tools, which then find every frame before it written. */
+    atomic_store_explicit(&w->ring.log->leader.tail, w->tail, memory_order_release);
+}
 
 /* ---- the consumer's side ------------------------------------------------------------------------------------------ */
 
@@ -156,21 +179,36 @@ static inline bool ring_intact(const struct ring *ring, uint64_t pos) {
     return atomic_load_explicit(&ring->log->leader.reclaimed, memory_order_relaxed) <= pos; /* MO(log.reclaimed) */
 }
 
-/* What ring_header() answers about a copy that is no plain put, or is damaged. */
-enum ring_status ring_header_rare(const struct ring *ring, uint64_t pos, uint64_t index, const struct frame *f);
+static inline bool ring_header_plausible(const struct ring *ring, const struct frame *f, uint64_t index) {
+    if (f->index != index || f->length > ring_group_max(ring) || f->length != ring_frame_bytes(f->key_len, f->value_len)) {
+        return false;
+    }
+    switch (f->type) {
+    case FRAME_PUT:
+        return f->key_len > 0;
+    case FRAME_DELETE:
+        return f->key_len > 0 && f->value_len == 0;
+    case FRAME_TERM:
+    case FRAME_NOOP:
+        return f->key_len == 0 && f->value_len == 0;
+    default:
+        return false;
+    }
+}
 
 /*
  * Copy the header of the frame at `pos` out, which must be entry `index`, and check it: lengths within the frame and the
  * ring, index, type. The payload is at ring_payload(); it is to be copied, and ring_intact() asked, before it is used.
- * *out is good for nothing unless the answer is RING_OK.
  */
 static inline enum ring_status ring_header(const struct ring *ring, uint64_t pos, uint64_t index, struct frame *out) {
-    bytes_copy_racy(out, ring_at(ring, pos), sizeof(*out));
-    uint64_t length = ring_frame_bytes(out->key_len, out->value_len);
-    bool put = (out->index == index) & (out->length == length) & (length <= ring_group_max(ring)) &
-               (out->type == FRAME_PUT) & (out->key_len != 0);
+    struct frame f;
+    bytes_copy_racy(&f, ring_at(ring, pos), sizeof(f));
+    if (__builtin_expect(!ring_header_plausible(ring, &f, index), 0)) {
+        return ring_intact(ring, pos) ? RING_CORRUPT : RING_LAPPED;
+    }
     /* A torn header that looks right is caught with its payload: CRC and ring_intact() come after the copy. */
-    return __builtin_expect(put, 1) ? RING_OK : ring_header_rare(ring, pos, index, out);
+    *out = f;
+    return RING_OK;
 }
 
 static inline const uint8_t *ring_payload(const struct ring *ring, uint64_t pos) {
@@ -184,13 +222,6 @@ static inline void ring_prefetch(const struct ring *ring, uint64_t pos, uint64_t
         __builtin_prefetch(ring_at(ring, pos + RING_AHEAD_BYTES));
         __builtin_prefetch(ring_at(ring, pos + RING_AHEAD_BYTES + LAYOUT_LINE));
     }
-}
-
-/* The frame's CRC, from that of its payload. */
-static inline uint32_t ring_frame_crc(const struct frame *f, uint32_t payload_crc) {
-    uint64_t words[RING_CRC_WORDS];
-    memcpy(words, &f->index, sizeof(words));
-    return crc32c_words(payload_crc, words, RING_CRC_WORDS);
 }
 
 /*

@@ -23,7 +23,6 @@
 #define SEGMENT_HUGE_STEP_BYTES (UINT64_C(64) << 20)
 #define SEGMENT_HUGE_PATIENCE_NS 20000000u
 #define SEGMENT_HUGE_NS_PER_MIB 1000000u /* small pages take a tenth of that */
-#define SEGMENT_HUGE_LOG_MIN_BYTES (3 * SEGMENT_HUGE_BYTES) /* smaller ones have no ring in which a huge page fits */
 #ifndef MADV_COLLAPSE /* Linux 6.1; older ones answer EINVAL */
 #define MADV_COLLAPSE 25
 #endif
@@ -225,8 +224,7 @@ static int segment_check_space(const struct segment *s) {
 static int segment_reserve(const struct segment *s, enum segment_kind kind) {
     int fd = s->fd;
     uint64_t size_bytes = s->size_bytes;
-    bool wanted = kind == SEGMENT_TABLE || (kind == SEGMENT_LOG && size_bytes >= SEGMENT_HUGE_LOG_MIN_BYTES);
-    if (wanted && ftruncate(fd, (off_t)size_bytes) == 0) {
+    if (kind != SEGMENT_SPILL && ftruncate(fd, (off_t)size_bytes) == 0) {
         segment_reserve_huge(s);
     }
     /* In steps: a signal undoes a call that is under way, and a timer that fires faster than one call takes would

@@ -49,6 +49,15 @@ static struct area open_area(uint64_t slack) {
     return area;
 }
 
+static void close_area(struct area *area) {
+    arena_destroy(&area->a);
+    free(area->base);
+}
+
+static void give_back(struct arena *a, uint32_t node) {
+    arena_free(a, arena_node(a, node)->size_class, node);
+}
+
 static void arena_alloc__random_sequences__carved_never_over_peak_and_slack(void **state) {
     (void)state;
     struct help_rng r = { help_seed() };
@@ -68,21 +77,19 @@ static void arena_alloc__random_sequences__carved_never_over_peak_and_slack(void
                 if (status == ARENA_WAIT) {
                     /* The promise of the header: after what waits was freed there is one, or it may be carved. */
                     while (limbos > 0) {
-                        arena_free(a, limbo[--limbos]);
+                        give_back(a, limbo[--limbos]);
                     }
                     status = arena_alloc(a, class, FIRST_NODE_BYTE, &node);
                     assert_int_not_equal(status, ARENA_WAIT);
                 }
                 if (status == ARENA_OK) {
                     assert_int_equal(arena_node(a, node)->size_class, class);
-                    assert_int_equal(atomic_load(&arena_node(a, node)->index), 0);
                     assert_true(class_of[node] == 0 || class_of[node] == class + 1);
                     class_of[node] = (uint16_t)(class + 1);
                     assert_true((uint64_t)node * TABLE_UNIT >= FIRST_NODE_BYTE);
                     assert_true((uint64_t)node * TABLE_UNIT + arena_class_bytes(class) <= SEGMENT);
                     memset((uint8_t *)arena_node(a, node) + NODE_HEADER_BYTES, 0xee,
                            arena_class_bytes(class) - NODE_HEADER_BYTES);
-                    atomic_store(&arena_node(a, node)->index, 1);
                     live[lives++] = node;
                 }
             } else if (what < 8 && lives > 0 && limbos < MOST * 4) {
@@ -94,13 +101,13 @@ static void arena_alloc__random_sequences__carved_never_over_peak_and_slack(void
                 arena_undo(a, live[--lives]);
             } else if (what == 9) {
                 while (limbos > 0) {
-                    arena_free(a, limbo[--limbos]);
+                    give_back(a, limbo[--limbos]);
                 }
             }
             assert_true(a->carved <= a->peak + a->slack);
             assert_int_equal(a->low, SEGMENT - a->carved);
         }
-        free(area.base);
+        close_area(&area);
     }
 }
 
@@ -111,10 +118,10 @@ static void arena_alloc__no_slack_and_one_waiting__waits_until_it_is_freed(void 
     assert_int_equal(arena_alloc(&area.a, class, FIRST_NODE_BYTE, &first), ARENA_OK);
     arena_forget(&area.a, class); /* replaced, still read */
     assert_int_equal(arena_alloc(&area.a, class, FIRST_NODE_BYTE, &second), ARENA_WAIT);
-    arena_free(&area.a, first);
+    give_back(&area.a, first);
     assert_int_equal(arena_alloc(&area.a, class, FIRST_NODE_BYTE, &second), ARENA_OK);
     assert_int_equal(second, first);
-    free(area.base);
+    close_area(&area);
 }
 
 static void arena_alloc__down_to_the_buckets__full_and_nothing_overlaps(void **state) {
@@ -132,7 +139,7 @@ static void arena_alloc__down_to_the_buckets__full_and_nothing_overlaps(void **s
     arena_undo(&area.a, (uint32_t)(area.a.low / TABLE_UNIT));
     assert_int_equal(arena_alloc(&area.a, arena_class(2000), buckets_end, &node), ARENA_FULL);
     assert_int_equal(arena_alloc(&area.a, class, buckets_end, &node), ARENA_OK);
-    free(area.base);
+    close_area(&area);
 }
 
 static void arena_carve_bucket__between_nodes__aligned_and_zero(void **state) {
@@ -152,7 +159,7 @@ static void arena_carve_bucket__between_nodes__aligned_and_zero(void **state) {
     }
     assert_int_equal(area.a.carved + area.a.overflow, SEGMENT - area.a.low);
     assert_int_equal(arena_carve_bucket(&area.a, off), 0);
-    free(area.base);
+    close_area(&area);
 }
 
 int main(void) {

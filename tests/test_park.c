@@ -236,15 +236,6 @@ static void bytes__copied_while_written__whole_or_thrown_away(void **state) {
     }
 }
 
-static void bytes__words__stored_as_they_are(void **state) {
-    (void)state;
-    const uint64_t words[3] = {1, UINT64_C(0x1122334455667788), UINT64_MAX};
-    uint64_t to[4] = {0, 0, 0, 7};
-    bytes_store_words_racy(to, words, 3);
-    assert_memory_equal(to, words, sizeof(words));
-    assert_int_equal(to[3], 7);
-}
-
 static void pace__little_at_each_look__longer_until_enough(void **state) {
     (void)state;
     struct park_pace pace = {0, 0};
@@ -304,7 +295,6 @@ int main(void) {
         cmocka_unit_test(park__signal__counts_as_woken),
         cmocka_unit_test(bytes__copied_while_written__whole_or_thrown_away),
         cmocka_unit_test(bytes__any_alignment_and_length__copied_exactly),
-        cmocka_unit_test(bytes__words__stored_as_they_are),
         cmocka_unit_test(pace__little_at_each_look__longer_until_enough),
         cmocka_unit_test(pace__nothing_found__no_wait_before_and_after_the_next_find),
     };

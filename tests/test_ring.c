@@ -66,7 +66,7 @@ static void ring_append__time_that_falls__raised_to_the_last(void **state) {
         make_entry(&m, i + 1, 100);
         ring_append(&w, &m.e, stamps[i]);
         ring_commit(&w);
-        struct frame f;
+        struct frame f = { 0 };
         assert_int_equal(ring_header(&ring, pos, i + 1, &f), RING_OK);
         assert_int_equal(f.commit_ts, want[i]);
         assert_int_equal(f.term, 1);
@@ -212,6 +212,7 @@ static void ring_header__each_field_off__corrupt(void **state) {
         memcpy(ring.base, &bad[i], sizeof(good));
         memset(&out, 0x5a, sizeof(out));
         assert_int_equal(ring_header(&ring, 0, 9, &out), RING_CORRUPT);
+        assert_int_equal(out.length, 0x5a5a5a5a); /* untouched */
     }
     struct frame term = { .length = FRAME_HEADER_BYTES, .index = 9, .type = FRAME_TERM };
     memcpy(ring.base, &term, sizeof(term));

@@ -23,6 +23,26 @@ static void table_put__many_versions__each_is_found_at_its_index(void **state) {
     close_table(&f);
 }
 
+/* What validated reads of other processes lean on. */
+static void table_node_new__a_node_used_again__its_index_is_0_before_anything_else_changes(void **state) {
+    (void)state;
+    struct fixture f = open_table(MIB, 0, MIB / 8);
+    uint32_t node, again;
+    assert_int_equal(table_node_new(&f.w, 16, 64, &node), ARENA_OK);
+    struct table_node *n = table_node_at(&f.w.t, node);
+    atomic_store(&n->index, 77);
+    atomic_store(&n->deleted, 78);
+    table_node_drop(&f.w, node);
+    assert_int_equal(atomic_load(&n->index), 77); /* free, and as it was: who still looks at it finds what it looked for */
+    assert_int_equal(table_node_new(&f.w, 15, 65, &again), ARENA_OK);
+    assert_int_equal(again, node);
+    assert_int_equal(atomic_load(&n->index), 0);
+    assert_int_equal(atomic_load(&n->deleted), 0);
+    assert_int_equal(atomic_load(&n->prev), 0);
+    table_node_drop(&f.w, again);
+    close_table(&f);
+}
+
 static void table_delete__then_put_again__each_state_is_found_at_its_index(void **state) {
     (void)state;
     struct fixture f = open_table(MIB, 0, MIB / 8);
@@ -291,6 +311,7 @@ static void table_split__of_an_overflowing_bucket__all_found(void **state) {
 int main(void) {
     help_start(50);
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(table_node_new__a_node_used_again__its_index_is_0_before_anything_else_changes),
         cmocka_unit_test(table_put__many_versions__each_is_found_at_its_index),
         cmocka_unit_test(table_delete__then_put_again__each_state_is_found_at_its_index),
         cmocka_unit_test(table_publish__older_index__never_replaces_newer),

@@ -6,6 +6,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "engine/limbo.h"
+#include "engine/table_slots.h"
 #include "engine/table.h"
 #include "tests/lib/help.h"
 
