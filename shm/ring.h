@@ -109,7 +109,8 @@ static inline uint32_t ring_words_crc(const struct frame_words *f, uint32_t payl
         return ~(uint32_t)crc;
     }
 #endif
-    return crc32c(payload_crc, &f->w[1], FRAME_HEADER_BYTES - 8);
+    struct frame_words copy = *f; /* or the caller's words would have to be in memory whether it comes to this or not */
+    return crc32c(payload_crc, &copy.w[1], FRAME_HEADER_BYTES - 8);
 }
 
 /* The frame's CRC, from that of its payload. */

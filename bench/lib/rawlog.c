@@ -91,7 +91,7 @@ static void append(struct rawlog *l, uint32_t value_len, uint64_t ts) {
         .key = key,
         .value = value,
         .value_len = value_len,
-        .payload_crc = crc32c(crc32c(0, key, RAWLOG_KEY), value, value_len),
+        .payload_crc = crc32c_short(crc32c_short(0, key, RAWLOG_KEY), value, value_len),
         .key_len = RAWLOG_KEY,
         .type = FRAME_PUT,
     };
@@ -126,7 +126,7 @@ static bool read_entry(const struct rawlog *l, uint64_t pos, uint64_t index, str
     }
     size_t payload = (size_t)f->key_len + f->value_len;
     bytes_copy_racy(copy, ring_payload(&l->ring, pos), payload);
-    return ring_frame_crc(f, crc32c(0, copy, payload)) == f->crc && ring_intact(&l->ring, pos);
+    return ring_frame_crc(f, crc32c_short(0, copy, payload)) == f->crc && ring_intact(&l->ring, pos);
 }
 
 int rawlog_follow(const struct rawlog *l, uint32_t id, const _Atomic uint32_t *over) {
