@@ -21,9 +21,21 @@ static const uint32_t groups[] = { 1, 16, 64 };
 #define SIZES 3
 #define GROUPS 3
 
+/* What the log is held against: messages of a line, and of as many bytes as an entry with a value of 64. */
+static const struct {
+    const char *id, *title;
+    uint32_t message_bytes, group;
+} plains[] = {
+    { "ring.plain.g1", "plain ring, 64-byte messages, one by one", 64, 1 },
+    { "ring.plain.g16", "the same, published for 16", 64, 16 },
+    { "ring.plain128.g1", "plain ring, 128-byte messages, one by one", 128, 1 },
+    { "ring.plain128.g16", "the same, published for 16", 128, 16 },
+};
+#define PLAINS 4
+
 struct plan {
     uint32_t rows[2][FOLLOWERS_MAX][SIZES][GROUPS]; /* [processes][followers - 1] */
-    uint32_t plain[2];                              /* the plain ring: published for each message, for 16 */
+    uint32_t plain[PLAINS];                         /* the plain ring */
     uint32_t granted[FOLLOWERS_MAX];                /* control loop: what so many threads get of so many CPUs */
     uint32_t apply[2];
     struct bench_applyrate *applyrate;
@@ -53,8 +65,9 @@ static void add_rows(struct bench_program *p, struct plan *plan) {
     static const char *const apply = "apply: a follower with its table, 10 k keys, values of 64 B";
     char id[64], title[96];
     add_log_rows(p, plan);
-    plan->plain[0] = bench_program_row(p, "ring.plain.g1", control, "plain ring, 64-byte messages, one by one", "1/s");
-    plan->plain[1] = bench_program_row(p, "ring.plain.g16", control, "the same, published for 16", "1/s");
+    for (uint32_t i = 0; i < PLAINS; i++) {
+        plan->plain[i] = bench_program_row(p, plains[i].id, control, plains[i].title, "1/s");
+    }
     for (uint32_t f = 0; f < FOLLOWERS_MAX; f++) {
         snprintf(id, sizeof(id), "ring.control.t%u", f + 2);
         snprintf(title, sizeof(title), "arithmetic: %u threads over one", f + 2);
@@ -148,8 +161,9 @@ static void measure_control(struct bench_program *p, const struct plan *plan, ui
     for (uint32_t f = 0; f < FOLLOWERS_MAX; f++) {
         bench_program_set(p, plan->granted[f], repetition, bench_granted(&p->machine, f + 2, slice / 2));
     }
-    for (uint32_t i = 0; i < 2; i++) {
-        double per_s = bench_plainring_per_s(&p->machine, RING_BYTES, 64, i == 0 ? 1 : 16, slice);
+    for (uint32_t i = 0; i < PLAINS; i++) {
+        double per_s =
+            bench_plainring_per_s(&p->machine, RING_BYTES, plains[i].message_bytes, plains[i].group, slice);
         bench_program_set(p, plan->plain[i], repetition, per_s);
     }
 }

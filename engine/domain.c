@@ -25,7 +25,6 @@
 #define DOMAIN_SLOW_DEFAULT UINT64_C(50000000)
 #define DOMAIN_WRITE_DEFAULT UINT64_C(1000000000)
 #define DOMAIN_PAGE 4096u
-#define DOMAIN_HUGE_PAGE (2u << 20)
 #define DOMAIN_TRIES 16
 #define DOMAIN_JOIN_NS UINT64_C(10000000000) /* that one may have been stopped: then the domain cannot be opened */
 
@@ -77,9 +76,7 @@ static int domain_settle(struct tide *d, const struct tide_opts *o, struct tide_
 }
 
 static int domain_create(struct tide *d, const struct tide_opts *o) {
-    /* A ring of huge pages needs to start at one: a frame every hundred bytes is a page every forty frames otherwise. */
-    uint64_t unit = o->ring_bytes >= DOMAIN_HUGE_PAGE ? DOMAIN_HUGE_PAGE : DOMAIN_PAGE;
-    uint64_t ring_off = (sizeof(struct log_segment) + unit - 1) / unit * unit;
+    uint64_t ring_off = segment_ring_off(sizeof(struct log_segment), o->ring_bytes);
     int error = segment_create(&d->segment, d->name, SEGMENT_LOG, 0, ring_off + o->ring_bytes);
     if (error != 0) {
         return error;

@@ -110,13 +110,20 @@ static void follower_fail(struct replica *r, uint32_t state, const char *why) {
               (unsigned long long)r->applied, why);
 }
 
+/* What the thread keeps from step to step. */
+struct follower {
+    uint64_t checked; /* mark at which digests were compared last */
+    struct park_pace pace;
+};
+
 /* False when the replica is done for. */
-static bool follower_step(struct replica *r, uint64_t *checked) {
+static bool follower_step(struct replica *r, struct follower *own) {
     uint64_t due, commit = board_commit(r->domain->log);
     if (board_state(r->board) == REPLICA_LAPPED && !follower_repin(r)) {
         return follower_rejoin(r, "lapped") == 0;
     }
     if (commit == r->applied) {
+        park_pace_nothing(&own->pace);
         follower_wait_commit(r);
         return true;
     }
@@ -125,6 +132,7 @@ static bool follower_step(struct replica *r, uint64_t *checked) {
         return false;
     }
     uint32_t seen = atomic_load(&r->nudge);
+    uint64_t found = commit - r->applied;
     enum apply_status status = replica_catch_up(r, commit, &due);
     if (status == APPLY_OK && due != 0) {
         follower_wait_due(r, due, seen);
@@ -142,16 +150,19 @@ static bool follower_step(struct replica *r, uint64_t *checked) {
                       status == APPLY_FULL ? "its table is full" : "the log is damaged where it would go on");
         return false;
     }
-    if (!follower_agrees(r, checked)) {
+    if (!follower_agrees(r, &own->checked)) {
         follower_fail(r, REPLICA_DIVERGED, "its digest differs from the leader's");
         return false;
+    }
+    if (due == 0) {
+        park_pace_found(&own->pace, found);
     }
     return true;
 }
 
 void *follower_run(void *replica) {
     struct replica *r = replica;
-    uint64_t checked = 0;
+    struct follower own = {0};
     prctl(PR_SET_TIMERSLACK, 1000ul); /* delays end when they are due */
     follower_pin_cpu(r);
     int error = rcu_register_self() != 0 ? TIDE_ERR_NOMEM : 0;
@@ -161,7 +172,7 @@ void *follower_run(void *replica) {
     r->start_error = error;
     atomic_store(&r->started, 1);
     park_wake(&r->started, INT32_MAX);
-    while (error == 0 && atomic_load(&r->stop) == 0 && follower_step(r, &checked)) {
+    while (error == 0 && atomic_load(&r->stop) == 0 && follower_step(r, &own)) {
     }
     return NULL;
 }

@@ -109,7 +109,8 @@ static inline uint32_t ring_words_crc(const struct frame_words *f, uint32_t payl
         return ~(uint32_t)crc;
     }
 #endif
-    return crc32c(payload_crc, &f->w[1], FRAME_HEADER_BYTES - 8);
+    struct frame_words copy = *f; /* or the caller's words would have to be in memory whether it comes to this or not */
+    return crc32c(payload_crc, &copy.w[1], FRAME_HEADER_BYTES - 8);
 }
 
 /* The frame's CRC, from that of its payload. */
@@ -119,9 +120,13 @@ static inline uint32_t ring_frame_crc(const struct frame *f, uint32_t payload_cr
     return ring_words_crc(&words, payload_crc);
 }
 
+/* The leader asks for the lines that it will write twice: far ahead, since they were others' and have to come from their caches or
+ * from memory; and nearer, since a follower's core that reads close behind takes some away again, by its own looking ahead. */
+#define RING_AHEAD_BYTES 1536u
+#define RING_NEAR_BYTES 384u
+
 /* Write a frame behind the last one, invisible until ring_commit(). Room was reserved. ts: ns of the domain clock, raised to
  * the last one's if it fell. Returns its index. */
-#define RING_AHEAD_BYTES 512u
 static inline uint64_t ring_append(struct ring_writer *w, const struct ring_entry *e, uint64_t ts) {
     if (__builtin_expect(w->tail >= w->next_mark, 0)) {
         ring_leave_mark(w);
@@ -140,9 +145,10 @@ static inline uint64_t ring_append(struct ring_writer *w, const struct ring_entr
     }};
     f.w[0] = length | (uint64_t)ring_words_crc(&f, e->payload_crc) << 32;
     uint8_t *at = ring_at(&w->ring, w->tail);
-    /* The lines that some frames on will be written are others' by now: they are asked for before stores wait for them. */
-    __builtin_prefetch(at + RING_AHEAD_BYTES, 1);
-    __builtin_prefetch(at + RING_AHEAD_BYTES + LAYOUT_LINE, 1);
+    bytes_prefetch_own(at + RING_NEAR_BYTES);
+    bytes_prefetch_own(at + RING_NEAR_BYTES + LAYOUT_LINE);
+    bytes_prefetch_own(at + RING_AHEAD_BYTES);
+    bytes_prefetch_own(at + RING_AHEAD_BYTES + LAYOUT_LINE);
     for (uint32_t i = 0; i < FRAME_WORDS; i++) {
         bytes_store_word(at + 8 * i, f.w[i]);
     }
@@ -208,6 +214,15 @@ static inline enum ring_status ring_header(const struct ring *ring, uint64_t pos
 
 static inline const uint8_t *ring_payload(const struct ring *ring, uint64_t pos) {
     return ring_at(ring, pos + FRAME_HEADER_BYTES);
+}
+
+/* Ask for lines behind the frame at `pos`. left: frames that are committed from there on; where they are few, those lines are the
+ * leader's, who is about to write them. */
+static inline void ring_prefetch(const struct ring *ring, uint64_t pos, uint64_t left) {
+    if (left > 2 * RING_AHEAD_BYTES / LAYOUT_LINE) {
+        __builtin_prefetch(ring_at(ring, pos + RING_AHEAD_BYTES));
+        __builtin_prefetch(ring_at(ring, pos + RING_AHEAD_BYTES + LAYOUT_LINE));
+    }
 }
 
 /*

@@ -64,32 +64,48 @@ uint64_t segment_random(void) {
 
 /* ---- mapping ----------------------------------------------------------------------------------------------------- */
 
-/* At a multiple of a huge page, or those that the file has could not be mapped as such. */
-static int segment_map(struct segment *s) {
-    int access = s->writable ? PROT_READ | PROT_WRITE : PROT_READ;
-    uint64_t room = s->size_bytes < SEGMENT_HUGE_BYTES ? s->size_bytes : s->size_bytes + SEGMENT_HUGE_BYTES;
-    uint8_t *free_room = mmap(NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (free_room == MAP_FAILED) {
-        return segment_errno();
-    }
+/* Addresses for `bytes`, at a multiple of a huge page where one fits: elsewhere those that the file has could not be mapped as
+ * such. NULL: none; errno says why. */
+static uint8_t *segment_find_room(uint64_t bytes) {
     uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
-    uint64_t lead = room == s->size_bytes ? 0 : -(uintptr_t)free_room % SEGMENT_HUGE_BYTES;
-    uint64_t used = (s->size_bytes + page - 1) / page * page;
-    uint8_t *base = mmap(free_room + lead, s->size_bytes, access, MAP_SHARED | MAP_FIXED, s->fd, 0);
-    if (base == MAP_FAILED) {
-        int error = segment_errno();
-        (void)munmap(free_room, room);
-        return error;
+    uint64_t used = (bytes + page - 1) / page * page;
+    uint64_t room = bytes < SEGMENT_HUGE_BYTES ? used : used + SEGMENT_HUGE_BYTES;
+    uint8_t *start = mmap(NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (start == MAP_FAILED) {
+        return NULL;
     }
+    uint64_t lead = room == used ? 0 : -(uintptr_t)start % SEGMENT_HUGE_BYTES;
     if (lead != 0) {
-        (void)munmap(free_room, lead);
+        (void)munmap(start, lead);
     }
     if (lead + used < room) {
-        (void)munmap(base + used, room - lead - used);
+        (void)munmap(start + lead + used, room - lead - used);
     }
-    (void)madvise(base, s->size_bytes, MADV_HUGEPAGE); /* only a wish */
-    s->base = base;
+    return start + lead;
+}
+
+/* `times` times in a row, with the segment's access. */
+static int segment_map_range(const struct segment *s, uint64_t off, uint64_t bytes, uint64_t times, uint8_t **out) {
+    int access = s->writable ? PROT_READ | PROT_WRITE : PROT_READ;
+    /* For all of them first, so that nothing else can come to lie where the second goes. */
+    uint8_t *base = segment_find_room(times * bytes);
+    if (base == NULL) {
+        return segment_errno();
+    }
+    for (uint64_t i = 0; i < times; i++) {
+        if (mmap(base + i * bytes, bytes, access, MAP_SHARED | MAP_FIXED, s->fd, (off_t)off) == MAP_FAILED) {
+            int error = segment_errno();
+            (void)munmap(base, times * bytes);
+            return error;
+        }
+    }
+    (void)madvise(base, times * bytes, MADV_HUGEPAGE); /* only a wish */
+    *out = base;
     return 0;
+}
+
+static int segment_map(struct segment *s) {
+    return segment_map_range(s, 0, s->size_bytes, 1, &s->base);
 }
 
 void segment_detach(struct segment *s) {
@@ -127,32 +143,12 @@ int segment_map_ring(const struct segment *s, uint64_t ring_off, uint64_t ring_b
         ring_off > s->size_bytes - ring_bytes) {
         return SHM_ERR_INVALID;
     }
-    /* Reserve the addresses for both first, so that nothing else can come to lie where the second half goes. */
-    uint64_t align = ring_off % SEGMENT_HUGE_BYTES == 0 && ring_bytes % SEGMENT_HUGE_BYTES == 0 ? SEGMENT_HUGE_BYTES : page;
-    uint64_t room = 2 * ring_bytes + align - page;
-    uint8_t *base = mmap(NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (base == MAP_FAILED) {
-        return segment_errno();
-    }
-    uint64_t lead = -(uintptr_t)base % align, rest = room - lead - 2 * ring_bytes;
-    if (lead != 0) {
-        (void)munmap(base, lead);
-    }
-    if (rest != 0) {
-        (void)munmap(base + lead + 2 * ring_bytes, rest);
-    }
-    base += lead;
-    int access = s->writable ? PROT_READ | PROT_WRITE : PROT_READ;
-    for (uint64_t half = 0; half < 2; half++) {
-        void *at = base + half * ring_bytes;
-        if (mmap(at, ring_bytes, access, MAP_SHARED | MAP_FIXED, s->fd, (off_t)ring_off) == MAP_FAILED) {
-            int error = segment_errno();
-            (void)munmap(base, 2 * ring_bytes);
-            return error;
-        }
-    }
-    *ring = base;
-    return 0;
+    return segment_map_range(s, ring_off, ring_bytes, 2, ring);
+}
+
+uint64_t segment_ring_off(uint64_t before_bytes, uint64_t ring_bytes) {
+    uint64_t step = ring_bytes < SEGMENT_HUGE_BYTES ? (uint64_t)sysconf(_SC_PAGESIZE) : SEGMENT_HUGE_BYTES;
+    return (before_bytes + step - 1) / step * step;
 }
 
 void segment_unmap_ring(uint8_t *ring, uint64_t ring_bytes) {
@@ -203,7 +199,8 @@ static bool segment_collapse(const struct segment *s, uint64_t from, uint64_t to
  * Huge pages, as far as the system has them. Most systems give none to shared memory by themselves (shmem_enabled is
  * "never"), but collapse pages into a huge one when they are asked to, whatever that setting says. Asked while the file
  * is empty but for one page in each, that costs little more than reserving small pages would. They halve the time of a get
- * from a table that does not fit the caches: the walk through the page table misses there as well.
+ * from a table that does not fit the caches: the walk through the page table misses there as well. A ring is gone through
+ * from end to end, by leader and followers, so that with small pages each entry may cost both such a walk.
  * Not an error where it does not work: small pages are reserved then.
  *
  * First the start, where a table's buckets are; then from the end downwards, as its nodes are carved, so that what is left over

@@ -116,6 +116,9 @@ bool segment_is_unlinked(const struct segment *s);
  */
 int segment_map_ring(const struct segment *s, uint64_t ring_off, uint64_t ring_bytes, uint8_t **ring);
 
+/* Where in a segment a ring of ring_bytes goes behind so many other bytes: at a page, or at a huge page if it fills one. */
+uint64_t segment_ring_off(uint64_t before_bytes, uint64_t ring_bytes);
+
 /* Undo it; ring_bytes as in segment_map_ring(). NULL is allowed. */
 void segment_unmap_ring(uint8_t *ring, uint64_t ring_bytes);
 

@@ -21,7 +21,7 @@ function is_utility(name) {
 
 # The log without a domain around it: for the one benchmark whose question is what the log alone can carry.
 function is_log_alone(path, name) {
-    return path ~ /^bench\/lib\/rawlog\.[ch]$/ && name ~ /^shm\/(ring|board)\.h$/
+    return path ~ /^bench\/lib\/rawlog\.[ch]$/ && name ~ /^shm\/(ring|board|segment)\.h$/
 }
 
 # A plain copy is compared with a join: into memory that is made as a table's is, or one of the two would be flattered.

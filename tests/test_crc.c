@@ -96,6 +96,23 @@ static void crc__continued_over_two_parts__equals_the_whole(void **state) {
     }
 }
 
+static void crc_short__with_the_instruction_and_without__agree(void **state) {
+    (void)state;
+    uint8_t bytes[64];
+    fill(bytes, sizeof(bytes));
+    for (size_t count = 0; count <= sizeof(bytes); count++) {
+        uint32_t want = crc_by_bits(0x12345678u, bytes, count);
+        assert_int_equal(crc32c_short(0x12345678u, bytes, count), want);
+#if defined(__x86_64__)
+        bool had = crc_hardware;
+        crc_hardware = false;
+        uint32_t portable = crc32c_short(0x12345678u, bytes, count);
+        crc_hardware = had;
+        assert_int_equal(portable, want);
+#endif
+    }
+}
+
 static void crc__one_bit_flipped__differs(void **state) {
     (void)state;
     uint8_t buffer[160];
@@ -114,6 +131,7 @@ int main(void) {
         cmocka_unit_test(crc__all_lengths_and_alignments__hardware_and_portable_agree),
         cmocka_unit_test(crc__blocks_around_the_longest_chain__agree),
         cmocka_unit_test(crc__continued_over_two_parts__equals_the_whole),
+        cmocka_unit_test(crc_short__with_the_instruction_and_without__agree),
         cmocka_unit_test(crc__one_bit_flipped__differs),
     };
     return cmocka_run_group_tests_name("crc", tests, NULL, NULL);

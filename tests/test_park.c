@@ -236,6 +236,32 @@ static void bytes__copied_while_written__whole_or_thrown_away(void **state) {
     }
 }
 
+static void pace__little_at_each_look__longer_until_enough(void **state) {
+    (void)state;
+    struct park_pace pace = {0, 0};
+    for (uint32_t i = 1; i <= 2 * PARK_PACE_MAX; i++) {
+        park_pace_found(&pace, 1);
+        assert_int_equal(pace.steps, i < PARK_PACE_MAX ? i : PARK_PACE_MAX);
+    }
+    park_pace_found(&pace, PARK_PACE_ENOUGH);
+    assert_int_equal(pace.steps, PARK_PACE_MAX);
+    park_pace_found(&pace, 2 * PARK_PACE_ENOUGH + 1);
+    assert_int_equal(pace.steps, PARK_PACE_MAX / 2);
+}
+
+static void pace__nothing_found__no_wait_before_and_after_the_next_find(void **state) {
+    (void)state;
+    struct park_pace pace = {0, 0};
+    park_pace_found(&pace, 1);
+    park_pace_found(&pace, 1);
+    park_pace_nothing(&pace);
+    assert_int_equal(pace.steps, 0);
+    park_pace_found(&pace, 1);
+    assert_int_equal(pace.steps, 0);
+    park_pace_found(&pace, 1);
+    assert_int_equal(pace.steps, 1);
+}
+
 static void bytes__any_alignment_and_length__copied_exactly(void **state) {
     (void)state;
     uint8_t from[64], to[64];
@@ -269,6 +295,8 @@ int main(void) {
         cmocka_unit_test(park__signal__counts_as_woken),
         cmocka_unit_test(bytes__copied_while_written__whole_or_thrown_away),
         cmocka_unit_test(bytes__any_alignment_and_length__copied_exactly),
+        cmocka_unit_test(pace__little_at_each_look__longer_until_enough),
+        cmocka_unit_test(pace__nothing_found__no_wait_before_and_after_the_next_find),
     };
     return cmocka_run_group_tests_name("park", tests, NULL, NULL);
 }

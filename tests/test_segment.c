@@ -260,6 +260,28 @@ static void segment_map_ring__written_over_the_end__appears_at_the_start(void **
     segment_detach(&s);
 }
 
+/* Where the system gives huge pages, they can be mapped as such in both halves: file and address agree modulo their size. */
+static void segment_map_ring__ring_of_huge_pages__lies_at_one(void **state) {
+    (void)state;
+    const uint64_t huge = UINT64_C(2) << 20, page = (uint64_t)sysconf(_SC_PAGESIZE), bytes = 2 * huge;
+    struct segment s = SEGMENT_INIT;
+    uint8_t *ring = NULL;
+    uint64_t off = segment_ring_off(sizeof(struct segment_header), bytes);
+    assert_int_equal(off, huge);
+    assert_int_equal(segment_ring_off(huge, bytes), huge);
+    assert_int_equal(segment_ring_off(sizeof(struct segment_header), huge / 2), page);
+    assert_int_equal(segment_create(&s, "t", SEGMENT_LOG, 0, off + bytes), 0);
+    assert_int_equal(segment_map_ring(&s, off, bytes, &ring), 0);
+    assert_int_equal((uintptr_t)ring % huge, 0);
+    for (uint64_t at = 0; at < bytes; at += page) {
+        assert_int_equal(ring[at], 0);
+        ring[bytes + at] = 1;
+        assert_int_equal(s.base[off + at], 1);
+    }
+    segment_unmap_ring(ring, bytes);
+    segment_discard(&s);
+}
+
 static void segment_map_ring__range_outside_or_crooked__refused(void **state) {
     (void)state;
     struct segment s = published();
@@ -374,6 +396,7 @@ int main(void) {
         CASE(segment_create__more_than_there_is__no_space_at_once),
         CASE(segment_create__tmpfs_is_full__no_space_and_no_sigbus),
         CASE(segment_map_ring__written_over_the_end__appears_at_the_start),
+        CASE(segment_map_ring__ring_of_huge_pages__lies_at_one),
         CASE(segment_map_ring__range_outside_or_crooked__refused),
         CASE(segment_publish__processes_race__exactly_one_wins),
         CASE(segment__creator_died_halfway__its_leftover_is_swept),

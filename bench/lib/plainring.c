@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "bench/lib/child.h"
+#include "bench/lib/rawlog.h"
 #include "bench/lib/worker.h"
 #include "shm/park.h"
 
@@ -63,11 +63,10 @@ static uint64_t produce(struct plainring *r, uint32_t group, uint64_t until) {
 
 double bench_plainring_per_s(const struct bench_machine *m, uint64_t ring_bytes, uint32_t message_bytes, uint32_t group,
                              uint64_t duration_ns) {
-    struct plainring r = { .size = ring_bytes, .message = message_bytes, .bytes = bench_shared_map(ring_bytes) };
+    struct plainring r = { .size = ring_bytes, .message = message_bytes, .bytes = rawlog_ring_map(ring_bytes) };
     if (r.bytes == NULL) {
         return 0;
     }
-    memset(r.bytes, 0, ring_bytes);
     bench_machine_pin(m, 0);
     struct bench_worker *consumer = bench_worker_start(false, m, 1, consume, &r);
     double rate = 0;
@@ -78,6 +77,6 @@ double bench_plainring_per_s(const struct bench_machine *m, uint64_t ring_bytes,
         bench_worker_end(consumer);
         rate = (double)n * 1e9 / (double)(bench_now_ns() - start);
     }
-    bench_shared_unmap(r.bytes, ring_bytes);
+    rawlog_ring_unmap(r.bytes, ring_bytes);
     return rate;
 }

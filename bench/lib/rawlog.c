@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "bench/lib/rawlog.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "bench/lib/child.h"
@@ -12,6 +12,7 @@
 #include "shm/clock.h"
 #include "shm/crc.h"
 #include "shm/park.h"
+#include "shm/segment.h"
 
 #define POOL 32u                         /* pairs of key and value */
 #define RUN 64u                          /* entries between two publications, as in engine/apply.c */
@@ -22,33 +23,29 @@ static struct log_segment *map_log(void) {
     return bench_shared_map(size);
 }
 
-/* The same memory twice in a row, as segment_map_ring() does, but with no name in /dev/shm. */
-static uint8_t *map_ring(uint64_t bytes) {
-    int fd = memfd_create("rawlog", MFD_CLOEXEC);
-    uint8_t *base = fd >= 0 && ftruncate(fd, (off_t)bytes) == 0
-                        ? mmap(NULL, 2 * bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
-                        : MAP_FAILED;
-    bool good = base != MAP_FAILED;
-    for (int half = 0; half < 2 && good; half++) {
-        uint8_t *at = base + (uint64_t)half * bytes;
-        good = mmap(at, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) == at;
+uint8_t *rawlog_ring_map(uint64_t bytes) {
+    struct segment s = SEGMENT_INIT;
+    uint64_t off = segment_ring_off(sizeof(struct log_segment), bytes);
+    char name[SEGMENT_NAME_MAX + 1];
+    uint8_t *ring = NULL;
+    snprintf(name, sizeof(name), "rawlog-%ld", (long)getpid());
+    if (segment_create(&s, name, SEGMENT_LOG, 0, off + bytes) == 0) {
+        if (segment_map_ring(&s, off, bytes, &ring) == 0) {
+            memset(ring, 0, bytes);
+        }
+        segment_discard(&s); /* the mapping stays, the name does not */
     }
-    if (good) {
-        (void)madvise(base, 2 * bytes, MADV_HUGEPAGE); /* as the engine does for its segments */
-        memset(base, 0, bytes);
-    } else if (base != MAP_FAILED) {
-        munmap(base, 2 * bytes);
-    }
-    if (fd >= 0) {
-        close(fd);
-    }
-    return good ? base : NULL;
+    return ring;
+}
+
+void rawlog_ring_unmap(uint8_t *ring, uint64_t bytes) {
+    segment_unmap_ring(ring, bytes);
 }
 
 int rawlog_create(struct rawlog *l, uint64_t ring_bytes) {
     memset(l, 0, sizeof(*l));
     l->log = map_log();
-    l->ring = (struct ring){ .log = l->log, .base = map_ring(ring_bytes), .bytes = ring_bytes };
+    l->ring = (struct ring){ .log = l->log, .base = rawlog_ring_map(ring_bytes), .bytes = ring_bytes };
     l->pool = malloc((size_t)POOL * (RAWLOG_KEY + RAWLOG_VALUE_MAX));
     if (l->log == NULL || l->ring.base == NULL || l->pool == NULL) {
         rawlog_destroy(l);
@@ -66,9 +63,7 @@ int rawlog_create(struct rawlog *l, uint64_t ring_bytes) {
 
 void rawlog_destroy(struct rawlog *l) {
     bench_shared_unmap(l->log, sizeof(struct log_segment));
-    if (l->ring.base != NULL) {
-        munmap(l->ring.base, 2 * l->ring.bytes);
-    }
+    rawlog_ring_unmap(l->ring.base, l->ring.bytes);
     free(l->pool);
     memset(l, 0, sizeof(*l));
 }
@@ -96,7 +91,7 @@ static void append(struct rawlog *l, uint32_t value_len, uint64_t ts) {
         .key = key,
         .value = value,
         .value_len = value_len,
-        .payload_crc = crc32c(crc32c(0, key, RAWLOG_KEY), value, value_len),
+        .payload_crc = crc32c_short(crc32c_short(0, key, RAWLOG_KEY), value, value_len),
         .key_len = RAWLOG_KEY,
         .type = FRAME_PUT,
     };
@@ -131,31 +126,37 @@ static bool read_entry(const struct rawlog *l, uint64_t pos, uint64_t index, str
     }
     size_t payload = (size_t)f->key_len + f->value_len;
     bytes_copy_racy(copy, ring_payload(&l->ring, pos), payload);
-    return ring_frame_crc(f, crc32c(0, copy, payload)) == f->crc && ring_intact(&l->ring, pos);
+    return ring_frame_crc(f, crc32c_short(0, copy, payload)) == f->crc && ring_intact(&l->ring, pos);
 }
 
 int rawlog_follow(const struct rawlog *l, uint32_t id, const _Atomic uint32_t *over) {
     struct replica_board *b = &l->log->replicas[id];
+    struct park_pace pace = { 0, 0 };
     uint64_t applied = 0, pos = 0, ts = 0;
     for (;;) {
         bool last = atomic_load(over) != 0; /* before commit: nothing is committed after it is set */
-        uint64_t commit = board_commit(l->log);
-        if (commit == applied) {
+        uint64_t commit = board_commit(l->log), found = commit - applied;
+        if (found == 0) {
             if (last) {
                 return 0;
             }
+            park_pace_nothing(&pace);
             park_relax();
             continue;
         }
-        for (uint32_t n = 0; n < RUN && applied < commit; n++) {
-            struct frame f;
-            if (!read_entry(l, pos, applied + 1, &f, ts)) {
-                return -1;
+        while (applied < commit) {
+            for (uint32_t n = 0; n < RUN && applied < commit; n++) {
+                struct frame f;
+                ring_prefetch(&l->ring, pos, commit - applied);
+                if (!read_entry(l, pos, applied + 1, &f, ts)) {
+                    return -1;
+                }
+                applied++;
+                pos += f.length;
+                ts = f.commit_ts;
             }
-            applied++;
-            pos += f.length;
-            ts = f.commit_ts;
+            board_publish(b, applied, ts, pos);
         }
-        board_publish(b, applied, ts, pos);
+        park_pace_found(&pace, found);
     }
 }

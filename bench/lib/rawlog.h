@@ -3,7 +3,7 @@
  * The log ring without a domain around it: a leader that appends as engine/sequencer.c does, and followers that read as
  * engine/apply.c does, but keep no table. What is left is what the log itself can carry.
  *
- * It looks inside shm/ (ring, board, and the layout with them), as nothing else in bench/ may: the question is about
+ * It looks inside shm/ (ring, board, segment, and the layout with them), as nothing else in bench/ may: the question is about
  * just these.
  */
 #ifndef TIDEMARK_BENCH_RAWLOG_H
@@ -26,6 +26,11 @@ struct rawlog {
     /* The leader's alone, and changed with each entry: not on a line that followers look at. */
     _Alignas(LAYOUT_PAIR) struct ring_writer writer;
 };
+
+/* A ring's memory, made as the engine makes it: twice in a row, in huge pages where the system has them, but nameless. Zeroed.
+ * Children forked later share it. NULL: none. */
+uint8_t *rawlog_ring_map(uint64_t bytes);
+void rawlog_ring_unmap(uint8_t *ring, uint64_t bytes);
 
 /* An empty log with its clock; ring_bytes: a power of two. 0, or -1: no memory. */
 int rawlog_create(struct rawlog *l, uint64_t ring_bytes);
