@@ -17,9 +17,6 @@
  * not wait for it. */
 #define APPLY_RUN 64u
 
-/* So many bytes of the ring are asked for before they are read; past `commit` that is for nothing, but does no harm. */
-#define APPLY_RING_AHEAD 1024u
-
 /* An entry on its way into the table. */
 struct apply_part {
     struct frame f;
@@ -63,9 +60,6 @@ static void apply_drop(struct replica *r, const struct apply_part *parts, size_t
 static inline enum apply_status apply_make(struct replica *r, struct apply_part *p, uint64_t pos, uint64_t index, bool ahead) {
     p->pos = pos;
     p->ahead = ahead;
-    /* What the leader wrote is in its caches, or in none; far fewer lines are under way if each entry waits for its own. */
-    __builtin_prefetch(ring_at(&r->domain->ring, pos + APPLY_RING_AHEAD));
-    __builtin_prefetch(ring_at(&r->domain->ring, pos + APPLY_RING_AHEAD + LAYOUT_LINE));
     switch (ring_header(&r->domain->ring, pos, index, &p->f)) {
     case RING_LAPPED:
         return APPLY_LAPPED;
@@ -187,6 +181,7 @@ static enum apply_status apply_batch(struct replica *r, const struct apply_part 
 
 struct apply_ahead {
     struct apply_part parts[APPLY_AHEAD];
+    uint64_t until; /* entries up to here are committed */
     uint32_t count;
     bool batch; /* parts[0], the only one, begins a batch */
 };
@@ -206,6 +201,8 @@ static enum apply_status apply_look_ahead(struct replica *r, struct apply_ahead 
             *due = a->count == 0 ? p->f.commit_ts + delay : 0;
             return APPLY_OK;
         }
+        /* What the leader wrote is in its caches, or in none; too few lines are under way if each entry waits for its own. */
+        ring_prefetch(&r->domain->ring, pos, a->until - index);
         enum apply_status status = apply_make(r, p, pos, index, a->count > 0);
         if (status != APPLY_OK) {
             return status == APPLY_WAIT && a->count > 0 ? APPLY_OK : status; /* once those before it are taken, perhaps */
@@ -296,6 +293,7 @@ static enum apply_status apply_run(struct replica *r, uint64_t until, uint64_t d
     enum apply_status status = APPLY_OK;
     for (uint32_t n = 0; n < APPLY_RUN && r->applied < until && status == APPLY_OK && *due == 0;) {
         struct apply_ahead ahead;
+        ahead.until = until;
         uint64_t most = until - r->applied < APPLY_RUN - n ? until - r->applied : APPLY_RUN - n;
         status = apply_look_ahead(r, &ahead, most, delay, now, due);
         enum apply_status taken;

@@ -21,6 +21,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "shm/bytes.h"
 #include "shm/layout.h"
 
 #define ARENA_CLASSES 256u
@@ -87,8 +88,8 @@ static inline uint32_t arena_take_free(struct arena *a, uint32_t class) {
     uint32_t got = f->nodes[--f->count];
     if (f->count >= ARENA_AHEAD) {
         const uint8_t *at = (const uint8_t *)arena_node(a, f->nodes[f->count - ARENA_AHEAD]);
-        __builtin_prefetch(at, 1);
-        __builtin_prefetch(at + LAYOUT_LINE, 1);
+        bytes_prefetch_own(at);
+        bytes_prefetch_own(at + LAYOUT_LINE);
     }
     return got;
 }

@@ -107,6 +107,7 @@ static inline uint64_t put_do(struct tide *d, struct put *p) {
     KILL_POINT("seq.unanswered");
     seq_count_group(d);
     seq_refine(d);
+    KILL_POINT("put.done");
     return index;
 }
 

@@ -10,8 +10,6 @@
 #include "shm/nap.h"
 #include "shm/park.h"
 
-enum seq_done { SEQ_PENDING = 0, SEQ_ASLEEP = 1, SEQ_DONE = 2 };
-
 #define SEQ_SPINS 200
 
 /* Requests that are in the ring and not committed yet. */

@@ -19,6 +19,8 @@ struct seq_op {
     uint32_t node; /* of the leader's table, while the request is under way */
 };
 
+enum seq_done { SEQ_PENDING = 0, SEQ_ASLEEP = 1, SEQ_DONE = 2 };
+
 struct seq_request {
     const struct tide_op *ops;
     struct seq_op *prepared;

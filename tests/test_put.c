@@ -97,6 +97,21 @@ static void put__both_ways__counted(void **state) {
     assert_int_equal(tide_close(d), 0);
 }
 
+/* Corrections are due 10 ms after a domain began, and then ever more rarely: an application that does nothing but put existing keys
+ * gets them as well. */
+static void put__short_way_alone__the_clock_is_corrected(void **state) {
+    (void)state;
+    struct tide *d = help_open(MIB, 8 * MIB, UINT64_C(60) * 1000000000);
+    help_leader(d);
+    assert_int_equal(put(d, 1, 64, NULL), 0);
+    assert_int_equal(put(d, 1, 64, NULL), 0);
+    uint64_t before = atomic_load(&d->log->clock.base_ns);
+    while (atomic_load(&d->log->clock.use_tsc) != 0 && atomic_load(&d->log->clock.base_ns) == before) {
+        assert_int_equal(put(d, 1, 64, NULL), 0);
+    }
+    assert_int_equal(tide_close(d), 0);
+}
+
 int main(void) {
     help_start(120);
     const struct CMUnitTest tests[] = {
@@ -104,6 +119,7 @@ int main(void) {
         cmocka_unit_test(put__one_key_again__counts_two_nodes_for_a_moment),
         cmocka_unit_test(put__a_thousand_entries__digest_is_marked_by_leader_and_follower),
         cmocka_unit_test(put__both_ways__counted),
+        cmocka_unit_test(put__short_way_alone__the_clock_is_corrected),
     };
     return cmocka_run_group_tests_name("put", tests, NULL, NULL);
 }

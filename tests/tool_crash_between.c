@@ -4,12 +4,14 @@
  * other goes on. tool_crash.c kills at every instant, but who else is where is left to chance there; here it is not.
  */
 #include <dirent.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "engine/kill.h"
 #include "engine/replica.h"
+#include "engine/sequencer.h"
 #include "tests/crash_world.h"
 #include "tests/lib/forked.h"
 
@@ -256,11 +258,53 @@ static void join__donor_doubles_after_its_slots_are_copied__nothing_is_missing(v
     join_while_the_donor_doubles("join.slots");
 }
 
+/* ---- a writer queues and goes to sleep while a put on its short way has the turn ----------------------------------------------- */
+
+static struct tide *queue_domain;
+static pthread_t queue_thread;
+
+static void *put_queued(void *unused) {
+    (void)unused;
+    assert_int_equal(tide_put(queue_domain, NULL, "queued", 6, "v", 1, NULL), 0);
+    return NULL;
+}
+
+/* In the thread that has the turn, after the last look that it takes at the queue while it has it. */
+static void let_another_queue(const char *point) {
+    if (stop_at == NULL || strcmp(point, stop_at) != 0) {
+        return;
+    }
+    stop_at = NULL;
+    assert_int_equal(pthread_create(&queue_thread, NULL, put_queued, NULL), 0);
+    struct seq_request *queued;
+    while ((queued = atomic_load(&queue_domain->seq.queue)) == NULL || atomic_load(&queued->done) != SEQ_ASLEEP) {
+        crash_nap_us(100);
+    }
+}
+
+static void put__another_has_queued_meanwhile_and_sleeps__is_served(void **state) {
+    (void)state;
+    struct tide *d = queue_domain = open_here();
+    start(d, TIDE_LEADER);
+    for (int i = 0; i < 3; i++) { /* the first is new, the second has two versions of a key for the first time */
+        assert_int_equal(tide_put(d, NULL, "k", 1, "v", 1, NULL), 0);
+    }
+    stop_at = "put.done";
+    kill_point_seen = let_another_queue;
+    assert_int_equal(tide_put(d, NULL, "k", 1, "w", 1, NULL), 0);
+    kill_point_seen = NULL;
+    assert_null(stop_at); /* it went the short way */
+    assert_int_equal(pthread_join(queue_thread, NULL), 0);
+    assert_int_equal(board_commit(d->log), 5);
+    assert_int_equal(tide_close(d), 0);
+}
+
 int main(void) {
     help_start(30);
     const struct CMUnitTest tests[] = {
         NAMED_CASE(leader_dies_between_mark_and_wake__the_next_one_wakes_the_sleepers),
         NAMED_CASE(join__donor_doubles_before_its_slots_are_copied__nothing_is_missing),
+        NAMED_CASE(put__another_has_queued_meanwhile_and_sleeps__is_served),
         NAMED_CASE(join__donor_doubles_after_its_slots_are_copied__nothing_is_missing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
