@@ -67,31 +67,25 @@ static inline bool put_finds_room(struct sequencer *s, struct put *p) {
     return p->node != 0;
 }
 
-/* The new version, in memory that no slot leads to. */
-static inline void put_make_node(struct table_writer *w, const struct put *p) {
-    w->arena.live[p->class]++;
-    struct table_node *n = table_node_at(&w->t, p->node);
-    table_node_begin(n, p->key_len, p->value_size, p->place.node, p->crc);
-    bytes_copy(table_node_key(n), p->key, p->key_len);
-    bytes_copy(table_node_key(n) + p->key_len, p->value, p->value_size);
-}
-
 /* With the turn. Returns the entry's index. */
 static inline uint64_t put_do(struct tide *d, struct put *p) {
     struct sequencer *s = &d->seq;
     struct replica *r = s->leader;
     struct table_writer *w = &r->writer;
-    put_make_node(w, p);
+    w->arena.live[p->class]++;
+    struct table_node *n = table_node_at(&w->t, p->node);
+    table_node_begin(n, p->key_len, p->value_size, p->place.node, p->crc); /* no slot leads to it */
     KILL_POINT("seq.reserved");
     struct ring_entry e = {
-        .key = p->key,
-        .value = p->value,
         .value_len = (uint32_t)p->value_size,
         .payload_crc = p->crc,
         .key_len = (uint16_t)p->key_len,
         .type = FRAME_PUT,
     };
-    uint64_t index = ring_append(&s->ring, &e, clock_stamp(&d->log->clock));
+    uint8_t *payload = ring_append_header(&s->ring, &e, clock_stamp(&d->log->clock));
+    bytes_store_both(table_node_key(n), payload, p->key, p->key_len);
+    bytes_store_both(table_node_key(n) + p->key_len, payload + p->key_len, p->value, p->value_size);
+    uint64_t index = s->ring.next_index - 1;
     KILL_POINT("seq.copied");
     ring_commit(&s->ring);
     KILL_POINT("seq.published");
@@ -101,7 +95,7 @@ static inline uint64_t put_do(struct tide *d, struct put *p) {
     r->last_ts = s->ring.last_ts;
     KILL_POINT("seq.applied");
     replica_advance(r, r->last_ts);
-    table_count_swap(w, table_node_at(&w->t, p->place.node), p->place.node, table_node_at(&w->t, p->node));
+    table_count_swap(w, table_node_at(&w->t, p->place.node), p->place.node, n);
     replica_note_index(r);
     replica_advanced(r);
     KILL_POINT("seq.unanswered");

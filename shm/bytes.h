@@ -114,6 +114,12 @@ static inline void bytes_store_racy(void *dst, const void *src, size_t bytes) {
     }
 }
 
+/* bytes_copy() to `own`, and bytes_store_racy() to `shared`. */
+static inline void bytes_store_both(void *own, void *shared, const void *src, size_t bytes) {
+    bytes_copy(own, src, bytes);
+    bytes_store_racy(shared, src, bytes);
+}
+
 /* As bytes_store_racy() of one aligned word. */
 static inline void bytes_store_word(void *dst, uint64_t word) {
     __atomic_store_n((uint64_t *)dst, word, __ATOMIC_RELEASE); /* MO(bytes.copy): as above */
@@ -142,6 +148,31 @@ static inline void bytes_store_racy(void *dst, const void *src, size_t bytes) {
      * copy the new bytes and still find the old sequence number. */
     atomic_thread_fence(memory_order_release);
     bytes_copy(dst, src, bytes);
+}
+
+/* bytes_copy() to `own`, and bytes_store_racy() to `shared`: what is copied often is loaded and measured once. */
+static inline void bytes_store_both(void *own, void *shared, const void *src, size_t bytes) {
+    atomic_thread_fence(memory_order_release); /* MO(bytes.copy): as above */
+    const uint8_t *from = src;
+    uint8_t *one = own, *two = shared;
+    if (bytes >= 32 && bytes <= 64) {
+        struct bytes_32 head = bytes_get_32(from), tail = bytes_get_32(from + bytes - 32);
+        bytes_put_32(one, head);
+        bytes_put_32(two, head);
+        bytes_put_32(one + bytes - 32, tail);
+        bytes_put_32(two + bytes - 32, tail);
+    } else if (bytes >= 8 && bytes <= 16) {
+        uint64_t head, tail;
+        memcpy(&head, from, 8);
+        memcpy(&tail, from + bytes - 8, 8);
+        memcpy(one, &head, 8);
+        memcpy(two, &head, 8);
+        memcpy(one + bytes - 8, &tail, 8);
+        memcpy(two + bytes - 8, &tail, 8);
+    } else {
+        bytes_copy(one, from, bytes);
+        bytes_copy(two, from, bytes);
+    }
 }
 
 /* As bytes_store_racy() of one aligned word. */

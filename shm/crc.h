@@ -31,15 +31,25 @@ static inline uint64_t crc32c_word(uint64_t crc, uint64_t word) {
     __asm__("crc32q %1, %0" : "+r"(crc) : "rm"(word));
     return crc;
 }
+static inline uint64_t crc32c_at(uint64_t crc, const uint8_t *word) {
+    __asm__("crc32q %1, %0" : "+r"(crc) : "m"(*(const uint8_t(*)[8])word));
+    return crc;
+}
 static inline uint32_t crc32c_short(uint32_t crc, const void *data, size_t bytes) {
     if (__builtin_expect(!crc_hardware || (bytes & 7) != 0, 0)) {
         return crc32c(crc, data, bytes);
     }
     uint64_t c = (uint32_t)~crc;
-    for (const uint8_t *at = data, *end = at + bytes; at != end; at += 8) {
-        uint64_t word;
-        memcpy(&word, at, 8);
-        c = crc32c_word(c, word);
+    const uint8_t *at = data;
+    for (; bytes >= 32; bytes -= 32, at += 32) {
+        c = crc32c_at(crc32c_at(crc32c_at(crc32c_at(c, at), at + 8), at + 16), at + 24);
+    }
+    if (bytes & 16) {
+        c = crc32c_at(crc32c_at(c, at), at + 8);
+        at += 16;
+    }
+    if (bytes & 8) {
+        c = crc32c_at(c, at);
     }
     return ~(uint32_t)c;
 }

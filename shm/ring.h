@@ -125,9 +125,9 @@ static inline uint32_t ring_frame_crc(const struct frame *f, uint32_t payload_cr
 #define RING_AHEAD_BYTES 1536u
 #define RING_NEAR_BYTES 384u
 
-/* Write a frame behind the last one, invisible until ring_commit(). Room was reserved. ts: ns of the domain clock, raised to
- * the last one's if it fell. Returns its index. */
-static inline uint64_t ring_append(struct ring_writer *w, const struct ring_entry *e, uint64_t ts) {
+/* Write a frame behind the last one but for its payload, invisible until ring_commit(). Room was reserved. ts: ns of the domain clock,
+ * raised to the last one's if it fell. Its index is w->next_index - 1 then. Returns where key and value belong (bytes_store_racy()). */
+static inline uint8_t *ring_append_header(struct ring_writer *w, const struct ring_entry *e, uint64_t ts) {
     if (__builtin_expect(w->tail >= w->next_mark, 0)) {
         ring_leave_mark(w);
     }
@@ -152,10 +152,17 @@ static inline uint64_t ring_append(struct ring_writer *w, const struct ring_entr
     for (uint32_t i = 0; i < FRAME_WORDS; i++) {
         bytes_store_word(at + 8 * i, f.w[i]);
     }
-    bytes_store_racy(at + FRAME_HEADER_BYTES, e->key, e->key_len);
-    bytes_store_racy(at + FRAME_HEADER_BYTES + e->key_len, e->value, e->value_len);
     w->tail += length;
-    return w->next_index++;
+    w->next_index++;
+    return at + FRAME_HEADER_BYTES;
+}
+
+/* The whole frame. Returns its index. */
+static inline uint64_t ring_append(struct ring_writer *w, const struct ring_entry *e, uint64_t ts) {
+    uint8_t *payload = ring_append_header(w, e, ts);
+    bytes_store_racy(payload, e->key, e->key_len);
+    bytes_store_racy(payload + e->key_len, e->value, e->value_len);
+    return w->next_index - 1;
 }
 
 /* Make everything appended exist: one release store. The caller passes a full barrier before it tells anyone. */
