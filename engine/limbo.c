@@ -5,6 +5,7 @@
 
 #include "engine/grace.h"
 #include "engine/kill.h"
+#include "engine/rcu.h"
 
 bool limbo_more_room(struct table_writer *w) {
     struct limbo *l = &w->open;
@@ -65,7 +66,7 @@ static void limbo_rotate(struct table_writer *w) {
     w->open.bytes = 0;
     w->open.count = 0;
     w->safe = 0;
-    w->waiting.ticket = grace_start();
+    w->waiting.ticket = rcu_quiet() ? 0 : grace_start(); /* 0 was before the first: it is over */
     KILL_POINT("limbo.rotated");
 }
 

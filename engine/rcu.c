@@ -6,8 +6,14 @@
 
 #include "engine/rcu.h"
 
+#include <linux/membarrier.h>
 #include <pthread.h>
+#include <stdatomic.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #include <urcu/list.h>
+
+#include "shm/park.h"
 
 #ifdef ENGINE_TSAN
 char rcu_tsan_edge;
@@ -25,6 +31,9 @@ struct rcu_thread {
 static pthread_mutex_t rcu_threads_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct rcu_thread *rcu_threads;
 static _Thread_local struct rcu_thread rcu_self;
+
+/* A thread that the application registered reads here: it is not in that list, and ends as it likes. */
+static _Atomic bool rcu_others;
 
 static void rcu_threads_add(void) {
     rcu_self.reader = &URCU_TLS(urcu_memb_reader);
@@ -92,6 +101,9 @@ static void registered_init(void) {
 int rcu_register_self(void) {
     /* An application that uses the same flavour has its threads registered already, and registering twice aborts. */
     if (URCU_TLS(urcu_memb_reader).registered) {
+        if (rcu_self.reader == NULL) {
+            atomic_store(&rcu_others, true);
+        }
         return 0;
     }
     pthread_once(&registered_once, registered_init);
@@ -112,3 +124,46 @@ void rcu_wait(void) {
     pthread_mutex_unlock(&rcu_wait_lock);
     RCU_TSAN_ACQUIRE();
 }
+
+#ifdef ENGINE_TSAN
+bool rcu_quiet(void) {
+    return false; /* it would have to be told of each edge: only rcu_wait() is */
+}
+#else
+
+#define RCU_LOOKS 64 /* at a thread: a get takes less than one */
+
+/* liburcu has registered the process for it, where it works: an error is an answer as well. */
+static bool rcu_membarrier(void) {
+    return syscall(__NR_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) == 0;
+}
+
+/* Since the membarrier() before, the thread was once without a section: what it has now began later. */
+static bool rcu_was_out(const struct rcu_thread *t) {
+    for (int i = 0; i < RCU_LOOKS; i++) {
+        /* MO(rcu.section): after the membarrier(), which rcu_quiet() has passed. */
+        if ((CMM_LOAD_SHARED(t->reader->ctr) & URCU_GP_CTR_NEST_MASK) == 0) {
+            return true;
+        }
+        park_relax();
+    }
+    return false;
+}
+
+bool rcu_quiet(void) {
+    if (!rcu_is_plain() || atomic_load(&rcu_others) || pthread_mutex_trylock(&rcu_threads_lock) != 0) {
+        return false;
+    }
+    /* MO(rcu.section): what was unlinked is so for every section that begins after this. */
+    bool quiet = rcu_membarrier();
+    for (const struct rcu_thread *t = rcu_threads; quiet && t != NULL; t = t->next) {
+        quiet = rcu_was_out(t);
+    }
+#if !defined(__x86_64__)
+    /* The loads of those that ended come before what follows; x86 does not move a load behind a later store. */
+    quiet = quiet && rcu_membarrier();
+#endif
+    pthread_mutex_unlock(&rcu_threads_lock);
+    return quiet;
+}
+#endif

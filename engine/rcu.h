@@ -119,4 +119,11 @@ void rcu_after_fork(bool child);
 /* Wait until every section that was open at the call has ended. Never call it inside one. */
 void rcu_wait(void);
 
+/*
+ * Has every section that was open at the call ended? Looks for a moment and waits for nobody: false also where it cannot be told. In place
+ * of a grace period, which another thread would have to be woken for. Costs a membarrier(): below a microsecond while no
+ * other thread of the process runs, some microseconds else. Never call it inside a section.
+ */
+bool rcu_quiet(void);
+
 #endif
