@@ -200,7 +200,7 @@ add bench/lib/lib.c '#include "shm/ring.h"'
 expect includes 'bench sees the utilities alone'
 add bench/lib/rawlog.c "/* $spdx */"
 add bench/lib/rawlog.c '#include "shm/ring.h"'
-add bench/lib/rawlog.c '#include "shm/segment.h"'
+add bench/lib/rawlog.c '#include "shm/member.h"'
 expect includes 'bench sees the utilities alone'
 add bench/lib/lib.c '#include "tools/tools.h"'
 expect includes 'bench includes neither tools nor tests'
