@@ -27,7 +27,7 @@ void arena_init(struct arena *a, uint8_t *base, uint64_t end, uint64_t slack) {
 void arena_destroy(struct arena *a) {
     for (uint32_t c = 0; c < ARENA_CLASSES; c++) {
         free(a->free[c].nodes);
-        a->free[c] = (struct arena_free){NULL, 0, 0};
+        a->free[c] = (struct arena_free){0};
     }
 }
 
@@ -40,12 +40,30 @@ static uint64_t arena_carve(struct arena *a, uint64_t bytes, uint64_t align, uin
     return a->low;
 }
 
+/* Room to remember one more node when it is free: before there is one, since freeing must not fail. */
+static bool arena_room_for_one(struct arena_free *f) {
+    if (f->carved < f->room) {
+        return true;
+    }
+    uint32_t room = f->room == 0 ? 64 : f->room * 2;
+    uint32_t *nodes = realloc(f->nodes, room * sizeof(*nodes));
+    if (nodes != NULL) {
+        f->nodes = nodes;
+        f->room = room;
+    }
+    return nodes != NULL;
+}
+
 /* A new node, or 0. */
 static uint32_t arena_carve_node(struct arena *a, uint32_t class, uint64_t buckets_end) {
+    if (!arena_room_for_one(&a->free[class])) {
+        return 0;
+    }
     uint64_t bytes = arena_class_bytes(class), off = arena_carve(a, bytes, TABLE_UNIT, buckets_end);
     if (off == 0) {
         return 0;
     }
+    a->free[class].carved++;
     uint32_t node = (uint32_t)(off / TABLE_UNIT);
     a->carved += bytes;
     arena_node(a, node)->size_class = (uint16_t)class;
@@ -75,16 +93,6 @@ bool arena_alloc_ahead(struct arena *a, uint32_t class, uint64_t buckets_end, ui
         *node = arena_carve_node(a, class, buckets_end);
     }
     return *node != 0;
-}
-
-bool arena_free_more(struct arena_free *f) {
-    uint32_t room = f->room == 0 ? 64 : f->room * 2;
-    uint32_t *nodes = realloc(f->nodes, room * sizeof(*nodes));
-    if (nodes != NULL) {
-        f->nodes = nodes;
-        f->room = room;
-    }
-    return nodes != NULL;
 }
 
 void arena_undo(struct arena *a, uint32_t node) {

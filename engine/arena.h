@@ -38,6 +38,7 @@ struct arena {
     struct arena_free {
         uint32_t *nodes; /* offset / TABLE_UNIT, the next to be used last */
         uint32_t count, room;
+        uint32_t carved; /* nodes of the class: there is room for all of them, or they would not have been carved */
     } free[ARENA_CLASSES];
     uint32_t live[ARENA_CLASSES];
     uint32_t most[ARENA_CLASSES];
@@ -99,13 +100,10 @@ static inline void arena_forget(struct arena *a, uint32_t class) {
     a->live[class]--;
 }
 
-/* No reader can have it any more: reuse it. Where there is no memory to remember it, it is given up. */
-bool arena_free_more(struct arena_free *f);
+/* No reader can have it any more: reuse it. */
 static inline void arena_free(struct arena *a, uint32_t class, uint32_t node) {
     struct arena_free *f = &a->free[class];
-    if (__builtin_expect(f->count < f->room, 1) || arena_free_more(f)) {
-        f->nodes[f->count++] = node;
-    }
+    f->nodes[f->count++] = node;
 }
 
 /* A node that was allocated and never published. */

@@ -125,7 +125,9 @@ int tide_put(struct tide *d, struct tide_reader *session, const void *key, size_
     }
     if (__builtin_expect(!put_finds_room(&d->seq, &p), 0)) {
         seq_let_go(d, false);
-        /* Who has queued meanwhile is served with this one. */
+        if (atomic_load(&d->seq.queue) != NULL) { /* not with this one: that may be refused before it comes so far */
+            seq_help(d);
+        }
         return write_put(d, session, key, key_len, value, value_size, token);
     }
     uint64_t index = put_do(d, &p);

@@ -50,6 +50,7 @@ static void rcu_threads_remove(void) {
     if (rcu_self.next != NULL) {
         rcu_self.next->at = rcu_self.at;
     }
+    rcu_self.reader = NULL; /* the application may register the thread yet, while it ends */
 }
 
 static pthread_mutex_t rcu_wait_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -155,7 +156,7 @@ bool rcu_quiet(void) {
         return false;
     }
     /* MO(rcu.section): what was unlinked is so for every section that begins after this. */
-    bool quiet = rcu_membarrier();
+    bool quiet = rcu_membarrier() && !atomic_load(&rcu_others); /* one that came since, too */
     for (const struct rcu_thread *t = rcu_threads; quiet && t != NULL; t = t->next) {
         quiet = rcu_was_out(t);
     }
