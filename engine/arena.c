@@ -87,12 +87,8 @@ enum arena_status arena_alloc(struct arena *a, uint32_t class, uint64_t buckets_
     return ARENA_OK;
 }
 
-bool arena_alloc_ahead(struct arena *a, uint32_t class, uint64_t buckets_end, uint32_t *node) {
-    *node = arena_take_free(a, class);
-    if (*node == 0 && a->carved + arena_class_bytes(class) <= a->peak + a->slack) {
-        *node = arena_carve_node(a, class, buckets_end);
-    }
-    return *node != 0;
+uint32_t arena_carve_ahead(struct arena *a, uint32_t class, uint64_t buckets_end) {
+    return a->carved + arena_class_bytes(class) <= a->peak + a->slack ? arena_carve_node(a, class, buckets_end) : 0;
 }
 
 void arena_undo(struct arena *a, uint32_t node) {

@@ -71,16 +71,16 @@ static inline uint64_t arena_class_bytes(uint32_t class) {
 
 enum arena_status { ARENA_OK = 0, ARENA_WAIT = 1, ARENA_FULL = 2 };
 
-/* A node of this class, its index 0. It counts as alive from now on. ARENA_WAIT: after a grace period there will be one. */
+/* A node of this class; the caller makes its index 0 before anything else of it changes. It counts as alive from now on. ARENA_WAIT: after a grace period there will be one. */
 enum arena_status arena_alloc(struct arena *a, uint32_t class, uint64_t buckets_end, uint32_t *node);
 
-/* A node that does not count as alive yet: memory out of the slack, as that of replaced nodes, so that `peak` still follows from the
- * log alone. False: there is none to be had without waiting. arena_count() when it becomes part of the state, else arena_free(). */
-bool arena_alloc_ahead(struct arena *a, uint32_t class, uint64_t buckets_end, uint32_t *node);
+/* A fresh node that does not count as alive yet: memory out of the slack, as that of replaced nodes, so that `peak` still follows from
+ * the log alone. 0: there is none to be had without waiting. arena_count() when it becomes part of the state, else arena_free(). */
+uint32_t arena_carve_ahead(struct arena *a, uint32_t class, uint64_t buckets_end);
 
 #define ARENA_AHEAD 2u
 
-/* A free node of the class, or 0; it does not count as alive yet. Memory is asked for those behind it. */
+/* A free node of the class, or 0, as arena_carve_ahead() else. Memory is asked for those behind it. */
 static inline uint32_t arena_take_free(struct arena *a, uint32_t class) {
     struct arena_free *f = &a->free[class];
     if (__builtin_expect(f->count == 0, 0)) {
@@ -118,7 +118,7 @@ static inline uint64_t arena_peak_with(const struct arena *a, uint32_t class, ui
     return would <= a->most[class] ? a->peak : a->peak + (would - a->most[class]) * arena_class_bytes(class);
 }
 
-/* A node of arena_alloc_ahead() becomes part of the state. */
+/* A node of arena_take_free() or arena_carve_ahead() becomes part of the state. */
 static inline void arena_count(struct arena *a, uint32_t class) {
     if (__builtin_expect(++a->live[class] > a->most[class], 0)) {
         a->most[class]++;

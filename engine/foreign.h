@@ -63,7 +63,6 @@ enum foreign_status foreign_find(const struct replica *r, uint64_t epoch, uint64
  * is not deleted, its key has 8 to 16 bytes, and nothing changes meanwhile. False says nothing: ask foreign_find(). The buffer
  * may be written then.
  */
-#define FOREIGN_COMMON 64u /* bytes of a value */
 static inline bool foreign_hit(const struct replica *r, uint64_t at, uint64_t hash, const void *key, size_t key_len,
                                void *buf, size_t buf_size, struct foreign_value *out) {
     const struct table *t = &r->table;
@@ -100,11 +99,7 @@ static inline bool foreign_hit(const struct replica *r, uint64_t at, uint64_t ha
     if (((theirs[0] ^ ours[0]) | (theirs[1] ^ ours[1])) != 0) {
         return false;
     }
-    if (__builtin_expect(size == FOREIGN_COMMON, 1)) { /* where the copies go is known before the node is there */
-        bytes_copy_racy(buf, table_node_key(n) + key_len, FOREIGN_COMMON);
-    } else {
-        bytes_copy_racy(buf, table_node_key(n) + key_len, size);
-    }
+    bytes_copy_racy(buf, table_node_key(n) + key_len, size);
     KILL_POINT("read.copied");
     out->size = size;
     out->version = index;

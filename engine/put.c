@@ -59,11 +59,7 @@ static inline bool put_finds_room(struct sequencer *s, struct put *p) {
         atomic_load_explicit(&table_node_at(&w->t, p->place.node)->deleted, memory_order_relaxed) != 0) {
         return false;
     }
-    p->node = arena_take_free(&w->arena, p->class);
-    if (__builtin_expect(p->node == 0, 0)) {
-        uint32_t fresh; /* were it p's own, all of p would have to be in memory */
-        p->node = table_node_carve(w, p->class, &fresh) ? fresh : 0;
-    }
+    p->node = table_node_take(w, p->class);
     return p->node != 0;
 }
 
@@ -105,6 +101,14 @@ static inline uint64_t put_do(struct tide *d, struct put *p) {
     return index;
 }
 
+/* Let the turn go, and serve who has queued meanwhile: a write that goes on after this may be refused before it comes so far. */
+static inline void put_leave(struct tide *d, bool owed) {
+    seq_let_go(d, owed);
+    if (__builtin_expect(atomic_load(&d->seq.queue) != NULL, 0)) {
+        seq_help(d);
+    }
+}
+
 __attribute__((flatten)) /* the hash, too */
 int tide_put(struct tide *d, struct tide_reader *session, const void *key, size_t key_len, const void *value,
              size_t value_size, struct tide_token *token) {
@@ -124,17 +128,11 @@ int tide_put(struct tide *d, struct tide_reader *session, const void *key, size_
         return write_put(d, session, key, key_len, value, value_size, token);
     }
     if (__builtin_expect(!put_finds_room(&d->seq, &p), 0)) {
-        seq_let_go(d, false);
-        if (atomic_load(&d->seq.queue) != NULL) { /* not with this one: that may be refused before it comes so far */
-            seq_help(d);
-        }
+        put_leave(d, false);
         return write_put(d, session, key, key_len, value, value_size, token);
     }
     uint64_t index = put_do(d, &p);
-    seq_let_go(d, true);
-    if (__builtin_expect(atomic_load(&d->seq.queue) != NULL, 0)) {
-        seq_help(d);
-    }
+    put_leave(d, true);
     if (session != NULL && index > session->fence) {
         session->fence = index;
     }

@@ -172,7 +172,6 @@ int read_get_any(struct tide_reader *r, const void *key, size_t key_len,
     return result;
 }
 
-#define MGET_COMMON 64u /* bytes of a value */
 #define MGET_STRIDE 32u /* keys whose misses are under way at once: more than a core has line buffers for */
 
 static bool read_item_valid(const struct tide_mget_item *item) {
@@ -227,11 +226,7 @@ static inline bool read_hit(const struct table_node *n, struct tide_mget_item *i
     item->result = 0;
     item->value_size = size;
     item->version = index;
-    if (__builtin_expect(size == MGET_COMMON, 1)) { /* where the copies go is known before the node is there */
-        memcpy(buf, table_node_key(n) + key_len, MGET_COMMON);
-    } else {
-        bytes_copy(buf, table_node_key(n) + key_len, size);
-    }
+    bytes_copy(buf, table_node_key(n) + key_len, size);
     return true;
 }
 

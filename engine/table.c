@@ -239,8 +239,8 @@ enum arena_status table_node_new(struct table_writer *w, size_t key_len, size_t 
     return status;
 }
 
-bool table_node_carve(struct table_writer *w, uint32_t class, uint32_t *node) {
-    return arena_alloc_ahead(&w->arena, class, table_buckets_end(w) + table_reserve(w), node);
+uint32_t table_node_carve(struct table_writer *w, uint32_t class) {
+    return arena_carve_ahead(&w->arena, class, table_buckets_end(w) + table_reserve(w));
 }
 
 void table_node_drop_ahead(struct table_writer *w, uint32_t node) {

@@ -244,7 +244,7 @@ void table_node_drop(struct table_writer *w, uint32_t node);
 
 /* The same for an entry whose turn has not come: it is part of no state, and may be of none ever. Then table_node_drop_ahead() ends it,
  * else arena_count() and table_publish(). It is a fresh one where none is free: engine/table_slots.h. */
-bool table_node_carve(struct table_writer *w, uint32_t class, uint32_t *node);
+uint32_t table_node_carve(struct table_writer *w, uint32_t class); /* 0: not without waiting */
 void table_node_drop_ahead(struct table_writer *w, uint32_t node);
 
 /* Ask memory for the node that table_publish() would replace, whose bucket was asked for before. */

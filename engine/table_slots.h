@@ -159,11 +159,16 @@ static inline int table_publish(struct table_writer *w, uint32_t node, uint64_t 
     return 0;
 }
 
+/* A node of a class that does not count yet, free or fresh. 0: not without waiting. */
+static inline uint32_t table_node_take(struct table_writer *w, uint32_t class) {
+    uint32_t node = arena_take_free(&w->arena, class);
+    return __builtin_expect(node != 0, 1) ? node : table_node_carve(w, class);
+}
+
 /* table_node_new() for an entry whose turn has not come. False: not without waiting. */
 static inline bool table_node_ahead(struct table_writer *w, size_t key_len, size_t value_len, uint32_t *node) {
-    uint32_t class = arena_class(key_len + value_len);
-    *node = arena_take_free(&w->arena, class);
-    if (__builtin_expect(*node == 0, 0) && !table_node_carve(w, class, node)) {
+    *node = table_node_take(w, arena_class(key_len + value_len));
+    if (__builtin_expect(*node == 0, 0)) {
         return false;
     }
     table_node_begin(table_node_at(&w->t, *node), key_len, value_len, 0, 0);

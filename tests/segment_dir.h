@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -78,5 +79,17 @@ static inline int attach(void) {
 }
 
 #define CASE(name) cmocka_unit_test_teardown(name, clean)
+
+/* A child that mounts something says by 77 that it may not. */
+static inline void assert_mounted_and_held(pid_t child) {
+    int status = -1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    if (WEXITSTATUS(status) == 77) {
+        print_message("mounting is not permitted here\n");
+        skip();
+    }
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
 
 #endif

@@ -112,17 +112,9 @@ static void get__every_length__of_an_own_replica(void **state) {
     assert_int_equal(tide_close(d), 0);
 }
 
-static struct tide *open_again(struct tide *d) {
-    struct tide_info info = TIDE_INFO_INIT;
-    struct tide *other = NULL;
-    assert_int_equal(tide_info(d, &info), 0);
-    assert_int_equal(tide_open(&other, info.name, NULL), 0);
-    return other;
-}
-
 static void get__every_length__of_another_handles_replica(void **state) {
     (void)state;
-    struct tide *d = help_open(0, 0, 0), *other = open_again(d);
+    struct tide *d = help_open(0, 0, 0), *other = help_open_again(d);
     uint32_t leader = help_leader(d);
     struct tide_reader *r = help_reader(other, TIDE_STICKY, (int32_t)leader, UINT64_C(1) << leader);
     look_at_all(d, r);
@@ -136,7 +128,7 @@ static void get__every_length__of_another_handles_replica(void **state) {
 /* The reader's home is another handle's replica, then one of its own, then another's again. */
 static void get__home_moves_between_handles__answers_go_on(void **state) {
     (void)state;
-    struct tide *d = help_open(0, 0, 0), *other = open_again(d);
+    struct tide *d = help_open(0, 0, 0), *other = help_open_again(d);
     uint32_t leader = help_leader(d), id = UINT32_MAX;
     struct sized s = sized_of(16, 64, 0);
     for (int round = 0; round < 3; round++) {
@@ -274,7 +266,7 @@ static void mget__items_of_every_kind__each_has_its_own_result(void **state) {
     }
     struct tide_reader *r = help_reader(d, TIDE_STICKY, (int32_t)leader, UINT64_C(1) << leader);
     mget_mixed(r);
-    struct tide *other = open_again(d);
+    struct tide *other = help_open_again(d);
     struct tide_reader *far = help_reader(other, TIDE_STICKY, (int32_t)leader, UINT64_C(1) << leader);
     mget_mixed(far);
     assert_int_equal(tide_reader_close(far), 0);

@@ -148,14 +148,6 @@ static void *look_at_it(void *arg) {
     return NULL;
 }
 
-static struct tide *open_again(struct tide *d) {
-    struct tide_info info = TIDE_INFO_INIT;
-    struct tide *other = NULL;
-    assert_int_equal(tide_info(d, &info), 0);
-    assert_int_equal(tide_open(&other, info.name, NULL), 0);
-    return other;
-}
-
 static uint64_t commit_of(struct tide *d) {
     struct tide_info info = TIDE_INFO_INIT;
     assert_int_equal(tide_info(d, &info), 0);
@@ -173,7 +165,7 @@ static void grow_under_readers(uint32_t batch) {
     static struct growth g;
     memset(&g, 0, sizeof(g));
     g.d = help_open(MIB, 32 * MIB, UINT64_C(60) * 1000000000);
-    struct tide *other = open_again(g.d);
+    struct tide *other = help_open_again(g.d);
     uint32_t leader = help_leader(g.d), follower = help_follower(g.d, 0);
     g.before = commit_of(g.d);
     g.entries = help_scaled(60000);
@@ -214,7 +206,7 @@ static void growth__newcomers_copy_it_meanwhile__they_have_everything(void **sta
     for (uint64_t round = 0; round < help_scaled(12); round++) {
         memset(&g, 0, sizeof(g));
         g.d = help_open(64 * KIB, 4 * MIB, UINT64_C(60) * 1000000000);
-        struct tide *other = open_again(g.d);
+        struct tide *other = help_open_again(g.d);
         help_leader(g.d);
         g.before = commit_of(g.d);
         g.entries = 2000;

@@ -223,14 +223,7 @@ static void segment_create__tmpfs_is_full__no_space_and_no_sigbus(void **state) 
     if (child == 0) {
         _exit(in_small_tmpfs());
     }
-    int status = -1;
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_true(WIFEXITED(status));
-    if (WEXITSTATUS(status) == 77) {
-        print_message("mounting is not permitted here\n");
-        skip();
-    }
-    assert_int_equal(WEXITSTATUS(status), 0);
+    assert_mounted_and_held(child);
 }
 
 static void segment_map_ring__written_over_the_end__appears_at_the_start(void **state) {

@@ -219,14 +219,7 @@ static void reserve__tmpfs_fills_up_halfway__no_space_and_no_sigbus(void **state
     if (child == 0) {
         in_small_tmpfs();
     }
-    int status = -1;
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_true(WIFEXITED(status));
-    if (WEXITSTATUS(status) == 77) {
-        print_message("mounting is not permitted here\n");
-        skip();
-    }
-    assert_int_equal(WEXITSTATUS(status), 0);
+    assert_mounted_and_held(child);
 }
 
 int main(void) {

@@ -132,6 +132,14 @@ struct tide *help_open(uint64_t ring_bytes, uint64_t table_bytes, uint64_t slow_
     return d;
 }
 
+struct tide *help_open_again(struct tide *d) {
+    struct tide_info info = TIDE_INFO_INIT;
+    struct tide *other = NULL;
+    assert_int_equal(tide_info(d, &info), 0);
+    assert_int_equal(tide_open(&other, info.name, NULL), 0);
+    return other;
+}
+
 uint32_t help_leader(struct tide *d) {
     struct tide_replica_opts o = TIDE_REPLICA_OPTS_INIT;
     o.role = TIDE_LEADER;

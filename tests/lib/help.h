@@ -56,6 +56,9 @@ extern uint64_t help_write_timeout_ns;
 
 struct tide *help_open(uint64_t ring_bytes, uint64_t table_bytes, uint64_t slow_follower_ns);
 
+/* Another handle of the same domain, to which the first one's replicas are another process's. */
+struct tide *help_open_again(struct tide *d);
+
 /* Start a replica and assert that it serves. Returns its number. */
 uint32_t help_leader(struct tide *d);
 uint32_t help_follower(struct tide *d, uint64_t apply_delay_ns);
