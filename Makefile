@@ -56,7 +56,7 @@ TEST_LIBS := $(BENCH_LIBS) -lcmocka
 
 # ---- what there is ---------------------------------------------------------------------------------------------------
 
-LIB_SRC := $(wildcard shm/*.c engine/*.c)
+LIB_SRC := $(wildcard shm/*.c engine/*/*.c)
 TOOL_MAIN := $(wildcard tools/tide.c)
 TOOL_SRC := $(filter-out tools/tide.c,$(wildcard tools/*.c))
 BENCH_LIB_SRC := $(wildcard bench/lib/*.c)
@@ -156,7 +156,7 @@ $(B)/tests/test_peers: $(OBJ)/tests/test_peers.o $(OBJ)/libtest.a $(OBJ)/libpeer
 $(B)/tests/%: $(OBJ)/tests/%.o $(OBJ)/libtest.a $(OBJ)/libtools.a $(OBJ)/libbench.a $(B)/libtidemark.a
 	$(link) $(TEST_LIBS)
 
-# Dies at named instants on request (engine/kill.h): the engine, compiled once more, stands before the library, which is asked for the
+# Dies at named instants on request (engine/table/kill.h): the engine, compiled once more, stands before the library, which is asked for the
 # rest alone.
 CRASH := $(BUILD)/crash
 # gcc -O1 takes more for uninitialised than there is. clang does not know the warning.
@@ -264,7 +264,7 @@ help:
 
 format:
 	@command -v clang-format >/dev/null || { echo 'make format needs clang-format' >&2; exit 1; }
-	clang-format -i $(filter-out shm/layout.h engine/tidemark.h,$(wildcard shm/*.[ch] engine/*.[ch] tools/*.[ch] \
+	clang-format -i $(filter-out shm/layout.h engine/tidemark.h,$(wildcard shm/*.[ch] engine/*.[ch] engine/*/*.[ch] tools/*.[ch] tools/*/*.[ch] \
 		bench/*.[ch] bench/lib/*.[ch] bench/peers/*.[ch] tests/*.[ch] tests/lib/*.[ch]))
 
 # Installed is one object in which only tide_* is global, so that an embedder's ring_append() does not meet ours.

@@ -162,8 +162,7 @@ static void measure_control(struct bench_program *p, const struct plan *plan, ui
         bench_program_set(p, plan->granted[f], repetition, bench_granted(&p->machine, f + 2, slice / 2));
     }
     for (uint32_t i = 0; i < PLAINS; i++) {
-        double per_s =
-            bench_plainring_per_s(&p->machine, RING_BYTES, plains[i].message_bytes, plains[i].group, slice);
+        double per_s = bench_plainring_per_s(&p->machine, RING_BYTES, plains[i].message_bytes, plains[i].group, slice);
         bench_program_set(p, plan->plain[i], repetition, per_s);
     }
 }

@@ -85,7 +85,8 @@ bool board_get_digest(const struct replica_board *b, uint64_t *index, uint64_t *
         uint64_t i = atomic_load_explicit(&b->digest_index, memory_order_relaxed); /* MO(replica.digest) */
         uint64_t d = atomic_load_explicit(&b->digest, memory_order_relaxed);       /* MO(replica.digest) */
         atomic_thread_fence(memory_order_acquire);                                 /* MO(replica.digest) */
-        if (seq % 2 == 0 && atomic_load_explicit(&b->digest_seq, memory_order_relaxed) == seq) { /* MO(replica.digest) */
+        if (seq % 2 == 0 &&
+            atomic_load_explicit(&b->digest_seq, memory_order_relaxed) == seq) { /* MO(replica.digest) */
             *index = i;
             *digest = d;
             return true;
@@ -103,7 +104,7 @@ void board_mark_digest(struct replica_board *b, uint64_t index, uint64_t digest)
     struct digest_mark *m = &b->digest_marks[index / LAYOUT_DIGEST_EVERY % LAYOUT_DIGEST_MARKS];
     /* MO(replica.mark): index 0 before the digest changes, the index after it. */
     atomic_store_explicit(&m->index, 0, memory_order_relaxed);
-    atomic_thread_fence(memory_order_release);                         /* MO(replica.mark) */
+    atomic_thread_fence(memory_order_release);                       /* MO(replica.mark) */
     atomic_store_explicit(&m->digest, digest, memory_order_relaxed); /* MO(replica.mark) */
     atomic_store_explicit(&m->index, index, memory_order_release);   /* MO(replica.mark) */
 }
@@ -114,8 +115,8 @@ bool board_digest_at(const struct replica_board *b, uint64_t index, uint64_t *di
     if (atomic_load_explicit(&m->index, memory_order_acquire) != index) {
         return false;
     }
-    uint64_t d = atomic_load_explicit(&m->digest, memory_order_relaxed); /* MO(replica.mark) */
-    atomic_thread_fence(memory_order_acquire);                           /* MO(replica.mark) */
+    uint64_t d = atomic_load_explicit(&m->digest, memory_order_relaxed);  /* MO(replica.mark) */
+    atomic_thread_fence(memory_order_acquire);                            /* MO(replica.mark) */
     if (atomic_load_explicit(&m->index, memory_order_relaxed) != index) { /* MO(replica.mark) */
         return false;
     }

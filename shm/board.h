@@ -85,7 +85,7 @@ static inline void board_put_digest(struct replica_board *b, uint64_t index, uin
     uint32_t seq = atomic_load_explicit(&b->digest_seq, memory_order_relaxed);
     atomic_store_explicit(&b->digest_seq, seq | 1, memory_order_relaxed); /* MO(replica.digest) */
     atomic_thread_fence(memory_order_release); /* MO(replica.digest): odd before the pair changes */
-    atomic_store_explicit(&b->digest, digest, memory_order_relaxed);      /* MO(replica.digest) */
+    atomic_store_explicit(&b->digest, digest, memory_order_relaxed); /* MO(replica.digest) */
     /* MO(replica.digest): release; what a dead writer leaves is the old pair, or a new digest whose index is `applied`. */
     atomic_store_explicit(&b->digest_index, index, memory_order_release);
     /* MO(replica.digest): even after it. (seq | 1: one who died in between left it odd.) */

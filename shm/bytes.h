@@ -55,7 +55,8 @@ static inline void bytes_copy(void *dst, const void *src, size_t bytes) {
         memcpy(&tail, from + bytes - 8, 8);
         memcpy(to, &head, 8);
         memcpy(to + bytes - 8, &tail, 8);
-    } else if (__builtin_expect(bytes == 64, 1)) { /* a line: where its end is does not have to wait for a length from memory */
+    } else if (__builtin_expect(bytes == 64,
+                                1)) { /* a line: where its end is does not have to wait for a length from memory */
         struct bytes_32 head = bytes_get_32(from), tail = bytes_get_32(from + 32);
         bytes_put_32(to, head);
         bytes_put_32(to + 32, tail);

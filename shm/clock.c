@@ -70,7 +70,7 @@ struct clock_pair {
  * wide. rdtscp waits for what precedes it; the fence after it keeps clock_gettime from starting before.
  */
 static struct clock_pair clock_sample(void) {
-    struct clock_pair best = {0, 0};
+    struct clock_pair best = { 0, 0 };
     uint64_t best_width = UINT64_MAX;
     for (int i = 0; i < 24; i++) {
         uint32_t cpu;
@@ -203,8 +203,8 @@ void clock_refine_now(struct clock_line *c) {
     /* MO(clock.params): release, pairs with the acquire loads in clock_read(): who sees one of these sees the odd
      * number. */
     atomic_store_explicit(&c->base_tsc, tsc, memory_order_release);
-    atomic_store_explicit(&c->base_ns, ns, memory_order_release);       /* MO(clock.params) */
-    atomic_store_explicit(&c->mult, rate, memory_order_release);        /* MO(clock.params) */
+    atomic_store_explicit(&c->base_ns, ns, memory_order_release);        /* MO(clock.params) */
+    atomic_store_explicit(&c->mult, rate, memory_order_release);         /* MO(clock.params) */
     atomic_store_explicit(&c->shift, CLOCK_SHIFT, memory_order_release); /* MO(clock.params) */
     /* MO(clock.seq): release, pairs with the acquire in clock_read(): the even number comes with all parameters. */
     atomic_store_explicit(&c->seq, (seq | 1) + 1, memory_order_release);

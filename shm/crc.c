@@ -83,7 +83,7 @@ bool crc_hardware;
 
 #if defined(__x86_64__)
 
-#define CRC_CHAIN_MAX 128 /* words in a chain: the joins cost nothing against that, and the table stays at 1 KiB */
+#define CRC_CHAIN_MAX 128   /* words in a chain: the joins cost nothing against that, and the table stays at 1 KiB */
 #define CRC_CHAINED_MIN 192 /* below, one chain is done before three are joined */
 
 /* crc_moves[k]: x^(64k - 33) mod P. The product of two reflected values comes out one bit low (x^1), and the

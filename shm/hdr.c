@@ -17,8 +17,8 @@ int hdr_shape(int64_t lowest, int64_t highest, int digits, struct hdr_shape *sha
     if (sub_bucket_magnitude + unit_magnitude > 62)
         return -1;
     int buckets = 1;
-    for (uint64_t beyond = UINT64_C(1) << (sub_bucket_magnitude + unit_magnitude);
-         beyond <= (uint64_t)highest; beyond <<= 1)
+    for (uint64_t beyond = UINT64_C(1) << (sub_bucket_magnitude + unit_magnitude); beyond <= (uint64_t)highest;
+         beyond <<= 1)
         buckets++; /* ends: at 2^63 the latest, beyond is above every int64_t */
     *shape = (struct hdr_shape){
         .lowest = lowest,
@@ -94,10 +94,10 @@ int hdr_check(const struct hdr *h, size_t room_bytes) {
     if (room_bytes < offsetof(struct hdr, counts) || shape_of(h, &shape) != 0)
         return -1;
     const volatile struct hdr *shared = h;
-    if (shared->unit_magnitude != shape.unit_magnitude
-        || shared->sub_bucket_half_magnitude != shape.sub_bucket_half_magnitude
-        || shared->sub_bucket_count != shape.sub_bucket_count || shared->bucket_count != shape.bucket_count
-        || shared->counts_len != shape.counts_len)
+    if (shared->unit_magnitude != shape.unit_magnitude ||
+        shared->sub_bucket_half_magnitude != shape.sub_bucket_half_magnitude ||
+        shared->sub_bucket_count != shape.sub_bucket_count || shared->bucket_count != shape.bucket_count ||
+        shared->counts_len != shape.counts_len)
         return -1;
     return shape_size_bytes(&shape) <= room_bytes ? 0 : -1;
 }
@@ -237,8 +237,8 @@ int hdr_add_at_index(struct hdr *h, int32_t index, int64_t n) {
 int hdr_add(struct hdr *dst, const struct hdr *src) {
     struct hdr_shape shape;
     struct hdr_shape other;
-    if (shape_of(dst, &shape) != 0 || shape_of(src, &other) != 0 || shape.lowest != other.lowest
-        || shape.highest != other.highest || shape.digits != other.digits)
+    if (shape_of(dst, &shape) != 0 || shape_of(src, &other) != 0 || shape.lowest != other.lowest ||
+        shape.highest != other.highest || shape.digits != other.digits)
         return -1;
     for (int32_t i = 0; i < shape.counts_len; i++) {
         int64_t count = load_count(&src->counts[i]);

@@ -18,7 +18,7 @@ static const struct hdr_shape lag_shape = {
 };
 
 #define NS_PER_S UINT64_C(1000000000)
-#define LAG_HDR_BYTES \
+#define LAG_HDR_BYTES                                                                                                  \
     ((sizeof(struct hdr) + LAG_COUNTS * sizeof(int64_t) + LAYOUT_LINE - 1) / LAYOUT_LINE * LAYOUT_LINE)
 
 #define COUNT_MAX (INT64_C(1) << 47) /* in one second: far beyond what a thread can record */
@@ -48,8 +48,8 @@ static struct hdr *window_of_writer(struct lag_windows *windows, size_t i) {
 
 int lag_init(struct hdr *all, struct lag_windows *windows) {
     struct hdr_shape shape;
-    if (hdr_shape(LAG_LOWEST_NS, LAG_HIGHEST_NS, LAG_DIGITS, &shape) != 0
-        || memcmp(&shape, &lag_shape, sizeof(shape)) != 0)
+    if (hdr_shape(LAG_LOWEST_NS, LAG_HIGHEST_NS, LAG_DIGITS, &shape) != 0 ||
+        memcmp(&shape, &lag_shape, sizeof(shape)) != 0)
         return -1;
     (void)hdr_init(all, LAG_LOWEST_NS, LAG_HIGHEST_NS, LAG_DIGITS);
     memset(windows, 0, sizeof(*windows));
@@ -70,8 +70,8 @@ int lag_check(const struct hdr *all, size_t all_room_bytes, const struct lag_win
               size_t windows_room_bytes) {
     if (all_room_bytes < LAG_HDR_BYTES || check_shape(all, all_room_bytes) != 0)
         return -1;
-    if (windows_room_bytes < lag_windows_size_bytes() || windows->hdr_bytes != LAG_HDR_BYTES
-        || windows->window_count != LAYOUT_LAG_WINDOWS)
+    if (windows_room_bytes < lag_windows_size_bytes() || windows->hdr_bytes != LAG_HDR_BYTES ||
+        windows->window_count != LAYOUT_LAG_WINDOWS)
         return -1;
     for (size_t i = 0; i < LAYOUT_LAG_WINDOWS; i++)
         if (check_shape(window_at(windows, i), LAG_HDR_BYTES) != 0)

@@ -8,7 +8,7 @@
 /* Sleep for about so long, or shorter when a signal comes. For waits that look again afterwards anyway: on somebody who may
  * have died, and who is not asked to wake anybody. */
 static inline void park_nap(uint64_t ns) {
-    struct timespec t = {.tv_sec = (time_t)(ns / 1000000000u), .tv_nsec = (long)(ns % 1000000000u)};
+    struct timespec t = { .tv_sec = (time_t)(ns / 1000000000u), .tv_nsec = (long)(ns % 1000000000u) };
     nanosleep(&t, NULL);
 }
 

@@ -15,7 +15,8 @@ static long park_futex(_Atomic uint32_t *word, int operation, uint32_t value, co
 
 int park_wait(_Atomic uint32_t *word, uint32_t seen, uint64_t timeout_ns) {
     /* FUTEX_WAIT takes a relative time of CLOCK_MONOTONIC. 2^62 ns is over a century, and some kernels refuse more. */
-    struct timespec limit = {.tv_sec = (time_t)(timeout_ns / 1000000000u), .tv_nsec = (long)(timeout_ns % 1000000000u)};
+    struct timespec limit = { .tv_sec = (time_t)(timeout_ns / 1000000000u),
+                              .tv_nsec = (long)(timeout_ns % 1000000000u) };
     struct timespec *at_most = timeout_ns >= UINT64_C(1) << 62 ? NULL : &limit;
     if (park_futex(word, FUTEX_WAIT, seen, at_most) == -1 && errno == ETIMEDOUT) {
         return -1;

@@ -35,8 +35,8 @@ static void ring_take_marks(struct ring_writer *w, uint64_t pos) {
     w->mark = (w->mark + 1) % LAYOUT_MARKS;
 }
 
-void ring_writer_init(struct ring_writer *w, const struct ring *ring, uint64_t pos, uint64_t next_index, uint64_t last_ts,
-                      uint32_t term) {
+void ring_writer_init(struct ring_writer *w, const struct ring *ring, uint64_t pos, uint64_t next_index,
+                      uint64_t last_ts, uint32_t term) {
     *w = (struct ring_writer){
         .ring = *ring,
         .tail = pos,
@@ -56,8 +56,8 @@ void ring_leave_mark(struct ring_writer *w) {
     /* MO(log.mark): index 0, position, index, each in order (release): whoever reads the same index before and after
      * the position has a pair. */
     atomic_store_explicit(&m->index, 0, memory_order_relaxed);
-    atomic_thread_fence(memory_order_release); /* MO(log.mark): the zero before the position */
-    atomic_store_explicit(&m->pos, w->tail, memory_order_release);         /* MO(log.mark) */
+    atomic_thread_fence(memory_order_release);                     /* MO(log.mark): the zero before the position */
+    atomic_store_explicit(&m->pos, w->tail, memory_order_release); /* MO(log.mark) */
     atomic_store_explicit(&m->index, w->next_index, memory_order_release); /* MO(log.mark) */
     w->mark = (w->mark + 1) % LAYOUT_MARKS;
     w->next_mark = w->tail + w->ring.bytes / LAYOUT_MARKS;
@@ -70,7 +70,8 @@ static uint64_t ring_boundary(const struct ring_writer *w, uint64_t from, uint64
         const struct ring_mark *m = &w->ring.log->marks[i];
         /* MO(log.mark): relaxed, the reader is the writer. */
         uint64_t pos = atomic_load_explicit(&m->pos, memory_order_relaxed);
-        if (atomic_load_explicit(&m->index, memory_order_relaxed) != 0 && pos >= from && pos < best) { /* MO(log.mark) */
+        if (atomic_load_explicit(&m->index, memory_order_relaxed) != 0 && pos >= from &&
+            pos < best) { /* MO(log.mark) */
             best = pos;
         }
     }

@@ -54,15 +54,15 @@ struct ring_writer {
     uint64_t limit;      /* frames may end here without looking at anybody's position: reclaimed + bytes */
     uint64_t next_index; /* of the next frame */
     uint64_t committed;
-    uint64_t next_mark;  /* position from which on a mark is due */
+    uint64_t next_mark; /* position from which on a mark is due */
     uint32_t mark;
     uint32_t term;
     uint64_t last_ts;
 };
 
 /* Take the writing side up at a position: index of the next frame, and the last timestamp that was used. */
-void ring_writer_init(struct ring_writer *w, const struct ring *ring, uint64_t pos, uint64_t next_index, uint64_t last_ts,
-                      uint32_t term);
+void ring_writer_init(struct ring_writer *w, const struct ring *ring, uint64_t pos, uint64_t next_index,
+                      uint64_t last_ts, uint32_t term);
 
 /* What goes into a frame's header besides what the ring knows itself. payload_crc: crc32c(0, key and value). */
 struct ring_entry {
@@ -135,14 +135,14 @@ static inline uint8_t *ring_append_header(struct ring_writer *w, const struct ri
         w->last_ts = ts;
     }
     uint64_t length = ring_frame_bytes(e->key_len, e->value_len);
-    struct frame_words f = {{
+    struct frame_words f = { {
         0,
         w->next_index,
         w->last_ts,
         e->lane_seq,
         w->term | (uint64_t)e->lane << 32 | (uint64_t)e->type << 48 | (uint64_t)e->flags << 56,
         e->value_len | (uint64_t)e->key_len << 32,
-    }};
+    } };
     f.w[0] = length | (uint64_t)ring_words_crc(&f, e->payload_crc) << 32;
     uint8_t *at = ring_at(&w->ring, w->tail);
     bytes_prefetch_own(at + RING_NEAR_BYTES);
@@ -188,7 +188,8 @@ static inline bool ring_intact(const struct ring *ring, uint64_t pos) {
 }
 
 static inline bool ring_header_plausible(const struct ring *ring, const struct frame *f, uint64_t index) {
-    if (f->index != index || f->length > ring_group_max(ring) || f->length != ring_frame_bytes(f->key_len, f->value_len)) {
+    if (f->index != index || f->length > ring_group_max(ring) ||
+        f->length != ring_frame_bytes(f->key_len, f->value_len)) {
         return false;
     }
     switch (f->type) {

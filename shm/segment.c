@@ -230,7 +230,8 @@ static void segment_reserve_huge(const struct segment *s) {
  * fails. */
 static int segment_check_space(const struct segment *s) {
     struct statvfs fs;
-    if (fstatvfs(s->fd, &fs) == 0 && fs.f_blocks != 0 && fs.f_frsize != 0 && s->size_bytes / fs.f_frsize > fs.f_bavail) {
+    if (fstatvfs(s->fd, &fs) == 0 && fs.f_blocks != 0 && fs.f_frsize != 0 &&
+        s->size_bytes / fs.f_frsize > fs.f_bavail) {
         errno = ENOSPC;
         return SHM_ERR_NO_SPACE;
     }
@@ -300,7 +301,7 @@ static uint64_t segment_time_namespace(void) {
 
 static void segment_write_header(struct segment *s, const char *name, enum segment_kind kind, uint32_t replica,
                                  uint64_t incarnation, uint64_t segment_id) {
-    struct timespec now = {0, 0};
+    struct timespec now = { 0, 0 };
     (void)clock_gettime(CLOCK_REALTIME, &now);
     struct segment_header h;
     memset(&h, 0, sizeof(h));
@@ -339,9 +340,9 @@ static int segment_give_name(struct segment *s, const char *name, enum segment_k
                              uint64_t incarnation, uint64_t segment_id, bool replace) {
     char path[SEGMENT_PATH_BYTES];
     int error = segment_path(path, name, kind, replica);
-    if (error == 0 && (s->base == NULL || !segment_is_unpublished(s) || incarnation == 0 || segment_id == 0 ||
-                       strlen(s->path) != strlen(path) + SEGMENT_TMP_BYTES ||
-                       strncmp(s->path, path, strlen(path)) != 0)) {
+    if (error == 0 &&
+        (s->base == NULL || !segment_is_unpublished(s) || incarnation == 0 || segment_id == 0 ||
+         strlen(s->path) != strlen(path) + SEGMENT_TMP_BYTES || strncmp(s->path, path, strlen(path)) != 0)) {
         error = SHM_ERR_INVALID;
     }
     if (error == 0) {

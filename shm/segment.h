@@ -42,7 +42,8 @@ struct segment {
     char path[SEGMENT_PATH_BYTES]; /* the temporary name until it is published; empty: no name */
 };
 
-#define SEGMENT_INIT { .fd = -1 }
+#define SEGMENT_INIT                                                                                                   \
+    { .fd = -1 }
 
 /*
  * Write the path of a segment to `out`: DIR/tidemark.NAME.log, or DIR/tidemark.NAME.rK for table K.

@@ -24,7 +24,8 @@ bool segment_name_is_good(const char *name) {
 }
 
 int segment_path(char out[SEGMENT_PATH_BYTES], const char *name, enum segment_kind kind, uint32_t replica) {
-    if (name == NULL || !segment_name_is_good(name) || (kind != SEGMENT_LOG && kind != SEGMENT_TABLE && kind != SEGMENT_SPILL) ||
+    if (name == NULL || !segment_name_is_good(name) ||
+        (kind != SEGMENT_LOG && kind != SEGMENT_TABLE && kind != SEGMENT_SPILL) ||
         (kind != SEGMENT_LOG && replica >= LAYOUT_REPLICAS)) {
         return SHM_ERR_INVALID;
     }
@@ -33,9 +34,9 @@ int segment_path(char out[SEGMENT_PATH_BYTES], const char *name, enum segment_ki
         dir = SEGMENT_DIR;
     }
     char path[SEGMENT_PATH_BYTES];
-    int length = kind == SEGMENT_LOG
-                     ? snprintf(path, sizeof(path), "%s/tidemark.%s.log", dir, name)
-                     : snprintf(path, sizeof(path), "%s/tidemark.%s.%c%u", dir, name, kind == SEGMENT_TABLE ? 'r' : 'l', replica);
+    int length = kind == SEGMENT_LOG ? snprintf(path, sizeof(path), "%s/tidemark.%s.log", dir, name)
+                                     : snprintf(path, sizeof(path), "%s/tidemark.%s.%c%u", dir, name,
+                                                kind == SEGMENT_TABLE ? 'r' : 'l', replica);
     /* A relative directory would mean another domain in each member's working directory. */
     if (dir[0] != '/' || length < 0 || (size_t)length + SEGMENT_TMP_BYTES >= sizeof(path)) {
         return SHM_ERR_INVALID;

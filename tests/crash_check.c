@@ -16,8 +16,8 @@
 #define CHECK_PATIENCE_NS UINT64_C(20000000000)
 
 /* A linearizable read, however long it takes until somebody leads. */
-static int check_get(struct crash_world *w, struct tide_reader *r, const char *key, size_t key_len, void *buf, size_t room,
-                     struct tide_answer *a) {
+static int check_get(struct crash_world *w, struct tide_reader *r, const char *key, size_t key_len, void *buf,
+                     size_t room, struct tide_answer *a) {
     uint64_t until = crash_now_ns() + CHECK_PATIENCE_NS;
     for (;;) {
         int error = tide_get(r, key, key_len, NULL, buf, room, a);
@@ -32,10 +32,11 @@ static int check_get(struct crash_world *w, struct tide_reader *r, const char *k
     }
 }
 
-static void check_key(struct crash_world *w, struct tide_reader *r, uint32_t writer, uint32_t key, uint32_t generation) {
+static void check_key(struct crash_world *w, struct tide_reader *r, uint32_t writer, uint32_t key,
+                      uint32_t generation) {
     static uint8_t value[CRASH_BIG_BYTES];
     const struct crash_key *k = &w->writers[writer].keys[key][generation];
-    uint64_t acked = atomic_load(&k->acked), pending = atomic_load(&k->pending), n[2] = {0, 0};
+    uint64_t acked = atomic_load(&k->acked), pending = atomic_load(&k->pending), n[2] = { 0, 0 };
     if (acked == 0 && pending == 0) {
         return;
     }
@@ -66,7 +67,8 @@ static void check_key(struct crash_world *w, struct tide_reader *r, uint32_t wri
         }
     }
     if (key == CRASH_PAIR && n[0] != n[1]) {
-        crash_fail(w, "writer %u: half a batch: %llu and %llu", writer, (unsigned long long)n[0], (unsigned long long)n[1]);
+        crash_fail(w, "writer %u: half a batch: %llu and %llu", writer, (unsigned long long)n[0],
+                   (unsigned long long)n[1]);
     }
 }
 
@@ -79,8 +81,8 @@ static void check_counter(struct crash_world *w, struct tide_reader *r) {
         unknown += atomic_load(&w->writers[i].counted_unknown) + atomic_load(&w->writers[i].counting);
     }
     if (value < acks || value > acks + unknown) {
-        crash_fail(w, "the counter is %llu: %llu increments were acknowledged, %llu are unknown", (unsigned long long)value,
-                   (unsigned long long)acks, (unsigned long long)unknown);
+        crash_fail(w, "the counter is %llu: %llu increments were acknowledged, %llu are unknown",
+                   (unsigned long long)value, (unsigned long long)acks, (unsigned long long)unknown);
     }
 }
 
@@ -91,8 +93,8 @@ static void check_replicas(struct crash_world *w, struct tide *d) {
     for (;;) {
         int error = tide_verify(d, &v);
         if (error != 0 || v.differing != 0 || v.damaged != 0) {
-            crash_fail(w, "verify: %s, %u of %u replicas differ, %llu of %llu nodes damaged", tide_strerror(error), v.differing,
-                       v.replicas, (unsigned long long)v.damaged, (unsigned long long)v.nodes);
+            crash_fail(w, "verify: %s, %u of %u replicas differ, %llu of %llu nodes damaged", tide_strerror(error),
+                       v.differing, v.replicas, (unsigned long long)v.damaged, (unsigned long long)v.nodes);
             return;
         }
         if (v.replicas != 0 && v.compared == v.replicas) {
@@ -163,7 +165,7 @@ struct crash_audit *crash_audit_open(struct crash_world *w) {
         return NULL;
     }
     a->log = (struct log_segment *)a->segment.base;
-    a->ring = (struct ring){.log = a->log, .bytes = a->log->ring_bytes};
+    a->ring = (struct ring){ .log = a->log, .bytes = a->log->ring_bytes };
     assert_int_equal(segment_map_ring(&a->segment, a->log->ring_off, a->ring.bytes, &a->ring.base), 0);
     return a;
 }
@@ -190,7 +192,7 @@ static bool audit_skip(struct crash_audit *a, uint64_t commit) {
 
 static void audit_number(struct crash_audit *a, const struct frame *f) {
     uint32_t writer, key, generation, part;
-    char name[64] = {0};
+    char name[64] = { 0 };
     if (f->type != FRAME_PUT || f->key_len >= sizeof(name)) {
         return;
     }
@@ -239,7 +241,8 @@ static void audit_frame(struct crash_audit *a, const struct frame *f, uint32_t p
 }
 
 void crash_audit_step(struct crash_audit *a) {
-    uint64_t begun = atomic_load(&a->w->begun); /* before commit: what comes after that was begun later, or is under way */
+    uint64_t begun =
+        atomic_load(&a->w->begun); /* before commit: what comes after that was begun later, or is under way */
     uint64_t commit = board_commit(a->log);
     while (a->index <= commit) {
         struct frame f;
@@ -358,7 +361,8 @@ void crash_audit_close(struct crash_audit *a) {
         uint64_t numbers = atomic_load(&a->w->writers[i].next);
         for (uint64_t n = 0; n / 8 < sizeof(a->seen[i]) && n <= numbers; n += 8) {
             if ((a->seen[i][n / 8] & atomic_load(&a->w->writers[i].refused[n / 8])) != 0) {
-                crash_fail(a->w, "writer %u: a write near %llu was refused, and is in the log", i, (unsigned long long)n);
+                crash_fail(a->w, "writer %u: a write near %llu was refused, and is in the log", i,
+                           (unsigned long long)n);
             }
         }
     }

@@ -41,8 +41,9 @@ static uint8_t crash_fill(uint64_t number, size_t i) {
     return (uint8_t)((number * 0x9e3779b97f4a7c15u >> 32) + i * 7);
 }
 
-static void crash_make_value(uint8_t *to, size_t size, uint64_t number, uint32_t writer, uint32_t key, uint32_t generation) {
-    struct crash_head head = {number, writer, key, generation, (uint32_t)size};
+static void crash_make_value(uint8_t *to, size_t size, uint64_t number, uint32_t writer, uint32_t key,
+                             uint32_t generation) {
+    struct crash_head head = { number, writer, key, generation, (uint32_t)size };
     memcpy(to, &head, sizeof(head));
     for (size_t i = sizeof(head); i < size; i++) {
         to[i] = crash_fill(number, i);
@@ -114,7 +115,8 @@ static bool crash_count(struct crash_world *w, struct tide *d, struct tide_reade
     value++;
     crash_begin_bytes(w, 1, sizeof(value));
     atomic_store(&me->counting, 1);
-    error = tide_cas(d, session, "count", 5, error == TIDE_ERR_NOT_FOUND ? 0 : a.version, &value, sizeof(value), NULL, NULL);
+    error = tide_cas(d, session, "count", 5, error == TIDE_ERR_NOT_FOUND ? 0 : a.version, &value, sizeof(value), NULL,
+                     NULL);
     if (error == 0) {
         atomic_fetch_add(&me->counted, 1);
     } else if (error == TIDE_ERR_UNKNOWN) {
@@ -127,8 +129,8 @@ static bool crash_count(struct crash_world *w, struct tide *d, struct tide_reade
     return error == 0;
 }
 
-static int crash_submit(struct crash_world *w, struct tide *d, struct tide_reader *session, uint32_t number, uint32_t key,
-                        uint32_t generation, uint64_t n, bool delete, bool big, uint64_t *index) {
+static int crash_submit(struct crash_world *w, struct tide *d, struct tide_reader *session, uint32_t number,
+                        uint32_t key, uint32_t generation, uint64_t n, bool delete, bool big, uint64_t *index) {
     static uint8_t value[CRASH_BIG_BYTES];
     char a[48], b[48];
     size_t a_len = crash_key_name(a, number, key, generation, 0), b_len = crash_key_name(b, number, key, generation, 1);
@@ -138,7 +140,8 @@ static int crash_submit(struct crash_world *w, struct tide *d, struct tide_reade
     crash_begin_bytes(w, key == CRASH_PAIR ? 2 : 1, size);
     crash_make_value(value, size, n, number, key, generation);
     if (key == CRASH_PAIR) {
-        struct tide_op ops[2] = {{TIDE_OP_PUT, 0, a, a_len, value, size, 0}, {TIDE_OP_PUT, 0, b, b_len, value, size, 0}};
+        struct tide_op ops[2] = { { TIDE_OP_PUT, 0, a, a_len, value, size, 0 },
+                                  { TIDE_OP_PUT, 0, b, b_len, value, size, 0 } };
         error = tide_batch(d, session, ops, 2, &token, NULL);
     } else if (delete) {
         error = tide_delete(d, session, a, a_len, &token);
@@ -149,7 +152,8 @@ static int crash_submit(struct crash_world *w, struct tide *d, struct tide_reade
     return error;
 }
 
-bool crash_write(struct crash_world *w, struct tide *d, struct tide_reader *session, uint32_t number, struct help_rng *rng) {
+bool crash_write(struct crash_world *w, struct tide *d, struct tide_reader *session, uint32_t number,
+                 struct help_rng *rng) {
     struct crash_writer *me = &w->writers[number];
     uint32_t kind = (uint32_t)help_below(rng, 64);
     if (kind < 6) {
@@ -209,18 +213,19 @@ static void crash_read_key(struct crash_world *w, struct tide_reader *r, uint32_
     if (error == 0) {
         uint64_t n = crash_value_number(value, a.value_size, number, key, generation);
         if (n == 0) {
-            crash_fail(w, "key %s: torn, %llu bytes from replica %u", name, (unsigned long long)a.value_size, a.served_by);
+            crash_fail(w, "key %s: torn, %llu bytes from replica %u", name, (unsigned long long)a.value_size,
+                       a.served_by);
         } else if (strict && n < before >> 1) {
-            crash_fail(w, "key %s: write %llu was acknowledged, and %llu is read (index %llu, commit %llu, replica %u)", name,
-                       (unsigned long long)(before >> 1), (unsigned long long)n, (unsigned long long)a.index,
+            crash_fail(w, "key %s: write %llu was acknowledged, and %llu is read (index %llu, commit %llu, replica %u)",
+                       name, (unsigned long long)(before >> 1), (unsigned long long)n, (unsigned long long)a.index,
                        (unsigned long long)a.commit_index, a.served_by);
         }
     } else if (error == TIDE_ERR_NOT_FOUND) {
         /* Unless it was deleted before or meanwhile. */
         bool deleted = (before & 1) != 0 || before == 0 || (after & 1) != 0 || acked != before;
         if (strict && !deleted) {
-            crash_fail(w, "key %s: write %llu was acknowledged, and the key is not there (index %llu, replica %u)", name,
-                       (unsigned long long)(before >> 1), (unsigned long long)a.index, a.served_by);
+            crash_fail(w, "key %s: write %llu was acknowledged, and the key is not there (index %llu, replica %u)",
+                       name, (unsigned long long)(before >> 1), (unsigned long long)a.index, a.served_by);
         }
     } else if (!crash_read_may_fail(error)) {
         crash_fail(w, "get: %s", tide_strerror(error));
@@ -234,12 +239,14 @@ static void crash_read_pair(struct crash_world *w, struct tide_reader *r, uint32
     static uint8_t values[2][1024];
     uint32_t generation = atomic_load(&w->writers[number].generation[CRASH_PAIR]);
     char names[2][48];
-    struct tide_mget_item items[2] = {0};
+    struct tide_mget_item items[2] = { 0 };
     struct tide_bound bound = TIDE_BOUND_INIT;
     bound.max_staleness_ns = TIDE_UNBOUNDED;
     for (uint32_t i = 0; i < 2; i++) {
         size_t length = crash_key_name(names[i], number, CRASH_PAIR, generation, i);
-        items[i] = (struct tide_mget_item){.key = names[i], .key_len = length, .buf = values[i], .buf_size = sizeof(values[i])};
+        items[i] = (struct tide_mget_item){
+            .key = names[i], .key_len = length, .buf = values[i], .buf_size = sizeof(values[i])
+        };
     }
     struct tide_answer a = TIDE_ANSWER_INIT;
     int error = section ? tide_section_begin(r, &bound, &a) : tide_mget(r, items, 2, &bound, &a);
@@ -260,17 +267,18 @@ static void crash_read_pair(struct crash_world *w, struct tide_reader *r, uint32
     }
     uint64_t n[2];
     for (uint32_t i = 0; i < 2; i++) {
-        n[i] = items[i].result == 0
-                   ? crash_value_number(values[i], items[i].value_size, number, CRASH_PAIR, generation)
-                   : 0;
+        n[i] = items[i].result == 0 ? crash_value_number(values[i], items[i].value_size, number, CRASH_PAIR, generation)
+                                    : 0;
     }
     if (n[0] != n[1]) {
-        crash_fail(w, "a batch is seen in part: %llu and %llu at index %llu of replica %u (%s)", (unsigned long long)n[0],
-                   (unsigned long long)n[1], (unsigned long long)a.index, a.served_by, section ? "section" : "mget");
+        crash_fail(w, "a batch is seen in part: %llu and %llu at index %llu of replica %u (%s)",
+                   (unsigned long long)n[0], (unsigned long long)n[1], (unsigned long long)a.index, a.served_by,
+                   section ? "section" : "mget");
     }
 }
 
-static int crash_scan_one(void *ctx, const void *key, size_t key_len, const void *value, size_t value_size, uint64_t version) {
+static int crash_scan_one(void *ctx, const void *key, size_t key_len, const void *value, size_t value_size,
+                          uint64_t version) {
     uint64_t *sum = ctx;
     (void)key, (void)value, (void)version;
     *sum += key_len + value_size;

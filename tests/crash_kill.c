@@ -176,21 +176,22 @@ static void kill_report(const struct kill_run *k, uint64_t seconds) {
     for (uint32_t i = 0; i < CRASH_WRITERS; i++) {
         unknown += atomic_load(&k->w->writers[i].unknown);
     }
-    printf("# %llu kills (%llu of a leader, %llu times all but a reader, %llu times everything), %llu stops, %llu left by "
-           "themselves, in %llu s\n",
-           (unsigned long long)k->kills, (unsigned long long)k->leaders, (unsigned long long)k->alone,
-           (unsigned long long)k->everything, (unsigned long long)k->stops, (unsigned long long)k->left,
-           (unsigned long long)seconds);
-    printf("# %llu writes acknowledged, %llu unknown, %llu reads (%llu got nothing)\n", (unsigned long long)crash_acks(k->w),
-           (unsigned long long)unknown, (unsigned long long)atomic_load(&k->w->reads),
-           (unsigned long long)atomic_load(&k->w->lost));
+    printf(
+        "# %llu kills (%llu of a leader, %llu times all but a reader, %llu times everything), %llu stops, %llu left by "
+        "themselves, in %llu s\n",
+        (unsigned long long)k->kills, (unsigned long long)k->leaders, (unsigned long long)k->alone,
+        (unsigned long long)k->everything, (unsigned long long)k->stops, (unsigned long long)k->left,
+        (unsigned long long)seconds);
+    printf("# %llu writes acknowledged, %llu unknown, %llu reads (%llu got nothing)\n",
+           (unsigned long long)crash_acks(k->w), (unsigned long long)unknown,
+           (unsigned long long)atomic_load(&k->w->reads), (unsigned long long)atomic_load(&k->w->lost));
     printf("# all %llu entries of the log seen, %llu MiB in a ring of %llu KiB\n",
            (unsigned long long)crash_audit_entries(k->audit), (unsigned long long)(crash_audit_bytes(k->audit) >> 20),
            (unsigned long long)(k->w->ring_bytes >> 10));
 }
 
 unsigned crash_kill_run(uint64_t seed, uint64_t kills, uint64_t seconds) {
-    struct kill_run k = {.w = crash_world_new(1 << 20, 4 << 20), .rng = {seed}};
+    struct kill_run k = { .w = crash_world_new(1 << 20, 4 << 20), .rng = { seed } };
     crash_world_reset(k.w, help_name());
     atomic_store(&k.w->paced, 1);
     uint64_t start = crash_now_ns(), checked = 0, rounds = 0;
@@ -248,7 +249,7 @@ static void failover_print(const char *what, uint64_t *ns, uint64_t n) {
 }
 
 unsigned crash_failover_run(uint64_t seed, uint64_t kills) {
-    struct kill_run k = {.w = crash_world_new(1 << 20, 4 << 20), .rng = {seed}};
+    struct kill_run k = { .w = crash_world_new(1 << 20, 4 << 20), .rng = { seed } };
     uint64_t *commit_ns = calloc(kills, sizeof(*commit_ns)), *ack_ns = calloc(kills, sizeof(*ack_ns));
     assert_non_null(commit_ns);
     assert_non_null(ack_ns);

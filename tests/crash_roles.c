@@ -30,7 +30,7 @@ uint32_t crash_start_replica(struct crash_world *w, struct tide *d, enum tide_ro
 
 void crash_work(struct crash_world *w, struct tide *d, uint32_t slot, uint32_t me, uint64_t seed, uint64_t times) {
     struct crash_slot *s = &w->slots[slot];
-    struct help_rng rng = {seed};
+    struct help_rng rng = { seed };
     struct tide_reader *r;
     int error = tide_reader_open(d, NULL, &r);
     if (error != 0) {
@@ -93,7 +93,7 @@ void crash_role_reader(struct crash_world *w, uint32_t slot, uint64_t seed) {
 }
 
 void crash_role_janitor(struct crash_world *w, uint32_t slot, uint64_t seed) {
-    struct help_rng rng = {seed};
+    struct help_rng rng = { seed };
     while (atomic_load(&w->slots[slot].leave) == 0) {
         struct tide *d = crash_open(w);
         for (int i = 0; i < 20 && atomic_load(&w->slots[slot].leave) == 0; i++) {
@@ -103,7 +103,8 @@ void crash_role_janitor(struct crash_world *w, uint32_t slot, uint64_t seed) {
                 tide_step_down(d);
             }
             if (tide_verify(d, &v) == 0 && v.differing != 0) {
-                crash_fail(w, "%u of %u replicas differ at index %llu", v.differing, v.compared, (unsigned long long)v.index);
+                crash_fail(w, "%u of %u replicas differ at index %llu", v.differing, v.compared,
+                           (unsigned long long)v.index);
             }
             atomic_fetch_add(&w->slots[slot].beats, 1);
             crash_nap_us(help_below(&rng, 10000));

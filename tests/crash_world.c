@@ -67,7 +67,7 @@ uint64_t crash_now_ns(void) {
 }
 
 void crash_nap_us(uint64_t us) {
-    struct timespec t = {.tv_sec = (time_t)(us / 1000000), .tv_nsec = (long)(us % 1000000) * 1000};
+    struct timespec t = { .tv_sec = (time_t)(us / 1000000), .tv_nsec = (long)(us % 1000000) * 1000 };
     nanosleep(&t, NULL);
 }
 

@@ -19,7 +19,7 @@
 #include "tests/lib/help.h"
 
 #define CRASH_WRITERS 8u
-#define CRASH_KEYS 24u        /* of each writer; the last one is a pair of keys, written as a batch */
+#define CRASH_KEYS 24u /* of each writer; the last one is a pair of keys, written as a batch */
 #define CRASH_PAIR (CRASH_KEYS - 1)
 #define CRASH_GENERATIONS 192u
 #define CRASH_NUMBERS (1u << 21) /* writes of one writer, at most */

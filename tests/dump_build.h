@@ -162,7 +162,7 @@ static inline void build_save(const struct build *b, const char *path, uint64_t 
 }
 
 struct ran {
-    int code; /* exit code; -signal */
+    int code;  /* exit code; -signal */
     char *out; /* standard output and error; free it */
 };
 

@@ -19,18 +19,19 @@ struct options {
 };
 
 static int usage(int status) {
-    fprintf(status == 0 ? stdout : stderr,
-            "stress_history: several processes use one domain at once, while some are killed, stopped or lose the lead;\n"
-            "what they were told is checked: linearizable with bound 0, sessions, bounds, staleness as claimed.\n\n"
-            "  --histories N  so many (10000)\n"
-            "  --ops N        operations in each (1000; at most 40000)\n"
-            "  --seed S       repeat what a run with this seed drew (timing differs)\n"
-            "  --seconds N    stop after so long, with fewer histories\n"
-            "  --trouble N    of 100 histories so many have a kill, a stop or a change of leader (60)\n"
-            "  --jobs N       domains at once, each with 5 processes (2)\n"
-            "  --json         one object with the counts on stdout\n"
-            "  --help\n\n"
-            "Exit status: 0 all hold, 1 one does not (it is printed) or something hangs, 2 usage.\n");
+    fprintf(
+        status == 0 ? stdout : stderr,
+        "stress_history: several processes use one domain at once, while some are killed, stopped or lose the lead;\n"
+        "what they were told is checked: linearizable with bound 0, sessions, bounds, staleness as claimed.\n\n"
+        "  --histories N  so many (10000)\n"
+        "  --ops N        operations in each (1000; at most 40000)\n"
+        "  --seed S       repeat what a run with this seed drew (timing differs)\n"
+        "  --seconds N    stop after so long, with fewer histories\n"
+        "  --trouble N    of 100 histories so many have a kill, a stop or a change of leader (60)\n"
+        "  --jobs N       domains at once, each with 5 processes (2)\n"
+        "  --json         one object with the counts on stdout\n"
+        "  --help\n\n"
+        "Exit status: 0 all hold, 1 one does not (it is printed) or something hangs, 2 usage.\n");
     return status;
 }
 
@@ -48,9 +49,12 @@ static int parse(int argc, char **argv, struct options *o) {
             const char *name;
             uint64_t least, most, *to;
         } known[] = {
-            {"--histories", 1, UINT32_MAX, &o->histories}, {"--ops", 10, 40000, &o->ops},
-            {"--seed", 0, UINT64_MAX, &o->seed},           {"--seconds", 1, 1000000, &o->seconds},
-            {"--trouble", 0, 100, &o->trouble},            {"--jobs", 1, JOBS_MOST, &o->jobs},
+            { "--histories", 1, UINT32_MAX, &o->histories },
+            { "--ops", 10, 40000, &o->ops },
+            { "--seed", 0, UINT64_MAX, &o->seed },
+            { "--seconds", 1, 1000000, &o->seconds },
+            { "--trouble", 0, 100, &o->trouble },
+            { "--jobs", 1, JOBS_MOST, &o->jobs },
         };
         if (strcmp(name, "--help") == 0) {
             return usage(0);
@@ -80,8 +84,9 @@ static int parse(int argc, char **argv, struct options *o) {
 static void job(const struct options *o, uint64_t k, uint64_t until_ns, struct history_totals *totals) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     help_start(1000000);
-    struct history_settings s = {
-        .seed = o->seed + k * 1000000, .ops = (uint32_t)o->ops, .trouble = (uint32_t)o->trouble};
+    struct history_settings s = { .seed = o->seed + k * 1000000,
+                                  .ops = (uint32_t)o->ops,
+                                  .trouble = (uint32_t)o->trouble };
     uint64_t share = o->histories / o->jobs + (k < o->histories % o->jobs);
     exit(history_run_all(&s, share, until_ns, totals) ? 0 : 1);
 }
@@ -95,14 +100,14 @@ static void add(struct history_totals *to, const struct history_totals *t) {
 }
 
 int main(int argc, char **argv) {
-    struct options o = {.histories = 10000, .ops = 1000, .jobs = 2, .trouble = 60};
+    struct options o = { .histories = 10000, .ops = 1000, .jobs = 2, .trouble = 60 };
     o.seed = history_now_ns() ^ (uint64_t)getpid() << 32;
     int status = parse(argc, argv, &o);
     if (status >= 0) {
         return status;
     }
-    struct history_totals *totals = mmap(NULL, JOBS_MOST * sizeof(*totals), PROT_READ | PROT_WRITE,
-                                         MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct history_totals *totals =
+        mmap(NULL, JOBS_MOST * sizeof(*totals), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (totals == MAP_FAILED) {
         perror("mmap");
         return 1;
@@ -124,8 +129,8 @@ int main(int argc, char **argv) {
     if (o.json) {
         printf("{\"seed\": %" PRIu64 ", \"histories\": %" PRIu64 ", \"operations\": %" PRIu64 ", \"kills\": %" PRIu64
                ", \"leader_kills\": %" PRIu64 ", \"stops\": %" PRIu64 ", \"pending\": %" PRIu64 ", \"ok\": %s}\n",
-               o.seed, totals->histories, totals->ops, totals->kills, totals->leader_kills, totals->stops, totals->pending,
-               fine ? "true" : "false");
+               o.seed, totals->histories, totals->ops, totals->kills, totals->leader_kills, totals->stops,
+               totals->pending, fine ? "true" : "false");
     } else {
         history_print_totals(totals);
     }

@@ -17,9 +17,11 @@ static void usage(FILE *to) {
 }
 
 int main(int argc, char **argv) {
-    static const struct option options[] = {{"kills", required_argument, NULL, 'k'},   {"failover", required_argument, NULL, 'f'},
-                                            {"seed", required_argument, NULL, 's'},    {"seconds", required_argument, NULL, 't'},
-                                            {"help", no_argument, NULL, 'h'},          {0}};
+    static const struct option options[] = {
+        { "kills", required_argument, NULL, 'k' }, { "failover", required_argument, NULL, 'f' },
+        { "seed", required_argument, NULL, 's' },  { "seconds", required_argument, NULL, 't' },
+        { "help", no_argument, NULL, 'h' },        { 0 }
+    };
     uint64_t kills = 1000, failover = 0, seconds = 0;
     int option;
     while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
@@ -46,6 +48,7 @@ int main(int argc, char **argv) {
     }
     help_start(600);
     uint64_t seed = help_seed();
-    unsigned failures = failover != 0 ? crash_failover_run(seed, failover) : crash_kill_run(seed, help_scaled(kills), seconds);
+    unsigned failures =
+        failover != 0 ? crash_failover_run(seed, failover) : crash_kill_run(seed, help_scaled(kills), seconds);
     return failures != 0;
 }

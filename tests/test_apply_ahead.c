@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "engine/arena.h"
+#include "engine/table/arena.h"
 #include "tests/lib/help.h"
 
 #define KIB UINT64_C(1024)

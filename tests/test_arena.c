@@ -2,7 +2,7 @@
 /* Memory for nodes: size classes, the promise carved <= peak + slack, type stability. */
 #include <stdlib.h>
 
-#include "engine/arena.h"
+#include "engine/table/arena.h"
 #include "tests/lib/help.h"
 
 #define SEGMENT (UINT64_C(4) << 20)

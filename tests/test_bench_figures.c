@@ -15,8 +15,8 @@ static struct bench_machine back_machine;
 static char path[64];
 
 static void make_figures(void) {
-    double get[3] = {22.0, 20.0, 30.0}, plain[3] = {9.0, 10.0, 11.0}, lmdb[3] = {180000.0, 170000.0, 190000.0};
-    double ratio[3] = {2.4, 2.0, 2.2}, none = 0.0;
+    double get[3] = { 22.0, 20.0, 30.0 }, plain[3] = { 9.0, 10.0, 11.0 }, lmdb[3] = { 180000.0, 170000.0, 190000.0 };
+    double ratio[3] = { 2.4, 2.0, 2.2 }, none = 0.0;
     memset(&machine, 0, sizeof(machine));
     snprintf(machine.cpu_model, sizeof(machine.cpu_model), "a CPU");
     machine.cpus = 2;
@@ -86,7 +86,8 @@ static void figures__more_than_there_is_room_for__are_refused(void **state) {
     char error[BENCH_ERROR_BYTES] = "";
     FILE *f = fopen(path, "w");
     assert_non_null(f);
-    fputs("{\"schema\": \"tidemark.figures\", \"schema_version\": 1, \"bench\": \"x\", \"bars\": [], \"figures\": [0", f);
+    fputs("{\"schema\": \"tidemark.figures\", \"schema_version\": 1, \"bench\": \"x\", \"bars\": [], \"figures\": [0",
+          f);
     for (unsigned i = 0; i < BENCH_FIGURES_MAX; i++) {
         fputs(", 0", f);
     }
@@ -118,7 +119,7 @@ static void figures__cut_anywhere__are_refused(void **state) {
 }
 
 static char *script_of(uint32_t first, uint32_t last, const char *unit) {
-    struct bench_bars_picture p = {&figures, first, last, unit};
+    struct bench_bars_picture p = { &figures, first, last, unit };
     char *text = NULL;
     size_t size = 0;
     FILE *f = open_memstream(&text, &size);
@@ -154,7 +155,7 @@ static void picture__no_row_of_ours__has_one_colour(void **state) {
 static void picture__other_unit__has_nothing_to_draw(void **state) {
     (void)state;
     make_figures();
-    struct bench_bars_picture p = {&figures, 0, 3, "1/s"};
+    struct bench_bars_picture p = { &figures, 0, 3, "1/s" };
     FILE *f = tmpfile();
     assert_non_null(f);
     assert_int_equal(bench_bars_plot(f, &p), 1);

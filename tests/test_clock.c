@@ -115,7 +115,8 @@ static void clock_refine_due__steps__are_powers_of_ten_then_every_ten_seconds(vo
     const struct {
         uint64_t done_ms;
         uint64_t due_ms;
-    } steps[] = {{2, 10}, {10, 100}, {100, 1000}, {1000, 10000}, {10000, 20000}, {20000, 30000}, {987654, 997654}};
+    } steps[] = { { 2, 10 },        { 10, 100 },      { 100, 1000 },     { 1000, 10000 },
+                  { 10000, 20000 }, { 20000, 30000 }, { 987654, 997654 } };
     for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
         atomic_store(&c.base_ns, c.anchor_ns + steps[i].done_ms * ms);
         assert_false(clock_refine_due(&c, c.anchor_ns + steps[i].due_ms * ms - 1));
@@ -213,9 +214,9 @@ static void clock_check__impossible_values__refused(void **state) {
         uint64_t mult;
         uint32_t shift;
     } bad[] = {
-        {2, good.mult, good.shift},    {1, 0, good.shift},         {1, good.mult, 64},
-        {1, good.mult, 0},             {1, UINT64_MAX, 32},        {1, good.mult, 63},
-        {UINT32_MAX, good.mult, 32},   {1, good.mult, UINT32_MAX}, {1, 1, 32},
+        { 2, good.mult, good.shift },  { 1, 0, good.shift },         { 1, good.mult, 64 },
+        { 1, good.mult, 0 },           { 1, UINT64_MAX, 32 },        { 1, good.mult, 63 },
+        { UINT32_MAX, good.mult, 32 }, { 1, good.mult, UINT32_MAX }, { 1, 1, 32 },
     };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         memcpy((void *)&c, (void *)&good, sizeof(c));

@@ -39,8 +39,8 @@ static void forked_domain(struct tide *d) {
     struct tide_verify verify = TIDE_VERIFY_INIT;
     struct tide_read_counts counts = TIDE_READ_COUNTS_INIT;
     struct tide_reader *fresh;
-    struct tide_token token = {1, 1};
-    struct tide_op op = {TIDE_OP_PUT, 0, "k", 1, "v", 1, 0};
+    struct tide_token token = { 1, 1 };
+    struct tide_op op = { TIDE_OP_PUT, 0, "k", 1, "v", 1, 0 };
     uint64_t index, digest;
     CHILD(tide_info(d, &info) == TIDE_ERR_FORKED);
     CHILD(tide_replica_info(d, 0, &replica) == TIDE_ERR_FORKED);
@@ -62,13 +62,13 @@ static void forked_domain(struct tide *d) {
 }
 
 static void forked_reader(struct tide *d, struct tide_reader *r) {
-    struct tide_token token = {0};
+    struct tide_token token = { 0 };
     struct tide_read_counts counts = TIDE_READ_COUNTS_INIT;
     struct tide_bound stale = TIDE_BOUND_INIT;
     char buf[8];
     const void *value;
     size_t size;
-    struct tide_mget_item item = {.key = "k", .key_len = 1, .buf = buf, .buf_size = sizeof(buf)};
+    struct tide_mget_item item = { .key = "k", .key_len = 1, .buf = buf, .buf_size = sizeof(buf) };
     stale.max_staleness_ns = TIDE_UNBOUNDED;
     stale.fallback = TIDE_FALLBACK_STALE;
     CHILD(tide_get(r, "k", 1, NULL, buf, sizeof(buf), NULL) == TIDE_ERR_FORKED);

@@ -13,7 +13,7 @@
 static void crc__known_vectors__match(void **state) {
     (void)state;
     uint8_t bytes[48];
-    uint32_t (*both[2])(uint32_t, const void *, size_t) = {crc32c, crc32c_portable};
+    uint32_t (*both[2])(uint32_t, const void *, size_t) = { crc32c, crc32c_portable };
     for (int i = 0; i < 2; i++) {
         assert_int_equal(both[i](0, "123456789", 9), 0xe3069283u);
         assert_int_equal(both[i](0, "", 0), 0);

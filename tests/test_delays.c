@@ -31,7 +31,7 @@ static void *start_delayed(void *arg) {
 
 /* It joins for an hour, unless somebody does something about it. */
 static void delayed_begin(struct delayed *s, struct tide *d) {
-    *s = (struct delayed){.domain = d, .id = 7, .result = 1};
+    *s = (struct delayed){ .domain = d, .id = 7, .result = 1 };
     assert_int_equal(help_put(d, "k", 1, NULL), 0);
     assert_int_equal(pthread_create(&s->thread, NULL, start_delayed, s), 0);
     while (help_state(d, s->id) != TIDE_STATE_JOINING) {
@@ -101,7 +101,7 @@ static void *read_patiently(void *arg) {
 static void fallback_leader__nobody_leads__waits_for_one_up_to_wait_ns(void **state) {
     (void)state;
     struct tide *d = help_open(64 * KIB, MIB, 0);
-    struct patient p = {.domain = d, .result = 1, .answer = TIDE_ANSWER_INIT};
+    struct patient p = { .domain = d, .result = 1, .answer = TIDE_ANSWER_INIT };
     uint32_t leader = help_leader(d);
     help_follower(d, HOUR_NS);
     assert_int_equal(help_put(d, "k", 17, NULL), 0);

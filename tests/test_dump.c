@@ -59,7 +59,10 @@ static void options__choose_frames(void **state) {
     build_append(&b, FRAME_PUT, "\x01z", 2, "bin", 3);
     build_put_text(&b, "key:4", "again");
     build_save(&b, path, b.size_bytes);
-    static const struct { const char *a, *b, *c, *d; uint32_t frames; } CASES[] = {
+    static const struct {
+        const char *a, *b, *c, *d;
+        uint32_t frames;
+    } CASES[] = {
         { "--from", "40", "--full", "--full", 13 },  { "--from", "40", "--limit", "3", 3 },
         { "--key", "key:4", "--full", "--full", 2 }, { "--key", "\\x01z", "--full", "--full", 1 },
         { "--from", "60", "--limit", "3", 0 },       { "--from", "end", "--limit", "3", 0 },
@@ -253,8 +256,8 @@ static void bad_usage__is_2(void **state) {
     build_save(&b, path, b.size_bytes);
     build_free(&b);
     static const char *const BAD[][2] = {
-        { "demo", "--bogus" },   { "demo", "--from=0" },  { "demo", "--from=x" },   { "demo", "--limit=-1" },
-        { "demo", "--key=" },    { "demo", "--key=\\q" }, { "demo", "--key=\\x1" }, { "demo", "demo" },
+        { "demo", "--bogus" },  { "demo", "--from=0" },  { "demo", "--from=x" },   { "demo", "--limit=-1" },
+        { "demo", "--key=" },   { "demo", "--key=\\q" }, { "demo", "--key=\\x1" }, { "demo", "demo" },
         { "--json", "--full" }, { "", "--json" },
     };
     for (size_t i = 0; i < sizeof(BAD) / sizeof(BAD[0]); i++) {

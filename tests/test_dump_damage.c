@@ -153,8 +153,10 @@ static void bad_geometry__shows_board_only(void **state) {
     (void)state;
     enum { FIRST = (sizeof(struct log_segment) + 4095) / 4096 * 4096 };
     static const uint64_t RINGS[][2] = {
-        { 0, BUILD_RING_BYTES }, { UINT64_MAX, BUILD_RING_BYTES }, { 12345, BUILD_RING_BYTES }, { FIRST, 65537 },
-        { 4096, BUILD_RING_BYTES }, { FIRST, 0 }, { FIRST, UINT64_C(1) << 63 }, { UINT64_MAX - 4095, 1 << 16 },
+        { 0, BUILD_RING_BYTES },      { UINT64_MAX, BUILD_RING_BYTES },
+        { 12345, BUILD_RING_BYTES },  { FIRST, 65537 },
+        { 4096, BUILD_RING_BYTES },   { FIRST, 0 },
+        { FIRST, UINT64_C(1) << 63 }, { UINT64_MAX - 4095, 1 << 16 },
     };
     for (size_t i = 0; i < sizeof(RINGS) / sizeof(RINGS[0]); i++) {
         struct build b;

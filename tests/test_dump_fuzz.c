@@ -30,8 +30,24 @@ static uint64_t below(uint64_t n) {
 
 /* Numbers that programs trip over. */
 static uint64_t odd_number(void) {
-    static const uint64_t ODD[] = { 0, 1, 7, 8, 47, 48, 56, 64, 4096, 65535, 65536, UINT32_MAX, UINT64_C(1) << 32,
-                                    INT64_MAX, UINT64_C(1) << 62, UINT64_C(1) << 63, UINT64_MAX - 7, UINT64_MAX };
+    static const uint64_t ODD[] = { 0,
+                                    1,
+                                    7,
+                                    8,
+                                    47,
+                                    48,
+                                    56,
+                                    64,
+                                    4096,
+                                    65535,
+                                    65536,
+                                    UINT32_MAX,
+                                    UINT64_C(1) << 32,
+                                    INT64_MAX,
+                                    UINT64_C(1) << 62,
+                                    UINT64_C(1) << 63,
+                                    UINT64_MAX - 7,
+                                    UINT64_MAX };
     return below(4) ? ODD[below(sizeof(ODD) / sizeof(ODD[0]))] : random64();
 }
 
@@ -59,14 +75,22 @@ static void dump_once(const uint8_t *bytes, uint64_t size_bytes, bool with_optio
 /* The ring and everything in the head that is not reads' counts are worth hitting. */
 static uint64_t interesting_off(const struct build *b) {
     switch (below(8)) {
-    case 0: return below(sizeof(struct segment_header));
-    case 1: return 144 + below(112);
-    case 2: return offsetof(struct log_segment, leader) + below(sizeof(struct leader_board));
-    case 3: return offsetof(struct log_segment, marks) + below(sizeof(struct ring_mark) * LAYOUT_MARKS);
-    case 4: return offsetof(struct log_segment, replicas) + below(sizeof(struct replica_board) * 2);
-    case 5: return offsetof(struct log_segment, members) + below(sizeof(struct member_slot) * 2);
-    case 6: return offsetof(struct log_segment, lanes_board) + below(sizeof(struct lanes_board) + 256);
-    default: return b->ring_off + below(b->ring_bytes);
+    case 0:
+        return below(sizeof(struct segment_header));
+    case 1:
+        return 144 + below(112);
+    case 2:
+        return offsetof(struct log_segment, leader) + below(sizeof(struct leader_board));
+    case 3:
+        return offsetof(struct log_segment, marks) + below(sizeof(struct ring_mark) * LAYOUT_MARKS);
+    case 4:
+        return offsetof(struct log_segment, replicas) + below(sizeof(struct replica_board) * 2);
+    case 5:
+        return offsetof(struct log_segment, members) + below(sizeof(struct member_slot) * 2);
+    case 6:
+        return offsetof(struct log_segment, lanes_board) + below(sizeof(struct lanes_board) + 256);
+    default:
+        return b->ring_off + below(b->ring_bytes);
     }
 }
 
@@ -99,8 +123,11 @@ static void ring_of_garbage__ends(void **state) {
     for (uint32_t i = 0; i < runs; i++) {
         uint64_t step = 8 + 8 * below(16);
         for (uint64_t off = 0; off + 48 <= b.ring_bytes; off += step) {
-            struct frame f = { .length = (uint32_t)(8 * below(20)), .index = below(3) ? off / step + 1 : odd_number(),
-                               .key_len = (uint16_t)below(30), .value_len = (uint32_t)below(60), .type = 1 };
+            struct frame f = { .length = (uint32_t)(8 * below(20)),
+                               .index = below(3) ? off / step + 1 : odd_number(),
+                               .key_len = (uint16_t)below(30),
+                               .value_len = (uint32_t)below(60),
+                               .type = 1 };
             if (below(3))
                 f.length = (48u + f.key_len + f.value_len + 7) & ~7u;
             memcpy(b.bytes + b.ring_off + off, &f, sizeof(f));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Every length of key and value around those that engine/get.c serves itself, from a replica of this handle and from another
+ * Every length of key and value around those that engine/read/get.c serves itself, from a replica of this handle and from another
  * one's, beside what tide_mget says, which goes another way.
  */
 #include <pthread.h>
@@ -225,8 +225,12 @@ static void mget_mixed(struct tide_reader *r) {
     memset(bufs, 0xee, sizeof(bufs));
     for (unsigned i = 0; i < MANY; i++) {
         stored[i] = sized_of(1 + i % KEYS_MOST, i % VALUES_MOST, 0);
-        items[i] = (struct tide_mget_item){ .key = stored[i].key, .key_len = stored[i].key_len, .buf = bufs[i],
-                                            .buf_size = stored[i].value_len, .result = 1, .value_size = 99 };
+        items[i] = (struct tide_mget_item){ .key = stored[i].key,
+                                            .key_len = stored[i].key_len,
+                                            .buf = bufs[i],
+                                            .buf_size = stored[i].value_len,
+                                            .result = 1,
+                                            .value_size = 99 };
         if (i % 7 == 1) {
             items[i].key = NULL;
         } else if (i % 7 == 2) {
@@ -244,9 +248,9 @@ static void mget_mixed(struct tide_reader *r) {
     for (unsigned i = 0; i < MANY; i++) {
         size_t size = stored[i].value_len;
         int want = i % 7 == 1 || i % 7 == 2 || (i % 7 == 3 && size != 0) ? TIDE_ERR_INVALID
-                   : i % 7 == 4                                         ? TIDE_ERR_NOT_FOUND
-                   : i % 7 == 5 && size != 0                            ? TIDE_ERR_BUFFER
-                                                                        : 0;
+                   : i % 7 == 4                                          ? TIDE_ERR_NOT_FOUND
+                   : i % 7 == 5 && size != 0                             ? TIDE_ERR_BUFFER
+                                                                         : 0;
         assert_int_equal(items[i].result, want);
         assert_true((items[i].version != 0) == (want == 0 || want == TIDE_ERR_BUFFER));
         assert_int_equal(items[i].value_size, want == 0 || want == TIDE_ERR_BUFFER ? size : 0);

@@ -37,7 +37,7 @@ static int read_until_it_fails(struct tide_reader *r) {
 /* Every way of reading has the same answer, and so has whoever waits. */
 static void assert_reads_gone(struct tide *d, struct tide_reader *r) {
     struct tide_bound stale = TIDE_BOUND_INIT, patient = TIDE_BOUND_INIT;
-    struct tide_mget_item item = {.key = "k", .key_len = 1};
+    struct tide_mget_item item = { .key = "k", .key_len = 1 };
     struct tide_reader *another;
     struct tide_verify verify = TIDE_VERIFY_INIT;
     stale.max_staleness_ns = TIDE_UNBOUNDED;
@@ -312,7 +312,7 @@ static void removed__by_some_while_others_open_it__errors_are_clean(void **state
         if (pids[p] != 0) {
             continue;
         }
-        struct help_rng rng = {seed + p};
+        struct help_rng rng = { seed + p };
         for (uint64_t i = 0; i < help_scaled(60); i++) {
             struct tide_opts o = TIDE_OPTS_INIT;
             struct tide *d;

@@ -52,7 +52,7 @@ static void write_some(struct growth *g, uint64_t n, uint32_t count) {
         key_of(put ? n + i : (n + i) / 2, keys[i]);
         values[i][0] = values[i][4] = n + i;
         ops[i] = (struct tide_op){ put ? TIDE_OP_PUT : TIDE_OP_DELETE, 0, keys[i], KEY_BYTES, put ? values[i] : NULL,
-                                   put ? sizeof(values[i]) : 0, 0 };
+                                   put ? sizeof(values[i]) : 0,        0 };
     }
     atomic_store(&g->begun, n + count - 1);
     help_check(tide_batch(g->d, NULL, ops, count, NULL, NULL) == 0);
@@ -171,7 +171,9 @@ static void grow_under_readers(uint32_t batch) {
     g.entries = help_scaled(60000);
     g.batch = batch;
     struct looker lookers[3] = {
-        { &g, g.d, leader, 1 }, { &g, other, leader, 2 }, { &g, other, follower, 3 },
+        { &g, g.d, leader, 1 },
+        { &g, other, leader, 2 },
+        { &g, other, follower, 3 },
     };
     pthread_t threads[3], writer;
     for (int i = 0; i < 3; i++) {
@@ -211,7 +213,8 @@ static void growth__newcomers_copy_it_meanwhile__they_have_everything(void **sta
         g.before = commit_of(g.d);
         g.entries = 2000;
         g.batch = 1;
-        while (g.entries > atomic_load(&g.written) + 1000) { /* the log is not whole any more: there is a donor to copy from */
+        while (g.entries >
+               atomic_load(&g.written) + 1000) { /* the log is not whole any more: there is a donor to copy from */
             write_some(&g, atomic_load(&g.written) + 1, 1);
         }
         pthread_t writer;

@@ -44,9 +44,18 @@ static void shape__bad_parameters__refused(void **state) {
         int64_t lowest, highest;
         int digits;
     } bad[] = {
-        {0, 100, 2}, {-1, 100, 2}, {INT64_MIN, INT64_MAX, 2}, {10, 19, 2}, {1, 1, 2}, {1, -5, 2}, {1, 100, -1},
-        {1, 100, 6}, {1, 100, INT32_MAX}, {INT64_MAX, INT64_MAX, 2}, {INT64_MAX / 2, INT64_MAX, 5},
-        {INT64_C(1) << 60, INT64_MAX, 3},
+        { 0, 100, 2 },
+        { -1, 100, 2 },
+        { INT64_MIN, INT64_MAX, 2 },
+        { 10, 19, 2 },
+        { 1, 1, 2 },
+        { 1, -5, 2 },
+        { 1, 100, -1 },
+        { 1, 100, 6 },
+        { 1, 100, INT32_MAX },
+        { INT64_MAX, INT64_MAX, 2 },
+        { INT64_MAX / 2, INT64_MAX, 5 },
+        { INT64_C(1) << 60, INT64_MAX, 3 },
     };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         assert_int_equal(hdr_size_bytes(bad[i].lowest, bad[i].highest, bad[i].digits), 0);
@@ -74,7 +83,7 @@ static void equivalents__documented_values__as_documented(void **state) {
 
 static void indexes__of_any_shape__cover_all_values_without_gap(void **state) {
     (void)state;
-    const int64_t lowest[] = {1, 2, 1000, 1000000};
+    const int64_t lowest[] = { 1, 2, 1000, 1000000 };
     for (size_t k = 0; k < 4; k++) {
         for (int digits = 0; digits <= 4; digits++) {
             struct hdr *h = hdr_new(lowest[k], HOUR_US, digits);
@@ -141,7 +150,7 @@ static void percentiles__random_values__equal_to_those_of_the_sorted_values(void
     (void)state;
     static int64_t values[5000];
     /* Of 100,000. */
-    static const int parts[] = {99999, 0, 50000, 1, 100000, 90000, 99000, 33333, 99900, 10, 75000, 99990};
+    static const int parts[] = { 99999, 0, 50000, 1, 100000, 90000, 99000, 33333, 99900, 10, 75000, 99990 };
     enum { ASKED = sizeof(parts) / sizeof(parts[0]) };
     for (int round = 0; round < 30; round++) {
         struct hdr *h = hdr_new(1, INT64_C(1) << 40, round % 5);
@@ -189,7 +198,7 @@ static void record__outside_the_range__clamped_and_counted(void **state) {
 
 static void add__of_two__equal_to_recording_all_in_one(void **state) {
     (void)state;
-    struct hdr *parts[2] = {hdr_new(1, HOUR_US, 3), hdr_new(1, HOUR_US, 3)};
+    struct hdr *parts[2] = { hdr_new(1, HOUR_US, 3), hdr_new(1, HOUR_US, 3) };
     struct hdr *all = hdr_new(1, HOUR_US, 3);
     for (int i = 0; i < 20000; i++) {
         int64_t value = next_value(33); /* some above highest */
@@ -223,9 +232,9 @@ static void check__each_derived_field_off__refused(void **state) {
     assert_int_equal(hdr_check(h, room), 0);
     assert_int_equal(hdr_check(h, room - 1), -1);
     assert_int_equal(hdr_check(h, 10), -1);
-    int32_t *fields[] = {&h->digits,           &h->unit_magnitude, &h->sub_bucket_half_magnitude,
-                         &h->sub_bucket_count, &h->bucket_count,   &h->counts_len};
-    const int32_t wrong[] = {-1, 1, 63, 64, INT32_MAX, INT32_MIN};
+    int32_t *fields[] = { &h->digits,           &h->unit_magnitude, &h->sub_bucket_half_magnitude,
+                          &h->sub_bucket_count, &h->bucket_count,   &h->counts_len };
+    const int32_t wrong[] = { -1, 1, 63, 64, INT32_MAX, INT32_MIN };
     for (size_t i = 0; i < 6; i++) {
         int32_t right = *fields[i];
         for (size_t k = 0; k < 6; k++) {
@@ -296,7 +305,7 @@ static void *keep_recording(void *argument) {
 static void snapshot__beside_the_writer__never_fewer_than_before(void **state) {
     (void)state;
     size_t room = hdr_size_bytes(1, HOUR_US, 2);
-    struct writer writer = {.h = hdr_new(1, HOUR_US, 2)};
+    struct writer writer = { .h = hdr_new(1, HOUR_US, 2) };
     pthread_t thread;
     assert_int_equal(pthread_create(&thread, NULL, keep_recording, &writer), 0);
     int64_t before = 0;

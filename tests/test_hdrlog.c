@@ -118,17 +118,16 @@ static void encode__of_known_counts__known_bytes(void **state) {
     (void)state;
     struct hdr *h = hdr_new(1, 1000, 1);
     hdr_record_n(h, 0, 1);
-    hdr_record_n(h, 2, 64);          /* one zero before it: no run */
+    hdr_record_n(h, 2, 64);             /* one zero before it: no run */
     hdr_record_n(h, 12, INT64_MAX / 2); /* nine zeros: a run; nine bytes of count */
     uint8_t *bytes;
     size_t length;
     assert_int_equal(hdrlog_encode(h, &bytes, &length), 0);
     static const uint8_t expected[] = {
         /* cookie, length, offset, digits; lowest, highest; ratio; counts */
-        0x1c, 0x84, 0x93, 0x13, 0, 0, 0, 14, 0, 0, 0, 0, 0, 0, 0, 1,
-        0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0x03, 0xe8,
-        0x3f, 0xf0, 0, 0, 0, 0, 0, 0,
-        2, 0, 0x80, 0x01, 0x11, 0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f,
+        0x1c, 0x84, 0x93, 0x13, 0, 0, 0,    14,   0,    0,    0,    0,    0,    0,    0,    1,    0,    0,
+        0,    0,    0,    0,    0, 1, 0,    0,    0,    0,    0,    0,    0x03, 0xe8, 0x3f, 0xf0, 0,    0,
+        0,    0,    0,    0,    2, 0, 0x80, 0x01, 0x11, 0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f,
     };
     assert_int_equal(length, sizeof(expected));
     assert_memory_equal(bytes, expected, sizeof(expected));
@@ -138,8 +137,8 @@ static void encode__of_known_counts__known_bytes(void **state) {
 
 static void decode__of_encoded__the_same_again(void **state) {
     (void)state;
-    static const int64_t lowest[] = {1, 1, 1000, 7};
-    static const int64_t highest[] = {HOUR_US, INT64_MAX, INT64_C(3600000000000), 1000};
+    static const int64_t lowest[] = { 1, 1, 1000, 7 };
+    static const int64_t highest[] = { HOUR_US, INT64_MAX, INT64_C(3600000000000), 1000 };
     for (int round = 0; round < 200; round++) {
         int k = round % 4;
         struct hdr *h = random_hdr(lowest[k], highest[k], round % 5, round ? (int)(next_random() % 2000) : 0);
@@ -197,9 +196,9 @@ static void decode__of_garbage__refused(void **state) {
         for (size_t i = 0; i < length; i++)
             bytes[i] = (uint8_t)next_random();
         if (length > 8) {
-            static const uint8_t cookies[2][4] = {{0x1c, 0x84, 0x93, 0x13}, {0x1c, 0x84, 0x93, 0x14}};
+            static const uint8_t cookies[2][4] = { { 0x1c, 0x84, 0x93, 0x13 }, { 0x1c, 0x84, 0x93, 0x14 } };
             memcpy(bytes, cookies[round & 1], 4);
-            memcpy(bytes + 4, (uint8_t[4]){0, 0, 0, (uint8_t)(length - (round & 1 ? 8 : 40))}, 4);
+            memcpy(bytes + 4, (uint8_t[4]){ 0, 0, 0, (uint8_t)(length - (round & 1 ? 8 : 40)) }, 4);
         }
         struct hdr *h = NULL;
         assert_int_equal(hdrlog_decode(bytes, length, &h), -1);
@@ -215,12 +214,12 @@ static void decode__counts_beyond_the_shape__refused(void **state) {
     assert_int_equal(hdrlog_encode(h, &bytes, &length), 0);
     struct hdr *again;
     static const uint8_t bad[][10] = {
-        {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, /* INT64_MIN zeros */
-        {0xff, 0x01},                                          /* 128 zeros, of 128 - 16 counts */
-        {0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2}, /* a sum over INT64_MAX */
-        {0x80},                                                /* ends within a count */
+        { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff },    /* INT64_MIN zeros */
+        { 0xff, 0x01 },                                              /* 128 zeros, of 128 - 16 counts */
+        { 0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2 }, /* a sum over INT64_MAX */
+        { 0x80 },                                                    /* ends within a count */
     };
-    static const size_t lengths[] = {9, 2, 10, 1};
+    static const size_t lengths[] = { 9, 2, 10, 1 };
     for (size_t i = 0; i < 4; i++) {
         uint8_t whole[50];
         memcpy(whole, bytes, 40);
@@ -235,8 +234,8 @@ static void decode__counts_beyond_the_shape__refused(void **state) {
 
 static void base64__known_texts__there_and_back(void **state) {
     (void)state;
-    static const char *const plain[] = {"", "f", "fo", "foo", "foob", "fooba", "foobar"};
-    static const char *const coded[] = {"", "Zg==", "Zm8=", "Zm9v", "Zm9vYg==", "Zm9vYmE=", "Zm9vYmFy"};
+    static const char *const plain[] = { "", "f", "fo", "foo", "foob", "fooba", "foobar" };
+    static const char *const coded[] = { "", "Zg==", "Zm8=", "Zm9v", "Zm9vYg==", "Zm9vYmE=", "Zm9vYmFy" };
     for (size_t i = 0; i < 7; i++) {
         char *text;
         uint8_t *bytes;
@@ -249,7 +248,7 @@ static void base64__known_texts__there_and_back(void **state) {
         free(bytes);
         free(text);
     }
-    static const char *const bad[] = {"Z", "Zg=", "Zg", "====", "Z===", "Zg==Zg==", "Zm9\n", "Zm9-", "Z=g="};
+    static const char *const bad[] = { "Z", "Zg=", "Zg", "====", "Z===", "Zg==Zg==", "Zm9\n", "Zm9-", "Z=g=" };
     for (size_t i = 0; i < 9; i++) {
         uint8_t *bytes;
         size_t length;
@@ -301,8 +300,8 @@ static void log__bad_arguments__refused(void **state) {
     struct hdr *h = hdr_new(1, 1000, 2);
     FILE *out = fopen("/dev/null", "w");
     assert_int_equal(hdrlog_begin(out, "two\nlines", 0), -1);
-    static const char *const tags[] = {"", "a,b", "a b", "a\n",
-                                       "1234567890123456789012345678901234567890123456789012345678901234"};
+    static const char *const tags[] = { "", "a,b", "a b", "a\n",
+                                        "1234567890123456789012345678901234567890123456789012345678901234" };
     for (size_t i = 0; i < 5; i++)
         assert_int_equal(hdrlog_interval(out, tags[i], 0, 1, h, 1), -1);
     assert_int_equal(hdrlog_interval(out, NULL, -1, 1, h, 1), -1);
@@ -314,14 +313,23 @@ static void log__bad_arguments__refused(void **state) {
 static void log__bad_lines__refused(void **state) {
     (void)state;
     static const char *const bad[] = {
-        "x", ",,,", "1,2,3", "1,2,3,", "1,2,3,AAAA", "1,2,3,????", "Tag=,1,2,3,AAAA", "Tag=a", "Tag=a,1,2",
+        "x",
+        ",,,",
+        "1,2,3",
+        "1,2,3,",
+        "1,2,3,AAAA",
+        "1,2,3,????",
+        "Tag=,1,2,3,AAAA",
+        "Tag=a",
+        "Tag=a,1,2",
         "nan,1,2,AAAA",
-        "1,inf,2,AAAA", "Tag=a b,1,2,3,AAAA",
+        "1,inf,2,AAAA",
+        "Tag=a b,1,2,3,AAAA",
         "Tag=1234567890123456789012345678901234567890123456789012345678901234,1,2,3,AAAA",
     };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         FILE *in = fmemopen((void *)(uintptr_t)bad[i], strlen(bad[i]), "r");
-        struct hdrlog_line line = {.start_s = 42};
+        struct hdrlog_line line = { .start_s = 42 };
         assert_int_equal(hdrlog_next(in, &line), -1);
         assert_true(line.start_s == 42 && line.hdr == NULL);
         fclose(in);

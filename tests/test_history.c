@@ -9,7 +9,7 @@ static uint64_t seed;
 static struct history_totals totals;
 
 static void run(uint64_t histories, uint32_t trouble) {
-    struct history_settings s = {.seed = seed, .ops = OPS, .trouble = trouble, .per_world = PER_WORLD};
+    struct history_settings s = { .seed = seed, .ops = OPS, .trouble = trouble, .per_world = PER_WORLD };
     assert_true(history_run_all(&s, help_scaled(histories), 0, &totals));
 }
 

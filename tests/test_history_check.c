@@ -31,14 +31,18 @@
     }
 /* A read at index i of value v of version ver. */
 #define GET(s, k, v, ver, i, from, to)                                                                                 \
-    { TIMES(s, k, from, to), .value = (v), .version = (ver), .index = (i), .commit = (i), .linearizable = true,        \
-      .max_lag = UINT64_MAX }
+    {                                                                                                                  \
+        TIMES(s, k, from, to), .value = (v), .version = (ver), .index = (i), .commit = (i), .linearizable = true,      \
+                               .max_lag = UINT64_MAX                                                                   \
+    }
 #define OLD(s, k, v, ver, i, stale_us, from, to)                                                                       \
-    { TIMES(s, k, from, to), .value = (v), .version = (ver), .index = (i), .commit = (i) + 1,                          \
-      .staleness_ns = (stale_us)*US, .max_staleness_ns = 1000 * US, .max_lag = UINT64_MAX }
+    {                                                                                                                  \
+        TIMES(s, k, from, to), .value = (v), .version = (ver), .index = (i), .commit = (i) + 1,                        \
+                               .staleness_ns = (stale_us)*US, .max_staleness_ns = 1000 * US, .max_lag = UINT64_MAX     \
+    }
 
 #define HISTORY(...)                                                                                                   \
-    struct history_op ops[] = {__VA_ARGS__};                                                                           \
+    struct history_op ops[] = { __VA_ARGS__ };                                                                         \
     struct history h = { ops, sizeof(ops) / sizeof(ops[0]) }
 
 static void expect(struct history *h, enum history_fault_kind kind) {
@@ -62,7 +66,7 @@ static void expect_search(struct history *h, bool fine) {
 
 static void history_check__nothing__passes(void **state) {
     (void)state;
-    struct history h = {NULL, 0};
+    struct history h = { NULL, 0 };
     expect(&h, HISTORY_FINE);
 }
 
@@ -250,7 +254,8 @@ static void history_check__resurrected_delete__fails(void **state) {
 
 static void history_check__resurrected_pending_delete__fails(void **state) {
     (void)state;
-    HISTORY(PUT(A, 0, 7, 1, 1, 2), LOSE(A, 0, HISTORY_DELETE, 0, 3), GET(B, 0, 0, 0, 2, 5, 6), GET(C, 0, 7, 1, 3, 7, 8));
+    HISTORY(PUT(A, 0, 7, 1, 1, 2), LOSE(A, 0, HISTORY_DELETE, 0, 3), GET(B, 0, 0, 0, 2, 5, 6),
+            GET(C, 0, 7, 1, 3, 7, 8));
     expect(&h, HISTORY_RESURRECTED);
     expect_search(&h, false);
 }
@@ -390,7 +395,7 @@ static void history_search__ten_at_once_without_an_order__ends(void **state) {
         ops[40 + i] = (struct history_op)GET(20, 0, i / 2 * 10 + i % 2 + 1, 0, 0, 91 + i / 2 * 100 + i % 2 * 2,
                                              92 + i / 2 * 100 + i % 2 * 2);
     }
-    struct history h = {ops, 44};
+    struct history h = { ops, 44 };
     expect_search(&h, false);
 }
 
@@ -406,7 +411,7 @@ static void history_minimise__a_long_history__leaves_the_cause(void **state) {
     ops[200] = (struct history_op)PUT(A, 5, 900, 101, 2000, 2001);
     ops[201] = (struct history_op)PUT(A, 5, 901, 102, 2002, 2003);
     ops[202] = (struct history_op)GET(C, 5, 900, 101, 102, 2004, 2005);
-    struct history h = {ops, 203};
+    struct history h = { ops, 203 };
     expect(&h, HISTORY_LOST);
     history_minimise(&h, HISTORY_LOST);
     assert_int_equal(h.n, 3);

@@ -25,9 +25,9 @@ struct lag {
 };
 
 static struct lag lag_open(void) {
-    struct lag lag = {.all = aligned_alloc(64, lag_all_size_bytes()),
-                      .windows = aligned_alloc(64, lag_windows_size_bytes()),
-                      .out = lag_new()};
+    struct lag lag = { .all = aligned_alloc(64, lag_all_size_bytes()),
+                       .windows = aligned_alloc(64, lag_windows_size_bytes()),
+                       .out = lag_new() };
     assert_int_equal(lag_init(lag.all, lag.windows), 0);
     return lag;
 }
@@ -133,7 +133,7 @@ static void *keep_lagging(void *argument) {
 
 static void lag_rolling__while_windows_are_taken__no_second_but_the_asked(void **state) {
     (void)state;
-    struct lag_writer writer = {.lag = lag_open(), .second = 1000};
+    struct lag_writer writer = { .lag = lag_open(), .second = 1000 };
     pthread_t thread;
     assert_int_equal(pthread_create(&thread, NULL, keep_lagging, &writer), 0);
     for (int round = 0; round < 500; round++) {

@@ -18,7 +18,7 @@
 struct hand {
     pthread_t thread;
     _Atomic uint64_t asked, done; /* bursts */
-    sem_t more; /* posted after each `asked`, and after `stop` */
+    sem_t more;                   /* posted after each `asked`, and after `stop` */
     _Atomic bool stop;
     struct world *world;
 };

@@ -238,7 +238,7 @@ static void bytes__copied_while_written__whole_or_thrown_away(void **state) {
 
 static void pace__little_at_each_look__longer_until_enough(void **state) {
     (void)state;
-    struct park_pace pace = {0, 0};
+    struct park_pace pace = { 0, 0 };
     for (uint32_t i = 1; i <= 2 * PARK_PACE_MAX; i++) {
         park_pace_found(&pace, 1);
         assert_int_equal(pace.steps, i < PARK_PACE_MAX ? i : PARK_PACE_MAX);
@@ -251,7 +251,7 @@ static void pace__little_at_each_look__longer_until_enough(void **state) {
 
 static void pace__nothing_found__no_wait_before_and_after_the_next_find(void **state) {
     (void)state;
-    struct park_pace pace = {0, 0};
+    struct park_pace pace = { 0, 0 };
     park_pace_found(&pace, 1);
     park_pace_found(&pace, 1);
     park_pace_nothing(&pace);

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "engine/replica.h"
+#include "engine/replica/replica.h"
 #include "tests/lib/help.h"
 
 #define MIB (UINT64_C(1) << 20)

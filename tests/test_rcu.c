@@ -3,7 +3,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "engine/rcu.h"
+#include "engine/table/rcu.h"
 #include "tests/lib/help.h"
 
 /* A thread that opens a section when `want` is 1, and ends when it is 2. */

@@ -15,7 +15,7 @@ static void segment_path__good_and_bad_names__only_good_ones_have_a_path(void **
     char longest[50];
     memset(longest, 'x', 48);
     longest[48] = '\0';
-    const char *good[] = {"a", "A-z_0.9", "a.b", "-", "_", longest};
+    const char *good[] = { "a", "A-z_0.9", "a.b", "-", "_", longest };
     for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
         assert_int_equal(segment_path(out, good[i], SEGMENT_LOG, 0), 0);
         assert_true(snprintf(want, sizeof(want), "%s/tidemark.%s.log", dir, good[i]) > 0);
@@ -30,7 +30,7 @@ static void segment_path__good_and_bad_names__only_good_ones_have_a_path(void **
     strcpy(out, "untouched");
     longest[48] = 'x';
     longest[49] = '\0';
-    const char *bad[] = {"", ".", ".a", "..", "a/b", "a b", "a\n", "\xc3\xa4", "a%s", longest};
+    const char *bad[] = { "", ".", ".a", "..", "a/b", "a b", "a\n", "\xc3\xa4", "a%s", longest };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         assert_int_equal(segment_path(out, bad[i], SEGMENT_LOG, 0), SHM_ERR_INVALID);
     }
@@ -144,7 +144,7 @@ static void segment_publish__wrong_use__refused(void **state) {
     const struct {
         const char *name;
         uint64_t incarnation, id;
-    } wrong[] = {{"other", 1, 1}, {"t", 0, 1}, {"t", 1, 0}};
+    } wrong[] = { { "other", 1, 1 }, { "t", 0, 1 }, { "t", 1, 0 } };
     for (size_t i = 0; i < 3; i++) {
         assert_int_equal(segment_create(&s, "t", SEGMENT_LOG, 0, BYTES), 0);
         assert_int_equal(segment_publish(&s, wrong[i].name, SEGMENT_LOG, 0, wrong[i].incarnation, wrong[i].id),
@@ -189,7 +189,12 @@ static void segment_create__more_than_there_is__no_space_at_once(void **state) {
 
 /* In a mount namespace of a child's: 0 done, 77 not permitted, else the line that failed. */
 static int in_small_tmpfs(void) {
-#define NEED(condition) do { if (!(condition)) { return __LINE__ % 200 == 77 ? 78 : __LINE__ % 200; } } while (0)
+#define NEED(condition)                                                                                                \
+    do {                                                                                                               \
+        if (!(condition)) {                                                                                            \
+            return __LINE__ % 200 == 77 ? 78 : __LINE__ % 200;                                                         \
+        }                                                                                                              \
+    } while (0)
     if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
         mount("tmpfs", dir, "tmpfs", 0, "size=10m,mode=0700") != 0) {
         return 77;
@@ -202,7 +207,7 @@ static int in_small_tmpfs(void) {
     char file[96];
     (void)snprintf(file, sizeof(file), "%s/fill", dir);
     int fd = open(file, O_CREAT | O_WRONLY, 0600);
-    char page[4096] = {1};
+    char page[4096] = { 1 };
     while (write(fd, page, sizeof(page)) > 0) {
     }
     NEED(errno == ENOSPC);
@@ -279,8 +284,14 @@ static void segment_map_ring__range_outside_or_crooked__refused(void **state) {
     (void)state;
     struct segment s = published();
     uint8_t *ring = NULL;
-    const uint64_t bad[][2] = {{0, 0},       {1, 4096},        {4096, 4095},         {BYTES, 4096},
-                               {4096, BYTES}, {0, BYTES * 2}, {UINT64_MAX - 4095, 8192}, {4096, UINT64_C(1) << 63}};
+    const uint64_t bad[][2] = { { 0, 0 },
+                                { 1, 4096 },
+                                { 4096, 4095 },
+                                { BYTES, 4096 },
+                                { 4096, BYTES },
+                                { 0, BYTES * 2 },
+                                { UINT64_MAX - 4095, 8192 },
+                                { 4096, UINT64_C(1) << 63 } };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         assert_int_equal(segment_map_ring(&s, bad[i][0], bad[i][1], &ring), SHM_ERR_INVALID);
     }

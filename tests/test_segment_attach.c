@@ -42,7 +42,7 @@ static void segment_attach__no_regular_file_of_ours__foreign(void **state) {
 static void segment_attach__truncated_or_grown__corrupt_and_no_sigbus(void **state) {
     (void)state;
     struct segment a = published();
-    const off_t sizes[] = {0, 1, 143, 144, 145, 4096, BYTES - 1, BYTES + 1, BYTES * 2};
+    const off_t sizes[] = { 0, 1, 143, 144, 145, 4096, BYTES - 1, BYTES + 1, BYTES * 2 };
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
         char whole[144];
         assert_int_equal(pread(a.fd, whole, sizeof(whole), 0), 144);

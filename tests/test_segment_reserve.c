@@ -30,9 +30,9 @@ static struct {
     unsigned reserves_fail;  /* so many times */
     int reserve_errno;
     time_t hurry_s; /* each look at the clock is so much later than the one before */
-    bool plenty; /* of room, whatever there is: somebody else takes it between the look and the reserving */
+    bool plenty;    /* of room, whatever there is: somebody else takes it between the look and the reserving */
 } now;
-static unsigned collapses, reserves; /* asked for */
+static unsigned collapses, reserves;         /* asked for */
 static const uint8_t *first_at, *second_end; /* of what was to be collapsed */
 
 int madvise(void *at, size_t bytes, int advice) {
@@ -73,7 +73,7 @@ int clock_gettime(clockid_t id, struct timespec *out) {
     if (id != CLOCK_MONOTONIC) {
         return (int)syscall(SYS_clock_gettime, id, out);
     }
-    *out = (struct timespec){.tv_sec = at_s += now.hurry_s};
+    *out = (struct timespec){ .tv_sec = at_s += now.hurry_s };
     return 0;
 }
 
@@ -123,12 +123,13 @@ static void collapse__not_this_kernel__small_pages_and_no_error(void **state) {
 
 static void collapse__none_left_after_the_first_step__the_rest_is_small_pages(void **state) {
     (void)state;
-    const int errors[] = {ENOMEM, EAGAIN, EBUSY};
+    const int errors[] = { ENOMEM, EAGAIN, EBUSY };
     for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
         again(state);
         now.collapses_left = 1;
         now.collapse_errno = errors[i];
-        assert_made(34 * HUGE + 4096); /* the start, where buckets are, then the end, where nodes are; a step is at most 16 */
+        assert_made(34 * HUGE +
+                    4096); /* the start, where buckets are, then the end, where nodes are; a step is at most 16 */
         assert_int_equal(collapses, 2);
         assert_int_equal(second_end - first_at, 34 * HUGE);
     }
@@ -190,7 +191,12 @@ static void reserve__file_system_without_the_call__every_block_is_written_to(voi
 
 /* ---- a file system that is really full ------------------------------------------------------------------------------- */
 
-#define NEED(condition) do { if (!(condition)) { _exit(__LINE__ % 200 == 77 ? 78 : __LINE__ % 200); } } while (0)
+#define NEED(condition)                                                                                                \
+    do {                                                                                                               \
+        if (!(condition)) {                                                                                            \
+            _exit(__LINE__ % 200 == 77 ? 78 : __LINE__ % 200);                                                         \
+        }                                                                                                              \
+    } while (0)
 
 /* In a mount namespace of a child's. The look at the free room says that there is plenty. */
 static void in_small_tmpfs(void) {

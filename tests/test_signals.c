@@ -19,7 +19,7 @@ static void handler(int number) {
  * whoever does not. */
 static void signals__sent_to_the_process__wait_for_a_thread_of_the_application(void **state) {
     (void)state;
-    static const int numbers[] = {SIGUSR1, SIGTERM, SIGINT, SIGHUP};
+    static const int numbers[] = { SIGUSR1, SIGTERM, SIGINT, SIGHUP };
     struct tide *d = help_open(MIB, MIB, 0);
     struct tide_replica_opts o = TIDE_REPLICA_OPTS_INIT;
     o.candidate = 1;
@@ -28,7 +28,7 @@ static void signals__sent_to_the_process__wait_for_a_thread_of_the_application(v
     sigset_t wanted, before;
     sigemptyset(&wanted);
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
-        struct sigaction action = {.sa_handler = handler};
+        struct sigaction action = { .sa_handler = handler };
         assert_int_equal(sigaction(numbers[i], &action, NULL), 0);
         sigaddset(&wanted, numbers[i]);
     }

@@ -19,8 +19,9 @@
 #include "tools/read_all.h"
 #include "tools/snapshot_file.h"
 
-static const struct snapshot_head HEAD = { .index = 77, .incarnation = 0x1122334455667788u, .created_unix_ns = 9,
-                                           .name = "domain" };
+static const struct snapshot_head HEAD = {
+    .index = 77, .incarnation = 0x1122334455667788u, .created_unix_ns = 9, .name = "domain"
+};
 
 static void add(struct records *r, const char *key, size_t key_size, const char *value, size_t value_size,
                 uint64_t version) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The table: versions at an index, digests, growth by splits. */
-#include "engine/rcu.h"
+#include "engine/table/rcu.h"
 #include "tests/lib/tables.h"
 
 /* ---- single keys ------------------------------------------------------------------------------------------------- */
@@ -33,7 +33,8 @@ static void table_node_new__a_node_used_again__its_index_is_0_before_anything_el
     atomic_store(&n->index, 77);
     atomic_store(&n->deleted, 78);
     table_node_drop(&f.w, node);
-    assert_int_equal(atomic_load(&n->index), 77); /* free, and as it was: who still looks at it finds what it looked for */
+    assert_int_equal(atomic_load(&n->index),
+                     77); /* free, and as it was: who still looks at it finds what it looked for */
     assert_int_equal(table_node_new(&f.w, 15, 65, &again), ARENA_OK);
     assert_int_equal(again, node);
     assert_int_equal(atomic_load(&n->index), 0);
@@ -322,7 +323,7 @@ static uint32_t match_bytes(uint64_t lo, uint64_t hi, uint64_t tag) {
 static uint64_t tags_near(struct help_rng *r, uint64_t tag) {
     uint64_t word = 0;
     for (int i = 0; i < 8; i++) {
-        const uint64_t near[] = {tag, tag, tag ^ 0x80, tag ^ 1, tag - 1, tag + 1, 0, 0xff, 0x80, help_random(r)};
+        const uint64_t near[] = { tag, tag, tag ^ 0x80, tag ^ 1, tag - 1, tag + 1, 0, 0xff, 0x80, help_random(r) };
         word = word << 8 | (near[help_below(r, sizeof(near) / sizeof(near[0]))] & 0xff);
     }
     return word;
@@ -331,7 +332,7 @@ static uint64_t tags_near(struct help_rng *r, uint64_t tag) {
 /* The upper half of `hi` is the link to an overflow bucket, and never a tag. 0 is an empty slot's. */
 static void table_match__words_of_every_kind__as_byte_by_byte(void **state) {
     (void)state;
-    struct help_rng r = {help_seed()};
+    struct help_rng r = { help_seed() };
     for (uint64_t i = 0; i < help_scaled(1000000); i++) {
         uint64_t tag = i % 256, lo = tags_near(&r, tag), hi = tags_near(&r, tag);
         uint32_t match = match_bytes(lo, hi, tag);

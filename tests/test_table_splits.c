@@ -3,8 +3,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "engine/grace.h"
-#include "engine/rcu.h"
+#include "engine/table/grace.h"
+#include "engine/table/rcu.h"
 #include "tests/lib/tables.h"
 
 /* ---- splits and deletes whose clearing an open section holds back ------------------------------------------------ */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Death at every named instant (engine/kill.h), in every part that a process can play. For each part the victim plays it once
+ * Death at every named instant (engine/table/kill.h), in every part that a process can play. For each part the victim plays it once
  * while the points that it passes are noted; then it plays it again for each of them and dies there, the first time that it
  * passes or a later one. The others go on, and then everything is compared with the journal (tests/crash_world.h).
  *
@@ -13,7 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "engine/kill.h"
+#include "engine/table/kill.h"
 #include "tests/crash_roles.h"
 
 #define POINTS_MAX 128u
@@ -204,7 +204,8 @@ static void around_dead(struct crash_world *w, uint64_t seed) {
     around_two(w, seed);
     spawn(w, PREY, crash_role_follower, seed);
     spawn(w, READER, crash_role_reader, seed);
-    for (int i = 0; i < 5000 && (atomic_load(&w->slots[PREY].beats) < 50 || atomic_load(&w->slots[READER].beats) < 50); i++) {
+    for (int i = 0; i < 5000 && (atomic_load(&w->slots[PREY].beats) < 50 || atomic_load(&w->slots[READER].beats) < 50);
+         i++) {
         crash_rest(w);
     }
     crash_kill(w, PREY);
@@ -249,15 +250,15 @@ struct part {
 };
 
 static const struct part parts[] = {
-    {"leader", victim_lead, NULL, meanwhile_company},
-    {"follower", victim_follow, around_two, NULL},
-    {"newcomer", victim_follow, around_leader, NULL},
-    {"writer", victim_write, around_two, NULL},
-    {"reader", victim_read, around_two, NULL},
-    {"collector", victim_collect, around_dead, NULL},
-    {"heir", victim_take_over, around_leader, meanwhile_leader_dies},
-    {"retiring leader", victim_hand_over, NULL, meanwhile_company},
-    {"first of the next life", victim_lead, around_all_dead, NULL},
+    { "leader", victim_lead, NULL, meanwhile_company },
+    { "follower", victim_follow, around_two, NULL },
+    { "newcomer", victim_follow, around_leader, NULL },
+    { "writer", victim_write, around_two, NULL },
+    { "reader", victim_read, around_two, NULL },
+    { "collector", victim_collect, around_dead, NULL },
+    { "heir", victim_take_over, around_leader, meanwhile_leader_dies },
+    { "retiring leader", victim_hand_over, NULL, meanwhile_company },
+    { "first of the next life", victim_lead, around_all_dead, NULL },
 };
 #define PARTS (sizeof(parts) / sizeof(parts[0]))
 
@@ -335,7 +336,8 @@ static unsigned play_all(struct crash_world *w, const struct part *p, struct hel
             continue;
         }
         /* The first time, or some other: what was reached once and is passed often is worth one of the later ones. */
-        uint64_t nth = passed[i] == 1 || (point->died == 0 && help_below(rng, 2) == 0) ? 1 : 1 + help_below(rng, passed[i]);
+        uint64_t nth =
+            passed[i] == 1 || (point->died == 0 && help_below(rng, 2) == 0) ? 1 : 1 + help_below(rng, passed[i]);
         for (int tries = 0; tries < 2; tries++) {
             char kill_at[80];
             snprintf(kill_at, sizeof(kill_at), "%s:%llu", point->name, (unsigned long long)nth);
@@ -366,14 +368,16 @@ int main(int argc, char **argv) {
         atomic_fetch_add(&points->count, 1);
     }
     if (argc < 2 || argc - 1 > (int)POINTS_MAX) {
-        fprintf(stderr, "Usage: tool_crash POINT...: names of kill points, at most %u\n"
-                        "TIDE_CRASH_PART and TIDE_CRASH_POINT choose one part and one point.\n", POINTS_MAX);
+        fprintf(stderr,
+                "Usage: tool_crash POINT...: names of kill points, at most %u\n"
+                "TIDE_CRASH_PART and TIDE_CRASH_POINT choose one part and one point.\n",
+                POINTS_MAX);
         return 2;
     }
     const char *only_part = getenv("TIDE_CRASH_PART"), *only_point = getenv("TIDE_CRASH_POINT");
     struct crash_world *w = crash_world_new(512 << 10, 4 << 20);
     crash_meanwhile = watch;
-    struct help_rng rng = {help_seed()};
+    struct help_rng rng = { help_seed() };
     unsigned missing = 0;
     for (size_t p = 0; p < PARTS && atomic_load(&w->failures) == 0; p++) {
         if (only_part != NULL && strcmp(only_part, parts[p].name) != 0) {
@@ -384,7 +388,8 @@ int main(int argc, char **argv) {
         printf("# %s: %u deaths, %.1f s\n", parts[p].name, deaths, (double)(crash_now_ns() - start) / 1e9);
         fflush(stdout);
     }
-    for (uint32_t i = 0; i < atomic_load(&points->count) && only_part == NULL && only_point == NULL && atomic_load(&w->failures) == 0;
+    for (uint32_t i = 0;
+         i < atomic_load(&points->count) && only_part == NULL && only_point == NULL && atomic_load(&w->failures) == 0;
          i++) {
         if (points->point[i].died == 0) {
             fprintf(stderr, "# nobody died at %s\n", points->point[i].name);

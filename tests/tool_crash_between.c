@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Two processes and one instant between them, in a build with kill points (engine/kill.h): one dies there, or stands still while the
+ * Two processes and one instant between them, in a build with kill points (engine/table/kill.h): one dies there, or stands still while the
  * other goes on. tool_crash.c kills at every instant, but who else is where is left to chance there; here it is not.
  */
 #include <dirent.h>
@@ -9,9 +9,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "engine/kill.h"
-#include "engine/replica.h"
-#include "engine/sequencer.h"
+#include "engine/table/kill.h"
+#include "engine/replica/replica.h"
+#include "engine/log/sequencer.h"
 #include "tests/crash_world.h"
 #include "tests/lib/forked.h"
 
@@ -38,7 +38,7 @@ static void assert_two_equal(struct tide *d) {
     assert_int_equal(tide_gc(d, NULL), 0);
     struct tide_info info = TIDE_INFO_INIT;
     assert_int_equal(tide_info(d, &info), 0);
-    struct tide_token token = {.incarnation = info.incarnation, .index = info.commit_index};
+    struct tide_token token = { .incarnation = info.incarnation, .index = info.commit_index };
     assert_int_equal(tide_wait_applied(d, &token, 2, TIDE_UNBOUNDED), 0);
     assert_int_equal(tide_verify(d, &v), 0);
     assert_int_equal(v.replicas, 2);

@@ -19,7 +19,7 @@
 #define START_UNIX_MS UINT64_C(1700000000125)
 #define INTERVAL_S 0.75 /* exact in binary, so that sums of it are exact on both sides */
 
-static const double scales[] = {1, 1000, 1000000, 3.7};
+static const double scales[] = { 1, 1000, 1000000, 3.7 };
 
 static FILE *open_in(const char *dir, const char *name) {
     char path[4096];
@@ -62,10 +62,10 @@ static int write_facts(const struct hdr *h, const char *dir, int i) {
 
 /* A histogram of every kind: shapes, many and few values, wide and narrow, large counts, one value, none. */
 static struct hdr *make(int i) {
-    static const int64_t lowest[] = {1, 1, 1000, 1, 2000000};
+    static const int64_t lowest[] = { 1, 1, 1000, 1, 2000000 };
     /* Nothing above 2^53: there JDKs before 19 print other digits than those after. */
-    static const int64_t highest[] = {INT64_C(3600000000), INT64_C(3600000000000), INT64_C(3600000000000),
-                                      INT64_C(1) << 52, INT64_C(3600000000000)};
+    static const int64_t highest[] = { INT64_C(3600000000), INT64_C(3600000000000), INT64_C(3600000000000),
+                                       INT64_C(1) << 52, INT64_C(3600000000000) };
     /* Five digits over the widest range would be 2.5 million counts: too slow to be worth it. */
     struct hdr *h = hdr_new(lowest[i % 5], highest[i % 5], i % 20 == 15 ? i / 20 : 1 + i % 3);
     if (!h)

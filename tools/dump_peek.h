@@ -25,17 +25,17 @@ struct peek {
     char name[64];
     enum peek_state state;
     char why[256];
-    int in_use;                /* the kernel says that somebody has a lock on it */
-    int led;                   /* and on the leader's byte */
-    int32_t leader;            /* replica number, -1; who led last where nobody does */
-    int32_t leader_pid;        /* 0 where nobody leads */
+    int in_use;         /* the kernel says that somebody has a lock on it */
+    int led;            /* and on the leader's byte */
+    int32_t leader;     /* replica number, -1; who led last where nobody does */
+    int32_t leader_pid; /* 0 where nobody leads */
     uint32_t term;
     uint32_t serving, replicas, orphans; /* orphans: left by dead processes for a warm start */
-    uint64_t living;           /* bit k: replica k's process lives */
-    uint32_t members, dead;    /* slots of the living, of the dead */
-    int32_t pids[PEEK_PIDS];   /* of the living */
+    uint64_t living;                     /* bit k: replica k's process lives */
+    uint32_t members, dead;              /* slots of the living, of the dead */
+    int32_t pids[PEEK_PIDS];             /* of the living */
     uint64_t incarnation, commit, ring_bytes, table_bytes;
-    uint64_t memory_bytes;     /* what its files hold of memory */
+    uint64_t memory_bytes; /* what its files hold of memory */
     uint64_t created_unix_ns;
     uint64_t reads[PEEK_REPLICAS][PEEK_REASONS];
 };

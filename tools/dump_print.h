@@ -11,10 +11,10 @@
 
 struct dump_view {
     FILE *out;
-    bool full;           /* keys and values whole */
-    bool ages;           /* timestamps are of this machine's clock */
+    bool full;               /* keys and values whole */
+    bool ages;               /* timestamps are of this machine's clock */
     struct clock_line clock; /* a copy of the domain's */
-    uint32_t key_room;   /* characters for a key, and for a value */
+    uint32_t key_room;       /* characters for a key, and for a value */
     uint32_t value_room;
 };
 

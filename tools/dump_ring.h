@@ -50,7 +50,7 @@ struct dump_ring {
     bool started;  /* the two below are known */
     bool beyond;   /* the oldest frame in the ring is newer than commit was at the update */
     uint32_t losses;
-    uint64_t at;   /* index of the frame at pos */
+    uint64_t at; /* index of the frame at pos */
     uint64_t pos;
     uint64_t min_pos; /* do not start before it */
     uint64_t last_ts;

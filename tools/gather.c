@@ -93,8 +93,8 @@ int gather_scan(struct tide *d, struct gather *g, struct records *out, struct ti
     g->joined = 0;
     for (int tries = 0; rc == TIDE_ERR_LOST && tries < TRIES; tries++)
         rc = scan_once(d, g, &g->bound, g->replicas, out, a);
-    int alone = (rc == TIDE_ERR_NO_REPLICA || rc == TIDE_ERR_NO_LEADER) && !others_serve(d, TIDE_REPLICAS) &&
-                has_orphan(d);
+    int alone =
+        (rc == TIDE_ERR_NO_REPLICA || rc == TIDE_ERR_NO_LEADER) && !others_serve(d, TIDE_REPLICAS) && has_orphan(d);
     if ((rc == TIDE_ERR_LOST || alone) && g->replicas == 0)
         rc = scan_joined(d, g, out, a);
     if (rc == 0)

@@ -8,11 +8,11 @@
 
 struct gather {
     struct tide_bound bound;
-    uint64_t replicas;   /* mask of those that may be used; 0: all */
-    const void *prefix;  /* only keys that begin with it */
+    uint64_t replicas;  /* mask of those that may be used; 0: all */
+    const void *prefix; /* only keys that begin with it */
     size_t prefix_size;
-    int keys_only;       /* the records have no values */
-    int joined;          /* out: a temporary follower was needed */
+    int keys_only; /* the records have no values */
+    int joined;    /* out: a temporary follower was needed */
 };
 
 /*

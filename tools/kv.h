@@ -18,21 +18,20 @@ enum kv_option {
     KV_OWN /* the first that a command may use for its own */
 };
 
-#define KV_BOUND_OPTIONS                                    \
-    { "max-staleness", required_argument, NULL, KV_STALENESS }, \
-    { "max-lag", required_argument, NULL, KV_LAG },         \
-    { "fallback", required_argument, NULL, KV_FALLBACK },   \
-    { "wait", required_argument, NULL, KV_WAIT },           \
-    { "token", required_argument, NULL, KV_TOKEN },         \
-    { "replica", required_argument, NULL, KV_REPLICA }
+#define KV_BOUND_OPTIONS                                                                                               \
+    { "max-staleness", required_argument, NULL, KV_STALENESS }, { "max-lag", required_argument, NULL, KV_LAG },        \
+        { "fallback", required_argument, NULL, KV_FALLBACK }, { "wait", required_argument, NULL, KV_WAIT },            \
+        { "token", required_argument, NULL, KV_TOKEN }, {                                                              \
+        "replica", required_argument, NULL, KV_REPLICA                                                                 \
+    }
 
-#define KV_BOUND_HELP                                                                                          \
-    "  --max-staleness TIME  how old the data may be: 200ms; 0: linearizable (default); any\n"                 \
-    "  --max-lag N           how many entries behind the commit index it may be (default: any)\n"              \
-    "  --fallback WHAT       when no replica keeps that: leader (default), wait, error, stale (serve all the\n" \
-    "                        same, and say so)\n"                                                              \
-    "  --wait TIME           how long to wait for a replica before that (default 0; 1s with --fallback wait)\n" \
-    "  --token TOKEN         reflect at least the write that printed this token\n"                             \
+#define KV_BOUND_HELP                                                                                                  \
+    "  --max-staleness TIME  how old the data may be: 200ms; 0: linearizable (default); any\n"                         \
+    "  --max-lag N           how many entries behind the commit index it may be (default: any)\n"                      \
+    "  --fallback WHAT       when no replica keeps that: leader (default), wait, error, stale (serve all the\n"        \
+    "                        same, and say so)\n"                                                                      \
+    "  --wait TIME           how long to wait for a replica before that (default 0; 1s with --fallback wait)\n"        \
+    "  --token TOKEN         reflect at least the write that printed this token\n"                                     \
     "  --replica K           only replica K may serve (the fallback 'leader' may still go to the leader)\n"
 
 #define KV_BYTES_HELP "  --escaped             in keys given here \\xNN is the byte NN and \\\\ a backslash\n"
@@ -42,7 +41,8 @@ struct kv_read {
     uint64_t replicas; /* mask, 0: all */
     int wait_given;
 };
-#define KV_READ_INIT { .bound = TIDE_BOUND_INIT }
+#define KV_READ_INIT                                                                                                   \
+    { .bound = TIDE_BOUND_INIT }
 
 /* One option of KV_BOUND_OPTIONS: 0, or CLI_USAGE after a message. */
 int kv_read_option(const char *tool, struct kv_read *r, int option, const char *arg);

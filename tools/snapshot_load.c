@@ -12,8 +12,8 @@
 #include "tools/snapshot.h"
 
 #define BATCH_OPS 1024u
-#define TRIES 4             /* a leader may die meanwhile; a batch of puts and deletes may be done twice without harm */
-#define FRAME_BYTES 64u     /* what the log needs for an entry beside key and value, rounding included */
+#define TRIES 4         /* a leader may die meanwhile; a batch of puts and deletes may be done twice without harm */
+#define FRAME_BYTES 64u /* what the log needs for an entry beside key and value, rounding included */
 
 struct load {
     struct snapshot *s;

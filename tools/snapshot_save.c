@@ -15,7 +15,7 @@
 #include "tools/snapshot.h"
 
 static char temporary[PATH_MAX]; /* what is half written, while `writing` */
-static atomic_int writing;        /* atomic: the handler may run in any thread */
+static atomic_int writing;       /* atomic: the handler may run in any thread */
 
 /* A save that is interrupted leaves nothing behind. */
 static void on_signal(int number) {
@@ -92,8 +92,8 @@ static uint64_t unix_ns(void) {
 static void report(const struct snapshot *s, int joined) {
     struct json_out j = { 0 };
     FILE *out = strcmp(s->file, "-") == 0 ? stderr : stdout;
-    uint64_t bytes = SNAPSHOT_HEADER_BYTES + SNAPSHOT_TRAILER_BYTES + s->records.size +
-                     s->records.n * SNAPSHOT_RECORD_BYTES;
+    uint64_t bytes =
+        SNAPSHOT_HEADER_BYTES + SNAPSHOT_TRAILER_BYTES + s->records.size + s->records.n * SNAPSHOT_RECORD_BYTES;
     if (!s->cli.json) {
         fprintf(out, "saved %zu keys of %s at index %llu, %llu bytes%s\n", s->records.n, s->cli.name,
                 (unsigned long long)s->head.index, (unsigned long long)bytes,

@@ -13,7 +13,7 @@ struct serve_watch {
     uint64_t patience_ns; /* how long the leader may leave questions unanswered; 0: no watchdog */
     int32_t suspect_pid;  /* who did not answer, 0: nobody */
     uint64_t suspect_term;
-    int32_t spared_pid;   /* who was not to be killed: said once */
+    int32_t spared_pid; /* who was not to be killed: said once */
 };
 
 /*

@@ -137,8 +137,8 @@ static int decode_header(const uint8_t *header, struct hdr_shape *shape, size_t 
     *payload = get_be(header + 4, 4);
     if ((get_be(header, 4) & ~COOKIE_WIDTH_MASK) != COOKIE_V2 || get_be(header + 8, 4) != 0 || ratio != 1)
         return fail(EINVAL);
-    if (size_bytes == 0 || size_bytes > HDRLOG_BYTES_MAX || hdr_shape(lowest, highest, digits, shape) != 0
-        || *payload > (size_t)shape->counts_len * COUNT_BYTES_MAX)
+    if (size_bytes == 0 || size_bytes > HDRLOG_BYTES_MAX || hdr_shape(lowest, highest, digits, shape) != 0 ||
+        *payload > (size_t)shape->counts_len * COUNT_BYTES_MAX)
         return fail(EINVAL);
     return 0;
 }
@@ -220,8 +220,8 @@ int hdrlog_decode(const uint8_t *bytes, size_t length, struct hdr **out) {
         return decode_plain(bytes, length, out);
     if (get_be(bytes + 4, 4) != length - COMPRESSED_HEADER_BYTES)
         return fail(EINVAL);
-    z_stream z = {.next_in = (Bytef *)(uintptr_t)(bytes + COMPRESSED_HEADER_BYTES),
-                  .avail_in = (uInt)(length - COMPRESSED_HEADER_BYTES)};
+    z_stream z = { .next_in = (Bytef *)(uintptr_t)(bytes + COMPRESSED_HEADER_BYTES),
+                   .avail_in = (uInt)(length - COMPRESSED_HEADER_BYTES) };
     if (inflateInit(&z) != Z_OK)
         return fail(ENOMEM);
     uint8_t *plain;

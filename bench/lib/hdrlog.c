@@ -123,8 +123,8 @@ int hdrlog_hgrm(FILE *out, const struct hdr *h, int ticks, double scale) {
     print_levels(out, h, ticks, scale);
     fprintf(out, "#[Mean    = %12s, StdDeviation   = %12s]\n", java_fixed(hdr_mean(h) / scale, h->digits, a),
             java_fixed(hdr_stddev(h) / scale, h->digits, b));
-    fprintf(out, "#[Max     = %12s, Total count    = %12lld]\n",
-            java_fixed((double)hdr_max(h) / scale, h->digits, a), (long long)hdr_total(h));
+    fprintf(out, "#[Max     = %12s, Total count    = %12lld]\n", java_fixed((double)hdr_max(h) / scale, h->digits, a),
+            (long long)hdr_total(h));
     fprintf(out, "#[Buckets = %12d, SubBuckets     = %12d]\n", h->bucket_count, h->sub_bucket_count);
     return ferror(out) ? -1 : 0;
 }
@@ -137,14 +137,14 @@ int hdrlog_begin(FILE *out, const char *comment, uint64_t start_unix_ms) {
     char date[64];
     struct tm tm;
     time_t start = (time_t)(start_unix_ms / 1000);
-    if ((comment && strpbrk(comment, "\r\n")) || !localtime_r(&start, &tm)
-        || strftime(date, sizeof(date), "%a %b %d %H:%M:%S %Z %Y", &tm) == 0)
+    if ((comment && strpbrk(comment, "\r\n")) || !localtime_r(&start, &tm) ||
+        strftime(date, sizeof(date), "%a %b %d %H:%M:%S %Z %Y", &tm) == 0)
         return fail(EINVAL);
     if (comment)
         fprintf(out, "#%s\n", comment);
     fprintf(out, "#[Histogram log format version 1.3]\n");
-    fprintf(out, "#[StartTime: %s (seconds since epoch), %s]\n",
-            java_fixed((double)start_unix_ms / 1000, 3, seconds), date);
+    fprintf(out, "#[StartTime: %s (seconds since epoch), %s]\n", java_fixed((double)start_unix_ms / 1000, 3, seconds),
+            date);
     fprintf(out, "\"StartTimestamp\",\"Interval_Length\",\"Interval_Max\",\"Interval_Compressed_Histogram\"\n");
     return ferror(out) ? -1 : 0;
 }
@@ -160,8 +160,8 @@ static int print_interval(FILE *out, const char *tag, double start_s, double len
 }
 
 int hdrlog_interval(FILE *out, const char *tag, double start_s, double length_s, const struct hdr *h, double scale) {
-    if ((tag && (!*tag || strpbrk(tag, ", \r\n") || strlen(tag) >= sizeof(((struct hdrlog_line *)0)->tag)))
-        || !(start_s >= 0) || !(length_s >= 0) || !(scale > 0) || !isfinite(start_s + length_s + scale))
+    if ((tag && (!*tag || strpbrk(tag, ", \r\n") || strlen(tag) >= sizeof(((struct hdrlog_line *)0)->tag))) ||
+        !(start_s >= 0) || !(length_s >= 0) || !(scale > 0) || !isfinite(start_s + length_s + scale))
         return fail(EINVAL);
     uint8_t *bytes;
     size_t length;
@@ -188,7 +188,7 @@ static int take_number(char **at, double *value) {
 }
 
 static int parse_line(char *at, struct hdrlog_line *line) {
-    struct hdrlog_line got = {.hdr = NULL};
+    struct hdrlog_line got = { .hdr = NULL };
     if (strncmp(at, "Tag=", 4) == 0) {
         at += 4;
         size_t length = strcspn(at, ", ");

@@ -20,8 +20,8 @@
 
 #include "shm/hdr.h"
 
-#define HDRLOG_TICKS 5                        /* lines for each halving of the distance to 100 % */
-#define HDRLOG_BYTES_MAX ((size_t)64 << 20)   /* a histogram from outside is no larger in memory */
+#define HDRLOG_TICKS 5                      /* lines for each halving of the distance to 100 % */
+#define HDRLOG_BYTES_MAX ((size_t)64 << 20) /* a histogram from outside is no larger in memory */
 
 /* The percentile distribution, as Java's outputPercentileDistribution(stream, ticks, scale) prints it: values are
  * divided by `scale` (1e3: ns shown as us). ticks >= 1, scale > 0. */
@@ -52,7 +52,7 @@ struct hdrlog_line {
     char tag[64]; /* "": none */
     double start_s;
     double length_s;
-    double max; /* as shown */
+    double max;      /* as shown */
     struct hdr *hdr; /* the caller's, to hdr_free() */
 };
 

@@ -145,8 +145,8 @@ int bench_plot_latency(FILE *f, const struct bench_sweep *s) {
     fprintf(f, "plot ");
     for (uint32_t i = 0, n = 0; i < s->points_n; i++) {
         if (s->points[i].done > 0 && hdr_total(s->points[i].latency) > 0) {
-            fprintf(f, "%s$p%u using 1:2 with lines lc rgb '%s' dt %u title '%u%s'", n > 0 ? ", " : "", i, bench_gnuplot_colour(n),
-                    n / 7 + 1, s->points[i].replicas, s->points[i].oversubscribed ? " *" : "");
+            fprintf(f, "%s$p%u using 1:2 with lines lc rgb '%s' dt %u title '%u%s'", n > 0 ? ", " : "", i,
+                    bench_gnuplot_colour(n), n / 7 + 1, s->points[i].replicas, s->points[i].oversubscribed ? " *" : "");
             n++;
         }
     }

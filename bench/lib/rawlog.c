@@ -15,7 +15,7 @@
 #include "shm/segment.h"
 
 #define POOL 32u                         /* pairs of key and value */
-#define RUN 64u                          /* entries between two publications, as in engine/apply.c */
+#define RUN 64u                          /* entries between two publications, as in engine/log/apply.c */
 #define PATIENCE_NS UINT64_C(5000000000) /* nobody is lapped here: a follower may have lost its CPU for a while */
 
 static struct log_segment *map_log(void) {

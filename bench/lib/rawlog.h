@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The log ring without a domain around it: a leader that appends as engine/sequencer.c does, and followers that read as
- * engine/apply.c does, but keep no table. What is left is what the log itself can carry.
+ * The log ring without a domain around it: a leader that appends as engine/log/sequencer.c does, and followers that read as
+ * engine/log/apply.c does, but keep no table. What is left is what the log itself can carry.
  *
  * It looks inside shm/ (ring, board, segment, and the layout with them), as nothing else in bench/ may: the question is about
  * just these.

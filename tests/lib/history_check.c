@@ -27,13 +27,13 @@ bool history_values_make(struct history_values *v, const struct history *h, stru
     v->sorted = history_alloc(h->n * sizeof(*v->sorted));
     for (size_t i = 0; i < h->n; i++) {
         if (h->ops[i].kind == HISTORY_PUT || h->ops[i].kind == HISTORY_CAS) {
-            v->sorted[v->n++] = (struct history_value){h->ops[i].value, i};
+            v->sorted[v->n++] = (struct history_value){ h->ops[i].value, i };
         }
     }
     qsort(v->sorted, v->n, sizeof(*v->sorted), values_compare);
     for (size_t i = 1; i < v->n; i++) {
         if (v->sorted[i].value == v->sorted[i - 1].value) {
-            *f = (struct history_fault){HISTORY_UNWRITTEN, v->sorted[i - 1].op, v->sorted[i].op};
+            *f = (struct history_fault){ HISTORY_UNWRITTEN, v->sorted[i - 1].op, v->sorted[i].op };
             return false;
         }
     }
@@ -45,7 +45,7 @@ void history_values_free(struct history_values *v) {
 }
 
 size_t history_values_find(const struct history_values *v, uint64_t value) {
-    struct history_value key = {value, 0};
+    struct history_value key = { value, 0 };
     const struct history_value *found = bsearch(&key, v->sorted, v->n, sizeof(*v->sorted), values_compare);
     return found != NULL ? found->op : SIZE_MAX;
 }
@@ -53,7 +53,7 @@ size_t history_values_find(const struct history_values *v, uint64_t value) {
 /* ---- all checks --------------------------------------------------------------------------------------------------------- */
 
 bool history_check(const struct history *h, struct history_fault *f) {
-    struct history copy = {history_alloc(h->n * sizeof(*h->ops)), h->n};
+    struct history copy = { history_alloc(h->n * sizeof(*h->ops)), h->n };
     if (h->n != 0) { /* an empty one has no array, and memcpy must not be given none */
         memcpy(copy.ops, h->ops, h->n * sizeof(*h->ops));
     }
@@ -65,7 +65,7 @@ bool history_check(const struct history *h, struct history_fault *f) {
 /* ---- making a failure small ---------------------------------------------------------------------------------------------- */
 
 static bool minimise_still_fails(const struct history_op *ops, size_t n, enum history_fault_kind kind) {
-    struct history h = {(struct history_op *)ops, n};
+    struct history h = { (struct history_op *)ops, n };
     struct history_fault f;
     return !history_check(&h, &f) && f.kind == kind;
 }
@@ -177,8 +177,8 @@ static int print_by_call(const void *a, const void *b) {
 }
 
 static void print_op(FILE *to, const struct history_op *op, size_t i, uint64_t start_ns, const char *mark) {
-    static const char *const kinds[] = {"get", "put", "delete", "cas"};
-    static const char *const outcomes[] = {"", " pending", " mismatch", " failed"};
+    static const char *const kinds[] = { "get", "put", "delete", "cas" };
+    static const char *const outcomes[] = { "", " pending", " mismatch", " failed" };
     fprintf(to, "# %s%4zu session %-6u ", mark, i, op->session);
     fprintf(to, "%11.3f .. ", (double)(op->call_ns - start_ns) / 1e3);
     if (op->ret_ns != HISTORY_NEVER) {
@@ -192,9 +192,11 @@ static void print_op(FILE *to, const struct history_op *op, size_t i, uint64_t s
     }
     fprintf(to, " value %" PRIx64 " index %" PRIu64, op->value, op->index);
     if (op->kind == HISTORY_GET && op->outcome == HISTORY_DONE) {
-        fprintf(to, " version %" PRIu64 " commit %" PRIu64 " staleness %" PRIu64, op->version, op->commit, op->staleness_ns);
+        fprintf(to, " version %" PRIu64 " commit %" PRIu64 " staleness %" PRIu64, op->version, op->commit,
+                op->staleness_ns);
         fprintf(to, " of %" PRIu64 " min %" PRIu64 " %s replica %u%s%s", op->max_staleness_ns, op->min_index,
-               tide_reason_name(op->reason), op->served_by, op->linearizable ? " linearizable" : "", op->stale ? " stale" : "");
+                tide_reason_name(op->reason), op->served_by, op->linearizable ? " linearizable" : "",
+                op->stale ? " stale" : "");
     } else if (op->kind == HISTORY_CAS) {
         fprintf(to, " expected %" PRIu64 " (%" PRIx64 ") found %" PRIu64, op->expected, op->expected_value, op->found);
     }

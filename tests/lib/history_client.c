@@ -23,15 +23,15 @@ static size_t client_key(char *to, uint32_t round, uint32_t key) {
 /* ---- values: their length and every byte follow from their number, so that a torn one shows ----------------------------- */
 
 static size_t client_value_size(uint64_t value) {
-    struct help_rng r = {value};
+    struct help_rng r = { value };
     uint64_t x = help_random(&r);
-    /* Many of the sizes that engine/get.c serves itself. */
+    /* Many of the sizes that engine/read/get.c serves itself. */
     return x % 4 == 0 ? SHARED_VALUE_MAX : x % 4 == 1 ? 32 + x / 4 % 33 : 8 + x / 4 % 200;
 }
 
 static size_t client_make_value(uint8_t *to, uint64_t value) {
     size_t size = client_value_size(value);
-    struct help_rng r = {value};
+    struct help_rng r = { value };
     memcpy(to, &value, 8);
     for (size_t at = 8; at < size; at += 8) {
         uint64_t x = help_random(&r);
@@ -123,13 +123,13 @@ static void client_saw(struct history_client *c, const struct history_op *op) {
 }
 
 static uint64_t client_incarnation(struct history_client *c) {
-    struct tide_token t = {0, 0};
+    struct tide_token t = { 0, 0 };
     tide_reader_token(c->reader, &t);
     return t.incarnation;
 }
 
 static struct tide_bound client_bound(struct history_client *c) {
-    static const uint64_t staleness[] = {20000, 100000, 500000, 2000000, 10000000, TIDE_UNBOUNDED};
+    static const uint64_t staleness[] = { 20000, 100000, 500000, 2000000, 10000000, TIDE_UNBOUNDED };
     struct help_rng *r = &c->rng;
     struct tide_bound b = TIDE_BOUND_INIT;
     if (c->leisurely || help_below(r, 2) == 0) {
@@ -140,7 +140,7 @@ static struct tide_bound client_bound(struct history_client *c) {
     b.wait_ns = b.fallback == TIDE_FALLBACK_WAIT ? help_below(r, 3000000) : help_below(r, 4) == 0 ? 100000 : 0;
     uint64_t index = atomic_load(&c->shared->slots[help_below(r, SHARED_SLOTS)].index);
     if (help_below(r, 10) == 0 && index != 0) {
-        b.min = (struct tide_token){client_incarnation(c), index};
+        b.min = (struct tide_token){ client_incarnation(c), index };
     }
     return b;
 }
@@ -169,8 +169,10 @@ static void client_prepare_items(struct history_client *c, struct tide_mget_item
         uint32_t key = (first + i) % keys;
         r[i].op.key = (uint16_t)key;
         client_note_bound(&r[i].op, bound);
-        items[i] = (struct tide_mget_item){.key = names[i], .key_len = client_key(names[i], c->round, key), .buf = bufs[i],
-                                           .buf_size = SHARED_VALUE_MAX};
+        items[i] = (struct tide_mget_item){ .key = names[i],
+                                            .key_len = client_key(names[i], c->round, key),
+                                            .buf = bufs[i],
+                                            .buf_size = SHARED_VALUE_MAX };
     }
 }
 
@@ -247,10 +249,10 @@ static void client_wrote(struct history_client *c, struct shared_record *r, uint
                          const struct tide_token *token) {
     for (uint32_t i = 0; i < n; i++) {
         struct history_op *op = &r[i].op;
-        op->outcome = result == 0                    ? HISTORY_DONE
-                      : result == TIDE_ERR_UNKNOWN   ? HISTORY_PENDING
-                      : result == TIDE_ERR_MISMATCH  ? HISTORY_MISMATCH
-                                                     : HISTORY_FAILED;
+        op->outcome = result == 0                   ? HISTORY_DONE
+                      : result == TIDE_ERR_UNKNOWN  ? HISTORY_PENDING
+                      : result == TIDE_ERR_MISMATCH ? HISTORY_MISMATCH
+                                                    : HISTORY_FAILED;
         op->error = op->outcome == HISTORY_FAILED ? result : 0;
         op->index = result == 0 ? token->index - (n - 1 - i) : 0;
     }
@@ -266,7 +268,7 @@ static void client_wrote(struct history_client *c, struct shared_record *r, uint
 
 static void client_write(struct history_client *c, enum history_kind kind, uint32_t key) {
     static _Thread_local uint8_t value[SHARED_VALUE_MAX];
-    struct tide_token token = {0, 0};
+    struct tide_token token = { 0, 0 };
     char name[48];
     size_t len = client_key(name, c->round, key);
     struct shared_record *r = client_begin(c, 1, kind, key);
@@ -283,11 +285,11 @@ static void client_write(struct history_client *c, enum history_kind kind, uint3
 
 static void client_batch(struct history_client *c, uint32_t key) {
     static _Thread_local uint8_t values[CLIENT_OPS_MOST][SHARED_VALUE_MAX];
-    static const enum history_kind kinds[] = {HISTORY_PUT, HISTORY_PUT, HISTORY_CAS, HISTORY_DELETE};
+    static const enum history_kind kinds[] = { HISTORY_PUT, HISTORY_PUT, HISTORY_CAS, HISTORY_DELETE };
     uint32_t keys = atomic_load(&c->shared->keys), n = 2 + (uint32_t)help_below(&c->rng, CLIENT_OPS_MOST - 1);
     struct tide_op ops[CLIENT_OPS_MOST];
     char names[CLIENT_OPS_MOST][48];
-    struct tide_token token = {0, 0};
+    struct tide_token token = { 0, 0 };
     n = n < keys ? n : keys;
     struct shared_record *r = client_begin(c, n, HISTORY_PUT, key);
     for (uint32_t i = 0; i < n; i++) {
@@ -300,7 +302,9 @@ static void client_batch(struct history_client *c, uint32_t key) {
         op->expected = op->kind == HISTORY_CAS ? c->seen[op->key].version : 0;
         op->expected_value = op->kind == HISTORY_CAS ? c->seen[op->key].value : 0;
         ops[i] = (struct tide_op){
-            .kind = op->kind == HISTORY_DELETE ? TIDE_OP_DELETE : op->kind == HISTORY_CAS ? TIDE_OP_CAS : TIDE_OP_PUT,
+            .kind = op->kind == HISTORY_DELETE ? TIDE_OP_DELETE
+                    : op->kind == HISTORY_CAS  ? TIDE_OP_CAS
+                                               : TIDE_OP_PUT,
             .key = names[i],
             .key_len = client_key(names[i], c->round, op->key),
             .value = values[i],

@@ -20,11 +20,11 @@ const char *__tsan_default_options(void) {
 #define MEMBER_TRIES 20000u /* of a millisecond: a newcomer may have to wait for the next leader */
 
 const struct shared_part shared_cast[SHARED_CAST] = {
-    {"candidate A", true, true, 0, 0, 1},
-    {"candidate B", true, true, 1000000, 1, 1},
-    {"far follower", true, false, 5000000, 2, 1},
-    {"clients", false, false, 0, 3, 2},
-    {"client", false, false, 0, 5, 1},
+    { "candidate A", true, true, 0, 0, 1 },
+    { "candidate B", true, true, 1000000, 1, 1 },
+    { "far follower", true, false, 5000000, 2, 1 },
+    { "clients", false, false, 0, 3, 2 },
+    { "client", false, false, 0, 5, 1 },
 };
 
 static void member_log(void *ctx, enum tide_log_level level, const char *text) {
@@ -40,7 +40,8 @@ static void member_complain(struct history_shared *shared, uint32_t part, const 
     _exit(3);
 }
 
-static void member_start_replica(struct history_shared *shared, struct tide *d, uint32_t part, bool lead, uint32_t *id) {
+static void member_start_replica(struct history_shared *shared, struct tide *d, uint32_t part, bool lead,
+                                 uint32_t *id) {
     struct tide_replica_opts o = TIDE_REPLICA_OPTS_INIT;
     o.role = lead ? TIDE_LEADER : TIDE_FOLLOWER;
     o.candidate = shared_cast[part].candidate;
@@ -78,11 +79,12 @@ void history_member_run(struct history_shared *shared, uint32_t part, bool first
         member_start_replica(shared, d, part, first, &id);
     }
     struct history_client clients[SHARED_SLOTS];
-    struct help_rng rng = {shared->seed ^ (uint64_t)getpid() << 32};
+    struct help_rng rng = { shared->seed ^ (uint64_t)getpid() << 32 };
     for (uint32_t i = 0; i < p->slots; i++) {
         uint32_t slot = p->first_slot + i;
-        clients[i] = (struct history_client){.shared = shared, .domain = d, .slot = &shared->slots[slot], .number = slot,
-                                             .rng = {help_random(&rng)}};
+        clients[i] = (struct history_client){
+            .shared = shared, .domain = d, .slot = &shared->slots[slot], .number = slot, .rng = { help_random(&rng) }
+        };
         pthread_t thread;
         if (pthread_create(&thread, NULL, history_client_run, &clients[i]) != 0) {
             member_complain(shared, part, "no thread", TIDE_ERR_NOMEM);

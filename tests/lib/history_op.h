@@ -30,17 +30,17 @@ struct history_op {
     uint64_t call_ns, ret_ns; /* CLOCK_MONOTONIC; ret_ns HISTORY_NEVER where nothing was answered */
     uint32_t session;
     uint16_t key;
-    uint8_t kind;    /* enum history_kind */
-    uint8_t outcome; /* enum history_outcome */
-    int32_t error;   /* FAILED: the code */
+    uint8_t kind;               /* enum history_kind */
+    uint8_t outcome;            /* enum history_outcome */
+    int32_t error;              /* FAILED: the code */
     uint16_t batch_at, batch_n; /* place in a batch of so many, whose operations follow each other; n 0: none */
-    uint64_t value;  /* written, or read */
-    uint64_t index;  /* DONE: of the write, or of the state that was read */
+    uint64_t value;             /* written, or read */
+    uint64_t index;             /* DONE: of the write, or of the state that was read */
 
     /* Reads. */
-    uint64_t version;      /* index of the write that was read; 0: no such key */
-    uint64_t commit;       /* as the answer had it */
-    uint64_t staleness_ns; /* as claimed */
+    uint64_t version;                              /* index of the write that was read; 0: no such key */
+    uint64_t commit;                               /* as the answer had it */
+    uint64_t staleness_ns;                         /* as claimed */
     uint64_t max_staleness_ns, max_lag, min_index; /* as asked for */
     bool linearizable, stale, may_be_stale;        /* the answer's flags; fallback STALE was asked for */
     uint8_t reason, served_by;
@@ -58,22 +58,22 @@ struct history {
 
 enum history_fault_kind {
     HISTORY_FINE = 0,
-    HISTORY_UNWRITTEN,    /* a value was read that nobody wrote to that key, or that a failed write had */
-    HISTORY_TWO_VERSIONS, /* one write was seen at two indexes: done twice */
-    HISTORY_SAME_INDEX,   /* two writes have one index */
-    HISTORY_LOST,         /* by the indexes an older value was read than the one that was there */
-    HISTORY_RESURRECTED,  /* a deleted value came back */
-    HISTORY_WRONG_CAS,    /* a cas was done that did not match what stood before it */
-    HISTORY_ORDER,        /* an index that is not beyond one that was known before the write was called */
-    HISTORY_FROM_FUTURE,  /* a read has an index of a write that was called after the read had returned */
-    HISTORY_STALE,        /* staleness 0 was claimed, and a later index was known before the call */
-    HISTORY_CLAIM,        /* the data was older than the claimed staleness */
-    HISTORY_BOUND,        /* the claim breaks the bound, or contradicts itself */
-    HISTORY_SESSION,      /* the session had seen or written more, or was promised more */
-    HISTORY_TORN_BATCH,   /* a state in the middle of a batch was read */
-    HISTORY_ERROR,        /* an error that must not occur */
+    HISTORY_UNWRITTEN,        /* a value was read that nobody wrote to that key, or that a failed write had */
+    HISTORY_TWO_VERSIONS,     /* one write was seen at two indexes: done twice */
+    HISTORY_SAME_INDEX,       /* two writes have one index */
+    HISTORY_LOST,             /* by the indexes an older value was read than the one that was there */
+    HISTORY_RESURRECTED,      /* a deleted value came back */
+    HISTORY_WRONG_CAS,        /* a cas was done that did not match what stood before it */
+    HISTORY_ORDER,            /* an index that is not beyond one that was known before the write was called */
+    HISTORY_FROM_FUTURE,      /* a read has an index of a write that was called after the read had returned */
+    HISTORY_STALE,            /* staleness 0 was claimed, and a later index was known before the call */
+    HISTORY_CLAIM,            /* the data was older than the claimed staleness */
+    HISTORY_BOUND,            /* the claim breaks the bound, or contradicts itself */
+    HISTORY_SESSION,          /* the session had seen or written more, or was promised more */
+    HISTORY_TORN_BATCH,       /* a state in the middle of a batch was read */
+    HISTORY_ERROR,            /* an error that must not occur */
     HISTORY_NOT_LINEARIZABLE, /* no order of the operations of one key explains what was seen */
-    HISTORY_UNDECIDED,    /* the search for an order was given up */
+    HISTORY_UNDECIDED,        /* the search for an order was given up */
 };
 
 struct history_fault {

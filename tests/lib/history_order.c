@@ -22,7 +22,7 @@ struct order {
 };
 
 static bool order_fault(struct order *o, enum history_fault_kind kind, size_t a, size_t b) {
-    *o->f = (struct history_fault){kind, a, b};
+    *o->f = (struct history_fault){ kind, a, b };
     return false;
 }
 
@@ -80,7 +80,7 @@ static bool order_chain(struct order *o) {
         const struct history_op *w = &o->h->ops[i];
         bool placed = w->outcome == HISTORY_DONE || (w->outcome == HISTORY_PENDING && w->index != 0);
         if (w->kind != HISTORY_GET && placed) {
-            o->writes[o->count++] = (struct order_write){w->index, i, UINT64_MAX, 0};
+            o->writes[o->count++] = (struct order_write){ w->index, i, UINT64_MAX, 0 };
         }
     }
     qsort(o->writes, o->count, sizeof(*o->writes), order_by_index);
@@ -188,8 +188,8 @@ static bool order_check_absences(struct order *o) {
             uint64_t seen_ns = o->h->ops[o->writes[i].absent_seen_by].ret_ns;
             for (size_t k = 0; k < o->h->n; k++) {
                 const struct history_op *d = &o->h->ops[k];
-                there += d->kind == HISTORY_DELETE && d->outcome == HISTORY_PENDING && d->key == key &&
-                         d->index == 0 && d->call_ns <= seen_ns;
+                there += d->kind == HISTORY_DELETE && d->outcome == HISTORY_PENDING && d->key == key && d->index == 0 &&
+                         d->call_ns <= seen_ns;
             }
             if (++needed > there) {
                 return order_fault(o, HISTORY_LOST, o->writes[i].op, o->writes[i].absent_seen_by);
@@ -236,7 +236,8 @@ static bool order_check_found(struct order *o) {
 static bool order_check_batches(struct order *o) {
     for (size_t i = 0; i < o->h->n; i++) {
         const struct history_op *b = &o->h->ops[i];
-        if (b->batch_n < 2 || b->batch_at != 0 || b->index == 0 || b->kind == HISTORY_GET || b->outcome > HISTORY_PENDING) {
+        if (b->batch_n < 2 || b->batch_at != 0 || b->index == 0 || b->kind == HISTORY_GET ||
+            b->outcome > HISTORY_PENDING) {
             continue;
         }
         for (size_t k = 0; k < o->h->n; k++) {
@@ -251,8 +252,8 @@ static bool order_check_batches(struct order *o) {
 }
 
 bool history_check_order(struct history *h, struct history_fault *f) {
-    struct order o = {.h = h, .f = f};
-    *f = (struct history_fault){0};
+    struct order o = { .h = h, .f = f };
+    *f = (struct history_fault){ 0 };
     o.writes = history_alloc(h->n * sizeof(*o.writes));
     bool fine = history_values_make(&o.values, h, f);
     fine = fine && order_resolve(&o) && order_chain(&o) && order_check_writes(&o) && order_check_values(&o) &&

@@ -10,7 +10,7 @@ struct history_values {
     struct history_value {
         uint64_t value;
         size_t op;
-    } *sorted;
+    } * sorted;
     size_t n;
 };
 

@@ -11,7 +11,8 @@
 
 static void run_show(const struct history_totals *t, uint64_t histories) {
     if (isatty(STDERR_FILENO)) {
-        fprintf(stderr, "\r%" PRIu64 " of %" PRIu64 " histories, %" PRIu64 " kills ", t->histories, histories, t->kills);
+        fprintf(stderr, "\r%" PRIu64 " of %" PRIu64 " histories, %" PRIu64 " kills ", t->histories, histories,
+                t->kills);
         if (t->histories == histories) {
             fprintf(stderr, "\n");
         }
@@ -39,7 +40,7 @@ static void run_blame(struct history *h, const struct history_fault *f, uint64_t
 
 /* Rings that wrap several times in a history, or every few. */
 static uint64_t run_ring_bytes(const struct history_settings *settings, uint64_t world) {
-    static const uint64_t sizes[] = {1u << 20, 256u << 10, 64u << 10, 4u << 20};
+    static const uint64_t sizes[] = { 1u << 20, 256u << 10, 64u << 10, 4u << 20 };
     return settings->ring_bytes != 0 ? settings->ring_bytes : sizes[world % 4];
 }
 
@@ -77,12 +78,13 @@ bool history_run_all(const struct history_settings *settings, uint64_t histories
 }
 
 void history_print_totals(const struct history_totals *t) {
-    printf("# %" PRIu64 " histories, %" PRIu64 " operations: %" PRIu64 " linearizable reads, %" PRIu64 " bounded, %" PRIu64
-           " stale by choice, %" PRIu64 " refused\n",
+    printf("# %" PRIu64 " histories, %" PRIu64 " operations: %" PRIu64 " linearizable reads, %" PRIu64
+           " bounded, %" PRIu64 " stale by choice, %" PRIu64 " refused\n",
            t->histories, t->ops, t->linearizable, t->bounded, t->stale, t->refused);
-    printf("# %" PRIu64 " cas without a match, %" PRIu64 " writes pending, %" PRIu64 " certainly not done\n", t->mismatches,
-           t->pending, t->undone);
-    printf("# %" PRIu64 " kills, %" PRIu64 " of them of the leader; %" PRIu64 " stops, %" PRIu64 " changes of leader asked for\n",
+    printf("# %" PRIu64 " cas without a match, %" PRIu64 " writes pending, %" PRIu64 " certainly not done\n",
+           t->mismatches, t->pending, t->undone);
+    printf("# %" PRIu64 " kills, %" PRIu64 " of them of the leader; %" PRIu64 " stops, %" PRIu64
+           " changes of leader asked for\n",
            t->kills, t->leader_kills, t->stops, t->step_downs);
     fflush(stdout);
 }

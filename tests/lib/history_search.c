@@ -197,7 +197,7 @@ static bool search_unseen_found(const struct history *h, uint32_t key) {
 /* False where the operation tells nothing about the register. `unseen`: see search_unseen_found(). */
 static bool search_translate(const struct history *h, size_t i, bool unseen, struct search_op *out) {
     const struct history_op *op = &h->ops[i];
-    *out = (struct search_op){.call_ns = op->call_ns, .ret_ns = op->ret_ns, .op = i};
+    *out = (struct search_op){ .call_ns = op->call_ns, .ret_ns = op->ret_ns, .op = i };
     if (op->outcome == HISTORY_FAILED) {
         return false;
     }
@@ -246,13 +246,13 @@ static void search_list(struct search *s) {
     struct search_moment *moments = history_alloc(2 * (size_t)s->n * sizeof(*moments));
     uint32_t *calls = history_alloc(s->n * sizeof(*calls));
     for (uint32_t i = 0; i < s->n; i++) {
-        moments[2 * i] = (struct search_moment){s->ops[i].call_ns, i, false};
-        moments[2 * i + 1] = (struct search_moment){s->ops[i].ret_ns, i, true};
+        moments[2 * i] = (struct search_moment){ s->ops[i].call_ns, i, false };
+        moments[2 * i + 1] = (struct search_moment){ s->ops[i].ret_ns, i, true };
     }
     qsort(moments, 2 * (size_t)s->n, sizeof(*moments), search_by_time);
     for (uint32_t i = 0; i < 2 * s->n; i++) {
         uint32_t e = i + 1;
-        s->events[e] = (struct search_event){e < 2 * s->n ? e + 1 : 0, e - 1, moments[i].op, 0};
+        s->events[e] = (struct search_event){ e < 2 * s->n ? e + 1 : 0, e - 1, moments[i].op, 0 };
         if (moments[i].returns) {
             s->events[calls[moments[i].op]].answer = e;
         } else {
@@ -265,7 +265,7 @@ static void search_list(struct search *s) {
 }
 
 static bool search_key(const struct history *h, uint32_t key, struct history_fault *f) {
-    struct search s = {.h = h};
+    struct search s = { .h = h };
     s.ops = history_alloc(h->n * sizeof(*s.ops));
     bool unseen = search_unseen_found(h, key);
     for (size_t i = 0; i < h->n; i++) {
@@ -282,7 +282,7 @@ static bool search_key(const struct history *h, uint32_t key, struct history_fau
     size_t stuck = 0;
     enum history_fault_kind kind = search_run(&s, &stuck);
     if (kind != HISTORY_FINE) {
-        *f = (struct history_fault){kind, stuck, stuck};
+        *f = (struct history_fault){ kind, stuck, stuck };
     }
     free(s.ops);
     free(s.events);
@@ -295,7 +295,7 @@ static bool search_key(const struct history *h, uint32_t key, struct history_fau
 }
 
 bool history_check_search(const struct history *h, struct history_fault *f) {
-    *f = (struct history_fault){0};
+    *f = (struct history_fault){ 0 };
     bool fine = true;
     for (uint32_t key = 0; key < HISTORY_KEYS && fine; key++) {
         fine = search_key(h, key, f);

@@ -8,10 +8,10 @@
 
 #include "tests/lib/history_world.h"
 
-#define SHARED_CAST 5u        /* processes */
-#define SHARED_SLOTS 6u       /* client threads in all */
-#define SHARED_RECORDS 8192u  /* of each client thread in one history */
-#define SHARED_PER_CALL 8u    /* records that one call may make */
+#define SHARED_CAST 5u         /* processes */
+#define SHARED_SLOTS 6u        /* client threads in all */
+#define SHARED_RECORDS 8192u   /* of each client thread in one history */
+#define SHARED_PER_CALL 8u     /* records that one call may make */
 #define SHARED_VALUE_MAX 3500u /* four of them are one write: at most a quarter of the smallest ring */
 
 /* What a process is for. */

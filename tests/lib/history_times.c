@@ -20,7 +20,7 @@ static size_t times_collect(const struct history *h, struct times_proof *proofs)
     size_t n = 0;
     for (size_t i = 0; i < h->n; i++) {
         if (h->ops[i].outcome == HISTORY_DONE && h->ops[i].ret_ns != HISTORY_NEVER) {
-            proofs[n++] = (struct times_proof){h->ops[i].ret_ns, h->ops[i].index, i};
+            proofs[n++] = (struct times_proof){ h->ops[i].ret_ns, h->ops[i].index, i };
         }
     }
     qsort(proofs, n, sizeof(*proofs), times_by_return);
@@ -68,19 +68,19 @@ static bool times_check(const struct history *h, const struct times_proof *proof
         const struct times_proof *known = times_known(proofs, n, op->call_ns);
         if (known != NULL && known->index >= op->index) {
             bool read = h->ops[known->op].kind == HISTORY_GET;
-            *f = (struct history_fault){read ? HISTORY_FROM_FUTURE : HISTORY_ORDER, known->op, i};
+            *f = (struct history_fault){ read ? HISTORY_FROM_FUTURE : HISTORY_ORDER, known->op, i };
             return false;
         }
         return true;
     }
     if (!times_claim_is_sound(op)) {
-        *f = (struct history_fault){HISTORY_BOUND, i, i};
+        *f = (struct history_fault){ HISTORY_BOUND, i, i };
         return false;
     }
     uint64_t since = op->call_ns > op->staleness_ns ? op->call_ns - op->staleness_ns : 0;
     const struct times_proof *known = times_known(proofs, n, since);
     if (known != NULL && known->index > op->index) {
-        *f = (struct history_fault){op->staleness_ns == 0 ? HISTORY_STALE : HISTORY_CLAIM, known->op, i};
+        *f = (struct history_fault){ op->staleness_ns == 0 ? HISTORY_STALE : HISTORY_CLAIM, known->op, i };
         return false;
     }
     return true;
@@ -130,7 +130,7 @@ static int sessions_by_call(const void *a, const void *b) {
 static bool sessions_step(const struct history *h, size_t i, size_t *last, struct history_fault *f) {
     const struct history_op *op = &h->ops[i];
     if (op->outcome == HISTORY_FAILED && !sessions_error_is_allowed(op)) {
-        *f = (struct history_fault){HISTORY_ERROR, i, i};
+        *f = (struct history_fault){ HISTORY_ERROR, i, i };
         return false;
     }
     if (op->outcome != HISTORY_DONE) {
@@ -143,7 +143,7 @@ static bool sessions_step(const struct history *h, size_t i, size_t *last, struc
     }
     bool kept = op->kind == HISTORY_GET ? op->index >= fence && op->index >= op->min_index : op->index > fence;
     if (!kept) {
-        *f = (struct history_fault){HISTORY_SESSION, before != NULL ? *last : i, i};
+        *f = (struct history_fault){ HISTORY_SESSION, before != NULL ? *last : i, i };
         return false;
     }
     *last = i;

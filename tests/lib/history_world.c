@@ -65,12 +65,13 @@ static void world_say_where(struct history_world *w) {
     struct tide_info info = TIDE_INFO_INIT;
     printf("# it hangs in round %u\n", atomic_load(&w->shared->round));
     if (w->domain != NULL && tide_info(w->domain, &info) == 0) {
-        printf("# leader %d pid %d led %u term %" PRIu64 " commit %" PRIu64 " members %u\n", info.leader, info.leader_pid,
-               info.led, info.term, info.commit_index, info.members);
+        printf("# leader %d pid %d led %u term %" PRIu64 " commit %" PRIu64 " members %u\n", info.leader,
+               info.leader_pid, info.led, info.term, info.commit_index, info.members);
         for (uint32_t i = 0; i < TIDE_REPLICAS; i++) {
             struct tide_replica_info r = TIDE_REPLICA_INFO_INIT;
             if (tide_replica_info(w->domain, i, &r) == 0) {
-                printf("# replica %u %s pid %d applied %" PRIu64 "\n", i, tide_state_name(r.state), r.pid, r.applied_index);
+                printf("# replica %u %s pid %d applied %" PRIu64 "\n", i, tide_state_name(r.state), r.pid,
+                       r.applied_index);
             }
         }
     }
@@ -78,8 +79,8 @@ static void world_say_where(struct history_world *w) {
         struct shared_slot *s = &w->shared->slots[i];
         uint32_t called = atomic_load(&s->called);
         const struct shared_record *r = &s->records[called != 0 ? called - 1 : 0];
-        printf("# session slot %u: %u calls, finished %u, last kind %u answered %u\n", i, called, atomic_load(&s->finished),
-               r->op.kind, atomic_load(&r->answered));
+        printf("# session slot %u: %u calls, finished %u, last kind %u answered %u\n", i, called,
+               atomic_load(&s->finished), r->op.kind, atomic_load(&r->answered));
     }
     for (uint32_t i = 0; i < SHARED_CAST; i++) {
         printf("# %s pid %d ready %u\n", shared_cast[i].name, w->pids[i], atomic_load(&w->shared->ready[i]));

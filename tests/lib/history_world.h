@@ -15,8 +15,8 @@ struct history_world;
 struct history_settings {
     uint64_t seed;
     uint64_t ring_bytes;
-    uint32_t ops;     /* of each history, about */
-    uint32_t trouble; /* of 100 histories so many have a kill, a stop or a change of leader in them */
+    uint32_t ops;       /* of each history, about */
+    uint32_t trouble;   /* of 100 histories so many have a kill, a stop or a change of leader in them */
     uint32_t per_world; /* histories between fresh domains; 0: 125 */
 };
 

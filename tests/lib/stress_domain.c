@@ -3,8 +3,8 @@
 
 #include <string.h>
 
-#include "engine/domain.h"
-#include "engine/rcu.h"
+#include "engine/replica/domain.h"
+#include "engine/table/rcu.h"
 
 #define STRESS_SETTLE_NS UINT64_C(20000000000)
 

@@ -45,8 +45,8 @@ static void td_check(int error, const char *what) {
     case TIDE_ERR_NO_LEADER:
     case TIDE_ERR_LOST:      /* a section on a replica of another handle */
     case TIDE_ERR_NOT_LOCAL: /* the same */
-    case TIDE_ERR_GONE: /* removed by another worker */
-    case TIDE_ERR_UNKNOWN: /* the leader stopped with the write in its hands */
+    case TIDE_ERR_GONE:      /* removed by another worker */
+    case TIDE_ERR_UNKNOWN:   /* the leader stopped with the write in its hands */
     case TIDE_ERR_NO_REPLICA:
     case TIDE_ERR_BUSY:
     case TIDE_ERR_SLOTS:

@@ -4,8 +4,8 @@
 #include <sched.h>
 #include <stdlib.h>
 
-#include "engine/grace.h"
-#include "engine/rcu.h"
+#include "engine/table/grace.h"
+#include "engine/table/rcu.h"
 #include "shm/crc.h"
 
 struct fixture open_table(uint64_t table_bytes, uint64_t expected_keys, uint64_t slack) {

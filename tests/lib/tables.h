@@ -6,9 +6,9 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "engine/limbo.h"
-#include "engine/table_slots.h"
-#include "engine/table.h"
+#include "engine/table/limbo.h"
+#include "engine/table/table_slots.h"
+#include "engine/table/table.h"
 #include "tests/lib/help.h"
 
 #define MIB (UINT64_C(1) << 20)

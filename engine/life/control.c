@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Starting and stopping replicas. */
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "engine/life/control.h"
+#include "engine/replica/foreign.h"
+#include "engine/table/kill.h"
+#include "engine/replica/replica.h"
+#include "engine/log/sequencer.h"
+#include "engine/life/takeover.h"
+#include "engine/table/thread.h"
+#include "shm/bytes.h"
+#include "shm/clock.h"
+#include "shm/member.h"
+#include "shm/nap.h"
+#include "shm/park.h"
+
+#define CONTROL_DELAY_MAX UINT64_C(3600000000000)
+#define CONTROL_NAP_NS 1000000u
+
+static void control_free(struct replica *r) {
+    free(r->scratch);
+    free(r->parts);
+    free(r);
+}
+
+static struct replica *control_new(struct tide *d, const struct tide_replica_opts *o, uint32_t id) {
+    struct replica *r = aligned_alloc(LAYOUT_PAIR, (sizeof(*r) + LAYOUT_PAIR - 1) / LAYOUT_PAIR * LAYOUT_PAIR);
+    if (r == NULL) {
+        return NULL;
+    }
+    memset(r, 0, sizeof(*r));
+    r->segment = (struct segment)SEGMENT_INIT;
+    r->domain = d;
+    r->id = id;
+    r->candidate = o->candidate != 0;
+    r->cpu = o->cpu;
+    r->spin_ns = o->spin_ns;
+    r->board = &d->log->replicas[id];
+    r->table_bytes = o->table_bytes != 0 ? o->table_bytes : d->log->table_bytes;
+    r->scratch = malloc(TIDE_KEY_MAX);
+    if (r->scratch == NULL) {
+        free(r);
+        return NULL;
+    }
+    return r;
+}
+
+static void control_label(struct replica_board *b, const struct tide_replica_opts *o, uint32_t id) {
+    char label[LAYOUT_LABEL] = { 0 };
+    if (o->label != NULL) {
+        strncpy(label, o->label, sizeof(label) - 1);
+    } else {
+        label[0] = 'r';
+        label[1] = (char)(id < 10 ? '0' + id : '0' + id / 10);
+        label[2] = (char)(id < 10 ? 0 : '0' + id % 10);
+    }
+    bytes_store_racy(b->label, label, sizeof(label)); /* somebody may be looking at the slot */
+}
+
+static void control_prepare_board(struct replica_board *b, const struct tide_replica_opts *o, uint32_t id,
+                                  uint32_t member) {
+    control_label(b, o, id);
+    atomic_store(&b->applied, 0);
+    atomic_store(&b->applied_ts, 0);
+    atomic_store(&b->role, o->role);
+    atomic_store(&b->apply_delay_ns, o->role == TIDE_LEADER ? 0 : o->apply_delay_ns);
+    atomic_store(&b->pid, (uint32_t)getpid());
+    atomic_store(&b->member, member);
+    atomic_store(&b->entries, 0);
+    atomic_store(&b->joins, 0);
+    atomic_store(&b->lapped, 0);
+}
+
+void control_release_orphans(struct tide *d) {
+    for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
+        uint32_t orphan = REPLICA_ORPHAN;
+        if (board_state(&d->log->replicas[i]) == orphan) {
+            segment_unlink_of(d->name, SEGMENT_TABLE, i, d->log->header.incarnation);
+            KILL_POINT("gc.orphan_unlinked");
+            atomic_compare_exchange_strong(&d->log->replicas[i].state, &orphan, REPLICA_FREE);
+        }
+    }
+}
+
+/* The caller's thread joins, and the replica leads from then on. */
+static int control_start_leader(struct replica *r) {
+    struct tide *d = r->domain;
+    if (!member_lead(d->segment.fd)) {
+        return TIDE_ERR_BUSY;
+    }
+    int error = replica_join(r);
+    if (error != 0) {
+        member_unlead(d->segment.fd);
+        return error;
+    }
+    error = takeover_lead(d, r);
+    if (error != 0) {
+        member_unlead(d->segment.fd);
+        return error;
+    }
+    control_release_orphans(d);
+    return 0;
+}
+
+static int control_create_thread(struct replica *r) {
+    atomic_store(&r->stop, 0);
+    atomic_store(&r->started, 0);
+    r->threaded = thread_start(&r->thread, follower_run, r) == 0;
+    return r->threaded ? 0 : TIDE_ERR_NOMEM;
+}
+
+static void control_await_thread(struct replica *r) {
+    while (atomic_load(&r->started) == 0) {
+        park_wait(&r->started, 0, UINT64_MAX);
+    }
+}
+
+/* Once it has started. */
+static int control_thread_error(struct replica *r) {
+    if (r->start_error != 0) {
+        pthread_join(r->thread, NULL);
+        r->threaded = false;
+    }
+    return r->start_error;
+}
+
+int control_resume_thread(struct replica *r) {
+    int error = r->threaded ? 0 : control_create_thread(r);
+    if (error == 0) {
+        control_await_thread(r);
+        error = control_thread_error(r);
+    }
+    return error;
+}
+
+/* Without the lock while it joins, which takes as long as its delay: meanwhile this handle may have to take over. */
+static int control_start_follower(struct replica *r) {
+    struct tide *d = r->domain;
+    int error = control_create_thread(r);
+    if (error != 0) {
+        return error;
+    }
+    r->starting = true;
+    d->starting++;
+    pthread_mutex_unlock(&d->control);
+    control_await_thread(r);
+    pthread_mutex_lock(&d->control);
+    d->starting--;
+    r->starting = false;
+    return control_thread_error(r);
+}
+
+void control_await_starts(struct tide *d) {
+    pthread_mutex_lock(&d->control);
+    while (d->starting != 0) {
+        pthread_mutex_unlock(&d->control);
+        park_nap(CONTROL_NAP_NS);
+        pthread_mutex_lock(&d->control);
+    }
+    pthread_mutex_unlock(&d->control);
+}
+
+void control_end_thread(struct replica *r) {
+    if (!r->threaded) {
+        return;
+    }
+    atomic_store(&r->stop, 1);
+    atomic_fetch_add(&r->nudge, 1);
+    park_wake(&r->nudge, INT32_MAX);
+    atomic_fetch_add(&r->domain->log->leader.wake, 1);
+    park_wake(&r->domain->log->leader.wake, INT32_MAX);
+    pthread_join(r->thread, NULL);
+    r->threaded = false;
+}
+
+static int control_start(struct tide *d, const struct tide_replica_opts *o, uint32_t *id_out) {
+    if (o->role == TIDE_LEADER && d->seq.leader != NULL) {
+        return TIDE_ERR_BUSY;
+    }
+    int id = board_claim(d->log, o->id, d->member);
+    if (id < 0 && reap_dead(d) != 0) {
+        id = board_claim(d->log, o->id, d->member);
+    }
+    if (id < 0) {
+        return o->id < 0 ? TIDE_ERR_SLOTS : TIDE_ERR_BUSY;
+    }
+    KILL_POINT("replica.claimed");
+    struct replica_board *board = &d->log->replicas[id];
+    struct replica *r = control_new(d, o, (uint32_t)id);
+    if (r == NULL) {
+        board_set_state(board, REPLICA_FREE);
+        return TIDE_ERR_NOMEM;
+    }
+    foreign_release(d, (uint32_t)id); /* whoever ran it before us */
+    control_prepare_board(board, o, (uint32_t)id, d->member);
+    int error = replica_make_table(r);
+    if (error == 0) {
+        d->running[id] = r;
+        error = o->role == TIDE_LEADER ? control_start_leader(r) : control_start_follower(r);
+        if (error != 0) {
+            d->running[id] = NULL;
+            replica_hide(r);
+            replica_drop_table(r);
+            segment_unlink_of(d->name, SEGMENT_TABLE, (uint32_t)id, d->log->header.incarnation);
+        }
+    }
+    if (error != 0) {
+        board_set_state(board, REPLICA_FREE);
+        control_free(r);
+        return error;
+    }
+    if (id_out != NULL) {
+        *id_out = (uint32_t)id;
+    }
+    return r->candidate ? steward_start(d) : 0;
+}
+
+int tide_replica_start(struct tide *d, const struct tide_replica_opts *opts, uint32_t *id_out) {
+    static const struct tide_replica_opts defaults = TIDE_REPLICA_OPTS_INIT;
+    const struct tide_replica_opts *o = opts != NULL ? opts : &defaults;
+    if (d == NULL || o->size < sizeof(*o) || o->id >= (int32_t)LAYOUT_REPLICAS || o->candidate > 1 ||
+        o->apply_delay_ns > CONTROL_DELAY_MAX || (o->role != TIDE_LEADER && o->role != TIDE_FOLLOWER) ||
+        (o->role == TIDE_LEADER && o->apply_delay_ns != 0) ||
+        (o->table_bytes != 0 && (o->table_bytes < d->log->table_bytes || o->table_bytes > TABLE_BYTES_MAX))) {
+        return TIDE_ERR_INVALID;
+    }
+    if (tide_forked(d)) {
+        return TIDE_ERR_FORKED;
+    }
+    pthread_mutex_lock(&d->control);
+    int error = atomic_load(&d->closed) != 0 ? TIDE_ERR_CLOSED : control_start(d, o, id_out);
+    if (error == TIDE_ERR_CLOSED && atomic_load(&d->closed) != 0) {
+        error = -(int)atomic_load(&d->closed); /* or the domain is gone */
+    }
+    pthread_mutex_unlock(&d->control);
+    return error;
+}
+
+static bool control_others_serve(const struct tide *d, uint32_t id) {
+    for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
+        const struct replica_board *b = &d->log->replicas[i];
+        if (i != id && board_state(b) == REPLICA_SERVING &&
+            member_lives(d->segment.fd, d->log, board_owner(b), d->member)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The last copy of a domain that is to stay is left for whoever comes back. It is left before the others are looked at: of two
+ * that end at once both may stay, but not neither. */
+static bool control_leave_last(struct tide *d, uint32_t id) {
+    uint32_t orphan = REPLICA_ORPHAN;
+    atomic_store(&d->log->replicas[id].state, orphan);
+    atomic_thread_fence(memory_order_seq_cst);
+    KILL_POINT("stop.orphaned");
+    return !control_others_serve(d, id) ||
+           !atomic_compare_exchange_strong(&d->log->replicas[id].state, &orphan, REPLICA_CLAIMED);
+}
+
+int control_stop(struct tide *d, uint32_t id, bool keep) {
+    pthread_mutex_lock(&d->control);
+    struct replica *r = d->running[id];
+    if (r == NULL || r->starting) {
+        pthread_mutex_unlock(&d->control);
+        return r == NULL ? TIDE_ERR_INVALID : TIDE_ERR_BUSY;
+    }
+    bool led = atomic_load(&r->leads) != 0;
+    if (led) {
+        takeover_unlead(d, r);
+    } else {
+        control_end_thread(r);
+    }
+    /* Of a domain that was removed nothing is kept: a table that was made while it was would be nobody's. */
+    keep = keep && r->exact && board_state(r->board) == REPLICA_SERVING && !segment_is_unlinked(&d->segment);
+    if (!keep) {
+        /* Serves nothing more; but the slot, its watermarks and its file's name are free for another only when the last reader
+         * that looks at them has left. What may be kept stays SERVING, or dying now would lose it. */
+        board_set_state(r->board, REPLICA_CLAIMED);
+    }
+    replica_hide(r);
+    d->running[id] = NULL;
+    KILL_POINT("stop.hidden");
+    replica_drop_table(r);
+    if (!keep || !control_leave_last(d, id)) {
+        segment_unlink_of(d->name, SEGMENT_TABLE, id, d->log->header.incarnation);
+        KILL_POINT("stop.unlinked");
+        board_set_state(r->board, REPLICA_STOPPED);
+    }
+    if (led) {
+        member_unlead(d->segment.fd);          /* whoever leads next finds what was left */
+        atomic_fetch_add(&d->steward_word, 1); /* another replica here may take over */
+        park_wake(&d->steward_word, INT32_MAX);
+    }
+    pthread_mutex_unlock(&d->control);
+    control_free(r);
+    return 0;
+}
+
+int tide_replica_stop(struct tide *d, uint32_t id) {
+    if (d == NULL || id >= LAYOUT_REPLICAS) {
+        return TIDE_ERR_INVALID;
+    }
+    return tide_forked(d) ? TIDE_ERR_FORKED : control_stop(d, id, false);
+}
+
+int tide_replica_set_delay(struct tide *d, uint32_t id, uint64_t apply_delay_ns) {
+    if (d == NULL || id >= LAYOUT_REPLICAS || apply_delay_ns > CONTROL_DELAY_MAX) {
+        return TIDE_ERR_INVALID;
+    }
+    if (tide_forked(d)) {
+        return TIDE_ERR_FORKED;
+    }
+    pthread_mutex_lock(&d->control);
+    struct replica *r = d->running[id];
+    bool follower = r != NULL && atomic_load(&r->leads) == 0;
+    if (follower) {
+        atomic_store(&r->board->apply_delay_ns, apply_delay_ns); /* MO(replica.delay) */
+        atomic_fetch_add(&r->nudge, 1);
+        park_wake(&r->nudge, INT32_MAX);
+    }
+    pthread_mutex_unlock(&d->control);
+    return follower ? 0 : TIDE_ERR_INVALID;
+}

@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Opening, attaching to, closing and removing a domain. */
+#include "engine/replica/domain.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "engine/life/control.h"
+#include "engine/replica/foreign.h"
+#include "engine/life/fork.h"
+#include "engine/life/gone.h"
+#include "engine/table/grace.h"
+#include "engine/table/kill.h"
+#include "engine/write/lane.h"
+#include "engine/table/rcu.h"
+#include "engine/life/takeover.h"
+#include "shm/clock.h"
+#include "shm/member.h"
+#include "shm/nap.h"
+
+#define DOMAIN_RING_DEFAULT (UINT64_C(16) << 20)
+#define DOMAIN_TABLE_DEFAULT (UINT64_C(64) << 20)
+#define DOMAIN_TABLE_MIN (UINT64_C(256) << 10)
+#define DOMAIN_SLOW_DEFAULT UINT64_C(50000000)
+#define DOMAIN_WRITE_DEFAULT UINT64_C(1000000000)
+#define DOMAIN_PAGE 4096u
+#define DOMAIN_TRIES 16
+#define DOMAIN_JOIN_NS UINT64_C(10000000000) /* that one may have been stopped: then the domain cannot be opened */
+
+void tide_hold(struct tide *d) {
+    atomic_fetch_add(&d->holds, 1);
+}
+
+void tide_drop(struct tide *d) {
+    if (atomic_fetch_sub(&d->holds, 1) != 1) {
+        return;
+    }
+    for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
+        foreign_release(d, i);
+    }
+    lane_pool_destroy(d);
+    member_release(d->segment.fd, d->log, d->member); /* after the lanes: they are known by the member's number */
+    fork_hold_off();
+    fork_note_closed(d);
+    segment_unmap_ring(d->ring.base, d->ring.bytes);
+    segment_detach(&d->segment);
+    fork_let_on();
+    pthread_mutex_destroy(&d->control);
+    pthread_mutex_destroy(&d->foreign_lock);
+    free(d);
+}
+
+/* Sizes as asked or by default, or INVALID. */
+static int domain_settle(struct tide *d, const struct tide_opts *o, struct tide_opts *out) {
+    *out = *o;
+    out->ring_bytes = o->ring_bytes != 0 ? o->ring_bytes : DOMAIN_RING_DEFAULT;
+    out->write_timeout_ns = o->write_timeout_ns != 0 ? o->write_timeout_ns : DOMAIN_WRITE_DEFAULT;
+    out->slow_follower_ns = o->slow_follower_ns != 0 ? o->slow_follower_ns : DOMAIN_SLOW_DEFAULT;
+    if (o->table_bytes == 0) {
+        /* A ring that was made larger than the default needs a table that goes with it. */
+        out->table_bytes = 2 * out->ring_bytes > DOMAIN_TABLE_DEFAULT ? 2 * out->ring_bytes : DOMAIN_TABLE_DEFAULT;
+    }
+    if (out->ring_bytes < LAYOUT_RING_MIN || out->ring_bytes > LAYOUT_RING_MAX ||
+        (out->ring_bytes & (out->ring_bytes - 1)) != 0) {
+        tide_logf(d, TIDE_LOG_ERROR, "ring_bytes is %llu: a power of two from 64 KiB to 4 GiB is needed",
+                  (unsigned long long)out->ring_bytes);
+        return TIDE_ERR_INVALID;
+    }
+    if (out->table_bytes < DOMAIN_TABLE_MIN || out->table_bytes > TABLE_BYTES_MAX ||
+        out->table_bytes < out->ring_bytes) {
+        tide_logf(d, TIDE_LOG_ERROR, "table_bytes is %llu: at least 256 KiB and the ring's size, at most 60 GiB",
+                  (unsigned long long)out->table_bytes);
+        return TIDE_ERR_INVALID;
+    }
+    return 0;
+}
+
+static int domain_create(struct tide *d, const struct tide_opts *o) {
+    uint64_t ring_off = segment_ring_off(sizeof(struct log_segment), o->ring_bytes);
+    int error = segment_create(&d->segment, d->name, SEGMENT_LOG, 0, ring_off + o->ring_bytes);
+    if (error != 0) {
+        return error;
+    }
+    struct log_segment *log = (struct log_segment *)d->segment.base;
+    log->ring_off = ring_off;
+    log->ring_bytes = o->ring_bytes;
+    log->hash_seed = segment_random();
+    log->slow_follower_ns = o->slow_follower_ns;
+    log->table_bytes = o->table_bytes;
+    log->expected_keys = o->expected_keys;
+    atomic_store(&log->leader.leader, -1);
+    clock_init(&log->clock);
+    /* Living before it has a name: nobody takes it for a dead one's. */
+    int member = member_claim(d->segment.fd, log, reap_member, d);
+    d->member = (uint32_t)member;
+    if (member < 0 || member_join(d->segment.fd) != 0) {
+        tide_logf(d, TIDE_LOG_ERROR, "cannot lock the log segment: %s", strerror(errno));
+        error = TIDE_ERR_SYSTEM;
+    } else {
+        KILL_POINT("create.unnamed");
+        error = segment_publish(&d->segment, d->name, SEGMENT_LOG, 0, segment_random(), segment_random());
+        KILL_POINT("create.named");
+    }
+    if (error != 0) {
+        segment_discard(&d->segment);
+    }
+    return error;
+}
+
+/* incarnation 0: whatever has these names. */
+static void domain_unlink_tables(const char *name, uint64_t incarnation) {
+    for (uint32_t i = 0; i < LAYOUT_REPLICAS + LAYOUT_LANES; i++) {
+        enum segment_kind kind = i < LAYOUT_REPLICAS ? SEGMENT_TABLE : SEGMENT_SPILL;
+        uint32_t number = i % LAYOUT_REPLICAS;
+        if (incarnation != 0) {
+            segment_unlink_of(name, kind, number, incarnation);
+        } else {
+            segment_unlink(name, kind, number);
+        }
+    }
+}
+_Static_assert(LAYOUT_REPLICAS == LAYOUT_LANES, "one loop goes over both");
+
+static int domain_check(struct tide *d) {
+    const struct log_segment *log = (struct log_segment *)d->segment.base;
+    uint64_t size = d->segment.size_bytes;
+    bool sane = size >= sizeof(*log) && log->ring_bytes >= LAYOUT_RING_MIN && log->ring_bytes <= LAYOUT_RING_MAX &&
+                (log->ring_bytes & (log->ring_bytes - 1)) == 0 && log->ring_off % DOMAIN_PAGE == 0 &&
+                log->ring_off >= sizeof(*log) && log->ring_off <= size && log->ring_bytes <= size - log->ring_off &&
+                log->table_bytes >= DOMAIN_TABLE_MIN && log->table_bytes <= TABLE_BYTES_MAX &&
+                clock_check(&log->clock) == 0;
+    return sane ? 0 : TIDE_ERR_CORRUPT;
+}
+
+/* Nobody lives: is there a copy to go on from, or the whole log? */
+static bool domain_can_go_on(const struct tide *d) {
+    if (atomic_load(&d->log->leader.reclaimed) == 0) {
+        return true;
+    }
+    for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
+        uint32_t state = board_state(&d->log->replicas[i]);
+        char path[SEGMENT_PATH_BYTES];
+        if ((state == REPLICA_SERVING || state == REPLICA_ORPHAN) &&
+            segment_path(path, d->name, SEGMENT_TABLE, i) == 0 && access(path, R_OK) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Whoever found that nobody lives holds the byte alone until it has cleared up. */
+static bool domain_join(struct tide *d) {
+    uint64_t until = clock_monotonic_ns() + DOMAIN_JOIN_NS;
+    while (member_join(d->segment.fd) != 0) {
+        if ((errno != EAGAIN && errno != EACCES && errno != EINTR) || clock_monotonic_ns() > until) {
+            return false;
+        }
+        park_nap(1000000);
+    }
+    return true;
+}
+
+/* Become a member. first: nobody else lives, so what the dead left may be the only copies. */
+static int domain_enter(struct tide *d, bool first) {
+    d->member = UINT32_MAX; /* none of the slots is ours yet */
+    int member = member_claim(d->segment.fd, d->log, reap_member, d);
+    if (member < 0) {
+        tide_logf(d, TIDE_LOG_ERROR, "%u processes are members already", LAYOUT_MEMBERS);
+        return TIDE_ERR_SLOTS;
+    }
+    d->member = (uint32_t)member;
+    if (first) {
+        reap_dead(d);
+        KILL_POINT("open.reaped");
+        atomic_store(&d->log->leader.leader, -1);
+    }
+    KILL_POINT("open.claimed");
+    if (!domain_join(d)) { /* turns the lock of the only one into that of one of many */
+        return TIDE_ERR_SYSTEM;
+    }
+    KILL_POINT("open.joined");
+    return segment_is_current(&d->segment) == 1 ? 0 : TIDE_ERR_BUSY;
+}
+
+/* 0, or an error; BUSY: look again, somebody removed or replaced it meanwhile. */
+static int domain_attach(struct tide *d, bool create) {
+    int error = segment_attach(&d->segment, d->name, SEGMENT_LOG, 0, true);
+    if (error != 0) {
+        return error;
+    }
+    d->log = (struct log_segment *)d->segment.base;
+    /* While this lock is held nobody else lives, and nobody else finds out that nobody does. */
+    bool dead = member_claim_dead(d->segment.fd);
+    if (segment_is_current(&d->segment) != 1) {
+        error = TIDE_ERR_BUSY;
+    } else if (create && dead && (domain_check(d) != 0 || !domain_can_go_on(d))) {
+        tide_logf(d, TIDE_LOG_WARN, "all members of the domain have ended and nothing whole is left: created anew");
+        /* Nobody else gets in while byte 0 is ours, so the name is still this file's. */
+        domain_unlink_tables(d->name, d->log->header.incarnation);
+        error = segment_unlink(d->name, SEGMENT_LOG, 0);
+        error = error == 0 ? TIDE_ERR_BUSY : error;
+    } else {
+        error = domain_check(d);
+    }
+    if (error == 0) {
+        error = domain_enter(d, dead);
+    }
+    if (error != 0) {
+        segment_detach(&d->segment);
+    }
+    return error;
+}
+
+static int domain_find_or_create(struct tide *d, const struct tide_opts *o) {
+    bool create = (o->flags & TIDE_CREATE) != 0;
+    for (int tries = 0; tries < DOMAIN_TRIES; tries++) {
+        int error = domain_attach(d, create);
+        if (error == 0 && (o->flags & TIDE_EXCLUSIVE) != 0) {
+            segment_detach(&d->segment);
+            return TIDE_ERR_EXISTS;
+        }
+        if (error == TIDE_ERR_NO_DOMAIN && create) {
+            error = domain_create(d, o);
+            if (error == 0) {
+                d->ephemeral = (o->flags & TIDE_EPHEMERAL) != 0;
+                return 0;
+            }
+            if (error == TIDE_ERR_EXISTS) {
+                continue; /* somebody was faster: attach to theirs */
+            }
+        }
+        if (error != TIDE_ERR_BUSY) {
+            return error;
+        }
+    }
+    return TIDE_ERR_GONE;
+}
+
+static int domain_open(struct tide *d, const struct tide_opts *o) {
+    int error = domain_find_or_create(d, o);
+    if (error != 0) {
+        return error;
+    }
+    d->log = (struct log_segment *)d->segment.base;
+    d->hash_seed = d->log->hash_seed;
+    d->ring = (struct ring){ .log = d->log, .bytes = d->log->ring_bytes };
+    d->write_timeout_ns = o->write_timeout_ns;
+    error = segment_map_ring(&d->segment, d->log->ring_off, d->ring.bytes, &d->ring.base);
+    if (error == 0 && (grace_hold() != 0 || lane_pool_create(d) != 0)) {
+        segment_unmap_ring(d->ring.base, d->ring.bytes);
+        error = TIDE_ERR_NOMEM;
+    }
+    if (error != 0) {
+        segment_detach(&d->segment);
+        return error;
+    }
+    pthread_mutex_init(&d->control, NULL);
+    pthread_mutex_init(&d->foreign_lock, NULL);
+    atomic_store(&d->holds, 1);
+    fork_note_open(d);
+    return 0;
+}
+
+int tide_open(struct tide **out, const char *name, const struct tide_opts *opts) {
+    static const struct tide_opts defaults = TIDE_OPTS_INIT;
+    const struct tide_opts *o = opts != NULL ? opts : &defaults;
+    struct tide_opts settled;
+    char path[SEGMENT_PATH_BYTES];
+    if (out == NULL || name == NULL || o->size < sizeof(*o) || o->reserved != 0 ||
+        (o->flags & ~(uint32_t)(TIDE_CREATE | TIDE_EXCLUSIVE | TIDE_EPHEMERAL)) != 0 ||
+        segment_path(path, name, SEGMENT_LOG, 0) != 0) {
+        return TIDE_ERR_INVALID;
+    }
+    struct tide *d = aligned_alloc(LAYOUT_PAIR, (sizeof(*d) + LAYOUT_PAIR - 1) / LAYOUT_PAIR * LAYOUT_PAIR);
+    if (d == NULL) {
+        return TIDE_ERR_NOMEM;
+    }
+    memset(d, 0, sizeof(*d));
+    d->segment = (struct segment)SEGMENT_INIT;
+    d->log_fn = o->log;
+    d->log_ctx = o->log_ctx;
+    memcpy(d->name, name, strlen(name));
+    int error = domain_settle(d, o, &settled);
+    if (error == 0) {
+        fork_hold_off();
+        error = domain_open(d, &settled);
+        fork_let_on();
+    }
+    if (error != 0) {
+        free(d);
+        return error;
+    }
+    *out = d;
+    return 0;
+}
+
+int tide_close(struct tide *d) {
+    if (d == NULL) {
+        return TIDE_ERR_INVALID;
+    }
+    uint32_t was = atomic_exchange(&d->closed, (uint32_t)-TIDE_ERR_CLOSED);
+    if (was == (uint32_t)-TIDE_ERR_CLOSED) {
+        return TIDE_ERR_INVALID;
+    }
+    if (was == (uint32_t)-TIDE_ERR_FORKED) {
+        return 0; /* a child's: its threads are the parent's, and nothing of it is ours to end */
+    }
+    control_await_starts(d); /* one that was under way has ended; a later one sees `closed` */
+    steward_stop(d);
+    int32_t leader = -1;
+    pthread_mutex_lock(&d->control);
+    for (int32_t i = 0; i < (int32_t)LAYOUT_REPLICAS; i++) {
+        const struct replica *r = atomic_load(&d->running[i]); /* others may stop replicas meanwhile: not to be kept */
+        leader = r != NULL && atomic_load(&r->leads) != 0 ? i : leader;
+    }
+    pthread_mutex_unlock(&d->control);
+    for (int32_t i = 0; i < (int32_t)LAYOUT_REPLICAS; i++) {
+        if (i != leader) {
+            control_stop(d, (uint32_t)i, !d->ephemeral);
+        }
+    }
+    if (leader >= 0) {
+        control_stop(d, (uint32_t)leader, !d->ephemeral);
+    }
+    if (rcu_register_self() == 0) {
+        gone_hide(d); /* other processes' replicas: those that were ours are gone */
+    }
+    grace_drop();
+    if (d->ephemeral && segment_is_current(&d->segment) == 1) {
+        tide_unlink(d->name);
+    }
+    tide_drop(d);
+    return 0;
+}
+
+int tide_unlink(const char *name) {
+    char path[SEGMENT_PATH_BYTES];
+    if (name == NULL || segment_path(path, name, SEGMENT_LOG, 0) != 0) {
+        return TIDE_ERR_INVALID;
+    }
+    /* The log first: without it nobody attaches, so nobody makes tables of this domain any more. Somebody may create the domain
+     * anew at once: its tables are not ours to remove. Where there is no log, what lies there is nobody's. */
+    struct segment log;
+    bool known = segment_attach(&log, name, SEGMENT_LOG, 0, false) == 0;
+    uint64_t incarnation = known ? ((struct segment_header *)log.base)->incarnation : 0;
+    if (known) {
+        segment_detach(&log);
+    }
+    int error = segment_unlink(name, SEGMENT_LOG, 0);
+    if (error == 0 || error == TIDE_ERR_NO_DOMAIN) {
+        domain_unlink_tables(name, incarnation);
+    }
+    return error;
+}

@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* How entries of the log become part of a replica's table. */
+#include "engine/table/kill.h"
+#include "engine/write/lane.h"
+#include "engine/replica/replica.h"
+#include "engine/table/table_slots.h"
+
+#include <stdlib.h>
+
+#include "shm/bytes.h"
+#include "shm/clock.h"
+#include "shm/crc.h"
+#include "shm/lag.h"
+#include "shm/park.h"
+
+/* Entries between two publications of `applied`: enough to spread the cost of a publication, few enough that readers do
+ * not wait for it. */
+#define APPLY_RUN 64u
+
+/* An entry on its way into the table. */
+struct apply_part {
+    struct frame f;
+    uint64_t pos;
+    uint64_t hash; /* puts: of the key */
+    uint32_t crc;  /* puts: of key and value */
+    uint32_t node; /* puts: filled, not published */
+    bool ahead;    /* puts: the node is not counted yet */
+};
+#define APPLY_BATCH_MAX 65536u
+
+static enum apply_status apply_torn(const struct replica *r, uint64_t pos) {
+    return ring_intact(&r->domain->ring, pos) ? APPLY_CORRUPT : APPLY_LAPPED;
+}
+
+/* The copy is the check's object: what was checked cannot change any more. */
+static inline bool apply_checks_out(const struct replica *r, const struct apply_part *p, uint32_t payload_crc) {
+    return ring_frame_crc(&p->f, payload_crc) == p->f.crc && ring_intact(&r->domain->ring, p->pos);
+}
+
+static inline enum arena_status apply_node(struct replica *r, struct apply_part *p) {
+    if (p->ahead) {
+        return table_node_ahead(&r->writer, p->f.key_len, p->f.value_len, &p->node) ? ARENA_OK : ARENA_WAIT;
+    }
+    return table_node_new(&r->writer, p->f.key_len, p->f.value_len, &p->node);
+}
+
+/* What was made and will not be taken. */
+static void apply_drop(struct replica *r, const struct apply_part *parts, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        if (parts[i].f.type == FRAME_PUT && parts[i].ahead) {
+            table_node_drop_ahead(&r->writer, parts[i].node);
+        } else if (parts[i].f.type == FRAME_PUT) {
+            table_node_drop(&r->writer, parts[i].node);
+        }
+    }
+}
+
+/* First step: everything of entry `index` at `pos` that needs memory. The table does not change. ahead: entries before it are not
+ * taken yet, and are no part of the same batch. */
+static inline enum apply_status apply_make(struct replica *r, struct apply_part *p, uint64_t pos, uint64_t index,
+                                           bool ahead) {
+    p->pos = pos;
+    p->ahead = ahead;
+    switch (ring_header(&r->domain->ring, pos, index, &p->f)) {
+    case RING_LAPPED:
+        return APPLY_LAPPED;
+    case RING_CORRUPT:
+        return APPLY_CORRUPT;
+    case RING_OK:
+        break;
+    }
+    if (p->f.type != FRAME_PUT) {
+        return APPLY_OK;
+    }
+    enum arena_status status = apply_node(r, p);
+    if (status != ARENA_OK) {
+        return status == ARENA_WAIT ? APPLY_WAIT : APPLY_FULL;
+    }
+    size_t payload = (size_t)p->f.key_len + p->f.value_len;
+    uint8_t *key = table_node_key(table_node_at(&r->writer.t, p->node));
+    bytes_copy_racy(key, ring_payload(&r->domain->ring, pos), payload);
+    p->crc = crc32c_short(0, key, payload);
+    if (!apply_checks_out(r, p, p->crc)) {
+        apply_drop(r, p, 1);
+        return apply_torn(r, pos);
+    }
+    p->hash = table_hash(&r->writer.t, key, p->f.key_len);
+    __builtin_prefetch(table_bucket_at(&r->writer.t, table_bucket_of(p->hash, r->writer.buckets)));
+    return APPLY_OK;
+}
+
+static enum apply_status apply_delete(struct replica *r, const struct apply_part *p) {
+    bytes_copy_racy(r->scratch, ring_payload(&r->domain->ring, p->pos), p->f.key_len);
+    if (!apply_checks_out(r, p, crc32c(0, r->scratch, p->f.key_len))) {
+        return apply_torn(r, p->pos);
+    }
+    uint64_t hash = table_hash(&r->writer.t, r->scratch, p->f.key_len);
+    table_delete(&r->writer, hash, r->scratch, p->f.key_len, p->f.index);
+    return APPLY_OK;
+}
+
+/* Second step: make it part of the table. */
+static inline enum apply_status apply_take(struct replica *r, const struct apply_part *p) {
+    enum apply_status status;
+    if (p->f.type == FRAME_PUT) {
+        if (p->ahead) {
+            table_node_count(&r->writer, p->node);
+        }
+        status = table_publish(&r->writer, p->node, p->hash, p->f.index, p->crc) == 0 ? APPLY_OK : APPLY_FULL;
+    } else if (p->f.type == FRAME_DELETE) {
+        status = apply_delete(r, p);
+    } else {
+        status = apply_checks_out(r, p, 0) ? APPLY_OK : apply_torn(r, p->pos);
+    }
+    if (status == APPLY_OK) {
+        r->applied = p->f.index;
+        r->pos = p->pos + p->f.length;
+        r->last_ts = p->f.commit_ts;
+        if (p->f.lane != 0) {
+            lane_note(r->writer.t.seg, p->f.lane, p->f.lane_seq, p->f.index);
+        }
+        replica_note_index(r);
+    }
+    return status;
+}
+
+static bool apply_room_for_part(struct replica *r, size_t count) {
+    if (count < r->parts_room) {
+        return true;
+    }
+    size_t room = r->parts_room == 0 ? 64 : r->parts_room * 2;
+    struct apply_part *parts = realloc(r->parts, room * sizeof(*parts));
+    if (parts != NULL) {
+        r->parts = parts;
+        r->parts_room = room;
+    }
+    return parts != NULL;
+}
+
+/*
+ * A batch, in the same two steps as the sequencer: all nodes first. What a batch replaces cannot be reused before the
+ * whole batch is published; if nodes were made one by one, memory could run out in its middle, where nothing can be
+ * waited for.
+ */
+static enum apply_status apply_batch(struct replica *r, const struct apply_part *first, struct frame *last) {
+    enum apply_status status = APPLY_OK;
+    uint64_t pos = r->pos, commit = board_commit(r->domain->log);
+    size_t count = 0;
+    bool more = true;
+    while (more && status == APPLY_OK) {
+        if (count == APPLY_BATCH_MAX || r->applied + count + 1 > commit) {
+            status = APPLY_CORRUPT;
+        } else if (!apply_room_for_part(r, count)) {
+            status = APPLY_FULL;
+        } else if (count == 0) {
+            r->parts[0] = *first;
+        } else {
+            status = apply_make(r, &r->parts[count], pos, r->applied + count + 1, false);
+        }
+        if (status == APPLY_OK) {
+            more = (r->parts[count].f.flags & FRAME_MORE) != 0;
+            pos += r->parts[count++].f.length;
+        }
+    }
+    if (status != APPLY_OK) {
+        apply_drop(r, r->parts, count);
+        return status;
+    }
+    for (size_t i = 0; i < count && status == APPLY_OK; i++) {
+        status = apply_take(r, &r->parts[i]);
+    }
+    *last = r->parts[count - 1].f;
+    return status;
+}
+
+/* Entries that are made before the first of them is taken, so that the table's cache misses overlap: each of them has to find its
+ * bucket, and in it the node that it replaces. Their nodes count as alive when they are taken, not before: a state that the leader
+ * never had would raise `peak` above the leader's, class by class and for good, and in a table that is nearly full there is no
+ * room for that. */
+#define APPLY_AHEAD 16u
+#define APPLY_AHEAD_BYTES 4096u
+
+struct apply_ahead {
+    struct apply_part parts[APPLY_AHEAD];
+    uint64_t until; /* entries up to here are committed */
+    uint32_t count;
+    bool batch; /* parts[0], the only one, begins a batch */
+};
+
+/* Make what comes next and is due. What ends it early, but for a batch and for what is not due yet, is the status; what is made is
+ * good in every case. */
+static enum apply_status apply_look_ahead(struct replica *r, struct apply_ahead *a, uint64_t most, uint64_t delay,
+                                          uint64_t now, uint64_t *due) {
+    uint64_t pos = r->pos, bytes = 0;
+    a->count = 0;
+    a->batch = false;
+    __builtin_prefetch(ring_at(&r->domain->ring, pos + LAYOUT_LINE)); /* with the first header, not after it */
+    while (a->count < APPLY_AHEAD && a->count < most && bytes < APPLY_AHEAD_BYTES) {
+        struct apply_part *p = &a->parts[a->count];
+        uint64_t index = r->applied + a->count + 1;
+        if (delay != 0 && ring_header(&r->domain->ring, pos, index, &p->f) == RING_OK && p->f.commit_ts + delay > now) {
+            *due = a->count == 0 ? p->f.commit_ts + delay : 0;
+            return APPLY_OK;
+        }
+        /* What the leader wrote is in its caches, or in none; too few lines are under way if each entry waits for its own. */
+        ring_prefetch(&r->domain->ring, pos, a->until - index);
+        enum apply_status status = apply_make(r, p, pos, index, a->count > 0);
+        if (status != APPLY_OK) {
+            return status == APPLY_WAIT && a->count > 0 ? APPLY_OK
+                                                        : status; /* once those before it are taken, perhaps */
+        }
+        if ((p->f.flags & FRAME_MORE) != 0 && a->count > 0) {
+            apply_drop(r, p, 1); /* the batch is made as a whole, next time */
+            return APPLY_OK;
+        }
+        pos += p->f.length;
+        bytes += p->f.length;
+        a->count++;
+        if ((p->f.flags & FRAME_MORE) != 0) {
+            a->batch = true;
+            return APPLY_OK;
+        }
+    }
+    return APPLY_OK;
+}
+
+/* Entries that were committed so soon after one another count with the lag of the first: a lag is overstated by this at most. */
+#define APPLY_LAG_STEP_NS 500u
+
+/* The commit timestamps of a run: few, since the entries of a group share one. */
+struct apply_lags {
+    uint64_t ts[APPLY_RUN];
+    uint32_t entries[APPLY_RUN];
+    uint32_t count;
+};
+
+static void apply_lag_note(struct apply_lags *lags, uint64_t ts, uint64_t entries) {
+    if (lags->count == 0 || ts - lags->ts[lags->count - 1] > APPLY_LAG_STEP_NS) {
+        lags->count++; /* at most one for each step of a run */
+        lags->ts[lags->count - 1] = ts;
+        lags->entries[lags->count - 1] = 0;
+    }
+    lags->entries[lags->count - 1] += (uint32_t)entries;
+}
+
+static void apply_lag_record(struct replica *r, const struct apply_lags *lags) {
+    uint64_t now = clock_now(&r->domain->log->clock);
+    for (uint32_t i = 0; i < lags->count; i++) {
+        int64_t lag = now > lags->ts[i] ? (int64_t)(now - lags->ts[i]) : 0;
+        lag_record(r->lag_all, r->lag_windows, now, lag, lags->entries[i]);
+    }
+}
+
+/* Up to when a state that lacks the entry at r->pos is complete: just before that entry's stamp. */
+static uint64_t apply_complete_ts(const struct replica *r, uint64_t commit) {
+    struct frame next;
+    if (r->applied < commit && ring_header(&r->domain->ring, r->pos, r->applied + 1, &next) == RING_OK &&
+        ring_intact(&r->domain->ring, r->pos) && next.commit_ts > r->last_ts) {
+        return next.commit_ts - 1;
+    }
+    return r->last_ts;
+}
+
+/* Memory waits for a grace period, and that for a publication. */
+static bool apply_make_room(struct replica *r) {
+    if (r->applied != r->published) {
+        replica_publish(r, r->last_ts);
+    }
+    return table_drain(&r->writer);
+}
+
+static enum apply_status apply_take_all(struct replica *r, const struct apply_ahead *a, struct apply_lags *lags) {
+    for (uint32_t i = 0; i < a->count; i++) { /* their buckets were asked for when they were made */
+        if (a->parts[i].f.type == FRAME_PUT) {
+            table_prefetch(&r->writer, a->parts[i].hash);
+        }
+    }
+    for (uint32_t i = 0; i < a->count; i++) {
+        enum apply_status status = apply_take(r, &a->parts[i]);
+        if (status != APPLY_OK) {
+            apply_drop(r, &a->parts[i + 1], a->count - i - 1);
+            return status;
+        }
+        KILL_POINT("apply.entry");
+        apply_lag_note(lags, a->parts[i].f.commit_ts, 1);
+    }
+    return APPLY_OK;
+}
+
+/* One run of some steps, each an entry or a whole batch. */
+static enum apply_status apply_run(struct replica *r, uint64_t until, uint64_t delay, uint64_t *due) {
+    struct apply_lags lags;
+    lags.count = 0;
+    uint64_t now = delay != 0 ? clock_now(&r->domain->log->clock) : 0;
+    enum apply_status status = APPLY_OK;
+    for (uint32_t n = 0; n < APPLY_RUN && r->applied < until && status == APPLY_OK && *due == 0;) {
+        struct apply_ahead ahead;
+        ahead.until = until;
+        uint64_t most = until - r->applied < APPLY_RUN - n ? until - r->applied : APPLY_RUN - n;
+        status = apply_look_ahead(r, &ahead, most, delay, now, due);
+        enum apply_status taken;
+        if (ahead.batch) {
+            uint64_t before = r->applied;
+            struct frame last;
+            taken = apply_batch(r, &ahead.parts[0], &last);
+            if (taken == APPLY_OK) {
+                KILL_POINT("apply.entry");
+                apply_lag_note(&lags, last.commit_ts, r->applied - before);
+            }
+        } else {
+            taken = apply_take_all(r, &ahead, &lags);
+        }
+        status = taken != APPLY_OK ? taken : status;
+        n += ahead.count;
+        if (status == APPLY_WAIT && apply_make_room(r)) {
+            status = APPLY_OK;
+        }
+    }
+    /* A batch that broke off in its middle is not published: the replica is lapped or broken then, and starts anew. */
+    if (r->applied != r->published && (status == APPLY_OK || status == APPLY_WAIT)) {
+        /* Not what is committed by now: that word is the leader's again, and readers wait for `applied`. */
+        replica_publish(r, apply_complete_ts(r, until));
+        if (r->exact) {
+            apply_lag_record(r, &lags); /* what a newcomer catches up with is not its lag */
+        }
+    }
+    return status == APPLY_WAIT ? APPLY_FULL : status;
+}
+
+enum apply_status replica_catch_up(struct replica *r, uint64_t until, uint64_t *due) {
+    *due = 0;
+    while (r->applied < until) {
+        /* MO(replica.delay): relaxed; a setting, it orders nothing. */
+        uint64_t delay = atomic_load_explicit(&r->board->apply_delay_ns, memory_order_relaxed);
+        enum apply_status status = apply_run(r, until, delay, due);
+        if (status != APPLY_OK || *due != 0 || atomic_load(&r->stop) != 0) {
+            return status;
+        }
+    }
+    return APPLY_OK;
+}

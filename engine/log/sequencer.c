@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "engine/log/sequencer.h"
+
+#include "engine/table/kill.h"
+#include "engine/write/lane.h"
+#include "engine/replica/replica.h"
+#include "engine/table/table_slots.h"
+#include "shm/bytes.h"
+#include "shm/clock.h"
+#include "shm/nap.h"
+#include "shm/park.h"
+
+#define SEQ_SPINS 200
+
+/* Requests that are in the ring and not committed yet. */
+struct seq_group {
+    struct seq_request *first, **last;
+    uint64_t ring_bytes;
+    uint64_t ts;
+    uint64_t puts; /* perhaps of new keys, which the table does not count yet */
+    bool others;   /* somebody waits for the answer of one of them */
+    bool owed; /* something is committed that a barrier has to follow, and the look whether somebody is to be woken */
+};
+
+static void seq_group_clear(struct seq_group *g) {
+    g->first = NULL;
+    g->last = &g->first;
+    g->ring_bytes = 0;
+    g->ts = 0;
+    g->puts = 0;
+    g->others = false;
+}
+
+static void seq_answer(struct seq_request *q, int result) {
+    q->result = result;
+    if (q->own) {
+        return;
+    }
+    /* The request is on its writer's stack, which may be gone as soon as `done` is set. The wake below may then hit
+     * memory of anything: a futex wake too many, which every sleeper must expect anyway. */
+    _Atomic uint32_t *done = &q->done;
+    if (atomic_exchange(done, SEQ_DONE) == SEQ_ASLEEP) {
+        park_wake(done, 1);
+    }
+}
+
+static void seq_tell(struct tide *d, struct seq_group *g) {
+    seq_fence(d);
+    g->owed = false;
+}
+
+/* Put one committed request into the leader's own table. */
+static void seq_apply(struct tide *d, struct replica *r, struct seq_request *q) {
+    for (size_t i = 0; i < q->count; i++) {
+        const struct tide_op *op = &q->ops[i];
+        struct seq_op *p = &q->prepared[i];
+        uint64_t index = ++r->applied;
+        if (op->kind == TIDE_OP_DELETE) {
+            table_delete(&r->writer, p->hash, op->key, op->key_len, index);
+        } else if (table_publish(&r->writer, p->node, p->hash, index, p->payload_crc) != 0) {
+            tide_logf(d, TIDE_LOG_ERROR, "replica %u: no overflow bucket for entry %llu: its table is damaged", r->id,
+                      (unsigned long long)index);
+            board_set_state(r->board, REPLICA_FAILED);
+        }
+        replica_note_index(r);
+    }
+    q->index = r->applied;
+    if (q->lane != 0) {
+        lane_note(r->writer.t.seg, q->lane, q->lane_seq, q->index);
+    }
+}
+
+/* Commit what is in the ring, apply it, answer. */
+static void seq_flush(struct tide *d, struct seq_group *g) {
+    if (g->first == NULL) {
+        return;
+    }
+    struct sequencer *s = &d->seq;
+    struct replica *r = s->leader;
+    KILL_POINT("seq.copied");
+    ring_commit(&s->ring);
+    KILL_POINT("seq.published");
+    g->owed = true;
+    if (g->others) {
+        seq_tell(d, g);
+    }
+    for (struct seq_request *q = g->first; q != NULL; q = q->next) {
+        seq_apply(d, r, q);
+    }
+    r->pos = s->ring.tail;
+    r->last_ts = s->ring.last_ts;
+    KILL_POINT("seq.applied");
+    replica_publish(r, r->last_ts);
+    KILL_POINT("seq.unanswered");
+    for (struct seq_request *q = g->first, *next; q != NULL; q = next) {
+        next = q->next; /* the answer ends its life */
+        seq_answer(q, 0);
+    }
+    seq_count_group(d);
+    seq_group_clear(g);
+}
+
+static bool seq_has_cas(const struct seq_request *q) {
+    for (size_t i = 0; i < q->count; i++) {
+        if (q->ops[i].kind == TIDE_OP_CAS) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int seq_check_cas(const struct replica *r, struct seq_request *q) {
+    for (size_t i = 0; i < q->count; i++) {
+        const struct tide_op *op = &q->ops[i];
+        if (op->kind != TIDE_OP_CAS) {
+            continue;
+        }
+        uint64_t found = table_current(&r->writer, q->prepared[i].hash, op->key, op->key_len);
+        if (found != op->expected) {
+            q->found = found;
+            q->failed = i;
+            return TIDE_ERR_MISMATCH;
+        }
+    }
+    return 0;
+}
+
+static bool seq_admits(const struct replica *r, const struct seq_group *g, const struct seq_request *q) {
+    if (q->count == 1) {
+        return q->ops->kind == TIDE_OP_DELETE ||
+               table_admits(&r->writer, q->ops->key_len + q->ops->value_size, g->puts);
+    }
+    uint32_t more[ARENA_CLASSES] = { 0 };
+    for (size_t i = 0; i < q->count; i++) {
+        more[arena_class(q->ops[i].key_len + q->ops[i].value_size)] += q->ops[i].kind != TIDE_OP_DELETE;
+    }
+    return table_admits_many(&r->writer, more, g->puts + q->count);
+}
+
+/* Build the nodes. On failure none is left. */
+static enum arena_status seq_make_nodes(struct replica *r, struct seq_request *q) {
+    for (size_t i = 0; i < q->count; i++) {
+        const struct tide_op *op = &q->ops[i];
+        if (op->kind == TIDE_OP_DELETE) {
+            continue;
+        }
+        uint32_t *node = &q->prepared[i].node;
+        enum arena_status status = table_node_new(&r->writer, op->key_len, op->value_size, node);
+        if (status != ARENA_OK) {
+            while (i-- > 0) {
+                if (q->ops[i].kind != TIDE_OP_DELETE) {
+                    table_node_drop(&r->writer, q->prepared[i].node);
+                }
+            }
+            return status;
+        }
+        uint8_t *key = table_node_key(table_node_at(&r->writer.t, *node));
+        bytes_copy(key, op->key, op->key_len);
+        bytes_copy(key + op->key_len, op->value, op->value_size);
+    }
+    return ARENA_OK;
+}
+
+static void seq_append(struct sequencer *s, const struct seq_request *q, uint64_t ts) {
+    for (size_t i = 0; i < q->count; i++) {
+        const struct tide_op *op = &q->ops[i];
+        struct ring_entry e = {
+            .key = op->key,
+            .value = op->value,
+            .value_len = op->kind == TIDE_OP_DELETE ? 0 : (uint32_t)op->value_size,
+            .payload_crc = q->prepared[i].payload_crc,
+            .key_len = (uint16_t)op->key_len,
+            .lane = q->lane,
+            .lane_seq = q->lane_seq,
+            .type = op->kind == TIDE_OP_DELETE ? FRAME_DELETE : FRAME_PUT,
+            .flags = i + 1 < q->count ? FRAME_MORE : 0,
+        };
+        ring_append(&s->ring, &e, ts);
+    }
+}
+
+/* Take a request into the group, or answer it. Whatever can fail does so before the first frame is written. */
+static void seq_take(struct tide *d, struct seq_group *g, struct seq_request *q) {
+    struct sequencer *s = &d->seq;
+    if (s->leader == NULL) {
+        seq_answer(q, TIDE_ERR_NO_LEADER);
+        return;
+    }
+    if (seq_has_cas(q)) {
+        seq_flush(d, g); /* the condition is about what stands before it */
+        int error = seq_check_cas(s->leader, q);
+        if (error != 0) {
+            seq_answer(q, error);
+            return;
+        }
+    }
+    if (g->ring_bytes + q->ring_bytes > ring_group_max(&d->ring)) {
+        seq_flush(d, g);
+    }
+    if (!seq_admits(s->leader, g, q)) {
+        atomic_fetch_add_explicit(&d->log->leader.refused_full, 1, memory_order_relaxed); /* MO(stats) */
+        seq_answer(q, TIDE_ERR_FULL);
+        return;
+    }
+    enum arena_status status = seq_make_nodes(s->leader, q);
+    if (status == ARENA_WAIT) {
+        seq_flush(d, g); /* grace periods are for what is published */
+        if (g->owed) {
+            seq_tell(d, g); /* followers need not wait for a section to end */
+        }
+        do {
+            status = table_drain(&s->leader->writer) ? seq_make_nodes(s->leader, q) : ARENA_FULL;
+        } while (status == ARENA_WAIT);
+    }
+    if (status != ARENA_OK) {
+        seq_answer(q, TIDE_ERR_FULL);
+        return;
+    }
+    uint32_t lapped = ring_reserve(&s->ring, q->ring_bytes);
+    if (lapped != 0) {
+        tide_logf(d, TIDE_LOG_WARN, "%u slow followers were lapped: the ring is too small for their delay", lapped);
+    }
+    KILL_POINT("seq.reserved");
+    g->ts = g->ts != 0 ? g->ts : clock_stamp(&d->log->clock);
+    seq_append(s, q, g->ts);
+    g->ring_bytes += q->ring_bytes;
+    g->puts += q->count;
+    q->next = NULL;
+    *g->last = q;
+    g->last = &q->next;
+    g->others |= !q->own;
+}
+
+/* The queue is newest first; the group is in the order of arrival. */
+static struct seq_request *seq_arrived(struct sequencer *s) {
+    struct seq_request *newest = atomic_exchange(&s->queue, NULL), *ordered = NULL;
+    while (newest != NULL) {
+        struct seq_request *next = newest->next;
+        newest->next = ordered;
+        ordered = newest;
+        newest = next;
+    }
+    return ordered;
+}
+
+/* Work for everybody who has queued, own request first where there is one, and let go. */
+static void seq_run(struct tide *d, struct seq_request *own) {
+    struct sequencer *s = &d->seq;
+    struct seq_group group = { .owed = false };
+    seq_group_clear(&group);
+    if (own != NULL) {
+        own->own = true;
+        seq_take(d, &group, own);
+    }
+    do {
+        struct seq_request *q = atomic_load(&s->queue) != NULL ? seq_arrived(s) : NULL;
+        while (q != NULL) {
+            struct seq_request *next = q->next;
+            seq_take(d, &group, q);
+            q = next;
+        }
+        seq_flush(d, &group);
+        seq_refine(d);
+        seq_let_go(d, group.owed);
+        group.owed = false;
+        /* Who queued and failed to take the sequencer before it was let go is seen here; who comes later takes it. */
+    } while (atomic_load(&s->queue) != NULL && seq_try(s));
+}
+
+void seq_help(struct tide *d) {
+    if (seq_try(&d->seq)) {
+        seq_run(d, NULL);
+    }
+}
+
+static void seq_await(struct tide *d, struct seq_request *q) {
+    struct sequencer *s = &d->seq;
+    for (int spins = 0;; spins++) {
+        if (atomic_load(&q->done) == SEQ_DONE) {
+            return;
+        }
+        if (seq_try(s)) {
+            seq_run(d, NULL);
+            continue;
+        }
+        if (spins < SEQ_SPINS) {
+            park_relax();
+            continue;
+        }
+        uint32_t pending = SEQ_PENDING;
+        if (atomic_compare_exchange_strong(&q->done, &pending, SEQ_ASLEEP) || pending == SEQ_ASLEEP) {
+            park_wait(&q->done, SEQ_ASLEEP, UINT64_MAX);
+        }
+    }
+}
+
+int seq_submit(struct tide *d, struct seq_request *q) {
+    struct sequencer *s = &d->seq;
+    if (seq_try(s)) {
+        seq_run(d, q);
+        return q->result;
+    }
+    atomic_store(&q->done, SEQ_PENDING);
+    struct seq_request *head = atomic_load(&s->queue);
+    do {
+        q->next = head;
+    } while (!atomic_compare_exchange_weak(&s->queue, &head, q));
+    seq_await(d, q);
+    return q->result;
+}
+
+void seq_submit_all(struct tide *d, struct seq_request *requests, size_t n) {
+    struct sequencer *s = &d->seq;
+    for (size_t i = 0; i < n; i++) {
+        struct seq_request *q = &requests[i], *head = atomic_load(&s->queue);
+        atomic_store(&q->done, SEQ_PENDING);
+        do {
+            q->next = head;
+        } while (!atomic_compare_exchange_weak(&s->queue, &head, q));
+    }
+    for (size_t i = 0; i < n; i++) {
+        seq_await(d, &requests[i]);
+    }
+}
+
+static void seq_take_over(struct sequencer *s) {
+    while (!seq_try(s)) {
+        park_nap(10000);
+    }
+}
+
+void seq_lead(struct tide *d, struct replica *leader, uint32_t term, bool announce) {
+    struct sequencer *s = &d->seq;
+    seq_take_over(s);
+    ring_writer_init(&s->ring, &d->ring, leader->pos, leader->applied + 1, leader->last_ts, term);
+    s->leader = leader;
+    atomic_store(&s->here, 1);
+    atomic_store(&d->log->leader.term, term);
+    if (announce) {
+        struct ring_entry e = { .type = FRAME_TERM };
+        ring_reserve(&s->ring, ring_frame_bytes(0, 0));
+        ring_append(&s->ring, &e, clock_stamp(&d->log->clock));
+        KILL_POINT("takeover.unannounced");
+        ring_commit(&s->ring);
+        KILL_POINT("takeover.term_committed");
+        atomic_thread_fence(memory_order_seq_cst);
+        leader->applied++;
+        leader->pos = s->ring.tail;
+        leader->last_ts = s->ring.last_ts;
+        replica_note_index(leader);
+        replica_publish(leader, leader->last_ts);
+        atomic_store(&d->log->leader.parked,
+                     1); /* the leader before may have died when it had only taken the mark back */
+        seq_wake_followers(&d->log->leader);
+    }
+    atomic_store(&d->log->leader.leader, (int32_t)leader->id);
+    seq_run(d, NULL); /* who queued meanwhile sleeps until somebody works for it */
+}
+
+void seq_unlead(struct tide *d) {
+    struct sequencer *s = &d->seq;
+    seq_take_over(s);
+    s->leader = NULL;
+    atomic_store(&s->here, 0);
+    atomic_store(&d->log->leader.leader, -1);
+    seq_run(d, NULL); /* answers what has queued, and lets go */
+}

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What can be asked of a domain: numbers, watermarks, lag; and waiting until replicas have applied something. */
+#include <stdlib.h>
+
+#include "engine/replica/bound.h"
+#include "engine/replica/foreign.h"
+#include "engine/read/reader.h"
+#include "shm/bytes.h"
+#include "shm/clock.h"
+#include "shm/lag.h"
+#include "shm/park.h"
+
+#define INFO_NAP_NS 1000000u
+
+uint64_t tide_now(struct tide *d) {
+    return clock_now(&d->log->clock);
+}
+
+int tide_info(struct tide *d, struct tide_info *out) {
+    if (d == NULL || out == NULL || out->size < sizeof(*out)) {
+        return TIDE_ERR_INVALID;
+    }
+    if (tide_forked(d)) {
+        return TIDE_ERR_FORKED;
+    }
+    const struct log_segment *log = d->log;
+    *out = (struct tide_info){
+        .size = sizeof(*out),
+        .incarnation = log->header.incarnation,
+        .commit_index = board_commit(log),
+        .term = atomic_load(&log->leader.term),
+        .ring_bytes = d->ring.bytes,
+        .table_bytes = log->table_bytes,
+        .hash_seed = log->hash_seed,
+        .created_unix_ns = log->header.created_unix_ns,
+        .leader = atomic_load(&log->leader.leader),
+        .lapped_total = atomic_load(&log->leader.lapped),
+    };
+    bool here = atomic_load(&d->seq.here) != 0;
+    out->led = here || member_led_elsewhere(d->segment.fd);
+    if ((uint32_t)out->leader < LAYOUT_REPLICAS) {
+        out->leader_pid = (int32_t)atomic_load(&log->replicas[out->leader].pid);
+    }
+    for (uint32_t i = 0; i < LAYOUT_MEMBERS; i++) {
+        out->members += atomic_load(&log->members[i].used) != 0;
+    }
+    memcpy(out->name, d->name, strlen(d->name));
+    uint64_t least = board_least_pin(log, UINT64_MAX);
+    /* MO(log.tail): acquire; pairs with the release in ring_commit(). */
+    uint64_t tail = atomic_load_explicit(&log->leader.tail, memory_order_acquire);
+    out->ring_used_bytes = least < tail ? tail - least : 0;
+    for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
+        uint32_t state = board_state(&log->replicas[i]);
+        out->replicas += state != REPLICA_FREE && state != REPLICA_STOPPED;
+    }
+    return 0;
+}
+
+static void info_percentiles(const struct hdr *h, uint64_t *p50, uint64_t *p99, uint64_t *p999) {
+    const double wanted[3] = { 50.0, 99.0, 99.9 };
+    int64_t values[3];
+    hdr_values_at_percentiles(h, wanted, values, 3);
+    *p50 = (uint64_t)values[0];
+    *p99 = (uint64_t)values[1];
+    *p999 = (uint64_t)values[2];
+}
+
+static void info_lag(const struct tide *d, const struct replica *r, struct tide_replica_info *out) {
+    struct hdr *sum = lag_new();
+    if (sum == NULL) {
+        return;
+    }
+    lag_rolling(r->lag_windows, clock_now(&d->log->clock), sum);
+    info_percentiles(sum, &out->lag_p50_ns, &out->lag_p99_ns, &out->lag_p999_ns);
+    lag_all(r->lag_all, sum);
+    info_percentiles(sum, &out->lag_all_p50_ns, &out->lag_all_p99_ns, &out->lag_all_p999_ns);
+    out->lag_all_max_ns = (uint64_t)hdr_max(sum);
+    out->lag_count = (uint64_t)hdr_total(sum);
+    hdr_free(sum);
+}
+
+static void info_table(const struct tide *d, const struct replica *r, struct tide_replica_info *out) {
+    const struct table_segment *seg = r->writer.t.seg;
+    out->keys = atomic_load_explicit(&seg->live_keys, memory_order_relaxed); /* MO(stats) */
+    out->table_bytes = seg->nodes_end - seg->buckets_off;
+    uint64_t carved = atomic_load_explicit(&seg->carved, memory_order_relaxed); /* MO(stats) */
+    /* MO(table.buckets): relaxed; a number for show. */
+    uint64_t buckets = atomic_load_explicit(&seg->buckets, memory_order_relaxed);
+    out->table_used_bytes = buckets * sizeof(struct table_bucket) + (carved != 0 ? seg->nodes_end - carved : 0);
+    info_lag(d, r, out);
+}
+
+int tide_replica_info(struct tide *d, uint32_t id, struct tide_replica_info *out) {
+    if (d == NULL || id >= LAYOUT_REPLICAS || out == NULL || out->size < sizeof(*out)) {
+        return TIDE_ERR_INVALID;
+    }
+    if (tide_forked(d)) {
+        return TIDE_ERR_FORKED;
+    }
+    const struct replica_board *b = &d->log->replicas[id];
+    uint32_t state = board_state(b);
+    if (state == REPLICA_FREE) {
+        return TIDE_ERR_NOT_FOUND;
+    }
+    uint64_t commit = board_commit(d->log), applied = board_applied(b);
+    *out = (struct tide_replica_info){
+        .size = sizeof(*out),
+        .id = id,
+        .role = (enum tide_role)atomic_load(&b->role),
+        .state = (enum tide_state)state,
+        .pid = (int32_t)atomic_load(&b->pid),
+        .apply_delay_ns = atomic_load(&b->apply_delay_ns),
+        .joins = atomic_load(&b->joins),
+        .lapped = atomic_load(&b->lapped),
+    };
+    if (applied < commit) {
+        out->staleness_ns = bound_staleness(d, b, &applied);
+        out->staleness_ns = applied < commit ? out->staleness_ns : 0;
+    }
+    out->applied_index = applied;
+    out->lag = commit > applied ? commit - applied : 0;
+    bytes_copy_racy(out->label, b->label, sizeof(out->label));
+    out->label[sizeof(out->label) - 1] = 0;
+    if (rcu_register_self() == 0) {
+        if (state == REPLICA_SERVING && !rcu_inside()) {
+            foreign_attach(d, id); /* nothing to do for one of ours */
+        }
+        rcu_enter(); /* keeps the replica's mapping in place */
+        struct replica *r = reader_replica(d, id);
+        if (r != NULL && (!r->foreign || foreign_is_current(r))) {
+            info_table(d, r, out);
+        }
+        rcu_exit();
+    }
+    return 0;
+}
+
+int tide_replica_digest(struct tide *d, uint32_t id, uint64_t *index, uint64_t *digest) {
+    if (d == NULL || id >= LAYOUT_REPLICAS || index == NULL || digest == NULL) {
+        return TIDE_ERR_INVALID;
+    }
+    if (tide_forked(d)) {
+        return TIDE_ERR_FORKED;
+    }
+    if (board_state(&d->log->replicas[id]) == REPLICA_FREE) {
+        return TIDE_ERR_NOT_FOUND;
+    }
+    return board_get_digest(&d->log->replicas[id], index, digest) ? 0 : TIDE_ERR_BUSY;
+}
+
+/* How many have applied it; *behind gets one that has not, or NULL. living: those of the dead do not count, which costs a system
+ * call for each. */
+static uint32_t info_have(const struct tide *d, uint64_t index, bool living, const struct replica_board **behind) {
+    const struct log_segment *log = d->log;
+    uint32_t have = 0;
+    *behind = NULL;
+    for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
+        const struct replica_board *b = &log->replicas[i];
+        if (board_state(b) != REPLICA_SERVING) {
+            continue;
+        }
+        if (board_applied(b) >= index) {
+            have += !living || member_lives(d->segment.fd, log, board_owner(b), d->member);
+        } else {
+            *behind = b;
+        }
+    }
+    return have;
+}
+
+int tide_wait_applied(struct tide *d, const struct tide_token *token, uint32_t n, uint64_t timeout_ns) {
+    if (d == NULL || token == NULL || n > LAYOUT_REPLICAS) {
+        return TIDE_ERR_INVALID;
+    }
+    if (tide_forked(d)) {
+        return TIDE_ERR_FORKED;
+    }
+    if (token->incarnation != d->log->header.incarnation) {
+        return TIDE_ERR_INCARNATION;
+    }
+    uint64_t start = clock_monotonic_ns();
+    for (;;) {
+        const struct replica_board *behind;
+        if (info_have(d, token->index, false, &behind) >= n && info_have(d, token->index, true, &behind) >= n) {
+            return 0;
+        }
+        if (atomic_load(&d->closed) != 0) {
+            return -(int)atomic_load(&d->closed);
+        }
+        uint64_t gone = clock_monotonic_ns() - start;
+        if (gone >= timeout_ns) {
+            return TIDE_ERR_TIMEOUT;
+        }
+        uint64_t nap = timeout_ns - gone < INFO_NAP_NS ? timeout_ns - gone : INFO_NAP_NS;
+        struct replica_board *b = (struct replica_board *)(uintptr_t)(behind != NULL ? behind : &d->log->replicas[0]);
+        uint32_t seen = atomic_load(&b->wake);
+        /* MO(replica.waiters): relaxed; a wake-up that is missed costs INFO_NAP_NS. */
+        atomic_store_explicit(&b->waiters, 1, memory_order_relaxed);
+        park_wait(&b->wake, seen, nap);
+    }
+}

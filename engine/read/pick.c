@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Which replica serves a read, and what to do when none can. Source: docs/design.md, section 3. */
+#include "engine/replica/bound.h"
+#include "engine/replica/foreign.h"
+#include "engine/read/reader.h"
+#include "shm/clock.h"
+#include "shm/nap.h"
+#include "shm/park.h"
+
+#define PICK_SPINS 200
+#define PICK_NAP_NS 1000000u /* a wake-up may be missed: look again after this */
+#define PICK_SEARCH_NS 100000u
+#define PICK_STUCK_NAPS 50u
+#define PICK_PARDONS 500u
+#define PICK_LEADER_NS 1000000000u /* a live leader applies what it committed within microseconds */
+
+const struct tide_bound reader_default_bound = TIDE_BOUND_INIT;
+
+/* One look at every replica that may serve. */
+struct pick_round {
+    struct verdict best;    /* satisfies the bound */
+    struct verdict nearest; /* does not, and is the least stale */
+    bool found;
+    bool any_reached_fence;
+    bool any_serving;
+    uint64_t unattached; /* other processes' replicas that serve and are not mapped here yet */
+};
+
+static void pick_consider(const struct tide_reader *r, const struct tide_bound *bound, uint64_t fence, uint32_t id,
+                          struct pick_round *round) {
+    struct replica *replica = reader_replica(r->domain, id);
+    if (replica == NULL || (replica->foreign && !foreign_is_current(replica))) {
+        bool serves = board_state(&r->domain->log->replicas[id]) == REPLICA_SERVING;
+        round->unattached |= serves ? UINT64_C(1) << id : 0;
+        return;
+    }
+    struct bound_look look = bound_check(r->domain, replica->board, bound, fence);
+    if (look.miss == BOUND_NOT_SERVING) {
+        return;
+    }
+    struct verdict v = {
+        .replica = replica,
+        .id = id,
+        .leader = reader_leads(replica),
+        .index = look.index,
+        .commit = look.commit,
+        .staleness_ns = look.staleness_ns,
+        .reason = look.staleness_ns == 0 ? TIDE_REASON_FRESH : TIDE_REASON_WITHIN_BOUND,
+    };
+    round->any_serving = true;
+    round->any_reached_fence |= look.miss != BOUND_FENCE;
+    if (look.miss == BOUND_MET && (!round->found || v.index > round->best.index)) {
+        round->best = v;
+        round->found = true;
+    }
+    if (round->nearest.replica == NULL || v.index > round->nearest.index) {
+        round->nearest = v;
+    }
+}
+
+/* Inside a section. Sticky and round robin take the first that satisfies, beginning with their own; freshest looks at all. */
+static void pick_look(struct tide_reader *r, const struct tide_bound *bound, uint64_t fence, struct pick_round *round) {
+    *round = (struct pick_round){ 0 };
+    uint32_t first = r->home;
+    if (r->policy == TIDE_ROUND_ROBIN) {
+        first = ++r->turn % LAYOUT_REPLICAS;
+    } else if (r->policy == TIDE_FRESHEST) {
+        first = 0;
+    }
+    uint64_t mask = r->mask & ~r->avoid;
+    uint64_t rotated = first == 0 ? mask : mask >> first | mask << (LAYOUT_REPLICAS - first);
+    for (; rotated != 0; rotated &= rotated - 1) {
+        uint32_t id = (first + (uint32_t)__builtin_ctzll(rotated)) % LAYOUT_REPLICAS;
+        pick_consider(r, bound, fence, id, round);
+        if (round->found && r->policy != TIDE_FRESHEST) {
+            if (r->policy == TIDE_ROUND_ROBIN) {
+                r->turn = id;
+            }
+            return;
+        }
+    }
+}
+
+/* The fence of a read: the session's, and the call's where it is of this incarnation. */
+static int pick_fence(const struct tide_reader *r, const struct tide_bound *bound, uint64_t *fence) {
+    *fence = r->fence;
+    if (bound->min.index == 0 && bound->min.incarnation == 0) {
+        return 0;
+    }
+    if (bound->min.incarnation != r->domain->log->header.incarnation) {
+        return TIDE_ERR_INCARNATION;
+    }
+    *fence = bound->min.index > *fence ? bound->min.index : *fence;
+    return 0;
+}
+
+/* Sleep until the replica publishes something, at most until `until` (ns of the domain's clock). */
+static void pick_wait(struct replica_board *b, uint32_t *rounds, uint64_t now, uint64_t until) {
+    if ((*rounds)++ < PICK_SPINS) {
+        park_relax();
+        return;
+    }
+    uint64_t ns = until - now < PICK_NAP_NS ? until - now : PICK_NAP_NS;
+    uint32_t seen = atomic_load(&b->wake);
+    /* MO(replica.waiters): the waiter's side; a wake-up that is missed costs PICK_NAP_NS. */
+    atomic_store_explicit(&b->waiters, 1, memory_order_relaxed);
+    park_wait(&b->wake, seen, ns);
+}
+
+/* Nobody leads, or the leader's replica is not mapped here: 0 where it is now. */
+static int pick_leader_missing(struct tide *d, int32_t id) {
+    uint32_t closed = atomic_load(&d->closed);
+    if (closed != 0) {
+        return -(int)closed;
+    }
+    return id < 0 || (uint32_t)id >= LAYOUT_REPLICAS || foreign_attach(d, (uint32_t)id) != 0 ? TIDE_ERR_NO_LEADER : 0;
+}
+
+/* Read the leader's replica: linearizable, whoever else may be used. The section is open on success. */
+static int pick_leader(struct tide_reader *r, uint64_t fence, uint64_t start, struct verdict *v) {
+    struct tide *d = r->domain;
+    const struct tide_bound linearizable = { .max_staleness_ns = 0, .max_lag = TIDE_UNBOUNDED };
+    uint64_t until = clock_now(&d->log->clock) + PICK_LEADER_NS;
+    uint32_t rounds = 0;
+    for (;;) {
+        rcu_enter();
+        int32_t id = atomic_load(&d->log->leader.leader);
+        struct replica *leader = (uint32_t)id < LAYOUT_REPLICAS ? reader_replica(d, (uint32_t)id) : NULL;
+        if (leader == NULL || (leader->foreign && !foreign_is_current(leader))) {
+            rcu_exit();
+            int error = pick_leader_missing(d, id);
+            if (error == 0 && rounds++ < PICK_SPINS) {
+                continue;
+            }
+            return error != 0 ? error : TIDE_ERR_NO_LEADER;
+        }
+        struct bound_look look = bound_check(d, leader->board, &linearizable, fence);
+        uint64_t now = clock_now(&d->log->clock);
+        if (look.miss == BOUND_MET && (r->avoid >> id & 1) == 0) {
+            *v = (struct verdict){
+                .replica = leader,
+                .id = (uint32_t)id,
+                .leader = true,
+                .index = look.index,
+                .commit = look.commit,
+                .waited_ns = now - start,
+                .reason = v->fence_missed ? TIDE_REASON_BEHIND_REDIRECTED : TIDE_REASON_REDIRECTED,
+            };
+            return 0;
+        }
+        rcu_exit();
+        if (now >= until) {
+            return TIDE_ERR_TIMEOUT;
+        }
+        if (rounds++ < PICK_SPINS) {
+            park_relax();
+        } else {
+            park_nap(20000);
+        }
+        /* All were stuck, this one as well: in the middle of many splits, say, or its writer has lost its CPU. A while later it is
+         * not, unless it is stopped: then this ends. */
+        if ((r->avoid >> id & 1) != 0 && rounds >= PICK_SPINS + PICK_STUCK_NAPS && r->pardons < PICK_PARDONS) {
+            r->pardons++;
+            r->avoid = 0;
+        }
+    }
+}
+
+static int pick_nothing(const struct tide *d, const struct pick_round *round) {
+    uint32_t closed = atomic_load(&d->closed);
+    if (closed != 0) {
+        return -(int)closed;
+    }
+    return round->any_serving ? 0 : TIDE_ERR_NO_REPLICA;
+}
+
+/* No replica satisfies the bound just now. 1: look again; 0: *v serves, in an open section; else an error. */
+static int pick_fall_back(struct tide_reader *r, const struct tide_bound *bound, uint64_t fence,
+                          struct pick_round *round, uint64_t start, uint32_t *rounds, struct verdict *v) {
+    struct tide *d = r->domain;
+    uint64_t now = clock_now(&d->log->clock);
+    *v = round->nearest;
+    v->fence_missed = round->any_serving && !round->any_reached_fence;
+    v->waited_ns = now - start;
+    bool ahead = fence > board_commit(d->log);
+    if (bound->fallback == TIDE_FALLBACK_STALE && round->any_serving && !ahead) {
+        v->reason = TIDE_REASON_STALE_BY_CHOICE;
+        v->breach = true;
+        return 0; /* the caller's section is still open */
+    }
+    struct replica_board *nearest = round->nearest.replica != NULL ? round->nearest.replica->board : NULL;
+    rcu_exit();
+    int nothing = pick_nothing(d, round);
+    bool waits = bound->fallback == TIDE_FALLBACK_WAIT || bound->fallback == TIDE_FALLBACK_LEADER;
+    if (nothing != 0 && (nothing != TIDE_ERR_NO_REPLICA || !waits)) {
+        return nothing;
+    }
+    if (ahead) {
+        return TIDE_ERR_FENCE_AHEAD;
+    }
+    if (bound->fallback == TIDE_FALLBACK_ERROR) {
+        return TIDE_ERR_REFUSED;
+    }
+    if (now - start < bound->wait_ns) {
+        uint64_t until = bound->wait_ns > UINT64_MAX - start ? UINT64_MAX : start + bound->wait_ns;
+        if (nearest != NULL) {
+            pick_wait(nearest, rounds, now, until);
+        } else {
+            park_nap(PICK_SEARCH_NS); /* all are joining, say: there is nobody to be woken by */
+        }
+        return 1;
+    }
+    if (bound->fallback == TIDE_FALLBACK_LEADER) {
+        return pick_leader(r, fence, start, v);
+    }
+    return nothing != 0 ? nothing : TIDE_ERR_TIMEOUT;
+}
+
+/* Map replicas of other processes; each is tried once for a read. Outside of sections. */
+static uint64_t pick_attach(struct tide *d, uint64_t wanted) {
+    for (uint64_t rest = wanted; rest != 0; rest &= rest - 1) {
+        foreign_attach(d, (uint32_t)__builtin_ctzll(rest));
+    }
+    return wanted;
+}
+
+int reader_pick(struct tide_reader *r, const struct tide_bound *bound, struct verdict *v) {
+    struct tide *d = r->domain;
+    uint64_t fence = 0, start = 0, attached = 0;
+    uint32_t rounds = 0;
+    bool invalid = bound->size < sizeof(*bound) || bound->fallback > TIDE_FALLBACK_STALE;
+    uint32_t closed = atomic_load(&d->closed);
+    int error = closed != 0 ? -(int)closed : invalid ? TIDE_ERR_INVALID : pick_fence(r, bound, &fence);
+    if (error != 0) {
+        return error;
+    }
+    for (;;) {
+        struct pick_round round;
+        rcu_enter();
+        pick_look(r, bound, fence, &round);
+        if (round.unattached & ~attached) {
+            rcu_exit();
+            attached |= pick_attach(d, round.unattached & ~attached);
+            continue;
+        }
+        if (round.found) {
+            *v = round.best;
+            if (start != 0) {
+                v->waited_ns = clock_now(&d->log->clock) - start;
+                v->reason = TIDE_REASON_WAITED;
+            }
+            return 0;
+        }
+        start = start != 0 ? start : clock_now(&d->log->clock);
+        error = pick_fall_back(r, bound, fence, &round, start, &rounds, v);
+        if (error <= 0) {
+            return error;
+        }
+    }
+}
+
+void reader_answer(const struct verdict *v, struct tide_answer *a, uint64_t value_size, uint64_t version) {
+    a->reason = v->reason;
+    a->served_by = v->id;
+    a->linearizable = v->staleness_ns == 0 && !v->breach;
+    a->stale = v->breach;
+    a->from_leader = v->leader;
+    a->reserved = 0;
+    a->index = v->index;
+    a->commit_index = v->commit;
+    a->staleness_ns = v->staleness_ns;
+    a->waited_ns = v->waited_ns;
+    a->value_size = value_size;
+    a->version = version;
+}

@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Reads of one key and of many. Each enters one section on one replica at one index, and leaves it. */
+#include "engine/replica/foreign.h"
+#include "engine/read/read.h"
+#include "shm/bytes.h"
+#include "shm/park.h"
+
+/*
+ * The common case, without a call: the reader's own replica has everything that is committed. commit is loaded before
+ * `applied`; whoever wrote before this read began passed a barrier after its commit, so commit is at least that write.
+ * On true a section is open.
+ */
+static inline bool read_home_fresh(const struct tide_reader *r, const struct tide_bound *bound, struct verdict *v) {
+    if (__builtin_expect((r->policy != TIDE_STICKY) | (bound->min.incarnation != 0) | (bound->min.index != 0), 0)) {
+        return false;
+    }
+    const struct tide *d = r->domain;
+    rcu_enter();
+    struct replica *home = reader_replica(d, r->home);
+    if (__builtin_expect(home != NULL, 1)) {
+        uint64_t commit = board_commit(d->log);
+        uint64_t applied = board_applied(home->board);
+        if (__builtin_expect(applied >= commit && applied >= r->fence, 1) &&
+            board_state(home->board) == REPLICA_SERVING && (!home->foreign || foreign_is_current(home))) {
+            *v = (struct verdict){
+                .replica = home, .id = home->id, .leader = reader_leads(home), .index = applied, .commit = commit
+            };
+            return true;
+        }
+    }
+    rcu_exit();
+    return false;
+}
+
+int read_begin(struct tide_reader *r, const struct tide_bound *bound, const struct tide_answer *a, struct verdict *v) {
+    if (__builtin_expect(r == NULL || r->owner != reader_self() || r->section != NULL, 0)) {
+        int error = reader_check(r); /* a forked child's first */
+        return error != 0 ? error : TIDE_ERR_THREAD;
+    }
+    if (__builtin_expect((a != NULL && a->size < sizeof(*a)) || bound->size < sizeof(*bound) ||
+                             bound->fallback > TIDE_FALLBACK_STALE,
+                         0)) {
+        return TIDE_ERR_INVALID;
+    }
+    return read_home_fresh(r, bound, v) ? 0 : reader_pick(r, bound, v);
+}
+
+int read_refuse(struct tide_reader *r, int error, const struct verdict *v, struct tide_answer *a) {
+    if (error == TIDE_ERR_REFUSED || error == TIDE_ERR_TIMEOUT) {
+        reader_count(r, v->id, TIDE_REASON_REFUSED);
+        if (a != NULL) {
+            reader_answer(v, a, 0, 0);
+            a->reason = TIDE_REASON_REFUSED;
+            a->linearizable = 0;
+        }
+    }
+    return error;
+}
+
+void read_done(struct tide_reader *r, const struct verdict *v, struct tide_answer *a, uint64_t value_size,
+               uint64_t version) {
+    r->fence = v->index > r->fence ? v->index : r->fence;
+    reader_count(r, v->id, v->reason);
+    if (a != NULL) {
+        reader_answer(v, a, value_size, version);
+    }
+}
+
+/* Tries at a value that changes under us, each at a newer index. A writer that is stopped in the middle of clearing slots
+ * never lets a miss be believed: then another replica has to serve. */
+#define READ_FOREIGN_TRIES 1000
+
+bool read_newer(struct verdict *v) {
+    uint64_t index = board_applied(v->replica->board);
+    if (index < v->index ||
+        !foreign_is_current(v->replica)) { /* in this order: a new table is announced before its index */
+        return false;
+    }
+    v->index = index;
+    return true;
+}
+
+/* Look up in another process's replica, at v->index or a later one, which v then has. */
+static int read_foreign(struct verdict *v, uint64_t hash, const void *key, size_t key_len, void *buf, size_t buf_size,
+                        struct foreign_value *out) {
+    const struct replica *replica = v->replica;
+    for (int tries = 0; tries < READ_FOREIGN_TRIES; tries++) {
+        uint64_t epoch = foreign_epoch(&replica->table);
+        if (!read_newer(v)) {
+            return READ_MOVED;
+        }
+        switch (foreign_find(replica, epoch, v->index, hash, key, key_len, buf, buf_size, out)) {
+        case FOREIGN_OK:
+            return 0;
+        case FOREIGN_NONE:
+            return TIDE_ERR_NOT_FOUND;
+        case FOREIGN_SMALL:
+            return TIDE_ERR_BUFFER;
+        case FOREIGN_LOST:
+        case FOREIGN_LATER:
+            park_relax();
+            break;
+        case FOREIGN_STUCK:
+            return READ_STUCK;
+        }
+    }
+    return READ_STUCK;
+}
+
+int read_elsewhere(struct tide_reader *r, const struct tide_bound *bound, struct verdict *v, int why) {
+    rcu_exit();
+    r->avoid |= why == READ_STUCK ? UINT64_C(1) << v->id : 0;
+    return reader_pick(r, bound, v);
+}
+
+/* The read is over: what was stuck may not be so for the next one. */
+static void read_pardon(struct tide_reader *r) {
+    r->avoid = 0;
+    r->pardons = 0;
+}
+
+static int read_get_foreign(struct tide_reader *r, const struct tide_bound *bound, struct verdict *v, const void *key,
+                            size_t key_len, void *buf, size_t buf_size, struct tide_answer *a) {
+    struct foreign_value value = { 0 };
+    int result = READ_STUCK;
+    for (;;) {
+        const struct table *t = &v->replica->table;
+        uint64_t hash = table_hash(t, key, key_len);
+        if (!v->replica->foreign) { /* after others were stuck */
+            result =
+                read_value(table_find(t, hash, key, key_len, v->index), buf, buf_size, &value.size, &value.version);
+        } else {
+            result = read_foreign(v, hash, key, key_len, buf, buf_size, &value);
+        }
+        if (result != READ_STUCK && result != READ_MOVED) {
+            break;
+        }
+        int error = read_elsewhere(r, bound, v, result);
+        if (error != 0) {
+            read_pardon(r);
+            return read_refuse(r, error, v, a);
+        }
+    }
+    rcu_exit();
+    read_pardon(r);
+    if (r->quick != NULL && v->replica->foreign && v->id == r->home) {
+        r->quick = reader_near();
+    }
+    read_done(r, v, a, value.size, value.version);
+    return result;
+}
+
+int read_get_any(struct tide_reader *r, const void *key, size_t key_len, const struct tide_bound *bound, void *buf,
+                 size_t buf_size, struct tide_answer *a) {
+    struct verdict v;
+    bound = bound != NULL ? bound : &reader_default_bound;
+    if (!read_key_valid(key, key_len) || (buf == NULL && buf_size != 0)) {
+        return TIDE_ERR_INVALID;
+    }
+    int error = read_begin(r, bound, a, &v);
+    if (__builtin_expect(error != 0, 0)) {
+        return read_refuse(r, error, &v, a);
+    }
+    if (__builtin_expect(v.replica->foreign, 0)) {
+        return read_get_foreign(r, bound, &v, key, key_len, buf, buf_size, a);
+    }
+    const struct table *t = &v.replica->table;
+    uint64_t value_size, version;
+    int result = read_value(table_find(t, table_hash(t, key, key_len), key, key_len, v.index), buf, buf_size,
+                            &value_size, &version);
+    rcu_exit();
+    read_done(r, &v, a, value_size, version);
+    return result;
+}
+
+#define MGET_STRIDE 32u /* keys whose misses are under way at once: more than a core has line buffers for */
+
+static bool read_item_valid(const struct tide_mget_item *item) {
+    return read_key_valid(item->key, item->key_len) && (item->buf != NULL || item->buf_size == 0);
+}
+
+/* A node's lines, as far as the caller expects bytes: it need not begin at one, and the last holds the end of the value. */
+static inline void read_prefetch(const struct table_node *n, const struct tide_mget_item *item) {
+    const uint8_t *at = (const uint8_t *)n;
+    size_t bytes = NODE_HEADER_BYTES + item->key_len + item->buf_size;
+    __builtin_prefetch(at);
+    __builtin_prefetch(at + LAYOUT_LINE);
+    __builtin_prefetch(at + (bytes < 4 * LAYOUT_LINE ? bytes : 4 * LAYOUT_LINE) - 1);
+}
+
+/* The callers' keys may be as cold as the table. A prefetch of an address that cannot be does nothing. */
+static inline void read_prefetch_keys(const struct tide_mget_item *items, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        __builtin_prefetch(items[i].key);
+    }
+}
+
+/* One item whose candidate was not it, or was none. */
+static __attribute__((noinline)) void read_one(const struct table *t, struct tide_mget_item *item, uint64_t hash,
+                                               uint64_t at) {
+    if (!read_item_valid(item)) {
+        item->result = TIDE_ERR_INVALID;
+        item->value_size = item->version = 0;
+        return;
+    }
+    item->result = read_value(table_find(t, hash, item->key, item->key_len, at), item->buf, item->buf_size,
+                              &item->value_size, &item->version);
+}
+
+/*
+ * The value of a node where that takes nothing but a copy: its key is this one, its newest version is of `at` or older and
+ * not deleted, and there is room. False says nothing. Where there is no key or no buffer, neither is looked at.
+ */
+static inline bool read_hit(const struct table_node *n, struct tide_mget_item *item, uint64_t at) {
+    /* MO(node.index), MO(node.deleted): acquire; as table_version(). MO(node.fields): relaxed; as table_key_is(). */
+    uint64_t index = atomic_load_explicit(&n->index, memory_order_acquire);
+    uint64_t deleted = atomic_load_explicit(&n->deleted, memory_order_acquire);
+    size_t size = atomic_load_explicit(&n->value_len, memory_order_relaxed); /* MO(node.fields) */
+    const void *key = item->key;
+    uint8_t *buf = item->buf;
+    size_t key_len = item->key_len;
+    if (__builtin_expect(key == NULL || buf == NULL || index > at || deleted - 1 < at || size > item->buf_size ||
+                             !table_key_is(n, key, key_len),
+                         0)) {
+        return false;
+    }
+    item->result = 0;
+    item->value_size = size;
+    item->version = index;
+    bytes_copy(buf, table_node_key(n) + key_len, size);
+    return true;
+}
+
+/*
+ * Look some keys up in passes, each of which asks memory for what the next one needs. What the second finds, the third
+ * uses: a node that a slot led to after `at` was loaded is not reused while the section is open.
+ */
+__attribute__((flatten)) /* the hash, too */
+static void
+read_many(const struct table *table, struct tide_mget_item *items, size_t n, uint64_t at) {
+    uint64_t hash[MGET_STRIDE];
+    uint32_t node[MGET_STRIDE];
+    const struct table own = *table, *t = &own; /* which no store can change, as the compiler sees */
+    /* MO(table.buckets): acquire; one number for all, as in a scan. */
+    uint64_t buckets = atomic_load_explicit(&t->seg->buckets, memory_order_acquire);
+    read_prefetch_keys(items, n);
+    for (size_t i = 0; i < n; i++) {
+        hash[i] = 0;
+        if (__builtin_expect(read_key_valid(items[i].key, items[i].key_len), 1)) {
+            hash[i] = table_hash(t, items[i].key, items[i].key_len);
+        }
+        __builtin_prefetch(table_bucket_at(t, table_bucket_of(hash[i], buckets)));
+    }
+    for (size_t i = 0; i < n; i++) {
+        const struct table_bucket *b = table_bucket_at(t, table_bucket_of(hash[i], buckets));
+        uint32_t match = table_match_bucket(b, hash[i]);
+        node[i] = 0;
+        if (__builtin_expect(match != 0, 1)) {
+            node[i] = table_first(b, match);
+            read_prefetch(table_node_at(t, node[i]), &items[i]);
+        }
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (__builtin_expect(node[i] == 0 || !read_hit(table_node_at(t, node[i]), &items[i], at), 0)) {
+            read_one(table, &items[i], hash[i], at);
+        }
+    }
+}
+
+/* Ask memory for what some keys' lookups will need; nothing that is loaded here is believed. */
+static void read_prefetch_foreign(const struct replica *r, const struct tide_mget_item *items, const uint64_t *hash,
+                                  size_t n) {
+    const struct table *t = &r->table;
+    uint64_t buckets = atomic_load_explicit(&t->seg->buckets, memory_order_acquire); /* MO(table.buckets) */
+    if (buckets - 2 > r->buckets_most - 2) {
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        __builtin_prefetch(table_bucket_at(t, table_bucket_of(hash[i], buckets)));
+    }
+    for (size_t i = 0; i < n; i++) {
+        const struct table_bucket *b = table_bucket_at(t, table_bucket_of(hash[i], buckets));
+        uint32_t match = table_match_bucket(b, hash[i]);
+        if (match != 0) { /* a prefetch of an address that cannot be does nothing */
+            read_prefetch(table_node_at(t, table_first(b, match)), &items[i]);
+        }
+    }
+}
+
+/* Some items at v->index; OK, LOST or STUCK. */
+static enum foreign_status read_some_foreign(const struct verdict *v, uint64_t epoch, struct tide_mget_item *items,
+                                             size_t n) {
+    const struct replica *replica = v->replica;
+    uint64_t hash[MGET_STRIDE];
+    read_prefetch_keys(items, n);
+    for (size_t i = 0; i < n; i++) {
+        hash[i] = read_item_valid(&items[i]) ? table_hash(&replica->table, items[i].key, items[i].key_len) : 0;
+    }
+    read_prefetch_foreign(replica, items, hash, n);
+    for (size_t i = 0; i < n; i++) {
+        struct tide_mget_item *item = &items[i];
+        struct foreign_value value = { 0 };
+        if (!read_item_valid(item)) {
+            item->result = TIDE_ERR_INVALID;
+            item->value_size = item->version = 0;
+            continue;
+        }
+        enum foreign_status status = FOREIGN_OK;
+        if (item->key_len < FOREIGN_HIT_KEY_LEAST || item->key_len > FOREIGN_HIT_KEY_MOST || item->buf == NULL ||
+            !foreign_hit(replica, v->index, hash[i], item->key, item->key_len, item->buf, item->buf_size, &value)) {
+            status = foreign_find(replica, epoch, v->index, hash[i], item->key, item->key_len, item->buf,
+                                  item->buf_size, &value);
+        }
+        if (status == FOREIGN_LOST || status == FOREIGN_STUCK) {
+            return status;
+        }
+        item->result = status == FOREIGN_OK ? 0 : status == FOREIGN_NONE ? TIDE_ERR_NOT_FOUND : TIDE_ERR_BUFFER;
+        item->value_size = value.size;
+        item->version = value.version;
+    }
+    return FOREIGN_OK;
+}
+
+/* All items at one index, of another process's replica. READ_STUCK: no index could be had for all. */
+static int read_many_foreign(struct verdict *v, struct tide_mget_item *items, size_t n) {
+    const struct replica *replica = v->replica;
+    for (int tries = 0; tries < READ_FOREIGN_TRIES; tries++) {
+        uint64_t epoch = foreign_epoch(&replica->table);
+        if (!read_newer(v)) {
+            return READ_MOVED;
+        }
+        enum foreign_status status = FOREIGN_OK;
+        for (size_t i = 0; i < n && status == FOREIGN_OK; i += MGET_STRIDE) {
+            status = read_some_foreign(v, epoch, items + i, n - i < MGET_STRIDE ? n - i : MGET_STRIDE);
+        }
+        if (status == FOREIGN_OK) {
+            return 0;
+        }
+        if (status == FOREIGN_STUCK) {
+            return READ_STUCK;
+        }
+    }
+    return READ_STUCK;
+}
+
+/* 0, or an error with no section open. */
+static int read_all(struct tide_reader *r, const struct tide_bound *bound, struct verdict *v,
+                    struct tide_mget_item *items, size_t n) {
+    int why;
+    while (v->replica->foreign && (why = read_many_foreign(v, items, n)) != 0) {
+        int error = read_elsewhere(r, bound, v, why);
+        if (error != 0) {
+            return error;
+        }
+    }
+    for (size_t i = 0; i < n && !v->replica->foreign; i += MGET_STRIDE) {
+        read_many(&v->replica->table, items + i, n - i < MGET_STRIDE ? n - i : MGET_STRIDE, v->index);
+    }
+    return 0;
+}
+
+int tide_mget(struct tide_reader *r, struct tide_mget_item *items, size_t n, const struct tide_bound *bound,
+              struct tide_answer *a) {
+    struct verdict v;
+    bound = bound != NULL ? bound : &reader_default_bound;
+    if (items == NULL || n == 0) {
+        return TIDE_ERR_INVALID;
+    }
+    int error = read_begin(r, bound, a, &v);
+    error = error == 0 ? read_all(r, bound, &v, items, n) : error;
+    read_pardon(r);
+    if (error != 0) {
+        return read_refuse(r, error, &v, a);
+    }
+    rcu_exit();
+    read_done(r, &v, a, 0, 0);
+    return 0;
+}

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Opening and closing readers; sessions' tokens; counts. */
+#include "engine/read/reader.h"
+
+#include "engine/table/kill.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+_Thread_local char reader_thread_mark;
+
+void reader_settle(struct tide_reader *r) {
+    r->quick = r->policy == TIDE_STICKY && r->section == NULL && rcu_is_plain() ? r->owner : NULL;
+    r->rcu_word = rcu_word();
+    r->home_slot = &r->domain->replicas[r->home];
+    r->log = r->domain->log;
+    r->hash_seed = r->domain->hash_seed;
+    r->home_fresh = &r->counts->counts[r->home][TIDE_REASON_FRESH];
+}
+
+/* A slot of counts in the segment, so that tools see them; where none is free the reader counts for itself. */
+static struct reader_slot *reader_claim_slot(struct tide *d) {
+    for (uint32_t i = 0; i < LAYOUT_READERS; i++) {
+        uint32_t free = 0;
+        struct reader_slot *slot = &d->log->readers[i];
+        if (atomic_load(&slot->owner_pid) == 0 &&
+            atomic_compare_exchange_strong(&slot->owner_pid, &free, (uint32_t)getpid())) {
+            KILL_POINT("reader.claimed");
+            atomic_store(&slot->member, d->member);
+            return slot;
+        }
+    }
+    return NULL;
+}
+
+/* Spread sticky readers over the replicas that serve here. */
+static uint32_t reader_home(struct tide *d, const struct tide_reader_opts *o, uint64_t mask) {
+    if (o->home >= 0) { /* a home that may not be used would be used all the same: it is what is tried first */
+        return (mask >> o->home & 1) != 0 ? (uint32_t)o->home : (uint32_t)__builtin_ctzll(mask);
+    }
+    uint32_t serving[LAYOUT_REPLICAS], n = 0;
+    for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
+        if ((mask >> i & 1) != 0 && atomic_load(&d->replicas[i]) != NULL) {
+            serving[n++] = i;
+        }
+    }
+    return n == 0 ? (uint32_t)__builtin_ctzll(mask) : serving[atomic_fetch_add(&d->next_home, 1) % n];
+}
+
+int tide_reader_open(struct tide *d, const struct tide_reader_opts *opts, struct tide_reader **out) {
+    static const struct tide_reader_opts defaults = TIDE_READER_OPTS_INIT;
+    const struct tide_reader_opts *o = opts != NULL ? opts : &defaults;
+    if (d == NULL || out == NULL || o->size < sizeof(*o) || o->policy > TIDE_FRESHEST ||
+        o->home >= (int32_t)LAYOUT_REPLICAS) {
+        return TIDE_ERR_INVALID;
+    }
+    if (atomic_load(&d->closed) != 0) {
+        return -(int)atomic_load(&d->closed);
+    }
+    if (rcu_register_self() != 0) {
+        return TIDE_ERR_NOMEM;
+    }
+    struct tide_reader *r = calloc(1, sizeof(*r));
+    if (r == NULL) {
+        return TIDE_ERR_NOMEM;
+    }
+    r->owner = reader_self();
+    r->domain = d;
+    r->policy = o->policy;
+    r->mask = o->replicas != 0 ? o->replicas : UINT64_MAX;
+    r->home = reader_home(d, o, r->mask);
+    r->counts = reader_claim_slot(d);
+    /* The session's own counts are the slot's, less what it found there: a slot outlives its readers. */
+    r->own = aligned_alloc(LAYOUT_PAIR, sizeof(*r->own));
+    if (r->own == NULL) {
+        free(r);
+        return TIDE_ERR_NOMEM;
+    }
+    memset(r->own, 0, sizeof(*r->own));
+    if (r->counts == NULL) {
+        r->counts = r->own;
+    } else {
+        for (uint32_t i = 0; i < LAYOUT_REPLICAS * LAYOUT_REASONS; i++) {
+            /* MO(stats): relaxed; the slot was its last owner's, and is ours now. */
+            uint64_t was = atomic_load_explicit(&r->counts->counts[0][0] + i, memory_order_relaxed);
+            atomic_store_explicit(&r->own->counts[0][0] + i, was, memory_order_relaxed); /* MO(stats) */
+        }
+    }
+    reader_settle(r);
+    tide_hold(d);
+    *out = r;
+    return 0;
+}
+
+int tide_reader_close(struct tide_reader *r) {
+    int error = reader_check(r);
+    if (error == TIDE_ERR_FORKED) {
+        free(r->own); /* the slot, the section and the domain are the parent's */
+        free(r);
+        return 0;
+    }
+    if (error != 0) {
+        return error;
+    }
+    if (r->section != NULL) {
+        rcu_exit();
+    }
+    if (r->counts != r->own) {
+        atomic_store(&r->counts->owner_pid, 0);
+    }
+    tide_drop(r->domain);
+    free(r->own);
+    free(r);
+    return 0;
+}
+
+int tide_reader_token(struct tide_reader *r, struct tide_token *out) {
+    int error = reader_check(r);
+    if (error == 0 && out != NULL) {
+        *out = (struct tide_token){ r->domain->log->header.incarnation, r->fence };
+    }
+    return error != 0 ? error : out == NULL ? TIDE_ERR_INVALID : 0;
+}
+
+int tide_reader_observe(struct tide_reader *r, const struct tide_token *token) {
+    int error = reader_check(r);
+    if (error != 0) {
+        return error;
+    }
+    if (token == NULL) {
+        return TIDE_ERR_INVALID;
+    }
+    if (token->index == 0 && token->incarnation == 0) {
+        return 0;
+    }
+    if (token->incarnation != r->domain->log->header.incarnation) {
+        return TIDE_ERR_INCARNATION;
+    }
+    r->fence = token->index > r->fence ? token->index : r->fence;
+    return 0;
+}
+
+static void reader_add_counts(struct tide_read_counts *out, const struct reader_slot *slot,
+                              const struct reader_slot *less) {
+    for (uint32_t k = 0; k < LAYOUT_REPLICAS; k++) {
+        for (uint32_t reason = 0; reason < TIDE_REASONS; reason++) {
+            uint64_t n = atomic_load_explicit(&slot->counts[k][reason], memory_order_relaxed); /* MO(stats) */
+            if (less != NULL) {
+                n -= atomic_load_explicit(&less->counts[k][reason], memory_order_relaxed); /* MO(stats) */
+            }
+            out->by_reason[reason] += n;
+            out->by_replica[k] += reason == TIDE_REASON_REFUSED ? 0 : n;
+        }
+    }
+}
+
+int tide_reader_counts(struct tide_reader *r, struct tide_read_counts *out) {
+    int error = reader_check(r);
+    if (error != 0) {
+        return error;
+    }
+    if (out == NULL || out->size < sizeof(*out)) {
+        return TIDE_ERR_INVALID;
+    }
+    *out = (struct tide_read_counts){ .size = sizeof(*out) };
+    reader_add_counts(out, r->counts, r->counts != r->own ? r->own : NULL);
+    return 0;
+}
+
+int tide_read_counts(struct tide *d, struct tide_read_counts *out) {
+    if (d == NULL || out == NULL || out->size < sizeof(*out)) {
+        return TIDE_ERR_INVALID;
+    }
+    if (tide_forked(d)) {
+        return TIDE_ERR_FORKED;
+    }
+    *out = (struct tide_read_counts){ .size = sizeof(*out) };
+    for (uint32_t i = 0; i < LAYOUT_READERS; i++) {
+        reader_add_counts(out, &d->log->readers[i], NULL);
+    }
+    return 0;
+}

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* A reader: who may use it, what its session has seen, which replica serves it. */
+#ifndef ENGINE_READER_H
+#define ENGINE_READER_H
+
+#include "engine/replica/domain.h"
+#include "engine/table/rcu.h"
+
+struct tide_reader {
+    /* For the common case, so that it has little to look at: the owner while a get may try its home replica first (sticky, no
+     * section open), reader_near() where that was another process's the last time, else NULL; and where a fresh read of the home
+     * replica is counted. */
+    const void *quick;
+    unsigned long *rcu_word;
+    _Atomic(struct replica *) *home_slot;
+    const struct log_segment *log;
+    uint64_t hash_seed;
+    _Atomic uint64_t *home_fresh;
+    const void *owner; /* the thread: reader_self() */
+    struct tide *domain;
+    uint64_t fence; /* the session has read at or written this index */
+    uint32_t home;
+    uint32_t policy;
+    uint64_t mask;           /* replicas that may be used */
+    uint64_t avoid;          /* during one read: replicas that turned out to be stuck */
+    uint32_t pardons;        /* and how often all were tried again, since none was left */
+    uint64_t section_epoch;  /* another process's replica: see engine/replica/foreign.h */
+    struct replica *section; /* of the open section, or NULL */
+    uint64_t section_index;
+    struct reader_slot *counts; /* in the segment, or `own` */
+    struct reader_slot *own;
+    uint32_t turn; /* round robin */
+};
+
+extern _Thread_local char reader_thread_mark;
+
+/* An address that is this thread's alone while it lives. */
+static inline const void *reader_self(void) {
+    return &reader_thread_mark;
+}
+
+/* As reader_self(), for readers whose home replica is another process's. */
+static inline const void *reader_near(void) {
+    return &reader_thread_mark + 1;
+}
+
+static inline int reader_check(const struct tide_reader *r) {
+    if (__builtin_expect(r == NULL || r->owner != reader_self(), 0)) {
+        return r == NULL ? TIDE_ERR_INVALID : TIDE_ERR_THREAD;
+    }
+    return __builtin_expect(tide_forked(r->domain), 0) ? TIDE_ERR_FORKED : 0;
+}
+
+/* Inside a section: the replica of this process in slot `id`, or NULL. */
+static inline struct replica *reader_replica(const struct tide *d, uint32_t id) {
+    /* MO(domain.replica): acquire; pairs with replica_show(). */
+    return atomic_load_explicit(&d->replicas[id], memory_order_acquire);
+}
+
+static inline bool reader_board_leads(const struct replica_board *b) {
+    /* MO(replica.role): relaxed; for show: who leads is decided elsewhere. */
+    return atomic_load_explicit(&b->role, memory_order_relaxed) == TIDE_LEADER;
+}
+
+static inline bool reader_leads(const struct replica *r) {
+    return reader_board_leads(r->board);
+}
+
+static inline void reader_count(struct tide_reader *r, uint32_t replica, uint32_t reason) {
+    _Atomic uint64_t *c = &r->counts->counts[replica][reason];
+    /* MO(stats): one writer, so no locked instruction is needed. */
+    atomic_store_explicit(c, atomic_load_explicit(c, memory_order_relaxed) + 1, memory_order_relaxed);
+}
+
+/* What was decided for one read. */
+struct verdict {
+    struct replica *replica; /* valid while the section is open */
+    uint32_t id;
+    bool leader;
+    uint64_t index;  /* the read is at this index */
+    uint64_t commit; /* as seen */
+    uint64_t staleness_ns;
+    uint64_t waited_ns;
+    uint32_t reason;
+    bool fence_missed; /* no candidate reached the fence */
+    bool breach;
+};
+
+/*
+ * Choose a replica for a read under `bound` and enter a section on it; may wait. On success (0) the section is open and the
+ * caller calls rcu_exit(). On an error it is not; v says what could have been had.
+ */
+int reader_pick(struct tide_reader *r, const struct tide_bound *bound, struct verdict *v);
+
+/* Fill the answer for a verdict. */
+void reader_answer(const struct verdict *v, struct tide_answer *a, uint64_t value_size, uint64_t version);
+
+/* After anything that reader.quick depends on has changed. By the owner. */
+void reader_settle(struct tide_reader *r);
+
+extern const struct tide_bound reader_default_bound;
+
+#endif

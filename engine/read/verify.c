@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Look at everything: every node's bytes, and whether replicas agree. */
+#include <stdlib.h>
+
+#include "engine/replica/foreign.h"
+#include "engine/read/reader.h"
+#include "shm/crc.h"
+
+struct verify_nodes {
+    uint64_t nodes, damaged;
+};
+
+static int verify_copy(void *ctx, const uint8_t *key, size_t key_len, const uint8_t *value, size_t value_len,
+                       uint64_t index, uint32_t payload_crc) {
+    struct verify_nodes *v = ctx;
+    (void)value, (void)index;
+    v->nodes++;
+    v->damaged += crc32c(0, key, key_len + value_len) != payload_crc;
+    return 0;
+}
+
+/* Own replicas are looked at with the same validated copies as others': it is the bytes that are checked. */
+static void verify_replica(struct tide *d, uint32_t id, struct tide_verify *out) {
+    struct verify_nodes sum = { 0 };
+    struct foreign_scratch scratch = { 0 };
+    foreign_attach(d, id);
+    uint64_t buckets = 1;
+    for (uint64_t b = 0; b < buckets; b++) {
+        rcu_enter();
+        struct replica *r = reader_replica(d, id);
+        if (r == NULL || (r->foreign && !foreign_is_current(r))) {
+            buckets = 0;
+        } else {
+            buckets = atomic_load_explicit(&r->table.seg->buckets, memory_order_acquire); /* MO(table.buckets) */
+            sum.damaged += foreign_visit_bucket(r, b, UINT64_MAX, &scratch, verify_copy, &sum) != 0;
+        }
+        rcu_exit();
+    }
+    free(scratch.bytes);
+    out->nodes += sum.nodes;
+    out->damaged += sum.damaged;
+}
+
+static uint32_t verify_serving(const struct log_segment *log, uint32_t ids[LAYOUT_REPLICAS]) {
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
+        if (board_state(&log->replicas[i]) == REPLICA_SERVING) {
+            ids[n++] = i;
+        }
+    }
+    return n;
+}
+
+/* All digests at one index, or as many as there are. */
+static uint32_t verify_at(const struct log_segment *log, const uint32_t *ids, uint32_t n, uint64_t index, bool mark,
+                          struct tide_verify *out) {
+    uint32_t have = 0;
+    out->has_digest = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        uint64_t at = index, digest;
+        bool got = mark ? board_digest_at(&log->replicas[ids[i]], index, &digest)
+                        : board_get_digest(&log->replicas[ids[i]], &at, &digest) && at == index;
+        if (got) {
+            out->digests[ids[i]] = digest;
+            out->has_digest |= UINT64_C(1) << ids[i];
+            out->digest = have == 0 ? digest : out->digest;
+            have++;
+        }
+    }
+    return have;
+}
+
+static void verify_digests(const struct log_segment *log, const uint32_t *ids, uint32_t n, struct tide_verify *out) {
+    uint64_t commit = board_commit(log), mark = commit / LAYOUT_DIGEST_EVERY * LAYOUT_DIGEST_EVERY;
+    out->index = commit;
+    out->compared = verify_at(log, ids, n, commit, false, out);
+    for (uint32_t back = 0; out->compared < n && back < LAYOUT_DIGEST_MARKS && mark != 0; back++) {
+        struct tide_verify other = *out;
+        uint32_t have = verify_at(log, ids, n, mark, true, &other);
+        if (have > out->compared) {
+            *out = other;
+            out->index = mark;
+            out->compared = have;
+        }
+        mark -= LAYOUT_DIGEST_EVERY;
+    }
+    for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
+        out->differing += (out->has_digest >> i & 1) != 0 && out->digests[i] != out->digest;
+    }
+}
+
+int tide_verify(struct tide *d, struct tide_verify *out) {
+    if (d == NULL || out == NULL || out->size < sizeof(*out)) {
+        return TIDE_ERR_INVALID;
+    }
+    if (atomic_load(&d->closed) != 0) {
+        return -(int)atomic_load(&d->closed);
+    }
+    if (rcu_register_self() != 0) {
+        return TIDE_ERR_NOMEM;
+    }
+    if (rcu_inside()) {
+        return TIDE_ERR_THREAD;
+    }
+    *out = (struct tide_verify){ .size = sizeof(*out) };
+    uint32_t ids[LAYOUT_REPLICAS];
+    out->replicas = verify_serving(d->log, ids);
+    verify_digests(d->log, ids, out->replicas, out);
+    for (uint32_t i = 0; i < out->replicas; i++) {
+        verify_replica(d, ids[i], out);
+    }
+    return 0;
+}

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What a process holds of a domain. Private to the engine. */
+#ifndef ENGINE_DOMAIN_H
+#define ENGINE_DOMAIN_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "engine/table/table.h"
+#include "engine/tidemark.h"
+#include "shm/board.h"
+#include "shm/lag.h"
+#include "shm/member.h"
+#include "shm/ring.h"
+#include "shm/segment.h"
+
+struct seq_request;
+struct apply_part;
+
+/* A replica that this process runs. Readers reach it through tide.replicas[] inside a section. */
+struct replica {
+    /* What reads use. */
+    struct replica_board *board;
+    struct table table;
+    uint32_t id;
+    bool foreign; /* another process runs it: mapped read-only, reads validate (engine/replica/foreign.h) */
+    _Atomic uint64_t
+        segment_id;        /* of the table that is mapped; another process's: 0 when it is not to be read any more */
+    uint64_t buckets_most; /* see replica_buckets_most() */
+
+    /* What its one applying thread uses. */
+    alignas(LAYOUT_PAIR) struct tide *domain;
+    struct table_writer writer;
+    uint64_t applied; /* index up to which the table is the log, published or not */
+    uint64_t pos;     /* of the frame after it */
+    uint64_t last_ts; /* of the last entry applied */
+    uint64_t published;
+    bool exact; /* the table is the log up to `applied` and nothing newer: not while a newcomer copies */
+    struct hdr *lag_all;
+    struct lag_windows *lag_windows;
+    uint8_t *scratch;         /* TIDE_KEY_MAX bytes: a delete's key, copied out */
+    uint64_t joined_at;       /* the index at which it joined anew last */
+    struct apply_part *parts; /* the entries of a batch, with their nodes */
+    size_t parts_room;
+
+    struct segment segment;
+    uint64_t table_bytes;
+    uint64_t refused; /* bit k: what replica k left is damaged, not to be copied from */
+    int32_t cpu;
+    uint64_t spin_ns; /* as in struct tide_replica_opts */
+    pthread_t thread;
+    _Atomic uint32_t stop;
+    _Atomic uint32_t nudge; /* futex word: the thread's sleep ends */
+    _Atomic uint32_t leads; /* it is the leader's replica: writers apply for it, no thread */
+    bool candidate;         /* may take over when the leader has gone */
+    bool threaded;
+    bool starting;            /* tide_replica_start() waits for it, without the lock */
+    _Atomic uint32_t started; /* futex word: 0 until the thread serves or has failed */
+    int start_error;
+};
+
+/* One sequencer for each process; it writes while a leader's replica is here. */
+struct sequencer {
+    alignas(LAYOUT_PAIR) _Atomic uint32_t taken;
+    _Atomic(struct seq_request *) queue; /* newest first */
+    _Atomic uint32_t here;               /* this process leads; looked at before queueing, decided by `leader` */
+    /* Of whoever has it taken: */
+    alignas(LAYOUT_PAIR) struct replica *leader;
+    struct ring_writer ring;
+    uint64_t refine_ts; /* the clock is looked after from this stamp on */
+};
+
+struct lane_pool;
+struct lane_server;
+
+struct tide {
+    /* What reads use. */
+    struct log_segment *log;
+    uint64_t hash_seed;
+    struct ring ring;
+    _Atomic(struct replica *) replicas[LAYOUT_REPLICAS];
+    _Atomic uint32_t closed; /* 0, or why nothing works any more: the error's number, positive */
+
+    struct sequencer seq;
+
+    alignas(LAYOUT_PAIR) pthread_mutex_t control; /* starting and stopping */
+    _Atomic(struct replica *)
+        running[LAYOUT_REPLICAS]; /* run by this handle; replicas[] has those that readers may use */
+    uint32_t starting;            /* replicas that are */
+    pthread_mutex_t foreign_lock; /* mapping other processes' tables */
+    uint32_t member;              /* our slot: shm/member.h */
+    uint64_t write_timeout_ns;
+    struct lane_pool *lanes;    /* our lanes, for writes to a leader elsewhere */
+    struct lane_server *server; /* serves other processes' lanes, while we lead */
+    pthread_t steward;          /* waits for the leader's byte: engine/life/takeover.h */
+    bool steward_runs;
+    _Atomic uint32_t steward_stop;
+    _Atomic uint32_t steward_word; /* futex word */
+    _Atomic uint32_t step_down;
+    struct tide *next_open;     /* all handles of this process, for fork() */
+    _Atomic uint32_t holds;     /* the handle and its readers */
+    _Atomic uint32_t next_home; /* spreads readers */
+    struct segment segment;
+    char name[LAYOUT_NAME];
+    bool ephemeral;
+    tide_log_fn *log_fn;
+    void *log_ctx;
+};
+
+void tide_logf(struct tide *d, enum tide_log_level level, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* A forked child's: nothing of it may be used, not even its locks. */
+static inline bool tide_forked(const struct tide *d) {
+    return atomic_load(&d->closed) == (uint32_t)-TIDE_ERR_FORKED;
+}
+
+/* The handle's memory goes with its last hold. */
+void tide_hold(struct tide *d);
+void tide_drop(struct tide *d);
+
+/* A code of shm/error.h is one of ours. */
+_Static_assert((int)SHM_ERR_NO_SPACE == (int)TIDE_ERR_NO_SPACE && (int)SHM_ERR_GONE == (int)TIDE_ERR_GONE &&
+                   (int)SHM_ERR_CORRUPT == (int)TIDE_ERR_CORRUPT && (int)SHM_ERR_INVALID == (int)TIDE_ERR_INVALID,
+               "the error codes of shm and of the engine are one list");
+
+#endif

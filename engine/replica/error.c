@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Names and texts of the public interface's numbers. */
+#include "engine/tidemark.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "engine/replica/domain.h"
+
+uint32_t tide_version(void) {
+    return TIDE_VERSION;
+}
+
+const char *tide_strerror(int code) {
+    switch ((enum tide_error)code) {
+    case TIDE_OK:
+        return "success";
+    case TIDE_ERR_INVALID:
+        return "invalid argument";
+    case TIDE_ERR_NOMEM:
+        return "out of memory";
+    case TIDE_ERR_SYSTEM:
+        return "a system call failed";
+    case TIDE_ERR_EXISTS:
+        return "the domain exists already";
+    case TIDE_ERR_NO_DOMAIN:
+        return "no such domain";
+    case TIDE_ERR_FOREIGN:
+        return "the segment belongs to somebody else or is no regular file of mode 0600";
+    case TIDE_ERR_VERSION:
+        return "the segment was made by another version; remove the domain or use that version";
+    case TIDE_ERR_CORRUPT:
+        return "the segment is damaged; remove the domain";
+    case TIDE_ERR_NO_SPACE:
+        return "/dev/shm is full; make it larger or ask for a smaller ring or table";
+    case TIDE_ERR_FULL:
+        return "the table is full; delete something or give it more memory";
+    case TIDE_ERR_TOO_BIG:
+        return "the key is over 65535 bytes or the write over a quarter of the ring";
+    case TIDE_ERR_BUFFER:
+        return "the buffer is too small for the value";
+    case TIDE_ERR_NOT_FOUND:
+        return "no such key";
+    case TIDE_ERR_REFUSED:
+        return "no replica keeps the bound";
+    case TIDE_ERR_TIMEOUT:
+        return "timed out";
+    case TIDE_ERR_FENCE_AHEAD:
+        return "the fence is ahead of everything that was committed";
+    case TIDE_ERR_INCARNATION:
+        return "the token is of another incarnation of the domain";
+    case TIDE_ERR_NO_LEADER:
+        return "nobody leads the domain";
+    case TIDE_ERR_NO_REPLICA:
+        return "no replica that may be used is serving";
+    case TIDE_ERR_MISMATCH:
+        return "the key is at another version than expected";
+    case TIDE_ERR_CLOSED:
+        return "the domain was closed";
+    case TIDE_ERR_SLOTS:
+        return "all replica slots are taken";
+    case TIDE_ERR_THREAD:
+        return "the reader belongs to another thread, or a section is open where none may be, or none where one must";
+    case TIDE_ERR_UNKNOWN:
+        return "it is not known whether the write was done";
+    case TIDE_ERR_BUSY:
+        return "there is a leader already, or the replica is in use";
+    case TIDE_ERR_DIVERGED:
+        return "the replica's digest differs from the leader's";
+    case TIDE_ERR_GONE:
+        return "the segment was unlinked or replaced";
+    case TIDE_ERR_FORKED:
+        return "the handle was made before fork(); open a new one";
+    case TIDE_ERR_LOST:
+        return "another process's replica no longer has that index; begin the section anew";
+    case TIDE_ERR_NOT_LOCAL:
+        return "zero copy works on replicas of this process only";
+    }
+    return "unknown error";
+}
+
+const char *tide_reason_name(enum tide_reason r) {
+    static const char *const names[TIDE_REASONS] = {
+        "fresh",           "within_bound", "waited", "redirected_to_leader", "follower_behind_redirected_to_leader",
+        "stale_by_choice", "refused"
+    };
+    return (unsigned)r < TIDE_REASONS ? names[r] : "unknown";
+}
+
+const char *tide_state_name(enum tide_state s) {
+    static const char *const names[] = { "free",    "claimed",  "joining", "serving", "lapped",
+                                         "stopped", "diverged", "failed",  "orphan" };
+    return (unsigned)s < sizeof(names) / sizeof(names[0]) ? names[s] : "unknown";
+}
+
+void tide_logf(struct tide *d, enum tide_log_level level, const char *format, ...) {
+    if (d->log_fn == NULL) {
+        return;
+    }
+    char text[512];
+    int n = snprintf(text, sizeof(text), "tidemark %s: ", d->name);
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text + n, sizeof(text) - (size_t)n, format, args);
+    va_end(args);
+    d->log_fn(d->log_ctx, level, text);
+}

@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "engine/replica/foreign.h"
+
+#include <stdlib.h>
+
+#include "engine/table/kill.h"
+#include "engine/table/rcu.h"
+#include "shm/bytes.h"
+#include "shm/crc.h"
+#include "shm/park.h"
+
+#define FOREIGN_TRIES 64u   /* tries at one node that changes under us */
+#define FOREIGN_CHAIN 4096u /* overflow buckets of one bucket: more is a damaged link */
+
+/* A node as it was at one moment. */
+struct foreign_node {
+    const struct table_node *at;
+    uint64_t index;
+    uint64_t deleted;
+    uint32_t prev;
+    uint32_t value_len;
+    uint32_t crc;
+    uint16_t key_len;
+};
+
+uint64_t foreign_epoch(const struct table *t) {
+    /* MO(table.reorganised): acquire; pairs with table_reorganise(): what is loaded afterwards is at least as new. */
+    return atomic_load_explicit(&t->seg->reorganised, memory_order_acquire);
+}
+
+/* Nothing was cleared since `epoch`, so what was not found was not there. */
+static bool foreign_quiet(const struct table *t, uint64_t epoch) {
+    atomic_thread_fence(memory_order_acquire); /* MO(table.reorganised): the slots were read before */
+    return epoch % 2 == 0 && atomic_load_explicit(&t->seg->reorganised, memory_order_relaxed) == epoch; /* as above */
+}
+
+/* The node's index is still the one that was read before its bytes were. */
+static bool foreign_whole(const struct foreign_node *n) {
+    atomic_thread_fence(memory_order_acquire); /* MO(node.index): pairs with the fence in table_node_begin() */
+    return atomic_load_explicit(&n->at->index, memory_order_relaxed) == n->index; /* MO(node.index) */
+}
+
+/* The node `n`, as it was loaded, was what slot i of the bucket led to at some moment after the slot was read. A reader that is
+ * held up between slot and node may come to a node that was freed and used again for another key meanwhile: whole, but no longer
+ * what stands here. */
+static bool foreign_in_slot(const struct table_bucket *b, uint32_t i, uint32_t slot, const struct foreign_node *n) {
+    /* MO(table.slot): acquire; the node's index was acquired before: had it been used again until then, the slot would be seen to
+     * lead elsewhere. If the slot came back to it afterwards, the index is another one now. */
+    return atomic_load_explicit(&b->slots[i], memory_order_acquire) == slot && foreign_whole(n);
+}
+
+/* Load a node's header; false when the offset or the lengths cannot be, or the node is free. */
+static bool foreign_load(const struct replica *r, uint32_t node, struct foreign_node *out) {
+    uint64_t off = (uint64_t)node * TABLE_UNIT;
+    uint64_t size = r->segment.size_bytes;
+    if (off < r->table.buckets_off || off > size - NODE_HEADER_BYTES) {
+        return false;
+    }
+    const struct table_node *n = table_node_at(&r->table, node);
+    out->at = n;
+    /* MO(node.index): acquire; the fields are at least as new. */
+    out->index = atomic_load_explicit(&n->index, memory_order_acquire);
+    out->deleted = atomic_load_explicit(&n->deleted, memory_order_acquire);     /* MO(node.deleted) */
+    out->prev = atomic_load_explicit(&n->prev, memory_order_relaxed);           /* MO(node.prev) */
+    out->crc = atomic_load_explicit(&n->crc, memory_order_relaxed);             /* MO(node.fields) */
+    out->value_len = atomic_load_explicit(&n->value_len, memory_order_relaxed); /* MO(node.fields) */
+    out->key_len = atomic_load_explicit(&n->key_len, memory_order_relaxed);     /* MO(node.fields) */
+    return out->index != 0 && (uint64_t)out->key_len + out->value_len <= size - off - NODE_HEADER_BYTES;
+}
+
+enum foreign_match { MATCH_YES, MATCH_NO, MATCH_CHANGED };
+
+static enum foreign_match foreign_key_is(const struct foreign_node *n, const void *key, size_t key_len) {
+    bool same = n->key_len == key_len;
+    if (same) {
+        uint8_t chunk[256];
+        const uint8_t *theirs = table_node_key(n->at), *ours = key;
+        for (size_t done = 0; same && done < key_len; done += sizeof(chunk)) {
+            size_t part = key_len - done < sizeof(chunk) ? key_len - done : sizeof(chunk);
+            bytes_copy_racy(chunk, theirs + done, part);
+            same = memcmp(chunk, ours + done, part) == 0;
+        }
+    }
+    return !foreign_whole(n) ? MATCH_CHANGED : same ? MATCH_YES : MATCH_NO;
+}
+
+/* From the newest version back to that of index `at`. */
+static enum foreign_status foreign_version(const struct replica *r, struct foreign_node *n, uint64_t at) {
+    while (n->index > at) {
+        uint32_t prev = n->prev;
+        if (!foreign_whole(n)) {
+            return FOREIGN_LOST;
+        }
+        if (prev == 0) {
+            return FOREIGN_LATER;
+        }
+        uint64_t newer = n->index;
+        if (!foreign_load(r, prev, n) || n->index >= newer) {
+            return FOREIGN_LOST; /* freed, or already another write's */
+        }
+    }
+    /* A delete above `at` came later; one at or below it was stored before `applied` reached it. */
+    return n->deleted != 0 && n->deleted <= at ? FOREIGN_NONE : FOREIGN_OK;
+}
+
+static enum foreign_status foreign_take(const struct replica *r, struct foreign_node *n, uint64_t at, void *buf,
+                                        size_t buf_size, struct foreign_value *out) {
+    enum foreign_status status = foreign_version(r, n, at);
+    if (status == FOREIGN_NONE || status == FOREIGN_LATER) {
+        return foreign_whole(n) ? status : FOREIGN_LOST;
+    }
+    if (status != FOREIGN_OK) {
+        return status;
+    }
+    bool fits = n->value_len <= buf_size;
+    if (fits && n->value_len != 0) {
+        bytes_copy_racy(buf, table_node_key(n->at) + n->key_len, n->value_len);
+        KILL_POINT("read.copied");
+    }
+    if (!foreign_whole(n)) {
+        return FOREIGN_LOST;
+    }
+    out->size = n->value_len;
+    out->version = n->index;
+    return fits ? FOREIGN_OK : FOREIGN_SMALL;
+}
+
+static const struct table_bucket *foreign_bucket(const struct replica *r, uint64_t b) {
+    return b < r->buckets_most ? table_bucket_at(&r->table, b) : NULL;
+}
+
+static const struct table_bucket *foreign_overflow(const struct replica *r, uint64_t hi) {
+    uint64_t off = (hi >> 32) * sizeof(struct table_bucket);
+    bool sane = off >= r->table.buckets_off && off <= r->segment.size_bytes - sizeof(struct table_bucket);
+    return sane ? (const struct table_bucket *)(r->table.base + off) : NULL;
+}
+
+/* How many buckets there are, or 0 where the number cannot be. */
+static uint64_t foreign_buckets(const struct replica *r) {
+    uint64_t n = atomic_load_explicit(&r->table.seg->buckets, memory_order_acquire); /* MO(table.buckets) */
+    return n >= 2 && foreign_bucket(r, n - 1) != NULL ? n : 0;
+}
+
+enum foreign_status foreign_find(const struct replica *r, uint64_t epoch, uint64_t at, uint64_t hash, const void *key,
+                                 size_t key_len, void *buf, size_t buf_size, struct foreign_value *out) {
+    const struct table *t = &r->table;
+    uint64_t buckets = foreign_buckets(r), tag = table_tag(hash);
+    if (buckets == 0) {
+        return FOREIGN_STUCK;
+    }
+    const struct table_bucket *b = foreign_bucket(r, table_bucket_of(hash, buckets));
+    for (uint32_t links = 0; links < FOREIGN_CHAIN; links++) {
+        uint64_t lo = atomic_load_explicit(&b->tags[0], memory_order_acquire); /* MO(table.tag) */
+        uint64_t hi = atomic_load_explicit(&b->tags[1], memory_order_acquire); /* MO(table.tag) */
+        for (uint32_t m = table_match(lo, hi, tag); m != 0; m &= m - 1) {
+            uint32_t i = (uint32_t)__builtin_ctz(m);
+            uint32_t slot = atomic_load_explicit(&b->slots[i], memory_order_acquire); /* MO(table.slot) */
+            struct foreign_node n;
+            if (slot == 0 || !foreign_load(r, slot, &n)) {
+                return FOREIGN_LOST;
+            }
+            enum foreign_match match = foreign_key_is(&n, key, key_len);
+            if (match == MATCH_CHANGED || (match == MATCH_NO && !foreign_in_slot(b, i, slot, &n))) {
+                return FOREIGN_LOST;
+            }
+            if (match == MATCH_YES) {
+                enum foreign_status status = foreign_take(r, &n, at, buf, buf_size, out);
+                /* No version before this one, but there may have been one of index `at`: deleted, cleared, and the key put
+                 * anew. */
+                return status != FOREIGN_LATER ? status : foreign_quiet(t, epoch) ? FOREIGN_NONE : FOREIGN_LOST;
+            }
+        }
+        if (hi >> 32 == 0) {
+            bool same = atomic_load_explicit(&t->seg->buckets, memory_order_acquire) == buckets; /* MO(table.buckets) */
+            return same && foreign_quiet(t, epoch) ? FOREIGN_NONE : FOREIGN_LOST;
+        }
+        b = foreign_overflow(r, hi);
+        if (b == NULL) {
+            return FOREIGN_STUCK;
+        }
+    }
+    return FOREIGN_STUCK;
+}
+
+/* ---- visiting ----------------------------------------------------------------------------------------------------- */
+
+static int foreign_room(struct foreign_scratch *s, size_t bytes) {
+    if (bytes <= s->room) {
+        return 0;
+    }
+    uint8_t *more = realloc(s->bytes, bytes * 2);
+    if (more == NULL) {
+        return TIDE_ERR_NOMEM;
+    }
+    s->bytes = more;
+    s->room = bytes * 2;
+    return 0;
+}
+
+/* A whole copy of what a slot leads to. 1: nothing (cleared, deleted). */
+static int foreign_copy_slot(const struct replica *r, const struct table_bucket *b, uint32_t i, uint64_t at,
+                             struct foreign_scratch *s, struct foreign_node *n) {
+    for (uint32_t tries = 0; tries < FOREIGN_TRIES; tries++) {
+        uint64_t tags = atomic_load_explicit(&b->tags[i / 8], memory_order_acquire); /* MO(table.tag) */
+        uint32_t slot = atomic_load_explicit(&b->slots[i], memory_order_acquire);    /* MO(table.slot) */
+        if ((tags >> (i % 8 * 8) & 0xff) == 0 || slot == 0) {
+            return 1;
+        }
+        if (!foreign_load(r, slot, n) || !foreign_in_slot(b, i, slot, n)) {
+            park_relax();
+            continue;
+        }
+        enum foreign_status status =
+            at == UINT64_MAX ? (n->deleted != 0 ? FOREIGN_NONE : FOREIGN_OK) : foreign_version(r, n, at);
+        if (status == FOREIGN_LOST) {
+            continue;
+        }
+        size_t payload = (size_t)n->key_len + n->value_len;
+        int error = foreign_room(s, payload);
+        if (error != 0) {
+            return error;
+        }
+        bytes_copy_racy(s->bytes, table_node_key(n->at), payload);
+        if (foreign_whole(n)) {
+            return status == FOREIGN_NONE || status == FOREIGN_LATER ? 1 : 0; /* LATER: the caller looks at the epoch */
+        }
+    }
+    return TIDE_ERR_CORRUPT;
+}
+
+int foreign_visit_bucket(const struct replica *r, uint64_t b, uint64_t at, struct foreign_scratch *scratch,
+                         foreign_visit_fn *fn, void *ctx) {
+    const struct table_bucket *bucket = foreign_bucket(r, b);
+    for (uint32_t links = 0; bucket != NULL && links < FOREIGN_CHAIN; links++) {
+        uint64_t hi = atomic_load_explicit(&bucket->tags[1], memory_order_acquire); /* MO(table.tag) */
+        for (uint32_t i = 0; i < TABLE_SLOTS; i++) {
+            struct foreign_node n;
+            int got = foreign_copy_slot(r, bucket, i, at, scratch, &n);
+            if (got == 1) {
+                continue;
+            }
+            got = got != 0
+                      ? got
+                      : fn(ctx, scratch->bytes, n.key_len, scratch->bytes + n.key_len, n.value_len, n.index, n.crc);
+            if (got != 0) {
+                return got;
+            }
+        }
+        if (hi >> 32 == 0) {
+            return 0;
+        }
+        bucket = foreign_overflow(r, hi);
+    }
+    return TIDE_ERR_CORRUPT;
+}
+
+/* ---- mappings ------------------------------------------------------------------------------------------------------ */
+
+static bool foreign_layout_sane(const struct replica *r) {
+    const struct table_segment *seg = r->table.seg;
+    uint64_t size = r->segment.size_bytes;
+    return size > sizeof(*seg) && r->table.buckets_off >= sizeof(*seg) && r->table.buckets_off % LAYOUT_LINE == 0 &&
+           r->table.buckets_off < size && seg->lag_all_off < r->table.buckets_off &&
+           seg->lag_windows_off < r->table.buckets_off && seg->lag_all_off % LAYOUT_LINE == 0 &&
+           seg->lag_windows_off % LAYOUT_LINE == 0 && seg->lag_all_off >= sizeof(*seg) &&
+           lag_check((const struct hdr *)(r->segment.base + seg->lag_all_off), r->table.buckets_off - seg->lag_all_off,
+                     (const struct lag_windows *)(r->segment.base + seg->lag_windows_off),
+                     r->table.buckets_off - seg->lag_windows_off) == 0;
+}
+
+static int foreign_map(struct tide *d, uint32_t id, struct replica **out) {
+    struct replica *r = aligned_alloc(LAYOUT_PAIR, (sizeof(*r) + LAYOUT_PAIR - 1) / LAYOUT_PAIR * LAYOUT_PAIR);
+    if (r == NULL) {
+        return TIDE_ERR_NOMEM;
+    }
+    memset(r, 0, sizeof(*r));
+    r->domain = d;
+    r->id = id;
+    r->foreign = true;
+    r->board = &d->log->replicas[id];
+    int error = segment_attach(&r->segment, d->name, SEGMENT_TABLE, id, false);
+    if (error != 0) {
+        free(r);
+        return error;
+    }
+    KILL_POINT("read.mapped");
+    struct table_segment *seg = (struct table_segment *)r->segment.base;
+    r->segment_id = seg->header.segment_id;
+    r->table =
+        (struct table){ .base = r->segment.base, .seg = seg, .buckets_off = seg->buckets_off, .seed = seg->hash_seed };
+    r->writer.t = r->table;
+    r->lag_all = (struct hdr *)(r->segment.base + seg->lag_all_off);
+    r->lag_windows = (struct lag_windows *)(r->segment.base + seg->lag_windows_off);
+    if (seg->header.incarnation != d->log->header.incarnation || !foreign_is_current(r) || !foreign_layout_sane(r)) {
+        segment_detach(&r->segment);
+        free(r);
+        return TIDE_ERR_CORRUPT;
+    }
+    r->buckets_most = replica_buckets_most(r);
+    *out = r;
+    return 0;
+}
+
+static void foreign_unmap(struct replica *r) {
+    segment_detach(&r->segment);
+    free(r);
+}
+
+int foreign_attach(struct tide *d, uint32_t id) {
+    if (rcu_inside()) {
+        return TIDE_ERR_NO_REPLICA; /* of another reader of this thread: letting an old mapping go would wait for it */
+    }
+    uint32_t state = board_state(&d->log->replicas[id]);
+    pthread_mutex_lock(&d->foreign_lock);
+    struct replica *old = atomic_load(&d->replicas[id]), *fresh = NULL;
+    int error = 0;
+    if (atomic_load(&d->closed) != 0) {
+        old = NULL; /* it stays mapped for those who still use it */
+        error = -(int)atomic_load(&d->closed);
+    } else if (old != NULL && (!old->foreign || foreign_is_current(old))) {
+        old = NULL; /* somebody was faster */
+    } else if (atomic_load(&d->running[id]) != NULL || (state != REPLICA_SERVING && state != REPLICA_ORPHAN)) {
+        error = TIDE_ERR_NO_REPLICA;
+    } else {
+        error = foreign_map(d, id, &fresh);
+    }
+    if (error == 0 && fresh != NULL) {
+        replica_show(fresh);
+    } else if (error != 0 && old != NULL) {
+        atomic_store(&d->replicas[id], NULL);
+    }
+    if (old != NULL) {
+        rcu_wait();
+        foreign_unmap(old);
+    }
+    pthread_mutex_unlock(&d->foreign_lock);
+    return error;
+}
+
+void foreign_release(struct tide *d, uint32_t id) {
+    pthread_mutex_lock(&d->foreign_lock);
+    struct replica *r = atomic_load(&d->replicas[id]);
+    if (r != NULL && r->foreign) {
+        replica_hide(r);
+        foreign_unmap(r);
+    }
+    pthread_mutex_unlock(&d->foreign_lock);
+}
+
+/* ---- proof ----------------------------------------------------------------------------------------------------------- */
+
+struct foreign_sum {
+    const struct table *t;
+    uint64_t bucket, buckets, digest;
+};
+
+static int foreign_sum_node(void *ctx, const uint8_t *key, size_t key_len, const uint8_t *value, size_t value_len,
+                            uint64_t index, uint32_t payload_crc) {
+    struct foreign_sum *sum = ctx;
+    (void)value;
+    if (crc32c(0, key, key_len + value_len) != payload_crc) { /* they lie one behind the other */
+        return TIDE_ERR_CORRUPT;
+    }
+    if (table_bucket_of(table_hash(sum->t, key, key_len), sum->buckets) == sum->bucket) {
+        sum->digest += table_node_digest(index, payload_crc);
+    }
+    return 0;
+}
+
+static int foreign_verify_at(const struct replica *r, uint64_t at, uint64_t digest) {
+    struct foreign_scratch scratch = { 0 };
+    struct foreign_sum sum = { &r->table, 0, foreign_buckets(r), 0 };
+    int error = sum.buckets == 0 ? TIDE_ERR_CORRUPT : 0;
+    for (; error == 0 && sum.bucket < sum.buckets; sum.bucket++) {
+        error = foreign_visit_bucket(r, sum.bucket, at, &scratch, foreign_sum_node, &sum);
+    }
+    free(scratch.bytes);
+    return error != 0 ? error : sum.digest == digest ? 0 : TIDE_ERR_DIVERGED;
+}
+
+int foreign_verify(const struct replica *r) {
+    /* Its writer may have died between publishing an index and leaving the digest of it, or between the digest and the index that
+     * stand side by side (in this order: board_put_digest()). So the digest is that of one or the other. What either index needs
+     * is in the table still: versions are let go after both were written. */
+    uint64_t index, digest, applied = board_applied(r->board);
+    board_last_digest(r->board, &index, &digest);
+    int error = index <= applied ? foreign_verify_at(r, index, digest) : TIDE_ERR_CORRUPT;
+    return error == 0 || index == applied ? error : foreign_verify_at(r, applied, digest);
+}

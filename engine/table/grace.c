@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "engine/table/grace.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "engine/life/gone.h"
+#include "engine/table/rcu.h"
+#include "engine/table/thread.h"
+#include "shm/clock.h"
+#include "shm/park.h"
+
+static struct {
+    pthread_mutex_t lock; /* holders come and go rarely */
+    uint32_t holders;
+    pthread_t thread;
+    _Atomic uint64_t wanted; /* the last ticket given out */
+    _Atomic uint32_t wake;   /* futex word of the thread */
+    _Atomic uint32_t asleep;
+    _Atomic uint32_t finished; /* futex word of waiters: counts grace periods */
+    _Atomic uint32_t stop;
+} grace = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+_Atomic uint64_t grace_done_ticket;
+
+/* This thread is the one that a process has which only reads, too: it also looks whether the domains are still there.
+ * Returns for how long there is nothing to look at. */
+static uint64_t grace_look(uint64_t *look_ns) {
+    uint64_t now = clock_monotonic_ns();
+    if (now >= *look_ns) {
+        gone_look_all();
+        *look_ns = now + GONE_LOOK_NS;
+    }
+    return *look_ns - now;
+}
+
+static void *grace_run(void *unused) {
+    uint64_t look_ns = clock_monotonic_ns() + GONE_LOOK_NS;
+    bool registered = rcu_register_self() == 0;
+    (void)unused;
+    for (;;) {
+        uint64_t idle_ns = registered ? grace_look(&look_ns) : UINT64_MAX;
+        uint32_t seen = atomic_load(&grace.wake);
+        uint64_t wanted = atomic_load(&grace.wanted);
+        if (wanted != atomic_load(&grace_done_ticket)) {
+            rcu_wait();
+            atomic_store(&grace_done_ticket, wanted);
+            atomic_fetch_add(&grace.finished, 1);
+            park_wake(&grace.finished, INT32_MAX);
+            continue;
+        }
+        if (atomic_load(&grace.stop)) {
+            return NULL;
+        }
+        /* Announce, look again, sleep; grace_start() raises `wanted` and then looks for a sleeper. */
+        atomic_store(&grace.asleep, 1);
+        if (atomic_load(&grace.wanted) == wanted && !atomic_load(&grace.stop)) {
+            park_wait(&grace.wake, seen, idle_ns);
+        }
+        atomic_store(&grace.asleep, 0);
+    }
+}
+
+static void grace_kick(void) {
+    if (atomic_load(&grace.asleep)) {
+        atomic_fetch_add(&grace.wake, 1);
+        park_wake(&grace.wake, 1);
+    }
+}
+
+int grace_hold(void) {
+    int result = 0;
+    pthread_mutex_lock(&grace.lock);
+    if (grace.holders == 0) {
+        atomic_store(&grace.stop, 0);
+        result = thread_start(&grace.thread, grace_run, NULL);
+    }
+    grace.holders += result == 0;
+    pthread_mutex_unlock(&grace.lock);
+    return result;
+}
+
+void grace_drop(void) {
+    pthread_mutex_lock(&grace.lock);
+    if (--grace.holders == 0) {
+        atomic_store(&grace.stop, 1);
+        grace_kick();
+        pthread_join(grace.thread, NULL);
+    }
+    pthread_mutex_unlock(&grace.lock);
+}
+
+uint64_t grace_start(void) {
+    uint64_t ticket = atomic_fetch_add(&grace.wanted, 1) + 1;
+    grace_kick();
+    return ticket;
+}
+
+void grace_wait(uint64_t ticket) {
+    for (;;) {
+        uint32_t seen = atomic_load(&grace.finished);
+        if (grace_done(ticket)) {
+            return;
+        }
+        park_wait(&grace.finished, seen, UINT64_MAX);
+    }
+}
+
+void grace_before_fork(void) {
+    pthread_mutex_lock(&grace.lock);
+}
+
+void grace_after_fork(bool child) {
+    if (child) {
+        grace.holders = 0;
+        atomic_store(&grace.asleep, 0);
+        atomic_store(&grace_done_ticket, atomic_load(&grace.wanted));
+    }
+    pthread_mutex_unlock(&grace.lock);
+}

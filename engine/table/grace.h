@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Grace periods in the background: a writer takes a ticket and goes on; one thread of the process waits for readers. (It also
+ * looks once a second whether the domains of this process are still there: engine/life/gone.h.)
+ * (liburcu 0.14 has start_poll_synchronize_rcu for this; Debian 12 has 0.13.)
+ */
+#ifndef ENGINE_GRACE_H
+#define ENGINE_GRACE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* The thread runs while anybody holds it. Any thread. 0 or -1 (no thread could be started). */
+int grace_hold(void);
+void grace_drop(void);
+
+/* A ticket for a grace period that starts after this call. Never blocks on readers. Any thread that holds. */
+uint64_t grace_start(void);
+
+/* Has it ended? What sections did that were open when it started happens before a true answer. */
+extern _Atomic uint64_t grace_done_ticket; /* tickets up to here have had their grace period */
+static inline bool grace_done(uint64_t ticket) {
+    return atomic_load(&grace_done_ticket) >= ticket;
+}
+
+/* Wait for it. Never inside a section. */
+void grace_wait(uint64_t ticket);
+
+/* Around fork(): in the child the thread is gone and nobody holds it. */
+void grace_before_fork(void);
+void grace_after_fork(bool child);
+
+#endif

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "engine/table/limbo.h"
+
+#include <stdlib.h>
+
+#include "engine/table/grace.h"
+#include "engine/table/kill.h"
+#include "engine/table/rcu.h"
+
+bool limbo_more_room(struct table_writer *w) {
+    struct limbo *l = &w->open;
+    size_t room = l->room == 0 ? 4096 : l->room * 2;
+    uint64_t *items = realloc(l->items, room * sizeof(*items));
+    if (items != NULL) {
+        l->items = items;
+        l->room = room;
+    }
+    return items != NULL;
+}
+
+/* Items released at one publication, beside two for each that came in since the last one (a deleted node comes back once): a batch,
+ * and a follower's run of batches, leave any number, and what is not released as fast as it comes piles up. Above all splits that
+ * are not cleared: each leaves its keys in two buckets, whose overflow buckets nobody has counted on. */
+#define LIMBO_PART 32u
+
+static void limbo_note(struct table_writer *w) {
+    atomic_store_explicit(&w->t.seg->retired_bytes, w->open.bytes + w->waiting.bytes,
+                          memory_order_relaxed); /* MO(stats) */
+}
+
+/* Up to `most` of what has waited long enough; false while some is left. In parts, so that no write waits for thousands. */
+static bool limbo_release(struct table_writer *w, size_t most) {
+    struct limbo *l = &w->waiting;
+    size_t end = l->count - w->released_to < most ? l->count : w->released_to + most;
+    for (size_t i = w->released_to; i < end; i++) {
+        uint64_t what = l->items[i] & ((UINT64_C(1) << LIMBO_KIND_SHIFT) - 1);
+        switch ((enum limbo_kind)(l->items[i] >> LIMBO_KIND_SHIFT)) {
+        case LIMBO_FREE:
+            arena_free(&w->arena, (uint32_t)(what >> 32), (uint32_t)what);
+            KILL_POINT("limbo.freed");
+            break;
+        case LIMBO_TOMB:
+            table_clear_tomb(w, (uint32_t)what);
+            break;
+        case LIMBO_CLEAR:
+            table_clear_split(w, what);
+            break;
+        }
+    }
+    w->released = true;
+    w->released_to = end;
+    if (end < l->count) {
+        return false;
+    }
+    l->count = 0;
+    l->bytes = 0;
+    w->released_to = 0;
+    limbo_note(w);
+    return true;
+}
+
+/* Hand the open items, all of published entries, to a grace period that starts now. Nothing may be waiting. */
+static void limbo_rotate(struct table_writer *w) {
+    struct limbo old = w->waiting;
+    w->waiting = w->open;
+    w->open = old;
+    w->open.bytes = 0;
+    w->open.count = 0;
+    w->safe = 0;
+    w->waiting.ticket = rcu_quiet() ? 0 : grace_start(); /* 0 was before the first: it is over */
+    KILL_POINT("limbo.rotated");
+}
+
+void limbo_work(struct table_writer *w, size_t came) {
+    if (w->waiting.count != 0 && (w->released_to != 0 || grace_done(w->waiting.ticket))) {
+        limbo_release(w, LIMBO_PART + 2 * came);
+        w->safe = w->open.count;
+    }
+    bool worth = w->open.count >= w->batch || w->open.bytes > w->arena.slack / 4 || (w->hurry && w->open.count != 0);
+    if (w->waiting.count == 0 && worth) {
+        w->hurry = false;
+        limbo_rotate(w);
+        limbo_note(w);
+    }
+}
+
+/* Wait for whatever can be waited for; all open items are of published entries. */
+static void limbo_drain(struct table_writer *w) {
+    /* Deleted nodes take two rounds: out of the bucket, then free; one more for what was waiting before. */
+    for (int round = 0; round < 4; round++) {
+        if (w->waiting.count != 0) {
+            grace_wait(w->waiting.ticket);
+            limbo_release(w, SIZE_MAX);
+        }
+        if (w->open.count == 0) {
+            break;
+        }
+        limbo_rotate(w);
+    }
+    w->safe = w->open.count;
+}
+
+bool table_drain(struct table_writer *w) {
+    /* Items of entries that are not published yet stay. They are put aside, because what a released tombstone leaves
+     * has to be waited for in the next round, and would otherwise stand behind them. */
+    size_t aside = w->open.count - w->safe;
+    uint64_t *items = NULL;
+    if (aside != 0) {
+        items = malloc(aside * sizeof(*items));
+        if (items == NULL) {
+            return false;
+        }
+        memcpy(items, w->open.items + w->safe, aside * sizeof(*items));
+        w->open.count = w->safe;
+    }
+    limbo_drain(w);
+    for (size_t i = 0; i < aside; i++) {
+        uint64_t what = items[i] & ((UINT64_C(1) << LIMBO_KIND_SHIFT) - 1);
+        limbo_push(w, (enum limbo_kind)(items[i] >> LIMBO_KIND_SHIFT), what, 0);
+    }
+    free(items);
+    /* Also what a publication just before released: the caller tries again as long as that can help. */
+    bool released = w->released;
+    w->released = false;
+    return released;
+}

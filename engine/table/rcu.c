@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef _LGPL_SOURCE
+#define _LGPL_SOURCE /* also where rcu.h does without: the thread's record tells whether it is registered */
+#endif
+#include <urcu/urcu-memb.h>
+
+#include "engine/table/rcu.h"
+
+#include <linux/membarrier.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include <urcu/list.h>
+
+#include "shm/park.h"
+
+#ifdef ENGINE_TSAN
+char rcu_tsan_edge;
+#endif
+
+static pthread_key_t registered_key;
+static pthread_once_t registered_once = PTHREAD_ONCE_INIT;
+static int registered_key_error;
+
+/* The threads that were registered here: a forked child has to forget all but its own. */
+struct rcu_thread {
+    struct urcu_reader *reader;
+    struct rcu_thread *next, **at;
+};
+static pthread_mutex_t rcu_threads_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct rcu_thread *rcu_threads;
+static _Thread_local struct rcu_thread rcu_self;
+
+/* A thread that the application registered reads here: it is not in that list, and ends as it likes. */
+static _Atomic bool rcu_others;
+
+static void rcu_threads_add(void) {
+    rcu_self.reader = &URCU_TLS(urcu_memb_reader);
+    rcu_self.next = rcu_threads;
+    rcu_self.at = &rcu_threads;
+    if (rcu_threads != NULL) {
+        rcu_threads->at = &rcu_self.next;
+    }
+    rcu_threads = &rcu_self;
+}
+
+static void rcu_threads_remove(void) {
+    *rcu_self.at = rcu_self.next;
+    if (rcu_self.next != NULL) {
+        rcu_self.next->at = rcu_self.at;
+    }
+    rcu_self.reader = NULL; /* the application may register the thread yet, while it ends */
+}
+
+static pthread_mutex_t rcu_wait_lock = PTHREAD_MUTEX_INITIALIZER;
+static bool rcu_fork_waited; /* under rcu_threads_lock, between before and after */
+
+void rcu_before_fork(void) {
+    /* No grace period of ours is under way while the process is copied, or the child would find liburcu's lock taken. In a
+     * section that would be waiting for oneself: such a child can only exec(). */
+    rcu_fork_waited = !rcu_inside();
+    if (rcu_fork_waited) {
+        pthread_mutex_lock(&rcu_wait_lock);
+    }
+    pthread_mutex_lock(&rcu_threads_lock);
+}
+
+void rcu_after_fork(bool child) {
+    if (child) {
+        /* The others' stacks will be used again: neither liburcu's list nor ours may lead there. */
+        struct rcu_thread *self = NULL;
+        for (struct rcu_thread *t = rcu_threads; t != NULL; t = t->next) {
+            if (t == &rcu_self) {
+                self = t;
+            } else {
+                cds_list_del(&t->reader->node);
+            }
+        }
+        rcu_threads = self;
+        rcu_self.next = NULL;
+        rcu_self.at = &rcu_threads;
+    }
+    pthread_mutex_unlock(&rcu_threads_lock);
+    if (rcu_fork_waited) {
+        pthread_mutex_unlock(&rcu_wait_lock);
+    }
+}
+
+static void registered_end(void *self) {
+    (void)self;
+    pthread_mutex_lock(&rcu_threads_lock);
+    rcu_threads_remove();
+    urcu_memb_unregister_thread();
+    pthread_mutex_unlock(&rcu_threads_lock);
+}
+
+static void registered_init(void) {
+    registered_key_error = pthread_key_create(&registered_key, registered_end);
+}
+
+int rcu_register_self(void) {
+    /* An application that uses the same flavour has its threads registered already, and registering twice aborts. */
+    if (URCU_TLS(urcu_memb_reader).registered) {
+        if (rcu_self.reader == NULL) {
+            atomic_store(&rcu_others, true);
+        }
+        return 0;
+    }
+    pthread_once(&registered_once, registered_init);
+    static char mark;
+    if (registered_key_error != 0 || pthread_setspecific(registered_key, &mark) != 0) {
+        return -1;
+    }
+    pthread_mutex_lock(&rcu_threads_lock);
+    urcu_memb_register_thread();
+    rcu_threads_add();
+    pthread_mutex_unlock(&rcu_threads_lock);
+    return 0;
+}
+
+void rcu_wait(void) {
+    pthread_mutex_lock(&rcu_wait_lock);
+    urcu_memb_synchronize_rcu();
+    pthread_mutex_unlock(&rcu_wait_lock);
+    RCU_TSAN_ACQUIRE();
+}
+
+#ifdef ENGINE_TSAN
+bool rcu_quiet(void) {
+    return false; /* it would have to be told of each edge: only rcu_wait() is */
+}
+#else
+
+#define RCU_LOOKS 64 /* at a thread: a get takes less than one */
+
+/* liburcu has registered the process for it, where it works: an error is an answer as well. */
+static bool rcu_membarrier(void) {
+    return syscall(__NR_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) == 0;
+}
+
+/* Since the membarrier() before, the thread was once without a section: what it has now began later. */
+static bool rcu_was_out(const struct rcu_thread *t) {
+    for (int i = 0; i < RCU_LOOKS; i++) {
+        /* MO(rcu.section): after the membarrier(), which rcu_quiet() has passed. */
+        if ((CMM_LOAD_SHARED(t->reader->ctr) & URCU_GP_CTR_NEST_MASK) == 0) {
+            return true;
+        }
+        park_relax();
+    }
+    return false;
+}
+
+bool rcu_quiet(void) {
+    if (!rcu_is_plain() || atomic_load(&rcu_others) || pthread_mutex_trylock(&rcu_threads_lock) != 0) {
+        return false;
+    }
+    /* MO(rcu.section): what was unlinked is so for every section that begins after this. */
+    bool quiet = rcu_membarrier() && !atomic_load(&rcu_others); /* one that came since, too */
+    for (const struct rcu_thread *t = rcu_threads; quiet && t != NULL; t = t->next) {
+        quiet = rcu_was_out(t);
+    }
+#if !defined(__x86_64__)
+    /* The loads of those that ended come before what follows; x86 does not move a load behind a later store. */
+    quiet = quiet && rcu_membarrier();
+#endif
+    pthread_mutex_unlock(&rcu_threads_lock);
+    return quiet;
+}
+#endif

@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The table of one replica: a hash table in a segment of its own, one writer, any number of readers.
+ *
+ *   bucket   one cache line: 12 one-byte tags, 12 four-byte node offsets, a link to an overflow bucket
+ *   node     index of the write, index of its delete, link to the version it replaced, lengths, key, value
+ *
+ * It grows by linear hashing, at most two buckets for an insert: bucket s is split into s and s + 2^L by writing the new bucket,
+ * publishing the new number of buckets, and clearing what moved out of the old one after a grace period. So no insert
+ * ever pays for more, and no reader ever waits or retries. Buckets grow upwards and nodes downwards in one range,
+ * so neither needs a budget of its own and a bucket's address is one multiplication.
+ *
+ * Every read is at an index S: the `applied` that its section loaded first. Two rules make that safe:
+ *   1. `applied` >= i is published before the grace period starts for what entry i replaced: table_published().
+ *   2. a deleted node leaves its bucket only after a grace period that started after that, and is reused one later.
+ *
+ * Source: docs/design.md, section 5. Linear hashing: W. Litwin, 1980.
+ */
+#ifndef ENGINE_TABLE_H
+#define ENGINE_TABLE_H
+
+#include <stdbool.h>
+#include <string.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "engine/table/arena.h"
+#include "shm/bytes.h"
+#include "shm/layout.h"
+
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
+/* What a reader needs of a table; read-only after table_attach(). */
+struct table {
+    uint8_t *base;
+    struct table_segment *seg;
+    uint64_t buckets_off;
+    uint64_t seed;
+};
+
+/* Things that wait for a grace period: nodes to free, deleted nodes to take out of their bucket, buckets to clear. */
+struct limbo {
+    uint64_t *items;
+    size_t count, room;
+    uint64_t ticket;
+    uint64_t bytes;
+};
+
+struct table_writer {
+    struct table t;
+    struct arena arena;
+    uint64_t buckets;     /* as published */
+    uint64_t cleared;     /* splits that made buckets below this are complete: nothing stands in two buckets */
+    uint64_t keys;        /* alive */
+    uint64_t most_keys;   /* that ever were */
+    uint64_t digest;      /* sum over live nodes of table_node_digest() */
+    struct limbo open;    /* since the last ticket */
+    size_t safe;          /* of those, so many are of published entries */
+    struct limbo waiting; /* a ticket is out for these */
+    size_t released_to;   /* so many of them are released already */
+    uint64_t batch;       /* items that are worth a grace period */
+    bool released;        /* something was, since table_drain() last said so */
+    bool hurry;           /* a bucket waits to be cleared: few items are worth a grace period, too */
+};
+
+/* The segment's size for a budget; the histograms come on top. */
+uint64_t table_segment_bytes(uint64_t table_bytes);
+
+/* Lay an empty table out in a fresh, zeroed segment. slack: see engine/table/arena.h. expected_keys: 0 or a guess. */
+void table_create(struct table_writer *w, uint8_t *base, uint64_t size_bytes, uint64_t seed, uint64_t expected_keys,
+                  uint64_t slack);
+void table_destroy(struct table_writer *w);
+
+static inline uint64_t table_hash(const struct table *t, const void *key, size_t key_len) {
+    return XXH3_64bits_withSeed(key, key_len, t->seed);
+}
+
+/* ---- reading, inside a section ---------------------------------------------------------------------------------- */
+
+static inline uint64_t table_bucket_of(uint64_t hash, uint64_t buckets) {
+    if (__builtin_expect((buckets & (buckets - 1)) == 0, 1)) { /* all but while it doubles */
+        return hash & (buckets - 1);
+    }
+    uint64_t mask = UINT64_MAX >> __builtin_clzll(buckets - 1); /* buckets >= 2 */
+    uint64_t b = hash & mask;
+    return b < buckets ? b : b & (mask >> 1);
+}
+
+static inline uint64_t table_tag(uint64_t hash) {
+    uint64_t tag = hash >> 56;
+    return tag + (tag < 1); /* 0 is an empty slot */
+}
+
+static inline struct table_bucket *table_bucket_at(const struct table *t, uint64_t b) {
+    return (struct table_bucket *)(t->base + t->buckets_off + b * sizeof(struct table_bucket));
+}
+
+static inline struct table_node *table_node_at(const struct table *t, uint32_t node) {
+    return (struct table_node *)(t->base + (uint64_t)node * TABLE_UNIT);
+}
+
+static inline uint8_t *table_node_key(const struct table_node *n) {
+    return (uint8_t *)(uintptr_t)n + NODE_HEADER_BYTES;
+}
+
+/* A bit for each slot whose tag is `tag`. By itself, so that tests can ask it where table_match() has something faster. */
+static inline uint32_t table_match_portable(uint64_t lo, uint64_t hi, uint64_t tag) {
+    const uint64_t ones = UINT64_C(0x0101010101010101), low7 = UINT64_C(0x7f7f7f7f7f7f7f7f);
+    uint64_t x = lo ^ (tag * ones), y = (hi | UINT64_C(0xffffffff00000000)) ^ ((tag & 0xff) * UINT64_C(0x01010101));
+    /* Exact zero-byte test: the top bit of each byte that is zero. Tags are never 0, so no masked byte matches. */
+    x = ~(((x & low7) + low7) | x | low7);
+    y = ~(((y & low7) + low7) | y | low7) & UINT64_C(0x80808080);
+    uint64_t gather = UINT64_C(0x0002040810204081);
+    return (uint32_t)(((x >> 7) * gather) >> 49 & 0xff) | (uint32_t)((((y >> 7) * gather) >> 49 & 0x0f) << 8);
+}
+
+static inline uint32_t table_match(uint64_t lo, uint64_t hi, uint64_t tag) {
+#if defined(__SSE2__)
+    /* Not _mm_set_epi64x(): compilers make it a store and a load, which a get would wait for. */
+    __m128i tags = _mm_unpacklo_epi64(_mm_cvtsi64_si128((long long)lo), _mm_cvtsi64_si128((long long)hi));
+    return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(tags, _mm_set1_epi8((char)tag))) & 0xfffu;
+#else
+    return table_match_portable(lo, hi, tag);
+#endif
+}
+
+/* Where the compiler would make two loads and three moves of it, and a wait for each. Not under ThreadSanitizer, which does not see
+ * into it. */
+#if defined(__SSE2__) && defined(__x86_64__) && !defined(BYTES_ATOMIC)
+#define TABLE_MATCH_WHOLE 1
+#endif
+
+/* As table_match() of a bucket's tags as they are now, for a hash. */
+static inline uint32_t table_match_bucket(const struct table_bucket *b, uint64_t hash) {
+#ifdef TABLE_MATCH_WHOLE
+    __m128i tags;
+    /* MO(table.tag): acquire; pairs with the release in table_set_tag(). Each half of an aligned load is whole, and no load
+     * overtakes another on this processor; the clobber binds the compiler. */
+    __asm__ volatile("movdqa %1, %0" : "=x"(tags) : "m"(b->tags) : "memory");
+    __m128i tag = _mm_cvtsi32_si128((int)((uint32_t)(hash >> 56) * UINT32_C(0x01010101)));
+    tag = _mm_max_epu8(_mm_shuffle_epi32(tag, 0), _mm_set1_epi8(1)); /* as table_tag() */
+    return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(tags, tag)) & 0xfffu;
+#else
+    uint64_t lo = atomic_load_explicit(&b->tags[0], memory_order_acquire); /* MO(table.tag): as table_chain_find() */
+    uint64_t hi = atomic_load_explicit(&b->tags[1], memory_order_acquire); /* MO(table.tag) */
+    return table_match(lo, hi, table_tag(hash));
+#endif
+}
+
+/* The node in the slot of the first match. */
+static inline uint32_t table_first(const struct table_bucket *b, uint32_t match) {
+    /* MO(table.slot): acquire; as table_chain_find(). */
+    return atomic_load_explicit(&b->slots[(uint32_t)__builtin_ctz(match)], memory_order_acquire);
+}
+
+static inline bool table_key_is(const struct table_node *n, const void *key, size_t key_len) {
+    /* MO(node.fields): relaxed; lengths were written before the slot that led here was published (MO(table.slot)), and do
+     * not change while this section is open. */
+    if (atomic_load_explicit(&n->key_len, memory_order_relaxed) != key_len) {
+        return false;
+    }
+    if (key_len == 16) { /* the common size, without a call */
+        uint64_t a[2], b[2];
+        memcpy(a, table_node_key(n), 16);
+        memcpy(b, key, 16);
+        return ((a[0] ^ b[0]) | (a[1] ^ b[1])) == 0;
+    }
+    return memcmp(table_node_key(n), key, key_len) == 0;
+}
+
+/* The version of this key that was current at index `at`, or NULL: none, or deleted by then. */
+static inline const struct table_node *table_version(const struct table *t, const struct table_node *n, uint64_t at) {
+    for (;;) {
+        /* MO(node.index): acquire; pairs with the release in table_publish(). */
+        uint64_t index = atomic_load_explicit(&n->index, memory_order_acquire);
+        if (__builtin_expect(index <= at, 1)) {
+            break;
+        }
+        /* MO(node.prev): relaxed; written before the node was published. What it leads to is still whole: it was replaced
+         * by an entry above `at`, so its grace period began after this section (rule 1). */
+        uint32_t prev = atomic_load_explicit(&n->prev, memory_order_relaxed);
+        if (prev == 0) {
+            return NULL;
+        }
+        n = table_node_at(t, prev);
+    }
+    /* MO(node.deleted): acquire; pairs with the release in table_delete(). */
+    uint64_t deleted = atomic_load_explicit(&n->deleted, memory_order_acquire);
+    return deleted == 0 || deleted > at ? n : NULL;
+}
+
+static inline const struct table_bucket *table_bucket_for(const struct table *t, uint64_t hash) {
+    /* MO(table.buckets): acquire; pairs with the release in table_split(): the new bucket is filled before it is
+     * addressed. To be loaded after `applied`, so that what was moved before is looked for where it is. */
+    uint64_t buckets = atomic_load_explicit(&t->seg->buckets, memory_order_acquire);
+    return table_bucket_at(t, table_bucket_of(hash, buckets));
+}
+
+/* The node of a key in its chain of buckets, newest version, or NULL. */
+static inline const struct table_node *table_chain_find(const struct table *t, const struct table_bucket *b,
+                                                        uint64_t hash, const void *key, size_t key_len) {
+    uint64_t tag = table_tag(hash);
+    for (;;) {
+        /* MO(table.tag): acquire; pairs with the release in table_set_slot(): a tag that is seen has its slot. */
+        uint64_t lo = atomic_load_explicit(&b->tags[0], memory_order_acquire);
+        uint64_t hi = atomic_load_explicit(&b->tags[1], memory_order_acquire); /* MO(table.tag) */
+        for (uint32_t m = table_match(lo, hi, tag); m != 0; m &= m - 1) {
+            /* MO(table.slot): acquire; pairs with the release in table_set_slot(): the node was filled before. */
+            uint32_t node = atomic_load_explicit(&b->slots[__builtin_ctz(m)], memory_order_acquire);
+            if (node != 0) {
+                const struct table_node *n = table_node_at(t, node);
+                if (__builtin_expect(table_key_is(n, key, key_len), 1)) {
+                    return n;
+                }
+            }
+        }
+        uint64_t link = hi >> 32;
+        if (__builtin_expect(link == 0, 1)) {
+            return NULL;
+        }
+        b = (const struct table_bucket *)(t->base + link * sizeof(*b));
+    }
+}
+
+/* Look a key up as of index `at`. The node stays whole until the section ends. */
+static inline const struct table_node *table_find(const struct table *t, uint64_t hash, const void *key, size_t key_len,
+                                                  uint64_t at) {
+    const struct table_node *n = table_chain_find(t, table_bucket_for(t, hash), hash, key, key_len);
+    return n != NULL ? table_version(t, n, at) : NULL;
+}
+
+/* Visit the nodes of bucket `b` of `buckets` as of index `at` (UINT64_MAX: the newest), deleted ones left out. */
+typedef int table_visit_fn(void *ctx, const struct table_node *n);
+int table_visit_bucket(const struct table *t, uint64_t b, uint64_t buckets, uint64_t at, table_visit_fn *fn, void *ctx);
+
+/* ---- writing: one thread ------------------------------------------------------------------------------------------ */
+
+/* A node with room for these lengths, lengths set, key and value yet to be copied to table_node_key(). */
+enum arena_status table_node_new(struct table_writer *w, size_t key_len, size_t value_len, uint32_t *node);
+void table_node_drop(struct table_writer *w, uint32_t node);
+
+/* The same for an entry whose turn has not come: it is part of no state, and may be of none ever. Then table_node_drop_ahead() ends it,
+ * else arena_count() and table_publish(). It is a fresh one where none is free: engine/table/table_slots.h. */
+uint32_t table_node_carve(struct table_writer *w, uint32_t class); /* 0: not without waiting */
+void table_node_drop_ahead(struct table_writer *w, uint32_t node);
+
+/* Ask memory for the node that table_publish() would replace, whose bucket was asked for before. */
+static inline void table_prefetch(const struct table_writer *w, uint64_t hash) {
+    const struct table_bucket *b = table_bucket_at(&w->t, table_bucket_of(hash, w->buckets));
+    /* MO(table.tag), MO(table.slot): relaxed; the writer's own. */
+    uint32_t m = table_match(atomic_load_explicit(&b->tags[0], memory_order_relaxed),
+                             atomic_load_explicit(&b->tags[1], memory_order_relaxed), table_tag(hash));
+    if (m != 0) {
+        uint32_t node = atomic_load_explicit(&b->slots[__builtin_ctz(m)], memory_order_relaxed); /* MO(table.slot) */
+        const uint8_t *at = (const uint8_t *)table_node_at(&w->t, node);
+        __builtin_prefetch(at, 1);
+        __builtin_prefetch(at + NODE_HEADER_BYTES, 1); /* the key: perhaps on the next line */
+    }
+}
+
+/* Delete as of `index`; no effect where the key is not there or newer. */
+void table_delete(struct table_writer *w, uint64_t hash, const void *key, size_t key_len, uint64_t index);
+
+/* The newest version of a key, for the writer itself: its index, or 0 where it is not there. */
+uint64_t table_current(const struct table_writer *w, uint64_t hash, const void *key, size_t key_len);
+
+/* Wait for a grace period and free what can be freed (what is not published yet stays). False when nothing was freed since the
+ * last call, by table_published() neither: then it is of no use to try again. */
+bool table_drain(struct table_writer *w);
+
+/* May a node of this payload be added, possibly a new key, after `pending` others that are made and not published? And nodes,
+ * more[c] of them of class c, `count` with those that are pending? See arena.h. */
+bool table_admits(const struct table_writer *w, uint64_t payload_bytes, uint64_t pending);
+bool table_admits_many(const struct table_writer *w, const uint32_t more[ARENA_CLASSES], uint64_t count);
+
+static inline uint64_t table_buckets_end(const struct table_writer *w) {
+    return w->t.buckets_off + (w->buckets + 2) * sizeof(struct table_bucket);
+}
+
+static inline uint64_t table_node_digest(uint64_t index, uint32_t payload_crc) {
+    uint64_t x = index * UINT64_C(0x9e3779b97f4a7c15) + payload_crc;
+    x = (x ^ (x >> 32)) * UINT64_C(0xd6e8feb86659fd93);
+    x = (x ^ (x >> 32)) * UINT64_C(0xd6e8feb86659fd93);
+    return x ^ (x >> 32);
+}
+
+/* Recompute everything from the bytes: every node's CRC, its bucket, the digest. 0, or -1 and *bad tells how many. Not while
+ * the writer works. */
+int table_verify(const struct table_writer *w, uint64_t *keys, uint64_t *digest, uint64_t *bad);
+
+#endif

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The slots of a table's buckets, as its one writer sees them; and the replacement of a value, which is what a put mostly is. Inline,
+ * since a put is some hundred instructions and each call around them costs ten.
+ */
+#ifndef ENGINE_TABLE_SLOTS_H
+#define ENGINE_TABLE_SLOTS_H
+
+#include "engine/table/kill.h"
+#include "engine/table/limbo.h"
+#include "engine/table/table.h"
+
+static inline uint64_t table_tag_word(const struct table_bucket *b, uint32_t i) {
+    /* MO(table.tag): relaxed; the writer reads its own words. */
+    return atomic_load_explicit(&b->tags[i / 8], memory_order_relaxed);
+}
+
+static inline uint64_t table_tag_at(const struct table_bucket *b, uint32_t i) {
+    return table_tag_word(b, i) >> (i % 8 * 8) & 0xff;
+}
+
+static inline uint32_t table_slot_at(const struct table_bucket *b, uint32_t i) {
+    return atomic_load_explicit(&b->slots[i], memory_order_relaxed); /* MO(table.slot): the writer's own */
+}
+
+static inline void table_set_tag(struct table_bucket *b, uint32_t i, uint64_t tag) {
+    uint64_t shift = i % 8 * 8;
+    uint64_t word = (table_tag_word(b, i) & ~(UINT64_C(0xff) << shift)) | tag << shift;
+    /* MO(table.tag): release; the slot before its tag. Pairs with the acquire in table_chain_find(). */
+    atomic_store_explicit(&b->tags[i / 8], word, memory_order_release);
+}
+
+static inline void table_set_node(struct table_bucket *b, uint32_t i, uint32_t node) {
+    /* MO(table.slot): release; the node before its slot. Pairs with the acquire in table_chain_find(). */
+    atomic_store_explicit(&b->slots[i], node, memory_order_release);
+}
+
+static inline struct table_bucket *table_overflow(const struct table *t, const struct table_bucket *b) {
+    uint64_t link = table_tag_word(b, 8) >> 32;
+    return link != 0 ? (struct table_bucket *)(t->base + link * sizeof(*b)) : NULL;
+}
+
+struct table_place {
+    struct table_bucket *b;
+    uint32_t slot;
+    uint32_t node; /* 0: the place is empty */
+};
+
+/* The slot in this chain that holds exactly `node`. */
+static inline bool table_place_of(const struct table *t, struct table_bucket *b, uint32_t node,
+                                  struct table_place *out) {
+    for (; b != NULL; b = table_overflow(t, b)) {
+        for (uint32_t i = 0; i < TABLE_SLOTS; i++) {
+            if (table_tag_at(b, i) != 0 && table_slot_at(b, i) == node) {
+                *out = (struct table_place){ b, i, node };
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static inline struct table_place table_place_for(const struct table *t, struct table_bucket *b, uint64_t hash,
+                                                 const void *key, size_t key_len) {
+    uint64_t tag = table_tag(hash);
+    for (; b != NULL; b = table_overflow(t, b)) {
+        for (uint32_t m = table_match(table_tag_word(b, 0), table_tag_word(b, 8), tag); m != 0; m &= m - 1) {
+            uint32_t i = (uint32_t)__builtin_ctz(m);
+            uint32_t node = table_slot_at(b, i);
+            if (table_key_is(table_node_at(t, node), key, key_len)) {
+                return (struct table_place){ b, i, node };
+            }
+        }
+    }
+    return (struct table_place){ 0 };
+}
+
+/* The header of a node that no slot leads to. */
+static inline void table_node_begin(struct table_node *n, size_t key_len, size_t value_len, uint32_t prev,
+                                    uint32_t crc) {
+    /* MO(node.index): 0 and a release fence before anything of the node changes: a reader in another process that copied
+     * it meanwhile sees another index afterwards. Pairs with the acquire in validated reads. */
+    atomic_store_explicit(&n->index, 0, memory_order_relaxed);
+    atomic_thread_fence(memory_order_release); /* MO(node.index) */
+    /* MO(node.fields), MO(node.prev), MO(node.deleted): relaxed; the node is published by its slot afterwards. */
+    atomic_store_explicit(&n->key_len, (uint16_t)key_len, memory_order_relaxed);
+    atomic_store_explicit(&n->value_len, (uint32_t)value_len, memory_order_relaxed); /* MO(node.fields) */
+    atomic_store_explicit(&n->crc, crc, memory_order_relaxed);                       /* MO(node.fields) */
+    atomic_store_explicit(&n->deleted, 0, memory_order_relaxed);                     /* MO(node.deleted) */
+    atomic_store_explicit(&n->prev, prev, memory_order_relaxed);                     /* MO(node.prev) */
+}
+
+/* ---- replacing a value -------------------------------------------------------------------------------------------------- */
+
+/* While splits are not cleared: the same in the buckets that they are still moving the key out of. In table.c. */
+void table_replace_twins(struct table_writer *w, const struct table_place *p, uint64_t hash, uint32_t node);
+
+/* A filled node, whose `prev` is that of the place, becomes what the place leads to: the key's value as of `index`. What a slot leads to
+ * is never a node that is free. */
+static inline void table_swap(struct table_writer *w, const struct table_place *p, uint64_t hash, uint32_t node,
+                              uint64_t index) {
+    /* MO(node.index): release; the node's bytes before its index, for readers that validate by it. */
+    atomic_store_explicit(&table_node_at(&w->t, node)->index, index, memory_order_release);
+    table_set_node(p->b, p->slot, node);
+    KILL_POINT("table.replaced");
+    if (__builtin_expect(w->cleared < w->buckets, 0)) {
+        const struct table_place place = *p; /* whose address is taken here alone, so that *p may be registers */
+        table_replace_twins(w, &place, hash, node);
+    }
+}
+
+/* Bytes of values more or less than before. */
+static inline void table_count_bytes(struct table_writer *w, uint64_t gone, uint64_t came) {
+    if (gone != came) {
+        uint64_t live = atomic_load_explicit(&w->t.seg->live_bytes, memory_order_relaxed);      /* MO(stats) */
+        atomic_store_explicit(&w->t.seg->live_bytes, live + came - gone, memory_order_relaxed); /* MO(stats) */
+    }
+}
+
+/* What a live node counts for in the digest. */
+static inline uint64_t table_digest_of(const struct table_node *n) {
+    /* MO(node.index), MO(node.fields): relaxed; the writer's own nodes. */
+    return table_node_digest(atomic_load_explicit(&n->index, memory_order_relaxed),
+                             atomic_load_explicit(&n->crc, memory_order_relaxed));
+}
+
+/* After table_swap(): the state has node `come` instead of `gone`, which was alive and of the same key, and which readers may have for
+ * one more grace period. Their places in the arena were counted. */
+static inline void table_count_swap(struct table_writer *w, const struct table_node *gone, uint32_t gone_node,
+                                    const struct table_node *come) {
+    w->digest += table_digest_of(come) - table_digest_of(gone);
+    table_count_bytes(w, atomic_load_explicit(&gone->value_len, memory_order_relaxed), /* MO(node.fields) */
+                      atomic_load_explicit(&come->value_len, memory_order_relaxed));   /* MO(node.fields) */
+    arena_forget(&w->arena, gone->size_class);
+    limbo_push_node(w, gone_node, gone->size_class);
+}
+
+/* What table_publish() does where the key is not there, is deleted, or is there newer than `index`. In table.c. */
+int table_publish_rest(struct table_writer *w, const struct table_place *p, uint32_t node, uint64_t hash,
+                       uint64_t index);
+
+/* Make a filled node the key's value as of `index`. Where the table already holds the same or a newer version (joining), the
+ * node is dropped. 0, or -1 when no overflow bucket could be had (the node is dropped then). */
+static inline int table_publish(struct table_writer *w, uint32_t node, uint64_t hash, uint64_t index,
+                                uint32_t payload_crc) {
+    struct table_node *n = table_node_at(&w->t, node);
+    struct table_bucket *b = table_bucket_at(&w->t, table_bucket_of(hash, w->buckets));
+    size_t key_len = atomic_load_explicit(&n->key_len, memory_order_relaxed); /* MO(node.fields) */
+    struct table_place p = table_place_for(&w->t, b, hash, table_node_key(n), key_len);
+    atomic_store_explicit(&n->crc, payload_crc, memory_order_relaxed); /* MO(node.fields) */
+    struct table_node *old = table_node_at(&w->t, p.node);
+    /* MO(node.index), MO(node.deleted): relaxed; the writer's own words. */
+    if (__builtin_expect(p.node == 0 || atomic_load_explicit(&old->index, memory_order_relaxed) >= index ||
+                             atomic_load_explicit(&old->deleted, memory_order_relaxed) != 0,
+                         0)) {
+        const struct table_place place = p; /* as in table_swap() */
+        return table_publish_rest(w, &place, node, hash, index);
+    }
+    /* MO(node.prev): relaxed; published with the slot. */
+    atomic_store_explicit(&n->prev, p.node, memory_order_relaxed);
+    table_swap(w, &p, hash, node, index);
+    table_count_swap(w, old, p.node, n);
+    return 0;
+}
+
+/* A node of a class that does not count yet, free or fresh. 0: not without waiting. */
+static inline uint32_t table_node_take(struct table_writer *w, uint32_t class) {
+    uint32_t node = arena_take_free(&w->arena, class);
+    return __builtin_expect(node != 0, 1) ? node : table_node_carve(w, class);
+}
+
+/* table_node_new() for an entry whose turn has not come. False: not without waiting. */
+static inline bool table_node_ahead(struct table_writer *w, size_t key_len, size_t value_len, uint32_t *node) {
+    *node = table_node_take(w, arena_class(key_len + value_len));
+    if (__builtin_expect(*node == 0, 0)) {
+        return false;
+    }
+    table_node_begin(table_node_at(&w->t, *node), key_len, value_len, 0, 0);
+    return true;
+}
+
+/* It becomes part of the state. */
+static inline void table_node_count(struct table_writer *w, uint32_t node) {
+    arena_count(&w->arena, table_node_at(&w->t, node)->size_class);
+}
+
+#endif

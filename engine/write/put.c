@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * tide_put where it is common: this process leads, nobody else is at the sequencer, the key is there, and memory for the new version is
+ * at hand. Everything else, what is rare included, goes the way of all writes: engine/write/write.c.
+ *
+ * It differs from that way in the order alone: what can be looked up is looked up before the commit, and what can wait is done after
+ * `applied`, so that the moment between them, in which a linearizable read has to wait, is a handful of stores.
+ */
+#include "engine/read/reader.h"
+#include "engine/replica/replica.h"
+#include "engine/log/sequencer.h"
+#include "engine/table/table_slots.h"
+#include "engine/write/write.h"
+#include "shm/bytes.h"
+#include "shm/crc.h"
+
+#define PUT_KEY_MOST 256u
+#define PUT_PAYLOAD_MOST (ARENA_LINEAR * TABLE_UNIT - NODE_HEADER_BYTES)
+
+_Static_assert(FRAME_HEADER_BYTES + PUT_PAYLOAD_MOST <= LAYOUT_RING_MIN / 4,
+               "such a frame is no larger than any ring allows");
+
+/* What is asked is well-formed, small, and by a session that may. */
+static inline bool put_is_common(const struct tide *d, const struct tide_reader *session, const void *key,
+                                 size_t key_len, const void *value, size_t value_size) {
+    return d != NULL && key != NULL && value != NULL && key_len - 1 < PUT_KEY_MOST &&
+           value_size <= PUT_PAYLOAD_MOST - PUT_KEY_MOST && atomic_load(&d->closed) == 0 &&
+           (session == NULL || (session->owner == reader_self() && session->domain == d)) &&
+           atomic_load(&d->seq.here) != 0 && !rcu_inside();
+}
+
+/* One put, and where it goes. */
+struct put {
+    const void *key, *value;
+    size_t key_len, value_size;
+    uint64_t hash, ring_bytes;
+    uint32_t crc;
+    uint32_t class;
+    uint32_t node;
+    struct table_place place;
+};
+
+/* Nothing has to be waited for, made, split or marked, and nobody has queued. To be asked with the turn. */
+static inline bool put_finds_room(struct sequencer *s, struct put *p) {
+    struct replica *r = s->leader;
+    if (r == NULL || atomic_load(&s->queue) != NULL) {
+        return false;
+    }
+    struct table_writer *w = &r->writer;
+    __builtin_prefetch(table_bucket_at(&w->t, table_bucket_of(p->hash, w->buckets)), 1);
+    p->crc = crc32c_short(crc32c_short(0, p->key, p->key_len), p->value, p->value_size); /* meanwhile */
+    /* One more node of its class alive, for a moment, must be nothing new: then no sum rises by which writes are admitted. */
+    if (w->arena.live[p->class] >= w->arena.most[p->class] || s->ring.tail + p->ring_bytes > s->ring.limit) {
+        return false;
+    }
+    p->place = table_place_for(&w->t, table_bucket_at(&w->t, table_bucket_of(p->hash, w->buckets)), p->hash, p->key,
+                               p->key_len);
+    /* MO(node.deleted): relaxed; the writer's own word. */
+    if (p->place.node == 0 ||
+        atomic_load_explicit(&table_node_at(&w->t, p->place.node)->deleted, memory_order_relaxed) != 0) {
+        return false;
+    }
+    p->node = table_node_take(w, p->class);
+    return p->node != 0;
+}
+
+/* With the turn. Returns the entry's index. */
+static inline uint64_t put_do(struct tide *d, struct put *p) {
+    struct sequencer *s = &d->seq;
+    struct replica *r = s->leader;
+    struct table_writer *w = &r->writer;
+    w->arena.live[p->class]++;
+    struct table_node *n = table_node_at(&w->t, p->node);
+    table_node_begin(n, p->key_len, p->value_size, p->place.node, p->crc); /* no slot leads to it */
+    KILL_POINT("seq.reserved");
+    struct ring_entry e = {
+        .value_len = (uint32_t)p->value_size,
+        .payload_crc = p->crc,
+        .key_len = (uint16_t)p->key_len,
+        .type = FRAME_PUT,
+    };
+    uint8_t *payload = ring_append_header(&s->ring, &e, clock_stamp(&d->log->clock));
+    bytes_store_both(table_node_key(n), payload, p->key, p->key_len);
+    bytes_store_both(table_node_key(n) + p->key_len, payload + p->key_len, p->value, p->value_size);
+    uint64_t index = s->ring.next_index - 1;
+    KILL_POINT("seq.copied");
+    ring_commit(&s->ring);
+    KILL_POINT("seq.published");
+    table_swap(w, &p->place, p->hash, p->node, index);
+    r->applied = index;
+    r->pos = s->ring.tail;
+    r->last_ts = s->ring.last_ts;
+    KILL_POINT("seq.applied");
+    replica_advance(r, r->last_ts);
+    table_count_swap(w, table_node_at(&w->t, p->place.node), p->place.node, n);
+    replica_note_index(r);
+    replica_advanced(r);
+    KILL_POINT("seq.unanswered");
+    seq_count_group(d);
+    seq_refine(d);
+    KILL_POINT("put.done");
+    return index;
+}
+
+/* Let the turn go, and serve who has queued meanwhile: a write that goes on after this may be refused before it comes so far. */
+static inline void put_leave(struct tide *d, bool owed) {
+    seq_let_go(d, owed);
+    if (__builtin_expect(atomic_load(&d->seq.queue) != NULL, 0)) {
+        seq_help(d);
+    }
+}
+
+__attribute__((flatten)) /* the hash, too */
+int tide_put(struct tide *d, struct tide_reader *session, const void *key, size_t key_len, const void *value,
+             size_t value_size, struct tide_token *token) {
+    if (__builtin_expect(!put_is_common(d, session, key, key_len, value, value_size), 0)) {
+        return write_put(d, session, key, key_len, value, value_size, token);
+    }
+    struct put p = {
+        .key = key,
+        .value = value,
+        .key_len = key_len,
+        .value_size = value_size,
+        .hash = XXH3_64bits_withSeed(key, key_len, d->hash_seed),
+        .ring_bytes = ring_frame_bytes(key_len, value_size),
+        .class = arena_class(key_len + value_size),
+    };
+    if (__builtin_expect(!seq_try(&d->seq), 0)) {
+        return write_put(d, session, key, key_len, value, value_size, token);
+    }
+    if (__builtin_expect(!put_finds_room(&d->seq, &p), 0)) {
+        put_leave(d, false);
+        return write_put(d, session, key, key_len, value, value_size, token);
+    }
+    uint64_t index = put_do(d, &p);
+    put_leave(d, true);
+    if (session != NULL && index > session->fence) {
+        session->fence = index;
+    }
+    if (token != NULL) {
+        *token = (struct tide_token){ d->log->header.incarnation, index };
+    }
+    return 0;
+}

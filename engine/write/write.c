@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The public writes: check what was asked, work out what needs no order, hand it to the sequencer. */
+#include <stdlib.h>
+
+#include "engine/table/rcu.h"
+#include "engine/read/reader.h"
+#include "engine/write/lane.h"
+#include "engine/write/write.h"
+#include "shm/crc.h"
+
+int write_check(const struct tide *d, const struct tide_op *op, uint64_t *ring_bytes) {
+    bool put = op->kind == TIDE_OP_PUT || op->kind == TIDE_OP_CAS;
+    if ((!put && op->kind != TIDE_OP_DELETE) || op->key == NULL || op->key_len == 0 ||
+        (put && op->value == NULL && op->value_size != 0)) {
+        return TIDE_ERR_INVALID;
+    }
+    size_t value_size = put ? op->value_size : 0;
+    if (op->key_len > TIDE_KEY_MAX || value_size > ring_group_max(&d->ring)) {
+        return TIDE_ERR_TOO_BIG;
+    }
+    *ring_bytes += ring_frame_bytes(op->key_len, value_size);
+    return *ring_bytes > ring_group_max(&d->ring) ? TIDE_ERR_TOO_BIG : 0;
+}
+
+void write_digest(const struct tide *d, const struct tide_op *op, struct seq_op *p) {
+    size_t value_size = op->kind == TIDE_OP_DELETE ? 0 : op->value_size;
+    p->hash = XXH3_64bits_withSeed(op->key, op->key_len, d->log->hash_seed);
+    p->payload_crc = crc32c(crc32c(0, op->key, op->key_len), op->value, value_size);
+}
+
+/* By this process where it leads, else through a lane; the leader may change while we look. */
+static int write_somewhere(struct tide *d, struct seq_request *q) {
+    int result = TIDE_ERR_NO_LEADER;
+    if (atomic_load(&d->seq.here) != 0) {
+        for (size_t i = 0; i < q->count; i++) {
+            write_digest(d, &q->ops[i], &q->prepared[i]);
+        }
+        result = seq_submit(d, q);
+    }
+    return result == TIDE_ERR_NO_LEADER ? lane_write(d, q) : result;
+}
+
+/* Submit and tell the session and the caller where the write is. */
+static int write_submit(struct tide *d, struct tide_reader *session, struct seq_request *q, struct tide_token *token) {
+    if (session != NULL) {
+        int error = reader_check(session);
+        if (error != 0) {
+            return error;
+        }
+        if (session->domain != d) {
+            return TIDE_ERR_INVALID;
+        }
+    }
+    if (atomic_load(&d->closed) != 0) {
+        return -(int)atomic_load(&d->closed);
+    }
+    /* A full table waits for sections to end: it would wait for this thread's own. A thread that liburcu does not know has
+     * none open. */
+    if (rcu_inside()) {
+        return TIDE_ERR_THREAD;
+    }
+    int result = write_somewhere(d, q);
+    if (result == 0) {
+        if (session != NULL && q->index > session->fence) {
+            session->fence = q->index;
+        }
+        if (token != NULL) {
+            *token = (struct tide_token){ d->log->header.incarnation, q->index };
+        }
+    }
+    return result;
+}
+
+static int write_one(struct tide *d, struct tide_reader *session, const struct tide_op *op, struct tide_token *token,
+                     uint64_t *found) {
+    if (d == NULL) {
+        return TIDE_ERR_INVALID;
+    }
+    struct seq_op prepared;
+    struct seq_request q = { .ops = op, .prepared = &prepared, .count = 1 };
+    int error = write_check(d, op, &q.ring_bytes);
+    if (error != 0) {
+        return error;
+    }
+    error = write_submit(d, session, &q, token);
+    if (error == TIDE_ERR_MISMATCH && found != NULL) {
+        *found = q.found;
+    }
+    return error;
+}
+
+int write_put(struct tide *d, struct tide_reader *session, const void *key, size_t key_len, const void *value,
+              size_t value_size, struct tide_token *token) {
+    struct tide_op op = { TIDE_OP_PUT, 0, key, key_len, value, value_size, 0 };
+    return write_one(d, session, &op, token, NULL);
+}
+
+int tide_delete(struct tide *d, struct tide_reader *session, const void *key, size_t key_len,
+                struct tide_token *token) {
+    struct tide_op op = { TIDE_OP_DELETE, 0, key, key_len, NULL, 0, 0 };
+    return write_one(d, session, &op, token, NULL);
+}
+
+int tide_cas(struct tide *d, struct tide_reader *session, const void *key, size_t key_len, uint64_t expected,
+             const void *value, size_t value_size, struct tide_token *token, uint64_t *found) {
+    struct tide_op op = { TIDE_OP_CAS, 0, key, key_len, value, value_size, expected };
+    return write_one(d, session, &op, token, found);
+}
+
+int tide_batch(struct tide *d, struct tide_reader *session, const struct tide_op *ops, size_t n,
+               struct tide_token *token, size_t *failed) {
+    if (d == NULL || ops == NULL || n == 0 || n > WRITE_BATCH_MAX) {
+        return TIDE_ERR_INVALID;
+    }
+    struct seq_op *prepared = malloc(n * sizeof(*prepared));
+    if (prepared == NULL) {
+        return TIDE_ERR_NOMEM;
+    }
+    struct seq_request q = { .ops = ops, .prepared = prepared, .count = n };
+    int error = 0;
+    for (size_t i = 0; i < n && error == 0; i++) {
+        error = write_check(d, &ops[i], &q.ring_bytes);
+    }
+    if (error == 0) {
+        error = write_submit(d, session, &q, token);
+    }
+    if (error == TIDE_ERR_MISMATCH && failed != NULL) {
+        *failed = q.failed;
+    }
+    free(prepared);
+    return error;
+}
