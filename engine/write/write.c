@@ -45,7 +45,7 @@ static int write_submit(struct tide *d, struct tide_reader *session, struct seq_
             session->fence = q->index;
         }
         if (token != NULL) {
-            *token = (struct tide_token){ d->log->header.incarnation, q->index };
+            *token = (struct tide_token){ d->words.header.incarnation, q->index };
         }
     }
     return result;
