@@ -142,6 +142,7 @@ static int control_start(struct tide *d, const struct tide_replica_opts *o, uint
     }
     foreign_release(d, (uint32_t)id); /* whoever ran it before us */
     control_prepare_board(board, o, (uint32_t)id, d->member);
+    atomic_store(&r->delay_ns, o->role == TIDE_LEADER ? 0 : o->apply_delay_ns);
     int error = replica_make_table(r);
     if (error == 0) {
         d->running[id] = r;
@@ -264,7 +265,8 @@ int tide_replica_set_delay(struct tide *d, uint32_t id, uint64_t apply_delay_ns)
     struct replica *r = d->running[id];
     bool follower = r != NULL && atomic_load(&r->leads) == 0;
     if (follower) {
-        atomic_store(&r->board->apply_delay_ns, apply_delay_ns); /* MO(replica.delay) */
+        atomic_store(&r->delay_ns, apply_delay_ns); /* MO(replica.delay) */
+        atomic_store(&r->board->apply_delay_ns, apply_delay_ns);
         atomic_fetch_add(&r->nudge, 1);
         park_wake(&r->nudge, INT32_MAX);
     }

@@ -87,7 +87,10 @@ int tide_section_get(struct tide_reader *r, const void *key, size_t key_len, voi
     if (error != 0) {
         return error;
     }
-    error = read_value(n, buf, buf_size, &size, &made);
+    error = read_value(&r->section->table, n, buf, buf_size, &size, &made);
+    if (error == READ_STUCK) {
+        return read_damaged(r->section, TIDE_ERR_LOST);
+    }
     if (error != TIDE_ERR_NOT_FOUND) {
         if (value_size != NULL) {
             *value_size = size;
@@ -109,12 +112,15 @@ int tide_section_peek(struct tide_reader *r, const void *key, size_t key_len, co
     if (error != 0) {
         return error;
     }
-    if (n == NULL) {
+    struct table_lengths len;
+    if (n == NULL && !table_is_damaged(&r->section->table)) {
         return TIDE_ERR_NOT_FOUND;
     }
-    /* MO(node.fields), MO(node.index): relaxed; as in read_value(). */
-    *value = table_node_key(n) + atomic_load_explicit(&n->key_len, memory_order_relaxed);
-    *value_size = atomic_load_explicit(&n->value_len, memory_order_relaxed); /* MO(node.fields) */
+    if (n == NULL || !table_lengths_of(&r->section->table, n, &len)) {
+        return read_damaged(r->section, TIDE_ERR_LOST);
+    }
+    *value = table_node_key(n) + key_len;
+    *value_size = len.value;
     if (version != NULL) {
         *version = atomic_load_explicit(&n->index, memory_order_relaxed); /* MO(node.index) */
     }
@@ -124,16 +130,18 @@ int tide_section_peek(struct tide_reader *r, const void *key, size_t key_len, co
 struct read_scan {
     tide_scan_fn *fn;
     void *ctx;
+    uint64_t total, most; /* bytes handed over, and those that a table can hold */
 };
 
-static int read_scan_node(void *ctx, const struct table_node *n) {
-    const struct read_scan *scan = ctx;
-    /* MO(node.fields), MO(node.index): relaxed; as in read_value(). */
-    size_t key_len = atomic_load_explicit(&n->key_len, memory_order_relaxed);
-    size_t size = atomic_load_explicit(&n->value_len, memory_order_relaxed); /* MO(node.fields) */
+static int read_scan_node(void *ctx, const struct table_node *n, const struct table_lengths *len) {
+    struct read_scan *scan = ctx;
     const uint8_t *key = table_node_key(n);
-    uint64_t index = atomic_load_explicit(&n->index, memory_order_relaxed); /* MO(node.index) */
-    return scan->fn(scan->ctx, key, key_len, key + key_len, size, index);
+    scan->total += len->key + len->value;
+    if (scan->total > scan->most) {
+        return TIDE_ERR_LOST; /* buckets that are chained to one another, say */
+    }
+    uint64_t index = atomic_load_explicit(&n->index, memory_order_relaxed); /* MO(node.index): as in read_value() */
+    return scan->fn(scan->ctx, key, len->key, key + len->key, len->value, index);
 }
 
 struct read_scan_foreign {
@@ -173,18 +181,18 @@ int tide_section_scan(struct tide_reader *r, tide_scan_fn *fn, void *ctx) {
         return error != 0 ? error : fn == NULL ? TIDE_ERR_INVALID : TIDE_ERR_THREAD;
     }
     const struct table *t = &r->section->table;
-    struct read_scan scan = { fn, ctx };
+    struct read_scan scan = { fn, ctx, 0, t->room };
     if (r->section->foreign) {
         return read_scan_foreign(r, &scan);
     }
     /* MO(table.buckets): acquire; one number for the whole scan: what is split meanwhile stays where it was as well,
      * until this section has ended. */
-    uint64_t buckets = atomic_load_explicit(&t->seg->buckets, memory_order_acquire);
+    uint64_t buckets = atomic_load_explicit(t->buckets, memory_order_acquire);
     for (uint64_t b = 0; b < buckets; b++) {
         int result = table_visit_bucket(t, b, buckets, r->section_index, read_scan_node, &scan);
         if (result != 0) {
             return result;
         }
     }
-    return 0;
+    return table_is_damaged(t) ? read_damaged(r->section, TIDE_ERR_LOST) : 0;
 }

@@ -313,7 +313,12 @@ static int foreign_map(struct tide *d, uint32_t id, struct replica **out) {
     struct foreign_words w;
     bytes_copy_racy(&w, seg, sizeof(w));
     r->segment_id = w.header.segment_id;
-    r->table = (struct table){ .base = r->segment.base, .seg = seg, .buckets_off = w.buckets_off, .seed = w.hash_seed };
+    r->table = (struct table){ .base = r->segment.base,
+                               .seg = seg,
+                               .buckets = &seg->buckets,
+                               .buckets_off = w.buckets_off,
+                               .seed = w.hash_seed,
+                               .room = r->segment.size_bytes - w.buckets_off - NODE_HEADER_BYTES };
     r->writer.t = r->table;
     r->lag_all = (struct hdr *)(r->segment.base + w.lag_all_off);
     r->lag_windows = (struct lag_windows *)(r->segment.base + w.lag_windows_off);

@@ -22,6 +22,15 @@ static inline uint64_t replica_buckets_most(const struct replica *r) {
 void replica_show(struct replica *r);
 void replica_hide(struct replica *r);
 
+/*
+ * Something that cannot be was found in the table that this process runs (struct table_own): say so and serve nothing more. Once; any
+ * thread, also inside a section. The replica's own thread joins anew then, the leader hands over where it can.
+ */
+void replica_stop_serving(struct replica *r);
+
+/* The board's words about this replica are those that its thread wrote, or are now. For the applying thread, from time to time. */
+void replica_mend_board(struct replica *r);
+
 /* Take a step into account: digest marks at their indexes. */
 static inline void replica_note_index(struct replica *r) {
     if (r->exact && r->applied % LAYOUT_DIGEST_EVERY == 0) {

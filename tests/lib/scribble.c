@@ -147,8 +147,9 @@ static void read_something(struct tide_reader *r, uint64_t *random) {
         char keys[8][32];
         struct tide_mget_item items[8];
         for (int i = 0; i < 8; i++) {
-            items[i] = (struct tide_mget_item){ keys[i], make_key(keys[i], draw(random)), bufs[i], sizeof(bufs[i]),
-                                                0,       0,                               0,       0 };
+            items[i] = (struct tide_mget_item){
+                keys[i], make_key(keys[i], draw(random)), bufs[i], sizeof(bufs[i]), 0, 0, 0, 0
+            };
         }
         (void)tide_mget(r, items, 8, &bound, &answer);
     }
