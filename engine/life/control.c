@@ -38,7 +38,7 @@ static struct replica *control_new(struct tide *d, const struct tide_replica_opt
     r->cpu = o->cpu;
     r->spin_ns = o->spin_ns;
     r->board = &d->log->replicas[id];
-    r->table_bytes = o->table_bytes != 0 ? o->table_bytes : d->log->table_bytes;
+    r->table_bytes = o->table_bytes != 0 ? o->table_bytes : d->words.table_bytes;
     r->scratch = malloc(TIDE_KEY_MAX);
     if (r->scratch == NULL) {
         free(r);
@@ -77,7 +77,7 @@ void control_release_orphans(struct tide *d) {
     for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
         uint32_t orphan = REPLICA_ORPHAN;
         if (board_state(&d->log->replicas[i]) == orphan) {
-            segment_unlink_of(d->name, SEGMENT_TABLE, i, d->log->header.incarnation);
+            segment_unlink_of(d->name, SEGMENT_TABLE, i, d->words.header.incarnation);
             KILL_POINT("gc.orphan_unlinked");
             atomic_compare_exchange_strong(&d->log->replicas[i].state, &orphan, REPLICA_FREE);
         }
@@ -203,7 +203,7 @@ static int control_start(struct tide *d, const struct tide_replica_opts *o, uint
             d->running[id] = NULL;
             replica_hide(r);
             replica_drop_table(r);
-            segment_unlink_of(d->name, SEGMENT_TABLE, (uint32_t)id, d->log->header.incarnation);
+            segment_unlink_of(d->name, SEGMENT_TABLE, (uint32_t)id, d->words.header.incarnation);
         }
     }
     if (error != 0) {
@@ -223,7 +223,7 @@ int tide_replica_start(struct tide *d, const struct tide_replica_opts *opts, uin
     if (d == NULL || o->size < sizeof(*o) || o->id >= (int32_t)LAYOUT_REPLICAS || o->candidate > 1 ||
         o->apply_delay_ns > CONTROL_DELAY_MAX || (o->role != TIDE_LEADER && o->role != TIDE_FOLLOWER) ||
         (o->role == TIDE_LEADER && o->apply_delay_ns != 0) ||
-        (o->table_bytes != 0 && (o->table_bytes < d->log->table_bytes || o->table_bytes > TABLE_BYTES_MAX))) {
+        (o->table_bytes != 0 && (o->table_bytes < d->words.table_bytes || o->table_bytes > TABLE_BYTES_MAX))) {
         return TIDE_ERR_INVALID;
     }
     if (tide_forked(d)) {
@@ -285,7 +285,7 @@ int control_stop(struct tide *d, uint32_t id, bool keep) {
     KILL_POINT("stop.hidden");
     replica_drop_table(r);
     if (!keep || !control_leave_last(d, id)) {
-        segment_unlink_of(d->name, SEGMENT_TABLE, id, d->log->header.incarnation);
+        segment_unlink_of(d->name, SEGMENT_TABLE, id, d->words.header.incarnation);
         KILL_POINT("stop.unlinked");
         board_set_state(r->board, REPLICA_STOPPED);
     }

@@ -243,7 +243,7 @@ static void reap_replicas(struct tide *d, uint32_t member) {
             continue;
         }
         /* The file first: a slot that is free may be claimed at once, and its new table must not be the one removed. */
-        segment_unlink_of(d->name, SEGMENT_TABLE, i, d->log->header.incarnation);
+        segment_unlink_of(d->name, SEGMENT_TABLE, i, d->words.header.incarnation);
         KILL_POINT("gc.unlinked");
         board_set_state(b, REPLICA_FREE);
     }

@@ -74,6 +74,21 @@ struct sequencer {
 struct lane_pool;
 struct lane_server;
 
+/* What a log segment says of its domain from its creation on. Shared memory is input: these words are copied once, the copy is checked,
+ * and nobody looks at the segment's again, which another process may change later. */
+struct domain_words {
+    struct segment_header header;
+    uint64_t ring_off;
+    uint64_t ring_bytes;
+    uint64_t hash_seed;
+    uint64_t slow_follower_ns;
+    uint64_t table_bytes;
+    uint64_t expected_keys;
+};
+_Static_assert(sizeof(struct domain_words) == offsetof(struct log_segment, clock) &&
+                   offsetof(struct domain_words, expected_keys) == offsetof(struct log_segment, expected_keys),
+               "the start of struct log_segment, word for word");
+
 struct tide {
     /* What reads use. */
     struct log_segment *log;
@@ -88,6 +103,7 @@ struct tide {
     _Atomic(struct replica *)
         running[LAYOUT_REPLICAS]; /* run by this handle; replicas[] has those that readers may use */
     uint32_t starting;            /* replicas that are */
+    struct domain_words words;
     pthread_mutex_t foreign_lock; /* mapping other processes' tables */
     uint32_t member;              /* our slot: shm/member.h */
     uint64_t write_timeout_ns;

@@ -24,7 +24,7 @@ int write_check(const struct tide *d, const struct tide_op *op, uint64_t *ring_b
 
 void write_digest(const struct tide *d, const struct tide_op *op, struct seq_op *p) {
     size_t value_size = op->kind == TIDE_OP_DELETE ? 0 : op->value_size;
-    p->hash = XXH3_64bits_withSeed(op->key, op->key_len, d->log->hash_seed);
+    p->hash = XXH3_64bits_withSeed(op->key, op->key_len, d->hash_seed);
     p->payload_crc = crc32c(crc32c(0, op->key, op->key_len), op->value, value_size);
 }
 
@@ -65,7 +65,7 @@ static int write_submit(struct tide *d, struct tide_reader *session, struct seq_
             session->fence = q->index;
         }
         if (token != NULL) {
-            *token = (struct tide_token){ d->log->header.incarnation, q->index };
+            *token = (struct tide_token){ d->words.header.incarnation, q->index };
         }
     }
     return result;
