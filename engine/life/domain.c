@@ -10,6 +10,8 @@
 #include "engine/replica/foreign.h"
 #include "engine/life/fork.h"
 #include "engine/life/gone.h"
+#include "engine/life/handles.h"
+#include "engine/life/reap.h"
 #include "engine/table/grace.h"
 #include "engine/table/kill.h"
 #include "engine/write/lane.h"
@@ -30,21 +32,15 @@
 #define DOMAIN_TRIES 16
 #define DOMAIN_JOIN_NS UINT64_C(10000000000) /* that one may have been stopped: then the domain cannot be opened */
 
-void tide_hold(struct tide *d) {
-    atomic_fetch_add(&d->holds, 1);
-}
-
-void tide_drop(struct tide *d) {
-    if (atomic_fetch_sub(&d->holds, 1) != 1) {
-        return;
-    }
+/* The handle is closed and so are its readers. */
+static void domain_destroy(struct tide *d) {
     for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
         foreign_release(d, i);
     }
     lane_pool_destroy(d);
     member_release(d->segment.fd, d->log, d->member); /* after the lanes: they are known by the member's number */
     fork_hold_off();
-    fork_note_closed(d);
+    handles_remove(d);
     segment_unmap_ring(d->ring.base, d->ring.bytes);
     segment_detach(&d->segment);
     fork_let_on();
@@ -270,7 +266,7 @@ static int domain_open(struct tide *d, const struct tide_opts *o) {
         (struct ring){ .log = d->log, .bytes = d->words.ring_bytes, .slow_follower_ns = d->words.slow_follower_ns };
     d->write_timeout_ns = o->write_timeout_ns;
     error = segment_map_ring(&d->segment, d->words.ring_off, d->ring.bytes, &d->ring.base);
-    if (error == 0 && (grace_hold() != 0 || lane_pool_create(d) != 0)) {
+    if (error == 0 && (grace_hold(gone_look_all) != 0 || lane_pool_create(d) != 0)) {
         segment_unmap_ring(d->ring.base, d->ring.bytes);
         error = TIDE_ERR_NOMEM;
     }
@@ -281,7 +277,8 @@ static int domain_open(struct tide *d, const struct tide_opts *o) {
     pthread_mutex_init(&d->control, NULL);
     pthread_mutex_init(&d->foreign_lock, NULL);
     atomic_store(&d->holds, 1);
-    fork_note_open(d);
+    d->destroy = domain_destroy;
+    handles_add(d);
     return 0;
 }
 

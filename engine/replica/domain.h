@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What a process holds of a domain. Private to the engine. */
-#ifndef ENGINE_DOMAIN_H
-#define ENGINE_DOMAIN_H
+#ifndef TIDE_REPLICA_DOMAIN_H
+#define TIDE_REPLICA_DOMAIN_H
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -114,8 +114,9 @@ struct tide {
     _Atomic uint32_t steward_stop;
     _Atomic uint32_t steward_word; /* futex word */
     _Atomic uint32_t step_down;
-    struct tide *next_open;     /* all handles of this process, for fork() */
-    _Atomic uint32_t holds;     /* the handle and its readers */
+    struct tide *next_open; /* all handles of this process, for fork() */
+    _Atomic uint32_t holds; /* the handle and its readers */
+    void (*destroy)(struct tide *d);
     _Atomic uint32_t next_home; /* spreads readers */
     struct segment segment;
     char name[LAYOUT_NAME];
@@ -133,8 +134,15 @@ static inline bool tide_forked(const struct tide *d) {
 }
 
 /* The handle's memory goes with its last hold. */
-void tide_hold(struct tide *d);
-void tide_drop(struct tide *d);
+static inline void tide_hold(struct tide *d) {
+    atomic_fetch_add(&d->holds, 1);
+}
+
+static inline void tide_drop(struct tide *d) {
+    if (atomic_fetch_sub(&d->holds, 1) == 1) {
+        d->destroy(d);
+    }
+}
 
 /* A code of shm/error.h is one of ours. */
 _Static_assert((int)SHM_ERR_NO_SPACE == (int)TIDE_ERR_NO_SPACE && (int)SHM_ERR_GONE == (int)TIDE_ERR_GONE &&

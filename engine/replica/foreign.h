@@ -14,8 +14,8 @@
  * Every offset and length is checked against the segment before it is used. A process may die at any instant on either side.
  * Source: docs/design.md, section 5; the reader's side of H.-J. Boehm's seqlocks.
  */
-#ifndef ENGINE_FOREIGN_H
-#define ENGINE_FOREIGN_H
+#ifndef TIDE_REPLICA_FOREIGN_H
+#define TIDE_REPLICA_FOREIGN_H
 
 #include "engine/table/kill.h"
 #include "engine/replica/replica.h"

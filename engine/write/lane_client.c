@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "engine/log/lane_notes.h"
 #include "engine/table/kill.h"
 #include "engine/write/lane.h"
 #include "engine/write/lane_codec.h"
