@@ -14,8 +14,8 @@
  * Every offset and length is checked against the segment before it is used. A process may die at any instant on either side.
  * Source: docs/design.md, section 5; the reader's side of H.-J. Boehm's seqlocks.
  */
-#ifndef ENGINE_FOREIGN_H
-#define ENGINE_FOREIGN_H
+#ifndef TIDE_REPLICA_FOREIGN_H
+#define TIDE_REPLICA_FOREIGN_H
 
 #include "engine/table/kill.h"
 #include "engine/replica/replica.h"
@@ -47,6 +47,9 @@ struct foreign_value {
     uint64_t size;
     uint64_t version;
 };
+
+/* How many buckets there are, or 0 where the number cannot be. Also of an own replica, whose bytes are looked at in the same way. */
+uint64_t foreign_buckets(const struct replica *r);
 
 /* `reorganised` of the table, to be loaded before the index that is read at; odd while slots are being cleared. */
 uint64_t foreign_epoch(const struct table *t);
@@ -113,8 +116,10 @@ typedef int foreign_visit_fn(void *ctx, const uint8_t *key, size_t key_len, cons
 struct foreign_scratch {
     uint8_t *bytes;
     size_t room;
+    uint64_t total; /* bytes of nodes that were copied */
 };
-/* 0, fn's result, or TIDE_ERR_CORRUPT / TIDE_ERR_NOMEM. at: UINT64_MAX for the newest; versions above it are followed back. */
+/* 0, fn's result, or TIDE_ERR_CORRUPT / TIDE_ERR_NOMEM. All visits with one scratch together hand over a few times the segment's
+ * size at most, whatever its links lead to: then CORRUPT. at: UINT64_MAX for the newest; versions above it are followed back. */
 int foreign_visit_bucket(const struct replica *r, uint64_t b, uint64_t at, struct foreign_scratch *scratch,
                          foreign_visit_fn *fn, void *ctx);
 

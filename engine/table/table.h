@@ -16,8 +16,8 @@
  *
  * Source: docs/design.md, section 5. Linear hashing: W. Litwin, 1980.
  */
-#ifndef ENGINE_TABLE_H
-#define ENGINE_TABLE_H
+#ifndef TIDE_TABLE_TABLE_H
+#define TIDE_TABLE_TABLE_H
 
 #include <stdbool.h>
 #include <string.h>
