@@ -175,6 +175,12 @@ expect mo 'names no test'
 rm docs/memory-model.md
 expect mo 'docs/memory-model.md is not there'
 
+# ---- descriptors
+add tools/tools.h 'static inline int o(void) { return open("x", 0); }'
+expect fds 'tools/tools.h:3: a descriptor that may be 0, 1 or 2'
+add engine/engine.c 'int e(void) { return eventfd(0, 0); }'
+expect fds 'a descriptor that may be 0, 1 or 2'
+
 # ---- include directions
 add shm/word.h '#include "engine/tidemark.h"'
 expect includes 'shm includes shm and the system alone'

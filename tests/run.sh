@@ -3,8 +3,8 @@
 #
 # run.sh PROGRAM...: run test programs, one more at a time than there are cores, and close with "N passed, N failed[, N skipped]".
 #
-# A program is a cmocka binary, whose cases are counted from its TAP output, or a script tests/NAME.test.sh, which is
-# one case: exit status 0 passed, 77 skipped, else failed. A program that dies, hangs or reports fewer cases than it
+# A program is a cmocka binary, whose cases are counted from its TAP output, or a script tests/NAME.test.sh or
+# tests/env/NAME.test.sh, which is one case: exit status 0 passed, 77 skipped with a reason on stdout, else failed. A program that dies, hangs or reports fewer cases than it
 # announced has one failure more. Whatever goes wrong, the run ends: each program has a time limit, and all together
 # have another.
 #
@@ -44,6 +44,7 @@ stress_work() { # name
 
 run_one() { # program
     name=$(basename "$1")
+    case $1 in */env/*) name=env_$name ;; esac
     log=$logs/$name.log
     now=$(date +%s)
     began_ms=$(date +%s%3N)
@@ -128,6 +129,8 @@ fi
 # Against hangs alone: what the tests may take on a machine of their own is two minutes, compiling included, and nothing here asserts it.
 TIDE_TEST_LIMIT=240
 total=900
+# The tests of environments have limits, memory and waits of their own.
+case " $* " in *tests/env/*) total=1800 ;; esac
 # Most of them sleep for a part of their time.
 jobs=${TIDE_TEST_JOBS:-$(($(nproc 2>/dev/null || echo 2) + 1))}
 if [ -n "${TIDE_SANITIZED:-}" ]; then
