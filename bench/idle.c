@@ -237,8 +237,7 @@ static void add_rows(struct bench_program *p, struct idle *t) {
 
 int main(int argc, char **argv) {
     static struct idle t = { .ms = 1500 };
-    static const struct bench_number numbers[] = { { "--ms", "of idleness that are measured", &t.ms, 10, 3600000,
-                                                     100 } };
+    static const struct bench_number numbers[] = { { "ms", "of idleness that are measured", &t.ms, 10, 3600000, 100 } };
     static struct bench_program p = {
         .name = "idle",
         .about = "CPU time and context switches of a domain that nobody uses: a leader and 1 or 4 followers,\n"
@@ -251,7 +250,7 @@ int main(int argc, char **argv) {
     if (!bench_program_start(&p, argc, argv, &code)) {
         return code;
     }
-    snprintf(p.note, sizeof(p.note),
+    snprintf(p.figures.note, sizeof(p.figures.note),
              "%u keys, all followers up to date, nobody reads or writes; getrusage of all processes of the domain over "
              "%llu ms, 200 ms after the last follower came to serve. All replicas are candidates",
              KEYS, (unsigned long long)t.ms);

@@ -320,7 +320,7 @@ static void add_rows(struct bench_program *p, struct join *j) {
 
 static void note(const struct join *j) {
     char count[BENCH_TEXT];
-    snprintf(j->p->note, sizeof(j->p->note),
+    snprintf(j->p->figures.note, sizeof(j->p->figures.note),
              "%s keys of %u bytes, values of %u; a table of %.1f MiB, of which %.1f are used and copied; ring of 1 "
              "MiB, nobody writes. Times contain what it takes to get the memory",
              bench_format_round(count, j->keys), KEY_SIZE, VALUE_SIZE, (double)j->table_bytes / 0x1p20,
@@ -369,7 +369,7 @@ static void end(struct join *j) {
 
 int main(int argc, char **argv) {
     static struct join j = { .keys = 1000000 };
-    static const struct bench_number numbers[] = { { "--keys", "in the table", &j.keys, 10000, 100000000, 20000 } };
+    static const struct bench_number numbers[] = { { "keys", "in the table", &j.keys, 10000, 100000000, 20000 } };
     static struct bench_program p = {
         .name = "join",
         .about = "A follower joins a domain whose log no longer holds everything, so that it copies a live\n"
