@@ -3,11 +3,11 @@
  * are about this question alone. */
 #include "bench/peers/stage.h"
 
-const struct peer *const peers[PEERS] = { &peer_loop_alone, &peer_plain, &peer_tide, &peer_other };
+static const struct peer *const peers[PEERS] = { &peer_loop_alone, &peer_plain, &peer_tide, &peer_other };
 
 int main(int argc, char **argv) {
     static struct peer_settings settings;
-    peer_settings_default(&settings);
+    peer_settings_default(&settings, peers);
     settings.name = "getcost";
     settings.about = "Measures tide_get (bound check, session, copy) against an unsynchronised open-addressing table:\n"
                      "16-byte keys, one thread, slices in turn.\n";

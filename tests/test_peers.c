@@ -22,8 +22,8 @@ static uint64_t run_less(struct peer_reader *r, uint64_t from, uint64_t n) {
 
 static struct peer wrong_value, wrong_row;
 static const struct peer absent = { .name = "absent", .package = "libabsent-dev" };
-const struct peer *const peers[PEERS] = { &peer_loop_alone, &peer_plain, &peer_tide, &peer_other,
-                                          &wrong_value,     &wrong_row,  &absent,    &absent };
+static const struct peer *const peers[PEERS] = { &peer_loop_alone, &peer_plain, &peer_tide, &peer_other,
+                                                 &wrong_value,     &wrong_row,  &absent,    &absent };
 enum { LOOP = 1, PLAIN = 2, TIDE = 4, OTHER = 8, WRONG_VALUE = 16, WRONG_ROW = 32, ABSENT = 64 };
 
 static const volatile sig_atomic_t never = 0;
@@ -35,7 +35,7 @@ static struct bench_figures figures;
 static void begin(struct peer_stage *s) {
     bench_machine_read(&machine);
     char *args[] = { (char *)"peers", (char *)"--quick", (char *)"--repetitions", (char *)"2" };
-    peer_settings_default(&settings);
+    peer_settings_default(&settings, peers);
     assert_int_equal(peer_settings_parse(&settings, 4, args), -1);
     settings.slice_ns = 100000;
     settings.rounds = 2;
@@ -175,7 +175,7 @@ static void figures__bars__of_the_same_repetition(void **state) {
 
 static int parse_two(const char *name, const char *value) {
     struct peer_settings s;
-    peer_settings_default(&s);
+    peer_settings_default(&s, peers);
     char *args[] = { (char *)"peers", (char *)name, (char *)value };
     return peer_settings_parse(&s, value != NULL ? 3 : 2, args);
 }

@@ -2,11 +2,11 @@
 /* How does Tidemark stand beside what one would use instead? */
 #include "bench/peers/stage.h"
 
-const struct peer *const peers[PEERS] = { &peer_loop_alone, &peer_plain, &peer_tide, &peer_other,
-                                          &peer_lfht,       &peer_ckht,  &peer_lmdb, &peer_redis };
+static const struct peer *const peers[PEERS] = { &peer_loop_alone, &peer_plain, &peer_tide, &peer_other,
+                                                 &peer_lfht,       &peer_ckht,  &peer_lmdb, &peer_redis };
 
 int main(int argc, char **argv) {
     static struct peer_settings settings;
-    peer_settings_default(&settings);
+    peer_settings_default(&settings, peers);
     return peer_run(&settings, argc, argv);
 }

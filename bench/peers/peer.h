@@ -103,10 +103,7 @@ extern const struct peer peer_loop_alone, peer_plain, peer_tide, peer_other, pee
 /* Linearizable, by the leader's replica where the own one is behind; and up to 200 ms old. Both are struct
  * tide_bound. */
 extern const void *const peer_tide_redirect, *const peer_tide_within;
-/* All peers of this program, in the order of their rows; NULL where there are fewer. The program's, so that one that names
- * few of them links none of the others' libraries. */
-#define PEERS 8u
-extern const struct peer *const peers[PEERS];
+#define PEERS 8u /* of one program, at most */
 
 /* Say what failed. Returns -1. */
 __attribute__((format(printf, 2, 3))) int peer_failed(const struct peer_case *c, const char *format, ...);

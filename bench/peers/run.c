@@ -54,7 +54,7 @@ static int run(struct peer_stage *s) {
         }
     }
     for (uint32_t k = 0; k < PEERS; k++) {
-        tide |= peers[k] == &peer_tide && (settings->chosen & (1u << k)) != 0;
+        tide |= settings->peers[k] == &peer_tide && (settings->chosen & (1u << k)) != 0;
     }
     if (rc == 0 && tide && settings->parts & PART_PAIRS && s->c.machine->cpus > 1) {
         rc = peer_measure_processes(&s->c, settings, s->figures);

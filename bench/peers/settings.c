@@ -7,9 +7,10 @@ static const char after[] =
     "A peer that is not installed, or has no room in memory, is left out and named on stderr.\n"
     "Exit codes: 0 measured; 1 the engine, a peer or a file failed; 2 bad arguments; 3 see --check; 130 interrupted.\n";
 
-void peer_settings_default(struct peer_settings *s) {
+void peer_settings_default(struct peer_settings *s, const struct peer *const list[PEERS]) {
     *s = (struct peer_settings){
         .name = "peers",
+        .peers = list,
         .about = "Measures Tidemark beside what one would use instead: the same keys in the same order, one thread, "
                  "slices in\n"
                  "turn; then two reader threads, and readers with a writer beside them. Keys have 16 bytes.\n",
@@ -32,8 +33,8 @@ int peer_settings_parse(struct peer_settings *s, int argc, char **argv) {
     static const char *const parts[] = { "gets", "puts", "pairs", "beside", NULL };
     static const char *const pages[] = { "small", "huge", NULL };
     const char *names[PEERS + 1] = { NULL };
-    for (unsigned k = 0; k < PEERS && peers[k] != NULL; k++) {
-        names[k] = peers[k]->name;
+    for (unsigned k = 0; k < PEERS && s->peers[k] != NULL; k++) {
+        names[k] = s->peers[k]->name;
     }
     const struct bench_arg args[] = {
         [ARG_KEYS] = { "keys", "LIST", BENCH_ARG_COUNTS, &s->keys, "up to 8 counts such as 10k,1M, up to 100M",

@@ -11,6 +11,9 @@ enum peer_part { PART_GETS = 1, PART_PUTS = 2, PART_PAIRS = 4, PART_BESIDE = 8 }
 
 struct peer_settings {
     const char *name, *about; /* of the program */
+    const struct peer *const
+        *peers; /* PEERS of them, in the order of their rows; NULL where there are fewer. The program's
+                                      * list: one that names few links none of the others' libraries */
     struct bench_counts keys, value_sizes;
     unsigned dists; /* a bit for each enum bench_dist */
     uint32_t repetitions;
@@ -24,8 +27,8 @@ struct peer_settings {
     const char *json_path;
 };
 
-/* What peers does where nothing is said. */
-void peer_settings_default(struct peer_settings *s);
+/* What peers does with this list where nothing is said. */
+void peer_settings_default(struct peer_settings *s, const struct peer *const list[PEERS]);
 
 /* Over what stands there. -1: go on; else the exit code: help or what is wrong has been printed. */
 int peer_settings_parse(struct peer_settings *s, int argc, char **argv);

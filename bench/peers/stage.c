@@ -61,7 +61,7 @@ int peer_stage_open(struct peer_stage *s, unsigned chosen, uint64_t keys, uint64
         return peer_failed(&s->c, "%llu keys: no memory for them", (unsigned long long)keys);
     }
     for (uint32_t k = 0; k < PEERS; k++) {
-        const struct peer *p = chosen & (1u << k) ? peers[k] : NULL;
+        const struct peer *p = chosen & (1u << k) ? s->settings->peers[k] : NULL;
         const struct peer_row *rows = p == NULL ? NULL : for_puts ? p->puts : p->gets;
         s->seats[k].peer = p != NULL && (rows[0].id != NULL || p->package != NULL) ? p : NULL;
     }
