@@ -20,8 +20,9 @@ int replica_make_table(struct replica *r) {
     struct tide *d = r->domain;
     uint64_t size = table_segment_bytes(r->table_bytes);
     /* A follower that joins anew after its domain was removed must not bring a table back under that name. */
-    if (segment_is_current(&d->segment) == 0) {
-        return TIDE_ERR_GONE;
+    int current = segment_is_current(&d->segment);
+    if (current != 1) {
+        return current == 0 ? TIDE_ERR_GONE : current;
     }
     int error = segment_create(&r->segment, d->name, SEGMENT_TABLE, r->id, size);
     if (error != 0) {
@@ -44,6 +45,9 @@ int replica_make_table(struct replica *r) {
         return error;
     }
     KILL_POINT("replica.published");
+    if (d->dumped) {
+        segment_let_dump(r->segment.base, r->segment.size_bytes);
+    }
     r->table = r->writer.t;
     r->buckets_most = replica_buckets_most(r); /* tide_verify() looks at own replicas by the way of foreign ones */
     r->applied = r->published = 0;
