@@ -43,6 +43,7 @@ static uint64_t table_buckets_for(uint64_t keys) {
 
 void table_note_damage(const struct table *t, const void *at, const char *what) {
     const char *none = NULL;
+    /* MO(table.damage): sequentially consistent, and rare. */
     if (t->own != NULL && atomic_compare_exchange_strong(&t->own->damage, &none, what)) {
         atomic_store(&t->own->damage_off, (uint64_t)((const uint8_t *)at - t->base));
     }
