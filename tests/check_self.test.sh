@@ -51,7 +51,6 @@ const char *tide_name(void) { return "x"; }
 END
 write tools/tide.c <<END
 /* $spdx */
-#include <cjson/cJSON.h>
 #include "engine/tidemark.h"
 #include "tools/tools.h"
 END
@@ -59,7 +58,7 @@ write tools/tools.h <<END
 /* $spdx */
 typedef void tool_fn(void);
 END
-write tools/dump_ring.c <<END
+write tools/dump/ring.c <<END
 /* $spdx */
 #include "shm/word.h"
 END
@@ -183,16 +182,16 @@ expect includes 'shm includes shm and the system alone'
 add shm/word.h '# include <xxhash.h>'
 expect includes 'shm includes shm and the system alone'
 add shm/word.h '#include <cjson/cJSON.h>'
-expect includes 'cJSON is for tools, bench and tests'
+expect includes 'cJSON is for bench and tests'
 add engine/engine.c '#include "tools/tools.h"'
 expect includes 'engine includes engine and shm alone'
 add engine/engine.c '#include <cjson/cJSON.h>'
-expect includes 'cJSON is for tools, bench and tests'
+expect includes 'cJSON is for bench and tests'
 add engine/engine.c '#include "engine.h"'
 expect includes 'includes are written from the root'
 add engine/tidemark.h '#include "shm/layout.h"'
 expect includes 'the public header includes nothing of ours'
-add tools/dump_ring.c '#include "engine/table/table.h"'
+add tools/dump/ring.c '#include "engine/table/table.h"'
 expect includes 'tools and bench see tidemark.h alone'
 add bench/lib/lib.c '#include "engine/table/table.h"'
 expect includes 'tools and bench see tidemark.h alone'
@@ -208,6 +207,8 @@ add tools/tide.c '#include "shm/layout.h"'
 expect includes 'dump alone looks inside'
 add tools/tide.c '#include "bench/lib/lib.h"'
 expect includes 'tools include neither bench nor tests'
+add tools/tide.c '#include <cjson/cJSON.h>'
+expect includes 'cJSON is for bench and tests'
 add tools/tide.c '#include <cmocka.h>'
 expect includes 'cmocka is for tests'
 
