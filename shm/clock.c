@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "shm/clock.h"
+#include "shm/fd.h"
 
 #include <fcntl.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-#define CLOCK_SHIFT 32u /* a step of mult is then 0.0005 ppm of a 2 GHz TSC's rate */
 #define CLOCK_CALIBRATION_NS UINT64_C(2000000)
 #define CLOCK_SLEW_MAX_PPM 1000u /* twice what NTP may do; more than that was no drift */
 #define CLOCK_LOST_NS UINT64_C(10000000)
@@ -51,7 +51,7 @@ static bool clock_cpu_has_tsc(void) {
  */
 static bool clock_kernel_trusts_tsc(void) {
     char text[32];
-    int fd = open("/sys/devices/system/clocksource/clocksource0/current_clocksource", O_RDONLY | O_CLOEXEC);
+    int fd = fd_open("/sys/devices/system/clocksource/clocksource0/current_clocksource", O_RDONLY, 0);
     if (fd < 0) {
         return false;
     }
@@ -96,12 +96,6 @@ static uint64_t clock_rate(uint64_t ticks, uint64_t ns) {
     return rate > UINT64_MAX ? 0 : (uint64_t)rate;
 }
 
-static bool clock_rate_is_sane(uint64_t mult, uint32_t shift) {
-    /* 10 ps to 100 ns for a tick: a TSC of 10 MHz to 100 GHz. */
-    unsigned __int128 ps = ((unsigned __int128)mult * 1000u) >> shift;
-    return ps >= 10 && ps <= 100000;
-}
-
 void clock_init(struct clock_line *c) {
     memset((void *)c, 0, sizeof(*c));
     if (!clock_cpu_has_tsc() || !clock_kernel_trusts_tsc()) {
@@ -113,7 +107,7 @@ void clock_init(struct clock_line *c) {
     }
     struct clock_pair last = clock_sample();
     uint64_t mult = clock_rate(last.tsc - first.tsc, last.ns - first.ns);
-    if (last.tsc <= first.tsc || !clock_rate_is_sane(mult, CLOCK_SHIFT)) {
+    if (last.tsc <= first.tsc || !clock_mult_is_sane(mult)) {
         return;
     }
     c->anchor_tsc = first.tsc;
@@ -131,8 +125,8 @@ int clock_check(const struct clock_line *c) {
     if (use_tsc == 0) {
         return 0;
     }
-    uint32_t shift = atomic_load(&c->shift);
-    if (use_tsc != 1 || shift > 63 || !clock_rate_is_sane(atomic_load(&c->mult), shift) || !clock_cpu_has_tsc()) {
+    if (use_tsc != 1 || atomic_load(&c->shift) != CLOCK_SHIFT || !clock_mult_is_sane(atomic_load(&c->mult)) ||
+        !clock_cpu_has_tsc()) {
         return -1;
     }
     return 0;
@@ -179,8 +173,8 @@ void clock_refine_now(struct clock_line *c) {
     uint64_t mult = atomic_load_explicit(&c->mult, memory_order_relaxed);         /* MO(clock.params) */
     uint32_t shift = atomic_load_explicit(&c->shift, memory_order_relaxed);       /* MO(clock.params) */
     struct clock_pair now = clock_sample();
-    bool broken = (seq & 1) || now.tsc < base_tsc || shift != CLOCK_SHIFT || !clock_rate_is_sane(mult, CLOCK_SHIFT);
-    uint64_t rate = broken ? 0 : clock_next_rate(mult, c, now, clock_line_ns(now.tsc, base_tsc, base_ns, mult, shift));
+    bool broken = (seq & 1) || now.tsc < base_tsc || shift != CLOCK_SHIFT || !clock_mult_is_sane(mult);
+    uint64_t rate = broken ? 0 : clock_next_rate(mult, c, now, clock_line_ns(now.tsc, base_tsc, base_ns, mult));
 
     /* MO(clock.seq): relaxed; the release stores below and the barrier put it before everything that follows. Readers
      * that load an odd number, or another one than before, try again. */
@@ -189,7 +183,7 @@ void clock_refine_now(struct clock_line *c) {
      * parameters has an earlier TSC. A C11 fence does not order rdtsc, hence the instructions. */
     __asm__ volatile("mfence; lfence" ::: "memory");
     uint64_t tsc = __rdtsc();
-    uint64_t ns = broken ? clock_monotonic_ns() : clock_line_ns(tsc, base_tsc, base_ns, mult, shift) + 1;
+    uint64_t ns = broken ? clock_monotonic_ns() : clock_line_ns(tsc, base_tsc, base_ns, mult) + 1;
     /* The 1: both functions round down, and a reader may be a pipeline's depth off the rule above. */
     if (!broken && now.ns > ns && now.ns - ns > CLOCK_LOST_NS) {
         ns = now.ns;
@@ -198,7 +192,7 @@ void clock_refine_now(struct clock_line *c) {
         /* The time since the anchor held something else than time: start measuring anew, and keep the rate. */
         c->anchor_tsc = now.tsc;
         c->anchor_ns = now.ns;
-        rate = clock_rate_is_sane(mult, CLOCK_SHIFT) ? mult : UINT64_C(1) << CLOCK_SHIFT;
+        rate = clock_mult_is_sane(mult) ? mult : UINT64_C(1) << CLOCK_SHIFT;
     }
     /* MO(clock.params): release, pairs with the acquire loads in clock_read(): who sees one of these sees the odd
      * number. */

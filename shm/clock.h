@@ -21,7 +21,8 @@
  * look older than they are, which is the safe direction. It never goes back; where it is ahead by as much it stays
  * ahead.
  *
- * Hostile bytes: clock_check() at attach; whatever the line says later, the readers end and answer some number.
+ * Hostile bytes: clock_check() at attach. Whatever the line says later, the readers end and answer some number, which never stands
+ * still: a rate that no processor has is not believed. How long somebody waits is measured by CLOCK_MONOTONIC, never by this clock.
  */
 #ifndef SHM_CLOCK_H
 #define SHM_CLOCK_H
@@ -38,6 +39,10 @@
 #define CLOCK_HAS_TSC 0
 #endif
 
+#define CLOCK_SHIFT 32u /* a step of mult is then 0.0005 ppm of a 2 GHz TSC's rate */
+/* 10 ps to 100 ns for a tick: a TSC of 10 MHz to 100 GHz. What lies in the line outside of it was written by nobody who should. */
+#define CLOCK_MULT_LEAST ((UINT64_C(1) << CLOCK_SHIFT) / 100)
+#define CLOCK_MULT_MOST ((UINT64_C(1) << CLOCK_SHIFT) * 100)
 #define CLOCK_TRIES 64 /* a change takes some hundred ns, every 10 s: so many failures mean that the line is broken */
 #define CLOCK_RESET_TICKS (UINT64_C(1) << 32) /* seconds: no two cores are that far apart */
 
@@ -53,6 +58,10 @@ void clock_init(struct clock_line *c);
  */
 int clock_check(const struct clock_line *c);
 
+static inline bool clock_mult_is_sane(uint64_t mult) {
+    return mult - CLOCK_MULT_LEAST <= CLOCK_MULT_MOST - CLOCK_MULT_LEAST;
+}
+
 /* Correct the rate now, due or not. By the leader alone: see clock_refine(). Nothing without use_tsc. */
 void clock_refine_now(struct clock_line *c);
 
@@ -60,12 +69,12 @@ void clock_refine_now(struct clock_line *c);
  * The function of the line at a TSC value. A TSC below the base by little (a core that is some cycles behind) counts
  * as the base; one that is below by seconds was reset, and then only the kernel knows the time.
  */
-static inline uint64_t clock_line_ns(uint64_t tsc, uint64_t base_tsc, uint64_t base_ns, uint64_t mult, uint32_t shift) {
+static inline uint64_t clock_line_ns(uint64_t tsc, uint64_t base_tsc, uint64_t base_ns, uint64_t mult) {
     if (__builtin_expect(tsc < base_tsc, 0)) {
         return base_tsc - tsc < CLOCK_RESET_TICKS ? base_ns : clock_monotonic_ns();
     }
     /* 64 bits would be full after seconds: the product has 32 bits of fraction. */
-    return base_ns + (uint64_t)(((unsigned __int128)(tsc - base_tsc) * mult) >> (shift & 63));
+    return base_ns + (uint64_t)(((unsigned __int128)(tsc - base_tsc) * mult) >> CLOCK_SHIFT);
 }
 
 /*
@@ -94,12 +103,14 @@ static inline uint64_t clock_read(const struct clock_line *c, bool ordered) {
         uint64_t base_tsc = atomic_load_explicit(&c->base_tsc, memory_order_acquire); /* MO(clock.params) */
         uint64_t base_ns = atomic_load_explicit(&c->base_ns, memory_order_acquire);   /* MO(clock.params) */
         uint64_t mult = atomic_load_explicit(&c->mult, memory_order_acquire);         /* MO(clock.params) */
-        uint32_t shift = atomic_load_explicit(&c->shift, memory_order_acquire);       /* MO(clock.params) */
         uint32_t cpu;
         uint64_t tsc = ordered ? __rdtscp(&cpu) : __rdtsc();
         /* MO(clock.seq): relaxed; the acquire loads above keep it behind them. */
         if (atomic_load_explicit(&c->seq, memory_order_relaxed) == seq) {
-            return clock_line_ns(tsc, base_tsc, base_ns, mult, shift);
+            if (__builtin_expect(!clock_mult_is_sane(mult), 0)) {
+                break; /* a rate of 0 would stop the clock, and with it whoever waits by it */
+            }
+            return clock_line_ns(tsc, base_tsc, base_ns, mult);
         }
     }
 #else

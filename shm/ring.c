@@ -15,10 +15,14 @@ static void ring_take_marks(struct ring_writer *w, uint64_t pos) {
     for (uint32_t i = 0; i < LAYOUT_MARKS; i++) {
         /* MO(log.mark): relaxed, the leader alone writes marks. */
         uint64_t index = atomic_load_explicit(&marks[i].index, memory_order_relaxed);
-        if (index >= w->next_index) {
-            /* Of a frame that was never committed: the next frames start elsewhere. */
+        uint64_t at = atomic_load_explicit(&marks[i].pos, memory_order_relaxed); /* MO(log.mark) */
+        if (index >= w->next_index || at >= pos || pos - at > w->ring.bytes || at % FRAME_ALIGN != 0) {
+            /* Of a frame that was never committed: the next frames start elsewhere. Or long overwritten, or damaged. */
             atomic_store_explicit(&marks[i].index, 0, memory_order_relaxed); /* MO(log.mark) */
-        } else if (index > newest) {
+            continue;
+        }
+        w->marks[i] = (struct ring_place){ index, at };
+        if (index > newest) {
             newest = index;
             w->mark = i;
         }
@@ -29,8 +33,7 @@ static void ring_take_marks(struct ring_writer *w, uint64_t pos) {
     }
     /* The first mark comes where the old leader would have left it: were there one for each start, they would push out the older
      * ones, by which newcomers find their place. */
-    w->next_mark = atomic_load_explicit(&marks[w->mark].pos, memory_order_relaxed) + /* MO(log.mark) */
-                   w->ring.bytes / LAYOUT_MARKS;
+    w->next_mark = w->marks[w->mark].pos + w->ring.bytes / LAYOUT_MARKS;
     w->next_mark = w->next_mark < pos ? pos : w->next_mark;
     w->mark = (w->mark + 1) % LAYOUT_MARKS;
 }
@@ -47,8 +50,25 @@ void ring_writer_init(struct ring_writer *w, const struct ring *ring, uint64_t p
         .next_mark = pos,
     };
     /* MO(log.reclaimed): relaxed, the leader alone writes it. */
-    w->limit = atomic_load_explicit(&ring->log->leader.reclaimed, memory_order_relaxed) + ring->bytes;
+    uint64_t reclaimed = atomic_load_explicit(&ring->log->leader.reclaimed, memory_order_relaxed);
+    if (reclaimed > pos || pos - reclaimed > ring->bytes) {
+        /* Nobody left that: what can be read in the ring is not known, so all of it is given up. */
+        reclaimed = pos;
+        atomic_store(&ring->log->leader.reclaimed, reclaimed);
+    }
+    w->limit = reclaimed + ring->bytes;
     ring_take_marks(w, pos);
+}
+
+bool ring_mend(struct ring_writer *w) {
+    struct leader_board *lead = &w->ring.log->leader;
+    uint64_t reclaimed = w->limit - w->ring.bytes;
+    if (atomic_load(&lead->commit) == w->committed && atomic_load(&lead->reclaimed) == reclaimed) {
+        return false;
+    }
+    atomic_store(&lead->reclaimed, reclaimed);
+    atomic_store(&lead->commit, w->committed);
+    return true;
 }
 
 void ring_leave_mark(struct ring_writer *w) {
@@ -59,6 +79,7 @@ void ring_leave_mark(struct ring_writer *w) {
     atomic_thread_fence(memory_order_release);                     /* MO(log.mark): the zero before the position */
     atomic_store_explicit(&m->pos, w->tail, memory_order_release); /* MO(log.mark) */
     atomic_store_explicit(&m->index, w->next_index, memory_order_release); /* MO(log.mark) */
+    w->marks[w->mark] = (struct ring_place){ w->next_index, w->tail };
     w->mark = (w->mark + 1) % LAYOUT_MARKS;
     w->next_mark = w->tail + w->ring.bytes / LAYOUT_MARKS;
 }
@@ -67,12 +88,8 @@ void ring_leave_mark(struct ring_writer *w) {
 static uint64_t ring_boundary(const struct ring_writer *w, uint64_t from, uint64_t otherwise) {
     uint64_t best = otherwise;
     for (uint32_t i = 0; i < LAYOUT_MARKS; i++) {
-        const struct ring_mark *m = &w->ring.log->marks[i];
-        /* MO(log.mark): relaxed, the reader is the writer. */
-        uint64_t pos = atomic_load_explicit(&m->pos, memory_order_relaxed);
-        if (atomic_load_explicit(&m->index, memory_order_relaxed) != 0 && pos >= from &&
-            pos < best) { /* MO(log.mark) */
-            best = pos;
+        if (w->marks[i].index != 0 && w->marks[i].pos >= from && w->marks[i].pos < best) {
+            best = w->marks[i].pos;
         }
     }
     return best;
@@ -111,7 +128,7 @@ uint32_t ring_reserve_slow(struct ring_writer *w, uint64_t bytes) {
         if (since == 0) {
             since = now;
             atomic_fetch_add_explicit(&log->leader.waits, 1, memory_order_relaxed); /* MO(stats) */
-        } else if (now - since >= log->slow_follower_ns) {
+        } else if (now - since >= w->ring.slow_follower_ns) {
             break;
         }
         if (rounds++ < 64) {

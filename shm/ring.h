@@ -29,6 +29,8 @@ struct ring {
     struct log_segment *log;
     uint8_t *base; /* ring_bytes, mapped twice */
     uint64_t bytes;
+    uint64_t
+        slow_follower_ns; /* how long a reservation waits for pinned followers: a checked copy, not the segment's word */
 };
 
 static inline uint8_t *ring_at(const struct ring *ring, uint64_t pos) {
@@ -58,9 +60,14 @@ struct ring_writer {
     uint32_t mark;
     uint32_t term;
     uint64_t last_ts;
+    /* The marks that stand in the segment, as this writer left or took them: where space may end is decided by these. index 0: none. */
+    struct ring_place {
+        uint64_t index, pos;
+    } marks[LAYOUT_MARKS];
 };
 
-/* Take the writing side up at a position: index of the next frame, and the last timestamp that was used. */
+/* Take the writing side up at a position: index of the next frame, and the last timestamp that was used. What the leader before left in the
+ * segment (marks, `reclaimed`) is taken as far as it can be. */
 void ring_writer_init(struct ring_writer *w, const struct ring *ring, uint64_t pos, uint64_t next_index,
                       uint64_t last_ts, uint32_t term);
 
@@ -86,6 +93,10 @@ uint32_t ring_reserve_slow(struct ring_writer *w, uint64_t bytes);
 static inline uint32_t ring_reserve(struct ring_writer *w, uint64_t bytes) {
     return w->tail + bytes <= w->limit ? 0 : ring_reserve_slow(w, bytes);
 }
+
+/* What the segment says of commit and `reclaimed` is not what this writer wrote there: somebody else wrote into it. Both are written again;
+ * false when there was nothing to mend. With the writing side, nothing appended that is not committed. */
+bool ring_mend(struct ring_writer *w);
 
 /* Leave a trace of a frame's start, for tools, and so that space can be given up in steps that end at a frame. */
 void ring_leave_mark(struct ring_writer *w);

@@ -12,7 +12,7 @@
 static void ring_reserve__nobody_pinned__never_waits(void **state) {
     (void)state;
     struct ring ring = help_ring_open(RING);
-    ring.log->slow_follower_ns = UINT64_C(3600) * 1000000000;
+    ring.slow_follower_ns = UINT64_C(3600) * 1000000000;
     struct ring_writer w;
     ring_writer_init(&w, &ring, 0, 1, 0, 1);
     static struct made m;
@@ -34,7 +34,7 @@ static void ring_reserve__nobody_pinned__never_waits(void **state) {
 static void ring_reserve__full_of_pinned__laps_after_the_limit(void **state) {
     (void)state;
     struct ring ring = help_ring_open(RING);
-    ring.log->slow_follower_ns = 2000000;
+    ring.slow_follower_ns = 2000000;
     struct ring_writer w;
     ring_writer_init(&w, &ring, 0, 1, 0, 1);
     struct replica_board *slow = &ring.log->replicas[0], *fast = &ring.log->replicas[1];
@@ -67,7 +67,7 @@ static void ring_reserve__full_of_pinned__laps_after_the_limit(void **state) {
 static void ring_reserve__after_a_lap__does_not_wait_for_the_lapped_again(void **state) {
     (void)state;
     struct ring ring = help_ring_open(RING);
-    ring.log->slow_follower_ns = 1000000;
+    ring.slow_follower_ns = 1000000;
     struct ring_writer w;
     ring_writer_init(&w, &ring, 0, 1, 0, 1);
     assert_true(board_pin(ring.log, &ring.log->replicas[5], 0));
@@ -84,7 +84,7 @@ static void ring_reserve__after_a_lap__does_not_wait_for_the_lapped_again(void *
 static void ring_reserve__leaders_own_pin_behind_a_full_group__not_lapped(void **state) {
     (void)state;
     struct ring ring = help_ring_open(RING);
-    ring.log->slow_follower_ns = 1000000;
+    ring.slow_follower_ns = 1000000;
     struct replica_board *leader = &ring.log->replicas[0], *slow = &ring.log->replicas[1];
     struct ring_writer w;
     ring_writer_init(&w, &ring, 0, 1, 0, 1);
@@ -146,7 +146,7 @@ static void *consume(void *arg) {
 
 static void writer_against_consumer(uint64_t slow_follower_ns, bool may_be_lapped, uint64_t laps, uint64_t *waits) {
     struct ring ring = help_ring_open(RING);
-    ring.log->slow_follower_ns = slow_follower_ns;
+    ring.slow_follower_ns = slow_follower_ns;
     struct consumer c = { .ring = ring, .board = &ring.log->replicas[9], .may_be_lapped = may_be_lapped };
     assert_true(board_pin(ring.log, c.board, 0));
     pthread_t thread;

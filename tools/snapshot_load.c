@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "shm/fd.h"
 #include "tools/lib/gather.h"
 #include "tools/lib/read_all.h"
 #include "tools/snapshot.h"
@@ -28,7 +29,7 @@ int snapshot_read(struct snapshot *s) {
     uint8_t *bytes;
     size_t size;
     int from_stdin = strcmp(s->file, "-") == 0;
-    int fd = from_stdin ? STDIN_FILENO : open(s->file, O_RDONLY | O_CLOEXEC);
+    int fd = from_stdin ? STDIN_FILENO : fd_open(s->file, O_RDONLY, 0);
     int error = fd < 0 || read_all(fd, &bytes, &size) != 0 ? errno : 0;
     if (!from_stdin && fd >= 0)
         close(fd);

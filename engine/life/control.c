@@ -4,12 +4,14 @@
 #include <unistd.h>
 
 #include "engine/life/control.h"
+#include "engine/life/follower.h"
+#include "engine/life/join.h"
+#include "engine/life/reap.h"
 #include "engine/replica/foreign.h"
 #include "engine/table/kill.h"
 #include "engine/replica/replica.h"
 #include "engine/log/sequencer.h"
 #include "engine/life/takeover.h"
-#include "engine/table/thread.h"
 #include "shm/bytes.h"
 #include "shm/clock.h"
 #include "shm/member.h"
@@ -38,7 +40,7 @@ static struct replica *control_new(struct tide *d, const struct tide_replica_opt
     r->cpu = o->cpu;
     r->spin_ns = o->spin_ns;
     r->board = &d->log->replicas[id];
-    r->table_bytes = o->table_bytes != 0 ? o->table_bytes : d->log->table_bytes;
+    r->table_bytes = o->table_bytes != 0 ? o->table_bytes : d->words.table_bytes;
     r->scratch = malloc(TIDE_KEY_MAX);
     if (r->scratch == NULL) {
         free(r);
@@ -73,24 +75,13 @@ static void control_prepare_board(struct replica_board *b, const struct tide_rep
     atomic_store(&b->lapped, 0);
 }
 
-void control_release_orphans(struct tide *d) {
-    for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
-        uint32_t orphan = REPLICA_ORPHAN;
-        if (board_state(&d->log->replicas[i]) == orphan) {
-            segment_unlink_of(d->name, SEGMENT_TABLE, i, d->log->header.incarnation);
-            KILL_POINT("gc.orphan_unlinked");
-            atomic_compare_exchange_strong(&d->log->replicas[i].state, &orphan, REPLICA_FREE);
-        }
-    }
-}
-
 /* The caller's thread joins, and the replica leads from then on. */
 static int control_start_leader(struct replica *r) {
     struct tide *d = r->domain;
     if (!member_lead(d->segment.fd)) {
         return TIDE_ERR_BUSY;
     }
-    int error = replica_join(r);
+    int error = join_replica(r);
     if (error != 0) {
         member_unlead(d->segment.fd);
         return error;
@@ -100,56 +91,25 @@ static int control_start_leader(struct replica *r) {
         member_unlead(d->segment.fd);
         return error;
     }
-    control_release_orphans(d);
+    reap_orphans(d);
     return 0;
-}
-
-static int control_create_thread(struct replica *r) {
-    atomic_store(&r->stop, 0);
-    atomic_store(&r->started, 0);
-    r->threaded = thread_start(&r->thread, follower_run, r) == 0;
-    return r->threaded ? 0 : TIDE_ERR_NOMEM;
-}
-
-static void control_await_thread(struct replica *r) {
-    while (atomic_load(&r->started) == 0) {
-        park_wait(&r->started, 0, UINT64_MAX);
-    }
-}
-
-/* Once it has started. */
-static int control_thread_error(struct replica *r) {
-    if (r->start_error != 0) {
-        pthread_join(r->thread, NULL);
-        r->threaded = false;
-    }
-    return r->start_error;
-}
-
-int control_resume_thread(struct replica *r) {
-    int error = r->threaded ? 0 : control_create_thread(r);
-    if (error == 0) {
-        control_await_thread(r);
-        error = control_thread_error(r);
-    }
-    return error;
 }
 
 /* Without the lock while it joins, which takes as long as its delay: meanwhile this handle may have to take over. */
 static int control_start_follower(struct replica *r) {
     struct tide *d = r->domain;
-    int error = control_create_thread(r);
+    int error = follower_start(r);
     if (error != 0) {
         return error;
     }
     r->starting = true;
     d->starting++;
     pthread_mutex_unlock(&d->control);
-    control_await_thread(r);
+    follower_await(r);
     pthread_mutex_lock(&d->control);
     d->starting--;
     r->starting = false;
-    return control_thread_error(r);
+    return follower_error(r);
 }
 
 void control_await_starts(struct tide *d) {
@@ -160,19 +120,6 @@ void control_await_starts(struct tide *d) {
         pthread_mutex_lock(&d->control);
     }
     pthread_mutex_unlock(&d->control);
-}
-
-void control_end_thread(struct replica *r) {
-    if (!r->threaded) {
-        return;
-    }
-    atomic_store(&r->stop, 1);
-    atomic_fetch_add(&r->nudge, 1);
-    park_wake(&r->nudge, INT32_MAX);
-    atomic_fetch_add(&r->domain->log->leader.wake, 1);
-    park_wake(&r->domain->log->leader.wake, INT32_MAX);
-    pthread_join(r->thread, NULL);
-    r->threaded = false;
 }
 
 static int control_start(struct tide *d, const struct tide_replica_opts *o, uint32_t *id_out) {
@@ -203,7 +150,7 @@ static int control_start(struct tide *d, const struct tide_replica_opts *o, uint
             d->running[id] = NULL;
             replica_hide(r);
             replica_drop_table(r);
-            segment_unlink_of(d->name, SEGMENT_TABLE, (uint32_t)id, d->log->header.incarnation);
+            segment_unlink_of(d->name, SEGMENT_TABLE, (uint32_t)id, d->words.header.incarnation);
         }
     }
     if (error != 0) {
@@ -223,7 +170,7 @@ int tide_replica_start(struct tide *d, const struct tide_replica_opts *opts, uin
     if (d == NULL || o->size < sizeof(*o) || o->id >= (int32_t)LAYOUT_REPLICAS || o->candidate > 1 ||
         o->apply_delay_ns > CONTROL_DELAY_MAX || (o->role != TIDE_LEADER && o->role != TIDE_FOLLOWER) ||
         (o->role == TIDE_LEADER && o->apply_delay_ns != 0) ||
-        (o->table_bytes != 0 && (o->table_bytes < d->log->table_bytes || o->table_bytes > TABLE_BYTES_MAX))) {
+        (o->table_bytes != 0 && (o->table_bytes < d->words.table_bytes || o->table_bytes > TABLE_BYTES_MAX))) {
         return TIDE_ERR_INVALID;
     }
     if (tide_forked(d)) {
@@ -271,7 +218,7 @@ int control_stop(struct tide *d, uint32_t id, bool keep) {
     if (led) {
         takeover_unlead(d, r);
     } else {
-        control_end_thread(r);
+        follower_end(r);
     }
     /* Of a domain that was removed nothing is kept: a table that was made while it was would be nobody's. */
     keep = keep && r->exact && board_state(r->board) == REPLICA_SERVING && !segment_is_unlinked(&d->segment);
@@ -285,7 +232,7 @@ int control_stop(struct tide *d, uint32_t id, bool keep) {
     KILL_POINT("stop.hidden");
     replica_drop_table(r);
     if (!keep || !control_leave_last(d, id)) {
-        segment_unlink_of(d->name, SEGMENT_TABLE, id, d->log->header.incarnation);
+        segment_unlink_of(d->name, SEGMENT_TABLE, id, d->words.header.incarnation);
         KILL_POINT("stop.unlinked");
         board_set_state(r->board, REPLICA_STOPPED);
     }

@@ -10,11 +10,14 @@
 #include "engine/replica/foreign.h"
 #include "engine/life/fork.h"
 #include "engine/life/gone.h"
+#include "engine/life/handles.h"
+#include "engine/life/reap.h"
 #include "engine/table/grace.h"
 #include "engine/table/kill.h"
 #include "engine/write/lane.h"
 #include "engine/table/rcu.h"
 #include "engine/life/takeover.h"
+#include "shm/bytes.h"
 #include "shm/clock.h"
 #include "shm/member.h"
 #include "shm/nap.h"
@@ -23,26 +26,21 @@
 #define DOMAIN_TABLE_DEFAULT (UINT64_C(64) << 20)
 #define DOMAIN_TABLE_MIN (UINT64_C(256) << 10)
 #define DOMAIN_SLOW_DEFAULT UINT64_C(50000000)
+#define DOMAIN_SLOW_MAX UINT64_C(86400000000000) /* a day: writes that wait longer wait for ever */
 #define DOMAIN_WRITE_DEFAULT UINT64_C(1000000000)
 #define DOMAIN_PAGE 4096u
 #define DOMAIN_TRIES 16
 #define DOMAIN_JOIN_NS UINT64_C(10000000000) /* that one may have been stopped: then the domain cannot be opened */
 
-void tide_hold(struct tide *d) {
-    atomic_fetch_add(&d->holds, 1);
-}
-
-void tide_drop(struct tide *d) {
-    if (atomic_fetch_sub(&d->holds, 1) != 1) {
-        return;
-    }
+/* The handle is closed and so are its readers. */
+static void domain_destroy(struct tide *d) {
     for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
         foreign_release(d, i);
     }
     lane_pool_destroy(d);
     member_release(d->segment.fd, d->log, d->member); /* after the lanes: they are known by the member's number */
     fork_hold_off();
-    fork_note_closed(d);
+    handles_remove(d);
     segment_unmap_ring(d->ring.base, d->ring.bytes);
     segment_detach(&d->segment);
     fork_let_on();
@@ -86,7 +84,7 @@ static int domain_create(struct tide *d, const struct tide_opts *o) {
     log->ring_off = ring_off;
     log->ring_bytes = o->ring_bytes;
     log->hash_seed = segment_random();
-    log->slow_follower_ns = o->slow_follower_ns;
+    log->slow_follower_ns = o->slow_follower_ns < DOMAIN_SLOW_MAX ? o->slow_follower_ns : DOMAIN_SLOW_MAX;
     log->table_bytes = o->table_bytes;
     log->expected_keys = o->expected_keys;
     atomic_store(&log->leader.leader, -1);
@@ -101,6 +99,7 @@ static int domain_create(struct tide *d, const struct tide_opts *o) {
         KILL_POINT("create.unnamed");
         error = segment_publish(&d->segment, d->name, SEGMENT_LOG, 0, segment_random(), segment_random());
         KILL_POINT("create.named");
+        bytes_copy_racy(&d->words, log, sizeof(d->words));
     }
     if (error != 0) {
         segment_discard(&d->segment);
@@ -122,15 +121,32 @@ static void domain_unlink_tables(const char *name, uint64_t incarnation) {
 }
 _Static_assert(LAYOUT_REPLICAS == LAYOUT_LANES, "one loop goes over both");
 
+/* Copy the words that nobody changes once the domain is made, and check the copy. */
 static int domain_check(struct tide *d) {
     const struct log_segment *log = (struct log_segment *)d->segment.base;
     uint64_t size = d->segment.size_bytes;
-    bool sane = size >= sizeof(*log) && log->ring_bytes >= LAYOUT_RING_MIN && log->ring_bytes <= LAYOUT_RING_MAX &&
-                (log->ring_bytes & (log->ring_bytes - 1)) == 0 && log->ring_off % DOMAIN_PAGE == 0 &&
-                log->ring_off >= sizeof(*log) && log->ring_off <= size && log->ring_bytes <= size - log->ring_off &&
-                log->table_bytes >= DOMAIN_TABLE_MIN && log->table_bytes <= TABLE_BYTES_MAX &&
-                clock_check(&log->clock) == 0;
-    return sane ? 0 : TIDE_ERR_CORRUPT;
+    struct domain_words w;
+    bytes_copy_racy(&w, log, sizeof(w));
+    const char *bad = NULL;
+    if (size < sizeof(*log) || segment_check_header(&w.header, size, SEGMENT_LOG) != 0) {
+        bad = "its header";
+    } else if (w.ring_bytes < LAYOUT_RING_MIN || w.ring_bytes > LAYOUT_RING_MAX ||
+               (w.ring_bytes & (w.ring_bytes - 1)) != 0 || w.ring_off % DOMAIN_PAGE != 0 || w.ring_off < sizeof(*log) ||
+               w.ring_off > size || w.ring_bytes > size - w.ring_off) {
+        bad = "where its ring lies";
+    } else if (w.table_bytes < DOMAIN_TABLE_MIN || w.table_bytes > TABLE_BYTES_MAX || w.table_bytes < w.ring_bytes) {
+        bad = "the size of its tables";
+    } else if (w.slow_follower_ns == 0 || w.slow_follower_ns > DOMAIN_SLOW_MAX) {
+        bad = "how long a slow follower is waited for";
+    } else if (clock_check(&log->clock) != 0) {
+        bad = "its clock, or this processor cannot read it";
+    }
+    if (bad != NULL) {
+        tide_logf(d, TIDE_LOG_ERROR, "%s is damaged: %s; remove the domain", d->segment.path, bad);
+        return TIDE_ERR_CORRUPT;
+    }
+    d->words = w;
+    return 0;
 }
 
 /* Nobody lives: is there a copy to go on from, or the whole log? */
@@ -197,7 +213,9 @@ static int domain_attach(struct tide *d, bool create) {
     } else if (create && dead && (domain_check(d) != 0 || !domain_can_go_on(d))) {
         tide_logf(d, TIDE_LOG_WARN, "all members of the domain have ended and nothing whole is left: created anew");
         /* Nobody else gets in while byte 0 is ours, so the name is still this file's. */
-        domain_unlink_tables(d->name, d->log->header.incarnation);
+        struct segment_header h;
+        bytes_copy_racy(&h, d->log, sizeof(h));
+        domain_unlink_tables(d->name, h.incarnation);
         error = segment_unlink(d->name, SEGMENT_LOG, 0);
         error = error == 0 ? TIDE_ERR_BUSY : error;
     } else {
@@ -243,11 +261,12 @@ static int domain_open(struct tide *d, const struct tide_opts *o) {
         return error;
     }
     d->log = (struct log_segment *)d->segment.base;
-    d->hash_seed = d->log->hash_seed;
-    d->ring = (struct ring){ .log = d->log, .bytes = d->log->ring_bytes };
+    d->hash_seed = d->words.hash_seed;
+    d->ring =
+        (struct ring){ .log = d->log, .bytes = d->words.ring_bytes, .slow_follower_ns = d->words.slow_follower_ns };
     d->write_timeout_ns = o->write_timeout_ns;
-    error = segment_map_ring(&d->segment, d->log->ring_off, d->ring.bytes, &d->ring.base);
-    if (error == 0 && (grace_hold() != 0 || lane_pool_create(d) != 0)) {
+    error = segment_map_ring(&d->segment, d->words.ring_off, d->ring.bytes, &d->ring.base);
+    if (error == 0 && (grace_hold(gone_look_all) != 0 || lane_pool_create(d) != 0)) {
         segment_unmap_ring(d->ring.base, d->ring.bytes);
         error = TIDE_ERR_NOMEM;
     }
@@ -258,7 +277,8 @@ static int domain_open(struct tide *d, const struct tide_opts *o) {
     pthread_mutex_init(&d->control, NULL);
     pthread_mutex_init(&d->foreign_lock, NULL);
     atomic_store(&d->holds, 1);
-    fork_note_open(d);
+    d->destroy = domain_destroy;
+    handles_add(d);
     return 0;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "engine/life/gone.h"
 
-#include "engine/life/fork.h"
+#include "engine/life/handles.h"
 #include "engine/table/rcu.h"
 #include "engine/read/reader.h"
 
@@ -33,5 +33,5 @@ static void gone_look(struct tide *d) {
 }
 
 void gone_look_all(void) {
-    fork_each_open(gone_look);
+    handles_each(gone_look);
 }

@@ -14,11 +14,12 @@
  */
 #include <stdlib.h>
 
+#include "engine/life/join.h"
+#include "engine/log/apply.h"
+#include "engine/log/lane_notes.h"
 #include "engine/replica/foreign.h"
 #include "engine/table/kill.h"
-#include "engine/write/lane.h"
 #include "engine/table/rcu.h"
-#include "engine/replica/replica.h"
 #include "engine/table/table_slots.h"
 #include "shm/crc.h"
 #include "shm/nap.h"
@@ -274,7 +275,7 @@ static int join_copy_all(struct replica *r, struct join_state *j) {
         if (room == ARENA_FULL || (room == ARENA_WAIT && !table_drain(&r->writer))) {
             return TIDE_ERR_FULL;
         }
-        enum apply_status status = replica_catch_up(r, j->passed, &due);
+        enum apply_status status = apply_catch_up(r, j->passed, &due);
         if (status != APPLY_OK) {
             return join_error(status);
         }
@@ -313,7 +314,7 @@ static int join_finish(struct replica *r) {
     /* A replica that shows the past is exact as soon as it is past what was copied too new: entries that are not due
      * yet wait, and it serves when they have been applied. */
     for (;;) {
-        enum apply_status status = replica_catch_up(r, commit, &due);
+        enum apply_status status = apply_catch_up(r, commit, &due);
         if (status != APPLY_OK) {
             return join_error(status);
         }
@@ -352,7 +353,7 @@ static int join_clear(struct replica *r) {
     return replica_make_table(r);
 }
 
-int replica_join(struct replica *r) {
+int join_replica(struct replica *r) {
     for (int tries = 0;; tries++) {
         int error = join_is_fresh(r) ? 0 : join_clear(r);
         if (error != 0) {

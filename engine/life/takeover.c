@@ -6,10 +6,13 @@
  */
 #include "engine/life/takeover.h"
 
-#include "engine/life/control.h"
+#include "engine/life/follower.h"
+#include "engine/life/reap.h"
+#include "engine/life/reap.h"
 #include "engine/table/kill.h"
 #include "engine/write/lane.h"
-#include "engine/replica/replica.h"
+#include "engine/write/lead.h"
+#include "engine/log/apply.h"
 #include "engine/log/sequencer.h"
 #include "engine/table/thread.h"
 #include "shm/clock.h"
@@ -64,19 +67,19 @@ static int takeover_try(struct tide *d) {
         return TIDE_ERR_NO_REPLICA;
     }
     KILL_POINT("takeover.locked");
-    control_end_thread(r);
+    follower_end(r);
     uint64_t delay = atomic_exchange(&r->board->apply_delay_ns, 0), due;
     atomic_store(&r->stop, 0);
     uint64_t commit = board_commit(d->log);
     /* Not exact: it was lapped just now, and stopped while it joined anew. */
-    enum apply_status status = r->exact ? replica_catch_up(r, commit, &due) : APPLY_LAPPED;
+    enum apply_status status = r->exact ? apply_catch_up(r, commit, &due) : APPLY_LAPPED;
     KILL_POINT("takeover.caught_up");
     int error = status == APPLY_OK && r->applied == commit && board_state(r->board) == REPLICA_SERVING
                     ? takeover_lead(d, r)
                     : TIDE_ERR_NO_REPLICA;
     if (error != 0) {
         atomic_store(&r->board->apply_delay_ns, delay);
-        control_resume_thread(r); /* it notices what is wrong by itself, and joins anew where it can */
+        follower_resume(r); /* it notices what is wrong by itself, and joins anew where it can */
         return error;
     }
     tide_logf(d, TIDE_LOG_INFO, "replica %u leads, term %u, from index %llu", r->id, atomic_load(&d->log->leader.term),
@@ -84,25 +87,17 @@ static int takeover_try(struct tide *d) {
     return 0;
 }
 
-static bool steward_leads(const struct tide *d) {
-    return atomic_load(&d->seq.here) != 0;
-}
-
-bool takeover_is_led(struct tide *d) {
-    return steward_leads(d) || member_led_elsewhere(d->segment.fd);
-}
-
 static void steward_take(struct tide *d) {
     pthread_mutex_lock(&d->control);
     /* A start of a leader that failed meanwhile has let this handle's byte go: ask again. */
-    int error = steward_leads(d) ? 0 : member_lead(d->segment.fd) ? takeover_try(d) : TIDE_ERR_BUSY;
+    int error = lead_is_here(d) ? 0 : member_lead(d->segment.fd) ? takeover_try(d) : TIDE_ERR_BUSY;
     if (error != 0) {
         member_unlead(d->segment.fd);
     }
     pthread_mutex_unlock(&d->control);
     if (error == 0) {
         reap_dead(d); /* after the others can write again */
-        control_release_orphans(d);
+        reap_orphans(d);
     } else {
         park_nap(STEWARD_NAP_NS);
     }
@@ -116,7 +111,7 @@ static void steward_hand_over(struct tide *d) {
         KILL_POINT("handover.unled");
         member_unlead(d->segment.fd);
         KILL_POINT("handover.free");
-        control_resume_thread(r);
+        follower_resume(r);
     }
     pthread_mutex_unlock(&d->control);
     uint64_t until = clock_monotonic_ns() + STEWARD_HANDOVER_NS;
@@ -144,9 +139,9 @@ static void *steward_run(void *arg) {
         if (atomic_load(&d->steward_stop) != 0) {
             return NULL;
         }
-        if (!steward_leads(d) && atomic_load(&d->closed) != 0) {
+        if (!lead_is_here(d) && atomic_load(&d->closed) != 0) {
             park_wait(&d->steward_word, seen, UINT64_MAX); /* the domain is gone: there is nothing to lead */
-        } else if (!steward_leads(d)) {
+        } else if (!lead_is_here(d)) {
             if (steward_wait_for_byte(d)) {
                 steward_take(d);
             } else {
@@ -179,15 +174,9 @@ void steward_stop(struct tide *d) {
     pthread_cancel(d->steward);
     pthread_join(d->steward, NULL);
     d->steward_runs = false;
-    if (!steward_leads(d)) {
+    if (!lead_is_here(d)) {
         member_unlead(d->segment.fd); /* it may have been cancelled with the byte just got */
     }
-}
-
-void takeover_ask_step_down(struct tide *d) {
-    atomic_store(&d->step_down, 1);
-    atomic_fetch_add(&d->steward_word, 1);
-    park_wake(&d->steward_word, INT32_MAX);
 }
 
 int tide_step_down(struct tide *d) {
@@ -197,11 +186,11 @@ int tide_step_down(struct tide *d) {
     if (tide_forked(d)) {
         return TIDE_ERR_FORKED;
     }
-    if (steward_leads(d)) {
+    if (lead_is_here(d)) {
         if (!d->steward_runs) {
             return TIDE_ERR_BUSY;
         }
-        takeover_ask_step_down(d);
+        lead_ask_step_down(d);
         return 0;
     }
     if (!member_led_elsewhere(d->segment.fd)) {
@@ -211,92 +200,5 @@ int tide_step_down(struct tide *d) {
     atomic_store(&board->step_down, 1);
     atomic_fetch_add(&board->wake, 1);
     park_wake(&board->wake, INT32_MAX);
-    return 0;
-}
-
-/* ---- the dead ------------------------------------------------------------------------------------------------------- */
-
-/* A living member has all that this replica has: then it is not needed. (That somebody holds the leader's byte says less: he
- * may be about to find that he cannot lead.) */
-static bool reap_is_covered(const struct tide *d, uint32_t dead) {
-    for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
-        const struct replica_board *b = &d->log->replicas[i];
-        if (i != dead && board_state(b) == REPLICA_SERVING &&
-            board_applied(b) >= board_applied(&d->log->replicas[dead]) &&
-            member_lives(d->segment.fd, d->log, board_owner(b), d->member)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void reap_replicas(struct tide *d, uint32_t member) {
-    for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
-        struct replica_board *b = &d->log->replicas[i];
-        uint32_t state = board_state(b);
-        if (state == REPLICA_FREE || state == REPLICA_STOPPED || state == REPLICA_ORPHAN || board_owner(b) != member) {
-            continue;
-        }
-        KILL_POINT("gc.replica");
-        if (state == REPLICA_SERVING && !reap_is_covered(d, i)) {
-            board_set_state(b, REPLICA_ORPHAN);
-            continue;
-        }
-        /* The file first: a slot that is free may be claimed at once, and its new table must not be the one removed. */
-        segment_unlink_of(d->name, SEGMENT_TABLE, i, d->log->header.incarnation);
-        KILL_POINT("gc.unlinked");
-        board_set_state(b, REPLICA_FREE);
-    }
-}
-
-/* A slot is claimed by its pid, and the member's number comes after: one who died in between left an old number there. */
-static bool reap_is_readers(const struct log_segment *log, const struct reader_slot *slot, uint32_t member) {
-    uint32_t pid = atomic_load(&slot->owner_pid), owner = atomic_load(&slot->member);
-    if (pid == 0 || owner == member) {
-        return pid != 0;
-    }
-    bool fits = owner < LAYOUT_MEMBERS && atomic_load(&log->members[owner].used) != 0 &&
-                atomic_load(&log->members[owner].pid) == pid;
-    return !fits && atomic_load(&log->members[member].pid) == pid;
-}
-
-static void reap_readers(struct log_segment *log, uint32_t member) {
-    for (uint32_t i = 0; i < LAYOUT_READERS; i++) {
-        struct reader_slot *slot = &log->readers[i];
-        if (reap_is_readers(log, slot, member)) {
-            atomic_store(&slot->owner_pid, 0);
-        }
-    }
-}
-
-void reap_member(void *tide, uint32_t member) {
-    struct tide *d = tide;
-    reap_replicas(d, member);
-    reap_readers(d->log, member);
-    KILL_POINT("gc.lanes");
-    lane_reap(d, member);
-    KILL_POINT("gc.done");
-}
-
-uint32_t reap_dead(struct tide *d) {
-    return member_reap_all(d->segment.fd, d->log, d->member, reap_member, d);
-}
-
-int tide_gc(struct tide *d, uint32_t *reaped) {
-    if (d == NULL) {
-        return TIDE_ERR_INVALID;
-    }
-    if (atomic_load(&d->closed) != 0) {
-        return -(int)atomic_load(&d->closed);
-    }
-    bool led = takeover_is_led(d);
-    uint32_t n = reap_dead(d);
-    if (led && board_state(&d->log->replicas[(uint32_t)atomic_load(&d->log->leader.leader) % LAYOUT_REPLICAS]) ==
-                   REPLICA_SERVING) {
-        control_release_orphans(d); /* one that a reaper left who had not heard of the new leader */
-    }
-    if (reaped != NULL) {
-        *reaped = n;
-    }
     return 0;
 }

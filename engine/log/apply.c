@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* How entries of the log become part of a replica's table. */
-#include "engine/table/kill.h"
-#include "engine/write/lane.h"
-#include "engine/replica/replica.h"
-#include "engine/table/table_slots.h"
+#include "engine/log/apply.h"
 
 #include <stdlib.h>
 
+#include "engine/log/lane_notes.h"
+#include "engine/table/kill.h"
+#include "engine/table/table_slots.h"
 #include "shm/bytes.h"
 #include "shm/clock.h"
 #include "shm/crc.h"
@@ -327,7 +327,7 @@ static enum apply_status apply_run(struct replica *r, uint64_t until, uint64_t d
     return status == APPLY_WAIT ? APPLY_FULL : status;
 }
 
-enum apply_status replica_catch_up(struct replica *r, uint64_t until, uint64_t *due) {
+enum apply_status apply_catch_up(struct replica *r, uint64_t until, uint64_t *due) {
     *due = 0;
     while (r->applied < until) {
         /* MO(replica.delay): relaxed; a setting, it orders nothing. */

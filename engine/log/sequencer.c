@@ -2,7 +2,7 @@
 #include "engine/log/sequencer.h"
 
 #include "engine/table/kill.h"
-#include "engine/write/lane.h"
+#include "engine/log/lane_notes.h"
 #include "engine/replica/replica.h"
 #include "engine/table/table_slots.h"
 #include "shm/bytes.h"

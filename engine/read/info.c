@@ -26,13 +26,13 @@ int tide_info(struct tide *d, struct tide_info *out) {
     const struct log_segment *log = d->log;
     *out = (struct tide_info){
         .size = sizeof(*out),
-        .incarnation = log->header.incarnation,
+        .incarnation = d->words.header.incarnation,
         .commit_index = board_commit(log),
         .term = atomic_load(&log->leader.term),
         .ring_bytes = d->ring.bytes,
-        .table_bytes = log->table_bytes,
-        .hash_seed = log->hash_seed,
-        .created_unix_ns = log->header.created_unix_ns,
+        .table_bytes = d->words.table_bytes,
+        .hash_seed = d->hash_seed,
+        .created_unix_ns = d->words.header.created_unix_ns,
         .leader = atomic_load(&log->leader.leader),
         .lapped_total = atomic_load(&log->leader.lapped),
     };
@@ -49,6 +49,7 @@ int tide_info(struct tide *d, struct tide_info *out) {
     /* MO(log.tail): acquire; pairs with the release in ring_commit(). */
     uint64_t tail = atomic_load_explicit(&log->leader.tail, memory_order_acquire);
     out->ring_used_bytes = least < tail ? tail - least : 0;
+    out->ring_used_bytes = out->ring_used_bytes < out->ring_bytes ? out->ring_used_bytes : out->ring_bytes;
     for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
         uint32_t state = board_state(&log->replicas[i]);
         out->replicas += state != REPLICA_FREE && state != REPLICA_STOPPED;
@@ -175,7 +176,7 @@ int tide_wait_applied(struct tide *d, const struct tide_token *token, uint32_t n
     if (tide_forked(d)) {
         return TIDE_ERR_FORKED;
     }
-    if (token->incarnation != d->log->header.incarnation) {
+    if (token->incarnation != d->words.header.incarnation) {
         return TIDE_ERR_INCARNATION;
     }
     uint64_t start = clock_monotonic_ns();

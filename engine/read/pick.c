@@ -87,14 +87,14 @@ static int pick_fence(const struct tide_reader *r, const struct tide_bound *boun
     if (bound->min.index == 0 && bound->min.incarnation == 0) {
         return 0;
     }
-    if (bound->min.incarnation != r->domain->log->header.incarnation) {
+    if (bound->min.incarnation != r->domain->words.header.incarnation) {
         return TIDE_ERR_INCARNATION;
     }
     *fence = bound->min.index > *fence ? bound->min.index : *fence;
     return 0;
 }
 
-/* Sleep until the replica publishes something, at most until `until` (ns of the domain's clock). */
+/* Sleep until the replica publishes something, at most until `until` (CLOCK_MONOTONIC: the domain's clock lies in shared memory). */
 static void pick_wait(struct replica_board *b, uint32_t *rounds, uint64_t now, uint64_t until) {
     if ((*rounds)++ < PICK_SPINS) {
         park_relax();
@@ -120,7 +120,7 @@ static int pick_leader_missing(struct tide *d, int32_t id) {
 static int pick_leader(struct tide_reader *r, uint64_t fence, uint64_t start, struct verdict *v) {
     struct tide *d = r->domain;
     const struct tide_bound linearizable = { .max_staleness_ns = 0, .max_lag = TIDE_UNBOUNDED };
-    uint64_t until = clock_now(&d->log->clock) + PICK_LEADER_NS;
+    uint64_t until = clock_monotonic_ns() + PICK_LEADER_NS;
     uint32_t rounds = 0;
     for (;;) {
         rcu_enter();
@@ -135,7 +135,7 @@ static int pick_leader(struct tide_reader *r, uint64_t fence, uint64_t start, st
             return error != 0 ? error : TIDE_ERR_NO_LEADER;
         }
         struct bound_look look = bound_check(d, leader->board, &linearizable, fence);
-        uint64_t now = clock_now(&d->log->clock);
+        uint64_t now = clock_monotonic_ns();
         if (look.miss == BOUND_MET && (r->avoid >> id & 1) == 0) {
             *v = (struct verdict){
                 .replica = leader,
@@ -178,7 +178,7 @@ static int pick_nothing(const struct tide *d, const struct pick_round *round) {
 static int pick_fall_back(struct tide_reader *r, const struct tide_bound *bound, uint64_t fence,
                           struct pick_round *round, uint64_t start, uint32_t *rounds, struct verdict *v) {
     struct tide *d = r->domain;
-    uint64_t now = clock_now(&d->log->clock);
+    uint64_t now = clock_monotonic_ns();
     *v = round->nearest;
     v->fence_missed = round->any_serving && !round->any_reached_fence;
     v->waited_ns = now - start;
@@ -246,12 +246,12 @@ int reader_pick(struct tide_reader *r, const struct tide_bound *bound, struct ve
         if (round.found) {
             *v = round.best;
             if (start != 0) {
-                v->waited_ns = clock_now(&d->log->clock) - start;
+                v->waited_ns = clock_monotonic_ns() - start;
                 v->reason = TIDE_REASON_WAITED;
             }
             return 0;
         }
-        start = start != 0 ? start : clock_now(&d->log->clock);
+        start = start != 0 ? start : clock_monotonic_ns();
         error = pick_fall_back(r, bound, fence, &round, start, &rounds, v);
         if (error <= 0) {
             return error;

@@ -117,7 +117,7 @@ int tide_reader_close(struct tide_reader *r) {
 int tide_reader_token(struct tide_reader *r, struct tide_token *out) {
     int error = reader_check(r);
     if (error == 0 && out != NULL) {
-        *out = (struct tide_token){ r->domain->log->header.incarnation, r->fence };
+        *out = (struct tide_token){ r->domain->words.header.incarnation, r->fence };
     }
     return error != 0 ? error : out == NULL ? TIDE_ERR_INVALID : 0;
 }
@@ -133,7 +133,7 @@ int tide_reader_observe(struct tide_reader *r, const struct tide_token *token) {
     if (token->index == 0 && token->incarnation == 0) {
         return 0;
     }
-    if (token->incarnation != r->domain->log->header.incarnation) {
+    if (token->incarnation != r->domain->words.header.incarnation) {
         return TIDE_ERR_INCARNATION;
     }
     r->fence = token->index > r->fence ? token->index : r->fence;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* A reader: who may use it, what its session has seen, which replica serves it. */
-#ifndef ENGINE_READER_H
-#define ENGINE_READER_H
+#ifndef TIDE_READ_READER_H
+#define TIDE_READ_READER_H
 
 #include "engine/replica/domain.h"
 #include "engine/table/rcu.h"

@@ -156,9 +156,9 @@ static int read_scan_copy(void *ctx, const uint8_t *key, size_t key_len, const u
 static int read_scan_foreign(const struct tide_reader *r, const struct read_scan *scan) {
     const struct table *t = &r->section->table;
     struct foreign_scratch scratch = { 0 };
-    uint64_t buckets = atomic_load_explicit(&t->seg->buckets, memory_order_acquire); /* MO(table.buckets) */
+    uint64_t buckets = foreign_buckets(r->section);
     struct read_scan_foreign f = { scan, t, 0, buckets };
-    int result = 0;
+    int result = buckets == 0 ? TIDE_ERR_CORRUPT : 0;
     for (; f.bucket < buckets && result == 0; f.bucket++) {
         result = foreign_visit_bucket(r->section, f.bucket, r->section_index, &scratch, read_scan_copy, &f);
     }

@@ -31,8 +31,8 @@ static void verify_replica(struct tide *d, uint32_t id, struct tide_verify *out)
         if (r == NULL || (r->foreign && !foreign_is_current(r))) {
             buckets = 0;
         } else {
-            buckets = atomic_load_explicit(&r->table.seg->buckets, memory_order_acquire); /* MO(table.buckets) */
-            sum.damaged += foreign_visit_bucket(r, b, UINT64_MAX, &scratch, verify_copy, &sum) != 0;
+            buckets = foreign_buckets(r);
+            sum.damaged += buckets == 0 || foreign_visit_bucket(r, b, UINT64_MAX, &scratch, verify_copy, &sum) != 0;
         }
         rcu_exit();
     }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What a process holds of a domain. Private to the engine. */
-#ifndef ENGINE_DOMAIN_H
-#define ENGINE_DOMAIN_H
+#ifndef TIDE_REPLICA_DOMAIN_H
+#define TIDE_REPLICA_DOMAIN_H
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -74,6 +74,21 @@ struct sequencer {
 struct lane_pool;
 struct lane_server;
 
+/* What a log segment says of its domain from its creation on. Shared memory is input: these words are copied once, the copy is checked,
+ * and nobody looks at the segment's again, which another process may change later. */
+struct domain_words {
+    struct segment_header header;
+    uint64_t ring_off;
+    uint64_t ring_bytes;
+    uint64_t hash_seed;
+    uint64_t slow_follower_ns;
+    uint64_t table_bytes;
+    uint64_t expected_keys;
+};
+_Static_assert(sizeof(struct domain_words) == offsetof(struct log_segment, clock) &&
+                   offsetof(struct domain_words, expected_keys) == offsetof(struct log_segment, expected_keys),
+               "the start of struct log_segment, word for word");
+
 struct tide {
     /* What reads use. */
     struct log_segment *log;
@@ -88,6 +103,7 @@ struct tide {
     _Atomic(struct replica *)
         running[LAYOUT_REPLICAS]; /* run by this handle; replicas[] has those that readers may use */
     uint32_t starting;            /* replicas that are */
+    struct domain_words words;
     pthread_mutex_t foreign_lock; /* mapping other processes' tables */
     uint32_t member;              /* our slot: shm/member.h */
     uint64_t write_timeout_ns;
@@ -98,8 +114,9 @@ struct tide {
     _Atomic uint32_t steward_stop;
     _Atomic uint32_t steward_word; /* futex word */
     _Atomic uint32_t step_down;
-    struct tide *next_open;     /* all handles of this process, for fork() */
-    _Atomic uint32_t holds;     /* the handle and its readers */
+    struct tide *next_open; /* all handles of this process, for fork() */
+    _Atomic uint32_t holds; /* the handle and its readers */
+    void (*destroy)(struct tide *d);
     _Atomic uint32_t next_home; /* spreads readers */
     struct segment segment;
     char name[LAYOUT_NAME];
@@ -117,8 +134,15 @@ static inline bool tide_forked(const struct tide *d) {
 }
 
 /* The handle's memory goes with its last hold. */
-void tide_hold(struct tide *d);
-void tide_drop(struct tide *d);
+static inline void tide_hold(struct tide *d) {
+    atomic_fetch_add(&d->holds, 1);
+}
+
+static inline void tide_drop(struct tide *d) {
+    if (atomic_fetch_sub(&d->holds, 1) == 1) {
+        d->destroy(d);
+    }
+}
 
 /* A code of shm/error.h is one of ours. */
 _Static_assert((int)SHM_ERR_NO_SPACE == (int)TIDE_ERR_NO_SPACE && (int)SHM_ERR_GONE == (int)TIDE_ERR_GONE &&

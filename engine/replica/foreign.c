@@ -9,7 +9,9 @@
 #include "shm/crc.h"
 #include "shm/park.h"
 
-#define FOREIGN_TRIES 64u   /* tries at one node that changes under us */
+#define FOREIGN_TRIES 64u /* tries at one node that changes under us */
+/* Bytes that all visits together may copy, in sizes of the segment: a key that splits move meanwhile is copied up to three times. */
+#define FOREIGN_TIMES 4u
 #define FOREIGN_CHAIN 4096u /* overflow buckets of one bucket: more is a damaged link */
 
 /* A node as it was at one moment. */
@@ -86,7 +88,8 @@ static enum foreign_match foreign_key_is(const struct foreign_node *n, const voi
 
 /* From the newest version back to that of index `at`. */
 static enum foreign_status foreign_version(const struct replica *r, struct foreign_node *n, uint64_t at) {
-    while (n->index > at) {
+    enum visible seen;
+    while ((seen = visible_at(at, n->index, n->deleted)) == VISIBLE_LATER) {
         uint32_t prev = n->prev;
         if (!foreign_whole(n)) {
             return FOREIGN_LOST;
@@ -99,8 +102,7 @@ static enum foreign_status foreign_version(const struct replica *r, struct forei
             return FOREIGN_LOST; /* freed, or already another write's */
         }
     }
-    /* A delete above `at` came later; one at or below it was stored before `applied` reached it. */
-    return n->deleted != 0 && n->deleted <= at ? FOREIGN_NONE : FOREIGN_OK;
+    return seen == VISIBLE ? FOREIGN_OK : FOREIGN_NONE;
 }
 
 static enum foreign_status foreign_take(const struct replica *r, struct foreign_node *n, uint64_t at, void *buf,
@@ -135,8 +137,7 @@ static const struct table_bucket *foreign_overflow(const struct replica *r, uint
     return sane ? (const struct table_bucket *)(r->table.base + off) : NULL;
 }
 
-/* How many buckets there are, or 0 where the number cannot be. */
-static uint64_t foreign_buckets(const struct replica *r) {
+uint64_t foreign_buckets(const struct replica *r) {
     uint64_t n = atomic_load_explicit(&r->table.seg->buckets, memory_order_acquire); /* MO(table.buckets) */
     return n >= 2 && foreign_bucket(r, n - 1) != NULL ? n : 0;
 }
@@ -210,19 +211,23 @@ static int foreign_copy_slot(const struct replica *r, const struct table_bucket 
             park_relax();
             continue;
         }
-        enum foreign_status status =
-            at == UINT64_MAX ? (n->deleted != 0 ? FOREIGN_NONE : FOREIGN_OK) : foreign_version(r, n, at);
+        enum foreign_status status = foreign_version(r, n, at);
         if (status == FOREIGN_LOST) {
             continue;
         }
         size_t payload = (size_t)n->key_len + n->value_len;
+        if (s->total > FOREIGN_TIMES * r->segment.size_bytes) {
+            return TIDE_ERR_CORRUPT;
+        }
         int error = foreign_room(s, payload);
         if (error != 0) {
             return error;
         }
         bytes_copy_racy(s->bytes, table_node_key(n->at), payload);
         if (foreign_whole(n)) {
-            return status == FOREIGN_NONE || status == FOREIGN_LATER ? 1 : 0; /* LATER: the caller looks at the epoch */
+            bool none = status == FOREIGN_NONE || status == FOREIGN_LATER; /* LATER: the caller looks at the epoch */
+            s->total += none ? 0 : NODE_HEADER_BYTES + payload;
+            return none ? 1 : 0;
         }
     }
     return TIDE_ERR_CORRUPT;
@@ -256,16 +261,35 @@ int foreign_visit_bucket(const struct replica *r, uint64_t b, uint64_t at, struc
 
 /* ---- mappings ------------------------------------------------------------------------------------------------------ */
 
-static bool foreign_layout_sane(const struct replica *r) {
-    const struct table_segment *seg = r->table.seg;
+/* What a table's segment says of its layout from its creation on, word for word as struct table_segment begins. */
+struct foreign_words {
+    struct segment_header header;
+    uint64_t buckets_off;
+    uint64_t nodes_end;
+    uint64_t lag_all_off;
+    uint64_t lag_windows_off;
+    uint64_t hash_seed;
+};
+_Static_assert(offsetof(struct foreign_words, hash_seed) == offsetof(struct table_segment, hash_seed),
+               "the start of struct table_segment, word for word");
+
+/* Such bytes at such an offset lie between the words and the buckets. */
+static bool foreign_fits(const struct foreign_words *w, uint64_t off, uint64_t bytes) {
+    return off >= sizeof(struct table_segment) && off % LAYOUT_LINE == 0 && off < w->buckets_off &&
+           bytes <= w->buckets_off - off;
+}
+
+/* Asked of a copy, which is all that is used afterwards: what lies in the segment may be another word by then. */
+static bool foreign_words_sane(const struct replica *r, const struct foreign_words *w) {
     uint64_t size = r->segment.size_bytes;
-    return size > sizeof(*seg) && r->table.buckets_off >= sizeof(*seg) && r->table.buckets_off % LAYOUT_LINE == 0 &&
-           r->table.buckets_off < size && seg->lag_all_off < r->table.buckets_off &&
-           seg->lag_windows_off < r->table.buckets_off && seg->lag_all_off % LAYOUT_LINE == 0 &&
-           seg->lag_windows_off % LAYOUT_LINE == 0 && seg->lag_all_off >= sizeof(*seg) &&
-           lag_check((const struct hdr *)(r->segment.base + seg->lag_all_off), r->table.buckets_off - seg->lag_all_off,
-                     (const struct lag_windows *)(r->segment.base + seg->lag_windows_off),
-                     r->table.buckets_off - seg->lag_windows_off) == 0;
+    const uint8_t *base = r->segment.base;
+    return size > sizeof(struct table_segment) && segment_check_header(&w->header, size, SEGMENT_TABLE) == 0 &&
+           w->buckets_off >= sizeof(struct table_segment) && w->buckets_off % LAYOUT_LINE == 0 &&
+           w->buckets_off < size && size - w->buckets_off > 2 * sizeof(struct table_bucket) && w->nodes_end == size &&
+           foreign_fits(w, w->lag_all_off, lag_all_size_bytes()) &&
+           foreign_fits(w, w->lag_windows_off, lag_windows_size_bytes()) &&
+           lag_check((const struct hdr *)(base + w->lag_all_off), w->buckets_off - w->lag_all_off,
+                     (const struct lag_windows *)(base + w->lag_windows_off), w->buckets_off - w->lag_windows_off) == 0;
 }
 
 static int foreign_map(struct tide *d, uint32_t id, struct replica **out) {
@@ -285,13 +309,14 @@ static int foreign_map(struct tide *d, uint32_t id, struct replica **out) {
     }
     KILL_POINT("read.mapped");
     struct table_segment *seg = (struct table_segment *)r->segment.base;
-    r->segment_id = seg->header.segment_id;
-    r->table =
-        (struct table){ .base = r->segment.base, .seg = seg, .buckets_off = seg->buckets_off, .seed = seg->hash_seed };
+    struct foreign_words w;
+    bytes_copy_racy(&w, seg, sizeof(w));
+    r->segment_id = w.header.segment_id;
+    r->table = (struct table){ .base = r->segment.base, .seg = seg, .buckets_off = w.buckets_off, .seed = w.hash_seed };
     r->writer.t = r->table;
-    r->lag_all = (struct hdr *)(r->segment.base + seg->lag_all_off);
-    r->lag_windows = (struct lag_windows *)(r->segment.base + seg->lag_windows_off);
-    if (seg->header.incarnation != d->log->header.incarnation || !foreign_is_current(r) || !foreign_layout_sane(r)) {
+    r->lag_all = (struct hdr *)(r->segment.base + w.lag_all_off);
+    r->lag_windows = (struct lag_windows *)(r->segment.base + w.lag_windows_off);
+    if (w.header.incarnation != d->words.header.incarnation || !foreign_is_current(r) || !foreign_words_sane(r, &w)) {
         segment_detach(&r->segment);
         free(r);
         return TIDE_ERR_CORRUPT;

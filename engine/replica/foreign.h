@@ -14,8 +14,8 @@
  * Every offset and length is checked against the segment before it is used. A process may die at any instant on either side.
  * Source: docs/design.md, section 5; the reader's side of H.-J. Boehm's seqlocks.
  */
-#ifndef ENGINE_FOREIGN_H
-#define ENGINE_FOREIGN_H
+#ifndef TIDE_REPLICA_FOREIGN_H
+#define TIDE_REPLICA_FOREIGN_H
 
 #include "engine/table/kill.h"
 #include "engine/replica/replica.h"
@@ -48,12 +48,21 @@ struct foreign_value {
     uint64_t version;
 };
 
+/* How many buckets there are, or 0 where the number cannot be. Also of an own replica, whose bytes are looked at in the same way. */
+uint64_t foreign_buckets(const struct replica *r);
+
 /* `reorganised` of the table, to be loaded before the index that is read at; odd while slots are being cleared. */
 uint64_t foreign_epoch(const struct table *t);
 
 /* Look a key up as of index `at`; `epoch` was loaded before `at` was. One try: RETRY is FOREIGN_LOST. */
 enum foreign_status foreign_find(const struct replica *r, uint64_t epoch, uint64_t at, uint64_t hash, const void *key,
                                  size_t key_len, void *buf, size_t buf_size, struct foreign_value *out);
+
+/* Can a table in this segment have so many buckets: 2 to buckets_most? In one comparison, since buckets_most is 2 or more:
+ * foreign_map() sees to it. */
+static inline bool foreign_buckets_fit(const struct replica *r, uint64_t buckets) {
+    return buckets - 2 <= r->buckets_most - 2;
+}
 
 #define FOREIGN_HIT_KEY_LEAST 8u
 #define FOREIGN_HIT_KEY_MOST 16u
@@ -67,7 +76,7 @@ static inline bool foreign_hit(const struct replica *r, uint64_t at, uint64_t ha
                                void *buf, size_t buf_size, struct foreign_value *out) {
     const struct table *t = &r->table;
     uint64_t buckets = atomic_load_explicit(&t->seg->buckets, memory_order_acquire); /* MO(table.buckets) */
-    if (buckets - 2 > r->buckets_most - 2) {
+    if (!foreign_buckets_fit(r, buckets)) {
         return false;
     }
     const struct table_bucket *b = table_bucket_at(t, table_bucket_of(hash, buckets));
@@ -88,7 +97,8 @@ static inline bool foreign_hit(const struct replica *r, uint64_t at, uint64_t ha
     uint64_t deleted = atomic_load_explicit(&n->deleted, memory_order_acquire); /* MO(node.deleted) */
     size_t size = atomic_load_explicit(&n->value_len, memory_order_relaxed);    /* MO(node.fields) */
     size_t their_len = atomic_load_explicit(&n->key_len, memory_order_relaxed); /* MO(node.fields) */
-    if (index - 1 >= at || deleted - 1 < at || their_len != key_len || size > buf_size || key_len + size > room) {
+    if (index == 0 || visible_at(at, index, deleted) != VISIBLE || their_len != key_len || size > buf_size ||
+        key_len + size > room) {
         return false;
     }
     uint64_t theirs[2], ours[2];
@@ -113,8 +123,10 @@ typedef int foreign_visit_fn(void *ctx, const uint8_t *key, size_t key_len, cons
 struct foreign_scratch {
     uint8_t *bytes;
     size_t room;
+    uint64_t total; /* bytes of nodes that were copied */
 };
-/* 0, fn's result, or TIDE_ERR_CORRUPT / TIDE_ERR_NOMEM. at: UINT64_MAX for the newest; versions above it are followed back. */
+/* 0, fn's result, or TIDE_ERR_CORRUPT / TIDE_ERR_NOMEM. All visits with one scratch together hand over a few times the segment's
+ * size at most, whatever its links lead to: then CORRUPT. at: UINT64_MAX for the newest; versions above it are followed back. */
 int foreign_visit_bucket(const struct replica *r, uint64_t b, uint64_t at, struct foreign_scratch *scratch,
                          foreign_visit_fn *fn, void *ctx);
 

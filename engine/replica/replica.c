@@ -26,11 +26,11 @@ int replica_make_table(struct replica *r) {
     if (error != 0) {
         return error;
     }
-    table_create(&r->writer, r->segment.base, r->segment.size_bytes, d->log->hash_seed, d->log->expected_keys,
+    table_create(&r->writer, r->segment.base, r->segment.size_bytes, d->hash_seed, d->words.expected_keys,
                  replica_slack(d, r->table_bytes));
     uint64_t id = segment_random();
     KILL_POINT("replica.created");
-    error = segment_publish_replace(&r->segment, d->name, SEGMENT_TABLE, r->id, d->log->header.incarnation, id);
+    error = segment_publish_replace(&r->segment, d->name, SEGMENT_TABLE, r->id, d->words.header.incarnation, id);
     if (error != 0) {
         segment_discard(&r->segment);
         return error;

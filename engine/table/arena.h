@@ -15,8 +15,8 @@
  * always. The leader admits a write only while peak + slack + the buckets fit, or when it raises none of them. Hence nobody
  * runs out: where overflow buckets have taken a part of the slack, there is ARENA_WAIT earlier.
  */
-#ifndef ENGINE_ARENA_H
-#define ENGINE_ARENA_H
+#ifndef TIDE_TABLE_ARENA_H
+#define TIDE_TABLE_ARENA_H
 
 #include <stdbool.h>
 #include <stdint.h>

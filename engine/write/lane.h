@@ -14,8 +14,8 @@
  * One request a lane instead of a ring of them keeps that argument this short; a process that writes with several threads
  * has several lanes.
  */
-#ifndef ENGINE_LANE_H
-#define ENGINE_LANE_H
+#ifndef TIDE_WRITE_LANE_H
+#define TIDE_WRITE_LANE_H
 
 #include "engine/log/sequencer.h"
 
@@ -32,17 +32,5 @@ int lane_write(struct tide *d, struct seq_request *q);
 
 int lane_serve_start(struct tide *d);
 void lane_serve_stop(struct tide *d);
-
-/* The log did something for a lane: remember it, in the replica's table segment. The applying thread. */
-void lane_note(struct table_segment *seg, uint16_t lane, uint64_t seq, uint64_t index);
-
-/* Take over what a donor knows, as far as it is newer. */
-void lane_copy_notes(struct table_segment *to, const struct table_segment *from);
-
-/* Let a lane go, its owner's or a dead member's: cancel what nobody has taken. */
-void lane_leave(struct tide *d, uint32_t number);
-
-/* All lanes of a dead member. */
-void lane_reap(struct tide *d, uint32_t member);
 
 #endif

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "engine/log/lane_notes.h"
 #include "engine/table/kill.h"
 #include "engine/write/lane.h"
 #include "engine/write/lane_codec.h"
@@ -119,7 +120,8 @@ static int lane_spill(struct tide *d, uint32_t lane, const uint8_t *bytes, uint6
     if (error == 0) {
         KILL_POINT("lane.spilling");
         memcpy(s.base + sizeof(struct segment_header), bytes, size);
-        error = segment_publish_replace(&s, d->name, SEGMENT_SPILL, lane, d->log->header.incarnation, segment_random());
+        error =
+            segment_publish_replace(&s, d->name, SEGMENT_SPILL, lane, d->words.header.incarnation, segment_random());
         if (error != 0) {
             segment_discard(&s);
         } else {
@@ -232,7 +234,7 @@ static int lane_write_within(struct tide *d, struct seq_request *q, uint64_t tim
         KILL_POINT("lane.heard");
     }
     if (lane->spilled && !late) {
-        segment_unlink_of(d->name, SEGMENT_SPILL, mine->lane, d->log->header.incarnation);
+        segment_unlink_of(d->name, SEGMENT_SPILL, mine->lane, d->words.header.incarnation);
     }
     lane_put(d, mine, late);
     return error;

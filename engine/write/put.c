@@ -138,7 +138,7 @@ int tide_put(struct tide *d, struct tide_reader *session, const void *key, size_
         session->fence = index;
     }
     if (token != NULL) {
-        *token = (struct tide_token){ d->log->header.incarnation, index };
+        *token = (struct tide_token){ d->words.header.incarnation, index };
     }
     return 0;
 }

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "shm/fd.h"
 #include "tools/dump/dump.h"
 
 static bool fail(struct dump_file *f, enum tool_code code, const char *format, ...)
@@ -32,7 +33,7 @@ static bool open_path(struct dump_file *f, int nofollow) {
         return fail_errno(f, TOOL_NO_DOMAIN, "cannot look it up");
     if (!S_ISREG(st.st_mode))
         return fail(f, TOOL_NO_DOMAIN, "not a regular file");
-    f->fd = open(f->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | nofollow);
+    f->fd = fd_open(f->path, O_RDONLY | O_NONBLOCK | O_NOCTTY | nofollow, 0);
     if (f->fd < 0)
         return fail_errno(f, TOOL_NO_DOMAIN, "cannot open it");
     if (fstat(f->fd, &st) != 0 || !S_ISREG(st.st_mode)) {

@@ -12,6 +12,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "shm/fd.h"
 #include "tools/lib/args.h"
 #include "tools/lib/stdio.h"
 
@@ -245,7 +246,7 @@ void cli_catch_signals(void) {
     static const int SIGNALS[] = { SIGTERM, SIGINT, SIGHUP };
     struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
     sigset_t wanted;
-    wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    wake_fd = fd_lift(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     sigemptyset(&wanted);
     for (size_t i = 0; i < sizeof(SIGNALS) / sizeof(SIGNALS[0]); i++) {
         struct sigaction old;

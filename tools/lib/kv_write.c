@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "shm/fd.h"
 #include "tools/lib/args.h"
 #include "tools/lib/read_all.h"
 
@@ -78,7 +79,7 @@ static int read_value(struct kv_write *w, char *arg) {
         return 0;
     w->value_owned = 1;
     const char *from = w->file ? w->file : "standard input";
-    int fd = w->file ? open(w->file, O_RDONLY | O_CLOEXEC) : STDIN_FILENO;
+    int fd = w->file ? fd_open(w->file, O_RDONLY, 0) : STDIN_FILENO;
     int failed = fd < 0 || read_all(fd, &w->value, &w->value_size) != 0;
     int why = errno;
     if (w->file && fd >= 0)

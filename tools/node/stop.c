@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "shm/fd.h"
 #include "tools/node/node.h"
 
 static atomic_int stop_requested; /* atomic: the handler may run in any thread */
@@ -28,7 +29,8 @@ int node_catch_signals(void) {
     /* The second one ends the process at once: the way out of a request that waits long. */
     struct sigaction stop = { .sa_handler = on_stop, .sa_flags = (int)SA_RESETHAND };
     struct sigaction ignore = { .sa_handler = SIG_IGN };
-    if (pipe2(stop_pipe, O_CLOEXEC | O_NONBLOCK) != 0) {
+    if (pipe2(stop_pipe, O_CLOEXEC | O_NONBLOCK) != 0 || (stop_pipe[0] = fd_lift(stop_pipe[0])) < 0 ||
+        (stop_pipe[1] = fd_lift(stop_pipe[1])) < 0) {
         perror("tide node: pipe");
         return -1;
     }
