@@ -50,7 +50,7 @@ TEST_OPT ?= $(if $(filter -O3,$(OPT)),-O1)
 override CFLAGS += -I. -D_GNU_SOURCE -D_LGPL_SOURCE -pthread -MMD -MP $(SANITIZE)
 LDFLAGS += -pthread $(SANITIZE)
 LIB_LIBS := -lurcu-memb -lurcu-common
-TOOL_LIBS := $(LIB_LIBS) -lcjson -lm
+TOOL_LIBS := $(LIB_LIBS) -lm
 BENCH_LIBS := $(LIB_LIBS) -lcjson -lz -lm
 TEST_LIBS := $(BENCH_LIBS) -lcmocka
 
@@ -58,7 +58,7 @@ TEST_LIBS := $(BENCH_LIBS) -lcmocka
 
 LIB_SRC := $(wildcard shm/*.c engine/*/*.c)
 TOOL_MAIN := $(wildcard tools/tide.c)
-TOOL_SRC := $(filter-out tools/tide.c,$(wildcard tools/*.c))
+TOOL_SRC := $(filter-out tools/tide.c,$(wildcard tools/*.c tools/*/*.c))
 BENCH_LIB_SRC := $(wildcard bench/lib/*.c)
 BENCH_MAINS := $(patsubst bench/%.c,%,$(wildcard bench/*.c))
 TEST_SRC := $(wildcard tests/test_*.c)
@@ -140,19 +140,23 @@ $(B)/bench/%: $(OBJ)/bench/%.o $(OBJ)/libbench.a $(B)/libtidemark.a
 	$(link) $(BENCH_LIBS)
 
 # Not among `programs`: it wants packages that nothing else needs, and leaves out the peers whose headers are not there.
-has_header = $(shell printf '\#include <stdio.h>\n\#include <%s>\n' $(1) | $(CC) -E -x c - >/dev/null 2>&1 && echo $(2))
+# HASH: within a function GNU make 4.3 keeps the backslash of \#, and a line that is no directive includes anything.
+HASH := \#
+has_header = $(shell printf '$(HASH)include <stdio.h>\n$(HASH)include <%s>\n' $(1) | $(CC) -E -x c - >/dev/null 2>&1 && echo $(2))
 PEER_LIBS = $(call has_header,urcu/rculfhash.h,-lurcu-cds) $(call has_header,ck_ht.h,-lck) \
 	$(call has_header,lmdb.h,-llmdb) $(call has_header,hiredis/hiredis.h,-lhiredis)
 # Rewritten when a package comes or goes, so that what was left out is compiled again.
-$(OBJ)/bench/peers/libs: FORCE
+$(OBJ)/bench/peers/found: FORCE
 	@mkdir -p $(@D)
 	@echo '$(PEER_LIBS)' | cmp -s - $@ || echo '$(PEER_LIBS)' >$@
-$(call objects,$(PEER_SRC)): $(OBJ)/bench/peers/libs
+$(call objects,$(PEER_SRC)): $(OBJ)/bench/peers/found
 $(OBJ)/libpeers.a: $(call objects,$(filter-out bench/peers/main.c,$(PEER_SRC))) $(OBJ)/sources
 	$(archive)
 $(B)/bench/peers: $(OBJ)/bench/peers/main.o $(OBJ)/libpeers.a $(OBJ)/libbench.a $(B)/libtidemark.a
 	$(link) $(PEER_LIBS) $(BENCH_LIBS)
-# The adapters that this one names need no package.
+# The adapters that these two name need no package.
+$(B)/bench/getcost: $(OBJ)/bench/getcost.o $(OBJ)/libpeers.a $(OBJ)/libbench.a $(B)/libtidemark.a
+	$(link) $(BENCH_LIBS)
 $(B)/tests/test_peers: $(OBJ)/tests/test_peers.o $(OBJ)/libtest.a $(OBJ)/libpeers.a $(OBJ)/libbench.a $(B)/libtidemark.a
 	$(link) $(TEST_LIBS)
 $(B)/tests/%: $(OBJ)/tests/%.o $(OBJ)/libtest.a $(OBJ)/libtools.a $(OBJ)/libbench.a $(B)/libtidemark.a

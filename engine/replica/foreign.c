@@ -307,6 +307,9 @@ static int foreign_map(struct tide *d, uint32_t id, struct view **out) {
         return error;
     }
     KILL_POINT("read.mapped");
+    if (d->dumped) {
+        segment_let_dump(v->segment.base, v->segment.size_bytes);
+    }
     struct table_segment *seg = (struct table_segment *)v->segment.base;
     struct foreign_words w;
     bytes_copy_racy(&w, seg, sizeof(w));

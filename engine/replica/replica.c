@@ -18,8 +18,9 @@ int replica_make_table(struct replica *r) {
     struct tide *d = r->domain;
     uint64_t size = table_segment_bytes(r->table_bytes);
     /* A follower that joins anew after its domain was removed must not bring a table back under that name. */
-    if (segment_is_current(&d->segment) == 0) {
-        return TIDE_ERR_GONE;
+    int current = segment_is_current(&d->segment);
+    if (current != 1) {
+        return current == 0 ? TIDE_ERR_GONE : current;
     }
     int error = segment_create(&r->view.segment, d->name, SEGMENT_TABLE, r->view.id, size);
     if (error != 0) {
@@ -36,6 +37,9 @@ int replica_make_table(struct replica *r) {
         return error;
     }
     KILL_POINT("replica.published");
+    if (d->dumped) {
+        segment_let_dump(r->view.segment.base, r->view.segment.size_bytes);
+    }
     struct table_segment *seg = r->writer.t.seg;
     r->view.lag_all = (struct hdr *)(r->view.segment.base + seg->lag_all_off);
     r->view.lag_windows = (struct lag_windows *)(r->view.segment.base + seg->lag_windows_off);
