@@ -34,7 +34,7 @@ static const struct layout_item layout_items[] = {
     FIELD(segment_header, owner_uid),
     FIELD(segment_header, replica),
     FIELD(segment_header, name),
-    FIELD(segment_header, reserved),
+    FIELD(segment_header, flags),
     FIELD(segment_header, crc),
     WHOLE(segment_header),
     FIELD(clock_line, seq),

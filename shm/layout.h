@@ -38,6 +38,10 @@ _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && ATOMIC_INT_LOCK_FREE == 2,
 
 enum segment_kind { SEGMENT_LOG = 1, SEGMENT_TABLE = 2, SEGMENT_SPILL = 3 /* a large request of a lane */ };
 
+enum segment_flags {
+    SEGMENT_EPHEMERAL = 1, /* a log: the domain ends with its last member, however that ends */
+};
+
 /* The first bytes of every segment. Written once, before the segment gets its name, and never changed. */
 struct segment_header {
     uint64_t magic;
@@ -52,7 +56,7 @@ struct segment_header {
     uint32_t owner_uid;
     uint32_t replica; /* table segments: the replica's number */
     char name[LAYOUT_NAME]; /* the domain's, ended by a zero */
-    uint32_t reserved;
+    uint32_t flags; /* enum segment_flags */
     uint32_t crc; /* CRC-32C of the bytes before it */
 };
 
@@ -358,7 +362,7 @@ LAYOUT_AT(segment_header, time_ns_inode, 56);
 LAYOUT_AT(segment_header, owner_uid, 64);
 LAYOUT_AT(segment_header, replica, 68);
 LAYOUT_AT(segment_header, name, 72);
-LAYOUT_AT(segment_header, reserved, 136);
+LAYOUT_AT(segment_header, flags, 136);
 LAYOUT_AT(segment_header, crc, 140);
 LAYOUT_SIZE(segment_header, 144);
 

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "tools/args.h"
+#include "shm/fd.h"
 
 /* ---- arguments ---- */
 
@@ -247,7 +248,7 @@ void cli_catch_signals(void) {
     static const int SIGNALS[] = { SIGTERM, SIGINT, SIGHUP };
     struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
     sigset_t wanted;
-    wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    wake_fd = fd_lift(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     sigemptyset(&wanted);
     for (size_t i = 0; i < sizeof(SIGNALS) / sizeof(SIGNALS[0]); i++) {
         struct sigaction old;

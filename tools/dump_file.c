@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "tools/dump.h"
+#include "shm/fd.h"
 
 static bool fail(struct dump_file *f, enum dump_code code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
@@ -32,7 +33,7 @@ static bool open_path(struct dump_file *f, int nofollow) {
         return fail_errno(f, "cannot look it up");
     if (!S_ISREG(st.st_mode))
         return fail(f, DUMP_UNREADABLE, "not a regular file");
-    f->fd = open(f->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | nofollow);
+    f->fd = fd_open(f->path, O_RDONLY | O_NONBLOCK | O_NOCTTY | nofollow, 0);
     if (f->fd < 0)
         return fail_errno(f, "cannot open it");
     if (fstat(f->fd, &st) != 0 || !S_ISREG(st.st_mode)) {

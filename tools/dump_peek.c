@@ -14,6 +14,7 @@
 #include "shm/member.h"
 #include "shm/segment.h"
 #include "tools/dump.h"
+#include "shm/fd.h"
 
 #define PREFIX "tidemark."
 #define SUFFIX ".log"
@@ -122,15 +123,22 @@ int peek_domain(const char *name, struct peek *out) {
     return 0;
 }
 
-uint64_t peek_incarnation(const char *name) {
+int peek_is_gone(const char *name, uint64_t incarnation) {
     char path[SEGMENT_PATH_BYTES];
+    struct stat st;
     struct dump_file f;
     struct segment_header h;
-    if (segment_path(path, name, SEGMENT_LOG, 0) != 0 || !is_regular(path) || !dump_file_open(&f, path))
+    if (segment_path(path, name, SEGMENT_LOG, 0) != 0)
         return 0;
-    int good = dump_file_read(&f, 0, &h, sizeof(h)) && h.magic == TIDE_LAYOUT_MAGIC;
+    if (lstat(path, &st) != 0)
+        return errno == ENOENT;
+    if (!S_ISREG(st.st_mode))
+        return 1;
+    if (!dump_file_open(&f, path))
+        return 0;
+    int gone = dump_file_read(&f, 0, &h, sizeof(h)) && (h.magic != TIDE_LAYOUT_MAGIC || h.incarnation != incarnation);
     dump_file_close(&f);
-    return good ? h.incarnation : 0;
+    return gone;
 }
 
 static int compare_names(const void *a, const void *b) {
@@ -157,7 +165,7 @@ static DIR *open_directory(void) {
         return NULL;
     }
     *strrchr(path, '/') = '\0';
-    return opendir(path);
+    return fd_open_dir(path);
 }
 
 int peek_list(char (**list)[64]) {
@@ -227,7 +235,7 @@ int peek_maps(const char *name, int32_t pid) {
     if (pid <= 0 || segment_path(path, name, SEGMENT_LOG, 0) != 0 || lstat(path, &st) != 0)
         return 0;
     snprintf(maps, sizeof(maps), "/proc/%d/maps", (int)pid);
-    FILE *f = fopen(maps, "re");
+    FILE *f = fd_open_text(maps);
     while (f && !found && fgets(line, sizeof(line), f)) {
         unsigned int major_number, minor_number;
         uint64_t inode;

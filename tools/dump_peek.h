@@ -43,8 +43,9 @@ struct peek {
 /* 0, or -1 when there is no such domain. Never fails otherwise: see `state`. */
 int peek_domain(const char *name, struct peek *out);
 
-/* Who has the name now: its incarnation, 0 where there is none or it cannot be read. A cheap look. */
-uint64_t peek_incarnation(const char *name);
+/* Nobody has the name any more, or another incarnation has it. 0 also where that cannot be told: a process that is out of
+ * descriptors or memory has not found out anything. A cheap look. */
+int peek_is_gone(const char *name, uint64_t incarnation);
 
 /* The names that are in use, sorted, as one allocation: free(list). How many, or -1 with errno. */
 int peek_list(char (**list)[64]);

@@ -11,6 +11,7 @@
 #include "tools/kv.h"
 #include "tools/read_all.h"
 #include "tools/tools.h"
+#include "shm/fd.h"
 
 #define TIMEOUT_MAX_NS (3600ull * 1000000000)
 
@@ -122,7 +123,7 @@ static int read_value(struct write *w, char *arg) {
         return 0;
     w->value_owned = 1;
     const char *from = w->file ? w->file : "standard input";
-    int fd = w->file ? open(w->file, O_RDONLY | O_CLOEXEC) : STDIN_FILENO;
+    int fd = w->file ? fd_open(w->file, O_RDONLY, 0) : STDIN_FILENO;
     int failed = fd < 0 || read_all(fd, &w->value, &w->value_size) != 0;
     int why = errno;
     if (w->file && fd >= 0)

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "tools/node.h"
+#include "shm/fd.h"
 
 #define READ_SIZE (256u << 10)
 #define INPUT_ROOM (PROTOCOL_LINE_MAX + READ_SIZE)
@@ -51,7 +52,8 @@ static int catch_signals(void) {
     /* The second one ends the process at once: the way out of a request that waits long. */
     struct sigaction stop = { .sa_handler = on_stop, .sa_flags = (int)SA_RESETHAND };
     struct sigaction ignore = { .sa_handler = SIG_IGN };
-    if (pipe2(stop_pipe, O_CLOEXEC | O_NONBLOCK) != 0) {
+    if (pipe2(stop_pipe, O_CLOEXEC | O_NONBLOCK) != 0 || (stop_pipe[0] = fd_lift(stop_pipe[0])) < 0 ||
+        (stop_pipe[1] = fd_lift(stop_pipe[1])) < 0) {
         perror("tide node: pipe");
         return -1;
     }

@@ -58,7 +58,7 @@ int serve_until_end(struct cli *c, const uint32_t *ids, size_t n, struct serve_w
     if (rc != 0)
         return cli_fail(c, rc, "%s", c->name);
     while (!cli_sleep(SERVE_LOOK_NS)) {
-        if (peek_incarnation(c->name) != info.incarnation)
+        if (peek_is_gone(c->name, info.incarnation))
             return cli_complain(c, CLI_NO_DOMAIN, "gone", "the domain %s was removed or replaced: ending", c->name);
         if (!any_can_serve(c->domain, ids, n))
             return cli_complain(c, CLI_FAILED, "failed", "no replica of this process can serve any more: ending");

@@ -10,6 +10,7 @@
 #include "tools/gather.h"
 #include "tools/read_all.h"
 #include "tools/snapshot.h"
+#include "shm/fd.h"
 
 #define BATCH_OPS 1024u
 #define TRIES 4         /* a leader may die meanwhile; a batch of puts and deletes may be done twice without harm */
@@ -28,7 +29,7 @@ int snapshot_read(struct snapshot *s) {
     uint8_t *bytes;
     size_t size;
     int from_stdin = strcmp(s->file, "-") == 0;
-    int fd = from_stdin ? STDIN_FILENO : open(s->file, O_RDONLY | O_CLOEXEC);
+    int fd = from_stdin ? STDIN_FILENO : fd_open(s->file, O_RDONLY, 0);
     int error = fd < 0 || read_all(fd, &bytes, &size) != 0 ? errno : 0;
     if (!from_stdin && fd >= 0)
         close(fd);

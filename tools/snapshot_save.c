@@ -13,6 +13,7 @@
 
 #include "tools/gather.h"
 #include "tools/snapshot.h"
+#include "shm/fd.h"
 
 static char temporary[PATH_MAX]; /* what is half written, while `writing` */
 static atomic_int writing;       /* atomic: the handler may run in any thread */
@@ -45,7 +46,7 @@ static int sync_directory(const char *file) {
     char *slash = strrchr(path, '/');
     if (slash)
         slash[slash == path] = '\0';
-    int fd = open(slash ? path : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = fd_open(slash ? path : ".", O_RDONLY | O_DIRECTORY, 0);
     int rc = fd < 0 ? -1 : fsync(fd);
     if (fd >= 0)
         close(fd);
@@ -65,7 +66,7 @@ static int write_file(struct snapshot *s) {
     }
     clear_up_on_signals();
     atomic_store(&writing, 1);
-    int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    int fd = fd_open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
     if (fd < 0) {
         atomic_store(&writing, 0); /* what has that name is not ours */
         return failed(s, "cannot be created");

@@ -196,8 +196,9 @@ int tide_get(struct tide_reader *r, const void *key, size_t key_len, const struc
     /* MO(node.fields): relaxed; MO(node.index), MO(node.deleted): acquire; as table_key_is() and table_version(). */
     uint64_t version = atomic_load_explicit(&n->index, memory_order_acquire);
     if (__builtin_expect(slot == 0 || atomic_load_explicit(&n->key_len, memory_order_relaxed) != key_len ||
-                             !get_same_key(table_node_key(n), key, key_len) || version > r->fence ||
-                             atomic_load_explicit(&n->deleted, memory_order_acquire) != 0,
+                             !get_same_key(table_node_key(n), key, key_len) ||
+                             visible_at(r->fence, version, atomic_load_explicit(&n->deleted, memory_order_acquire)) !=
+                                 VISIBLE,
                          0)) {
         return get_search(r, key, key_len, t, buf, buf_size, a);
     }

@@ -219,8 +219,8 @@ static inline bool read_hit(const struct table_node *n, struct tide_mget_item *i
     const void *key = item->key;
     uint8_t *buf = item->buf;
     size_t key_len = item->key_len;
-    if (__builtin_expect(key == NULL || buf == NULL || index > at || deleted - 1 < at || size > item->buf_size ||
-                             !table_key_is(n, key, key_len),
+    if (__builtin_expect(key == NULL || buf == NULL || visible_at(at, index, deleted) != VISIBLE ||
+                             size > item->buf_size || !table_key_is(n, key, key_len),
                          0)) {
         return false;
     }
@@ -272,7 +272,7 @@ static void read_prefetch_foreign(const struct replica *r, const struct tide_mge
                                   size_t n) {
     const struct table *t = &r->table;
     uint64_t buckets = atomic_load_explicit(&t->seg->buckets, memory_order_acquire); /* MO(table.buckets) */
-    if (buckets - 2 > r->buckets_most - 2) {
+    if (!foreign_buckets_fit(r, buckets)) {
         return;
     }
     for (size_t i = 0; i < n; i++) {

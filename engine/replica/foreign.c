@@ -88,7 +88,8 @@ static enum foreign_match foreign_key_is(const struct foreign_node *n, const voi
 
 /* From the newest version back to that of index `at`. */
 static enum foreign_status foreign_version(const struct replica *r, struct foreign_node *n, uint64_t at) {
-    while (n->index > at) {
+    enum visible seen;
+    while ((seen = visible_at(at, n->index, n->deleted)) == VISIBLE_LATER) {
         uint32_t prev = n->prev;
         if (!foreign_whole(n)) {
             return FOREIGN_LOST;
@@ -101,8 +102,7 @@ static enum foreign_status foreign_version(const struct replica *r, struct forei
             return FOREIGN_LOST; /* freed, or already another write's */
         }
     }
-    /* A delete above `at` came later; one at or below it was stored before `applied` reached it. */
-    return n->deleted != 0 && n->deleted <= at ? FOREIGN_NONE : FOREIGN_OK;
+    return seen == VISIBLE ? FOREIGN_OK : FOREIGN_NONE;
 }
 
 static enum foreign_status foreign_take(const struct replica *r, struct foreign_node *n, uint64_t at, void *buf,
@@ -211,8 +211,7 @@ static int foreign_copy_slot(const struct replica *r, const struct table_bucket 
             park_relax();
             continue;
         }
-        enum foreign_status status =
-            at == UINT64_MAX ? (n->deleted != 0 ? FOREIGN_NONE : FOREIGN_OK) : foreign_version(r, n, at);
+        enum foreign_status status = foreign_version(r, n, at);
         if (status == FOREIGN_LOST) {
             continue;
         }
@@ -309,6 +308,9 @@ static int foreign_map(struct tide *d, uint32_t id, struct replica **out) {
         return error;
     }
     KILL_POINT("read.mapped");
+    if (d->dumped) {
+        segment_let_dump(r->segment.base, r->segment.size_bytes);
+    }
     struct table_segment *seg = (struct table_segment *)r->segment.base;
     struct foreign_words w;
     bytes_copy_racy(&w, seg, sizeof(w));

@@ -58,6 +58,12 @@ uint64_t foreign_epoch(const struct table *t);
 enum foreign_status foreign_find(const struct replica *r, uint64_t epoch, uint64_t at, uint64_t hash, const void *key,
                                  size_t key_len, void *buf, size_t buf_size, struct foreign_value *out);
 
+/* Can a table in this segment have so many buckets: 2 to buckets_most? In one comparison, since buckets_most is 2 or more:
+ * foreign_map() sees to it. */
+static inline bool foreign_buckets_fit(const struct replica *r, uint64_t buckets) {
+    return buckets - 2 <= r->buckets_most - 2;
+}
+
 #define FOREIGN_HIT_KEY_LEAST 8u
 #define FOREIGN_HIT_KEY_MOST 16u
 
@@ -70,7 +76,7 @@ static inline bool foreign_hit(const struct replica *r, uint64_t at, uint64_t ha
                                void *buf, size_t buf_size, struct foreign_value *out) {
     const struct table *t = &r->table;
     uint64_t buckets = atomic_load_explicit(&t->seg->buckets, memory_order_acquire); /* MO(table.buckets) */
-    if (buckets - 2 > r->buckets_most - 2) {
+    if (!foreign_buckets_fit(r, buckets)) {
         return false;
     }
     const struct table_bucket *b = table_bucket_at(t, table_bucket_of(hash, buckets));
@@ -91,7 +97,8 @@ static inline bool foreign_hit(const struct replica *r, uint64_t at, uint64_t ha
     uint64_t deleted = atomic_load_explicit(&n->deleted, memory_order_acquire); /* MO(node.deleted) */
     size_t size = atomic_load_explicit(&n->value_len, memory_order_relaxed);    /* MO(node.fields) */
     size_t their_len = atomic_load_explicit(&n->key_len, memory_order_relaxed); /* MO(node.fields) */
-    if (index - 1 >= at || deleted - 1 < at || their_len != key_len || size > buf_size || key_len + size > room) {
+    if (index == 0 || visible_at(at, index, deleted) != VISIBLE || their_len != key_len || size > buf_size ||
+        key_len + size > room) {
         return false;
     }
     uint64_t theirs[2], ours[2];

@@ -12,7 +12,7 @@
 #define LANE_SPINS 2000
 #define LANE_NAP_NS 10000000u /* the leader may have died: look again */
 
-#define LANE_WAIT_NAP_NS 50000u      /* all lanes are lent: a write takes microseconds */
+#define LANE_WAIT_NAP_NS 50000u         /* all lanes are lent: a write takes microseconds */
 #define LANE_REAP_NS UINT64_C(10000000) /* and for so long already: some may be lent to the dead */
 
 /* The lane that this thread had last: its lines are here, and others have lanes of their own by then. */
@@ -52,9 +52,11 @@ static bool lane_borrow(struct tide *d, uint32_t number) {
         return false;
     }
     if (owner == LANE_ORPHAN) {
-        segment_unlink_of(d->name, SEGMENT_SPILL, number, d->words.header.incarnation); /* what was given up may have had one */
+        segment_unlink_of(d->name, SEGMENT_SPILL, number,
+                          d->words.header.incarnation); /* what was given up may have had one */
     }
-    atomic_store_explicit(&lane->pid, atomic_load(&d->log->members[d->member].pid), memory_order_relaxed); /* MO(stats) */
+    atomic_store_explicit(&lane->pid, atomic_load(&d->log->members[d->member].pid),
+                          memory_order_relaxed); /* MO(stats) */
     return true;
 }
 
@@ -212,6 +214,9 @@ static int lane_give_up(const struct tide *d, struct lane *lane, uint64_t seq, s
 }
 
 int lane_write(struct tide *d, struct seq_request *q) {
+    if (d->read_only) {
+        return TIDE_ERR_READ_ONLY;
+    }
     uint64_t until = clock_after(clock_monotonic_ns(), d->write_timeout_ns);
     uint32_t number = 0;
     int error = lane_await_free(d, until, &number);
@@ -222,7 +227,9 @@ int lane_write(struct tide *d, struct seq_request *q) {
     uint64_t seq = (atomic_load(&lane->turn) >> 3) + 1;
     error = lane_fill(d, lane, number, q);
     bool late = false;
-    if (error == 0) {
+    if (error != 0) {
+        tide_log_fault(d, error);
+    } else {
         lane_submit(d, lane, number, seq);
         error = lane_await(d, lane, seq, until) ? lane_result(lane, q) : lane_give_up(d, lane, seq, q, &late);
         KILL_POINT("lane.heard");

@@ -19,7 +19,9 @@ static uint32_t ping_ask(struct lanes_board *b) {
 }
 
 static int ping_unheard(struct tide *d) {
-    return lead_is_here(d) ? 0 : atomic_load(&d->log->leader.leader) < 0 || !lead_is_held(d) ? TIDE_ERR_NO_LEADER : TIDE_ERR_TIMEOUT;
+    return lead_is_here(d)                                               ? 0
+           : atomic_load(&d->log->leader.leader) < 0 || !lead_is_held(d) ? TIDE_ERR_NO_LEADER
+                                                                         : TIDE_ERR_TIMEOUT;
 }
 
 int tide_ping(struct tide *d, uint64_t timeout_ns) {
@@ -31,6 +33,9 @@ int tide_ping(struct tide *d, uint64_t timeout_ns) {
     }
     if (lead_is_here(d)) {
         return 0;
+    }
+    if (d->read_only) {
+        return TIDE_ERR_READ_ONLY;
     }
     struct lanes_board *b = &d->log->lanes_board;
     uint64_t until = clock_after(clock_monotonic_ns(), timeout_ns);
