@@ -19,6 +19,7 @@
 #include "shm/member.h"
 #include "shm/nap.h"
 #include "shm/park.h"
+#include "shm/vigil.h"
 
 #define CONTROL_DELAY_MAX UINT64_C(3600000000000)
 #define CONTROL_NAP_NS 1000000u
@@ -273,7 +274,8 @@ int control_stop(struct tide *d, uint32_t id, bool keep) {
         board_set_state(r->view.board, REPLICA_STOPPED);
     }
     if (led) {
-        member_unlead(d->segment.fd);          /* whoever leads next finds what was left */
+        member_unlead(d->segment.fd); /* whoever leads next finds what was left */
+        vigil_leave(d->log);
         atomic_fetch_add(&d->steward_word, 1); /* another replica here may take over */
         park_wake(&d->steward_word, INT32_MAX);
     }

@@ -76,7 +76,6 @@ struct sequencer {
     uint64_t refine_ts; /* the clock is looked after from this stamp on */
 };
 
-struct lane_pool;
 struct lane_server;
 
 /* What a log segment says of its domain from its creation on. Shared memory is input: these words are copied once, the copy is checked,
@@ -111,16 +110,17 @@ struct tide {
     pthread_mutex_t foreign_lock; /* mapping other processes' tables */
     uint32_t member;              /* our slot: shm/member.h */
     uint64_t write_timeout_ns;
-    struct lane_pool *lanes;    /* our lanes, for writes to a leader elsewhere */
     struct lane_server *server; /* serves other processes' lanes, while we lead */
     pthread_t steward;          /* waits for the leader's byte: engine/life/takeover.h */
     bool steward_runs;
     _Atomic uint32_t steward_stop;
+    _Atomic uint32_t steward_ended; /* futex word */
     _Atomic uint32_t steward_word; /* futex word */
     _Atomic uint32_t step_down;
     struct tide *next_open; /* all handles of this process, for fork() */
     _Atomic uint32_t holds; /* the handle and its readers */
     void (*destroy)(struct tide *d);
+    uint32_t (*reap)(struct tide *d); /* free what the dead left: engine/life/reap.h */
     _Atomic uint32_t next_home; /* spreads readers */
     struct segment segment;
     char name[LAYOUT_NAME];
