@@ -31,7 +31,7 @@ static void follower_pin_cpu(const struct replica *r) {
     CPU_ZERO(&set);
     CPU_SET((unsigned)r->cpu % CPU_SETSIZE, &set);
     if (pthread_setaffinity_np(pthread_self(), sizeof(set), &set) != 0) {
-        tide_logf(r->domain, TIDE_LOG_WARN, "replica %u: CPU %d cannot be had, running anywhere", r->id, r->cpu);
+        tide_logf(r->domain, TIDE_LOG_WARN, "replica %u: CPU %d cannot be had, running anywhere", r->view.id, r->cpu);
     }
 }
 
@@ -82,11 +82,11 @@ static bool follower_agrees(struct replica *r, uint64_t *checked) {
     int32_t leader = atomic_load(&log->leader.leader);
     uint64_t mark = r->applied / LAYOUT_DIGEST_EVERY * LAYOUT_DIGEST_EVERY;
     if (mark == 0 || mark == *checked || leader < 0 || (uint32_t)leader >= LAYOUT_REPLICAS ||
-        (uint32_t)leader == r->id) {
+        (uint32_t)leader == r->view.id) {
         return true;
     }
     uint64_t ours, theirs;
-    if (!board_digest_at(r->board, mark, &ours) || !board_digest_at(&log->replicas[leader], mark, &theirs)) {
+    if (!board_digest_at(r->view.board, mark, &ours) || !board_digest_at(&log->replicas[leader], mark, &theirs)) {
         return true;
     }
     *checked = mark;
@@ -94,16 +94,16 @@ static bool follower_agrees(struct replica *r, uint64_t *checked) {
 }
 
 static int follower_rejoin(struct replica *r, const char *why) {
-    tide_logf(r->domain, TIDE_LOG_WARN, "replica %u: %s at index %llu, joins anew", r->id, why,
+    tide_logf(r->domain, TIDE_LOG_WARN, "replica %u: %s at index %llu, joins anew", r->view.id, why,
               (unsigned long long)r->applied);
-    replica_hide(r);
+    view_hide(r->domain, &r->view);
     replica_drop_table(r);
-    board_set_state(r->board, REPLICA_CLAIMED);
+    board_set_state(r->view.board, REPLICA_CLAIMED);
     int error = replica_make_table(r);
     error = error != 0 ? error : join_replica(r);
     r->joined_at = r->applied;
     if (error != 0 && atomic_load(&r->stop) == 0 && error != TIDE_ERR_CLOSED) {
-        tide_logf(r->domain, TIDE_LOG_ERROR, "replica %u: could not join anew: %s", r->id, tide_strerror(error));
+        tide_logf(r->domain, TIDE_LOG_ERROR, "replica %u: could not join anew: %s", r->view.id, tide_strerror(error));
     }
     return error;
 }
@@ -112,14 +112,14 @@ static int follower_rejoin(struct replica *r, const char *why) {
  * has to pin the ring again. Without that it would follow for ever and serve nothing. False: it was too late after
  * all. */
 static bool follower_repin(struct replica *r) {
-    return board_pin(r->domain->log, r->board, r->pos) &&
-           board_change_state(r->board, REPLICA_JOINING, REPLICA_SERVING);
+    return board_pin(r->domain->log, r->view.board, r->pos) &&
+           board_change_state(r->view.board, REPLICA_JOINING, REPLICA_SERVING);
 }
 
 static void follower_fail(struct replica *r, uint32_t state, const char *why) {
-    board_set_state(r->board, state);
-    replica_hide(r);
-    tide_logf(r->domain, TIDE_LOG_ERROR, "replica %u: stopped serving at index %llu: %s", r->id,
+    board_set_state(r->view.board, state);
+    view_hide(r->domain, &r->view);
+    tide_logf(r->domain, TIDE_LOG_ERROR, "replica %u: stopped serving at index %llu: %s", r->view.id,
               (unsigned long long)r->applied, why);
 }
 
@@ -142,8 +142,8 @@ static bool follower_mend(struct replica *r, struct follower *own, const char *w
     }
     if (own->mends++ == FOLLOWER_MENDS) {
         tide_logf(r->domain, TIDE_LOG_ERROR,
-                  "replica %u: damaged %u times within an hour: given up; see who writes to %s", r->id, FOLLOWER_MENDS,
-                  r->segment.path);
+                  "replica %u: damaged %u times within an hour: given up; see who writes to %s", r->view.id,
+                  FOLLOWER_MENDS, r->view.segment.path);
         follower_fail(r, REPLICA_FAILED, why);
         return false;
     }
@@ -158,7 +158,7 @@ static bool follower_doubt(struct replica *r, struct follower *own, const char *
     uint32_t seen = atomic_load(&r->nudge);
     if (own->doubt_ns == 0) {
         own->doubt_ns = now;
-        tide_logf(r->domain, TIDE_LOG_WARN, "replica %u: %s, after index %llu: looks again", r->id, why,
+        tide_logf(r->domain, TIDE_LOG_WARN, "replica %u: %s, after index %llu: looks again", r->view.id, why,
                   (unsigned long long)r->applied);
     }
     if (now - own->doubt_ns >= FOLLOWER_DOUBT_NS) {
@@ -172,16 +172,18 @@ static bool follower_doubt(struct replica *r, struct follower *own, const char *
 
 /* The board does not say SERVING any more: the leader gave this replica up, or another process wrote there. */
 static bool follower_not_serving(struct replica *r, struct follower *own) {
-    uint32_t state = board_state(r->board);
-    if (board_owner(r->board) != r->domain->member && atomic_load(&r->board->segment_id) != r->segment_id) {
+    uint32_t state = board_state(r->view.board);
+    if (board_owner(r->view.board) != r->domain->member &&
+        atomic_load(&r->view.board->segment_id) != r->view.segment_id) {
         /* Its slot was made to look free, and is another's now, which is not to be disturbed. */
-        replica_hide(r);
-        tide_logf(r->domain, TIDE_LOG_ERROR, "replica %u: its slot was changed and is another process's: stops", r->id);
+        view_hide(r->domain, &r->view);
+        tide_logf(r->domain, TIDE_LOG_ERROR, "replica %u: its slot was changed and is another process's: stops",
+                  r->view.id);
         return false;
     }
     if (state != REPLICA_LAPPED) {
         tide_logf(r->domain, TIDE_LOG_WARN, "replica %u: another process changed its state to %u: pins the log anew",
-                  r->id, state);
+                  r->view.id, state);
     }
     if (follower_repin(r)) {
         return true;
@@ -205,7 +207,7 @@ static bool follower_step(struct replica *r, struct follower *own) {
         replica_stop_serving(r);
         return follower_mend(r, own, "its table is damaged");
     }
-    if (__builtin_expect(board_state(r->board) != REPLICA_SERVING, 0) && !follower_not_serving(r, own)) {
+    if (__builtin_expect(board_state(r->view.board) != REPLICA_SERVING, 0) && !follower_not_serving(r, own)) {
         return false;
     }
     if (commit == r->applied) {
@@ -260,7 +262,7 @@ static void *follower_run(void *replica) {
     follower_pin_cpu(r);
     int error = rcu_register_self() != 0 ? TIDE_ERR_NOMEM : 0;
     if (error == 0 && atomic_load(&r->damaged) != 0) { /* it led: readers are still let in */
-        replica_hide(r);
+        view_hide(r->domain, &r->view);
         error = join_replica(r);
     } else if (error == 0 && !r->exact) { /* else it goes on where it was: it led, or was to lead */
         error = join_replica(r);

@@ -255,7 +255,7 @@ static void apply_lag_record(struct replica *r, const struct apply_lags *lags) {
     uint64_t now = clock_now(&r->domain->log->clock);
     for (uint32_t i = 0; i < lags->count; i++) {
         int64_t lag = now > lags->ts[i] ? (int64_t)(now - lags->ts[i]) : 0;
-        lag_record(r->lag_all, r->lag_windows, now, lag, lags->entries[i]);
+        lag_record(r->view.lag_all, r->view.lag_windows, now, lag, lags->entries[i]);
     }
 }
 

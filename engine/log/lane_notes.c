@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "engine/log/lane_notes.h"
 
+#include "engine/replica/replica.h"
+
 static void lane_set(struct lane_done *done, uint64_t seq, uint64_t index) {
     atomic_store_explicit(&done->seq, seq, memory_order_relaxed);     /* MO(lane.done) */
     atomic_store_explicit(&done->index, index, memory_order_release); /* MO(lane.done) */
@@ -16,8 +18,8 @@ void lane_note(struct replica *r, uint16_t lane, uint64_t seq, uint64_t index) {
     }
 }
 
-void lane_copy_notes(struct replica *to, const struct replica *from) {
-    const struct lane_done *notes = from->foreign ? from->table.seg->lanes : from->done;
+void lane_copy_notes(struct replica *to, const struct view *from) {
+    const struct lane_done *notes = from->foreign ? from->table.seg->lanes : replica_of(from)->done;
     for (uint16_t i = 0; i < LAYOUT_LANES; i++) {
         /* MO(lane.done): acquire; an index that goes with an older number is mended when the log is applied. */
         uint64_t index = atomic_load_explicit(&notes[i].index, memory_order_acquire);
@@ -25,7 +27,7 @@ void lane_copy_notes(struct replica *to, const struct replica *from) {
         /* A number that was never given out would make a write to come count as done. The lane's own is loaded later, and grows. */
         if (seq > atomic_load(&to->domain->log->lanes[i].turn) >> 3) {
             tide_logf(to->domain, TIDE_LOG_WARN, "replica %u: what replica %u says of lane %u cannot be: left out",
-                      to->id, from->id, i);
+                      to->view.id, from->id, i);
         } else if (seq != 0) {
             lane_note(to, (uint16_t)(i + 1), seq, index);
         }

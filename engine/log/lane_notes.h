@@ -20,7 +20,7 @@ static inline uint64_t lane_seq_next(uint64_t seq) {
 void lane_note(struct replica *r, uint16_t lane, uint64_t seq, uint64_t index);
 
 /* Take over what a donor knows, as far as it is newer, and can be: no number is above the one that its lane is at. */
-void lane_copy_notes(struct replica *to, const struct replica *from);
+void lane_copy_notes(struct replica *to, const struct view *from);
 
 /* A request came with a number below the last: the lane's word was changed. Numbers go on from there. */
 void lane_note_fall(struct replica *r, uint32_t number, uint64_t seq);

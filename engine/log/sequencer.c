@@ -295,13 +295,13 @@ void seq_mend(struct tide *d) {
     if (r != NULL && atomic_load(&r->damaged) == 0) {
         struct leader_board *lead = &d->log->leader;
         bool mended = ring_mend(&s->ring);
-        if (board_state(r->board) != REPLICA_SERVING) { /* JOINING and LAPPED are for followers */
-            board_set_state(r->board, REPLICA_SERVING);
+        if (board_state(r->view.board) != REPLICA_SERVING) { /* JOINING and LAPPED are for followers */
+            board_set_state(r->view.board, REPLICA_SERVING);
             mended = true;
         }
-        if (atomic_load(&lead->leader) != (int32_t)r->id || atomic_load(&lead->term) != s->ring.term) {
+        if (atomic_load(&lead->leader) != (int32_t)r->view.id || atomic_load(&lead->term) != s->ring.term) {
             atomic_store(&lead->term, s->ring.term);
-            atomic_store(&lead->leader, (int32_t)r->id);
+            atomic_store(&lead->leader, (int32_t)r->view.id);
             mended = true;
         }
         if (mended) {
@@ -393,7 +393,7 @@ void seq_lead(struct tide *d, struct replica *leader, uint32_t term, bool announ
                      1); /* the leader before may have died when it had only taken the mark back */
         seq_wake_followers(&d->log->leader);
     }
-    atomic_store(&d->log->leader.leader, (int32_t)leader->id);
+    atomic_store(&d->log->leader.leader, (int32_t)leader->view.id);
     seq_run(d, NULL); /* who queued meanwhile sleeps until somebody works for it */
 }
 

@@ -37,7 +37,7 @@ static inline int read_value(const struct table *t, const struct table_node *n, 
 }
 
 /* What a table of this process does not serve any more, because of what was found in it: its replica is told, once. Returns `error`. */
-int read_damaged(struct replica *r, int error);
+int read_damaged(const struct view *v, int error);
 
 /* Check the arguments and choose: 0 with a section open, or an error without. */
 int read_begin(struct tide_reader *r, const struct tide_bound *bound, const struct tide_answer *a, struct verdict *v);

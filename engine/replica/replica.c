@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include "engine/table/kill.h"
-#include "engine/table/rcu.h"
 #include "shm/lag.h"
 
 /* Memory that replaced nodes may take while they wait: an eighth of the budget, and never less than what a group that fills a
@@ -24,40 +23,42 @@ int replica_make_table(struct replica *r) {
     if (current != 1) {
         return current == 0 ? TIDE_ERR_GONE : current;
     }
-    int error = segment_create(&r->segment, d->name, SEGMENT_TABLE, r->id, size);
+    int error = segment_create(&r->view.segment, d->name, SEGMENT_TABLE, r->view.id, size);
     if (error != 0) {
         return error;
     }
-    if (table_create(&r->writer, r->segment.base, r->segment.size_bytes, d->hash_seed, d->words.expected_keys,
+    if (table_create(&r->writer, r->view.segment.base, r->view.segment.size_bytes, d->hash_seed, d->words.expected_keys,
                      replica_slack(d, r->table_bytes)) != 0) {
-        segment_discard(&r->segment);
+        segment_discard(&r->view.segment);
         return TIDE_ERR_NOMEM;
     }
     struct table_segment *seg = r->writer.t.seg; /* nobody else has it yet */
-    r->lag_all = (struct hdr *)(r->segment.base + seg->lag_all_off);
-    r->lag_windows = (struct lag_windows *)(r->segment.base + seg->lag_windows_off);
+    r->view.lag_all = (struct hdr *)(r->view.segment.base + seg->lag_all_off);
+    r->view.lag_windows = (struct lag_windows *)(r->view.segment.base + seg->lag_windows_off);
     uint64_t id = segment_random();
     KILL_POINT("replica.created");
-    error = segment_publish_replace(&r->segment, d->name, SEGMENT_TABLE, r->id, d->words.header.incarnation, id);
+    error =
+        segment_publish_replace(&r->view.segment, d->name, SEGMENT_TABLE, r->view.id, d->words.header.incarnation, id);
     if (error != 0) {
         table_destroy(&r->writer);
-        segment_discard(&r->segment);
+        segment_discard(&r->view.segment);
         return error;
     }
     KILL_POINT("replica.published");
     if (d->dumped) {
-        segment_let_dump(r->segment.base, r->segment.size_bytes);
+        segment_let_dump(r->view.segment.base, r->view.segment.size_bytes);
     }
-    r->table = r->writer.t;
-    r->buckets_most = replica_buckets_most(r); /* tide_verify() looks at own replicas by the way of foreign ones */
+    r->view.table = r->writer.t;
+    r->view.buckets_most =
+        view_buckets_most(&r->view); /* tide_verify() looks at own replicas by the way of foreign ones */
     r->applied = r->published = 0;
     r->pos = 0;
     r->last_ts = 0;
     r->exact = false;
     atomic_store(&r->damaged, 0);
     memset((void *)r->done, 0, sizeof(r->done));
-    r->segment_id = id;
-    atomic_store(&r->board->segment_id, id); /* MO(replica.segment) */
+    r->view.segment_id = id;
+    atomic_store(&r->view.board->segment_id, id); /* MO(replica.segment) */
     KILL_POINT("replica.announced");
     return 0;
 }
@@ -65,24 +66,24 @@ int replica_make_table(struct replica *r) {
 void replica_drop_table(struct replica *r) {
     r->exact = false;
     table_destroy(&r->writer);
-    segment_detach(&r->segment);
+    segment_detach(&r->view.segment);
 }
 
 void replica_stop_serving(struct replica *r) {
-    if (r->foreign || atomic_exchange(&r->damaged, 1) != 0) {
+    if (atomic_exchange(&r->damaged, 1) != 0) {
         return;
     }
     struct tide *d = r->domain;
-    const struct table_own *own = r->table.own;
+    const struct table_own *own = r->view.table.own;
     const char *what = atomic_load(&own->damage);
     tide_logf(d, TIDE_LOG_ERROR,
               "replica %u: %s is damaged, near byte %llu: another process wrote there; it serves nothing more, and %s",
-              r->id, what != NULL ? what : "its table", (unsigned long long)atomic_load(&own->damage_off),
+              r->view.id, what != NULL ? what : "its table", (unsigned long long)atomic_load(&own->damage_off),
               atomic_load(&r->leads) == 0 ? "joins anew"
               : r->candidate              ? "hands over"
                                           : "refuses writes until it is stopped and started again");
     uint32_t serving = REPLICA_SERVING;
-    atomic_compare_exchange_strong(&r->board->state, &serving, REPLICA_FAILED);
+    atomic_compare_exchange_strong(&r->view.board->state, &serving, REPLICA_FAILED);
     /* Whoever has to act sleeps on one of these. */
     _Atomic uint32_t *words[] = { &r->nudge, &d->log->leader.wake, &d->log->lanes_board.wake };
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
@@ -92,26 +93,17 @@ void replica_stop_serving(struct replica *r) {
 }
 
 void replica_mend_board(struct replica *r) {
-    struct replica_board *b = r->board;
+    struct replica_board *b = r->view.board;
     if (r->applied != r->published || (board_applied(b) == r->applied && board_pos(b) == r->pos &&
-                                       atomic_load(&b->segment_id) == r->segment_id && /* MO(replica.segment) */
+                                       atomic_load(&b->segment_id) == r->view.segment_id && /* MO(replica.segment) */
                                        atomic_load(&b->member) == r->domain->member)) {
         return;
     }
-    tide_logf(r->domain, TIDE_LOG_WARN, "replica %u: another process changed words of its board: written again", r->id);
+    tide_logf(r->domain, TIDE_LOG_WARN, "replica %u: another process changed words of its board: written again",
+              r->view.id);
     board_publish(b, r->applied, r->last_ts, r->pos);
     board_put_digest(b, r->applied, r->writer.digest);
-    atomic_store(&b->segment_id, r->segment_id); /* MO(replica.segment) */
+    atomic_store(&b->segment_id, r->view.segment_id); /* MO(replica.segment) */
     atomic_store(&b->member, r->domain->member);
     atomic_store(&b->pid, (uint32_t)getpid());
-}
-
-void replica_show(struct replica *r) {
-    /* MO(domain.replica): release; pairs with the acquire in read_replica(): the replica's fields before its pointer. */
-    atomic_store_explicit(&r->domain->replicas[r->id], r, memory_order_release);
-}
-
-void replica_hide(struct replica *r) {
-    atomic_store(&r->domain->replicas[r->id], NULL);
-    rcu_wait();
 }
