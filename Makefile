@@ -149,19 +149,23 @@ $(B)/bench/%: $(OBJ)/bench/%.o $(OBJ)/libbench.a $(B)/libtidemark.a
 	$(link) $(BENCH_LIBS)
 
 # Not among `programs`: it wants packages that nothing else needs, and leaves out the peers whose headers are not there.
-has_header = $(shell printf '\#include <stdio.h>\n\#include <%s>\n' $(1) | $(CC) -E -x c - >/dev/null 2>&1 && echo $(2))
+# HASH: within a function GNU make 4.3 keeps the backslash of \#, and a line that is no directive includes anything.
+HASH := \#
+has_header = $(shell printf '$(HASH)include <stdio.h>\n$(HASH)include <%s>\n' $(1) | $(CC) -E -x c - >/dev/null 2>&1 && echo $(2))
 PEER_LIBS = $(call has_header,urcu/rculfhash.h,-lurcu-cds) $(call has_header,ck_ht.h,-lck) \
 	$(call has_header,lmdb.h,-llmdb) $(call has_header,hiredis/hiredis.h,-lhiredis)
 # Rewritten when a package comes or goes, so that what was left out is compiled again.
-$(OBJ)/bench/peers/libs: FORCE
+$(OBJ)/bench/peers/found: FORCE
 	@mkdir -p $(@D)
 	@echo '$(PEER_LIBS)' | cmp -s - $@ || echo '$(PEER_LIBS)' >$@
-$(call objects,$(PEER_SRC)): $(OBJ)/bench/peers/libs
+$(call objects,$(PEER_SRC)): $(OBJ)/bench/peers/found
 $(OBJ)/libpeers.a: $(call objects,$(filter-out bench/peers/main.c,$(PEER_SRC))) $(OBJ)/sources
 	$(archive)
 $(B)/bench/peers: $(OBJ)/bench/peers/main.o $(OBJ)/libpeers.a $(OBJ)/libbench.a $(B)/libtidemark.a
 	$(link) $(PEER_LIBS) $(BENCH_LIBS)
-# The adapters that this one names need no package.
+# The adapters that these two name need no package.
+$(B)/bench/getcost: $(OBJ)/bench/getcost.o $(OBJ)/libpeers.a $(OBJ)/libbench.a $(B)/libtidemark.a
+	$(link) $(BENCH_LIBS)
 $(B)/tests/test_peers: $(OBJ)/tests/test_peers.o $(OBJ)/libtest.a $(OBJ)/libpeers.a $(OBJ)/libbench.a $(B)/libtidemark.a
 	$(link) $(TEST_LIBS)
 $(B)/tests/%: $(OBJ)/tests/%.o $(OBJ)/libtest.a $(OBJ)/libtools.a $(OBJ)/libbench.a $(B)/libtidemark.a
