@@ -56,7 +56,7 @@ TEST_OPT ?= $(if $(filter -O3,$(OPT)),-O1)
 override CFLAGS += -I. -D_GNU_SOURCE -D_LGPL_SOURCE -pthread -MMD -MP $(SANITIZE)
 LDFLAGS += -pthread $(SANITIZE)
 LIB_LIBS := -lurcu-memb -lurcu-common
-TOOL_LIBS := $(LIB_LIBS) -lcjson -lm
+TOOL_LIBS := $(LIB_LIBS) -lm
 BENCH_LIBS := $(LIB_LIBS) -lcjson -lz -lm
 TEST_LIBS := $(BENCH_LIBS) -lcmocka
 
@@ -64,7 +64,7 @@ TEST_LIBS := $(BENCH_LIBS) -lcmocka
 
 LIB_SRC := $(wildcard shm/*.c engine/*/*.c)
 TOOL_MAIN := $(wildcard tools/tide.c)
-TOOL_SRC := $(filter-out tools/tide.c,$(wildcard tools/*.c))
+TOOL_SRC := $(filter-out tools/tide.c,$(wildcard tools/*.c tools/*/*.c))
 BENCH_LIB_SRC := $(wildcard bench/lib/*.c)
 BENCH_MAINS := $(patsubst bench/%.c,%,$(wildcard bench/*.c))
 TEST_SRC := $(wildcard tests/test_*.c)

@@ -288,7 +288,7 @@ static void output_that_fails__is_told(void **state) {
     int status;
     waitpid(pid, &status, 0);
     assert_true(WIFEXITED(status));
-    assert_int_equal(WEXITSTATUS(status), 3);
+    assert_int_equal(WEXITSTATUS(status), TOOL_FAILED);
 }
 
 /* Nobody holds a lock on the file: the domain has ended, and following it ends after what is there. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Starting and stopping replicas. */
+#include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -14,6 +15,7 @@
 #include "engine/life/takeover.h"
 #include "shm/bytes.h"
 #include "shm/clock.h"
+#include "shm/fault.h"
 #include "shm/member.h"
 #include "shm/nap.h"
 #include "shm/park.h"
@@ -79,7 +81,9 @@ static void control_prepare_board(struct replica_board *b, const struct tide_rep
 static int control_start_leader(struct replica *r) {
     struct tide *d = r->domain;
     if (!member_lead(d->segment.fd)) {
-        return TIDE_ERR_BUSY;
+        return errno == EAGAIN || errno == EACCES
+                   ? TIDE_ERR_BUSY
+                   : fault_errno(TIDE_ERR_SYSTEM, "open-file-description locks (fcntl F_OFD_SETLK) are refused");
     }
     int error = join_replica(r);
     if (error != 0) {
@@ -122,26 +126,15 @@ void control_await_starts(struct tide *d) {
     pthread_mutex_unlock(&d->control);
 }
 
-static int control_start(struct tide *d, const struct tide_replica_opts *o, uint32_t *id_out) {
-    if (o->role == TIDE_LEADER && d->seq.leader != NULL) {
-        return TIDE_ERR_BUSY;
-    }
-    int id = board_claim(d->log, o->id, d->member);
-    if (id < 0 && reap_dead(d) != 0) {
-        id = board_claim(d->log, o->id, d->member);
-    }
-    if (id < 0) {
-        return o->id < 0 ? TIDE_ERR_SLOTS : TIDE_ERR_BUSY;
-    }
-    KILL_POINT("replica.claimed");
+/* In slot `id`, which is ours and stays CLAIMED on an error. */
+static int control_start_in(struct tide *d, const struct tide_replica_opts *o, uint32_t id) {
     struct replica_board *board = &d->log->replicas[id];
-    struct replica *r = control_new(d, o, (uint32_t)id);
+    struct replica *r = control_new(d, o, id);
     if (r == NULL) {
-        board_set_state(board, REPLICA_FREE);
         return TIDE_ERR_NOMEM;
     }
-    foreign_release(d, (uint32_t)id); /* whoever ran it before us */
-    control_prepare_board(board, o, (uint32_t)id, d->member);
+    foreign_release(d, id); /* whoever ran it before us */
+    control_prepare_board(board, o, id, d->member);
     int error = replica_make_table(r);
     if (error == 0) {
         d->running[id] = r;
@@ -150,18 +143,57 @@ static int control_start(struct tide *d, const struct tide_replica_opts *o, uint
             d->running[id] = NULL;
             replica_hide(r);
             replica_drop_table(r);
-            segment_unlink_of(d->name, SEGMENT_TABLE, (uint32_t)id, d->words.header.incarnation);
+            segment_unlink_of(d->name, SEGMENT_TABLE, id, d->words.header.incarnation);
         }
     }
     if (error != 0) {
-        board_set_state(board, REPLICA_FREE);
         control_free(r);
+        return error;
+    }
+    return 0;
+}
+
+static int control_claim(struct tide *d, const struct tide_replica_opts *o) {
+    int id = board_claim(d->log, o->id, d->member);
+    if (id < 0 && reap_dead(d) != 0) {
+        id = board_claim(d->log, o->id, d->member);
+    }
+    return id;
+}
+
+/* Another user may have made a file with the name of a slot's table; in /dev/shm nobody else can take that away. Then the next slot
+ * is tried, the ones before it held meanwhile. */
+static int control_start(struct tide *d, const struct tide_replica_opts *o, uint32_t *id_out) {
+    if (o->role == TIDE_LEADER && d->seq.leader != NULL) {
+        return TIDE_ERR_BUSY;
+    }
+    uint64_t passed = 0;
+    int error, id;
+    do {
+        id = control_claim(d, o);
+        if (id < 0) {
+            error = o->id >= 0 ? TIDE_ERR_BUSY : passed != 0 ? TIDE_ERR_FOREIGN : TIDE_ERR_SLOTS;
+            break;
+        }
+        KILL_POINT("replica.claimed");
+        error = control_start_in(d, o, (uint32_t)id);
+        if (error != 0) {
+            passed |= UINT64_C(1) << id;
+            tide_log_fault(d, error);
+        }
+    } while (error == TIDE_ERR_FOREIGN && o->id < 0);
+    for (; passed != 0; passed &= passed - 1) {
+        board_set_state(&d->log->replicas[__builtin_ctzll(passed)], REPLICA_FREE);
+    }
+    /* What was made for this replica and does not hold it is not left for a smaller one to fail by. */
+    d->stillborn |= d->created && (error == TIDE_ERR_NO_SPACE || error == TIDE_ERR_NOMEM);
+    if (error != 0) {
         return error;
     }
     if (id_out != NULL) {
         *id_out = (uint32_t)id;
     }
-    return r->candidate ? steward_start(d) : 0;
+    return o->candidate != 0 ? steward_start(d) : 0;
 }
 
 int tide_replica_start(struct tide *d, const struct tide_replica_opts *opts, uint32_t *id_out) {
@@ -176,6 +208,10 @@ int tide_replica_start(struct tide *d, const struct tide_replica_opts *opts, uin
     if (tide_forked(d)) {
         return TIDE_ERR_FORKED;
     }
+    if (d->read_only) {
+        return TIDE_ERR_READ_ONLY;
+    }
+    fault_clear();
     pthread_mutex_lock(&d->control);
     int error = atomic_load(&d->closed) != 0 ? TIDE_ERR_CLOSED : control_start(d, o, id_out);
     if (error == TIDE_ERR_CLOSED && atomic_load(&d->closed) != 0) {

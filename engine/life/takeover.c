@@ -186,6 +186,9 @@ int tide_step_down(struct tide *d) {
     if (tide_forked(d)) {
         return TIDE_ERR_FORKED;
     }
+    if (d->read_only) {
+        return TIDE_ERR_READ_ONLY;
+    }
     if (lead_is_here(d)) {
         if (!d->steward_runs) {
             return TIDE_ERR_BUSY;

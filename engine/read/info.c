@@ -8,9 +8,11 @@
 #include "shm/bytes.h"
 #include "shm/clock.h"
 #include "shm/lag.h"
+#include "shm/nap.h"
 #include "shm/park.h"
 
 #define INFO_NAP_NS 1000000u
+#define INFO_LOOK_NS 100000u /* of a handle that cannot be woken */
 
 uint64_t tide_now(struct tide *d) {
     return clock_now(&d->log->clock);
@@ -194,6 +196,10 @@ int tide_wait_applied(struct tide *d, const struct tide_token *token, uint32_t n
         }
         uint64_t nap = timeout_ns - gone < INFO_NAP_NS ? timeout_ns - gone : INFO_NAP_NS;
         struct replica_board *b = (struct replica_board *)(uintptr_t)(behind != NULL ? behind : &d->log->replicas[0]);
+        if (d->read_only) {
+            park_nap(nap < INFO_LOOK_NS ? nap : INFO_LOOK_NS);
+            continue;
+        }
         uint32_t seen = atomic_load(&b->wake);
         /* MO(replica.waiters): relaxed; a wake-up that is missed costs INFO_NAP_NS. */
         atomic_store_explicit(&b->waiters, 1, memory_order_relaxed);

@@ -20,7 +20,7 @@ void reader_settle(struct tide_reader *r) {
 
 /* A slot of counts in the segment, so that tools see them; where none is free the reader counts for itself. */
 static struct reader_slot *reader_claim_slot(struct tide *d) {
-    for (uint32_t i = 0; i < LAYOUT_READERS; i++) {
+    for (uint32_t i = 0; i < LAYOUT_READERS && !d->read_only; i++) {
         uint32_t free = 0;
         struct reader_slot *slot = &d->log->readers[i];
         if (atomic_load(&slot->owner_pid) == 0 &&

@@ -120,13 +120,21 @@ struct tide {
     _Atomic uint32_t next_home; /* spreads readers */
     struct segment segment;
     char name[LAYOUT_NAME];
-    bool ephemeral;
+    _Atomic uint32_t troubled; /* a read could not map another process's replica, and the log callback heard of it */
+    bool ephemeral;            /* made by this handle to end with it */
+    bool created;              /* made by this handle */
+    bool stillborn;            /* made by this handle, and then something did not fit */
+    bool read_only;            /* the segments are mapped for reading: no word of them is written */
+    bool dumped;               /* core dumps contain what this handle maps */
     tide_log_fn *log_fn;
     void *log_ctx;
 };
 
 void tide_logf(struct tide *d, enum tide_log_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* Where an error has a text of its own (shm/fault.h), hand it to the log callback. */
+void tide_log_fault(struct tide *d, int error);
 
 /* A forked child's: nothing of it may be used, not even its locks. */
 static inline bool tide_forked(const struct tide *d) {

@@ -308,6 +308,9 @@ static int foreign_map(struct tide *d, uint32_t id, struct replica **out) {
         return error;
     }
     KILL_POINT("read.mapped");
+    if (d->dumped) {
+        segment_let_dump(r->segment.base, r->segment.size_bytes);
+    }
     struct table_segment *seg = (struct table_segment *)r->segment.base;
     struct foreign_words w;
     bytes_copy_racy(&w, seg, sizeof(w));

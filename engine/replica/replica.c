@@ -19,8 +19,9 @@ int replica_make_table(struct replica *r) {
     struct tide *d = r->domain;
     uint64_t size = table_segment_bytes(r->table_bytes);
     /* A follower that joins anew after its domain was removed must not bring a table back under that name. */
-    if (segment_is_current(&d->segment) == 0) {
-        return TIDE_ERR_GONE;
+    int current = segment_is_current(&d->segment);
+    if (current != 1) {
+        return current == 0 ? TIDE_ERR_GONE : current;
     }
     int error = segment_create(&r->segment, d->name, SEGMENT_TABLE, r->id, size);
     if (error != 0) {
@@ -36,6 +37,9 @@ int replica_make_table(struct replica *r) {
         return error;
     }
     KILL_POINT("replica.published");
+    if (d->dumped) {
+        segment_let_dump(r->segment.base, r->segment.size_bytes);
+    }
     struct table_segment *seg = r->writer.t.seg;
     r->lag_all = (struct hdr *)(r->segment.base + seg->lag_all_off);
     r->lag_windows = (struct lag_windows *)(r->segment.base + seg->lag_windows_off);

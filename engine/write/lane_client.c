@@ -212,6 +212,9 @@ static int lane_late(struct tide *d, struct lane *lane, uint64_t seq, bool *late
 }
 
 static int lane_write_within(struct tide *d, struct seq_request *q, uint64_t timeout_ns) {
+    if (d->read_only) {
+        return TIDE_ERR_READ_ONLY;
+    }
     uint64_t until = clock_monotonic_ns() + timeout_ns;
     struct lane_mine *mine;
     while ((mine = lane_get(d)) == NULL) {
@@ -224,7 +227,9 @@ static int lane_write_within(struct tide *d, struct seq_request *q, uint64_t tim
     uint64_t seq = (atomic_load(&lane->turn) >> 3) + 1;
     int error = lane_fill(d, lane, mine->lane, q);
     bool late = false;
-    if (error == 0) {
+    if (error != 0) {
+        tide_log_fault(d, error);
+    } else {
         lane_submit(d, lane, mine->lane, seq);
         error = lane_await(d, lane, seq, until) ? lane_result(lane, q) : lane_late(d, lane, seq, &late);
         if (late && atomic_load(&lane->turn) == (seq << 3 | LANE_ANSWERED)) {

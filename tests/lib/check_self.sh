@@ -52,7 +52,6 @@ const char *tide_name(void) { return "x"; }
 END
 write tools/tide.c <<END
 /* $spdx */
-#include <cjson/cJSON.h>
 #include "engine/tidemark.h"
 #include "tools/tools.h"
 END
@@ -60,7 +59,7 @@ write tools/tools.h <<END
 /* $spdx */
 typedef void tool_fn(void);
 END
-write tools/dump_ring.c <<END
+write tools/dump/ring.c <<END
 /* $spdx */
 #include "shm/word.h"
 END
