@@ -86,7 +86,7 @@ HELPERS := $(patsubst tests/%.c,$(B)/tests/%,$(HELPER_SRC))
 TEST_SCRIPTS := $(wildcard tests/*.test.sh)
 ENV_SCRIPTS := $(wildcard tests/env/*.test.sh)
 
-# T=ring runs tests/test_ring, tests/stress_ring, tests/ring.test.sh and tests/env/ring.test.sh alone.
+# T=NAME runs tests/test_NAME, tests/stress_NAME, tests/NAME.test.sh and tests/env/NAME.test.sh alone, where they are.
 ifneq ($(T),)
 TESTS := $(filter $(addprefix $(B)/tests/test_,$(T)),$(TESTS))
 STRESSES := $(filter $(addprefix $(B)/tests/stress_,$(T)),$(STRESSES))
@@ -276,8 +276,8 @@ help:
 	@echo '  make clean              remove build/'
 	@echo 'Test:'
 	@echo '  make test               unit, model and protocol tests; the last line is "N passed, N failed"'
-	@echo '  make test T=ring        tests/test_ring, tests/ring.test.sh and tests/env/ring.test.sh alone; stress, asan and'
-	@echo '                          tsan take T= as well'
+	@echo '  make test T=ring        of tests/test_NAME, tests/NAME.test.sh and tests/env/NAME.test.sh those named alone;'
+	@echo '                          stress, asan and tsan take T= as well'
 	@echo '  make test-all           the same with every optional package, and the tests of environments (tests/env/): closed'
 	@echo '                          descriptors, limits, small memory; where root may, else they are skipped'
 	@echo '  make asan, make tsan    the tests under AddressSanitizer and UBSan, or ThreadSanitizer'
@@ -296,8 +296,8 @@ help:
 
 format:
 	@command -v clang-format >/dev/null || { echo 'make format needs clang-format' >&2; exit 1; }
-	$(Q)clang-format -i $(filter-out shm/layout.h engine/tidemark.h,$(wildcard shm/*.[ch] engine/*.[ch] engine/*/*.[ch] tools/*.[ch] tools/*/*.[ch] \
-		bench/*.[ch] bench/lib/*.[ch] bench/peers/*.[ch] tests/*.[ch] tests/lib/*.[ch] tests/env/*.[ch]))
+	$(Q)clang-format -i $(wildcard shm/*.[ch] engine/*.[ch] engine/*/*.[ch] tools/*.[ch] tools/*/*.[ch] bench/*.[ch] \
+		bench/*/*.[ch] tests/*.[ch] tests/*/*.[ch])
 
 # Installed is one object in which only tide_* is global, so that an embedder's ring_append() does not meet ours.
 $(OBJ)/embed/libtidemark.a: $(call objects,$(LIB_SRC))

@@ -62,7 +62,7 @@ void replica_drop_table(struct replica *r) {
 }
 
 void replica_show(struct replica *r) {
-    /* MO(domain.replica): release; pairs with the acquire in read_replica(): the replica's fields before its pointer. */
+    /* MO(domain.replica): release; pairs with the acquire in reader_replica(): the replica's fields before its pointer. */
     atomic_store_explicit(&r->domain->replicas[r->id], r, memory_order_release);
 }
 
