@@ -94,7 +94,7 @@ function split_c(line,    rest, at) {
 function split_line(line) {
     if (is_c) {
         if (in_comment)
-            sub(/^ *\* ?/, "", line)
+            sub(/^ *\* |^ *\*$/, "", line)
         split_c(line)
     } else if (is_page) {
         code = words = ""
