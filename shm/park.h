@@ -20,8 +20,8 @@
  * The waker makes no system call while `waiters` is 0. A waiter that dies between the two additions leaves `waiters`
  * too high: that costs system calls, never a wake-up.
  */
-#ifndef SHM_PARK_H
-#define SHM_PARK_H
+#ifndef TIDE_SHM_PARK_H
+#define TIDE_SHM_PARK_H
 
 #include <stdatomic.h>
 #include <stdint.h>
@@ -92,5 +92,17 @@ int park_wait(_Atomic uint32_t *word, uint32_t seen, uint64_t timeout_ns);
 
 /* Wake up to `count` sleepers of the word. Change the word first. Any thread; one system call, does not wait. */
 void park_wake(_Atomic uint32_t *word, int count);
+
+/* Change the word and wake up to `count` of its sleepers. */
+static inline void park_rouse(_Atomic uint32_t *word, int count) {
+    atomic_fetch_add(word, 1);
+    park_wake(word, count);
+}
+
+/* The same where sleepers announce themselves by a flag and the waker takes it back. The caller has found the flag raised. */
+static inline void park_rouse_announced(_Atomic uint32_t *flag, _Atomic uint32_t *word, int count) {
+    atomic_store(flag, 0);
+    park_rouse(word, count);
+}
 
 #endif

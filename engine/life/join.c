@@ -10,7 +10,7 @@
  * twice. Once all buckets are copied and the log is applied up to the commit seen then, the state is exact: its
  * digest proves it.
  *
- * Source: docs/design.md, section 7; the fuzzy copy is ARIES' fuzzy checkpoint with a redo log behind it.
+ * Source: docs/design.md, *Joining*; the fuzzy copy is ARIES' fuzzy checkpoint with a redo log behind it.
  */
 #include <stdlib.h>
 
@@ -18,6 +18,7 @@
 #include "engine/log/apply.h"
 #include "engine/log/lane_notes.h"
 #include "engine/replica/foreign.h"
+#include "engine/replica/visit.h"
 #include "engine/table/kill.h"
 #include "engine/table/rcu.h"
 #include "engine/table/table_slots.h"
@@ -100,32 +101,8 @@ struct join_copy {
     bool damaged; /* a whole copy has another CRC than its node says */
 };
 
-static int join_copy_node(void *ctx, const struct table_node *n, const struct table_lengths *len) {
-    struct join_copy *copy = ctx;
-    struct table_writer *w = &copy->r->writer;
-    size_t key_len = len->key, value_len = len->value;
-    uint32_t crc =
-        atomic_load_explicit(&n->crc, memory_order_relaxed); /* MO(node.fields): the donor's section is open */
-    uint32_t node;
-    copy->status = table_node_new(w, key_len, value_len, &node);
-    if (copy->status != ARENA_OK) {
-        return -1;
-    }
-    uint8_t *to = table_node_key(table_node_at(&w->t, node));
-    memcpy(to, table_node_key(n), key_len + value_len);
-    if (crc32c(0, to, key_len + value_len) != crc) {
-        table_node_drop(w, node);
-        copy->damaged = true;
-        return TIDE_ERR_CORRUPT;
-    }
-    /* MO(node.index): relaxed; as the fields. */
-    uint64_t index = atomic_load_explicit(&n->index, memory_order_relaxed);
-    copy->status = table_publish(w, node, table_hash(&w->t, to, key_len), index, crc) == 0 ? ARENA_OK : ARENA_FULL;
-    return copy->status == ARENA_OK ? 0 : -1;
-}
-
-static int join_copy_bytes(void *ctx, const uint8_t *key, size_t key_len, const uint8_t *value, size_t value_len,
-                           uint64_t index, uint32_t payload_crc) {
+static int join_copy_node(void *ctx, const uint8_t *key, size_t key_len, const uint8_t *value, size_t value_len,
+                          uint64_t index, uint32_t payload_crc) {
     struct join_copy *copy = ctx;
     struct table_writer *w = &copy->r->writer;
     (void)value; /* it lies behind the key */
@@ -185,12 +162,6 @@ static void join_blame(struct replica *r, const struct join_state *j, bool certa
     r->doubted |= bit;
 }
 
-/* How many buckets the donor has; 0: the number cannot be. */
-static uint64_t join_buckets(const struct view *donor) {
-    /* MO(table.buckets): acquire; an own donor's is private, and right. */
-    return donor->foreign ? foreign_buckets(donor) : atomic_load_explicit(donor->table.buckets, memory_order_acquire);
-}
-
 /* Copy some buckets in one section. ARENA_WAIT, ARENA_FULL: memory. False when the donor is gone or damaged. */
 static bool join_some(struct replica *r, struct join_state *j, enum arena_status *status) {
     struct join_copy copy = { r, ARENA_OK, false };
@@ -200,21 +171,19 @@ static bool join_some(struct replica *r, struct join_state *j, enum arena_status
     bool there = donor != NULL;
     if (there) {
         j->passed = board_applied(donor->board);
-        j->last = join_buckets(donor); /* after `applied` */
+        j->last = foreign_buckets(donor); /* after `applied` */
         result = j->last == 0 ? TIDE_ERR_CORRUPT : 0;
         KILL_POINT("join.counted");
         uint64_t end = j->next + JOIN_BUCKETS < j->last ? j->next + JOIN_BUCKETS : j->last;
         for (; j->next < end && result == 0; j->next += result == 0) {
             join_prefetch(donor, j->next + 2, j->last);
             /* A bucket that was not finished is copied again: what is there already is not newer. */
-            result = donor->foreign
-                         ? foreign_visit_bucket(donor, j->next, UINT64_MAX, &j->scratch, join_copy_bytes, &copy)
-                         : table_visit_bucket(&donor->table, j->next, j->last, UINT64_MAX, join_copy_node, &copy);
+            result = visit_bucket(donor, j->next, j->last, UINT64_MAX, &j->scratch, join_copy_node, &copy);
         }
         KILL_POINT("join.slots");
         /* Again, after the slots: another process's donor does not wait for this section before it clears what it moved, and what was not
          * copied any more is in a bucket that was made meanwhile. */
-        j->last = join_buckets(donor);
+        j->last = foreign_buckets(donor);
         bool damaged =
             result == TIDE_ERR_CORRUPT || j->last == 0 || (!donor->foreign && table_is_damaged(&donor->table));
         there = !damaged && view_is_current(donor);

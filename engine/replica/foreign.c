@@ -9,9 +9,7 @@
 #include "shm/crc.h"
 #include "shm/park.h"
 
-#define FOREIGN_TRIES 64u /* tries at one node that changes under us */
-/* Bytes that all visits together may copy, in sizes of the segment: a key that splits move meanwhile is copied up to three times. */
-#define FOREIGN_TIMES 4u
+#define FOREIGN_TRIES 64u   /* tries at one node that changes under us */
 #define FOREIGN_CHAIN 4096u /* overflow buckets of one bucket: more is a damaged link */
 
 /* A node as it was at one moment. */
@@ -138,7 +136,7 @@ static const struct table_bucket *foreign_overflow(const struct view *v, uint64_
 }
 
 uint64_t foreign_buckets(const struct view *v) {
-    uint64_t n = atomic_load_explicit(&v->table.seg->buckets, memory_order_acquire); /* MO(table.buckets) */
+    uint64_t n = atomic_load_explicit(v->table.buckets, memory_order_acquire); /* MO(table.buckets) */
     return n >= 2 && foreign_bucket(v, n - 1) != NULL ? n : 0;
 }
 

@@ -87,8 +87,7 @@ void replica_stop_serving(struct replica *r) {
     /* Whoever has to act sleeps on one of these. */
     _Atomic uint32_t *words[] = { &r->nudge, &d->log->leader.wake, &d->log->lanes_board.wake };
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-        atomic_fetch_add(words[i], 1);
-        park_wake(words[i], INT32_MAX);
+        park_rouse(words[i], INT32_MAX);
     }
 }
 

@@ -3,8 +3,8 @@
  * A domain whose words another process changes: leader, follower, newcomer and reader, each a process, work while the caller writes
  * into their segments. What is asked of them: nobody dies, nobody hangs, nobody's memory grows.
  */
-#ifndef TESTS_LIB_SCRIBBLE_H
-#define TESTS_LIB_SCRIBBLE_H
+#ifndef TIDE_TESTS_SCRIBBLE_H
+#define TIDE_TESTS_SCRIBBLE_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Every word of shm/layout.h, by name: where it lies in which segment. */
-#ifndef TESTS_LIB_SCRIBBLE_WORDS_H
-#define TESTS_LIB_SCRIBBLE_WORDS_H
+#ifndef TIDE_TESTS_SCRIBBLE_WORDS_H
+#define TIDE_TESTS_SCRIBBLE_WORDS_H
 
 #include <stdbool.h>
 #include <stddef.h>
