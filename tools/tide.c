@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* `tide`: one command, a file for each subcommand. */
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "engine/tidemark.h"
+#include "tools/lib/args.h"
 #include "tools/lib/nearest.h"
 #include "tools/lib/stdio.h"
 #include "tools/tools.h"
@@ -65,12 +67,14 @@ static const struct tool *find_tool(const char *name) {
 
 static int refuse_command(const char *tool, const char *name) {
     struct nearest near = { .word = name };
+    char text[200], meant[64] = "";
     for (size_t i = 0; i < N_TOOLS; i++)
         nearest_try(&near, TOOLS[i].name);
-    fprintf(stderr, "%s: there is no command '%s'", tool, name);
     if (near.best)
-        fprintf(stderr, "; did you mean 'tide %s'?", near.best);
-    fputs("\nTry 'tide help'.\n", stderr);
+        snprintf(meant, sizeof(meant), "; did you mean 'tide %s'?", near.best);
+    snprintf(text, sizeof(text), "there is no command '%.100s'%s", name, meant);
+    args_say(tool, text);
+    fputs("Try 'tide help'.\n", stderr);
     return TOOL_USAGE;
 }
 
@@ -102,6 +106,7 @@ static int runs_silently(const struct tool *t) {
 
 int main(int argc, char **argv) {
     stdio_fill();
+    signal(SIGXFSZ, SIG_IGN); /* a limit on the size of files is an error of the write then, with a text */
     if (argc < 2) {
         print_help(stderr);
         return TOOL_USAGE;
