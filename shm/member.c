@@ -94,10 +94,6 @@ bool member_lead(int fd) {
     return member_lock(fd, MEMBER_LEADER, F_WRLCK, F_OFD_SETLK) == 0;
 }
 
-bool member_lead_wait(int fd) {
-    return member_lock(fd, MEMBER_LEADER, F_WRLCK, F_OFD_SETLKW) == 0;
-}
-
 void member_unlead(int fd) {
     member_lock(fd, MEMBER_LEADER, F_UNLCK, F_OFD_SETLK);
 }

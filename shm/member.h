@@ -8,8 +8,8 @@
  * process that opens a domain twice is two. After fork() the child shares the parent's locks, so it must close the
  * descriptor (the engine does, by pthread_atfork), or a dead parent would seem to live.
  */
-#ifndef SHM_MEMBER_H
-#define SHM_MEMBER_H
+#ifndef TIDE_SHM_MEMBER_H
+#define TIDE_SHM_MEMBER_H
 
 #include <stdbool.h>
 
@@ -42,10 +42,9 @@ uint32_t member_reap_all(int fd, struct log_segment *log, uint32_t self, member_
 /* Does the member of this slot live? `self`: the caller's own slot, whose byte tells the caller nothing. */
 bool member_lives(int fd, const struct log_segment *log, uint32_t member, uint32_t self);
 
-/* Hold the leader's byte, or find that somebody does (false with EAGAIN or EACCES; another errno: locks are refused). _wait blocks until the leader has gone; it is a
- * cancellation point, and false when it was interrupted. */
+/* Hold the leader's byte, or find that somebody else does (false with EAGAIN or EACCES; then wait as shm/vigil.h says; another
+ * errno: locks are refused). */
 bool member_lead(int fd);
-bool member_lead_wait(int fd);
 void member_unlead(int fd);
 /* Somebody other than this description holds it. */
 bool member_led_elsewhere(int fd);

@@ -106,7 +106,7 @@ static int runs_silently(const struct tool *t) {
 
 int main(int argc, char **argv) {
     stdio_fill();
-    signal(SIGXFSZ, SIG_IGN); /* a limit on the size of files is an error of the write then, with a text */
+    signal(SIGXFSZ, SIG_IGN); /* a limit of files is an error of the write, and temporary files are removed */
     if (argc < 2) {
         print_help(stderr);
         return TOOL_USAGE;

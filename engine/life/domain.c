@@ -16,7 +16,6 @@
 #include "engine/life/unlink.h"
 #include "engine/table/grace.h"
 #include "engine/table/kill.h"
-#include "engine/write/lane.h"
 #include "engine/table/rcu.h"
 #include "engine/life/takeover.h"
 #include "shm/bytes.h"
@@ -35,9 +34,8 @@ static void domain_destroy(struct tide *d) {
     for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
         foreign_release(d, i);
     }
-    lane_pool_destroy(d);
     if (!d->read_only) {
-        member_release(d->segment.fd, d->log, d->member); /* after the lanes: they are known by the member's number */
+        member_release(d->segment.fd, d->log, d->member);
     }
     fork_hold_off();
     handles_remove(d);
@@ -287,7 +285,7 @@ static int domain_open(struct tide *d, const struct tide_opts *asked, const stru
     d->write_timeout_ns = o->write_timeout_ns;
     d->dumped = (o->flags & TIDE_DUMPED) != 0;
     error = segment_map_ring(&d->segment, d->words.ring_off, d->ring.bytes, &d->ring.base);
-    if (error == 0 && (grace_hold(gone_look_all) != 0 || lane_pool_create(d) != 0)) {
+    if (error == 0 && grace_hold(gone_look_all) != 0) {
         segment_unmap_ring(d->ring.base, d->ring.bytes);
         error = TIDE_ERR_NOMEM;
     }
@@ -305,6 +303,7 @@ static int domain_open(struct tide *d, const struct tide_opts *asked, const stru
     pthread_mutex_init(&d->foreign_lock, NULL);
     atomic_store(&d->holds, 1);
     d->destroy = domain_destroy;
+    d->reap = reap_dead;
     handles_add(d);
     return 0;
 }

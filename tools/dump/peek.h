@@ -12,7 +12,7 @@
 
 #define PEEK_REPLICAS 64u
 #define PEEK_REASONS 8u
-#define PEEK_PIDS 128u
+#define PEEK_PIDS 512u
 
 enum peek_state {
     PEEK_ALIVE,   /* somebody is attached */

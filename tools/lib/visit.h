@@ -3,8 +3,8 @@
  * Joining a domain as a follower for a moment, to read a copy of one's own: of a domain whose processes are all dead,
  * or one that is written too fast to be read from outside. Needs a table's memory. One thread.
  */
-#ifndef TIDE_LIB_VISIT_H
-#define TIDE_LIB_VISIT_H
+#ifndef TIDE_TOOLS_VISIT_H
+#define TIDE_TOOLS_VISIT_H
 
 #include "engine/tidemark.h"
 
