@@ -23,7 +23,7 @@
  * answer of a read, whose documentation says what it holds. The library never prints, exits or touches signals; its own
  * threads have them blocked, but for faults and SIGPROF, so that handlers run in threads of the application.
  *
- * Terms (domain, replica, index, commit, applied, staleness, lag, fence, bound, token, term): docs/design.md, section 1.
+ * Terms (domain, replica, index, commit, applied, staleness, lag, fence, bound, token, term): docs/design.md, *Words*.
  */
 #ifndef TIDEMARK_H
 #define TIDEMARK_H
@@ -49,6 +49,9 @@ extern "C" {
 /* The version of the linked library, laid out as TIDE_VERSION. Any thread, wait-free. */
 TIDE_API uint32_t tide_version(void);
 
+/* Fields, values and their comments are tables from here on. */
+/* clang-format off */
+
 enum tide_error {
     TIDE_OK = 0,
     TIDE_ERR_INVALID = -1,      /* an argument is out of its range, or an options struct has an unknown size */
@@ -56,10 +59,10 @@ enum tide_error {
     TIDE_ERR_SYSTEM = -3,       /* a system call failed; the log callback got errno's text */
     TIDE_ERR_EXISTS = -4,       /* the domain exists already and TIDE_EXCLUSIVE was asked for */
     TIDE_ERR_NO_DOMAIN = -5,    /* no such domain, and TIDE_CREATE was not asked for */
-    TIDE_ERR_FOREIGN = -6,      /* the segment belongs to another user, or is no regular file of mode 0600 */
+    TIDE_ERR_FOREIGN = -6,      /* the segment is another user's or time namespace's, or no regular file of mode 0600 */
     TIDE_ERR_VERSION = -7,      /* the segment has another layout version or fingerprint: another build made it */
     TIDE_ERR_CORRUPT = -8,      /* the segment's bytes cannot be what Tidemark wrote */
-    TIDE_ERR_NO_SPACE = -9,     /* /dev/shm is full: make it larger, or ask for a smaller ring or table */
+    TIDE_ERR_NO_SPACE = -9,     /* /dev/shm, the memory limit or RLIMIT_FSIZE is too small for a segment: the log callback tells */
     TIDE_ERR_FULL = -10,        /* the table's budget is used up; delete something or give it more table_bytes */
     TIDE_ERR_TOO_BIG = -11,     /* key over 65,535 bytes, or the write over a quarter of the ring */
     TIDE_ERR_BUFFER = -12,      /* the buffer is too small; the answer's value_size says what is needed */
@@ -81,6 +84,7 @@ enum tide_error {
     TIDE_ERR_FORKED = -28,      /* the handle was made before fork(): open a new one */
     TIDE_ERR_LOST = -29,        /* section on another process's replica: it no longer has the section's index; begin anew */
     TIDE_ERR_NOT_LOCAL = -30,   /* zero copy works on replicas of this process only */
+    TIDE_ERR_READ_ONLY = -31,   /* the segments lie on a read-only mount: this handle reads, and nothing else */
 };
 
 /* A short text for a code, in English, static storage. Any thread, wait-free. Unknown codes get "unknown error". */
@@ -121,7 +125,10 @@ typedef void tide_log_fn(void *ctx, enum tide_log_level level, const char *text)
 enum tide_open_flags {
     TIDE_CREATE = 1,    /* create the domain where there is none */
     TIDE_EXCLUSIVE = 2, /* with TIDE_CREATE: fail where there is one */
-    TIDE_EPHEMERAL = 4, /* unlink the segments when this handle, their creator, is closed */
+    /* With TIDE_CREATE, kept with the domain: it ends when the handle that made it is closed; where that handle's process is killed,
+     * with the last member. Whoever opens it after all members are dead finds none, or begins anew. */
+    TIDE_EPHEMERAL = 4,
+    TIDE_DUMPED = 8, /* core dumps of this process contain what this handle maps; without it they do not */
 };
 
 /* Options of tide_open. Fill with TIDE_OPTS_INIT, then change. Zero means the default everywhere. */
@@ -129,8 +136,8 @@ struct tide_opts {
     size_t size;
     uint32_t flags;            /* enum tide_open_flags; TIDE_CREATE by TIDE_OPTS_INIT */
     uint32_t reserved;         /* 0 */
-    uint64_t ring_bytes;       /* creation only; a power of two, 64 KiB to 4 GiB; default 16 MiB */
-    uint64_t table_bytes;      /* budget of each replica's table; default 64 MiB, up to 60 GiB */
+    uint64_t ring_bytes;       /* creation only; a power of two, 64 KiB to 4 GiB; default 16 MiB, less where it must fit */
+    uint64_t table_bytes;      /* budget of each replica's table; default 64 MiB, less where it must fit; up to 60 GiB */
     uint64_t expected_keys;    /* the table starts with buckets for so many; default 0: it grows as it fills */
     uint64_t slow_follower_ns; /* how long a follower may hold the leader up; default 50 ms */
     uint64_t write_timeout_ns; /* how long a write waits for a leader elsewhere; default 1 s */
@@ -142,8 +149,14 @@ struct tide_opts {
 /*
  * Open a domain: attach to the segments of /dev/shm/tidemark.NAME.*, or create them.
  * name: 1 to TIDE_NAME_MAX of A-Z a-z 0-9 _ - (a dot is allowed but not first). opts: NULL for the defaults.
+ * Sizes that are 0 become smaller than their defaults where the free space of the file system, the memory limit of the control group or
+ * the limit of a file's size would not hold a leader, a follower and a newcomer; the log callback tells which. Sizes that are given
+ * are tried as they are. A domain in which nobody lives and nothing was ever written gives way to other sizes.
+ * On a read-only mount the handle only looks: reads, tide_info() and its like, tide_verify() work (they count in no segment, and wait by
+ * naps); all else answers TIDE_ERR_READ_ONLY.
  * Any thread; blocks on system calls. The handle is shared by all threads; close it with tide_close().
- * Errors: INVALID, NOMEM, SYSTEM, EXISTS, NO_DOMAIN, FOREIGN, VERSION, CORRUPT, NO_SPACE.
+ * Errors: INVALID (also: $TIDE_SHM_DIR is no absolute path, or is set for a program with file capabilities), NOMEM, SYSTEM, EXISTS,
+ * NO_DOMAIN, FOREIGN, VERSION, CORRUPT, NO_SPACE, SLOTS.
  */
 TIDE_API int tide_open(struct tide **out, const char *name, const struct tide_opts *opts);
 
@@ -416,7 +429,7 @@ TIDE_API int tide_read_counts(struct tide *d, struct tide_read_counts *out);
  * microseconds for a live one, at most one more second).
  * Ordering: with bound 0 linearizable; reads of one session never go back in index.
  * Errors: INVALID, THREAD, CLOSED, NOT_FOUND, BUFFER, REFUSED, TIMEOUT, FENCE_AHEAD, INCARNATION, NO_LEADER, NO_REPLICA.
- * Source: docs/design.md, section 3.
+ * Source: docs/design.md, *Reads*.
  */
 TIDE_API int tide_get(struct tide_reader *r, const void *key, size_t key_len, const struct tide_bound *bound, void *buf,
                       size_t buf_size, struct tide_answer *a);
@@ -506,4 +519,5 @@ TIDE_API int tide_wait_applied(struct tide *d, const struct tide_token *token, u
 #ifdef __cplusplus
 }
 #endif
+/* clang-format on */
 #endif

@@ -5,8 +5,8 @@
  * Each replica's words are written by the thread that applies for it; its state also by the leader, which may turn JOINING or
  * SERVING into LAPPED and nothing else. Everything here is read by anybody at any time.
  */
-#ifndef SHM_BOARD_H
-#define SHM_BOARD_H
+#ifndef TIDE_SHM_BOARD_H
+#define TIDE_SHM_BOARD_H
 
 #include <stdbool.h>
 
@@ -16,6 +16,14 @@
  * is known for what it is. */
 #define BOARD_STATE_MASK 0xffu
 #define BOARD_MEMBER_SHIFT 8
+
+/* tide_ping() asks the leader whether it lives: it raises `pinged`, and the leader raises `answered` to the same. */
+static inline bool board_is_pinged(const struct lanes_board *b) {
+    return atomic_load(&b->pinged) != atomic_load(&b->answered);
+}
+
+/* By the leader: by its lane thread, and by whoever holds that up while it waits for a slow follower, as it should. */
+void board_answer_pings(struct log_segment *log);
 
 /* The commit index. What is at or below it is in the ring, whole. */
 static inline uint64_t board_commit(const struct log_segment *log) {

@@ -24,8 +24,8 @@
  * Hostile bytes: clock_check() at attach. Whatever the line says later, the readers end and answer some number, which never stands
  * still: a rate that no processor has is not believed. How long somebody waits is measured by CLOCK_MONOTONIC, never by this clock.
  */
-#ifndef SHM_CLOCK_H
-#define SHM_CLOCK_H
+#ifndef TIDE_SHM_CLOCK_H
+#define TIDE_SHM_CLOCK_H
 
 #include "shm/layout.h"
 
@@ -48,6 +48,11 @@
 
 /* CLOCK_MONOTONIC, ns. Any thread, wait-free (vDSO). */
 uint64_t clock_monotonic_ns(void);
+
+/* The instant so long after another one; none that is too late to be told is earlier than UINT64_MAX, which never comes. */
+static inline uint64_t clock_after(uint64_t instant_ns, uint64_t ns) {
+    return ns < UINT64_MAX - instant_ns ? instant_ns + ns : UINT64_MAX;
+}
 
 /* Calibrate a new line; takes 2 ms. By the creator, before anybody else can see the segment. */
 void clock_init(struct clock_line *c);

@@ -6,8 +6,8 @@
  *
  * Offsets and sizes are asserted below, and docs/layout.md describes them for a reader with a hex dump.
  */
-#ifndef SHM_LAYOUT_H
-#define SHM_LAYOUT_H
+#ifndef TIDE_SHM_LAYOUT_H
+#define TIDE_SHM_LAYOUT_H
 
 #include <stdalign.h>
 #include <stdatomic.h>
@@ -22,9 +22,9 @@
 #define LAYOUT_REPLICAS 64u
 #define LAYOUT_READERS 256u /* readers whose counts are visible to tools; more work uncounted */
 #define LAYOUT_REASONS 8u
-#define LAYOUT_MEMBERS 128u
+#define LAYOUT_MEMBERS 512u
 #define LAYOUT_LANES 64u
-#define LAYOUT_LANE_BYTES 32768u /* of a request; a larger one lies in a file of its own: shm/lane.h */
+#define LAYOUT_LANE_BYTES 32768u /* of a request; a larger one lies in a file of its own: engine/write/lane.h */
 #define LAYOUT_MARKS 64u
 #define LAYOUT_NAME 64u
 #define LAYOUT_LABEL 32u
@@ -41,6 +41,9 @@ enum segment_kind { SEGMENT_LOG = 1, SEGMENT_TABLE = 2, SEGMENT_SPILL = 3 /* a l
 enum segment_flags {
     SEGMENT_EPHEMERAL = 1, /* a log: the domain ends with its last member, however that ends */
 };
+
+/* Fields and their comments are tables from here on. */
+/* clang-format off */
 
 /* The first bytes of every segment. Written once, before the segment gets its name, and never changed. */
 struct segment_header {
@@ -135,6 +138,8 @@ struct leader_board {
     /* Followers that sleep until commit moves: shm/park.h. */
     alignas(LAYOUT_PAIR) _Atomic uint32_t wake; /* futex word */
     _Atomic uint32_t parked;
+    /* Candidates that wait for the leader's byte sleep on it: shm/vigil.h. The kernel changes it when the leader dies. */
+    _Atomic uint32_t vigil;
 };
 
 enum replica_state { /* as enum tide_state of tidemark.h */
@@ -203,12 +208,12 @@ struct member_slot {
 
 enum lane_phase { LANE_IDLE = 0, LANE_SUBMITTED = 1, LANE_TAKEN = 2, LANE_ANSWERED = 3, LANE_CANCELLED = 4 };
 
-/* Owner of a lane whose member went while the leader had its request: free as soon as that is answered. */
+/* Owner of a lane whose borrower went, or gave up, while the leader had its request: free as soon as that is answered. */
 #define LANE_ORPHAN UINT32_MAX
 
-/* One request at a time: its writer fills it, the leader answers it. See shm/lane.h. */
+/* One request at a time: its writer fills it, the leader answers it. See engine/write/lane.h. */
 struct lane {
-    alignas(LAYOUT_PAIR) _Atomic uint32_t owner; /* 0 free, LANE_ORPHAN, else the member's number + 1 */
+    alignas(LAYOUT_PAIR) _Atomic uint32_t owner; /* 0 free, LANE_ORPHAN, else the number + 1 of the member that has borrowed it */
     _Atomic uint32_t pid;
     _Atomic uint64_t turn; /* sequence number << 3 | enum lane_phase; the number never falls, whoever owns the lane */
     _Atomic uint32_t wake; /* futex word of the writer */
@@ -244,6 +249,8 @@ struct lanes_board {
     alignas(LAYOUT_PAIR) _Atomic uint32_t wake; /* futex word of the leader's lane thread */
     _Atomic uint32_t asleep;
     _Atomic uint32_t step_down; /* the leader is asked to hand over */
+    _Atomic uint32_t pinged;    /* questions whether the leader lives, and how far they are answered */
+    _Atomic uint32_t answered;  /* futex word of those that ask */
 };
 
 /* ---- the log segment --------------------------------------------------------------------------------------------- */
@@ -403,6 +410,7 @@ LAYOUT_AT(leader_board, lapped, 160);
 LAYOUT_AT(leader_board, refused_full, 168);
 LAYOUT_AT(leader_board, wake, 256);
 LAYOUT_AT(leader_board, parked, 260);
+LAYOUT_AT(leader_board, vigil, 264);
 LAYOUT_SIZE(leader_board, 384);
 
 LAYOUT_AT(replica_board, applied, 0);
@@ -470,6 +478,8 @@ LAYOUT_AT(lanes_board, ready, 0);
 LAYOUT_AT(lanes_board, wake, 128);
 LAYOUT_AT(lanes_board, asleep, 132);
 LAYOUT_AT(lanes_board, step_down, 136);
+LAYOUT_AT(lanes_board, pinged, 140);
+LAYOUT_AT(lanes_board, answered, 144);
 LAYOUT_SIZE(lanes_board, 256);
 
 LAYOUT_AT(log_segment, header, 0);
@@ -485,8 +495,8 @@ LAYOUT_AT(log_segment, marks, 640);
 LAYOUT_AT(log_segment, replicas, 1664);
 LAYOUT_AT(log_segment, readers, 42624);
 LAYOUT_AT(log_segment, members, 1123968);
-LAYOUT_AT(log_segment, lanes_board, 1132160);
-LAYOUT_AT(log_segment, lanes, 1132416);
+LAYOUT_AT(log_segment, lanes_board, 1156736);
+LAYOUT_AT(log_segment, lanes, 1156992);
 
 LAYOUT_AT(hdr, lowest, 0);
 LAYOUT_AT(hdr, highest, 8);
@@ -537,4 +547,5 @@ LAYOUT_AT(table_segment, retired_bytes, 408);
 LAYOUT_AT(table_segment, lanes, 512);
 LAYOUT_SIZE(table_segment, 512 + 16 * LAYOUT_LANES);
 
+/* clang-format on */
 #endif

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # The direction of includes: awk -f check_rooms.awk -f check_includes.awk SOURCE... with paths from the root of the tree.
-# tools, bench, tests -> engine -> shm -> libc; cJSON in tools, bench and tests alone; only tests and the dump tool look
+# tools, bench, tests -> engine -> shm -> libc; cJSON in bench and tests alone; only tests and the dump tool look
 # inside. Between the rooms of the engine: check_rooms.awk.
 
 FNR == 1 {
@@ -53,7 +53,7 @@ function is_peer_memory(name) {
         bad("bench includes neither tools nor tests")
     else if ((room == "tools" || room == "bench") && name ~ /^engine\// && name != "engine/tidemark.h")
         bad("of the engine, tools and bench see tidemark.h alone")
-    else if (room == "tools" && name ~ /^shm\// && name != "shm/fd.h" && path !~ /^tools\/dump[\/_.]/)
+    else if (room == "tools" && name ~ /^shm\// && name != "shm/fd.h" && path !~ /^tools\/dump\//)
         bad("of the tools, dump alone looks inside; the others see shm/fd.h")
     else if (room == "bench" && name ~ /^shm\// && !is_utility(name) && !is_log_alone(path, name) &&
              !is_peer_memory(name))
@@ -64,8 +64,8 @@ function is_peer_memory(name) {
     name = $0
     sub(/^[^<]*</, "", name)
     sub(/>.*/, "", name)
-    if (name ~ /^cjson\// && room != "tools" && room != "bench" && room != "tests")
-        bad("cJSON is for tools, bench and tests")
+    if (name ~ /^cjson\// && room != "bench" && room != "tests")
+        bad("cJSON is for bench and tests")
     if (name ~ /^cmocka/ && room != "tests")
         bad("cmocka is for tests")
     if (name ~ /^(urcu|urcu\/.*|urcu.*\.h|xxhash\.h|xxh.*|zlib\.h)$/ && room == "shm")

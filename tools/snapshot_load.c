@@ -7,10 +7,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "tools/gather.h"
-#include "tools/read_all.h"
-#include "tools/snapshot.h"
 #include "shm/fd.h"
+#include "tools/lib/gather.h"
+#include "tools/lib/read_all.h"
+#include "tools/snapshot.h"
 
 #define BATCH_OPS 1024u
 #define TRIES 4         /* a leader may die meanwhile; a batch of puts and deletes may be done twice without harm */
@@ -35,11 +35,11 @@ int snapshot_read(struct snapshot *s) {
         close(fd);
     const char *from = from_stdin ? "standard input" : s->file;
     if (error != 0)
-        return cli_complain(&s->cli, CLI_FAILED, "input", "%s: %s", from, strerror(error));
+        return cli_complain(&s->cli, TOOL_FAILED, "input", "%s: %s", from, strerror(error));
     const char *wrong = snapshot_parse(bytes, size, &s->head, &s->records);
     free(bytes);
     if (wrong)
-        return cli_complain(&s->cli, CLI_FAILED, "snapshot", "%s: %s; nothing was written", from, wrong);
+        return cli_complain(&s->cli, TOOL_FAILED, "snapshot", "%s: %s; nothing was written", from, wrong);
     return 0;
 }
 
@@ -159,7 +159,7 @@ int snapshot_load(struct snapshot *s) {
         fputs("\r\033[K", stderr);
     if (rc == 0)
         report(l);
-    int code = rc == 0 ? CLI_OK : load_failed(l, rc);
+    int code = rc == 0 ? TOOL_OK : load_failed(l, rc);
     free(l);
     return code;
 }

@@ -11,9 +11,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "tools/gather.h"
-#include "tools/snapshot.h"
 #include "shm/fd.h"
+#include "tools/lib/gather.h"
+#include "tools/snapshot.h"
 
 static char temporary[PATH_MAX]; /* what is half written, while `writing` */
 static atomic_int writing;       /* atomic: the handler may run in any thread */
@@ -36,7 +36,7 @@ static int failed(const struct snapshot *s, const char *what) {
     int why = errno;
     if (atomic_exchange(&writing, 0))
         unlink(temporary);
-    return cli_complain(&s->cli, CLI_FAILED, "output", "%s: %s: %s", s->file, what, strerror(why));
+    return cli_complain(&s->cli, TOOL_FAILED, "output", "%s: %s: %s", s->file, what, strerror(why));
 }
 
 /* The name survives a crash of the machine only when its directory has been written. */
@@ -117,7 +117,7 @@ int snapshot_save(struct snapshot *s) {
     struct tide_info info = TIDE_INFO_INIT;
     int to_stdout = strcmp(s->file, "-") == 0;
     if (to_stdout && isatty(STDOUT_FILENO))
-        return cli_complain(&s->cli, CLI_USAGE, "output", "a snapshot is not for terminals: name a file");
+        return cli_complain(&s->cli, TOOL_USAGE, "output", "a snapshot is not for terminals: name a file");
     int rc = gather_scan(s->cli.domain, &g, &s->records, &answer);
     rc = rc == 0 ? tide_info(s->cli.domain, &info) : rc;
     if (rc != 0)
@@ -131,7 +131,7 @@ int snapshot_save(struct snapshot *s) {
     kv_tell_stale(&s->cli, &answer);
     if (to_stdout && snapshot_write(STDOUT_FILENO, &s->head, &s->records) != 0) {
         fprintf(stderr, "%s: standard output: %s\n", s->cli.tool, strerror(errno));
-        return CLI_FAILED;
+        return TOOL_FAILED;
     }
     int code = to_stdout ? 0 : write_file(s);
     if (code == 0)

@@ -3,14 +3,10 @@
  * The subcommands of `tide`. Each stands in a file of its own and is called with argv[0] set to its full name ("tide
  * node"), so that messages, getopt's too, begin with it. Each returns the exit code of the process.
  */
-#ifndef TIDE_TOOLS_H
-#define TIDE_TOOLS_H
+#ifndef TIDE_TOOLS_TOOLS_H
+#define TIDE_TOOLS_TOOLS_H
 
-/* Exit codes that all subcommands share; a subcommand with more of them documents its own in --help: dump, and those
- * that work on running domains (tools/client.h). */
-#define TOOL_OK 0
-#define TOOL_FAILED 1 /* something that is not the caller's fault: the text on standard error says what */
-#define TOOL_USAGE 2  /* a bad option or argument */
+#include "tools/lib/codes.h"
 
 int tool_node(int argc, char **argv);
 int tool_dump(int argc, char **argv);

@@ -8,8 +8,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "tools/dump_peek.h"
 #include "shm/fd.h"
+#include "tools/dump/peek.h"
 
 #ifndef SYS_pidfd_open
 #define SYS_pidfd_open 434

@@ -89,6 +89,9 @@ int tide_gc(struct tide *d, uint32_t *reaped) {
     if (atomic_load(&d->closed) != 0) {
         return -(int)atomic_load(&d->closed);
     }
+    if (d->read_only) {
+        return TIDE_ERR_READ_ONLY;
+    }
     bool led = lead_is_held(d);
     uint32_t n = reap_dead(d);
     if (led && board_state(&d->log->replicas[(uint32_t)atomic_load(&d->log->leader.leader) % LAYOUT_REPLICAS]) ==

@@ -12,6 +12,7 @@
 #include "engine/write/write_op.h"
 #include "shm/clock.h"
 #include "shm/park.h"
+#include "shm/vigil.h"
 
 #define LANE_SERVER_SPINS 500
 #define LANE_FEW_BYTES 512u
@@ -20,6 +21,7 @@
 struct lane_server {
     pthread_t thread;
     _Atomic uint32_t stop;
+    struct vigil_hold vigil;
     /* Of the replica that led when this started: the sequencer lets its leader go before this thread has ended. */
     const struct table_segment *table;
     uint64_t look_ns; /* when to look at the segment's name again */
@@ -201,6 +203,7 @@ static void *lane_server_run(void *arg) {
     struct tide *d = arg;
     struct lane_server *server = d->server;
     struct lanes_board *board = &d->log->lanes_board;
+    vigil_begin(&server->vigil, d->log);
     atomic_store(&board->ready, UINT64_MAX); /* whatever was submitted to the leader before us */
     uint32_t spins = 0;
     while (atomic_load(&server->stop) == 0) {
@@ -214,12 +217,13 @@ static void *lane_server_run(void *arg) {
         } else {
             uint32_t seen = atomic_load(&board->wake);
             atomic_store(&board->asleep, 1);
-            if (atomic_load(&board->ready) == 0 && atomic_load(&server->stop) == 0) {
+            if (atomic_load(&board->ready) == 0 && !board_is_pinged(board) && atomic_load(&server->stop) == 0) {
                 park_wait(&board->wake, seen, LANE_SERVER_LOOK_NS);
             }
             lane_look(d);
             spins = 0;
         }
+        board_answer_pings(d->log);
         if (atomic_load(&board->step_down) != 0 && atomic_exchange(&board->step_down, 0) != 0) {
             lead_ask_step_down(d);
         }
