@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What a table of 32 MiB holds when the sizes of values differ, and when they change while it is full. */
-#ifndef TIDE_BENCH_LIB_FLOW_H
-#define TIDE_BENCH_LIB_FLOW_H
+#ifndef TIDE_BENCH_FLOW_H
+#define TIDE_BENCH_FLOW_H
 
 #include "bench/lib/program.h"
 
