@@ -318,13 +318,13 @@ static int foreign_map(struct tide *d, uint32_t id, struct view **out) {
                                .buckets_off = w.buckets_off,
                                .seed = w.hash_seed,
                                .room = v->segment.size_bytes - w.buckets_off - NODE_HEADER_BYTES };
-    v->lag_all = (struct hdr *)(v->segment.base + w.lag_all_off);
-    v->lag_windows = (struct lag_windows *)(v->segment.base + w.lag_windows_off);
     if (w.header.incarnation != d->words.header.incarnation || !view_is_current(v) || !foreign_words_sane(v, &w)) {
         segment_detach(&v->segment);
         free(v);
         return TIDE_ERR_CORRUPT;
     }
+    v->lag_all = (struct hdr *)(v->segment.base + w.lag_all_off);
+    v->lag_windows = (struct lag_windows *)(v->segment.base + w.lag_windows_off);
     v->buckets_most = view_buckets_most(v);
     *out = v;
     return 0;

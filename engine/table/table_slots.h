@@ -56,10 +56,11 @@ static inline uint32_t table_class_of(const struct table *t, const struct table_
     if (!table_lengths_of(t, n, &len)) {
         return ARENA_CLASSES;
     }
+    /* Small classes are multiples of the unit, so that lengths which fit prove that the node does. */
+    bool small = class < ARENA_LINEAR;
     uint64_t off = (uint64_t)((const uint8_t *)n - t->base);
-    if (__builtin_expect(class >= ARENA_CLASSES || class != arena_class(len.key + len.value) ||
-                             arena_class_bytes(class) - NODE_HEADER_BYTES > t->room - (off - t->buckets_off),
-                         0)) {
+    if (__builtin_expect(class >= ARENA_CLASSES || class != arena_class(len.key + len.value), 0) ||
+        (!small && arena_class_bytes(class) - NODE_HEADER_BYTES > t->room - (off - t->buckets_off))) {
         table_note_damage(t, n, "a node's size class");
         return ARENA_CLASSES;
     }

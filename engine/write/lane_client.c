@@ -2,6 +2,7 @@
 /* The writer's side of lanes. */
 #include <stdlib.h>
 
+#include "engine/log/lane_notes.h"
 #include "engine/table/kill.h"
 #include "engine/write/lane.h"
 #include "engine/write/lane_codec.h"
@@ -10,7 +11,8 @@
 #include "shm/park.h"
 
 #define LANE_SPINS 2000
-#define LANE_NAP_NS 10000000u /* the leader may have died: look again */
+#define LANE_RESULT_LEAST (-64) /* errors are numbers above this */
+#define LANE_NAP_NS 10000000u   /* the leader may have died: look again */
 
 #define LANE_WAIT_NAP_NS 50000u         /* all lanes are lent: a write takes microseconds */
 #define LANE_REAP_NS UINT64_C(10000000) /* and for so long already: some may be lent to the dead */
@@ -139,8 +141,9 @@ static int lane_fill(struct tide *d, struct lane *lane, uint32_t number, const s
     uint64_t bytes = lane_encoded_bytes(q);
     lane->ops = (uint32_t)q->count;
     lane->request_bytes = bytes;
-    lane->spilled = bytes > LAYOUT_LANE_BYTES;
-    if (!lane->spilled) {
+    bool spilled = bytes > LAYOUT_LANE_BYTES; /* not asked of the lane, which is input */
+    lane->spilled = spilled;
+    if (!spilled) {
         lane_encode(q, lane->request);
         return 0;
     }
@@ -189,11 +192,16 @@ static bool lane_await(const struct tide *d, struct lane *lane, uint64_t seq, ui
     }
 }
 
-static int lane_result(const struct lane *lane, struct seq_request *q) {
-    q->result = lane->result;
-    q->index = lane->index;
-    q->found = lane->found;
-    q->failed = lane->failed;
+/* The answer, as it can be: each word is read once, and handed on only within its bounds. A caller looks for the operation that failed by its
+ * number, and its session waits for the index. */
+static int lane_result(const struct tide *d, const struct lane *lane, struct seq_request *q) {
+    int32_t result = *(const volatile int32_t *)&lane->result;
+    uint32_t failed = *(const volatile uint32_t *)&lane->failed;
+    q->index = *(const volatile uint64_t *)&lane->index;
+    q->found = *(const volatile uint64_t *)&lane->found;
+    q->failed = failed < q->count ? failed : 0;
+    bool can_be = result == 0 ? q->index <= board_commit(d->log) : result < 0 && result >= LANE_RESULT_LEAST;
+    q->result = can_be ? result : TIDE_ERR_UNKNOWN;
     return q->result;
 }
 
@@ -205,7 +213,7 @@ static int lane_give_up(const struct tide *d, struct lane *lane, uint64_t seq, s
         return lane_unheard(d);
     }
     if (submitted == (seq << 3 | LANE_ANSWERED)) { /* just in time */
-        return lane_result(lane, q);
+        return lane_result(d, lane, q);
     }
     *late = true;
     return TIDE_ERR_UNKNOWN;
@@ -222,17 +230,17 @@ int lane_write(struct tide *d, struct seq_request *q) {
         return error;
     }
     struct lane *lane = &d->log->lanes[number];
-    uint64_t seq = (atomic_load(&lane->turn) >> 3) + 1;
+    uint64_t seq = lane_seq_next(atomic_load(&lane->turn) >> 3);
     error = lane_fill(d, lane, number, q);
     bool late = false;
     if (error != 0) {
         tide_log_fault(d, error);
     } else {
         lane_submit(d, lane, number, seq);
-        error = lane_await(d, lane, seq, until) ? lane_result(lane, q) : lane_give_up(d, lane, seq, q, &late);
+        error = lane_await(d, lane, seq, until) ? lane_result(d, lane, q) : lane_give_up(d, lane, seq, q, &late);
         KILL_POINT("lane.heard");
     }
-    if (lane->spilled && !late) {
+    if (lane_encoded_bytes(q) > LAYOUT_LANE_BYTES && !late) {
         segment_unlink_of(d->name, SEGMENT_SPILL, number, d->words.header.incarnation);
     }
     lane_return(d, number, late);
