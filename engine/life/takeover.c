@@ -20,13 +20,15 @@
 #include "shm/vigil.h"
 
 #define STEWARD_HANDOVER_NS UINT64_C(200000000) /* for other candidates to take the byte */
-#define STEWARD_NAP_NS 1000000u
+#define STEWARD_NAP_NS UINT64_C(1000000)
+#define STEWARD_TRIES 7u /* a nap doubles so often */
 
 int takeover_lead(struct tide *d, struct replica *r) {
     /* A log that had a leader before gets a term entry, so that the change can be seen in it. A new log starts with
      * the first write at index 1. */
     uint32_t term = atomic_load(&d->log->leader.term) + 1;
     clock_refine(&d->log->clock);
+    atomic_store(&r->delay_ns, 0);
     atomic_store(&r->view.board->apply_delay_ns, 0);
     atomic_store(&r->view.board->role, TIDE_LEADER); /* MO(replica.role) */
     atomic_store(&r->leads, 1);
@@ -68,7 +70,7 @@ static int takeover_try(struct tide *d) {
     }
     KILL_POINT("takeover.locked");
     follower_end(r);
-    uint64_t delay = atomic_exchange(&r->view.board->apply_delay_ns, 0), due;
+    uint64_t delay = atomic_exchange(&r->delay_ns, 0), due;
     atomic_store(&r->stop, 0);
     uint64_t commit = board_commit(d->log);
     /* A candidate that is not exact was lapped just now, and its thread ended while it joined anew. */
@@ -78,6 +80,7 @@ static int takeover_try(struct tide *d) {
                     ? takeover_lead(d, r)
                     : TIDE_ERR_NO_REPLICA;
     if (error != 0) {
+        atomic_store(&r->delay_ns, delay);
         atomic_store(&r->view.board->apply_delay_ns, delay);
         follower_resume(r); /* the thread finds what is wrong, and joins anew where it can */
         return error;
@@ -97,10 +100,13 @@ static void steward_take(struct tide *d) {
     }
     pthread_mutex_unlock(&d->control);
     if (error == 0) {
+        d->steward_tries = 0;
         reap_dead(d); /* after other processes can write again */
         reap_orphans(d);
     } else {
-        park_nap(STEWARD_NAP_NS);
+        /* What is here cannot lead: it is damaged, say. The byte is left to others, for longer and longer. */
+        park_nap(STEWARD_NAP_NS << d->steward_tries);
+        d->steward_tries += d->steward_tries < STEWARD_TRIES;
     }
 }
 

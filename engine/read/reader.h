@@ -29,7 +29,8 @@ struct tide_reader {
     uint64_t section_index;
     struct reader_slot *counts; /* in the segment, or `own` */
     struct reader_slot *own;
-    uint32_t turn; /* round robin */
+    uint32_t turn;                  /* round robin */
+    const struct table_node *found; /* within one get: engine/read/get.c */
 };
 
 extern _Thread_local char reader_thread_mark;
