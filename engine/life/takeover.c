@@ -4,6 +4,7 @@
  * and no vote: whoever has the byte leads. It applies what is committed (what is not, does not exist), raises the term,
  * and takes up the lanes where the log ends.
  */
+#include "engine/table/cancel.h"
 #include "engine/life/takeover.h"
 
 #include "engine/life/follower.h"
@@ -182,6 +183,7 @@ void steward_stop(struct tide *d) {
 }
 
 int tide_step_down(struct tide *d) {
+    CANCEL_HOLD_OFF();
     if (d == NULL) {
         return TIDE_ERR_INVALID;
     }
