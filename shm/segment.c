@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -19,6 +20,7 @@
 #include "shm/segment_reserve.h"
 
 #define SEGMENT_TRIES 16
+#define SEGMENT_NOREPLACE 1u /* RENAME_NOREPLACE of linux/fs.h */
 
 uint64_t segment_random(void) {
     uint64_t value = 0;
@@ -99,7 +101,7 @@ int segment_create(struct segment *s, const char *name, enum segment_kind kind, 
     if (error == 0) {
         fresh.size_bytes = size_bytes;
         fresh.writable = true;
-        error = segment_check_room(&fresh);
+        error = segment_check_room(&fresh, kind);
     }
     if (error == 0) {
         error = segment_map(&fresh); /* nothing is touched before it is reserved */
@@ -145,7 +147,8 @@ static void segment_write_header(struct segment *s, const char *name, enum segme
  * not know the flag, and some sandboxes not the call; link() does not replace either.
  */
 static int segment_rename_fresh(const char *from, const char *to) {
-    if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0) {
+    if (syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, SEGMENT_NOREPLACE) ==
+        0) { /* musl has no function for it */
         return 0;
     }
     if (errno != EEXIST) {

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
@@ -13,6 +14,7 @@
 #include "shm/clock.h"
 #include "shm/fault.h"
 #include "shm/room.h"
+#include "shm/segment_name.h"
 
 #define SEGMENT_RESERVE_STEP_BYTES (UINT64_C(256) << 20)
 #define SEGMENT_WRITE_STEP_BYTES 65536u
@@ -34,60 +36,67 @@ static const char *segment_file(const struct segment *s) {
     return slash != NULL ? slash + 1 : s->path;
 }
 
-static double segment_mib(uint64_t bytes) {
-    return (double)bytes / 1048576.0;
+/* "20.0 MiB", "3.5 KiB". */
+struct segment_size {
+    char text[24];
+};
+
+static struct segment_size segment_size(uint64_t bytes) {
+    struct segment_size s;
+    bool kib = bytes < 1u << 20;
+    (void)snprintf(s.text, sizeof(s.text), "%.1f %s", (double)bytes / (kib ? 1024.0 : 1048576.0), kib ? "KiB" : "MiB");
+    return s;
 }
 
-static int segment_no_room(const struct segment *s, const struct room *r) {
-    const char *slash = strrchr(s->path, '/');
+static const char *segment_advice(enum segment_kind kind) {
+    return kind == SEGMENT_SPILL ? "write less at once" : "ask for a smaller ring (--ring) or table (--table)";
+}
+
+static int segment_no_room(const struct segment *s, enum segment_kind kind, const struct room *r) {
+    const char *slash = strrchr(s->path, '/'), *name = segment_file(s), *end = strstr(name, SEGMENT_TMP);
     int dir = slash != NULL ? (int)(slash - s->path) : 0;
-    const char *name = segment_file(s);
-    /* Without the end of the temporary name. */
-    int name_bytes = (int)(strstr(name, ".tmp.") != NULL ? strstr(name, ".tmp.") - name : (long)strlen(name));
-    double need = segment_mib(s->size_bytes), left = segment_mib(r->free_bytes), all = segment_mib(r->all_bytes);
+    int bytes = (int)(end != NULL ? end - name : (long)strlen(name)); /* without the end of the temporary name */
+    struct segment_size need = segment_size(s->size_bytes), left = segment_size(r->free_bytes);
+    struct segment_size all = segment_size(r->all_bytes);
     switch (r->kind) {
     case ROOM_FILE_SIZE:
         return fault(SHM_ERR_NO_SPACE,
-                     "%.*s takes %.1f MiB, and the limit of a file's size is %.1f MiB (RLIMIT_FSIZE, 'ulimit -f'): "
-                     "raise it, or ask for a smaller ring (--ring) or table (--table)",
-                     name_bytes, name, need, left);
+                     "%.*s takes %s, and the limit of a file's size is %s (RLIMIT_FSIZE, 'ulimit -f'): raise it, or %s",
+                     bytes, name, need.text, left.text, segment_advice(kind));
     case ROOM_MEMORY_LIMIT:
+        return fault(SHM_ERR_NO_SPACE,
+                     "%.*s takes %s, and the control group's memory limit of %s leaves %s: raise it, %s, or remove a "
+                     "dead domain ('tide ls', 'tide rm')",
+                     bytes, name, need.text, all.text, left.text, segment_advice(kind));
+    default:
         return fault(
             SHM_ERR_NO_SPACE,
-            "%.*s takes %.1f MiB, and the control group's memory limit of %.1f MiB leaves %.1f MiB: raise it, "
-            "ask for a smaller ring (--ring) or table (--table), or remove a dead domain ('tide ls', 'tide rm')",
-            name_bytes, name, need, all, left);
-    default:
-        return fault(SHM_ERR_NO_SPACE,
-                     "%.*s takes %.1f MiB, and %.*s has %.1f MiB free of %.1f MiB: make it larger ('docker run "
-                     "--shm-size'), ask for a smaller ring (--ring) or table (--table), or remove a dead domain ('tide "
-                     "ls', 'tide rm')",
-                     name_bytes, name, need, dir, s->path, left, all);
+            "%.*s takes %s, and %.*s has %s free of %s: make it larger ('docker run --shm-size'), %s, or remove "
+            "a dead domain ('tide ls', 'tide rm')",
+            bytes, name, need.text, dir, s->path, left.text, all.text, segment_advice(kind));
     }
 }
 
-int segment_check_room(const struct segment *s) {
+int segment_check_room(const struct segment *s, enum segment_kind kind) {
     struct room r = room_look(s->fd);
     if (s->size_bytes <= r.free_bytes) {
         return 0;
     }
     errno = ENOSPC;
-    return segment_no_room(s, &r);
+    return segment_no_room(s, kind, &r);
 }
 
 /* Refused all the same: somebody else took the room meanwhile, or the system gave another reason. errno stays. */
-static int segment_reserve_error(const struct segment *s) {
+static int segment_reserve_error(const struct segment *s, enum segment_kind kind) {
     int why = errno;
     if (why == ENOSPC || why == EDQUOT || why == EFBIG) {
         struct room r = room_look(s->fd);
         errno = why;
         if (r.free_bytes < s->size_bytes) {
-            return segment_no_room(s, &r);
+            return segment_no_room(s, kind, &r);
         }
-        return fault_errno(SHM_ERR_NO_SPACE,
-                           "%s takes %.1f MiB: ask for a smaller ring (--ring) or table (--table), or remove a dead "
-                           "domain ('tide ls', 'tide rm')",
-                           segment_file(s), segment_mib(s->size_bytes));
+        return fault_errno(SHM_ERR_NO_SPACE, "%s takes %s: %s, or remove a dead domain ('tide ls', 'tide rm')",
+                           segment_file(s), segment_size(s->size_bytes).text, segment_advice(kind));
     }
     return fault_errno(why == ENOMEM ? SHM_ERR_NOMEM : SHM_ERR_SYSTEM, "%llu bytes cannot be reserved for %s",
                        (unsigned long long)s->size_bytes, segment_file(s));
@@ -214,7 +223,7 @@ int segment_reserve(const struct segment *s, enum segment_kind kind) {
     int failed = segment_allocate(s->fd, s->size_bytes);
     segment_unblock_xfsz(&quiet);
     if (failed != 0) {
-        return segment_reserve_error(s);
+        return segment_reserve_error(s, kind);
     }
     errno = 0;
     return 0;

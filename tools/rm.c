@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* `tide rm`: remove a domain. */
+#include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "tools/dump/peek.h"
 #include "tools/lib/args.h"
@@ -36,6 +38,8 @@ static int remove_domain(const struct cli *c, int force) {
     if (there && p.in_use && !force)
         return refuse_removal(c, &p);
     int rc = tide_unlink(c->name);
+    if (rc == TIDE_ERR_SYSTEM)
+        return cli_complain(c, TOOL_FAILED, "failed", "%s cannot be removed: %s", c->name, strerror(errno));
     if (rc != 0 && (there || rc != TIDE_ERR_NO_DOMAIN)) /* tables without a log are gone now, too */
         return cli_fail(c, rc, "%s", c->name);
     if (!c->json)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* `tide`: one command, a file for each subcommand. */
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -102,6 +103,7 @@ static int runs_silently(const struct tool *t) {
 
 int main(int argc, char **argv) {
     stdio_fill();
+    signal(SIGXFSZ, SIG_IGN); /* a limit of files is an error of the write, and temporary files are removed */
     if (argc < 2) {
         print_help(stderr);
         return TOOL_USAGE;

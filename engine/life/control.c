@@ -37,13 +37,13 @@ static struct replica *control_new(struct tide *d, const struct tide_replica_opt
         return NULL;
     }
     memset(r, 0, sizeof(*r));
-    r->segment = (struct segment)SEGMENT_INIT;
+    r->view.segment = (struct segment)SEGMENT_INIT;
     r->domain = d;
-    r->id = id;
+    r->view.id = id;
     r->candidate = o->candidate != 0;
     r->cpu = o->cpu;
     r->spin_ns = o->spin_ns;
-    r->board = &d->log->replicas[id];
+    r->view.board = &d->log->replicas[id];
     r->table_bytes = o->table_bytes != 0 ? o->table_bytes : d->words.table_bytes;
     r->scratch = malloc(TIDE_KEY_MAX);
     if (r->scratch == NULL) {
@@ -143,7 +143,7 @@ static int control_start_in(struct tide *d, const struct tide_replica_opts *o, u
         error = o->role == TIDE_LEADER ? control_start_leader(r) : control_start_follower(r);
         if (error != 0) {
             d->running[id] = NULL;
-            replica_hide(r);
+            view_hide(r->domain, &r->view);
             replica_drop_table(r);
             segment_unlink_of(d->name, SEGMENT_TABLE, id, d->words.header.incarnation);
         }
@@ -260,20 +260,20 @@ int control_stop(struct tide *d, uint32_t id, bool keep) {
         follower_end(r);
     }
     /* Of a domain that was removed nothing is kept: a table that was made while it was would be nobody's. */
-    keep = keep && r->exact && board_state(r->board) == REPLICA_SERVING && !segment_is_unlinked(&d->segment);
+    keep = keep && r->exact && board_state(r->view.board) == REPLICA_SERVING && !segment_is_unlinked(&d->segment);
     if (!keep) {
         /* Serves nothing more; but the slot, its watermarks and its file's name are free for another only when the last reader
          * that looks at them has left. What may be kept stays SERVING, or dying now would lose it. */
-        board_set_state(r->board, REPLICA_CLAIMED);
+        board_set_state(r->view.board, REPLICA_CLAIMED);
     }
-    replica_hide(r);
+    view_hide(r->domain, &r->view);
     d->running[id] = NULL;
     KILL_POINT("stop.hidden");
     replica_drop_table(r);
     if (!keep || !control_leave_last(d, id)) {
         segment_unlink_of(d->name, SEGMENT_TABLE, id, d->words.header.incarnation);
         KILL_POINT("stop.unlinked");
-        board_set_state(r->board, REPLICA_STOPPED);
+        board_set_state(r->view.board, REPLICA_STOPPED);
     }
     if (led) {
         member_unlead(d->segment.fd); /* whoever leads next finds what was left */
@@ -306,7 +306,7 @@ int tide_replica_set_delay(struct tide *d, uint32_t id, uint64_t apply_delay_ns)
     struct replica *r = d->running[id];
     bool follower = r != NULL && atomic_load(&r->leads) == 0;
     if (follower) {
-        atomic_store(&r->board->apply_delay_ns, apply_delay_ns); /* MO(replica.delay) */
+        atomic_store(&r->view.board->apply_delay_ns, apply_delay_ns); /* MO(replica.delay) */
         atomic_fetch_add(&r->nudge, 1);
         park_wake(&r->nudge, INT32_MAX);
     }

@@ -44,7 +44,7 @@ static void fork_child(void) {
         fork_let_go(d);
         atomic_store(&d->closed, (uint32_t)-TIDE_ERR_FORKED);
         for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
-            atomic_store(&d->replicas[i], NULL); /* reads come to the slow path, and find out */
+            atomic_store(&d->views[i], NULL); /* reads come to the slow path, and find out */
         }
         atomic_store(&d->seq.here, 0);
     }

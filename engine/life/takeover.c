@@ -28,8 +28,8 @@ int takeover_lead(struct tide *d, struct replica *r) {
      * first write at index 1. */
     uint32_t term = atomic_load(&d->log->leader.term) + 1;
     clock_refine(&d->log->clock);
-    atomic_store(&r->board->apply_delay_ns, 0);
-    atomic_store(&r->board->role, TIDE_LEADER); /* MO(replica.role) */
+    atomic_store(&r->view.board->apply_delay_ns, 0);
+    atomic_store(&r->view.board->role, TIDE_LEADER); /* MO(replica.role) */
     atomic_store(&r->leads, 1);
     seq_lead(d, r, term, term > 1);
     KILL_POINT("takeover.announced");
@@ -45,7 +45,7 @@ void takeover_unlead(struct tide *d, struct replica *r) {
     seq_unlead(d);
     lane_serve_stop(d);
     atomic_store(&r->leads, 0);
-    atomic_store(&r->board->role, TIDE_FOLLOWER);
+    atomic_store(&r->view.board->role, TIDE_FOLLOWER);
 }
 
 /* The candidate of this handle that has applied most. */
@@ -53,8 +53,8 @@ static struct replica *takeover_candidate(struct tide *d) {
     struct replica *best = NULL;
     for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
         struct replica *r = atomic_load(&d->running[i]);
-        if (r != NULL && r->candidate && board_state(r->board) == REPLICA_SERVING &&
-            (best == NULL || board_applied(r->board) > board_applied(best->board))) {
+        if (r != NULL && r->candidate && board_state(r->view.board) == REPLICA_SERVING &&
+            (best == NULL || board_applied(r->view.board) > board_applied(best->view.board))) {
             best = r;
         }
     }
@@ -69,22 +69,22 @@ static int takeover_try(struct tide *d) {
     }
     KILL_POINT("takeover.locked");
     follower_end(r);
-    uint64_t delay = atomic_exchange(&r->board->apply_delay_ns, 0), due;
+    uint64_t delay = atomic_exchange(&r->view.board->apply_delay_ns, 0), due;
     atomic_store(&r->stop, 0);
     uint64_t commit = board_commit(d->log);
     /* Not exact: it was lapped just now, and stopped while it joined anew. */
     enum apply_status status = r->exact ? apply_catch_up(r, commit, &due) : APPLY_LAPPED;
     KILL_POINT("takeover.caught_up");
-    int error = status == APPLY_OK && r->applied == commit && board_state(r->board) == REPLICA_SERVING
+    int error = status == APPLY_OK && r->applied == commit && board_state(r->view.board) == REPLICA_SERVING
                     ? takeover_lead(d, r)
                     : TIDE_ERR_NO_REPLICA;
     if (error != 0) {
-        atomic_store(&r->board->apply_delay_ns, delay);
+        atomic_store(&r->view.board->apply_delay_ns, delay);
         follower_resume(r); /* it notices what is wrong by itself, and joins anew where it can */
         return error;
     }
-    tide_logf(d, TIDE_LOG_INFO, "replica %u leads, term %u, from index %llu", r->id, atomic_load(&d->log->leader.term),
-              (unsigned long long)commit); /* r->applied is the writers' by now */
+    tide_logf(d, TIDE_LOG_INFO, "replica %u leads, term %u, from index %llu", r->view.id,
+              atomic_load(&d->log->leader.term), (unsigned long long)commit); /* r->applied is the writers' by now */
     return 0;
 }
 

@@ -69,29 +69,29 @@ static void info_percentiles(const struct hdr *h, uint64_t *p50, uint64_t *p99, 
     *p999 = (uint64_t)values[2];
 }
 
-static void info_lag(const struct tide *d, const struct replica *r, struct tide_replica_info *out) {
+static void info_lag(const struct tide *d, const struct view *v, struct tide_replica_info *out) {
     struct hdr *sum = lag_new();
     if (sum == NULL) {
         return;
     }
-    lag_rolling(r->lag_windows, clock_now(&d->log->clock), sum);
+    lag_rolling(v->lag_windows, clock_now(&d->log->clock), sum);
     info_percentiles(sum, &out->lag_p50_ns, &out->lag_p99_ns, &out->lag_p999_ns);
-    lag_all(r->lag_all, sum);
+    lag_all(v->lag_all, sum);
     info_percentiles(sum, &out->lag_all_p50_ns, &out->lag_all_p99_ns, &out->lag_all_p999_ns);
     out->lag_all_max_ns = (uint64_t)hdr_max(sum);
     out->lag_count = (uint64_t)hdr_total(sum);
     hdr_free(sum);
 }
 
-static void info_table(const struct tide *d, const struct replica *r, struct tide_replica_info *out) {
-    const struct table_segment *seg = r->writer.t.seg;
+static void info_table(const struct tide *d, const struct view *v, struct tide_replica_info *out) {
+    const struct table_segment *seg = v->table.seg;
     out->keys = atomic_load_explicit(&seg->live_keys, memory_order_relaxed); /* MO(stats) */
     out->table_bytes = seg->nodes_end - seg->buckets_off;
     uint64_t carved = atomic_load_explicit(&seg->carved, memory_order_relaxed); /* MO(stats) */
     /* MO(table.buckets): relaxed; a number for show. */
     uint64_t buckets = atomic_load_explicit(&seg->buckets, memory_order_relaxed);
     out->table_used_bytes = buckets * sizeof(struct table_bucket) + (carved != 0 ? seg->nodes_end - carved : 0);
-    info_lag(d, r, out);
+    info_lag(d, v, out);
 }
 
 int tide_replica_info(struct tide *d, uint32_t id, struct tide_replica_info *out) {
@@ -131,9 +131,9 @@ int tide_replica_info(struct tide *d, uint32_t id, struct tide_replica_info *out
             foreign_attach(d, id); /* nothing to do for one of ours */
         }
         rcu_enter(); /* keeps the replica's mapping in place */
-        struct replica *r = reader_replica(d, id);
-        if (r != NULL && (!r->foreign || foreign_is_current(r))) {
-            info_table(d, r, out);
+        struct view *v = view_current(d, id);
+        if (v != NULL) {
+            info_table(d, v, out);
         }
         rcu_exit();
     }

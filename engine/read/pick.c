@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Which replica serves a read, and what to do when none can. Source: docs/design.md, section 3. */
+/* Which replica serves a read, and what to do when none can. Source: docs/design.md, *Reads*. */
 #include "engine/table/cancel.h"
 #include "engine/replica/bound.h"
 #include "engine/replica/foreign.h"
@@ -29,8 +29,8 @@ struct pick_round {
 
 static void pick_consider(const struct tide_reader *r, const struct tide_bound *bound, uint64_t fence, uint32_t id,
                           struct pick_round *round) {
-    struct replica *replica = reader_replica(r->domain, id);
-    if (replica == NULL || (replica->foreign && !foreign_is_current(replica))) {
+    struct view *replica = view_current(r->domain, id);
+    if (replica == NULL) {
         bool serves = board_state(&r->domain->log->replicas[id]) == REPLICA_SERVING;
         round->unattached |= serves ? UINT64_C(1) << id : 0;
         return;
@@ -153,8 +153,8 @@ static int pick_leader(struct tide_reader *r, uint64_t fence, uint64_t start, ui
     for (;;) {
         rcu_enter();
         int32_t id = atomic_load(&d->log->leader.leader);
-        struct replica *leader = (uint32_t)id < LAYOUT_REPLICAS ? reader_replica(d, (uint32_t)id) : NULL;
-        if (leader == NULL || (leader->foreign && !foreign_is_current(leader))) {
+        struct view *leader = (uint32_t)id < LAYOUT_REPLICAS ? view_current(d, (uint32_t)id) : NULL;
+        if (leader == NULL) {
             rcu_exit();
             int error = pick_leader_missing(d, id);
             if (error == 0 && rounds++ < PICK_SPINS) {

@@ -15,7 +15,7 @@ static _Thread_local struct tide_reader *reader_mine;
 void reader_settle(struct tide_reader *r) {
     r->quick = r->policy == TIDE_STICKY && r->section == NULL && rcu_is_plain() ? r->owner : READER_NOT_QUICK;
     r->rcu_word = rcu_word();
-    r->home_slot = &r->domain->replicas[r->home];
+    r->home_slot = &r->domain->views[r->home];
     r->log = r->domain->log;
     r->hash_seed = r->domain->hash_seed;
     r->home_fresh = &r->counts->counts[r->home][TIDE_REASON_FRESH];
@@ -43,7 +43,7 @@ static uint32_t reader_home(struct tide *d, const struct tide_reader_opts *o, ui
     }
     uint32_t serving[LAYOUT_REPLICAS], n = 0;
     for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
-        if ((mask >> i & 1) != 0 && atomic_load(&d->replicas[i]) != NULL) {
+        if ((mask >> i & 1) != 0 && atomic_load(&d->views[i]) != NULL) {
             serving[n++] = i;
         }
     }

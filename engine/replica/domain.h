@@ -18,16 +18,24 @@
 struct seq_request;
 struct apply_part;
 
-/* A replica that this process runs. Readers reach it through tide.replicas[] inside a section. */
-struct replica {
-    /* What reads use. */
+/* What a replica that this process runs and the mapping of a table that another process writes have in common: what reads need.
+ * Functions: engine/replica/view.h. */
+struct view {
     struct replica_board *board;
     struct table table;
     uint32_t id;
     bool foreign; /* another process runs it: mapped read-only, reads validate (engine/replica/foreign.h) */
     _Atomic uint64_t
         segment_id;        /* of the table that is mapped; another process's: 0 when it is not to be read any more */
-    uint64_t buckets_most; /* see replica_buckets_most() */
+    uint64_t buckets_most; /* see view_buckets_most() */
+    struct segment segment;
+    struct hdr *lag_all;
+    struct lag_windows *lag_windows;
+};
+
+/* A replica that this process runs. */
+struct replica {
+    struct view view;
 
     /* What its one applying thread uses. */
     alignas(LAYOUT_PAIR) struct tide *domain;
@@ -36,15 +44,12 @@ struct replica {
     uint64_t pos;     /* of the frame after it */
     uint64_t last_ts; /* of the last entry applied */
     uint64_t published;
-    bool exact; /* the table is the log up to `applied` and nothing newer: not while a newcomer copies */
-    struct hdr *lag_all;
-    struct lag_windows *lag_windows;
+    bool exact;               /* the table is the log up to `applied` and nothing newer: not while a newcomer copies */
     uint8_t *scratch;         /* TIDE_KEY_MAX bytes: a delete's key, copied out */
     uint64_t joined_at;       /* the index at which it joined anew last */
     struct apply_part *parts; /* the entries of a batch, with their nodes */
     size_t parts_room;
 
-    struct segment segment;
     uint64_t table_bytes;
     uint64_t refused; /* bit k: what replica k left is damaged, not to be copied from */
     int32_t cpu;
@@ -93,15 +98,14 @@ struct tide {
     struct log_segment *log;
     uint64_t hash_seed;
     struct ring ring;
-    _Atomic(struct replica *) replicas[LAYOUT_REPLICAS];
+    _Atomic(struct view *) views[LAYOUT_REPLICAS];
     _Atomic uint32_t closed; /* 0, or why nothing works any more: the error's number, positive */
 
     struct sequencer seq;
 
-    alignas(LAYOUT_PAIR) pthread_mutex_t control; /* starting and stopping */
-    _Atomic(struct replica *)
-        running[LAYOUT_REPLICAS]; /* run by this handle; replicas[] has those that readers may use */
-    uint32_t starting;            /* replicas that are */
+    alignas(LAYOUT_PAIR) pthread_mutex_t control;       /* starting and stopping */
+    _Atomic(struct replica *) running[LAYOUT_REPLICAS]; /* run by this handle; views[] has those that readers may use */
+    uint32_t starting;                                  /* replicas that are */
     struct domain_words words;
     pthread_mutex_t foreign_lock; /* mapping other processes' tables */
     uint32_t member;              /* our slot: shm/member.h */
@@ -111,13 +115,13 @@ struct tide {
     bool steward_runs;
     _Atomic uint32_t steward_stop;
     _Atomic uint32_t steward_ended; /* futex word */
-    _Atomic uint32_t steward_word; /* futex word */
+    _Atomic uint32_t steward_word;  /* futex word */
     _Atomic uint32_t step_down;
     struct tide *next_open; /* all handles of this process, for fork() */
     _Atomic uint32_t holds; /* the handle and its readers */
     void (*destroy)(struct tide *d);
     uint32_t (*reap)(struct tide *d); /* free what the dead left: engine/life/reap.h */
-    _Atomic uint32_t next_home; /* spreads readers */
+    _Atomic uint32_t next_home;       /* spreads readers */
     struct segment segment;
     char name[LAYOUT_NAME];
     _Atomic uint32_t troubled; /* a read could not map another process's replica, and the log callback heard of it */

@@ -22,7 +22,7 @@ const char *tide_strerror(int code) {
     case TIDE_ERR_NOMEM:
         return "out of memory";
     case TIDE_ERR_SYSTEM:
-        return "the system refused a call; the log callback was told which and why";
+        return "the system refused a call (the log says which, and why)";
     case TIDE_ERR_EXISTS:
         return "the domain exists already";
     case TIDE_ERR_NO_DOMAIN:

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 
 #include "engine/table/kill.h"
-#include "engine/table/rcu.h"
 #include "shm/lag.h"
 
 /* Memory that replaced nodes may take while they wait: an eighth of the budget, and never less than what a group that fills a
@@ -23,34 +22,36 @@ int replica_make_table(struct replica *r) {
     if (current != 1) {
         return current == 0 ? TIDE_ERR_GONE : current;
     }
-    int error = segment_create(&r->segment, d->name, SEGMENT_TABLE, r->id, size);
+    int error = segment_create(&r->view.segment, d->name, SEGMENT_TABLE, r->view.id, size);
     if (error != 0) {
         return error;
     }
-    table_create(&r->writer, r->segment.base, r->segment.size_bytes, d->hash_seed, d->words.expected_keys,
+    table_create(&r->writer, r->view.segment.base, r->view.segment.size_bytes, d->hash_seed, d->words.expected_keys,
                  replica_slack(d, r->table_bytes));
     uint64_t id = segment_random();
     KILL_POINT("replica.created");
-    error = segment_publish_replace(&r->segment, d->name, SEGMENT_TABLE, r->id, d->words.header.incarnation, id);
+    error =
+        segment_publish_replace(&r->view.segment, d->name, SEGMENT_TABLE, r->view.id, d->words.header.incarnation, id);
     if (error != 0) {
-        segment_discard(&r->segment);
+        segment_discard(&r->view.segment);
         return error;
     }
     KILL_POINT("replica.published");
     if (d->dumped) {
-        segment_let_dump(r->segment.base, r->segment.size_bytes);
+        segment_let_dump(r->view.segment.base, r->view.segment.size_bytes);
     }
     struct table_segment *seg = r->writer.t.seg;
-    r->lag_all = (struct hdr *)(r->segment.base + seg->lag_all_off);
-    r->lag_windows = (struct lag_windows *)(r->segment.base + seg->lag_windows_off);
-    r->table = r->writer.t;
-    r->buckets_most = replica_buckets_most(r); /* tide_verify() looks at own replicas by the way of foreign ones */
+    r->view.lag_all = (struct hdr *)(r->view.segment.base + seg->lag_all_off);
+    r->view.lag_windows = (struct lag_windows *)(r->view.segment.base + seg->lag_windows_off);
+    r->view.table = r->writer.t;
+    r->view.buckets_most =
+        view_buckets_most(&r->view); /* tide_verify() looks at own replicas by the way of foreign ones */
     r->applied = r->published = 0;
     r->pos = 0;
     r->last_ts = 0;
     r->exact = false;
-    r->segment_id = id;
-    atomic_store(&r->board->segment_id, id); /* MO(replica.segment) */
+    r->view.segment_id = id;
+    atomic_store(&r->view.board->segment_id, id); /* MO(replica.segment) */
     KILL_POINT("replica.announced");
     return 0;
 }
@@ -58,15 +59,5 @@ int replica_make_table(struct replica *r) {
 void replica_drop_table(struct replica *r) {
     r->exact = false;
     table_destroy(&r->writer);
-    segment_detach(&r->segment);
-}
-
-void replica_show(struct replica *r) {
-    /* MO(domain.replica): release; pairs with the acquire in read_replica(): the replica's fields before its pointer. */
-    atomic_store_explicit(&r->domain->replicas[r->id], r, memory_order_release);
-}
-
-void replica_hide(struct replica *r) {
-    atomic_store(&r->domain->replicas[r->id], NULL);
-    rcu_wait();
+    segment_detach(&r->view.segment);
 }

@@ -23,9 +23,11 @@ static int thread_start_anywhere(pthread_t *thread, void *(*run)(void *), void *
     pthread_attr_t attr;
     int error = -1;
     if (thread_cpus_known && pthread_attr_init(&attr) == 0) {
+#ifdef __GLIBC__ /* musl has no such attribute: a thread begins where its starter is */
         if (pthread_attr_setaffinity_np(&attr, sizeof(thread_cpus), &thread_cpus) == 0) {
             error = pthread_create(thread, &attr, run, arg);
         }
+#endif
         pthread_attr_destroy(&attr);
     }
     /* Those may be forbidden by now. */

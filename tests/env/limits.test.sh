@@ -1,0 +1,92 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# Limits of the size of files, of address space and of locked memory: an error with exit status 7 that names the limit, no signal, and
+# nothing left behind. What the dead left is removed by the next one.
+set -u
+. tests/env/lib.sh
+[ "${1:-}" = inside ] || run_inside 256m
+
+expect() { # status, words, command...
+    status=$1 words=$2
+    shift 2
+    timeout 30 "$@" >"$work/out" 2>&1
+    got=$?
+    [ "$got" = "$status" ] || bad "$*: status $got, not $status: $(cat "$work/out")"
+    grep -q -- "$words" "$work/out" || bad "$*: does not say '$words': $(cat "$work/out")"
+}
+
+files() {
+    ls /dev/shm | tr '\n' ' '
+}
+
+cat >"$work/with" <<'END'
+#!/bin/sh
+limit=$1
+shift
+ulimit $limit && exec "$@"
+END
+chmod 755 "$work/with"
+with=$work/with
+
+expect 7 RLIMIT_FSIZE "$with" '-f 2048' "$tide" serve d --ring 4M --table 4M
+[ -z "$(files)" ] || bad "left by the limit of files: $(files)"
+"$tide" serve d --ring 1M --table 4M --followers 0 >"$work/ready" 2>&1 &
+server=$!
+for i in $(seq 100); do
+    grep -q ready "$work/ready" && break
+    sleep 0.1
+done
+before=$(files)
+head -c 200000 /dev/zero >"$work/value"
+expect 7 'write less at once' "$with" '-f 100' "$tide" put d k --file "$work/value"
+expect 7 RLIMIT_FSIZE "$with" '-f 2048' "$tide" follow d
+"$tide" put d k --file "$work/value" >/dev/null || bad "put without a limit"
+"$with" '-f 10' "$tide" snapshot save d "$work/snap" >"$work/out" 2>&1
+[ $? = 7 ] || bad "snapshot save under a limit of 10 KiB: $(cat "$work/out")"
+[ -z "$(ls "$work" | grep snap)" ] || bad "snapshot save under a limit left $(ls "$work" | grep snap)"
+"$with" '-v 6000' "$tide" follow d >"$work/out" 2>&1
+[ $? -lt 128 ] || bad "follow with little address space: ended by a signal: $(cat "$work/out")"
+# mlockall() by the application, with little memory that may be locked.
+compile - "$work/locked" <<'C' || exit 1
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
+#include "engine/tidemark.h"
+static char told[1000];
+static void note(void *ctx, enum tide_log_level level, const char *text) {
+    (void)ctx, (void)level;
+    snprintf(told, sizeof(told), "%s", text);
+}
+int main(void) {
+    struct tide *d;
+    struct tide_opts o = TIDE_OPTS_INIT;
+    struct rlimit l = { 1 << 20, 1 << 20 };
+    o.flags = 0;
+    o.log = note;
+    if (mlockall(MCL_FUTURE) != 0 || setrlimit(RLIMIT_MEMLOCK, &l) != 0 || setuid(65534) != 0) {
+        return 77;
+    }
+    int error = tide_open(&d, "d", &o);
+    printf("%d %s\n", error, told);
+    return error == TIDE_ERR_NOMEM || error == TIDE_ERR_FOREIGN ? 0 : 1;
+}
+C
+"$work/locked" >"$work/out" 2>&1
+status=$?
+[ "$status" = 0 ] || [ "$status" = 77 ] || bad "with locked memory: status $status: $(cat "$work/out")"
+[ "$(files)" = "$before" ] || bad "left: $(files), before: $before"
+
+# Killed while it makes a segment: the temporary file goes with the next one that is made, of whatever domain.
+cp /dev/shm/tidemark.d.log /dev/shm/tidemark.gone.r3.tmp.0123456789abcdef
+"$tide" follow d >"$work/follow" 2>&1 &
+follower=$!
+for i in $(seq 100); do
+    grep -q ready "$work/follow" && break
+    sleep 0.1
+done
+ls /dev/shm | grep -q 'tmp' && bad "what a dead process left is there still: $(files)"
+kill -9 "$server" "$follower"
+finish
