@@ -278,8 +278,7 @@ int control_stop(struct tide *d, uint32_t id, bool keep) {
     if (led) {
         member_unlead(d->segment.fd); /* whoever leads next finds what was left */
         vigil_leave(d->log);
-        atomic_fetch_add(&d->steward_word, 1); /* another replica here may take over */
-        park_wake(&d->steward_word, INT32_MAX);
+        park_rouse(&d->steward_word, INT32_MAX); /* another replica here may take over */
     }
     pthread_mutex_unlock(&d->control);
     control_free(r);
@@ -307,8 +306,7 @@ int tide_replica_set_delay(struct tide *d, uint32_t id, uint64_t apply_delay_ns)
     bool follower = r != NULL && atomic_load(&r->leads) == 0;
     if (follower) {
         atomic_store(&r->view.board->apply_delay_ns, apply_delay_ns); /* MO(replica.delay) */
-        atomic_fetch_add(&r->nudge, 1);
-        park_wake(&r->nudge, INT32_MAX);
+        park_rouse(&r->nudge, INT32_MAX);
     }
     pthread_mutex_unlock(&d->control);
     return follower ? 0 : TIDE_ERR_INVALID;

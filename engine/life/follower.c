@@ -219,10 +219,8 @@ void follower_end(struct replica *r) {
         return;
     }
     atomic_store(&r->stop, 1);
-    atomic_fetch_add(&r->nudge, 1);
-    park_wake(&r->nudge, INT32_MAX);
-    atomic_fetch_add(&r->domain->log->leader.wake, 1);
-    park_wake(&r->domain->log->leader.wake, INT32_MAX);
+    park_rouse(&r->nudge, INT32_MAX);
+    park_rouse(&r->domain->log->leader.wake, INT32_MAX);
     pthread_join(r->thread, NULL);
     r->threaded = false;
 }

@@ -18,6 +18,7 @@
 #include "engine/log/apply.h"
 #include "engine/log/lane_notes.h"
 #include "engine/replica/foreign.h"
+#include "engine/replica/visit.h"
 #include "engine/table/kill.h"
 #include "engine/table/rcu.h"
 #include "engine/table/table_slots.h"
@@ -95,35 +96,16 @@ static bool join_pin(struct replica *r, uint64_t donor_applied) {
 
 struct join_copy {
     struct replica *r;
+    bool check; /* the bytes come from another process: believe them only if their CRC does */
     enum arena_status status;
 };
 
-static int join_copy_node(void *ctx, const struct table_node *n) {
-    struct join_copy *copy = ctx;
-    struct table_writer *w = &copy->r->writer;
-    /* MO(node.fields): relaxed; the donor's section is open. */
-    size_t key_len = atomic_load_explicit(&n->key_len, memory_order_relaxed);
-    size_t value_len = atomic_load_explicit(&n->value_len, memory_order_relaxed); /* MO(node.fields) */
-    uint32_t crc = atomic_load_explicit(&n->crc, memory_order_relaxed);           /* MO(node.fields) */
-    uint32_t node;
-    copy->status = table_node_new(w, key_len, value_len, &node);
-    if (copy->status != ARENA_OK) {
-        return -1;
-    }
-    uint8_t *to = table_node_key(table_node_at(&w->t, node));
-    memcpy(to, table_node_key(n), key_len + value_len);
-    /* MO(node.index): relaxed; as the fields. */
-    uint64_t index = atomic_load_explicit(&n->index, memory_order_relaxed);
-    copy->status = table_publish(w, node, table_hash(&w->t, to, key_len), index, crc) == 0 ? ARENA_OK : ARENA_FULL;
-    return copy->status == ARENA_OK ? 0 : -1;
-}
-
-static int join_copy_bytes(void *ctx, const uint8_t *key, size_t key_len, const uint8_t *value, size_t value_len,
-                           uint64_t index, uint32_t payload_crc) {
+static int join_copy_node(void *ctx, const uint8_t *key, size_t key_len, const uint8_t *value, size_t value_len,
+                          uint64_t index, uint32_t payload_crc) {
     struct join_copy *copy = ctx;
     struct table_writer *w = &copy->r->writer;
     (void)value; /* it lies behind the key */
-    if (crc32c(0, key, key_len + value_len) != payload_crc) {
+    if (copy->check && crc32c(0, key, key_len + value_len) != payload_crc) {
         copy->status = ARENA_FULL;
         return TIDE_ERR_CORRUPT;
     }
@@ -169,7 +151,7 @@ static void join_prefetch(const struct view *donor, uint64_t bucket, uint64_t la
 
 /* Copy some buckets in one section. ARENA_WAIT, ARENA_FULL: memory. False when the donor is gone or damaged. */
 static bool join_some(struct replica *r, struct join_state *j, enum arena_status *status) {
-    struct join_copy copy = { r, ARENA_OK };
+    struct join_copy copy = { r, j->source != JOIN_LOCAL, ARENA_OK };
     int result = 0;
     rcu_enter();
     const struct view *donor = join_donor(r, j->donor, j->source);
@@ -183,9 +165,7 @@ static bool join_some(struct replica *r, struct join_state *j, enum arena_status
         for (; j->next < end && result == 0; j->next += result == 0) {
             join_prefetch(donor, j->next + 2, j->last);
             /* A bucket that was not finished is copied again: what is there already is not newer. */
-            result = donor->foreign
-                         ? foreign_visit_bucket(donor, j->next, UINT64_MAX, &j->scratch, join_copy_bytes, &copy)
-                         : table_visit_bucket(&donor->table, j->next, j->last, UINT64_MAX, join_copy_node, &copy);
+            result = visit_bucket(donor, j->next, j->last, UINT64_MAX, &j->scratch, join_copy_node, &copy);
         }
         KILL_POINT("join.slots");
         /* MO(table.buckets): acquire; again, after the slots: another process's donor does not wait for this section before it clears

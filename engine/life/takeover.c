@@ -172,8 +172,7 @@ void steward_stop(struct tide *d) {
         return;
     }
     atomic_store(&d->steward_stop, 1);
-    atomic_fetch_add(&d->steward_word, 1);
-    park_wake(&d->steward_word, INT32_MAX);
+    park_rouse(&d->steward_word, INT32_MAX);
     while (atomic_load(&d->steward_ended) == 0) {
         vigil_wake(d->log); /* one that was about to sleep hears the next */
         park_wait(&d->steward_ended, 0, STEWARD_NAP_NS);
@@ -205,7 +204,6 @@ int tide_step_down(struct tide *d) {
     }
     struct lanes_board *board = &d->log->lanes_board;
     atomic_store(&board->step_down, 1);
-    atomic_fetch_add(&board->wake, 1);
-    park_wake(&board->wake, INT32_MAX);
+    park_rouse(&board->wake, INT32_MAX);
     return 0;
 }

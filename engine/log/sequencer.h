@@ -63,8 +63,7 @@ static inline void seq_wake_followers(struct leader_board *lead) {
     if (atomic_load_explicit(&lead->parked, memory_order_relaxed) != 0) { /* MO(log.parked) */
         atomic_store(&lead->parked, 0);
         KILL_POINT("seq.unparked");
-        atomic_fetch_add(&lead->wake, 1);
-        park_wake(&lead->wake, INT32_MAX);
+        park_rouse(&lead->wake, INT32_MAX);
         atomic_fetch_add_explicit(&lead->wakes, 1, memory_order_relaxed); /* MO(stats) */
     }
 }

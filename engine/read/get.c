@@ -10,6 +10,7 @@
  */
 #include "engine/replica/foreign.h"
 #include "engine/table/kill.h"
+#include "engine/read/answer.h"
 #include "engine/read/read.h"
 #include "shm/bytes.h"
 #include "shm/park.h"
@@ -35,8 +36,8 @@ static inline const struct view *get_home(const struct tide_reader *r) {
     return atomic_load_explicit(r->home_slot, memory_order_acquire); /* MO(domain.replica): as view_at() */
 }
 
-/* What a fresh read leaves behind; reader_answer() would fill in the same, with less of it known. What was committed when
- * `index` was loaded was at least `index`, and had been no more just before: so that is what the read saw of it. */
+/* What a fresh read leaves behind. What was committed when `index` was loaded was at least `index`, and had been no more just before: so
+ * that is what the read saw of it. */
 static inline void get_serve(struct tide_reader *r, struct tide_answer *a, bool leader, uint64_t index) {
     if (index != r->fence) { /* a store less where nobody writes */
         r->fence = index;
@@ -45,21 +46,16 @@ static inline void get_serve(struct tide_reader *r, struct tide_answer *a, bool 
     atomic_store_explicit(r->home_fresh, atomic_load_explicit(r->home_fresh, memory_order_relaxed) + 1,
                           memory_order_relaxed);
     if (a != NULL) {
-        const uint8_t flags[4] = { 1, 0, leader, 0 }; /* linearizable, stale, from_leader, reserved: one store */
-        a->reason = TIDE_REASON_FRESH;
-        a->served_by = r->home;
-        memcpy(&a->linearizable, flags, sizeof(flags));
-        a->index = index;
-        a->commit_index = index;
-        a->staleness_ns = 0;
-        a->waited_ns = 0;
+        const struct verdict fresh = {
+            .id = r->home, .leader = leader, .index = index, .commit = index, .reason = TIDE_REASON_FRESH
+        };
+        answer_served(a, &fresh);
     }
 }
 
 static inline void get_value(struct tide_answer *a, uint64_t value_size, uint64_t version) {
     if (a != NULL) {
-        a->value_size = value_size;
-        a->version = version;
+        answer_value(a, value_size, version);
     }
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Reads of one key and of many. Each enters one section on one replica at one index, and leaves it. */
 #include "engine/replica/foreign.h"
+#include "engine/read/answer.h"
 #include "engine/read/read.h"
 #include "shm/bytes.h"
 #include "shm/park.h"
@@ -53,7 +54,8 @@ int read_refuse(struct tide_reader *r, int error, const struct verdict *v, struc
     if (error == TIDE_ERR_REFUSED || error == TIDE_ERR_TIMEOUT) {
         reader_count(r, v->id, TIDE_REASON_REFUSED);
         if (a != NULL) {
-            reader_answer(v, a, 0, 0);
+            answer_served(a, v);
+            answer_value(a, 0, 0);
             a->reason = TIDE_REASON_REFUSED;
             a->linearizable = 0;
         }
@@ -66,7 +68,8 @@ void read_done(struct tide_reader *r, const struct verdict *v, struct tide_answe
     r->fence = v->index > r->fence ? v->index : r->fence;
     reader_count(r, v->id, v->reason);
     if (a != NULL) {
-        reader_answer(v, a, value_size, version);
+        answer_served(a, v);
+        answer_value(a, value_size, version);
     }
 }
 

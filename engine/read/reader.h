@@ -90,9 +90,6 @@ struct verdict {
  */
 int reader_pick(struct tide_reader *r, const struct tide_bound *bound, struct verdict *v);
 
-/* Fill the answer for a verdict. */
-void reader_answer(const struct verdict *v, struct tide_answer *a, uint64_t value_size, uint64_t version);
-
 /* After anything that reader.quick depends on has changed. By the owner. */
 void reader_settle(struct tide_reader *r);
 

@@ -38,9 +38,7 @@ static inline void replica_advanced(struct replica *r) {
     table_published(&r->writer);
     /* MO(replica.waiters): relaxed; a waiter that this misses looks again within a millisecond: shm/park.h. */
     if (__builtin_expect(atomic_load_explicit(&r->view.board->waiters, memory_order_relaxed) != 0, 0)) {
-        atomic_store(&r->view.board->waiters, 0);
-        atomic_fetch_add(&r->view.board->wake, 1);
-        park_wake(&r->view.board->wake, INT32_MAX);
+        park_rouse_announced(&r->view.board->waiters, &r->view.board->wake, INT32_MAX);
     }
 }
 

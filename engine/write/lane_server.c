@@ -50,9 +50,7 @@ static void lane_answer(struct lane *lane, uint64_t seq, const struct seq_reques
     atomic_store(&lane->turn, seq << 3 | LANE_ANSWERED);
     KILL_POINT("lane.answered");
     if (atomic_load(&lane->asleep) != 0) {
-        atomic_store(&lane->asleep, 0);
-        atomic_fetch_add(&lane->wake, 1);
-        park_wake(&lane->wake, 1);
+        park_rouse_announced(&lane->asleep, &lane->wake, 1);
     }
 }
 
@@ -250,8 +248,7 @@ void lane_serve_stop(struct tide *d) {
         return;
     }
     atomic_store(&d->server->stop, 1);
-    atomic_fetch_add(&d->log->lanes_board.wake, 1);
-    park_wake(&d->log->lanes_board.wake, INT32_MAX);
+    park_rouse(&d->log->lanes_board.wake, INT32_MAX);
     pthread_join(d->server->thread, NULL);
     free(d->server);
     d->server = NULL;

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "engine/replica/visit.h"
+
+struct visit {
+    foreign_visit_fn *fn;
+    void *ctx;
+};
+
+/* A node of this process's own table: it stays whole while the section is open, so nothing is copied. */
+static int visit_node(void *ctx, const struct table_node *n) {
+    const struct visit *visit = ctx;
+    /* MO(node.fields), MO(node.index): relaxed; the node was reached through MO(table.slot). */
+    size_t key_len = atomic_load_explicit(&n->key_len, memory_order_relaxed);
+    size_t value_len = atomic_load_explicit(&n->value_len, memory_order_relaxed); /* MO(node.fields) */
+    uint32_t crc = atomic_load_explicit(&n->crc, memory_order_relaxed);           /* MO(node.fields) */
+    uint64_t index = atomic_load_explicit(&n->index, memory_order_relaxed);       /* MO(node.index) */
+    const uint8_t *key = table_node_key(n);
+    return visit->fn(visit->ctx, key, key_len, key + key_len, value_len, index, crc);
+}
+
+int visit_bucket(const struct view *v, uint64_t b, uint64_t buckets, uint64_t at, struct foreign_scratch *scratch,
+                 foreign_visit_fn *fn, void *ctx) {
+    if (v->foreign) {
+        return foreign_visit_bucket(v, b, at, scratch, fn, ctx);
+    }
+    struct visit visit = { fn, ctx };
+    return table_visit_bucket(&v->table, b, buckets, at, visit_node, &visit);
+}
