@@ -137,6 +137,7 @@ static int control_start_in(struct tide *d, const struct tide_replica_opts *o, u
     }
     foreign_release(d, id); /* whoever ran it before us */
     control_prepare_board(board, o, id, d->member);
+    atomic_store(&r->delay_ns, o->role == TIDE_LEADER ? 0 : o->apply_delay_ns);
     int error = replica_make_table(r);
     if (error == 0) {
         d->running[id] = r;
@@ -305,7 +306,8 @@ int tide_replica_set_delay(struct tide *d, uint32_t id, uint64_t apply_delay_ns)
     struct replica *r = d->running[id];
     bool follower = r != NULL && atomic_load(&r->leads) == 0;
     if (follower) {
-        atomic_store(&r->view.board->apply_delay_ns, apply_delay_ns); /* MO(replica.delay) */
+        atomic_store(&r->delay_ns, apply_delay_ns); /* MO(replica.delay) */
+        atomic_store(&r->view.board->apply_delay_ns, apply_delay_ns);
         park_rouse(&r->nudge, INT32_MAX);
     }
     pthread_mutex_unlock(&d->control);

@@ -33,6 +33,7 @@ struct tide_reader {
     struct reader_slot *own;
     uint32_t turn;                  /* round robin */
     struct tide_reader *next, **at; /* the owner's readers; or those that ended threads left */
+    const struct table_node *found; /* within one get: engine/read/get.c */
 };
 
 /* The calling thread: no thread ever gets another one's number, so a reader that a thread left when it ended is nobody's. 0 while the
