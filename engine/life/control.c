@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "engine/table/cancel.h"
 #include "engine/life/control.h"
 #include "engine/life/follower.h"
 #include "engine/life/join.h"
@@ -199,6 +200,7 @@ static int control_start(struct tide *d, const struct tide_replica_opts *o, uint
 }
 
 int tide_replica_start(struct tide *d, const struct tide_replica_opts *opts, uint32_t *id_out) {
+    CANCEL_HOLD_OFF();
     static const struct tide_replica_opts defaults = TIDE_REPLICA_OPTS_INIT;
     const struct tide_replica_opts *o = opts != NULL ? opts : &defaults;
     if (d == NULL || o->size < sizeof(*o) || o->id >= (int32_t)LAYOUT_REPLICAS || o->candidate > 1 ||
@@ -287,6 +289,7 @@ int control_stop(struct tide *d, uint32_t id, bool keep) {
 }
 
 int tide_replica_stop(struct tide *d, uint32_t id) {
+    CANCEL_HOLD_OFF();
     if (d == NULL || id >= LAYOUT_REPLICAS) {
         return TIDE_ERR_INVALID;
     }
@@ -294,6 +297,7 @@ int tide_replica_stop(struct tide *d, uint32_t id) {
 }
 
 int tide_replica_set_delay(struct tide *d, uint32_t id, uint64_t apply_delay_ns) {
+    CANCEL_HOLD_OFF();
     if (d == NULL || id >= LAYOUT_REPLICAS || apply_delay_ns > CONTROL_DELAY_MAX) {
         return TIDE_ERR_INVALID;
     }

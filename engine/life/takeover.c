@@ -4,6 +4,7 @@
  * (shm/vigil.h). There is no time-out and no vote: the process that gets the byte leads. It applies what is committed
  * (what is not, does not exist), raises the term, and takes up the lanes where the log ends.
  */
+#include "engine/table/cancel.h"
 #include "engine/life/takeover.h"
 
 #include "engine/life/follower.h"
@@ -187,6 +188,7 @@ void steward_stop(struct tide *d) {
 }
 
 int tide_step_down(struct tide *d) {
+    CANCEL_HOLD_OFF();
     if (d == NULL) {
         return TIDE_ERR_INVALID;
     }
