@@ -35,10 +35,12 @@ void lane_copy_notes(struct replica *to, const struct view *from) {
 }
 
 void lane_note_fall(struct replica *r, uint32_t number, uint64_t seq) {
-    tide_logf(r->domain, TIDE_LOG_WARN, "lane %u: its number fell from %llu to %llu: another process changed it",
-              number, (unsigned long long)atomic_load(&r->done[number].seq), (unsigned long long)seq);
-    lane_set(&r->done[number], seq, 0);
-    lane_set(&r->writer.t.seg->lanes[number], seq, 0);
+    tide_logf(r->domain, TIDE_LOG_WARN,
+              "lane %u: after request %llu came request %llu: another process changed its number", number,
+              (unsigned long long)atomic_load(&r->done[number].seq), (unsigned long long)seq);
+    /* At no index that is: whoever is asked for this number again does not know either. */
+    lane_set(&r->done[number], seq, UINT64_MAX);
+    lane_set(&r->writer.t.seg->lanes[number], seq, UINT64_MAX);
 }
 
 void lane_leave(struct tide *d, uint32_t number) {

@@ -7,13 +7,15 @@
 #define TIDE_LOG_LANE_NOTES_H
 
 #include "engine/replica/domain.h"
+#include "shm/clock.h"
 
-/* Numbers of requests; they start at 1 and would last for ever. What a damaged word makes of one counts on within these. */
+/* Numbers of requests; they start at 1 and would last for ever. A damaged word may bring one to its end: then it goes on where no number was
+ * before, also when that happens again. */
 #define LANE_SEQ_MAX (UINT64_MAX >> 4)
 
 /* The number after this one. */
 static inline uint64_t lane_seq_next(uint64_t seq) {
-    return seq < LANE_SEQ_MAX ? seq + 1 : 1;
+    return seq < LANE_SEQ_MAX ? seq + 1 : LANE_SEQ_MAX / 2 + clock_monotonic_ns() % (LANE_SEQ_MAX / 4);
 }
 
 /* The log did something for a lane: remember it, for this process, and in the replica's table segment for newcomers. The applying thread. */
@@ -22,7 +24,7 @@ void lane_note(struct replica *r, uint16_t lane, uint64_t seq, uint64_t index);
 /* Take over what a donor knows, as far as it is newer, and can be: no number is above the one that its lane is at. */
 void lane_copy_notes(struct replica *to, const struct view *from);
 
-/* A request came with a number below the last: the lane's word was changed. Numbers go on from there. */
+/* A request came with a number that was used already: the lane's word was changed. Numbers go on from there. */
 void lane_note_fall(struct replica *r, uint32_t number, uint64_t seq);
 
 /* Let a lane go, this process's or a dead member's. A request that no leader has taken is cancelled. */

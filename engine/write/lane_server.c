@@ -25,8 +25,9 @@ struct lane_server {
     struct vigil_hold vigil;
     /* Of the replica that led when this started: the sequencer lets its leader go before this thread has ended. */
     struct replica *leader;
-    uint64_t look_ns; /* when to look at the segment's name again */
-    bool told;        /* that it is gone */
+    uint64_t led_from; /* what stands in the log after this index was written by this leader */
+    uint64_t look_ns;  /* when to look at the segment's name again */
+    bool told;         /* that it is gone */
 };
 
 /* One request, copied out of its lane: what is checked cannot change any more. */
@@ -142,7 +143,8 @@ static bool lane_take(struct tide *d, uint32_t number, struct lane_work *w, stru
     uint64_t last = atomic_load(&done->seq); /* MO(lane.done): committed before the change of leader */
     if (w->seq == 0 || last >= w->seq) {
         q->index = atomic_load(&done->index);
-        if (w->seq == 0 || last > w->seq) {
+        /* What this leader did itself it has answered: nobody asks for it again, but by a number that was changed. */
+        if (w->seq == 0 || last > w->seq || q->index > d->server->led_from) {
             lane_note_fall(d->server->leader, number, w->seq);
             q->result = TIDE_ERR_UNKNOWN; /* not by us; but by a leader before us, perhaps */
         }
@@ -246,6 +248,7 @@ int lane_serve_start(struct tide *d) {
     d->server = calloc(1, sizeof(*d->server));
     if (d->server != NULL) {
         d->server->leader = d->seq.leader;
+        d->server->led_from = board_commit(d->log);
         d->server->look_ns = clock_monotonic_ns() + LANE_SERVER_LOOK_NS;
     }
     if (d->server == NULL || thread_start(&d->server->thread, lane_server_run, d) != 0) {
