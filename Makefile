@@ -2,6 +2,8 @@
 #
 # Tidemark. `make help` says what there is. Needs GNU make; everything else `make deps` finds or installs (Debian).
 
+# `make -s`: asked before more flags, which have an s, are added.
+SILENT := $(findstring s,$(filter-out --%,$(firstword -$(MAKEFLAGS))))
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 .SUFFIXES:
 .DELETE_ON_ERROR:
@@ -44,6 +46,10 @@ else
 $(error CONFIG is release, asan or tsan, not "$(CONFIG)")
 endif
 
+# What is done, in a word; V=1 shows the commands, -s nothing.
+Q := $(if $(filter 1,$(V)),,@)
+say = $(if $(Q),$(if $(SILENT),,@printf '%-7s %s\n' $(1) $(2)))
+
 CFLAGS ?= -std=gnu11 $(OPT) -Wall -Wextra -Werror -fvisibility=hidden
 # What tests a thing need not be fast itself: without this, tests take longer to compile than all that they test.
 TEST_OPT ?= $(if $(filter -O3,$(OPT)),-O1)
@@ -80,7 +86,7 @@ HELPERS := $(patsubst tests/%.c,$(B)/tests/%,$(HELPER_SRC))
 TEST_SCRIPTS := $(wildcard tests/*.test.sh)
 ENV_SCRIPTS := $(wildcard tests/env/*.test.sh)
 
-# T=ring runs tests/test_ring, tests/stress_ring, tests/ring.test.sh and tests/env/ring.test.sh alone.
+# T=NAME runs tests/test_NAME, tests/stress_NAME, tests/NAME.test.sh and tests/env/NAME.test.sh alone, where they are.
 ifneq ($(T),)
 TESTS := $(filter $(addprefix $(B)/tests/test_,$(T)),$(TESTS))
 STRESSES := $(filter $(addprefix $(B)/tests/stress_,$(T)),$(STRESSES))
@@ -105,14 +111,16 @@ $(OBJ)/flags: FORCE
 
 $(OBJ)/%.o: %.c $(OBJ)/flags
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(if $(filter tests/%,$<),$(TEST_OPT)) -c -o $@ $<
+	$(call say,CC,$<)
+	$(Q)$(CC) $(CFLAGS) $(if $(filter tests/%,$<),$(TEST_OPT)) -c -o $@ $<
 
 # Archives are made anew each time: ar would keep the object of a source that was removed. Helpers of tests and tools
 # are archives too, so that a test takes only what it names.
 define archive
 	@mkdir -p $(@D)
 	@rm -f $@.new
-	$(AR) rcs $@.new $(filter %.o,$^)
+	$(call say,AR,$@)
+	$(Q)$(AR) rcs $@.new $(filter %.o,$^)
 	@mv $@.new $@
 endef
 $(B)/libtidemark.a: $(call objects,$(LIB_SRC)) $(OBJ)/sources
@@ -132,7 +140,8 @@ $(OBJ)/sources: FORCE
 
 define link
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $(filter %.o %.a,$^)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $(filter %.o %.a,$^)
 endef
 $(B)/tide: $(OBJ)/tools/tide.o $(OBJ)/libtools.a $(B)/libtidemark.a
 	$(link) $(TOOL_LIBS)
@@ -162,8 +171,8 @@ $(B)/tests/test_peers: $(OBJ)/tests/test_peers.o $(OBJ)/libtest.a $(OBJ)/libpeer
 $(B)/tests/%: $(OBJ)/tests/%.o $(OBJ)/libtest.a $(OBJ)/libtools.a $(OBJ)/libbench.a $(B)/libtidemark.a
 	$(link) $(TEST_LIBS)
 
-# Dies at named instants on request (engine/table/kill.h): the engine, compiled once more, stands before the library, which is asked for the
-# rest alone.
+# Programs that die at named instants on request (engine/table/kill.h). The engine, compiled once more, is linked ahead of
+# the library, of which only shm/ is taken then.
 CRASH := $(BUILD)/crash
 # gcc -O1 takes more for uninitialised than there is. clang does not know the warning.
 CRASH_OPT := $(TEST_OPT) -Wno-unknown-warning-option -Wno-maybe-uninitialized
@@ -173,7 +182,8 @@ CRASH_TOOLS := $(patsubst tests/%.c,$(CRASH)/tests/%,$(CRASH_MAIN))
 crash-programs: $(CRASH_TOOLS)
 $(OBJ)/crash/%.o: %.c $(OBJ)/flags
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -DTIDE_KILL_POINTS $(CRASH_OPT) -c -o $@ $<
+	$(call say,CC,'$< (kill points)')
+	$(Q)$(CC) $(CFLAGS) -DTIDE_KILL_POINTS $(CRASH_OPT) -c -o $@ $<
 $(CRASH)/tests/%: $(OBJ)/crash/tests/%.o $(CRASH_OBJECTS) $(OBJ)/libtest.a $(B)/libtidemark.a $(OBJ)/sources
 	$(link) $(TEST_LIBS)
 
@@ -255,46 +265,55 @@ deps-named:
 	@CC='$(CC)' TIDE_NO_INSTALL=1 sh .ci/deps build
 
 clean:
-	rm -rf $(BUILD)
+	$(call say,RM,$(BUILD))
+	$(Q)rm -rf $(BUILD)
 
 help:
-	@echo 'make                    the library, the command and the benchmarks: build/libtidemark.a, build/tide, build/bench/'
-	@echo 'make test               unit, model and protocol tests; the last line is "N passed, N failed"'
-	@echo 'make test T=ring        tests/test_ring and tests/ring.test.sh alone; stress, asan and tsan take T= as well'
-	@echo 'make test-all           the same with every optional package, and the tests of environments (tests/env/): closed'
-	@echo '                        descriptors, limits, small memory; where root may, else they are skipped'
-	@echo 'make bench              a read-scaling sweep of about a minute; says where its report is'
-	@echo 'make bench-peers        Tidemark beside other tables and stores, and all bars: minutes; build/report/*.json'
-	@echo 'make stress             each stress test for a minute; 10,000 histories and 1,000 kills, which take some more'
-	@echo 'make stress SECONDS=10  each of them, those too, for so long'
-	@echo 'make asan, make tsan    the tests under AddressSanitizer and UBSan, or ThreadSanitizer'
-	@echo 'make aarch64            built by a cross compiler, tested in an emulator: docs/operations.md, "Other processors"'
-	@echo 'make check              memory-order ids, include directions, licence lines, exported symbols'
-	@echo 'make deps               install the missing Debian packages (test and bench do it themselves);'
-	@echo '                        TIDE_NO_INSTALL=1 only names them'
-	@echo 'make install PREFIX=    header, library, tidemark.pc and tide; DESTDIR is honoured'
-	@echo 'make format             clang-format over the sources'
-	@echo 'make clean'
-	@echo 'CC=clang, OPT="-O2 -g" and the like are taken from the command line.'
+	@echo 'Build:'
+	@echo '  make                    the library, the command, the benchmarks: build/libtidemark.a, build/tide, build/bench/'
+	@echo '  make install PREFIX=    header, library, tidemark.pc and tide; DESTDIR is honoured'
+	@echo '  make deps               install the missing Debian packages (test and bench do it themselves)'
+	@echo '  make clean              remove build/'
+	@echo 'Test:'
+	@echo '  make test               unit, model and protocol tests; the last line is "N passed, N failed"'
+	@echo '  make test T=ring        of tests/test_NAME, tests/NAME.test.sh and tests/env/NAME.test.sh those named alone;'
+	@echo '                          stress, asan and tsan take T= as well'
+	@echo '  make test-all           the same with every optional package, and the tests of environments (tests/env/): closed'
+	@echo '                          descriptors, limits, small memory; where root may, else they are skipped'
+	@echo '  make asan, make tsan    the tests under AddressSanitizer and UBSan, or ThreadSanitizer'
+	@echo '  make stress             each stress test for a minute; 10,000 histories and 1,000 kills, which take some more'
+	@echo '  make stress SECONDS=10  each of them, those too, for so long'
+	@echo '  make aarch64            built by a cross compiler, tested in an emulator: docs/operations.md, "Other processors"'
+	@echo 'Look after the sources:'
+	@echo '  make check              rooms and circles, memory orders, names in comments and pages, format, licence lines,'
+	@echo '                          exported symbols'
+	@echo '  make format             clang-format over the sources'
+	@echo 'Measure:'
+	@echo '  make bench              a read-scaling sweep of about a minute; says where its report is'
+	@echo '  make bench-peers        Tidemark beside other tables and stores, and all bars: minutes; build/report/*.json'
+	@echo 'Variables: V=1 shows the commands, T= names tests, CC=clang, OPT="-O2 -g", CONFIG=asan or tsan, BUILD= (build),'
+	@echo '  TIDE_NO_INSTALL=1 only names the packages that are missing.'
 
 format:
 	@command -v clang-format >/dev/null || { echo 'make format needs clang-format' >&2; exit 1; }
-	clang-format -i $(filter-out shm/layout.h engine/tidemark.h,$(wildcard shm/*.[ch] engine/*.[ch] engine/*/*.[ch] tools/*.[ch] tools/*/*.[ch] \
-		bench/*.[ch] bench/lib/*.[ch] bench/peers/*.[ch] tests/*.[ch] tests/lib/*.[ch] tests/env/*.[ch]))
+	$(Q)clang-format -i $(wildcard shm/*.[ch] engine/*.[ch] engine/*/*.[ch] tools/*.[ch] tools/*/*.[ch] bench/*.[ch] \
+		bench/*/*.[ch] tests/*.[ch] tests/*/*.[ch])
 
 # Installed is one object in which only tide_* is global, so that an embedder's ring_append() does not meet ours.
 $(OBJ)/embed/libtidemark.a: $(call objects,$(LIB_SRC))
 	@mkdir -p $(@D)
-	$(CC) -r -nostdlib -o $(@D)/tidemark.o $(filter %.o,$^)
-	objcopy --localize-hidden $(@D)/tidemark.o
+	$(call say,AR,$@)
+	$(Q)$(CC) -r -nostdlib -o $(@D)/tidemark.o $(filter %.o,$^)
+	$(Q)objcopy --localize-hidden $(@D)/tidemark.o
 	@rm -f $@
-	$(AR) rcs $@ $(@D)/tidemark.o
+	$(Q)$(AR) rcs $@ $(@D)/tidemark.o
 
 install: programs $(OBJ)/embed/libtidemark.a
-	install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/bin
-	install -m 644 engine/tidemark.h $(DESTDIR)$(PREFIX)/include/
-	install -m 644 $(OBJ)/embed/libtidemark.a $(DESTDIR)$(PREFIX)/lib/
-	install -m 755 $(TIDE) $(DESTDIR)$(PREFIX)/bin/
+	$(call say,INSTALL,'$(DESTDIR)$(PREFIX)')
+	$(Q)install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/bin
+	$(Q)install -m 644 engine/tidemark.h $(DESTDIR)$(PREFIX)/include/
+	$(Q)install -m 644 $(OBJ)/embed/libtidemark.a $(DESTDIR)$(PREFIX)/lib/
+	$(Q)install -m 755 $(TIDE) $(DESTDIR)$(PREFIX)/bin/
 	@printf 'Name: tidemark\nDescription: %s\nVersion: %s\nCflags: -I%s\nLibs: -L%s -ltidemark -lm -pthread\n%s\n' \
 		'Replicated key-value cache in shared memory' \
 		"$$(awk '/define TIDE_VERSION_M|define TIDE_VERSION_P/ { v = v s $$3; s = "." } END { print v }' engine/tidemark.h)" \

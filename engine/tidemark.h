@@ -23,7 +23,7 @@
  * answer of a read, whose documentation says what it holds. The library never prints, exits or touches signals; its own
  * threads have them blocked, but for faults and SIGPROF, so that handlers run in threads of the application.
  *
- * Terms (domain, replica, index, commit, applied, staleness, lag, fence, bound, token, term): docs/design.md, section 1.
+ * Terms (domain, replica, index, commit, applied, staleness, lag, fence, bound, token, term): docs/design.md, *Words*.
  */
 #ifndef TIDEMARK_H
 #define TIDEMARK_H
@@ -48,6 +48,9 @@ extern "C" {
 
 /* The version of the linked library, laid out as TIDE_VERSION. Any thread, wait-free. */
 TIDE_API uint32_t tide_version(void);
+
+/* Fields, values and their comments are tables from here on. */
+/* clang-format off */
 
 enum tide_error {
     TIDE_OK = 0,
@@ -426,7 +429,7 @@ TIDE_API int tide_read_counts(struct tide *d, struct tide_read_counts *out);
  * microseconds for a live one, at most one more second).
  * Ordering: with bound 0 linearizable; reads of one session never go back in index.
  * Errors: INVALID, THREAD, CLOSED, NOT_FOUND, BUFFER, REFUSED, TIMEOUT, FENCE_AHEAD, INCARNATION, NO_LEADER, NO_REPLICA.
- * Source: docs/design.md, section 3.
+ * Source: docs/design.md, *Reads*.
  */
 TIDE_API int tide_get(struct tide_reader *r, const void *key, size_t key_len, const struct tide_bound *bound, void *buf,
                       size_t buf_size, struct tide_answer *a);
@@ -516,4 +519,5 @@ TIDE_API int tide_wait_applied(struct tide *d, const struct tide_token *token, u
 #ifdef __cplusplus
 }
 #endif
+/* clang-format on */
 #endif

@@ -5,8 +5,8 @@
  * Each replica's words are written by the thread that applies for it; its state also by the leader, which may turn JOINING or
  * SERVING into LAPPED and nothing else. Everything here is read by anybody at any time.
  */
-#ifndef SHM_BOARD_H
-#define SHM_BOARD_H
+#ifndef TIDE_SHM_BOARD_H
+#define TIDE_SHM_BOARD_H
 
 #include <stdbool.h>
 

@@ -12,8 +12,8 @@
  * The barriers belong to the functions: the copy is ordered before the check that follows it, and a racy store is
  * ordered after the announcement ("the sequence number is odd") that precedes it.
  */
-#ifndef SHM_BYTES_H
-#define SHM_BYTES_H
+#ifndef TIDE_SHM_BYTES_H
+#define TIDE_SHM_BYTES_H
 
 #include <stdatomic.h>
 #include <stddef.h>

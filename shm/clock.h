@@ -24,8 +24,8 @@
  * Hostile bytes: clock_check() at attach. Whatever the line says later, the readers end and answer some number, which never stands
  * still: a rate that no processor has is not believed. How long somebody waits is measured by CLOCK_MONOTONIC, never by this clock.
  */
-#ifndef SHM_CLOCK_H
-#define SHM_CLOCK_H
+#ifndef TIDE_SHM_CLOCK_H
+#define TIDE_SHM_CLOCK_H
 
 #include "shm/layout.h"
 

@@ -4,8 +4,8 @@
  * instructions for it. It finds accidents (torn copies, stray writes); it is no defence against a member that forges
  * frames.
  */
-#ifndef SHM_CRC_H
-#define SHM_CRC_H
+#ifndef TIDE_SHM_CRC_H
+#define TIDE_SHM_CRC_H
 
 #include <stdbool.h>
 #include <stddef.h>

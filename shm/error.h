@@ -3,8 +3,8 @@
  * What functions of shm/ answer when they fail. The values are those of enum tide_error, so that the engine can hand
  * them on as they are; it asserts that they agree. shm/ must not include the engine, hence a list of its own.
  */
-#ifndef SHM_ERROR_H
-#define SHM_ERROR_H
+#ifndef TIDE_SHM_ERROR_H
+#define TIDE_SHM_ERROR_H
 
 enum shm_error {
     SHM_ERR_INVALID = -1,   /* an argument is out of its range */

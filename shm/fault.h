@@ -3,8 +3,8 @@
  * What the calling thread was refused last, in words: the call or the option, the number, the system's text, and the next step.
  * Functions of shm/ answer a code and leave the text here; whoever has a log callback hands it on. Each thread has its own.
  */
-#ifndef SHM_FAULT_H
-#define SHM_FAULT_H
+#ifndef TIDE_SHM_FAULT_H
+#define TIDE_SHM_FAULT_H
 
 #define FAULT_TEXT_BYTES 400
 

@@ -7,8 +7,8 @@
  * While fd_open() works it keeps 0, 1 and 2 taken by descriptors that nobody can write to, so no other thread's message meets the
  * file either. All descriptors are closed on exec. Any thread; failures are -1 with errno.
  */
-#ifndef SHM_FD_H
-#define SHM_FD_H
+#ifndef TIDE_SHM_FD_H
+#define TIDE_SHM_FD_H
 
 #include <dirent.h>
 #include <stdio.h>

@@ -26,8 +26,8 @@
  * check it against the room, and bound all further steps by the private copy. The counts in a copy are never negative
  * and their sum never overflows, whatever the bytes were.
  */
-#ifndef SHM_HDR_H
-#define SHM_HDR_H
+#ifndef TIDE_SHM_HDR_H
+#define TIDE_SHM_HDR_H
 
 #include <stdatomic.h>
 #include <stddef.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * A replica's replication lag, commit to applied, in ns: one histogram for all time, and one for each of the last
- * seconds (design, section 8). They lie in the replica's table segment, so that anybody can read them, also after its
+ * seconds. They lie in the replica's table segment, so that anybody can read them, also after its
  * process has died. The one thread that applies writes; any thread of any process reads; nothing locks.
  *
  * The windows: second s lies in window s % 11, and lag_windows.second[] says which second a window holds. The writer
@@ -12,8 +12,8 @@
  * All sizes are constants, and no step is bounded by shared bytes: whatever lies there, a reader gets some numbers,
  * quickly.
  */
-#ifndef SHM_LAG_H
-#define SHM_LAG_H
+#ifndef TIDE_SHM_LAG_H
+#define TIDE_SHM_LAG_H
 
 #include <stddef.h>
 #include <stdint.h>

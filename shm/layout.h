@@ -6,8 +6,8 @@
  *
  * Offsets and sizes are asserted below, and docs/layout.md describes them for a reader with a hex dump.
  */
-#ifndef SHM_LAYOUT_H
-#define SHM_LAYOUT_H
+#ifndef TIDE_SHM_LAYOUT_H
+#define TIDE_SHM_LAYOUT_H
 
 #include <stdalign.h>
 #include <stdatomic.h>
@@ -24,7 +24,7 @@
 #define LAYOUT_REASONS 8u
 #define LAYOUT_MEMBERS 512u
 #define LAYOUT_LANES 64u
-#define LAYOUT_LANE_BYTES 32768u /* of a request; a larger one lies in a file of its own: shm/lane.h */
+#define LAYOUT_LANE_BYTES 32768u /* of a request; a larger one lies in a file of its own: engine/write/lane.h */
 #define LAYOUT_MARKS 64u
 #define LAYOUT_NAME 64u
 #define LAYOUT_LABEL 32u
@@ -41,6 +41,9 @@ enum segment_kind { SEGMENT_LOG = 1, SEGMENT_TABLE = 2, SEGMENT_SPILL = 3 /* a l
 enum segment_flags {
     SEGMENT_EPHEMERAL = 1, /* a log: the domain ends with its last member, however that ends */
 };
+
+/* Fields and their comments are tables from here on. */
+/* clang-format off */
 
 /* The first bytes of every segment. Written once, before the segment gets its name, and never changed. */
 struct segment_header {
@@ -208,7 +211,7 @@ enum lane_phase { LANE_IDLE = 0, LANE_SUBMITTED = 1, LANE_TAKEN = 2, LANE_ANSWER
 /* Owner of a lane whose borrower went, or gave up, while the leader had its request: free as soon as that is answered. */
 #define LANE_ORPHAN UINT32_MAX
 
-/* One request at a time: its writer fills it, the leader answers it. See shm/lane.h. */
+/* One request at a time: its writer fills it, the leader answers it. See engine/write/lane.h. */
 struct lane {
     alignas(LAYOUT_PAIR) _Atomic uint32_t owner; /* 0 free, LANE_ORPHAN, else the number + 1 of the member that has borrowed it */
     _Atomic uint32_t pid;
@@ -544,4 +547,5 @@ LAYOUT_AT(table_segment, retired_bytes, 408);
 LAYOUT_AT(table_segment, lanes, 512);
 LAYOUT_SIZE(table_segment, 512 + 16 * LAYOUT_LANES);
 
+/* clang-format on */
 #endif

@@ -8,8 +8,8 @@
  * process that opens a domain twice is two. After fork() the child shares the parent's locks, so it must close the
  * descriptor (the engine does, by pthread_atfork), or a dead parent would seem to live.
  */
-#ifndef SHM_MEMBER_H
-#define SHM_MEMBER_H
+#ifndef TIDE_SHM_MEMBER_H
+#define TIDE_SHM_MEMBER_H
 
 #include <stdbool.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#ifndef SHM_NAP_H
-#define SHM_NAP_H
+#ifndef TIDE_SHM_NAP_H
+#define TIDE_SHM_NAP_H
 
 #include <stdint.h>
 #include <time.h>

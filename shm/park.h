@@ -20,8 +20,8 @@
  * The waker makes no system call while `waiters` is 0. A waiter that dies between the two additions leaves `waiters`
  * too high: that costs system calls, never a wake-up.
  */
-#ifndef SHM_PARK_H
-#define SHM_PARK_H
+#ifndef TIDE_SHM_PARK_H
+#define TIDE_SHM_PARK_H
 
 #include <stdatomic.h>
 #include <stdint.h>

@@ -13,10 +13,10 @@
  * sequence is a position). The leader raises `reclaimed` no further than the least pinned position, but past a follower that
  * held it up for longer than slow_follower_ns: that one is LAPPED.
  *
- * Source: docs/design.md, section 4. The idea of cached limits on both sides is Rigtorp's and Aeron's.
+ * Source: docs/design.md, *The log ring*. The idea of cached limits on both sides is Rigtorp's and Aeron's.
  */
-#ifndef SHM_RING_H
-#define SHM_RING_H
+#ifndef TIDE_SHM_RING_H
+#define TIDE_SHM_RING_H
 
 #include <stdbool.h>
 #include <string.h>

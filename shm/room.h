@@ -4,8 +4,8 @@
  * control groups leave (shared memory is charged to them, and whoever goes over a limit is killed), and how large a file may be.
  * Others may take the room a moment later; reserving finds that out for the file system, but not for a memory limit.
  */
-#ifndef SHM_ROOM_H
-#define SHM_ROOM_H
+#ifndef TIDE_SHM_ROOM_H
+#define TIDE_SHM_ROOM_H
 
 #include <stdint.h>
 

@@ -23,8 +23,8 @@
  * Functions answer 0 (or what they say) or a negative enum shm_error; out-parameters are untouched on error. They
  * block on system calls. One struct segment is used by one thread at a time; its mapping by any.
  */
-#ifndef SHM_SEGMENT_H
-#define SHM_SEGMENT_H
+#ifndef TIDE_SHM_SEGMENT_H
+#define TIDE_SHM_SEGMENT_H
 
 #include "shm/error.h"
 #include "shm/layout.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* How a segment comes into this process's address space. For the other files of shm/segment*.c. */
-#ifndef SHM_SEGMENT_MAP_H
-#define SHM_SEGMENT_MAP_H
+#ifndef TIDE_SHM_SEGMENT_MAP_H
+#define TIDE_SHM_SEGMENT_MAP_H
 
 #include "shm/segment.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Names of segment files, and what dead makers left under temporary ones. For the other files of shm/segment*.c. */
-#ifndef SHM_SEGMENT_NAME_H
-#define SHM_SEGMENT_NAME_H
+#ifndef TIDE_SHM_SEGMENT_NAME_H
+#define TIDE_SHM_SEGMENT_NAME_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Memory for a segment, all of it before any is touched. For shm/segment.c alone. */
-#ifndef SHM_SEGMENT_RESERVE_H
-#define SHM_SEGMENT_RESERVE_H
+#ifndef TIDE_SHM_SEGMENT_RESERVE_H
+#define TIDE_SHM_SEGMENT_RESERVE_H
 
 #include "shm/segment.h"
 

@@ -9,8 +9,8 @@
  * sleeper. It does so just before it drops the process's locks: who wakes looks again at short intervals, which grow. Where
  * the kernel has no robust lists, a candidate looks every VIGIL_LOOK_NS.
  */
-#ifndef SHM_VIGIL_H
-#define SHM_VIGIL_H
+#ifndef TIDE_SHM_VIGIL_H
+#define TIDE_SHM_VIGIL_H
 
 #include <linux/futex.h>
 #include <stdbool.h>

@@ -2,14 +2,14 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # check.sh ROOT [CHECK...]: what can be told of the tree without running it. Prints FILE:LINE: what is wrong; status 1
-# where anything is. The checks: mo includes rooms text fds spdx files symbols. tests/check_self*.test.sh prove
+# where anything is. The checks: mo includes rooms names format text fds spdx files symbols. tests/check_self*.test.sh prove
 # that each of them can fail.
 # TIDE_BUILD: where libtidemark.a lies, from ROOT (build), and in obj/release/ the objects.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 cd "${1:?ROOT}" || exit 2
 shift
-[ $# = 0 ] && set -- mo includes rooms text fds spdx files symbols
+[ $# = 0 ] && set -- mo includes rooms names format text fds spdx files symbols
 lib=${TIDE_BUILD:-build}/libtidemark.a
 objects=${TIDE_BUILD:-build}/obj/release
 
@@ -57,6 +57,54 @@ check_rooms() {
     done
     [ -z "$made" ] || ${NM:-nm} -A -P $made |
         awk -v STRIP="$objects/" -f "$here/check_rooms.awk" -f "$here/check_needs.awk"
+}
+
+# ---- pointers that lead somewhere -----------------------------------------------------------------------------------
+
+check_names() {
+    find . -name .git -prune -o -path "./${TIDE_BUILD:-build}" -prune -o -path ./build -prune -o -type f -print >"$list_of_files"
+    pages=$(find . -maxdepth 1 -name '*.md' | sed 's/^\.\///'; find docs -name '*.md' 2>/dev/null)
+    texts="$(in_rooms '\.([ch]|sh|awk|java|md)$') $pages $(find .ci -type f 2>/dev/null) $(ls Makefile 2>/dev/null)"
+    # shellcheck disable=SC2086 # names of files are words
+    awk -f "$here/check_names.awk" "$list_of_files" pass=1 $texts pass=2 $texts
+}
+
+# ---- format ----------------------------------------------------------------------------------------------------------
+
+# engine/life/join.h: TIDE_LIFE_JOIN_H. A folder lib is no room: tools/lib/args.h: TIDE_TOOLS_ARGS_H.
+check_guards() {
+    for header in $(in_rooms '\.h$' | grep -vx 'engine/tidemark\.h'); do
+        room=${header%/*}
+        room=${room%/lib}
+        name=${header##*/}
+        guard=$(printf 'TIDE_%s_%s_H' "${room##*/}" "${name%.h}" | tr '[:lower:]' '[:upper:]')
+        echo "$header $guard"
+    done | awk '{
+        seen = ""
+        while ((getline line <$1) > 0)
+            if (line ~ /^#ifndef /) {
+                seen = substr(line, 9)
+                break
+            }
+        close($1)
+        if (seen != $2)
+            print $1 ":1: the include guard is " (seen == "" ? "not there" : seen) ", not " $2
+        if ($2 in guarded)
+            print $1 ":1: the include guard " $2 " is that of " guarded[$2] ", too"
+        guarded[$2] = $1
+    }'
+}
+
+# Another version formats in another way.
+has_formatter() {
+    case $(clang-format --version 2>/dev/null) in *version\ 14.*) ;; *) return 1 ;; esac
+}
+
+check_format() {
+    check_guards
+    list=$(sources)
+    [ -z "$list" ] || ! has_formatter || clang-format --dry-run $list 2>&1 |
+        sed -n 's/^\([^ :]*:[0-9]*\):.*code should be clang-formatted.*/\1: not as clang-format writes it: make format/p'
 }
 
 # ---- words that must not occur ---------------------------------------------------------------------------------------
@@ -145,10 +193,12 @@ check_symbols() {
     done
 }
 
+list_of_files=$(mktemp) || exit 2
+trap 'rm -f "$list_of_files"' EXIT
 failed=0
 for check in "$@"; do
     case $check in
-    mo | includes | rooms | text | fds | spdx | files | symbols) ;;
+    mo | includes | rooms | names | format | text | fds | spdx | files | symbols) ;;
     *)
         echo "check.sh: no check $check" >&2
         exit 2
@@ -160,7 +210,9 @@ for check in "$@"; do
         printf 'check %s: %s wrong\n' "$check" "$(printf '%s\n' "$found" | wc -l)"
         failed=1
     else
-        echo "check $check: ok"
+        note=
+        [ "$check" = format ] && ! has_formatter && note=' for include guards; skipped: there is no clang-format 14 here'
+        echo "check $check: ok$note"
     fi
 done
 exit "$failed"

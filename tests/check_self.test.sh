@@ -14,7 +14,7 @@ expect mo 'shm/word.c:12: a memory order weaker than seq_cst'
 expect mo 'shm/word.c:4: a memory order weaker than seq_cst'
 printf '\n\n\n\n\n\n\n\n' >>shm/word.h
 add shm/word.h 'static inline int h(_Atomic int *w) { return __atomic_load_n(w, __ATOMIC_RELAXED); }'
-expect mo 'shm/word.h:15: a memory order'
+expect mo 'shm/word.h:18: a memory order'
 add shm/word.c '/* MO(b.word): here */ /* MO(b.word): on one line */'
 add docs/memory-model.md '| b.word | w | r | p | wrong | test_word |'
 expect mo 'MO(b.word) has one end'
@@ -38,7 +38,7 @@ expect mo 'docs/memory-model.md is not there'
 
 # ---- descriptors
 add tools/tools.h 'static inline int o(void) { return open("x", 0); }'
-expect fds 'tools/tools.h:3: a descriptor that may be 0, 1 or 2'
+expect fds 'tools/tools.h:5: a descriptor that may be 0, 1 or 2'
 add engine/life/engine.c 'int e(void) { return eventfd(0, 0); }'
 expect fds 'a descriptor that may be 0, 1 or 2'
 

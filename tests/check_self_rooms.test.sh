@@ -5,13 +5,18 @@
 . "$(dirname "$0")/lib/check_self.sh"
 
 # ---- includes
-add engine/alone.h "/* $spdx */"
-expect includes 'engine/alone.h:1: in no room of the engine'
+header() { # file, include
+    mkdir -p "${1%/*}"
+    room=${1%/*}
+    guard=$(printf 'TIDE_%s_MORE_H' "${room##*/}" | tr '[:lower:]' '[:upper:]')
+    printf '%s\n' "/* $spdx */" "#ifndef $guard" "#include \"$2\"" "#endif" >"$1"
+}
+
+header engine/more.h shm/word.h
+expect includes 'engine/more.h:1: in no room of the engine'
 while read -r from to; do
-    mkdir -p "engine/$from"
-    add "engine/$from/more.h" "/* $spdx */"
-    add "engine/$from/more.h" "#include \"engine/$to/x.h\""
-    expect includes "engine/$from/more.h:2: #include \"engine/$to/x.h\": engine/$from takes from"
+    header "engine/$from/more.h" "engine/$to/x.h"
+    expect includes "engine/$from/more.h:3: #include \"engine/$to/x.h\": engine/$from takes from"
 done <<END_OF_WRONG
 table replica
 table life
@@ -24,9 +29,7 @@ read write
 write life
 END_OF_WRONG
 while read -r from to; do
-    mkdir -p "engine/$from"
-    echo "/* $spdx */" >"engine/$from/more.h"
-    add "engine/$from/more.h" "#include \"engine/$to/x.h\""
+    header "engine/$from/more.h" "engine/$to/x.h"
 done <<END_OF_RIGHT
 replica table
 log replica

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#ifndef TESTS_CRASH_KILL_H
-#define TESTS_CRASH_KILL_H
+#ifndef TIDE_TESTS_CRASH_KILL_H
+#define TIDE_TESTS_CRASH_KILL_H
 
 #include <stdint.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What a process of the crash tests is for. Each runs until it is killed, or asked to leave. */
-#ifndef TESTS_CRASH_ROLES_H
-#define TESTS_CRASH_ROLES_H
+#ifndef TIDE_TESTS_CRASH_ROLES_H
+#define TIDE_TESTS_CRASH_ROLES_H
 
 #include "tests/crash_world.h"
 

@@ -7,8 +7,8 @@
  * notes the answer; whatever instant it dies at, the journal says: acknowledged, not done for certain, or unknown. A key whose fate
  * is unknown is left and its next generation used, so that every key has one expected value, or two.
  */
-#ifndef TESTS_CRASH_WORLD_H
-#define TESTS_CRASH_WORLD_H
+#ifndef TIDE_TESTS_CRASH_WORLD_H
+#define TIDE_TESTS_CRASH_WORLD_H
 
 #include <stdatomic.h>
 #include <stdbool.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Builds log segments byte by byte, apart from the library's own writer, and runs `tide dump` on them. */
-#ifndef TESTS_DUMP_BUILD_H
-#define TESTS_DUMP_BUILD_H
+#ifndef TIDE_TESTS_DUMP_BUILD_H
+#define TIDE_TESTS_DUMP_BUILD_H
 
 #include <fcntl.h>
 #include <stdbool.h>

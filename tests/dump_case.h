@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What the unit tests of `tide dump` share: a directory of segments, and looking at what a dump says. */
-#ifndef TESTS_DUMP_CASE_H
-#define TESTS_DUMP_CASE_H
+#ifndef TIDE_TESTS_DUMP_CASE_H
+#define TIDE_TESTS_DUMP_CASE_H
 
 #include <setjmp.h>
 #include <signal.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* A directory for segments, one for each test program, and what its cases share. */
-#ifndef TESTS_SEGMENT_DIR_H
-#define TESTS_SEGMENT_DIR_H
+#ifndef TIDE_TESTS_SEGMENT_DIR_H
+#define TIDE_TESTS_SEGMENT_DIR_H
 
 #include "shm/segment.h"
 

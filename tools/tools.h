@@ -3,8 +3,8 @@
  * The subcommands of `tide`. Each stands in a file of its own and is called with argv[0] set to its full name ("tide
  * node"), so that messages, getopt's too, begin with it. Each returns the exit code of the process.
  */
-#ifndef TIDE_TOOLS_H
-#define TIDE_TOOLS_H
+#ifndef TIDE_TOOLS_TOOLS_H
+#define TIDE_TOOLS_TOOLS_H
 
 #include "tools/lib/codes.h"
 

@@ -4,8 +4,8 @@
  * ring, then let go, and the time until it has caught up is taken. A leader that writes as fast as it can would not do:
  * it is slower than the follower, or as fast, and the figure would be the leader's.
  */
-#ifndef TIDEMARK_BENCH_APPLYRATE_H
-#define TIDEMARK_BENCH_APPLYRATE_H
+#ifndef TIDE_BENCH_APPLYRATE_H
+#define TIDE_BENCH_APPLYRATE_H
 
 #include "bench/lib/program.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Command lines of all benchmarks: a table of arguments, from which they are read and --help is printed. */
-#ifndef TIDEMARK_BENCH_ARGS_H
-#define TIDEMARK_BENCH_ARGS_H
+#ifndef TIDE_BENCH_ARGS_H
+#define TIDE_BENCH_ARGS_H
 
 #include <stdint.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* A picture of a group of figures: horizontal bars, whiskers, and a line for each bar that should be kept. */
-#ifndef TIDEMARK_BENCH_BARS_PLOT_H
-#define TIDEMARK_BENCH_BARS_PLOT_H
+#ifndef TIDE_BENCH_BARS_PLOT_H
+#define TIDE_BENCH_BARS_PLOT_H
 
 #include "bench/lib/figures.h"
 #include "bench/lib/gnuplot.h"

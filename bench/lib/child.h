@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Processes that work for a benchmark, and the memory that they have in common with it. */
-#ifndef TIDEMARK_BENCH_CHILD_H
-#define TIDEMARK_BENCH_CHILD_H
+#ifndef TIDE_BENCH_CHILD_H
+#define TIDE_BENCH_CHILD_H
 
 #include <stddef.h>
 #include <sys/types.h>

@@ -4,8 +4,8 @@
  * the number of threads is the machine (cores that are not granted, clock speed, siblings), and not the thing that is
  * measured.
  */
-#ifndef TIDEMARK_BENCH_CONTROL_H
-#define TIDEMARK_BENCH_CONTROL_H
+#ifndef TIDE_BENCH_CONTROL_H
+#define TIDE_BENCH_CONTROL_H
 
 #include <stdint.h>
 

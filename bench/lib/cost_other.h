@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* A domain whose leader lives in a child process, filled like the others: its reader is in another process. */
-#ifndef TIDEMARK_BENCH_COST_OTHER_H
-#define TIDEMARK_BENCH_COST_OTHER_H
+#ifndef TIDE_BENCH_COST_OTHER_H
+#define TIDE_BENCH_COST_OTHER_H
 
 #include <signal.h>
 

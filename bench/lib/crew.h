@@ -6,8 +6,8 @@
  * Calls that wait return 0; 1 when *setup->stop was set; or -1 with `error` filled: a child answered with an error, or
  * died. After 1 and -1 only bench_crew_end() may follow. By the coordinator's thread.
  */
-#ifndef TIDEMARK_BENCH_CREW_H
-#define TIDEMARK_BENCH_CREW_H
+#ifndef TIDE_BENCH_CREW_H
+#define TIDE_BENCH_CREW_H
 
 #include <stdint.h>
 

@@ -6,8 +6,8 @@
  *
  * By one thread. Texts are copied. Where memory runs out the program ends: a benchmark has nothing better to do.
  */
-#ifndef TIDEMARK_BENCH_FIGURES_H
-#define TIDEMARK_BENCH_FIGURES_H
+#ifndef TIDE_BENCH_FIGURES_H
+#define TIDE_BENCH_FIGURES_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Figures as people read them. */
-#ifndef TIDEMARK_BENCH_FORMAT_H
-#define TIDEMARK_BENCH_FORMAT_H
+#ifndef TIDE_BENCH_FORMAT_H
+#define TIDE_BENCH_FORMAT_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Running gnuplot, and how all pictures of the benchmarks look. */
-#ifndef TIDEMARK_BENCH_GNUPLOT_H
-#define TIDEMARK_BENCH_GNUPLOT_H
+#ifndef TIDE_BENCH_GNUPLOT_H
+#define TIDE_BENCH_GNUPLOT_H
 
 #include <stdio.h>
 

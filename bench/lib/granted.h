@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What the machine gives to threads that share nothing: whatever scales worse than that is to blame itself. */
-#ifndef TIDEMARK_BENCH_GRANTED_H
-#define TIDEMARK_BENCH_GRANTED_H
+#ifndef TIDE_BENCH_GRANTED_H
+#define TIDE_BENCH_GRANTED_H
 
 #include "bench/lib/machine.h"
 

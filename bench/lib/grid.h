@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The result as tables of text cells, shown on a terminal or as HTML: one source for both. */
-#ifndef TIDEMARK_BENCH_GRID_H
-#define TIDEMARK_BENCH_GRID_H
+#ifndef TIDE_BENCH_GRID_H
+#define TIDE_BENCH_GRID_H
 
 #include <stdint.h>
 #include <stdio.h>

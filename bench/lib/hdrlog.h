@@ -10,8 +10,8 @@
  * with errno: EINVAL (the bytes or arguments are no good), ENOMEM, or what writing the file gave. What reads
  * these files is in tests/lib/hdrdecode.h.
  */
-#ifndef TIDEMARK_BENCH_HDRLOG_H
-#define TIDEMARK_BENCH_HDRLOG_H
+#ifndef TIDE_BENCH_HDRLOG_H
+#define TIDE_BENCH_HDRLOG_H
 
 #include <stddef.h>
 #include <stdint.h>

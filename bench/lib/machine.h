@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What a result was measured on, and pinning to CPUs. */
-#ifndef TIDEMARK_BENCH_MACHINE_H
-#define TIDEMARK_BENCH_MACHINE_H
+#ifndef TIDE_BENCH_MACHINE_H
+#define TIDE_BENCH_MACHINE_H
 
 #include <stdint.h>
 

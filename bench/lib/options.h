@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The settings of readscale and how they are given on its command line. */
-#ifndef TIDEMARK_BENCH_OPTIONS_H
-#define TIDEMARK_BENCH_OPTIONS_H
+#ifndef TIDE_BENCH_OPTIONS_H
+#define TIDE_BENCH_OPTIONS_H
 
 #include <stddef.h>
 #include <stdint.h>

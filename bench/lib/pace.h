@@ -5,8 +5,8 @@
  * Latency is counted from the instant that an operation was due. A slow answer then also counts for everything that had
  * to queue behind it; a closed loop would simply send less and hide it ("coordinated omission", Gil Tene).
  */
-#ifndef TIDEMARK_BENCH_PACE_H
-#define TIDEMARK_BENCH_PACE_H
+#ifndef TIDE_BENCH_PACE_H
+#define TIDE_BENCH_PACE_H
 
 #include <stdint.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* HTML pages of one file, with their pictures inside. */
-#ifndef TIDEMARK_BENCH_PAGE_H
-#define TIDEMARK_BENCH_PAGE_H
+#ifndef TIDE_BENCH_PAGE_H
+#define TIDE_BENCH_PAGE_H
 
 #include <stdio.h>
 

@@ -8,8 +8,8 @@
  * minute and the same CPUs: this cannot be done beside them where there are two CPUs, since the control loop would
  * take what the others need.
  */
-#ifndef TIDEMARK_BENCH_PAUSES_H
-#define TIDEMARK_BENCH_PAUSES_H
+#ifndef TIDE_BENCH_PAUSES_H
+#define TIDE_BENCH_PAUSES_H
 
 #include <stdatomic.h>
 #include <stdint.h>

@@ -3,8 +3,8 @@
  * How long a change takes from one core to another: one cache line that two threads hand back and forth, spinning,
  * with nothing else in it. What two programs that spin can tell one another cannot be faster.
  */
-#ifndef TIDEMARK_BENCH_PINGPONG_H
-#define TIDEMARK_BENCH_PINGPONG_H
+#ifndef TIDE_BENCH_PINGPONG_H
+#define TIDE_BENCH_PINGPONG_H
 
 #include <stdint.h>
 

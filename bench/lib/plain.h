@@ -8,8 +8,8 @@
  * cannot be foreseen, the branch predictor cannot either, and at a load of 0.6 a get takes up to twice as long as at
  * 0.3.
  */
-#ifndef TIDEMARK_BENCH_PLAIN_H
-#define TIDEMARK_BENCH_PLAIN_H
+#ifndef TIDE_BENCH_PLAIN_H
+#define TIDE_BENCH_PLAIN_H
 
 #include <stddef.h>
 #include <stdint.h>

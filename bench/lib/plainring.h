@@ -3,8 +3,8 @@
  * What the log is held against: bytes copied through a ring between one producer and one consumer, with a word that
  * says how far each is; the producer keeps a copy of the consumer's (after Rigtorp). No header, no time, no checksum.
  */
-#ifndef TIDEMARK_BENCH_PLAINRING_H
-#define TIDEMARK_BENCH_PLAINRING_H
+#ifndef TIDE_BENCH_PLAINRING_H
+#define TIDE_BENCH_PLAINRING_H
 
 #include "bench/lib/machine.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Pictures of a sweep, drawn by gnuplot as PNG. */
-#ifndef TIDEMARK_BENCH_PLOT_H
-#define TIDEMARK_BENCH_PLOT_H
+#ifndef TIDE_BENCH_PLOT_H
+#define TIDE_BENCH_PLOT_H
 
 #include <stdio.h>
 

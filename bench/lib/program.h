@@ -5,8 +5,8 @@
  *
  * By one thread. Where memory runs out the program ends: a benchmark has nothing better to do.
  */
-#ifndef TIDEMARK_BENCH_PROGRAM_H
-#define TIDEMARK_BENCH_PROGRAM_H
+#ifndef TIDE_BENCH_PROGRAM_H
+#define TIDE_BENCH_PROGRAM_H
 
 #include <stdbool.h>
 #include <stdint.h>

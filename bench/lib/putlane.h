@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Writes to a leader in another process: through a lane. 10,000 keys of 16 bytes, values of 64. */
-#ifndef TIDEMARK_BENCH_PUTLANE_H
-#define TIDEMARK_BENCH_PUTLANE_H
+#ifndef TIDE_BENCH_PUTLANE_H
+#define TIDE_BENCH_PUTLANE_H
 
 #include "bench/lib/program.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Writes by the leader's process: domains of one number of keys, kept over all repetitions, and what is done there. */
-#ifndef TIDEMARK_BENCH_PUTLOAD_H
-#define TIDEMARK_BENCH_PUTLOAD_H
+#ifndef TIDE_BENCH_PUTLOAD_H
+#define TIDE_BENCH_PUTLOAD_H
 
 #include "bench/lib/program.h"
 

@@ -6,8 +6,8 @@
  * It looks inside shm/ (ring, board, segment, and the layout with them), as nothing else in bench/ may: the question is about
  * just these.
  */
-#ifndef TIDEMARK_BENCH_RAWLOG_H
-#define TIDEMARK_BENCH_RAWLOG_H
+#ifndef TIDE_BENCH_RAWLOG_H
+#define TIDE_BENCH_RAWLOG_H
 
 #include <stdatomic.h>
 #include <stdbool.h>

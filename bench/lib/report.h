@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The files of a result: report.html with its pictures inside, result.json, histograms. */
-#ifndef TIDEMARK_BENCH_REPORT_H
-#define TIDEMARK_BENCH_REPORT_H
+#ifndef TIDE_BENCH_REPORT_H
+#define TIDE_BENCH_REPORT_H
 
 #include "bench/lib/sweep.h"
 

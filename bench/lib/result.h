@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The result as JSON: schema "tidemark.readscale", documented in docs/bench.md. */
-#ifndef TIDEMARK_BENCH_RESULT_H
-#define TIDEMARK_BENCH_RESULT_H
+#ifndef TIDE_BENCH_RESULT_H
+#define TIDE_BENCH_RESULT_H
 
 #include <cjson/cJSON.h>
 

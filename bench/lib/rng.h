@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Pseudo-random numbers for workloads: fast, seeded, the same on every machine. Not for secrets. */
-#ifndef TIDEMARK_BENCH_RNG_H
-#define TIDEMARK_BENCH_RNG_H
+#ifndef TIDE_BENCH_RNG_H
+#define TIDE_BENCH_RNG_H
 
 #include <stdint.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The parts of a repetition's set-up that the coordinator does with threads, and children do with processes. */
-#ifndef TIDEMARK_BENCH_SETUP_H
-#define TIDEMARK_BENCH_SETUP_H
+#ifndef TIDE_BENCH_SETUP_H
+#define TIDE_BENCH_SETUP_H
 
 #include <stdint.h>
 

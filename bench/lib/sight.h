@@ -3,8 +3,8 @@
  * How long a put takes to be seen: from its call to the moment when a reader of a follower's replica has the value. One
  * domain for each arrangement of who runs where, kept over all repetitions.
  */
-#ifndef TIDEMARK_BENCH_SIGHT_H
-#define TIDEMARK_BENCH_SIGHT_H
+#ifndef TIDE_BENCH_SIGHT_H
+#define TIDE_BENCH_SIGHT_H
 
 #include "bench/lib/program.h"
 

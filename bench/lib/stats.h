@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Median and spread over repetitions. */
-#ifndef TIDEMARK_BENCH_STATS_H
-#define TIDEMARK_BENCH_STATS_H
+#ifndef TIDE_BENCH_STATS_H
+#define TIDE_BENCH_STATS_H
 
 #include <stddef.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Ctrl-C and its like: a benchmark ends in order, so that it leaves no domain behind. */
-#ifndef TIDEMARK_BENCH_STOP_H
-#define TIDEMARK_BENCH_STOP_H
+#ifndef TIDE_BENCH_STOP_H
+#define TIDE_BENCH_STOP_H
 
 #include <signal.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* All points and repetitions, and what they add up to. */
-#ifndef TIDEMARK_BENCH_SWEEP_H
-#define TIDEMARK_BENCH_SWEEP_H
+#ifndef TIDE_BENCH_SWEEP_H
+#define TIDE_BENCH_SWEEP_H
 
 #include "bench/lib/machine.h"
 #include "bench/lib/options.h"

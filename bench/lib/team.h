@@ -7,8 +7,8 @@
  * The coordinator says what to do by team.phase; all threads look at it every few operations. Reading time is one line
  * without gaps: a schedule (open loop, write rate) stands still while the control loop runs.
  */
-#ifndef TIDEMARK_BENCH_TEAM_H
-#define TIDEMARK_BENCH_TEAM_H
+#ifndef TIDE_BENCH_TEAM_H
+#define TIDE_BENCH_TEAM_H
 
 #include <pthread.h>
 #include <stdatomic.h>

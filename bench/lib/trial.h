@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* One repetition of one point: a domain of its own, filled, read for a while, taken down. */
-#ifndef TIDEMARK_BENCH_TRIAL_H
-#define TIDEMARK_BENCH_TRIAL_H
+#ifndef TIDE_BENCH_TRIAL_H
+#define TIDE_BENCH_TRIAL_H
 
 #include <signal.h>
 #include <stddef.h>

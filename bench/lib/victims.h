@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The processes that bench/failover kills: a leader, a candidate, and a writer that belongs to neither. */
-#ifndef TIDEMARK_BENCH_VICTIMS_H
-#define TIDEMARK_BENCH_VICTIMS_H
+#ifndef TIDE_BENCH_VICTIMS_H
+#define TIDE_BENCH_VICTIMS_H
 
 #include <stdatomic.h>
 #include <stdint.h>

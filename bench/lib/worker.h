@@ -6,8 +6,8 @@
  * A process is forked while no domain is open (bench/lib/child.h); it sees the parent's memory as it was then, and what
  * lies in bench_shared_map() as it is.
  */
-#ifndef TIDEMARK_BENCH_WORKER_H
-#define TIDEMARK_BENCH_WORKER_H
+#ifndef TIDE_BENCH_WORKER_H
+#define TIDE_BENCH_WORKER_H
 
 #include <signal.h>
 #include <stdbool.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Keys, values, and the order in which threads ask for them: all made before the clock starts. */
-#ifndef TIDEMARK_BENCH_WORKLOAD_H
-#define TIDEMARK_BENCH_WORKLOAD_H
+#ifndef TIDE_BENCH_WORKLOAD_H
+#define TIDE_BENCH_WORKLOAD_H
 
 #include <stdint.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Zipfian ranks: rank k of n is drawn with probability proportional to 1 / (k+1)^theta. */
-#ifndef TIDEMARK_BENCH_ZIPF_H
-#define TIDEMARK_BENCH_ZIPF_H
+#ifndef TIDE_BENCH_ZIPF_H
+#define TIDE_BENCH_ZIPF_H
 
 #include <stdint.h>
 

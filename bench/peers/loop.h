@@ -3,8 +3,8 @@
  * The loops that all rows are made of. A loop is inlined into its row together with the peer's get or put, and where
  * the peer knows the value's size when it is compiled, the copy is a few vector moves.
  */
-#ifndef TIDEMARK_BENCH_PEERS_LOOP_H
-#define TIDEMARK_BENCH_PEERS_LOOP_H
+#ifndef TIDE_PEERS_LOOP_H
+#define TIDE_PEERS_LOOP_H
 
 #include <string.h>
 

@@ -3,8 +3,8 @@
  * Huge pages for everybody. Tidemark asks the kernel to collapse its tables' pages into huge ones; libraries that
  * take their memory themselves do not, and what is compared with them would then be page sizes and not tables.
  */
-#ifndef TIDEMARK_BENCH_PEERS_PAGES_H
-#define TIDEMARK_BENCH_PEERS_PAGES_H
+#ifndef TIDE_PEERS_PAGES_H
+#define TIDE_PEERS_PAGES_H
 
 /* All private memory of this process that is in use: what malloc and mmap gave. Where the kernel cannot, nothing
  * happens. By one thread. Files are left alone: LMDB maps its own where no huge page fits. */

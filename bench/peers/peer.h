@@ -7,8 +7,8 @@
  * Functions that can fail return 0; PEER_STOPPED when *stop was set; PEER_LEFT_OUT where this peer cannot be measured
  * here (not installed, too large) and the others can; or -1. `error` says why in the latter two.
  */
-#ifndef TIDEMARK_BENCH_PEERS_PEER_H
-#define TIDEMARK_BENCH_PEERS_PEER_H
+#ifndef TIDE_PEERS_PEER_H
+#define TIDE_PEERS_PEER_H
 
 #include <signal.h>
 #include <stdbool.h>

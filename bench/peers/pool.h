@@ -3,8 +3,8 @@
  * Nodes for the peers that leave allocation to their user: one block and a list of free ones. Cheaper than malloc,
  * most of all where another thread frees: what is compared with them must not win by malloc's cost.
  */
-#ifndef TIDEMARK_BENCH_PEERS_POOL_H
-#define TIDEMARK_BENCH_PEERS_POOL_H
+#ifndef TIDE_PEERS_POOL_H
+#define TIDE_PEERS_POOL_H
 
 #include <stdatomic.h>
 #include <stddef.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* A Redis server of our own: a child on a Unix socket in a directory of its own, no TCP port, nothing written to
  * disk. */
-#ifndef TIDEMARK_BENCH_PEERS_REDIS_SERVER_H
-#define TIDEMARK_BENCH_PEERS_REDIS_SERVER_H
+#ifndef TIDE_PEERS_REDIS_SERVER_H
+#define TIDE_PEERS_REDIS_SERVER_H
 
 #include "bench/peers/peer.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The command line of build/bench/peers. */
-#ifndef TIDEMARK_BENCH_PEERS_SETTINGS_H
-#define TIDEMARK_BENCH_PEERS_SETTINGS_H
+#ifndef TIDE_PEERS_SETTINGS_H
+#define TIDE_PEERS_SETTINGS_H
 
 #include "bench/peers/peer.h"
 

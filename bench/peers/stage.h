@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* One number of keys and size of values: all peers, filled alike and proven to answer alike. */
-#ifndef TIDEMARK_BENCH_PEERS_STAGE_H
-#define TIDEMARK_BENCH_PEERS_STAGE_H
+#ifndef TIDE_PEERS_STAGE_H
+#define TIDE_PEERS_STAGE_H
 
 #include "bench/lib/figures.h"
 #include "bench/peers/settings.h"

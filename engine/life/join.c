@@ -10,7 +10,7 @@
  * twice. Once all buckets are copied and the log is applied up to the commit seen then, the state is exact: its
  * digest proves it.
  *
- * Source: docs/design.md, section 7; the fuzzy copy is ARIES' fuzzy checkpoint with a redo log behind it.
+ * Source: docs/design.md, *Joining*; the fuzzy copy is ARIES' fuzzy checkpoint with a redo log behind it.
  */
 #include <stdlib.h>
 

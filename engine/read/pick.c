@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Which replica serves a read, and what to do when none can. Source: docs/design.md, section 3. */
+/* Which replica serves a read, and what to do when none can. Source: docs/design.md, *Reads*. */
 #include "engine/replica/bound.h"
 #include "engine/replica/foreign.h"
 #include "engine/read/reader.h"

@@ -115,13 +115,13 @@ struct tide {
     bool steward_runs;
     _Atomic uint32_t steward_stop;
     _Atomic uint32_t steward_ended; /* futex word */
-    _Atomic uint32_t steward_word; /* futex word */
+    _Atomic uint32_t steward_word;  /* futex word */
     _Atomic uint32_t step_down;
     struct tide *next_open; /* all handles of this process, for fork() */
     _Atomic uint32_t holds; /* the handle and its readers */
     void (*destroy)(struct tide *d);
     uint32_t (*reap)(struct tide *d); /* free what the dead left: engine/life/reap.h */
-    _Atomic uint32_t next_home; /* spreads readers */
+    _Atomic uint32_t next_home;       /* spreads readers */
     struct segment segment;
     char name[LAYOUT_NAME];
     _Atomic uint32_t troubled; /* a read could not map another process's replica, and the log callback heard of it */

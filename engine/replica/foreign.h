@@ -12,7 +12,7 @@
  *     nothing found also only if no bucket was split.
  *
  * Every offset and length is checked against the segment before it is used. A process may die at any instant on either side.
- * Source: docs/design.md, section 5; the reader's side of H.-J. Boehm's seqlocks.
+ * Source: docs/design.md, *Reading another process's replica*; the reader's side of H.-J. Boehm's seqlocks.
  */
 #ifndef TIDE_REPLICA_FOREIGN_H
 #define TIDE_REPLICA_FOREIGN_H

@@ -14,7 +14,7 @@
  *   1. `applied` >= i is published before the grace period starts for what entry i replaced: table_published().
  *   2. a deleted node leaves its bucket only after a grace period that started after that, and is reused one later.
  *
- * Source: docs/design.md, section 5. Linear hashing: W. Litwin, 1980.
+ * Source: docs/design.md, *The table*. Linear hashing: W. Litwin, 1980.
  */
 #ifndef TIDE_TABLE_TABLE_H
 #define TIDE_TABLE_TABLE_H
@@ -34,7 +34,7 @@
 #include <emmintrin.h>
 #endif
 
-/* What a reader needs of a table; read-only after table_attach(). */
+/* What a reader needs of a table; read-only once it is created or mapped. */
 struct table {
     uint8_t *base;
     struct table_segment *seg;
@@ -205,11 +205,11 @@ static inline const struct table_node *table_chain_find(const struct table *t, c
                                                         uint64_t hash, const void *key, size_t key_len) {
     uint64_t tag = table_tag(hash);
     for (;;) {
-        /* MO(table.tag): acquire; pairs with the release in table_set_slot(): a tag that is seen has its slot. */
+        /* MO(table.tag): acquire; pairs with the release in table_set_tag(): a tag that is seen has its slot. */
         uint64_t lo = atomic_load_explicit(&b->tags[0], memory_order_acquire);
         uint64_t hi = atomic_load_explicit(&b->tags[1], memory_order_acquire); /* MO(table.tag) */
         for (uint32_t m = table_match(lo, hi, tag); m != 0; m &= m - 1) {
-            /* MO(table.slot): acquire; pairs with the release in table_set_slot(): the node was filled before. */
+            /* MO(table.slot): acquire; pairs with the release in table_set_node(): the node was filled before. */
             uint32_t node = atomic_load_explicit(&b->slots[__builtin_ctz(m)], memory_order_acquire);
             if (node != 0) {
                 const struct table_node *n = table_node_at(t, node);

@@ -20,11 +20,14 @@ write() { # file, content from stdin
 spdx='SPDX-License-Identifier: LGPL-2.1-or-later'
 write shm/word.h <<END
 /* $spdx */
+#ifndef TIDE_SHM_WORD_H
+#define TIDE_SHM_WORD_H
 #include <stdatomic.h>
 static inline int word_get(_Atomic int *w) {
     /* MO(a.word): acquire; pairs with word_set(). */
     return atomic_load_explicit(w, memory_order_acquire);
 }
+#endif
 END
 write shm/word.c <<END
 /* $spdx */
@@ -57,7 +60,9 @@ write tools/tide.c <<END
 END
 write tools/tools.h <<END
 /* $spdx */
+#ifndef TIDE_TOOLS_TOOLS_H
 typedef void tool_fn(void);
+#endif
 END
 write tools/dump/ring.c <<END
 /* $spdx */
@@ -85,6 +90,11 @@ END
 write Makefile <<END
 # $spdx
 PREFIX ?= /usr/local
+END
+# What a fixture looks like is no matter of the other checks.
+write .clang-format <<END
+DisableFormat: true
+SortIncludes: Never
 END
 write .ci/run <<END
 #!/bin/sh

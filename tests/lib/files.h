@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What a test left behind. */
-#ifndef TESTS_LIB_FILES_H
-#define TESTS_LIB_FILES_H
+#ifndef TIDE_TESTS_FILES_H
+#define TIDE_TESTS_FILES_H
 
 #include <dirent.h>
 

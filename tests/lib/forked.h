@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Tests of several processes: a domain's name for each case, and forked children. */
-#ifndef TESTS_LIB_FORKED_H
-#define TESTS_LIB_FORKED_H
+#ifndef TIDE_TESTS_FORKED_H
+#define TIDE_TESTS_FORKED_H
 
 #include <signal.h>
 #include <stdio.h>

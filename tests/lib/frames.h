@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Entries that say by themselves what is in them. */
-#ifndef TESTS_LIB_FRAMES_H
-#define TESTS_LIB_FRAMES_H
+#ifndef TIDE_TESTS_FRAMES_H
+#define TIDE_TESTS_FRAMES_H
 
 #include "tests/lib/help.h"
 

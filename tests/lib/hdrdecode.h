@@ -4,8 +4,8 @@
  * and no more is allocated than the header's shape asks, at most HDRLOG_BYTES_MAX. 0, or -1 with errno: EINVAL (the bytes
  * are no good) or ENOMEM.
  */
-#ifndef TIDEMARK_TESTS_HDRDECODE_H
-#define TIDEMARK_TESTS_HDRDECODE_H
+#ifndef TIDE_TESTS_HDRDECODE_H
+#define TIDE_TESTS_HDRDECODE_H
 
 #include "bench/lib/hdrlog.h"
 

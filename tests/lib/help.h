@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What the tests of the engine share: names nobody else has, seeds, a watchdog, checks in threads, a ring in memory. */
-#ifndef TESTS_LIB_HELP_H
-#define TESTS_LIB_HELP_H
+#ifndef TIDE_TESTS_HELP_H
+#define TIDE_TESTS_HELP_H
 
 /* cmocka.h needs the first three before it. */
 #include <setjmp.h>

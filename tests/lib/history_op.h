@@ -5,8 +5,8 @@
  *
  * Every write has a value of its own, a number that is never 0; 0 stands for "no such key".
  */
-#ifndef TESTS_LIB_HISTORY_OP_H
-#define TESTS_LIB_HISTORY_OP_H
+#ifndef TIDE_TESTS_HISTORY_OP_H
+#define TIDE_TESTS_HISTORY_OP_H
 
 #include <stdbool.h>
 #include <stddef.h>

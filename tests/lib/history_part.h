@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What the parts of the checker share. */
-#ifndef TESTS_LIB_HISTORY_PART_H
-#define TESTS_LIB_HISTORY_PART_H
+#ifndef TIDE_TESTS_HISTORY_PART_H
+#define TIDE_TESTS_HISTORY_PART_H
 
 #include "tests/lib/history_op.h"
 

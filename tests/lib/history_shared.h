@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What the processes of a history world share. */
-#ifndef TESTS_LIB_HISTORY_SHARED_H
-#define TESTS_LIB_HISTORY_SHARED_H
+#ifndef TIDE_TESTS_HISTORY_SHARED_H
+#define TIDE_TESTS_HISTORY_SHARED_H
 
 #include <stdatomic.h>
 #include <sys/types.h>

@@ -4,8 +4,8 @@
  * them, starts them again, and collects the histories. Records lie in a shared anonymous mapping, so they outlive kill -9:
  * what was called and not answered is pending.
  */
-#ifndef TESTS_LIB_HISTORY_WORLD_H
-#define TESTS_LIB_HISTORY_WORLD_H
+#ifndef TIDE_TESTS_HISTORY_WORLD_H
+#define TIDE_TESTS_HISTORY_WORLD_H
 
 #include "tests/lib/help.h"
 #include "tests/lib/history_op.h"

@@ -3,8 +3,8 @@
  * A plain reference for a domain: every version that every key ever had, so that a read at any index can be checked.
  * One thread at a time.
  */
-#ifndef TESTS_LIB_MODEL_H
-#define TESTS_LIB_MODEL_H
+#ifndef TIDE_TESTS_MODEL_H
+#define TIDE_TESTS_MODEL_H
 
 #include "tests/lib/help.h"
 

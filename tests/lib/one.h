@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* A domain with a leader and a session. */
-#ifndef TESTS_LIB_ONE_H
-#define TESTS_LIB_ONE_H
+#ifndef TIDE_TESTS_ONE_H
+#define TIDE_TESTS_ONE_H
 
 #include "tests/lib/help.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* A leader and a follower that shows the past, and reads whose whole answer is looked at. */
-#ifndef TESTS_LIB_PAIR_H
-#define TESTS_LIB_PAIR_H
+#ifndef TIDE_TESTS_PAIR_H
+#define TIDE_TESTS_PAIR_H
 
 #include "tests/lib/help.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Random numbers that are the same in each run, so that a failure can be repeated. One thread. */
-#ifndef TESTS_LIB_RANDOM_H
-#define TESTS_LIB_RANDOM_H
+#ifndef TIDE_TESTS_RANDOM_H
+#define TIDE_TESTS_RANDOM_H
 
 #include <stdint.h>
 

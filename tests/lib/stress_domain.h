@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What stress rounds do with a domain: open one with drawn settings, let it settle and compare its replicas; and a
  * history of states, so that a reader can check that it saw exactly the state of the index that it was told. */
-#ifndef TESTS_LIB_STRESS_DOMAIN_H
-#define TESTS_LIB_STRESS_DOMAIN_H
+#ifndef TIDE_TESTS_STRESS_DOMAIN_H
+#define TIDE_TESTS_STRESS_DOMAIN_H
 
 #include "tests/lib/stress_util.h"
 

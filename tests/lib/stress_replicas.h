@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#ifndef TESTS_LIB_STRESS_REPLICAS_H
-#define TESTS_LIB_STRESS_REPLICAS_H
+#ifndef TIDE_TESTS_STRESS_REPLICAS_H
+#define TIDE_TESTS_STRESS_REPLICAS_H
 
 #include "tests/lib/stress_domain.h"
 

@@ -3,8 +3,8 @@
  * What the stress programs share: options, a seed, named worker threads with a watchdog over them, counted violations.
  * A stress program runs rounds, each with a fresh domain and settings drawn from the seed, until its time is over.
  */
-#ifndef TESTS_LIB_STRESS_UTIL_H
-#define TESTS_LIB_STRESS_UTIL_H
+#ifndef TIDE_TESTS_STRESS_UTIL_H
+#define TIDE_TESTS_STRESS_UTIL_H
 
 #include <pthread.h>
 #include <stdatomic.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#ifndef TESTS_LIB_STRESS_WRITERS_H
-#define TESTS_LIB_STRESS_WRITERS_H
+#ifndef TIDE_TESTS_STRESS_WRITERS_H
+#define TIDE_TESTS_STRESS_WRITERS_H
 
 #include "tests/lib/stress_domain.h"
 

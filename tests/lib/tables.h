@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* A table in plain memory, written and read as a replica does, and a thread that holds grace periods back. */
-#ifndef TESTS_LIB_TABLES_H
-#define TESTS_LIB_TABLES_H
+#ifndef TIDE_TESTS_TABLES_H
+#define TIDE_TESTS_TABLES_H
 
 #include <pthread.h>
 #include <stdatomic.h>

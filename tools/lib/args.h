@@ -4,8 +4,8 @@
  * All parsers take the whole text or nothing, return 0 or -1, and leave the out-parameter untouched on -1. Any
  * thread.
  */
-#ifndef TIDE_LIB_ARGS_H
-#define TIDE_LIB_ARGS_H
+#ifndef TIDE_TOOLS_ARGS_H
+#define TIDE_TOOLS_ARGS_H
 
 #include <getopt.h>
 #include <stddef.h>

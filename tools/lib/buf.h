@@ -3,8 +3,8 @@
  * A growing byte buffer for output. Zero-initialise it; buf_free() lets go. Not for several threads at once.
  * When memory runs out the process ends with a message and TOOL_FAILED: half an answer would be worse than none.
  */
-#ifndef TIDE_LIB_BUF_H
-#define TIDE_LIB_BUF_H
+#ifndef TIDE_TOOLS_BUF_H
+#define TIDE_TOOLS_BUF_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -3,8 +3,8 @@
  * What the subcommands share that work on a running domain: exit codes, opening, complaining, signals, tokens. One
  * thread. `struct cli` is filled by each command: tool and json before anything else is called.
  */
-#ifndef TIDE_LIB_CLIENT_H
-#define TIDE_LIB_CLIENT_H
+#ifndef TIDE_TOOLS_CLIENT_H
+#define TIDE_TOOLS_CLIENT_H
 
 #include <getopt.h>
 #include <stddef.h>

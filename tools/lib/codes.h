@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The exit codes of `tide`: one list for all subcommands, one meaning for each number. Scripts rely on them. */
-#ifndef TIDE_LIB_CODES_H
-#define TIDE_LIB_CODES_H
+#ifndef TIDE_TOOLS_CODES_H
+#define TIDE_TOOLS_CODES_H
 
 enum tool_code {
     TOOL_OK = 0,

@@ -3,8 +3,8 @@
  * Bytes of others, so that they can be shown: whoever chooses a key or a label must not be able to send commands to
  * the terminal of the person who looks at it. One thread for each buffer.
  */
-#ifndef TIDE_LIB_ESCAPE_H
-#define TIDE_LIB_ESCAPE_H
+#ifndef TIDE_TOOLS_ESCAPE_H
+#define TIDE_TOOLS_ESCAPE_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* All keys of a domain at one index, for `tide scan` and `tide snapshot save`. */
-#ifndef TIDE_LIB_GATHER_H
-#define TIDE_LIB_GATHER_H
+#ifndef TIDE_TOOLS_GATHER_H
+#define TIDE_TOOLS_GATHER_H
 
 #include "engine/tidemark.h"
 #include "tools/lib/records.h"

@@ -5,8 +5,8 @@
  * they are added. `name` is NULL inside a list, else ASCII without anything that JSON would escape. One thread.
  * Memory: json_out_free(), or json_out_print(), which ends with it.
  */
-#ifndef TIDE_LIB_JSON_OUT_H
-#define TIDE_LIB_JSON_OUT_H
+#ifndef TIDE_TOOLS_JSON_OUT_H
+#define TIDE_TOOLS_JSON_OUT_H
 
 #include <stdint.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What `tide get`, put, del, cas and scan share. One thread. */
-#ifndef TIDE_LIB_KV_H
-#define TIDE_LIB_KV_H
+#ifndef TIDE_TOOLS_KV_H
+#define TIDE_TOOLS_KV_H
 
 #include "tools/lib/buf.h"
 #include "tools/lib/client.h"

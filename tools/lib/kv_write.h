@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What `tide put`, `tide del` and `tide cas` share: options, the value, the write and what is told of it. One thread. */
-#ifndef TIDE_LIB_KV_WRITE_H
-#define TIDE_LIB_KV_WRITE_H
+#ifndef TIDE_TOOLS_KV_WRITE_H
+#define TIDE_TOOLS_KV_WRITE_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Which word was meant by one that is unknown. Any thread. */
-#ifndef TIDE_LIB_NEAREST_H
-#define TIDE_LIB_NEAREST_H
+#ifndef TIDE_TOOLS_NEAREST_H
+#define TIDE_TOOLS_NEAREST_H
 
 #include <stddef.h>
 

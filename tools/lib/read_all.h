@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* All that a descriptor still holds. */
-#ifndef TIDE_LIB_READ_ALL_H
-#define TIDE_LIB_READ_ALL_H
+#ifndef TIDE_TOOLS_READ_ALL_H
+#define TIDE_TOOLS_READ_ALL_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Keys with their values, in memory: what a scan found, or what a snapshot file holds. One thread. */
-#ifndef TIDE_LIB_RECORDS_H
-#define TIDE_LIB_RECORDS_H
+#ifndef TIDE_TOOLS_RECORDS_H
+#define TIDE_TOOLS_RECORDS_H
 
 #include <stddef.h>
 #include <stdint.h>

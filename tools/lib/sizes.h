@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#ifndef TIDE_LIB_SIZES_H
-#define TIDE_LIB_SIZES_H
+#ifndef TIDE_TOOLS_SIZES_H
+#define TIDE_TOOLS_SIZES_H
 
 #include <inttypes.h>
 #include <stdint.h>

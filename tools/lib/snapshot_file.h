@@ -19,8 +19,8 @@
  *
  * The checksum finds accidents: a truncated copy, a flipped bit. It is no signature. One thread.
  */
-#ifndef TIDE_LIB_SNAPSHOT_FILE_H
-#define TIDE_LIB_SNAPSHOT_FILE_H
+#ifndef TIDE_TOOLS_SNAPSHOT_FILE_H
+#define TIDE_TOOLS_SNAPSHOT_FILE_H
 
 #include <stddef.h>
 #include <stdint.h>

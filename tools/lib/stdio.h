@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Standard input, output and error: that they are open, and that what was printed came out. One thread. */
-#ifndef TIDE_LIB_STDIO_H
-#define TIDE_LIB_STDIO_H
+#ifndef TIDE_TOOLS_STDIO_H
+#define TIDE_TOOLS_STDIO_H
 
 /*
  * Call first of all. A process may be started with descriptor 0, 1 or 2 closed; the next file it opened would get that

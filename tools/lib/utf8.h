@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What is UTF-8 and what is not: RFC 3629, so no overlong forms, no surrogates, nothing above U+10FFFF. Any thread. */
-#ifndef TIDE_LIB_UTF8_H
-#define TIDE_LIB_UTF8_H
+#ifndef TIDE_TOOLS_UTF8_H
+#define TIDE_TOOLS_UTF8_H
 
 #include <stddef.h>
 
