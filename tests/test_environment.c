@@ -401,6 +401,53 @@ static void descriptors__none_left__errors_say_so_and_the_domain_stays(void **st
     kill_child(leader);
 }
 
+static enum tide_state state_of(struct tide *d, uint32_t id) {
+    struct tide_replica_info info = TIDE_REPLICA_INFO_INIT;
+    assert_int_equal(tide_replica_info(d, id, &info), 0);
+    return info.state;
+}
+
+static void set_descriptors(pid_t pid, rlim_t most) {
+    struct rlimit l;
+    assert_int_equal(prlimit(pid, RLIMIT_NOFILE, NULL, &l), 0);
+    l.rlim_cur = most;
+    assert_int_equal(prlimit(pid, RLIMIT_NOFILE, &l, NULL), 0);
+}
+
+static void descriptors__none_left_for_a_follower_that_was_lapped__it_serves_when_there_are(void **state) {
+    (void)state;
+    child_threads_needed();
+    int say[2];
+    assert_int_equal(pipe(say), 0);
+    struct tide *d;
+    struct tide_opts o = plain(TIDE_CREATE);
+    o.ring_bytes = 64 * 1024;
+    assert_int_equal(tide_open(&d, name, &o), 0);
+    assert_int_equal(lead(d), 0);
+    pid_t pid = child_that_serves(TIDE_FOLLOWER, -1, say[1]);
+    hear(say[0]);
+    assert_int_equal(state_of(d, 1), TIDE_STATE_SERVING);
+    set_descriptors(pid, 3);
+    assert_int_equal(kill(pid, SIGSTOP), 0);
+    static const char value[4096];
+    for (int i = 0; i < 64; i++) {
+        assert_int_equal(tide_put(d, NULL, "k", 1, value, sizeof(value), NULL), 0);
+    }
+    assert_int_equal(kill(pid, SIGCONT), 0);
+    for (int i = 0; i < 300; i++) { /* longer than anything gave up after before */
+        assert_int_equal(tide_put(d, NULL, "k", 1, value, sizeof(value), NULL), 0);
+        usleep(1000);
+        assert_int_not_equal(state_of(d, 1), TIDE_STATE_FAILED);
+        assert_int_not_equal(state_of(d, 1), TIDE_STATE_SERVING);
+    }
+    set_descriptors(pid, 100);
+    while (state_of(d, 1) != TIDE_STATE_SERVING) {
+        usleep(1000);
+    }
+    kill_child(pid);
+    assert_int_equal(tide_close(d), 0);
+}
+
 /* ---- a child that no handler of fork() ran in --------------------------------------------------------------------------- */
 
 /* A leader's process whose child, made by clone() itself, sleeps. It says that it leads, and then the child's number. */
@@ -534,6 +581,7 @@ int main(void) {
         NAMED_CASE(other_user__domain_is_theirs__the_text_says_whose),
         NAMED_CASE(setuid__after_opening__reads_say_what_is_in_the_way),
         NAMED_CASE(descriptors__none_left__errors_say_so_and_the_domain_stays),
+        NAMED_CASE(descriptors__none_left_for_a_follower_that_was_lapped__it_serves_when_there_are),
         NAMED_CASE(clone__of_a_leader_that_was_killed__keeps_the_lead_until_it_ends),
         NAMED_CASE(directory__is_not_there__the_text_says_so),
         NAMED_CASE(core_dump__left_out_unless_asked_for),

@@ -90,8 +90,7 @@ static int follower_rejoin(struct replica *r, const char *why) {
     view_hide(r->domain, &r->view);
     replica_drop_table(r);
     board_set_state(r->view.board, REPLICA_CLAIMED);
-    int error = replica_make_table(r);
-    error = error != 0 ? error : join_replica(r);
+    int error = join_replica(r); /* into a table of its own making */
     r->joined_at = r->applied;
     if (error != 0 && atomic_load(&r->stop) == 0 && error != TIDE_ERR_CLOSED) {
         tide_logf(r->domain, TIDE_LOG_ERROR, "replica %u: could not join anew: %s", r->view.id, tide_strerror(error));

@@ -21,6 +21,7 @@
 #include "engine/table/kill.h"
 #include "engine/table/rcu.h"
 #include "engine/table/table_slots.h"
+#include "engine/write/lead.h"
 #include "shm/crc.h"
 #include "shm/nap.h"
 #include "shm/park.h"
@@ -49,7 +50,7 @@ static const struct view *join_donor(const struct replica *r, uint32_t id, enum 
 
 /* The source that has applied most of its kind: a newcomer starts where its donor is, and behind a slow one it would be the next
  * to be lapped. Its slot, or -1. Outside of sections. */
-static int join_find(struct replica *r, enum join_source source) {
+static int join_find(struct replica *r, enum join_source source, int *trouble) {
     uint32_t wanted = source == JOIN_ORPHAN ? REPLICA_ORPHAN : REPLICA_SERVING;
     int best = -1;
     for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
@@ -58,7 +59,9 @@ static int join_find(struct replica *r, enum join_source source) {
             continue;
         }
         if (source != JOIN_LOCAL) {
-            foreign_attach(r->domain, i);
+            int error = foreign_attach(r->domain, i);
+            /* Of this process, not of the source: no descriptor or memory left, say. */
+            *trouble = error == TIDE_ERR_SYSTEM || error == TIDE_ERR_NOMEM ? error : *trouble;
         }
         rcu_enter();
         bool usable = join_donor(r, i, source) != NULL;
@@ -287,14 +290,14 @@ static int join_copy_all(struct replica *r, struct join_state *j) {
 }
 
 static int join_from_donor(struct replica *r) {
-    int found = -1;
+    int found = -1, trouble = TIDE_ERR_NO_REPLICA;
     struct join_state j = { .last = 1 };
     for (int source = JOIN_LOCAL; source <= JOIN_ORPHAN && found < 0; source++) {
         j.source = (enum join_source)source;
-        found = join_find(r, j.source);
+        found = join_find(r, j.source, &trouble);
     }
     if (found < 0) {
-        return TIDE_ERR_NO_REPLICA;
+        return trouble;
     }
     j.donor = (uint32_t)found;
     KILL_POINT("join.found");
@@ -353,28 +356,51 @@ static int join_clear(struct replica *r) {
     return replica_make_table(r);
 }
 
+/* tries: how many have failed; alone: how many of the last ones while nobody led. */
+static bool join_again(const struct replica *r, int error, int tries, int alone) {
+    if (join_ends(r)) {
+        return false;
+    }
+    if (atomic_load(&r->started) == 0) {
+        return error == TIDE_ERR_BUSY && tries < JOIN_TRIES; /* somebody waits for the answer */
+    }
+    /* Nobody waits for one that served before: it tries for as long as it takes. What is in the way is another process's doing, or a
+     * limit of this one's, and may pass. Where nobody leads and nobody serves there may be nothing to copy from ever again. */
+    return error == TIDE_ERR_BUSY || error == TIDE_ERR_SYSTEM || error == TIDE_ERR_NOMEM ||
+           error == TIDE_ERR_NO_SPACE || (error == TIDE_ERR_NO_REPLICA && alone < JOIN_TRIES);
+}
+
+/* Lapped, or the donor went away: soon again. Anything else takes a while to pass. */
+static void join_back_off(int error, int tries) {
+    if (error != TIDE_ERR_BUSY) {
+        park_nap(UINT64_C(1000000) << (tries < 6 ? tries : 6));
+    } else if (tries >= JOIN_TRIES / 2) {
+        park_nap(1000000);
+    }
+}
+
 int join_replica(struct replica *r) {
-    for (int tries = 0;; tries++) {
+    int told = TIDE_ERR_BUSY;
+    for (int tries = 0, alone = 0;; tries++) {
         int error = join_is_fresh(r) ? 0 : join_clear(r);
-        if (error != 0) {
-            board_set_state(r->view.board, REPLICA_FAILED);
-            return error;
-        }
-        error = join_once(r);
+        error = error != 0 ? error : join_once(r);
         if (error == 0) {
             view_show(r->domain, &r->view);
             return 0;
         }
-        /* Nobody waits for one that served before: it may try for as long as it takes. */
-        bool served_before = atomic_load(&r->started) != 0;
-        if (error != TIDE_ERR_BUSY || (tries >= JOIN_TRIES && !served_before) || join_ends(r)) {
+        alone = lead_is_held(r->domain) ? 0 : alone + 1;
+        if (!join_again(r, error, tries, alone)) {
             board_set_state(r->view.board, REPLICA_FAILED);
             return error == TIDE_ERR_BUSY ? TIDE_ERR_NO_REPLICA : error;
         }
-        /* Lapped, or the donor went away: anew, from an empty table. */
-        if (tries >= JOIN_TRIES / 2) {
-            park_nap(1000000);
+        if (error != told && error != TIDE_ERR_BUSY) {
+            tide_logf(r->domain, TIDE_LOG_WARN, "replica %u: cannot join now, goes on trying: %s", r->view.id,
+                      tide_strerror(error));
+            tide_log_fault(r->domain, error);
+            told = error;
         }
-        replica_drop_table(r);
+        board_set_state(r->view.board, REPLICA_CLAIMED); /* without a pin, or the leader would wait for us */
+        join_back_off(error, tries);
+        replica_drop_table(r); /* anew, from an empty table */
     }
 }
