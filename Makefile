@@ -77,7 +77,7 @@ objects = $(patsubst %.c,$(OBJ)/%.o,$(1))
 TIDE := $(if $(TOOL_MAIN),$(B)/tide)
 PEER_SRC := $(wildcard bench/peers/*.c)
 # Benchmarks that hold bars, each run as build/bench/NAME --json FILE, in this order, by `make bench-peers`.
-BAR_BENCHES ?= peers ring visibility put failover join idle memory growth
+BAR_BENCHES ?= peers ring visibility put failover join idle memory growth reserve
 PEERS_OPTIONS ?=
 BENCHES := $(addprefix $(B)/bench/,$(BENCH_MAINS))
 TESTS := $(patsubst tests/%.c,$(B)/tests/%,$(TEST_SRC))
@@ -253,7 +253,7 @@ aarch64:
 check:
 	@CC='$(CC)' sh .ci/deps build
 	@$(MAKE) $(JOBS) programs
-	@TIDE_BUILD=$(B) sh tests/check.sh .
+	@CC='$(CC)' TIDE_BUILD=$(B) sh tests/check.sh .
 
 # ---- the rest --------------------------------------------------------------------------------------------------------
 

@@ -8,7 +8,13 @@
 #define BAR_APPLY_NS 1e6
 #define BAR_SLOW 1.5 /* slow reads, over what the machine does by itself: what is left is chance */
 
-enum row { ROW_APPLY, ROW_READ, ROW_APPLY_STEADY, ROW_READ_STEADY, ROW_CONTROL, ROWS };
+enum work { WORK_GROW, WORK_STEADY, WORK_SHIFT, WORK_SHRINK, WORKS };
+
+/* Apply and read of each kind of work, then the control. */
+#define ROWS (2 * WORKS + 1)
+#define ROW_APPLY(work) (2 * (work))
+#define ROW_READ(work) (2 * (work) + 1)
+#define ROW_CONTROL (2 * WORKS)
 
 static const struct {
     const char *id;
@@ -19,8 +25,21 @@ static const struct {
     { "read", "tide: a read, growing", PAUSES_READ },
     { "apply_steady", "tide: apply does not go on, overwriting", PAUSES_APPLY_STEADY },
     { "read_steady", "tide: a read, overwriting", PAUSES_READ_STEADY },
+    { "apply_shift", "tide: apply does not go on, overwriting with other sizes", PAUSES_APPLY_SHIFT },
+    { "read_shift", "tide: a read, overwriting with other sizes", PAUSES_READ_SHIFT },
+    { "apply_shrink", "tide: apply does not go on, deleting", PAUSES_APPLY_SHRINK },
+    { "read_shrink", "tide: a read, deleting", PAUSES_READ_SHRINK },
     { "control", "control: arithmetic, on the same CPUs", PAUSES_CONTROL },
 };
+
+/* What has bars, and how they are called; overwriting with the same size is what they are held against. */
+static const struct {
+    enum work work;
+    const char *id, *name;
+} barred[] = { { WORK_GROW, "", "growth to" },
+               { WORK_SHIFT, "_shift", "other sizes for" },
+               { WORK_SHRINK, "_shrink", "deleting of" } };
+#define BARRED 3
 
 static const struct {
     const char *id;
@@ -35,9 +54,9 @@ static const struct {
 struct growth {
     uint64_t keys, rate;
     uint32_t rows[MARKS][ROWS];
-    uint32_t slow[ROWS];       /* longer than 1 ms, in 10 s */
-    uint32_t slow_ratio;       /* slow reads growing, over the larger of overwriting and control, each and one more */
-    double writes_per_s, away; /* of the last repetition */
+    uint32_t slow[ROWS];                /* longer than 1 ms, in 10 s */
+    uint32_t slow_ratio[BARRED];        /* slow reads, over the larger of overwriting and control, each and one more */
+    double writes_per_s, away, refused; /* of the last repetition */
 };
 
 static void add_rows(struct bench_program *p, struct growth *g) {
@@ -55,12 +74,18 @@ static void add_rows(struct bench_program *p, struct growth *g) {
         snprintf(id, sizeof(id), "growth.%s.slow", rows[row].id);
         g->slow[row] = bench_program_row(p, id, group, rows[row].title, "in 10 s");
     }
-    g->slow_ratio = bench_program_hidden_row(p, "");
-    snprintf(what, sizeof(what), "growth to %s keys: longest time that apply does not go on, p99.9", count);
-    bench_program_bar(p, "growth.apply", what, "ns", BENCH_AT_MOST, BAR_APPLY_NS, g->rows[MARK_BARRED][ROW_APPLY],
-                      BENCH_NO_ROW);
-    snprintf(what, sizeof(what), "growth to %s keys: reads over 1 ms, against those of overwriting or control", count);
-    bench_program_bar(p, "growth.read", what, "x", BENCH_AT_MOST, BAR_SLOW, g->slow_ratio, BENCH_NO_ROW);
+    for (int k = 0; k < BARRED; k++) {
+        g->slow_ratio[k] = bench_program_hidden_row(p, "");
+        snprintf(id, sizeof(id), "growth.apply%s", barred[k].id);
+        snprintf(what, sizeof(what), "%s %s keys: longest time that apply does not go on, p99.9", barred[k].name,
+                 count);
+        bench_program_bar(p, id, what, "ns", BENCH_AT_MOST, BAR_APPLY_NS,
+                          g->rows[MARK_BARRED][ROW_APPLY(barred[k].work)], BENCH_NO_ROW);
+        snprintf(id, sizeof(id), "growth.read%s", barred[k].id);
+        snprintf(what, sizeof(what), "%s %s keys: reads over 1 ms, against those of overwriting or control",
+                 barred[k].name, count);
+        bench_program_bar(p, id, what, "x", BENCH_AT_MOST, BAR_SLOW, g->slow_ratio[k], BENCH_NO_ROW);
+    }
 }
 
 static void keep(struct bench_program *p, struct growth *g, const struct pauses *pauses, uint32_t repetition) {
@@ -75,11 +100,15 @@ static void keep(struct bench_program *p, struct growth *g, const struct pauses 
         slow[row] = bench_pauses_slow(pauses, rows[row].kind);
         bench_program_set(p, g->slow[row], repetition, slow[row]);
     }
-    double machine = slow[ROW_CONTROL] > slow[ROW_READ_STEADY] ? slow[ROW_CONTROL] : slow[ROW_READ_STEADY];
-    /* One more on both sides: where the machine is quiet, one in 10 s would be infinitely more than none. */
-    bench_program_set(p, g->slow_ratio, repetition, (slow[ROW_READ] + 1.0) / (machine + 1.0));
+    double steady = slow[ROW_READ(WORK_STEADY)], machine = slow[ROW_CONTROL] > steady ? slow[ROW_CONTROL] : steady;
+    for (int k = 0; k < BARRED; k++) {
+        /* One more on both sides: where the machine is quiet, one in 10 s would be infinitely more than none. */
+        double ours = slow[ROW_READ(barred[k].work)];
+        bench_program_set(p, g->slow_ratio[k], repetition, (ours + 1.0) / (machine + 1.0));
+    }
     g->writes_per_s = pauses->writes_per_s;
     g->away = (double)pauses->away;
+    g->refused = (double)pauses->refused;
 }
 
 static int one_repetition(struct bench_program *p, void *ctx, uint32_t repetition) {
@@ -96,11 +125,12 @@ static int one_repetition(struct bench_program *p, void *ctx, uint32_t repetitio
 static void note(struct bench_program *p, const struct growth *g) {
     char count[BENCH_TEXT], rate[BENCH_TEXT];
     snprintf(p->figures.note, sizeof(p->figures.note),
-             "from empty to %s keys of 16 bytes, values of 64, at %s writes/s; then overwriting for a quarter of that "
-             "time. One reader, through the follower, any staleness. In every 500 ms, 100 are the control loop's. In "
+             "from empty to %s keys of 16 bytes, values of 64, at %s writes/s; then, for a quarter of that time each, "
+             "overwriting, overwriting with 0 to 128 bytes (%.0f of these writes found no room), deleting. One reader, "
+             "through the follower, any staleness. In every 500 ms, 100 are the control loop's. In "
              "the last repetition the reader itself was away %.0f times for over 100 us: no pause of apply was taken "
              "from those",
-             bench_format_round(count, g->keys), bench_format_count(rate, g->writes_per_s), g->away);
+             bench_format_round(count, g->keys), bench_format_count(rate, g->writes_per_s), g->refused, g->away);
 }
 
 int main(int argc, char **argv) {
@@ -111,7 +141,8 @@ int main(int argc, char **argv) {
     };
     static struct bench_program p = {
         .name = "growth",
-        .about = "A leader and a follower grow from empty while one thread reads through the follower: how long\n"
+        .about = "A leader and a follower grow from empty, are overwritten, with other sizes as well, and lose their\n"
+                 "keys again, while one thread reads through the follower: how long\n"
                  "a read takes, and for how long the follower's applied index stands still although there is\n"
                  "something to apply. Beside it, in turns, the same CPUs run plain arithmetic: what the machine\n"
                  "takes away by itself.\n",

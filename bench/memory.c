@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "bench/lib/flow.h"
 #include "bench/lib/program.h"
 #include "bench/lib/rng.h"
 #include "bench/lib/setup.h"
@@ -33,8 +34,28 @@ static const struct {
     { "full", "tide: a table filled until it is full, its whole budget" },
 };
 
+enum { FLOW_LOST, FLOW_SHIFTED, FLOW_DELETED, FLOW_REFUSED, FLOW_OVERWRITE, FLOWS };
+
+static const struct {
+    const char *id, *group, *title;
+    enum bench_sense sense;
+    double bar;
+} flows[FLOWS] = {
+    { "memory.mixed.lost", "memory, a table of 32 MiB: share of its budget that is not payload",
+      "tide: filled with values of 100 to 2,099 bytes", BENCH_AT_MOST, 0.15 },
+    { "memory.shifted.kept", "memory, sizes that change: payload over that of a fresh table",
+      "tide: 100 to 499 bytes, then 100 to 2,099, the oldest deleted", BENCH_AT_LEAST, 0.85 },
+    { "memory.deleted.kept", "memory, sizes that change: payload over that of a fresh table",
+      "tide: full of 64 bytes, all deleted, then 1,000", BENCH_AT_LEAST, 0.9 },
+    { "memory.shifted.refused", "memory, a full table: share of the puts that it refuses",
+      "tide: after 1,000 of the oldest keys were deleted for it", BENCH_AT_MOST, 0.0 },
+    { "memory.overwrite.refused", "memory, a full table: share of the puts that it refuses",
+      "tide: overwrites with the same size", BENCH_AT_MOST, 0.0 },
+};
+
 struct memory {
     struct bench_program *p;
+    uint32_t flows[FLOWS];
     uint64_t most;
     uint64_t keys[COUNTS];
     uint32_t counts;
@@ -171,7 +192,15 @@ static int one_repetition(struct bench_program *p, void *ctx, uint32_t repetitio
         double leader = out[ROW_OVERWRITTEN], follower = out[ROW_FOLLOWER_OVERWRITTEN];
         bench_program_set(p, m->worst[c], repetition, leader > follower ? leader : follower);
     }
-    return 0;
+    struct bench_flow f = { 0 };
+    bench_program_progress(p, "sizes that change");
+    int rc = bench_flow_measure(p, &f);
+    const double shares[FLOWS] = { f.mixed_lost, f.shifted_kept, f.deleted_kept, f.shifted_refused,
+                                   f.overwrite_refused };
+    for (int k = 0; k < FLOWS && rc == 0; k++) {
+        bench_program_set(p, m->flows[k], repetition, shares[k]);
+    }
+    return rc;
 }
 
 static void add_rows(struct bench_program *p, struct memory *m) {
@@ -194,6 +223,12 @@ static void add_rows(struct bench_program *p, struct memory *m) {
                       BENCH_AT_MOST, BAR_BYTES, used, BENCH_NO_ROW);
     bench_program_bar(p, "memory.full", "memory, 1 M keys: the same, of a full table's whole budget", "B",
                       BENCH_AT_MOST, BAR_BYTES, full, BENCH_NO_ROW);
+    for (int k = 0; k < FLOWS; k++) {
+        char what[160];
+        snprintf(what, sizeof(what), "%s; %s", flows[k].group, flows[k].title + strlen("tide: "));
+        m->flows[k] = bench_program_row(p, flows[k].id, flows[k].group, flows[k].title, "share");
+        bench_program_bar(p, flows[k].id, what, "share", flows[k].sense, flows[k].bar, m->flows[k], BENCH_NO_ROW);
+    }
 }
 
 /* Those that there is memory for. */
@@ -216,7 +251,7 @@ int main(int argc, char **argv) {
         .name = "memory",
         .about = "Bytes that a key takes in a replica's table beyond key and value: after filling, after heavy\n"
                  "overwriting, in the leader's and in a follower's table, and of a table's whole budget when it\n"
-                 "holds as many keys as it can.\n",
+                 "holds as many keys as it can. And what a table holds when sizes differ, or change.\n",
         .numbers = numbers,
         .numbers_n = 1,
         .repetitions = 2,

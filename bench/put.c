@@ -16,17 +16,25 @@
 #define LANE_BATCHES 3
 #define BAR_PER_S 10e6
 #define BAR_LANE 8.0
+#define BAR_LOAD 2.2       /* times a dependent load's time */
+#define BAR_BATCH 1.0      /* times the speed of the plain table's puts one by one */
+#define BAR_LANE_BATCH 0.8 /* times the speed of the same batches in the leader's process */
+#define BAR_NS 40.0
+#define BAR_TWO 0.6 /* times the speed of one alone, as the next */
+#define BAR_READER 0.8
+#define BATCH 32u
 
 static const uint32_t lane_batches[LANE_BATCHES] = { 1, 16, 100 };
 
 struct plan {
     uint64_t keys[COUNTS];
     struct bench_putload *loads[COUNTS];
-    struct bench_putlane *lane;
+    struct bench_putlane *lanes[COUNTS];
     uint32_t rows[COUNTS][BENCH_PUT_ROWS];
     uint32_t one_way, granted;
     uint32_t spinning[4], parked[4]; /* percentiles of one put through a lane */
     uint32_t lane_rows[LANE_BATCHES];
+    uint32_t lane_batch; /* with many keys */
 };
 
 static void add_times(struct bench_program *p, uint32_t rows[4], const char *id, const char *group) {
@@ -49,6 +57,39 @@ static void add_lane_rows(struct bench_program *p, struct plan *plan) {
         snprintf(title, sizeof(title), lane_batches[i] == 1 ? "one by one" : "batches of %u", lane_batches[i]);
         plan->lane_rows[i] = bench_program_row(p, id, group, title, "1/s");
     }
+    unsigned long long keys = plan->keys[1];
+    snprintf(times, sizeof(times), "through a lane, writes/s: %llu keys", keys);
+    snprintf(id, sizeof(id), "put.lane.%llu.rate%u", keys, BATCH);
+    snprintf(title, sizeof(title), "batches of %u", BATCH);
+    plan->lane_batch = bench_program_row(p, id, times, title, "1/s");
+}
+
+/* Two figures of `rows`, the first over the second. */
+static void add_bar(struct bench_program *p, const char *id, const char *what, uint64_t keys, enum bench_sense sense,
+                    double bar, uint32_t a, uint32_t b, uint32_t ours) {
+    char text[160], count[BENCH_TEXT];
+    snprintf(text, sizeof(text), "put, %s keys, %.120s", bench_format_round(count, keys), what);
+    bench_figures_bar(&p->figures, id, text, "x", sense, bar, BENCH_RATIO, a, b, ours);
+}
+
+static void add_bars(struct bench_program *p, const struct plan *plan) {
+    const uint32_t *few = plan->rows[0], *many = plan->rows[1];
+    bench_figures_bar(&p->figures, "put.10k.time", "put in the leader's process, 10 k keys: time of one", "ns",
+                      BENCH_AT_MOST, BAR_NS, BENCH_RATE, few[BENCH_PUT_ALONE], BENCH_NO_ROW, few[BENCH_PUT_ALONE]);
+    add_bar(p, "put.10k.two", "two writers: speed over that of one", plan->keys[0], BENCH_AT_LEAST, BAR_TWO,
+            few[BENCH_PUT_TWO], few[BENCH_PUT_ALONE], few[BENCH_PUT_TWO]);
+    add_bar(p, "put.10k.reader", "a reader beside it: speed over that alone", plan->keys[0], BENCH_AT_LEAST, BAR_READER,
+            few[BENCH_PUT_READER], few[BENCH_PUT_ALONE], few[BENCH_PUT_READER]);
+    add_bar(p, "put.1M.load", "one by one: time over that of a dependent load from as much memory", plan->keys[1],
+            BENCH_AT_MOST, BAR_LOAD, many[BENCH_PUT_LOAD], many[BENCH_PUT_ALONE], many[BENCH_PUT_ALONE]);
+    add_bar(p, "put.1M.batch32", "batches of 32: speed over that of the plain table one by one", plan->keys[1],
+            BENCH_AT_LEAST, BAR_BATCH, many[BENCH_PUT_BATCH32], many[BENCH_PUT_PLAIN], many[BENCH_PUT_BATCH32]);
+    add_bar(p, "put.1M.lane32", "batches of 32 through a lane: speed over that in the leader's process", plan->keys[1],
+            BENCH_AT_LEAST, BAR_LANE_BATCH, plan->lane_batch, many[BENCH_PUT_BATCH32], plan->lane_batch);
+    bench_program_bar(p, "put", "put in the leader's process, 10 k keys: writes/s", "1/s", BENCH_AT_LEAST, BAR_PER_S,
+                      plan->rows[0][BENCH_PUT_ALONE], BENCH_NO_ROW);
+    bench_program_bar(p, "put.lane", "put through a lane, both ends spinning: p50 over one way", "x", BENCH_AT_MOST,
+                      BAR_LANE, plan->spinning[0], plan->one_way);
 }
 
 static void add_rows(struct bench_program *p, struct plan *plan) {
@@ -68,16 +109,13 @@ static void add_rows(struct bench_program *p, struct plan *plan) {
     add_lane_rows(p, plan);
     plan->one_way = bench_program_row(p, "put.oneway", control, "core to core, one way", "ns");
     plan->granted = bench_program_row(p, "put.control.t2", control, "arithmetic: 2 threads over one", "x");
-    bench_program_bar(p, "put", "put in the leader's process, 10 k keys: writes/s", "1/s", BENCH_AT_LEAST, BAR_PER_S,
-                      plan->rows[0][BENCH_PUT_ALONE], BENCH_NO_ROW);
-    bench_program_bar(p, "put.lane", "put through a lane, both ends spinning: p50 over one way", "x", BENCH_AT_MOST,
-                      BAR_LANE, plan->spinning[0], plan->one_way);
+    add_bars(p, plan);
 }
 
 static int measure_times(struct bench_program *p, struct plan *plan, const uint32_t rows[4], uint64_t rest_ns,
                          uint32_t repetition) {
     struct bench_putlane_times t;
-    int rc = bench_putlane_times(plan->lane, rest_ns, bench_program_slice_ns(p, SLICE_NS), &t);
+    int rc = bench_putlane_times(plan->lanes[0], rest_ns, bench_program_slice_ns(p, SLICE_NS), &t);
     bench_program_set(p, rows[0], repetition, t.p50);
     bench_program_set(p, rows[1], repetition, t.p99);
     bench_program_set(p, rows[2], repetition, t.p999);
@@ -94,9 +132,12 @@ static int measure_lane(struct bench_program *p, struct plan *plan, uint32_t rep
     rc = rc != 0 ? rc : measure_times(p, plan, plan->parked, PARKED_NS, repetition);
     for (uint32_t i = 0; i < LANE_BATCHES && rc == 0; i++) {
         double per_s = 0;
-        rc = bench_putlane_rate(plan->lane, lane_batches[i], bench_program_slice_ns(p, SLICE_NS), &per_s);
+        rc = bench_putlane_rate(plan->lanes[0], lane_batches[i], bench_program_slice_ns(p, SLICE_NS), &per_s);
         bench_program_set(p, plan->lane_rows[i], repetition, per_s);
     }
+    double per_s = 0;
+    rc = rc != 0 ? rc : bench_putlane_rate(plan->lanes[1], BATCH, bench_program_slice_ns(p, SLICE_NS), &per_s);
+    bench_program_set(p, plan->lane_batch, repetition, per_s);
     return rc;
 }
 
@@ -119,10 +160,16 @@ static int one_repetition(struct bench_program *p, void *ctx, uint32_t repetitio
     return measure_lane(p, plan, repetition);
 }
 
-/* The process first: none may be forked while a domain is open. */
+/* The processes first: none may be forked while a domain is open. */
 static int open_all(struct bench_program *p, struct plan *plan) {
-    plan->lane = bench_putlane_start(p);
-    int rc = plan->lane != NULL ? bench_putlane_open(plan->lane) : -1;
+    int rc = 0;
+    for (uint32_t c = 0; c < COUNTS && rc == 0; c++) {
+        plan->lanes[c] = bench_putlane_start(p, plan->keys[c]);
+        rc = plan->lanes[c] == NULL ? -1 : 0;
+    }
+    for (uint32_t c = 0; c < COUNTS && rc == 0; c++) {
+        rc = bench_putlane_open(plan->lanes[c]);
+    }
     for (uint32_t c = 0; c < COUNTS && rc == 0; c++) {
         plan->loads[c] = bench_putload_create(p, plan->keys[c]);
         rc = plan->loads[c] == NULL ? -1 : bench_stop ? 1 : 0;
@@ -156,6 +203,8 @@ int main(int argc, char **argv) {
     for (uint32_t c = 0; c < COUNTS; c++) {
         bench_putload_destroy(plan.loads[c]);
     }
-    bench_putlane_end(plan.lane);
+    for (uint32_t c = 0; c < COUNTS; c++) {
+        bench_putlane_end(plan.lanes[c]);
+    }
     return bench_program_end(&p, rc);
 }

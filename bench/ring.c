@@ -33,12 +33,21 @@ static const struct {
 };
 #define PLAINS 4
 
+/* Bars of a follower's apply, and the numbers of keys they are about. */
+static const struct {
+    uint64_t keys;
+    double bar;
+} applies[] = { { 10000, 12e6 }, { 1000000, 8e6 }, { 10000000, 5e6 } };
+#define APPLIES 3
+#define QUICK_KEYS 10000u
+#define MOST_SHARE 0.4 /* of the memory that is there, for tables */
+
 struct plan {
     uint32_t rows[2][FOLLOWERS_MAX][SIZES][GROUPS]; /* [processes][followers - 1] */
     uint32_t plain[PLAINS];                         /* the plain ring */
     uint32_t granted[FOLLOWERS_MAX];                /* control loop: what so many threads get of so many CPUs */
-    uint32_t apply[2];
-    struct bench_applyrate *applyrate;
+    uint32_t apply[APPLIES][2];                     /* one by one, in batches of 16 */
+    struct bench_applyrate *followers[APPLIES];     /* NULL: not measured */
 };
 
 static void add_log_rows(struct bench_program *p, struct plan *plan) {
@@ -60,9 +69,22 @@ static void add_log_rows(struct bench_program *p, struct plan *plan) {
     }
 }
 
+static void add_apply(struct bench_program *p, struct plan *plan, int i) {
+    char id[64], group[96], what[160], count[BENCH_TEXT], short_count[16];
+    bench_format_round(count, applies[i].keys);
+    snprintf(short_count, sizeof(short_count), "%.*s%c", (int)strcspn(count, " "), count, count[strlen(count) - 1]);
+    snprintf(group, sizeof(group), "apply: a follower with its table, %s keys, values of 64 B", count);
+    snprintf(id, sizeof(id), "apply.%s.one", short_count);
+    plan->apply[i][0] = bench_program_row(p, id, group, "written by put, one by one", "1/s");
+    snprintf(id, sizeof(id), "apply.%s.batch16", short_count);
+    plan->apply[i][1] = bench_program_row(p, id, group, "written in batches of 16", "1/s");
+    snprintf(id, sizeof(id), "apply.%s", short_count);
+    snprintf(what, sizeof(what), "a follower's apply, %s keys, 64-byte values: entries/s", count);
+    bench_program_bar(p, id, what, "1/s", BENCH_AT_LEAST, applies[i].bar, plan->apply[i][0], BENCH_NO_ROW);
+}
+
 static void add_rows(struct bench_program *p, struct plan *plan) {
     static const char *const control = "control, beside it in the same run";
-    static const char *const apply = "apply: a follower with its table, 10 k keys, values of 64 B";
     char id[64], title[96];
     add_log_rows(p, plan);
     for (uint32_t i = 0; i < PLAINS; i++) {
@@ -73,14 +95,13 @@ static void add_rows(struct bench_program *p, struct plan *plan) {
         snprintf(title, sizeof(title), "arithmetic: %u threads over one", f + 2);
         plan->granted[f] = bench_program_row(p, id, control, title, "x");
     }
-    plan->apply[0] = bench_program_row(p, "apply.one", apply, "written by put, one by one", "1/s");
-    plan->apply[1] = bench_program_row(p, "apply.batch16", apply, "written in batches of 16", "1/s");
     bench_program_bar(p, "ring.g16", "the log alone, 64-byte values, one follower, groups of 16: entries/s", "1/s",
                       BENCH_AT_LEAST, 40e6, plan->rows[0][0][1][1], BENCH_NO_ROW);
     bench_program_bar(p, "ring.g1", "the log alone, 64-byte values, one follower, one by one: entries/s", "1/s",
                       BENCH_AT_LEAST, 20e6, plan->rows[0][0][1][0], BENCH_NO_ROW);
-    bench_program_bar(p, "apply", "a follower's apply, 10 k keys, 64-byte values: entries/s", "1/s", BENCH_AT_LEAST,
-                      12e6, plan->apply[0], BENCH_NO_ROW);
+    for (int i = 0; i < APPLIES; i++) {
+        add_apply(p, plan, i);
+    }
 }
 
 /* ---- the log ----------------------------------------------------------------------------------------------------- */
@@ -182,15 +203,29 @@ static int one_repetition(struct bench_program *p, void *ctx, uint32_t repetitio
         bench_program_set(p, plan->rows[mode][f][s][g], repetition, per_s);
     }
     measure_control(p, plan, repetition);
-    for (uint32_t i = 0; i < 2; i++) {
-        double per_s = 0;
-        int rc = bench_applyrate(p, i == 0 ? 1 : 16, &per_s);
-        if (rc != 0) {
-            return rc;
-        }
-        bench_program_set(p, plan->apply[i], repetition, per_s);
-    }
     return 0;
+}
+
+/* All repetitions of one number of keys, before anything else: while its domain is open no process may be forked. */
+static int measure_apply(struct bench_program *p, const struct plan *plan, int i) {
+    double need = 2.0 * (double)bench_applyrate_table_bytes(applies[i].keys), per_s = 0;
+    if (p->quick && applies[i].keys > QUICK_KEYS) {
+        return 0;
+    }
+    if (need > MOST_SHARE * (double)p->machine.memory_bytes) {
+        fprintf(stderr, "ring: apply of %llu keys is left out: too little memory\n",
+                (unsigned long long)applies[i].keys);
+        return 0;
+    }
+    bench_program_progress(p, "apply, %llu keys", (unsigned long long)applies[i].keys);
+    struct bench_applyrate *follower = bench_applyrate_start(p, applies[i].keys);
+    int rc = follower != NULL ? 0 : bench_stop ? 1 : -1;
+    for (uint32_t k = 0; k < 2 * p->repetitions && rc == 0; k++) {
+        rc = bench_applyrate(follower, k % 2 == 0 ? 1 : 16, &per_s);
+        bench_program_set(p, plan->apply[i][k % 2], k / 2, per_s);
+    }
+    bench_applyrate_end(follower);
+    return rc;
 }
 
 int main(int argc, char **argv) {
@@ -212,6 +247,10 @@ int main(int argc, char **argv) {
              "last follower has read the last entry.",
              (unsigned)(RING_BYTES >> 20), (unsigned)(bench_program_slice_ns(&p, SLICE_NS) / 1000000));
     add_rows(&p, &plan);
-    int rc = bench_program_repeat(&p, one_repetition, &plan);
+    int rc = 0;
+    for (int i = 0; i < APPLIES && rc == 0; i++) {
+        rc = measure_apply(&p, &plan, i);
+    }
+    rc = rc != 0 ? rc : bench_program_repeat(&p, one_repetition, &plan);
     return bench_program_end(&p, rc);
 }

@@ -93,4 +93,16 @@ int park_wait(_Atomic uint32_t *word, uint32_t seen, uint64_t timeout_ns);
 /* Wake up to `count` sleepers of the word. Change the word first. Any thread; one system call, does not wait. */
 void park_wake(_Atomic uint32_t *word, int count);
 
+/* Change the word and wake up to `count` of its sleepers. */
+static inline void park_rouse(_Atomic uint32_t *word, int count) {
+    atomic_fetch_add(word, 1);
+    park_wake(word, count);
+}
+
+/* The same where sleepers announce themselves by a flag and the waker takes it back. The caller has found the flag raised. */
+static inline void park_rouse_announced(_Atomic uint32_t *flag, _Atomic uint32_t *word, int count) {
+    atomic_store(flag, 0);
+    park_rouse(word, count);
+}
+
 #endif

@@ -20,7 +20,7 @@ left() { # name, pid
     ls /dev/shm 2>/dev/null | grep "tidemark\.bench-$1-$2\." || true
 }
 
-for name in failover join idle memory growth; do
+for name in failover join idle memory growth reserve; do
     "$bench/$name" --quick --json "$tmp/$name.json" >"$tmp/$name.txt" &
     pid=$!
     running=$pid
@@ -42,7 +42,7 @@ done
 "$bench/bars" --text "$tmp/stdout.json" >/dev/null
 
 # Ctrl-C in the middle.
-for name in failover idle growth; do
+for name in failover idle growth reserve; do
     "$bench/$name" >"$tmp/out" 2>&1 &
     pid=$!
     running=$pid
@@ -61,10 +61,12 @@ done
 
 # ---- the page --------------------------------------------------------------------------------------------------------
 
-set -- "$tmp/failover.json" "$tmp/join.json" "$tmp/idle.json" "$tmp/memory.json" "$tmp/growth.json"
+set -- "$tmp/failover.json" "$tmp/join.json" "$tmp/idle.json" "$tmp/memory.json" "$tmp/growth.json" \
+    "$tmp/reserve.json"
 "$bench/bars" --text "$@" >"$tmp/bars.txt" 2>"$tmp/errors"
 [ ! -s "$tmp/errors" ] || die "bars does not take the files: $(cat "$tmp/errors")"
-for what in 'failover, 10 k keys' 'join with 20 k keys' 'idle domain' 'memory, 1 M keys' 'growth to 50 k keys'; do
+for what in 'failover, 10 k keys' 'join with 20 k keys' 'idle domain' 'memory, 1 M keys' 'growth to 50 k keys' \
+    'memory, sizes that change' 'other sizes for 50 k keys' 'deleting of 50 k keys' 'untouched table' 'one key in four replicas'; do
     grep -q "^$what" "$tmp/bars.txt" || die "the table of bars has no row: $what"
 done
 grep -q 'not measured' "$tmp/bars.txt" || die "memory --quick has no 1 M keys, so its bars cannot be measured"

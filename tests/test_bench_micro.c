@@ -138,15 +138,11 @@ static void check_quick(const char *name, const char *const *figures, const char
 }
 
 static void ring__quick__is_by_the_schema(void **state) {
-    static const char *const figures[] = { "ring.threads.f1.v64.g16",
-                                           "ring.threads.f2.v8.g1",
-                                           "ring.processes.f1.v256.g64",
-                                           "ring.plain.g16",
-                                           "ring.control.t2",
-                                           "apply.one",
-                                           "apply.batch16",
-                                           NULL };
-    static const char *const bars[] = { "ring.g16", "ring.g1", "apply", NULL };
+    static const char *const figures[] = {
+        "ring.threads.f1.v64.g16", "ring.threads.f2.v8.g1", "ring.processes.f1.v256.g64", "ring.plain.g16",
+        "ring.control.t2",         "apply.10k.one",         "apply.10k.batch16",          NULL
+    };
+    static const char *const bars[] = { "ring.g16", "ring.g1", "apply.10k", "apply.10M", NULL };
     (void)state;
     check_quick("ring", figures, bars);
 }
@@ -161,9 +157,11 @@ static void visibility__quick__is_by_the_schema(void **state) {
 }
 
 static void put__quick__is_by_the_schema(void **state) {
-    static const char *const figures[] = { "put.10000.plain",  "put.10000.put", "put.20000.put.two", "put.20000.cas",
-                                           "put.10000.delete", "put.lane.p50",  "put.lane.rate100",  NULL };
-    static const char *const bars[] = { "put", "put.lane", NULL };
+    static const char *const figures[] = {
+        "put.10000.plain", "put.10000.put",    "put.20000.put.two", "put.20000.cas",         "put.10000.delete",
+        "put.lane.p50",    "put.lane.rate100", "put.20000.load",    "put.lane.20000.rate32", NULL
+    };
+    static const char *const bars[] = { "put", "put.lane", "put.10k.time", "put.1M.load", "put.1M.lane32", NULL };
     (void)state;
     check_quick("put", figures, bars);
 }

@@ -11,6 +11,8 @@
 
 #include "engine/tidemark.h"
 #include "tools/demo.h"
+#include "tools/lib/args.h"
+#include "tools/lib/signals.h"
 
 #define N_KEYS 16u
 #define WARM_UP_NS (100ull * 1000000)
@@ -31,14 +33,6 @@ static atomic_int interrupted; /* atomic: the handler may run in any thread */
 static void on_interrupt(int signal_number) {
     (void)signal_number;
     atomic_store(&interrupted, 1);
-}
-
-/* Without it an interrupted demo would leave its segments in /dev/shm. */
-static void catch_interrupts(void) {
-    struct sigaction action = { .sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND };
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGHUP, &action, NULL);
 }
 
 static uint64_t now_ns(void) {
@@ -188,7 +182,7 @@ static int run_threads(struct run *run) {
 static void log_line(void *ctx, enum tide_log_level level, const char *text) {
     (void)ctx;
     if (level != TIDE_LOG_INFO)
-        fprintf(stderr, "tide demo: %s\n", text);
+        args_say("tide demo", text);
 }
 
 static int start_replicas(struct run *run) {
@@ -214,7 +208,8 @@ int demo_run(const struct demo_opts *opts, struct demo_result *out) {
     domain.ring_bytes = 1u << 20;
     domain.table_bytes = 4u << 20;
     domain.log = log_line;
-    catch_interrupts();
+    /* Without it an interrupted demo would leave its segments in /dev/shm. */
+    signals_catch(on_interrupt, (int)SA_RESETHAND);
     int rc = tide_open(&run.domain, name, &domain);
     if (rc != 0)
         return rc;

@@ -36,7 +36,7 @@ int serve_ready(const struct cli *c, const char *role, const uint32_t *ids, size
                candidate ? "yes" : "no", (unsigned long long)info.commit_index, (unsigned long long)info.term);
     }
     if (stdio_output_was_closed()) { /* nobody can wait for the line */
-        clearerr(stdout);
+        stdio_discard();
         return 0;
     }
     return stdio_finish(c->tool, 0);

@@ -5,15 +5,18 @@
 #include <unistd.h>
 
 #include "tools/lib/args.h"
+#include "tools/lib/escape.h"
 #include "tools/lib/kv.h"
+#include "tools/lib/visit.h"
 #include "tools/tools.h"
 
 #define ROOM (64u << 10)
 
 static const char HELP[] =
     "Usage: tide get NAME KEY [OPTION]...\n"
-    "Print the value of KEY as it is, byte for byte, with a newline behind it on a terminal only.\n\n" KV_BOUND_HELP
-        KV_BYTES_HELP "  -n, --newline         a newline behind the value, also when it goes to a file\n"
+    "Print the value of KEY as it is, byte for byte. On a terminal control characters, but newline and tab, and bytes\n"
+    "that are no UTF-8 are shown as \\xNN, and a newline follows.\n\n" KV_BOUND_HELP KV_BYTES_HELP
+    "  -n, --newline         a newline behind the value, also when it goes to a file\n"
     "  --json                {found, value, encoding, version, served_by, reason, linearizable, stale, from_leader,\n"
     "                        index, commit_index, staleness_ns, waited_ns, token}; encoding: utf-8 or base64\n"
     "  --help                this text\n\n"
@@ -95,29 +98,66 @@ static void print_json(const struct get *g, struct tide_reader *reader, const ch
     json_out_print(&j, stdout);
 }
 
-static int get_key(struct get *g, struct tide_reader *reader, const char *key, size_t key_size) {
-    int rc = look_up(g, reader, key, key_size);
+/* On a terminal control characters of others do not reach it. */
+static void print_value(const struct get *g) {
+    int to_terminal = isatty(STDOUT_FILENO);
+    if (to_terminal)
+        escape_text_print(stdout, g->value, g->answer.value_size, "\n\t");
+    else if (g->answer.value_size > 0)
+        fwrite(g->value, 1, g->answer.value_size, stdout);
+    if (g->newline || to_terminal)
+        putchar('\n');
+}
+
+static int show(struct get *g, struct tide_reader *reader, const char *key, size_t key_size, int rc) {
     if (rc != 0 && rc != TIDE_ERR_NOT_FOUND)
         return kv_read_failed(&g->cli, rc, &g->answer, g->cli.name);
     kv_tell_stale(&g->cli, &g->answer);
-    if (g->cli.json) {
+    if (g->cli.json)
         print_json(g, reader, key, key_size, rc == 0);
-    } else if (rc == 0) {
-        if (g->answer.value_size > 0)
-            fwrite(g->value, 1, g->answer.value_size, stdout);
-        if (g->newline || isatty(STDOUT_FILENO))
-            putchar('\n');
-    } else {
+    else if (rc == 0)
+        print_value(g);
+    else
         fprintf(stderr, "%s: no such key\n", g->cli.tool);
-    }
     return rc == 0 ? TOOL_OK : TOOL_NO;
+}
+
+static int open_reader(struct get *g, uint64_t replicas, struct tide_reader **out) {
+    struct tide_reader_opts opts = TIDE_READER_OPTS_INIT;
+    opts.policy = TIDE_FRESHEST;
+    opts.replicas = replicas;
+    return tide_reader_open(g->cli.domain, &opts, out);
+}
+
+/* From a copy of what the dead left, as 'tide scan' reads it. */
+static int get_joined(struct get *g, const char *key, size_t key_size, struct tide_reader **reader) {
+    struct visit visit;
+    int rc = visit_begin(g->cli.domain, &visit, &g->read.bound);
+    if (rc != 0)
+        return rc;
+    tide_reader_close(*reader);
+    *reader = NULL;
+    rc = open_reader(g, 1ull << visit.id, reader);
+    rc = rc == 0 ? look_up(g, *reader, key, key_size) : rc;
+    visit_end(g->cli.domain, &visit);
+    return rc;
+}
+
+static int get_key(struct get *g, const char *key, size_t key_size) {
+    struct tide_reader *reader = NULL;
+    int rc = open_reader(g, g->read.replicas, &reader);
+    rc = rc == 0 ? look_up(g, reader, key, key_size) : rc;
+    if (g->read.replicas == 0 && visit_would_help(g->cli.domain, rc))
+        rc = get_joined(g, key, key_size, &reader);
+    int code = show(g, reader, key, key_size, rc);
+    if (reader)
+        tide_reader_close(reader);
+    return code;
 }
 
 int tool_get(int argc, char **argv) {
     struct get g = { .cli = { .tool = argv[0] }, .read = KV_READ_INIT, .answer = TIDE_ANSWER_INIT };
     struct tide_opts opts = TIDE_OPTS_INIT;
-    struct tide_reader_opts reader_opts = TIDE_READER_OPTS_INIT;
-    struct tide_reader *reader;
     size_t key_size;
     int code = read_options(argc, argv, &g);
     char *key = code == 0 ? argv[optind] : NULL;
@@ -125,13 +165,7 @@ int tool_get(int argc, char **argv) {
     opts.flags = 0;
     if (code != 0 || (code = cli_open(&g.cli, &opts)) != 0)
         return code;
-    reader_opts.policy = TIDE_FRESHEST;
-    reader_opts.replicas = g.read.replicas;
-    int rc = tide_reader_open(g.cli.domain, &reader_opts, &reader);
-    if (rc != 0)
-        return cli_end(&g.cli, cli_fail(&g.cli, rc, "%s", g.cli.name));
-    code = get_key(&g, reader, key, key_size);
-    tide_reader_close(reader);
+    code = get_key(&g, key, key_size);
     free(g.value);
     return cli_end(&g.cli, code);
 }

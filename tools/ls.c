@@ -7,6 +7,7 @@
 
 #include "tools/lib/args.h"
 #include "tools/lib/client.h"
+#include "tools/lib/escape.h"
 #include "tools/dump/peek.h"
 #include "tools/lib/sizes.h"
 #include "tools/tools.h"
@@ -19,13 +20,14 @@ static const char HELP[] =
     "                        table_bytes, memory_bytes, created_unix_ns}\n"
     "  --help                this text\n\n"
     "STATE: alive (somebody is attached), dead (nobody; 'tide serve' goes on from what is left), damaged, closed\n"
-    "(another user's, or no file). LEADER: replica and process. REPLICAS: serving of all. COMMIT: index of the last\n"
+    "(another user's, or no file), version (another version of Tidemark made it: save it with that one, 'tide rm',\n"
+    "load it with this one). LEADER: replica and process. REPLICAS: serving of all. COMMIT: index of the last\n"
     "write. MEMORY: of the log and all tables.\n"
     "Domains are looked for in $TIDE_SHM_DIR, or /dev/shm.\n"
     "Exit codes: 0 listed (also when there is none); 2 usage; 7 the directory cannot be read.\n";
 
 static const char *state_name(enum peek_state s) {
-    static const char *const NAMES[] = { "alive", "dead", "damaged", "closed" };
+    static const char *const NAMES[] = { "alive", "dead", "damaged", "closed", "version" };
     return NAMES[s];
 }
 
@@ -63,11 +65,11 @@ static void print_json(const struct peek *p) {
 }
 
 static void print_line(const struct peek *p, int width) {
-    char leader[40] = "-", replicas[24], ring[24], table[24], memory[24];
+    char leader[40] = "-", replicas[24], ring[24], table[24], memory[24], why[2 * sizeof(p->why)];
     sizes_text(p->memory_bytes, memory, sizeof(memory));
     if (p->state != PEEK_ALIVE && p->state != PEEK_DEAD) {
         printf("%-*s  %-7s  %-16s  %8s  %7s  %12s  %8s  %8s  %8s  %s\n", width, p->name, state_name(p->state), "-", "-",
-               "-", "-", "-", "-", memory, p->why);
+               "-", "-", "-", "-", memory, escape_label(p->why, sizeof(p->why), why, sizeof(why)));
         return;
     }
     if (p->led && p->leader >= 0)

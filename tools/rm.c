@@ -29,12 +29,27 @@ static int refuse_removal(const struct cli *c, const struct peek *p) {
     return TOOL_REFUSED;
 }
 
+static int refuse_nothing(const struct cli *c) {
+    cli_complain(c, TOOL_NO_DOMAIN, "no_domain", "domain %s: no such domain: nothing was removed", c->name);
+    fprintf(stderr, "  'tide ls' lists what is there\n");
+    return TOOL_NO_DOMAIN;
+}
+
+/* A file that the removal did not take away, of this domain and not of a new one that has its name by now. */
+static int is_left(const struct cli *c, const struct peek *was, char file[PEEK_FILE_BYTES]) {
+    struct peek is;
+    if (!peek_leftovers(c->name, 0, file))
+        return 0;
+    return peek_domain(c->name, &is) != 0 || is.incarnation == 0 || is.incarnation == was->incarnation;
+}
+
 static int remove_domain(const struct cli *c, int force) {
     struct peek p;
     struct json_out j = { 0 };
+    char file[PEEK_FILE_BYTES];
     int there = peek_domain(c->name, &p) == 0;
-    if (!there && !peek_leftovers(c->name))
-        return cli_fail(c, TIDE_ERR_NO_DOMAIN, "domain %s", c->name);
+    if (!there && !peek_leftovers(c->name, 1, file))
+        return refuse_nothing(c);
     if (there && p.in_use && !force)
         return refuse_removal(c, &p);
     int rc = tide_unlink(c->name);
@@ -42,6 +57,9 @@ static int remove_domain(const struct cli *c, int force) {
         return cli_complain(c, TOOL_FAILED, "failed", "%s cannot be removed: %s", c->name, strerror(errno));
     if (rc != 0 && (there || rc != TIDE_ERR_NO_DOMAIN)) /* tables without a log are gone now, too */
         return cli_fail(c, rc, "%s", c->name);
+    if (is_left(c, &p, file))
+        return cli_complain(c, TOOL_FAILED, "left", "%s: %s is still there and cannot be removed: remove it by hand",
+                            c->name, file);
     if (!c->json)
         return TOOL_OK;
     json_out_open(&j, NULL, '{');

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "shm/fd.h"
+#include "tools/lib/escape.h"
 #include "tools/lib/gather.h"
 #include "tools/lib/read_all.h"
 #include "tools/snapshot.h"
@@ -115,12 +116,13 @@ static int check_sizes(const struct load *l) {
 
 static void report(const struct load *l) {
     struct json_out j = { 0 };
-    char token[CLI_TOKEN_BYTES];
+    char token[CLI_TOKEN_BYTES], from[4 * SNAPSHOT_NAME_BYTES];
     const struct snapshot *s = l->s;
     if (!s->cli.json) {
         printf("loaded %llu keys into %s in %llu batches, deleted %llu; taken from %s at index %llu\n",
                (unsigned long long)l->written, s->cli.name, (unsigned long long)l->batches,
-               (unsigned long long)l->deleted, s->head.name, (unsigned long long)s->head.index);
+               (unsigned long long)l->deleted, escape_label(s->head.name, sizeof(s->head.name), from, sizeof(from)),
+               (unsigned long long)s->head.index);
         return;
     }
     json_out_open(&j, NULL, '{');

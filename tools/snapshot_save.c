@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* `tide snapshot save`: the file appears whole or not at all. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -7,13 +8,18 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "shm/fd.h"
 #include "tools/lib/gather.h"
+#include "tools/lib/signals.h"
 #include "tools/snapshot.h"
+
+#define TEMPORARY ".tmp."
+#define TRIES 4
 
 static char temporary[PATH_MAX]; /* what is half written, while `writing` */
 static atomic_int writing;       /* atomic: the handler may run in any thread */
@@ -25,13 +31,6 @@ static void on_signal(int number) {
     _exit(128 + number);
 }
 
-static void clear_up_on_signals(void) {
-    struct sigaction action = { .sa_handler = on_signal };
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGHUP, &action, NULL);
-}
-
 static int failed(const struct snapshot *s, const char *what) {
     int why = errno;
     if (atomic_exchange(&writing, 0))
@@ -39,18 +38,63 @@ static int failed(const struct snapshot *s, const char *what) {
     return cli_complain(&s->cli, TOOL_FAILED, "output", "%s: %s: %s", s->file, what, strerror(why));
 }
 
+/* "." or what stands in front of the last slash. */
+static const char *directory_of(const char *file, char path[PATH_MAX]) {
+    snprintf(path, PATH_MAX, "%s", file);
+    char *slash = strrchr(path, '/');
+    if (!slash)
+        return ".";
+    slash[slash == path] = '\0';
+    return path;
+}
+
 /* The name survives a crash of the machine only when its directory has been written. */
 static int sync_directory(const char *file) {
     char path[PATH_MAX];
-    snprintf(path, sizeof(path), "%s", file);
-    char *slash = strrchr(path, '/');
-    if (slash)
-        slash[slash == path] = '\0';
-    int fd = fd_open(slash ? path : ".", O_RDONLY | O_DIRECTORY, 0);
+    int fd = fd_open(directory_of(file, path), O_RDONLY | O_DIRECTORY, 0);
     int rc = fd < 0 ? -1 : fsync(fd);
     if (fd >= 0)
         close(fd);
     return rc == 0 || errno == EINVAL ? 0 : -1; /* some file systems cannot do it for directories */
+}
+
+/* Whoever writes a temporary file holds its lock: the one that can be locked is of a save that died. */
+static void remove_if_dead(int directory, const char *name) {
+    struct stat st;
+    int fd = fd_openat(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0);
+    if (fd < 0)
+        return;
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid() && flock(fd, LOCK_EX | LOCK_NB) == 0)
+        unlinkat(directory, name, 0);
+    close(fd);
+}
+
+/* FILE.tmp.PID of earlier saves to the same file that were killed. */
+static void remove_dead_temporaries(const char *file) {
+    char path[PATH_MAX];
+    const char *slash = strrchr(file, '/'), *base = slash ? slash + 1 : file;
+    size_t length = strlen(base);
+    DIR *directory = fd_open_dir(directory_of(file, path));
+    for (struct dirent *e; directory && (e = readdir(directory)) != NULL;) {
+        if (strncmp(e->d_name, base, length) != 0 || strncmp(e->d_name + length, TEMPORARY, strlen(TEMPORARY)) != 0)
+            continue;
+        const char *pid = e->d_name + length + strlen(TEMPORARY);
+        if (pid[0] != '\0' && strspn(pid, "0123456789") == strlen(pid))
+            remove_if_dead(dirfd(directory), e->d_name);
+    }
+    if (directory)
+        closedir(directory);
+}
+
+/* Made and locked; anew where another save took it for a dead one's in between. */
+static int create_temporary(void) {
+    struct stat st;
+    for (int tries = 0;; tries++) {
+        int fd = fd_open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
+        if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) != 0 || fstat(fd, &st) != 0 || st.st_nlink > 0 || tries == TRIES)
+            return fd;
+        close(fd);
+    }
 }
 
 static int write_file(struct snapshot *s) {
@@ -59,14 +103,15 @@ static int write_file(struct snapshot *s) {
         errno = EEXIST;
         return failed(s, "not a regular file; use - for standard output");
     }
-    int n = snprintf(temporary, sizeof(temporary), "%s.tmp.%ld", s->file, (long)getpid());
+    int n = snprintf(temporary, sizeof(temporary), "%s" TEMPORARY "%ld", s->file, (long)getpid());
     if (n < 0 || (size_t)n >= sizeof(temporary)) {
         errno = ENAMETOOLONG;
         return failed(s, "the name");
     }
-    clear_up_on_signals();
+    signals_catch(on_signal, 0);
     atomic_store(&writing, 1);
-    int fd = fd_open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
+    remove_dead_temporaries(s->file);
+    int fd = create_temporary();
     if (fd < 0) {
         atomic_store(&writing, 0); /* what has that name is not ours */
         return failed(s, "cannot be created");
@@ -77,7 +122,11 @@ static int write_file(struct snapshot *s) {
         errno = why;
         return failed(s, "cannot be written");
     }
-    if (close(fd) != 0 || rename(temporary, s->file) != 0)
+    /* Closed behind the rename: until then its lock says that we live. What close() could tell, fsync() has told. */
+    int rc = rename(temporary, s->file), why = errno;
+    close(fd);
+    errno = why;
+    if (rc != 0)
         return failed(s, "cannot be put in place");
     atomic_store(&writing, 0);
     return sync_directory(s->file) == 0 ? 0 : failed(s, "its directory cannot be synced");

@@ -8,6 +8,7 @@
 
 #include "tools/lib/args.h"
 #include "tools/lib/client.h"
+#include "tools/lib/stdio.h"
 #include "tools/tools.h"
 
 #define HOUR_NS (3600ull * 1000000000)
@@ -75,6 +76,16 @@ static void sum_reads(struct stat_look *s) {
     s->fallback_ratio = all ? (double)fell_back / (double)all : 0;
 }
 
+/* Nobody serves an orphan, so the library attaches to none. Its table says what it holds all the same. */
+static void add_orphan(const struct cli *c, const struct tide_info *info, struct tide_replica_info *r) {
+    struct peek_table table;
+    if (r->state != TIDE_STATE_ORPHAN || peek_table(c->name, r->id, info->incarnation, &table) != 0)
+        return;
+    r->keys = table.keys;
+    r->table_bytes = table.table_bytes;
+    r->table_used_bytes = table.used_bytes;
+}
+
 static int look(struct cli *c, struct stat_look *s) {
     *s = (struct stat_look){ .info = TIDE_INFO_INIT };
     int rc = tide_info(c->domain, &s->info);
@@ -82,7 +93,8 @@ static int look(struct cli *c, struct stat_look *s) {
         return cli_fail(c, rc, "%s", c->name);
     for (uint32_t i = 0; i < TIDE_REPLICAS; i++) {
         s->replicas[s->n] = (struct tide_replica_info)TIDE_REPLICA_INFO_INIT;
-        s->n += tide_replica_info(c->domain, i, &s->replicas[s->n]) == 0;
+        if (tide_replica_info(c->domain, i, &s->replicas[s->n]) == 0)
+            add_orphan(c, &s->info, &s->replicas[s->n++]);
     }
     if (peek_domain(c->name, &s->peek) != 0 || s->peek.incarnation != s->info.incarnation)
         return cli_fail(c, TIDE_ERR_GONE, "%s", c->name);
@@ -106,7 +118,7 @@ static int show(struct options *o, struct stat_look *s) {
             stat_print_json(s);
         else
             stat_print_text(s);
-        if (fflush(stdout) != 0 || o->watch_ns == 0 || n == o->count || cli_sleep(o->watch_ns))
+        if (stdio_flush() != 0 || o->watch_ns == 0 || n == o->count || cli_sleep(o->watch_ns))
             return TOOL_OK;
     }
 }

@@ -3,6 +3,7 @@
 #include <time.h>
 
 #include "tools/lib/args.h"
+#include "tools/lib/escape.h"
 #include "tools/lib/json_out.h"
 #include "tools/lib/sizes.h"
 #include "tools/stat.h"
@@ -57,9 +58,10 @@ static const char *role_name(const struct stat_look *s, const struct tide_replic
 }
 
 static void print_replica(const struct stat_look *s, const struct tide_replica_info *r) {
-    char stale[32], delay[32], p50[32], p99[32], p999[32], used[24];
-    printf("%3u  %-10.31s  %-8s  %-8s  %7d  %12llu  %8llu  %9s  %7s  %10llu  %8s  %9s  %9s  %9s  %5llu  %6llu\n", r->id,
-           r->label, role_name(s, r), is_dead(s, r) ? "dead" : tide_state_name(r->state), r->pid,
+    char stale[32], delay[32], p50[32], p99[32], p999[32], used[24], label[ESCAPE_LABEL_BYTES];
+    escape_label(r->label, sizeof(r->label), label, sizeof(label));
+    printf("%3u  %-10s  %-8s  %-8s  %7d  %12llu  %8llu  %9s  %7s  %10llu  %8s  %9s  %9s  %9s  %5llu  %6llu\n", r->id,
+           label, role_name(s, r), is_dead(s, r) ? "dead" : tide_state_name(r->state), r->pid,
            (unsigned long long)r->applied_index, (unsigned long long)r->lag, time_text(r->staleness_ns, stale),
            time_text(r->apply_delay_ns, delay), (unsigned long long)r->keys,
            sizes_text(r->table_used_bytes, used, sizeof(used)), time_text(r->lag_p50_ns, p50),

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "engine/tidemark.h"
+#include "tools/lib/args.h"
 #include "tools/lib/nearest.h"
 #include "tools/lib/stdio.h"
 #include "tools/tools.h"
@@ -66,12 +67,14 @@ static const struct tool *find_tool(const char *name) {
 
 static int refuse_command(const char *tool, const char *name) {
     struct nearest near = { .word = name };
+    char text[200], meant[64] = "";
     for (size_t i = 0; i < N_TOOLS; i++)
         nearest_try(&near, TOOLS[i].name);
-    fprintf(stderr, "%s: there is no command '%s'", tool, name);
     if (near.best)
-        fprintf(stderr, "; did you mean 'tide %s'?", near.best);
-    fputs("\nTry 'tide help'.\n", stderr);
+        snprintf(meant, sizeof(meant), "; did you mean 'tide %s'?", near.best);
+    snprintf(text, sizeof(text), "there is no command '%.100s'%s", name, meant);
+    args_say(tool, text);
+    fputs("Try 'tide help'.\n", stderr);
     return TOOL_USAGE;
 }
 

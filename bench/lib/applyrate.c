@@ -2,13 +2,14 @@
 #include "bench/lib/applyrate.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "bench/lib/setup.h"
 #include "bench/lib/workload.h"
 #include "shm/nap.h"
 
-#define KEYS 10000u
+#define KEY 16u
 #define VALUE 64u
 #define RING_BYTES (UINT64_C(64) << 20)
 #define BACKLOG 400000u /* frames of 128 bytes: fits in the ring */
@@ -17,27 +18,29 @@
 #define PATIENCE_NS UINT64_C(30000000000)
 #define BATCH_MAX 16u
 
-struct stage {
+struct bench_applyrate {
     struct bench_program *p;
     struct bench_workload workload;
     struct tide *domain;
     struct tide_reader *reader; /* of the follower */
     uint32_t follower;
     uint32_t backlog;
+    uint64_t at; /* in the order of keys: each repetition goes on where the last one ended */
 };
 
-static int failed(struct stage *s, const char *what, int code) {
-    return bench_program_failed(s->p, "apply, %s: %s", what, tide_strerror(code));
+static int failed(struct bench_applyrate *s, const char *what, int code) {
+    return bench_program_failed(s->p, "apply, %llu keys, %s: %s", (unsigned long long)s->workload.keys, what,
+                                tide_strerror(code));
 }
 
-static int open_stage(struct stage *s) {
+static int open_stage(struct bench_applyrate *s) {
     struct tide_opts opts = TIDE_OPTS_INIT;
     char name[TIDE_NAME_MAX];
     opts.flags |= TIDE_EXCLUSIVE | TIDE_EPHEMERAL;
     opts.ring_bytes = RING_BYTES;
-    opts.table_bytes = 2 * RING_BYTES; /* the engine wants no table that is smaller than the ring */
-    opts.expected_keys = KEYS;
-    snprintf(name, sizeof(name), "ring-%ld", (long)getpid());
+    opts.table_bytes = bench_applyrate_table_bytes(s->workload.keys);
+    opts.expected_keys = s->workload.keys;
+    snprintf(name, sizeof(name), "ring-%ld-%llu", (long)getpid(), (unsigned long long)s->workload.keys);
     int rc = tide_open(&s->domain, name, &opts);
     if (rc != 0) {
         return failed(s, "creating the domain", rc);
@@ -58,15 +61,15 @@ static int open_stage(struct stage *s) {
 }
 
 /* The backlog, in batches of `batch`. */
-static int write_backlog(struct stage *s, uint32_t batch, struct tide_token *last) {
+static int write_backlog(struct bench_applyrate *s, uint32_t batch, struct tide_token *last) {
     const struct bench_workload *w = &s->workload;
     struct tide_op ops[BATCH_MAX];
     uint8_t values[BATCH_MAX][VALUE];
     int rc = 0;
     for (uint32_t i = 0; i < s->backlog && rc == 0 && !bench_stop; i += batch) {
         for (uint32_t k = 0; k < batch; k++) {
-            uint32_t key = w->sequences[0][(i + k) & (w->steps - 1)];
-            bench_workload_value(w, key, i, values[k]);
+            uint32_t key = w->sequences[0][s->at++ & (w->steps - 1)];
+            bench_workload_value(w, key, s->at, values[k]);
             ops[k] = (struct tide_op){ .kind = TIDE_OP_PUT,
                                        .key = bench_workload_key(w, key),
                                        .key_len = w->key_size,
@@ -80,7 +83,7 @@ static int write_backlog(struct stage *s, uint32_t batch, struct tide_token *las
 }
 
 /* The index that the follower is at: of a read that takes whatever is there. */
-static int follower_index(struct stage *s, uint64_t *index) {
+static int follower_index(struct bench_applyrate *s, uint64_t *index) {
     struct tide_bound any = TIDE_BOUND_INIT;
     struct tide_answer a = TIDE_ANSWER_INIT;
     uint8_t value[VALUE];
@@ -92,7 +95,7 @@ static int follower_index(struct stage *s, uint64_t *index) {
     return rc;
 }
 
-static int time_catching_up(struct stage *s, uint64_t last, double *per_s) {
+static int time_catching_up(struct bench_applyrate *s, uint64_t last, double *per_s) {
     uint64_t before, now;
     int rc = follower_index(s, &before);
     uint64_t start = bench_now_ns();
@@ -113,34 +116,59 @@ static int time_catching_up(struct stage *s, uint64_t last, double *per_s) {
     return bench_stop ? 1 : 0;
 }
 
-static int fill(struct stage *s) {
+static int fill(struct bench_applyrate *s) {
     struct tide_token last = { 0, 0 };
     int rc = bench_setup_fill(s->domain, &s->workload, &bench_stop, &last);
     rc = rc != 0 || bench_stop ? rc : tide_wait_applied(s->domain, &last, 2, PATIENCE_NS);
-    rc = rc != 0 ? rc : tide_replica_set_delay(s->domain, s->follower, HELD_NS);
     return rc != 0 ? failed(s, "filling", rc) : bench_stop ? 1 : 0;
 }
 
-int bench_applyrate(struct bench_program *p, uint32_t batch, double *per_s) {
-    struct bench_options o = { .keys = KEYS, .key_size = 16, .value_size = VALUE, .seed = 1 };
-    struct stage s = { .p = p, .backlog = p->quick ? BACKLOG / 20 : BACKLOG };
-    struct tide_token last = { 0, 0 };
-    if (bench_workload_init(&s.workload, &o, 1) != 0 || bench_workload_prepare(&s.workload, 1) != 0) {
-        bench_workload_destroy(&s.workload);
-        return failed(&s, "keys", TIDE_ERR_NOMEM);
+uint64_t bench_applyrate_table_bytes(uint64_t keys) {
+    /* The engine wants no table that is smaller than the ring; beside it what keys and values take, and as much again for
+     * few keys: what is overwritten waits for its grace period. */
+    return 2 * RING_BYTES + keys * (KEY + VALUE + 80);
+}
+
+struct bench_applyrate *bench_applyrate_start(struct bench_program *p, uint64_t keys) {
+    struct bench_options o = { .keys = keys, .key_size = KEY, .value_size = VALUE, .seed = 1 };
+    struct bench_applyrate *s = calloc(1, sizeof(*s));
+    if (s == NULL) {
+        abort();
+    }
+    s->p = p;
+    s->backlog = p->quick ? BACKLOG / 20 : BACKLOG;
+    if (bench_workload_init(&s->workload, &o, 1) != 0 || bench_workload_prepare(&s->workload, 1) != 0) {
+        failed(s, "keys", TIDE_ERR_NOMEM);
+        bench_applyrate_end(s);
+        return NULL;
     }
     /* The domain's own threads stay where they are put: the follower's on the second CPU, the rest of them idle. */
     bench_machine_pin(&p->machine, 0);
-    int rc = open_stage(&s);
-    rc = rc != 0 ? rc : fill(&s);
-    rc = rc != 0 ? rc : write_backlog(&s, batch, &last);
-    rc = rc != 0 ? rc : time_catching_up(&s, last.index, per_s);
-    if (s.reader != NULL) {
-        tide_reader_close(s.reader);
+    if (open_stage(s) != 0 || fill(s) != 0) {
+        bench_applyrate_end(s);
+        return NULL;
     }
-    if (s.domain != NULL) {
-        tide_close(s.domain);
+    return s;
+}
+
+int bench_applyrate(struct bench_applyrate *s, uint32_t batch, double *per_s) {
+    struct tide_token last = { 0, 0 };
+    bench_machine_pin(&s->p->machine, 0);
+    int rc = tide_replica_set_delay(s->domain, s->follower, HELD_NS);
+    rc = rc != 0 ? failed(s, "holding the follower", rc) : write_backlog(s, batch, &last);
+    return rc != 0 ? rc : time_catching_up(s, last.index, per_s);
+}
+
+void bench_applyrate_end(struct bench_applyrate *s) {
+    if (s == NULL) {
+        return;
     }
-    bench_workload_destroy(&s.workload);
-    return rc;
+    if (s->reader != NULL) {
+        tide_reader_close(s->reader);
+    }
+    if (s->domain != NULL) {
+        tide_close(s->domain);
+    }
+    bench_workload_destroy(&s->workload);
+    free(s);
 }

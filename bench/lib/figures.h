@@ -52,7 +52,7 @@ struct bench_bar {
 
 struct bench_figures {
     char bench[32];
-    char note[512]; /* settings, in a line or two */
+    char note[768]; /* settings, in a line or two */
     const struct bench_machine *machine;
     uint32_t repetitions;
     uint32_t figures_n, bars_n;

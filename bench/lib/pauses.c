@@ -2,6 +2,7 @@
 #include "bench/lib/pauses.h"
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -10,6 +11,7 @@
 
 #define KEY_SIZE 16u
 #define VALUE_SIZE 64u
+#define VALUE_MAX 128u /* of other sizes: as many bytes on average */
 #define HIGHEST_NS INT64_C(100000000000)
 #define WORK_NS UINT64_C(400000000)
 #define CONTROL_NS UINT64_C(100000000)
@@ -18,7 +20,12 @@
 #define CONTROL_STEPS 64u          /* some 200 ns: about a read's time */
 #define FOLLOWER 1u
 
-enum phase { PHASE_WAIT, PHASE_GROW, PHASE_STEADY, PHASE_CONTROL, PHASE_STOP };
+/* Growing; overwriting with the same size, and with others; deleting. Then what is no work on the table. */
+enum phase { PHASE_GROW, PHASE_STEADY, PHASE_SHIFT, PHASE_SHRINK, PHASE_WAIT, PHASE_CONTROL, PHASE_STOP };
+
+static bool is_work(uint32_t phase) {
+    return phase < PHASE_WAIT;
+}
 
 static void make_key(uint64_t out[2], uint64_t i) {
     out[0] = bench_mix64(i);
@@ -59,27 +66,26 @@ struct reading {
     uint64_t index; /* the follower's, as last seen */
 };
 
-static int read_once(struct reading *g, struct tide_answer *a) {
+static int read_once(struct reading *g, uint32_t phase, struct tide_answer *a) {
     static const struct tide_bound any = { .size = sizeof(any),
                                            .fallback = TIDE_FALLBACK_ERROR,
                                            .max_staleness_ns = TIDE_UNBOUNDED,
                                            .max_lag = TIDE_UNBOUNDED };
-    uint64_t key[2], value[VALUE_SIZE / 8], below = g->index < g->p->keys ? g->index : g->p->keys;
+    uint64_t key[2], value[VALUE_MAX / 8], below = g->index < g->p->keys ? g->index : g->p->keys;
     make_key(key, below > 0 ? bench_rng_below(&g->rng, below) : 0);
     int rc = tide_get(g->session, key, sizeof(key), &any, value, sizeof(value), a);
-    return rc == TIDE_ERR_NOT_FOUND && below == 0 ? 0 : rc;
+    return rc == TIDE_ERR_NOT_FOUND && (below == 0 || phase == PHASE_SHRINK) ? 0 : rc;
 }
 
 /* Reads as long as it is this phase. Key k has index k + 1, so all keys below the index seen last are there. */
 static void read_loop(struct reading *g, uint32_t phase) {
     struct pauses *p = g->p;
-    enum pauses_kind read = phase == PHASE_GROW ? PAUSES_READ : PAUSES_READ_STEADY;
-    enum pauses_kind apply = phase == PHASE_GROW ? PAUSES_APPLY : PAUSES_APPLY_STEADY;
+    enum pauses_kind apply = PAUSES_APPLY + 2 * phase, read = PAUSES_READ + 2 * phase;
     struct tide_answer a = TIDE_ANSWER_INIT;
     uint64_t start = clock_stamp(&p->clock), before = start;
     uint64_t moved = start; /* when apply was last known not to stand still */
     while (atomic_load(&p->phase) == phase) {
-        int rc = read_once(g, &a);
+        int rc = read_once(g, phase, &a);
         uint64_t now = clock_stamp(&p->clock);
         if (rc != 0) {
             give_up(p, rc);
@@ -121,7 +127,7 @@ static void *reader_main(void *arg) {
     }
     for (uint32_t phase = atomic_load(&p->phase); phase != PHASE_STOP && atomic_load(&p->error) == 0;
          phase = atomic_load(&p->phase)) {
-        if (phase == PHASE_GROW || phase == PHASE_STEADY) {
+        if (is_work(phase)) {
             read_loop(&g, phase);
         } else if (phase == PHASE_CONTROL) {
             control_loop(p, PAUSES_CONTROL);
@@ -135,10 +141,21 @@ static void *reader_main(void *arg) {
 
 /* ---- the writer -------------------------------------------------------------------------------------------------- */
 
-static int write_once(struct pauses *p, uint64_t n, struct bench_rng *rng) {
-    uint64_t key[2], value[VALUE_SIZE / 8] = { n };
+static int write_once(struct pauses *p, uint32_t phase, uint64_t n, struct bench_rng *rng) {
+    uint64_t key[2], value[VALUE_MAX / 8] = { n };
+    if (phase == PHASE_SHRINK) {
+        make_key(key, p->deleted++);
+        return tide_delete(p->d, NULL, key, sizeof(key), NULL);
+    }
     make_key(key, n < p->keys ? n : bench_rng_below(rng, p->keys));
-    return tide_put(p->d, NULL, key, sizeof(key), value, sizeof(value), NULL);
+    size_t size = phase == PHASE_SHIFT ? bench_rng_below(rng, VALUE_MAX + 1) : VALUE_SIZE;
+    int rc = tide_put(p->d, NULL, key, sizeof(key), value, size, NULL);
+    p->refused += phase == PHASE_SHIFT && rc == TIDE_ERR_FULL;
+    return phase == PHASE_SHIFT && rc == TIDE_ERR_FULL ? 0 : rc;
+}
+
+static bool has_more(const struct pauses *p, uint32_t phase, uint64_t written) {
+    return phase == PHASE_GROW ? written < p->keys : phase != PHASE_SHRINK || p->deleted < p->keys;
 }
 
 /* Writes at the rate as long as it is this phase, and until all keys are there where it grows. */
@@ -151,8 +168,8 @@ static void write_loop(struct pauses *p, uint32_t phase, struct bench_rng *rng) 
             base = now;
             done = due = 0;
         }
-        for (; done < due && (phase == PHASE_STEADY || written < p->keys); done++) {
-            int rc = write_once(p, written, rng);
+        for (; done < due && has_more(p, phase, written); done++) {
+            int rc = write_once(p, phase, written, rng);
             if (rc != 0) {
                 give_up(p, rc);
                 return;
@@ -180,7 +197,7 @@ static void *writer_main(void *arg) {
     bench_rng_init(&rng, 2);
     for (uint32_t phase = atomic_load(&p->phase); phase != PHASE_STOP && atomic_load(&p->error) == 0;
          phase = atomic_load(&p->phase)) {
-        if (phase == PHASE_GROW || phase == PHASE_STEADY) {
+        if (is_work(phase)) {
             write_loop(p, phase, &rng);
         } else if (phase == PHASE_CONTROL) {
             control_loop(p, PAUSES_CONTROL_WRITER);
@@ -223,8 +240,10 @@ static int run_phases(struct pauses *p) {
                                100.0 * (double)atomic_load(&p->written) / (double)p->keys);
         rc = slice(p, PHASE_GROW);
     }
-    for (uint64_t i = 0; rc == 0 && i < slices / 4 + 1; i++) {
-        rc = slice(p, PHASE_STEADY);
+    for (uint32_t phase = PHASE_STEADY; phase <= PHASE_SHRINK; phase++) {
+        for (uint64_t i = 0; rc == 0 && i < slices / 4 + 1; i++) {
+            rc = slice(p, phase);
+        }
     }
     atomic_store(&p->phase, PHASE_STOP);
     return rc;
@@ -272,6 +291,7 @@ int bench_pauses_run(struct pauses *p, struct bench_program *program, uint64_t k
     p->program = program;
     p->keys = keys;
     p->rate = rate;
+    atomic_store(&p->phase, PHASE_WAIT);
     for (int k = 0; k < PAUSES_KINDS; k++) {
         p->times[k] = hdr_new(1, HIGHEST_NS, 3);
         if (p->times[k] == NULL) {

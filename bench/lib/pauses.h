@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A domain that grows while it is read, and how long anything stands still meanwhile. One reader, one writer, one
+ * A domain that grows while it is read, is overwritten, with other sizes as well, and shrinks; and how long anything stands
+ * still meanwhile. One reader, one writer, one
  * follower.
  *
  * The reader tells both: its own times, and by the index in each answer when the follower's applied index went on.
@@ -21,12 +22,16 @@
 #define PAUSES_SLOW_NS UINT64_C(1000000)
 #define PAUSES_AWAY_NS UINT64_C(100000) /* between two of the reader's looks: then it was away, and saw nothing */
 
-/* Growing: apply, read; overwriting: apply, read; arithmetic. */
+/* Apply and read in each of the four kinds of work, and arithmetic. */
 enum pauses_kind {
     PAUSES_APPLY,
     PAUSES_READ,
     PAUSES_APPLY_STEADY,
     PAUSES_READ_STEADY,
+    PAUSES_APPLY_SHIFT,
+    PAUSES_READ_SHIFT,
+    PAUSES_APPLY_SHRINK,
+    PAUSES_READ_SHRINK,
     PAUSES_CONTROL, /* the reader's; when the run has ended, both */
     PAUSES_CONTROL_WRITER,
     PAUSES_KINDS
@@ -46,7 +51,9 @@ struct pauses {
     _Alignas(128) _Atomic uint32_t phase;
     _Atomic int error;                      /* first TIDE_ERR_ code of a thread */
     _Alignas(128) _Atomic uint64_t written; /* entries in the log */
-    uint64_t growing_ns;                    /* the writer's */
+    uint64_t growing_ns;                    /* the writer's, as the next two */
+    uint64_t refused;                       /* writes of other sizes that the table had no room for */
+    uint64_t deleted;
 };
 
 /* Run it. 0; 1: asked to end; -1: program->error says what failed. To be destroyed in any case. */

@@ -12,7 +12,6 @@
 #include "shm/hdr.h"
 #include "shm/park.h"
 
-#define KEYS 10000u
 #define VALUE 64u
 #define BATCH_MAX 100u
 #define HIGHEST_NS INT64_C(10000000000)
@@ -56,8 +55,8 @@ static int failed(struct bench_putlane *l, const char *what, int code) {
     return bench_program_failed(l->p, "through a lane, %s: %s", what, tide_strerror(code));
 }
 
-struct bench_putlane *bench_putlane_start(struct bench_program *p) {
-    struct bench_options o = { .keys = KEYS, .key_size = 16, .value_size = VALUE, .seed = 1 };
+struct bench_putlane *bench_putlane_start(struct bench_program *p, uint64_t keys) {
+    struct bench_options o = { .keys = keys, .key_size = 16, .value_size = VALUE, .seed = 1 };
     struct bench_putlane *l = bench_shared_map(sizeof(*l));
     if (l == NULL || bench_workload_init(&l->workload, &o, 1) != 0 || bench_workload_prepare(&l->workload, 1) != 0) {
         bench_shared_unmap(l, sizeof(*l));
@@ -65,7 +64,7 @@ struct bench_putlane *bench_putlane_start(struct bench_program *p) {
         return NULL;
     }
     l->p = p;
-    snprintf(l->name, sizeof(l->name), "put-%ld-lane", (long)getpid());
+    snprintf(l->name, sizeof(l->name), "put-%ld-lane-%llu", (long)getpid(), (unsigned long long)keys);
     l->times = hdr_new(1, HIGHEST_NS, 3);
     l->leader = bench_worker_start(true, &p->machine, 1, lead, l);
     if (l->times == NULL || l->leader == NULL) {
@@ -77,11 +76,11 @@ struct bench_putlane *bench_putlane_start(struct bench_program *p) {
 }
 
 int bench_putlane_open(struct bench_putlane *l) {
-    struct bench_options o = { .keys = KEYS, .key_size = 16, .value_size = VALUE };
+    struct bench_options o = { .keys = l->workload.keys, .key_size = 16, .value_size = VALUE };
     struct tide_opts opts = TIDE_OPTS_INIT;
     opts.flags |= TIDE_EXCLUSIVE | TIDE_EPHEMERAL;
     opts.table_bytes = bench_workload_table_bytes(&o);
-    opts.expected_keys = KEYS;
+    opts.expected_keys = l->workload.keys;
     bench_machine_unpin(&l->p->machine);
     int rc = tide_open(&l->domain, l->name, &opts);
     if (rc != 0) {

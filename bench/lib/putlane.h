@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Writes to a leader in another process: through a lane. 10,000 keys of 16 bytes, values of 64. */
+/* Writes to a leader in another process: through a lane. Keys of 16 bytes, values of 64. */
 #ifndef TIDE_BENCH_PUTLANE_H
 #define TIDE_BENCH_PUTLANE_H
 
@@ -12,7 +12,7 @@ struct bench_putlane_times {
 };
 
 /* Fork the leader's process: before any domain is open. NULL: p->error says why. */
-struct bench_putlane *bench_putlane_start(struct bench_program *p);
+struct bench_putlane *bench_putlane_start(struct bench_program *p, uint64_t keys);
 
 /* Make the domain and have the other process lead and fill it. 0, 1: stopped, -1. */
 int bench_putlane_open(struct bench_putlane *l);

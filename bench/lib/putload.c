@@ -5,9 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "bench/lib/plain.h"
+#include "bench/lib/rng.h"
 #include "bench/lib/setup.h"
 #include "bench/lib/workload.h"
 #include "bench/lib/worker.h"
@@ -16,6 +18,7 @@
 #define VALUE 64u
 #define CHUNK 256u /* writes between two looks at the clock */
 #define BATCH_MAX 100u
+#define HUGE_PAGE ((size_t)2 << 20)
 #define SEQUENCES 3u /* two writers, a reader */
 
 static const struct {
@@ -23,11 +26,13 @@ static const struct {
     uint32_t threads;
 } descriptions[BENCH_PUT_ROWS] = {
     [BENCH_PUT_PLAIN] = { "plain", "plain table", 1 },
+    [BENCH_PUT_LOAD] = { "load", "dependent loads from as much memory", 1 },
     [BENCH_PUT_ALONE] = { "put", "put, the leader alone", 1 },
     [BENCH_PUT_FOLLOWER] = { "put.follower", "put, a follower beside it", 2 },
     [BENCH_PUT_READER] = { "put.reader", "put, a reader beside it", 2 },
     [BENCH_PUT_TWO] = { "put.two", "put, two writers", 2 },
     [BENCH_PUT_BATCH16] = { "batch16", "batches of 16", 1 },
+    [BENCH_PUT_BATCH32] = { "batch32", "batches of 32", 1 },
     [BENCH_PUT_BATCH100] = { "batch100", "batches of 100", 1 },
     [BENCH_PUT_BATCH100_FOLLOWER] = { "batch100.follower", "batches of 100, a follower", 2 },
     [BENCH_PUT_DELETE] = { "delete", "delete", 1 },
@@ -37,11 +42,18 @@ static const struct {
 /* Domains: a leader alone, and one with a follower; a third one for cas, whose versions nobody else changes. */
 enum { ALONE, FOLLOWED, VERSIONED, DOMAINS };
 
+struct line {
+    _Alignas(64) const struct line *next;
+};
+
 struct bench_putload {
     struct bench_program *p;
     struct bench_workload workload;
     struct tide *domains[DOMAINS];
     struct plain plain;
+    struct line *lines; /* in a random order that leads to each of them once */
+    uint64_t lines_n;
+    const struct line *at;
     uint64_t *versions; /* of each key in the third domain: what cas expects */
     struct {
         uint64_t at;
@@ -111,6 +123,16 @@ static int plain_chunk(struct job *j, uint64_t *n) {
     }
     *n += CHUNK;
     return rc == 0 ? 0 : TIDE_ERR_FULL;
+}
+
+static int load_chunk(struct job *j, uint64_t *n) {
+    const struct line *at = j->load->at;
+    for (uint32_t i = 0; i < CHUNK; i++) {
+        at = at->next;
+    }
+    j->load->at = at;
+    *n += CHUNK;
+    return 0;
 }
 
 static int batch_chunk(struct job *j, uint64_t *n) {
@@ -240,7 +262,8 @@ static int run_beside(struct bench_putload *l, struct job *j, bench_worker_fn *f
 int bench_putload_slice(struct bench_putload *l, enum bench_putload_row row, uint64_t duration_ns, double *per_s) {
     bool followed = row == BENCH_PUT_FOLLOWER || row == BENCH_PUT_BATCH100_FOLLOWER;
     struct tide *d = l->domains[followed ? FOLLOWED : row == BENCH_PUT_CAS ? VERSIONED : ALONE];
-    struct job j = { .load = l, .domain = d, .duration_ns = duration_ns, .batch = row == BENCH_PUT_BATCH16 ? 16 : 100 };
+    uint32_t batch = row == BENCH_PUT_BATCH16 ? 16 : row == BENCH_PUT_BATCH32 ? 32 : 100;
+    struct job j = { .load = l, .domain = d, .duration_ns = duration_ns, .batch = batch };
     struct job other = { .load = l, .domain = d, .duration_ns = duration_ns, .turn = 1 };
     bench_machine_pin(&l->p->machine, 0);
     int rc;
@@ -254,7 +277,11 @@ int bench_putload_slice(struct bench_putload *l, enum bench_putload_row row, uin
     case BENCH_PUT_PLAIN:
         rc = run_chunks(&j, plain_chunk);
         break;
+    case BENCH_PUT_LOAD:
+        rc = run_chunks(&j, load_chunk);
+        break;
     case BENCH_PUT_BATCH16:
+    case BENCH_PUT_BATCH32:
     case BENCH_PUT_BATCH100:
     case BENCH_PUT_BATCH100_FOLLOWER:
         rc = run_chunks(&j, batch_chunk);
@@ -308,6 +335,36 @@ static int fill(struct bench_putload *l) {
     return rc != 0 ? failed(l, "filling", rc) : 0;
 }
 
+/* As many lines as the leader's table has in use, in huge pages as it is, linked to a circle in random order. */
+static int link_lines(struct bench_putload *l) {
+    struct tide_replica_info info = TIDE_REPLICA_INFO_INIT;
+    struct bench_rng rng;
+    int rc = tide_replica_info(l->domains[ALONE], 0, &info);
+    if (rc != 0) {
+        return failed(l, "looking at the leader", rc);
+    }
+    size_t bytes = (info.table_used_bytes + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
+    l->lines_n = bytes / sizeof(*l->lines);
+    l->lines = aligned_alloc(HUGE_PAGE, bytes);
+    if (l->lines == NULL) {
+        return failed(l, "memory to load from", TIDE_ERR_NOMEM);
+    }
+    (void)madvise(l->lines, bytes, MADV_HUGEPAGE);
+    for (uint64_t i = 0; i < l->lines_n; i++) {
+        l->lines[i].next = &l->lines[i];
+    }
+    /* Sattolo's shuffle: one circle through all of them. */
+    bench_rng_init(&rng, 1);
+    for (uint64_t i = l->lines_n - 1; i > 0; i--) {
+        uint64_t k = bench_rng_below(&rng, i);
+        const struct line *next = l->lines[i].next;
+        l->lines[i].next = l->lines[k].next;
+        l->lines[k].next = next;
+    }
+    l->at = l->lines;
+    return 0;
+}
+
 struct bench_putload *bench_putload_create(struct bench_program *p, uint64_t keys) {
     struct bench_options o = { .keys = keys, .key_size = KEY, .value_size = VALUE, .seed = 1 };
     struct bench_putload *l = calloc(1, sizeof(*l));
@@ -326,6 +383,7 @@ struct bench_putload *bench_putload_create(struct bench_program *p, uint64_t key
         rc = open_domain(l, which, &o);
     }
     rc = rc != 0 ? rc : fill(l);
+    rc = rc != 0 ? rc : link_lines(l);
     if (rc != 0) {
         bench_putload_destroy(l);
         return NULL;
@@ -343,6 +401,7 @@ void bench_putload_destroy(struct bench_putload *l) {
         }
     }
     plain_destroy(&l->plain);
+    free(l->lines);
     bench_workload_destroy(&l->workload);
     free(l->versions);
     free(l);

@@ -7,11 +7,13 @@
 
 enum bench_putload_row {
     BENCH_PUT_PLAIN = 0, /* the peer: a table that nothing synchronises */
+    BENCH_PUT_LOAD,      /* loads that wait for one another, from as much memory as the table has in use */
     BENCH_PUT_ALONE,
     BENCH_PUT_FOLLOWER, /* a follower applies beside it */
     BENCH_PUT_READER,   /* a thread reads the leader's replica beside it */
     BENCH_PUT_TWO,      /* two writers: flat combining */
     BENCH_PUT_BATCH16,
+    BENCH_PUT_BATCH32,
     BENCH_PUT_BATCH100,
     BENCH_PUT_BATCH100_FOLLOWER,
     BENCH_PUT_DELETE,

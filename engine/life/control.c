@@ -136,6 +136,7 @@ static int control_start_in(struct tide *d, const struct tide_replica_opts *o, u
     }
     foreign_release(d, id); /* whoever ran it before us */
     control_prepare_board(board, o, id, d->member);
+    atomic_store(&r->delay_ns, o->role == TIDE_LEADER ? 0 : o->apply_delay_ns);
     int error = replica_make_table(r);
     if (error == 0) {
         d->running[id] = r;
@@ -276,8 +277,7 @@ int control_stop(struct tide *d, uint32_t id, bool keep) {
     if (led) {
         member_unlead(d->segment.fd); /* whoever leads next finds what was left */
         vigil_leave(d->log);
-        atomic_fetch_add(&d->steward_word, 1); /* another replica here may take over */
-        park_wake(&d->steward_word, INT32_MAX);
+        park_rouse(&d->steward_word, INT32_MAX); /* another replica here may take over */
     }
     pthread_mutex_unlock(&d->control);
     control_free(r);
@@ -302,9 +302,9 @@ int tide_replica_set_delay(struct tide *d, uint32_t id, uint64_t apply_delay_ns)
     struct replica *r = d->running[id];
     bool follower = r != NULL && atomic_load(&r->leads) == 0;
     if (follower) {
-        atomic_store(&r->view.board->apply_delay_ns, apply_delay_ns); /* MO(replica.delay) */
-        atomic_fetch_add(&r->nudge, 1);
-        park_wake(&r->nudge, INT32_MAX);
+        atomic_store(&r->delay_ns, apply_delay_ns); /* MO(replica.delay) */
+        atomic_store(&r->view.board->apply_delay_ns, apply_delay_ns);
+        park_rouse(&r->nudge, INT32_MAX);
     }
     pthread_mutex_unlock(&d->control);
     return follower ? 0 : TIDE_ERR_INVALID;

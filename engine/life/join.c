@@ -18,10 +18,10 @@
 #include "engine/log/apply.h"
 #include "engine/log/lane_notes.h"
 #include "engine/replica/foreign.h"
+#include "engine/replica/visit.h"
 #include "engine/table/kill.h"
 #include "engine/table/rcu.h"
 #include "engine/table/table_slots.h"
-#include "engine/write/lead.h"
 #include "shm/crc.h"
 #include "shm/nap.h"
 #include "shm/park.h"
@@ -29,6 +29,7 @@
 #define JOIN_AHEAD 6u
 #define JOIN_BUCKETS 64u /* copied in one section: some 400 keys */
 #define JOIN_TRIES 100
+#define JOIN_DAMAGED 8u /* the log could not be read from where the join began: another place is tried so often */
 
 static bool join_ends(const struct replica *r) {
     return atomic_load(&r->stop) != 0 || atomic_load(&r->domain->closed) != 0;
@@ -99,35 +100,16 @@ static bool join_pin(struct replica *r, uint64_t donor_applied) {
 struct join_copy {
     struct replica *r;
     enum arena_status status;
+    bool damaged; /* a whole copy has another CRC than its node says */
 };
 
-static int join_copy_node(void *ctx, const struct table_node *n) {
-    struct join_copy *copy = ctx;
-    struct table_writer *w = &copy->r->writer;
-    /* MO(node.fields): relaxed; the donor's section is open. */
-    size_t key_len = atomic_load_explicit(&n->key_len, memory_order_relaxed);
-    size_t value_len = atomic_load_explicit(&n->value_len, memory_order_relaxed); /* MO(node.fields) */
-    uint32_t crc = atomic_load_explicit(&n->crc, memory_order_relaxed);           /* MO(node.fields) */
-    uint32_t node;
-    copy->status = table_node_new(w, key_len, value_len, &node);
-    if (copy->status != ARENA_OK) {
-        return -1;
-    }
-    uint8_t *to = table_node_key(table_node_at(&w->t, node));
-    memcpy(to, table_node_key(n), key_len + value_len);
-    /* MO(node.index): relaxed; as the fields. */
-    uint64_t index = atomic_load_explicit(&n->index, memory_order_relaxed);
-    copy->status = table_publish(w, node, table_hash(&w->t, to, key_len), index, crc) == 0 ? ARENA_OK : ARENA_FULL;
-    return copy->status == ARENA_OK ? 0 : -1;
-}
-
-static int join_copy_bytes(void *ctx, const uint8_t *key, size_t key_len, const uint8_t *value, size_t value_len,
-                           uint64_t index, uint32_t payload_crc) {
+static int join_copy_node(void *ctx, const uint8_t *key, size_t key_len, const uint8_t *value, size_t value_len,
+                          uint64_t index, uint32_t payload_crc) {
     struct join_copy *copy = ctx;
     struct table_writer *w = &copy->r->writer;
     (void)value; /* it lies behind the key */
     if (crc32c(0, key, key_len + value_len) != payload_crc) {
-        copy->status = ARENA_FULL;
+        copy->damaged = true;
         return TIDE_ERR_CORRUPT;
     }
     uint32_t node;
@@ -170,31 +152,50 @@ static void join_prefetch(const struct view *donor, uint64_t bucket, uint64_t la
     }
 }
 
+/* What the donor has cannot be, or its bytes are not those that were written. Once may be bad luck with one that changes fast. */
+static void join_blame(struct replica *r, const struct join_state *j, bool certain) {
+    uint64_t bit = UINT64_C(1) << j->donor;
+    if (certain || (r->doubted & bit) != 0) {
+        tide_logf(r->domain, TIDE_LOG_ERROR,
+                  "replica %u: what replica %u has is damaged, in its bucket %llu: not copied", r->view.id, j->donor,
+                  (unsigned long long)j->next);
+        r->refused |= bit;
+    }
+    r->doubted |= bit;
+}
+
 /* Copy some buckets in one section. ARENA_WAIT, ARENA_FULL: memory. False when the donor is gone or damaged. */
 static bool join_some(struct replica *r, struct join_state *j, enum arena_status *status) {
-    struct join_copy copy = { r, ARENA_OK };
+    struct join_copy copy = { r, ARENA_OK, false };
     int result = 0;
     rcu_enter();
     const struct view *donor = join_donor(r, j->donor, j->source);
     bool there = donor != NULL;
     if (there) {
         j->passed = board_applied(donor->board);
-        /* MO(table.buckets): acquire; after `applied`. */
-        j->last = atomic_load_explicit(&donor->table.seg->buckets, memory_order_acquire);
+        j->last = foreign_buckets(donor); /* after `applied` */
+        result = j->last == 0 ? TIDE_ERR_CORRUPT : 0;
         KILL_POINT("join.counted");
         uint64_t end = j->next + JOIN_BUCKETS < j->last ? j->next + JOIN_BUCKETS : j->last;
         for (; j->next < end && result == 0; j->next += result == 0) {
             join_prefetch(donor, j->next + 2, j->last);
             /* A bucket that was not finished is copied again: what is there already is not newer. */
-            result = donor->foreign
-                         ? foreign_visit_bucket(donor, j->next, UINT64_MAX, &j->scratch, join_copy_bytes, &copy)
-                         : table_visit_bucket(&donor->table, j->next, j->last, UINT64_MAX, join_copy_node, &copy);
+            result = visit_bucket(donor, j->next, j->last, UINT64_MAX, &j->scratch, join_copy_node, &copy);
         }
         KILL_POINT("join.slots");
-        /* MO(table.buckets): acquire; again, after the slots: another process's donor does not wait for this section before it clears
-         * what it moved, and what was not copied any more is in a bucket that was made meanwhile. */
-        j->last = atomic_load_explicit(&donor->table.seg->buckets, memory_order_acquire);
-        there = result != TIDE_ERR_CORRUPT && view_is_current(donor);
+        /* Again, after the slots: another process's donor does not wait for this section before it clears what it moved, and what was not
+         * copied any more is in a bucket that was made meanwhile. */
+        j->last = foreign_buckets(donor);
+        bool damaged =
+            result == TIDE_ERR_CORRUPT || j->last == 0 || (!donor->foreign && table_is_damaged(&donor->table));
+        there = !damaged && view_is_current(donor);
+        if (damaged && view_is_current(donor)) {
+            join_blame(r, j, !donor->foreign || copy.damaged);
+        }
+        if (damaged && !donor->foreign) {
+            table_note_damage(&donor->table, table_bucket_at(&donor->table, j->next), "a value in its table");
+            replica_stop_serving(replica_of(donor));
+        }
     }
     rcu_exit();
     *status = copy.status;
@@ -234,13 +235,11 @@ static int join_begin(struct replica *r, struct join_state *j) {
         error = foreign_verify(donor);
     }
     if (error == 0) {
-        lane_copy_notes(r->writer.t.seg, donor->table.seg);
+        lane_copy_notes(r, donor);
     }
     rcu_exit();
     if (error == TIDE_ERR_CORRUPT || error == TIDE_ERR_DIVERGED) {
-        tide_logf(r->domain, TIDE_LOG_ERROR, "replica %u: what replica %u left is damaged: not used", r->view.id,
-                  j->donor);
-        r->refused |= UINT64_C(1) << j->donor;
+        join_blame(r, j, true);
         return TIDE_ERR_BUSY;
     }
     if (error != 0) {
@@ -260,7 +259,7 @@ static int join_begin(struct replica *r, struct join_state *j) {
     rcu_enter();
     donor = join_donor(r, j->donor, j->source);
     if (donor != NULL) {
-        lane_copy_notes(r->writer.t.seg, donor->table.seg);
+        lane_copy_notes(r, donor);
     }
     rcu_exit();
     return donor != NULL ? 0 : TIDE_ERR_BUSY;
@@ -273,12 +272,17 @@ static int join_copy_all(struct replica *r, struct join_state *j) {
         if (!join_some(r, j, &room)) {
             return TIDE_ERR_BUSY; /* the donor went away: take another */
         }
+        if (table_is_damaged(&r->writer.t)) {
+            return TIDE_ERR_BUSY; /* its own, meanwhile: into another one */
+        }
         /* Nobody reads here yet, so what was replaced may go as soon as a grace period has passed. */
         table_published(&r->writer);
         if (room == ARENA_FULL || (room == ARENA_WAIT && !table_drain(&r->writer))) {
             return TIDE_ERR_FULL;
         }
-        enum apply_status status = apply_catch_up(r, j->passed, &due);
+        /* What the donor's board says of itself may be any number; what is not committed is not there to be applied. */
+        uint64_t commit = board_commit(r->domain->log);
+        enum apply_status status = apply_catch_up(r, j->passed < commit ? j->passed : commit, &due);
         if (status != APPLY_OK) {
             return join_error(status);
         }
@@ -297,7 +301,7 @@ static int join_from_donor(struct replica *r) {
         found = join_find(r, j.source, &trouble);
     }
     if (found < 0) {
-        return trouble;
+        return r->refused != 0 ? TIDE_ERR_CORRUPT : trouble;
     }
     j.donor = (uint32_t)found;
     KILL_POINT("join.found");
@@ -329,6 +333,9 @@ static int join_finish(struct replica *r) {
         }
         park_nap(1000000);
     }
+    if (table_is_damaged(&r->writer.t)) {
+        return TIDE_ERR_BUSY;
+    }
     r->exact = true;
     KILL_POINT("join.caught_up");
     replica_publish(r, r->last_ts);
@@ -338,11 +345,16 @@ static int join_finish(struct replica *r) {
 static int join_once(struct replica *r) {
     /* Looking is enough: board_pin() refuses when it was given up in between. */
     bool whole = atomic_load(&r->domain->log->leader.reclaimed) == 0;
+    if (whole && r->doubted_log) {
+        whole = false; /* that word says so, and the log does not */
+    }
     int error = whole ? join_replay(r) : join_from_donor(r);
     if (error == TIDE_ERR_NO_REPLICA && !whole && atomic_load(&r->domain->log->leader.reclaimed) == 0) {
         error = TIDE_ERR_BUSY; /* the leader had raised it for a moment and taken it back: ring_reclaim() */
     }
-    return error != 0 ? error : join_finish(r);
+    error = error != 0 ? error : join_finish(r);
+    r->doubted_log |= whole && error == TIDE_ERR_CORRUPT;
+    return error;
 }
 
 /* Nothing was put into the table yet. What an earlier join left halfway may be deleted by now. */
@@ -356,51 +368,61 @@ static int join_clear(struct replica *r) {
     return replica_make_table(r);
 }
 
-/* tries: how many have failed; alone: how many of the last ones while nobody led. */
-static bool join_again(const struct replica *r, int error, int tries, int alone) {
-    if (join_ends(r)) {
-        return false;
+/* The longer it does not work, the rarer it is tried. */
+static void join_rest(struct replica *r, uint32_t tries) {
+    uint32_t seen = atomic_load(&r->nudge), over = tries - JOIN_TRIES / 2;
+    if (tries >= JOIN_TRIES / 2 && !join_ends(r)) {
+        park_wait(&r->nudge, seen, UINT64_C(1000000) << (over / 10 < 9 ? over / 10 : 9));
     }
-    if (atomic_load(&r->started) == 0) {
-        return error == TIDE_ERR_BUSY && tries < JOIN_TRIES; /* somebody waits for the answer */
-    }
-    /* Nobody waits for one that served before: it tries for as long as it takes. What is in the way is another process's doing, or a
-     * limit of this one's, and may pass. Where nobody leads and nobody serves there may be nothing to copy from ever again. */
-    return error == TIDE_ERR_BUSY || error == TIDE_ERR_SYSTEM || error == TIDE_ERR_NOMEM ||
-           error == TIDE_ERR_NO_SPACE || (error == TIDE_ERR_NO_REPLICA && alone < JOIN_TRIES);
 }
 
-/* Lapped, or the donor went away: soon again. Anything else takes a while to pass. */
-static void join_back_off(int error, int tries) {
-    if (error != TIDE_ERR_BUSY) {
-        park_nap(UINT64_C(1000000) << (tries < 6 ? tries : 6));
-    } else if (tries >= JOIN_TRIES / 2) {
-        park_nap(1000000);
-    }
+/* Of this process: descriptors, memory, room. What it lacks now it may have later. */
+static bool join_is_short(int error) {
+    return error == TIDE_ERR_SYSTEM || error == TIDE_ERR_NOMEM || error == TIDE_ERR_NO_SPACE;
+}
+
+/* After `error`, is there anything to be hoped for from another try? */
+static bool join_may_try(const struct replica *r, int error, uint32_t tries, uint32_t damaged) {
+    /* Nobody waits for one that served before: it may try for as long as it takes, also while there is nobody to copy from. Not where what
+     * there is is damaged: that ends, and is said. */
+    bool served_before = atomic_load(&r->started) != 0;
+    bool waits = error == TIDE_ERR_BUSY || (served_before && (error == TIDE_ERR_NO_REPLICA || join_is_short(error)));
+    return !join_ends(r) && ((waits && (tries < JOIN_TRIES || served_before)) ||
+                             (error == TIDE_ERR_CORRUPT && r->refused == 0 && damaged < JOIN_DAMAGED));
 }
 
 int join_replica(struct replica *r) {
-    int told = TIDE_ERR_BUSY;
-    for (int tries = 0, alone = 0;; tries++) {
+    uint32_t damaged = 0;
+    r->doubted = r->refused = 0;
+    r->doubted_log = false;
+    int told = 0;
+    for (uint32_t tries = 0;; tries += tries < UINT32_MAX) {
         int error = join_is_fresh(r) ? 0 : join_clear(r);
         error = error != 0 ? error : join_once(r);
         if (error == 0) {
             view_show(r->domain, &r->view);
             return 0;
         }
-        alone = lead_is_held(r->domain) ? 0 : alone + 1;
-        if (!join_again(r, error, tries, alone)) {
+        damaged += error == TIDE_ERR_CORRUPT;
+        if (!join_may_try(r, error, tries, damaged)) {
+            if (error == TIDE_ERR_CORRUPT) {
+                tide_logf(r->domain, TIDE_LOG_ERROR,
+                          r->refused != 0 ? "replica %u: every copy that it could join from is damaged"
+                                          : "replica %u: the log is damaged where it would go on",
+                          r->view.id);
+            }
             board_set_state(r->view.board, REPLICA_FAILED);
             return error == TIDE_ERR_BUSY ? TIDE_ERR_NO_REPLICA : error;
         }
-        if (error != told && error != TIDE_ERR_BUSY) {
+        if (join_is_short(error) && error != told) {
             tide_logf(r->domain, TIDE_LOG_WARN, "replica %u: cannot join now, goes on trying: %s", r->view.id,
                       tide_strerror(error));
             tide_log_fault(r->domain, error);
             told = error;
         }
-        board_set_state(r->view.board, REPLICA_CLAIMED); /* without a pin, or the leader would wait for us */
-        join_back_off(error, tries);
-        replica_drop_table(r); /* anew, from an empty table */
+        /* Lapped, or the donor went away: anew, from an empty table. Without a pin meanwhile, or the leader would wait for us. */
+        board_set_state(r->view.board, REPLICA_CLAIMED);
+        join_rest(r, join_is_short(error) && tries < JOIN_TRIES / 2 ? JOIN_TRIES / 2 : tries);
+        replica_drop_table(r);
     }
 }

@@ -279,18 +279,3 @@ int reader_pick(struct tide_reader *r, const struct tide_bound *bound, struct ve
         }
     }
 }
-
-void reader_answer(const struct verdict *v, struct tide_answer *a, uint64_t value_size, uint64_t version) {
-    a->reason = v->reason;
-    a->served_by = v->id;
-    a->linearizable = v->staleness_ns == 0 && !v->breach;
-    a->stale = v->breach;
-    a->from_leader = v->leader;
-    a->reserved = 0;
-    a->index = v->index;
-    a->commit_index = v->commit;
-    a->staleness_ns = v->staleness_ns;
-    a->waited_ns = v->waited_ns;
-    a->value_size = value_size;
-    a->version = version;
-}

@@ -29,7 +29,8 @@ struct tide_reader {
     uint64_t section_index;
     struct reader_slot *counts; /* in the segment, or `own` */
     struct reader_slot *own;
-    uint32_t turn; /* round robin */
+    uint32_t turn;                  /* round robin */
+    const struct table_node *found; /* within one get: engine/read/get.c */
 };
 
 extern _Thread_local char reader_thread_mark;
@@ -85,9 +86,6 @@ struct verdict {
  * caller calls rcu_exit(). On an error it is not; v says what could have been had.
  */
 int reader_pick(struct tide_reader *r, const struct tide_bound *bound, struct verdict *v);
-
-/* Fill the answer for a verdict. */
-void reader_answer(const struct verdict *v, struct tide_answer *a, uint64_t value_size, uint64_t version);
 
 /* After anything that reader.quick depends on has changed. By the owner. */
 void reader_settle(struct tide_reader *r);

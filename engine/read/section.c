@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "engine/replica/foreign.h"
+#include "engine/replica/visit.h"
 #include "engine/table/kill.h"
 #include "engine/read/read.h"
 
@@ -87,7 +88,10 @@ int tide_section_get(struct tide_reader *r, const void *key, size_t key_len, voi
     if (error != 0) {
         return error;
     }
-    error = read_value(n, buf, buf_size, &size, &made);
+    error = read_value(&r->section->table, n, buf, buf_size, &size, &made);
+    if (error == READ_STUCK) {
+        return read_damaged(r->section, TIDE_ERR_LOST);
+    }
     if (error != TIDE_ERR_NOT_FOUND) {
         if (value_size != NULL) {
             *value_size = size;
@@ -109,62 +113,49 @@ int tide_section_peek(struct tide_reader *r, const void *key, size_t key_len, co
     if (error != 0) {
         return error;
     }
-    if (n == NULL) {
+    struct table_lengths len;
+    if (n == NULL && !table_is_damaged(&r->section->table)) {
         return TIDE_ERR_NOT_FOUND;
     }
-    /* MO(node.fields), MO(node.index): relaxed; as in read_value(). */
-    *value = table_node_key(n) + atomic_load_explicit(&n->key_len, memory_order_relaxed);
-    *value_size = atomic_load_explicit(&n->value_len, memory_order_relaxed); /* MO(node.fields) */
+    if (n == NULL || !table_lengths_of(&r->section->table, n, &len)) {
+        return read_damaged(r->section, TIDE_ERR_LOST);
+    }
+    *value = table_node_key(n) + key_len;
+    *value_size = len.value;
     if (version != NULL) {
         *version = atomic_load_explicit(&n->index, memory_order_relaxed); /* MO(node.index) */
     }
     return 0;
 }
 
-struct read_scan {
+struct section_scan {
+    const struct view *v;
+    uint64_t bucket, buckets;
     tide_scan_fn *fn;
     void *ctx;
 };
 
-static int read_scan_node(void *ctx, const struct table_node *n) {
-    const struct read_scan *scan = ctx;
-    /* MO(node.fields), MO(node.index): relaxed; as in read_value(). */
-    size_t key_len = atomic_load_explicit(&n->key_len, memory_order_relaxed);
-    size_t size = atomic_load_explicit(&n->value_len, memory_order_relaxed); /* MO(node.fields) */
-    const uint8_t *key = table_node_key(n);
-    uint64_t index = atomic_load_explicit(&n->index, memory_order_relaxed); /* MO(node.index) */
-    return scan->fn(scan->ctx, key, key_len, key + key_len, size, index);
-}
-
-struct read_scan_foreign {
-    const struct read_scan *scan;
-    const struct table *t;
-    uint64_t bucket, buckets;
-};
-
-static int read_scan_copy(void *ctx, const uint8_t *key, size_t key_len, const uint8_t *value, size_t value_len,
-                          uint64_t index, uint32_t payload_crc) {
-    const struct read_scan_foreign *f = ctx;
+static int section_scan_node(void *ctx, const uint8_t *key, size_t key_len, const uint8_t *value, size_t value_len,
+                             uint64_t index, uint32_t payload_crc) {
+    const struct section_scan *scan = ctx;
+    const struct view *v = scan->v;
     (void)payload_crc;
-    if (table_bucket_of(table_hash(f->t, key, key_len), f->buckets) != f->bucket) {
+    if (v->foreign && table_bucket_of(table_hash(&v->table, key, key_len), scan->buckets) != scan->bucket) {
         return 0; /* a split moved it: it is visited there */
     }
-    return f->scan->fn(f->scan->ctx, key, key_len, value, value_len, index);
+    return scan->fn(scan->ctx, key, key_len, value, value_len, index);
 }
 
-/* A copy of each bucket at the section's index. If slots were cleared or a version was reused, it is LOST. */
-static int read_scan_foreign(const struct tide_reader *r, const struct read_scan *scan) {
-    const struct table *t = &r->section->table;
-    struct foreign_scratch scratch = { 0 };
-    uint64_t buckets = foreign_buckets(r->section);
-    struct read_scan_foreign f = { scan, t, 0, buckets };
-    int result = buckets == 0 ? TIDE_ERR_CORRUPT : 0;
-    for (; f.bucket < buckets && result == 0; f.bucket++) {
-        result = foreign_visit_bucket(r->section, f.bucket, r->section_index, &scratch, read_scan_copy, &f);
-    }
-    free(scratch.bytes);
-    bool quiet = r->section_epoch % 2 == 0 && foreign_epoch(t) == r->section_epoch;
-    return result == 0 && !quiet ? TIDE_ERR_LOST : result == TIDE_ERR_CORRUPT ? TIDE_ERR_LOST : result;
+/* After a scan of another process's replica: it counts only if no slots were cleared and no version was reused. */
+static int section_scanned(const struct tide_reader *r, int result) {
+    bool quiet = r->section_epoch % 2 == 0 && foreign_epoch(&r->section->table) == r->section_epoch;
+    return result == TIDE_ERR_CORRUPT || (result == 0 && !quiet) ? TIDE_ERR_LOST : result;
+}
+
+/* Of one of this process's own: not where its table is damaged by now. */
+static int section_scanned_own(const struct tide_reader *r, int result) {
+    bool damaged = result == TIDE_ERR_CORRUPT || (result == 0 && table_is_damaged(&r->section->table));
+    return damaged ? read_damaged(r->section, TIDE_ERR_LOST) : result;
 }
 
 int tide_section_scan(struct tide_reader *r, tide_scan_fn *fn, void *ctx) {
@@ -172,19 +163,13 @@ int tide_section_scan(struct tide_reader *r, tide_scan_fn *fn, void *ctx) {
     if (error != 0 || r->section == NULL || fn == NULL) {
         return error != 0 ? error : fn == NULL ? TIDE_ERR_INVALID : TIDE_ERR_THREAD;
     }
-    const struct table *t = &r->section->table;
-    struct read_scan scan = { fn, ctx };
-    if (r->section->foreign) {
-        return read_scan_foreign(r, &scan);
+    struct foreign_scratch scratch = { 0 };
+    /* One number for the whole scan: what is split meanwhile stays where it was as well, until this section has ended. */
+    struct section_scan scan = { r->section, 0, foreign_buckets(r->section), fn, ctx };
+    int result = scan.buckets == 0 ? TIDE_ERR_CORRUPT : 0;
+    for (; scan.bucket < scan.buckets && result == 0; scan.bucket++) {
+        result = visit_bucket(scan.v, scan.bucket, scan.buckets, r->section_index, &scratch, section_scan_node, &scan);
     }
-    /* MO(table.buckets): acquire; one number for the whole scan: what is split meanwhile stays where it was as well,
-     * until this section has ended. */
-    uint64_t buckets = atomic_load_explicit(&t->seg->buckets, memory_order_acquire);
-    for (uint64_t b = 0; b < buckets; b++) {
-        int result = table_visit_bucket(t, b, buckets, r->section_index, read_scan_node, &scan);
-        if (result != 0) {
-            return result;
-        }
-    }
-    return 0;
+    free(scratch.bytes);
+    return scan.v->foreign ? section_scanned(r, result) : section_scanned_own(r, result);
 }

@@ -46,8 +46,7 @@ static void *grace_run(void *unused) {
         if (wanted != atomic_load(&grace_done_ticket)) {
             rcu_wait();
             atomic_store(&grace_done_ticket, wanted);
-            atomic_fetch_add(&grace.finished, 1);
-            park_wake(&grace.finished, INT32_MAX);
+            park_rouse(&grace.finished, INT32_MAX);
             continue;
         }
         if (atomic_load(&grace.stop)) {
@@ -64,8 +63,7 @@ static void *grace_run(void *unused) {
 
 static void grace_kick(void) {
     if (atomic_load(&grace.asleep)) {
-        atomic_fetch_add(&grace.wake, 1);
-        park_wake(&grace.wake, 1);
+        park_rouse(&grace.wake, 1);
     }
 }
 

@@ -162,9 +162,7 @@ static void lane_submit(struct tide *d, struct lane *lane, uint32_t number, uint
     KILL_POINT("lane.submitted");
     atomic_fetch_or(&board->ready, UINT64_C(1) << number);
     if (atomic_load(&board->asleep) != 0) {
-        atomic_store(&board->asleep, 0);
-        atomic_fetch_add(&board->wake, 1);
-        park_wake(&board->wake, 1);
+        park_rouse_announced(&board->asleep, &board->wake, 1);
     }
 }
 

@@ -13,6 +13,5 @@ bool lead_is_held(struct tide *d) {
 
 void lead_ask_step_down(struct tide *d) {
     atomic_store(&d->step_down, 1);
-    atomic_fetch_add(&d->steward_word, 1);
-    park_wake(&d->steward_word, INT32_MAX);
+    park_rouse(&d->steward_word, INT32_MAX);
 }

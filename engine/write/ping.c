@@ -11,9 +11,7 @@
 static uint32_t ping_ask(struct lanes_board *b) {
     uint32_t ticket = atomic_fetch_add(&b->pinged, 1) + 1;
     if (atomic_load(&b->asleep) != 0) {
-        atomic_store(&b->asleep, 0);
-        atomic_fetch_add(&b->wake, 1);
-        park_wake(&b->wake, 1);
+        park_rouse_announced(&b->asleep, &b->wake, 1);
     }
     return ticket;
 }

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "tools/lib/args.h"
+#include "tools/lib/signals.h"
 #include "tools/lib/stdio.h"
 #include "tools/dump/print.h"
 #include "tools/dump/ring.h"
@@ -194,7 +195,7 @@ static bool show_frames(struct dump_run *run, struct dump_ring *ring) {
 
 /* The next round, a moment later. False: that was all. */
 static bool wait_for_more(struct dump_run *run, bool ended) {
-    fflush(stdout);
+    stdio_flush();
     if (ended || enough(run))
         return false;
     nanosleep(&(struct timespec){ .tv_nsec = POLL_NS }, NULL);
@@ -275,6 +276,12 @@ static enum segment_kind kind_of(struct dump_run *run) {
     return other ? (enum segment_kind)h.kind : SEGMENT_LOG;
 }
 
+static void say_fault(const struct dump_run *run) {
+    char text[sizeof(run->file.path) + DUMP_FAULT_BYTES + 2];
+    snprintf(text, sizeof(text), "%s: %s", run->file.path[0] ? run->file.path : run->opt.what, run->file.fault);
+    args_say(TOOL, text);
+}
+
 static int finish(struct dump_run *run, bool read) {
     struct dump_totals *t = &run->totals;
     t->code = t->bad > 0 || t->problems > 0 ? TOOL_NO : TOOL_OK;
@@ -288,13 +295,13 @@ static int finish(struct dump_run *run, bool read) {
     if (stdio_finish(TOOL, TOOL_OK) != TOOL_OK)
         return TOOL_FAILED;
     if (!read)
-        fprintf(stderr, TOOL ": %s: %s\n", run->file.path, run->file.fault);
+        say_fault(run);
     return (int)t->code;
 }
 
 static int dump(struct dump_run *run) {
     if (!dump_file_open(&run->file, run->opt.what)) {
-        fprintf(stderr, TOOL ": %s: %s\n", run->file.path[0] ? run->file.path : run->opt.what, run->file.fault);
+        say_fault(run);
         return (int)run->file.code;
     }
     int code;
@@ -312,23 +319,16 @@ static int dump(struct dump_run *run) {
 
 int tool_dump(int argc, char **argv) {
     struct dump_run *run = calloc(1, sizeof(*run));
-    struct sigaction act = { .sa_handler = on_signal }, old_int, old_term;
     if (!run) {
         fprintf(stderr, TOOL ": out of memory\n");
         return TOOL_FAILED;
     }
     stopped = 0;
     int code = read_options(&run->opt, argc, argv);
-    if (code < 0 && run->opt.follow) {
-        /* The follower's end is no abort: it closes with its summary and exit code. */
-        sigaction(SIGINT, &act, &old_int);
-        sigaction(SIGTERM, &act, &old_term);
-        code = dump(run);
-        sigaction(SIGINT, &old_int, NULL);
-        sigaction(SIGTERM, &old_term, NULL);
-    } else if (code < 0) {
-        code = dump(run);
-    }
+    /* The end of a follower is no abort: it closes with its summary and exit code. */
+    if (code < 0 && run->opt.follow)
+        signals_catch(on_signal, 0);
+    code = code < 0 ? dump(run) : code;
     json_out_free(&run->view.json);
     free(run->opt.key);
     free(run);

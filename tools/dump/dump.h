@@ -29,6 +29,7 @@ struct dump_file {
     int fd;
     uint64_t size_bytes; /* when it was opened */
     char path[4096];
+    bool is_missing;              /* there is no such file */
     char fault[DUMP_FAULT_BYTES]; /* what went wrong last, in words */
     enum tool_code code;          /* and what it means */
 };
@@ -63,6 +64,9 @@ void dump_problem(struct dump_problems *p, const char *format, ...) __attribute_
 
 /* Check a header against its file. False where nothing behind it can be understood: wrong magic, version or layout. */
 bool dump_header_check(const struct segment_header *h, const struct dump_file *f, struct dump_problems *p);
+
+/* Was it made by another version of Tidemark, with another layout? */
+bool dump_is_other_version(const struct segment_header *h);
 
 /* ---- a log segment ----------------------------------------------------------------------------------------------- */
 

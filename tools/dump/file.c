@@ -29,7 +29,11 @@ static bool fail_errno(struct dump_file *f, enum tool_code code, const char *doi
 /* stat first: opening a device can do things, and what a FIFO's writer gets must not depend on a dump. */
 static bool open_path(struct dump_file *f, int nofollow) {
     struct stat st;
-    if ((nofollow ? lstat(f->path, &st) : stat(f->path, &st)) != 0)
+    bool found = (nofollow ? lstat(f->path, &st) : stat(f->path, &st)) == 0;
+    f->is_missing = !found && errno == ENOENT;
+    if (f->is_missing)
+        return fail(f, TOOL_NO_DOMAIN, "there is no such file");
+    if (!found)
         return fail_errno(f, TOOL_NO_DOMAIN, "cannot look it up");
     if (!S_ISREG(st.st_mode))
         return fail(f, TOOL_NO_DOMAIN, "not a regular file");
@@ -86,7 +90,10 @@ bool dump_file_open(struct dump_file *f, const char *what) {
             return true;
         if (access(what, F_OK) != 0) { /* what was meant is most likely the domain: tell about that */
             *f = first;
-            return false;
+            return f->is_missing
+                       ? fail(f, TOOL_NO_DOMAIN,
+                              "there is no such domain, and no file of that name here; 'tide ls' lists the domains")
+                       : false;
         }
     }
     if ((size_t)snprintf(f->path, sizeof(f->path), "%s", what) >= sizeof(f->path))

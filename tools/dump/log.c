@@ -11,20 +11,26 @@
 #define LOOKS 4 /* a live domain changes between two reads: what is wrong only once is not wrong */
 #define PAGE_BYTES 4096u
 
+bool dump_is_other_version(const struct segment_header *h) {
+    return h->magic == TIDE_LAYOUT_MAGIC &&
+           (h->version != TIDE_LAYOUT_VERSION || h->fingerprint != layout_fingerprint());
+}
+
 bool dump_header_check(const struct segment_header *h, const struct dump_file *f, struct dump_problems *p) {
     if (h->magic != TIDE_LAYOUT_MAGIC) {
         dump_problem(p, "no Tidemark segment: magic is 0x%016llx", (unsigned long long)h->magic);
         return false;
     }
     if (h->version != TIDE_LAYOUT_VERSION) {
-        dump_problem(p, "layout version %u; this tool knows %u", h->version, TIDE_LAYOUT_VERSION);
+        dump_problem(p, "another version of Tidemark made it, with layout version %u; this one knows %u", h->version,
+                     TIDE_LAYOUT_VERSION);
         return false;
     }
     if (crc32c(0, h, offsetof(struct segment_header, crc)) != h->crc)
         dump_problem(p, "the header's CRC is wrong");
     if (h->fingerprint != layout_fingerprint()) {
-        dump_problem(p, "layout fingerprint 0x%016llx; this tool has 0x%016llx", (unsigned long long)h->fingerprint,
-                     (unsigned long long)layout_fingerprint());
+        dump_problem(p, "another build made it: layout fingerprint 0x%016llx; this one has 0x%016llx",
+                     (unsigned long long)h->fingerprint, (unsigned long long)layout_fingerprint());
         return false;
     }
     if (h->kind != SEGMENT_LOG && h->kind != SEGMENT_TABLE && h->kind != SEGMENT_SPILL) {

@@ -97,7 +97,7 @@ static void look_at_file(struct peek *p, struct dump_file *f) {
         p->state = PEEK_DAMAGED;
         snprintf(p->why, sizeof(p->why), "%s", f->fault);
     } else if (!log.understood || !log.ring_there || strcmp(log.seg->header.name, p->name) != 0) {
-        p->state = PEEK_DAMAGED;
+        p->state = dump_is_other_version(&log.seg->header) ? PEEK_VERSION : PEEK_DAMAGED;
         snprintf(p->why, sizeof(p->why), "%s", log.problems.count ? log.problems.text[0] : "not this domain's log");
     } else {
         look_at_log(p, f->fd, log.seg);
@@ -199,7 +199,7 @@ int peek_list(char (**list)[64]) {
 }
 
 /* What stands behind "tidemark.NAME": a log, a table, a spilled request, or one of them half made. */
-static int is_ours(const char *rest) {
+static int is_ours(const char *rest, int half_made) {
     if (strncmp(rest, SUFFIX, strlen(SUFFIX)) == 0) {
         rest += strlen(SUFFIX);
     } else {
@@ -210,19 +210,22 @@ static int is_ours(const char *rest) {
             return 0;
         rest += 2 + digits;
     }
-    return rest[0] == '\0' || strncmp(rest, ".tmp.", 5) == 0;
+    return rest[0] == '\0' || (half_made && strncmp(rest, ".tmp.", 5) == 0);
 }
 
-int peek_leftovers(const char *name) {
+int peek_leftovers(const char *name, int half_made, char file[PEEK_FILE_BYTES]) {
     char path[SEGMENT_PATH_BYTES];
     int found = 0;
     if (segment_path(path, name, SEGMENT_LOG, 0) != 0)
         return 0;
     DIR *dir = open_directory();
-    const char *file = strrchr(path, '/') + 1;
-    size_t length = strlen(file) - strlen(SUFFIX); /* "tidemark.NAME" */
-    for (struct dirent *e; dir && !found && (e = readdir(dir)) != NULL;)
-        found = strncmp(e->d_name, file, length) == 0 && is_ours(e->d_name + length);
+    const char *log = strrchr(path, '/') + 1;
+    size_t length = strlen(log) - strlen(SUFFIX); /* "tidemark.NAME" */
+    for (struct dirent *e; dir && !found && (e = readdir(dir)) != NULL;) {
+        found = strncmp(e->d_name, log, length) == 0 && is_ours(e->d_name + length, half_made);
+        if (found)
+            snprintf(file, PEEK_FILE_BYTES, "%s", e->d_name);
+    }
     if (dir)
         closedir(dir);
     return found;
@@ -245,4 +248,25 @@ int peek_maps(const char *name, int32_t pid) {
     if (f)
         fclose(f);
     return found;
+}
+
+int peek_table(const char *name, uint32_t replica, uint64_t incarnation, struct peek_table *out) {
+    char path[SEGMENT_PATH_BYTES];
+    struct dump_file f;
+    struct dump_table t;
+    if (segment_path(path, name, SEGMENT_TABLE, replica) != 0 || !is_regular(path) || !dump_file_open(&f, path))
+        return -1;
+    int good = dump_table_read(&t, &f) && t.understood && t.problems.count == 0 &&
+               t.seg.header.incarnation == incarnation && t.seg.header.replica == replica;
+    if (good) {
+        uint64_t carved = t.seg.carved != 0 ? t.seg.nodes_end - t.seg.carved : 0;
+        *out = (struct peek_table){
+            .keys = t.seg.live_keys,
+            .table_bytes = t.seg.nodes_end - t.seg.buckets_off,
+            .used_bytes = t.seg.buckets * sizeof(struct table_bucket) + carved,
+        };
+    }
+    dump_table_free(&t);
+    dump_file_close(&f);
+    return good ? 0 : -1;
 }

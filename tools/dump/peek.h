@@ -19,6 +19,7 @@ enum peek_state {
     PEEK_DEAD,    /* nobody is; what lies there may be taken up again */
     PEEK_DAMAGED, /* `why` says what is wrong; `pids` and `led` are good all the same, nothing else is */
     PEEK_CLOSED,  /* another user's, or not a file: `why` */
+    PEEK_VERSION, /* another version of Tidemark made it: `why` says which; otherwise as damaged */
 };
 
 struct peek {
@@ -53,7 +54,16 @@ int peek_list(char (**list)[64]);
 /* Does this process have the domain's log mapped? From outside, by its memory map. 1 yes, 0 no or cannot be seen. */
 int peek_maps(const char *name, int32_t pid);
 
-/* Is a file of this domain's name there at all, also one that is no domain's? */
-int peek_leftovers(const char *name);
+/* Is a file of this domain's name there at all, also one that is no domain's? Its name, without the directory, into `file`.
+ * half_made: also such as are being made, or whose maker died. */
+#define PEEK_FILE_BYTES 256
+int peek_leftovers(const char *name, int half_made, char file[PEEK_FILE_BYTES]);
+
+/* What a replica's table says of itself, without attaching to it: for replicas that nobody serves. 0, or -1 where it
+ * cannot be had or is another domain's. */
+struct peek_table {
+    uint64_t keys, table_bytes, used_bytes;
+};
+int peek_table(const char *name, uint32_t replica, uint64_t incarnation, struct peek_table *out);
 
 #endif

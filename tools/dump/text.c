@@ -234,7 +234,9 @@ static void text_gap(struct dump_view *v, const struct dump_gap *gap) {
 }
 
 static void text_problem(struct dump_view *v, const char *text) {
-    fprintf(v->out, "BAD: %s\n", text);
+    fputs("BAD: ", v->out);
+    escape_text_print(v->out, text, strlen(text), "");
+    fputc('\n', v->out);
 }
 
 static void text_end(struct dump_view *v, const struct dump_totals *t) {

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "tools/lib/codes.h"
+#include "tools/lib/escape.h"
 #include "tools/lib/nearest.h"
 #include "tools/lib/stdio.h"
 
@@ -166,12 +167,32 @@ int args_options(const struct args_options *o, int argc, char **argv, void *ctx)
     return code;
 }
 
-int args_error(const char *tool, const char *format, ...) {
+void args_say(const char *tool, const char *text) {
+    struct buf line = { 0 };
+    buf_add_text(&line, tool);
+    buf_add(&line, ": ", 2);
+    escape_text(&line, text, strlen(text), "");
+    buf_add_char(&line, '\n');
+    fwrite(line.data, 1, line.size, stderr); /* at once: lines of several threads do not mix */
+    buf_free(&line);
+}
+
+void args_sayf(const char *tool, const char *format, ...) {
+    char text[600];
     va_list args;
-    fprintf(stderr, "%s: ", tool);
     va_start(args, format);
-    vfprintf(stderr, format, args);
+    vsnprintf(text, sizeof(text), format, args);
     va_end(args);
-    fprintf(stderr, "\nTry '%s --help'.\n", tool);
+    args_say(tool, text);
+}
+
+int args_error(const char *tool, const char *format, ...) {
+    char text[600];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    args_say(tool, text);
+    fprintf(stderr, "Try '%s --help'.\n", tool);
     return TOOL_USAGE;
 }

@@ -44,6 +44,11 @@ struct args_options {
  * code after a message. --help ends the process. */
 int args_options(const struct args_options *o, int argc, char **argv, void *ctx);
 
+/* Print "TOOL: text" on standard error. What was typed, read from a file or found in shared memory may stand in `text`:
+ * control characters are escaped. */
+void args_say(const char *tool, const char *text);
+void args_sayf(const char *tool, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
 /* Print "TOOL: message" and a pointer to --help on standard error; returns TOOL_USAGE, for `return args_error(...)`.
  * */
 int args_error(const char *tool, const char *format, ...) __attribute__((format(printf, 2, 3)));

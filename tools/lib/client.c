@@ -14,6 +14,7 @@
 
 #include "shm/fd.h"
 #include "tools/lib/args.h"
+#include "tools/lib/signals.h"
 #include "tools/lib/stdio.h"
 
 /* ---- arguments ---- */
@@ -112,7 +113,11 @@ static const struct meaning MEANINGS[] = {
     { TIDE_ERR_TOO_BIG, TOOL_FAILED, "too_big", NULL },
     { TIDE_ERR_NO_SPACE, TOOL_FAILED, "no_space", NULL },
     { TIDE_ERR_CORRUPT, TOOL_FAILED, "corrupt", "'tide dump %s' shows what is wrong; 'tide rm %s' removes it" },
-    { TIDE_ERR_VERSION, TOOL_FAILED, "version", NULL },
+    { TIDE_ERR_VERSION, TOOL_FAILED, "version",
+      "save it with the tide that made it: 'tide snapshot save %s FILE'; then, with this one: 'tide rm %s', 'tide "
+      "serve "
+      "%s', 'tide snapshot load %s FILE'" },
+    { TIDE_ERR_READ_ONLY, TOOL_FAILED, "read_only", NULL },
     { TIDE_ERR_FOREIGN, TOOL_FAILED, "foreign", NULL },
 };
 
@@ -136,7 +141,7 @@ static void print_hint(const struct cli *c, const char *hint) {
 }
 
 static int tell(const struct cli *c, enum tool_code code, const char *name, const char *text, struct json_out *j) {
-    fprintf(stderr, "%s: %s\n", c->tool, text);
+    args_say(c->tool, text);
     if (c->json) {
         json_out_text(j, "error", name);
         json_out_text(j, "text", text);
@@ -194,7 +199,7 @@ int cli_complain(const struct cli *c, enum tool_code code, const char *name, con
 void cli_log(void *ctx, enum tide_log_level level, const char *text) {
     const struct cli *c = ctx;
     if (level != TIDE_LOG_INFO || c->chatty)
-        fprintf(stderr, "%s: %s\n", c->tool, text);
+        args_say(c->tool, text);
 }
 
 /* Whoever may write a segment may also truncate it under us. That is no bug of this command, and is not to look like one. */
@@ -243,18 +248,8 @@ static void on_signal(int number) {
 }
 
 void cli_catch_signals(void) {
-    static const int SIGNALS[] = { SIGTERM, SIGINT, SIGHUP };
-    struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
-    sigset_t wanted;
     wake_fd = fd_lift(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-    sigemptyset(&wanted);
-    for (size_t i = 0; i < sizeof(SIGNALS) / sizeof(SIGNALS[0]); i++) {
-        struct sigaction old;
-        sigaddset(&wanted, SIGNALS[i]);
-        if (sigaction(SIGNALS[i], &action, &old) == 0 && SIGNALS[i] == SIGHUP && old.sa_handler == SIG_IGN)
-            sigaction(SIGNALS[i], &old, NULL); /* nohup meant it */
-    }
-    sigprocmask(SIG_UNBLOCK, &wanted, NULL); /* whoever started us may have had them blocked */
+    signals_catch(on_signal, SA_RESTART);
 }
 
 int cli_sleep(uint64_t ns) {

@@ -78,7 +78,7 @@ int cli_complain(const struct cli *c, enum tool_code code, const char *name, con
 /* ---- signals ---- */
 
 /*
- * From now on SIGTERM, SIGINT and SIGHUP set a flag and wake cli_sleep(). Before the first cli_sleep() they end the
+ * From now on SIGTERM, SIGINT and SIGHUP, where they were not ignored, set a flag and wake cli_sleep(). Before the first cli_sleep() they end the
  * process at once, with TOOL_OK: starting may take long (a join waits for its donor), and an end without ceremony is
  * something that domains are made for.
  */

@@ -93,6 +93,22 @@ void escape_text(struct buf *out, const void *text, size_t n, const char *keep) 
     }
 }
 
+void escape_text_print(FILE *out, const void *text, size_t n, const char *keep) {
+    struct buf escaped = { 0 };
+    const char *s = text;
+    for (size_t at = 0; at < n && !ferror(out);) {
+        size_t piece = n - at < PIECE ? n - at : PIECE;
+        /* No character is cut: a piece that is not the last ends before one. */
+        while (piece < n - at && piece > PIECE - 4 && ((unsigned char)s[at + piece] & 0xc0) == 0x80)
+            piece--;
+        escaped.size = 0;
+        escape_text(&escaped, s + at, piece, keep);
+        fwrite(escaped.data, 1, escaped.size, out);
+        at += piece;
+    }
+    buf_free(&escaped);
+}
+
 const char *escape_label(const char *label, size_t room, char *buf, size_t buf_size) {
     struct buf text = { 0 };
     escape_text(&text, label, strnlen(label, room), "");

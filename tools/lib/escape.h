@@ -32,6 +32,9 @@ long escape_undo(char *text);
  */
 void escape_text(struct buf *out, const void *text, size_t n, const char *keep);
 
+/* The same to a file, piece by piece. */
+void escape_text_print(FILE *out, const void *text, size_t n, const char *keep);
+
 /* The same for a short text that ends with a zero or after `room` bytes, cut to what fits `buf`. Returns buf. */
 const char *escape_label(const char *label, size_t room, char *buf, size_t buf_size);
 /* Enough for any label of a replica. */

@@ -68,11 +68,6 @@ void json_out_null(struct json_out *j, const char *name) {
     buf_add_text(&j->text, "null");
 }
 
-void json_out_text(struct json_out *j, const char *name, const char *value) {
-    json_out_name(j, name);
-    json_quote(&j->text, value, strlen(value));
-}
-
 void json_out_hex(struct json_out *j, const char *name, uint64_t value) {
     json_out_name(j, name);
     buf_printf(&j->text, "\"%016llx\"", (unsigned long long)value);
@@ -96,19 +91,36 @@ void json_quote_byte(struct buf *out, char c) {
     }
 }
 
-void json_quote(struct buf *out, const char *bytes, size_t size) {
+/* Does a terminal obey this character although JSON would let it stand: DEL, or U+0080 to U+009F? */
+static int is_obeyed(const unsigned char *s, size_t len) {
+    return (len == 1 && s[0] == 0x7f) || (len == 2 && s[0] == 0xc2 && s[1] < 0xa0);
+}
+
+static void add_quoted(struct buf *out, const char *bytes, size_t size, int for_terminals) {
     buf_add_char(out, '"');
     for (size_t at = 0; at < size;) {
-        size_t len = utf8_length(bytes + at, size - at);
-        if (len == 1)
+        const unsigned char *s = (const unsigned char *)bytes + at;
+        size_t len = utf8_length(s, size - at);
+        if (for_terminals && is_obeyed(s, len))
+            buf_printf(out, "\\u%04x", s[len - 1]);
+        else if (len == 1)
             json_quote_byte(out, bytes[at]);
         else if (len > 1)
-            buf_add(out, bytes + at, len);
+            buf_add(out, s, len);
         else
             buf_add_text(out, "\xef\xbf\xbd");
         at += len ? len : 1;
     }
     buf_add_char(out, '"');
+}
+
+void json_quote(struct buf *out, const char *bytes, size_t size) {
+    add_quoted(out, bytes, size, 0);
+}
+
+void json_out_text(struct json_out *j, const char *name, const char *value) {
+    json_out_name(j, name);
+    add_quoted(&j->text, value, strlen(value), 1);
 }
 
 static void add_base64(struct buf *out, const unsigned char *b, size_t size) {
@@ -128,7 +140,7 @@ void json_out_bytes(struct json_out *j, const char *name, const void *bytes, siz
     int text = utf8_is_valid(bytes, size);
     json_out_name(j, name);
     if (text)
-        json_quote(&j->text, bytes, size);
+        add_quoted(&j->text, bytes, size, 1);
     else
         add_base64(&j->text, bytes, size);
     if (encoding) {

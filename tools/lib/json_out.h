@@ -26,11 +26,12 @@ void json_out_i64(struct json_out *j, const char *name, int64_t value);
 void json_out_real(struct json_out *j, const char *name, double value); /* finite */
 void json_out_bool(struct json_out *j, const char *name, int value);
 void json_out_null(struct json_out *j, const char *name);
+/* Also DEL and U+0080 to U+009F are escaped, which JSON does not ask for: terminals obey them. */
 void json_out_text(struct json_out *j, const char *name, const char *value);
 void json_out_hex(struct json_out *j, const char *name, uint64_t value); /* a string of sixteen digits */
 
 /*
- * Bytes: as text where they are UTF-8, else as base64. `encoding`: the name of the member behind it that says which,
+ * Bytes: as text, like json_out_text(), where they are UTF-8, else as base64. `encoding`: the name of the member behind it that says which,
  * "utf-8" or "base64"; NULL: it is written only for base64, as NAME_encoding.
  */
 void json_out_bytes(struct json_out *j, const char *name, const void *bytes, size_t size, const char *encoding);

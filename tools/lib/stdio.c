@@ -4,12 +4,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdio_ext.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "tools/lib/codes.h"
 
 static int output_was_closed;
+static int output_error; /* errno of the first failure */
 
 /* The lowest number that is free, which is the one that was found closed. O_PATH: neither reads nor writes. */
 static int open_lowest(int number) {
@@ -31,11 +33,23 @@ int stdio_output_was_closed(void) {
     return output_was_closed;
 }
 
-int stdio_finish(const char *tool, int code) {
+int stdio_flush(void) {
     errno = 0;
-    if (fflush(stdout) == 0 && !ferror(stdout))
+    int failed = fflush(stdout) != 0 || ferror(stdout);
+    if (failed && output_error == 0)
+        output_error = errno;
+    return failed ? -1 : 0;
+}
+
+void stdio_discard(void) {
+    __fpurge(stdout);
+    clearerr(stdout);
+}
+
+int stdio_finish(const char *tool, int code) {
+    if (stdio_flush() == 0)
         return code;
     fprintf(stderr, "%s: standard output cannot be written%s%s; the output is incomplete\n", tool,
-            errno != 0 ? ": " : "", errno != 0 ? strerror(errno) : "");
+            output_error != 0 ? ": " : "", output_error != 0 ? strerror(output_error) : "");
     return TOOL_FAILED;
 }

@@ -13,6 +13,12 @@ void stdio_fill(void);
 /* Was standard output closed when stdio_fill() was called? */
 int stdio_output_was_closed(void);
 
+/* What was printed so far leaves now. 0, or -1 where it could not; stdio_finish() then says why. */
+int stdio_flush(void);
+
+/* Forget what was printed and has not left. */
+void stdio_discard(void);
+
 /* See that all that was printed came out. `code`, or TOOL_FAILED after a message. */
 int stdio_finish(const char *tool, int code);
 

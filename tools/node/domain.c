@@ -15,7 +15,7 @@
 static void log_line(void *ctx, enum tide_log_level level, const char *text) {
     static const char *const LEVELS[] = { "error", "warning", "info" };
     (void)ctx;
-    fprintf(stderr, "tide node: %s: %s\n", (unsigned)level < 3 ? LEVELS[level] : "?", text);
+    args_sayf("tide node", "%s: %s", (unsigned)level < 3 ? LEVELS[level] : "?", text);
 }
 
 static void make_name(char *name, size_t size) {
@@ -52,8 +52,8 @@ static void warn_unused_delays(const struct node *n, const struct buf *ids, size
         while (i < n_ids && !is_id(&ids[i], delay->id, delay->id_size))
             i++;
         if (i == n_ids || (i == 0 && !node_is_shared(n)))
-            fprintf(stderr, "tide node: warning: --delay %.*s is not used: %s\n", (int)delay->id_size, delay->id,
-                    i == 0 ? "the leader has no delay" : "no such name in node_ids");
+            args_sayf("tide node", "warning: --delay %.*s is not used: %s", (int)delay->id_size, delay->id,
+                      i == 0 ? "the leader has no delay" : "no such name in node_ids");
     }
 }
 

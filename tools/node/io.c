@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "tools/lib/args.h"
 #include "tools/node/node.h"
 
 #define READ_SIZE (256u << 10)
@@ -79,7 +80,7 @@ static void answer_line(struct node *n, const struct line *line, uint64_t number
     if (rc == 0)
         node_handle(n, &q);
     else if (rc < 0)
-        fprintf(stderr, "tide node: line %llu: not answered: %s\n", (unsigned long long)number, why);
+        args_sayf("tide node", "line %llu: not answered: %s", (unsigned long long)number, why);
     if (n->protocol.out.text.size >= FLUSH_SIZE)
         node_flush(n);
 }

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "tools/lib/args.h"
 #include "tools/node/node.h"
 
 #define LABEL_SIZE (sizeof(((struct node_slot *)0)->label))
@@ -143,8 +144,8 @@ static void look_around(struct node *n, const struct buf *ids, size_t n_ids) {
             k++;
         struct tide_replica_info info = TIDE_REPLICA_INFO_INIT;
         if (k == n_ids && tide_replica_info(n->domain, i, &info) == 0 && has_replica(&info))
-            fprintf(stderr, "tide node: warning: the domain has a replica %.*s, which is not in node_ids\n",
-                    (int)id->size, id->data);
+            args_sayf("tide node", "warning: the domain has a replica %.*s, which is not in node_ids", (int)id->size,
+                      id->data);
     }
 }
 

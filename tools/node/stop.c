@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "shm/fd.h"
+#include "tools/lib/signals.h"
 #include "tools/node/node.h"
 
 static atomic_int stop_requested; /* atomic: the handler may run in any thread */
@@ -25,9 +26,6 @@ static void on_stop(int signal_number) {
 }
 
 int node_catch_signals(void) {
-    static const int SIGNALS[] = { SIGTERM, SIGINT, SIGHUP };
-    /* The second one ends the process at once: the way out of a request that waits long. */
-    struct sigaction stop = { .sa_handler = on_stop, .sa_flags = (int)SA_RESETHAND };
     struct sigaction ignore = { .sa_handler = SIG_IGN };
     if (pipe2(stop_pipe, O_CLOEXEC | O_NONBLOCK) != 0 || (stop_pipe[0] = fd_lift(stop_pipe[0])) < 0 ||
         (stop_pipe[1] = fd_lift(stop_pipe[1])) < 0) {
@@ -35,12 +33,8 @@ int node_catch_signals(void) {
         return -1;
     }
     sigaction(SIGPIPE, &ignore, NULL);
-    for (size_t i = 0; i < sizeof(SIGNALS) / sizeof(SIGNALS[0]); i++) {
-        struct sigaction old;
-        /* A parent that had SIGHUP or SIGINT ignored (nohup, a background job) meant it. */
-        if (sigaction(SIGNALS[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
-            sigaction(SIGNALS[i], &stop, NULL);
-    }
+    /* The second one ends the process at once: the way out of a request that waits long. */
+    signals_catch(on_stop, (int)SA_RESETHAND);
     return 0;
 }
 

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "bench/lib/flow.h"
+
+#include "bench/lib/rng.h"
+
+#define TABLE_BYTES (UINT64_C(32) << 20)
+#define RING_BYTES (UINT64_C(1) << 20)
+#define KEY_SIZE 16u
+#define VALUE_MAX 4096u
+#define PUTS 200000u      /* of each of the two mixes; */
+#define QUICK_PUTS 60000u /* enough to fill the table */
+#define DELETES 1000u     /* for one put, at most */
+#define WAITS 50u         /* for memory that waits for its grace period, before a table counts as full */
+#define WAIT_NS UINT64_C(2000000)
+
+/* Sizes from `least` on, `span` of them, drawn by the key's number. */
+struct mix {
+    uint32_t least, span;
+};
+
+static const struct mix small = { 100, 400 }, wide = { 100, 2000 }, tiny = { 64, 1 }, thousand = { 1000, 1 },
+                        equal = { 200, 1 };
+
+/* A domain whose keys are numbered: from `head` to `next` - 1 they are there. */
+struct flow {
+    struct bench_program *p;
+    struct tide *d;
+    uint64_t head, next;
+    uint64_t shift; /* keys from this number on have the second mix */
+    struct mix mixes[2];
+    uint64_t payload;
+};
+
+static uint32_t size_of(const struct flow *f, uint64_t i) {
+    const struct mix *m = &f->mixes[i >= f->shift];
+    return m->least + (uint32_t)(bench_mix64(i) % m->span);
+}
+
+static int open_flow(struct flow *f, struct bench_program *p, struct mix first) {
+    struct tide_opts opts = TIDE_OPTS_INIT;
+    struct tide_replica_opts leader = TIDE_REPLICA_OPTS_INIT;
+    *f = (struct flow){ .p = p, .shift = UINT64_MAX, .mixes = { first, first } };
+    opts.table_bytes = TABLE_BYTES;
+    opts.ring_bytes = RING_BYTES;
+    leader.role = TIDE_LEADER;
+    if (bench_program_domain(p, &f->d, &opts) != 0) {
+        return -1;
+    }
+    int rc = tide_replica_start(f->d, &leader, NULL);
+    return rc != 0 ? bench_program_failed_code(p, "starting the leader", rc) : 0;
+}
+
+static void close_flow(struct flow *f) {
+    if (f->d != NULL) {
+        tide_close(f->d);
+    }
+}
+
+static int put(struct flow *f, uint64_t i) {
+    static const uint8_t value[VALUE_MAX];
+    uint64_t key[2] = { i, UINT64_C(0x6b6b6b6b6b6b6b6b) };
+    return tide_put(f->d, NULL, key, KEY_SIZE, value, size_of(f, i), NULL);
+}
+
+static int put_next(struct flow *f) {
+    int rc = put(f, f->next);
+    if (rc == 0) {
+        f->payload += KEY_SIZE + size_of(f, f->next);
+        f->next++;
+    }
+    return rc;
+}
+
+static int delete_oldest(struct flow *f) {
+    uint64_t i = f->head++, key[2] = { i, UINT64_C(0x6b6b6b6b6b6b6b6b) };
+    int rc = tide_delete(f->d, NULL, key, KEY_SIZE, NULL);
+    if (rc == TIDE_ERR_NOT_FOUND) {
+        return 0; /* one that was refused */
+    }
+    f->payload -= rc == 0 ? KEY_SIZE + size_of(f, i) : 0;
+    return rc;
+}
+
+static int ended(struct flow *f, const char *what, int rc) {
+    return bench_stop ? 1 : rc != 0 ? bench_program_failed_code(f->p, what, rc) : 0;
+}
+
+/* Until nothing fits, also after a while: what was deleted can be had again once its grace period is over. */
+static int fill(struct flow *f) {
+    int rc = 0;
+    for (uint32_t waits = 0; waits < WAITS && !bench_stop && (rc == 0 || rc == TIDE_ERR_FULL);) {
+        rc = put_next(f);
+        if (rc == TIDE_ERR_FULL) {
+            waits++;
+            bench_sleep_ns(WAIT_NS);
+        } else {
+            waits = 0;
+        }
+    }
+    return ended(f, "filling a table", rc == TIDE_ERR_FULL ? 0 : rc);
+}
+
+/* Payload of a fresh table that is full of this mix. */
+static int fresh(struct bench_program *p, struct mix mix, double *payload) {
+    struct flow f;
+    int rc = open_flow(&f, p, mix);
+    rc = rc != 0 ? rc : fill(&f);
+    *payload = (double)f.payload;
+    close_flow(&f);
+    return rc;
+}
+
+/* n puts; where one does not fit, the oldest keys go until it does. *refused: that it never did. */
+static int push(struct flow *f, uint64_t n, uint64_t *refused) {
+    int rc = 0;
+    for (uint64_t i = 0; i < n && rc == 0 && !bench_stop; i++) {
+        rc = put_next(f);
+        for (uint32_t deletes = 0; rc == TIDE_ERR_FULL; deletes++) {
+            if (deletes == DELETES || f->head == f->next) {
+                ++*refused;
+                f->next++;
+                rc = 0;
+                break;
+            }
+            rc = delete_oldest(f);
+            rc = rc != 0 ? rc : put_next(f);
+        }
+    }
+    return ended(f, "pushing keys through a full table", rc);
+}
+
+static int shift(struct bench_program *p, struct bench_flow *out) {
+    struct flow f;
+    uint64_t n = p->quick ? QUICK_PUTS : PUTS, refused = 0;
+    double whole = 0;
+    int rc = fresh(p, wide, &whole);
+    out->mixed_lost = 1.0 - whole / (double)TABLE_BYTES;
+    if (rc != 0) {
+        return rc;
+    }
+    rc = open_flow(&f, p, small);
+    f.shift = n;
+    f.mixes[1] = wide;
+    rc = rc != 0 ? rc : push(&f, n, &refused);
+    refused = 0;
+    rc = rc != 0 ? rc : push(&f, n, &refused);
+    out->shifted_kept = bench_ratio((double)f.payload, whole);
+    out->shifted_refused = bench_ratio((double)refused, (double)n);
+    close_flow(&f);
+    return rc;
+}
+
+static int delete_all(struct bench_program *p, struct bench_flow *out) {
+    struct flow f;
+    double whole = 0;
+    int rc = fresh(p, thousand, &whole);
+    if (rc != 0) {
+        return rc;
+    }
+    rc = open_flow(&f, p, tiny);
+    rc = rc != 0 ? rc : fill(&f);
+    int code = 0;
+    while (rc == 0 && code == 0 && f.head < f.next && !bench_stop) {
+        code = delete_oldest(&f);
+    }
+    rc = rc != 0 ? rc : ended(&f, "deleting all keys", code);
+    f.shift = f.next;
+    f.mixes[1] = thousand;
+    rc = rc != 0 ? rc : fill(&f);
+    out->deleted_kept = bench_ratio((double)f.payload, whole);
+    close_flow(&f);
+    return rc;
+}
+
+static int overwrite(struct bench_program *p, struct bench_flow *out) {
+    struct flow f;
+    uint64_t refused = 0;
+    int rc = open_flow(&f, p, equal), code = 0;
+    rc = rc != 0 ? rc : fill(&f);
+    for (uint64_t i = 0; i < f.next && rc == 0 && code == 0 && !bench_stop; i++) {
+        code = put(&f, i);
+        refused += code == TIDE_ERR_FULL;
+        code = code == TIDE_ERR_FULL ? 0 : code;
+    }
+    rc = rc != 0 ? rc : ended(&f, "overwriting in a full table", code);
+    out->overwrite_refused = bench_ratio((double)refused, (double)f.next);
+    close_flow(&f);
+    return rc;
+}
+
+int bench_flow_measure(struct bench_program *p, struct bench_flow *out) {
+    int rc = shift(p, out);
+    rc = rc != 0 ? rc : delete_all(p, out);
+    return rc != 0 ? rc : overwrite(p, out);
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Where an answer is filled, field by field. Inline, since a get knows most of them when it is compiled. */
+#ifndef TIDE_READ_ANSWER_H
+#define TIDE_READ_ANSWER_H
+
+#include <string.h>
+
+#include "engine/read/reader.h"
+
+/* Which replica served, and how fresh that was. */
+static inline void answer_served(struct tide_answer *a, const struct verdict *v) {
+    /* linearizable, stale, from_leader, reserved: one store */
+    const uint8_t flags[4] = { v->staleness_ns == 0 && !v->breach, v->breach, v->leader, 0 };
+    a->reason = v->reason;
+    a->served_by = v->id;
+    memcpy(&a->linearizable, flags, sizeof(flags));
+    a->index = v->index;
+    a->commit_index = v->commit;
+    a->staleness_ns = v->staleness_ns;
+    a->waited_ns = v->waited_ns;
+}
+
+/* The value that was found: 0, 0 where there was none. */
+static inline void answer_value(struct tide_answer *a, uint64_t value_size, uint64_t version) {
+    a->value_size = value_size;
+    a->version = version;
+}
+
+#endif

@@ -1,0 +1,119 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Commands on what is not there, what the dead left, what another version made; files that somebody who was killed left.
+# Exit codes: 0 good, 1 not.
+cd "$(dirname "$0")/.."
+. tests/lib/commands.sh
+
+# ---- nothing of that name
+
+expect 3 "rm of nothing" rm nobody
+warns 'no such domain: nothing was removed'
+grep -q "tide serve" "$work/err" && bad "rm of nothing advises to serve it"
+expect 3 "dump of nothing" dump nobody
+warns 'there is no such domain, and no file of that name here'
+expect 3 "dump of no file" dump "$work/none"
+warns 'there is no such file'
+
+# ---- all processes dead: get and scan agree, stat knows what the dead left
+
+begin serve serve d --followers 1 --ring 64K --table 256K
+ready serve
+for k in 1 2 3 4 5; do
+    expect 0 "put" put d "k$k" "v$k" --timeout 20s
+done
+kill -9 "$begun"
+wait "$begun" 2>/dev/null
+what="members of the dead"
+expect 0 "gc" gc d
+for c in "get d k3" "scan d" "snapshot save d $work/dead.snap"; do
+    # shellcheck disable=SC2086
+    expect 0 "$c of a dead domain" $c --max-staleness any --fallback stale
+done
+expect 0 "scan of a dead domain" scan d --max-staleness any --fallback stale
+says '^k3	v3$'
+expect 0 "get of a dead domain" get d k3 --max-staleness any --fallback stale
+says '^v3$'
+expect 1 "get of no key of a dead domain" get d k9 --max-staleness any --fallback stale
+expect 0 "get --json of a dead domain" get d k3 --max-staleness any --fallback stale --json
+says '"value": "v3"'
+for c in "get d k3" "scan d"; do
+    # shellcheck disable=SC2086
+    expect 0 "$c of a dead domain: nobody can have written since" $c
+done
+expect 4 "get from one replica of a dead domain" get d k3 --replica 1 --max-staleness any --fallback stale
+expect 0 "stat of a dead domain" stat d --json
+says '"tide_replica_state": "orphan", .*"keys": 5,'
+expect 0 "stat of a dead domain" stat d
+says 'orphan +[0-9]+ +5 +0 +0ns +0ns +5 '
+
+# ---- something is left: that is no success
+
+mkdir "$TIDE_SHM_DIR/tidemark.d.r9"
+expect 7 "rm with a directory among the files" rm d --force
+warns 'tidemark.d.r9 is still there and cannot be removed'
+rmdir "$TIDE_SHM_DIR/tidemark.d.r9"
+expect 3 "rm of nothing, again" rm d --force
+
+# ---- another version's: which, and the way
+
+begin serve2 serve d --followers 0 --ring 64K --table 256K
+ready serve2
+kill "$begun"
+wait "$begun"
+printf '\143\0\0\0' | dd of="$TIDE_SHM_DIR/tidemark.d.log" bs=1 seek=8 conv=notrunc 2>/dev/null
+for c in "serve d" "get d k1" "put d k1 v" "stat d" "verify d" "snapshot save d $work/no.snap"; do
+    # shellcheck disable=SC2086
+    expect 7 "$c of another version's domain" $c
+    warns 'layout version 99'
+    warns "save it with the tide that made it: 'tide snapshot save d FILE'; then, with this one: 'tide rm d', 'tide serve d'"
+done
+[ -e "$work/no.snap" ] && bad "a snapshot of another version's domain appears"
+expect 0 "ls of another version's" ls
+says '^d +version .*layout version 99'
+expect 0 "ls --json of another version's" ls --json
+says '"state": "version", "why": "[^"]*layout version 99'
+expect 0 "rm of another version's" rm d
+begin serve3 serve d --followers 0 --ring 64K --table 256K
+ready serve3
+expect 0 "load what was saved before" snapshot load d "$work/dead.snap" --timeout 20s
+expect 0 "get what was loaded" get d k5
+says '^v5$'
+
+# ---- a save that was killed: the next one removes what it left, and nothing else
+
+: >"$work/x.snap.tmp.999999999"
+: >"$work/x.snap.tmp.note"
+: >"$work/y.snap.tmp.999999999"
+mkfifo "$work/x.snap.tmp.7"
+(
+    flock -x 8
+    exec sleep 60
+) 8>"$work/x.snap.tmp.4000000" 2>/dev/null &
+holder=$!
+pids="$pids $holder"
+until_true 20 "the lock" sh -c '! flock -n "$0" true' "$work/x.snap.tmp.4000000"
+expect 0 "save" snapshot save d "$work/x.snap"
+[ -e "$work/x.snap.tmp.999999999" ] && bad "a temporary of a save that died is left"
+for file in x.snap x.snap.tmp.note y.snap.tmp.999999999 x.snap.tmp.7 x.snap.tmp.4000000; do
+    [ -e "$work/$file" ] || bad "save removes $file"
+done
+kill "$holder"
+wait "$holder" 2>/dev/null
+expect 0 "save again" snapshot save d "$work/x.snap"
+[ -e "$work/x.snap.tmp.4000000" ] && bad "a temporary is left although nobody holds it"
+
+# ---- a limit on the size of files: an error, and nothing left
+
+expect 0 "a large value" put d big "$(head -c 9000 /dev/zero | tr '\0' x)" --timeout 20s
+what="save under a limit of file size"
+(
+    ulimit -f 1
+    exec timeout -k 5 30 "$tide" snapshot save d "$work/limit.snap" >"$work/out" 2>"$work/err"
+)
+got=$?
+[ $got = 7 ] || bad "$what: exit code $got, not 7"
+warns 'File too large'
+ls "$work"/limit.snap* >/dev/null 2>&1 && bad "$what: leaves a file"
+
+exit "$failed"

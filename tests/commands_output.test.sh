@@ -1,0 +1,117 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Output that cannot be written, descriptors that are closed when a command starts, and signals that were ignored then.
+# Exit codes: 0 good, 1 not.
+cd "$(dirname "$0")/.."
+. tests/lib/commands.sh
+
+begin serve serve d --followers 0 --ring 64K --table 256K
+ready serve
+server=$begun
+expect 0 "put" put d k v --timeout 20s
+
+# ---- closed standard output: refused before anything is done; a full disk: an error, with a text
+
+closed() { # what arguments...
+    what=$1
+    shift
+    : >"$work/out"
+    timeout -k 5 30 "$tide" "$@" >&- 2>"$work/err" </dev/null
+    got=$?
+    [ $got = 7 ] || bad "$what >&-: exit code $got, not 7"
+    warns 'standard output is closed: nothing was done'
+}
+
+full() { # what arguments...
+    what=$1
+    shift
+    : >"$work/out"
+    timeout -k 5 30 "$tide" "$@" >/dev/full 2>"$work/err" </dev/null
+    got=$?
+    [ $got = 7 ] || bad "$what >/dev/full: exit code $got, not 7"
+    warns 'output.*No space left|No space left'
+}
+
+for c in 'get d k' 'get d k --json' 'put d k2 w' 'del d k2' 'cas d k3 v --expect 0' 'scan d' 'scan d --json' 'ls' 'ls --json' 'stat d' \
+    'stat d --json' 'verify d' 'verify d --json' 'snapshot save d -' 'step-down d' 'gc d' 'rm d' 'dump d' 'dump d --json' 'help' \
+    'version' 'get --help' 'dump --help' 'demo --seconds 0.1' 'demo --help' 'node'; do
+    # shellcheck disable=SC2086
+    closed "$c" $c
+done
+expect 1 "nothing was put" get d k2
+expect 1 "nothing was set" get d k3
+printf '{"src":"c","dest":"n","body":{"type":"init","msg_id":1,"node_id":"n","node_ids":["n"]}}\n' >"$work/init"
+for c in 'get d k' 'get d k --json' 'put d k2 w --timeout 20s' 'cas d k3 v --expect 0 --timeout 20s' 'scan d' 'scan d --json' \
+    'ls' 'ls --json' 'stat d' 'stat d --json' 'stat d --watch 5ms' 'verify d' 'verify d --json' 'snapshot save d -' \
+    'gc d' 'dump d' 'dump d --json' 'help' 'help get' 'version' 'get --help' 'dump --help' 'demo --seconds 0.1' \
+    'demo --seconds 0.1 --json' 'serve other --followers 0 --ring 64K --table 256K' 'follow d' \
+    "snapshot save d $work/full.snap --json"; do
+    # shellcheck disable=SC2086
+    full "$c" $c
+done
+what="node >/dev/full"
+timeout -k 5 30 "$tide" node <"$work/init" >/dev/full 2>"$work/err"
+[ $? = 7 ] || bad "$what: not 7"
+warns 'standard output: No space left'
+
+# ---- the other descriptors
+
+what="stat 2>&-"
+timeout -k 5 30 "$tide" stat d 2>&- >"$work/out" </dev/null || bad "$what: fails"
+says '^leader'
+what="get of no key 2>&-"
+timeout -k 5 30 "$tide" get d nokey 2>&- >"$work/out" </dev/null
+[ $? = 1 ] || bad "$what: not 1"
+for c in 'node' 'put d k -' "snapshot load d -"; do
+    what="$c <&-"
+    # shellcheck disable=SC2086
+    timeout -k 5 30 "$tide" $c <&- >"$work/out" 2>"$work/err"
+    [ $? = 7 ] || bad "$what: not 7"
+    warns 'standard input: Bad file descriptor'
+done
+expect 0 "the domain is whole after all that" get d k
+says '^v$'
+"$tide" serve bare --followers 0 --ring 64K --table 256K <&- >&- 2>&- &
+bare=$!
+pids="$pids $bare"
+until_true 20 "a server without descriptors serves" sh -c '"$0" put bare k v --timeout 20s 2>&1' "$tide"
+expect 0 "get from it" get bare k
+says '^v$'
+kill "$bare"
+wait "$bare"
+[ $? = 0 ] || bad "serve with closed descriptors does not end with 0"
+
+# ---- signals that were ignored when a command started stay ignored
+
+until_stopped() { # pid
+    until_true 20 "$1 ends" sh -c '! kill -0 "$0"' "$1"
+}
+for signal in INT HUP; do
+    for c in "follow d" "stat d --watch 20ms" "node" "dump d --follow --no-ring" "dump d --follow"; do
+        case $c in *--no-ring) continue ;; esac
+        mkfifo "$work/in.$signal" 2>/dev/null
+        # shellcheck disable=SC2086
+        (
+            trap '' "$signal"
+            exec "$tide" $c >"$work/ignores" 2>"$work/err" <"$work/in.$signal"
+        ) &
+        begun=$!
+        pids="$pids $begun"
+        exec 9>"$work/in.$signal"
+        [ "$c" = node ] && cat "$work/init" >&9
+        until_true 20 "$c has begun" grep -q . "$work/ignores"
+        kill "-$signal" "$begun"
+        sleep 0.1
+        kill -0 "$begun" 2>/dev/null || bad "$c: SIG$signal, ignored when it began, ended it"
+        kill "$begun"
+        exec 9>&-
+        wait "$begun"
+        [ $? = 0 ] || bad "$c: SIGTERM does not end it with 0"
+        rm -f "$work/ignores"
+    done
+done
+
+kill "$server"
+wait "$server"
+[ $? = 0 ] || bad "serve does not end with 0"
+exit "$failed"
