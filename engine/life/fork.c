@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "engine/life/handles.h"
+#include "engine/read/reader_left.h"
 #include "engine/table/grace.h"
 #include "engine/table/rcu.h"
 
@@ -14,19 +15,21 @@ static pthread_mutex_t fork_opening = PTHREAD_MUTEX_INITIALIZER;
 static void fork_before(void) {
     pthread_mutex_lock(&fork_opening);
     handles_lock();
-    grace_before_fork(); /* first: whoever holds it may be waiting for a thread that is in a grace period */
+    grace_before_fork(); /* before rcu_before_fork(): the holder of this lock may be waiting for a thread that is in a grace period */
     rcu_before_fork();
+    reader_left_before_fork();
 }
 
 static void fork_parent(void) {
+    reader_left_after_fork();
     rcu_after_fork(false);
     grace_after_fork(false);
     handles_unlock();
     pthread_mutex_unlock(&fork_opening);
 }
 
-/* The locks belong to the open file, and that lives as long as a descriptor or a mapping of it: both have to go. What takes the
- * mappings' place is private and empty, for whoever looks before he has seen TIDE_ERR_FORKED. */
+/* The locks belong to the open file. It lives as long as a descriptor or a mapping of it does, so both have to go.
+ * Private, empty memory takes the mappings' place, for a thread that looks there before it has seen TIDE_ERR_FORKED. */
 static void fork_let_go(struct tide *d) {
     close(d->segment.fd);
     d->segment.fd = -1;
@@ -36,11 +39,12 @@ static void fork_let_go(struct tide *d) {
 }
 
 static void fork_child(void) {
+    reader_left_after_fork();
     for (struct tide *d = handles_take(); d != NULL; d = d->next_open) {
         fork_let_go(d);
         atomic_store(&d->closed, (uint32_t)-TIDE_ERR_FORKED);
         for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
-            atomic_store(&d->views[i], NULL); /* reads come to the slow path, and find out */
+            atomic_store(&d->views[i], NULL); /* reads come to the slow path, which sees `closed` */
         }
         atomic_store(&d->seq.here, 0);
     }

@@ -2,6 +2,7 @@
 /* What can be asked of a domain: numbers, watermarks, lag; and waiting until replicas have applied something. */
 #include <stdlib.h>
 
+#include "engine/table/cancel.h"
 #include "engine/replica/bound.h"
 #include "engine/replica/foreign.h"
 #include "engine/read/reader.h"
@@ -98,6 +99,7 @@ static void info_table(const struct tide *d, const struct view *v, struct tide_r
 }
 
 int tide_replica_info(struct tide *d, uint32_t id, struct tide_replica_info *out) {
+    CANCEL_HOLD_OFF();
     if (d == NULL || id >= LAYOUT_REPLICAS || out == NULL || out->size < sizeof(*out)) {
         return TIDE_ERR_INVALID;
     }
@@ -176,6 +178,7 @@ static uint32_t info_have(const struct tide *d, uint64_t index, bool living, con
 }
 
 int tide_wait_applied(struct tide *d, const struct tide_token *token, uint32_t n, uint64_t timeout_ns) {
+    CANCEL_HOLD_OFF();
     if (d == NULL || token == NULL || n > LAYOUT_REPLICAS) {
         return TIDE_ERR_INVALID;
     }

@@ -44,7 +44,11 @@ int read_begin(struct tide_reader *r, const struct tide_bound *bound, const stru
                          0)) {
         return TIDE_ERR_INVALID;
     }
-    return read_home_fresh(r, bound, v) ? 0 : reader_pick(r, bound, v);
+    if (__builtin_expect(read_home_fresh(r, bound, v), 1)) {
+        return 0;
+    }
+    r->since = 0;
+    return reader_pick(r, bound, v);
 }
 
 int read_refuse(struct tide_reader *r, int error, const struct verdict *v, struct tide_answer *a) {
@@ -155,7 +159,7 @@ static int read_get_foreign(struct tide_reader *r, const struct tide_bound *boun
     }
     rcu_exit();
     read_pardon(r);
-    if (r->quick != NULL && v->replica->foreign && v->id == r->home) {
+    if (r->quick != READER_NOT_QUICK && v->replica->foreign && v->id == r->home) {
         r->quick = reader_near();
     }
     read_done(r, v, a, value.size, value.version);

@@ -2,6 +2,7 @@
 /* Sections: many reads of one replica at one index, and scans. */
 #include <stdlib.h>
 
+#include "engine/table/cancel.h"
 #include "engine/replica/foreign.h"
 #include "engine/replica/visit.h"
 #include "engine/table/kill.h"
@@ -159,6 +160,7 @@ static int section_scanned_own(const struct tide_reader *r, int result) {
 }
 
 int tide_section_scan(struct tide_reader *r, tide_scan_fn *fn, void *ctx) {
+    CANCEL_HOLD_OFF();
     int error = reader_check(r);
     if (error != 0 || r->section == NULL || fn == NULL) {
         return error != 0 ? error : fn == NULL ? TIDE_ERR_INVALID : TIDE_ERR_THREAD;
