@@ -253,7 +253,7 @@ aarch64:
 check:
 	@CC='$(CC)' sh .ci/deps build
 	@$(MAKE) $(JOBS) programs
-	@TIDE_BUILD=$(B) sh tests/check.sh .
+	@CC='$(CC)' TIDE_BUILD=$(B) sh tests/check.sh .
 
 # ---- the rest --------------------------------------------------------------------------------------------------------
 

@@ -64,7 +64,7 @@ static void all_bars(struct bench_grid *g, const struct bars *b) {
              kept, missed, total - kept - missed);
 }
 
-/* The picture lives in memory alone, so that nothing is left behind whatever ends the program. */
+/* The picture lives in memory alone, so that no file stays however the program ends. */
 static void picture(FILE *out, const struct bench_bars_picture *p) {
     char path[64], alt[160];
     int fd = memfd_create("picture", MFD_CLOEXEC);

@@ -10,7 +10,7 @@
 #include "bench/lib/victims.h"
 
 #define BAR_NS 20e6
-#define POLL_NS UINT64_C(10000) /* between two looks: one who spins would take a CPU from those it looks at */
+#define POLL_NS UINT64_C(10000) /* between two looks: a spinning observer would take a CPU from the others */
 #define SIZES 2u
 #define LARGE_SHARE 10u /* so many times fewer kills with the large table: each is followed by a join */
 
@@ -59,7 +59,7 @@ static int watch(struct failover *f, struct tide *d, struct tide_info *before, u
             return 1;
         }
         if (info.term == before->term) {
-            /* It may have committed until it died. The new leader announces its term before it commits. */
+            /* The old leader may have committed until it died. The new one announces its term before it commits. */
             before->commit_index = info.commit_index;
         }
         if (at[STAGE_DROPPED] == 0 && at[STAGE_TAKEN] == 0 && info.led == 0) {
@@ -110,7 +110,7 @@ static int one_kill(struct failover *f, struct size *size) {
     if (rc != 0) {
         return rc;
     }
-    /* Opened for each kill anew: processes are forked while this one has no domain open. */
+    /* Opened anew for each kill: processes may be forked only while this one has no domain open. */
     rc = victims_attach(&f->victims, &d);
     if (rc != 0) {
         return bench_program_failed_code(f->p, "attaching to the domain", rc);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What does one tide_get cost beside an unsynchronised table? bench/peers with the rows that need no package, and some that
- * are about this question alone. */
+/* What does one tide_get cost beside an unsynchronised table? bench/peers with the rows that need no package, and
+ * some that are about this question alone. */
 #include "bench/peers/stage.h"
 
 static const struct peer *const peers[PEERS] = { &peer_loop_alone, &peer_plain, &peer_tide, &peer_other };

@@ -6,7 +6,7 @@
 #include "bench/lib/program.h"
 
 #define BAR_APPLY_NS 1e6
-#define BAR_SLOW 1.5 /* slow reads, over what the machine does by itself: what is left is chance */
+#define BAR_SLOW 1.5 /* slow reads, over those that the machine causes by itself; the rest is chance */
 
 enum work { WORK_GROW, WORK_STEADY, WORK_SHIFT, WORK_SHRINK, WORKS };
 
@@ -32,7 +32,7 @@ static const struct {
     { "control", "control: arithmetic, on the same CPUs", PAUSES_CONTROL },
 };
 
-/* What has bars, and how they are called; overwriting with the same size is what they are held against. */
+/* The kinds of work that have bars, and the bars' names. They are held against overwriting with the same size. */
 static const struct {
     enum work work;
     const char *id, *name;

@@ -15,7 +15,7 @@
 #include "bench/lib/program.h"
 #include "bench/lib/setup.h"
 #include "bench/lib/worker.h"
-#include "shm/segment.h" /* so that the copy goes to memory that is made as a table's is, huge pages and all */
+#include "shm/segment.h" /* the copy goes to memory that is made as a table's is, with huge pages */
 
 #define BAR 3.0
 #define KEY_SIZE 16u
@@ -132,7 +132,7 @@ static int pages_like_table(struct join *j, struct pages *p, uint64_t bytes) {
     return 0;
 }
 
-/* Reserved by nobody: the kernel finds each page when it is touched first. 0, or -1 with errno. */
+/* Nothing is reserved: the kernel finds each page at its first access. 0, or -1 with errno. */
 static int pages_untouched(struct pages *p, uint64_t bytes) {
     const char *dir = getenv("TIDE_SHM_DIR");
     int fd = open(dir != NULL ? dir : "/dev/shm", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
@@ -279,7 +279,7 @@ static int measure(struct join *j) {
         return bench_program_failed_errno(j->p, "shared memory to copy from");
     }
     memset(j->source.base, 0x5a, j->used_bytes);
-    /* Once to warm up: the code, the files' caches, and the other process's mapping. */
+    /* One untimed round warms up the code, the files' caches and the other process's mapping. */
     int rc = all_rows(j, ignored);
     return rc != 0 ? rc : bench_program_repeat(j->p, one_repetition, j);
 }
@@ -310,8 +310,8 @@ static void note(const struct join *j) {
              (double)j->used_bytes / 0x1p20);
 }
 
-/* Joins, copies and the other process's joins each run by themselves, so one CPU is as good as another; where there
- * are enough, they keep to one, and the first one is left to everybody else. */
+/* Joins and copies run one after the other, so any CPU will do. Where there are enough CPUs each process keeps to
+ * one, and the first CPU is left to the rest of the system. */
 static int start(struct join *j) {
     j->other = bench_shared_map(sizeof(*j->other));
     if (j->other == NULL) {

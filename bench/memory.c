@@ -152,7 +152,8 @@ static int fill_grown(struct memory *m, uint64_t keys, double out[ROWS]) {
     return rc;
 }
 
-/* How many keys does a budget hold? Everything counts here: what is kept back so that overwriting always works, too. */
+/* How many keys does a budget hold? All of the budget counts, also the part that is kept back so that overwriting
+ * always works. */
 static int fill_full(struct memory *m, uint64_t keys, double out[ROWS]) {
     struct pair p;
     struct tide_replica_info info = TIDE_REPLICA_INFO_INIT;

@@ -83,7 +83,7 @@ int main(int argc, char **argv) {
     case BENCH_PARSED_RUN:
         break;
     }
-    /* A directory that cannot be written is better known before the minute than after it. */
+    /* Fail before the measurement where the directory cannot be written, not after it. */
     if (options.out_dir != NULL && bench_make_directory(options.out_dir) != 0) {
         fprintf(stderr, "readscale: --out %s: %s\n", options.out_dir, strerror(errno));
         return BENCH_EXIT_FAILED;

@@ -145,7 +145,7 @@ static int lead(struct bench_program *p, struct scene *s, struct bench_worker **
     for (uint32_t i = 0; i < n && rc == 0; i++) {
         rc = bench_worker_await(workers[i], ORDER_DONE, &bench_stop, p->error);
     }
-    /* Until the last follower has everything: what is under way is not throughput yet. */
+    /* Until the last follower has read every entry: an entry under way is no throughput yet. */
     *per_s = (double)entries * 1e9 / (double)(bench_now_ns() - start);
     return rc;
 }

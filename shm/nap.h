@@ -3,13 +3,14 @@
 #define TIDE_SHM_NAP_H
 
 #include <stdint.h>
-#include <time.h>
+
+#include "shm/park.h"
 
 /* Sleep for about so long, or shorter when a signal comes. For waits that look again afterwards anyway: on somebody who may
- * have died, and who is not asked to wake anybody. */
+ * have died, and who is not asked to wake anybody. By a futex, because nanosleep() is a cancellation point: engine/table/cancel.h. */
 static inline void park_nap(uint64_t ns) {
-    struct timespec t = { .tv_sec = (time_t)(ns / 1000000000u), .tv_nsec = (long)(ns % 1000000000u) };
-    nanosleep(&t, NULL);
+    _Atomic uint32_t nobody = 0;
+    park_wait(&nobody, 0, ns);
 }
 
 #endif

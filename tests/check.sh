@@ -65,8 +65,11 @@ check_names() {
     find . -name .git -prune -o -path "./${TIDE_BUILD:-build}" -prune -o -path ./build -prune -o -type f -print >"$list_of_files"
     pages=$(find . -maxdepth 1 -name '*.md' | sed 's/^\.\///'; find docs -name '*.md' 2>/dev/null)
     texts="$(in_rooms '\.([ch]|sh|awk|java|md)$') $pages $(find .ci -type f 2>/dev/null) $(ls Makefile 2>/dev/null)"
+    for header in dlfcn fcntl poll pthread sched signal spawn stdio stdlib string sys/mman sys/socket sys/stat sys/wait time unistd; do
+        echo "#include <$header.h>"
+    done | ${CC:-cc} -D_GNU_SOURCE -E -x c - >"$list_of_files.h" 2>/dev/null
     # shellcheck disable=SC2086 # names of files are words
-    awk -f "$here/check_names.awk" "$list_of_files" pass=1 $texts pass=2 $texts
+    awk -f "$here/check_names.awk" "$list_of_files" pass=1 "$list_of_files.h" $texts pass=2 $texts
 }
 
 # ---- format ----------------------------------------------------------------------------------------------------------
@@ -194,7 +197,7 @@ check_symbols() {
 }
 
 list_of_files=$(mktemp) || exit 2
-trap 'rm -f "$list_of_files"' EXIT
+trap 'rm -f "$list_of_files" "$list_of_files.h"' EXIT
 failed=0
 for check in "$@"; do
     case $check in

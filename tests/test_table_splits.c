@@ -47,7 +47,8 @@ struct scan {
     bool bad;
 };
 
-static int scan_node(void *ctx, const struct table_node *n) {
+static int scan_node(void *ctx, const struct table_node *n, const struct table_lengths *len) {
+    (void)len;
     struct scan *s = ctx;
     uint64_t k;
     memcpy(&k, table_node_key(n), sizeof(k));

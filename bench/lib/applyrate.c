@@ -101,8 +101,9 @@ static int time_catching_up(struct bench_applyrate *s, uint64_t last, double *pe
     uint64_t start = bench_now_ns();
     rc = rc != 0 ? rc : tide_replica_set_delay(s->domain, s->follower, 0);
     do {
-        /* A look takes the follower's line away from it, so not too often; and asleep, since the thread that waits for
-         * the follower's grace periods runs on this CPU: without them there is no memory for what it applies. */
+        /* Each look takes a line away from the follower, so looks are rare. In between this thread sleeps: the
+         * thread that waits for the follower's grace periods runs on this CPU, and without grace periods the
+         * follower has no memory for new entries. */
         park_nap(LOOK_EVERY_NS);
         rc = rc != 0 ? rc : follower_index(s, &now);
         if (rc == 0 && bench_now_ns() - start > PATIENCE_NS) {
@@ -124,8 +125,8 @@ static int fill(struct bench_applyrate *s) {
 }
 
 uint64_t bench_applyrate_table_bytes(uint64_t keys) {
-    /* The engine wants no table that is smaller than the ring; beside it what keys and values take, and as much again for
-     * few keys: what is overwritten waits for its grace period. */
+    /* The engine wants no table that is smaller than the ring; beside it what keys and values take, and as much
+     * again for few keys: what is overwritten waits for its grace period. */
     return 2 * RING_BYTES + keys * (KEY + VALUE + 80);
 }
 

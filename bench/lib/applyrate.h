@@ -2,7 +2,7 @@
 /*
  * How fast a follower applies when it has enough to do: it is held back by its delay while the leader fills a large
  * ring, then let go, and the time until it has caught up is taken. A leader that writes as fast as it can would not do:
- * it is slower than the follower, or as fast, and the figure would be the leader's.
+ * it is no faster than the follower, and the figure would be the leader's.
  */
 #ifndef TIDE_BENCH_APPLYRATE_H
 #define TIDE_BENCH_APPLYRATE_H
@@ -11,11 +11,12 @@
 
 struct bench_applyrate;
 
-/* A leader and a follower, which has the second CPU, with so many keys of 16 bytes, values of 64. NULL: p->error says why,
- * unless it was stopped. Kept over all repetitions: filling takes longer than measuring. */
+/* A leader and a follower, which has the second CPU, with so many keys of 16 bytes, values of 64. NULL: p->error
+ * says why, unless it was stopped. Kept over all repetitions: filling takes longer than measuring. */
 struct bench_applyrate *bench_applyrate_start(struct bench_program *p, uint64_t keys);
 
-/* Entries a second, written by put (batch 1) or in batches of so many, at most 16. 0; 1: stopped; -1: p->error says why. */
+/* Entries a second, written by put (batch 1) or in batches of so many, at most 16. 0; 1: stopped; -1: p->error says
+ * why. */
 int bench_applyrate(struct bench_applyrate *s, uint32_t batch, double *per_s);
 
 void bench_applyrate_end(struct bench_applyrate *s);

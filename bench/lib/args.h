@@ -51,8 +51,8 @@ struct bench_command {
 
 enum bench_parsed { BENCH_PARSED_RUN = 0, BENCH_PARSED_HELP = 1, BENCH_PARSED_ERROR = 2 };
 
-/* Read the command line (argv[0] is skipped). On BENCH_PARSED_ERROR, `error` (BENCH_ERROR_BYTES) says in one line what is
- * wrong. Texts point into argv. */
+/* Read the command line (argv[0] is skipped). On BENCH_PARSED_ERROR, `error` (BENCH_ERROR_BYTES) says in one line
+ * what is wrong. Texts point into argv. */
 enum bench_parsed bench_args_parse(struct bench_command *c, int argc, char **argv, char *error);
 
 /* The help text, on stdout. */

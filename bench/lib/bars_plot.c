@@ -139,7 +139,7 @@ static void lines(FILE *f, const struct bench_bars_picture *p) {
             if (strcmp(b->unit, p->unit) == 0) {
                 snprintf(label, sizeof(label), "bar: %s %s", b->sense == BENCH_AT_MOST ? "at most" : "at least",
                          bench_figure_text(text, b->at, p->unit));
-            } else { /* a ratio to another row: the place says what it comes to here */
+            } else { /* a ratio to another row: the label says where that lies on this axis */
                 snprintf(label, sizeof(label), "%s: %s", b->id, bench_figure_text(text, b->at, p->unit));
             }
             fprintf(f, "set arrow from %.9g, graph 0 to %.9g, graph 1 nohead front lc rgb '#000000' dt 2 lw 1.4\n", x,

@@ -32,7 +32,7 @@ struct bench_crew {
 /* ---- in the child ------------------------------------------------------------------------------------------------ */
 
 static int serve(struct member *m, struct bench_worker *w, struct tide **d) {
-    static const volatile sig_atomic_t never = 0; /* whoever stops the coordinator makes it kill this process */
+    static const volatile sig_atomic_t never = 0; /* where the coordinator is stopped, it kills this process */
     const struct bench_trial_setup *setup = m->crew->setup;
     bench_worker_what(w, "opening the domain");
     int rc = bench_setup_open(d, setup, 0);

@@ -108,7 +108,7 @@ void bench_figures_settle(struct bench_figures *f, uint32_t done) {
     double *values = malloc((done + 1) * sizeof(*values));
     uint32_t shown = 0;
     must(f, values != NULL);
-    for (uint32_t i = 0; i < f->figures_n; i++) {
+    for (uint32_t i = 0; i < f->figures_n && done > 0; i++) {
         memcpy(values, f->figures[i].values, done * sizeof(*values)); /* the spread is made by sorting */
         f->figures[i].spread = bench_spread_of(values, done);
     }

@@ -78,8 +78,8 @@ uint32_t bench_figures_find(const struct bench_figures *f, const char *id);
 void bench_figures_bar(struct bench_figures *f, const char *id, const char *what, const char *unit,
                        enum bench_sense sense, double bar, enum bench_made made, uint32_t a, uint32_t b, uint32_t ours);
 
-/* All is measured, `done` repetitions of it: spreads and bars are made, and figures that are not shown go. Once, before
- * anything below. */
+/* All is measured, `done` repetitions of it: spreads and bars are made, figures that are not shown go, and
+ * values are given back. Once, before anything below. */
 void bench_figures_settle(struct bench_figures *f, uint32_t done);
 
 /* A value and its unit as people read it. Returns `out`. */

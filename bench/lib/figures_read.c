@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A file of figures read back. It may be anybody's: every field is checked, and what is too long is cut off. */
+/* A file of figures read back. Anybody may have written it: every field is checked, and texts that are too long are
+ * cut off. */
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>

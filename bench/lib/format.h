@@ -15,7 +15,7 @@ const char *bench_format_ns(char out[BENCH_TEXT], double ns);
 const char *bench_format_count(char out[BENCH_TEXT], double n);
 /* A number that somebody chose: "10 k", "1 M", and as it is where it is not round: "1234". */
 const char *bench_format_round(char out[BENCH_TEXT], uint64_t n);
-/* A share of 1 as percent, so that what is not nothing does not show as nothing: "0", "<0.01", "0.25", "99.8", "100".
+/* A share of 1 as percent; a share above 0 never shows as 0: "0", "<0.01", "0.25", "99.8", "100".
  */
 const char *bench_format_percent(char out[BENCH_TEXT], double share);
 

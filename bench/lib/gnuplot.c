@@ -17,7 +17,7 @@ const char *bench_gnuplot_colour(unsigned i) {
 }
 
 void bench_gnuplot_head(FILE *f, int height) {
-    /* Twice the size that the page shows: sharp on dense screens. */
+    /* Twice the size that the page shows, so that it is sharp on dense screens. */
     fprintf(f,
             "set encoding utf8\n"
             "set terminal pngcairo noenhanced size 1800,%d font 'DejaVu Sans,20' background '#ffffff' linewidth 2\n"
@@ -59,7 +59,7 @@ static enum bench_drawn run_gnuplot(int script_fd, const char *png_path) {
         }
     }
     if (WIFEXITED(status) && WEXITSTATUS(status) == 127) {
-        return BENCH_DRAWN_NO_GNUPLOT; /* POSIX allows the child to find that out, and to say it so */
+        return BENCH_DRAWN_NO_GNUPLOT; /* POSIX allows that the child finds this out, and reports it by this status */
     }
     return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? BENCH_DRAWN : BENCH_DRAWN_FAILED;
 }

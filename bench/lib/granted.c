@@ -15,7 +15,7 @@ struct share {
 static int arithmetic(struct bench_worker *w, void *ctx) {
     struct share *s = ctx;
     (void)w;
-    do { /* once at least: 0 would be a ratio of nothing */
+    do { /* at least once: a ratio to 0 steps means nothing */
         s->sum = bench_control(s->sum);
         s->steps++;
     } while (bench_now_ns() < s->until);

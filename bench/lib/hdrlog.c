@@ -19,9 +19,8 @@ static int fail(int code) {
 /*
  * What Java's %.Nf makes of v >= 0: it rounds the shortest decimal that reads back as v, half up, where C rounds the
  * binary value itself. 0.125 with two digits is 0.13 there and 0.12 here; without this the texts would differ from the
- * reference in about one line of a thousand.
- * (Above 2^53 it is what Java prints since version 19; older ones sometimes show other digits, all of them beyond the
- * precision.)
+ * reference in about one line of a thousand. (Above 2^53 it is what Java prints since version 19; older versions
+ * sometimes show other digits, all of them beyond a double's precision.)
  */
 static const char *java_fixed(double v, int decimals, char out[FIXED_MAX]) {
     char sci[40];

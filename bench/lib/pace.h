@@ -30,9 +30,9 @@ uint64_t bench_pace_latency(uint64_t due_ns, uint64_t done_ns);
 
 enum bench_pace_step { BENCH_PACE_GO = 0, BENCH_PACE_SPIN = 1, BENCH_PACE_SLEEP = 2 };
 
-/* What to do at now_ns with the next operation due at due_ns: run it, spin, or sleep for *sleep_ns and look again. It
- * spins for the last spin_ns before the operation is due: a timer's wake-up comes late by some tens of microseconds, which
- * would count as latency. */
+/* What to do at now_ns with the next operation due at due_ns: run it, spin, or sleep for *sleep_ns and look again.
+ * It spins for the last spin_ns before the operation is due: a timer's wake-up comes late by some tens of
+ * microseconds, which would count as latency. */
 enum bench_pace_step bench_pace_next(uint64_t now_ns, uint64_t due_ns, uint64_t spin_ns, uint64_t *sleep_ns);
 #define BENCH_PACE_SPIN_NS UINT64_C(60000) /* where other threads want the CPU as well */
 #define BENCH_PACE_SPIN_ALWAYS UINT64_MAX  /* where the thread has a CPU of its own */

@@ -15,12 +15,13 @@
 #define HIGHEST_NS INT64_C(100000000000)
 #define WORK_NS UINT64_C(400000000)
 #define CONTROL_NS UINT64_C(100000000)
-#define NAP_NS UINT64_C(30000)     /* the writer's: some writes at a time, as the timer is coarser than the rate */
-#define BEHIND_NS UINT64_C(500000) /* what it lost by being away longer than this is not written in one go */
+#define NAP_NS UINT64_C(30000)     /* the writer's: several writes at a time, as the timer is coarser than the rate */
+#define BEHIND_NS UINT64_C(500000) /* writes that fell due while it was away for longer than this are dropped */
 #define CONTROL_STEPS 64u          /* some 200 ns: about a read's time */
 #define FOLLOWER 1u
 
-/* Growing; overwriting with the same size, and with others; deleting. Then what is no work on the table. */
+/* The four kinds of work: growing, overwriting with the same size, overwriting with other sizes, deleting. The
+ * phases after them do not touch the table. */
 enum phase { PHASE_GROW, PHASE_STEADY, PHASE_SHIFT, PHASE_SHRINK, PHASE_WAIT, PHASE_CONTROL, PHASE_STOP };
 
 static bool is_work(uint32_t phase) {
@@ -180,7 +181,7 @@ static void write_loop(struct pauses *p, uint32_t phase, struct bench_rng *rng) 
         if (phase == PHASE_GROW && written == p->keys) {
             p->growing_ns += now - start;
             while (atomic_load(&p->phase) == phase) {
-                bench_sleep_ns(NAP_NS); /* what now comes does not grow */
+                bench_sleep_ns(NAP_NS); /* the slice goes on, but the table does not grow any more */
             }
             return;
         }
@@ -254,7 +255,7 @@ static int open_all(struct pauses *p) {
     struct tide_opts opts = TIDE_OPTS_INIT;
     struct tide_replica_opts replica = TIDE_REPLICA_OPTS_INIT;
     opts.table_bytes = (UINT64_C(32) << 20) + p->keys * (KEY_SIZE + VALUE_SIZE + 80);
-    opts.slow_follower_ns = UINT64_C(10000000000); /* it is to be measured, not to be left behind */
+    opts.slow_follower_ns = UINT64_C(10000000000); /* the follower is measured: it must not be lapped */
     if (bench_program_domain(p->program, &p->d, &opts) != 0) {
         return -1;
     }
@@ -263,7 +264,7 @@ static int open_all(struct pauses *p) {
     int rc = tide_replica_start(p->d, &replica, NULL);
     replica.role = TIDE_FOLLOWER;
     replica.id = FOLLOWER;
-    /* The reader's CPU is its own; the follower shares the writer's where there is none left. */
+    /* The reader has a CPU of its own; the follower shares the writer's where there is no third one. */
     replica.cpu = machine->cpus > 1 ? (int32_t)machine->cpu_ids[machine->cpus > 2 ? 2 : 1] : -1;
     rc = rc != 0 ? rc : tide_replica_start(p->d, &replica, NULL);
     return rc != 0 ? bench_program_failed_code(p->program, "starting replicas", rc) : 0;

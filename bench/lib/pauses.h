@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A domain that grows while it is read, is overwritten, with other sizes as well, and shrinks; and how long anything stands
- * still meanwhile. One reader, one writer, one
- * follower.
+ * A domain that grows while it is read, is overwritten, with other sizes as well, and shrinks; and how long anything
+ * stands still meanwhile. One reader, one writer, one follower.
  *
- * The reader tells both: its own times, and by the index in each answer when the follower's applied index went on.
- * The threads take turns between that and a control loop, so that the machine's own pauses are known from the same
- * minute and the same CPUs: this cannot be done beside them where there are two CPUs, since the control loop would
- * take what the others need.
+ * The reader tells both: its own times, and by the index in each answer when the follower's applied index went on. The
+ * threads take turns between that and a control loop, so that the machine's own pauses are known from the same minute
+ * and the same CPUs: this cannot be done beside them where there are two CPUs, since the control loop would take what
+ * the others need.
  */
 #ifndef TIDE_BENCH_PAUSES_H
 #define TIDE_BENCH_PAUSES_H
@@ -20,7 +19,7 @@
 #include "shm/hdr.h"
 
 #define PAUSES_SLOW_NS UINT64_C(1000000)
-#define PAUSES_AWAY_NS UINT64_C(100000) /* between two of the reader's looks: then it was away, and saw nothing */
+#define PAUSES_AWAY_NS UINT64_C(100000) /* longer than this between two looks: the reader was away, and saw nothing */
 
 /* Apply and read in each of the four kinds of work, and arithmetic. */
 enum pauses_kind {

@@ -37,7 +37,7 @@ static int consume(struct bench_worker *w, void *ctx) {
         }
         for (uint32_t n = 0; n < 64 && at < tail; n++, at += r->message) {
             memcpy(copy, r->bytes + (at & (r->size - 1)), r->message);
-            __asm__ volatile("" ::"r"(copy) : "memory"); /* the copy is made, though nobody looks at it */
+            __asm__ volatile("" ::"r"(copy) : "memory"); /* or the compiler leaves out a copy that nothing reads */
         }
         atomic_store_explicit(&r->head, at, memory_order_release); /* MO(bench.ring) */
     }

@@ -3,7 +3,7 @@
  * What the benchmarks that answer one question have in common: command line, signals, rows that get a value in each
  * repetition, bars between them, and the end: tables, JSON, exit code.
  *
- * By one thread. Where memory runs out the program ends: a benchmark has nothing better to do.
+ * By one thread. Where memory runs out the program ends.
  */
 #ifndef TIDE_BENCH_PROGRAM_H
 #define TIDE_BENCH_PROGRAM_H
@@ -20,7 +20,8 @@
 #define BENCH_NO_ROW BENCH_NO_FIGURE
 #define BENCH_NUMBERS_MAX 8u
 
-/* A number that can be given: "--keys N". `value` holds the default; `quick` is taken by --quick where none is given. */
+/* A number that can be given: "--keys N". `value` holds the default; `quick` is taken by --quick where none is
+ * given. */
 struct bench_number {
     const char *name; /* "keys" */
     const char *what; /* for --help */

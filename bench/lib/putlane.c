@@ -127,7 +127,7 @@ static int settle(struct bench_putlane *l, int code) {
 int bench_putlane_times(struct bench_putlane *l, uint64_t rest_ns, uint64_t duration_ns,
                         struct bench_putlane_times *out) {
     bench_machine_pin(&l->p->machine, 0);
-    int rc = put(l); /* finds a lane, and wakes who sleeps */
+    int rc = put(l); /* finds a lane, and wakes the leader's thread */
     uint64_t until = tide_now(l->domain) + duration_ns;
     hdr_reset(l->times);
     do {

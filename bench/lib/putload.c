@@ -62,7 +62,7 @@ struct bench_putload {
     uint64_t walked;        /* delete: keys in an order in which none comes twice */
 };
 
-/* What one thread does for a slice. */
+/* The work of one thread in a slice. */
 struct job {
     _Alignas(128) struct bench_putload *load;
     struct tide *domain;
@@ -96,7 +96,7 @@ static uint32_t next_key(struct bench_putload *l, uint32_t turn) {
     return l->workload.sequences[turn][l->position[turn].at++ & (l->workload.steps - 1)];
 }
 
-/* Another value each time, at next to no cost. */
+/* Makes each value differ, at next to no cost. */
 static void change(uint8_t *value, uint64_t n) {
     memcpy(value, &n, sizeof(n));
 }
@@ -183,7 +183,7 @@ static int run_chunks(struct job *j, chunk_fn *chunk) {
     return rc;
 }
 
-/* Deletes by themselves: the keys are put back before they are deleted again, and nobody counts that. */
+/* Deletes alone are timed: the puts that bring the keys back are not. */
 static int run_deletes(struct job *j) {
     struct bench_putload *l = j->load;
     const struct bench_workload *w = &l->workload;
@@ -209,7 +209,8 @@ static int run_deletes(struct job *j) {
     return rc;
 }
 
-/* ---- who works beside the writer --------------------------------------------------------------------------------- */
+/* ---- the thread beside the writer
+ * --------------------------------------------------------------------------------- */
 
 static int other_writer(struct bench_worker *w, void *ctx) {
     bench_worker_done(w, 1);
@@ -246,7 +247,7 @@ static int other_reader(struct bench_worker *w, void *ctx) {
     return rc;
 }
 
-/* Write, with somebody on the second CPU. */
+/* Write, with another thread at work on the second CPU. */
 static int run_beside(struct bench_putload *l, struct job *j, bench_worker_fn *fn, struct job *other) {
     struct bench_worker *w = bench_worker_start(false, &l->p->machine, 1, fn, other);
     if (w == NULL) {
@@ -378,7 +379,7 @@ struct bench_putload *bench_putload_create(struct bench_program *p, uint64_t key
         plain_create(&l->plain, keys, 0.5, KEY, VALUE) != 0 || l->versions == NULL) {
         rc = failed(l, "keys and the plain table", TIDE_ERR_NOMEM);
     }
-    bench_machine_unpin(&p->machine); /* what the engine starts goes where the system likes, but for the follower */
+    bench_machine_unpin(&p->machine); /* the engine's threads run where the system likes, except the follower's */
     for (int which = 0; which < DOMAINS && rc == 0; which++) {
         rc = open_domain(l, which, &o);
     }

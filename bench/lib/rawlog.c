@@ -16,7 +16,7 @@
 
 #define POOL 32u                         /* pairs of key and value */
 #define RUN 64u                          /* entries between two publications, as in engine/log/apply.c */
-#define PATIENCE_NS UINT64_C(5000000000) /* nobody is lapped here: a follower may have lost its CPU for a while */
+#define PATIENCE_NS UINT64_C(5000000000) /* no follower is lapped here: one may have lost its CPU for a while */
 
 static struct log_segment *map_log(void) {
     size_t size = (sizeof(struct log_segment) + LAYOUT_PAIR - 1) / LAYOUT_PAIR * LAYOUT_PAIR;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The log ring without a domain around it: a leader that appends as engine/log/sequencer.c does, and followers that read as
- * engine/log/apply.c does, but keep no table. What is left is what the log itself can carry.
+ * The log ring without a domain around it: a leader that appends as engine/log/sequencer.c does, and followers that
+ * read as engine/log/apply.c does, but keep no table. What is left is what the log itself can carry.
  *
- * It looks inside shm/ (ring, board, segment, and the layout with them), as nothing else in bench/ may: the question is about
- * just these.
+ * It looks inside shm/ (ring, board, segment, and the layout with them), as nothing else in bench/ may: the question is
+ * about just these.
  */
 #ifndef TIDE_BENCH_RAWLOG_H
 #define TIDE_BENCH_RAWLOG_H
@@ -27,8 +27,8 @@ struct rawlog {
     _Alignas(LAYOUT_PAIR) struct ring_writer writer;
 };
 
-/* A ring's memory, made as the engine makes it: twice in a row, in huge pages where the system has them, but nameless. Zeroed.
- * Children forked later share it. NULL: none. */
+/* A ring's memory, made as the engine makes it: twice in a row, in huge pages where the system has them, but
+ * nameless. Zeroed. Children forked later share it. NULL: none. */
 uint8_t *rawlog_ring_map(uint64_t bytes);
 void rawlog_ring_unmap(uint8_t *ring, uint64_t bytes);
 
@@ -45,7 +45,7 @@ uint64_t rawlog_lead(struct rawlog *l, uint32_t value_len, uint32_t group, uint6
 /* Read everything, in order, until *over is set and nothing is left. 0; -1: a frame was not as it must be. */
 int rawlog_follow(const struct rawlog *l, uint32_t id, const _Atomic uint32_t *over);
 
-/* Read a byte of every page, so that what is measured meets mapped pages only. */
+/* Read a byte of every page, so that the measurement meets mapped pages alone. */
 uint64_t rawlog_touch(const struct rawlog *l);
 
 #endif

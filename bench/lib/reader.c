@@ -94,7 +94,7 @@ static int read_open(struct bench_reader *r, uint32_t phase) {
 }
 
 /* Reads that were due and never started are the slowest of all: left out, an overload would look better than it is.
- * They count with the time that they had waited at the end, so that their true latency is at least what is shown. */
+ * They count with the time that they had waited at the end: their true latency is at least that. */
 static void count_overdue(struct bench_reader *r) {
     struct bench_pace pace;
     bench_pace_init(&pace, r->team->options->open_rate, r->turn, r->team->count, 0);

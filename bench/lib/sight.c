@@ -315,7 +315,7 @@ int bench_sight_open(struct bench_sight *s) {
     opts.expected_keys = KEYS;
     leader.role = TIDE_LEADER;
     leader.id = 0;
-    bench_machine_unpin(&s->p->machine); /* what the engine starts goes where the system likes, but for the follower */
+    bench_machine_unpin(&s->p->machine); /* the engine's threads run where the system likes, except the follower's */
     int rc = tide_open(&s->domain, s->name, &opts);
     rc = rc != 0 ? rc : tide_replica_start(s->domain, &leader, NULL);
     rc = rc != 0 ? rc : bench_setup_fill(s->domain, &s->workload, &bench_stop, &last);

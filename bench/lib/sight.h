@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * How long a put takes to be seen: from its call to the moment when a reader of a follower's replica has the value. One
- * domain for each arrangement of who runs where, kept over all repetitions.
+ * domain for each arrangement of threads and processes, kept over all repetitions.
  */
 #ifndef TIDE_BENCH_SIGHT_H
 #define TIDE_BENCH_SIGHT_H

@@ -5,7 +5,7 @@
 
 #include <signal.h>
 
-/* Set by SIGINT, SIGTERM and SIGHUP once they are caught; whoever waits looks at it. */
+/* Set by SIGINT, SIGTERM and SIGHUP once they are caught; every loop that waits looks at it. */
 extern volatile sig_atomic_t bench_stop;
 
 /* Catch them. The second one ends the program at once, should it hang. */

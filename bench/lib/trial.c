@@ -93,7 +93,7 @@ static void keep_sample(struct bench_samples *samples, const struct bench_sample
         size_t room = samples->room == 0 ? 1024 : samples->room * 2;
         struct bench_sample *grown = realloc(samples->items, room * sizeof(samples->items[0]));
         if (grown == NULL) {
-            return; /* one picture has a gap; the figures do not depend on it */
+            return; /* one picture gets a gap; no figure depends on it */
         }
         samples->items = grown;
         samples->room = room;
@@ -256,7 +256,7 @@ static int run_team(struct stage *s, struct bench_trial *out) {
     rc = rc != 0 ? rc : ended;
     int code = atomic_load(&s->team->error);
     if (rc >= 0 && code != 0) {
-        /* A process that died makes the others' calls fail: the death is the news, not what they met. */
+        /* A process that died makes the others' calls fail: report its death, not their errors. */
         if (s->crew != NULL && bench_crew_blame(s->crew) != 0) {
             return -1;
         }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Somebody who works beside the measurement: a thread, or a process that dies with its parent. It takes orders, small
- * numbers that only it and its coordinator understand, and reports each one as done.
+ * A worker runs beside the measurement: a thread, or a process that dies with its parent. Its coordinator gives it
+ * orders, small numbers whose meaning only the two know, and it reports each one as done.
  *
  * A process is forked while no domain is open (bench/lib/child.h); it sees the parent's memory as it was then, and what
  * lies in bench_shared_map() as it is.
@@ -42,10 +42,11 @@ bool bench_worker_lives(struct bench_worker *w, char *error);
 /* Has it done this order? Does not wait. */
 bool bench_worker_reached(struct bench_worker *w, uint32_t order);
 
-/* What errors call it: "the process of replica 3"; without this: "the process beside it". Before it has anything to do. */
+/* What errors call it: "the process of replica 3"; without this: "the process beside it". Before it has anything to
+ * do. */
 void bench_worker_call(struct bench_worker *w, const char *who);
 
-/* For errors: who it is, its pid, and what it was about to do. */
+/* For errors: its name, and what it was about to do. */
 void bench_worker_text(const struct bench_worker *w, char *out, size_t size);
 
 /* The code that it ended with: 0 as long as it is well. */
@@ -54,8 +55,8 @@ int bench_worker_code(const struct bench_worker *w);
 /* Of a process; 0: a thread, or it is gone. */
 pid_t bench_worker_pid(const struct bench_worker *w);
 
-/* Tell a process BENCH_ORDER_END and wait until it has ended; one that takes longer than that is killed. 0, or -1: it did not
- * end well, `error` says how. bench_worker_end() follows. */
+/* Tell a process BENCH_ORDER_END and wait until it has ended; one that takes longer than that is killed. 0, or -1:
+ * it did not end well, `error` says how. bench_worker_end() follows. */
 int bench_worker_leave(struct bench_worker *w, uint64_t patience_ns, char *error);
 
 /* End it: a thread is told BENCH_ORDER_END and joined, a process killed. NULL is fine. */

@@ -27,7 +27,8 @@ static uint64_t steps_for(uint64_t keys) {
 
 #define HUGE_PAGE ((size_t)2 << 20)
 
-/* What all rows read as well: in huge pages where it fills some, or what is measured is in part how it is mapped. */
+/* All rows read this memory as well. Where it fills huge pages it lies in them, or page walks for it would be part
+ * of every figure. */
 static void *room_for(uint64_t bytes) {
     if (bytes < HUGE_PAGE) {
         return malloc(bytes);

@@ -43,8 +43,8 @@ static double time_slice(struct peer_stage *s, struct row *r) {
     return ns;
 }
 
-/* Memory that nobody has touched for seconds may have been taken away by a hypervisor, page by page, and whoever comes first
- * pays for its return: some microseconds for each. So before a peer's first row, and not timed, it is touched as a whole. */
+/* A hypervisor may take memory away, page by page, that was not touched for seconds; the next access to each page
+ * then pays some microseconds for its return. So a peer's whole memory is touched, untimed, before its first row. */
 static void come_back(struct peer_stage *s, struct row *r) {
     uint64_t most = s->options.keys / TOUCH_SHARE, start_ns = bench_now_ns(), now_ns = start_ns;
     for (uint64_t done = 0; done < most && now_ns - start_ns < TOUCH_MOST_NS && !*s->c.stop; done += r->row->chunk) {
@@ -57,8 +57,8 @@ static void come_back(struct peer_stage *s, struct row *r) {
     }
 }
 
-/* A noisy machine is best read by ratios: to Tidemark's get; or, of what a get costs, to the plain table's, once more with
- * the loop taken off both. */
+/* A noisy machine is best read by ratios: to Tidemark's get; or, of what a get costs, to the plain table's, once
+ * more with the loop taken off both. */
 static const struct over {
     bool cost, less_loop;
     const char *base, *suffix, *text;

@@ -94,7 +94,8 @@ void peer_bars(struct bench_figures *f, bool all) {
         if (!all && (a == BENCH_NO_FIGURE || (two && b == BENCH_NO_FIGURE))) {
             continue;
         }
-        /* The line stands where Tidemark's own row would have to end. Bars of its other rows would only hide one another. */
+        /* The line stands where Tidemark's own row would have to end. Bars of its other rows would only hide one
+         * another. */
         uint32_t ours = !two || is_tide(bars[k].a) ? a : is_tide(bars[k].b) ? b : BENCH_NO_FIGURE;
         bench_figures_bar(f, bars[k].id, bars[k].what, bars[k].unit, bars[k].sense, bars[k].bar, bars[k].made, a, b,
                           ours);

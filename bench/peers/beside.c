@@ -97,7 +97,7 @@ static void *writer_main(void *arg) {
     return NULL;
 }
 
-/* Give an order and wait until it is followed: what was begun before is done then. */
+/* Give an order and wait until the writer follows it; its work on the last one is then finished. */
 static void give_order(struct beside *b, uint32_t order) {
     atomic_store(&b->order, order);
     park_wake(&b->order, 1);

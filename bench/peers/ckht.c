@@ -28,7 +28,7 @@ struct ckht {
     int made;
     size_t ht_bytes; /* as ck_ht asked for */
     ck_epoch_t epoch;
-    ck_epoch_record_t records[PEER_READERS]; /* of the writer and readers, by who comes first; never taken away */
+    ck_epoch_record_t records[PEER_READERS]; /* one for each thread, as they come; never taken back */
     struct peer_pool pool;
     uint64_t puts;
 };
@@ -48,7 +48,7 @@ static void *ck_move(void *p, size_t old_size, size_t new_size, bool defer) {
     return realloc(p, new_size);
 }
 
-/* Deferred only when the table grows, and it never does. */
+/* `defer` is set only when the table grows, and it never does. */
 static void ck_give(void *p, size_t size, bool defer) {
     (void)size;
     (void)defer;

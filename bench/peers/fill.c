@@ -29,7 +29,7 @@ static void tell_left_out(const struct peer_stage *s, const struct peer *p, cons
             peer_count_text(keys, s->options.keys), (unsigned long long)s->options.value_size, why);
 }
 
-/* Once is enough: it will not come while we run. */
+/* Told once: the package will not come while this program runs. */
 static void tell_not_built(const struct peer *p) {
     static const struct peer *told[PEERS];
     uint32_t k = 0;
@@ -132,7 +132,7 @@ int peer_stage_fill(struct peer_stage *s) {
         struct peer_seat *seat = &s->seats[k];
         seat->fits = seat->peer != NULL && fits(s, seat->peer, &left);
     }
-    /* Forks first: after them, domains are open and threads run. */
+    /* Forks come first: later, domains are open and threads run. */
     for (uint32_t k = 0; k < PEERS; k++) {
         struct peer_seat *seat = &s->seats[k];
         if (seat->fits && seat->peer->fork != NULL) {

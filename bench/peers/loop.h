@@ -12,7 +12,7 @@
 
 #define PEER_INLINE __attribute__((always_inline)) static inline
 
-/* The compiler has to believe that the bytes are looked at, or it could leave out the copy. */
+/* Tells the compiler that the bytes are read; otherwise it could leave out the copy. */
 #define PEER_CONSUME(buf) __asm__ volatile("" : : "r"(buf) : "memory")
 
 PEER_INLINE const uint8_t *peer_key(const struct peer_reader *r, uint64_t i) {

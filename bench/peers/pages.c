@@ -44,7 +44,7 @@ static uint32_t list_maps(struct map *out) {
 }
 
 void peer_pages_collapse_private(void) {
-    static struct map maps[MAPS_MAX]; /* listed first: collapsing changes what is being listed */
+    static struct map maps[MAPS_MAX]; /* all are listed first: collapsing changes the list */
     uint32_t n = list_maps(maps);
     for (uint32_t i = 0; i < n; i++) {
         collapse(maps[i].start, maps[i].end);

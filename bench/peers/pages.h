@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Huge pages for everybody. Tidemark asks the kernel to collapse its tables' pages into huge ones; libraries that
- * take their memory themselves do not, and what is compared with them would then be page sizes and not tables.
+ * allocate by themselves do not. Without this the benchmark would compare page sizes, not tables.
  */
 #ifndef TIDE_PEERS_PAGES_H
 #define TIDE_PEERS_PAGES_H

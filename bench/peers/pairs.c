@@ -18,7 +18,7 @@
 #define CONTROL_WARM_NS UINT64_C(1000000)
 #define START_NS UINT64_C(200000) /* for the threads to wake up */
 
-/* Orders are given between two meetings at the barrier, which order all plain memory. */
+/* Orders are written between two meetings at the barrier, which makes plain memory safe. */
 struct pair {
     struct peer_stage *stage;
     pthread_barrier_t meet;
@@ -57,7 +57,7 @@ static void work(struct pair_worker *w) {
         done += chunk;
         now_ns = bench_now_ns();
         if (start_ns == 0 && now_ns >= p->start_ns) {
-            start_ns = now_ns; /* until here it was to warm the caches */
+            start_ns = now_ns; /* until here the caches were warmed */
             done = 0;
         }
     }
@@ -115,7 +115,7 @@ static double try_slice(struct pair *p, uint32_t row, uint32_t threads, uint64_t
 
 static double slice(struct pair *p, uint32_t row, uint32_t threads) {
     double rate = 0.0;
-    /* Longer after some tries: where everything is slow, under a sanitizer above all, one chunk may outlast a slice. */
+    /* Slices get longer after some tries: where all is slow, as under a sanitizer, one chunk may outlast a slice. */
     for (uint32_t tries = 0; rate == 0.0 && !*p->stage->c.stop; tries++) {
         rate = try_slice(p, row, threads, p->stage->slice_ns * (1 + tries / SLICE_TRIES));
     }
@@ -190,7 +190,7 @@ int peer_measure_pairs(struct peer_stage *s) {
         p.workers[t].turn = t;
         if (pthread_create(&p.workers[t].thread, NULL, worker_main, &p.workers[t]) != 0) {
             fprintf(stderr, "peers: no thread\n");
-            exit(BENCH_EXIT_FAILED); /* the others wait for it: there is no way back */
+            exit(BENCH_EXIT_FAILED); /* the others wait for it at the barrier: the program cannot go on */
         }
     }
     pthread_barrier_wait(&p.meet);

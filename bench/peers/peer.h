@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What is measured beside Tidemark, behind one small interface. There is no call through a pointer for each get or
- * put: a row's loop runs over the sequence by itself (loop.h), so that the interface neither slows nor hurries
- * anybody.
+ * What is measured beside Tidemark, behind one small interface. No get or put is called through a pointer: each row has
+ * its own loop over the sequence (loop.h), so that the interface costs no peer anything.
  *
  * Functions that can fail return 0; PEER_STOPPED when *stop was set; PEER_LEFT_OUT where this peer cannot be measured
  * here (not installed, too large) and the others can; or -1. `error` says why in the latter two.

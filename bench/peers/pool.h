@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Nodes for the peers that leave allocation to their user: one block and a list of free ones. Cheaper than malloc,
- * most of all where another thread frees: what is compared with them must not win by malloc's cost.
+ * Nodes for the peers that leave allocation to their user: one block and a list of free ones. This is cheaper than
+ * malloc, most of all where another thread frees: Tidemark must not win because a peer pays for malloc.
  */
 #ifndef TIDE_PEERS_POOL_H
 #define TIDE_PEERS_POOL_H

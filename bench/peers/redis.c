@@ -148,7 +148,7 @@ static int set_all(struct peer_case *c, redisContext *to) {
     return 0;
 }
 
-/* Not in fill(): the server dies with the thread that forks it. */
+/* Not in fill(): the server dies with the thread that forks it, and fill() may run in a thread that ends. */
 static int start(struct peer_case *c, void **peer) {
     if (c->options->keys > KEYS_MAX) {
         snprintf(c->error, BENCH_ERROR_BYTES,

@@ -15,7 +15,7 @@ struct redis_server {
 /* Start it. It dies with this process. Returns as struct peer's functions. */
 int redis_server_start(struct redis_server *s, struct peer_case *c);
 
-/* Remove the socket and its directory: after the last connection was made nobody needs their names. */
+/* Remove the socket and its directory: once all connections are made, their names are no longer needed. */
 void redis_server_hide(struct redis_server *s);
 
 /* Has it ended? 1, and why is in c->error; or 0. */

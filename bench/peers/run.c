@@ -20,7 +20,7 @@ static int gets_at(struct peer_stage *s, uint64_t keys, uint64_t value_size) {
     int rc = peer_stage_open(s, s->settings->chosen, keys, value_size, 0);
     rc = rc != 0 ? rc : peer_stage_verify(s);
     rc = rc == 0 && parts & PART_GETS ? peer_measure_gets(s) : rc;
-    /* Uniform whatever was asked for: this is what the bars are about. */
+    /* Uniform whatever --dist says: the bars are about uniform keys. */
     rc = rc != 0 || !others ? rc : peer_stage_dist(s, BENCH_UNIFORM);
     rc = rc == 0 && others && parts & PART_PAIRS && s->c.machine->cpus > 1 ? peer_measure_pairs(s) : rc;
     rc = rc == 0 && others && parts & PART_BESIDE && s->c.machine->cpus > 1 ? peer_measure_beside(s) : rc;

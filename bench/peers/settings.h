@@ -30,7 +30,7 @@ struct peer_settings {
 /* What peers does with this list where nothing is said. */
 void peer_settings_default(struct peer_settings *s, const struct peer *const list[PEERS]);
 
-/* Over what stands there. -1: go on; else the exit code: help or what is wrong has been printed. */
+/* Change `s` by the command line. -1: go on; else the exit code, and help or the error has been printed. */
 int peer_settings_parse(struct peer_settings *s, int argc, char **argv);
 
 #endif

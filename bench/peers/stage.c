@@ -49,7 +49,7 @@ int peer_stage_open(struct peer_stage *s, unsigned chosen, uint64_t keys, uint64
     s->options = (struct bench_options){ .keys = keys, .key_size = PEER_KEY, .value_size = value_size, .seed = 1 };
     s->options.theta = 0.99;
     set_slices(s, keys);
-    /* All of it is taken at once, three times: half of it spare is enough where values never grow. */
+    /* Budgets are reserved at once, three of them. Half as much to spare is enough where values never grow. */
     s->options.table_bytes = (UINT64_C(32) << 20) + keys * (64 + PEER_KEY + value_size) * 3 / 2;
     s->c.options = &s->options;
     s->c.workload = &s->workload;

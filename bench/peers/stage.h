@@ -46,7 +46,7 @@ int peer_stage_dist(struct peer_stage *s, enum bench_dist dist);
 /* Does every get answer with the value that was put? 0; or -1, and which does not is in the error. */
 int peer_stage_verify(struct peer_stage *s);
 
-/* Whether all operations of the main thread's readers were answered. 0; or -1, and who failed is in the error. */
+/* Were all operations of the main thread's readers answered? 0; or -1, and the error names the peer that failed. */
 int peer_stage_answered(struct peer_stage *s);
 
 /* A reader with its value to put, opened by the calling thread. NULL: failed. Close by the same thread. */

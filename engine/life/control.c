@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "engine/table/cancel.h"
 #include "engine/life/control.h"
 #include "engine/life/follower.h"
 #include "engine/life/join.h"
@@ -136,6 +137,7 @@ static int control_start_in(struct tide *d, const struct tide_replica_opts *o, u
     }
     foreign_release(d, id); /* whoever ran it before us */
     control_prepare_board(board, o, id, d->member);
+    atomic_store(&r->delay_ns, o->role == TIDE_LEADER ? 0 : o->apply_delay_ns);
     int error = replica_make_table(r);
     if (error == 0) {
         d->running[id] = r;
@@ -198,6 +200,7 @@ static int control_start(struct tide *d, const struct tide_replica_opts *o, uint
 }
 
 int tide_replica_start(struct tide *d, const struct tide_replica_opts *opts, uint32_t *id_out) {
+    CANCEL_HOLD_OFF();
     static const struct tide_replica_opts defaults = TIDE_REPLICA_OPTS_INIT;
     const struct tide_replica_opts *o = opts != NULL ? opts : &defaults;
     if (d == NULL || o->size < sizeof(*o) || o->id >= (int32_t)LAYOUT_REPLICAS || o->candidate > 1 ||
@@ -284,6 +287,7 @@ int control_stop(struct tide *d, uint32_t id, bool keep) {
 }
 
 int tide_replica_stop(struct tide *d, uint32_t id) {
+    CANCEL_HOLD_OFF();
     if (d == NULL || id >= LAYOUT_REPLICAS) {
         return TIDE_ERR_INVALID;
     }
@@ -291,6 +295,7 @@ int tide_replica_stop(struct tide *d, uint32_t id) {
 }
 
 int tide_replica_set_delay(struct tide *d, uint32_t id, uint64_t apply_delay_ns) {
+    CANCEL_HOLD_OFF();
     if (d == NULL || id >= LAYOUT_REPLICAS || apply_delay_ns > CONTROL_DELAY_MAX) {
         return TIDE_ERR_INVALID;
     }
@@ -301,7 +306,8 @@ int tide_replica_set_delay(struct tide *d, uint32_t id, uint64_t apply_delay_ns)
     struct replica *r = d->running[id];
     bool follower = r != NULL && atomic_load(&r->leads) == 0;
     if (follower) {
-        atomic_store(&r->view.board->apply_delay_ns, apply_delay_ns); /* MO(replica.delay) */
+        atomic_store(&r->delay_ns, apply_delay_ns); /* MO(replica.delay) */
+        atomic_store(&r->view.board->apply_delay_ns, apply_delay_ns);
         park_rouse(&r->nudge, INT32_MAX);
     }
     pthread_mutex_unlock(&d->control);

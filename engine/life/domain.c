@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Opening, attaching to, closing and removing a domain. */
+#include "engine/table/cancel.h"
 #include "engine/replica/domain.h"
 
 #include <errno.h>
@@ -17,6 +18,7 @@
 #include "engine/table/grace.h"
 #include "engine/table/kill.h"
 #include "engine/table/rcu.h"
+#include "engine/table/thread.h"
 #include "engine/life/takeover.h"
 #include "shm/bytes.h"
 #include "shm/clock.h"
@@ -309,6 +311,7 @@ static int domain_open(struct tide *d, const struct tide_opts *asked, const stru
 }
 
 int tide_open(struct tide **out, const char *name, const struct tide_opts *opts) {
+    CANCEL_HOLD_OFF();
     static const struct tide_opts defaults = TIDE_OPTS_INIT;
     const struct tide_opts *o = opts != NULL ? opts : &defaults;
     struct tide_opts settled;
@@ -324,6 +327,7 @@ int tide_open(struct tide **out, const char *name, const struct tide_opts *opts)
         }
         return TIDE_ERR_INVALID;
     }
+    thread_stay_loaded();
     struct tide *d = aligned_alloc(LAYOUT_PAIR, (sizeof(*d) + LAYOUT_PAIR - 1) / LAYOUT_PAIR * LAYOUT_PAIR);
     if (d == NULL) {
         return TIDE_ERR_NOMEM;
@@ -349,6 +353,7 @@ int tide_open(struct tide **out, const char *name, const struct tide_opts *opts)
 }
 
 int tide_close(struct tide *d) {
+    CANCEL_HOLD_OFF();
     if (d == NULL) {
         return TIDE_ERR_INVALID;
     }

@@ -9,10 +9,19 @@
 #include "engine/table/rcu.h"
 #include "engine/table/thread.h"
 #include "shm/clock.h"
+#include "shm/nap.h"
 #include "shm/park.h"
 
 #define FOLLOWER_FULL_ENTRIES 1024u /* full again so soon after joining: it is really too small */
-#define FOLLOWER_SPINS 200u         /* a few microseconds: shorter than a futex sleep and its wake-up */
+#define FOLLOWER_LOOK_NS                                                                                               \
+    UINT64_C(1000000000) /* at least so often it looks up: a wake-up may be lost to a damaged word */
+/* The leader writes its words again within a second where another process changed them; so long it is waited for. */
+#define FOLLOWER_DOUBT_NS UINT64_C(2500000000)
+#define FOLLOWER_DOUBT_NAP_NS UINT64_C(10000000)
+/* A replica whose memory was damaged so often within an hour is given up: what damages it does so again. */
+#define FOLLOWER_MENDS 8u
+#define FOLLOWER_MENDS_NS UINT64_C(3600000000000)
+#define FOLLOWER_SPINS 200u /* a few microseconds: shorter than a futex sleep and its wake-up */
 
 static void follower_pin_cpu(const struct replica *r) {
     if (r->cpu < 0) {
@@ -54,7 +63,7 @@ static void follower_wait_commit(struct replica *r) {
     atomic_store(&lead->parked, 1); /* MO(log.parked): announced before commit is looked at again */
     atomic_thread_fence(memory_order_seq_cst);
     if (board_commit(r->domain->log) == r->applied && atomic_load(&r->stop) == 0) {
-        park_wait(&lead->wake, seen, UINT64_MAX);
+        park_wait(&lead->wake, seen, FOLLOWER_LOOK_NS);
     }
 }
 
@@ -63,7 +72,7 @@ static void follower_wait_commit(struct replica *r) {
 static void follower_wait_due(struct replica *r, uint64_t due, uint32_t seen) {
     uint64_t now = clock_now(&r->domain->log->clock);
     if (due > now && atomic_load(&r->stop) == 0) {
-        park_wait(&r->nudge, seen, due - now);
+        park_wait(&r->nudge, seen, due - now < FOLLOWER_LOOK_NS ? due - now : FOLLOWER_LOOK_NS);
     }
 }
 
@@ -118,22 +127,98 @@ static void follower_fail(struct replica *r, uint32_t state, const char *why) {
 struct follower {
     uint64_t checked; /* mark at which digests were compared last */
     struct park_pace pace;
+    uint64_t doubt_ns; /* since when the log's words cannot be; 0: they can */
+    uint64_t look_ns;  /* when to look at the board again */
+    uint32_t mends;    /* joins because of damage, since mends_ns */
+    uint64_t mends_ns;
 };
+
+/* Join anew because of damage, unless that came too often. False: the replica is done for. */
+static bool follower_mend(struct replica *r, struct follower *own, const char *why) {
+    uint64_t now = clock_monotonic_ns();
+    if (own->mends == 0 || now - own->mends_ns > FOLLOWER_MENDS_NS) {
+        own->mends = 0;
+        own->mends_ns = now;
+    }
+    if (own->mends++ == FOLLOWER_MENDS) {
+        tide_logf(r->domain, TIDE_LOG_ERROR,
+                  "replica %u: damaged %u times within an hour: given up; see who writes to %s", r->view.id,
+                  FOLLOWER_MENDS, r->view.segment.path);
+        follower_fail(r, REPLICA_FAILED, why);
+        return false;
+    }
+    park_nap(UINT64_C(1000000) << own->mends);
+    own->doubt_ns = 0;
+    return follower_rejoin(r, why) == 0;
+}
+
+/* Words of the log cannot be. Perhaps for a moment only: look again for a while. */
+static bool follower_doubt(struct replica *r, struct follower *own, const char *why) {
+    uint64_t now = clock_monotonic_ns();
+    uint32_t seen = atomic_load(&r->nudge);
+    if (own->doubt_ns == 0) {
+        own->doubt_ns = now;
+        tide_logf(r->domain, TIDE_LOG_WARN, "replica %u: %s, after index %llu: looks again", r->view.id, why,
+                  (unsigned long long)r->applied);
+    }
+    if (now - own->doubt_ns >= FOLLOWER_DOUBT_NS) {
+        return follower_mend(r, own, why);
+    }
+    if (atomic_load(&r->stop) == 0) {
+        park_wait(&r->nudge, seen, FOLLOWER_DOUBT_NAP_NS);
+    }
+    return true;
+}
+
+/* The board does not say SERVING any more: the leader gave this replica up, or another process wrote there. */
+static bool follower_not_serving(struct replica *r, struct follower *own) {
+    uint32_t state = board_state(r->view.board);
+    if (board_owner(r->view.board) != r->domain->member &&
+        atomic_load(&r->view.board->segment_id) != r->view.segment_id) {
+        /* Its slot was made to look free, and is another's now, which is not to be disturbed. */
+        view_hide(r->domain, &r->view);
+        tide_logf(r->domain, TIDE_LOG_ERROR, "replica %u: its slot was changed and is another process's: stops",
+                  r->view.id);
+        return false;
+    }
+    if (state != REPLICA_LAPPED) {
+        tide_logf(r->domain, TIDE_LOG_WARN, "replica %u: another process changed its state to %u: pins the log anew",
+                  r->view.id, state);
+    }
+    if (follower_repin(r)) {
+        return true;
+    }
+    return state == REPLICA_LAPPED ? follower_rejoin(r, "lapped") == 0
+                                   : follower_mend(r, own, "the state on its board was changed");
+}
+
+static void follower_look(struct replica *r, struct follower *own) {
+    uint64_t now = clock_monotonic_ns();
+    if (now >= own->look_ns) {
+        own->look_ns = now + FOLLOWER_LOOK_NS / 2;
+        replica_mend_board(r);
+    }
+}
 
 /* False when the replica is done for. */
 static bool follower_step(struct replica *r, struct follower *own) {
     uint64_t due, commit = board_commit(r->domain->log);
-    if (board_state(r->view.board) == REPLICA_LAPPED && !follower_repin(r)) {
-        return follower_rejoin(r, "lapped") == 0;
+    if (__builtin_expect(table_is_damaged(&r->writer.t), 0)) {
+        replica_stop_serving(r);
+        return follower_mend(r, own, "its table is damaged");
+    }
+    if (__builtin_expect(board_state(r->view.board) != REPLICA_SERVING, 0) && !follower_not_serving(r, own)) {
+        return false;
     }
     if (commit == r->applied) {
+        own->doubt_ns = 0;
         park_pace_nothing(&own->pace);
         follower_wait_commit(r);
+        follower_look(r, own);
         return true;
     }
     if (commit < r->applied) {
-        follower_fail(r, REPLICA_FAILED, "the commit index fell: the log segment is damaged");
-        return false;
+        return follower_doubt(r, own, "the commit index fell");
     }
     uint32_t seen = atomic_load(&r->nudge);
     uint64_t found = commit - r->applied;
@@ -141,17 +226,23 @@ static bool follower_step(struct replica *r, struct follower *own) {
     if (status == APPLY_OK && due != 0) {
         follower_wait_due(r, due, seen);
     }
+    if (__builtin_expect(table_is_damaged(&r->writer.t), 0)) {
+        return true; /* the next step sees to it */
+    }
     if (status == APPLY_LAPPED) {
         return follower_rejoin(r, "lapped") == 0;
     }
+    if (status == APPLY_CORRUPT) {
+        return follower_doubt(r, own, "the log is damaged where it would go on");
+    }
+    own->doubt_ns = 0;
     if (status == APPLY_FULL && r->applied - r->joined_at > FOLLOWER_FULL_ENTRIES) {
         /* Memory stays with the sizes that it was once used for. Under a leader that started later, and has not seen
          * those times, this table may be full where the leader's is not: a fresh one is as good as the leader's. */
         return follower_rejoin(r, "table full") == 0;
     }
     if (status != APPLY_OK) {
-        follower_fail(r, REPLICA_FAILED,
-                      status == APPLY_FULL ? "its table is full" : "the log is damaged where it would go on");
+        follower_fail(r, REPLICA_FAILED, "its table is full");
         return false;
     }
     if (!follower_agrees(r, &own->checked)) {
@@ -170,7 +261,10 @@ static void *follower_run(void *replica) {
     prctl(PR_SET_TIMERSLACK, 1000ul); /* delays end when they are due */
     follower_pin_cpu(r);
     int error = rcu_register_self() != 0 ? TIDE_ERR_NOMEM : 0;
-    if (error == 0 && !r->exact) { /* else it goes on where it was: it led, or was to lead */
+    if (error == 0 && atomic_load(&r->damaged) != 0) { /* it led: readers are still let in */
+        view_hide(r->domain, &r->view);
+        error = join_replica(r);
+    } else if (error == 0 && !r->exact) { /* else it goes on where it was: it led, or was to lead */
         error = join_replica(r);
     }
     r->start_error = error;

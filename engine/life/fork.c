@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "engine/life/handles.h"
+#include "engine/read/reader_left.h"
 #include "engine/table/grace.h"
 #include "engine/table/rcu.h"
 
@@ -16,9 +17,11 @@ static void fork_before(void) {
     handles_lock();
     grace_before_fork(); /* first: whoever holds it may be waiting for a thread that is in a grace period */
     rcu_before_fork();
+    reader_left_before_fork();
 }
 
 static void fork_parent(void) {
+    reader_left_after_fork();
     rcu_after_fork(false);
     grace_after_fork(false);
     handles_unlock();
@@ -36,6 +39,7 @@ static void fork_let_go(struct tide *d) {
 }
 
 static void fork_child(void) {
+    reader_left_after_fork();
     for (struct tide *d = handles_take(); d != NULL; d = d->next_open) {
         fork_let_go(d);
         atomic_store(&d->closed, (uint32_t)-TIDE_ERR_FORKED);

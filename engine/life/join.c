@@ -29,6 +29,7 @@
 #define JOIN_AHEAD 6u
 #define JOIN_BUCKETS 64u /* copied in one section: some 400 keys */
 #define JOIN_TRIES 100
+#define JOIN_DAMAGED 8u /* the log could not be read from where the join began: another place is tried so often */
 
 static bool join_ends(const struct replica *r) {
     return atomic_load(&r->stop) != 0 || atomic_load(&r->domain->closed) != 0;
@@ -96,8 +97,8 @@ static bool join_pin(struct replica *r, uint64_t donor_applied) {
 
 struct join_copy {
     struct replica *r;
-    bool check; /* the bytes come from another process: believe them only if their CRC does */
     enum arena_status status;
+    bool damaged; /* a whole copy has another CRC than its node says */
 };
 
 static int join_copy_node(void *ctx, const uint8_t *key, size_t key_len, const uint8_t *value, size_t value_len,
@@ -105,8 +106,8 @@ static int join_copy_node(void *ctx, const uint8_t *key, size_t key_len, const u
     struct join_copy *copy = ctx;
     struct table_writer *w = &copy->r->writer;
     (void)value; /* it lies behind the key */
-    if (copy->check && crc32c(0, key, key_len + value_len) != payload_crc) {
-        copy->status = ARENA_FULL;
+    if (crc32c(0, key, key_len + value_len) != payload_crc) {
+        copy->damaged = true;
         return TIDE_ERR_CORRUPT;
     }
     uint32_t node;
@@ -149,17 +150,29 @@ static void join_prefetch(const struct view *donor, uint64_t bucket, uint64_t la
     }
 }
 
+/* What the donor has cannot be, or its bytes are not those that were written. Once may be bad luck with one that changes fast. */
+static void join_blame(struct replica *r, const struct join_state *j, bool certain) {
+    uint64_t bit = UINT64_C(1) << j->donor;
+    if (certain || (r->doubted & bit) != 0) {
+        tide_logf(r->domain, TIDE_LOG_ERROR,
+                  "replica %u: what replica %u has is damaged, in its bucket %llu: not copied", r->view.id, j->donor,
+                  (unsigned long long)j->next);
+        r->refused |= bit;
+    }
+    r->doubted |= bit;
+}
+
 /* Copy some buckets in one section. ARENA_WAIT, ARENA_FULL: memory. False when the donor is gone or damaged. */
 static bool join_some(struct replica *r, struct join_state *j, enum arena_status *status) {
-    struct join_copy copy = { r, j->source != JOIN_LOCAL, ARENA_OK };
+    struct join_copy copy = { r, ARENA_OK, false };
     int result = 0;
     rcu_enter();
     const struct view *donor = join_donor(r, j->donor, j->source);
     bool there = donor != NULL;
     if (there) {
         j->passed = board_applied(donor->board);
-        /* MO(table.buckets): acquire; after `applied`. */
-        j->last = atomic_load_explicit(&donor->table.seg->buckets, memory_order_acquire);
+        j->last = foreign_buckets(donor); /* after `applied` */
+        result = j->last == 0 ? TIDE_ERR_CORRUPT : 0;
         KILL_POINT("join.counted");
         uint64_t end = j->next + JOIN_BUCKETS < j->last ? j->next + JOIN_BUCKETS : j->last;
         for (; j->next < end && result == 0; j->next += result == 0) {
@@ -168,10 +181,19 @@ static bool join_some(struct replica *r, struct join_state *j, enum arena_status
             result = visit_bucket(donor, j->next, j->last, UINT64_MAX, &j->scratch, join_copy_node, &copy);
         }
         KILL_POINT("join.slots");
-        /* MO(table.buckets): acquire; again, after the slots: another process's donor does not wait for this section before it clears
-         * what it moved, and what was not copied any more is in a bucket that was made meanwhile. */
-        j->last = atomic_load_explicit(&donor->table.seg->buckets, memory_order_acquire);
-        there = result != TIDE_ERR_CORRUPT && view_is_current(donor);
+        /* Again, after the slots: another process's donor does not wait for this section before it clears what it moved, and what was not
+         * copied any more is in a bucket that was made meanwhile. */
+        j->last = foreign_buckets(donor);
+        bool damaged =
+            result == TIDE_ERR_CORRUPT || j->last == 0 || (!donor->foreign && table_is_damaged(&donor->table));
+        there = !damaged && view_is_current(donor);
+        if (damaged && view_is_current(donor)) {
+            join_blame(r, j, !donor->foreign || copy.damaged);
+        }
+        if (damaged && !donor->foreign) {
+            table_note_damage(&donor->table, table_bucket_at(&donor->table, j->next), "a value in its table");
+            replica_stop_serving(replica_of(donor));
+        }
     }
     rcu_exit();
     *status = copy.status;
@@ -211,13 +233,11 @@ static int join_begin(struct replica *r, struct join_state *j) {
         error = foreign_verify(donor);
     }
     if (error == 0) {
-        lane_copy_notes(r->writer.t.seg, donor->table.seg);
+        lane_copy_notes(r, donor);
     }
     rcu_exit();
     if (error == TIDE_ERR_CORRUPT || error == TIDE_ERR_DIVERGED) {
-        tide_logf(r->domain, TIDE_LOG_ERROR, "replica %u: what replica %u left is damaged: not used", r->view.id,
-                  j->donor);
-        r->refused |= UINT64_C(1) << j->donor;
+        join_blame(r, j, true);
         return TIDE_ERR_BUSY;
     }
     if (error != 0) {
@@ -237,7 +257,7 @@ static int join_begin(struct replica *r, struct join_state *j) {
     rcu_enter();
     donor = join_donor(r, j->donor, j->source);
     if (donor != NULL) {
-        lane_copy_notes(r->writer.t.seg, donor->table.seg);
+        lane_copy_notes(r, donor);
     }
     rcu_exit();
     return donor != NULL ? 0 : TIDE_ERR_BUSY;
@@ -250,12 +270,17 @@ static int join_copy_all(struct replica *r, struct join_state *j) {
         if (!join_some(r, j, &room)) {
             return TIDE_ERR_BUSY; /* the donor went away: take another */
         }
+        if (table_is_damaged(&r->writer.t)) {
+            return TIDE_ERR_BUSY; /* its own, meanwhile: into another one */
+        }
         /* Nobody reads here yet, so what was replaced may go as soon as a grace period has passed. */
         table_published(&r->writer);
         if (room == ARENA_FULL || (room == ARENA_WAIT && !table_drain(&r->writer))) {
             return TIDE_ERR_FULL;
         }
-        enum apply_status status = apply_catch_up(r, j->passed, &due);
+        /* What the donor's board says of itself may be any number; what is not committed is not there to be applied. */
+        uint64_t commit = board_commit(r->domain->log);
+        enum apply_status status = apply_catch_up(r, j->passed < commit ? j->passed : commit, &due);
         if (status != APPLY_OK) {
             return join_error(status);
         }
@@ -274,7 +299,7 @@ static int join_from_donor(struct replica *r) {
         found = join_find(r, j.source);
     }
     if (found < 0) {
-        return TIDE_ERR_NO_REPLICA;
+        return r->refused != 0 ? TIDE_ERR_CORRUPT : TIDE_ERR_NO_REPLICA;
     }
     j.donor = (uint32_t)found;
     KILL_POINT("join.found");
@@ -306,6 +331,9 @@ static int join_finish(struct replica *r) {
         }
         park_nap(1000000);
     }
+    if (table_is_damaged(&r->writer.t)) {
+        return TIDE_ERR_BUSY;
+    }
     r->exact = true;
     KILL_POINT("join.caught_up");
     replica_publish(r, r->last_ts);
@@ -315,11 +343,16 @@ static int join_finish(struct replica *r) {
 static int join_once(struct replica *r) {
     /* Looking is enough: board_pin() refuses when it was given up in between. */
     bool whole = atomic_load(&r->domain->log->leader.reclaimed) == 0;
+    if (whole && r->doubted_log) {
+        whole = false; /* that word says so, and the log does not */
+    }
     int error = whole ? join_replay(r) : join_from_donor(r);
     if (error == TIDE_ERR_NO_REPLICA && !whole && atomic_load(&r->domain->log->leader.reclaimed) == 0) {
         error = TIDE_ERR_BUSY; /* the leader had raised it for a moment and taken it back: ring_reclaim() */
     }
-    return error != 0 ? error : join_finish(r);
+    error = error != 0 ? error : join_finish(r);
+    r->doubted_log |= whole && error == TIDE_ERR_CORRUPT;
+    return error;
 }
 
 /* Nothing was put into the table yet. What an earlier join left halfway may be deleted by now. */
@@ -333,8 +366,29 @@ static int join_clear(struct replica *r) {
     return replica_make_table(r);
 }
 
+/* The longer it does not work, the rarer it is tried. */
+static void join_rest(struct replica *r, uint32_t tries) {
+    uint32_t seen = atomic_load(&r->nudge), over = tries - JOIN_TRIES / 2;
+    if (tries >= JOIN_TRIES / 2 && !join_ends(r)) {
+        park_wait(&r->nudge, seen, UINT64_C(1000000) << (over / 10 < 9 ? over / 10 : 9));
+    }
+}
+
+/* After `error`, is there anything to be hoped for from another try? */
+static bool join_may_try(const struct replica *r, int error, uint32_t tries, uint32_t damaged) {
+    /* Nobody waits for one that served before: it may try for as long as it takes, also while there is nobody to copy from. Not where what
+     * there is is damaged: that ends, and is said. */
+    bool served_before = atomic_load(&r->started) != 0;
+    bool waits = error == TIDE_ERR_BUSY || (error == TIDE_ERR_NO_REPLICA && served_before);
+    return !join_ends(r) && ((waits && (tries < JOIN_TRIES || served_before)) ||
+                             (error == TIDE_ERR_CORRUPT && r->refused == 0 && damaged < JOIN_DAMAGED));
+}
+
 int join_replica(struct replica *r) {
-    for (int tries = 0;; tries++) {
+    uint32_t damaged = 0;
+    r->doubted = r->refused = 0;
+    r->doubted_log = false;
+    for (uint32_t tries = 0;; tries += tries < UINT32_MAX) {
         int error = join_is_fresh(r) ? 0 : join_clear(r);
         if (error != 0) {
             board_set_state(r->view.board, REPLICA_FAILED);
@@ -345,16 +399,19 @@ int join_replica(struct replica *r) {
             view_show(r->domain, &r->view);
             return 0;
         }
-        /* Nobody waits for one that served before: it may try for as long as it takes. */
-        bool served_before = atomic_load(&r->started) != 0;
-        if (error != TIDE_ERR_BUSY || (tries >= JOIN_TRIES && !served_before) || join_ends(r)) {
+        damaged += error == TIDE_ERR_CORRUPT;
+        if (!join_may_try(r, error, tries, damaged)) {
+            if (error == TIDE_ERR_CORRUPT) {
+                tide_logf(r->domain, TIDE_LOG_ERROR,
+                          r->refused != 0 ? "replica %u: every copy that it could join from is damaged"
+                                          : "replica %u: the log is damaged where it would go on",
+                          r->view.id);
+            }
             board_set_state(r->view.board, REPLICA_FAILED);
             return error == TIDE_ERR_BUSY ? TIDE_ERR_NO_REPLICA : error;
         }
         /* Lapped, or the donor went away: anew, from an empty table. */
-        if (tries >= JOIN_TRIES / 2) {
-            park_nap(1000000);
-        }
+        join_rest(r, tries);
         replica_drop_table(r);
     }
 }

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "engine/table/cancel.h"
 #include "engine/life/reap.h"
 
 #include "engine/log/lane_notes.h"
@@ -83,6 +84,7 @@ void reap_orphans(struct tide *d) {
 }
 
 int tide_gc(struct tide *d, uint32_t *reaped) {
+    CANCEL_HOLD_OFF();
     if (d == NULL) {
         return TIDE_ERR_INVALID;
     }

@@ -4,6 +4,7 @@
  * and no vote: whoever has the byte leads. It applies what is committed (what is not, does not exist), raises the term,
  * and takes up the lanes where the log ends.
  */
+#include "engine/table/cancel.h"
 #include "engine/life/takeover.h"
 
 #include "engine/life/follower.h"
@@ -20,13 +21,15 @@
 #include "shm/vigil.h"
 
 #define STEWARD_HANDOVER_NS UINT64_C(200000000) /* how long the others have to take what was handed over */
-#define STEWARD_NAP_NS 1000000u
+#define STEWARD_NAP_NS UINT64_C(1000000)
+#define STEWARD_TRIES 7u /* a nap doubles so often */
 
 int takeover_lead(struct tide *d, struct replica *r) {
     /* A log that somebody led before gets a term entry, so that the change can be seen in it; a new one starts with the
      * first write at index 1. */
     uint32_t term = atomic_load(&d->log->leader.term) + 1;
     clock_refine(&d->log->clock);
+    atomic_store(&r->delay_ns, 0);
     atomic_store(&r->view.board->apply_delay_ns, 0);
     atomic_store(&r->view.board->role, TIDE_LEADER); /* MO(replica.role) */
     atomic_store(&r->leads, 1);
@@ -68,7 +71,7 @@ static int takeover_try(struct tide *d) {
     }
     KILL_POINT("takeover.locked");
     follower_end(r);
-    uint64_t delay = atomic_exchange(&r->view.board->apply_delay_ns, 0), due;
+    uint64_t delay = atomic_exchange(&r->delay_ns, 0), due;
     atomic_store(&r->stop, 0);
     uint64_t commit = board_commit(d->log);
     /* Not exact: it was lapped just now, and stopped while it joined anew. */
@@ -78,6 +81,7 @@ static int takeover_try(struct tide *d) {
                     ? takeover_lead(d, r)
                     : TIDE_ERR_NO_REPLICA;
     if (error != 0) {
+        atomic_store(&r->delay_ns, delay);
         atomic_store(&r->view.board->apply_delay_ns, delay);
         follower_resume(r); /* it notices what is wrong by itself, and joins anew where it can */
         return error;
@@ -96,10 +100,13 @@ static void steward_take(struct tide *d) {
     }
     pthread_mutex_unlock(&d->control);
     if (error == 0) {
+        d->steward_tries = 0;
         reap_dead(d); /* after the others can write again */
         reap_orphans(d);
     } else {
-        park_nap(STEWARD_NAP_NS);
+        /* What is here cannot lead: it is damaged, say. The byte is left to others, for longer and longer. */
+        park_nap(STEWARD_NAP_NS << d->steward_tries);
+        d->steward_tries += d->steward_tries < STEWARD_TRIES;
     }
 }
 
@@ -181,6 +188,7 @@ void steward_stop(struct tide *d) {
 }
 
 int tide_step_down(struct tide *d) {
+    CANCEL_HOLD_OFF();
     if (d == NULL) {
         return TIDE_ERR_INVALID;
     }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "engine/life/unlink.h"
 
+#include "engine/table/cancel.h"
 #include "shm/bytes.h"
 #include "shm/member.h"
 
@@ -39,6 +40,7 @@ void unlink_at_end(struct tide *d) {
 }
 
 int tide_unlink(const char *name) {
+    CANCEL_HOLD_OFF();
     char path[SEGMENT_PATH_BYTES];
     if (name == NULL || segment_path(path, name, SEGMENT_LOG, 0) != 0) {
         return TIDE_ERR_INVALID;

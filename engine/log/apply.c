@@ -117,7 +117,7 @@ static inline enum apply_status apply_take(struct replica *r, const struct apply
         r->pos = p->pos + p->f.length;
         r->last_ts = p->f.commit_ts;
         if (p->f.lane != 0) {
-            lane_note(r->writer.t.seg, p->f.lane, p->f.lane_seq, p->f.index);
+            lane_note(r, p->f.lane, p->f.lane_seq, p->f.index);
         }
         replica_note_index(r);
     }
@@ -187,6 +187,13 @@ struct apply_ahead {
     bool batch; /* parts[0], the only one, begins a batch */
 };
 
+/* What is committed was stamped before now: a stamp from far ahead means that the clock's words were damaged, and is not waited for. */
+#define APPLY_CLOCK_WRONG_NS UINT64_C(1000000000)
+
+static bool apply_is_early(uint64_t commit_ts, uint64_t delay, uint64_t now) {
+    return commit_ts + delay > now && (commit_ts <= now || commit_ts - now < APPLY_CLOCK_WRONG_NS);
+}
+
 /* Make what comes next and is due. What ends it early, but for a batch and for what is not due yet, is the status; what is made is
  * good in every case. */
 static enum apply_status apply_look_ahead(struct replica *r, struct apply_ahead *a, uint64_t most, uint64_t delay,
@@ -198,7 +205,8 @@ static enum apply_status apply_look_ahead(struct replica *r, struct apply_ahead 
     while (a->count < APPLY_AHEAD && a->count < most && bytes < APPLY_AHEAD_BYTES) {
         struct apply_part *p = &a->parts[a->count];
         uint64_t index = r->applied + a->count + 1;
-        if (delay != 0 && ring_header(&r->domain->ring, pos, index, &p->f) == RING_OK && p->f.commit_ts + delay > now) {
+        if (delay != 0 && ring_header(&r->domain->ring, pos, index, &p->f) == RING_OK &&
+            apply_is_early(p->f.commit_ts, delay, now)) {
             *due = a->count == 0 ? p->f.commit_ts + delay : 0;
             return APPLY_OK;
         }
@@ -331,7 +339,7 @@ enum apply_status apply_catch_up(struct replica *r, uint64_t until, uint64_t *du
     *due = 0;
     while (r->applied < until) {
         /* MO(replica.delay): relaxed; a setting, it orders nothing. */
-        uint64_t delay = atomic_load_explicit(&r->view.board->apply_delay_ns, memory_order_relaxed);
+        uint64_t delay = atomic_load_explicit(&r->delay_ns, memory_order_relaxed);
         enum apply_status status = apply_run(r, until, delay, due);
         if (status != APPLY_OK || *due != 0 || atomic_load(&r->stop) != 0) {
             return status;

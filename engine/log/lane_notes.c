@@ -1,25 +1,44 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "engine/log/lane_notes.h"
 
-void lane_note(struct table_segment *seg, uint16_t lane, uint64_t seq, uint64_t index) {
-    struct lane_done *done = &seg->lanes[(lane - 1u) % LAYOUT_LANES];
+#include "engine/replica/replica.h"
+
+static void lane_set(struct lane_done *done, uint64_t seq, uint64_t index) {
+    atomic_store_explicit(&done->seq, seq, memory_order_relaxed);     /* MO(lane.done) */
+    atomic_store_explicit(&done->index, index, memory_order_release); /* MO(lane.done) */
+}
+
+void lane_note(struct replica *r, uint16_t lane, uint64_t seq, uint64_t index) {
+    uint32_t i = (lane - 1u) % LAYOUT_LANES;
     /* MO(lane.done): relaxed; read back by the same thread, by newcomers that copy it while the log goes on, and by a
      * new leader after it has applied everything itself. A batch has several frames: the last one's index stays. */
-    if (seq >= atomic_load_explicit(&done->seq, memory_order_relaxed)) {
-        atomic_store_explicit(&done->seq, seq, memory_order_relaxed);     /* MO(lane.done) */
-        atomic_store_explicit(&done->index, index, memory_order_release); /* MO(lane.done) */
+    if (seq >= atomic_load_explicit(&r->done[i].seq, memory_order_relaxed)) {
+        lane_set(&r->done[i], seq, index);
+        lane_set(&r->writer.t.seg->lanes[i], seq, index);
     }
 }
 
-void lane_copy_notes(struct table_segment *to, const struct table_segment *from) {
+void lane_copy_notes(struct replica *to, const struct view *from) {
+    const struct lane_done *notes = from->foreign ? from->table.seg->lanes : replica_of(from)->done;
     for (uint16_t i = 0; i < LAYOUT_LANES; i++) {
         /* MO(lane.done): acquire; an index that goes with an older number is mended when the log is applied. */
-        uint64_t index = atomic_load_explicit(&from->lanes[i].index, memory_order_acquire);
-        uint64_t seq = atomic_load_explicit(&from->lanes[i].seq, memory_order_relaxed); /* MO(lane.done) */
-        if (seq != 0) {
+        uint64_t index = atomic_load_explicit(&notes[i].index, memory_order_acquire);
+        uint64_t seq = atomic_load_explicit(&notes[i].seq, memory_order_relaxed); /* MO(lane.done) */
+        /* A number that was never given out would make a write to come count as done. The lane's own is loaded later, and grows. */
+        if (seq > atomic_load(&to->domain->log->lanes[i].turn) >> 3) {
+            tide_logf(to->domain, TIDE_LOG_WARN, "replica %u: what replica %u says of lane %u cannot be: left out",
+                      to->view.id, from->id, i);
+        } else if (seq != 0) {
             lane_note(to, (uint16_t)(i + 1), seq, index);
         }
     }
+}
+
+void lane_note_fall(struct replica *r, uint32_t number, uint64_t seq) {
+    tide_logf(r->domain, TIDE_LOG_WARN, "lane %u: its number fell from %llu to %llu: another process changed it",
+              number, (unsigned long long)atomic_load(&r->done[number].seq), (unsigned long long)seq);
+    lane_set(&r->done[number], seq, 0);
+    lane_set(&r->writer.t.seg->lanes[number], seq, 0);
 }
 
 void lane_leave(struct tide *d, uint32_t number) {

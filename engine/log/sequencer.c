@@ -50,7 +50,7 @@ static void seq_tell(struct tide *d, struct seq_group *g) {
 }
 
 /* Put one committed request into the leader's own table. */
-static void seq_apply(struct tide *d, struct replica *r, struct seq_request *q) {
+static void seq_apply(struct replica *r, struct seq_request *q) {
     for (size_t i = 0; i < q->count; i++) {
         const struct tide_op *op = &q->ops[i];
         struct seq_op *p = &q->prepared[i];
@@ -58,15 +58,13 @@ static void seq_apply(struct tide *d, struct replica *r, struct seq_request *q) 
         if (op->kind == TIDE_OP_DELETE) {
             table_delete(&r->writer, p->hash, op->key, op->key_len, index);
         } else if (table_publish(&r->writer, p->node, p->hash, index, p->payload_crc) != 0) {
-            tide_logf(d, TIDE_LOG_ERROR, "replica %u: no overflow bucket for entry %llu: its table is damaged",
-                      r->view.id, (unsigned long long)index);
-            board_set_state(r->view.board, REPLICA_FAILED);
+            table_note_damage(&r->writer.t, r->writer.t.seg, "its table, which has no overflow bucket for an entry,");
         }
         replica_note_index(r);
     }
     q->index = r->applied;
     if (q->lane != 0) {
-        lane_note(r->writer.t.seg, q->lane, q->lane_seq, q->index);
+        lane_note(r, q->lane, q->lane_seq, q->index);
     }
 }
 
@@ -85,7 +83,7 @@ static void seq_flush(struct tide *d, struct seq_group *g) {
         seq_tell(d, g);
     }
     for (struct seq_request *q = g->first; q != NULL; q = q->next) {
-        seq_apply(d, r, q);
+        seq_apply(r, q);
     }
     r->pos = s->ring.tail;
     r->last_ts = s->ring.last_ts;
@@ -98,6 +96,15 @@ static void seq_flush(struct tide *d, struct seq_group *g) {
     }
     seq_count_group(d);
     seq_group_clear(g);
+    if (__builtin_expect(table_is_damaged(&r->writer.t), 0)) {
+        replica_stop_serving(r);
+    }
+}
+
+/* The leader's table is damaged: what is committed is in the log, and whole with others. Certainly not done: a candidate hands over, and the
+ * write waits for who leads next. */
+static int seq_refuses(const struct replica *r) {
+    return r->candidate ? TIDE_ERR_NO_LEADER : TIDE_ERR_CORRUPT;
 }
 
 static bool seq_has_cas(const struct seq_request *q) {
@@ -186,9 +193,15 @@ static void seq_take(struct tide *d, struct seq_group *g, struct seq_request *q)
         seq_answer(q, TIDE_ERR_NO_LEADER);
         return;
     }
+    if (__builtin_expect(table_is_damaged(&s->leader->writer.t), 0)) {
+        replica_stop_serving(s->leader);
+        seq_answer(q, seq_refuses(s->leader));
+        return;
+    }
     if (seq_has_cas(q)) {
         seq_flush(d, g); /* the condition is about what stands before it */
         int error = seq_check_cas(s->leader, q);
+        error = table_is_damaged(&s->leader->writer.t) ? seq_refuses(s->leader) : error;
         if (error != 0) {
             seq_answer(q, error);
             return;
@@ -271,6 +284,33 @@ void seq_help(struct tide *d) {
     if (seq_try(&d->seq)) {
         seq_run(d, NULL);
     }
+}
+
+void seq_mend(struct tide *d) {
+    struct sequencer *s = &d->seq;
+    if (!seq_try(s)) {
+        return; /* whoever writes publishes its words anyhow */
+    }
+    struct replica *r = s->leader;
+    if (r != NULL && atomic_load(&r->damaged) == 0) {
+        struct leader_board *lead = &d->log->leader;
+        bool mended = ring_mend(&s->ring);
+        if (board_state(r->view.board) != REPLICA_SERVING) { /* JOINING and LAPPED are for followers */
+            board_set_state(r->view.board, REPLICA_SERVING);
+            mended = true;
+        }
+        if (atomic_load(&lead->leader) != (int32_t)r->view.id || atomic_load(&lead->term) != s->ring.term) {
+            atomic_store(&lead->term, s->ring.term);
+            atomic_store(&lead->leader, (int32_t)r->view.id);
+            mended = true;
+        }
+        if (mended) {
+            tide_logf(d, TIDE_LOG_WARN, "another process changed words of the leader's board: written again");
+            atomic_store(&lead->parked, 1);
+        }
+        replica_mend_board(r);
+    }
+    seq_run(d, NULL);
 }
 
 static void seq_await(struct tide *d, struct seq_request *q) {

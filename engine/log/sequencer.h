@@ -48,6 +48,9 @@ void seq_submit_all(struct tide *d, struct seq_request *requests, size_t n);
 void seq_lead(struct tide *d, struct replica *leader, uint32_t term, bool announce);
 void seq_unlead(struct tide *d);
 
+/* Words of the leader's board that another process changed are written again. From time to time, by a thread of the leading process. */
+void seq_mend(struct tide *d);
+
 /* Who has queued and found the sequencer taken is served, by this thread or by the one that has it now. */
 void seq_help(struct tide *d);
 

@@ -69,11 +69,24 @@ static inline bool get_same_key(const uint8_t *theirs, const uint8_t *ours, size
     return ((a ^ b) | (c ^ d)) == 0;
 }
 
-/* The rest of a get whose node is known: one of any size, or NULL. The section is open, the answer but for the value filled in. */
-static __attribute__((noinline)) int get_rest(const struct tide_reader *r, const struct table_node *n, void *buf,
-                                              size_t buf_size, struct tide_answer *a) {
+/* Not the common case after all. The section is open. */
+static __attribute__((noinline)) int get_leave(struct tide_reader *r, const void *key, size_t key_len,
+                                               const struct tide_bound *bound, void *buf, size_t buf_size,
+                                               struct tide_answer *a) {
+    rcu_exit_at(r->rcu_word);
+    return read_get_any(r, key, key_len, bound, buf, buf_size, a);
+}
+
+/* The rest of a get whose node is known: r->found, one of any size, or NULL. The section is open, the answer but for the value filled in. */
+static __attribute__((noinline)) int get_rest(struct tide_reader *r, const void *key, size_t key_len,
+                                              const struct table *t, void *buf, size_t buf_size,
+                                              struct tide_answer *a) {
     uint64_t value_size, version;
-    int result = read_value(n, buf, buf_size, &value_size, &version);
+    int result = read_value(t, r->found, buf, buf_size, &value_size, &version);
+    if (__builtin_expect(result == READ_STUCK, 0)) {
+        return get_leave(r, key, key_len, NULL, buf, buf_size,
+                         a); /* the table is damaged: linearizable, from another one */
+    }
     rcu_exit_at(r->rcu_word);
     get_value(a, value_size, version);
     return result;
@@ -81,19 +94,12 @@ static __attribute__((noinline)) int get_rest(const struct tide_reader *r, const
 
 /* The rest of a get whose first candidate was not it, or was none: one in some dozens, since another key has the same tag.
  * Arguments stand where tide_get has its own. */
-static __attribute__((noinline)) int get_search(const struct tide_reader *r, const void *key, size_t key_len,
+static __attribute__((noinline)) int get_search(struct tide_reader *r, const void *key, size_t key_len,
                                                 const struct table *t, void *buf, size_t buf_size,
                                                 struct tide_answer *a) {
     uint64_t hash = XXH3_64bits_withSeed(key, key_len, r->hash_seed);
-    return get_rest(r, table_find(t, hash, key, key_len, r->fence), buf, buf_size, a);
-}
-
-/* Not the common case after all. The section is open. */
-static __attribute__((noinline)) int get_leave(struct tide_reader *r, const void *key, size_t key_len,
-                                               const struct tide_bound *bound, void *buf, size_t buf_size,
-                                               struct tide_answer *a) {
-    rcu_exit_at(r->rcu_word);
-    return read_get_any(r, key, key_len, bound, buf, buf_size, a);
+    r->found = table_find(t, hash, key, key_len, r->fence);
+    return get_rest(r, key, key_len, t, buf, buf_size, a);
 }
 
 /* An entry takes some hundred nanoseconds from its commit until a follower has applied it, and a read that comes meanwhile finds its
@@ -187,11 +193,15 @@ int tide_get(struct tide_reader *r, const void *key, size_t key_len, const struc
         return get_search(r, key, key_len, t, buf, buf_size, a);
     }
     uint32_t slot = table_first(b, match);
+    if (__builtin_expect(!table_node_fits(t, slot, GET_KEY_MOST + GET_VALUE_MOST), 0)) {
+        return get_search(r, key, key_len, t, buf, buf_size,
+                          a); /* it was cleared just now, is one of the last, or cannot be */
+    }
     const struct table_node *n = table_node_at(t, slot);
     __builtin_prefetch((const uint8_t *)n + LAYOUT_LINE); /* where the value is: not only when the lengths are there */
     /* MO(node.fields): relaxed; MO(node.index), MO(node.deleted): acquire; as table_key_is() and table_version(). */
     uint64_t version = atomic_load_explicit(&n->index, memory_order_acquire);
-    if (__builtin_expect(slot == 0 || atomic_load_explicit(&n->key_len, memory_order_relaxed) != key_len ||
+    if (__builtin_expect(atomic_load_explicit(&n->key_len, memory_order_relaxed) != key_len ||
                              !get_same_key(table_node_key(n), key, key_len) ||
                              visible_at(r->fence, version, atomic_load_explicit(&n->deleted, memory_order_acquire)) !=
                                  VISIBLE,
@@ -201,7 +211,8 @@ int tide_get(struct tide_reader *r, const void *key, size_t key_len, const struc
     size_t size = atomic_load_explicit(&n->value_len, memory_order_relaxed); /* MO(node.fields) */
     const uint8_t *value = table_node_key(n) + key_len;
     if (__builtin_expect(size > buf_size || size - GET_VALUE_LEAST > GET_VALUE_MOST - GET_VALUE_LEAST, 0)) {
-        return get_rest(r, n, buf, buf_size, a);
+        r->found = n;
+        return get_rest(r, key, key_len, t, buf, buf_size, a);
     }
     if (__builtin_expect(size == GET_VALUE_MOST, 1)) { /* where the copies go is known before the node is there */
         memcpy(buf, value, GET_VALUE_MOST);

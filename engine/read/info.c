@@ -2,6 +2,7 @@
 /* What can be asked of a domain: numbers, watermarks, lag; and waiting until replicas have applied something. */
 #include <stdlib.h>
 
+#include "engine/table/cancel.h"
 #include "engine/replica/bound.h"
 #include "engine/replica/foreign.h"
 #include "engine/read/reader.h"
@@ -85,15 +86,20 @@ static void info_lag(const struct tide *d, const struct view *v, struct tide_rep
 static void info_table(const struct tide *d, const struct view *v, struct tide_replica_info *out) {
     const struct table_segment *seg = v->table.seg;
     out->keys = atomic_load_explicit(&seg->live_keys, memory_order_relaxed); /* MO(stats) */
-    out->table_bytes = seg->nodes_end - seg->buckets_off;
+    out->table_bytes = v->table.room + NODE_HEADER_BYTES;
     uint64_t carved = atomic_load_explicit(&seg->carved, memory_order_relaxed); /* MO(stats) */
     /* MO(table.buckets): relaxed; a number for show. */
     uint64_t buckets = atomic_load_explicit(&seg->buckets, memory_order_relaxed);
-    out->table_used_bytes = buckets * sizeof(struct table_bucket) + (carved != 0 ? seg->nodes_end - carved : 0);
+    /* Whatever another process may have written there: no more than there is. */
+    uint64_t nodes = carved != 0 && carved < v->segment.size_bytes ? v->segment.size_bytes - carved : 0;
+    buckets = buckets < v->buckets_most ? buckets : v->buckets_most;
+    out->table_used_bytes = buckets * sizeof(struct table_bucket) + nodes;
+    out->table_used_bytes = out->table_used_bytes < out->table_bytes ? out->table_used_bytes : out->table_bytes;
     info_lag(d, v, out);
 }
 
 int tide_replica_info(struct tide *d, uint32_t id, struct tide_replica_info *out) {
+    CANCEL_HOLD_OFF();
     if (d == NULL || id >= LAYOUT_REPLICAS || out == NULL || out->size < sizeof(*out)) {
         return TIDE_ERR_INVALID;
     }
@@ -172,6 +178,7 @@ static uint32_t info_have(const struct tide *d, uint64_t index, bool living, con
 }
 
 int tide_wait_applied(struct tide *d, const struct tide_token *token, uint32_t n, uint64_t timeout_ns) {
+    CANCEL_HOLD_OFF();
     if (d == NULL || token == NULL || n > LAYOUT_REPLICAS) {
         return TIDE_ERR_INVALID;
     }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Which replica serves a read, and what to do when none can. Source: docs/design.md, *Reads*. */
+#include "engine/table/cancel.h"
 #include "engine/replica/bound.h"
 #include "engine/replica/foreign.h"
 #include "engine/read/reader.h"
@@ -130,11 +131,24 @@ static int pick_leader_missing(struct tide *d, int32_t id) {
     return error == 0 || pick_is_own_trouble(error) ? error : TIDE_ERR_NO_LEADER;
 }
 
+/* The leader's replica was not to be read in time, since its process is stopped, say: *v, which has the nearest of the others, gets
+ * what could have been had. A leader's that is stuck has all that is committed, but who knows since when. */
+static int pick_leader_late(const struct tide *d, uint32_t id, struct bound_look look, uint64_t waited_ns,
+                            struct verdict *v) {
+    if (look.index >= v->index) {
+        look.staleness_ns = bound_staleness(d, &d->log->replicas[id], &look.index);
+        *v = (struct verdict){
+            .id = id, .leader = true, .index = look.index, .commit = look.commit, .staleness_ns = look.staleness_ns
+        };
+    }
+    v->waited_ns = waited_ns;
+    return TIDE_ERR_TIMEOUT;
+}
+
 /* Read the leader's replica: linearizable, whoever else may be used. The section is open on success. */
-static int pick_leader(struct tide_reader *r, uint64_t fence, uint64_t start, struct verdict *v) {
+static int pick_leader(struct tide_reader *r, uint64_t fence, uint64_t start, uint64_t until, struct verdict *v) {
     struct tide *d = r->domain;
     const struct tide_bound linearizable = { .max_staleness_ns = 0, .max_lag = TIDE_UNBOUNDED };
-    uint64_t until = clock_monotonic_ns() + PICK_LEADER_NS;
     uint32_t rounds = 0;
     for (;;) {
         rcu_enter();
@@ -164,7 +178,7 @@ static int pick_leader(struct tide_reader *r, uint64_t fence, uint64_t start, st
         }
         rcu_exit();
         if (now >= until) {
-            return TIDE_ERR_TIMEOUT;
+            return pick_leader_late(d, (uint32_t)id, look, now - start, v);
         }
         if (rounds++ < PICK_SPINS) {
             park_relax();
@@ -192,6 +206,7 @@ static int pick_nothing(const struct tide *d, const struct pick_round *round, in
 static int pick_fall_back(struct tide_reader *r, const struct tide_bound *bound, uint64_t fence,
                           struct pick_round *round, uint64_t start, uint32_t *rounds, int trouble, struct verdict *v) {
     struct tide *d = r->domain;
+    CANCEL_HOLD_OFF();
     uint64_t now = clock_monotonic_ns();
     *v = round->nearest;
     v->fence_missed = round->any_serving && !round->any_reached_fence;
@@ -216,7 +231,7 @@ static int pick_fall_back(struct tide_reader *r, const struct tide_bound *bound,
         return TIDE_ERR_REFUSED;
     }
     if (now - start < bound->wait_ns) {
-        uint64_t until = bound->wait_ns > UINT64_MAX - start ? UINT64_MAX : start + bound->wait_ns;
+        uint64_t until = clock_after(start, bound->wait_ns);
         if (nearest != NULL) {
             pick_wait(d, nearest, rounds, now, until);
         } else {
@@ -225,13 +240,14 @@ static int pick_fall_back(struct tide_reader *r, const struct tide_bound *bound,
         return 1;
     }
     if (bound->fallback == TIDE_FALLBACK_LEADER) {
-        return pick_leader(r, fence, start, v);
+        return pick_leader(r, fence, start, clock_after(clock_after(start, bound->wait_ns), PICK_LEADER_NS), v);
     }
     return nothing != 0 ? nothing : TIDE_ERR_TIMEOUT;
 }
 
 /* Map replicas of other processes; each is tried once for a read. Outside of sections. */
 static uint64_t pick_attach(struct tide *d, uint64_t wanted, int *trouble) {
+    CANCEL_HOLD_OFF();
     for (uint64_t rest = wanted; rest != 0; rest &= rest - 1) {
         int error = foreign_attach(d, (uint32_t)__builtin_ctzll(rest));
         if (pick_is_own_trouble(error)) {
@@ -272,7 +288,10 @@ int reader_pick(struct tide_reader *r, const struct tide_bound *bound, struct ve
             }
             return 0;
         }
-        start = start != 0 ? start : clock_monotonic_ns();
+        if (start == 0) {
+            r->since = r->since != 0 ? r->since : clock_monotonic_ns();
+            start = r->since;
+        }
         error = pick_fall_back(r, bound, fence, &round, start, &rounds, trouble, v);
         if (error <= 0) {
             return error;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Reads of one key and of many. Each enters one section on one replica at one index, and leaves it. */
 #include "engine/replica/foreign.h"
+#include "engine/replica/replica.h"
 #include "engine/read/answer.h"
 #include "engine/read/read.h"
 #include "shm/bytes.h"
@@ -43,7 +44,11 @@ int read_begin(struct tide_reader *r, const struct tide_bound *bound, const stru
                          0)) {
         return TIDE_ERR_INVALID;
     }
-    return read_home_fresh(r, bound, v) ? 0 : reader_pick(r, bound, v);
+    if (__builtin_expect(read_home_fresh(r, bound, v), 1)) {
+        return 0;
+    }
+    r->since = 0;
+    return reader_pick(r, bound, v);
 }
 
 int read_refuse(struct tide_reader *r, int error, const struct verdict *v, struct tide_answer *a) {
@@ -110,7 +115,15 @@ static int read_foreign(struct verdict *v, uint64_t hash, const void *key, size_
     return READ_STUCK;
 }
 
+int read_damaged(const struct view *v, int error) {
+    replica_stop_serving(replica_of(v));
+    return error;
+}
+
 int read_elsewhere(struct tide_reader *r, const struct tide_bound *bound, struct verdict *v, int why) {
+    if (!v->replica->foreign && why == READ_STUCK) {
+        replica_stop_serving(replica_of(v->replica));
+    }
     rcu_exit();
     r->avoid |= why == READ_STUCK ? UINT64_C(1) << v->id : 0;
     return reader_pick(r, bound, v);
@@ -131,7 +144,7 @@ static int read_get_foreign(struct tide_reader *r, const struct tide_bound *boun
         uint64_t hash = table_hash(t, key, key_len);
         if (!v->replica->foreign) { /* after others were stuck */
             result =
-                read_value(table_find(t, hash, key, key_len, v->index), buf, buf_size, &value.size, &value.version);
+                read_value(t, table_find(t, hash, key, key_len, v->index), buf, buf_size, &value.size, &value.version);
         } else {
             result = read_foreign(v, hash, key, key_len, buf, buf_size, &value);
         }
@@ -146,7 +159,7 @@ static int read_get_foreign(struct tide_reader *r, const struct tide_bound *boun
     }
     rcu_exit();
     read_pardon(r);
-    if (r->quick != NULL && v->replica->foreign && v->id == r->home) {
+    if (r->quick != READER_NOT_QUICK && v->replica->foreign && v->id == r->home) {
         r->quick = reader_near();
     }
     read_done(r, v, a, value.size, value.version);
@@ -169,8 +182,11 @@ int read_get_any(struct tide_reader *r, const void *key, size_t key_len, const s
     }
     const struct table *t = &v.replica->table;
     uint64_t value_size, version;
-    int result = read_value(table_find(t, table_hash(t, key, key_len), key, key_len, v.index), buf, buf_size,
+    int result = read_value(t, table_find(t, table_hash(t, key, key_len), key, key_len, v.index), buf, buf_size,
                             &value_size, &version);
+    if (__builtin_expect(result == READ_STUCK, 0)) {
+        return read_get_foreign(r, bound, &v, key, key_len, buf, buf_size, a); /* which goes elsewhere */
+    }
     rcu_exit();
     read_done(r, &v, a, value_size, version);
     return result;
@@ -206,7 +222,7 @@ static __attribute__((noinline)) void read_one(const struct table *t, struct tid
         item->value_size = item->version = 0;
         return;
     }
-    item->result = read_value(table_find(t, hash, item->key, item->key_len, at), item->buf, item->buf_size,
+    item->result = read_value(t, table_find(t, hash, item->key, item->key_len, at), item->buf, item->buf_size,
                               &item->value_size, &item->version);
 }
 
@@ -214,7 +230,8 @@ static __attribute__((noinline)) void read_one(const struct table *t, struct tid
  * The value of a node where that takes nothing but a copy: its key is this one, its newest version is of `at` or older and
  * not deleted, and there is room. False says nothing. Where there is no key or no buffer, neither is looked at.
  */
-static inline bool read_hit(const struct table_node *n, struct tide_mget_item *item, uint64_t at) {
+static inline bool read_hit(const struct table *t, const struct table_node *n, struct tide_mget_item *item,
+                            uint64_t at) {
     /* MO(node.index), MO(node.deleted): acquire; as table_version(). MO(node.fields): relaxed; as table_key_is(). */
     uint64_t index = atomic_load_explicit(&n->index, memory_order_acquire);
     uint64_t deleted = atomic_load_explicit(&n->deleted, memory_order_acquire);
@@ -222,8 +239,10 @@ static inline bool read_hit(const struct table_node *n, struct tide_mget_item *i
     const void *key = item->key;
     uint8_t *buf = item->buf;
     size_t key_len = item->key_len;
-    if (__builtin_expect(key == NULL || buf == NULL || visible_at(at, index, deleted) != VISIBLE ||
-                             size > item->buf_size || !table_key_is(n, key, key_len),
+    uint64_t off = (uint64_t)((const uint8_t *)n - t->base) - t->buckets_off;
+    if (__builtin_expect(key == NULL || buf == NULL || key_len > TIDE_KEY_MAX || key_len + size > t->room - off ||
+                             visible_at(at, index, deleted) != VISIBLE || size > item->buf_size ||
+                             !table_key_is(n, key, key_len),
                          0)) {
         return false;
     }
@@ -245,7 +264,7 @@ read_many(const struct table *table, struct tide_mget_item *items, size_t n, uin
     uint32_t node[MGET_STRIDE];
     const struct table own = *table, *t = &own; /* which no store can change, as the compiler sees */
     /* MO(table.buckets): acquire; one number for all, as in a scan. */
-    uint64_t buckets = atomic_load_explicit(&t->seg->buckets, memory_order_acquire);
+    uint64_t buckets = atomic_load_explicit(t->buckets, memory_order_acquire);
     read_prefetch_keys(items, n);
     for (size_t i = 0; i < n; i++) {
         hash[i] = 0;
@@ -259,12 +278,13 @@ read_many(const struct table *table, struct tide_mget_item *items, size_t n, uin
         uint32_t match = table_match_bucket(b, hash[i]);
         node[i] = 0;
         if (__builtin_expect(match != 0, 1)) {
-            node[i] = table_first(b, match);
+            node[i] = table_first(b, match); /* a prefetch of an address that cannot be does nothing */
             read_prefetch(table_node_at(t, node[i]), &items[i]);
         }
     }
     for (size_t i = 0; i < n; i++) {
-        if (__builtin_expect(node[i] == 0 || !read_hit(table_node_at(t, node[i]), &items[i], at), 0)) {
+        if (__builtin_expect(!table_node_fits(t, node[i], 0) || !read_hit(t, table_node_at(t, node[i]), &items[i], at),
+                             0)) {
             read_one(table, &items[i], hash[i], at);
         }
     }
@@ -358,6 +378,10 @@ static int read_all(struct tide_reader *r, const struct tide_bound *bound, struc
     }
     for (size_t i = 0; i < n && !v->replica->foreign; i += MGET_STRIDE) {
         read_many(&v->replica->table, items + i, n - i < MGET_STRIDE ? n - i : MGET_STRIDE, v->index);
+    }
+    if (__builtin_expect(!v->replica->foreign && table_is_damaged(&v->replica->table), 0)) {
+        int error = read_elsewhere(r, bound, v, READ_STUCK);
+        return error != 0 ? error : read_all(r, bound, v, items, n); /* with one replica less each time */
     }
     return 0;
 }

@@ -10,25 +10,34 @@ static inline bool read_key_valid(const void *key, size_t key_len) {
     return key != NULL && key_len - 1 < TIDE_KEY_MAX;
 }
 
-/* Copy a found value. The lengths cannot change while the section is open. */
-static inline int read_value(const struct table_node *n, void *buf, size_t buf_size, uint64_t *value_size,
-                             uint64_t *version) {
+/* Beside the errors: the replica has no answer, another one may; or the slot has another table by now. */
+#define READ_STUCK 1
+#define READ_MOVED 2
+
+/* Copy a found value. READ_STUCK: the table is damaged, and what was found or not found says nothing. */
+static inline int read_value(const struct table *t, const struct table_node *n, void *buf, size_t buf_size,
+                             uint64_t *value_size, uint64_t *version) {
+    *value_size = 0;
+    *version = 0;
     if (n == NULL) {
-        *value_size = 0;
-        *version = 0;
-        return TIDE_ERR_NOT_FOUND;
+        return __builtin_expect(table_is_damaged(t), 0) ? READ_STUCK : TIDE_ERR_NOT_FOUND;
     }
-    /* MO(node.fields), MO(node.index): relaxed; the node was reached through MO(table.slot). */
-    size_t size = atomic_load_explicit(&n->value_len, memory_order_relaxed);
-    *value_size = size;
-    *version = atomic_load_explicit(&n->index, memory_order_relaxed); /* MO(node.index) */
-    if (size > buf_size) {
+    struct table_lengths len;
+    if (__builtin_expect(!table_lengths_of(t, n, &len), 0)) {
+        return READ_STUCK;
+    }
+    *value_size = len.value;
+    *version =
+        atomic_load_explicit(&n->index, memory_order_relaxed); /* MO(node.index): reached through MO(table.slot) */
+    if (len.value > buf_size) {
         return TIDE_ERR_BUFFER;
     }
-    size_t key_len = atomic_load_explicit(&n->key_len, memory_order_relaxed); /* MO(node.fields) */
-    bytes_copy(buf, table_node_key(n) + key_len, size);
+    bytes_copy(buf, table_node_key(n) + len.key, len.value);
     return 0;
 }
+
+/* What a table of this process does not serve any more, because of what was found in it: its replica is told, once. Returns `error`. */
+int read_damaged(const struct view *v, int error);
 
 /* Check the arguments and choose: 0 with a section open, or an error without. */
 int read_begin(struct tide_reader *r, const struct tide_bound *bound, const struct tide_answer *a, struct verdict *v);
@@ -46,8 +55,6 @@ bool read_newer(struct verdict *v);
 
 /* The replica that was picked has no answer: leave it out and pick again (STUCK), or it is another one by now: pick again
  * (MOVED). 0: a section is open. */
-#define READ_STUCK 1
-#define READ_MOVED 2
 int read_elsewhere(struct tide_reader *r, const struct tide_bound *bound, struct verdict *v, int why);
 
 /* tide_get in every case but those of engine/read/get.c. */

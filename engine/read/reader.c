@@ -2,15 +2,18 @@
 /* Opening and closing readers; sessions' tokens; counts. */
 #include "engine/read/reader.h"
 
+#include "engine/read/reader_left.h"
+#include "engine/table/cancel.h"
 #include "engine/table/kill.h"
 
 #include <stdlib.h>
 #include <unistd.h>
 
-_Thread_local char reader_thread_mark;
+/* Those that the calling thread has open. */
+static _Thread_local struct tide_reader *reader_mine;
 
 void reader_settle(struct tide_reader *r) {
-    r->quick = r->policy == TIDE_STICKY && r->section == NULL && rcu_is_plain() ? r->owner : NULL;
+    r->quick = r->policy == TIDE_STICKY && r->section == NULL && rcu_is_plain() ? r->owner : READER_NOT_QUICK;
     r->rcu_word = rcu_word();
     r->home_slot = &r->domain->views[r->home];
     r->log = r->domain->log;
@@ -47,6 +50,71 @@ static uint32_t reader_home(struct tide *d, const struct tide_reader_opts *o, ui
     return n == 0 ? (uint32_t)__builtin_ctzll(mask) : serving[atomic_fetch_add(&d->next_home, 1) % n];
 }
 
+/* Let go what it holds. Its thread is alive, or ends just now. */
+static void reader_release(struct tide_reader *r) {
+    *r->at = r->next;
+    if (r->next != NULL) {
+        r->next->at = r->at;
+    }
+    if (!tide_forked(r->domain)) { /* else the slot, the section and the domain are the parent's */
+        if (r->section != NULL) {
+            rcu_exit();
+        }
+        if (r->counts != r->own) {
+            atomic_store(&r->counts->owner_pid, 0);
+        }
+        tide_drop(r->domain);
+    }
+    free(r->own);
+}
+
+/* The thread ends: what it left open is closed. */
+static void reader_end_all(void) {
+    while (reader_mine != NULL) {
+        struct tide_reader *r = reader_mine;
+        reader_release(r);
+        reader_left_add(r);
+    }
+}
+
+static struct tide_reader *reader_alloc(void) {
+    struct tide_reader *r = reader_left_take();
+    r = r != NULL ? r : malloc(sizeof(*r));
+    struct reader_slot *own = aligned_alloc(LAYOUT_PAIR, sizeof(*own));
+    if (r == NULL || own == NULL) {
+        free(r);
+        free(own);
+        return NULL;
+    }
+    memset(r, 0, sizeof(*r));
+    memset(own, 0, sizeof(*own));
+    r->own = own;
+    return r;
+}
+
+/* The session's own counts are the slot's, less what it found there: a slot outlives its readers. */
+static void reader_begin_counts(struct tide_reader *r) {
+    r->counts = reader_claim_slot(r->domain);
+    if (r->counts == NULL) {
+        r->counts = r->own;
+        return;
+    }
+    for (uint32_t i = 0; i < LAYOUT_REPLICAS * LAYOUT_REASONS; i++) {
+        /* MO(stats): relaxed; the slot was its last owner's, and is ours now. */
+        uint64_t was = atomic_load_explicit(&r->counts->counts[0][0] + i, memory_order_relaxed);
+        atomic_store_explicit(&r->own->counts[0][0] + i, was, memory_order_relaxed); /* MO(stats) */
+    }
+}
+
+static void reader_list(struct tide_reader *r) {
+    r->next = reader_mine;
+    r->at = &reader_mine;
+    if (r->next != NULL) {
+        r->next->at = &r->next;
+    }
+    reader_mine = r;
+}
+
 int tide_reader_open(struct tide *d, const struct tide_reader_opts *opts, struct tide_reader **out) {
     static const struct tide_reader_opts defaults = TIDE_READER_OPTS_INIT;
     const struct tide_reader_opts *o = opts != NULL ? opts : &defaults;
@@ -57,36 +125,23 @@ int tide_reader_open(struct tide *d, const struct tide_reader_opts *opts, struct
     if (atomic_load(&d->closed) != 0) {
         return -(int)atomic_load(&d->closed);
     }
-    if (rcu_register_self() != 0) {
+    CANCEL_HOLD_OFF();
+    if (rcu_register_self() != 0 || thread_at_end(THREAD_END_READERS, reader_end_all) != 0) {
         return TIDE_ERR_NOMEM;
     }
-    struct tide_reader *r = calloc(1, sizeof(*r));
+    struct tide_reader *r = reader_alloc();
     if (r == NULL) {
         return TIDE_ERR_NOMEM;
     }
+    thread_identify();
     r->owner = reader_self();
     r->domain = d;
     r->policy = o->policy;
     r->mask = o->replicas != 0 ? o->replicas : UINT64_MAX;
     r->home = reader_home(d, o, r->mask);
-    r->counts = reader_claim_slot(d);
-    /* The session's own counts are the slot's, less what it found there: a slot outlives its readers. */
-    r->own = aligned_alloc(LAYOUT_PAIR, sizeof(*r->own));
-    if (r->own == NULL) {
-        free(r);
-        return TIDE_ERR_NOMEM;
-    }
-    memset(r->own, 0, sizeof(*r->own));
-    if (r->counts == NULL) {
-        r->counts = r->own;
-    } else {
-        for (uint32_t i = 0; i < LAYOUT_REPLICAS * LAYOUT_REASONS; i++) {
-            /* MO(stats): relaxed; the slot was its last owner's, and is ours now. */
-            uint64_t was = atomic_load_explicit(&r->counts->counts[0][0] + i, memory_order_relaxed);
-            atomic_store_explicit(&r->own->counts[0][0] + i, was, memory_order_relaxed); /* MO(stats) */
-        }
-    }
+    reader_begin_counts(r);
     reader_settle(r);
+    reader_list(r);
     tide_hold(d);
     *out = r;
     return 0;
@@ -94,22 +149,11 @@ int tide_reader_open(struct tide *d, const struct tide_reader_opts *opts, struct
 
 int tide_reader_close(struct tide_reader *r) {
     int error = reader_check(r);
-    if (error == TIDE_ERR_FORKED) {
-        free(r->own); /* the slot, the section and the domain are the parent's */
-        free(r);
-        return 0;
-    }
-    if (error != 0) {
+    if (error != 0 && error != TIDE_ERR_FORKED) {
         return error;
     }
-    if (r->section != NULL) {
-        rcu_exit();
-    }
-    if (r->counts != r->own) {
-        atomic_store(&r->counts->owner_pid, 0);
-    }
-    tide_drop(r->domain);
-    free(r->own);
+    CANCEL_HOLD_OFF();
+    reader_release(r);
     free(r);
     return 0;
 }

@@ -5,44 +5,49 @@
 
 #include "engine/replica/view.h"
 #include "engine/table/rcu.h"
+#include "engine/table/thread.h"
 
 struct tide_reader {
     /* For the common case, so that it has little to look at: the owner while a get may try its home replica first (sticky, no
-     * section open), reader_near() where that was another process's the last time, else NULL; and where a fresh read of the home
-     * replica is counted. */
-    const void *quick;
+     * section open), reader_near() where that was another process's the last time, else READER_NOT_QUICK; and where a fresh read
+     * of the home replica is counted. */
+    uint64_t quick;
     unsigned long *rcu_word;
     _Atomic(struct view *) *home_slot;
     const struct log_segment *log;
     uint64_t hash_seed;
     _Atomic uint64_t *home_fresh;
-    const void *owner; /* the thread: reader_self() */
+    uint64_t owner; /* the thread: reader_self() */
     struct tide *domain;
     uint64_t fence; /* the session has read at or written this index */
     uint32_t home;
     uint32_t policy;
     uint64_t mask;          /* replicas that may be used */
     uint64_t avoid;         /* during one read: replicas that turned out to be stuck */
+    uint64_t since;         /* and when it began to wait; 0: it has not */
     uint32_t pardons;       /* and how often all were tried again, since none was left */
     uint64_t section_epoch; /* another process's replica: see engine/replica/foreign.h */
     struct view *section;   /* of the open section, or NULL */
     uint64_t section_index;
     struct reader_slot *counts; /* in the segment, or `own` */
     struct reader_slot *own;
-    uint32_t turn; /* round robin */
+    uint32_t turn;                  /* round robin */
+    struct tide_reader *next, **at; /* the owner's readers; or those that ended threads left */
+    const struct table_node *found; /* within one get: engine/read/get.c */
 };
 
-extern _Thread_local char reader_thread_mark;
-
-/* An address that is this thread's alone while it lives. */
-static inline const void *reader_self(void) {
-    return &reader_thread_mark;
+/* The calling thread: no thread ever gets another one's number, so a reader that a thread left when it ended is nobody's. 0 while the
+ * thread has opened none, which is no reader's owner. */
+static inline uint64_t reader_self(void) {
+    return thread_number;
 }
 
 /* As reader_self(), for readers whose home replica is another process's. */
-static inline const void *reader_near(void) {
-    return &reader_thread_mark + 1;
+static inline uint64_t reader_near(void) {
+    return thread_number + 1;
 }
+
+#define READER_NOT_QUICK (UINT64_MAX - 1) /* neither of these, whatever the thread */
 
 static inline int reader_check(const struct tide_reader *r) {
     if (__builtin_expect(r == NULL || r->owner != reader_self(), 0)) {

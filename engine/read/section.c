@@ -2,6 +2,7 @@
 /* Sections: many reads of one replica at one index, and scans. */
 #include <stdlib.h>
 
+#include "engine/table/cancel.h"
 #include "engine/replica/foreign.h"
 #include "engine/replica/visit.h"
 #include "engine/table/kill.h"
@@ -88,7 +89,10 @@ int tide_section_get(struct tide_reader *r, const void *key, size_t key_len, voi
     if (error != 0) {
         return error;
     }
-    error = read_value(n, buf, buf_size, &size, &made);
+    error = read_value(&r->section->table, n, buf, buf_size, &size, &made);
+    if (error == READ_STUCK) {
+        return read_damaged(r->section, TIDE_ERR_LOST);
+    }
     if (error != TIDE_ERR_NOT_FOUND) {
         if (value_size != NULL) {
             *value_size = size;
@@ -110,12 +114,15 @@ int tide_section_peek(struct tide_reader *r, const void *key, size_t key_len, co
     if (error != 0) {
         return error;
     }
-    if (n == NULL) {
+    struct table_lengths len;
+    if (n == NULL && !table_is_damaged(&r->section->table)) {
         return TIDE_ERR_NOT_FOUND;
     }
-    /* MO(node.fields), MO(node.index): relaxed; as in read_value(). */
-    *value = table_node_key(n) + atomic_load_explicit(&n->key_len, memory_order_relaxed);
-    *value_size = atomic_load_explicit(&n->value_len, memory_order_relaxed); /* MO(node.fields) */
+    if (n == NULL || !table_lengths_of(&r->section->table, n, &len)) {
+        return read_damaged(r->section, TIDE_ERR_LOST);
+    }
+    *value = table_node_key(n) + key_len;
+    *value_size = len.value;
     if (version != NULL) {
         *version = atomic_load_explicit(&n->index, memory_order_relaxed); /* MO(node.index) */
     }
@@ -146,7 +153,14 @@ static int section_scanned(const struct tide_reader *r, int result) {
     return result == TIDE_ERR_CORRUPT || (result == 0 && !quiet) ? TIDE_ERR_LOST : result;
 }
 
+/* Of one of this process's own: not where its table is damaged by now. */
+static int section_scanned_own(const struct tide_reader *r, int result) {
+    bool damaged = result == TIDE_ERR_CORRUPT || (result == 0 && table_is_damaged(&r->section->table));
+    return damaged ? read_damaged(r->section, TIDE_ERR_LOST) : result;
+}
+
 int tide_section_scan(struct tide_reader *r, tide_scan_fn *fn, void *ctx) {
+    CANCEL_HOLD_OFF();
     int error = reader_check(r);
     if (error != 0 || r->section == NULL || fn == NULL) {
         return error != 0 ? error : fn == NULL ? TIDE_ERR_INVALID : TIDE_ERR_THREAD;
@@ -159,5 +173,5 @@ int tide_section_scan(struct tide_reader *r, tide_scan_fn *fn, void *ctx) {
         result = visit_bucket(scan.v, scan.bucket, scan.buckets, r->section_index, &scratch, section_scan_node, &scan);
     }
     free(scratch.bytes);
-    return scan.v->foreign ? section_scanned(r, result) : result;
+    return scan.v->foreign ? section_scanned(r, result) : section_scanned_own(r, result);
 }

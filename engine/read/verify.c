@@ -2,6 +2,7 @@
 /* Look at everything: every node's bytes, and whether replicas agree. */
 #include <stdlib.h>
 
+#include "engine/table/cancel.h"
 #include "engine/replica/foreign.h"
 #include "engine/read/reader.h"
 #include "shm/crc.h"
@@ -90,6 +91,7 @@ static void verify_digests(const struct log_segment *log, const uint32_t *ids, u
 }
 
 int tide_verify(struct tide *d, struct tide_verify *out) {
+    CANCEL_HOLD_OFF();
     if (d == NULL || out == NULL || out->size < sizeof(*out)) {
         return TIDE_ERR_INVALID;
     }

@@ -44,14 +44,19 @@ struct replica {
     uint64_t pos;     /* of the frame after it */
     uint64_t last_ts; /* of the last entry applied */
     uint64_t published;
-    bool exact;               /* the table is the log up to `applied` and nothing newer: not while a newcomer copies */
-    uint8_t *scratch;         /* TIDE_KEY_MAX bytes: a delete's key, copied out */
-    uint64_t joined_at;       /* the index at which it joined anew last */
-    struct apply_part *parts; /* the entries of a batch, with their nodes */
+    bool exact; /* the table is the log up to `applied` and nothing newer: not while a newcomer copies */
+    struct lane_done
+        done[LAYOUT_LANES];    /* engine/log/lane_notes.h: what is believed; the segment's are copies, for newcomers */
+    _Atomic uint64_t delay_ns; /* what is believed; the board's word is for others to see */
+    uint8_t *scratch;          /* TIDE_KEY_MAX bytes: a delete's key, copied out */
+    uint64_t joined_at;        /* the index at which it joined anew last */
+    struct apply_part *parts;  /* the entries of a batch, with their nodes */
     size_t parts_room;
 
     uint64_t table_bytes;
-    uint64_t refused; /* bit k: what replica k left is damaged, not to be copied from */
+    uint64_t doubted; /* bit k: what replica k has could not be copied once, while this one joins */
+    uint64_t refused; /* bit k: nor a second time, or it is damaged for certain: not to be copied from */
+    bool doubted_log; /* it does not begin at its first entry, although a word says so */
     int32_t cpu;
     uint64_t spin_ns; /* as in struct tide_replica_opts */
     pthread_t thread;
@@ -63,6 +68,7 @@ struct replica {
     bool starting;            /* tide_replica_start() waits for it, without the lock */
     _Atomic uint32_t started; /* futex word: 0 until the thread serves or has failed */
     int start_error;
+    _Atomic uint32_t damaged; /* its table is, and that was said: replica_stop_serving() */
 };
 
 /* One sequencer for each process; it writes while a leader's replica is here. */
@@ -113,6 +119,7 @@ struct tide {
     struct lane_server *server; /* serves other processes' lanes, while we lead */
     pthread_t steward;          /* waits for the leader's byte: engine/life/takeover.h */
     bool steward_runs;
+    uint32_t steward_tries; /* to lead, one after the other, without success */
     _Atomic uint32_t steward_stop;
     _Atomic uint32_t steward_ended; /* futex word */
     _Atomic uint32_t steward_word;  /* futex word */

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "engine/replica/domain.h"
+#include "engine/table/cancel.h"
 #include "shm/fault.h"
 
 uint32_t tide_version(void) {
@@ -101,6 +102,7 @@ void tide_logf(struct tide *d, enum tide_log_level level, const char *format, ..
     if (d->log_fn == NULL) {
         return;
     }
+    CANCEL_HOLD_OFF(); /* the callback may write to somewhere */
     char text[512];
     int n = snprintf(text, sizeof(text), "tidemark %s: ", d->name);
     va_list args;

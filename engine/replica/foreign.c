@@ -9,9 +9,7 @@
 #include "shm/crc.h"
 #include "shm/park.h"
 
-#define FOREIGN_TRIES 64u /* tries at one node that changes under us */
-/* Bytes that all visits together may copy, in sizes of the segment: a key that splits move meanwhile is copied up to three times. */
-#define FOREIGN_TIMES 4u
+#define FOREIGN_TRIES 64u   /* tries at one node that changes under us */
 #define FOREIGN_CHAIN 4096u /* overflow buckets of one bucket: more is a damaged link */
 
 /* A node as it was at one moment. */
@@ -138,7 +136,7 @@ static const struct table_bucket *foreign_overflow(const struct view *v, uint64_
 }
 
 uint64_t foreign_buckets(const struct view *v) {
-    uint64_t n = atomic_load_explicit(&v->table.seg->buckets, memory_order_acquire); /* MO(table.buckets) */
+    uint64_t n = atomic_load_explicit(v->table.buckets, memory_order_acquire); /* MO(table.buckets) */
     return n >= 2 && foreign_bucket(v, n - 1) != NULL ? n : 0;
 }
 
@@ -314,7 +312,12 @@ static int foreign_map(struct tide *d, uint32_t id, struct view **out) {
     struct foreign_words w;
     bytes_copy_racy(&w, seg, sizeof(w));
     v->segment_id = w.header.segment_id;
-    v->table = (struct table){ .base = v->segment.base, .seg = seg, .buckets_off = w.buckets_off, .seed = w.hash_seed };
+    v->table = (struct table){ .base = v->segment.base,
+                               .seg = seg,
+                               .buckets = &seg->buckets,
+                               .buckets_off = w.buckets_off,
+                               .seed = w.hash_seed,
+                               .room = v->segment.size_bytes - w.buckets_off - NODE_HEADER_BYTES };
     v->lag_all = (struct hdr *)(v->segment.base + w.lag_all_off);
     v->lag_windows = (struct lag_windows *)(v->segment.base + w.lag_windows_off);
     if (w.header.incarnation != d->words.header.incarnation || !view_is_current(v) || !foreign_words_sane(v, &w)) {

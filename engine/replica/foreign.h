@@ -114,6 +114,8 @@ static inline bool foreign_hit(const struct view *v, uint64_t at, uint64_t hash,
 /* Copy every node of bucket `b` that is not deleted, newest version, and hand it over. False when something cannot be. */
 typedef int foreign_visit_fn(void *ctx, const uint8_t *key, size_t key_len, const uint8_t *value, size_t value_len,
                              uint64_t index, uint32_t payload_crc);
+/* Bytes that all visits together may copy, in sizes of the segment: a key that splits move meanwhile is copied up to three times. */
+#define FOREIGN_TIMES 4u
 struct foreign_scratch {
     uint8_t *bytes;
     size_t room;

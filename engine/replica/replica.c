@@ -2,6 +2,7 @@
 #include "engine/replica/replica.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "engine/table/kill.h"
 #include "shm/lag.h"
@@ -26,13 +27,20 @@ int replica_make_table(struct replica *r) {
     if (error != 0) {
         return error;
     }
-    table_create(&r->writer, r->view.segment.base, r->view.segment.size_bytes, d->hash_seed, d->words.expected_keys,
-                 replica_slack(d, r->table_bytes));
+    if (table_create(&r->writer, r->view.segment.base, r->view.segment.size_bytes, d->hash_seed, d->words.expected_keys,
+                     replica_slack(d, r->table_bytes)) != 0) {
+        segment_discard(&r->view.segment);
+        return TIDE_ERR_NOMEM;
+    }
+    struct table_segment *seg = r->writer.t.seg; /* nobody else has it yet */
+    r->view.lag_all = (struct hdr *)(r->view.segment.base + seg->lag_all_off);
+    r->view.lag_windows = (struct lag_windows *)(r->view.segment.base + seg->lag_windows_off);
     uint64_t id = segment_random();
     KILL_POINT("replica.created");
     error =
         segment_publish_replace(&r->view.segment, d->name, SEGMENT_TABLE, r->view.id, d->words.header.incarnation, id);
     if (error != 0) {
+        table_destroy(&r->writer);
         segment_discard(&r->view.segment);
         return error;
     }
@@ -40,9 +48,6 @@ int replica_make_table(struct replica *r) {
     if (d->dumped) {
         segment_let_dump(r->view.segment.base, r->view.segment.size_bytes);
     }
-    struct table_segment *seg = r->writer.t.seg;
-    r->view.lag_all = (struct hdr *)(r->view.segment.base + seg->lag_all_off);
-    r->view.lag_windows = (struct lag_windows *)(r->view.segment.base + seg->lag_windows_off);
     r->view.table = r->writer.t;
     r->view.buckets_most =
         view_buckets_most(&r->view); /* tide_verify() looks at own replicas by the way of foreign ones */
@@ -50,6 +55,8 @@ int replica_make_table(struct replica *r) {
     r->pos = 0;
     r->last_ts = 0;
     r->exact = false;
+    atomic_store(&r->damaged, 0);
+    memset((void *)r->done, 0, sizeof(r->done));
     r->view.segment_id = id;
     atomic_store(&r->view.board->segment_id, id); /* MO(replica.segment) */
     KILL_POINT("replica.announced");
@@ -60,4 +67,42 @@ void replica_drop_table(struct replica *r) {
     r->exact = false;
     table_destroy(&r->writer);
     segment_detach(&r->view.segment);
+}
+
+void replica_stop_serving(struct replica *r) {
+    if (atomic_exchange(&r->damaged, 1) != 0) {
+        return;
+    }
+    struct tide *d = r->domain;
+    const struct table_own *own = r->view.table.own;
+    const char *what = atomic_load(&own->damage);
+    tide_logf(d, TIDE_LOG_ERROR,
+              "replica %u: %s is damaged, near byte %llu: another process wrote there; it serves nothing more, and %s",
+              r->view.id, what != NULL ? what : "its table", (unsigned long long)atomic_load(&own->damage_off),
+              atomic_load(&r->leads) == 0 ? "joins anew"
+              : r->candidate              ? "hands over"
+                                          : "refuses writes until it is stopped and started again");
+    uint32_t serving = REPLICA_SERVING;
+    atomic_compare_exchange_strong(&r->view.board->state, &serving, REPLICA_FAILED);
+    /* Whoever has to act sleeps on one of these. */
+    _Atomic uint32_t *words[] = { &r->nudge, &d->log->leader.wake, &d->log->lanes_board.wake };
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        park_rouse(words[i], INT32_MAX);
+    }
+}
+
+void replica_mend_board(struct replica *r) {
+    struct replica_board *b = r->view.board;
+    if (r->applied != r->published || (board_applied(b) == r->applied && board_pos(b) == r->pos &&
+                                       atomic_load(&b->segment_id) == r->view.segment_id && /* MO(replica.segment) */
+                                       atomic_load(&b->member) == r->domain->member)) {
+        return;
+    }
+    tide_logf(r->domain, TIDE_LOG_WARN, "replica %u: another process changed words of its board: written again",
+              r->view.id);
+    board_publish(b, r->applied, r->last_ts, r->pos);
+    board_put_digest(b, r->applied, r->writer.digest);
+    atomic_store(&b->segment_id, r->view.segment_id); /* MO(replica.segment) */
+    atomic_store(&b->member, r->domain->member);
+    atomic_store(&b->pid, (uint32_t)getpid());
 }

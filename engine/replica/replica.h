@@ -12,6 +12,20 @@
 int replica_make_table(struct replica *r);
 void replica_drop_table(struct replica *r);
 
+/* The replica whose view this is: one that this process runs. */
+static inline struct replica *replica_of(const struct view *v) {
+    return (struct replica *)(uintptr_t)((const uint8_t *)v - offsetof(struct replica, view));
+}
+
+/*
+ * Something that cannot be was found in the table that this process runs (struct table_own): say so and serve nothing more. Once; any
+ * thread, also inside a section. The replica's own thread joins anew then, the leader hands over where it can.
+ */
+void replica_stop_serving(struct replica *r);
+
+/* The board's words about this replica are those that its thread wrote, or are now. For the applying thread, from time to time. */
+void replica_mend_board(struct replica *r);
+
 /* Take a step into account: digest marks at their indexes. */
 static inline void replica_note_index(struct replica *r) {
     if (r->exact && r->applied % LAYOUT_DIGEST_EVERY == 0) {

@@ -4,18 +4,22 @@
 struct visit {
     foreign_visit_fn *fn;
     void *ctx;
+    struct foreign_scratch *scratch;
+    uint64_t most;
 };
 
 /* A node of this process's own table: it stays whole while the section is open, so nothing is copied. */
-static int visit_node(void *ctx, const struct table_node *n) {
-    const struct visit *visit = ctx;
+static int visit_node(void *ctx, const struct table_node *n, const struct table_lengths *len) {
+    struct visit *visit = ctx;
     /* MO(node.fields), MO(node.index): relaxed; the node was reached through MO(table.slot). */
-    size_t key_len = atomic_load_explicit(&n->key_len, memory_order_relaxed);
-    size_t value_len = atomic_load_explicit(&n->value_len, memory_order_relaxed); /* MO(node.fields) */
-    uint32_t crc = atomic_load_explicit(&n->crc, memory_order_relaxed);           /* MO(node.fields) */
-    uint64_t index = atomic_load_explicit(&n->index, memory_order_relaxed);       /* MO(node.index) */
+    uint32_t crc = atomic_load_explicit(&n->crc, memory_order_relaxed);
+    uint64_t index = atomic_load_explicit(&n->index, memory_order_relaxed); /* MO(node.index) */
     const uint8_t *key = table_node_key(n);
-    return visit->fn(visit->ctx, key, key_len, key + key_len, value_len, index, crc);
+    visit->scratch->total += NODE_HEADER_BYTES + len->key + len->value;
+    if (visit->scratch->total > visit->most) {
+        return TIDE_ERR_CORRUPT; /* buckets that are chained to one another, say */
+    }
+    return visit->fn(visit->ctx, key, len->key, key + len->key, len->value, index, crc);
 }
 
 int visit_bucket(const struct view *v, uint64_t b, uint64_t buckets, uint64_t at, struct foreign_scratch *scratch,
@@ -23,6 +27,6 @@ int visit_bucket(const struct view *v, uint64_t b, uint64_t buckets, uint64_t at
     if (v->foreign) {
         return foreign_visit_bucket(v, b, at, scratch, fn, ctx);
     }
-    struct visit visit = { fn, ctx };
+    struct visit visit = { fn, ctx, scratch, FOREIGN_TIMES * v->segment.size_bytes };
     return table_visit_bucket(&v->table, b, buckets, at, visit_node, &visit);
 }

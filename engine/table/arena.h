@@ -103,7 +103,9 @@ static inline void arena_forget(struct arena *a, uint32_t class) {
 /* No reader can have it any more: reuse it. */
 static inline void arena_free(struct arena *a, uint32_t class, uint32_t node) {
     struct arena_free *f = &a->free[class];
-    f->nodes[f->count++] = node;
+    if (__builtin_expect(f->count < f->room, 1)) { /* else one came twice: two slots of a damaged table led to it */
+        f->nodes[f->count++] = node;
+    }
 }
 
 /* A node that was allocated and never published. */

@@ -13,15 +13,12 @@
 #include <unistd.h>
 #include <urcu/list.h>
 
+#include "engine/table/thread.h"
 #include "shm/park.h"
 
 #ifdef ENGINE_TSAN
 char rcu_tsan_edge;
 #endif
-
-static pthread_key_t registered_key;
-static pthread_once_t registered_once = PTHREAD_ONCE_INIT;
-static int registered_key_error;
 
 /* The threads that were registered here: a forked child has to forget all but its own. */
 struct rcu_thread {
@@ -87,16 +84,11 @@ void rcu_after_fork(bool child) {
     }
 }
 
-static void registered_end(void *self) {
-    (void)self;
+static void rcu_end(void) {
     pthread_mutex_lock(&rcu_threads_lock);
     rcu_threads_remove();
     urcu_memb_unregister_thread();
     pthread_mutex_unlock(&rcu_threads_lock);
-}
-
-static void registered_init(void) {
-    registered_key_error = pthread_key_create(&registered_key, registered_end);
 }
 
 int rcu_register_self(void) {
@@ -107,9 +99,7 @@ int rcu_register_self(void) {
         }
         return 0;
     }
-    pthread_once(&registered_once, registered_init);
-    static char mark;
-    if (registered_key_error != 0 || pthread_setspecific(registered_key, &mark) != 0) {
+    if (thread_at_end(THREAD_END_RCU, rcu_end) != 0) {
         return -1;
     }
     pthread_mutex_lock(&rcu_threads_lock);

@@ -41,38 +41,62 @@ static uint64_t table_buckets_for(uint64_t keys) {
     return full < TABLE_BUCKETS_MOST ? UINT64_C(2) << (63 - __builtin_clzll(full)) : TABLE_BUCKETS_MOST;
 }
 
-void table_create(struct table_writer *w, uint8_t *base, uint64_t size_bytes, uint64_t seed, uint64_t expected_keys,
-                  uint64_t slack) {
+void table_note_damage(const struct table *t, const void *at, const char *what) {
+    const char *none = NULL;
+    /* MO(table.damage): sequentially consistent, and rare. */
+    if (t->own != NULL && atomic_compare_exchange_strong(&t->own->damage, &none, what)) {
+        atomic_store(&t->own->damage_off, (uint64_t)((const uint8_t *)at - t->base));
+    }
+}
+
+int table_create(struct table_writer *w, uint8_t *base, uint64_t size_bytes, uint64_t seed, uint64_t expected_keys,
+                 uint64_t slack) {
+    struct table_own *own = aligned_alloc(LAYOUT_PAIR, sizeof(*own));
+    if (own == NULL) {
+        return -1;
+    }
+    memset((void *)own, 0, sizeof(*own));
     struct table_segment *seg = (struct table_segment *)base;
     uint64_t off = table_round(sizeof(*seg), LAYOUT_PAIR);
     seg->lag_all_off = off;
     off += table_round(lag_all_size_bytes(), LAYOUT_PAIR);
     seg->lag_windows_off = off;
     off += table_round(lag_windows_size_bytes(), LAYOUT_PAIR);
-    seg->buckets_off = table_round(off, TABLE_PAGE);
+    uint64_t buckets_off = table_round(off, TABLE_PAGE);
+    seg->buckets_off = buckets_off;
     seg->nodes_end = size_bytes;
     seg->hash_seed = seed;
     lag_init((struct hdr *)(base + seg->lag_all_off), (struct lag_windows *)(base + seg->lag_windows_off));
 
-    uint64_t most = (size_bytes - seg->buckets_off) / sizeof(struct table_bucket) / 4;
+    uint64_t most = (size_bytes - buckets_off) / sizeof(struct table_bucket) / 4;
     uint64_t buckets = table_buckets_for(expected_keys);
     while (buckets > most && buckets > TABLE_BUCKETS_MIN) {
         buckets /= 2;
     }
     *w = (struct table_writer){
-        .t = { .base = base, .seg = seg, .buckets_off = seg->buckets_off, .seed = seed },
+        .t = { .base = base,
+               .seg = seg,
+               .buckets = &own->buckets,
+               .buckets_off = buckets_off,
+               .seed = seed,
+               .room = size_bytes - buckets_off - NODE_HEADER_BYTES,
+               .own = own },
         .buckets = buckets,
         .cleared = buckets,
         .batch = TABLE_BATCH,
     };
     arena_init(&w->arena, base, size_bytes, slack);
     /* MO(table.buckets): release; nobody reads yet, but a reader's first look must find the layout. */
-    atomic_store_explicit(&seg->buckets, buckets, memory_order_release);
+    atomic_store_explicit(&own->buckets, buckets, memory_order_release);
+    atomic_store_explicit(&seg->buckets, buckets, memory_order_release); /* MO(table.buckets) */
+    return 0;
 }
 
 void table_destroy(struct table_writer *w) {
     free(w->open.items);
     free(w->waiting.items);
+    free(w->t.own);
+    w->t.own = NULL;
     w->open.items = w->waiting.items = NULL;
     arena_destroy(&w->arena);
 }
@@ -81,7 +105,7 @@ void table_destroy(struct table_writer *w) {
 
 /* Put a node into the first empty slot of a chain, which gets longer where it must. 0 or -1. */
 static int table_insert(struct table_writer *w, struct table_bucket *b, uint64_t tag, uint32_t node) {
-    for (;;) {
+    for (uint32_t links = 0;;) {
         uint32_t empty = table_match(table_tag_word(b, 0), table_tag_word(b, 8) & 0xffffffffu, 0) & 0xfffu;
         if (empty != 0) {
             uint32_t i = (uint32_t)__builtin_ctz(empty);
@@ -89,7 +113,10 @@ static int table_insert(struct table_writer *w, struct table_bucket *b, uint64_t
             table_set_tag(b, i, tag);
             return 0;
         }
-        struct table_bucket *next = table_overflow(&w->t, b);
+        struct table_bucket *next = table_overflow(&w->t, b, &links);
+        if (next == NULL && table_tag_word(b, 8) >> 32 != 0) {
+            return -1; /* the link is damaged */
+        }
         if (next == NULL) {
             uint64_t off = arena_carve_bucket(&w->arena, table_buckets_end(w));
             if (off == 0) {
@@ -108,10 +135,15 @@ static int table_insert(struct table_writer *w, struct table_bucket *b, uint64_t
 
 /* ---- growing ------------------------------------------------------------------------------------------------------- */
 
-static uint64_t table_node_hash(const struct table *t, uint32_t node) {
-    const struct table_node *n = table_node_at(t, node);
-    return table_hash(t, table_node_key(n),
-                      atomic_load_explicit(&n->key_len, memory_order_relaxed)); /* MO(node.fields) */
+/* The hash of the key of what slot i, whose tag is not 0, leads to. False: it leads nowhere, or the key's length cannot be. */
+static bool table_slot_hash(const struct table *t, const struct table_bucket *b, uint32_t i, uint64_t *hash) {
+    struct table_lengths len;
+    const struct table_node *n = table_node_at(t, table_slot_at(b, i));
+    if (!table_slot_fits(t, b, i, 0) || !table_lengths_of(t, n, &len)) {
+        return false;
+    }
+    *hash = table_hash(t, table_node_key(n), len.key);
+    return true;
 }
 
 static uint64_t table_split_source(uint64_t bucket) {
@@ -135,11 +167,12 @@ static bool table_split(struct table_writer *w) {
     for (uint32_t i = 0; i < TABLE_SLOTS; i++) { /* their keys are hashed below */
         __builtin_prefetch(table_node_at(&w->t, table_slot_at(first, i)));
     }
-    for (struct table_bucket *b = first; b != NULL; b = table_overflow(&w->t, b)) {
+    uint32_t links = 0;
+    for (struct table_bucket *b = first; b != NULL; b = table_overflow(&w->t, b, &links)) {
         for (uint32_t i = 0; i < TABLE_SLOTS; i++) {
-            uint64_t tag = table_tag_at(b, i);
+            uint64_t tag = table_tag_at(b, i), hash;
             /* Also not what an earlier split moved out and is not cleared yet. */
-            if (tag == 0 || (table_node_hash(&w->t, table_slot_at(b, i)) & (2 * half - 1)) != fresh) {
+            if (tag == 0 || !table_slot_hash(&w->t, b, i, &hash) || (hash & (2 * half - 1)) != fresh) {
                 continue;
             }
             KILL_POINT("table.splitting");
@@ -151,7 +184,8 @@ static bool table_split(struct table_writer *w) {
     }
     w->buckets = fresh + 1;
     /* MO(table.buckets): release; the new bucket is filled before it is addressed. Pairs with table_bucket_for(). */
-    atomic_store_explicit(&w->t.seg->buckets, w->buckets, memory_order_release);
+    atomic_store_explicit(&w->t.own->buckets, w->buckets, memory_order_release);
+    atomic_store_explicit(&w->t.seg->buckets, w->buckets, memory_order_release); /* MO(table.buckets) */
     KILL_POINT("table.split");
     limbo_push(w, LIMBO_CLEAR, fresh, 0);
     w->hurry =
@@ -198,9 +232,10 @@ void table_clear_split(struct table_writer *w, uint64_t bucket) {
     uint64_t mask = (UINT64_C(2) << (63 - __builtin_clzll(bucket))) - 1;
     table_reorganise(w);
     struct table_bucket *b = table_bucket_at(&w->t, table_split_source(bucket));
-    for (; b != NULL; b = table_overflow(&w->t, b)) {
+    uint64_t hash;
+    for (uint32_t links = 0; b != NULL; b = table_overflow(&w->t, b, &links)) {
         for (uint32_t i = 0; i < TABLE_SLOTS; i++) {
-            if (table_tag_at(b, i) != 0 && (table_node_hash(&w->t, table_slot_at(b, i)) & mask) == bucket) {
+            if (table_tag_at(b, i) != 0 && table_slot_hash(&w->t, b, i, &hash) && (hash & mask) == bucket) {
                 table_clear_place(w, &(struct table_place){ b, i, 0 });
                 KILL_POINT("table.clearing_split");
             }
@@ -213,8 +248,12 @@ void table_clear_split(struct table_writer *w, uint64_t bucket) {
 }
 
 void table_clear_tomb(struct table_writer *w, uint32_t node) {
-    uint64_t hash = table_node_hash(&w->t, node);
-    uint64_t bucket = table_bucket_of(hash, w->buckets);
+    struct table_lengths len;
+    const struct table_node *n = table_node_at(&w->t, node);
+    if (!table_lengths_of(&w->t, n, &len)) {
+        return;
+    }
+    uint64_t bucket = table_bucket_of(table_hash(&w->t, table_node_key(n), len.key), w->buckets);
     struct table_place p;
     /* Not there any more: a later put took its slot and has retired it. */
     if (!table_place_of(&w->t, table_bucket_at(&w->t, bucket), node, &p)) {
@@ -227,7 +266,10 @@ void table_clear_tomb(struct table_writer *w, uint32_t node) {
         table_clear_place(w, &p);
     }
     table_reorganise(w);
-    limbo_push_node(w, node, table_node_at(&w->t, node)->size_class);
+    uint32_t class = table_class_of(&w->t, n);
+    if (class != ARENA_CLASSES) {
+        limbo_push_node(w, node, class);
+    }
 }
 
 /* ---- entries --------------------------------------------------------------------------------------------------------- */
@@ -246,11 +288,18 @@ uint32_t table_node_carve(struct table_writer *w, uint32_t class) {
 }
 
 void table_node_drop_ahead(struct table_writer *w, uint32_t node) {
-    arena_free(&w->arena, table_node_at(&w->t, node)->size_class, node);
+    uint32_t class = table_class_of(&w->t, table_node_at(&w->t, node));
+    if (class != ARENA_CLASSES) {
+        arena_free(&w->arena, class, node);
+    }
 }
 
 void table_node_drop(struct table_writer *w, uint32_t node) {
-    arena_undo(&w->arena, node);
+    uint32_t class = table_class_of(&w->t, table_node_at(&w->t, node));
+    if (class != ARENA_CLASSES && w->arena.live[class] != 0) {
+        arena_forget(&w->arena, class);
+        arena_free(&w->arena, class, node);
+    }
 }
 
 /* A key more (come) or less (gone) is alive. */
@@ -299,7 +348,10 @@ int table_publish_rest(struct table_writer *w, const struct table_place *p, uint
     atomic_store_explicit(&n->prev, p->node, memory_order_relaxed);
     table_swap(w, p, hash, node, index);
     table_count(w, NULL, n);
-    limbo_push_node(w, p->node, old->size_class);
+    uint32_t class = table_class_of(&w->t, old); /* it was deleted before, and counted then */
+    if (class != ARENA_CLASSES) {
+        limbo_push_node(w, p->node, class);
+    }
     return 0;
 }
 
@@ -319,7 +371,12 @@ void table_delete(struct table_writer *w, uint64_t hash, const void *key, size_t
      * takes no memory, so it works in a full table. */
     atomic_store_explicit(&n->deleted, index, memory_order_release);
     table_count(w, n, NULL);
-    arena_forget(&w->arena, n->size_class);
+    uint32_t class = table_class_of(&w->t, n);
+    if (class == ARENA_CLASSES || w->arena.live[class] == 0) {
+        table_note_damage(&w->t, n, "a node's size class");
+        return;
+    }
+    arena_forget(&w->arena, class);
     limbo_push(w, LIMBO_TOMB, p.node, 0);
 }
 
@@ -370,7 +427,8 @@ bool table_admits_many(const struct table_writer *w, const uint32_t more[ARENA_C
 int table_visit_bucket(const struct table *t, uint64_t b, uint64_t buckets, uint64_t at, table_visit_fn *fn,
                        void *ctx) {
     const struct table_bucket *bucket = table_bucket_at(t, b);
-    for (;;) {
+    uint32_t links = 0;
+    while (bucket != NULL) {
         uint64_t hi = atomic_load_explicit(&bucket->tags[1], memory_order_acquire);              /* MO(table.tag) */
         uint64_t tags[2] = { atomic_load_explicit(&bucket->tags[0], memory_order_acquire), hi }; /* MO(table.tag) */
         for (uint32_t i = 0; i < TABLE_SLOTS; i++) {
@@ -379,33 +437,36 @@ int table_visit_bucket(const struct table *t, uint64_t b, uint64_t buckets, uint
             if ((tags[i / 8] >> (i % 8 * 8) & 0xff) == 0 || node == 0) {
                 continue;
             }
-            const struct table_node *n = table_version(t, table_node_at(t, node), at);
-            /* What a split moved out and is not cleared yet stands in its new bucket too: visit it there. */
-            if (n == NULL || table_bucket_of(table_node_hash(t, node), buckets) != b) {
+            if (!table_node_fits(t, node, 0)) {
+                table_note_damage(t, bucket, "a slot");
                 continue;
             }
-            int result = fn(ctx, n);
+            const struct table_node *n = table_version(t, table_node_at(t, node), at);
+            struct table_lengths len;
+            /* What a split moved out and is not cleared yet stands in its new bucket too: visit it there. */
+            if (n == NULL || !table_lengths_of(t, n, &len) ||
+                table_bucket_of(table_hash(t, table_node_key(n), len.key), buckets) != b) {
+                continue;
+            }
+            int result = fn(ctx, n, &len);
             if (result != 0) {
                 return result;
             }
         }
-        if (hi >> 32 == 0) {
-            return 0;
-        }
-        bucket = (const struct table_bucket *)(t->base + (hi >> 32) * sizeof(*bucket));
+        bucket = table_follow(t, bucket, hi, &links);
     }
+    return 0;
 }
 
 struct table_sum {
     uint64_t keys, digest, bad;
 };
 
-static int table_sum_node(void *ctx, const struct table_node *n) {
+static int table_sum_node(void *ctx, const struct table_node *n, const struct table_lengths *len) {
     struct table_sum *sum = ctx;
-    /* MO(node.fields): relaxed; nobody writes while this runs. */
-    uint64_t payload = (uint64_t)atomic_load_explicit(&n->key_len, memory_order_relaxed) +
-                       atomic_load_explicit(&n->value_len, memory_order_relaxed); /* MO(node.fields) */
-    uint32_t crc = atomic_load_explicit(&n->crc, memory_order_relaxed);           /* MO(node.fields) */
+    uint64_t payload = len->key + len->value;
+    uint32_t crc =
+        atomic_load_explicit(&n->crc, memory_order_relaxed); /* MO(node.fields): nobody writes while this runs */
     sum->keys++;
     sum->digest += table_node_digest(atomic_load_explicit(&n->index, memory_order_relaxed), crc); /* MO(node.index) */
     sum->bad += crc32c(0, table_node_key(n), payload) != crc;

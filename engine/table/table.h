@@ -19,6 +19,7 @@
 #ifndef TIDE_TABLE_TABLE_H
 #define TIDE_TABLE_TABLE_H
 
+#include <stdalign.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -34,13 +35,38 @@
 #include <emmintrin.h>
 #endif
 
-/* What a reader needs of a table; read-only once it is created or mapped. */
+/*
+ * What the process that runs a table keeps of it to itself. Shared memory is input: another process may change any word of the segment at
+ * any moment. So how many buckets there are is read here by the process's own readers, and what stands in the segment is for others
+ * alone; and offsets, links and lengths are checked before they are used. What cannot be is noted in `damage`, once, and passed over; the
+ * replica then stops serving and joins anew (engine/replica/replica.h).
+ */
+struct table_own {
+    alignas(LAYOUT_PAIR) _Atomic uint64_t buckets;
+    _Atomic(const char *) damage; /* what was found first; NULL: nothing */
+    _Atomic uint64_t damage_off;  /* where, in the segment */
+};
+
+/* What a reader needs of a table; the struct itself does not change once the table is made or mapped. */
 struct table {
     uint8_t *base;
     struct table_segment *seg;
+    const _Atomic uint64_t *buckets; /* own->buckets; of another process's table the segment's word, to be checked */
     uint64_t buckets_off;
     uint64_t seed;
+    uint64_t room;         /* bytes from buckets_off to the end, less a node's header */
+    struct table_own *own; /* NULL: another process's */
 };
+
+#define TABLE_CHAIN 4096u /* overflow buckets of one bucket: more is a link that leads back */
+
+/* Something that cannot be was found at `at`. Any thread of the process that runs the table. */
+void table_note_damage(const struct table *t, const void *at, const char *what);
+
+static inline bool table_is_damaged(const struct table *t) {
+    /* MO(table.damage): relaxed; a flag: what is told of it is loaded after it was taken. */
+    return atomic_load_explicit(&t->own->damage, memory_order_relaxed) != NULL;
+}
 
 /* Things that wait for a grace period: nodes to free, deleted nodes to take out of their bucket, buckets to clear. */
 struct limbo {
@@ -70,9 +96,10 @@ struct table_writer {
 /* The segment's size for a budget; the histograms come on top. */
 uint64_t table_segment_bytes(uint64_t table_bytes);
 
-/* Lay an empty table out in a fresh, zeroed segment. slack: see engine/table/arena.h. expected_keys: 0 or a guess. */
-void table_create(struct table_writer *w, uint8_t *base, uint64_t size_bytes, uint64_t seed, uint64_t expected_keys,
-                  uint64_t slack);
+/* Lay an empty table out in a fresh, zeroed segment. slack: see engine/table/arena.h. expected_keys: 0 or a guess.
+ * 0, or -1: there is no memory. */
+int table_create(struct table_writer *w, uint8_t *base, uint64_t size_bytes, uint64_t seed, uint64_t expected_keys,
+                 uint64_t slack);
 void table_destroy(struct table_writer *w);
 
 static inline uint64_t table_hash(const struct table *t, const void *key, size_t key_len) {
@@ -157,6 +184,42 @@ static inline uint32_t table_first(const struct table_bucket *b, uint32_t match)
     return atomic_load_explicit(&b->slots[(uint32_t)__builtin_ctz(match)], memory_order_acquire);
 }
 
+/* Header and `payload` bytes of this node lie behind the start of the buckets and before the end. */
+static inline bool table_node_fits(const struct table *t, uint32_t node, uint64_t payload) {
+    return (uint64_t)node * TABLE_UNIT - t->buckets_off <= t->room - payload;
+}
+
+/* Key and value of a node that is found, as lengths that fit: they are loaded once. False: they do not. */
+struct table_lengths {
+    size_t key, value;
+};
+static inline bool table_lengths_of(const struct table *t, const struct table_node *n, struct table_lengths *out) {
+    /* MO(node.fields): relaxed; as in table_key_is(). */
+    out->key = atomic_load_explicit(&n->key_len, memory_order_relaxed);
+    out->value = atomic_load_explicit(&n->value_len, memory_order_relaxed); /* MO(node.fields) */
+    uint64_t off = (uint64_t)((const uint8_t *)n - t->base);
+    if (__builtin_expect(off - t->buckets_off > t->room - out->key - out->value, 0)) {
+        table_note_damage(t, n, "a node's lengths");
+        return false;
+    }
+    return true;
+}
+
+/* The overflow bucket that a word of tags leads to, or NULL: none, or the link cannot be. links: how many were followed. */
+static inline const struct table_bucket *table_follow(const struct table *t, const struct table_bucket *from,
+                                                      uint64_t hi, uint32_t *links) {
+    uint64_t off = (hi >> 32) * sizeof(struct table_bucket);
+    if (__builtin_expect(off == 0, 1)) {
+        return NULL;
+    }
+    /* A bucket is larger than a node's header. */
+    if (off - t->buckets_off > t->room - (sizeof(struct table_bucket) - NODE_HEADER_BYTES) || ++*links > TABLE_CHAIN) {
+        table_note_damage(t, from, "a link to an overflow bucket");
+        return NULL;
+    }
+    return (const struct table_bucket *)(t->base + off);
+}
+
 static inline bool table_key_is(const struct table_node *n, const void *key, size_t key_len) {
     /* MO(node.fields): relaxed; lengths were written before the slot that led here was published (MO(table.slot)), and do
      * not change while this section is open. */
@@ -189,21 +252,28 @@ static inline const struct table_node *table_version(const struct table *t, cons
         if (prev == 0) {
             return NULL;
         }
-        n = table_node_at(t, prev);
+        const struct table_node *before = table_node_at(t, prev);
+        /* MO(node.index): acquire; as above. Versions get older from link to link, so that this ends. */
+        if (!table_node_fits(t, prev, 0) || atomic_load_explicit(&before->index, memory_order_acquire) >= index) {
+            table_note_damage(t, n, "a link to an older version");
+            return NULL;
+        }
+        n = before;
     }
 }
 
 static inline const struct table_bucket *table_bucket_for(const struct table *t, uint64_t hash) {
     /* MO(table.buckets): acquire; pairs with the release in table_split(): the new bucket is filled before it is
      * addressed. To be loaded after `applied`, so that what was moved before is looked for where it is. */
-    uint64_t buckets = atomic_load_explicit(&t->seg->buckets, memory_order_acquire);
+    uint64_t buckets = atomic_load_explicit(t->buckets, memory_order_acquire);
     return table_bucket_at(t, table_bucket_of(hash, buckets));
 }
 
-/* The node of a key in its chain of buckets, newest version, or NULL. */
+/* The node of a key in its chain of buckets, newest version, or NULL: where the table is damaged by now, that says nothing. */
 static inline const struct table_node *table_chain_find(const struct table *t, const struct table_bucket *b,
                                                         uint64_t hash, const void *key, size_t key_len) {
     uint64_t tag = table_tag(hash);
+    uint32_t links = 0;
     for (;;) {
         /* MO(table.tag): acquire; pairs with the release in table_set_tag(): a tag that is seen has its slot. */
         uint64_t lo = atomic_load_explicit(&b->tags[0], memory_order_acquire);
@@ -211,18 +281,21 @@ static inline const struct table_node *table_chain_find(const struct table *t, c
         for (uint32_t m = table_match(lo, hi, tag); m != 0; m &= m - 1) {
             /* MO(table.slot): acquire; pairs with the release in table_set_node(): the node was filled before. */
             uint32_t node = atomic_load_explicit(&b->slots[__builtin_ctz(m)], memory_order_acquire);
-            if (node != 0) {
-                const struct table_node *n = table_node_at(t, node);
-                if (__builtin_expect(table_key_is(n, key, key_len), 1)) {
-                    return n;
+            if (__builtin_expect(!table_node_fits(t, node, key_len), 0)) {
+                if (node != 0) {
+                    table_note_damage(t, b, "a slot");
                 }
+                continue;
+            }
+            const struct table_node *n = table_node_at(t, node);
+            if (__builtin_expect(table_key_is(n, key, key_len), 1)) {
+                return n;
             }
         }
-        uint64_t link = hi >> 32;
-        if (__builtin_expect(link == 0, 1)) {
+        b = table_follow(t, b, hi, &links);
+        if (__builtin_expect(b == NULL, 1)) {
             return NULL;
         }
-        b = (const struct table_bucket *)(t->base + link * sizeof(*b));
     }
 }
 
@@ -233,8 +306,9 @@ static inline const struct table_node *table_find(const struct table *t, uint64_
     return n != NULL ? table_version(t, n, at) : NULL;
 }
 
-/* Visit the nodes of bucket `b` of `buckets` as of index `at` (UINT64_MAX: the newest), deleted ones left out. */
-typedef int table_visit_fn(void *ctx, const struct table_node *n);
+/* Visit the nodes of bucket `b` of `buckets` as of index `at` (UINT64_MAX: the newest), deleted ones left out. Lengths are checked, and to be
+ * taken as they are handed over. What cannot be is passed over: see table_is_damaged() afterwards. */
+typedef int table_visit_fn(void *ctx, const struct table_node *n, const struct table_lengths *len);
 int table_visit_bucket(const struct table *t, uint64_t b, uint64_t buckets, uint64_t at, table_visit_fn *fn, void *ctx);
 
 /* ---- writing: one thread ------------------------------------------------------------------------------------------ */
@@ -254,6 +328,7 @@ static inline void table_prefetch(const struct table_writer *w, uint64_t hash) {
     /* MO(table.tag), MO(table.slot): relaxed; the writer's own. */
     uint32_t m = table_match(atomic_load_explicit(&b->tags[0], memory_order_relaxed),
                              atomic_load_explicit(&b->tags[1], memory_order_relaxed), table_tag(hash));
+    /* A prefetch of an address that cannot be does nothing. */
     if (m != 0) {
         uint32_t node = atomic_load_explicit(&b->slots[__builtin_ctz(m)], memory_order_relaxed); /* MO(table.slot) */
         const uint8_t *at = (const uint8_t *)table_node_at(&w->t, node);

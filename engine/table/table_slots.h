@@ -35,9 +35,35 @@ static inline void table_set_node(struct table_bucket *b, uint32_t i, uint32_t n
     atomic_store_explicit(&b->slots[i], node, memory_order_release);
 }
 
-static inline struct table_bucket *table_overflow(const struct table *t, const struct table_bucket *b) {
-    uint64_t link = table_tag_word(b, 8) >> 32;
-    return link != 0 ? (struct table_bucket *)(t->base + link * sizeof(*b)) : NULL;
+static inline struct table_bucket *table_overflow(const struct table *t, const struct table_bucket *b,
+                                                  uint32_t *links) {
+    return (struct table_bucket *)(uintptr_t)table_follow(t, b, table_tag_word(b, 8), links);
+}
+
+/* The writer's: slot i, whose tag is not 0, leads to a node with so many bytes of key. False, and noted, where it cannot. */
+static inline bool table_slot_fits(const struct table *t, const struct table_bucket *b, uint32_t i, uint64_t key_len) {
+    bool fits = table_node_fits(t, table_slot_at(b, i), key_len);
+    if (__builtin_expect(!fits, 0)) {
+        table_note_damage(t, b, "a slot");
+    }
+    return fits;
+}
+
+/* What memory a node takes, as the node says: ARENA_CLASSES where that cannot be. Then it is given up, not freed. */
+static inline uint32_t table_class_of(const struct table *t, const struct table_node *n) {
+    struct table_lengths len;
+    uint32_t class = *(const volatile uint16_t *)&n->size_class;
+    if (!table_lengths_of(t, n, &len)) {
+        return ARENA_CLASSES;
+    }
+    uint64_t off = (uint64_t)((const uint8_t *)n - t->base);
+    if (__builtin_expect(class >= ARENA_CLASSES || class != arena_class(len.key + len.value) ||
+                             arena_class_bytes(class) - NODE_HEADER_BYTES > t->room - (off - t->buckets_off),
+                         0)) {
+        table_note_damage(t, n, "a node's size class");
+        return ARENA_CLASSES;
+    }
+    return class;
 }
 
 struct table_place {
@@ -49,7 +75,7 @@ struct table_place {
 /* The slot in this chain that holds exactly `node`. */
 static inline bool table_place_of(const struct table *t, struct table_bucket *b, uint32_t node,
                                   struct table_place *out) {
-    for (; b != NULL; b = table_overflow(t, b)) {
+    for (uint32_t links = 0; b != NULL; b = table_overflow(t, b, &links)) {
         for (uint32_t i = 0; i < TABLE_SLOTS; i++) {
             if (table_tag_at(b, i) != 0 && table_slot_at(b, i) == node) {
                 *out = (struct table_place){ b, i, node };
@@ -63,10 +89,14 @@ static inline bool table_place_of(const struct table *t, struct table_bucket *b,
 static inline struct table_place table_place_for(const struct table *t, struct table_bucket *b, uint64_t hash,
                                                  const void *key, size_t key_len) {
     uint64_t tag = table_tag(hash);
-    for (; b != NULL; b = table_overflow(t, b)) {
+    for (uint32_t links = 0; b != NULL; b = table_overflow(t, b, &links)) {
         for (uint32_t m = table_match(table_tag_word(b, 0), table_tag_word(b, 8), tag); m != 0; m &= m - 1) {
             uint32_t i = (uint32_t)__builtin_ctz(m);
             uint32_t node = table_slot_at(b, i);
+            if (__builtin_expect(!table_node_fits(t, node, key_len), 0)) {
+                table_note_damage(t, b, "a slot");
+                continue;
+            }
             if (table_key_is(table_node_at(t, node), key, key_len)) {
                 return (struct table_place){ b, i, node };
             }
@@ -109,6 +139,17 @@ static inline void table_swap(struct table_writer *w, const struct table_place *
     }
 }
 
+/* A node that was alive is no longer, and its memory is free when nobody reads it any more. */
+static inline void table_retire(struct table_writer *w, uint32_t node, const struct table_node *n) {
+    uint32_t class = table_class_of(&w->t, n);
+    if (__builtin_expect(class == ARENA_CLASSES || w->arena.live[class] == 0, 0)) {
+        table_note_damage(&w->t, n, "a node's size class");
+        return;
+    }
+    arena_forget(&w->arena, class);
+    limbo_push_node(w, node, class);
+}
+
 /* Bytes of values more or less than before. */
 static inline void table_count_bytes(struct table_writer *w, uint64_t gone, uint64_t came) {
     if (gone != came) {
@@ -131,8 +172,7 @@ static inline void table_count_swap(struct table_writer *w, const struct table_n
     w->digest += table_digest_of(come) - table_digest_of(gone);
     table_count_bytes(w, atomic_load_explicit(&gone->value_len, memory_order_relaxed), /* MO(node.fields) */
                       atomic_load_explicit(&come->value_len, memory_order_relaxed));   /* MO(node.fields) */
-    arena_forget(&w->arena, gone->size_class);
-    limbo_push_node(w, gone_node, gone->size_class);
+    table_retire(w, gone_node, gone);
 }
 
 /* What table_publish() does where the key is not there, is deleted, or is there newer than `index`. In table.c. */
@@ -145,8 +185,11 @@ static inline int table_publish(struct table_writer *w, uint32_t node, uint64_t 
                                 uint32_t payload_crc) {
     struct table_node *n = table_node_at(&w->t, node);
     struct table_bucket *b = table_bucket_at(&w->t, table_bucket_of(hash, w->buckets));
-    size_t key_len = atomic_load_explicit(&n->key_len, memory_order_relaxed); /* MO(node.fields) */
-    struct table_place p = table_place_for(&w->t, b, hash, table_node_key(n), key_len);
+    struct table_lengths len;
+    if (__builtin_expect(!table_lengths_of(&w->t, n, &len), 0)) {
+        return -1; /* it was filled a moment ago */
+    }
+    struct table_place p = table_place_for(&w->t, b, hash, table_node_key(n), len.key);
     atomic_store_explicit(&n->crc, payload_crc, memory_order_relaxed); /* MO(node.fields) */
     struct table_node *old = table_node_at(&w->t, p.node);
     /* MO(node.index), MO(node.deleted): relaxed; the writer's own words. */
@@ -181,7 +224,10 @@ static inline bool table_node_ahead(struct table_writer *w, size_t key_len, size
 
 /* It becomes part of the state. */
 static inline void table_node_count(struct table_writer *w, uint32_t node) {
-    arena_count(&w->arena, table_node_at(&w->t, node)->size_class);
+    uint32_t class = table_class_of(&w->t, table_node_at(&w->t, node));
+    if (__builtin_expect(class != ARENA_CLASSES, 1)) {
+        arena_count(&w->arena, class);
+    }
 }
 
 #endif

@@ -1,9 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "engine/table/thread.h"
 
+#include <dlfcn.h>
+#include <elf.h>
+#include <limits.h>
+#include <link.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
+#include <sys/auxv.h>
 
 static cpu_set_t thread_cpus; /* of the process when the library was loaded */
 static bool thread_cpus_known;
@@ -41,4 +47,80 @@ int thread_start(pthread_t *thread, void *(*run)(void *), void *arg) {
     int error = thread_start_anywhere(thread, run, arg); /* inherits the mask */
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return error == 0 ? 0 : -1;
+}
+
+_Thread_local uint64_t thread_number;
+
+void thread_identify(void) {
+    static _Atomic uint64_t last;
+    if (thread_number == 0) {
+        thread_number = atomic_fetch_add(&last, 2) + 2;
+    }
+}
+
+/* ---- the end of a thread --------------------------------------------------------------------------------------------- */
+
+/* Destructors of keys come in up to PTHREAD_DESTRUCTOR_ITERATIONS rounds, in no order; sanitizers take the last one. */
+#define THREAD_ROUNDS_LEFT 2
+
+static _Thread_local struct {
+    uint32_t rounds;
+    void (*ends[THREAD_ENDS])(void);
+} thread_own;
+
+static pthread_key_t thread_key;
+static pthread_once_t thread_once = PTHREAD_ONCE_INIT;
+static int thread_key_error;
+
+static void thread_end(void *mark) {
+    if (thread_own.rounds++ < THREAD_ROUNDS_LEFT && pthread_setspecific(thread_key, mark) == 0) {
+        return;
+    }
+    for (int i = 0; i < THREAD_ENDS; i++) {
+        void (*end)(void) = thread_own.ends[i];
+        thread_own.ends[i] = NULL;
+        if (end != NULL) {
+            end();
+        }
+    }
+}
+_Static_assert(PTHREAD_DESTRUCTOR_ITERATIONS > THREAD_ROUNDS_LEFT + 1, "its round comes, and is not the last");
+
+static void thread_make_key(void) {
+    thread_key_error = pthread_key_create(&thread_key, thread_end);
+}
+
+int thread_at_end(enum thread_end which, void (*end)(void)) {
+    pthread_once(&thread_once, thread_make_key);
+    if (thread_key_error != 0 || pthread_setspecific(thread_key, &thread_own) != 0) {
+        return -1;
+    }
+    thread_own.ends[which] = end;
+    return 0;
+}
+
+/* ---- staying -------------------------------------------------------------------------------------------------------- */
+
+/* A static program, and one of an old libc that did not ask for it, has none of these, and cannot be unloaded either. */
+#pragma weak dladdr
+#pragma weak dlopen
+
+/* The program itself: its headers are where the kernel says that the program's are. */
+static bool thread_in_program(const void *base) {
+    const ElfW(Ehdr) *header = base;
+    return getauxval(AT_PHDR) == (unsigned long)base + header->e_phoff;
+}
+
+static void thread_stay(void) {
+    Dl_info info;
+    if (dladdr != NULL && dlopen != NULL && dladdr(&thread_key, &info) != 0 && info.dli_fname != NULL &&
+        info.dli_fbase != NULL && !thread_in_program(info.dli_fbase)) {
+        /* Loaded already: this only marks it. */
+        (void)dlopen(info.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
+    }
+}
+
+void thread_stay_loaded(void) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, thread_stay);
 }

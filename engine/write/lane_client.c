@@ -2,6 +2,7 @@
 /* The writer's side of lanes. */
 #include <stdlib.h>
 
+#include "engine/table/cancel.h"
 #include "engine/table/kill.h"
 #include "engine/write/lane.h"
 #include "engine/write/lane_codec.h"
@@ -215,6 +216,7 @@ int lane_write(struct tide *d, struct seq_request *q) {
     if (d->read_only) {
         return TIDE_ERR_READ_ONLY;
     }
+    CANCEL_HOLD_OFF();
     uint64_t until = clock_after(clock_monotonic_ns(), d->write_timeout_ns);
     uint32_t number = 0;
     int error = lane_await_free(d, until, &number);

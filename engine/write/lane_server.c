@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "engine/log/lane_notes.h"
 #include "engine/table/kill.h"
 #include "engine/write/lane.h"
 #include "engine/write/lane_codec.h"
@@ -23,7 +24,7 @@ struct lane_server {
     _Atomic uint32_t stop;
     struct vigil_hold vigil;
     /* Of the replica that led when this started: the sequencer lets its leader go before this thread has ended. */
-    const struct table_segment *table;
+    struct replica *leader;
     uint64_t look_ns; /* when to look at the segment's name again */
     bool told;        /* that it is gone */
 };
@@ -83,9 +84,10 @@ static int lane_read_spilled(const struct tide *d, uint32_t number, uint8_t *to,
 
 static int lane_copy_request(struct tide *d, struct lane_work *w, struct seq_request *q) {
     const struct lane *lane = &d->log->lanes[w->number];
-    uint32_t count = lane->ops;
-    uint64_t bytes = lane->request_bytes;
-    bool spilled = lane->spilled != 0;
+    /* Each once: its writer may change them after the checks. */
+    uint32_t count = *(const volatile uint32_t *)&lane->ops;
+    uint64_t bytes = *(const volatile uint64_t *)&lane->request_bytes;
+    bool spilled = *(const volatile uint32_t *)&lane->spilled != 0;
     uint64_t most = spilled ? 2 * ring_group_max(&d->ring) : LAYOUT_LANE_BYTES;
     if (count == 0 || count > WRITE_BATCH_MAX || bytes > most) {
         return TIDE_ERR_INVALID;
@@ -136,9 +138,14 @@ static bool lane_take(struct tide *d, uint32_t number, struct lane_work *w, stru
         return false;
     }
     KILL_POINT("lane.taken");
-    const struct lane_done *done = &d->server->table->lanes[number];
-    if (atomic_load(&done->seq) >= w->seq) { /* MO(lane.done): committed before the change of leader */
+    const struct lane_done *done = &d->server->leader->done[number];
+    uint64_t last = atomic_load(&done->seq); /* MO(lane.done): committed before the change of leader */
+    if (w->seq == 0 || last >= w->seq) {
         q->index = atomic_load(&done->index);
+        if (w->seq == 0 || last > w->seq) {
+            lane_note_fall(d->server->leader, number, w->seq);
+            q->result = TIDE_ERR_UNKNOWN; /* not by us; but by a leader before us, perhaps */
+        }
         lane_answer(lane, w->seq, q);
         return false;
     }
@@ -185,6 +192,7 @@ static void lane_look(struct tide *d) {
         return;
     }
     d->server->look_ns = now + LANE_SERVER_LOOK_NS;
+    seq_mend(d);
     const uint32_t gone = (uint32_t)-TIDE_ERR_GONE;
     uint32_t open = 0;
     if (segment_is_current(&d->segment) == 0) {
@@ -204,6 +212,7 @@ static void *lane_server_run(void *arg) {
     vigil_begin(&server->vigil, d->log);
     atomic_store(&board->ready, UINT64_MAX); /* whatever was submitted to the leader before us */
     uint32_t spins = 0;
+    bool handed_over = false;
     while (atomic_load(&server->stop) == 0) {
         uint64_t ready = atomic_load(&board->ready) != 0 ? atomic_exchange(&board->ready, 0) : 0;
         if (ready != 0) {
@@ -221,6 +230,10 @@ static void *lane_server_run(void *arg) {
             lane_look(d);
             spins = 0;
         }
+        if (!handed_over && atomic_load(&server->leader->damaged) != 0) {
+            handed_over = true;
+            lead_ask_step_down(d); /* nobody hears it where this replica is no candidate: writes are refused then */
+        }
         board_answer_pings(d->log);
         if (atomic_load(&board->step_down) != 0 && atomic_exchange(&board->step_down, 0) != 0) {
             lead_ask_step_down(d);
@@ -232,7 +245,7 @@ static void *lane_server_run(void *arg) {
 int lane_serve_start(struct tide *d) {
     d->server = calloc(1, sizeof(*d->server));
     if (d->server != NULL) {
-        d->server->table = d->seq.leader->writer.t.seg;
+        d->server->leader = d->seq.leader;
         d->server->look_ns = clock_monotonic_ns() + LANE_SERVER_LOOK_NS;
     }
     if (d->server == NULL || thread_start(&d->server->thread, lane_server_run, d) != 0) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Does the leader answer? Asked by a word of its own: no lane is needed, all of which may be lent. */
+#include "engine/table/cancel.h"
 #include "engine/replica/domain.h"
 #include "engine/write/lead.h"
 #include "shm/clock.h"
@@ -23,6 +24,7 @@ static int ping_unheard(struct tide *d) {
 }
 
 int tide_ping(struct tide *d, uint64_t timeout_ns) {
+    CANCEL_HOLD_OFF();
     if (d == NULL) {
         return TIDE_ERR_INVALID;
     }

@@ -43,7 +43,7 @@ struct put {
 /* Nothing has to be waited for, made, split or marked, and nobody has queued. To be asked with the turn. */
 static inline bool put_finds_room(struct sequencer *s, struct put *p) {
     struct replica *r = s->leader;
-    if (r == NULL || atomic_load(&s->queue) != NULL) {
+    if (r == NULL || atomic_load(&s->queue) != NULL || table_is_damaged(&r->writer.t)) {
         return false;
     }
     struct table_writer *w = &r->writer;

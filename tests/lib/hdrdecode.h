@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * HdrHistogram's files read back (bench/lib/hdrlog.h writes them). The bytes may be any: all are checked, nothing outside is read,
- * and no more is allocated than the header's shape asks, at most HDRLOG_BYTES_MAX. 0, or -1 with errno: EINVAL (the bytes
- * are no good) or ENOMEM.
+ * HdrHistogram's files read back (bench/lib/hdrlog.h writes them). The bytes may be any: all are checked, nothing
+ * outside is read, and no more is allocated than the header's shape asks, at most HDRLOG_BYTES_MAX. 0, or -1 with
+ * errno: EINVAL (the bytes are no good) or ENOMEM.
  */
 #ifndef TIDE_TESTS_HDRDECODE_H
 #define TIDE_TESTS_HDRDECODE_H

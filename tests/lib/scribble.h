@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A domain whose words another process changes: leader, follower, newcomer and reader, each a process, work while the caller writes
+ * into their segments. What is asked of them: nobody dies, nobody hangs, nobody's memory grows.
+ */
+#ifndef TIDE_TESTS_SCRIBBLE_H
+#define TIDE_TESTS_SCRIBBLE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct scribble_options {
+    uint64_t seed;
+    double seconds;
+    const char *word; /* only words whose name contains this; NULL: all */
+    bool verbose;     /* print each word that is changed, and what the library says */
+};
+
+/* Rounds, each with a domain of its own, until the time is over. 0, or 1: something of the above was not so (printed). To be called by a
+ * process without threads. */
+int scribble_run(const struct scribble_options *o);
+
+#endif
