@@ -134,7 +134,8 @@ static int read_options(struct options *o, int argc, char **argv) {
     if (code != TOOL_OK)
         return code;
     if (argc - optind != 1)
-        return args_error(TOOL, argc == optind ? "the name of a domain or a file is missing" : "one domain or file at a time");
+        return args_error(TOOL, argc == optind ? "the name of a domain or a file is missing"
+                                               : "one domain or file at a time");
     o->what = argv[optind];
     if (o->what[0] == '\0')
         return args_error(TOOL, "the name is empty");
