@@ -12,7 +12,7 @@
 #include "shm/nap.h"
 #include "shm/park.h"
 
-#define FOLLOWER_FULL_ENTRIES 1024u /* full again so soon after joining: it is really too small */
+#define FOLLOWER_FULL_ENTRIES 1024u /* a table that is full again so soon after joining is too small */
 #define FOLLOWER_LOOK_NS                                                                                               \
     UINT64_C(1000000000) /* at least so often it looks up: a wake-up may be lost to a damaged word */
 /* The leader writes its words again within a second where another process changed them; so long it is waited for. */
@@ -35,7 +35,7 @@ static void follower_pin_cpu(const struct replica *r) {
     }
 }
 
-/* Look for entries without sleeping, at least FOLLOWER_SPINS times and for spin_ns. False: there are none. */
+/* Look for entries without sleeping, at least FOLLOWER_SPINS times and for spin_ns. False: none came. */
 static bool follower_spin(const struct replica *r) {
     uint64_t until = 0;
     for (;;) {
@@ -53,7 +53,7 @@ static bool follower_spin(const struct replica *r) {
     }
 }
 
-/* Sleep until commit moves beyond what was applied, or somebody nudges. */
+/* Sleep until commit moves beyond what was applied, or another thread raises r->nudge. */
 static void follower_wait_commit(struct replica *r) {
     struct leader_board *lead = &r->domain->log->leader;
     if (follower_spin(r)) {
@@ -67,8 +67,8 @@ static void follower_wait_commit(struct replica *r) {
     }
 }
 
-/* The next entry may be applied at `due`. seen: r->nudge from before `due` was worked out, so that a delay that was changed
- * since then is not slept through. */
+/* Sleep until the next entry may be applied, at `due`. seen: r->nudge from before `due` was worked out; so a change
+ * of the delay since then ends the sleep. */
 static void follower_wait_due(struct replica *r, uint64_t due, uint32_t seen) {
     uint64_t now = clock_now(&r->domain->log->clock);
     if (due > now && atomic_load(&r->stop) == 0) {
@@ -76,7 +76,7 @@ static void follower_wait_due(struct replica *r, uint64_t due, uint32_t seen) {
     }
 }
 
-/* Compare what this replica had at the last marks with what the leader had there. */
+/* Compare this replica's digest at the last mark with the leader's digest there. */
 static bool follower_agrees(struct replica *r, uint64_t *checked) {
     struct log_segment *log = r->domain->log;
     int32_t leader = atomic_load(&log->leader.leader);
@@ -108,9 +108,9 @@ static int follower_rejoin(struct replica *r, const char *why) {
     return error;
 }
 
-/* The leader gave this replica up, but by then it had read past what was overwritten: nothing is lost, and it only
- * has to pin the ring again. Without that it would follow for ever and serve nothing. False: it was too late after
- * all. */
+/* The leader gave this replica up, but by then the replica had read past what was overwritten. It has lost nothing,
+ * and only has to pin the ring again; otherwise it would follow for ever and serve nothing. False: entries were
+ * overwritten after all. */
 static bool follower_repin(struct replica *r) {
     return board_pin(r->domain->log, r->view.board, r->pos) &&
            board_change_state(r->view.board, REPLICA_JOINING, REPLICA_SERVING);
@@ -200,7 +200,7 @@ static void follower_look(struct replica *r, struct follower *own) {
     }
 }
 
-/* False when the replica is done for. */
+/* False: the replica has failed, and the thread ends. */
 static bool follower_step(struct replica *r, struct follower *own) {
     uint64_t due, commit = board_commit(r->domain->log);
     if (__builtin_expect(table_is_damaged(&r->writer.t), 0)) {
@@ -237,8 +237,9 @@ static bool follower_step(struct replica *r, struct follower *own) {
     }
     own->doubt_ns = 0;
     if (status == APPLY_FULL && r->applied - r->joined_at > FOLLOWER_FULL_ENTRIES) {
-        /* Memory stays with the sizes that it was once used for. Under a leader that started later, and has not seen
-         * those times, this table may be full where the leader's is not: a fresh one is as good as the leader's. */
+        /* Memory stays with the node sizes that it was once used for. A leader that started later has not seen those
+         * sizes, so this table may be full where the leader's is not. A fresh table has as much room as the
+         * leader's. */
         return follower_rejoin(r, "table full") == 0;
     }
     if (status != APPLY_OK) {
@@ -264,7 +265,7 @@ static void *follower_run(void *replica) {
     if (error == 0 && atomic_load(&r->damaged) != 0) { /* it led: readers are still let in */
         view_hide(r->domain, &r->view);
         error = join_replica(r);
-    } else if (error == 0 && !r->exact) { /* else it goes on where it was: it led, or was to lead */
+    } else if (error == 0 && !r->exact) { /* an exact replica goes on where it was: it led, or was about to lead */
         error = join_replica(r);
     }
     r->start_error = error;
@@ -290,7 +291,6 @@ void follower_await(struct replica *r) {
     }
 }
 
-/* Once it has started. */
 int follower_error(struct replica *r) {
     if (r->start_error != 0) {
         pthread_join(r->thread, NULL);
