@@ -22,7 +22,7 @@ PREFIX ?= /usr/local
 # Programs are built by all cores, unless the caller said -j.
 JOBS = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc 2>/dev/null || echo 2))
 SECONDS ?= 60
-# Who says no SECONDS wants the counts that the tests of histories and of kills are known by, however long they take.
+# Without SECONDS, the tests of histories and of kills make their full counts, however long those take.
 STRESS_COUNTED := $(if $(filter file,$(origin SECONDS)),1)
 
 # CONFIG is release, asan or tsan. Each has its own objects and programs, so that none is linked from a mix.
@@ -51,7 +51,7 @@ Q := $(if $(filter 1,$(V)),,@)
 say = $(if $(Q),$(if $(SILENT),,@printf '%-7s %s\n' $(1) $(2)))
 
 CFLAGS ?= -std=gnu11 $(OPT) -Wall -Wextra -Werror -fvisibility=hidden
-# What tests a thing need not be fast itself: without this, tests take longer to compile than all that they test.
+# Tests need not be fast themselves: with -O3 they take longer to compile than all that they test.
 TEST_OPT ?= $(if $(filter -O3,$(OPT)),-O1)
 override CFLAGS += -I. -D_GNU_SOURCE -D_LGPL_SOURCE -pthread -MMD -MP $(SANITIZE)
 LDFLAGS += -pthread $(SANITIZE)
@@ -148,7 +148,7 @@ $(B)/tide: $(OBJ)/tools/tide.o $(OBJ)/libtools.a $(B)/libtidemark.a
 $(B)/bench/%: $(OBJ)/bench/%.o $(OBJ)/libbench.a $(B)/libtidemark.a
 	$(link) $(BENCH_LIBS)
 
-# Not among `programs`: it wants packages that nothing else needs, and leaves out the peers whose headers are not there.
+# Not among `programs`: it needs packages that nothing else needs. Peers whose headers are missing are left out.
 # HASH: within a function GNU make 4.3 keeps the backslash of \#, and a line that is no directive includes anything.
 HASH := \#
 has_header = $(shell printf '$(HASH)include <stdio.h>\n$(HASH)include <%s>\n' $(1) | $(CC) -E -x c - >/dev/null 2>&1 && echo $(2))
@@ -174,7 +174,7 @@ $(B)/tests/%: $(OBJ)/tests/%.o $(OBJ)/libtest.a $(OBJ)/libtools.a $(OBJ)/libbenc
 # Programs that die at named instants on request (engine/table/kill.h). The engine, compiled once more, is linked ahead of
 # the library, of which only shm/ is taken then.
 CRASH := $(BUILD)/crash
-# gcc -O1 takes more for uninitialised than there is. clang does not know the warning.
+# gcc -O1 warns of variables that are initialised. clang does not know the warning.
 CRASH_OPT := $(TEST_OPT) -Wno-unknown-warning-option -Wno-maybe-uninitialized
 CRASH_OBJECTS := $(patsubst %.c,$(OBJ)/crash/%.o,$(filter engine/%,$(LIB_SRC)))
 CRASH_TOOLS := $(patsubst tests/%.c,$(CRASH)/tests/%,$(CRASH_MAIN))
@@ -198,7 +198,7 @@ bench:
 	@$(MAKE) $(JOBS) programs
 	$(B)/bench/readscale --out $(B)/report
 
-# All of them run, also after one has failed: what it did not measure then stands in the page as not measured.
+# All of them run, also after one has failed; the page then calls the bars of that one not measured.
 bench-peers:
 	@CC='$(CC)' sh .ci/deps bench peers
 	@$(MAKE) $(JOBS) programs $(B)/bench/peers

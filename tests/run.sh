@@ -5,8 +5,7 @@
 #
 # A program is a cmocka binary, whose cases are counted from its TAP output, or a script tests/NAME.test.sh or
 # tests/env/NAME.test.sh, which is one case: exit status 0 passed, 77 skipped with a reason on stdout, else failed. A program that dies, hangs or reports fewer cases than it
-# announced has one failure more. Whatever goes wrong, the run ends: each program has a time limit, and all together
-# have another.
+# announced counts as one more failure. Each program has a time limit, and all together have another, so the run always ends.
 #
 # TIDE_BUILD             where the programs lie (build); tests find `tide` and the logs there
 # TIDE_STRESS_SECONDS=N  pass `--seconds N` to each, one after another, with N seconds more of time
@@ -21,8 +20,7 @@ logs=${TIDE_TEST_LOGS:-$TIDE_BUILD/test-logs}
 
 # ---- one program: started by xargs below -----------------------------------------------------------------------------
 
-# A case may have printed something without a line end before its verdict, so that the verdict is not always at the
-# start.
+# A case may print text without a line end before its verdict, so the verdict need not begin the line.
 count_tap() { # log -> "passed failed skipped announced"
     awk '
         /^1\.\.[0-9]+/ { split($1, plan, "[.][.]"); announced += plan[2]; next }
@@ -106,7 +104,7 @@ run_one() { # program
     else
         printf '%-28s %3s passed (%s s)\n' "$name" "$passed" "$took"
     fi
-    # What a stress test says of its seed and its work is worth seeing also where all went well.
+    # A stress test's seed and counts are printed also where all went well.
     if [ -n "${TIDE_STRESS_SECONDS:-}" ] && [ "$failed" = 0 ]; then
         grep -v 'ok [0-9]* -\|^1\.\.\|^# ok' "$log" | tail -n 8 | sed 's/^/    /'
     fi
@@ -173,7 +171,7 @@ in_order() { # program...
 
 in_order "$@" | xargs -n 1 -P "$jobs" sh "$0" --one
 
-# A program without a count was never run to its end: that is a failure, too.
+# A program without a count did not run to its end: that is a failure, too.
 cat "$logs"/*.count 2>/dev/null | awk -v programs=$# '
     { passed += $1; failed += $2; skipped += $3; counted++ }
     END {

@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "bench/lib/flow.h"
 
+#include <string.h>
+
 #include "bench/lib/rng.h"
 
 #define TABLE_BYTES (UINT64_C(32) << 20)
 #define RING_BYTES (UINT64_C(1) << 20)
 #define KEY_SIZE 16u
 #define VALUE_MAX 4096u
-#define PUTS 200000u      /* of each of the two mixes; */
-#define QUICK_PUTS 60000u /* enough to fill the table */
-#define DELETES 1000u     /* for one put, at most */
-#define WAITS 50u         /* for memory that waits for its grace period, before a table counts as full */
+#define KEYS_MAX (1u << 20) /* more than there is room for: a key takes some 100 bytes */
+#define PUTS 200000u        /* of each of the two mixes; */
+#define QUICK_PUTS 60000u   /* enough to fill the table */
+#define DELETES 1000u       /* for one put, at most */
+#define WAITS 50u           /* for memory that waits for its grace period, before a table counts as full */
 #define WAIT_NS UINT64_C(2000000)
 
 /* Sizes from `least` on, `span` of them, drawn by the key's number. */
@@ -21,7 +24,7 @@ struct mix {
 static const struct mix small = { 100, 400 }, wide = { 100, 2000 }, tiny = { 64, 1 }, thousand = { 1000, 1 },
                         equal = { 200, 1 };
 
-/* A domain whose keys are numbered: from `head` to `next` - 1 they are there. */
+/* A domain whose keys are numbered: from `head` to `next` - 1 they are there, but for those that were refused. */
 struct flow {
     struct bench_program *p;
     struct tide *d;
@@ -29,6 +32,7 @@ struct flow {
     uint64_t shift; /* keys from this number on have the second mix */
     struct mix mixes[2];
     uint64_t payload;
+    bool refused[KEYS_MAX];
 };
 
 static uint32_t size_of(const struct flow *f, uint64_t i) {
@@ -39,7 +43,10 @@ static uint32_t size_of(const struct flow *f, uint64_t i) {
 static int open_flow(struct flow *f, struct bench_program *p, struct mix first) {
     struct tide_opts opts = TIDE_OPTS_INIT;
     struct tide_replica_opts leader = TIDE_REPLICA_OPTS_INIT;
-    *f = (struct flow){ .p = p, .shift = UINT64_MAX, .mixes = { first, first } };
+    memset(f, 0, sizeof(*f));
+    f->p = p;
+    f->shift = UINT64_MAX;
+    f->mixes[0] = f->mixes[1] = first;
     opts.table_bytes = TABLE_BYTES;
     opts.ring_bytes = RING_BYTES;
     leader.role = TIDE_LEADER;
@@ -63,7 +70,7 @@ static int put(struct flow *f, uint64_t i) {
 }
 
 static int put_next(struct flow *f) {
-    int rc = put(f, f->next);
+    int rc = f->next < KEYS_MAX ? put(f, f->next) : TIDE_ERR_INVALID;
     if (rc == 0) {
         f->payload += KEY_SIZE + size_of(f, f->next);
         f->next++;
@@ -71,13 +78,14 @@ static int put_next(struct flow *f) {
     return rc;
 }
 
+/* Where there is no such key, this is a write too. */
 static int delete_oldest(struct flow *f) {
-    uint64_t i = f->head++, key[2] = { i, UINT64_C(0x6b6b6b6b6b6b6b6b) };
+    uint64_t i = f->head, key[2] = { i, UINT64_C(0x6b6b6b6b6b6b6b6b) };
     int rc = tide_delete(f->d, NULL, key, KEY_SIZE, NULL);
-    if (rc == TIDE_ERR_NOT_FOUND) {
-        return 0; /* one that was refused */
+    if (rc == 0) {
+        f->payload -= f->refused[i] ? 0 : KEY_SIZE + size_of(f, i);
+        f->head++;
     }
-    f->payload -= rc == 0 ? KEY_SIZE + size_of(f, i) : 0;
     return rc;
 }
 
@@ -102,7 +110,7 @@ static int fill(struct flow *f) {
 
 /* Payload of a fresh table that is full of this mix. */
 static int fresh(struct bench_program *p, struct mix mix, double *payload) {
-    struct flow f;
+    static struct flow f;
     int rc = open_flow(&f, p, mix);
     rc = rc != 0 ? rc : fill(&f);
     *payload = (double)f.payload;
@@ -118,7 +126,7 @@ static int push(struct flow *f, uint64_t n, uint64_t *refused) {
         for (uint32_t deletes = 0; rc == TIDE_ERR_FULL; deletes++) {
             if (deletes == DELETES || f->head == f->next) {
                 ++*refused;
-                f->next++;
+                f->refused[f->next++] = true;
                 rc = 0;
                 break;
             }
@@ -130,7 +138,7 @@ static int push(struct flow *f, uint64_t n, uint64_t *refused) {
 }
 
 static int shift(struct bench_program *p, struct bench_flow *out) {
-    struct flow f;
+    static struct flow f;
     uint64_t n = p->quick ? QUICK_PUTS : PUTS, refused = 0;
     double whole = 0;
     int rc = fresh(p, wide, &whole);
@@ -151,7 +159,7 @@ static int shift(struct bench_program *p, struct bench_flow *out) {
 }
 
 static int delete_all(struct bench_program *p, struct bench_flow *out) {
-    struct flow f;
+    static struct flow f;
     double whole = 0;
     int rc = fresh(p, thousand, &whole);
     if (rc != 0) {
@@ -173,7 +181,7 @@ static int delete_all(struct bench_program *p, struct bench_flow *out) {
 }
 
 static int overwrite(struct bench_program *p, struct bench_flow *out) {
-    struct flow f;
+    static struct flow f;
     uint64_t refused = 0;
     int rc = open_flow(&f, p, equal), code = 0;
     rc = rc != 0 ? rc : fill(&f);

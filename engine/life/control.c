@@ -62,7 +62,7 @@ static void control_label(struct replica_board *b, const struct tide_replica_opt
         label[1] = (char)(id < 10 ? '0' + id : '0' + id / 10);
         label[2] = (char)(id < 10 ? 0 : '0' + id % 10);
     }
-    bytes_store_racy(b->label, label, sizeof(label)); /* somebody may be looking at the slot */
+    bytes_store_racy(b->label, label, sizeof(label)); /* a reader or a tool may be looking at the slot */
 }
 
 static void control_prepare_board(struct replica_board *b, const struct tide_replica_opts *o, uint32_t id,
@@ -101,7 +101,7 @@ static int control_start_leader(struct replica *r) {
     return 0;
 }
 
-/* Without the lock while it joins, which takes as long as its delay: meanwhile this handle may have to take over. */
+/* Joining takes as long as the replica's delay. The lock is free meanwhile, since this handle may have to take over. */
 static int control_start_follower(struct replica *r) {
     struct tide *d = r->domain;
     int error = follower_start(r);
@@ -128,14 +128,14 @@ void control_await_starts(struct tide *d) {
     pthread_mutex_unlock(&d->control);
 }
 
-/* In slot `id`, which is ours and stays CLAIMED on an error. */
+/* Start the replica in slot `id`, which this process has claimed. On an error the slot stays CLAIMED. */
 static int control_start_in(struct tide *d, const struct tide_replica_opts *o, uint32_t id) {
     struct replica_board *board = &d->log->replicas[id];
     struct replica *r = control_new(d, o, id);
     if (r == NULL) {
         return TIDE_ERR_NOMEM;
     }
-    foreign_release(d, id); /* whoever ran it before us */
+    foreign_release(d, id); /* the mapping of the replica that ran in this slot before */
     control_prepare_board(board, o, id, d->member);
     atomic_store(&r->delay_ns, o->role == TIDE_LEADER ? 0 : o->apply_delay_ns);
     int error = replica_make_table(r);
@@ -219,7 +219,7 @@ int tide_replica_start(struct tide *d, const struct tide_replica_opts *opts, uin
     pthread_mutex_lock(&d->control);
     int error = atomic_load(&d->closed) != 0 ? TIDE_ERR_CLOSED : control_start(d, o, id_out);
     if (error == TIDE_ERR_CLOSED && atomic_load(&d->closed) != 0) {
-        error = -(int)atomic_load(&d->closed); /* or the domain is gone */
+        error = -(int)atomic_load(&d->closed); /* the handle was closed, or the domain is gone */
     }
     pthread_mutex_unlock(&d->control);
     return error;
@@ -236,8 +236,9 @@ static bool control_others_serve(const struct tide *d, uint32_t id) {
     return false;
 }
 
-/* The last copy of a domain that is to stay is left for whoever comes back. It is left before the others are looked at: of two
- * that end at once both may stay, but not neither. */
+/* Leave the last copy of a domain that is to stay, for processes that come back. The state is stored before the
+ * other replicas are looked at: of two processes that end at once, both may leave a copy, and one of them certainly
+ * does. */
 static bool control_leave_last(struct tide *d, uint32_t id) {
     uint32_t orphan = REPLICA_ORPHAN;
     atomic_store(&d->log->replicas[id].state, orphan);
@@ -260,11 +261,12 @@ int control_stop(struct tide *d, uint32_t id, bool keep) {
     } else {
         follower_end(r);
     }
-    /* Of a domain that was removed nothing is kept: a table that was made while it was would be nobody's. */
+    /* Nothing of a removed domain is kept: nobody would ever find a table that was made during the removal. */
     keep = keep && r->exact && board_state(r->view.board) == REPLICA_SERVING && !segment_is_unlinked(&d->segment);
     if (!keep) {
-        /* Serves nothing more; but the slot, its watermarks and its file's name are free for another only when the last reader
-         * that looks at them has left. What may be kept stays SERVING, or dying now would lose it. */
+        /* The replica serves nothing more. Its slot, its watermarks and its file's name become free only when the
+         * last reader that looks at them has left. A copy that may be kept stays SERVING: a process that died now
+         * would lose it otherwise. */
         board_set_state(r->view.board, REPLICA_CLAIMED);
     }
     view_hide(r->domain, &r->view);
@@ -277,7 +279,7 @@ int control_stop(struct tide *d, uint32_t id, bool keep) {
         board_set_state(r->view.board, REPLICA_STOPPED);
     }
     if (led) {
-        member_unlead(d->segment.fd); /* whoever leads next finds what was left */
+        member_unlead(d->segment.fd); /* the next leader finds the copy that was left */
         vigil_leave(d->log);
         park_rouse(&d->steward_word, INT32_MAX); /* another replica here may take over */
     }

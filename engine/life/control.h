@@ -4,10 +4,10 @@
 
 #include "engine/replica/domain.h"
 
-/* Until no tide_replica_start() is under way that has begun before. Not under d->control. */
+/* Wait until every tide_replica_start() that began before this call has ended. Not under d->control. */
 void control_await_starts(struct tide *d);
 
-/* tide_replica_stop(); keep: the last copy's segment stays, for a warm start. */
+/* What tide_replica_stop() does. keep: if this is the last copy, its segment stays, for a warm start. */
 int control_stop(struct tide *d, uint32_t id, bool keep);
 
 #endif

@@ -29,9 +29,9 @@
 #define DOMAIN_SLOW_MAX UINT64_C(86400000000000) /* a day: writes that wait longer wait for ever */
 #define DOMAIN_PAGE 4096u
 #define DOMAIN_TRIES 16
-#define DOMAIN_JOIN_NS UINT64_C(10000000000) /* that one may have been stopped: then the domain cannot be opened */
+#define DOMAIN_JOIN_NS UINT64_C(10000000000) /* its holder may be stopped: then the open fails */
 
-/* The handle is closed and so are its readers. */
+/* The last hold is gone: the handle is closed, and so are its readers. */
 static void domain_destroy(struct tide *d) {
     for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
         foreign_release(d, i);
@@ -67,7 +67,7 @@ static int domain_create(struct tide *d, const struct tide_opts *asked, const st
     log->expected_keys = o->expected_keys;
     atomic_store(&log->leader.leader, -1);
     clock_init(&log->clock);
-    /* Living before it has a name: nobody takes it for a dead one's. */
+    /* This member lives before the domain has a name, so no process takes it for a dead one's. */
     int member = member_claim(d->segment.fd, log, reap_member, d);
     d->member = (uint32_t)member;
     if (member < 0 || member_join(d->segment.fd) != 0) {
@@ -112,7 +112,7 @@ static int domain_check(struct tide *d) {
     return 0;
 }
 
-/* Nobody lives: is there a copy to go on from, or the whole log? */
+/* No member lives. Is there a copy to go on from, or the whole log? */
 static bool domain_can_go_on(const struct tide *d) {
     if (atomic_load(&d->log->leader.reclaimed) == 0) {
         return true;
@@ -128,7 +128,7 @@ static bool domain_can_go_on(const struct tide *d) {
     return false;
 }
 
-/* Whoever found that nobody lives holds the byte alone until it has cleared up. */
+/* A process that found no living member holds the byte alone until it has cleared up. */
 static bool domain_join(struct tide *d) {
     uint64_t until = clock_monotonic_ns() + DOMAIN_JOIN_NS;
     while (member_join(d->segment.fd) != 0) {
@@ -146,7 +146,7 @@ static int domain_current(const struct tide *d) {
     return current == 1 ? 0 : current == 0 ? TIDE_ERR_BUSY : current;
 }
 
-/* Become a member. first: nobody else lives, so what the dead left may be the only copies. */
+/* Become a member. first: no other member lives, so what the dead left may be the only copies. */
 static int domain_enter(struct tide *d, bool first) {
     d->member = UINT32_MAX; /* none of the slots is ours yet */
     int member = member_claim(d->segment.fd, d->log, reap_member, d);
@@ -164,7 +164,7 @@ static int domain_enter(struct tide *d, bool first) {
         atomic_store(&d->log->leader.leader, -1);
     }
     KILL_POINT("open.claimed");
-    if (!domain_join(d)) { /* turns the lock of the only one into that of one of many */
+    if (!domain_join(d)) { /* turns an exclusive lock into a shared one */
         return fault_errno(TIDE_ERR_SYSTEM,
                            "another process has been opening the domain for %u seconds, or is stopped meanwhile",
                            (unsigned)(DOMAIN_JOIN_NS / 1000000000u));
@@ -265,7 +265,7 @@ static int domain_find_or_create(struct tide *d, const struct tide_opts *asked, 
                 return 0;
             }
             if (error == TIDE_ERR_EXISTS) {
-                continue; /* somebody was faster: attach to theirs */
+                continue; /* another process was faster: attach to its domain */
             }
         }
         if (error != TIDE_ERR_BUSY) {
@@ -362,14 +362,14 @@ int tide_close(struct tide *d) {
         return TIDE_ERR_INVALID;
     }
     if (was == (uint32_t)-TIDE_ERR_FORKED) {
-        return 0; /* a child's: its threads are the parent's, and nothing of it is ours to end */
+        return 0; /* a forked child's handle: its threads are the parent's, and there is nothing here to end */
     }
-    control_await_starts(d); /* one that was under way has ended; a later one sees `closed` */
+    control_await_starts(d); /* starts that were under way have ended; a later one sees `closed` */
     steward_stop(d);
     int32_t leader = -1;
     pthread_mutex_lock(&d->control);
     for (int32_t i = 0; i < (int32_t)LAYOUT_REPLICAS; i++) {
-        const struct replica *r = atomic_load(&d->running[i]); /* others may stop replicas meanwhile: not to be kept */
+        const struct replica *r = atomic_load(&d->running[i]); /* another thread may stop replicas meanwhile */
         leader = r != NULL && atomic_load(&r->leads) != 0 ? i : leader;
     }
     pthread_mutex_unlock(&d->control);
@@ -382,7 +382,7 @@ int tide_close(struct tide *d) {
         control_stop(d, (uint32_t)leader, !d->ephemeral);
     }
     if (rcu_register_self() == 0) {
-        gone_hide(d); /* other processes' replicas: those that were ours are gone */
+        gone_hide(d); /* hides other processes' replicas; this handle's own are gone */
     }
     grace_drop();
     unlink_at_end(d);

@@ -37,7 +37,7 @@ static void follower_pin_cpu(const struct replica *r) {
     }
 }
 
-/* Look for entries without sleeping, at least FOLLOWER_SPINS times and for spin_ns. False: there are none. */
+/* Look for entries without sleeping, at least FOLLOWER_SPINS times and for spin_ns. False: none came. */
 static bool follower_spin(const struct replica *r) {
     uint64_t until = 0;
     for (;;) {
@@ -55,7 +55,7 @@ static bool follower_spin(const struct replica *r) {
     }
 }
 
-/* Sleep until commit moves beyond what was applied, or somebody nudges. */
+/* Sleep until commit moves beyond what was applied, or another thread raises r->nudge. */
 static void follower_wait_commit(struct replica *r) {
     struct leader_board *lead = &r->domain->log->leader;
     if (follower_spin(r)) {
@@ -69,8 +69,8 @@ static void follower_wait_commit(struct replica *r) {
     }
 }
 
-/* The next entry may be applied at `due`. seen: r->nudge from before `due` was worked out, so that a delay that was changed
- * since then is not slept through. */
+/* Sleep until the next entry may be applied, at `due`. seen: r->nudge from before `due` was worked out; so a change
+ * of the delay since then ends the sleep. */
 static void follower_wait_due(struct replica *r, uint64_t due, uint32_t seen) {
     uint64_t now = clock_now(&r->domain->log->clock);
     if (due > now && atomic_load(&r->stop) == 0) {
@@ -78,7 +78,7 @@ static void follower_wait_due(struct replica *r, uint64_t due, uint32_t seen) {
     }
 }
 
-/* Compare what this replica had at the last marks with what the leader had there. */
+/* Compare this replica's digest at the last mark with the leader's digest there. */
 static bool follower_agrees(struct replica *r, uint64_t *checked) {
     struct log_segment *log = r->domain->log;
     int32_t leader = atomic_load(&log->leader.leader);
@@ -131,9 +131,9 @@ static int follower_rejoin(struct replica *r, const char *why, uint64_t wait_ns)
     }
 }
 
-/* The leader gave this replica up, but by then it had read past what was overwritten: nothing is lost, and it only
- * has to pin the ring again. Without that it would follow for ever and serve nothing. False: it was too late after
- * all. */
+/* The leader gave this replica up, but by then the replica had read past what was overwritten. It has lost nothing,
+ * and only has to pin the ring again; otherwise it would follow for ever and serve nothing. False: entries were
+ * overwritten after all. */
 static bool follower_repin(struct replica *r) {
     return board_pin(r->domain->log, r->view.board, r->pos) &&
            board_change_state(r->view.board, REPLICA_JOINING, REPLICA_SERVING);
@@ -224,7 +224,7 @@ static void follower_look(struct replica *r, struct follower *own) {
     }
 }
 
-/* False when the replica is done for. */
+/* False: the replica has failed, and the thread ends. */
 static bool follower_step(struct replica *r, struct follower *own) {
     uint64_t due, commit = board_commit(r->domain->log);
     if (__builtin_expect(table_is_damaged(&r->writer.t), 0)) {
@@ -289,7 +289,7 @@ static void *follower_run(void *replica) {
     if (error == 0 && atomic_load(&r->damaged) != 0) { /* it led: readers are still let in */
         view_hide(r->domain, &r->view);
         error = join_replica(r);
-    } else if (error == 0 && !r->exact) { /* else it goes on where it was: it led, or was to lead */
+    } else if (error == 0 && !r->exact) { /* an exact replica goes on where it was: it led, or was about to lead */
         error = join_replica(r);
     }
     r->start_error = error;
@@ -315,7 +315,6 @@ void follower_await(struct replica *r) {
     }
 }
 
-/* Once it has started. */
 int follower_error(struct replica *r) {
     if (r->start_error != 0) {
         pthread_join(r->thread, NULL);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A follower's thread, as those who start, stop and take over see it. All under d->control, but for follower_await(). */
+/* A follower's thread, for callers that start it, stop it, or take over. All under d->control, except
+ * follower_await(). */
 #ifndef TIDE_LIFE_FOLLOWER_H
 #define TIDE_LIFE_FOLLOWER_H
 
@@ -14,7 +15,7 @@ void follower_await(struct replica *r);
 /* After follower_await(): 0, or why it failed; then the thread has ended. */
 int follower_error(struct replica *r);
 
-/* All three, where no thread runs; where one does, the last two. */
+/* Start the thread where none runs; then await it, and return its error. */
 int follower_resume(struct replica *r);
 
 /* End the thread, where one runs, and wait for its end. */

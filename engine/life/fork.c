@@ -15,7 +15,7 @@ static pthread_mutex_t fork_opening = PTHREAD_MUTEX_INITIALIZER;
 static void fork_before(void) {
     pthread_mutex_lock(&fork_opening);
     handles_lock();
-    grace_before_fork(); /* first: whoever holds it may be waiting for a thread that is in a grace period */
+    grace_before_fork(); /* before rcu_before_fork(): the holder of this lock may be waiting for a thread that is in a grace period */
     rcu_before_fork();
     reader_left_before_fork();
 }
@@ -28,8 +28,8 @@ static void fork_parent(void) {
     pthread_mutex_unlock(&fork_opening);
 }
 
-/* The locks belong to the open file, and that lives as long as a descriptor or a mapping of it: both have to go. What takes the
- * mappings' place is private and empty, for whoever looks before he has seen TIDE_ERR_FORKED. */
+/* The locks belong to the open file. It lives as long as a descriptor or a mapping of it does, so both have to go.
+ * Private, empty memory takes the mappings' place, for a thread that looks there before it has seen TIDE_ERR_FORKED. */
 static void fork_let_go(struct tide *d) {
     close(d->segment.fd);
     d->segment.fd = -1;
@@ -44,7 +44,7 @@ static void fork_child(void) {
         fork_let_go(d);
         atomic_store(&d->closed, (uint32_t)-TIDE_ERR_FORKED);
         for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
-            atomic_store(&d->views[i], NULL); /* reads come to the slow path, and find out */
+            atomic_store(&d->views[i], NULL); /* reads come to the slow path, which sees `closed` */
         }
         atomic_store(&d->seq.here, 0);
     }

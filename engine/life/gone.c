@@ -6,16 +6,16 @@
 #include "engine/replica/view.h"
 
 void gone_hide(struct tide *d) {
-    rcu_enter(); /* none of them goes away meanwhile */
+    rcu_enter(); /* keeps the views in place */
     for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
         struct view *v = view_at(d, i);
         if (v == NULL) {
             continue;
         }
         if (v->foreign) {
-            atomic_store(&v->segment_id, 0); /* no table has this one: the mapping counts as an old one's */
+            atomic_store(&v->segment_id, 0); /* no table has this number, so the view is not current any more */
         } else {
-            atomic_compare_exchange_strong(&d->views[i], &v, NULL); /* its owner may be doing so, too */
+            atomic_compare_exchange_strong(&d->views[i], &v, NULL); /* its runner may be doing the same */
         }
     }
     rcu_exit();
@@ -28,7 +28,7 @@ static void gone_look(struct tide *d) {
         atomic_compare_exchange_strong(&d->closed, &open, gone);
     }
     if (atomic_load(&d->closed) == gone) {
-        gone_hide(d); /* again each time: one that was being shown just then is found by the next look */
+        gone_hide(d); /* at every look: a view that was being shown during the last one is found by this one */
     }
 }
 

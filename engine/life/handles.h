@@ -9,15 +9,15 @@
 void handles_add(struct tide *d);
 void handles_remove(struct tide *d);
 
-/* Call look() for each of them; for none where a handle is being opened or closed, or a fork() is under way. Never waits: whoever
- * holds the list then may be waiting for the calling thread. look() must not wait for anybody either. */
+/* Call look() for each handle. Calls it for none while a handle is being opened or closed, or a fork() is under way.
+ * Never waits: the thread that holds the list may be waiting for the calling thread. look() must not wait either. */
 void handles_each(void (*look)(struct tide *d));
 
-/* Around fork(): nobody changes the list meanwhile. */
+/* Around fork(): no thread changes the list in between. */
 void handles_lock(void);
 void handles_unlock(void);
 
-/* The list, and empty it. Between handles_lock() and handles_unlock(). */
+/* Empty the list, and return what was in it. Between handles_lock() and handles_unlock(). */
 struct tide *handles_take(void);
 
 #endif

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * How a newcomer gets its data while everybody else works.
+ * How a newcomer gets its data while writers, readers and followers go on.
  *
- * It pins the ring at a position P that a donor has passed, and then copies the donor's table bucket by bucket, each
- * node at whatever index it has just then. In between it applies the log, so that its pin moves on and nobody has to
- * wait for it, but never further than the donor has: a bucket is always copied from a state that is at least as new
- * as the log applied so far. Hence nothing that the log deleted comes back by a later copy; what is copied too new
- * meets older entries, which never replace it; and what the log puts before its bucket is copied is simply there
- * twice. Once all buckets are copied and the log is applied up to the commit seen then, the state is exact: its
- * digest proves it.
+ * The newcomer pins the ring at a position P that its donor has passed. Then it copies the donor's table bucket by
+ * bucket, each node at whatever index it has just then. Between buckets it applies the log, so that its pin moves on
+ * and nobody waits for it; but never further than the donor has applied. So every bucket is copied from a state at
+ * least as new as the log that was applied so far. It follows: nothing that the log deleted comes back by a later copy;
+ * older entries never replace a node that was copied too new; and a key that the log puts before its bucket is copied
+ * is put twice, with the same result. Once all buckets are copied and the log is applied up to the commit seen then,
+ * the state is exact: its digest proves it.
  *
  * Source: docs/design.md, *Joining*; the fuzzy copy is ARIES' fuzzy checkpoint with a redo log behind it.
  */
@@ -35,10 +35,11 @@ static bool join_ends(const struct replica *r) {
     return atomic_load(&r->stop) != 0 || atomic_load(&r->domain->closed) != 0;
 }
 
-/* Replicas to copy from: those of this process, which need no validation, before others; what the dead left comes last. */
+/* Which replicas to copy from, in this order: those of this process, which need no validation; those of other
+ * processes; what the dead left. */
 enum join_source { JOIN_LOCAL, JOIN_FOREIGN, JOIN_ORPHAN };
 
-/* The mapping of slot `id` as it is now, if it is (still) such a source. Inside a section. */
+/* The view of slot `id` as it is now, if it is still such a source. Inside a section. */
 static const struct view *join_donor(const struct replica *r, uint32_t id, enum join_source source) {
     const struct view *donor = view_current(r->domain, id);
     uint32_t wanted = source == JOIN_ORPHAN ? REPLICA_ORPHAN : REPLICA_SERVING;
@@ -49,8 +50,8 @@ static const struct view *join_donor(const struct replica *r, uint32_t id, enum 
     return donor;
 }
 
-/* The source that has applied most of its kind: a newcomer starts where its donor is, and behind a slow one it would be the next
- * to be lapped. Its slot, or -1. Outside of sections. */
+/* Find the source of this kind that has applied most. A newcomer starts where its donor is, and behind a slow donor
+ * it would be the next to be lapped. Returns the slot, or -1. Outside of sections. */
 static int join_find(struct replica *r, enum join_source source) {
     uint32_t wanted = source == JOIN_ORPHAN ? REPLICA_ORPHAN : REPLICA_SERVING;
     int best = -1;
@@ -72,7 +73,7 @@ static int join_find(struct replica *r, enum join_source source) {
     return best;
 }
 
-/* Pin at the newest frame start that is known and that the donor has passed. */
+/* Pin the ring at the newest mark that the donor has passed. */
 static bool join_pin(struct replica *r, uint64_t donor_applied) {
     struct log_segment *log = r->domain->log;
     uint64_t best_index = 0, best_pos = 0;
@@ -131,8 +132,9 @@ struct join_state {
     struct foreign_scratch scratch;
 };
 
-/* Ask memory for the nodes of a bucket that is copied soon, and for the bucket that this is done for next: the donor's nodes lie
- * anywhere, and one miss for each is most of what a copy costs. Nothing that is loaded here is believed. */
+/* Prefetch the nodes of a bucket that is copied soon, and a bucket whose nodes are prefetched soon. The donor's
+ * nodes lie anywhere, and one miss for each node is most of what a copy costs. Nothing that is loaded here is
+ * believed. */
 static void join_prefetch(const struct view *donor, uint64_t bucket, uint64_t last) {
     const struct table *t = &donor->table;
     if (bucket + JOIN_AHEAD >= last || last > donor->buckets_most) {
@@ -162,7 +164,8 @@ static void join_blame(struct replica *r, const struct join_state *j, bool certa
     r->doubted |= bit;
 }
 
-/* Copy some buckets in one section. ARENA_WAIT, ARENA_FULL: memory. False when the donor is gone or damaged. */
+/* Copy some buckets in one section. False: the donor is gone or damaged. *status: ARENA_WAIT or ARENA_FULL where
+ * memory ran out. */
 static bool join_some(struct replica *r, struct join_state *j, enum arena_status *status) {
     struct join_copy copy = { r, ARENA_OK, false };
     int result = 0;
@@ -177,7 +180,7 @@ static bool join_some(struct replica *r, struct join_state *j, enum arena_status
         uint64_t end = j->next + JOIN_BUCKETS < j->last ? j->next + JOIN_BUCKETS : j->last;
         for (; j->next < end && result == 0; j->next += result == 0) {
             join_prefetch(donor, j->next + 2, j->last);
-            /* A bucket that was not finished is copied again: what is there already is not newer. */
+            /* A bucket that was not finished is copied again. The nodes that are here already are not newer. */
             result = visit_bucket(donor, j->next, j->last, UINT64_MAX, &j->scratch, join_copy_node, &copy);
         }
         KILL_POINT("join.slots");
@@ -221,7 +224,7 @@ static int join_replay(struct replica *r) {
     return board_pin(log, r->view.board, 0) ? 0 : TIDE_ERR_BUSY;
 }
 
-/* Pin the ring where the source's log goes on. What an orphan left is taken only if its digest proves it. */
+/* Pin the ring where the source's log goes on. An orphan's table is used only if its digest proves it. */
 static int join_begin(struct replica *r, struct join_state *j) {
     struct log_segment *log = r->domain->log;
     rcu_enter();
@@ -247,13 +250,15 @@ static int join_begin(struct replica *r, struct join_state *j) {
         if (j->source != JOIN_ORPHAN) {
             return TIDE_ERR_BUSY;
         }
-        /* Its own position, where no mark is left: right, unless it died between two stores of board_publish(). */
+        /* No mark is left, so take the orphan's own position. It is right, unless its process died between two
+         * stores of board_publish(). */
         r->applied = r->published = passed;
         r->pos = pos;
         board_publish(r->view.board, r->applied, 0, r->pos);
         return board_pin(log, r->view.board, r->pos) ? 0 : TIDE_ERR_NO_REPLICA;
     }
-    /* What the donor knew before the pin is in its notes now; what came after is applied from the log. */
+    /* Copy the donor's notes of lanes again. They hold what the donor knew before the pin; what came after is
+     * applied from the log. */
     rcu_enter();
     donor = join_donor(r, j->donor, j->source);
     if (donor != NULL) {
@@ -273,7 +278,7 @@ static int join_copy_all(struct replica *r, struct join_state *j) {
         if (table_is_damaged(&r->writer.t)) {
             return TIDE_ERR_BUSY; /* its own, meanwhile: into another one */
         }
-        /* Nobody reads here yet, so what was replaced may go as soon as a grace period has passed. */
+        /* No reader is here yet, so replaced nodes may be reused as soon as a grace period has passed. */
         table_published(&r->writer);
         if (room == ARENA_FULL || (room == ARENA_WAIT && !table_drain(&r->writer))) {
             return TIDE_ERR_FULL;
@@ -316,8 +321,8 @@ static int join_from_donor(struct replica *r) {
 /* Apply what is committed now; with that the state is exact. */
 static int join_finish(struct replica *r) {
     uint64_t commit = board_commit(r->domain->log), due;
-    /* A replica that shows the past is exact as soon as it is past what was copied too new: entries that are not due
-     * yet wait, and it serves when they have been applied. */
+    /* A replica with a delay is exact only when it has applied everything that was copied too new. Entries that are
+     * not due yet wait, and the replica serves once they are applied. */
     for (;;) {
         enum apply_status status = apply_catch_up(r, commit, &due);
         if (status != APPLY_OK) {
@@ -341,7 +346,7 @@ static int join_finish(struct replica *r) {
 }
 
 static int join_once(struct replica *r) {
-    /* Looking is enough: board_pin() refuses when it was given up in between. */
+    /* One look is enough: board_pin() refuses where the start was given up in between. */
     bool whole = atomic_load(&r->domain->log->leader.reclaimed) == 0;
     if (whole && r->doubted_log) {
         whole = false; /* that word says so, and the log does not */
@@ -355,7 +360,7 @@ static int join_once(struct replica *r) {
     return error;
 }
 
-/* Nothing was put into the table yet. What an earlier join left halfway may be deleted by now. */
+/* Is the table still empty? A table that an earlier join left half full may hold keys that are deleted by now. */
 static bool join_is_fresh(const struct replica *r) {
     return r->view.segment.base != NULL && r->writer.keys == 0 && r->applied == 0;
 }
@@ -415,7 +420,7 @@ int join_replica(struct replica *r) {
             }
             return join_fail(r, error == TIDE_ERR_BUSY ? TIDE_ERR_NO_REPLICA : error);
         }
-        /* Lapped, or the donor went away: anew, from an empty table. */
+        /* The leader lapped the newcomer, or the donor went away: start again, from an empty table. */
         join_rest(r, tries);
         replica_drop_table(r);
     }

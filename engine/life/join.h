@@ -4,7 +4,7 @@
 
 #include "engine/replica/replica.h"
 
-/* Fill an empty replica from the log, or from another replica of this process and the log; it is JOINING meanwhile and SERVING
+/* Fill an empty replica from the log, or from another replica and the log. It is JOINING meanwhile and SERVING
  * afterwards. Errors: NO_REPLICA, FULL, CORRUPT. */
 int join_replica(struct replica *r);
 

@@ -6,8 +6,8 @@
 #include "engine/table/kill.h"
 #include "engine/write/lead.h"
 
-/* A living member has all that this replica has: then it is not needed. (That somebody holds the leader's byte says less: he
- * may be about to find that he cannot lead.) */
+/* Does a living member's replica have all that this one has? Then this one is not needed. (A process that holds the
+ * leader's byte proves less: it may be about to find that it cannot lead.) */
 static bool reap_is_covered(const struct tide *d, uint32_t dead) {
     for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
         const struct replica_board *b = &d->log->replicas[i];
@@ -32,14 +32,16 @@ static void reap_replicas(struct tide *d, uint32_t member) {
             board_set_state(b, REPLICA_ORPHAN);
             continue;
         }
-        /* The file first: a slot that is free may be claimed at once, and its new table must not be the one removed. */
+        /* Remove the file before the slot is free: a free slot may be claimed at once, and its new table must not be
+         * the one removed. */
         segment_unlink_of(d->name, SEGMENT_TABLE, i, d->words.header.incarnation);
         KILL_POINT("gc.unlinked");
         board_set_state(b, REPLICA_FREE);
     }
 }
 
-/* A slot is claimed by its pid, and the member's number comes after: one who died in between left an old number there. */
+/* A reader claims a slot by its pid, and stores the member's number afterwards. A process that died in between left
+ * an old number there. */
 static bool reap_is_readers(const struct log_segment *log, const struct reader_slot *slot, uint32_t member) {
     uint32_t pid = atomic_load(&slot->owner_pid), owner = atomic_load(&slot->member);
     if (pid == 0 || owner == member) {
@@ -98,7 +100,7 @@ int tide_gc(struct tide *d, uint32_t *reaped) {
     uint32_t n = reap_dead(d);
     if (led && board_state(&d->log->replicas[(uint32_t)atomic_load(&d->log->leader.leader) % LAYOUT_REPLICAS]) ==
                    REPLICA_SERVING) {
-        reap_orphans(d); /* one that a reaper left who had not heard of the new leader */
+        reap_orphans(d); /* a reaper that had not heard of the new leader may have left one */
     }
     if (reaped != NULL) {
         *reaped = n;

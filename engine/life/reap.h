@@ -5,11 +5,12 @@
 
 #include "engine/replica/domain.h"
 
-/* Free what dead members left, but for tables that may be needed: those become ORPHAN. Returns how many members. */
+/* Free what dead members left. Tables that may still be needed become ORPHAN instead. Returns how many members were
+ * dead. */
 uint32_t reap_dead(struct tide *d);
 void reap_member(void *tide, uint32_t member);
 
-/* Somebody leads again: the tables that the dead left are not needed any more. */
+/* Remove the tables that the dead left. A replica leads again, so they are not needed any more. */
 void reap_orphans(struct tide *d);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The kernel drops the leader's byte when its process dies, and wakes those that wait for it (shm/vigil.h). There is no time-out
- * and no vote: whoever has the byte leads. It applies what is committed (what is not, does not exist), raises the term,
- * and takes up the lanes where the log ends.
+ * The kernel drops the leader's byte when the leader's process dies, and wakes the processes that wait for it
+ * (shm/vigil.h). There is no time-out and no vote: the process that gets the byte leads. It applies what is committed
+ * (what is not, does not exist), raises the term, and takes up the lanes where the log ends.
  */
 #include "engine/table/cancel.h"
 #include "engine/life/takeover.h"
@@ -20,13 +20,13 @@
 #include "shm/park.h"
 #include "shm/vigil.h"
 
-#define STEWARD_HANDOVER_NS UINT64_C(200000000) /* how long the others have to take what was handed over */
+#define STEWARD_HANDOVER_NS UINT64_C(200000000) /* for other candidates to take the byte */
 #define STEWARD_NAP_NS UINT64_C(1000000)
 #define STEWARD_TRIES 7u /* a nap doubles so often */
 
 int takeover_lead(struct tide *d, struct replica *r) {
-    /* A log that somebody led before gets a term entry, so that the change can be seen in it; a new one starts with the
-     * first write at index 1. */
+    /* A log that had a leader before gets a term entry, so that the change can be seen in it. A new log starts with
+     * the first write at index 1. */
     uint32_t term = atomic_load(&d->log->leader.term) + 1;
     clock_refine(&d->log->clock);
     atomic_store(&r->delay_ns, 0);
@@ -43,7 +43,7 @@ int takeover_lead(struct tide *d, struct replica *r) {
 }
 
 void takeover_unlead(struct tide *d, struct replica *r) {
-    /* In this order: nothing is put into the log any more, then nobody answers lanes any more. */
+    /* In this order: first nothing is put into the log any more, then no lane is answered any more. */
     seq_unlead(d);
     lane_serve_stop(d);
     atomic_store(&r->leads, 0);
@@ -63,7 +63,7 @@ static struct replica *takeover_candidate(struct tide *d) {
     return best;
 }
 
-/* With the byte held. */
+/* Lead, if a candidate can. This handle holds the leader's byte. */
 static int takeover_try(struct tide *d) {
     struct replica *r = takeover_candidate(d);
     if (r == NULL || atomic_load(&d->closed) != 0) {
@@ -74,7 +74,7 @@ static int takeover_try(struct tide *d) {
     uint64_t delay = atomic_exchange(&r->delay_ns, 0), due;
     atomic_store(&r->stop, 0);
     uint64_t commit = board_commit(d->log);
-    /* Not exact: it was lapped just now, and stopped while it joined anew. */
+    /* A candidate that is not exact was lapped just now, and its thread ended while it joined anew. */
     enum apply_status status = r->exact ? apply_catch_up(r, commit, &due) : APPLY_LAPPED;
     KILL_POINT("takeover.caught_up");
     int error = status == APPLY_OK && r->applied == commit && board_state(r->view.board) == REPLICA_SERVING
@@ -83,17 +83,18 @@ static int takeover_try(struct tide *d) {
     if (error != 0) {
         atomic_store(&r->delay_ns, delay);
         atomic_store(&r->view.board->apply_delay_ns, delay);
-        follower_resume(r); /* it notices what is wrong by itself, and joins anew where it can */
+        follower_resume(r); /* the thread finds what is wrong, and joins anew where it can */
         return error;
     }
     tide_logf(d, TIDE_LOG_INFO, "replica %u leads, term %u, from index %llu", r->view.id,
-              atomic_load(&d->log->leader.term), (unsigned long long)commit); /* r->applied is the writers' by now */
+              atomic_load(&d->log->leader.term),
+              (unsigned long long)commit); /* not r->applied, which belongs to the writers by now */
     return 0;
 }
 
 static void steward_take(struct tide *d) {
     pthread_mutex_lock(&d->control);
-    /* A start of a leader that failed meanwhile has let this handle's byte go: ask again. */
+    /* A tide_replica_start() of a leader that failed meanwhile has let this handle's byte go: take it again. */
     int error = lead_is_here(d) ? 0 : member_lead(d->segment.fd) ? takeover_try(d) : TIDE_ERR_BUSY;
     if (error != 0) {
         member_unlead(d->segment.fd);
@@ -101,7 +102,7 @@ static void steward_take(struct tide *d) {
     pthread_mutex_unlock(&d->control);
     if (error == 0) {
         d->steward_tries = 0;
-        reap_dead(d); /* after the others can write again */
+        reap_dead(d); /* after other processes can write again */
         reap_orphans(d);
     } else {
         /* What is here cannot lead: it is damaged, say. The byte is left to others, for longer and longer. */
@@ -143,8 +144,7 @@ static void *steward_run(void *arg) {
     struct tide *d = arg;
     struct vigil_wait wait = { 0 };
     for (;;) {
-        uint32_t seen =
-            atomic_load(&d->steward_word); /* before `stop`, after which it is raised: or that is slept through */
+        uint32_t seen = atomic_load(&d->steward_word); /* before `stop`, after which the word is raised */
         if (atomic_load(&d->steward_stop) != 0) {
             break;
         }

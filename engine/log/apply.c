@@ -13,7 +13,7 @@
 #include "shm/lag.h"
 #include "shm/park.h"
 
-/* Entries between two publications of `applied`: enough to spread the cost of a publication, few enough that readers do
+/* Entries between two publications of `applied`: enough to spread a publication's cost, few enough that readers do
  * not wait for it. */
 #define APPLY_RUN 64u
 
@@ -32,7 +32,7 @@ static enum apply_status apply_torn(const struct replica *r, uint64_t pos) {
     return ring_intact(&r->domain->ring, pos) ? APPLY_CORRUPT : APPLY_LAPPED;
 }
 
-/* The copy is the check's object: what was checked cannot change any more. */
+/* The copy is what is checked, since the original may change afterwards. */
 static inline bool apply_checks_out(const struct replica *r, const struct apply_part *p, uint32_t payload_crc) {
     return ring_frame_crc(&p->f, payload_crc) == p->f.crc && ring_intact(&r->domain->ring, p->pos);
 }
@@ -44,7 +44,7 @@ static inline enum arena_status apply_node(struct replica *r, struct apply_part 
     return table_node_new(&r->writer, p->f.key_len, p->f.value_len, &p->node);
 }
 
-/* What was made and will not be taken. */
+/* Drop nodes that were made and will not be taken. */
 static void apply_drop(struct replica *r, const struct apply_part *parts, size_t count) {
     for (size_t i = 0; i < count; i++) {
         if (parts[i].f.type == FRAME_PUT && parts[i].ahead) {
@@ -55,8 +55,8 @@ static void apply_drop(struct replica *r, const struct apply_part *parts, size_t
     }
 }
 
-/* First step: everything of entry `index` at `pos` that needs memory. The table does not change. ahead: entries before it are not
- * taken yet, and are no part of the same batch. */
+/* First step: do everything for entry `index` at `pos` that needs memory. The table does not change. ahead: entries
+ * before this one are not taken yet, and are no part of the same batch. */
 static inline enum apply_status apply_make(struct replica *r, struct apply_part *p, uint64_t pos, uint64_t index,
                                            bool ahead) {
     p->pos = pos;
@@ -138,9 +138,9 @@ static bool apply_room_for_part(struct replica *r, size_t count) {
 }
 
 /*
- * A batch, in the same two steps as the sequencer: all nodes first. What a batch replaces cannot be reused before the
- * whole batch is published; if nodes were made one by one, memory could run out in its middle, where nothing can be
- * waited for.
+ * A batch takes the same two steps as in the sequencer: all nodes first. A node that a batch replaces cannot be reused
+ * before the whole batch is published. If nodes were made one by one, memory could run out in the middle, where waiting
+ * for it is impossible.
  */
 static enum apply_status apply_batch(struct replica *r, const struct apply_part *first, struct frame *last) {
     enum apply_status status = APPLY_OK;
@@ -173,10 +173,10 @@ static enum apply_status apply_batch(struct replica *r, const struct apply_part 
     return status;
 }
 
-/* Entries that are made before the first of them is taken, so that the table's cache misses overlap: each of them has to find its
- * bucket, and in it the node that it replaces. Their nodes count as alive when they are taken, not before: a state that the leader
- * never had would raise `peak` above the leader's, class by class and for good, and in a table that is nearly full there is no
- * room for that. */
+/* Entries that are made before the first of them is taken, so that the table's cache misses overlap: each entry has
+ * to find its bucket, and there the node that it replaces. Their nodes count as alive when they are taken, not
+ * before. Otherwise the table would pass through a state that the leader's never had; that would raise `peak` above
+ * the leader's, class by class and for good, and a table that is nearly full has no room for it. */
 #define APPLY_AHEAD 16u
 #define APPLY_AHEAD_BYTES 4096u
 
@@ -194,8 +194,8 @@ static bool apply_is_early(uint64_t commit_ts, uint64_t delay, uint64_t now) {
     return commit_ts + delay > now && (commit_ts <= now || commit_ts - now < APPLY_CLOCK_WRONG_NS);
 }
 
-/* Make what comes next and is due. What ends it early, but for a batch and for what is not due yet, is the status; what is made is
- * good in every case. */
+/* Make the entries that come next and are due. A batch, and an entry that is not due, end this early with OK;
+ * anything else that ends it is the status. The entries made so far are good in every case. */
 static enum apply_status apply_look_ahead(struct replica *r, struct apply_ahead *a, uint64_t most, uint64_t delay,
                                           uint64_t now, uint64_t *due) {
     uint64_t pos = r->pos, bytes = 0;
@@ -210,12 +210,13 @@ static enum apply_status apply_look_ahead(struct replica *r, struct apply_ahead 
             *due = a->count == 0 ? p->f.commit_ts + delay : 0;
             return APPLY_OK;
         }
-        /* What the leader wrote is in its caches, or in none; too few lines are under way if each entry waits for its own. */
+        /* The leader's frames are in its own caches, or in none. If each entry waited for its own lines, too few
+         * would be under way. */
         ring_prefetch(&r->domain->ring, pos, a->until - index);
         enum apply_status status = apply_make(r, p, pos, index, a->count > 0);
         if (status != APPLY_OK) {
             return status == APPLY_WAIT && a->count > 0 ? APPLY_OK
-                                                        : status; /* once those before it are taken, perhaps */
+                                                        : status; /* perhaps once the entries before it are taken */
         }
         if ((p->f.flags & FRAME_MORE) != 0 && a->count > 0) {
             apply_drop(r, p, 1); /* the batch is made as a whole, next time */
@@ -232,10 +233,11 @@ static enum apply_status apply_look_ahead(struct replica *r, struct apply_ahead 
     return APPLY_OK;
 }
 
-/* Entries that were committed so soon after one another count with the lag of the first: a lag is overstated by this at most. */
+/* Entries that were committed within this time count with the lag of the first. A lag is overstated by no more than
+ * this. */
 #define APPLY_LAG_STEP_NS 500u
 
-/* The commit timestamps of a run: few, since the entries of a group share one. */
+/* The commit timestamps of a run. They are few, since the entries of a group share one. */
 struct apply_lags {
     uint64_t ts[APPLY_RUN];
     uint32_t entries[APPLY_RUN];
@@ -259,7 +261,7 @@ static void apply_lag_record(struct replica *r, const struct apply_lags *lags) {
     }
 }
 
-/* Up to when a state that lacks the entry at r->pos is complete: just before that entry's stamp. */
+/* The instant up to which a state that lacks the entry at r->pos is complete: just before that entry's stamp. */
 static uint64_t apply_complete_ts(const struct replica *r, uint64_t commit) {
     struct frame next;
     if (r->applied < commit && ring_header(&r->domain->ring, r->pos, r->applied + 1, &next) == RING_OK &&
@@ -269,7 +271,7 @@ static uint64_t apply_complete_ts(const struct replica *r, uint64_t commit) {
     return r->last_ts;
 }
 
-/* Memory waits for a grace period, and that for a publication. */
+/* Memory waits for a grace period, and the grace period for a publication: publish, then drain. */
 static bool apply_make_room(struct replica *r) {
     if (r->applied != r->published) {
         replica_publish(r, r->last_ts);
@@ -324,12 +326,12 @@ static enum apply_status apply_run(struct replica *r, uint64_t until, uint64_t d
             status = APPLY_OK;
         }
     }
-    /* A batch that broke off in its middle is not published: the replica is lapped or broken then, and starts anew. */
+    /* A batch that broke off in the middle is not published: the replica is lapped or broken, and starts anew. */
     if (r->applied != r->published && (status == APPLY_OK || status == APPLY_WAIT)) {
-        /* Not what is committed by now: that word is the leader's again, and readers wait for `applied`. */
+        /* Do not load `commit` again: the leader is writing that line, and readers wait for `applied`. */
         replica_publish(r, apply_complete_ts(r, until));
         if (r->exact) {
-            apply_lag_record(r, &lags); /* what a newcomer catches up with is not its lag */
+            apply_lag_record(r, &lags); /* entries that a newcomer catches up with are no lag */
         }
     }
     return status == APPLY_WAIT ? APPLY_FULL : status;

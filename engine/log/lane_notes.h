@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What the log knows of lanes (engine/write/lane.h): the last request of each that was done, so that a new leader does none twice. And
- * letting lanes go, which a living owner and whoever reaps a dead one do alike.
+ * What the log knows of lanes (engine/write/lane.h): the last request of each lane that was done, so that a new leader
+ * does none twice. And letting lanes go: a living owner and a reaper of dead members do it alike.
  */
 #ifndef TIDE_LOG_LANE_NOTES_H
 #define TIDE_LOG_LANE_NOTES_H
@@ -25,10 +25,10 @@ void lane_copy_notes(struct replica *to, const struct view *from);
 /* A request came with a number below the last: the lane's word was changed. Numbers go on from there. */
 void lane_note_fall(struct replica *r, uint32_t number, uint64_t seq);
 
-/* Let a lane go, its owner's or a dead member's: cancel what nobody has taken. */
+/* Let a lane go, this process's or a dead member's. A request that no leader has taken is cancelled. */
 void lane_leave(struct tide *d, uint32_t number);
 
-/* All lanes of a dead member. */
+/* Let all lanes of a dead member go. */
 void lane_reap(struct tide *d, uint32_t member);
 
 #endif

@@ -17,9 +17,9 @@ struct seq_group {
     struct seq_request *first, **last;
     uint64_t ring_bytes;
     uint64_t ts;
-    uint64_t puts; /* perhaps of new keys, which the table does not count yet */
-    bool others;   /* somebody waits for the answer of one of them */
-    bool owed; /* something is committed that a barrier has to follow, and the look whether somebody is to be woken */
+    uint64_t puts; /* they may be new keys, which the table does not count yet */
+    bool others;   /* another thread waits for the answer of one of them */
+    bool owed;     /* a commit is still to be followed by a barrier, and by the look for sleeping followers */
 };
 
 static void seq_group_clear(struct seq_group *g) {
@@ -37,7 +37,7 @@ static void seq_answer(struct seq_request *q, int result) {
         return;
     }
     /* The request is on its writer's stack, which may be gone as soon as `done` is set. The wake below may then hit
-     * memory of anything: a futex wake too many, which every sleeper must expect anyway. */
+     * other memory. That is one futex wake too many, which every sleeper must expect anyway. */
     _Atomic uint32_t *done = &q->done;
     if (atomic_exchange(done, SEQ_DONE) == SEQ_ASLEEP) {
         park_wake(done, 1);
@@ -91,7 +91,7 @@ static void seq_flush(struct tide *d, struct seq_group *g) {
     replica_publish(r, r->last_ts);
     KILL_POINT("seq.unanswered");
     for (struct seq_request *q = g->first, *next; q != NULL; q = next) {
-        next = q->next; /* the answer ends its life */
+        next = q->next; /* the request may be gone after its answer */
         seq_answer(q, 0);
     }
     seq_count_group(d);
@@ -144,7 +144,7 @@ static bool seq_admits(const struct replica *r, const struct seq_group *g, const
     return table_admits_many(&r->writer, more, g->puts + q->count);
 }
 
-/* Build the nodes. On failure none is left. */
+/* Build the nodes. On failure all are dropped. */
 static enum arena_status seq_make_nodes(struct replica *r, struct seq_request *q) {
     for (size_t i = 0; i < q->count; i++) {
         const struct tide_op *op = &q->ops[i];
@@ -199,7 +199,7 @@ static void seq_take(struct tide *d, struct seq_group *g, struct seq_request *q)
         return;
     }
     if (seq_has_cas(q)) {
-        seq_flush(d, g); /* the condition is about what stands before it */
+        seq_flush(d, g); /* the condition is about the state that earlier requests leave */
         int error = seq_check_cas(s->leader, q);
         error = table_is_damaged(&s->leader->writer.t) ? seq_refuses(s->leader) : error;
         if (error != 0) {
@@ -217,7 +217,7 @@ static void seq_take(struct tide *d, struct seq_group *g, struct seq_request *q)
     }
     enum arena_status status = seq_make_nodes(s->leader, q);
     if (status == ARENA_WAIT) {
-        seq_flush(d, g); /* grace periods are for what is published */
+        seq_flush(d, g); /* a grace period can start only for entries that are published */
         if (g->owed) {
             seq_tell(d, g); /* followers need not wait for a section to end */
         }
@@ -256,7 +256,7 @@ static struct seq_request *seq_arrived(struct sequencer *s) {
     return ordered;
 }
 
-/* Work for everybody who has queued, own request first where there is one, and let go. */
+/* Do this thread's own request where there is one, then all that other threads have queued, and let the turn go. */
 static void seq_run(struct tide *d, struct seq_request *own) {
     struct sequencer *s = &d->seq;
     struct seq_group group = { .owed = false };
@@ -276,7 +276,8 @@ static void seq_run(struct tide *d, struct seq_request *own) {
         seq_refine(d);
         seq_let_go(d, group.owed);
         group.owed = false;
-        /* Who queued and failed to take the sequencer before it was let go is seen here; who comes later takes it. */
+        /* A writer that queued before the turn was let go, and failed to take it, is seen here. A later writer takes
+         * the turn itself. */
     } while (atomic_load(&s->queue) != NULL && seq_try(s));
 }
 
@@ -390,11 +391,11 @@ void seq_lead(struct tide *d, struct replica *leader, uint32_t term, bool announ
         replica_note_index(leader);
         replica_publish(leader, leader->last_ts);
         atomic_store(&d->log->leader.parked,
-                     1); /* the leader before may have died when it had only taken the mark back */
+                     1); /* the leader before may have died between taking the mark back and waking */
         seq_wake_followers(&d->log->leader);
     }
     atomic_store(&d->log->leader.leader, (int32_t)leader->view.id);
-    seq_run(d, NULL); /* who queued meanwhile sleeps until somebody works for it */
+    seq_run(d, NULL); /* writers that queued meanwhile sleep until their requests are done */
 }
 
 void seq_unlead(struct tide *d) {

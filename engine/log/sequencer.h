@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The sequencer: puts writes in order. There is no thread for it; a writer that finds it free runs it, for itself and for whoever
- * has queued meanwhile (flat combining: Hendler, Incze, Shavit, Tzafrir, 2010). Many writes at hand are one group:
- * one clock reading, one commit, one barrier, at most one wake-up.
+ * The sequencer puts writes in order. It has no thread: a writer that finds it free runs it, for itself and for the
+ * writers that have queued meanwhile (flat combining: Hendler, Incze, Shavit, Tzafrir, 2010). Writes that are at hand
+ * together are one group: one clock reading, one commit, one barrier, at most one wake-up.
  */
 #ifndef TIDE_LOG_SEQUENCER_H
 #define TIDE_LOG_SEQUENCER_H
@@ -12,7 +12,7 @@
 #include "shm/clock.h"
 #include "shm/park.h"
 
-/* What is worked out by the writer itself, before it queues. */
+/* What the writer works out itself, before it queues. */
 struct seq_op {
     uint64_t hash;
     uint32_t payload_crc;
@@ -28,7 +28,7 @@ struct seq_request {
     uint64_t ring_bytes; /* of all frames */
     uint64_t lane_seq;
     uint16_t lane; /* number + 1; 0: this process's own */
-    bool own;      /* of the thread that runs the sequencer: nobody waits for its answer */
+    bool own;      /* the request of the thread that runs the sequencer: no thread waits for its answer */
     /* The answer: */
     int result;
     uint64_t index;        /* of the last operation */
@@ -51,7 +51,7 @@ void seq_unlead(struct tide *d);
 /* Words of the leader's board that another process changed are written again. From time to time, by a thread of the leading process. */
 void seq_mend(struct tide *d);
 
-/* Who has queued and found the sequencer taken is served, by this thread or by the one that has it now. */
+/* Serve the queue, by this thread or by the one that has the turn now. */
 void seq_help(struct tide *d);
 
 /* ---- the turn: for engine/log/sequencer.c and engine/write/put.c --------------------------------------------------------------------- */
@@ -62,7 +62,8 @@ static inline bool seq_try(struct sequencer *s) {
 }
 
 static inline void seq_wake_followers(struct leader_board *lead) {
-    /* The barrier was passed after the commit; who announced its sleep before is seen here, who did after sees the commit. */
+    /* The barrier was passed after the commit. A follower that announced its sleep before it is seen here; one that
+     * announces it later sees the commit. */
     if (atomic_load_explicit(&lead->parked, memory_order_relaxed) != 0) { /* MO(log.parked) */
         atomic_store(&lead->parked, 0);
         KILL_POINT("seq.unparked");
@@ -71,15 +72,15 @@ static inline void seq_wake_followers(struct leader_board *lead) {
     }
 }
 
-/* The one fence of the write path: the commit is visible everywhere before any writer hears that it is done, and before it is
- * looked who sleeps. */
+/* The one fence of the write path. The commit is visible everywhere before any writer hears that its write is done,
+ * and before the look for sleeping followers. */
 static inline void seq_fence(struct tide *d) {
     atomic_thread_fence(memory_order_seq_cst);
     seq_wake_followers(&d->log->leader);
 }
 
-/* A write that only this thread waits for gets its fence here: letting go is a locked instruction anyhow, and one is enough.
- * owed: something was committed since the last fence. */
+/* Let the turn go. That is a locked instruction anyhow, so it is also the fence for a write that only this thread
+ * waits for. owed: something was committed since the last fence. */
 static inline void seq_let_go(struct tide *d, bool owed) {
     atomic_exchange(&d->seq.taken, 0);
     if (owed) {
@@ -91,7 +92,7 @@ static inline void seq_let_go(struct tide *d, bool owed) {
     }
 }
 
-/* The clock is looked after by whoever has the turn. */
+/* The thread that has the turn looks after the clock. */
 static inline void seq_refine(struct tide *d) {
     struct sequencer *s = &d->seq;
     if (__builtin_expect(s->ring.last_ts >= s->refine_ts, 0)) {
