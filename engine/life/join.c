@@ -52,7 +52,7 @@ static const struct view *join_donor(const struct replica *r, uint32_t id, enum 
 
 /* Find the source of this kind that has applied most. A newcomer starts where its donor is, and behind a slow donor
  * it would be the next to be lapped. Returns the slot, or -1. Outside of sections. */
-static int join_find(struct replica *r, enum join_source source, int *trouble) {
+static int join_find(struct replica *r, enum join_source source) {
     uint32_t wanted = source == JOIN_ORPHAN ? REPLICA_ORPHAN : REPLICA_SERVING;
     int best = -1;
     for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
@@ -61,9 +61,7 @@ static int join_find(struct replica *r, enum join_source source, int *trouble) {
             continue;
         }
         if (source != JOIN_LOCAL) {
-            int error = foreign_attach(r->domain, i);
-            /* Of this process, not of the source: no descriptor or memory left, say. */
-            *trouble = error == TIDE_ERR_SYSTEM || error == TIDE_ERR_NOMEM ? error : *trouble;
+            foreign_attach(r->domain, i);
         }
         rcu_enter();
         bool usable = join_donor(r, i, source) != NULL;
@@ -299,14 +297,14 @@ static int join_copy_all(struct replica *r, struct join_state *j) {
 }
 
 static int join_from_donor(struct replica *r) {
-    int found = -1, trouble = TIDE_ERR_NO_REPLICA;
+    int found = -1;
     struct join_state j = { .last = 1 };
     for (int source = JOIN_LOCAL; source <= JOIN_ORPHAN && found < 0; source++) {
         j.source = (enum join_source)source;
-        found = join_find(r, j.source, &trouble);
+        found = join_find(r, j.source);
     }
     if (found < 0) {
-        return r->refused != 0 ? TIDE_ERR_CORRUPT : trouble;
+        return r->refused != 0 ? TIDE_ERR_CORRUPT : TIDE_ERR_NO_REPLICA;
     }
     j.donor = (uint32_t)found;
     KILL_POINT("join.found");
@@ -381,29 +379,33 @@ static void join_rest(struct replica *r, uint32_t tries) {
     }
 }
 
-/* Of this process: descriptors, memory, room. What it lacks now it may have later. */
-static bool join_is_short(int error) {
-    return error == TIDE_ERR_SYSTEM || error == TIDE_ERR_NOMEM || error == TIDE_ERR_NO_SPACE;
-}
-
 /* After `error`, is there anything to be hoped for from another try? */
 static bool join_may_try(const struct replica *r, int error, uint32_t tries, uint32_t damaged) {
     /* Nobody waits for one that served before: it may try for as long as it takes, also while there is nobody to copy from. Not where what
      * there is is damaged: that ends, and is said. */
     bool served_before = atomic_load(&r->started) != 0;
-    bool waits = error == TIDE_ERR_BUSY || (served_before && (error == TIDE_ERR_NO_REPLICA || join_is_short(error)));
+    bool waits = error == TIDE_ERR_BUSY || (error == TIDE_ERR_NO_REPLICA && served_before);
     return !join_ends(r) && ((waits && (tries < JOIN_TRIES || served_before)) ||
                              (error == TIDE_ERR_CORRUPT && r->refused == 0 && damaged < JOIN_DAMAGED));
+}
+
+/* One that served before tries again later: engine/life/follower.c. */
+static int join_fail(struct replica *r, int error) {
+    bool again = atomic_load(&r->started) != 0 && join_may_pass(error) && !join_ends(r);
+    board_set_state(r->view.board, again ? REPLICA_CLAIMED : REPLICA_FAILED);
+    return error;
 }
 
 int join_replica(struct replica *r) {
     uint32_t damaged = 0;
     r->doubted = r->refused = 0;
     r->doubted_log = false;
-    int told = 0;
     for (uint32_t tries = 0;; tries += tries < UINT32_MAX) {
         int error = join_is_fresh(r) ? 0 : join_clear(r);
-        error = error != 0 ? error : join_once(r);
+        if (error != 0) {
+            return join_fail(r, error);
+        }
+        error = join_once(r);
         if (error == 0) {
             view_show(r->domain, &r->view);
             return 0;
@@ -416,19 +418,10 @@ int join_replica(struct replica *r) {
                                           : "replica %u: the log is damaged where it would go on",
                           r->view.id);
             }
-            board_set_state(r->view.board, REPLICA_FAILED);
-            return error == TIDE_ERR_BUSY ? TIDE_ERR_NO_REPLICA : error;
+            return join_fail(r, error == TIDE_ERR_BUSY ? TIDE_ERR_NO_REPLICA : error);
         }
-        if (join_is_short(error) && error != told) {
-            tide_logf(r->domain, TIDE_LOG_WARN, "replica %u: cannot join now, goes on trying: %s", r->view.id,
-                      tide_strerror(error));
-            tide_log_fault(r->domain, error);
-            told = error;
-        }
-        /* The leader lapped the newcomer, or the donor went away: start again, from an empty table. The newcomer holds no pin
-         * meanwhile, or the leader would wait for it. */
-        board_set_state(r->view.board, REPLICA_CLAIMED);
-        join_rest(r, join_is_short(error) && tries < JOIN_TRIES / 2 ? JOIN_TRIES / 2 : tries);
+        /* The leader lapped the newcomer, or the donor went away: start again, from an empty table. */
+        join_rest(r, tries);
         replica_drop_table(r);
     }
 }
