@@ -4,7 +4,11 @@
  *
  * What can go wrong, first:
  *
- * - A reader handle belongs to the thread that opened it. Any other thread gets TIDE_ERR_THREAD.
+ * - A reader handle belongs to the thread that opened it. Any other thread gets TIDE_ERR_THREAD, also after that one has ended.
+ *   What a thread leaves open is closed when it ends, after its own keys' destructors, which may still use it.
+ * - pthread_cancel() waits until a call that may block has ended: cancellation is off inside, callbacks included. Reads that need not
+ *   wait are no cancellation points. PTHREAD_CANCEL_ASYNCHRONOUS is not for threads that use this library.
+ * - A shared object that the library is part of stays loaded after its first tide_open(): dlclose() does not unload it.
  * - A section (tide_section_begin) holds memory: while one is open, nothing that was replaced since is reused. A section
  *   that stays open makes the replica's spare memory run out, and then the replica waits for it. Keep sections short.
  * - Tables have a fixed budget. When it is used up, puts answer TIDE_ERR_FULL; nothing is evicted, deletes still work.
@@ -21,7 +25,9 @@
  *
  * Errors: every function returns 0 or a negative TIDE_ERR_ code. Out-parameters are untouched on error, but for the
  * answer of a read, whose documentation says what it holds. The library never prints, exits or touches signals; its own
- * threads have them blocked, but for faults and SIGPROF, so that handlers run in threads of the application.
+ * threads have them blocked, but for faults and SIGPROF, so that handlers run in threads of the application. They run on the
+ * processors that the process had when the library was loaded; an affinity that it gets later they follow only where the kernel
+ * enforces it (cpusets, taskset -a).
  *
  * Terms (domain, replica, index, commit, applied, staleness, lag, fence, bound, token, term): docs/design.md, *Words*.
  */
@@ -68,14 +74,14 @@ enum tide_error {
     TIDE_ERR_BUFFER = -12,      /* the buffer is too small; the answer's value_size says what is needed */
     TIDE_ERR_NOT_FOUND = -13,   /* no such key at the index of the read */
     TIDE_ERR_REFUSED = -14,     /* fallback ERROR: no replica keeps the bound; the answer says what could be had */
-    TIDE_ERR_TIMEOUT = -15,     /* fallback WAIT or wait_applied: not within wait_ns */
+    TIDE_ERR_TIMEOUT = -15,     /* not within the time given; fallback LEADER: nor did the leader's replica answer within one more second */
     TIDE_ERR_FENCE_AHEAD = -16, /* the fence is beyond the commit index: no such write was acknowledged */
     TIDE_ERR_INCARNATION = -17, /* the token is of another incarnation of the domain */
     TIDE_ERR_NO_LEADER = -18,   /* nobody leads: writes and leader reads wait for a leader to be started */
     TIDE_ERR_NO_REPLICA = -19,  /* no replica that the reader may use is serving */
     TIDE_ERR_MISMATCH = -20,    /* cas: the key is at another index than expected; nothing was written */
     TIDE_ERR_CLOSED = -21,      /* the domain was closed under this reader */
-    TIDE_ERR_SLOTS = -22,       /* all replica slots are taken */
+    TIDE_ERR_SLOTS = -22,       /* all slots are taken: 64 replicas, or 512 handles (tide_open) */
     TIDE_ERR_THREAD = -23,      /* the reader was opened by another thread, or a section is open / not open */
     TIDE_ERR_UNKNOWN = -24,     /* the write may or may not have been done: the leader went away before it answered */
     TIDE_ERR_BUSY = -25,        /* there is a leader already, or the replica is still in use */
@@ -426,7 +432,7 @@ TIDE_API int tide_read_counts(struct tide *d, struct tide_read_counts *out);
  * unless the value is empty). a: may be NULL.
  * Owner's thread. Wait-free when a replica satisfies the bound: no lock, fence, system call or shared write; with
  * fallbacks LEADER and WAIT it may sleep up to wait_ns (LEADER: then until the leader applied what it committed,
- * microseconds for a live one, at most one more second).
+ * microseconds for a live one, at most one more second: then TIMEOUT, the leader is stopped or stuck).
  * Ordering: with bound 0 linearizable; reads of one session never go back in index.
  * Errors: INVALID, THREAD, CLOSED, NOT_FOUND, BUFFER, REFUSED, TIMEOUT, FENCE_AHEAD, INCARNATION, NO_LEADER, NO_REPLICA.
  * Source: docs/design.md, *Reads*.

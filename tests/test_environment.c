@@ -9,6 +9,7 @@
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 #include "tests/lib/forked.h"
 
@@ -400,6 +401,107 @@ static void descriptors__none_left__errors_say_so_and_the_domain_stays(void **st
     kill_child(leader);
 }
 
+static enum tide_state state_of(struct tide *d, uint32_t id) {
+    struct tide_replica_info info = TIDE_REPLICA_INFO_INIT;
+    assert_int_equal(tide_replica_info(d, id, &info), 0);
+    return info.state;
+}
+
+static void set_descriptors(pid_t pid, rlim_t most) {
+    struct rlimit l;
+    assert_int_equal(prlimit(pid, RLIMIT_NOFILE, NULL, &l), 0);
+    l.rlim_cur = most;
+    assert_int_equal(prlimit(pid, RLIMIT_NOFILE, &l, NULL), 0);
+}
+
+static void descriptors__none_left_for_a_follower_that_was_lapped__it_serves_when_there_are(void **state) {
+    (void)state;
+    child_threads_needed();
+    int say[2];
+    assert_int_equal(pipe(say), 0);
+    struct tide *d;
+    struct tide_opts o = plain(TIDE_CREATE);
+    o.ring_bytes = 64 * 1024;
+    assert_int_equal(tide_open(&d, name, &o), 0);
+    assert_int_equal(lead(d), 0);
+    pid_t pid = child_that_serves(TIDE_FOLLOWER, -1, say[1]);
+    hear(say[0]);
+    assert_int_equal(state_of(d, 1), TIDE_STATE_SERVING);
+    set_descriptors(pid, 3);
+    assert_int_equal(kill(pid, SIGSTOP), 0);
+    static const char value[4096];
+    for (int i = 0; i < 64; i++) {
+        assert_int_equal(tide_put(d, NULL, "k", 1, value, sizeof(value), NULL), 0);
+    }
+    assert_int_equal(kill(pid, SIGCONT), 0);
+    for (int i = 0; i < 300; i++) { /* longer than anything gave up after before */
+        assert_int_equal(tide_put(d, NULL, "k", 1, value, sizeof(value), NULL), 0);
+        usleep(1000);
+        assert_int_not_equal(state_of(d, 1), TIDE_STATE_FAILED);
+        assert_int_not_equal(state_of(d, 1), TIDE_STATE_SERVING);
+    }
+    set_descriptors(pid, 100);
+    while (state_of(d, 1) != TIDE_STATE_SERVING) {
+        usleep(1000);
+    }
+    kill_child(pid);
+    assert_int_equal(tide_close(d), 0);
+}
+
+/* ---- a child that no handler of fork() ran in --------------------------------------------------------------------------- */
+
+/* A leader's process whose child, made by clone() itself, sleeps. It says that it leads, and then the child's number. */
+static void lead_beside_a_clone(int said) {
+    struct tide *d;
+    struct tide_opts o = plain(TIDE_CREATE);
+    CHILD(tide_open(&d, name, &o) == 0 && lead(d) == 0 && tide_put(d, NULL, "k", 1, "v", 1, NULL) == 0);
+    pid_t clone = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+    if (clone == 0) {
+        for (;;) {
+            (void)syscall(SYS_pause);
+        }
+    }
+    CHILD(write(said, &clone, sizeof(clone)) == (ssize_t)sizeof(clone));
+    for (;;) {
+        pause();
+    }
+}
+
+/* docs/operations.md, *Removed, replaced, forked*: the locks are the clone's as well. */
+static void clone__of_a_leader_that_was_killed__keeps_the_lead_until_it_ends(void **state) {
+    (void)state;
+#if defined(__x86_64__)
+    int say[2];
+    assert_int_equal(pipe(say), 0);
+    pid_t leader = child_begin(), clone;
+    if (leader == 0) {
+        lead_beside_a_clone(say[1]);
+    }
+    assert_int_equal(read(say[0], &clone, sizeof(clone)), sizeof(clone));
+    kill_child(leader);
+    struct tide *d;
+    struct tide_opts o = plain(0);
+    o.write_timeout_ns = 20000000;
+    struct tide_info info = TIDE_INFO_INIT;
+    assert_int_equal(tide_open(&d, name, &o), 0);
+    int write_error = tide_put(d, NULL, "k", 1, "w", 1, NULL), read_error = get_k(d), lead_error = lead(d);
+    assert_int_equal(tide_info(d, &info), 0);
+    kill(clone, SIGKILL);
+    assert_int_equal(write_error, TIDE_ERR_TIMEOUT);
+    assert_int_equal(read_error, 0);
+    assert_int_equal(lead_error, TIDE_ERR_BUSY);
+    assert_int_equal(info.led, 1);
+    for (int i = 0; (lead_error = lead(d)) == TIDE_ERR_BUSY && i < 10000; i++) {
+        usleep(1000);
+    }
+    assert_int_equal(lead_error, 0);
+    assert_int_equal(get_k(d), 0);
+    assert_int_equal(tide_close(d), 0);
+#else
+    skip(); /* the arguments of clone() have another order */
+#endif
+}
+
 /* ---- the directory ------------------------------------------------------------------------------------------------------ */
 
 static void directory__is_not_there__the_text_says_so(void **state) {
@@ -479,6 +581,8 @@ int main(void) {
         NAMED_CASE(other_user__domain_is_theirs__the_text_says_whose),
         NAMED_CASE(setuid__after_opening__reads_say_what_is_in_the_way),
         NAMED_CASE(descriptors__none_left__errors_say_so_and_the_domain_stays),
+        NAMED_CASE(descriptors__none_left_for_a_follower_that_was_lapped__it_serves_when_there_are),
+        NAMED_CASE(clone__of_a_leader_that_was_killed__keeps_the_lead_until_it_ends),
         NAMED_CASE(directory__is_not_there__the_text_says_so),
         NAMED_CASE(core_dump__left_out_unless_asked_for),
     };

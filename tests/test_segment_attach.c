@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Attaching to what is no segment of ours: other files in its place, and bytes that cannot be. */
 #include "shm/crc.h"
+#include "shm/fault.h"
 #include "tests/segment_dir.h"
 
 static void segment_attach__no_regular_file_of_ours__foreign(void **state) {
@@ -72,8 +73,11 @@ static void segment_attach__header_that_cannot_be__refused(void **state) {
     memcpy(&good, s.base, sizeof(good));
 #define WITH(change) (h = good, change, sealed(h))
     assert_int_equal(attach_with(&s, WITH(h.magic++)), SHM_ERR_CORRUPT);
-    assert_int_equal(attach_with(&s, WITH(h.version++)), SHM_ERR_VERSION);
+    assert_int_equal(attach_with(&s, WITH(h.version = 99)), SHM_ERR_VERSION);
+    assert_non_null(strstr(fault_text(), "was made with layout version 99, this program knows "));
+    assert_non_null(strstr(fault_text(), "tide snapshot save"));
     assert_int_equal(attach_with(&s, WITH(h.fingerprint ^= 1)), SHM_ERR_VERSION);
+    assert_non_null(strstr(fault_text(), "was made by another build of layout version "));
     assert_int_equal(attach_with(&s, WITH(h.kind = SEGMENT_TABLE)), SHM_ERR_CORRUPT);
     assert_int_equal(attach_with(&s, WITH(h.size_bytes--)), SHM_ERR_CORRUPT);
     assert_int_equal(attach_with(&s, WITH(h.incarnation = 0)), SHM_ERR_CORRUPT);
@@ -81,10 +85,12 @@ static void segment_attach__header_that_cannot_be__refused(void **state) {
     assert_int_equal(attach_with(&s, WITH(h.replica = 64)), SHM_ERR_CORRUPT);
     assert_int_equal(attach_with(&s, WITH(h.name[0] = 'u')), SHM_ERR_CORRUPT);
     assert_int_equal(attach_with(&s, WITH(memset(h.name, 'u', sizeof(h.name)))), SHM_ERR_CORRUPT);
-    assert_int_equal(attach_with(&s, WITH(h.owner_uid++)), SHM_ERR_FOREIGN);
+    assert_int_equal(attach_with(&s, WITH(h.owner_uid = 4711)), SHM_ERR_FOREIGN);
+    assert_non_null(strstr(fault_text(), "was made by user 4711; this process is user "));
     assert_int_equal(attach_with(&s, sealed(good)), 0);
     if (good.time_ns_inode != 0) {
         assert_int_equal(attach_with(&s, WITH(h.time_ns_inode++)), SHM_ERR_FOREIGN);
+        assert_non_null(strstr(fault_text(), "was made in time namespace "));
         assert_int_equal(attach_with(&s, WITH(h.time_ns_inode = 0)), 0);
     }
     /* Any flipped bit, whatever it means: the CRC at the latest. */

@@ -6,9 +6,10 @@
 static const char HELP[] =
     "Usage: tide cas NAME KEY VALUE|- --expect VERSION [OPTION]...\n"
     "       tide cas NAME KEY --file FILE --expect VERSION [OPTION]...\n"
-    "Set KEY to VALUE if its version is VERSION, as 'tide get --json' and 'tide scan --json' tell it; 0: KEY must not\n"
-    "exist. Prints the token of the write; its index is the new version.\n\n"
-    "  --expect VERSION      the version that must be there\n" KV_VALUE_HELP KV_WRITE_HELP KV_CODES_HELP
+    "Set KEY to VALUE if its version is VERSION, which 'tide get --json' and 'tide scan --json' print; 0 means that "
+    "KEY\n"
+    "must not exist. Prints the token of the write; its index is the new version.\n\n"
+    "  --expect VERSION      the version that KEY must have\n" KV_VALUE_HELP KV_WRITE_HELP KV_CODES_HELP
     "6 another version is there (with --json: found_version); 7 anything else.\n";
 
 static int do_it(struct kv_write *w, struct tide_token *token, uint64_t *found) {

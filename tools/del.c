@@ -5,8 +5,8 @@
 
 static const char HELP[] =
     "Usage: tide del NAME KEY [OPTION]...\n"
-    "Delete KEY. That it was not there is no error: it is gone. Prints the token of the write.\n\n" KV_WRITE_HELP
-        KV_CODES_HELP "7 anything else.\n";
+    "Delete KEY. It is no error if there is no such key. Prints the token of the write.\n\n" KV_WRITE_HELP KV_CODES_HELP
+    "7 anything else.\n";
 
 static int do_it(struct kv_write *w, struct tide_token *token, uint64_t *found) {
     (void)found;

@@ -17,16 +17,15 @@
 
 static const char HELP[] =
     "Usage: tide demo [OPTION]...\n"
-    "A leader and followers that apply the log only so long after each commit, as if they were far away; a steady\n"
-    "writer; and readers with a bound on staleness. Shows for each bound the share of reads that each follower\n"
-    "serves, the share that falls back to the leader, how stale the answers were, and the follower's own\n"
-    "replication lag.\n\n"
+    "Run a leader, a steady writer, readers with a bound on staleness, and followers that apply each entry some time\n"
+    "after its commit, as if they were far away. Shows for each bound which share of the reads each follower serves,\n"
+    "which share falls back to the leader, how stale the answers were, and the follower's own replication lag.\n\n"
     "  --seconds N           how long to measure (default 4)\n"
     "  --delay TIME,...      apply delays of the followers, up to 8 (default 18ms,78ms; the leader has none)\n"
     "  --bounds TIME,...     bounds, up to 16 (default 10ms,50ms,100ms,200ms)\n"
     "  --write-every TIME    time between two writes (default 5ms)\n"
     "  --json                the result as one JSON object\n"
-    "  --help                this text\n\n"
+    "  --help                print this text\n\n"
     "TIME: 18us, 200ms, 1.5s. Exit codes: 0 done; 2 a bad option; 7 anything else.\n";
 
 /* A list of times, each from min to max. How many, or 0 where something is wrong. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* `tide demo`: what is measured, and what came out. */
+/* `tide demo`: what is measured, and the result. */
 #ifndef TIDE_TOOLS_DEMO_H
 #define TIDE_TOOLS_DEMO_H
 
@@ -45,7 +45,7 @@ struct demo_result {
 int demo_run(const struct demo_opts *opts, struct demo_result *out);
 void demo_result_free(struct demo_result *r);
 
-/* The staleness below which `percent` of a row's served reads were; 0 where there were none. */
+/* The percentile of the staleness of a row's served reads; 0 if there were none. */
 uint64_t demo_staleness(const struct demo_row *row, double percent);
 
 #endif

@@ -16,7 +16,7 @@
 
 #define N_KEYS 16u
 #define WARM_UP_NS (100ull * 1000000)
-/* Rounds of reads are this far apart, half as much again or less, so that they do not keep step with the writes. */
+/* Between two rounds of reads, half as much more or less, so that the reads do not keep step with the writes. */
 #define ROUND_NS 200000u
 
 struct run {

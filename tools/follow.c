@@ -13,18 +13,19 @@
 static const char HELP[] =
     "Usage: tide follow NAME [OPTION]...\n"
     "Run one follower of the domain NAME in the foreground, until SIGTERM, SIGINT or SIGHUP. It takes over when the\n"
-    "leader's process is gone. When it serves it prints a line: ready NAME replica=1 pid=... candidate=yes index=...\n"
+    "leader's process dies. Once it serves, it prints one line: ready NAME replica=1 pid=... candidate=yes index=...\n"
     "term=...\n\n"
     "  --no-candidate        never take over\n"
-    "  --delay TIME          apply entries only so long after their commit\n"
-    "  --watchdog TIME       kill a leader that has not answered for so long (at least 10ms; off by default). For a\n"
-    "                        leader that is stopped or hangs: the kernel says that it lives, so nobody would take\n"
-    "                        over. Needs the same pid namespace and user\n"
-    "  --table SIZE          budget of the table: at least the domain's, which is the default\n"
-    "  --cpu N               pin the thread that applies to this CPU\n"
-    "  --label TEXT          up to 31 bytes, shown by tools (default rK)\n"
-    "  --json                the ready line as one JSON object\n"
-    "  --help                this text\n\n"
+    "  --delay TIME          apply each entry this long after its commit\n"
+    "  --watchdog TIME       kill a leader that has not answered for this long (at least 10ms; off by default). A "
+    "leader\n"
+    "                        that is stopped or hangs counts as living, so no follower takes over from it by itself.\n"
+    "                        Works within one pid namespace and one user\n"
+    "  --table SIZE          budget of the table, at least the domain's, which is the default\n"
+    "  --cpu N               pin the thread that applies entries to CPU N\n"
+    "  --label TEXT          name of the replica in the output of tools, up to 31 bytes (default rK)\n"
+    "  --json                print the ready line as one JSON object\n"
+    "  --help                print this text\n\n"
     "TIME: 18us, 200ms, 1.5s. SIZE: bytes, or with K, M, G.\n"
     "Exit codes: 0 ended by a signal; 2 usage; 3 no such domain, or it was removed; 4 nothing to copy from;\n"
     "7 anything else (the replica cannot serve any more, shared memory is full).\n";
@@ -89,7 +90,9 @@ static int read_options(int argc, char **argv, struct follow *f) {
     if (code != 0)
         return code;
     if (f->watch.patience_ns > 0 && !f->replica.candidate)
-        fprintf(stderr, "%s: with --no-candidate the watchdog kills a leader that another process must follow\n",
+        fprintf(stderr,
+                "%s: with --no-candidate this process does not take over from a leader that its watchdog kills: run "
+                "another follower\n",
                 f->cli.tool);
     return cli_arguments(&f->cli, argc, argv, 0, 0, "");
 }

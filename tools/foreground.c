@@ -42,7 +42,7 @@ int serve_ready(const struct cli *c, const char *role, const uint32_t *ids, size
     return stdio_finish(c->tool, 0);
 }
 
-/* LAPPED and JOINING mend themselves. */
+/* A replica that is LAPPED or JOINING serves again by itself. */
 static int can_serve(struct tide *d, uint32_t id) {
     struct tide_replica_info info = TIDE_REPLICA_INFO_INIT;
     if (tide_replica_info(d, id, &info) != 0)
@@ -67,7 +67,7 @@ int serve_until_end(struct cli *c, const uint32_t *ids, size_t n, struct serve_w
             return cli_complain(c, TOOL_NO_DOMAIN, "gone", "the domain %s was removed or replaced: ending", c->name);
         if (!any_can_serve(c->domain, ids, n))
             return cli_complain(c, TOOL_FAILED, "failed", "no replica of this process can serve any more: ending");
-        /* The second look follows at once: the leader had its time. */
+        /* The second question follows at once: the first one has waited long enough. */
         if (watch && watch->patience_ns > 0 && !watchdog_look(c, watch) && watch->suspect_pid != 0)
             watchdog_look(c, watch);
     }

@@ -12,11 +12,12 @@
 
 static const char HELP[] =
     "Usage: tide gc [NAME] [OPTION]...\n"
-    "Free the slots of dead processes: members, replicas, lanes, readers. Of NAME, or of all domains. It also happens\n"
-    "whenever somebody joins and finds no free slot, or takes over. A replica that may be the last copy is kept for a\n"
-    "warm start; 'tide rm' removes a domain with everything.\n\n"
-    "  --json                an object a line: {name, dead_members, orphans, state}\n"
-    "  --help                this text\n\n"
+    "Free the slots of dead processes (members, replicas, lanes, readers) in the domain NAME, or in all domains. This\n"
+    "also happens by itself when a process joins and finds no free slot, and when one takes over. A replica that may "
+    "be\n"
+    "the last copy is kept for a warm start; 'tide rm' removes a whole domain.\n\n"
+    "  --json                print one object a line: {name, dead_members, orphans, state}\n"
+    "  --help                print this text\n\n"
     "Exit codes: 0 done; 2 usage; 3 no such domain; 7 anything else, also when one of several domains is damaged.\n";
 
 static void print_collected(const struct cli *c, const struct peek *before, const struct peek *after) {

@@ -16,10 +16,10 @@ static const char HELP[] =
     "Usage: tide get NAME KEY [OPTION]...\n"
     "Print the value of KEY as it is, byte for byte. On a terminal control characters, but newline and tab, and bytes\n"
     "that are no UTF-8 are shown as \\xNN, and a newline follows.\n\n" KV_BOUND_HELP KV_BYTES_HELP
-    "  -n, --newline         a newline behind the value, also when it goes to a file\n"
+    "  -n, --newline         a newline behind the value, also if it goes to a file\n"
     "  --json                {found, value, encoding, version, served_by, reason, linearizable, stale, from_leader,\n"
     "                        index, commit_index, staleness_ns, waited_ns, token}; encoding: utf-8 or base64\n"
-    "  --help                this text\n\n"
+    "  --help                print this text\n\n"
     "A KEY that begins with '-' goes behind '--'. TIME: 18us, 200ms, 1.5s.\n"
     "Exit codes: 0 printed; 1 no such key; 2 usage; 3 no such domain; 4 the bound cannot be kept, or nobody serves;\n"
     "7 anything else.\n";
@@ -98,7 +98,7 @@ static void print_json(const struct get *g, struct tide_reader *reader, const ch
     json_out_print(&j, stdout);
 }
 
-/* On a terminal control characters of others do not reach it. */
+/* Control characters that another process put into the value do not reach a terminal. */
 static void print_value(const struct get *g) {
     int to_terminal = isatty(STDOUT_FILENO);
     if (to_terminal)
@@ -129,7 +129,7 @@ static int open_reader(struct get *g, uint64_t replicas, struct tide_reader **ou
     return tide_reader_open(g->cli.domain, &opts, out);
 }
 
-/* From a copy of what the dead left, as 'tide scan' reads it. */
+/* Read a copy of the data that dead processes left, as 'tide scan' does. */
 static int get_joined(struct get *g, const char *key, size_t key_size, struct tide_reader **reader) {
     struct visit visit;
     int rc = visit_begin(g->cli.domain, &visit, &g->read.bound);

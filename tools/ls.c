@@ -14,16 +14,19 @@
 
 static const char HELP[] =
     "Usage: tide ls [OPTION]...\n"
-    "List the domains in shared memory. Looks from outside: takes no lock and no slot.\n\n"
+    "List the domains in shared memory. Takes no lock and no slot.\n\n"
     "  --json                an object a line: {name, state, why, leader, leader_pid, led, term, replicas, serving,\n"
     "                        orphans, members, dead_members, pids, commit_index, incarnation, ring_bytes,\n"
     "                        table_bytes, memory_bytes, created_unix_ns}\n"
-    "  --help                this text\n\n"
-    "STATE: alive (somebody is attached), dead (nobody; 'tide serve' goes on from what is left), damaged, closed\n"
-    "(another user's, or no file), version (another version of Tidemark made it: save it with that one, 'tide rm',\n"
-    "load it with this one). LEADER: replica and process. REPLICAS: serving of all. COMMIT: index of the last\n"
-    "write. MEMORY: of the log and all tables.\n"
-    "Domains are looked for in $TIDE_SHM_DIR, or /dev/shm.\n"
+    "  --help                print this text\n\n"
+    "STATE: alive (a process is attached); dead (no process is; 'tide serve' goes on from what is left); damaged; "
+    "closed\n"
+    "(another user's, or not a file); version (another version of Tidemark made it: save it with that version, remove "
+    "it\n"
+    "with 'tide rm', load it with this one). LEADER: replica and process. REPLICAS: how many serve, of how many. "
+    "COMMIT:\n"
+    "index of the last write. MEMORY: log and tables together.\n"
+    "Domains lie in $TIDE_SHM_DIR, or in /dev/shm if that is not set.\n"
     "Exit codes: 0 listed (also when there is none); 2 usage; 7 the directory cannot be read.\n";
 
 static const char *state_name(enum peek_state s) {

@@ -11,11 +11,12 @@
 
 static const char HELP[] =
     "Usage: tide rm NAME [OPTION]...\n"
-    "Remove the domain NAME from shared memory, with all its data. Refused while processes are attached.\n\n"
-    "  --force               also then: they notice and end with an error (\"the segment was unlinked or replaced\");\n"
-    "                        a file that is no domain, or a damaged one, goes as well\n"
+    "Remove the domain NAME from shared memory, with all its data. Refused while processes are attached to it.\n\n"
+    "  --force               remove it all the same: attached processes notice, and their calls fail (\"the segment "
+    "was\n"
+    "                        unlinked or replaced\")\n"
     "  --json                {removed}\n"
-    "  --help                this text\n\n"
+    "  --help                print this text\n\n"
     "Exit codes: 0 removed; 2 usage; 3 no such domain; 4 processes are attached; 7 anything else.\n";
 
 static int refuse_removal(const struct cli *c, const struct peek *p) {
@@ -25,7 +26,7 @@ static int refuse_removal(const struct cli *c, const struct peek *p) {
         at += (size_t)snprintf(pids + at, sizeof(pids) - at, "%s%d", i ? ", " : ": ", (int)p->pids[i]);
     cli_complain(c, TOOL_REFUSED, "in_use", "%s is in use by %u process%s%s", c->name, p->members,
                  p->members == 1 ? "" : "es", pids);
-    fprintf(stderr, "  end them first, or use --force: they will notice and end with an error\n");
+    fprintf(stderr, "  End them first, or use --force: then their next calls fail.\n");
     return TOOL_REFUSED;
 }
 
@@ -35,7 +36,7 @@ static int refuse_nothing(const struct cli *c) {
     return TOOL_NO_DOMAIN;
 }
 
-/* A file that the removal did not take away, of this domain and not of a new one that has its name by now. */
+/* Is a file of the removed domain left? A new domain may have the name by now: its files do not count. */
 static int is_left(const struct cli *c, const struct peek *was, char file[PEEK_FILE_BYTES]) {
     struct peek is;
     if (!peek_leftovers(c->name, 0, file))

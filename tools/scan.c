@@ -10,16 +10,18 @@
 
 static const char HELP[] =
     "Usage: tide scan NAME [OPTION]...\n"
-    "Print every key and its value, sorted by key, all at one index. A line each: key, tab, value; bytes that are not\n"
-    "printable ASCII as \\xNN. The scan is complete before the first line is printed. On a domain that is written too\n"
-    "fast to be read from outside this process joins as a follower for a moment, which needs a table's memory.\n\n"
+    "Print every key and its value, sorted by key, all at one index: one line with key, tab and value for each. Bytes\n"
+    "that are not printable ASCII are shown as \\xNN. The scan is complete before the first line is printed. If the\n"
+    "domain is written too fast to be read from outside, or all its processes are dead, this process joins as a "
+    "follower\n"
+    "for a moment, which needs the memory of one more table.\n\n"
     "  --prefix PREFIX       only keys that begin with it\n"
     "  --limit N             print at most N keys\n"
     "  --keys                keys only\n" KV_BOUND_HELP
     "  --escaped             in PREFIX \\xNN is the byte NN and \\\\ a backslash\n"
     "  --json                an object a line: {key, value, encoding, version} each, then {keys, printed, joined, and\n"
     "                        index, served_by, staleness_ns, ... as in 'tide get --json'}\n"
-    "  --help                this text\n\n"
+    "  --help                print this text\n\n"
     "Exit codes: 0 done (also without any key); 2 usage; 3 no such domain; 4 the bound cannot be kept, or nobody\n"
     "serves; 7 anything else.\n";
 

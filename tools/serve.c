@@ -15,23 +15,25 @@
 
 static const char HELP[] =
     "Usage: tide serve NAME [OPTION]...\n"
-    "Lead the domain NAME in the foreground, with followers beside, until SIGTERM, SIGINT or SIGHUP. Makes the domain\n"
-    "where there is none; goes on from what the dead left where that is whole, and says so where it is not and\n"
-    "begins empty. All replicas are candidates: if another process takes the lead, this one follows.\n"
-    "When it serves it prints a line: ready NAME leader=0 replicas=2 pid=... index=... term=...\n"
+    "Lead the domain NAME in the foreground and run followers in the same process, until SIGTERM, SIGINT or SIGHUP.\n"
+    "Creates the domain if it does not exist. If all processes of the domain died, serve goes on from the data they\n"
+    "left; if those are damaged, it says so and begins with an empty domain. Every replica is a candidate: if another\n"
+    "process takes the lead, this one follows.\n"
+    "Once it serves, it prints one line: ready NAME leader=0 replicas=2 pid=... index=... term=...\n"
     "When it ends, the data stay in shared memory for the next 'tide serve'; 'tide rm' removes them.\n\n"
-    "  --followers N         beside the leader (default 1; at most 63)\n"
-    "  --ring SIZE           the log, a power of two from 64K to 4G (default 16M); only for a new domain\n"
-    "  --table SIZE          budget of each replica's table (default 64M, or twice the ring); of an existing\n"
-    "                        domain: at least what it has\n"
-    "  --expected-keys N     buckets for so many from the start; only for a new domain\n"
-    "  --delay TIME,...      followers apply only so long after a commit; one for all, or one for each\n"
-    "  --slow-follower TIME  how long a follower may hold the leader up (default 50ms); only for a new domain\n"
-    "  --cpu N,...           pin the followers' threads to these CPUs; - pins none\n"
-    "  --json                the ready line as one JSON object\n"
-    "  --help                this text\n\n"
+    "  --followers N         run N followers besides the leader (default 1; at most 63)\n"
+    "  --ring SIZE           size of the log, a power of two from 64K to 4G (default 16M, less where shared memory is\n"
+    "                        short); only for a new domain\n"
+    "  --table SIZE          budget of each replica's table (default 64M or twice the ring, less where shared memory\n"
+    "                        is short); an existing domain's can only be raised\n"
+    "  --expected-keys N     make room in the index for N keys at once; only for a new domain\n"
+    "  --delay TIME,...      the followers apply each entry this long after its commit; one time for all, or one each\n"
+    "  --slow-follower TIME  how long the leader waits for a slow follower (default 50ms); only for a new domain\n"
+    "  --cpu N,...           pin the followers' threads to these CPUs; - leaves one unpinned\n"
+    "  --json                print the ready line as one JSON object\n"
+    "  --help                print this text\n\n"
     "TIME: 18us, 200ms, 1.5s. SIZE: bytes, or with K, M, G.\n"
-    "Exit codes: 0 ended by a signal; 2 usage; 3 the domain was removed or replaced; 4 somebody leads already;\n"
+    "Exit codes: 0 ended by a signal; 2 usage; 3 the domain was removed or replaced; 4 another process leads;\n"
     "7 anything else (shared memory is full, say).\n";
 
 enum { OPT_FOLLOWERS = 256, OPT_RING, OPT_TABLE, OPT_KEYS, OPT_DELAY, OPT_SLOW, OPT_CPU };
@@ -143,7 +145,7 @@ static int led_already(const struct serve *s) {
     return TOOL_REFUSED;
 }
 
-/* What was asked for and is not what is there. */
+/* Say which of the sizes that were asked for the existing domain does not have. */
 static void warn_sizes(const struct serve *s) {
     struct tide_info info = TIDE_INFO_INIT;
     if (tide_info(s->cli.domain, &info) != 0)
@@ -169,7 +171,7 @@ static int start_leader(struct serve *s) {
     return rc;
 }
 
-/* Whatever was left of a dead domain is damaged, and nobody else is there: away with it. */
+/* What a dead domain left is damaged, and no process uses it: remove it and create it anew. */
 static int create_anew(struct serve *s) {
     struct peek p;
     int rc = tide_close(s->cli.domain);

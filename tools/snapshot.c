@@ -10,18 +10,22 @@
 static const char HELP[] =
     "Usage: tide snapshot save NAME FILE|- [OPTION]...\n"
     "       tide snapshot load NAME FILE|- [OPTION]...\n"
-    "save writes every key and value, all at one index, to FILE (under another name first, then renamed), or to\n"
-    "standard output. It also reads what the dead left, where it is whole.\n"
-    "load puts them into the domain NAME, which somebody must lead ('tide serve'). The whole file is read and checked\n"
-    "before anything is written; a truncated or damaged one is refused. Keys that are there are overwritten, other\n"
-    "keys stay. It goes in batches: each is seen whole or not at all, all of them together are not.\n\n"
+    "save writes every key and value, all at one index, to FILE or (-) to standard output. FILE appears under its "
+    "name\n"
+    "only when it is complete. save also reads the whole data of a domain whose processes are all dead.\n"
+    "load puts the keys of a snapshot into the domain NAME, which a process must lead ('tide serve'). It reads and "
+    "checks\n"
+    "the whole file before it writes anything, and refuses a truncated or damaged one. It overwrites keys that exist "
+    "and\n"
+    "leaves other keys alone. It writes in batches: readers see each batch whole or not at all, but may see one batch\n"
+    "without the next.\n\n"
     "save:\n" KV_BOUND_HELP "load:\n"
     "  --replace             delete the keys that are not in the snapshot\n"
     "  --timeout TIME        how long to wait for a leader and its answer, for each batch (default 5s)\n"
     "both:\n"
     "  --json                save: {keys, bytes, index, incarnation, joined}; load: {keys, written, deleted, batches,\n"
     "                        index, token}\n"
-    "  --help                this text\n\n"
+    "  --help                print this text\n\n"
     "The file's format: docs/operations.md.\n"
     "Exit codes: 0 done; 2 usage; 3 no such domain; 4 the bound cannot be kept, nobody serves or leads, or not in\n"
     "time; 5 load: the last batch may or may not have been done (load again: it is safe); 7 the file cannot be read,\n"
@@ -74,7 +78,7 @@ static int read_options(int argc, char **argv, struct snapshot *s, int *loads) {
     const char *what = optind < argc ? argv[optind++] : "";
     *loads = strcmp(what, "load") == 0;
     if (!*loads && strcmp(what, "save") != 0)
-        return args_error(argv[0], "save or load? '%s' is neither", what);
+        return args_error(argv[0], "the first argument must be save or load: '%s'", what);
     if (*loads ? given.of_save : given.of_load)
         return args_error(argv[0], "an option of %s does not go with %s", *loads ? "save" : "load", what);
     kv_read_settle(&s->read);

@@ -88,7 +88,7 @@ static int write_all_keys(struct load *l) {
     return rc == 0 ? flush_batch(l) : rc;
 }
 
-/* After the puts: a load that is broken off has too many keys rather than too few. */
+/* After the puts: a load that breaks off leaves too many keys rather than too few. */
 static int delete_others(struct load *l) {
     struct gather g = { .bound = TIDE_BOUND_INIT, .keys_only = 1 };
     struct tide_answer answer = TIDE_ANSWER_INIT;
@@ -105,7 +105,7 @@ static int delete_others(struct load *l) {
     return rc;
 }
 
-/* Nothing is to be written where not all of it can be. */
+/* Write nothing if a record cannot be written. */
 static int check_sizes(const struct load *l) {
     const struct records *r = &l->s->records;
     for (size_t i = 0; i < r->n; i++)
@@ -153,7 +153,7 @@ int snapshot_load(struct snapshot *s) {
     l->s = s;
     int rc = tide_info(s->cli.domain, &info);
     l->one_bytes = info.ring_bytes / 4;
-    l->most_bytes = info.ring_bytes / 16; /* so that followers can keep up */
+    l->most_bytes = info.ring_bytes / 16; /* small batches, so that followers keep up */
     rc = rc == 0 ? check_sizes(l) : rc;
     rc = rc == 0 ? write_all_keys(l) : rc;
     rc = rc == 0 && s->replace ? delete_others(l) : rc;

@@ -38,7 +38,7 @@ static int failed(const struct snapshot *s, const char *what) {
     return cli_complain(&s->cli, TOOL_FAILED, "output", "%s: %s: %s", s->file, what, strerror(why));
 }
 
-/* "." or what stands in front of the last slash. */
+/* The directory of a path: "." or all before the last slash. */
 static const char *directory_of(const char *file, char path[PATH_MAX]) {
     snprintf(path, PATH_MAX, "%s", file);
     char *slash = strrchr(path, '/');
@@ -48,7 +48,7 @@ static const char *directory_of(const char *file, char path[PATH_MAX]) {
     return path;
 }
 
-/* The name survives a crash of the machine only when its directory has been written. */
+/* The new name survives a crash of the machine only if the directory is synced as well. */
 static int sync_directory(const char *file) {
     char path[PATH_MAX];
     int fd = fd_open(directory_of(file, path), O_RDONLY | O_DIRECTORY, 0);
@@ -58,7 +58,7 @@ static int sync_directory(const char *file) {
     return rc == 0 || errno == EINVAL ? 0 : -1; /* some file systems cannot do it for directories */
 }
 
-/* Whoever writes a temporary file holds its lock: the one that can be locked is of a save that died. */
+/* A save holds the lock of its temporary file. A file that can be locked was left by a save that died. */
 static void remove_if_dead(int directory, const char *name) {
     struct stat st;
     int fd = fd_openat(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0);
@@ -69,7 +69,7 @@ static void remove_if_dead(int directory, const char *name) {
     close(fd);
 }
 
-/* FILE.tmp.PID of earlier saves to the same file that were killed. */
+/* Remove FILE.tmp.PID that killed saves to the same file left. */
 static void remove_dead_temporaries(const char *file) {
     char path[PATH_MAX];
     const char *slash = strrchr(file, '/'), *base = slash ? slash + 1 : file;
@@ -86,7 +86,7 @@ static void remove_dead_temporaries(const char *file) {
         closedir(directory);
 }
 
-/* Made and locked; anew where another save took it for a dead one's in between. */
+/* Create the temporary file and lock it. Another save may remove it between the two: then create it again. */
 static int create_temporary(void) {
     struct stat st;
     for (int tries = 0;; tries++) {
@@ -113,7 +113,7 @@ static int write_file(struct snapshot *s) {
     remove_dead_temporaries(s->file);
     int fd = create_temporary();
     if (fd < 0) {
-        atomic_store(&writing, 0); /* what has that name is not ours */
+        atomic_store(&writing, 0); /* the file of that name is not ours */
         return failed(s, "cannot be created");
     }
     if (snapshot_write(fd, &s->head, &s->records) != 0 || fsync(fd) != 0) {
@@ -122,7 +122,8 @@ static int write_file(struct snapshot *s) {
         errno = why;
         return failed(s, "cannot be written");
     }
-    /* Closed behind the rename: until then its lock says that we live. What close() could tell, fsync() has told. */
+    /* Close after the rename: until then the lock keeps other saves from removing the file. fsync() has reported all errors
+     * that close() could report. */
     int rc = rename(temporary, s->file), why = errno;
     close(fd);
     errno = why;
@@ -138,7 +139,7 @@ static uint64_t unix_ns(void) {
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-/* On standard error where the snapshot itself goes to standard output. */
+/* On standard error if the snapshot itself goes to standard output. */
 static void report(const struct snapshot *s, int joined) {
     struct json_out j = { 0 };
     FILE *out = strcmp(s->file, "-") == 0 ? stderr : stdout;

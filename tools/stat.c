@@ -15,16 +15,19 @@
 
 static const char HELP[] =
     "Usage: tide stat NAME [OPTION]...\n"
-    "Show who leads, every replica with its role, state, process, applied index, lag and staleness, how long\n"
-    "replication took (of the last 10 seconds), and what reads were served by which reason.\n\n"
-    "  --watch TIME          again every TIME, until SIGINT or the domain ends\n"
-    "  --count N             with --watch: N times\n"
-    "  --json                one JSON object (a line for each look); metrics have the names of docs/design.md\n"
-    "  --help                this text\n\n"
-    "STATE: serving; joining (copies and catches up); lapped (left behind by the log, joins anew by itself); orphan\n"
-    "(left by the dead, for a warm start); diverged, failed (serves nothing: restart it); dead (its process is gone,\n"
-    "nobody has cleared up yet: 'tide gc'); claimed. Stopped ones are in the JSON.\n"
-    "JOINS: copies made of another replica. USED: of the table's budget, with the buckets.\n"
+    "Show the leader; each replica's role, state, process, applied index, lag and staleness; how long replication "
+    "took\n"
+    "in the last 10 seconds; and how many reads were served, by reason.\n\n"
+    "  --watch TIME          look again every TIME, until SIGINT or until the domain is removed\n"
+    "  --count N             with --watch: look N times\n"
+    "  --json                print one JSON object for each look; docs/operations.md lists the names\n"
+    "  --help                print this text\n\n"
+    "STATE: serving; joining (copies another replica and catches up); lapped (the log overtook it; it joins anew by\n"
+    "itself); orphan (dead processes left it for a warm start); diverged, failed (serves nothing: restart its "
+    "process);\n"
+    "dead (its process is gone; 'tide gc' frees the slot); claimed (about to join). Only --json shows stopped "
+    "replicas.\n"
+    "JOINS: how often the replica copied another. USED: bytes of the table's budget in use, buckets included.\n"
     "Exit codes: 0 shown; 2 usage; 3 no such domain; 7 anything else.\n";
 
 struct options {
@@ -76,7 +79,7 @@ static void sum_reads(struct stat_look *s) {
     s->fallback_ratio = all ? (double)fell_back / (double)all : 0;
 }
 
-/* Nobody serves an orphan, so the library attaches to none. Its table says what it holds all the same. */
+/* The library attaches only to replicas that serve. An orphan's table tells what it holds all the same. */
 static void add_orphan(const struct cli *c, const struct tide_info *info, struct tide_replica_info *r) {
     struct peek_table table;
     if (r->state != TIDE_STATE_ORPHAN || peek_table(c->name, r->id, info->incarnation, &table) != 0)

@@ -48,7 +48,7 @@ static void print_reads(const struct stat_look *s) {
         printf(" none\n");
 }
 
-/* Whose process is gone, and nobody has cleared up yet. */
+/* Its process is gone, and no process has freed its slot yet. */
 static int is_dead(const struct stat_look *s, const struct tide_replica_info *r) {
     return r->state != TIDE_STATE_ORPHAN && r->state != TIDE_STATE_STOPPED && (s->peek.living >> r->id & 1) == 0;
 }

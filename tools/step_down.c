@@ -11,12 +11,13 @@
 
 static const char HELP[] =
     "Usage: tide step-down NAME [OPTION]...\n"
-    "Ask the leader's process to hand over to a candidate in another one, and wait until that leads. Nothing is lost;\n"
-    "writes wait meanwhile. Where no other process takes over within a second, a replica of the same one leads again,\n"
-    "with a new term.\n\n"
-    "  --wait TIME           how long to wait for it (default 5s)\n"
+    "Ask the leader's process to hand over to a candidate in another process, and wait until that one leads. Nothing "
+    "is\n"
+    "lost; writes wait meanwhile. If no other process takes over within a second, a replica of the same process leads\n"
+    "again, with a new term.\n\n"
+    "  --wait TIME           how long to wait for the new leader (default 5s)\n"
     "  --json                {from, from_pid, to, to_pid, term, waited_ns}\n"
-    "  --help                this text\n\n"
+    "  --help                print this text\n\n"
     "Exit codes: 0 another process or replica leads; 1 the same one leads again; 2 usage; 3 no such\n"
     "domain; 4 nobody leads, or not in time (the leader is no candidate, or stopped); 7 anything else.\n";
 

@@ -21,25 +21,25 @@ struct tool {
 };
 
 static const struct tool TOOLS[] = {
-    { "serve", "tide serve", tool_serve, "lead a domain, with followers beside; makes it where there is none" },
-    { "follow", "tide follow", tool_follow, "one follower in its own process; takes over when the leader is gone" },
-    { "get", "tide get", tool_get, "the value of a key, under a bound on staleness" },
+    { "serve", "tide serve", tool_serve, "lead a domain and run followers; creates it if it does not exist" },
+    { "follow", "tide follow", tool_follow, "run one follower, which takes over when the leader dies" },
+    { "get", "tide get", tool_get, "read a key under a bound on staleness" },
     { "put", "tide put", tool_put, "set a key" },
     { "del", "tide del", tool_del, "delete a key" },
     { "cas", "tide cas", tool_cas, "set a key if it is at the expected version" },
-    { "scan", "tide scan", tool_scan, "all keys at one index" },
-    { "ls", "tide ls", tool_ls, "the domains of this machine" },
-    { "stat", "tide stat", tool_stat, "leader, replicas, lag, staleness, reads of a domain" },
-    { "verify", "tide verify", tool_verify, "check every node, compare the replicas" },
-    { "snapshot", "tide snapshot", tool_snapshot, "save a domain to a file, load it from one" },
-    { "step-down", "tide step-down", tool_step_down, "the leader hands over to another candidate" },
+    { "scan", "tide scan", tool_scan, "list all keys at one index" },
+    { "ls", "tide ls", tool_ls, "list the domains of this machine" },
+    { "stat", "tide stat", tool_stat, "show leader, replicas, lag, staleness and reads of a domain" },
+    { "verify", "tide verify", tool_verify, "check every node and compare the replicas" },
+    { "snapshot", "tide snapshot", tool_snapshot, "save a domain to a file, or load it from one" },
+    { "step-down", "tide step-down", tool_step_down, "make the leader hand over to another candidate" },
     { "gc", "tide gc", tool_gc, "free what dead processes left" },
     { "rm", "tide rm", tool_rm, "remove a domain" },
     { "node", "tide node", tool_node, "answer the JSON-lines protocol on standard input and output" },
-    { "dump", "tide dump", tool_dump, "show header, board and log of a domain or of a segment file" },
-    { "demo", "tide demo", tool_demo, "three replicas with delays: which bound is served by whom" },
-    { "help", "tide help", tool_help, "this text" },
-    { "version", "tide version", tool_version, "the version" },
+    { "dump", "tide dump", tool_dump, "show header, board and log of a domain or a segment file" },
+    { "demo", "tide demo", tool_demo, "run replicas with delays and show which of them keeps which bound" },
+    { "help", "tide help", tool_help, "print this text" },
+    { "version", "tide version", tool_version, "print the version" },
 };
 #define N_TOOLS (sizeof(TOOLS) / sizeof(TOOLS[0]))
 
@@ -99,7 +99,7 @@ static int tool_version(int argc, char **argv) {
     return stdio_finish("tide", TOOL_OK);
 }
 
-/* These are of use also where nobody can read what they print. */
+/* These commands are useful even if nobody reads what they print. */
 static int runs_silently(const struct tool *t) {
     return t->run == tool_serve || t->run == tool_follow;
 }

@@ -6,19 +6,19 @@
 #include "tools/lib/client.h"
 #include "tools/tools.h"
 
-#define TRIES 20 /* while writes go on, replicas may have no index in common just now */
+#define TRIES 20 /* while writes go on, replicas may have no index in common at one moment */
 #define NAP_NS 10000000u
 
 static const char HELP[] =
     "Usage: tide verify NAME [OPTION]...\n"
-    "Check every node of every serving replica (CRC of key and value), and compare the replicas' digests at one\n"
-    "index. Readers and writers go on meanwhile.\n\n"
+    "Check every node of every serving replica (the CRC of key and value), and compare the replicas' digests at one\n"
+    "index. Readers and writers may go on meanwhile.\n\n"
     "  --json                {replicas, compared, differing, failed, index, digest, nodes, damaged, digests, good}\n"
-    "  --help                this text\n\n"
-    "Where writes go on, digests are compared at the last multiple of 1024 that all have passed; 'compared' says how\n"
-    "many could be.\n"
+    "  --help                print this text\n\n"
+    "While writes go on, digests are compared at the last multiple of 1024 that all replicas have passed; 'compared'\n"
+    "tells how many replicas took part.\n"
     "Exit codes: 0 all good; 1 something differs or is damaged, or a replica has failed; 2 usage; 3 no such domain;\n"
-    "4 no replica serves (also where all members are dead: what they left is proved when somebody goes on from it);\n"
+    "4 no replica serves (if all processes are dead, 'tide serve' checks what they left before it goes on from it);\n"
     "7 anything else.\n";
 
 struct verdict {
@@ -85,7 +85,7 @@ static int check(struct cli *c) {
         if (r.v.nodes > 1000000 || cli_sleep(NAP_NS)) /* a look at many nodes takes long: one is enough */
             break;
         rc = tide_verify(c->domain, &again);
-        again.damaged += r.v.damaged; /* what was damaged once is not to be forgotten */
+        again.damaged += r.v.damaged; /* damage that an earlier look found still counts */
         r.v = again;
     }
     if (rc != 0)

@@ -16,7 +16,7 @@
 #define SYS_pidfd_send_signal 424
 #endif
 
-/* Who leads, as the board says and the kernel certifies; 0: nobody that could be named. */
+/* The leader's pid, if the board names it and the kernel certifies that a leader lives; else 0. */
 static int32_t leader_of(struct cli *c, uint64_t *term) {
     struct tide_info info = TIDE_INFO_INIT;
     if (tide_info(c->domain, &info) != 0 || !info.led || info.leader < 0)
@@ -38,7 +38,7 @@ static int kill_leader(struct cli *c, struct serve_watch *w, int32_t pid) {
     if (fd < 0)
         return spare(c, w, pid, strerror(errno));
     int killed = 0;
-    /* With the pidfd held the number cannot change hands between these looks and the signal. */
+    /* While we hold the pidfd, no other process gets this pid. */
     if (!peek_maps(c->name, pid)) {
         spare(c, w, pid, "it cannot be seen to have this domain open (another pid namespace or user?)");
     } else if (leader_of(c, &term) == pid && term == w->suspect_term) {

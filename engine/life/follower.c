@@ -12,7 +12,9 @@
 #include "shm/nap.h"
 #include "shm/park.h"
 
-#define FOLLOWER_FULL_ENTRIES 1024u /* a table that is full again so soon after joining is too small */
+#define FOLLOWER_FULL_ENTRIES 1024u /* full again so soon after joining: the next join waits */
+#define FOLLOWER_AGAIN_LEAST_NS UINT64_C(1000000)
+#define FOLLOWER_AGAIN_MOST_NS UINT64_C(2000000000)
 #define FOLLOWER_LOOK_NS                                                                                               \
     UINT64_C(1000000000) /* at least so often it looks up: a wake-up may be lost to a damaged word */
 /* The leader writes its words again within a second where another process changed them; so long it is waited for. */
@@ -46,7 +48,7 @@ static bool follower_spin(const struct replica *r) {
             park_relax();
         }
         uint64_t now = r->spin_ns != 0 ? clock_monotonic_ns() : 0;
-        until = until != 0 ? until : now > UINT64_MAX - r->spin_ns ? UINT64_MAX : now + r->spin_ns;
+        until = until != 0 ? until : clock_after(now, r->spin_ns);
         if (now >= until) {
             return false;
         }
@@ -93,19 +95,40 @@ static bool follower_agrees(struct replica *r, uint64_t *checked) {
     return ours == theirs;
 }
 
-static int follower_rejoin(struct replica *r, const char *why) {
+/* Join anew, after wait_ns, for as long as it takes. An error is damage, or the end. */
+static int follower_rejoin(struct replica *r, const char *why, uint64_t wait_ns) {
     tide_logf(r->domain, TIDE_LOG_WARN, "replica %u: %s at index %llu, joins anew", r->view.id, why,
               (unsigned long long)r->applied);
     view_hide(r->domain, &r->view);
-    replica_drop_table(r);
-    board_set_state(r->view.board, REPLICA_CLAIMED);
-    int error = replica_make_table(r);
-    error = error != 0 ? error : join_replica(r);
-    r->joined_at = r->applied;
-    if (error != 0 && atomic_load(&r->stop) == 0 && error != TIDE_ERR_CLOSED) {
-        tide_logf(r->domain, TIDE_LOG_ERROR, "replica %u: could not join anew: %s", r->view.id, tide_strerror(error));
+    for (uint64_t nap_ns = FOLLOWER_AGAIN_LEAST_NS;; nap_ns = nap_ns < FOLLOWER_AGAIN_MOST_NS ? 2 * nap_ns : nap_ns) {
+        uint32_t seen = atomic_load(&r->nudge);
+        replica_drop_table(r);
+        board_set_state(r->view.board, REPLICA_CLAIMED);
+        if (wait_ns != 0 && atomic_load(&r->stop) == 0) {
+            park_wait(&r->nudge, seen, wait_ns);
+            wait_ns = 0;
+        }
+        int error = replica_make_table(r);
+        error = error != 0 ? error : join_replica(r);
+        r->joined_at = r->applied;
+        bool ends = atomic_load(&r->stop) != 0 || atomic_load(&r->domain->closed) != 0;
+        if (error == 0 || ends || !join_may_pass(error)) {
+            if (error != 0) {
+                board_set_state(r->view.board, REPLICA_FAILED);
+            }
+            if (error != 0 && !ends) {
+                tide_logf(r->domain, TIDE_LOG_ERROR, "replica %u: could not join anew: %s", r->view.id,
+                          tide_strerror(error));
+            }
+            return error;
+        }
+        if (nap_ns == FOLLOWER_AGAIN_LEAST_NS ||
+            nap_ns >= FOLLOWER_AGAIN_MOST_NS) { /* at first, and then now and again */
+            tide_logf(r->domain, TIDE_LOG_WARN, "replica %u: could not join anew: %s; tries again", r->view.id,
+                      tide_strerror(error));
+        }
+        park_wait(&r->nudge, seen, nap_ns);
     }
-    return error;
 }
 
 /* The leader gave this replica up, but by then the replica had read past what was overwritten. It has lost nothing,
@@ -128,6 +151,7 @@ struct follower {
     uint64_t checked; /* mark at which digests were compared last */
     struct park_pace pace;
     uint64_t doubt_ns; /* since when the log's words cannot be; 0: they can */
+    uint64_t full_ns;  /* how long to wait before it joins anew because its table was full soon again */
     uint64_t look_ns;  /* when to look at the board again */
     uint32_t mends;    /* joins because of damage, since mends_ns */
     uint64_t mends_ns;
@@ -149,7 +173,7 @@ static bool follower_mend(struct replica *r, struct follower *own, const char *w
     }
     park_nap(UINT64_C(1000000) << own->mends);
     own->doubt_ns = 0;
-    return follower_rejoin(r, why) == 0;
+    return follower_rejoin(r, why, 0) == 0;
 }
 
 /* Words of the log cannot be. Perhaps for a moment only: look again for a while. */
@@ -188,7 +212,7 @@ static bool follower_not_serving(struct replica *r, struct follower *own) {
     if (follower_repin(r)) {
         return true;
     }
-    return state == REPLICA_LAPPED ? follower_rejoin(r, "lapped") == 0
+    return state == REPLICA_LAPPED ? follower_rejoin(r, "lapped", 0) == 0
                                    : follower_mend(r, own, "the state on its board was changed");
 }
 
@@ -230,21 +254,21 @@ static bool follower_step(struct replica *r, struct follower *own) {
         return true; /* the next step sees to it */
     }
     if (status == APPLY_LAPPED) {
-        return follower_rejoin(r, "lapped") == 0;
+        return follower_rejoin(r, "lapped", 0) == 0;
     }
     if (status == APPLY_CORRUPT) {
         return follower_doubt(r, own, "the log is damaged where it would go on");
     }
     own->doubt_ns = 0;
-    if (status == APPLY_FULL && r->applied - r->joined_at > FOLLOWER_FULL_ENTRIES) {
-        /* Memory stays with the node sizes that it was once used for. A leader that started later has not seen those
-         * sizes, so this table may be full where the leader's is not. A fresh table has as much room as the
-         * leader's. */
-        return follower_rejoin(r, "table full") == 0;
-    }
-    if (status != APPLY_OK) {
-        follower_fail(r, REPLICA_FAILED, "its table is full");
-        return false;
+    if (status == APPLY_FULL) {
+        /* Memory stays with the sizes that it was once used for. Under a leader that started later, and has not seen
+         * those times, this table may be full where the leader's is not: a fresh one is as good as the leader's. */
+        bool soon = r->applied - r->joined_at <= FOLLOWER_FULL_ENTRIES;
+        own->full_ns = !soon                                   ? 0
+                       : own->full_ns == 0                     ? FOLLOWER_AGAIN_LEAST_NS
+                       : own->full_ns < FOLLOWER_AGAIN_MOST_NS ? 2 * own->full_ns
+                                                               : own->full_ns;
+        return follower_rejoin(r, "table full", own->full_ns) == 0;
     }
     if (!follower_agrees(r, &own->checked)) {
         follower_fail(r, REPLICA_DIVERGED, "its digest differs from the leader's");

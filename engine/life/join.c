@@ -389,6 +389,13 @@ static bool join_may_try(const struct replica *r, int error, uint32_t tries, uin
                              (error == TIDE_ERR_CORRUPT && r->refused == 0 && damaged < JOIN_DAMAGED));
 }
 
+/* One that served before tries again later: engine/life/follower.c. */
+static int join_fail(struct replica *r, int error) {
+    bool again = atomic_load(&r->started) != 0 && join_may_pass(error) && !join_ends(r);
+    board_set_state(r->view.board, again ? REPLICA_CLAIMED : REPLICA_FAILED);
+    return error;
+}
+
 int join_replica(struct replica *r) {
     uint32_t damaged = 0;
     r->doubted = r->refused = 0;
@@ -396,8 +403,7 @@ int join_replica(struct replica *r) {
     for (uint32_t tries = 0;; tries += tries < UINT32_MAX) {
         int error = join_is_fresh(r) ? 0 : join_clear(r);
         if (error != 0) {
-            board_set_state(r->view.board, REPLICA_FAILED);
-            return error;
+            return join_fail(r, error);
         }
         error = join_once(r);
         if (error == 0) {
@@ -412,8 +418,7 @@ int join_replica(struct replica *r) {
                                           : "replica %u: the log is damaged where it would go on",
                           r->view.id);
             }
-            board_set_state(r->view.board, REPLICA_FAILED);
-            return error == TIDE_ERR_BUSY ? TIDE_ERR_NO_REPLICA : error;
+            return join_fail(r, error == TIDE_ERR_BUSY ? TIDE_ERR_NO_REPLICA : error);
         }
         /* The leader lapped the newcomer, or the donor went away: start again, from an empty table. */
         join_rest(r, tries);

@@ -8,4 +8,10 @@
  * afterwards. Errors: NO_REPLICA, FULL, CORRUPT. */
 int join_replica(struct replica *r);
 
+/* The error of a join is nothing that lasts: no donor just now, no memory, no space. FAILED is for damage, and for what was closed. */
+static inline bool join_may_pass(int error) {
+    return error != TIDE_ERR_CORRUPT && error != TIDE_ERR_DIVERGED && error != TIDE_ERR_GONE &&
+           error != TIDE_ERR_CLOSED;
+}
+
 #endif

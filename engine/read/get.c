@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * tide_get where it is common: a sticky reader whose home replica has everything that is committed, a key of 9 to 16 bytes, a
- * value of 32 to 64. Everything else goes to engine/read/read.c.
+ * tide_get() where it is common: a sticky reader whose home replica has everything that is committed, a key of 9 to 16
+ * bytes, a value of 32 to 64. Every other get goes to engine/read/read.c.
  *
- * Written for few instructions, since their number counts twice: a core overlaps the cache misses of as many gets as fit its
- * window of some hundred instructions. So nothing here calls, but in the last place, and registers need not be saved.
+ * It is written for few instructions, since their number counts twice: a core overlaps the cache misses of as many gets
+ * as fit its window of some hundred instructions. All calls are tail calls, so few registers are saved.
  *
  * What read_home_fresh() in engine/read/read.c says about the order of the loads holds here.
  */
@@ -36,10 +36,10 @@ static inline const struct view *get_home(const struct tide_reader *r) {
     return atomic_load_explicit(r->home_slot, memory_order_acquire); /* MO(domain.replica): as view_at() */
 }
 
-/* What a fresh read leaves behind. What was committed when `index` was loaded was at least `index`, and had been no more just before: so
- * that is what the read saw of it. */
+/* What a fresh read leaves behind. When `index` was loaded, commit was at least `index`, and just before it had been
+ * no more: so `index` is the commit that the read saw. */
 static inline void get_serve(struct tide_reader *r, struct tide_answer *a, bool leader, uint64_t index) {
-    if (index != r->fence) { /* a store less where nobody writes */
+    if (index != r->fence) { /* saves a store while no writer is at work */
         r->fence = index;
     }
     /* MO(stats): one writer; as reader_count(). */
@@ -92,8 +92,8 @@ static __attribute__((noinline)) int get_rest(struct tide_reader *r, const void 
     return result;
 }
 
-/* The rest of a get whose first candidate was not it, or was none: one in some dozens, since another key has the same tag.
- * Arguments stand where tide_get has its own. */
+/* The rest of a get whose first candidate was another key with the same tag, or was none: one get in some dozens.
+ * The arguments stand in the registers where tide_get has them. */
 static __attribute__((noinline)) int get_search(struct tide_reader *r, const void *key, size_t key_len,
                                                 const struct table *t, void *buf, size_t buf_size,
                                                 struct tide_answer *a) {
@@ -102,8 +102,9 @@ static __attribute__((noinline)) int get_search(struct tide_reader *r, const voi
     return get_rest(r, key, key_len, t, buf, buf_size, a);
 }
 
-/* An entry takes some hundred nanoseconds from its commit until a follower has applied it, and a read that comes meanwhile finds its
- * replica behind: it looks again for a moment, which costs less than the clock would, to say how far behind, or another replica. */
+/* A follower applies an entry some hundred nanoseconds after its commit, and a read that comes meanwhile finds its
+ * replica behind. The read looks again for a moment. That costs less than the clock, which would say how far behind,
+ * or than another replica. */
 #define GET_MOMENTS 8
 #define GET_MOMENT_ENTRIES 16u
 
@@ -184,7 +185,7 @@ int tide_get(struct tide_reader *r, const void *key, size_t key_len, const struc
     if (__builtin_expect(index < commit || index < r->fence || board_state(board) != REPLICA_SERVING, 0)) {
         return get_later(r, key, key_len, bound, buf, buf_size, a);
     }
-    get_serve(r, a, reader_board_leads(board), index); /* from here on it does, whatever it finds */
+    get_serve(r, a, reader_board_leads(board), index); /* from here on the home replica serves, whatever is found */
     const struct table *t = &home->table;
     uint64_t hash = XXH3_64bits_withSeed(key, key_len, r->hash_seed); /* here, or more registers have to be saved */
     const struct table_bucket *b = table_bucket_for(t, hash);

@@ -19,8 +19,8 @@ const struct tide_bound reader_default_bound = TIDE_BOUND_INIT;
 
 /* One look at every replica that may serve. */
 struct pick_round {
-    struct verdict best;    /* satisfies the bound */
-    struct verdict nearest; /* does not, and is the least stale */
+    struct verdict best;    /* the one that satisfies the bound */
+    struct verdict nearest; /* the least stale one that does not */
     bool found;
     bool any_reached_fence;
     bool any_serving;
@@ -59,7 +59,8 @@ static void pick_consider(const struct tide_reader *r, const struct tide_bound *
     }
 }
 
-/* Inside a section. Sticky and round robin take the first that satisfies, beginning with their own; freshest looks at all. */
+/* Look at the replicas, inside a section. Sticky and round robin begin with their own and take the first that
+ * satisfies the bound; freshest looks at all. */
 static void pick_look(struct tide_reader *r, const struct tide_bound *bound, uint64_t fence, struct pick_round *round) {
     *round = (struct pick_round){ 0 };
     uint32_t first = r->home;
@@ -235,7 +236,7 @@ static int pick_fall_back(struct tide_reader *r, const struct tide_bound *bound,
         if (nearest != NULL) {
             pick_wait(d, nearest, rounds, now, until);
         } else {
-            park_nap(PICK_SEARCH_NS); /* all are joining, say: there is nobody to be woken by */
+            park_nap(PICK_SEARCH_NS); /* no replica serves (all may be joining), so none would wake this thread */
         }
         return 1;
     }

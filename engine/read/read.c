@@ -8,9 +8,9 @@
 #include "shm/park.h"
 
 /*
- * The common case, without a call: the reader's own replica has everything that is committed. commit is loaded before
- * `applied`; whoever wrote before this read began passed a barrier after its commit, so commit is at least that write.
- * On true a section is open.
+ * The common case, without a call: the reader's home replica has everything that is committed. commit is loaded before
+ * `applied`. A writer whose write was done before this read began has passed a barrier after its commit, so this load
+ * of commit covers that write. On true a section is open.
  */
 static inline bool read_home_fresh(const struct tide_reader *r, const struct tide_bound *bound, struct verdict *v) {
     if (__builtin_expect((r->policy != TIDE_STICKY) | (bound->min.incarnation != 0) | (bound->min.index != 0), 0)) {
@@ -74,8 +74,8 @@ void read_done(struct tide_reader *r, const struct verdict *v, struct tide_answe
     }
 }
 
-/* Tries at a value that changes under us, each at a newer index. A writer that is stopped in the middle of clearing slots
- * never lets a miss be believed: then another replica has to serve. */
+/* Tries at a value that changes under us, each at a newer index. While a writer is stopped in the middle of clearing
+ * slots, no miss can be believed: then another replica has to serve. */
 #define READ_FOREIGN_TRIES 1000
 
 bool read_newer(struct verdict *v) {
@@ -129,7 +129,7 @@ int read_elsewhere(struct tide_reader *r, const struct tide_bound *bound, struct
     return reader_pick(r, bound, v);
 }
 
-/* The read is over: what was stuck may not be so for the next one. */
+/* The read is over. A replica that was stuck may serve the next read. */
 static void read_pardon(struct tide_reader *r) {
     r->avoid = 0;
     r->pardons = 0;
@@ -214,7 +214,7 @@ static inline void read_prefetch_keys(const struct tide_mget_item *items, size_t
     }
 }
 
-/* One item whose candidate was not it, or was none. */
+/* One item whose first candidate was another key, or none. */
 static __attribute__((noinline)) void read_one(const struct table *t, struct tide_mget_item *item, uint64_t hash,
                                                uint64_t at) {
     if (!read_item_valid(item)) {

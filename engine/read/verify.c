@@ -20,7 +20,7 @@ static int verify_copy(void *ctx, const uint8_t *key, size_t key_len, const uint
     return 0;
 }
 
-/* Own replicas are looked at with the same validated copies as others': it is the bytes that are checked. */
+/* Own replicas are read by validated copies too, as other processes' are, since it is the bytes that are checked. */
 static void verify_replica(struct tide *d, uint32_t id, struct tide_verify *out) {
     struct verify_nodes sum = { 0 };
     struct foreign_scratch scratch = { 0 };

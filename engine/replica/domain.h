@@ -76,7 +76,7 @@ struct sequencer {
     alignas(LAYOUT_PAIR) _Atomic uint32_t taken;
     _Atomic(struct seq_request *) queue; /* newest first */
     _Atomic uint32_t here;               /* this process leads; looked at before queueing, decided by `leader` */
-    /* Of whoever has it taken: */
+    /* Of the thread that has the turn: */
     alignas(LAYOUT_PAIR) struct replica *leader;
     struct ring_writer ring;
     uint64_t refine_ts; /* the clock is looked after from this stamp on */
@@ -147,7 +147,7 @@ void tide_logf(struct tide *d, enum tide_log_level level, const char *format, ..
 /* Where an error has a text of its own (shm/fault.h), hand it to the log callback. */
 void tide_log_fault(struct tide *d, int error);
 
-/* A forked child's: nothing of it may be used, not even its locks. */
+/* Is this handle a forked child's copy? Nothing of it may be used, not even its locks. */
 static inline bool tide_forked(const struct tide *d) {
     return atomic_load(&d->closed) == (uint32_t)-TIDE_ERR_FORKED;
 }

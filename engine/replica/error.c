@@ -61,9 +61,11 @@ const char *tide_strerror(int code) {
     case TIDE_ERR_CLOSED:
         return "the domain was closed";
     case TIDE_ERR_SLOTS:
-        return "all replica slots are taken";
+        return "all slots are taken: 64 replicas, or 512 open handles; close some, or let 'tide gc' free those of the "
+               "dead";
     case TIDE_ERR_THREAD:
-        return "the reader belongs to another thread, or a section is open where none may be, or none where one must";
+        return "the reader belongs to another thread (open one in each), or a section is open (end it first), or none "
+               "is (begin one)";
     case TIDE_ERR_UNKNOWN:
         return "it is not known whether the write was done";
     case TIDE_ERR_BUSY:

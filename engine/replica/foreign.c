@@ -28,7 +28,7 @@ uint64_t foreign_epoch(const struct table *t) {
     return atomic_load_explicit(&t->seg->reorganised, memory_order_acquire);
 }
 
-/* Nothing was cleared since `epoch`, so what was not found was not there. */
+/* Was no slot cleared since `epoch`? Then a key that was not found was not there. */
 static bool foreign_quiet(const struct table *t, uint64_t epoch) {
     atomic_thread_fence(memory_order_acquire); /* MO(table.reorganised): the slots were read before */
     return epoch % 2 == 0 && atomic_load_explicit(&t->seg->reorganised, memory_order_relaxed) == epoch; /* as above */
@@ -40,9 +40,9 @@ static bool foreign_whole(const struct foreign_node *n) {
     return atomic_load_explicit(&n->at->index, memory_order_relaxed) == n->index; /* MO(node.index) */
 }
 
-/* The node `n`, as it was loaded, was what slot i of the bucket led to at some moment after the slot was read. A reader that is
- * held up between slot and node may come to a node that was freed and used again for another key meanwhile: whole, but no longer
- * what stands here. */
+/* Was the node `n`, as it was loaded, what slot i of the bucket led to at some moment after the slot was read? A
+ * reader that is held up between slot and node may come to a node that was freed meanwhile and used again for
+ * another key: whole, but no longer what stands in this slot. */
 static bool foreign_in_slot(const struct table_bucket *b, uint32_t i, uint32_t slot, const struct foreign_node *n) {
     /* MO(table.slot): acquire; the node's index was acquired before: had it been used again until then, the slot would be seen to
      * lead elsewhere. If the slot came back to it afterwards, the index is another one now. */
@@ -277,7 +277,8 @@ static bool foreign_fits(const struct foreign_words *w, uint64_t off, uint64_t b
            bytes <= w->buckets_off - off;
 }
 
-/* Asked of a copy, which is all that is used afterwards: what lies in the segment may be another word by then. */
+/* Are these words sane? They are a copy, and only the copy is used afterwards: another process may change the
+ * segment's own words. */
 static bool foreign_words_sane(const struct view *v, const struct foreign_words *w) {
     uint64_t size = v->segment.size_bytes;
     const uint8_t *base = v->segment.base;
@@ -337,7 +338,7 @@ static void foreign_unmap(struct view *v) {
 
 int foreign_attach(struct tide *d, uint32_t id) {
     if (rcu_inside()) {
-        return TIDE_ERR_NO_REPLICA; /* of another reader of this thread: letting an old mapping go would wait for it */
+        return TIDE_ERR_NO_REPLICA; /* the section is another reader's of this thread, and letting an old mapping go would wait for it */
     }
     uint32_t state = board_state(&d->log->replicas[id]);
     pthread_mutex_lock(&d->foreign_lock);
@@ -347,7 +348,7 @@ int foreign_attach(struct tide *d, uint32_t id) {
         old = NULL; /* it stays mapped for those who still use it */
         error = -(int)atomic_load(&d->closed);
     } else if (old != NULL && view_is_current(old)) {
-        old = NULL; /* somebody was faster */
+        old = NULL; /* another thread was faster */
     } else if (atomic_load(&d->running[id]) != NULL || (state != REPLICA_SERVING && state != REPLICA_ORPHAN)) {
         error = TIDE_ERR_NO_REPLICA;
     } else {

@@ -25,7 +25,7 @@
  * nothing. Not inside a section: it may open and map. The result is reached by d->views[id] inside one. */
 int foreign_attach(struct tide *d, uint32_t id);
 
-/* Let all go, or the one in slot `id`. */
+/* Let the mapping in slot `id` go, where there is one. */
 void foreign_release(struct tide *d, uint32_t id);
 
 enum foreign_status {

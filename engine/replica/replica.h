@@ -26,7 +26,7 @@ void replica_stop_serving(struct replica *r);
 /* The board's words about this replica are those that its thread wrote, or are now. For the applying thread, from time to time. */
 void replica_mend_board(struct replica *r);
 
-/* Take a step into account: digest marks at their indexes. */
+/* After each entry: leave a digest mark where one is due. */
 static inline void replica_note_index(struct replica *r) {
     if (r->exact && r->applied % LAYOUT_DIGEST_EVERY == 0) {
         board_mark_digest(r->view.board, r->applied, r->writer.digest);
@@ -40,7 +40,7 @@ static inline void replica_advance(struct replica *r, uint64_t ts) {
     KILL_POINT("apply.undigested");
 }
 
-/* What is due after that. */
+/* What is due after a publication: digest, counts, grace periods, waiters. */
 static inline void replica_advanced(struct replica *r) {
     board_put_digest(r->view.board, r->applied, r->writer.digest);
     atomic_store_explicit(&r->view.board->entries, /* MO(stats) */

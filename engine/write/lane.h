@@ -25,8 +25,9 @@
 
 /* ---- the writer's side --------------------------------------------------------------------------------------------- */
 
-/* Have the leader, wherever it is, do the request: any thread, waits up to d->write_timeout_ns, for a free lane as well. Fills q->result and
- * what belongs to it. TIMEOUT and NO_LEADER: certainly not done. UNKNOWN: it may be done yet. */
+/* Have the leader, wherever it is, do the request. Any thread. Waits up to d->write_timeout_ns, for a free lane as
+ * well. Fills q->result and what belongs to it. TIMEOUT and NO_LEADER: certainly not done. UNKNOWN: it may still be
+ * done. */
 int lane_write(struct tide *d, struct seq_request *q);
 
 /* ---- the leader's side ---------------------------------------------------------------------------------------------- */

@@ -18,20 +18,20 @@
 #define LANE_WAIT_NAP_NS 50000u         /* all lanes are lent: a write takes microseconds */
 #define LANE_REAP_NS UINT64_C(10000000) /* and for so long already: some may be lent to the dead */
 
-/* The lane that this thread had last: its lines are here, and others have lanes of their own by then. */
+/* The lane that this thread had last: this core still has its lines, and other threads use other lanes by then. */
 static _Thread_local uint32_t lane_last = UINT32_MAX;
 
 static enum lane_phase lane_phase_of(uint64_t turn) {
     return (enum lane_phase)(turn & 7);
 }
 
-/* Nobody's, and no request that was given up is under way. */
+/* Is the lane without an owner, and without a request under way that was given up? */
 static bool lane_is_free(const struct lane *lane, uint32_t owner) {
     return owner == 0 || (owner == LANE_ORPHAN && lane_phase_of(atomic_load(&lane->turn)) != LANE_TAKEN);
 }
 
-/* What a borrower before us had submitted and nobody has taken (its leader stepped down) must not be taken any more once the lane is
- * filled anew. False: it was taken just now. */
+/* Cancel what an earlier borrower had submitted and no leader has taken, since the leader stepped down: once the
+ * lane is filled anew, no leader may take it. False: a leader took it just now. */
 static bool lane_clear(struct lane *lane) {
     uint64_t turn = atomic_load(&lane->turn);
     while (lane_phase_of(turn) == LANE_SUBMITTED) {
@@ -79,13 +79,14 @@ static int lane_find(struct tide *d) {
     return -1;
 }
 
-/* late: the leader has the request, and nobody waits for its answer any more: the lane is free when that is there. */
+/* Give the lane back. late: the leader has the request, and no thread waits for its answer any more. The lane is
+ * free once the answer is there. */
 static void lane_return(struct tide *d, uint32_t number, bool late) {
     /* MO(lane.owner): release; pairs with lane_borrow(): the answer was read before the next request is written. */
     atomic_store_explicit(&d->log->lanes[number].owner, late ? LANE_ORPHAN : 0, memory_order_release);
 }
 
-/* A request was not taken in time. */
+/* Cancel a request that no leader has taken in time. */
 static int lane_unheard(const struct tide *d) {
     if (atomic_load(&d->closed) != 0) {
         return -(int)atomic_load(&d->closed);
@@ -170,7 +171,7 @@ static void lane_submit(struct tide *d, struct lane *lane, uint32_t number, uint
     }
 }
 
-/* Until it is answered, or the time is out. */
+/* Wait until the request is answered. False: the time is out. */
 static bool lane_await(const struct tide *d, struct lane *lane, uint64_t seq, uint64_t until) {
     uint64_t answered = seq << 3 | LANE_ANSWERED;
     for (uint32_t spins = 0;; spins++) {

@@ -30,7 +30,7 @@ struct lane_server {
     bool told;         /* that it is gone */
 };
 
-/* One request, copied out of its lane: what is checked cannot change any more. */
+/* One request, copied out of its lane: the borrower cannot change what is checked. */
 struct lane_work {
     uint32_t number;
     uint64_t seq;
@@ -134,7 +134,7 @@ static bool lane_take(struct tide *d, uint32_t number, struct lane_work *w, stru
     w->ops = NULL;
     w->prepared = NULL;
     *q = (struct seq_request){ .lane = (uint16_t)(number + 1), .lane_seq = w->seq };
-    /* TAKEN: by the leader before us. We took over, so nobody else works on it. */
+    /* TAKEN: the leader before us took it. We took over, so no other process works on it. */
     if (phase == LANE_SUBMITTED && !atomic_compare_exchange_strong(&lane->turn, &turn, w->seq << 3 | LANE_TAKEN)) {
         return false;
     }
@@ -178,7 +178,8 @@ static void lane_serve(struct tide *d, uint64_t ready) {
     for (size_t i = 0; i < n; i++) {
         struct lane *lane = &d->log->lanes[work[i].number];
         if (requests[i].result == TIDE_ERR_NO_LEADER) {
-            /* We have just stopped leading, and it is not done: it is there for the one who follows, or to be cancelled. */
+            /* We have just stopped leading, and the request is not done: the next leader may take it, or its writer
+             * may cancel it. */
             atomic_store(&lane->turn, work[i].seq << 3 | LANE_SUBMITTED);
         } else {
             lane_answer(lane, work[i].seq, &requests[i]);
@@ -187,7 +188,7 @@ static void lane_serve(struct tide *d, uint64_t ready) {
     }
 }
 
-/* Whoever opens the name now gets another domain: what is written here would be for nobody. */
+/* A process that opens the name now gets another domain, and no new reader would ever see what is written here. */
 static void lane_look(struct tide *d) {
     uint64_t now = clock_monotonic_ns();
     if (now < d->server->look_ns) {

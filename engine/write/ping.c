@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Does the leader answer? Asked by a word of its own: no lane is needed, all of which may be lent. */
+/* Does the leader answer? A word of its own asks it, since all lanes may be lent. */
 #include "engine/table/cancel.h"
 #include "engine/replica/domain.h"
 #include "engine/write/lead.h"

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * tide_put where it is common: this process leads, nobody else is at the sequencer, the key is there, and memory for the new version is
- * at hand. Everything else, what is rare included, goes the way of all writes: engine/write/write.c.
+ * tide_put() where it is common: this process leads, no other thread is at the sequencer, the key is there, and memory
+ * for the new version is at hand. Every other put, what is rare included, goes the way of all writes:
+ * engine/write/write.c.
  *
- * It differs from that way in the order alone: what can be looked up is looked up before the commit, and what can wait is done after
- * `applied`, so that the moment between them, in which a linearizable read has to wait, is a handful of stores.
+ * It differs from that way in the order alone. What can be looked up is looked up before the commit, and what can wait
+ * is done after `applied`; so the moment between them, in which a linearizable read has to wait, is a handful of
+ * stores.
  */
 #include "engine/read/reader.h"
 #include "engine/replica/replica.h"
@@ -20,7 +22,7 @@
 _Static_assert(FRAME_HEADER_BYTES + PUT_PAYLOAD_MOST <= LAYOUT_RING_MIN / 4,
                "such a frame is no larger than any ring allows");
 
-/* What is asked is well-formed, small, and by a session that may. */
+/* Are the arguments well-formed and small, and may this thread use the session? */
 static inline bool put_is_common(const struct tide *d, const struct tide_reader *session, const void *key,
                                  size_t key_len, const void *value, size_t value_size) {
     return d != NULL && key != NULL && value != NULL && key_len - 1 < PUT_KEY_MOST &&
@@ -40,7 +42,7 @@ struct put {
     struct table_place place;
 };
 
-/* Nothing has to be waited for, made, split or marked, and nobody has queued. To be asked with the turn. */
+/* Can this put go the short way: nothing to wait for, make, split or mark, and no queue? To be asked with the turn. */
 static inline bool put_finds_room(struct sequencer *s, struct put *p) {
     struct replica *r = s->leader;
     if (r == NULL || atomic_load(&s->queue) != NULL || table_is_damaged(&r->writer.t)) {
@@ -49,7 +51,8 @@ static inline bool put_finds_room(struct sequencer *s, struct put *p) {
     struct table_writer *w = &r->writer;
     __builtin_prefetch(table_bucket_at(&w->t, table_bucket_of(p->hash, w->buckets)), 1);
     p->crc = crc32c_short(crc32c_short(0, p->key, p->key_len), p->value, p->value_size); /* meanwhile */
-    /* One more node of its class alive, for a moment, must be nothing new: then no sum rises by which writes are admitted. */
+    /* For a moment one more node of its class is alive. There were as many before, so no sum rises by which writes
+     * are admitted. */
     if (w->arena.live[p->class] >= w->arena.most[p->class] || s->ring.tail + p->ring_bytes > s->ring.limit) {
         return false;
     }
@@ -102,7 +105,7 @@ static inline uint64_t put_do(struct tide *d, struct put *p) {
     return index;
 }
 
-/* Let the turn go, and serve who has queued meanwhile: a write that goes on after this may be refused before it comes so far. */
+/* Let the turn go, and serve the queue now: our own write may still fail and never reach the sequencer. */
 static inline void put_leave(struct tide *d, bool owed) {
     seq_let_go(d, owed);
     if (__builtin_expect(atomic_load(&d->seq.queue) != NULL, 0)) {

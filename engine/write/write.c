@@ -8,7 +8,7 @@
 #include "engine/write/write.h"
 #include "engine/write/write_op.h"
 
-/* By this process where it leads, else through a lane; the leader may change while we look. */
+/* Write in this process where it leads, else through a lane. The leader may change in between. */
 static int write_somewhere(struct tide *d, struct seq_request *q) {
     int result = TIDE_ERR_NO_LEADER;
     if (atomic_load(&d->seq.here) != 0) {
@@ -34,8 +34,8 @@ static int write_submit(struct tide *d, struct tide_reader *session, struct seq_
     if (atomic_load(&d->closed) != 0) {
         return -(int)atomic_load(&d->closed);
     }
-    /* A full table waits for sections to end: it would wait for this thread's own. A thread that liburcu does not know has
-     * none open. */
+    /* In a full table a write waits for sections to end, and would wait for this thread's own section. A thread that
+     * liburcu does not know has none open. */
     if (rcu_inside()) {
         return TIDE_ERR_THREAD;
     }

@@ -30,12 +30,13 @@ static const char HELP[] =
     "                    on)\n"
     "  --limit N         show at most N entries\n"
     "  --key KEY         show only entries of this key; \\xNN is the byte NN, \\\\ a backslash\n"
-    "  --follow          then show new entries as they come, until SIGINT, or until the domain ends: its file is\n"
-    "                    removed, or no process that uses it lives\n"
+    "  --follow          go on with new entries as they are committed, until SIGINT or until the domain ends: its "
+    "file\n"
+    "                    is removed, or the last process that uses it ends\n"
     "  --full            show keys and values whole (default: cut to fit the line, +N bytes)\n"
     "  --no-ring         do not show entries\n"
     "  --json            one JSON object a line (fields: docs/layout.md)\n"
-    "  --help            this text\n"
+    "  --help            print this text\n"
     "\n"
     "Bytes of keys and values that are not printable ASCII are shown as \\xNN, a backslash as \\\\.\n"
     "Flags: M the next entry belongs to the same batch; X extended; ? unknown. Ages are since commit.\n"
@@ -133,7 +134,8 @@ static int read_options(struct options *o, int argc, char **argv) {
     if (code != TOOL_OK)
         return code;
     if (argc - optind != 1)
-        return args_error(TOOL, argc == optind ? "which domain or file?" : "one domain or file at a time");
+        return args_error(TOOL, argc == optind ? "the name of a domain or a file is missing"
+                                               : "one domain or file at a time");
     o->what = argv[optind];
     if (o->what[0] == '\0')
         return args_error(TOOL, "the name is empty");
@@ -211,7 +213,7 @@ static bool show_ring(struct dump_run *run, struct dump_log *log) {
     run->format->ring(&run->view, log->seg);
     dump_ring_init(&ring, &run->file, log->seg, from, &log->problems);
     do {
-        /* Asked before the frames are read, so that the last ones are seen. */
+        /* Ask before reading the frames, so that the last ones are not missed. */
         ended = !run->opt.follow || dump_file_ended(&run->file);
         read = dump_ring_update(&ring) && show_frames(run, &ring);
     } while (read && wait_for_more(run, ended));
@@ -251,7 +253,7 @@ static bool show_table(struct dump_run *run) {
     return read;
 }
 
-/* Of a large request the header: what it says is the writer's, and the leader's to check. */
+/* Of a large request only the header: the writer wrote the rest, and the leader checks it. */
 static bool show_spill(struct dump_run *run) {
     struct segment_header h;
     struct dump_problems problems = { 0 };
@@ -268,7 +270,7 @@ static bool show_spill(struct dump_run *run) {
     return true;
 }
 
-/* What the header says; anything that is nothing else is shown, and complained about, as a log. */
+/* The kind that the header names. A file of no known kind is shown, with its faults, as a log. */
 static enum segment_kind kind_of(struct dump_run *run) {
     struct segment_header h;
     bool other = dump_file_read(&run->file, 0, &h, sizeof(h)) && h.magic == TIDE_LAYOUT_MAGIC &&
@@ -325,7 +327,7 @@ int tool_dump(int argc, char **argv) {
     }
     stopped = 0;
     int code = read_options(&run->opt, argc, argv);
-    /* The end of a follower is no abort: it closes with its summary and exit code. */
+    /* A signal ends --follow cleanly: with the summary and an exit code. */
     if (code < 0 && run->opt.follow)
         signals_catch(on_signal, 0);
     code = code < 0 ? dump(run) : code;

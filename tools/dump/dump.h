@@ -8,8 +8,8 @@
  *   table.c      a table segment; of a spilled request the header is all
  *   print.c      what both forms of the output need; text.c and json.c are the two
  *
- * All of it believes nothing that it reads: lengths and offsets are checked against the file before they are used, and
- * each loop is bounded by the file's size. One thread.
+ * None of them believes what it reads: they check lengths and offsets against the file before they use them, and each
+ * loop is bounded by the file's size. One thread.
  */
 #ifndef TIDE_DUMP_DUMP_H
 #define TIDE_DUMP_DUMP_H
@@ -98,7 +98,7 @@ static inline enum lane_phase dump_lane_phase(const struct lane *lane) {
     return (enum lane_phase)(lane->turn & 7);
 }
 
-/* Is there anything to say of it: does somebody own it, or was it ever used? */
+/* Does a process own it, or was it ever used? */
 static inline bool dump_lane_shown(const struct lane *lane) {
     return lane->owner != 0 || lane->turn != 0;
 }

@@ -26,7 +26,7 @@ static bool fail_errno(struct dump_file *f, enum tool_code code, const char *doi
     return fail(f, code, "%s: %s", doing, strerror(errno));
 }
 
-/* stat first: opening a device can do things, and what a FIFO's writer gets must not depend on a dump. */
+/* stat first: opening a device may have effects, and opening a FIFO would wake its writer. */
 static bool open_path(struct dump_file *f, int nofollow) {
     struct stat st;
     bool found = (nofollow ? lstat(f->path, &st) : stat(f->path, &st)) == 0;
@@ -62,7 +62,7 @@ static bool set_path(struct dump_file *f, const char *dir, const char *format, c
     return m >= 0 && (size_t)m < sizeof(f->path);
 }
 
-/* Segments are never symbolic links; somebody else's link in /dev/shm is not to lead a dump elsewhere. */
+/* Segments are never symbolic links: a link that another user put into /dev/shm must not lead a dump elsewhere. */
 static bool try_segment(struct dump_file *f, const char *format, const char *what) {
     const char *dir = getenv("TIDE_SHM_DIR");
     char with_slash[2048];
@@ -88,7 +88,7 @@ bool dump_file_open(struct dump_file *f, const char *what) {
         struct dump_file first = *f;
         if (names_part(what) && try_segment(f, "tidemark.%s", what))
             return true;
-        if (access(what, F_OK) != 0) { /* what was meant is most likely the domain: tell about that */
+        if (access(what, F_OK) != 0) { /* most likely a domain was meant: report that one */
             *f = first;
             return f->is_missing
                        ? fail(f, TOOL_NO_DOMAIN,

@@ -8,7 +8,7 @@
 #include "shm/segment.h"
 #include "tools/dump/dump.h"
 
-#define LOOKS 4 /* a live domain changes between two reads: what is wrong only once is not wrong */
+#define LOOKS 4 /* a live domain changes between two reads: only a fault that each look finds counts */
 #define PAGE_BYTES 4096u
 
 bool dump_is_other_version(const struct segment_header *h) {
@@ -94,7 +94,7 @@ static void check_replica(const struct log_segment *seg, uint32_t id, struct dum
         dump_problem(p, "replica %u: its label has no end", id);
 }
 
-/* Members and lanes. The request that a lane holds is not looked at: whoever has it checks it. */
+/* Members and lanes. A lane's request is not checked here: the leader checks it. */
 static void check_members(const struct log_segment *seg, struct dump_problems *p) {
     for (uint32_t i = 0; i < LAYOUT_MEMBERS; i++)
         if (seg->members[i].used > MEMBER_BURIED)
@@ -112,7 +112,7 @@ static void check_members(const struct log_segment *seg, struct dump_problems *p
     }
 }
 
-/* The requests are left out: they are most of the segment. */
+/* Leave out the requests, which are most of the segment. */
 static bool read_segment(struct dump_file *f, struct log_segment *seg) {
     if (!dump_file_read(f, 0, seg, offsetof(struct log_segment, lanes)))
         return false;
@@ -123,7 +123,7 @@ static bool read_segment(struct dump_file *f, struct log_segment *seg) {
     return true;
 }
 
-/* A member that leaves between the look at its slot and the question is no dead one: look again. */
+/* A member may leave between the look at its slot and the question; it is not dead then: look again. */
 static bool ask_member(struct dump_file *f, struct member_slot *slot, uint32_t number) {
     for (int look = 0; look < LOOKS && slot->used != 0; look++) {
         uint64_t started = slot->started_unix_ns;
@@ -142,7 +142,7 @@ static void ask_who_lives(struct dump_log *log, struct dump_file *f) {
         log->lives[i] = ask_member(f, &log->seg->members[i], i);
 }
 
-/* The leader's words again, after the replicas': commit only grows, so nobody's `applied` seems to be beyond it. */
+/* Read the leader's words again after the replicas': commit only grows, so no `applied` seems to be beyond it. */
 static bool read_once(struct dump_log *log, struct dump_file *f) {
     struct log_segment *seg = log->seg;
     log->problems.count = 0;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A short look at a domain from outside, for commands that must not disturb it, or that want to know before they
- * open it: who lives is asked of the kernel, the rest is read from the file. Takes no lock and no slot. Built on what
- * `tide dump` reads with, so that damaged files are told of and never crash anything. One thread.
+ * A short look at a domain from outside, for commands that must not disturb it or look before they open it. The kernel
+ * tells which processes live; the rest is read from the file. Takes no lock and no slot. It reads as `tide dump` does,
+ * so a damaged file is reported and never crashes the command. One thread.
  */
 #ifndef TIDE_DUMP_PEEK_H
 #define TIDE_DUMP_PEEK_H
@@ -15,8 +15,8 @@
 #define PEEK_PIDS 512u
 
 enum peek_state {
-    PEEK_ALIVE,   /* somebody is attached */
-    PEEK_DEAD,    /* nobody is; what lies there may be taken up again */
+    PEEK_ALIVE,   /* a process is attached */
+    PEEK_DEAD,    /* no process is; serve may go on from what is left */
     PEEK_DAMAGED, /* `why` says what is wrong; `pids` and `led` are good all the same, nothing else is */
     PEEK_CLOSED,  /* another user's, or not a file: `why` */
     PEEK_VERSION, /* another version of Tidemark made it: `why` says which; otherwise as damaged */

@@ -70,7 +70,7 @@ int args_duration(const char *text, uint64_t *out_ns) {
     if (factor == 0 || __builtin_mul_overflow(whole, factor, &total))
         return -1;
     uint64_t digits = 0, scale = 1;
-    /* Fifteen digits reach below a nanosecond of an hour; the ones behind could not change the result. */
+    /* Fifteen decimals of an hour are less than a nanosecond: further digits cannot change the result. */
     for (int i = 0; fraction && fraction[i] >= '0' && fraction[i] <= '9' && i < 15; i++, scale *= 10)
         digits = digits * 10 + (uint64_t)(fraction[i] - '0');
     uint64_t part_ns = (uint64_t)((unsigned __int128)digits * factor / scale);
@@ -118,7 +118,7 @@ const char *args_duration_text(uint64_t ns, char *buf, size_t buf_size) {
     return buf;
 }
 
-/* "--name" of the word that getopt did not take, without its value. */
+/* "--name" of an argument "--name=value". */
 static const char *long_name(const char *word, char *buf, size_t buf_size) {
     snprintf(buf, buf_size, "%.*s", (int)strcspn(word, "="), word);
     return buf;
@@ -131,13 +131,13 @@ static int is_ambiguous(const struct option *list, const char *name) {
     return n > 1;
 }
 
-/* What getopt refused, in our words: its own name neither the command's help nor the option that was meant. */
+/* Say what is wrong with an option. getopt's own messages do not tell which option was meant. */
 static int refuse_option(const struct args_options *o, const char *tool, const char *word) {
     char name[64];
     if (strncmp(word, "--", 2) != 0)
         return args_error(tool, "unrecognized option '-%c'", optopt);
     long_name(word, name, sizeof(name));
-    if (optopt != 0) /* it is known, but was given a value */
+    if (optopt != 0) /* getopt knows it, but it was given a value */
         return args_error(tool, "option '%s' takes no value", name);
     if (is_ambiguous(o->list, name + 2))
         return args_error(tool, "option '%s' is ambiguous: write more of it", name);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What the subcommands share for reading their arguments: durations, sizes, numbers, and the manner of complaining.
+ * Reading arguments: durations, sizes, numbers, options; and messages on standard error.
  * All parsers take the whole text or nothing, return 0 or -1, and leave the out-parameter untouched on -1. Any
  * thread.
  */
@@ -30,7 +30,7 @@ typedef int args_option_fn(void *ctx, int option, char *arg);
 
 struct args_options {
     const char *help;          /* what --help and -h print */
-    const char *letters;       /* short options, "h" among them: as getopt has them, but the ':' in front of all */
+    const char *letters;       /* short options, "h" among them: as for getopt, without a leading ':' */
     const struct option *list; /* ends with ARGS_LAST_OPTIONS */
     args_option_fn *take;      /* all others */
 };
@@ -44,8 +44,8 @@ struct args_options {
  * code after a message. --help ends the process. */
 int args_options(const struct args_options *o, int argc, char **argv, void *ctx);
 
-/* Print "TOOL: text" on standard error. What was typed, read from a file or found in shared memory may stand in `text`:
- * control characters are escaped. */
+/* Print "TOOL: text" on standard error. Control characters are escaped, because `text` may contain what was typed, read
+ * from a file or found in shared memory. */
 void args_say(const char *tool, const char *text);
 void args_sayf(const char *tool, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * A growing byte buffer for output. Zero-initialise it; buf_free() lets go. Not for several threads at once.
- * When memory runs out the process ends with a message and TOOL_FAILED: half an answer would be worse than none.
+ * When memory runs out the process ends with a message and TOOL_FAILED: half an answer is worse than none.
  */
 #ifndef TIDE_TOOLS_BUF_H
 #define TIDE_TOOLS_BUF_H

@@ -40,7 +40,7 @@ int cli_name_is_good(const char *name) {
 
 int cli_arguments(struct cli *c, int argc, char **argv, int min, int max, const char *what) {
     if (optind >= argc)
-        return args_error(c->tool, "which domain? 'tide ls' lists what is there");
+        return args_error(c->tool, "the name of a domain is missing; 'tide ls' lists the domains");
     c->name = argv[optind++];
     if (!cli_name_is_good(c->name))
         return args_error(c->tool, "'%s' cannot be a domain's name: 1 to %u of A-Z a-z 0-9 _ - . and not a dot first",
@@ -202,7 +202,7 @@ void cli_log(void *ctx, enum tide_log_level level, const char *text) {
         args_say(c->tool, text);
 }
 
-/* Whoever may write a segment may also truncate it under us. That is no bug of this command, and is not to look like one. */
+/* A process that may write a segment may also truncate it. That is no bug of this command, so it must not look like one. */
 static void on_bus_error(int number) {
     static const char TEXT[] =
         "tide: a segment was truncated, or memory for it is gone: the domain is lost, remove it\n";
@@ -233,7 +233,7 @@ int cli_end(struct cli *c, int code) {
 
 /* Atomic: a handler may run in any thread. */
 static atomic_int stopped, sleeps;
-static int wake_fd = -1; /* an eventfd: the signal may come to any thread, and this wakes the one that sleeps */
+static int wake_fd = -1; /* an eventfd: any thread may get the signal; this wakes the one that sleeps */
 
 static void on_signal(int number) {
     int why = errno;

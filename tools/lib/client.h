@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What the subcommands share that work on a running domain: exit codes, opening, complaining, signals, tokens. One
+ * What the subcommands on running domains share: opening, errors, signals, tokens. One
  * thread. `struct cli` is filled by each command: tool and json before anything else is called.
  */
 #ifndef TIDE_TOOLS_CLIENT_H
@@ -18,7 +18,7 @@ struct cli {
     const char *tool; /* "tide get": begins every message */
     const char *name; /* the domain's */
     int json;
-    int chatty; /* also show what the library tells for information */
+    int chatty; /* also print the library's messages of level INFO */
     struct tide *domain;
 };
 
@@ -62,7 +62,7 @@ void cli_log(void *ctx, enum tide_log_level level, const char *text);
 enum tool_code cli_code_of(int error);
 
 /*
- * Tell an error of the engine: "TOOL: what: text", and what to do about it; with --json one object {error, text,
+ * Report an error of the engine: "TOOL: what: text", and what to do about it; with --json one object {error, text,
  * exit_code} on standard output as well. Returns the exit code, for `return cli_fail(...)`.
  */
 int cli_fail(const struct cli *c, int error, const char *format, ...) __attribute__((format(printf, 3, 4)));
@@ -71,16 +71,16 @@ int cli_fail(const struct cli *c, int error, const char *format, ...) __attribut
 int cli_fail_with(const struct cli *c, int error, struct json_out *j, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
-/* Tell something that is no error of the engine. `name`: for "error" in JSON. Returns code. */
+/* Report a failure that is no error of the engine. `name`: for "error" in JSON. Returns code. */
 int cli_complain(const struct cli *c, enum tool_code code, const char *name, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
 /* ---- signals ---- */
 
 /*
- * From now on SIGTERM, SIGINT and SIGHUP, where they were not ignored, set a flag and wake cli_sleep(). Before the first cli_sleep() they end the
- * process at once, with TOOL_OK: starting may take long (a join waits for its donor), and an end without ceremony is
- * something that domains are made for.
+ * From now on SIGTERM, SIGINT and SIGHUP set a flag and wake cli_sleep(), except those that were ignored when the process
+ * started. Before the first cli_sleep() they end the process at once, with TOOL_OK: a join may take long, and a domain
+ * survives the end of any process at any moment.
  */
 void cli_catch_signals(void);
 

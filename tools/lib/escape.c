@@ -73,7 +73,7 @@ long escape_undo(char *text) {
     return to - text;
 }
 
-/* Does the character of `len` bytes at s do something rather than show something? */
+/* Is the character of `len` bytes at s a control character? */
 static int is_control(const unsigned char *s, size_t len) {
     return (len == 1 && (s[0] < 0x20 || s[0] == 0x7f)) || (len == 2 && s[0] == 0xc2 && s[1] < 0xa0);
 }
@@ -98,7 +98,7 @@ void escape_text_print(FILE *out, const void *text, size_t n, const char *keep) 
     const char *s = text;
     for (size_t at = 0; at < n && !ferror(out);) {
         size_t piece = n - at < PIECE ? n - at : PIECE;
-        /* No character is cut: a piece that is not the last ends before one. */
+        /* A piece ends between two characters. */
         while (piece < n - at && piece > PIECE - 4 && ((unsigned char)s[at + piece] & 0xc0) == 0x80)
             piece--;
         escaped.size = 0;

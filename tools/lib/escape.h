@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Bytes of others, so that they can be shown: whoever chooses a key or a label must not be able to send commands to
- * the terminal of the person who looks at it. One thread for each buffer.
+ * Escaping what is printed: a process that chooses a key or a label must not be able to send commands to the terminal of
+ * the person who looks at it. One thread for each buffer.
  */
 #ifndef TIDE_TOOLS_ESCAPE_H
 #define TIDE_TOOLS_ESCAPE_H
@@ -15,7 +15,7 @@
 #define ESCAPE_UNBOUNDED UINT64_MAX
 
 /*
- * For bytes that are to be given back, to --key or --escaped: printable ASCII as it is, a backslash twice, all else
+ * For keys and values, so that they can be given to --key or --escaped: printable ASCII as it is, a backslash twice, all else
  * as \xNN (quotes too). At most `room` characters; no escape is cut. Returns how many of the n bytes were taken.
  */
 size_t escape_bytes(struct buf *out, const void *bytes, size_t n, uint64_t room);

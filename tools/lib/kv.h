@@ -28,10 +28,10 @@ enum kv_option {
 #define KV_BOUND_HELP                                                                                                  \
     "  --max-staleness TIME  how old the data may be: 200ms; 0: linearizable (default); any\n"                         \
     "  --max-lag N           how many entries behind the commit index it may be (default: any)\n"                      \
-    "  --fallback WHAT       when no replica keeps that: leader (default), wait, error, stale (serve all the\n"        \
-    "                        same, and say so)\n"                                                                      \
+    "  --fallback WHAT       what to do if no replica keeps the bound: ask the leader (leader, the default), wait,\n"  \
+    "                        error, or serve older data and say so (stale)\n"                                          \
     "  --wait TIME           how long to wait for a replica before that (default 0; 1s with --fallback wait)\n"        \
-    "  --token TOKEN         reflect at least the write that printed this token\n"                                     \
+    "  --token TOKEN         the answer must include the write that printed this token\n"                              \
     "  --replica K           only replica K may serve (the fallback 'leader' may still go to the leader)\n"
 
 #define KV_BYTES_HELP "  --escaped             in keys given here \\xNN is the byte NN and \\\\ a backslash\n"

@@ -12,7 +12,7 @@
     KV_BYTES_HELP                                                                                                      \
     "  --timeout TIME        how long to wait for a leader and its answer (default 1s)\n"                              \
     "  --json                {index, token}, or {error, text, exit_code}\n"                                            \
-    "  --help                this text\n\n"                                                                            \
+    "  --help                print this text\n\n"                                                                      \
     "An argument that begins with '-' goes behind '--'.\n"
 #define KV_VALUE_HELP "  --file FILE           the value is what FILE holds\n"
 #define KV_CODES_HELP                                                                                                  \

@@ -44,7 +44,7 @@ static uint64_t delay_of(const struct node *n, const struct buf *id) {
     return 0;
 }
 
-/* A delay for a name that is not there, or for the leader, changes nothing; better said than wondered about. */
+/* A delay for an unknown name, or for the leader, has no effect: say so. */
 static void warn_unused_delays(const struct node *n, const struct buf *ids, size_t n_ids) {
     for (size_t d = 0; d < n->opts.n_delays; d++) {
         const struct node_delay *delay = &n->opts.delays[d];

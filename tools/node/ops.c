@@ -5,8 +5,8 @@
 
 #include "tools/node/node.h"
 
-/* Against other processes a cas can lose again and again; after so many it says so instead of holding the others up.
- * */
+/* Other writers may change the key again and again. After so many tries the cas is refused, so that later requests need
+ * not wait for it. */
 #define CAS_TRIES 64
 
 /* ---- init ---- */
@@ -148,7 +148,7 @@ static int try_cas(struct node *n, const struct request *q, int create, struct t
     int found;
     int rc = node_get(n, 1, &bound, &a, &found);
     if (rc != 0) {
-        /* Nothing was written yet, whatever the read ran into: say so by a code that is definite. */
+        /* Nothing has been written yet, so the code must be a definite one, whatever the read answered. */
         protocol_error(&n->protocol, q, CODE_UNAVAILABLE, "%s", tide_strerror(rc));
         return 1;
     }

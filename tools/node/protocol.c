@@ -72,7 +72,7 @@ void protocol_free(struct protocol *p) {
     json_tape_free(&p->tape);
 }
 
-/* Whoever was asked answers: a node hosts all replicas and is spoken to by any of their names. */
+/* The answer comes from the name that was asked: a node hosts all replicas and answers to each of their names. */
 static void append_sender(struct protocol *p, const struct request *q) {
     struct buf *out = &p->out.text;
     json_out_name(&p->out, "src");
