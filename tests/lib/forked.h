@@ -39,14 +39,7 @@ static inline int name_teardown(void **state) {
 
 /* ThreadSanitizer cannot follow a child of a process with threads into threads of its own: such a case is skipped there. */
 static inline void child_threads_needed(void) {
-#if defined(__SANITIZE_THREAD__)
-    bool cannot = true;
-#elif defined(__has_feature)
-    bool cannot = __has_feature(thread_sanitizer);
-#else
-    bool cannot = false;
-#endif
-    if (cannot) {
+    if (HELP_THREAD_SANITIZER) {
         print_message("skipped: ThreadSanitizer does not allow threads in a child of a process with threads\n");
         skip();
     }

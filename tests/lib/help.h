@@ -16,6 +16,23 @@
 #include "engine/tidemark.h"
 #include "shm/ring.h"
 
+/* Which sanitizer this program is built with. gcc defines a word for each; clang has to be asked. */
+#if defined(__has_feature)
+#define HELP_HAS(sanitizer) __has_feature(sanitizer)
+#else
+#define HELP_HAS(sanitizer) 0
+#endif
+#if defined(__SANITIZE_ADDRESS__) || HELP_HAS(address_sanitizer)
+#define HELP_ADDRESS_SANITIZER true
+#else
+#define HELP_ADDRESS_SANITIZER false
+#endif
+#if defined(__SANITIZE_THREAD__) || HELP_HAS(thread_sanitizer)
+#define HELP_THREAD_SANITIZER true
+#else
+#define HELP_THREAD_SANITIZER false
+#endif
+
 /*
  * Call once, first thing in main(). Waits in these tests have no limit of their own: when something hangs, the watchdog
  * ends the program with a message after so many seconds (ten times as many where the environment has TIDE_SANITIZED=1).
