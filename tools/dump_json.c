@@ -241,7 +241,12 @@ static void json_table(struct dump_view *v, const struct dump_table *t) {
     number(v, "buckets", s->buckets);
     number(v, "buckets_off", s->buckets_off);
     number(v, "reorganised", s->reorganised);
-    number(v, "carved", s->carved);
+    number(v, "reused", s->reused);
+    number(v, "used_bytes", s->used_bytes);
+    number(v, "sum_bytes", s->sum_bytes);
+    number(v, "limit_bytes", s->limit_bytes);
+    number(v, "pages_off", s->pages_off);
+    number(v, "page_bytes", s->page_bytes);
     number(v, "nodes_end", s->nodes_end);
     if (t->all && t->rolling) {
         print_lag(v, "lag_all", t->all);

@@ -2,13 +2,13 @@
 /*
  * How a newcomer gets its data while everybody else works.
  *
- * It pins the ring at a position P that a donor has passed, and then copies the donor's table bucket by bucket, each
- * node at whatever index it has just then. In between it applies the log, so that its pin moves on and nobody has to
- * wait for it, but never further than the donor has: a bucket is always copied from a state that is at least as new
- * as the log applied so far. Hence nothing that the log deleted comes back by a later copy; what is copied too new
- * meets older entries, which never replace it; and what the log puts before its bucket is copied is simply there
- * twice. Once all buckets are copied and the log is applied up to the commit seen then, the state is exact: its
- * digest proves it.
+ * It pins the ring at a position P that a donor has passed, and then copies the donor's table bucket by bucket. In between it
+ * applies the log, so that its pin moves on and nobody has to wait for it, but never further than the donor has: a bucket
+ * is always copied from a state that is at least as new as the log applied so far. Hence nothing that the log deleted
+ * comes back by a later copy; and what the log puts before its bucket is copied is simply there twice. A node that is newer than
+ * the log applied so far is not copied: the log brings it. So what the newcomer holds at any moment is a part of one state that
+ * the log had, never of two together, and it needs no more memory than that state. Once all buckets are copied and the log
+ * is applied up to the commit seen then, the state is exact: its digest proves it.
  *
  * Source: docs/design.md, section 7; the fuzzy copy is ARIES' fuzzy checkpoint with a redo log behind it.
  */
@@ -101,6 +101,11 @@ struct join_copy {
 static int join_copy_node(void *ctx, const struct table_node *n) {
     struct join_copy *copy = ctx;
     struct table_writer *w = &copy->r->writer;
+    /* MO(node.index): relaxed; as the fields. */
+    uint64_t index = atomic_load_explicit(&n->index, memory_order_relaxed);
+    if (index > copy->r->applied) {
+        return 0; /* the log brings it */
+    }
     /* MO(node.fields): relaxed; the donor's section is open. */
     size_t key_len = atomic_load_explicit(&n->key_len, memory_order_relaxed);
     size_t value_len = atomic_load_explicit(&n->value_len, memory_order_relaxed); /* MO(node.fields) */
@@ -112,8 +117,6 @@ static int join_copy_node(void *ctx, const struct table_node *n) {
     }
     uint8_t *to = table_node_key(table_node_at(&w->t, node));
     memcpy(to, table_node_key(n), key_len + value_len);
-    /* MO(node.index): relaxed; as the fields. */
-    uint64_t index = atomic_load_explicit(&n->index, memory_order_relaxed);
     copy->status = table_publish(w, node, table_hash(&w->t, to, key_len), index, crc) == 0 ? ARENA_OK : ARENA_FULL;
     return copy->status == ARENA_OK ? 0 : -1;
 }
@@ -123,6 +126,9 @@ static int join_copy_bytes(void *ctx, const uint8_t *key, size_t key_len, const 
     struct join_copy *copy = ctx;
     struct table_writer *w = &copy->r->writer;
     (void)value; /* it lies behind the key */
+    if (index > copy->r->applied) {
+        return 0; /* the log brings it */
+    }
     if (crc32c(0, key, key_len + value_len) != payload_crc) {
         copy->status = ARENA_FULL;
         return TIDE_ERR_CORRUPT;

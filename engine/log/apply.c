@@ -174,9 +174,8 @@ static enum apply_status apply_batch(struct replica *r, const struct apply_part 
 }
 
 /* Entries that are made before the first of them is taken, so that the table's cache misses overlap: each of them has to find its
- * bucket, and in it the node that it replaces. Their nodes count as alive when they are taken, not before: a state that the leader
- * never had would raise `peak` above the leader's, class by class and for good, and in a table that is nearly full there is no
- * room for that. */
+ * bucket, and in it the node that it replaces. Their nodes count as alive when they are taken, and are had only where nothing has to be
+ * waited for. */
 #define APPLY_AHEAD 16u
 #define APPLY_AHEAD_BYTES 4096u
 

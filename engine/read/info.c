@@ -84,10 +84,7 @@ static void info_table(const struct tide *d, const struct replica *r, struct tid
     const struct table_segment *seg = r->writer.t.seg;
     out->keys = atomic_load_explicit(&seg->live_keys, memory_order_relaxed); /* MO(stats) */
     out->table_bytes = seg->nodes_end - seg->buckets_off;
-    uint64_t carved = atomic_load_explicit(&seg->carved, memory_order_relaxed); /* MO(stats) */
-    /* MO(table.buckets): relaxed; a number for show. */
-    uint64_t buckets = atomic_load_explicit(&seg->buckets, memory_order_relaxed);
-    out->table_used_bytes = buckets * sizeof(struct table_bucket) + (carved != 0 ? seg->nodes_end - carved : 0);
+    out->table_used_bytes = atomic_load_explicit(&seg->used_bytes, memory_order_relaxed); /* MO(stats) */
     info_lag(d, r, out);
 }
 

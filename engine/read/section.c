@@ -155,7 +155,7 @@ static int read_scan_copy(void *ctx, const uint8_t *key, size_t key_len, const u
 /* A copy of each bucket at the section's index. If slots were cleared or a version was reused, it is LOST. */
 static int read_scan_foreign(const struct tide_reader *r, const struct read_scan *scan) {
     const struct table *t = &r->section->table;
-    struct foreign_scratch scratch = { 0 };
+    struct foreign_scratch scratch = { .epoch = r->section_epoch };
     uint64_t buckets = foreign_buckets(r->section);
     struct read_scan_foreign f = { scan, t, 0, buckets };
     int result = buckets == 0 ? TIDE_ERR_CORRUPT : 0;
@@ -163,7 +163,7 @@ static int read_scan_foreign(const struct tide_reader *r, const struct read_scan
         result = foreign_visit_bucket(r->section, f.bucket, r->section_index, &scratch, read_scan_copy, &f);
     }
     free(scratch.bytes);
-    bool quiet = r->section_epoch % 2 == 0 && foreign_epoch(t) == r->section_epoch;
+    bool quiet = foreign_quiet(t, r->section_epoch);
     return result == 0 && !quiet ? TIDE_ERR_LOST : result == TIDE_ERR_CORRUPT ? TIDE_ERR_LOST : result;
 }
 

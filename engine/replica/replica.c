@@ -7,14 +7,6 @@
 #include "engine/table/rcu.h"
 #include "shm/lag.h"
 
-/* Memory that replaced nodes may take while they wait: an eighth of the budget, and never less than what a group that fills a
- * quarter of the ring replaces at once, rounding and node headers included. */
-static uint64_t replica_slack(const struct tide *d, uint64_t table_bytes) {
-    uint64_t eighth = table_bytes / 8;
-    uint64_t group = ring_group_max(&d->ring) / 8 * 9 + 4096;
-    return eighth > group ? eighth : group;
-}
-
 int replica_make_table(struct replica *r) {
     struct tide *d = r->domain;
     uint64_t size = table_segment_bytes(r->table_bytes);
@@ -26,12 +18,16 @@ int replica_make_table(struct replica *r) {
     if (error != 0) {
         return error;
     }
-    table_create(&r->writer, r->segment.base, r->segment.size_bytes, d->hash_seed, d->words.expected_keys,
-                 replica_slack(d, r->table_bytes));
+    if (table_create(&r->writer, r->segment.base, r->segment.size_bytes, d->words.table_bytes, d->hash_seed,
+                     d->words.expected_keys) != 0) {
+        segment_discard(&r->segment);
+        return TIDE_ERR_NOMEM;
+    }
     uint64_t id = segment_random();
     KILL_POINT("replica.created");
     error = segment_publish_replace(&r->segment, d->name, SEGMENT_TABLE, r->id, d->words.header.incarnation, id);
     if (error != 0) {
+        table_destroy(&r->writer);
         segment_discard(&r->segment);
         return error;
     }

@@ -124,6 +124,13 @@ static inline uint64_t table_digest_of(const struct table_node *n) {
                              atomic_load_explicit(&n->crc, memory_order_relaxed));
 }
 
+/* It is no longer part of the state, and its memory is free after a grace period. */
+static inline void table_retire(struct table_writer *w, uint32_t node) {
+    struct arena_extent e = arena_extent(&w->arena, node);
+    arena_forget(&w->arena, &e);
+    limbo_push(w, LIMBO_FREE, node, e.bytes);
+}
+
 /* After table_swap(): the state has node `come` instead of `gone`, which was alive and of the same key, and which readers may have for
  * one more grace period. Their places in the arena were counted. */
 static inline void table_count_swap(struct table_writer *w, const struct table_node *gone, uint32_t gone_node,
@@ -131,8 +138,7 @@ static inline void table_count_swap(struct table_writer *w, const struct table_n
     w->digest += table_digest_of(come) - table_digest_of(gone);
     table_count_bytes(w, atomic_load_explicit(&gone->value_len, memory_order_relaxed), /* MO(node.fields) */
                       atomic_load_explicit(&come->value_len, memory_order_relaxed));   /* MO(node.fields) */
-    arena_forget(&w->arena, gone->size_class);
-    limbo_push_node(w, gone_node, gone->size_class);
+    table_retire(w, gone_node);
 }
 
 /* What table_publish() does where the key is not there, is deleted, or is there newer than `index`. In table.c. */
@@ -163,15 +169,9 @@ static inline int table_publish(struct table_writer *w, uint32_t node, uint64_t 
     return 0;
 }
 
-/* A node of a class that does not count yet, free or fresh. 0: not without waiting. */
-static inline uint32_t table_node_take(struct table_writer *w, uint32_t class) {
-    uint32_t node = arena_take_free(&w->arena, class);
-    return __builtin_expect(node != 0, 1) ? node : table_node_carve(w, class);
-}
-
 /* table_node_new() for an entry whose turn has not come. False: not without waiting. */
 static inline bool table_node_ahead(struct table_writer *w, size_t key_len, size_t value_len, uint32_t *node) {
-    *node = table_node_take(w, arena_class(key_len + value_len));
+    *node = arena_take(&w->arena, key_len + value_len);
     if (__builtin_expect(*node == 0, 0)) {
         return false;
     }
@@ -181,7 +181,8 @@ static inline bool table_node_ahead(struct table_writer *w, size_t key_len, size
 
 /* It becomes part of the state. */
 static inline void table_node_count(struct table_writer *w, uint32_t node) {
-    arena_count(&w->arena, table_node_at(&w->t, node)->size_class);
+    struct arena_extent e = arena_extent(&w->arena, node);
+    arena_count(&w->arena, &e);
 }
 
 #endif
