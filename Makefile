@@ -50,7 +50,7 @@ TEST_OPT ?= $(if $(filter -O3,$(OPT)),-O1)
 override CFLAGS += -I. -D_GNU_SOURCE -D_LGPL_SOURCE -pthread -MMD -MP $(SANITIZE)
 LDFLAGS += -pthread $(SANITIZE)
 LIB_LIBS := -lurcu-memb -lurcu-common
-TOOL_LIBS := $(LIB_LIBS) -lcjson -lm
+TOOL_LIBS := $(LIB_LIBS) -lm
 BENCH_LIBS := $(LIB_LIBS) -lcjson -lz -lm
 TEST_LIBS := $(BENCH_LIBS) -lcmocka
 
@@ -58,7 +58,7 @@ TEST_LIBS := $(BENCH_LIBS) -lcmocka
 
 LIB_SRC := $(wildcard shm/*.c engine/*/*.c)
 TOOL_MAIN := $(wildcard tools/tide.c)
-TOOL_SRC := $(filter-out tools/tide.c,$(wildcard tools/*.c))
+TOOL_SRC := $(filter-out tools/tide.c,$(wildcard tools/*.c tools/*/*.c))
 BENCH_LIB_SRC := $(wildcard bench/lib/*.c)
 BENCH_MAINS := $(patsubst bench/%.c,%,$(wildcard bench/*.c))
 TEST_SRC := $(wildcard tests/test_*.c)
@@ -78,12 +78,14 @@ TESTS := $(patsubst tests/%.c,$(B)/tests/%,$(TEST_SRC))
 STRESSES := $(patsubst tests/%.c,$(B)/tests/%,$(STRESS_SRC))
 HELPERS := $(patsubst tests/%.c,$(B)/tests/%,$(HELPER_SRC))
 TEST_SCRIPTS := $(wildcard tests/*.test.sh)
+ENV_SCRIPTS := $(wildcard tests/env/*.test.sh)
 
-# T=ring runs tests/test_ring, tests/stress_ring and tests/ring.test.sh alone.
+# T=ring runs tests/test_ring, tests/stress_ring, tests/ring.test.sh and tests/env/ring.test.sh alone.
 ifneq ($(T),)
 TESTS := $(filter $(addprefix $(B)/tests/test_,$(T)),$(TESTS))
 STRESSES := $(filter $(addprefix $(B)/tests/stress_,$(T)),$(STRESSES))
-TEST_SCRIPTS := $(filter $(patsubst %,tests/%.test.sh,$(T)),$(TEST_SCRIPTS))
+TEST_SCRIPTS := $(filter $(patsubst %,tests/%.test.sh,$(T)) $(patsubst %,tests/env/%.test.sh,$(T)),$(TEST_SCRIPTS) $(ENV_SCRIPTS))
+ENV_SCRIPTS :=
 endif
 
 # ---- what to build ---------------------------------------------------------------------------------------------------
@@ -138,19 +140,23 @@ $(B)/bench/%: $(OBJ)/bench/%.o $(OBJ)/libbench.a $(B)/libtidemark.a
 	$(link) $(BENCH_LIBS)
 
 # Not among `programs`: it wants packages that nothing else needs, and leaves out the peers whose headers are not there.
-has_header = $(shell printf '\#include <stdio.h>\n\#include <%s>\n' $(1) | $(CC) -E -x c - >/dev/null 2>&1 && echo $(2))
+# HASH: within a function GNU make 4.3 keeps the backslash of \#, and a line that is no directive includes anything.
+HASH := \#
+has_header = $(shell printf '$(HASH)include <stdio.h>\n$(HASH)include <%s>\n' $(1) | $(CC) -E -x c - >/dev/null 2>&1 && echo $(2))
 PEER_LIBS = $(call has_header,urcu/rculfhash.h,-lurcu-cds) $(call has_header,ck_ht.h,-lck) \
 	$(call has_header,lmdb.h,-llmdb) $(call has_header,hiredis/hiredis.h,-lhiredis)
 # Rewritten when a package comes or goes, so that what was left out is compiled again.
-$(OBJ)/bench/peers/libs: FORCE
+$(OBJ)/bench/peers/found: FORCE
 	@mkdir -p $(@D)
 	@echo '$(PEER_LIBS)' | cmp -s - $@ || echo '$(PEER_LIBS)' >$@
-$(call objects,$(PEER_SRC)): $(OBJ)/bench/peers/libs
+$(call objects,$(PEER_SRC)): $(OBJ)/bench/peers/found
 $(OBJ)/libpeers.a: $(call objects,$(filter-out bench/peers/main.c,$(PEER_SRC))) $(OBJ)/sources
 	$(archive)
 $(B)/bench/peers: $(OBJ)/bench/peers/main.o $(OBJ)/libpeers.a $(OBJ)/libbench.a $(B)/libtidemark.a
 	$(link) $(PEER_LIBS) $(BENCH_LIBS)
-# The adapters that this one names need no package.
+# The adapters that these two name need no package.
+$(B)/bench/getcost: $(OBJ)/bench/getcost.o $(OBJ)/libpeers.a $(OBJ)/libbench.a $(B)/libtidemark.a
+	$(link) $(BENCH_LIBS)
 $(B)/tests/test_peers: $(OBJ)/tests/test_peers.o $(OBJ)/libtest.a $(OBJ)/libpeers.a $(OBJ)/libbench.a $(B)/libtidemark.a
 	$(link) $(TEST_LIBS)
 $(B)/tests/%: $(OBJ)/tests/%.o $(OBJ)/libtest.a $(OBJ)/libtools.a $(OBJ)/libbench.a $(B)/libtidemark.a
@@ -176,7 +182,7 @@ $(CRASH)/tests/%: $(OBJ)/crash/tests/%.o $(CRASH_OBJECTS) $(OBJ)/libtest.a $(B)/
 
 # ---- what to run -----------------------------------------------------------------------------------------------------
 
-.PHONY: bench bench-peers test stress asan tsan aarch64 check
+.PHONY: bench bench-peers test test-all stress asan tsan aarch64 check
 bench:
 	@CC='$(CC)' sh .ci/deps bench
 	@$(MAKE) $(JOBS) programs
@@ -203,6 +209,13 @@ test:
 	@CC='$(CC)' sh .ci/deps test
 	@$(MAKE) $(JOBS) test-programs
 	@CC='$(CC)' TIDE_SANITIZE='$(SANITIZE)' TIDE_BUILD=$(B) sh tests/run.sh $(TESTS) $(TEST_SCRIPTS)
+
+# Every optional package first, so that nothing is skipped that this machine could run; and the tests of environments.
+test-all:
+	@CC='$(CC)' sh .ci/deps test
+	@CC='$(CC)' sh .ci/deps bench peers env || echo 'going on without the packages above: what needs them is skipped' >&2
+	@$(MAKE) $(JOBS) test-programs
+	@CC='$(CC)' TIDE_SANITIZE='$(SANITIZE)' TIDE_BUILD=$(B) sh tests/run.sh $(TESTS) $(TEST_SCRIPTS) $(ENV_SCRIPTS)
 
 stress:
 	@CC='$(CC)' sh .ci/deps test
@@ -248,6 +261,8 @@ help:
 	@echo 'make                    the library, the command and the benchmarks: build/libtidemark.a, build/tide, build/bench/'
 	@echo 'make test               unit, model and protocol tests; the last line is "N passed, N failed"'
 	@echo 'make test T=ring        tests/test_ring and tests/ring.test.sh alone; stress, asan and tsan take T= as well'
+	@echo 'make test-all           the same with every optional package, and the tests of environments (tests/env/): closed'
+	@echo '                        descriptors, limits, small memory; where root may, else they are skipped'
 	@echo 'make bench              a read-scaling sweep of about a minute; says where its report is'
 	@echo 'make bench-peers        Tidemark beside other tables and stores, and all bars: minutes; build/report/*.json'
 	@echo 'make stress             each stress test for a minute; 10,000 histories and 1,000 kills, which take some more'
@@ -265,7 +280,7 @@ help:
 format:
 	@command -v clang-format >/dev/null || { echo 'make format needs clang-format' >&2; exit 1; }
 	clang-format -i $(filter-out shm/layout.h engine/tidemark.h,$(wildcard shm/*.[ch] engine/*.[ch] engine/*/*.[ch] tools/*.[ch] tools/*/*.[ch] \
-		bench/*.[ch] bench/lib/*.[ch] bench/peers/*.[ch] tests/*.[ch] tests/lib/*.[ch]))
+		bench/*.[ch] bench/lib/*.[ch] bench/peers/*.[ch] tests/*.[ch] tests/lib/*.[ch] tests/env/*.[ch]))
 
 # Installed is one object in which only tide_* is global, so that an embedder's ring_append() does not meet ours.
 $(OBJ)/embed/libtidemark.a: $(call objects,$(LIB_SRC))

@@ -27,23 +27,6 @@ struct bars {
     uint32_t failed;
 };
 
-static void help(void) {
-    printf("Usage: bars [options] FILE...\n\n"
-           "Reads what benchmarks wrote by --json (schema tidemark.figures, docs/bench.md) and writes one\n"
-           "HTML page: the table of all bars, then pictures and tables of the figures.\n"
-           "A file that is broken or of another schema is told on stderr and left out.\n\n"
-           "  --out FILE   the page; - is stdout. Default bars.html\n"
-           "  --text       print the table of bars, and write no page\n"
-           "  --help       this text\n\n"
-           "Exit codes: 0 done; 1 no file could be used, or the page could not be written; 2 bad arguments.\n"
-           "Whether the bars are kept does not change the exit code.\n");
-}
-
-static int usage(const char *text, const char *arg) {
-    fprintf(stderr, "bars: %s '%.100s'; --help lists all arguments\n", text, arg);
-    return BENCH_EXIT_USAGE;
-}
-
 static void take_file(struct bars *b, const char *path) {
     char error[BENCH_ERROR_BYTES];
     struct input *in = &b->inputs[b->n];
@@ -170,29 +153,35 @@ static int write_page(const struct bars *b, const char *path, struct bench_grid 
 int main(int argc, char **argv) {
     const char *out = "bars.html";
     const char *files[FILES_MAX];
-    uint32_t files_n = 0;
     int text = 0;
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
-            help();
-            return BENCH_EXIT_OK;
-        } else if (strcmp(argv[i], "--text") == 0) {
-            text = 1;
-        } else if (strcmp(argv[i], "--out") == 0) {
-            if (i + 1 == argc) {
-                return usage("a value is missing after", argv[i]);
-            }
-            out = argv[++i];
-        } else if (argv[i][0] == '-') {
-            return usage("unknown argument", argv[i]);
-        } else if (files_n == FILES_MAX) {
-            return usage("more files than there is room for, from", argv[i]);
-        } else {
-            files[files_n++] = argv[i];
-        }
+    const struct bench_arg args[] = {
+        { "out", "FILE", BENCH_ARG_TEXT, &out, "a file name, or -", "the page; - is stdout. Default bars.html", 0, 0,
+          NULL, NULL },
+        { "text", NULL, BENCH_ARG_FLAG, &text, "", "print the table of bars, and write no page", 0, 0, NULL, NULL },
+    };
+    struct bench_command c = {
+        .name = "bars",
+        .usage = "[options] FILE...",
+        .about = "Reads what benchmarks wrote by --json (schema tidemark.figures, docs/bench.md) and writes one\n"
+                 "HTML page: the table of all bars, then pictures and tables of the figures.\n"
+                 "A file that is broken or of another schema is told on stderr and left out.\n",
+        .after = "Exit codes: 0 done; 1 no file could be used, or the page could not be written; 2 bad arguments.\n"
+                 "Whether the bars are kept does not change the exit code.\n",
+        .args = args,
+        .args_n = sizeof(args) / sizeof(args[0]),
+        .rest = files,
+        .rest_room = FILES_MAX,
+    };
+    int code = bench_args_take(&c, argc, argv);
+    if (code >= 0) {
+        return code;
     }
+    uint32_t files_n = c.rest_n;
     if (files_n == 0) {
-        return usage("give the JSON files that benchmarks wrote, such as", "build/report/*.json");
+        fprintf(stderr,
+                "bars: give the JSON files that benchmarks wrote, such as build/report/*.json; --help lists all "
+                "arguments\n");
+        return BENCH_EXIT_USAGE;
     }
     struct bars b = { calloc(files_n, sizeof(struct input)), 0, 0 };
     struct bench_grid *g = malloc(sizeof(*g));

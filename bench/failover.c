@@ -178,7 +178,7 @@ static void add_rows(struct bench_program *p, struct size *size) {
 
 static void note(const struct failover *f) {
     struct bench_program *p = f->p;
-    int n = snprintf(p->note, sizeof(p->note),
+    int n = snprintf(p->figures.note, sizeof(p->figures.note),
                      "a leader, a candidate and a writer (2,000 writes/s at most), each a process; 16-byte keys, "
                      "64-byte values. Looked at every %llu us or so. ",
                      (unsigned long long)(POLL_NS / 1000));
@@ -186,7 +186,7 @@ static void note(const struct failover *f) {
         const struct size *size = &f->sizes[i];
         char count[BENCH_TEXT];
         n +=
-            snprintf(p->note + n, sizeof(p->note) - (size_t)n,
+            snprintf(p->figures.note + n, sizeof(p->figures.note) - (size_t)n,
                      "%s keys: table of %llu MiB, %llu kills a repetition, the free lock seen after %llu of %llu%s",
                      bench_format_round(count, size->keys), (unsigned long long)(victims_table_bytes(size->keys) >> 20),
                      (unsigned long long)size->kills, (unsigned long long)size->dropped_seen,
@@ -220,9 +220,9 @@ static void release(struct failover *f) {
 int main(int argc, char **argv) {
     static struct failover f = { .kills = 100, .keys = 10000, .large = 1000000 };
     static const struct bench_number numbers[] = {
-        { "--kills", "of the leader, in each repetition", &f.kills, 1, 100000, 5 },
-        { "--keys", "in the tables", &f.keys, 1000, 100000000, 10000 },
-        { "--large", "keys in larger tables, with a tenth of the kills; 0: none", &f.large, 0, 100000000, 0 },
+        { "kills", "of the leader, in each repetition", &f.kills, 1, 100000, 5 },
+        { "keys", "in the tables", &f.keys, 1000, 100000000, 10000 },
+        { "large", "keys in larger tables, with a tenth of the kills; 0: none", &f.large, 0, 100000000, 0 },
     };
     static struct bench_program p = {
         .name = "failover",

@@ -95,7 +95,7 @@ static int one_repetition(struct bench_program *p, void *ctx, uint32_t repetitio
 
 static void note(struct bench_program *p, const struct growth *g) {
     char count[BENCH_TEXT], rate[BENCH_TEXT];
-    snprintf(p->note, sizeof(p->note),
+    snprintf(p->figures.note, sizeof(p->figures.note),
              "from empty to %s keys of 16 bytes, values of 64, at %s writes/s; then overwriting for a quarter of that "
              "time. One reader, through the follower, any staleness. In every 500 ms, 100 are the control loop's. In "
              "the last repetition the reader itself was away %.0f times for over 100 us: no pause of apply was taken "
@@ -106,8 +106,8 @@ static void note(struct bench_program *p, const struct growth *g) {
 int main(int argc, char **argv) {
     static struct growth g = { .keys = 10000000, .rate = 400000 };
     static const struct bench_number numbers[] = {
-        { "--keys", "to grow to", &g.keys, 10000, 200000000, 50000 },
-        { "--rate", "writes a second, at most", &g.rate, 1000, 100000000, 200000 },
+        { "keys", "to grow to", &g.keys, 10000, 200000000, 50000 },
+        { "rate", "writes a second, at most", &g.rate, 1000, 100000000, 200000 },
     };
     static struct bench_program p = {
         .name = "growth",

@@ -1,22 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What does a domain cost while nobody uses it? */
-#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 #include "bench/lib/child.h"
 #include "bench/lib/program.h"
-#include "shm/park.h"
+#include "bench/lib/worker.h"
 
 #define BAR 0.005
 #define KEYS 1000u
 #define MEMBERS_MAX 5u
 #define SETTLE_NS UINT64_C(200000000)
-#define LOOK_EVERY_NS UINT64_C(20000000)
-#define PATIENCE_NS UINT64_C(20000000000)
 
 /* One arrangement: so many processes, each with so many replicas. */
 static const struct layout {
@@ -34,12 +29,13 @@ static const struct layout {
 };
 #define LAYOUTS (sizeof(layouts) / sizeof(layouts[0]))
 
-enum phase { PHASE_IDLE, PHASE_MEASURE, PHASE_STOP };
+enum { ORDER_SERVED = 1, ORDER_MEASURE, ORDER_STOP };
 
 struct member {
-    _Atomic uint32_t serves;
-    _Atomic uint32_t done;
-    _Atomic int code;
+    struct world *w;
+    const struct layout *layout;
+    struct bench_worker *worker;
+    bool leads;
     uint64_t cpu_ns; /* between MEASURE and STOP */
     uint64_t switches;
     uint64_t wall_ns;
@@ -47,7 +43,6 @@ struct member {
 
 struct world {
     char name[TIDE_NAME_MAX];
-    _Atomic uint32_t phase;
     struct member members[MEMBERS_MAX];
 };
 
@@ -55,7 +50,6 @@ struct idle {
     struct bench_program *p;
     uint64_t ms;
     struct world *w;
-    pid_t pids[MEMBERS_MAX];
     uint32_t share[LAYOUTS], switches[LAYOUTS]; /* rows */
 };
 
@@ -69,7 +63,7 @@ static int fill(struct tide *d) {
     return rc;
 }
 
-static int start_replicas(struct world *w, const struct layout *l, int leads) {
+static int start_replicas(struct world *w, const struct layout *l, bool leads) {
     struct tide *d = NULL;
     struct tide_opts opts = TIDE_OPTS_INIT;
     opts.flags = leads ? TIDE_CREATE | TIDE_EXCLUSIVE : 0;
@@ -95,61 +89,30 @@ static void usage_now(struct member *m) {
     m->wall_ns = bench_now_ns();
 }
 
-static void await_phase(struct world *w, uint32_t phase) {
-    for (uint32_t seen = atomic_load(&w->phase); seen < phase; seen = atomic_load(&w->phase)) {
-        park_wait(&w->phase, seen, UINT64_MAX);
-    }
-}
-
-static _Noreturn void member_main(struct world *w, const struct layout *l, uint32_t number) {
-    struct member *m = &w->members[number];
-    struct member before, after;
-    int rc = start_replicas(w, l, number == 0);
+static int be_idle(struct bench_worker *w, void *ctx) {
+    struct member *m = ctx, before, after;
+    bench_worker_what(w, "starting replicas");
+    int rc = start_replicas(m->w, m->layout, m->leads);
     if (rc != 0) {
-        atomic_store(&m->code, rc);
-        _exit(1);
+        return rc;
     }
-    atomic_store(&m->serves, 1);
-    await_phase(w, PHASE_MEASURE);
+    bench_worker_done(w, ORDER_SERVED);
+    bench_worker_order(w, 0);
     usage_now(&before);
-    await_phase(w, PHASE_STOP);
+    bench_worker_order(w, ORDER_MEASURE);
     usage_now(&after);
     m->cpu_ns = after.cpu_ns - before.cpu_ns;
     m->switches = after.switches - before.switches;
     m->wall_ns = after.wall_ns - before.wall_ns;
-    atomic_store(&m->done, 1);
-    for (;;) {
-        pause();
-    }
-}
-
-/* 0; 1: asked to end; -1: it died, or takes too long. */
-static int await_member(struct idle *t, uint32_t number, const _Atomic uint32_t *word) {
-    char how[80];
-    uint64_t until = bench_now_ns() + PATIENCE_NS;
-    while (atomic_load(word) == 0) {
-        if (bench_stop) {
-            return 1;
-        }
-        if (bench_child_ended(t->pids[number], how, sizeof(how)) || bench_now_ns() > until) {
-            int code = atomic_load(&t->w->members[number].code);
-            if (bench_now_ns() <= until) {
-                t->pids[number] = 0;
-            } else {
-                snprintf(how, sizeof(how), "does not answer");
-            }
-            return bench_program_failed(t->p, "process %u of the domain: %s", number,
-                                        code != 0 ? tide_strerror(code) : how);
-        }
-        bench_sleep_ns(1000000);
-    }
+    bench_worker_done(w, ORDER_STOP);
+    bench_worker_order(w, ORDER_STOP); /* until it is killed */
     return 0;
 }
 
-static int set_phase(struct idle *t, enum phase phase) {
-    atomic_store(&t->w->phase, (uint32_t)phase);
-    park_wake(&t->w->phase, INT32_MAX);
-    return 0;
+static void tell_all(struct idle *t, const struct layout *l, uint32_t order) {
+    for (uint32_t i = 0; i < l->processes; i++) {
+        bench_worker_tell(t->w->members[i].worker, order);
+    }
 }
 
 static int sleep_for(uint64_t ns) {
@@ -162,33 +125,31 @@ static int sleep_for(uint64_t ns) {
 
 static void end_members(struct idle *t) {
     for (uint32_t i = 0; i < MEMBERS_MAX; i++) {
-        if (t->pids[i] != 0) {
-            bench_child_kill(t->pids[i]);
-            t->pids[i] = 0;
-        }
+        bench_worker_end(t->w->members[i].worker);
+        t->w->members[i].worker = NULL;
     }
     tide_unlink(t->w->name);
 }
 
 static int run_members(struct idle *t, const struct layout *l) {
     int rc = 0;
-    memset((void *)t->w->members, 0, sizeof(t->w->members));
-    atomic_store(&t->w->phase, PHASE_IDLE);
     for (uint32_t i = 0; i < l->processes && rc == 0; i++) {
-        pid_t pid = bench_child_fork();
-        if (pid == 0) {
-            member_main(t->w, l, i);
-        }
-        t->pids[i] = pid > 0 ? pid : 0;
-        rc = pid < 0 ? bench_program_failed_errno(t->p, "starting a process")
-                     : await_member(t, i, &t->w->members[i].serves);
+        struct member *m = &t->w->members[i];
+        *m = (struct member){ .w = t->w, .layout = l, .leads = i == 0 };
+        m->worker = bench_worker_start(true, &t->p->machine, -1, be_idle, m);
+        rc = m->worker == NULL ? bench_program_failed(t->p, "no memory, or no process to be had")
+                               : bench_worker_await(m->worker, ORDER_SERVED, &bench_stop, t->p->error);
     }
     rc = rc != 0 ? rc : sleep_for(SETTLE_NS);
-    rc = rc != 0 ? rc : set_phase(t, PHASE_MEASURE);
-    rc = rc != 0 ? rc : sleep_for(t->ms * 1000000u);
-    rc = rc != 0 ? rc : set_phase(t, PHASE_STOP);
+    if (rc == 0) {
+        tell_all(t, l, ORDER_MEASURE);
+        rc = sleep_for(t->ms * 1000000u);
+    }
+    if (rc == 0) {
+        tell_all(t, l, ORDER_STOP);
+    }
     for (uint32_t i = 0; i < l->processes && rc == 0; i++) {
-        rc = await_member(t, i, &t->w->members[i].done);
+        rc = bench_worker_await(t->w->members[i].worker, ORDER_STOP, &bench_stop, t->p->error);
     }
     return rc;
 }
@@ -237,8 +198,7 @@ static void add_rows(struct bench_program *p, struct idle *t) {
 
 int main(int argc, char **argv) {
     static struct idle t = { .ms = 1500 };
-    static const struct bench_number numbers[] = { { "--ms", "of idleness that are measured", &t.ms, 10, 3600000,
-                                                     100 } };
+    static const struct bench_number numbers[] = { { "ms", "of idleness that are measured", &t.ms, 10, 3600000, 100 } };
     static struct bench_program p = {
         .name = "idle",
         .about = "CPU time and context switches of a domain that nobody uses: a leader and 1 or 4 followers,\n"
@@ -251,7 +211,7 @@ int main(int argc, char **argv) {
     if (!bench_program_start(&p, argc, argv, &code)) {
         return code;
     }
-    snprintf(p.note, sizeof(p.note),
+    snprintf(p.figures.note, sizeof(p.figures.note),
              "%u keys, all followers up to date, nobody reads or writes; getrusage of all processes of the domain over "
              "%llu ms, 200 ms after the last follower came to serve. All replicas are candidates",
              KEYS, (unsigned long long)t.ms);

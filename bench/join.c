@@ -5,7 +5,6 @@
 #endif
 #include <errno.h>
 #include <fcntl.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +14,7 @@
 #include "bench/lib/child.h"
 #include "bench/lib/program.h"
 #include "bench/lib/setup.h"
-#include "shm/park.h"
+#include "bench/lib/worker.h"
 #include "shm/segment.h" /* so that the copy goes to memory that is made as a table's is, huge pages and all */
 
 #define BAR 3.0
@@ -23,7 +22,6 @@
 #define VALUE_SIZE 64u
 #define RING_BYTES (UINT64_C(1) << 20) /* far less than the log, so that a newcomer must copy */
 #define COPY_SLOT 63u /* of a replica that there is not: only its file's temporary name comes from it */
-#define LOOK_EVERY_NS UINT64_C(20000000)
 
 enum row { ROW_LOCAL, ROW_OTHER, ROW_RESERVED, ROW_FAULTED, ROW_RESERVE, ROWS };
 
@@ -38,15 +36,11 @@ static const struct {
     { "reserve", "reserving the newcomer's table alone" },
 };
 
-enum step { STEP_WAIT, STEP_JOIN, STEP_DONE };
-
-/* Shared with the child that joins from another process. */
+/* Shared with the process that joins from outside. */
 struct other {
-    _Atomic uint32_t step;
     char name[TIDE_NAME_MAX];
     uint64_t table_bytes;
     uint64_t keys;
-    int code;
     uint64_t took_ns;
 };
 
@@ -63,7 +57,8 @@ struct join {
     uint64_t table_bytes;
     uint64_t used_bytes; /* of the leader's table, when it is full */
     struct other *other;
-    pid_t child;
+    struct bench_worker *worker;
+    uint32_t orders;
     struct tide *d;
     struct pages source; /* as much memory as the table takes */
     uint32_t rows[ROWS];
@@ -95,46 +90,34 @@ static int join_once(struct tide *d, uint64_t keys, uint64_t *took_ns) {
     return rc != 0 ? rc : stopped;
 }
 
-static _Noreturn void child_main(struct other *o) {
+/* In the other process: a join for each order. */
+static int join_on_order(struct bench_worker *w, void *ctx) {
+    struct other *o = ctx;
     struct tide *d = NULL;
-    for (;;) {
-        while (atomic_load(&o->step) != STEP_JOIN) {
-            uint32_t seen = atomic_load(&o->step);
-            if (seen != STEP_JOIN) {
-                park_wait(&o->step, seen, UINT64_MAX);
-            }
+    struct tide_opts opts = TIDE_OPTS_INIT;
+    uint32_t order = 0;
+    int rc = 0;
+    opts.flags = 0;
+    opts.ring_bytes = RING_BYTES;
+    opts.table_bytes = o->table_bytes;
+    opts.expected_keys = o->keys;
+    bench_worker_what(w, "joining");
+    while (rc == 0) {
+        order = bench_worker_order(w, order);
+        rc = d == NULL ? tide_open(&d, o->name, &opts) : 0;
+        rc = rc != 0 ? rc : join_once(d, o->keys, &o->took_ns);
+        if (rc == 0) {
+            bench_worker_done(w, order);
         }
-        if (d == NULL) {
-            struct tide_opts opts = TIDE_OPTS_INIT;
-            opts.flags = 0;
-            opts.ring_bytes = RING_BYTES;
-            opts.table_bytes = o->table_bytes;
-            opts.expected_keys = o->keys;
-            o->code = tide_open(&d, o->name, &opts);
-        }
-        o->code = o->code != 0 ? o->code : join_once(d, o->keys, &o->took_ns);
-        atomic_store(&o->step, STEP_DONE);
-        park_wake(&o->step, 1);
     }
+    return rc;
 }
 
 static int join_other(struct join *j, uint64_t *took_ns) {
-    struct other *o = j->other;
-    char how[80];
-    atomic_store(&o->step, STEP_JOIN);
-    park_wake(&o->step, 1);
-    while (atomic_load(&o->step) == STEP_JOIN) {
-        if (bench_stop) {
-            return 1;
-        }
-        if (bench_child_ended(j->child, how, sizeof(how))) {
-            j->child = 0;
-            return bench_program_failed(j->p, "the other process %s", how);
-        }
-        park_wait(&o->step, STEP_JOIN, LOOK_EVERY_NS);
-    }
-    *took_ns = o->took_ns;
-    return o->code != 0 ? bench_program_failed_code(j->p, "joining from another process", o->code) : 0;
+    bench_worker_tell(j->worker, ++j->orders);
+    int rc = bench_worker_await(j->worker, j->orders, &bench_stop, j->p->error);
+    *took_ns = j->other->took_ns;
+    return rc;
 }
 
 /* ---- copying ----------------------------------------------------------------------------------------------------- */
@@ -320,7 +303,7 @@ static void add_rows(struct bench_program *p, struct join *j) {
 
 static void note(const struct join *j) {
     char count[BENCH_TEXT];
-    snprintf(j->p->note, sizeof(j->p->note),
+    snprintf(j->p->figures.note, sizeof(j->p->figures.note),
              "%s keys of %u bytes, values of %u; a table of %.1f MiB, of which %.1f are used and copied; ring of 1 "
              "MiB, nobody writes. Times contain what it takes to get the memory",
              bench_format_round(count, j->keys), KEY_SIZE, VALUE_SIZE, (double)j->table_bytes / 0x1p20,
@@ -329,12 +312,6 @@ static void note(const struct join *j) {
 
 /* Joins, copies and the other process's joins each run by themselves, so one CPU is as good as another; where there
  * are enough, they keep to one, and the first one is left to everybody else. */
-static void pin(const struct join *j, uint32_t turn) {
-    if (j->p->machine.cpus >= 4) {
-        bench_machine_pin(&j->p->machine, turn);
-    }
-}
-
 static int start(struct join *j) {
     j->other = bench_shared_map(sizeof(*j->other));
     if (j->other == NULL) {
@@ -344,20 +321,15 @@ static int start(struct join *j) {
     j->other->table_bytes = j->table_bytes;
     j->other->keys = j->keys;
     bench_program_domain_name(j->p, j->other->name);
-    pid_t pid = bench_child_fork();
-    if (pid == 0) {
-        pin(j, 2);
-        child_main(j->other);
+    j->worker = bench_worker_start(true, &j->p->machine, j->p->machine.cpus >= 4 ? 2 : -1, join_on_order, j->other);
+    if (j->p->machine.cpus >= 4) {
+        bench_machine_pin(&j->p->machine, 1);
     }
-    j->child = pid > 0 ? pid : 0;
-    pin(j, 1);
-    return pid < 0 ? bench_program_failed_errno(j->p, "starting a process") : 0;
+    return j->worker == NULL ? bench_program_failed(j->p, "no memory, or no process to be had") : 0;
 }
 
 static void end(struct join *j) {
-    if (j->child != 0) {
-        bench_child_kill(j->child);
-    }
+    bench_worker_end(j->worker);
     if (j->d != NULL) {
         tide_close(j->d);
     }
@@ -369,7 +341,7 @@ static void end(struct join *j) {
 
 int main(int argc, char **argv) {
     static struct join j = { .keys = 1000000 };
-    static const struct bench_number numbers[] = { { "--keys", "in the table", &j.keys, 10000, 100000000, 20000 } };
+    static const struct bench_number numbers[] = { { "keys", "in the table", &j.keys, 10000, 100000000, 20000 } };
     static struct bench_program p = {
         .name = "join",
         .about = "A follower joins a domain whose log no longer holds everything, so that it copies a live\n"

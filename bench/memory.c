@@ -210,8 +210,8 @@ static void choose_counts(struct memory *m) {
 
 int main(int argc, char **argv) {
     static struct memory m = { .most = 1000000 };
-    static const struct bench_number numbers[] = { { "--most", "keys; of 10k, 1M and 10M those up to it", &m.most,
-                                                     10000, 10000000, 10000 } };
+    static const struct bench_number numbers[] = { { "most", "keys; of 10k, 1M and 10M those up to it", &m.most, 10000,
+                                                     10000000, 10000 } };
     static struct bench_program p = {
         .name = "memory",
         .about = "Bytes that a key takes in a replica's table beyond key and value: after filling, after heavy\n"
@@ -226,7 +226,7 @@ int main(int argc, char **argv) {
         return code;
     }
     m.p = &p;
-    snprintf(p.note, sizeof(p.note),
+    snprintf(p.figures.note, sizeof(p.figures.note),
              "keys of %u bytes, values of %u. Buckets, overflow buckets and everything ever carved for nodes, so slack "
              "is in it; a table's file is reserved in full, so its resident bytes are its budget (last row) however "
              "few keys it holds. LMDB's figure: bench/peers",

@@ -147,7 +147,8 @@ int main(int argc, char **argv) {
     if (p.quick) {
         plan.keys[1] = 20000;
     }
-    snprintf(p.note, sizeof(p.note), "Keys of 16 bytes, all of them there, uniform; values of 64; slices of %u ms.",
+    snprintf(p.figures.note, sizeof(p.figures.note),
+             "Keys of 16 bytes, all of them there, uniform; values of 64; slices of %u ms.",
              (unsigned)(bench_program_slice_ns(&p, SLICE_NS) / 1000000));
     add_rows(&p, &plan);
     int rc = open_all(&p, &plan);

@@ -207,7 +207,7 @@ int main(int argc, char **argv) {
     if (!bench_program_start(&p, argc, argv, &code)) {
         return code;
     }
-    snprintf(p.note, sizeof(p.note),
+    snprintf(p.figures.note, sizeof(p.figures.note),
              "Keys of 16 bytes, a ring of %u MiB, slices of %u ms; entries/s counts until the "
              "last follower has read the last entry.",
              (unsigned)(RING_BYTES >> 20), (unsigned)(bench_program_slice_ns(&p, SLICE_NS) / 1000000));

@@ -114,7 +114,7 @@ int main(int argc, char **argv) {
     if (!bench_program_start(&p, argc, argv, &code)) {
         return code;
     }
-    snprintf(p.note, sizeof(p.note),
+    snprintf(p.figures.note, sizeof(p.figures.note),
              "1,000 keys of 16 bytes, values of 64; slices of %u ms; each time contains one reading of the clock.",
              (unsigned)(bench_program_slice_ns(&p, SLICE_NS) / 1000000));
     add_rows(&p, &plan);

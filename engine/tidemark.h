@@ -56,10 +56,10 @@ enum tide_error {
     TIDE_ERR_SYSTEM = -3,       /* a system call failed; the log callback got errno's text */
     TIDE_ERR_EXISTS = -4,       /* the domain exists already and TIDE_EXCLUSIVE was asked for */
     TIDE_ERR_NO_DOMAIN = -5,    /* no such domain, and TIDE_CREATE was not asked for */
-    TIDE_ERR_FOREIGN = -6,      /* the segment belongs to another user, or is no regular file of mode 0600 */
+    TIDE_ERR_FOREIGN = -6,      /* the segment is another user's or time namespace's, or no regular file of mode 0600 */
     TIDE_ERR_VERSION = -7,      /* the segment has another layout version or fingerprint: another build made it */
     TIDE_ERR_CORRUPT = -8,      /* the segment's bytes cannot be what Tidemark wrote */
-    TIDE_ERR_NO_SPACE = -9,     /* /dev/shm is full: make it larger, or ask for a smaller ring or table */
+    TIDE_ERR_NO_SPACE = -9,     /* /dev/shm, the memory limit or RLIMIT_FSIZE is too small for a segment: the log callback tells */
     TIDE_ERR_FULL = -10,        /* the table's budget is used up; delete something or give it more table_bytes */
     TIDE_ERR_TOO_BIG = -11,     /* key over 65,535 bytes, or the write over a quarter of the ring */
     TIDE_ERR_BUFFER = -12,      /* the buffer is too small; the answer's value_size says what is needed */
@@ -81,6 +81,7 @@ enum tide_error {
     TIDE_ERR_FORKED = -28,      /* the handle was made before fork(): open a new one */
     TIDE_ERR_LOST = -29,        /* section on another process's replica: it no longer has the section's index; begin anew */
     TIDE_ERR_NOT_LOCAL = -30,   /* zero copy works on replicas of this process only */
+    TIDE_ERR_READ_ONLY = -31,   /* the segments lie on a read-only mount: this handle reads, and nothing else */
 };
 
 /* A short text for a code, in English, static storage. Any thread, wait-free. Unknown codes get "unknown error". */
@@ -121,7 +122,10 @@ typedef void tide_log_fn(void *ctx, enum tide_log_level level, const char *text)
 enum tide_open_flags {
     TIDE_CREATE = 1,    /* create the domain where there is none */
     TIDE_EXCLUSIVE = 2, /* with TIDE_CREATE: fail where there is one */
-    TIDE_EPHEMERAL = 4, /* unlink the segments when this handle, their creator, is closed */
+    /* With TIDE_CREATE, kept with the domain: it ends when the handle that made it is closed; where that handle's process is killed,
+     * with the last member. Whoever opens it after all members are dead finds none, or begins anew. */
+    TIDE_EPHEMERAL = 4,
+    TIDE_DUMPED = 8, /* core dumps of this process contain what this handle maps; without it they do not */
 };
 
 /* Options of tide_open. Fill with TIDE_OPTS_INIT, then change. Zero means the default everywhere. */
@@ -129,8 +133,8 @@ struct tide_opts {
     size_t size;
     uint32_t flags;            /* enum tide_open_flags; TIDE_CREATE by TIDE_OPTS_INIT */
     uint32_t reserved;         /* 0 */
-    uint64_t ring_bytes;       /* creation only; a power of two, 64 KiB to 4 GiB; default 16 MiB */
-    uint64_t table_bytes;      /* budget of each replica's table; default 64 MiB, up to 60 GiB */
+    uint64_t ring_bytes;       /* creation only; a power of two, 64 KiB to 4 GiB; default 16 MiB, less where it must fit */
+    uint64_t table_bytes;      /* budget of each replica's table; default 64 MiB, less where it must fit; up to 60 GiB */
     uint64_t expected_keys;    /* the table starts with buckets for so many; default 0: it grows as it fills */
     uint64_t slow_follower_ns; /* how long a follower may hold the leader up; default 50 ms */
     uint64_t write_timeout_ns; /* how long a write waits for a leader elsewhere; default 1 s */
@@ -142,8 +146,14 @@ struct tide_opts {
 /*
  * Open a domain: attach to the segments of /dev/shm/tidemark.NAME.*, or create them.
  * name: 1 to TIDE_NAME_MAX of A-Z a-z 0-9 _ - (a dot is allowed but not first). opts: NULL for the defaults.
+ * Sizes that are 0 become smaller than their defaults where the free space of the file system, the memory limit of the control group or
+ * the limit of a file's size would not hold a leader, a follower and a newcomer; the log callback tells which. Sizes that are given
+ * are tried as they are. A domain in which nobody lives and nothing was ever written gives way to other sizes.
+ * On a read-only mount the handle only looks: reads, tide_info() and its like, tide_verify() work (they count in no segment, and wait by
+ * naps); all else answers TIDE_ERR_READ_ONLY.
  * Any thread; blocks on system calls. The handle is shared by all threads; close it with tide_close().
- * Errors: INVALID, NOMEM, SYSTEM, EXISTS, NO_DOMAIN, FOREIGN, VERSION, CORRUPT, NO_SPACE.
+ * Errors: INVALID (also: $TIDE_SHM_DIR is no absolute path, or is set for a program with file capabilities), NOMEM, SYSTEM, EXISTS,
+ * NO_DOMAIN, FOREIGN, VERSION, CORRUPT, NO_SPACE, SLOTS.
  */
 TIDE_API int tide_open(struct tide **out, const char *name, const struct tide_opts *opts);
 

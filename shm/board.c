@@ -1,6 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "shm/board.h"
 
+#include "shm/park.h"
+
+void board_answer_pings(struct log_segment *log) {
+    struct lanes_board *b = &log->lanes_board;
+    if (board_is_pinged(b)) {
+        atomic_store(&b->answered, atomic_load(&b->pinged));
+        park_wake(&b->answered, INT32_MAX);
+    }
+}
+
 void board_set_state(struct replica_board *b, uint32_t state) {
     /* MO(replica.state): release; what the state stands for was written before. */
     atomic_store_explicit(&b->state, state, memory_order_release);

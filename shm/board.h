@@ -17,6 +17,14 @@
 #define BOARD_STATE_MASK 0xffu
 #define BOARD_MEMBER_SHIFT 8
 
+/* tide_ping() asks the leader whether it lives: it raises `pinged`, and the leader raises `answered` to the same. */
+static inline bool board_is_pinged(const struct lanes_board *b) {
+    return atomic_load(&b->pinged) != atomic_load(&b->answered);
+}
+
+/* By the leader: by its lane thread, and by whoever holds that up while it waits for a slow follower, as it should. */
+void board_answer_pings(struct log_segment *log);
+
 /* The commit index. What is at or below it is in the ring, whole. */
 static inline uint64_t board_commit(const struct log_segment *log) {
     /* MO(log.commit): acquire; pairs with the release in ring_commit(). */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "shm/clock.h"
+#include "shm/fd.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -50,7 +51,7 @@ static bool clock_cpu_has_tsc(void) {
  */
 static bool clock_kernel_trusts_tsc(void) {
     char text[32];
-    int fd = open("/sys/devices/system/clocksource/clocksource0/current_clocksource", O_RDONLY | O_CLOEXEC);
+    int fd = fd_open("/sys/devices/system/clocksource/clocksource0/current_clocksource", O_RDONLY, 0);
     if (fd < 0) {
         return false;
     }

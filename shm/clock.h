@@ -49,6 +49,11 @@
 /* CLOCK_MONOTONIC, ns. Any thread, wait-free (vDSO). */
 uint64_t clock_monotonic_ns(void);
 
+/* The instant so long after another one; none that is too late to be told is earlier than UINT64_MAX, which never comes. */
+static inline uint64_t clock_after(uint64_t instant_ns, uint64_t ns) {
+    return ns < UINT64_MAX - instant_ns ? instant_ns + ns : UINT64_MAX;
+}
+
 /* Calibrate a new line; takes 2 ms. By the creator, before anybody else can see the segment. */
 void clock_init(struct clock_line *c);
 

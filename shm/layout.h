@@ -22,7 +22,7 @@
 #define LAYOUT_REPLICAS 64u
 #define LAYOUT_READERS 256u /* readers whose counts are visible to tools; more work uncounted */
 #define LAYOUT_REASONS 8u
-#define LAYOUT_MEMBERS 128u
+#define LAYOUT_MEMBERS 512u
 #define LAYOUT_LANES 64u
 #define LAYOUT_LANE_BYTES 32768u /* of a request; a larger one lies in a file of its own: shm/lane.h */
 #define LAYOUT_MARKS 64u
@@ -38,6 +38,10 @@ _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && ATOMIC_INT_LOCK_FREE == 2,
 
 enum segment_kind { SEGMENT_LOG = 1, SEGMENT_TABLE = 2, SEGMENT_SPILL = 3 /* a large request of a lane */ };
 
+enum segment_flags {
+    SEGMENT_EPHEMERAL = 1, /* a log: the domain ends with its last member, however that ends */
+};
+
 /* The first bytes of every segment. Written once, before the segment gets its name, and never changed. */
 struct segment_header {
     uint64_t magic;
@@ -52,7 +56,7 @@ struct segment_header {
     uint32_t owner_uid;
     uint32_t replica; /* table segments: the replica's number */
     char name[LAYOUT_NAME]; /* the domain's, ended by a zero */
-    uint32_t reserved;
+    uint32_t flags; /* enum segment_flags */
     uint32_t crc; /* CRC-32C of the bytes before it */
 };
 
@@ -131,6 +135,8 @@ struct leader_board {
     /* Followers that sleep until commit moves: shm/park.h. */
     alignas(LAYOUT_PAIR) _Atomic uint32_t wake; /* futex word */
     _Atomic uint32_t parked;
+    /* Candidates that wait for the leader's byte sleep on it: shm/vigil.h. The kernel changes it when the leader dies. */
+    _Atomic uint32_t vigil;
 };
 
 enum replica_state { /* as enum tide_state of tidemark.h */
@@ -199,12 +205,12 @@ struct member_slot {
 
 enum lane_phase { LANE_IDLE = 0, LANE_SUBMITTED = 1, LANE_TAKEN = 2, LANE_ANSWERED = 3, LANE_CANCELLED = 4 };
 
-/* Owner of a lane whose member went while the leader had its request: free as soon as that is answered. */
+/* Owner of a lane whose borrower went, or gave up, while the leader had its request: free as soon as that is answered. */
 #define LANE_ORPHAN UINT32_MAX
 
 /* One request at a time: its writer fills it, the leader answers it. See shm/lane.h. */
 struct lane {
-    alignas(LAYOUT_PAIR) _Atomic uint32_t owner; /* 0 free, LANE_ORPHAN, else the member's number + 1 */
+    alignas(LAYOUT_PAIR) _Atomic uint32_t owner; /* 0 free, LANE_ORPHAN, else the number + 1 of the member that has borrowed it */
     _Atomic uint32_t pid;
     _Atomic uint64_t turn; /* sequence number << 3 | enum lane_phase; the number never falls, whoever owns the lane */
     _Atomic uint32_t wake; /* futex word of the writer */
@@ -240,6 +246,8 @@ struct lanes_board {
     alignas(LAYOUT_PAIR) _Atomic uint32_t wake; /* futex word of the leader's lane thread */
     _Atomic uint32_t asleep;
     _Atomic uint32_t step_down; /* the leader is asked to hand over */
+    _Atomic uint32_t pinged;    /* questions whether the leader lives, and how far they are answered */
+    _Atomic uint32_t answered;  /* futex word of those that ask */
 };
 
 /* ---- the log segment --------------------------------------------------------------------------------------------- */
@@ -359,7 +367,7 @@ LAYOUT_AT(segment_header, time_ns_inode, 56);
 LAYOUT_AT(segment_header, owner_uid, 64);
 LAYOUT_AT(segment_header, replica, 68);
 LAYOUT_AT(segment_header, name, 72);
-LAYOUT_AT(segment_header, reserved, 136);
+LAYOUT_AT(segment_header, flags, 136);
 LAYOUT_AT(segment_header, crc, 140);
 LAYOUT_SIZE(segment_header, 144);
 
@@ -404,6 +412,7 @@ LAYOUT_AT(leader_board, lapped, 160);
 LAYOUT_AT(leader_board, refused_full, 168);
 LAYOUT_AT(leader_board, wake, 256);
 LAYOUT_AT(leader_board, parked, 260);
+LAYOUT_AT(leader_board, vigil, 264);
 LAYOUT_SIZE(leader_board, 384);
 
 LAYOUT_AT(replica_board, applied, 0);
@@ -471,6 +480,8 @@ LAYOUT_AT(lanes_board, ready, 0);
 LAYOUT_AT(lanes_board, wake, 128);
 LAYOUT_AT(lanes_board, asleep, 132);
 LAYOUT_AT(lanes_board, step_down, 136);
+LAYOUT_AT(lanes_board, pinged, 140);
+LAYOUT_AT(lanes_board, answered, 144);
 LAYOUT_SIZE(lanes_board, 256);
 
 LAYOUT_AT(log_segment, header, 0);
@@ -486,8 +497,8 @@ LAYOUT_AT(log_segment, marks, 640);
 LAYOUT_AT(log_segment, replicas, 1664);
 LAYOUT_AT(log_segment, readers, 42624);
 LAYOUT_AT(log_segment, members, 1123968);
-LAYOUT_AT(log_segment, lanes_board, 1132160);
-LAYOUT_AT(log_segment, lanes, 1132416);
+LAYOUT_AT(log_segment, lanes_board, 1156736);
+LAYOUT_AT(log_segment, lanes, 1156992);
 
 LAYOUT_AT(hdr, lowest, 0);
 LAYOUT_AT(hdr, highest, 8);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "shm/member.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <time.h>
 #include <unistd.h>
@@ -10,13 +11,18 @@ static int member_lock(int fd, uint32_t byte, short type, int command) {
     return fcntl(fd, command, &lock);
 }
 
+/* Also where the system does not tell: then nothing is taken from whoever may hold it. */
 static bool member_locked_by_other(int fd, uint32_t byte) {
     struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1 };
-    return fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+    return fcntl(fd, F_OFD_GETLK, &lock) != 0 || lock.l_type != F_UNLCK;
 }
 
 int member_join(int fd) {
     return member_lock(fd, MEMBER_ALIVE, F_RDLCK, F_OFD_SETLK);
+}
+
+bool member_any_lives(int fd) {
+    return member_locked_by_other(fd, MEMBER_ALIVE);
 }
 
 bool member_claim_dead(int fd) {
@@ -39,6 +45,9 @@ static void member_bury(struct log_segment *log, uint32_t member, member_reap_fn
 int member_claim(int fd, struct log_segment *log, member_reap_fn *reap, void *ctx) {
     for (uint32_t k = 0; k < LAYOUT_MEMBERS; k++) {
         if (member_lock(fd, MEMBER_FIRST + k, F_WRLCK, F_OFD_SETLK) != 0) {
+            if (errno != EAGAIN && errno != EACCES) {
+                return -1; /* locks are refused: that says nothing about the slots */
+            }
             continue;
         }
         member_bury(log, k, reap, ctx);
@@ -50,6 +59,7 @@ int member_claim(int fd, struct log_segment *log, member_reap_fn *reap, void *ct
         atomic_store(&slot->used, MEMBER_TAKEN);
         return (int)k;
     }
+    errno = EAGAIN;
     return -1;
 }
 
@@ -82,10 +92,6 @@ bool member_lives(int fd, const struct log_segment *log, uint32_t member, uint32
 
 bool member_lead(int fd) {
     return member_lock(fd, MEMBER_LEADER, F_WRLCK, F_OFD_SETLK) == 0;
-}
-
-bool member_lead_wait(int fd) {
-    return member_lock(fd, MEMBER_LEADER, F_WRLCK, F_OFD_SETLKW) == 0;
 }
 
 void member_unlead(int fd) {

@@ -21,12 +21,16 @@ enum member_byte { MEMBER_ALIVE = 0, MEMBER_LEADER = 1, MEMBER_FIRST = 64 };
 /* Be counted among the living, until the descriptor is closed. 0, or -1 with errno. */
 int member_join(int fd);
 
+/* Somebody other than this description lives, or that cannot be told. For a descriptor that is open for reading alone as well. */
+bool member_any_lives(int fd);
+
 /* Nobody else lives: then this description alone holds the domain (true), and member_join() ends that. */
 bool member_claim_dead(int fd);
 
 /*
  * Take a member slot. Slots whose member is dead are handed to reap() first, while their byte is held, so nobody else
- * does the same. Returns the slot's number or -1: all are taken by the living.
+ * does the same. Returns the slot's number, or -1 with errno: EAGAIN where all are taken by the living, else what the system said when
+ * it refused a lock.
  */
 typedef void member_reap_fn(void *ctx, uint32_t member);
 int member_claim(int fd, struct log_segment *log, member_reap_fn *reap, void *ctx);
@@ -38,10 +42,9 @@ uint32_t member_reap_all(int fd, struct log_segment *log, uint32_t self, member_
 /* Does the member of this slot live? `self`: the caller's own slot, whose byte tells the caller nothing. */
 bool member_lives(int fd, const struct log_segment *log, uint32_t member, uint32_t self);
 
-/* Hold the leader's byte, or find that somebody does (false). _wait blocks until the leader has gone; it is a
- * cancellation point, and false when it was interrupted. */
+/* Hold the leader's byte, or find that somebody else does (false with EAGAIN or EACCES; then wait as shm/vigil.h says; another
+ * errno: locks are refused). */
 bool member_lead(int fd);
-bool member_lead_wait(int fd);
 void member_unlead(int fd);
 /* Somebody other than this description holds it. */
 bool member_led_elsewhere(int fd);

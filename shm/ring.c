@@ -134,6 +134,7 @@ uint32_t ring_reserve_slow(struct ring_writer *w, uint64_t bytes) {
         if (rounds++ < 64) {
             park_relax();
         } else {
+            board_answer_pings(log);
             park_nap(20000);
         }
     }

@@ -6,16 +6,19 @@
  *
  * - A file is reserved in full before it is mapped, so that a full /dev/shm is SHM_ERR_NO_SPACE and not SIGBUS later.
  * - It gets its name when it is complete, by a rename that fails where the name is taken. So nobody ever attaches to
- *   half a segment, and of two creators one wins. A creator that dies before leaves a file NAME.tmp.HEX;
- *   segment_unlink() of the name removes those as well, once their creator is gone (it holds a lock on the file while
- *   it works).
+ *   half a segment, and of two creators one wins. A creator that dies before leaves a file NAME.tmp.HEX. Whoever next creates
+ *   or removes any segment in the directory removes it, once its creator is gone (a creator holds a lock on the file while it
+ *   works).
+ * - An errno of looking is an answer only where it means one: NO_DOMAIN is ENOENT in a directory that exists. A process without
+ *   descriptors or memory gets SYSTEM or NOMEM. fault_text() (shm/fault.h) says what was refused.
+ * - No descriptor is 0, 1 or 2 (shm/fd.h), and no mapping is part of a core dump unless segment_let_dump() says so.
  * - Whoever may write the file may truncate it, and then every member gets SIGBUS. Files are 0600, so that is the
  *   same user on purpose. Tools that must survive that read with pread instead of mapping.
  * - Unlinking takes the name, not the memory: members keep what they have mapped. segment_is_current() tells them.
  *
  * The directory is /dev/shm, or $TIDE_SHM_DIR where that is set (a small tmpfs for tests, another mount in a
  * container); all members of a domain must agree on it. It is read at each call, so do not change it while other
- * threads open.
+ * threads open. A program with file capabilities must not follow it; where it is set all the same, every call here is INVALID.
  *
  * Functions answer 0 (or what they say) or a negative enum shm_error; out-parameters are untouched on error. They
  * block on system calls. One struct segment is used by one thread at a time; its mapping by any.
@@ -25,6 +28,7 @@
 
 #include "shm/error.h"
 #include "shm/layout.h"
+#include "shm/room.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -39,11 +43,17 @@ struct segment {
     uint64_t dev; /* with ino: which file this is, also after its name was given to another */
     uint64_t ino;
     bool writable;
+    uint32_t flags;                /* enum segment_flags, written by segment_publish() and read by segment_attach() */
     char path[SEGMENT_PATH_BYTES]; /* the temporary name until it is published; empty: no name */
 };
 
 #define SEGMENT_INIT                                                                                                   \
     { .fd = -1 }
+
+/*
+ * What can be had in the directory of the segments now, in bytes, and by which limit: see shm/room.h. Errors: INVALID, SYSTEM.
+ */
+int segment_room(struct room *out);
 
 /*
  * Write the path of a segment to `out`: DIR/tidemark.NAME.log, or DIR/tidemark.NAME.rK for table K.
@@ -55,7 +65,7 @@ int segment_path(char out[SEGMENT_PATH_BYTES], const char *name, enum segment_ki
 /*
  * Create a zeroed file of size_bytes under a temporary name beside the final one, mode 0600 whatever the umask, every
  * byte reserved, mapped read-write. Fill it, then publish or discard it.
- * Errors: INVALID, NO_SPACE (nothing is left behind), NO_DOMAIN (no such directory), SYSTEM, NOMEM.
+ * Errors: INVALID, NO_SPACE (nothing is left behind), SYSTEM (also: no such directory), NOMEM.
  */
 int segment_create(struct segment *s, const char *name, enum segment_kind kind, uint32_t replica, uint64_t size_bytes);
 
@@ -67,8 +77,8 @@ int segment_create(struct segment *s, const char *name, enum segment_kind kind, 
 int segment_publish(struct segment *s, const char *name, enum segment_kind kind, uint32_t replica, uint64_t incarnation,
                     uint64_t segment_id);
 
-/* The same, but what has the name now loses it: for the table that a dead replica left behind. Errors: INVALID,
- * SYSTEM. */
+/* The same, but what has the name now loses it: for the table that a dead replica left behind. Errors: INVALID, FOREIGN (another
+ * user's file has the name), SYSTEM. */
 int segment_publish_replace(struct segment *s, const char *name, enum segment_kind kind, uint32_t replica,
                             uint64_t incarnation, uint64_t segment_id);
 
@@ -119,6 +129,9 @@ int segment_map_ring(const struct segment *s, uint64_t ring_off, uint64_t ring_b
 
 /* Where in a segment a ring of ring_bytes goes behind so many other bytes: at a page, or at a huge page if it fills one. */
 uint64_t segment_ring_off(uint64_t before_bytes, uint64_t ring_bytes);
+
+/* Let core dumps contain a mapping. */
+void segment_let_dump(void *base, uint64_t bytes);
 
 /* Undo it; ring_bytes as in segment_map_ring(). NULL is allowed. */
 void segment_unmap_ring(uint8_t *ring, uint64_t ring_bytes);

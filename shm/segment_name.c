@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "shm/segment_name.h"
 
-#include "shm/segment.h"
-
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "shm/fault.h"
+#include "shm/fd.h"
+#include "shm/segment.h"
 
 #define SEGMENT_DIR "/dev/shm"
 
@@ -23,15 +24,30 @@ bool segment_name_is_good(const char *name) {
     return strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.") == length;
 }
 
+/*
+ * A program with capabilities or a set-user-id bit must not take paths from its caller's environment. It must not work in another
+ * directory than its caller meant either, without a word: it would make a second domain of the same name. So it refuses.
+ */
+static const char *segment_dir(void) {
+    const char *asked = getenv("TIDE_SHM_DIR"), *dir = secure_getenv("TIDE_SHM_DIR");
+    if (dir == NULL && asked != NULL && asked[0] != '\0') {
+        (void)fault(0,
+                    "TIDE_SHM_DIR is set, but this program runs with file capabilities or as set-user-id, and may not "
+                    "follow it: unset it (the segments are in " SEGMENT_DIR " then), or run the program without them");
+        return NULL;
+    }
+    return dir != NULL && dir[0] != '\0' ? dir : SEGMENT_DIR;
+}
+
 int segment_path(char out[SEGMENT_PATH_BYTES], const char *name, enum segment_kind kind, uint32_t replica) {
     if (name == NULL || !segment_name_is_good(name) ||
         (kind != SEGMENT_LOG && kind != SEGMENT_TABLE && kind != SEGMENT_SPILL) ||
         (kind != SEGMENT_LOG && replica >= LAYOUT_REPLICAS)) {
         return SHM_ERR_INVALID;
     }
-    const char *dir = secure_getenv("TIDE_SHM_DIR");
-    if (dir == NULL || dir[0] == '\0') {
-        dir = SEGMENT_DIR;
+    const char *dir = segment_dir();
+    if (dir == NULL) {
+        return SHM_ERR_INVALID;
     }
     char path[SEGMENT_PATH_BYTES];
     int length = kind == SEGMENT_LOG ? snprintf(path, sizeof(path), "%s/tidemark.%s.log", dir, name)
@@ -39,62 +55,115 @@ int segment_path(char out[SEGMENT_PATH_BYTES], const char *name, enum segment_ki
                                                 kind == SEGMENT_TABLE ? 'r' : 'l', replica);
     /* A relative directory would mean another domain in each member's working directory. */
     if (dir[0] != '/' || length < 0 || (size_t)length + SEGMENT_TMP_BYTES >= sizeof(path)) {
-        return SHM_ERR_INVALID;
+        return fault(SHM_ERR_INVALID,
+                     "TIDE_SHM_DIR is '%s': it must be an absolute path, and with the domain's name at most "
+                     "%u bytes long",
+                     dir, SEGMENT_PATH_BYTES - SEGMENT_TMP_BYTES - 1);
     }
     memcpy(out, path, sizeof(path));
     return 0;
 }
 
-/* Its creator holds a lock on it from before it has contents until it has its name. Who gets the lock may remove it. */
+static void segment_dir_of(const char *path, char out[SEGMENT_PATH_BYTES]) {
+    const char *slash = strrchr(path, '/');
+    size_t bytes = slash != NULL ? (size_t)(slash - path) + 1 : 0;
+    memcpy(out, path, bytes);
+    out[bytes] = '\0';
+}
+
+int segment_no_directory(const char *path) {
+    char dir[SEGMENT_PATH_BYTES];
+    struct stat st;
+    segment_dir_of(path, dir);
+    if (stat(dir, &st) != 0 && errno == ENOENT) {
+        return fault(SHM_ERR_SYSTEM,
+                     "the directory of the segments, %s, does not exist: make it, or set TIDE_SHM_DIR to "
+                     "another",
+                     dir);
+    }
+    errno = ENOENT;
+    return SHM_ERR_NO_DOMAIN;
+}
+
+bool segment_is_theirs(const char *path) {
+    int why = errno;
+    struct stat st;
+    bool theirs = lstat(path, &st) == 0 && (!S_ISREG(st.st_mode) || st.st_uid != geteuid());
+    errno = why;
+    return theirs;
+}
+
+uint64_t segment_time_namespace(void) {
+    struct stat st;
+    return stat("/proc/self/ns/time", &st) == 0 ? st.st_ino : 0;
+}
+
+/* ---- temporary files --------------------------------------------------------------------------------------------- */
+
+static int segment_maker(int fd, short type) {
+    struct flock lock = { .l_type = type, .l_whence = SEEK_SET, .l_start = SEGMENT_MAKER_BYTE, .l_len = 1 };
+    return fcntl(fd, F_OFD_SETLK, &lock);
+}
+
+int segment_maker_lock(int fd) {
+    return segment_maker(fd, F_WRLCK);
+}
+
+void segment_maker_unlock(int fd) {
+    (void)segment_maker(fd, F_UNLCK);
+}
+
+/* Whoever gets the lock of a file whose maker is dead may remove it. */
 static void segment_remove_abandoned(int dir, const char *file) {
     struct stat st;
-    int fd = openat(dir, file, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+    int fd = fd_openat(dir, file, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY,
+                       0); /* a write lock needs an open for writing */
     if (fd < 0) {
         return;
     }
-    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid() && flock(fd, LOCK_EX | LOCK_NB) == 0) {
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid() && segment_maker_lock(fd) == 0) {
         (void)unlinkat(dir, file, 0);
     }
     (void)close(fd);
 }
 
+/* tidemark.*.tmp. and 16 hexadecimal digits. */
+static bool segment_is_temporary(const char *file) {
+    size_t bytes = strlen(file), prefix = strlen(SEGMENT_PREFIX);
+    if (bytes <= prefix + SEGMENT_TMP_BYTES || strncmp(file, SEGMENT_PREFIX, prefix) != 0) {
+        return false;
+    }
+    const char *end = file + bytes - SEGMENT_TMP_BYTES;
+    size_t dots = strlen(SEGMENT_TMP);
+    return strncmp(end, SEGMENT_TMP, dots) == 0 && strspn(end + dots, "0123456789abcdef") == SEGMENT_TMP_BYTES - dots;
+}
+
 void segment_sweep(const char *path) {
     char dir_path[SEGMENT_PATH_BYTES];
-    const char *slash = strrchr(path, '/');
-    size_t dir_bytes = (size_t)(slash - path) + 1;
-    memcpy(dir_path, path, dir_bytes);
-    dir_path[dir_bytes] = '\0';
-    const char *file = slash + 1;
-    size_t file_bytes = strlen(file);
-    DIR *dir = opendir(dir_path);
-    if (dir == NULL) {
-        return;
-    }
-    for (struct dirent *e = readdir(dir); e != NULL; e = readdir(dir)) {
-        if (strncmp(e->d_name, file, file_bytes) == 0 &&
-            strncmp(e->d_name + file_bytes, SEGMENT_TMP, strlen(SEGMENT_TMP)) == 0 &&
-            strlen(e->d_name) == file_bytes + SEGMENT_TMP_BYTES) {
+    int why = errno;
+    segment_dir_of(path, dir_path);
+    DIR *dir = fd_open_dir(dir_path);
+    for (struct dirent *e = dir != NULL ? readdir(dir) : NULL; e != NULL; e = readdir(dir)) {
+        if (segment_is_temporary(e->d_name)) {
             segment_remove_abandoned(dirfd(dir), e->d_name);
         }
     }
-    (void)closedir(dir);
+    if (dir != NULL) {
+        (void)closedir(dir);
+    }
+    errno = why;
 }
 
-/* Between the look and the unlink the name may still change hands; that takes a removal and a creation within microseconds. */
-int segment_unlink_of(const char *name, enum segment_kind kind, uint32_t replica, uint64_t incarnation) {
-    char path[SEGMENT_PATH_BYTES];
-    struct segment_header h;
-    int error = segment_path(path, name, kind, replica);
-    if (error != 0) {
-        return error;
+int segment_room(struct room *out) {
+    const char *dir = segment_dir();
+    if (dir == NULL) {
+        return SHM_ERR_INVALID;
     }
-    segment_sweep(path);
-    int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+    int fd = fd_open(dir, O_RDONLY | O_DIRECTORY, 0);
     if (fd < 0) {
-        return errno == ENOENT ? SHM_ERR_NO_DOMAIN : SHM_ERR_SYSTEM;
+        return fault_errno(SHM_ERR_SYSTEM, "cannot open the directory of the segments, %s", dir);
     }
-    bool ours = pread(fd, &h, sizeof(h), 0) == (ssize_t)sizeof(h) && h.magic == TIDE_LAYOUT_MAGIC &&
-                h.incarnation == incarnation;
+    *out = room_look(fd);
     (void)close(fd);
-    return !ours ? SHM_ERR_NO_DOMAIN : unlink(path) == 0 ? 0 : errno == ENOENT ? SHM_ERR_NO_DOMAIN : SHM_ERR_SYSTEM;
+    return 0;
 }

@@ -2,15 +2,16 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # check.sh ROOT [CHECK...]: what can be told of the tree without running it. Prints FILE:LINE: what is wrong; status 1
-# where anything is. The checks: mo includes text spdx files symbols. tests/check_self.test.sh proves that each of
-# them can fail.
-# TIDE_BUILD: where libtidemark.a lies, from ROOT (build).
+# where anything is. The checks: mo includes rooms text fds spdx files symbols. tests/check_self*.test.sh prove
+# that each of them can fail.
+# TIDE_BUILD: where libtidemark.a lies, from ROOT (build), and in obj/release/ the objects.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 cd "${1:?ROOT}" || exit 2
 shift
-[ $# = 0 ] && set -- mo includes text spdx files symbols
+[ $# = 0 ] && set -- mo includes rooms text fds spdx files symbols
 lib=${TIDE_BUILD:-build}/libtidemark.a
+objects=${TIDE_BUILD:-build}/obj/release
 
 files=$(find $(ls -d shm engine tools bench tests 2>/dev/null) -type f | sort)
 
@@ -38,7 +39,24 @@ check_mo() {
 
 check_includes() {
     list=$(sources)
-    [ -z "$list" ] || awk -f "$here/check_includes.awk" $list
+    [ -z "$list" ] || awk -f "$here/check_rooms.awk" -f "$here/check_includes.awk" $list
+}
+
+# ---- who needs what whom defines -------------------------------------------------------------------------------------
+
+check_rooms() {
+    # bench/peers is built only where it is asked for.
+    made=
+    for source in $(in_rooms '^(shm|engine|tools|bench)/.*\.c$'); do
+        object=$objects/${source%.c}.o
+        if [ -f "$object" ]; then
+            made="$made $object"
+        else
+            case $source in shm/* | engine/*) echo "$source: $object is not there: run make first" ;; esac
+        fi
+    done
+    [ -z "$made" ] || ${NM:-nm} -A -P $made |
+        awk -v STRIP="$objects/" -f "$here/check_rooms.awk" -f "$here/check_needs.awk"
 }
 
 # ---- words that must not occur ---------------------------------------------------------------------------------------
@@ -61,6 +79,19 @@ check_text() {
         sed 's/^\([^:]*:[0-9]*\):.*/\1: structs have no typedef/'
     grep -n '	' $list /dev/null | sed 's/^\([^:]*:[0-9]*\):.*/\1: a tab/'
     grep -nE ' +$' $list /dev/null | sed 's/^\([^:]*:[0-9]*\):.*/\1: blanks at the end of a line/'
+}
+
+# ---- descriptors that could be 0, 1 or 2 -----------------------------------------------------------------------------
+
+check_fds() {
+    # shm/fd.h is what lifts them; tools/lib/stdio.c makes 0, 1 and 2 themselves.
+    list=$(in_rooms '^(shm|engine|tools)/.*\.[ch]$' | grep -vxE 'shm/fd\.[ch]|tools/lib/stdio\.c')
+    [ -z "$list" ] && return
+    makers='open|openat|creat|opendir|fopen|dup|eventfd|pipe|pipe2|memfd_create|timerfd_create|signalfd|epoll_create1|socket|socketpair|accept4?|inotify_init1|mkstemp'
+    # A line of a comment begins with a star or has its words behind one.
+    grep -nE "(^|[^A-Za-z0-9_>.])($makers)\(|SYS_pidfd_open, " $list /dev/null |
+        grep -vE ':[ 	]*(\*|/\*)|fd_lift\(|/\*.*($makers)\(|pipe2\(.*fd_lift' |
+        sed 's/^\([^:]*:[0-9]*\):.*/\1: a descriptor that may be 0, 1 or 2: see shm\/fd.h/'
 }
 
 # ---- licence lines ---------------------------------------------------------------------------------------------------
@@ -117,7 +148,7 @@ check_symbols() {
 failed=0
 for check in "$@"; do
     case $check in
-    mo | includes | text | spdx | files | symbols) ;;
+    mo | includes | rooms | text | fds | spdx | files | symbols) ;;
     *)
         echo "check.sh: no check $check" >&2
         exit 2

@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# The direction of includes: awk -f check_includes.awk SOURCE... with paths from the root of the tree. tools, bench,
-# tests -> engine -> shm -> libc; cJSON in tools, bench and tests alone; only tests and the dump tool look inside.
+# The direction of includes: awk -f check_rooms.awk -f check_includes.awk SOURCE... with paths from the root of the tree.
+# tools, bench, tests -> engine -> shm -> libc; cJSON in bench and tests alone; only tests and the dump tool look
+# inside. Between the rooms of the engine: check_rooms.awk.
 
 FNR == 1 {
     path = FILENAME
     sub(/^\.\//, "", path)
     room = path
     sub(/\/.*/, "", room)
+    if (room == "engine" && path != "engine/tidemark.h" && !is_engine_room(room_of(path)))
+        print path ":1: in no room of the engine that check_rooms.awk knows"
 }
 
 function bad(why) {
@@ -41,14 +44,17 @@ function is_peer_memory(name) {
         bad("shm includes shm and the system alone")
     else if (room == "engine" && name !~ /^(engine|shm)\//)
         bad("engine includes engine and shm alone")
+    else if (is_engine_room(room_of(path)) && is_engine_room(room_of(name)) && room_of(path) != room_of(name) &&
+             !room_may(room_of(path), room_of(name)))
+        bad(room_says(room_of(path)))
     else if (room == "tools" && name ~ /^(bench|tests)\//)
         bad("tools include neither bench nor tests")
     else if (room == "bench" && name ~ /^(tools|tests)\//)
         bad("bench includes neither tools nor tests")
     else if ((room == "tools" || room == "bench") && name ~ /^engine\// && name != "engine/tidemark.h")
         bad("of the engine, tools and bench see tidemark.h alone")
-    else if (room == "tools" && name ~ /^shm\// && path !~ /^tools\/dump/)
-        bad("of the tools, dump alone looks inside")
+    else if (room == "tools" && name ~ /^shm\// && name != "shm/fd.h" && path !~ /^tools\/dump\//)
+        bad("of the tools, dump alone looks inside; the others see shm/fd.h")
     else if (room == "bench" && name ~ /^shm\// && !is_utility(name) && !is_log_alone(path, name) &&
              !is_peer_memory(name))
         bad("of shm, bench sees the utilities alone: hdr, clock, crc, park, nap, bytes")
@@ -58,8 +64,8 @@ function is_peer_memory(name) {
     name = $0
     sub(/^[^<]*</, "", name)
     sub(/>.*/, "", name)
-    if (name ~ /^cjson\// && room != "tools" && room != "bench" && room != "tests")
-        bad("cJSON is for tools, bench and tests")
+    if (name ~ /^cjson\// && room != "bench" && room != "tests")
+        bad("cJSON is for bench and tests")
     if (name ~ /^cmocka/ && room != "tests")
         bad("cmocka is for tests")
     if (name ~ /^(urcu|urcu\/.*|urcu.*\.h|xxhash\.h|xxh.*|zlib\.h)$/ && room == "shm")

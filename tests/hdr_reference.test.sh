@@ -27,7 +27,7 @@ export TZ=UTC LC_ALL=C
 # Without contraction, as Java never fuses a multiplication with an addition and the doubles are compared bit by bit.
 # shellcheck disable=SC2086 # CFLAGS are words
 ${CC:-cc} -std=gnu11 -Wall -Wextra -O2 -I. ${CFLAGS:-} -ffp-contract=off -o "$work/hdrwrite" tests/tool_hdrwrite.c \
-    bench/lib/hdrlog.c bench/lib/hdrcodec.c shm/hdr.c -lz -lm
+    bench/lib/hdrlog.c bench/lib/hdrcodec.c tests/lib/hdrdecode.c shm/hdr.c -lz -lm
 "$work/hdrwrite" write "$work/ours"
 java -Djava.io.tmpdir="$work/tmp" -cp "$jar" tests/java/HdrReference.java "$work/ours" "$work/theirs"
 "$work/hdrwrite" read "$work/theirs/log.hlog" "$work/back"

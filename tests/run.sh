@@ -3,8 +3,8 @@
 #
 # run.sh PROGRAM...: run test programs, one more at a time than there are cores, and close with "N passed, N failed[, N skipped]".
 #
-# A program is a cmocka binary, whose cases are counted from its TAP output, or a script tests/NAME.test.sh, which is
-# one case: exit status 0 passed, 77 skipped, else failed. A program that dies, hangs or reports fewer cases than it
+# A program is a cmocka binary, whose cases are counted from its TAP output, or a script tests/NAME.test.sh or
+# tests/env/NAME.test.sh, which is one case: exit status 0 passed, 77 skipped with a reason on stdout, else failed. A program that dies, hangs or reports fewer cases than it
 # announced has one failure more. Whatever goes wrong, the run ends: each program has a time limit, and all together
 # have another.
 #
@@ -44,6 +44,7 @@ stress_work() { # name
 
 run_one() { # program
     name=$(basename "$1")
+    case $1 in */env/*) name=env_$name ;; esac
     log=$logs/$name.log
     now=$(date +%s)
     began_ms=$(date +%s%3N)
@@ -128,6 +129,8 @@ fi
 # Against hangs alone: what the tests may take on a machine of their own is two minutes, compiling included, and nothing here asserts it.
 TIDE_TEST_LIMIT=240
 total=900
+# The tests of environments have limits, memory and waits of their own.
+case " $* " in *tests/env/*) total=1800 ;; esac
 # Most of them sleep for a part of their time.
 jobs=${TIDE_TEST_JOBS:-$(($(nproc 2>/dev/null || echo 2) + 1))}
 if [ -n "${TIDE_SANITIZED:-}" ]; then
@@ -154,7 +157,7 @@ trap 'exit 130' INT HUP TERM
 mkdir -p "$logs" || exit 1
 
 # The longest first, or the last one would run alone. One that is not named here is only later.
-long='crash test_gone bench_quick test_model check_self test_history test_bench_micro protocol_processes hdr_reference test_stress
+long='crash test_gone bench_quick test_model check_self test_history test_bench_micro protocol_processes check_self_rooms hdr_reference test_stress
 test_dump_live test_dump_fuzz commands protocol'
 in_order() { # program...
     for name in $long; do

@@ -14,21 +14,32 @@ static struct bench_figures figures, back;
 static struct bench_machine back_machine;
 static char path[64];
 
+static uint32_t add(const char *id, const char *title, const char *unit, double a, double b, double c) {
+    uint32_t figure = bench_figures_add(&figures, id, "get", title, unit);
+    bench_figures_set(&figures, figure, 0, a);
+    bench_figures_set(&figures, figure, 1, b);
+    bench_figures_set(&figures, figure, 2, c);
+    return figure;
+}
+
 static void make_figures(void) {
-    double get[3] = { 22.0, 20.0, 30.0 }, plain[3] = { 9.0, 10.0, 11.0 }, lmdb[3] = { 180000.0, 170000.0, 190000.0 };
-    double ratio[3] = { 2.4, 2.0, 2.2 }, none = 0.0;
     memset(&machine, 0, sizeof(machine));
     snprintf(machine.cpu_model, sizeof(machine.cpu_model), "a CPU");
     machine.cpus = 2;
     machine.memory_bytes = UINT64_C(1) << 34;
-    bench_figures_init(&figures, "peers", &machine, 3);
+    bench_figures_init(&figures, "peers", &machine, 4);
     snprintf(figures.note, sizeof(figures.note), "a note");
-    bench_figures_add(&figures, "get.tide", "get", "tide_get, it's ours", "ns", get, 3);
-    bench_figures_add(&figures, "get.plain", "get", "plain table", "ns", plain, 3);
-    bench_figures_add(&figures, "get.lmdb", "get", "LMDB", "ns", lmdb, 3);
-    bench_figures_bar(&figures, "get", "get over plain", "x", BENCH_AT_MOST, 2.0, ratio, 3);
-    bench_figures_bar_line(&figures, "get", 20.0);
-    bench_figures_bar(&figures, "other", "something else", "x", BENCH_AT_LEAST, 3.0, &none, 0);
+    uint32_t tide = add("get.tide", "tide_get, it's ours", "ns", 22.0, 20.0, 30.0);
+    uint32_t plain = add("get.plain", "plain table", "ns", 10.0, 8.0, 15.0);
+    add("get.lmdb", "LMDB", "ns", 180000.0, 170000.0, 190000.0);
+    uint32_t hidden = add("", "", "ns", 11.0, 10.0, 10.0);
+    bench_figures_bar(&figures, "get", "get over plain", "x", BENCH_AT_MOST, 2.0, BENCH_RATIO, tide, plain, tide);
+    bench_figures_bar(&figures, "other", "something else", "x", BENCH_AT_LEAST, 3.0, BENCH_RATIO, BENCH_NO_FIGURE, tide,
+                      BENCH_NO_FIGURE);
+    bench_figures_bar(&figures, "rate", "puts", "1/s", BENCH_AT_LEAST, 1e8, BENCH_RATE, hidden, BENCH_NO_FIGURE,
+                      hidden);
+    bench_figures_bar(&figures, "less", "on top", "ns", BENCH_AT_MOST, 12.0, BENCH_LESS, tide, plain, BENCH_NO_FIGURE);
+    bench_figures_settle(&figures, 3); /* the fourth was interrupted */
 }
 
 static void write_text(const char *text) {
@@ -52,13 +63,16 @@ static void figures__written__are_read_back(void **state) {
     assert_int_equal(back.figures_n, 3);
     assert_string_equal(back.figures[0].title, "tide_get, it's ours");
     assert_true(back.figures[0].spread.median == 22.0 && back.figures[0].spread.min == 20.0);
-    assert_int_equal(back.bars_n, 2);
+    assert_int_equal(back.bars_n, 4);
     assert_int_equal(back.bars[0].sense, BENCH_AT_MOST);
-    assert_false(back.bars[0].kept); /* its median is 2.2 */
+    assert_false(back.bars[0].kept);
+    assert_true(back.bars[0].spread.median == 2.2 && back.bars[0].spread.max == 2.5); /* of each repetition by itself */
     assert_string_equal(back.bars[0].group, "get");
     assert_true(back.bars[0].at == 20.0);
     assert_int_equal(back.bars[1].spread.n, 0);
     assert_string_equal(back.bars[1].group, "");
+    assert_true(back.bars[2].spread.median == 1e8 && back.bars[2].kept && back.bars[2].at == 10.0);
+    assert_true(back.bars[3].spread.median == 12.0 && back.bars[3].spread.max == 15.0);
 }
 
 static void figures__damaged_or_foreign__are_refused(void **state) {

@@ -8,12 +8,12 @@
 
 #include "bench/lib/format.h"
 #include "bench/lib/grid.h"
-#include "bench/lib/hdrlog.h"
 #include "bench/lib/plot.h"
 #include "bench/lib/report.h"
 #include "bench/lib/result.h"
 #include "bench/lib/sweep.h"
 #include "bench/lib/team.h"
+#include "tests/lib/hdrdecode.h"
 #include "tests/lib/help.h"
 
 /* ---- a sweep with known figures ---------------------------------------------------------------------------------- */

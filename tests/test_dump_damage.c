@@ -137,9 +137,9 @@ static void bad_board__is_corrupt(void **state) {
     b.seg->lanes[2].request_bytes = LAYOUT_LANE_BYTES + 1;
     char *out = DUMPED(&b, 1, "demo");
     assert_has(out, "BAD: replica 6: there is no state 259");
-    assert_has(out, "BAD: replica 7: there is no member 128");
+    assert_has(out, "BAD: replica 7: there is no member 512");
     assert_has(out, "BAD: member 2: neither free nor used, but 7");
-    assert_has(out, "BAD: lane 0: there is no owner 129");
+    assert_has(out, "BAD: lane 0: there is no owner 513");
     assert_has(out, "BAD: lane 1: there is no phase 5");
     assert_has(out, "BAD: lane 2: 32769 bytes of request do not fit it");
     assert_has(out, "BAD: replica 0: there is no state 99");

@@ -203,16 +203,16 @@ static void two_processes__members_lanes_and_notes(void **state) {
     assert_int_equal(count_of(out, "\"alive\": true"), 2);
     assert_has(out, "\"led\": true");
     assert_has(out, "\"phase\": \"answered\", \"seq\": 3, \"ops\": 1, \"bytes\": 32, \"spilled\": false");
-    assert_int_equal(count_of(out, "\"type\": \"put\", \"lane\": 1, \"lane_seq\": "), 3);
+    assert_int_equal(count_of(out, "\"type\": \"put\", \"lane\": 2, \"lane_seq\": "), 3);
     snprintf(pid_text, sizeof(pid_text), "\"pid\": %d, \"alive\"", (int)pid);
     assert_has(out, pid_text);
     free(out);
     snprintf(table, sizeof(table), "%s.r0", name);
     out = DUMP_SAYS(0, "--json", table);
-    assert_has(out, "\"lanes\": [{\"id\": 0, \"seq\": 3, \"index\": ");
+    assert_has(out, "\"lanes\": [{\"id\": 1, \"seq\": 3, \"index\": ");
     free(out);
     out = DUMP_SAYS(0, table);
-    assert_has(out, "lane 0     request 3 is done, at index ");
+    assert_has(out, "lane 1     request 3 is done, at index ");
     free(out);
     assert_int_equal(tide_close(d), 0); /* nobody is left who would clear up after the leader */
     kill(pid, SIGKILL);

@@ -11,7 +11,7 @@
 #include <cmocka.h>
 #include <errno.h>
 
-#include "bench/lib/hdrlog.h"
+#include "tests/lib/hdrdecode.h"
 #include "tests/lib/random.h"
 
 #define HOUR_US INT64_C(3600000000)

@@ -13,9 +13,10 @@
 #include <cmocka.h>
 
 #include "tests/lib/random.h"
-#include "tools/args.h"
-#include "tools/json_number.h"
-#include "tools/json_tape.h"
+#include "tools/lib/args.h"
+#include "tools/node/json_number.h"
+#include "tools/lib/json_out.h"
+#include "tools/node/json_tape.h"
 
 #define MAX_NS 1000000000000000000u
 

@@ -22,27 +22,27 @@ static uint64_t run_less(struct peer_reader *r, uint64_t from, uint64_t n) {
 
 static struct peer wrong_value, wrong_row;
 static const struct peer absent = { .name = "absent", .package = "libabsent-dev" };
-const struct peer *const peers[PEERS] = { &peer_loop_alone, &peer_plain, &peer_tide, &peer_other,
-                                          &wrong_value,     &wrong_row,  &absent,    &absent };
+static const struct peer *const peers[PEERS] = { &peer_loop_alone, &peer_plain, &peer_tide, &peer_other,
+                                                 &wrong_value,     &wrong_row,  &absent,    &absent };
 enum { LOOP = 1, PLAIN = 2, TIDE = 4, OTHER = 8, WRONG_VALUE = 16, WRONG_ROW = 32, ABSENT = 64 };
 
 static const volatile sig_atomic_t never = 0;
 static struct bench_machine machine;
 static char error[BENCH_ERROR_BYTES];
 static struct peer_settings settings;
-static struct peer_results results;
+static struct bench_figures figures;
 
 static void begin(struct peer_stage *s) {
     bench_machine_read(&machine);
     char *args[] = { (char *)"peers", (char *)"--quick", (char *)"--repetitions", (char *)"2" };
-    assert_int_equal(peer_settings_parse(&settings, 4, args), 0);
+    peer_settings_default(&settings, peers);
+    assert_int_equal(peer_settings_parse(&settings, 4, args), -1);
     settings.slice_ns = 100000;
     settings.rounds = 2;
-    memset(&results, 0, sizeof(results));
-    results.repetitions = settings.repetitions;
+    bench_figures_init(&figures, "peers", &machine, settings.repetitions);
     memset(s, 0, sizeof(*s));
     s->settings = &settings;
-    s->results = &results;
+    s->figures = &figures;
     s->c = (struct peer_case){ .machine = &machine, .stop = &never, .error = error };
     error[0] = '\0';
     wrong_value = wrong_row = peer_plain;
@@ -64,6 +64,12 @@ static void assert_nothing_left(void) {
     assert_int_equal(errno, ECHILD);
 }
 
+static void assert_found(const char *id) {
+    uint32_t figure = bench_figures_find(&figures, id);
+    assert_int_not_equal(figure, BENCH_NO_FIGURE);
+    assert_true(figures.figures[figure].measured);
+}
+
 static void gets_of(uint64_t keys, uint64_t value_size) {
     static struct peer_stage s;
     begin(&s);
@@ -78,10 +84,12 @@ static void gets_of(uint64_t keys, uint64_t value_size) {
 static void peers__gets__answer_what_was_put(void **state) {
     (void)state;
     gets_of(1000, 64);
-    const struct peer_result *tide = peer_results_find(&results, "get.1k.uniform.tide");
-    assert_non_null(tide);
-    assert_true(tide->values[0] > 0.0 && tide->values[1] > 0.0);
-    assert_non_null(peer_results_find(&results, "get.1k.zipfian.tide_other"));
+    uint32_t tide = bench_figures_find(&figures, "get.1k.uniform.tide");
+    assert_int_not_equal(tide, BENCH_NO_FIGURE);
+    assert_true(figures.figures[tide].values[0] > 0.0 && figures.figures[tide].values[1] > 0.0);
+    assert_found("get.1k.zipfian.tide_other");
+    assert_found("get.1k.zipfian.tide_other.x");
+    assert_int_equal(bench_figures_find(&figures, "get.1k.uniform.tide_behind"), BENCH_NO_FIGURE); /* getcost's */
     gets_of(100, 24);
     gets_of(1, 1024);
 }
@@ -94,7 +102,7 @@ static void peers__puts__are_found_afterwards(void **state) {
     assert_int_equal(peer_measure_puts(&s), 0);
     peer_stage_close(&s);
     assert_nothing_left();
-    assert_non_null(peer_results_find(&results, "put.500.uniform.tide"));
+    assert_found("put.500.uniform.tide");
 }
 
 static void peers__two_readers_and_a_writer_beside__all_are_answered(void **state) {
@@ -106,8 +114,8 @@ static void peers__two_readers_and_a_writer_beside__all_are_answered(void **stat
     assert_int_equal(peer_measure_beside(&s), 0);
     peer_stage_close(&s);
     assert_nothing_left();
-    assert_non_null(peer_results_find(&results, "pairs.1k.tide"));
-    assert_non_null(peer_results_find(&results, "beside.1k.tide_within"));
+    assert_found("pairs.1k.tide");
+    assert_found("beside.1k.tide_within");
 }
 
 static void verify__another_keys_value_or_fewer_gets__is_found(void **state) {
@@ -125,28 +133,49 @@ static void verify__another_keys_value_or_fewer_gets__is_found(void **state) {
     peer_stage_close(&s);
 }
 
-static void figures__ratios_and_bars__of_the_same_repetition(void **state) {
-    static struct bench_figures f;
+/* What getcost has beside: the denser table, a bound of 200 ms, and the follower that is kept behind. */
+static void getcost__rows__have_ratios_to_the_plain_table(void **state) {
+    static struct peer_stage s;
+    (void)state;
+    begin(&s);
+    settings.cost = 1;
+    assert_int_equal(peer_stage_open(&s, LOOP | PLAIN | TIDE | OTHER, 1000, 64, 0), 0);
+    assert_int_equal(peer_stage_verify(&s), 0);
+    assert_int_equal(peer_measure_gets(&s), 0);
+    peer_stage_close(&s);
+    assert_nothing_left();
+    assert_found("get.1k.uniform.plain_dense");
+    assert_found("get.1k.uniform.tide_within.to_plain");
+    assert_found("get.1k.uniform.tide_behind.net");
+    uint32_t share = bench_figures_find(&figures, "get.1k.uniform.tide_behind.share");
+    assert_int_not_equal(share, BENCH_NO_FIGURE);
+    assert_true(figures.figures[share].values[1] > 0.0 && figures.figures[share].values[1] <= 1.0);
+}
+
+static void figures__bars__of_the_same_repetition(void **state) {
     (void)state;
     begin(&(struct peer_stage){ 0 });
-    struct peer_result *plain = peer_results_add(&results, "get.10k.uniform.plain", "g", "plain", "ns");
-    struct peer_result *tide = peer_results_add(&results, "get.10k.uniform.tide", "g", "tide", "ns");
-    plain->values[0] = 10.0, plain->values[1] = 40.0;
-    tide->values[0] = 20.0, tide->values[1] = 60.0;
-    bench_figures_init(&f, "peers", &machine, 2);
-    peer_results_figures(&results, &f);
-    peer_results_bars(&results, &f);
-    assert_int_equal(f.figures_n, 3);
-    assert_string_equal(f.figures[2].id, "get.10k.uniform.plain.x");
-    assert_true(f.figures[2].spread.min == 0.5);
-    assert_string_equal(f.bars[0].id, "get.10k.plain");
-    assert_true(f.bars[0].spread.min == 1.5 && f.bars[0].spread.max == 2.0 && f.bars[0].kept);
-    assert_int_equal(f.bars[1].spread.n, 0);
-    assert_false(f.bars[1].kept);
+    uint32_t plain = bench_figures_add(&figures, "get.10k.uniform.plain", "g", "plain", "ns");
+    uint32_t tide = bench_figures_add(&figures, "get.10k.uniform.tide", "g", "tide", "ns");
+    bench_figures_set(&figures, plain, 0, 10.0);
+    bench_figures_set(&figures, plain, 1, 40.0);
+    bench_figures_set(&figures, tide, 0, 20.0);
+    bench_figures_set(&figures, tide, 1, 60.0);
+    peer_bars(&figures, true);
+    bench_figures_settle(&figures, 2);
+    assert_string_equal(figures.bars[0].id, "get.10k.plain");
+    assert_true(figures.bars[0].spread.min == 1.5 && figures.bars[0].spread.max == 2.0 && figures.bars[0].kept);
+    assert_true(figures.bars[0].at == 50.0);
+    assert_int_equal(figures.bars[1].spread.n, 0);
+    assert_false(figures.bars[1].kept);
+    begin(&(struct peer_stage){ 0 });
+    peer_bars(&figures, false); /* getcost lists those alone that it can tell of */
+    assert_int_equal(figures.bars_n, 0);
 }
 
 static int parse_two(const char *name, const char *value) {
     struct peer_settings s;
+    peer_settings_default(&s, peers);
     char *args[] = { (char *)"peers", (char *)name, (char *)value };
     return peer_settings_parse(&s, value != NULL ? 3 : 2, args);
 }
@@ -154,18 +183,18 @@ static int parse_two(const char *name, const char *value) {
 static void settings__what_makes_no_sense__is_refused(void **state) {
     (void)state;
     begin(&(struct peer_stage){ 0 });
-    assert_int_equal(parse_two("--keys", "10k,1M"), 0);
+    assert_int_equal(parse_two("--keys", "10k,1M"), -1);
     assert_int_equal(parse_two("--keys", "10k,"), BENCH_EXIT_USAGE);
     assert_int_equal(parse_two("--keys", "0"), BENCH_EXIT_USAGE);
     assert_int_equal(parse_two("--keys", NULL), BENCH_EXIT_USAGE);
     assert_int_equal(parse_two("--value-size", "4"), BENCH_EXIT_USAGE);
     assert_int_equal(parse_two("--value-size", "4097"), BENCH_EXIT_USAGE);
-    assert_int_equal(parse_two("--dist", "zipfian"), 0);
+    assert_int_equal(parse_two("--dist", "zipfian"), -1);
     assert_int_equal(parse_two("--dist", "normal"), BENCH_EXIT_USAGE);
-    assert_int_equal(parse_two("--peers", "tide,plain"), 0);
+    assert_int_equal(parse_two("--peers", "tide,plain"), -1);
     assert_int_equal(parse_two("--peers", "tide,foo"), BENCH_EXIT_USAGE);
     assert_int_equal(parse_two("--parts", ""), BENCH_EXIT_USAGE);
-    assert_int_equal(parse_two("--pages", "huge"), 0);
+    assert_int_equal(parse_two("--pages", "huge"), -1);
     assert_int_equal(parse_two("--pages", "auto"), BENCH_EXIT_USAGE);
     assert_int_equal(parse_two("--repetitions", "101"), BENCH_EXIT_USAGE);
     assert_int_equal(parse_two("--foo", "1"), BENCH_EXIT_USAGE);
@@ -175,9 +204,10 @@ int main(void) {
     help_start(120);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(settings__what_makes_no_sense__is_refused),
-        cmocka_unit_test(figures__ratios_and_bars__of_the_same_repetition),
+        cmocka_unit_test(figures__bars__of_the_same_repetition),
         cmocka_unit_test(verify__another_keys_value_or_fewer_gets__is_found),
         cmocka_unit_test(peers__gets__answer_what_was_put),
+        cmocka_unit_test(getcost__rows__have_ratios_to_the_plain_table),
         cmocka_unit_test(peers__puts__are_found_afterwards),
         cmocka_unit_test(peers__two_readers_and_a_writer_beside__all_are_answered),
     };

@@ -12,9 +12,9 @@
 #include <cmocka.h>
 
 #include "tests/lib/random.h"
-#include "tools/node.h"
+#include "tools/node/node.h"
 
-static void append_ms__nanoseconds__at_most_three_decimals_rounded_up(void **state) {
+static void reply_ms__nanoseconds__at_most_three_decimals_rounded_up(void **state) {
     static const struct {
         uint64_t ns;
         const char *text;
@@ -32,11 +32,11 @@ static void append_ms__nanoseconds__at_most_three_decimals_rounded_up(void **sta
     };
     (void)state;
     for (size_t i = 0; i < sizeof(CASES) / sizeof(CASES[0]); i++) {
-        struct buf out = { 0 };
-        append_ms(&out, CASES[i].ns);
-        buf_add_char(&out, '\0');
-        assert_string_equal(out.data, CASES[i].text);
-        buf_free(&out);
+        struct protocol p = { 0 };
+        reply_ms(&p, NULL, CASES[i].ns);
+        buf_add_char(&p.out.text, '\0');
+        assert_string_equal(p.out.text.data, CASES[i].text);
+        protocol_free(&p);
     }
 }
 
@@ -126,12 +126,12 @@ static void answer_line(struct node *n, const char *line, size_t size) {
         node_handle(n, &q);
     if (rc < 0) {
         assert_true(why[0] != '\0');
-        assert_int_equal(n->protocol.out.size, 0);
+        assert_int_equal(n->protocol.out.text.size, 0);
         return;
     }
-    assert_is_answer(&n->protocol.out, number);
+    assert_is_answer(&n->protocol.out.text, number);
     assert_int_equal(n->protocol.next_msg_id, number + 1);
-    n->protocol.out.size = 0;
+    n->protocol.out.text.size = 0;
 }
 
 static void open_node(struct node *n) {
@@ -199,7 +199,7 @@ static void node_error_code__fate_unknown__never_a_definite_code(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(append_ms__nanoseconds__at_most_three_decimals_rounded_up),
+        cmocka_unit_test(reply_ms__nanoseconds__at_most_three_decimals_rounded_up),
         cmocka_unit_test(node_handle__mutated_requests__one_answer_or_one_reason_each),
         cmocka_unit_test(node_handle__reads_of_other_clients__do_not_fence_one_another),
         cmocka_unit_test(node_error_code__fate_unknown__never_a_definite_code),

@@ -15,9 +15,9 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-#include "tools/json_out.h"
-#include "tools/read_all.h"
-#include "tools/snapshot_file.h"
+#include "tools/lib/json_out.h"
+#include "tools/lib/read_all.h"
+#include "tools/lib/snapshot_file.h"
 
 static const struct snapshot_head HEAD = {
     .index = 77, .incarnation = 0x1122334455667788u, .created_unix_ns = 9, .name = "domain"

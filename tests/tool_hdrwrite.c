@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "bench/lib/hdrlog.h"
+#include "tests/lib/hdrdecode.h"
 #include "tests/lib/random.h"
 
 #define HISTOGRAMS 120

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* `tide demo`: options, and the result as a table or as JSON. */
-#include <cjson/cJSON.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "engine/tidemark.h"
-#include "tools/args.h"
+#include "tools/lib/args.h"
+#include "tools/lib/json_out.h"
+#include "tools/lib/stdio.h"
 #include "tools/demo.h"
 #include "tools/tools.h"
 
@@ -26,7 +27,7 @@ static const char HELP[] =
     "  --write-every TIME    time between two writes (default 5ms)\n"
     "  --json                the result as one JSON object\n"
     "  --help                this text\n\n"
-    "TIME: 18us, 200ms, 1.5s. Exit codes: 0 done, 1 failed, 2 a bad option.\n";
+    "TIME: 18us, 200ms, 1.5s. Exit codes: 0 done; 2 a bad option; 7 anything else.\n";
 
 /* A list of times, each from min to max. How many, or 0 where something is wrong. */
 static size_t read_times(const char *list, uint64_t min_ns, uint64_t max_ns, uint64_t *out, size_t room) {
@@ -87,7 +88,7 @@ static int read_options(int argc, char **argv, struct demo_opts *o) {
         { "write-every", required_argument, NULL, 'w' },
         ARGS_LAST_OPTIONS,
     };
-    const struct args_options options = { HELP, TOOL_FAILED, "h", LIST, set_option };
+    const struct args_options options = { HELP, "h", LIST, set_option };
     int code = args_options(&options, argc, argv, o);
     return code == 0 && optind < argc ? args_error(argv[0], "unexpected argument: %s", argv[optind]) : code;
 }
@@ -147,51 +148,52 @@ static void print_table(const struct demo_opts *o, const struct demo_result *r) 
 
 /* ---- JSON ---- */
 
-static cJSON *row_json(const struct demo_row *row) {
-    cJSON *o = cJSON_CreateObject();
-    cJSON_AddNumberToObject(o, "bound_ms", in_ms(row->bound_ns));
+static void row_json(struct json_out *j, const struct demo_row *row) {
+    json_out_open(j, NULL, '{');
+    json_out_real(j, "bound_ms", in_ms(row->bound_ns));
     if (row->replica)
-        cJSON_AddNumberToObject(o, "replica", row->replica);
+        json_out_u64(j, "replica", row->replica);
     else
-        cJSON_AddStringToObject(o, "replica", "any");
-    cJSON_AddNumberToObject(o, "reads", (double)row->reads);
-    cJSON_AddNumberToObject(o, "served", (double)row->served);
-    cJSON_AddNumberToObject(o, "served_share", share(row->served, row->reads));
-    cJSON_AddNumberToObject(o, "fallback_share", share(row->reads - row->served, row->reads));
+        json_out_text(j, "replica", "any");
+    json_out_u64(j, "reads", row->reads);
+    json_out_u64(j, "served", row->served);
+    json_out_real(j, "served_share", share(row->served, row->reads));
+    json_out_real(j, "fallback_share", share(row->reads - row->served, row->reads));
     if (row->served > 0) {
-        cJSON_AddNumberToObject(o, "staleness_p50_ms", in_ms(demo_staleness(row, 50)));
-        cJSON_AddNumberToObject(o, "staleness_p99_ms", in_ms(demo_staleness(row, 99)));
+        json_out_real(j, "staleness_p50_ms", in_ms(demo_staleness(row, 50)));
+        json_out_real(j, "staleness_p99_ms", in_ms(demo_staleness(row, 99)));
     } else {
-        cJSON_AddNullToObject(o, "staleness_p50_ms");
-        cJSON_AddNullToObject(o, "staleness_p99_ms");
+        json_out_null(j, "staleness_p50_ms");
+        json_out_null(j, "staleness_p99_ms");
     }
-    return o;
+    json_out_close(j, '}');
 }
 
-static int print_json(const struct demo_opts *o, const struct demo_result *r) {
-    cJSON *root = cJSON_CreateObject();
-    cJSON *followers = cJSON_AddArrayToObject(root, "followers");
-    for (size_t i = 0; i < o->n_followers; i++) {
-        cJSON *f = cJSON_CreateObject();
-        cJSON_AddNumberToObject(f, "replica", (double)i + 1);
-        cJSON_AddNumberToObject(f, "apply_delay_ms", in_ms(o->delays_ns[i]));
-        cJSON_AddNumberToObject(f, "lag_p50_ms", in_ms(r->followers[i].lag_p50_ns));
-        cJSON_AddNumberToObject(f, "lag_p99_ms", in_ms(r->followers[i].lag_p99_ns));
-        cJSON_AddItemToArray(followers, f);
-    }
-    cJSON_AddNumberToObject(root, "write_every_ms", in_ms(o->write_every_ns));
-    cJSON_AddNumberToObject(root, "seconds", (double)o->duration_ns / 1e9);
-    cJSON_AddNumberToObject(root, "writes", (double)r->writes);
-    cJSON *rows = cJSON_AddArrayToObject(root, "rows");
+static void follower_json(struct json_out *j, size_t replica, uint64_t delay_ns, const struct demo_follower *f) {
+    json_out_open(j, NULL, '{');
+    json_out_u64(j, "replica", replica);
+    json_out_real(j, "apply_delay_ms", in_ms(delay_ns));
+    json_out_real(j, "lag_p50_ms", in_ms(f->lag_p50_ns));
+    json_out_real(j, "lag_p99_ms", in_ms(f->lag_p99_ns));
+    json_out_close(j, '}');
+}
+
+static void print_json(const struct demo_opts *o, const struct demo_result *r) {
+    struct json_out j = { 0 };
+    json_out_open(&j, NULL, '{');
+    json_out_open(&j, "followers", '[');
+    for (size_t i = 0; i < o->n_followers; i++)
+        follower_json(&j, i + 1, o->delays_ns[i], &r->followers[i]);
+    json_out_close(&j, ']');
+    json_out_real(&j, "write_every_ms", in_ms(o->write_every_ns));
+    json_out_real(&j, "seconds", (double)o->duration_ns / 1e9);
+    json_out_u64(&j, "writes", r->writes);
+    json_out_open(&j, "rows", '[');
     for (size_t i = 0; i < r->n_rows; i++)
-        cJSON_AddItemToArray(rows, row_json(&r->rows[i]));
-    char *text = cJSON_Print(root);
-    cJSON_Delete(root);
-    if (!text)
-        return -1;
-    puts(text);
-    free(text);
-    return 0;
+        row_json(&j, &r->rows[i]);
+    json_out_close(&j, ']');
+    json_out_close(&j, '}');
+    json_out_print(&j, stdout);
 }
 
 int tool_demo(int argc, char **argv) {
@@ -213,7 +215,7 @@ int tool_demo(int argc, char **argv) {
     else if (!opts.json)
         print_table(&opts, &result);
     else
-        rc = print_json(&opts, &result);
+        print_json(&opts, &result);
     demo_result_free(&result);
-    return rc == 0 && fflush(stdout) == 0 ? TOOL_OK : TOOL_FAILED;
+    return stdio_finish(argv[0], rc == 0 ? TOOL_OK : TOOL_FAILED);
 }

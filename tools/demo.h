@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* `tide demo`: what is measured, and what came out. */
-#ifndef TIDE_DEMO_H
-#define TIDE_DEMO_H
+#ifndef TIDE_TOOLS_DEMO_H
+#define TIDE_TOOLS_DEMO_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -2,8 +2,8 @@
 /* `tide follow`: one follower in a process of its own. */
 #include <stdio.h>
 
-#include "tools/args.h"
-#include "tools/serve.h"
+#include "tools/lib/args.h"
+#include "tools/foreground.h"
 #include "tools/tools.h"
 #include "tools/watchdog.h"
 
@@ -84,7 +84,7 @@ static int read_options(int argc, char **argv, struct follow *f) {
         { "label", required_argument, NULL, OPT_LABEL },
         ARGS_LAST_OPTIONS,
     };
-    const struct args_options options = { HELP, CLI_FAILED, "h", LIST, set_option };
+    const struct args_options options = { HELP, "h", LIST, set_option };
     int code = args_options(&options, argc, argv, f);
     if (code != 0)
         return code;

@@ -5,10 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tools/args.h"
-#include "tools/client.h"
-#include "tools/dump_peek.h"
-#include "tools/sizes.h"
+#include "tools/lib/args.h"
+#include "tools/lib/client.h"
+#include "tools/dump/peek.h"
+#include "tools/lib/sizes.h"
 #include "tools/tools.h"
 
 static const char HELP[] =
@@ -82,7 +82,7 @@ static int list_all(const struct cli *c) {
     char(*names)[64];
     int width = 4, n = peek_list(&names);
     if (n < 0)
-        return cli_complain(c, CLI_FAILED, "directory", "the directory of the segments: %s", strerror(errno));
+        return cli_complain(c, TOOL_FAILED, "directory", "the directory of the segments: %s", strerror(errno));
     for (int i = 0; i < n; i++)
         if ((int)strlen(names[i]) > width)
             width = (int)strlen(names[i]);
@@ -99,7 +99,7 @@ static int list_all(const struct cli *c) {
             print_line(&p, width);
     }
     free(names);
-    return CLI_OK;
+    return TOOL_OK;
 }
 
 int tool_ls(int argc, char **argv) {

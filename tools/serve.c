@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* `tide serve`: a leader and followers in the foreground. */
-#include "tools/serve.h"
+#include "tools/foreground.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#include "tools/args.h"
-#include "tools/dump_peek.h"
+#include "tools/lib/args.h"
+#include "tools/dump/peek.h"
 #include "tools/tools.h"
 
 #define HOUR_NS (3600ull * 1000000000)
@@ -121,7 +121,7 @@ static int read_options(int argc, char **argv, struct serve *s) {
         { "cpu", required_argument, NULL, OPT_CPU },
         ARGS_LAST_OPTIONS,
     };
-    const struct args_options options = { HELP, CLI_FAILED, "h", LIST, set_option };
+    const struct args_options options = { HELP, "h", LIST, set_option };
     int code = args_options(&options, argc, argv, s);
     if (code != 0)
         return code;
@@ -137,10 +137,10 @@ static int led_already(const struct serve *s) {
     struct peek p;
     if (peek_domain(s->cli.name, &p) != 0 || !p.led)
         return 0;
-    cli_complain(&s->cli, CLI_REFUSED, "busy", "somebody leads %s already: process %d", s->cli.name, p.leader_pid);
+    cli_complain(&s->cli, TOOL_REFUSED, "busy", "somebody leads %s already: process %d", s->cli.name, p.leader_pid);
     fprintf(stderr, "  'tide follow %s' adds a replica; 'tide step-down %s' asks the leader to hand over\n",
             s->cli.name, s->cli.name);
-    return CLI_REFUSED;
+    return TOOL_REFUSED;
 }
 
 /* What was asked for and is not what is there. */
@@ -193,7 +193,7 @@ static int lead(struct serve *s) {
         rc = start_leader(s);
     }
     if (rc == TIDE_ERR_BUSY && led_already(s))
-        return CLI_REFUSED;
+        return TOOL_REFUSED;
     if (rc != 0)
         return cli_fail(&s->cli, rc, "cannot lead %s", s->cli.name);
     warn_sizes(s);

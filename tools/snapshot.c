@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "tools/args.h"
+#include "tools/lib/args.h"
 #include "tools/snapshot.h"
 #include "tools/tools.h"
 
@@ -66,7 +66,7 @@ static int read_options(int argc, char **argv, struct snapshot *s, int *loads) {
         { "timeout", required_argument, NULL, OPT_TIMEOUT },
         ARGS_LAST_OPTIONS,
     };
-    const struct args_options options = { HELP, CLI_FAILED, "h", LIST, set_option };
+    const struct args_options options = { HELP, "h", LIST, set_option };
     struct given given = { .s = s };
     int code = args_options(&options, argc, argv, &given);
     if (code != 0)

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What the parts of `tide snapshot` share. */
-#ifndef TIDE_SNAPSHOT_H
-#define TIDE_SNAPSHOT_H
+#ifndef TIDE_TOOLS_SNAPSHOT_H
+#define TIDE_TOOLS_SNAPSHOT_H
 
-#include "tools/kv.h"
-#include "tools/snapshot_file.h"
+#include "tools/lib/kv.h"
+#include "tools/lib/snapshot_file.h"
 
 struct snapshot {
     struct cli cli;

@@ -7,8 +7,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "tools/gather.h"
-#include "tools/read_all.h"
+#include "shm/fd.h"
+#include "tools/lib/gather.h"
+#include "tools/lib/read_all.h"
 #include "tools/snapshot.h"
 
 #define BATCH_OPS 1024u
@@ -28,17 +29,17 @@ int snapshot_read(struct snapshot *s) {
     uint8_t *bytes;
     size_t size;
     int from_stdin = strcmp(s->file, "-") == 0;
-    int fd = from_stdin ? STDIN_FILENO : open(s->file, O_RDONLY | O_CLOEXEC);
+    int fd = from_stdin ? STDIN_FILENO : fd_open(s->file, O_RDONLY, 0);
     int error = fd < 0 || read_all(fd, &bytes, &size) != 0 ? errno : 0;
     if (!from_stdin && fd >= 0)
         close(fd);
     const char *from = from_stdin ? "standard input" : s->file;
     if (error != 0)
-        return cli_complain(&s->cli, CLI_FAILED, "input", "%s: %s", from, strerror(error));
+        return cli_complain(&s->cli, TOOL_FAILED, "input", "%s: %s", from, strerror(error));
     const char *wrong = snapshot_parse(bytes, size, &s->head, &s->records);
     free(bytes);
     if (wrong)
-        return cli_complain(&s->cli, CLI_FAILED, "snapshot", "%s: %s; nothing was written", from, wrong);
+        return cli_complain(&s->cli, TOOL_FAILED, "snapshot", "%s: %s; nothing was written", from, wrong);
     return 0;
 }
 
@@ -158,7 +159,7 @@ int snapshot_load(struct snapshot *s) {
         fputs("\r\033[K", stderr);
     if (rc == 0)
         report(l);
-    int code = rc == 0 ? CLI_OK : load_failed(l, rc);
+    int code = rc == 0 ? TOOL_OK : load_failed(l, rc);
     free(l);
     return code;
 }

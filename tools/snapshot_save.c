@@ -11,7 +11,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "tools/gather.h"
+#include "shm/fd.h"
+#include "tools/lib/gather.h"
 #include "tools/snapshot.h"
 
 static char temporary[PATH_MAX]; /* what is half written, while `writing` */
@@ -35,7 +36,7 @@ static int failed(const struct snapshot *s, const char *what) {
     int why = errno;
     if (atomic_exchange(&writing, 0))
         unlink(temporary);
-    return cli_complain(&s->cli, CLI_FAILED, "output", "%s: %s: %s", s->file, what, strerror(why));
+    return cli_complain(&s->cli, TOOL_FAILED, "output", "%s: %s: %s", s->file, what, strerror(why));
 }
 
 /* The name survives a crash of the machine only when its directory has been written. */
@@ -45,7 +46,7 @@ static int sync_directory(const char *file) {
     char *slash = strrchr(path, '/');
     if (slash)
         slash[slash == path] = '\0';
-    int fd = open(slash ? path : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = fd_open(slash ? path : ".", O_RDONLY | O_DIRECTORY, 0);
     int rc = fd < 0 ? -1 : fsync(fd);
     if (fd >= 0)
         close(fd);
@@ -65,7 +66,7 @@ static int write_file(struct snapshot *s) {
     }
     clear_up_on_signals();
     atomic_store(&writing, 1);
-    int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    int fd = fd_open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
     if (fd < 0) {
         atomic_store(&writing, 0); /* what has that name is not ours */
         return failed(s, "cannot be created");
@@ -116,7 +117,7 @@ int snapshot_save(struct snapshot *s) {
     struct tide_info info = TIDE_INFO_INIT;
     int to_stdout = strcmp(s->file, "-") == 0;
     if (to_stdout && isatty(STDOUT_FILENO))
-        return cli_complain(&s->cli, CLI_USAGE, "output", "a snapshot is not for terminals: name a file");
+        return cli_complain(&s->cli, TOOL_USAGE, "output", "a snapshot is not for terminals: name a file");
     int rc = gather_scan(s->cli.domain, &g, &s->records, &answer);
     rc = rc == 0 ? tide_info(s->cli.domain, &info) : rc;
     if (rc != 0)
@@ -130,7 +131,7 @@ int snapshot_save(struct snapshot *s) {
     kv_tell_stale(&s->cli, &answer);
     if (to_stdout && snapshot_write(STDOUT_FILENO, &s->head, &s->records) != 0) {
         fprintf(stderr, "%s: standard output: %s\n", s->cli.tool, strerror(errno));
-        return CLI_FAILED;
+        return TOOL_FAILED;
     }
     int code = to_stdout ? 0 : write_file(s);
     if (code == 0)

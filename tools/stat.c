@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "tools/args.h"
-#include "tools/client.h"
+#include "tools/lib/args.h"
+#include "tools/lib/client.h"
 #include "tools/tools.h"
 
 #define HOUR_NS (3600ull * 1000000000)
@@ -54,7 +54,7 @@ static int read_options(int argc, char **argv, struct options *o) {
         { "count", required_argument, NULL, 'c' },
         ARGS_LAST_OPTIONS,
     };
-    const struct args_options options = { HELP, CLI_FAILED, "h", LIST, set_option };
+    const struct args_options options = { HELP, "h", LIST, set_option };
     int code = args_options(&options, argc, argv, o);
     if (code != 0)
         return code;
@@ -107,7 +107,7 @@ static int show(struct options *o, struct stat_look *s) {
         else
             stat_print_text(s);
         if (fflush(stdout) != 0 || o->watch_ns == 0 || n == o->count || cli_sleep(o->watch_ns))
-            return CLI_OK;
+            return TOOL_OK;
     }
 }
 

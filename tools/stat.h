@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What `tide stat` knows of a domain at one moment, and its two forms. */
-#ifndef TIDE_STAT_H
-#define TIDE_STAT_H
+#ifndef TIDE_TOOLS_STAT_H
+#define TIDE_TOOLS_STAT_H
 
 #include "engine/tidemark.h"
-#include "tools/dump_peek.h"
+#include "tools/dump/peek.h"
 
 struct stat_look {
     struct tide_info info;

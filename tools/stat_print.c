@@ -2,9 +2,9 @@
 #include <stdio.h>
 #include <time.h>
 
-#include "tools/args.h"
-#include "tools/json_out.h"
-#include "tools/sizes.h"
+#include "tools/lib/args.h"
+#include "tools/lib/json_out.h"
+#include "tools/lib/sizes.h"
 #include "tools/stat.h"
 
 /* ---- text ---- */

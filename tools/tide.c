@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "engine/tidemark.h"
+#include "tools/lib/nearest.h"
+#include "tools/lib/stdio.h"
 #include "tools/tools.h"
 
 static int tool_help(int argc, char **argv);
@@ -45,7 +47,9 @@ static void print_help(FILE *out) {
           out);
     for (size_t i = 0; i < N_TOOLS; i++)
         fprintf(out, "  %-9s  %s\n", TOOLS[i].name, TOOLS[i].summary);
-    fputs("\n'tide COMMAND --help' tells a command's options and exit codes.\n", out);
+    fputs("\nExit codes, the same for all commands:\n" TOOL_CODES_HELP
+          "\n'tide COMMAND --help' tells a command's options, and which of the codes it uses.\n",
+          out);
 }
 
 static const struct tool *find_tool(const char *name) {
@@ -59,28 +63,28 @@ static const struct tool *find_tool(const char *name) {
     return NULL;
 }
 
-/* Help that did not come out is a failure: a full disk behind `tide help > file` must not look like success. */
-static int finish_stdout(void) {
-    if (fflush(stdout) != 0 || ferror(stdout)) {
-        perror("tide: standard output");
-        return TOOL_FAILED;
-    }
-    return TOOL_OK;
+static int refuse_command(const char *tool, const char *name) {
+    struct nearest near = { .word = name };
+    for (size_t i = 0; i < N_TOOLS; i++)
+        nearest_try(&near, TOOLS[i].name);
+    fprintf(stderr, "%s: there is no command '%s'", tool, name);
+    if (near.best)
+        fprintf(stderr, "; did you mean 'tide %s'?", near.best);
+    fputs("\nTry 'tide help'.\n", stderr);
+    return TOOL_USAGE;
 }
 
 static int tool_help(int argc, char **argv) {
     const struct tool *tool = argc > 1 ? find_tool(argv[1]) : NULL;
-    if (argc > 1 && !tool) {
-        fprintf(stderr, "tide help: no command '%s'\n", argv[1]);
-        return TOOL_USAGE;
-    }
+    if (argc > 1 && !tool)
+        return refuse_command("tide help", argv[1]);
     if (tool && tool->run != tool_help && tool->run != tool_version) {
         char help[] = "--help";
         char *args[] = { tool->full_name, help, NULL };
         return tool->run(2, args);
     }
     print_help(stdout);
-    return finish_stdout();
+    return stdio_finish("tide", TOOL_OK);
 }
 
 static int tool_version(int argc, char **argv) {
@@ -88,18 +92,27 @@ static int tool_version(int argc, char **argv) {
     (void)argv;
     uint32_t v = tide_version();
     printf("tide %u.%u.%u\n", v >> 16, (v >> 8) & 0xff, v & 0xff);
-    return finish_stdout();
+    return stdio_finish("tide", TOOL_OK);
+}
+
+/* These are of use also where nobody can read what they print. */
+static int runs_silently(const struct tool *t) {
+    return t->run == tool_serve || t->run == tool_follow;
 }
 
 int main(int argc, char **argv) {
+    stdio_fill();
     if (argc < 2) {
         print_help(stderr);
         return TOOL_USAGE;
     }
     const struct tool *tool = find_tool(argv[1]);
-    if (!tool) {
-        fprintf(stderr, "tide: no command '%s'\nTry 'tide help'.\n", argv[1]);
-        return TOOL_USAGE;
+    if (!tool)
+        return refuse_command("tide", argv[1]);
+    if (stdio_output_was_closed() && !runs_silently(tool)) {
+        fprintf(stderr, "%s: standard output is closed: nothing was done\n  To discard the output, write >/dev/null\n",
+                tool->full_name);
+        return TOOL_FAILED;
     }
     argv[1] = tool->full_name;
     return tool->run(argc - 1, argv + 1);

@@ -6,11 +6,7 @@
 #ifndef TIDE_TOOLS_H
 #define TIDE_TOOLS_H
 
-/* Exit codes that all subcommands share; a subcommand with more of them documents its own in --help: dump, and those
- * that work on running domains (tools/client.h). */
-#define TOOL_OK 0
-#define TOOL_FAILED 1 /* something that is not the caller's fault: the text on standard error says what */
-#define TOOL_USAGE 2  /* a bad option or argument */
+#include "tools/lib/codes.h"
 
 int tool_node(int argc, char **argv);
 int tool_dump(int argc, char **argv);

@@ -2,8 +2,8 @@
 /* `tide verify`: are all replicas whole, and the same? */
 #include <stdio.h>
 
-#include "tools/args.h"
-#include "tools/client.h"
+#include "tools/lib/args.h"
+#include "tools/lib/client.h"
 #include "tools/tools.h"
 
 #define TRIES 20 /* while writes go on, replicas may have no index in common just now */
@@ -98,7 +98,7 @@ static int check(struct cli *c) {
         print_json(&r, good);
     else
         print_text(&r, good);
-    return good ? CLI_OK : CLI_NO;
+    return good ? TOOL_OK : TOOL_NO;
 }
 
 int tool_verify(int argc, char **argv) {

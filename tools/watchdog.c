@@ -8,7 +8,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "tools/dump_peek.h"
+#include "shm/fd.h"
+#include "tools/dump/peek.h"
 
 #ifndef SYS_pidfd_open
 #define SYS_pidfd_open 434
@@ -33,7 +34,7 @@ static int spare(const struct cli *c, struct serve_watch *w, int32_t pid, const 
 
 static int kill_leader(struct cli *c, struct serve_watch *w, int32_t pid) {
     uint64_t term = 0;
-    int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+    int fd = fd_lift((int)syscall(SYS_pidfd_open, pid, 0));
     if (fd < 0)
         return spare(c, w, pid, strerror(errno));
     int killed = 0;

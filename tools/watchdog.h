@@ -4,10 +4,10 @@
  * that it lives. Whoever would rather lose it than wait has it killed; then the kernel drops its locks, and a
  * candidate takes over as after any death. One thread.
  */
-#ifndef TIDE_WATCHDOG_H
-#define TIDE_WATCHDOG_H
+#ifndef TIDE_TOOLS_WATCHDOG_H
+#define TIDE_TOOLS_WATCHDOG_H
 
-#include "tools/client.h"
+#include "tools/lib/client.h"
 
 struct serve_watch {
     uint64_t patience_ns; /* how long the leader may leave questions unanswered; 0: no watchdog */

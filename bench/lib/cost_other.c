@@ -1,65 +1,44 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "bench/lib/cost_other.h"
 
-#include <stdatomic.h>
 #include <stdio.h>
-#include <unistd.h>
 
 #include "bench/lib/child.h"
-#include "bench/lib/machine.h"
 #include "bench/lib/setup.h"
-#include "shm/park.h"
+#include "bench/lib/worker.h"
 
-enum step { STEP_WAIT = 0, STEP_LEAD, STEP_LEADING };
-#define LOOK_EVERY_NS UINT64_C(20000000)
+enum { ORDER_LEAD = 1 };
 
 struct bench_cost_other {
     const struct bench_workload *workload;
     char name[TIDE_NAME_MAX];
     struct tide_opts opts;
-    _Atomic uint32_t step; /* LEAD is the parent's, LEADING the child's answer */
-    _Atomic int code;      /* why the child gave up */
-    pid_t pid;             /* 0: it is gone */
-    struct tide *domain;   /* of the parent */
+    struct bench_worker *leader;
+    struct tide *domain; /* of the parent */
     struct tide_reader *reader;
 };
 
-static void await_change(struct bench_cost_other *other, uint32_t seen) {
-    while (atomic_load(&other->step) == seen) {
-        park_wait(&other->step, seen, UINT64_MAX);
-    }
-}
-
-static void set_step(struct bench_cost_other *other, enum step step) {
-    atomic_store(&other->step, (uint32_t)step);
-    park_wake(&other->step, 1);
-}
-
-static int lead(struct bench_cost_other *other, struct tide **d) {
+/* In the child. */
+static int lead(struct bench_worker *w, void *ctx) {
     static const volatile sig_atomic_t never = 0;
+    const struct bench_cost_other *other = ctx;
     struct tide_replica_opts leader = TIDE_REPLICA_OPTS_INIT;
     struct tide_token last;
+    struct tide *d = NULL;
+    uint32_t order = bench_worker_order(w, 0);
     struct tide_opts opts = other->opts;
     opts.flags = 0;
     leader.role = TIDE_LEADER;
     leader.id = 0;
-    int rc = tide_open(d, other->name, &opts);
-    rc = rc != 0 ? rc : tide_replica_start(*d, &leader, NULL);
-    return rc != 0 ? rc : bench_setup_fill(*d, other->workload, &never, &last);
-}
-
-static _Noreturn void child_main(struct bench_cost_other *other) {
-    struct tide *d = NULL;
-    await_change(other, STEP_WAIT);
-    int rc = lead(other, &d);
+    bench_worker_what(w, "leading");
+    int rc = tide_open(&d, other->name, &opts);
+    rc = rc != 0 ? rc : tide_replica_start(d, &leader, NULL);
+    rc = rc != 0 ? rc : bench_setup_fill(d, other->workload, &never, &last);
     if (rc == 0) {
-        set_step(other, STEP_LEADING);
-        for (;;) {
-            pause(); /* the parent kills it */
-        }
+        bench_worker_done(w, ORDER_LEAD);
+        bench_worker_order(w, order); /* the parent kills it */
     }
-    atomic_store(&other->code, rc);
-    _exit(1);
+    return rc;
 }
 
 struct bench_cost_other *bench_cost_other_start(const struct bench_workload *w, const char *name) {
@@ -69,12 +48,8 @@ struct bench_cost_other *bench_cost_other_start(const struct bench_workload *w, 
     }
     other->workload = w;
     snprintf(other->name, sizeof(other->name), "%s", name);
-    pid_t pid = bench_child_fork();
-    if (pid == 0) {
-        child_main(other); /* before the line below: what it writes there the parent would see */
-    }
-    other->pid = pid;
-    if (pid < 0) {
+    other->leader = bench_worker_start(true, NULL, -1, lead, other);
+    if (other->leader == NULL) {
         bench_shared_unmap(other, sizeof(*other));
         return NULL;
     }
@@ -82,16 +57,7 @@ struct bench_cost_other *bench_cost_other_start(const struct bench_workload *w, 
 }
 
 int bench_cost_other_lives(struct bench_cost_other *other, char *error) {
-    char how[80] = "is gone";
-    int pid = (int)other->pid;
-    if (pid != 0 && !bench_child_ended(other->pid, how, sizeof(how))) {
-        return 1;
-    }
-    other->pid = 0;
-    int code = atomic_load(&other->code);
-    snprintf(error, BENCH_ERROR_BYTES, "%llu keys, the other process (pid %d) %s",
-             (unsigned long long)other->workload->keys, pid, code != 0 ? tide_strerror(code) : how);
-    return 0;
+    return bench_worker_lives(other->leader, error);
 }
 
 static int failed(struct bench_cost_other *other, char *error, const char *what, int code) {
@@ -111,15 +77,10 @@ int bench_cost_other_open(struct bench_cost_other *other, const struct bench_opt
     if (rc != 0) {
         return failed(other, error, "creating its domain", rc);
     }
-    set_step(other, STEP_LEAD);
-    while (atomic_load(&other->step) == STEP_LEAD) {
-        if (*stop) {
-            return 1;
-        }
-        if (!bench_cost_other_lives(other, error)) {
-            return -1;
-        }
-        park_wait(&other->step, STEP_LEAD, LOOK_EVERY_NS);
+    bench_worker_tell(other->leader, ORDER_LEAD);
+    rc = bench_worker_await(other->leader, ORDER_LEAD, stop, error);
+    if (rc != 0) {
+        return rc;
     }
     reader.home = 0;
     reader.replicas = 1;
@@ -135,10 +96,7 @@ void bench_cost_other_end(struct bench_cost_other *other) {
     if (other->reader != NULL) {
         tide_reader_close(other->reader);
     }
-    /* It holds nothing that is worth an orderly end: whatever it leaves goes with the domain. */
-    if (other->pid != 0) {
-        bench_child_kill(other->pid);
-    }
+    bench_worker_end(other->leader); /* it is killed: whatever it leaves goes with the domain */
     if (other->domain != NULL) {
         tide_close(other->domain);
     }

@@ -1,28 +1,21 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "bench/lib/crew.h"
 
-#include <errno.h>
-#include <limits.h>
 #include <stdio.h>
-#include <string.h>
-#include <unistd.h>
 
 #include "bench/lib/child.h"
 #include "bench/lib/setup.h"
-#include "shm/park.h"
+#include "bench/lib/worker.h"
 
-#define LOOK_EVERY_NS UINT64_C(20000000) /* at the children, while waiting for one of them */
+#define LOOK_EVERY_NS UINT64_C(200000) /* at the children, while waiting for one of them */
 #define BLAME_NS UINT64_C(300000000)
 #define REST_NS UINT64_C(10000000000) /* how long a child may take to close its replica */
 
-enum order { ORDER_NONE = 0, ORDER_SERVE, ORDER_READ, ORDER_CLOSE };
+enum order { ORDER_SERVE = 1, ORDER_READ };
 
-struct child {
-    _Alignas(128) _Atomic uint32_t order; /* the coordinator's, and the futex of the child */
-    _Alignas(128) _Atomic uint32_t done;  /* the last order that was carried out */
-    _Atomic int code;                     /* why the child gave up; `what` was written before */
-    const char *what;                     /* a literal: the same address in all processes */
-    pid_t pid;                            /* 0: none, or it is gone */
+struct member {
+    struct bench_crew *crew;
+    struct bench_worker *worker;
     uint32_t replica;
     int reader; /* it has no replica of its own, and reads that one */
     struct tide_token filled;
@@ -32,45 +25,40 @@ struct bench_crew {
     const struct bench_trial_setup *setup;
     struct bench_team *team;
     char *error;
-    _Atomic uint32_t answers; /* futex of the coordinator: grows with every `done` and `code` */
     uint32_t count;
-    struct child children[2 * TIDE_REPLICAS];
+    struct member members[2 * TIDE_REPLICAS];
 };
 
 /* ---- in the child ------------------------------------------------------------------------------------------------ */
 
-static void answer(struct bench_crew *crew) {
-    atomic_fetch_add(&crew->answers, 1);
-    park_wake(&crew->answers, 1);
-}
-
-static int serve(struct bench_crew *crew, struct child *c, struct tide **d) {
+static int serve(struct member *m, struct bench_worker *w, struct tide **d) {
     static const volatile sig_atomic_t never = 0; /* whoever stops the coordinator makes it kill this process */
-    c->what = "opening the domain";
-    int rc = bench_setup_open(d, crew->setup, 0);
-    if (rc == 0 && !c->reader) {
-        c->what = bench_setup_replica_text(c->replica);
-        rc = bench_setup_replica(*d, crew->setup->options, c->replica);
+    const struct bench_trial_setup *setup = m->crew->setup;
+    bench_worker_what(w, "opening the domain");
+    int rc = bench_setup_open(d, setup, 0);
+    if (rc == 0 && !m->reader) {
+        bench_worker_what(w, bench_setup_replica_text(m->replica));
+        rc = bench_setup_replica(*d, setup->options, m->replica);
     }
-    if (rc == 0 && !c->reader && c->replica == 0) {
-        c->what = "filling";
-        rc = bench_setup_fill(*d, crew->setup->workload, &never, &c->filled);
+    if (rc == 0 && !m->reader && m->replica == 0) {
+        bench_worker_what(w, "filling");
+        rc = bench_setup_fill(*d, setup->workload, &never, &m->filled);
     }
     return rc;
 }
 
-static int run_threads(struct bench_crew *crew, struct child *c, struct tide *d) {
-    int foreign = crew->setup->options->read_foreign;
+static int run_threads(struct member *m, struct bench_worker *w, struct tide *d) {
+    const struct bench_trial_setup *setup = m->crew->setup;
     struct bench_squad squad = {
-        .team = crew->team,
+        .team = m->crew->team,
         .domain = d,
-        .first = c->replica,
-        .stride = crew->setup->replicas,
-        .homes_n = crew->setup->replicas,
-        .reads = c->reader == foreign,
-        .writes = c->replica == 0 && !c->reader,
+        .first = m->replica,
+        .stride = setup->replicas,
+        .homes_n = setup->replicas,
+        .reads = m->reader == setup->options->read_foreign,
+        .writes = m->replica == 0 && !m->reader,
     };
-    c->what = "starting threads";
+    bench_worker_what(w, "starting threads");
     int rc = bench_squad_start(&squad);
     if (rc == 0) {
         bench_squad_join(&squad);
@@ -78,76 +66,44 @@ static int run_threads(struct bench_crew *crew, struct child *c, struct tide *d)
     return rc; /* after an error the process ends, and its threads with it */
 }
 
-static _Noreturn void child_main(struct bench_crew *crew, struct child *c) {
+static int member_main(struct bench_worker *w, void *ctx) {
+    struct member *m = ctx;
     struct tide *d = NULL;
     int rc = 0;
-    for (uint32_t done = ORDER_NONE; rc == 0;) {
-        uint32_t order = atomic_load(&c->order);
-        if (order == done) {
-            park_wait(&c->order, done, UINT64_MAX);
-            continue;
-        }
-        if (order == ORDER_SERVE) {
-            rc = serve(crew, c, &d);
-        } else if (order == ORDER_READ) {
-            rc = run_threads(crew, c, d);
-        } else {
-            if (d != NULL) {
-                tide_close(d);
-            }
-            _exit(0);
-        }
-        done = order;
+    uint32_t order = 0;
+    while (rc == 0 && (order = bench_worker_order(w, order)) != BENCH_ORDER_END) {
+        rc = order == ORDER_SERVE ? serve(m, w, &d) : run_threads(m, w, d);
         if (rc == 0) {
-            atomic_store(&c->done, done);
-            answer(crew);
+            bench_worker_done(w, order);
         }
     }
-    atomic_store(&c->code, rc);
-    answer(crew);
-    _exit(1);
+    if (rc == 0 && d != NULL) {
+        tide_close(d);
+    }
+    return rc;
 }
 
 /* ---- in the coordinator ------------------------------------------------------------------------------------------ */
 
-static void describe(const struct child *c, char *out, size_t size) {
-    if (c->reader) {
-        snprintf(out, size, "the process that reads replica %u (pid %ld)", c->replica, (long)c->pid);
-    } else {
-        snprintf(out, size, "the process of %s %u (pid %ld)", c->replica == 0 ? "the leader, replica" : "replica",
-                 c->replica, (long)c->pid);
-    }
-}
-
-/* 0: it lives, or was ended before. -1: it failed or died, and `error` says so. */
-static int look_at(struct bench_crew *crew, struct child *c) {
-    char who[80];
-    char how[80];
-    if (c->pid == 0) {
+/* 0; -1: it failed or died, and `error` says so. */
+static int look_at(struct bench_crew *crew, struct member *m) {
+    char text[BENCH_ERROR_BYTES];
+    if (m->worker == NULL || bench_worker_lives(m->worker, text)) {
         return 0;
     }
-    describe(c, who, sizeof(who));
-    int ended = bench_child_ended(c->pid, how, sizeof(how));
-    if (ended) {
-        c->pid = 0;
-    }
-    int code = atomic_load(&c->code);
+    int code = bench_worker_code(m->worker);
     if (code != 0) {
-        char what[160];
-        snprintf(what, sizeof(what), "%s, %s", who, c->what);
-        return bench_setup_failed(crew->error, crew->setup->replicas, what, code);
+        bench_worker_text(m->worker, text, sizeof(text));
+        return bench_setup_failed(crew->error, crew->setup->replicas, text, code);
     }
-    if (ended) {
-        snprintf(crew->error, BENCH_ERROR_BYTES, "%u replicas: %s %s; the measurement was given up",
-                 crew->setup->replicas, who, how);
-        return -1;
-    }
-    return 0;
+    snprintf(crew->error, BENCH_ERROR_BYTES, "%u replicas: %.180s; the measurement was given up", crew->setup->replicas,
+             text);
+    return -1;
 }
 
 int bench_crew_look(struct bench_crew *crew) {
     for (uint32_t i = 0; i < crew->count; i++) {
-        if (look_at(crew, &crew->children[i]) != 0) {
+        if (look_at(crew, &crew->members[i]) != 0) {
             return -1;
         }
     }
@@ -165,6 +121,16 @@ int bench_crew_blame(struct bench_crew *crew) {
     return 0;
 }
 
+static void name_member(const struct member *m) {
+    char who[80];
+    snprintf(who, sizeof(who), "the process %s %u",
+             m->reader         ? "that reads replica"
+             : m->replica == 0 ? "of the leader, replica"
+                               : "of replica",
+             m->replica);
+    bench_worker_call(m->worker, who);
+}
+
 struct bench_crew *bench_crew_start(const struct bench_trial_setup *setup, struct bench_team *team, char *error) {
     struct bench_crew *crew = bench_shared_map(sizeof(*crew));
     if (crew == NULL) {
@@ -176,75 +142,53 @@ struct bench_crew *bench_crew_start(const struct bench_trial_setup *setup, struc
     crew->error = error;
     crew->count = setup->replicas * (setup->options->read_foreign ? 2 : 1);
     for (uint32_t i = 0; i < crew->count; i++) {
-        struct child *c = &crew->children[i];
-        c->replica = i % setup->replicas;
-        c->reader = i >= setup->replicas;
-        pid_t pid = bench_child_fork();
-        if (pid == 0) {
-            child_main(crew, c);
-        }
-        if (pid < 0) {
-            snprintf(error, BENCH_ERROR_BYTES, "starting %u processes: %s; give fewer --replicas", crew->count,
-                     strerror(errno));
+        struct member *m = &crew->members[i];
+        m->crew = crew;
+        m->replica = i % setup->replicas;
+        m->reader = i >= setup->replicas;
+        m->worker = bench_worker_start(true, setup->machine, -1, member_main, m);
+        if (m->worker == NULL) {
+            snprintf(error, BENCH_ERROR_BYTES, "starting %u processes: no memory or no process; give fewer --replicas",
+                     crew->count);
             bench_crew_end(crew, 1);
             return NULL;
         }
-        c->pid = pid;
+        name_member(m);
     }
     return crew;
 }
 
-static void give_order(struct child *c, enum order order) {
-    atomic_store(&c->order, (uint32_t)order);
-    park_wake(&c->order, 1);
-}
-
-/* Wait until the children from..to-1 have carried an order out. */
-static int await(struct bench_crew *crew, enum order order, uint32_t from, uint32_t to) {
-    for (;;) {
-        uint32_t seen = atomic_load(&crew->answers);
-        uint32_t ready = 0;
-        for (uint32_t i = from; i < to; i++) {
-            ready += atomic_load(&crew->children[i].done) == (uint32_t)order;
-        }
-        if (ready == to - from) {
-            return 0;
-        }
-        if (*crew->setup->stop) {
-            return 1;
-        }
-        if (bench_crew_look(crew) != 0) {
-            return -1;
-        }
-        park_wait(&crew->answers, seen, LOOK_EVERY_NS);
-    }
-}
-
-static int serve_in(struct bench_crew *crew, uint32_t from, uint32_t to) {
+/* Have the members from..to-1 carry an order out. */
+static int carry_out(struct bench_crew *crew, enum order order, uint32_t from, uint32_t to) {
     for (uint32_t i = from; i < to; i++) {
-        give_order(&crew->children[i], ORDER_SERVE);
-        int rc = await(crew, ORDER_SERVE, i, i + 1);
-        if (rc != 0) {
-            return rc;
+        bench_worker_tell(crew->members[i].worker, order);
+        while (!bench_worker_reached(crew->members[i].worker, order)) {
+            if (*crew->setup->stop) {
+                return 1;
+            }
+            if (bench_crew_look(crew) != 0) {
+                return -1;
+            }
+            bench_sleep_ns(LOOK_EVERY_NS);
         }
     }
     return 0;
 }
 
 int bench_crew_lead(struct bench_crew *crew, struct tide_token *last) {
-    int rc = serve_in(crew, 0, 1);
-    *last = crew->children[0].filled;
+    int rc = carry_out(crew, ORDER_SERVE, 0, 1);
+    *last = crew->members[0].filled;
     return rc;
 }
 
 int bench_crew_follow(struct bench_crew *crew) {
-    return serve_in(crew, 1, crew->count);
+    return carry_out(crew, ORDER_SERVE, 1, crew->count);
 }
 
 int bench_crew_read(struct bench_crew *crew) {
     struct bench_team *team = crew->team;
     for (uint32_t i = 0; i < crew->count; i++) {
-        give_order(&crew->children[i], ORDER_READ);
+        bench_worker_tell(crew->members[i].worker, ORDER_READ);
     }
     while (atomic_load(&team->ready) < team->workers && atomic_load(&team->error) == 0) {
         if (*crew->setup->stop) {
@@ -253,57 +197,29 @@ int bench_crew_read(struct bench_crew *crew) {
         if (bench_crew_look(crew) != 0) {
             return -1;
         }
-        bench_sleep_ns(200000);
+        bench_sleep_ns(LOOK_EVERY_NS);
     }
     return 0;
 }
 
 int bench_crew_join(struct bench_crew *crew) {
-    return await(crew, ORDER_READ, 0, crew->count);
-}
-
-/* Let the children from..to-1 go, and wait until they are gone. 0, or -1 where one did not end well. */
-static int close_all(struct bench_crew *crew, uint32_t from, uint32_t to) {
-    int bad = 0;
-    uint64_t until = bench_now_ns() + REST_NS;
-    for (uint32_t i = from; i < to; i++) {
-        give_order(&crew->children[i], ORDER_CLOSE);
-    }
-    for (uint32_t i = from; i < to; i++) {
-        struct child *c = &crew->children[i];
-        char how[80];
-        while (c->pid != 0 && !bench_child_ended(c->pid, how, sizeof(how))) {
-            if (bench_now_ns() > until) {
-                bench_child_kill(c->pid);
-                snprintf(how, sizeof(how), "did not end within %u s", (unsigned)(REST_NS / 1000000000));
-                break;
-            }
-            bench_sleep_ns(200000);
-        }
-        if (c->pid != 0 && strcmp(how, "exited with 0") != 0) {
-            char who[80];
-            describe(c, who, sizeof(who));
-            snprintf(crew->error, BENCH_ERROR_BYTES, "%u replicas, at the end: %s %s", crew->setup->replicas, who, how);
-            bad = -1;
-        }
-        c->pid = 0;
-    }
-    return bad;
+    return carry_out(crew, ORDER_READ, 0, crew->count); /* told already: until their threads have ended */
 }
 
 int bench_crew_end(struct bench_crew *crew, int by_force) {
+    char text[BENCH_ERROR_BYTES];
     int rc = 0;
     if (crew == NULL) {
         return 0;
     }
-    if (!by_force) {
-        rc = close_all(crew, 1, crew->count);
-        rc |= close_all(crew, 0, 1);
-    }
-    for (uint32_t i = 0; i < crew->count; i++) {
-        if (crew->children[i].pid != 0) {
-            bench_child_kill(crew->children[i].pid);
+    /* The leader last. */
+    for (uint32_t k = crew->count; k-- > 0;) {
+        struct bench_worker *w = crew->members[k].worker;
+        if (!by_force && bench_worker_leave(w, REST_NS, text) != 0) {
+            snprintf(crew->error, BENCH_ERROR_BYTES, "%u replicas, at the end: %.200s", crew->setup->replicas, text);
+            rc = -1;
         }
+        bench_worker_end(w);
     }
     bench_shared_unmap(crew, sizeof(*crew));
     return rc;

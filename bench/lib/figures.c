@@ -14,46 +14,118 @@ void bench_figures_init(struct bench_figures *f, const char *bench, const struct
     f->repetitions = repetitions;
 }
 
-void bench_figures_add(struct bench_figures *f, const char *id, const char *group, const char *title, const char *unit,
-                       double *values, size_t n) {
-    if (f->figures_n == BENCH_FIGURES_MAX) {
-        fprintf(stderr, "%s: more figures than there is room for\n", f->bench);
+static void must(const struct bench_figures *f, bool good) {
+    if (!good) {
+        fprintf(stderr, "%s: no memory for its figures, or more of them than there is room for\n", f->bench);
         abort();
     }
-    struct bench_figure *g = &f->figures[f->figures_n++];
+}
+
+uint32_t bench_figures_add(struct bench_figures *f, const char *id, const char *group, const char *title,
+                           const char *unit) {
+    must(f, f->figures_n < BENCH_FIGURES_MAX);
+    struct bench_figure *g = &f->figures[f->figures_n];
     snprintf(g->id, sizeof(g->id), "%s", id);
     snprintf(g->group, sizeof(g->group), "%s", group);
     snprintf(g->title, sizeof(g->title), "%s", title);
     snprintf(g->unit, sizeof(g->unit), "%s", unit);
-    g->spread = bench_spread_of(values, n);
+    g->values = calloc(f->repetitions, sizeof(*g->values));
+    must(f, g->values != NULL);
+    return f->figures_n++;
+}
+
+void bench_figures_set(struct bench_figures *f, uint32_t figure, uint32_t repetition, double value) {
+    f->figures[figure].values[repetition] = value;
+    f->figures[figure].measured = true;
+}
+
+uint32_t bench_figures_find(const struct bench_figures *f, const char *id) {
+    for (uint32_t i = 0; i < f->figures_n; i++) {
+        if (strcmp(f->figures[i].id, id) == 0) {
+            return i;
+        }
+    }
+    return BENCH_NO_FIGURE;
 }
 
 void bench_figures_bar(struct bench_figures *f, const char *id, const char *what, const char *unit,
-                       enum bench_sense sense, double bar, double *values, size_t n) {
-    if (f->bars_n == BENCH_BARS_MAX) {
-        fprintf(stderr, "%s: more bars than there is room for\n", f->bench);
-        abort();
-    }
-    struct bench_bar *b = &f->bars[f->bars_n++];
-    snprintf(b->id, sizeof(b->id), "%s", id);
-    snprintf(b->what, sizeof(b->what), "%s", what);
-    snprintf(b->unit, sizeof(b->unit), "%s", unit);
-    b->sense = sense;
-    b->bar = bar;
-    b->spread = bench_spread_of(values, n);
-    b->kept = n > 0 && (sense == BENCH_AT_MOST ? b->spread.median <= bar : b->spread.median >= bar);
+                       enum bench_sense sense, double bar, enum bench_made made, uint32_t a, uint32_t b,
+                       uint32_t ours) {
+    must(f, f->bars_n < BENCH_BARS_MAX);
+    struct bench_bar *one = &f->bars[f->bars_n++];
+    snprintf(one->id, sizeof(one->id), "%s", id);
+    snprintf(one->what, sizeof(one->what), "%s", what);
+    snprintf(one->unit, sizeof(one->unit), "%s", unit);
+    one->sense = sense;
+    one->bar = bar;
+    one->made = made;
+    one->a = a;
+    one->b = b;
+    one->ours = ours;
 }
 
-void bench_figures_bar_line(struct bench_figures *f, const char *group, double at) {
-    struct bench_bar *b = &f->bars[f->bars_n - 1];
-    snprintf(b->group, sizeof(b->group), "%s", group);
-    b->at = at;
+static double made_of(enum bench_made made, double a, double b) {
+    switch (made) {
+    case BENCH_RATIO:
+        return bench_ratio(a, b);
+    case BENCH_LESS:
+        return a - b;
+    case BENCH_RATE:
+        return bench_ratio(1e9, a);
+    case BENCH_ALONE:
+        break;
+    }
+    return a;
 }
 
-void bench_figures_ratio(double *ratio, const double *a, const double *b, size_t n) {
-    for (size_t i = 0; i < n; i++) {
-        ratio[i] = bench_ratio(a[i], b[i]);
+static bool is_measured(const struct bench_figures *f, uint32_t figure) {
+    return figure != BENCH_NO_FIGURE && f->figures[figure].measured;
+}
+
+static void settle_bar(struct bench_figures *f, struct bench_bar *b, double *values, uint32_t done) {
+    bool two = b->made == BENCH_RATIO || b->made == BENCH_LESS;
+    if (done == 0 || !is_measured(f, b->a) || (two && !is_measured(f, b->b))) {
+        return;
     }
+    const struct bench_figure *a = &f->figures[b->a], *base = two ? &f->figures[b->b] : a;
+    for (uint32_t i = 0; i < done; i++) {
+        values[i] = made_of(b->made, a->values[i], base->values[i]);
+    }
+    b->spread = bench_spread_of(values, done);
+    b->kept = b->sense == BENCH_AT_MOST ? b->spread.median <= b->bar : b->spread.median >= b->bar;
+    if (b->ours == BENCH_NO_FIGURE || b->made == BENCH_LESS) {
+        return;
+    }
+    /* Where our own figure would have to end: the bar itself, or by the other one's median. */
+    memcpy(b->group, f->figures[b->ours].group, sizeof(b->group));
+    b->at = b->made == BENCH_RATE ? 1e9 / b->bar : b->bar;
+    if (two) {
+        b->at = b->ours == b->a ? b->bar * base->spread.median : a->spread.median / b->bar;
+    }
+}
+
+void bench_figures_settle(struct bench_figures *f, uint32_t done) {
+    double *values = malloc((done + 1) * sizeof(*values));
+    uint32_t shown = 0;
+    must(f, values != NULL);
+    for (uint32_t i = 0; i < f->figures_n; i++) {
+        memcpy(values, f->figures[i].values, done * sizeof(*values)); /* the spread is made by sorting */
+        f->figures[i].spread = bench_spread_of(values, done);
+    }
+    for (uint32_t i = 0; i < f->bars_n; i++) {
+        settle_bar(f, &f->bars[i], values, done);
+    }
+    free(values);
+    for (uint32_t i = 0; i < f->figures_n; i++) {
+        struct bench_figure one = f->figures[i];
+        free(one.values);
+        one.values = NULL;
+        if (one.measured && one.id[0] != '\0') {
+            f->figures[shown++] = one;
+        }
+    }
+    f->figures_n = shown;
+    f->repetitions = done;
 }
 
 const char *bench_figure_text(char out[BENCH_TEXT], double value, const char *unit) {

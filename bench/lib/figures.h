@@ -4,11 +4,12 @@
  * answer one question each, so that one page can show them all: schema "tidemark.figures", documented in
  * docs/bench.md.
  *
- * By one thread. Strings are copied. Where memory runs out the program ends: a benchmark has nothing better to do.
+ * By one thread. Texts are copied. Where memory runs out the program ends: a benchmark has nothing better to do.
  */
 #ifndef TIDEMARK_BENCH_FIGURES_H
 #define TIDEMARK_BENCH_FIGURES_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 
@@ -19,14 +20,18 @@
 
 #define BENCH_FIGURES_MAX 512u
 #define BENCH_BARS_MAX 64u
+#define BENCH_NO_FIGURE UINT32_MAX
 
 enum bench_sense { BENCH_AT_MOST, BENCH_AT_LEAST };
+enum bench_made { BENCH_ALONE, BENCH_RATIO, BENCH_LESS, BENCH_RATE }; /* a, a / b, a - b, 1e9 / a */
 
 struct bench_figure {
-    char id[64];    /* stable, for programs: "get.10k.uniform.lfht" */
+    char id[64];    /* stable, for programs: "get.10k.uniform.lfht"; "": not shown itself, only in bars */
     char group[96]; /* what it is shown with: "get, 10 k keys, uniform" */
     char title[96]; /* what it is: "cds_lfht" */
     char unit[16];  /* "ns", "1/s", "B", "x" (a ratio), "share" */
+    double *values; /* one for each repetition; NULL once they are settled */
+    bool measured;  /* false: this machine cannot; it is not shown */
     struct bench_spread spread;
 };
 
@@ -36,6 +41,9 @@ struct bench_bar {
     char unit[16];
     enum bench_sense sense;
     double bar;
+    enum bench_made made; /* of these two figures, until they are settled */
+    uint32_t a, b;
+    uint32_t ours;              /* the one of them whose group shows the bar as a line; BENCH_NO_FIGURE: none */
     struct bench_spread spread; /* of the repetitions' own ratios, not a ratio of medians */
     int kept;                   /* by the median */
     char group[96];             /* of the figures that it is about; "": none in particular */
@@ -55,21 +63,24 @@ struct bench_figures {
 void bench_figures_init(struct bench_figures *f, const char *bench, const struct bench_machine *machine,
                         uint32_t repetitions);
 
-/* Add what was measured, a value for each repetition (they are sorted in place). */
-void bench_figures_add(struct bench_figures *f, const char *id, const char *group, const char *title, const char *unit,
-                       double *values, size_t n);
+/* Announce a figure; those of one group follow one another. Returns its number. */
+uint32_t bench_figures_add(struct bench_figures *f, const char *id, const char *group, const char *title,
+                           const char *unit);
 
-/* Add a bar with the values that it is for, a value for each repetition. Where n is 0 it is listed as not measured. */
+/* Its value in a repetition. */
+void bench_figures_set(struct bench_figures *f, uint32_t figure, uint32_t repetition, double value);
+
+/* The number of the figure with this id, or BENCH_NO_FIGURE. */
+uint32_t bench_figures_find(const struct bench_figures *f, const char *id);
+
+/* Announce a bar. It is made of figures of one repetition each, so that the machine's weather meets both. Where `a`, or
+ * `b` where two are needed, is BENCH_NO_FIGURE or never measured, it is listed as not measured. ours: see above. */
 void bench_figures_bar(struct bench_figures *f, const char *id, const char *what, const char *unit,
-                       enum bench_sense sense, double bar, double *values, size_t n);
+                       enum bench_sense sense, double bar, enum bench_made made, uint32_t a, uint32_t b, uint32_t ours);
 
-/* The bar that was added last is about this group of figures, and lies at `at` in their unit (the bar itself, where
- * that is no ratio; else the bar times the peer's median): pages draw a line there. */
-void bench_figures_bar_line(struct bench_figures *f, const char *group, double at);
-
-/* ratio[i] = a[i] / b[i]: of one repetition each, so that the machine's weather meets both. To be taken before the
- * values are sorted by bench_figures_add(). */
-void bench_figures_ratio(double *ratio, const double *a, const double *b, size_t n);
+/* All is measured, `done` repetitions of it: spreads and bars are made, and figures that are not shown go. Once, before
+ * anything below. */
+void bench_figures_settle(struct bench_figures *f, uint32_t done);
 
 /* A value and its unit as people read it. Returns `out`. */
 const char *bench_figure_text(char out[BENCH_TEXT], double value, const char *unit);

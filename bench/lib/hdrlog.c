@@ -12,8 +12,7 @@ static int fail(int code) {
     return -1;
 }
 
-/* ---- numbers as Java prints them
- * ----------------------------------------------------------------------------------- */
+/* ---- numbers as Java prints them --------------------------------------------------------------------------------- */
 
 #define FIXED_MAX 360 /* the largest double has 309 digits before the point */
 
@@ -62,8 +61,7 @@ static const char *java_fixed(double v, int decimals, char out[FIXED_MAX]) {
     return out;
 }
 
-/* ---- .hgrm
- * --------------------------------------------------------------------------------------------------------- */
+/* ---- .hgrm ------------------------------------------------------------------------------------------------------- */
 
 /* Each halving of the distance to 100 % gets `ticks` lines, so the step halves with it. Infinite where doubles end:
  * totals above 2^53 would else repeat one line for ever. */
@@ -129,8 +127,7 @@ int hdrlog_hgrm(FILE *out, const struct hdr *h, int ticks, double scale) {
     return ferror(out) ? -1 : 0;
 }
 
-/* ---- .hlog
- * --------------------------------------------------------------------------------------------------------- */
+/* ---- .hlog ------------------------------------------------------------------------------------------------------- */
 
 int hdrlog_begin(FILE *out, const char *comment, uint64_t start_unix_ms) {
     char seconds[FIXED_MAX];
@@ -160,8 +157,8 @@ static int print_interval(FILE *out, const char *tag, double start_s, double len
 }
 
 int hdrlog_interval(FILE *out, const char *tag, double start_s, double length_s, const struct hdr *h, double scale) {
-    if ((tag && (!*tag || strpbrk(tag, ", \r\n") || strlen(tag) >= sizeof(((struct hdrlog_line *)0)->tag))) ||
-        !(start_s >= 0) || !(length_s >= 0) || !(scale > 0) || !isfinite(start_s + length_s + scale))
+    if ((tag && (!*tag || strpbrk(tag, ", \r\n") || strlen(tag) >= HDRLOG_TAG_MAX)) || !(start_s >= 0) ||
+        !(length_s >= 0) || !(scale > 0) || !isfinite(start_s + length_s + scale))
         return fail(EINVAL);
     uint8_t *bytes;
     size_t length;
@@ -174,59 +171,5 @@ int hdrlog_interval(FILE *out, const char *tag, double start_s, double length_s,
         return -1;
     rc = print_interval(out, tag, start_s, length_s, (double)hdr_max(h) / scale, text);
     free(text);
-    return rc;
-}
-
-/* Takes a number and the comma behind it. */
-static int take_number(char **at, double *value) {
-    char *end;
-    *value = strtod(*at, &end);
-    if (end == *at || *end != ',' || !isfinite(*value))
-        return fail(EINVAL);
-    *at = end + 1;
-    return 0;
-}
-
-static int parse_line(char *at, struct hdrlog_line *line) {
-    struct hdrlog_line got = { .hdr = NULL };
-    if (strncmp(at, "Tag=", 4) == 0) {
-        at += 4;
-        size_t length = strcspn(at, ", ");
-        if (length == 0 || length >= sizeof(got.tag) || at[length] != ',')
-            return fail(EINVAL);
-        memcpy(got.tag, at, length);
-        at += length + 1;
-    }
-    if (take_number(&at, &got.start_s) != 0 || take_number(&at, &got.length_s) != 0 || take_number(&at, &got.max) != 0)
-        return -1;
-    uint8_t *bytes;
-    size_t length;
-    if (hdrlog_base64_decode(at, strlen(at), &bytes, &length) != 0)
-        return -1;
-    int rc = hdrlog_decode(bytes, length, &got.hdr);
-    int code = errno;
-    free(bytes);
-    errno = code;
-    if (rc == 0)
-        *line = got;
-    return rc;
-}
-
-int hdrlog_next(FILE *in, struct hdrlog_line *line) {
-    char *text = NULL;
-    size_t room = 0;
-    ssize_t length;
-    int rc = 0;
-    while (rc == 0 && (length = getline(&text, &room, in)) >= 0) {
-        while (length > 0 && (text[length - 1] == '\n' || text[length - 1] == '\r'))
-            text[--length] = 0;
-        if (length > 0 && text[0] != '#' && text[0] != '"')
-            rc = parse_line(text, line) == 0 ? 1 : -1;
-    }
-    int code = errno;
-    if (rc == 0 && !feof(in))
-        rc = -1;
-    free(text);
-    errno = code;
     return rc;
 }

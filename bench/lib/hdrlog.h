@@ -7,12 +7,11 @@
  * tests/hdr_reference.test.sh compares every byte of the texts.
  *
  * All functions: any thread, on private histograms (take hdr_snapshot() of one that is being written). Errors: 0, or -1
- * with errno: EINVAL (the bytes or arguments are no good), ENOMEM, or what writing the file gave. Decoders take any
- * bytes: they check all, read nothing outside, and allocate no more than the header's shape asks, at most
- * HDRLOG_BYTES_MAX.
+ * with errno: EINVAL (the bytes or arguments are no good), ENOMEM, or what writing the file gave. What reads
+ * these files is in tests/lib/hdrdecode.h.
  */
-#ifndef BENCH_LIB_HDRLOG_H
-#define BENCH_LIB_HDRLOG_H
+#ifndef TIDEMARK_BENCH_HDRLOG_H
+#define TIDEMARK_BENCH_HDRLOG_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -20,8 +19,8 @@
 
 #include "shm/hdr.h"
 
-#define HDRLOG_TICKS 5                      /* lines for each halving of the distance to 100 % */
-#define HDRLOG_BYTES_MAX ((size_t)64 << 20) /* a histogram from outside is no larger in memory */
+#define HDRLOG_TICKS 5     /* lines for each halving of the distance to 100 % */
+#define HDRLOG_TAG_MAX 64u /* bytes of a tag, with its zero */
 
 /* The percentile distribution, as Java's outputPercentileDistribution(stream, ticks, scale) prints it: values are
  * divided by `scale` (1e3: ns shown as us). ticks >= 1, scale > 0. */
@@ -32,12 +31,8 @@ int hdrlog_hgrm(FILE *out, const struct hdr *h, int ticks, double scale);
 int hdrlog_encode(const struct hdr *h, uint8_t **bytes, size_t *length);
 int hdrlog_encode_compressed(const struct hdr *h, uint8_t **bytes, size_t *length);
 
-/* Takes either of the two. *out is the caller's, to hdr_free(). */
-int hdrlog_decode(const uint8_t *bytes, size_t length, struct hdr **out);
-
-/* Base64 with padding, as in the log. *text ends with a zero and is the caller's, to free(); bytes likewise. */
+/* Base64 with padding, as in the log. *text ends with a zero and is the caller's, to free(). */
 int hdrlog_base64_encode(const uint8_t *bytes, size_t length, char **text);
-int hdrlog_base64_decode(const char *text, size_t length, uint8_t **bytes, size_t *out_length);
 
 /* Writes the head of a log: `comment` (NULL: none) as a comment, the version, the start time, the legend. Times in
  * the log's lines count from start_unix_ms. */
@@ -46,18 +41,5 @@ int hdrlog_begin(FILE *out, const char *comment, uint64_t start_unix_ms);
 /* Writes one interval. tag: NULL, or without comma, blank and line end. scale: divides the maximum that is shown
  * (1e6: ns as ms, as the standard tools expect it); the histogram itself stays as it is. */
 int hdrlog_interval(FILE *out, const char *tag, double start_s, double length_s, const struct hdr *h, double scale);
-
-/* One interval of a log. */
-struct hdrlog_line {
-    char tag[64]; /* "": none */
-    double start_s;
-    double length_s;
-    double max;      /* as shown */
-    struct hdr *hdr; /* the caller's, to hdr_free() */
-};
-
-/* Reads the next interval, over comments and legend. 1: got one; 0: the end; -1: a line that cannot be (EINVAL), or
- * no memory. */
-int hdrlog_next(FILE *in, struct hdrlog_line *line);
 
 #endif

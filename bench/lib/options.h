@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "bench/lib/args.h"
 #include "engine/tidemark.h"
 
 enum bench_dist { BENCH_UNIFORM = 0, BENCH_ZIPFIAN = 1 };
@@ -16,7 +17,7 @@ enum bench_dist { BENCH_UNIFORM = 0, BENCH_ZIPFIAN = 1 };
 #define BENCH_RATE_MAX -1.0 /* write_rate: as fast as possible */
 #define BENCH_ERROR_BYTES 256u
 
-/* Exit codes of readscale and getcost. */
+/* Exit codes of the benchmarks. */
 enum bench_exit {
     BENCH_EXIT_OK = 0,
     BENCH_EXIT_FAILED = 1,       /* the engine or a file answered with an error; what it was is on stderr */
@@ -56,8 +57,6 @@ struct bench_options {
     const char *json_path; /* "-": stdout */
     const char *out_dir;
 };
-
-enum bench_parsed { BENCH_PARSED_RUN = 0, BENCH_PARSED_HELP = 1, BENCH_PARSED_ERROR = 2 };
 
 /*
  * Fill `o` from the command line (argv[0] is skipped) for a machine with `cpus` usable CPUs.

@@ -17,35 +17,16 @@
 #include "bench/lib/stop.h"
 #include "engine/tidemark.h"
 
-#define BENCH_ROWS_MAX 256u
-#define BENCH_NO_ROW UINT32_MAX
+#define BENCH_NO_ROW BENCH_NO_FIGURE
+#define BENCH_NUMBERS_MAX 8u
 
 /* A number that can be given: "--keys N". `value` holds the default; `quick` is taken by --quick where none is given. */
 struct bench_number {
-    const char *option;
+    const char *name; /* "keys" */
     const char *what; /* for --help */
     uint64_t *value;
     uint64_t least, most;
     uint64_t quick;
-};
-
-struct bench_row {
-    char id[64]; /* "": not shown itself, only in bars */
-    char group[96];
-    char title[96];
-    char unit[16];
-    double *values; /* one for each repetition */
-    bool measured;  /* false: this machine cannot; it is not shown */
-};
-
-/* row against base, or alone where base is BENCH_NO_ROW; not measured where row is. */
-struct bench_program_bar {
-    char id[64];
-    char what[160];
-    const char *unit;
-    enum bench_sense sense;
-    double bar;
-    uint32_t row, base;
 };
 
 struct bench_program {
@@ -54,14 +35,11 @@ struct bench_program {
     const struct bench_number *numbers; /* what the command line takes besides; may be NULL */
     uint32_t numbers_n;
     uint32_t repetitions;
-    bool quick; /* for tests: that it works, not what the figures are */
+    int quick; /* for tests: that it works, not what the figures are */
     const char *json_path;
     struct bench_machine machine;
-    struct bench_row rows[BENCH_ROWS_MAX];
-    struct bench_program_bar bars[BENCH_BARS_MAX];
-    uint32_t rows_n, bars_n;
+    struct bench_figures figures;
     uint32_t done; /* complete repetitions */
-    char note[512];
     char error[BENCH_ERROR_BYTES];
 };
 

@@ -45,7 +45,9 @@ void rawlog_ring_unmap(uint8_t *ring, uint64_t bytes) {
 int rawlog_create(struct rawlog *l, uint64_t ring_bytes) {
     memset(l, 0, sizeof(*l));
     l->log = map_log();
-    l->ring = (struct ring){ .log = l->log, .base = rawlog_ring_map(ring_bytes), .bytes = ring_bytes };
+    l->ring = (struct ring){
+        .log = l->log, .base = rawlog_ring_map(ring_bytes), .bytes = ring_bytes, .slow_follower_ns = PATIENCE_NS
+    };
     l->pool = malloc((size_t)POOL * (RAWLOG_KEY + RAWLOG_VALUE_MAX));
     if (l->log == NULL || l->ring.base == NULL || l->pool == NULL) {
         rawlog_destroy(l);
@@ -56,7 +58,6 @@ int rawlog_create(struct rawlog *l, uint64_t ring_bytes) {
     }
     clock_init(&l->log->clock);
     l->log->ring_bytes = ring_bytes;
-    l->log->slow_follower_ns = PATIENCE_NS;
     ring_writer_init(&l->writer, &l->ring, 0, 1, 0, 1);
     return 0;
 }

@@ -5,27 +5,29 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <unistd.h>
 
 #include "bench/lib/child.h"
+#include "bench/lib/worker.h"
 
 #define RING_BYTES (UINT64_C(1) << 20)
 #define WRITE_NS UINT64_C(500000) /* between two writes */
 #define CALM_NS UINT64_C(20000000)
 
-struct node {
-    _Atomic uint32_t serves;
-    _Atomic int code;
+enum { ORDER_SERVED = 1 };
+
+/* What a process is to be. */
+struct victims_part {
+    struct victims_shared *w;
+    bool leads;
 };
 
 /* Shared with the children. */
 struct victims_shared {
     char name[TIDE_NAME_MAX];
     uint64_t keys;
-    struct node nodes[VICTIMS_NODES];
+    struct victims_part parts[VICTIMS_NODES + 1]; /* the last is the writer's */
     _Atomic uint64_t acks;
     _Atomic uint64_t ack_ns; /* CLOCK_MONOTONIC of the last one */
-    _Atomic int writer_code;
 };
 
 uint64_t victims_table_bytes(uint64_t keys) {
@@ -46,34 +48,31 @@ static int put_one(const struct victims_shared *w, struct tide *d, uint64_t i) {
     return tide_put(d, NULL, key, sizeof(key), value, sizeof(value), NULL);
 }
 
-static int start_node(struct victims_shared *w, int leads) {
+static int serve(struct bench_worker *worker, void *ctx) {
+    const struct victims_part *part = ctx;
+    const struct victims_shared *w = part->w;
     struct tide *d = NULL;
     struct tide_replica_opts opts = TIDE_REPLICA_OPTS_INIT;
-    opts.role = leads ? TIDE_LEADER : TIDE_FOLLOWER;
+    opts.role = part->leads ? TIDE_LEADER : TIDE_FOLLOWER;
     opts.candidate = 1;
-    int rc = open_domain(w, &d, leads ? TIDE_CREATE | TIDE_EXCLUSIVE : 0);
+    bench_worker_what(worker, "starting a replica");
+    int rc = open_domain(w, &d, part->leads ? TIDE_CREATE | TIDE_EXCLUSIVE : 0);
     rc = rc != 0 ? rc : tide_replica_start(d, &opts, NULL);
-    for (uint64_t i = 0; leads && i < w->keys && rc == 0; i++) {
+    for (uint64_t i = 0; part->leads && i < w->keys && rc == 0; i++) {
         rc = put_one(w, d, i);
+    }
+    if (rc == 0) {
+        bench_worker_done(worker, ORDER_SERVED);
+        bench_worker_order(worker, 0); /* until it is killed */
     }
     return rc;
 }
 
-static _Noreturn void node_main(struct victims_shared *w, uint32_t slot, int leads) {
-    int rc = start_node(w, leads);
-    if (rc != 0) {
-        atomic_store(&w->nodes[slot].code, rc);
-        _exit(1);
-    }
-    atomic_store(&w->nodes[slot].serves, 1);
-    for (;;) {
-        pause(); /* until it is killed */
-    }
-}
-
-static _Noreturn void writer_main(struct victims_shared *w) {
+static int write_on(struct bench_worker *worker, void *ctx) {
+    struct victims_shared *w = ((struct victims_part *)ctx)->w;
     struct tide *d = NULL;
     int rc = open_domain(w, &d, 0);
+    bench_worker_what(worker, "writing");
     prctl(PR_SET_TIMERSLACK, 1ul);
     for (uint64_t i = 0; rc == 0; i++) {
         rc = put_one(w, d, i);
@@ -85,59 +84,35 @@ static _Noreturn void writer_main(struct victims_shared *w) {
         }
         bench_sleep_ns(WRITE_NS);
     }
-    atomic_store(&w->writer_code, rc);
-    _exit(1);
+    return rc;
 }
 
-static int fork_node(struct victims *v, uint32_t slot, int leads) {
-    atomic_store(&v->w->nodes[slot].serves, 0);
-    atomic_store(&v->w->nodes[slot].code, 0);
-    pid_t pid = bench_child_fork();
-    if (pid == 0) {
-        node_main(v->w, slot, leads);
+static int start(struct victims *v, uint32_t slot, bool leads) {
+    bool node = slot < VICTIMS_NODES;
+    v->w->parts[slot] = (struct victims_part){ v->w, leads };
+    v->workers[slot] = bench_worker_start(true, &v->p->machine, -1, node ? serve : write_on, &v->w->parts[slot]);
+    if (v->workers[slot] == NULL) {
+        return bench_program_failed(v->p, "no memory, or no process to be had");
     }
-    v->nodes[slot] = pid > 0 ? pid : 0;
-    return pid < 0 ? bench_program_failed_errno(v->p, "starting a process") : 0;
-}
-
-static int fork_writer(struct victims *v) {
-    pid_t pid = bench_child_fork();
-    if (pid == 0) {
-        writer_main(v->w);
-    }
-    v->writer = pid > 0 ? pid : 0;
-    return pid < 0 ? bench_program_failed_errno(v->p, "starting a process") : 0;
-}
-
-/* 0; -1 when one that should live does not. */
-static int all_live(struct victims *v) {
-    char how[80], what[64];
-    for (uint32_t i = 0; i <= VICTIMS_NODES; i++) {
-        pid_t *pid = i < VICTIMS_NODES ? &v->nodes[i] : &v->writer;
-        if (*pid != 0 && bench_child_ended(*pid, how, sizeof(how))) {
-            int code = atomic_load(i < VICTIMS_NODES ? &v->w->nodes[i].code : &v->w->writer_code);
-            snprintf(what, sizeof(what), "process %d (%s)", (int)*pid,
-                     i < VICTIMS_NODES ? "a replica's" : "the writer's");
-            *pid = 0;
-            return bench_program_failed(v->p, "%s %s", what, code != 0 ? tide_strerror(code) : how);
-        }
-    }
+    bench_worker_call(v->workers[slot], node ? "a replica's process" : "the writer's process");
     return 0;
 }
 
-/* Until *word is at least `wanted`. 0; 1: asked to end; -1. */
-static int await(struct victims *v, const _Atomic uint64_t *acks, uint64_t wanted, const _Atomic uint32_t *serves) {
+/* Until this node serves (NULL: do not ask) and so many writes are acknowledged. 0; 1: asked to end; -1. */
+static int await(struct victims *v, struct bench_worker *node, uint64_t acks) {
     uint64_t until = bench_now_ns() + VICTIMS_PATIENCE_NS;
-    while ((acks != NULL && atomic_load(acks) < wanted) || (serves != NULL && atomic_load(serves) == 0)) {
+    while ((node != NULL && !bench_worker_reached(node, ORDER_SERVED)) || atomic_load(&v->w->acks) < acks) {
         if (bench_stop) {
             return 1;
         }
-        if (all_live(v) != 0) {
-            return -1;
+        for (uint32_t i = 0; i <= VICTIMS_NODES; i++) {
+            if (v->workers[i] != NULL && !bench_worker_lives(v->workers[i], v->p->error)) {
+                return -1;
+            }
         }
         if (bench_now_ns() > until) {
             return bench_program_failed(
-                v->p, "%s", acks != NULL ? "no write is acknowledged any more" : "a follower does not come to serve");
+                v->p, "%s", node == NULL ? "no write is acknowledged any more" : "a follower does not come to serve");
         }
         bench_sleep_ns(200000);
     }
@@ -153,17 +128,14 @@ int victims_start(struct victims *v, struct bench_program *p, uint64_t keys) {
     }
     v->w->keys = keys;
     bench_program_domain_name(p, v->w->name);
-    int rc = fork_node(v, 0, 1);
-    rc = rc != 0 ? rc : await(v, NULL, 0, &v->w->nodes[0].serves);
-    return rc != 0 ? rc : fork_writer(v);
+    int rc = start(v, 0, true);
+    rc = rc != 0 ? rc : await(v, v->workers[0], 0);
+    return rc != 0 ? rc : start(v, VICTIMS_NODES, false);
 }
 
 void victims_end(struct victims *v) {
     for (uint32_t i = 0; i <= VICTIMS_NODES; i++) {
-        pid_t pid = i < VICTIMS_NODES ? v->nodes[i] : v->writer;
-        if (pid != 0) {
-            bench_child_kill(pid);
-        }
+        bench_worker_end(v->workers[i]);
     }
     if (v->w != NULL) {
         tide_unlink(v->w->name);
@@ -173,13 +145,13 @@ void victims_end(struct victims *v) {
 
 int victims_ready(struct victims *v) {
     for (uint32_t i = 0; i < VICTIMS_NODES; i++) {
-        int rc = v->nodes[i] == 0 ? fork_node(v, i, 0) : 0;
-        rc = rc != 0 ? rc : await(v, NULL, 0, &v->w->nodes[i].serves);
+        int rc = v->workers[i] == NULL ? start(v, i, false) : 0;
+        rc = rc != 0 ? rc : await(v, v->workers[i], 0);
         if (rc != 0) {
             return rc;
         }
     }
-    int rc = await(v, &v->w->acks, atomic_load(&v->w->acks) + 3, NULL);
+    int rc = await(v, NULL, atomic_load(&v->w->acks) + 3);
     if (rc == 0) {
         bench_sleep_ns(CALM_NS);
     }
@@ -190,25 +162,24 @@ int victims_attach(struct victims *v, struct tide **d) {
     return open_domain(v->w, d, 0);
 }
 
-static uint32_t node_of(const struct victims *v, int32_t pid) {
+static struct bench_worker **node_of(struct victims *v, int32_t pid) {
     for (uint32_t i = 0; i < VICTIMS_NODES; i++) {
-        if (v->nodes[i] != 0 && v->nodes[i] == (pid_t)pid) {
-            return i;
+        if (v->workers[i] != NULL && bench_worker_pid(v->workers[i]) == (pid_t)pid) {
+            return &v->workers[i];
         }
     }
-    return VICTIMS_NODES;
+    return NULL;
 }
 
 int victims_kill(struct victims *v, int32_t pid) {
-    uint32_t slot = node_of(v, pid);
-    return slot == VICTIMS_NODES ? -1 : kill(v->nodes[slot], SIGKILL);
+    return pid <= 0 || node_of(v, pid) == NULL ? -1 : kill((pid_t)pid, SIGKILL);
 }
 
 void victims_bury(struct victims *v, int32_t pid) {
-    uint32_t slot = node_of(v, pid);
-    if (slot != VICTIMS_NODES) {
-        bench_child_kill(v->nodes[slot]);
-        v->nodes[slot] = 0;
+    struct bench_worker **node = node_of(v, pid);
+    if (node != NULL) {
+        bench_worker_end(*node);
+        *node = NULL;
     }
 }
 

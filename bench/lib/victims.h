@@ -5,9 +5,9 @@
 
 #include <stdatomic.h>
 #include <stdint.h>
-#include <sys/types.h>
 
 #include "bench/lib/program.h"
+#include "bench/lib/worker.h"
 
 #define VICTIMS_NODES 2u
 #define VICTIMS_PATIENCE_NS UINT64_C(20000000000)
@@ -17,8 +17,7 @@ struct victims_shared; /* with the children */
 struct victims {
     struct bench_program *p;
     struct victims_shared *w;
-    pid_t nodes[VICTIMS_NODES]; /* 0: none */
-    pid_t writer;
+    struct bench_worker *workers[VICTIMS_NODES + 1]; /* NULL: none. The last is the writer's */
 };
 
 /* Start a domain whose leader holds so many keys, and the writer. 0; 1: asked to end; -1: p->error says what failed.

@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "bench/lib/child.h"
@@ -11,11 +12,13 @@
 #include "shm/park.h"
 
 #define LOOK_EVERY_NS UINT64_C(20000000) /* at a child that may have died */
+#define LEAVE_NS UINT64_C(200000)
 
 struct bench_worker {
     _Alignas(128) _Atomic uint32_t order; /* the coordinator's, and the worker's futex */
     _Alignas(128) _Atomic uint32_t done;  /* the last order that was carried out, and the coordinator's futex */
     _Atomic int code;
+    char who[80];     /* for errors */
     const char *what; /* a literal: the same address in all processes */
     const struct bench_machine *machine;
     int32_t turn;
@@ -53,6 +56,7 @@ struct bench_worker *bench_worker_start(bool process, const struct bench_machine
     w->ctx = ctx;
     w->process = process;
     w->what = "working";
+    bench_worker_call(w, process ? "the process beside it" : "the thread beside it");
     bool started;
     if (process) {
         pid_t pid = bench_child_fork();
@@ -76,21 +80,57 @@ void bench_worker_tell(struct bench_worker *w, uint32_t order) {
     park_wake(&w->order, 1);
 }
 
-static bool failed(const struct bench_worker *w, int code, const char *how, char *error) {
-    snprintf(error, BENCH_ERROR_BYTES, "%s beside it, %s: %s", w->process ? "the process" : "the thread", w->what,
-             code < 0 ? tide_strerror(code) : how);
-    return false;
+bool bench_worker_reached(struct bench_worker *w, uint32_t order) {
+    return atomic_load(&w->done) >= order;
+}
+
+void bench_worker_call(struct bench_worker *w, const char *who) {
+    snprintf(w->who, sizeof(w->who), "%s", who);
+}
+
+void bench_worker_text(const struct bench_worker *w, char *out, size_t size) {
+    snprintf(out, size, "%s, %s", w->who, w->what);
+}
+
+int bench_worker_code(const struct bench_worker *w) {
+    return atomic_load(&w->code);
+}
+
+pid_t bench_worker_pid(const struct bench_worker *w) {
+    return w->pid;
 }
 
 bool bench_worker_lives(struct bench_worker *w, char *error) {
-    char how[80] = "it failed";
-    int code = atomic_load(&w->code);
-    if (w->process && w->pid != 0 && bench_child_ended(w->pid, how, sizeof(how))) {
-        w->pid = 0;
-        code = atomic_load(&w->code);
-        return failed(w, code, how, error);
+    char how[80] = "failed";
+    pid_t pid = w->pid;
+    bool ended = pid != 0 && bench_child_ended(pid, how, sizeof(how));
+    w->pid = ended ? 0 : pid;
+    int code = atomic_load(&w->code); /* looked at last: what ended may have left one */
+    if (code < 0) {
+        snprintf(error, BENCH_ERROR_BYTES, "%s, %s: %s", w->who, w->what, tide_strerror(code));
+    } else if (ended || code > 0) {
+        snprintf(error, BENCH_ERROR_BYTES, "%s (pid %ld) %s", w->who, (long)pid, how);
     }
-    return code == 0 ? true : failed(w, code, how, error);
+    return !ended && code == 0;
+}
+
+int bench_worker_leave(struct bench_worker *w, uint64_t patience_ns, char *error) {
+    uint64_t until = bench_now_ns() + patience_ns;
+    char how[80] = "did not end in time";
+    pid_t pid = w->pid;
+    while (w->pid != 0 && bench_now_ns() < until) {
+        bench_worker_tell(w, BENCH_ORDER_END);
+        if (bench_child_ended(w->pid, how, sizeof(how))) {
+            w->pid = 0;
+        } else {
+            bench_sleep_ns(LEAVE_NS);
+        }
+    }
+    if (pid == 0 || (w->pid == 0 && strcmp(how, "exited with 0") == 0)) {
+        return 0;
+    }
+    snprintf(error, BENCH_ERROR_BYTES, "%s (pid %ld) %s", w->who, (long)pid, how);
+    return -1;
 }
 
 int bench_worker_await(struct bench_worker *w, uint32_t order, const volatile sig_atomic_t *stop, char *error) {

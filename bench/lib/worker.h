@@ -11,7 +11,9 @@
 
 #include <signal.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "bench/lib/machine.h"
 
@@ -36,6 +38,25 @@ int bench_worker_await(struct bench_worker *w, uint32_t order, const volatile si
 
 /* Has it neither failed nor died? Does not wait; false with `error` filled. A function that returned 0 is well. */
 bool bench_worker_lives(struct bench_worker *w, char *error);
+
+/* Has it done this order? Does not wait. */
+bool bench_worker_reached(struct bench_worker *w, uint32_t order);
+
+/* What errors call it: "the process of replica 3"; without this: "the process beside it". Before it has anything to do. */
+void bench_worker_call(struct bench_worker *w, const char *who);
+
+/* For errors: who it is, its pid, and what it was about to do. */
+void bench_worker_text(const struct bench_worker *w, char *out, size_t size);
+
+/* The code that it ended with: 0 as long as it is well. */
+int bench_worker_code(const struct bench_worker *w);
+
+/* Of a process; 0: a thread, or it is gone. */
+pid_t bench_worker_pid(const struct bench_worker *w);
+
+/* Tell a process BENCH_ORDER_END and wait until it has ended; one that takes longer than that is killed. 0, or -1: it did not
+ * end well, `error` says how. bench_worker_end() follows. */
+int bench_worker_leave(struct bench_worker *w, uint64_t patience_ns, char *error);
 
 /* End it: a thread is told BENCH_ORDER_END and joined, a process killed. NULL is fine. */
 void bench_worker_end(struct bench_worker *w);

@@ -15,7 +15,8 @@
 struct row {
     const struct peer_row *row;
     struct peer_seat *seat;
-    struct peer_result *result;
+    uint32_t result;  /* a figure, */
+    uint32_t over[2]; /* and what it is over another row's: BENCH_NO_FIGURE where that makes no sense */
     uint64_t position;
     double slices[ROUNDS_MAX];
 };
@@ -56,6 +57,39 @@ static void come_back(struct peer_stage *s, struct row *r) {
     }
 }
 
+/* A noisy machine is best read by ratios: to Tidemark's get; or, of what a get costs, to the plain table's, once more with
+ * the loop taken off both. */
+static const struct over {
+    bool cost, less_loop;
+    const char *base, *suffix, *text;
+} overs[] = {
+    { false, false, "tide", "x", "over tide's" },
+    { true, false, "plain", "to_plain", "over plain's" },
+    { true, true, "plain", "net", "over plain's, less the loop" },
+};
+
+static uint32_t find_row(const struct row *rows, uint32_t n, const char *id) {
+    uint32_t i = 0;
+    while (i < n && strcmp(rows[i].row->id, id) != 0) {
+        i++;
+    }
+    return i;
+}
+
+/* Figures of one ratio for all rows; which: 0 or 1. */
+static void add_over(struct peer_stage *s, struct row *rows, uint32_t n, const struct over *o, int which) {
+    char id[128], group[128];
+    for (uint32_t i = 0; i < n; i++) {
+        const struct bench_figure *time = &s->figures->figures[rows[i].result];
+        bool base = strcmp(rows[i].row->id, o->base) == 0 || strcmp(rows[i].row->id, "loop") == 0;
+        snprintf(id, sizeof(id), "%.50s.%s", time->id, o->suffix);
+        snprintf(group, sizeof(group), "%.64s %s", time->group, o->text);
+        rows[i].over[which] = base || find_row(rows, n, o->base) == n
+                                  ? BENCH_NO_FIGURE
+                                  : bench_figures_add(s->figures, id, group, rows[i].row->title, "x");
+    }
+}
+
 static uint32_t list_rows(struct peer_stage *s, struct row *rows) {
     char keys[24], size[24] = "", id[128], group[128];
     uint32_t n = 0;
@@ -70,44 +104,104 @@ static uint32_t list_rows(struct peer_stage *s, struct row *rows) {
         struct peer_seat *seat = &s->seats[k];
         const struct peer_row *list = !seat->ready ? NULL : s->c.for_puts ? seat->peer->puts : seat->peer->gets;
         for (uint32_t i = 0; list != NULL && i < PEER_ROWS && list[i].id != NULL; i++) {
+            if (list[i].cost && !s->c.cost) {
+                continue;
+            }
             snprintf(id, sizeof(id), "%s.%s%s.%s.%s", what, keys, size, dist, list[i].id);
-            rows[n] = (struct row){ .row = &list[i], .seat = seat };
-            rows[n++].result = peer_results_add(s->results, id, group, list[i].title, "ns");
+            rows[n] = (struct row){ .row = &list[i], .seat = seat, .over = { BENCH_NO_FIGURE, BENCH_NO_FIGURE } };
+            rows[n++].result = bench_figures_add(s->figures, id, group, list[i].title, "ns");
+        }
+    }
+    for (unsigned k = 0, which = 0; k < sizeof(overs) / sizeof(overs[0]); k++) {
+        if (overs[k].cost == (s->c.cost != 0)) {
+            add_over(s, rows, n, &overs[k], (int)which++);
         }
     }
     return n;
 }
 
+static void keep(struct peer_stage *s, const struct row *rows, uint32_t n, const double *ns, uint32_t repetition) {
+    uint32_t loop = find_row(rows, n, "loop");
+    for (uint32_t i = 0; i < n; i++) {
+        bench_figures_set(s->figures, rows[i].result, repetition, ns[i]);
+        for (unsigned k = 0, which = 0; k < sizeof(overs) / sizeof(overs[0]); k++) {
+            if (overs[k].cost != (s->c.cost != 0)) {
+                continue;
+            }
+            uint32_t figure = rows[i].over[which++], base = find_row(rows, n, overs[k].base);
+            double off = overs[k].less_loop && loop < n ? ns[loop] : 0.0;
+            if (figure != BENCH_NO_FIGURE) {
+                bench_figures_set(s->figures, figure, repetition, bench_ratio(ns[i] - off, ns[base] - off));
+            }
+        }
+    }
+}
+
+/* What `before` was to bring about: did the gets find it? */
+static void add_share(struct peer_stage *s, const struct row *r, uint32_t repetition) {
+    char id[128];
+    const struct bench_figure *time = &s->figures->figures[r->result];
+    snprintf(id, sizeof(id), "%.56s.share", time->id);
+    uint32_t figure = bench_figures_find(s->figures, id);
+    if (figure == BENCH_NO_FIGURE) {
+        figure =
+            bench_figures_add(s->figures, id, "of these gets, so many found what they are about", time->title, "share");
+    }
+    bench_figures_set(s->figures, figure, repetition, r->seat->peer->share(r->seat->reader));
+}
+
+static int one_round(struct peer_stage *s, struct row *rows, uint32_t n, uint32_t round) {
+    for (uint32_t i = 0; i < n; i++) {
+        if (*s->c.stop) {
+            return PEER_STOPPED;
+        }
+        if (s->rounds_large && (i == 0 || rows[i].seat != rows[i - 1].seat)) {
+            come_back(s, &rows[i]);
+        }
+        if (rows[i].row->before != NULL && rows[i].row->before(rows[i].seat->reader) != 0) {
+            return peer_failed(&s->c, "%s: what it needs cannot be had", rows[i].row->title);
+        }
+        rows[i].slices[round] = time_slice(s, &rows[i]);
+    }
+    return 0;
+}
+
 static int measure(struct peer_stage *s) {
     static struct row rows[ROWS];
+    double ns[ROWS];
     uint32_t n = list_rows(s, rows), rounds = s->rounds;
     for (uint32_t repetition = 0; repetition < s->settings->repetitions; repetition++) {
         peer_progress(s->c.for_puts ? "puts" : "gets", s, repetition + 1);
         for (uint32_t round = 0; round < rounds; round++) {
-            for (uint32_t i = 0; i < n; i++) {
-                if (*s->c.stop) {
-                    return PEER_STOPPED;
-                }
-                if (s->rounds_large && (i == 0 || rows[i].seat != rows[i - 1].seat)) {
-                    come_back(s, &rows[i]);
-                }
-                rows[i].slices[round] = time_slice(s, &rows[i]);
+            int rc = one_round(s, rows, n, round);
+            if (rc != 0) {
+                return rc;
             }
         }
         for (uint32_t i = 0; i < n; i++) {
-            rows[i].result->values[repetition] = bench_spread_of(rows[i].slices, rounds).median;
+            ns[i] = bench_spread_of(rows[i].slices, rounds).median;
+        }
+        keep(s, rows, n, ns, repetition);
+        for (uint32_t i = 0; i < n; i++) {
+            if (rows[i].row->before != NULL && rows[i].seat->peer->share != NULL) {
+                add_share(s, &rows[i], repetition);
+            }
         }
     }
     return peer_stage_answered(s);
 }
 
-/* The first order of keys alone where the others would not teach anything new. */
-static int measure_dists(struct peer_stage *s, uint32_t n) {
+/* In every order of keys; or in the first alone, where the others would not teach anything new. */
+static int measure_dists(struct peer_stage *s, bool all) {
     int rc = 0;
+    bool done = false;
     bench_machine_pin(s->c.machine, s->c.machine->cpus - 1);
-    for (uint32_t d = 0; d < n && rc == 0; d++) {
-        rc = peer_stage_dist(s, s->settings->dists[d]);
-        rc = rc != 0 ? rc : measure(s);
+    for (unsigned dist = BENCH_UNIFORM; dist <= BENCH_ZIPFIAN && rc == 0; dist++) {
+        if (s->settings->dists >> dist & 1 && (all || !done)) {
+            rc = peer_stage_dist(s, (enum bench_dist)dist);
+            rc = rc != 0 ? rc : measure(s);
+            done = true;
+        }
     }
     bench_machine_unpin(s->c.machine);
     return rc;
@@ -126,9 +220,9 @@ static void add_memory(struct peer_stage *s) {
             double each = (double)seat->peer->used(seat->handle) / (double)s->options.keys - (double)payload;
             snprintf(id, sizeof(id), "memory.%.20s.v%llu.%.16s", keys, (unsigned long long)s->options.value_size,
                      seat->peer->name);
-            struct peer_result *result = peer_results_add(s->results, id, group, seat->peer->gets[0].title, "B");
+            uint32_t figure = bench_figures_add(s->figures, id, group, seat->peer->gets[0].title, "B");
             for (uint32_t i = 0; i < s->settings->repetitions; i++) {
-                result->values[i] = each;
+                bench_figures_set(s->figures, figure, i, each);
             }
         }
     }
@@ -136,7 +230,7 @@ static void add_memory(struct peer_stage *s) {
 
 int peer_measure_gets(struct peer_stage *s) {
     add_memory(s);
-    return measure_dists(s, s->options.value_size == s->settings->value_sizes[0] ? s->settings->dists_n : 1);
+    return measure_dists(s, s->options.value_size == s->settings->value_sizes.items[0]);
 }
 
 /* Are all keys there after the puts, and is each value one that was put? */
@@ -161,6 +255,6 @@ static int verify_after(struct peer_stage *s) {
 }
 
 int peer_measure_puts(struct peer_stage *s) {
-    int rc = measure_dists(s, 1);
+    int rc = measure_dists(s, false);
     return rc != 0 ? rc : verify_after(s);
 }

@@ -3,9 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "bench/peers/results.h"
-
-enum made { RATIO, LESS, RATE, ALONE }; /* a / b, a - b, 1e9 / a, a */
+#include "bench/peers/stage.h"
 
 static const struct {
     const char *id;
@@ -13,116 +11,80 @@ static const struct {
     const char *unit;
     enum bench_sense sense;
     double bar;
-    enum made made;
+    enum bench_made made;
     const char *a;
     const char *b;
 } bars[] = {
-    { "get.10k.plain", "get, 10 k keys: time over that of the plain table", "x", BENCH_AT_MOST, 2.0, RATIO,
+    { "get.10k.plain", "get, 10 k keys: time over that of the plain table", "x", BENCH_AT_MOST, 2.0, BENCH_RATIO,
       "get.10k.uniform.tide", "get.10k.uniform.plain" },
-    { "get.10k.lfht", "get, 10 k keys: cds_lfht's time over ours", "x", BENCH_AT_LEAST, 1.5, RATIO,
+    { "get.10k.lfht", "get, 10 k keys: cds_lfht's time over ours", "x", BENCH_AT_LEAST, 1.5, BENCH_RATIO,
       "get.10k.uniform.lfht", "get.10k.uniform.tide" },
-    { "get.10k.lmdb", "get, 10 k keys: LMDB's time over ours", "x", BENCH_AT_LEAST, 10.0, RATIO, "get.10k.uniform.lmdb",
-      "get.10k.uniform.tide" },
-    { "get.1M.lfht", "get, 1 M keys: cds_lfht's time over ours", "x", BENCH_AT_LEAST, 2.0, RATIO, "get.1M.uniform.lfht",
-      "get.1M.uniform.tide" },
-    { "get.1M.lmdb", "get, 1 M keys: LMDB's time over ours", "x", BENCH_AT_LEAST, 6.0, RATIO, "get.1M.uniform.lmdb",
-      "get.1M.uniform.tide" },
-    { "get.1M.plain", "get, 1 M keys: time over that of the plain table", "x", BENCH_AT_MOST, 1.5, RATIO,
+    { "get.10k.lmdb", "get, 10 k keys: LMDB's time over ours", "x", BENCH_AT_LEAST, 10.0, BENCH_RATIO,
+      "get.10k.uniform.lmdb", "get.10k.uniform.tide" },
+    { "get.1M.lfht", "get, 1 M keys: cds_lfht's time over ours", "x", BENCH_AT_LEAST, 2.0, BENCH_RATIO,
+      "get.1M.uniform.lfht", "get.1M.uniform.tide" },
+    { "get.1M.lmdb", "get, 1 M keys: LMDB's time over ours", "x", BENCH_AT_LEAST, 6.0, BENCH_RATIO,
+      "get.1M.uniform.lmdb", "get.1M.uniform.tide" },
+    { "get.1M.plain", "get, 1 M keys: time over that of the plain table", "x", BENCH_AT_MOST, 1.5, BENCH_RATIO,
       "get.1M.uniform.tide", "get.1M.uniform.plain" },
-    { "mget.1M.lfht", "mget of 32, 1 M keys: cds_lfht's time, one by one, over ours", "x", BENCH_AT_LEAST, 8.0, RATIO,
-      "get.1M.uniform.lfht", "get.1M.uniform.tide_mget" },
-    { "mget.10M.lfht", "mget of 32, 10 M keys: cds_lfht's time, one by one, over ours", "x", BENCH_AT_LEAST, 5.0, RATIO,
-      "get.10M.uniform.lfht", "get.10M.uniform.tide_mget" },
+    { "mget.1M.lfht", "mget of 32, 1 M keys: cds_lfht's time, one by one, over ours", "x", BENCH_AT_LEAST, 8.0,
+      BENCH_RATIO, "get.1M.uniform.lfht", "get.1M.uniform.tide_mget" },
+    { "mget.10M.lfht", "mget of 32, 10 M keys: cds_lfht's time, one by one, over ours", "x", BENCH_AT_LEAST, 5.0,
+      BENCH_RATIO, "get.10M.uniform.lfht", "get.10M.uniform.tide_mget" },
     { "mget.10k.plain", "mget of 32, 10 k keys: time over that of the plain table's batches", "x", BENCH_AT_MOST, 1.0,
-      RATIO, "get.10k.uniform.tide_mget", "get.10k.uniform.plain_batch" },
+      BENCH_RATIO, "get.10k.uniform.tide_mget", "get.10k.uniform.plain_batch" },
     { "mget.1M.plain", "mget of 32, 1 M keys: time over that of the plain table's batches", "x", BENCH_AT_MOST, 1.0,
-      RATIO, "get.1M.uniform.tide_mget", "get.1M.uniform.plain_batch" },
+      BENCH_RATIO, "get.1M.uniform.tide_mget", "get.1M.uniform.plain_batch" },
     { "mget.10M.plain", "mget of 32, 10 M keys: time over that of the plain table's batches", "x", BENCH_AT_MOST, 1.0,
-      RATIO, "get.10M.uniform.tide_mget", "get.10M.uniform.plain_batch" },
-    { "other.10k", "get from another process, 10 k keys: time over that in process", "x", BENCH_AT_MOST, 1.3, RATIO,
-      "get.10k.uniform.tide_other", "get.10k.uniform.tide" },
-    { "other.1M", "get from another process, 1 M keys: time over that in process", "x", BENCH_AT_MOST, 1.3, RATIO,
+      BENCH_RATIO, "get.10M.uniform.tide_mget", "get.10M.uniform.plain_batch" },
+    { "other.10k", "get from another process, 10 k keys: time over that in process", "x", BENCH_AT_MOST, 1.3,
+      BENCH_RATIO, "get.10k.uniform.tide_other", "get.10k.uniform.tide" },
+    { "other.1M", "get from another process, 1 M keys: time over that in process", "x", BENCH_AT_MOST, 1.3, BENCH_RATIO,
       "get.1M.uniform.tide_other", "get.1M.uniform.tide" },
-    { "other.10k.lmdb", "get from another process, 10 k keys: LMDB's time over ours", "x", BENCH_AT_LEAST, 8.0, RATIO,
-      "get.10k.uniform.lmdb", "get.10k.uniform.tide_other" },
-    { "other.1M.lmdb", "get from another process, 1 M keys: LMDB's time over ours", "x", BENCH_AT_LEAST, 8.0, RATIO,
-      "get.1M.uniform.lmdb", "get.1M.uniform.tide_other" },
+    { "other.10k.lmdb", "get from another process, 10 k keys: LMDB's time over ours", "x", BENCH_AT_LEAST, 8.0,
+      BENCH_RATIO, "get.10k.uniform.lmdb", "get.10k.uniform.tide_other" },
+    { "other.1M.lmdb", "get from another process, 1 M keys: LMDB's time over ours", "x", BENCH_AT_LEAST, 8.0,
+      BENCH_RATIO, "get.1M.uniform.lmdb", "get.1M.uniform.tide_other" },
     { "pairs.10k", "two readers, two replicas, 10 k keys: scaling over the control loop's", "x", BENCH_AT_LEAST, 0.95,
-      ALONE, "pairs.10k.tide", NULL },
+      BENCH_ALONE, "pairs.10k.tide", NULL },
     { "pairs.1M", "two readers, two replicas, 1 M keys: scaling over the control loop's", "x", BENCH_AT_LEAST, 0.95,
-      ALONE, "pairs.1M.tide", NULL },
+      BENCH_ALONE, "pairs.1M.tide", NULL },
     { "pairs.10k.processes",
       "two processes, a replica and a reader in each, 10 k keys: scaling over the control loop's", "x", BENCH_AT_LEAST,
-      0.95, ALONE, "pairs.10k.tide_processes", NULL },
+      0.95, BENCH_ALONE, "pairs.10k.tide_processes", NULL },
     { "beside.10k", "get with a writer at 100,000/s, 10 k keys, follower's replica: speed over that without", "x",
-      BENCH_AT_LEAST, 0.85, ALONE, "beside.10k.tide", NULL },
+      BENCH_AT_LEAST, 0.85, BENCH_ALONE, "beside.10k.tide", NULL },
     { "beside.1M", "get with a writer at 100,000/s, 1 M keys, follower's replica: speed over that without", "x",
-      BENCH_AT_LEAST, 0.85, ALONE, "beside.1M.tide", NULL },
+      BENCH_AT_LEAST, 0.85, BENCH_ALONE, "beside.1M.tide", NULL },
     { "beside.10k.leader", "get with a writer at 100,000/s, 10 k keys, leader's replica: speed over that without", "x",
-      BENCH_AT_LEAST, 0.85, ALONE, "beside.10k.tide_leader", NULL },
+      BENCH_AT_LEAST, 0.85, BENCH_ALONE, "beside.10k.tide_leader", NULL },
     { "beside.1M.leader", "get with a writer at 100,000/s, 1 M keys, leader's replica: speed over that without", "x",
-      BENCH_AT_LEAST, 0.85, ALONE, "beside.1M.tide_leader", NULL },
+      BENCH_AT_LEAST, 0.85, BENCH_ALONE, "beside.1M.tide_leader", NULL },
     { "contract.10k", "bound, fence, session and reason, 10 k keys: on top of a bare lookup", "ns", BENCH_AT_MOST, 3.0,
-      LESS, "get.10k.uniform.tide", "get.10k.uniform.tide_section" },
-    { "put.10k.rate", "put in the leader's process, 10 k keys", "1/s", BENCH_AT_LEAST, 10e6, RATE,
+      BENCH_LESS, "get.10k.uniform.tide", "get.10k.uniform.tide_section" },
+    { "put.10k.rate", "put in the leader's process, 10 k keys", "1/s", BENCH_AT_LEAST, 10e6, BENCH_RATE,
       "put.10k.uniform.tide", NULL },
-    { "put.10k.lfht", "put, 10 k keys: cds_lfht's time with call_rcu over ours", "x", BENCH_AT_LEAST, 3.0, RATIO,
+    { "put.10k.lfht", "put, 10 k keys: cds_lfht's time with call_rcu over ours", "x", BENCH_AT_LEAST, 3.0, BENCH_RATIO,
       "put.10k.uniform.lfht", "put.10k.uniform.tide" },
-    { "put.10k.lmdb", "put, 10 k keys: LMDB's time, 100 a transaction, over ours", "x", BENCH_AT_LEAST, 8.0, RATIO,
-      "put.10k.uniform.lmdb", "put.10k.uniform.tide" },
+    { "put.10k.lmdb", "put, 10 k keys: LMDB's time, 100 a transaction, over ours", "x", BENCH_AT_LEAST, 8.0,
+      BENCH_RATIO, "put.10k.uniform.lmdb", "put.10k.uniform.tide" },
 };
 
-static double made_of(enum made made, double a, double b) {
-    switch (made) {
-    case RATIO:
-        return bench_ratio(a, b);
-    case LESS:
-        return a - b;
-    case RATE:
-        return bench_ratio(1e9, a);
-    case ALONE:
-        break;
-    }
-    return a;
-}
-
-static double median_of(const struct peer_results *r, const struct peer_result *result) {
-    double copy[PEER_REPETITIONS];
-    memcpy(copy, result->values, r->repetitions * sizeof(copy[0]));
-    return bench_spread_of(copy, r->repetitions).median;
-}
-
-static int is_tide(const struct peer_result *result) {
-    const char *row = strrchr(result->id, '.');
+static bool is_tide(const char *id) {
+    const char *row = id != NULL ? strrchr(id, '.') : NULL;
     return row != NULL && strcmp(row, ".tide") == 0;
 }
 
-/* Where Tidemark's own row would have to end. Bars of its other rows would only hide one another. */
-static void draw_line(const struct peer_results *r, struct bench_figures *f, unsigned k, const struct peer_result *a,
-                      const struct peer_result *b) {
-    if (bars[k].made == RATIO && is_tide(a)) {
-        bench_figures_bar_line(f, a->group, bars[k].bar * median_of(r, b));
-    } else if (bars[k].made == RATIO && is_tide(b)) {
-        bench_figures_bar_line(f, b->group, median_of(r, a) / bars[k].bar);
-    } else if (bars[k].made == RATE) {
-        bench_figures_bar_line(f, a->group, 1e9 / bars[k].bar);
-    } else if (bars[k].made == ALONE) {
-        bench_figures_bar_line(f, a->group, bars[k].bar);
-    }
-}
-
-void peer_results_bars(const struct peer_results *r, struct bench_figures *f) {
-    double values[PEER_REPETITIONS];
+void peer_bars(struct bench_figures *f, bool all) {
     for (unsigned k = 0; k < sizeof(bars) / sizeof(bars[0]); k++) {
-        const struct peer_result *a = peer_results_find(r, bars[k].a);
-        const struct peer_result *b = bars[k].b != NULL ? peer_results_find(r, bars[k].b) : a;
-        uint32_t n = a != NULL && b != NULL ? r->repetitions : 0;
-        for (uint32_t i = 0; i < n; i++) {
-            values[i] = made_of(bars[k].made, a->values[i], b->values[i]);
+        bool two = bars[k].b != NULL;
+        uint32_t a = bench_figures_find(f, bars[k].a), b = two ? bench_figures_find(f, bars[k].b) : BENCH_NO_FIGURE;
+        if (!all && (a == BENCH_NO_FIGURE || (two && b == BENCH_NO_FIGURE))) {
+            continue;
         }
-        bench_figures_bar(f, bars[k].id, bars[k].what, bars[k].unit, bars[k].sense, bars[k].bar, values, n);
-        if (n > 0) {
-            draw_line(r, f, k, a, b);
-        }
+        /* The line stands where Tidemark's own row would have to end. Bars of its other rows would only hide one another. */
+        uint32_t ours = !two || is_tide(bars[k].a) ? a : is_tide(bars[k].b) ? b : BENCH_NO_FIGURE;
+        bench_figures_bar(f, bars[k].id, bars[k].what, bars[k].unit, bars[k].sense, bars[k].bar, bars[k].made, a, b,
+                          ours);
     }
 }

@@ -41,8 +41,7 @@ struct row {
     struct peer_reader *reader; /* NULL: the control loop */
     int own;                    /* the reader is this row's */
     const char *id, *title;
-    struct peer_result *result;
-    struct peer_result *rate;
+    uint32_t result, rate; /* figures */
     uint64_t position;
     double slices[SLICES][ROUNDS_MAX];
 };
@@ -134,13 +133,13 @@ static void one_round(struct beside *b, struct row *r, uint32_t round) {
     }
 }
 
-static struct peer_result *add_result(struct peer_stage *s, const struct row *r, int rate) {
+static uint32_t add_result(struct peer_stage *s, const struct row *r, int rate) {
     char keys[24], id[64], group[96];
     peer_count_text(keys, s->options.keys);
     snprintf(id, sizeof(id), "beside.%.20s.%.20s%s", keys, r->id, rate ? ".rate" : "");
     snprintf(group, sizeof(group), "%.20s keys, a writer at 100,000 puts/s beside: %s", keys,
              rate ? "puts that were done" : "speed of gets over that without");
-    return peer_results_add(s->results, id, group, r->title, rate ? "1/s" : "x");
+    return bench_figures_add(s->figures, id, group, r->title, rate ? "1/s" : "x");
 }
 
 /* A row of Tidemark: a reader of its own on the follower's replica (turn 0) or the leader's (1). */
@@ -198,8 +197,8 @@ static int measure(struct beside *b, struct row *rows, uint32_t n) {
         for (uint32_t i = 0; i < n; i++) {
             double rest = bench_spread_of(rows[i].slices[0], rounds).median;
             double work = bench_spread_of(rows[i].slices[1], rounds).median;
-            rows[i].result->values[repetition] = bench_ratio(rest, work);
-            rows[i].rate->values[repetition] = 1e9 * bench_ratio(writes[i], write_ns[i]);
+            bench_figures_set(s->figures, rows[i].result, repetition, bench_ratio(rest, work));
+            bench_figures_set(s->figures, rows[i].rate, repetition, 1e9 * bench_ratio(writes[i], write_ns[i]));
         }
     }
     return peer_stage_answered(s);

@@ -81,11 +81,6 @@ static int fill_one(const struct peer_stage *s, struct peer_case *c, struct peer
     return failed_at(c, seat->peer, rc);
 }
 
-/* Tidemark opens its readers while it fills, which only the thread that uses them may do. */
-static int is_ours(const struct peer *p) {
-    return p == &peer_tide || p == &peer_other;
-}
-
 struct helper {
     pthread_t thread;
     struct peer_stage *stage;
@@ -94,11 +89,11 @@ struct helper {
     int rc;
 };
 
-static int fill_those(struct peer_stage *s, struct peer_case *c, int ours) {
+static int fill_those(struct peer_stage *s, struct peer_case *c, bool ours) {
     int rc = 0;
     for (uint32_t k = 0; k < PEERS && rc == 0; k++) {
         struct peer_seat *seat = &s->seats[k];
-        if (seat->fits && is_ours(seat->peer) == ours) {
+        if (seat->fits && seat->peer->by_user == ours) {
             rc = fill_one(s, c, seat);
         }
     }
@@ -107,7 +102,7 @@ static int fill_those(struct peer_stage *s, struct peer_case *c, int ours) {
 
 static void *helper_main(void *arg) {
     struct helper *h = arg;
-    h->rc = fill_those(h->stage, &h->c, 0);
+    h->rc = fill_those(h->stage, &h->c, false);
     return NULL;
 }
 
@@ -117,7 +112,7 @@ static int fill_all(struct peer_stage *s) {
     if (pthread_create(&h.thread, NULL, helper_main, &h) != 0) {
         return peer_failed(&s->c, "no thread to fill with");
     }
-    int rc = fill_those(s, &s->c, 1);
+    int rc = fill_those(s, &s->c, true);
     pthread_join(h.thread, NULL);
     if (rc == 0 && h.rc != 0) {
         memcpy(s->c.error, h.error, sizeof(h.error));

@@ -58,7 +58,8 @@ static void close_reader(struct peer_reader *r) {
 
 const struct peer peer_other = {
     .name = "other",
-    .gets = { { "tide_other", "tide_get from another process", run_get, PEER_CHUNK } },
+    .gets = { { .id = "tide_other", .title = "tide_get from another process", .run = run_get, .chunk = PEER_CHUNK } },
+    .by_user = true,
     .bytes = table_bytes,
     .fork = fork_child,
     .fill = fill,

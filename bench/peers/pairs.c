@@ -133,32 +133,32 @@ static void one_round(struct pair *p, uint32_t row, struct sums *s) {
     s->two += slice(p, row, 2);
 }
 
-static void add_results(struct peer_stage *s, struct peer_result *of_control[ROWS], struct peer_result **control) {
+static void add_results(struct peer_stage *s, uint32_t of_control[ROWS], uint32_t *control) {
     char keys[24], id[96], group[96];
     peer_count_text(keys, s->options.keys);
     snprintf(group, sizeof(group), "two readers, %s keys: gain over one, as part of the control loop's", keys);
     for (uint32_t row = 1; row < ROWS; row++) {
         const struct peer_seat *seat = &s->seats[row - 1];
-        of_control[row] = NULL;
+        of_control[row] = BENCH_NO_FIGURE;
         if (seat->ready && seat->peer->pairs) {
             snprintf(id, sizeof(id), "pairs.%s.%s", keys, seat->peer->gets[0].id);
-            of_control[row] = peer_results_add(s->results, id, group, seat->peer->gets[0].title, "x");
+            of_control[row] = bench_figures_add(s->figures, id, group, seat->peer->gets[0].title, "x");
         }
     }
     snprintf(id, sizeof(id), "pairs.%s.control", keys);
-    *control = peer_results_add(s->results, id, group, "the control loop itself: two over one", "x");
+    *control = bench_figures_add(s->figures, id, group, "the control loop itself: two over one", "x");
 }
 
 static int measure(struct pair *p) {
     struct peer_stage *s = p->stage;
-    struct peer_result *of_control[ROWS], *control;
+    uint32_t of_control[ROWS], control;
     add_results(s, of_control, &control);
     for (uint32_t repetition = 0; repetition < s->settings->repetitions; repetition++) {
         struct sums sums[ROWS] = { 0 }, all = { 0 };
         peer_progress("two readers", s, repetition + 1);
         for (uint32_t round = 0; round < s->rounds; round++) {
             for (uint32_t row = 1; row < ROWS && !*s->c.stop; row++) {
-                if (of_control[row] != NULL) {
+                if (of_control[row] != BENCH_NO_FIGURE) {
                     one_round(p, row, &sums[row]);
                 }
             }
@@ -169,13 +169,13 @@ static int measure(struct pair *p) {
         for (uint32_t row = 1; row < ROWS; row++) {
             all.control_one += sums[row].control_one;
             all.control_two += sums[row].control_two;
-            if (of_control[row] != NULL) {
-                of_control[row]->values[repetition] =
-                    bench_ratio(bench_ratio(sums[row].two, sums[row].one),
-                                bench_ratio(sums[row].control_two, sums[row].control_one));
+            if (of_control[row] != BENCH_NO_FIGURE) {
+                double control_gain = bench_ratio(sums[row].control_two, sums[row].control_one);
+                bench_figures_set(s->figures, of_control[row], repetition,
+                                  bench_ratio(bench_ratio(sums[row].two, sums[row].one), control_gain));
             }
         }
-        control->values[repetition] = bench_ratio(all.control_two, all.control_one);
+        bench_figures_set(s->figures, control, repetition, bench_ratio(all.control_two, all.control_one));
     }
     return 0;
 }
@@ -220,7 +220,7 @@ static void no_progress(void *ctx, uint32_t done, uint32_t total, uint32_t repli
 }
 
 int peer_measure_processes(const struct peer_case *c, const struct peer_settings *settings,
-                           struct peer_results *results) {
+                           struct bench_figures *figures) {
     static struct bench_options o;
     static struct bench_sweep sweep;
     static struct peer_stage shown;
@@ -238,15 +238,14 @@ int peer_measure_processes(const struct peer_case *c, const struct peer_settings
     rc = rc != 0 ? -1 : sweep.interrupted ? PEER_STOPPED : 0;
     if (rc == 0) {
         const struct bench_trial *one = sweep.points[0].trials, *two = sweep.points[1].trials;
-        struct peer_result *result =
-            peer_results_add(results, "pairs.10k.tide_processes",
-                             "two processes, 10k keys, a replica and a reader in each: gain over one",
-                             "tide_get, part of the control loop's", "x");
+        uint32_t result = bench_figures_add(figures, "pairs.10k.tide_processes",
+                                            "two processes, 10k keys, a replica and a reader in each: gain over one",
+                                            "tide_get, part of the control loop's", "x");
         for (uint32_t i = 0; i < settings->repetitions; i++) {
             double reads = bench_ratio((double)two[i].reads / two[i].read_s, (double)one[i].reads / one[i].read_s);
             double control = bench_ratio((double)two[i].control_ops / two[i].control_s,
                                          (double)one[i].control_ops / one[i].control_s);
-            result->values[i] = bench_ratio(reads, control);
+            bench_figures_set(figures, result, i, bench_ratio(reads, control));
         }
     }
     bench_sweep_destroy(&sweep);

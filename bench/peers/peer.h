@@ -11,6 +11,7 @@
 #define TIDEMARK_BENCH_PEERS_PEER_H
 
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "bench/lib/machine.h"
@@ -34,6 +35,7 @@ struct peer_case {
     const volatile sig_atomic_t *stop;
     int huge_pages; /* for memory in this process: Tidemark has them */
     int for_puts;   /* puts are measured, not gets: nothing is needed that only readers use */
+    int cost;       /* getcost's rows as well, and what they need */
     char *error;    /* BENCH_ERROR_BYTES */
 };
 
@@ -44,9 +46,9 @@ struct peer_reader {
     uint64_t mask;            /* its length - 1 */
     size_t value_size;
     void *peer;
-    void *own;       /* the adapter's, for this thread */
-    const void *how; /* Tidemark: the bound, where it is another than while nothing is written (struct tide_bound) */
-    uint64_t bad;    /* operations that did not answer as they should */
+    void *own, *second; /* the adapter's, for this thread */
+    const void *how;    /* Tidemark: the bound, where it is another than while nothing is written (struct tide_bound) */
+    uint64_t bad;       /* operations that did not answer as they should */
     _Alignas(64) uint8_t value[PEER_VALUE_MAX]; /* what is put: its first 8 bytes change with each put */
 };
 
@@ -58,7 +60,9 @@ struct peer_row {
     const char *id; /* in figures; NULL ends the list */
     const char *title;
     peer_run_fn *run;
-    uint32_t chunk; /* n is a multiple of this */
+    uint32_t chunk;                       /* n is a multiple of this */
+    bool cost;                            /* measured for getcost alone */
+    int (*before)(struct peer_reader *r); /* what must be so when its slice begins: 0 or -1. NULL: nothing */
 };
 
 struct peer {
@@ -66,8 +70,9 @@ struct peer {
     const char *package; /* the Debian package that it was built without; NULL: it is there */
     struct peer_row gets[PEER_ROWS];
     struct peer_row puts[PEER_ROWS];
-    int pairs;  /* its first get is also measured by two threads */
-    int beside; /* ... and with its first put at a fixed rate beside it */
+    int pairs;    /* its first get is also measured by two threads */
+    int beside;   /* ... and with its first put at a fixed rate beside it */
+    bool by_user; /* it opens readers while it fills, which only the thread that uses them may do */
 
     /* Memory for so many keys and such values, roughly: what does not fit is left out. */
     uint64_t (*bytes)(const struct peer_case *c);
@@ -89,18 +94,22 @@ struct peer {
     /* Wait until what puts left to be done later is done, so that it does not run into another row's time. May be
      * NULL. */
     void (*settle)(struct peer_reader *r);
+    /* Of the gets whose row has `before`: the share that found what it was to bring about. May be NULL. */
+    double (*share)(struct peer_reader *r);
 };
 
 extern const struct peer peer_loop_alone, peer_plain, peer_tide, peer_other, peer_lfht, peer_ckht, peer_lmdb,
     peer_redis;
-#define PEERS 8u
 /* Linearizable, by the leader's replica where the own one is behind; and up to 200 ms old. Both are struct
  * tide_bound. */
 extern const void *const peer_tide_redirect, *const peer_tide_within;
-extern const struct peer *const peers[PEERS];
+#define PEERS 8u /* of one program, at most */
 
 /* Say what failed. Returns -1. */
 __attribute__((format(printf, 2, 3))) int peer_failed(const struct peer_case *c, const char *format, ...);
+
+/* "10k", "1M", "123": as ids spell it. */
+const char *peer_count_text(char out[24], uint64_t n);
 
 /* A reader of this sequence, all else zero. */
 void peer_reader_init(struct peer_reader *r, const struct bench_workload *w, uint32_t turn, void *peer);

@@ -36,7 +36,7 @@ static void end_nothing(void *peer) {
 
 const struct peer peer_loop_alone = {
     .name = "loop",
-    .gets = { { "loop", "the loop alone", run_loop, PEER_CHUNK } },
+    .gets = { { .id = "loop", .title = "the loop alone", .run = run_loop, .chunk = PEER_CHUNK } },
     .bytes = no_bytes,
     .fill = fill_nothing,
     .end = end_nothing,
@@ -44,9 +44,19 @@ const struct peer peer_loop_alone = {
 
 /* ---- the table --------------------------------------------------------------------------------------------------- */
 
+struct tables {
+    struct plain at_half; /* load at most 0.5; the first member: a pointer to it is one to this */
+    struct plain dense;   /* at most 0.75: for getcost alone */
+};
+
 /* Only where both sizes are constants does plain_get_fixed() become what the compiler can make of it. */
 PEER_INLINE int get_fixed(struct peer_reader *r, const uint8_t *key, uint8_t *out, size_t value_size) {
     return plain_get_fixed(r->peer, key, PEER_KEY, out, value_size) < 0 ? -1 : 0;
+}
+
+PEER_INLINE int get_dense(struct peer_reader *r, const uint8_t *key, uint8_t *out, size_t value_size) {
+    const struct tables *t = r->peer;
+    return plain_get_fixed(&t->dense, key, PEER_KEY, out, value_size) < 0 ? -1 : 0;
 }
 
 PEER_INLINE int get_sized(struct peer_reader *r, const uint8_t *key, uint8_t *out, size_t value_size) {
@@ -62,6 +72,7 @@ PEER_INLINE int put_fixed(struct peer_reader *r, const uint8_t *key, const uint8
 }
 
 PEER_ROW(run_fixed, peer_gets, get_fixed)
+PEER_ROW(run_dense, peer_gets, get_dense)
 PEER_ROW(run_put, peer_puts, put_fixed)
 
 static uint64_t run_sized(struct peer_reader *r, uint64_t from, uint64_t n) {
@@ -108,15 +119,16 @@ static uint64_t table_bytes(const struct peer_case *c) {
     while (slots < 2 * c->options->keys) {
         slots *= 2;
     }
-    return slots * (sizeof(struct plain_slot) + PEER_KEY + c->options->value_size);
+    return slots * (sizeof(struct plain_slot) + PEER_KEY + c->options->value_size) * (c->cost ? 2 : 1);
 }
 
 static int fill(struct peer_case *c, void **peer) {
     const struct bench_workload *w = c->workload;
     uint8_t value[PEER_VALUE_MAX + 8];
-    struct plain *t = calloc(1, sizeof(*t));
+    struct tables *t = calloc(1, sizeof(*t));
     *peer = t;
-    if (t == NULL || plain_create(t, w->keys, 0.5, PEER_KEY, (uint32_t)w->value_size) != 0) {
+    if (t == NULL || plain_create(&t->at_half, w->keys, 0.5, PEER_KEY, (uint32_t)w->value_size) != 0 ||
+        (c->cost && plain_create(&t->dense, w->keys, 0.75, PEER_KEY, (uint32_t)w->value_size) != 0)) {
         return peer_failed(c, "no memory");
     }
     for (uint64_t i = 0; i < w->keys; i++) {
@@ -124,7 +136,9 @@ static int fill(struct peer_case *c, void **peer) {
         if (*c->stop) {
             return PEER_STOPPED;
         }
-        if (plain_put(t, bench_workload_key(w, i), PEER_KEY, value, w->value_size) != 0) {
+        const uint8_t *key = bench_workload_key(w, i);
+        if (plain_put(&t->at_half, key, PEER_KEY, value, w->value_size) != 0 ||
+            (c->cost && plain_put(&t->dense, key, PEER_KEY, value, w->value_size) != 0)) {
             return peer_failed(c, "the table is full");
         }
     }
@@ -132,23 +146,30 @@ static int fill(struct peer_case *c, void **peer) {
 }
 
 static void end(void *peer) {
-    if (peer != NULL) {
-        plain_destroy(peer);
-        free(peer);
+    struct tables *t = peer;
+    if (t != NULL) {
+        plain_destroy(&t->at_half);
+        plain_destroy(&t->dense);
     }
+    free(t);
 }
 
 static uint64_t used(void *peer) {
-    const struct plain *t = peer;
+    const struct plain *t = &((const struct tables *)peer)->at_half;
     return (t->mask + 1) * t->stride;
 }
 
 const struct peer peer_plain = {
     .name = "plain",
-    .gets = { { "plain", "plain table, sizes compiled in", run_fixed, PEER_CHUNK },
-              { "plain_sized", "plain table, any size", run_sized, PEER_CHUNK },
-              { "plain_batch", "plain table, 32 prefetched", run_batch, PEER_CHUNK } },
-    .puts = { { "plain", "plain table, sizes compiled in", run_put, PEER_CHUNK } },
+    .gets = { { .id = "plain", .title = "plain table, sizes compiled in", .run = run_fixed, .chunk = PEER_CHUNK },
+              { .id = "plain_dense",
+                .title = "the same, load up to 0.75",
+                .run = run_dense,
+                .chunk = PEER_CHUNK,
+                .cost = true },
+              { .id = "plain_sized", .title = "plain table, any size", .run = run_sized, .chunk = PEER_CHUNK },
+              { .id = "plain_batch", .title = "plain table, 32 prefetched", .run = run_batch, .chunk = PEER_CHUNK } },
+    .puts = { { .id = "plain", .title = "plain table, sizes compiled in", .run = run_put, .chunk = PEER_CHUNK } },
     .pairs = 1,
     .bytes = table_bytes,
     .fill = fill,

@@ -191,9 +191,9 @@ static void close_reader(struct peer_reader *r) {
 
 const struct peer peer_redis = {
     .name = "redis",
-    .gets = { { "redis", "Redis, Unix socket, one by one", run_get, ONE_CHUNK },
-              { "redis_100", "Redis, 100 in a pipeline", run_pipeline, PIPELINE } },
-    .puts = { { "redis_100", "Redis, 100 SETs in a pipeline", run_put, PIPELINE } },
+    .gets = { { .id = "redis", .title = "Redis, Unix socket, one by one", .run = run_get, .chunk = ONE_CHUNK },
+              { .id = "redis_100", .title = "Redis, 100 in a pipeline", .run = run_pipeline, .chunk = PIPELINE } },
+    .puts = { { .id = "redis_100", .title = "Redis, 100 SETs in a pipeline", .run = run_put, .chunk = PIPELINE } },
     .bytes = table_bytes,
     .fork = start,
     .fill = fill,

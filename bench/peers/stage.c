@@ -1,47 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "bench/peers/stage.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "bench/peers/loop.h"
 
 #define LARGE_KEYS UINT64_C(100000)
 #define SAMPLE UINT64_C(20000) /* keys whose whole value is compared */
-
-int peer_failed(const struct peer_case *c, const char *format, ...) {
-    va_list args;
-    va_start(args, format);
-    vsnprintf(c->error, BENCH_ERROR_BYTES, format, args);
-    va_end(args);
-    return -1;
-}
-
-void peer_progress(const char *part, const struct peer_stage *s, uint32_t done) {
-    char keys[24];
-    if (!isatty(STDERR_FILENO)) {
-        return;
-    }
-    fputs("\r\033[K", stderr);
-    if (part != NULL) {
-        fprintf(stderr, "%s, %s keys, %llu bytes, %s: %u of %u", part, peer_count_text(keys, s->options.keys),
-                (unsigned long long)s->options.value_size, bench_dist_name(s->workload.dist), done,
-                s->settings->repetitions);
-    }
-    fflush(stderr);
-}
-
-void peer_reader_init(struct peer_reader *r, const struct bench_workload *w, uint32_t turn, void *peer) {
-    memset(r, 0, sizeof(*r));
-    r->workload = w;
-    r->sequence = w->sequences[turn];
-    r->mask = w->steps - 1;
-    r->value_size = w->value_size;
-    r->peer = peer;
-}
 
 struct peer_reader *peer_stage_reader(struct peer_stage *s, struct peer_seat *seat, uint32_t turn) {
     struct peer_reader *r = aligned_alloc(64, sizeof(*r));
@@ -87,14 +54,16 @@ int peer_stage_open(struct peer_stage *s, unsigned chosen, uint64_t keys, uint64
     s->c.options = &s->options;
     s->c.workload = &s->workload;
     s->c.for_puts = for_puts;
+    s->c.cost = s->settings->cost;
     memset(s->seats, 0, sizeof(s->seats));
     if (bench_workload_init(&s->workload, &s->options, PEER_READERS) != 0 ||
         bench_workload_prepare(&s->workload, PEER_READERS) != 0) {
         return peer_failed(&s->c, "%llu keys: no memory for them", (unsigned long long)keys);
     }
     for (uint32_t k = 0; k < PEERS; k++) {
-        const struct peer_row *rows = for_puts ? peers[k]->puts : peers[k]->gets;
-        s->seats[k].peer = chosen & (1u << k) && (rows[0].id != NULL || peers[k]->package != NULL) ? peers[k] : NULL;
+        const struct peer *p = chosen & (1u << k) ? s->settings->peers[k] : NULL;
+        const struct peer_row *rows = p == NULL ? NULL : for_puts ? p->puts : p->gets;
+        s->seats[k].peer = p != NULL && (rows[0].id != NULL || p->package != NULL) ? p : NULL;
     }
     int rc = peer_stage_fill(s);
     for (uint32_t k = 0; k < PEERS && rc == 0; k++) {
@@ -175,6 +144,12 @@ static int verify_rows(struct peer_stage *s, struct peer_seat *seat) {
     uint8_t value[PEER_VALUE_MAX + 8];
     for (const struct peer_row *row = seat->peer->gets; row < seat->peer->gets + PEER_ROWS && row->id != NULL; row++) {
         uint64_t expected = 0;
+        if (row->cost && !s->c.cost) {
+            continue;
+        }
+        if (row->before != NULL && row->before(seat->reader) != 0) {
+            return wrong(s, seat->peer, row->title);
+        }
         for (uint64_t i = 0; i < row->chunk; i++) {
             bench_workload_value(w, w->sequences[0][i & (w->steps - 1)], 0, value);
             expected += peer_head(value);

@@ -3,7 +3,7 @@
 #ifndef TIDEMARK_BENCH_PEERS_STAGE_H
 #define TIDEMARK_BENCH_PEERS_STAGE_H
 
-#include "bench/peers/results.h"
+#include "bench/lib/figures.h"
 #include "bench/peers/settings.h"
 
 struct peer_seat {
@@ -17,7 +17,7 @@ struct peer_seat {
 
 struct peer_stage {
     const struct peer_settings *settings;
-    struct peer_results *results;
+    struct bench_figures *figures;
     struct peer_case c;
     struct bench_options options;
     struct bench_workload workload;
@@ -60,9 +60,15 @@ int peer_measure_pairs(struct peer_stage *s);
 int peer_measure_beside(struct peer_stage *s);
 /* Two readers in two processes. Only while no stage is open. */
 int peer_measure_processes(const struct peer_case *c, const struct peer_settings *settings,
-                           struct peer_results *results);
+                           struct bench_figures *figures);
 
-/* Progress, where stderr is a terminal: "gets, 10k keys, uniform: 2 of 5". NULL clears the line. */
+/* Add the bars that these figures tell of (bars.c); all: also those that were not measured. */
+void peer_bars(struct bench_figures *f, bool all);
+
+/* Progress (progress.c), where stderr is a terminal: "gets, 10k keys, uniform: 2 of 5". NULL clears the line. */
 void peer_progress(const char *part, const struct peer_stage *s, uint32_t done);
+
+/* The whole program: `usual` are its defaults, `s` gets them and what the command line says. Returns the exit code. */
+int peer_run(struct peer_settings *s, int argc, char **argv);
 
 #endif

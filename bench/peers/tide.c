@@ -8,9 +8,12 @@
 #include <unistd.h>
 
 #include "bench/lib/setup.h"
+#include "bench/lib/stats.h"
 #include "bench/peers/loop.h"
 
 #define FOLLOWER 1u
+#define DELAYED 2u                   /* a follower that is kept behind: for getcost alone */
+#define DELAY_NS UINT64_C(150000000) /* below WITHIN_NS: what it has is always young enough */
 #define WITHIN_NS UINT64_C(200000000)
 #define CAUGHT_UP_NS UINT64_C(60000000000)
 
@@ -30,11 +33,10 @@ const void *const peer_tide_within = &bound_within;
 /* ---- gets -------------------------------------------------------------------------------------------------------- */
 
 /* Of the answer, only `size` is set before a read: a read that serves writes the rest. */
-static uint64_t run_get(struct peer_reader *r, uint64_t from, uint64_t n) {
+PEER_INLINE uint64_t gets(struct peer_reader *r, struct tide_reader *reader, const struct tide_bound *bound,
+                          uint64_t from, uint64_t n) {
     _Alignas(64) uint8_t buf[PEER_VALUE_MAX];
     struct tide_answer answer;
-    struct tide_reader *reader = r->own;
-    const struct tide_bound *bound = r->how != NULL ? r->how : &bound_zero;
     size_t key_len = r->workload->key_size, room = r->value_size;
     uint64_t sum = 0, bad = 0;
     answer.size = sizeof(answer);
@@ -45,6 +47,36 @@ static uint64_t run_get(struct peer_reader *r, uint64_t from, uint64_t n) {
     }
     r->bad += bad;
     return sum;
+}
+
+static uint64_t run_get(struct peer_reader *r, uint64_t from, uint64_t n) {
+    return gets(r, r->own, r->how != NULL ? r->how : &bound_zero, from, n);
+}
+
+static uint64_t run_within(struct peer_reader *r, uint64_t from, uint64_t n) {
+    return gets(r, r->own, &bound_within, from, n);
+}
+
+static uint64_t run_behind(struct peer_reader *r, uint64_t from, uint64_t n) {
+    return gets(r, r->second, &bound_within, from, n);
+}
+
+/* A write that the delayed follower has not applied while the next slice runs, and that the others have. */
+static int push_behind(struct peer_reader *r) {
+    const struct bench_workload *w = r->workload;
+    uint8_t value[PEER_VALUE_MAX + 8];
+    struct tide_token token;
+    bench_workload_value(w, 0, 0, value);
+    int rc = tide_put(r->peer, NULL, bench_workload_key(w, 0), w->key_size, value, w->value_size, &token);
+    rc = rc != 0 ? rc : tide_wait_applied(r->peer, &token, 2, CAUGHT_UP_NS);
+    return rc != 0 ? -1 : 0;
+}
+
+static double share_behind(struct peer_reader *r) {
+    struct tide_read_counts counts = { .size = sizeof(counts) };
+    tide_reader_counts(r->second, &counts);
+    double behind = (double)counts.by_reason[TIDE_REASON_WITHIN_BOUND];
+    return bench_ratio(behind, behind + (double)counts.by_reason[TIDE_REASON_FRESH]);
 }
 
 /* The bare lookup: the same table, key and copy, but bound, fence, session and reason are settled once for many. */
@@ -114,13 +146,14 @@ static uint64_t run_put(struct peer_reader *r, uint64_t from, uint64_t n) {
 /* ---- set-up ------------------------------------------------------------------------------------------------------ */
 
 static uint64_t table_bytes(const struct peer_case *c) {
-    return bench_workload_table_bytes(c->options) * (c->for_puts ? 1 : 2);
+    return bench_workload_table_bytes(c->options) * (c->for_puts ? 1 : c->cost ? 3 : 2);
 }
 
 static int start_replica(struct peer_case *c, struct tide *d, uint32_t id) {
     struct tide_replica_opts opts = TIDE_REPLICA_OPTS_INIT;
     opts.id = (int32_t)id;
     opts.role = id == 0 ? TIDE_LEADER : TIDE_FOLLOWER;
+    opts.apply_delay_ns = id == DELAYED ? DELAY_NS : 0;
     if (id != 0 && c->machine->cpus > 1) {
         opts.cpu = (int32_t)c->machine->cpu_ids[0]; /* not where the one reader is pinned */
     }
@@ -152,11 +185,11 @@ static int fill(struct peer_case *c, void **peer) {
     if (c->for_puts) {
         return 0;
     }
-    if (start_replica(c, d, FOLLOWER) != 0) {
+    if (start_replica(c, d, FOLLOWER) != 0 || (c->cost && start_replica(c, d, DELAYED) != 0)) {
         return -1;
     }
-    rc = tide_wait_applied(d, &last, 2, CAUGHT_UP_NS);
-    return rc != 0 ? peer_failed(c, "waiting for the follower: %s", tide_strerror(rc)) : 0;
+    rc = tide_wait_applied(d, &last, c->cost ? 3 : 2, CAUGHT_UP_NS);
+    return rc != 0 ? peer_failed(c, "waiting for the followers: %s", tide_strerror(rc)) : 0;
 }
 
 static void end(void *peer) {
@@ -174,6 +207,12 @@ static int open_reader(struct peer_reader *r, uint32_t turn) {
     opts.replicas = UINT64_C(1) << opts.home;
     rc = rc != 0 ? rc : tide_reader_open(r->peer, &opts, &reader);
     r->own = reader;
+    if (rc == 0 && turn == 0 && info.replicas > DELAYED) {
+        opts.home = (int32_t)DELAYED;
+        opts.replicas = UINT64_C(1) << DELAYED;
+        rc = tide_reader_open(r->peer, &opts, &reader);
+        r->second = rc == 0 ? reader : NULL;
+    }
     return rc != 0 ? -1 : 0;
 }
 
@@ -181,7 +220,10 @@ static void close_reader(struct peer_reader *r) {
     if (r->own != NULL) {
         tide_reader_close(r->own);
     }
-    r->own = NULL;
+    if (r->second != NULL) {
+        tide_reader_close(r->second);
+    }
+    r->own = r->second = NULL;
 }
 
 static uint64_t used(void *peer) {
@@ -191,12 +233,27 @@ static uint64_t used(void *peer) {
 
 const struct peer peer_tide = {
     .name = "tide",
-    .gets = { { "tide", "tide_get, bound 0", run_get, PEER_CHUNK },
-              { "tide_section", "tide: bare lookup (get in a section)", run_section, PEER_CHUNK },
-              { "tide_mget", "tide_mget of 32, bound 0", run_mget, PEER_CHUNK } },
-    .puts = { { "tide", "tide_put, leader's process", run_put, PEER_CHUNK } },
+    .gets = { { .id = "tide", .title = "tide_get, bound 0", .run = run_get, .chunk = PEER_CHUNK },
+              { .id = "tide_within",
+                .title = "tide_get, bound 200 ms",
+                .run = run_within,
+                .chunk = PEER_CHUNK,
+                .cost = true },
+              { .id = "tide_behind",
+                .title = "tide_get, bound 200 ms, behind",
+                .run = run_behind,
+                .chunk = PEER_CHUNK,
+                .cost = true,
+                .before = push_behind },
+              { .id = "tide_section",
+                .title = "tide: bare lookup (get in a section)",
+                .run = run_section,
+                .chunk = PEER_CHUNK },
+              { .id = "tide_mget", .title = "tide_mget of 32, bound 0", .run = run_mget, .chunk = PEER_CHUNK } },
+    .puts = { { .id = "tide", .title = "tide_put, leader's process", .run = run_put, .chunk = PEER_CHUNK } },
     .pairs = 1,
     .beside = 1,
+    .by_user = true,
     .bytes = table_bytes,
     .fill = fill,
     .end = end,
@@ -204,4 +261,5 @@ const struct peer peer_tide = {
     .close = close_reader,
     .get = get_one,
     .used = used,
+    .share = share_behind,
 };

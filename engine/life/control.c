@@ -1,20 +1,25 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Starting and stopping replicas. */
+#include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "engine/life/control.h"
+#include "engine/life/follower.h"
+#include "engine/life/join.h"
+#include "engine/life/reap.h"
 #include "engine/replica/foreign.h"
 #include "engine/table/kill.h"
 #include "engine/replica/replica.h"
 #include "engine/log/sequencer.h"
 #include "engine/life/takeover.h"
-#include "engine/table/thread.h"
 #include "shm/bytes.h"
 #include "shm/clock.h"
+#include "shm/fault.h"
 #include "shm/member.h"
 #include "shm/nap.h"
 #include "shm/park.h"
+#include "shm/vigil.h"
 
 #define CONTROL_DELAY_MAX UINT64_C(3600000000000)
 #define CONTROL_NAP_NS 1000000u
@@ -31,13 +36,13 @@ static struct replica *control_new(struct tide *d, const struct tide_replica_opt
         return NULL;
     }
     memset(r, 0, sizeof(*r));
-    r->segment = (struct segment)SEGMENT_INIT;
+    r->view.segment = (struct segment)SEGMENT_INIT;
     r->domain = d;
-    r->id = id;
+    r->view.id = id;
     r->candidate = o->candidate != 0;
     r->cpu = o->cpu;
     r->spin_ns = o->spin_ns;
-    r->board = &d->log->replicas[id];
+    r->view.board = &d->log->replicas[id];
     r->table_bytes = o->table_bytes != 0 ? o->table_bytes : d->words.table_bytes;
     r->scratch = malloc(TIDE_KEY_MAX);
     if (r->scratch == NULL) {
@@ -73,24 +78,15 @@ static void control_prepare_board(struct replica_board *b, const struct tide_rep
     atomic_store(&b->lapped, 0);
 }
 
-void control_release_orphans(struct tide *d) {
-    for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
-        uint32_t orphan = REPLICA_ORPHAN;
-        if (board_state(&d->log->replicas[i]) == orphan) {
-            segment_unlink_of(d->name, SEGMENT_TABLE, i, d->words.header.incarnation);
-            KILL_POINT("gc.orphan_unlinked");
-            atomic_compare_exchange_strong(&d->log->replicas[i].state, &orphan, REPLICA_FREE);
-        }
-    }
-}
-
 /* The caller's thread joins, and the replica leads from then on. */
 static int control_start_leader(struct replica *r) {
     struct tide *d = r->domain;
     if (!member_lead(d->segment.fd)) {
-        return TIDE_ERR_BUSY;
+        return errno == EAGAIN || errno == EACCES
+                   ? TIDE_ERR_BUSY
+                   : fault_errno(TIDE_ERR_SYSTEM, "open-file-description locks (fcntl F_OFD_SETLK) are refused");
     }
-    int error = replica_join(r);
+    int error = join_replica(r);
     if (error != 0) {
         member_unlead(d->segment.fd);
         return error;
@@ -100,56 +96,25 @@ static int control_start_leader(struct replica *r) {
         member_unlead(d->segment.fd);
         return error;
     }
-    control_release_orphans(d);
+    reap_orphans(d);
     return 0;
-}
-
-static int control_create_thread(struct replica *r) {
-    atomic_store(&r->stop, 0);
-    atomic_store(&r->started, 0);
-    r->threaded = thread_start(&r->thread, follower_run, r) == 0;
-    return r->threaded ? 0 : TIDE_ERR_NOMEM;
-}
-
-static void control_await_thread(struct replica *r) {
-    while (atomic_load(&r->started) == 0) {
-        park_wait(&r->started, 0, UINT64_MAX);
-    }
-}
-
-/* Once it has started. */
-static int control_thread_error(struct replica *r) {
-    if (r->start_error != 0) {
-        pthread_join(r->thread, NULL);
-        r->threaded = false;
-    }
-    return r->start_error;
-}
-
-int control_resume_thread(struct replica *r) {
-    int error = r->threaded ? 0 : control_create_thread(r);
-    if (error == 0) {
-        control_await_thread(r);
-        error = control_thread_error(r);
-    }
-    return error;
 }
 
 /* Without the lock while it joins, which takes as long as its delay: meanwhile this handle may have to take over. */
 static int control_start_follower(struct replica *r) {
     struct tide *d = r->domain;
-    int error = control_create_thread(r);
+    int error = follower_start(r);
     if (error != 0) {
         return error;
     }
     r->starting = true;
     d->starting++;
     pthread_mutex_unlock(&d->control);
-    control_await_thread(r);
+    follower_await(r);
     pthread_mutex_lock(&d->control);
     d->starting--;
     r->starting = false;
-    return control_thread_error(r);
+    return follower_error(r);
 }
 
 void control_await_starts(struct tide *d) {
@@ -162,59 +127,74 @@ void control_await_starts(struct tide *d) {
     pthread_mutex_unlock(&d->control);
 }
 
-void control_end_thread(struct replica *r) {
-    if (!r->threaded) {
-        return;
-    }
-    atomic_store(&r->stop, 1);
-    atomic_fetch_add(&r->nudge, 1);
-    park_wake(&r->nudge, INT32_MAX);
-    atomic_fetch_add(&r->domain->log->leader.wake, 1);
-    park_wake(&r->domain->log->leader.wake, INT32_MAX);
-    pthread_join(r->thread, NULL);
-    r->threaded = false;
-}
-
-static int control_start(struct tide *d, const struct tide_replica_opts *o, uint32_t *id_out) {
-    if (o->role == TIDE_LEADER && d->seq.leader != NULL) {
-        return TIDE_ERR_BUSY;
-    }
-    int id = board_claim(d->log, o->id, d->member);
-    if (id < 0 && reap_dead(d) != 0) {
-        id = board_claim(d->log, o->id, d->member);
-    }
-    if (id < 0) {
-        return o->id < 0 ? TIDE_ERR_SLOTS : TIDE_ERR_BUSY;
-    }
-    KILL_POINT("replica.claimed");
+/* In slot `id`, which is ours and stays CLAIMED on an error. */
+static int control_start_in(struct tide *d, const struct tide_replica_opts *o, uint32_t id) {
     struct replica_board *board = &d->log->replicas[id];
-    struct replica *r = control_new(d, o, (uint32_t)id);
+    struct replica *r = control_new(d, o, id);
     if (r == NULL) {
-        board_set_state(board, REPLICA_FREE);
         return TIDE_ERR_NOMEM;
     }
-    foreign_release(d, (uint32_t)id); /* whoever ran it before us */
-    control_prepare_board(board, o, (uint32_t)id, d->member);
+    foreign_release(d, id); /* whoever ran it before us */
+    control_prepare_board(board, o, id, d->member);
     int error = replica_make_table(r);
     if (error == 0) {
         d->running[id] = r;
         error = o->role == TIDE_LEADER ? control_start_leader(r) : control_start_follower(r);
         if (error != 0) {
             d->running[id] = NULL;
-            replica_hide(r);
+            view_hide(r->domain, &r->view);
             replica_drop_table(r);
-            segment_unlink_of(d->name, SEGMENT_TABLE, (uint32_t)id, d->words.header.incarnation);
+            segment_unlink_of(d->name, SEGMENT_TABLE, id, d->words.header.incarnation);
         }
     }
     if (error != 0) {
-        board_set_state(board, REPLICA_FREE);
         control_free(r);
+        return error;
+    }
+    return 0;
+}
+
+static int control_claim(struct tide *d, const struct tide_replica_opts *o) {
+    int id = board_claim(d->log, o->id, d->member);
+    if (id < 0 && reap_dead(d) != 0) {
+        id = board_claim(d->log, o->id, d->member);
+    }
+    return id;
+}
+
+/* Another user may have made a file with the name of a slot's table; in /dev/shm nobody else can take that away. Then the next slot
+ * is tried, the ones before it held meanwhile. */
+static int control_start(struct tide *d, const struct tide_replica_opts *o, uint32_t *id_out) {
+    if (o->role == TIDE_LEADER && d->seq.leader != NULL) {
+        return TIDE_ERR_BUSY;
+    }
+    uint64_t passed = 0;
+    int error, id;
+    do {
+        id = control_claim(d, o);
+        if (id < 0) {
+            error = o->id >= 0 ? TIDE_ERR_BUSY : passed != 0 ? TIDE_ERR_FOREIGN : TIDE_ERR_SLOTS;
+            break;
+        }
+        KILL_POINT("replica.claimed");
+        error = control_start_in(d, o, (uint32_t)id);
+        if (error != 0) {
+            passed |= UINT64_C(1) << id;
+            tide_log_fault(d, error);
+        }
+    } while (error == TIDE_ERR_FOREIGN && o->id < 0);
+    for (; passed != 0; passed &= passed - 1) {
+        board_set_state(&d->log->replicas[__builtin_ctzll(passed)], REPLICA_FREE);
+    }
+    /* What was made for this replica and does not hold it is not left for a smaller one to fail by. */
+    d->stillborn |= d->created && (error == TIDE_ERR_NO_SPACE || error == TIDE_ERR_NOMEM);
+    if (error != 0) {
         return error;
     }
     if (id_out != NULL) {
         *id_out = (uint32_t)id;
     }
-    return r->candidate ? steward_start(d) : 0;
+    return o->candidate != 0 ? steward_start(d) : 0;
 }
 
 int tide_replica_start(struct tide *d, const struct tide_replica_opts *opts, uint32_t *id_out) {
@@ -229,6 +209,10 @@ int tide_replica_start(struct tide *d, const struct tide_replica_opts *opts, uin
     if (tide_forked(d)) {
         return TIDE_ERR_FORKED;
     }
+    if (d->read_only) {
+        return TIDE_ERR_READ_ONLY;
+    }
+    fault_clear();
     pthread_mutex_lock(&d->control);
     int error = atomic_load(&d->closed) != 0 ? TIDE_ERR_CLOSED : control_start(d, o, id_out);
     if (error == TIDE_ERR_CLOSED && atomic_load(&d->closed) != 0) {
@@ -271,26 +255,27 @@ int control_stop(struct tide *d, uint32_t id, bool keep) {
     if (led) {
         takeover_unlead(d, r);
     } else {
-        control_end_thread(r);
+        follower_end(r);
     }
     /* Of a domain that was removed nothing is kept: a table that was made while it was would be nobody's. */
-    keep = keep && r->exact && board_state(r->board) == REPLICA_SERVING && !segment_is_unlinked(&d->segment);
+    keep = keep && r->exact && board_state(r->view.board) == REPLICA_SERVING && !segment_is_unlinked(&d->segment);
     if (!keep) {
         /* Serves nothing more; but the slot, its watermarks and its file's name are free for another only when the last reader
          * that looks at them has left. What may be kept stays SERVING, or dying now would lose it. */
-        board_set_state(r->board, REPLICA_CLAIMED);
+        board_set_state(r->view.board, REPLICA_CLAIMED);
     }
-    replica_hide(r);
+    view_hide(r->domain, &r->view);
     d->running[id] = NULL;
     KILL_POINT("stop.hidden");
     replica_drop_table(r);
     if (!keep || !control_leave_last(d, id)) {
         segment_unlink_of(d->name, SEGMENT_TABLE, id, d->words.header.incarnation);
         KILL_POINT("stop.unlinked");
-        board_set_state(r->board, REPLICA_STOPPED);
+        board_set_state(r->view.board, REPLICA_STOPPED);
     }
     if (led) {
-        member_unlead(d->segment.fd);          /* whoever leads next finds what was left */
+        member_unlead(d->segment.fd); /* whoever leads next finds what was left */
+        vigil_leave(d->log);
         atomic_fetch_add(&d->steward_word, 1); /* another replica here may take over */
         park_wake(&d->steward_word, INT32_MAX);
     }
@@ -317,7 +302,7 @@ int tide_replica_set_delay(struct tide *d, uint32_t id, uint64_t apply_delay_ns)
     struct replica *r = d->running[id];
     bool follower = r != NULL && atomic_load(&r->leads) == 0;
     if (follower) {
-        atomic_store(&r->board->apply_delay_ns, apply_delay_ns); /* MO(replica.delay) */
+        atomic_store(&r->view.board->apply_delay_ns, apply_delay_ns); /* MO(replica.delay) */
         atomic_fetch_add(&r->nudge, 1);
         park_wake(&r->nudge, INT32_MAX);
     }

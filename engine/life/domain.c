@@ -10,41 +10,35 @@
 #include "engine/replica/foreign.h"
 #include "engine/life/fork.h"
 #include "engine/life/gone.h"
+#include "engine/life/handles.h"
+#include "engine/life/reap.h"
+#include "engine/life/sizes.h"
+#include "engine/life/unlink.h"
 #include "engine/table/grace.h"
 #include "engine/table/kill.h"
-#include "engine/write/lane.h"
 #include "engine/table/rcu.h"
 #include "engine/life/takeover.h"
 #include "shm/bytes.h"
 #include "shm/clock.h"
+#include "shm/fault.h"
 #include "shm/member.h"
 #include "shm/nap.h"
 
-#define DOMAIN_RING_DEFAULT (UINT64_C(16) << 20)
-#define DOMAIN_TABLE_DEFAULT (UINT64_C(64) << 20)
-#define DOMAIN_TABLE_MIN (UINT64_C(256) << 10)
-#define DOMAIN_SLOW_DEFAULT UINT64_C(50000000)
 #define DOMAIN_SLOW_MAX UINT64_C(86400000000000) /* a day: writes that wait longer wait for ever */
-#define DOMAIN_WRITE_DEFAULT UINT64_C(1000000000)
 #define DOMAIN_PAGE 4096u
 #define DOMAIN_TRIES 16
 #define DOMAIN_JOIN_NS UINT64_C(10000000000) /* that one may have been stopped: then the domain cannot be opened */
 
-void tide_hold(struct tide *d) {
-    atomic_fetch_add(&d->holds, 1);
-}
-
-void tide_drop(struct tide *d) {
-    if (atomic_fetch_sub(&d->holds, 1) != 1) {
-        return;
-    }
+/* The handle is closed and so are its readers. */
+static void domain_destroy(struct tide *d) {
     for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
         foreign_release(d, i);
     }
-    lane_pool_destroy(d);
-    member_release(d->segment.fd, d->log, d->member); /* after the lanes: they are known by the member's number */
+    if (!d->read_only) {
+        member_release(d->segment.fd, d->log, d->member);
+    }
     fork_hold_off();
-    fork_note_closed(d);
+    handles_remove(d);
     segment_unmap_ring(d->ring.base, d->ring.bytes);
     segment_detach(&d->segment);
     fork_let_on();
@@ -53,37 +47,15 @@ void tide_drop(struct tide *d) {
     free(d);
 }
 
-/* Sizes as asked or by default, or INVALID. */
-static int domain_settle(struct tide *d, const struct tide_opts *o, struct tide_opts *out) {
-    *out = *o;
-    out->ring_bytes = o->ring_bytes != 0 ? o->ring_bytes : DOMAIN_RING_DEFAULT;
-    out->write_timeout_ns = o->write_timeout_ns != 0 ? o->write_timeout_ns : DOMAIN_WRITE_DEFAULT;
-    out->slow_follower_ns = o->slow_follower_ns != 0 ? o->slow_follower_ns : DOMAIN_SLOW_DEFAULT;
-    if (o->table_bytes == 0) {
-        /* A ring that was made larger than the default needs a table that goes with it. */
-        out->table_bytes = 2 * out->ring_bytes > DOMAIN_TABLE_DEFAULT ? 2 * out->ring_bytes : DOMAIN_TABLE_DEFAULT;
-    }
-    if (out->ring_bytes < LAYOUT_RING_MIN || out->ring_bytes > LAYOUT_RING_MAX ||
-        (out->ring_bytes & (out->ring_bytes - 1)) != 0) {
-        tide_logf(d, TIDE_LOG_ERROR, "ring_bytes is %llu: a power of two from 64 KiB to 4 GiB is needed",
-                  (unsigned long long)out->ring_bytes);
-        return TIDE_ERR_INVALID;
-    }
-    if (out->table_bytes < DOMAIN_TABLE_MIN || out->table_bytes > TABLE_BYTES_MAX ||
-        out->table_bytes < out->ring_bytes) {
-        tide_logf(d, TIDE_LOG_ERROR, "table_bytes is %llu: at least 256 KiB and the ring's size, at most 60 GiB",
-                  (unsigned long long)out->table_bytes);
-        return TIDE_ERR_INVALID;
-    }
-    return 0;
-}
-
-static int domain_create(struct tide *d, const struct tide_opts *o) {
+static int domain_create(struct tide *d, const struct tide_opts *asked, const struct tide_opts *settled) {
+    struct tide_opts fitting = *settled, *o = &fitting;
+    sizes_fit(d, asked, &fitting);
     uint64_t ring_off = segment_ring_off(sizeof(struct log_segment), o->ring_bytes);
-    int error = segment_create(&d->segment, d->name, SEGMENT_LOG, 0, ring_off + o->ring_bytes);
+    int error = segment_create(&d->segment, d->name, SEGMENT_LOG, 0, sizes_log_bytes(o->ring_bytes));
     if (error != 0) {
         return error;
     }
+    d->segment.flags = (o->flags & TIDE_EPHEMERAL) != 0 ? SEGMENT_EPHEMERAL : 0;
     struct log_segment *log = (struct log_segment *)d->segment.base;
     log->ring_off = ring_off;
     log->ring_bytes = o->ring_bytes;
@@ -97,8 +69,7 @@ static int domain_create(struct tide *d, const struct tide_opts *o) {
     int member = member_claim(d->segment.fd, log, reap_member, d);
     d->member = (uint32_t)member;
     if (member < 0 || member_join(d->segment.fd) != 0) {
-        tide_logf(d, TIDE_LOG_ERROR, "cannot lock the log segment: %s", strerror(errno));
-        error = TIDE_ERR_SYSTEM;
+        error = fault_errno(TIDE_ERR_SYSTEM, "open-file-description locks (fcntl F_OFD_SETLK) are refused");
     } else {
         KILL_POINT("create.unnamed");
         error = segment_publish(&d->segment, d->name, SEGMENT_LOG, 0, segment_random(), segment_random());
@@ -110,20 +81,6 @@ static int domain_create(struct tide *d, const struct tide_opts *o) {
     }
     return error;
 }
-
-/* incarnation 0: whatever has these names. */
-static void domain_unlink_tables(const char *name, uint64_t incarnation) {
-    for (uint32_t i = 0; i < LAYOUT_REPLICAS + LAYOUT_LANES; i++) {
-        enum segment_kind kind = i < LAYOUT_REPLICAS ? SEGMENT_TABLE : SEGMENT_SPILL;
-        uint32_t number = i % LAYOUT_REPLICAS;
-        if (incarnation != 0) {
-            segment_unlink_of(name, kind, number, incarnation);
-        } else {
-            segment_unlink(name, kind, number);
-        }
-    }
-}
-_Static_assert(LAYOUT_REPLICAS == LAYOUT_LANES, "one loop goes over both");
 
 /* Copy the words that nobody changes once the domain is made, and check the copy. */
 static int domain_check(struct tide *d) {
@@ -138,7 +95,7 @@ static int domain_check(struct tide *d) {
                (w.ring_bytes & (w.ring_bytes - 1)) != 0 || w.ring_off % DOMAIN_PAGE != 0 || w.ring_off < sizeof(*log) ||
                w.ring_off > size || w.ring_bytes > size - w.ring_off) {
         bad = "where its ring lies";
-    } else if (w.table_bytes < DOMAIN_TABLE_MIN || w.table_bytes > TABLE_BYTES_MAX || w.table_bytes < w.ring_bytes) {
+    } else if (w.table_bytes < SIZES_TABLE_MIN || w.table_bytes > TABLE_BYTES_MAX || w.table_bytes < w.ring_bytes) {
         bad = "the size of its tables";
     } else if (w.slow_follower_ns == 0 || w.slow_follower_ns > DOMAIN_SLOW_MAX) {
         bad = "how long a slow follower is waited for";
@@ -181,12 +138,21 @@ static bool domain_join(struct tide *d) {
     return true;
 }
 
+/* 0; BUSY: somebody removed or replaced it; SYSTEM: that cannot be told. */
+static int domain_current(const struct tide *d) {
+    int current = segment_is_current(&d->segment);
+    return current == 1 ? 0 : current == 0 ? TIDE_ERR_BUSY : current;
+}
+
 /* Become a member. first: nobody else lives, so what the dead left may be the only copies. */
 static int domain_enter(struct tide *d, bool first) {
     d->member = UINT32_MAX; /* none of the slots is ours yet */
     int member = member_claim(d->segment.fd, d->log, reap_member, d);
+    if (member < 0 && errno != EAGAIN) {
+        return fault_errno(TIDE_ERR_SYSTEM, "open-file-description locks (fcntl F_OFD_SETLK) are refused");
+    }
     if (member < 0) {
-        tide_logf(d, TIDE_LOG_ERROR, "%u processes are members already", LAYOUT_MEMBERS);
+        tide_logf(d, TIDE_LOG_ERROR, "%u handles are attached already, each a member: close some", LAYOUT_MEMBERS);
         return TIDE_ERR_SLOTS;
     }
     d->member = (uint32_t)member;
@@ -197,32 +163,79 @@ static int domain_enter(struct tide *d, bool first) {
     }
     KILL_POINT("open.claimed");
     if (!domain_join(d)) { /* turns the lock of the only one into that of one of many */
-        return TIDE_ERR_SYSTEM;
+        return fault_errno(TIDE_ERR_SYSTEM,
+                           "another process has been opening the domain for %u seconds, or is stopped meanwhile",
+                           (unsigned)(DOMAIN_JOIN_NS / 1000000000u));
     }
     KILL_POINT("open.joined");
-    return segment_is_current(&d->segment) == 1 ? 0 : TIDE_ERR_BUSY;
+    return domain_current(d);
 }
 
-/* 0, or an error; BUSY: look again, somebody removed or replaced it meanwhile. */
-static int domain_attach(struct tide *d, bool create) {
-    int error = segment_attach(&d->segment, d->name, SEGMENT_LOG, 0, true);
+/* Nobody lives. What is left is of no use to anybody: why, or NULL. */
+static const char *domain_worthless(struct tide *d, const struct tide_opts *asked) {
+    if ((d->segment.flags & SEGMENT_EPHEMERAL) != 0) {
+        return "all members of the ephemeral domain have ended";
+    }
+    if (domain_check(d) != 0 || !domain_can_go_on(d)) {
+        return "all members of the domain have ended and nothing whole is left";
+    }
+    if (board_commit(d->log) == 0 && sizes_differ(&d->words, asked)) {
+        return "all members of the domain have ended, nothing was ever written, and other sizes are asked for";
+    }
+    return NULL;
+}
+
+/* Byte 0 is ours alone. 0: go on from what is there. BUSY: it is gone, look again. Without TIDE_CREATE what is left stays, but for a
+ * domain that was to end with its last member. */
+static int domain_clear(struct tide *d, const struct tide_opts *asked) {
+    bool create = (asked->flags & TIDE_CREATE) != 0;
+    if (!create && (d->segment.flags & SEGMENT_EPHEMERAL) == 0) {
+        return 0;
+    }
+    const char *why = domain_worthless(d, asked);
+    if (why == NULL) {
+        return 0;
+    }
+    tide_logf(d, create ? TIDE_LOG_WARN : TIDE_LOG_INFO, "%s: %s", why, create ? "created anew" : "removed");
+    int error = unlink_dead(d); /* nobody else gets in meanwhile, so the name is still this file's */
+    return error == 0 ? TIDE_ERR_BUSY : error;
+}
+
+/* From a mount that cannot be written: no member, no lane, no counts; reads alone. */
+static int domain_attach_read_only(struct tide *d) {
+    int error = segment_attach(&d->segment, d->name, SEGMENT_LOG, 0, false);
     if (error != 0) {
         return error;
     }
     d->log = (struct log_segment *)d->segment.base;
+    d->member = UINT32_MAX;
+    d->read_only = true;
+    error = domain_check(d);
+    if (error == 0 && (d->segment.flags & SEGMENT_EPHEMERAL) != 0 && !member_any_lives(d->segment.fd)) {
+        error = TIDE_ERR_NO_DOMAIN;
+    }
+    if (error != 0) {
+        segment_detach(&d->segment);
+        return error;
+    }
+    tide_logf(d, TIDE_LOG_INFO, "%s cannot be written: attached for looking alone", d->segment.path);
+    return 0;
+}
+
+/* 0, or an error; BUSY: look again, somebody removed or replaced it meanwhile. */
+static int domain_attach(struct tide *d, const struct tide_opts *asked) {
+    int error = segment_attach(&d->segment, d->name, SEGMENT_LOG, 0, true);
+    if (error != 0) {
+        return error == TIDE_ERR_SYSTEM && errno == EROFS ? domain_attach_read_only(d) : error;
+    }
+    d->log = (struct log_segment *)d->segment.base;
     /* While this lock is held nobody else lives, and nobody else finds out that nobody does. */
     bool dead = member_claim_dead(d->segment.fd);
-    if (segment_is_current(&d->segment) != 1) {
-        error = TIDE_ERR_BUSY;
-    } else if (create && dead && (domain_check(d) != 0 || !domain_can_go_on(d))) {
-        tide_logf(d, TIDE_LOG_WARN, "all members of the domain have ended and nothing whole is left: created anew");
-        /* Nobody else gets in while byte 0 is ours, so the name is still this file's. */
-        struct segment_header h;
-        bytes_copy_racy(&h, d->log, sizeof(h));
-        domain_unlink_tables(d->name, h.incarnation);
-        error = segment_unlink(d->name, SEGMENT_LOG, 0);
-        error = error == 0 ? TIDE_ERR_BUSY : error;
-    } else {
+    error = domain_current(d);
+    if (error == 0 && dead) {
+        error = domain_clear(d, asked);
+    }
+    if (error == 0) {
         error = domain_check(d);
     }
     if (error == 0) {
@@ -234,18 +247,19 @@ static int domain_attach(struct tide *d, bool create) {
     return error;
 }
 
-static int domain_find_or_create(struct tide *d, const struct tide_opts *o) {
-    bool create = (o->flags & TIDE_CREATE) != 0;
+static int domain_find_or_create(struct tide *d, const struct tide_opts *asked, const struct tide_opts *settled) {
+    bool create = (asked->flags & TIDE_CREATE) != 0;
     for (int tries = 0; tries < DOMAIN_TRIES; tries++) {
-        int error = domain_attach(d, create);
-        if (error == 0 && (o->flags & TIDE_EXCLUSIVE) != 0) {
+        int error = domain_attach(d, asked);
+        if (error == 0 && (asked->flags & TIDE_EXCLUSIVE) != 0) {
             segment_detach(&d->segment);
             return TIDE_ERR_EXISTS;
         }
         if (error == TIDE_ERR_NO_DOMAIN && create) {
-            error = domain_create(d, o);
+            error = domain_create(d, asked, settled);
             if (error == 0) {
-                d->ephemeral = (o->flags & TIDE_EPHEMERAL) != 0;
+                d->created = true;
+                d->ephemeral = (asked->flags & TIDE_EPHEMERAL) != 0;
                 return 0;
             }
             if (error == TIDE_ERR_EXISTS) {
@@ -259,8 +273,8 @@ static int domain_find_or_create(struct tide *d, const struct tide_opts *o) {
     return TIDE_ERR_GONE;
 }
 
-static int domain_open(struct tide *d, const struct tide_opts *o) {
-    int error = domain_find_or_create(d, o);
+static int domain_open(struct tide *d, const struct tide_opts *asked, const struct tide_opts *o) {
+    int error = domain_find_or_create(d, asked, o);
     if (error != 0) {
         return error;
     }
@@ -269,19 +283,28 @@ static int domain_open(struct tide *d, const struct tide_opts *o) {
     d->ring =
         (struct ring){ .log = d->log, .bytes = d->words.ring_bytes, .slow_follower_ns = d->words.slow_follower_ns };
     d->write_timeout_ns = o->write_timeout_ns;
+    d->dumped = (o->flags & TIDE_DUMPED) != 0;
     error = segment_map_ring(&d->segment, d->words.ring_off, d->ring.bytes, &d->ring.base);
-    if (error == 0 && (grace_hold() != 0 || lane_pool_create(d) != 0)) {
+    if (error == 0 && grace_hold(gone_look_all) != 0) {
         segment_unmap_ring(d->ring.base, d->ring.bytes);
         error = TIDE_ERR_NOMEM;
     }
     if (error != 0) {
+        d->stillborn = d->created;
+        unlink_at_end(d);
         segment_detach(&d->segment);
         return error;
+    }
+    if (d->dumped) {
+        segment_let_dump(d->segment.base, d->segment.size_bytes);
+        segment_let_dump(d->ring.base, 2 * d->ring.bytes);
     }
     pthread_mutex_init(&d->control, NULL);
     pthread_mutex_init(&d->foreign_lock, NULL);
     atomic_store(&d->holds, 1);
-    fork_note_open(d);
+    d->destroy = domain_destroy;
+    d->reap = reap_dead;
+    handles_add(d);
     return 0;
 }
 
@@ -290,9 +313,15 @@ int tide_open(struct tide **out, const char *name, const struct tide_opts *opts)
     const struct tide_opts *o = opts != NULL ? opts : &defaults;
     struct tide_opts settled;
     char path[SEGMENT_PATH_BYTES];
+    fault_clear();
     if (out == NULL || name == NULL || o->size < sizeof(*o) || o->reserved != 0 ||
-        (o->flags & ~(uint32_t)(TIDE_CREATE | TIDE_EXCLUSIVE | TIDE_EPHEMERAL)) != 0 ||
-        segment_path(path, name, SEGMENT_LOG, 0) != 0) {
+        (o->flags & ~(uint32_t)(TIDE_CREATE | TIDE_EXCLUSIVE | TIDE_EPHEMERAL | TIDE_DUMPED)) != 0) {
+        return TIDE_ERR_INVALID;
+    }
+    if (segment_path(path, name, SEGMENT_LOG, 0) != 0) {
+        if (o->log != NULL && fault_text() != NULL) { /* of the directory, not of the name */
+            o->log(o->log_ctx, TIDE_LOG_ERROR, fault_text());
+        }
         return TIDE_ERR_INVALID;
     }
     struct tide *d = aligned_alloc(LAYOUT_PAIR, (sizeof(*d) + LAYOUT_PAIR - 1) / LAYOUT_PAIR * LAYOUT_PAIR);
@@ -304,13 +333,14 @@ int tide_open(struct tide **out, const char *name, const struct tide_opts *opts)
     d->log_fn = o->log;
     d->log_ctx = o->log_ctx;
     memcpy(d->name, name, strlen(name));
-    int error = domain_settle(d, o, &settled);
+    int error = sizes_settle(d, o, &settled);
     if (error == 0) {
         fork_hold_off();
-        error = domain_open(d, &settled);
+        error = domain_open(d, o, &settled);
         fork_let_on();
     }
     if (error != 0) {
+        tide_log_fault(d, error);
         free(d);
         return error;
     }
@@ -350,29 +380,7 @@ int tide_close(struct tide *d) {
         gone_hide(d); /* other processes' replicas: those that were ours are gone */
     }
     grace_drop();
-    if (d->ephemeral && segment_is_current(&d->segment) == 1) {
-        tide_unlink(d->name);
-    }
+    unlink_at_end(d);
     tide_drop(d);
     return 0;
-}
-
-int tide_unlink(const char *name) {
-    char path[SEGMENT_PATH_BYTES];
-    if (name == NULL || segment_path(path, name, SEGMENT_LOG, 0) != 0) {
-        return TIDE_ERR_INVALID;
-    }
-    /* The log first: without it nobody attaches, so nobody makes tables of this domain any more. Somebody may create the domain
-     * anew at once: its tables are not ours to remove. Where there is no log, what lies there is nobody's. */
-    struct segment log;
-    bool known = segment_attach(&log, name, SEGMENT_LOG, 0, false) == 0;
-    uint64_t incarnation = known ? ((struct segment_header *)log.base)->incarnation : 0;
-    if (known) {
-        segment_detach(&log);
-    }
-    int error = segment_unlink(name, SEGMENT_LOG, 0);
-    if (error == 0 || error == TIDE_ERR_NO_DOMAIN) {
-        domain_unlink_tables(name, incarnation);
-    }
-    return error;
 }

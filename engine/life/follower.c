@@ -3,8 +3,11 @@
 #include <sched.h>
 #include <sys/prctl.h>
 
+#include "engine/life/follower.h"
+#include "engine/life/join.h"
+#include "engine/log/apply.h"
 #include "engine/table/rcu.h"
-#include "engine/replica/replica.h"
+#include "engine/table/thread.h"
 #include "shm/clock.h"
 #include "shm/park.h"
 
@@ -19,7 +22,7 @@ static void follower_pin_cpu(const struct replica *r) {
     CPU_ZERO(&set);
     CPU_SET((unsigned)r->cpu % CPU_SETSIZE, &set);
     if (pthread_setaffinity_np(pthread_self(), sizeof(set), &set) != 0) {
-        tide_logf(r->domain, TIDE_LOG_WARN, "replica %u: CPU %d cannot be had, running anywhere", r->id, r->cpu);
+        tide_logf(r->domain, TIDE_LOG_WARN, "replica %u: CPU %d cannot be had, running anywhere", r->view.id, r->cpu);
     }
 }
 
@@ -70,11 +73,11 @@ static bool follower_agrees(struct replica *r, uint64_t *checked) {
     int32_t leader = atomic_load(&log->leader.leader);
     uint64_t mark = r->applied / LAYOUT_DIGEST_EVERY * LAYOUT_DIGEST_EVERY;
     if (mark == 0 || mark == *checked || leader < 0 || (uint32_t)leader >= LAYOUT_REPLICAS ||
-        (uint32_t)leader == r->id) {
+        (uint32_t)leader == r->view.id) {
         return true;
     }
     uint64_t ours, theirs;
-    if (!board_digest_at(r->board, mark, &ours) || !board_digest_at(&log->replicas[leader], mark, &theirs)) {
+    if (!board_digest_at(r->view.board, mark, &ours) || !board_digest_at(&log->replicas[leader], mark, &theirs)) {
         return true;
     }
     *checked = mark;
@@ -82,16 +85,16 @@ static bool follower_agrees(struct replica *r, uint64_t *checked) {
 }
 
 static int follower_rejoin(struct replica *r, const char *why) {
-    tide_logf(r->domain, TIDE_LOG_WARN, "replica %u: %s at index %llu, joins anew", r->id, why,
+    tide_logf(r->domain, TIDE_LOG_WARN, "replica %u: %s at index %llu, joins anew", r->view.id, why,
               (unsigned long long)r->applied);
-    replica_hide(r);
+    view_hide(r->domain, &r->view);
     replica_drop_table(r);
-    board_set_state(r->board, REPLICA_CLAIMED);
+    board_set_state(r->view.board, REPLICA_CLAIMED);
     int error = replica_make_table(r);
-    error = error != 0 ? error : replica_join(r);
+    error = error != 0 ? error : join_replica(r);
     r->joined_at = r->applied;
     if (error != 0 && atomic_load(&r->stop) == 0 && error != TIDE_ERR_CLOSED) {
-        tide_logf(r->domain, TIDE_LOG_ERROR, "replica %u: could not join anew: %s", r->id, tide_strerror(error));
+        tide_logf(r->domain, TIDE_LOG_ERROR, "replica %u: could not join anew: %s", r->view.id, tide_strerror(error));
     }
     return error;
 }
@@ -100,14 +103,14 @@ static int follower_rejoin(struct replica *r, const char *why) {
  * has to pin the ring again. Without that it would follow for ever and serve nothing. False: it was too late after
  * all. */
 static bool follower_repin(struct replica *r) {
-    return board_pin(r->domain->log, r->board, r->pos) &&
-           board_change_state(r->board, REPLICA_JOINING, REPLICA_SERVING);
+    return board_pin(r->domain->log, r->view.board, r->pos) &&
+           board_change_state(r->view.board, REPLICA_JOINING, REPLICA_SERVING);
 }
 
 static void follower_fail(struct replica *r, uint32_t state, const char *why) {
-    board_set_state(r->board, state);
-    replica_hide(r);
-    tide_logf(r->domain, TIDE_LOG_ERROR, "replica %u: stopped serving at index %llu: %s", r->id,
+    board_set_state(r->view.board, state);
+    view_hide(r->domain, &r->view);
+    tide_logf(r->domain, TIDE_LOG_ERROR, "replica %u: stopped serving at index %llu: %s", r->view.id,
               (unsigned long long)r->applied, why);
 }
 
@@ -120,7 +123,7 @@ struct follower {
 /* False when the replica is done for. */
 static bool follower_step(struct replica *r, struct follower *own) {
     uint64_t due, commit = board_commit(r->domain->log);
-    if (board_state(r->board) == REPLICA_LAPPED && !follower_repin(r)) {
+    if (board_state(r->view.board) == REPLICA_LAPPED && !follower_repin(r)) {
         return follower_rejoin(r, "lapped") == 0;
     }
     if (commit == r->applied) {
@@ -134,7 +137,7 @@ static bool follower_step(struct replica *r, struct follower *own) {
     }
     uint32_t seen = atomic_load(&r->nudge);
     uint64_t found = commit - r->applied;
-    enum apply_status status = replica_catch_up(r, commit, &due);
+    enum apply_status status = apply_catch_up(r, commit, &due);
     if (status == APPLY_OK && due != 0) {
         follower_wait_due(r, due, seen);
     }
@@ -161,14 +164,14 @@ static bool follower_step(struct replica *r, struct follower *own) {
     return true;
 }
 
-void *follower_run(void *replica) {
+static void *follower_run(void *replica) {
     struct replica *r = replica;
     struct follower own = { 0 };
     prctl(PR_SET_TIMERSLACK, 1000ul); /* delays end when they are due */
     follower_pin_cpu(r);
     int error = rcu_register_self() != 0 ? TIDE_ERR_NOMEM : 0;
     if (error == 0 && !r->exact) { /* else it goes on where it was: it led, or was to lead */
-        error = replica_join(r);
+        error = join_replica(r);
     }
     r->start_error = error;
     atomic_store(&r->started, 1);
@@ -176,4 +179,50 @@ void *follower_run(void *replica) {
     while (error == 0 && atomic_load(&r->stop) == 0 && follower_step(r, &own)) {
     }
     return NULL;
+}
+
+/* ---- starting and ending the thread ----------------------------------------------------------------------------------- */
+
+int follower_start(struct replica *r) {
+    atomic_store(&r->stop, 0);
+    atomic_store(&r->started, 0);
+    r->threaded = thread_start(&r->thread, follower_run, r) == 0;
+    return r->threaded ? 0 : TIDE_ERR_NOMEM;
+}
+
+void follower_await(struct replica *r) {
+    while (atomic_load(&r->started) == 0) {
+        park_wait(&r->started, 0, UINT64_MAX);
+    }
+}
+
+/* Once it has started. */
+int follower_error(struct replica *r) {
+    if (r->start_error != 0) {
+        pthread_join(r->thread, NULL);
+        r->threaded = false;
+    }
+    return r->start_error;
+}
+
+int follower_resume(struct replica *r) {
+    int error = r->threaded ? 0 : follower_start(r);
+    if (error == 0) {
+        follower_await(r);
+        error = follower_error(r);
+    }
+    return error;
+}
+
+void follower_end(struct replica *r) {
+    if (!r->threaded) {
+        return;
+    }
+    atomic_store(&r->stop, 1);
+    atomic_fetch_add(&r->nudge, 1);
+    park_wake(&r->nudge, INT32_MAX);
+    atomic_fetch_add(&r->domain->log->leader.wake, 1);
+    park_wake(&r->domain->log->leader.wake, INT32_MAX);
+    pthread_join(r->thread, NULL);
+    r->threaded = false;
 }

@@ -4,17 +4,16 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "engine/life/handles.h"
 #include "engine/table/grace.h"
 #include "engine/table/rcu.h"
 
-static pthread_mutex_t fork_lock = PTHREAD_MUTEX_INITIALIZER;
-static struct tide *fork_open; /* all handles of this process */
 static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
 static pthread_mutex_t fork_opening = PTHREAD_MUTEX_INITIALIZER;
 
 static void fork_before(void) {
     pthread_mutex_lock(&fork_opening);
-    pthread_mutex_lock(&fork_lock);
+    handles_lock();
     grace_before_fork(); /* first: whoever holds it may be waiting for a thread that is in a grace period */
     rcu_before_fork();
 }
@@ -22,7 +21,7 @@ static void fork_before(void) {
 static void fork_parent(void) {
     rcu_after_fork(false);
     grace_after_fork(false);
-    pthread_mutex_unlock(&fork_lock);
+    handles_unlock();
     pthread_mutex_unlock(&fork_opening);
 }
 
@@ -37,18 +36,17 @@ static void fork_let_go(struct tide *d) {
 }
 
 static void fork_child(void) {
-    for (struct tide *d = fork_open; d != NULL; d = d->next_open) {
+    for (struct tide *d = handles_take(); d != NULL; d = d->next_open) {
         fork_let_go(d);
         atomic_store(&d->closed, (uint32_t)-TIDE_ERR_FORKED);
         for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
-            atomic_store(&d->replicas[i], NULL); /* reads come to the slow path, and find out */
+            atomic_store(&d->views[i], NULL); /* reads come to the slow path, and find out */
         }
         atomic_store(&d->seq.here, 0);
     }
-    fork_open = NULL;
     rcu_after_fork(true);
     grace_after_fork(true);
-    pthread_mutex_unlock(&fork_lock);
+    handles_unlock();
     pthread_mutex_unlock(&fork_opening);
 }
 
@@ -63,32 +61,4 @@ void fork_hold_off(void) {
 
 void fork_let_on(void) {
     pthread_mutex_unlock(&fork_opening);
-}
-
-void fork_note_open(struct tide *d) {
-    pthread_mutex_lock(&fork_lock);
-    d->next_open = fork_open;
-    fork_open = d;
-    pthread_mutex_unlock(&fork_lock);
-}
-
-void fork_note_closed(struct tide *d) {
-    pthread_mutex_lock(&fork_lock);
-    for (struct tide **at = &fork_open; *at != NULL; at = &(*at)->next_open) {
-        if (*at == d) {
-            *at = d->next_open;
-            break;
-        }
-    }
-    pthread_mutex_unlock(&fork_lock);
-}
-
-void fork_each_open(void (*look)(struct tide *d)) {
-    if (pthread_mutex_trylock(&fork_lock) != 0) {
-        return;
-    }
-    for (struct tide *d = fork_open; d != NULL; d = d->next_open) {
-        look(d);
-    }
-    pthread_mutex_unlock(&fork_lock);
 }

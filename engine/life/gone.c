@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "engine/life/gone.h"
 
-#include "engine/life/fork.h"
+#include "engine/life/handles.h"
 #include "engine/table/rcu.h"
-#include "engine/read/reader.h"
+#include "engine/replica/view.h"
 
 void gone_hide(struct tide *d) {
     rcu_enter(); /* none of them goes away meanwhile */
     for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
-        struct replica *r = reader_replica(d, i);
-        if (r == NULL) {
+        struct view *v = view_at(d, i);
+        if (v == NULL) {
             continue;
         }
-        if (r->foreign) {
-            atomic_store(&r->segment_id, 0); /* no table has this one: the mapping counts as an old one's */
+        if (v->foreign) {
+            atomic_store(&v->segment_id, 0); /* no table has this one: the mapping counts as an old one's */
         } else {
-            atomic_compare_exchange_strong(&d->replicas[i], &r, NULL); /* its owner may be doing so, too */
+            atomic_compare_exchange_strong(&d->views[i], &v, NULL); /* its owner may be doing so, too */
         }
     }
     rcu_exit();
@@ -33,5 +33,5 @@ static void gone_look(struct tide *d) {
 }
 
 void gone_look_all(void) {
-    fork_each_open(gone_look);
+    handles_each(gone_look);
 }

@@ -6,12 +6,10 @@
  * the logs of all handles still have theirs, and takes the replicas away from the readers of one that has not. They come
  * to the slow path, where they find TIDE_ERR_GONE; the fast path has nothing more to look at than before.
  */
-#ifndef ENGINE_GONE_H
-#define ENGINE_GONE_H
+#ifndef TIDE_LIFE_GONE_H
+#define TIDE_LIFE_GONE_H
 
 #include "engine/replica/domain.h"
-
-#define GONE_LOOK_NS UINT64_C(1000000000)
 
 /* Look at every handle of this process. By a thread that is registered with liburcu. Waits for nobody. */
 void gone_look_all(void);

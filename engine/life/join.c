@@ -14,11 +14,12 @@
  */
 #include <stdlib.h>
 
+#include "engine/life/join.h"
+#include "engine/log/apply.h"
+#include "engine/log/lane_notes.h"
 #include "engine/replica/foreign.h"
 #include "engine/table/kill.h"
-#include "engine/write/lane.h"
 #include "engine/table/rcu.h"
-#include "engine/replica/replica.h"
 #include "engine/table/table_slots.h"
 #include "shm/crc.h"
 #include "shm/nap.h"
@@ -36,12 +37,11 @@ static bool join_ends(const struct replica *r) {
 enum join_source { JOIN_LOCAL, JOIN_FOREIGN, JOIN_ORPHAN };
 
 /* The mapping of slot `id` as it is now, if it is (still) such a source. Inside a section. */
-static struct replica *join_donor(const struct replica *r, uint32_t id, enum join_source source) {
-    /* MO(domain.replica): acquire; pairs with replica_show(). */
-    struct replica *donor = atomic_load_explicit(&r->domain->replicas[id], memory_order_acquire);
+static const struct view *join_donor(const struct replica *r, uint32_t id, enum join_source source) {
+    const struct view *donor = view_current(r->domain, id);
     uint32_t wanted = source == JOIN_ORPHAN ? REPLICA_ORPHAN : REPLICA_SERVING;
-    if (donor == NULL || donor == r || donor->foreign != (source != JOIN_LOCAL) ||
-        board_state(donor->board) != wanted || (donor->foreign && !foreign_is_current(donor))) {
+    if (donor == NULL || donor == &r->view || donor->foreign != (source != JOIN_LOCAL) ||
+        board_state(donor->board) != wanted) {
         return NULL;
     }
     return donor;
@@ -54,7 +54,7 @@ static int join_find(struct replica *r, enum join_source source) {
     int best = -1;
     for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
         const struct replica_board *b = &r->domain->log->replicas[i];
-        if (i == r->id || board_state(b) != wanted || (r->refused >> i & 1) != 0) {
+        if (i == r->view.id || board_state(b) != wanted || (r->refused >> i & 1) != 0) {
             continue;
         }
         if (source != JOIN_LOCAL) {
@@ -89,8 +89,8 @@ static bool join_pin(struct replica *r, uint64_t donor_applied) {
     }
     r->applied = r->published = best_index - 1;
     r->pos = best_pos;
-    board_publish(r->board, r->applied, 0, r->pos);
-    return board_pin(log, r->board, r->pos);
+    board_publish(r->view.board, r->applied, 0, r->pos);
+    return board_pin(log, r->view.board, r->pos);
 }
 
 struct join_copy {
@@ -156,9 +156,9 @@ struct join_state {
 
 /* Ask memory for the nodes of a bucket that is copied soon, and for the bucket that this is done for next: the donor's nodes lie
  * anywhere, and one miss for each is most of what a copy costs. Nothing that is loaded here is believed. */
-static void join_prefetch(const struct replica *donor, uint64_t bucket, uint64_t last) {
+static void join_prefetch(const struct view *donor, uint64_t bucket, uint64_t last) {
     const struct table *t = &donor->table;
-    if (bucket + JOIN_AHEAD >= last || (donor->foreign && last > donor->buckets_most)) {
+    if (bucket + JOIN_AHEAD >= last || last > donor->buckets_most) {
         return;
     }
     __builtin_prefetch(table_bucket_at(t, bucket + JOIN_AHEAD));
@@ -178,7 +178,7 @@ static bool join_some(struct replica *r, struct join_state *j, enum arena_status
     struct join_copy copy = { r, ARENA_OK };
     int result = 0;
     rcu_enter();
-    struct replica *donor = join_donor(r, j->donor, j->source);
+    const struct view *donor = join_donor(r, j->donor, j->source);
     bool there = donor != NULL;
     if (there) {
         j->passed = board_applied(donor->board);
@@ -197,7 +197,7 @@ static bool join_some(struct replica *r, struct join_state *j, enum arena_status
         /* MO(table.buckets): acquire; again, after the slots: another process's donor does not wait for this section before it clears
          * what it moved, and what was not copied any more is in a bucket that was made meanwhile. */
         j->last = atomic_load_explicit(&donor->table.seg->buckets, memory_order_acquire);
-        there = !donor->foreign || (result != TIDE_ERR_CORRUPT && foreign_is_current(donor));
+        there = result != TIDE_ERR_CORRUPT && view_is_current(donor);
     }
     rcu_exit();
     *status = copy.status;
@@ -221,15 +221,15 @@ static int join_error(enum apply_status status) {
 /* The whole log is still in the ring: apply it. */
 static int join_replay(struct replica *r) {
     struct log_segment *log = r->domain->log;
-    board_publish(r->board, 0, 0, 0);
-    return board_pin(log, r->board, 0) ? 0 : TIDE_ERR_BUSY;
+    board_publish(r->view.board, 0, 0, 0);
+    return board_pin(log, r->view.board, 0) ? 0 : TIDE_ERR_BUSY;
 }
 
 /* Pin the ring where the source's log goes on. What an orphan left is taken only if its digest proves it. */
 static int join_begin(struct replica *r, struct join_state *j) {
     struct log_segment *log = r->domain->log;
     rcu_enter();
-    struct replica *donor = join_donor(r, j->donor, j->source);
+    const struct view *donor = join_donor(r, j->donor, j->source);
     int error = donor == NULL ? TIDE_ERR_BUSY : 0;
     uint64_t passed = donor != NULL ? board_applied(donor->board) : 0;
     uint64_t pos = donor != NULL ? board_pos(donor->board) : 0;
@@ -241,7 +241,8 @@ static int join_begin(struct replica *r, struct join_state *j) {
     }
     rcu_exit();
     if (error == TIDE_ERR_CORRUPT || error == TIDE_ERR_DIVERGED) {
-        tide_logf(r->domain, TIDE_LOG_ERROR, "replica %u: what replica %u left is damaged: not used", r->id, j->donor);
+        tide_logf(r->domain, TIDE_LOG_ERROR, "replica %u: what replica %u left is damaged: not used", r->view.id,
+                  j->donor);
         r->refused |= UINT64_C(1) << j->donor;
         return TIDE_ERR_BUSY;
     }
@@ -255,8 +256,8 @@ static int join_begin(struct replica *r, struct join_state *j) {
         /* Its own position, where no mark is left: right, unless it died between two stores of board_publish(). */
         r->applied = r->published = passed;
         r->pos = pos;
-        board_publish(r->board, r->applied, 0, r->pos);
-        return board_pin(log, r->board, r->pos) ? 0 : TIDE_ERR_NO_REPLICA;
+        board_publish(r->view.board, r->applied, 0, r->pos);
+        return board_pin(log, r->view.board, r->pos) ? 0 : TIDE_ERR_NO_REPLICA;
     }
     /* What the donor knew before the pin is in its notes now; what came after is applied from the log. */
     rcu_enter();
@@ -280,7 +281,7 @@ static int join_copy_all(struct replica *r, struct join_state *j) {
         if (room == ARENA_FULL || (room == ARENA_WAIT && !table_drain(&r->writer))) {
             return TIDE_ERR_FULL;
         }
-        enum apply_status status = replica_catch_up(r, j->passed, &due);
+        enum apply_status status = apply_catch_up(r, j->passed, &due);
         if (status != APPLY_OK) {
             return join_error(status);
         }
@@ -306,7 +307,7 @@ static int join_from_donor(struct replica *r) {
     int error = join_begin(r, &j);
     KILL_POINT("join.pinned");
     if (error == 0) {
-        atomic_fetch_add_explicit(&r->board->joins, 1, memory_order_relaxed); /* MO(stats) */
+        atomic_fetch_add_explicit(&r->view.board->joins, 1, memory_order_relaxed); /* MO(stats) */
         error = join_copy_all(r, &j);
     }
     free(j.scratch.bytes);
@@ -319,7 +320,7 @@ static int join_finish(struct replica *r) {
     /* A replica that shows the past is exact as soon as it is past what was copied too new: entries that are not due
      * yet wait, and it serves when they have been applied. */
     for (;;) {
-        enum apply_status status = replica_catch_up(r, commit, &due);
+        enum apply_status status = apply_catch_up(r, commit, &due);
         if (status != APPLY_OK) {
             return join_error(status);
         }
@@ -334,7 +335,7 @@ static int join_finish(struct replica *r) {
     r->exact = true;
     KILL_POINT("join.caught_up");
     replica_publish(r, r->last_ts);
-    return board_change_state(r->board, REPLICA_JOINING, REPLICA_SERVING) ? 0 : TIDE_ERR_BUSY;
+    return board_change_state(r->view.board, REPLICA_JOINING, REPLICA_SERVING) ? 0 : TIDE_ERR_BUSY;
 }
 
 static int join_once(struct replica *r) {
@@ -349,31 +350,31 @@ static int join_once(struct replica *r) {
 
 /* Nothing was put into the table yet. What an earlier join left halfway may be deleted by now. */
 static bool join_is_fresh(const struct replica *r) {
-    return r->segment.base != NULL && r->writer.keys == 0 && r->applied == 0;
+    return r->view.segment.base != NULL && r->writer.keys == 0 && r->applied == 0;
 }
 
 static int join_clear(struct replica *r) {
-    board_set_state(r->board, REPLICA_CLAIMED);
+    board_set_state(r->view.board, REPLICA_CLAIMED);
     replica_drop_table(r);
     return replica_make_table(r);
 }
 
-int replica_join(struct replica *r) {
+int join_replica(struct replica *r) {
     for (int tries = 0;; tries++) {
         int error = join_is_fresh(r) ? 0 : join_clear(r);
         if (error != 0) {
-            board_set_state(r->board, REPLICA_FAILED);
+            board_set_state(r->view.board, REPLICA_FAILED);
             return error;
         }
         error = join_once(r);
         if (error == 0) {
-            replica_show(r);
+            view_show(r->domain, &r->view);
             return 0;
         }
         /* Nobody waits for one that served before: it may try for as long as it takes. */
         bool served_before = atomic_load(&r->started) != 0;
         if (error != TIDE_ERR_BUSY || (tries >= JOIN_TRIES && !served_before) || join_ends(r)) {
-            board_set_state(r->board, REPLICA_FAILED);
+            board_set_state(r->view.board, REPLICA_FAILED);
             return error == TIDE_ERR_BUSY ? TIDE_ERR_NO_REPLICA : error;
         }
         /* Lapped, or the donor went away: anew, from an empty table. */

@@ -1,20 +1,23 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The kernel drops the leader's byte when its process dies, and hands it to one of those that wait for it. There is no time-out
+ * The kernel drops the leader's byte when its process dies, and wakes those that wait for it (shm/vigil.h). There is no time-out
  * and no vote: whoever has the byte leads. It applies what is committed (what is not, does not exist), raises the term,
  * and takes up the lanes where the log ends.
  */
 #include "engine/life/takeover.h"
 
-#include "engine/life/control.h"
+#include "engine/life/follower.h"
+#include "engine/life/reap.h"
 #include "engine/table/kill.h"
 #include "engine/write/lane.h"
-#include "engine/replica/replica.h"
+#include "engine/write/lead.h"
+#include "engine/log/apply.h"
 #include "engine/log/sequencer.h"
 #include "engine/table/thread.h"
 #include "shm/clock.h"
 #include "shm/nap.h"
 #include "shm/park.h"
+#include "shm/vigil.h"
 
 #define STEWARD_HANDOVER_NS UINT64_C(200000000) /* how long the others have to take what was handed over */
 #define STEWARD_NAP_NS 1000000u
@@ -24,8 +27,8 @@ int takeover_lead(struct tide *d, struct replica *r) {
      * first write at index 1. */
     uint32_t term = atomic_load(&d->log->leader.term) + 1;
     clock_refine(&d->log->clock);
-    atomic_store(&r->board->apply_delay_ns, 0);
-    atomic_store(&r->board->role, TIDE_LEADER); /* MO(replica.role) */
+    atomic_store(&r->view.board->apply_delay_ns, 0);
+    atomic_store(&r->view.board->role, TIDE_LEADER); /* MO(replica.role) */
     atomic_store(&r->leads, 1);
     seq_lead(d, r, term, term > 1);
     KILL_POINT("takeover.announced");
@@ -41,7 +44,7 @@ void takeover_unlead(struct tide *d, struct replica *r) {
     seq_unlead(d);
     lane_serve_stop(d);
     atomic_store(&r->leads, 0);
-    atomic_store(&r->board->role, TIDE_FOLLOWER);
+    atomic_store(&r->view.board->role, TIDE_FOLLOWER);
 }
 
 /* The candidate of this handle that has applied most. */
@@ -49,8 +52,8 @@ static struct replica *takeover_candidate(struct tide *d) {
     struct replica *best = NULL;
     for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
         struct replica *r = atomic_load(&d->running[i]);
-        if (r != NULL && r->candidate && board_state(r->board) == REPLICA_SERVING &&
-            (best == NULL || board_applied(r->board) > board_applied(best->board))) {
+        if (r != NULL && r->candidate && board_state(r->view.board) == REPLICA_SERVING &&
+            (best == NULL || board_applied(r->view.board) > board_applied(best->view.board))) {
             best = r;
         }
     }
@@ -64,45 +67,37 @@ static int takeover_try(struct tide *d) {
         return TIDE_ERR_NO_REPLICA;
     }
     KILL_POINT("takeover.locked");
-    control_end_thread(r);
-    uint64_t delay = atomic_exchange(&r->board->apply_delay_ns, 0), due;
+    follower_end(r);
+    uint64_t delay = atomic_exchange(&r->view.board->apply_delay_ns, 0), due;
     atomic_store(&r->stop, 0);
     uint64_t commit = board_commit(d->log);
     /* Not exact: it was lapped just now, and stopped while it joined anew. */
-    enum apply_status status = r->exact ? replica_catch_up(r, commit, &due) : APPLY_LAPPED;
+    enum apply_status status = r->exact ? apply_catch_up(r, commit, &due) : APPLY_LAPPED;
     KILL_POINT("takeover.caught_up");
-    int error = status == APPLY_OK && r->applied == commit && board_state(r->board) == REPLICA_SERVING
+    int error = status == APPLY_OK && r->applied == commit && board_state(r->view.board) == REPLICA_SERVING
                     ? takeover_lead(d, r)
                     : TIDE_ERR_NO_REPLICA;
     if (error != 0) {
-        atomic_store(&r->board->apply_delay_ns, delay);
-        control_resume_thread(r); /* it notices what is wrong by itself, and joins anew where it can */
+        atomic_store(&r->view.board->apply_delay_ns, delay);
+        follower_resume(r); /* it notices what is wrong by itself, and joins anew where it can */
         return error;
     }
-    tide_logf(d, TIDE_LOG_INFO, "replica %u leads, term %u, from index %llu", r->id, atomic_load(&d->log->leader.term),
-              (unsigned long long)commit); /* r->applied is the writers' by now */
+    tide_logf(d, TIDE_LOG_INFO, "replica %u leads, term %u, from index %llu", r->view.id,
+              atomic_load(&d->log->leader.term), (unsigned long long)commit); /* r->applied is the writers' by now */
     return 0;
-}
-
-static bool steward_leads(const struct tide *d) {
-    return atomic_load(&d->seq.here) != 0;
-}
-
-bool takeover_is_led(struct tide *d) {
-    return steward_leads(d) || member_led_elsewhere(d->segment.fd);
 }
 
 static void steward_take(struct tide *d) {
     pthread_mutex_lock(&d->control);
     /* A start of a leader that failed meanwhile has let this handle's byte go: ask again. */
-    int error = steward_leads(d) ? 0 : member_lead(d->segment.fd) ? takeover_try(d) : TIDE_ERR_BUSY;
+    int error = lead_is_here(d) ? 0 : member_lead(d->segment.fd) ? takeover_try(d) : TIDE_ERR_BUSY;
     if (error != 0) {
         member_unlead(d->segment.fd);
     }
     pthread_mutex_unlock(&d->control);
     if (error == 0) {
         reap_dead(d); /* after the others can write again */
-        control_release_orphans(d);
+        reap_orphans(d);
     } else {
         park_nap(STEWARD_NAP_NS);
     }
@@ -115,49 +110,50 @@ static void steward_hand_over(struct tide *d) {
         takeover_unlead(d, r);
         KILL_POINT("handover.unled");
         member_unlead(d->segment.fd);
+        vigil_leave(d->log);
         KILL_POINT("handover.free");
-        control_resume_thread(r);
+        follower_resume(r);
     }
     pthread_mutex_unlock(&d->control);
-    uint64_t until = clock_monotonic_ns() + STEWARD_HANDOVER_NS;
+    uint64_t until = clock_after(clock_monotonic_ns(), STEWARD_HANDOVER_NS);
     while (!member_led_elsewhere(d->segment.fd) && clock_monotonic_ns() < until && atomic_load(&d->steward_stop) == 0) {
         park_nap(STEWARD_NAP_NS);
     }
 }
 
-/* Sleeping in fcntl() is the one place where the steward can be cancelled. */
-static bool steward_wait_for_byte(struct tide *d) {
-    int state;
-    pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &state);
-    bool got = member_lead_wait(d->segment.fd);
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
-    return got;
+/* The leader's byte is free for us, or is to be looked at again. */
+static void steward_wait_for_byte(struct tide *d, struct vigil_wait *wait) {
+    uint32_t seen = vigil_look(d->log);
+    if (member_lead(d->segment.fd)) {
+        *wait = (struct vigil_wait){ 0 };
+        steward_take(d);
+    } else if (atomic_load(&d->steward_stop) == 0) {
+        vigil_sleep(d->log, wait, seen);
+    }
 }
 
 static void *steward_run(void *arg) {
     struct tide *d = arg;
-    int state;
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+    struct vigil_wait wait = { 0 };
     for (;;) {
         uint32_t seen =
             atomic_load(&d->steward_word); /* before `stop`, after which it is raised: or that is slept through */
         if (atomic_load(&d->steward_stop) != 0) {
-            return NULL;
+            break;
         }
-        if (!steward_leads(d) && atomic_load(&d->closed) != 0) {
+        if (!lead_is_here(d) && atomic_load(&d->closed) != 0) {
             park_wait(&d->steward_word, seen, UINT64_MAX); /* the domain is gone: there is nothing to lead */
-        } else if (!steward_leads(d)) {
-            if (steward_wait_for_byte(d)) {
-                steward_take(d);
-            } else {
-                park_nap(STEWARD_NAP_NS);
-            }
+        } else if (!lead_is_here(d)) {
+            steward_wait_for_byte(d, &wait);
         } else if (atomic_exchange(&d->step_down, 0) != 0) {
             steward_hand_over(d);
         } else {
             park_wait(&d->steward_word, seen, UINT64_MAX);
         }
     }
+    atomic_store(&d->steward_ended, 1);
+    park_wake(&d->steward_ended, 1);
+    return NULL;
 }
 
 int steward_start(struct tide *d) {
@@ -165,6 +161,7 @@ int steward_start(struct tide *d) {
         return 0;
     }
     atomic_store(&d->steward_stop, 0);
+    atomic_store(&d->steward_ended, 0);
     d->steward_runs = thread_start(&d->steward, steward_run, d) == 0;
     return d->steward_runs ? 0 : TIDE_ERR_NOMEM;
 }
@@ -176,18 +173,12 @@ void steward_stop(struct tide *d) {
     atomic_store(&d->steward_stop, 1);
     atomic_fetch_add(&d->steward_word, 1);
     park_wake(&d->steward_word, INT32_MAX);
-    pthread_cancel(d->steward);
+    while (atomic_load(&d->steward_ended) == 0) {
+        vigil_wake(d->log); /* one that was about to sleep hears the next */
+        park_wait(&d->steward_ended, 0, STEWARD_NAP_NS);
+    }
     pthread_join(d->steward, NULL);
     d->steward_runs = false;
-    if (!steward_leads(d)) {
-        member_unlead(d->segment.fd); /* it may have been cancelled with the byte just got */
-    }
-}
-
-void takeover_ask_step_down(struct tide *d) {
-    atomic_store(&d->step_down, 1);
-    atomic_fetch_add(&d->steward_word, 1);
-    park_wake(&d->steward_word, INT32_MAX);
 }
 
 int tide_step_down(struct tide *d) {
@@ -197,11 +188,14 @@ int tide_step_down(struct tide *d) {
     if (tide_forked(d)) {
         return TIDE_ERR_FORKED;
     }
-    if (steward_leads(d)) {
+    if (d->read_only) {
+        return TIDE_ERR_READ_ONLY;
+    }
+    if (lead_is_here(d)) {
         if (!d->steward_runs) {
             return TIDE_ERR_BUSY;
         }
-        takeover_ask_step_down(d);
+        lead_ask_step_down(d);
         return 0;
     }
     if (!member_led_elsewhere(d->segment.fd)) {
@@ -211,92 +205,5 @@ int tide_step_down(struct tide *d) {
     atomic_store(&board->step_down, 1);
     atomic_fetch_add(&board->wake, 1);
     park_wake(&board->wake, INT32_MAX);
-    return 0;
-}
-
-/* ---- the dead ------------------------------------------------------------------------------------------------------- */
-
-/* A living member has all that this replica has: then it is not needed. (That somebody holds the leader's byte says less: he
- * may be about to find that he cannot lead.) */
-static bool reap_is_covered(const struct tide *d, uint32_t dead) {
-    for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
-        const struct replica_board *b = &d->log->replicas[i];
-        if (i != dead && board_state(b) == REPLICA_SERVING &&
-            board_applied(b) >= board_applied(&d->log->replicas[dead]) &&
-            member_lives(d->segment.fd, d->log, board_owner(b), d->member)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void reap_replicas(struct tide *d, uint32_t member) {
-    for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
-        struct replica_board *b = &d->log->replicas[i];
-        uint32_t state = board_state(b);
-        if (state == REPLICA_FREE || state == REPLICA_STOPPED || state == REPLICA_ORPHAN || board_owner(b) != member) {
-            continue;
-        }
-        KILL_POINT("gc.replica");
-        if (state == REPLICA_SERVING && !reap_is_covered(d, i)) {
-            board_set_state(b, REPLICA_ORPHAN);
-            continue;
-        }
-        /* The file first: a slot that is free may be claimed at once, and its new table must not be the one removed. */
-        segment_unlink_of(d->name, SEGMENT_TABLE, i, d->words.header.incarnation);
-        KILL_POINT("gc.unlinked");
-        board_set_state(b, REPLICA_FREE);
-    }
-}
-
-/* A slot is claimed by its pid, and the member's number comes after: one who died in between left an old number there. */
-static bool reap_is_readers(const struct log_segment *log, const struct reader_slot *slot, uint32_t member) {
-    uint32_t pid = atomic_load(&slot->owner_pid), owner = atomic_load(&slot->member);
-    if (pid == 0 || owner == member) {
-        return pid != 0;
-    }
-    bool fits = owner < LAYOUT_MEMBERS && atomic_load(&log->members[owner].used) != 0 &&
-                atomic_load(&log->members[owner].pid) == pid;
-    return !fits && atomic_load(&log->members[member].pid) == pid;
-}
-
-static void reap_readers(struct log_segment *log, uint32_t member) {
-    for (uint32_t i = 0; i < LAYOUT_READERS; i++) {
-        struct reader_slot *slot = &log->readers[i];
-        if (reap_is_readers(log, slot, member)) {
-            atomic_store(&slot->owner_pid, 0);
-        }
-    }
-}
-
-void reap_member(void *tide, uint32_t member) {
-    struct tide *d = tide;
-    reap_replicas(d, member);
-    reap_readers(d->log, member);
-    KILL_POINT("gc.lanes");
-    lane_reap(d, member);
-    KILL_POINT("gc.done");
-}
-
-uint32_t reap_dead(struct tide *d) {
-    return member_reap_all(d->segment.fd, d->log, d->member, reap_member, d);
-}
-
-int tide_gc(struct tide *d, uint32_t *reaped) {
-    if (d == NULL) {
-        return TIDE_ERR_INVALID;
-    }
-    if (atomic_load(&d->closed) != 0) {
-        return -(int)atomic_load(&d->closed);
-    }
-    bool led = takeover_is_led(d);
-    uint32_t n = reap_dead(d);
-    if (led && board_state(&d->log->replicas[(uint32_t)atomic_load(&d->log->leader.leader) % LAYOUT_REPLICAS]) ==
-                   REPLICA_SERVING) {
-        control_release_orphans(d); /* one that a reaper left who had not heard of the new leader */
-    }
-    if (reaped != NULL) {
-        *reaped = n;
-    }
     return 0;
 }

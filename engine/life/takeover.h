@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Who leads: taking over when the leader has gone, and handing over. */
-#ifndef ENGINE_TAKEOVER_H
-#define ENGINE_TAKEOVER_H
+#ifndef TIDE_LIFE_TAKEOVER_H
+#define TIDE_LIFE_TAKEOVER_H
 
 #include "engine/replica/domain.h"
 
@@ -15,15 +15,5 @@ void steward_stop(struct tide *d);
 int takeover_lead(struct tide *d, struct replica *r);
 /* The reverse, up to and without letting the byte go: queued writes are answered with NO_LEADER. Under d->control. */
 void takeover_unlead(struct tide *d, struct replica *r);
-
-/* Does anybody lead, here or elsewhere? */
-bool takeover_is_led(struct tide *d);
-
-/* Ask the steward to hand over. Any thread. */
-void takeover_ask_step_down(struct tide *d);
-
-/* Free what dead members left, but for tables that may be needed: those become ORPHAN. Returns how many members. */
-uint32_t reap_dead(struct tide *d);
-void reap_member(void *tide, uint32_t member);
 
 #endif

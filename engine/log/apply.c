@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* How entries of the log become part of a replica's table. */
-#include "engine/table/kill.h"
-#include "engine/write/lane.h"
-#include "engine/replica/replica.h"
-#include "engine/table/table_slots.h"
+#include "engine/log/apply.h"
 
 #include <stdlib.h>
 
+#include "engine/log/lane_notes.h"
+#include "engine/table/kill.h"
+#include "engine/table/table_slots.h"
 #include "shm/bytes.h"
 #include "shm/clock.h"
 #include "shm/crc.h"
@@ -246,7 +246,7 @@ static void apply_lag_record(struct replica *r, const struct apply_lags *lags) {
     uint64_t now = clock_now(&r->domain->log->clock);
     for (uint32_t i = 0; i < lags->count; i++) {
         int64_t lag = now > lags->ts[i] ? (int64_t)(now - lags->ts[i]) : 0;
-        lag_record(r->lag_all, r->lag_windows, now, lag, lags->entries[i]);
+        lag_record(r->view.lag_all, r->view.lag_windows, now, lag, lags->entries[i]);
     }
 }
 
@@ -326,11 +326,11 @@ static enum apply_status apply_run(struct replica *r, uint64_t until, uint64_t d
     return status == APPLY_WAIT ? APPLY_FULL : status;
 }
 
-enum apply_status replica_catch_up(struct replica *r, uint64_t until, uint64_t *due) {
+enum apply_status apply_catch_up(struct replica *r, uint64_t until, uint64_t *due) {
     *due = 0;
     while (r->applied < until) {
         /* MO(replica.delay): relaxed; a setting, it orders nothing. */
-        uint64_t delay = atomic_load_explicit(&r->board->apply_delay_ns, memory_order_relaxed);
+        uint64_t delay = atomic_load_explicit(&r->view.board->apply_delay_ns, memory_order_relaxed);
         enum apply_status status = apply_run(r, until, delay, due);
         if (status != APPLY_OK || *due != 0 || atomic_load(&r->stop) != 0) {
             return status;

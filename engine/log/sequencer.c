@@ -2,7 +2,7 @@
 #include "engine/log/sequencer.h"
 
 #include "engine/table/kill.h"
-#include "engine/write/lane.h"
+#include "engine/log/lane_notes.h"
 #include "engine/replica/replica.h"
 #include "engine/table/table_slots.h"
 #include "shm/bytes.h"
@@ -58,9 +58,9 @@ static void seq_apply(struct tide *d, struct replica *r, struct seq_request *q) 
         if (op->kind == TIDE_OP_DELETE) {
             table_delete(&r->writer, p->hash, op->key, op->key_len, index);
         } else if (table_publish(&r->writer, p->node, p->hash, index, p->payload_crc) != 0) {
-            tide_logf(d, TIDE_LOG_ERROR, "replica %u: no overflow bucket for entry %llu: its table is damaged", r->id,
-                      (unsigned long long)index);
-            board_set_state(r->board, REPLICA_FAILED);
+            tide_logf(d, TIDE_LOG_ERROR, "replica %u: no overflow bucket for entry %llu: its table is damaged",
+                      r->view.id, (unsigned long long)index);
+            board_set_state(r->view.board, REPLICA_FAILED);
         }
         replica_note_index(r);
     }
@@ -364,7 +364,7 @@ void seq_lead(struct tide *d, struct replica *leader, uint32_t term, bool announ
                      1); /* the leader before may have died when it had only taken the mark back */
         seq_wake_followers(&d->log->leader);
     }
-    atomic_store(&d->log->leader.leader, (int32_t)leader->id);
+    atomic_store(&d->log->leader.leader, (int32_t)leader->view.id);
     seq_run(d, NULL); /* who queued meanwhile sleeps until somebody works for it */
 }
 

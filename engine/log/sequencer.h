@@ -4,8 +4,8 @@
  * has queued meanwhile (flat combining: Hendler, Incze, Shavit, Tzafrir, 2010). Many writes at hand are one group:
  * one clock reading, one commit, one barrier, at most one wake-up.
  */
-#ifndef ENGINE_SEQUENCER_H
-#define ENGINE_SEQUENCER_H
+#ifndef TIDE_LOG_SEQUENCER_H
+#define TIDE_LOG_SEQUENCER_H
 
 #include "engine/replica/domain.h"
 #include "engine/table/kill.h"

@@ -31,8 +31,8 @@ static inline bool get_is_common(const void *key, size_t key_len, const struct t
            (a == NULL || a->size == sizeof(*a)) && buf != NULL;
 }
 
-static inline const struct replica *get_home(const struct tide_reader *r) {
-    return atomic_load_explicit(r->home_slot, memory_order_acquire); /* MO(domain.replica): as reader_replica() */
+static inline const struct view *get_home(const struct tide_reader *r) {
+    return atomic_load_explicit(r->home_slot, memory_order_acquire); /* MO(domain.replica): as view_at() */
 }
 
 /* What a fresh read leaves behind; reader_answer() would fill in the same, with less of it known. What was committed when
@@ -127,7 +127,7 @@ __attribute__((flatten, noinline)) static int get_near(struct tide_reader *r, co
                                                        struct tide_answer *a) {
     uint64_t hash = XXH3_64bits_withSeed(key, key_len, r->hash_seed);
     rcu_enter_at(r->rcu_word);
-    const struct replica *home = get_home(r);
+    const struct view *home = get_home(r);
     uint64_t commit = board_commit(r->log);
     if (__builtin_expect(home == NULL || !home->foreign, 0)) {
         rcu_exit_at(r->rcu_word);
@@ -139,7 +139,7 @@ __attribute__((flatten, noinline)) static int get_near(struct tide_reader *r, co
     if (__builtin_expect(index < commit, 0)) {
         return get_later(r, key, key_len, bound, buf, buf_size, a);
     }
-    bool hit = index >= r->fence && board_state(home->board) == REPLICA_SERVING && foreign_is_current(home) &&
+    bool hit = index >= r->fence && board_state(home->board) == REPLICA_SERVING && view_is_current(home) &&
                foreign_hit(home, index, hash, key, key_len, buf, buf_size, &value);
     bool leader = reader_board_leads(home->board);
     rcu_exit_at(r->rcu_word);
@@ -172,7 +172,7 @@ int tide_get(struct tide_reader *r, const void *key, size_t key_len, const struc
         return get_elsewhere(r, key, key_len, bound, buf, buf_size, a);
     }
     rcu_enter_at(r->rcu_word);
-    const struct replica *home = get_home(r);
+    const struct view *home = get_home(r);
     uint64_t commit = board_commit(r->log);
     if (__builtin_expect(home == NULL || home->foreign, 0)) {
         return get_leave(r, key, key_len, bound, buf, buf_size, a);
@@ -196,8 +196,9 @@ int tide_get(struct tide_reader *r, const void *key, size_t key_len, const struc
     /* MO(node.fields): relaxed; MO(node.index), MO(node.deleted): acquire; as table_key_is() and table_version(). */
     uint64_t version = atomic_load_explicit(&n->index, memory_order_acquire);
     if (__builtin_expect(slot == 0 || atomic_load_explicit(&n->key_len, memory_order_relaxed) != key_len ||
-                             !get_same_key(table_node_key(n), key, key_len) || version > r->fence ||
-                             atomic_load_explicit(&n->deleted, memory_order_acquire) != 0,
+                             !get_same_key(table_node_key(n), key, key_len) ||
+                             visible_at(r->fence, version, atomic_load_explicit(&n->deleted, memory_order_acquire)) !=
+                                 VISIBLE,
                          0)) {
         return get_search(r, key, key_len, t, buf, buf_size, a);
     }

@@ -8,9 +8,11 @@
 #include "shm/bytes.h"
 #include "shm/clock.h"
 #include "shm/lag.h"
+#include "shm/nap.h"
 #include "shm/park.h"
 
 #define INFO_NAP_NS 1000000u
+#define INFO_LOOK_NS 100000u /* of a handle that cannot be woken */
 
 uint64_t tide_now(struct tide *d) {
     return clock_now(&d->log->clock);
@@ -66,26 +68,26 @@ static void info_percentiles(const struct hdr *h, uint64_t *p50, uint64_t *p99, 
     *p999 = (uint64_t)values[2];
 }
 
-static void info_lag(const struct tide *d, const struct replica *r, struct tide_replica_info *out) {
+static void info_lag(const struct tide *d, const struct view *v, struct tide_replica_info *out) {
     struct hdr *sum = lag_new();
     if (sum == NULL) {
         return;
     }
-    lag_rolling(r->lag_windows, clock_now(&d->log->clock), sum);
+    lag_rolling(v->lag_windows, clock_now(&d->log->clock), sum);
     info_percentiles(sum, &out->lag_p50_ns, &out->lag_p99_ns, &out->lag_p999_ns);
-    lag_all(r->lag_all, sum);
+    lag_all(v->lag_all, sum);
     info_percentiles(sum, &out->lag_all_p50_ns, &out->lag_all_p99_ns, &out->lag_all_p999_ns);
     out->lag_all_max_ns = (uint64_t)hdr_max(sum);
     out->lag_count = (uint64_t)hdr_total(sum);
     hdr_free(sum);
 }
 
-static void info_table(const struct tide *d, const struct replica *r, struct tide_replica_info *out) {
-    const struct table_segment *seg = r->writer.t.seg;
+static void info_table(const struct tide *d, const struct view *v, struct tide_replica_info *out) {
+    const struct table_segment *seg = v->table.seg;
     out->keys = atomic_load_explicit(&seg->live_keys, memory_order_relaxed); /* MO(stats) */
     out->table_bytes = seg->nodes_end - seg->buckets_off;
     out->table_used_bytes = atomic_load_explicit(&seg->used_bytes, memory_order_relaxed); /* MO(stats) */
-    info_lag(d, r, out);
+    info_lag(d, v, out);
 }
 
 int tide_replica_info(struct tide *d, uint32_t id, struct tide_replica_info *out) {
@@ -124,9 +126,9 @@ int tide_replica_info(struct tide *d, uint32_t id, struct tide_replica_info *out
             foreign_attach(d, id); /* nothing to do for one of ours */
         }
         rcu_enter(); /* keeps the replica's mapping in place */
-        struct replica *r = reader_replica(d, id);
-        if (r != NULL && (!r->foreign || foreign_is_current(r))) {
-            info_table(d, r, out);
+        struct view *v = view_current(d, id);
+        if (v != NULL) {
+            info_table(d, v, out);
         }
         rcu_exit();
     }
@@ -191,6 +193,10 @@ int tide_wait_applied(struct tide *d, const struct tide_token *token, uint32_t n
         }
         uint64_t nap = timeout_ns - gone < INFO_NAP_NS ? timeout_ns - gone : INFO_NAP_NS;
         struct replica_board *b = (struct replica_board *)(uintptr_t)(behind != NULL ? behind : &d->log->replicas[0]);
+        if (d->read_only) {
+            park_nap(nap < INFO_LOOK_NS ? nap : INFO_LOOK_NS);
+            continue;
+        }
         uint32_t seen = atomic_load(&b->wake);
         /* MO(replica.waiters): relaxed; a wake-up that is missed costs INFO_NAP_NS. */
         atomic_store_explicit(&b->waiters, 1, memory_order_relaxed);

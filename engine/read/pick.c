@@ -28,8 +28,8 @@ struct pick_round {
 
 static void pick_consider(const struct tide_reader *r, const struct tide_bound *bound, uint64_t fence, uint32_t id,
                           struct pick_round *round) {
-    struct replica *replica = reader_replica(r->domain, id);
-    if (replica == NULL || (replica->foreign && !foreign_is_current(replica))) {
+    struct view *replica = view_current(r->domain, id);
+    if (replica == NULL) {
         bool serves = board_state(&r->domain->log->replicas[id]) == REPLICA_SERVING;
         round->unattached |= serves ? UINT64_C(1) << id : 0;
         return;
@@ -95,16 +95,26 @@ static int pick_fence(const struct tide_reader *r, const struct tide_bound *boun
 }
 
 /* Sleep until the replica publishes something, at most until `until` (CLOCK_MONOTONIC: the domain's clock lies in shared memory). */
-static void pick_wait(struct replica_board *b, uint32_t *rounds, uint64_t now, uint64_t until) {
+static void pick_wait(const struct tide *d, struct replica_board *b, uint32_t *rounds, uint64_t now, uint64_t until) {
     if ((*rounds)++ < PICK_SPINS) {
         park_relax();
         return;
     }
     uint64_t ns = until - now < PICK_NAP_NS ? until - now : PICK_NAP_NS;
+    if (d->read_only) {
+        park_nap(ns < PICK_SEARCH_NS ? ns : PICK_SEARCH_NS); /* a waiter would have to say so */
+        return;
+    }
     uint32_t seen = atomic_load(&b->wake);
     /* MO(replica.waiters): the waiter's side; a wake-up that is missed costs PICK_NAP_NS. */
     atomic_store_explicit(&b->waiters, 1, memory_order_relaxed);
     park_wait(&b->wake, seen, ns);
+}
+
+/* Why another process's replica is not mapped here says nothing about the replica: this process has no descriptor or memory left, or
+ * is another user than it was when it opened the domain. The caller hears that, not that nobody leads or serves. */
+static bool pick_is_own_trouble(int error) {
+    return error == TIDE_ERR_SYSTEM || error == TIDE_ERR_NOMEM || error == TIDE_ERR_FOREIGN;
 }
 
 /* Nobody leads, or the leader's replica is not mapped here: 0 where it is now. */
@@ -113,7 +123,11 @@ static int pick_leader_missing(struct tide *d, int32_t id) {
     if (closed != 0) {
         return -(int)closed;
     }
-    return id < 0 || (uint32_t)id >= LAYOUT_REPLICAS || foreign_attach(d, (uint32_t)id) != 0 ? TIDE_ERR_NO_LEADER : 0;
+    if (id < 0 || (uint32_t)id >= LAYOUT_REPLICAS) {
+        return TIDE_ERR_NO_LEADER;
+    }
+    int error = foreign_attach(d, (uint32_t)id);
+    return error == 0 || pick_is_own_trouble(error) ? error : TIDE_ERR_NO_LEADER;
 }
 
 /* Read the leader's replica: linearizable, whoever else may be used. The section is open on success. */
@@ -125,8 +139,8 @@ static int pick_leader(struct tide_reader *r, uint64_t fence, uint64_t start, st
     for (;;) {
         rcu_enter();
         int32_t id = atomic_load(&d->log->leader.leader);
-        struct replica *leader = (uint32_t)id < LAYOUT_REPLICAS ? reader_replica(d, (uint32_t)id) : NULL;
-        if (leader == NULL || (leader->foreign && !foreign_is_current(leader))) {
+        struct view *leader = (uint32_t)id < LAYOUT_REPLICAS ? view_current(d, (uint32_t)id) : NULL;
+        if (leader == NULL) {
             rcu_exit();
             int error = pick_leader_missing(d, id);
             if (error == 0 && rounds++ < PICK_SPINS) {
@@ -166,17 +180,17 @@ static int pick_leader(struct tide_reader *r, uint64_t fence, uint64_t start, st
     }
 }
 
-static int pick_nothing(const struct tide *d, const struct pick_round *round) {
+static int pick_nothing(const struct tide *d, const struct pick_round *round, int trouble) {
     uint32_t closed = atomic_load(&d->closed);
     if (closed != 0) {
         return -(int)closed;
     }
-    return round->any_serving ? 0 : TIDE_ERR_NO_REPLICA;
+    return round->any_serving ? 0 : trouble != 0 ? trouble : TIDE_ERR_NO_REPLICA;
 }
 
 /* No replica satisfies the bound just now. 1: look again; 0: *v serves, in an open section; else an error. */
 static int pick_fall_back(struct tide_reader *r, const struct tide_bound *bound, uint64_t fence,
-                          struct pick_round *round, uint64_t start, uint32_t *rounds, struct verdict *v) {
+                          struct pick_round *round, uint64_t start, uint32_t *rounds, int trouble, struct verdict *v) {
     struct tide *d = r->domain;
     uint64_t now = clock_monotonic_ns();
     *v = round->nearest;
@@ -190,7 +204,7 @@ static int pick_fall_back(struct tide_reader *r, const struct tide_bound *bound,
     }
     struct replica_board *nearest = round->nearest.replica != NULL ? round->nearest.replica->board : NULL;
     rcu_exit();
-    int nothing = pick_nothing(d, round);
+    int nothing = pick_nothing(d, round, trouble);
     bool waits = bound->fallback == TIDE_FALLBACK_WAIT || bound->fallback == TIDE_FALLBACK_LEADER;
     if (nothing != 0 && (nothing != TIDE_ERR_NO_REPLICA || !waits)) {
         return nothing;
@@ -204,7 +218,7 @@ static int pick_fall_back(struct tide_reader *r, const struct tide_bound *bound,
     if (now - start < bound->wait_ns) {
         uint64_t until = bound->wait_ns > UINT64_MAX - start ? UINT64_MAX : start + bound->wait_ns;
         if (nearest != NULL) {
-            pick_wait(nearest, rounds, now, until);
+            pick_wait(d, nearest, rounds, now, until);
         } else {
             park_nap(PICK_SEARCH_NS); /* all are joining, say: there is nobody to be woken by */
         }
@@ -217,9 +231,15 @@ static int pick_fall_back(struct tide_reader *r, const struct tide_bound *bound,
 }
 
 /* Map replicas of other processes; each is tried once for a read. Outside of sections. */
-static uint64_t pick_attach(struct tide *d, uint64_t wanted) {
+static uint64_t pick_attach(struct tide *d, uint64_t wanted, int *trouble) {
     for (uint64_t rest = wanted; rest != 0; rest &= rest - 1) {
-        foreign_attach(d, (uint32_t)__builtin_ctzll(rest));
+        int error = foreign_attach(d, (uint32_t)__builtin_ctzll(rest));
+        if (pick_is_own_trouble(error)) {
+            *trouble = error;
+            if (atomic_exchange(&d->troubled, 1) == 0) { /* once: every read would come by here */
+                tide_log_fault(d, error);
+            }
+        }
     }
     return wanted;
 }
@@ -228,6 +248,7 @@ int reader_pick(struct tide_reader *r, const struct tide_bound *bound, struct ve
     struct tide *d = r->domain;
     uint64_t fence = 0, start = 0, attached = 0;
     uint32_t rounds = 0;
+    int trouble = 0;
     bool invalid = bound->size < sizeof(*bound) || bound->fallback > TIDE_FALLBACK_STALE;
     uint32_t closed = atomic_load(&d->closed);
     int error = closed != 0 ? -(int)closed : invalid ? TIDE_ERR_INVALID : pick_fence(r, bound, &fence);
@@ -240,7 +261,7 @@ int reader_pick(struct tide_reader *r, const struct tide_bound *bound, struct ve
         pick_look(r, bound, fence, &round);
         if (round.unattached & ~attached) {
             rcu_exit();
-            attached |= pick_attach(d, round.unattached & ~attached);
+            attached |= pick_attach(d, round.unattached & ~attached, &trouble);
             continue;
         }
         if (round.found) {
@@ -252,7 +273,7 @@ int reader_pick(struct tide_reader *r, const struct tide_bound *bound, struct ve
             return 0;
         }
         start = start != 0 ? start : clock_monotonic_ns();
-        error = pick_fall_back(r, bound, fence, &round, start, &rounds, v);
+        error = pick_fall_back(r, bound, fence, &round, start, &rounds, trouble, v);
         if (error <= 0) {
             return error;
         }

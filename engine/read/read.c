@@ -16,12 +16,12 @@ static inline bool read_home_fresh(const struct tide_reader *r, const struct tid
     }
     const struct tide *d = r->domain;
     rcu_enter();
-    struct replica *home = reader_replica(d, r->home);
+    struct view *home = view_at(d, r->home);
     if (__builtin_expect(home != NULL, 1)) {
         uint64_t commit = board_commit(d->log);
         uint64_t applied = board_applied(home->board);
         if (__builtin_expect(applied >= commit && applied >= r->fence, 1) &&
-            board_state(home->board) == REPLICA_SERVING && (!home->foreign || foreign_is_current(home))) {
+            board_state(home->board) == REPLICA_SERVING && view_is_current(home)) {
             *v = (struct verdict){
                 .replica = home, .id = home->id, .leader = reader_leads(home), .index = applied, .commit = commit
             };
@@ -73,7 +73,7 @@ void read_done(struct tide_reader *r, const struct verdict *v, struct tide_answe
 bool read_newer(struct verdict *v) {
     uint64_t index = board_applied(v->replica->board);
     if (index < v->index ||
-        !foreign_is_current(v->replica)) { /* in this order: a new table is announced before its index */
+        !view_is_current(v->replica)) { /* in this order: a new table is announced before its index */
         return false;
     }
     v->index = index;
@@ -83,7 +83,7 @@ bool read_newer(struct verdict *v) {
 /* Look up in another process's replica, at v->index or a later one, which v then has. */
 static int read_foreign(struct verdict *v, uint64_t hash, const void *key, size_t key_len, void *buf, size_t buf_size,
                         struct foreign_value *out) {
-    const struct replica *replica = v->replica;
+    const struct view *replica = v->replica;
     for (int tries = 0; tries < READ_FOREIGN_TRIES; tries++) {
         uint64_t epoch = foreign_epoch(&replica->table);
         if (!read_newer(v)) {
@@ -219,8 +219,8 @@ static inline bool read_hit(const struct table_node *n, struct tide_mget_item *i
     const void *key = item->key;
     uint8_t *buf = item->buf;
     size_t key_len = item->key_len;
-    if (__builtin_expect(key == NULL || buf == NULL || index > at || deleted - 1 < at || size > item->buf_size ||
-                             !table_key_is(n, key, key_len),
+    if (__builtin_expect(key == NULL || buf == NULL || visible_at(at, index, deleted) != VISIBLE ||
+                             size > item->buf_size || !table_key_is(n, key, key_len),
                          0)) {
         return false;
     }
@@ -268,11 +268,11 @@ read_many(const struct table *table, struct tide_mget_item *items, size_t n, uin
 }
 
 /* Ask memory for what some keys' lookups will need; nothing that is loaded here is believed. */
-static void read_prefetch_foreign(const struct replica *r, const struct tide_mget_item *items, const uint64_t *hash,
+static void read_prefetch_foreign(const struct view *v, const struct tide_mget_item *items, const uint64_t *hash,
                                   size_t n) {
-    const struct table *t = &r->table;
+    const struct table *t = &v->table;
     uint64_t buckets = atomic_load_explicit(&t->seg->buckets, memory_order_acquire); /* MO(table.buckets) */
-    if (buckets - 2 > r->buckets_most - 2) {
+    if (!foreign_buckets_fit(v, buckets)) {
         return;
     }
     for (size_t i = 0; i < n; i++) {
@@ -290,7 +290,7 @@ static void read_prefetch_foreign(const struct replica *r, const struct tide_mge
 /* Some items at v->index; OK, LOST or STUCK. */
 static enum foreign_status read_some_foreign(const struct verdict *v, uint64_t epoch, struct tide_mget_item *items,
                                              size_t n) {
-    const struct replica *replica = v->replica;
+    const struct view *replica = v->replica;
     uint64_t hash[MGET_STRIDE];
     read_prefetch_keys(items, n);
     for (size_t i = 0; i < n; i++) {
@@ -323,7 +323,7 @@ static enum foreign_status read_some_foreign(const struct verdict *v, uint64_t e
 
 /* All items at one index, of another process's replica. READ_STUCK: no index could be had for all. */
 static int read_many_foreign(struct verdict *v, struct tide_mget_item *items, size_t n) {
-    const struct replica *replica = v->replica;
+    const struct view *replica = v->replica;
     for (int tries = 0; tries < READ_FOREIGN_TRIES; tries++) {
         uint64_t epoch = foreign_epoch(&replica->table);
         if (!read_newer(v)) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What the public reads have in common: engine/read/get.c, engine/read/read.c, engine/read/section.c. */
-#ifndef ENGINE_READ_H
-#define ENGINE_READ_H
+#ifndef TIDE_READ_READ_H
+#define TIDE_READ_READ_H
 
 #include "engine/read/reader.h"
 #include "shm/bytes.h"

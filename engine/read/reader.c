@@ -12,7 +12,7 @@ _Thread_local char reader_thread_mark;
 void reader_settle(struct tide_reader *r) {
     r->quick = r->policy == TIDE_STICKY && r->section == NULL && rcu_is_plain() ? r->owner : NULL;
     r->rcu_word = rcu_word();
-    r->home_slot = &r->domain->replicas[r->home];
+    r->home_slot = &r->domain->views[r->home];
     r->log = r->domain->log;
     r->hash_seed = r->domain->hash_seed;
     r->home_fresh = &r->counts->counts[r->home][TIDE_REASON_FRESH];
@@ -20,7 +20,7 @@ void reader_settle(struct tide_reader *r) {
 
 /* A slot of counts in the segment, so that tools see them; where none is free the reader counts for itself. */
 static struct reader_slot *reader_claim_slot(struct tide *d) {
-    for (uint32_t i = 0; i < LAYOUT_READERS; i++) {
+    for (uint32_t i = 0; i < LAYOUT_READERS && !d->read_only; i++) {
         uint32_t free = 0;
         struct reader_slot *slot = &d->log->readers[i];
         if (atomic_load(&slot->owner_pid) == 0 &&
@@ -40,7 +40,7 @@ static uint32_t reader_home(struct tide *d, const struct tide_reader_opts *o, ui
     }
     uint32_t serving[LAYOUT_REPLICAS], n = 0;
     for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
-        if ((mask >> i & 1) != 0 && atomic_load(&d->replicas[i]) != NULL) {
+        if ((mask >> i & 1) != 0 && atomic_load(&d->views[i]) != NULL) {
             serving[n++] = i;
         }
     }

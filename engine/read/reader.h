@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* A reader: who may use it, what its session has seen, which replica serves it. */
-#ifndef ENGINE_READER_H
-#define ENGINE_READER_H
+#ifndef TIDE_READ_READER_H
+#define TIDE_READ_READER_H
 
-#include "engine/replica/domain.h"
+#include "engine/replica/view.h"
 #include "engine/table/rcu.h"
 
 struct tide_reader {
@@ -12,7 +12,7 @@ struct tide_reader {
      * replica is counted. */
     const void *quick;
     unsigned long *rcu_word;
-    _Atomic(struct replica *) *home_slot;
+    _Atomic(struct view *) *home_slot;
     const struct log_segment *log;
     uint64_t hash_seed;
     _Atomic uint64_t *home_fresh;
@@ -21,11 +21,11 @@ struct tide_reader {
     uint64_t fence; /* the session has read at or written this index */
     uint32_t home;
     uint32_t policy;
-    uint64_t mask;           /* replicas that may be used */
-    uint64_t avoid;          /* during one read: replicas that turned out to be stuck */
-    uint32_t pardons;        /* and how often all were tried again, since none was left */
-    uint64_t section_epoch;  /* another process's replica: see engine/replica/foreign.h */
-    struct replica *section; /* of the open section, or NULL */
+    uint64_t mask;          /* replicas that may be used */
+    uint64_t avoid;         /* during one read: replicas that turned out to be stuck */
+    uint32_t pardons;       /* and how often all were tried again, since none was left */
+    uint64_t section_epoch; /* another process's replica: see engine/replica/foreign.h */
+    struct view *section;   /* of the open section, or NULL */
     uint64_t section_index;
     struct reader_slot *counts; /* in the segment, or `own` */
     struct reader_slot *own;
@@ -51,19 +51,13 @@ static inline int reader_check(const struct tide_reader *r) {
     return __builtin_expect(tide_forked(r->domain), 0) ? TIDE_ERR_FORKED : 0;
 }
 
-/* Inside a section: the replica of this process in slot `id`, or NULL. */
-static inline struct replica *reader_replica(const struct tide *d, uint32_t id) {
-    /* MO(domain.replica): acquire; pairs with replica_show(). */
-    return atomic_load_explicit(&d->replicas[id], memory_order_acquire);
-}
-
 static inline bool reader_board_leads(const struct replica_board *b) {
     /* MO(replica.role): relaxed; for show: who leads is decided elsewhere. */
     return atomic_load_explicit(&b->role, memory_order_relaxed) == TIDE_LEADER;
 }
 
-static inline bool reader_leads(const struct replica *r) {
-    return reader_board_leads(r->board);
+static inline bool reader_leads(const struct view *v) {
+    return reader_board_leads(v->board);
 }
 
 static inline void reader_count(struct tide_reader *r, uint32_t replica, uint32_t reason) {
@@ -74,7 +68,7 @@ static inline void reader_count(struct tide_reader *r, uint32_t replica, uint32_
 
 /* What was decided for one read. */
 struct verdict {
-    struct replica *replica; /* valid while the section is open */
+    struct view *replica; /* valid while the section is open */
     uint32_t id;
     bool leader;
     uint64_t index;  /* the read is at this index */

@@ -27,12 +27,12 @@ static void verify_replica(struct tide *d, uint32_t id, struct tide_verify *out)
     uint64_t buckets = 1;
     for (uint64_t b = 0; b < buckets; b++) {
         rcu_enter();
-        struct replica *r = reader_replica(d, id);
-        if (r == NULL || (r->foreign && !foreign_is_current(r))) {
+        struct view *v = view_current(d, id);
+        if (v == NULL) {
             buckets = 0;
         } else {
-            buckets = foreign_buckets(r);
-            sum.damaged += buckets == 0 || foreign_visit_bucket(r, b, UINT64_MAX, &scratch, verify_copy, &sum) != 0;
+            buckets = foreign_buckets(v);
+            sum.damaged += buckets == 0 || foreign_visit_bucket(v, b, UINT64_MAX, &scratch, verify_copy, &sum) != 0;
         }
         rcu_exit();
     }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* May this replica serve this read, and how stale is it? */
-#ifndef ENGINE_BOUND_H
-#define ENGINE_BOUND_H
+#ifndef TIDE_REPLICA_BOUND_H
+#define TIDE_REPLICA_BOUND_H
 
 #include "engine/replica/domain.h"
 

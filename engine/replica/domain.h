@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What a process holds of a domain. Private to the engine. */
-#ifndef ENGINE_DOMAIN_H
-#define ENGINE_DOMAIN_H
+#ifndef TIDE_REPLICA_DOMAIN_H
+#define TIDE_REPLICA_DOMAIN_H
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -18,16 +18,24 @@
 struct seq_request;
 struct apply_part;
 
-/* A replica that this process runs. Readers reach it through tide.replicas[] inside a section. */
-struct replica {
-    /* What reads use. */
+/* What a replica that this process runs and the mapping of a table that another process writes have in common: what reads need.
+ * Functions: engine/replica/view.h. */
+struct view {
     struct replica_board *board;
     struct table table;
     uint32_t id;
     bool foreign; /* another process runs it: mapped read-only, reads validate (engine/replica/foreign.h) */
     _Atomic uint64_t
         segment_id;        /* of the table that is mapped; another process's: 0 when it is not to be read any more */
-    uint64_t buckets_most; /* see replica_buckets_most() */
+    uint64_t buckets_most; /* see view_buckets_most() */
+    struct segment segment;
+    struct hdr *lag_all;
+    struct lag_windows *lag_windows;
+};
+
+/* A replica that this process runs. */
+struct replica {
+    struct view view;
 
     /* What its one applying thread uses. */
     alignas(LAYOUT_PAIR) struct tide *domain;
@@ -36,15 +44,12 @@ struct replica {
     uint64_t pos;     /* of the frame after it */
     uint64_t last_ts; /* of the last entry applied */
     uint64_t published;
-    bool exact; /* the table is the log up to `applied` and nothing newer: not while a newcomer copies */
-    struct hdr *lag_all;
-    struct lag_windows *lag_windows;
+    bool exact;               /* the table is the log up to `applied` and nothing newer: not while a newcomer copies */
     uint8_t *scratch;         /* TIDE_KEY_MAX bytes: a delete's key, copied out */
     uint64_t joined_at;       /* the index at which it joined anew last */
     struct apply_part *parts; /* the entries of a batch, with their nodes */
     size_t parts_room;
 
-    struct segment segment;
     uint64_t table_bytes;
     uint64_t refused; /* bit k: what replica k left is damaged, not to be copied from */
     int32_t cpu;
@@ -71,7 +76,6 @@ struct sequencer {
     uint64_t refine_ts; /* the clock is looked after from this stamp on */
 };
 
-struct lane_pool;
 struct lane_server;
 
 /* What a log segment says of its domain from its creation on. Shared memory is input: these words are copied once, the copy is checked,
@@ -94,32 +98,38 @@ struct tide {
     struct log_segment *log;
     uint64_t hash_seed;
     struct ring ring;
-    _Atomic(struct replica *) replicas[LAYOUT_REPLICAS];
+    _Atomic(struct view *) views[LAYOUT_REPLICAS];
     _Atomic uint32_t closed; /* 0, or why nothing works any more: the error's number, positive */
 
     struct sequencer seq;
 
-    alignas(LAYOUT_PAIR) pthread_mutex_t control; /* starting and stopping */
-    _Atomic(struct replica *)
-        running[LAYOUT_REPLICAS]; /* run by this handle; replicas[] has those that readers may use */
-    uint32_t starting;            /* replicas that are */
+    alignas(LAYOUT_PAIR) pthread_mutex_t control;       /* starting and stopping */
+    _Atomic(struct replica *) running[LAYOUT_REPLICAS]; /* run by this handle; views[] has those that readers may use */
+    uint32_t starting;                                  /* replicas that are */
     struct domain_words words;
     pthread_mutex_t foreign_lock; /* mapping other processes' tables */
     uint32_t member;              /* our slot: shm/member.h */
     uint64_t write_timeout_ns;
-    struct lane_pool *lanes;    /* our lanes, for writes to a leader elsewhere */
     struct lane_server *server; /* serves other processes' lanes, while we lead */
     pthread_t steward;          /* waits for the leader's byte: engine/life/takeover.h */
     bool steward_runs;
     _Atomic uint32_t steward_stop;
+    _Atomic uint32_t steward_ended; /* futex word */
     _Atomic uint32_t steward_word; /* futex word */
     _Atomic uint32_t step_down;
-    struct tide *next_open;     /* all handles of this process, for fork() */
-    _Atomic uint32_t holds;     /* the handle and its readers */
+    struct tide *next_open; /* all handles of this process, for fork() */
+    _Atomic uint32_t holds; /* the handle and its readers */
+    void (*destroy)(struct tide *d);
+    uint32_t (*reap)(struct tide *d); /* free what the dead left: engine/life/reap.h */
     _Atomic uint32_t next_home; /* spreads readers */
     struct segment segment;
     char name[LAYOUT_NAME];
-    bool ephemeral;
+    _Atomic uint32_t troubled; /* a read could not map another process's replica, and the log callback heard of it */
+    bool ephemeral;            /* made by this handle to end with it */
+    bool created;              /* made by this handle */
+    bool stillborn;            /* made by this handle, and then something did not fit */
+    bool read_only;            /* the segments are mapped for reading: no word of them is written */
+    bool dumped;               /* core dumps contain what this handle maps */
     tide_log_fn *log_fn;
     void *log_ctx;
 };
@@ -127,14 +137,24 @@ struct tide {
 void tide_logf(struct tide *d, enum tide_log_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* Where an error has a text of its own (shm/fault.h), hand it to the log callback. */
+void tide_log_fault(struct tide *d, int error);
+
 /* A forked child's: nothing of it may be used, not even its locks. */
 static inline bool tide_forked(const struct tide *d) {
     return atomic_load(&d->closed) == (uint32_t)-TIDE_ERR_FORKED;
 }
 
 /* The handle's memory goes with its last hold. */
-void tide_hold(struct tide *d);
-void tide_drop(struct tide *d);
+static inline void tide_hold(struct tide *d) {
+    atomic_fetch_add(&d->holds, 1);
+}
+
+static inline void tide_drop(struct tide *d) {
+    if (atomic_fetch_sub(&d->holds, 1) == 1) {
+        d->destroy(d);
+    }
+}
 
 /* A code of shm/error.h is one of ours. */
 _Static_assert((int)SHM_ERR_NO_SPACE == (int)TIDE_ERR_NO_SPACE && (int)SHM_ERR_GONE == (int)TIDE_ERR_GONE &&

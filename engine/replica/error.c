@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "engine/replica/domain.h"
+#include "shm/fault.h"
 
 uint32_t tide_version(void) {
     return TIDE_VERSION;
@@ -20,19 +21,20 @@ const char *tide_strerror(int code) {
     case TIDE_ERR_NOMEM:
         return "out of memory";
     case TIDE_ERR_SYSTEM:
-        return "a system call failed";
+        return "the system refused a call; the log callback was told which and why";
     case TIDE_ERR_EXISTS:
         return "the domain exists already";
     case TIDE_ERR_NO_DOMAIN:
         return "no such domain";
     case TIDE_ERR_FOREIGN:
-        return "the segment belongs to somebody else or is no regular file of mode 0600";
+        return "the segment is another user's or another time namespace's, or no regular file of mode 0600";
     case TIDE_ERR_VERSION:
         return "the segment was made by another version; remove the domain or use that version";
     case TIDE_ERR_CORRUPT:
         return "the segment is damaged; remove the domain";
     case TIDE_ERR_NO_SPACE:
-        return "/dev/shm is full; make it larger or ask for a smaller ring or table";
+        return "there is not enough shared memory; make /dev/shm or the memory limit larger, or ask for a smaller ring "
+               "or table";
     case TIDE_ERR_FULL:
         return "the table is full; delete something or give it more memory";
     case TIDE_ERR_TOO_BIG:
@@ -75,6 +77,8 @@ const char *tide_strerror(int code) {
         return "another process's replica no longer has that index; begin the section anew";
     case TIDE_ERR_NOT_LOCAL:
         return "zero copy works on replicas of this process only";
+    case TIDE_ERR_READ_ONLY:
+        return "the domain's files cannot be written from here (a read-only mount), so this handle only looks";
     }
     return "unknown error";
 }
@@ -104,4 +108,12 @@ void tide_logf(struct tide *d, enum tide_log_level level, const char *format, ..
     vsnprintf(text + n, sizeof(text) - (size_t)n, format, args);
     va_end(args);
     d->log_fn(d->log_ctx, level, text);
+}
+
+void tide_log_fault(struct tide *d, int error) {
+    bool has_text = error == TIDE_ERR_SYSTEM || error == TIDE_ERR_NOMEM || error == TIDE_ERR_NO_SPACE ||
+                    error == TIDE_ERR_FOREIGN || error == TIDE_ERR_VERSION || error == TIDE_ERR_CORRUPT;
+    if (has_text && fault_text() != NULL) {
+        tide_logf(d, TIDE_LOG_ERROR, "%s", fault_text());
+    }
 }

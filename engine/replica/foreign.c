@@ -62,15 +62,15 @@ static bool foreign_in_slot(const struct table_bucket *b, uint32_t i, uint32_t s
 }
 
 /* Load a node's header; false when the offset or the lengths cannot be, or the node is free. */
-static bool foreign_load(const struct replica *r, uint32_t node, struct foreign_node *out) {
+static bool foreign_load(const struct view *v, uint32_t node, struct foreign_node *out) {
     uint64_t off = (uint64_t)node * TABLE_UNIT;
-    uint64_t size = r->segment.size_bytes;
-    if (off < r->table.pages_off || off > size - NODE_HEADER_BYTES) {
+    uint64_t size = v->segment.size_bytes;
+    if (off < v->table.pages_off || off > size - NODE_HEADER_BYTES) {
         return false;
     }
-    const struct table_node *n = table_node_at(&r->table, node);
+    const struct table_node *n = table_node_at(&v->table, node);
     out->at = n;
-    out->use = &r->table.uses[(off - r->table.pages_off) >> r->table.page_shift];
+    out->use = &v->table.uses[(off - v->table.pages_off) >> v->table.page_shift];
     out->uses = atomic_load_explicit(out->use, memory_order_acquire); /* MO(arena.use): before the slot is looked at again */
     /* MO(node.index): acquire; the fields are at least as new. */
     out->index = atomic_load_explicit(&n->index, memory_order_acquire);
@@ -99,9 +99,10 @@ static enum foreign_match foreign_key_is(const struct foreign_node *n, const voi
 }
 
 /* From the newest version back to that of index `at`, which was loaded after `epoch`. */
-static enum foreign_status foreign_version(const struct replica *r, struct foreign_node *n, uint64_t at,
+static enum foreign_status foreign_version(const struct view *v, struct foreign_node *n, uint64_t at,
                                            uint64_t epoch) {
-    while (n->index > at) {
+    enum visible seen;
+    while ((seen = visible_at(at, n->index, n->deleted)) == VISIBLE_LATER) {
         uint32_t prev = n->prev;
         if (!foreign_whole(n)) {
             return FOREIGN_LOST;
@@ -110,17 +111,16 @@ static enum foreign_status foreign_version(const struct replica *r, struct forei
             return FOREIGN_LATER;
         }
         uint64_t newer = n->index;
-        if (!foreign_load(r, prev, n) || n->index >= newer || foreign_reused(&r->table) != epoch >> 32) {
+        if (!foreign_load(v, prev, n) || n->index >= newer || foreign_reused(&v->table) != epoch >> 32) {
             return FOREIGN_LOST; /* freed, or already another write's, or its memory may be used for anything */
         }
     }
-    /* A delete above `at` came later; one at or below it was stored before `applied` reached it. */
-    return n->deleted != 0 && n->deleted <= at ? FOREIGN_NONE : FOREIGN_OK;
+    return seen == VISIBLE ? FOREIGN_OK : FOREIGN_NONE;
 }
 
-static enum foreign_status foreign_take(const struct replica *r, struct foreign_node *n, uint64_t at, uint64_t epoch,
+static enum foreign_status foreign_take(const struct view *v, struct foreign_node *n, uint64_t at, uint64_t epoch,
                                         void *buf, size_t buf_size, struct foreign_value *out) {
-    enum foreign_status status = foreign_version(r, n, at, epoch);
+    enum foreign_status status = foreign_version(v, n, at, epoch);
     if (status == FOREIGN_NONE || status == FOREIGN_LATER) {
         return foreign_whole(n) ? status : FOREIGN_LOST;
     }
@@ -140,29 +140,29 @@ static enum foreign_status foreign_take(const struct replica *r, struct foreign_
     return fits ? FOREIGN_OK : FOREIGN_SMALL;
 }
 
-static const struct table_bucket *foreign_bucket(const struct replica *r, uint64_t b) {
-    return b < r->buckets_most ? table_bucket_at(&r->table, b) : NULL;
+static const struct table_bucket *foreign_bucket(const struct view *v, uint64_t b) {
+    return b < v->buckets_most ? table_bucket_at(&v->table, b) : NULL;
 }
 
-static const struct table_bucket *foreign_overflow(const struct replica *r, uint64_t hi) {
+static const struct table_bucket *foreign_overflow(const struct view *v, uint64_t hi) {
     uint64_t off = (hi >> 32) * sizeof(struct table_bucket);
-    bool sane = off >= r->table.buckets_off && off <= r->segment.size_bytes - sizeof(struct table_bucket);
-    return sane ? (const struct table_bucket *)(r->table.base + off) : NULL;
+    bool sane = off >= v->table.buckets_off && off <= v->segment.size_bytes - sizeof(struct table_bucket);
+    return sane ? (const struct table_bucket *)(v->table.base + off) : NULL;
 }
 
-uint64_t foreign_buckets(const struct replica *r) {
-    uint64_t n = atomic_load_explicit(&r->table.seg->buckets, memory_order_acquire); /* MO(table.buckets) */
-    return n >= 2 && foreign_bucket(r, n - 1) != NULL ? n : 0;
+uint64_t foreign_buckets(const struct view *v) {
+    uint64_t n = atomic_load_explicit(&v->table.seg->buckets, memory_order_acquire); /* MO(table.buckets) */
+    return n >= 2 && foreign_bucket(v, n - 1) != NULL ? n : 0;
 }
 
-enum foreign_status foreign_find(const struct replica *r, uint64_t epoch, uint64_t at, uint64_t hash, const void *key,
+enum foreign_status foreign_find(const struct view *v, uint64_t epoch, uint64_t at, uint64_t hash, const void *key,
                                  size_t key_len, void *buf, size_t buf_size, struct foreign_value *out) {
-    const struct table *t = &r->table;
-    uint64_t buckets = foreign_buckets(r), tag = table_tag(hash);
+    const struct table *t = &v->table;
+    uint64_t buckets = foreign_buckets(v), tag = table_tag(hash);
     if (buckets == 0) {
         return FOREIGN_STUCK;
     }
-    const struct table_bucket *b = foreign_bucket(r, table_bucket_of(hash, buckets));
+    const struct table_bucket *b = foreign_bucket(v, table_bucket_of(hash, buckets));
     for (uint32_t links = 0; links < FOREIGN_CHAIN; links++) {
         uint64_t lo = atomic_load_explicit(&b->tags[0], memory_order_acquire); /* MO(table.tag) */
         uint64_t hi = atomic_load_explicit(&b->tags[1], memory_order_acquire); /* MO(table.tag) */
@@ -170,7 +170,7 @@ enum foreign_status foreign_find(const struct replica *r, uint64_t epoch, uint64
             uint32_t i = (uint32_t)__builtin_ctz(m);
             uint32_t slot = atomic_load_explicit(&b->slots[i], memory_order_acquire); /* MO(table.slot) */
             struct foreign_node n;
-            if (slot == 0 || !foreign_load(r, slot, &n)) {
+            if (slot == 0 || !foreign_load(v, slot, &n)) {
                 return FOREIGN_LOST;
             }
             enum foreign_match match = foreign_key_is(&n, key, key_len);
@@ -178,7 +178,7 @@ enum foreign_status foreign_find(const struct replica *r, uint64_t epoch, uint64
                 return FOREIGN_LOST;
             }
             if (match == MATCH_YES) {
-                enum foreign_status status = foreign_take(r, &n, at, epoch, buf, buf_size, out);
+                enum foreign_status status = foreign_take(v, &n, at, epoch, buf, buf_size, out);
                 /* No version before this one, but there may have been one of index `at`: deleted, cleared, and the key put
                  * anew. */
                 return status != FOREIGN_LATER ? status : foreign_quiet(t, epoch) ? FOREIGN_NONE : FOREIGN_LOST;
@@ -188,7 +188,7 @@ enum foreign_status foreign_find(const struct replica *r, uint64_t epoch, uint64
             bool same = atomic_load_explicit(&t->seg->buckets, memory_order_acquire) == buckets; /* MO(table.buckets) */
             return same && foreign_quiet(t, epoch) ? FOREIGN_NONE : FOREIGN_LOST;
         }
-        b = foreign_overflow(r, hi);
+        b = foreign_overflow(v, hi);
         if (b == NULL) {
             return FOREIGN_STUCK;
         }
@@ -212,7 +212,7 @@ static int foreign_room(struct foreign_scratch *s, size_t bytes) {
 }
 
 /* A whole copy of what a slot leads to. 1: nothing (cleared, deleted). */
-static int foreign_copy_slot(const struct replica *r, const struct table_bucket *b, uint32_t i, uint64_t at,
+static int foreign_copy_slot(const struct view *v, const struct table_bucket *b, uint32_t i, uint64_t at,
                              struct foreign_scratch *s, struct foreign_node *n) {
     for (uint32_t tries = 0; tries < FOREIGN_TRIES; tries++) {
         uint64_t tags = atomic_load_explicit(&b->tags[i / 8], memory_order_acquire); /* MO(table.tag) */
@@ -220,17 +220,16 @@ static int foreign_copy_slot(const struct replica *r, const struct table_bucket 
         if ((tags >> (i % 8 * 8) & 0xff) == 0 || slot == 0) {
             return 1;
         }
-        if (!foreign_load(r, slot, n) || !foreign_in_slot(b, i, slot, n)) {
+        if (!foreign_load(v, slot, n) || !foreign_in_slot(b, i, slot, n)) {
             park_relax();
             continue;
         }
-        enum foreign_status status =
-            at == UINT64_MAX ? (n->deleted != 0 ? FOREIGN_NONE : FOREIGN_OK) : foreign_version(r, n, at, s->epoch);
+        enum foreign_status status = foreign_version(v, n, at, s->epoch);
         if (status == FOREIGN_LOST) {
             continue;
         }
         size_t payload = (size_t)n->key_len + n->value_len;
-        if (s->total > FOREIGN_TIMES * r->segment.size_bytes) {
+        if (s->total > FOREIGN_TIMES * v->segment.size_bytes) {
             return TIDE_ERR_CORRUPT;
         }
         int error = foreign_room(s, payload);
@@ -247,14 +246,14 @@ static int foreign_copy_slot(const struct replica *r, const struct table_bucket 
     return TIDE_ERR_CORRUPT;
 }
 
-int foreign_visit_bucket(const struct replica *r, uint64_t b, uint64_t at, struct foreign_scratch *scratch,
+int foreign_visit_bucket(const struct view *v, uint64_t b, uint64_t at, struct foreign_scratch *scratch,
                          foreign_visit_fn *fn, void *ctx) {
-    const struct table_bucket *bucket = foreign_bucket(r, b);
+    const struct table_bucket *bucket = foreign_bucket(v, b);
     for (uint32_t links = 0; bucket != NULL && links < FOREIGN_CHAIN; links++) {
         uint64_t hi = atomic_load_explicit(&bucket->tags[1], memory_order_acquire); /* MO(table.tag) */
         for (uint32_t i = 0; i < TABLE_SLOTS; i++) {
             struct foreign_node n;
-            int got = foreign_copy_slot(r, bucket, i, at, scratch, &n);
+            int got = foreign_copy_slot(v, bucket, i, at, scratch, &n);
             if (got == 1) {
                 continue;
             }
@@ -268,7 +267,7 @@ int foreign_visit_bucket(const struct replica *r, uint64_t b, uint64_t at, struc
         if (hi >> 32 == 0) {
             return 0;
         }
-        bucket = foreign_overflow(r, hi);
+        bucket = foreign_overflow(v, hi);
     }
     return TIDE_ERR_CORRUPT;
 }
@@ -306,9 +305,9 @@ static bool foreign_pages_sane(const struct foreign_words *w, uint64_t size) {
 }
 
 /* Asked of a copy, which is all that is used afterwards: what lies in the segment may be another word by then. */
-static bool foreign_words_sane(const struct replica *r, const struct foreign_words *w) {
-    uint64_t size = r->segment.size_bytes;
-    const uint8_t *base = r->segment.base;
+static bool foreign_words_sane(const struct view *v, const struct foreign_words *w) {
+    uint64_t size = v->segment.size_bytes;
+    const uint8_t *base = v->segment.base;
     return size > sizeof(struct table_segment) && segment_check_header(&w->header, size, SEGMENT_TABLE) == 0 &&
            w->buckets_off >= sizeof(struct table_segment) && w->buckets_off % LAYOUT_LINE == 0 &&
            w->buckets_off < size && size - w->buckets_off > 2 * sizeof(struct table_bucket) && w->nodes_end == size &&
@@ -318,51 +317,52 @@ static bool foreign_words_sane(const struct replica *r, const struct foreign_wor
                      (const struct lag_windows *)(base + w->lag_windows_off), w->buckets_off - w->lag_windows_off) == 0;
 }
 
-static int foreign_map(struct tide *d, uint32_t id, struct replica **out) {
-    struct replica *r = aligned_alloc(LAYOUT_PAIR, (sizeof(*r) + LAYOUT_PAIR - 1) / LAYOUT_PAIR * LAYOUT_PAIR);
-    if (r == NULL) {
+static int foreign_map(struct tide *d, uint32_t id, struct view **out) {
+    struct view *v = aligned_alloc(LAYOUT_PAIR, (sizeof(*v) + LAYOUT_PAIR - 1) / LAYOUT_PAIR * LAYOUT_PAIR);
+    if (v == NULL) {
         return TIDE_ERR_NOMEM;
     }
-    memset(r, 0, sizeof(*r));
-    r->domain = d;
-    r->id = id;
-    r->foreign = true;
-    r->board = &d->log->replicas[id];
-    int error = segment_attach(&r->segment, d->name, SEGMENT_TABLE, id, false);
+    memset(v, 0, sizeof(*v));
+    v->id = id;
+    v->foreign = true;
+    v->board = &d->log->replicas[id];
+    int error = segment_attach(&v->segment, d->name, SEGMENT_TABLE, id, false);
     if (error != 0) {
-        free(r);
+        free(v);
         return error;
     }
     KILL_POINT("read.mapped");
-    struct table_segment *seg = (struct table_segment *)r->segment.base;
+    if (d->dumped) {
+        segment_let_dump(v->segment.base, v->segment.size_bytes);
+    }
+    struct table_segment *seg = (struct table_segment *)v->segment.base;
     struct foreign_words w;
     bytes_copy_racy(&w, seg, sizeof(w));
-    r->segment_id = w.header.segment_id;
-    r->table = (struct table){
-        .base = r->segment.base,
+    v->segment_id = w.header.segment_id;
+    v->table = (struct table){
+        .base = v->segment.base,
         .seg = seg,
         .buckets_off = w.buckets_off,
         .seed = w.hash_seed,
         .pages_off = w.pages_off,
-        .uses = (const _Atomic uint32_t *)(r->segment.base + w.uses_off),
+        .uses = (const _Atomic uint32_t *)(v->segment.base + w.uses_off),
         .page_shift = w.page_bytes != 0 ? 63u - (uint32_t)__builtin_clzll(w.page_bytes) : 0,
     };
-    r->writer.t = r->table;
-    r->lag_all = (struct hdr *)(r->segment.base + w.lag_all_off);
-    r->lag_windows = (struct lag_windows *)(r->segment.base + w.lag_windows_off);
-    if (w.header.incarnation != d->words.header.incarnation || !foreign_is_current(r) || !foreign_words_sane(r, &w)) {
-        segment_detach(&r->segment);
-        free(r);
+    v->lag_all = (struct hdr *)(v->segment.base + w.lag_all_off);
+    v->lag_windows = (struct lag_windows *)(v->segment.base + w.lag_windows_off);
+    if (w.header.incarnation != d->words.header.incarnation || !view_is_current(v) || !foreign_words_sane(v, &w)) {
+        segment_detach(&v->segment);
+        free(v);
         return TIDE_ERR_CORRUPT;
     }
-    r->buckets_most = replica_buckets_most(r);
-    *out = r;
+    v->buckets_most = view_buckets_most(v);
+    *out = v;
     return 0;
 }
 
-static void foreign_unmap(struct replica *r) {
-    segment_detach(&r->segment);
-    free(r);
+static void foreign_unmap(struct view *v) {
+    segment_detach(&v->segment);
+    free(v);
 }
 
 int foreign_attach(struct tide *d, uint32_t id) {
@@ -371,12 +371,12 @@ int foreign_attach(struct tide *d, uint32_t id) {
     }
     uint32_t state = board_state(&d->log->replicas[id]);
     pthread_mutex_lock(&d->foreign_lock);
-    struct replica *old = atomic_load(&d->replicas[id]), *fresh = NULL;
+    struct view *old = atomic_load(&d->views[id]), *fresh = NULL;
     int error = 0;
     if (atomic_load(&d->closed) != 0) {
         old = NULL; /* it stays mapped for those who still use it */
         error = -(int)atomic_load(&d->closed);
-    } else if (old != NULL && (!old->foreign || foreign_is_current(old))) {
+    } else if (old != NULL && view_is_current(old)) {
         old = NULL; /* somebody was faster */
     } else if (atomic_load(&d->running[id]) != NULL || (state != REPLICA_SERVING && state != REPLICA_ORPHAN)) {
         error = TIDE_ERR_NO_REPLICA;
@@ -384,9 +384,9 @@ int foreign_attach(struct tide *d, uint32_t id) {
         error = foreign_map(d, id, &fresh);
     }
     if (error == 0 && fresh != NULL) {
-        replica_show(fresh);
+        view_show(d, fresh);
     } else if (error != 0 && old != NULL) {
-        atomic_store(&d->replicas[id], NULL);
+        atomic_store(&d->views[id], NULL);
     }
     if (old != NULL) {
         rcu_wait();
@@ -398,10 +398,10 @@ int foreign_attach(struct tide *d, uint32_t id) {
 
 void foreign_release(struct tide *d, uint32_t id) {
     pthread_mutex_lock(&d->foreign_lock);
-    struct replica *r = atomic_load(&d->replicas[id]);
-    if (r != NULL && r->foreign) {
-        replica_hide(r);
-        foreign_unmap(r);
+    struct view *v = atomic_load(&d->views[id]);
+    if (v != NULL && v->foreign) {
+        view_hide(d, v);
+        foreign_unmap(v);
     }
     pthread_mutex_unlock(&d->foreign_lock);
 }
@@ -426,23 +426,23 @@ static int foreign_sum_node(void *ctx, const uint8_t *key, size_t key_len, const
     return 0;
 }
 
-static int foreign_verify_at(const struct replica *r, uint64_t at, uint64_t digest) {
-    struct foreign_scratch scratch = { .epoch = foreign_epoch(&r->table) };
-    struct foreign_sum sum = { &r->table, 0, foreign_buckets(r), 0 };
+static int foreign_verify_at(const struct view *v, uint64_t at, uint64_t digest) {
+    struct foreign_scratch scratch = { .epoch = foreign_epoch(&v->table) };
+    struct foreign_sum sum = { &v->table, 0, foreign_buckets(v), 0 };
     int error = sum.buckets == 0 ? TIDE_ERR_CORRUPT : 0;
     for (; error == 0 && sum.bucket < sum.buckets; sum.bucket++) {
-        error = foreign_visit_bucket(r, sum.bucket, at, &scratch, foreign_sum_node, &sum);
+        error = foreign_visit_bucket(v, sum.bucket, at, &scratch, foreign_sum_node, &sum);
     }
     free(scratch.bytes);
     return error != 0 ? error : sum.digest == digest ? 0 : TIDE_ERR_DIVERGED;
 }
 
-int foreign_verify(const struct replica *r) {
+int foreign_verify(const struct view *v) {
     /* Its writer may have died between publishing an index and leaving the digest of it, or between the digest and the index that
      * stand side by side (in this order: board_put_digest()). So the digest is that of one or the other. What either index needs
      * is in the table still: versions are let go after both were written. */
-    uint64_t index, digest, applied = board_applied(r->board);
-    board_last_digest(r->board, &index, &digest);
-    int error = index <= applied ? foreign_verify_at(r, index, digest) : TIDE_ERR_CORRUPT;
-    return error == 0 || index == applied ? error : foreign_verify_at(r, applied, digest);
+    uint64_t index, digest, applied = board_applied(v->board);
+    board_last_digest(v->board, &index, &digest);
+    int error = index <= applied ? foreign_verify_at(v, index, digest) : TIDE_ERR_CORRUPT;
+    return error == 0 || index == applied ? error : foreign_verify_at(v, applied, digest);
 }

@@ -19,25 +19,19 @@
  * Every offset and length is checked against the segment before it is used. A process may die at any instant on either side.
  * Source: docs/design.md, section 5; the reader's side of H.-J. Boehm's seqlocks.
  */
-#ifndef ENGINE_FOREIGN_H
-#define ENGINE_FOREIGN_H
+#ifndef TIDE_REPLICA_FOREIGN_H
+#define TIDE_REPLICA_FOREIGN_H
 
 #include "engine/table/kill.h"
-#include "engine/replica/replica.h"
+#include "engine/replica/view.h"
 #include "shm/bytes.h"
 
 /* The mapping of another process's replica in slot `id`, made where there is none yet or another one; NULL where the slot serves
- * nothing. Not inside a section: it may open and map. The result is reached by d->replicas[id] inside one. */
+ * nothing. Not inside a section: it may open and map. The result is reached by d->views[id] inside one. */
 int foreign_attach(struct tide *d, uint32_t id);
 
 /* Let all go, or the one in slot `id`. */
 void foreign_release(struct tide *d, uint32_t id);
-
-/* The mapping is still the table of that slot. */
-static inline bool foreign_is_current(const struct replica *r) {
-    /* MO(replica.segment): acquire; pairs with the store in replica_make_table(). */
-    return atomic_load_explicit(&r->board->segment_id, memory_order_acquire) == r->segment_id;
-}
 
 enum foreign_status {
     FOREIGN_OK = 0,
@@ -54,7 +48,7 @@ struct foreign_value {
 };
 
 /* How many buckets there are, or 0 where the number cannot be. Also of an own replica, whose bytes are looked at in the same way. */
-uint64_t foreign_buckets(const struct replica *r);
+uint64_t foreign_buckets(const struct view *v);
 
 /* `reorganised` (the low half; odd while slots are being cleared) and `reused` (the high half) of the table, to be loaded before
  * the index that is read at. */
@@ -64,8 +58,14 @@ uint64_t foreign_epoch(const struct table *t);
 bool foreign_quiet(const struct table *t, uint64_t epoch);
 
 /* Look a key up as of index `at`; `epoch` was loaded before `at` was. One try: RETRY is FOREIGN_LOST. */
-enum foreign_status foreign_find(const struct replica *r, uint64_t epoch, uint64_t at, uint64_t hash, const void *key,
+enum foreign_status foreign_find(const struct view *v, uint64_t epoch, uint64_t at, uint64_t hash, const void *key,
                                  size_t key_len, void *buf, size_t buf_size, struct foreign_value *out);
+
+/* Can a table in this segment have so many buckets: 2 to buckets_most? In one comparison, since buckets_most is 2 or more:
+ * foreign_map() sees to it. */
+static inline bool foreign_buckets_fit(const struct view *v, uint64_t buckets) {
+    return buckets - 2 <= v->buckets_most - 2;
+}
 
 #define FOREIGN_HIT_KEY_LEAST 8u
 #define FOREIGN_HIT_KEY_MOST 16u
@@ -75,11 +75,11 @@ enum foreign_status foreign_find(const struct replica *r, uint64_t epoch, uint64
  * is not deleted, its key has 8 to 16 bytes, and nothing changes meanwhile. False says nothing: ask foreign_find(). The buffer
  * may be written then.
  */
-static inline bool foreign_hit(const struct replica *r, uint64_t at, uint64_t hash, const void *key, size_t key_len,
+static inline bool foreign_hit(const struct view *v, uint64_t at, uint64_t hash, const void *key, size_t key_len,
                                void *buf, size_t buf_size, struct foreign_value *out) {
-    const struct table *t = &r->table;
+    const struct table *t = &v->table;
     uint64_t buckets = atomic_load_explicit(&t->seg->buckets, memory_order_acquire); /* MO(table.buckets) */
-    if (buckets - 2 > r->buckets_most - 2) {
+    if (!foreign_buckets_fit(v, buckets)) {
         return false;
     }
     /* MO(arena.use): acquire; before the slot, which leads to no memory that was used for anything else by then. */
@@ -91,8 +91,8 @@ static inline bool foreign_hit(const struct replica *r, uint64_t at, uint64_t ha
     }
     /* The node is the newest at some moment after `at` was loaded. */
     uint64_t off = (uint64_t)table_first(b, match) * TABLE_UNIT;
-    uint64_t room = r->segment.size_bytes - NODE_HEADER_BYTES - off; /* what may follow the header */
-    if (off < t->pages_off || off > r->segment.size_bytes - NODE_HEADER_BYTES) {
+    uint64_t room = v->segment.size_bytes - NODE_HEADER_BYTES - off; /* what may follow the header */
+    if (off < t->pages_off || off > v->segment.size_bytes - NODE_HEADER_BYTES) {
         return false;
     }
     const struct table_node *n = (const struct table_node *)(t->base + off);
@@ -102,7 +102,8 @@ static inline bool foreign_hit(const struct replica *r, uint64_t at, uint64_t ha
     uint64_t deleted = atomic_load_explicit(&n->deleted, memory_order_acquire); /* MO(node.deleted) */
     size_t size = atomic_load_explicit(&n->value_len, memory_order_relaxed);    /* MO(node.fields) */
     size_t their_len = atomic_load_explicit(&n->key_len, memory_order_relaxed); /* MO(node.fields) */
-    if (index - 1 >= at || deleted - 1 < at || their_len != key_len || size > buf_size || key_len + size > room) {
+    if (index == 0 || visible_at(at, index, deleted) != VISIBLE || their_len != key_len || size > buf_size ||
+        key_len + size > room) {
         return false;
     }
     uint64_t theirs[2], ours[2];
@@ -134,10 +135,10 @@ struct foreign_scratch {
 };
 /* 0, fn's result, or TIDE_ERR_CORRUPT / TIDE_ERR_NOMEM. All visits with one scratch together hand over a few times the segment's
  * size at most, whatever its links lead to: then CORRUPT. at: UINT64_MAX for the newest; versions above it are followed back. */
-int foreign_visit_bucket(const struct replica *r, uint64_t b, uint64_t at, struct foreign_scratch *scratch,
+int foreign_visit_bucket(const struct view *v, uint64_t b, uint64_t at, struct foreign_scratch *scratch,
                          foreign_visit_fn *fn, void *ctx);
 
 /* Recompute the digest of a table that nobody writes (its process is dead) and compare: 0, CORRUPT, DIVERGED. */
-int foreign_verify(const struct replica *r);
+int foreign_verify(const struct view *v);
 
 #endif

@@ -1,63 +1,46 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* One replica: its segment, its table, and how an entry of the log becomes part of it. */
-#ifndef ENGINE_REPLICA_H
-#define ENGINE_REPLICA_H
+#ifndef TIDE_REPLICA_REPLICA_H
+#define TIDE_REPLICA_REPLICA_H
 
-#include "engine/replica/domain.h"
+#include "engine/replica/view.h"
 #include "engine/table/kill.h"
 #include "engine/table/limbo.h"
 #include "shm/park.h"
 
-/* Give the replica a fresh, empty table segment; readers are let in by replica_show(). Errors as tide_replica_start(). */
+/* Give the replica a fresh, empty table segment; readers are let in by view_show(). Errors as tide_replica_start(). */
 int replica_make_table(struct replica *r);
 void replica_drop_table(struct replica *r);
-
-/* So many buckets have room in the segment, and are addressed by 32 bits. */
-static inline uint64_t replica_buckets_most(const struct replica *r) {
-    uint64_t most = (r->segment.size_bytes - r->table.buckets_off) / sizeof(struct table_bucket);
-    return most < UINT64_C(1) << 32 ? most : UINT64_C(1) << 32;
-}
-
-/* Let readers in; keep them out, and wait until the last one has left. */
-void replica_show(struct replica *r);
-void replica_hide(struct replica *r);
-
-enum apply_status {
-    APPLY_OK = 0,
-    APPLY_LAPPED = 1,
-    APPLY_CORRUPT = 2,
-    APPLY_WAIT = 3, /* memory waits for a grace period: publish, drain, try again */
-    APPLY_FULL = 4,
-};
 
 /* Take a step into account: digest marks at their indexes. */
 static inline void replica_note_index(struct replica *r) {
     if (r->exact && r->applied % LAYOUT_DIGEST_EVERY == 0) {
-        board_mark_digest(r->board, r->applied, r->writer.digest);
+        board_mark_digest(r->view.board, r->applied, r->writer.digest);
     }
 }
 
 /* Publish r->applied and r->pos: readers see everything up to there. ts: see board_publish(). */
 static inline void replica_advance(struct replica *r, uint64_t ts) {
     KILL_POINT("apply.unpublished");
-    board_publish(r->board, r->applied, ts, r->pos);
+    board_publish(r->view.board, r->applied, ts, r->pos);
     KILL_POINT("apply.undigested");
 }
 
 /* What is due after that. */
 static inline void replica_advanced(struct replica *r) {
-    board_put_digest(r->board, r->applied, r->writer.digest);
-    atomic_store_explicit(&r->board->entries, /* MO(stats) */
-                          atomic_load_explicit(&r->board->entries, memory_order_relaxed) + r->applied - r->published,
+    board_put_digest(r->view.board, r->applied, r->writer.digest);
+    atomic_store_explicit(&r->view.board->entries, /* MO(stats) */
+                          atomic_load_explicit(&r->view.board->entries, memory_order_relaxed) + r->applied -
+                              r->published,
                           memory_order_relaxed);
     r->published = r->applied;
     KILL_POINT("apply.published");
     table_published(&r->writer);
     /* MO(replica.waiters): relaxed; a waiter that this misses looks again within a millisecond: shm/park.h. */
-    if (__builtin_expect(atomic_load_explicit(&r->board->waiters, memory_order_relaxed) != 0, 0)) {
-        atomic_store(&r->board->waiters, 0);
-        atomic_fetch_add(&r->board->wake, 1);
-        park_wake(&r->board->wake, INT32_MAX);
+    if (__builtin_expect(atomic_load_explicit(&r->view.board->waiters, memory_order_relaxed) != 0, 0)) {
+        atomic_store(&r->view.board->waiters, 0);
+        atomic_fetch_add(&r->view.board->wake, 1);
+        park_wake(&r->view.board->wake, INT32_MAX);
     }
 }
 
@@ -65,16 +48,5 @@ static inline void replica_publish(struct replica *r, uint64_t ts) {
     replica_advance(r, ts);
     replica_advanced(r);
 }
-
-/* Apply and publish up to `until` or what is committed, in runs that end where a batch ends. Stops early where an entry is
- * younger than the replica's delay: *due gets when it may be applied (0 otherwise). */
-enum apply_status replica_catch_up(struct replica *r, uint64_t until, uint64_t *due);
-
-/* Fill an empty replica from the log, or from another replica of this process and the log; it is JOINING meanwhile and SERVING
- * afterwards. Errors: NO_REPLICA, FULL, CORRUPT. */
-int replica_join(struct replica *r);
-
-/* The follower's thread. */
-void *follower_run(void *replica);
 
 #endif

@@ -11,8 +11,8 @@
  *
  * Why a replica can hold whatever live + transit <= limit admits: engine/table/compact.h.
  */
-#ifndef ENGINE_ARENA_H
-#define ENGINE_ARENA_H
+#ifndef TIDE_TABLE_ARENA_H
+#define TIDE_TABLE_ARENA_H
 
 #include <stdbool.h>
 #include <stdint.h>

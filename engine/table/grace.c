@@ -4,16 +4,18 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "engine/life/gone.h"
 #include "engine/table/rcu.h"
 #include "engine/table/thread.h"
 #include "shm/clock.h"
 #include "shm/park.h"
 
+#define GRACE_LOOK_NS UINT64_C(1000000000)
+
 static struct {
     pthread_mutex_t lock; /* holders come and go rarely */
     uint32_t holders;
     pthread_t thread;
+    void (*look)(void);
     _Atomic uint64_t wanted; /* the last ticket given out */
     _Atomic uint32_t wake;   /* futex word of the thread */
     _Atomic uint32_t asleep;
@@ -23,23 +25,22 @@ static struct {
 
 _Atomic uint64_t grace_done_ticket;
 
-/* This thread is the one that a process has which only reads, too: it also looks whether the domains are still there.
- * Returns for how long there is nothing to look at. */
+/* Returns for how long there is nothing to look at. */
 static uint64_t grace_look(uint64_t *look_ns) {
     uint64_t now = clock_monotonic_ns();
     if (now >= *look_ns) {
-        gone_look_all();
-        *look_ns = now + GONE_LOOK_NS;
+        grace.look();
+        *look_ns = now + GRACE_LOOK_NS;
     }
     return *look_ns - now;
 }
 
 static void *grace_run(void *unused) {
-    uint64_t look_ns = clock_monotonic_ns() + GONE_LOOK_NS;
-    bool registered = rcu_register_self() == 0;
+    uint64_t look_ns = clock_monotonic_ns() + GRACE_LOOK_NS;
+    bool looks = rcu_register_self() == 0 && grace.look != NULL;
     (void)unused;
     for (;;) {
-        uint64_t idle_ns = registered ? grace_look(&look_ns) : UINT64_MAX;
+        uint64_t idle_ns = looks ? grace_look(&look_ns) : UINT64_MAX;
         uint32_t seen = atomic_load(&grace.wake);
         uint64_t wanted = atomic_load(&grace.wanted);
         if (wanted != atomic_load(&grace_done_ticket)) {
@@ -68,11 +69,12 @@ static void grace_kick(void) {
     }
 }
 
-int grace_hold(void) {
+int grace_hold(void (*look)(void)) {
     int result = 0;
     pthread_mutex_lock(&grace.lock);
     if (grace.holders == 0) {
         atomic_store(&grace.stop, 0);
+        grace.look = look;
         result = thread_start(&grace.thread, grace_run, NULL);
     }
     grace.holders += result == 0;

@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Grace periods in the background: a writer takes a ticket and goes on; one thread of the process waits for readers. (It also
- * looks once a second whether the domains of this process are still there: engine/life/gone.h.)
+ * Grace periods in the background: a writer takes a ticket and goes on; one thread of the process waits for readers.
  * (liburcu 0.14 has start_poll_synchronize_rcu for this; Debian 12 has 0.13.)
  */
-#ifndef ENGINE_GRACE_H
-#define ENGINE_GRACE_H
+#ifndef TIDE_TABLE_GRACE_H
+#define TIDE_TABLE_GRACE_H
 
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
-/* The thread runs while anybody holds it. Any thread. 0 or -1 (no thread could be started). */
-int grace_hold(void);
+/* The thread runs while anybody holds it. Any thread. 0 or -1 (no thread could be started). look: called by the thread once a second,
+ * between grace periods, since it is the one thread that every process with an open handle has; NULL: nothing. The thread keeps
+ * the one that it was started with. */
+int grace_hold(void (*look)(void));
 void grace_drop(void);
 
 /* A ticket for a grace period that starts after this call. Never blocks on readers. Any thread that holds. */

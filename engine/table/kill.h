@@ -3,8 +3,8 @@
  * Named instants at which a test build dies on request: TIDE_KILL=name or name:n (the n-th time) in the environment. Nothing
  * of it is in other builds. kill_point_seen, where a test sets it, is told of every one that is passed.
  */
-#ifndef ENGINE_KILL_H
-#define ENGINE_KILL_H
+#ifndef TIDE_TABLE_KILL_H
+#define TIDE_TABLE_KILL_H
 
 #ifdef TIDE_KILL_POINTS
 void kill_point(const char *name);

@@ -7,17 +7,6 @@
 #include "engine/table/kill.h"
 #include "engine/table/rcu.h"
 
-bool limbo_more_room(struct table_writer *w) {
-    struct limbo *l = &w->open;
-    size_t room = l->room == 0 ? 4096 : l->room * 2;
-    uint64_t *items = realloc(l->items, room * sizeof(*items));
-    if (items != NULL) {
-        l->items = items;
-        l->room = room;
-    }
-    return items != NULL;
-}
-
 /* Items released at one publication, beside two for each that came in since the last one (a deleted node comes back once): a batch,
  * and a follower's run of batches, leave any number, and what is not released as fast as it comes piles up. Above all splits that
  * are not cleared: each leaves its keys in two buckets, whose overflow buckets nobody has counted on. */

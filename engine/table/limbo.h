@@ -4,8 +4,8 @@
  * period for many. An item that cannot be kept for want of memory is given up, never released early: its node is not
  * reused, its slot not cleared, and the table stays right.
  */
-#ifndef ENGINE_LIMBO_H
-#define ENGINE_LIMBO_H
+#ifndef TIDE_TABLE_LIMBO_H
+#define TIDE_TABLE_LIMBO_H
 
 #include "engine/table/compact.h"
 #include "engine/table/grace.h"

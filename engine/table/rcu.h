@@ -6,8 +6,8 @@
  * liburcu orders by membarrier and by assembly, neither of which ThreadSanitizer sees. The annotations below tell it exactly the
  * one edge that liburcu promises: what a section did happens before what comes after a grace period that waited for it.
  */
-#ifndef ENGINE_RCU_H
-#define ENGINE_RCU_H
+#ifndef TIDE_TABLE_RCU_H
+#define TIDE_TABLE_RCU_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -16,8 +16,8 @@
  *
  * Source: docs/design.md, section 5. Linear hashing: W. Litwin, 1980.
  */
-#ifndef ENGINE_TABLE_H
-#define ENGINE_TABLE_H
+#ifndef TIDE_TABLE_TABLE_H
+#define TIDE_TABLE_TABLE_H
 
 #include <stdbool.h>
 #include <string.h>
@@ -26,6 +26,7 @@
 #include <xxhash.h>
 
 #include "engine/table/arena.h"
+#include "engine/table/visible.h"
 #include "shm/bytes.h"
 #include "shm/layout.h"
 
@@ -184,8 +185,11 @@ static inline const struct table_node *table_version(const struct table *t, cons
     for (;;) {
         /* MO(node.index): acquire; pairs with the release in table_publish(). */
         uint64_t index = atomic_load_explicit(&n->index, memory_order_acquire);
-        if (__builtin_expect(index <= at, 1)) {
-            break;
+        /* MO(node.deleted): acquire; pairs with the release in table_delete(). */
+        uint64_t deleted = atomic_load_explicit(&n->deleted, memory_order_acquire);
+        enum visible seen = visible_at(at, index, deleted);
+        if (__builtin_expect(seen != VISIBLE_LATER, 1)) {
+            return seen == VISIBLE ? n : NULL;
         }
         /* MO(node.prev): relaxed; written before the node was published. What it leads to is still whole: it was replaced
          * by an entry above `at`, so its grace period began after this section (rule 1). */
@@ -195,9 +199,6 @@ static inline const struct table_node *table_version(const struct table *t, cons
         }
         n = table_node_at(t, prev);
     }
-    /* MO(node.deleted): acquire; pairs with the release in table_delete(). */
-    uint64_t deleted = atomic_load_explicit(&n->deleted, memory_order_acquire);
-    return deleted == 0 || deleted > at ? n : NULL;
 }
 
 static inline const struct table_bucket *table_bucket_for(const struct table *t, uint64_t hash) {

@@ -3,8 +3,8 @@
  * The slots of a table's buckets, as its one writer sees them; and the replacement of a value, which is what a put mostly is. Inline,
  * since a put is some hundred instructions and each call around them costs ten.
  */
-#ifndef ENGINE_TABLE_SLOTS_H
-#define ENGINE_TABLE_SLOTS_H
+#ifndef TIDE_TABLE_TABLE_SLOTS_H
+#define TIDE_TABLE_TABLE_SLOTS_H
 
 #include "engine/table/kill.h"
 #include "engine/table/limbo.h"

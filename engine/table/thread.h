@@ -5,8 +5,8 @@
  * thread raises itself (a truncated segment is SIGBUS) and the profiler's. They run on the CPUs that the process had when the
  * library was loaded, not on the one that the thread which opens a domain has been pinned to.
  */
-#ifndef ENGINE_THREAD_H
-#define ENGINE_THREAD_H
+#ifndef TIDE_TABLE_THREAD_H
+#define TIDE_TABLE_THREAD_H
 
 #include <pthread.h>
 

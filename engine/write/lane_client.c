@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The writer's side of lanes. */
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "engine/table/kill.h"
 #include "engine/write/lane.h"
@@ -13,47 +12,23 @@
 #define LANE_SPINS 2000
 #define LANE_NAP_NS 10000000u /* the leader may have died: look again */
 
-/* The lanes of this process. A lane whose request was given up while the leader had it is `late` until it is answered. */
-struct lane_pool {
-    pthread_mutex_t lock;
-    uint32_t count;
-    struct lane_mine {
-        uint32_t lane;
-        bool busy;
-        bool late;
-    } mine[LAYOUT_LANES];
-};
+#define LANE_WAIT_NAP_NS 50000u         /* all lanes are lent: a write takes microseconds */
+#define LANE_REAP_NS UINT64_C(10000000) /* and for so long already: some may be lent to the dead */
 
-int lane_pool_create(struct tide *d) {
-    d->lanes = calloc(1, sizeof(*d->lanes));
-    if (d->lanes == NULL) {
-        return TIDE_ERR_NOMEM;
-    }
-    pthread_mutex_init(&d->lanes->lock, NULL);
-    return 0;
-}
+/* The lane that this thread had last: its lines are here, and others have lanes of their own by then. */
+static _Thread_local uint32_t lane_last = UINT32_MAX;
 
 static enum lane_phase lane_phase_of(uint64_t turn) {
     return (enum lane_phase)(turn & 7);
 }
 
-void lane_pool_destroy(struct tide *d) {
-    struct lane_pool *pool = d->lanes;
-    for (uint32_t i = 0; i < pool->count; i++) {
-        lane_leave(d, pool->mine[i].lane);
-    }
-    pthread_mutex_destroy(&pool->lock);
-    free(pool);
-    d->lanes = NULL;
-}
-
-/* Nobody's, and no request of a dead one is under way. */
+/* Nobody's, and no request that was given up is under way. */
 static bool lane_is_free(const struct lane *lane, uint32_t owner) {
     return owner == 0 || (owner == LANE_ORPHAN && lane_phase_of(atomic_load(&lane->turn)) != LANE_TAKEN);
 }
 
-/* What a dead owner had submitted and nobody has taken (its leader stepped down) must not be taken any more once the lane is filled
- * anew. False: it was taken just now. */
+/* What a borrower before us had submitted and nobody has taken (its leader stepped down) must not be taken any more once the lane is
+ * filled anew. False: it was taken just now. */
 static bool lane_clear(struct lane *lane) {
     uint64_t turn = atomic_load(&lane->turn);
     while (lane_phase_of(turn) == LANE_SUBMITTED) {
@@ -64,52 +39,82 @@ static bool lane_clear(struct lane *lane) {
     return lane_phase_of(turn) != LANE_TAKEN;
 }
 
-static struct lane_mine *lane_claim(struct tide *d) {
-    struct lane_pool *pool = d->lanes;
+static bool lane_borrow(struct tide *d, uint32_t number) {
+    struct lane *lane = &d->log->lanes[number];
+    uint32_t owner = atomic_load(&lane->owner);
+    /* MO(lane.owner): acquire (the exchange is more): what the borrower before did with the lane is over. */
+    if (!lane_is_free(lane, owner) || !atomic_compare_exchange_strong(&lane->owner, &owner, d->member + 1)) {
+        return false;
+    }
+    KILL_POINT("lane.claimed");
+    if (!lane_clear(lane)) {
+        atomic_store(&lane->owner, LANE_ORPHAN);
+        return false;
+    }
+    if (owner == LANE_ORPHAN) {
+        segment_unlink_of(d->name, SEGMENT_SPILL, number,
+                          d->words.header.incarnation); /* what was given up may have had one */
+    }
+    atomic_store_explicit(&lane->pid, atomic_load(&d->log->members[d->member].pid),
+                          memory_order_relaxed); /* MO(stats) */
+    return true;
+}
+
+/* The first lane that is free, from the one on that this thread had last; or -1. */
+static int lane_find(struct tide *d) {
+    static _Atomic uint32_t next;
+    if (lane_last == UINT32_MAX) {
+        lane_last = (d->member + atomic_fetch_add(&next, 1)) % LAYOUT_LANES;
+    }
     for (uint32_t i = 0; i < LAYOUT_LANES; i++) {
-        struct lane *lane = &d->log->lanes[i];
-        uint32_t owner = atomic_load(&lane->owner);
-        if (lane_is_free(lane, owner) && atomic_compare_exchange_strong(&lane->owner, &owner, d->member + 1)) {
-            KILL_POINT("lane.claimed");
-            if (!lane_clear(lane)) {
-                atomic_store(&lane->owner, LANE_ORPHAN);
-                continue;
-            }
-            atomic_store(&lane->pid, (uint32_t)getpid());
-            pool->mine[pool->count] = (struct lane_mine){ .lane = i };
-            return &pool->mine[pool->count++];
+        uint32_t number = (lane_last + i) % LAYOUT_LANES;
+        if (lane_borrow(d, number)) {
+            lane_last = number;
+            return (int)number;
         }
     }
-    return NULL;
+    return -1;
 }
 
-/* A lane for this thread until lane_put(), or NULL: all are in use. */
-static struct lane_mine *lane_get(struct tide *d) {
-    struct lane_pool *pool = d->lanes;
-    struct lane_mine *found = NULL;
-    pthread_mutex_lock(&pool->lock);
-    for (uint32_t i = 0; i < pool->count && found == NULL; i++) {
-        struct lane_mine *m = &pool->mine[i];
-        if (m->late && lane_phase_of(atomic_load(&d->log->lanes[m->lane].turn)) == LANE_ANSWERED) {
-            m->late = false;
-        }
-        if (!m->busy && !m->late) {
-            found = m;
-        }
-    }
-    found = found != NULL ? found : lane_claim(d);
-    if (found != NULL) {
-        found->busy = true;
-    }
-    pthread_mutex_unlock(&pool->lock);
-    return found;
+/* late: the leader has the request, and nobody waits for its answer any more: the lane is free when that is there. */
+static void lane_return(struct tide *d, uint32_t number, bool late) {
+    /* MO(lane.owner): release; pairs with lane_borrow(): the answer was read before the next request is written. */
+    atomic_store_explicit(&d->log->lanes[number].owner, late ? LANE_ORPHAN : 0, memory_order_release);
 }
 
-static void lane_put(struct tide *d, struct lane_mine *m, bool late) {
-    pthread_mutex_lock(&d->lanes->lock);
-    m->busy = false;
-    m->late = late;
-    pthread_mutex_unlock(&d->lanes->lock);
+/* A request was not taken in time. */
+static int lane_unheard(const struct tide *d) {
+    if (atomic_load(&d->closed) != 0) {
+        return -(int)atomic_load(&d->closed);
+    }
+    if (segment_is_current(&d->segment) == 0) {
+        return TIDE_ERR_GONE;
+    }
+    return atomic_load(&d->log->leader.leader) < 0 || !member_led_elsewhere(d->segment.fd) ? TIDE_ERR_NO_LEADER
+                                                                                           : TIDE_ERR_TIMEOUT;
+}
+
+/* A lane for one request, or an error: all were lent until then. */
+static int lane_await_free(struct tide *d, uint64_t until, uint32_t *number) {
+    uint64_t reap_at = 0;
+    for (;;) {
+        int found = lane_find(d);
+        if (found >= 0) {
+            *number = (uint32_t)found;
+            return 0;
+        }
+        uint64_t now = clock_monotonic_ns();
+        if (now >= until || atomic_load(&d->closed) != 0) {
+            return lane_unheard(d);
+        }
+        if (reap_at == 0) {
+            reap_at = now + LANE_REAP_NS;
+        } else if (now >= reap_at) {
+            d->reap(d);
+            reap_at = now + 10 * LANE_REAP_NS;
+        }
+        park_nap(LANE_WAIT_NAP_NS);
+    }
 }
 
 /* A request that does not fit lies in a file beside the segments, which the leader reads with pread(). */
@@ -194,66 +199,44 @@ static int lane_result(const struct lane *lane, struct seq_request *q) {
     return q->result;
 }
 
-static int lane_late(struct tide *d, struct lane *lane, uint64_t seq, bool *late) {
+/* Out of time. *late: the leader has the request. */
+static int lane_give_up(const struct tide *d, struct lane *lane, uint64_t seq, struct seq_request *q, bool *late) {
     uint64_t submitted = seq << 3 | LANE_SUBMITTED;
-    *late = !atomic_compare_exchange_strong(&lane->turn, &submitted, seq << 3 | LANE_CANCELLED);
-    if (*late) {
-        return TIDE_ERR_UNKNOWN;
+    *late = false;
+    if (atomic_compare_exchange_strong(&lane->turn, &submitted, seq << 3 | LANE_CANCELLED)) {
+        return lane_unheard(d);
     }
-    if (atomic_load(&d->closed) != 0) {
-        return -(int)atomic_load(&d->closed);
+    if (submitted == (seq << 3 | LANE_ANSWERED)) { /* just in time */
+        return lane_result(lane, q);
     }
-    if (segment_is_current(&d->segment) == 0) {
-        return TIDE_ERR_GONE;
-    }
-    return atomic_load(&d->log->leader.leader) < 0 || !member_led_elsewhere(d->segment.fd) ? TIDE_ERR_NO_LEADER
-                                                                                           : TIDE_ERR_TIMEOUT;
-}
-
-static int lane_write_within(struct tide *d, struct seq_request *q, uint64_t timeout_ns) {
-    uint64_t until = clock_monotonic_ns() + timeout_ns;
-    struct lane_mine *mine;
-    while ((mine = lane_get(d)) == NULL) {
-        if (clock_monotonic_ns() >= until || atomic_load(&d->closed) != 0) {
-            return atomic_load(&d->closed) != 0 ? -(int)atomic_load(&d->closed) : TIDE_ERR_TIMEOUT;
-        }
-        park_nap(100000);
-    }
-    struct lane *lane = &d->log->lanes[mine->lane];
-    uint64_t seq = (atomic_load(&lane->turn) >> 3) + 1;
-    int error = lane_fill(d, lane, mine->lane, q);
-    bool late = false;
-    if (error == 0) {
-        lane_submit(d, lane, mine->lane, seq);
-        error = lane_await(d, lane, seq, until) ? lane_result(lane, q) : lane_late(d, lane, seq, &late);
-        if (late && atomic_load(&lane->turn) == (seq << 3 | LANE_ANSWERED)) {
-            late = false; /* just in time */
-            error = lane_result(lane, q);
-        }
-        KILL_POINT("lane.heard");
-    }
-    if (lane->spilled && !late) {
-        segment_unlink_of(d->name, SEGMENT_SPILL, mine->lane, d->words.header.incarnation);
-    }
-    lane_put(d, mine, late);
-    return error;
-}
-
-int tide_ping(struct tide *d, uint64_t timeout_ns) {
-    if (d == NULL) {
-        return TIDE_ERR_INVALID;
-    }
-    if (atomic_load(&d->closed) != 0) {
-        return -(int)atomic_load(&d->closed);
-    }
-    if (atomic_load(&d->seq.here) != 0) {
-        return 0;
-    }
-    struct seq_request nothing = { 0 };
-    int error = lane_write_within(d, &nothing, timeout_ns);
-    return error == TIDE_ERR_INVALID ? 0 : error; /* the leader's answer to a request without operations */
+    *late = true;
+    return TIDE_ERR_UNKNOWN;
 }
 
 int lane_write(struct tide *d, struct seq_request *q) {
-    return lane_write_within(d, q, d->write_timeout_ns);
+    if (d->read_only) {
+        return TIDE_ERR_READ_ONLY;
+    }
+    uint64_t until = clock_after(clock_monotonic_ns(), d->write_timeout_ns);
+    uint32_t number = 0;
+    int error = lane_await_free(d, until, &number);
+    if (error != 0) {
+        return error;
+    }
+    struct lane *lane = &d->log->lanes[number];
+    uint64_t seq = (atomic_load(&lane->turn) >> 3) + 1;
+    error = lane_fill(d, lane, number, q);
+    bool late = false;
+    if (error != 0) {
+        tide_log_fault(d, error);
+    } else {
+        lane_submit(d, lane, number, seq);
+        error = lane_await(d, lane, seq, until) ? lane_result(lane, q) : lane_give_up(d, lane, seq, q, &late);
+        KILL_POINT("lane.heard");
+    }
+    if (lane->spilled && !late) {
+        segment_unlink_of(d->name, SEGMENT_SPILL, number, d->words.header.incarnation);
+    }
+    lane_return(d, number, late);
+    return error;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "engine/write/lane_codec.h"
 
-#include "engine/write/write.h"
+#include "engine/write/write_op.h"
 
 static uint64_t lane_round(uint64_t bytes) {
     return (bytes + 7) & ~UINT64_C(7);

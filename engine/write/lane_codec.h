@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* A request as bytes: struct lane_op, key, value, each operation at a multiple of 8. */
-#ifndef ENGINE_LANE_CODEC_H
-#define ENGINE_LANE_CODEC_H
+#ifndef TIDE_WRITE_LANE_CODEC_H
+#define TIDE_WRITE_LANE_CODEC_H
 
 #include "engine/log/sequencer.h"
 

@@ -7,11 +7,12 @@
 #include "engine/write/lane.h"
 #include "engine/write/lane_codec.h"
 #include "engine/replica/replica.h"
-#include "engine/life/takeover.h"
+#include "engine/write/lead.h"
 #include "engine/table/thread.h"
-#include "engine/write/write.h"
+#include "engine/write/write_op.h"
 #include "shm/clock.h"
 #include "shm/park.h"
+#include "shm/vigil.h"
 
 #define LANE_SERVER_SPINS 500
 #define LANE_FEW_BYTES 512u
@@ -20,6 +21,7 @@
 struct lane_server {
     pthread_t thread;
     _Atomic uint32_t stop;
+    struct vigil_hold vigil;
     /* Of the replica that led when this started: the sequencer lets its leader go before this thread has ended. */
     const struct table_segment *table;
     uint64_t look_ns; /* when to look at the segment's name again */
@@ -38,49 +40,6 @@ struct lane_work {
     struct seq_op one;
     uint8_t few[LANE_FEW_BYTES];
 };
-
-void lane_note(struct table_segment *seg, uint16_t lane, uint64_t seq, uint64_t index) {
-    struct lane_done *done = &seg->lanes[(lane - 1u) % LAYOUT_LANES];
-    /* MO(lane.done): relaxed; read back by the same thread, by newcomers that copy it while the log goes on, and by a
-     * new leader after it has applied everything itself. A batch has several frames: the last one's index stays. */
-    if (seq >= atomic_load_explicit(&done->seq, memory_order_relaxed)) {
-        atomic_store_explicit(&done->seq, seq, memory_order_relaxed);     /* MO(lane.done) */
-        atomic_store_explicit(&done->index, index, memory_order_release); /* MO(lane.done) */
-    }
-}
-
-void lane_copy_notes(struct table_segment *to, const struct table_segment *from) {
-    for (uint16_t i = 0; i < LAYOUT_LANES; i++) {
-        /* MO(lane.done): acquire; an index that goes with an older number is mended when the log is applied. */
-        uint64_t index = atomic_load_explicit(&from->lanes[i].index, memory_order_acquire);
-        uint64_t seq = atomic_load_explicit(&from->lanes[i].seq, memory_order_relaxed); /* MO(lane.done) */
-        if (seq != 0) {
-            lane_note(to, (uint16_t)(i + 1), seq, index);
-        }
-    }
-}
-
-void lane_leave(struct tide *d, uint32_t number) {
-    struct lane *lane = &d->log->lanes[number];
-    uint64_t turn = atomic_load(&lane->turn);
-    if ((turn & 7) == LANE_SUBMITTED) {
-        atomic_compare_exchange_strong(&lane->turn, &turn, (turn & ~UINT64_C(7)) | LANE_CANCELLED);
-    }
-    if ((atomic_load(&lane->turn) & 7) == LANE_TAKEN) {
-        atomic_store(&lane->owner, LANE_ORPHAN); /* the next to want a lane takes it, once it is answered */
-        return;
-    }
-    segment_unlink_of(d->name, SEGMENT_SPILL, number, d->words.header.incarnation);
-    atomic_store(&lane->owner, 0);
-}
-
-void lane_reap(struct tide *d, uint32_t member) {
-    for (uint32_t i = 0; i < LAYOUT_LANES; i++) {
-        if (atomic_load(&d->log->lanes[i].owner) == member + 1) {
-            lane_leave(d, i);
-        }
-    }
-}
 
 static void lane_answer(struct lane *lane, uint64_t seq, const struct seq_request *q) {
     lane->result = q->result;
@@ -244,6 +203,7 @@ static void *lane_server_run(void *arg) {
     struct tide *d = arg;
     struct lane_server *server = d->server;
     struct lanes_board *board = &d->log->lanes_board;
+    vigil_begin(&server->vigil, d->log);
     atomic_store(&board->ready, UINT64_MAX); /* whatever was submitted to the leader before us */
     uint32_t spins = 0;
     while (atomic_load(&server->stop) == 0) {
@@ -257,14 +217,15 @@ static void *lane_server_run(void *arg) {
         } else {
             uint32_t seen = atomic_load(&board->wake);
             atomic_store(&board->asleep, 1);
-            if (atomic_load(&board->ready) == 0 && atomic_load(&server->stop) == 0) {
+            if (atomic_load(&board->ready) == 0 && !board_is_pinged(board) && atomic_load(&server->stop) == 0) {
                 park_wait(&board->wake, seen, LANE_SERVER_LOOK_NS);
             }
             lane_look(d);
             spins = 0;
         }
+        board_answer_pings(d->log);
         if (atomic_load(&board->step_down) != 0 && atomic_exchange(&board->step_down, 0) != 0) {
-            takeover_ask_step_down(d);
+            lead_ask_step_down(d);
         }
     }
     return NULL;

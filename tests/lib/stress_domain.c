@@ -86,7 +86,7 @@ static void stress_settle_verify(struct replica *r, uint64_t digest) {
     rcu_exit();
     if (error != 0 || sum != digest) {
         stress_violation("replica %u: table_verify %d: %llu keys, %llu bad, digest %llx from its bytes, %llx published",
-                         r->id, error, (unsigned long long)keys, (unsigned long long)bad, (unsigned long long)sum,
+                         r->view.id, error, (unsigned long long)keys, (unsigned long long)bad, (unsigned long long)sum,
                          (unsigned long long)digest);
     }
 }

@@ -137,7 +137,7 @@ void holder_close(struct holder *h) {
 
 int hold_grace(void **state) {
     (void)state;
-    return rcu_register_self() != 0 || grace_hold() != 0 ? -1 : 0;
+    return rcu_register_self() != 0 || grace_hold(NULL) != 0 ? -1 : 0;
 }
 
 int drop_grace(void **state) {

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "bench/lib/args.h"
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "bench/lib/options.h"
+
+#define LIST_TEXT 256u
+
+static int word_of(const char *value, const char *const *words) {
+    for (int i = 0; words[i] != NULL; i++) {
+        if (strcmp(value, words[i]) == 0) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+static int count_of(const struct bench_arg *a, const char *value, uint64_t *out) {
+    uint64_t n = 0;
+    int rc = a->kind == BENCH_ARG_TIME ? bench_parse_duration(value, &n) : bench_parse_count(value, &n);
+    if (rc != 0 || n < a->least || n > a->most) {
+        return -1;
+    }
+    *out = n;
+    return 0;
+}
+
+static int set_count(const struct bench_arg *a, const char *value) {
+    uint64_t n = 0;
+    if (count_of(a, value, &n) != 0) {
+        return -1;
+    }
+    if (a->kind == BENCH_ARG_COUNT32) {
+        *(uint32_t *)a->out = (uint32_t)n;
+    } else if (a->kind == BENCH_ARG_RATE) {
+        *(double *)a->out = (double)n;
+    } else {
+        *(uint64_t *)a->out = n;
+    }
+    return 0;
+}
+
+static int set_list(const struct bench_arg *a, const char *value) {
+    char copy[LIST_TEXT], *at = copy, *word;
+    struct bench_counts counts = { .n = 0 };
+    unsigned bits = 0;
+    if (strlen(value) >= sizeof(copy)) {
+        return -1;
+    }
+    strcpy(copy, value);
+    while ((word = strsep(&at, ",")) != NULL) {
+        if (a->kind == BENCH_ARG_WORDS) {
+            int i = word_of(word, a->words);
+            if (i < 0) {
+                return -1;
+            }
+            bits |= 1u << i;
+        } else if (counts.n == BENCH_ARG_LIST || count_of(a, word, &counts.items[counts.n++]) != 0) {
+            return -1;
+        }
+    }
+    if (a->kind == BENCH_ARG_WORDS) {
+        *(unsigned *)a->out = bits;
+    } else {
+        *(struct bench_counts *)a->out = counts;
+    }
+    return 0;
+}
+
+static int set(const struct bench_arg *a, const char *value) {
+    int word;
+    switch (a->kind) {
+    case BENCH_ARG_FLAG:
+        *(int *)a->out = 1;
+        return 0;
+    case BENCH_ARG_COUNT:
+    case BENCH_ARG_COUNT32:
+    case BENCH_ARG_RATE:
+    case BENCH_ARG_TIME:
+        return set_count(a, value);
+    case BENCH_ARG_COUNTS:
+    case BENCH_ARG_WORDS:
+        return set_list(a, value);
+    case BENCH_ARG_WORD:
+        word = word_of(value, a->words);
+        *(int *)a->out = word < 0 ? *(int *)a->out : word;
+        return word < 0 ? -1 : 0;
+    case BENCH_ARG_TEXT:
+        *(const char **)a->out = value;
+        return value[0] != '\0' ? 0 : -1;
+    case BENCH_ARG_OWN:
+        break;
+    }
+    return a->set(a->out, value);
+}
+
+__attribute__((format(printf, 2, 3))) static enum bench_parsed fail(char *error, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    vsnprintf(error, BENCH_ERROR_BYTES, format, args);
+    va_end(args);
+    return BENCH_PARSED_ERROR;
+}
+
+static const struct bench_arg *find(const struct bench_command *c, const char *word, size_t length) {
+    for (uint32_t i = 0; i < c->args_n && strncmp(word, "--", 2) == 0; i++) {
+        const char *name = c->args[i].name;
+        if (strlen(name) == length - 2 && memcmp(name, word + 2, length - 2) == 0) {
+            return &c->args[i];
+        }
+    }
+    return NULL;
+}
+
+enum bench_parsed bench_args_parse(struct bench_command *c, int argc, char **argv, char *error) {
+    for (int i = 1; i < argc; i++) {
+        const char *word = argv[i], *equals = strchr(word, '=');
+        if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
+            return BENCH_PARSED_HELP;
+        }
+        const struct bench_arg *a = find(c, word, equals != NULL ? (size_t)(equals - word) : strlen(word));
+        if (a == NULL && word[0] != '-' && c->rest_n < c->rest_room) {
+            c->rest[c->rest_n++] = word;
+            continue;
+        }
+        if (a == NULL) {
+            return fail(error, "%s '%.100s'", c->rest_n > 0 && word[0] != '-' ? "no room for" : "unknown argument",
+                        word);
+        }
+        const char *value = equals != NULL ? equals + 1 : NULL;
+        if (a->shown == NULL && value != NULL) {
+            return fail(error, "--%s takes no value", a->name);
+        }
+        if (a->shown != NULL && value == NULL) {
+            if (i + 1 == argc) {
+                return fail(error, "--%s needs a value: %s", a->name, a->wants);
+            }
+            value = argv[++i];
+        }
+        if (set(a, value) != 0) {
+            return fail(error, "--%s %.80s: wants %s", a->name, value, a->wants);
+        }
+        c->given |= UINT64_C(1) << (a - c->args);
+    }
+    return BENCH_PARSED_RUN;
+}
+
+static void help_row(const char *name, const char *shown, const char *text) {
+    char left[40];
+    snprintf(left, sizeof(left), "--%s %s", name, shown != NULL ? shown : "");
+    printf("  %-20s ", left);
+    for (const char *c = text; *c != '\0'; c++) {
+        putchar(*c);
+        if (*c == '\n') {
+            printf("%23s", "");
+        }
+    }
+    putchar('\n');
+}
+
+void bench_args_help(const struct bench_command *c) {
+    printf("Usage: %s %s\n\n%s\n", c->name, c->usage, c->about);
+    for (uint32_t i = 0; i < c->args_n; i++) {
+        help_row(c->args[i].name, c->args[i].shown, c->args[i].help);
+    }
+    help_row("help", NULL, "this text");
+    printf("\nNumbers take k, M, G (1,000s) and Ki, Mi, Gi (1,024s).\n%s", c->after);
+}
+
+int bench_args_take(struct bench_command *c, int argc, char **argv) {
+    char error[BENCH_ERROR_BYTES];
+    switch (bench_args_parse(c, argc, argv, error)) {
+    case BENCH_PARSED_RUN:
+        break;
+    case BENCH_PARSED_HELP:
+        bench_args_help(c);
+        return BENCH_EXIT_OK;
+    case BENCH_PARSED_ERROR:
+        fprintf(stderr, "%s: %s; --help lists all arguments\n", c->name, error);
+        return BENCH_EXIT_USAGE;
+    }
+    return -1;
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "engine/life/unlink.h"
+
+#include "shm/bytes.h"
+#include "shm/member.h"
+
+void unlink_tables(const char *name, uint64_t incarnation) {
+    for (uint32_t i = 0; i < LAYOUT_REPLICAS + LAYOUT_LANES; i++) {
+        enum segment_kind kind = i < LAYOUT_REPLICAS ? SEGMENT_TABLE : SEGMENT_SPILL;
+        uint32_t number = i % LAYOUT_REPLICAS;
+        if (incarnation != 0) {
+            segment_unlink_of(name, kind, number, incarnation);
+        } else {
+            segment_unlink(name, kind, number);
+        }
+    }
+}
+_Static_assert(LAYOUT_REPLICAS == LAYOUT_LANES, "one loop goes over both");
+
+int unlink_dead(struct tide *d) {
+    struct segment_header h;
+    bytes_copy_racy(&h, d->log, sizeof(h));
+    unlink_tables(d->name, h.incarnation);
+    return segment_unlink(d->name, SEGMENT_LOG, 0);
+}
+
+void unlink_at_end(struct tide *d) {
+    if (d->read_only || segment_is_current(&d->segment) != 1) {
+        return;
+    }
+    bool ephemeral = (d->segment.flags & SEGMENT_EPHEMERAL) != 0;
+    bool stillborn = d->stillborn && board_commit(d->log) == 0;
+    /* The one who made it ends it at once; anybody else, where he is the last. While byte 0 is ours alone, nobody comes in. */
+    if (d->ephemeral) {
+        tide_unlink(d->name);
+    } else if ((ephemeral || stillborn) && member_claim_dead(d->segment.fd)) {
+        unlink_dead(d);
+    }
+}
+
+int tide_unlink(const char *name) {
+    char path[SEGMENT_PATH_BYTES];
+    if (name == NULL || segment_path(path, name, SEGMENT_LOG, 0) != 0) {
+        return TIDE_ERR_INVALID;
+    }
+    /* The log first: without it nobody attaches, so nobody makes tables of this domain any more. Somebody may create the domain
+     * anew at once: its tables are not ours to remove. Where there is no log, what lies there is nobody's. */
+    struct segment log;
+    int error = segment_attach(&log, name, SEGMENT_LOG, 0, false);
+    if (error == TIDE_ERR_SYSTEM) {
+        return error; /* out of descriptors, say: whose tables those are cannot be told */
+    }
+    uint64_t incarnation = error == 0 ? ((struct segment_header *)log.base)->incarnation : 0;
+    if (error == 0) {
+        segment_detach(&log);
+    }
+    error = segment_unlink(name, SEGMENT_LOG, 0);
+    if (error == 0 || error == TIDE_ERR_NO_DOMAIN) {
+        unlink_tables(name, incarnation);
+    }
+    return error;
+}

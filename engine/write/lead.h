@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Who leads, and asking the leader to hand over. How it comes to lead: engine/life/takeover.h. */
+#ifndef TIDE_WRITE_LEAD_H
+#define TIDE_WRITE_LEAD_H
+
+#include "engine/replica/domain.h"
+
+/* Does this process lead? */
+bool lead_is_here(const struct tide *d);
+
+/* Does any process lead, this one or another? */
+bool lead_is_held(struct tide *d);
+
+/* Ask this handle's steward to hand over. Any thread. */
+void lead_ask_step_down(struct tide *d);
+
+#endif

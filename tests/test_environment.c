@@ -1,0 +1,486 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What a process finds: little shared memory, a mount that it cannot write, files of other users, an identity that changed, no
+ * descriptors left. And what it leaves: an ephemeral domain after kill -9, a core dump.
+ */
+#include <errno.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#include "tests/lib/forked.h"
+
+#define MIB (UINT64_C(1) << 20)
+
+static char told[2048]; /* by the log callback, one line after another */
+
+static void note(void *ctx, enum tide_log_level level, const char *text) {
+    (void)ctx, (void)level;
+    size_t used = strlen(told);
+    (void)snprintf(told + used, sizeof(told) - used, "%s\n", text);
+}
+
+static struct tide_opts plain(uint32_t flags) {
+    struct tide_opts o = TIDE_OPTS_INIT;
+    o.flags = flags;
+    o.ring_bytes = MIB;
+    o.table_bytes = MIB;
+    o.log = note;
+    told[0] = '\0';
+    return o;
+}
+
+static int lead(struct tide *d) {
+    struct tide_replica_opts o = TIDE_REPLICA_OPTS_INIT;
+    o.role = TIDE_LEADER;
+    return tide_replica_start(d, &o, NULL);
+}
+
+static int follow(struct tide *d, uint32_t *id) {
+    return tide_replica_start(d, NULL, id);
+}
+
+/* 77 from a child: not permitted here. */
+static void child_end_or_skip(pid_t pid) {
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    if (WEXITSTATUS(status) == 77) {
+        print_message("skipped: that takes root\n");
+        skip();
+    }
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+/* ---- ephemeral ------------------------------------------------------------------------------------------------------- */
+
+/* Makes the case's domain, ephemeral, puts "k", says so, and waits to be killed. */
+static pid_t child_with_ephemeral(int to) {
+    pid_t pid = child_begin();
+    if (pid == 0) {
+        struct tide *d;
+        struct tide_opts o = plain(TIDE_CREATE | TIDE_EPHEMERAL);
+        CHILD(tide_open(&d, name, &o) == 0 && lead(d) == 0 && tide_put(d, NULL, "k", 1, "v", 1, NULL) == 0);
+        child_say(to);
+        for (;;) {
+            pause();
+        }
+    }
+    return pid;
+}
+
+static void kill_child(pid_t pid) {
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
+static void hear(int from) {
+    char byte;
+    assert_int_equal(read(from, &byte, 1), 1);
+}
+
+static int get_k(struct tide *d) {
+    struct tide_reader *r;
+    char v[8];
+    assert_int_equal(tide_reader_open(d, NULL, &r), 0);
+    struct tide_bound any = TIDE_BOUND_INIT;
+    any.max_staleness_ns = TIDE_UNBOUNDED;
+    int error = tide_get(r, "k", 1, &any, v, sizeof(v), NULL);
+    assert_int_equal(tide_reader_close(r), 0);
+    return error;
+}
+
+static void ephemeral__creator_killed__the_next_one_begins_anew(void **state) {
+    (void)state;
+    int say[2];
+    assert_int_equal(pipe(say), 0);
+    struct tide *d;
+    struct tide_opts o = plain(0);
+    pid_t pid = child_with_ephemeral(say[1]);
+    hear(say[0]);
+    kill_child(pid);
+    assert_int_equal(tide_open(&d, name, &o), TIDE_ERR_NO_DOMAIN); /* it ended with its last member */
+    assert_int_equal(tide_unlink(name), TIDE_ERR_NO_DOMAIN);
+    pid = child_with_ephemeral(say[1]);
+    hear(say[0]);
+    kill_child(pid);
+    o = plain(TIDE_CREATE);
+    assert_int_equal(tide_open(&d, name, &o), 0);
+    assert_int_equal(lead(d), 0);
+    assert_int_equal(get_k(d), TIDE_ERR_NOT_FOUND);
+    assert_int_equal(tide_close(d), 0);
+    assert_int_equal(tide_unlink(name), 0); /* this one is not ephemeral: its creator did not say so */
+}
+
+static void ephemeral__creator_killed_beside_others__the_last_one_out_removes_it(void **state) {
+    (void)state;
+    int say[2];
+    assert_int_equal(pipe(say), 0);
+    struct tide *a, *b;
+    struct tide_opts o = plain(0);
+    pid_t pid = child_with_ephemeral(say[1]);
+    hear(say[0]);
+    assert_int_equal(tide_open(&a, name, &o), 0);
+    assert_int_equal(tide_open(&b, name, &o), 0);
+    assert_int_equal(follow(b, NULL), 0);
+    kill_child(pid);
+    assert_int_equal(tide_close(a), 0);
+    assert_int_equal(tide_open(&a, name, &o), 0); /* b lives, and so does the domain */
+    assert_int_equal(get_k(a), 0);
+    assert_int_equal(tide_close(b), 0);
+    assert_int_equal(tide_close(a), 0);
+    assert_int_equal(tide_open(&a, name, &o), TIDE_ERR_NO_DOMAIN);
+    assert_int_equal(tide_unlink(name), TIDE_ERR_NO_DOMAIN);
+}
+
+/* ---- little shared memory -------------------------------------------------------------------------------------------- */
+
+static void in_private_shm(const char *options) {
+    if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+        mount("tmpfs", "/dev/shm", "tmpfs", 0, options) != 0) {
+        _exit(77);
+    }
+}
+
+static void in_64_mib(void) {
+    in_private_shm("size=64m,mode=1777");
+    struct tide *d;
+    struct tide_opts o = TIDE_OPTS_INIT;
+    struct tide_info info = TIDE_INFO_INIT;
+    o.log = note;
+    CHILD(tide_open(&d, name, &o) == 0);
+    CHILD(strstr(told, "64.0 MiB of shared memory can be had here: the ring gets 4.0 MiB (--ring)") != NULL);
+    CHILD(tide_info(d, &info) == 0 && info.ring_bytes == 4 * MIB && info.table_bytes >= 12 * MIB);
+    CHILD(lead(d) == 0 && follow(d, NULL) == 0 && follow(d, NULL) == 0);
+    told[0] = '\0';
+    CHILD(follow(d, NULL) == TIDE_ERR_NO_SPACE);
+    CHILD(strstr(told, ".r3 takes ") != NULL && strstr(told, "/dev/shm has ") != NULL &&
+          strstr(told, "tide rm") != NULL);
+    CHILD(tide_put(d, NULL, "k", 1, "v", 1, NULL) == 0);
+    CHILD(tide_close(d) == 0);
+    /* Something was written: it is kept, whatever did not fit. */
+    CHILD(tide_open(&d, name, &o) == 0 && tide_close(d) == 0 && tide_unlink(name) == 0);
+    /* What was asked for is tried as it is, and leaves nothing that a smaller one would fail by. */
+    o.ring_bytes = 16 * MIB;
+    o.table_bytes = 64 * MIB;
+    CHILD(tide_open(&d, name, &o) == 0 && lead(d) == TIDE_ERR_NO_SPACE && tide_close(d) == 0);
+    o.flags = 0;
+    CHILD(tide_open(&d, name, &o) == TIDE_ERR_NO_DOMAIN);
+    _exit(0);
+}
+
+static void sizes__nothing_asked_for__fit_what_is_there(void **state) {
+    (void)state;
+    pid_t pid = child_begin();
+    if (pid == 0) {
+        in_64_mib();
+    }
+    child_end_or_skip(pid);
+}
+
+static void sizes__killed_before_anything_was_written__give_way_to_others(void **state) {
+    (void)state;
+    pid_t pid = child_begin();
+    if (pid == 0) {
+        struct tide *d;
+        struct tide_opts o = plain(TIDE_CREATE);
+        o.table_bytes = 8 * MIB;
+        CHILD(tide_open(&d, name, &o) == 0 && lead(d) == 0);
+        kill(getpid(), SIGKILL);
+    }
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    struct tide *d;
+    struct tide_info info = TIDE_INFO_INIT;
+    struct tide_opts o = plain(TIDE_CREATE);
+    assert_int_equal(tide_open(&d, name, &o), 0);
+    assert_int_equal(tide_info(d, &info), 0);
+    assert_int_equal(info.table_bytes, MIB);
+    assert_int_equal(lead(d), 0);
+    assert_int_equal(tide_put(d, NULL, "k", 1, "v", 1, NULL), 0);
+    assert_int_equal(tide_close(d), 0);
+    o.table_bytes = 4 * MIB; /* but data do not */
+    assert_int_equal(tide_open(&d, name, &o), 0);
+    assert_int_equal(tide_info(d, &info), 0);
+    assert_int_equal(info.table_bytes, MIB);
+    assert_int_equal(tide_close(d), 0);
+}
+
+/* ---- a mount that cannot be written ----------------------------------------------------------------------------------- */
+
+static void on_a_read_only_mount(void) {
+    in_private_shm("size=64m,mode=1777");
+    struct tide *d, *o;
+    struct tide_opts opts = plain(TIDE_CREATE);
+    CHILD(tide_open(&d, name, &opts) == 0 && lead(d) == 0 && tide_put(d, NULL, "k", 1, "v", 1, NULL) == 0);
+    if (unshare(CLONE_NEWNS) != 0 || mount("/dev/shm", "/dev/shm", NULL, MS_BIND, NULL) != 0 ||
+        mount(NULL, "/dev/shm", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL) != 0) {
+        _exit(77);
+    }
+    opts = plain(0);
+    CHILD(tide_open(&o, name, &opts) == 0);
+    CHILD(strstr(told, "for looking alone") != NULL);
+    struct tide_reader *r;
+    struct tide_answer a = TIDE_ANSWER_INIT;
+    char v[8];
+    CHILD(tide_reader_open(o, NULL, &r) == 0);
+    CHILD(tide_get(r, "k", 1, NULL, v, sizeof(v), &a) == 0 && a.linearizable == 1 && a.value_size == 1);
+    struct tide_token next = { 0, 2 };
+    struct tide_info info = TIDE_INFO_INIT;
+    CHILD(tide_info(o, &info) == 0 && info.led == 1 && info.members == 1);
+    next.incarnation = info.incarnation;
+    struct tide_bound waits = TIDE_BOUND_INIT;
+    waits.min = next;
+    waits.fallback = TIDE_FALLBACK_WAIT;
+    waits.wait_ns = 3000000;
+    CHILD(tide_get(r, "k", 1, &waits, v, sizeof(v), NULL) == TIDE_ERR_FENCE_AHEAD);
+    CHILD(tide_wait_applied(o, &next, 1, 3000000) == TIDE_ERR_TIMEOUT);
+    struct tide_read_counts counts = { .size = sizeof(counts) };
+    CHILD(tide_reader_counts(r, &counts) == 0 && counts.by_reason[TIDE_REASON_FRESH] == 1);
+    struct tide_verify verify = TIDE_VERIFY_INIT;
+    CHILD(tide_verify(o, &verify) == 0 && verify.nodes == 1);
+    CHILD(tide_put(o, NULL, "k", 1, "w", 1, NULL) == TIDE_ERR_READ_ONLY);
+    CHILD(tide_replica_start(o, NULL, NULL) == TIDE_ERR_READ_ONLY);
+    CHILD(tide_ping(o, 1000000) == TIDE_ERR_READ_ONLY && tide_gc(o, NULL) == TIDE_ERR_READ_ONLY);
+    CHILD(tide_step_down(o) == TIDE_ERR_READ_ONLY);
+    CHILD(tide_unlink(name) == TIDE_ERR_SYSTEM);
+    CHILD(tide_put(d, NULL, "k", 1, "ww", 2, NULL) == 0); /* mapped before: it goes on */
+    CHILD(tide_get(r, "k", 1, NULL, v, sizeof(v), &a) == 0 && a.value_size == 2);
+    CHILD(tide_reader_close(r) == 0 && tide_close(o) == 0);
+    opts = plain(TIDE_CREATE);
+    CHILD(tide_open(&o, "another", &opts) == TIDE_ERR_SYSTEM && strstr(told, "Read-only file system") != NULL);
+    _exit(0);
+}
+
+static void read_only_mount__a_handle_that_looks__reads_and_changes_nothing(void **state) {
+    (void)state;
+    child_threads_needed();
+    pid_t pid = child_begin();
+    if (pid == 0) {
+        on_a_read_only_mount();
+    }
+    child_end_or_skip(pid);
+}
+
+/* ---- other users ------------------------------------------------------------------------------------------------------ */
+
+#define OTHER_USER 65534
+
+static void with_another_users_files(void) {
+    if (geteuid() != 0) {
+        _exit(77);
+    }
+    in_private_shm("size=64m,mode=1777");
+    char path[128];
+    for (int i = 0; i < 3; i++) { /* in the way of slots 0 to 2 */
+        snprintf(path, sizeof(path), "/dev/shm/tidemark.%s.r%d", name, i);
+        FILE *f = fopen(path, "w");
+        CHILD(f != NULL && fclose(f) == 0);
+    }
+    CHILD(setuid(OTHER_USER) == 0);
+    struct tide *d;
+    struct tide_opts o = plain(TIDE_CREATE);
+    struct tide_replica_opts second = TIDE_REPLICA_OPTS_INIT;
+    uint32_t id = 99;
+    CHILD(tide_open(&d, name, &o) == 0 && lead(d) == 0);
+    CHILD(strstr(told, "cannot rename a segment to /dev/shm/tidemark.") != NULL);
+    CHILD(follow(d, &id) == 0 && id == 4);
+    CHILD(tide_put(d, NULL, "k", 1, "v", 1, NULL) == 0 && get_k(d) == 0);
+    second.id = 1; /* this one and no other */
+    CHILD(tide_replica_start(d, &second, NULL) == TIDE_ERR_FOREIGN);
+    CHILD(tide_close(d) == 0 && tide_unlink(name) == 0);
+    _exit(0);
+}
+
+static void other_user__has_the_names_of_slots__others_are_taken(void **state) {
+    (void)state;
+    pid_t pid = child_begin();
+    if (pid == 0) {
+        with_another_users_files();
+    }
+    child_end_or_skip(pid);
+}
+
+static void other_user__domain_is_theirs__the_text_says_whose(void **state) {
+    (void)state;
+    pid_t pid = child_begin();
+    if (pid == 0) {
+        struct tide *d;
+        struct tide_opts o = plain(TIDE_CREATE);
+        if (geteuid() != 0) {
+            _exit(77);
+        }
+        in_private_shm("size=64m,mode=1777");
+        CHILD(tide_open(&d, name, &o) == 0 && setuid(OTHER_USER) == 0);
+        struct tide *again;
+        o = plain(0);
+        CHILD(tide_open(&again, name, &o) == TIDE_ERR_FOREIGN);
+        CHILD(strstr(told, "belongs to another user; this process is user 65534") != NULL);
+        _exit(0);
+    }
+    child_end_or_skip(pid);
+}
+
+/* The leader is another process. The one that opened the domain as root is somebody else by the time of its first read. */
+static void after_setuid(int go, int said) {
+    if (geteuid() != 0) {
+        _exit(77);
+    }
+    struct tide *d;
+    struct tide_opts o = plain(0);
+    (void)go, (void)said;
+    CHILD(tide_open(&d, name, &o) == 0 && setuid(OTHER_USER) == 0);
+    CHILD(tide_put(d, NULL, "k2", 2, "v", 1, NULL) == 0); /* what is mapped goes on */
+    struct tide_reader *r;
+    char v[8];
+    CHILD(tide_reader_open(d, NULL, &r) == 0);
+    CHILD(tide_get(r, "k", 1, NULL, v, sizeof(v), NULL) == TIDE_ERR_FOREIGN); /* and not: nobody leads */
+    CHILD(strstr(told, "belongs to another user") != NULL);
+    _exit(0);
+}
+
+static void setuid__after_opening__reads_say_what_is_in_the_way(void **state) {
+    (void)state;
+    int say[2];
+    assert_int_equal(pipe(say), 0);
+    pid_t leader = child_that_serves(TIDE_LEADER, -1, say[1]);
+    hear(say[0]);
+    pid_t pid = child_begin();
+    if (pid == 0) {
+        after_setuid(say[0], say[1]);
+    }
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    kill_child(leader);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 77) {
+        skip();
+    }
+    assert_int_equal(status, 0);
+}
+
+/* ---- no descriptors ---------------------------------------------------------------------------------------------------- */
+
+static void without_descriptors(void) {
+    struct tide *d;
+    struct tide_opts o = plain(0);
+    CHILD(tide_open(&d, name, &o) == 0);
+    const struct rlimit none = { 3, 3 };
+    CHILD(setrlimit(RLIMIT_NOFILE, &none) == 0);
+    struct tide_reader *r;
+    char v[8];
+    CHILD(tide_reader_open(d, NULL, &r) == 0);
+    CHILD(tide_get(r, "k", 1, NULL, v, sizeof(v), NULL) == TIDE_ERR_SYSTEM); /* and not: nobody leads */
+    CHILD(strstr(told, "Too many open files") != NULL);
+    CHILD(tide_put(d, NULL, "k", 1, "w", 1, NULL) == 0);
+    CHILD(follow(d, NULL) == TIDE_ERR_SYSTEM);
+    struct tide *again;
+    CHILD(tide_open(&again, name, &o) == TIDE_ERR_SYSTEM);
+    CHILD(tide_unlink(name) == TIDE_ERR_SYSTEM);
+    _exit(0);
+}
+
+static void descriptors__none_left__errors_say_so_and_the_domain_stays(void **state) {
+    (void)state;
+    child_threads_needed();
+    int say[2];
+    assert_int_equal(pipe(say), 0);
+    pid_t leader = child_that_serves(TIDE_LEADER, -1, say[1]);
+    hear(say[0]);
+    pid_t pid = child_begin();
+    if (pid == 0) {
+        without_descriptors();
+    }
+    child_end(pid);
+    struct tide *d;
+    struct tide_opts o = plain(0);
+    assert_int_equal(tide_open(&d, name, &o), 0);
+    assert_int_equal(get_k(d), 0);
+    assert_int_equal(tide_close(d), 0);
+    kill_child(leader);
+}
+
+/* ---- the directory ------------------------------------------------------------------------------------------------------ */
+
+static void directory__is_not_there__the_text_says_so(void **state) {
+    (void)state;
+    const char *before = getenv("TIDE_SHM_DIR");
+    char *kept = before != NULL ? strdup(before) : NULL;
+    struct tide *d;
+    struct tide_opts o = plain(0);
+    setenv("TIDE_SHM_DIR", "/nowhere/at/all", 1);
+    int looked = tide_open(&d, name, &o);
+    setenv("TIDE_SHM_DIR", "relative", 1);
+    int crooked = tide_open(&d, name, &o);
+    if (kept != NULL) {
+        setenv("TIDE_SHM_DIR", kept, 1);
+    } else {
+        unsetenv("TIDE_SHM_DIR");
+    }
+    free(kept);
+    assert_int_equal(looked, TIDE_ERR_SYSTEM);
+    assert_int_equal(crooked, TIDE_ERR_INVALID);
+    assert_non_null(strstr(told, "/nowhere/at/all/, does not exist"));
+    assert_non_null(strstr(told, "TIDE_SHM_DIR is 'relative'"));
+}
+
+/* ---- core dumps ---------------------------------------------------------------------------------------------------------- */
+
+/* Mappings of the case's segments, and those among them that a core dump leaves out. */
+static void count_mappings(int *all, int *left_out) {
+    char line[512], needle[TIDE_NAME_MAX + 16];
+    bool ours = false;
+    *all = *left_out = 0;
+    snprintf(needle, sizeof(needle), "tidemark.%s.", name);
+    FILE *f = fopen("/proc/self/smaps", "r");
+    assert_non_null(f);
+    while (fgets(line, sizeof(line), f) != NULL) {
+        unsigned long from, to;
+        if (sscanf(line, "%lx-%lx ", &from, &to) == 2) {
+            ours = strstr(line, needle) != NULL;
+            *all += ours;
+        } else if (ours && strncmp(line, "VmFlags:", 8) == 0) {
+            *left_out += strstr(line, " dd") != NULL;
+        }
+    }
+    fclose(f);
+}
+
+static void core_dump__left_out_unless_asked_for(void **state) {
+    (void)state;
+    for (uint32_t flag = 0; flag <= TIDE_DUMPED; flag += TIDE_DUMPED) {
+        struct tide *d, *other;
+        struct tide_opts o = plain(TIDE_CREATE | TIDE_EPHEMERAL | flag);
+        int all, left_out;
+        assert_int_equal(tide_open(&d, name, &o), 0);
+        assert_int_equal(lead(d), 0);
+        assert_int_equal(tide_put(d, NULL, "k", 1, "v", 1, NULL), 0);
+        assert_int_equal(tide_open(&other, name, &o), 0);
+        assert_int_equal(get_k(other), 0); /* maps the leader's table, too */
+        count_mappings(&all, &left_out);
+        assert_true(
+            all >=
+            6); /* two logs, two rings twice in a row, a table and its mapping by the other; some may be merged */
+        assert_int_equal(left_out, flag == 0 ? all : 0);
+        assert_int_equal(tide_close(other), 0);
+        assert_int_equal(tide_close(d), 0);
+    }
+}
+
+int main(void) {
+    alarm(120);
+    const struct CMUnitTest tests[] = {
+        NAMED_CASE(ephemeral__creator_killed__the_next_one_begins_anew),
+        NAMED_CASE(ephemeral__creator_killed_beside_others__the_last_one_out_removes_it),
+        NAMED_CASE(sizes__nothing_asked_for__fit_what_is_there),
+        NAMED_CASE(sizes__killed_before_anything_was_written__give_way_to_others),
+        NAMED_CASE(read_only_mount__a_handle_that_looks__reads_and_changes_nothing),
+        NAMED_CASE(other_user__has_the_names_of_slots__others_are_taken),
+        NAMED_CASE(other_user__domain_is_theirs__the_text_says_whose),
+        NAMED_CASE(setuid__after_opening__reads_say_what_is_in_the_way),
+        NAMED_CASE(descriptors__none_left__errors_say_so_and_the_domain_stays),
+        NAMED_CASE(directory__is_not_there__the_text_says_so),
+        NAMED_CASE(core_dump__left_out_unless_asked_for),
+    };
+    return cmocka_run_group_tests_name("environment", tests, NULL, NULL);
+}

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Lanes are lent for a write: whoever wrote before, whoever died, and whoever gave up keeps none. */
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "engine/replica/domain.h"
+#include "tests/lib/forked.h"
+
+#define PAIR_ROOM (UINT64_C(1) << 20)
+
+struct two {
+    struct tide *leads, *writes;
+};
+
+static struct two open_two(uint64_t write_timeout_ns) {
+    struct two t = { .leads = help_open(PAIR_ROOM, 4 * PAIR_ROOM, 0) };
+    help_leader(t.leads);
+    help_write_timeout_ns = write_timeout_ns;
+    t.writes = help_open_again(t.leads);
+    help_write_timeout_ns = 0;
+    assert_int_equal(tide_ping(t.writes, UINT64_MAX), 0); /* the leader has looked at all lanes once */
+    return t;
+}
+
+static void close_two(struct two *t) {
+    assert_int_equal(tide_close(t->writes), 0);
+    assert_int_equal(tide_close(t->leads), 0);
+}
+
+static uint32_t lanes_lent(const struct log_segment *log) {
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < LAYOUT_LANES; i++) {
+        n += atomic_load(&log->lanes[i].owner) != 0;
+    }
+    return n;
+}
+
+static void lend_all(struct log_segment *log, uint32_t member) {
+    for (uint32_t i = 0; i < LAYOUT_LANES; i++) {
+        atomic_store(&log->lanes[i].owner, member + 1);
+    }
+}
+
+static void put_times(struct tide *d, int times) {
+    for (int i = 0; i < times; i++) {
+        help_check(help_put(d, "key", (uint64_t)i, NULL) == 0);
+    }
+}
+
+static void *put_some(void *d) {
+    put_times(d, 50);
+    return NULL;
+}
+
+static void lanes__more_writers_than_lanes__all_write_and_none_is_kept(void **state) {
+    (void)state;
+    struct two t = open_two(UINT64_C(60000000000));
+    pthread_t threads[LAYOUT_LANES + 30];
+    for (size_t i = 0; i < LAYOUT_LANES + 30; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, put_some, t.writes), 0);
+    }
+    for (size_t i = 0; i < LAYOUT_LANES + 30; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    help_assert_threads();
+    assert_int_equal(lanes_lent(t.leads->log), 0);
+    struct tide_info info = TIDE_INFO_INIT;
+    assert_int_equal(tide_info(t.leads, &info), 0);
+    assert_int_equal(info.commit_index, 50 * (LAYOUT_LANES + 30));
+    close_two(&t);
+}
+
+/* Each handle is a member, as a process is; each writes once and stays. */
+static void lanes__150_members_that_wrote_once_and_stay__others_write(void **state) {
+    (void)state;
+    struct tide *d = help_open(PAIR_ROOM, 4 * PAIR_ROOM, 0), *others[150];
+    help_leader(d);
+    for (size_t i = 0; i < 150; i++) {
+        others[i] = help_open_again(d);
+        assert_int_equal(help_put(others[i], "key", i, NULL), 0);
+    }
+    assert_int_equal(help_put(others[0], "key", 1, NULL), 0);
+    for (size_t i = 0; i < 150; i++) {
+        tide_close(others[i]);
+    }
+    tide_close(d);
+}
+
+static void lanes__all_lent__timeout_and_ping_is_answered(void **state) {
+    (void)state;
+    struct two t = open_two(20000000);
+    lend_all(t.leads->log, t.leads->member);
+    assert_int_equal(help_put(t.writes, "key", 1, NULL), TIDE_ERR_TIMEOUT);
+    assert_int_equal(tide_ping(t.writes, UINT64_MAX), 0); /* a leader whose lanes are lent is no silent one */
+    struct tide_info info = TIDE_INFO_INIT;
+    assert_int_equal(tide_info(t.leads, &info), 0);
+    assert_int_equal(info.commit_index, 0);
+    atomic_store(&t.leads->log->lanes[7].owner, 0);
+    assert_int_equal(help_put(t.writes, "key", 2, NULL), 0);
+    close_two(&t);
+}
+
+static void lanes__lent_to_the_dead__a_writer_takes_them_back(void **state) {
+    (void)state;
+    struct two t = open_two(UINT64_C(60000000000));
+    const char *shared = t.leads->name;
+    int pipe_fds[2];
+    assert_int_equal(pipe(pipe_fds), 0);
+    pid_t pid = child_begin();
+    if (pid == 0) {
+        struct tide *d;
+        struct tide_opts o = TIDE_OPTS_INIT;
+        o.flags = 0;
+        CHILD(tide_open(&d, shared, &o) == 0);
+        lend_all(d->log, d->member);
+        atomic_store(&d->log->lanes[3].turn, UINT64_C(9) << 3 | LANE_SUBMITTED); /* and its request was never taken */
+        child_say(pipe_fds[1]);
+        pause();
+    }
+    char byte;
+    assert_int_equal(read(pipe_fds[0], &byte, 1), 1);
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+    close(pipe_fds[0]);
+    close(pipe_fds[1]);
+    assert_int_equal(help_put(t.writes, "key", 1, NULL), 0);
+    assert_int_equal(atomic_load(&t.leads->log->lanes[3].turn), UINT64_C(9) << 3 | LANE_CANCELLED);
+    assert_int_equal(lanes_lent(t.leads->log), 0);
+    close_two(&t);
+}
+
+/* The borrower gave up while the leader had its request. */
+static void lanes__orphan_whose_request_is_under_way__not_lent_before_the_answer(void **state) {
+    (void)state;
+    struct two t = open_two(20000000);
+    struct log_segment *log = t.leads->log;
+    lend_all(log, t.leads->member);
+    struct lane *lane = &log->lanes[5];
+    atomic_store(&lane->turn, UINT64_C(41) << 3 | LANE_TAKEN);
+    atomic_store(&lane->owner, LANE_ORPHAN);
+    assert_int_equal(help_put(t.writes, "key", 1, NULL), TIDE_ERR_TIMEOUT);
+    assert_int_equal(atomic_load(&lane->turn), UINT64_C(41) << 3 | LANE_TAKEN);
+    atomic_store(&lane->turn, UINT64_C(41) << 3 | LANE_ANSWERED);
+    assert_int_equal(help_put(t.writes, "key", 2, NULL), 0);
+    assert_int_equal(atomic_load(&lane->turn), UINT64_C(42) << 3 | LANE_ANSWERED);
+    assert_int_equal(atomic_load(&lane->owner), 0);
+    /* Its leader stepped down and put it back: it is not done for the next borrower. */
+    atomic_store(&lane->turn, UINT64_C(43) << 3 | LANE_SUBMITTED);
+    atomic_store(&lane->owner, LANE_ORPHAN);
+    assert_int_equal(help_put(t.writes, "key", 3, NULL), 0);
+    assert_int_equal(atomic_load(&lane->turn), UINT64_C(44) << 3 | LANE_ANSWERED);
+    struct tide_info info = TIDE_INFO_INIT;
+    assert_int_equal(tide_info(t.leads, &info), 0);
+    assert_int_equal(info.commit_index, 2);
+    close_two(&t);
+}
+
+static void times__the_greatest_numbers__wait_and_do_not_wrap(void **state) {
+    (void)state;
+    static const uint64_t times[] = { UINT64_MAX, UINT64_MAX - 1, UINT64_MAX - UINT64_C(1000000000), UINT64_MAX / 2 };
+    for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
+        struct two t = open_two(times[i]);
+        struct tide_token token;
+        assert_int_equal(help_put(t.writes, "key", i, &token), 0);
+        assert_int_equal(tide_ping(t.writes, times[i]), 0);
+        assert_int_equal(tide_wait_applied(t.writes, &token, 1, times[i]), 0);
+        struct tide_reader *r = help_reader(t.writes, TIDE_STICKY, -1, 0);
+        for (uint32_t fallback = TIDE_FALLBACK_LEADER; fallback <= TIDE_FALLBACK_STALE; fallback++) {
+            struct tide_bound b = TIDE_BOUND_INIT;
+            b.fallback = fallback;
+            b.wait_ns = times[i];
+            b.max_staleness_ns = times[i];
+            uint64_t value;
+            assert_int_equal(tide_get(r, "key", 3, &b, &value, sizeof(value), NULL), 0);
+            assert_int_equal(value, i);
+        }
+        tide_reader_close(r);
+        close_two(&t);
+    }
+}
+
+int main(void) {
+    help_start(120);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(lanes__more_writers_than_lanes__all_write_and_none_is_kept),
+        cmocka_unit_test(lanes__150_members_that_wrote_once_and_stay__others_write),
+        cmocka_unit_test(lanes__all_lent__timeout_and_ping_is_answered),
+        cmocka_unit_test(lanes__lent_to_the_dead__a_writer_takes_them_back),
+        cmocka_unit_test(lanes__orphan_whose_request_is_under_way__not_lent_before_the_answer),
+        cmocka_unit_test(times__the_greatest_numbers__wait_and_do_not_wrap),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* `tide cas`: set a key if it is at the expected version. */
+#include "tools/lib/kv_write.h"
+#include "tools/tools.h"
+
+static const char HELP[] =
+    "Usage: tide cas NAME KEY VALUE|- --expect VERSION [OPTION]...\n"
+    "       tide cas NAME KEY --file FILE --expect VERSION [OPTION]...\n"
+    "Set KEY to VALUE if its version is VERSION, as 'tide get --json' and 'tide scan --json' tell it; 0: KEY must not\n"
+    "exist. Prints the token of the write; its index is the new version.\n\n"
+    "  --expect VERSION      the version that must be there\n" KV_VALUE_HELP KV_WRITE_HELP KV_CODES_HELP
+    "6 another version is there (with --json: found_version); 7 anything else.\n";
+
+static int do_it(struct kv_write *w, struct tide_token *token, uint64_t *found) {
+    return tide_cas(w->cli.domain, NULL, w->key, w->key_size, w->expect, w->value, w->value_size, token, found);
+}
+
+int tool_cas(int argc, char **argv) {
+    struct kv_write w = { .help = HELP, .has_value = 1, .is_cas = 1 };
+    return kv_write_run(&w, do_it, argc, argv);
+}

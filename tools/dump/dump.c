@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* `tide dump`: shows a segment, alive or left behind, without disturbing anyone. */
+#include "tools/dump/dump.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "tools/lib/args.h"
+#include "tools/lib/stdio.h"
+#include "tools/dump/print.h"
+#include "tools/dump/ring.h"
+#include "tools/tools.h"
+
+#define TOOL "tide dump"
+#define POLL_NS 10000000L
+#define COLUMNS_FIXED 66u /* of a line, but for key and value themselves */
+
+static const char HELP[] =
+    "Usage: tide dump [OPTION]... NAME|NAME.rK|NAME.lK|FILE\n"
+    "Show a domain's log segment (NAME), the table of its replica K (NAME.rK), the large request of its lane K\n"
+    "(NAME.lK), or a segment file (anything with a slash, or a file of that name here). Reads only, takes no lock: a\n"
+    "running domain does not notice.\n"
+    "\n"
+    "  --from INDEX|end  first entry to show (default: the oldest that is there; end: only what is committed from now\n"
+    "                    on)\n"
+    "  --limit N         show at most N entries\n"
+    "  --key KEY         show only entries of this key; \\xNN is the byte NN, \\\\ a backslash\n"
+    "  --follow          then show new entries as they come, until SIGINT, or until the domain ends: its file is\n"
+    "                    removed, or no process that uses it lives\n"
+    "  --full            show keys and values whole (default: cut to fit the line, +N bytes)\n"
+    "  --no-ring         do not show entries\n"
+    "  --json            one JSON object a line (fields: docs/layout.md)\n"
+    "  --help            this text\n"
+    "\n"
+    "Bytes of keys and values that are not printable ASCII are shown as \\xNN, a backslash as \\\\.\n"
+    "Flags: M the next entry belongs to the same batch; X extended; ? unknown. Ages are since commit.\n"
+    "Entries that the leader overwrites while they are read are named, and are no damage.\n"
+    "\n"
+    "Exit codes: 0 all that was shown checked out; 1 something did not (lines with BAD); 2 usage; 3 there is no such\n"
+    "domain or file, or none that can be opened; 7 it cannot be read, or the output cannot be written.\n"
+    "Segments are looked for in $TIDE_SHM_DIR, or /dev/shm.\n";
+
+struct options {
+    const char *what;
+    char *key; /* unescaped, on the heap; NULL: any */
+    size_t key_len;
+    uint64_t from, limit;
+    bool from_end, follow, full, no_ring, json, of_ring; /* of_ring: an option that only a log knows was given */
+};
+
+struct dump_run {
+    struct options opt;
+    const struct dump_format *format;
+    struct dump_view view;
+    struct dump_file file;
+    struct dump_totals totals;
+    uint32_t problems_shown;
+};
+
+static volatile sig_atomic_t stopped;
+
+static void on_signal(int sig) {
+    (void)sig;
+    stopped = 1;
+}
+
+/* ---- options ----------------------------------------------------------------------------------------------------- */
+
+enum { OPT_FROM = 256, OPT_LIMIT, OPT_KEY, OPT_FOLLOW, OPT_FULL, OPT_NO_RING };
+
+static const struct option LIST[] = {
+    { "from", required_argument, NULL, OPT_FROM },
+    { "limit", required_argument, NULL, OPT_LIMIT },
+    { "key", required_argument, NULL, OPT_KEY },
+    { "follow", no_argument, NULL, OPT_FOLLOW },
+    { "full", no_argument, NULL, OPT_FULL },
+    { "no-ring", no_argument, NULL, OPT_NO_RING },
+    ARGS_LAST_OPTIONS,
+};
+
+static int set_key(struct options *o, const char *text) {
+    free(o->key);
+    o->key = strdup(text);
+    long n = o->key ? escape_undo(o->key) : -1;
+    if (n < 0)
+        return args_error(TOOL, "--key: '%s' has a backslash that starts neither \\xNN nor \\\\", text);
+    if (n == 0 || n > (long)LAYOUT_KEY_MAX)
+        return args_error(TOOL, "--key: keys have 1 to %u bytes", LAYOUT_KEY_MAX);
+    o->key_len = (size_t)n;
+    return TOOL_OK;
+}
+
+static int set_option(void *ctx, int c, char *arg) {
+    struct options *o = ctx;
+    o->of_ring |= c == OPT_FROM || c == OPT_LIMIT || c == OPT_KEY || c == OPT_FOLLOW;
+    switch (c) {
+    case OPT_FROM:
+        o->from_end = strcmp(arg, "end") == 0;
+        if (!o->from_end && args_u64(arg, 1, UINT64_MAX - 1, &o->from) != 0)
+            return args_error(TOOL, "--from: '%s' is no index (1 or more) and not 'end'", arg);
+        return TOOL_OK;
+    case OPT_LIMIT:
+        if (args_u64(arg, 1, UINT64_MAX, &o->limit) != 0)
+            return args_error(TOOL, "--limit: '%s' is no number from 1 on", arg);
+        return TOOL_OK;
+    case OPT_KEY:
+        return set_key(o, arg);
+    case OPT_FOLLOW:
+        o->follow = true;
+        return TOOL_OK;
+    case OPT_FULL:
+        o->full = true;
+        return TOOL_OK;
+    case OPT_NO_RING:
+        o->no_ring = true;
+        return TOOL_OK;
+    default:
+        o->json = true;
+        return TOOL_OK;
+    }
+}
+
+/* -1: go on; otherwise the exit code. */
+static int read_options(struct options *o, int argc, char **argv) {
+    o->limit = UINT64_MAX;
+    const struct args_options options = { HELP, "h", LIST, set_option };
+    int code = args_options(&options, argc, argv, o);
+    if (code != TOOL_OK)
+        return code;
+    if (argc - optind != 1)
+        return args_error(TOOL, argc == optind ? "which domain or file?" : "one domain or file at a time");
+    o->what = argv[optind];
+    if (o->what[0] == '\0')
+        return args_error(TOOL, "the name is empty");
+    if (o->no_ring && o->of_ring)
+        return args_error(TOOL, "--no-ring goes with none of --from, --limit, --key, --follow");
+    return -1;
+}
+
+/* ---- showing ----------------------------------------------------------------------------------------------------- */
+
+static void set_view(struct dump_run *run) {
+    struct winsize size;
+    uint32_t columns = 120;
+    if (isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
+        columns = size.ws_col < 100 ? 100 : size.ws_col;
+    run->view.out = stdout;
+    run->view.full = run->opt.full;
+    run->view.key_room = run->opt.json ? 256 : (columns - COLUMNS_FIXED) / 3;
+    run->view.value_room = run->opt.json ? 256 : columns - COLUMNS_FIXED - run->view.key_room;
+    run->format = run->opt.json ? &dump_json : &dump_text;
+}
+
+static void show_problems(struct dump_run *run, const struct dump_problems *p) {
+    for (; run->problems_shown < p->count && run->problems_shown < DUMP_PROBLEMS; run->problems_shown++)
+        run->format->problem(&run->view, p->text[run->problems_shown]);
+    run->totals.problems = p->count;
+}
+
+static bool wanted(const struct options *o, const struct dump_frame *frame) {
+    return !o->key || (frame->f.key_len == o->key_len && memcmp(frame->key, o->key, o->key_len) == 0);
+}
+
+static bool enough(const struct dump_run *run) {
+    return stopped || run->totals.frames >= run->opt.limit || ferror(stdout);
+}
+
+/* Everything up to the commit of the last update. False: the file cannot be read. */
+static bool show_frames(struct dump_run *run, struct dump_ring *ring) {
+    while (!enough(run)) {
+        struct dump_frame frame;
+        struct dump_gap gap;
+        enum dump_step step = dump_ring_next(ring, &frame, &gap);
+        show_problems(run, ring->problems);
+        if (step == STEP_END || step == STEP_FAILED)
+            return step == STEP_END;
+        if (step == STEP_GAP) {
+            run->format->gap(&run->view, &gap);
+            continue;
+        }
+        bool bad = !frame.crc_good || frame.problem;
+        run->totals.bad += bad;
+        if (wanted(&run->opt, &frame)) {
+            run->format->frame(&run->view, &frame);
+            run->totals.frames++;
+        }
+    }
+    return true;
+}
+
+/* The next round, a moment later. False: that was all. */
+static bool wait_for_more(struct dump_run *run, bool ended) {
+    fflush(stdout);
+    if (ended || enough(run))
+        return false;
+    nanosleep(&(struct timespec){ .tv_nsec = POLL_NS }, NULL);
+    /* The leader refines the clock; ages are of what it is now. A failure shows at the update. */
+    dump_file_read(&run->file, offsetof(struct log_segment, clock), &run->view.clock, sizeof(run->view.clock));
+    return true;
+}
+
+static bool show_ring(struct dump_run *run, struct dump_log *log) {
+    struct dump_ring ring;
+    uint64_t from = run->opt.from_end ? log->seg->leader.commit + 1 : run->opt.from;
+    bool read = true, ended;
+    run->format->ring(&run->view, log->seg);
+    dump_ring_init(&ring, &run->file, log->seg, from, &log->problems);
+    do {
+        /* Asked before the frames are read, so that the last ones are seen. */
+        ended = !run->opt.follow || dump_file_ended(&run->file);
+        read = dump_ring_update(&ring) && show_frames(run, &ring);
+    } while (read && wait_for_more(run, ended));
+    show_problems(run, &log->problems);
+    dump_ring_free(&ring);
+    return read;
+}
+
+static bool show_log(struct dump_run *run) {
+    struct dump_log log;
+    bool read = dump_log_read(&log, &run->file);
+    if (read || log.understood) {
+        run->view.ages = log.understood && dump_clock_known(&log.seg->header);
+        memcpy((void *)&run->view.clock, (const void *)&log.seg->clock, sizeof(run->view.clock));
+        run->format->header(&run->view, &run->file, &log.seg->header, log.understood);
+    }
+    if (read && log.understood)
+        run->format->log(&run->view, &log);
+    show_problems(run, &log.problems);
+    if (read && log.ring_there && !run->opt.no_ring)
+        read = show_ring(run, &log);
+    dump_log_free(&log);
+    return read;
+}
+
+static bool show_table(struct dump_run *run) {
+    struct dump_table table;
+    bool read = dump_table_read(&table, &run->file);
+    if (read || table.understood) {
+        run->view.ages = table.understood && dump_clock_known(&table.seg.header);
+        run->format->header(&run->view, &run->file, &table.seg.header, table.understood);
+    }
+    if (read && table.understood)
+        run->format->table(&run->view, &table);
+    show_problems(run, &table.problems);
+    dump_table_free(&table);
+    return read;
+}
+
+/* Of a large request the header: what it says is the writer's, and the leader's to check. */
+static bool show_spill(struct dump_run *run) {
+    struct segment_header h;
+    struct dump_problems problems = { 0 };
+    if (!dump_file_read(&run->file, 0, &h, sizeof(h)))
+        return false;
+    bool understood = dump_header_check(&h, &run->file, &problems);
+    run->view.ages = understood && dump_clock_known(&h);
+    run->format->header(&run->view, &run->file, &h, understood);
+    if (understood && h.replica >= LAYOUT_LANES)
+        dump_problem(&problems, "there is no lane %u", h.replica);
+    if (understood)
+        run->format->spill(&run->view, &h);
+    show_problems(run, &problems);
+    return true;
+}
+
+/* What the header says; anything that is nothing else is shown, and complained about, as a log. */
+static enum segment_kind kind_of(struct dump_run *run) {
+    struct segment_header h;
+    bool other = dump_file_read(&run->file, 0, &h, sizeof(h)) && h.magic == TIDE_LAYOUT_MAGIC &&
+                 (h.kind == SEGMENT_TABLE || h.kind == SEGMENT_SPILL);
+    return other ? (enum segment_kind)h.kind : SEGMENT_LOG;
+}
+
+static int finish(struct dump_run *run, bool read) {
+    struct dump_totals *t = &run->totals;
+    t->code = t->bad > 0 || t->problems > 0 ? TOOL_NO : TOOL_OK;
+    if (!read) {
+        t->problems++;
+        if (t->code < run->file.code)
+            t->code = run->file.code;
+        run->format->problem(&run->view, run->file.fault);
+    }
+    run->format->end(&run->view, t);
+    if (stdio_finish(TOOL, TOOL_OK) != TOOL_OK)
+        return TOOL_FAILED;
+    if (!read)
+        fprintf(stderr, TOOL ": %s: %s\n", run->file.path, run->file.fault);
+    return (int)t->code;
+}
+
+static int dump(struct dump_run *run) {
+    if (!dump_file_open(&run->file, run->opt.what)) {
+        fprintf(stderr, TOOL ": %s: %s\n", run->file.path[0] ? run->file.path : run->opt.what, run->file.fault);
+        return (int)run->file.code;
+    }
+    int code;
+    enum segment_kind kind = kind_of(run);
+    set_view(run);
+    if (kind != SEGMENT_LOG && run->opt.of_ring)
+        code = args_error(TOOL, "only a log has entries to go through: --from, --limit, --key, --follow are for it");
+    else
+        code = finish(run, kind == SEGMENT_TABLE   ? show_table(run)
+                           : kind == SEGMENT_SPILL ? show_spill(run)
+                                                   : show_log(run));
+    dump_file_close(&run->file);
+    return code;
+}
+
+int tool_dump(int argc, char **argv) {
+    struct dump_run *run = calloc(1, sizeof(*run));
+    struct sigaction act = { .sa_handler = on_signal }, old_int, old_term;
+    if (!run) {
+        fprintf(stderr, TOOL ": out of memory\n");
+        return TOOL_FAILED;
+    }
+    stopped = 0;
+    int code = read_options(&run->opt, argc, argv);
+    if (code < 0 && run->opt.follow) {
+        /* The follower's end is no abort: it closes with its summary and exit code. */
+        sigaction(SIGINT, &act, &old_int);
+        sigaction(SIGTERM, &act, &old_term);
+        code = dump(run);
+        sigaction(SIGINT, &old_int, NULL);
+        sigaction(SIGTERM, &old_term, NULL);
+    } else if (code < 0) {
+        code = dump(run);
+    }
+    json_out_free(&run->view.json);
+    free(run->opt.key);
+    free(run);
+    return code;
+}

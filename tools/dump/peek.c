@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "tools/dump/peek.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "shm/board.h"
+#include "shm/fd.h"
+#include "shm/member.h"
+#include "shm/segment.h"
+#include "tools/dump/dump.h"
+
+#define PREFIX "tidemark."
+#define SUFFIX ".log"
+
+_Static_assert(PEEK_REPLICAS == LAYOUT_REPLICAS && PEEK_REASONS == LAYOUT_REASONS && PEEK_PIDS >= LAYOUT_MEMBERS,
+               "peek.h does not show layout.h to those who include it");
+
+static void add_memory(const char *path, uint64_t *bytes) {
+    struct stat st;
+    if (lstat(path, &st) == 0 && S_ISREG(st.st_mode))
+        *bytes += (uint64_t)st.st_blocks * 512;
+}
+
+static uint64_t memory_of(const char *name) {
+    char path[SEGMENT_PATH_BYTES];
+    uint64_t bytes = 0;
+    if (segment_path(path, name, SEGMENT_LOG, 0) == 0)
+        add_memory(path, &bytes);
+    for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
+        if (segment_path(path, name, SEGMENT_TABLE, i) == 0)
+            add_memory(path, &bytes);
+        if (segment_path(path, name, SEGMENT_SPILL, i) == 0)
+            add_memory(path, &bytes);
+    }
+    return bytes;
+}
+
+static void look_at_members(struct peek *p, int fd, const struct log_segment *seg) {
+    for (uint32_t i = 0; i < LAYOUT_MEMBERS; i++) {
+        if (seg->members[i].used == 0)
+            continue;
+        if (member_lives(fd, seg, i, UINT32_MAX))
+            p->pids[p->members++] = (int32_t)seg->members[i].pid;
+        else
+            p->dead++;
+    }
+}
+
+static void look_at_replicas(struct peek *p, int fd, const struct log_segment *seg) {
+    struct dump_reads reads;
+    dump_reads_sum(&reads, seg);
+    memcpy(p->reads, reads.by, sizeof(p->reads));
+    for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
+        uint32_t state = board_state(&seg->replicas[i]);
+        int lives = member_lives(fd, seg, board_owner(&seg->replicas[i]), UINT32_MAX);
+        p->living |= (uint64_t)lives << i;
+        p->serving += state == REPLICA_SERVING && lives;
+        p->orphans += state == REPLICA_ORPHAN;
+        p->replicas += state != REPLICA_FREE && state != REPLICA_STOPPED && state != REPLICA_ORPHAN;
+    }
+}
+
+static void look_at_log(struct peek *p, int fd, const struct log_segment *seg) {
+    p->incarnation = seg->header.incarnation;
+    p->created_unix_ns = seg->header.created_unix_ns;
+    p->commit = seg->leader.commit;
+    p->term = seg->leader.term;
+    p->ring_bytes = seg->ring_bytes;
+    p->table_bytes = seg->table_bytes;
+    p->leader = seg->leader.leader;
+    if (p->leader < 0 || p->leader >= (int32_t)LAYOUT_REPLICAS)
+        p->leader = -1;
+    else if (p->led)
+        p->leader_pid = (int32_t)seg->replicas[p->leader].pid;
+    look_at_members(p, fd, seg);
+    look_at_replicas(p, fd, seg);
+}
+
+static int is_regular(const char *path) {
+    struct stat st;
+    return lstat(path, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+static void look_at_file(struct peek *p, struct dump_file *f) {
+    struct dump_log log;
+    p->in_use = !dump_file_ended(f);
+    p->led = member_led_elsewhere(f->fd);
+    p->state = p->in_use ? PEEK_ALIVE : PEEK_DEAD;
+    if (!dump_log_read(&log, f)) {
+        p->state = PEEK_DAMAGED;
+        snprintf(p->why, sizeof(p->why), "%s", f->fault);
+    } else if (!log.understood || !log.ring_there || strcmp(log.seg->header.name, p->name) != 0) {
+        p->state = PEEK_DAMAGED;
+        snprintf(p->why, sizeof(p->why), "%s", log.problems.count ? log.problems.text[0] : "not this domain's log");
+    } else {
+        look_at_log(p, f->fd, log.seg);
+    }
+    dump_log_free(&log);
+}
+
+int peek_domain(const char *name, struct peek *out) {
+    char path[SEGMENT_PATH_BYTES];
+    struct dump_file f;
+    *out = (struct peek){ .leader = -1 };
+    snprintf(out->name, sizeof(out->name), "%s", name);
+    if (segment_path(path, name, SEGMENT_LOG, 0) != 0 || (access(path, F_OK) != 0 && errno == ENOENT))
+        return -1;
+    out->memory_bytes = memory_of(name);
+    if (!is_regular(path) || !dump_file_open(&f, path)) {
+        out->state = PEEK_CLOSED;
+        snprintf(out->why, sizeof(out->why), "%s", is_regular(path) ? f.fault : "not a regular file");
+        return 0;
+    }
+    look_at_file(out, &f);
+    dump_file_close(&f);
+    return 0;
+}
+
+int peek_is_gone(const char *name, uint64_t incarnation) {
+    char path[SEGMENT_PATH_BYTES];
+    struct stat st;
+    struct dump_file f;
+    struct segment_header h;
+    if (segment_path(path, name, SEGMENT_LOG, 0) != 0)
+        return 0;
+    if (lstat(path, &st) != 0)
+        return errno == ENOENT;
+    if (!S_ISREG(st.st_mode))
+        return 1;
+    if (!dump_file_open(&f, path))
+        return 0;
+    int gone = dump_file_read(&f, 0, &h, sizeof(h)) && (h.magic != TIDE_LAYOUT_MAGIC || h.incarnation != incarnation);
+    dump_file_close(&f);
+    return gone;
+}
+
+static int compare_names(const void *a, const void *b) {
+    return strcmp(a, b);
+}
+
+/* "tidemark.NAME.log" to NAME; 0 where it is none. */
+static int name_of(const char *file, char name[64]) {
+    size_t length = strlen(file), around = strlen(PREFIX) + strlen(SUFFIX);
+    if (length <= around || length - around > SEGMENT_NAME_MAX || strncmp(file, PREFIX, strlen(PREFIX)) != 0 ||
+        strcmp(file + length - strlen(SUFFIX), SUFFIX) != 0)
+        return 0;
+    memcpy(name, file + strlen(PREFIX), length - around);
+    name[length - around] = '\0';
+    char path[SEGMENT_PATH_BYTES];
+    return segment_path(path, name, SEGMENT_LOG, 0) == 0;
+}
+
+/* Where the segments lie. */
+static DIR *open_directory(void) {
+    char path[SEGMENT_PATH_BYTES];
+    if (segment_path(path, "x", SEGMENT_LOG, 0) != 0) {
+        errno = EINVAL;
+        return NULL;
+    }
+    *strrchr(path, '/') = '\0';
+    return fd_open_dir(path);
+}
+
+int peek_list(char (**list)[64]) {
+    DIR *dir = open_directory();
+    size_t n = 0, room = 0;
+    *list = NULL;
+    if (!dir)
+        return -1;
+    for (struct dirent *e; (e = readdir(dir)) != NULL;) {
+        char name[64];
+        if (!name_of(e->d_name, name))
+            continue;
+        if (n == room) {
+            room = room ? 2 * room : 16;
+            char(*more)[64] = realloc(*list, room * sizeof(*more));
+            if (!more) {
+                free(*list);
+                *list = NULL;
+                closedir(dir);
+                errno = ENOMEM;
+                return -1;
+            }
+            *list = more;
+        }
+        memcpy((*list)[n++], name, sizeof(name));
+    }
+    closedir(dir);
+    if (n > 0)
+        qsort(*list, n, sizeof(**list), compare_names);
+    return (int)n;
+}
+
+/* What stands behind "tidemark.NAME": a log, a table, a spilled request, or one of them half made. */
+static int is_ours(const char *rest) {
+    if (strncmp(rest, SUFFIX, strlen(SUFFIX)) == 0) {
+        rest += strlen(SUFFIX);
+    } else {
+        if (rest[0] != '.' || (rest[1] != 'r' && rest[1] != 'l'))
+            return 0;
+        size_t digits = strspn(rest + 2, "0123456789");
+        if (digits == 0)
+            return 0;
+        rest += 2 + digits;
+    }
+    return rest[0] == '\0' || strncmp(rest, ".tmp.", 5) == 0;
+}
+
+int peek_leftovers(const char *name) {
+    char path[SEGMENT_PATH_BYTES];
+    int found = 0;
+    if (segment_path(path, name, SEGMENT_LOG, 0) != 0)
+        return 0;
+    DIR *dir = open_directory();
+    const char *file = strrchr(path, '/') + 1;
+    size_t length = strlen(file) - strlen(SUFFIX); /* "tidemark.NAME" */
+    for (struct dirent *e; dir && !found && (e = readdir(dir)) != NULL;)
+        found = strncmp(e->d_name, file, length) == 0 && is_ours(e->d_name + length);
+    if (dir)
+        closedir(dir);
+    return found;
+}
+
+int peek_maps(const char *name, int32_t pid) {
+    char path[SEGMENT_PATH_BYTES], maps[64], line[512];
+    struct stat st;
+    int found = 0;
+    if (pid <= 0 || segment_path(path, name, SEGMENT_LOG, 0) != 0 || lstat(path, &st) != 0)
+        return 0;
+    snprintf(maps, sizeof(maps), "/proc/%d/maps", (int)pid);
+    FILE *f = fd_open_text(maps);
+    while (f && !found && fgets(line, sizeof(line), f)) {
+        unsigned int major_number, minor_number;
+        uint64_t inode;
+        found = sscanf(line, "%*s %*s %*s %x:%x %" SCNu64, &major_number, &minor_number, &inode) == 3 &&
+                inode == st.st_ino && makedev(major_number, minor_number) == st.st_dev;
+    }
+    if (f)
+        fclose(f);
+    return found;
+}

@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "tools/lib/client.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "shm/fd.h"
+#include "tools/lib/args.h"
+#include "tools/lib/stdio.h"
+
+/* ---- arguments ---- */
+
+static int set_json(void *ctx, int option, char *arg) {
+    struct cli *c = ctx;
+    (void)arg;
+    c->json |= option == 'j';
+    return 0;
+}
+
+int cli_only_json(struct cli *c, int argc, char **argv, const char *help) {
+    static const struct option LIST[] = { ARGS_LAST_OPTIONS };
+    const struct args_options options = { help, "h", LIST, set_json };
+    return args_options(&options, argc, argv, c);
+}
+
+int cli_name_is_good(const char *name) {
+    size_t length = strnlen(name, TIDE_NAME_MAX + 1);
+    return length > 0 && length <= TIDE_NAME_MAX && name[0] != '.' &&
+           strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.") == length;
+}
+
+int cli_arguments(struct cli *c, int argc, char **argv, int min, int max, const char *what) {
+    if (optind >= argc)
+        return args_error(c->tool, "which domain? 'tide ls' lists what is there");
+    c->name = argv[optind++];
+    if (!cli_name_is_good(c->name))
+        return args_error(c->tool, "'%s' cannot be a domain's name: 1 to %u of A-Z a-z 0-9 _ - . and not a dot first",
+                          c->name, TIDE_NAME_MAX);
+    if (argc - optind < min)
+        return args_error(c->tool, "%s is missing", what);
+    if (argc - optind > max)
+        return args_error(c->tool, "unexpected argument: %s", argv[optind + max]);
+    return 0;
+}
+
+int cli_list(const char *list, size_t max, cli_piece_fn *read, void *ctx) {
+    for (size_t n = 0;; n++) {
+        char piece[64];
+        size_t length = strcspn(list, ",");
+        if (n == max || length >= sizeof(piece))
+            return -1;
+        memcpy(piece, list, length);
+        piece[length] = '\0';
+        if (read(ctx, n, piece) != 0)
+            return -1;
+        if (list[length] == '\0')
+            return (int)n + 1;
+        list += length + 1;
+    }
+}
+
+const char *cli_token_text(const struct tide_token *t, char buf[CLI_TOKEN_BYTES]) {
+    snprintf(buf, CLI_TOKEN_BYTES, "%016llx:%llu", (unsigned long long)t->incarnation, (unsigned long long)t->index);
+    return buf;
+}
+
+int cli_token(const char *text, struct tide_token *out) {
+    char digits[17];
+    uint64_t index;
+    size_t n = strspn(text, "0123456789abcdefABCDEF");
+    if (n == 0 || n > 16 || text[n] != ':' || args_u64(text + n + 1, 0, UINT64_MAX, &index) != 0)
+        return -1;
+    memcpy(digits, text, n);
+    digits[n] = '\0';
+    *out = (struct tide_token){ strtoull(digits, NULL, 16), index };
+    return 0;
+}
+
+/* ---- what went wrong ---- */
+
+struct meaning {
+    int error;
+    enum tool_code code;
+    const char *name;
+    const char *hint; /* what to do about it; NULL: the text says it. %s is the domain's name */
+};
+
+static const struct meaning MEANINGS[] = {
+    { TIDE_ERR_NO_DOMAIN, TOOL_NO_DOMAIN, "no_domain", "'tide serve %s' makes it; 'tide ls' lists what is there" },
+    { TIDE_ERR_GONE, TOOL_NO_DOMAIN, "gone", "open it again; 'tide ls' tells whether there is a new one" },
+    { TIDE_ERR_NOT_FOUND, TOOL_NO, "not_found", NULL },
+    { TIDE_ERR_REFUSED, TOOL_REFUSED, "refused", "allow more staleness, or another --fallback" },
+    { TIDE_ERR_TIMEOUT, TOOL_REFUSED, "timeout", "'tide stat %s' shows who leads and how far the replicas are" },
+    { TIDE_ERR_FENCE_AHEAD, TOOL_REFUSED, "fence_ahead", "the token names a write that this domain has not seen" },
+    { TIDE_ERR_INCARNATION, TOOL_REFUSED, "incarnation", "the domain was made anew since: drop the token" },
+    { TIDE_ERR_NO_LEADER, TOOL_REFUSED, "no_leader", "'tide serve %s' leads; a candidate takes over by itself" },
+    { TIDE_ERR_NO_REPLICA, TOOL_REFUSED, "no_replica", "'tide serve %s' goes on from what was left, if it is whole" },
+    { TIDE_ERR_BUSY, TOOL_REFUSED, "busy", NULL },
+    { TIDE_ERR_SLOTS, TOOL_REFUSED, "slots", "'tide gc %s' frees those of the dead" },
+    { TIDE_ERR_LOST, TOOL_REFUSED, "lost", "the domain is written too fast to be read from outside: try again" },
+    { TIDE_ERR_UNKNOWN, TOOL_UNKNOWN, "unknown", "read the key to find out; doing it again is safe for put and del" },
+    { TIDE_ERR_MISMATCH, TOOL_MISMATCH, "mismatch", NULL },
+    { TIDE_ERR_FULL, TOOL_FAILED, "full", NULL },
+    { TIDE_ERR_TOO_BIG, TOOL_FAILED, "too_big", NULL },
+    { TIDE_ERR_NO_SPACE, TOOL_FAILED, "no_space", NULL },
+    { TIDE_ERR_CORRUPT, TOOL_FAILED, "corrupt", "'tide dump %s' shows what is wrong; 'tide rm %s' removes it" },
+    { TIDE_ERR_VERSION, TOOL_FAILED, "version", NULL },
+    { TIDE_ERR_FOREIGN, TOOL_FAILED, "foreign", NULL },
+};
+
+static const struct meaning *meaning_of(int error) {
+    static const struct meaning OTHER = { 0, TOOL_FAILED, "failed", NULL };
+    for (size_t i = 0; i < sizeof(MEANINGS) / sizeof(MEANINGS[0]); i++)
+        if (MEANINGS[i].error == error)
+            return &MEANINGS[i];
+    return &OTHER;
+}
+
+enum tool_code cli_code_of(int error) {
+    return error == 0 ? TOOL_OK : meaning_of(error)->code;
+}
+
+static void print_hint(const struct cli *c, const char *hint) {
+    fputs("  ", stderr);
+    for (const char *name; (name = strstr(hint, "%s")) != NULL; hint = name + 2)
+        fprintf(stderr, "%.*s%s", (int)(name - hint), hint, c->name ? c->name : "NAME");
+    fprintf(stderr, "%s\n", hint);
+}
+
+static int tell(const struct cli *c, enum tool_code code, const char *name, const char *text, struct json_out *j) {
+    fprintf(stderr, "%s: %s\n", c->tool, text);
+    if (c->json) {
+        json_out_text(j, "error", name);
+        json_out_text(j, "text", text);
+        json_out_u64(j, "exit_code", code);
+        json_out_close(j, '}');
+        json_out_print(j, stdout);
+    } else {
+        json_out_free(j);
+    }
+    return code;
+}
+
+static int fail(const struct cli *c, int error, struct json_out *j, const char *format, va_list args) {
+    char what[256], text[400];
+    const struct meaning *m = meaning_of(error);
+    vsnprintf(what, sizeof(what), format, args);
+    snprintf(text, sizeof(text), "%s: %s", what, tide_strerror(error));
+    int code = tell(c, m->code, m->name, text, j);
+    if (m->hint)
+        print_hint(c, m->hint);
+    return code;
+}
+
+int cli_fail(const struct cli *c, int error, const char *format, ...) {
+    struct json_out j = { 0 };
+    va_list args;
+    json_out_open(&j, NULL, '{');
+    va_start(args, format);
+    int code = fail(c, error, &j, format, args);
+    va_end(args);
+    return code;
+}
+
+int cli_fail_with(const struct cli *c, int error, struct json_out *j, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    int code = fail(c, error, j, format, args);
+    va_end(args);
+    return code;
+}
+
+int cli_complain(const struct cli *c, enum tool_code code, const char *name, const char *format, ...) {
+    struct json_out j = { 0 };
+    char text[600];
+    va_list args;
+    json_out_open(&j, NULL, '{');
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    return tell(c, code, name, text, &j);
+}
+
+/* ---- domains ---- */
+
+void cli_log(void *ctx, enum tide_log_level level, const char *text) {
+    const struct cli *c = ctx;
+    if (level != TIDE_LOG_INFO || c->chatty)
+        fprintf(stderr, "%s: %s\n", c->tool, text);
+}
+
+/* Whoever may write a segment may also truncate it under us. That is no bug of this command, and is not to look like one. */
+static void on_bus_error(int number) {
+    static const char TEXT[] =
+        "tide: a segment was truncated, or memory for it is gone: the domain is lost, remove it\n";
+    (void)number;
+    if (write(STDERR_FILENO, TEXT, sizeof(TEXT) - 1) < 0)
+        _exit(TOOL_FAILED);
+    _exit(TOOL_FAILED);
+}
+
+int cli_open(struct cli *c, const struct tide_opts *o) {
+    struct sigaction bus = { .sa_handler = on_bus_error };
+    struct tide_opts opts = *o;
+    sigaction(SIGBUS, &bus, NULL);
+    opts.log = cli_log;
+    opts.log_ctx = c;
+    int error = tide_open(&c->domain, c->name, &opts);
+    return error == 0 ? 0 : cli_fail(c, error, "domain %s", c->name);
+}
+
+int cli_end(struct cli *c, int code) {
+    if (c->domain)
+        tide_close(c->domain);
+    c->domain = NULL;
+    return stdio_finish(c->tool, code);
+}
+
+/* ---- signals ---- */
+
+/* Atomic: a handler may run in any thread. */
+static atomic_int stopped, sleeps;
+static int wake_fd = -1; /* an eventfd: the signal may come to any thread, and this wakes the one that sleeps */
+
+static void on_signal(int number) {
+    int why = errno;
+    uint64_t one = 1;
+    (void)number;
+    if (!atomic_load(&sleeps))
+        _exit(TOOL_OK);
+    atomic_store(&stopped, 1);
+    if (write(wake_fd, &one, sizeof(one)) < 0)
+        (void)0; /* it is awake already */
+    errno = why;
+}
+
+void cli_catch_signals(void) {
+    static const int SIGNALS[] = { SIGTERM, SIGINT, SIGHUP };
+    struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
+    sigset_t wanted;
+    wake_fd = fd_lift(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    sigemptyset(&wanted);
+    for (size_t i = 0; i < sizeof(SIGNALS) / sizeof(SIGNALS[0]); i++) {
+        struct sigaction old;
+        sigaddset(&wanted, SIGNALS[i]);
+        if (sigaction(SIGNALS[i], &action, &old) == 0 && SIGNALS[i] == SIGHUP && old.sa_handler == SIG_IGN)
+            sigaction(SIGNALS[i], &old, NULL); /* nohup meant it */
+    }
+    sigprocmask(SIG_UNBLOCK, &wanted, NULL); /* whoever started us may have had them blocked */
+}
+
+int cli_sleep(uint64_t ns) {
+    struct timespec t = { (time_t)(ns / 1000000000u), (long)(ns % 1000000000u) };
+    struct pollfd wake = { wake_fd, POLLIN, 0 };
+    atomic_store(&sleeps, 1);
+    if (!atomic_load(&stopped))
+        ppoll(&wake, 1, &t, NULL);
+    return atomic_load(&stopped);
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Bytes of others, so that they can be shown: whoever chooses a key or a label must not be able to send commands to
+ * the terminal of the person who looks at it. One thread for each buffer.
+ */
+#ifndef TIDE_LIB_ESCAPE_H
+#define TIDE_LIB_ESCAPE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "tools/lib/buf.h"
+
+#define ESCAPE_UNBOUNDED UINT64_MAX
+
+/*
+ * For bytes that are to be given back, to --key or --escaped: printable ASCII as it is, a backslash twice, all else
+ * as \xNN (quotes too). At most `room` characters; no escape is cut. Returns how many of the n bytes were taken.
+ */
+size_t escape_bytes(struct buf *out, const void *bytes, size_t n, uint64_t room);
+
+/* The same to a file, piece by piece: a value may be larger than what memory is there for its escapes. */
+size_t escape_print(FILE *out, const void *bytes, size_t n, uint64_t room);
+
+/* The opposite of escape_bytes(); in place. Returns the number of bytes, or -1 where an escape is none. */
+long escape_undo(char *text);
+
+/*
+ * For text that people read: UTF-8 stays as it is; control characters (also those of U+0080 to U+009F, and DEL) and
+ * bytes that are no UTF-8 become \xNN. `keep` names control characters that may pass ("\n\t", or "").
+ */
+void escape_text(struct buf *out, const void *text, size_t n, const char *keep);
+
+/* The same for a short text that ends with a zero or after `room` bytes, cut to what fits `buf`. Returns buf. */
+const char *escape_label(const char *label, size_t room, char *buf, size_t buf_size);
+/* Enough for any label of a replica. */
+#define ESCAPE_LABEL_BYTES 128
+
+#endif

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "tools/lib/stdio.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tools/lib/codes.h"
+
+static int output_was_closed;
+
+/* The lowest number that is free, which is the one that was found closed. O_PATH: neither reads nor writes. */
+static int open_lowest(int number) {
+    int fd = number == STDERR_FILENO ? open("/dev/null", O_WRONLY) : -1;
+    return fd >= 0 ? fd : open("/", O_PATH | O_DIRECTORY);
+}
+
+void stdio_fill(void) {
+    for (int number = 0; number <= 2; number++) {
+        if (fcntl(number, F_GETFD) >= 0 || errno != EBADF)
+            continue;
+        if (open_lowest(number) != number)
+            _exit(TOOL_FAILED); /* there is nowhere to say why */
+        output_was_closed |= number == STDOUT_FILENO;
+    }
+}
+
+int stdio_output_was_closed(void) {
+    return output_was_closed;
+}
+
+int stdio_finish(const char *tool, int code) {
+    errno = 0;
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return code;
+    fprintf(stderr, "%s: standard output cannot be written%s%s; the output is incomplete\n", tool,
+            errno != 0 ? ": " : "", errno != 0 ? strerror(errno) : "");
+    return TOOL_FAILED;
+}

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Envelope and answers; the fields of a request's body are in protocol_fields.c. */
+#include "tools/node/protocol.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "tools/node/json_number.h"
+
+/* A number that answers can carry as in_reply_to. */
+static int read_msg_id(const struct json_tape *t, uint32_t body, uint64_t *out) {
+    uint32_t node = json_find(t, body, "msg_id");
+    size_t size;
+    if (node == 0 || t->nodes[node].kind != JSON_NUM || t->nodes[node].bad)
+        return -1;
+    const char *text = json_text(t, node, &size);
+    return json_number_whole(text, size, out);
+}
+
+/* A string with something in it, undamaged; else 0. */
+static uint32_t find_name(const struct json_tape *t, const char *name) {
+    uint32_t node = json_find(t, 0, name);
+    size_t size;
+    if (node == 0 || t->nodes[node].kind != JSON_STR || t->nodes[node].bad)
+        return 0;
+    json_text(t, node, &size);
+    return size > 0 ? node : 0;
+}
+
+/* What is wrong with the line as JSON, for either channel; empty where nothing is. */
+static void describe_fault(const struct json_tape *t, int is_cut, char *text, size_t text_size) {
+    text[0] = '\0';
+    if (is_cut)
+        snprintf(text, text_size, "the line is longer than %u bytes", PROTOCOL_LINE_MAX);
+    else if (t->fault != JSON_OK)
+        snprintf(text, text_size, "bad JSON at byte %zu: %s", t->fault_at, json_fault_text(t->fault));
+}
+
+int protocol_read(struct protocol *p, const char *line, size_t size, int is_cut, struct request *q, char *why,
+                  size_t why_size) {
+    struct json_tape *t = &p->tape;
+    *q = (struct request){ 0 };
+    json_tape_read(t, line, size);
+    describe_fault(t, is_cut, why, why_size);
+    q->src = find_name(t, "src");
+    q->body = json_find(t, 0, "body");
+    if (q->src == 0 || read_msg_id(t, q->body, &q->msg_id) != 0) {
+        if (why[0] == '\0')
+            snprintf(why, why_size, "%s",
+                     t->n_nodes == 0 || t->nodes[0].kind != JSON_OBJECT ? "not a JSON object"
+                     : q->src == 0                                      ? "src is missing or no string"
+                     : q->body == 0 || t->nodes[q->body].kind != JSON_OBJECT
+                         ? "body is missing or no object"
+                         : "msg_id is missing or no whole number from 0 to 2^53");
+        return -1;
+    }
+    q->dest = find_name(t, "dest");
+    if (why[0] != '\0') {
+        protocol_error(p, q, CODE_MALFORMED, "%s", why);
+        return 1;
+    }
+    if (q->dest == 0) {
+        protocol_error(p, q, CODE_MALFORMED, "dest is missing or no string");
+        return 1;
+    }
+    return 0;
+}
+
+void protocol_free(struct protocol *p) {
+    json_out_free(&p->out);
+    buf_free(&p->node_id);
+    json_tape_free(&p->tape);
+}
+
+/* Whoever was asked answers: a node hosts all replicas and is spoken to by any of their names. */
+static void append_sender(struct protocol *p, const struct request *q) {
+    struct buf *out = &p->out.text;
+    json_out_name(&p->out, "src");
+    if (q->dest)
+        json_append(out, &p->tape, q->dest);
+    else if (p->node_id.size > 0)
+        buf_add(out, p->node_id.data, p->node_id.size);
+    else
+        buf_add_text(out, "\"\"");
+}
+
+void reply_begin(struct protocol *p, const struct request *q, const char *type) {
+    struct json_out *out = &p->out;
+    json_out_open(out, NULL, '{');
+    append_sender(p, q);
+    json_out_name(out, "dest");
+    json_append(&out->text, &p->tape, q->src);
+    json_out_open(out, "body", '{');
+    json_out_text(out, "type", type);
+    json_out_u64(out, "in_reply_to", q->msg_id);
+    json_out_u64(out, "msg_id", p->next_msg_id++);
+}
+
+void reply_end(struct protocol *p) {
+    json_out_close(&p->out, '}');
+    json_out_close(&p->out, '}');
+    json_out_end_line(&p->out);
+}
+
+void reply_ms(struct protocol *p, const char *name, uint64_t ns) {
+    uint64_t us = ns / 1000 + (ns % 1000 != 0);
+    json_out_u64(&p->out, name, us / 1000);
+    if (us % 1000 == 0)
+        return;
+    char decimals[] = { '.', (char)('0' + us / 100 % 10), (char)('0' + us / 10 % 10), (char)('0' + us % 10) };
+    size_t n = sizeof(decimals);
+    while (decimals[n - 1] == '0')
+        n--;
+    buf_add(&p->out.text, decimals, n);
+}
+
+void protocol_error_begin(struct protocol *p, const struct request *q, enum protocol_code code, const char *text) {
+    reply_begin(p, q, "error");
+    json_out_u64(&p->out, "code", (uint64_t)code);
+    json_out_text(&p->out, "text", text);
+}
+
+void protocol_error(struct protocol *p, const struct request *q, enum protocol_code code, const char *format, ...) {
+    char text[256];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    protocol_error_begin(p, q, code, text);
+    reply_end(p);
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* `tide put`: set a key. */
+#include "tools/lib/kv_write.h"
+#include "tools/tools.h"
+
+static const char HELP[] =
+    "Usage: tide put NAME KEY VALUE|- [OPTION]...\n"
+    "       tide put NAME KEY --file FILE [OPTION]...\n"
+    "Set KEY to VALUE, or to what standard input holds ('-'). Prints the token of the write, a fence for later reads:\n"
+    "'tide get --token'.\n\n" KV_VALUE_HELP KV_WRITE_HELP KV_CODES_HELP "7 anything else (the table is full, say).\n";
+
+static int do_it(struct kv_write *w, struct tide_token *token, uint64_t *found) {
+    (void)found;
+    return tide_put(w->cli.domain, NULL, w->key, w->key_size, w->value, w->value_size, token);
+}
+
+int tool_put(int argc, char **argv) {
+    struct kv_write w = { .help = HELP, .has_value = 1 };
+    return kv_write_run(&w, do_it, argc, argv);
+}
