@@ -132,16 +132,22 @@ static int seq_check_cas(const struct replica *r, struct seq_request *q) {
     return 0;
 }
 
-static bool seq_admits(const struct replica *r, const struct seq_group *g, const struct seq_request *q) {
+/* TABLE_ALONE: not beside what the group holds. */
+static enum table_room seq_admits(const struct replica *r, const struct seq_group *g, const struct seq_request *q) {
     if (q->count == 1) {
-        return q->ops->kind == TIDE_OP_DELETE ||
-               table_admits(&r->writer, q->ops->key_len + q->ops->value_size, g->puts);
+        const struct tide_op *op = q->ops;
+        return op->kind == TIDE_OP_DELETE
+                   ? TABLE_YES
+                   : table_admits(&r->writer, q->prepared->hash, op->key, op->key_len, op->value_size, g->puts);
     }
-    uint32_t more[ARENA_CLASSES] = { 0 };
+    struct table_batch batch = { .no_larger = true };
     for (size_t i = 0; i < q->count; i++) {
-        more[arena_class(q->ops[i].key_len + q->ops[i].value_size)] += q->ops[i].kind != TIDE_OP_DELETE;
+        const struct tide_op *op = &q->ops[i];
+        if (op->kind != TIDE_OP_DELETE) {
+            table_batch_add(&r->writer, &batch, q->prepared[i].hash, op->key, op->key_len, op->value_size);
+        }
     }
-    return table_admits_many(&r->writer, more, g->puts + q->count);
+    return table_admits_batch(&r->writer, &batch, g->puts) ? TABLE_YES : g->first != NULL ? TABLE_ALONE : TABLE_NO;
 }
 
 /* Build the nodes. On failure all are dropped. */
@@ -210,7 +216,12 @@ static void seq_take(struct tide *d, struct seq_group *g, struct seq_request *q)
     if (g->ring_bytes + q->ring_bytes > ring_group_max(&d->ring)) {
         seq_flush(d, g);
     }
-    if (!seq_admits(s->leader, g, q)) {
+    enum table_room room = seq_admits(s->leader, g, q);
+    if (room == TABLE_ALONE) {
+        seq_flush(d, g);
+        room = seq_admits(s->leader, g, q);
+    }
+    if (room != TABLE_YES) {
         atomic_fetch_add_explicit(&d->log->leader.refused_full, 1, memory_order_relaxed); /* MO(stats) */
         seq_answer(q, TIDE_ERR_FULL);
         return;
