@@ -102,6 +102,7 @@ static void lanes__all_lent__timeout_and_ping_is_answered(void **state) {
 
 static void lanes__lent_to_the_dead__a_writer_takes_them_back(void **state) {
     (void)state;
+    child_threads_needed();
     struct two t = open_two(UINT64_C(60000000000));
     const char *shared = t.leads->name;
     int pipe_fds[2];
