@@ -504,13 +504,16 @@ enum table_room table_admits(const struct table_writer *w, uint64_t hash, const 
     return pending == 0 || arena_admits(a, cost, 0, large, a->limit + a->spare) ? TABLE_YES : TABLE_ALONE;
 }
 
-void table_batch_add(const struct table_writer *w, struct table_batch *b, uint64_t hash, const void *key,
-                     size_t key_len, size_t value_len) {
-    uint64_t cost = arena_cost(&w->arena, key_len + value_len), large = table_large(w, key_len + value_len);
+void table_batch_add(const struct table_writer *w, struct table_batch *b, size_t payload_bytes) {
+    uint64_t large = table_large(w, payload_bytes);
     b->keys++;
-    b->cost += cost;
+    b->cost += arena_cost(&w->arena, payload_bytes);
     b->large = large > b->large ? large : b->large;
-    b->no_larger = b->no_larger && cost <= table_cost_of(w, hash, key, key_len);
+}
+
+bool table_is_no_larger(const struct table_writer *w, uint64_t hash, const void *key, size_t key_len,
+                        size_t value_len) {
+    return arena_cost(&w->arena, key_len + value_len) <= table_cost_of(w, hash, key, key_len);
 }
 
 bool table_admits_batch(const struct table_writer *w, const struct table_batch *b, uint64_t pending) {

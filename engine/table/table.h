@@ -364,8 +364,9 @@ struct table_batch {
     uint64_t keys, cost, large;
     bool no_larger; /* each takes no more than what it replaces */
 };
-void table_batch_add(const struct table_writer *w, struct table_batch *b, uint64_t hash, const void *key,
-                     size_t key_len, size_t value_len);
+void table_batch_add(const struct table_writer *w, struct table_batch *b, size_t payload_bytes);
+/* Does such a node take no more than the one that it replaces? */
+bool table_is_no_larger(const struct table_writer *w, uint64_t hash, const void *key, size_t key_len, size_t value_len);
 bool table_admits_batch(const struct table_writer *w, const struct table_batch *b, uint64_t pending);
 
 /* Tell tools what memory is used for. */
