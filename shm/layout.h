@@ -315,7 +315,7 @@ struct table_bucket {
     _Atomic uint32_t slots[TABLE_SLOTS];
 };
 
-/* Key and value follow. Type-stable: memory that was once a node is never anything else. */
+/* Key and value follow. Its memory serves nodes of other sizes, too: whoever reads it unregistered looks at its page's word at uses_off. */
 struct table_node {
     _Atomic uint64_t index;   /* of the write; 0 while it is being filled */
     _Atomic uint64_t deleted; /* index of the delete; 0: none */
@@ -323,26 +323,31 @@ struct table_node {
     _Atomic uint32_t crc;     /* CRC-32C of key and value */
     _Atomic uint32_t value_len;
     _Atomic uint16_t key_len;
-    uint16_t size_class;
+    uint16_t reserved;
 };
 #define NODE_HEADER_BYTES 32u
 
 struct table_segment {
     struct segment_header header;
     uint64_t buckets_off; /* first bucket: page-aligned; the array grows upwards */
-    uint64_t nodes_end;   /* nodes are carved downwards from here */
+    uint64_t nodes_end;   /* of the last page of nodes, and of the segment */
     uint64_t lag_all_off; /* struct hdr: replication lag, ns, since the start */
     uint64_t lag_windows_off; /* struct lag_windows */
     uint64_t hash_seed;
-    uint64_t reserved;
+    uint64_t pages_off;  /* nodes lie in pages from here on; overflow buckets below */
+    uint64_t uses_off;   /* a 32-bit word for each page: how often it changed its use */
+    uint64_t page_bytes; /* a power of two */
     /* Buckets in use: address a hash by it, see table_bucket_of(). */
     alignas(LAYOUT_PAIR) _Atomic uint64_t buckets;
     _Atomic uint64_t reorganised; /* odd while slots are cleared or moved: a foreign reader's miss in between is no miss */
+    _Atomic uint32_t reused;      /* changes with every word at uses_off */
     /* Written by the writer, for tools. */
-    alignas(LAYOUT_PAIR) _Atomic uint64_t carved; /* lowest byte that a node lies at */
+    alignas(LAYOUT_PAIR) _Atomic uint64_t used_bytes; /* buckets, and pages that are not free */
     _Atomic uint64_t live_keys;
     _Atomic uint64_t live_bytes; /* key and value bytes of them */
     _Atomic uint64_t retired_bytes; /* replaced, waiting for a grace period */
+    _Atomic uint64_t sum_bytes;     /* what live nodes count for: the sum that decides what is admitted */
+    _Atomic uint64_t limit_bytes;   /* up to this */
     alignas(LAYOUT_PAIR) struct lane_done lanes[LAYOUT_LANES];
 };
 
@@ -528,7 +533,7 @@ LAYOUT_AT(table_node, prev, 16);
 LAYOUT_AT(table_node, crc, 20);
 LAYOUT_AT(table_node, value_len, 24);
 LAYOUT_AT(table_node, key_len, 28);
-LAYOUT_AT(table_node, size_class, 30);
+LAYOUT_AT(table_node, reserved, 30);
 LAYOUT_SIZE(table_node, NODE_HEADER_BYTES);
 
 LAYOUT_AT(table_segment, header, 0);
@@ -537,13 +542,18 @@ LAYOUT_AT(table_segment, nodes_end, 152);
 LAYOUT_AT(table_segment, lag_all_off, 160);
 LAYOUT_AT(table_segment, lag_windows_off, 168);
 LAYOUT_AT(table_segment, hash_seed, 176);
-LAYOUT_AT(table_segment, reserved, 184);
+LAYOUT_AT(table_segment, pages_off, 184);
+LAYOUT_AT(table_segment, uses_off, 192);
+LAYOUT_AT(table_segment, page_bytes, 200);
 LAYOUT_AT(table_segment, buckets, 256);
 LAYOUT_AT(table_segment, reorganised, 264);
-LAYOUT_AT(table_segment, carved, 384);
+LAYOUT_AT(table_segment, reused, 272);
+LAYOUT_AT(table_segment, used_bytes, 384);
 LAYOUT_AT(table_segment, live_keys, 392);
 LAYOUT_AT(table_segment, live_bytes, 400);
 LAYOUT_AT(table_segment, retired_bytes, 408);
+LAYOUT_AT(table_segment, sum_bytes, 416);
+LAYOUT_AT(table_segment, limit_bytes, 424);
 LAYOUT_AT(table_segment, lanes, 512);
 LAYOUT_SIZE(table_segment, 512 + 16 * LAYOUT_LANES);
 

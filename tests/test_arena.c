@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Memory for nodes: size classes, the promise carved <= peak + slack, type stability. */
+/* Memory for nodes: size classes, pages that change their use, the zone of large nodes. */
 #include <stdlib.h>
 
 #include "engine/table/arena.h"
@@ -8,157 +8,176 @@
 #define SEGMENT (UINT64_C(4) << 20)
 #define FIRST_NODE_BYTE (sizeof(struct table_segment) + 4096)
 
-static void arena_class__of_every_size__fits_and_wastes_little(void **state) {
-    (void)state;
-    uint32_t last = 0;
-    for (uint64_t payload = 0; payload < (UINT64_C(5) << 30); payload += 1 + payload / 300) {
-        uint32_t class = arena_class(payload);
-        uint64_t bytes = arena_class_bytes(class), need = payload + NODE_HEADER_BYTES;
-        assert_true(class < ARENA_CLASSES);
-        assert_true(bytes >= need);
-        assert_int_equal(bytes % TABLE_UNIT, 0);
-        assert_true(bytes <= 1024 ? bytes < need + TABLE_UNIT : bytes - need <= need / 8 + TABLE_UNIT);
-        assert_true(class == 0 || arena_class_bytes(class - 1) < need); /* the smallest that fits */
-        assert_true(class >= last);
-        last = class;
-    }
-}
-
-static void arena_class_bytes__of_each_class__a_node_that_fills_it_is_of_it(void **state) {
-    (void)state;
-    for (uint32_t class = 1; class < 232; class ++) {
-        uint64_t bytes = arena_class_bytes(class);
-        assert_true(bytes > arena_class_bytes(class - 1));
-        assert_int_equal(arena_class(bytes - NODE_HEADER_BYTES), class);
-        assert_int_equal(arena_class(bytes - NODE_HEADER_BYTES + 1), class + 1);
-    }
-}
-
-/* ---- allocation -------------------------------------------------------------------------------------------------- */
-
 struct area {
     uint8_t *base;
+    _Atomic uint32_t *uses;
     struct arena a;
 };
 
-static struct area open_area(uint64_t slack) {
+static struct area open_area(uint32_t page_bytes) {
     struct area area = { .base = aligned_alloc(4096, SEGMENT) };
     assert_non_null(area.base);
     memset(area.base, 0, SEGMENT);
-    arena_init(&area.a, area.base, SEGMENT, slack);
+    area.uses = calloc(SEGMENT / page_bytes, sizeof(*area.uses));
+    assert_non_null(area.uses);
+    assert_int_equal(arena_init(&area.a, area.base, FIRST_NODE_BYTE, SEGMENT, page_bytes, area.uses), 0);
     return area;
 }
 
 static void close_area(struct area *area) {
     arena_destroy(&area->a);
+    free((void *)area->uses);
     free(area->base);
 }
 
-static void give_back(struct arena *a, uint32_t node) {
-    arena_free(a, arena_node(a, node)->size_class, node);
-}
-
-static void arena_alloc__random_sequences__carved_never_over_peak_and_slack(void **state) {
+static void arena_class__of_every_size__fits_and_wastes_little(void **state) {
     (void)state;
-    struct help_rng r = { help_seed() };
-    for (int round = 0; round < 20; round++) {
-        struct area area = open_area(help_below(&r, 3) * 16384);
-        struct arena *a = &area.a;
-        enum { MOST = 2000 };
-        static uint32_t live[MOST], limbo[MOST * 4];
-        static uint16_t class_of[SEGMENT / TABLE_UNIT]; /* class + 1; 0: never a node */
-        memset(class_of, 0, sizeof(class_of));
-        uint32_t lives = 0, limbos = 0;
-        for (uint64_t step = 0; step < help_scaled(20000); step++) {
-            uint64_t what = help_below(&r, 10);
-            if (what < 5 && lives < MOST) {
-                uint32_t class = arena_class(help_below(&r, 4) == 0 ? help_below(&r, 3000) : help_below(&r, 100)), node;
-                enum arena_status status = arena_alloc(a, class, FIRST_NODE_BYTE, &node);
-                if (status == ARENA_WAIT) {
-                    /* The promise of the header: after what waits was freed there is one, or it may be carved. */
-                    while (limbos > 0) {
-                        give_back(a, limbo[--limbos]);
-                    }
-                    status = arena_alloc(a, class, FIRST_NODE_BYTE, &node);
-                    assert_int_not_equal(status, ARENA_WAIT);
-                }
-                if (status == ARENA_OK) {
-                    assert_int_equal(arena_node(a, node)->size_class, class);
-                    assert_true(class_of[node] == 0 || class_of[node] == class + 1);
-                    class_of[node] = (uint16_t)(class + 1);
-                    assert_true((uint64_t)node * TABLE_UNIT >= FIRST_NODE_BYTE);
-                    assert_true((uint64_t)node * TABLE_UNIT + arena_class_bytes(class) <= SEGMENT);
-                    memset((uint8_t *)arena_node(a, node) + NODE_HEADER_BYTES, 0xee,
-                           arena_class_bytes(class) - NODE_HEADER_BYTES);
-                    live[lives++] = node;
-                }
-            } else if (what < 8 && lives > 0 && limbos < MOST * 4) {
-                uint32_t i = (uint32_t)help_below(&r, lives), node = live[i];
-                live[i] = live[--lives];
-                arena_forget(a, arena_node(a, node)->size_class);
-                limbo[limbos++] = node;
-            } else if (what == 8 && lives > 0) {
-                arena_undo(a, live[--lives]);
-            } else if (what == 9) {
-                while (limbos > 0) {
-                    give_back(a, limbo[--limbos]);
-                }
+    for (uint32_t page = ARENA_PAGE_MIN; page <= ARENA_PAGE_MAX; page *= 2) {
+        struct area area = open_area(page);
+        const struct arena *a = &area.a;
+        assert_true(a->classes <= ARENA_CLASSES);
+        uint32_t last = 0;
+        for (uint64_t payload = 0; payload < page; payload++) {
+            uint32_t class = arena_class(a, payload);
+            uint64_t need = payload + NODE_HEADER_BYTES;
+            assert_int_equal(class == ARENA_LARGE, need > page / 8);
+            if (class == ARENA_LARGE) {
+                assert_int_equal(arena_cost(a, payload), (need + 63) / 64 * 64);
+                continue;
             }
-            assert_true(a->carved <= a->peak + a->slack);
-            assert_int_equal(a->low, SEGMENT - a->carved);
+            const struct arena_class *c = &a->class[class];
+            assert_true(c->bytes >= need && c->bytes % TABLE_UNIT == 0);
+            assert_true(c->bytes <= need + need / 8 + TABLE_UNIT + TABLE_UNIT);
+            assert_true((uint64_t)c->bytes * c->each <= page && (uint64_t)c->cost * c->each >= page);
+            assert_true(class == 0 || a->class[class - 1].bytes < need); /* the smallest that fits */
+            assert_true(class >= last);
+            last = class;
         }
+        assert_int_equal(last, a->classes - 1);
         close_area(&area);
     }
 }
 
-static void arena_alloc__no_slack_and_one_waiting__waits_until_it_is_freed(void **state) {
+static void arena_page_bytes__of_every_budget__some_thousand_pages(void **state) {
     (void)state;
-    struct area area = open_area(0);
-    uint32_t first, second, class = arena_class(64);
-    assert_int_equal(arena_alloc(&area.a, class, FIRST_NODE_BYTE, &first), ARENA_OK);
-    arena_forget(&area.a, class); /* replaced, still read */
-    assert_int_equal(arena_alloc(&area.a, class, FIRST_NODE_BYTE, &second), ARENA_WAIT);
-    give_back(&area.a, first);
-    assert_int_equal(arena_alloc(&area.a, class, FIRST_NODE_BYTE, &second), ARENA_OK);
-    assert_int_equal(second, first);
-    close_area(&area);
-}
-
-static void arena_alloc__down_to_the_buckets__full_and_nothing_overlaps(void **state) {
-    (void)state;
-    struct area area = open_area(SEGMENT);
-    uint32_t node, class = arena_class(1000);
-    uint64_t n = 0, buckets_end = SEGMENT / 2;
-    while (arena_alloc(&area.a, class, buckets_end, &node) == ARENA_OK) {
-        assert_true((uint64_t)node * TABLE_UNIT >= buckets_end);
-        n++;
+    for (uint64_t bytes = UINT64_C(256) << 10; bytes <= TABLE_BYTES_MAX; bytes += bytes / 7) {
+        uint64_t page = arena_page_bytes(bytes);
+        assert_true(page >= ARENA_PAGE_MIN && page <= ARENA_PAGE_MAX && (page & (page - 1)) == 0);
+        assert_true(page == ARENA_PAGE_MIN || bytes / page >= 4096);
     }
-    assert_int_equal(n, SEGMENT / 2 / arena_class_bytes(class));
-    assert_int_equal(arena_alloc(&area.a, class, buckets_end, &node), ARENA_FULL);
-    /* A class of nodes that were given back does not help another. */
-    arena_undo(&area.a, (uint32_t)(area.a.low / TABLE_UNIT));
-    assert_int_equal(arena_alloc(&area.a, arena_class(2000), buckets_end, &node), ARENA_FULL);
-    assert_int_equal(arena_alloc(&area.a, class, buckets_end, &node), ARENA_OK);
-    close_area(&area);
 }
 
-static void arena_carve_bucket__between_nodes__aligned_and_zero(void **state) {
+/* Whatever is given out lies in the pages, overlaps nothing else, and is told by its extent. */
+static void arena_take__random_sequences__nothing_overlaps(void **state) {
     (void)state;
-    struct area area = open_area(SEGMENT);
-    memset(area.base + sizeof(struct table_segment), 0xaa, SEGMENT - sizeof(struct table_segment));
-    uint32_t node;
-    uint64_t off = 0, last = SEGMENT;
-    for (int i = 0; i < 100; i++) {
-        assert_int_equal(arena_alloc(&area.a, 1 + (uint32_t)i % 7, FIRST_NODE_BYTE, &node), ARENA_OK);
-        off = arena_carve_bucket(&area.a, FIRST_NODE_BYTE);
-        assert_true(off != 0 && off % sizeof(struct table_bucket) == 0 && off + sizeof(struct table_bucket) <= last);
-        for (size_t k = 0; k < sizeof(struct table_bucket); k++) {
-            assert_int_equal(area.base[off + k], 0);
+    struct help_rng r = { help_seed() };
+    enum { MOST = 3000 };
+    static uint32_t node[MOST];
+    static uint64_t length[MOST];
+    static uint8_t taken[SEGMENT / TABLE_UNIT];
+    for (int round = 0; round < 6; round++) {
+        struct area area = open_area(ARENA_PAGE_MIN << help_below(&r, 7));
+        struct arena *a = &area.a;
+        memset(taken, 0, sizeof(taken));
+        uint32_t nodes = 0;
+        uint64_t most = 100, live = 0;
+        for (uint64_t step = 0; step < help_scaled(60000); step++) {
+            most = help_below(&r, 5000) == 0 ? 1 + help_below(&r, 60000) : most;
+            if (help_below(&r, 100) < 55 && nodes < MOST) {
+                uint64_t payload = help_below(&r, most);
+                if (arena_alloc(a, payload, &node[nodes]) != ARENA_OK) {
+                    continue;
+                }
+                struct arena_extent e = arena_extent(a, node[nodes]);
+                assert_true(e.bytes >= payload + NODE_HEADER_BYTES);
+                assert_int_equal(e.cost, arena_cost(a, payload));
+                assert_true((uint64_t)node[nodes] * TABLE_UNIT >= a->pages_off);
+                assert_true((uint64_t)node[nodes] * TABLE_UNIT + e.bytes <= SEGMENT);
+                for (uint64_t u = 0; u < e.bytes / TABLE_UNIT; u++) {
+                    assert_int_equal(taken[node[nodes] + u], 0);
+                    taken[node[nodes] + u] = 1;
+                }
+                live += e.cost;
+                length[nodes++] = e.bytes / TABLE_UNIT;
+            } else if (nodes > 0) {
+                uint32_t i = (uint32_t)help_below(&r, nodes);
+                struct arena_extent e = arena_extent(a, node[i]);
+                arena_forget(a, &e);
+                live -= e.cost;
+                arena_free(a, node[i]);
+                arena_free(a, node[i] + 1); /* no node begins there */
+                memset(&taken[node[i]], 0, length[i]);
+                node[i] = node[--nodes];
+                length[i] = length[nodes];
+            }
+            assert_int_equal(a->live, live);
         }
-        last = off;
+        while (nodes > 0) {
+            struct arena_extent e = arena_extent(a, node[--nodes]);
+            arena_forget(a, &e);
+            arena_free(a, node[nodes]);
+        }
+        for (uint32_t class = 0; class < a->classes; class ++) {
+            arena_put_back(a, class);
+        }
+        assert_int_equal(a->live, 0);
+        assert_int_equal(arena_transit(a, 0), 0);
+        assert_int_equal(a->free_pages, a->pages); /* of any use again */
+        close_area(&area);
     }
-    assert_int_equal(area.a.carved + area.a.overflow, SEGMENT - area.a.low);
-    assert_int_equal(arena_carve_bucket(&area.a, off), 0);
+}
+
+static void arena_free__what_is_free_or_was_never_given_out__nothing_happens(void **state) {
+    (void)state;
+    struct area area = open_area(4096);
+    struct arena *a = &area.a;
+    uint32_t small, large;
+    assert_int_equal(arena_alloc(a, 64, &small), ARENA_OK);
+    assert_int_equal(arena_alloc(a, 5000, &large), ARENA_OK);
+    uint32_t pages = a->free_pages;
+    const uint32_t wrong[] = { 0, 1, UINT32_MAX, small + 1, large + 4, large - 4, (uint32_t)(SEGMENT / TABLE_UNIT) };
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        arena_free(a, wrong[i]);
+        assert_int_equal(a->free_pages, pages);
+    }
+    arena_free(a, small);
+    arena_free(a, small);
+    arena_free(a, large);
+    arena_free(a, large);
+    assert_int_equal(arena_extent(a, large).bytes, 0);
+    uint32_t first, second;
+    assert_int_equal(arena_alloc(a, 64, &first), ARENA_OK);
+    assert_int_equal(arena_alloc(a, 64, &second), ARENA_OK);
+    assert_int_not_equal(first, second);
+    close_area(&area);
+}
+
+/* What readers of other processes look at. */
+static void arena_take__a_page_used_anew__its_word_changes_before(void **state) {
+    (void)state;
+    struct area area = open_area(4096);
+    struct arena *a = &area.a;
+    uint32_t node;
+    assert_int_equal(arena_alloc(a, 64, &node), ARENA_OK);
+    uint32_t page = arena_page_of(a, node), uses = atomic_load(&area.uses[page]), reused = atomic_load(&a->seg->reused);
+    arena_free(a, node);
+    assert_int_equal(arena_alloc(a, 64, &node), ARENA_OK); /* the same use */
+    assert_int_equal(atomic_load(&area.uses[page]), uses);
+    arena_free(a, node);
+    arena_put_back(a, arena_class(a, 64));
+    assert_int_equal(arena_alloc(a, 200, &node), ARENA_OK);
+    assert_int_equal(arena_page_of(a, node), page);
+    assert_int_not_equal(atomic_load(&area.uses[page]), uses);
+    assert_int_not_equal(atomic_load(&a->seg->reused), reused);
+
+    assert_int_equal(arena_alloc(a, 10000, &node), ARENA_OK);
+    page = arena_page_of(a, node);
+    uses = atomic_load(&area.uses[page]);
+    atomic_store(&arena_node(a, node)->index, 7);
+    arena_free(a, node);
+    assert_int_equal(atomic_load(&arena_node(a, node)->index), 0); /* its tail may be used before its header is */
+    assert_int_equal(arena_alloc(a, 10000, &node), ARENA_OK);
+    assert_int_not_equal(atomic_load(&area.uses[page]), uses);
     close_area(&area);
 }
 
@@ -166,11 +185,10 @@ int main(void) {
     help_start(50);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(arena_class__of_every_size__fits_and_wastes_little),
-        cmocka_unit_test(arena_class_bytes__of_each_class__a_node_that_fills_it_is_of_it),
-        cmocka_unit_test(arena_alloc__random_sequences__carved_never_over_peak_and_slack),
-        cmocka_unit_test(arena_alloc__no_slack_and_one_waiting__waits_until_it_is_freed),
-        cmocka_unit_test(arena_alloc__down_to_the_buckets__full_and_nothing_overlaps),
-        cmocka_unit_test(arena_carve_bucket__between_nodes__aligned_and_zero),
+        cmocka_unit_test(arena_page_bytes__of_every_budget__some_thousand_pages),
+        cmocka_unit_test(arena_take__random_sequences__nothing_overlaps),
+        cmocka_unit_test(arena_free__what_is_free_or_was_never_given_out__nothing_happens),
+        cmocka_unit_test(arena_take__a_page_used_anew__its_word_changes_before),
     };
     return cmocka_run_group_tests_name("arena", tests, NULL, NULL);
 }

@@ -114,7 +114,7 @@ static void tide_batch__spare_memory_used_up_on_a_follower__applied_all_the_same
         assert_int_equal(tide_put(o.d, NULL, &keys[i], 8, value, 600, NULL), 0);
     }
     struct tide_token t;
-    /* Excess in another class: what the follower has carved beyond the most that were alive, it keeps. */
+    /* Another size takes what is free. */
     uint64_t other = 1000;
     for (int i = 0; i < 400; i++) {
         assert_int_equal(tide_put(o.d, NULL, &other, 8, value, sizeof(value), &t), 0);

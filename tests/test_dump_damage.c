@@ -213,7 +213,9 @@ static struct table_segment *build_table(size_t *size_bytes) {
     t->buckets_off = buckets;
     t->nodes_end = *size_bytes;
     t->buckets = 64;
-    t->carved = *size_bytes - 4096;
+    t->pages_off = *size_bytes - 32768;
+    t->page_bytes = 4096;
+    t->used_bytes = 8192;
     t->live_keys = 17;
     struct hdr *h = (struct hdr *)((char *)t + all);
     struct lag_windows *w = (struct lag_windows *)((char *)t + windows);
@@ -265,7 +267,7 @@ static void damaged_table__is_corrupt(void **state) {
         if (i == 3)
             t->buckets = UINT64_MAX;
         if (i == 4)
-            t->carved = 8;
+            t->page_bytes = 5000;
         if (i == 5)
             t->nodes_end = UINT64_MAX;
         save_table(t, i == 6 ? bytes - 1 : bytes);

@@ -7,7 +7,7 @@
 
 static void table_put__many_versions__each_is_found_at_its_index(void **state) {
     (void)state;
-    struct fixture f = open_table(MIB, 0, MIB / 8);
+    struct fixture f = open_table(MIB, 0);
     rcu_enter();
     for (int i = 0; i < 50; i++) {
         assert_int_equal(put(&f, 7), 0);
@@ -26,7 +26,7 @@ static void table_put__many_versions__each_is_found_at_its_index(void **state) {
 /* What validated reads of other processes lean on. */
 static void table_node_new__a_node_used_again__its_index_is_0_before_anything_else_changes(void **state) {
     (void)state;
-    struct fixture f = open_table(MIB, 0, MIB / 8);
+    struct fixture f = open_table(MIB, 0);
     uint32_t node, again;
     assert_int_equal(table_node_new(&f.w, 16, 64, &node), ARENA_OK);
     struct table_node *n = table_node_at(&f.w.t, node);
@@ -35,8 +35,9 @@ static void table_node_new__a_node_used_again__its_index_is_0_before_anything_el
     table_node_drop(&f.w, node);
     assert_int_equal(atomic_load(&n->index),
                      77); /* free, and as it was: who still looks at it finds what it looked for */
-    assert_int_equal(table_node_new(&f.w, 15, 65, &again), ARENA_OK);
-    assert_int_equal(again, node);
+    do {                  /* those of its class go round */
+        assert_int_equal(table_node_new(&f.w, 15, 65, &again), ARENA_OK);
+    } while (again != node);
     assert_int_equal(atomic_load(&n->index), 0);
     assert_int_equal(atomic_load(&n->deleted), 0);
     assert_int_equal(atomic_load(&n->prev), 0);
@@ -46,7 +47,7 @@ static void table_node_new__a_node_used_again__its_index_is_0_before_anything_el
 
 static void table_delete__then_put_again__each_state_is_found_at_its_index(void **state) {
     (void)state;
-    struct fixture f = open_table(MIB, 0, MIB / 8);
+    struct fixture f = open_table(MIB, 0);
     rcu_enter();
     put(&f, 1); /* 1 */
     del(&f, 1); /* 2 */
@@ -74,7 +75,7 @@ static void table_delete__then_put_again__each_state_is_found_at_its_index(void 
 
 static void table_publish__older_index__never_replaces_newer(void **state) {
     (void)state;
-    struct fixture f = open_table(MIB, 0, MIB / 8);
+    struct fixture f = open_table(MIB, 0);
     uint64_t v10 = 10, v5 = 5, v20 = 20;
     uint8_t key[32];
     size_t len = key_of(3, key);
@@ -100,7 +101,7 @@ static void table_publish__older_index__never_replaces_newer(void **state) {
 
 static void table_digest__same_state_by_other_ways__same(void **state) {
     (void)state;
-    struct fixture a = open_table(MIB, 0, MIB / 8), b = open_table(MIB, 5000, MIB / 4);
+    struct fixture a = open_table(MIB, 0), b = open_table(MIB, 5000);
     struct help_rng r = { help_seed() };
     /* a sees all entries in order; b sees only the last of each key, in another order. */
     static uint64_t last[200];
@@ -139,7 +140,7 @@ static void table_digest__same_state_by_other_ways__same(void **state) {
 
 static void table_put__keys_and_values_of_every_length__come_back_whole(void **state) {
     (void)state;
-    struct fixture f = open_table(64 * MIB, 0, 16 * MIB);
+    struct fixture f = open_table(64 * MIB, 0);
     static const size_t key_lens[] = { 1, 2, 7, 8, 15, 16, 17, 31, 32, 33, 255, 256, 1000, 4096, 65534, 65535 };
     static const size_t value_lens[] = { 0, 1, 7, 8, 63, 64, 65, 1000, 65536, 1 << 20 };
     static uint8_t key[65536], value[1 << 20];
@@ -173,7 +174,7 @@ static void table_put__keys_and_values_of_every_length__come_back_whole(void **s
 
 static void table_verify__a_byte_of_a_value_changed__tells(void **state) {
     (void)state;
-    struct fixture f = open_table(MIB, 0, MIB / 8);
+    struct fixture f = open_table(MIB, 0);
     for (uint64_t k = 0; k < 100; k++) {
         put(&f, k);
     }
@@ -192,7 +193,7 @@ static void table_verify__a_byte_of_a_value_changed__tells(void **state) {
 
 static void table_put__a_hundred_thousand_keys__all_found_at_every_step(void **state) {
     (void)state;
-    struct fixture f = open_table(32 * MIB, 0, 4 * MIB);
+    struct fixture f = open_table(32 * MIB, 0);
     const uint64_t most = help_scaled(120000);
     assert_int_equal(f.w.buckets, 64);
     for (uint64_t k = 0; k < most; k++) {
@@ -223,7 +224,7 @@ static void table_create__odd_numbers_of_expected_keys__grows_on_from_there(void
     (void)state;
     const uint64_t expected[] = { 1, 400, 600, 777, 1000, 6 * 127, 6 * 128, 6 * 129, UINT64_MAX };
     for (size_t i = 0; i < sizeof(expected) / sizeof(expected[0]); i++) {
-        struct fixture f = open_table(4 * MIB, expected[i], MIB);
+        struct fixture f = open_table(4 * MIB, expected[i]);
         uint64_t most = help_scaled(6000);
         for (uint64_t k = 0; k < most; k++) {
             assert_int_equal(put(&f, k), 0);
@@ -252,7 +253,7 @@ static uint64_t next_colliding(const struct fixture *f, uint64_t from, uint64_t 
 static void table_put__colliding_keys__chains_of_overflow_buckets(void **state) {
     (void)state;
     for (int tag = 0; tag < 2; tag++) {
-        struct fixture f = open_table(MIB, 0, MIB / 8);
+        struct fixture f = open_table(MIB, 0);
         enum { N = 60 };
         uint64_t keys[N], k = 0;
         for (int i = 0; i < N; i++, k++) {
@@ -264,7 +265,7 @@ static void table_put__colliding_keys__chains_of_overflow_buckets(void **state) 
         }
         assert_int_equal(find_at(&f, next_colliding(&f, k, 63, tag != 0), UINT64_MAX), 0);
         assert_verifies(&f, N);
-        uint64_t chain_low = f.w.arena.low;
+        uint64_t chain = f.w.overflow;
         /* Slots that deletes left are used again, in the whole chain. */
         for (int round = 0; round < 20; round++) {
             for (int i = round % 3; i < N; i += 3) {
@@ -280,14 +281,14 @@ static void table_put__colliding_keys__chains_of_overflow_buckets(void **state) 
             table_drain(&f.w);
             assert_verifies(&f, N);
         }
-        assert_int_equal(f.w.arena.low, chain_low);
+        assert_true(f.w.overflow <= chain);
         close_table(&f);
     }
 }
 
 static void table_split__of_an_overflowing_bucket__all_found(void **state) {
     (void)state;
-    struct fixture f = open_table(4 * MIB, 0, MIB);
+    struct fixture f = open_table(4 * MIB, 0);
     enum { N = 50 };
     uint64_t keys[N], k = UINT64_C(1) << 40;
     for (int i = 0; i < N; i++, k++) {

@@ -74,7 +74,7 @@ static void table_writes__while_a_section_holds_clearing_back__old_and_new_state
     (void)state;
     struct help_rng r = { help_seed() };
     for (uint64_t round = 0; round < help_scaled(30); round++) {
-        struct fixture f = open_table(16 * MIB, 0, 15 * MIB);
+        struct fixture f = open_table(16 * MIB, 0);
         static struct model m;
         memset(&m, 0, sizeof(m));
         struct holder h = { 0 };
@@ -130,7 +130,7 @@ static void table_writes__while_a_section_holds_clearing_back__old_and_new_state
 static void table_published__after_thousands_of_keys__splits_are_cleared_as_fast_as_made(void **state) {
     (void)state;
     const uint64_t run = 6000;
-    struct fixture f = open_table(64 * MIB, 0, 8 * MIB);
+    struct fixture f = open_table(64 * MIB, 0);
     uint64_t most = 0;
     for (uint64_t n = 0; n < 300000;) {
         f.in_batch = true;
@@ -145,7 +145,7 @@ static void table_published__after_thousands_of_keys__splits_are_cleared_as_fast
         most = left > most ? left : most;
     }
     assert_true(most <= 4 * run); /* two splits for each key, of this run and of the one before */
-    assert_true(f.w.arena.overflow <= f.w.buckets * sizeof(struct table_bucket) / 4);
+    assert_true(f.w.overflow <= f.w.buckets * sizeof(struct table_bucket) / 4);
     close_table(&f);
 }
 
@@ -194,7 +194,7 @@ static void table_find__beside_the_writer__pairs_are_never_torn(void **state) {
     (void)state;
     static struct storm s;
     memset(&s, 0, sizeof(s));
-    s.f = open_table(8 * MIB, 0, MIB);
+    s.f = open_table(8 * MIB, 0);
     s.f.w.batch = 50;
     struct help_rng r = { help_seed() };
     pthread_t threads[2];

@@ -13,6 +13,7 @@
 #include "engine/replica/replica.h"
 #include "engine/log/sequencer.h"
 #include "tests/crash_world.h"
+#include "shm/crc.h"
 #include "tests/lib/forked.h"
 
 static struct tide *open_here(void) {
@@ -299,11 +300,173 @@ static void put__another_has_queued_meanwhile_and_sleeps__is_served(void **state
     assert_int_equal(tide_close(d), 0);
 }
 
+/* ---- a reader has loaded a slot, and what it leads to becomes the inside of a value that imitates it --------------------------- */
+
+#define IMITATED "imitated-key-016" /* of 16 bytes: the short way of a get */
+#define IMITATED_BYTES 64u
+#define INSIDE_BYTES 2000u
+#define FILLERS 1500u
+
+static struct talk reader_talk;
+
+/* In the reader, once. */
+static void let_memory_be_used_anew(const char *point) {
+    if (stop_at != NULL && strcmp(point, stop_at) == 0) {
+        stop_at = NULL;
+        child_say(reader_talk.told[1]);
+        child_hear(reader_talk.go[0]);
+    }
+}
+
+static int no_false_value(void *ctx, const void *key, size_t key_len, const void *value, size_t value_size,
+                          uint64_t version) {
+    (void)ctx;
+    (void)version;
+    CHILD(key_len != 16 || memcmp(key, IMITATED, 16) != 0 ||
+          (value_size == IMITATED_BYTES && *(const char *)value == 'T'));
+    return 0;
+}
+
+enum reading { READ_GET, READ_SECTION, READ_SCAN };
+
+/* It may find the value that there was, or nothing, or have to give up: not one that nobody put there. */
+static pid_t reader_that_stops(enum reading how) {
+    pid_t pid = child_begin();
+    if (pid == 0) {
+        child_hear(reader_talk.go[0]);
+        struct tide *d = open_here();
+        struct tide_reader_opts opts = TIDE_READER_OPTS_INIT;
+        struct tide_reader *r = NULL;
+        CHILD(tide_reader_open(d, &opts, &r) == 0);
+        char value[IMITATED_BYTES] = { 0 };
+        CHILD(tide_get(r, IMITATED, 16, NULL, value, sizeof(value), NULL) == 0 && value[0] == 'T');
+        CHILD(how == READ_GET || tide_section_begin(r, NULL, NULL) == 0);
+        stop_at = how == READ_GET ? "read.slot" : "read.found";
+        kill_point_seen = let_memory_be_used_anew;
+        size_t size = 0;
+        uint64_t version = 0;
+        int error = how == READ_GET       ? tide_get(r, IMITATED, 16, NULL, value, sizeof(value), NULL)
+                    : how == READ_SECTION ? tide_section_get(r, IMITATED, 16, value, sizeof(value), &size, &version)
+                                          : tide_section_scan(r, no_false_value, NULL);
+        kill_point_seen = NULL;
+        CHILD(stop_at == NULL);
+        CHILD(how == READ_SCAN || error != 0 || value[0] == 'T');
+        _exit(0);
+    }
+    return pid;
+}
+
+/* A value full of nodes that are the imitated one, but for the value: one every 112 bytes. */
+static void fill_with_imitations(uint8_t *value, size_t key_len, uint64_t shift, uint64_t index) {
+    struct {
+        struct table_node head;
+        char key[16], value[IMITATED_BYTES];
+    } n;
+    memset((void *)&n, 0, sizeof(n));
+    atomic_store(&n.head.index, index);
+    atomic_store(&n.head.key_len, 16);
+    atomic_store(&n.head.value_len, IMITATED_BYTES);
+    memcpy(n.key, IMITATED, 16);
+    memset(n.value, 'F', sizeof(n.value));
+    atomic_store(&n.head.crc, crc32c(0, n.key, 16 + IMITATED_BYTES));
+    size_t at = (16 - (NODE_HEADER_BYTES + key_len) % 16) % 16 + 16 * shift;
+    for (; at + sizeof(n) <= INSIDE_BYTES; at += sizeof(n)) {
+        memcpy(value + at, (const void *)&n, sizeof(n));
+    }
+}
+
+static void use_all_memory(struct tide *d, struct help_rng *r, uint64_t index) {
+    static uint8_t value[INSIDE_BYTES];
+    char key[24];
+    int error = 0;
+    for (uint64_t i = 0; error == 0; i++) {
+        size_t len = key_name(key, "in", i);
+        fill_with_imitations(value, len, help_below(r, 7), index);
+        error = tide_put(d, NULL, key, len, value, sizeof(value), NULL);
+    }
+    assert_int_equal(error, TIDE_ERR_FULL);
+}
+
+static void delete_all(struct tide *d, const char *kind, uint64_t n) {
+    char key[24];
+    for (uint64_t i = 0; i < n; i++) {
+        assert_int_equal(tide_delete(d, NULL, key, key_name(key, kind, i), NULL), 0);
+    }
+}
+
+static void read_while_memory_is_used_anew(enum reading how) {
+    talk_open(&reader_talk);
+    pid_t reader = reader_that_stops(how);
+    talk_leave_to_child(&reader_talk);
+    struct tide *d = open_here();
+    start(d, TIDE_LEADER);
+    struct help_rng r = { help_seed() };
+    char key[24], value[IMITATED_BYTES];
+    memset(value, 'T', sizeof(value));
+    for (uint64_t i = 0; how != READ_SCAN && i < FILLERS; i++) { /* of the lowest pages some stay free always */
+        assert_int_equal(tide_put(d, NULL, key, key_name(key, "beside", i), value, sizeof(value), NULL), 0);
+    }
+    for (uint64_t i = 0; how == READ_SCAN && i < FILLERS;
+         i++) { /* gone, but for the last: the one that a scan finds first */
+        assert_int_equal(tide_put(d, NULL, key, key_name(key, "beside", i), value, sizeof(value), NULL), 0);
+    }
+    assert_int_equal(tide_put(d, NULL, IMITATED, 16, value, sizeof(value), NULL), 0);
+    if (how == READ_SCAN) {
+        delete_all(d, "beside", FILLERS);
+        for (int i = 0; i < 20; i++) { /* until their slots are cleared */
+            assert_int_equal(tide_put(d, NULL, "k", 1, "v", 1, NULL), 0);
+            assert_int_equal(tide_delete(d, NULL, "k", 1, NULL), 0);
+            table_drain(&atomic_load(&d->running[0])->writer);
+        }
+    }
+    const struct table *t = &atomic_load(&d->running[0])->writer.t;
+    const struct table_node *n = table_find(t, table_hash(t, IMITATED, 16), IMITATED, 16, UINT64_MAX);
+    assert_non_null(n);
+    uint64_t index = atomic_load(&n->index);
+    tell(&reader_talk);
+    await(&reader_talk); /* it has the slot, or the header as well */
+    assert_int_equal(tide_delete(d, NULL, IMITATED, 16, NULL), 0);
+    if (how != READ_SCAN) {
+        delete_all(d, "beside", FILLERS);
+    }
+    uint64_t inside = 0;
+    do {
+        delete_all(d, "in", inside);
+        inside = help_info(d, 0).keys;
+        use_all_memory(d, &r, index);
+        inside = help_info(d, 0).keys;
+    } while (memcmp(table_node_key(n), IMITATED, 16) != 0 || *((const char *)table_node_key(n) + 16) != 'F');
+    tell(&reader_talk);
+    int status;
+    assert_int_equal(waitpid(reader, &status, 0), reader);
+    assert_int_equal(status, 0);
+    assert_int_equal(tide_close(d), 0);
+    talk_close(&reader_talk);
+}
+
+static void get__memory_imitates_the_node_by_then__not_believed(void **state) {
+    (void)state;
+    read_while_memory_is_used_anew(READ_GET);
+}
+
+static void section_get__memory_imitates_the_node_by_then__not_believed(void **state) {
+    (void)state;
+    read_while_memory_is_used_anew(READ_SECTION);
+}
+
+static void section_scan__memory_imitates_the_node_by_then__not_believed(void **state) {
+    (void)state;
+    read_while_memory_is_used_anew(READ_SCAN);
+}
+
 int main(void) {
     help_start(30);
     const struct CMUnitTest tests[] = {
         NAMED_CASE(leader_dies_between_mark_and_wake__the_next_one_wakes_the_sleepers),
         NAMED_CASE(join__donor_doubles_before_its_slots_are_copied__nothing_is_missing),
+        NAMED_CASE(get__memory_imitates_the_node_by_then__not_believed),
+        NAMED_CASE(section_get__memory_imitates_the_node_by_then__not_believed),
+        NAMED_CASE(section_scan__memory_imitates_the_node_by_then__not_believed),
         NAMED_CASE(put__another_has_queued_meanwhile_and_sleeps__is_served),
         NAMED_CASE(join__donor_doubles_after_its_slots_are_copied__nothing_is_missing),
     };

@@ -3,12 +3,13 @@
  * How a newcomer gets its data while writers, readers and followers go on.
  *
  * The newcomer pins the ring at a position P that its donor has passed. Then it copies the donor's table bucket by
- * bucket, each node at whatever index it has just then. Between buckets it applies the log, so that its pin moves on
- * and nobody waits for it; but never further than the donor has applied. So every bucket is copied from a state at
- * least as new as the log that was applied so far. It follows: nothing that the log deleted comes back by a later copy;
- * older entries never replace a node that was copied too new; and a key that the log puts before its bucket is copied
- * is put twice, with the same result. Once all buckets are copied and the log is applied up to the commit seen then,
- * the state is exact: its digest proves it.
+ * bucket. Between buckets it applies the log, so that its pin moves on and nobody waits for it; but never further than
+ * the donor has applied. So every bucket is copied from a state at least as new as the log that was applied so far. It
+ * follows: nothing that the log deleted comes back by a later copy; and a key that the log puts before its bucket is
+ * copied is put twice, with the same result. A node newer than the log applied so far is not copied: the log brings it.
+ * So what the newcomer holds at any moment is a part of one state that the log had, never of two together, and needs no
+ * more memory than that state. Once all buckets are copied and the log is applied up to the commit seen then, the state
+ * is exact: its digest proves it.
  *
  * Source: docs/design.md, *Joining*; the fuzzy copy is ARIES' fuzzy checkpoint with a redo log behind it.
  */
@@ -107,6 +108,9 @@ static int join_copy_node(void *ctx, const uint8_t *key, size_t key_len, const u
     struct join_copy *copy = ctx;
     struct table_writer *w = &copy->r->writer;
     (void)value; /* it lies behind the key */
+    if (index > copy->r->applied) {
+        return 0; /* the log brings it */
+    }
     if (crc32c(0, key, key_len + value_len) != payload_crc) {
         copy->damaged = true;
         return TIDE_ERR_CORRUPT;

@@ -174,9 +174,8 @@ static enum apply_status apply_batch(struct replica *r, const struct apply_part 
 }
 
 /* Entries that are made before the first of them is taken, so that the table's cache misses overlap: each entry has
- * to find its bucket, and there the node that it replaces. Their nodes count as alive when they are taken, not
- * before. Otherwise the table would pass through a state that the leader's never had; that would raise `peak` above
- * the leader's, class by class and for good, and a table that is nearly full has no room for it. */
+ * to find its bucket, and there the node that it replaces. Their nodes count as alive when they are taken, and are had
+ * only where nothing has to be waited for. */
 #define APPLY_AHEAD 16u
 #define APPLY_AHEAD_BYTES 4096u
 

@@ -49,9 +49,37 @@ static void seq_tell(struct tide *d, struct seq_group *g) {
     g->owed = false;
 }
 
+/*
+ * A write has to find its bucket, and in it the version that it replaces: two lines, the second known by the first alone. So the
+ * operations of a batch ask for them ahead, buckets twice as far as versions, and all misses overlap. The first buckets are asked for
+ * when the nodes are made. Far enough to hide memory's latency behind the work of the operations between, and few enough lines
+ * for the first cache.
+ */
+#define SEQ_AHEAD 16u
+
+static inline void seq_ask_bucket(const struct replica *r, const struct seq_request *q, size_t i) {
+    if (i < q->count) {
+        const struct table_writer *w = &r->writer;
+        __builtin_prefetch(table_bucket_at(&w->t, table_bucket_of(q->prepared[i].hash, w->buckets)), 1);
+    }
+}
+
+static inline void seq_ask_version(const struct replica *r, const struct seq_request *q, size_t i) {
+    if (i < q->count) {
+        table_prefetch(&r->writer, q->prepared[i].hash);
+    }
+}
+
 /* Put one committed request into the leader's own table. */
 static void seq_apply(struct replica *r, struct seq_request *q) {
+    if (q->count > 1) {
+        for (size_t i = 0; i < SEQ_AHEAD; i++) {
+            seq_ask_version(r, q, i);
+        }
+    }
     for (size_t i = 0; i < q->count; i++) {
+        seq_ask_bucket(r, q, i + 2 * SEQ_AHEAD);
+        seq_ask_version(r, q, i + SEQ_AHEAD);
         const struct tide_op *op = &q->ops[i];
         struct seq_op *p = &q->prepared[i];
         uint64_t index = ++r->applied;
@@ -132,22 +160,40 @@ static int seq_check_cas(const struct replica *r, struct seq_request *q) {
     return 0;
 }
 
-static bool seq_admits(const struct replica *r, const struct seq_group *g, const struct seq_request *q) {
+/* TABLE_ALONE: not beside what the group holds. */
+static enum table_room seq_admits(const struct replica *r, const struct seq_group *g, const struct seq_request *q) {
     if (q->count == 1) {
-        return q->ops->kind == TIDE_OP_DELETE ||
-               table_admits(&r->writer, q->ops->key_len + q->ops->value_size, g->puts);
+        const struct tide_op *op = q->ops;
+        return op->kind == TIDE_OP_DELETE
+                   ? TABLE_YES
+                   : table_admits(&r->writer, q->prepared->hash, op->key, op->key_len, op->value_size, g->puts);
     }
-    uint32_t more[ARENA_CLASSES] = { 0 };
+    struct table_batch batch = { 0 };
     for (size_t i = 0; i < q->count; i++) {
-        more[arena_class(q->ops[i].key_len + q->ops[i].value_size)] += q->ops[i].kind != TIDE_OP_DELETE;
+        if (q->ops[i].kind != TIDE_OP_DELETE) {
+            table_batch_add(&r->writer, &batch, q->ops[i].key_len + q->ops[i].value_size);
+        }
     }
-    return table_admits_many(&r->writer, more, g->puts + q->count);
+    bool admitted = table_admits_batch(&r->writer, &batch, g->puts);
+    if (!admitted) { /* what it replaces is looked up only now, since every look-up may miss the caches */
+        batch.no_larger = true;
+        for (size_t i = 0; i < q->count && batch.no_larger; i++) {
+            const struct tide_op *op = &q->ops[i];
+            batch.no_larger = op->kind == TIDE_OP_DELETE ||
+                              table_is_no_larger(&r->writer, q->prepared[i].hash, op->key, op->key_len, op->value_size);
+        }
+        admitted = batch.no_larger && table_admits_batch(&r->writer, &batch, g->puts);
+    }
+    return admitted ? TABLE_YES : g->first != NULL ? TABLE_ALONE : TABLE_NO;
 }
 
 /* Build the nodes. On failure all are dropped. */
 static enum arena_status seq_make_nodes(struct replica *r, struct seq_request *q) {
     for (size_t i = 0; i < q->count; i++) {
         const struct tide_op *op = &q->ops[i];
+        if (i < 2 * SEQ_AHEAD) {
+            seq_ask_bucket(r, q, i);
+        }
         if (op->kind == TIDE_OP_DELETE) {
             continue;
         }
@@ -210,7 +256,12 @@ static void seq_take(struct tide *d, struct seq_group *g, struct seq_request *q)
     if (g->ring_bytes + q->ring_bytes > ring_group_max(&d->ring)) {
         seq_flush(d, g);
     }
-    if (!seq_admits(s->leader, g, q)) {
+    enum table_room room = seq_admits(s->leader, g, q);
+    if (room == TABLE_ALONE) {
+        seq_flush(d, g);
+        room = seq_admits(s->leader, g, q);
+    }
+    if (room != TABLE_YES) {
         atomic_fetch_add_explicit(&d->log->leader.refused_full, 1, memory_order_relaxed); /* MO(stats) */
         seq_answer(q, TIDE_ERR_FULL);
         return;

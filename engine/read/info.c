@@ -87,14 +87,9 @@ static void info_table(const struct tide *d, const struct view *v, struct tide_r
     const struct table_segment *seg = v->table.seg;
     out->keys = atomic_load_explicit(&seg->live_keys, memory_order_relaxed); /* MO(stats) */
     out->table_bytes = v->table.room + NODE_HEADER_BYTES;
-    uint64_t carved = atomic_load_explicit(&seg->carved, memory_order_relaxed); /* MO(stats) */
-    /* MO(table.buckets): relaxed; a number for show. */
-    uint64_t buckets = atomic_load_explicit(&seg->buckets, memory_order_relaxed);
+    uint64_t used = atomic_load_explicit(&seg->used_bytes, memory_order_relaxed); /* MO(stats) */
     /* Whatever another process may have written there: no more than there is. */
-    uint64_t nodes = carved != 0 && carved < v->segment.size_bytes ? v->segment.size_bytes - carved : 0;
-    buckets = buckets < v->buckets_most ? buckets : v->buckets_most;
-    out->table_used_bytes = buckets * sizeof(struct table_bucket) + nodes;
-    out->table_used_bytes = out->table_used_bytes < out->table_bytes ? out->table_used_bytes : out->table_bytes;
+    out->table_used_bytes = used < out->table_bytes ? used : out->table_bytes;
     info_lag(d, v, out);
 }
 

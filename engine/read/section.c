@@ -149,7 +149,7 @@ static int section_scan_node(void *ctx, const uint8_t *key, size_t key_len, cons
 
 /* After a scan of another process's replica: it counts only if no slots were cleared and no version was reused. */
 static int section_scanned(const struct tide_reader *r, int result) {
-    bool quiet = r->section_epoch % 2 == 0 && foreign_epoch(&r->section->table) == r->section_epoch;
+    bool quiet = foreign_quiet(&r->section->table, r->section_epoch);
     return result == TIDE_ERR_CORRUPT || (result == 0 && !quiet) ? TIDE_ERR_LOST : result;
 }
 

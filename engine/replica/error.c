@@ -37,7 +37,8 @@ const char *tide_strerror(int code) {
         return "there is not enough shared memory; make /dev/shm or the memory limit larger, or ask for a smaller ring "
                "or table";
     case TIDE_ERR_FULL:
-        return "the table is full; delete something or give it more memory";
+        return "the table is full; delete or shorten something (overwrites that are no larger still work), "
+               "or give it more memory (table_bytes, --table)";
     case TIDE_ERR_TOO_BIG:
         return "the key is over 65535 bytes or the write over a quarter of the ring";
     case TIDE_ERR_BUFFER:

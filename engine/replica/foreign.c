@@ -15,6 +15,8 @@
 /* A node as it was at one moment. */
 struct foreign_node {
     const struct table_node *at;
+    const _Atomic uint32_t *use; /* of its page */
+    uint32_t uses;
     uint64_t index;
     uint64_t deleted;
     uint32_t prev;
@@ -23,21 +25,30 @@ struct foreign_node {
     uint16_t key_len;
 };
 
+static uint32_t foreign_reused(const struct table *t) {
+    /* MO(arena.use): acquire; pairs with arena_reuse(): what is loaded afterwards is at least as new. */
+    return atomic_load_explicit(&t->seg->reused, memory_order_acquire);
+}
+
 uint64_t foreign_epoch(const struct table *t) {
     /* MO(table.reorganised): acquire; pairs with table_reorganise(): what is loaded afterwards is at least as new. */
-    return atomic_load_explicit(&t->seg->reorganised, memory_order_acquire);
+    uint64_t reorganised = atomic_load_explicit(&t->seg->reorganised, memory_order_acquire);
+    return (uint64_t)foreign_reused(t) << 32 | (uint32_t)reorganised;
 }
 
 /* Was no slot cleared since `epoch`? Then a key that was not found was not there. */
-static bool foreign_quiet(const struct table *t, uint64_t epoch) {
+bool foreign_quiet(const struct table *t, uint64_t epoch) {
     atomic_thread_fence(memory_order_acquire); /* MO(table.reorganised): the slots were read before */
-    return epoch % 2 == 0 && atomic_load_explicit(&t->seg->reorganised, memory_order_relaxed) == epoch; /* as above */
+    uint64_t now = atomic_load_explicit(&t->seg->reorganised, memory_order_relaxed); /* MO(table.reorganised) */
+    return epoch % 2 == 0 && (uint32_t)now == (uint32_t)epoch;
 }
 
-/* The node's index is still the one that was read before its bytes were. */
+/* The node's index is still the one that was read before its bytes were, and its memory is still a node's. */
 static bool foreign_whole(const struct foreign_node *n) {
     atomic_thread_fence(memory_order_acquire); /* MO(node.index): pairs with the fence in table_node_begin() */
-    return atomic_load_explicit(&n->at->index, memory_order_relaxed) == n->index; /* MO(node.index) */
+    /* MO(arena.use): relaxed; the fence pairs with that in arena_reuse(), too. */
+    return atomic_load_explicit(&n->at->index, memory_order_relaxed) == n->index && /* MO(node.index) */
+           atomic_load_explicit(n->use, memory_order_relaxed) == n->uses;           /* MO(arena.use) */
 }
 
 /* Was the node `n`, as it was loaded, what slot i of the bucket led to at some moment after the slot was read? A
@@ -53,11 +64,14 @@ static bool foreign_in_slot(const struct table_bucket *b, uint32_t i, uint32_t s
 static bool foreign_load(const struct view *v, uint32_t node, struct foreign_node *out) {
     uint64_t off = (uint64_t)node * TABLE_UNIT;
     uint64_t size = v->segment.size_bytes;
-    if (off < v->table.buckets_off || off > size - NODE_HEADER_BYTES) {
+    if (off < v->table.pages_off || off > size - NODE_HEADER_BYTES) {
         return false;
     }
     const struct table_node *n = table_node_at(&v->table, node);
     out->at = n;
+    out->use = &v->table.uses[(off - v->table.pages_off) >> v->table.page_shift];
+    out->uses =
+        atomic_load_explicit(out->use, memory_order_acquire); /* MO(arena.use): before the slot is looked at again */
     /* MO(node.index): acquire; the fields are at least as new. */
     out->index = atomic_load_explicit(&n->index, memory_order_acquire);
     out->deleted = atomic_load_explicit(&n->deleted, memory_order_acquire);     /* MO(node.deleted) */
@@ -84,8 +98,8 @@ static enum foreign_match foreign_key_is(const struct foreign_node *n, const voi
     return !foreign_whole(n) ? MATCH_CHANGED : same ? MATCH_YES : MATCH_NO;
 }
 
-/* From the newest version back to that of index `at`. */
-static enum foreign_status foreign_version(const struct view *v, struct foreign_node *n, uint64_t at) {
+/* From the newest version back to that of index `at`, which was loaded after `epoch`. */
+static enum foreign_status foreign_version(const struct view *v, struct foreign_node *n, uint64_t at, uint64_t epoch) {
     enum visible seen;
     while ((seen = visible_at(at, n->index, n->deleted)) == VISIBLE_LATER) {
         uint32_t prev = n->prev;
@@ -96,16 +110,16 @@ static enum foreign_status foreign_version(const struct view *v, struct foreign_
             return FOREIGN_LATER;
         }
         uint64_t newer = n->index;
-        if (!foreign_load(v, prev, n) || n->index >= newer) {
-            return FOREIGN_LOST; /* freed, or already another write's */
+        if (!foreign_load(v, prev, n) || n->index >= newer || foreign_reused(&v->table) != epoch >> 32) {
+            return FOREIGN_LOST; /* freed, or already another write's, or its memory may be used for anything */
         }
     }
     return seen == VISIBLE ? FOREIGN_OK : FOREIGN_NONE;
 }
 
-static enum foreign_status foreign_take(const struct view *v, struct foreign_node *n, uint64_t at, void *buf,
-                                        size_t buf_size, struct foreign_value *out) {
-    enum foreign_status status = foreign_version(v, n, at);
+static enum foreign_status foreign_take(const struct view *v, struct foreign_node *n, uint64_t at, uint64_t epoch,
+                                        void *buf, size_t buf_size, struct foreign_value *out) {
+    enum foreign_status status = foreign_version(v, n, at, epoch);
     if (status == FOREIGN_NONE || status == FOREIGN_LATER) {
         return foreign_whole(n) ? status : FOREIGN_LOST;
     }
@@ -154,16 +168,18 @@ enum foreign_status foreign_find(const struct view *v, uint64_t epoch, uint64_t 
         for (uint32_t m = table_match(lo, hi, tag); m != 0; m &= m - 1) {
             uint32_t i = (uint32_t)__builtin_ctz(m);
             uint32_t slot = atomic_load_explicit(&b->slots[i], memory_order_acquire); /* MO(table.slot) */
+            KILL_POINT("read.slot");
             struct foreign_node n;
             if (slot == 0 || !foreign_load(v, slot, &n)) {
                 return FOREIGN_LOST;
             }
             enum foreign_match match = foreign_key_is(&n, key, key_len);
-            if (match == MATCH_CHANGED || (match == MATCH_NO && !foreign_in_slot(b, i, slot, &n))) {
+            if (match == MATCH_CHANGED || !foreign_in_slot(b, i, slot, &n)) {
                 return FOREIGN_LOST;
             }
+            KILL_POINT("read.found");
             if (match == MATCH_YES) {
-                enum foreign_status status = foreign_take(v, &n, at, buf, buf_size, out);
+                enum foreign_status status = foreign_take(v, &n, at, epoch, buf, buf_size, out);
                 /* No version before this one, but there may have been one of index `at`: deleted, cleared, and the key put
                  * anew. */
                 return status != FOREIGN_LATER ? status : foreign_quiet(t, epoch) ? FOREIGN_NONE : FOREIGN_LOST;
@@ -205,11 +221,13 @@ static int foreign_copy_slot(const struct view *v, const struct table_bucket *b,
         if ((tags >> (i % 8 * 8) & 0xff) == 0 || slot == 0) {
             return 1;
         }
+        KILL_POINT("read.slot");
         if (!foreign_load(v, slot, n) || !foreign_in_slot(b, i, slot, n)) {
             park_relax();
             continue;
         }
-        enum foreign_status status = foreign_version(v, n, at);
+        KILL_POINT("read.found");
+        enum foreign_status status = foreign_version(v, n, at, s->epoch);
         if (status == FOREIGN_LOST) {
             continue;
         }
@@ -267,14 +285,26 @@ struct foreign_words {
     uint64_t lag_all_off;
     uint64_t lag_windows_off;
     uint64_t hash_seed;
+    uint64_t pages_off;
+    uint64_t uses_off;
+    uint64_t page_bytes;
 };
-_Static_assert(offsetof(struct foreign_words, hash_seed) == offsetof(struct table_segment, hash_seed),
+_Static_assert(offsetof(struct foreign_words, page_bytes) == offsetof(struct table_segment, page_bytes),
                "the start of struct table_segment, word for word");
 
 /* Such bytes at such an offset lie between the words and the buckets. */
 static bool foreign_fits(const struct foreign_words *w, uint64_t off, uint64_t bytes) {
     return off >= sizeof(struct table_segment) && off % LAYOUT_LINE == 0 && off < w->buckets_off &&
            bytes <= w->buckets_off - off;
+}
+
+/* Pages of a size that may be, from somewhere behind the buckets to the end, and a word for each of them. */
+static bool foreign_pages_sane(const struct foreign_words *w, uint64_t size) {
+    uint64_t page = w->page_bytes;
+    return page >= ARENA_PAGE_MIN && page <= ARENA_PAGE_MAX && (page & (page - 1)) == 0 &&
+           w->pages_off > w->buckets_off && w->pages_off < size && (size - w->pages_off) % page == 0 &&
+           w->pages_off % LAYOUT_LINE == 0 &&
+           foreign_fits(w, w->uses_off, (size - w->pages_off) / page * sizeof(uint32_t));
 }
 
 /* Are these words sane? They are a copy, and only the copy is used afterwards: another process may change the
@@ -285,7 +315,7 @@ static bool foreign_words_sane(const struct view *v, const struct foreign_words 
     return size > sizeof(struct table_segment) && segment_check_header(&w->header, size, SEGMENT_TABLE) == 0 &&
            w->buckets_off >= sizeof(struct table_segment) && w->buckets_off % LAYOUT_LINE == 0 &&
            w->buckets_off < size && size - w->buckets_off > 2 * sizeof(struct table_bucket) && w->nodes_end == size &&
-           foreign_fits(w, w->lag_all_off, lag_all_size_bytes()) &&
+           foreign_pages_sane(w, size) && foreign_fits(w, w->lag_all_off, lag_all_size_bytes()) &&
            foreign_fits(w, w->lag_windows_off, lag_windows_size_bytes()) &&
            lag_check((const struct hdr *)(base + w->lag_all_off), w->buckets_off - w->lag_all_off,
                      (const struct lag_windows *)(base + w->lag_windows_off), w->buckets_off - w->lag_windows_off) == 0;
@@ -318,6 +348,9 @@ static int foreign_map(struct tide *d, uint32_t id, struct view **out) {
                                .buckets = &seg->buckets,
                                .buckets_off = w.buckets_off,
                                .seed = w.hash_seed,
+                               .pages_off = w.pages_off,
+                               .uses = (const _Atomic uint32_t *)(v->segment.base + w.uses_off),
+                               .page_shift = w.page_bytes != 0 ? 63u - (uint32_t)__builtin_clzll(w.page_bytes) : 0,
                                .room = v->segment.size_bytes - w.buckets_off - NODE_HEADER_BYTES };
     if (w.header.incarnation != d->words.header.incarnation || !view_is_current(v) || !foreign_words_sane(v, &w)) {
         segment_detach(&v->segment);
@@ -398,7 +431,7 @@ static int foreign_sum_node(void *ctx, const uint8_t *key, size_t key_len, const
 }
 
 static int foreign_verify_at(const struct view *v, uint64_t at, uint64_t digest) {
-    struct foreign_scratch scratch = { 0 };
+    struct foreign_scratch scratch = { .epoch = foreign_epoch(&v->table) };
     struct foreign_sum sum = { &v->table, 0, foreign_buckets(v), 0 };
     int error = sum.buckets == 0 ? TIDE_ERR_CORRUPT : 0;
     for (; error == 0 && sum.bucket < sum.buckets; sum.bucket++) {

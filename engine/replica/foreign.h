@@ -5,6 +5,11 @@
  *
  *   - A node's index is the index of its write, and a node is reused only for a later one. So bytes that were copied while the
  *     index did not change are that write's, whole: a seqlock whose sequence is the index.
+ *   - What was a node's header may become the inside of another value, which may imitate a header. So each page has a word that
+ *     changes before its memory is used for anything else, and `reused` changes with each of them. The word is loaded, then the slot is
+ *     seen to lead to the node yet: then the word is of the time when the node was one. It has to be the same after the copy.
+ *   - A version that a link leads to has no slot. It was there when `applied` = S was loaded; if `reused` is what it was before that,
+ *     its memory has been nothing else since, and its page's word is of that time.
  *   - The slot that led there was loaded after `applied` = S, so its node is the newest at some moment after S. If its index is at or
  *     below S, it is the version of S. If it is above, the version before is followed, checked the same way; a version that
  *     is gone is an index above S or 0, and then a newer S is taken.
@@ -45,8 +50,12 @@ struct foreign_value {
 /* How many buckets there are, or 0 where the number cannot be. Also of an own replica, whose bytes are looked at in the same way. */
 uint64_t foreign_buckets(const struct view *v);
 
-/* `reorganised` of the table, to be loaded before the index that is read at; odd while slots are being cleared. */
+/* `reorganised` (the low half; odd while slots are being cleared) and `reused` (the high half) of the table, to be loaded before
+ * the index that is read at. */
 uint64_t foreign_epoch(const struct table *t);
+
+/* Nothing was cleared since `epoch`, so what was not found was not there. */
+bool foreign_quiet(const struct table *t, uint64_t epoch);
 
 /* Look a key up as of index `at`; `epoch` was loaded before `at` was. One try: RETRY is FOREIGN_LOST. */
 enum foreign_status foreign_find(const struct view *v, uint64_t epoch, uint64_t at, uint64_t hash, const void *key,
@@ -73,6 +82,8 @@ static inline bool foreign_hit(const struct view *v, uint64_t at, uint64_t hash,
     if (!foreign_buckets_fit(v, buckets)) {
         return false;
     }
+    /* MO(arena.use): acquire; before the slot, which leads to no memory that was used for anything else by then. */
+    uint32_t reused = atomic_load_explicit(&t->seg->reused, memory_order_acquire);
     const struct table_bucket *b = table_bucket_at(t, table_bucket_of(hash, buckets));
     uint32_t match = table_match_bucket(b, hash);
     if (match == 0) {
@@ -80,8 +91,9 @@ static inline bool foreign_hit(const struct view *v, uint64_t at, uint64_t hash,
     }
     /* The node is the newest at some moment after `at` was loaded. */
     uint64_t off = (uint64_t)table_first(b, match) * TABLE_UNIT;
+    KILL_POINT("read.slot");
     uint64_t room = v->segment.size_bytes - NODE_HEADER_BYTES - off; /* what may follow the header */
-    if (off < t->buckets_off || off > v->segment.size_bytes - NODE_HEADER_BYTES) {
+    if (off < t->pages_off || off > v->segment.size_bytes - NODE_HEADER_BYTES) {
         return false;
     }
     const struct table_node *n = (const struct table_node *)(t->base + off);
@@ -108,7 +120,9 @@ static inline bool foreign_hit(const struct view *v, uint64_t at, uint64_t hash,
     out->size = size;
     out->version = index;
     atomic_thread_fence(memory_order_acquire); /* MO(node.index): pairs with the fence in table_node_begin() */
-    return atomic_load_explicit(&n->index, memory_order_relaxed) == index; /* MO(node.index) */
+    /* MO(arena.use): relaxed; after the fence, as the index. */
+    return atomic_load_explicit(&n->index, memory_order_relaxed) == index &&      /* MO(node.index) */
+           atomic_load_explicit(&t->seg->reused, memory_order_relaxed) == reused; /* MO(arena.use) */
 }
 
 /* Copy every node of bucket `b` that is not deleted, newest version, and hand it over. False when something cannot be. */
@@ -120,6 +134,7 @@ struct foreign_scratch {
     uint8_t *bytes;
     size_t room;
     uint64_t total; /* bytes of nodes that were copied */
+    uint64_t epoch; /* from before `at` was loaded, where that is an index */
 };
 /* 0, fn's result, or TIDE_ERR_CORRUPT / TIDE_ERR_NOMEM. All visits with one scratch together hand over a few times the segment's
  * size at most, whatever its links lead to: then CORRUPT. at: UINT64_MAX for the newest; versions above it are followed back. */

@@ -7,14 +7,6 @@
 #include "engine/table/kill.h"
 #include "shm/lag.h"
 
-/* Memory that replaced nodes may take while they wait: an eighth of the budget, and never less than what a group that fills a
- * quarter of the ring replaces at once, rounding and node headers included. */
-static uint64_t replica_slack(const struct tide *d, uint64_t table_bytes) {
-    uint64_t eighth = table_bytes / 8;
-    uint64_t group = ring_group_max(&d->ring) / 8 * 9 + 4096;
-    return eighth > group ? eighth : group;
-}
-
 int replica_make_table(struct replica *r) {
     struct tide *d = r->domain;
     uint64_t size = table_segment_bytes(r->table_bytes);
@@ -27,8 +19,8 @@ int replica_make_table(struct replica *r) {
     if (error != 0) {
         return error;
     }
-    if (table_create(&r->writer, r->view.segment.base, r->view.segment.size_bytes, d->hash_seed, d->words.expected_keys,
-                     replica_slack(d, r->table_bytes)) != 0) {
+    if (table_create(&r->writer, r->view.segment.base, r->view.segment.size_bytes, d->words.table_bytes, d->hash_seed,
+                     d->words.expected_keys) != 0) {
         segment_discard(&r->view.segment);
         return TIDE_ERR_NOMEM;
     }

@@ -4,104 +4,407 @@
 #include <stdlib.h>
 #include <string.h>
 
-static uint32_t arena_log2(uint64_t x) {
-    return 63u - (uint32_t)__builtin_clzll(x);
+#define ARENA_PAGES_WANTED 4096u /* few enough nodes in a page that a class which is rare costs little */
+#define ARENA_EVEN 512u          /* up to so many bytes there is a class for each TABLE_UNIT */
+#define ARENA_SPARE_SHARE 128u
+
+uint32_t arena_page_bytes(uint64_t table_bytes) {
+    uint64_t bytes = ARENA_PAGE_MIN;
+    while (bytes < ARENA_PAGE_MAX && bytes * 2 * ARENA_PAGES_WANTED <= table_bytes) {
+        bytes *= 2;
+    }
+    return (uint32_t)bytes;
 }
 
-uint32_t arena_class_large(uint64_t units) {
-    uint32_t log = arena_log2(units - 1);
-    uint32_t eighth = (uint32_t)((units - 1) >> (log - 3)) & 7;
-    return ARENA_LINEAR + (log - 6) * 8 + eighth;
+/* Each class is as large as it can be with so many nodes in a page; each is larger than the one before by a thirty-second, or by one unit. */
+static void arena_make_classes(struct arena *a) {
+    uint32_t page = UINT32_C(1) << a->shift, bytes = NODE_HEADER_BYTES + TABLE_UNIT, last = 0;
+    a->small_units = page / 8 / TABLE_UNIT;
+    while (last < page / 8) {
+        uint32_t each = page / bytes;
+        uint32_t size = bytes < ARENA_EVEN ? bytes : page / each / TABLE_UNIT * TABLE_UNIT;
+        size = size > page / 8 ? page / 8 : size;
+        each = page / size;
+        struct arena_class *c = &a->class[a->classes];
+        *c = (struct arena_class){
+            .bytes = size,
+            .cost = (page + each - 1) / each,
+            .each = each,
+            .inverse = ((1u << 20) + size / TABLE_UNIT - 1) / (size / TABLE_UNIT),
+        };
+        for (uint32_t u = last / TABLE_UNIT + 1; u <= size / TABLE_UNIT; u++) {
+            a->class_of[u] = (uint8_t)a->classes;
+        }
+        a->classes++;
+        last = size;
+        bytes = size + (size / 32 > TABLE_UNIT ? size / 32 / TABLE_UNIT * TABLE_UNIT : TABLE_UNIT);
+    }
 }
 
-uint64_t arena_class_large_bytes(uint32_t class) {
-    uint32_t log = 6 + (class - ARENA_LINEAR) / 8;
-    uint64_t eighth = (class - ARENA_LINEAR) % 8;
-    return ((8 + eighth + 1) << (log - 3)) * TABLE_UNIT;
+static void arena_free_page(struct arena *a, uint32_t page) {
+    a->page[page].use = ARENA_FREE;
+    a->free_pages++;
+    if (a->page[page].held) {
+        return;
+    }
+    a->page_bits[page / 64] |= UINT64_C(1) << page % 64;
+    a->low_page = page < a->low_page ? page : a->low_page;
 }
 
-void arena_init(struct arena *a, uint8_t *base, uint64_t end, uint64_t slack) {
-    *a = (struct arena){ .base = base, .seg = (struct table_segment *)base, .low = end, .end = end, .slack = slack };
+int arena_init(struct arena *a, uint8_t *base, uint64_t from, uint64_t end, uint32_t page_bytes,
+               _Atomic uint32_t *uses) {
+    *a = (struct arena){ .base = base, .seg = (struct table_segment *)base, .end = end, .uses = uses };
+    a->shift = 31u - (uint32_t)__builtin_clz(page_bytes);
+    a->pages = (uint32_t)((end - from) >> a->shift);
+    a->pages_off = end - ((uint64_t)a->pages << a->shift);
+    arena_make_classes(a);
+    a->bits_each = (a->class[0].each + 63) / 64;
+    a->page = calloc(a->pages + 1, sizeof(*a->page));
+    a->bits = calloc((uint64_t)a->pages + 1, a->bits_each * sizeof(*a->bits));
+    a->page_bits = calloc(a->pages / 64 + 1, sizeof(*a->page_bits));
+    bool zone = zone_init(&a->zone, a->pages_off, end, a->shift);
+    if (a->page == NULL || a->bits == NULL || a->page_bits == NULL || !zone) {
+        arena_destroy(a);
+        return -1;
+    }
+    a->low_page = a->pages;
+    for (uint32_t p = 0; p < a->pages; p++) {
+        arena_free_page(a, p);
+    }
+    /* A class may have one page in part, the zone two; one is a node's that is made before another is gone. */
+    uint64_t kept = a->classes + 4, spare = a->pages / ARENA_SPARE_SHARE + 2;
+    uint64_t all = kept + spare < a->pages ? a->pages - kept - spare : 0;
+    a->limit = all << a->shift;
+    a->spare = spare << a->shift;
+    a->patience = (kept + spare) << a->shift >> 2;
+    return 0;
 }
 
 void arena_destroy(struct arena *a) {
-    for (uint32_t c = 0; c < ARENA_CLASSES; c++) {
-        free(a->free[c].nodes);
-        a->free[c] = (struct arena_free){ 0 };
-    }
+    free(a->page);
+    free(a->bits);
+    free(a->page_bits);
+    a->page = NULL;
+    a->bits = a->page_bits = NULL;
+    zone_destroy(&a->zone);
 }
 
-static uint64_t arena_carve(struct arena *a, uint64_t bytes, uint64_t align, uint64_t buckets_end) {
-    if (a->low < bytes || ((a->low - bytes) & ~(align - 1)) < buckets_end) {
+/* ---- pages -------------------------------------------------------------------------------------------------------------- */
+
+void arena_reuse(struct arena *a, uint64_t off, uint64_t bytes) {
+    uint64_t last = (off + bytes - 1 - a->pages_off) >> a->shift;
+    for (uint64_t p = (off - a->pages_off) >> a->shift; p <= last; p++) {
+        /* MO(arena.use): release; no slot leads to what was there any more. The fence behind it: nothing new is written there before. */
+        uint32_t uses =
+            atomic_load_explicit(&a->uses[p], memory_order_relaxed) + 1; /* MO(arena.use): the writer's own */
+        atomic_store_explicit(&a->uses[p], uses, memory_order_release);  /* MO(arena.use) */
+    }
+    uint32_t reused = atomic_load_explicit(&a->seg->reused, memory_order_relaxed) + 1; /* MO(arena.use) */
+    atomic_store_explicit(&a->seg->reused, reused, memory_order_release);              /* MO(arena.use) */
+    atomic_thread_fence(memory_order_release); /* MO(arena.use): pairs with the acquire fence in foreign_whole() */
+}
+
+/* The lowest free page, or a->pages. Those near the zone are its next. */
+static uint32_t arena_lowest_page(struct arena *a) {
+    for (uint32_t word = a->low_page / 64; word <= a->pages / 64; word++) {
+        if (a->page_bits[word] != 0) {
+            uint32_t page = word * 64 + (uint32_t)__builtin_ctzll(a->page_bits[word]);
+            a->low_page = page;
+            return page;
+        }
+    }
+    a->low_page = a->pages;
+    return a->pages;
+}
+
+static void arena_use_page(struct arena *a, uint32_t page, enum arena_use use) {
+    a->page[page].use = (uint8_t)use;
+    a->page[page].held = false;
+    a->page_bits[page / 64] &= ~(UINT64_C(1) << page % 64);
+    a->free_pages--;
+}
+
+uint64_t arena_take_page(struct arena *a) {
+    uint32_t page = arena_lowest_page(a);
+    if (page == a->pages) {
         return 0;
     }
-    a->low = (a->low - bytes) & ~(align - 1);
-    atomic_store_explicit(&a->seg->carved, a->low, memory_order_relaxed); /* MO(stats) */
-    return a->low;
+    arena_use_page(a, page, ARENA_TAKEN);
+    arena_reuse(a, arena_page_off(a, page), arena_page_size(a));
+    memset(a->base + arena_page_off(a, page), 0, arena_page_size(a));
+    return arena_page_off(a, page);
 }
 
-/* Room to remember one more node when it is free: before there is one, since freeing must not fail. */
-static bool arena_room_for_one(struct arena_free *f) {
-    if (f->carved < f->room) {
-        return true;
+static void arena_link(struct arena *a, uint32_t page) {
+    struct arena_page *p = &a->page[page];
+    struct arena_class *c = &a->class[p->class];
+    p->prev = 0;
+    p->next = c->partial;
+    if (p->next != 0) {
+        a->page[p->next - 1].prev = page + 1;
     }
-    uint32_t room = f->room == 0 ? 64 : f->room * 2;
-    uint32_t *nodes = realloc(f->nodes, room * sizeof(*nodes));
-    if (nodes != NULL) {
-        f->nodes = nodes;
-        f->room = room;
-    }
-    return nodes != NULL;
+    c->partial = page + 1;
+    c->free += p->free;
 }
 
-/* A new node, or 0. */
-static uint32_t arena_carve_node(struct arena *a, uint32_t class, uint64_t buckets_end) {
-    if (!arena_room_for_one(&a->free[class])) {
+static void arena_unlink(struct arena *a, uint32_t page) {
+    struct arena_page *p = &a->page[page];
+    struct arena_class *c = &a->class[p->class];
+    if (p->prev != 0) {
+        a->page[p->prev - 1].next = p->next;
+    } else {
+        c->partial = p->next;
+    }
+    if (p->next != 0) {
+        a->page[p->next - 1].prev = p->prev;
+    }
+    c->free -= p->free;
+}
+
+/* Few pages are left, and this took one: it is time to empty a span, a few nodes with each write. */
+static bool arena_is_low(const struct arena *a) {
+    return a->free_pages < 4 + a->pages / 256;
+}
+
+bool arena_keeps(const struct arena *a, uint64_t less, uint64_t most) {
+    uint64_t run = ((uint64_t)a->free_pages << a->shift) + zone_loose(&a->zone);
+    return a->moving || run >= less + arena_transit(a, most);
+}
+
+static bool arena_make_span(struct arena *a, uint32_t class) {
+    uint32_t page = arena_lowest_page(a);
+    bool keeps = arena_keeps(a, arena_page_size(a), 0);
+    if (page == a->pages || (!keeps && !a->exhausted)) {
+        return false;
+    }
+    a->exhausted = a->exhausted && keeps;
+    arena_use_page(a, page, ARENA_SPAN);
+    a->credit += arena_is_low(a) && a->credit < 64 ? 1 : 0;
+    arena_reuse(a, arena_page_off(a, page), arena_page_size(a));
+    struct arena_page *p = &a->page[page];
+    uint32_t each = a->class[class].each;
+    uint64_t *bits = &a->bits[(uint64_t)page * a->bits_each];
+    for (uint32_t w = 0; w * 64 < each; w++) {
+        uint32_t left = each - w * 64;
+        bits[w] = left < 64 ? (UINT64_C(1) << left) - 1 : UINT64_MAX;
+    }
+    p->words = (uint32_t)((UINT64_C(1) << (each + 63) / 64) - 1);
+    p->class = (uint8_t) class;
+    p->free = (uint16_t)each;
+    a->class[class].spans++;
+    arena_link(a, page);
+    return true;
+}
+
+void arena_hold(struct arena *a, uint32_t page) {
+    struct arena_page *p = &a->page[page];
+    if (p->held) {
+        return;
+    }
+    if (p->use == ARENA_SPAN && p->free != 0) {
+        arena_unlink(a, page);
+    } else if (p->use == ARENA_FREE) {
+        a->page_bits[page / 64] &= ~(UINT64_C(1) << page % 64);
+    }
+    p->held = true;
+}
+
+void arena_let_go(struct arena *a, uint32_t page) {
+    struct arena_page *p = &a->page[page];
+    if (!p->held) {
+        return;
+    }
+    p->held = false;
+    if (p->use == ARENA_SPAN && p->free != 0) {
+        arena_link(a, page);
+    } else if (p->use == ARENA_FREE) {
+        a->free_pages--;
+        arena_free_page(a, page);
+    }
+}
+
+/* ---- small nodes ---------------------------------------------------------------------------------------------------------- */
+
+bool arena_refill(struct arena *a, uint32_t class) {
+    struct arena_class *c = &a->class[class];
+    struct arena_at_hand *h = &a->hand[class];
+    if (c->partial == 0 && !arena_make_span(a, class)) {
+        return false;
+    }
+    uint32_t page = c->partial - 1, n = 0;
+    struct arena_page *p = &a->page[page];
+    uint64_t *bits = &a->bits[(uint64_t)page * a->bits_each];
+    uint64_t first = arena_page_off(a, page) / TABLE_UNIT;
+    uint32_t got[ARENA_AT_HAND];
+    while (p->words != 0 && n < ARENA_AT_HAND) {
+        uint32_t w = (uint32_t)__builtin_ctz(p->words);
+        uint64_t word = bits[w];
+        for (; word != 0 && n < ARENA_AT_HAND; word &= word - 1) {
+            uint32_t k = w * 64 + (uint32_t)__builtin_ctzll(word);
+            got[n++] = (uint32_t)(first + (uint64_t)k * (c->bytes / TABLE_UNIT));
+        }
+        bits[w] = word;
+        p->words &= word == 0 ? ~(1u << w) : UINT32_MAX;
+    }
+    for (uint32_t i = 0; i < n; i++) { /* the lowest is used first */
+        h->nodes[n - 1 - i] = got[i];
+    }
+    h->count = n;
+    if (n == p->free) {
+        arena_unlink(a, page);
+        p->free = 0;
+    } else {
+        p->free -= (uint16_t)n;
+        c->free -= n;
+    }
+    return n != 0;
+}
+
+static void arena_free_small(struct arena *a, uint32_t page, uint32_t node) {
+    struct arena_page *p = &a->page[page];
+    struct arena_class *c = &a->class[p->class];
+    uint32_t units = node - (uint32_t)(arena_page_off(a, page) / TABLE_UNIT);
+    uint32_t n = (uint32_t)(((uint64_t)units * c->inverse) >> 20);
+    uint64_t *word = &a->bits[(uint64_t)page * a->bits_each + n / 64];
+    if (n >= c->each || n * (c->bytes / TABLE_UNIT) != units || (*word >> n % 64 & 1) != 0) {
+        return; /* no node, or a free one */
+    }
+    *word |= UINT64_C(1) << n % 64;
+    p->words |= 1u << n / 64;
+    p->free++;
+    if (p->free == c->each) {
+        if (!p->held) {
+            p->free--;
+            if (p->free != 0) {
+                arena_unlink(a, page);
+            }
+        }
+        c->spans--;
+        p->held = false;
+        arena_free_page(a, page);
+    } else if (!p->held && p->free == 1) {
+        arena_link(a, page);
+    } else if (!p->held) {
+        c->free++;
+    }
+}
+
+void arena_put_back(struct arena *a, uint32_t class) {
+    struct arena_at_hand *h = &a->hand[class];
+    while (h->count != 0) {
+        uint32_t node = h->nodes[--h->count];
+        arena_free_small(a, arena_page_of(a, node), node);
+    }
+}
+
+/* ---- large nodes ---------------------------------------------------------------------------------------------------------- */
+
+uint32_t arena_zone_needs(const struct arena *a, uint64_t bytes, uint32_t *first) {
+    uint64_t loose = zone_loose(&a->zone), size = arena_page_size(a);
+    uint64_t n = bytes > loose ? (bytes - loose + size - 1) >> a->shift : 0;
+    uint64_t low = (a->zone.low - a->pages_off) >> a->shift;
+    if (n > low) {
         return 0;
     }
-    uint64_t bytes = arena_class_bytes(class), off = arena_carve(a, bytes, TABLE_UNIT, buckets_end);
+    *first = (uint32_t)(low - n);
+    return (uint32_t)n;
+}
+
+bool arena_zone_may_extend(const struct arena *a, uint64_t bytes) {
+    uint32_t first = 0, n = arena_zone_needs(a, bytes, &first);
+    for (uint32_t p = first; n != 0 && p < first + n; p++) {
+        if (a->page[p].use != ARENA_FREE) {
+            return false;
+        }
+    }
+    return n != 0;
+}
+
+bool arena_zone_extend(struct arena *a, uint64_t bytes) {
+    uint32_t first = 0, n = arena_zone_needs(a, bytes, &first);
+    if (!arena_zone_may_extend(a, bytes) || !zone_extend(&a->zone, (uint64_t)n << a->shift)) {
+        return false;
+    }
+    for (uint32_t p = first; p < first + n; p++) {
+        arena_use_page(a, p, ARENA_ZONE);
+    }
+    return true;
+}
+
+void arena_zone_trim(struct arena *a) {
+    uint32_t page = (uint32_t)((a->zone.low - a->pages_off) >> a->shift);
+    for (uint64_t n = zone_trim(&a->zone); n > 0; n--, page++) {
+        arena_free_page(a, page);
+    }
+}
+
+uint32_t arena_take_large(struct arena *a, uint64_t bytes) {
+    bytes = zone_round(bytes);
+    uint64_t off = 0;
+    if (a->exhausted || arena_keeps(a, 0, bytes)) {
+        off = zone_alloc_above(&a->zone, bytes, 0);
+    }
+    if (off == 0 && (a->exhausted || arena_keeps(a, bytes, bytes))) {
+        if (zone_loose(&a->zone) < bytes) {
+            arena_zone_extend(a, bytes);
+        }
+        off = zone_alloc_loose(&a->zone, bytes);
+    }
     if (off == 0) {
         return 0;
     }
-    a->free[class].carved++;
-    uint32_t node = (uint32_t)(off / TABLE_UNIT);
-    a->carved += bytes;
-    arena_node(a, node)->size_class = (uint16_t) class;
-    return node;
+    a->exhausted = a->exhausted && arena_keeps(a, 0, bytes);
+    arena_reuse(a, off, bytes);
+    return (uint32_t)(off / TABLE_UNIT);
 }
 
-enum arena_status arena_alloc(struct arena *a, uint32_t class, uint64_t buckets_end, uint32_t *node) {
-    uint32_t got = arena_take_free(a, class);
-    if (got == 0) {
-        uint64_t bytes = arena_class_bytes(class), peak = arena_peak_with(a, class, 1);
-        if (a->carved + bytes > peak + a->slack) {
-            return ARENA_WAIT;
-        }
-        got = arena_carve_node(a, class, buckets_end);
-        if (got == 0) {
-            return a->carved + bytes > peak ? ARENA_WAIT : ARENA_FULL;
-        }
+void arena_count_large(struct arena *a, uint64_t bytes) {
+    uint32_t bin = zone_bin(bytes);
+    a->large += bytes;
+    a->large_count[bin]++;
+    a->large_most = bin > a->large_most ? bin : a->large_most;
+}
+
+void arena_forget_large(struct arena *a, uint64_t bytes) {
+    uint32_t bin = zone_bin(bytes);
+    a->large -= bytes <= a->large ? bytes : a->large;
+    a->large_count[bin] -= a->large_count[bin] != 0;
+    while (a->large_most != 0 && a->large_count[a->large_most] == 0) {
+        a->large_most--;
     }
-    arena_count(a, class);
+}
+
+/* ---- any node -------------------------------------------------------------------------------------------------------------- */
+
+struct arena_extent arena_extent_slow(const struct arena *a, uint32_t node) {
+    uint64_t bytes = zone_bytes(&a->zone, (uint64_t)node * TABLE_UNIT);
+    return (struct arena_extent){ bytes, bytes, ARENA_LARGE };
+}
+
+enum arena_status arena_alloc(struct arena *a, uint64_t payload_bytes, uint32_t *node) {
+    uint32_t got = arena_take(a, payload_bytes);
+    if (got == 0) {
+        a->wanted = NODE_HEADER_BYTES + payload_bytes;
+        return ARENA_WAIT;
+    }
+    struct arena_extent e = arena_extent(a, got);
+    arena_count(a, &e);
     *node = got;
     return ARENA_OK;
 }
 
-uint32_t arena_carve_ahead(struct arena *a, uint32_t class, uint64_t buckets_end) {
-    return a->carved + arena_class_bytes(class) <= a->peak + a->slack ? arena_carve_node(a, class, buckets_end) : 0;
-}
-
-void arena_undo(struct arena *a, uint32_t node) {
-    uint32_t class = arena_node(a, node)->size_class;
-    arena_forget(a, class);
-    arena_free(a, class, node);
-}
-
-uint64_t arena_carve_bucket(struct arena *a, uint64_t buckets_end) {
-    uint64_t low = a->low, off = arena_carve(a, sizeof(struct table_bucket), sizeof(struct table_bucket), buckets_end);
-    if (off != 0) {
-        a->overflow += low - off;
-        memset(a->base + off, 0, sizeof(struct table_bucket));
+void arena_free(struct arena *a, uint32_t node) {
+    uint64_t off = (uint64_t)node * TABLE_UNIT;
+    if (off < a->pages_off || off >= a->end) {
+        return;
     }
-    return off;
+    uint32_t page = arena_page_of(a, node);
+    if (a->page[page].use == ARENA_SPAN) {
+        arena_free_small(a, page, node);
+    } else if (zone_bytes(&a->zone, off) != 0) {
+        /* MO(node.index): relaxed; other parts of it may be used anew while its header stays as it was: arena_reuse() has the fence. */
+        atomic_store_explicit(&arena_node(a, node)->index, 0, memory_order_relaxed);
+        zone_free(&a->zone, off);
+        arena_zone_trim(a);
+    }
 }

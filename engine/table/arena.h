@@ -1,19 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Memory for nodes, in a table segment: carved downwards from its end, in size classes, with a free list each. Memory of one
- * class stays with it, so that a slot once a node is a node for ever (type-stable), which readers in other processes
- * rely on. One thread, the table's writer.
+ * Memory for nodes, in a table segment. It is a row of pages of one size. A page is free, or a *span*: cut into nodes of one size
+ * class, or part of the *zone* at the upper end, where large nodes lie one beside the other (engine/table/zone.h). A span whose nodes
+ * are all free is a free page again, and serves any class. What is known of pages and nodes is memory of the process alone: nothing
+ * that another process writes into the segment can lead the allocator astray. One thread, the table's writer.
  *
- * A follower must never run out where the leader did not, although grace periods end at other times there. Therefore two sums:
+ * What a table takes is decided by one sum, `live`: what each live node costs, its share of a page, added up. It follows from the
+ * live keys alone, and so from the log: whatever a replica went through, it has the sum of every other. `limit` leaves what can be lost beside
+ * it: a page in part empty for each class, and the zone's rounding. arena_transit() is the room that moving the largest node takes.
  *
- *   peak    the sum over all classes of (most nodes alive at once x size). It follows from the log alone: the same for
- *           every replica that saw the same entries.
- *   carved  what was really taken. It may exceed `peak` by nodes that were replaced and wait for a grace period, and
- *           by no more than `slack`: beyond that arena_alloc() says ARENA_WAIT, and the writer waits for one.
- *
- * After such a wait the class has a free node, or is at its peak and may be carved: so carved <= peak + slack holds
- * always. The leader admits a write only while peak + slack + the buckets fit, or when it raises none of them. Hence nobody
- * runs out: where overflow buckets have taken a part of the slack, there is ARENA_WAIT earlier.
+ * Why a replica can hold whatever live + transit <= limit admits: engine/table/compact.h.
  */
 #ifndef TIDE_TABLE_ARENA_H
 #define TIDE_TABLE_ARENA_H
@@ -21,111 +17,229 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "engine/table/zone.h"
 #include "shm/bytes.h"
 #include "shm/layout.h"
 
-#define ARENA_CLASSES 256u
+#define ARENA_CLASSES 160u     /* of small nodes, at most */
+#define ARENA_LARGE 255u       /* in place of a class: a node of the zone */
+#define ARENA_SMALL_UNITS 512u /* of a small node, at most: an eighth of the largest page */
+#define ARENA_PAGE_MIN 1024u
+#define ARENA_PAGE_MAX 65536u
+#define ARENA_AT_HAND 32u
+
+enum arena_use { ARENA_FREE = 0, ARENA_SPAN = 1, ARENA_ZONE = 2, ARENA_TAKEN = 3 /* overflow buckets: for good */ };
+
+struct arena_page {
+    uint8_t use; /* enum arena_use */
+    uint8_t class;
+    bool held;           /* being emptied: nothing of it is given out */
+    uint16_t free;       /* nodes of a span that are */
+    uint32_t words;      /* bit k: word k of its bits is not 0 */
+    uint32_t next, prev; /* spans of its class with free nodes: number + 1; 0: none */
+};
+
+struct arena_class {
+    uint32_t bytes;   /* of a node */
+    uint32_t cost;    /* its share of a page: what it counts in `live` */
+    uint32_t each;    /* nodes in a page */
+    uint32_t inverse; /* a node's number is its units in the page, times this, over 2^20 */
+    uint32_t spans;   /* pages that have such nodes */
+    uint32_t partial; /* the first one with free nodes: number + 1 */
+    uint64_t free;    /* nodes, but those at hand */
+};
 
 struct arena {
     uint8_t *base; /* of the segment */
     struct table_segment *seg;
-    uint64_t low; /* nodes lie at or above this byte; buckets end below it */
-    uint64_t end;
-    uint64_t carved;   /* bytes of nodes */
-    uint64_t overflow; /* bytes of overflow buckets, and what aligning them cost */
-    uint64_t peak;
-    uint64_t slack;
-    struct arena_free {
-        uint32_t *nodes; /* offset / TABLE_UNIT, the next to be used last */
-        uint32_t count, room;
-        uint32_t carved; /* nodes of the class: there is room for all of them, or they would not have been carved */
-    } free[ARENA_CLASSES];
-    uint32_t live[ARENA_CLASSES];
-    uint32_t most[ARENA_CLASSES];
+    uint64_t live; /* bytes: see above */
+    uint64_t limit;
+    uint64_t spare;    /* beyond `limit`, for nodes that are made before those they replace are gone */
+    uint64_t patience; /* bytes that may wait for a grace period before one is asked for */
+    uint64_t pages_off, end;
+    uint32_t shift, pages, small_units, classes;
+    uint32_t free_pages;
+    uint32_t low_page; /* no page below is free */
+    uint64_t large;    /* bytes of live nodes in the zone */
+    uint32_t large_count[ZONE_BINS];
+    uint32_t large_most; /* the highest size class with one of them */
+    /* What compaction is after: engine/table/compact.h. */
+    uint64_t wanted;        /* bytes of the node that there was no room for, 0: none */
+    uint32_t demand;        /* pages that are to become free for it, or so many times its size in one piece */
+    bool pursuing;          /* that is under way */
+    bool exhausted;         /* nothing can be moved any more that would make room */
+    bool moving;            /* nodes are moved: what is kept for that may be used */
+    uint32_t credit;        /* spans that are worth emptying bit by bit, since pages were taken when few were left */
+    uint32_t emptying;      /* page + 1 */
+    uint32_t at;            /* the next node of it */
+    uint32_t emptied;       /* page + 1: what still waits in it */
+    _Atomic uint32_t *uses; /* in the segment: how often each page changed its use */
+    struct arena_page *page;
+    uint64_t *bits;      /* bits_each words for each page: bit n set: node n is free */
+    uint64_t *page_bits; /* free pages, held ones left out */
+    uint32_t bits_each;
+    struct zone zone;
+    struct arena_class class[ARENA_CLASSES];
+    struct arena_at_hand {
+        uint32_t count;
+        uint32_t nodes[ARENA_AT_HAND]; /* offset / TABLE_UNIT, the next to be used last */
+    } hand[ARENA_CLASSES];
+    uint8_t class_of[ARENA_SMALL_UNITS + 1];
 };
 
 static inline struct table_node *arena_node(const struct arena *a, uint32_t node) {
     return (struct table_node *)(a->base + (uint64_t)node * TABLE_UNIT);
 }
 
-/* Free nodes are kept in memory of the process, not in the nodes: so that neither freeing one nor finding the next one touches them, which
- * nobody has looked at for thousands of writes. */
-void arena_init(struct arena *a, uint8_t *base, uint64_t end, uint64_t slack);
+/* The size of pages in a domain whose tables have so many bytes: the same in all its replicas, since the sum depends on it. */
+uint32_t arena_page_bytes(uint64_t table_bytes);
+
+/* Memory from `from` (at the lowest) to `end` in pages; a->pages_off is where they begin. `uses`: a word for each. 0, or -1: there is no memory. */
+int arena_init(struct arena *a, uint8_t *base, uint64_t from, uint64_t end, uint32_t page_bytes,
+               _Atomic uint32_t *uses);
 void arena_destroy(struct arena *a);
 
-/* Up to 1 KiB a class for every 16 bytes; beyond that eight to each doubling, so that at most an eighth is lost. */
-#define ARENA_LINEAR 64u
-
-/* Class of a node of so many units, more than ARENA_LINEAR, and the bytes that a node of such a class takes. */
-uint32_t arena_class_large(uint64_t units);
-uint64_t arena_class_large_bytes(uint32_t class);
-
-/* Class of a node with so many bytes of key and value, and the bytes that a node of a class takes. */
-static inline uint32_t arena_class(uint64_t payload_bytes) {
-    uint64_t units = (NODE_HEADER_BYTES + payload_bytes + TABLE_UNIT - 1) / TABLE_UNIT;
-    return units <= ARENA_LINEAR ? (uint32_t)units - 1 : arena_class_large(units);
+static inline uint64_t arena_units(uint64_t payload_bytes) {
+    return (NODE_HEADER_BYTES + payload_bytes + TABLE_UNIT - 1) / TABLE_UNIT;
 }
-static inline uint64_t arena_class_bytes(uint32_t class) {
-    return class < ARENA_LINEAR ? (class + 1ull) * TABLE_UNIT : arena_class_large_bytes(class);
+
+/* Class of a node with so many bytes of key and value, or ARENA_LARGE. */
+static inline uint32_t arena_class(const struct arena *a, uint64_t payload_bytes) {
+    uint64_t units = arena_units(payload_bytes);
+    return units <= a->small_units ? a->class_of[units] : ARENA_LARGE;
 }
+
+/* What such a node counts in `live`. */
+static inline uint64_t arena_cost(const struct arena *a, uint64_t payload_bytes) {
+    uint32_t class = arena_class(a, payload_bytes);
+    return class != ARENA_LARGE ? a->class[class].cost : zone_round(NODE_HEADER_BYTES + payload_bytes);
+}
+
+/* ---- nodes ------------------------------------------------------------------------------------------------------------ */
 
 enum arena_status { ARENA_OK = 0, ARENA_WAIT = 1, ARENA_FULL = 2 };
 
-/* A node of this class; the caller makes its index 0 before anything else of it changes. It counts as alive from now on. ARENA_WAIT: after a grace period there will be one. */
-enum arena_status arena_alloc(struct arena *a, uint32_t class, uint64_t buckets_end, uint32_t *node);
+static inline uint32_t arena_page_of(const struct arena *a, uint32_t node) {
+    return (uint32_t)(((uint64_t)node * TABLE_UNIT - a->pages_off) >> a->shift);
+}
 
-/* A fresh node that does not count as alive yet: memory out of the slack, as that of replaced nodes, so that `peak` still follows from
- * the log alone. 0: there is none to be had without waiting. arena_count() when it becomes part of the state, else arena_free(). */
-uint32_t arena_carve_ahead(struct arena *a, uint32_t class, uint64_t buckets_end);
+/* A node's class and bytes, by what was given out, not by what the node says. Bytes 0: nothing that is in use starts there. */
+struct arena_extent {
+    uint64_t bytes, cost;
+    uint32_t class;
+};
+struct arena_extent arena_extent_slow(const struct arena *a, uint32_t node);
+static inline struct arena_extent arena_extent(const struct arena *a, uint32_t node) {
+    uint64_t off = (uint64_t)node * TABLE_UNIT;
+    if (__builtin_expect(off < a->pages_off || off >= a->end, 0)) {
+        return (struct arena_extent){ 0, 0, ARENA_LARGE };
+    }
+    const struct arena_page *p = &a->page[arena_page_of(a, node)];
+    if (__builtin_expect(p->use != ARENA_SPAN, 0)) {
+        return arena_extent_slow(a, node);
+    }
+    return (struct arena_extent){ a->class[p->class].bytes, a->class[p->class].cost, p->class };
+}
+
+/* Nodes are at hand again, where they can be had without waiting. */
+bool arena_refill(struct arena *a, uint32_t class);
 
 #define ARENA_AHEAD 2u
 
-/* A free node of the class, or 0, as arena_carve_ahead() else. Memory is asked for those behind it. */
-static inline uint32_t arena_take_free(struct arena *a, uint32_t class) {
-    struct arena_free *f = &a->free[class];
-    if (__builtin_expect(f->count == 0, 0)) {
+/* A node of the class that does not count yet, or 0: not without waiting. Memory is asked for those behind it. The caller makes its index 0
+ * before anything else of it changes. arena_count() when it becomes part of the state, else arena_free(). */
+static inline uint32_t arena_take_small(struct arena *a, uint32_t class) {
+    struct arena_at_hand *h = &a->hand[class];
+    if (__builtin_expect(h->count == 0, 0) && !arena_refill(a, class)) {
         return 0;
     }
-    uint32_t got = f->nodes[--f->count];
-    if (f->count >= ARENA_AHEAD) {
-        const uint8_t *at = (const uint8_t *)arena_node(a, f->nodes[f->count - ARENA_AHEAD]);
+    uint32_t got = h->nodes[--h->count];
+    if (h->count >= ARENA_AHEAD) {
+        const uint8_t *at = (const uint8_t *)arena_node(a, h->nodes[h->count - ARENA_AHEAD]);
         bytes_prefetch_own(at);
         bytes_prefetch_own(at + LAYOUT_LINE);
     }
     return got;
 }
+uint32_t arena_take_large(struct arena *a, uint64_t bytes);
 
-/* It is no longer part of the state; its memory is still read by those who came before. */
-static inline void arena_forget(struct arena *a, uint32_t class) {
-    a->live[class]--;
+/* Of any size. */
+static inline uint32_t arena_take(struct arena *a, uint64_t payload_bytes) {
+    uint32_t class = arena_class(a, payload_bytes);
+    return class != ARENA_LARGE ? arena_take_small(a, class) : arena_take_large(a, NODE_HEADER_BYTES + payload_bytes);
 }
 
-/* No reader can have it any more: reuse it. */
-static inline void arena_free(struct arena *a, uint32_t class, uint32_t node) {
-    struct arena_free *f = &a->free[class];
-    if (__builtin_expect(f->count < f->room, 1)) { /* else one came twice: two slots of a damaged table led to it */
-        f->nodes[f->count++] = node;
+/* It becomes part of the state; it is no longer part of it, though those who came before still read it. */
+void arena_count_large(struct arena *a, uint64_t bytes);
+void arena_forget_large(struct arena *a, uint64_t bytes);
+static inline void arena_count(struct arena *a, const struct arena_extent *e) {
+    a->live += e->cost;
+    if (__builtin_expect(e->class == ARENA_LARGE, 0)) {
+        arena_count_large(a, e->bytes);
+    }
+}
+static inline void arena_forget(struct arena *a, const struct arena_extent *e) {
+    a->live -= e->cost <= a->live ? e->cost : a->live;
+    if (__builtin_expect(e->class == ARENA_LARGE, 0)) {
+        arena_forget_large(a, e->bytes);
     }
 }
 
-/* A node that was allocated and never published. */
-void arena_undo(struct arena *a, uint32_t node);
+/* arena_take() and arena_count(). ARENA_WAIT: compaction, after what waits for a grace period was freed, makes room: table_drain(). */
+enum arena_status arena_alloc(struct arena *a, uint64_t payload_bytes, uint32_t *node);
 
-/* 64 bytes, aligned, zeroed, for an overflow bucket: its offset, or 0 when there are none left. */
-uint64_t arena_carve_bucket(struct arena *a, uint64_t buckets_end);
+/* No reader can have it any more: its memory serves anything. Nothing happens where the node is not in use. */
+void arena_free(struct arena *a, uint32_t node);
 
-/* What `peak` would be with n more nodes of a class alive at once. */
-static inline uint64_t arena_peak_with(const struct arena *a, uint32_t class, uint32_t n) {
-    uint64_t would = (uint64_t)a->live[class] + n;
-    return would <= a->most[class] ? a->peak : a->peak + (would - a->most[class]) * arena_class_bytes(class);
+/* ---- admission ---------------------------------------------------------------------------------------------------------- */
+
+/* The room beside `live` that moving a node takes, were one of so many bytes the largest (0: one that is there). */
+static inline uint64_t arena_transit(const struct arena *a, uint64_t bytes) {
+    uint32_t most = a->large_most, bin = bytes != 0 ? zone_bin(bytes) : 0;
+    most = bin > most ? bin : most;
+    return most != 0 ? zone_bin_bytes(most) + (UINT64_C(2) << a->shift) : 0;
 }
 
-/* A node of arena_take_free() or arena_carve_ahead() becomes part of the state. */
-static inline void arena_count(struct arena *a, uint32_t class) {
-    if (__builtin_expect(++a->live[class] > a->most[class], 0)) {
-        a->most[class]++;
-        a->peak += arena_class_bytes(class);
-    }
+/* So many bytes, free pages and what is loose at the zone's lower end, are kept for moving a node, but for the node that is made while the one that
+ * it replaces is there: then nothing else is taken before that one's memory was given back. */
+bool arena_keeps(const struct arena *a, uint64_t less, uint64_t most);
+
+/* `come` bytes more (a sum of arena_cost()), the largest of them `most` in the zone (0: none is), and `gone` less. */
+static inline bool arena_admits(const struct arena *a, uint64_t come, uint64_t gone, uint64_t most, uint64_t limit) {
+    return a->live + come - gone + arena_transit(a, most) <= limit;
 }
+
+/* ---- pages -------------------------------------------------------------------------------------------------------------- */
+
+static inline uint64_t arena_page_size(const struct arena *a) {
+    return UINT64_C(1) << a->shift;
+}
+static inline uint64_t arena_page_off(const struct arena *a, uint32_t page) {
+    return a->pages_off + ((uint64_t)page << a->shift);
+}
+
+/* A free page for good: its offset, zeroed, or 0. */
+uint64_t arena_take_page(struct arena *a);
+
+/* Nothing of a page is given out, until it is let go or becomes free; a free one is kept for the zone. */
+void arena_hold(struct arena *a, uint32_t page);
+void arena_let_go(struct arena *a, uint32_t page);
+
+/* Is node n of a span given out? But those at hand, which arena_put_back() makes free before. */
+static inline bool arena_in_use(const struct arena *a, uint32_t page, uint32_t n) {
+    return (a->bits[(uint64_t)page * a->bits_each + n / 64] >> n % 64 & 1) == 0;
+}
+void arena_put_back(struct arena *a, uint32_t class);
+
+/* The first of the pages below the zone that it would need to have a block of so many bytes, and how many: 0 where they are not there. */
+uint32_t arena_zone_needs(const struct arena *a, uint64_t bytes, uint32_t *first);
+
+/* Those pages, if all are free, become the zone's. */
+bool arena_zone_may_extend(const struct arena *a, uint64_t bytes);
+bool arena_zone_extend(struct arena *a, uint64_t bytes);
+void arena_zone_trim(struct arena *a);
+
+/* Memory of [off, off + bytes) is used for something else from now on: readers of other processes find out. */
+void arena_reuse(struct arena *a, uint64_t off, uint64_t bytes);
 
 #endif

@@ -12,11 +12,6 @@
  * are not cleared: each leaves its keys in two buckets, whose overflow buckets nobody has counted on. */
 #define LIMBO_PART 32u
 
-static void limbo_note(struct table_writer *w) {
-    atomic_store_explicit(&w->t.seg->retired_bytes, w->open.bytes + w->waiting.bytes,
-                          memory_order_relaxed); /* MO(stats) */
-}
-
 /* Up to `most` of what has waited long enough; false while some is left. In parts, so that no write waits for thousands. */
 static bool limbo_release(struct table_writer *w, size_t most) {
     struct limbo *l = &w->waiting;
@@ -25,7 +20,7 @@ static bool limbo_release(struct table_writer *w, size_t most) {
         uint64_t what = l->items[i] & ((UINT64_C(1) << LIMBO_KIND_SHIFT) - 1);
         switch ((enum limbo_kind)(l->items[i] >> LIMBO_KIND_SHIFT)) {
         case LIMBO_FREE:
-            arena_free(&w->arena, (uint32_t)(what >> 32), (uint32_t)what);
+            arena_free(&w->arena, (uint32_t)what);
             KILL_POINT("limbo.freed");
             break;
         case LIMBO_TOMB:
@@ -33,6 +28,9 @@ static bool limbo_release(struct table_writer *w, size_t most) {
             break;
         case LIMBO_CLEAR:
             table_clear_split(w, what);
+            break;
+        case LIMBO_BUCKET:
+            table_free_bucket(w, what);
             break;
         }
     }
@@ -44,7 +42,7 @@ static bool limbo_release(struct table_writer *w, size_t most) {
     l->count = 0;
     l->bytes = 0;
     w->released_to = 0;
-    limbo_note(w);
+    table_note_memory(w);
     return true;
 }
 
@@ -65,11 +63,11 @@ void limbo_work(struct table_writer *w, size_t came) {
         limbo_release(w, LIMBO_PART + 2 * came);
         w->safe = w->open.count;
     }
-    bool worth = w->open.count >= w->batch || w->open.bytes > w->arena.slack / 4 || (w->hurry && w->open.count != 0);
+    bool worth = w->open.count >= w->batch || limbo_is_heavy(w) || (w->hurry && w->open.count != 0);
     if (w->waiting.count == 0 && worth) {
         w->hurry = false;
         limbo_rotate(w);
-        limbo_note(w);
+        table_note_memory(w);
     }
 }
 
@@ -103,6 +101,12 @@ bool table_drain(struct table_writer *w) {
         w->open.count = w->safe;
     }
     limbo_drain(w);
+    bool moved = false, before = w->arena.exhausted;
+    while (compact_for_wanted(w) != 0) {
+        moved = true;
+        limbo_drain(w);
+    }
+    moved = moved || w->arena.exhausted > before; /* then what is kept for moving may be used */
     for (size_t i = 0; i < aside; i++) {
         uint64_t what = items[i] & ((UINT64_C(1) << LIMBO_KIND_SHIFT) - 1);
         limbo_push(w, (enum limbo_kind)(items[i] >> LIMBO_KIND_SHIFT), what, 0);
@@ -111,5 +115,5 @@ bool table_drain(struct table_writer *w) {
     /* Also what a publication just before released: the caller tries again as long as that can help. */
     bool released = w->released;
     w->released = false;
-    return released;
+    return released || moved;
 }

@@ -7,13 +7,15 @@
 #ifndef TIDE_TABLE_LIMBO_H
 #define TIDE_TABLE_LIMBO_H
 
+#include "engine/table/compact.h"
 #include "engine/table/grace.h"
 #include "engine/table/table.h"
 
 enum limbo_kind {
-    LIMBO_FREE = 0,  /* a node that was replaced: free it. Above its 32 bits stands its class */
-    LIMBO_TOMB = 1,  /* a deleted node: take it out of its bucket, free it one grace period later */
-    LIMBO_CLEAR = 2, /* a bucket that was filled by a split: take what moved out of the one that it came from */
+    LIMBO_FREE = 0,   /* a node that was replaced: free it */
+    LIMBO_TOMB = 1,   /* a deleted node: take it out of its bucket, free it one grace period later */
+    LIMBO_CLEAR = 2,  /* a bucket that was filled by a split: take what moved out of the one that it came from */
+    LIMBO_BUCKET = 3, /* an overflow bucket that was empty and is linked no more: use it again */
 };
 
 #define LIMBO_KIND_SHIFT 60
@@ -30,8 +32,14 @@ static inline void limbo_push(struct table_writer *w, enum limbo_kind kind, uint
     l->bytes += bytes;
 }
 
-static inline void limbo_push_node(struct table_writer *w, uint32_t node, uint32_t class) {
-    limbo_push(w, LIMBO_FREE, node | (uint64_t) class << 32, arena_class_bytes(class));
+static inline void limbo_push_node(struct table_writer *w, uint32_t node) {
+    limbo_push(w, LIMBO_FREE, node, arena_extent(&w->arena, node).bytes);
+}
+
+/* Bytes wait that are worth a grace period: more where there is much that is free. */
+static inline bool limbo_is_heavy(const struct table_writer *w) {
+    const struct arena *a = &w->arena;
+    return w->open.bytes > a->patience + ((uint64_t)a->free_pages << a->shift) / 8;
 }
 
 /* To be called after `applied` was published for everything done so far: starts and ends grace periods as they fall due. Mostly there
@@ -42,13 +50,15 @@ static inline void table_published(struct table_writer *w) {
     w->safe = w->open.count;
     bool out = w->waiting.count != 0;
     if (out ? w->released_to != 0 || grace_done(w->waiting.ticket)
-            : w->open.count >= w->batch || w->open.bytes > w->arena.slack / 4 || w->hurry) {
+            : w->open.count >= w->batch || limbo_is_heavy(w) || w->hurry) {
         limbo_work(w, came);
     }
+    compact_step(w);
 }
 
 /* In table.c: what becomes of released items. */
 void table_clear_tomb(struct table_writer *w, uint32_t node);
 void table_clear_split(struct table_writer *w, uint64_t bucket);
+void table_free_bucket(struct table_writer *w, uint64_t off);
 
 #endif

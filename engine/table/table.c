@@ -19,6 +19,13 @@
 #define TABLE_PAGE 4096u
 #define TABLE_BATCH 2048u
 
+/* Buckets and overflow buckets have this share of a budget, and no less than the keys that are expected need. Splits leave this share of it to
+ * overflow buckets. With TABLE_FULL_LOAD keys for each 64 bytes, the rest is enough for those: a mean of 12 in a bucket at the worst,
+ * in the middle of a doubling, needs four overflow buckets for ten buckets. */
+#define TABLE_INDEX_SHARE 13u
+#define TABLE_OVERFLOW_SHARE 4u
+#define TABLE_FULL_LOAD 8u
+
 static uint64_t table_round(uint64_t bytes, uint64_t to) {
     return (bytes + to - 1) / to * to;
 }
@@ -28,6 +35,7 @@ static uint64_t table_fixed_bytes(void) {
            table_round(lag_windows_size_bytes(), LAYOUT_PAIR);
 }
 
+/* The words for pages' uses come out of the budget. */
 uint64_t table_segment_bytes(uint64_t table_bytes) {
     return table_round(table_fixed_bytes(), TABLE_PAGE) + table_round(table_bytes, TABLE_PAGE);
 }
@@ -49,30 +57,40 @@ void table_note_damage(const struct table *t, const void *at, const char *what) 
     }
 }
 
-int table_create(struct table_writer *w, uint8_t *base, uint64_t size_bytes, uint64_t seed, uint64_t expected_keys,
-                 uint64_t slack) {
+/* Bytes for buckets and overflow buckets. */
+static uint64_t table_index_bytes(uint64_t table_bytes, uint64_t expected_keys) {
+    uint64_t share = table_bytes / TABLE_INDEX_SHARE, most = table_bytes / 3;
+    uint64_t bucket = sizeof(struct table_bucket);
+    uint64_t wanted = expected_keys < most ? (expected_keys / (TABLE_LOAD - 1) + TABLE_BUCKETS_MIN) * bucket : most;
+    wanted = wanted > most ? most : wanted;
+    wanted = wanted > share ? wanted : share;
+    uint64_t least = 2 * TABLE_BUCKETS_MIN * bucket;
+    return table_round(wanted > least ? wanted : least, TABLE_PAGE);
+}
+
+int table_create(struct table_writer *w, uint8_t *base, uint64_t size_bytes, uint64_t domain_bytes, uint64_t seed,
+                 uint64_t expected_keys) {
     struct table_own *own = aligned_alloc(LAYOUT_PAIR, sizeof(*own));
     if (own == NULL) {
         return -1;
     }
     memset((void *)own, 0, sizeof(*own));
     struct table_segment *seg = (struct table_segment *)base;
+    uint32_t page_bytes = arena_page_bytes(domain_bytes);
     uint64_t off = table_round(sizeof(*seg), LAYOUT_PAIR);
     seg->lag_all_off = off;
     off += table_round(lag_all_size_bytes(), LAYOUT_PAIR);
     seg->lag_windows_off = off;
     off += table_round(lag_windows_size_bytes(), LAYOUT_PAIR);
-    uint64_t buckets_off = table_round(off, TABLE_PAGE);
+    uint64_t uses_off = table_round(off, LAYOUT_PAIR);
+    seg->uses_off = uses_off;
+    seg->page_bytes = page_bytes;
+    uint64_t buckets_off = table_round(uses_off + (size_bytes - off) / page_bytes * sizeof(uint32_t), TABLE_PAGE);
     seg->buckets_off = buckets_off;
     seg->nodes_end = size_bytes;
     seg->hash_seed = seed;
     lag_init((struct hdr *)(base + seg->lag_all_off), (struct lag_windows *)(base + seg->lag_windows_off));
 
-    uint64_t most = (size_bytes - buckets_off) / sizeof(struct table_bucket) / 4;
-    uint64_t buckets = table_buckets_for(expected_keys);
-    while (buckets > most && buckets > TABLE_BUCKETS_MIN) {
-        buckets /= 2;
-    }
     *w = (struct table_writer){
         .t = { .base = base,
                .seg = seg,
@@ -81,11 +99,28 @@ int table_create(struct table_writer *w, uint8_t *base, uint64_t size_bytes, uin
                .seed = seed,
                .room = size_bytes - buckets_off - NODE_HEADER_BYTES,
                .own = own },
-        .buckets = buckets,
-        .cleared = buckets,
         .batch = TABLE_BATCH,
     };
-    arena_init(&w->arena, base, size_bytes, slack);
+    uint64_t index_bytes = table_index_bytes(size_bytes - buckets_off, expected_keys);
+    if (arena_init(&w->arena, base, buckets_off + index_bytes, size_bytes, page_bytes,
+                   (_Atomic uint32_t *)(base + uses_off)) != 0) {
+        free(own);
+        w->t.own = NULL;
+        return -1;
+    }
+    seg->pages_off = w->t.pages_off = w->arena.pages_off;
+    w->t.uses = w->arena.uses;
+    w->t.page_shift = w->arena.shift;
+    w->overflow_off = w->arena.pages_off;
+    index_bytes = w->arena.pages_off - buckets_off;
+    w->keys_limit = index_bytes / sizeof(struct table_bucket) * TABLE_FULL_LOAD;
+    uint64_t most = index_bytes / sizeof(struct table_bucket) / TABLE_OVERFLOW_SHARE * (TABLE_OVERFLOW_SHARE - 1);
+    uint64_t buckets = table_buckets_for(expected_keys);
+    while (buckets > most && buckets > TABLE_BUCKETS_MIN) {
+        buckets /= 2;
+    }
+    w->buckets = w->cleared = buckets;
+    table_note_memory(w);
     /* MO(table.buckets): release; nobody reads yet, but a reader's first look must find the layout. */
     atomic_store_explicit(&own->buckets, buckets, memory_order_release);
     atomic_store_explicit(&seg->buckets, buckets, memory_order_release); /* MO(table.buckets) */
@@ -95,10 +130,69 @@ int table_create(struct table_writer *w, uint8_t *base, uint64_t size_bytes, uin
 void table_destroy(struct table_writer *w) {
     free(w->open.items);
     free(w->waiting.items);
+    free(w->spare_buckets);
+    w->spare_buckets = NULL;
     free(w->t.own);
     w->t.own = NULL;
     w->open.items = w->waiting.items = NULL;
     arena_destroy(&w->arena);
+}
+
+/* ---- overflow buckets ---------------------------------------------------------------------------------------------- */
+
+/* A free one, zeroed: its offset. 0: there is none, and no page for more of them either. */
+static uint64_t table_take_bucket(struct table_writer *w) {
+    uint64_t off = 0, bytes = sizeof(struct table_bucket);
+    if (w->spare_count != 0) {
+        off = w->spare_buckets[--w->spare_count] * bytes;
+    } else if (w->overflow_off - bytes >= table_buckets_end(w)) {
+        off = w->overflow_off -= bytes;
+    } else {
+        /* More keys fell into few buckets than chance explains: then a page of nodes is given up for good. */
+        off = arena_take_page(&w->arena);
+        for (uint64_t more = bytes; off != 0 && more < arena_page_size(&w->arena); more += bytes) {
+            table_free_bucket(w, off + more);
+            w->overflow += bytes;
+        }
+    }
+    if (off != 0) {
+        w->overflow += bytes;
+        memset(w->t.base + off, 0, bytes);
+    }
+    return off;
+}
+
+/* What cannot be remembered for want of memory is not used again. */
+void table_free_bucket(struct table_writer *w, uint64_t off) {
+    if (w->spare_count == w->spare_room) {
+        uint32_t room = w->spare_room == 0 ? 64 : w->spare_room * 2;
+        uint32_t *more = realloc(w->spare_buckets, room * sizeof(*more));
+        if (more == NULL) {
+            return;
+        }
+        w->spare_buckets = more;
+        w->spare_room = room;
+    }
+    w->spare_buckets[w->spare_count++] = (uint32_t)(off / sizeof(struct table_bucket));
+    w->overflow -= sizeof(struct table_bucket);
+}
+
+/* Overflow buckets of a chain that have become empty are taken out of it, while a reader in another process that finds nothing looks again.
+ * Readers who are in one go on from there. */
+static void table_shorten(struct table_writer *w, struct table_bucket *b) {
+    struct table_bucket *next;
+    uint32_t links = 0;
+    while ((next = table_overflow(&w->t, b, &links)) != NULL) {
+        if (table_tag_word(next, 0) != 0 || (table_tag_word(next, 8) & UINT32_MAX) != 0) {
+            b = next;
+            continue;
+        }
+        uint64_t off = (uint64_t)((uint8_t *)next - w->t.base);
+        uint64_t link = table_tag_word(next, 8) & ~(uint64_t)UINT32_MAX;
+        /* MO(table.tag): release; as table_insert(). */
+        atomic_store_explicit(&b->tags[1], (table_tag_word(b, 8) & UINT32_MAX) | link, memory_order_release);
+        limbo_push(w, LIMBO_BUCKET, off, sizeof(*next));
+    }
 }
 
 /* ---- slots -------------------------------------------------------------------------------------------------------- */
@@ -118,7 +212,7 @@ static int table_insert(struct table_writer *w, struct table_bucket *b, uint64_t
             return -1; /* the link is damaged */
         }
         if (next == NULL) {
-            uint64_t off = arena_carve_bucket(&w->arena, table_buckets_end(w));
+            uint64_t off = table_take_bucket(w);
             if (off == 0) {
                 return -1;
             }
@@ -150,9 +244,10 @@ static uint64_t table_split_source(uint64_t bucket) {
     return bucket - (UINT64_C(1) << (63 - __builtin_clzll(bucket)));
 }
 
-/* Nodes and splits leave this much to overflow buckets, which a group may need after it was admitted. */
+/* Splits leave this much to overflow buckets. */
 static uint64_t table_reserve(const struct table_writer *w) {
-    return w->arena.slack / 64 + TABLE_PAGE;
+    uint64_t share = (w->arena.pages_off - w->t.buckets_off) / TABLE_OVERFLOW_SHARE;
+    return share > w->arena.pages_off - w->overflow_off ? share : w->arena.pages_off - w->overflow_off;
 }
 
 /* One more bucket. Nothing is lost when it cannot be done now: chains are longer until it can. */
@@ -160,7 +255,7 @@ static bool table_split(struct table_writer *w) {
     uint64_t fresh = w->buckets;
     uint64_t half = UINT64_C(1) << (63 - __builtin_clzll(fresh));
     uint64_t from = fresh - half;
-    if (table_buckets_end(w) + sizeof(struct table_bucket) + table_reserve(w) > w->arena.low) {
+    if (table_buckets_end(w) + sizeof(struct table_bucket) + table_reserve(w) > w->arena.pages_off) {
         return false;
     }
     struct table_bucket *to = table_bucket_at(&w->t, fresh), *first = table_bucket_at(&w->t, from);
@@ -241,6 +336,7 @@ void table_clear_split(struct table_writer *w, uint64_t bucket) {
             }
         }
     }
+    table_shorten(w, table_bucket_at(&w->t, table_split_source(bucket)));
     table_reorganise(w);
     if (w->cleared == bucket) {
         w->cleared = bucket + 1;
@@ -261,45 +357,34 @@ void table_clear_tomb(struct table_writer *w, uint32_t node) {
     }
     table_reorganise(w);
     table_clear_place(w, &p);
+    table_shorten(w, table_bucket_at(&w->t, bucket));
     KILL_POINT("table.clearing_deleted");
     while (table_twin_of(w, &bucket, node, &p)) {
         table_clear_place(w, &p);
+        table_shorten(w, table_bucket_at(&w->t, bucket));
     }
     table_reorganise(w);
-    uint32_t class = table_class_of(&w->t, n);
-    if (class != ARENA_CLASSES) {
-        limbo_push_node(w, node, class);
-    }
+    limbo_push_node(w, node);
 }
 
 /* ---- entries --------------------------------------------------------------------------------------------------------- */
 
 enum arena_status table_node_new(struct table_writer *w, size_t key_len, size_t value_len, uint32_t *node) {
-    uint64_t low = table_buckets_end(w) + table_reserve(w);
-    enum arena_status status = arena_alloc(&w->arena, arena_class(key_len + value_len), low, node);
+    enum arena_status status = arena_alloc(&w->arena, key_len + value_len, node);
     if (status == ARENA_OK) {
         table_node_begin(table_node_at(&w->t, *node), key_len, value_len, 0, 0);
     }
     return status;
 }
 
-uint32_t table_node_carve(struct table_writer *w, uint32_t class) {
-    return arena_carve_ahead(&w->arena, class, table_buckets_end(w) + table_reserve(w));
-}
-
 void table_node_drop_ahead(struct table_writer *w, uint32_t node) {
-    uint32_t class = table_class_of(&w->t, table_node_at(&w->t, node));
-    if (class != ARENA_CLASSES) {
-        arena_free(&w->arena, class, node);
-    }
+    arena_free(&w->arena, node);
 }
 
 void table_node_drop(struct table_writer *w, uint32_t node) {
-    uint32_t class = table_class_of(&w->t, table_node_at(&w->t, node));
-    if (class != ARENA_CLASSES && w->arena.live[class] != 0) {
-        arena_forget(&w->arena, class);
-        arena_free(&w->arena, class, node);
-    }
+    struct arena_extent e = arena_extent(&w->arena, node);
+    arena_forget(&w->arena, &e);
+    arena_free(&w->arena, node);
 }
 
 /* A key more (come) or less (gone) is alive. */
@@ -311,7 +396,6 @@ static void table_count(struct table_writer *w, const struct table_node *gone, c
     w->digest += come != NULL ? table_digest_of(n) : 0 - table_digest_of(n);
     table_count_bytes(w, come != NULL ? 0 : bytes, come != NULL ? bytes : 0);
     w->keys += come != NULL ? 1 : UINT64_MAX;
-    w->most_keys = w->keys > w->most_keys ? w->keys : w->most_keys;
     atomic_store_explicit(&w->t.seg->live_keys, w->keys, memory_order_relaxed); /* MO(stats) */
 }
 
@@ -348,10 +432,7 @@ int table_publish_rest(struct table_writer *w, const struct table_place *p, uint
     atomic_store_explicit(&n->prev, p->node, memory_order_relaxed);
     table_swap(w, p, hash, node, index);
     table_count(w, NULL, n);
-    uint32_t class = table_class_of(&w->t, old); /* it was deleted before, and counted then */
-    if (class != ARENA_CLASSES) {
-        limbo_push_node(w, p->node, class);
-    }
+    limbo_push_node(w, p->node); /* it was deleted, and does not count */
     return 0;
 }
 
@@ -371,13 +452,9 @@ void table_delete(struct table_writer *w, uint64_t hash, const void *key, size_t
      * takes no memory, so it works in a full table. */
     atomic_store_explicit(&n->deleted, index, memory_order_release);
     table_count(w, n, NULL);
-    uint32_t class = table_class_of(&w->t, n);
-    if (class == ARENA_CLASSES || w->arena.live[class] == 0) {
-        table_note_damage(&w->t, n, "a node's size class");
-        return;
-    }
-    arena_forget(&w->arena, class);
-    limbo_push(w, LIMBO_TOMB, p.node, 0);
+    struct arena_extent e = arena_extent(&w->arena, p.node);
+    arena_forget(&w->arena, &e);
+    limbo_push(w, LIMBO_TOMB, p.node, e.bytes);
 }
 
 uint64_t table_current(const struct table_writer *w, uint64_t hash, const void *key, size_t key_len) {
@@ -393,33 +470,69 @@ uint64_t table_current(const struct table_writer *w, uint64_t hash, const void *
                : atomic_load_explicit(&n->index, memory_order_relaxed);
 }
 
-static bool table_fits(const struct table_writer *w, uint64_t peak, uint64_t new_keys) {
-    /* What needs neither more nodes nor more buckets than there were before is let in whatever has become of the rest: else a
-     * table whose splits were late could refuse for ever, since what it has carved it keeps. */
-    if (peak == w->arena.peak && w->keys + new_keys <= w->most_keys &&
-        w->arena.low - table_buckets_end(w) >= table_reserve(w) / 2) {
-        return true;
+/* What the key's node counts in the sum; 0: the key is not there. */
+static uint64_t table_cost_of(const struct table_writer *w, uint64_t hash, const void *key, size_t key_len) {
+    struct table_bucket *b = table_bucket_at(&w->t, table_bucket_of(hash, w->buckets));
+    struct table_place p = table_place_for(&w->t, b, hash, key, key_len);
+    /* MO(node.deleted): relaxed; the writer's own word. */
+    if (p.node == 0 || atomic_load_explicit(&table_node_at(&w->t, p.node)->deleted, memory_order_relaxed) != 0) {
+        return 0;
     }
-    uint64_t buckets = table_buckets_for(w->keys + new_keys);
-    buckets = buckets < w->buckets ? w->buckets : buckets;
-    /* A quarter on top for overflow buckets, of which about one for 15 buckets is needed just before a split. A table that had
-     * to wait with its splits, for a section that stayed open, has more. */
-    uint64_t overflow = buckets * sizeof(struct table_bucket) / 4, behind = w->arena.overflow + overflow / 2;
-    overflow = behind > overflow ? behind : overflow;
-    uint64_t index_bytes = buckets * sizeof(struct table_bucket) + overflow + table_reserve(w);
-    return peak + w->arena.slack + index_bytes <= w->arena.end - w->t.buckets_off;
+    return arena_extent(&w->arena, p.node).cost;
 }
 
-bool table_admits(const struct table_writer *w, uint64_t payload_bytes, uint64_t pending) {
-    return table_fits(w, arena_peak_with(&w->arena, arena_class(payload_bytes), 1), pending + 1);
+static uint64_t table_large(const struct table_writer *w, uint64_t payload_bytes) {
+    return arena_class(&w->arena, payload_bytes) == ARENA_LARGE ? zone_round(NODE_HEADER_BYTES + payload_bytes) : 0;
 }
 
-bool table_admits_many(const struct table_writer *w, const uint32_t more[ARENA_CLASSES], uint64_t count) {
-    uint64_t peak = w->arena.peak;
-    for (uint32_t c = 0; c < ARENA_CLASSES; c++) {
-        peak += more[c] != 0 ? arena_peak_with(&w->arena, c, more[c]) - w->arena.peak : 0;
+enum table_room table_admits(const struct table_writer *w, uint64_t hash, const void *key, size_t key_len,
+                             size_t value_len, uint64_t pending) {
+    const struct arena *a = &w->arena;
+    uint64_t cost = arena_cost(a, key_len + value_len), large = table_large(w, key_len + value_len);
+    if (w->keys + pending < w->keys_limit && arena_admits(a, cost, 0, large, a->limit)) {
+        return TABLE_YES;
     }
-    return table_fits(w, peak, count);
+    uint64_t gone = table_cost_of(w, hash, key, key_len);
+    if (gone == 0) {
+        return pending != 0 ? TABLE_ALONE : TABLE_NO; /* perhaps: what is pending is counted beside what it replaces */
+    }
+    /* A large one that grows stands beside the one that it replaces: there is room for both, or the hole that is left could be too small
+     * for moving anything. A small one takes a page at most, and for that one is kept. */
+    if (cost > gone && !arena_admits(a, cost, large == 0 ? gone : 0, large, a->limit)) {
+        return pending != 0 ? TABLE_ALONE : TABLE_NO;
+    }
+    return pending == 0 || arena_admits(a, cost, 0, large, a->limit + a->spare) ? TABLE_YES : TABLE_ALONE;
+}
+
+void table_batch_add(const struct table_writer *w, struct table_batch *b, size_t payload_bytes) {
+    uint64_t large = table_large(w, payload_bytes);
+    b->keys++;
+    b->cost += arena_cost(&w->arena, payload_bytes);
+    b->large = large > b->large ? large : b->large;
+}
+
+bool table_is_no_larger(const struct table_writer *w, uint64_t hash, const void *key, size_t key_len,
+                        size_t value_len) {
+    return arena_cost(&w->arena, key_len + value_len) <= table_cost_of(w, hash, key, key_len);
+}
+
+bool table_admits_batch(const struct table_writer *w, const struct table_batch *b, uint64_t pending) {
+    const struct arena *a = &w->arena;
+    bool keys = w->keys + pending + b->keys <= w->keys_limit;
+    return (keys && arena_admits(a, b->cost, 0, b->large, a->limit)) ||
+           (b->no_larger && arena_admits(a, b->cost, 0, b->large, a->limit + a->spare));
+}
+
+void table_note_memory(const struct table_writer *w) {
+    const struct arena *a = &w->arena;
+    uint64_t used =
+        w->buckets * sizeof(struct table_bucket) + w->overflow + ((uint64_t)(a->pages - a->free_pages) << a->shift);
+    /* MO(stats): relaxed, all of them. */
+    atomic_store_explicit(&w->t.seg->used_bytes, used, memory_order_relaxed);
+    atomic_store_explicit(&w->t.seg->sum_bytes, a->live + arena_transit(a, 0), memory_order_relaxed); /* MO(stats) */
+    atomic_store_explicit(&w->t.seg->limit_bytes, a->limit, memory_order_relaxed);                    /* MO(stats) */
+    atomic_store_explicit(&w->t.seg->retired_bytes, w->open.bytes + w->waiting.bytes,
+                          memory_order_relaxed); /* MO(stats) */
 }
 
 /* ---- visiting -------------------------------------------------------------------------------------------------------- */

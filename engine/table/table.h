@@ -7,8 +7,8 @@
  *
  * It grows by linear hashing, at most two buckets for an insert: bucket s is split into s and s + 2^L by writing the new bucket,
  * publishing the new number of buckets, and clearing what moved out of the old one after a grace period. So no insert
- * ever pays for more, and no reader ever waits or retries. Buckets grow upwards and nodes downwards in one range,
- * so neither needs a budget of its own and a bucket's address is one multiplication.
+ * ever pays for more, and no reader ever waits or retries. Buckets grow upwards and overflow buckets downwards in one range, a share
+ * of the budget; so a bucket's address is one multiplication. Nodes have the rest: engine/table/arena.h.
  *
  * Every read is at an index S: the `applied` that its section loaded first. Two rules make that safe:
  *   1. `applied` >= i is published before the grace period starts for what entry i replaced: table_published().
@@ -54,6 +54,9 @@ struct table {
     const _Atomic uint64_t *buckets; /* own->buckets; of another process's table the segment's word, to be checked */
     uint64_t buckets_off;
     uint64_t seed;
+    uint64_t pages_off;           /* where nodes lie, in pages of 1 << page_shift bytes */
+    const _Atomic uint32_t *uses; /* for each page: engine/table/arena.h */
+    uint32_t page_shift;
     uint64_t room;         /* bytes from buckets_off to the end, less a node's header */
     struct table_own *own; /* NULL: another process's */
 };
@@ -79,10 +82,14 @@ struct limbo {
 struct table_writer {
     struct table t;
     struct arena arena;
-    uint64_t buckets;     /* as published */
-    uint64_t cleared;     /* splits that made buckets below this are complete: nothing stands in two buckets */
-    uint64_t keys;        /* alive */
-    uint64_t most_keys;   /* that ever were */
+    uint64_t buckets;        /* as published */
+    uint64_t cleared;        /* splits that made buckets below this are complete: nothing stands in two buckets */
+    uint64_t keys;           /* alive */
+    uint64_t keys_limit;     /* that buckets and overflow buckets have room for, whatever the keys are */
+    uint64_t overflow_off;   /* overflow buckets lie at or above this byte, up to the first page of nodes */
+    uint64_t overflow;       /* bytes of those in use */
+    uint32_t *spare_buckets; /* overflow buckets that are free: offset / 64 */
+    uint32_t spare_count, spare_room;
     uint64_t digest;      /* sum over live nodes of table_node_digest() */
     struct limbo open;    /* since the last ticket */
     size_t safe;          /* of those, so many are of published entries */
@@ -96,10 +103,10 @@ struct table_writer {
 /* The segment's size for a budget; the histograms come on top. */
 uint64_t table_segment_bytes(uint64_t table_bytes);
 
-/* Lay an empty table out in a fresh, zeroed segment. slack: see engine/table/arena.h. expected_keys: 0 or a guess.
- * 0, or -1: there is no memory. */
-int table_create(struct table_writer *w, uint8_t *base, uint64_t size_bytes, uint64_t seed, uint64_t expected_keys,
-                 uint64_t slack);
+/* Lay an empty table out in a fresh, zeroed segment. domain_bytes: the domain's table_bytes, which this table has, or more.
+ * expected_keys: 0 or a guess. 0, or -1: there is no memory. */
+int table_create(struct table_writer *w, uint8_t *base, uint64_t size_bytes, uint64_t domain_bytes, uint64_t seed,
+                 uint64_t expected_keys);
 void table_destroy(struct table_writer *w);
 
 static inline uint64_t table_hash(const struct table *t, const void *key, size_t key_len) {
@@ -317,9 +324,8 @@ int table_visit_bucket(const struct table *t, uint64_t b, uint64_t buckets, uint
 enum arena_status table_node_new(struct table_writer *w, size_t key_len, size_t value_len, uint32_t *node);
 void table_node_drop(struct table_writer *w, uint32_t node);
 
-/* The same for an entry whose turn has not come: it is part of no state, and may be of none ever. Then table_node_drop_ahead() ends it,
- * else arena_count() and table_publish(). It is a fresh one where none is free: engine/table/table_slots.h. */
-uint32_t table_node_carve(struct table_writer *w, uint32_t class); /* 0: not without waiting */
+/* The same for an entry whose turn has not come, table_node_ahead() in engine/table/table_slots.h: it is part of no state, and may be of
+ * none ever. Then this ends it, else table_node_count() and table_publish(). */
 void table_node_drop_ahead(struct table_writer *w, uint32_t node);
 
 /* Ask memory for the node that table_publish() would replace, whose bucket was asked for before. */
@@ -347,10 +353,24 @@ uint64_t table_current(const struct table_writer *w, uint64_t hash, const void *
  * last call, by table_published() neither: then it is of no use to try again. */
 bool table_drain(struct table_writer *w);
 
-/* May a node of this payload be added, possibly a new key, after `pending` others that are made and not published? And nodes,
- * more[c] of them of class c, `count` with those that are pending? See arena.h. */
-bool table_admits(const struct table_writer *w, uint64_t payload_bytes, uint64_t pending);
-bool table_admits_many(const struct table_writer *w, const uint32_t more[ARENA_CLASSES], uint64_t count);
+/* What may be written: by the sum of engine/table/arena.h, and by the number of keys. A node that takes no more than the one that it replaces is
+ * admitted whatever the table holds. `alone`: no other node is made and not published. TABLE_ALONE: yes, once that is so. */
+enum table_room { TABLE_NO = 0, TABLE_YES = 1, TABLE_ALONE = 2 };
+enum table_room table_admits(const struct table_writer *w, uint64_t hash, const void *key, size_t key_len,
+                             size_t value_len, uint64_t pending);
+
+/* Several at once, which stand beside what they replace for a moment: so many keys, their costs, the largest of them in the zone. */
+struct table_batch {
+    uint64_t keys, cost, large;
+    bool no_larger; /* each takes no more than what it replaces */
+};
+void table_batch_add(const struct table_writer *w, struct table_batch *b, size_t payload_bytes);
+/* Does such a node take no more than the one that it replaces? */
+bool table_is_no_larger(const struct table_writer *w, uint64_t hash, const void *key, size_t key_len, size_t value_len);
+bool table_admits_batch(const struct table_writer *w, const struct table_batch *b, uint64_t pending);
+
+/* Tell tools what memory is used for. */
+void table_note_memory(const struct table_writer *w);
 
 static inline uint64_t table_buckets_end(const struct table_writer *w) {
     return w->t.buckets_off + (w->buckets + 2) * sizeof(struct table_bucket);

@@ -49,24 +49,6 @@ static inline bool table_slot_fits(const struct table *t, const struct table_buc
     return fits;
 }
 
-/* What memory a node takes, as the node says: ARENA_CLASSES where that cannot be. Then it is given up, not freed. */
-static inline uint32_t table_class_of(const struct table *t, const struct table_node *n) {
-    struct table_lengths len;
-    uint32_t class = *(const volatile uint16_t *)&n->size_class;
-    if (!table_lengths_of(t, n, &len)) {
-        return ARENA_CLASSES;
-    }
-    /* Small classes are multiples of the unit, so that lengths which fit prove that the node does. */
-    bool small = class < ARENA_LINEAR;
-    uint64_t off = (uint64_t)((const uint8_t *)n - t->base);
-    if (__builtin_expect(class >= ARENA_CLASSES || class != arena_class(len.key + len.value), 0) ||
-        (!small && arena_class_bytes(class) - NODE_HEADER_BYTES > t->room - (off - t->buckets_off))) {
-        table_note_damage(t, n, "a node's size class");
-        return ARENA_CLASSES;
-    }
-    return class;
-}
-
 struct table_place {
     struct table_bucket *b;
     uint32_t slot;
@@ -140,17 +122,6 @@ static inline void table_swap(struct table_writer *w, const struct table_place *
     }
 }
 
-/* A node that was alive is no longer, and its memory is free when nobody reads it any more. */
-static inline void table_retire(struct table_writer *w, uint32_t node, const struct table_node *n) {
-    uint32_t class = table_class_of(&w->t, n);
-    if (__builtin_expect(class == ARENA_CLASSES || w->arena.live[class] == 0, 0)) {
-        table_note_damage(&w->t, n, "a node's size class");
-        return;
-    }
-    arena_forget(&w->arena, class);
-    limbo_push_node(w, node, class);
-}
-
 /* Bytes of values more or less than before. */
 static inline void table_count_bytes(struct table_writer *w, uint64_t gone, uint64_t came) {
     if (gone != came) {
@@ -166,6 +137,13 @@ static inline uint64_t table_digest_of(const struct table_node *n) {
                              atomic_load_explicit(&n->crc, memory_order_relaxed));
 }
 
+/* It is no longer part of the state, and its memory is free after a grace period. */
+static inline void table_retire(struct table_writer *w, uint32_t node) {
+    struct arena_extent e = arena_extent(&w->arena, node);
+    arena_forget(&w->arena, &e);
+    limbo_push(w, LIMBO_FREE, node, e.bytes);
+}
+
 /* After table_swap(): the state has node `come` instead of `gone`, which was alive and of the same key, and which readers may have for
  * one more grace period. Their places in the arena were counted. */
 static inline void table_count_swap(struct table_writer *w, const struct table_node *gone, uint32_t gone_node,
@@ -173,7 +151,7 @@ static inline void table_count_swap(struct table_writer *w, const struct table_n
     w->digest += table_digest_of(come) - table_digest_of(gone);
     table_count_bytes(w, atomic_load_explicit(&gone->value_len, memory_order_relaxed), /* MO(node.fields) */
                       atomic_load_explicit(&come->value_len, memory_order_relaxed));   /* MO(node.fields) */
-    table_retire(w, gone_node, gone);
+    table_retire(w, gone_node);
 }
 
 /* What table_publish() does where the key is not there, is deleted, or is there newer than `index`. In table.c. */
@@ -207,15 +185,9 @@ static inline int table_publish(struct table_writer *w, uint32_t node, uint64_t 
     return 0;
 }
 
-/* A node of a class that does not count yet, free or fresh. 0: not without waiting. */
-static inline uint32_t table_node_take(struct table_writer *w, uint32_t class) {
-    uint32_t node = arena_take_free(&w->arena, class);
-    return __builtin_expect(node != 0, 1) ? node : table_node_carve(w, class);
-}
-
 /* table_node_new() for an entry whose turn has not come. False: not without waiting. */
 static inline bool table_node_ahead(struct table_writer *w, size_t key_len, size_t value_len, uint32_t *node) {
-    *node = table_node_take(w, arena_class(key_len + value_len));
+    *node = arena_take(&w->arena, key_len + value_len);
     if (__builtin_expect(*node == 0, 0)) {
         return false;
     }
@@ -225,10 +197,8 @@ static inline bool table_node_ahead(struct table_writer *w, size_t key_len, size
 
 /* It becomes part of the state. */
 static inline void table_node_count(struct table_writer *w, uint32_t node) {
-    uint32_t class = table_class_of(&w->t, table_node_at(&w->t, node));
-    if (__builtin_expect(class != ARENA_CLASSES, 1)) {
-        arena_count(&w->arena, class);
-    }
+    struct arena_extent e = arena_extent(&w->arena, node);
+    arena_count(&w->arena, &e);
 }
 
 #endif

@@ -17,7 +17,7 @@
 #include "shm/crc.h"
 
 #define PUT_KEY_MOST 256u
-#define PUT_PAYLOAD_MOST (ARENA_LINEAR * TABLE_UNIT - NODE_HEADER_BYTES)
+#define PUT_PAYLOAD_MOST (1024u - NODE_HEADER_BYTES)
 
 _Static_assert(FRAME_HEADER_BYTES + PUT_PAYLOAD_MOST <= LAYOUT_RING_MIN / 4,
                "such a frame is no larger than any ring allows");
@@ -37,7 +37,7 @@ struct put {
     size_t key_len, value_size;
     uint64_t hash, ring_bytes;
     uint32_t crc;
-    uint32_t class;
+    uint64_t cost;
     uint32_t node;
     struct table_place place;
 };
@@ -51,9 +51,8 @@ static inline bool put_finds_room(struct sequencer *s, struct put *p) {
     struct table_writer *w = &r->writer;
     __builtin_prefetch(table_bucket_at(&w->t, table_bucket_of(p->hash, w->buckets)), 1);
     p->crc = crc32c_short(crc32c_short(0, p->key, p->key_len), p->value, p->value_size); /* meanwhile */
-    /* For a moment one more node of its class is alive. There were as many before, so no sum rises by which writes
-     * are admitted. */
-    if (w->arena.live[p->class] >= w->arena.most[p->class] || s->ring.tail + p->ring_bytes > s->ring.limit) {
+    uint32_t class = arena_class(&w->arena, p->key_len + p->value_size);
+    if (class == ARENA_LARGE || s->ring.tail + p->ring_bytes > s->ring.limit) {
         return false;
     }
     p->place = table_place_for(&w->t, table_bucket_at(&w->t, table_bucket_of(p->hash, w->buckets)), p->hash, p->key,
@@ -63,7 +62,12 @@ static inline bool put_finds_room(struct sequencer *s, struct put *p) {
         atomic_load_explicit(&table_node_at(&w->t, p->place.node)->deleted, memory_order_relaxed) != 0) {
         return false;
     }
-    p->node = table_node_take(w, p->class);
+    uint64_t gone = arena_extent(&w->arena, p->place.node).cost;
+    p->cost = w->arena.class[class].cost;
+    if (p->cost > gone && !arena_admits(&w->arena, p->cost, gone, 0, w->arena.limit)) {
+        return false;
+    }
+    p->node = arena_take_small(&w->arena, class);
     return p->node != 0;
 }
 
@@ -72,7 +76,7 @@ static inline uint64_t put_do(struct tide *d, struct put *p) {
     struct sequencer *s = &d->seq;
     struct replica *r = s->leader;
     struct table_writer *w = &r->writer;
-    w->arena.live[p->class]++;
+    w->arena.live += p->cost;
     struct table_node *n = table_node_at(&w->t, p->node);
     table_node_begin(n, p->key_len, p->value_size, p->place.node, p->crc); /* no slot leads to it */
     KILL_POINT("seq.reserved");
@@ -126,7 +130,6 @@ int tide_put(struct tide *d, struct tide_reader *session, const void *key, size_
         .value_size = value_size,
         .hash = XXH3_64bits_withSeed(key, key_len, d->hash_seed),
         .ring_bytes = ring_frame_bytes(key_len, value_size),
-        .class = arena_class(key_len + value_size),
     };
     if (__builtin_expect(!seq_try(&d->seq), 0)) {
         return write_put(d, session, key, key_len, value, value_size, token);

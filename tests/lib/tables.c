@@ -8,13 +8,13 @@
 #include "engine/table/rcu.h"
 #include "shm/crc.h"
 
-struct fixture open_table(uint64_t table_bytes, uint64_t expected_keys, uint64_t slack) {
+struct fixture open_table(uint64_t table_bytes, uint64_t expected_keys) {
     struct fixture f = { 0 };
     uint64_t size = table_segment_bytes(table_bytes);
     f.base = aligned_alloc(4096, (size + 4095) / 4096 * 4096);
     assert_non_null(f.base);
     memset(f.base, 0, size);
-    table_create(&f.w, f.base, size, 42, expected_keys, slack);
+    assert_int_equal(table_create(&f.w, f.base, size, table_bytes, 42, expected_keys), 0);
     return f;
 }
 

@@ -20,7 +20,7 @@ struct fixture {
     bool in_batch; /* what was written last is not published yet, so that memory must not be freed in its name */
 };
 
-struct fixture open_table(uint64_t table_bytes, uint64_t expected_keys, uint64_t slack);
+struct fixture open_table(uint64_t table_bytes, uint64_t expected_keys);
 void close_table(struct fixture *f);
 
 /* Setup and teardown of a group: grace periods need their thread. */

@@ -256,7 +256,12 @@ static void json_table(struct dump_view *v, const struct dump_table *t) {
     json_out_u64(j, "buckets", s->buckets);
     json_out_u64(j, "buckets_off", s->buckets_off);
     json_out_u64(j, "reorganised", s->reorganised);
-    json_out_u64(j, "carved", s->carved);
+    json_out_u64(j, "reused", s->reused);
+    json_out_u64(j, "used_bytes", s->used_bytes);
+    json_out_u64(j, "sum_bytes", s->sum_bytes);
+    json_out_u64(j, "limit_bytes", s->limit_bytes);
+    json_out_u64(j, "pages_off", s->pages_off);
+    json_out_u64(j, "page_bytes", s->page_bytes);
     json_out_u64(j, "nodes_end", s->nodes_end);
     if (t->all && t->rolling) {
         print_lag(j, "lag_all", t->all);

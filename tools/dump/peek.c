@@ -259,11 +259,10 @@ int peek_table(const char *name, uint32_t replica, uint64_t incarnation, struct 
     int good = dump_table_read(&t, &f) && t.understood && t.problems.count == 0 &&
                t.seg.header.incarnation == incarnation && t.seg.header.replica == replica;
     if (good) {
-        uint64_t carved = t.seg.carved != 0 ? t.seg.nodes_end - t.seg.carved : 0;
         *out = (struct peek_table){
             .keys = t.seg.live_keys,
             .table_bytes = t.seg.nodes_end - t.seg.buckets_off,
-            .used_bytes = t.seg.buckets * sizeof(struct table_bucket) + carved,
+            .used_bytes = t.seg.used_bytes,
         };
     }
     dump_table_free(&t);

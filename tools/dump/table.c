@@ -16,7 +16,7 @@ struct dump_lag_summary dump_lag_summary(const struct hdr *h) {
 }
 
 static void check_geometry(const struct table_segment *t, const struct dump_file *f, struct dump_problems *p) {
-    uint64_t buckets = t->buckets, carved = t->carved;
+    uint64_t buckets = t->buckets, page = t->page_bytes;
     if (t->header.replica >= LAYOUT_REPLICAS)
         dump_problem(p, "there is no replica %u", t->header.replica);
     if (t->nodes_end > f->size_bytes || t->buckets_off > t->nodes_end || t->buckets_off < sizeof(*t)) {
@@ -26,9 +26,12 @@ static void check_geometry(const struct table_segment *t, const struct dump_file
     }
     if (buckets > (t->nodes_end - t->buckets_off) / sizeof(struct table_bucket))
         dump_problem(p, "%llu buckets do not fit the file", (unsigned long long)buckets);
-    /* 0: nothing was carved yet. */
-    if (carved != 0 && (carved < t->buckets_off || carved > t->nodes_end || carved % TABLE_UNIT != 0))
-        dump_problem(p, "no node can lie at byte %llu", (unsigned long long)carved);
+    if (page == 0 || (page & (page - 1)) != 0 || t->pages_off < t->buckets_off || t->pages_off > t->nodes_end ||
+        (t->nodes_end - t->pages_off) % page != 0)
+        dump_problem(p, "pages of %llu bytes from byte %llu do not fit the file", (unsigned long long)page,
+                     (unsigned long long)t->pages_off);
+    if (t->used_bytes > f->size_bytes)
+        dump_problem(p, "%llu bytes in use are more than there are", (unsigned long long)t->used_bytes);
 }
 
 /* Private copies, so that what is checked is what is used. What cannot be had is a problem, and the rest is shown. */

@@ -170,13 +170,14 @@ static void text_lag(struct dump_view *v, const char *label, const struct hdr *h
 
 static void text_table(struct dump_view *v, const struct dump_table *t) {
     const struct table_segment *s = &t->seg;
-    uint64_t carved = s->carved ? s->carved : s->nodes_end;
     fprintf(v->out, LABEL " replica %u, %" PRIu64 " live keys of %" PRIu64 " bytes, %" PRIu64 " bytes retired\n",
             "table", s->header.replica, s->live_keys, s->live_bytes, s->retired_bytes);
     fprintf(v->out, LABEL " %" PRIu64 " from byte %" PRIu64 ", reorganised %" PRIu64 "\n", "buckets", s->buckets,
             s->buckets_off, s->reorganised);
-    fprintf(v->out, LABEL " carved %" PRIu64 " bytes, from byte %" PRIu64 " to %" PRIu64 "\n", "nodes",
-            s->nodes_end >= carved ? s->nodes_end - carved : 0, carved, s->nodes_end);
+    fprintf(v->out,
+            LABEL " in pages of %" PRIu64 " bytes, from byte %" PRIu64 " to %" PRIu64 "; %" PRIu64
+                  " bytes in use, %" PRIu64 " of %" PRIu64 " admitted\n",
+            "nodes", s->page_bytes, s->pages_off, s->nodes_end, s->used_bytes, s->sum_bytes, s->limit_bytes);
     for (uint32_t i = 0; i < LAYOUT_LANES; i++)
         if (s->lanes[i].seq != 0)
             fprintf(v->out, "lane %-5u request %" PRIu64 " is done, at index %" PRIu64 "\n", i, s->lanes[i].seq,

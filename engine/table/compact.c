@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "engine/table/compact.h"
+
+#include "engine/table/limbo.h"
+#include "engine/table/table_slots.h"
+#include "shm/bytes.h"
+
+#define COMPACT_LOOKS 256u /* at spans of a class, for the sparsest */
+#define COMPACT_PAGES 8u   /* emptied at once, before a grace period */
+#define COMPACT_STEP 4u    /* nodes moved with one publication */
+#define COMPACT_STEP_LOOKS 64u
+
+enum compact_result { COMPACT_MOVED, COMPACT_STAYS, COMPACT_NO_ROOM };
+
+/* Where a live node stands. Its lengths are read once, and lie within what was given out for it. */
+struct compact_node {
+    struct table_place place;
+    uint64_t hash;
+    uint32_t key_len, value_len;
+};
+
+static bool compact_look(const struct table_writer *w, uint32_t node, uint64_t bytes, struct compact_node *out) {
+    const struct table_node *n = table_node_at(&w->t, node);
+    /* MO(node.fields), MO(node.deleted): relaxed; the writer's own nodes. */
+    out->key_len = atomic_load_explicit(&n->key_len, memory_order_relaxed);
+    out->value_len = atomic_load_explicit(&n->value_len, memory_order_relaxed); /* MO(node.fields) */
+    if (NODE_HEADER_BYTES + (uint64_t)out->key_len + out->value_len > bytes ||
+        atomic_load_explicit(&n->deleted, memory_order_relaxed) != 0) {
+        return false;
+    }
+    out->hash = table_hash(&w->t, table_node_key(n), out->key_len);
+    return table_place_of(&w->t, table_bucket_at(&w->t, table_bucket_of(out->hash, w->buckets)), node, &out->place);
+}
+
+/* The node that `c` says goes on at `to`, which no slot leads to. */
+static void compact_move(struct table_writer *w, const struct compact_node *c, uint32_t node, uint32_t to) {
+    const struct table_node *n = table_node_at(&w->t, node);
+    struct table_node *copy = table_node_at(&w->t, to);
+    /* MO(node.prev), MO(node.fields), MO(node.index): relaxed; the writer's own nodes. What the link leads to is whole for every
+     * section that follows it: it was replaced by this node's entry, and the copy has the index of that. */
+    uint32_t prev = atomic_load_explicit(&n->prev, memory_order_relaxed);
+    uint32_t crc = atomic_load_explicit(&n->crc, memory_order_relaxed);     /* MO(node.fields) */
+    uint64_t index = atomic_load_explicit(&n->index, memory_order_relaxed); /* MO(node.index) */
+    table_node_begin(copy, c->key_len, c->value_len, prev, crc);
+    bytes_copy(table_node_key(copy), table_node_key(n), (size_t)c->key_len + c->value_len);
+    table_swap(w, &c->place, c->hash, to, index);
+    limbo_push_node(w, node);
+}
+
+static enum compact_result compact_small(struct table_writer *w, uint32_t node, const struct arena_class *class) {
+    struct compact_node c;
+    if (!compact_look(w, node, class->bytes, &c)) {
+        return COMPACT_STAYS; /* not published, or replaced: it is freed without us */
+    }
+    uint32_t to = arena_take_small(&w->arena, (uint32_t)(class - w->arena.class));
+    if (to == 0) {
+        return COMPACT_NO_ROOM;
+    }
+    compact_move(w, &c, node, to);
+    return COMPACT_MOVED;
+}
+
+/* ---- spans ------------------------------------------------------------------------------------------------------------- */
+
+/* The sparsest span of the class that has most free nodes, which are those of `pages` pages at least: its number + 1, or 0. */
+static uint32_t compact_sparsest(struct arena *a, uint32_t pages) {
+    uint64_t most = 0;
+    uint32_t class = 0;
+    for (uint32_t k = 0; k < a->classes; k++) {
+        uint64_t could = (a->class[k].free + a->hand[k].count) / a->class[k].each;
+        if (could > most) {
+            most = could;
+            class = k;
+        }
+    }
+    if (most < pages || most == 0) {
+        return 0;
+    }
+    arena_put_back(a, class);
+    uint32_t best = a->class[class].partial, at = best;
+    for (uint32_t looks = 0; at != 0 && looks < COMPACT_LOOKS; looks++, at = a->page[at - 1].next) {
+        best = a->page[at - 1].free > a->page[best - 1].free ? at : best;
+    }
+    return best;
+}
+
+/* Move what lives in a span, nodes from *at on, `most` of them. False: there was no room for one. */
+static bool compact_span(struct table_writer *w, uint32_t page, uint32_t *at, uint32_t looks, uint32_t most,
+                         uint32_t *moved) {
+    struct arena *a = &w->arena;
+    const struct arena_class *class = &a->class[a->page[page].class];
+    uint64_t first = arena_page_off(a, page) / TABLE_UNIT;
+    for (; *at < class->each && looks > 0 && most > 0; ++*at, looks--) {
+        if (!arena_in_use(a, page, *at)) {
+            continue;
+        }
+        uint32_t node = (uint32_t)(first + (uint64_t)*at * (class->bytes / TABLE_UNIT));
+        enum compact_result result = compact_small(w, node, class);
+        if (result == COMPACT_NO_ROOM) {
+            return false;
+        }
+        if (result == COMPACT_MOVED) {
+            ++*moved;
+            most--;
+        }
+    }
+    return true;
+}
+
+/* Empty some spans that are nearly so. */
+static uint32_t compact_sparse(struct table_writer *w, uint32_t pages) {
+    struct arena *a = &w->arena;
+    uint32_t moved = 0, held[COMPACT_PAGES], n = 0;
+    for (bool room = true; room && n < pages && n < COMPACT_PAGES;) {
+        uint32_t page = compact_sparsest(a, 1), at = 0;
+        if (page == 0) {
+            break;
+        }
+        held[n++] = page - 1;
+        arena_hold(a, page - 1);
+        room = compact_span(w, page - 1, &at, UINT32_MAX, UINT32_MAX, &moved);
+    }
+    /* What they have free yet is no worse than another's, should one of their nodes stay. */
+    for (uint32_t i = 0; i < n; i++) {
+        arena_let_go(a, held[i]);
+    }
+    return moved;
+}
+
+/* ---- the zone ---------------------------------------------------------------------------------------------------------- */
+
+/* Free the pages below the zone that a block of so many bytes needs. */
+static uint32_t compact_below_zone(struct table_writer *w, uint64_t bytes) {
+    struct arena *a = &w->arena;
+    uint32_t first = 0, moved = 0, n = arena_zone_needs(a, bytes, &first), taken = 0;
+    for (uint32_t p = first; p < first + n; p++) {
+        taken += a->page[p].use != ARENA_FREE;
+    }
+    if (n == 0 || a->free_pages < n) { /* those of the n that are taken have to go to free ones elsewhere */
+        return 0;
+    }
+    if (taken != 0) {
+        for (uint32_t p = first; p < first + n; p++) {
+            arena_hold(a, p);
+        }
+        for (uint32_t class = 0; class < a->classes; class ++) {
+            arena_put_back(a, class);
+        }
+        bool room = true;
+        for (uint32_t p = first; room && p < first + n; p++) {
+            uint32_t at = 0;
+            room = a->page[p].use != ARENA_SPAN || compact_span(w, p, &at, UINT32_MAX, UINT32_MAX, &moved);
+        }
+        for (uint32_t p = first; p < first + n; p++) {
+            arena_let_go(a, p);
+        }
+    }
+    return moved;
+}
+
+static bool compact_large(struct table_writer *w, uint64_t from, uint64_t bytes, uint64_t to) {
+    struct compact_node c;
+    uint32_t node = (uint32_t)(from / TABLE_UNIT);
+    if (to == 0) {
+        return false;
+    }
+    if (!compact_look(w, node, bytes, &c)) {
+        zone_free(&w->arena.zone, to);
+        return false;
+    }
+    arena_reuse(&w->arena, to, bytes);
+    compact_move(w, &c, node, (uint32_t)(to / TABLE_UNIT));
+    return true;
+}
+
+/* Move the lowest blocks into holes above them, until so many bytes are free where they were. */
+static uint32_t compact_lowest(struct table_writer *w, uint64_t most) {
+    struct zone *z = &w->arena.zone;
+    uint64_t off, bytes, done = 0, from = 0;
+    uint32_t moved = 0;
+    while (done < most && zone_next_used(z, from, &off, &bytes)) {
+        from = off; /* the next: blocks that go up leave theirs in use until a grace period has ended */
+        uint64_t to = zone_alloc_above(z, bytes, off);
+        if (to == 0) {
+            break;
+        }
+        moved += compact_large(w, off, bytes, to);
+        done += bytes;
+        from += bytes;
+        if (from >= z->end) {
+            break;
+        }
+    }
+    return moved;
+}
+
+/* Move blocks up into the highest hole, until one has to be moved aside. */
+static uint32_t compact_highest(struct table_writer *w) {
+    struct zone *z = &w->arena.zone;
+    uint64_t hole, off, bytes;
+    uint32_t moved = 0;
+    while (zone_highest_hole(z, &hole, &off, &bytes)) {
+        uint64_t to = 0;
+        if (bytes <= hole) {
+            to = zone_alloc_high(z, bytes);
+        } else if (moved != 0) {
+            break; /* what they left makes the hole larger, after a grace period */
+        } else {
+            to = zone_alloc_loose(z, bytes);
+            if (to == 0 && arena_zone_extend(&w->arena, bytes)) {
+                to = zone_alloc_loose(z, bytes);
+            } else if (to == 0) {
+                return compact_below_zone(w, bytes);
+            }
+        }
+        if (!compact_large(w, off, bytes, to)) {
+            break;
+        }
+        moved++;
+        if (bytes > hole) {
+            break;
+        }
+    }
+    return moved;
+}
+
+/* ---- what is wanted ------------------------------------------------------------------------------------------------------ */
+
+/* In one piece, where a large node is wanted. Asked for again it is for several of them: those of a batch. */
+static uint64_t compact_bytes(const struct arena *a) {
+    uint64_t bytes = zone_round(a->wanted), most = a->end - a->pages_off;
+    return bytes <= most / a->demand ? bytes * a->demand : most;
+}
+
+static bool compact_has_enough(const struct arena *a) {
+    uint32_t class = arena_class(a, a->wanted - NODE_HEADER_BYTES);
+    if (class != ARENA_LARGE) {
+        return (a->demand == 1 && (a->class[class].partial != 0 || a->hand[class].count != 0)) ||
+               arena_keeps(a, (uint64_t)a->demand << a->shift, 0);
+    }
+    uint64_t bytes = compact_bytes(a), node = zone_round(a->wanted);
+    return (arena_keeps(a, 0, node) && zone_has_hole(&a->zone, bytes)) ||
+           (arena_keeps(a, bytes, node) && (zone_loose(&a->zone) >= bytes || arena_zone_may_extend(a, bytes)));
+}
+
+static void compact_let_go(struct arena *a) {
+    if (a->emptying != 0) {
+        arena_let_go(a, a->emptying - 1);
+    }
+    if (a->emptied != 0) {
+        arena_let_go(a, a->emptied - 1);
+    }
+    a->emptying = a->emptied = 0;
+}
+
+uint32_t compact_for_wanted(struct table_writer *w) {
+    struct arena *a = &w->arena;
+    if (a->wanted == 0) {
+        return 0;
+    }
+    compact_let_go(a);
+    bool large = arena_class(a, a->wanted - NODE_HEADER_BYTES) == ARENA_LARGE;
+    if (!a->pursuing) {
+        /* There was no room, though so much was there: a batch needs more than the one node. */
+        a->demand = a->demand == 0 ? 1 : a->demand < a->pages ? a->demand * 2 : a->demand;
+        while (!w->released && a->demand < a->pages && compact_has_enough(a)) {
+            a->demand *= 2;
+        }
+        a->pursuing = true;
+    }
+    uint64_t bytes = large ? compact_bytes(a) : (uint64_t)a->demand << a->shift;
+    uint64_t run = bytes + arena_transit(a, large ? zone_round(a->wanted) : 0);
+    uint32_t moved = 0;
+    arena_zone_trim(a);
+    bool enough = compact_has_enough(a);
+    a->moving = true;
+    if (!enough && large && ((uint64_t)a->free_pages << a->shift) >= run) {
+        moved = compact_below_zone(w, bytes);
+    }
+    if (!enough && moved == 0) {
+        uint64_t pages = run >> a->shift;
+        moved = compact_sparse(w, pages < COMPACT_PAGES ? (uint32_t)pages + 1 : COMPACT_PAGES);
+    }
+    moved = enough || moved != 0 ? moved : compact_lowest(w, run);
+    moved = enough || moved != 0 ? moved : compact_highest(w);
+    moved = enough || moved != 0 || !large ? moved : compact_below_zone(w, bytes);
+    a->moving = false;
+    if (moved == 0) {
+        a->exhausted = !enough;
+        a->pursuing = false;
+        a->wanted = 0;
+    }
+    return moved;
+}
+
+void compact_step_slow(struct table_writer *w) {
+    struct arena *a = &w->arena;
+    a->demand = 0; /* what was wanted is there */
+    a->exhausted = false;
+    if (a->credit == 0) {
+        return;
+    }
+    if (a->emptying == 0) {
+        compact_let_go(a);
+        a->emptying = compact_sparsest(a, 2);
+        a->at = 0;
+        if (a->emptying == 0) {
+            a->credit = 0;
+            return;
+        }
+        arena_hold(a, a->emptying - 1);
+    }
+    uint32_t page = a->emptying - 1, moved = 0;
+    const struct arena_page *p = &a->page[page];
+    if (p->use != ARENA_SPAN || !p->held) { /* it is free by itself */
+        a->emptying = 0;
+        a->credit--;
+        return;
+    }
+    if (!compact_span(w, page, &a->at, COMPACT_STEP_LOOKS, COMPACT_STEP, &moved)) {
+        compact_let_go(a);
+        a->credit = 0;
+    } else if (a->at >= a->class[p->class].each) {
+        a->emptied = a->emptying;
+        a->emptying = 0;
+        a->credit--;
+    }
+    w->safe = w->open.count; /* everything is published */
+}

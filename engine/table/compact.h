@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Moving live nodes so that memory which is free in small pieces serves anything. A node is moved as a put would replace it, but for its
+ * index, which it keeps: the copy is published by the slot, the old one is freed a grace period later. Readers see the same version at
+ * the same index, whichever they find.
+ *
+ * Why a table can hold whatever its sum admits (live + transit <= limit, engine/table/arena.h). Say that nothing waits for a grace period:
+ *
+ *   1. Spans. As long as a class has as many free nodes as a page has, its sparsest span can be emptied into its others: that takes no
+ *      more memory, and makes a page free. When no class has, each class c has n(c) / each(c) pages, rounded up: its part of `live`, in
+ *      pages, and less than one more. Those are kept beside `limit`.
+ *   2. The zone has its blocks and holes. Take the highest hole, and the block below it. If the block fits into the hole, it is moved up. If not,
+ *      it is moved aside, which makes the hole larger by all of it, and from there to the upper end of the hole. Either way the
+ *      hole is lower afterwards. In the end all holes are one, at the lower end, and pages of it are free.
+ *   3. Moving aside takes a free run as large as the block, below the zone. A span in the way moves into a page that is free elsewhere.
+ *      As many pages are free as that takes: transit is the largest block, and counts beside `live`.
+ *   4. So a table that is compacted as far as it goes has free at least: limit - live - transit, the transit itself, and `spare`. A node
+ *      that is admitted finds its page or its run there, also before the node that it replaces is gone.
+ *
+ * Each step ends, and all of them together: spans become fewer, holes lower. Where a step needs memory that waits, the grace period comes
+ * between. None of it is needed as long as free nodes are at hand: a table with values of one size never moves one.
+ */
+#ifndef TIDE_TABLE_COMPACT_H
+#define TIDE_TABLE_COMPACT_H
+
+#include "engine/table/table.h"
+
+/* Nothing waits for a grace period. Move what makes room for the node that was wanted last. How many nodes were moved: after the next
+ * grace period their memory is free, and it is to be called again until it says 0. */
+uint32_t compact_for_wanted(struct table_writer *w);
+
+/* Is there a step to do? A few nodes of a sparse span, with each publication, while pages run low. */
+void compact_step_slow(struct table_writer *w);
+static inline void compact_step(struct table_writer *w) {
+    if (__builtin_expect((w->arena.credit | w->arena.demand) != 0, 0)) {
+        compact_step_slow(w);
+    }
+}
+
+#endif
