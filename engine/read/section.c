@@ -165,7 +165,7 @@ int tide_section_scan(struct tide_reader *r, tide_scan_fn *fn, void *ctx) {
     if (error != 0 || r->section == NULL || fn == NULL) {
         return error != 0 ? error : fn == NULL ? TIDE_ERR_INVALID : TIDE_ERR_THREAD;
     }
-    struct foreign_scratch scratch = { 0 };
+    struct foreign_scratch scratch = { .epoch = r->section_epoch };
     /* One number for the whole scan: what is split meanwhile stays where it was as well, until this section has ended. */
     struct section_scan scan = { r->section, 0, foreign_buckets(r->section), fn, ctx };
     int result = scan.buckets == 0 ? TIDE_ERR_CORRUPT : 0;

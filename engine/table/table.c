@@ -397,6 +397,8 @@ static void table_count(struct table_writer *w, const struct table_node *gone, c
     table_count_bytes(w, come != NULL ? 0 : bytes, come != NULL ? bytes : 0);
     w->keys += come != NULL ? 1 : UINT64_MAX;
     atomic_store_explicit(&w->t.seg->live_keys, w->keys, memory_order_relaxed); /* MO(stats) */
+    table_note_memory(
+        w); /* also where no grace period is due: a table that only grows would show what it had at first */
 }
 
 void table_replace_twins(struct table_writer *w, const struct table_place *p, uint64_t hash, uint32_t node) {
@@ -453,6 +455,10 @@ void table_delete(struct table_writer *w, uint64_t hash, const void *key, size_t
     atomic_store_explicit(&n->deleted, index, memory_order_release);
     table_count(w, n, NULL);
     struct arena_extent e = arena_extent(&w->arena, p.node);
+    if (e.bytes == 0 || e.cost > w->arena.live) {
+        table_note_damage(&w->t, n, "a node where none was given out");
+        return;
+    }
     arena_forget(&w->arena, &e);
     limbo_push(w, LIMBO_TOMB, p.node, e.bytes);
 }

@@ -140,6 +140,10 @@ static inline uint64_t table_digest_of(const struct table_node *n) {
 /* It is no longer part of the state, and its memory is free after a grace period. */
 static inline void table_retire(struct table_writer *w, uint32_t node) {
     struct arena_extent e = arena_extent(&w->arena, node);
+    if (__builtin_expect(e.bytes == 0 || e.cost > w->arena.live, 0)) {
+        table_note_damage(&w->t, table_node_at(&w->t, node), "a node where none was given out");
+        return;
+    }
     arena_forget(&w->arena, &e);
     limbo_push(w, LIMBO_FREE, node, e.bytes);
 }
