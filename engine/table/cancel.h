@@ -22,6 +22,6 @@ static inline void cancel_let_on(const int *before) {
 }
 
 /* From here to the end of the block. */
-#define CANCEL_HOLD_OFF() __attribute__((cleanup(cancel_let_on))) int cancel_before = cancel_hold_off()
+#define CANCEL_HOLD_OFF() __attribute__((unused, cleanup(cancel_let_on))) int cancel_before = cancel_hold_off()
 
 #endif
