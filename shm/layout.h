@@ -266,7 +266,7 @@ struct lanes_board {
     _Atomic uint32_t answered;  /* futex word of those that ask */
 };
 
-enum evict_policy { EVICT_NONE = 0, EVICT_S3FIFO = 1 }; /* as enum tide_evict of tidemark.h */
+enum evict_policy { EVICT_NONE = 0, EVICT_S3FIFO = 1 };
 
 /* ---- the log segment --------------------------------------------------------------------------------------------- */
 
