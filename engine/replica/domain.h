@@ -94,9 +94,12 @@ struct domain_words {
     uint64_t slow_follower_ns;
     uint64_t table_bytes;
     uint64_t expected_keys;
+    uint64_t default_ttl_ns;
+    uint32_t evict;
+    uint32_t reserved[13];
 };
 _Static_assert(sizeof(struct domain_words) == offsetof(struct log_segment, clock) &&
-                   offsetof(struct domain_words, expected_keys) == offsetof(struct log_segment, expected_keys),
+                   offsetof(struct domain_words, reserved) == offsetof(struct log_segment, reserved),
                "the start of struct log_segment, word for word");
 
 struct tide {
