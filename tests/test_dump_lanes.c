@@ -52,7 +52,8 @@ static void build_processes(struct build *b) {
     lane[0].failed = 1;
     lane[1].owner = LANE_ORPHAN;
     lane[1].turn = 3 << 3 | LANE_TAKEN;
-    lane[1].asleep = lane[1].spilled = 1;
+    lane[1].asleep = 1;
+    lane[1].flags = LANE_SPILLED;
     lane[1].request_bytes = 100000;
     lane[63].turn = 1 << 3 | LANE_CANCELLED;
 }

@@ -103,27 +103,29 @@ struct join_copy {
     bool damaged; /* a whole copy has another CRC than its node says */
 };
 
-static int join_copy_node(void *ctx, const uint8_t *key, size_t key_len, const uint8_t *value, size_t value_len,
-                          uint64_t index, uint32_t payload_crc) {
+static int join_copy_node(void *ctx, const struct visited *from) {
     struct join_copy *copy = ctx;
     struct table_writer *w = &copy->r->writer;
-    (void)value; /* it lies behind the key */
-    if (index > copy->r->applied) {
+    if (from->index > copy->r->applied) {
         return 0; /* the log brings it */
     }
-    if (crc32c(0, key, key_len + value_len) != payload_crc) {
+    if (crc32c(0, from->key, from->payload_bytes) != from->payload_crc) {
         copy->damaged = true;
         return TIDE_ERR_CORRUPT;
     }
     uint32_t node;
-    copy->status = table_node_new(w, key_len, value_len, &node);
+    bool expires = from->payload_bytes > from->key_len + from->value_len;
+    copy->status = table_node_new(w, from->key_len, node_word(from->value_len, expires), &node);
     if (copy->status != ARENA_OK) {
         return -1;
     }
     uint8_t *to = table_node_key(table_node_at(&w->t, node));
-    memcpy(to, key, key_len + value_len);
-    copy->status =
-        table_publish(w, node, table_hash(&w->t, to, key_len), index, payload_crc) == 0 ? ARENA_OK : ARENA_FULL;
+    memcpy(to, from->key, from->payload_bytes);
+    if ((from->flags & NODE_KEEP) != 0) {
+        table_node_keep(table_node_at(&w->t, node));
+    }
+    uint64_t hash = table_hash(&w->t, to, from->key_len);
+    copy->status = table_publish(w, node, hash, from->index, from->payload_crc) == 0 ? ARENA_OK : ARENA_FULL;
     return copy->status == ARENA_OK ? 0 : -1;
 }
 

@@ -29,6 +29,7 @@ struct tide_reader {
     uint64_t section_epoch; /* another process's replica: see engine/replica/foreign.h */
     struct view *section;   /* of the open section, or NULL */
     uint64_t section_index;
+    struct instant section_when;
     struct reader_slot *counts; /* in the segment, or `own` */
     struct reader_slot *own;
     uint32_t turn;                  /* round robin */

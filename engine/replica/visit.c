@@ -15,11 +15,22 @@ static int visit_node(void *ctx, const struct table_node *n, const struct table_
     uint32_t crc = atomic_load_explicit(&n->crc, memory_order_relaxed);
     uint64_t index = atomic_load_explicit(&n->index, memory_order_relaxed); /* MO(node.index) */
     const uint8_t *key = table_node_key(n);
-    visit->scratch->total += NODE_HEADER_BYTES + len->key + len->value;
+    visit->scratch->total += NODE_HEADER_BYTES + len->key + len->value + len->extra;
     if (visit->scratch->total > visit->most) {
         return TIDE_ERR_CORRUPT; /* for example, buckets that are chained to one another */
     }
-    return visit->fn(visit->ctx, key, len->key, key + len->key, len->value, index, crc);
+    struct visited node = {
+        .key = key,
+        .value = key + len->key,
+        .key_len = len->key,
+        .value_len = len->value,
+        .payload_bytes = len->key + len->value + len->extra,
+        .index = index,
+        .expiry = table_node_expiry(n, len),
+        .payload_crc = crc,
+        .flags = atomic_load_explicit(&n->flags, memory_order_relaxed), /* MO(node.fields) */
+    };
+    return visit->fn(visit->ctx, &node);
 }
 
 int visit_bucket(const struct view *v, uint64_t b, uint64_t buckets, uint64_t at, struct foreign_scratch *scratch,
