@@ -16,31 +16,23 @@ static const char after[] = "Exit codes: 0 measured; 1 the engine or a file fail
 /* -1: go on; else an exit code. */
 static int read_arguments(struct bench_program *p, int argc, char **argv) {
     struct bench_arg args[BENCH_NUMBERS_MAX + 3] = { { .name = NULL } };
-    char help[BENCH_NUMBERS_MAX + 1][160], wants[BENCH_NUMBERS_MAX + 1][80];
+    char help[BENCH_NUMBERS_MAX + 1][160];
     uint64_t repetitions = p->repetitions;
     const struct bench_number own = { "repetitions", "", &repetitions, 1, BENCH_REPETITIONS_MAX, 1 };
     const struct bench_number *all[BENCH_NUMBERS_MAX + 1];
     uint32_t n = 0;
     for (; n <= p->numbers_n; n++) {
         const struct bench_number *one = all[n] = n < p->numbers_n ? &p->numbers[n] : &own;
-        unsigned long long usual = *one->value, quick = one->quick, least = one->least, most = one->most;
         snprintf(help[n], sizeof(help[n]), "%s%sDefault %llu, quick %llu", one->what, one->what[0] != '\0' ? ". " : "",
-                 usual, quick);
-        snprintf(wants[n], sizeof(wants[n]), "a number from %llu to %llu", least, most);
-        args[n] = (struct bench_arg){ one->name, "N",        BENCH_ARG_COUNT, one->value, wants[n],
-                                      help[n],   one->least, one->most,       NULL,       NULL };
+                 (unsigned long long)*one->value, (unsigned long long)one->quick);
+        args[n] = (struct bench_arg)BENCH_ARG(COUNT, one->name, "N", one->value, help[n], .least = one->least,
+                                              .most = one->most);
     }
-    args[n] = (struct bench_arg){ .name = "quick",
-                                  .kind = BENCH_ARG_FLAG,
-                                  .out = &p->quick,
-                                  .help = "small and short: shows that it works, figures mean nothing" };
-    args[n + 1] = (struct bench_arg){ .name = "json",
-                                      .shown = "FILE",
-                                      .kind = BENCH_ARG_TEXT,
-                                      .out = &p->json_path,
-                                      .wants = "a file name, or -",
-                                      .help = "write the result as JSON (docs/bench.md); - is stdout, without\n"
-                                              "the tables" };
+    args[n] = (struct bench_arg)BENCH_ARG(FLAG, "quick", NULL, &p->quick,
+                                          "small and short: shows that it works, figures mean nothing");
+    args[n + 1] = (struct bench_arg)BENCH_ARG(
+        TEXT, "json", "FILE", &p->json_path,
+        "write the result as JSON (docs/bench.md); - is stdout, without\nthe tables", .wants = "a file name, or -");
     struct bench_command c = {
         .name = p->name, .usage = "[options]", .about = p->about, .after = after, .args = args, .args_n = n + 2
     };
