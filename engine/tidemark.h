@@ -23,6 +23,9 @@
  *   tide_replica_start(), tide_verify(), tide_ping() and tide_gc() answer TIDE_ERR_GONE; tide_info() and its like tell the
  *   last numbers, stopping and closing work. A section that is open stays whole until it ends. Close and open anew.
  *
+ * Structs that are filled (tide_info and its like) have their size as first field: it says how much the caller's has, and then how much
+ * was filled. A program that was compiled with an older header has what that one knew, and newer fields are left out.
+ *
  * Errors: every function returns 0 or a negative TIDE_ERR_ code. Out-parameters are untouched on error, but for the
  * answer of a read, whose documentation says what it holds. The library never prints, exits or touches signals; its own
  * threads have them blocked, but for faults and SIGPROF, so that handlers run in threads of the application. They run on the
@@ -318,6 +321,12 @@ struct tide_replica_info {
     uint64_t lag_all_max_ns;
     uint64_t lag_count;      /* entries recorded since it started */
     char label[32];
+    /* What the budget is used for; the four add up to table_bytes. */
+    uint64_t table_live_bytes;     /* keys and values of live keys */
+    uint64_t table_free_bytes;     /* what puts may take yet, headers and rounding included */
+    uint64_t table_waiting_bytes;  /* replaced or deleted: free once no reader can have it any more */
+    uint64_t table_overhead_bytes; /* buckets, headers and rounding of live keys, what is kept for moving nodes */
+    uint64_t table_keys_most;      /* so many keys the buckets have room for: then puts of new keys answer FULL, too */
 };
 #define TIDE_REPLICA_INFO_INIT TIDE_SIZED(tide_replica_info)
 

@@ -5,12 +5,14 @@
 #include "engine/table/cancel.h"
 #include "engine/replica/bound.h"
 #include "engine/replica/foreign.h"
+#include "engine/read/fill.h"
 #include "engine/read/reader.h"
 #include "shm/bytes.h"
 #include "shm/clock.h"
 #include "shm/lag.h"
 #include "shm/nap.h"
 #include "shm/park.h"
+#include "shm/usage.h"
 
 #define INFO_NAP_NS 1000000u
 #define INFO_LOOK_NS 100000u /* of a handle that cannot be woken */
@@ -19,13 +21,7 @@ uint64_t tide_now(struct tide *d) {
     return clock_now(&d->log->clock);
 }
 
-int tide_info(struct tide *d, struct tide_info *out) {
-    if (d == NULL || out == NULL || out->size < sizeof(*out)) {
-        return TIDE_ERR_INVALID;
-    }
-    if (tide_forked(d)) {
-        return TIDE_ERR_FORKED;
-    }
+static void info_domain(struct tide *d, struct tide_info *out) {
     const struct log_segment *log = d->log;
     *out = (struct tide_info){
         .size = sizeof(*out),
@@ -57,6 +53,18 @@ int tide_info(struct tide *d, struct tide_info *out) {
         uint32_t state = board_state(&log->replicas[i]);
         out->replicas += state != REPLICA_FREE && state != REPLICA_STOPPED;
     }
+}
+
+int tide_info(struct tide *d, struct tide_info *out) {
+    if (d == NULL || !fill_takes(out, FILL_INFO_LEAST)) {
+        return TIDE_ERR_INVALID;
+    }
+    if (tide_forked(d)) {
+        return TIDE_ERR_FORKED;
+    }
+    struct tide_info whole;
+    info_domain(d, &whole);
+    fill_give(out, &whole, sizeof(whole));
     return 0;
 }
 
@@ -90,22 +98,17 @@ static void info_table(const struct tide *d, const struct view *v, struct tide_r
     uint64_t used = atomic_load_explicit(&seg->used_bytes, memory_order_relaxed); /* MO(stats) */
     /* Whatever another process may have written there: no more than there is. */
     out->table_used_bytes = used < out->table_bytes ? used : out->table_bytes;
+    struct usage u = usage_of(seg, out->table_bytes);
+    out->table_live_bytes = u.live;
+    out->table_free_bytes = u.free;
+    out->table_waiting_bytes = u.waiting;
+    out->table_overhead_bytes = u.overhead;
+    out->table_keys_most = atomic_load_explicit(&seg->keys_most, memory_order_relaxed); /* MO(stats) */
     info_lag(d, v, out);
 }
 
-int tide_replica_info(struct tide *d, uint32_t id, struct tide_replica_info *out) {
-    CANCEL_HOLD_OFF();
-    if (d == NULL || id >= LAYOUT_REPLICAS || out == NULL || out->size < sizeof(*out)) {
-        return TIDE_ERR_INVALID;
-    }
-    if (tide_forked(d)) {
-        return TIDE_ERR_FORKED;
-    }
+static void info_replica(struct tide *d, uint32_t id, uint32_t state, struct tide_replica_info *out) {
     const struct replica_board *b = &d->log->replicas[id];
-    uint32_t state = board_state(b);
-    if (state == REPLICA_FREE) {
-        return TIDE_ERR_NOT_FOUND;
-    }
     uint64_t commit = board_commit(d->log), applied = board_applied(b);
     *out = (struct tide_replica_info){
         .size = sizeof(*out),
@@ -136,6 +139,24 @@ int tide_replica_info(struct tide *d, uint32_t id, struct tide_replica_info *out
         }
         rcu_exit();
     }
+}
+
+int tide_replica_info(struct tide *d, uint32_t id, struct tide_replica_info *out) {
+    CANCEL_HOLD_OFF();
+    if (d == NULL || id >= LAYOUT_REPLICAS || !fill_takes(out, FILL_REPLICA_INFO_LEAST)) {
+        return TIDE_ERR_INVALID;
+    }
+    if (tide_forked(d)) {
+        return TIDE_ERR_FORKED;
+    }
+    const struct replica_board *b = &d->log->replicas[id];
+    uint32_t state = board_state(b);
+    if (state == REPLICA_FREE) {
+        return TIDE_ERR_NOT_FOUND;
+    }
+    struct tide_replica_info whole;
+    info_replica(d, id, state, &whole);
+    fill_give(out, &whole, sizeof(whole));
     return 0;
 }
 

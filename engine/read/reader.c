@@ -2,6 +2,7 @@
 /* Opening and closing readers; sessions' tokens; counts. */
 #include "engine/read/reader.h"
 
+#include "engine/read/fill.h"
 #include "engine/read/reader_left.h"
 #include "engine/table/cancel.h"
 #include "engine/table/kill.h"
@@ -203,24 +204,26 @@ int tide_reader_counts(struct tide_reader *r, struct tide_read_counts *out) {
     if (error != 0) {
         return error;
     }
-    if (out == NULL || out->size < sizeof(*out)) {
+    if (!fill_takes(out, FILL_READ_COUNTS_LEAST)) {
         return TIDE_ERR_INVALID;
     }
-    *out = (struct tide_read_counts){ .size = sizeof(*out) };
-    reader_add_counts(out, r->counts, r->counts != r->own ? r->own : NULL);
+    struct tide_read_counts whole = { .size = sizeof(whole) };
+    reader_add_counts(&whole, r->counts, r->counts != r->own ? r->own : NULL);
+    fill_give(out, &whole, sizeof(whole));
     return 0;
 }
 
 int tide_read_counts(struct tide *d, struct tide_read_counts *out) {
-    if (d == NULL || out == NULL || out->size < sizeof(*out)) {
+    if (d == NULL || !fill_takes(out, FILL_READ_COUNTS_LEAST)) {
         return TIDE_ERR_INVALID;
     }
     if (tide_forked(d)) {
         return TIDE_ERR_FORKED;
     }
-    *out = (struct tide_read_counts){ .size = sizeof(*out) };
+    struct tide_read_counts whole = { .size = sizeof(whole) };
     for (uint32_t i = 0; i < LAYOUT_READERS; i++) {
-        reader_add_counts(out, &d->log->readers[i], NULL);
+        reader_add_counts(&whole, &d->log->readers[i], NULL);
     }
+    fill_give(out, &whole, sizeof(whole));
     return 0;
 }
