@@ -23,14 +23,16 @@
  *   tide_replica_start(), tide_verify(), tide_ping() and tide_gc() answer TIDE_ERR_GONE; tide_info() and its like tell the
  *   last numbers, stopping and closing work. A section that is open stays whole until it ends. Close and open anew.
  *
- * Structs that are filled (tide_info and its like) have their size as first field: it says how much the caller's has, and then how much
- * was filled. A program that was compiled with an older header has what that one knew, and newer fields are left out.
- *
  * Errors: every function returns 0 or a negative TIDE_ERR_ code. Out-parameters are untouched on error, but for the
  * answer of a read, whose documentation says what it holds. The library never prints, exits or touches signals; its own
  * threads have them blocked, but for faults and SIGPROF, so that handlers run in threads of the application. They run on the
  * processors that the process had when the library was loaded; an affinity that it gets later they follow only where the kernel
  * enforces it (cpusets, taskset -a).
+ *
+ * Sizes: structs that begin with `size` grow at their end, and programs need not be compiled anew for that. Set `size` by the
+ * initializers. An older program's struct works, and is filled as far as it goes; 0 stands for what it does not have. A newer
+ * program's works where it is 0 beyond what the library knows; else TIDE_ERR_INVALID. tide_info() and its like set `size` to what they
+ * filled; an answer's `size` stays. Bytes beyond are not touched.
  *
  * Terms (domain, replica, index, commit, applied, staleness, lag, fence, bound, token, term): docs/design.md, *Words*.
  */
@@ -63,7 +65,7 @@ TIDE_API uint32_t tide_version(void);
 
 enum tide_error {
     TIDE_OK = 0,
-    TIDE_ERR_INVALID = -1,      /* an argument is out of its range, or an options struct has an unknown size */
+    TIDE_ERR_INVALID = -1,      /* an argument is out of its range, or a struct's size is none (Sizes, above) */
     TIDE_ERR_NOMEM = -2,        /* malloc failed */
     TIDE_ERR_SYSTEM = -3,       /* a system call failed; the log callback got errno's text */
     TIDE_ERR_EXISTS = -4,       /* the domain exists already and TIDE_EXCLUSIVE was asked for */
@@ -371,7 +373,8 @@ enum tide_reason {
     TIDE_REASONS = 7,
 };
 /* The reason's name as protocols and metrics spell it: "fresh", "within_bound", ... Static storage. */
-TIDE_API const char *tide_reason_name(enum tide_reason r);
+/* Takes an answer's `reason` as it is, and an enum tide_reason. */
+TIDE_API const char *tide_reason_name(uint32_t reason);
 
 /*
  * How fresh the answer is. Set `size` with TIDE_ANSWER_INIT. Filled when a read returns 0, TIDE_ERR_NOT_FOUND,

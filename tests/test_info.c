@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What a domain tells of itself: to callers compiled with this header, an older and a newer one; and what memory is used for. */
+/* What a domain tells of the memory of its tables. */
 #include "tests/lib/help.h"
 
 #include <pthread.h>
@@ -7,98 +7,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#include "engine/read/fill.h"
-
 #define KIB UINT64_C(1024)
-
-/* ---- sizes of structs ------------------------------------------------------------------------------------------------ */
-
-/* One call that fills a struct. */
-struct filled {
-    const char *what;
-    size_t least, whole; /* bytes: of version 0.1.0, and now */
-    int (*call)(struct tide *d, struct tide_reader *r, void *out);
-};
-
-static int call_info(struct tide *d, struct tide_reader *r, void *out) {
-    (void)r;
-    return tide_info(d, out);
-}
-static int call_replica_info(struct tide *d, struct tide_reader *r, void *out) {
-    (void)r;
-    return tide_replica_info(d, 0, out);
-}
-static int call_verify(struct tide *d, struct tide_reader *r, void *out) {
-    (void)r;
-    return tide_verify(d, out);
-}
-static int call_reader_counts(struct tide *d, struct tide_reader *r, void *out) {
-    (void)d;
-    return tide_reader_counts(r, out);
-}
-static int call_read_counts(struct tide *d, struct tide_reader *r, void *out) {
-    (void)r;
-    return tide_read_counts(d, out);
-}
-
-static const struct filled CALLS[] = {
-    { "tide_info", FILL_INFO_LEAST, sizeof(struct tide_info), call_info },
-    { "tide_replica_info", FILL_REPLICA_INFO_LEAST, sizeof(struct tide_replica_info), call_replica_info },
-    { "tide_verify", FILL_VERIFY_LEAST, sizeof(struct tide_verify), call_verify },
-    { "tide_reader_counts", FILL_READ_COUNTS_LEAST, sizeof(struct tide_read_counts), call_reader_counts },
-    { "tide_read_counts", FILL_READ_COUNTS_LEAST, sizeof(struct tide_read_counts), call_read_counts },
-};
-#define CALLS_COUNT (sizeof(CALLS) / sizeof(CALLS[0]))
-
-/* A caller's struct of so many bytes, in memory that ends with it, so that a sanitizer sees a byte too many. */
-static uint8_t *caller(size_t bytes) {
-    uint8_t *out = malloc(bytes);
-    assert_non_null(out);
-    memset(out, 0xa5, bytes);
-    memcpy(out, &bytes, sizeof(bytes));
-    return out;
-}
-
-static void infos__of_older_and_newer_callers__are_filled_as_far_as_they_go(void **state) {
-    (void)state;
-    struct tide *d = help_open(0, 0, 0);
-    help_leader(d);
-    assert_int_equal(help_put(d, "k", 1, NULL), 0);
-    struct tide_reader *r = help_reader(d, TIDE_STICKY, -1, 0);
-    assert_int_equal(help_get(r, "k"), 1);
-    for (size_t i = 0; i < CALLS_COUNT; i++) {
-        const struct filled *c = &CALLS[i];
-        print_message("%s: %zu bytes, %zu in version 0.1.0\n", c->what, c->whole, c->least);
-        uint8_t *whole = caller(c->whole);
-        assert_int_equal(c->call(d, r, whole), 0);
-        for (size_t bytes = c->least; bytes < c->whole; bytes += sizeof(uint64_t)) {
-            uint8_t *older = caller(bytes);
-            assert_int_equal(c->call(d, r, older), 0);
-            assert_memory_equal(older, &bytes, sizeof(bytes));
-            assert_memory_equal(older + sizeof(bytes), whole + sizeof(bytes), bytes - sizeof(bytes));
-            free(older);
-        }
-        size_t newer_bytes = c->whole + 64;
-        uint8_t *newer = caller(newer_bytes);
-        assert_int_equal(c->call(d, r, newer), 0);
-        assert_memory_equal(newer, &c->whole, sizeof(c->whole)); /* it sees what was filled */
-        assert_memory_equal(newer + sizeof(size_t), whole + sizeof(size_t), c->whole - sizeof(size_t));
-        for (size_t k = c->whole; k < newer_bytes; k++) {
-            assert_int_equal(newer[k], 0xa5);
-        }
-        size_t none = c->least - 1;
-        memcpy(newer, &none, sizeof(none));
-        uint8_t before[sizeof(struct tide_verify) + 64];
-        memcpy(before, newer, newer_bytes);
-        assert_int_equal(c->call(d, r, newer), TIDE_ERR_INVALID);
-        assert_memory_equal(newer, before, newer_bytes);
-        assert_int_equal(c->call(d, r, NULL), TIDE_ERR_INVALID);
-        free(newer);
-        free(whole);
-    }
-    tide_reader_close(r);
-    tide_close(d);
-}
 
 /* ---- what memory is used for ------------------------------------------------------------------------------------------- */
 
@@ -179,7 +88,6 @@ static void tide_replica_info__of_a_table_that_is_filled_and_emptied__says_what_
 int main(void) {
     help_start(60);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(infos__of_older_and_newer_callers__are_filled_as_far_as_they_go),
         cmocka_unit_test(tide_replica_info__of_a_table_that_is_filled_and_emptied__says_what_memory_is_used_for),
     };
     return cmocka_run_group_tests_name("info", tests, NULL, NULL);

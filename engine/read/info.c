@@ -5,7 +5,7 @@
 #include "engine/table/cancel.h"
 #include "engine/replica/bound.h"
 #include "engine/replica/foreign.h"
-#include "engine/read/fill.h"
+#include "engine/replica/sized.h"
 #include "engine/read/reader.h"
 #include "shm/bytes.h"
 #include "shm/clock.h"
@@ -21,10 +21,16 @@ uint64_t tide_now(struct tide *d) {
     return clock_now(&d->log->clock);
 }
 
-static void info_domain(struct tide *d, struct tide_info *out) {
+int tide_info(struct tide *d, struct tide_info *out) {
+    if (d == NULL || out == NULL || out->size < SIZED_INFO) {
+        return TIDE_ERR_INVALID;
+    }
+    if (tide_forked(d)) {
+        return TIDE_ERR_FORKED;
+    }
     const struct log_segment *log = d->log;
-    *out = (struct tide_info){
-        .size = sizeof(*out),
+    struct tide_info found = {
+        .size = sizeof(found),
         .incarnation = d->words.header.incarnation,
         .commit_index = board_commit(log),
         .term = atomic_load(&log->leader.term),
@@ -36,35 +42,24 @@ static void info_domain(struct tide *d, struct tide_info *out) {
         .lapped_total = atomic_load(&log->leader.lapped),
     };
     bool here = atomic_load(&d->seq.here) != 0;
-    out->led = here || member_led_elsewhere(d->segment.fd);
-    if ((uint32_t)out->leader < LAYOUT_REPLICAS) {
-        out->leader_pid = (int32_t)atomic_load(&log->replicas[out->leader].pid);
+    found.led = here || member_led_elsewhere(d->segment.fd);
+    if ((uint32_t)found.leader < LAYOUT_REPLICAS) {
+        found.leader_pid = (int32_t)atomic_load(&log->replicas[found.leader].pid);
     }
     for (uint32_t i = 0; i < LAYOUT_MEMBERS; i++) {
-        out->members += atomic_load(&log->members[i].used) != 0;
+        found.members += atomic_load(&log->members[i].used) != 0;
     }
-    memcpy(out->name, d->name, strlen(d->name));
+    memcpy(found.name, d->name, strlen(d->name));
     uint64_t least = board_least_pin(log, UINT64_MAX);
     /* MO(log.tail): acquire; pairs with the release in ring_commit(). */
     uint64_t tail = atomic_load_explicit(&log->leader.tail, memory_order_acquire);
-    out->ring_used_bytes = least < tail ? tail - least : 0;
-    out->ring_used_bytes = out->ring_used_bytes < out->ring_bytes ? out->ring_used_bytes : out->ring_bytes;
+    found.ring_used_bytes = least < tail ? tail - least : 0;
+    found.ring_used_bytes = found.ring_used_bytes < found.ring_bytes ? found.ring_used_bytes : found.ring_bytes;
     for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
         uint32_t state = board_state(&log->replicas[i]);
-        out->replicas += state != REPLICA_FREE && state != REPLICA_STOPPED;
+        found.replicas += state != REPLICA_FREE && state != REPLICA_STOPPED;
     }
-}
-
-int tide_info(struct tide *d, struct tide_info *out) {
-    if (d == NULL || !fill_takes(out, FILL_INFO_LEAST)) {
-        return TIDE_ERR_INVALID;
-    }
-    if (tide_forked(d)) {
-        return TIDE_ERR_FORKED;
-    }
-    struct tide_info whole;
-    info_domain(d, &whole);
-    fill_give(out, &whole, sizeof(whole));
+    SIZED_GIVE(out, &found);
     return 0;
 }
 
@@ -107,43 +102,9 @@ static void info_table(const struct tide *d, const struct view *v, struct tide_r
     info_lag(d, v, out);
 }
 
-static void info_replica(struct tide *d, uint32_t id, uint32_t state, struct tide_replica_info *out) {
-    const struct replica_board *b = &d->log->replicas[id];
-    uint64_t commit = board_commit(d->log), applied = board_applied(b);
-    *out = (struct tide_replica_info){
-        .size = sizeof(*out),
-        .id = id,
-        .role = (enum tide_role)atomic_load(&b->role),
-        .state = (enum tide_state)state,
-        .pid = (int32_t)atomic_load(&b->pid),
-        .apply_delay_ns = atomic_load(&b->apply_delay_ns),
-        .joins = atomic_load(&b->joins),
-        .lapped = atomic_load(&b->lapped),
-    };
-    if (applied < commit) {
-        out->staleness_ns = bound_staleness(d, b, &applied);
-        out->staleness_ns = applied < commit ? out->staleness_ns : 0;
-    }
-    out->applied_index = applied;
-    out->lag = commit > applied ? commit - applied : 0;
-    bytes_copy_racy(out->label, b->label, sizeof(out->label));
-    out->label[sizeof(out->label) - 1] = 0;
-    if (rcu_register_self() == 0) {
-        if (state == REPLICA_SERVING && !rcu_inside()) {
-            foreign_attach(d, id); /* nothing to do for one of ours */
-        }
-        rcu_enter(); /* keeps the replica's mapping in place */
-        struct view *v = view_current(d, id);
-        if (v != NULL) {
-            info_table(d, v, out);
-        }
-        rcu_exit();
-    }
-}
-
 int tide_replica_info(struct tide *d, uint32_t id, struct tide_replica_info *out) {
     CANCEL_HOLD_OFF();
-    if (d == NULL || id >= LAYOUT_REPLICAS || !fill_takes(out, FILL_REPLICA_INFO_LEAST)) {
+    if (d == NULL || id >= LAYOUT_REPLICAS || out == NULL || out->size < SIZED_REPLICA_INFO) {
         return TIDE_ERR_INVALID;
     }
     if (tide_forked(d)) {
@@ -154,9 +115,37 @@ int tide_replica_info(struct tide *d, uint32_t id, struct tide_replica_info *out
     if (state == REPLICA_FREE) {
         return TIDE_ERR_NOT_FOUND;
     }
-    struct tide_replica_info whole;
-    info_replica(d, id, state, &whole);
-    fill_give(out, &whole, sizeof(whole));
+    uint64_t commit = board_commit(d->log), applied = board_applied(b);
+    struct tide_replica_info found = {
+        .size = sizeof(found),
+        .id = id,
+        .role = (enum tide_role)atomic_load(&b->role),
+        .state = (enum tide_state)state,
+        .pid = (int32_t)atomic_load(&b->pid),
+        .apply_delay_ns = atomic_load(&b->apply_delay_ns),
+        .joins = atomic_load(&b->joins),
+        .lapped = atomic_load(&b->lapped),
+    };
+    if (applied < commit) {
+        found.staleness_ns = bound_staleness(d, b, &applied);
+        found.staleness_ns = applied < commit ? found.staleness_ns : 0;
+    }
+    found.applied_index = applied;
+    found.lag = commit > applied ? commit - applied : 0;
+    bytes_copy_racy(found.label, b->label, sizeof(found.label));
+    found.label[sizeof(found.label) - 1] = 0;
+    if (rcu_register_self() == 0) {
+        if (state == REPLICA_SERVING && !rcu_inside()) {
+            foreign_attach(d, id); /* nothing to do for one of ours */
+        }
+        rcu_enter(); /* keeps the replica's mapping in place */
+        struct view *v = view_current(d, id);
+        if (v != NULL) {
+            info_table(d, v, &found);
+        }
+        rcu_exit();
+    }
+    SIZED_GIVE(out, &found);
     return 0;
 }
 

@@ -4,7 +4,7 @@
 
 #include "engine/table/cancel.h"
 #include "engine/replica/foreign.h"
-#include "engine/read/fill.h"
+#include "engine/replica/sized.h"
 #include "engine/read/reader.h"
 #include "shm/crc.h"
 
@@ -93,7 +93,7 @@ static void verify_digests(const struct log_segment *log, const uint32_t *ids, u
 
 int tide_verify(struct tide *d, struct tide_verify *out) {
     CANCEL_HOLD_OFF();
-    if (d == NULL || !fill_takes(out, FILL_VERIFY_LEAST)) {
+    if (d == NULL || out == NULL || out->size < SIZED_VERIFY) {
         return TIDE_ERR_INVALID;
     }
     if (atomic_load(&d->closed) != 0) {
@@ -105,13 +105,13 @@ int tide_verify(struct tide *d, struct tide_verify *out) {
     if (rcu_inside()) {
         return TIDE_ERR_THREAD;
     }
-    struct tide_verify whole = { .size = sizeof(whole) };
+    struct tide_verify found = { .size = sizeof(found) };
     uint32_t ids[LAYOUT_REPLICAS];
-    whole.replicas = verify_serving(d->log, ids);
-    verify_digests(d->log, ids, whole.replicas, &whole);
-    for (uint32_t i = 0; i < whole.replicas; i++) {
-        verify_replica(d, ids[i], &whole);
+    found.replicas = verify_serving(d->log, ids);
+    verify_digests(d->log, ids, found.replicas, &found);
+    for (uint32_t i = 0; i < found.replicas; i++) {
+        verify_replica(d, ids[i], &found);
     }
-    fill_give(out, &whole, sizeof(whole));
+    SIZED_GIVE(out, &found);
     return 0;
 }

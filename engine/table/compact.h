@@ -25,11 +25,11 @@
 
 #include "engine/table/table.h"
 
-/* Nothing waits for a grace period. Move what makes room for the node that was wanted last. How many nodes were moved: after the next
- * grace period their memory is free, and it is to be called again until it says 0. */
+/* Move nodes to make room for the node that was wanted last. Call it while nothing waits for a grace period. Returns
+ * how many nodes were moved: the next grace period frees their old memory. Call it again until it returns 0. */
 uint32_t compact_for_wanted(struct table_writer *w);
 
-/* Is there a step to do? A few nodes of a sparse span, with each publication, while pages run low. */
+/* While pages run low, move a few nodes of a sparse span with each publication. */
 void compact_step_slow(struct table_writer *w);
 static inline void compact_step(struct table_writer *w) {
     if (__builtin_expect((w->arena.credit | w->arena.demand) != 0, 0)) {
