@@ -219,8 +219,8 @@ static void print_bytes(struct dump_view *v, const uint8_t *bytes, size_t n, uin
 static void text_frame(struct dump_view *v, const struct dump_frame *frame) {
     const struct frame *f = &frame->f;
     char age[32], flags[8];
-    snprintf(flags, sizeof(flags), "%s%s%s", f->flags & FRAME_MORE ? "M" : "", f->flags & FRAME_EXTENDED ? "X" : "",
-             f->flags & ~(FRAME_MORE | FRAME_EXTENDED) ? "?" : "");
+    snprintf(flags, sizeof(flags), "%s%s%s%s", f->flags & FRAME_MORE ? "M" : "", f->flags & FRAME_EXPIRES ? "X" : "",
+             f->flags & FRAME_KEEP ? "K" : "", f->flags & ~(FRAME_MORE | FRAME_EXPIRES | FRAME_KEEP) ? "?" : "");
     fprintf(v->out, "%10" PRIu64 " %4u %10s %-6s %4u %-4s %-5s ", f->index, f->term,
             age_text(v, f->commit_ts, age, sizeof(age)), dump_type_name(f->type), f->lane,
             frame->crc_good ? "good" : "BAD", flags[0] ? flags : "-");
