@@ -12,6 +12,7 @@
 #include "shm/lag.h"
 #include "shm/nap.h"
 #include "shm/park.h"
+#include "shm/usage.h"
 
 #define INFO_NAP_NS 1000000u
 #define INFO_LOOK_NS 100000u /* between looks of a handle that nobody can wake */
@@ -92,6 +93,12 @@ static void info_table(const struct tide *d, const struct view *v, struct tide_r
     uint64_t used = atomic_load_explicit(&seg->used_bytes, memory_order_relaxed); /* MO(stats) */
     /* Another process may have written any number: report at most what there is. */
     out->table_used_bytes = used < out->table_bytes ? used : out->table_bytes;
+    struct usage u = usage_of(seg, out->table_bytes);
+    out->table_live_bytes = u.live;
+    out->table_free_bytes = u.free;
+    out->table_waiting_bytes = u.waiting;
+    out->table_overhead_bytes = u.overhead;
+    out->table_keys_most = atomic_load_explicit(&seg->keys_most, memory_order_relaxed); /* MO(stats) */
     info_lag(d, v, out);
 }
 
