@@ -214,6 +214,7 @@ static const struct layout_item layout_items[] = {
     FIELD(table_segment, retired_bytes),
     FIELD(table_segment, sum_bytes),
     FIELD(table_segment, limit_bytes),
+    FIELD(table_segment, keys_most),
     FIELD(table_segment, lanes),
     WHOLE(table_segment),
     LIMIT(LAYOUT_LINE),

@@ -371,6 +371,7 @@ struct table_segment {
     _Atomic uint64_t retired_bytes; /* replaced, waiting for a grace period */
     _Atomic uint64_t sum_bytes;     /* what live nodes count for: the sum that decides what is admitted */
     _Atomic uint64_t limit_bytes;   /* up to this */
+    _Atomic uint64_t keys_most;     /* so many keys the buckets have room for */
     alignas(LAYOUT_PAIR) struct lane_done lanes[LAYOUT_LANES];
 };
 
@@ -589,6 +590,7 @@ LAYOUT_AT(table_segment, live_bytes, 400);
 LAYOUT_AT(table_segment, retired_bytes, 408);
 LAYOUT_AT(table_segment, sum_bytes, 416);
 LAYOUT_AT(table_segment, limit_bytes, 424);
+LAYOUT_AT(table_segment, keys_most, 432);
 LAYOUT_AT(table_segment, lanes, 512);
 LAYOUT_SIZE(table_segment, 512 + 16 * LAYOUT_LANES);
 
