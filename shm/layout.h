@@ -96,7 +96,7 @@ enum frame_flags {
     FRAME_EXPIRES = 2, /* 8 bytes follow the value: the instant of expiry, ns of the domain clock */
     FRAME_SOURCED = 4, /* reserved: 8 bytes follow those, the source's revision */
     FRAME_KEEP = 8,    /* a put whose key is not evicted */
-    FRAME_SMALL = 16,  /* an evicted key: it was in the queue for the new ones (engine/table/evict.h) */
+    FRAME_SMALL = 16,  /* an evicted key: it was in the queue for the new ones */
 };
 
 /* Key and value follow. The whole frame is a multiple of FRAME_ALIGN. */
