@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Look at everything: every node's bytes, and whether replicas agree. */
+/* tide_verify(): check every node's bytes, and whether replicas agree. */
 #include <stdlib.h>
 
 #include "engine/table/cancel.h"
 #include "engine/replica/foreign.h"
+#include "engine/replica/sized.h"
 #include "engine/read/reader.h"
 #include "shm/crc.h"
 
@@ -20,7 +21,7 @@ static int verify_copy(void *ctx, const uint8_t *key, size_t key_len, const uint
     return 0;
 }
 
-/* Own replicas are read by validated copies too, as other processes' are, since it is the bytes that are checked. */
+/* Own replicas are read by validated copies too, like other processes': the segment's bytes are what is checked. */
 static void verify_replica(struct tide *d, uint32_t id, struct tide_verify *out) {
     struct verify_nodes sum = { 0 };
     struct foreign_scratch scratch = { 0 };
@@ -52,7 +53,7 @@ static uint32_t verify_serving(const struct log_segment *log, uint32_t ids[LAYOU
     return n;
 }
 
-/* All digests at one index, or as many as there are. */
+/* Collect the digests at one index of all replicas that have one there. Returns how many. */
 static uint32_t verify_at(const struct log_segment *log, const uint32_t *ids, uint32_t n, uint64_t index, bool mark,
                           struct tide_verify *out) {
     uint32_t have = 0;
@@ -92,7 +93,7 @@ static void verify_digests(const struct log_segment *log, const uint32_t *ids, u
 
 int tide_verify(struct tide *d, struct tide_verify *out) {
     CANCEL_HOLD_OFF();
-    if (d == NULL || out == NULL || out->size < sizeof(*out)) {
+    if (d == NULL || out == NULL || out->size < SIZED_VERIFY) {
         return TIDE_ERR_INVALID;
     }
     if (atomic_load(&d->closed) != 0) {
@@ -104,12 +105,13 @@ int tide_verify(struct tide *d, struct tide_verify *out) {
     if (rcu_inside()) {
         return TIDE_ERR_THREAD;
     }
-    *out = (struct tide_verify){ .size = sizeof(*out) };
+    struct tide_verify found = { .size = sizeof(found) };
     uint32_t ids[LAYOUT_REPLICAS];
-    out->replicas = verify_serving(d->log, ids);
-    verify_digests(d->log, ids, out->replicas, out);
-    for (uint32_t i = 0; i < out->replicas; i++) {
-        verify_replica(d, ids[i], out);
+    found.replicas = verify_serving(d->log, ids);
+    verify_digests(d->log, ids, found.replicas, &found);
+    for (uint32_t i = 0; i < found.replicas; i++) {
+        verify_replica(d, ids[i], &found);
     }
+    SIZED_GIVE(out, &found);
     return 0;
 }
