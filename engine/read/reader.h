@@ -8,9 +8,9 @@
 #include "engine/table/thread.h"
 
 struct tide_reader {
-    /* For the common case, so that it has little to look at: the owner while a get may try its home replica first (sticky, no
-     * section open), reader_near() where that was another process's the last time, else READER_NOT_QUICK; and where a fresh read
-     * of the home replica is counted. */
+    /* For the common case, so that it has little to look at: reader_here() of the owner while a get may try its home replica first
+     * (sticky, no section open), reader_near() where that was another process's the last time, else READER_NOT_QUICK; and where a
+     * fresh read of the home replica is counted. */
     uint64_t quick;
     unsigned long *rcu_word;
     _Atomic(struct view *) *home_slot;
@@ -42,15 +42,26 @@ static inline uint64_t reader_self(void) {
     return thread_number;
 }
 
-/* As reader_self(), for readers whose home replica is another process's. */
+/* The calling thread, quicker to be had, among those that live: a reader that is left behind is not quick any more. In a forked child
+ * a new thread may have it of one that only the parent has; that reader's domain shows no replica there, and the owner is asked. */
+static inline uint64_t reader_here(void) {
+    return thread_here();
+}
+
+/* As reader_here(), for readers whose home replica is another process's. */
 static inline uint64_t reader_near(void) {
-    return thread_number + 1;
+    return thread_here() + 1;
 }
 
 #define READER_NOT_QUICK (UINT64_MAX - 1) /* neither of these, whatever the thread */
 
+/* Is it the calling thread's? */
+static inline bool reader_is_mine(const struct tide_reader *r) {
+    return (r->quick | 1) == reader_near() || r->owner == reader_self();
+}
+
 static inline int reader_check(const struct tide_reader *r) {
-    if (__builtin_expect(r == NULL || r->owner != reader_self(), 0)) {
+    if (__builtin_expect(r == NULL || !reader_is_mine(r), 0)) {
         return r == NULL ? TIDE_ERR_INVALID : TIDE_ERR_THREAD;
     }
     return __builtin_expect(tide_forked(r->domain), 0) ? TIDE_ERR_FORKED : 0;
