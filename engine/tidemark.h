@@ -323,6 +323,12 @@ struct tide_replica_info {
     uint64_t lag_all_max_ns;
     uint64_t lag_count;      /* entries recorded since it started */
     char label[32];
+    /* What the budget is used for; the four add up to table_bytes. */
+    uint64_t table_live_bytes;     /* keys and values of live keys */
+    uint64_t table_free_bytes;     /* what puts may take yet, headers and rounding included */
+    uint64_t table_waiting_bytes;  /* replaced or deleted: free once no reader can have it any more */
+    uint64_t table_overhead_bytes; /* buckets, headers and rounding of live keys, what is kept for moving nodes */
+    uint64_t table_keys_most;      /* so many keys the buckets have room for: then puts of new keys answer FULL, too */
 };
 #define TIDE_REPLICA_INFO_INIT TIDE_SIZED(tide_replica_info)
 

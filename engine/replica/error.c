@@ -105,7 +105,7 @@ void tide_logf(struct tide *d, enum tide_log_level level, const char *format, ..
     if (d->log_fn == NULL) {
         return;
     }
-    CANCEL_HOLD_OFF(); /* the callback may write to somewhere */
+    CANCEL_HOLD_OFF(); /* the callback may call a cancellation point */
     char text[512];
     int n = snprintf(text, sizeof(text), "tidemark %s: ", d->name);
     va_list args;
