@@ -22,7 +22,7 @@ static inline bool board_is_pinged(const struct lanes_board *b) {
     return atomic_load(&b->pinged) != atomic_load(&b->answered);
 }
 
-/* By the leader: by its lane thread, and by whoever holds that up while it waits for a slow follower, as it should. */
+/* By the leader: by its lane thread, and by whoever holds that up while it waits, as it should, for a slow follower or for a section. */
 void board_answer_pings(struct log_segment *log);
 
 /* The commit index. What is at or below it is in the ring, whole. */

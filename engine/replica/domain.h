@@ -56,6 +56,7 @@ struct replica {
     uint64_t table_bytes;
     uint64_t doubted; /* bit k: what replica k has could not be copied once, while this one joins */
     uint64_t refused; /* bit k: nor a second time, or it is damaged for certain: not to be copied from */
+    int trouble;      /* why a replica could not be looked at to be copied: it was told */
     bool doubted_log; /* it does not begin at its first entry, although a word says so */
     int32_t cpu;
     uint64_t spin_ns; /* as in struct tide_replica_opts */
@@ -80,6 +81,7 @@ struct sequencer {
     alignas(LAYOUT_PAIR) struct replica *leader;
     struct ring_writer ring;
     uint64_t refine_ts; /* the clock is looked after from this stamp on */
+    bool waits_told;    /* that writes wait for a section, this time */
 };
 
 struct lane_server;

@@ -25,8 +25,8 @@ static inline bool grace_done(uint64_t ticket) {
     return atomic_load(&grace_done_ticket) >= ticket;
 }
 
-/* Wait for it. Never inside a section. */
-void grace_wait(uint64_t ticket);
+/* Wait for it, at most `ns`; has it ended? Never inside a section. */
+bool grace_wait(uint64_t ticket, uint64_t ns);
 
 /* Around fork(): in the child the thread is gone and nobody holds it. */
 void grace_before_fork(void);

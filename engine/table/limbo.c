@@ -6,11 +6,14 @@
 #include "engine/table/grace.h"
 #include "engine/table/kill.h"
 #include "engine/table/rcu.h"
+#include "shm/clock.h"
 
 /* Items released at one publication, beside two for each that came in since the last one (a deleted node comes back once): a batch,
  * and a follower's run of batches, leave any number, and what is not released as fast as it comes piles up. Above all splits that
  * are not cleared: each leaves its keys in two buckets, whose overflow buckets nobody has counted on. */
 #define LIMBO_PART 32u
+
+#define LIMBO_WAITS_NS UINT64_C(1000000)
 
 /* Up to `most` of what has waited long enough; false while some is left. In parts, so that no write waits for thousands. */
 static bool limbo_release(struct table_writer *w, size_t most) {
@@ -71,12 +74,20 @@ void limbo_work(struct table_writer *w, size_t came) {
     }
 }
 
+/* A section may be open for as long as its thread likes. */
+static void limbo_await(const struct table_writer *w) {
+    uint64_t began = clock_monotonic_ns();
+    while (!grace_wait(w->waiting.ticket, w->waits != NULL ? LIMBO_WAITS_NS : UINT64_MAX)) {
+        w->waits(w->waits_ctx, clock_monotonic_ns() - began);
+    }
+}
+
 /* Wait for whatever can be waited for; all open items are of published entries. */
 static void limbo_drain(struct table_writer *w) {
     /* Deleted nodes take two rounds: out of the bucket, then free; one more for what was waiting before. */
     for (int round = 0; round < 4; round++) {
         if (w->waiting.count != 0) {
-            grace_wait(w->waiting.ticket);
+            limbo_await(w);
             limbo_release(w, SIZE_MAX);
         }
         if (w->open.count == 0) {
