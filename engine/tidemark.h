@@ -29,6 +29,11 @@
  * processors that the process had when the library was loaded; an affinity that it gets later they follow only where the kernel
  * enforces it (cpusets, taskset -a).
  *
+ * Sizes: structs that begin with `size` grow at their end, and programs need not be compiled anew for that. Set `size` by the
+ * initializers. An older program's struct works, and is filled as far as it goes; 0 stands for what it does not have. A newer
+ * program's works where it is 0 beyond what the library knows; else TIDE_ERR_INVALID. tide_info() and its like set `size` to what they
+ * filled; an answer's `size` stays. Bytes beyond are not touched.
+ *
  * Terms (domain, replica, index, commit, applied, staleness, lag, fence, bound, token, term): docs/design.md, *Words*.
  */
 #ifndef TIDEMARK_H
@@ -60,7 +65,7 @@ TIDE_API uint32_t tide_version(void);
 
 enum tide_error {
     TIDE_OK = 0,
-    TIDE_ERR_INVALID = -1,      /* an argument is out of its range, or an options struct has an unknown size */
+    TIDE_ERR_INVALID = -1,      /* an argument is out of its range, or a struct's size is none (Sizes, above) */
     TIDE_ERR_NOMEM = -2,        /* malloc failed */
     TIDE_ERR_SYSTEM = -3,       /* a system call failed; the log callback got errno's text */
     TIDE_ERR_EXISTS = -4,       /* the domain exists already and TIDE_EXCLUSIVE was asked for */
@@ -320,6 +325,12 @@ struct tide_replica_info {
     uint64_t lag_all_max_ns;
     uint64_t lag_count;      /* entries recorded since it started */
     char label[32];
+    /* What the budget is used for; the four add up to table_bytes. */
+    uint64_t table_live_bytes;     /* keys and values of live keys */
+    uint64_t table_free_bytes;     /* what puts may take yet, headers and rounding included */
+    uint64_t table_waiting_bytes;  /* replaced or deleted: free once no reader can have it any more */
+    uint64_t table_overhead_bytes; /* buckets, headers and rounding of live keys, what is kept for moving nodes */
+    uint64_t table_keys_most;      /* so many keys the buckets have room for: then puts of new keys answer FULL, too */
 };
 #define TIDE_REPLICA_INFO_INIT TIDE_SIZED(tide_replica_info)
 
@@ -364,7 +375,8 @@ enum tide_reason {
     TIDE_REASONS = 7,
 };
 /* The reason's name as protocols and metrics spell it: "fresh", "within_bound", ... Static storage. */
-TIDE_API const char *tide_reason_name(enum tide_reason r);
+/* Takes an answer's `reason` as it is, and an enum tide_reason. */
+TIDE_API const char *tide_reason_name(uint32_t reason);
 
 /*
  * How fresh the answer is. Set `size` with TIDE_ANSWER_INIT. Filled when a read returns 0, TIDE_ERR_NOT_FOUND,

@@ -15,13 +15,14 @@
 #include <stdint.h>
 
 #define TIDE_LAYOUT_MAGIC UINT64_C(0x4b52414d45444954) /* "TIDEMARK", little endian */
-#define TIDE_LAYOUT_VERSION 4u
+#define TIDE_LAYOUT_VERSION 5u
 
 #define LAYOUT_LINE 64
 #define LAYOUT_PAIR 128 /* two lines: the unit that two writers must not share */
 #define LAYOUT_REPLICAS 64u
 #define LAYOUT_READERS 256u /* readers whose counts are visible to tools; more work uncounted */
 #define LAYOUT_REASONS 8u
+#define LAYOUT_TOUCHES 112u
 #define LAYOUT_MEMBERS 512u
 #define LAYOUT_LANES 64u
 #define LAYOUT_LANE_BYTES 32768u /* of a request; a larger one lies in a file of its own: engine/write/lane.h */
@@ -86,19 +87,21 @@ enum frame_type {
     FRAME_DELETE = 2,
     FRAME_TERM = 3,
     FRAME_NOOP = 4,
-    FRAME_EXPIRE = 5, /* reserved */
-    FRAME_EVICT = 6,  /* reserved */
+    FRAME_EXPIRE = 5, /* its time is over: removes the key, as a delete */
+    FRAME_EVICT = 6,  /* the leader needed its room: removes the key, as a delete */
 };
 
 enum frame_flags {
     FRAME_MORE = 1,   /* the next frame belongs to the same batch: `applied` is never published between them */
-    FRAME_EXTENDED = 2, /* reserved: 16 bytes (expiry, source revision) stand between header and key */
+    FRAME_EXPIRES = 2, /* 8 bytes follow the value: the instant of expiry, ns of the domain clock */
+    FRAME_SOURCED = 4, /* reserved: 8 bytes follow those, the source's revision */
+    FRAME_KEEP = 8,    /* a put whose key is not evicted */
 };
 
 /* Key and value follow. The whole frame is a multiple of FRAME_ALIGN. */
 struct frame {
     uint32_t length; /* bytes, header and padding included */
-    uint32_t crc;    /* CRC-32C of key and value, continued over the header's bytes from `index` on */
+    uint32_t crc;    /* CRC-32C of key, value and what follows the value, continued over the header's bytes from `index` on */
     uint64_t index;
     uint64_t commit_ts; /* ns of the domain clock; never falls from one frame to the next */
     uint64_t lane_seq;
@@ -126,6 +129,8 @@ struct leader_board {
     alignas(LAYOUT_PAIR) _Atomic uint64_t commit;
     _Atomic uint64_t tail;   /* end of the last committed frame; for tools, written after commit */
     _Atomic uint64_t groups; /* commits: groups of entries */
+    _Atomic uint64_t expired; /* keys removed because their time was over, and because their room was needed; ever */
+    _Atomic uint64_t evicted;
     /* Ring bytes before this position may be overwritten at any moment: see shm/ring.h. Followers look at it for each entry, so
      * nothing on its line is written often. */
     alignas(LAYOUT_PAIR) _Atomic uint64_t reclaimed;
@@ -192,6 +197,14 @@ struct replica_board {
 struct reader_slot {
     alignas(LAYOUT_PAIR) _Atomic uint32_t owner_pid; /* 0: free; its counts stay and are added up all the same */
     _Atomic uint32_t member;
+    _Atomic uint64_t misses; /* keys that were looked up and were not there */
+    _Atomic uint64_t made;   /* get-or-make: values that this reader made, and that it waited for */
+    _Atomic uint64_t waited;
+    /* A domain that evicts: the last keys that this reader found, as hashes, and how many it noted ever. The leader looks at them now and
+     * then, to know what is read. */
+    alignas(LAYOUT_PAIR) _Atomic uint32_t touches;
+    uint32_t reserved[15];
+    _Atomic uint32_t touched[LAYOUT_TOUCHES];
     alignas(LAYOUT_PAIR) _Atomic uint64_t counts[LAYOUT_REPLICAS][LAYOUT_REASONS];
 };
 
@@ -253,6 +266,8 @@ struct lanes_board {
     _Atomic uint32_t answered;  /* futex word of those that ask */
 };
 
+enum evict_policy { EVICT_NONE = 0, EVICT_S3FIFO = 1 };
+
 /* ---- the log segment --------------------------------------------------------------------------------------------- */
 
 struct log_segment {
@@ -263,6 +278,9 @@ struct log_segment {
     uint64_t slow_follower_ns;
     uint64_t table_bytes;
     uint64_t expected_keys;
+    uint64_t default_ttl_ns; /* of a put that names none; 0: it does not expire */
+    uint32_t evict;          /* enum evict_policy */
+    uint32_t reserved[13];
     struct clock_line clock;
     alignas(LAYOUT_PAIR) struct leader_board leader;
     alignas(LAYOUT_PAIR) struct ring_mark marks[LAYOUT_MARKS];
@@ -315,16 +333,20 @@ struct table_bucket {
     _Atomic uint32_t slots[TABLE_SLOTS];
 };
 
-/* Key and value follow. Its memory serves nodes of other sizes, too: whoever reads it unregistered looks at its page's word at uses_off. */
+/* Key and value follow, and where value_len has NODE_EXPIRES 8 bytes more: the instant of expiry, ns of the domain clock, not aligned. crc is
+ * of all of that. Its memory serves nodes of other sizes, too: whoever reads it unregistered looks at its page's word at uses_off. */
 struct table_node {
     _Atomic uint64_t index;   /* of the write; 0 while it is being filled */
     _Atomic uint64_t deleted; /* index of the delete; 0: none */
     _Atomic uint32_t prev;    /* the version that this one replaced, offset / TABLE_UNIT; 0: none */
-    _Atomic uint32_t crc;     /* CRC-32C of key and value */
-    _Atomic uint32_t value_len;
+    _Atomic uint32_t crc;     /* CRC-32C of what follows the header */
+    _Atomic uint32_t value_len; /* | NODE_EXPIRES */
     _Atomic uint16_t key_len;
-    uint16_t reserved;
+    _Atomic uint8_t heat;  /* a domain that evicts: how often it was seen to be read of late, by this replica's count; no part of the state */
+    _Atomic uint8_t flags; /* enum node_flags */
 };
+#define NODE_EXPIRES UINT32_C(0x80000000) /* no value is so large: a quarter of the largest ring */
+enum node_flags { NODE_KEEP = 1 /* not to be evicted */ };
 #define NODE_HEADER_BYTES 32u
 
 struct table_segment {
@@ -348,6 +370,7 @@ struct table_segment {
     _Atomic uint64_t retired_bytes; /* replaced, waiting for a grace period */
     _Atomic uint64_t sum_bytes;     /* what live nodes count for: the sum that decides what is admitted */
     _Atomic uint64_t limit_bytes;   /* up to this */
+    _Atomic uint64_t keys_most;     /* so many keys the buckets have room for */
     alignas(LAYOUT_PAIR) struct lane_done lanes[LAYOUT_LANES];
 };
 
@@ -406,6 +429,8 @@ LAYOUT_SIZE(ring_mark, 16);
 LAYOUT_AT(leader_board, commit, 0);
 LAYOUT_AT(leader_board, tail, 8);
 LAYOUT_AT(leader_board, groups, 16);
+LAYOUT_AT(leader_board, expired, 24);
+LAYOUT_AT(leader_board, evicted, 32);
 LAYOUT_AT(leader_board, reclaimed, 128);
 LAYOUT_AT(leader_board, term, 136);
 LAYOUT_AT(leader_board, leader, 140);
@@ -446,8 +471,14 @@ LAYOUT_SIZE(digest_mark, 16);
 
 LAYOUT_AT(reader_slot, owner_pid, 0);
 LAYOUT_AT(reader_slot, member, 4);
-LAYOUT_AT(reader_slot, counts, 128);
-LAYOUT_SIZE(reader_slot, 128 + 8 * LAYOUT_REPLICAS * LAYOUT_REASONS);
+LAYOUT_AT(reader_slot, misses, 8);
+LAYOUT_AT(reader_slot, made, 16);
+LAYOUT_AT(reader_slot, waited, 24);
+LAYOUT_AT(reader_slot, touches, 128);
+LAYOUT_AT(reader_slot, reserved, 132);
+LAYOUT_AT(reader_slot, touched, 192);
+LAYOUT_AT(reader_slot, counts, 640);
+LAYOUT_SIZE(reader_slot, 640 + 8 * LAYOUT_REPLICAS * LAYOUT_REASONS);
 
 LAYOUT_AT(member_slot, used, 0);
 LAYOUT_AT(member_slot, pid, 4);
@@ -494,14 +525,17 @@ LAYOUT_AT(log_segment, hash_seed, 160);
 LAYOUT_AT(log_segment, slow_follower_ns, 168);
 LAYOUT_AT(log_segment, table_bytes, 176);
 LAYOUT_AT(log_segment, expected_keys, 184);
-LAYOUT_AT(log_segment, clock, 192);
-LAYOUT_AT(log_segment, leader, 256);
-LAYOUT_AT(log_segment, marks, 640);
-LAYOUT_AT(log_segment, replicas, 1664);
-LAYOUT_AT(log_segment, readers, 42624);
-LAYOUT_AT(log_segment, members, 1123968);
-LAYOUT_AT(log_segment, lanes_board, 1156736);
-LAYOUT_AT(log_segment, lanes, 1156992);
+LAYOUT_AT(log_segment, default_ttl_ns, 192);
+LAYOUT_AT(log_segment, evict, 200);
+LAYOUT_AT(log_segment, reserved, 204);
+LAYOUT_AT(log_segment, clock, 256);
+LAYOUT_AT(log_segment, leader, 384);
+LAYOUT_AT(log_segment, marks, 768);
+LAYOUT_AT(log_segment, replicas, 1792);
+LAYOUT_AT(log_segment, readers, 42752);
+LAYOUT_AT(log_segment, members, 1255168);
+LAYOUT_AT(log_segment, lanes_board, 1287936);
+LAYOUT_AT(log_segment, lanes, 1288192);
 
 LAYOUT_AT(hdr, lowest, 0);
 LAYOUT_AT(hdr, highest, 8);
@@ -533,7 +567,8 @@ LAYOUT_AT(table_node, prev, 16);
 LAYOUT_AT(table_node, crc, 20);
 LAYOUT_AT(table_node, value_len, 24);
 LAYOUT_AT(table_node, key_len, 28);
-LAYOUT_AT(table_node, reserved, 30);
+LAYOUT_AT(table_node, heat, 30);
+LAYOUT_AT(table_node, flags, 31);
 LAYOUT_SIZE(table_node, NODE_HEADER_BYTES);
 
 LAYOUT_AT(table_segment, header, 0);
@@ -554,6 +589,7 @@ LAYOUT_AT(table_segment, live_bytes, 400);
 LAYOUT_AT(table_segment, retired_bytes, 408);
 LAYOUT_AT(table_segment, sum_bytes, 416);
 LAYOUT_AT(table_segment, limit_bytes, 424);
+LAYOUT_AT(table_segment, keys_most, 432);
 LAYOUT_AT(table_segment, lanes, 512);
 LAYOUT_SIZE(table_segment, 512 + 16 * LAYOUT_LANES);
 

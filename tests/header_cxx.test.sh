@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# tidemark.h by itself is C11 and C++11 without a warning, and each initializer sets the size that functions ask for.
+# tidemark.h by itself is C11 to 23 and C++11 to 23 without a warning, and each initializer sets the size that functions ask for.
 set -eu
 build=${TIDE_BUILD:-build}
 tmp=$(mktemp -d)
@@ -32,6 +32,7 @@ int main(void) {
     struct tide_verify verify = TIDE_VERIFY_INIT;
     tide_scan_fn *scan = visit;
     opts.log = log_line;
+    if (tide_reason_name(answer.reason) == 0 || tide_reason_name(TIDE_REASON_FRESH) == 0) return 1;
     return !(scan == visit && opts.size == sizeof(opts) && opts.flags == TIDE_CREATE && opts.log == log_line &&
              info.size == sizeof(info) && replica_opts.size == sizeof(replica_opts) && replica_opts.id == -1 &&
              replica_opts.cpu == -1 && replica_info.size == sizeof(replica_info) && bound.size == sizeof(bound) &&
@@ -51,11 +52,14 @@ try() { # compiler flags... source
     "$compiler" -I. -fsyntax-only -Wall -Wextra -Wpedantic -Werror "$@"
 }
 for cc in gcc clang; do
-    try "$cc" -std=c11 "$tmp/program.c"
+    for std in c11 c2x; do
+        try "$cc" -std=$std "$tmp/program.c"
+    done
 done
 for cxx in g++ clang++; do
-    try "$cxx" -std=c++11 "$tmp/program.cc"
-    try "$cxx" -std=c++20 "$tmp/program.cc"
+    for std in c++11 c++14 c++17 c++20 c++2b; do # c++2b: 23, as compilers of Debian 12 spell it
+        try "$cxx" -std=$std "$tmp/program.cc"
+    done
 done
 [ "$tried" -gt 0 ] || { echo "skipped: no compiler"; exit 77; }
 

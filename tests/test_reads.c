@@ -240,12 +240,12 @@ static void get__bad_bounds_and_arguments__invalid_and_nothing_touched(void **st
     struct pair p = open_pair(0);
     put_number(p.d, "k", 1);
     struct tide_bound b = TIDE_BOUND_INIT;
-    struct tide_answer a = TIDE_ANSWER_INIT, small = { .size = sizeof(a) - 1 };
+    struct tide_answer a = TIDE_ANSWER_INIT, small = { .size = 63 };
     uint64_t value = 4242;
     static char key[65536];
-    b.size--;
+    b.size = 47;
     assert_int_equal(tide_get(p.r, "k", 1, &b, &value, sizeof(value), NULL), TIDE_ERR_INVALID);
-    b.size++;
+    b.size = sizeof(b);
     b.fallback = 4;
     assert_int_equal(tide_get(p.r, "k", 1, &b, &value, sizeof(value), NULL), TIDE_ERR_INVALID);
     b.fallback = 0;

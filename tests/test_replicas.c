@@ -18,7 +18,7 @@ static void tide_replica_start__bad_options__invalid_and_slot_stays_free(void **
     const struct tide_replica_opts good = TIDE_REPLICA_OPTS_INIT;
     struct tide_replica_opts bad[10];
     size_t n = 0;
-    bad[n] = good, bad[n++].size--;
+    bad[n] = good, bad[n++].size = 47;
     bad[n] = good, bad[n++].id = 64;
     bad[n] = good, bad[n++].candidate = 2;
     bad[n] = good, bad[n++].role = (enum tide_role)2;

@@ -12,6 +12,7 @@
 #include "engine/replica/foreign.h"
 #include "engine/table/kill.h"
 #include "engine/replica/replica.h"
+#include "engine/replica/sized.h"
 #include "engine/log/sequencer.h"
 #include "engine/life/takeover.h"
 #include "shm/bytes.h"
@@ -202,10 +203,11 @@ static int control_start(struct tide *d, const struct tide_replica_opts *o, uint
 int tide_replica_start(struct tide *d, const struct tide_replica_opts *opts, uint32_t *id_out) {
     CANCEL_HOLD_OFF();
     static const struct tide_replica_opts defaults = TIDE_REPLICA_OPTS_INIT;
-    const struct tide_replica_opts *o = opts != NULL ? opts : &defaults;
-    if (d == NULL || o->size < sizeof(*o) || o->id >= (int32_t)LAYOUT_REPLICAS || o->candidate > 1 ||
-        o->apply_delay_ns > CONTROL_DELAY_MAX || (o->role != TIDE_LEADER && o->role != TIDE_FOLLOWER) ||
-        (o->role == TIDE_LEADER && o->apply_delay_ns != 0) ||
+    struct tide_replica_opts room;
+    const struct tide_replica_opts *o = &room;
+    if (d == NULL || !SIZED_TAKE(&room, opts != NULL ? opts : &defaults, SIZED_REPLICA_OPTS) ||
+        o->id >= (int32_t)LAYOUT_REPLICAS || o->candidate > 1 || o->apply_delay_ns > CONTROL_DELAY_MAX ||
+        (o->role != TIDE_LEADER && o->role != TIDE_FOLLOWER) || (o->role == TIDE_LEADER && o->apply_delay_ns != 0) ||
         (o->table_bytes != 0 && (o->table_bytes < d->words.table_bytes || o->table_bytes > TABLE_BYTES_MAX))) {
         return TIDE_ERR_INVALID;
     }

@@ -9,6 +9,7 @@
 
 #include "engine/life/control.h"
 #include "engine/replica/foreign.h"
+#include "engine/replica/sized.h"
 #include "engine/life/fork.h"
 #include "engine/life/gone.h"
 #include "engine/life/handles.h"
@@ -313,11 +314,12 @@ static int domain_open(struct tide *d, const struct tide_opts *asked, const stru
 int tide_open(struct tide **out, const char *name, const struct tide_opts *opts) {
     CANCEL_HOLD_OFF();
     static const struct tide_opts defaults = TIDE_OPTS_INIT;
-    const struct tide_opts *o = opts != NULL ? opts : &defaults;
-    struct tide_opts settled;
+    struct tide_opts room, settled;
+    const struct tide_opts *o = &room;
     char path[SEGMENT_PATH_BYTES];
     fault_clear();
-    if (out == NULL || name == NULL || o->size < sizeof(*o) || o->reserved != 0 ||
+    if (out == NULL || name == NULL || !SIZED_TAKE(&room, opts != NULL ? opts : &defaults, SIZED_OPTS) ||
+        o->reserved != 0 ||
         (o->flags & ~(uint32_t)(TIDE_CREATE | TIDE_EXCLUSIVE | TIDE_EPHEMERAL | TIDE_DUMPED)) != 0) {
         return TIDE_ERR_INVALID;
     }

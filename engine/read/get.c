@@ -20,16 +20,17 @@
 #define GET_VALUE_LEAST 32u
 #define GET_VALUE_MOST 64u
 
-/* A bound that the home replica keeps whenever it has everything: well-formed, without a fence of the call's own. */
+/* A bound that the home replica keeps whenever it has everything: well-formed, without a fence of the call's own. Of any released
+ * size: the fields that matter here were there from the first. */
 static inline bool get_bound_is_plain(const struct tide_bound *b) {
-    return b == NULL ||
-           (b->size == sizeof(*b) && b->fallback <= TIDE_FALLBACK_STALE && (b->min.index | b->min.incarnation) == 0);
+    return b == NULL || (b->size - SIZED_BOUND <= sizeof(*b) - SIZED_BOUND && b->fallback <= TIDE_FALLBACK_STALE &&
+                         (b->min.index | b->min.incarnation) == 0);
 }
 
 static inline bool get_is_common(const void *key, size_t key_len, const struct tide_bound *bound, const void *buf,
                                  const struct tide_answer *a) {
     return key != NULL && key_len - GET_KEY_LEAST <= GET_KEY_MOST - GET_KEY_LEAST && get_bound_is_plain(bound) &&
-           (a == NULL || a->size == sizeof(*a)) && buf != NULL;
+           (a == NULL || a->size >= SIZED_ANSWER) && buf != NULL;
 }
 
 static inline const struct view *get_home(const struct tide_reader *r) {

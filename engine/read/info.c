@@ -5,12 +5,14 @@
 #include "engine/table/cancel.h"
 #include "engine/replica/bound.h"
 #include "engine/replica/foreign.h"
+#include "engine/replica/sized.h"
 #include "engine/read/reader.h"
 #include "shm/bytes.h"
 #include "shm/clock.h"
 #include "shm/lag.h"
 #include "shm/nap.h"
 #include "shm/park.h"
+#include "shm/usage.h"
 
 #define INFO_NAP_NS 1000000u
 #define INFO_LOOK_NS 100000u /* of a handle that cannot be woken */
@@ -20,15 +22,15 @@ uint64_t tide_now(struct tide *d) {
 }
 
 int tide_info(struct tide *d, struct tide_info *out) {
-    if (d == NULL || out == NULL || out->size < sizeof(*out)) {
+    if (d == NULL || out == NULL || out->size < SIZED_INFO) {
         return TIDE_ERR_INVALID;
     }
     if (tide_forked(d)) {
         return TIDE_ERR_FORKED;
     }
     const struct log_segment *log = d->log;
-    *out = (struct tide_info){
-        .size = sizeof(*out),
+    struct tide_info found = {
+        .size = sizeof(found),
         .incarnation = d->words.header.incarnation,
         .commit_index = board_commit(log),
         .term = atomic_load(&log->leader.term),
@@ -40,23 +42,24 @@ int tide_info(struct tide *d, struct tide_info *out) {
         .lapped_total = atomic_load(&log->leader.lapped),
     };
     bool here = atomic_load(&d->seq.here) != 0;
-    out->led = here || member_led_elsewhere(d->segment.fd);
-    if ((uint32_t)out->leader < LAYOUT_REPLICAS) {
-        out->leader_pid = (int32_t)atomic_load(&log->replicas[out->leader].pid);
+    found.led = here || member_led_elsewhere(d->segment.fd);
+    if ((uint32_t)found.leader < LAYOUT_REPLICAS) {
+        found.leader_pid = (int32_t)atomic_load(&log->replicas[found.leader].pid);
     }
     for (uint32_t i = 0; i < LAYOUT_MEMBERS; i++) {
-        out->members += atomic_load(&log->members[i].used) != 0;
+        found.members += atomic_load(&log->members[i].used) != 0;
     }
-    memcpy(out->name, d->name, strlen(d->name));
+    memcpy(found.name, d->name, strlen(d->name));
     uint64_t least = board_least_pin(log, UINT64_MAX);
     /* MO(log.tail): acquire; pairs with the release in ring_commit(). */
     uint64_t tail = atomic_load_explicit(&log->leader.tail, memory_order_acquire);
-    out->ring_used_bytes = least < tail ? tail - least : 0;
-    out->ring_used_bytes = out->ring_used_bytes < out->ring_bytes ? out->ring_used_bytes : out->ring_bytes;
+    found.ring_used_bytes = least < tail ? tail - least : 0;
+    found.ring_used_bytes = found.ring_used_bytes < found.ring_bytes ? found.ring_used_bytes : found.ring_bytes;
     for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
         uint32_t state = board_state(&log->replicas[i]);
-        out->replicas += state != REPLICA_FREE && state != REPLICA_STOPPED;
+        found.replicas += state != REPLICA_FREE && state != REPLICA_STOPPED;
     }
+    SIZED_GIVE(out, &found);
     return 0;
 }
 
@@ -90,12 +93,18 @@ static void info_table(const struct tide *d, const struct view *v, struct tide_r
     uint64_t used = atomic_load_explicit(&seg->used_bytes, memory_order_relaxed); /* MO(stats) */
     /* Whatever another process may have written there: no more than there is. */
     out->table_used_bytes = used < out->table_bytes ? used : out->table_bytes;
+    struct usage u = usage_of(seg, out->table_bytes);
+    out->table_live_bytes = u.live;
+    out->table_free_bytes = u.free;
+    out->table_waiting_bytes = u.waiting;
+    out->table_overhead_bytes = u.overhead;
+    out->table_keys_most = atomic_load_explicit(&seg->keys_most, memory_order_relaxed); /* MO(stats) */
     info_lag(d, v, out);
 }
 
 int tide_replica_info(struct tide *d, uint32_t id, struct tide_replica_info *out) {
     CANCEL_HOLD_OFF();
-    if (d == NULL || id >= LAYOUT_REPLICAS || out == NULL || out->size < sizeof(*out)) {
+    if (d == NULL || id >= LAYOUT_REPLICAS || out == NULL || out->size < SIZED_REPLICA_INFO) {
         return TIDE_ERR_INVALID;
     }
     if (tide_forked(d)) {
@@ -107,8 +116,8 @@ int tide_replica_info(struct tide *d, uint32_t id, struct tide_replica_info *out
         return TIDE_ERR_NOT_FOUND;
     }
     uint64_t commit = board_commit(d->log), applied = board_applied(b);
-    *out = (struct tide_replica_info){
-        .size = sizeof(*out),
+    struct tide_replica_info found = {
+        .size = sizeof(found),
         .id = id,
         .role = (enum tide_role)atomic_load(&b->role),
         .state = (enum tide_state)state,
@@ -118,13 +127,13 @@ int tide_replica_info(struct tide *d, uint32_t id, struct tide_replica_info *out
         .lapped = atomic_load(&b->lapped),
     };
     if (applied < commit) {
-        out->staleness_ns = bound_staleness(d, b, &applied);
-        out->staleness_ns = applied < commit ? out->staleness_ns : 0;
+        found.staleness_ns = bound_staleness(d, b, &applied);
+        found.staleness_ns = applied < commit ? found.staleness_ns : 0;
     }
-    out->applied_index = applied;
-    out->lag = commit > applied ? commit - applied : 0;
-    bytes_copy_racy(out->label, b->label, sizeof(out->label));
-    out->label[sizeof(out->label) - 1] = 0;
+    found.applied_index = applied;
+    found.lag = commit > applied ? commit - applied : 0;
+    bytes_copy_racy(found.label, b->label, sizeof(found.label));
+    found.label[sizeof(found.label) - 1] = 0;
     if (rcu_register_self() == 0) {
         if (state == REPLICA_SERVING && !rcu_inside()) {
             foreign_attach(d, id); /* nothing to do for one of ours */
@@ -132,10 +141,11 @@ int tide_replica_info(struct tide *d, uint32_t id, struct tide_replica_info *out
         rcu_enter(); /* keeps the replica's mapping in place */
         struct view *v = view_current(d, id);
         if (v != NULL) {
-            info_table(d, v, out);
+            info_table(d, v, &found);
         }
         rcu_exit();
     }
+    SIZED_GIVE(out, &found);
     return 0;
 }
 

@@ -266,7 +266,7 @@ int reader_pick(struct tide_reader *r, const struct tide_bound *bound, struct ve
     uint64_t fence = 0, start = 0, attached = 0;
     uint32_t rounds = 0;
     int trouble = 0;
-    bool invalid = bound->size < sizeof(*bound) || bound->fallback > TIDE_FALLBACK_STALE;
+    bool invalid = bound->fallback > TIDE_FALLBACK_STALE;
     uint32_t closed = atomic_load(&d->closed);
     int error = closed != 0 ? -(int)closed : invalid ? TIDE_ERR_INVALID : pick_fence(r, bound, &fence);
     if (error != 0) {

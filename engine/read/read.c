@@ -39,9 +39,8 @@ int read_begin(struct tide_reader *r, const struct tide_bound *bound, const stru
         int error = reader_check(r); /* a forked child's first */
         return error != 0 ? error : TIDE_ERR_THREAD;
     }
-    if (__builtin_expect((a != NULL && a->size < sizeof(*a)) || bound->size < sizeof(*bound) ||
-                             bound->fallback > TIDE_FALLBACK_STALE,
-                         0)) {
+    if (__builtin_expect(
+            (a != NULL && a->size < SIZED_ANSWER) || bound == NULL || bound->fallback > TIDE_FALLBACK_STALE, 0)) {
         return TIDE_ERR_INVALID;
     }
     if (__builtin_expect(read_home_fresh(r, bound, v), 1)) {
@@ -169,7 +168,8 @@ static int read_get_foreign(struct tide_reader *r, const struct tide_bound *boun
 int read_get_any(struct tide_reader *r, const void *key, size_t key_len, const struct tide_bound *bound, void *buf,
                  size_t buf_size, struct tide_answer *a) {
     struct verdict v;
-    bound = bound != NULL ? bound : &reader_default_bound;
+    struct tide_bound room;
+    bound = read_bound(bound, &room);
     if (!read_key_valid(key, key_len) || (buf == NULL && buf_size != 0)) {
         return TIDE_ERR_INVALID;
     }
@@ -389,13 +389,16 @@ static int read_all(struct tide_reader *r, const struct tide_bound *bound, struc
 int tide_mget(struct tide_reader *r, struct tide_mget_item *items, size_t n, const struct tide_bound *bound,
               struct tide_answer *a) {
     struct verdict v;
-    bound = bound != NULL ? bound : &reader_default_bound;
+    struct tide_bound room;
+    bound = read_bound(bound, &room);
     if (items == NULL || n == 0) {
         return TIDE_ERR_INVALID;
     }
     int error = read_begin(r, bound, a, &v);
-    error = error == 0 ? read_all(r, bound, &v, items, n) : error;
-    read_pardon(r);
+    if (error == 0) {
+        error = read_all(r, bound, &v, items, n);
+        read_pardon(r); /* not before: a reader that is no reader of this thread is not written to */
+    }
     if (error != 0) {
         return read_refuse(r, error, &v, a);
     }

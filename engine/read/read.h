@@ -4,6 +4,7 @@
 #define TIDE_READ_READ_H
 
 #include "engine/read/reader.h"
+#include "engine/replica/sized.h"
 #include "shm/bytes.h"
 
 static inline bool read_key_valid(const void *key, size_t key_len) {
@@ -39,7 +40,19 @@ static inline int read_value(const struct table *t, const struct table_node *n, 
 /* What a table of this process does not serve any more, because of what was found in it: its replica is told, once. Returns `error`. */
 int read_damaged(const struct view *v, int error);
 
-/* Check the arguments and choose: 0 with a section open, or an error without. */
+/* A call's bound in this library's size: the default where the call has none, `room`, filled, where the caller's has another size.
+ * NULL: INVALID. */
+static inline const struct tide_bound *read_bound(const struct tide_bound *theirs, struct tide_bound *room) {
+    if (__builtin_expect(theirs == NULL, 0)) {
+        return &reader_default_bound;
+    }
+    if (__builtin_expect(theirs->size == sizeof(*room), 1)) {
+        return theirs;
+    }
+    return SIZED_TAKE(room, theirs, SIZED_BOUND) ? room : NULL;
+}
+
+/* Check the arguments (bound NULL: INVALID) and choose: 0 with a section open, or an error without. */
 int read_begin(struct tide_reader *r, const struct tide_bound *bound, const struct tide_answer *a, struct verdict *v);
 
 /* What every read that got nowhere does: it is counted, and the answer says what could have been had. Returns `error`. */

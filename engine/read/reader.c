@@ -3,6 +3,7 @@
 #include "engine/read/reader.h"
 
 #include "engine/read/reader_left.h"
+#include "engine/replica/sized.h"
 #include "engine/table/cancel.h"
 #include "engine/table/kill.h"
 
@@ -117,9 +118,10 @@ static void reader_list(struct tide_reader *r) {
 
 int tide_reader_open(struct tide *d, const struct tide_reader_opts *opts, struct tide_reader **out) {
     static const struct tide_reader_opts defaults = TIDE_READER_OPTS_INIT;
-    const struct tide_reader_opts *o = opts != NULL ? opts : &defaults;
-    if (d == NULL || out == NULL || o->size < sizeof(*o) || o->policy > TIDE_FRESHEST ||
-        o->home >= (int32_t)LAYOUT_REPLICAS) {
+    struct tide_reader_opts room;
+    const struct tide_reader_opts *o = &room;
+    if (d == NULL || out == NULL || !SIZED_TAKE(&room, opts != NULL ? opts : &defaults, SIZED_READER_OPTS) ||
+        o->policy > TIDE_FRESHEST || o->home >= (int32_t)LAYOUT_REPLICAS) {
         return TIDE_ERR_INVALID;
     }
     if (atomic_load(&d->closed) != 0) {
@@ -203,24 +205,26 @@ int tide_reader_counts(struct tide_reader *r, struct tide_read_counts *out) {
     if (error != 0) {
         return error;
     }
-    if (out == NULL || out->size < sizeof(*out)) {
+    if (out == NULL || out->size < SIZED_READ_COUNTS) {
         return TIDE_ERR_INVALID;
     }
-    *out = (struct tide_read_counts){ .size = sizeof(*out) };
-    reader_add_counts(out, r->counts, r->counts != r->own ? r->own : NULL);
+    struct tide_read_counts found = { .size = sizeof(found) };
+    reader_add_counts(&found, r->counts, r->counts != r->own ? r->own : NULL);
+    SIZED_GIVE(out, &found);
     return 0;
 }
 
 int tide_read_counts(struct tide *d, struct tide_read_counts *out) {
-    if (d == NULL || out == NULL || out->size < sizeof(*out)) {
+    if (d == NULL || out == NULL || out->size < SIZED_READ_COUNTS) {
         return TIDE_ERR_INVALID;
     }
     if (tide_forked(d)) {
         return TIDE_ERR_FORKED;
     }
-    *out = (struct tide_read_counts){ .size = sizeof(*out) };
+    struct tide_read_counts found = { .size = sizeof(found) };
     for (uint32_t i = 0; i < LAYOUT_READERS; i++) {
-        reader_add_counts(out, &d->log->readers[i], NULL);
+        reader_add_counts(&found, &d->log->readers[i], NULL);
     }
+    SIZED_GIVE(out, &found);
     return 0;
 }

@@ -10,7 +10,8 @@
 
 int tide_section_begin(struct tide_reader *r, const struct tide_bound *bound, struct tide_answer *a) {
     struct verdict v;
-    bound = bound != NULL ? bound : &reader_default_bound;
+    struct tide_bound room;
+    bound = read_bound(bound, &room);
     int error = read_begin(r, bound, a, &v);
     bool moved = true;
     while (error == 0 && moved) {

@@ -4,6 +4,7 @@
 
 #include "engine/table/cancel.h"
 #include "engine/replica/foreign.h"
+#include "engine/replica/sized.h"
 #include "engine/read/reader.h"
 #include "shm/crc.h"
 
@@ -92,7 +93,7 @@ static void verify_digests(const struct log_segment *log, const uint32_t *ids, u
 
 int tide_verify(struct tide *d, struct tide_verify *out) {
     CANCEL_HOLD_OFF();
-    if (d == NULL || out == NULL || out->size < sizeof(*out)) {
+    if (d == NULL || out == NULL || out->size < SIZED_VERIFY) {
         return TIDE_ERR_INVALID;
     }
     if (atomic_load(&d->closed) != 0) {
@@ -104,12 +105,13 @@ int tide_verify(struct tide *d, struct tide_verify *out) {
     if (rcu_inside()) {
         return TIDE_ERR_THREAD;
     }
-    *out = (struct tide_verify){ .size = sizeof(*out) };
+    struct tide_verify found = { .size = sizeof(found) };
     uint32_t ids[LAYOUT_REPLICAS];
-    out->replicas = verify_serving(d->log, ids);
-    verify_digests(d->log, ids, out->replicas, out);
-    for (uint32_t i = 0; i < out->replicas; i++) {
-        verify_replica(d, ids[i], out);
+    found.replicas = verify_serving(d->log, ids);
+    verify_digests(d->log, ids, found.replicas, &found);
+    for (uint32_t i = 0; i < found.replicas; i++) {
+        verify_replica(d, ids[i], &found);
     }
+    SIZED_GIVE(out, &found);
     return 0;
 }

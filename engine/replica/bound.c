@@ -3,14 +3,15 @@
 
 #include "shm/clock.h"
 
-#define BOUND_LOOKUP_STEPS 128u /* frames between a pin and `applied`: at most two runs of the apply loop */
+#define BOUND_LOOKUP_STEPS 128u /* at most two runs of the apply loop lie between a pin and `applied` */
 
 /*
- * The state at index S is complete up to just before entry S+1 was stamped, and that stamp stands in the log: the replica's pin
- * keeps the frame there. So staleness is exact without heartbeats. Where the frame is out of reach (the replica was lapped, or it
- * is in the middle of a long batch) the instant that the replica published serves: older, never younger than the truth.
+ * The state at index S is complete up to just before entry S+1 was stamped. That stamp stands in the log, where the
+ * replica's pin keeps the frame. So staleness is exact without heartbeats. If the frame is out of reach (the replica
+ * was lapped, or is in the middle of a long batch), the instant that the replica published serves: it is older than the
+ * truth, never younger.
  *
- * The instant must not be younger than the state. applied_ts is therefore loaded before `applied`, and `now` after both.
+ * The instant must not be younger than the state. So applied_ts is loaded before `applied`, and `now` after both.
  */
 uint64_t bound_staleness(const struct tide *d, const struct replica_board *b, uint64_t *index) {
     uint64_t complete = board_applied_ts(b);
@@ -18,7 +19,7 @@ uint64_t bound_staleness(const struct tide *d, const struct replica_board *b, ui
     uint64_t pos = board_pos(b);
     uint64_t next = ring_timestamp(&d->ring, pos, at + 1, BOUND_LOOKUP_STEPS);
     if (next == 0) {
-        /* The replica went on meanwhile: its new state serves as well. */
+        /* The replica has applied more meanwhile: use its new state. */
         complete = board_applied_ts(b);
         at = board_applied(b);
         next = ring_timestamp(&d->ring, board_pos(b), at + 1, BOUND_LOOKUP_STEPS);
@@ -44,7 +45,7 @@ struct bound_look bound_check(const struct tide *d, const struct replica_board *
     if (look.index < look.commit) {
         look.staleness_ns = bound_staleness(d, b, &look.index);
         if (look.index >= look.commit) {
-            look.staleness_ns = 0; /* it has caught up with the commit that was seen first */
+            look.staleness_ns = 0; /* the replica has caught up with the commit that was loaded first */
         }
     }
     uint64_t lag = look.commit > look.index ? look.commit - look.index : 0;

@@ -15,13 +15,14 @@ struct bound_look {
 };
 
 /*
- * Look at a replica inside a section. commit is loaded first, then the watermarks: an index that reaches a commit seen
- * before is fresh, and no clock is read. Wait-free.
+ * Look at a replica. The caller has a section open. commit is loaded before the watermarks: if the index reaches a
+ * commit seen before it, the state is fresh, and no clock is read. Wait-free.
  */
 struct bound_look bound_check(const struct tide *d, const struct replica_board *b, const struct tide_bound *bound,
                               uint64_t fence);
 
-/* How stale the state at `index` is, given that it is behind. Never less than the truth. */
+/* How stale the state at *index is, given that it is behind. Never less than the truth. Raises *index if the replica
+ * has applied more meanwhile. */
 uint64_t bound_staleness(const struct tide *d, const struct replica_board *b, uint64_t *index);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What a process holds of a domain. Private to the engine. */
+/* A process's private structs of a domain: the handle, its replicas, its mappings. */
 #ifndef TIDE_REPLICA_DOMAIN_H
 #define TIDE_REPLICA_DOMAIN_H
 
@@ -18,16 +18,16 @@
 struct seq_request;
 struct apply_part;
 
-/* What a replica that this process runs and the mapping of a table that another process writes have in common: what reads need.
- * Functions: engine/replica/view.h. */
+/* What reads need of a replica, whether this process runs it or maps the table of another process. Functions:
+ * engine/replica/view.h. */
 struct view {
     struct replica_board *board;
     struct table table;
     uint32_t id;
-    bool foreign; /* another process runs it: mapped read-only, reads validate (engine/replica/foreign.h) */
-    _Atomic uint64_t
-        segment_id;        /* of the table that is mapped; another process's: 0 when it is not to be read any more */
-    uint64_t buckets_most; /* see view_buckets_most() */
+    bool
+        foreign; /* another process runs it: the table is mapped read-only, and reads validate (engine/replica/foreign.h) */
+    _Atomic uint64_t segment_id; /* of the mapped table; 0: another process's table that must not be read any more */
+    uint64_t buckets_most;       /* see view_buckets_most() */
     struct segment segment;
     struct hdr *lag_all;
     struct lag_windows *lag_windows;
@@ -37,57 +37,57 @@ struct view {
 struct replica {
     struct view view;
 
-    /* What its one applying thread uses. */
+    /* Used by its one applying thread. */
     alignas(LAYOUT_PAIR) struct tide *domain;
     struct table_writer writer;
-    uint64_t applied; /* index up to which the table is the log, published or not */
-    uint64_t pos;     /* of the frame after it */
-    uint64_t last_ts; /* of the last entry applied */
+    uint64_t applied; /* the table is the log up to this index, published or not */
+    uint64_t pos;     /* ring position of the next frame */
+    uint64_t last_ts; /* stamp of the last entry applied */
     uint64_t published;
-    bool exact; /* the table is the log up to `applied` and nothing newer: not while a newcomer copies */
+    bool exact; /* the table holds nothing newer than `applied`: false while a newcomer copies */
     struct lane_done
-        done[LAYOUT_LANES];    /* engine/log/lane_notes.h: what is believed; the segment's are copies, for newcomers */
-    _Atomic uint64_t delay_ns; /* what is believed; the board's word is for others to see */
+        done[LAYOUT_LANES];    /* engine/log/lane_notes.h: these are believed; the segment has copies for newcomers */
+    _Atomic uint64_t delay_ns; /* this word is believed; the board's is for others to see */
     uint8_t *scratch;          /* TIDE_KEY_MAX bytes: a delete's key, copied out */
-    uint64_t joined_at;        /* the index at which it joined anew last */
+    uint64_t joined_at;        /* the index at which it last joined anew */
     struct apply_part *parts;  /* the entries of a batch, with their nodes */
     size_t parts_room;
 
     uint64_t table_bytes;
-    uint64_t doubted; /* bit k: what replica k has could not be copied once, while this one joins */
-    uint64_t refused; /* bit k: nor a second time, or it is damaged for certain: not to be copied from */
-    int trouble;      /* why a replica could not be looked at to be copied: it was told */
-    bool doubted_log; /* it does not begin at its first entry, although a word says so */
+    uint64_t doubted; /* bit k: while joining, copying from replica k failed once */
+    uint64_t refused; /* bit k: it failed twice, or replica k is surely damaged: do not copy from it */
+    int trouble;      /* why another replica could not be mapped to be copied: it was told */
+    bool doubted_log; /* the log does not begin at its first entry, although a word says so */
     int32_t cpu;
     uint64_t spin_ns; /* as in struct tide_replica_opts */
     pthread_t thread;
     _Atomic uint32_t stop;
     _Atomic uint32_t nudge; /* futex word: the thread's sleep ends */
-    _Atomic uint32_t leads; /* it is the leader's replica: writers apply for it, no thread */
+    _Atomic uint32_t leads; /* it is the leader's replica: writers apply for it, not a thread */
     bool candidate;         /* may take over when the leader has gone */
     bool threaded;
-    bool starting;            /* tide_replica_start() waits for it, without the lock */
+    bool starting;            /* tide_replica_start() waits for it without holding the lock */
     _Atomic uint32_t started; /* futex word: 0 until the thread serves or has failed */
     int start_error;
-    _Atomic uint32_t damaged; /* its table is, and that was said: replica_stop_serving() */
+    _Atomic uint32_t damaged; /* its table is damaged, and the callback was told: replica_stop_serving() */
 };
 
 /* One sequencer for each process; it writes while a leader's replica is here. */
 struct sequencer {
     alignas(LAYOUT_PAIR) _Atomic uint32_t taken;
     _Atomic(struct seq_request *) queue; /* newest first */
-    _Atomic uint32_t here;               /* this process leads; looked at before queueing, decided by `leader` */
-    /* Of the thread that has the turn: */
+    _Atomic uint32_t here;               /* this process leads: a hint before queueing; `leader` decides */
+    /* For the thread that has the turn: */
     alignas(LAYOUT_PAIR) struct replica *leader;
     struct ring_writer ring;
-    uint64_t refine_ts; /* the clock is looked after from this stamp on */
+    uint64_t refine_ts; /* refine the clock from this stamp on */
     bool waits_told;    /* that writes wait for a section, this time */
 };
 
 struct lane_server;
 
-/* What a log segment says of its domain from its creation on. Shared memory is input: these words are copied once, the copy is checked,
- * and nobody looks at the segment's again, which another process may change later. */
+/* The words of a log segment that never change. Shared memory is input: another process may change the segment's words
+ * later. So they are copied once, the copy is checked, and only the copy is used. */
 struct domain_words {
     struct segment_header header;
     uint64_t ring_off;
@@ -96,47 +96,51 @@ struct domain_words {
     uint64_t slow_follower_ns;
     uint64_t table_bytes;
     uint64_t expected_keys;
+    uint64_t default_ttl_ns;
+    uint32_t evict;
+    uint32_t reserved[13];
 };
 _Static_assert(sizeof(struct domain_words) == offsetof(struct log_segment, clock) &&
-                   offsetof(struct domain_words, expected_keys) == offsetof(struct log_segment, expected_keys),
+                   offsetof(struct domain_words, reserved) == offsetof(struct log_segment, reserved),
                "the start of struct log_segment, word for word");
 
 struct tide {
-    /* What reads use. */
+    /* Used by reads. */
     struct log_segment *log;
     uint64_t hash_seed;
     struct ring ring;
     _Atomic(struct view *) views[LAYOUT_REPLICAS];
-    _Atomic uint32_t closed; /* 0, or why nothing works any more: the error's number, positive */
+    _Atomic uint32_t closed; /* 0, or why this handle is unusable: an error number, positive */
 
     struct sequencer seq;
 
-    alignas(LAYOUT_PAIR) pthread_mutex_t control;       /* starting and stopping */
-    _Atomic(struct replica *) running[LAYOUT_REPLICAS]; /* run by this handle; views[] has those that readers may use */
-    uint32_t starting;                                  /* replicas that are */
+    alignas(LAYOUT_PAIR) pthread_mutex_t control; /* starting and stopping */
+    _Atomic(struct replica *)
+        running[LAYOUT_REPLICAS]; /* replicas of this handle; views[] has those that readers may use */
+    uint32_t starting;            /* number of replicas that are starting */
     struct domain_words words;
-    pthread_mutex_t foreign_lock; /* mapping other processes' tables */
+    pthread_mutex_t foreign_lock; /* held while another process's table is mapped */
     uint32_t member;              /* our slot: shm/member.h */
     uint64_t write_timeout_ns;
-    struct lane_server *server; /* serves other processes' lanes, while we lead */
+    struct lane_server *server; /* serves other processes' lanes while we lead */
     pthread_t steward;          /* waits for the leader's byte: engine/life/takeover.h */
     bool steward_runs;
-    uint32_t steward_tries; /* to lead, one after the other, without success */
+    uint32_t steward_tries; /* failed tries to lead, in a row */
     _Atomic uint32_t steward_stop;
     _Atomic uint32_t steward_ended; /* futex word */
     _Atomic uint32_t steward_word;  /* futex word */
     _Atomic uint32_t step_down;
-    struct tide *next_open; /* all handles of this process, for fork() */
-    _Atomic uint32_t holds; /* the handle and its readers */
+    struct tide *next_open; /* list of this process's handles, for fork() */
+    _Atomic uint32_t holds; /* the handle's own, and one for each reader */
     void (*destroy)(struct tide *d);
-    uint32_t (*reap)(struct tide *d); /* free what the dead left: engine/life/reap.h */
+    uint32_t (*reap)(struct tide *d); /* frees what dead members left: engine/life/reap.h */
     _Atomic uint32_t next_home;       /* spreads readers */
     struct segment segment;
     char name[LAYOUT_NAME];
-    _Atomic uint32_t troubled; /* a read could not map another process's replica, and the log callback heard of it */
-    bool ephemeral;            /* made by this handle to end with it */
+    _Atomic uint32_t troubled; /* a read could not map another process's replica, and the log callback was told */
+    bool ephemeral;            /* this handle made the domain, which ends with it */
     bool created;              /* made by this handle */
-    bool stillborn;            /* made by this handle, and then something did not fit */
+    bool stillborn;            /* this handle made the domain, and then an option did not fit */
     bool read_only;            /* the segments are mapped for reading: no word of them is written */
     bool dumped;               /* core dumps contain what this handle maps */
     tide_log_fn *log_fn;
@@ -146,15 +150,15 @@ struct tide {
 void tide_logf(struct tide *d, enum tide_log_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Where an error has a text of its own (shm/fault.h), hand it to the log callback. */
+/* If an error has a text (shm/fault.h), hand it to the log callback. */
 void tide_log_fault(struct tide *d, int error);
 
-/* Is this handle a forked child's copy? Nothing of it may be used, not even its locks. */
+/* Is this handle a forked child's copy? Then nothing of it may be used, not even its locks. */
 static inline bool tide_forked(const struct tide *d) {
     return atomic_load(&d->closed) == (uint32_t)-TIDE_ERR_FORKED;
 }
 
-/* The handle's memory goes with its last hold. */
+/* The last tide_drop() frees the handle. */
 static inline void tide_hold(struct tide *d) {
     atomic_fetch_add(&d->holds, 1);
 }
@@ -165,7 +169,7 @@ static inline void tide_drop(struct tide *d) {
     }
 }
 
-/* A code of shm/error.h is one of ours. */
+/* The codes of shm/error.h equal ours. */
 _Static_assert((int)SHM_ERR_NO_SPACE == (int)TIDE_ERR_NO_SPACE && (int)SHM_ERR_GONE == (int)TIDE_ERR_GONE &&
                    (int)SHM_ERR_CORRUPT == (int)TIDE_ERR_CORRUPT && (int)SHM_ERR_INVALID == (int)TIDE_ERR_INVALID,
                "the error codes of shm and of the engine are one list");

@@ -87,12 +87,12 @@ const char *tide_strerror(int code) {
     return "unknown error";
 }
 
-const char *tide_reason_name(enum tide_reason r) {
+const char *tide_reason_name(uint32_t reason) {
     static const char *const names[TIDE_REASONS] = {
         "fresh",           "within_bound", "waited", "redirected_to_leader", "follower_behind_redirected_to_leader",
         "stale_by_choice", "refused"
     };
-    return (unsigned)r < TIDE_REASONS ? names[r] : "unknown";
+    return reason < TIDE_REASONS ? names[reason] : "unknown";
 }
 
 const char *tide_state_name(enum tide_state s) {
@@ -105,7 +105,7 @@ void tide_logf(struct tide *d, enum tide_log_level level, const char *format, ..
     if (d->log_fn == NULL) {
         return;
     }
-    CANCEL_HOLD_OFF(); /* the callback may write to somewhere */
+    CANCEL_HOLD_OFF(); /* the callback may call a cancellation point */
     char text[512];
     int n = snprintf(text, sizeof(text), "tidemark %s: ", d->name);
     va_list args;

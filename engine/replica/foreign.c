@@ -9,10 +9,10 @@
 #include "shm/crc.h"
 #include "shm/park.h"
 
-#define FOREIGN_TRIES 64u   /* tries at one node that changes under us */
-#define FOREIGN_CHAIN 4096u /* overflow buckets of one bucket: more is a damaged link */
+#define FOREIGN_TRIES 64u   /* tries at one node that changes during the copy */
+#define FOREIGN_CHAIN 4096u /* most overflow buckets of one bucket: a longer chain is a damaged link */
 
-/* A node as it was at one moment. */
+/* A node's header as it was at one moment. */
 struct foreign_node {
     const struct table_node *at;
     const _Atomic uint32_t *use; /* of its page */
@@ -26,24 +26,25 @@ struct foreign_node {
 };
 
 static uint32_t foreign_reused(const struct table *t) {
-    /* MO(arena.use): acquire; pairs with arena_reuse(): what is loaded afterwards is at least as new. */
+    /* MO(arena.use): acquire; pairs with arena_reuse(): later loads are at least as new. */
     return atomic_load_explicit(&t->seg->reused, memory_order_acquire);
 }
 
 uint64_t foreign_epoch(const struct table *t) {
-    /* MO(table.reorganised): acquire; pairs with table_reorganise(): what is loaded afterwards is at least as new. */
+    /* MO(table.reorganised): acquire; pairs with table_reorganise(): later loads are at least as new. */
     uint64_t reorganised = atomic_load_explicit(&t->seg->reorganised, memory_order_acquire);
     return (uint64_t)foreign_reused(t) << 32 | (uint32_t)reorganised;
 }
 
-/* Was no slot cleared since `epoch`? Then a key that was not found was not there. */
+/* Was no slot cleared since `epoch`? If so, a key that was not found was not there. */
 bool foreign_quiet(const struct table *t, uint64_t epoch) {
-    atomic_thread_fence(memory_order_acquire); /* MO(table.reorganised): the slots were read before */
+    atomic_thread_fence(memory_order_acquire); /* MO(table.reorganised): the slots were loaded before */
     uint64_t now = atomic_load_explicit(&t->seg->reorganised, memory_order_relaxed); /* MO(table.reorganised) */
     return epoch % 2 == 0 && (uint32_t)now == (uint32_t)epoch;
 }
 
-/* The node's index is still the one that was read before its bytes were, and its memory is still a node's. */
+/* Is the copy of a node whole: the node still has the index loaded before its bytes, and its memory still holds
+ * nodes? */
 static bool foreign_whole(const struct foreign_node *n) {
     atomic_thread_fence(memory_order_acquire); /* MO(node.index): pairs with the fence in table_node_begin() */
     /* MO(arena.use): relaxed; the fence pairs with that in arena_reuse(), too. */
@@ -51,16 +52,16 @@ static bool foreign_whole(const struct foreign_node *n) {
            atomic_load_explicit(n->use, memory_order_relaxed) == n->uses;           /* MO(arena.use) */
 }
 
-/* Was the node `n`, as it was loaded, what slot i of the bucket led to at some moment after the slot was read? A
- * reader that is held up between slot and node may come to a node that was freed meanwhile and used again for
- * another key: whole, but no longer what stands in this slot. */
+/* Did slot i of the bucket lead to the node `n`, as it was loaded, at some moment after the slot was loaded? A reader
+ * that is held up between slot and node may load a node that was freed meanwhile and used again for another key: it is
+ * whole, but the slot no longer leads there. */
 static bool foreign_in_slot(const struct table_bucket *b, uint32_t i, uint32_t slot, const struct foreign_node *n) {
-    /* MO(table.slot): acquire; the node's index was acquired before: had it been used again until then, the slot would be seen to
-     * lead elsewhere. If the slot came back to it afterwards, the index is another one now. */
+    /* MO(table.slot): acquire; the node's index was acquired before. Had the node been reused before that, this load
+     * would see the slot lead elsewhere. If the slot led back to the node after that, the node's index differs now. */
     return atomic_load_explicit(&b->slots[i], memory_order_acquire) == slot && foreign_whole(n);
 }
 
-/* Load a node's header; false when the offset or the lengths cannot be, or the node is free. */
+/* Load a node's header. False: the offset or the lengths are impossible, or the node is free. */
 static bool foreign_load(const struct view *v, uint32_t node, struct foreign_node *out) {
     uint64_t off = (uint64_t)node * TABLE_UNIT;
     uint64_t size = v->segment.size_bytes;
@@ -98,7 +99,7 @@ static enum foreign_match foreign_key_is(const struct foreign_node *n, const voi
     return !foreign_whole(n) ? MATCH_CHANGED : same ? MATCH_YES : MATCH_NO;
 }
 
-/* From the newest version back to that of index `at`, which was loaded after `epoch`. */
+/* Go from the newest version back to the version of index `at`, which was loaded after `epoch`. */
 static enum foreign_status foreign_version(const struct view *v, struct foreign_node *n, uint64_t at, uint64_t epoch) {
     enum visible seen;
     while ((seen = visible_at(at, n->index, n->deleted)) == VISIBLE_LATER) {
@@ -111,7 +112,7 @@ static enum foreign_status foreign_version(const struct view *v, struct foreign_
         }
         uint64_t newer = n->index;
         if (!foreign_load(v, prev, n) || n->index >= newer || foreign_reused(&v->table) != epoch >> 32) {
-            return FOREIGN_LOST; /* freed, or already another write's, or its memory may be used for anything */
+            return FOREIGN_LOST; /* the version was freed, its node belongs to another write, or its memory serves another use */
         }
     }
     return seen == VISIBLE ? FOREIGN_OK : FOREIGN_NONE;
@@ -180,8 +181,8 @@ enum foreign_status foreign_find(const struct view *v, uint64_t epoch, uint64_t 
             KILL_POINT("read.found");
             if (match == MATCH_YES) {
                 enum foreign_status status = foreign_take(v, &n, at, epoch, buf, buf_size, out);
-                /* No version before this one, but there may have been one of index `at`: deleted, cleared, and the key put
-                 * anew. */
+                /* There is no older version now, but there may have been one of index `at`: it was deleted and cleared,
+                 * and the key was put anew. */
                 return status != FOREIGN_LATER ? status : foreign_quiet(t, epoch) ? FOREIGN_NONE : FOREIGN_LOST;
             }
         }
@@ -212,7 +213,7 @@ static int foreign_room(struct foreign_scratch *s, size_t bytes) {
     return 0;
 }
 
-/* A whole copy of what a slot leads to. 1: nothing (cleared, deleted). */
+/* Copy the node that a slot leads to, whole. 1: there is none (cleared, deleted). */
 static int foreign_copy_slot(const struct view *v, const struct table_bucket *b, uint32_t i, uint64_t at,
                              struct foreign_scratch *s, struct foreign_node *n) {
     for (uint32_t tries = 0; tries < FOREIGN_TRIES; tries++) {
@@ -241,7 +242,7 @@ static int foreign_copy_slot(const struct view *v, const struct table_bucket *b,
         }
         bytes_copy_racy(s->bytes, table_node_key(n->at), payload);
         if (foreign_whole(n)) {
-            bool none = status == FOREIGN_NONE || status == FOREIGN_LATER; /* LATER: the caller looks at the epoch */
+            bool none = status == FOREIGN_NONE || status == FOREIGN_LATER; /* LATER: the caller checks the epoch */
             s->total += none ? 0 : NODE_HEADER_BYTES + payload;
             return none ? 1 : 0;
         }
@@ -277,7 +278,7 @@ int foreign_visit_bucket(const struct view *v, uint64_t b, uint64_t at, struct f
 
 /* ---- mappings ------------------------------------------------------------------------------------------------------ */
 
-/* What a table's segment says of its layout from its creation on, word for word as struct table_segment begins. */
+/* The words of a table segment that never change, in the order in which struct table_segment begins. */
 struct foreign_words {
     struct segment_header header;
     uint64_t buckets_off;
@@ -292,13 +293,13 @@ struct foreign_words {
 _Static_assert(offsetof(struct foreign_words, page_bytes) == offsetof(struct table_segment, page_bytes),
                "the start of struct table_segment, word for word");
 
-/* Such bytes at such an offset lie between the words and the buckets. */
+/* Do `bytes` at `off` lie between the header's words and the buckets? */
 static bool foreign_fits(const struct foreign_words *w, uint64_t off, uint64_t bytes) {
     return off >= sizeof(struct table_segment) && off % LAYOUT_LINE == 0 && off < w->buckets_off &&
            bytes <= w->buckets_off - off;
 }
 
-/* Pages of a size that may be, from somewhere behind the buckets to the end, and a word for each of them. */
+/* Is the page size possible, do the pages lie between the buckets and the end, and is there a word for each? */
 static bool foreign_pages_sane(const struct foreign_words *w, uint64_t size) {
     uint64_t page = w->page_bytes;
     return page >= ARENA_PAGE_MIN && page <= ARENA_PAGE_MAX && (page & (page - 1)) == 0 &&
@@ -307,7 +308,7 @@ static bool foreign_pages_sane(const struct foreign_words *w, uint64_t size) {
            foreign_fits(w, w->uses_off, (size - w->pages_off) / page * sizeof(uint32_t));
 }
 
-/* Are these words sane? They are a copy, and only the copy is used afterwards: another process may change the
+/* Are these words possible? They are a copy, and only the copy is used afterwards: another process may change the
  * segment's own words. */
 static bool foreign_words_sane(const struct view *v, const struct foreign_words *w) {
     uint64_t size = v->segment.size_bytes;
@@ -371,14 +372,15 @@ static void foreign_unmap(struct view *v) {
 
 int foreign_attach(struct tide *d, uint32_t id) {
     if (rcu_inside()) {
-        return TIDE_ERR_NO_REPLICA; /* the section is another reader's of this thread, and letting an old mapping go would wait for it */
+        /* Another reader of this thread has a section open, and releasing an old mapping would wait for it. */
+        return TIDE_ERR_NO_REPLICA;
     }
     uint32_t state = board_state(&d->log->replicas[id]);
     pthread_mutex_lock(&d->foreign_lock);
     struct view *old = atomic_load(&d->views[id]), *fresh = NULL;
     int error = 0;
     if (atomic_load(&d->closed) != 0) {
-        old = NULL; /* it stays mapped for those who still use it */
+        old = NULL; /* the old mapping stays for readers that still use it */
         error = -(int)atomic_load(&d->closed);
     } else if (old != NULL && view_is_current(old)) {
         old = NULL; /* another thread was faster */
@@ -421,7 +423,7 @@ static int foreign_sum_node(void *ctx, const uint8_t *key, size_t key_len, const
                             uint64_t index, uint32_t payload_crc) {
     struct foreign_sum *sum = ctx;
     (void)value;
-    if (crc32c(0, key, key_len + value_len) != payload_crc) { /* they lie one behind the other */
+    if (crc32c(0, key, key_len + value_len) != payload_crc) { /* key and value lie one behind the other */
         return TIDE_ERR_CORRUPT;
     }
     if (table_bucket_of(table_hash(sum->t, key, key_len), sum->buckets) == sum->bucket) {
@@ -442,9 +444,10 @@ static int foreign_verify_at(const struct view *v, uint64_t at, uint64_t digest)
 }
 
 int foreign_verify(const struct view *v) {
-    /* Its writer may have died between publishing an index and leaving the digest of it, or between the digest and the index that
-     * stand side by side (in this order: board_put_digest()). So the digest is that of one or the other. What either index needs
-     * is in the table still: versions are let go after both were written. */
+    /* The table's writer may have died between publishing an index and storing its digest, or between storing the
+     * digest and storing the digest's index (in this order: board_put_digest()). So the digest belongs to one of two
+     * indexes. The table still has the versions that either index needs: the writer releases them after it has stored
+     * both. */
     uint64_t index, digest, applied = board_applied(v->board);
     board_last_digest(v->board, &index, &digest);
     int error = index <= applied ? foreign_verify_at(v, index, digest) : TIDE_ERR_CORRUPT;

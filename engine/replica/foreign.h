@@ -1,20 +1,21 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Reading the table of a replica that another process runs: mapped read-only, nothing registered, nothing written. The other
- * process does not know of us, so it may reuse a node while we read it. What makes a copy good:
+ * Reading the table of a replica that another process runs. The table is mapped read-only; the reader registers nowhere and writes
+ * nothing. The other process does not know of the reader, so it may reuse a node during the read. What proves that a copy is good:
  *
- *   - A node's index is the index of its write, and a node is reused only for a later one. So bytes that were copied while the
+ *   - A node's index is the index of its write, and a node is reused only for a later write. So bytes that were copied while the
  *     index did not change are that write's, whole: a seqlock whose sequence is the index.
- *   - What was a node's header may become the inside of another value, which may imitate a header. So each page has a word that
- *     changes before its memory is used for anything else, and `reused` changes with each of them. The word is loaded, then the slot is
- *     seen to lead to the node yet: then the word is of the time when the node was one. It has to be the same after the copy.
- *   - A version that a link leads to has no slot. It was there when `applied` = S was loaded; if `reused` is what it was before that,
- *     its memory has been nothing else since, and its page's word is of that time.
- *   - The slot that led there was loaded after `applied` = S, so its node is the newest at some moment after S. If its index is at or
- *     below S, it is the version of S. If it is above, the version before is followed, checked the same way; a version that
- *     is gone is an index above S or 0, and then a newer S is taken.
- *   - Nothing found, or nothing old enough, is believed only if no slot was cleared meanwhile (`reorganised`, loaded before S); of
- *     nothing found also only if no bucket was split.
+ *   - The memory of a header may later lie inside another value, which may imitate a header. So each page has a word that changes
+ *     before the page's memory gets another use, and `reused` changes with each of these words. The reader loads the word and then
+ *     sees that the slot still leads to the node: so it loaded the word while the node was one. The word must be the same
+ *     after the copy.
+ *   - No slot leads to an older version, only a link. The version was there when `applied` = S was loaded. If `reused` has
+ *     not changed since before that load, the version's memory has had no other use, and its page's word is of that time.
+ *   - The slot was loaded after `applied` = S, so its node was the newest at some moment after S. If the node's index is at or
+ *     below S, it is the version of S. If it is above, the reader follows the link and checks the older version in the same way. A
+ *     version that is gone shows an index above S or 0; then the reader takes a newer S.
+ *   - "Nothing found" and "nothing old enough" are believed only if no slot was cleared meanwhile (`reorganised`, loaded before
+ *     S); "nothing found" also only if no bucket was split.
  *
  * Every offset and length is checked against the segment before it is used. A process may die at any instant on either side.
  * Source: docs/design.md, *Reading another process's replica*; the reader's side of H.-J. Boehm's seqlocks.
@@ -26,11 +27,12 @@
 #include "engine/replica/view.h"
 #include "shm/bytes.h"
 
-/* The mapping of another process's replica in slot `id`, made where there is none yet or another one; NULL where the slot serves
- * nothing. Not inside a section: it may open and map. The result is reached by d->views[id] inside one. */
+/* Map the table of another process's replica in slot `id`, unless that is done already. Not inside a section: it may
+ * open and map files. The result is reached by d->views[id] inside one. 0, or an error: NO_REPLICA where the slot
+ * serves nothing. */
 int foreign_attach(struct tide *d, uint32_t id);
 
-/* Let the mapping in slot `id` go, where there is one. */
+/* Release the mapping in slot `id`, if there is one. */
 void foreign_release(struct tide *d, uint32_t id);
 
 enum foreign_status {
@@ -38,8 +40,8 @@ enum foreign_status {
     FOREIGN_NONE = 1,  /* no such key at this index */
     FOREIGN_SMALL = 2, /* the buffer is too small; *size says what is needed */
     FOREIGN_LOST = 3,  /* the version of this index is gone: take a newer index */
-    FOREIGN_STUCK = 4, /* the writer stopped in the middle, or the bytes cannot be: use another replica */
-    FOREIGN_LATER = 5, /* inside: the oldest version that is left was written after this index */
+    FOREIGN_STUCK = 4, /* the writer stopped in the middle, or the bytes are impossible: use another replica */
+    FOREIGN_LATER = 5, /* used inside: the oldest version left was written after this index */
 };
 
 struct foreign_value {
@@ -47,22 +49,24 @@ struct foreign_value {
     uint64_t version;
 };
 
-/* How many buckets there are, or 0 where the number cannot be. Also of an own replica, whose bytes are looked at in the same way. */
+/* The number of buckets, or 0: the number is impossible. Also for replicas of this process that are read by validated
+ * copies. */
 uint64_t foreign_buckets(const struct view *v);
 
-/* `reorganised` (the low half; odd while slots are being cleared) and `reused` (the high half) of the table, to be loaded before
- * the index that is read at. */
+/* The table's `reorganised` (low half; odd while slots are being cleared) and `reused` (high half). Load it before the
+ * index that is read at. */
 uint64_t foreign_epoch(const struct table *t);
 
-/* Nothing was cleared since `epoch`, so what was not found was not there. */
+/* Was nothing cleared since `epoch`? If so, what was not found was not there. */
 bool foreign_quiet(const struct table *t, uint64_t epoch);
 
-/* Look a key up as of index `at`; `epoch` was loaded before `at` was. One try: RETRY is FOREIGN_LOST. */
+/* Look a key up as of index `at`; `epoch` was loaded before `at`. It tries once; on FOREIGN_LOST the caller tries
+ * again. */
 enum foreign_status foreign_find(const struct view *v, uint64_t epoch, uint64_t at, uint64_t hash, const void *key,
                                  size_t key_len, void *buf, size_t buf_size, struct foreign_value *out);
 
-/* Can a table in this segment have so many buckets: 2 to buckets_most? In one comparison, since buckets_most is 2 or more:
- * foreign_map() sees to it. */
+/* Can a table in this segment have this number of buckets: 2 to buckets_most? One comparison does, since foreign_map()
+ * makes sure that buckets_most is 2 or more. */
 static inline bool foreign_buckets_fit(const struct view *v, uint64_t buckets) {
     return buckets - 2 <= v->buckets_most - 2;
 }
@@ -71,9 +75,9 @@ static inline bool foreign_buckets_fit(const struct view *v, uint64_t buckets) {
 #define FOREIGN_HIT_KEY_MOST 16u
 
 /*
- * The same for the common case alone: the first match in the bucket is the key, its newest version is of index `at` or older, it
- * is not deleted, its key has 8 to 16 bytes, and nothing changes meanwhile. False says nothing: ask foreign_find(). The buffer
- * may be written then.
+ * foreign_find() for the common case alone: the first match in the bucket is the key, its newest version is of index
+ * `at` or older, it is not deleted, its key has 8 to 16 bytes, and nothing changes meanwhile. False says nothing: ask
+ * foreign_find(). The buffer may have been written then.
  */
 static inline bool foreign_hit(const struct view *v, uint64_t at, uint64_t hash, const void *key, size_t key_len,
                                void *buf, size_t buf_size, struct foreign_value *out) {
@@ -82,17 +86,17 @@ static inline bool foreign_hit(const struct view *v, uint64_t at, uint64_t hash,
     if (!foreign_buckets_fit(v, buckets)) {
         return false;
     }
-    /* MO(arena.use): acquire; before the slot, which leads to no memory that was used for anything else by then. */
+    /* MO(arena.use): acquire; loaded before the slot. By then the slot leads to no memory that has another use. */
     uint32_t reused = atomic_load_explicit(&t->seg->reused, memory_order_acquire);
     const struct table_bucket *b = table_bucket_at(t, table_bucket_of(hash, buckets));
     uint32_t match = table_match_bucket(b, hash);
     if (match == 0) {
         return false;
     }
-    /* The node is the newest at some moment after `at` was loaded. */
+    /* This node was the newest at some moment after `at` was loaded. */
     uint64_t off = (uint64_t)table_first(b, match) * TABLE_UNIT;
     KILL_POINT("read.slot");
-    uint64_t room = v->segment.size_bytes - NODE_HEADER_BYTES - off; /* what may follow the header */
+    uint64_t room = v->segment.size_bytes - NODE_HEADER_BYTES - off; /* bytes that may follow the header */
     if (off < t->pages_off || off > v->segment.size_bytes - NODE_HEADER_BYTES) {
         return false;
     }
@@ -125,23 +129,25 @@ static inline bool foreign_hit(const struct view *v, uint64_t at, uint64_t hash,
            atomic_load_explicit(&t->seg->reused, memory_order_relaxed) == reused; /* MO(arena.use) */
 }
 
-/* Copy every node of bucket `b` that is not deleted, newest version, and hand it over. False when something cannot be. */
+/* Called with a checked copy of each node. Returns 0 to go on. */
 typedef int foreign_visit_fn(void *ctx, const uint8_t *key, size_t key_len, const uint8_t *value, size_t value_len,
                              uint64_t index, uint32_t payload_crc);
-/* Bytes that all visits together may copy, in sizes of the segment: a key that splits move meanwhile is copied up to three times. */
+/* All visits together may copy at most this many times the segment's size: a key that splits move meanwhile is copied
+ * up to three times. */
 #define FOREIGN_TIMES 4u
 struct foreign_scratch {
     uint8_t *bytes;
     size_t room;
-    uint64_t total; /* bytes of nodes that were copied */
-    uint64_t epoch; /* from before `at` was loaded, where that is an index */
+    uint64_t total; /* bytes of nodes copied so far */
+    uint64_t epoch; /* loaded before `at`, where that is an index */
 };
-/* 0, fn's result, or TIDE_ERR_CORRUPT / TIDE_ERR_NOMEM. All visits with one scratch together hand over a few times the segment's
- * size at most, whatever its links lead to: then CORRUPT. at: UINT64_MAX for the newest; versions above it are followed back. */
+/* Copy every live node of bucket `b` as of index `at` (UINT64_MAX: the newest version) and hand it to fn. 0, fn's
+ * result, or TIDE_ERR_CORRUPT / TIDE_ERR_NOMEM. All visits with one scratch together hand over at most FOREIGN_TIMES
+ * the segment's size, wherever its links lead: beyond that CORRUPT. */
 int foreign_visit_bucket(const struct view *v, uint64_t b, uint64_t at, struct foreign_scratch *scratch,
                          foreign_visit_fn *fn, void *ctx);
 
-/* Recompute the digest of a table that nobody writes (its process is dead) and compare: 0, CORRUPT, DIVERGED. */
+/* Recompute the digest of a table that nobody writes (its process is dead), and compare. 0, CORRUPT, DIVERGED. */
 int foreign_verify(const struct view *v);
 
 #endif

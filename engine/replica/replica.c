@@ -10,7 +10,7 @@
 int replica_make_table(struct replica *r) {
     struct tide *d = r->domain;
     uint64_t size = table_segment_bytes(r->table_bytes);
-    /* A follower that joins anew after its domain was removed must not bring a table back under that name. */
+    /* A follower that joins anew after its domain was removed must not make a table under that name again. */
     int current = segment_is_current(&d->segment);
     if (current != 1) {
         return current == 0 ? TIDE_ERR_GONE : current;
@@ -24,7 +24,7 @@ int replica_make_table(struct replica *r) {
         segment_discard(&r->view.segment);
         return TIDE_ERR_NOMEM;
     }
-    struct table_segment *seg = r->writer.t.seg; /* nobody else has it yet */
+    struct table_segment *seg = r->writer.t.seg; /* no other process has mapped it yet */
     r->view.lag_all = (struct hdr *)(r->view.segment.base + seg->lag_all_off);
     r->view.lag_windows = (struct lag_windows *)(r->view.segment.base + seg->lag_windows_off);
     uint64_t id = segment_random();
@@ -42,7 +42,7 @@ int replica_make_table(struct replica *r) {
     }
     r->view.table = r->writer.t;
     r->view.buckets_most =
-        view_buckets_most(&r->view); /* tide_verify() looks at own replicas by the way of foreign ones */
+        view_buckets_most(&r->view); /* tide_verify() reads own replicas like foreign ones, by validated copies */
     r->applied = r->published = 0;
     r->pos = 0;
     r->last_ts = 0;
@@ -76,7 +76,7 @@ void replica_stop_serving(struct replica *r) {
                                           : "refuses writes until it is stopped and started again");
     uint32_t serving = REPLICA_SERVING;
     atomic_compare_exchange_strong(&r->view.board->state, &serving, REPLICA_FAILED);
-    /* Whoever has to act sleeps on one of these. */
+    /* The threads that have to act sleep on these words. */
     _Atomic uint32_t *words[] = { &r->nudge, &d->log->leader.wake, &d->log->lanes_board.wake };
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
         park_rouse(words[i], INT32_MAX);

@@ -8,39 +8,41 @@
 #include "engine/table/limbo.h"
 #include "shm/park.h"
 
-/* Give the replica a fresh, empty table segment; readers are let in by view_show(). Errors as tide_replica_start(). */
+/* Give the replica a fresh, empty table segment; view_show() lets readers in. Errors as tide_replica_start(). */
 int replica_make_table(struct replica *r);
 void replica_drop_table(struct replica *r);
 
-/* The replica whose view this is: one that this process runs. */
+/* The replica that has this view. This process runs it. */
 static inline struct replica *replica_of(const struct view *v) {
     return (struct replica *)(uintptr_t)((const uint8_t *)v - offsetof(struct replica, view));
 }
 
 /*
- * Something that cannot be was found in the table that this process runs (struct table_own): say so and serve nothing more. Once; any
- * thread, also inside a section. The replica's own thread joins anew then, the leader hands over where it can.
+ * Impossible bytes were found in the table of a replica that this process runs (struct table_own). Log it and serve
+ * nothing more. Acts once; any thread, also inside a section. The replica's own thread then joins anew; a leader hands
+ * over if it can.
  */
 void replica_stop_serving(struct replica *r);
 
-/* The board's words about this replica are those that its thread wrote, or are now. For the applying thread, from time to time. */
+/* Write the board's words about this replica again if another process changed them. The applying thread calls it from
+ * time to time. */
 void replica_mend_board(struct replica *r);
 
-/* After each entry: leave a digest mark where one is due. */
+/* After each entry: write a digest mark if one is due. */
 static inline void replica_note_index(struct replica *r) {
     if (r->exact && r->applied % LAYOUT_DIGEST_EVERY == 0) {
         board_mark_digest(r->view.board, r->applied, r->writer.digest);
     }
 }
 
-/* Publish r->applied and r->pos: readers see everything up to there. ts: see board_publish(). */
+/* Publish r->applied and r->pos: readers see everything up to that index. ts: see board_publish(). */
 static inline void replica_advance(struct replica *r, uint64_t ts) {
     KILL_POINT("apply.unpublished");
     board_publish(r->view.board, r->applied, ts, r->pos);
     KILL_POINT("apply.undigested");
 }
 
-/* What is due after a publication: digest, counts, grace periods, waiters. */
+/* After a publication: digest, counts, grace periods, waiters. */
 static inline void replica_advanced(struct replica *r) {
     board_put_digest(r->view.board, r->applied, r->writer.digest);
     atomic_store_explicit(&r->view.board->entries, /* MO(stats) */
@@ -50,7 +52,7 @@ static inline void replica_advanced(struct replica *r) {
     r->published = r->applied;
     KILL_POINT("apply.published");
     table_published(&r->writer);
-    /* MO(replica.waiters): relaxed; a waiter that this misses looks again within a millisecond: shm/park.h. */
+    /* MO(replica.waiters): relaxed; a waiter that this load misses looks again within a millisecond: shm/park.h. */
     if (__builtin_expect(atomic_load_explicit(&r->view.board->waiters, memory_order_relaxed) != 0, 0)) {
         park_rouse_announced(&r->view.board->waiters, &r->view.board->wake, INT32_MAX);
     }

@@ -8,7 +8,7 @@ struct visit {
     uint64_t most;
 };
 
-/* A node of this process's own table: it stays whole while the section is open, so nothing is copied. */
+/* Hand over a node of this process's own table. It stays whole while the section is open, so it is not copied. */
 static int visit_node(void *ctx, const struct table_node *n, const struct table_lengths *len) {
     struct visit *visit = ctx;
     /* MO(node.fields), MO(node.index): relaxed; the node was reached through MO(table.slot). */
@@ -17,7 +17,7 @@ static int visit_node(void *ctx, const struct table_node *n, const struct table_
     const uint8_t *key = table_node_key(n);
     visit->scratch->total += NODE_HEADER_BYTES + len->key + len->value;
     if (visit->scratch->total > visit->most) {
-        return TIDE_ERR_CORRUPT; /* buckets that are chained to one another, say */
+        return TIDE_ERR_CORRUPT; /* for example, buckets that are chained to one another */
     }
     return visit->fn(visit->ctx, key, len->key, key + len->key, len->value, index, crc);
 }

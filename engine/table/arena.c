@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ARENA_PAGES_WANTED 4096u /* few enough nodes in a page that a class which is rare costs little */
-#define ARENA_EVEN 512u          /* up to so many bytes there is a class for each TABLE_UNIT */
+#define ARENA_PAGES_WANTED 4096u /* small pages: a class with few nodes then wastes little */
+#define ARENA_EVEN 512u          /* below this size there is a class for each TABLE_UNIT */
 #define ARENA_SPARE_SHARE 128u
 
 uint32_t arena_page_bytes(uint64_t table_bytes) {
@@ -16,7 +16,8 @@ uint32_t arena_page_bytes(uint64_t table_bytes) {
     return (uint32_t)bytes;
 }
 
-/* Each class is as large as it can be with so many nodes in a page; each is larger than the one before by a thirty-second, or by one unit. */
+/* Each class takes the largest size that still puts its number of nodes into a page. It is larger than the class before
+ * by a thirty-second, or by one unit. */
 static void arena_make_classes(struct arena *a) {
     uint32_t page = UINT32_C(1) << a->shift, bytes = NODE_HEADER_BYTES + TABLE_UNIT, last = 0;
     a->small_units = page / 8 / TABLE_UNIT;
@@ -71,7 +72,8 @@ int arena_init(struct arena *a, uint8_t *base, uint64_t from, uint64_t end, uint
     for (uint32_t p = 0; p < a->pages; p++) {
         arena_free_page(a, p);
     }
-    /* A class may have one page in part, the zone two; one is a node's that is made before another is gone. */
+    /* Each class may have one page that is partly empty, the zone two. One more page serves a node that is made before
+     * the node that it replaces is freed. */
     uint64_t kept = a->classes + 4, spare = a->pages / ARENA_SPARE_SHARE + 2;
     uint64_t all = kept + spare < a->pages ? a->pages - kept - spare : 0;
     a->limit = all << a->shift;
@@ -94,7 +96,8 @@ void arena_destroy(struct arena *a) {
 void arena_reuse(struct arena *a, uint64_t off, uint64_t bytes) {
     uint64_t last = (off + bytes - 1 - a->pages_off) >> a->shift;
     for (uint64_t p = (off - a->pages_off) >> a->shift; p <= last; p++) {
-        /* MO(arena.use): release; no slot leads to what was there any more. The fence behind it: nothing new is written there before. */
+        /* MO(arena.use): release; no slot leads to the old contents any more. The fence below keeps new contents behind
+         * this store. */
         uint32_t uses =
             atomic_load_explicit(&a->uses[p], memory_order_relaxed) + 1; /* MO(arena.use): the writer's own */
         atomic_store_explicit(&a->uses[p], uses, memory_order_release);  /* MO(arena.use) */
@@ -104,7 +107,7 @@ void arena_reuse(struct arena *a, uint64_t off, uint64_t bytes) {
     atomic_thread_fence(memory_order_release); /* MO(arena.use): pairs with the acquire fence in foreign_whole() */
 }
 
-/* The lowest free page, or a->pages. Those near the zone are its next. */
+/* The lowest free page, or a->pages. The zone grows downwards and takes the highest ones. */
 static uint32_t arena_lowest_page(struct arena *a) {
     for (uint32_t word = a->low_page / 64; word <= a->pages / 64; word++) {
         if (a->page_bits[word] != 0) {
@@ -161,7 +164,8 @@ static void arena_unlink(struct arena *a, uint32_t page) {
     c->free -= p->free;
 }
 
-/* Few pages are left, and this took one: it is time to empty a span, a few nodes with each write. */
+/* True while few pages are free. Whoever takes a page then asks compaction to empty a span, a few nodes with each
+ * write. */
 static bool arena_is_low(const struct arena *a) {
     return a->free_pages < 4 + a->pages / 256;
 }
@@ -246,7 +250,7 @@ bool arena_refill(struct arena *a, uint32_t class) {
         bits[w] = word;
         p->words &= word == 0 ? ~(1u << w) : UINT32_MAX;
     }
-    for (uint32_t i = 0; i < n; i++) { /* the lowest is used first */
+    for (uint32_t i = 0; i < n; i++) { /* nodes at lower offsets are used first */
         h->nodes[n - 1 - i] = got[i];
     }
     h->count = n;
@@ -267,7 +271,7 @@ static void arena_free_small(struct arena *a, uint32_t page, uint32_t node) {
     uint32_t n = (uint32_t)(((uint64_t)units * c->inverse) >> 20);
     uint64_t *word = &a->bits[(uint64_t)page * a->bits_each + n / 64];
     if (n >= c->each || n * (c->bytes / TABLE_UNIT) != units || (*word >> n % 64 & 1) != 0) {
-        return; /* no node, or a free one */
+        return; /* not a node, or free already */
     }
     *word |= UINT64_C(1) << n % 64;
     p->words |= 1u << n / 64;
@@ -402,7 +406,8 @@ void arena_free(struct arena *a, uint32_t node) {
     if (a->page[page].use == ARENA_SPAN) {
         arena_free_small(a, page, node);
     } else if (zone_bytes(&a->zone, off) != 0) {
-        /* MO(node.index): relaxed; other parts of it may be used anew while its header stays as it was: arena_reuse() has the fence. */
+        /* MO(node.index): relaxed; the block's other parts may be used again while this header stays. The fence is in
+         * arena_reuse(). */
         atomic_store_explicit(&arena_node(a, node)->index, 0, memory_order_relaxed);
         zone_free(&a->zone, off);
         arena_zone_trim(a);

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Memory for nodes, in a table segment. It is a row of pages of one size. A page is free, or a *span*: cut into nodes of one size
- * class, or part of the *zone* at the upper end, where large nodes lie one beside the other (engine/table/zone.h). A span whose nodes
- * are all free is a free page again, and serves any class. What is known of pages and nodes is memory of the process alone: nothing
- * that another process writes into the segment can lead the allocator astray. One thread, the table's writer.
+ * Memory for nodes, in a table segment: a row of pages of one size. A page is free, or a *span* (cut into nodes of one
+ * size class), or part of the *zone* at the upper end, where large nodes lie side by side (engine/table/zone.h). A span
+ * whose nodes are all free becomes a free page again and serves any class. The records of pages and nodes are private
+ * memory: nothing that another process writes into the segment can lead the allocator astray. One thread uses an arena,
+ * the table's writer.
  *
- * What a table takes is decided by one sum, `live`: what each live node costs, its share of a page, added up. It follows from the
- * live keys alone, and so from the log: whatever a replica went through, it has the sum of every other. `limit` leaves what can be lost beside
- * it: a page in part empty for each class, and the zone's rounding. arena_transit() is the room that moving the largest node takes.
+ * One sum, `live`, decides what a table takes: the costs of all live nodes, where a node's cost is its share of a page.
+ * The sum follows from the live keys alone, hence from the log: all replicas have the same sum at the same index,
+ * whatever each went through. `limit` leaves out what can be lost beside it: a partly empty page for each class, and
+ * the zone's rounding. arena_transit() is the room needed to move the largest node.
  *
  * Why a replica can hold whatever live + transit <= limit admits: engine/table/compact.h.
  */
@@ -21,9 +23,9 @@
 #include "shm/bytes.h"
 #include "shm/layout.h"
 
-#define ARENA_CLASSES 160u     /* of small nodes, at most */
-#define ARENA_LARGE 255u       /* in place of a class: a node of the zone */
-#define ARENA_SMALL_UNITS 512u /* of a small node, at most: an eighth of the largest page */
+#define ARENA_CLASSES 160u     /* most classes of small nodes */
+#define ARENA_LARGE 255u       /* stands for a class: a node in the zone */
+#define ARENA_SMALL_UNITS 512u /* most units of a small node: an eighth of the largest page */
 #define ARENA_PAGE_MIN 1024u
 #define ARENA_PAGE_MAX 65536u
 #define ARENA_AT_HAND 32u
@@ -33,28 +35,28 @@ enum arena_use { ARENA_FREE = 0, ARENA_SPAN = 1, ARENA_ZONE = 2, ARENA_TAKEN = 3
 struct arena_page {
     uint8_t use; /* enum arena_use */
     uint8_t class;
-    bool held;           /* being emptied: nothing of it is given out */
-    uint16_t free;       /* nodes of a span that are */
+    bool held;           /* being emptied: no node of it is given out */
+    uint16_t free;       /* free nodes of a span */
     uint32_t words;      /* bit k: word k of its bits is not 0 */
-    uint32_t next, prev; /* spans of its class with free nodes: number + 1; 0: none */
+    uint32_t next, prev; /* list of its class's spans with free nodes: number + 1; 0: none */
 };
 
 struct arena_class {
     uint32_t bytes;   /* of a node */
-    uint32_t cost;    /* its share of a page: what it counts in `live` */
+    uint32_t cost;    /* its share of a page, added to `live` */
     uint32_t each;    /* nodes in a page */
     uint32_t inverse; /* a node's number is its units in the page, times this, over 2^20 */
     uint32_t spans;   /* pages that have such nodes */
-    uint32_t partial; /* the first one with free nodes: number + 1 */
-    uint64_t free;    /* nodes, but those at hand */
+    uint32_t partial; /* the first span with free nodes: number + 1 */
+    uint64_t free;    /* free nodes, without those at hand */
 };
 
 struct arena {
     uint8_t *base; /* of the segment */
     struct table_segment *seg;
-    uint64_t live; /* bytes: see above */
+    uint64_t live; /* sum of costs: see above */
     uint64_t limit;
-    uint64_t spare;    /* beyond `limit`, for nodes that are made before those they replace are gone */
+    uint64_t spare;    /* room beyond `limit`, for nodes that are made before those that they replace are freed */
     uint64_t patience; /* bytes that may wait for a grace period before one is asked for */
     uint64_t pages_off, end;
     uint32_t shift, pages, small_units, classes;
@@ -62,27 +64,27 @@ struct arena {
     uint32_t low_page; /* no page below is free */
     uint64_t large;    /* bytes of live nodes in the zone */
     uint32_t large_count[ZONE_BINS];
-    uint32_t large_most; /* the highest size class with one of them */
-    /* What compaction is after: engine/table/compact.h. */
-    uint64_t wanted;        /* bytes of the node that there was no room for, 0: none */
-    uint32_t demand;        /* pages that are to become free for it, or so many times its size in one piece */
-    bool pursuing;          /* that is under way */
-    bool exhausted;         /* nothing can be moved any more that would make room */
-    bool moving;            /* nodes are moved: what is kept for that may be used */
-    uint32_t credit;        /* spans that are worth emptying bit by bit, since pages were taken when few were left */
+    uint32_t large_most; /* the highest bin that has a live node */
+    /* The state of compaction: engine/table/compact.h. */
+    uint64_t wanted;        /* bytes of the node that found no room; 0: none */
+    uint32_t demand;        /* pages to free for it; for a large node, how many times its size in one piece */
+    bool pursuing;          /* compaction works on `wanted` */
+    bool exhausted;         /* no move makes more room */
+    bool moving;            /* nodes are being moved: the room kept for moves may be used */
+    uint32_t credit;        /* spans to empty step by step: one for each page that was taken while few were free */
     uint32_t emptying;      /* page + 1 */
     uint32_t at;            /* the next node of it */
-    uint32_t emptied;       /* page + 1: what still waits in it */
+    uint32_t emptied;       /* page + 1: emptied, its nodes wait for a grace period */
     _Atomic uint32_t *uses; /* in the segment: how often each page changed its use */
     struct arena_page *page;
     uint64_t *bits;      /* bits_each words for each page: bit n set: node n is free */
-    uint64_t *page_bits; /* free pages, held ones left out */
+    uint64_t *page_bits; /* free pages that are not held */
     uint32_t bits_each;
     struct zone zone;
     struct arena_class class[ARENA_CLASSES];
     struct arena_at_hand {
         uint32_t count;
-        uint32_t nodes[ARENA_AT_HAND]; /* offset / TABLE_UNIT, the next to be used last */
+        uint32_t nodes[ARENA_AT_HAND]; /* offset / TABLE_UNIT; the last one is used next */
     } hand[ARENA_CLASSES];
     uint8_t class_of[ARENA_SMALL_UNITS + 1];
 };
@@ -91,10 +93,11 @@ static inline struct table_node *arena_node(const struct arena *a, uint32_t node
     return (struct table_node *)(a->base + (uint64_t)node * TABLE_UNIT);
 }
 
-/* The size of pages in a domain whose tables have so many bytes: the same in all its replicas, since the sum depends on it. */
+/* The page size in a domain whose tables have `table_bytes`. All replicas use the same, since the sum depends on it. */
 uint32_t arena_page_bytes(uint64_t table_bytes);
 
-/* Memory from `from` (at the lowest) to `end` in pages; a->pages_off is where they begin. `uses`: a word for each. 0, or -1: there is no memory. */
+/* Cut memory into pages, from `from` (at the lowest) to `end`; a->pages_off is where they begin. `uses`: a word for
+ * each. 0, or -1: no memory. */
 int arena_init(struct arena *a, uint8_t *base, uint64_t from, uint64_t end, uint32_t page_bytes,
                _Atomic uint32_t *uses);
 void arena_destroy(struct arena *a);
@@ -103,13 +106,13 @@ static inline uint64_t arena_units(uint64_t payload_bytes) {
     return (NODE_HEADER_BYTES + payload_bytes + TABLE_UNIT - 1) / TABLE_UNIT;
 }
 
-/* Class of a node with so many bytes of key and value, or ARENA_LARGE. */
+/* The class of a node whose key and value have `payload_bytes`, or ARENA_LARGE. */
 static inline uint32_t arena_class(const struct arena *a, uint64_t payload_bytes) {
     uint64_t units = arena_units(payload_bytes);
     return units <= a->small_units ? a->class_of[units] : ARENA_LARGE;
 }
 
-/* What such a node counts in `live`. */
+/* What such a node adds to `live`. */
 static inline uint64_t arena_cost(const struct arena *a, uint64_t payload_bytes) {
     uint32_t class = arena_class(a, payload_bytes);
     return class != ARENA_LARGE ? a->class[class].cost : zone_round(NODE_HEADER_BYTES + payload_bytes);
@@ -123,7 +126,8 @@ static inline uint32_t arena_page_of(const struct arena *a, uint32_t node) {
     return (uint32_t)(((uint64_t)node * TABLE_UNIT - a->pages_off) >> a->shift);
 }
 
-/* A node's class and bytes, by what was given out, not by what the node says. Bytes 0: nothing that is in use starts there. */
+/* A node's bytes and cost as the allocator recorded them, not as the node says. Bytes 0: no node in use starts
+ * there. */
 struct arena_extent {
     uint64_t bytes, cost;
     uint32_t class;
@@ -141,13 +145,14 @@ static inline struct arena_extent arena_extent(const struct arena *a, uint32_t n
     return (struct arena_extent){ a->class[p->class].bytes, a->class[p->class].cost, p->class };
 }
 
-/* Nodes are at hand again, where they can be had without waiting. */
+/* Put nodes of the class at hand, if that needs no wait. False: there are none. */
 bool arena_refill(struct arena *a, uint32_t class);
 
 #define ARENA_AHEAD 2u
 
-/* A node of the class that does not count yet, or 0: not without waiting. Memory is asked for those behind it. The caller makes its index 0
- * before anything else of it changes. arena_count() when it becomes part of the state, else arena_free(). */
+/* A node of the class that is not part of `live` yet, or 0: none without waiting. Prefetches the nodes behind it. The
+ * caller sets its index to 0 before it changes anything else of it, and ends with arena_count() when the node becomes
+ * part of the state, else with arena_free(). */
 static inline uint32_t arena_take_small(struct arena *a, uint32_t class) {
     struct arena_at_hand *h = &a->hand[class];
     if (__builtin_expect(h->count == 0, 0) && !arena_refill(a, class)) {
@@ -163,13 +168,13 @@ static inline uint32_t arena_take_small(struct arena *a, uint32_t class) {
 }
 uint32_t arena_take_large(struct arena *a, uint64_t bytes);
 
-/* Of any size. */
+/* The same for any size. */
 static inline uint32_t arena_take(struct arena *a, uint64_t payload_bytes) {
     uint32_t class = arena_class(a, payload_bytes);
     return class != ARENA_LARGE ? arena_take_small(a, class) : arena_take_large(a, NODE_HEADER_BYTES + payload_bytes);
 }
 
-/* It becomes part of the state; it is no longer part of it, though those who came before still read it. */
+/* The node becomes part of the state; it is part of it no longer, though earlier sections may still read it. */
 void arena_count_large(struct arena *a, uint64_t bytes);
 void arena_forget_large(struct arena *a, uint64_t bytes);
 static inline void arena_count(struct arena *a, const struct arena_extent *e) {
@@ -185,26 +190,28 @@ static inline void arena_forget(struct arena *a, const struct arena_extent *e) {
     }
 }
 
-/* arena_take() and arena_count(). ARENA_WAIT: compaction, after what waits for a grace period was freed, makes room: table_drain(). */
+/* arena_take() and arena_count(). ARENA_WAIT: table_drain() makes room, by a grace period and by compaction. */
 enum arena_status arena_alloc(struct arena *a, uint64_t payload_bytes, uint32_t *node);
 
-/* No reader can have it any more: its memory serves anything. Nothing happens where the node is not in use. */
+/* No reader can hold the node any more: its memory serves any use. Does nothing where the node is not in use. */
 void arena_free(struct arena *a, uint32_t node);
 
 /* ---- admission ---------------------------------------------------------------------------------------------------------- */
 
-/* The room beside `live` that moving a node takes, were one of so many bytes the largest (0: one that is there). */
+/* The room beside `live` that moving the largest node takes, if one of `bytes` were added (0: none is). */
 static inline uint64_t arena_transit(const struct arena *a, uint64_t bytes) {
     uint32_t most = a->large_most, bin = bytes != 0 ? zone_bin(bytes) : 0;
     most = bin > most ? bin : most;
     return most != 0 ? zone_bin_bytes(most) + (UINT64_C(2) << a->shift) : 0;
 }
 
-/* So many bytes, free pages and what is loose at the zone's lower end, are kept for moving a node, but for the node that is made while the one that
- * it replaces is there: then nothing else is taken before that one's memory was given back. */
+/* Would the free pages and the loose bytes at the zone's lower end, after `less` bytes of them are taken, still suffice
+ * for moving a node of up to `most` bytes? Once compaction is exhausted, one node may use that reserve: the node that
+ * it replaces still holds its memory, and nothing else is taken before that memory comes back. */
 bool arena_keeps(const struct arena *a, uint64_t less, uint64_t most);
 
-/* `come` bytes more (a sum of arena_cost()), the largest of them `most` in the zone (0: none is), and `gone` less. */
+/* May `come` (a sum of arena_cost()) be added and `gone` taken off? `most`: bytes of the largest new node in the zone,
+ * 0: none. */
 static inline bool arena_admits(const struct arena *a, uint64_t come, uint64_t gone, uint64_t most, uint64_t limit) {
     return a->live + come - gone + arena_transit(a, most) <= limit;
 }
@@ -218,28 +225,28 @@ static inline uint64_t arena_page_off(const struct arena *a, uint32_t page) {
     return a->pages_off + ((uint64_t)page << a->shift);
 }
 
-/* A free page for good: its offset, zeroed, or 0. */
+/* Take a free page for good. Returns its offset, the page zeroed, or 0. */
 uint64_t arena_take_page(struct arena *a);
 
-/* Nothing of a page is given out, until it is let go or becomes free; a free one is kept for the zone. */
+/* Give out nothing of a page until it is let go or becomes free; a page that is free already is kept for the zone. */
 void arena_hold(struct arena *a, uint32_t page);
 void arena_let_go(struct arena *a, uint32_t page);
 
-/* Is node n of a span given out? But those at hand, which arena_put_back() makes free before. */
+/* Is node n of a span given out? Call arena_put_back() first: nodes at hand count as given out. */
 static inline bool arena_in_use(const struct arena *a, uint32_t page, uint32_t n) {
     return (a->bits[(uint64_t)page * a->bits_each + n / 64] >> n % 64 & 1) == 0;
 }
 void arena_put_back(struct arena *a, uint32_t class);
 
-/* The first of the pages below the zone that it would need to have a block of so many bytes, and how many: 0 where they are not there. */
+/* How many pages below the zone a block of `bytes` would need, and the first of them. 0: there are not that many. */
 uint32_t arena_zone_needs(const struct arena *a, uint64_t bytes, uint32_t *first);
 
-/* Those pages, if all are free, become the zone's. */
+/* May those pages become the zone's (all are free)? Make them so. */
 bool arena_zone_may_extend(const struct arena *a, uint64_t bytes);
 bool arena_zone_extend(struct arena *a, uint64_t bytes);
 void arena_zone_trim(struct arena *a);
 
-/* Memory of [off, off + bytes) is used for something else from now on: readers of other processes find out. */
+/* Count a new use of the memory [off, off + bytes), so that readers of other processes notice. */
 void arena_reuse(struct arena *a, uint64_t off, uint64_t bytes);
 
 #endif

@@ -5,14 +5,14 @@
 #include "engine/table/table_slots.h"
 #include "shm/bytes.h"
 
-#define COMPACT_LOOKS 256u /* at spans of a class, for the sparsest */
-#define COMPACT_PAGES 8u   /* emptied at once, before a grace period */
-#define COMPACT_STEP 4u    /* nodes moved with one publication */
+#define COMPACT_LOOKS 256u /* spans of a class that are compared */
+#define COMPACT_PAGES 8u   /* most spans emptied before one grace period */
+#define COMPACT_STEP 4u    /* most nodes moved with one publication */
 #define COMPACT_STEP_LOOKS 64u
 
 enum compact_result { COMPACT_MOVED, COMPACT_STAYS, COMPACT_NO_ROOM };
 
-/* Where a live node stands. Its lengths are read once, and lie within what was given out for it. */
+/* Where a live node stands. Its lengths are loaded once, and fit into its memory. */
 struct compact_node {
     struct table_place place;
     uint64_t hash;
@@ -32,12 +32,12 @@ static bool compact_look(const struct table_writer *w, uint32_t node, uint64_t b
     return table_place_of(&w->t, table_bucket_at(&w->t, table_bucket_of(out->hash, w->buckets)), node, &out->place);
 }
 
-/* The node that `c` says goes on at `to`, which no slot leads to. */
+/* Copy the node that `c` describes to `to`, which no slot leads to yet, and make the slot lead there. */
 static void compact_move(struct table_writer *w, const struct compact_node *c, uint32_t node, uint32_t to) {
     const struct table_node *n = table_node_at(&w->t, node);
     struct table_node *copy = table_node_at(&w->t, to);
-    /* MO(node.prev), MO(node.fields), MO(node.index): relaxed; the writer's own nodes. What the link leads to is whole for every
-     * section that follows it: it was replaced by this node's entry, and the copy has the index of that. */
+    /* MO(node.prev), MO(node.fields), MO(node.index): relaxed; the writer's own nodes. Every section that follows the
+     * link finds the older version whole: this node's entry replaced it, and the copy has that entry's index. */
     uint32_t prev = atomic_load_explicit(&n->prev, memory_order_relaxed);
     uint32_t crc = atomic_load_explicit(&n->crc, memory_order_relaxed);     /* MO(node.fields) */
     uint64_t index = atomic_load_explicit(&n->index, memory_order_relaxed); /* MO(node.index) */
@@ -50,7 +50,7 @@ static void compact_move(struct table_writer *w, const struct compact_node *c, u
 static enum compact_result compact_small(struct table_writer *w, uint32_t node, const struct arena_class *class) {
     struct compact_node c;
     if (!compact_look(w, node, class->bytes, &c)) {
-        return COMPACT_STAYS; /* not published, or replaced: it is freed without us */
+        return COMPACT_STAYS; /* not published yet, or replaced: its writer frees it */
     }
     uint32_t to = arena_take_small(&w->arena, (uint32_t)(class - w->arena.class));
     if (to == 0) {
@@ -62,7 +62,8 @@ static enum compact_result compact_small(struct table_writer *w, uint32_t node, 
 
 /* ---- spans ------------------------------------------------------------------------------------------------------------- */
 
-/* The sparsest span of the class that has most free nodes, which are those of `pages` pages at least: its number + 1, or 0. */
+/* Of the class with the most pages' worth of free nodes, at least `pages`: its sparsest span, as number + 1. 0: no such
+ * class. */
 static uint32_t compact_sparsest(struct arena *a, uint32_t pages) {
     uint64_t most = 0;
     uint32_t class = 0;
@@ -84,7 +85,7 @@ static uint32_t compact_sparsest(struct arena *a, uint32_t pages) {
     return best;
 }
 
-/* Move what lives in a span, nodes from *at on, `most` of them. False: there was no room for one. */
+/* Move the live nodes of a span, from node *at on, at most `most` of them. False: one found no room. */
 static bool compact_span(struct table_writer *w, uint32_t page, uint32_t *at, uint32_t looks, uint32_t most,
                          uint32_t *moved) {
     struct arena *a = &w->arena;
@@ -107,7 +108,7 @@ static bool compact_span(struct table_writer *w, uint32_t page, uint32_t *at, ui
     return true;
 }
 
-/* Empty some spans that are nearly so. */
+/* Empty the sparsest spans. */
 static uint32_t compact_sparse(struct table_writer *w, uint32_t pages) {
     struct arena *a = &w->arena;
     uint32_t moved = 0, held[COMPACT_PAGES], n = 0;
@@ -120,7 +121,7 @@ static uint32_t compact_sparse(struct table_writer *w, uint32_t pages) {
         arena_hold(a, page - 1);
         room = compact_span(w, page - 1, &at, UINT32_MAX, UINT32_MAX, &moved);
     }
-    /* What they have free yet is no worse than another's, should one of their nodes stay. */
+    /* A node that could not move keeps its span in use; then the span's free nodes serve as well as any other's. */
     for (uint32_t i = 0; i < n; i++) {
         arena_let_go(a, held[i]);
     }
@@ -129,14 +130,14 @@ static uint32_t compact_sparse(struct table_writer *w, uint32_t pages) {
 
 /* ---- the zone ---------------------------------------------------------------------------------------------------------- */
 
-/* Free the pages below the zone that a block of so many bytes needs. */
+/* Free the pages below the zone that a block of `bytes` needs. */
 static uint32_t compact_below_zone(struct table_writer *w, uint64_t bytes) {
     struct arena *a = &w->arena;
     uint32_t first = 0, moved = 0, n = arena_zone_needs(a, bytes, &first), taken = 0;
     for (uint32_t p = first; p < first + n; p++) {
         taken += a->page[p].use != ARENA_FREE;
     }
-    if (n == 0 || a->free_pages < n) { /* those of the n that are taken have to go to free ones elsewhere */
+    if (n == 0 || a->free_pages < n) { /* each span in the way needs a free page elsewhere */
         return 0;
     }
     if (taken != 0) {
@@ -173,13 +174,13 @@ static bool compact_large(struct table_writer *w, uint64_t from, uint64_t bytes,
     return true;
 }
 
-/* Move the lowest blocks into holes above them, until so many bytes are free where they were. */
+/* Move the lowest blocks into holes above them, until `most` bytes were moved. */
 static uint32_t compact_lowest(struct table_writer *w, uint64_t most) {
     struct zone *z = &w->arena.zone;
     uint64_t off, bytes, done = 0, from = 0;
     uint32_t moved = 0;
     while (done < most && zone_next_used(z, from, &off, &bytes)) {
-        from = off; /* the next: blocks that go up leave theirs in use until a grace period has ended */
+        from = off; /* a moved block's old place stays in use until a grace period has ended */
         uint64_t to = zone_alloc_above(z, bytes, off);
         if (to == 0) {
             break;
@@ -204,7 +205,7 @@ static uint32_t compact_highest(struct table_writer *w) {
         if (bytes <= hole) {
             to = zone_alloc_high(z, bytes);
         } else if (moved != 0) {
-            break; /* what they left makes the hole larger, after a grace period */
+            break; /* the places left behind enlarge the hole after a grace period */
         } else {
             to = zone_alloc_loose(z, bytes);
             if (to == 0 && arena_zone_extend(&w->arena, bytes)) {
@@ -226,7 +227,7 @@ static uint32_t compact_highest(struct table_writer *w) {
 
 /* ---- what is wanted ------------------------------------------------------------------------------------------------------ */
 
-/* In one piece, where a large node is wanted. Asked for again it is for several of them: those of a batch. */
+/* Bytes to free in one piece for a large node: `demand` times its size, since a batch may want several. */
 static uint64_t compact_bytes(const struct arena *a) {
     uint64_t bytes = zone_round(a->wanted), most = a->end - a->pages_off;
     return bytes <= most / a->demand ? bytes * a->demand : most;
@@ -261,7 +262,7 @@ uint32_t compact_for_wanted(struct table_writer *w) {
     compact_let_go(a);
     bool large = arena_class(a, a->wanted - NODE_HEADER_BYTES) == ARENA_LARGE;
     if (!a->pursuing) {
-        /* There was no room, though so much was there: a batch needs more than the one node. */
+        /* The last demand was met and the writer still found no room: a batch needs more than one node. */
         a->demand = a->demand == 0 ? 1 : a->demand < a->pages ? a->demand * 2 : a->demand;
         while (!w->released && a->demand < a->pages && compact_has_enough(a)) {
             a->demand *= 2;
@@ -295,7 +296,7 @@ uint32_t compact_for_wanted(struct table_writer *w) {
 
 void compact_step_slow(struct table_writer *w) {
     struct arena *a = &w->arena;
-    a->demand = 0; /* what was wanted is there */
+    a->demand = 0; /* the last wanted node was placed */
     a->exhausted = false;
     if (a->credit == 0) {
         return;
@@ -312,7 +313,7 @@ void compact_step_slow(struct table_writer *w) {
     }
     uint32_t page = a->emptying - 1, moved = 0;
     const struct arena_page *p = &a->page[page];
-    if (p->use != ARENA_SPAN || !p->held) { /* it is free by itself */
+    if (p->use != ARENA_SPAN || !p->held) { /* it became free without us */
         a->emptying = 0;
         a->credit--;
         return;
@@ -325,5 +326,5 @@ void compact_step_slow(struct table_writer *w) {
         a->emptying = 0;
         a->credit--;
     }
-    w->safe = w->open.count; /* everything is published */
+    w->safe = w->open.count; /* the moved nodes' entries were all published before */
 }

@@ -1,35 +1,36 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Moving live nodes so that memory which is free in small pieces serves anything. A node is moved as a put would replace it, but for its
- * index, which it keeps: the copy is published by the slot, the old one is freed a grace period later. Readers see the same version at
- * the same index, whichever they find.
+ * Compaction moves live nodes, so that memory which is free in small pieces serves nodes of any size. A node is moved as a put would
+ * replace it, except that the copy keeps the index: the slot publishes the copy, and the old node is freed a grace period later.
+ * Readers see the same version at the same index, whichever of the two they find.
  *
- * Why a table can hold whatever its sum admits (live + transit <= limit, engine/table/arena.h). Say that nothing waits for a grace period:
+ * Why a table can hold whatever its sum admits (live + transit <= limit, engine/table/arena.h). Assume that nothing waits for a
+ * grace period:
  *
- *   1. Spans. As long as a class has as many free nodes as a page has, its sparsest span can be emptied into its others: that takes no
- *      more memory, and makes a page free. When no class has, each class c has n(c) / each(c) pages, rounded up: its part of `live`, in
- *      pages, and less than one more. Those are kept beside `limit`.
- *   2. The zone has its blocks and holes. Take the highest hole, and the block below it. If the block fits into the hole, it is moved up. If not,
- *      it is moved aside, which makes the hole larger by all of it, and from there to the upper end of the hole. Either way the
- *      hole is lower afterwards. In the end all holes are one, at the lower end, and pages of it are free.
+ *   1. Spans. As long as a class has as many free nodes as a page holds, its sparsest span can be emptied into its other spans. That
+ *      takes no more memory, and frees a page. When no class has that many, each class c has n(c) / each(c) pages, rounded up: its
+ *      part of `live`, in pages, and less than one page more. `limit` leaves out that page for every class.
+ *   2. The zone has used blocks and holes. Take the highest hole and the block below it. If the block fits into the hole, it is moved
+ *      up. If not, it is moved aside, which enlarges the hole by the whole block, and from there to the upper end of the hole. Either
+ *      way the hole is lower afterwards. In the end all holes are one, at the lower end, and its pages are free.
  *   3. Moving aside takes a free run as large as the block, below the zone. A span in the way moves into a page that is free elsewhere.
- *      As many pages are free as that takes: transit is the largest block, and counts beside `live`.
- *   4. So a table that is compacted as far as it goes has free at least: limit - live - transit, the transit itself, and `spare`. A node
- *      that is admitted finds its page or its run there, also before the node that it replaces is gone.
+ *      The free pages suffice for that: transit is the largest block, and counts beside `live`.
+ *   4. So a table that is compacted as far as possible has free at least: limit - live - transit, the transit itself, and `spare`. A
+ *      node that is admitted finds its page or its run there, even before the node that it replaces is freed.
  *
- * Each step ends, and all of them together: spans become fewer, holes lower. Where a step needs memory that waits, the grace period comes
- * between. None of it is needed as long as free nodes are at hand: a table with values of one size never moves one.
+ * Each step ends, and so do all of them together: spans become fewer, holes lower. Where a step needs memory that waits for a grace
+ * period, that period comes between. No step is needed while free nodes are at hand: a table with values of one size never moves one.
  */
 #ifndef TIDE_TABLE_COMPACT_H
 #define TIDE_TABLE_COMPACT_H
 
 #include "engine/table/table.h"
 
-/* Nothing waits for a grace period. Move what makes room for the node that was wanted last. How many nodes were moved: after the next
- * grace period their memory is free, and it is to be called again until it says 0. */
+/* Move nodes to make room for the node that was wanted last. Call it while nothing waits for a grace period. Returns
+ * how many nodes were moved: the next grace period frees their old memory. Call it again until it returns 0. */
 uint32_t compact_for_wanted(struct table_writer *w);
 
-/* Is there a step to do? A few nodes of a sparse span, with each publication, while pages run low. */
+/* While pages run low, move a few nodes of a sparse span with each publication. */
 void compact_step_slow(struct table_writer *w);
 static inline void compact_step(struct table_writer *w) {
     if (__builtin_expect((w->arena.credit | w->arena.demand) != 0, 0)) {

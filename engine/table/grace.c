@@ -12,7 +12,7 @@
 #define GRACE_LOOK_NS UINT64_C(1000000000)
 
 static struct {
-    pthread_mutex_t lock; /* holders come and go rarely */
+    pthread_mutex_t lock; /* taken by grace_hold() and grace_drop() alone: rarely */
     uint32_t holders;
     pthread_t thread;
     void (*look)(void);
@@ -25,7 +25,7 @@ static struct {
 
 _Atomic uint64_t grace_done_ticket;
 
-/* Returns for how long there is nothing to look at. */
+/* Calls look() when that is due. Returns the time until it is due again. */
 static uint64_t grace_look(uint64_t *look_ns) {
     uint64_t now = clock_monotonic_ns();
     if (now >= *look_ns) {

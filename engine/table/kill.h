@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Named instants at which a test build dies on request: TIDE_KILL=name or name:n (the n-th time) in the environment. Nothing
- * of it is in other builds. kill_point_seen, where a test sets it, is told of every one that is passed.
+ * Named points at which a test build dies on request: TIDE_KILL=name or name:n (the n-th time) in the environment.
+ * Other builds contain none of it. A test that sets kill_point_seen is called at every point passed.
  */
 #ifndef TIDE_TABLE_KILL_H
 #define TIDE_TABLE_KILL_H

@@ -8,14 +8,16 @@
 #include "engine/table/rcu.h"
 #include "shm/clock.h"
 
-/* Items released at one publication, beside two for each that came in since the last one (a deleted node comes back once): a batch,
- * and a follower's run of batches, leave any number, and what is not released as fast as it comes piles up. Above all splits that
- * are not cleared: each leaves its keys in two buckets, whose overflow buckets nobody has counted on. */
+/* A publication releases this many items, and two for each item that came since the last publication (a deleted node
+ * comes twice). Batches add any number at once. Items that are released more slowly than they come pile up. Above all
+ * splits that are not cleared must not pile up: each leaves its keys in two buckets, and nobody has reserved overflow
+ * buckets for that. */
 #define LIMBO_PART 32u
 
 #define LIMBO_WAITS_NS UINT64_C(1000000)
 
-/* Up to `most` of what has waited long enough; false while some is left. In parts, so that no write waits for thousands. */
+/* Release up to `most` items whose grace period has ended; false while some are left. In parts, so that no write pays
+ * for thousands. */
 static bool limbo_release(struct table_writer *w, size_t most) {
     struct limbo *l = &w->waiting;
     size_t end = l->count - w->released_to < most ? l->count : w->released_to + most;
@@ -49,7 +51,7 @@ static bool limbo_release(struct table_writer *w, size_t most) {
     return true;
 }
 
-/* Hand the open items, all of published entries, to a grace period that starts now. Nothing may be waiting. */
+/* Hand the open items to a grace period that starts now. All belong to published entries, and nothing is waiting. */
 static void limbo_rotate(struct table_writer *w) {
     struct limbo old = w->waiting;
     w->waiting = w->open;
@@ -57,7 +59,7 @@ static void limbo_rotate(struct table_writer *w) {
     w->open.bytes = 0;
     w->open.count = 0;
     w->safe = 0;
-    w->waiting.ticket = rcu_quiet() ? 0 : grace_start(); /* 0 was before the first: it is over */
+    w->waiting.ticket = rcu_quiet() ? 0 : grace_start(); /* ticket 0 is over from the start */
     KILL_POINT("limbo.rotated");
 }
 
@@ -82,9 +84,10 @@ static void limbo_await(const struct table_writer *w) {
     }
 }
 
-/* Wait for whatever can be waited for; all open items are of published entries. */
+/* Release everything that a wait can release. All open items belong to published entries. */
 static void limbo_drain(struct table_writer *w) {
-    /* Deleted nodes take two rounds: out of the bucket, then free; one more for what was waiting before. */
+    /* Deleted nodes take two rounds: out of the bucket, then freed. One more round is for items that were waiting
+     * before. */
     for (int round = 0; round < 4; round++) {
         if (w->waiting.count != 0) {
             limbo_await(w);
@@ -99,8 +102,8 @@ static void limbo_drain(struct table_writer *w) {
 }
 
 bool table_drain(struct table_writer *w) {
-    /* Items of entries that are not published yet stay. They are put aside, because what a released tombstone leaves
-     * has to be waited for in the next round, and would otherwise stand behind them. */
+    /* Items of unpublished entries stay. Put them aside: a released tombstone leaves an item for the next round, which
+     * would otherwise stand behind them. */
     size_t aside = w->open.count - w->safe;
     uint64_t *items = NULL;
     if (aside != 0) {
@@ -117,13 +120,13 @@ bool table_drain(struct table_writer *w) {
         moved = true;
         limbo_drain(w);
     }
-    moved = moved || w->arena.exhausted > before; /* then what is kept for moving may be used */
+    moved = moved || w->arena.exhausted > before; /* exhausted now: the reserve for moves may be used */
     for (size_t i = 0; i < aside; i++) {
         uint64_t what = items[i] & ((UINT64_C(1) << LIMBO_KIND_SHIFT) - 1);
         limbo_push(w, (enum limbo_kind)(items[i] >> LIMBO_KIND_SHIFT), what, 0);
     }
     free(items);
-    /* Also what a publication just before released: the caller tries again as long as that can help. */
+    /* Count what the last publication released, too: as long as something was released, another try can succeed. */
     bool released = w->released;
     w->released = false;
     return released || moved;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What a table's writer may not touch yet because readers that came earlier still may: kept in order, released by one grace
- * period for many. An item that cannot be kept for want of memory is given up, never released early: its node is not
- * reused, its slot not cleared, and the table stays right.
+ * Things that the table's writer may not reuse yet, because earlier readers may still read them. They are kept in
+ * order, and one grace period releases many. An item that cannot be kept for want of memory is given up, never released
+ * early: its node is not reused, its slot not cleared, and the table stays right.
  */
 #ifndef TIDE_TABLE_LIMBO_H
 #define TIDE_TABLE_LIMBO_H
@@ -12,15 +12,15 @@
 #include "engine/table/table.h"
 
 enum limbo_kind {
-    LIMBO_FREE = 0,   /* a node that was replaced: free it */
+    LIMBO_FREE = 0,   /* a replaced node: free it */
     LIMBO_TOMB = 1,   /* a deleted node: take it out of its bucket, free it one grace period later */
-    LIMBO_CLEAR = 2,  /* a bucket that was filled by a split: take what moved out of the one that it came from */
-    LIMBO_BUCKET = 3, /* an overflow bucket that was empty and is linked no more: use it again */
+    LIMBO_CLEAR = 2,  /* a bucket that a split filled: clear the moved keys out of the bucket that they came from */
+    LIMBO_BUCKET = 3, /* an overflow bucket that was unlinked when it was empty: use it again */
 };
 
 #define LIMBO_KIND_SHIFT 60
 
-/* Room for one more in w->open; false: there is no memory. */
+/* Make room for one more item in w->open; false: no memory. */
 bool limbo_more_room(struct table_writer *w);
 
 static inline void limbo_push(struct table_writer *w, enum limbo_kind kind, uint64_t what, uint64_t bytes) {
@@ -36,14 +36,14 @@ static inline void limbo_push_node(struct table_writer *w, uint32_t node) {
     limbo_push(w, LIMBO_FREE, node, arena_extent(&w->arena, node).bytes);
 }
 
-/* Bytes wait that are worth a grace period: more where there is much that is free. */
+/* Are the waiting bytes worth a grace period? The more memory is free, the more may wait. */
 static inline bool limbo_is_heavy(const struct table_writer *w) {
     const struct arena *a = &w->arena;
     return w->open.bytes > a->patience + ((uint64_t)a->free_pages << a->shift) / 8;
 }
 
-/* To be called after `applied` was published for everything done so far: starts and ends grace periods as they fall due. Mostly there
- * is nothing to do. */
+/* Call it after `applied` was published for everything done so far. It starts and ends grace periods as they fall due;
+ * mostly there is nothing to do. */
 void limbo_work(struct table_writer *w, size_t came);
 static inline void table_published(struct table_writer *w) {
     size_t came = w->open.count - w->safe;
@@ -56,7 +56,7 @@ static inline void table_published(struct table_writer *w) {
     compact_step(w);
 }
 
-/* In table.c: what becomes of released items. */
+/* In table.c: what is done with released items. */
 void table_clear_tomb(struct table_writer *w, uint32_t node);
 void table_clear_split(struct table_writer *w, uint64_t bucket);
 void table_free_bucket(struct table_writer *w, uint64_t off);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #ifndef _LGPL_SOURCE
-#define _LGPL_SOURCE /* also where rcu.h does without: the thread's record tells whether it is registered */
+#define _LGPL_SOURCE /* also where rcu.h undefines it: the thread's record tells whether the thread is registered */
 #endif
 #include <urcu/urcu-memb.h>
 
@@ -20,7 +20,7 @@
 char rcu_tsan_edge;
 #endif
 
-/* The threads that were registered here: a forked child has to forget all but its own. */
+/* The threads that this file registered. A forked child must forget all but its own. */
 struct rcu_thread {
     struct urcu_reader *reader;
     struct rcu_thread *next, **at;
@@ -29,7 +29,7 @@ static pthread_mutex_t rcu_threads_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct rcu_thread *rcu_threads;
 static _Thread_local struct rcu_thread rcu_self;
 
-/* A thread that the application registered reads here: it is not in that list, and ends as it likes. */
+/* True once a thread that the application registered has read: it is not in that list, and may end unseen. */
 static _Atomic bool rcu_others;
 
 static void rcu_threads_add(void) {
@@ -47,15 +47,15 @@ static void rcu_threads_remove(void) {
     if (rcu_self.next != NULL) {
         rcu_self.next->at = rcu_self.at;
     }
-    rcu_self.reader = NULL; /* the application may register the thread yet, while it ends */
+    rcu_self.reader = NULL; /* the application may still register this ending thread */
 }
 
 static pthread_mutex_t rcu_wait_lock = PTHREAD_MUTEX_INITIALIZER;
-static bool rcu_fork_waited; /* under rcu_threads_lock, between before and after */
+static bool rcu_fork_waited; /* valid from rcu_before_fork() to rcu_after_fork(), which hold rcu_threads_lock */
 
 void rcu_before_fork(void) {
-    /* No grace period of ours is under way while the process is copied, or the child would find liburcu's lock taken. In a
-     * section that would be waiting for oneself: such a child can only exec(). */
+    /* Let no grace period of ours be under way while the process is copied, or the child would find liburcu's lock
+     * taken. Inside a section we would wait for ourselves, so we do not wait: such a child can only exec(). */
     rcu_fork_waited = !rcu_inside();
     if (rcu_fork_waited) {
         pthread_mutex_lock(&rcu_wait_lock);
@@ -65,7 +65,7 @@ void rcu_before_fork(void) {
 
 void rcu_after_fork(bool child) {
     if (child) {
-        /* The others' stacks will be used again: neither liburcu's list nor ours may lead there. */
+        /* The other threads' stacks will be reused: neither liburcu's list nor ours may lead there. */
         struct rcu_thread *self = NULL;
         for (struct rcu_thread *t = rcu_threads; t != NULL; t = t->next) {
             if (t == &rcu_self) {
@@ -92,7 +92,7 @@ static void rcu_end(void) {
 }
 
 int rcu_register_self(void) {
-    /* An application that uses the same flavour has its threads registered already, and registering twice aborts. */
+    /* An application that uses the same flavour has registered its threads already, and registering twice aborts. */
     if (URCU_TLS(urcu_memb_reader).registered) {
         if (rcu_self.reader == NULL) {
             atomic_store(&rcu_others, true);
@@ -118,18 +118,18 @@ void rcu_wait(void) {
 
 #ifdef ENGINE_TSAN
 bool rcu_quiet(void) {
-    return false; /* it would have to be told of each edge: only rcu_wait() is */
+    return false; /* ThreadSanitizer must be told of each edge; only rcu_wait() tells it */
 }
 #else
 
-#define RCU_LOOKS 64 /* at a thread: a get takes less than one */
+#define RCU_LOOKS 64 /* looks at one thread; a get takes less time than one */
 
-/* liburcu has registered the process for it, where it works: an error is an answer as well. */
+/* liburcu has registered the process, where the kernel has this call. An error means that it has not. */
 static bool rcu_membarrier(void) {
     return syscall(__NR_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) == 0;
 }
 
-/* Since the membarrier() before, the thread was once without a section: what it has now began later. */
+/* Was the thread outside any section once since the membarrier()? A section that it has now began later. */
 static bool rcu_was_out(const struct rcu_thread *t) {
     for (int i = 0; i < RCU_LOOKS; i++) {
         /* MO(rcu.section): after the membarrier(), which rcu_quiet() has passed. */
@@ -145,13 +145,13 @@ bool rcu_quiet(void) {
     if (!rcu_is_plain() || atomic_load(&rcu_others) || pthread_mutex_trylock(&rcu_threads_lock) != 0) {
         return false;
     }
-    /* MO(rcu.section): what was unlinked is so for every section that begins after this. */
-    bool quiet = rcu_membarrier() && !atomic_load(&rcu_others); /* one that came since, too */
+    /* MO(rcu.section): every section that begins after this sees the unlinking. */
+    bool quiet = rcu_membarrier() && !atomic_load(&rcu_others); /* also a thread that came since */
     for (const struct rcu_thread *t = rcu_threads; quiet && t != NULL; t = t->next) {
         quiet = rcu_was_out(t);
     }
 #if !defined(__x86_64__)
-    /* The loads of those that ended come before what follows; x86 does not move a load behind a later store. */
+    /* The loads of sections that ended precede what follows; x86 moves no load behind a later store. */
     quiet = quiet && rcu_membarrier();
 #endif
     pthread_mutex_unlock(&rcu_threads_lock);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * liburcu's memb flavour, with its read side inlined: entering and leaving a section is a few plain instructions (0.6 ns);
- * the barrier that they lack is passed for all threads by membarrier() when a grace period starts.
+ * liburcu's memb flavour, with its read side inlined: entering and leaving a section takes a few plain instructions
+ * (0.6 ns). They contain no barrier; when a grace period starts, membarrier() passes one for all threads.
  *
- * liburcu orders by membarrier and by assembly, neither of which ThreadSanitizer sees. The annotations below tell it exactly the
- * one edge that liburcu promises: what a section did happens before what comes after a grace period that waited for it.
+ * liburcu orders by membarrier and by assembly, neither of which ThreadSanitizer sees. The annotations below tell it
+ * exactly the one edge that liburcu promises: what a section did happens before what follows a grace period that waited
+ * for it.
  */
 #ifndef TIDE_TABLE_RCU_H
 #define TIDE_TABLE_RCU_H
@@ -20,8 +21,8 @@
 #endif
 #endif
 
-/* The inlined read side touches liburcu's own words by volatile accesses, which ThreadSanitizer takes for races; inside the
- * library it does not look. */
+/* The inlined read side touches liburcu's own words by volatile accesses, which ThreadSanitizer takes for races. It
+ * does not look inside the library, so here the library's functions are called. */
 #ifdef ENGINE_TSAN
 #undef _LGPL_SOURCE
 #elif !defined(_LGPL_SOURCE)
@@ -50,8 +51,8 @@ static inline void rcu_exit(void) {
 }
 
 /*
- * The same for a caller that has asked before where its thread's word is and whether membarrier works; liburcu's own functions
- * ask both each time, which is half of their instructions.
+ * The same for a caller that knows its thread's word and that membarrier works. liburcu's own functions ask for both
+ * each time, which is half of their instructions.
  */
 #ifdef ENGINE_TSAN
 static inline unsigned long *rcu_word(void) {
@@ -77,17 +78,17 @@ static inline unsigned long *rcu_word(void) {
 static inline bool rcu_is_plain(void) {
     return urcu_memb_has_sys_membarrier != 0;
 }
-/* MO(rcu.section): the word is stored before the section's loads, for the compiler; the processor is made to when a grace period
- * asks by membarrier(), in rcu_wait(). */
+/* MO(rcu.section): the word is stored before the section's loads. This barrier binds the compiler; the processor is
+ * bound by the membarrier() of rcu_wait(), when a grace period starts. */
 static inline void rcu_enter_at(unsigned long *word) {
     unsigned long depth = *word;
     bool outermost = (depth & URCU_GP_CTR_NEST_MASK) == 0;
     CMM_STORE_SHARED(*word, __builtin_expect(outermost, 1) ? CMM_LOAD_SHARED(urcu_memb_gp.ctr) : depth + URCU_GP_COUNT);
     cmm_barrier();
 }
-/* False: rcu_wake() has to be called yet. */
+/* Leave. False: the caller must call rcu_wake(). */
 static inline bool rcu_left_at(unsigned long *word) {
-    /* MO(rcu.section): and after them. */
+    /* MO(rcu.section): the word is stored after the section's loads. */
     cmm_barrier();
     *word -= URCU_GP_COUNT; /* this thread's own */
     cmm_barrier();
@@ -108,10 +109,10 @@ static inline bool rcu_inside(void) {
     return urcu_memb_read_ongoing();
 }
 
-/* Register the calling thread, if neither we nor the application did. It is unregistered when it ends. 0 or -1. */
+/* Register the calling thread, unless we or the application did. It is unregistered when it ends. 0 or -1. */
 int rcu_register_self(void);
 
-/* Around fork(): in the child, sections that were open in other threads have no one to close them, and are forgotten. */
+/* Around fork(). In the child nobody will close the sections that other threads had open; they are forgotten. */
 void rcu_before_fork(void);
 void rcu_after_fork(bool child);
 
@@ -119,9 +120,9 @@ void rcu_after_fork(bool child);
 void rcu_wait(void);
 
 /*
- * Has every section that was open at the call ended? Looks for a moment and waits for nobody: false also where it cannot be told. In place
- * of a grace period, which another thread would have to be woken for. Costs a membarrier(): below a microsecond while no
- * other thread of the process runs, some microseconds else. Never call it inside a section.
+ * Has every section that was open at the call ended? Looks for a moment and waits for nobody; false also means "cannot
+ * tell". Used in place of a grace period, for which another thread would have to be woken. Costs a membarrier(): below
+ * a microsecond while no other thread of the process runs, some microseconds otherwise. Never call it inside a section.
  */
 bool rcu_quiet(void);
 

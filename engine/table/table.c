@@ -9,19 +9,20 @@
 #include "shm/crc.h"
 #include "shm/lag.h"
 
-/* Keys for each bucket, of 12 slots, at most. Beyond that the number of buckets doubles, two with each new key, so that nearly
- * always all buckets are equally full: between 4 and 8, and one key in a hundred has to be looked for in an overflow bucket.
- * If it grew evenly instead, one bucket for so many keys, those not yet split would hold twice what the others do; then at
- * a mean of 6 already four in a hundred overflow, and each costs a get a branch that nobody can foresee. */
+/* Most keys for each bucket of 12 slots. Beyond that the number of buckets doubles, two with each new key, so that
+ * nearly always all buckets are equally full: between 4 and 8 keys, and one key in a hundred lies in an overflow
+ * bucket. If the table grew evenly instead, one bucket for so many keys, unsplit buckets would hold twice as many as
+ * split ones. Then at a mean of 6 already four in a hundred overflow, and each costs a get a branch that no predictor
+ * foresees. */
 #define TABLE_LOAD 8u
 #define TABLE_BUCKETS_MIN 64u
-#define TABLE_BUCKETS_MOST (UINT64_C(1) << 40) /* more than any segment has room for */
+#define TABLE_BUCKETS_MOST (UINT64_C(1) << 40) /* more than fit into any segment */
 #define TABLE_PAGE 4096u
 #define TABLE_BATCH 2048u
 
-/* Buckets and overflow buckets have this share of a budget, and no less than the keys that are expected need. Splits leave this share of it to
- * overflow buckets. With TABLE_FULL_LOAD keys for each 64 bytes, the rest is enough for those: a mean of 12 in a bucket at the worst,
- * in the middle of a doubling, needs four overflow buckets for ten buckets. */
+/* Buckets and overflow buckets together get this share of a budget, or more if the expected keys need it. Splits leave
+ * a share of that to overflow buckets. With TABLE_FULL_LOAD keys for each 64 bytes the rest suffices: at the worst, in
+ * the middle of a doubling, a bucket holds a mean of 12 keys, and ten buckets need four overflow buckets. */
 #define TABLE_INDEX_SHARE 13u
 #define TABLE_OVERFLOW_SHARE 4u
 #define TABLE_FULL_LOAD 8u
@@ -35,29 +36,29 @@ static uint64_t table_fixed_bytes(void) {
            table_round(lag_windows_size_bytes(), LAYOUT_PAIR);
 }
 
-/* The words for pages' uses come out of the budget. */
+/* The words at `uses_off` are part of the budget. */
 uint64_t table_segment_bytes(uint64_t table_bytes) {
     return table_round(table_fixed_bytes(), TABLE_PAGE) + table_round(table_bytes, TABLE_PAGE);
 }
 
-/* So many buckets a table of `keys` keys comes to have. */
+/* The number of buckets that a table reaches with `keys` keys. */
 static uint64_t table_buckets_for(uint64_t keys) {
     if (keys <= TABLE_BUCKETS_MIN * TABLE_LOAD) {
         return TABLE_BUCKETS_MIN;
     }
-    uint64_t full = (keys - 1) / TABLE_LOAD; /* the least power of two above that */
+    uint64_t full = (keys - 1) / TABLE_LOAD; /* the result is the least power of two above `full` */
     return full < TABLE_BUCKETS_MOST ? UINT64_C(2) << (63 - __builtin_clzll(full)) : TABLE_BUCKETS_MOST;
 }
 
 void table_note_damage(const struct table *t, const void *at, const char *what) {
     const char *none = NULL;
-    /* MO(table.damage): sequentially consistent, and rare. */
+    /* MO(table.damage): sequentially consistent; it happens once. */
     if (t->own != NULL && atomic_compare_exchange_strong(&t->own->damage, &none, what)) {
         atomic_store(&t->own->damage_off, (uint64_t)((const uint8_t *)at - t->base));
     }
 }
 
-/* Bytes for buckets and overflow buckets. */
+/* Bytes for buckets and overflow buckets together. */
 static uint64_t table_index_bytes(uint64_t table_bytes, uint64_t expected_keys) {
     uint64_t share = table_bytes / TABLE_INDEX_SHARE, most = table_bytes / 3;
     uint64_t bucket = sizeof(struct table_bucket);
@@ -121,7 +122,7 @@ int table_create(struct table_writer *w, uint8_t *base, uint64_t size_bytes, uin
     }
     w->buckets = w->cleared = buckets;
     table_note_memory(w);
-    /* MO(table.buckets): release; nobody reads yet, but a reader's first look must find the layout. */
+    /* MO(table.buckets): release; a reader's first look must find the layout that was written above. */
     atomic_store_explicit(&own->buckets, buckets, memory_order_release);
     atomic_store_explicit(&seg->buckets, buckets, memory_order_release); /* MO(table.buckets) */
     return 0;
@@ -140,7 +141,7 @@ void table_destroy(struct table_writer *w) {
 
 /* ---- overflow buckets ---------------------------------------------------------------------------------------------- */
 
-/* A free one, zeroed: its offset. 0: there is none, and no page for more of them either. */
+/* Take a free overflow bucket, zeroed: its offset. 0: there is neither a bucket nor a page for more. */
 static uint64_t table_take_bucket(struct table_writer *w) {
     uint64_t off = 0, bytes = sizeof(struct table_bucket);
     if (w->spare_count != 0) {
@@ -148,7 +149,7 @@ static uint64_t table_take_bucket(struct table_writer *w) {
     } else if (w->overflow_off - bytes >= table_buckets_end(w)) {
         off = w->overflow_off -= bytes;
     } else {
-        /* More keys fell into few buckets than chance explains: then a page of nodes is given up for good. */
+        /* More keys fell into few buckets than chance explains. A page of nodes becomes overflow buckets for good. */
         off = arena_take_page(&w->arena);
         for (uint64_t more = bytes; off != 0 && more < arena_page_size(&w->arena); more += bytes) {
             table_free_bucket(w, off + more);
@@ -162,7 +163,7 @@ static uint64_t table_take_bucket(struct table_writer *w) {
     return off;
 }
 
-/* What cannot be remembered for want of memory is not used again. */
+/* A bucket that cannot be remembered for want of memory is not used again. */
 void table_free_bucket(struct table_writer *w, uint64_t off) {
     if (w->spare_count == w->spare_room) {
         uint32_t room = w->spare_room == 0 ? 64 : w->spare_room * 2;
@@ -177,8 +178,8 @@ void table_free_bucket(struct table_writer *w, uint64_t off) {
     w->overflow -= sizeof(struct table_bucket);
 }
 
-/* Overflow buckets of a chain that have become empty are taken out of it, while a reader in another process that finds nothing looks again.
- * Readers who are in one go on from there. */
+/* Unlink the empty overflow buckets of a chain. A reader in another process that finds nothing meanwhile looks again; a
+ * reader inside an unlinked bucket goes on along its link. */
 static void table_shorten(struct table_writer *w, struct table_bucket *b) {
     struct table_bucket *next;
     uint32_t links = 0;
@@ -197,7 +198,8 @@ static void table_shorten(struct table_writer *w, struct table_bucket *b) {
 
 /* ---- slots -------------------------------------------------------------------------------------------------------- */
 
-/* Put a node into the first empty slot of a chain, which gets longer where it must. 0 or -1. */
+/* Put a node into the first empty slot of a chain, and lengthen the chain if it has none. 0, or -1: no overflow
+ * bucket. */
 static int table_insert(struct table_writer *w, struct table_bucket *b, uint64_t tag, uint32_t node) {
     for (uint32_t links = 0;;) {
         uint32_t empty = table_match(table_tag_word(b, 0), table_tag_word(b, 8) & 0xffffffffu, 0) & 0xfffu;
@@ -229,7 +231,8 @@ static int table_insert(struct table_writer *w, struct table_bucket *b, uint64_t
 
 /* ---- growing ------------------------------------------------------------------------------------------------------- */
 
-/* The hash of the key of what slot i, whose tag is not 0, leads to. False: it leads nowhere, or the key's length cannot be. */
+/* Hash the key of the node in slot i, whose tag is not 0. False: the slot leads nowhere, or the key's length is
+ * impossible. */
 static bool table_slot_hash(const struct table *t, const struct table_bucket *b, uint32_t i, uint64_t *hash) {
     struct table_lengths len;
     const struct table_node *n = table_node_at(t, table_slot_at(b, i));
@@ -244,13 +247,13 @@ static uint64_t table_split_source(uint64_t bucket) {
     return bucket - (UINT64_C(1) << (63 - __builtin_clzll(bucket)));
 }
 
-/* Splits leave this much to overflow buckets. */
+/* Bytes that splits leave to overflow buckets. */
 static uint64_t table_reserve(const struct table_writer *w) {
     uint64_t share = (w->arena.pages_off - w->t.buckets_off) / TABLE_OVERFLOW_SHARE;
     return share > w->arena.pages_off - w->overflow_off ? share : w->arena.pages_off - w->overflow_off;
 }
 
-/* One more bucket. Nothing is lost when it cannot be done now: chains are longer until it can. */
+/* Add one bucket. Failing loses nothing: chains stay longer until a later call succeeds. */
 static bool table_split(struct table_writer *w) {
     uint64_t fresh = w->buckets;
     uint64_t half = UINT64_C(1) << (63 - __builtin_clzll(fresh));
@@ -266,7 +269,7 @@ static bool table_split(struct table_writer *w) {
     for (struct table_bucket *b = first; b != NULL; b = table_overflow(&w->t, b, &links)) {
         for (uint32_t i = 0; i < TABLE_SLOTS; i++) {
             uint64_t tag = table_tag_at(b, i), hash;
-            /* Also not what an earlier split moved out and is not cleared yet. */
+            /* The comparison also skips keys that an earlier split moved out and that are not cleared yet. */
             if (tag == 0 || !table_slot_hash(&w->t, b, i, &hash) || (hash & (2 * half - 1)) != fresh) {
                 continue;
             }
@@ -284,7 +287,7 @@ static bool table_split(struct table_writer *w) {
     KILL_POINT("table.split");
     limbo_push(w, LIMBO_CLEAR, fresh, 0);
     w->hurry =
-        true; /* until it is cleared, what moved takes two slots, and the next new key perhaps an overflow bucket */
+        true; /* until the old bucket is cleared, each moved key holds two slots, and the next new key may need an overflow bucket */
     return true;
 }
 
@@ -298,8 +301,8 @@ static void table_grow(struct table_writer *w) {
     }
 }
 
-/* Where else `node` of bucket *bucket stands, since what a split moved out of another bucket is not cleared there yet, perhaps nor
- * what the split before moved there. To be called until it says false. */
+/* Find another bucket in which `node` of bucket *bucket still stands, because a split moved it and the old bucket is
+ * not cleared. The split before may have left one more: call again until it returns false. */
 static bool table_twin_of(const struct table_writer *w, uint64_t *bucket, uint32_t node, struct table_place *out) {
     bool found = false;
     while (!found && *bucket >= w->cleared) {
@@ -309,7 +312,7 @@ static bool table_twin_of(const struct table_writer *w, uint64_t *bucket, uint32
     return found;
 }
 
-/* Slots are being cleared: a reader in another process that finds nothing meanwhile has to look again. */
+/* Clear slots from here on: a reader in another process that finds nothing meanwhile looks again. */
 static void table_reorganise(struct table_writer *w) {
     uint64_t was = atomic_load_explicit(&w->t.seg->reorganised, memory_order_relaxed); /* MO(table.reorganised) */
     /* MO(table.reorganised): a seqlock with one writer: odd before slots change (fence), even after (release). */
@@ -351,7 +354,7 @@ void table_clear_tomb(struct table_writer *w, uint32_t node) {
     }
     uint64_t bucket = table_bucket_of(table_hash(&w->t, table_node_key(n), len.key), w->buckets);
     struct table_place p;
-    /* Not there any more: a later put took its slot and has retired it. */
+    /* A later put took its slot and has retired the node. */
     if (!table_place_of(&w->t, table_bucket_at(&w->t, bucket), node, &p)) {
         return;
     }
@@ -387,7 +390,7 @@ void table_node_drop(struct table_writer *w, uint32_t node) {
     arena_free(&w->arena, node);
 }
 
-/* A key more (come) or less (gone) is alive. */
+/* Count one key more (`come`) or one less (`gone`). */
 static void table_count(struct table_writer *w, const struct table_node *gone, const struct table_node *come) {
     const struct table_node *n = come != NULL ? come : gone;
     /* MO(node.fields): relaxed; the writer's own nodes. */
@@ -398,7 +401,7 @@ static void table_count(struct table_writer *w, const struct table_node *gone, c
     w->keys += come != NULL ? 1 : UINT64_MAX;
     atomic_store_explicit(&w->t.seg->live_keys, w->keys, memory_order_relaxed); /* MO(stats) */
     table_note_memory(
-        w); /* also where no grace period is due: a table that only grows would show what it had at first */
+        w); /* a table that only grows needs no grace period, and would otherwise show its first figures for ever */
 }
 
 void table_replace_twins(struct table_writer *w, const struct table_place *p, uint64_t hash, uint32_t node) {
@@ -427,14 +430,14 @@ int table_publish_rest(struct table_writer *w, const struct table_place *p, uint
     /* MO(node.index), MO(node.deleted): relaxed; the writer's own words. */
     if (atomic_load_explicit(&old->index, memory_order_relaxed) >= index ||
         atomic_load_explicit(&old->deleted, memory_order_relaxed) >= index) {
-        table_node_drop(w, node); /* a newcomer copied what is newer: an older index never replaces a newer one */
+        table_node_drop(w, node); /* a newcomer has copied a newer version: an older index never replaces a newer one */
         return 0;
     }
     /* MO(node.prev): relaxed; published with the slot. */
     atomic_store_explicit(&n->prev, p->node, memory_order_relaxed);
     table_swap(w, p, hash, node, index);
     table_count(w, NULL, n);
-    limbo_push_node(w, p->node); /* it was deleted, and does not count */
+    limbo_push_node(w, p->node); /* a deleted node counts no more */
     return 0;
 }
 
@@ -476,7 +479,7 @@ uint64_t table_current(const struct table_writer *w, uint64_t hash, const void *
                : atomic_load_explicit(&n->index, memory_order_relaxed);
 }
 
-/* What the key's node counts in the sum; 0: the key is not there. */
+/* The cost of the key's node in the sum; 0: the key is not there. */
 static uint64_t table_cost_of(const struct table_writer *w, uint64_t hash, const void *key, size_t key_len) {
     struct table_bucket *b = table_bucket_at(&w->t, table_bucket_of(hash, w->buckets));
     struct table_place p = table_place_for(&w->t, b, hash, key, key_len);
@@ -500,10 +503,11 @@ enum table_room table_admits(const struct table_writer *w, uint64_t hash, const 
     }
     uint64_t gone = table_cost_of(w, hash, key, key_len);
     if (gone == 0) {
-        return pending != 0 ? TABLE_ALONE : TABLE_NO; /* perhaps: what is pending is counted beside what it replaces */
+        return pending != 0 ? TABLE_ALONE
+                            : TABLE_NO; /* it may fit later: pending nodes count beside the nodes that they replace */
     }
-    /* A large one that grows stands beside the one that it replaces: there is room for both, or the hole that is left could be too small
-     * for moving anything. A small one takes a page at most, and for that one is kept. */
+    /* A large node that grows stands beside the node that it replaces. Require room for both, or the remaining hole
+     * could be too small to move anything. A small node takes at most a page, and one page is kept for that. */
     if (cost > gone && !arena_admits(a, cost, large == 0 ? gone : 0, large, a->limit)) {
         return pending != 0 ? TABLE_ALONE : TABLE_NO;
     }
@@ -537,6 +541,7 @@ void table_note_memory(const struct table_writer *w) {
     atomic_store_explicit(&w->t.seg->used_bytes, used, memory_order_relaxed);
     atomic_store_explicit(&w->t.seg->sum_bytes, a->live + arena_transit(a, 0), memory_order_relaxed); /* MO(stats) */
     atomic_store_explicit(&w->t.seg->limit_bytes, a->limit, memory_order_relaxed);                    /* MO(stats) */
+    atomic_store_explicit(&w->t.seg->keys_most, w->keys_limit, memory_order_relaxed);                 /* MO(stats) */
     atomic_store_explicit(&w->t.seg->retired_bytes, w->open.bytes + w->waiting.bytes,
                           memory_order_relaxed); /* MO(stats) */
 }
@@ -562,7 +567,7 @@ int table_visit_bucket(const struct table *t, uint64_t b, uint64_t buckets, uint
             }
             const struct table_node *n = table_version(t, table_node_at(t, node), at);
             struct table_lengths len;
-            /* What a split moved out and is not cleared yet stands in its new bucket too: visit it there. */
+            /* A node that a split moved and nobody cleared yet stands in its new bucket too: visit it there. */
             if (n == NULL || !table_lengths_of(t, n, &len) ||
                 table_bucket_of(table_hash(t, table_node_key(n), len.key), buckets) != b) {
                 continue;

@@ -36,38 +36,38 @@
 #endif
 
 /*
- * What the process that runs a table keeps of it to itself. Shared memory is input: another process may change any word of the segment at
- * any moment. So how many buckets there are is read here by the process's own readers, and what stands in the segment is for others
- * alone; and offsets, links and lengths are checked before they are used. What cannot be is noted in `damage`, once, and passed over; the
- * replica then stops serving and joins anew (engine/replica/replica.h).
+ * Private words of the process that runs a table. Shared memory is input: another process may change any word of the
+ * segment at any moment. So the process's own readers load the number of buckets here, and the segment's word is for
+ * others alone. Offsets, links and lengths are checked before they are used. The first impossible value is noted in
+ * `damage` and passed over; the replica then stops serving and joins anew (engine/replica/replica.h).
  */
 struct table_own {
     alignas(LAYOUT_PAIR) _Atomic uint64_t buckets;
-    _Atomic(const char *) damage; /* what was found first; NULL: nothing */
-    _Atomic uint64_t damage_off;  /* where, in the segment */
+    _Atomic(const char *) damage; /* the first damage found; NULL: none */
+    _Atomic uint64_t damage_off;  /* its offset in the segment */
 };
 
-/* What a reader needs of a table; the struct itself does not change once the table is made or mapped. */
+/* What a reader needs of a table. The struct does not change once the table is made or mapped. */
 struct table {
     uint8_t *base;
     struct table_segment *seg;
-    const _Atomic uint64_t *buckets; /* own->buckets; of another process's table the segment's word, to be checked */
+    const _Atomic uint64_t *buckets; /* own->buckets; for another process's table the segment's word, to be checked */
     uint64_t buckets_off;
     uint64_t seed;
-    uint64_t pages_off;           /* where nodes lie, in pages of 1 << page_shift bytes */
-    const _Atomic uint32_t *uses; /* for each page: engine/table/arena.h */
+    uint64_t pages_off;           /* nodes lie from here on, in pages of 1 << page_shift bytes */
+    const _Atomic uint32_t *uses; /* a word for each page: engine/table/arena.h */
     uint32_t page_shift;
     uint64_t room;         /* bytes from buckets_off to the end, less a node's header */
-    struct table_own *own; /* NULL: another process's */
+    struct table_own *own; /* NULL: another process runs the table */
 };
 
-#define TABLE_CHAIN 4096u /* overflow buckets of one bucket: more is a link that leads back */
+#define TABLE_CHAIN 4096u /* most overflow buckets of one bucket: a longer chain is a loop */
 
-/* Something that cannot be was found at `at`. Any thread of the process that runs the table. */
+/* Note that the bytes at `at` are impossible. Any thread of the process that runs the table. */
 void table_note_damage(const struct table *t, const void *at, const char *what);
 
 static inline bool table_is_damaged(const struct table *t) {
-    /* MO(table.damage): relaxed; a flag: what is told of it is loaded after it was taken. */
+    /* MO(table.damage): relaxed; a flag. Whoever reports the details loads them after it has seen the flag set. */
     return atomic_load_explicit(&t->own->damage, memory_order_relaxed) != NULL;
 }
 
@@ -82,32 +82,32 @@ struct limbo {
 struct table_writer {
     struct table t;
     struct arena arena;
-    uint64_t buckets;        /* as published */
-    uint64_t cleared;        /* splits that made buckets below this are complete: nothing stands in two buckets */
-    uint64_t keys;           /* alive */
-    uint64_t keys_limit;     /* that buckets and overflow buckets have room for, whatever the keys are */
+    uint64_t buckets; /* as readers see it */
+    uint64_t cleared; /* splits that made buckets below this are complete: none of their keys stands in two buckets */
+    uint64_t keys;    /* live ones */
+    uint64_t keys_limit;     /* most keys for which buckets and overflow buckets suffice, whatever the keys are */
     uint64_t overflow_off;   /* overflow buckets lie at or above this byte, up to the first page of nodes */
-    uint64_t overflow;       /* bytes of those in use */
-    uint32_t *spare_buckets; /* overflow buckets that are free: offset / 64 */
+    uint64_t overflow;       /* bytes of overflow buckets in use */
+    uint32_t *spare_buckets; /* free overflow buckets: offset / 64 */
     uint32_t spare_count, spare_room;
     uint64_t digest;      /* sum over live nodes of table_node_digest() */
-    struct limbo open;    /* since the last ticket */
-    size_t safe;          /* of those, so many are of published entries */
-    struct limbo waiting; /* a ticket is out for these */
-    size_t released_to;   /* so many of them are released already */
-    uint64_t batch;       /* items that are worth a grace period */
-    bool released;        /* something was, since table_drain() last said so */
-    bool hurry;           /* a bucket waits to be cleared: few items are worth a grace period, too */
-    /* Called again and again while table_drain() waits for sections to end; since_ns: for how long it has waited. May be NULL. */
+    struct limbo open;    /* items since the last ticket */
+    size_t safe;          /* of `open`, the first ones: their entries are published */
+    struct limbo waiting; /* items whose ticket is out */
+    size_t released_to;   /* of `waiting`, the first ones: released already */
+    uint64_t batch;       /* this many items are worth a grace period */
+    bool released;        /* something was released since table_drain() last said so */
+    bool hurry;           /* a bucket waits to be cleared: even a few items are worth a grace period */
+    /* Called again and again while table_drain() waits for sections to end. since_ns: for how long it has waited. May be NULL. */
     void (*waits)(void *ctx, uint64_t since_ns);
     void *waits_ctx;
 };
 
-/* The segment's size for a budget; the histograms come on top. */
+/* The segment's size for a budget, without the histograms. */
 uint64_t table_segment_bytes(uint64_t table_bytes);
 
-/* Lay an empty table out in a fresh, zeroed segment. domain_bytes: the domain's table_bytes, which this table has, or more.
- * expected_keys: 0 or a guess. 0, or -1: there is no memory. */
+/* Lay an empty table out in a fresh, zeroed segment. domain_bytes: the domain's table_bytes; this table's are equal or
+ * larger. expected_keys: 0 or a guess. 0, or -1: no memory. */
 int table_create(struct table_writer *w, uint8_t *base, uint64_t size_bytes, uint64_t domain_bytes, uint64_t seed,
                  uint64_t expected_keys);
 void table_destroy(struct table_writer *w);
@@ -119,7 +119,7 @@ static inline uint64_t table_hash(const struct table *t, const void *key, size_t
 /* ---- reading, inside a section ---------------------------------------------------------------------------------- */
 
 static inline uint64_t table_bucket_of(uint64_t hash, uint64_t buckets) {
-    if (__builtin_expect((buckets & (buckets - 1)) == 0, 1)) { /* all but while it doubles */
+    if (__builtin_expect((buckets & (buckets - 1)) == 0, 1)) { /* always, except while the table doubles */
         return hash & (buckets - 1);
     }
     uint64_t mask = UINT64_MAX >> __builtin_clzll(buckets - 1); /* buckets >= 2 */
@@ -129,7 +129,7 @@ static inline uint64_t table_bucket_of(uint64_t hash, uint64_t buckets) {
 
 static inline uint64_t table_tag(uint64_t hash) {
     uint64_t tag = hash >> 56;
-    return tag + (tag < 1); /* 0 is an empty slot */
+    return tag + (tag < 1); /* 0 marks an empty slot */
 }
 
 static inline struct table_bucket *table_bucket_at(const struct table *t, uint64_t b) {
@@ -144,7 +144,8 @@ static inline uint8_t *table_node_key(const struct table_node *n) {
     return (uint8_t *)(uintptr_t)n + NODE_HEADER_BYTES;
 }
 
-/* A bit for each slot whose tag is `tag`. By itself, so that tests can ask it where table_match() has something faster. */
+/* A bit for each slot whose tag is `tag`. A function of its own, so that tests can compare it with a faster
+ * table_match(). */
 static inline uint32_t table_match_portable(uint64_t lo, uint64_t hi, uint64_t tag) {
     const uint64_t ones = UINT64_C(0x0101010101010101), low7 = UINT64_C(0x7f7f7f7f7f7f7f7f);
     uint64_t x = lo ^ (tag * ones), y = (hi | UINT64_C(0xffffffff00000000)) ^ ((tag & 0xff) * UINT64_C(0x01010101));
@@ -157,7 +158,7 @@ static inline uint32_t table_match_portable(uint64_t lo, uint64_t hi, uint64_t t
 
 static inline uint32_t table_match(uint64_t lo, uint64_t hi, uint64_t tag) {
 #if defined(__SSE2__)
-    /* Not _mm_set_epi64x(): compilers make it a store and a load, which a get would wait for. */
+    /* Not _mm_set_epi64x(): compilers make a store and a load of it, and a get would wait for them. */
     __m128i tags = _mm_unpacklo_epi64(_mm_cvtsi64_si128((long long)lo), _mm_cvtsi64_si128((long long)hi));
     return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(tags, _mm_set1_epi8((char)tag))) & 0xfffu;
 #else
@@ -165,13 +166,13 @@ static inline uint32_t table_match(uint64_t lo, uint64_t hi, uint64_t tag) {
 #endif
 }
 
-/* Where the compiler would make two loads and three moves of it, and a wait for each. Not under ThreadSanitizer, which does not see
- * into it. */
+/* One load, where the compiler would emit two loads and three moves, and wait for each. Not under ThreadSanitizer,
+ * which does not see into assembly. */
 #if defined(__SSE2__) && defined(__x86_64__) && !defined(BYTES_ATOMIC)
 #define TABLE_MATCH_WHOLE 1
 #endif
 
-/* As table_match() of a bucket's tags as they are now, for a hash. */
+/* table_match() of a bucket's present tags for a hash. */
 static inline uint32_t table_match_bucket(const struct table_bucket *b, uint64_t hash) {
 #ifdef TABLE_MATCH_WHOLE
     __m128i tags;
@@ -188,18 +189,18 @@ static inline uint32_t table_match_bucket(const struct table_bucket *b, uint64_t
 #endif
 }
 
-/* The node in the slot of the first match. */
+/* The node in the first matching slot. */
 static inline uint32_t table_first(const struct table_bucket *b, uint32_t match) {
     /* MO(table.slot): acquire; as table_chain_find(). */
     return atomic_load_explicit(&b->slots[(uint32_t)__builtin_ctz(match)], memory_order_acquire);
 }
 
-/* Header and `payload` bytes of this node lie behind the start of the buckets and before the end. */
+/* Do the header and `payload` bytes of this node lie between the first bucket and the end? */
 static inline bool table_node_fits(const struct table *t, uint32_t node, uint64_t payload) {
     return (uint64_t)node * TABLE_UNIT - t->buckets_off <= t->room - payload;
 }
 
-/* Key and value of a node that is found, as lengths that fit: they are loaded once. False: they do not. */
+/* Lengths of a node's key and value, loaded once. False: they do not fit into the segment. */
 struct table_lengths {
     size_t key, value;
 };
@@ -215,14 +216,15 @@ static inline bool table_lengths_of(const struct table *t, const struct table_no
     return true;
 }
 
-/* The overflow bucket that a word of tags leads to, or NULL: none, or the link cannot be. links: how many were followed. */
+/* The overflow bucket that a word of tags leads to. NULL: none, or the link is impossible. links: how many were
+ * followed so far. */
 static inline const struct table_bucket *table_follow(const struct table *t, const struct table_bucket *from,
                                                       uint64_t hi, uint32_t *links) {
     uint64_t off = (hi >> 32) * sizeof(struct table_bucket);
     if (__builtin_expect(off == 0, 1)) {
         return NULL;
     }
-    /* A bucket is larger than a node's header. */
+    /* `room` leaves out a node's header; a bucket is larger than that. */
     if (off - t->buckets_off > t->room - (sizeof(struct table_bucket) - NODE_HEADER_BYTES) || ++*links > TABLE_CHAIN) {
         table_note_damage(t, from, "a link to an overflow bucket");
         return NULL;
@@ -236,7 +238,7 @@ static inline bool table_key_is(const struct table_node *n, const void *key, siz
     if (atomic_load_explicit(&n->key_len, memory_order_relaxed) != key_len) {
         return false;
     }
-    if (key_len == 16) { /* the common size, without a call */
+    if (key_len == 16) { /* the common size is compared without a call */
         uint64_t a[2], b[2];
         memcpy(a, table_node_key(n), 16);
         memcpy(b, key, 16);
@@ -245,7 +247,7 @@ static inline bool table_key_is(const struct table_node *n, const void *key, siz
     return memcmp(table_node_key(n), key, key_len) == 0;
 }
 
-/* The version of this key that was current at index `at`, or NULL: none, or deleted by then. */
+/* The version of this key that was current at index `at`. NULL: there was none, or it was deleted by then. */
 static inline const struct table_node *table_version(const struct table *t, const struct table_node *n, uint64_t at) {
     for (;;) {
         /* MO(node.index): acquire; pairs with the release in table_publish(). */
@@ -256,8 +258,8 @@ static inline const struct table_node *table_version(const struct table *t, cons
         if (__builtin_expect(seen != VISIBLE_LATER, 1)) {
             return seen == VISIBLE ? n : NULL;
         }
-        /* MO(node.prev): relaxed; written before the node was published. What it leads to is still whole: it was replaced
-         * by an entry above `at`, so its grace period began after this section (rule 1). */
+        /* MO(node.prev): relaxed; written before the node was published. The older version is still whole: an entry
+         * above `at` replaced it, so its grace period began after this section (rule 1). */
         uint32_t prev = atomic_load_explicit(&n->prev, memory_order_relaxed);
         if (prev == 0) {
             return NULL;
@@ -279,7 +281,7 @@ static inline const struct table_bucket *table_bucket_for(const struct table *t,
     return table_bucket_at(t, table_bucket_of(hash, buckets));
 }
 
-/* The node of a key in its chain of buckets, newest version, or NULL: where the table is damaged by now, that says nothing. */
+/* The newest version of a key in its chain of buckets, or NULL. NULL says nothing where the table is damaged by now. */
 static inline const struct table_node *table_chain_find(const struct table *t, const struct table_bucket *b,
                                                         uint64_t hash, const void *key, size_t key_len) {
     uint64_t tag = table_tag(hash);
@@ -316,63 +318,65 @@ static inline const struct table_node *table_find(const struct table *t, uint64_
     return n != NULL ? table_version(t, n, at) : NULL;
 }
 
-/* Visit the nodes of bucket `b` of `buckets` as of index `at` (UINT64_MAX: the newest), deleted ones left out. Lengths are checked, and to be
- * taken as they are handed over. What cannot be is passed over: see table_is_damaged() afterwards. */
+/* Visit the nodes of bucket `b` of `buckets` as of index `at` (UINT64_MAX: the newest), without deleted ones. fn() must
+ * use the lengths that it is given: they are checked. Impossible bytes are passed over: ask table_is_damaged()
+ * afterwards. */
 typedef int table_visit_fn(void *ctx, const struct table_node *n, const struct table_lengths *len);
 int table_visit_bucket(const struct table *t, uint64_t b, uint64_t buckets, uint64_t at, table_visit_fn *fn, void *ctx);
 
 /* ---- writing: one thread ------------------------------------------------------------------------------------------ */
 
-/* A node with room for these lengths, lengths set, key and value yet to be copied to table_node_key(). */
+/* A node with room for these lengths. Its lengths are set; the caller copies key and value to table_node_key(). */
 enum arena_status table_node_new(struct table_writer *w, size_t key_len, size_t value_len, uint32_t *node);
 void table_node_drop(struct table_writer *w, uint32_t node);
 
-/* The same for an entry whose turn has not come, table_node_ahead() in engine/table/table_slots.h: it is part of no state, and may be of
- * none ever. Then this ends it, else table_node_count() and table_publish(). */
+/* Drop a node of table_node_ahead() (engine/table/table_slots.h). Its entry's turn has not come, so it is part of no
+ * state and may never be. Such a node ends either here or by table_node_count() and table_publish(). */
 void table_node_drop_ahead(struct table_writer *w, uint32_t node);
 
-/* Ask memory for the node that table_publish() would replace, whose bucket was asked for before. */
+/* Prefetch the node that table_publish() would replace. Its bucket was prefetched before. */
 static inline void table_prefetch(const struct table_writer *w, uint64_t hash) {
     const struct table_bucket *b = table_bucket_at(&w->t, table_bucket_of(hash, w->buckets));
     /* MO(table.tag), MO(table.slot): relaxed; the writer's own. */
     uint32_t m = table_match(atomic_load_explicit(&b->tags[0], memory_order_relaxed),
                              atomic_load_explicit(&b->tags[1], memory_order_relaxed), table_tag(hash));
-    /* A prefetch of an address that cannot be does nothing. */
+    /* Prefetching an impossible address does nothing. */
     if (m != 0) {
         uint32_t node = atomic_load_explicit(&b->slots[__builtin_ctz(m)], memory_order_relaxed); /* MO(table.slot) */
         const uint8_t *at = (const uint8_t *)table_node_at(&w->t, node);
         __builtin_prefetch(at, 1);
-        __builtin_prefetch(at + NODE_HEADER_BYTES, 1); /* the key: perhaps on the next line */
+        __builtin_prefetch(at + NODE_HEADER_BYTES, 1); /* the key may lie on the next line */
     }
 }
 
-/* Delete as of `index`; no effect where the key is not there or newer. */
+/* Delete as of `index`. No effect where the key is missing or newer. */
 void table_delete(struct table_writer *w, uint64_t hash, const void *key, size_t key_len, uint64_t index);
 
-/* The newest version of a key, for the writer itself: its index, or 0 where it is not there. */
+/* The index of a key's newest version, for the writer itself; 0: the key is not there. */
 uint64_t table_current(const struct table_writer *w, uint64_t hash, const void *key, size_t key_len);
 
-/* Wait for a grace period and free what can be freed (what is not published yet stays). False when nothing was freed since the
- * last call, by table_published() neither: then it is of no use to try again. */
+/* Wait for a grace period and free what it releases; items of unpublished entries stay. False: nothing was released
+ * since the last call, by table_published() either. Then another try is of no use. */
 bool table_drain(struct table_writer *w);
 
-/* What may be written: by the sum of engine/table/arena.h, and by the number of keys. A node that takes no more than the one that it replaces is
- * admitted whatever the table holds. `alone`: no other node is made and not published. TABLE_ALONE: yes, once that is so. */
+/* May the key be written, by the sum of engine/table/arena.h and by the number of keys? A node that takes no more than
+ * the node that it replaces is always admitted. TABLE_ALONE: yes, once every other node that was made is published. */
 enum table_room { TABLE_NO = 0, TABLE_YES = 1, TABLE_ALONE = 2 };
 enum table_room table_admits(const struct table_writer *w, uint64_t hash, const void *key, size_t key_len,
                              size_t value_len, uint64_t pending);
 
-/* Several at once, which stand beside what they replace for a moment: so many keys, their costs, the largest of them in the zone. */
+/* Several puts at once, whose nodes stand beside the nodes that they replace for a moment: number of keys, their costs,
+ * the largest node in the zone. */
 struct table_batch {
     uint64_t keys, cost, large;
-    bool no_larger; /* each takes no more than what it replaces */
+    bool no_larger; /* no node takes more than the node that it replaces */
 };
 void table_batch_add(const struct table_writer *w, struct table_batch *b, size_t payload_bytes);
-/* Does such a node take no more than the one that it replaces? */
+/* Would such a node take no more than the node that it replaces? */
 bool table_is_no_larger(const struct table_writer *w, uint64_t hash, const void *key, size_t key_len, size_t value_len);
 bool table_admits_batch(const struct table_writer *w, const struct table_batch *b, uint64_t pending);
 
-/* Tell tools what memory is used for. */
+/* Write the memory figures for tools. */
 void table_note_memory(const struct table_writer *w);
 
 static inline uint64_t table_buckets_end(const struct table_writer *w) {
@@ -386,8 +390,8 @@ static inline uint64_t table_node_digest(uint64_t index, uint32_t payload_crc) {
     return x ^ (x >> 32);
 }
 
-/* Recompute everything from the bytes: every node's CRC, its bucket, the digest. 0, or -1 and *bad tells how many. Not while
- * the writer works. */
+/* Recompute everything from the bytes: every node's CRC, its bucket, the digest. 0, or -1 with the number of bad nodes
+ * in *bad. The writer must not run meanwhile. */
 int table_verify(const struct table_writer *w, uint64_t *keys, uint64_t *digest, uint64_t *bad);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The slots of a table's buckets, as its one writer sees them; and the replacement of a value, which is what a put mostly is. Inline,
- * since a put is some hundred instructions and each call around them costs ten.
+ * The slots of a table's buckets, as its one writer sees them, and the replacement of a value, which is what most puts
+ * do. Inline, since a put is some hundred instructions and each call around them costs ten.
  */
 #ifndef TIDE_TABLE_TABLE_SLOTS_H
 #define TIDE_TABLE_TABLE_SLOTS_H
@@ -40,7 +40,8 @@ static inline struct table_bucket *table_overflow(const struct table *t, const s
     return (struct table_bucket *)(uintptr_t)table_follow(t, b, table_tag_word(b, 8), links);
 }
 
-/* The writer's: slot i, whose tag is not 0, leads to a node with so many bytes of key. False, and noted, where it cannot. */
+/* Does slot i, whose tag is not 0, lead to a node with key_len bytes of key inside the segment? False is noted as
+ * damage. */
 static inline bool table_slot_fits(const struct table *t, const struct table_bucket *b, uint32_t i, uint64_t key_len) {
     bool fits = table_node_fits(t, table_slot_at(b, i), key_len);
     if (__builtin_expect(!fits, 0)) {
@@ -52,10 +53,10 @@ static inline bool table_slot_fits(const struct table *t, const struct table_buc
 struct table_place {
     struct table_bucket *b;
     uint32_t slot;
-    uint32_t node; /* 0: the place is empty */
+    uint32_t node; /* 0: no node is there */
 };
 
-/* The slot in this chain that holds exactly `node`. */
+/* Find the slot in this chain that holds `node` itself. */
 static inline bool table_place_of(const struct table *t, struct table_bucket *b, uint32_t node,
                                   struct table_place *out) {
     for (uint32_t links = 0; b != NULL; b = table_overflow(t, b, &links)) {
@@ -88,7 +89,7 @@ static inline struct table_place table_place_for(const struct table *t, struct t
     return (struct table_place){ 0 };
 }
 
-/* The header of a node that no slot leads to. */
+/* Write the header of a node that no slot leads to. */
 static inline void table_node_begin(struct table_node *n, size_t key_len, size_t value_len, uint32_t prev,
                                     uint32_t crc) {
     /* MO(node.index): 0 and a release fence before anything of the node changes: a reader in another process that copied
@@ -105,11 +106,11 @@ static inline void table_node_begin(struct table_node *n, size_t key_len, size_t
 
 /* ---- replacing a value -------------------------------------------------------------------------------------------------- */
 
-/* While splits are not cleared: the same in the buckets that they are still moving the key out of. In table.c. */
+/* While splits are not cleared: replace the node in the buckets that the key is being moved out of, too. In table.c. */
 void table_replace_twins(struct table_writer *w, const struct table_place *p, uint64_t hash, uint32_t node);
 
-/* A filled node, whose `prev` is that of the place, becomes what the place leads to: the key's value as of `index`. What a slot leads to
- * is never a node that is free. */
+/* Make the place lead to a filled node, whose `prev` is the place's node: the key's value as of `index`. A slot never
+ * leads to a free node. */
 static inline void table_swap(struct table_writer *w, const struct table_place *p, uint64_t hash, uint32_t node,
                               uint64_t index) {
     /* MO(node.index): release; the node's bytes before its index, for readers that validate by it. */
@@ -117,12 +118,12 @@ static inline void table_swap(struct table_writer *w, const struct table_place *
     table_set_node(p->b, p->slot, node);
     KILL_POINT("table.replaced");
     if (__builtin_expect(w->cleared < w->buckets, 0)) {
-        const struct table_place place = *p; /* whose address is taken here alone, so that *p may be registers */
+        const struct table_place place = *p; /* only this copy's address is taken, so that *p may stay in registers */
         table_replace_twins(w, &place, hash, node);
     }
 }
 
-/* Bytes of values more or less than before. */
+/* Count the bytes that values gained or lost. */
 static inline void table_count_bytes(struct table_writer *w, uint64_t gone, uint64_t came) {
     if (gone != came) {
         uint64_t live = atomic_load_explicit(&w->t.seg->live_bytes, memory_order_relaxed);      /* MO(stats) */
@@ -130,14 +131,14 @@ static inline void table_count_bytes(struct table_writer *w, uint64_t gone, uint
     }
 }
 
-/* What a live node counts for in the digest. */
+/* A live node's share of the digest. */
 static inline uint64_t table_digest_of(const struct table_node *n) {
     /* MO(node.index), MO(node.fields): relaxed; the writer's own nodes. */
     return table_node_digest(atomic_load_explicit(&n->index, memory_order_relaxed),
                              atomic_load_explicit(&n->crc, memory_order_relaxed));
 }
 
-/* It is no longer part of the state, and its memory is free after a grace period. */
+/* The node leaves the state; its memory is free after a grace period. */
 static inline void table_retire(struct table_writer *w, uint32_t node) {
     struct arena_extent e = arena_extent(&w->arena, node);
     if (__builtin_expect(e.bytes == 0 || e.cost > w->arena.live, 0)) {
@@ -148,8 +149,8 @@ static inline void table_retire(struct table_writer *w, uint32_t node) {
     limbo_push(w, LIMBO_FREE, node, e.bytes);
 }
 
-/* After table_swap(): the state has node `come` instead of `gone`, which was alive and of the same key, and which readers may have for
- * one more grace period. Their places in the arena were counted. */
+/* After table_swap(): count node `come` in place of `gone`, a live node of the same key that readers may hold for one
+ * more grace period. The arena has counted both already. */
 static inline void table_count_swap(struct table_writer *w, const struct table_node *gone, uint32_t gone_node,
                                     const struct table_node *come) {
     w->digest += table_digest_of(come) - table_digest_of(gone);
@@ -158,7 +159,7 @@ static inline void table_count_swap(struct table_writer *w, const struct table_n
     table_retire(w, gone_node);
 }
 
-/* What table_publish() does where the key is not there, is deleted, or is there newer than `index`. In table.c. */
+/* The rest of table_publish(): the key is missing, deleted, or newer than `index`. In table.c. */
 int table_publish_rest(struct table_writer *w, const struct table_place *p, uint32_t node, uint64_t hash,
                        uint64_t index);
 
@@ -170,7 +171,7 @@ static inline int table_publish(struct table_writer *w, uint32_t node, uint64_t 
     struct table_bucket *b = table_bucket_at(&w->t, table_bucket_of(hash, w->buckets));
     struct table_lengths len;
     if (__builtin_expect(!table_lengths_of(&w->t, n, &len), 0)) {
-        return -1; /* it was filled a moment ago */
+        return -1; /* another process changed it since it was filled */
     }
     struct table_place p = table_place_for(&w->t, b, hash, table_node_key(n), len.key);
     atomic_store_explicit(&n->crc, payload_crc, memory_order_relaxed); /* MO(node.fields) */
@@ -189,7 +190,7 @@ static inline int table_publish(struct table_writer *w, uint32_t node, uint64_t 
     return 0;
 }
 
-/* table_node_new() for an entry whose turn has not come. False: not without waiting. */
+/* table_node_new() for an entry whose turn has not come. False: it would have to wait. */
 static inline bool table_node_ahead(struct table_writer *w, size_t key_len, size_t value_len, uint32_t *node) {
     *node = arena_take(&w->arena, key_len + value_len);
     if (__builtin_expect(*node == 0, 0)) {
@@ -199,7 +200,7 @@ static inline bool table_node_ahead(struct table_writer *w, size_t key_len, size
     return true;
 }
 
-/* It becomes part of the state. */
+/* The node becomes part of the state. */
 static inline void table_node_count(struct table_writer *w, uint32_t node) {
     struct arena_extent e = arena_extent(&w->arena, node);
     arena_count(&w->arena, &e);

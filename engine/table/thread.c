@@ -11,26 +11,27 @@
 #include <stdbool.h>
 #include <sys/auxv.h>
 
-static cpu_set_t thread_cpus; /* of the process when the library was loaded */
+static cpu_set_t thread_cpus; /* the process's CPUs when the library was loaded */
 static bool thread_cpus_known;
 
 __attribute__((constructor)) static void thread_look_at_cpus(void) {
     thread_cpus_known = sched_getaffinity(0, sizeof(thread_cpus), &thread_cpus) == 0;
 }
 
-/* A thread that was pinned by the application is often a busy one: ours would wait for its processor, and everybody for ours. */
+/* Start on any of thread_cpus. The calling thread may be pinned to one CPU and busy there: a library thread that
+ * inherited the pin would wait for that CPU, and every member would wait for the library thread. */
 static int thread_start_anywhere(pthread_t *thread, void *(*run)(void *), void *arg) {
     pthread_attr_t attr;
     int error = -1;
     if (thread_cpus_known && pthread_attr_init(&attr) == 0) {
-#ifdef __GLIBC__ /* musl has no such attribute: a thread begins where its starter is */
+#ifdef __GLIBC__ /* musl has no such attribute: a thread inherits its starter's CPUs */
         if (pthread_attr_setaffinity_np(&attr, sizeof(thread_cpus), &thread_cpus) == 0) {
             error = pthread_create(thread, &attr, run, arg);
         }
 #endif
         pthread_attr_destroy(&attr);
     }
-    /* Those may be forbidden by now. */
+    /* Those CPUs may be forbidden by now. */
     return error != 0 ? pthread_create(thread, NULL, run, arg) : 0;
 }
 
@@ -44,7 +45,7 @@ int thread_start(pthread_t *thread, void *(*run)(void *), void *arg) {
     if (pthread_sigmask(SIG_BLOCK, &block, &before) != 0) {
         return -1;
     }
-    int error = thread_start_anywhere(thread, run, arg); /* inherits the mask */
+    int error = thread_start_anywhere(thread, run, arg); /* the new thread inherits the signal mask */
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return error == 0 ? 0 : -1;
 }
@@ -60,7 +61,7 @@ void thread_identify(void) {
 
 /* ---- the end of a thread --------------------------------------------------------------------------------------------- */
 
-/* Destructors of keys come in up to PTHREAD_DESTRUCTOR_ITERATIONS rounds, in no order; sanitizers take the last one. */
+/* Destructors run in up to PTHREAD_DESTRUCTOR_ITERATIONS rounds, in no order. Sanitizers use the last round. */
 #define THREAD_ROUNDS_LEFT 2
 
 static _Thread_local struct {
@@ -101,11 +102,12 @@ int thread_at_end(enum thread_end which, void (*end)(void)) {
 
 /* ---- staying -------------------------------------------------------------------------------------------------------- */
 
-/* A static program, and one of an old libc that did not ask for it, has none of these, and cannot be unloaded either. */
+/* A static program has none of these functions, nor has one with an old libc that does not link libdl. Neither can be
+ * unloaded. */
 #pragma weak dladdr
 #pragma weak dlopen
 
-/* The program itself: its headers are where the kernel says that the program's are. */
+/* Is `base` the program itself? Its headers lie where the kernel says that the program's do. */
 static bool thread_in_program(const void *base) {
     const ElfW(Ehdr) *header = base;
     return getauxval(AT_PHDR) == (unsigned long)base + header->e_phoff;
@@ -115,7 +117,7 @@ static void thread_stay(void) {
     Dl_info info;
     if (dladdr != NULL && dlopen != NULL && dladdr(&thread_key, &info) != 0 && info.dli_fname != NULL &&
         info.dli_fbase != NULL && !thread_in_program(info.dli_fbase)) {
-        /* Loaded already: this only marks it. */
+        /* The object is loaded already: this call only marks it. */
         (void)dlopen(info.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
     }
 }

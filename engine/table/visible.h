@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The rule of every read, in the replica's own process and in others. Of a key's versions, a read at index S sees the newest that
- * was written at S or before, unless that one was deleted at S or before. Both marks are stored before `applied` reaches S, so a
- * read that loaded `applied` = S finds them.
+ * The rule of every read, in the replica's own process and in others. Of a key's versions, a read at index S sees the
+ * newest that was written at S or before, unless that version was deleted at S or before. The writer stores both marks
+ * before `applied` reaches S, so a read that loaded `applied` = S finds them.
  */
 #ifndef TIDE_TABLE_VISIBLE_H
 #define TIDE_TABLE_VISIBLE_H
@@ -13,7 +13,7 @@
 enum visible {
     VISIBLE = 0,
     VISIBLE_DELETED = 1, /* the read finds nothing */
-    VISIBLE_LATER = 2,   /* written after S: look at the version before */
+    VISIBLE_LATER = 2,   /* written after S: look at the older version */
 };
 
 /* A version that was written at `index` and deleted at `deleted` (0: not deleted), for a read at `at` (UINT64_MAX: the newest state). */

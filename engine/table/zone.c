@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ZONE_LOOKS 8u /* at free blocks of a size class that may fit or not */
+#define ZONE_LOOKS 8u /* free blocks of a bin that are compared: each may fit or not */
 
 bool zone_init(struct zone *z, uint64_t floor, uint64_t end, uint32_t page_shift) {
     *z = (struct zone){ .floor = floor, .low = end, .end = end, .shift = page_shift, .fresh = 1 };
@@ -73,7 +73,7 @@ static uint64_t zone_page(const struct zone *z, uint64_t off) {
     return (off - z->floor) >> z->shift;
 }
 
-/* The block starts where it did not. Its neighbours are known. */
+/* Note in `first` that the block starts at its offset. Its neighbours are known. */
 static void zone_starts(struct zone *z, uint32_t b) {
     uint32_t *first = &z->first[zone_page(z, z->blocks[b].off)];
     if (*first == 0 || z->blocks[*first].off > z->blocks[b].off) {
@@ -81,7 +81,7 @@ static void zone_starts(struct zone *z, uint32_t b) {
     }
 }
 
-/* It does no longer. */
+/* Note in `first` that the block starts there no more. */
 static void zone_ends(struct zone *z, uint32_t b) {
     uint64_t page = zone_page(z, z->blocks[b].off);
     if (z->first[page] == b) {
@@ -134,14 +134,14 @@ static void zone_unlist(struct zone *z, uint32_t b) {
     z->free_bytes -= k->bytes;
 }
 
-/* One that begins above an offset, not the lowest block of all. */
+/* Does the free block have `bytes`, begin above the offset, and differ from the lowest block? */
 static bool zone_fits(const struct zone *z, uint32_t b, uint64_t bytes, uint64_t above) {
     return z->blocks[b].bytes >= bytes && b != z->lowest && z->blocks[b].off >= above;
 }
 
 static uint32_t zone_fit(const struct zone *z, uint64_t bytes, uint64_t above) {
     uint32_t bin = zone_bin(bytes), looks = 0;
-    /* In every list but the first each block fits; a few are looked at in each. */
+    /* Every block of a higher bin fits. In the first bin compare a few. */
     for (uint32_t word = bin / 64, from = bin % 64; word < ZONE_BINS / 64; word++, from = 0) {
         for (uint64_t has = z->has[word] & (UINT64_MAX << from); has != 0; has &= has - 1) {
             uint32_t b = z->bins[word * 64 + (uint32_t)__builtin_ctzll(has)];
@@ -157,7 +157,7 @@ static uint32_t zone_fit(const struct zone *z, uint64_t bytes, uint64_t above) {
 
 /* ---- blocks ------------------------------------------------------------------------------------------------------------- */
 
-/* Use the upper end of a free block. There is room for a record. */
+/* Cut a used block off the upper end of a free block. The caller has made sure of a record for it. */
 static uint64_t zone_cut(struct zone *z, uint32_t b, uint64_t bytes) {
     zone_unlist(z, b);
     if (z->blocks[b].bytes == bytes) {
@@ -194,7 +194,7 @@ uint64_t zone_alloc_loose(struct zone *z, uint64_t bytes) {
     return zone_loose(z) >= bytes && zone_room_for_two(z) ? zone_cut(z, z->lowest, bytes) : 0;
 }
 
-/* Block `b` takes in the one above it, which is free and in no list. */
+/* Block `b` absorbs the block above it, which is free and in no list. */
 static void zone_join(struct zone *z, uint32_t b) {
     uint32_t gone = z->blocks[b].above;
     struct zone_block *k = &z->blocks[b], *up = &z->blocks[gone];
@@ -291,7 +291,7 @@ uint64_t zone_trim(struct zone *z) {
     } else {
         z->highest = 0;
     }
-    z->hole = z->hole == b ? 0 : z->hole; /* the lowest: none above it is free */
+    z->hole = z->hole == b ? 0 : z->hole; /* `b` was the lowest block: no block above it is free */
     zone_record_back(z, b);
     return pages;
 }

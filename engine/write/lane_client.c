@@ -12,26 +12,26 @@
 #include "shm/park.h"
 
 #define LANE_SPINS 2000
-#define LANE_RESULT_LEAST (-64) /* errors are numbers above this */
+#define LANE_RESULT_LEAST (-64) /* error numbers lie above this */
 #define LANE_NAP_NS 10000000u   /* the leader may have died: look again */
 
-#define LANE_WAIT_NAP_NS 50000u         /* all lanes are lent: a write takes microseconds */
-#define LANE_REAP_NS UINT64_C(10000000) /* and for so long already: some may be lent to the dead */
+#define LANE_WAIT_NAP_NS 50000u         /* while all lanes are lent; a write takes microseconds */
+#define LANE_REAP_NS UINT64_C(10000000) /* all lanes were lent for so long: dead members may hold some */
 
-/* The lane that this thread had last: this core still has its lines, and other threads use other lanes by then. */
+/* The lane that this thread borrowed last. This core still has its lines, and other threads mostly use other lanes. */
 static _Thread_local uint32_t lane_last = UINT32_MAX;
 
 static enum lane_phase lane_phase_of(uint64_t turn) {
     return (enum lane_phase)(turn & 7);
 }
 
-/* Is the lane without an owner, and without a request under way that was given up? */
+/* May the lane be borrowed: no owner, and no abandoned request that the leader still works on? */
 static bool lane_is_free(const struct lane *lane, uint32_t owner) {
     return owner == 0 || (owner == LANE_ORPHAN && lane_phase_of(atomic_load(&lane->turn)) != LANE_TAKEN);
 }
 
-/* Cancel what an earlier borrower had submitted and no leader has taken, since the leader stepped down: once the
- * lane is filled anew, no leader may take it. False: a leader took it just now. */
+/* Cancel a request that an earlier borrower submitted and no leader took, because the leader stepped down. Once the
+ * lane is filled anew, no leader may take the old request. False: a leader took it just now. */
 static bool lane_clear(struct lane *lane) {
     uint64_t turn = atomic_load(&lane->turn);
     while (lane_phase_of(turn) == LANE_SUBMITTED) {
@@ -45,7 +45,7 @@ static bool lane_clear(struct lane *lane) {
 static bool lane_borrow(struct tide *d, uint32_t number) {
     struct lane *lane = &d->log->lanes[number];
     uint32_t owner = atomic_load(&lane->owner);
-    /* MO(lane.owner): acquire (the exchange is more): what the borrower before did with the lane is over. */
+    /* MO(lane.owner): acquire (the exchange is stronger): the earlier borrower has finished with the lane. */
     if (!lane_is_free(lane, owner) || !atomic_compare_exchange_strong(&lane->owner, &owner, d->member + 1)) {
         return false;
     }
@@ -56,14 +56,14 @@ static bool lane_borrow(struct tide *d, uint32_t number) {
     }
     if (owner == LANE_ORPHAN) {
         segment_unlink_of(d->name, SEGMENT_SPILL, number,
-                          d->words.header.incarnation); /* what was given up may have had one */
+                          d->words.header.incarnation); /* the abandoned request may have had a file */
     }
     atomic_store_explicit(&lane->pid, atomic_load(&d->log->members[d->member].pid),
                           memory_order_relaxed); /* MO(stats) */
     return true;
 }
 
-/* The first lane that is free, from the one on that this thread had last; or -1. */
+/* Borrow the first free lane, beginning at the lane that this thread had last. -1: none is free. */
 static int lane_find(struct tide *d) {
     static _Atomic uint32_t next;
     if (lane_last == UINT32_MAX) {
@@ -79,14 +79,14 @@ static int lane_find(struct tide *d) {
     return -1;
 }
 
-/* Give the lane back. late: the leader has the request, and no thread waits for its answer any more. The lane is
- * free once the answer is there. */
+/* Give the lane back. late: the leader still has the request, and no thread waits for its answer. The lane becomes free
+ * once the answer is there. */
 static void lane_return(struct tide *d, uint32_t number, bool late) {
     /* MO(lane.owner): release; pairs with lane_borrow(): the answer was read before the next request is written. */
     atomic_store_explicit(&d->log->lanes[number].owner, late ? LANE_ORPHAN : 0, memory_order_release);
 }
 
-/* Cancel a request that no leader has taken in time. */
+/* The error for a request that no leader has taken in time. */
 static int lane_unheard(const struct tide *d) {
     if (atomic_load(&d->closed) != 0) {
         return -(int)atomic_load(&d->closed);
@@ -98,7 +98,7 @@ static int lane_unheard(const struct tide *d) {
                                                                                            : TIDE_ERR_TIMEOUT;
 }
 
-/* A lane for one request, or an error: all were lent until then. */
+/* Borrow a lane for one request, or fail: all were lent until `until`. */
 static int lane_await_free(struct tide *d, uint64_t until, uint32_t *number) {
     uint64_t reap_at = 0;
     for (;;) {
@@ -121,7 +121,7 @@ static int lane_await_free(struct tide *d, uint64_t until, uint32_t *number) {
     }
 }
 
-/* A request that does not fit lies in a file beside the segments, which the leader reads with pread(). */
+/* Write a request that does not fit into a file beside the segments, which the leader reads with pread(). */
 static int lane_spill(struct tide *d, uint32_t lane, const uint8_t *bytes, uint64_t size) {
     struct segment s = SEGMENT_INIT;
     int error = segment_create(&s, d->name, SEGMENT_SPILL, lane, sizeof(struct segment_header) + size);
@@ -143,7 +143,7 @@ static int lane_fill(struct tide *d, struct lane *lane, uint32_t number, const s
     uint64_t bytes = lane_encoded_bytes(q);
     lane->ops = (uint32_t)q->count;
     lane->request_bytes = bytes;
-    bool spilled = bytes > LAYOUT_LANE_BYTES; /* not asked of the lane, which is input */
+    bool spilled = bytes > LAYOUT_LANE_BYTES; /* a local word: the lane itself is input */
     lane->spilled = spilled;
     if (!spilled) {
         lane_encode(q, lane->request);
@@ -171,7 +171,7 @@ static void lane_submit(struct tide *d, struct lane *lane, uint32_t number, uint
     }
 }
 
-/* Wait until the request is answered. False: the time is out. */
+/* Wait until the request is answered. False: timed out. */
 static bool lane_await(const struct tide *d, struct lane *lane, uint64_t seq, uint64_t until) {
     uint64_t answered = seq << 3 | LANE_ANSWERED;
     for (uint32_t spins = 0;; spins++) {
@@ -194,8 +194,8 @@ static bool lane_await(const struct tide *d, struct lane *lane, uint64_t seq, ui
     }
 }
 
-/* The answer, as it can be: each word is read once, and handed on only within its bounds. A caller looks for the operation that failed by its
- * number, and its session waits for the index. */
+/* The answer. Shared memory is input, so each word is loaded once and used only within its bounds: the caller looks up
+ * the failed operation by its number, and its session will wait for the index. */
 static int lane_result(const struct tide *d, const struct lane *lane, struct seq_request *q) {
     int32_t result = *(const volatile int32_t *)&lane->result;
     uint32_t failed = *(const volatile uint32_t *)&lane->failed;
@@ -207,14 +207,14 @@ static int lane_result(const struct tide *d, const struct lane *lane, struct seq
     return q->result;
 }
 
-/* Out of time. *late: the leader has the request. */
+/* The time is out. *late: the leader has the request. */
 static int lane_give_up(const struct tide *d, struct lane *lane, uint64_t seq, struct seq_request *q, bool *late) {
     uint64_t submitted = seq << 3 | LANE_SUBMITTED;
     *late = false;
     if (atomic_compare_exchange_strong(&lane->turn, &submitted, seq << 3 | LANE_CANCELLED)) {
         return lane_unheard(d);
     }
-    if (submitted == (seq << 3 | LANE_ANSWERED)) { /* just in time */
+    if (submitted == (seq << 3 | LANE_ANSWERED)) { /* the answer came just in time */
         return lane_result(d, lane, q);
     }
     *late = true;

@@ -17,17 +17,17 @@
 
 #define LANE_SERVER_SPINS 500
 #define LANE_FEW_BYTES 512u
-#define LANE_SERVER_LOOK_NS 1000000000u /* the leader looks this often whether its segment still has its name */
+#define LANE_SERVER_LOOK_NS 1000000000u /* how often the leader checks that its segment still has its name */
 
 struct lane_server {
     pthread_t thread;
     _Atomic uint32_t stop;
     struct vigil_hold vigil;
-    /* Of the replica that led when this started: the sequencer lets its leader go before this thread has ended. */
+    /* The replica that led when this thread started: the sequencer lets its leader go before this thread has ended. */
     struct replica *leader;
-    uint64_t led_from; /* what stands in the log after this index was written by this leader */
-    uint64_t look_ns;  /* when to look at the segment's name again */
-    bool told;         /* that it is gone */
+    uint64_t led_from; /* this leader wrote all log entries after this index */
+    uint64_t look_ns;  /* when to check the segment's name again */
+    bool told;         /* the log callback knows that the name is gone */
 };
 
 /* One request, copied out of its lane: the borrower cannot change what is checked. */
@@ -37,7 +37,7 @@ struct lane_work {
     uint8_t *bytes;
     struct tide_op *ops;
     struct seq_op *prepared;
-    /* For what most requests are: one operation, and short. */
+    /* Space for the common request: one short operation. */
     struct tide_op op;
     struct seq_op one;
     uint8_t few[LANE_FEW_BYTES];
@@ -70,7 +70,7 @@ static int lane_read_spilled(const struct tide *d, uint32_t number, uint8_t *to,
     if (error != 0) {
         return error;
     }
-    /* By pread: its writer could truncate the file under a mapping. */
+    /* By pread(): the file's writer could truncate it under a mapping. */
     uint64_t at = 0;
     while (at < bytes) {
         ssize_t got = pread(s.fd, to + at, bytes - at, (off_t)(sizeof(struct segment_header) + at));
@@ -85,7 +85,7 @@ static int lane_read_spilled(const struct tide *d, uint32_t number, uint8_t *to,
 
 static int lane_copy_request(struct tide *d, struct lane_work *w, struct seq_request *q) {
     const struct lane *lane = &d->log->lanes[w->number];
-    /* Each once: its writer may change them after the checks. */
+    /* Each word is loaded once: the borrower may change it after the checks. */
     uint32_t count = *(const volatile uint32_t *)&lane->ops;
     uint64_t bytes = *(const volatile uint64_t *)&lane->request_bytes;
     bool spilled = *(const volatile uint32_t *)&lane->spilled != 0;
@@ -120,7 +120,7 @@ static int lane_copy_request(struct tide *d, struct lane_work *w, struct seq_req
     return error;
 }
 
-/* Take what is submitted in a lane. True: q is to be done; false: there is nothing, or it is answered. */
+/* Take a lane's submitted request. True: do q. False: there is none, or it is answered already. */
 static bool lane_take(struct tide *d, uint32_t number, struct lane_work *w, struct seq_request *q) {
     struct lane *lane = &d->log->lanes[number];
     uint64_t turn = atomic_load(&lane->turn); /* MO(lane.turn): the request is there */
@@ -128,13 +128,13 @@ static bool lane_take(struct tide *d, uint32_t number, struct lane_work *w, stru
     if (phase != LANE_SUBMITTED && phase != LANE_TAKEN) {
         return false;
     }
-    w->number = number; /* the rest, with its buffer, is not worth clearing */
+    w->number = number; /* set fields one by one: clearing the buffer would cost time */
     w->seq = turn >> 3;
     w->bytes = NULL;
     w->ops = NULL;
     w->prepared = NULL;
     *q = (struct seq_request){ .lane = (uint16_t)(number + 1), .lane_seq = w->seq };
-    /* TAKEN: the leader before us took it. We took over, so no other process works on it. */
+    /* TAKEN: an earlier leader took it. We have taken over, so no other process works on it. */
     if (phase == LANE_SUBMITTED && !atomic_compare_exchange_strong(&lane->turn, &turn, w->seq << 3 | LANE_TAKEN)) {
         return false;
     }
@@ -143,10 +143,11 @@ static bool lane_take(struct tide *d, uint32_t number, struct lane_work *w, stru
     uint64_t last = atomic_load(&done->seq); /* MO(lane.done): committed before the change of leader */
     if (w->seq == 0 || last >= w->seq) {
         q->index = atomic_load(&done->index);
-        /* What this leader did itself it has answered: nobody asks for it again, but by a number that was changed. */
+        /* This leader has answered every request that it did, so nobody submits one of them again, unless somebody
+         * changed the lane's number. */
         if (w->seq == 0 || last > w->seq || q->index > d->server->led_from) {
             lane_note_fall(d->server->leader, number, w->seq);
-            q->result = TIDE_ERR_UNKNOWN; /* not by us; but by a leader before us, perhaps */
+            q->result = TIDE_ERR_UNKNOWN; /* not done by us; an earlier leader may have done it */
         }
         lane_answer(lane, w->seq, q);
         return false;
@@ -178,8 +179,8 @@ static void lane_serve(struct tide *d, uint64_t ready) {
     for (size_t i = 0; i < n; i++) {
         struct lane *lane = &d->log->lanes[work[i].number];
         if (requests[i].result == TIDE_ERR_NO_LEADER) {
-            /* We have just stopped leading, and the request is not done: the next leader may take it, or its writer
-             * may cancel it. */
+            /* We have just stopped leading and did not do the request. Leave it to the next leader, or to its writer,
+             * who may cancel it. */
             atomic_store(&lane->turn, work[i].seq << 3 | LANE_SUBMITTED);
         } else {
             lane_answer(lane, work[i].seq, &requests[i]);
@@ -188,7 +189,8 @@ static void lane_serve(struct tide *d, uint64_t ready) {
     }
 }
 
-/* A process that opens the name now gets another domain, and no new reader would ever see what is written here. */
+/* Close the domain if its name is gone: a process that opens the name now gets another domain, so no new reader would
+ * see what is written here. */
 static void lane_look(struct tide *d) {
     uint64_t now = clock_monotonic_ns();
     if (now < d->server->look_ns) {
@@ -202,7 +204,7 @@ static void lane_look(struct tide *d) {
         atomic_compare_exchange_strong(&d->closed, &open, gone);
     }
     if (atomic_load(&d->closed) == gone &&
-        !d->server->told) { /* engine/life/gone.h may have been faster, and tells nobody */
+        !d->server->told) { /* engine/life/gone.h may have closed it first, and does not log */
         d->server->told = true;
         tide_logf(d, TIDE_LOG_ERROR, "the log segment was unlinked or replaced: this domain is gone, open it again");
     }
@@ -213,7 +215,8 @@ static void *lane_server_run(void *arg) {
     struct lane_server *server = d->server;
     struct lanes_board *board = &d->log->lanes_board;
     vigil_begin(&server->vigil, d->log);
-    atomic_store(&board->ready, UINT64_MAX); /* whatever was submitted to the leader before us */
+    atomic_store(&board->ready,
+                 UINT64_MAX); /* look at every lane: requests may have been submitted to an earlier leader */
     uint32_t spins = 0;
     bool handed_over = false;
     while (atomic_load(&server->stop) == 0) {
@@ -235,7 +238,8 @@ static void *lane_server_run(void *arg) {
         }
         if (!handed_over && atomic_load(&server->leader->damaged) != 0) {
             handed_over = true;
-            lead_ask_step_down(d); /* nobody hears it where this replica is no candidate: writes are refused then */
+            lead_ask_step_down(
+                d); /* without effect if no steward runs (this replica is no candidate): writes are refused then */
         }
         board_answer_pings(d->log);
         if (atomic_load(&board->step_down) != 0 && atomic_exchange(&board->step_down, 0) != 0) {

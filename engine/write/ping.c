@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Does the leader answer? A word of its own asks it, since all lanes may be lent. */
+/* tide_ping(): does the leader answer? It is asked through a word of its own, since all lanes may be lent. */
 #include "engine/table/cancel.h"
 #include "engine/replica/domain.h"
 #include "engine/write/lead.h"
 #include "shm/clock.h"
 #include "shm/park.h"
 
-#define PING_NAP_NS 10000000u /* another may lead by now: its lane thread looks at the word when it starts */
+#define PING_NAP_NS 10000000u /* another process may lead by now; its lane thread looks at the word when it starts */
 
-/* Raise the word, and wake the leader's lane thread where it sleeps. Returns what the answer must reach. */
+/* Raise the word and wake the leader's lane thread if it sleeps. Returns the ticket that the answer must reach. */
 static uint32_t ping_ask(struct lanes_board *b) {
     uint32_t ticket = atomic_fetch_add(&b->pinged, 1) + 1;
     if (atomic_load(&b->asleep) != 0) {

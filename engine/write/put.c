@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * tide_put() where it is common: this process leads, no other thread is at the sequencer, the key is there, and memory
- * for the new version is at hand. Every other put, what is rare included, goes the way of all writes:
- * engine/write/write.c.
+ * tide_put()'s short way. This process leads, no other thread is at the sequencer, the key is there, and memory for the
+ * new version is at hand. Every other put takes the way of all writes: engine/write/write.c.
  *
- * It differs from that way in the order alone. What can be looked up is looked up before the commit, and what can wait
- * is done after `applied`; so the moment between them, in which a linearizable read has to wait, is a handful of
- * stores.
+ * Only the order differs. This way looks everything up before the commit, and does after `applied` whatever can wait.
+ * So the time between commit and `applied`, in which a linearizable read has to wait, is a handful of stores.
  */
 #include "engine/read/reader.h"
 #include "engine/replica/replica.h"
@@ -31,7 +29,7 @@ static inline bool put_is_common(const struct tide *d, const struct tide_reader 
            atomic_load(&d->seq.here) != 0 && !rcu_inside();
 }
 
-/* One put, and where it goes. */
+/* One put: its arguments, and the memory found for it. */
 struct put {
     const void *key, *value;
     size_t key_len, value_size;
@@ -42,7 +40,7 @@ struct put {
     struct table_place place;
 };
 
-/* Can this put go the short way: nothing to wait for, make, split or mark, and no queue? To be asked with the turn. */
+/* Can this put take the short way: nothing to wait for, make, split or mark, and no queue? The caller has the turn. */
 static inline bool put_finds_room(struct sequencer *s, struct put *p) {
     struct replica *r = s->leader;
     if (r == NULL || atomic_load(&s->queue) != NULL || table_is_damaged(&r->writer.t)) {
@@ -50,7 +48,8 @@ static inline bool put_finds_room(struct sequencer *s, struct put *p) {
     }
     struct table_writer *w = &r->writer;
     __builtin_prefetch(table_bucket_at(&w->t, table_bucket_of(p->hash, w->buckets)), 1);
-    p->crc = crc32c_short(crc32c_short(0, p->key, p->key_len), p->value, p->value_size); /* meanwhile */
+    p->crc = crc32c_short(crc32c_short(0, p->key, p->key_len), p->value,
+                          p->value_size); /* computed while the prefetched lines arrive */
     uint32_t class = arena_class(&w->arena, p->key_len + p->value_size);
     if (class == ARENA_LARGE || s->ring.tail + p->ring_bytes > s->ring.limit) {
         return false;
@@ -71,7 +70,7 @@ static inline bool put_finds_room(struct sequencer *s, struct put *p) {
     return p->node != 0;
 }
 
-/* With the turn. Returns the entry's index. */
+/* Do the put. The caller has the turn. Returns the entry's index. */
 static inline uint64_t put_do(struct tide *d, struct put *p) {
     struct sequencer *s = &d->seq;
     struct replica *r = s->leader;
@@ -117,7 +116,7 @@ static inline void put_leave(struct tide *d, bool owed) {
     }
 }
 
-__attribute__((flatten)) /* the hash, too */
+__attribute__((flatten)) /* inlines the hash, too */
 int tide_put(struct tide *d, struct tide_reader *session, const void *key, size_t key_len, const void *value,
              size_t value_size, struct tide_token *token) {
     if (__builtin_expect(!put_is_common(d, session, key, key_len, value, value_size), 0)) {

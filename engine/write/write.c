@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The public writes: check what was asked, work out what needs no order, hand it to the sequencer. */
+/* The public writes. They check the arguments, compute what needs no order, and hand the request to the sequencer. */
 #include <stdlib.h>
 
 #include "engine/table/rcu.h"
@@ -8,7 +8,7 @@
 #include "engine/write/write.h"
 #include "engine/write/write_op.h"
 
-/* Write in this process where it leads, else through a lane. The leader may change in between. */
+/* Write in this process if it leads, else through a lane. The leader may change meanwhile: then try again. */
 static int write_somewhere(struct tide *d, struct seq_request *q) {
     int result = TIDE_ERR_NO_LEADER;
     if (atomic_load(&d->seq.here) != 0) {
@@ -20,7 +20,7 @@ static int write_somewhere(struct tide *d, struct seq_request *q) {
     return result == TIDE_ERR_NO_LEADER ? lane_write(d, q) : result;
 }
 
-/* Submit and tell the session and the caller where the write is. */
+/* Submit, and hand the write's index to the session and to the caller. */
 static int write_submit(struct tide *d, struct tide_reader *session, struct seq_request *q, struct tide_token *token) {
     if (session != NULL) {
         int error = reader_check(session);
@@ -34,8 +34,8 @@ static int write_submit(struct tide *d, struct tide_reader *session, struct seq_
     if (atomic_load(&d->closed) != 0) {
         return -(int)atomic_load(&d->closed);
     }
-    /* In a full table a write waits for sections to end, and would wait for this thread's own section. A thread that
-     * liburcu does not know has none open. */
+    /* In a full table a write waits until sections end. Inside a section of its own this thread would wait for itself.
+     * A thread that liburcu does not know has no section open. */
     if (rcu_inside()) {
         return TIDE_ERR_THREAD;
     }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* One operation of a write: whether it is valid, and what can be worked out before it has its place in the log. */
+/* One operation of a write: its checks, and what can be computed before it has its place in the log. */
 #ifndef TIDE_WRITE_WRITE_OP_H
 #define TIDE_WRITE_WRITE_OP_H
 
@@ -10,7 +10,7 @@
 /* Check an operation, and add its frame to *ring_bytes. INVALID or TOO_BIG. */
 int write_check(const struct tide *d, const struct tide_op *op, uint64_t *ring_bytes);
 
-/* Work out hash and CRC. The operation was checked, and this process leads. */
+/* Compute hash and CRC. The operation was checked, and this process leads. */
 void write_digest(const struct tide *d, const struct tide_op *op, struct seq_op *p);
 
 #endif

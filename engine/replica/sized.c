@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "engine/replica/sized.h"
+
+#include <stdint.h>
+
+SIZED_IS_FULL(tide_opts, log_ctx);
+SIZED_IS_FULL(tide_info, lapped_total);
+SIZED_IS_FULL(tide_replica_opts, spin_ns);
+SIZED_IS_FULL(tide_verify, has_digest);
+SIZED_IS_FULL(tide_replica_info, table_keys_most);
+SIZED_IS_FULL(tide_bound, wait_ns);
+SIZED_IS_FULL(tide_answer, version);
+SIZED_IS_FULL(tide_reader_opts, replicas);
+SIZED_IS_FULL(tide_read_counts, by_replica);
+
+bool sized_take(void *ours, size_t our_size, const void *theirs, size_t their_size, size_t first_size) {
+    if (their_size < first_size || their_size > SIZED_MOST) {
+        return false;
+    }
+    for (size_t i = our_size; i < their_size; i++) {
+        if (((const uint8_t *)theirs)[i] != 0) {
+            return false;
+        }
+    }
+    size_t both = their_size < our_size ? their_size : our_size;
+    memcpy(ours, theirs, both);
+    memset((uint8_t *)ours + both, 0, our_size - both);
+    return true;
+}
