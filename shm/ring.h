@@ -208,6 +208,8 @@ static inline bool ring_header_plausible(const struct ring *ring, const struct f
     case FRAME_PUT:
         return f->key_len > 0;
     case FRAME_DELETE:
+    case FRAME_EXPIRE:
+    case FRAME_EVICT:
         return f->key_len > 0 && f->value_len == 0;
     case FRAME_TERM:
     case FRAME_NOOP:

@@ -83,7 +83,7 @@ static void seq_apply(struct replica *r, struct seq_request *q) {
         const struct tide_op *op = &q->ops[i];
         struct seq_op *p = &q->prepared[i];
         uint64_t index = ++r->applied;
-        if (op->kind == TIDE_OP_DELETE) {
+        if (seq_removes(op)) {
             table_delete(&r->writer, p->hash, op->key, op->key_len, index);
         } else if (table_publish(&r->writer, p->node, p->hash, index, p->payload_crc) != 0) {
             table_note_damage(&r->writer.t, r->writer.t.seg, "its table, which has no overflow bucket for an entry,");
@@ -164,13 +164,13 @@ static int seq_check_cas(const struct replica *r, struct seq_request *q) {
 static enum table_room seq_admits(const struct replica *r, const struct seq_group *g, const struct seq_request *q) {
     if (q->count == 1) {
         const struct tide_op *op = q->ops;
-        return op->kind == TIDE_OP_DELETE
+        return seq_removes(op)
                    ? TABLE_YES
                    : table_admits(&r->writer, q->prepared->hash, op->key, op->key_len, op->value_size, g->puts);
     }
     struct table_batch batch = { 0 };
     for (size_t i = 0; i < q->count; i++) {
-        if (q->ops[i].kind != TIDE_OP_DELETE) {
+        if (!seq_removes(&q->ops[i])) {
             table_batch_add(&r->writer, &batch, q->ops[i].key_len + q->ops[i].value_size);
         }
     }
@@ -179,7 +179,7 @@ static enum table_room seq_admits(const struct replica *r, const struct seq_grou
         batch.no_larger = true;
         for (size_t i = 0; i < q->count && batch.no_larger; i++) {
             const struct tide_op *op = &q->ops[i];
-            batch.no_larger = op->kind == TIDE_OP_DELETE ||
+            batch.no_larger = seq_removes(op) ||
                               table_is_no_larger(&r->writer, q->prepared[i].hash, op->key, op->key_len, op->value_size);
         }
         admitted = batch.no_larger && table_admits_batch(&r->writer, &batch, g->puts);
@@ -194,14 +194,14 @@ static enum arena_status seq_make_nodes(struct replica *r, struct seq_request *q
         if (i < 2 * SEQ_AHEAD) {
             seq_ask_bucket(r, q, i);
         }
-        if (op->kind == TIDE_OP_DELETE) {
+        if (seq_removes(op)) {
             continue;
         }
         uint32_t *node = &q->prepared[i].node;
         enum arena_status status = table_node_new(&r->writer, op->key_len, op->value_size, node);
         if (status != ARENA_OK) {
             while (i-- > 0) {
-                if (q->ops[i].kind != TIDE_OP_DELETE) {
+                if (!seq_removes(&q->ops[i])) {
                     table_node_drop(&r->writer, q->prepared[i].node);
                 }
             }
@@ -220,12 +220,12 @@ static void seq_append(struct sequencer *s, const struct seq_request *q, uint64_
         struct ring_entry e = {
             .key = op->key,
             .value = op->value,
-            .value_len = op->kind == TIDE_OP_DELETE ? 0 : (uint32_t)op->value_size,
+            .value_len = seq_removes(op) ? 0 : (uint32_t)op->value_size,
             .payload_crc = q->prepared[i].payload_crc,
             .key_len = (uint16_t)op->key_len,
             .lane = q->lane,
             .lane_seq = q->lane_seq,
-            .type = op->kind == TIDE_OP_DELETE ? FRAME_DELETE : FRAME_PUT,
+            .type = seq_frame_type(op),
             .flags = i + 1 < q->count ? FRAME_MORE : 0,
         };
         ring_append(&s->ring, &e, ts);
