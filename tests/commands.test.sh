@@ -222,9 +222,12 @@ says '"name": "a", "state": "alive", "led": true, "leader": 0'
 expect 0 "stat" stat a
 says "leader    replica 0, process $serve"
 says ' r2 +follower +serving'
+says 'ID +TABLE +USED +LIVE +FREE +WAITING +OVERHEAD +KEYS AT MOST'
+says '^  2 .* [0-9]+$'
 expect 0 "stat --json" stat a --json
 for name in tide_commit_index tide_applied_index tide_replication_lag_seconds tide_reads_total \
-    tide_bounded_staleness_fallback_ratio tide_ring_used_ratio tide_leader_term tide_replica_state; do
+    tide_bounded_staleness_fallback_ratio tide_ring_used_ratio tide_leader_term tide_replica_state \
+    table_live_bytes table_free_bytes table_waiting_bytes table_overhead_bytes table_keys_most; do
     says "\"$name\": "
 done
 says '"reason": "stale_by_choice", "value": 1'

@@ -27,7 +27,11 @@ static const char HELP[] =
     "process);\n"
     "dead (its process is gone; 'tide gc' frees the slot); claimed (about to join). Only --json shows stopped "
     "replicas.\n"
-    "JOINS: how often the replica copied another. USED: bytes of the table's budget in use, buckets included.\n"
+    "JOINS: how often the replica copied another.\n"
+    "TABLE: the budget of its table, which is LIVE (keys and values), FREE (what puts may take yet), WAITING "
+    "(replaced\n"
+    "or deleted; free once no reader can have it any more) and OVERHEAD (buckets, headers, rounding, what is kept for\n"
+    "moving). USED: of it, what is given out. KEYS AT MOST: so many keys the buckets have room for.\n"
     "Exit codes: 0 shown; 2 usage; 3 no such domain; 7 anything else.\n";
 
 struct options {
@@ -87,6 +91,11 @@ static void add_orphan(const struct cli *c, const struct tide_info *info, struct
     r->keys = table.keys;
     r->table_bytes = table.table_bytes;
     r->table_used_bytes = table.used_bytes;
+    r->table_live_bytes = table.usage.live;
+    r->table_free_bytes = table.usage.free;
+    r->table_waiting_bytes = table.usage.waiting;
+    r->table_overhead_bytes = table.usage.overhead;
+    r->table_keys_most = table.keys_most;
 }
 
 static int look(struct cli *c, struct stat_look *s) {

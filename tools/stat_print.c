@@ -58,26 +58,45 @@ static const char *role_name(const struct stat_look *s, const struct tide_replic
 }
 
 static void print_replica(const struct stat_look *s, const struct tide_replica_info *r) {
-    char stale[32], delay[32], p50[32], p99[32], p999[32], used[24], label[ESCAPE_LABEL_BYTES];
+    char stale[32], delay[32], p50[32], p99[32], p999[32], label[ESCAPE_LABEL_BYTES];
     escape_label(r->label, sizeof(r->label), label, sizeof(label));
-    printf("%3u  %-10s  %-8s  %-8s  %7d  %12llu  %8llu  %9s  %7s  %10llu  %8s  %9s  %9s  %9s  %5llu  %6llu\n", r->id,
-           label, role_name(s, r), is_dead(s, r) ? "dead" : tide_state_name(r->state), r->pid,
+    printf("%3u  %-10s  %-8s  %-8s  %7d  %12llu  %8llu  %9s  %7s  %10llu  %9s  %9s  %9s  %5llu  %6llu\n", r->id, label,
+           role_name(s, r), is_dead(s, r) ? "dead" : tide_state_name(r->state), r->pid,
            (unsigned long long)r->applied_index, (unsigned long long)r->lag, time_text(r->staleness_ns, stale),
-           time_text(r->apply_delay_ns, delay), (unsigned long long)r->keys,
-           sizes_text(r->table_used_bytes, used, sizeof(used)), time_text(r->lag_p50_ns, p50),
+           time_text(r->apply_delay_ns, delay), (unsigned long long)r->keys, time_text(r->lag_p50_ns, p50),
            time_text(r->lag_p99_ns, p99), time_text(r->lag_p999_ns, p999), (unsigned long long)r->joins,
            (unsigned long long)r->lapped);
+}
+
+/* What each table's budget is used for. */
+static void print_memory(const struct stat_look *s) {
+    printf("\n%3s  %10s  %8s  %8s  %8s  %8s  %8s  %12s\n", "ID", "TABLE", "USED", "LIVE", "FREE", "WAITING", "OVERHEAD",
+           "KEYS AT MOST");
+    for (size_t i = 0; i < s->n; i++) {
+        const struct tide_replica_info *r = &s->replicas[i];
+        char text[6][24];
+        if (r->state == TIDE_STATE_STOPPED || r->table_bytes == 0)
+            continue;
+        printf("%3u  %10s  %8s  %8s  %8s  %8s  %8s  %12llu\n", r->id,
+               sizes_text(r->table_bytes, text[0], sizeof(text[0])),
+               sizes_text(r->table_used_bytes, text[1], sizeof(text[1])),
+               sizes_text(r->table_live_bytes, text[2], sizeof(text[2])),
+               sizes_text(r->table_free_bytes, text[3], sizeof(text[3])),
+               sizes_text(r->table_waiting_bytes, text[4], sizeof(text[4])),
+               sizes_text(r->table_overhead_bytes, text[5], sizeof(text[5])), (unsigned long long)r->table_keys_most);
+    }
 }
 
 void stat_print_text(const struct stat_look *s) {
     print_domain(s);
     print_reads(s);
-    printf("\n%3s  %-10s  %-8s  %-8s  %7s  %12s  %8s  %9s  %7s  %10s  %8s  %9s  %9s  %9s  %5s  %6s\n", "ID", "LABEL",
-           "ROLE", "STATE", "PID", "APPLIED", "LAG", "STALENESS", "DELAY", "KEYS", "USED", "LAG P50", "P99", "P99.9",
-           "JOINS", "LAPPED");
+    printf("\n%3s  %-10s  %-8s  %-8s  %7s  %12s  %8s  %9s  %7s  %10s  %9s  %9s  %9s  %5s  %6s\n", "ID", "LABEL", "ROLE",
+           "STATE", "PID", "APPLIED", "LAG", "STALENESS", "DELAY", "KEYS", "LAG P50", "P99", "P99.9", "JOINS",
+           "LAPPED");
     for (size_t i = 0; i < s->n; i++)
         if (s->replicas[i].state != TIDE_STATE_STOPPED)
             print_replica(s, &s->replicas[i]);
+    print_memory(s);
 }
 
 /* ---- JSON ---- */
@@ -118,6 +137,11 @@ static void replica_json(struct json_out *j, const struct stat_look *s, const st
     json_out_u64(j, "keys", r->keys);
     json_out_u64(j, "table_bytes", r->table_bytes);
     json_out_u64(j, "table_used_bytes", r->table_used_bytes);
+    json_out_u64(j, "table_live_bytes", r->table_live_bytes);
+    json_out_u64(j, "table_free_bytes", r->table_free_bytes);
+    json_out_u64(j, "table_waiting_bytes", r->table_waiting_bytes);
+    json_out_u64(j, "table_overhead_bytes", r->table_overhead_bytes);
+    json_out_u64(j, "table_keys_most", r->table_keys_most);
     json_out_u64(j, "joins", r->joins);
     json_out_u64(j, "lapped", r->lapped);
     lag_json(j, r);

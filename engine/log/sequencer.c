@@ -55,11 +55,12 @@ static void seq_tell(struct tide *d, struct seq_group *g) {
 }
 
 /*
- * A write has to find its bucket, and in it the version that it replaces: two lines, the second known by the first alone. So the
- * operations of a batch ask for them ahead, buckets twice as far as versions, and all misses overlap. The first buckets are asked for
- * when the nodes are made. Far enough to hide memory's latency behind the work of the operations between, and few enough lines
- * for the first cache.
+ * A write has to find its bucket, and in it the version that it replaces: two lines, the second known by the first alone. So they are
+ * asked for ahead, and all misses of a batch overlap: buckets when nodes are made, versions when frames are written, so that
+ * there is work between the questions, which memory answers only so many of at a time. That is for as many operations as
+ * the first cache has room for. Those behind them are asked for in turn while others are applied, buckets twice as far ahead as versions.
  */
+#define SEQ_ASKED 64u
 #define SEQ_AHEAD 16u
 
 static inline void seq_ask_bucket(const struct replica *r, const struct seq_request *q, size_t i) {
@@ -77,14 +78,13 @@ static inline void seq_ask_version(const struct replica *r, const struct seq_req
 
 /* Put one committed request into the leader's own table. */
 static void seq_apply(struct replica *r, struct seq_request *q) {
-    if (q->count > 1) {
-        for (size_t i = 0; i < SEQ_AHEAD; i++) {
-            seq_ask_version(r, q, i);
-        }
-    }
     for (size_t i = 0; i < q->count; i++) {
-        seq_ask_bucket(r, q, i + 2 * SEQ_AHEAD);
-        seq_ask_version(r, q, i + SEQ_AHEAD);
+        if (__builtin_expect(i + 2 * SEQ_AHEAD >= SEQ_ASKED, 0)) {
+            seq_ask_bucket(r, q, i + 2 * SEQ_AHEAD);
+        }
+        if (__builtin_expect(i + SEQ_AHEAD >= SEQ_ASKED, 0)) {
+            seq_ask_version(r, q, i + SEQ_AHEAD);
+        }
         const struct tide_op *op = &q->ops[i];
         struct seq_op *p = &q->prepared[i];
         uint64_t index = ++r->applied;
@@ -202,7 +202,7 @@ static enum table_room seq_admits(const struct replica *r, const struct seq_grou
 static enum arena_status seq_make_nodes(struct replica *r, struct seq_request *q) {
     for (size_t i = 0; i < q->count; i++) {
         const struct tide_op *op = &q->ops[i];
-        if (i < 2 * SEQ_AHEAD) {
+        if (i < SEQ_ASKED) {
             seq_ask_bucket(r, q, i);
         }
         if (seq_removes(op)) {
@@ -231,13 +231,6 @@ static enum arena_status seq_make_nodes(struct replica *r, struct seq_request *q
     return ARENA_OK;
 }
 
-static uint8_t seq_frame_type(const struct tide_op *op) {
-    return (uint32_t)op->kind == SEQ_OP_EXPIRE  ? FRAME_EXPIRE
-           : (uint32_t)op->kind == SEQ_OP_EVICT ? FRAME_EVICT
-           : op->kind == TIDE_OP_DELETE         ? FRAME_DELETE
-                                                : FRAME_PUT;
-}
-
 /* FRAME_MORE: the entries are one batch. Those that the leader removes by itself are not. */
 static uint8_t seq_frame_flags(const struct seq_request *q, size_t i) {
     uint32_t flags = i + 1 < q->count && q->sweep == NULL ? FRAME_MORE : 0;
@@ -251,6 +244,9 @@ static uint8_t seq_frame_flags(const struct seq_request *q, size_t i) {
 static void seq_append(struct sequencer *s, const struct seq_request *q, uint64_t ts) {
     for (size_t i = 0; i < q->count; i++) {
         const struct tide_op *op = &q->ops[i];
+        if (i < SEQ_ASKED) {
+            seq_ask_version(s->leader, q, i);
+        }
         struct ring_entry e = {
             .key = op->key,
             .value = derive_value(q, i),
@@ -314,6 +310,27 @@ static bool seq_find_expired(struct tide *d, struct seq_request *q) {
     sweep->armed = sweep->left_ns >= sweep->longest_ns;
     atomic_store(&s->alarm, sweep->armed ? clock_after(now, sweep->longest_ns) : 0);
     return q->count != 0;
+}
+
+#define SEQ_WAITS_NS UINT64_C(1000000000) /* so long is worth a line */
+
+/*
+ * The leader waits for a section of its process to end, and the thread that serves the lanes for the leader. So this thread answers
+ * whoever asks whether the leader lives: it does, and a watchdog that killed it would only move the wait to another process.
+ */
+static void seq_waits(void *domain, uint64_t since_ns) {
+    struct tide *d = domain;
+    board_answer_pings(d->log);
+    if (since_ns < SEQ_WAITS_NS) {
+        d->seq.waits_told = false;
+    } else if (!d->seq.waits_told) {
+        d->seq.waits_told = true;
+        tide_logf(d, TIDE_LOG_WARN,
+                  "writes have waited for %llu ms: all spare memory of the table is held by a section that is open in "
+                  "this process; "
+                  "end it (tide_section_end())",
+                  (unsigned long long)(since_ns / 1000000));
+    }
 }
 
 /* Take a request into the group, or answer it. Whatever can fail does so before the first frame is written. */
@@ -474,17 +491,21 @@ static void seq_await(struct tide *d, struct seq_request *q) {
     }
 }
 
+static void seq_push(struct sequencer *s, struct seq_request *q) {
+    atomic_store(&q->done, SEQ_PENDING);
+    struct seq_request *head = atomic_load(&s->queue);
+    do {
+        q->next = head;
+    } while (!atomic_compare_exchange_weak(&s->queue, &head, q));
+}
+
 int seq_submit(struct tide *d, struct seq_request *q) {
     struct sequencer *s = &d->seq;
     if (seq_try(s)) {
         seq_run(d, q);
         return q->result;
     }
-    atomic_store(&q->done, SEQ_PENDING);
-    struct seq_request *head = atomic_load(&s->queue);
-    do {
-        q->next = head;
-    } while (!atomic_compare_exchange_weak(&s->queue, &head, q));
+    seq_push(s, q);
     seq_await(d, q);
     return q->result;
 }
@@ -492,23 +513,40 @@ int seq_submit(struct tide *d, struct seq_request *q) {
 void seq_submit_all(struct tide *d, struct seq_request *requests, size_t n) {
     struct sequencer *s = &d->seq;
     for (size_t i = 0; i < n; i++) {
-        struct seq_request *q = &requests[i], *head = atomic_load(&s->queue);
-        atomic_store(&q->done, SEQ_PENDING);
-        do {
-            q->next = head;
-        } while (!atomic_compare_exchange_weak(&s->queue, &head, q));
+        seq_push(s, &requests[i]);
     }
     for (size_t i = 0; i < n; i++) {
         seq_await(d, &requests[i]);
     }
 }
 
+#define SEQ_SWEEP_POLL_NS 50000u
+
 uint64_t seq_expire(struct tide *d, struct seq_sweep *sweep) {
-    struct seq_request q = { .sweep = sweep };
-    sweep->left_ns = sweep->longest_ns;
-    sweep->armed = false;
-    seq_submit(d, &q);
-    return sweep->left_ns;
+    struct sequencer *s = &d->seq;
+    if (!sweep->posted) {
+        sweep->request = (struct seq_request){ .sweep = sweep };
+        sweep->left_ns = sweep->longest_ns;
+        sweep->armed = false;
+        if (seq_try(s)) {
+            seq_run(d, &sweep->request);
+            return sweep->left_ns;
+        }
+        seq_push(s, &sweep->request);
+        sweep->posted = true;
+        if (seq_try(s)) { /* or nobody might look at the queue: see seq_run() */
+            seq_run(d, NULL);
+        }
+    }
+    sweep->posted = atomic_load(&sweep->request.done) != SEQ_DONE;
+    return sweep->posted ? SEQ_SWEEP_POLL_NS : sweep->left_ns;
+}
+
+void seq_end_sweep(struct tide *d, struct seq_sweep *sweep) {
+    if (sweep->posted) {
+        seq_await(d, &sweep->request);
+        sweep->posted = false;
+    }
 }
 
 static void seq_take_over(struct sequencer *s) {
@@ -522,6 +560,8 @@ void seq_lead(struct tide *d, struct replica *leader, uint32_t term, bool announ
     seq_take_over(s);
     ring_writer_init(&s->ring, &d->ring, leader->pos, leader->applied + 1, leader->last_ts, term);
     s->leader = leader;
+    leader->writer.waits = seq_waits;
+    leader->writer.waits_ctx = d;
     atomic_store(&s->here, 1);
     atomic_store(&d->log->leader.term, term);
     if (announce) {
@@ -548,6 +588,9 @@ void seq_lead(struct tide *d, struct replica *leader, uint32_t term, bool announ
 void seq_unlead(struct tide *d) {
     struct sequencer *s = &d->seq;
     seq_take_over(s);
+    if (s->leader != NULL) {
+        s->leader->writer.waits = NULL;
+    }
     s->leader = NULL;
     atomic_store(&s->here, 0);
     atomic_store(&d->log->leader.leader, -1);

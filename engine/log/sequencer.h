@@ -12,19 +12,33 @@
 #include "shm/clock.h"
 #include "shm/park.h"
 
+/* Kinds that only the leader makes, beside those of tidemark.h. */
+enum seq_op_kind { SEQ_OP_EVICT = 16, SEQ_OP_EXPIRE = 17 };
+
+/* Does it remove the key: no node is made, no value written? */
+static inline bool seq_removes(const struct tide_op *op) {
+    return op->kind == TIDE_OP_DELETE || (uint32_t)op->kind >= SEQ_OP_EVICT;
+}
+
+static inline enum frame_type seq_frame_type(const struct tide_op *op) {
+    switch ((uint32_t)op->kind) {
+    case TIDE_OP_DELETE:
+        return FRAME_DELETE;
+    case SEQ_OP_EVICT:
+        return FRAME_EVICT;
+    case SEQ_OP_EXPIRE:
+        return FRAME_EXPIRE;
+    default:
+        return FRAME_PUT;
+    }
+}
+
 /* What the writer works out itself, before it queues. */
 struct seq_op {
     uint64_t hash;
     uint32_t payload_crc;
     uint32_t node; /* of the leader's table, while the request is under way */
 };
-
-/* Kinds of operations beside those of enum tide_op_kind: what the leader removes by itself. */
-enum seq_kind { SEQ_OP_EXPIRE = 64, SEQ_OP_EVICT = 65 };
-
-static inline bool seq_removes(const struct tide_op *op) {
-    return op->kind == TIDE_OP_DELETE || (uint32_t)op->kind >= SEQ_OP_EXPIRE;
-}
 
 /* Does it depend on what the key is, or whether it is there? */
 static inline bool seq_looks(const struct tide_op *op) {
@@ -51,16 +65,7 @@ struct seq_more {
 #define SEQ_SWEEP_MOST 32u
 #define SEQ_SWEEP_KEYS (TIDE_KEY_MAX + 4096u)
 
-/* A request of the leader itself: remove what has expired. */
-struct seq_sweep {
-    struct tide_op ops[SEQ_SWEEP_MOST];
-    struct seq_op prepared[SEQ_SWEEP_MOST];
-    uint8_t keys[SEQ_SWEEP_KEYS];
-    uint64_t longest_ns; /* how long its thread sleeps at most until the next one */
-    /* Out: */
-    uint64_t left_ns; /* until something expires; 0: something has */
-    bool armed;       /* nothing does before longest_ns: d->seq.alarm was set */
-};
+struct seq_sweep;
 
 enum seq_done { SEQ_PENDING = 0, SEQ_ASLEEP = 1, SEQ_DONE = 2 };
 
@@ -83,6 +88,19 @@ struct seq_request {
     struct seq_request *next;
 };
 
+/* A request of the leader itself: remove what has expired. */
+struct seq_sweep {
+    struct tide_op ops[SEQ_SWEEP_MOST];
+    struct seq_op prepared[SEQ_SWEEP_MOST];
+    uint8_t keys[SEQ_SWEEP_KEYS];
+    struct seq_request request;
+    bool posted; /* it is queued: the thread that has the turn does it */
+    uint64_t longest_ns; /* how long its thread sleeps at most until the next one */
+    /* Out: */
+    uint64_t left_ns; /* until something expires; 0: something has */
+    bool armed;       /* nothing does before longest_ns: d->seq.alarm was set */
+};
+
 /* Have the request answered, by this thread or another. Returns its result. Not inside a section. */
 int seq_submit(struct tide *d, struct seq_request *request);
 
@@ -94,10 +112,14 @@ void seq_lead(struct tide *d, struct replica *leader, uint32_t term, bool announ
 void seq_unlead(struct tide *d);
 
 /*
- * Remove some keys that have expired, if this process leads. The lane thread calls it. Returns for how long it need not be called
- * again, in ns; 0: something more has expired. With sweep->armed, it is roused when something is put that expires before longest_ns.
+ * Remove some keys that have expired, if this process leads. The lane thread calls it, and never waits here: where another thread has
+ * the turn, that one does it. Returns for how long it need not be called again, in ns; 0: something more has expired. With
+ * sweep->armed, the lane thread is roused when something is put that expires before longest_ns.
  */
 uint64_t seq_expire(struct tide *d, struct seq_sweep *sweep);
+
+/* Wait until the sweep's memory is its owner's alone. */
+void seq_end_sweep(struct tide *d, struct seq_sweep *sweep);
 
 /* Words of the leader's board that another process changed are written again. From time to time, by a thread of the leading process. */
 void seq_mend(struct tide *d);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Sections: many reads of one replica at one index, and scans. */
+/* Sections: many reads of one replica at one index. Scans. */
 #include <stdlib.h>
 
 #include "engine/table/cancel.h"
@@ -16,7 +16,7 @@ int tide_section_begin(struct tide_reader *r, const struct tide_bound *bound, st
     struct instant when = { .hid = true };
     bool moved = true;
     while (error == 0 && moved) {
-        /* the epoch before the index, or a miss could not be believed */
+        /* load the epoch before the index, or a miss could not be believed */
         r->section_epoch = v.replica->foreign ? foreign_epoch(&v.replica->table) : 0;
         moved = v.replica->foreign && !read_newer(&v);
         if (!moved && when.now == 0) {
@@ -175,13 +175,13 @@ static int section_scan_node(void *ctx, const struct visited *n) {
     return scan->fn(scan->ctx, &entry);
 }
 
-/* After a scan of another process's replica: it counts only if no slots were cleared and no version was reused. */
+/* A scan of another process's replica is complete only if no slots were cleared and no version was reused meanwhile. */
 static int section_scanned(const struct tide_reader *r, int result) {
     bool quiet = foreign_quiet(&r->section->table, r->section_epoch);
     return result == TIDE_ERR_CORRUPT || (result == 0 && !quiet) ? TIDE_ERR_LOST : result;
 }
 
-/* Of one of this process's own: not where its table is damaged by now. */
+/* A scan of a replica of this process is complete unless its table is damaged by now. */
 static int section_scanned_own(const struct tide_reader *r, int result) {
     bool damaged = result == TIDE_ERR_CORRUPT || (result == 0 && table_is_damaged(&r->section->table));
     return damaged ? read_damaged(r->section, TIDE_ERR_LOST) : result;

@@ -7,7 +7,7 @@ SIZED_IS_FULL(tide_opts, reserved2);
 SIZED_IS_FULL(tide_info, default_ttl_ns);
 SIZED_IS_FULL(tide_replica_opts, spin_ns);
 SIZED_IS_FULL(tide_verify, has_digest);
-SIZED_IS_FULL(tide_replica_info, label);
+SIZED_IS_FULL(tide_replica_info, table_keys_most);
 SIZED_IS_FULL(tide_bound, wait_ns);
 SIZED_IS_FULL(tide_answer, ttl_ns);
 SIZED_IS_FULL(tide_reader_opts, replicas);

@@ -552,6 +552,7 @@ void table_note_memory(const struct table_writer *w) {
     atomic_store_explicit(&w->t.seg->used_bytes, used, memory_order_relaxed);
     atomic_store_explicit(&w->t.seg->sum_bytes, a->live + arena_transit(a, 0), memory_order_relaxed); /* MO(stats) */
     atomic_store_explicit(&w->t.seg->limit_bytes, a->limit, memory_order_relaxed);                    /* MO(stats) */
+    atomic_store_explicit(&w->t.seg->keys_most, w->keys_limit, memory_order_relaxed);                 /* MO(stats) */
     atomic_store_explicit(&w->t.seg->retired_bytes, w->open.bytes + w->waiting.bytes,
                           memory_order_relaxed); /* MO(stats) */
 }

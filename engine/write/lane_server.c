@@ -233,7 +233,8 @@ static uint64_t lane_expire(struct tide *d) {
         server->sweep.longest_ns = LANE_SERVER_LOOK_NS;
         uint64_t left = seq_expire(d, &server->sweep);
         left = left < LANE_SERVER_LOOK_NS ? left : LANE_SERVER_LOOK_NS;
-        left = left == 0 || left > LANE_SERVER_EXPIRE_NS ? left : LANE_SERVER_EXPIRE_NS;
+        bool soon = left == 0 || server->sweep.posted;
+        left = soon || left > LANE_SERVER_EXPIRE_NS ? left : LANE_SERVER_EXPIRE_NS;
         server->expire_ns = now + left;
     }
     return server->expire_ns > now ? server->expire_ns - now : 0;
@@ -270,14 +271,15 @@ static void *lane_server_run(void *arg) {
         }
         if (!handed_over && atomic_load(&server->leader->damaged) != 0) {
             handed_over = true;
-            lead_ask_step_down(
-                d); /* without effect if no steward runs (this replica is no candidate): writes are refused then */
+            /* Without effect if no steward runs (this replica is no candidate): writes are refused then. */
+            lead_ask_step_down(d);
         }
         board_answer_pings(d->log);
         if (atomic_load(&board->step_down) != 0 && atomic_exchange(&board->step_down, 0) != 0) {
             lead_ask_step_down(d);
         }
     }
+    seq_end_sweep(d, &server->sweep);
     return NULL;
 }
 

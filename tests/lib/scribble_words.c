@@ -155,6 +155,7 @@ static const struct kind kinds[] = {
     TABLE(used_bytes),
     TABLE(sum_bytes),
     TABLE(limit_bytes),
+    TABLE(keys_most),
     TABLE(live_keys),
     TABLE(live_bytes),
     TABLE(retired_bytes),

@@ -6,6 +6,7 @@
 #include "engine/tidemark.h"
 #include "shm/board.h"
 #include "shm/hdr.h"
+#include "shm/usage.h"
 #include "tools/dump/print.h"
 
 #define PIECE 4096u
@@ -249,6 +250,7 @@ static void print_lag(struct json_out *j, const char *name, const struct hdr *h)
 static void json_table(struct dump_view *v, const struct dump_table *t) {
     const struct table_segment *s = &t->seg;
     struct json_out *j = start(v, "table");
+    struct usage u = usage_of(s, s->nodes_end - s->buckets_off);
     json_out_u64(j, "replica", s->header.replica);
     json_out_u64(j, "live_keys", s->live_keys);
     json_out_u64(j, "live_bytes", s->live_bytes);
@@ -260,6 +262,9 @@ static void json_table(struct dump_view *v, const struct dump_table *t) {
     json_out_u64(j, "used_bytes", s->used_bytes);
     json_out_u64(j, "sum_bytes", s->sum_bytes);
     json_out_u64(j, "limit_bytes", s->limit_bytes);
+    json_out_u64(j, "keys_most", s->keys_most);
+    json_out_u64(j, "free_bytes", u.free);
+    json_out_u64(j, "overhead_bytes", u.overhead);
     json_out_u64(j, "pages_off", s->pages_off);
     json_out_u64(j, "page_bytes", s->page_bytes);
     json_out_u64(j, "nodes_end", s->nodes_end);

@@ -263,6 +263,8 @@ int peek_table(const char *name, uint32_t replica, uint64_t incarnation, struct 
             .keys = t.seg.live_keys,
             .table_bytes = t.seg.nodes_end - t.seg.buckets_off,
             .used_bytes = t.seg.used_bytes,
+            .keys_most = t.seg.keys_most,
+            .usage = usage_of(&t.seg, t.seg.nodes_end - t.seg.buckets_off),
         };
     }
     dump_table_free(&t);

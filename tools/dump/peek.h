@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "shm/usage.h"
+
 #define PEEK_REPLICAS 64u
 #define PEEK_REASONS 8u
 #define PEEK_PIDS 512u
@@ -62,7 +64,8 @@ int peek_leftovers(const char *name, int half_made, char file[PEEK_FILE_BYTES]);
 /* What a replica's table says of itself, without attaching to it: for replicas that nobody serves. 0, or -1 where it
  * cannot be had or is another domain's. */
 struct peek_table {
-    uint64_t keys, table_bytes, used_bytes;
+    uint64_t keys, keys_most, table_bytes, used_bytes;
+    struct usage usage;
 };
 int peek_table(const char *name, uint32_t replica, uint64_t incarnation, struct peek_table *out);
 

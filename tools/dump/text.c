@@ -6,6 +6,7 @@
 #include "engine/tidemark.h"
 #include "shm/board.h"
 #include "shm/hdr.h"
+#include "shm/usage.h"
 #include "tools/lib/args.h"
 #include "tools/dump/print.h"
 
@@ -178,6 +179,11 @@ static void text_table(struct dump_view *v, const struct dump_table *t) {
             LABEL " in pages of %" PRIu64 " bytes, from byte %" PRIu64 " to %" PRIu64 "; %" PRIu64
                   " bytes in use, %" PRIu64 " of %" PRIu64 " admitted\n",
             "nodes", s->page_bytes, s->pages_off, s->nodes_end, s->used_bytes, s->sum_bytes, s->limit_bytes);
+    struct usage u = usage_of(s, s->nodes_end - s->buckets_off);
+    fprintf(v->out,
+            LABEL " %" PRIu64 " bytes live, %" PRIu64 " free, %" PRIu64 " waiting, %" PRIu64
+                  " overhead; room for %" PRIu64 " keys\n",
+            "budget", u.live, u.free, u.waiting, u.overhead, s->keys_most);
     for (uint32_t i = 0; i < LAYOUT_LANES; i++)
         if (s->lanes[i].seq != 0)
             fprintf(v->out, "lane %-5u request %" PRIu64 " is done, at index %" PRIu64 "\n", i, s->lanes[i].seq,
