@@ -128,11 +128,12 @@ static void get__at_every_bound_on_leader_and_follower__seen_until_it_expires_an
     struct tide *d = open_ttl(0), *other = help_open_again(d);
     uint32_t ids[2] = { help_leader(d), help_follower(d, 0) };
     for (int where = 0; where < 4; where++) {
-        struct tide_reader *r = help_reader(where < 2 ? d : other, TIDE_STICKY, (int32_t)ids[where % 2],
-                                            UINT64_C(1) << ids[where % 2]);
+        struct tide_reader *r =
+            help_reader(where < 2 ? d : other, TIDE_STICKY, (int32_t)ids[where % 2], UINT64_C(1) << ids[where % 2]);
         for (int b = 0; b < 3; b++) {
-            struct tide_bound bound = bound_of(b == 0 ? TIDE_FALLBACK_LEADER : b == 1 ? TIDE_FALLBACK_WAIT
-                                                                                      : TIDE_FALLBACK_STALE,
+            struct tide_bound bound = bound_of(b == 0   ? TIDE_FALLBACK_LEADER
+                                               : b == 1 ? TIDE_FALLBACK_WAIT
+                                                        : TIDE_FALLBACK_STALE,
                                                b == 0 ? 0 : HOUR);
             bound.wait_ns = HOUR;
             struct tide_token token;
@@ -384,8 +385,20 @@ static void add__numbers__sum_comes_back_and_is_the_value(void **state) {
         assert_int_equal(add(w, "n", -1, &sum), TIDE_ERR_OVERFLOW);
         assert_int_equal(add(w, "n", INT64_MAX, &sum), 0);
         assert_int_equal(sum, -1);
-        static const char *const none[] = { "",   "-",   "+1",  " 1",  "1 ", "1.0", "0x1", "--1", "1-",
-                                            "ab", "1\n", "1e3", "9223372036854775808", "-9223372036854775809",
+        static const char *const none[] = { "",
+                                            "-",
+                                            "+1",
+                                            " 1",
+                                            "1 ",
+                                            "1.0",
+                                            "0x1",
+                                            "--1",
+                                            "1-",
+                                            "ab",
+                                            "1\n",
+                                            "1e3",
+                                            "9223372036854775808",
+                                            "-9223372036854775809",
                                             "000000000000000000001" };
         for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++) {
             assert_int_equal(tide_put(w, NULL, "n", 1, none[i], strlen(none[i]), NULL), 0);
@@ -447,9 +460,9 @@ static void write__operations_of_one_key__each_sees_those_before_it(void **state
         struct tide_reader *r = help_reader(w, TIDE_STICKY, -1, 0);
         assert_int_equal(tide_put(w, NULL, "n", 1, "100", 3, NULL), 0);
         struct tide_write_op ops[] = {
-            write_op(TIDE_OP_ADD, "n", NULL, 1),       write_op(TIDE_OP_ADD, "n", NULL, 2),
-            write_op(TIDE_OP_PUT, "m", "7", 0),        write_op(TIDE_OP_ADD, "m", NULL, 3),
-            write_op(TIDE_OP_DELETE, "n", NULL, 0),    write_op(TIDE_OP_ADD, "n", NULL, 4),
+            write_op(TIDE_OP_ADD, "n", NULL, 1),    write_op(TIDE_OP_ADD, "n", NULL, 2),
+            write_op(TIDE_OP_PUT, "m", "7", 0),     write_op(TIDE_OP_ADD, "m", NULL, 3),
+            write_op(TIDE_OP_DELETE, "n", NULL, 0), write_op(TIDE_OP_ADD, "n", NULL, 4),
             write_op(TIDE_OP_TOUCH, "m", NULL, 0),
         };
         ops[6].ttl_ns = LONG;

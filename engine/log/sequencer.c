@@ -115,7 +115,7 @@ static inline void seq_alarm(struct tide *d) {
 /* Count what a leader's own request has removed. */
 static void seq_count_removed(struct tide *d, const struct seq_request *q) {
     struct leader_board *lead = &d->log->leader;
-    uint64_t n = atomic_load_explicit(&lead->expired, memory_order_relaxed); /* MO(stats) */
+    uint64_t n = atomic_load_explicit(&lead->expired, memory_order_relaxed);   /* MO(stats) */
     atomic_store_explicit(&lead->expired, n + q->count, memory_order_relaxed); /* MO(stats) */
 }
 
@@ -296,8 +296,7 @@ static bool seq_find_expired(struct tide *d, struct seq_request *q) {
             break;
         }
         uint8_t *key = memcpy(sweep->keys + keys, table_node_key(n), len.key);
-        sweep->ops[i] =
-            (struct tide_op){ .kind = (enum tide_op_kind)SEQ_OP_EXPIRE, .key = key, .key_len = len.key };
+        sweep->ops[i] = (struct tide_op){ .kind = (enum tide_op_kind)SEQ_OP_EXPIRE, .key = key, .key_len = len.key };
         sweep->prepared[i] = (struct seq_op){ .hash = due[i].hash, .payload_crc = crc32c(0, key, len.key) };
         keys += len.key;
         q->ring_bytes += frame;

@@ -94,7 +94,7 @@ struct seq_sweep {
     struct seq_op prepared[SEQ_SWEEP_MOST];
     uint8_t keys[SEQ_SWEEP_KEYS];
     struct seq_request request;
-    bool posted; /* it is queued: the thread that has the turn does it */
+    bool posted;         /* it is queued: the thread that has the turn does it */
     uint64_t longest_ns; /* how long its thread sleeps at most until the next one */
     /* Out: */
     uint64_t left_ns; /* until something expires; 0: something has */

@@ -143,9 +143,8 @@ static int read_find(struct verdict *v, struct instant *when, const void *key, s
     const struct table *t = &v->replica->table;
     uint64_t hash = table_hash(t, key, key_len);
     *out = (struct found){ 0 };
-    return v->replica->foreign
-               ? read_foreign(v, when, hash, key, key_len, buf, buf_size, out)
-               : read_value(t, table_find(t, hash, key, key_len, v->index), when, buf, buf_size, out);
+    return v->replica->foreign ? read_foreign(v, when, hash, key, key_len, buf, buf_size, out)
+                               : read_value(t, table_find(t, hash, key, key_len, v->index), when, buf, buf_size, out);
 }
 
 /* Get a key whose replica is another process's, or which has to be looked up again. `result`: of the try before this, with
@@ -198,8 +197,8 @@ int read_get_any(struct tide_reader *r, const void *key, size_t key_len, const s
     }
     const struct table *t = &v.replica->table;
     struct found value;
-    int result = read_value(t, table_find(t, table_hash(t, key, key_len), key, key_len, v.index), &when, buf, buf_size,
-                            &value);
+    int result =
+        read_value(t, table_find(t, table_hash(t, key, key_len), key, key_len, v.index), &when, buf, buf_size, &value);
     if (__builtin_expect(result > 0, 0)) {
         return read_get_slow(r, bound, &v, &when, key, key_len, buf, buf_size, a, result);
     }
@@ -261,8 +260,8 @@ static inline bool read_hit(const struct table *t, const struct table_node *n, s
     size_t key_len = item->key_len;
     uint64_t off = (uint64_t)((const uint8_t *)n - t->base) - t->buckets_off;
     if (__builtin_expect(key == NULL || buf == NULL || key_len > TIDE_KEY_MAX || key_len + size > t->room - off ||
-                             visible_at(at, index, deleted) != VISIBLE || size > item->buf_size || size >= NODE_EXPIRES ||
-                             !table_key_is(n, key, key_len),
+                             visible_at(at, index, deleted) != VISIBLE || size > item->buf_size ||
+                             size >= NODE_EXPIRES || !table_key_is(n, key, key_len),
                          0)) {
         return false;
     }
@@ -357,9 +356,7 @@ static enum foreign_status read_some_foreign(const struct verdict *v, uint64_t e
         if (status == FOREIGN_LOST || status == FOREIGN_STUCK) {
             return status;
         }
-        item->result = status == FOREIGN_OK      ? 0
-                       : status == FOREIGN_SMALL ? TIDE_ERR_BUFFER
-                                                 : TIDE_ERR_NOT_FOUND;
+        item->result = status == FOREIGN_OK ? 0 : status == FOREIGN_SMALL ? TIDE_ERR_BUFFER : TIDE_ERR_NOT_FOUND;
         item->value_size = value.size;
         item->version = value.version;
     }

@@ -63,16 +63,15 @@ static int read_in_section(const struct tide_reader *r, const void *key, size_t 
     return 0;
 }
 
-static int read_section_foreign(struct tide_reader *r, const void *key, size_t key_len, void *buf,
-                                size_t buf_size, size_t *value_size, uint64_t *version) {
+static int read_section_foreign(struct tide_reader *r, const void *key, size_t key_len, void *buf, size_t buf_size,
+                                size_t *value_size, uint64_t *version) {
     if (!read_key_valid(key, key_len) || (buf == NULL && buf_size != 0)) {
         return TIDE_ERR_INVALID;
     }
     struct found value = { 0 };
     uint64_t hash = table_hash(&r->section->table, key, key_len);
-    enum foreign_status status =
-        foreign_find(r->section, r->section_epoch, r->section_index, &r->section_when, hash, key, key_len, buf,
-                     buf_size, &value);
+    enum foreign_status status = foreign_find(r->section, r->section_epoch, r->section_index, &r->section_when, hash,
+                                              key, key_len, buf, buf_size, &value);
     if (status == FOREIGN_LOST || status == FOREIGN_STUCK) {
         return TIDE_ERR_LOST;
     }

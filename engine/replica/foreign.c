@@ -77,12 +77,12 @@ static bool foreign_load(const struct view *v, uint32_t node, struct foreign_nod
         atomic_load_explicit(out->use, memory_order_acquire); /* MO(arena.use): before the slot is looked at again */
     /* MO(node.index): acquire; the fields are at least as new. */
     out->index = atomic_load_explicit(&n->index, memory_order_acquire);
-    out->deleted = atomic_load_explicit(&n->deleted, memory_order_acquire);     /* MO(node.deleted) */
-    out->prev = atomic_load_explicit(&n->prev, memory_order_relaxed);           /* MO(node.prev) */
-    out->crc = atomic_load_explicit(&n->crc, memory_order_relaxed);             /* MO(node.fields) */
-    uint32_t word = atomic_load_explicit(&n->value_len, memory_order_relaxed);  /* MO(node.fields) */
-    out->key_len = atomic_load_explicit(&n->key_len, memory_order_relaxed);     /* MO(node.fields) */
-    out->flags = atomic_load_explicit(&n->flags, memory_order_relaxed);         /* MO(node.fields) */
+    out->deleted = atomic_load_explicit(&n->deleted, memory_order_acquire);    /* MO(node.deleted) */
+    out->prev = atomic_load_explicit(&n->prev, memory_order_relaxed);          /* MO(node.prev) */
+    out->crc = atomic_load_explicit(&n->crc, memory_order_relaxed);            /* MO(node.fields) */
+    uint32_t word = atomic_load_explicit(&n->value_len, memory_order_relaxed); /* MO(node.fields) */
+    out->key_len = atomic_load_explicit(&n->key_len, memory_order_relaxed);    /* MO(node.fields) */
+    out->flags = atomic_load_explicit(&n->flags, memory_order_relaxed);        /* MO(node.fields) */
     out->value_len = node_value_len(word);
     out->extra = node_extra_bytes(word);
     return out->index != 0 && node_payload_bytes(out->key_len, word) <= size - off - NODE_HEADER_BYTES;
@@ -178,8 +178,7 @@ uint64_t foreign_buckets(const struct view *v) {
 }
 
 enum foreign_status foreign_find(const struct view *v, uint64_t epoch, uint64_t at, struct instant *when, uint64_t hash,
-                                 const void *key, size_t key_len, void *buf, size_t buf_size,
-                                 struct found *out) {
+                                 const void *key, size_t key_len, void *buf, size_t buf_size, struct found *out) {
     const struct table *t = &v->table;
     uint64_t buckets = foreign_buckets(v), tag = table_tag(hash);
     if (buckets == 0) {

@@ -37,12 +37,12 @@ void foreign_release(struct tide *d, uint32_t id);
 
 enum foreign_status {
     FOREIGN_OK = 0,
-    FOREIGN_NONE = 1,  /* no such key at this index */
-    FOREIGN_SMALL = 2, /* the buffer is too small; *size says what is needed */
-    FOREIGN_LOST = 3,  /* the version of this index is gone: take a newer index */
-    FOREIGN_STUCK = 4, /* the writer stopped in the middle, or the bytes are impossible: use another replica */
+    FOREIGN_NONE = 1,    /* no such key at this index */
+    FOREIGN_SMALL = 2,   /* the buffer is too small; *size says what is needed */
+    FOREIGN_LOST = 3,    /* the version of this index is gone: take a newer index */
+    FOREIGN_STUCK = 4,   /* the writer stopped in the middle, or the bytes are impossible: use another replica */
     FOREIGN_EXPIRED = 6, /* the version of this index has expired */
-    FOREIGN_LATER = 5, /* used inside: the oldest version left was written after this index */
+    FOREIGN_LATER = 5,   /* used inside: the oldest version left was written after this index */
 };
 
 /* The number of buckets, or 0: the number is impossible. Also for replicas of this process that are read by validated
@@ -59,8 +59,7 @@ bool foreign_quiet(const struct table *t, uint64_t epoch);
 /* Look a key up as of index `at` and of `when`; `epoch` was loaded before `at`. It tries once; on FOREIGN_LOST the
  * caller tries again. */
 enum foreign_status foreign_find(const struct view *v, uint64_t epoch, uint64_t at, struct instant *when, uint64_t hash,
-                                 const void *key, size_t key_len, void *buf, size_t buf_size,
-                                 struct found *out);
+                                 const void *key, size_t key_len, void *buf, size_t buf_size, struct found *out);
 
 /* Can a table in this segment have this number of buckets: 2 to buckets_most? One comparison does, since foreign_map()
  * makes sure that buckets_most is 2 or more. */

@@ -41,8 +41,7 @@ static uint64_t expiry_of_slot(const struct table_writer *w, const struct table_
     struct table_lengths len;
     const struct table_node *n = table_node_at(&w->t, table_slot_at(b, i));
     /* MO(node.fields), MO(node.deleted): relaxed; the writer's own nodes. */
-    if (!table_slot_fits(&w->t, b, i, 0) ||
-        !node_expires(atomic_load_explicit(&n->value_len, memory_order_relaxed)) ||
+    if (!table_slot_fits(&w->t, b, i, 0) || !node_expires(atomic_load_explicit(&n->value_len, memory_order_relaxed)) ||
         atomic_load_explicit(&n->deleted, memory_order_relaxed) != 0 || !table_lengths_of(&w->t, n, &len)) {
         return 0;
     }

@@ -486,7 +486,8 @@ const struct table_node *table_newest(const struct table_writer *w, uint64_t has
 
 uint64_t table_current(const struct table_writer *w, uint64_t hash, const void *key, size_t key_len) {
     const struct table_node *n = table_newest(w, hash, key, key_len);
-    return n != NULL ? atomic_load_explicit(&n->index, memory_order_relaxed) : 0; /* MO(node.index): the writer's own word */
+    return n != NULL ? atomic_load_explicit(&n->index, memory_order_relaxed)
+                     : 0; /* MO(node.index): the writer's own word */
 }
 
 /* The cost of the key's node in the sum; 0: the key is not there. */

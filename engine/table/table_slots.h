@@ -98,12 +98,12 @@ static inline void table_node_begin(struct table_node *n, size_t key_len, uint32
     atomic_thread_fence(memory_order_release); /* MO(node.index) */
     /* MO(node.fields), MO(node.prev), MO(node.deleted): relaxed; the node is published by its slot afterwards. */
     atomic_store_explicit(&n->key_len, (uint16_t)key_len, memory_order_relaxed);
-    atomic_store_explicit(&n->value_len, value_word, memory_order_relaxed);          /* MO(node.fields) */
-    atomic_store_explicit(&n->heat, 0, memory_order_relaxed);                        /* MO(node.fields) */
-    atomic_store_explicit(&n->flags, 0, memory_order_relaxed);                       /* MO(node.fields) */
-    atomic_store_explicit(&n->crc, crc, memory_order_relaxed);                       /* MO(node.fields) */
-    atomic_store_explicit(&n->deleted, 0, memory_order_relaxed);                     /* MO(node.deleted) */
-    atomic_store_explicit(&n->prev, prev, memory_order_relaxed);                     /* MO(node.prev) */
+    atomic_store_explicit(&n->value_len, value_word, memory_order_relaxed); /* MO(node.fields) */
+    atomic_store_explicit(&n->heat, 0, memory_order_relaxed);               /* MO(node.fields) */
+    atomic_store_explicit(&n->flags, 0, memory_order_relaxed);              /* MO(node.fields) */
+    atomic_store_explicit(&n->crc, crc, memory_order_relaxed);              /* MO(node.fields) */
+    atomic_store_explicit(&n->deleted, 0, memory_order_relaxed);            /* MO(node.deleted) */
+    atomic_store_explicit(&n->prev, prev, memory_order_relaxed);            /* MO(node.prev) */
 }
 
 /* ---- replacing a value -------------------------------------------------------------------------------------------------- */

@@ -18,7 +18,7 @@
 #define LANE_SERVER_SPINS 500
 #define LANE_FEW_BYTES 512u
 #define LANE_SERVER_EXPIRE_NS 250000000u /* what expires is removed this often, at most */
-#define LANE_SERVER_LOOK_NS 1000000000u /* how often the leader checks that its segment still has its name */
+#define LANE_SERVER_LOOK_NS 1000000000u  /* how often the leader checks that its segment still has its name */
 
 struct lane_server {
     pthread_t thread;
@@ -26,9 +26,9 @@ struct lane_server {
     struct vigil_hold vigil;
     /* The replica that led when this thread started: the sequencer lets its leader go before this thread has ended. */
     struct replica *leader;
-    uint64_t led_from; /* this leader wrote all log entries after this index */
-    uint64_t look_ns;  /* when to check the segment's name again */
-    bool told;         /* the log callback knows that the name is gone */
+    uint64_t led_from;  /* this leader wrote all log entries after this index */
+    uint64_t look_ns;   /* when to check the segment's name again */
+    bool told;          /* the log callback knows that the name is gone */
     uint64_t expire_ns; /* when to remove what has expired next */
     struct seq_sweep sweep;
 };

@@ -23,10 +23,9 @@ _Static_assert(FRAME_HEADER_BYTES + PUT_PAYLOAD_MOST <= LAYOUT_RING_MIN / 4,
 /* Are the arguments well-formed and small, and may this thread use the session? */
 static inline bool put_is_common(const struct tide *d, const struct tide_reader *session, const void *key,
                                  size_t key_len, const void *value, size_t value_size) {
-    return d != NULL && key != NULL && value != NULL && key_len - 1 < PUT_KEY_MOST &&
-           value_size < d->put_short && atomic_load(&d->closed) == 0 &&
-           (session == NULL || (reader_is_mine(session) && session->domain == d)) && atomic_load(&d->seq.here) != 0 &&
-           !rcu_inside();
+    return d != NULL && key != NULL && value != NULL && key_len - 1 < PUT_KEY_MOST && value_size < d->put_short &&
+           atomic_load(&d->closed) == 0 && (session == NULL || (reader_is_mine(session) && session->domain == d)) &&
+           atomic_load(&d->seq.here) != 0 && !rcu_inside();
 }
 
 /* Where values expire by default, the sequencer works out when. */

@@ -27,12 +27,11 @@ struct kind {
 #define NODE(field)                                                                                                    \
     { "node." #field, IN_NODE, offsetof(struct table_node, field), MEMBER(table_node, field), 0, 1 }
 #define REQUEST(field)                                                                                                 \
-    { "lanes.request." #field,                                                                                         \
-      IN_LOG,                                                                                                          \
-      offsetof(struct log_segment, lanes) + offsetof(struct lane, request) + offsetof(struct lane_op, field),          \
-      sizeof(((struct lane_op *)0)->field),                                                                            \
-      sizeof(struct lane),                                                                                             \
-      FEW }
+    {                                                                                                                  \
+        "lanes.request." #field, IN_LOG,                                                                               \
+            offsetof(struct log_segment, lanes) + offsetof(struct lane, request) + offsetof(struct lane_op, field),    \
+            sizeof(((struct lane_op *)0)->field), sizeof(struct lane), FEW                                             \
+    }
 #define FRAME(field)                                                                                                   \
     { "frame." #field, IN_FRAME, offsetof(struct frame, field), MEMBER(frame, field), 0, 1 }
 
