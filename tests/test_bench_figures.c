@@ -157,12 +157,12 @@ static void picture__wide_span__is_logarithmic_and_shows_the_bar(void **state) {
     free(text);
 }
 
-static void picture__no_row_of_ours__has_no_block_of_ours(void **state) {
+static void picture__no_row_of_ours__has_one_colour(void **state) {
     (void)state;
     make_figures();
     char *text = script_of(1, 3, "ns");
-    assert_non_null(strstr(text, "$own << EOD\nEOD"));
-    assert_null(strstr(text, "$own using")); /* gnuplot refuses to plot nothing */
+    assert_non_null(strstr(text, "$peers << EOD\nEOD"));
+    assert_null(strstr(text, "$peers using")); /* gnuplot refuses to plot nothing */
     free(text);
 }
 
@@ -183,7 +183,7 @@ int main(void) {
         cmocka_unit_test(figures__more_than_there_is_room_for__are_refused),
         cmocka_unit_test(figures__cut_anywhere__are_refused),
         cmocka_unit_test(picture__wide_span__is_logarithmic_and_shows_the_bar),
-        cmocka_unit_test(picture__no_row_of_ours__has_no_block_of_ours),
+        cmocka_unit_test(picture__no_row_of_ours__has_one_colour),
         cmocka_unit_test(picture__other_unit__has_nothing_to_draw),
     };
     help_start(60);

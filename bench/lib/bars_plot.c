@@ -64,7 +64,7 @@ static void axis(FILE *f, const struct bench_bars_picture *p) {
 struct range {
     double least, most; /* of what is above 0 */
     uint32_t rows, kinds[BENCH_BARS_KINDS];
-    size_t longest;
+    uint32_t lines; /* where bars lie: each has a row of its own above the picture for its label */
 };
 
 static void widen(struct range *r, double value) {
@@ -84,15 +84,24 @@ static struct range range_of(const struct bench_bars_picture *p) {
             widen(&r, g->spread.median);
             r.rows++;
             r.kinds[bench_bars_kind(g)]++;
-            r.longest = strlen(g->title) > r.longest ? strlen(g->title) : r.longest;
         }
     }
     for (uint32_t i = 0; i < p->figures->bars_n; i++) {
         if (is_line(p, &p->figures->bars[i])) {
             widen(&r, p->figures->bars[i].at);
+            r.lines += is_new_line(p, i) != 0;
         }
     }
+    if (r.kinds[BENCH_BARS_OWN] == 0) { /* percentiles of one time, say: nothing is compared with anything */
+        r.kinds[BENCH_BARS_OWN] = r.kinds[BENCH_BARS_PEER];
+        r.kinds[BENCH_BARS_PEER] = 0;
+    }
     return r;
+}
+
+static enum bench_bars_kind kind_in(const struct range *r, const struct bench_figure *g) {
+    enum bench_bars_kind kind = bench_bars_kind(g);
+    return kind == BENCH_BARS_PEER && r->kinds[kind] == 0 ? BENCH_BARS_OWN : kind;
 }
 
 static const struct {
@@ -100,7 +109,7 @@ static const struct {
 } kinds[BENCH_BARS_KINDS] = { { "own", "#0072B2" }, { "peers", "#E69F00" }, { "controls", "#999999" } };
 
 /* Rows from the top; those of one kind are one data block, so that each kind has a colour. */
-static void data(FILE *f, const struct bench_bars_picture *p, unsigned kind, double from) {
+static void data(FILE *f, const struct bench_bars_picture *p, const struct range *r, unsigned kind, double from) {
     double scale = scale_of(p->unit);
     uint32_t row = 0;
     fprintf(f, "$%s << EOD\n", kinds[kind].name);
@@ -110,7 +119,7 @@ static void data(FILE *f, const struct bench_bars_picture *p, unsigned kind, dou
         }
         const struct bench_figure *g = &p->figures->figures[i];
         row++;
-        if (bench_bars_kind(g) == kind) {
+        if (kind_in(r, g) == kind) {
             double low = fmax(g->spread.min * scale, from), high = fmax(g->spread.max * scale, from);
             fprintf(f, "%.9g %d %.9g %.9g\n", fmax(g->spread.median * scale, from), -(int)row, low, high);
         }
@@ -159,7 +168,7 @@ static void lines(FILE *f, const struct bench_bars_picture *p) {
             fprintf(f, "set arrow from %.9g, graph 0 to %.9g, graph 1 nohead front lc rgb '#000000' dt 2 lw 1\n", x, x);
             fprintf(f, "set label ");
             bench_gnuplot_string(f, label);
-            fprintf(f, " at %.9g, graph 1 center offset 0,%g font ',11'\n", x, 0.7 + 1.0 * (drawn++ % 3));
+            fprintf(f, " at %.9g, graph 1 center offset 0,%g font ',11'\n", x, 0.7 + 1.1 * drawn++);
         }
     }
 }
@@ -175,13 +184,14 @@ int bench_bars_plot(FILE *f, const void *ctx) {
     double from = logarithmic ? r.least * scale / 2.0 : 0.0;
     /* To the right there is room for the median in words. */
     double to = logarithmic ? r.most * scale * pow(r.most / r.least * 2.0, 0.16) : r.most * scale * 1.16;
-    bench_gnuplot_head(f, 120 + 28 * (int)r.rows);
-    fprintf(f, "unset grid\nset grid xtics lc rgb '#dddddd' lw 0.5 lt 1\nset tmargin 4.4\nunset key\n");
+    bench_gnuplot_head(f, 105 + 18 * (int)r.lines + 30 * (int)r.rows);
+    fprintf(f, "unset grid\nset grid xtics lc rgb '#dddddd' lw 0.5 lt 1\nset tmargin %g\nunset key\n",
+            1.0 + 1.1 * r.lines);
     fprintf(f, "set yrange [%g:-0.4]\nset xrange [%.9g:%.9g]\n%s", -(double)r.rows - 0.6, from, to,
             logarithmic ? "set logscale x 10\n" : "");
     axis(f, p);
     for (unsigned kind = 0; kind < BENCH_BARS_KINDS; kind++) {
-        data(f, p, kind, from);
+        data(f, p, &r, kind, from);
     }
     names(f, p, from);
     lines(f, p);
