@@ -534,6 +534,81 @@ TIDE_API int tide_batch(struct tide *d, struct tide_reader *session, const struc
  * once. Any thread, sleeps. Errors: TIMEOUT, INCARNATION, INVALID (n over 64), CLOSED. */
 TIDE_API int tide_wait_applied(struct tide *d, const struct tide_token *token, uint32_t n, uint64_t timeout_ns);
 
+/* ---- watching ---------------------------------------------------------------------------------------------------- */
+
+/*
+ * A watch tells every change of a domain's keys in the order of the log, each once, across changes of leader. It reads the log as it
+ * lies in memory: in any process, by a read-only mapping too. Nobody waits for a watch. One that is slower than the writers by more
+ * than the ring holds has lost changes, and is told so: TIDE_ERR_LOST.
+ */
+struct tide_watch;
+
+enum tide_watch_flags {
+    /* First everything that is there, at one index S, as TIDE_EVENT_PUT; then TIDE_EVENT_SYNCED; then every change after S. */
+    TIDE_WATCH_INITIAL = 1,
+};
+
+struct tide_watch_opts {
+    size_t size;
+    uint32_t flags;         /* enum tide_watch_flags */
+    uint32_t reserved;      /* 0 */
+    struct tide_token from; /* changes after this index; {0, 0}: what is committed after the call; with INITIAL {0, 0} */
+    const void *prefix;     /* keys that begin with it; prefix_len 0: all. Copied by tide_watch_open() */
+    size_t prefix_len;
+};
+#define TIDE_WATCH_OPTS_INIT { sizeof(struct tide_watch_opts), 0, 0, { 0, 0 }, NULL, 0 }
+
+enum tide_event_kind {
+    TIDE_EVENT_PUT = 1,
+    TIDE_EVENT_DELETE = 2, /* also of a key that was not there */
+    TIDE_EVENT_EXPIRE = 3, /* its time was over */
+    TIDE_EVENT_EVICT = 4,  /* its room was needed */
+    TIDE_EVENT_SYNCED = 5, /* INITIAL: all that was there has been told */
+};
+
+struct tide_event {
+    size_t size;
+    uint32_t kind;      /* enum tide_event_kind */
+    uint32_t more;      /* 1: the next event belongs to the same batch. What INITIAL tells is one batch, which SYNCED ends */
+    uint64_t index;     /* of the write; SYNCED: S */
+    uint64_t time_ns;   /* when it was committed, on the domain's clock (tide_now()); before and at SYNCED: when S was reached */
+    const void *key;    /* NULL with SYNCED. Not aligned */
+    size_t key_len;
+    const void *value;  /* behind the key in memory. Not aligned */
+    size_t value_size;  /* 0 but for PUT */
+    uint64_t ttl_ns;    /* what was left of its life at time_ns; UINT64_MAX: it does not expire */
+};
+#define TIDE_EVENT_INIT TIDE_SIZED(tide_event)
+
+/*
+ * Open a watch. opts: NULL for TIDE_WATCH_OPTS_INIT. INITIAL copies every key with the prefix into private memory, while writers go on, and
+ * returns when that is complete; it takes no part in the log, so with a small ring and fast writers it may be LOST.
+ * A watch belongs to no thread: any may use it, one at a time. It holds the handle's memory as a reader does: after tide_close() it
+ * answers TIDE_ERR_CLOSED and stays to be closed. In a forked child: TIDE_ERR_FORKED.
+ * Any thread, with INITIAL not in a section; no waiting but for the copy. Errors: INVALID, NOMEM, INCARNATION, FENCE_AHEAD, CLOSED, GONE;
+ * with INITIAL also NO_REPLICA, CORRUPT, LOST, THREAD. An index that the ring no longer holds: tide_watch_next() answers LOST.
+ */
+TIDE_API int tide_watch_open(struct tide *d, const struct tide_watch_opts *opts, struct tide_watch **out);
+
+/*
+ * The next event. Its pointers are valid until the next call with this watch, but for tide_watch_token(). Waits up to timeout_ns
+ * (0: not at all; UINT64_MAX: for ever): TIMEOUT. A thread that waits sleeps until a leader commits, and is awake some ten microseconds
+ * later; on a read-only mount it looks every 50 us to 2 ms.
+ * LOST: the log was overwritten where the watch stood; it ends there. tide_watch_oldest() says what is left; begin anew with
+ * INITIAL. CORRUPT: what the log holds there cannot be, also seconds later. Others: INVALID, NOMEM, CLOSED, GONE, FORKED.
+ */
+TIDE_API int tide_watch_next(struct tide_watch *w, struct tide_event *event, uint64_t timeout_ns);
+
+/* Where the watch stands: given as `from`, another watch goes on behind the last event that was told, in the middle of a batch where
+ * that was one. BUSY: before SYNCED there is no such place. */
+TIDE_API int tide_watch_token(struct tide_watch *w, struct tide_token *out);
+
+/* The token from which a watch could tell most: it begins with the oldest entry that the ring holds. It may be gone a moment later. */
+TIDE_API int tide_watch_oldest(struct tide_watch *w, struct tide_token *out);
+
+/* Close. No other thread is in a call with it. Errors: INVALID. */
+TIDE_API int tide_watch_close(struct tide_watch *w);
+
 #ifdef __cplusplus
 }
 #endif

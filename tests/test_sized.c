@@ -68,6 +68,12 @@ static int use_reader_opts(struct asked *a, const void *p) {
     return error != 0 ? error : tide_reader_close(r);
 }
 
+static int use_watch_opts(struct asked *a, const void *p) {
+    struct tide_watch *w;
+    int error = tide_watch_open(a->one.d, p, &w);
+    return error != 0 ? error : tide_watch_close(w);
+}
+
 /* The common get, and one that is not (engine/read/get.c). */
 static int use_bound(struct asked *a, const void *p) {
     char value[64];
@@ -128,11 +134,13 @@ static void options__every_released_size__taken_and_newer_ones_where_the_rest_is
     struct tide_replica_opts replica = TIDE_REPLICA_OPTS_INIT;
     struct tide_reader_opts reader = TIDE_READER_OPTS_INIT;
     struct tide_bound bound = TIDE_BOUND_INIT;
+    struct tide_watch_opts watch = TIDE_WATCH_OPTS_INIT;
     struct asked all[] = {
         { one, &opts, sizeof(opts), true, use_opts, { 72 } },
         { one, &replica, sizeof(replica), true, use_replica_opts, { 48, 56 } },
         { one, &reader, sizeof(reader), true, use_reader_opts, { 24 } },
         { one, &bound, sizeof(bound), false, use_bound, { 48 } },
+        { one, &watch, sizeof(watch), true, use_watch_opts, { 48 } },
     };
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         check_asked(&all[i]);
@@ -159,6 +167,18 @@ static int fill_replica_info(struct filled *f, void *p) {
 
 static int fill_verify(struct filled *f, void *p) {
     return tide_verify(f->one.d, p);
+}
+
+static int fill_event(struct filled *f, void *p) {
+    struct tide_watch_opts o = TIDE_WATCH_OPTS_INIT;
+    struct tide_watch *w;
+    o.flags = TIDE_WATCH_INITIAL;
+    int error = tide_watch_open(f->one.d, &o, &w);
+    if (error == 0) {
+        error = tide_watch_next(w, p, 0);
+        assert_int_equal(tide_watch_close(w), 0);
+    }
+    return error;
 }
 
 static int fill_counts(struct filled *f, void *p) {
@@ -210,6 +230,7 @@ static void filled_structs__every_released_size__filled_that_far(void **state) {
         { one, sizeof(struct tide_replica_info), fill_replica_info, { 192 } },
         { one, sizeof(struct tide_verify), fill_verify, { 576 } },
         { one, sizeof(struct tide_read_counts), fill_counts, { 576 } },
+        { one, sizeof(struct tide_event), fill_event, { 80 } },
         { one, sizeof(struct tide_read_counts), fill_reader_counts, { 576 } },
     };
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
