@@ -169,18 +169,6 @@ static int fill_verify(struct filled *f, void *p) {
     return tide_verify(f->one.d, p);
 }
 
-static int fill_event(struct filled *f, void *p) {
-    struct tide_watch_opts o = TIDE_WATCH_OPTS_INIT;
-    struct tide_watch *w;
-    o.flags = TIDE_WATCH_INITIAL;
-    int error = tide_watch_open(f->one.d, &o, &w);
-    if (error == 0) {
-        error = tide_watch_next(w, p, 0);
-        assert_int_equal(tide_watch_close(w), 0);
-    }
-    return error;
-}
-
 static int fill_counts(struct filled *f, void *p) {
     return tide_read_counts(f->one.d, p);
 }
@@ -230,7 +218,6 @@ static void filled_structs__every_released_size__filled_that_far(void **state) {
         { one, sizeof(struct tide_replica_info), fill_replica_info, { 192 } },
         { one, sizeof(struct tide_verify), fill_verify, { 576 } },
         { one, sizeof(struct tide_read_counts), fill_counts, { 576 } },
-        { one, sizeof(struct tide_event), fill_event, { 80 } },
         { one, sizeof(struct tide_read_counts), fill_reader_counts, { 576 } },
     };
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {

@@ -102,6 +102,25 @@ static void watch__puts_deletes_batches__told_once_and_in_order(void **state) {
     tide_close(d);
 }
 
+/* A program with a newer header gets what there is. */
+static void watch_next__larger_event__filled_as_far_as_known(void **state) {
+    (void)state;
+    struct {
+        struct tide_event e;
+        uint64_t later;
+    } own = { .e = TIDE_EVENT_INIT, .later = 17 };
+    struct tide *d = help_open(64 * KIB, 0, 0);
+    help_leader(d);
+    struct tide_watch *w = watch_all(d);
+    put(d, "k", "v");
+    own.e.size = sizeof(own);
+    assert_int_equal(tide_watch_next(w, &own.e, 0), 0);
+    assert_int_equal(own.e.size, sizeof(own.e));
+    assert_true(own.e.index == 1 && own.later == 17);
+    assert_int_equal(tide_watch_close(w), 0);
+    tide_close(d);
+}
+
 /* `more` says whether another event comes, not whether another entry does. */
 static void watch__prefix__told_alone_and_more_counts_them_alone(void **state) {
     (void)state;
@@ -691,6 +710,7 @@ int main(void) {
     help_start(240);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(watch__puts_deletes_batches__told_once_and_in_order),
+        cmocka_unit_test(watch_next__larger_event__filled_as_far_as_known),
         cmocka_unit_test(watch__prefix__told_alone_and_more_counts_them_alone),
         cmocka_unit_test(watch__values_of_all_sizes__whole),
         cmocka_unit_test(watch_open__bad_options_and_tokens__errors),
