@@ -161,6 +161,9 @@ static void replicas__of_random_sizes_that_come_and_go__never_join_anew_for_memo
         if (what == 0 && n < 6) {
             uint32_t id = UINT32_MAX;
             int error = start(d, TIDE_FOLLOWER, SMALL + help_below(&rng, 9) * 128 * KIB, &id);
+            if (error != 0 && error != TIDE_ERR_INVALID) {
+                print_message("starting a replica: %s\n", tide_strerror(error));
+            }
             assert_true(error == 0 || error == TIDE_ERR_INVALID);
             refused += error != 0;
             n += error == 0;

@@ -139,7 +139,7 @@ static int control_start_in(struct tide *d, const struct tide_replica_opts *o, u
     foreign_release(d, id); /* the mapping of the replica that ran in this slot before */
     control_prepare_board(board, o, id, d->member);
     atomic_store(&r->delay_ns, o->role == TIDE_LEADER ? 0 : o->apply_delay_ns);
-    int error = agree_join(r, o->table_bytes);
+    int error = agree_join(r, o->table_bytes, o->role == TIDE_LEADER);
     error = error != 0 ? error : replica_make_table(r);
     if (error == 0) {
         d->running[id] = r;

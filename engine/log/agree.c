@@ -32,10 +32,11 @@ static bool agree_has_others(const struct replica *r) {
     return false;
 }
 
-/* The budget that newcomers must have, or 0: any. */
-static uint64_t agree_least(const struct replica *r) {
+/* The budget that newcomers must have, or 0: any. A leader of a domain where nobody is left may have less, and is told where that does
+ * not hold what was left. */
+static uint64_t agree_least(const struct replica *r, bool leads) {
     uint64_t bytes = atomic_load(&r->domain->log->leader.table_bytes);
-    return agree_is_budget(r->domain, bytes) && agree_has_others(r) ? bytes : 0;
+    return agree_is_budget(r->domain, bytes) && (!leads || agree_has_others(r)) ? bytes : 0;
 }
 
 static bool agree_holds(const struct tide *d, uint64_t table_bytes, uint64_t least_bytes) {
@@ -43,18 +44,19 @@ static bool agree_holds(const struct tide *d, uint64_t table_bytes, uint64_t lea
         return true;
     }
     struct table_limits own = agree_limits(d, table_bytes), least = agree_limits(d, least_bytes);
-    return own.arena.limit >= least.arena.limit && own.arena.spare >= least.arena.spare && own.keys >= least.keys;
+    return table_bytes >= least_bytes && own.arena.limit >= least.arena.limit && own.arena.spare >= least.arena.spare &&
+           own.keys >= least.keys;
 }
 
-int agree_join(struct replica *r, uint64_t asked_bytes) {
+int agree_join(struct replica *r, uint64_t asked_bytes, bool leads) {
     struct tide *d = r->domain;
     uint64_t had = atomic_load(&d->log->leader.table_bytes); /* also of the dead: what they left fits as much */
     r->table_bytes = asked_bytes != 0 ? asked_bytes : agree_is_budget(d, had) ? had : d->words.table_bytes;
     atomic_store(&r->view.board->table_bytes, r->table_bytes);
-    uint64_t least = agree_least(r);
+    uint64_t least = agree_least(r, leads);
     if (!agree_holds(d, r->table_bytes, least)) {
         park_nap(AGREE_NAP_NS); /* a leader that raised it a moment ago may have seen us, and takes it back */
-        least = agree_least(r);
+        least = agree_least(r, leads);
     }
     if (agree_holds(d, r->table_bytes, least)) {
         return 0;
@@ -76,15 +78,16 @@ static uint64_t agree_lower(uint64_t a, uint64_t b) {
     return a < b ? a : b;
 }
 
-/* What all replicas hold. A small table holds no more keys and bytes than a larger one but for rounding, so each limit is compared. */
-static struct agreed agree_look(const struct replica *leader) {
+/* What all replicas hold. Those with less than `floor` are about to be refused. A small table holds no more keys and bytes than a larger
+ * one but for rounding, so each limit is compared. */
+static struct agreed agree_look(const struct replica *leader, uint64_t floor) {
     const struct tide *d = leader->domain;
     struct agreed all = { leader->table_bytes, agree_limits(d, leader->table_bytes) };
     uint64_t last = leader->table_bytes;
     for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
         const struct replica_board *b = &d->log->replicas[i];
         uint64_t bytes = atomic_load(&b->table_bytes);
-        if (i == leader->view.id || bytes == last || !agree_runs(b) || !agree_is_budget(d, bytes)) {
+        if (i == leader->view.id || bytes == last || bytes < floor || !agree_runs(b) || !agree_is_budget(d, bytes)) {
             continue;
         }
         struct table_limits theirs = agree_limits(d, bytes);
@@ -100,10 +103,12 @@ static struct agreed agree_look(const struct replica *leader) {
 void agree_lead(struct replica *leader) {
     struct tide *d = leader->domain;
     _Atomic uint64_t *word = &d->log->leader.table_bytes;
-    struct agreed all = agree_look(leader);
-    if (atomic_load(word) != all.table_bytes) {
-        uint64_t before = atomic_exchange(word, all.table_bytes);
-        all = agree_look(leader); /* a newcomer that read the word before is seen now */
+    uint64_t before = atomic_load(word);
+    uint64_t floor = agree_is_budget(d, before) && before <= leader->table_bytes ? before : 0;
+    struct agreed all = agree_look(leader, floor);
+    if (before != all.table_bytes) {
+        atomic_store(word, all.table_bytes);
+        all = agree_look(leader, floor); /* a newcomer that read the word before is seen now */
         atomic_store(word, all.table_bytes);
         if (before != 0 && before != all.table_bytes) {
             tide_logf(d, TIDE_LOG_INFO, "replica %u: what is admitted fits tables of %llu bytes from now on",
