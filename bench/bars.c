@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Which bars are kept? One page of what all benchmarks found. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -155,9 +152,8 @@ int main(int argc, char **argv) {
     const char *files[FILES_MAX];
     int text = 0;
     const struct bench_arg args[] = {
-        { "out", "FILE", BENCH_ARG_TEXT, &out, "a file name, or -", "the page; - is stdout. Default bars.html", 0, 0,
-          NULL, NULL },
-        { "text", NULL, BENCH_ARG_FLAG, &text, "", "print the table of bars, and write no page", 0, 0, NULL, NULL },
+        BENCH_ARG(TEXT, "out", "FILE", &out, "the page; - is stdout. Default bars.html", .wants = "a file name, or -"),
+        BENCH_ARG(FLAG, "text", NULL, &text, "print the table of bars, and write no page"),
     };
     struct bench_command c = {
         .name = "bars",

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* How long does a newcomer take until it serves, beside a plain copy of as much memory? */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -94,13 +91,9 @@ static int join_once(struct tide *d, uint64_t keys, uint64_t *took_ns) {
 static int join_on_order(struct bench_worker *w, void *ctx) {
     struct other *o = ctx;
     struct tide *d = NULL;
-    struct tide_opts opts = TIDE_OPTS_INIT;
+    struct tide_opts opts = bench_setup_opts(0, o->keys, RING_BYTES, o->table_bytes);
     uint32_t order = 0;
     int rc = 0;
-    opts.flags = 0;
-    opts.ring_bytes = RING_BYTES;
-    opts.table_bytes = o->table_bytes;
-    opts.expected_keys = o->keys;
     bench_worker_what(w, "joining");
     while (rc == 0) {
         order = bench_worker_order(w, order);
@@ -205,26 +198,17 @@ static int fill(struct join *j) {
 }
 
 static int lead(struct join *j) {
-    struct tide_opts opts = TIDE_OPTS_INIT;
-    struct tide_replica_opts leader = TIDE_REPLICA_OPTS_INIT;
+    struct tide_opts opts = bench_setup_opts(BENCH_SETUP_OWN, j->keys, RING_BYTES, j->table_bytes);
     struct tide_replica_info info = TIDE_REPLICA_INFO_INIT;
-    uint32_t id = 0;
-    leader.role = TIDE_LEADER;
-    opts.ring_bytes = RING_BYTES;
-    opts.table_bytes = j->table_bytes;
-    opts.expected_keys = j->keys;
-    if (bench_program_domain(j->p, &j->d, &opts) != 0) {
-        return -1;
-    }
-    int rc = tide_replica_start(j->d, &leader, &id);
+    int rc = bench_program_domain(j->p, &j->d, &opts, false);
     if (rc != 0) {
-        return bench_program_failed_code(j->p, "starting the leader", rc);
+        return rc;
     }
     rc = fill(j);
     if (rc != 0 || bench_stop) {
         return rc != 0 ? rc : 1;
     }
-    rc = tide_replica_info(j->d, id, &info);
+    rc = tide_replica_info(j->d, 0, &info);
     j->used_bytes = info.table_used_bytes;
     return rc != 0 ? bench_program_failed_code(j->p, "looking at the leader", rc) : 0;
 }

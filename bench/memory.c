@@ -79,23 +79,9 @@ static int put(struct pair *p, uint64_t i, uint64_t version) {
     return tide_put(p->d, NULL, key, sizeof(key), value, sizeof(value), &p->last);
 }
 
-static int open_pair(struct memory *m, struct pair *p, uint64_t table_bytes, uint64_t expected, int follower) {
-    struct tide_opts opts = TIDE_OPTS_INIT;
-    struct tide_replica_opts replica = TIDE_REPLICA_OPTS_INIT;
-    opts.table_bytes = table_bytes;
-    opts.expected_keys = expected;
-    opts.ring_bytes = UINT64_C(1) << 20;
-    p->d = NULL;
-    if (bench_program_domain(m->p, &p->d, &opts) != 0) {
-        return -1;
-    }
-    replica.role = TIDE_LEADER;
-    replica.id = 0;
-    int rc = tide_replica_start(p->d, &replica, NULL);
-    replica.role = TIDE_FOLLOWER;
-    replica.id = 1;
-    rc = rc == 0 && follower ? tide_replica_start(p->d, &replica, NULL) : rc;
-    return rc != 0 ? bench_program_failed_code(m->p, "starting replicas", rc) : 0;
+static int open_pair(struct memory *m, struct pair *p, uint64_t table_bytes, uint64_t expected, bool follower) {
+    struct tide_opts opts = bench_setup_opts(BENCH_SETUP_OWN, expected, UINT64_C(1) << 20, table_bytes);
+    return bench_program_domain(m->p, &p->d, &opts, follower);
 }
 
 /* Bytes of a replica's table in use, less what keys and values take themselves, for each key. */

@@ -32,26 +32,17 @@ struct plan {
     struct bench_putlane *lanes[COUNTS];
     uint32_t rows[COUNTS][BENCH_PUT_ROWS];
     uint32_t one_way, granted;
-    uint32_t spinning[4], parked[4]; /* percentiles of one put through a lane */
+    uint32_t spinning[BENCH_TIMES], parked[BENCH_TIMES]; /* percentiles of one put through a lane */
     uint32_t lane_rows[LANE_BATCHES];
     uint32_t lane_batch; /* with many keys */
 };
-
-static void add_times(struct bench_program *p, uint32_t rows[4], const char *id, const char *group) {
-    static const char *const percentiles[4] = { "p50", "p99", "p99.9", "max" };
-    char full[64];
-    for (uint32_t k = 0; k < 4; k++) {
-        snprintf(full, sizeof(full), "%s.%s", id, percentiles[k]);
-        rows[k] = bench_program_row(p, full, group, percentiles[k], "ns");
-    }
-}
 
 static void add_lane_rows(struct bench_program *p, struct plan *plan) {
     static const char *const group = "through a lane, writes/s: 10,000 keys";
     char id[64], title[96], times[96];
     snprintf(times, sizeof(times), "one put through a lane, both ends spinning%s", bench_program_mark(p, 2));
-    add_times(p, plan->spinning, "put.lane", times);
-    add_times(p, plan->parked, "put.lane.parked", "one put through a lane, the leader's end parked");
+    bench_program_times(p, plan->spinning, "put.lane", times);
+    bench_program_times(p, plan->parked, "put.lane.parked", "one put through a lane, the leader's end parked");
     for (uint32_t i = 0; i < LANE_BATCHES; i++) {
         snprintf(id, sizeof(id), "put.lane.rate%u", lane_batches[i]);
         snprintf(title, sizeof(title), lane_batches[i] == 1 ? "one by one" : "batches of %u", lane_batches[i]);
@@ -112,14 +103,11 @@ static void add_rows(struct bench_program *p, struct plan *plan) {
     add_bars(p, plan);
 }
 
-static int measure_times(struct bench_program *p, struct plan *plan, const uint32_t rows[4], uint64_t rest_ns,
+static int measure_times(struct bench_program *p, struct plan *plan, const uint32_t rows[BENCH_TIMES], uint64_t rest_ns,
                          uint32_t repetition) {
-    struct bench_putlane_times t;
-    int rc = bench_putlane_times(plan->lanes[0], rest_ns, bench_program_slice_ns(p, SLICE_NS), &t);
-    bench_program_set(p, rows[0], repetition, t.p50);
-    bench_program_set(p, rows[1], repetition, t.p99);
-    bench_program_set(p, rows[2], repetition, t.p999);
-    bench_program_set(p, rows[3], repetition, t.max);
+    const struct hdr *times;
+    int rc = bench_putlane_times(plan->lanes[0], rest_ns, bench_program_slice_ns(p, SLICE_NS), &times);
+    bench_program_set_times(p, rows, repetition, times);
     return rc;
 }
 

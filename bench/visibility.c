@@ -41,20 +41,17 @@ static const struct way ways[] = {
 struct plan {
     struct bench_sight *stages[STAGES];
     uint32_t one_way;
-    uint32_t rows[WAYS][4];
+    uint32_t rows[WAYS][BENCH_TIMES];
 };
 
 static void add_rows(struct bench_program *p, struct plan *plan) {
-    static const char *const percentiles[4] = { "p50", "p99", "p99.9", "max" };
     char id[64], group[96];
     plan->one_way =
         bench_program_row(p, "visibility.oneway", "from core to core", "one way: half of a round trip", "ns");
     for (uint32_t w = 0; w < WAYS; w++) {
         snprintf(group, sizeof(group), "%s%s", ways[w].title, bench_program_mark(p, ways[w].threads));
-        for (uint32_t k = 0; k < 4; k++) {
-            snprintf(id, sizeof(id), "visibility.%s.%s", ways[w].id, percentiles[k]);
-            plan->rows[w][k] = bench_program_row(p, id, group, percentiles[k], "ns");
-        }
+        snprintf(id, sizeof(id), "visibility.%s", ways[w].id);
+        bench_program_times(p, plan->rows[w], id, group);
     }
     bench_program_bar(p, "visibility.thread", "put to visible, follower in a thread, spinning: p50 over one way", "x",
                       BENCH_AT_MOST, BAR, plan->rows[0][0], plan->one_way);
@@ -73,16 +70,13 @@ static int one_repetition(struct bench_program *p, void *ctx, uint32_t repetitio
     const struct plan *plan = ctx;
     measure_one_way(p, plan, repetition);
     for (uint32_t w = 0; w < WAYS; w++) {
-        struct bench_sight_times t;
+        const struct hdr *times;
         int rc = bench_sight_measure(plan->stages[ways[w].stage], ways[w].way, ways[w].rest_ns,
-                                     bench_program_slice_ns(p, SLICE_NS), &t);
+                                     bench_program_slice_ns(p, SLICE_NS), &times);
         if (rc != 0) {
             return rc;
         }
-        bench_program_set(p, plan->rows[w][0], repetition, t.p50);
-        bench_program_set(p, plan->rows[w][1], repetition, t.p99);
-        bench_program_set(p, plan->rows[w][2], repetition, t.p999);
-        bench_program_set(p, plan->rows[w][3], repetition, t.max);
+        bench_program_set_times(p, plan->rows[w], repetition, times);
     }
     return 0;
 }

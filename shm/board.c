@@ -12,7 +12,7 @@ void board_answer_pings(struct log_segment *log) {
 }
 
 void board_set_state(struct replica_board *b, uint32_t state) {
-    /* MO(replica.state): release; what the state stands for was written before. */
+    /* MO(replica.state): release; everything that the state promises was stored before. */
     atomic_store_explicit(&b->state, state, memory_order_release);
 }
 
@@ -46,7 +46,7 @@ int board_claim(struct log_segment *log, int id, uint32_t member) {
 bool board_pin(struct log_segment *log, struct replica_board *b, uint64_t pos) {
     atomic_store(&b->pos, pos);
     atomic_store(&b->state, REPLICA_JOINING);
-    /* Sequentially consistent, as in ring_reclaim(): one of the two sees the other. */
+    /* Sequentially consistent, as in ring_reclaim(): the newcomer sees the raised mark, or the leader sees the pin. */
     atomic_thread_fence(memory_order_seq_cst);
     if (atomic_load(&log->leader.reclaimed) <= pos) {
         return true;
@@ -90,7 +90,8 @@ uint32_t board_lap(struct log_segment *log, uint64_t pos) {
 
 bool board_get_digest(const struct replica_board *b, uint64_t *index, uint64_t *digest) {
     for (int tries = 0; tries < 1000; tries++) {
-        /* MO(replica.digest): the reader's side; equal and even before and after means a pair. */
+        /* MO(replica.digest): the reader's side; the same even number before and after proves that the two belong
+         * together. */
         uint32_t seq = atomic_load_explicit(&b->digest_seq, memory_order_acquire);
         uint64_t i = atomic_load_explicit(&b->digest_index, memory_order_relaxed); /* MO(replica.digest) */
         uint64_t d = atomic_load_explicit(&b->digest, memory_order_relaxed);       /* MO(replica.digest) */
@@ -112,7 +113,7 @@ void board_last_digest(const struct replica_board *b, uint64_t *index, uint64_t 
 
 void board_mark_digest(struct replica_board *b, uint64_t index, uint64_t digest) {
     struct digest_mark *m = &b->digest_marks[index / LAYOUT_DIGEST_EVERY % LAYOUT_DIGEST_MARKS];
-    /* MO(replica.mark): index 0 before the digest changes, the index after it. */
+    /* MO(replica.mark): index 0 is stored before the digest changes, the index after it. */
     atomic_store_explicit(&m->index, 0, memory_order_relaxed);
     atomic_thread_fence(memory_order_release);                       /* MO(replica.mark) */
     atomic_store_explicit(&m->digest, digest, memory_order_relaxed); /* MO(replica.mark) */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The board: the watermarks of the leader and of every replica, and who has which slot.
+ * The board: the watermarks of the leader and of every replica, and the owners of replica slots.
  *
- * Each replica's words are written by the thread that applies for it; its state also by the leader, which may turn JOINING or
- * SERVING into LAPPED and nothing else. Everything here is read by anybody at any time.
+ * The thread that applies for a replica writes that replica's words. The leader writes its state too, but only turns
+ * JOINING or SERVING into LAPPED. Anybody may read all of it at any time.
  */
 #ifndef TIDE_SHM_BOARD_H
 #define TIDE_SHM_BOARD_H
@@ -12,8 +12,8 @@
 
 #include "shm/layout.h"
 
-/* The state word; while CLAIMED, the claiming member's number + 1 stands above it, so that a claim by a member that dies at once
- * is known for what it is. */
+/* The low bits of the state word are the state. While it is CLAIMED, the high bits are the claiming member's number +
+ * 1, so that reapers know the claim of a member that died at once. */
 #define BOARD_STATE_MASK 0xffu
 #define BOARD_MEMBER_SHIFT 8
 
@@ -22,10 +22,11 @@ static inline bool board_is_pinged(const struct lanes_board *b) {
     return atomic_load(&b->pinged) != atomic_load(&b->answered);
 }
 
-/* By the leader: by its lane thread, and by whoever holds that up while it waits for a slow follower, as it should. */
+/* Called by the leader's lane thread, and by the leader's thread that waits for a slow follower or for a section, since the lane thread
+ * waits for that one. */
 void board_answer_pings(struct log_segment *log);
 
-/* The commit index. What is at or below it is in the ring, whole. */
+/* The commit index: all entries up to it are whole in the ring. */
 static inline uint64_t board_commit(const struct log_segment *log) {
     /* MO(log.commit): acquire; pairs with the release in ring_commit(). */
     return atomic_load_explicit(&log->leader.commit, memory_order_acquire);
@@ -43,14 +44,15 @@ static inline uint32_t board_state(const struct replica_board *b) {
 }
 
 /*
- * Publish that the table is the log up to `applied`, complete up to the instant `ts`, and that the ring is needed from `pos`
- * on. In this order: a reader that loads ts before applied never believes itself fresher than it is, and the pin moves last,
- * so that the frame after `applied` can be looked up from it.
+ * Publish that the table is the log up to `applied`, that it is complete up to the instant `ts`, and that this replica
+ * needs the ring from `pos` on. The order of the stores matters. A reader that loads ts before applied never believes
+ * itself fresher than it is. The pin moves last, so the frame after `applied` can be found from it.
  */
 static inline void board_publish(struct replica_board *b, uint64_t applied, uint64_t ts, uint64_t pos) {
     /* MO(replica.applied): release; see board_applied(). */
     atomic_store_explicit(&b->applied, applied, memory_order_release);
-    /* MO(replica.ts): release; pairs with the acquire in board_applied_ts(). Whoever sees it sees that `applied`. */
+    /* MO(replica.ts): release; pairs with the acquire in board_applied_ts(). A reader that sees this ts also sees this
+     * `applied`. */
     atomic_store_explicit(&b->applied_ts, ts, memory_order_release);
     /* MO(replica.pos): release; pairs with the acquires in board_least_pin() and board_pos(): the frames before it were
      * read before the leader may overwrite them. */
@@ -58,7 +60,7 @@ static inline void board_publish(struct replica_board *b, uint64_t applied, uint
 }
 
 static inline uint64_t board_applied_ts(const struct replica_board *b) {
-    /* MO(replica.ts): acquire; to be loaded before board_applied(). */
+    /* MO(replica.ts): acquire; load it before board_applied(). */
     return atomic_load_explicit(&b->applied_ts, memory_order_acquire);
 }
 
@@ -69,22 +71,23 @@ static inline uint64_t board_pos(const struct replica_board *b) {
 
 void board_set_state(struct replica_board *b, uint32_t state);
 
-/* SERVING, unless the leader lapped the replica meanwhile: false then. Used for JOINING -> SERVING. */
+/* Change the state, as in JOINING -> SERVING. False: the leader lapped the replica meanwhile. */
 bool board_change_state(struct replica_board *b, uint32_t from, uint32_t to);
 
-/* Claim slot `id`, or with -1 the first that is FREE or STOPPED. Returns the slot's number or -1. The slot is CLAIMED then. */
+/* Claim slot `id`, or with -1 the first slot that is FREE or STOPPED. Returns the slot's number, and the slot is
+ * CLAIMED. -1: none. */
 int board_claim(struct log_segment *log, int id, uint32_t member);
 
-/* The member that runs the slot, or claims it. */
+/* The member that runs the slot's replica, or has claimed the slot. */
 uint32_t board_owner(const struct replica_board *b);
 
-/* Pin the ring at `pos` and become JOINING. False when the leader has given that position up meanwhile: take another. */
+/* Pin the ring at `pos` and become JOINING. False: the leader has given that position up meanwhile, so take another. */
 bool board_pin(struct log_segment *log, struct replica_board *b, uint64_t pos);
 
-/* The least pinned position; `none` where nobody pins. */
+/* The least pinned position; `none` if no replica pins one. */
 uint64_t board_least_pin(const struct log_segment *log, uint64_t none);
 
-/* Mark every pinned replica before `pos` LAPPED; returns how many. The leader alone. */
+/* Mark every replica that pins a position before `pos` as LAPPED; returns how many. The leader alone. */
 uint32_t board_lap(struct log_segment *log, uint64_t pos);
 
 /* Write and read the digest and its index as one pair. Reading gives up after some tries and returns false. */
@@ -94,17 +97,19 @@ static inline void board_put_digest(struct replica_board *b, uint64_t index, uin
     atomic_store_explicit(&b->digest_seq, seq | 1, memory_order_relaxed); /* MO(replica.digest) */
     atomic_thread_fence(memory_order_release); /* MO(replica.digest): odd before the pair changes */
     atomic_store_explicit(&b->digest, digest, memory_order_relaxed); /* MO(replica.digest) */
-    /* MO(replica.digest): release; what a dead writer leaves is the old pair, or a new digest whose index is `applied`. */
+    /* MO(replica.digest): release; a writer that dies here leaves the old pair, or a new digest whose index is
+     * `applied`. */
     atomic_store_explicit(&b->digest_index, index, memory_order_release);
-    /* MO(replica.digest): even after it. (seq | 1: one who died in between left it odd.) */
+    /* MO(replica.digest): even after the pair changed. `seq | 1`: a writer that died in between left it odd. */
     atomic_store_explicit(&b->digest_seq, (seq | 1) + 1, memory_order_release);
 }
 bool board_get_digest(const struct replica_board *b, uint64_t *index, uint64_t *digest);
 
-/* The two words as they stand: for a replica whose writer is dead, perhaps since it had changed the first and not the second. */
+/* The two words as they stand, for a replica whose writer is dead. It may have died after it changed one of them. */
 void board_last_digest(const struct replica_board *b, uint64_t *index, uint64_t *digest);
 
-/* Leave the digest at a multiple of LAYOUT_DIGEST_EVERY; look another replica's up. */
+/* Store the digest at an index that is a multiple of LAYOUT_DIGEST_EVERY. Look up any replica's digest at such an
+ * index. */
 void board_mark_digest(struct replica_board *b, uint64_t index, uint64_t digest);
 bool board_digest_at(const struct replica_board *b, uint64_t index, uint64_t *digest);
 

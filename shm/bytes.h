@@ -28,7 +28,7 @@
 #endif
 #endif
 
-/* 32 bytes in registers. Not an array: compilers put one that is copied through on the stack. */
+/* 32 bytes in registers. Not an array, which compilers would put on the stack. */
 struct bytes_32 {
     __attribute__((vector_size(16))) uint8_t a, b;
 };
@@ -45,7 +45,8 @@ static inline void bytes_put_32(uint8_t *to, struct bytes_32 x) {
     memcpy(to + 16, &x.b, 16);
 }
 
-/* Copy a few bytes without a call; many by memcpy. They do not overlap. All is read before anything is written up to 128. */
+/* Copy a few bytes without a call, many by memcpy. The ranges do not overlap. Up to 128 bytes, every load precedes the
+ * first store. */
 static inline void bytes_copy(void *dst, const void *src, size_t bytes) {
     uint8_t *to = dst;
     const uint8_t *from = src;
@@ -56,7 +57,7 @@ static inline void bytes_copy(void *dst, const void *src, size_t bytes) {
         memcpy(to, &head, 8);
         memcpy(to + bytes - 8, &tail, 8);
     } else if (__builtin_expect(bytes == 64,
-                                1)) { /* a line: where its end is does not have to wait for a length from memory */
+                                1)) { /* one line: the addresses of its copies need not wait for a length from memory */
         struct bytes_32 head = bytes_get_32(from), tail = bytes_get_32(from + 32);
         bytes_put_32(to, head);
         bytes_put_32(to + 32, tail);
@@ -71,13 +72,13 @@ static inline void bytes_copy(void *dst, const void *src, size_t bytes) {
         bytes_put_32(to + 32, second);
         bytes_put_32(to + bytes - 64, third);
         bytes_put_32(to + bytes - 32, tail);
-    } else if (bytes != 0) { /* memcpy wants pointers even for nothing */
+    } else if (bytes != 0) { /* memcpy wants valid pointers even for 0 bytes */
         memcpy(to, from, bytes);
     }
 }
 
-/* Ask for a line that will be written: to own it, not to share it. On x86 __builtin_prefetch() says that only where the compiler may
- * take the instruction for granted; CPUs that lack it do nothing. Never faults. */
+/* Prefetch a line to own it, since it will be written. On x86 __builtin_prefetch() emits that instruction only if the
+ * compiler may assume that the CPU has it; CPUs without it do nothing. Never faults. */
 static inline void bytes_prefetch_own(const void *at) {
 #if defined(__x86_64__)
     __asm__ volatile("prefetchw %0" : : "m"(*(const uint8_t *)at));
@@ -125,7 +126,7 @@ static inline void bytes_store_both(void *own, void *shared, const void *src, si
     bytes_store_racy(shared, src, bytes);
 }
 
-/* As bytes_store_racy() of one aligned word. */
+/* bytes_store_racy() of one aligned word. */
 static inline void bytes_store_word(void *dst, uint64_t word) {
     __atomic_store_n((uint64_t *)dst, word, __ATOMIC_RELEASE); /* MO(bytes.copy): as above */
 }
@@ -155,7 +156,8 @@ static inline void bytes_store_racy(void *dst, const void *src, size_t bytes) {
     bytes_copy(dst, src, bytes);
 }
 
-/* bytes_copy() to `own`, and bytes_store_racy() to `shared`: what is copied often is loaded and measured once. */
+/* bytes_copy() to `own` and bytes_store_racy() to `shared`: the source is loaded once, and its length is tested
+ * once. */
 static inline void bytes_store_both(void *own, void *shared, const void *src, size_t bytes) {
     atomic_thread_fence(memory_order_release); /* MO(bytes.copy): as above */
     const uint8_t *from = src;
@@ -180,7 +182,7 @@ static inline void bytes_store_both(void *own, void *shared, const void *src, si
     }
 }
 
-/* As bytes_store_racy() of one aligned word. */
+/* bytes_store_racy() of one aligned word. */
 static inline void bytes_store_word(void *dst, uint64_t word) {
     atomic_thread_fence(memory_order_release); /* MO(bytes.copy): as above */
     memcpy(dst, &word, sizeof(word));

@@ -32,8 +32,8 @@ static bool clock_ask_cpu(void) {
     return __get_cpuid(0x80000007u, &a, &b, &c, &d) && (d & (1u << 8));
 }
 
-/* Asked once: a hypervisor may answer each cpuid itself, which takes it tens of microseconds, and a dump checks the clock for every
- * age that it prints. */
+/* The CPU is asked once. A hypervisor may answer each cpuid itself, which takes tens of microseconds, and the dump tool
+ * checks the clock for every age that it prints. */
 static bool clock_cpu_has_tsc(void) {
     enum { UNKNOWN, NO, YES };
     static _Atomic int known = UNKNOWN;
@@ -112,7 +112,7 @@ void clock_init(struct clock_line *c) {
     }
     c->anchor_tsc = first.tsc;
     c->anchor_ns = first.ns;
-    /* Nobody else has the segment yet. */
+    /* No other process has the segment yet. */
     atomic_store(&c->base_tsc, last.tsc);
     atomic_store(&c->base_ns, last.ns);
     atomic_store(&c->mult, mult);
@@ -150,7 +150,7 @@ static uint64_t clock_next_rate(uint64_t mult, const struct clock_line *c, struc
         next_ns = (int64_t)elapsed_ns * 9 + 1;
     }
     if (behind_ns > (int64_t)CLOCK_LOST_NS || behind_ns < -(int64_t)CLOCK_LOST_NS) {
-        return measured; /* jumped over, or kept for good: see clock.h */
+        return measured; /* an offset this large is jumped over, or kept for good: see clock.h */
     }
     int64_t share = (int64_t)((__int128)behind_ns * (int64_t)measured / next_ns);
     if (share > (int64_t)slew_max) {
@@ -163,7 +163,7 @@ static uint64_t clock_next_rate(uint64_t mult, const struct clock_line *c, struc
 }
 
 void clock_refine_now(struct clock_line *c) {
-    /* MO(clock.seq), MO(clock.params): relaxed, own stores: one writer. */
+    /* MO(clock.seq), MO(clock.params): relaxed; one writer loads its own stores. */
     uint32_t seq = atomic_load_explicit(&c->seq, memory_order_relaxed);
     if (!atomic_load_explicit(&c->use_tsc, memory_order_relaxed)) {
         return;
@@ -189,13 +189,13 @@ void clock_refine_now(struct clock_line *c) {
         ns = now.ns;
     }
     if (rate == 0) {
-        /* The time since the anchor held something else than time: start measuring anew, and keep the rate. */
+        /* The clock jumped since the anchor (a suspend, a migration): measure anew from here, and keep the rate. */
         c->anchor_tsc = now.tsc;
         c->anchor_ns = now.ns;
         rate = clock_mult_is_sane(mult) ? mult : UINT64_C(1) << CLOCK_SHIFT;
     }
-    /* MO(clock.params): release, pairs with the acquire loads in clock_read(): who sees one of these sees the odd
-     * number. */
+    /* MO(clock.params): release; pairs with the acquire loads in clock_read(): a reader that sees one of these values
+     * sees the odd number, too. */
     atomic_store_explicit(&c->base_tsc, tsc, memory_order_release);
     atomic_store_explicit(&c->base_ns, ns, memory_order_release);        /* MO(clock.params) */
     atomic_store_explicit(&c->mult, rate, memory_order_release);         /* MO(clock.params) */

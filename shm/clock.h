@@ -40,26 +40,26 @@
 #endif
 
 #define CLOCK_SHIFT 32u /* a step of mult is then 0.0005 ppm of a 2 GHz TSC's rate */
-/* 10 ps to 100 ns for a tick: a TSC of 10 MHz to 100 GHz. What lies in the line outside of it was written by nobody who should. */
+/* 10 ps to 100 ns a tick: a TSC of 10 MHz to 100 GHz. No member writes a rate outside this range. */
 #define CLOCK_MULT_LEAST ((UINT64_C(1) << CLOCK_SHIFT) / 100)
 #define CLOCK_MULT_MOST ((UINT64_C(1) << CLOCK_SHIFT) * 100)
-#define CLOCK_TRIES 64 /* a change takes some hundred ns, every 10 s: so many failures mean that the line is broken */
+#define CLOCK_TRIES 64 /* a change takes some hundred ns, every 10 s; this many failures mean that the line is broken */
 #define CLOCK_RESET_TICKS (UINT64_C(1) << 32) /* seconds: no two cores are that far apart */
 
 /* CLOCK_MONOTONIC, ns. Any thread, wait-free (vDSO). */
 uint64_t clock_monotonic_ns(void);
 
-/* The instant so long after another one; none that is too late to be told is earlier than UINT64_MAX, which never comes. */
+/* The instant `ns` after `instant_ns`. A sum that overflows is UINT64_MAX, an instant that never comes. */
 static inline uint64_t clock_after(uint64_t instant_ns, uint64_t ns) {
     return ns < UINT64_MAX - instant_ns ? instant_ns + ns : UINT64_MAX;
 }
 
-/* Calibrate a new line; takes 2 ms. By the creator, before anybody else can see the segment. */
+/* Calibrate a new line; takes 2 ms. The creator calls it before any other process can see the segment. */
 void clock_init(struct clock_line *c);
 
 /*
- * Is this line, read from shared memory, one that this process can use? 0, or -1: impossible values, or it needs a
- * TSC that this CPU does not have. At attach, before the first clock_now().
+ * Can this process use this line of shared memory? 0, or -1: impossible values, or it needs a TSC that this CPU does
+ * not have. Call it at attach, before the first clock_now().
  */
 int clock_check(const struct clock_line *c);
 
@@ -67,7 +67,7 @@ static inline bool clock_mult_is_sane(uint64_t mult) {
     return mult - CLOCK_MULT_LEAST <= CLOCK_MULT_MOST - CLOCK_MULT_LEAST;
 }
 
-/* Correct the rate now, due or not. By the leader alone: see clock_refine(). Nothing without use_tsc. */
+/* Correct the rate now, due or not. The leader alone calls it: see clock_refine(). Does nothing without use_tsc. */
 void clock_refine_now(struct clock_line *c);
 
 /*
@@ -113,7 +113,7 @@ static inline uint64_t clock_read(const struct clock_line *c, bool ordered) {
         /* MO(clock.seq): relaxed; the acquire loads above keep it behind them. */
         if (atomic_load_explicit(&c->seq, memory_order_relaxed) == seq) {
             if (__builtin_expect(!clock_mult_is_sane(mult), 0)) {
-                break; /* a rate of 0 would stop the clock, and with it whoever waits by it */
+                break; /* a rate of 0 would stop the clock, and every wait that uses it */
             }
             return clock_line_ns(tsc, base_tsc, base_ns, mult);
         }
@@ -126,10 +126,10 @@ static inline uint64_t clock_read(const struct clock_line *c, bool ordered) {
 }
 
 /*
- * Now, for readers: not before any load that precedes it in the program (rdtscp waits for them; rdtsc may run ahead
- * by the depth of the pipeline). A reader loads applied_ts, then this: with a `now` from before that load, a commit
- * in between would make the staleness come out too small, or negative. Later loads may still be done before it; that
- * is the safe direction. ns. Any thread, wait-free.
+ * Now, for readers: the TSC is read after every load that precedes the call (rdtscp waits for them; rdtsc may run ahead
+ * by the depth of the pipeline). A reader loads applied_ts, then calls this. With a `now` from before that load, a
+ * commit in between would make the staleness too small, or negative. Later loads may still be done before it; that is
+ * the safe direction. ns. Any thread, wait-free.
  */
 static inline uint64_t clock_now(const struct clock_line *c) {
     return clock_read(c, true);
@@ -145,12 +145,13 @@ static inline uint64_t clock_stamp(const struct clock_line *c) {
 }
 
 /*
- * Is a correction due at this instant? 10 ms, 100 ms, 1 s and 10 s after calibration began, then every 10 s. base_ns
- * is the time of the last change. By the leader alone, with a stamp that it has anyhow: a few loads and compares.
+ * Is a correction due at this instant? Due 10 ms, 100 ms, 1 s and 10 s after calibration began, then every 10 s.
+ * base_ns is the time of the last change. The leader alone calls it, with a stamp that it has anyway: a few loads and
+ * compares.
  */
 static inline bool clock_refine_due(const struct clock_line *c, uint64_t stamp_ns) {
     /* MO(clock.params): relaxed; pairs with the stores in clock_refine_now(), which the same thread has done. A new
-     * leader got the role, and with it the old one's stores, through a lock. */
+     * leader got its role through a lock, and with it the old leader's stores. */
     uint64_t base_ns = atomic_load_explicit(&c->base_ns, memory_order_relaxed);
     uint64_t done_ns = base_ns - c->anchor_ns;
     const uint64_t ms = UINT64_C(1000000);
@@ -163,10 +164,10 @@ static inline bool clock_refine_due(const struct clock_line *c, uint64_t stamp_n
 }
 
 /*
- * Correct the rate if that is due. By the leader alone (the thread that has the sequencer), as often as it likes:
- * when nothing is due this is a reading of the clock and some compares. The value neither jumps nor falls at the
- * change (but for lost time, see above); only its rate differs from then on. A change takes about 2 us.
- * It also mends a line that a leader left half-changed when it died; readers use CLOCK_MONOTONIC until then.
+ * Correct the rate if that is due. The leader's thread that has the sequencer calls it, as often as it likes: if
+ * nothing is due, it costs a reading of the clock and some compares. At a change the value neither jumps nor falls (but
+ * for lost time, see above); only its rate changes. A change takes about 2 us. It also mends a line that a leader left
+ * half-changed when it died; readers use CLOCK_MONOTONIC until then.
  */
 static inline void clock_refine(struct clock_line *c) {
     /* MO(clock.seq), MO(clock.params): relaxed, own stores, as in clock_refine_due(). */

@@ -21,9 +21,9 @@
 uint32_t crc32c(uint32_t crc, const void *data, size_t bytes);
 
 /*
- * The same, inline where the CPU has the instruction: for some dozens of bytes, of which a call would be a good part. The instruction
- * is written as assembly because compilers know it only in functions that are built for CPUs that have it, and those they do not
- * inline into others.
+ * The same, inline where the CPU has the instruction: for some dozens of bytes, where a call would be a good part of
+ * the cost. The instruction is written as assembly. Compilers know it only in functions that are built for CPUs that
+ * have it, and they do not inline those into others.
  */
 #if defined(__x86_64__)
 extern bool crc_hardware; /* written by the constructor alone */
@@ -59,7 +59,7 @@ static inline uint32_t crc32c_short(uint32_t crc, const void *data, size_t bytes
 }
 #endif
 
-/* The same without special instructions, for CPUs that have none, and for tests that compare the two. */
+/* The same without special instructions, for CPUs that have none and for tests that compare the two. */
 uint32_t crc32c_portable(uint32_t crc, const void *data, size_t bytes);
 
 #endif

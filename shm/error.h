@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What functions of shm/ answer when they fail. The values are those of enum tide_error, so that the engine can hand
- * them on as they are; it asserts that they agree. shm/ must not include the engine, hence a list of its own.
+ * Error codes of shm/. The values are those of enum tide_error, so that the engine can return them as they are; it
+ * asserts that they agree. shm/ must not include the engine, hence this list.
  */
 #ifndef TIDE_SHM_ERROR_H
 #define TIDE_SHM_ERROR_H

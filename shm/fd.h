@@ -24,7 +24,8 @@ int fd_openat(int dir, const char *path, int flags, mode_t mode);
 DIR *fd_open_dir(const char *path);
 FILE *fd_open_text(const char *path);
 
-/* Move a descriptor that another call made to FD_LEAST or above and close the old one; -1 is handed on with its errno. */
+/* Move a descriptor that another call made to FD_LEAST or above, and close the old one. -1 is returned as -1, with its
+ * errno. */
 int fd_lift(int fd);
 
 #endif

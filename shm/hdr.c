@@ -117,7 +117,7 @@ void hdr_free(struct hdr *h) {
 struct hdr *hdr_snapshot(const struct hdr *src, size_t room_bytes) {
     if (hdr_check(src, room_bytes) != 0)
         return NULL;
-    /* Between the check and here the parameters may have changed: what is used from now on is this copy of them. */
+    /* The parameters may have changed since the check: from here on only this copy of them is used. */
     struct hdr_shape shape;
     if (shape_of(src, &shape) != 0 || shape_size_bytes(&shape) > room_bytes)
         return NULL;
@@ -151,7 +151,7 @@ static int64_t lowest_equivalent(const struct hdr_shape *shape, int64_t value) {
     return value >> shift << shift;
 }
 
-/* Of the values that are counted together: how many. */
+/* How many values are counted together with this one. */
 static int64_t width_of(const struct hdr_shape *shape, int64_t value) {
     return INT64_C(1) << (bucket_of(shape, value) + shape->unit_magnitude);
 }

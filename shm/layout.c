@@ -256,6 +256,7 @@ static const struct layout_item layout_items[] = {
     LIMIT(FRAME_EXPIRES),
     LIMIT(FRAME_SOURCED),
     LIMIT(FRAME_KEEP),
+    LIMIT(FRAME_SMALL),
     LIMIT(EVICT_NONE),
     LIMIT(EVICT_S3FIFO),
     LIMIT(NODE_EXPIRES),

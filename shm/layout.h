@@ -22,7 +22,7 @@
 #define LAYOUT_REPLICAS 64u
 #define LAYOUT_READERS 256u /* readers whose counts are visible to tools; more work uncounted */
 #define LAYOUT_REASONS 8u
-#define LAYOUT_TOUCHES 112u
+#define LAYOUT_TOUCHES 128u
 #define LAYOUT_MEMBERS 512u
 #define LAYOUT_LANES 64u
 #define LAYOUT_LANE_BYTES 32768u /* of a request; a larger one lies in a file of its own: engine/write/lane.h */
@@ -96,6 +96,7 @@ enum frame_flags {
     FRAME_EXPIRES = 2, /* 8 bytes follow the value: the instant of expiry, ns of the domain clock */
     FRAME_SOURCED = 4, /* reserved: 8 bytes follow those, the source's revision */
     FRAME_KEEP = 8,    /* a put whose key is not evicted */
+    FRAME_SMALL = 16,  /* an evicted key: it was in the queue for the new ones */
 };
 
 /* Key and value follow. The whole frame is a multiple of FRAME_ALIGN. */
@@ -206,7 +207,7 @@ struct reader_slot {
      * then, to know what is read. */
     alignas(LAYOUT_PAIR) _Atomic uint32_t touches;
     uint32_t reserved[15];
-    _Atomic uint32_t touched[LAYOUT_TOUCHES];
+    _Atomic uint64_t touched[LAYOUT_TOUCHES];
     alignas(LAYOUT_PAIR) _Atomic uint64_t counts[LAYOUT_REPLICAS][LAYOUT_REASONS];
 };
 
@@ -481,8 +482,8 @@ LAYOUT_AT(reader_slot, waited, 24);
 LAYOUT_AT(reader_slot, touches, 128);
 LAYOUT_AT(reader_slot, reserved, 132);
 LAYOUT_AT(reader_slot, touched, 192);
-LAYOUT_AT(reader_slot, counts, 640);
-LAYOUT_SIZE(reader_slot, 640 + 8 * LAYOUT_REPLICAS * LAYOUT_REASONS);
+LAYOUT_AT(reader_slot, counts, 1280);
+LAYOUT_SIZE(reader_slot, 1280 + 8 * LAYOUT_REPLICAS * LAYOUT_REASONS);
 
 LAYOUT_AT(member_slot, used, 0);
 LAYOUT_AT(member_slot, pid, 4);
@@ -537,9 +538,9 @@ LAYOUT_AT(log_segment, leader, 384);
 LAYOUT_AT(log_segment, marks, 768);
 LAYOUT_AT(log_segment, replicas, 1792);
 LAYOUT_AT(log_segment, readers, 42752);
-LAYOUT_AT(log_segment, members, 1255168);
-LAYOUT_AT(log_segment, lanes_board, 1287936);
-LAYOUT_AT(log_segment, lanes, 1288192);
+LAYOUT_AT(log_segment, members, 1419008);
+LAYOUT_AT(log_segment, lanes_board, 1451776);
+LAYOUT_AT(log_segment, lanes, 1452032);
 
 LAYOUT_AT(hdr, lowest, 0);
 LAYOUT_AT(hdr, highest, 8);

@@ -11,7 +11,7 @@ static int member_lock(int fd, uint32_t byte, short type, int command) {
     return fcntl(fd, command, &lock);
 }
 
-/* Also where the system does not tell: then nothing is taken from whoever may hold it. */
+/* True also if the system does not tell: then nothing is taken from a member that may hold the lock. */
 static bool member_locked_by_other(int fd, uint32_t byte) {
     struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1 };
     return fcntl(fd, F_OFD_GETLK, &lock) != 0 || lock.l_type != F_UNLCK;
@@ -29,12 +29,14 @@ bool member_claim_dead(int fd) {
     return member_lock(fd, MEMBER_ALIVE, F_WRLCK, F_OFD_SETLK) == 0;
 }
 
-/* With the slot's byte held. */
+/* Reap a slot's dead member. The caller holds the slot's byte. */
 static void member_bury(struct log_segment *log, uint32_t member, member_reap_fn *reap, void *ctx) {
     struct member_slot *slot = &log->members[member];
     if (atomic_load(&slot->used) != MEMBER_FREE) {
-        /* While we hold the dead's byte he seems to live. Of two that bury two dead, each must not take the other's for alive, and
-         * both copies of the data for needless: said before anything is looked at, so that one of the two sees it. */
+        /* While a reaper holds a dead member's byte, that member seems to live. Two reapers hold two dead members'
+         * bytes; neither may mistake the other's member for alive, or each would give its dead member's copy of the
+         * data up because another copy seems to be left. So each stores BURIED before it looks at the others, and at
+         * least one of the two sees the other's. */
         atomic_store(&slot->used, MEMBER_BURIED);
         atomic_thread_fence(memory_order_seq_cst);
         reap(ctx, member);
@@ -46,7 +48,7 @@ int member_claim(int fd, struct log_segment *log, member_reap_fn *reap, void *ct
     for (uint32_t k = 0; k < LAYOUT_MEMBERS; k++) {
         if (member_lock(fd, MEMBER_FIRST + k, F_WRLCK, F_OFD_SETLK) != 0) {
             if (errno != EAGAIN && errno != EACCES) {
-                return -1; /* locks are refused: that says nothing about the slots */
+                return -1; /* the system refuses locks, which says nothing about the slots */
             }
             continue;
         }
@@ -71,7 +73,7 @@ void member_release(int fd, struct log_segment *log, uint32_t member) {
 uint32_t member_reap_all(int fd, struct log_segment *log, uint32_t self, member_reap_fn *reap, void *ctx) {
     uint32_t reaped = 0;
     for (uint32_t k = 0; k < LAYOUT_MEMBERS; k++) {
-        /* An own byte can be locked again at will: skip it, or the caller would bury itself. */
+        /* A description can always lock its own byte again. Skip that byte, or the caller would bury itself. */
         if (atomic_load(&log->members[k].used) == 0 || k == self ||
             member_lock(fd, MEMBER_FIRST + k, F_WRLCK, F_OFD_SETLK) != 0) {
             continue;

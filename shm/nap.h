@@ -6,8 +6,9 @@
 
 #include "shm/park.h"
 
-/* Sleep for about so long, or shorter when a signal comes. For waits that look again afterwards anyway: on somebody who may
- * have died, and who is not asked to wake anybody. By a futex, because nanosleep() is a cancellation point: engine/table/cancel.h. */
+/* Sleep for about `ns`, or shorter if a signal comes. For waits that look again anyway, such as a wait for a member
+ * that may have died and that nobody asked to wake us. By a futex, because nanosleep() is a cancellation point:
+ * engine/table/cancel.h. */
 static inline void park_nap(uint64_t ns) {
     _Atomic uint32_t nobody = 0;
     park_wait(&nobody, 0, ns);

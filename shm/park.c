@@ -8,7 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Without FUTEX_PRIVATE_FLAG: the kernel then finds sleepers by file and offset, so that other processes' count too. */
+/* Without FUTEX_PRIVATE_FLAG: the kernel then finds sleepers by file and offset, in other processes too. */
 static long park_futex(_Atomic uint32_t *word, int operation, uint32_t value, const struct timespec *limit) {
     return syscall(SYS_futex, (uint32_t *)(void *)word, operation, value, limit, NULL, 0);
 }

@@ -37,7 +37,7 @@ static inline void park_relax(void) {
 #endif
 }
 
-/* A counter that grows by some units each nanosecond, or stands still where none is cheap. */
+/* A counter that grows by some units each nanosecond, or stands still on CPUs without a cheap one. */
 static inline uint64_t park_ticks(void) {
 #if defined(__x86_64__)
     return __builtin_ia32_rdtsc();
@@ -47,18 +47,18 @@ static inline uint64_t park_ticks(void) {
 }
 
 /*
- * When to look again at a word that another thread writes all the time. Each look takes the word's line away from its writer,
- * who must get it back at the next write: one that is polled after every write is slower than what is read. So who finds little,
- * but something at each look, leaves the word alone in between; longer and longer, until a look finds PARK_PACE_ENOUGH. A look
- * that finds nothing ends that: the writer is not so fast, and what it writes next is to be seen at once.
- * Start with zeroes. At most 0.7 us, at 3 ticks in a nanosecond.
+ * When to look again at a word that another thread writes all the time. Each look takes the word's line away from its
+ * writer, who must get it back for the next write. Polling after every write slows the writer more than it helps the
+ * reader. So a reader whose looks find little, but something each time, leaves the word alone in between: longer and
+ * longer, until a look finds PARK_PACE_ENOUGH. A look that finds nothing ends that: the writer is slow, and its next
+ * write should be seen at once. Start with zeroes. At most 0.7 us, at 3 ticks in a nanosecond.
  */
 #define PARK_PACE_ENOUGH 32u
 #define PARK_PACE_MAX 64u
-#define PARK_PACE_TICKS 32u /* to each step; a pause takes as long or longer */
+#define PARK_PACE_TICKS 32u /* ticks of one step; a pause instruction takes as long or longer */
 struct park_pace {
     uint32_t steps;
-    uint32_t empty; /* the last look found nothing */
+    uint32_t empty; /* 1: the last look found nothing */
 };
 
 static inline void park_pace_nothing(struct park_pace *p) {
@@ -66,7 +66,7 @@ static inline void park_pace_nothing(struct park_pace *p) {
     p->empty = 1;
 }
 
-/* A look found so many, and they are dealt with: wait until the next is due. */
+/* The last look found `found` entries, and they are done: wait until the next look is due. */
 static inline void park_pace_found(struct park_pace *p, uint64_t found) {
     if (p->empty != 0) {
         p->empty = 0;
@@ -99,7 +99,7 @@ static inline void park_rouse(_Atomic uint32_t *word, int count) {
     park_wake(word, count);
 }
 
-/* The same where sleepers announce themselves by a flag and the waker takes it back. The caller has found the flag raised. */
+/* The same if sleepers announce themselves by a flag, which the waker takes back. The caller has found the flag set. */
 static inline void park_rouse_announced(_Atomic uint32_t *flag, _Atomic uint32_t *word, int count) {
     atomic_store(flag, 0);
     park_rouse(word, count);

@@ -8,16 +8,17 @@
 #include "shm/nap.h"
 #include "shm/park.h"
 
-/* Go on behind the marks of the leader before. */
+/* Continue the marks that the last leader left. */
 static void ring_take_marks(struct ring_writer *w, uint64_t pos) {
     struct ring_mark *marks = w->ring.log->marks;
     uint64_t newest = 0;
     for (uint32_t i = 0; i < LAYOUT_MARKS; i++) {
-        /* MO(log.mark): relaxed, the leader alone writes marks. */
+        /* MO(log.mark): relaxed; the leader alone writes marks. */
         uint64_t index = atomic_load_explicit(&marks[i].index, memory_order_relaxed);
         uint64_t at = atomic_load_explicit(&marks[i].pos, memory_order_relaxed); /* MO(log.mark) */
         if (index >= w->next_index || at >= pos || pos - at > w->ring.bytes || at % FRAME_ALIGN != 0) {
-            /* Of a frame that was never committed: the next frames start elsewhere. Or long overwritten, or damaged. */
+            /* The mark's frame was never committed (the next frames start elsewhere), or was overwritten long ago, or
+             * the mark is damaged. */
             atomic_store_explicit(&marks[i].index, 0, memory_order_relaxed); /* MO(log.mark) */
             continue;
         }
@@ -31,8 +32,8 @@ static void ring_take_marks(struct ring_writer *w, uint64_t pos) {
         w->mark = 0;
         return;
     }
-    /* The first mark comes where the old leader would have left it: were there one for each start, they would push out the older
-     * ones, by which newcomers find their place. */
+    /* Leave the next mark where the old leader would have. A mark at each leader's start would push out older marks, by
+     * which newcomers find their place. */
     w->next_mark = w->marks[w->mark].pos + w->ring.bytes / LAYOUT_MARKS;
     w->next_mark = w->next_mark < pos ? pos : w->next_mark;
     w->mark = (w->mark + 1) % LAYOUT_MARKS;
@@ -49,10 +50,10 @@ void ring_writer_init(struct ring_writer *w, const struct ring *ring, uint64_t p
         .term = term,
         .next_mark = pos,
     };
-    /* MO(log.reclaimed): relaxed, the leader alone writes it. */
+    /* MO(log.reclaimed): relaxed; the leader alone writes it. */
     uint64_t reclaimed = atomic_load_explicit(&ring->log->leader.reclaimed, memory_order_relaxed);
     if (reclaimed > pos || pos - reclaimed > ring->bytes) {
-        /* Nobody left that: what can be read in the ring is not known, so all of it is given up. */
+        /* No leader stored that value. Nobody knows what can be read in the ring, so give all of it up. */
         reclaimed = pos;
         atomic_store(&ring->log->leader.reclaimed, reclaimed);
     }
@@ -73,8 +74,8 @@ bool ring_mend(struct ring_writer *w) {
 
 void ring_leave_mark(struct ring_writer *w) {
     struct ring_mark *m = &w->ring.log->marks[w->mark];
-    /* MO(log.mark): index 0, position, index, each in order (release): whoever reads the same index before and after
-     * the position has a pair. */
+    /* MO(log.mark): index 0, position, index, in this order (release): a reader that loads the same index before and
+     * after the position has a pair. */
     atomic_store_explicit(&m->index, 0, memory_order_relaxed);
     atomic_thread_fence(memory_order_release);                     /* MO(log.mark): the zero before the position */
     atomic_store_explicit(&m->pos, w->tail, memory_order_release); /* MO(log.mark) */
@@ -84,7 +85,8 @@ void ring_leave_mark(struct ring_writer *w) {
     w->next_mark = w->tail + w->ring.bytes / LAYOUT_MARKS;
 }
 
-/* The least place where space may end: the first mark at or after `from`, or `otherwise`, a frame's start as well. */
+/* The least place up to which space may be given up: the first mark at or after `from`, or `otherwise`, which is a
+ * frame's start too. */
 static uint64_t ring_boundary(const struct ring_writer *w, uint64_t from, uint64_t otherwise) {
     uint64_t best = otherwise;
     for (uint32_t i = 0; i < LAYOUT_MARKS; i++) {
@@ -95,15 +97,15 @@ static uint64_t ring_boundary(const struct ring_writer *w, uint64_t from, uint64
     return best;
 }
 
-/* Raise `reclaimed`, unless a newcomer pinned an older position meanwhile; returns whether it could be. */
+/* Raise `reclaimed`. False: a newcomer pinned an older position meanwhile, and it stays. */
 static bool ring_reclaim(struct ring_writer *w, uint64_t to) {
     struct leader_board *lead = &w->ring.log->leader;
     uint64_t before = w->limit - w->ring.bytes;
     if (to <= before) {
         return true;
     }
-    /* Sequentially consistent on both sides (here, and in board_pin): either the newcomer sees the raised mark and picks
-     * another position, or its pin is seen here. */
+    /* Sequentially consistent on both sides (here and in board_pin()): either the newcomer sees the raised mark and
+     * picks another position, or this thread sees the newcomer's pin. */
     atomic_store(&lead->reclaimed, to);
     atomic_thread_fence(memory_order_seq_cst);
     if (board_least_pin(w->ring.log, UINT64_MAX) < to) {
@@ -116,7 +118,7 @@ static bool ring_reclaim(struct ring_writer *w, uint64_t to) {
 
 uint32_t ring_reserve_slow(struct ring_writer *w, uint64_t bytes) {
     struct log_segment *log = w->ring.log;
-    uint64_t need = w->tail + bytes - w->ring.bytes; /* must be given up */
+    uint64_t need = w->tail + bytes - w->ring.bytes; /* positions below must be given up */
     uint64_t since = 0;
     uint32_t rounds = 0;
     for (;;) {
@@ -138,8 +140,8 @@ uint32_t ring_reserve_slow(struct ring_writer *w, uint64_t bytes) {
             park_nap(20000);
         }
     }
-    /* Too long: go on without those that are in the way. `reclaimed` is raised before a byte of theirs is overwritten, so
-     * they notice by themselves, whatever they were doing. */
+    /* The wait was too long: go on without the replicas in the way. `reclaimed` is raised before a byte of theirs is
+     * overwritten, so they notice by themselves, whatever they were doing. */
     uint64_t to = ring_boundary(w, need, w->tail);
     atomic_store(&log->leader.reclaimed, to);
     atomic_thread_fence(memory_order_seq_cst);

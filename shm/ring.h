@@ -30,20 +30,20 @@ struct ring {
     uint8_t *base; /* ring_bytes, mapped twice */
     uint64_t bytes;
     uint64_t
-        slow_follower_ns; /* how long a reservation waits for pinned followers: a checked copy, not the segment's word */
+        slow_follower_ns; /* how long a reservation waits for pinned followers; a checked copy of the segment's word */
 };
 
 static inline uint8_t *ring_at(const struct ring *ring, uint64_t pos) {
     return ring->base + (pos & (ring->bytes - 1));
 }
 
-/* Bytes that a frame of these lengths takes. */
+/* The bytes of a frame with these lengths. */
 static inline uint64_t ring_frame_bytes(uint64_t key_len, uint64_t value_len) {
     return (FRAME_HEADER_BYTES + key_len + value_len + FRAME_ALIGN - 1) & ~(uint64_t)(FRAME_ALIGN - 1);
 }
 
-/* The largest frame, and the largest group that is committed at once: a quarter, so that what is not committed yet and
- * what a follower still reads always fit beside each other. */
+/* The largest frame, and the largest group committed at once: a quarter of the ring, so that uncommitted frames and
+ * frames that followers still read always fit beside each other. */
 static inline uint64_t ring_group_max(const struct ring *ring) {
     return ring->bytes / 4;
 }
@@ -52,26 +52,26 @@ static inline uint64_t ring_group_max(const struct ring *ring) {
 
 struct ring_writer {
     struct ring ring;
-    uint64_t tail;       /* where the next frame goes */
-    uint64_t limit;      /* frames may end here without looking at anybody's position: reclaimed + bytes */
+    uint64_t tail;       /* position of the next frame */
+    uint64_t limit;      /* frames up to here need no look at the pins: reclaimed + bytes */
     uint64_t next_index; /* of the next frame */
     uint64_t committed;
-    uint64_t next_mark; /* position from which on a mark is due */
+    uint64_t next_mark; /* a mark is due from this position on */
     uint32_t mark;
     uint32_t term;
     uint64_t last_ts;
-    /* The marks that stand in the segment, as this writer left or took them: where space may end is decided by these. index 0: none. */
+    /* This writer's copy of the segment's marks. It decides up to where space may be given up. index 0: none. */
     struct ring_place {
         uint64_t index, pos;
     } marks[LAYOUT_MARKS];
 };
 
-/* Take the writing side up at a position: index of the next frame, and the last timestamp that was used. What the leader before left in the
- * segment (marks, `reclaimed`) is taken as far as it can be. */
+/* Become the writer at a position: index of the next frame, and the last timestamp used. Marks and `reclaimed` that the
+ * last leader left in the segment are taken over as far as they make sense. */
 void ring_writer_init(struct ring_writer *w, const struct ring *ring, uint64_t pos, uint64_t next_index,
                       uint64_t last_ts, uint32_t term);
 
-/* What goes into a frame's header besides what the ring knows itself. payload_crc: crc32c(0, key and value). */
+/* The part of a frame's header that the caller knows. payload_crc: crc32c(0, key and value). */
 struct ring_entry {
     const void *key;
     const void *value;
@@ -85,31 +85,30 @@ struct ring_entry {
 };
 
 /*
- * Make room for `bytes` more (at most ring_group_max, what was appended and not committed included). Waits while pinned
- * followers are in the way, at most slow_follower_ns, and then laps them.
- * Returns how many replicas were lapped.
+ * Make room for `bytes` more (at most ring_group_max, including appended frames that are not committed). Waits while
+ * pinned followers are in the way, at most slow_follower_ns, and then laps them. Returns how many replicas were lapped.
  */
 uint32_t ring_reserve_slow(struct ring_writer *w, uint64_t bytes);
 static inline uint32_t ring_reserve(struct ring_writer *w, uint64_t bytes) {
     return w->tail + bytes <= w->limit ? 0 : ring_reserve_slow(w, bytes);
 }
 
-/* What the segment says of commit and `reclaimed` is not what this writer wrote there: somebody else wrote into it. Both are written again;
- * false when there was nothing to mend. With the writing side, nothing appended that is not committed. */
+/* True: another process had overwritten the segment's `commit` or `reclaimed`, and this writer's values are stored
+ * again. False: nothing to mend. The caller has the turn, and nothing is appended and uncommitted. */
 bool ring_mend(struct ring_writer *w);
 
-/* Leave a trace of a frame's start, for tools, and so that space can be given up in steps that end at a frame. */
+/* Mark a frame's start: for tools, and so that space can be given up in steps that end at a frame. */
 void ring_leave_mark(struct ring_writer *w);
 
-/* A header as the words that it is in memory; the first is `length` and, above it, `crc`, which covers the others. Kept in registers: were
- * they written as fields and copied as words, each copy would wait for all stores before it. */
+/* A header as its words in memory; the first is `length` with `crc` above it, and the CRC covers the others. They stay
+ * in registers: if they were written as fields and copied as words, each copy would wait for all stores before it. */
 #define FRAME_WORDS (FRAME_HEADER_BYTES / 8)
 struct frame_words {
     uint64_t w[FRAME_WORDS];
 };
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "words are put together from fields, the first the lowest");
 
-/* The CRC of a frame whose words these are (the first does not count), from that of its payload. */
+/* The CRC of a frame with these words (without the first), continued from its payload's CRC. */
 static inline uint32_t ring_words_crc(const struct frame_words *f, uint32_t payload_crc) {
 #if defined(__x86_64__)
     if (__builtin_expect(crc_hardware, 1)) {
@@ -120,24 +119,26 @@ static inline uint32_t ring_words_crc(const struct frame_words *f, uint32_t payl
         return ~(uint32_t)crc;
     }
 #endif
-    struct frame_words copy = *f; /* or the caller's words would have to be in memory whether it comes to this or not */
+    struct frame_words copy = *f; /* a copy: otherwise the caller's words would always have to be in memory */
     return crc32c(payload_crc, &copy.w[1], FRAME_HEADER_BYTES - 8);
 }
 
-/* The frame's CRC, from that of its payload. */
+/* The frame's CRC, continued from its payload's CRC. */
 static inline uint32_t ring_frame_crc(const struct frame *f, uint32_t payload_crc) {
     struct frame_words words;
     memcpy(&words, f, sizeof(words));
     return ring_words_crc(&words, payload_crc);
 }
 
-/* The leader asks for the lines that it will write twice: far ahead, since they were others' and have to come from their caches or
- * from memory; and nearer, since a follower's core that reads close behind takes some away again, by its own looking ahead. */
+/* The leader prefetches the lines that it will write twice. Far ahead, since they were others' and come from other
+ * caches or from memory. And nearer, since the core of a follower that reads close behind takes some away again by its
+ * own prefetching. */
 #define RING_AHEAD_BYTES 1536u
 #define RING_NEAR_BYTES 384u
 
-/* Write a frame behind the last one but for its payload, invisible until ring_commit(). Room was reserved. ts: ns of the domain clock,
- * raised to the last one's if it fell. Its index is w->next_index - 1 then. Returns where key and value belong (bytes_store_racy()). */
+/* Write the next frame's header, invisible until ring_commit(). Room was reserved. ts: ns of the domain clock, raised
+ * to the last frame's if it fell. Afterwards the frame's index is w->next_index - 1. Returns where key and value belong
+ * (bytes_store_racy()). */
 static inline uint8_t *ring_append_header(struct ring_writer *w, const struct ring_entry *e, uint64_t ts) {
     if (__builtin_expect(w->tail >= w->next_mark, 0)) {
         ring_leave_mark(w);
@@ -168,7 +169,7 @@ static inline uint8_t *ring_append_header(struct ring_writer *w, const struct ri
     return at + FRAME_HEADER_BYTES;
 }
 
-/* The whole frame. Returns its index. */
+/* Write a whole frame. Returns its index. */
 static inline uint64_t ring_append(struct ring_writer *w, const struct ring_entry *e, uint64_t ts) {
     uint8_t *payload = ring_append_header(w, e, ts);
     bytes_store_racy(payload, e->key, e->key_len);
@@ -190,10 +191,10 @@ static inline void ring_commit(struct ring_writer *w) {
 
 enum ring_status { RING_OK = 0, RING_LAPPED = 1, RING_CORRUPT = 2 };
 
-/* Was everything that was read from `pos` on before this call still intact? */
+/* Were all bytes from `pos` on that were loaded before this call still intact? */
 static inline bool ring_intact(const struct ring *ring, uint64_t pos) {
-    /* MO(log.reclaimed): acquire fence, then the load: the bytes were read before. Pairs with the sequentially consistent
-     * store in ring_reclaim(), which comes before the leader overwrites anything. */
+    /* MO(log.reclaimed): acquire fence, then the load: the bytes were loaded before it. Pairs with the sequentially
+     * consistent store in ring_reclaim(), which precedes every overwriting store of the leader. */
     atomic_thread_fence(memory_order_acquire);
     return atomic_load_explicit(&ring->log->leader.reclaimed, memory_order_relaxed) <= pos; /* MO(log.reclaimed) */
 }
@@ -207,6 +208,8 @@ static inline bool ring_header_plausible(const struct ring *ring, const struct f
     case FRAME_PUT:
         return f->key_len > 0;
     case FRAME_DELETE:
+    case FRAME_EXPIRE:
+    case FRAME_EVICT:
         return f->key_len > 0 && f->value_len == 0;
     case FRAME_TERM:
     case FRAME_NOOP:
@@ -217,8 +220,8 @@ static inline bool ring_header_plausible(const struct ring *ring, const struct f
 }
 
 /*
- * Copy the header of the frame at `pos` out, which must be entry `index`, and check it: lengths within the frame and the
- * ring, index, type. The payload is at ring_payload(); it is to be copied, and ring_intact() asked, before it is used.
+ * Copy out the header of the frame at `pos`, which must be entry `index`, and check it: lengths within the frame and
+ * the ring, index, type. The payload is at ring_payload(). Copy it, and ask ring_intact(), before you use it.
  */
 static inline enum ring_status ring_header(const struct ring *ring, uint64_t pos, uint64_t index, struct frame *out) {
     struct frame f;
@@ -226,7 +229,7 @@ static inline enum ring_status ring_header(const struct ring *ring, uint64_t pos
     if (__builtin_expect(!ring_header_plausible(ring, &f, index), 0)) {
         return ring_intact(ring, pos) ? RING_CORRUPT : RING_LAPPED;
     }
-    /* A torn header that looks right is caught with its payload: CRC and ring_intact() come after the copy. */
+    /* A torn header may look right. CRC and ring_intact(), after the payload was copied, find it. */
     *out = f;
     return RING_OK;
 }
@@ -235,8 +238,8 @@ static inline const uint8_t *ring_payload(const struct ring *ring, uint64_t pos)
     return ring_at(ring, pos + FRAME_HEADER_BYTES);
 }
 
-/* Ask for lines behind the frame at `pos`. left: frames that are committed from there on; where they are few, those lines are the
- * leader's, who is about to write them. */
+/* Prefetch lines behind the frame at `pos`. left: committed frames from there on. If they are few, do not: the leader
+ * is about to write those lines. */
 static inline void ring_prefetch(const struct ring *ring, uint64_t pos, uint64_t left) {
     if (left > 2 * RING_AHEAD_BYTES / LAYOUT_LINE) {
         __builtin_prefetch(ring_at(ring, pos + RING_AHEAD_BYTES));
@@ -245,9 +248,9 @@ static inline void ring_prefetch(const struct ring *ring, uint64_t pos, uint64_t
 }
 
 /*
- * The commit timestamp of entry `index`, looked up from a position at or before it. For readers that have to know how long
- * ago the first entry that a replica lacks was committed. 0 when it cannot be had (overwritten, not committed, or more
- * than `steps` frames away): the caller then uses an older instant. Any thread, wait-free.
+ * The commit timestamp of entry `index`, looked up from a position at or before it. A reader needs it to know how long
+ * ago the first entry that a replica lacks was committed. 0: it cannot be had (overwritten, not committed, or more than
+ * `steps` frames away), and the caller uses an older instant. Any thread, wait-free.
  */
 uint64_t ring_timestamp(const struct ring *ring, uint64_t pos, uint64_t index, uint32_t steps);
 

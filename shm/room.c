@@ -14,11 +14,11 @@
 #define ROOM_PATH_BYTES 4096
 #define ROOM_NO_LIMIT (UINT64_C(1) << 60) /* version 1 writes its largest number, rounded to pages */
 
-/* What the two versions of control groups call the same things. */
+/* Names of the same things in the two versions of control groups. */
 struct room_names {
     const char *sub; /* below the mount point */
     const char *limit, *used, *cache_a, *cache_b, *swap_limit, *swap_used;
-    bool swap_with_memory; /* the limit of swap is one of both together */
+    bool swap_with_memory; /* the swap limit covers memory and swap together */
 };
 static const struct room_names ROOM_V1 = {
     "/memory",           "memory.limit_in_bytes",       "memory.usage_in_bytes",       "total_inactive_file",
@@ -38,7 +38,7 @@ static FILE *room_open(const char *dir, const char *file) {
     return length > 0 && (size_t)length < sizeof(path) ? fd_open_text(path) : NULL;
 }
 
-/* A file that is one number; UINT64_MAX where it is not there, says "max", or means it. */
+/* Read a file that contains one number. UINT64_MAX: there is no file, or it says "max" or a number that means it. */
 static uint64_t room_number(const char *dir, const char *file) {
     char text[64] = "";
     FILE *f = room_open(dir, file);
@@ -51,7 +51,7 @@ static uint64_t room_number(const char *dir, const char *file) {
     return value < ROOM_NO_LIMIT ? value : UINT64_MAX;
 }
 
-/* Pages of files, which the system drops before it kills anybody. Shared memory is not among them. */
+/* Bytes of cached files, which the system drops before it kills a process. Shared memory is not among them. */
 static uint64_t room_cache(const char *dir, const struct room_names *names) {
     char line[256], name[64];
     unsigned long long value;
@@ -70,7 +70,7 @@ static uint64_t room_cache(const char *dir, const struct room_names *names) {
     return sum;
 }
 
-/* Shared memory may go to swap, where there is some and the group may use it. */
+/* Bytes that shared memory may use in swap, if there is swap and the group may use it. */
 static uint64_t room_swap(const char *dir, const struct room_names *names, uint64_t without) {
     struct sysinfo s;
     uint64_t swap = sysinfo(&s) == 0 ? (uint64_t)s.freeswap * s.mem_unit : 0;
@@ -97,8 +97,8 @@ static void room_of_group(const char *dir, const struct room_names *names, struc
     }
 }
 
-/* The group and those around it. In a container the path may be the host's, and what is mounted begins at the container's: the groups
- * of the path that are not there are skipped, and the mount point is looked at last. */
+/* Look at the group and the groups around it. In a container the path may be the host's, while the mount begins at the
+ * container's group: skip the groups of the path that do not exist, and look at the mount point last. */
 static void room_of_path(const char *sys, const struct room_names *names, char *path, struct room *least) {
     char dir[ROOM_PATH_BYTES];
     for (;;) {

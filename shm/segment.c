@@ -35,7 +35,7 @@ uint64_t segment_random(void) {
 
 /* ---- temporary files --------------------------------------------------------------------------------------------- */
 
-/* While `path` is a temporary name. */
+/* Is `path` still a temporary name? */
 static bool segment_is_unpublished(const struct segment *s) {
     size_t length = strnlen(s->path, sizeof(s->path));
     return length > SEGMENT_TMP_BYTES &&
@@ -56,7 +56,8 @@ void segment_discard(struct segment *s) {
 
 /* ---- creating ---------------------------------------------------------------------------------------------------- */
 
-/* The file's lock tells sweepers that its maker lives. One may come between open and lock: then the name is lost. */
+/* The lock on the file tells sweepers that its maker lives. A sweeper may come between open and lock; then the name is
+ * gone, and another try follows. */
 static int segment_open_temporary(struct segment *s, const char *path) {
     for (int i = 0; i < SEGMENT_TRIES; i++) {
         struct stat st;
@@ -104,7 +105,7 @@ int segment_create(struct segment *s, const char *name, enum segment_kind kind, 
         error = segment_check_room(&fresh, kind);
     }
     if (error == 0) {
-        error = segment_map(&fresh); /* nothing is touched before it is reserved */
+        error = segment_map(&fresh); /* maps addresses only; no byte is touched before it is reserved */
     }
     if (error == 0) {
         error = segment_reserve(&fresh, kind);
@@ -143,8 +144,9 @@ static void segment_write_header(struct segment *s, const char *name, enum segme
 }
 
 /*
- * Never over an existing name: of two creators that race, the second must not take the first one's domain away. Some file systems do
- * not know the flag, and some sandboxes not the call; link() does not replace either.
+ * Give a new file its name, but never over an existing one: of two creators that race, the second must not replace the
+ * first one's domain. Some file systems do not know the flag, and some sandboxes forbid the call; link() does not
+ * replace either.
  */
 static int segment_rename_fresh(const char *from, const char *to) {
     if (syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, SEGMENT_NOREPLACE) ==
@@ -160,7 +162,7 @@ static int segment_rename_fresh(const char *from, const char *to) {
     return errno == EEXIST ? SHM_ERR_EXISTS : fault_errno(SHM_ERR_SYSTEM, "renameat2 and link to %s are refused", to);
 }
 
-/* Over what has the name now. In a directory like /dev/shm another user's file keeps it. */
+/* Take the name from the file that has it. In a directory like /dev/shm another user's file keeps it. */
 static int segment_rename_over(const char *from, const char *to) {
     if (rename(from, to) == 0) {
         return 0;

@@ -40,7 +40,7 @@ struct segment {
     int fd;        /* -1: nothing is open */
     uint8_t *base; /* the mapping; NULL: none */
     uint64_t size_bytes;
-    uint64_t dev; /* with ino: which file this is, also after its name was given to another */
+    uint64_t dev; /* with ino: identifies this file, even after another file got its name */
     uint64_t ino;
     bool writable;
     uint32_t flags;                /* enum segment_flags, written by segment_publish() and read by segment_attach() */
@@ -51,7 +51,8 @@ struct segment {
     { .fd = -1 }
 
 /*
- * What can be had in the directory of the segments now, in bytes, and by which limit: see shm/room.h. Errors: INVALID, SYSTEM.
+ * The bytes that can be had in the segments' directory now, and the limit that decides: see shm/room.h. Errors:
+ * INVALID, SYSTEM.
  */
 int segment_room(struct room *out);
 
@@ -77,8 +78,8 @@ int segment_create(struct segment *s, const char *name, enum segment_kind kind, 
 int segment_publish(struct segment *s, const char *name, enum segment_kind kind, uint32_t replica, uint64_t incarnation,
                     uint64_t segment_id);
 
-/* The same, but what has the name now loses it: for the table that a dead replica left behind. Errors: INVALID, FOREIGN (another
- * user's file has the name), SYSTEM. */
+/* The same, but the new segment takes the name from the one that has it: for the table that a dead replica left.
+ * Errors: INVALID, FOREIGN (another user's file has the name), SYSTEM. */
 int segment_publish_replace(struct segment *s, const char *name, enum segment_kind kind, uint32_t replica,
                             uint64_t incarnation, uint64_t segment_id);
 
@@ -90,7 +91,7 @@ int segment_publish_replace(struct segment *s, const char *name, enum segment_ki
 int segment_attach(struct segment *s, const char *name, enum segment_kind kind, uint32_t replica, bool writable);
 
 /*
- * The part of the checks that looks at bytes only, for whoever read them by himself. file_bytes: size of the file.
+ * The checks that look at bytes alone, for callers that read the header themselves. file_bytes: size of the file.
  * Errors: CORRUPT (magic, sizes, kind, name, CRC), VERSION (layout version or fingerprint).
  */
 int segment_check_header(const struct segment_header *h, uint64_t file_bytes, enum segment_kind kind);
@@ -116,8 +117,8 @@ int segment_unlink_of(const char *name, enum segment_kind kind, uint32_t replica
 /* 1: the path still names this file. 0: it was removed or replaced. SYSTEM: cannot tell. One system call. */
 int segment_is_current(const struct segment *s);
 
-/* The file has no name any more: it was removed, or another was renamed onto it. Looks at no path, so it holds also for a process that
- * has changed its root or its mount namespace since. One system call. */
+/* Has the file lost its name: was it removed, or another renamed onto it? Looks at no path, so it holds also in a
+ * process that has changed its root or its mount namespace since. One system call. */
 bool segment_is_unlinked(const struct segment *s);
 
 /*
@@ -127,7 +128,7 @@ bool segment_is_unlinked(const struct segment *s);
  */
 int segment_map_ring(const struct segment *s, uint64_t ring_off, uint64_t ring_bytes, uint8_t **ring);
 
-/* Where in a segment a ring of ring_bytes goes behind so many other bytes: at a page, or at a huge page if it fills one. */
+/* The offset of a ring of ring_bytes behind before_bytes others: at a page, or at a huge page if the ring fills one. */
 uint64_t segment_ring_off(uint64_t before_bytes, uint64_t ring_bytes);
 
 /* Let core dumps contain a mapping. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Attaching to a segment that somebody published, with every check, and taking names away. */
+/* Attaching to a published segment, with every check. Removing names. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -17,7 +17,7 @@ int segment_check_header(const struct segment_header *h, uint64_t file_bytes, en
     if (h->magic != TIDE_LAYOUT_MAGIC) {
         return SHM_ERR_CORRUPT;
     }
-    /* Before the CRC: another version's may lie elsewhere. */
+    /* Check the version before the CRC: another version's CRC may lie elsewhere. */
     if (h->version != TIDE_LAYOUT_VERSION || h->fingerprint != layout_fingerprint()) {
         return SHM_ERR_VERSION;
     }
@@ -33,7 +33,7 @@ int segment_check_header(const struct segment_header *h, uint64_t file_bytes, en
     return 0;
 }
 
-/* Why a header was refused, for whoever wants to know what to do. */
+/* Note why a header was refused, and the next step. */
 static int segment_header_error(int error, const char *path, const struct segment_header *h) {
     if (error != SHM_ERR_VERSION) {
         return fault(error, "%s is damaged", path);
@@ -80,7 +80,7 @@ static int segment_check_place(const char *path, const struct segment_header *h)
     return 0;
 }
 
-/* The header is read, not mapped: a file that is too short is then an error and not SIGBUS. */
+/* Read the header, do not map it: a file that is too short is then an error and not SIGBUS. */
 static int segment_check_file(struct segment *s, const char *name, enum segment_kind kind, uint32_t replica) {
     struct stat st;
     struct segment_header h;
@@ -117,7 +117,7 @@ static int segment_check_file(struct segment *s, const char *name, enum segment_
     return 0;
 }
 
-/* Only what means it is an answer: a process that is out of descriptors has not found that there is no domain. */
+/* Only some errnos answer the question: a process without descriptors has not found out that there is no domain. */
 static int segment_open_error(const char *path) {
     switch (errno) {
     case ENOENT:
@@ -188,7 +188,8 @@ int segment_unlink(const char *name, enum segment_kind kind, uint32_t replica) {
     return errno == ENOENT ? SHM_ERR_NO_DOMAIN : fault_errno(SHM_ERR_SYSTEM, "cannot remove %s", path);
 }
 
-/* Between the look and the unlink the name may still change hands; that takes a removal and a creation within microseconds. */
+/* Another file may get the name between the look and the unlink; that takes a removal and a creation within
+ * microseconds. */
 int segment_unlink_of(const char *name, enum segment_kind kind, uint32_t replica, uint64_t incarnation) {
     char path[SEGMENT_PATH_BYTES];
     struct segment_header h;

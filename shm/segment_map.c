@@ -20,8 +20,8 @@ static int segment_map_error(uint64_t bytes) {
     return fault_errno(SHM_ERR_SYSTEM, "mmap of %llu bytes", (unsigned long long)bytes);
 }
 
-/* Addresses for `bytes`, at a multiple of a huge page where one fits: huge pages of the file could not be mapped as such
- * elsewhere. NULL: none; errno says why. */
+/* Find addresses for `bytes`, at a multiple of a huge page if one fits: elsewhere the file's huge pages could not be
+ * mapped as such. NULL: none; errno says why. */
 static uint8_t *segment_find_room(uint64_t bytes) {
     uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
     uint64_t used = (bytes + page - 1) / page * page;
@@ -40,10 +40,10 @@ static uint8_t *segment_find_room(uint64_t bytes) {
     return start + lead;
 }
 
-/* `times` times in a row, with the segment's access. */
+/* Map a range `times` times in a row, with the segment's access. */
 static int segment_map_range(const struct segment *s, uint64_t off, uint64_t bytes, uint64_t times, uint8_t **out) {
     int access = s->writable ? PROT_READ | PROT_WRITE : PROT_READ;
-    /* For all of them first, so that nothing else can come to lie where the second goes. */
+    /* Reserve the addresses of all of them first, so that nothing else is mapped where the second goes. */
     uint8_t *base = segment_find_room(times * bytes);
     if (base == NULL) {
         return segment_map_error(times * bytes);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* How a segment comes into this process's address space. For the other files of shm/segment*.c. */
+/* Mapping a segment into this process. For the other files of shm/segment*.c. */
 #ifndef TIDE_SHM_SEGMENT_MAP_H
 #define TIDE_SHM_SEGMENT_MAP_H
 

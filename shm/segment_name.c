@@ -25,8 +25,9 @@ bool segment_name_is_good(const char *name) {
 }
 
 /*
- * A program with capabilities or a set-user-id bit must not take paths from its caller's environment. It must not work in another
- * directory than its caller meant either, without a word: it would make a second domain of the same name. So it refuses.
+ * The segments' directory, or NULL. A program with capabilities or a set-user-id bit must not take paths from its
+ * caller's environment. Ignoring TIDE_SHM_DIR silently would be wrong too: it would make a second domain of the same
+ * name in another directory. So such a program is refused.
  */
 static const char *segment_dir(void) {
     const char *asked = getenv("TIDE_SHM_DIR"), *dir = secure_getenv("TIDE_SHM_DIR");
@@ -113,7 +114,7 @@ void segment_maker_unlock(int fd) {
     (void)segment_maker(fd, F_UNLCK);
 }
 
-/* Whoever gets the lock of a file whose maker is dead may remove it. */
+/* Remove a file whose maker is dead: its lock is free. */
 static void segment_remove_abandoned(int dir, const char *file) {
     struct stat st;
     int fd = fd_openat(dir, file, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY,

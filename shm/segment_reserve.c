@@ -20,8 +20,8 @@
 #define SEGMENT_WRITE_STEP_BYTES 65536u
 #define SEGMENT_HUGE_BYTES (UINT64_C(2) << 20) /* of x86-64, and of aarch64 with pages of 4 KiB */
 #define SEGMENT_HUGE_STEP_BYTES (UINT64_C(32) << 20)
-/* How long to wait for huge pages: a hypervisor that has to find the memory first takes 5 ms for a MiB. Small pages take a tenth
- * of that, since the system hands out again what was used last. */
+/* How long to wait for huge pages: a hypervisor that has to find the memory first takes 5 ms for a MiB. Small pages
+ * take a tenth of that, since the system hands recently used ones out again. */
 #define SEGMENT_HUGE_FIRST_NS_PER_MIB 10000000u
 #define SEGMENT_HUGE_PATIENCE_NS UINT64_C(2000000000)
 #define SEGMENT_HUGE_NS_PER_MIB 1000000u
@@ -86,7 +86,8 @@ int segment_check_room(const struct segment *s, enum segment_kind kind) {
     return segment_no_room(s, kind, &r);
 }
 
-/* Refused all the same: somebody else took the room meanwhile, or the system gave another reason. errno stays. */
+/* There was room, and reserving failed all the same: another process took the room meanwhile, or the system gave
+ * another reason. errno stays. */
 static int segment_reserve_error(const struct segment *s, enum segment_kind kind) {
     int why = errno;
     if (why == ENOSPC || why == EDQUOT || why == EFBIG) {
@@ -104,7 +105,7 @@ static int segment_reserve_error(const struct segment *s, enum segment_kind kind
 
 /* ---- huge pages ------------------------------------------------------------------------------------------------------ */
 
-/* Make the huge pages of [from, to) so. False: do not go on. */
+/* Collapse [from, to) into huge pages. False: do not go on. */
 static bool segment_collapse(const struct segment *s, uint64_t from, uint64_t to) {
     uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
     for (uint64_t off = from; off < to; off += SEGMENT_HUGE_BYTES) {
@@ -112,7 +113,8 @@ static bool segment_collapse(const struct segment *s, uint64_t from, uint64_t to
             return false;
         }
     }
-    return madvise(s->base + from, to - from, MADV_COLLAPSE) == 0; /* or not this kernel, or none left */
+    return madvise(s->base + from, to - from, MADV_COLLAPSE) ==
+           0; /* fails if this kernel cannot do it, or if no huge page is left */
 }
 
 /*
@@ -148,8 +150,8 @@ static void segment_reserve_huge(const struct segment *s) {
 
 /* ---- reserving ------------------------------------------------------------------------------------------------------- */
 
-/* Without fallocate(): no such call for this file system, or a sandbox that refuses it. The file is fresh, so zeroes change
- * nothing. */
+/* Reserve by writing, where fallocate() fails: the file system lacks it, or a sandbox forbids it. The file is fresh, so
+ * zeroes change nothing. */
 static int segment_write_all(int fd, uint64_t size_bytes) {
     static const uint8_t zeroes[SEGMENT_WRITE_STEP_BYTES];
     for (uint64_t done = 0; done < size_bytes;) {
@@ -165,8 +167,8 @@ static int segment_write_all(int fd, uint64_t size_bytes) {
     return 0;
 }
 
-/* In steps: a signal undoes a call that is under way, and a timer that fires faster than one call takes would hold up a single large
- * one for ever. */
+/* Reserve in steps. A signal undoes the running call, so a timer that fires faster than a large call ends would hold it
+ * up for ever. */
 static int segment_allocate(int fd, uint64_t size_bytes) {
     for (uint64_t done = 0; done < size_bytes;) {
         uint64_t left = size_bytes - done;
@@ -182,8 +184,8 @@ static int segment_allocate(int fd, uint64_t size_bytes) {
     return 0;
 }
 
-/* Who goes over RLIMIT_FSIZE gets SIGXFSZ, which ends the process unless it is blocked. It is sent to the thread that made the call:
- * what was not pending before is ours to take back. */
+/* A write beyond RLIMIT_FSIZE raises SIGXFSZ, which ends the process unless it is blocked. The signal goes to the
+ * thread that made the call. If it was not pending before, it is ours to take back. */
 struct segment_quiet {
     sigset_t before;
     bool was_pending, blocked;

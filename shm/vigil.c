@@ -13,12 +13,13 @@
 
 void vigil_begin(struct vigil_hold *h, struct log_segment *log) {
     _Atomic uint32_t *word = &log->leader.vigil;
-    /* The kernel always wakes somebody: nobody marks that he waits. */
+    /* FUTEX_WAITERS makes the kernel always wake a sleeper, since sleepers do not mark that they wait. */
     atomic_store(word, ((uint32_t)gettid() & FUTEX_TID_MASK) | FUTEX_WAITERS);
     h->head = (struct robust_list_head){ .list = { &h->entry },
                                          .futex_offset = (long)((intptr_t)word - (intptr_t)&h->entry) };
     h->entry.next = &h->head.list;
-    (void)syscall(SYS_set_robust_list, &h->head, sizeof(h->head)); /* refused: they look from time to time */
+    (void)syscall(SYS_set_robust_list, &h->head,
+                  sizeof(h->head)); /* if it is refused, candidates look from time to time */
 }
 
 void vigil_leave(struct log_segment *log) {
@@ -35,11 +36,12 @@ void vigil_sleep(struct log_segment *log, struct vigil_wait *w, uint32_t seen) {
         w->nap_ns = 0;
         park_wait(&log->leader.vigil, seen, VIGIL_LOOK_NS);
         if ((atomic_load(&log->leader.vigil) & FUTEX_TID_MASK) == 0) {
-            vigil_wake(log); /* the kernel has woken one of us alone */
+            vigil_wake(log); /* the kernel wakes one sleeper only: wake the others */
         }
         return;
     }
-    /* Grows by an eighth, so that nobody sleeps longer than about an eighth of the time that the byte was not free yet. */
+    /* Naps grow by an eighth, so a candidate oversleeps by at most about an eighth of the time for which the byte was
+     * not free. */
     w->nap_ns = w->nap_ns == 0 ? VIGIL_NAP_LEAST_NS : w->nap_ns < VIGIL_LOOK_NS / 2 ? w->nap_ns * 9 / 8 : VIGIL_LOOK_NS;
     park_wait(&log->leader.vigil, seen, w->nap_ns);
 }

@@ -36,24 +36,25 @@ static void parse_duration__needs_a_unit(void **state) {
     assert_int_equal(bench_parse_duration("5h", &ns), -1);
 }
 
-static void parse_list__must_rise(void **state) {
+static enum bench_parsed parse(struct bench_options *o, char *error, const char *a, const char *b) {
+    char *argv[] = { (char *)"readscale", (char *)a, (char *)b, NULL };
+    return bench_options_parse(o, a == NULL ? 1 : b == NULL ? 2 : 3, argv, 2, error);
+}
+
+static void options__replicas__must_rise(void **state) {
     (void)state;
     static const char *const bad[] = {
         "", ",", "1,", "2,1", "1,1", "0", "65", "1, 2", "a", "1;2", "99999999999999999999"
     };
-    uint32_t list[BENCH_POINTS_MAX];
-    uint32_t n = 0;
-    assert_int_equal(bench_parse_list("1,2,64", list, &n), 0);
-    assert_int_equal(n, 3);
-    assert_int_equal(list[2], 64);
+    struct bench_options o;
+    char error[BENCH_ERROR_BYTES];
+    assert_int_equal(parse(&o, error, "--replicas", "1,2,64"), BENCH_PARSED_RUN);
+    assert_int_equal(o.replicas.n, 3);
+    assert_int_equal(o.replicas.items[2], 64);
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-        assert_int_equal(bench_parse_list(bad[i], list, &n), -1);
+        assert_int_equal(parse(&o, error, "--replicas", bad[i]), BENCH_PARSED_ERROR);
+        assert_non_null(strstr(error, "rising numbers"));
     }
-}
-
-static enum bench_parsed parse(struct bench_options *o, char *error, const char *a, const char *b) {
-    char *argv[] = { (char *)"readscale", (char *)a, (char *)b, NULL };
-    return bench_options_parse(o, a == NULL ? 1 : b == NULL ? 2 : 3, argv, 2, error);
 }
 
 static void options__none__are_the_documented_defaults(void **state) {
@@ -61,8 +62,8 @@ static void options__none__are_the_documented_defaults(void **state) {
     struct bench_options o;
     char error[BENCH_ERROR_BYTES];
     assert_int_equal(parse(&o, error, NULL, NULL), BENCH_PARSED_RUN);
-    assert_int_equal(o.points, 3); /* 2 CPUs: 1, 2, and one step beyond */
-    assert_int_equal(o.replicas[2], 4);
+    assert_int_equal(o.replicas.n, 3); /* 2 CPUs: 1, 2, and one step beyond */
+    assert_int_equal(o.replicas.items[2], 4);
     assert_int_equal(o.keys, 10000);
     assert_int_equal(o.key_size, 16);
     assert_int_equal(o.value_size, 64);
@@ -71,7 +72,7 @@ static void options__none__are_the_documented_defaults(void **state) {
     assert_int_equal(o.repetitions, 5);
     assert_true(o.write_rate == 1000.0 && o.open_rate == 0.0 && o.pin == 1);
     /* About a minute: reading is four fifths of a repetition. */
-    double total_s = (double)(o.points * o.repetitions * o.duration_ns) / 1e9 * 1.25;
+    double total_s = (double)(o.replicas.n * o.repetitions * o.duration_ns) / 1e9 * 1.25;
     assert_true(total_s > 40 && total_s < 60);
 }
 
@@ -140,14 +141,13 @@ static void options__keys_that_do_not_fit_their_size__refused(void **state) {
 
 static void default_sweep__any_cpus__powers_up_to_one_beyond(void **state) {
     (void)state;
-    uint32_t list[BENCH_POINTS_MAX];
-    assert_int_equal(bench_options_default_sweep(1, list), 2);
-    assert_int_equal(list[1], 2);
-    assert_int_equal(bench_options_default_sweep(6, list), 4);
-    assert_int_equal(list[3], 8);
-    assert_int_equal(bench_options_default_sweep(8, list), 5);
-    assert_int_equal(bench_options_default_sweep(1000, list), 7);
-    assert_int_equal(list[6], 64);
+    assert_int_equal(bench_options_default_sweep(1).n, 2);
+    assert_int_equal(bench_options_default_sweep(1).items[1], 2);
+    assert_int_equal(bench_options_default_sweep(6).n, 4);
+    assert_int_equal(bench_options_default_sweep(6).items[3], 8);
+    assert_int_equal(bench_options_default_sweep(8).n, 5);
+    assert_int_equal(bench_options_default_sweep(1000).n, 7);
+    assert_int_equal(bench_options_default_sweep(1000).items[6], 64);
 }
 
 int main(void) {
@@ -155,7 +155,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(parse_count__good_and_bad),
         cmocka_unit_test(parse_duration__needs_a_unit),
-        cmocka_unit_test(parse_list__must_rise),
+        cmocka_unit_test(options__replicas__must_rise),
         cmocka_unit_test(options__none__are_the_documented_defaults),
         cmocka_unit_test(options__values__by_blank_or_equals_sign),
         cmocka_unit_test(options__processes__read_their_own_replica_or_a_foreign_one),

@@ -65,7 +65,7 @@ static void make_sweep(struct bench_sweep *s) {
     static const uint64_t control[3] = { 500, 1000, 1000 };
     for (uint32_t i = 0; i < 3; i++) {
         struct bench_point *p = &s->points[i];
-        p->replicas = options.replicas[i];
+        p->replicas = (uint32_t)options.replicas.items[i];
         p->done = 2;
         p->trials = calloc(2, sizeof(p->trials[0]));
         assert_non_null(p->trials);

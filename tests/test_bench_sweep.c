@@ -9,7 +9,8 @@
 #include <unistd.h>
 
 #include "bench/lib/child.h"
-#include "bench/lib/cost_other.h"
+#include "bench/lib/far.h"
+#include "bench/lib/setup.h"
 #include "bench/lib/sweep.h"
 #include "tests/lib/help.h"
 
@@ -211,7 +212,7 @@ static void sweep__stopped_before_it_began__is_interrupted_and_leaves_nothing(vo
     assert_int_equal(segments_left(), 0);
 }
 
-static void cost_other__a_leader_in_a_child__its_keys_are_read_here(void **state) {
+static void far__a_leader_in_a_child__its_keys_are_read_here(void **state) {
     (void)state;
     char error[BENCH_ERROR_BYTES] = "";
     struct bench_options o = { .keys = 300, .key_size = 16, .value_size = 64, .seed = 1 };
@@ -222,9 +223,11 @@ static void cost_other__a_leader_in_a_child__its_keys_are_read_here(void **state
     assert_int_equal(bench_workload_init(&w, &o, 1), 0);
     char name[TIDE_NAME_MAX];
     snprintf(name, sizeof(name), "getcost-%ld-other", (long)getpid());
-    struct bench_cost_other *other = bench_cost_other_start(&w, name);
-    assert_non_null(other);
-    assert_int_equal(bench_cost_other_open(other, &o, &reader, &never, error), 0);
+    struct bench_far *far = bench_far_start(&w, NULL, -1, name);
+    struct tide *d = NULL;
+    assert_non_null(far);
+    assert_int_equal(bench_far_open(far, &o, &d, &never, error), 0);
+    assert_int_equal(bench_setup_reader(d, 0, &reader), 0);
     for (uint64_t i = 0; i < w.keys; i++) {
         struct tide_answer answer = TIDE_ANSWER_INIT;
         bench_workload_value(&w, i, 0, expected);
@@ -232,8 +235,9 @@ static void cost_other__a_leader_in_a_child__its_keys_are_read_here(void **state
         assert_memory_equal(got, expected, sizeof(got));
         assert_true(answer.linearizable && answer.from_leader);
     }
-    assert_int_equal(bench_cost_other_lives(other, error), 1);
-    bench_cost_other_end(other);
+    assert_int_equal(bench_far_lives(far, error), 1);
+    tide_reader_close(reader);
+    bench_far_end(far);
     bench_workload_destroy(&w);
     assert_nothing_left();
 }
@@ -247,7 +251,7 @@ int main(void) {
         cmocka_unit_test(sweep__a_process_is_killed__says_which_and_leaves_nothing),
         cmocka_unit_test(sweep__processes_stopped__are_gone),
         cmocka_unit_test(sweep__open_loop_beyond_what_can_be_done__counts_the_overdue),
-        cmocka_unit_test(cost_other__a_leader_in_a_child__its_keys_are_read_here),
+        cmocka_unit_test(far__a_leader_in_a_child__its_keys_are_read_here),
         cmocka_unit_test(sweep__stopped_before_it_began__is_interrupted_and_leaves_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

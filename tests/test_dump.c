@@ -162,7 +162,7 @@ static void short_files__are_corrupt(void **state) {
     struct build b;
     build_new(&b, "demo");
     build_fill(&b, 700);
-    static const uint64_t LEFT[] = { 0, 1, 143, 144, 255, 1792, 42752, 1255168, 1288192, 3393535, 3393536 };
+    static const uint64_t LEFT[] = { 0, 1, 143, 144, 255, 1792, 42752, 1419008, 1452032, 3557375, 3557376 };
     for (size_t i = 0; i < sizeof(LEFT) / sizeof(LEFT[0]); i++) {
         build_save(&b, path, LEFT[i]);
         char *out = DUMP_SAYS(1, "--json", path);

@@ -11,6 +11,7 @@
 
 #define KEY 16u
 #define VALUE 64u
+#define FOLLOWER 1u
 #define RING_BYTES (UINT64_C(64) << 20)
 #define BACKLOG 400000u /* frames of 128 bytes: fits in the ring */
 #define HELD_NS UINT64_C(3600000000000)
@@ -23,7 +24,6 @@ struct bench_applyrate {
     struct bench_workload workload;
     struct tide *domain;
     struct tide_reader *reader; /* of the follower */
-    uint32_t follower;
     uint32_t backlog;
     uint64_t at; /* in the order of keys: each repetition goes on where the last one ended */
 };
@@ -34,29 +34,21 @@ static int failed(struct bench_applyrate *s, const char *what, int code) {
 }
 
 static int open_stage(struct bench_applyrate *s) {
-    struct tide_opts opts = TIDE_OPTS_INIT;
+    uint64_t keys = s->workload.keys;
+    const struct bench_machine *m = &s->p->machine;
+    struct tide_opts opts = bench_setup_opts(BENCH_SETUP_OWN, keys, RING_BYTES, bench_applyrate_table_bytes(keys));
     char name[TIDE_NAME_MAX];
-    opts.flags |= TIDE_EXCLUSIVE | TIDE_EPHEMERAL;
-    opts.ring_bytes = RING_BYTES;
-    opts.table_bytes = bench_applyrate_table_bytes(s->workload.keys);
-    opts.expected_keys = s->workload.keys;
-    snprintf(name, sizeof(name), "ring-%ld-%llu", (long)getpid(), (unsigned long long)s->workload.keys);
+    snprintf(name, sizeof(name), "ring-%ld-%llu", (long)getpid(), (unsigned long long)keys);
     int rc = tide_open(&s->domain, name, &opts);
     if (rc != 0) {
         return failed(s, "creating the domain", rc);
     }
-    struct tide_replica_opts leader = TIDE_REPLICA_OPTS_INIT, follower = TIDE_REPLICA_OPTS_INIT;
-    leader.role = TIDE_LEADER;
-    follower.cpu = (int32_t)s->p->machine.cpu_ids[1 % s->p->machine.cpus];
-    rc = tide_replica_start(s->domain, &leader, NULL);
-    rc = rc != 0 ? rc : tide_replica_start(s->domain, &follower, &s->follower);
+    rc = bench_setup_start(s->domain, 0, -1);
+    rc = rc != 0 ? rc : bench_setup_start(s->domain, FOLLOWER, (int32_t)m->cpu_ids[1 % m->cpus]);
     if (rc != 0) {
         return failed(s, "starting leader and follower", rc);
     }
-    struct tide_reader_opts reader = TIDE_READER_OPTS_INIT;
-    reader.home = (int32_t)s->follower;
-    reader.replicas = UINT64_C(1) << s->follower;
-    rc = tide_reader_open(s->domain, &reader, &s->reader);
+    rc = bench_setup_reader(s->domain, FOLLOWER, &s->reader);
     return rc != 0 ? failed(s, "opening a reader", rc) : 0;
 }
 
@@ -99,7 +91,7 @@ static int time_catching_up(struct bench_applyrate *s, uint64_t last, double *pe
     uint64_t before, now;
     int rc = follower_index(s, &before);
     uint64_t start = bench_now_ns();
-    rc = rc != 0 ? rc : tide_replica_set_delay(s->domain, s->follower, 0);
+    rc = rc != 0 ? rc : tide_replica_set_delay(s->domain, FOLLOWER, 0);
     do {
         /* Each look takes a line away from the follower, so looks are rare. In between this thread sleeps: the
          * thread that waits for the follower's grace periods runs on this CPU, and without grace periods the
@@ -155,7 +147,7 @@ struct bench_applyrate *bench_applyrate_start(struct bench_program *p, uint64_t 
 int bench_applyrate(struct bench_applyrate *s, uint32_t batch, double *per_s) {
     struct tide_token last = { 0, 0 };
     bench_machine_pin(&s->p->machine, 0);
-    int rc = tide_replica_set_delay(s->domain, s->follower, HELD_NS);
+    int rc = tide_replica_set_delay(s->domain, FOLLOWER, HELD_NS);
     rc = rc != 0 ? failed(s, "holding the follower", rc) : write_backlog(s, batch, &last);
     return rc != 0 ? rc : time_catching_up(s, last.index, per_s);
 }

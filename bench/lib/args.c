@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
 #include "bench/lib/args.h"
 
 #include <stdarg.h>
@@ -78,7 +75,8 @@ static int set(const struct bench_arg *a, const char *value) {
     int word;
     switch (a->kind) {
     case BENCH_ARG_FLAG:
-        *(int *)a->out = 1;
+    case BENCH_ARG_NO:
+        *(int *)a->out = a->kind == BENCH_ARG_FLAG;
         return 0;
     case BENCH_ARG_COUNT:
     case BENCH_ARG_COUNT32:
@@ -109,6 +107,21 @@ __attribute__((format(printf, 2, 3))) static enum bench_parsed fail(char *error,
     return BENCH_PARSED_ERROR;
 }
 
+/* What its value may be. */
+static const char *wants(const struct bench_arg *a, char out[BENCH_ERROR_BYTES]) {
+    if (a->wants != NULL) {
+        return a->wants;
+    }
+    int n = snprintf(out, BENCH_ERROR_BYTES, "a number from %llu to %llu", (unsigned long long)a->least,
+                     (unsigned long long)a->most);
+    for (int i = 0; a->words != NULL && a->words[i] != NULL; i++) {
+        const char *between = i == 0 ? "" : a->words[i + 1] != NULL ? ", " : " or ";
+        n = i == 0 ? 0 : n;
+        n += snprintf(out + n, BENCH_ERROR_BYTES - (size_t)n, "%s%.20s", between, a->words[i]);
+    }
+    return out;
+}
+
 static const struct bench_arg *find(const struct bench_command *c, const char *word, size_t length) {
     for (uint32_t i = 0; i < c->args_n && strncmp(word, "--", 2) == 0; i++) {
         const char *name = c->args[i].name;
@@ -120,6 +133,7 @@ static const struct bench_arg *find(const struct bench_command *c, const char *w
 }
 
 enum bench_parsed bench_args_parse(struct bench_command *c, int argc, char **argv, char *error) {
+    char text[BENCH_ERROR_BYTES];
     for (int i = 1; i < argc; i++) {
         const char *word = argv[i], *equals = strchr(word, '=');
         if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
@@ -140,12 +154,12 @@ enum bench_parsed bench_args_parse(struct bench_command *c, int argc, char **arg
         }
         if (a->shown != NULL && value == NULL) {
             if (i + 1 == argc) {
-                return fail(error, "--%s needs a value: %s", a->name, a->wants);
+                return fail(error, "--%s needs a value: %.160s", a->name, wants(a, text));
             }
             value = argv[++i];
         }
         if (set(a, value) != 0) {
-            return fail(error, "--%s %.80s: wants %s", a->name, value, a->wants);
+            return fail(error, "--%s %.80s: wants %.120s", a->name, value, wants(a, text));
         }
         c->given |= UINT64_C(1) << (a - c->args);
     }

@@ -5,10 +5,11 @@
 
 #include <stdint.h>
 
-#define BENCH_ARG_LIST 8u /* numbers in a list, at most */
+#define BENCH_ARG_LIST 64u /* numbers in a list, at most */
 
 enum bench_arg_kind {
     BENCH_ARG_FLAG,    /* int: 1 where it is given */
+    BENCH_ARG_NO,      /* int: 0 where it is given */
     BENCH_ARG_COUNT,   /* uint64_t, least .. most: "10k", "1Mi" */
     BENCH_ARG_COUNT32, /* uint32_t, likewise */
     BENCH_ARG_COUNTS,  /* struct bench_counts: a list of them */
@@ -30,12 +31,17 @@ struct bench_arg {
     const char *shown; /* what --help shows for its value: "N"; NULL: a flag */
     enum bench_arg_kind kind;
     void *out;
-    const char *wants; /* completes "wants ..." where the value is no good */
-    const char *help;  /* lines are separated by \n */
+    const char
+        *wants; /* completes "wants ..." where the value is no good; NULL: made of the words, or of least and most */
+    const char *help; /* lines are separated by \n */
     uint64_t least, most;
     const char *const *words;                 /* end with NULL */
     int (*set)(void *out, const char *value); /* 0 or -1 */
 };
+
+/* One row of a table; what it has beside these follows: .least = 1, .most = 256. */
+#define BENCH_ARG(KIND, NAME, SHOWN, OUT, HELP, ...)                                                                   \
+    { .name = NAME, .shown = SHOWN, .kind = BENCH_ARG_##KIND, .out = OUT, .help = HELP, __VA_ARGS__ }
 
 /* One program's: the table, and what stands around it in --help. */
 struct bench_command {

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "bench/lib/rng.h"
+#include "bench/lib/setup.h"
 
 #define TABLE_BYTES (UINT64_C(32) << 20)
 #define RING_BYTES (UINT64_C(1) << 20)
@@ -41,20 +42,12 @@ static uint32_t size_of(const struct flow *f, uint64_t i) {
 }
 
 static int open_flow(struct flow *f, struct bench_program *p, struct mix first) {
-    struct tide_opts opts = TIDE_OPTS_INIT;
-    struct tide_replica_opts leader = TIDE_REPLICA_OPTS_INIT;
+    struct tide_opts opts = bench_setup_opts(BENCH_SETUP_OWN, 0, RING_BYTES, TABLE_BYTES);
     memset(f, 0, sizeof(*f));
     f->p = p;
     f->shift = UINT64_MAX;
     f->mixes[0] = f->mixes[1] = first;
-    opts.table_bytes = TABLE_BYTES;
-    opts.ring_bytes = RING_BYTES;
-    leader.role = TIDE_LEADER;
-    if (bench_program_domain(p, &f->d, &opts) != 0) {
-        return -1;
-    }
-    int rc = tide_replica_start(f->d, &leader, NULL);
-    return rc != 0 ? bench_program_failed_code(p, "starting the leader", rc) : 0;
+    return bench_program_domain(p, &f->d, &opts, false);
 }
 
 static void close_flow(struct flow *f) {

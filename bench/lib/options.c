@@ -6,13 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+const char *const bench_modes[] = { "threads", "processes", NULL }, *const bench_reads[] = { "own", "foreign", NULL },
+                  *const bench_dists[] = { "uniform", "zipfian", NULL },
+                  *const bench_fallbacks[] = { "leader", "wait", "error", "stale", NULL },
+                  *const bench_policies[] = { "sticky", "round-robin", "freshest", NULL },
+                  *const bench_reaches[] = { "all", "home", NULL };
+
 #define ARGS_MAX 32u
 #define RATE_MOST 1000000000u
-
-static int set_replicas(void *out, const char *v) {
-    struct bench_options *o = out;
-    return bench_parse_list(v, o->replicas, &o->points);
-}
 
 static int set_theta(void *out, const char *v) {
     struct bench_options *o = out;
@@ -44,12 +45,6 @@ static int set_max_lag(void *out, const char *v) {
     return bench_parse_count(v, out);
 }
 
-static int set_no_pin(void *out, const char *v) {
-    (void)v;
-    *(int *)out = 0;
-    return 0;
-}
-
 static int set_ring(void *out, const char *v) {
     uint64_t n = 0;
     if (bench_parse_count(v, &n) != 0 || n < UINT64_C(64) << 10 || n > UINT64_C(4) << 30 || (n & (n - 1)) != 0) {
@@ -68,81 +63,78 @@ static int set_name(void *out, const char *v) {
 
 /* The table for one set of options. Returns how many. */
 static uint32_t list_args(struct bench_options *o, struct bench_arg out[ARGS_MAX]) {
-    static const char *const modes[] = { "threads", "processes", NULL }, *const reads[] = { "own", "foreign", NULL };
-    static const char *const dists[] = { "uniform", "zipfian", NULL }, *const reaches[] = { "all", "home", NULL };
-    static const char *const fallbacks[] = { "leader", "wait", "error", "stale", NULL };
-    static const char *const policies[] = { "sticky", "round-robin", "freshest", NULL };
     const struct bench_arg args[] = {
-        { "replicas", "LIST", BENCH_ARG_OWN, o, "rising numbers from 1 to 64, such as 1,2,4",
-          "replica counts to measure; the leader is the first of them, the others\n"
-          "follow, and every one has readers. Default: 1, 2, 4, ... up to the CPUs\n"
-          "and one step beyond",
-          0, 0, NULL, set_replicas },
-        { "readers", "N", BENCH_ARG_COUNT32, &o->readers, "a number from 1 to 256",
-          "reader threads for each replica. Default 1", 1, 256, NULL, NULL },
-        { "mode", "M", BENCH_ARG_WORD, &o->processes, "threads or processes",
-          "threads: all replicas and readers in one process (default); processes:\neach replica in a process of its "
-          "own",
-          0, 0, modes, NULL },
-        { "read", "R", BENCH_ARG_WORD, &o->read_foreign, "own or foreign",
-          "with --mode processes: own: the readers of a replica run in its process\n"
-          "(default); foreign: in a process without a replica, which maps it",
-          0, 0, reads, NULL },
-        { "keys", "N", BENCH_ARG_COUNT, &o->keys, "a number from 1 to 1G, such as 10k",
-          "keys in the domain. Default 10k", 1, 1000000000, NULL, NULL },
-        { "key-size", "BYTES", BENCH_ARG_COUNT32, &o->key_size, "a number from 1 to 65535", "Default 16", 1,
-          TIDE_KEY_MAX, NULL, NULL },
-        { "value-size", "BYTES", BENCH_ARG_COUNT, &o->value_size, "a number up to 1Gi", "Default 64", 0,
-          UINT64_C(1) << 30, NULL, NULL },
-        { "distribution", "D", BENCH_ARG_WORD, &o->dist, "uniform or zipfian",
-          "which keys are read and written: uniform (default) or zipfian", 0, 0, dists, NULL },
-        { "theta", "T", BENCH_ARG_OWN, o, "a number between 0 and 1, such as 0.99",
-          "skew of zipfian, which it implies. Default 0.99", 0, 0, NULL, set_theta },
-        { "write-rate", "RATE", BENCH_ARG_OWN, &o->write_rate, "a number of writes per second, or max",
-          "writes per second, by one thread; 0: none; max. Default 1k", 0, 0, NULL, set_write_rate },
-        { "bound", "TIME", BENCH_ARG_TIME, &o->max_staleness_ns, "a time with its unit, such as 50ms, or 0, or none",
-          "maximum staleness; 0: linearizable; none: any. Default 200ms", 0, UINT64_MAX, NULL, NULL },
-        { "max-lag", "N", BENCH_ARG_OWN, &o->max_lag, "a number of entries, or none",
-          "maximum lag in entries. Default none", 0, 0, NULL, set_max_lag },
-        { "fallback", "F", BENCH_ARG_WORD, &o->fallback, "leader, wait, error or stale",
-          "when no replica keeps the bound: leader (default), wait, error, stale", 0, 0, fallbacks, NULL },
-        { "wait", "TIME", BENCH_ARG_TIME, &o->wait_ns, "a time with its unit up to 10s, such as 5ms",
-          "longest wait of fallbacks leader and wait. Default 0; with wait: 100ms", 0, UINT64_C(10000000000), NULL,
-          NULL },
-        { "delay", "TIME", BENCH_ARG_TIME, &o->apply_delay_ns, "a time with its unit up to 60s, such as 18ms",
-          "apply delay of the followers. Default 0", 0, UINT64_C(60000000000), NULL, NULL },
-        { "policy", "P", BENCH_ARG_WORD, &o->policy, "sticky, round-robin or freshest",
-          "how a reader picks: sticky on its home replica (default), round-robin,\nfreshest", 0, 0, policies, NULL },
-        { "reach", "R", BENCH_ARG_WORD, &o->reach_home, "all or home",
-          "all: a reader may turn to every replica (default); home: to its own only,\n"
-          "and to the leader by fallback",
-          0, 0, reaches, NULL },
-        { "open-loop", "RATE", BENCH_ARG_RATE, &o->open_rate, "a number of reads per second, such as 200k",
-          "all readers together start reads at this fixed rate, and latency counts\n"
-          "from the instant a read was due. Default: closed loop",
-          1, RATE_MOST, NULL, NULL },
-        { "duration", "TIME", BENCH_ARG_TIME, &o->duration_ns, "a time with its unit from 10ms to 3600s, such as 2s",
-          "reading time of one repetition. Default: a sweep of about a minute", 10000000, UINT64_C(3600000000000), NULL,
-          NULL },
-        { "repetitions", "N", BENCH_ARG_COUNT32, &o->repetitions, "a number from 1 to 1000", "Default 5", 1,
-          BENCH_REPETITIONS_MAX, NULL, NULL },
-        { "sample", "K", BENCH_ARG_COUNT32, &o->sample, "a number up to 1000000",
-          "closed loop: time every K-th read; 0: none. Default 64", 0, 1000000, NULL, NULL },
-        { "no-pin", NULL, BENCH_ARG_OWN, &o->pin, "nothing", "do not pin reader threads to CPUs", 0, 0, NULL,
-          set_no_pin },
-        { "seed", "N", BENCH_ARG_COUNT, &o->seed, "a number", "of the key sequences. Default 1", 0, UINT64_MAX, NULL,
-          NULL },
-        { "ring", "BYTES", BENCH_ARG_OWN, &o->ring_bytes, "a power of two from 64Ki to 4Gi",
-          "size of the log ring. Default: the engine's", 0, 0, NULL, set_ring },
-        { "table", "BYTES", BENCH_ARG_COUNT, &o->table_bytes, "a number from 1Mi to 60Gi",
-          "budget of each replica's table. Default: from keys and sizes", UINT64_C(1) << 20, UINT64_C(60) << 30, NULL,
-          NULL },
-        { "name", "NAME", BENCH_ARG_OWN, &o->name, "1 to 48 of A-Z a-z 0-9 _ - and dots, no dot first",
-          "of the domain, for tide dump. Default readscale-PID", 0, 0, NULL, set_name },
-        { "json", "FILE", BENCH_ARG_TEXT, &o->json_path, "a file name",
-          "write the result as JSON (docs/bench.md); - is stdout, without the table", 0, 0, NULL, NULL },
-        { "out", "DIR", BENCH_ARG_TEXT, &o->out_dir, "a directory name",
-          "write report.html, result.json, and .hgrm and .hlog files", 0, 0, NULL, NULL },
+        BENCH_ARG(COUNTS, "replicas", "LIST", &o->replicas,
+                  "replica counts to measure; the leader is the first of them, the others\n"
+                  "follow, and every one has readers. Default: 1, 2, 4, ... up to the CPUs\n"
+                  "and one step beyond",
+                  .wants = "rising numbers from 1 to 64, such as 1,2,4", .least = 1, .most = TIDE_REPLICAS),
+        BENCH_ARG(COUNT32, "readers", "N", &o->readers, "reader threads for each replica. Default 1", .least = 1,
+                  .most = 256),
+        BENCH_ARG(WORD, "mode", "M", &o->processes,
+                  "threads: all replicas and readers in one process (default); processes:\n"
+                  "each replica in a process of its own",
+                  .words = bench_modes),
+        BENCH_ARG(WORD, "read", "R", &o->read_foreign,
+                  "with --mode processes: own: the readers of a replica run in its process\n"
+                  "(default); foreign: in a process without a replica, which maps it",
+                  .words = bench_reads),
+        BENCH_ARG(COUNT, "keys", "N", &o->keys, "keys in the domain. Default 10k",
+                  .wants = "a number from 1 to 1G, such as 10k", .least = 1, .most = 1000000000),
+        BENCH_ARG(COUNT32, "key-size", "BYTES", &o->key_size, "Default 16", .least = 1, .most = TIDE_KEY_MAX),
+        BENCH_ARG(COUNT, "value-size", "BYTES", &o->value_size, "Default 64", .wants = "a number up to 1Gi",
+                  .most = UINT64_C(1) << 30),
+        BENCH_ARG(WORD, "distribution", "D", &o->dist, "which keys are read and written: uniform (default) or zipfian",
+                  .words = bench_dists),
+        BENCH_ARG(OWN, "theta", "T", o, "skew of zipfian, which it implies. Default 0.99",
+                  .wants = "a number between 0 and 1, such as 0.99", .set = set_theta),
+        BENCH_ARG(OWN, "write-rate", "RATE", &o->write_rate,
+                  "writes per second, by one thread; 0: none; max. Default 1k",
+                  .wants = "a number of writes per second, or max", .set = set_write_rate),
+        BENCH_ARG(TIME, "bound", "TIME", &o->max_staleness_ns,
+                  "maximum staleness; 0: linearizable; none: any. Default 200ms",
+                  .wants = "a time with its unit, such as 50ms, or 0, or none", .most = UINT64_MAX),
+        BENCH_ARG(OWN, "max-lag", "N", &o->max_lag, "maximum lag in entries. Default none",
+                  .wants = "a number of entries, or none", .set = set_max_lag),
+        BENCH_ARG(WORD, "fallback", "F", &o->fallback,
+                  "when no replica keeps the bound: leader (default), wait, error, stale", .words = bench_fallbacks),
+        BENCH_ARG(TIME, "wait", "TIME", &o->wait_ns,
+                  "longest wait of fallbacks leader and wait. Default 0; with wait: 100ms",
+                  .wants = "a time with its unit up to 10s, such as 5ms", .most = UINT64_C(10000000000)),
+        BENCH_ARG(TIME, "delay", "TIME", &o->apply_delay_ns, "apply delay of the followers. Default 0",
+                  .wants = "a time with its unit up to 60s, such as 18ms", .most = UINT64_C(60000000000)),
+        BENCH_ARG(WORD, "policy", "P", &o->policy,
+                  "how a reader picks: sticky on its home replica (default), round-robin,\nfreshest",
+                  .words = bench_policies),
+        BENCH_ARG(WORD, "reach", "R", &o->reach_home,
+                  "all: a reader may turn to every replica (default); home: to its own only,\n"
+                  "and to the leader by fallback",
+                  .words = bench_reaches),
+        BENCH_ARG(RATE, "open-loop", "RATE", &o->open_rate,
+                  "all readers together start reads at this fixed rate, and latency counts\n"
+                  "from the instant a read was due. Default: closed loop",
+                  .wants = "a number of reads per second, such as 200k", .least = 1, .most = RATE_MOST),
+        BENCH_ARG(TIME, "duration", "TIME", &o->duration_ns,
+                  "reading time of one repetition. Default: a sweep of about a minute",
+                  .wants = "a time with its unit from 10ms to 3600s, such as 2s", .least = 10000000,
+                  .most = UINT64_C(3600000000000)),
+        BENCH_ARG(COUNT32, "repetitions", "N", &o->repetitions, "Default 5", .least = 1, .most = BENCH_REPETITIONS_MAX),
+        BENCH_ARG(COUNT32, "sample", "K", &o->sample, "closed loop: time every K-th read; 0: none. Default 64",
+                  .most = 1000000),
+        BENCH_ARG(NO, "no-pin", NULL, &o->pin, "do not pin reader threads to CPUs"),
+        BENCH_ARG(COUNT, "seed", "N", &o->seed, "of the key sequences. Default 1", .wants = "a number",
+                  .most = UINT64_MAX),
+        BENCH_ARG(OWN, "ring", "BYTES", &o->ring_bytes, "size of the log ring. Default: the engine's",
+                  .wants = "a power of two from 64Ki to 4Gi", .set = set_ring),
+        BENCH_ARG(COUNT, "table", "BYTES", &o->table_bytes,
+                  "budget of each replica's table. Default: from keys and sizes", .wants = "a number from 1Mi to 60Gi",
+                  .least = UINT64_C(1) << 20, .most = UINT64_C(60) << 30),
+        BENCH_ARG(OWN, "name", "NAME", &o->name, "of the domain, for tide dump. Default readscale-PID",
+                  .wants = "1 to 48 of A-Z a-z 0-9 _ - and dots, no dot first", .set = set_name),
+        BENCH_ARG(TEXT, "json", "FILE", &o->json_path,
+                  "write the result as JSON (docs/bench.md); - is stdout, without the table", .wants = "a file name"),
+        BENCH_ARG(TEXT, "out", "DIR", &o->out_dir, "write report.html, result.json, and .hgrm and .hlog files",
+                  .wants = "a directory name"),
     };
     _Static_assert(sizeof(args) / sizeof(args[0]) <= ARGS_MAX, "room for all");
     memcpy(out, args, sizeof(args));
@@ -180,7 +172,7 @@ static void defaults(struct bench_options *o, uint32_t cpus) {
         .pin = 1,
         .seed = 1,
     };
-    o->points = bench_options_default_sweep(cpus, o->replicas);
+    o->replicas = bench_options_default_sweep(cpus);
 }
 
 __attribute__((format(printf, 2, 3))) static enum bench_parsed fail(char *error, const char *format, ...) {
@@ -192,6 +184,11 @@ __attribute__((format(printf, 2, 3))) static enum bench_parsed fail(char *error,
 }
 
 static enum bench_parsed finish(struct bench_options *o, char *error) {
+    for (uint32_t i = 1; i < o->replicas.n; i++) {
+        if (o->replicas.items[i] <= o->replicas.items[i - 1]) {
+            return fail(error, "--replicas: wants rising numbers, such as 1,2,4");
+        }
+    }
     if (o->wait_ns == TIDE_UNBOUNDED) {
         o->wait_ns = o->fallback == TIDE_FALLBACK_WAIT ? 100000000 : 0;
     }
@@ -206,12 +203,13 @@ static enum bench_parsed finish(struct bench_options *o, char *error) {
         return fail(error,
                     "--read foreign: with threads all replicas are the readers' own; give --mode processes as well");
     }
-    if (o->read_foreign && o->replicas[o->points - 1] > BENCH_FOREIGN_MAX) {
-        return fail(error, "--replicas %u: with --read foreign up to %u, as a domain has room for 128 processes",
-                    o->replicas[o->points - 1], BENCH_FOREIGN_MAX);
+    uint32_t most = (uint32_t)o->replicas.items[o->replicas.n - 1];
+    if (o->read_foreign && most > BENCH_FOREIGN_MAX) {
+        return fail(error, "--replicas %u: with --read foreign up to %u, as there is room for so many processes", most,
+                    BENCH_FOREIGN_MAX);
     }
     if (o->duration_ns == 0) {
-        o->duration_ns = bench_options_auto_duration(o->points, o->repetitions);
+        o->duration_ns = bench_options_auto_duration(o->replicas.n, o->repetitions);
     }
     return BENCH_PARSED_RUN;
 }
@@ -231,15 +229,12 @@ void bench_options_help(void) {
     bench_args_help(&c);
 }
 
-uint32_t bench_options_default_sweep(uint32_t cpus, uint32_t out[BENCH_POINTS_MAX]) {
-    uint32_t n = 0;
-    for (uint32_t r = 1; r <= TIDE_REPLICAS; r *= 2) {
-        out[n++] = r;
-        if (r > cpus) {
-            break;
-        }
+struct bench_counts bench_options_default_sweep(uint32_t cpus) {
+    struct bench_counts sweep = { .n = 0 };
+    for (uint32_t r = 1; r <= TIDE_REPLICAS && (sweep.n == 0 || sweep.items[sweep.n - 1] <= cpus); r *= 2) {
+        sweep.items[sweep.n++] = r;
     }
-    return n;
+    return sweep;
 }
 
 uint64_t bench_options_auto_duration(uint32_t points, uint32_t repetitions) {

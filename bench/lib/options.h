@@ -11,7 +11,7 @@
 
 enum bench_dist { BENCH_UNIFORM = 0, BENCH_ZIPFIAN = 1 };
 
-#define BENCH_POINTS_MAX 64u
+#define BENCH_POINTS_MAX BENCH_ARG_LIST
 #define BENCH_FOREIGN_MAX 63u /* replicas with readers in other processes: two processes each, and the coordinator */
 #define BENCH_REPETITIONS_MAX 1000u
 #define BENCH_RATE_MAX -1.0 /* write_rate: as fast as possible */
@@ -27,11 +27,10 @@ enum bench_exit {
 };
 
 struct bench_options {
-    uint32_t replicas[BENCH_POINTS_MAX]; /* replica counts of the sweep, rising */
-    uint32_t points;
-    uint32_t readers; /* threads for each replica */
-    int processes;    /* 1: each replica in a process of its own, its readers there */
-    int read_foreign; /* 1: readers in processes of their own, which have no replica */
+    struct bench_counts replicas; /* counts to measure, rising */
+    uint32_t readers;             /* threads for each replica */
+    int processes;                /* 1: each replica in a process of its own, its readers there */
+    int read_foreign;             /* 1: readers in processes of their own, which have no replica */
     uint64_t keys;
     uint32_t key_size;
     uint64_t value_size;
@@ -68,8 +67,8 @@ enum bench_parsed bench_options_parse(struct bench_options *o, int argc, char **
 /* The help text, on stdout. */
 void bench_options_help(void);
 
-/* Default sweep: 1, 2, 4, ... up to `cpus` and one step beyond, at most TIDE_REPLICAS. Returns how many. */
-uint32_t bench_options_default_sweep(uint32_t cpus, uint32_t out[BENCH_POINTS_MAX]);
+/* Default sweep: 1, 2, 4, ... up to `cpus` and one step beyond, at most TIDE_REPLICAS. */
+struct bench_counts bench_options_default_sweep(uint32_t cpus);
 
 /* Reading time of one repetition when nothing was asked for: a sweep of about a minute, set-up and control slices
  * counted in. Between 200 ms and 5 s. */
@@ -79,13 +78,10 @@ uint64_t bench_options_auto_duration(uint32_t points, uint32_t repetitions);
 int bench_parse_count(const char *text, uint64_t *out);
 /* "150ns", "20us", "1.5ms", "2s", "0", and "none" for TIDE_UNBOUNDED. 0, or -1. */
 int bench_parse_duration(const char *text, uint64_t *out_ns);
-/* "1,2,4": rising, from 1 to TIDE_REPLICAS. 0, or -1. */
-int bench_parse_list(const char *text, uint32_t out[BENCH_POINTS_MAX], uint32_t *n);
 
-const char *bench_mode_name(const struct bench_options *o);
-const char *bench_read_name(const struct bench_options *o);
-const char *bench_fallback_name(enum tide_fallback f);
-const char *bench_policy_name(enum tide_policy p);
-const char *bench_dist_name(enum bench_dist d);
+/* What the options' numbers are called on the command line and in results; each list ends with NULL. */
+extern const char *const bench_modes[], *const bench_reads[], *const bench_dists[], *const bench_fallbacks[],
+                                                                                        *const bench_policies[],
+                                                                                            *const bench_reaches[];
 
 #endif

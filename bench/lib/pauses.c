@@ -8,6 +8,7 @@
 #include <sys/prctl.h>
 
 #include "bench/lib/rng.h"
+#include "bench/lib/setup.h"
 
 #define KEY_SIZE 16u
 #define VALUE_SIZE 64u
@@ -109,19 +110,12 @@ static void read_loop(struct reading *g, uint32_t phase) {
     p->ns[apply] += before - start;
 }
 
-static int open_session(struct reading *g) {
-    struct tide_reader_opts opts = TIDE_READER_OPTS_INIT;
-    opts.home = FOLLOWER;
-    opts.replicas = UINT64_C(1) << FOLLOWER;
-    return tide_reader_open(g->p->d, &opts, &g->session);
-}
-
 static void *reader_main(void *arg) {
     struct pauses *p = arg;
     struct reading g = { .p = p };
     bench_machine_pin(&p->program->machine, 0);
     bench_rng_init(&g.rng, 1);
-    int rc = open_session(&g);
+    int rc = bench_setup_reader(p->d, FOLLOWER, &g.session);
     if (rc != 0) {
         give_up(p, rc);
         return NULL;
@@ -251,23 +245,17 @@ static int run_phases(struct pauses *p) {
 }
 
 static int open_all(struct pauses *p) {
-    const struct bench_machine *machine = &p->program->machine;
-    struct tide_opts opts = TIDE_OPTS_INIT;
-    struct tide_replica_opts replica = TIDE_REPLICA_OPTS_INIT;
-    opts.table_bytes = (UINT64_C(32) << 20) + p->keys * (KEY_SIZE + VALUE_SIZE + 80);
+    const struct bench_machine *m = &p->program->machine;
+    struct tide_opts opts =
+        bench_setup_opts(BENCH_SETUP_OWN, 0, 0, (UINT64_C(32) << 20) + p->keys * (KEY_SIZE + VALUE_SIZE + 80));
     opts.slow_follower_ns = UINT64_C(10000000000); /* the follower is measured: it must not be lapped */
-    if (bench_program_domain(p->program, &p->d, &opts) != 0) {
+    if (bench_program_domain(p->program, &p->d, &opts, false) != 0) {
         return -1;
     }
-    replica.role = TIDE_LEADER;
-    replica.id = 0;
-    int rc = tide_replica_start(p->d, &replica, NULL);
-    replica.role = TIDE_FOLLOWER;
-    replica.id = FOLLOWER;
     /* The reader has a CPU of its own; the follower shares the writer's where there is no third one. */
-    replica.cpu = machine->cpus > 1 ? (int32_t)machine->cpu_ids[machine->cpus > 2 ? 2 : 1] : -1;
-    rc = rc != 0 ? rc : tide_replica_start(p->d, &replica, NULL);
-    return rc != 0 ? bench_program_failed_code(p->program, "starting replicas", rc) : 0;
+    int32_t cpu = m->cpus > 1 ? (int32_t)m->cpu_ids[m->cpus > 2 ? 2 : 1] : -1;
+    int rc = bench_setup_start(p->d, FOLLOWER, cpu);
+    return rc != 0 ? bench_program_failed_code(p->program, "starting the follower", rc) : 0;
 }
 
 static int run_threads(struct pauses *p) {

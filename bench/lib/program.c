@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "bench/lib/setup.h"
+
 #define QUICK_NS UINT64_C(4000000)
 
 static const char after[] = "Exit codes: 0 measured; 1 the engine or a file failed; 2 bad arguments;\n"
@@ -16,31 +18,23 @@ static const char after[] = "Exit codes: 0 measured; 1 the engine or a file fail
 /* -1: go on; else an exit code. */
 static int read_arguments(struct bench_program *p, int argc, char **argv) {
     struct bench_arg args[BENCH_NUMBERS_MAX + 3] = { { .name = NULL } };
-    char help[BENCH_NUMBERS_MAX + 1][160], wants[BENCH_NUMBERS_MAX + 1][80];
+    char help[BENCH_NUMBERS_MAX + 1][160];
     uint64_t repetitions = p->repetitions;
     const struct bench_number own = { "repetitions", "", &repetitions, 1, BENCH_REPETITIONS_MAX, 1 };
     const struct bench_number *all[BENCH_NUMBERS_MAX + 1];
     uint32_t n = 0;
     for (; n <= p->numbers_n; n++) {
         const struct bench_number *one = all[n] = n < p->numbers_n ? &p->numbers[n] : &own;
-        unsigned long long usual = *one->value, quick = one->quick, least = one->least, most = one->most;
         snprintf(help[n], sizeof(help[n]), "%s%sDefault %llu, quick %llu", one->what, one->what[0] != '\0' ? ". " : "",
-                 usual, quick);
-        snprintf(wants[n], sizeof(wants[n]), "a number from %llu to %llu", least, most);
-        args[n] = (struct bench_arg){ one->name, "N",        BENCH_ARG_COUNT, one->value, wants[n],
-                                      help[n],   one->least, one->most,       NULL,       NULL };
+                 (unsigned long long)*one->value, (unsigned long long)one->quick);
+        args[n] = (struct bench_arg)BENCH_ARG(COUNT, one->name, "N", one->value, help[n], .least = one->least,
+                                              .most = one->most);
     }
-    args[n] = (struct bench_arg){ .name = "quick",
-                                  .kind = BENCH_ARG_FLAG,
-                                  .out = &p->quick,
-                                  .help = "small and short: shows that it works, figures mean nothing" };
-    args[n + 1] = (struct bench_arg){ .name = "json",
-                                      .shown = "FILE",
-                                      .kind = BENCH_ARG_TEXT,
-                                      .out = &p->json_path,
-                                      .wants = "a file name, or -",
-                                      .help = "write the result as JSON (docs/bench.md); - is stdout, without\n"
-                                              "the tables" };
+    args[n] = (struct bench_arg)BENCH_ARG(FLAG, "quick", NULL, &p->quick,
+                                          "small and short: shows that it works, figures mean nothing");
+    args[n + 1] = (struct bench_arg)BENCH_ARG(
+        TEXT, "json", "FILE", &p->json_path,
+        "write the result as JSON (docs/bench.md); - is stdout, without\nthe tables", .wants = "a file name, or -");
     struct bench_command c = {
         .name = p->name, .usage = "[options]", .about = p->about, .after = after, .args = args, .args_n = n + 2
     };
@@ -84,6 +78,28 @@ void bench_program_set(struct bench_program *p, uint32_t row, uint32_t repetitio
     bench_figures_set(&p->figures, row, repetition, value);
 }
 
+static const struct {
+    const char *name;
+    double percentile;
+} times[BENCH_TIMES] = { { "p50", 50.0 }, { "p99", 99.0 }, { "p99.9", 99.9 }, { "max", 100.0 } };
+
+void bench_program_times(struct bench_program *p, uint32_t rows[BENCH_TIMES], const char *id, const char *group) {
+    char full[64];
+    for (uint32_t k = 0; k < BENCH_TIMES; k++) {
+        snprintf(full, sizeof(full), "%s.%s", id, times[k].name);
+        rows[k] = bench_program_row(p, full, group, times[k].name, "ns");
+    }
+}
+
+void bench_program_set_times(struct bench_program *p, const uint32_t rows[BENCH_TIMES], uint32_t repetition,
+                             const struct hdr *h) {
+    for (uint32_t k = 0; k < BENCH_TIMES; k++) {
+        double percentile = times[k].percentile;
+        int64_t ns = percentile < 100.0 ? hdr_value_at_percentile(h, percentile) : hdr_max(h);
+        bench_program_set(p, rows[k], repetition, (double)ns);
+    }
+}
+
 void bench_program_bar(struct bench_program *p, const char *id, const char *what, const char *unit,
                        enum bench_sense sense, double bar, uint32_t row, uint32_t base) {
     bool shown = row != BENCH_NO_ROW && p->figures.figures[row].group[0] != '\0';
@@ -112,13 +128,17 @@ void bench_program_domain_name(const struct bench_program *p, char out[TIDE_NAME
     snprintf(out, TIDE_NAME_MAX, "bench-%.16s-%ld", p->name, (long)getpid());
 }
 
-int bench_program_domain(struct bench_program *p, struct tide **out, const struct tide_opts *opts) {
+int bench_program_domain(struct bench_program *p, struct tide **out, const struct tide_opts *opts, bool follower) {
     char name[TIDE_NAME_MAX];
-    struct tide_opts own = *opts;
-    own.flags = TIDE_CREATE | TIDE_EXCLUSIVE | TIDE_EPHEMERAL;
+    *out = NULL;
     bench_program_domain_name(p, name);
-    int rc = tide_open(out, name, &own);
-    return rc != 0 ? bench_program_failed_code(p, "creating its domain", rc) : 0;
+    int rc = tide_open(out, name, opts);
+    if (rc != 0) {
+        return bench_program_failed_code(p, "creating its domain", rc);
+    }
+    rc = bench_setup_start(*out, 0, -1);
+    rc = rc == 0 && follower ? bench_setup_start(*out, 1, -1) : rc;
+    return rc != 0 ? bench_program_failed_code(p, "starting replicas", rc) : 0;
 }
 
 static void show_repetition(const struct bench_program *p, const char *end) {

@@ -16,6 +16,7 @@
 #include "bench/lib/options.h"
 #include "bench/lib/stop.h"
 #include "engine/tidemark.h"
+#include "shm/hdr.h"
 
 #define BENCH_NO_ROW BENCH_NO_FIGURE
 #define BENCH_NUMBERS_MAX 8u
@@ -59,7 +60,12 @@ uint32_t bench_program_row(struct bench_program *p, const char *id, const char *
                            const char *unit);
 /* One that is not shown itself, but that bars are about. group: of the rows that it can be compared with, or "". */
 uint32_t bench_program_hidden_row(struct bench_program *p, const char *group);
-/* Its value in a repetition. */
+/* A group of four rows, ns: p50, p99, p99.9 and max; and their values in a repetition, from what was timed in it. */
+#define BENCH_TIMES 4u
+void bench_program_times(struct bench_program *p, uint32_t rows[BENCH_TIMES], const char *id, const char *group);
+void bench_program_set_times(struct bench_program *p, const uint32_t rows[BENCH_TIMES], uint32_t repetition,
+                             const struct hdr *times);
+/* A row's value in a repetition. */
 void bench_program_set(struct bench_program *p, uint32_t row, uint32_t repetition, double value);
 
 /* `base` may be BENCH_NO_ROW: a bar for the row itself. Where there is no row, or one of the two is not measured, the
@@ -83,9 +89,9 @@ __attribute__((format(printf, 2, 3))) int bench_program_failed(struct bench_prog
 int bench_program_failed_code(struct bench_program *p, const char *what, int code);
 int bench_program_failed_errno(struct bench_program *p, const char *what);
 
-/* A domain of this program's own: "bench-NAME-PID", ephemeral, so that it goes when the handle is closed. 0, or -1
- * with p->error. */
-int bench_program_domain(struct bench_program *p, struct tide **out, const struct tide_opts *opts);
+/* A domain of this program's own, "bench-NAME-PID", with a leader, and with a follower where one is asked for; it goes
+ * when the handle is closed. 0, or -1 with p->error; the handle is to be closed where *out is not NULL. */
+int bench_program_domain(struct bench_program *p, struct tide **out, const struct tide_opts *opts, bool follower);
 void bench_program_domain_name(const struct bench_program *p, char out[TIDE_NAME_MAX]);
 
 /* Print and write what complete repetitions found, or say why not. rc: of the repetitions. An error after a signal

@@ -7,19 +7,14 @@
 
 struct bench_putlane;
 
-struct bench_putlane_times {
-    double p50, p99, p999, max; /* ns of one put */
-};
-
 /* Fork the leader's process: before any domain is open. NULL: p->error says why. */
 struct bench_putlane *bench_putlane_start(struct bench_program *p, uint64_t keys);
 
 /* Make the domain and have the other process lead and fill it. 0, 1: stopped, -1. */
 int bench_putlane_open(struct bench_putlane *l);
 
-/* Puts one after the other, with rest_ns between them, each timed. 0, 1, -1. */
-int bench_putlane_times(struct bench_putlane *l, uint64_t rest_ns, uint64_t duration_ns,
-                        struct bench_putlane_times *out);
+/* Puts one after the other, with rest_ns between them, each timed: *times, until the next call. 0, 1, -1. */
+int bench_putlane_times(struct bench_putlane *l, uint64_t rest_ns, uint64_t duration_ns, const struct hdr **times);
 
 /* Operations a second, as fast as they go: by put (batch 1) or in batches of so many, at most 100. 0, 1, -1. */
 int bench_putlane_rate(struct bench_putlane *l, uint32_t batch, uint64_t duration_ns, double *per_s);

@@ -303,19 +303,13 @@ int bench_putload_slice(struct bench_putload *l, enum bench_putload_row row, uin
 /* ---- set-up ------------------------------------------------------------------------------------------------------ */
 
 static int open_domain(struct bench_putload *l, int which, const struct bench_options *o) {
-    struct tide_opts opts = TIDE_OPTS_INIT;
-    struct tide_replica_opts leader = TIDE_REPLICA_OPTS_INIT, follower = TIDE_REPLICA_OPTS_INIT;
+    struct tide_opts opts = bench_setup_opts(BENCH_SETUP_OWN, o->keys, 0, bench_workload_table_bytes(o));
     const struct bench_machine *m = &l->p->machine;
     char name[TIDE_NAME_MAX];
     snprintf(name, sizeof(name), "put-%ld-%llu-%d", (long)getpid(), (unsigned long long)o->keys, which);
-    opts.flags |= TIDE_EXCLUSIVE | TIDE_EPHEMERAL;
-    opts.table_bytes = bench_workload_table_bytes(o);
-    opts.expected_keys = o->keys;
-    leader.role = TIDE_LEADER;
-    follower.cpu = (int32_t)m->cpu_ids[1 % m->cpus];
     int rc = tide_open(&l->domains[which], name, &opts);
-    rc = rc != 0 ? rc : tide_replica_start(l->domains[which], &leader, NULL);
-    rc = rc == 0 && which == FOLLOWED ? tide_replica_start(l->domains[which], &follower, NULL) : rc;
+    rc = rc != 0 ? rc : bench_setup_start(l->domains[which], 0, -1);
+    rc = rc == 0 && which == FOLLOWED ? bench_setup_start(l->domains[which], 1, (int32_t)m->cpu_ids[1 % m->cpus]) : rc;
     return rc != 0 ? failed(l, "setting a domain up", rc) : 0;
 }
 

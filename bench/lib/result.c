@@ -48,13 +48,13 @@ cJSON *bench_machine_json(const struct bench_machine *m) {
 
 static cJSON *settings_json(const struct bench_options *o) {
     cJSON *j = cJSON_CreateObject();
-    text(j, "mode", bench_mode_name(o));
-    text(j, "read", bench_read_name(o));
+    text(j, "mode", bench_modes[o->processes]);
+    text(j, "read", bench_reads[o->read_foreign]);
     number(j, "readers_per_replica", o->readers);
     number(j, "keys", (double)o->keys);
     number(j, "key_size", o->key_size);
     number(j, "value_size", (double)o->value_size);
-    text(j, "distribution", bench_dist_name(o->dist));
+    text(j, "distribution", bench_dists[o->dist]);
     if (o->dist == BENCH_ZIPFIAN) {
         number(j, "theta", o->theta);
     }
@@ -65,11 +65,11 @@ static cJSON *settings_json(const struct bench_options *o) {
     }
     number_or_null(j, "max_staleness_ns", o->max_staleness_ns);
     number_or_null(j, "max_lag", o->max_lag);
-    text(j, "fallback", bench_fallback_name(o->fallback));
+    text(j, "fallback", bench_fallbacks[o->fallback]);
     number(j, "wait_ns", (double)o->wait_ns);
     number(j, "apply_delay_ns", (double)o->apply_delay_ns);
-    text(j, "policy", bench_policy_name(o->policy));
-    text(j, "reach", o->reach_home ? "home" : "all");
+    text(j, "policy", bench_policies[o->policy]);
+    text(j, "reach", bench_reaches[o->reach_home]);
     text(j, "loop", o->open_rate > 0.0 ? "open" : "closed");
     number_or_null(j, "open_rate", o->open_rate > 0.0 ? (uint64_t)o->open_rate : TIDE_UNBOUNDED);
     number(j, "duration_ns", (double)o->duration_ns);

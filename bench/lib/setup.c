@@ -19,22 +19,44 @@ int bench_setup_failed(char *error, uint32_t replicas, const char *what, int cod
     return -1;
 }
 
+struct tide_opts bench_setup_opts(uint32_t flags, uint64_t keys, uint64_t ring_bytes, uint64_t table_bytes) {
+    struct tide_opts opts = TIDE_OPTS_INIT;
+    opts.flags = flags;
+    opts.expected_keys = keys;
+    opts.ring_bytes = ring_bytes;
+    opts.table_bytes = table_bytes;
+    return opts;
+}
+
+static int start(struct tide *d, uint32_t id, int32_t cpu, uint64_t delay_ns) {
+    struct tide_replica_opts opts = TIDE_REPLICA_OPTS_INIT;
+    opts.id = (int32_t)id;
+    opts.role = id == 0 ? TIDE_LEADER : TIDE_FOLLOWER;
+    opts.cpu = cpu;
+    opts.apply_delay_ns = id == 0 ? 0 : delay_ns;
+    return tide_replica_start(d, &opts, NULL);
+}
+
+int bench_setup_start(struct tide *d, uint32_t id, int32_t cpu) {
+    return start(d, id, cpu, 0);
+}
+
+int bench_setup_reader(struct tide *d, uint32_t id, struct tide_reader **out) {
+    struct tide_reader_opts opts = TIDE_READER_OPTS_INIT;
+    opts.home = (int32_t)id;
+    opts.replicas = UINT64_C(1) << id;
+    return tide_reader_open(d, &opts, out);
+}
+
 int bench_setup_open(struct tide **out, const struct bench_trial_setup *setup, int create) {
     const struct bench_options *o = setup->options;
-    struct tide_opts opts = TIDE_OPTS_INIT;
-    opts.flags = create ? TIDE_CREATE | TIDE_EXCLUSIVE | TIDE_EPHEMERAL : 0;
-    opts.ring_bytes = create ? o->ring_bytes : 0;
-    opts.table_bytes = bench_workload_table_bytes(o);
-    opts.expected_keys = o->keys;
+    struct tide_opts opts = bench_setup_opts(create ? BENCH_SETUP_OWN : 0, o->keys, create ? o->ring_bytes : 0,
+                                             bench_workload_table_bytes(o));
     return tide_open(out, setup->domain_name, &opts);
 }
 
 int bench_setup_replica(struct tide *d, const struct bench_options *o, uint32_t id) {
-    struct tide_replica_opts opts = TIDE_REPLICA_OPTS_INIT;
-    opts.id = (int32_t)id;
-    opts.role = id == 0 ? TIDE_LEADER : TIDE_FOLLOWER;
-    opts.apply_delay_ns = id == 0 ? 0 : o->apply_delay_ns;
-    return tide_replica_start(d, &opts, NULL);
+    return start(d, id, -1, o->apply_delay_ns);
 }
 
 const char *bench_setup_replica_text(uint32_t id) {

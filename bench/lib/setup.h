@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The parts of a repetition's set-up that the coordinator does with threads, and children do with processes. */
+/* Making domains and filling them. */
 #ifndef TIDE_BENCH_SETUP_H
 #define TIDE_BENCH_SETUP_H
 
@@ -7,10 +7,23 @@
 
 #include "bench/lib/trial.h"
 
+/* Flags of a domain that a benchmark makes for itself: it goes when the handle is closed. */
+#define BENCH_SETUP_OWN (TIDE_CREATE | TIDE_EXCLUSIVE | TIDE_EPHEMERAL)
+
+/* Options for tide_open(). flags: 0 attaches. ring_bytes, table_bytes: 0: the engine's default. */
+struct tide_opts bench_setup_opts(uint32_t flags, uint64_t keys, uint64_t ring_bytes, uint64_t table_bytes);
+
+/* Start replica `id`: 0 leads, the others follow, with the applying thread on this CPU (-1: on any). 0 or a TIDE_ERR_
+ * code. Blocks until it serves. */
+int bench_setup_start(struct tide *d, uint32_t id, int32_t cpu);
+
+/* A reader whose home is replica `id`, and that may use no other. 0 or a TIDE_ERR_ code. */
+int bench_setup_reader(struct tide *d, uint32_t id, struct tide_reader **out);
+
 /* Open the repetition's domain: create it as the one that will be removed, or attach to it. 0 or a TIDE_ERR_ code. */
 int bench_setup_open(struct tide **out, const struct bench_trial_setup *setup, int create);
 
-/* Start replica `id`: 0 leads, the others follow. 0 or a TIDE_ERR_ code. Blocks until it serves. */
+/* The same with the apply delay that the options ask for. */
 int bench_setup_replica(struct tide *d, const struct bench_options *o, uint32_t id);
 const char *bench_setup_replica_text(uint32_t id);
 

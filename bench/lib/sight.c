@@ -18,6 +18,7 @@
 
 #define KEYS 1000u
 #define VALUE 64u
+#define FOLLOWER 1u
 /* Above the rest between two puts where the follower is to spin, below it where it is to sleep. */
 #define SPIN_NS UINT64_C(20000)
 #define HIGHEST_NS INT64_C(10000000000)
@@ -57,17 +58,10 @@ static uint64_t key_of(uint64_t number) {
 static int start_follower(const struct bench_sight *s, struct tide *d) {
     struct tide_replica_opts opts = TIDE_REPLICA_OPTS_INIT;
     const struct bench_machine *m = &s->p->machine;
-    opts.id = 1;
+    opts.id = (int32_t)FOLLOWER;
     opts.cpu = (int32_t)m->cpu_ids[1 % m->cpus];
     opts.spin_ns = SPIN_NS;
     return tide_replica_start(d, &opts, NULL);
-}
-
-static int open_reader(struct tide *d, struct tide_reader **out) {
-    struct tide_reader_opts opts = TIDE_READER_OPTS_INIT;
-    opts.home = 1;
-    opts.replicas = 2; /* the follower, and nobody else */
-    return tide_reader_open(d, &opts, out);
 }
 
 /* Whatever the follower has; or, with the session's fence, nothing older than what the session wrote. */
@@ -134,7 +128,7 @@ static int worker_main(struct bench_worker *w, void *ctx) {
     int rc = s->process ? tide_open(&d, s->name, NULL) : 0;
     bench_worker_what(w, "starting the follower");
     rc = rc == 0 && s->process ? start_follower(s, d) : rc;
-    rc = rc == 0 && s->third ? open_reader(d, &r) : rc;
+    rc = rc == 0 && s->third ? bench_setup_reader(d, FOLLOWER, &r) : rc;
     if (rc != 0) {
         return rc;
     }
@@ -226,17 +220,8 @@ static int put_and_wait(struct bench_sight *s) {
     return 0;
 }
 
-static struct bench_sight_times read_times(const struct hdr *h) {
-    return (struct bench_sight_times){
-        .p50 = (double)hdr_value_at_percentile(h, 50),
-        .p99 = (double)hdr_value_at_percentile(h, 99),
-        .p999 = (double)hdr_value_at_percentile(h, 99.9),
-        .max = (double)hdr_max(h),
-    };
-}
-
 int bench_sight_measure(struct bench_sight *s, enum bench_sight_way way, uint64_t rest_ns, uint64_t duration_ns,
-                        struct bench_sight_times *times) {
+                        const struct hdr **times) {
     bench_machine_pin(&s->p->machine, 0);
     if (s->third) {
         bench_worker_tell(s->worker, s->order++);
@@ -257,7 +242,7 @@ int bench_sight_measure(struct bench_sight *s, enum bench_sight_way way, uint64_
     if (rc == 0 && s->worker != NULL && !bench_worker_lives(s->worker, s->p->error)) {
         rc = -1;
     }
-    *times = read_times(s->times);
+    *times = s->times;
     return rc;
 }
 
@@ -306,18 +291,11 @@ static int start_third(struct bench_sight *s) {
 }
 
 int bench_sight_open(struct bench_sight *s) {
-    struct tide_opts opts = TIDE_OPTS_INIT;
-    struct tide_replica_opts leader = TIDE_REPLICA_OPTS_INIT;
+    struct tide_opts opts = bench_setup_opts(BENCH_SETUP_OWN, KEYS, UINT64_C(1) << 20, UINT64_C(8) << 20);
     struct tide_token last = { 0, 0 };
-    opts.flags |= TIDE_EXCLUSIVE | TIDE_EPHEMERAL;
-    opts.ring_bytes = UINT64_C(1) << 20;
-    opts.table_bytes = UINT64_C(8) << 20;
-    opts.expected_keys = KEYS;
-    leader.role = TIDE_LEADER;
-    leader.id = 0;
     bench_machine_unpin(&s->p->machine); /* the engine's threads run where the system likes, except the follower's */
     int rc = tide_open(&s->domain, s->name, &opts);
-    rc = rc != 0 ? rc : tide_replica_start(s->domain, &leader, NULL);
+    rc = rc != 0 ? rc : bench_setup_start(s->domain, 0, -1);
     rc = rc != 0 ? rc : bench_setup_fill(s->domain, &s->workload, &bench_stop, &last);
     rc = rc == 0 && !s->process ? start_follower(s, s->domain) : rc;
     if (rc != 0) {
@@ -327,7 +305,7 @@ int bench_sight_open(struct bench_sight *s) {
     if (rc != 0) {
         return rc;
     }
-    rc = open_reader(s->domain, &s->reader);
+    rc = bench_setup_reader(s->domain, FOLLOWER, &s->reader);
     return rc != 0 ? failed(s, "opening a reader", rc) : 0;
 }
 

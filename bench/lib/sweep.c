@@ -157,14 +157,14 @@ static int prepare(struct bench_sweep *sweep, const struct bench_options *option
     sweep->options = options;
     sweep->machine = machine;
     sweep->start_unix_ms = bench_unix_ms();
-    sweep->points_n = options->points;
+    sweep->points_n = options->replicas.n;
     if (options->name != NULL) {
         snprintf(sweep->domain_name, sizeof(sweep->domain_name), "%s", options->name);
     } else {
         snprintf(sweep->domain_name, sizeof(sweep->domain_name), "readscale-%ld", (long)getpid());
     }
-    for (uint32_t i = 0; i < options->points; i++) {
-        sweep->points[i].replicas = options->replicas[i];
+    for (uint32_t i = 0; i < options->replicas.n; i++) {
+        sweep->points[i].replicas = (uint32_t)options->replicas.items[i];
         sweep->points[i].trials = calloc(options->repetitions, sizeof(struct bench_trial));
         if (sweep->points[i].trials == NULL) {
             return -1;
@@ -176,11 +176,11 @@ static int prepare(struct bench_sweep *sweep, const struct bench_options *option
 static int run_all(struct bench_sweep *sweep, struct bench_trial_setup *setup, bench_progress_fn *progress, void *ctx,
                    char *error) {
     const struct bench_options *o = sweep->options;
-    uint32_t total = o->points * o->repetitions;
+    uint32_t total = o->replicas.n * o->repetitions;
     for (uint32_t i = 0; i < total; i++) {
-        struct bench_point *p = &sweep->points[i % o->points];
+        struct bench_point *p = &sweep->points[i % o->replicas.n];
         setup->replicas = p->replicas;
-        setup->repetition = i / o->points;
+        setup->repetition = i / o->replicas.n;
         progress(ctx, i, total, p->replicas, setup->repetition);
         int rc = bench_trial_run(setup, &p->trials[p->done], error);
         if (rc < 0) {
@@ -202,7 +202,7 @@ int bench_sweep_run(struct bench_sweep *sweep, const struct bench_options *optio
                     const volatile sig_atomic_t *stop, bench_progress_fn *progress, void *ctx, char *error) {
     struct bench_workload workload;
     memset(&workload, 0, sizeof(workload));
-    uint32_t most = options->replicas[options->points - 1] * options->readers;
+    uint32_t most = (uint32_t)options->replicas.items[options->replicas.n - 1] * options->readers;
     if (prepare(sweep, options, machine) != 0 || bench_workload_init(&workload, options, most) != 0) {
         snprintf(error, BENCH_ERROR_BYTES, "no memory for %llu keys; give fewer", (unsigned long long)options->keys);
         return -1;

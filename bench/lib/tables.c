@@ -136,9 +136,9 @@ void bench_settings_line(char *out, size_t size, const struct bench_sweep *s) {
     snprintf(out, size,
              "%llu keys of %u bytes, values of %llu, %s%s; %s writes/s; bound %s, fallback %s, %s, reach %s; delay %s; "
              "%s; %u repetitions of %s%s",
-             (unsigned long long)o->keys, o->key_size, (unsigned long long)o->value_size, bench_dist_name(o->dist),
-             skew, o->write_rate < 0.0 ? "max" : writes, bound, bench_fallback_name(o->fallback),
-             bench_policy_name(o->policy), o->reach_home ? "home" : "all", delay, loop, o->repetitions, length, where);
+             (unsigned long long)o->keys, o->key_size, (unsigned long long)o->value_size, bench_dists[o->dist], skew,
+             o->write_rate < 0.0 ? "max" : writes, bound, bench_fallbacks[o->fallback], bench_policies[o->policy],
+             bench_reaches[o->reach_home], delay, loop, o->repetitions, length, where);
 }
 
 void bench_machine_line(char *out, size_t size, const struct bench_machine *m) {

@@ -7,6 +7,7 @@
 #include <sys/prctl.h>
 
 #include "bench/lib/child.h"
+#include "bench/lib/setup.h"
 #include "bench/lib/worker.h"
 
 #define RING_BYTES (UINT64_C(1) << 20)
@@ -35,11 +36,7 @@ uint64_t victims_table_bytes(uint64_t keys) {
 }
 
 static int open_domain(const struct victims_shared *w, struct tide **d, uint32_t flags) {
-    struct tide_opts opts = TIDE_OPTS_INIT;
-    opts.flags = flags;
-    opts.ring_bytes = RING_BYTES;
-    opts.table_bytes = victims_table_bytes(w->keys);
-    opts.expected_keys = w->keys;
+    struct tide_opts opts = bench_setup_opts(flags, w->keys, RING_BYTES, victims_table_bytes(w->keys));
     return tide_open(d, w->name, &opts);
 }
 

@@ -93,7 +93,7 @@ static void add_over(struct peer_stage *s, struct row *rows, uint32_t n, const s
 static uint32_t list_rows(struct peer_stage *s, struct row *rows) {
     char keys[24], size[24] = "", id[128], group[128];
     uint32_t n = 0;
-    const char *what = s->c.for_puts ? "put" : "get", *dist = bench_dist_name(s->workload.dist);
+    const char *what = s->c.for_puts ? "put" : "get", *dist = bench_dists[s->workload.dist];
     if (s->options.value_size != 64) {
         snprintf(size, sizeof(size), ".v%llu", (unsigned long long)s->options.value_size);
     }

@@ -5,11 +5,12 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "bench/lib/cost_other.h"
+#include "bench/lib/far.h"
+#include "bench/lib/setup.h"
 #include "bench/peers/loop.h"
 
 struct other {
-    struct bench_cost_other *child;
+    struct bench_far *far;
     struct tide_reader *reader;
 };
 
@@ -30,19 +31,25 @@ static int fork_child(struct peer_case *c, void **peer) {
     struct other *o = calloc(1, sizeof(*o));
     *peer = o;
     snprintf(name, sizeof(name), "peers-%ld-other", (long)getpid());
-    o = o != NULL && (o->child = bench_cost_other_start(c->workload, name)) != NULL ? o : NULL;
+    o = o != NULL && (o->far = bench_far_start(c->workload, NULL, -1, name)) != NULL ? o : NULL;
     return o == NULL ? peer_failed(c, "no memory or no process") : 0;
 }
 
 static int fill(struct peer_case *c, void **peer) {
     struct other *o = *peer;
-    return bench_cost_other_open(o->child, c->options, &o->reader, c->stop, c->error);
+    struct tide *d = NULL;
+    int rc = bench_far_open(o->far, c->options, &d, c->stop, c->error);
+    int code = rc == 0 ? bench_setup_reader(d, 0, &o->reader) : 0;
+    return code != 0 ? peer_failed(c, "opening a reader: %s", tide_strerror(code)) : rc;
 }
 
 static void end(void *peer) {
     struct other *o = peer;
     if (o != NULL) {
-        bench_cost_other_end(o->child);
+        if (o->reader != NULL) {
+            tide_reader_close(o->reader);
+        }
+        bench_far_end(o->far);
     }
     free(o);
 }

@@ -12,7 +12,7 @@ void peer_progress(const char *part, const struct peer_stage *s, uint32_t done) 
     fputs("\r\033[K", stderr);
     if (part != NULL) {
         fprintf(stderr, "%s, %s keys, %llu bytes, %s: %u of %u", part, peer_count_text(keys, s->options.keys),
-                (unsigned long long)s->options.value_size, bench_dist_name(s->workload.dist), done,
+                (unsigned long long)s->options.value_size, bench_dists[s->workload.dist], done,
                 s->settings->repetitions);
     }
     fflush(stderr);

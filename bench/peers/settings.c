@@ -29,7 +29,6 @@ void peer_settings_default(struct peer_settings *s, const struct peer *const lis
 enum { ARG_KEYS, ARG_SIZES, ARG_REPETITIONS }; /* those that --quick changes where they are not given */
 
 int peer_settings_parse(struct peer_settings *s, int argc, char **argv) {
-    static const char *const dists[] = { "uniform", "zipfian", NULL };
     static const char *const parts[] = { "gets", "puts", "pairs", "beside", NULL };
     static const char *const pages[] = { "small", "huge", NULL };
     const char *names[PEERS + 1] = { NULL };
@@ -37,41 +36,39 @@ int peer_settings_parse(struct peer_settings *s, int argc, char **argv) {
         names[k] = s->peers[k]->name;
     }
     const struct bench_arg args[] = {
-        [ARG_KEYS] = { "keys", "LIST", BENCH_ARG_COUNTS, &s->keys, "up to 8 counts such as 10k,1M, up to 100M",
-                       "key counts. Default 10k,1M,10M; getcost: 10k,1M", 1, 100000000, NULL, NULL },
-        [ARG_SIZES] = { "value-size", "LIST", BENCH_ARG_COUNTS, &s->value_sizes,
-                        "sizes such as 64,1Ki, from 8 to 4,096",
-                        "bytes of a value, 8 to 4,096. Default 64,1Ki; getcost: 64. More than\n"
-                        "2 GiB of values are left out",
-                        8, PEER_VALUE_MAX, NULL, NULL },
-        [ARG_REPETITIONS] = { "repetitions", "N", BENCH_ARG_COUNT32, &s->repetitions, "a number from 1 to 100",
-                              "Default 5", 1, PEER_REPETITIONS, NULL, NULL },
-        { "dist", "LIST", BENCH_ARG_WORDS, &s->dists, "uniform, zipfian or both",
-          "of uniform, zipfian (0.99). Default both (getcost: uniform); puts and all\n"
-          "value sizes but the first are measured with the first of them alone",
-          0, 0, dists, NULL },
-        { "peers", "LIST", BENCH_ARG_WORDS, &s->chosen, "some of loop, plain, tide, other, lfht, ckht, lmdb, redis",
-          "of tide, other, plain, lfht, ckht, lmdb, redis. Default all. `other` is\n"
-          "Tidemark read from another process; the loop alone is always there",
-          0, 0, names, NULL },
-        { "parts", "LIST", BENCH_ARG_WORDS, &s->parts, "some of gets, puts, pairs, beside",
-          "of gets, puts, pairs (two readers), beside (a writer at 100,000 puts/s).\n"
-          "Default all (getcost: gets). All but gets are measured up to 1 M keys,\n"
-          "with values of 64 bytes",
-          0, 0, parts, NULL },
-        { "pages", "WHICH", BENCH_ARG_WORD, &s->huge_pages, "small or huge",
-          "huge: for all memory of peers in this process, as far as the kernel has\n"
-          "them, as Tidemark asks for; small: for Tidemark and the plain table alone.\n"
-          "Default huge",
-          0, 0, pages, NULL },
-        { "quick", NULL, BENCH_ARG_FLAG, &s->quick, "",
-          "10k,1M keys of 64 bytes, 3 repetitions, shorter slices: to see whether\n"
-          "it works",
-          0, 0, NULL, NULL },
-        { "check", NULL, BENCH_ARG_FLAG, &s->check, "",
-          "exit with 3 where a get of 10 k keys misses its bar against the plain table", 0, 0, NULL, NULL },
-        { "json", "FILE", BENCH_ARG_TEXT, &s->json_path, "a file name, or -",
-          "write the result as JSON (docs/bench.md); - is stdout, without the tables", 0, 0, NULL, NULL },
+        [ARG_KEYS] = BENCH_ARG(COUNTS, "keys", "LIST", &s->keys, "key counts. Default 10k,1M,10M; getcost: 10k,1M",
+                               .wants = "up to 8 counts such as 10k,1M, up to 100M", .least = 1, .most = 100000000),
+        [ARG_SIZES] = BENCH_ARG(COUNTS, "value-size", "LIST", &s->value_sizes,
+                                "bytes of a value, 8 to 4,096. Default 64,1Ki; getcost: 64. More than\n"
+                                "2 GiB of values are left out",
+                                .wants = "sizes such as 64,1Ki, from 8 to 4,096", .least = 8, .most = PEER_VALUE_MAX),
+        [ARG_REPETITIONS] =
+            BENCH_ARG(COUNT32, "repetitions", "N", &s->repetitions, "Default 5", .least = 1, .most = PEER_REPETITIONS),
+        BENCH_ARG(WORDS, "dist", "LIST", &s->dists,
+                  "of uniform, zipfian (0.99). Default both (getcost: uniform); puts and all\n"
+                  "value sizes but the first are measured with the first of them alone",
+                  .wants = "uniform, zipfian or both", .words = bench_dists),
+        BENCH_ARG(WORDS, "peers", "LIST", &s->chosen,
+                  "of tide, other, plain, lfht, ckht, lmdb, redis. Default all. `other` is\n"
+                  "Tidemark read from another process; the loop alone is always there",
+                  .wants = "some of loop, plain, tide, other, lfht, ckht, lmdb, redis", .words = names),
+        BENCH_ARG(WORDS, "parts", "LIST", &s->parts,
+                  "of gets, puts, pairs (two readers), beside (a writer at 100,000 puts/s).\n"
+                  "Default all (getcost: gets). All but gets are measured up to 1 M keys,\n"
+                  "with values of 64 bytes",
+                  .wants = "some of gets, puts, pairs, beside", .words = parts),
+        BENCH_ARG(WORD, "pages", "WHICH", &s->huge_pages,
+                  "huge: for all memory of peers in this process, as far as the kernel has\n"
+                  "them, as Tidemark asks for; small: for Tidemark and the plain table alone.\n"
+                  "Default huge",
+                  .words = pages),
+        BENCH_ARG(FLAG, "quick", NULL, &s->quick,
+                  "10k,1M keys of 64 bytes, 3 repetitions, shorter slices: to see whether\nit works"),
+        BENCH_ARG(FLAG, "check", NULL, &s->check,
+                  "exit with 3 where a get of 10 k keys misses its bar against the plain table"),
+        BENCH_ARG(TEXT, "json", "FILE", &s->json_path,
+                  "write the result as JSON (docs/bench.md); - is stdout, without the tables",
+                  .wants = "a file name, or -"),
     };
     struct bench_command c = { .name = s->name,
                                .usage = "[options]",

@@ -163,12 +163,10 @@ static int start_replica(struct peer_case *c, struct tide *d, uint32_t id) {
 
 static int fill(struct peer_case *c, void **peer) {
     char name[TIDE_NAME_MAX];
-    struct tide_opts opts = TIDE_OPTS_INIT;
+    struct tide_opts opts =
+        bench_setup_opts(BENCH_SETUP_OWN, c->options->keys, 0, bench_workload_table_bytes(c->options));
     struct tide *d = NULL;
     struct tide_token last;
-    opts.flags = TIDE_CREATE | TIDE_EXCLUSIVE | TIDE_EPHEMERAL;
-    opts.table_bytes = bench_workload_table_bytes(c->options);
-    opts.expected_keys = c->options->keys;
     snprintf(name, sizeof(name), "peers-%ld", (long)getpid());
     int rc = tide_open(&d, name, &opts);
     *peer = d;
@@ -199,20 +197,15 @@ static void end(void *peer) {
 }
 
 static int open_reader(struct peer_reader *r, uint32_t turn) {
-    struct tide_reader_opts opts = TIDE_READER_OPTS_INIT;
     struct tide_info info = TIDE_INFO_INIT;
-    struct tide_reader *reader = NULL;
+    struct tide_reader *own = NULL, *second = NULL;
     int rc = tide_info(r->peer, &info);
-    opts.home = turn == 0 && info.replicas > 1 ? (int32_t)FOLLOWER : 0;
-    opts.replicas = UINT64_C(1) << opts.home;
-    rc = rc != 0 ? rc : tide_reader_open(r->peer, &opts, &reader);
-    r->own = reader;
+    rc = rc != 0 ? rc : bench_setup_reader(r->peer, turn == 0 && info.replicas > 1 ? FOLLOWER : 0, &own);
     if (rc == 0 && turn == 0 && info.replicas > DELAYED) {
-        opts.home = (int32_t)DELAYED;
-        opts.replicas = UINT64_C(1) << DELAYED;
-        rc = tide_reader_open(r->peer, &opts, &reader);
-        r->second = rc == 0 ? reader : NULL;
+        rc = bench_setup_reader(r->peer, DELAYED, &second);
     }
+    r->own = own;
+    r->second = second;
     return rc != 0 ? -1 : 0;
 }
 

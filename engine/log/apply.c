@@ -107,7 +107,7 @@ static inline enum apply_status apply_take(struct replica *r, const struct apply
             table_node_count(&r->writer, p->node);
         }
         status = table_publish(&r->writer, p->node, p->hash, p->f.index, p->crc) == 0 ? APPLY_OK : APPLY_FULL;
-    } else if (p->f.type == FRAME_DELETE) {
+    } else if (p->f.type == FRAME_DELETE || p->f.type == FRAME_EXPIRE || p->f.type == FRAME_EVICT) {
         status = apply_delete(r, p);
     } else {
         status = apply_checks_out(r, p, 0) ? APPLY_OK : apply_torn(r, p->pos);

@@ -84,7 +84,7 @@ static void seq_apply(struct replica *r, struct seq_request *q) {
         const struct tide_op *op = &q->ops[i];
         struct seq_op *p = &q->prepared[i];
         uint64_t index = ++r->applied;
-        if (op->kind == TIDE_OP_DELETE) {
+        if (seq_removes(op)) {
             table_delete(&r->writer, p->hash, op->key, op->key_len, index);
         } else if (table_publish(&r->writer, p->node, p->hash, index, p->payload_crc) != 0) {
             table_note_damage(&r->writer.t, r->writer.t.seg, "its table, which has no overflow bucket for an entry,");
@@ -165,13 +165,13 @@ static int seq_check_cas(const struct replica *r, struct seq_request *q) {
 static enum table_room seq_admits(const struct replica *r, const struct seq_group *g, const struct seq_request *q) {
     if (q->count == 1) {
         const struct tide_op *op = q->ops;
-        return op->kind == TIDE_OP_DELETE
+        return seq_removes(op)
                    ? TABLE_YES
                    : table_admits(&r->writer, q->prepared->hash, op->key, op->key_len, op->value_size, g->puts);
     }
     struct table_batch batch = { 0 };
     for (size_t i = 0; i < q->count; i++) {
-        if (q->ops[i].kind != TIDE_OP_DELETE) {
+        if (!seq_removes(&q->ops[i])) {
             table_batch_add(&r->writer, &batch, q->ops[i].key_len + q->ops[i].value_size);
         }
     }
@@ -180,7 +180,7 @@ static enum table_room seq_admits(const struct replica *r, const struct seq_grou
         batch.no_larger = true;
         for (size_t i = 0; i < q->count && batch.no_larger; i++) {
             const struct tide_op *op = &q->ops[i];
-            batch.no_larger = op->kind == TIDE_OP_DELETE ||
+            batch.no_larger = seq_removes(op) ||
                               table_is_no_larger(&r->writer, q->prepared[i].hash, op->key, op->key_len, op->value_size);
         }
         admitted = batch.no_larger && table_admits_batch(&r->writer, &batch, g->puts);
@@ -195,14 +195,14 @@ static enum arena_status seq_make_nodes(struct replica *r, struct seq_request *q
         if (i < 2 * SEQ_AHEAD) {
             seq_ask_bucket(r, q, i);
         }
-        if (op->kind == TIDE_OP_DELETE) {
+        if (seq_removes(op)) {
             continue;
         }
         uint32_t *node = &q->prepared[i].node;
         enum arena_status status = table_node_new(&r->writer, op->key_len, op->value_size, node);
         if (status != ARENA_OK) {
             while (i-- > 0) {
-                if (q->ops[i].kind != TIDE_OP_DELETE) {
+                if (!seq_removes(&q->ops[i])) {
                     table_node_drop(&r->writer, q->prepared[i].node);
                 }
             }
@@ -221,15 +221,36 @@ static void seq_append(struct sequencer *s, const struct seq_request *q, uint64_
         struct ring_entry e = {
             .key = op->key,
             .value = op->value,
-            .value_len = op->kind == TIDE_OP_DELETE ? 0 : (uint32_t)op->value_size,
+            .value_len = seq_removes(op) ? 0 : (uint32_t)op->value_size,
             .payload_crc = q->prepared[i].payload_crc,
             .key_len = (uint16_t)op->key_len,
             .lane = q->lane,
             .lane_seq = q->lane_seq,
-            .type = op->kind == TIDE_OP_DELETE ? FRAME_DELETE : FRAME_PUT,
+            .type = seq_frame_type(op),
             .flags = i + 1 < q->count ? FRAME_MORE : 0,
         };
         ring_append(&s->ring, &e, ts);
+    }
+}
+
+#define SEQ_WAITS_NS UINT64_C(1000000000) /* so long is worth a line */
+
+/*
+ * The leader waits for a section of its process to end, and the thread that serves the lanes for the leader. So this thread answers
+ * whoever asks whether the leader lives: it does, and a watchdog that killed it would only move the wait to another process.
+ */
+static void seq_waits(void *domain, uint64_t since_ns) {
+    struct tide *d = domain;
+    board_answer_pings(d->log);
+    if (since_ns < SEQ_WAITS_NS) {
+        d->seq.waits_told = false;
+    } else if (!d->seq.waits_told) {
+        d->seq.waits_told = true;
+        tide_logf(d, TIDE_LOG_WARN,
+                  "writes have waited for %llu ms: all spare memory of the table is held by a section that is open in "
+                  "this process; "
+                  "end it (tide_section_end())",
+                  (unsigned long long)(since_ns / 1000000));
     }
 }
 
@@ -429,6 +450,8 @@ void seq_lead(struct tide *d, struct replica *leader, uint32_t term, bool announ
     ring_writer_init(&s->ring, &d->ring, leader->pos, leader->applied + 1, leader->last_ts, term);
     s->leader = leader;
     agree_lead(leader);
+    leader->writer.waits = seq_waits;
+    leader->writer.waits_ctx = d;
     atomic_store(&s->here, 1);
     atomic_store(&d->log->leader.term, term);
     if (announce) {
@@ -457,6 +480,7 @@ void seq_unlead(struct tide *d) {
     seq_take_over(s);
     if (s->leader != NULL) {
         agree_unlead(s->leader);
+        s->leader->writer.waits = NULL;
     }
     s->leader = NULL;
     atomic_store(&s->here, 0);

@@ -12,6 +12,27 @@
 #include "shm/clock.h"
 #include "shm/park.h"
 
+/* Kinds that only the leader makes, beside those of tidemark.h. */
+enum seq_op_kind { SEQ_OP_EVICT = 16, SEQ_OP_EXPIRE = 17 };
+
+/* Does it remove the key: no node is made, no value written? */
+static inline bool seq_removes(const struct tide_op *op) {
+    return op->kind == TIDE_OP_DELETE || (uint32_t)op->kind >= SEQ_OP_EVICT;
+}
+
+static inline enum frame_type seq_frame_type(const struct tide_op *op) {
+    switch ((uint32_t)op->kind) {
+    case TIDE_OP_DELETE:
+        return FRAME_DELETE;
+    case SEQ_OP_EVICT:
+        return FRAME_EVICT;
+    case SEQ_OP_EXPIRE:
+        return FRAME_EXPIRE;
+    default:
+        return FRAME_PUT;
+    }
+}
+
 /* What the writer works out itself, before it queues. */
 struct seq_op {
     uint64_t hash;

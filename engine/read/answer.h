@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Where an answer is filled, field by field. Inline, since a get knows most of them when it is compiled. */
+/* Every field of an answer is filled here. Inline, since most fields of a get's answer are constants to the
+ * compiler. */
 #ifndef TIDE_READ_ANSWER_H
 #define TIDE_READ_ANSWER_H
 
@@ -9,7 +10,7 @@
 
 /* Which replica served, and how fresh that was. */
 static inline void answer_served(struct tide_answer *a, const struct verdict *v) {
-    /* linearizable, stale, from_leader, reserved: one store */
+    /* linearizable, stale, from_leader, reserved: in one store */
     const uint8_t flags[4] = { v->staleness_ns == 0 && !v->breach, v->breach, v->leader, 0 };
     a->reason = v->reason;
     a->served_by = v->id;
@@ -20,7 +21,7 @@ static inline void answer_served(struct tide_answer *a, const struct verdict *v)
     a->waited_ns = v->waited_ns;
 }
 
-/* The value that was found: 0, 0 where there was none. */
+/* The value found; 0, 0: there was none. */
 static inline void answer_value(struct tide_answer *a, uint64_t value_size, uint64_t version) {
     a->value_size = value_size;
     a->version = version;

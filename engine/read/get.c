@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * tide_get() where it is common: a sticky reader whose home replica has everything that is committed, a key of 9 to 16
+ * tide_get()'s short way: a sticky reader whose home replica has applied everything that is committed, a key of 9 to 16
  * bytes, a value of 32 to 64. Every other get goes to engine/read/read.c.
  *
- * It is written for few instructions, since their number counts twice: a core overlaps the cache misses of as many gets
- * as fit its window of some hundred instructions. All calls are tail calls, so few registers are saved.
+ * The code is written for few instructions, since their number counts twice: a core overlaps the cache misses of as
+ * many gets as fit into its window of some hundred instructions. All calls are tail calls, so few registers are saved.
  *
- * What read_home_fresh() in engine/read/read.c says about the order of the loads holds here.
+ * The comment on read_home_fresh() in engine/read/read.c, about the order of the loads, holds here too.
  */
 #include "engine/replica/foreign.h"
 #include "engine/table/kill.h"
@@ -20,8 +20,8 @@
 #define GET_VALUE_LEAST 32u
 #define GET_VALUE_MOST 64u
 
-/* A bound that the home replica keeps whenever it has everything: well-formed, without a fence of the call's own. Of any released
- * size: the fields that matter here were there from the first. */
+/* Does the home replica keep this bound whenever it has applied everything: is it well-formed, and without a fence of
+ * its own? */
 static inline bool get_bound_is_plain(const struct tide_bound *b) {
     return b == NULL || (b->size - SIZED_BOUND <= sizeof(*b) - SIZED_BOUND && b->fallback <= TIDE_FALLBACK_STALE &&
                          (b->min.index | b->min.incarnation) == 0);
@@ -37,8 +37,8 @@ static inline const struct view *get_home(const struct tide_reader *r) {
     return atomic_load_explicit(r->home_slot, memory_order_acquire); /* MO(domain.replica): as view_at() */
 }
 
-/* What a fresh read leaves behind. When `index` was loaded, commit was at least `index`, and just before it had been
- * no more: so `index` is the commit that the read saw. */
+/* Record a fresh read. When `index` was loaded, commit was at least `index`; just before that it was no more. So
+ * `index` is the commit that the read saw. */
 static inline void get_serve(struct tide_reader *r, struct tide_answer *a, bool leader, uint64_t index) {
     if (index != r->fence) { /* saves a store while no writer is at work */
         r->fence = index;
@@ -60,7 +60,7 @@ static inline void get_value(struct tide_answer *a, uint64_t value_size, uint64_
     }
 }
 
-/* 8 to 16 bytes, without a call. */
+/* Compare keys of 8 to 16 bytes without a call. */
 static inline bool get_same_key(const uint8_t *theirs, const uint8_t *ours, size_t n) {
     uint64_t a, b, c, d;
     memcpy(&a, theirs, 8);
@@ -70,7 +70,7 @@ static inline bool get_same_key(const uint8_t *theirs, const uint8_t *ours, size
     return ((a ^ b) | (c ^ d)) == 0;
 }
 
-/* Not the common case after all. The section is open. */
+/* Leave the short way. The section is open. */
 static __attribute__((noinline)) int get_leave(struct tide_reader *r, const void *key, size_t key_len,
                                                const struct tide_bound *bound, void *buf, size_t buf_size,
                                                struct tide_answer *a) {
@@ -78,7 +78,8 @@ static __attribute__((noinline)) int get_leave(struct tide_reader *r, const void
     return read_get_any(r, key, key_len, bound, buf, buf_size, a);
 }
 
-/* The rest of a get whose node is known: r->found, one of any size, or NULL. The section is open, the answer but for the value filled in. */
+/* The rest of a get whose node is known: r->found, with a value of any size, or NULL. The section is open, and the
+ * answer is filled but for the value. */
 static __attribute__((noinline)) int get_rest(struct tide_reader *r, const void *key, size_t key_len,
                                               const struct table *t, void *buf, size_t buf_size,
                                               struct tide_answer *a) {
@@ -86,15 +87,15 @@ static __attribute__((noinline)) int get_rest(struct tide_reader *r, const void 
     int result = read_value(t, r->found, buf, buf_size, &value_size, &version);
     if (__builtin_expect(result == READ_STUCK, 0)) {
         return get_leave(r, key, key_len, NULL, buf, buf_size,
-                         a); /* the table is damaged: linearizable, from another one */
+                         a); /* the table is damaged: another replica gives a linearizable answer */
     }
     rcu_exit_at(r->rcu_word);
     get_value(a, value_size, version);
     return result;
 }
 
-/* The rest of a get whose first candidate was another key with the same tag, or was none: one get in some dozens.
- * The arguments stand in the registers where tide_get has them. */
+/* The rest of a get whose first candidate was another key with the same tag, or that had none: one get in some dozens.
+ * The arguments are in the same registers as in tide_get(). */
 static __attribute__((noinline)) int get_search(struct tide_reader *r, const void *key, size_t key_len,
                                                 const struct table *t, void *buf, size_t buf_size,
                                                 struct tide_answer *a) {
@@ -109,7 +110,7 @@ static __attribute__((noinline)) int get_search(struct tide_reader *r, const voi
 #define GET_MOMENTS 8
 #define GET_MOMENT_ENTRIES 16u
 
-/* The home replica lacks something. The section is open. */
+/* The home replica has not applied everything. The section is open. */
 static __attribute__((noinline)) int get_later(struct tide_reader *r, const void *key, size_t key_len,
                                                const struct tide_bound *bound, void *buf, size_t buf_size,
                                                struct tide_answer *a) {
@@ -125,7 +126,7 @@ static __attribute__((noinline)) int get_later(struct tide_reader *r, const void
     return get_leave(r, key, key_len, bound, buf, buf_size, a);
 }
 
-/* A reader whose home replica is another process's: a validated copy, engine/replica/foreign.h. */
+/* The home replica is another process's: read it by a validated copy (engine/replica/foreign.h). */
 __attribute__((flatten, noinline)) static int get_near(struct tide_reader *r, const void *key, size_t key_len,
                                                        const struct tide_bound *bound, void *buf, size_t buf_size,
                                                        struct tide_answer *a) {
@@ -169,10 +170,10 @@ static __attribute__((noinline)) int get_elsewhere(struct tide_reader *r, const 
     return read_get_any(r, key, key_len, bound, buf, buf_size, a);
 }
 
-__attribute__((flatten)) /* the hash, too */
+__attribute__((flatten)) /* inlines the hash, too */
 int tide_get(struct tide_reader *r, const void *key, size_t key_len, const struct tide_bound *bound, void *buf,
              size_t buf_size, struct tide_answer *a) {
-    if (__builtin_expect(r == NULL || r->quick != reader_self() || !get_is_common(key, key_len, bound, buf, a), 0)) {
+    if (__builtin_expect(r == NULL || r->quick != reader_here() || !get_is_common(key, key_len, bound, buf, a), 0)) {
         return get_elsewhere(r, key, key_len, bound, buf, buf_size, a);
     }
     rcu_enter_at(r->rcu_word);
@@ -186,9 +187,11 @@ int tide_get(struct tide_reader *r, const void *key, size_t key_len, const struc
     if (__builtin_expect(index < commit || index < r->fence || board_state(board) != REPLICA_SERVING, 0)) {
         return get_later(r, key, key_len, bound, buf, buf_size, a);
     }
-    get_serve(r, a, reader_board_leads(board), index); /* from here on the home replica serves, whatever is found */
+    get_serve(r, a, reader_board_leads(board),
+              index); /* from here on the home replica serves this read, whatever it finds */
     const struct table *t = &home->table;
-    uint64_t hash = XXH3_64bits_withSeed(key, key_len, r->hash_seed); /* here, or more registers have to be saved */
+    uint64_t hash = XXH3_64bits_withSeed(
+        key, key_len, r->hash_seed); /* computed here: earlier, more registers would have to be saved */
     const struct table_bucket *b = table_bucket_for(t, hash);
     uint32_t match = table_match_bucket(b, hash);
     if (__builtin_expect(match == 0, 0)) {
@@ -197,10 +200,11 @@ int tide_get(struct tide_reader *r, const void *key, size_t key_len, const struc
     uint32_t slot = table_first(b, match);
     if (__builtin_expect(!table_node_fits(t, slot, GET_KEY_MOST + GET_VALUE_MOST), 0)) {
         return get_search(r, key, key_len, t, buf, buf_size,
-                          a); /* it was cleared just now, is one of the last, or cannot be */
+                          a); /* the slot was just cleared, or leads close to the segment's end, or is impossible */
     }
     const struct table_node *n = table_node_at(t, slot);
-    __builtin_prefetch((const uint8_t *)n + LAYOUT_LINE); /* where the value is: not only when the lengths are there */
+    __builtin_prefetch((const uint8_t *)n +
+                       LAYOUT_LINE); /* prefetch the value's line before the lengths have arrived */
     /* MO(node.fields): relaxed; MO(node.index), MO(node.deleted): acquire; as table_key_is() and table_version(). */
     uint64_t version = atomic_load_explicit(&n->index, memory_order_acquire);
     if (__builtin_expect(atomic_load_explicit(&n->key_len, memory_order_relaxed) != key_len ||
@@ -216,7 +220,8 @@ int tide_get(struct tide_reader *r, const void *key, size_t key_len, const struc
         r->found = n;
         return get_rest(r, key, key_len, t, buf, buf_size, a);
     }
-    if (__builtin_expect(size == GET_VALUE_MOST, 1)) { /* where the copies go is known before the node is there */
+    if (__builtin_expect(size == GET_VALUE_MOST,
+                         1)) { /* with a constant size the copies need not wait for the length */
         memcpy(buf, value, GET_VALUE_MOST);
     } else {
         memcpy(buf, value, 32);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What can be asked of a domain: numbers, watermarks, lag; and waiting until replicas have applied something. */
+/* Facts about a domain: numbers, watermarks, lag. And waiting until replicas have applied an index. */
 #include <stdlib.h>
 
 #include "engine/table/cancel.h"
@@ -15,7 +15,7 @@
 #include "shm/usage.h"
 
 #define INFO_NAP_NS 1000000u
-#define INFO_LOOK_NS 100000u /* of a handle that cannot be woken */
+#define INFO_LOOK_NS 100000u /* between looks of a handle that nobody can wake */
 
 uint64_t tide_now(struct tide *d) {
     return clock_now(&d->log->clock);
@@ -91,7 +91,7 @@ static void info_table(const struct tide *d, const struct view *v, struct tide_r
     out->keys = atomic_load_explicit(&seg->live_keys, memory_order_relaxed); /* MO(stats) */
     out->table_bytes = v->table.room + NODE_HEADER_BYTES;
     uint64_t used = atomic_load_explicit(&seg->used_bytes, memory_order_relaxed); /* MO(stats) */
-    /* Whatever another process may have written there: no more than there is. */
+    /* Another process may have written any number: report at most what there is. */
     out->table_used_bytes = used < out->table_bytes ? used : out->table_bytes;
     struct usage u = usage_of(seg, out->table_bytes);
     out->table_live_bytes = u.live;
@@ -136,9 +136,9 @@ int tide_replica_info(struct tide *d, uint32_t id, struct tide_replica_info *out
     found.label[sizeof(found.label) - 1] = 0;
     if (rcu_register_self() == 0) {
         if (state == REPLICA_SERVING && !rcu_inside()) {
-            foreign_attach(d, id); /* nothing to do for one of ours */
+            foreign_attach(d, id); /* does nothing for a replica of ours */
         }
-        rcu_enter(); /* keeps the replica's mapping in place */
+        rcu_enter(); /* keeps the view mapped */
         struct view *v = view_current(d, id);
         if (v != NULL) {
             info_table(d, v, &found);
@@ -162,8 +162,8 @@ int tide_replica_digest(struct tide *d, uint32_t id, uint64_t *index, uint64_t *
     return board_get_digest(&d->log->replicas[id], index, digest) ? 0 : TIDE_ERR_BUSY;
 }
 
-/* How many have applied it; *behind gets one that has not, or NULL. living: those of the dead do not count, which costs a system
- * call for each. */
+/* How many replicas have applied `index`. *behind: one that has not, or NULL. living: replicas of dead members do not
+ * count; finding that out costs a system call for each. */
 static uint32_t info_have(const struct tide *d, uint64_t index, bool living, const struct replica_board **behind) {
     const struct log_segment *log = d->log;
     uint32_t have = 0;
@@ -213,7 +213,7 @@ int tide_wait_applied(struct tide *d, const struct tide_token *token, uint32_t n
             continue;
         }
         uint32_t seen = atomic_load(&b->wake);
-        /* MO(replica.waiters): relaxed; a wake-up that is missed costs INFO_NAP_NS. */
+        /* MO(replica.waiters): relaxed; a missed wake-up costs INFO_NAP_NS. */
         atomic_store_explicit(&b->waiters, 1, memory_order_relaxed);
         park_wait(&b->wake, seen, nap);
     }

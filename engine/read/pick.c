@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Which replica serves a read, and what to do when none can. Source: docs/design.md, *Reads*. */
+/* A reader picks its replica here, or falls back when none satisfies the bound. Source: docs/design.md, *Reads*. */
 #include "engine/table/cancel.h"
 #include "engine/replica/bound.h"
 #include "engine/replica/foreign.h"
@@ -9,22 +9,22 @@
 #include "shm/park.h"
 
 #define PICK_SPINS 200
-#define PICK_NAP_NS 1000000u /* a wake-up may be missed: look again after this */
+#define PICK_NAP_NS 1000000u /* look again after this: a wake-up may be missed */
 #define PICK_SEARCH_NS 100000u
 #define PICK_STUCK_NAPS 50u
 #define PICK_PARDONS 500u
-#define PICK_LEADER_NS 1000000000u /* a live leader applies what it committed within microseconds */
+#define PICK_LEADER_NS 1000000000u /* a live leader applies within microseconds what it has committed */
 
 const struct tide_bound reader_default_bound = TIDE_BOUND_INIT;
 
 /* One look at every replica that may serve. */
 struct pick_round {
-    struct verdict best;    /* the one that satisfies the bound */
-    struct verdict nearest; /* the least stale one that does not */
+    struct verdict best;    /* the replica that satisfies the bound */
+    struct verdict nearest; /* the least stale replica that does not */
     bool found;
     bool any_reached_fence;
     bool any_serving;
-    uint64_t unattached; /* other processes' replicas that serve and are not mapped here yet */
+    uint64_t unattached; /* bit k: replica k serves, but another process runs it and it is not mapped here yet */
 };
 
 static void pick_consider(const struct tide_reader *r, const struct tide_bound *bound, uint64_t fence, uint32_t id,
@@ -59,8 +59,8 @@ static void pick_consider(const struct tide_reader *r, const struct tide_bound *
     }
 }
 
-/* Look at the replicas, inside a section. Sticky and round robin begin with their own and take the first that
- * satisfies the bound; freshest looks at all. */
+/* Look at the replicas. The caller has a section open. Sticky begins with the home and round robin with its turn; both
+ * take the first replica that satisfies the bound. Freshest looks at all. */
 static void pick_look(struct tide_reader *r, const struct tide_bound *bound, uint64_t fence, struct pick_round *round) {
     *round = (struct pick_round){ 0 };
     uint32_t first = r->home;
@@ -83,7 +83,7 @@ static void pick_look(struct tide_reader *r, const struct tide_bound *bound, uin
     }
 }
 
-/* The fence of a read: the session's, and the call's where it is of this incarnation. */
+/* A read's fence: the greater of the session's and the call's. The call's must belong to this incarnation. */
 static int pick_fence(const struct tide_reader *r, const struct tide_bound *bound, uint64_t *fence) {
     *fence = r->fence;
     if (bound->min.index == 0 && bound->min.incarnation == 0) {
@@ -96,7 +96,8 @@ static int pick_fence(const struct tide_reader *r, const struct tide_bound *boun
     return 0;
 }
 
-/* Sleep until the replica publishes something, at most until `until` (CLOCK_MONOTONIC: the domain's clock lies in shared memory). */
+/* Sleep until the replica publishes something, at most until `until` (CLOCK_MONOTONIC, since the domain's clock lies in
+ * shared memory). */
 static void pick_wait(const struct tide *d, struct replica_board *b, uint32_t *rounds, uint64_t now, uint64_t until) {
     if ((*rounds)++ < PICK_SPINS) {
         park_relax();
@@ -104,22 +105,25 @@ static void pick_wait(const struct tide *d, struct replica_board *b, uint32_t *r
     }
     uint64_t ns = until - now < PICK_NAP_NS ? until - now : PICK_NAP_NS;
     if (d->read_only) {
-        park_nap(ns < PICK_SEARCH_NS ? ns : PICK_SEARCH_NS); /* a waiter would have to say so */
+        park_nap(ns < PICK_SEARCH_NS
+                     ? ns
+                     : PICK_SEARCH_NS); /* a waiter must announce itself by a store, and this handle may not write */
         return;
     }
     uint32_t seen = atomic_load(&b->wake);
-    /* MO(replica.waiters): the waiter's side; a wake-up that is missed costs PICK_NAP_NS. */
+    /* MO(replica.waiters): the waiter's side; a missed wake-up costs PICK_NAP_NS. */
     atomic_store_explicit(&b->waiters, 1, memory_order_relaxed);
     park_wait(&b->wake, seen, ns);
 }
 
-/* Why another process's replica is not mapped here says nothing about the replica: this process has no descriptor or memory left, or
- * is another user than it was when it opened the domain. The caller hears that, not that nobody leads or serves. */
+/* Some errors of mapping another process's replica say nothing about that replica: this process has no descriptors or
+ * memory left, or changed its user after it opened the domain. The caller gets that error, not "nobody leads" or
+ * "nobody serves". */
 static bool pick_is_own_trouble(int error) {
     return error == TIDE_ERR_SYSTEM || error == TIDE_ERR_NOMEM || error == TIDE_ERR_FOREIGN;
 }
 
-/* Nobody leads, or the leader's replica is not mapped here: 0 where it is now. */
+/* Nobody leads, or the leader's replica is not mapped here. Try to map it: 0 if it is mapped now. */
 static int pick_leader_missing(struct tide *d, int32_t id) {
     uint32_t closed = atomic_load(&d->closed);
     if (closed != 0) {
@@ -132,8 +136,9 @@ static int pick_leader_missing(struct tide *d, int32_t id) {
     return error == 0 || pick_is_own_trouble(error) ? error : TIDE_ERR_NO_LEADER;
 }
 
-/* The leader's replica was not to be read in time, since its process is stopped, say: *v, which has the nearest of the others, gets
- * what could have been had. A leader's that is stuck has all that is committed, but who knows since when. */
+/* The leader's replica could not be read in time; its process may be stopped. *v holds the nearest of the other
+ * replicas; add what the leader's could have given. A stuck leader's replica has applied all that is committed, but
+ * nobody knows since when that commit stands. */
 static int pick_leader_late(const struct tide *d, uint32_t id, struct bound_look look, uint64_t waited_ns,
                             struct verdict *v) {
     if (look.index >= v->index) {
@@ -146,7 +151,7 @@ static int pick_leader_late(const struct tide *d, uint32_t id, struct bound_look
     return TIDE_ERR_TIMEOUT;
 }
 
-/* Read the leader's replica: linearizable, whoever else may be used. The section is open on success. */
+/* Read the leader's replica, whichever replicas the reader may use: linearizable. On success the section is open. */
 static int pick_leader(struct tide_reader *r, uint64_t fence, uint64_t start, uint64_t until, struct verdict *v) {
     struct tide *d = r->domain;
     const struct tide_bound linearizable = { .max_staleness_ns = 0, .max_lag = TIDE_UNBOUNDED };
@@ -186,8 +191,8 @@ static int pick_leader(struct tide_reader *r, uint64_t fence, uint64_t start, ui
         } else {
             park_nap(20000);
         }
-        /* All were stuck, this one as well: in the middle of many splits, say, or its writer has lost its CPU. A while later it is
-         * not, unless it is stopped: then this ends. */
+        /* All replicas were stuck, this one too: its writer may be in the middle of many splits, or have lost its CPU.
+         * A while later it is not, unless it is stopped. So try again, a bounded number of times. */
         if ((r->avoid >> id & 1) != 0 && rounds >= PICK_SPINS + PICK_STUCK_NAPS && r->pardons < PICK_PARDONS) {
             r->pardons++;
             r->avoid = 0;
@@ -203,7 +208,7 @@ static int pick_nothing(const struct tide *d, const struct pick_round *round, in
     return round->any_serving ? 0 : trouble != 0 ? trouble : TIDE_ERR_NO_REPLICA;
 }
 
-/* No replica satisfies the bound just now. 1: look again; 0: *v serves, in an open section; else an error. */
+/* No replica satisfies the bound now. 1: look again. 0: *v serves, and the section is open. Else an error. */
 static int pick_fall_back(struct tide_reader *r, const struct tide_bound *bound, uint64_t fence,
                           struct pick_round *round, uint64_t start, uint32_t *rounds, int trouble, struct verdict *v) {
     struct tide *d = r->domain;
@@ -236,7 +241,7 @@ static int pick_fall_back(struct tide_reader *r, const struct tide_bound *bound,
         if (nearest != NULL) {
             pick_wait(d, nearest, rounds, now, until);
         } else {
-            park_nap(PICK_SEARCH_NS); /* no replica serves (all may be joining), so none would wake this thread */
+            park_nap(PICK_SEARCH_NS); /* no replica serves (all may be joining), so nobody would wake this thread */
         }
         return 1;
     }
@@ -246,14 +251,14 @@ static int pick_fall_back(struct tide_reader *r, const struct tide_bound *bound,
     return nothing != 0 ? nothing : TIDE_ERR_TIMEOUT;
 }
 
-/* Map replicas of other processes; each is tried once for a read. Outside of sections. */
+/* Map replicas of other processes; each is tried once in a read. The caller has no section open. */
 static uint64_t pick_attach(struct tide *d, uint64_t wanted, int *trouble) {
     CANCEL_HOLD_OFF();
     for (uint64_t rest = wanted; rest != 0; rest &= rest - 1) {
         int error = foreign_attach(d, (uint32_t)__builtin_ctzll(rest));
         if (pick_is_own_trouble(error)) {
             *trouble = error;
-            if (atomic_exchange(&d->troubled, 1) == 0) { /* once: every read would come by here */
+            if (atomic_exchange(&d->troubled, 1) == 0) { /* log it once: every read passes here */
                 tide_log_fault(d, error);
             }
         }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Reads of one key and of many. Each enters one section on one replica at one index, and leaves it. */
+/* Reads of one key and of many. Each uses one section, one replica and one index. */
 #include "engine/replica/foreign.h"
 #include "engine/replica/replica.h"
 #include "engine/read/answer.h"
@@ -8,9 +8,9 @@
 #include "shm/park.h"
 
 /*
- * The common case, without a call: the reader's home replica has everything that is committed. commit is loaded before
- * `applied`. A writer whose write was done before this read began has passed a barrier after its commit, so this load
- * of commit covers that write. On true a section is open.
+ * The common case, without a call: the reader's home replica has applied everything that is committed. commit is loaded
+ * before `applied`. A writer whose write was done before this read began has passed a full barrier after its commit, so
+ * this load of commit covers that write. True: a section is open.
  */
 static inline bool read_home_fresh(const struct tide_reader *r, const struct tide_bound *bound, struct verdict *v) {
     if (__builtin_expect((r->policy != TIDE_STICKY) | (bound->min.incarnation != 0) | (bound->min.index != 0), 0)) {
@@ -35,8 +35,8 @@ static inline bool read_home_fresh(const struct tide_reader *r, const struct tid
 }
 
 int read_begin(struct tide_reader *r, const struct tide_bound *bound, const struct tide_answer *a, struct verdict *v) {
-    if (__builtin_expect(r == NULL || r->owner != reader_self() || r->section != NULL, 0)) {
-        int error = reader_check(r); /* a forked child's first */
+    if (__builtin_expect(r == NULL || !reader_is_mine(r) || r->section != NULL, 0)) {
+        int error = reader_check(r); /* TIDE_ERR_FORKED takes precedence */
         return error != 0 ? error : TIDE_ERR_THREAD;
     }
     if (__builtin_expect(
@@ -73,21 +73,22 @@ void read_done(struct tide_reader *r, const struct verdict *v, struct tide_answe
     }
 }
 
-/* Tries at a value that changes under us, each at a newer index. While a writer is stopped in the middle of clearing
- * slots, no miss can be believed: then another replica has to serve. */
+/* Tries at a value that changes during the read, each at a newer index. While a writer is stopped in the middle of
+ * clearing slots, no miss can be believed; then another replica has to serve. */
 #define READ_FOREIGN_TRIES 1000
 
 bool read_newer(struct verdict *v) {
     uint64_t index = board_applied(v->replica->board);
     if (index < v->index ||
-        !view_is_current(v->replica)) { /* in this order: a new table is announced before its index */
+        !view_is_current(
+            v->replica)) { /* in this order: the owner announces a new table before it publishes an index of it */
         return false;
     }
     v->index = index;
     return true;
 }
 
-/* Look up in another process's replica, at v->index or a later one, which v then has. */
+/* Look up in another process's replica, at v->index or a later index, which v then holds. */
 static int read_foreign(struct verdict *v, uint64_t hash, const void *key, size_t key_len, void *buf, size_t buf_size,
                         struct foreign_value *out) {
     const struct view *replica = v->replica;
@@ -128,7 +129,7 @@ int read_elsewhere(struct tide_reader *r, const struct tide_bound *bound, struct
     return reader_pick(r, bound, v);
 }
 
-/* The read is over. A replica that was stuck may serve the next read. */
+/* The read is over. Replicas that were stuck may serve the next read. */
 static void read_pardon(struct tide_reader *r) {
     r->avoid = 0;
     r->pardons = 0;
@@ -141,7 +142,7 @@ static int read_get_foreign(struct tide_reader *r, const struct tide_bound *boun
     for (;;) {
         const struct table *t = &v->replica->table;
         uint64_t hash = table_hash(t, key, key_len);
-        if (!v->replica->foreign) { /* after others were stuck */
+        if (!v->replica->foreign) { /* picked after another process's replica was stuck */
             result =
                 read_value(t, table_find(t, hash, key, key_len, v->index), buf, buf_size, &value.size, &value.version);
         } else {
@@ -185,20 +186,21 @@ int read_get_any(struct tide_reader *r, const void *key, size_t key_len, const s
     int result = read_value(t, table_find(t, table_hash(t, key, key_len), key, key_len, v.index), buf, buf_size,
                             &value_size, &version);
     if (__builtin_expect(result == READ_STUCK, 0)) {
-        return read_get_foreign(r, bound, &v, key, key_len, buf, buf_size, a); /* which goes elsewhere */
+        return read_get_foreign(r, bound, &v, key, key_len, buf, buf_size, a); /* another replica serves */
     }
     rcu_exit();
     read_done(r, &v, a, value_size, version);
     return result;
 }
 
-#define MGET_STRIDE 32u /* keys whose misses are under way at once: more than a core has line buffers for */
+#define MGET_STRIDE 32u /* keys whose misses overlap: more than a core has line buffers */
 
 static bool read_item_valid(const struct tide_mget_item *item) {
     return read_key_valid(item->key, item->key_len) && (item->buf != NULL || item->buf_size == 0);
 }
 
-/* A node's lines, as far as the caller expects bytes: it need not begin at one, and the last holds the end of the value. */
+/* Prefetch a node's lines, as far as the caller expects bytes. A node may begin within a line, and its last line holds
+ * the end of the value. */
 static inline void read_prefetch(const struct table_node *n, const struct tide_mget_item *item) {
     const uint8_t *at = (const uint8_t *)n;
     size_t bytes = NODE_HEADER_BYTES + item->key_len + item->buf_size;
@@ -207,14 +209,14 @@ static inline void read_prefetch(const struct table_node *n, const struct tide_m
     __builtin_prefetch(at + (bytes < 4 * LAYOUT_LINE ? bytes : 4 * LAYOUT_LINE) - 1);
 }
 
-/* The callers' keys may be as cold as the table. A prefetch of an address that cannot be does nothing. */
+/* Prefetch the callers' keys, which may be as cold as the table. Prefetching an impossible address does nothing. */
 static inline void read_prefetch_keys(const struct tide_mget_item *items, size_t n) {
     for (size_t i = 0; i < n; i++) {
         __builtin_prefetch(items[i].key);
     }
 }
 
-/* One item whose first candidate was another key, or none. */
+/* Read one item whose first candidate was another key, or that had none. */
 static __attribute__((noinline)) void read_one(const struct table *t, struct tide_mget_item *item, uint64_t hash,
                                                uint64_t at) {
     if (!read_item_valid(item)) {
@@ -227,8 +229,8 @@ static __attribute__((noinline)) void read_one(const struct table *t, struct tid
 }
 
 /*
- * The value of a node where that takes nothing but a copy: its key is this one, its newest version is of `at` or older and
- * not deleted, and there is room. False says nothing. Where there is no key or no buffer, neither is looked at.
+ * Copy a node's value if nothing else is needed: the node has this key, its newest version is of `at` or older and not
+ * deleted, and the buffer suffices. False says nothing. Where the item has no key or no buffer, neither is touched.
  */
 static inline bool read_hit(const struct table *t, const struct table_node *n, struct tide_mget_item *item,
                             uint64_t at) {
@@ -254,16 +256,16 @@ static inline bool read_hit(const struct table *t, const struct table_node *n, s
 }
 
 /*
- * Look some keys up in passes, each of which asks memory for what the next one needs. What the second finds, the third
- * uses: a node that a slot led to after `at` was loaded is not reused while the section is open.
+ * Look some keys up in passes. Each pass prefetches what the next pass needs. The third pass uses the nodes that the
+ * second found: a slot led to them after `at` was loaded, so they are not reused while the section is open.
  */
 __attribute__((flatten)) /* the hash, too */
 static void
 read_many(const struct table *table, struct tide_mget_item *items, size_t n, uint64_t at) {
     uint64_t hash[MGET_STRIDE];
     uint32_t node[MGET_STRIDE];
-    const struct table own = *table, *t = &own; /* which no store can change, as the compiler sees */
-    /* MO(table.buckets): acquire; one number for all, as in a scan. */
+    const struct table own = *table, *t = &own; /* a copy: the compiler sees that no store changes it */
+    /* MO(table.buckets): acquire; one number for all keys, as in a scan. */
     uint64_t buckets = atomic_load_explicit(t->buckets, memory_order_acquire);
     read_prefetch_keys(items, n);
     for (size_t i = 0; i < n; i++) {
@@ -290,7 +292,7 @@ read_many(const struct table *table, struct tide_mget_item *items, size_t n, uin
     }
 }
 
-/* Ask memory for what some keys' lookups will need; nothing that is loaded here is believed. */
+/* Prefetch what some keys' lookups will need. Nothing loaded here is believed. */
 static void read_prefetch_foreign(const struct view *v, const struct tide_mget_item *items, const uint64_t *hash,
                                   size_t n) {
     const struct table *t = &v->table;
@@ -310,7 +312,7 @@ static void read_prefetch_foreign(const struct view *v, const struct tide_mget_i
     }
 }
 
-/* Some items at v->index; OK, LOST or STUCK. */
+/* Read some items at v->index. OK, LOST or STUCK. */
 static enum foreign_status read_some_foreign(const struct verdict *v, uint64_t epoch, struct tide_mget_item *items,
                                              size_t n) {
     const struct view *replica = v->replica;
@@ -344,7 +346,8 @@ static enum foreign_status read_some_foreign(const struct verdict *v, uint64_t e
     return FOREIGN_OK;
 }
 
-/* All items at one index, of another process's replica. READ_STUCK: no index could be had for all. */
+/* Read all items of another process's replica at one index. READ_STUCK: there was no index at which all could be
+ * read. */
 static int read_many_foreign(struct verdict *v, struct tide_mget_item *items, size_t n) {
     const struct view *replica = v->replica;
     for (int tries = 0; tries < READ_FOREIGN_TRIES; tries++) {
@@ -381,7 +384,7 @@ static int read_all(struct tide_reader *r, const struct tide_bound *bound, struc
     }
     if (__builtin_expect(!v->replica->foreign && table_is_damaged(&v->replica->table), 0)) {
         int error = read_elsewhere(r, bound, v, READ_STUCK);
-        return error != 0 ? error : read_all(r, bound, v, items, n); /* with one replica less each time */
+        return error != 0 ? error : read_all(r, bound, v, items, n); /* ends: each time one replica fewer may serve */
     }
     return 0;
 }

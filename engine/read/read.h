@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What the public reads have in common: engine/read/get.c, engine/read/read.c, engine/read/section.c. */
+/* Common parts of the public reads: engine/read/get.c, engine/read/read.c, engine/read/section.c. */
 #ifndef TIDE_READ_READ_H
 #define TIDE_READ_READ_H
 
@@ -11,11 +11,12 @@ static inline bool read_key_valid(const void *key, size_t key_len) {
     return key != NULL && key_len - 1 < TIDE_KEY_MAX;
 }
 
-/* Beside the errors: the replica has no answer, another one may; or the slot has another table by now. */
+/* Results beside the errors. STUCK: this replica has no answer, another may. MOVED: the slot has another table by
+ * now. */
 #define READ_STUCK 1
 #define READ_MOVED 2
 
-/* Copy a found value. READ_STUCK: the table is damaged, and what was found or not found says nothing. */
+/* Copy a found value. READ_STUCK: the table is damaged, so neither a hit nor a miss says anything. */
 static inline int read_value(const struct table *t, const struct table_node *n, void *buf, size_t buf_size,
                              uint64_t *value_size, uint64_t *version) {
     *value_size = 0;
@@ -37,7 +38,7 @@ static inline int read_value(const struct table *t, const struct table_node *n, 
     return 0;
 }
 
-/* What a table of this process does not serve any more, because of what was found in it: its replica is told, once. Returns `error`. */
+/* A read found damage in a table of this process: stop its replica from serving, once. Returns `error`. */
 int read_damaged(const struct view *v, int error);
 
 /* A call's bound in this library's size: the default where the call has none, `room`, filled, where the caller's has another size.
@@ -52,25 +53,25 @@ static inline const struct tide_bound *read_bound(const struct tide_bound *their
     return SIZED_TAKE(room, theirs, SIZED_BOUND) ? room : NULL;
 }
 
-/* Check the arguments (bound NULL: INVALID) and choose: 0 with a section open, or an error without. */
+/* Check the arguments (bound NULL: INVALID) and pick a replica. 0: a section is open. Error: none is. */
 int read_begin(struct tide_reader *r, const struct tide_bound *bound, const struct tide_answer *a, struct verdict *v);
 
-/* What every read that got nowhere does: it is counted, and the answer says what could have been had. Returns `error`. */
+/* End a read that no replica served: count it, and say in the answer what could have been had. Returns `error`. */
 int read_refuse(struct tide_reader *r, int error, const struct verdict *v, struct tide_answer *a);
 
-/* What every read that served does, after its section. */
+/* End a read that was served, after its section: count it and fill the answer. */
 void read_done(struct tide_reader *r, const struct verdict *v, struct tide_answer *a, uint64_t value_size,
                uint64_t version);
 
-/* A newer index of another process's replica. False when the slot has another table by now, or another owner who starts
- * from 0: what its board says is not about the table that is mapped here. */
+/* Take a newer index of another process's replica. False: the slot has another table by now, or another owner, who
+ * starts from index 0. Its board then says nothing about the table that is mapped here. */
 bool read_newer(struct verdict *v);
 
-/* The replica that was picked has no answer: leave it out and pick again (STUCK), or it is another one by now: pick again
+/* Pick again: without this replica, which has no answer (STUCK), or with it, because the slot has another table by now
  * (MOVED). 0: a section is open. */
 int read_elsewhere(struct tide_reader *r, const struct tide_bound *bound, struct verdict *v, int why);
 
-/* tide_get in every case but those of engine/read/get.c. */
+/* tide_get() in every case but the short ways of engine/read/get.c. */
 int read_get_any(struct tide_reader *r, const void *key, size_t key_len, const struct tide_bound *bound, void *buf,
                  size_t buf_size, struct tide_answer *a);
 

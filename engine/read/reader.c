@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Opening and closing readers; sessions' tokens; counts. */
+/* Opening and closing readers, session tokens, counts. */
 #include "engine/read/reader.h"
 
 #include "engine/read/reader_left.h"
@@ -10,11 +10,11 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* Those that the calling thread has open. */
+/* The calling thread's open readers. */
 static _Thread_local struct tide_reader *reader_mine;
 
 void reader_settle(struct tide_reader *r) {
-    r->quick = r->policy == TIDE_STICKY && r->section == NULL && rcu_is_plain() ? r->owner : READER_NOT_QUICK;
+    r->quick = r->policy == TIDE_STICKY && r->section == NULL && rcu_is_plain() ? reader_here() : READER_NOT_QUICK;
     r->rcu_word = rcu_word();
     r->home_slot = &r->domain->views[r->home];
     r->log = r->domain->log;
@@ -22,7 +22,8 @@ void reader_settle(struct tide_reader *r) {
     r->home_fresh = &r->counts->counts[r->home][TIDE_REASON_FRESH];
 }
 
-/* A slot of counts in the segment, so that tools see them; where none is free the reader counts for itself. */
+/* Claim a slot of counts in the segment, where tools see them. NULL: none is free, and the reader counts in private
+ * memory. */
 static struct reader_slot *reader_claim_slot(struct tide *d) {
     for (uint32_t i = 0; i < LAYOUT_READERS && !d->read_only; i++) {
         uint32_t free = 0;
@@ -37,9 +38,9 @@ static struct reader_slot *reader_claim_slot(struct tide *d) {
     return NULL;
 }
 
-/* Spread sticky readers over the replicas that serve here. */
+/* Choose a home: spread sticky readers over the replicas that this handle serves. */
 static uint32_t reader_home(struct tide *d, const struct tide_reader_opts *o, uint64_t mask) {
-    if (o->home >= 0) { /* a home that may not be used would be used all the same: it is what is tried first */
+    if (o->home >= 0) { /* reads try the home first, so it must be one that may be used */
         return (mask >> o->home & 1) != 0 ? (uint32_t)o->home : (uint32_t)__builtin_ctzll(mask);
     }
     uint32_t serving[LAYOUT_REPLICAS], n = 0;
@@ -51,13 +52,13 @@ static uint32_t reader_home(struct tide *d, const struct tide_reader_opts *o, ui
     return n == 0 ? (uint32_t)__builtin_ctzll(mask) : serving[atomic_fetch_add(&d->next_home, 1) % n];
 }
 
-/* Let go what it holds. Its thread is alive, or ends just now. */
+/* Release what a reader holds. Its thread is alive, or is ending. */
 static void reader_release(struct tide_reader *r) {
     *r->at = r->next;
     if (r->next != NULL) {
         r->next->at = r->at;
     }
-    if (!tide_forked(r->domain)) { /* else the slot, the section and the domain are the parent's */
+    if (!tide_forked(r->domain)) { /* in a forked child they are the parent's */
         if (r->section != NULL) {
             rcu_exit();
         }
@@ -69,7 +70,7 @@ static void reader_release(struct tide_reader *r) {
     free(r->own);
 }
 
-/* The thread ends: what it left open is closed. */
+/* The thread ends: close the readers that it left open. */
 static void reader_end_all(void) {
     while (reader_mine != NULL) {
         struct tide_reader *r = reader_mine;
@@ -93,7 +94,7 @@ static struct tide_reader *reader_alloc(void) {
     return r;
 }
 
-/* The session's own counts are the slot's, less what it found there: a slot outlives its readers. */
+/* A slot outlives its readers, so a session's counts are the slot's less those that it found there. */
 static void reader_begin_counts(struct tide_reader *r) {
     r->counts = reader_claim_slot(r->domain);
     if (r->counts == NULL) {
@@ -101,7 +102,7 @@ static void reader_begin_counts(struct tide_reader *r) {
         return;
     }
     for (uint32_t i = 0; i < LAYOUT_REPLICAS * LAYOUT_REASONS; i++) {
-        /* MO(stats): relaxed; the slot was its last owner's, and is ours now. */
+        /* MO(stats): relaxed; the slot is ours now. */
         uint64_t was = atomic_load_explicit(&r->counts->counts[0][0] + i, memory_order_relaxed);
         atomic_store_explicit(&r->own->counts[0][0] + i, was, memory_order_relaxed); /* MO(stats) */
     }

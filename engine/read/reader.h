@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A reader: who may use it, what its session has seen, which replica serves it. */
+/* A reader: its owner, its session's fence, its home replica. */
 #ifndef TIDE_READ_READER_H
 #define TIDE_READ_READER_H
 
@@ -8,46 +8,58 @@
 #include "engine/table/thread.h"
 
 struct tide_reader {
-    /* For the common case, so that it has little to look at: the owner while a get may try its home replica first (sticky, no
-     * section open), reader_near() where that was another process's the last time, else READER_NOT_QUICK; and where a fresh read
-     * of the home replica is counted. */
+    /* For the short way. quick: reader_here() of the owner while a get may try its home replica first (sticky, no
+     * section open); reader_near() if that was another process's the last time; else READER_NOT_QUICK. home_fresh:
+     * where fresh reads of the home replica are counted. */
     uint64_t quick;
     unsigned long *rcu_word;
     _Atomic(struct view *) *home_slot;
     const struct log_segment *log;
     uint64_t hash_seed;
     _Atomic uint64_t *home_fresh;
-    uint64_t owner; /* the thread: reader_self() */
+    uint64_t owner; /* reader_self() of its thread */
     struct tide *domain;
-    uint64_t fence; /* the session has read at or written this index */
+    uint64_t fence; /* the highest index that the session has read at or written */
     uint32_t home;
     uint32_t policy;
-    uint64_t mask;          /* replicas that may be used */
-    uint64_t avoid;         /* during one read: replicas that turned out to be stuck */
-    uint64_t since;         /* and when it began to wait; 0: it has not */
-    uint32_t pardons;       /* and how often all were tried again, since none was left */
-    uint64_t section_epoch; /* another process's replica: see engine/replica/foreign.h */
-    struct view *section;   /* of the open section, or NULL */
+    uint64_t mask;          /* bit k: replica k may be used */
+    uint64_t avoid;         /* during one read, bit k: replica k was stuck */
+    uint64_t since;         /* during one read: when it began to wait; 0: it has not */
+    uint32_t pardons;       /* during one read: how often all were tried again because none was left */
+    uint64_t section_epoch; /* for another process's replica: engine/replica/foreign.h */
+    struct view *section;   /* the open section's view, or NULL */
     uint64_t section_index;
     struct reader_slot *counts; /* in the segment, or `own` */
     struct reader_slot *own;
     uint32_t turn;                  /* round robin */
-    struct tide_reader *next, **at; /* the owner's readers; or those that ended threads left */
-    const struct table_node *found; /* within one get: engine/read/get.c */
+    struct tide_reader *next, **at; /* list of the owner's readers, or of those that ended threads left */
+    const struct table_node *found; /* used within one get: engine/read/get.c */
 };
 
-/* The calling thread: no thread ever gets another one's number, so a reader that a thread left when it ended is nobody's. 0 while the
- * thread has opened none, which is no reader's owner. */
+/* The calling thread's number. No two threads ever have the same number, so a reader that an ended thread left belongs
+ * to nobody. 0, which owns no reader, until the thread has opened one. */
 static inline uint64_t reader_self(void) {
     return thread_number;
 }
 
-/* As reader_self(), for readers whose home replica is another process's. */
-static inline uint64_t reader_near(void) {
-    return thread_number + 1;
+/* The calling thread among those that live, in one instruction. A reader that its thread leaves behind is not quick any more.
+ * In a forked child, a new thread may have the value of a thread that only the parent has: such a domain shows no
+ * replica, so the read comes to the check that answers TIDE_ERR_FORKED. */
+static inline uint64_t reader_here(void) {
+    return thread_here();
 }
 
-#define READER_NOT_QUICK (UINT64_MAX - 1) /* neither of these, whatever the thread */
+/* The second value of reader.quick: this thread's, and the home replica was another process's. */
+static inline uint64_t reader_near(void) {
+    return thread_here() + 1;
+}
+
+#define READER_NOT_QUICK (UINT64_MAX - 1) /* equals neither of these in any thread */
+
+/* Is it the calling thread's? For reads and writes, which notice a fork later; reader_check() for all else. */
+static inline bool reader_is_mine(const struct tide_reader *r) {
+    return (r->quick | 1) == reader_near() || r->owner == reader_self();
+}
 
 static inline int reader_check(const struct tide_reader *r) {
     if (__builtin_expect(r == NULL || r->owner != reader_self(), 0)) {
@@ -57,7 +69,7 @@ static inline int reader_check(const struct tide_reader *r) {
 }
 
 static inline bool reader_board_leads(const struct replica_board *b) {
-    /* MO(replica.role): relaxed; for show: who leads is decided elsewhere. */
+    /* MO(replica.role): relaxed; information only: the leader's lock decides who leads. */
     return atomic_load_explicit(&b->role, memory_order_relaxed) == TIDE_LEADER;
 }
 
@@ -71,13 +83,13 @@ static inline void reader_count(struct tide_reader *r, uint32_t replica, uint32_
     atomic_store_explicit(c, atomic_load_explicit(c, memory_order_relaxed) + 1, memory_order_relaxed);
 }
 
-/* What was decided for one read. */
+/* The decision for one read. */
 struct verdict {
     struct view *replica; /* valid while the section is open */
     uint32_t id;
     bool leader;
-    uint64_t index;  /* the read is at this index */
-    uint64_t commit; /* as seen */
+    uint64_t index;  /* the index that is read at */
+    uint64_t commit; /* as loaded by this read */
     uint64_t staleness_ns;
     uint64_t waited_ns;
     uint32_t reason;
@@ -86,12 +98,12 @@ struct verdict {
 };
 
 /*
- * Choose a replica for a read under `bound` and enter a section on it; may wait. On success (0) the section is open and the
- * caller calls rcu_exit(). On an error it is not; v says what could have been had.
+ * Choose a replica for a read under `bound` and enter a section; may wait. 0: the section is open, and the caller calls
+ * rcu_exit(). Error: no section is open; *v says what could have been had.
  */
 int reader_pick(struct tide_reader *r, const struct tide_bound *bound, struct verdict *v);
 
-/* After anything that reader.quick depends on has changed. By the owner. */
+/* Set reader.quick anew. The owner calls it after anything that `quick` depends on has changed. */
 void reader_settle(struct tide_reader *r);
 
 extern const struct tide_bound reader_default_bound;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Sections: many reads of one replica at one index, and scans. */
+/* Sections: many reads of one replica at one index. Scans. */
 #include <stdlib.h>
 
 #include "engine/table/cancel.h"
@@ -15,7 +15,7 @@ int tide_section_begin(struct tide_reader *r, const struct tide_bound *bound, st
     int error = read_begin(r, bound, a, &v);
     bool moved = true;
     while (error == 0 && moved) {
-        /* the epoch before the index, or a miss could not be believed */
+        /* load the epoch before the index, or a miss could not be believed */
         r->section_epoch = v.replica->foreign ? foreign_epoch(&v.replica->table) : 0;
         moved = v.replica->foreign && !read_newer(&v);
         error = moved ? read_elsewhere(r, bound, &v, READ_MOVED) : 0;
@@ -143,18 +143,18 @@ static int section_scan_node(void *ctx, const uint8_t *key, size_t key_len, cons
     const struct view *v = scan->v;
     (void)payload_crc;
     if (v->foreign && table_bucket_of(table_hash(&v->table, key, key_len), scan->buckets) != scan->bucket) {
-        return 0; /* a split moved it: it is visited there */
+        return 0; /* a split moved the key: it is visited in its new bucket */
     }
     return scan->fn(scan->ctx, key, key_len, value, value_len, index);
 }
 
-/* After a scan of another process's replica: it counts only if no slots were cleared and no version was reused. */
+/* A scan of another process's replica is complete only if no slots were cleared and no version was reused meanwhile. */
 static int section_scanned(const struct tide_reader *r, int result) {
     bool quiet = foreign_quiet(&r->section->table, r->section_epoch);
     return result == TIDE_ERR_CORRUPT || (result == 0 && !quiet) ? TIDE_ERR_LOST : result;
 }
 
-/* Of one of this process's own: not where its table is damaged by now. */
+/* A scan of a replica of this process is complete unless its table is damaged by now. */
 static int section_scanned_own(const struct tide_reader *r, int result) {
     bool damaged = result == TIDE_ERR_CORRUPT || (result == 0 && table_is_damaged(&r->section->table));
     return damaged ? read_damaged(r->section, TIDE_ERR_LOST) : result;
@@ -167,7 +167,8 @@ int tide_section_scan(struct tide_reader *r, tide_scan_fn *fn, void *ctx) {
         return error != 0 ? error : fn == NULL ? TIDE_ERR_INVALID : TIDE_ERR_THREAD;
     }
     struct foreign_scratch scratch = { .epoch = r->section_epoch };
-    /* One number for the whole scan: what is split meanwhile stays where it was as well, until this section has ended. */
+    /* One number of buckets for the whole scan: keys that a split moves meanwhile also stay in their old bucket until
+     * this section has ended. */
     struct section_scan scan = { r->section, 0, foreign_buckets(r->section), fn, ctx };
     int result = scan.buckets == 0 ? TIDE_ERR_CORRUPT : 0;
     for (; scan.bucket < scan.buckets && result == 0; scan.bucket++) {

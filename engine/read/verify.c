@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Look at everything: every node's bytes, and whether replicas agree. */
+/* tide_verify(): check every node's bytes, and whether replicas agree. */
 #include <stdlib.h>
 
 #include "engine/table/cancel.h"
@@ -21,7 +21,7 @@ static int verify_copy(void *ctx, const uint8_t *key, size_t key_len, const uint
     return 0;
 }
 
-/* Own replicas are read by validated copies too, as other processes' are, since it is the bytes that are checked. */
+/* Own replicas are read by validated copies too, like other processes': the segment's bytes are what is checked. */
 static void verify_replica(struct tide *d, uint32_t id, struct tide_verify *out) {
     struct verify_nodes sum = { 0 };
     struct foreign_scratch scratch = { 0 };
@@ -53,7 +53,7 @@ static uint32_t verify_serving(const struct log_segment *log, uint32_t ids[LAYOU
     return n;
 }
 
-/* All digests at one index, or as many as there are. */
+/* Collect the digests at one index of all replicas that have one there. Returns how many. */
 static uint32_t verify_at(const struct log_segment *log, const uint32_t *ids, uint32_t n, uint64_t index, bool mark,
                           struct tide_verify *out) {
     uint32_t have = 0;

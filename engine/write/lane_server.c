@@ -238,8 +238,8 @@ static void *lane_server_run(void *arg) {
         }
         if (!handed_over && atomic_load(&server->leader->damaged) != 0) {
             handed_over = true;
-            lead_ask_step_down(
-                d); /* without effect if no steward runs (this replica is no candidate): writes are refused then */
+            /* Without effect if no steward runs (this replica is no candidate): writes are refused then. */
+            lead_ask_step_down(d);
         }
         board_answer_pings(d->log);
         if (atomic_load(&board->step_down) != 0 && atomic_exchange(&board->step_down, 0) != 0) {

@@ -123,8 +123,8 @@ static const char *implausible(const struct dump_ring *r, const struct frame *f,
 }
 
 static const char *odd_content(const struct dump_ring *r, const struct frame *f) {
-    bool keyed = f->type == FRAME_PUT || f->type == FRAME_DELETE;
-    if (f->type < FRAME_PUT || f->type > FRAME_NOOP)
+    bool keyed = f->type != FRAME_TERM && f->type != FRAME_NOOP;
+    if (f->type < FRAME_PUT || f->type > FRAME_EVICT)
         return "unknown type";
     if (keyed != (f->key_len > 0) || (f->type != FRAME_PUT && f->value_len > 0))
         return "lengths do not suit the type";
