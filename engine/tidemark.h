@@ -11,8 +11,9 @@
  * - A shared object that the library is part of stays loaded after its first tide_open(): dlclose() does not unload it.
  * - A section (tide_section_begin) holds memory: while one is open, nothing that was replaced since is reused. A section
  *   that stays open makes the replica's spare memory run out, and then the replica waits for it. Keep sections short.
- * - Tables have a fixed budget. When it is used up, puts answer TIDE_ERR_FULL; nothing is evicted, deletes still work.
- *   Memory once given to a size class of values stays with that class.
+ * - Tables have a fixed budget. When it is used up, puts answer TIDE_ERR_FULL; nothing is evicted. Deletes still work, and overwrites
+ *   that are no larger than what they replace. What was deleted serves any size once no reader can have it any more. A batch of
+ *   overwrites needs room for all of its new values at once: in a full table at most a hundred-and-twenty-eighth of the budget.
  * - A domain lives in /dev/shm and ends with the machine's boot. It is a cache, not a store.
  * - Members trust one another as far as one user's processes do: files are 0600. What another process writes into the
  *   segments is checked before it is believed, but a member that scribbles over the log on purpose can destroy the domain.
@@ -74,7 +75,7 @@ enum tide_error {
     TIDE_ERR_VERSION = -7,      /* the segment has another layout version or fingerprint: another build made it */
     TIDE_ERR_CORRUPT = -8,      /* the segment's bytes cannot be what Tidemark wrote */
     TIDE_ERR_NO_SPACE = -9,     /* /dev/shm, the memory limit or RLIMIT_FSIZE is too small for a segment: the log callback tells */
-    TIDE_ERR_FULL = -10,        /* the table's budget is used up; delete something or give it more table_bytes */
+    TIDE_ERR_FULL = -10,        /* the smallest table's budget is used up; delete something, or replace all replicas by some with more table_bytes */
     TIDE_ERR_TOO_BIG = -11,     /* key over 65,535 bytes, or the write over a quarter of the ring */
     TIDE_ERR_BUFFER = -12,      /* the buffer is too small; the answer's value_size says what is needed */
     TIDE_ERR_NOT_FOUND = -13,   /* no such key at the index of the read */
@@ -240,7 +241,7 @@ struct tide_replica_opts {
     int32_t cpu;             /* pin the apply thread to this CPU, or -1 */
     uint32_t candidate;      /* 1: it may take over when the leader has gone */
     uint64_t apply_delay_ns; /* follower: apply entries only so long after their commit; at most 1 hour */
-    uint64_t table_bytes;    /* 0: the domain's */
+    uint64_t table_bytes;    /* 0: as the others; less than theirs, or than the domain's: INVALID, the log callback tells */
     const char *label;       /* up to 31 bytes, shown by tools; NULL: "rK" */
     /* Follower: how long it looks for new entries before it sleeps, holding its CPU meanwhile. 0: some microseconds.
      * What comes while it looks is applied at once; what comes while it sleeps, tens of microseconds later, and its

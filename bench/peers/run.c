@@ -99,6 +99,7 @@ int peer_run(struct peer_settings *settings, int argc, char **argv) {
     bench_stop_catch();
     signal(SIGPIPE, SIG_IGN); /* Redis' socket: its end shows as an error there */
     bench_figures_init(&figures, settings->name, &machine, settings->repetitions);
+    figures.quick = settings->quick != 0;
     stage.settings = settings;
     stage.figures = &figures;
     stage.c = (struct peer_case){ .machine = &machine, .stop = &bench_stop, .error = error };
