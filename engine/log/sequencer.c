@@ -2,6 +2,7 @@
 #include "engine/log/sequencer.h"
 
 #include "engine/table/kill.h"
+#include "engine/log/agree.h"
 #include "engine/log/lane_notes.h"
 #include "engine/replica/replica.h"
 #include "engine/table/table_slots.h"
@@ -385,6 +386,7 @@ void seq_mend(struct tide *d) {
             atomic_store(&lead->parked, 1);
         }
         replica_mend_board(r);
+        agree_lead(r);
     }
     seq_run(d, NULL);
 }
@@ -450,6 +452,7 @@ void seq_lead(struct tide *d, struct replica *leader, uint32_t term, bool announ
     seq_take_over(s);
     ring_writer_init(&s->ring, &d->ring, leader->pos, leader->applied + 1, leader->last_ts, term);
     s->leader = leader;
+    agree_lead(leader);
     leader->writer.waits = seq_waits;
     leader->writer.waits_ctx = d;
     atomic_store(&s->here, 1);
@@ -479,6 +482,7 @@ void seq_unlead(struct tide *d) {
     struct sequencer *s = &d->seq;
     seq_take_over(s);
     if (s->leader != NULL) {
+        agree_unlead(s->leader);
         s->leader->writer.waits = NULL;
     }
     s->leader = NULL;
