@@ -2,6 +2,7 @@
 #include "engine/log/sequencer.h"
 
 #include "engine/table/kill.h"
+#include "engine/log/agree.h"
 #include "engine/log/derive.h"
 #include "engine/log/lane_notes.h"
 #include "engine/replica/replica.h"
@@ -307,6 +308,7 @@ static bool seq_find_expired(struct tide *d, struct seq_request *q) {
     uint64_t soonest = w->expiry.soonest;
     sweep->left_ns = more ? 0 : soonest == 0 ? UINT64_MAX : soonest > now ? soonest - now : 1;
     sweep->armed = sweep->left_ns >= sweep->longest_ns;
+    /* MO(seq.alarm): sequentially consistent, for the lane thread, which reads it without the turn. */
     atomic_store(&s->alarm, sweep->armed ? clock_after(now, sweep->longest_ns) : 0);
     return q->count != 0;
 }
@@ -465,6 +467,7 @@ void seq_mend(struct tide *d) {
             atomic_store(&lead->parked, 1);
         }
         replica_mend_board(r);
+        agree_lead(r);
     }
     seq_run(d, NULL);
 }
@@ -559,6 +562,7 @@ void seq_lead(struct tide *d, struct replica *leader, uint32_t term, bool announ
     seq_take_over(s);
     ring_writer_init(&s->ring, &d->ring, leader->pos, leader->applied + 1, leader->last_ts, term);
     s->leader = leader;
+    agree_lead(leader);
     leader->writer.waits = seq_waits;
     leader->writer.waits_ctx = d;
     atomic_store(&s->here, 1);
@@ -588,6 +592,7 @@ void seq_unlead(struct tide *d) {
     struct sequencer *s = &d->seq;
     seq_take_over(s);
     if (s->leader != NULL) {
+        agree_unlead(s->leader);
         s->leader->writer.waits = NULL;
     }
     s->leader = NULL;

@@ -1,31 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "engine/table/expiry.h"
 
-#include <stdlib.h>
-
 #include "engine/table/table_slots.h"
 
 /* Bounds on the work of one call: groups whose nodes are looked at, and words that are passed over. */
 #define EXPIRY_GROUPS 8u
 #define EXPIRY_WORDS 4096u
-
-int expiry_init(struct expiry *e, uint64_t buckets_most) {
-    uint64_t groups = (buckets_most >> EXPIRY_GROUP_SHIFT) + 1;
-    uint64_t blocks = (groups >> EXPIRY_BLOCK_SHIFT) + 1;
-    *e = (struct expiry){ .groups = calloc(blocks << EXPIRY_BLOCK_SHIFT, sizeof(uint64_t)),
-                          .blocks = calloc(blocks, sizeof(uint64_t)) };
-    if (e->groups == NULL || e->blocks == NULL) {
-        expiry_destroy(e);
-        return -1;
-    }
-    return 0;
-}
-
-void expiry_destroy(struct expiry *e) {
-    free(e->groups);
-    free(e->blocks);
-    e->groups = e->blocks = NULL;
-}
 
 /* What was found in one group. */
 struct expiry_look {

@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdlib.h>
 
 #define EXPIRY_GROUP_SHIFT 3u /* buckets in a group */
 #define EXPIRY_BLOCK_SHIFT 6u /* groups in a block */
@@ -24,9 +25,24 @@ struct expiry {
     bool stale;       /* in its block, groups have changed */
 };
 
+static inline void expiry_destroy(struct expiry *e) {
+    free(e->groups);
+    free(e->blocks);
+    e->groups = e->blocks = NULL;
+}
+
 /* 0, or -1: no memory. */
-int expiry_init(struct expiry *e, uint64_t buckets_most);
-void expiry_destroy(struct expiry *e);
+static inline int expiry_init(struct expiry *e, uint64_t buckets_most) {
+    uint64_t groups = (buckets_most >> EXPIRY_GROUP_SHIFT) + 1;
+    uint64_t blocks = (groups >> EXPIRY_BLOCK_SHIFT) + 1;
+    *e = (struct expiry){ .groups = calloc(blocks << EXPIRY_BLOCK_SHIFT, sizeof(uint64_t)),
+                          .blocks = calloc(blocks, sizeof(uint64_t)) };
+    if (e->groups == NULL || e->blocks == NULL) {
+        expiry_destroy(e);
+        return -1;
+    }
+    return 0;
+}
 
 /* The earlier of two instants, where 0 is none. */
 static inline uint64_t expiry_earlier(uint64_t a, uint64_t b) {
