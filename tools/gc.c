@@ -45,9 +45,12 @@ static int collect(struct cli *c, const char *name) {
     struct peek before, after;
     opts.flags = 0;
     c->name = name;
+    int code = cli_no_directory(c);
+    if (code != 0)
+        return code;
     if (peek_domain(name, &before) != 0)
         return cli_fail(c, TIDE_ERR_NO_DOMAIN, "domain %s", name);
-    int code = cli_open(c, &opts);
+    code = cli_open(c, &opts);
     if (code != 0)
         return code;
     int rc = tide_gc(c->domain, NULL);
@@ -62,7 +65,9 @@ static int collect(struct cli *c, const char *name) {
 
 static int collect_all(struct cli *c) {
     char(*names)[64];
-    int worst = TOOL_OK, n = peek_list(&names);
+    int worst = cli_no_directory(c), n = worst == TOOL_OK ? peek_list(&names) : 0;
+    if (worst != TOOL_OK)
+        return worst;
     if (n < 0)
         return cli_complain(c, TOOL_FAILED, "directory", "the directory of the segments: %s", strerror(errno));
     for (int i = 0; i < n; i++) {

@@ -85,7 +85,9 @@ static void print_line(const struct peek *p, int width) {
 
 static int list_all(const struct cli *c) {
     char(*names)[64];
-    int width = 4, n = peek_list(&names);
+    int code = cli_no_directory(c), width = 4, n = code == TOOL_OK ? peek_list(&names) : 0;
+    if (code != TOOL_OK)
+        return code;
     if (n < 0)
         return cli_complain(c, TOOL_FAILED, "directory", "the directory of the segments: %s", strerror(errno));
     for (int i = 0; i < n; i++)
