@@ -45,12 +45,12 @@ static int collect(struct cli *c, const char *name) {
     struct peek before, after;
     opts.flags = 0;
     c->name = name;
-    int code = cli_no_directory(c);
-    if (code != 0)
-        return code;
+    const char *missing = peek_no_directory();
+    if (missing)
+        return cli_complain(c, TOOL_FAILED, "directory", "%s", missing);
     if (peek_domain(name, &before) != 0)
         return cli_fail(c, TIDE_ERR_NO_DOMAIN, "domain %s", name);
-    code = cli_open(c, &opts);
+    int code = cli_open(c, &opts);
     if (code != 0)
         return code;
     int rc = tide_gc(c->domain, NULL);
@@ -65,9 +65,10 @@ static int collect(struct cli *c, const char *name) {
 
 static int collect_all(struct cli *c) {
     char(*names)[64];
-    int worst = cli_no_directory(c), n = worst == TOOL_OK ? peek_list(&names) : 0;
-    if (worst != TOOL_OK)
-        return worst;
+    const char *missing = peek_no_directory();
+    if (missing)
+        return cli_complain(c, TOOL_FAILED, "directory", "%s", missing);
+    int worst = TOOL_OK, n = peek_list(&names);
     if (n < 0)
         return cli_complain(c, TOOL_FAILED, "directory", "the directory of the segments: %s", strerror(errno));
     for (int i = 0; i < n; i++) {

@@ -85,9 +85,10 @@ static void print_line(const struct peek *p, int width) {
 
 static int list_all(const struct cli *c) {
     char(*names)[64];
-    int code = cli_no_directory(c), width = 4, n = code == TOOL_OK ? peek_list(&names) : 0;
-    if (code != TOOL_OK)
-        return code;
+    const char *missing = peek_no_directory();
+    if (missing)
+        return cli_complain(c, TOOL_FAILED, "directory", "%s", missing);
+    int width = 4, n = peek_list(&names);
     if (n < 0)
         return cli_complain(c, TOOL_FAILED, "directory", "the directory of the segments: %s", strerror(errno));
     for (int i = 0; i < n; i++)

@@ -12,11 +12,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "shm/error.h"
-#include "shm/fault.h"
 #include "shm/fd.h"
-#include "shm/segment.h"
-#include "shm/segment_name.h"
 #include "tools/lib/args.h"
 #include "tools/lib/signals.h"
 #include "tools/lib/stdio.h"
@@ -185,14 +181,6 @@ int cli_fail_with(const struct cli *c, int error, struct json_out *j, const char
     int code = fail(c, error, j, format, args);
     va_end(args);
     return code;
-}
-
-int cli_no_directory(const struct cli *c) {
-    char path[SEGMENT_PATH_BYTES];
-    if (segment_path(path, c->name ? c->name : "any", SEGMENT_LOG, 0) != 0 ||
-        segment_no_directory(path) == SHM_ERR_NO_DOMAIN)
-        return 0;
-    return cli_complain(c, TOOL_FAILED, "directory", "%s", fault_text());
 }
 
 int cli_complain(const struct cli *c, enum tool_code code, const char *name, const char *format, ...) {

@@ -71,9 +71,6 @@ int cli_fail(const struct cli *c, int error, const char *format, ...) __attribut
 int cli_fail_with(const struct cli *c, int error, struct json_out *j, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
-/* Where the directory of the segments does not exist: say so, and return the code; else 0. c->name may be NULL. */
-int cli_no_directory(const struct cli *c);
-
 /* Report a failure that is no error of the engine. `name`: for "error" in JSON. Returns code. */
 int cli_complain(const struct cli *c, enum tool_code code, const char *name, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
