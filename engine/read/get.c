@@ -87,11 +87,11 @@ static __attribute__((noinline)) int get_rest(struct tide_reader *r, const void 
     struct instant when = { .clock = &r->log->clock };
     int result = read_value(t, r->found, &when, buf, buf_size, &found);
     if (__builtin_expect(result == READ_EXPIRED, 0)) {
-        result = board_commit(r->log) <= r->fence ? TIDE_ERR_NOT_FOUND : READ_STUCK; /* see read_hides() */
+        result = board_commit(r->log) <= r->fence ? TIDE_ERR_NOT_FOUND : READ_STUCK; /* read again: read_hides() */
     }
     if (__builtin_expect(result == READ_STUCK, 0)) {
-        return get_leave(r, key, key_len, NULL, buf, buf_size,
-                         a); /* the table is damaged: another replica gives a linearizable answer */
+        return get_leave(r, key, key_len, r->bound, buf, buf_size,
+                         a); /* the table is damaged, say: another replica serves, or the fallback */
     }
     rcu_exit_at(r->rcu_word);
     if (a != NULL) {
@@ -182,6 +182,7 @@ int tide_get(struct tide_reader *r, const void *key, size_t key_len, const struc
     if (__builtin_expect(r == NULL || r->quick != reader_here() || !get_is_common(key, key_len, bound, buf, a), 0)) {
         return get_elsewhere(r, key, key_len, bound, buf, buf_size, a);
     }
+    r->bound = bound; /* get_search() and get_rest() have no register for it */
     rcu_enter_at(r->rcu_word);
     const struct view *home = get_home(r);
     uint64_t commit = board_commit(r->log);

@@ -9,27 +9,14 @@ struct visit {
 };
 
 /* Hand over a node of this process's own table. It stays whole while the section is open, so it is not copied. */
-static int visit_node(void *ctx, const struct table_node *n, const struct table_lengths *len) {
+static int visit_node(void *ctx, const struct table_node *n, const struct table_lengths *len, uint64_t hash) {
+    (void)hash;
     struct visit *visit = ctx;
-    /* MO(node.fields), MO(node.index): relaxed; the node was reached through MO(table.slot). */
-    uint32_t crc = atomic_load_explicit(&n->crc, memory_order_relaxed);
-    uint64_t index = atomic_load_explicit(&n->index, memory_order_relaxed); /* MO(node.index) */
-    const uint8_t *key = table_node_key(n);
-    visit->scratch->total += NODE_HEADER_BYTES + len->key + len->value + len->extra;
+    const struct visited node = visit_of_node(n, len);
+    visit->scratch->total += NODE_HEADER_BYTES + node.payload_bytes;
     if (visit->scratch->total > visit->most) {
         return TIDE_ERR_CORRUPT; /* for example, buckets that are chained to one another */
     }
-    struct visited node = {
-        .key = key,
-        .value = key + len->key,
-        .key_len = len->key,
-        .value_len = len->value,
-        .payload_bytes = len->key + len->value + len->extra,
-        .index = index,
-        .expiry = table_node_expiry(n, len),
-        .payload_crc = crc,
-        .flags = atomic_load_explicit(&n->flags, memory_order_relaxed), /* MO(node.fields) */
-    };
     return visit->fn(visit->ctx, &node);
 }
 
