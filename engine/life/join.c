@@ -19,6 +19,7 @@
 #include "engine/log/apply.h"
 #include "engine/log/lane_notes.h"
 #include "engine/replica/foreign.h"
+#include "engine/replica/visit.h"
 #include "engine/table/kill.h"
 #include "engine/table/rcu.h"
 #include "engine/table/table_slots.h"
