@@ -24,7 +24,7 @@ struct scene {
     pthread_barrier_t barrier; /* of all callers, and the one that measures */
     char name[TIDE_NAME_MAX];
     _Atomic uint32_t round, over, made, failed, entered, victim;
-    _Atomic int32_t error; /* of one that failed */
+    _Atomic int32_t error;    /* of one that failed */
     _Atomic uint64_t last_ns; /* when the last caller had it */
 };
 

@@ -168,6 +168,11 @@ static int make_check(const struct make_call *c, const struct tide_answer *a) {
     if (c->make == NULL || c->o.flags != 0 || c->o.reserved != 0 || (a != NULL && a->size < SIZED_ANSWER)) {
         return TIDE_ERR_INVALID;
     }
+#ifdef MAKE_SHIM
+    if (c->o.ttl_ns != 0 || c->o.stale_ns != 0) {
+        return TIDE_ERR_INVALID;
+    }
+#endif
     return c->r->section != NULL ? TIDE_ERR_THREAD : 0;
 }
 
