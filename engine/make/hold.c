@@ -3,7 +3,6 @@
 
 #include "engine/replica/sized.h"
 #include "engine/table/cancel.h"
-#include "engine/table/kill.h"
 #include "shm/clock.h"
 
 uint64_t hold_hash(const struct tide *d, const void *key, size_t key_len) {
@@ -23,7 +22,6 @@ enum lease_status hold_take(struct tide_reader *r, uint64_t hash, struct lease_p
     enum lease_status status = lease_take(d->log, d->segment.fd, d->member, hash, place);
     if (status == LEASE_TAKEN) {
         r->leases[place->slot / 64] |= UINT64_C(1) << place->slot % 64;
-        KILL_POINT("lease.taken");
     }
     return status;
 }

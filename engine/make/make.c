@@ -3,7 +3,6 @@
 #include "engine/make/hold.h"
 #include "engine/replica/sized.h"
 #include "engine/table/cancel.h"
-#include "engine/table/kill.h"
 #include "shm/clock.h"
 
 #ifndef TIDE_TTL_NONE /* SHIM */
@@ -73,7 +72,6 @@ static int make_value(struct make_call *c) {
         return error != 0 ? error : TIDE_ERR_BUFFER;
     }
     make_count(&c->r->counts->made);
-    KILL_POINT("make.made");
     struct tide *d = c->r->domain;
     struct tide_token token;
     struct tide_put_opts o = TIDE_PUT_OPTS_INIT;
