@@ -36,6 +36,8 @@
 #define SIZED_PUT_OPTS SIZED_END(tide_put_opts, ttl_ns)
 #define SIZED_WRITE_OP SIZED_END(tide_write_op, index)
 #define SIZED_WATCH_OPTS SIZED_END(tide_watch_opts, prefix_len)
+#define SIZED_MAKE_OPTS SIZED_END(tide_make_opts, stale_ns)
+#define SIZED_LEASE SIZED_END(tide_lease, slot)
 #define SIZED_EVENT SIZED_END(tide_event, ttl_ns)
 
 #if defined(__LP64__)

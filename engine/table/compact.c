@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "engine/table/compact.h"
 
+#include "engine/table/kill.h"
 #include "engine/table/limbo.h"
 #include "engine/table/table_slots.h"
 #include "shm/bytes.h"
@@ -47,7 +48,9 @@ static void compact_move(struct table_writer *w, const struct compact_node *c, u
     atomic_store_explicit(&copy->heat, heat, memory_order_relaxed);        /* MO(node.fields) */
     atomic_store_explicit(&copy->flags, flags, memory_order_relaxed);      /* MO(node.fields) */
     bytes_copy(table_node_key(copy), table_node_key(n), node_payload_bytes(c->key_len, c->value_word));
+    KILL_POINT("compact.copied");
     table_swap(w, &c->place, c->hash, to, index);
+    KILL_POINT("compact.swapped");
     limbo_push_node(w, node);
 }
 
