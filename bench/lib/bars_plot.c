@@ -147,7 +147,8 @@ static void names(FILE *f, const struct bench_bars_picture *p, double from) {
             const struct bench_spread *s = &p->figures->figures[i].spread;
             fprintf(f, "set label ");
             bench_gnuplot_string(f, bench_figure_text(text, s->median, p->unit));
-            fprintf(f, " at %.9g, %d left offset 0.8,0 font ',11' front\n", fmax(s->max * scale, from), -(int)++row);
+            fprintf(f, " at %.9g, %d left offset 0.8,0 font ',11' front boxed\n", fmax(s->max * scale, from),
+                    -(int)++row);
         }
     }
 }
@@ -165,7 +166,7 @@ static void lines(FILE *f, const struct bench_bars_picture *p) {
             } else { /* a ratio to another row: the label says where that lies on this axis */
                 snprintf(label, sizeof(label), "%s: %s", b->id, bench_figure_text(text, b->at, p->unit));
             }
-            fprintf(f, "set arrow from %.9g, graph 0 to %.9g, graph 1 nohead front lc rgb '#000000' dt 2 lw 1\n", x, x);
+            fprintf(f, "set arrow from %.9g, graph 0 to %.9g, graph 1 nohead lc rgb '#000000' dt 2 lw 1\n", x, x);
             fprintf(f, "set label ");
             bench_gnuplot_string(f, label);
             fprintf(f, " at %.9g, graph 1 center offset 0,%g font ',11'\n", x, 0.7 + 1.1 * drawn++);
@@ -185,7 +186,9 @@ int bench_bars_plot(FILE *f, const void *ctx) {
     /* To the right there is room for the median in words. */
     double to = logarithmic ? r.most * scale * pow(r.most / r.least * 2.0, 0.16) : r.most * scale * 1.16;
     bench_gnuplot_head(f, 105 + 18 * (int)r.lines + 30 * (int)r.rows);
-    fprintf(f, "unset grid\nset grid xtics lc rgb '#dddddd' lw 0.5 lt 1\nset tmargin %g\nunset key\n",
+    fprintf(f,
+            "set style textbox opaque noborder fillcolor '#ffffff' margins 0.2,0.2\nunset grid\nset grid xtics lc rgb "
+            "'#dddddd' lw 0.5 lt 1\nset tmargin %g\nunset key\n",
             1.0 + 1.1 * r.lines);
     fprintf(f, "set yrange [%g:-0.4]\nset xrange [%.9g:%.9g]\n%s", -(double)r.rows - 0.6, from, to,
             logarithmic ? "set logscale x 10\n" : "");

@@ -230,12 +230,9 @@ int bench_report_write(const struct bench_sweep *s, const char *dir, char *error
         return failed(error, dir);
     }
     snprintf(path, sizeof(path), "%s/result.json", dir);
-    cJSON *json = bench_result_json(s);
-    int rc = json != NULL ? bench_json_write(json, path) : -1;
-    cJSON_Delete(json);
-    if (rc != 0) {
+    if (bench_result_write(s, path) != 0) {
         return failed(error, path);
     }
-    rc = write_histograms(s, dir, error);
+    int rc = write_histograms(s, dir, error);
     return rc != 0 ? rc : write_page(s, dir, error);
 }

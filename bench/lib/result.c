@@ -205,7 +205,7 @@ cJSON *bench_result_json(const struct bench_sweep *s) {
 }
 
 int bench_json_write(const cJSON *json, const char *path) {
-    char *printed = cJSON_Print(json);
+    char *printed = json != NULL ? cJSON_Print(json) : NULL;
     if (printed == NULL) {
         errno = ENOMEM;
         return -1;
@@ -221,5 +221,12 @@ int bench_json_write(const cJSON *json, const char *path) {
         }
     }
     free(printed);
+    return rc;
+}
+
+int bench_result_write(const struct bench_sweep *s, const char *path) {
+    cJSON *json = bench_result_json(s);
+    int rc = bench_json_write(json, path);
+    cJSON_Delete(json);
     return rc;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "engine/table/compact.h"
 
+#include "engine/table/kill.h"
 #include "engine/table/limbo.h"
 #include "engine/table/table_slots.h"
 #include "shm/bytes.h"
@@ -43,7 +44,9 @@ static void compact_move(struct table_writer *w, const struct compact_node *c, u
     uint64_t index = atomic_load_explicit(&n->index, memory_order_relaxed); /* MO(node.index) */
     table_node_begin(copy, c->key_len, c->value_len, prev, crc);
     bytes_copy(table_node_key(copy), table_node_key(n), (size_t)c->key_len + c->value_len);
+    KILL_POINT("compact.copied");
     table_swap(w, &c->place, c->hash, to, index);
+    KILL_POINT("compact.swapped");
     limbo_push_node(w, node);
 }
 
