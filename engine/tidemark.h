@@ -435,6 +435,10 @@ struct tide_read_counts {
     size_t size;
     uint64_t by_reason[TIDE_REASONS];
     uint64_t by_replica[TIDE_REPLICAS];
+    uint64_t hits;   /* keys that were looked up and found: of get, mget, and gets and peeks of sections; not of scans */
+    uint64_t misses; /* and that were not there */
+    uint64_t made;   /* tide_get_or_make(): values that were made, and that were had by waiting for another that made them */
+    uint64_t waited;
 };
 #define TIDE_READ_COUNTS_INIT TIDE_SIZED(tide_read_counts)
 

@@ -29,11 +29,6 @@ struct make_call {
     struct tide_answer a;
 };
 
-static void make_count(_Atomic uint64_t *word) {
-    /* MO(stats): one writer, as the read counts. */
-    atomic_store_explicit(word, atomic_load_explicit(word, memory_order_relaxed) + 1, memory_order_relaxed);
-}
-
 static int make_get(struct make_call *c, const struct tide_bound *bound) {
     c->a = (struct tide_answer)TIDE_ANSWER_INIT;
     return tide_get(c->r, c->key, c->key_len, bound, c->buf, c->buf_size, &c->a);
@@ -71,7 +66,7 @@ static int make_value(struct make_call *c) {
     if (error != 0 || size > c->buf_size) {
         return error != 0 ? error : TIDE_ERR_BUFFER;
     }
-    make_count(&c->r->counts->made);
+    reader_bump(&c->r->counts->made, 1);
     struct tide *d = c->r->domain;
     struct tide_token token;
     struct tide_put_opts o = TIDE_PUT_OPTS_INIT;
@@ -121,7 +116,7 @@ static int make_missing(struct make_call *c) {
         bool over = lease_wait(c->r->domain->log, &place, until_ns - now);
         int error = over ? make_get(c, NULL) : TIDE_ERR_NOT_FOUND;
         if (error == 0 || error == TIDE_ERR_BUFFER) {
-            make_count(&c->r->counts->waited);
+            reader_bump(&c->r->counts->waited, 1);
         }
         error = make_goes_on(error) ? -(int)atomic_load(&c->r->domain->closed) : error == 0 ? 1 : error;
         if (error != 0) {

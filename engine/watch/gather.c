@@ -75,7 +75,8 @@ static int gather_node(void *ctx, const uint8_t *key, size_t key_len, const uint
     if (crc32c(0, key, key_len + value_len) != payload_crc) { /* key and value lie one behind the other */
         return TIDE_ERR_CORRUPT;
     }
-    g->no_memory = !key_set_take(g->set, gather_hash(g, key, key_len), key, key_len, value, value_len, index, 0);
+    g->no_memory =
+        !key_set_take(g->set, gather_hash(g, key, key_len), key, key_len, value, value_len, index, WALK_NEVER);
     return g->no_memory ? TIDE_ERR_NOMEM : 0;
 }
 

@@ -31,6 +31,10 @@ static uint64_t walk_tail(const struct ring *ring) {
     return atomic_load_explicit(&ring->log->leader.tail, memory_order_acquire);
 }
 
+static uint64_t walk_payload_bytes(const struct frame *f) {
+    return (uint64_t)f->key_len + f->value_len + ((f->flags & FRAME_EXPIRES) != 0 ? sizeof(uint64_t) : 0);
+}
+
 static bool walk_is_keyed(const struct frame *f) {
     return f->key_len != 0;
 }
@@ -289,7 +293,10 @@ static inline void walk_fill_entry(struct walk_entry *e, const struct frame *f, 
     e->f = *f;
     e->key = payload;
     e->value = payload + f->key_len;
-    e->expiry = 0;
+    e->expiry = WALK_NEVER;
+    if ((f->flags & FRAME_EXPIRES) != 0) {
+        memcpy(&e->expiry, e->value + f->value_len, sizeof(e->expiry));
+    }
 }
 
 enum walk_status walk_next(struct walk *w, struct walk_entry *e) {
@@ -318,8 +325,7 @@ enum walk_status walk_next(struct walk *w, struct walk_entry *e) {
         if (status != WALK_OK) {
             return status;
         }
-        uint64_t bytes = (uint64_t)f.key_len + f.value_len;
-        if (ring_frame_crc(&f, crc32c_short(0, payload, (size_t)bytes)) != f.crc) {
+        if (ring_frame_crc(&f, crc32c_short(0, payload, (size_t)walk_payload_bytes(&f))) != f.crc) {
             w->run_bytes = 0;
             return WALK_DAMAGED;
         }

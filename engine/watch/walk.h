@@ -24,6 +24,8 @@ enum walk_status {
     WALK_NOMEM = 4,
 };
 
+#define WALK_NEVER UINT64_MAX
+
 struct walk {
     const struct ring *ring;
     const uint8_t *prefix; /* the caller's; NULL: all keys */
@@ -43,7 +45,7 @@ struct walk {
 struct walk_entry {
     struct frame f;
     const uint8_t *key, *value;
-    uint64_t expiry; /* 0: it does not expire */
+    uint64_t expiry; /* on the domain's clock; WALK_NEVER: it does not expire */
 };
 
 /* Start before entry `next`. Copies nothing yet. */

@@ -134,7 +134,7 @@ static inline void watch_give(struct tide_event *out, struct tide_event *e) {
 }
 
 static uint64_t watch_left(uint64_t expiry, uint64_t now) {
-    return expiry == 0 ? WATCH_NEVER : expiry > now ? expiry - now : 0;
+    return expiry == WALK_NEVER ? WATCH_NEVER : expiry > now ? expiry - now : 0;
 }
 
 /* The next of what was there at the beginning, and SYNCED at its end. */
@@ -142,7 +142,7 @@ static void watch_tell_first(struct tide_watch *w, struct tide_event *out) {
     struct tide_event e = { .time_ns = w->gathered_ns };
     while (w->told < w->set.count) {
         const struct key_set_entry *k = &w->set.entries[w->told++];
-        if (k->gone || (k->expiry != 0 && k->expiry <= w->gathered_ns)) {
+        if (k->gone || k->expiry <= w->gathered_ns) {
             continue;
         }
         e.kind = TIDE_EVENT_PUT;
