@@ -5,17 +5,8 @@
 #include "engine/table/cancel.h"
 #include "shm/clock.h"
 
-#ifndef TIDE_TTL_NONE /* SHIM */
-#define TIDE_TTL_NONE UINT64_MAX
-#define MAKE_SHIM 1
-struct tide_put_opts {
-    size_t size;
-    uint64_t ttl_ns;
-};
-#define TIDE_PUT_OPTS_INIT                                                                                             \
-    { sizeof(struct tide_put_opts), 0 }
-#define tide_put_with(d, r, k, kl, v, vl, o, t) ((void)(o), tide_put(d, r, k, kl, v, vl, t))
-#endif /* SHIM END */
+/* More is as much: a life of more than 100 years is none, and its end would not tell when the value became stale. */
+#define MAKE_STALE_MOST_NS (UINT64_C(10) * 365 * 24 * 3600 * 1000000000)
 
 struct make_call {
     struct tide_reader *r;
@@ -50,11 +41,7 @@ static uint64_t make_life_ns(const struct make_call *c) {
 }
 
 static bool make_is_stale(const struct make_call *c) {
-#ifdef MAKE_SHIM
-    return (void)c, false;
-#else
     return c->a.ttl_ns <= c->o.stale_ns && c->o.stale_ns != 0;
-#endif
 }
 
 /* Make and put. The answer is about what was put. */
@@ -76,9 +63,7 @@ static int make_value(struct make_call *c) {
         c->a.index = c->a.commit_index = c->a.version = token.index;
         c->a.linearizable = c->a.from_leader = 1;
         c->a.served_by = (uint32_t)atomic_load(&d->log->leader.leader);
-#ifndef MAKE_SHIM
         c->a.ttl_ns = o.ttl_ns != 0 ? o.ttl_ns : TIDE_TTL_NONE;
-#endif
     }
     return error;
 }
@@ -161,11 +146,6 @@ static int make_check(const struct make_call *c, const struct tide_answer *a) {
     if (c->make == NULL || c->o.flags != 0 || c->o.reserved != 0 || (a != NULL && a->size < SIZED_ANSWER)) {
         return TIDE_ERR_INVALID;
     }
-#ifdef MAKE_SHIM
-    if (c->o.ttl_ns != 0 || c->o.stale_ns != 0) {
-        return TIDE_ERR_INVALID;
-    }
-#endif
     return c->r->section != NULL ? TIDE_ERR_THREAD : 0;
 }
 
@@ -179,6 +159,7 @@ int tide_get_or_make(struct tide_reader *r, const void *key, size_t key_len, con
     if (!SIZED_TAKE(&c.o, opts != NULL ? opts : &defaults, SIZED_MAKE_OPTS)) {
         return TIDE_ERR_INVALID;
     }
+    c.o.stale_ns = c.o.stale_ns < MAKE_STALE_MOST_NS ? c.o.stale_ns : MAKE_STALE_MOST_NS;
     int error = make_check(&c, a);
     if (error != 0) {
         return error;

@@ -31,10 +31,6 @@ static uint64_t walk_tail(const struct ring *ring) {
     return atomic_load_explicit(&ring->log->leader.tail, memory_order_acquire);
 }
 
-static uint64_t walk_payload_bytes(const struct frame *f) {
-    return (uint64_t)f->key_len + f->value_len + ((f->flags & FRAME_EXPIRES) != 0 ? sizeof(uint64_t) : 0);
-}
-
 static bool walk_is_keyed(const struct frame *f) {
     return f->key_len != 0;
 }
@@ -293,9 +289,9 @@ static inline void walk_fill_entry(struct walk_entry *e, const struct frame *f, 
     e->f = *f;
     e->key = payload;
     e->value = payload + f->key_len;
-    e->expiry = WALK_NEVER;
-    if ((f->flags & FRAME_EXPIRES) != 0) {
-        memcpy(&e->expiry, e->value + f->value_len, sizeof(e->expiry));
+    e->expiry = NEVER_EXPIRES;
+    if (__builtin_expect((f->flags & FRAME_EXPIRES) != 0, 0)) {
+        memcpy(&e->expiry, e->value + f->value_len, EXPIRY_BYTES);
     }
 }
 
@@ -325,7 +321,7 @@ enum walk_status walk_next(struct walk *w, struct walk_entry *e) {
         if (status != WALK_OK) {
             return status;
         }
-        if (ring_frame_crc(&f, crc32c_short(0, payload, (size_t)walk_payload_bytes(&f))) != f.crc) {
+        if (ring_frame_crc(&f, crc32c_short(0, payload, (size_t)ring_payload_bytes(&f))) != f.crc) {
             w->run_bytes = 0;
             return WALK_DAMAGED;
         }

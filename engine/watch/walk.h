@@ -13,6 +13,7 @@
 #ifndef TIDE_WATCH_WALK_H
 #define TIDE_WATCH_WALK_H
 
+#include "engine/table/visible.h"
 #include "shm/ring.h"
 
 enum walk_status {
@@ -23,8 +24,6 @@ enum walk_status {
         3, /* what lies where the next entry should be cannot be it; a leader may mend its words within a second */
     WALK_NOMEM = 4,
 };
-
-#define WALK_NEVER UINT64_MAX
 
 struct walk {
     const struct ring *ring;
@@ -45,7 +44,7 @@ struct walk {
 struct walk_entry {
     struct frame f;
     const uint8_t *key, *value;
-    uint64_t expiry; /* on the domain's clock; WALK_NEVER: it does not expire */
+    uint64_t expiry; /* on the domain's clock; NEVER_EXPIRES: it does not expire */
 };
 
 /* Start before entry `next`. Copies nothing yet. */
