@@ -11,8 +11,9 @@
  * - A shared object that the library is part of stays loaded after its first tide_open(): dlclose() does not unload it.
  * - A section (tide_section_begin) holds memory: while one is open, nothing that was replaced since is reused. A section
  *   that stays open makes the replica's spare memory run out, and then the replica waits for it. Keep sections short.
- * - Tables have a fixed budget. When it is used up, puts answer TIDE_ERR_FULL; nothing is evicted, deletes still work.
- *   Memory once given to a size class of values stays with that class.
+ * - Tables have a fixed budget. When it is used up, puts answer TIDE_ERR_FULL; nothing is evicted. Deletes still work, and overwrites
+ *   that are no larger than what they replace. What was deleted serves any size once no reader can have it any more. A batch of
+ *   overwrites needs room for all of its new values at once: in a full table at most a hundred-and-twenty-eighth of the budget.
  * - A domain lives in /dev/shm and ends with the machine's boot. It is a cache, not a store.
  * - Members trust one another as far as one user's processes do: files are 0600. What another process writes into the
  *   segments is checked before it is believed, but a member that scribbles over the log on purpose can destroy the domain.
@@ -74,11 +75,11 @@ enum tide_error {
     TIDE_ERR_VERSION = -7,      /* the segment has another layout version or fingerprint: another build made it */
     TIDE_ERR_CORRUPT = -8,      /* the segment's bytes cannot be what Tidemark wrote */
     TIDE_ERR_NO_SPACE = -9,     /* /dev/shm, the memory limit or RLIMIT_FSIZE is too small for a segment: the log callback tells */
-    TIDE_ERR_FULL = -10,        /* the table's budget is used up; delete something or give it more table_bytes */
+    TIDE_ERR_FULL = -10,        /* the smallest table's budget is used up; delete something, or replace all replicas by some with more table_bytes */
     TIDE_ERR_TOO_BIG = -11,     /* key over 65,535 bytes, or the write over a quarter of the ring */
     TIDE_ERR_BUFFER = -12,      /* the buffer is too small; the answer's value_size says what is needed */
     TIDE_ERR_NOT_FOUND = -13,   /* no such key at the index of the read */
-    TIDE_ERR_REFUSED = -14,     /* fallback ERROR: no replica keeps the bound; the answer says what could be had */
+    TIDE_ERR_REFUSED = -14,     /* fallback ERROR: no replica keeps the bound; STALE: none could be read; the answer says what could be had */
     TIDE_ERR_TIMEOUT = -15,     /* not within the time given; fallback LEADER: nor did the leader's replica answer within one more second */
     TIDE_ERR_FENCE_AHEAD = -16, /* the fence is beyond the commit index: no such write was acknowledged */
     TIDE_ERR_INCARNATION = -17, /* the token is of another incarnation of the domain */
@@ -96,6 +97,8 @@ enum tide_error {
     TIDE_ERR_LOST = -29,        /* section on another process's replica: it no longer has the section's index; begin anew */
     TIDE_ERR_NOT_LOCAL = -30,   /* zero copy works on replicas of this process only */
     TIDE_ERR_READ_ONLY = -31,   /* the segments lie on a read-only mount: this handle reads, and nothing else */
+    TIDE_ERR_NUMBER = -32,      /* add: the value is no decimal number of 64 bits with a sign; nothing was written */
+    TIDE_ERR_OVERFLOW = -33,    /* add: the sum leaves 64 bits; nothing was written */
 };
 
 /* A short text for a code, in English, static storage. Any thread, wait-free. Unknown codes get "unknown error". */
@@ -119,6 +122,7 @@ extern "C" {
 #define TIDE_REPLICAS 64u
 #define TIDE_NAME_MAX 48u
 #define TIDE_UNBOUNDED UINT64_MAX
+#define TIDE_TTL_NONE UINT64_MAX /* never expires, also where the domain has a default */
 
 struct tide;        /* a domain, opened by this process */
 struct tide_reader; /* a reader, which is also a session */
@@ -154,8 +158,11 @@ struct tide_opts {
     uint64_t write_timeout_ns; /* how long a write waits for a leader elsewhere; default 1 s */
     tide_log_fn *log;          /* NULL: silent */
     void *log_ctx;
+    uint64_t default_ttl_ns;   /* creation only, kept with the domain: the life of a value whose write names none; 0: no end */
+    uint32_t evict;            /* 0 */
+    uint32_t reserved2;        /* 0 */
 };
-#define TIDE_OPTS_INIT { sizeof(struct tide_opts), TIDE_CREATE, 0, 0, 0, 0, 0, 0, NULL, NULL }
+#define TIDE_OPTS_INIT { sizeof(struct tide_opts), TIDE_CREATE, 0, 0, 0, 0, 0, 0, NULL, NULL, 0, 0, 0 }
 
 /*
  * Open a domain: attach to the segments of /dev/shm/tidemark.NAME.*, or create them.
@@ -207,6 +214,9 @@ struct tide_info {
     uint32_t members;   /* slots of processes (handles) that are attached, or were and are not reaped yet */
     uint32_t replicas;
     uint64_t lapped_total; /* followers that were lapped, ever */
+    uint64_t expired_total;  /* keys that were removed because their time was over, ever */
+    uint64_t evicted_total;  /* keys that were removed because their room was needed, ever */
+    uint64_t default_ttl_ns; /* 0: none */
 };
 #define TIDE_INFO_INIT TIDE_SIZED(tide_info)
 
@@ -240,7 +250,7 @@ struct tide_replica_opts {
     int32_t cpu;             /* pin the apply thread to this CPU, or -1 */
     uint32_t candidate;      /* 1: it may take over when the leader has gone */
     uint64_t apply_delay_ns; /* follower: apply entries only so long after their commit; at most 1 hour */
-    uint64_t table_bytes;    /* 0: the domain's */
+    uint64_t table_bytes;    /* 0: as the others; less than theirs, or than the domain's: INVALID, the log callback tells */
     const char *label;       /* up to 31 bytes, shown by tools; NULL: "rK" */
     /* Follower: how long it looks for new entries before it sleeps, holding its CPU meanwhile. 0: some microseconds.
      * What comes while it looks is applied at once; what comes while it sleeps, tens of microseconds later, and its
@@ -347,7 +357,8 @@ enum tide_fallback {
     TIDE_FALLBACK_LEADER = 0, /* wait up to wait_ns for a replica, then read the leader's: NO_LEADER where nobody leads then */
     TIDE_FALLBACK_WAIT = 1,   /* wait up to wait_ns, then TIDE_ERR_TIMEOUT */
     TIDE_FALLBACK_ERROR = 2,  /* TIDE_ERR_REFUSED at once; answer.staleness_ns is the least that could be had */
-    TIDE_FALLBACK_STALE = 3,  /* serve the freshest, flagged: answer.stale = 1; the session's fence may be breached, too */
+    TIDE_FALLBACK_STALE = 3,  /* serve the freshest, flagged: answer.stale = 1; the session's fence may be breached, too; REFUSED
+                               * where none can be read, since its process is stopped in the middle of a change, say */
 };
 
 /*
@@ -397,6 +408,7 @@ struct tide_answer {
     uint64_t waited_ns;
     uint64_t value_size;     /* bytes of the value, also when the buffer was too small */
     uint64_t version;        /* index of the write that made the value: for cas */
+    uint64_t ttl_ns;         /* what is left of its life; TIDE_TTL_NONE: it does not expire. 0 where no value was found, or many were asked for */
 };
 #define TIDE_ANSWER_INIT TIDE_SIZED(tide_answer)
 
@@ -495,6 +507,23 @@ typedef int tide_scan_fn(void *ctx, const void *key, size_t key_len, const void 
                          uint64_t version);
 TIDE_API int tide_section_scan(struct tide_reader *r, tide_scan_fn *fn, void *ctx);
 
+/* A key as a visit shows it. Pointers are valid until the section ends. */
+struct tide_entry {
+    size_t size;         /* of this struct */
+    const void *key;
+    size_t key_len;
+    const void *value;
+    size_t value_size;
+    uint64_t version;
+    uint64_t ttl_ns;     /* what is left of its life at the section's instant; TIDE_TTL_NONE: it does not expire */
+    uint32_t flags;      /* enum tide_write_flags */
+    uint32_t reserved;
+};
+
+/* As tide_section_scan(), with all that belongs to a key. */
+typedef int tide_entry_fn(void *ctx, const struct tide_entry *entry);
+TIDE_API int tide_section_visit(struct tide_reader *r, tide_entry_fn *fn, void *ctx);
+
 /* ---- writes ------------------------------------------------------------------------------------------------------ */
 
 /*
@@ -515,7 +544,51 @@ TIDE_API int tide_delete(struct tide *d, struct tide_reader *session, const void
 TIDE_API int tide_cas(struct tide *d, struct tide_reader *session, const void *key, size_t key_len, uint64_t expected,
                       const void *value, size_t value_size, struct tide_token *token, uint64_t *found);
 
-enum tide_op_kind { TIDE_OP_PUT = 1, TIDE_OP_DELETE = 2, TIDE_OP_CAS = 3 };
+/*
+ * Time to live. A value that was put with a ttl expires so long after its commit, by the domain's clock (tide_now()). It is seen while
+ * now < expiry, and never after, at every bound, on every replica, also while nobody leads. A read decides by one instant: get, mget and
+ * section each have one. An expired key is absent for cas, add, touch, scans and snapshots as well. The leader removes it from the
+ * tables soon afterwards, by an entry of the log. A key that never expires costs a read nothing.
+ *
+ * ttl_ns 0: the domain's default (tide_opts.default_ttl_ns). TIDE_TTL_NONE, or more than 100 years: it never expires.
+ */
+enum tide_write_flags { TIDE_KEEP = 1 /* the key is not evicted */ };
+struct tide_put_opts {
+    size_t size;
+    uint32_t flags;    /* enum tide_write_flags */
+    uint32_t reserved; /* 0 */
+    uint64_t ttl_ns;
+};
+#define TIDE_PUT_OPTS_INIT TIDE_SIZED(tide_put_opts)
+
+/* As tide_put() and tide_cas(), with options (NULL: TIDE_PUT_OPTS_INIT). Errors as there. */
+TIDE_API int tide_put_with(struct tide *d, struct tide_reader *session, const void *key, size_t key_len, const void *value,
+                           size_t value_size, const struct tide_put_opts *opts, struct tide_token *token);
+TIDE_API int tide_cas_with(struct tide *d, struct tide_reader *session, const void *key, size_t key_len, uint64_t expected,
+                           const void *value, size_t value_size, const struct tide_put_opts *opts, struct tide_token *token,
+                           uint64_t *found);
+
+/* Give a key another life, counted from now: a new version with the same value. Errors as tide_put(); NOT_FOUND: the key is not there,
+ * or has expired; nothing was written. */
+TIDE_API int tide_touch(struct tide *d, struct tide_reader *session, const void *key, size_t key_len, uint64_t ttl_ns,
+                        struct tide_token *token);
+
+/*
+ * Add to a value that is a decimal number of 64 bits with a sign, as text: an optional '-' and digits, no '+', no blanks. A key that is
+ * not there counts as 0. *result (may be NULL) gets the sum, which is the new value. opts: NULL, or a ttl: 0 leaves the expiry of a key
+ * that is there as it is. Errors as tide_put(); NUMBER, OVERFLOW: nothing was written. UNKNOWN as there, and where the sum was added by a
+ * leader that died before it answered.
+ */
+TIDE_API int tide_add(struct tide *d, struct tide_reader *session, const void *key, size_t key_len, int64_t delta,
+                      const struct tide_put_opts *opts, struct tide_token *token, int64_t *result);
+
+enum tide_op_kind {
+    TIDE_OP_PUT = 1,
+    TIDE_OP_DELETE = 2,
+    TIDE_OP_CAS = 3,
+    TIDE_OP_ADD = 4,   /* tide_write() alone, as TOUCH */
+    TIDE_OP_TOUCH = 5,
+};
 struct tide_op {
     enum tide_op_kind kind;
     uint32_t reserved;
@@ -532,9 +605,170 @@ struct tide_op {
 TIDE_API int tide_batch(struct tide *d, struct tide_reader *session, const struct tide_op *ops, size_t n,
                         struct tide_token *token, size_t *failed);
 
+/* An operation of tide_write(). Fill with TIDE_WRITE_OP_INIT, then change. */
+struct tide_write_op {
+    uint32_t size;
+    uint32_t kind;     /* enum tide_op_kind */
+    uint32_t flags;    /* enum tide_write_flags; of a put, cas or add */
+    uint32_t reserved; /* 0 */
+    const void *key;
+    size_t key_len;
+    const void *value; /* PUT, CAS */
+    size_t value_size;
+    uint64_t expected; /* CAS: the version before the batch */
+    uint64_t ttl_ns;   /* see above; not DELETE */
+    int64_t delta;     /* ADD */
+    int64_t result;    /* out: ADD: the sum */
+    uint64_t index;    /* out: of this operation's entry */
+};
+#define TIDE_WRITE_OP_INIT TIDE_SIZED(tide_write_op)
+
+/*
+ * As tide_batch(), with every kind of operation. ADD and TOUCH see what the operations before them in the batch did to their key: adds of
+ * one key add up. An operation that cannot be done (MISMATCH, NOT_FOUND of a touch, NUMBER, OVERFLOW) means that nothing is written;
+ * *failed tells which. All ops have the size of the first. To a leader in another process at most 4,096 adds go in one batch (TOO_BIG).
+ */
+TIDE_API int tide_write(struct tide *d, struct tide_reader *session, struct tide_write_op *ops, size_t n, struct tide_token *token,
+                        size_t *failed);
+
 /* Wait until n replicas (the leader's counts, those of dead processes do not) have applied token.index. timeout_ns 0: look
  * once. Any thread, sleeps. Errors: TIMEOUT, INCARNATION, INVALID (n over 64), CLOSED. */
 TIDE_API int tide_wait_applied(struct tide *d, const struct tide_token *token, uint32_t n, uint64_t timeout_ns);
+
+/* ---- get or make ------------------------------------------------------------------------------------------------- */
+
+/*
+ * Make the value of `key`: write it into buf and its size into *value_size. 0: it is good. Anything else: it could not be made, and
+ * tide_get_or_make() returns that as it is (positive numbers are no TIDE_ERR_). A size beyond buf_size: TIDE_ERR_BUFFER.
+ * It may use the library, the same reader too. Cancellation is off. A thread that ends in here gives the lease up.
+ */
+typedef int tide_make_fn(void *ctx, const void *key, size_t key_len, void *buf, size_t buf_size, size_t *value_size);
+
+struct tide_make_opts {
+    size_t size;
+    uint32_t flags;    /* 0 */
+    uint32_t reserved; /* 0 */
+    uint64_t ttl_ns;   /* how long the value is fresh: as tide_put_opts.ttl_ns */
+    uint64_t wait_ns;  /* how long to wait while another makes it; 0: not at all; TIDE_UNBOUNDED: as long as it lives */
+    uint64_t stale_ns; /* how long after ttl_ns the old value may be served while it is made anew; 0: not at all */
+};
+#define TIDE_MAKE_OPTS_INIT { sizeof(struct tide_make_opts), 0, 0, 0, TIDE_UNBOUNDED, 0 }
+
+/*
+ * tide_get(), and where the key is missing: make the value, put it, and answer with it. Of all who miss a key at once, in all processes, one
+ * makes it; the others wait and get what it put. A maker that fails passes the task on to one that waits; one whose process dies
+ * does, too. So make() runs once, unless it fails, its process dies, the value cannot be put, more than ten of 64 sets' keys are being
+ * made at once, or a process is stopped in the wrong instant: then somebody makes a value twice, and nothing else happens.
+ *
+ * Stale while it is made anew: the value is put with a life of ttl_ns + stale_ns. What has stale_ns or less left (answer.ttl_ns) is
+ * stale: the first that finds it so makes it anew, while the others get the old one at once. If that fails, so does the first.
+ * Everybody who uses the key should say the same stale_ns.
+ *
+ * opts: NULL for TIDE_MAKE_OPTS_INIT. The other arguments: as tide_get(). buf is where make() writes.
+ * Owner's thread, no section open. A hit costs what tide_get() costs. Blocks while make() runs, or wait_ns.
+ * Errors: as tide_get() but for NOT_FOUND; TIMEOUT: another has not made it within wait_ns; BUSY: make() asks for the key that it
+ * makes; what make() returned; as tide_put_with(): the value was made and could not be put: buf has it, answer.value_size bytes, and
+ * answer.version is 0.
+ */
+TIDE_API int tide_get_or_make(struct tide_reader *r, const void *key, size_t key_len, const struct tide_bound *bound,
+                              const struct tide_make_opts *opts, tide_make_fn *make, void *ctx, void *buf, size_t buf_size,
+                              struct tide_answer *a);
+
+/* Beneath it, for bindings whose language cannot be called back: take the lease of a key, look it up once more, make and put it, give the
+ * lease up. A lease is a hint that saves work; nobody is kept from writing the key. */
+enum tide_lease_state {
+    TIDE_LEASE_TAKEN = 1, /* yours to make */
+    TIDE_LEASE_DONE = 2,  /* another had it, and gave it up: look the key up, and take again where it is missing */
+    TIDE_LEASE_FULL = 3,  /* no room for one more lease: make the value without */
+};
+struct tide_lease {
+    size_t size;
+    uint32_t state; /* enum tide_lease_state */
+    uint32_t slot;
+};
+#define TIDE_LEASE_INIT TIDE_SIZED(tide_lease)
+
+/* Waits up to wait_ns while another has it. A lease ends when it is given up, when the reader is closed or its thread ends, or when its
+ * process dies. Owner's thread. Errors: INVALID, THREAD, CLOSED, GONE; TIMEOUT: another still has it; BUSY: this reader has it. */
+TIDE_API int tide_lease_take(struct tide_reader *r, const void *key, size_t key_len, uint64_t wait_ns, struct tide_lease *lease);
+/* made: 1: the value is there, and all who wait wake up; 0: it is not, and one of them tries. DONE and FULL need not be given
+ * up. Owner's thread. Errors: INVALID, THREAD. */
+TIDE_API int tide_lease_release(struct tide_reader *r, const struct tide_lease *lease, int made);
+
+/* ---- watching ---------------------------------------------------------------------------------------------------- */
+
+/*
+ * A watch tells every change of a domain's keys in the order of the log, each once, across changes of leader. It reads the log as it
+ * lies in memory: in any process, by a read-only mapping too. Nobody waits for a watch. One that is slower than the writers by more
+ * than the ring holds has lost changes, and is told so: TIDE_ERR_LOST.
+ */
+struct tide_watch;
+
+enum tide_watch_flags {
+    /* First everything that is there, at one index S, as TIDE_EVENT_PUT; then TIDE_EVENT_SYNCED; then every change after S. */
+    TIDE_WATCH_INITIAL = 1,
+};
+
+struct tide_watch_opts {
+    size_t size;
+    uint32_t flags;         /* enum tide_watch_flags */
+    uint32_t reserved;      /* 0 */
+    struct tide_token from; /* changes after this index; {0, 0}: what is committed after the call; with INITIAL {0, 0} */
+    const void *prefix;     /* keys that begin with it; prefix_len 0: all. Copied by tide_watch_open() */
+    size_t prefix_len;
+};
+#define TIDE_WATCH_OPTS_INIT { sizeof(struct tide_watch_opts), 0, 0, { 0, 0 }, NULL, 0 }
+
+enum tide_event_kind {
+    TIDE_EVENT_PUT = 1,
+    TIDE_EVENT_DELETE = 2, /* also of a key that was not there */
+    TIDE_EVENT_EXPIRE = 3, /* its time was over */
+    TIDE_EVENT_EVICT = 4,  /* its room was needed */
+    TIDE_EVENT_SYNCED = 5, /* INITIAL: all that was there has been told */
+};
+
+struct tide_event {
+    size_t size;
+    uint32_t kind;      /* enum tide_event_kind */
+    uint32_t more;      /* 1: the next event belongs to the same batch. What INITIAL tells is one batch, which SYNCED ends */
+    uint64_t index;     /* of the write; SYNCED: S */
+    uint64_t time_ns;   /* when it was committed, on the domain's clock (tide_now()); before and at SYNCED: when S was reached */
+    const void *key;    /* NULL with SYNCED. Not aligned */
+    size_t key_len;
+    const void *value;  /* behind the key in memory. Not aligned */
+    size_t value_size;  /* 0 but for PUT */
+    uint64_t ttl_ns;    /* what was left of its life at time_ns; UINT64_MAX: it does not expire */
+};
+#define TIDE_EVENT_INIT TIDE_SIZED(tide_event)
+
+/*
+ * Open a watch. opts: NULL for TIDE_WATCH_OPTS_INIT. INITIAL copies every key with the prefix into private memory, while writers go on, and
+ * returns when that is complete; it takes no part in the log, so with a small ring and fast writers it may be LOST.
+ * A watch belongs to no thread: any may use it, one at a time. It holds the handle's memory as a reader does: after tide_close() it
+ * answers TIDE_ERR_CLOSED and stays to be closed. In a forked child: TIDE_ERR_FORKED.
+ * Any thread, with INITIAL not in a section; no waiting but for the copy. Errors: INVALID, NOMEM, INCARNATION, FENCE_AHEAD, CLOSED, GONE;
+ * with INITIAL also NO_REPLICA, CORRUPT, LOST, THREAD. An index that the ring no longer holds: tide_watch_next() answers LOST.
+ */
+TIDE_API int tide_watch_open(struct tide *d, const struct tide_watch_opts *opts, struct tide_watch **out);
+
+/*
+ * The next event. Its pointers are valid until the next call with this watch, but for tide_watch_token(). Waits up to timeout_ns
+ * (0: not at all; UINT64_MAX: for ever): TIMEOUT. A thread that waits sleeps until a leader commits, and is awake some ten microseconds
+ * later; on a read-only mount it looks every 50 us to 2 ms.
+ * LOST: the log was overwritten where the watch stood; it ends there. tide_watch_oldest() says what is left; begin anew with
+ * INITIAL. CORRUPT: what the log holds there cannot be, also seconds later. Others: INVALID, NOMEM, CLOSED, GONE, FORKED.
+ */
+TIDE_API int tide_watch_next(struct tide_watch *w, struct tide_event *event, uint64_t timeout_ns);
+
+/* Where the watch stands: given as `from`, another watch goes on behind the last event that was told, in the middle of a batch where
+ * that was one. BUSY: before SYNCED there is no such place. */
+TIDE_API int tide_watch_token(struct tide_watch *w, struct tide_token *out);
+
+/* The token from which a watch could tell most: it begins with the oldest entry that the ring holds. It may be gone a moment later. */
+TIDE_API int tide_watch_oldest(struct tide_watch *w, struct tide_token *out);
+
+/* Close. No other thread is in a call with it. Errors: INVALID. */
+TIDE_API int tide_watch_close(struct tide_watch *w);
 
 #ifdef __cplusplus
 }

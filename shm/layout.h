@@ -27,6 +27,8 @@
 #define LAYOUT_LANES 64u
 #define LAYOUT_LANE_BYTES 32768u /* of a request; a larger one lies in a file of its own: engine/write/lane.h */
 #define LAYOUT_MARKS 64u
+#define LAYOUT_LEASE_SETS 64u
+#define LAYOUT_LEASE_WAYS 10u
 #define LAYOUT_NAME 64u
 #define LAYOUT_LABEL 32u
 
@@ -141,6 +143,7 @@ struct leader_board {
     _Atomic uint64_t waits; /* times that the ring was full */
     _Atomic uint64_t lapped;
     _Atomic uint64_t refused_full;
+    _Atomic uint64_t table_bytes; /* what is admitted fits a table of this budget: newcomers have no less; 0: nobody has led yet */
     /* Followers that sleep until commit moves: shm/park.h. */
     alignas(LAYOUT_PAIR) _Atomic uint32_t wake; /* futex word */
     _Atomic uint32_t parked;
@@ -188,6 +191,7 @@ struct replica_board {
     _Atomic uint64_t joins;
     _Atomic uint64_t lapped;
     char label[LAYOUT_LABEL];
+    _Atomic uint64_t table_bytes; /* its table's budget */
     /* Readers and wait_applied that sleep until `applied` moves. */
     alignas(LAYOUT_PAIR) _Atomic uint32_t wake; /* futex word */
     _Atomic uint32_t waiters;
@@ -201,6 +205,7 @@ struct reader_slot {
     _Atomic uint64_t misses; /* keys that were looked up and were not there */
     _Atomic uint64_t made;   /* get-or-make: values that this reader made, and that it waited for */
     _Atomic uint64_t waited;
+    _Atomic uint64_t extra; /* keys that were looked up, less the reads counted below: of many keys, and in sections; may wrap */
     /* A domain that evicts: the last keys that this reader found, as hashes, and how many it noted ever. The leader looks at them now and
      * then, to know what is read. */
     alignas(LAYOUT_PAIR) _Atomic uint32_t touches;
@@ -225,6 +230,11 @@ enum lane_phase { LANE_IDLE = 0, LANE_SUBMITTED = 1, LANE_TAKEN = 2, LANE_ANSWER
 /* Owner of a lane whose borrower went, or gave up, while the leader had its request: free as soon as that is answered. */
 #define LANE_ORPHAN UINT32_MAX
 
+enum lane_flags {
+    LANE_SPILLED = 1, /* the operations lie in the lane's file */
+    LANE_RESULTS = 2, /* some operations have results: with the answer they stand in `request`, 8 bytes each, in order */
+};
+
 /* One request at a time: its writer fills it, the leader answers it. See engine/write/lane.h. */
 struct lane {
     alignas(LAYOUT_PAIR) _Atomic uint32_t owner; /* 0 free, LANE_ORPHAN, else the number + 1 of the member that has borrowed it */
@@ -234,7 +244,7 @@ struct lane {
     _Atomic uint32_t asleep;
     /* The request, written before SUBMITTED. */
     uint32_t ops;
-    uint32_t spilled; /* 1: the operations lie in the lane's file */
+    uint32_t flags; /* enum lane_flags */
     uint64_t request_bytes;
     /* The answer, written before ANSWERED, on the line of `turn`: who sees that has the rest as well. */
     int32_t result;
@@ -246,10 +256,13 @@ struct lane {
 
 /* An operation of a request; key and value follow. Each starts at a multiple of 8 bytes from the request's start. */
 struct lane_op {
-    uint64_t value_len;
-    uint64_t expected; /* cas: the index that the key must be at; 0: absent */
-    uint32_t kind;     /* as enum tide_op_kind of tidemark.h */
+    uint64_t expected; /* cas: the index that the key must be at; 0: absent. add: what is added, two's complement */
+    uint64_t ttl_ns;   /* as struct tide_write_op of tidemark.h has it */
+    uint32_t value_len;
     uint32_t key_len;
+    uint16_t kind;     /* as enum tide_op_kind */
+    uint16_t flags;    /* as enum tide_write_flags */
+    uint32_t reserved;
 };
 
 /* What the log did for a lane last, as a replica knows it: the new leader's answer to a request that was committed. */
@@ -268,6 +281,23 @@ struct lanes_board {
 };
 
 enum evict_policy { EVICT_NONE = 0, EVICT_S3FIFO = 1 };
+
+/* ---- leases: who makes a value that many miss ------------------------------------------------------------------------ */
+
+/* See shm/lease.h. */
+struct lease {
+    _Atomic uint64_t key;     /* its hash; says nothing where holder is 0 */
+    _Atomic uint32_t holder;  /* number + 1 of the member that makes the value; 0: free */
+    _Atomic uint32_t turn;    /* futex word: changes when the lease is given up */
+    _Atomic uint32_t waiters; /* who sleeps, or is about to */
+    uint32_t reserved;
+};
+
+struct lease_set {
+    alignas(LAYOUT_PAIR) _Atomic uint32_t lock; /* number + 1 of the member that looks through the set; 0: free */
+    uint32_t reserved[3];
+    struct lease ways[LAYOUT_LEASE_WAYS];
+};
 
 /* ---- the log segment --------------------------------------------------------------------------------------------- */
 
@@ -290,6 +320,7 @@ struct log_segment {
     alignas(LAYOUT_PAIR) struct member_slot members[LAYOUT_MEMBERS];
     alignas(LAYOUT_PAIR) struct lanes_board lanes_board;
     alignas(LAYOUT_PAIR) struct lane lanes[LAYOUT_LANES];
+    alignas(LAYOUT_PAIR) struct lease_set leases[LAYOUT_LEASE_SETS];
 };
 
 /* ---- HDR histograms ---------------------------------------------------------------------------------------------- */
@@ -349,6 +380,7 @@ struct table_node {
 #define NODE_EXPIRES UINT32_C(0x80000000) /* no value is so large: a quarter of the largest ring */
 enum node_flags { NODE_KEEP = 1 /* not to be evicted */ };
 #define NODE_HEADER_BYTES 32u
+#define EXPIRY_BYTES 8u /* behind the value, of a frame and of a node */
 
 struct table_segment {
     struct segment_header header;
@@ -439,6 +471,7 @@ LAYOUT_AT(leader_board, wakes, 144);
 LAYOUT_AT(leader_board, waits, 152);
 LAYOUT_AT(leader_board, lapped, 160);
 LAYOUT_AT(leader_board, refused_full, 168);
+LAYOUT_AT(leader_board, table_bytes, 176);
 LAYOUT_AT(leader_board, wake, 256);
 LAYOUT_AT(leader_board, parked, 260);
 LAYOUT_AT(leader_board, vigil, 264);
@@ -461,6 +494,7 @@ LAYOUT_AT(replica_board, entries, 168);
 LAYOUT_AT(replica_board, joins, 176);
 LAYOUT_AT(replica_board, lapped, 184);
 LAYOUT_AT(replica_board, label, 192);
+LAYOUT_AT(replica_board, table_bytes, 224);
 LAYOUT_AT(replica_board, wake, 256);
 LAYOUT_AT(replica_board, waiters, 260);
 LAYOUT_AT(replica_board, digest_marks, 384);
@@ -475,6 +509,7 @@ LAYOUT_AT(reader_slot, member, 4);
 LAYOUT_AT(reader_slot, misses, 8);
 LAYOUT_AT(reader_slot, made, 16);
 LAYOUT_AT(reader_slot, waited, 24);
+LAYOUT_AT(reader_slot, extra, 32);
 LAYOUT_AT(reader_slot, touches, 128);
 LAYOUT_AT(reader_slot, reserved, 132);
 LAYOUT_AT(reader_slot, touched, 192);
@@ -492,7 +527,7 @@ LAYOUT_AT(lane, turn, 8);
 LAYOUT_AT(lane, wake, 16);
 LAYOUT_AT(lane, asleep, 20);
 LAYOUT_AT(lane, ops, 24);
-LAYOUT_AT(lane, spilled, 28);
+LAYOUT_AT(lane, flags, 28);
 LAYOUT_AT(lane, request_bytes, 32);
 LAYOUT_AT(lane, result, 40);
 LAYOUT_AT(lane, failed, 44);
@@ -501,11 +536,14 @@ LAYOUT_AT(lane, found, 56);
 LAYOUT_AT(lane, request, 64);
 LAYOUT_SIZE(lane, 128 + LAYOUT_LANE_BYTES);
 
-LAYOUT_AT(lane_op, value_len, 0);
-LAYOUT_AT(lane_op, expected, 8);
-LAYOUT_AT(lane_op, kind, 16);
+LAYOUT_AT(lane_op, expected, 0);
+LAYOUT_AT(lane_op, ttl_ns, 8);
+LAYOUT_AT(lane_op, value_len, 16);
 LAYOUT_AT(lane_op, key_len, 20);
-LAYOUT_SIZE(lane_op, 24);
+LAYOUT_AT(lane_op, kind, 24);
+LAYOUT_AT(lane_op, flags, 26);
+LAYOUT_AT(lane_op, reserved, 28);
+LAYOUT_SIZE(lane_op, 32);
 
 LAYOUT_AT(lane_done, seq, 0);
 LAYOUT_AT(lane_done, index, 8);
@@ -518,6 +556,18 @@ LAYOUT_AT(lanes_board, step_down, 136);
 LAYOUT_AT(lanes_board, pinged, 140);
 LAYOUT_AT(lanes_board, answered, 144);
 LAYOUT_SIZE(lanes_board, 256);
+
+LAYOUT_AT(lease, key, 0);
+LAYOUT_AT(lease, holder, 8);
+LAYOUT_AT(lease, turn, 12);
+LAYOUT_AT(lease, waiters, 16);
+LAYOUT_AT(lease, reserved, 20);
+LAYOUT_SIZE(lease, 24);
+
+LAYOUT_AT(lease_set, lock, 0);
+LAYOUT_AT(lease_set, reserved, 4);
+LAYOUT_AT(lease_set, ways, 16);
+LAYOUT_SIZE(lease_set, 256);
 
 LAYOUT_AT(log_segment, header, 0);
 LAYOUT_AT(log_segment, ring_off, 144);
@@ -537,6 +587,7 @@ LAYOUT_AT(log_segment, readers, 42752);
 LAYOUT_AT(log_segment, members, 1419008);
 LAYOUT_AT(log_segment, lanes_board, 1451776);
 LAYOUT_AT(log_segment, lanes, 1452032);
+LAYOUT_AT(log_segment, leases, 3557376);
 
 LAYOUT_AT(hdr, lowest, 0);
 LAYOUT_AT(hdr, highest, 8);

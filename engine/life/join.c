@@ -29,7 +29,9 @@
 #include "shm/nap.h"
 #include "shm/park.h"
 
-#define JOIN_AHEAD 6u
+#define JOIN_AHEAD 6u /* buckets, from those whose nodes are prefetched */
+#define JOIN_NODES_AHEAD 2u
+#define JOIN_LINES 3u    /* of a node: some hundred bytes */
 #define JOIN_BUCKETS 64u /* copied in one section: some 400 keys */
 #define JOIN_TRIES 100
 #define JOIN_DAMAGED 8u /* the log could not be read from where the join began: another place is tried so often */
@@ -120,32 +122,56 @@ static bool join_pin(struct replica *r, uint64_t donor_applied) {
 
 struct join_copy {
     struct replica *r;
+    struct foreign_scratch *scratch;
+    uint64_t most; /* bytes that one copy of the donor may come to */
     enum arena_status status;
     bool damaged; /* a whole copy has another CRC than its node says */
 };
 
-static int join_copy_node(void *ctx, const uint8_t *key, size_t key_len, const uint8_t *value, size_t value_len,
-                          uint64_t index, uint32_t payload_crc) {
-    struct join_copy *copy = ctx;
+/* Put a node of the donor into our table. Its bytes do not change any more. */
+static inline int join_put(struct join_copy *copy, const struct visited *from, uint64_t hash) {
     struct table_writer *w = &copy->r->writer;
-    (void)value; /* it lies behind the key */
-    if (index > copy->r->applied) {
-        return 0; /* the log brings it */
-    }
-    if (crc32c(0, key, key_len + value_len) != payload_crc) {
+    if (crc32c_short(0, from->key, from->payload_bytes) != from->payload_crc) {
         copy->damaged = true;
         return TIDE_ERR_CORRUPT;
     }
     uint32_t node;
-    copy->status = table_node_new(w, key_len, value_len, &node);
+    bool expires = from->payload_bytes > from->key_len + from->value_len;
+    copy->status = table_node_new(w, from->key_len, node_word(from->value_len, expires), &node);
     if (copy->status != ARENA_OK) {
         return -1;
     }
-    uint8_t *to = table_node_key(table_node_at(&w->t, node));
-    memcpy(to, key, key_len + value_len);
-    copy->status =
-        table_publish(w, node, table_hash(&w->t, to, key_len), index, payload_crc) == 0 ? ARENA_OK : ARENA_FULL;
+    bytes_copy(table_node_key(table_node_at(&w->t, node)), from->key, from->payload_bytes);
+    if (__builtin_expect((from->flags & NODE_KEEP) != 0, 0)) {
+        table_node_keep(table_node_at(&w->t, node));
+    }
+    copy->status = table_publish(w, node, hash, from->index, from->payload_crc) == 0 ? ARENA_OK : ARENA_FULL;
     return copy->status == ARENA_OK ? 0 : -1;
+}
+
+/* A node of another process's table: a checked copy. */
+static int join_put_foreign(void *ctx, const struct visited *from) {
+    struct join_copy *copy = ctx;
+    if (from->index > copy->r->applied) {
+        return 0; /* the log brings it */
+    }
+    return join_put(copy, from, table_hash(&copy->r->writer.t, from->key, from->key_len));
+}
+
+/* A node of this process's own table stays whole while the section is open. Tables of one domain have one hash. */
+static int join_put_local(void *ctx, const struct table_node *n, const struct table_lengths *len, uint64_t hash) {
+    struct join_copy *copy = ctx;
+    const struct visited from = visit_of_node(n, len);
+    copy->scratch->total += NODE_HEADER_BYTES + from.payload_bytes;
+    if (copy->scratch->total > copy->most) {
+        return TIDE_ERR_CORRUPT; /* buckets that are chained to one another, say */
+    }
+    return from.index > copy->r->applied ? 0 : join_put(copy, &from, hash);
+}
+
+static int join_bucket(struct join_copy *copy, const struct view *donor, uint64_t bucket, uint64_t buckets) {
+    return donor->foreign ? foreign_visit_bucket(donor, bucket, UINT64_MAX, copy->scratch, join_put_foreign, copy)
+                          : table_visit_bucket(&donor->table, bucket, buckets, UINT64_MAX, join_put_local, copy);
 }
 
 /* How far a copy has come. */
@@ -171,8 +197,9 @@ static void join_prefetch(const struct view *donor, uint64_t bucket, uint64_t la
         uint32_t node = atomic_load_explicit(&b->slots[i], memory_order_acquire); /* MO(table.slot) */
         if (node != 0) {
             const uint8_t *at = (const uint8_t *)table_node_at(t, node);
-            __builtin_prefetch(at);
-            __builtin_prefetch(at + LAYOUT_LINE);
+            for (uint32_t line = 0; line < JOIN_LINES; line++) {
+                __builtin_prefetch(at + line * LAYOUT_LINE);
+            }
         }
     }
 }
@@ -192,21 +219,22 @@ static void join_blame(struct replica *r, const struct join_state *j, bool certa
 /* Copy some buckets in one section. False: the donor is gone or damaged. *status: ARENA_WAIT or ARENA_FULL where
  * memory ran out. */
 static bool join_some(struct replica *r, struct join_state *j, enum arena_status *status) {
-    struct join_copy copy = { r, ARENA_OK, false };
+    struct join_copy copy = { .r = r, .scratch = &j->scratch, .status = ARENA_OK };
     int result = 0;
     rcu_enter();
     const struct view *donor = join_donor(r, j->donor, j->source);
     bool there = donor != NULL;
     if (there) {
         j->passed = board_applied(donor->board);
+        copy.most = FOREIGN_TIMES * donor->segment.size_bytes;
         j->last = foreign_buckets(donor); /* after `applied` */
         result = j->last == 0 ? TIDE_ERR_CORRUPT : 0;
         KILL_POINT("join.counted");
         uint64_t end = j->next + JOIN_BUCKETS < j->last ? j->next + JOIN_BUCKETS : j->last;
         for (; j->next < end && result == 0; j->next += result == 0) {
-            join_prefetch(donor, j->next + 2, j->last);
+            join_prefetch(donor, j->next + JOIN_NODES_AHEAD, j->last);
             /* A bucket that was not finished is copied again. The nodes that are here already are not newer. */
-            result = visit_bucket(donor, j->next, j->last, UINT64_MAX, &j->scratch, join_copy_node, &copy);
+            result = join_bucket(&copy, donor, j->next, j->last);
         }
         KILL_POINT("join.slots");
         /* Again, after the slots: another process's donor does not wait for this section before it clears what it moved, and what was not
@@ -288,6 +316,7 @@ static int join_begin(struct replica *r, struct join_state *j) {
     donor = join_donor(r, j->donor, j->source);
     if (donor != NULL) {
         lane_copy_notes(r, donor);
+        table_expect(&r->writer, foreign_buckets(donor));
     }
     rcu_exit();
     return donor != NULL ? 0 : TIDE_ERR_BUSY;

@@ -38,10 +38,11 @@ static inline bool apply_checks_out(const struct replica *r, const struct apply_
 }
 
 static inline enum arena_status apply_node(struct replica *r, struct apply_part *p) {
+    uint32_t word = node_word(p->f.value_len, (p->f.flags & FRAME_EXPIRES) != 0);
     if (p->ahead) {
-        return table_node_ahead(&r->writer, p->f.key_len, p->f.value_len, &p->node) ? ARENA_OK : ARENA_WAIT;
+        return table_node_ahead(&r->writer, p->f.key_len, word, &p->node) ? ARENA_OK : ARENA_WAIT;
     }
-    return table_node_new(&r->writer, p->f.key_len, p->f.value_len, &p->node);
+    return table_node_new(&r->writer, p->f.key_len, word, &p->node);
 }
 
 /* Drop nodes that were made and will not be taken. */
@@ -76,13 +77,16 @@ static inline enum apply_status apply_make(struct replica *r, struct apply_part 
     if (status != ARENA_OK) {
         return status == ARENA_WAIT ? APPLY_WAIT : APPLY_FULL;
     }
-    size_t payload = (size_t)p->f.key_len + p->f.value_len;
+    size_t payload = ring_payload_bytes(&p->f);
     uint8_t *key = table_node_key(table_node_at(&r->writer.t, p->node));
     bytes_copy_racy(key, ring_payload(&r->domain->ring, pos), payload);
     p->crc = crc32c_short(0, key, payload);
     if (!apply_checks_out(r, p, p->crc)) {
         apply_drop(r, p, 1);
         return apply_torn(r, pos);
+    }
+    if (__builtin_expect((p->f.flags & FRAME_KEEP) != 0, 0)) {
+        table_node_keep(table_node_at(&r->writer.t, p->node));
     }
     p->hash = table_hash(&r->writer.t, key, p->f.key_len);
     __builtin_prefetch(table_bucket_at(&r->writer.t, table_bucket_of(p->hash, r->writer.buckets)));
@@ -124,7 +128,7 @@ static inline enum apply_status apply_take(struct replica *r, const struct apply
             table_node_count(&r->writer, p->node);
         }
         status = table_publish(&r->writer, p->node, p->hash, p->f.index, p->crc) == 0 ? APPLY_OK : APPLY_FULL;
-    } else if (p->f.type == FRAME_DELETE || p->f.type == FRAME_EXPIRE || p->f.type == FRAME_EVICT) {
+    } else if (ring_removes(&p->f)) {
         status = apply_delete(r, p);
     } else {
         status = apply_checks_out(r, p, 0) ? APPLY_OK : apply_torn(r, p->pos);

@@ -52,6 +52,24 @@ static void arena_free_page(struct arena *a, uint32_t page) {
     a->low_page = page < a->low_page ? page : a->low_page;
 }
 
+/* Each class may have one page that is partly empty, the zone two. One more page serves a node that is made before the node that it
+ * replaces is freed. */
+static uint32_t arena_kept(uint32_t classes) {
+    return classes + 4;
+}
+
+static struct arena_limits arena_limits_of(uint32_t classes, uint32_t shift, uint64_t pages) {
+    uint64_t kept = arena_kept(classes), spare = pages / ARENA_SPARE_SHARE + 2;
+    uint64_t all = kept + spare < pages ? pages - kept - spare : 0;
+    return (struct arena_limits){ .limit = all << shift, .spare = spare << shift };
+}
+
+struct arena_limits arena_limits(uint32_t page_bytes, uint64_t pages) {
+    struct arena a = { .shift = 31u - (uint32_t)__builtin_clz(page_bytes) };
+    arena_make_classes(&a);
+    return arena_limits_of(a.classes, a.shift, pages);
+}
+
 int arena_init(struct arena *a, uint8_t *base, uint64_t from, uint64_t end, uint32_t page_bytes,
                _Atomic uint32_t *uses) {
     *a = (struct arena){ .base = base, .seg = (struct table_segment *)base, .end = end, .uses = uses };
@@ -72,13 +90,10 @@ int arena_init(struct arena *a, uint8_t *base, uint64_t from, uint64_t end, uint
     for (uint32_t p = 0; p < a->pages; p++) {
         arena_free_page(a, p);
     }
-    /* Each class may have one page that is partly empty, the zone two. One more page serves a node that is made before
-     * the node that it replaces is freed. */
-    uint64_t kept = a->classes + 4, spare = a->pages / ARENA_SPARE_SHARE + 2;
-    uint64_t all = kept + spare < a->pages ? a->pages - kept - spare : 0;
-    a->limit = all << a->shift;
-    a->spare = spare << a->shift;
-    a->patience = (kept + spare) << a->shift >> 2;
+    struct arena_limits limits = arena_limits_of(a->classes, a->shift, a->pages);
+    a->limit = limits.limit;
+    a->spare = limits.spare;
+    a->patience = (((uint64_t)arena_kept(a->classes) << a->shift) + a->spare) >> 2;
     return 0;
 }
 

@@ -96,6 +96,12 @@ static inline struct table_node *arena_node(const struct arena *a, uint32_t node
 /* The page size in a domain whose tables have `table_bytes`. All replicas use the same, since the sum depends on it. */
 uint32_t arena_page_bytes(uint64_t table_bytes);
 
+/* What so many pages of this size hold: see `limit` and `spare` above. */
+struct arena_limits {
+    uint64_t limit, spare;
+};
+struct arena_limits arena_limits(uint32_t page_bytes, uint64_t pages);
+
 /* Cut memory into pages, from `from` (at the lowest) to `end`; a->pages_off is where they begin. `uses`: a word for
  * each. 0, or -1: no memory. */
 int arena_init(struct arena *a, uint8_t *base, uint64_t from, uint64_t end, uint32_t page_bytes,

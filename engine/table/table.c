@@ -69,6 +69,48 @@ static uint64_t table_index_bytes(uint64_t table_bytes, uint64_t expected_keys) 
     return table_round(wanted > least ? wanted : least, TABLE_PAGE);
 }
 
+/* Where things lie in a table segment. */
+struct table_plan {
+    uint64_t uses_off, buckets_off, from; /* pages of nodes lie between `from` and the end */
+    uint32_t page_bytes;
+};
+
+static struct table_plan table_plan_of(uint64_t size_bytes, uint64_t domain_bytes, uint64_t expected_keys) {
+    struct table_plan p = { .page_bytes = arena_page_bytes(domain_bytes) };
+    p.uses_off = table_fixed_bytes();
+    p.buckets_off = table_round(p.uses_off + (size_bytes - p.uses_off) / p.page_bytes * sizeof(uint32_t), TABLE_PAGE);
+    p.from = p.buckets_off + table_index_bytes(size_bytes - p.buckets_off, expected_keys);
+    return p;
+}
+
+/* So many keys this many bytes of buckets and overflow buckets have room for, whatever the keys are. */
+static uint64_t table_keys_limit(uint64_t index_bytes) {
+    return index_bytes / sizeof(struct table_bucket) * TABLE_FULL_LOAD;
+}
+
+struct table_limits table_limits(uint64_t table_bytes, uint64_t domain_bytes, uint64_t expected_keys) {
+    uint64_t size = table_segment_bytes(table_bytes);
+    struct table_plan p = table_plan_of(size, domain_bytes, expected_keys);
+    uint64_t pages = (size - p.from) / p.page_bytes;
+    return (struct table_limits){
+        .arena = arena_limits(p.page_bytes, pages),
+        .keys = table_keys_limit(size - pages * p.page_bytes - p.buckets_off),
+    };
+}
+
+void table_admit_up_to(struct table_writer *w, struct table_limits most) {
+    w->arena.limit = most.arena.limit;
+    w->arena.spare = most.arena.spare;
+    w->keys_limit = most.keys;
+    table_note_memory(w);
+}
+
+/* So many buckets may there be at the most. */
+static uint64_t table_buckets_most(const struct table_writer *w) {
+    return (w->arena.pages_off - w->t.buckets_off) / sizeof(struct table_bucket) / TABLE_OVERFLOW_SHARE *
+           (TABLE_OVERFLOW_SHARE - 1);
+}
+
 int table_create(struct table_writer *w, uint8_t *base, uint64_t size_bytes, uint64_t domain_bytes, uint64_t seed,
                  uint64_t expected_keys) {
     struct table_own *own = aligned_alloc(LAYOUT_PAIR, sizeof(*own));
@@ -77,16 +119,14 @@ int table_create(struct table_writer *w, uint8_t *base, uint64_t size_bytes, uin
     }
     memset((void *)own, 0, sizeof(*own));
     struct table_segment *seg = (struct table_segment *)base;
-    uint32_t page_bytes = arena_page_bytes(domain_bytes);
+    struct table_plan plan = table_plan_of(size_bytes, domain_bytes, expected_keys);
     uint64_t off = table_round(sizeof(*seg), LAYOUT_PAIR);
     seg->lag_all_off = off;
     off += table_round(lag_all_size_bytes(), LAYOUT_PAIR);
     seg->lag_windows_off = off;
-    off += table_round(lag_windows_size_bytes(), LAYOUT_PAIR);
-    uint64_t uses_off = table_round(off, LAYOUT_PAIR);
-    seg->uses_off = uses_off;
-    seg->page_bytes = page_bytes;
-    uint64_t buckets_off = table_round(uses_off + (size_bytes - off) / page_bytes * sizeof(uint32_t), TABLE_PAGE);
+    uint64_t buckets_off = plan.buckets_off;
+    seg->uses_off = plan.uses_off;
+    seg->page_bytes = plan.page_bytes;
     seg->buckets_off = buckets_off;
     seg->nodes_end = size_bytes;
     seg->hash_seed = seed;
@@ -102,9 +142,14 @@ int table_create(struct table_writer *w, uint8_t *base, uint64_t size_bytes, uin
                .own = own },
         .batch = TABLE_BATCH,
     };
-    uint64_t index_bytes = table_index_bytes(size_bytes - buckets_off, expected_keys);
-    if (arena_init(&w->arena, base, buckets_off + index_bytes, size_bytes, page_bytes,
-                   (_Atomic uint32_t *)(base + uses_off)) != 0) {
+    if (arena_init(&w->arena, base, plan.from, size_bytes, plan.page_bytes,
+                   (_Atomic uint32_t *)(base + plan.uses_off)) != 0) {
+        free(own);
+        w->t.own = NULL;
+        return -1;
+    }
+    if (expiry_init(&w->expiry, (w->arena.pages_off - buckets_off) / sizeof(struct table_bucket)) != 0) {
+        arena_destroy(&w->arena);
         free(own);
         w->t.own = NULL;
         return -1;
@@ -113,10 +158,8 @@ int table_create(struct table_writer *w, uint8_t *base, uint64_t size_bytes, uin
     w->t.uses = w->arena.uses;
     w->t.page_shift = w->arena.shift;
     w->overflow_off = w->arena.pages_off;
-    index_bytes = w->arena.pages_off - buckets_off;
-    w->keys_limit = index_bytes / sizeof(struct table_bucket) * TABLE_FULL_LOAD;
-    uint64_t most = index_bytes / sizeof(struct table_bucket) / TABLE_OVERFLOW_SHARE * (TABLE_OVERFLOW_SHARE - 1);
-    uint64_t buckets = table_buckets_for(expected_keys);
+    w->keys_limit = table_keys_limit(w->arena.pages_off - buckets_off);
+    uint64_t buckets = table_buckets_for(expected_keys), most = table_buckets_most(w);
     while (buckets > most && buckets > TABLE_BUCKETS_MIN) {
         buckets /= 2;
     }
@@ -128,6 +171,16 @@ int table_create(struct table_writer *w, uint8_t *base, uint64_t size_bytes, uin
     return 0;
 }
 
+void table_expect(struct table_writer *w, uint64_t buckets) {
+    if (w->keys != 0 || buckets <= w->buckets || buckets > table_buckets_most(w)) {
+        return;
+    }
+    w->buckets = w->cleared = buckets;
+    /* MO(table.buckets): release; as in table_create(). The new ones are empty. */
+    atomic_store_explicit(&w->t.own->buckets, buckets, memory_order_release);
+    atomic_store_explicit(&w->t.seg->buckets, buckets, memory_order_release); /* MO(table.buckets) */
+}
+
 void table_destroy(struct table_writer *w) {
     free(w->open.items);
     free(w->waiting.items);
@@ -136,6 +189,7 @@ void table_destroy(struct table_writer *w) {
     free(w->t.own);
     w->t.own = NULL;
     w->open.items = w->waiting.items = NULL;
+    expiry_destroy(&w->expiry);
     arena_destroy(&w->arena);
 }
 
@@ -280,6 +334,7 @@ static bool table_split(struct table_writer *w) {
             }
         }
     }
+    expiry_spread(&w->expiry, from, fresh);
     w->buckets = fresh + 1;
     /* MO(table.buckets): release; the new bucket is filled before it is addressed. Pairs with table_bucket_for(). */
     atomic_store_explicit(&w->t.own->buckets, w->buckets, memory_order_release);
@@ -372,10 +427,10 @@ void table_clear_tomb(struct table_writer *w, uint32_t node) {
 
 /* ---- entries --------------------------------------------------------------------------------------------------------- */
 
-enum arena_status table_node_new(struct table_writer *w, size_t key_len, size_t value_len, uint32_t *node) {
-    enum arena_status status = arena_alloc(&w->arena, key_len + value_len, node);
+enum arena_status table_node_new(struct table_writer *w, size_t key_len, uint32_t value_word, uint32_t *node) {
+    enum arena_status status = arena_alloc(&w->arena, node_payload_bytes(key_len, value_word), node);
     if (status == ARENA_OK) {
-        table_node_begin(table_node_at(&w->t, *node), key_len, value_len, 0, 0);
+        table_node_begin(table_node_at(&w->t, *node), key_len, value_word, 0, 0);
     }
     return status;
 }
@@ -395,7 +450,7 @@ static void table_count(struct table_writer *w, const struct table_node *gone, c
     const struct table_node *n = come != NULL ? come : gone;
     /* MO(node.fields): relaxed; the writer's own nodes. */
     uint64_t bytes = (uint64_t)atomic_load_explicit(&n->key_len, memory_order_relaxed) +
-                     atomic_load_explicit(&n->value_len, memory_order_relaxed); /* MO(node.fields) */
+                     node_value_len(atomic_load_explicit(&n->value_len, memory_order_relaxed)); /* MO(node.fields) */
     w->digest += come != NULL ? table_digest_of(n) : 0 - table_digest_of(n);
     table_count_bytes(w, come != NULL ? 0 : bytes, come != NULL ? bytes : 0);
     w->keys += come != NULL ? 1 : UINT64_MAX;
@@ -466,17 +521,20 @@ void table_delete(struct table_writer *w, uint64_t hash, const void *key, size_t
     limbo_push(w, LIMBO_TOMB, p.node, e.bytes);
 }
 
-uint64_t table_current(const struct table_writer *w, uint64_t hash, const void *key, size_t key_len) {
+const struct table_node *table_newest(const struct table_writer *w, uint64_t hash, const void *key, size_t key_len) {
     struct table_bucket *b = table_bucket_at(&w->t, table_bucket_of(hash, w->buckets));
     struct table_place p = table_place_for(&w->t, b, hash, key, key_len);
-    if (p.node == 0) {
-        return 0;
+    /* MO(node.deleted): relaxed; the writer's own word. */
+    if (p.node == 0 || atomic_load_explicit(&table_node_at(&w->t, p.node)->deleted, memory_order_relaxed) != 0) {
+        return NULL;
     }
-    const struct table_node *n = table_node_at(&w->t, p.node);
-    /* MO(node.deleted), MO(node.index): relaxed; the writer's own words. */
-    return atomic_load_explicit(&n->deleted, memory_order_relaxed) != 0
-               ? 0
-               : atomic_load_explicit(&n->index, memory_order_relaxed);
+    return table_node_at(&w->t, p.node);
+}
+
+uint64_t table_current(const struct table_writer *w, uint64_t hash, const void *key, size_t key_len) {
+    const struct table_node *n = table_newest(w, hash, key, key_len);
+    /* MO(node.index): relaxed; the writer's own word. */
+    return n != NULL ? atomic_load_explicit(&n->index, memory_order_relaxed) : 0;
 }
 
 /* The cost of the key's node in the sum; 0: the key is not there. */
@@ -495,9 +553,10 @@ static uint64_t table_large(const struct table_writer *w, uint64_t payload_bytes
 }
 
 enum table_room table_admits(const struct table_writer *w, uint64_t hash, const void *key, size_t key_len,
-                             size_t value_len, uint64_t pending) {
+                             uint32_t value_word, uint64_t pending) {
     const struct arena *a = &w->arena;
-    uint64_t cost = arena_cost(a, key_len + value_len), large = table_large(w, key_len + value_len);
+    uint64_t payload = node_payload_bytes(key_len, value_word);
+    uint64_t cost = arena_cost(a, payload), large = table_large(w, payload);
     if (w->keys + pending < w->keys_limit && arena_admits(a, cost, 0, large, a->limit)) {
         return TABLE_YES;
     }
@@ -522,8 +581,8 @@ void table_batch_add(const struct table_writer *w, struct table_batch *b, size_t
 }
 
 bool table_is_no_larger(const struct table_writer *w, uint64_t hash, const void *key, size_t key_len,
-                        size_t value_len) {
-    return arena_cost(&w->arena, key_len + value_len) <= table_cost_of(w, hash, key, key_len);
+                        uint32_t value_word) {
+    return arena_cost(&w->arena, node_payload_bytes(key_len, value_word)) <= table_cost_of(w, hash, key, key_len);
 }
 
 bool table_admits_batch(const struct table_writer *w, const struct table_batch *b, uint64_t pending) {
@@ -568,11 +627,14 @@ int table_visit_bucket(const struct table *t, uint64_t b, uint64_t buckets, uint
             const struct table_node *n = table_version(t, table_node_at(t, node), at);
             struct table_lengths len;
             /* A node that a split moved and nobody cleared yet stands in its new bucket too: visit it there. */
-            if (n == NULL || !table_lengths_of(t, n, &len) ||
-                table_bucket_of(table_hash(t, table_node_key(n), len.key), buckets) != b) {
+            if (n == NULL || !table_lengths_of(t, n, &len)) {
                 continue;
             }
-            int result = fn(ctx, n, &len);
+            uint64_t hash = table_hash(t, table_node_key(n), len.key);
+            if (table_bucket_of(hash, buckets) != b) {
+                continue;
+            }
+            int result = fn(ctx, n, &len, hash);
             if (result != 0) {
                 return result;
             }
@@ -586,9 +648,10 @@ struct table_sum {
     uint64_t keys, digest, bad;
 };
 
-static int table_sum_node(void *ctx, const struct table_node *n, const struct table_lengths *len) {
+static int table_sum_node(void *ctx, const struct table_node *n, const struct table_lengths *len, uint64_t hash) {
+    (void)hash;
     struct table_sum *sum = ctx;
-    uint64_t payload = len->key + len->value;
+    uint64_t payload = len->key + len->value + len->extra;
     uint32_t crc =
         atomic_load_explicit(&n->crc, memory_order_relaxed); /* MO(node.fields): nobody writes while this runs */
     sum->keys++;

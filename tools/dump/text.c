@@ -64,8 +64,8 @@ static void print_leader(struct dump_view *v, const struct dump_log *log) {
             l->tail, l->reclaimed, log->led ? "its process lives" : "no living process leads");
     fprintf(v->out,
             LABEL " groups %" PRIu64 ", wakes %" PRIu64 ", waits for room %" PRIu64 ", lapped %" PRIu64
-                  ", refused full %" PRIu64 ", parked %u\n",
-            "", l->groups, l->wakes, l->waits, l->lapped, l->refused_full, l->parked);
+                  ", refused full %" PRIu64 ", tables of %" PRIu64 " bytes, parked %u\n",
+            "", l->groups, l->wakes, l->waits, l->lapped, l->refused_full, l->table_bytes, l->parked);
 }
 
 static void print_members(struct dump_view *v, const struct dump_log *log) {
@@ -92,7 +92,7 @@ static void print_lane(struct dump_view *v, uint32_t id, const struct lane *lane
         fprintf(v->out, "member %u", lane->owner - 1);
     fprintf(v->out, " pid %u, request %" PRIu64 " %s%s: %u operations, %" PRIu64 " bytes%s", lane->pid,
             dump_lane_seq(lane), dump_phase_name(dump_lane_phase(lane)), lane->asleep ? ", writer asleep" : "",
-            lane->ops, lane->request_bytes, lane->spilled ? " in a file" : "");
+            lane->ops, lane->request_bytes, (lane->flags & LANE_SPILLED) ? " in a file" : "");
     if (dump_lane_phase(lane) == LANE_ANSWERED)
         fprintf(v->out, "; answer %d, index %" PRIu64 ", found %" PRIu64 ", failed %u", lane->result, lane->index,
                 lane->found, lane->failed);
@@ -241,7 +241,7 @@ static void text_gap(struct dump_view *v, const struct dump_gap *gap) {
 }
 
 static void text_problem(struct dump_view *v, const char *text) {
-    fputs("BAD: ", v->out);
+    fputs(v->other_version ? "" : "BAD: ", v->out);
     escape_text_print(v->out, text, strlen(text), "");
     fputc('\n', v->out);
 }
@@ -249,7 +249,8 @@ static void text_problem(struct dump_view *v, const char *text) {
 static void text_end(struct dump_view *v, const struct dump_totals *t) {
     fprintf(v->out, LABEL " %" PRIu64 " frames shown, %" PRIu64 " bad, %" PRIu64 " problems: %s\n", "end", t->frames,
             t->bad, t->problems,
-            t->code == TOOL_OK   ? "good"
+            t->other_version     ? "ANOTHER VERSION'S"
+            : t->code == TOOL_OK ? "good"
             : t->code == TOOL_NO ? "CORRUPT"
                                  : "NOT READ");
 }
