@@ -106,7 +106,12 @@ $(OBJ)/share/%: share/systemd/%.in FORCE
 
 .PHONY: installable install uninstall
 installable: $(foreach file,$(INSTALLED),$(call part,1,$(file)))
-install: installable
+# One after another: tests that install side by side, to places of their own, make the same files.
+install:
+	@mkdir -p $(OBJ)
+	@$(if $(shell command -v flock),flock $(OBJ)/install.lock) $(MAKE) install-alone
+.PHONY: install-alone
+install-alone: installable
 	$(call say,INSTALL,'$(DESTDIR)$(PREFIX)')
 	$(Q)set -e; for file in $(INSTALLED); do \
 		source=$${file%%:*}; mode=$${file##*:}; target=$${file#*:}; target='$(DESTDIR)'$${target%:*}; \
