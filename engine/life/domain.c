@@ -21,6 +21,7 @@
 #include "engine/table/rcu.h"
 #include "engine/table/thread.h"
 #include "engine/life/takeover.h"
+#include "engine/write/write.h"
 #include "shm/bytes.h"
 #include "shm/clock.h"
 #include "shm/fault.h"
@@ -66,6 +67,7 @@ static int domain_create(struct tide *d, const struct tide_opts *asked, const st
     log->slow_follower_ns = o->slow_follower_ns < DOMAIN_SLOW_MAX ? o->slow_follower_ns : DOMAIN_SLOW_MAX;
     log->table_bytes = o->table_bytes;
     log->expected_keys = o->expected_keys;
+    log->default_ttl_ns = o->default_ttl_ns == TIDE_TTL_NONE ? 0 : o->default_ttl_ns;
     atomic_store(&log->leader.leader, -1);
     clock_init(&log->clock);
     /* This member lives before the domain has a name, so no process takes it for a dead one's. */
@@ -286,6 +288,7 @@ static int domain_open(struct tide *d, const struct tide_opts *asked, const stru
     d->ring =
         (struct ring){ .log = d->log, .bytes = d->words.ring_bytes, .slow_follower_ns = d->words.slow_follower_ns };
     d->write_timeout_ns = o->write_timeout_ns;
+    write_open(d);
     d->dumped = (o->flags & TIDE_DUMPED) != 0;
     error = segment_map_ring(&d->segment, d->words.ring_off, d->ring.bytes, &d->ring.base);
     if (error == 0 && grace_hold(gone_look_all) != 0) {
