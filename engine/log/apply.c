@@ -103,6 +103,23 @@ static enum apply_status apply_delete(struct replica *r, const struct apply_part
     return APPLY_OK;
 }
 
+/* Entries that are made before the first of them is taken, so that the table's cache misses overlap: each entry has
+ * to find its bucket, and there the node that it replaces. Their nodes count as alive when they are taken, and are had
+ * only where nothing has to be waited for. */
+#define APPLY_AHEAD 16u
+#define APPLY_AHEAD_BYTES 4096u
+
+/*
+ * Between the steps: ask for the version that the entry replaces. Its bucket was asked for when the entry was made, and has come by the
+ * time that APPLY_BEHIND more are made. Memory answers only so many questions at a time, so there is work between them.
+ */
+#define APPLY_BEHIND 6u
+static inline void apply_ask(const struct replica *r, const struct apply_part *p) {
+    if (p->f.type == FRAME_PUT) {
+        table_prefetch(&r->writer, p->hash);
+    }
+}
+
 /* Second step: make it part of the table. */
 static inline enum apply_status apply_take(struct replica *r, const struct apply_part *p) {
     enum apply_status status;
@@ -170,18 +187,18 @@ static enum apply_status apply_batch(struct replica *r, const struct apply_part 
         apply_drop(r, r->parts, count);
         return status;
     }
+    for (size_t i = 0; i < count && i < APPLY_AHEAD; i++) {
+        apply_ask(r, &r->parts[i]);
+    }
     for (size_t i = 0; i < count && status == APPLY_OK; i++) {
+        if (i + APPLY_AHEAD < count) {
+            apply_ask(r, &r->parts[i + APPLY_AHEAD]);
+        }
         status = apply_take(r, &r->parts[i]);
     }
     *last = r->parts[count - 1].f;
     return status;
 }
-
-/* Entries that are made before the first of them is taken, so that the table's cache misses overlap: each entry has
- * to find its bucket, and there the node that it replaces. Their nodes count as alive when they are taken, and are had
- * only where nothing has to be waited for. */
-#define APPLY_AHEAD 16u
-#define APPLY_AHEAD_BYTES 4096u
 
 struct apply_ahead {
     struct apply_part parts[APPLY_AHEAD];
@@ -227,6 +244,9 @@ static enum apply_status apply_look_ahead(struct replica *r, struct apply_ahead 
         }
         pos += p->f.length;
         bytes += p->f.length;
+        if (a->count >= APPLY_BEHIND) {
+            apply_ask(r, &a->parts[a->count - APPLY_BEHIND]);
+        }
         a->count++;
         if ((p->f.flags & FRAME_MORE) != 0) {
             a->batch = true;
@@ -283,10 +303,8 @@ static bool apply_make_room(struct replica *r) {
 }
 
 static enum apply_status apply_take_all(struct replica *r, const struct apply_ahead *a, struct apply_lags *lags) {
-    for (uint32_t i = 0; i < a->count; i++) { /* their buckets were asked for when they were made */
-        if (a->parts[i].f.type == FRAME_PUT) {
-            table_prefetch(&r->writer, a->parts[i].hash);
-        }
+    for (uint32_t i = a->count > APPLY_BEHIND ? a->count - APPLY_BEHIND : 0; i < a->count; i++) {
+        apply_ask(r, &a->parts[i]);
     }
     for (uint32_t i = 0; i < a->count; i++) {
         enum apply_status status = apply_take(r, &a->parts[i]);

@@ -5,6 +5,9 @@
 #include "engine/table/cancel.h"
 #include "shm/clock.h"
 
+/* More is as much: a life of more than 100 years is none, and its end would not tell when the value became stale. */
+#define MAKE_STALE_MOST_NS (UINT64_C(10) * 365 * 24 * 3600 * 1000000000)
+
 struct make_call {
     struct tide_reader *r;
     const void *key;
@@ -16,11 +19,6 @@ struct make_call {
     size_t buf_size;
     struct tide_answer a;
 };
-
-static void make_count(_Atomic uint64_t *word) {
-    /* MO(stats): one writer, as the read counts. */
-    atomic_store_explicit(word, atomic_load_explicit(word, memory_order_relaxed) + 1, memory_order_relaxed);
-}
 
 static int make_get(struct make_call *c, const struct tide_bound *bound) {
     c->a = (struct tide_answer)TIDE_ANSWER_INIT;
@@ -55,7 +53,7 @@ static int make_value(struct make_call *c) {
     if (error != 0 || size > c->buf_size) {
         return error != 0 ? error : TIDE_ERR_BUFFER;
     }
-    make_count(&c->r->counts->made);
+    reader_bump(&c->r->counts->made, 1);
     struct tide *d = c->r->domain;
     struct tide_token token;
     struct tide_put_opts o = TIDE_PUT_OPTS_INIT;
@@ -103,7 +101,7 @@ static int make_missing(struct make_call *c) {
         bool over = lease_wait(c->r->domain->log, &place, until_ns - now);
         int error = over ? make_get(c, NULL) : TIDE_ERR_NOT_FOUND;
         if (error == 0 || error == TIDE_ERR_BUFFER) {
-            make_count(&c->r->counts->waited);
+            reader_bump(&c->r->counts->waited, 1);
         }
         error = make_goes_on(error) ? -(int)atomic_load(&c->r->domain->closed) : error == 0 ? 1 : error;
         if (error != 0) {
@@ -161,6 +159,7 @@ int tide_get_or_make(struct tide_reader *r, const void *key, size_t key_len, con
     if (!SIZED_TAKE(&c.o, opts != NULL ? opts : &defaults, SIZED_MAKE_OPTS)) {
         return TIDE_ERR_INVALID;
     }
+    c.o.stale_ns = c.o.stale_ns < MAKE_STALE_MOST_NS ? c.o.stale_ns : MAKE_STALE_MOST_NS;
     int error = make_check(&c, a);
     if (error != 0) {
         return error;

@@ -176,6 +176,9 @@ static int read_get_slow(struct tide_reader *r, const struct tide_bound *bound, 
         r->quick = reader_near();
     }
     read_done(r, v, a, &value, when);
+    if (result == TIDE_ERR_NOT_FOUND) {
+        reader_count_miss(r);
+    }
     return result;
 }
 
@@ -204,6 +207,9 @@ int read_get_any(struct tide_reader *r, const void *key, size_t key_len, const s
     }
     rcu_exit();
     read_done(r, &v, a, &value, &when);
+    if (result == TIDE_ERR_NOT_FOUND) {
+        reader_count_miss(r);
+    }
     return result;
 }
 
@@ -409,6 +415,19 @@ static int read_all(struct tide_reader *r, const struct tide_bound *bound, struc
     return 0;
 }
 
+/* The keys of a read of many. */
+static void read_count_items(struct tide_reader *r, const struct tide_mget_item *items, size_t n) {
+    uint64_t keys = 0, misses = 0;
+    for (size_t i = 0; i < n; i++) {
+        keys += items[i].result != TIDE_ERR_INVALID;
+        misses += items[i].result == TIDE_ERR_NOT_FOUND;
+    }
+    reader_count_keys(r, keys);
+    if (misses != 0) {
+        reader_bump(&r->counts->misses, misses);
+    }
+}
+
 int tide_mget(struct tide_reader *r, struct tide_mget_item *items, size_t n, const struct tide_bound *bound,
               struct tide_answer *a) {
     struct verdict v;
@@ -430,5 +449,6 @@ int tide_mget(struct tide_reader *r, struct tide_mget_item *items, size_t n, con
     }
     rcu_exit();
     read_done(r, &v, a, &none, &when);
+    read_count_items(r, items, n);
     return 0;
 }

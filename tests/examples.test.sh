@@ -1,0 +1,79 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# Each example builds by its own Makefile against an installed library, without a warning, and runs.
+set -eu
+[ -z "${TIDE_SANITIZED:-}" ] || { echo "skipped: the installed library is the plain one"; exit 77; }
+command -v pkg-config >/dev/null 2>&1 || { echo "skipped: the examples are built by pkg-config, which is not here"; exit 77; }
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+make -s install CC="${CC:-gcc}" BUILD="${TIDE_BUILD:-build}" DESTDIR= PREFIX="$tmp/usr" >"$tmp/log" 2>&1 || { cat "$tmp/log"; exit 1; }
+cp -R examples "$tmp/examples"
+PKG_CONFIG_PATH=$tmp/usr/lib/pkgconfig LD_LIBRARY_PATH=$tmp/usr/lib PATH=$tmp/usr/bin:$PATH
+export PKG_CONFIG_PATH LD_LIBRARY_PATH PATH
+unset MAKEFLAGS MAKEOVERRIDES # flags of the caller's make are not the examples'
+mkdir "$tmp/shm"
+TIDE_SHM_DIR=$tmp/shm
+export TIDE_SHM_DIR
+example() { # folder program words
+    cd "$tmp/examples/$1"
+    case $1 in cxx) command -v c++ >/dev/null 2>&1 || { echo "no C++ compiler: $1 was not tried"; return 0; } ;; esac
+    make -s >"$tmp/log" 2>&1 || { cat "$tmp/log"; exit 1; }
+    [ ! -s "$tmp/log" ] || { echo "$1: the compiler warns:"; cat "$tmp/log"; exit 1; }
+    "./$2" >"$tmp/log" 2>&1 || { cat "$tmp/log"; echo "$1: it failed"; exit 1; }
+    grep -qE "$3" "$tmp/log" || { cat "$tmp/log"; echo "$1: it did not say $3"; exit 1; }
+}
+build() { # folder
+    cd "$tmp/examples/$1"
+    make -s >"$tmp/log" 2>&1 || { cat "$tmp/log"; exit 1; }
+    [ ! -s "$tmp/log" ] || { echo "$1: the compiler warns:"; cat "$tmp/log"; exit 1; }
+}
+example prefork prefork '^worker 3: 10000 requests'
+example pages pages '^process [0-9]+: served 200 pages, made [0-9]+'
+made=$(awk '{ n += $NF } END { print n }' "$tmp/log")
+[ "$made" = 10 ] || { cat "$tmp/log"; echo "pages: ten pages were made $made times"; exit 1; }
+build limit
+build mirror
+tide serve both >"$tmp/serve" 2>&1 &
+server=$!
+trap 'kill "$server" 2>/dev/null || true; rm -rf "$tmp"' EXIT
+for i in $(seq 200); do
+    grep -q ^ready "$tmp/serve" && break
+    sleep 0.1
+done
+tide put both page/1 one >/dev/null
+tide put both other two >/dev/null
+"$tmp/examples/mirror/mirror" both page/ >"$tmp/mirror" 2>&1 &
+mirror=$!
+for i in $(seq 200); do
+    grep -q '^index 2: 1 puts of 3 bytes, 0 removals$' "$tmp/mirror" && break
+    sleep 0.1
+done
+tide del both page/1 >/dev/null
+for i in $(seq 200); do
+    grep -q '^index 3: 1 puts of 3 bytes, 1 removals$' "$tmp/mirror" && break
+    sleep 0.1
+done
+kill "$mirror"
+wait "$mirror" 2>/dev/null || true
+grep -q '^index 3: 1 puts' "$tmp/mirror" || { cat "$tmp/mirror"; echo "mirror: the removal was not told"; exit 1; }
+turned_away=0
+for i in 1 2 3 4 5 6 7 8 9 10 11; do # two windows let at most ten in
+    "$tmp/examples/limit/limit" both alice || turned_away=$((turned_away + 1))
+done
+[ "$turned_away" -ge 1 ] || { echo "limit: all were let in"; exit 1; }
+kill "$server"
+wait "$server" 2>/dev/null || true
+trap 'rm -rf "$tmp"' EXIT
+tide rm both >/dev/null
+example cxx example '^1000 bytes, fresh'
+example plugin host '^round 2: loaded'
+example inspect inspect '^.*dead'
+[ -z "$(ls "$TIDE_SHM_DIR")" ] || { echo "left behind:"; ls "$TIDE_SHM_DIR"; exit 1; }
+if [ "$(id -u)" = 0 ] && unshare --mount --pid --ipc --fork true 2>/dev/null && mount -t tmpfs tmpfs "$tmp/shm" 2>/dev/null; then
+    umount "$tmp/shm"
+    timeout 60 sh "$tmp/examples/containers/try.sh" >"$tmp/log" 2>&1 || { cat "$tmp/log"; echo "containers: it failed"; exit 1; }
+    grep -q '"value": *"hello"' "$tmp/log" || { cat "$tmp/log"; echo "containers: no value"; exit 1; }
+else
+    echo "no namespaces here: containers was not tried"
+fi
