@@ -4,9 +4,11 @@
 #include "engine/table/kill.h"
 #include "engine/log/lane_notes.h"
 #include "engine/replica/replica.h"
+#include "engine/table/evict.h"
 #include "engine/table/table_slots.h"
 #include "shm/bytes.h"
 #include "shm/clock.h"
+#include "shm/crc.h"
 #include "shm/nap.h"
 #include "shm/park.h"
 
@@ -160,6 +162,14 @@ static int seq_check_cas(const struct replica *r, struct seq_request *q) {
     return 0;
 }
 
+static void seq_batch(const struct replica *r, const struct seq_request *q, struct table_batch *batch) {
+    for (size_t i = 0; i < q->count; i++) {
+        if (!seq_removes(&q->ops[i])) {
+            table_batch_add(&r->writer, batch, q->ops[i].key_len + q->ops[i].value_size);
+        }
+    }
+}
+
 /* TABLE_ALONE: not beside what the group holds. */
 static enum table_room seq_admits(const struct replica *r, const struct seq_group *g, const struct seq_request *q) {
     if (q->count == 1) {
@@ -169,11 +179,7 @@ static enum table_room seq_admits(const struct replica *r, const struct seq_grou
                    : table_admits(&r->writer, q->prepared->hash, op->key, op->key_len, op->value_size, g->puts);
     }
     struct table_batch batch = { 0 };
-    for (size_t i = 0; i < q->count; i++) {
-        if (!seq_removes(&q->ops[i])) {
-            table_batch_add(&r->writer, &batch, q->ops[i].key_len + q->ops[i].value_size);
-        }
-    }
+    seq_batch(r, q, &batch);
     bool admitted = table_admits_batch(&r->writer, &batch, g->puts);
     if (!admitted) { /* what it replaces is looked up only now, since every look-up may miss the caches */
         batch.no_larger = true;
@@ -185,6 +191,99 @@ static enum table_room seq_admits(const struct replica *r, const struct seq_grou
         admitted = batch.no_larger && table_admits_batch(&r->writer, &batch, g->puts);
     }
     return admitted ? TABLE_YES : g->first != NULL ? TABLE_ALONE : TABLE_NO;
+}
+
+/* ---- eviction ---------------------------------------------------------------------------------------------------------- */
+
+/* Keys that one entry's room is made of, at most, before it is asked again whether there is enough: a thousandth of all. */
+#define SEQ_EVICT_MOST 16u
+
+/* The keys of this request that are there are not evicted for it: a cas was compared with what is there, and a put would only make the key
+ * anew. */
+static void seq_hold(const struct replica *r, const struct seq_request *q, bool hold) {
+    for (size_t i = 0; i < q->count; i++) {
+        struct table_node *n = table_newest(&r->writer, q->prepared[i].hash, q->ops[i].key, q->ops[i].key_len);
+        if (n != NULL) {
+            /* MO(node.heat): relaxed; one writer. */
+            uint8_t flags = atomic_load_explicit(&n->flags, memory_order_relaxed) & (uint8_t)~NODE_HELD;
+            atomic_store_explicit(&n->flags, hold ? flags | NODE_HELD : flags,
+                                  memory_order_relaxed); /* MO(node.heat) */
+        }
+    }
+}
+
+static void seq_reserve(struct tide *d, uint64_t bytes) {
+    uint32_t lapped = ring_reserve(&d->seq.ring, bytes);
+    if (lapped != 0) {
+        tide_logf(d, TIDE_LOG_WARN, "%u slow followers were lapped: the ring is too small for their delay", lapped);
+    }
+}
+
+static void seq_append(struct sequencer *s, const struct seq_request *q, uint64_t ts);
+
+/* Evict some keys: entries of the log before the one that needs their room. False: nothing can be. */
+static bool seq_evict_some(struct tide *d, struct seq_group *g) {
+    struct sequencer *s = &d->seq;
+    struct table_writer *w = &s->leader->writer;
+    struct evict_victim victims[SEQ_EVICT_MOST];
+    struct tide_op ops[SEQ_EVICT_MOST];
+    struct seq_op prepared[SEQ_EVICT_MOST];
+    size_t most = w->keys / 1024 + 1 < SEQ_EVICT_MOST ? w->keys / 1024 + 1 : SEQ_EVICT_MOST;
+    evict_collect(w, d->log);
+    size_t n = evict_choose(w, victims, most);
+    struct seq_request q = { .ops = ops, .prepared = prepared, .own = true };
+    for (size_t i = 0; i < n; i++) {
+        struct table_lengths len;
+        const struct table_node *node = table_node_at(&w->t, victims[i].node);
+        if (!table_lengths_of(&w->t, node, &len)) {
+            continue;
+        }
+        uint64_t bytes = ring_frame_bytes(len.key, 0);
+        if (q.ring_bytes + bytes > ring_group_max(&d->ring)) {
+            evict_restore(w, &victims[i]);
+            continue;
+        }
+        q.ring_bytes += bytes;
+        ops[q.count] = (struct tide_op){ .kind = (enum tide_op_kind)SEQ_OP_EVICT,
+                                         .key = table_node_key(node),
+                                         .key_len = len.key };
+        prepared[q.count] = (struct seq_op){ .hash = victims[i].hash,
+                                             .payload_crc = crc32c(0, table_node_key(node), len.key),
+                                             .flags = victims[i].small ? FRAME_SMALL : 0 };
+        q.count++;
+    }
+    if (q.count == 0) {
+        return false;
+    }
+    seq_reserve(d, q.ring_bytes);
+    KILL_POINT("seq.evicting");
+    g->ts = clock_stamp(&d->log->clock);
+    seq_append(s, &q, g->ts);
+    *g->last = &q;
+    g->last = &q.next;
+    seq_flush(d, g);
+    atomic_store_explicit(&d->log->leader.evicted, /* MO(stats) */
+                          atomic_load_explicit(&d->log->leader.evicted, memory_order_relaxed) + q.count,
+                          memory_order_relaxed);
+    return true;
+}
+
+/* The table has no room for a request, and may evict. The group is committed first, since the queues know of no entry that is not in the table. */
+static enum table_room seq_evict(struct tide *d, struct seq_group *g, const struct seq_request *q) {
+    struct replica *r = d->seq.leader;
+    struct table_batch batch = { 0 };
+    enum table_room room = TABLE_NO;
+    seq_batch(r, q, &batch);
+    if (!table_could_admit(&r->writer, &batch)) {
+        return TABLE_NO;
+    }
+    seq_flush(d, g);
+    seq_hold(r, q, true);
+    while (room != TABLE_YES && seq_evict_some(d, g)) {
+        room = seq_admits(r, g, q);
+    }
+    seq_hold(r, q, false);
+    return room;
 }
 
 /* Build the nodes. On failure all are dropped. */
@@ -207,6 +306,9 @@ static enum arena_status seq_make_nodes(struct replica *r, struct seq_request *q
             }
             return status;
         }
+        if (__builtin_expect(q->prepared[i].flags != 0 && r->writer.evict != NULL, 0)) {
+            table_node_flag(table_node_at(&r->writer.t, *node), NODE_KEEP);
+        }
         uint8_t *key = table_node_key(table_node_at(&r->writer.t, *node));
         bytes_copy(key, op->key, op->key_len);
         bytes_copy(key + op->key_len, op->value, op->value_size);
@@ -226,7 +328,8 @@ static void seq_append(struct sequencer *s, const struct seq_request *q, uint64_
             .lane = q->lane,
             .lane_seq = q->lane_seq,
             .type = seq_frame_type(op),
-            .flags = i + 1 < q->count ? FRAME_MORE : 0,
+            .flags = (uint8_t)(q->prepared[i].flags |
+                               (i + 1 < q->count && (uint32_t)op->kind < SEQ_OP_EVICT ? FRAME_MORE : 0)),
         };
         ring_append(&s->ring, &e, ts);
     }
@@ -261,6 +364,9 @@ static void seq_take(struct tide *d, struct seq_group *g, struct seq_request *q)
         seq_flush(d, g);
         room = seq_admits(s->leader, g, q);
     }
+    if (room != TABLE_YES && s->leader->writer.evict != NULL) {
+        room = seq_evict(d, g, q);
+    }
     if (room != TABLE_YES) {
         atomic_fetch_add_explicit(&d->log->leader.refused_full, 1, memory_order_relaxed); /* MO(stats) */
         seq_answer(q, TIDE_ERR_FULL);
@@ -280,10 +386,7 @@ static void seq_take(struct tide *d, struct seq_group *g, struct seq_request *q)
         seq_answer(q, TIDE_ERR_FULL);
         return;
     }
-    uint32_t lapped = ring_reserve(&s->ring, q->ring_bytes);
-    if (lapped != 0) {
-        tide_logf(d, TIDE_LOG_WARN, "%u slow followers were lapped: the ring is too small for their delay", lapped);
-    }
+    seq_reserve(d, q->ring_bytes);
     KILL_POINT("seq.reserved");
     g->ts = g->ts != 0 ? g->ts : clock_stamp(&d->log->clock);
     seq_append(s, q, g->ts);

@@ -43,6 +43,12 @@ static void compact_move(struct table_writer *w, const struct compact_node *c, u
     uint64_t index = atomic_load_explicit(&n->index, memory_order_relaxed); /* MO(node.index) */
     table_node_begin(copy, c->key_len, c->value_len, prev, crc);
     bytes_copy(table_node_key(copy), table_node_key(n), (size_t)c->key_len + c->value_len);
+    if (w->evict != NULL) {
+        /* MO(node.heat): relaxed; one writer. */
+        table_node_flag(copy, atomic_load_explicit(&n->flags, memory_order_relaxed));
+        atomic_store_explicit(&copy->heat, atomic_load_explicit(&n->heat, memory_order_relaxed), /* MO(node.heat) */
+                              memory_order_relaxed);
+    }
     table_swap(w, &c->place, c->hash, to, index);
     limbo_push_node(w, node);
 }

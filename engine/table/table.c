@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "engine/table/evict.h"
 #include "engine/table/kill.h"
 #include "engine/table/limbo.h"
 #include "engine/table/table_slots.h"
@@ -135,6 +136,8 @@ void table_destroy(struct table_writer *w) {
     w->spare_buckets = NULL;
     free(w->t.own);
     w->t.own = NULL;
+    evict_free(w->evict);
+    w->evict = NULL;
     w->open.items = w->waiting.items = NULL;
     arena_destroy(&w->arena);
 }
@@ -376,6 +379,9 @@ enum arena_status table_node_new(struct table_writer *w, size_t key_len, size_t 
     enum arena_status status = arena_alloc(&w->arena, key_len + value_len, node);
     if (status == ARENA_OK) {
         table_node_begin(table_node_at(&w->t, *node), key_len, value_len, 0, 0);
+        if (w->evict != NULL) {
+            table_node_flag(table_node_at(&w->t, *node), 0);
+        }
     }
     return status;
 }
@@ -423,6 +429,9 @@ int table_publish_rest(struct table_writer *w, const struct table_place *p, uint
             return -1;
         }
         table_count(w, NULL, n);
+        if (w->evict != NULL) {
+            evict_insert(w, hash, n);
+        }
         table_grow(w);
         return 0;
     }
@@ -437,6 +446,9 @@ int table_publish_rest(struct table_writer *w, const struct table_place *p, uint
     atomic_store_explicit(&n->prev, p->node, memory_order_relaxed);
     table_swap(w, p, hash, node, index);
     table_count(w, NULL, n);
+    if (w->evict != NULL) {
+        evict_insert(w, hash, n);
+    }
     limbo_push_node(w, p->node); /* a deleted node counts no more */
     return 0;
 }
@@ -477,6 +489,14 @@ uint64_t table_current(const struct table_writer *w, uint64_t hash, const void *
     return atomic_load_explicit(&n->deleted, memory_order_relaxed) != 0
                ? 0
                : atomic_load_explicit(&n->index, memory_order_relaxed);
+}
+
+struct table_node *table_newest(const struct table_writer *w, uint64_t hash, const void *key, size_t key_len) {
+    struct table_bucket *b = table_bucket_at(&w->t, table_bucket_of(hash, w->buckets));
+    struct table_place p = table_place_for(&w->t, b, hash, key, key_len);
+    struct table_node *n = p.node != 0 ? table_node_at(&w->t, p.node) : NULL;
+    /* MO(node.deleted): relaxed; the writer's own word. */
+    return n != NULL && atomic_load_explicit(&n->deleted, memory_order_relaxed) == 0 ? n : NULL;
 }
 
 /* The cost of the key's node in the sum; 0: the key is not there. */
@@ -531,6 +551,10 @@ bool table_admits_batch(const struct table_writer *w, const struct table_batch *
     bool keys = w->keys + pending + b->keys <= w->keys_limit;
     return (keys && arena_admits(a, b->cost, 0, b->large, a->limit)) ||
            (b->no_larger && arena_admits(a, b->cost, 0, b->large, a->limit + a->spare));
+}
+
+bool table_could_admit(const struct table_writer *w, const struct table_batch *b) {
+    return b->keys <= w->keys_limit && b->cost + arena_transit(&w->arena, b->large) <= w->arena.limit;
 }
 
 void table_note_memory(const struct table_writer *w) {

@@ -47,6 +47,8 @@ struct table_own {
     _Atomic uint64_t damage_off;  /* its offset in the segment */
 };
 
+struct evict;
+
 /* What a reader needs of a table. The struct does not change once the table is made or mapped. */
 struct table {
     uint8_t *base;
@@ -97,6 +99,7 @@ struct table_writer {
     size_t released_to;   /* of `waiting`, the first ones: released already */
     uint64_t batch;       /* this many items are worth a grace period */
     bool released;        /* something was released since table_drain() last said so */
+    struct evict *evict;  /* engine/table/evict.h; NULL: nothing is evicted */
     bool hurry;           /* a bucket waits to be cleared: even a few items are worth a grace period */
 };
 
@@ -352,6 +355,9 @@ void table_delete(struct table_writer *w, uint64_t hash, const void *key, size_t
 /* The index of a key's newest version, for the writer itself; 0: the key is not there. */
 uint64_t table_current(const struct table_writer *w, uint64_t hash, const void *key, size_t key_len);
 
+/* The newest version itself, unless it is deleted; NULL where the key is not there. */
+struct table_node *table_newest(const struct table_writer *w, uint64_t hash, const void *key, size_t key_len);
+
 /* Wait for a grace period and free what it releases; items of unpublished entries stay. False: nothing was released
  * since the last call, by table_published() either. Then another try is of no use. */
 bool table_drain(struct table_writer *w);
@@ -372,6 +378,8 @@ void table_batch_add(const struct table_writer *w, struct table_batch *b, size_t
 /* Would such a node take no more than the node that it replaces? */
 bool table_is_no_larger(const struct table_writer *w, uint64_t hash, const void *key, size_t key_len, size_t value_len);
 bool table_admits_batch(const struct table_writer *w, const struct table_batch *b, uint64_t pending);
+/* Would an empty table take it? */
+bool table_could_admit(const struct table_writer *w, const struct table_batch *b);
 
 /* Write the memory figures for tools. */
 void table_note_memory(const struct table_writer *w);

@@ -104,6 +104,13 @@ static inline void table_node_begin(struct table_node *n, size_t key_len, size_t
     atomic_store_explicit(&n->prev, prev, memory_order_relaxed);                     /* MO(node.prev) */
 }
 
+/* A fresh node of a table that evicts: not read yet. keep: enum node_flags. */
+static inline void table_node_flag(struct table_node *n, uint8_t flags) {
+    /* MO(node.heat): relaxed; one writer, and no part of the state. */
+    atomic_store_explicit(&n->heat, 0, memory_order_relaxed);
+    atomic_store_explicit(&n->flags, flags, memory_order_relaxed); /* MO(node.heat) */
+}
+
 /* ---- replacing a value -------------------------------------------------------------------------------------------------- */
 
 /* While splits are not cleared: replace the node in the buckets that the key is being moved out of, too. In table.c. */
@@ -159,6 +166,9 @@ static inline void table_count_swap(struct table_writer *w, const struct table_n
     table_retire(w, gone_node);
 }
 
+/* In a table that evicts: engine/table/evict.h. */
+void evict_replace(struct table_writer *w, uint64_t hash, const struct table_node *gone, struct table_node *come);
+
 /* The rest of table_publish(): the key is missing, deleted, or newer than `index`. In table.c. */
 int table_publish_rest(struct table_writer *w, const struct table_place *p, uint32_t node, uint64_t hash,
                        uint64_t index);
@@ -186,6 +196,9 @@ static inline int table_publish(struct table_writer *w, uint32_t node, uint64_t 
     /* MO(node.prev): relaxed; published with the slot. */
     atomic_store_explicit(&n->prev, p.node, memory_order_relaxed);
     table_swap(w, &p, hash, node, index);
+    if (__builtin_expect(w->evict != NULL, 0)) {
+        evict_replace(w, hash, old, n);
+    }
     table_count_swap(w, old, p.node, n);
     return 0;
 }
@@ -197,6 +210,9 @@ static inline bool table_node_ahead(struct table_writer *w, size_t key_len, size
         return false;
     }
     table_node_begin(table_node_at(&w->t, *node), key_len, value_len, 0, 0);
+    if (__builtin_expect(w->evict != NULL, 0)) {
+        table_node_flag(table_node_at(&w->t, *node), 0);
+    }
     return true;
 }
 

@@ -19,6 +19,7 @@ int write_check(const struct tide *d, const struct tide_op *op, uint64_t *ring_b
 
 void write_digest(const struct tide *d, const struct tide_op *op, struct seq_op *p) {
     size_t value_size = op->kind == TIDE_OP_DELETE ? 0 : op->value_size;
+    p->flags = 0;
     p->hash = XXH3_64bits_withSeed(op->key, op->key_len, d->hash_seed);
     p->payload_crc = crc32c(crc32c(0, op->key, op->key_len), op->value, value_size);
 }
