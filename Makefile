@@ -18,7 +18,6 @@ ifeq ($(origin AR),default)
 AR := ar
 endif
 OPT ?= -O3 -g
-PREFIX ?= /usr/local
 # Programs are built by all cores, unless the caller said -j.
 JOBS = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc 2>/dev/null || echo 2))
 SECONDS ?= 60
@@ -100,7 +99,7 @@ endif
 all: deps-named
 	@$(MAKE) $(JOBS) programs
 
-programs: $(B)/libtidemark.a $(TIDE) $(BENCHES)
+programs: $(B)/libtidemark.a $(TIDE) $(BENCHES) $(if $(filter release,$(CONFIG)),$(B)/libtidemark.so)
 test-programs: programs $(TESTS) $(HELPERS) $(if $(filter release,$(CONFIG)),crash-programs)
 stress-programs: programs $(STRESSES) $(HELPERS)
 
@@ -257,7 +256,7 @@ check:
 
 # ---- the rest --------------------------------------------------------------------------------------------------------
 
-.PHONY: deps deps-named clean help format install FORCE
+.PHONY: deps deps-named clean help format FORCE
 deps:
 	@CC='$(CC)' sh .ci/deps test bench
 
@@ -270,8 +269,8 @@ clean:
 
 help:
 	@echo 'Build:'
-	@echo '  make                    the library, the command, the benchmarks: build/libtidemark.a, build/tide, build/bench/'
-	@echo '  make install PREFIX=    header, library, tidemark.pc and tide; DESTDIR is honoured'
+	@echo '  make                    the library, the command, the benchmarks: build/libtidemark.a and .so, build/tide, build/bench/'
+	@echo '  make install PREFIX=    header, libraries, tidemark.pc, CMake package, tide; DESTDIR is honoured; make uninstall'
 	@echo '  make deps               install the missing Debian packages (test and bench do it themselves)'
 	@echo '  make clean              remove build/'
 	@echo 'Test:'
@@ -299,24 +298,6 @@ format:
 	$(Q)clang-format -i $(wildcard shm/*.[ch] engine/*.[ch] engine/*/*.[ch] tools/*.[ch] tools/*/*.[ch] bench/*.[ch] \
 		bench/*/*.[ch] tests/*.[ch] tests/*/*.[ch])
 
-# Installed is one object in which only tide_* is global, so that an embedder's ring_append() does not meet ours.
-$(OBJ)/embed/libtidemark.a: $(call objects,$(LIB_SRC))
-	@mkdir -p $(@D)
-	$(call say,AR,$@)
-	$(Q)$(CC) -r -nostdlib -o $(@D)/tidemark.o $(filter %.o,$^)
-	$(Q)objcopy --localize-hidden $(@D)/tidemark.o
-	@rm -f $@
-	$(Q)$(AR) rcs $@ $(@D)/tidemark.o
-
-install: programs $(OBJ)/embed/libtidemark.a
-	$(call say,INSTALL,'$(DESTDIR)$(PREFIX)')
-	$(Q)install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/bin
-	$(Q)install -m 644 engine/tidemark.h $(DESTDIR)$(PREFIX)/include/
-	$(Q)install -m 644 $(OBJ)/embed/libtidemark.a $(DESTDIR)$(PREFIX)/lib/
-	$(Q)install -m 755 $(TIDE) $(DESTDIR)$(PREFIX)/bin/
-	@printf 'Name: tidemark\nDescription: %s\nVersion: %s\nCflags: -I%s\nLibs: -L%s -ltidemark -lm -pthread\n%s\n' \
-		'Replicated key-value cache in shared memory' \
-		"$$(awk '/define TIDE_VERSION_M|define TIDE_VERSION_P/ { v = v s $$3; s = "." } END { print v }' engine/tidemark.h)" \
-		'$(PREFIX)/include' '$(PREFIX)/lib' 'Requires: liburcu-memb' >$(DESTDIR)$(PREFIX)/lib/pkgconfig/tidemark.pc
+include share/install.mk
 
 FORCE:

@@ -254,8 +254,9 @@ struct tide_replica_opts {
  * data copies a live replica's table first. A leader has no thread: writers run the sequencer. At most one leader.
  * The call returns when the replica serves: one with a delay when what was committed before is old enough (another
  * thread's tide_replica_set_delay(), or closing, cuts that short). *id_out (may be NULL) gets its number.
- * Any thread; blocks on system calls and on joining. Errors: INVALID, NOMEM, SYSTEM, NO_SPACE, SLOTS, BUSY, NO_REPLICA
- * (the log no longer holds everything and nobody is there to copy from), FAILED states as CORRUPT or FULL.
+ * Any thread; blocks on system calls and on joining. Errors: INVALID, NOMEM, SYSTEM, NO_SPACE, FOREIGN, SLOTS, BUSY, NO_REPLICA
+ * (the log no longer holds everything and nobody is there to copy from), TIMEOUT (for ten seconds more was written than the ring holds
+ * while the newcomer copies, so that it was lapped each time; the log callback tells), FAILED states as CORRUPT or FULL.
  */
 TIDE_API int tide_replica_start(struct tide *d, const struct tide_replica_opts *opts, uint32_t *id_out);
 
@@ -268,8 +269,9 @@ TIDE_API int tide_replica_stop(struct tide *d, uint32_t id);
 /* Change a follower's delay; takes effect at its next entry. Any thread. Errors: INVALID. */
 TIDE_API int tide_replica_set_delay(struct tide *d, uint32_t id, uint64_t apply_delay_ns);
 
-/* Does the leader answer? 0; NO_LEADER, TIMEOUT (it holds its place and does not: stopped, or very busy), UNKNOWN (it took the
- * question and does not answer). For watchdogs. Any thread, waits up to timeout_ns. */
+/* Does the leader answer? 0; NO_LEADER, TIMEOUT (it holds its place and does not: stopped, or very busy). A leader that
+ * waits for a slow follower, or for an open section of its own process, answers. For watchdogs. Any thread, waits up to timeout_ns.
+ * Errors: INVALID, CLOSED, GONE, FORKED, READ_ONLY as well. */
 TIDE_API int tide_ping(struct tide *d, uint64_t timeout_ns);
 
 /* What tide_verify() found. */

@@ -22,7 +22,7 @@ static inline bool board_is_pinged(const struct lanes_board *b) {
     return atomic_load(&b->pinged) != atomic_load(&b->answered);
 }
 
-/* Called by the leader's lane thread, and by the leader's thread that waits for a slow follower, since the lane thread
+/* Called by the leader's lane thread, and by the leader's thread that waits for a slow follower or for a section, since the lane thread
  * waits for that one. */
 void board_answer_pings(struct log_segment *log);
 

@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 
 #include "engine/replica/domain.h"
+#include "shm/nap.h"
 #include "tests/lib/forked.h"
 
 #define PAIR_ROOM (UINT64_C(1) << 20)
@@ -100,6 +101,58 @@ static void lanes__all_lent__timeout_and_ping_is_answered(void **state) {
     close_two(&t);
 }
 
+static _Atomic uint32_t waits_told;
+
+static void hear_of_waiting(void *ctx, enum tide_log_level level, const char *text) {
+    (void)ctx;
+    if (level == TIDE_LOG_WARN && strstr(text, "writes have waited") != NULL) {
+        atomic_store(&waits_told, 1);
+    }
+}
+
+/* Overwrites of more bytes than the table has: they wait while a section keeps the old values. */
+static void *put_too_much(void *d) {
+    static const uint8_t value[4096];
+    for (uint64_t i = 0; i < 2 * 4 * PAIR_ROOM / sizeof(value); i++) {
+        help_check(tide_put(d, NULL, "key", 3, value, sizeof(value), NULL) == 0);
+    }
+    return NULL;
+}
+
+static void *put_one(void *d) {
+    help_check(help_put(d, "other", 1, NULL) == 0);
+    return NULL;
+}
+
+static void ping__leader_waits_for_an_open_section__answered(void **state) {
+    (void)state;
+    struct two t = open_two(UINT64_MAX);
+    t.leads->log_fn = hear_of_waiting;
+    struct tide_reader *r = help_reader(t.leads, TIDE_STICKY, -1, 0);
+    struct tide_bound any = TIDE_BOUND_INIT;
+    assert_int_equal(tide_section_begin(r, &any, NULL), 0);
+    pthread_t here, elsewhere;
+    assert_int_equal(pthread_create(&here, NULL, put_too_much, t.leads), 0);
+    while (atomic_load(&waits_told) == 0) {
+        park_nap(1000000);
+    }
+    /* The thread that serves lanes waits now as well. */
+    assert_int_equal(pthread_create(&elsewhere, NULL, put_one, t.writes), 0);
+    while (lanes_lent(t.leads->log) == 0 || atomic_load(&t.leads->log->lanes_board.ready) != 0) {
+        park_nap(1000000);
+    }
+    for (int i = 0; i < 20; i++) {
+        assert_int_equal(tide_ping(t.writes, UINT64_MAX), 0);
+    }
+    assert_int_equal(lanes_lent(t.leads->log), 1);
+    assert_int_equal(tide_section_end(r), 0);
+    pthread_join(here, NULL);
+    pthread_join(elsewhere, NULL);
+    help_assert_threads();
+    tide_reader_close(r);
+    close_two(&t);
+}
+
 static void lanes__lent_to_the_dead__a_writer_takes_them_back(void **state) {
     (void)state;
     child_threads_needed();
@@ -186,6 +239,7 @@ int main(void) {
         cmocka_unit_test(lanes__more_writers_than_lanes__all_write_and_none_is_kept),
         cmocka_unit_test(lanes__150_members_that_wrote_once_and_stay__others_write),
         cmocka_unit_test(lanes__all_lent__timeout_and_ping_is_answered),
+        cmocka_unit_test(ping__leader_waits_for_an_open_section__answered),
         cmocka_unit_test(lanes__lent_to_the_dead__a_writer_takes_them_back),
         cmocka_unit_test(lanes__orphan_whose_request_is_under_way__not_lent_before_the_answer),
         cmocka_unit_test(times__the_greatest_numbers__wait_and_do_not_wrap),

@@ -138,7 +138,7 @@ static void table_published__after_thousands_of_keys__splits_are_cleared_as_fast
             assert_int_equal(put(&f, n++), 0);
         }
         if (f.w.waiting.count != 0) {
-            grace_wait(f.w.waiting.ticket); /* whatever the machine does meanwhile */
+            grace_wait(f.w.waiting.ticket, UINT64_MAX); /* whatever the machine does meanwhile */
         }
         table_published(&f.w);
         uint64_t left = f.w.open.count + f.w.waiting.count - f.w.released_to;

@@ -231,8 +231,8 @@ static bool follower_step(struct replica *r, struct follower *own) {
         replica_stop_serving(r);
         return follower_mend(r, own, "its table is damaged");
     }
-    if (__builtin_expect(board_state(r->view.board) != REPLICA_SERVING, 0) && !follower_not_serving(r, own)) {
-        return false;
+    if (__builtin_expect(board_state(r->view.board) != REPLICA_SERVING, 0)) {
+        return follower_not_serving(r, own); /* it may have joined anew, beyond `commit` */
     }
     if (commit == r->applied) {
         own->doubt_ns = 0;

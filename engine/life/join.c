@@ -23,7 +23,9 @@
 #include "engine/table/kill.h"
 #include "engine/table/rcu.h"
 #include "engine/table/table_slots.h"
+#include "shm/clock.h"
 #include "shm/crc.h"
+#include "shm/fault.h"
 #include "shm/nap.h"
 #include "shm/park.h"
 
@@ -31,6 +33,8 @@
 #define JOIN_BUCKETS 64u /* copied in one section: some 400 keys */
 #define JOIN_TRIES 100
 #define JOIN_DAMAGED 8u /* the log could not be read from where the join began: another place is tried so often */
+
+uint64_t join_patience_ns = UINT64_C(10000000000);
 
 static bool join_ends(const struct replica *r) {
     return atomic_load(&r->stop) != 0 || atomic_load(&r->domain->closed) != 0;
@@ -51,9 +55,25 @@ static const struct view *join_donor(const struct replica *r, uint32_t id, enum 
     return donor;
 }
 
+/* Replica `id` cannot be looked at: by this process, perhaps, which has no descriptor left, say. That is told, and what ends the join
+ * then is this and not that there is no donor. */
+static int join_trouble(struct replica *r, uint32_t id, int error) {
+    if (error == 0 || error == TIDE_ERR_NO_REPLICA || error == TIDE_ERR_CLOSED || error == TIDE_ERR_GONE) {
+        return 0;
+    }
+    if (r->trouble != error) { /* once, while it stays the same */
+        r->trouble = error;
+        tide_logf(r->domain, TIDE_LOG_ERROR, "replica %u: replica %u cannot be copied from: %s", r->view.id, id,
+                  tide_strerror(error));
+        tide_log_fault(r->domain, error);
+        fault_clear();
+    }
+    return error == TIDE_ERR_SYSTEM || error == TIDE_ERR_NOMEM ? error : 0;
+}
+
 /* Find the source of this kind that has applied most. A newcomer starts where its donor is, and behind a slow donor
  * it would be the next to be lapped. Returns the slot, or -1. Outside of sections. */
-static int join_find(struct replica *r, enum join_source source) {
+static int join_find(struct replica *r, enum join_source source, int *trouble) {
     uint32_t wanted = source == JOIN_ORPHAN ? REPLICA_ORPHAN : REPLICA_SERVING;
     int best = -1;
     for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
@@ -62,7 +82,8 @@ static int join_find(struct replica *r, enum join_source source) {
             continue;
         }
         if (source != JOIN_LOCAL) {
-            foreign_attach(r->domain, i);
+            int error = join_trouble(r, i, foreign_attach(r->domain, i));
+            *trouble = error != 0 ? error : *trouble;
         }
         rcu_enter();
         bool usable = join_donor(r, i, source) != NULL;
@@ -301,14 +322,14 @@ static int join_copy_all(struct replica *r, struct join_state *j) {
 }
 
 static int join_from_donor(struct replica *r) {
-    int found = -1;
+    int found = -1, trouble = 0;
     struct join_state j = { .last = 1 };
     for (int source = JOIN_LOCAL; source <= JOIN_ORPHAN && found < 0; source++) {
         j.source = (enum join_source)source;
-        found = join_find(r, j.source);
+        found = join_find(r, j.source, &trouble);
     }
     if (found < 0) {
-        return r->refused != 0 ? TIDE_ERR_CORRUPT : TIDE_ERR_NO_REPLICA;
+        return trouble != 0 ? trouble : r->refused != 0 ? TIDE_ERR_CORRUPT : TIDE_ERR_NO_REPLICA;
     }
     j.donor = (uint32_t)found;
     KILL_POINT("join.found");
@@ -383,14 +404,23 @@ static void join_rest(struct replica *r, uint32_t tries) {
     }
 }
 
+/* How a join has gone so far. */
+struct join_tale {
+    uint64_t began_ns;
+    uint32_t tries;
+    uint32_t lapped;  /* of those */
+    uint32_t damaged; /* of those */
+};
+
 /* After `error`, is there anything to be hoped for from another try? */
-static bool join_may_try(const struct replica *r, int error, uint32_t tries, uint32_t damaged) {
+static bool join_may_try(const struct replica *r, int error, const struct join_tale *tale) {
     /* Nobody waits for one that served before: it may try for as long as it takes, also while there is nobody to copy from. Not where what
      * there is is damaged: that ends, and is said. */
     bool served_before = atomic_load(&r->started) != 0;
     bool waits = error == TIDE_ERR_BUSY || (error == TIDE_ERR_NO_REPLICA && served_before);
-    return !join_ends(r) && ((waits && (tries < JOIN_TRIES || served_before)) ||
-                             (error == TIDE_ERR_CORRUPT && r->refused == 0 && damaged < JOIN_DAMAGED));
+    bool early = tale->tries < JOIN_TRIES || clock_monotonic_ns() - tale->began_ns < join_patience_ns;
+    return !join_ends(r) && ((waits && (early || served_before)) ||
+                             (error == TIDE_ERR_CORRUPT && r->refused == 0 && tale->damaged < JOIN_DAMAGED));
 }
 
 /* One that served before tries again later: engine/life/follower.c. */
@@ -400,32 +430,57 @@ static int join_fail(struct replica *r, int error) {
     return error;
 }
 
+/* Why it is not tried again: the caller's error. */
+static int join_tell(const struct replica *r, int error, const struct join_tale *tale) {
+    struct tide *d = r->domain;
+    if (error == TIDE_ERR_CORRUPT) {
+        tide_logf(d, TIDE_LOG_ERROR,
+                  r->refused != 0 ? "replica %u: every copy that it could join from is damaged"
+                                  : "replica %u: the log is damaged where it would go on",
+                  r->view.id);
+    }
+    if (error != TIDE_ERR_BUSY || join_ends(r)) {
+        return error != TIDE_ERR_BUSY ? error : TIDE_ERR_NO_REPLICA;
+    }
+    uint64_t seconds = (clock_monotonic_ns() - tale->began_ns) / 1000000000;
+    if (tale->lapped != 0) {
+        tide_logf(d, TIDE_LOG_ERROR,
+                  "replica %u: lapped %u times within %llu s while it joined: what is written meanwhile does not fit "
+                  "the ring of "
+                  "%llu KiB: a larger ring (--ring), a longer patience with slow followers (--slow-follower) or a "
+                  "shorter delay helps",
+                  r->view.id, tale->lapped, (unsigned long long)seconds,
+                  (unsigned long long)(d->words.ring_bytes >> 10));
+    } else {
+        tide_logf(d, TIDE_LOG_ERROR,
+                  "replica %u: began to join %u times within %llu s; what it copied from went away each time",
+                  r->view.id, tale->tries, (unsigned long long)seconds);
+    }
+    return TIDE_ERR_TIMEOUT;
+}
+
 int join_replica(struct replica *r) {
-    uint32_t damaged = 0;
+    struct join_tale tale = { .began_ns = clock_monotonic_ns() };
     r->doubted = r->refused = 0;
     r->doubted_log = false;
-    for (uint32_t tries = 0;; tries += tries < UINT32_MAX) {
+    for (;; tale.tries += tale.tries < UINT32_MAX) {
         int error = join_is_fresh(r) ? 0 : join_clear(r);
         if (error != 0) {
             return join_fail(r, error);
         }
         error = join_once(r);
         if (error == 0) {
+            r->trouble = 0;
             view_show(r->domain, &r->view);
             return 0;
         }
-        damaged += error == TIDE_ERR_CORRUPT;
-        if (!join_may_try(r, error, tries, damaged)) {
-            if (error == TIDE_ERR_CORRUPT) {
-                tide_logf(r->domain, TIDE_LOG_ERROR,
-                          r->refused != 0 ? "replica %u: every copy that it could join from is damaged"
-                                          : "replica %u: the log is damaged where it would go on",
-                          r->view.id);
-            }
-            return join_fail(r, error == TIDE_ERR_BUSY ? TIDE_ERR_NO_REPLICA : error);
+        tale.damaged += error == TIDE_ERR_CORRUPT;
+        tale.lapped += error == TIDE_ERR_BUSY && board_state(r->view.board) == REPLICA_LAPPED;
+        if (!join_may_try(r, error, &tale)) {
+            return join_fail(r, join_tell(r, error, &tale));
         }
         /* The leader lapped the newcomer, or the donor went away: start again, from an empty table. */
-        join_rest(r, tries);
+        join_rest(r, tale.tries);
         replica_drop_table(r);
     }
 }

@@ -5,8 +5,11 @@
 #include "engine/replica/replica.h"
 
 /* Fill an empty replica from the log, or from another replica and the log. It is JOINING meanwhile and SERVING
- * afterwards. Errors: NO_REPLICA, FULL, CORRUPT. */
+ * afterwards. Errors: NO_REPLICA, FULL, CORRUPT; TIMEOUT: lapped again and again; SYSTEM, NOMEM: this process cannot look at others. */
 int join_replica(struct replica *r);
+
+/* So long a replica that has never served tries at least, although it is lapped each time. Tests shorten it. */
+extern uint64_t join_patience_ns;
 
 /* The error of a join is nothing that lasts: no donor just now, no memory, no space. FAILED is for damage, and for what was closed. */
 static inline bool join_may_pass(int error) {

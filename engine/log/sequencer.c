@@ -335,6 +335,27 @@ static void seq_append(struct sequencer *s, const struct seq_request *q, uint64_
     }
 }
 
+#define SEQ_WAITS_NS UINT64_C(1000000000) /* so long is worth a line */
+
+/*
+ * The leader waits for a section of its process to end, and the thread that serves the lanes for the leader. So this thread answers
+ * whoever asks whether the leader lives: it does, and a watchdog that killed it would only move the wait to another process.
+ */
+static void seq_waits(void *domain, uint64_t since_ns) {
+    struct tide *d = domain;
+    board_answer_pings(d->log);
+    if (since_ns < SEQ_WAITS_NS) {
+        d->seq.waits_told = false;
+    } else if (!d->seq.waits_told) {
+        d->seq.waits_told = true;
+        tide_logf(d, TIDE_LOG_WARN,
+                  "writes have waited for %llu ms: all spare memory of the table is held by a section that is open in "
+                  "this process; "
+                  "end it (tide_section_end())",
+                  (unsigned long long)(since_ns / 1000000));
+    }
+}
+
 /* Take a request into the group, or answer it. Whatever can fail does so before the first frame is written. */
 static void seq_take(struct tide *d, struct seq_group *g, struct seq_request *q) {
     struct sequencer *s = &d->seq;
@@ -529,6 +550,8 @@ void seq_lead(struct tide *d, struct replica *leader, uint32_t term, bool announ
     seq_take_over(s);
     ring_writer_init(&s->ring, &d->ring, leader->pos, leader->applied + 1, leader->last_ts, term);
     s->leader = leader;
+    leader->writer.waits = seq_waits;
+    leader->writer.waits_ctx = d;
     atomic_store(&s->here, 1);
     atomic_store(&d->log->leader.term, term);
     if (announce) {
@@ -555,6 +578,9 @@ void seq_lead(struct tide *d, struct replica *leader, uint32_t term, bool announ
 void seq_unlead(struct tide *d) {
     struct sequencer *s = &d->seq;
     seq_take_over(s);
+    if (s->leader != NULL) {
+        s->leader->writer.waits = NULL;
+    }
     s->leader = NULL;
     atomic_store(&s->here, 0);
     atomic_store(&d->log->leader.leader, -1);

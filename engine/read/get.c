@@ -173,7 +173,7 @@ static __attribute__((noinline)) int get_elsewhere(struct tide_reader *r, const 
 __attribute__((flatten)) /* inlines the hash, too */
 int tide_get(struct tide_reader *r, const void *key, size_t key_len, const struct tide_bound *bound, void *buf,
              size_t buf_size, struct tide_answer *a) {
-    if (__builtin_expect(r == NULL || r->quick != reader_self() || !get_is_common(key, key_len, bound, buf, a), 0)) {
+    if (__builtin_expect(r == NULL || r->quick != reader_here() || !get_is_common(key, key_len, bound, buf, a), 0)) {
         return get_elsewhere(r, key, key_len, bound, buf, buf_size, a);
     }
     rcu_enter_at(r->rcu_word);

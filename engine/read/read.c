@@ -35,7 +35,7 @@ static inline bool read_home_fresh(const struct tide_reader *r, const struct tid
 }
 
 int read_begin(struct tide_reader *r, const struct tide_bound *bound, const struct tide_answer *a, struct verdict *v) {
-    if (__builtin_expect(r == NULL || r->owner != reader_self() || r->section != NULL, 0)) {
+    if (__builtin_expect(r == NULL || !reader_is_mine(r) || r->section != NULL, 0)) {
         int error = reader_check(r); /* TIDE_ERR_FORKED takes precedence */
         return error != 0 ? error : TIDE_ERR_THREAD;
     }

@@ -14,7 +14,7 @@
 static _Thread_local struct tide_reader *reader_mine;
 
 void reader_settle(struct tide_reader *r) {
-    r->quick = r->policy == TIDE_STICKY && r->section == NULL && rcu_is_plain() ? r->owner : READER_NOT_QUICK;
+    r->quick = r->policy == TIDE_STICKY && r->section == NULL && rcu_is_plain() ? reader_here() : READER_NOT_QUICK;
     r->rcu_word = rcu_word();
     r->home_slot = &r->domain->views[r->home];
     r->log = r->domain->log;

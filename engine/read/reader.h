@@ -8,7 +8,7 @@
 #include "engine/table/thread.h"
 
 struct tide_reader {
-    /* For the short way. quick: reader_self() of the owner while a get may try its home replica first (sticky, no
+    /* For the short way. quick: reader_here() of the owner while a get may try its home replica first (sticky, no
      * section open); reader_near() if that was another process's the last time; else READER_NOT_QUICK. home_fresh:
      * where fresh reads of the home replica are counted. */
     uint64_t quick;
@@ -42,12 +42,24 @@ static inline uint64_t reader_self(void) {
     return thread_number;
 }
 
+/* The calling thread among those that live, in one instruction. A reader that its thread leaves behind is not quick any more.
+ * In a forked child, a new thread may have the value of a thread that only the parent has: such a domain shows no
+ * replica, so the read comes to the check that answers TIDE_ERR_FORKED. */
+static inline uint64_t reader_here(void) {
+    return thread_here();
+}
+
 /* The second value of reader.quick: this thread's, and the home replica was another process's. */
 static inline uint64_t reader_near(void) {
-    return thread_number + 1;
+    return thread_here() + 1;
 }
 
 #define READER_NOT_QUICK (UINT64_MAX - 1) /* equals neither of these in any thread */
+
+/* Is it the calling thread's? For reads and writes, which notice a fork later; reader_check() for all else. */
+static inline bool reader_is_mine(const struct tide_reader *r) {
+    return (r->quick | 1) == reader_near() || r->owner == reader_self();
+}
 
 static inline int reader_check(const struct tide_reader *r) {
     if (__builtin_expect(r == NULL || r->owner != reader_self(), 0)) {

@@ -8,6 +8,7 @@ static struct tide_reader *left_first, **left_last = &left_first;
 static uint32_t left_count;
 
 void reader_left_add(struct tide_reader *r) {
+    r->quick = READER_NOT_QUICK; /* a later thread may have what it was known by */
     pthread_mutex_lock(&left_lock);
     r->next = NULL;
     *left_last = r;

@@ -56,6 +56,7 @@ struct replica {
     uint64_t table_bytes;
     uint64_t doubted; /* bit k: while joining, copying from replica k failed once */
     uint64_t refused; /* bit k: it failed twice, or replica k is surely damaged: do not copy from it */
+    int trouble;      /* why another replica could not be mapped to be copied: it was told */
     bool doubted_log; /* the log does not begin at its first entry, although a word says so */
     int32_t cpu;
     uint64_t spin_ns; /* as in struct tide_replica_opts */
@@ -80,6 +81,7 @@ struct sequencer {
     alignas(LAYOUT_PAIR) struct replica *leader;
     struct ring_writer ring;
     uint64_t refine_ts; /* refine the clock from this stamp on */
+    bool waits_told;    /* that writes wait for a section, this time */
 };
 
 struct lane_server;

@@ -96,13 +96,18 @@ uint64_t grace_start(void) {
     return ticket;
 }
 
-void grace_wait(uint64_t ticket) {
+bool grace_wait(uint64_t ticket, uint64_t ns) {
+    uint64_t until = clock_after(clock_monotonic_ns(), ns);
     for (;;) {
         uint32_t seen = atomic_load(&grace.finished);
         if (grace_done(ticket)) {
-            return;
+            return true;
         }
-        park_wait(&grace.finished, seen, UINT64_MAX);
+        uint64_t now = clock_monotonic_ns();
+        if (now >= until) {
+            return false;
+        }
+        park_wait(&grace.finished, seen, until - now);
     }
 }
 

@@ -26,8 +26,8 @@ static inline bool grace_done(uint64_t ticket) {
     return atomic_load(&grace_done_ticket) >= ticket;
 }
 
-/* Wait until it has ended. Never call it inside a section. */
-void grace_wait(uint64_t ticket);
+/* Wait until it has ended, at most `ns`; false: it has not. Never call it inside a section. */
+bool grace_wait(uint64_t ticket, uint64_t ns);
 
 /* Around fork(): in the child the thread is gone and nobody holds it. */
 void grace_before_fork(void);

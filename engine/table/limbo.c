@@ -6,12 +6,15 @@
 #include "engine/table/grace.h"
 #include "engine/table/kill.h"
 #include "engine/table/rcu.h"
+#include "shm/clock.h"
 
 /* A publication releases this many items, and two for each item that came since the last publication (a deleted node
  * comes twice). Batches add any number at once. Items that are released more slowly than they come pile up. Above all
  * splits that are not cleared must not pile up: each leaves its keys in two buckets, and nobody has reserved overflow
  * buckets for that. */
 #define LIMBO_PART 32u
+
+#define LIMBO_WAITS_NS UINT64_C(1000000)
 
 /* Release up to `most` items whose grace period has ended; false while some are left. In parts, so that no write pays
  * for thousands. */
@@ -73,13 +76,21 @@ void limbo_work(struct table_writer *w, size_t came) {
     }
 }
 
+/* A section may be open for as long as its thread likes. */
+static void limbo_await(const struct table_writer *w) {
+    uint64_t began = clock_monotonic_ns();
+    while (!grace_wait(w->waiting.ticket, w->waits != NULL ? LIMBO_WAITS_NS : UINT64_MAX)) {
+        w->waits(w->waits_ctx, clock_monotonic_ns() - began);
+    }
+}
+
 /* Release everything that a wait can release. All open items belong to published entries. */
 static void limbo_drain(struct table_writer *w) {
     /* Deleted nodes take two rounds: out of the bucket, then freed. One more round is for items that were waiting
      * before. */
     for (int round = 0; round < 4; round++) {
         if (w->waiting.count != 0) {
-            grace_wait(w->waiting.ticket);
+            limbo_await(w);
             limbo_release(w, SIZE_MAX);
         }
         if (w->open.count == 0) {

@@ -101,6 +101,9 @@ struct table_writer {
     bool released;        /* something was released since table_drain() last said so */
     struct evict *evict;  /* engine/table/evict.h; NULL: nothing is evicted */
     bool hurry;           /* a bucket waits to be cleared: even a few items are worth a grace period */
+    /* Called again and again while table_drain() waits for sections to end. since_ns: for how long it has waited. May be NULL. */
+    void (*waits)(void *ctx, uint64_t since_ns);
+    void *waits_ctx;
 };
 
 /* The segment's size for a budget, without the histograms. */

@@ -25,8 +25,8 @@ static inline bool put_is_common(const struct tide *d, const struct tide_reader 
                                  size_t key_len, const void *value, size_t value_size) {
     return d != NULL && key != NULL && value != NULL && key_len - 1 < PUT_KEY_MOST &&
            value_size <= PUT_PAYLOAD_MOST - PUT_KEY_MOST && atomic_load(&d->closed) == 0 &&
-           (session == NULL || (session->owner == reader_self() && session->domain == d)) &&
-           atomic_load(&d->seq.here) != 0 && !rcu_inside();
+           (session == NULL || (reader_is_mine(session) && session->domain == d)) && atomic_load(&d->seq.here) != 0 &&
+           !rcu_inside();
 }
 
 /* One put: its arguments, and the memory found for it. */

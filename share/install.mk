@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# Part of the Makefile: the shared library, and what `make install` puts where.
+
+VERSION := $(shell awk '/define TIDE_VERSION_[MP]/ { v = v s $$3; s = "." } END { print v }' engine/tidemark.h)
+SOVERSION := 0
+
+PREFIX ?= /usr/local
+BINDIR ?= $(PREFIX)/bin
+LIBDIR ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+DATADIR ?= $(PREFIX)/share
+MANDIR ?= $(DATADIR)/man
+
+# ---- the shared library ----------------------------------------------------------------------------------------------
+
+# Objects of its own: position independent ones cost a get 3 % in a program that is linked statically. Calls of public functions
+# within the library are not to be replaced from outside.
+PIC_OBJECTS := $(patsubst %.c,$(OBJ)/pic/%.o,$(LIB_SRC))
+PIC_FLAGS := -fPIC -fno-semantic-interposition
+SO := $(B)/libtidemark.so
+SO_FULL := $(SO).$(VERSION)
+
+$(OBJ)/pic/%.o: %.c $(OBJ)/flags
+	@mkdir -p $(@D)
+	$(call say,CC,'$< (position independent)')
+	$(Q)$(CC) $(CFLAGS) $(PIC_FLAGS) -c -o $@ $<
+
+# liburcu stays a library of its own. Debian's archive of it cannot be linked into a shared object, and one copy for a whole process is
+# what its other users need: docs/embedding.md, *Two copies of liburcu*.
+$(SO_FULL): $(PIC_OBJECTS) share/tidemark.map $(OBJ)/sources
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -shared -Wl,-soname,libtidemark.so.$(SOVERSION) -Wl,--version-script=share/tidemark.map \
+		-Wl,-z,defs -Wl,-z,relro -Wl,-z,now -o $@ $(filter %.o,$^) $(LIB_LIBS) -lm
+$(SO): $(SO_FULL)
+	@ln -sf $(<F) $(B)/libtidemark.so.$(SOVERSION)
+	@ln -sf libtidemark.so.$(SOVERSION) $@
+
+# Installed archives are one object each in which only tide_* is global, so that an embedder's ring_append() does not meet ours.
+define embed
+	@mkdir -p $(@D)
+	$(call say,AR,$@)
+	$(Q)$(CC) -r -nostdlib -o $(@:.a=.o) $(filter %.o,$^)
+	$(Q)$(OBJCOPY) --localize-hidden $(@:.a=.o)
+	@rm -f $@
+	$(Q)$(AR) rcs $@ $(@:.a=.o)
+endef
+OBJCOPY ?= objcopy
+$(OBJ)/embed/libtidemark.a: $(call objects,$(LIB_SRC))
+	$(embed)
+$(OBJ)/embed/libtidemark_pic.a: $(PIC_OBJECTS)
+	$(embed)
+
+# ---- what is installed -----------------------------------------------------------------------------------------------
+
+# The words that share/*.in have for paths and versions.
+INCLUDE_FROM_LIB = $(shell realpath -m --relative-to='$(LIBDIR)' '$(INCLUDEDIR)')
+fill = sed -e 's|@VERSION@|$(VERSION)|g' -e 's|@SOVERSION@|$(SOVERSION)|g' -e 's|@PREFIX@|$(PREFIX)|g' \
+	-e 's|@BINDIR@|$(BINDIR)|g' -e 's|@LIBDIR@|$(LIBDIR)|g' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|g' \
+	-e 's|@INCLUDE_FROM_LIB@|$(INCLUDE_FROM_LIB)|g' -e 's|@POINTER_BYTES@|$(POINTER_BYTES)|g'
+POINTER_BYTES = $(shell echo __SIZEOF_POINTER__ | $(CC) -E -P -x c -)
+
+# SOURCE:TARGET:MODE, for install and uninstall alike. Links are made by hand below.
+INSTALLED := \
+	engine/tidemark.h:$(INCLUDEDIR)/tidemark.h:644 \
+	$(OBJ)/embed/libtidemark.a:$(LIBDIR)/libtidemark.a:644 \
+	$(OBJ)/embed/libtidemark_pic.a:$(LIBDIR)/libtidemark_pic.a:644 \
+	$(SO_FULL):$(LIBDIR)/libtidemark.so.$(VERSION):644 \
+	$(OBJ)/share/tidemark.pc:$(LIBDIR)/pkgconfig/tidemark.pc:644 \
+	$(OBJ)/share/tidemark-config.cmake:$(LIBDIR)/cmake/tidemark/tidemark-config.cmake:644 \
+	$(OBJ)/share/tidemark-config-version.cmake:$(LIBDIR)/cmake/tidemark/tidemark-config-version.cmake:644 \
+	$(TIDE):$(BINDIR)/tide:755
+INSTALLED_LINKS := $(LIBDIR)/libtidemark.so.$(SOVERSION) $(LIBDIR)/libtidemark.so
+part = $(word $(1),$(subst :, ,$(2)))
+
+# Anew for each install: PREFIX may be another one.
+$(OBJ)/share/%: share/%.in FORCE
+	@mkdir -p $(@D)
+	@$(fill) $< >$@
+$(OBJ)/share/%: share/cmake/%.in FORCE
+	@mkdir -p $(@D)
+	@$(fill) $< >$@
+
+.PHONY: install uninstall
+install: programs $(foreach file,$(INSTALLED),$(call part,1,$(file)))
+	$(call say,INSTALL,'$(DESTDIR)$(PREFIX)')
+	$(Q)set -e; for file in $(INSTALLED); do \
+		source=$${file%%:*}; mode=$${file##*:}; target=$${file#*:}; target='$(DESTDIR)'$${target%:*}; \
+		install -D -m $$mode $$source "$$target"; \
+	done
+	$(Q)ln -sf libtidemark.so.$(VERSION) '$(DESTDIR)$(LIBDIR)/libtidemark.so.$(SOVERSION)'
+	$(Q)ln -sf libtidemark.so.$(SOVERSION) '$(DESTDIR)$(LIBDIR)/libtidemark.so'
+
+# Takes the same variables as install did. Folders that others may use stay.
+uninstall:
+	$(call say,RM,'$(DESTDIR)$(PREFIX)')
+	$(Q)for file in $(INSTALLED); do \
+		target=$${file#*:}; rm -f '$(DESTDIR)'"$${target%:*}"; \
+	done
+	$(Q)rm -f $(addprefix '$(DESTDIR)',$(INSTALLED_LINKS))
+	$(Q)rmdir '$(DESTDIR)$(LIBDIR)/cmake/tidemark' 2>/dev/null || true

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Newcomers that cannot join: the error and the log name the cause. */
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/resource.h>
+
+#include "engine/life/join.h"
+#include "shm/nap.h"
+#include "tests/lib/forked.h"
+
+#define KIB UINT64_C(1024)
+#define MIB (KIB * 1024)
+#define HOUR_NS UINT64_C(3600000000000)
+
+static _Atomic uint32_t told_lapped, told_fell, told_cause;
+
+static void hear(void *ctx, enum tide_log_level level, const char *text) {
+    (void)ctx;
+    if (level == TIDE_LOG_ERROR && strstr(text, "while it joined") != NULL && strstr(text, "--ring") != NULL) {
+        atomic_fetch_add(&told_lapped, 1);
+    }
+    if (strstr(text, "the commit index fell") != NULL) {
+        atomic_fetch_add(&told_fell, 1);
+    }
+    if (strstr(text, "cannot be copied from") != NULL || strstr(text, "Too many open files") != NULL) {
+        atomic_fetch_add(&told_cause, 1);
+    }
+}
+
+static struct tide *open_heard(uint64_t slow_follower_ns, uint32_t flags) {
+    struct tide *d;
+    struct tide_opts o = TIDE_OPTS_INIT;
+    o.flags |= flags;
+    o.ring_bytes = 64 * KIB;
+    o.table_bytes = MIB;
+    o.slow_follower_ns = slow_follower_ns;
+    o.log = hear;
+    assert_int_equal(tide_open(&d, name, &o), 0);
+    return d;
+}
+
+static void fill_ring(struct tide *d, int times) {
+    static const uint8_t value[8 * KIB];
+    for (int i = 0; i < 16 * times; i++) {
+        assert_int_equal(tide_put(d, NULL, "key", 3, value, sizeof(value), NULL), 0);
+    }
+}
+
+static _Atomic uint32_t enough;
+
+/* Each entry has a mark before it, and nearly always it is committed: so a newcomer has to wait for one that is not due. */
+static void *write_on(void *d) {
+    static const uint8_t value[8 * KIB];
+    while (atomic_load(&enough) == 0) {
+        help_check(tide_put(d, NULL, "key", 3, value, sizeof(value), NULL) == 0);
+        park_nap(100000);
+    }
+    return NULL;
+}
+
+/* Its delay is longer than what the ring holds. */
+static void newcomer__lapped_each_time__timeout_and_the_log_says_what_helps(void **state) {
+    (void)state;
+    join_patience_ns = 0;
+    struct tide *d = open_heard(1, TIDE_EPHEMERAL);
+    help_leader(d);
+    fill_ring(d, 2);
+    pthread_t writer;
+    assert_int_equal(pthread_create(&writer, NULL, write_on, d), 0);
+    struct tide_replica_opts o = TIDE_REPLICA_OPTS_INIT;
+    o.apply_delay_ns = HOUR_NS;
+    int error;
+    uint32_t id;
+    while ((error = tide_replica_start(d, &o, &id)) == 0) { /* by luck */
+        assert_int_equal(tide_replica_stop(d, id), 0);
+    }
+    assert_int_equal(error, TIDE_ERR_TIMEOUT);
+    assert_int_equal(atomic_load(&told_lapped), 1);
+    o.apply_delay_ns = 0;
+    atomic_store(&enough, 1);
+    pthread_join(writer, NULL);
+    help_assert_threads();
+    assert_int_equal(tide_replica_start(d, &o, NULL), 0);
+    tide_close(d);
+}
+
+/* In a follower that was lapped, between two looks at the commit index, nothing has fallen. */
+static void follower__lapped_and_joined_anew__is_not_told_that_the_commit_index_fell(void **state) {
+    (void)state;
+    struct tide *d = open_heard(1, TIDE_EPHEMERAL);
+    help_leader(d);
+    uint32_t id = help_follower(d, 0);
+    atomic_store(&told_fell, 0);
+    for (int i = 0; i < 200000 && help_info(d, id).joins < help_scaled(300); i++) {
+        fill_ring(d, 1);
+    }
+    assert_true(help_info(d, id).lapped > 0);
+    help_assert_equal_digests(d);
+    assert_int_equal(atomic_load(&told_fell), 0);
+    tide_close(d);
+}
+
+/* There is a descriptor for its own table and none for the donor's. */
+static void join_without_descriptors(void) {
+    struct tide *d;
+    struct tide_opts o = TIDE_OPTS_INIT;
+    o.log = hear;
+    CHILD(tide_open(&d, name, &o) == 0);
+    int next = fcntl(0, F_DUPFD_CLOEXEC, 3);
+    CHILD(next >= 3 && close(next) == 0);
+    const struct rlimit few = { (rlim_t)next + 1, (rlim_t)next + 1 };
+    CHILD(setrlimit(RLIMIT_NOFILE, &few) == 0);
+    CHILD(tide_replica_start(d, NULL, NULL) == TIDE_ERR_SYSTEM); /* and not: nobody is there to copy from */
+    CHILD(atomic_load(&told_cause) == 2);
+    _exit(0);
+}
+
+static void newcomer__no_descriptor_for_the_donor__error_and_log_say_so(void **state) {
+    (void)state;
+    child_threads_needed();
+    struct tide *d = open_heard(0, 0);
+    help_leader(d);
+    fill_ring(d, 2);
+    pid_t pid = child_begin();
+    if (pid == 0) {
+        join_without_descriptors();
+    }
+    child_end(pid);
+    tide_close(d);
+}
+
+int main(void) {
+    help_start(120);
+    const struct CMUnitTest tests[] = {
+        NAMED_CASE(newcomer__lapped_each_time__timeout_and_the_log_says_what_helps),
+        NAMED_CASE(follower__lapped_and_joined_anew__is_not_told_that_the_commit_index_fell),
+        NAMED_CASE(newcomer__no_descriptor_for_the_donor__error_and_log_say_so),
+    };
+    return cmocka_run_group_tests_name("newcomer", tests, NULL, NULL);
+}
