@@ -11,7 +11,8 @@
  * - A shared object that the library is part of stays loaded after its first tide_open(): dlclose() does not unload it.
  * - A section (tide_section_begin) holds memory: while one is open, nothing that was replaced since is reused. A section
  *   that stays open makes the replica's spare memory run out, and then the replica waits for it. Keep sections short.
- * - Tables have a fixed budget. When it is used up, puts answer TIDE_ERR_FULL; nothing is evicted, deletes still work.
+ * - Tables have a fixed budget. When it is used up, puts answer TIDE_ERR_FULL, and deletes still work; a domain that was made with
+ *   TIDE_EVICT_S3FIFO evicts other keys instead.
  *   Memory once given to a size class of values stays with that class.
  * - A domain lives in /dev/shm and ends with the machine's boot. It is a cache, not a store.
  * - Members trust one another as far as one user's processes do: files are 0600. What another process writes into the
@@ -142,11 +143,21 @@ enum tide_open_flags {
     TIDE_DUMPED = 8, /* core dumps of this process contain what this handle maps; without it they do not */
 };
 
+/*
+ * What the leader does for a put that the tables' budget has no room for.
+ *
+ * TIDE_EVICT_S3FIFO: other keys go, and the put answers FULL only where it would not fit into an empty table. What goes was not read of
+ * late: new keys that were not read twice soon, and older ones that nobody reads any more (S3-FIFO). Reads on every replica and in every process
+ * count, those of a read-only mount excepted. It takes some 10 bytes a key of each process's own memory for each replica that it runs. An
+ * evicted key is gone on every replica at the same index, as after a delete.
+ */
+enum tide_evict { TIDE_EVICT_NONE = 0 /* FULL */, TIDE_EVICT_S3FIFO = 1 };
+
 /* Options of tide_open. Fill with TIDE_OPTS_INIT, then change. Zero means the default everywhere. */
 struct tide_opts {
     size_t size;
     uint32_t flags;            /* enum tide_open_flags; TIDE_CREATE by TIDE_OPTS_INIT */
-    uint32_t reserved;         /* 0 */
+    uint32_t evict;            /* creation only, enum tide_evict: what happens when the tables are full; kept with the domain */
     uint64_t ring_bytes;       /* creation only; a power of two, 64 KiB to 4 GiB; default 16 MiB, less where it must fit */
     uint64_t table_bytes;      /* budget of each replica's table; default 64 MiB, less where it must fit; up to 60 GiB */
     uint64_t expected_keys;    /* the table starts with buckets for so many; default 0: it grows as it fills */

@@ -55,8 +55,8 @@ static int read_in_section(const struct tide_reader *r, const void *key, size_t 
     return 0;
 }
 
-static int read_section_foreign(const struct tide_reader *r, const void *key, size_t key_len, void *buf,
-                                size_t buf_size, size_t *value_size, uint64_t *version) {
+static int read_section_foreign(struct tide_reader *r, const void *key, size_t key_len, void *buf, size_t buf_size,
+                                size_t *value_size, uint64_t *version) {
     if (!read_key_valid(key, key_len) || (buf == NULL && buf_size != 0)) {
         return TIDE_ERR_INVALID;
     }
@@ -70,6 +70,7 @@ static int read_section_foreign(const struct tide_reader *r, const void *key, si
     if (status == FOREIGN_NONE) {
         return TIDE_ERR_NOT_FOUND;
     }
+    reader_touch(r, hash);
     if (value_size != NULL) {
         *value_size = value.size;
     }
@@ -95,6 +96,9 @@ int tide_section_get(struct tide_reader *r, const void *key, size_t key_len, voi
         return read_damaged(r->section, TIDE_ERR_LOST);
     }
     if (error != TIDE_ERR_NOT_FOUND) {
+        if (r->noted != NULL) {
+            reader_touch(r, table_hash(&r->section->table, key, key_len));
+        }
         if (value_size != NULL) {
             *value_size = size;
         }
@@ -121,6 +125,9 @@ int tide_section_peek(struct tide_reader *r, const void *key, size_t key_len, co
     }
     if (n == NULL || !table_lengths_of(&r->section->table, n, &len)) {
         return read_damaged(r->section, TIDE_ERR_LOST);
+    }
+    if (r->noted != NULL) {
+        reader_touch(r, table_hash(&r->section->table, key, key_len));
     }
     *value = table_node_key(n) + key_len;
     *value_size = len.value;

@@ -25,8 +25,7 @@ int replica_make_table(struct replica *r) {
         segment_discard(&r->view.segment);
         return TIDE_ERR_NOMEM;
     }
-    r->writer.evict = d->words.evict == EVICT_S3FIFO ? evict_new() : NULL;
-    if (d->words.evict == EVICT_S3FIFO && r->writer.evict == NULL) {
+    if (d->words.evict == EVICT_S3FIFO && evict_begin(&r->writer) != 0) {
         table_destroy(&r->writer);
         segment_discard(&r->view.segment);
         return TIDE_ERR_NOMEM;

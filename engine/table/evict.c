@@ -13,12 +13,13 @@
 #define EVICT_STALE 3u /* times as many names in the queues as there are keys, and they are swept */
 #define EVICT_GHOSTS 8u
 #define EVICT_REFILL 64u
+#define EVICT_REFILL_LOOKS 1024u /* buckets: the work of one write has a bound */
 #define EVICT_ROUNDS 64u
 
 /* ---- queues ---------------------------------------------------------------------------------------------------------- */
 
-struct evict *evict_new(void) {
-    return calloc(1, sizeof(struct evict));
+static struct evict *evict_of(const struct table_writer *w) {
+    return (struct evict *)w->evict; /* the hooks are its first member */
 }
 
 static void evict_free_queue(struct evict_queue *q) {
@@ -30,14 +31,13 @@ static void evict_free_queue(struct evict_queue *q) {
     *q = (struct evict_queue){ 0 };
 }
 
-void evict_free(struct evict *e) {
-    if (e != NULL) {
-        evict_free_queue(&e->small);
-        evict_free_queue(&e->main);
-        free(e->spare);
-        free(e->ghosts);
-        free(e);
-    }
+static void evict_end(struct table_evictor *hooks) {
+    struct evict *e = (struct evict *)hooks;
+    evict_free_queue(&e->small);
+    evict_free_queue(&e->main);
+    free(e->spare);
+    free(e->ghosts);
+    free(e);
 }
 
 /* A name that there is no memory for is lost: evict_refill() finds its key again. */
@@ -144,7 +144,7 @@ static uint32_t evict_ghosts_most(const struct table_writer *w) {
 
 /* Room for them, where the number of keys has outgrown it: the old ones are forgotten. */
 static void evict_ghosts_grow(struct table_writer *w) {
-    struct evict *e = w->evict;
+    struct evict *e = evict_of(w);
     uint64_t lines = 1;
     while (lines * EVICT_GHOSTS < 2 * w->keys) {
         lines *= 2;
@@ -162,7 +162,7 @@ static uint64_t *evict_ghost_line(const struct evict *e, uint64_t hash) {
 }
 
 static void evict_ghost_come(struct table_writer *w, uint64_t hash) {
-    struct evict *e = w->evict;
+    struct evict *e = evict_of(w);
     if (e->ghost_lines * EVICT_GHOSTS < w->keys + w->keys / 2 || e->ghosts == NULL) {
         evict_ghosts_grow(w);
     }
@@ -180,7 +180,7 @@ static void evict_ghost_come(struct table_writer *w, uint64_t hash) {
 
 /* Was this key a ghost? It is none any more. */
 static bool evict_ghost_goes(struct table_writer *w, uint64_t hash) {
-    struct evict *e = w->evict;
+    struct evict *e = evict_of(w);
     if (e->ghosts == NULL) {
         return false;
     }
@@ -199,7 +199,7 @@ static bool evict_ghost_goes(struct table_writer *w, uint64_t hash) {
 
 /* Take the names out of one chunk whose keys are gone. It joins its neighbour where both are small. */
 static void evict_sweep(struct table_writer *w) {
-    struct evict *e = w->evict;
+    struct evict *e = evict_of(w);
     struct evict_chunk *c = e->sweeping == NULL ? NULL : e->swept != NULL ? e->swept->next : e->sweeping->oldest;
     if (c == NULL) {
         e->sweeping = e->sweeping == &e->main ? &e->small : &e->main;
@@ -232,7 +232,7 @@ static void evict_sweep(struct table_writer *w) {
 }
 
 static void evict_count_names(struct table_writer *w) {
-    struct evict *e = w->evict;
+    struct evict *e = evict_of(w);
     uint64_t names = e->small.count + e->main.count;
     if (__builtin_expect(names > EVICT_STALE * w->keys + 4 * EVICT_CHUNK && names % (EVICT_CHUNK / 2) == 0, 0)) {
         evict_sweep(w);
@@ -248,7 +248,8 @@ struct evict_found {
 static int evict_name_again(void *ctx, const struct table_node *n, const struct table_lengths *len) {
     struct evict_found *found = ctx;
     if (evict_flags(n) == 0) {
-        evict_push(found->w->evict, &found->w->evict->main, table_hash(&found->w->t, table_node_key(n), len->key));
+        evict_push(evict_of(found->w), &evict_of(found->w)->main,
+                   table_hash(&found->w->t, table_node_key(n), len->key));
         found->count++;
     }
     return 0;
@@ -256,9 +257,10 @@ static int evict_name_again(void *ctx, const struct table_node *n, const struct 
 
 static bool evict_refill(struct table_writer *w) {
     struct evict_found found = { w, 0 };
-    for (uint64_t looked = 0; looked < w->buckets && found.count < EVICT_REFILL; looked++) {
-        w->evict->refill = (w->evict->refill + 1) % w->buckets;
-        table_visit_bucket(&w->t, w->evict->refill, w->buckets, UINT64_MAX, evict_name_again, &found);
+    for (uint64_t looked = 0; looked < EVICT_REFILL_LOOKS && looked < w->buckets && found.count < EVICT_REFILL;
+         looked++) {
+        evict_of(w)->refill = (evict_of(w)->refill + 1) % w->buckets;
+        table_visit_bucket(&w->t, evict_of(w)->refill, w->buckets, UINT64_MAX, evict_name_again, &found);
     }
     return found.count != 0;
 }
@@ -266,11 +268,11 @@ static bool evict_refill(struct table_writer *w) {
 /* ---- coming ------------------------------------------------------------------------------------------------------------ */
 
 static bool evict_small_is_full(const struct table_writer *w) {
-    return w->evict->small.count > w->keys / EVICT_SMALL_SHARE;
+    return evict_of(w)->small.count > w->keys / EVICT_SMALL_SHARE;
 }
 
-void evict_insert(struct table_writer *w, uint64_t hash, struct table_node *n) {
-    struct evict *e = w->evict;
+static void evict_insert(struct table_writer *w, uint64_t hash, struct table_node *n) {
+    struct evict *e = evict_of(w);
     if (evict_flags(n) != 0) {
         return;
     }
@@ -279,12 +281,23 @@ void evict_insert(struct table_writer *w, uint64_t hash, struct table_node *n) {
     evict_count_names(w);
 }
 
-void evict_replace(struct table_writer *w, uint64_t hash, const struct table_node *gone, struct table_node *come) {
+static void evict_replace(struct table_writer *w, uint64_t hash, const struct table_node *gone,
+                          struct table_node *come) {
     uint32_t heat = evict_heat(gone);
     evict_set_heat(come, heat < EVICT_HEAT_MOST ? heat + 1 : heat); /* a write is a use, too */
     if ((evict_flags(gone) & NODE_KEEP) != 0 && evict_flags(come) == 0) {
         evict_insert(w, hash, come);
     }
+}
+
+int evict_begin(struct table_writer *w) {
+    struct evict *e = calloc(1, sizeof(*e));
+    if (e == NULL) {
+        return -1;
+    }
+    e->hooks = (struct table_evictor){ evict_insert, evict_replace, evict_end };
+    w->evict = &e->hooks;
+    return 0;
 }
 
 /* ---- going ------------------------------------------------------------------------------------------------------------- */
@@ -306,7 +319,7 @@ static void evict_prefetch(const struct table_writer *w, const struct evict_queu
 
 /* The next one, or false: nothing that could go is named. */
 static bool evict_next(struct table_writer *w, struct evict_victim *v) {
-    struct evict *e = w->evict;
+    struct evict *e = evict_of(w);
     uint64_t hash;
     for (uint32_t tries = 0; e->small.count + e->main.count != 0;) {
         bool small = evict_small_is_full(w) || e->main.count == 0;
@@ -338,7 +351,7 @@ static bool evict_next(struct table_writer *w, struct evict_victim *v) {
 }
 
 size_t evict_choose(struct table_writer *w, struct evict_victim *victims, size_t most) {
-    struct evict *e = w->evict;
+    struct evict *e = evict_of(w);
     e->begun = true;
     evict_prefetch(w, evict_small_is_full(w) ? &e->small : &e->main, 2 * most);
     size_t n = 0;
@@ -352,11 +365,11 @@ size_t evict_choose(struct table_writer *w, struct evict_victim *victims, size_t
 }
 
 void evict_restore(struct table_writer *w, const struct evict_victim *v) {
-    evict_push(w->evict, &w->evict->main, v->hash);
+    evict_push(evict_of(w), &evict_of(w)->main, v->hash);
 }
 
 void evict_follow(struct table_writer *w, uint64_t hash, bool small) {
-    struct evict *e = w->evict;
+    struct evict *e = evict_of(w);
     struct evict_queue *q = small ? &e->small : &e->main;
     uint32_t most = e->astray ? EVICT_FOLLOW_ASTRAY : EVICT_FOLLOW;
     uint64_t passed;
@@ -408,7 +421,7 @@ static uint32_t evict_touches(const struct reader_slot *slot) {
 }
 
 void evict_collect(struct table_writer *w, const struct log_segment *log) {
-    struct evict *e = w->evict;
+    struct evict *e = evict_of(w);
     if (e->rounds++ % EVICT_ROUNDS == 0) { /* a look at all, for those that have begun to note */
         e->reader_count = 0;
         for (uint32_t i = 0; i < LAYOUT_READERS; i++) {
@@ -458,7 +471,7 @@ static int evict_older(const void *a, const void *b) {
 }
 
 int evict_settle(struct table_writer *w) {
-    struct evict *e = w->evict;
+    struct evict *e = evict_of(w);
     struct evict_ages all = { &w->t, malloc((w->keys + 1) * sizeof(struct evict_age)), 0, w->keys };
     if (all.ages == NULL) {
         return -1;

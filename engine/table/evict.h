@@ -34,6 +34,7 @@ struct evict_queue {
 };
 
 struct evict {
+    struct table_evictor hooks;
     struct evict_queue small, main;
     struct evict_chunk *spare;
     bool begun; /* something was evicted: until then, what is new fills the main queue, too */
@@ -51,15 +52,8 @@ struct evict {
     uint32_t rounds;
 };
 
-/* NULL: there is no memory. */
-struct evict *evict_new(void);
-void evict_free(struct evict *e);
-
-/* The table has a new key, and its node. */
-void evict_insert(struct table_writer *w, uint64_t hash, struct table_node *n);
-
-/* Node `come` replaces `gone`, of the same key. */
-void evict_replace(struct table_writer *w, uint64_t hash, const struct table_node *gone, struct table_node *come);
+/* From now on the writer's table, which is empty, has queues, until table_destroy(). 0, or -1: there is no memory. */
+int evict_begin(struct table_writer *w);
 
 struct evict_victim {
     uint64_t hash;

@@ -3,7 +3,6 @@
 
 #include <stdlib.h>
 
-#include "engine/table/evict.h"
 #include "engine/table/kill.h"
 #include "engine/table/limbo.h"
 #include "engine/table/table_slots.h"
@@ -136,8 +135,10 @@ void table_destroy(struct table_writer *w) {
     w->spare_buckets = NULL;
     free(w->t.own);
     w->t.own = NULL;
-    evict_free(w->evict);
-    w->evict = NULL;
+    if (w->evict != NULL) {
+        w->evict->end(w->evict);
+        w->evict = NULL;
+    }
     w->open.items = w->waiting.items = NULL;
     arena_destroy(&w->arena);
 }
@@ -430,7 +431,7 @@ int table_publish_rest(struct table_writer *w, const struct table_place *p, uint
         }
         table_count(w, NULL, n);
         if (w->evict != NULL) {
-            evict_insert(w, hash, n);
+            w->evict->insert(w, hash, n);
         }
         table_grow(w);
         return 0;
@@ -447,7 +448,7 @@ int table_publish_rest(struct table_writer *w, const struct table_place *p, uint
     table_swap(w, p, hash, node, index);
     table_count(w, NULL, n);
     if (w->evict != NULL) {
-        evict_insert(w, hash, n);
+        w->evict->insert(w, hash, n);
     }
     limbo_push_node(w, p->node); /* a deleted node counts no more */
     return 0;

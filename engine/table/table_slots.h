@@ -166,9 +166,6 @@ static inline void table_count_swap(struct table_writer *w, const struct table_n
     table_retire(w, gone_node);
 }
 
-/* In a table that evicts: engine/table/evict.h. */
-void evict_replace(struct table_writer *w, uint64_t hash, const struct table_node *gone, struct table_node *come);
-
 /* The rest of table_publish(): the key is missing, deleted, or newer than `index`. In table.c. */
 int table_publish_rest(struct table_writer *w, const struct table_place *p, uint32_t node, uint64_t hash,
                        uint64_t index);
@@ -197,7 +194,7 @@ static inline int table_publish(struct table_writer *w, uint32_t node, uint64_t 
     atomic_store_explicit(&n->prev, p.node, memory_order_relaxed);
     table_swap(w, &p, hash, node, index);
     if (__builtin_expect(w->evict != NULL, 0)) {
-        evict_replace(w, hash, old, n);
+        w->evict->replace(w, hash, old, n);
     }
     table_count_swap(w, old, p.node, n);
     return 0;
