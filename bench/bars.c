@@ -4,8 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "bench/lib/bars_plot.h"
 #include "bench/lib/options.h"
@@ -14,64 +12,70 @@
 #define FILES_MAX 256u
 
 struct input {
-    struct bench_figures *figures;
-    struct bench_machine *machine;
+    struct bench_figures figures;
+    struct bench_machine machine;
 };
 
 struct bars {
-    struct input *inputs;
-    uint32_t n;
-    uint32_t failed;
+    struct input *inputs[FILES_MAX];
+    uint32_t n, kept, missed, unmeasured;
+    char quick[256]; /* the names of those that were quick */
 };
 
-static void take_file(struct bars *b, const char *path) {
-    char error[BENCH_ERROR_BYTES];
-    struct input *in = &b->inputs[b->n];
-    in->figures = malloc(sizeof(*in->figures));
-    in->machine = calloc(1, sizeof(*in->machine));
-    if (in->figures == NULL || in->machine == NULL) {
+static void *must(void *memory) {
+    if (memory == NULL) {
         fprintf(stderr, "bars: no memory\n");
         exit(BENCH_EXIT_FAILED);
     }
-    if (bench_figures_read(in->figures, in->machine, path, error) != 0) {
+    return memory;
+}
+
+static void take_file(struct bars *b, const char *path) {
+    char error[BENCH_ERROR_BYTES];
+    struct input *in = must(calloc(1, sizeof(*in)));
+    const struct bench_figures *f = &in->figures;
+    if (bench_figures_read(&in->figures, &in->machine, path, error) != 0) {
         fprintf(stderr, "bars: %s; left out\n", error);
-        free(in->figures);
-        free(in->machine);
-        b->failed++;
+        free(in);
         return;
     }
-    b->n++;
+    b->inputs[b->n++] = in;
+    for (uint32_t k = 0; k < f->bars_n; k++) {
+        bool measured = f->bars[k].spread.n > 0;
+        b->kept += measured && f->bars[k].kept;
+        b->missed += measured && !f->bars[k].kept;
+        b->unmeasured += !measured;
+    }
+    size_t used = strlen(b->quick);
+    if (f->quick) {
+        snprintf(b->quick + used, sizeof(b->quick) - used, "%s%s", used > 0 ? ", " : "", f->bench);
+    }
+}
+
+/* How it stands, in one sentence. */
+static void sentence(FILE *out, const struct bars *b) {
+    fprintf(out, "Of %u bars %u are kept, %u are missed and %u were not measured", b->kept + b->missed + b->unmeasured,
+            b->kept, b->missed, b->unmeasured);
+    if (b->quick[0] != '\0') {
+        fputs("; figures mean nothing where the run was quick: ", out);
+        bench_html_text(out, b->quick);
+    }
+    fputs(".", out);
 }
 
 static void all_bars(struct bench_grid *g, const struct bars *b) {
-    uint32_t kept = 0, missed = 0, total = 0;
     bench_bars_start(g);
     for (uint32_t i = 0; i < b->n; i++) {
-        const struct bench_figures *f = b->inputs[i].figures;
-        bench_bars_add(g, f);
-        for (uint32_t k = 0; k < f->bars_n; k++, total++) {
-            kept += f->bars[k].spread.n > 0 && f->bars[k].kept;
-            missed += f->bars[k].spread.n > 0 && !f->bars[k].kept;
-        }
+        bench_bars_add(g, &b->inputs[i]->figures);
     }
-    snprintf(g->note, sizeof(g->note),
-             "%u kept, %u missed, %u not measured. Median of the repetitions' own values; a bar is kept when the "
-             "median keeps "
-             "it.",
-             kept, missed, total - kept - missed);
+    snprintf(g->note, sizeof(g->note), "A bar is kept when the median keeps it.");
 }
 
-/* The picture lives in memory alone, so that no file stays however the program ends. */
 static void picture(FILE *out, const struct bench_bars_picture *p) {
-    char path[64], alt[160];
-    int fd = memfd_create("picture", MFD_CLOEXEC);
-    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-    enum bench_drawn drawn = fd >= 0 ? bench_gnuplot_draw(bench_bars_plot, p, path) : BENCH_DRAWN_FAILED;
+    char alt[160], *svg;
+    enum bench_drawn drawn = bench_gnuplot_draw(bench_bars_plot, p, &svg);
     snprintf(alt, sizeof(alt), "%s, %s", p->figures->figures[p->first].group, p->unit);
-    bench_page_picture(out, drawn, path, alt, "", "all figures are 0.");
-    if (fd >= 0) {
-        close(fd);
-    }
+    bench_page_picture(out, drawn, svg, alt, "", "all figures are 0.");
 }
 
 /* One picture for each unit of a group. */
@@ -89,9 +93,11 @@ static void pictures(FILE *out, const struct bench_figures *f, uint32_t first, u
 }
 
 static void page_of_one(FILE *out, const struct input *in, struct bench_grid *g) {
-    const struct bench_figures *f = in->figures;
+    const struct bench_figures *f = &in->figures;
     char line[128];
-    fprintf(out, "<h1>");
+    fprintf(out, "<h1 id=\"");
+    bench_html_text(out, f->bench);
+    fprintf(out, "\">");
     bench_html_text(out, f->bench);
     fprintf(out, "</h1>\n");
     for (uint32_t i = 0; i < f->figures_n;) {
@@ -106,24 +112,34 @@ static void page_of_one(FILE *out, const struct input *in, struct bench_grid *g)
     }
     fprintf(out, "<table class=\"facts\">\n");
     bench_page_row(out, "Settings", f->note);
-    snprintf(line, sizeof(line), "%s, repetitions: %u", in->machine->date, f->repetitions);
+    snprintf(line, sizeof(line), "%s, repetitions: %u%s", in->machine.date, f->repetitions,
+             f->quick ? "; quick: the figures mean nothing" : "");
     bench_page_row(out, "Measured", line);
-    bench_page_machine(out, in->machine);
+    bench_page_machine(out, &in->machine);
     fprintf(out, "</table>\n");
 }
 
 static void page(FILE *out, const struct bars *b, struct bench_grid *g) {
     bench_page_begin(out, "Tidemark: benchmarks", "Tidemark: the benchmarks and their bars");
-    fputs("<p>A bar is a ratio or a figure that should be kept. In the pictures: the median; whiskers from the least "
-          "to the "
-          "greatest of the repetitions; Tidemark blue, what it is compared with orange; a dashed line where a bar "
-          "lies. Where "
-          "figures span more than 20 times, the axis is logarithmic.</p>\n",
+    fputs("<p><strong>", out);
+    sentence(out, b);
+    fputs("</strong></p>\n<p>Contents: <a href=\"#bars\">the bars</a>", out);
+    for (uint32_t i = 0; i < b->n; i++) {
+        fputs(", <a href=\"#", out);
+        bench_html_text(out, b->inputs[i]->figures.bench);
+        fputs("\">", out);
+        bench_html_text(out, b->inputs[i]->figures.bench);
+        fputs("</a>", out);
+    }
+    fputs("</p>\n<p>A bar is a ratio or a figure that should be kept. In the pictures: the median; whiskers from the "
+          "least to the greatest of the repetitions; Tidemark blue, what it is compared with orange, controls grey; a "
+          "dashed line where a bar lies. Where figures span more than 20 times, the axis is logarithmic.</p>\n"
+          "<div id=\"bars\"></div>\n",
           out);
     all_bars(g, b);
     bench_grid_html(out, g);
     for (uint32_t i = 0; i < b->n; i++) {
-        page_of_one(out, &b->inputs[i], g);
+        page_of_one(out, b->inputs[i], g);
     }
     fputs("<p class=\"note\">What each figure means: docs/bench.md.</p>\n", out);
     bench_page_end(out);
@@ -179,12 +195,8 @@ int main(int argc, char **argv) {
                 "arguments\n");
         return BENCH_EXIT_USAGE;
     }
-    struct bars b = { calloc(files_n, sizeof(struct input)), 0, 0 };
-    struct bench_grid *g = malloc(sizeof(*g));
-    if (b.inputs == NULL || g == NULL) {
-        fprintf(stderr, "bars: no memory\n");
-        return BENCH_EXIT_FAILED;
-    }
+    static struct bars b;
+    struct bench_grid *g = must(malloc(sizeof(*g)));
     for (uint32_t i = 0; i < files_n; i++) {
         take_file(&b, files[i]);
     }
@@ -193,16 +205,16 @@ int main(int argc, char **argv) {
         fprintf(stderr, "bars: none of the files could be used\n");
     } else if (text) {
         all_bars(g, &b);
+        sentence(stdout, &b);
+        putchar('\n');
         bench_grid_print(stdout, g);
         rc = BENCH_EXIT_OK;
     } else {
         rc = write_page(&b, out, g);
     }
     for (uint32_t i = 0; i < b.n; i++) {
-        free(b.inputs[i].figures);
-        free(b.inputs[i].machine);
+        free(b.inputs[i]);
     }
-    free(b.inputs);
     free(g);
     return rc;
 }

@@ -10,7 +10,7 @@
 
 enum work { WORK_GROW, WORK_STEADY, WORK_SHIFT, WORK_SHRINK, WORKS };
 
-/* Apply and read of each kind of work, then the control. */
+/* Apply and read of each kind of work, then the control: as in enum pauses_kind. */
 #define ROWS (2 * WORKS + 1)
 #define ROW_APPLY(work) (2 * (work))
 #define ROW_READ(work) (2 * (work) + 1)
@@ -19,17 +19,16 @@ enum work { WORK_GROW, WORK_STEADY, WORK_SHIFT, WORK_SHRINK, WORKS };
 static const struct {
     const char *id;
     const char *title;
-    enum pauses_kind kind;
 } rows[ROWS] = {
-    { "apply", "tide: apply does not go on, growing", PAUSES_APPLY },
-    { "read", "tide: a read, growing", PAUSES_READ },
-    { "apply_steady", "tide: apply does not go on, overwriting", PAUSES_APPLY_STEADY },
-    { "read_steady", "tide: a read, overwriting", PAUSES_READ_STEADY },
-    { "apply_shift", "tide: apply does not go on, overwriting with other sizes", PAUSES_APPLY_SHIFT },
-    { "read_shift", "tide: a read, overwriting with other sizes", PAUSES_READ_SHIFT },
-    { "apply_shrink", "tide: apply does not go on, deleting", PAUSES_APPLY_SHRINK },
-    { "read_shrink", "tide: a read, deleting", PAUSES_READ_SHRINK },
-    { "control", "control: arithmetic, on the same CPUs", PAUSES_CONTROL },
+    { "apply", "tide: apply does not go on, growing" },
+    { "read", "tide: a read, growing" },
+    { "apply_steady", "tide: apply does not go on, overwriting" },
+    { "read_steady", "tide: a read, overwriting" },
+    { "apply_shift", "tide: apply does not go on, overwriting with other sizes" },
+    { "read_shift", "tide: a read, overwriting with other sizes" },
+    { "apply_shrink", "tide: apply does not go on, deleting" },
+    { "read_shrink", "tide: a read, deleting" },
+    { "control", "control: arithmetic, on the same CPUs" },
 };
 
 /* The kinds of work that have bars, and the bars' names. They are held against overwriting with the same size. */
@@ -91,13 +90,13 @@ static void add_rows(struct bench_program *p, struct growth *g) {
 static void keep(struct bench_program *p, struct growth *g, const struct pauses *pauses, uint32_t repetition) {
     double slow[ROWS];
     for (int row = 0; row < ROWS; row++) {
-        const struct hdr *h = pauses->times[rows[row].kind];
+        const struct hdr *h = pauses->times[(enum pauses_kind)row];
         for (size_t k = 0; k < MARKS; k++) {
             bench_program_set(p, g->rows[k][row], repetition,
                               marks[k].percentile < 100.0 ? (double)hdr_value_at_percentile(h, marks[k].percentile)
                                                           : (double)hdr_max(h));
         }
-        slow[row] = bench_pauses_slow(pauses, rows[row].kind);
+        slow[row] = bench_pauses_slow(pauses, (enum pauses_kind)row);
         bench_program_set(p, g->slow[row], repetition, slow[row]);
     }
     double steady = slow[ROW_READ(WORK_STEADY)], machine = slow[ROW_CONTROL] > steady ? slow[ROW_CONTROL] : steady;

@@ -185,6 +185,7 @@ static void add_rows(struct bench_program *p, struct idle *t) {
     for (size_t l = 0; l < LAYOUTS; l++) {
         snprintf(id, sizeof(id), "idle.%s.switches", layouts[l].id);
         t->switches[l] = bench_program_row(p, id, "idle domain: context switches", layouts[l].title, "1/s");
+        p->figures.figures[t->switches[l]].more = false;
     }
     for (size_t l = 0; l < LAYOUTS; l++) {
         if (layouts[l].barred) {

@@ -34,13 +34,11 @@ static const struct {
     { "full", "tide: a table filled until it is full, its whole budget" },
 };
 
-enum { FLOW_LOST, FLOW_SHIFTED, FLOW_DELETED, FLOW_REFUSED, FLOW_OVERWRITE, FLOWS };
-
 static const struct {
     const char *id, *group, *title;
     enum bench_sense sense;
     double bar;
-} flows[FLOWS] = {
+} flows[BENCH_FLOWS] = {
     { "memory.mixed.lost", "memory, a table of 32 MiB: share of its budget that is not payload",
       "tide: filled with values of 100 to 2,099 bytes", BENCH_AT_MOST, 0.15 },
     { "memory.shifted.kept", "memory, sizes that change: payload over that of a fresh table",
@@ -55,7 +53,7 @@ static const struct {
 
 struct memory {
     struct bench_program *p;
-    uint32_t flows[FLOWS];
+    uint32_t flows[BENCH_FLOWS];
     uint64_t most;
     uint64_t keys[COUNTS];
     uint32_t counts;
@@ -179,12 +177,10 @@ static int one_repetition(struct bench_program *p, void *ctx, uint32_t repetitio
         double leader = out[ROW_OVERWRITTEN], follower = out[ROW_FOLLOWER_OVERWRITTEN];
         bench_program_set(p, m->worst[c], repetition, leader > follower ? leader : follower);
     }
-    struct bench_flow f = { 0 };
+    double shares[BENCH_FLOWS] = { 0.0 };
     bench_program_progress(p, "sizes that change");
-    int rc = bench_flow_measure(p, &f);
-    const double shares[FLOWS] = { f.mixed_lost, f.shifted_kept, f.deleted_kept, f.shifted_refused,
-                                   f.overwrite_refused };
-    for (int k = 0; k < FLOWS && rc == 0; k++) {
+    int rc = bench_flow_measure(p, shares);
+    for (int k = 0; k < BENCH_FLOWS && rc == 0; k++) {
         bench_program_set(p, m->flows[k], repetition, shares[k]);
     }
     return rc;
@@ -210,10 +206,11 @@ static void add_rows(struct bench_program *p, struct memory *m) {
                       BENCH_AT_MOST, BAR_BYTES, used, BENCH_NO_ROW);
     bench_program_bar(p, "memory.full", "memory, 1 M keys: the same, of a full table's whole budget", "B",
                       BENCH_AT_MOST, BAR_BYTES, full, BENCH_NO_ROW);
-    for (int k = 0; k < FLOWS; k++) {
+    for (int k = 0; k < BENCH_FLOWS; k++) {
         char what[160];
         snprintf(what, sizeof(what), "%s; %s", flows[k].group, flows[k].title + strlen("tide: "));
         m->flows[k] = bench_program_row(p, flows[k].id, flows[k].group, flows[k].title, "share");
+        p->figures.figures[m->flows[k]].more = flows[k].sense == BENCH_AT_LEAST;
         bench_program_bar(p, flows[k].id, what, "share", flows[k].sense, flows[k].bar, m->flows[k], BENCH_NO_ROW);
     }
 }

@@ -31,16 +31,6 @@ static void show_progress(void *ctx, uint32_t done, uint32_t total, uint32_t rep
     fflush(stderr);
 }
 
-static int write_json(const struct bench_sweep *s, const char *path) {
-    cJSON *json = bench_result_json(s);
-    int rc = json != NULL ? bench_json_write(json, path) : -1;
-    if (rc != 0) {
-        fprintf(stderr, "readscale: writing %s: %s\n", path, strerror(errno));
-    }
-    cJSON_Delete(json);
-    return rc;
-}
-
 /* Table, JSON, report: whatever was asked for. */
 static int publish(const struct bench_sweep *s) {
     const struct bench_options *o = s->options;
@@ -54,7 +44,8 @@ static int publish(const struct bench_sweep *s) {
     if (!json_only) {
         bench_sweep_print(stdout, s);
     }
-    if (o->json_path != NULL && write_json(s, o->json_path) != 0) {
+    if (o->json_path != NULL && bench_result_write(s, o->json_path) != 0) {
+        fprintf(stderr, "readscale: writing %s: %s\n", o->json_path, strerror(errno));
         rc = -1;
     }
     if (o->out_dir != NULL) {
@@ -78,7 +69,7 @@ int main(int argc, char **argv) {
         bench_options_help();
         return BENCH_EXIT_OK;
     case BENCH_PARSED_ERROR:
-        fprintf(stderr, "readscale: %s\n", error);
+        fprintf(stderr, "readscale: %s; --help lists all arguments\n", error);
         return BENCH_EXIT_USAGE;
     case BENCH_PARSED_RUN:
         break;

@@ -11,9 +11,10 @@
  * - A shared object that the library is part of stays loaded after its first tide_open(): dlclose() does not unload it.
  * - A section (tide_section_begin) holds memory: while one is open, nothing that was replaced since is reused. A section
  *   that stays open makes the replica's spare memory run out, and then the replica waits for it. Keep sections short.
- * - Tables have a fixed budget. When it is used up, puts answer TIDE_ERR_FULL, and deletes still work; a domain that was made with
- *   TIDE_EVICT_S3FIFO evicts other keys instead.
- *   Memory once given to a size class of values stays with that class.
+ * - Tables have a fixed budget. When it is used up, puts answer TIDE_ERR_FULL (a domain made with
+ *   TIDE_EVICT_S3FIFO evicts other keys instead). Deletes still work, and overwrites
+ *   that are no larger than what they replace. What was deleted serves any size once no reader can have it any more. A batch of
+ *   overwrites needs room for all of its new values at once: in a full table at most a hundred-and-twenty-eighth of the budget.
  * - A domain lives in /dev/shm and ends with the machine's boot. It is a cache, not a store.
  * - Members trust one another as far as one user's processes do: files are 0600. What another process writes into the
  *   segments is checked before it is believed, but a member that scribbles over the log on purpose can destroy the domain.
@@ -75,7 +76,7 @@ enum tide_error {
     TIDE_ERR_VERSION = -7,      /* the segment has another layout version or fingerprint: another build made it */
     TIDE_ERR_CORRUPT = -8,      /* the segment's bytes cannot be what Tidemark wrote */
     TIDE_ERR_NO_SPACE = -9,     /* /dev/shm, the memory limit or RLIMIT_FSIZE is too small for a segment: the log callback tells */
-    TIDE_ERR_FULL = -10,        /* the table's budget is used up; delete something or give it more table_bytes */
+    TIDE_ERR_FULL = -10,        /* the smallest table's budget is used up; delete something, or replace all replicas by some with more table_bytes */
     TIDE_ERR_TOO_BIG = -11,     /* key over 65,535 bytes, or the write over a quarter of the ring */
     TIDE_ERR_BUFFER = -12,      /* the buffer is too small; the answer's value_size says what is needed */
     TIDE_ERR_NOT_FOUND = -13,   /* no such key at the index of the read */
@@ -251,7 +252,7 @@ struct tide_replica_opts {
     int32_t cpu;             /* pin the apply thread to this CPU, or -1 */
     uint32_t candidate;      /* 1: it may take over when the leader has gone */
     uint64_t apply_delay_ns; /* follower: apply entries only so long after their commit; at most 1 hour */
-    uint64_t table_bytes;    /* 0: the domain's */
+    uint64_t table_bytes;    /* 0: as the others; less than theirs, or than the domain's: INVALID, the log callback tells */
     const char *label;       /* up to 31 bytes, shown by tools; NULL: "rK" */
     /* Follower: how long it looks for new entries before it sleeps, holding its CPU meanwhile. 0: some microseconds.
      * What comes while it looks is applied at once; what comes while it sleeps, tens of microseconds later, and its
@@ -546,6 +547,81 @@ TIDE_API int tide_batch(struct tide *d, struct tide_reader *session, const struc
 /* Wait until n replicas (the leader's counts, those of dead processes do not) have applied token.index. timeout_ns 0: look
  * once. Any thread, sleeps. Errors: TIMEOUT, INCARNATION, INVALID (n over 64), CLOSED. */
 TIDE_API int tide_wait_applied(struct tide *d, const struct tide_token *token, uint32_t n, uint64_t timeout_ns);
+
+/* ---- watching ---------------------------------------------------------------------------------------------------- */
+
+/*
+ * A watch tells every change of a domain's keys in the order of the log, each once, across changes of leader. It reads the log as it
+ * lies in memory: in any process, by a read-only mapping too. Nobody waits for a watch. One that is slower than the writers by more
+ * than the ring holds has lost changes, and is told so: TIDE_ERR_LOST.
+ */
+struct tide_watch;
+
+enum tide_watch_flags {
+    /* First everything that is there, at one index S, as TIDE_EVENT_PUT; then TIDE_EVENT_SYNCED; then every change after S. */
+    TIDE_WATCH_INITIAL = 1,
+};
+
+struct tide_watch_opts {
+    size_t size;
+    uint32_t flags;         /* enum tide_watch_flags */
+    uint32_t reserved;      /* 0 */
+    struct tide_token from; /* changes after this index; {0, 0}: what is committed after the call; with INITIAL {0, 0} */
+    const void *prefix;     /* keys that begin with it; prefix_len 0: all. Copied by tide_watch_open() */
+    size_t prefix_len;
+};
+#define TIDE_WATCH_OPTS_INIT { sizeof(struct tide_watch_opts), 0, 0, { 0, 0 }, NULL, 0 }
+
+enum tide_event_kind {
+    TIDE_EVENT_PUT = 1,
+    TIDE_EVENT_DELETE = 2, /* also of a key that was not there */
+    TIDE_EVENT_EXPIRE = 3, /* its time was over */
+    TIDE_EVENT_EVICT = 4,  /* its room was needed */
+    TIDE_EVENT_SYNCED = 5, /* INITIAL: all that was there has been told */
+};
+
+struct tide_event {
+    size_t size;
+    uint32_t kind;      /* enum tide_event_kind */
+    uint32_t more;      /* 1: the next event belongs to the same batch. What INITIAL tells is one batch, which SYNCED ends */
+    uint64_t index;     /* of the write; SYNCED: S */
+    uint64_t time_ns;   /* when it was committed, on the domain's clock (tide_now()); before and at SYNCED: when S was reached */
+    const void *key;    /* NULL with SYNCED. Not aligned */
+    size_t key_len;
+    const void *value;  /* behind the key in memory. Not aligned */
+    size_t value_size;  /* 0 but for PUT */
+    uint64_t ttl_ns;    /* what was left of its life at time_ns; UINT64_MAX: it does not expire */
+};
+#define TIDE_EVENT_INIT TIDE_SIZED(tide_event)
+
+/*
+ * Open a watch. opts: NULL for TIDE_WATCH_OPTS_INIT. INITIAL copies every key with the prefix into private memory, while writers go on, and
+ * returns when that is complete; it takes no part in the log, so with a small ring and fast writers it may be LOST.
+ * A watch belongs to no thread: any may use it, one at a time. It holds the handle's memory as a reader does: after tide_close() it
+ * answers TIDE_ERR_CLOSED and stays to be closed. In a forked child: TIDE_ERR_FORKED.
+ * Any thread, with INITIAL not in a section; no waiting but for the copy. Errors: INVALID, NOMEM, INCARNATION, FENCE_AHEAD, CLOSED, GONE;
+ * with INITIAL also NO_REPLICA, CORRUPT, LOST, THREAD. An index that the ring no longer holds: tide_watch_next() answers LOST.
+ */
+TIDE_API int tide_watch_open(struct tide *d, const struct tide_watch_opts *opts, struct tide_watch **out);
+
+/*
+ * The next event. Its pointers are valid until the next call with this watch, but for tide_watch_token(). Waits up to timeout_ns
+ * (0: not at all; UINT64_MAX: for ever): TIMEOUT. A thread that waits sleeps until a leader commits, and is awake some ten microseconds
+ * later; on a read-only mount it looks every 50 us to 2 ms.
+ * LOST: the log was overwritten where the watch stood; it ends there. tide_watch_oldest() says what is left; begin anew with
+ * INITIAL. CORRUPT: what the log holds there cannot be, also seconds later. Others: INVALID, NOMEM, CLOSED, GONE, FORKED.
+ */
+TIDE_API int tide_watch_next(struct tide_watch *w, struct tide_event *event, uint64_t timeout_ns);
+
+/* Where the watch stands: given as `from`, another watch goes on behind the last event that was told, in the middle of a batch where
+ * that was one. BUSY: before SYNCED there is no such place. */
+TIDE_API int tide_watch_token(struct tide_watch *w, struct tide_token *out);
+
+/* The token from which a watch could tell most: it begins with the oldest entry that the ring holds. It may be gone a moment later. */
+TIDE_API int tide_watch_oldest(struct tide_watch *w, struct tide_token *out);
+
+/* Close. No other thread is in a call with it. Errors: INVALID. */
+TIDE_API int tide_watch_close(struct tide_watch *w);
 
 #ifdef __cplusplus
 }

@@ -141,6 +141,7 @@ struct leader_board {
     _Atomic uint64_t waits; /* times that the ring was full */
     _Atomic uint64_t lapped;
     _Atomic uint64_t refused_full;
+    _Atomic uint64_t table_bytes; /* what is admitted fits a table of this budget: newcomers have no less; 0: nobody has led yet */
     /* Followers that sleep until commit moves: shm/park.h. */
     alignas(LAYOUT_PAIR) _Atomic uint32_t wake; /* futex word */
     _Atomic uint32_t parked;
@@ -188,6 +189,7 @@ struct replica_board {
     _Atomic uint64_t joins;
     _Atomic uint64_t lapped;
     char label[LAYOUT_LABEL];
+    _Atomic uint64_t table_bytes; /* its table's budget */
     /* Readers and wait_applied that sleep until `applied` moves. */
     alignas(LAYOUT_PAIR) _Atomic uint32_t wake; /* futex word */
     _Atomic uint32_t waiters;
@@ -439,6 +441,7 @@ LAYOUT_AT(leader_board, wakes, 144);
 LAYOUT_AT(leader_board, waits, 152);
 LAYOUT_AT(leader_board, lapped, 160);
 LAYOUT_AT(leader_board, refused_full, 168);
+LAYOUT_AT(leader_board, table_bytes, 176);
 LAYOUT_AT(leader_board, wake, 256);
 LAYOUT_AT(leader_board, parked, 260);
 LAYOUT_AT(leader_board, vigil, 264);
@@ -461,6 +464,7 @@ LAYOUT_AT(replica_board, entries, 168);
 LAYOUT_AT(replica_board, joins, 176);
 LAYOUT_AT(replica_board, lapped, 184);
 LAYOUT_AT(replica_board, label, 192);
+LAYOUT_AT(replica_board, table_bytes, 224);
 LAYOUT_AT(replica_board, wake, 256);
 LAYOUT_AT(replica_board, waiters, 260);
 LAYOUT_AT(replica_board, digest_marks, 384);

@@ -2,14 +2,14 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # check.sh ROOT [CHECK...]: what can be told of the tree without running it. Prints FILE:LINE: what is wrong; status 1
-# where anything is. The checks: mo includes rooms names format text fds spdx files symbols. tests/check_self*.test.sh prove
+# where anything is. The checks: mo includes rooms names format text fds spdx files symbols abi. tests/check_self*.test.sh prove
 # that each of them can fail.
 # TIDE_BUILD: where libtidemark.a lies, from ROOT (build), and in obj/release/ the objects.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 cd "${1:?ROOT}" || exit 2
 shift
-[ $# = 0 ] && set -- mo includes rooms names format text fds spdx files symbols
+[ $# = 0 ] && set -- mo includes rooms names format text fds spdx files symbols abi
 lib=${TIDE_BUILD:-build}/libtidemark.a
 objects=${TIDE_BUILD:-build}/obj/release
 
@@ -196,12 +196,23 @@ check_symbols() {
     done
 }
 
+# ---- programs that are out there ------------------------------------------------------------------------------------
+
+# abidw's descriptions are of this processor and of gcc's enums and longs, which are clang's as well.
+has_abidiff() {
+    command -v abidiff >/dev/null 2>&1 && [ "$(uname -m)" = x86_64 ]
+}
+
+check_abi() {
+    [ ! -d tests/abi ] || ! has_abidiff || sh "$here/abi/check.sh"
+}
+
 list_of_files=$(mktemp) || exit 2
 trap 'rm -f "$list_of_files" "$list_of_files.h"' EXIT
 failed=0
 for check in "$@"; do
     case $check in
-    mo | includes | rooms | names | format | text | fds | spdx | files | symbols) ;;
+    mo | includes | rooms | names | format | text | fds | spdx | files | symbols | abi) ;;
     *)
         echo "check.sh: no check $check" >&2
         exit 2
@@ -215,6 +226,7 @@ for check in "$@"; do
     else
         note=
         [ "$check" = format ] && ! has_formatter && note=' for include guards; skipped: there is no clang-format 14 here'
+        [ "$check" = abi ] && ! has_abidiff && note=' (skipped: there is no abidiff here, or this is no x86-64; Debian: abigail-tools)'
         echo "check $check: ok$note"
     fi
 done

@@ -97,7 +97,7 @@ led_by() { # name pid
 
 # ---- usage -----------------------------------------------------------------------------------------------------------
 
-for c in serve follow get put del cas scan ls stat verify snapshot step-down gc rm; do
+for c in serve follow get put del cas scan watch ls stat verify snapshot step-down gc rm; do
     expect 0 "$c --help" $c --help
     says 'Exit codes'
     says '--json'
@@ -105,7 +105,7 @@ for c in serve follow get put del cas scan ls stat verify snapshot step-down gc 
     expect 2 "$c, unknown option" $c --nonsense x y z
     [ -s "$work/out" ] && bad "$c: a usage error writes to standard output"
 done
-for c in serve follow get put del cas scan stat verify snapshot step-down rm; do
+for c in serve follow get put del cas scan watch stat verify snapshot step-down rm; do
     expect 2 "$c without a name" $c
 done
 expect 2 "a bad name" get ../x k

@@ -30,3 +30,11 @@ lines=$(grep -c '[^ ]' example.c)
 [ "$lines" -le 30 ] || { echo "the example has $lines lines"; exit 1; }
 ./example | tee out
 grep -qE '^in, served by replica [0-9]+ at index [1-9][0-9]*, [0-9]+ ns stale \([a-z_]+\)$' out
+
+# As it stands it is C++ as well, of every standard that the compiler has.
+for cxx in g++ clang++; do
+    command -v "$cxx" >/dev/null 2>&1 || continue
+    for std in c++11 c++17 c++2b; do
+        "$cxx" -std=$std -fsyntax-only -Wall -Wextra -Werror "-I$root" -x c++ example.c
+    done
+done

@@ -68,6 +68,12 @@ static int use_reader_opts(struct asked *a, const void *p) {
     return error != 0 ? error : tide_reader_close(r);
 }
 
+static int use_watch_opts(struct asked *a, const void *p) {
+    struct tide_watch *w;
+    int error = tide_watch_open(a->one.d, p, &w);
+    return error != 0 ? error : tide_watch_close(w);
+}
+
 /* The common get, and one that is not (engine/read/get.c). */
 static int use_bound(struct asked *a, const void *p) {
     char value[64];
@@ -128,11 +134,13 @@ static void options__every_released_size__taken_and_newer_ones_where_the_rest_is
     struct tide_replica_opts replica = TIDE_REPLICA_OPTS_INIT;
     struct tide_reader_opts reader = TIDE_READER_OPTS_INIT;
     struct tide_bound bound = TIDE_BOUND_INIT;
+    struct tide_watch_opts watch = TIDE_WATCH_OPTS_INIT;
     struct asked all[] = {
         { one, &opts, sizeof(opts), true, use_opts, { 72 } },
         { one, &replica, sizeof(replica), true, use_replica_opts, { 48, 56 } },
         { one, &reader, sizeof(reader), true, use_reader_opts, { 24 } },
         { one, &bound, sizeof(bound), false, use_bound, { 48 } },
+        { one, &watch, sizeof(watch), true, use_watch_opts, { 48 } },
     };
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         check_asked(&all[i]);

@@ -21,7 +21,7 @@ static const char HELP[] =
     "leader\n"
     "                        that is stopped or hangs counts as living, so no follower takes over from it by itself.\n"
     "                        Works within one pid namespace and one user\n"
-    "  --table SIZE          budget of the table, at least the domain's, which is the default\n"
+    "  --table SIZE          budget of the table, at least that of the other replicas, which is the default\n"
     "  --cpu N               pin the thread that applies entries to CPU N\n"
     "  --label TEXT          name of the replica in the output of tools, up to 31 bytes (default rK)\n"
     "  --json                print the ready line as one JSON object\n"

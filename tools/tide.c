@@ -28,6 +28,7 @@ static const struct tool TOOLS[] = {
     { "del", "tide del", tool_del, "delete a key" },
     { "cas", "tide cas", tool_cas, "set a key if it is at the expected version" },
     { "scan", "tide scan", tool_scan, "list all keys at one index" },
+    { "watch", "tide watch", tool_watch, "print every change as it is committed" },
     { "ls", "tide ls", tool_ls, "list the domains of this machine" },
     { "stat", "tide stat", tool_stat, "show leader, replicas, lag, staleness and reads of a domain" },
     { "verify", "tide verify", tool_verify, "check every node and compare the replicas" },

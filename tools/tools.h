@@ -19,6 +19,7 @@ int tool_put(int argc, char **argv);
 int tool_del(int argc, char **argv);
 int tool_cas(int argc, char **argv);
 int tool_scan(int argc, char **argv);
+int tool_watch(int argc, char **argv);
 int tool_ls(int argc, char **argv);
 int tool_stat(int argc, char **argv);
 int tool_verify(int argc, char **argv);

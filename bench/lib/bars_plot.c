@@ -6,8 +6,14 @@
 
 #define LOG_FROM 20.0 /* a linear axis would show the small ones as nothing */
 
-int bench_bars_own(const char *title) {
-    return strcasestr(title, "tide") != NULL;
+enum bench_bars_kind bench_bars_kind(const struct bench_figure *f) {
+    static const char *const controls[] = { "control", ".loop", ".oneway", ".sleepers" };
+    for (size_t i = 0; i < sizeof(controls) / sizeof(controls[0]); i++) {
+        if (strstr(f->id, controls[i]) != NULL) {
+            return BENCH_BARS_CONTROL;
+        }
+    }
+    return strcasestr(f->title, "tide") != NULL ? BENCH_BARS_OWN : BENCH_BARS_PEER;
 }
 
 static int is_drawn(const struct bench_bars_picture *p, uint32_t i) {
@@ -34,8 +40,10 @@ static double scale_of(const char *unit) {
     return strcmp(unit, "ns") == 0 ? 1e-9 : strcmp(unit, "share") == 0 ? 100.0 : 1.0;
 }
 
-static void axis(FILE *f, const char *unit) {
-    const char *format = "%g";
+static void axis(FILE *f, const struct bench_bars_picture *p) {
+    const char *format = "%g", *unit = p->unit;
+    const char *better = p->figures->figures[p->first].more ? "more is better" : "less is better";
+    char label[64];
     if (strcmp(unit, "ns") == 0) {
         format = "%.0s %cs";
     } else if (strcmp(unit, "1/s") == 0) {
@@ -44,17 +52,19 @@ static void axis(FILE *f, const char *unit) {
         format = "%g %%";
     }
     fprintf(f, "set format x '%s'\n", format);
-    if (strcmp(unit, "ns") != 0 && strcmp(unit, "1/s") != 0 && strcmp(unit, "share") != 0) {
-        fprintf(f, "set xlabel ");
-        bench_gnuplot_string(f, strcmp(unit, "x") == 0 ? "times" : unit);
-        fprintf(f, "\n");
+    if (strcmp(format, "%g") == 0) {
+        snprintf(label, sizeof(label), "%s; %s", strcmp(unit, "x") == 0 ? "times" : unit, better);
+        better = label;
     }
+    fprintf(f, "set xlabel ");
+    bench_gnuplot_string(f, better);
+    fprintf(f, "\n");
 }
 
 struct range {
     double least, most; /* of what is above 0 */
-    uint32_t rows, own;
-    size_t longest;
+    uint32_t rows, kinds[BENCH_BARS_KINDS];
+    uint32_t lines; /* where bars lie: each has a row of its own above the picture for its label */
 };
 
 static void widen(struct range *r, double value) {
@@ -65,7 +75,7 @@ static void widen(struct range *r, double value) {
 }
 
 static struct range range_of(const struct bench_bars_picture *p) {
-    struct range r = { 0.0, 0.0, 0, 0, 0 };
+    struct range r = { 0.0, 0.0, 0, { 0 }, 0 };
     for (uint32_t i = p->first; i < p->last; i++) {
         const struct bench_figure *g = &p->figures->figures[i];
         if (is_drawn(p, i)) {
@@ -73,30 +83,43 @@ static struct range range_of(const struct bench_bars_picture *p) {
             widen(&r, g->spread.max);
             widen(&r, g->spread.median);
             r.rows++;
-            r.own += bench_bars_own(g->title) != 0;
-            r.longest = strlen(g->title) > r.longest ? strlen(g->title) : r.longest;
+            r.kinds[bench_bars_kind(g)]++;
         }
     }
     for (uint32_t i = 0; i < p->figures->bars_n; i++) {
         if (is_line(p, &p->figures->bars[i])) {
             widen(&r, p->figures->bars[i].at);
+            r.lines += is_new_line(p, i) != 0;
         }
+    }
+    if (r.kinds[BENCH_BARS_OWN] == 0) { /* percentiles of one time, say: nothing is compared with anything */
+        r.kinds[BENCH_BARS_OWN] = r.kinds[BENCH_BARS_PEER];
+        r.kinds[BENCH_BARS_PEER] = 0;
     }
     return r;
 }
 
-/* Rows from the top; those of Tidemark are one data block, the others another, so that each has a colour. */
-static void data(FILE *f, const struct bench_bars_picture *p, const struct range *r, int own, double from) {
+static enum bench_bars_kind kind_in(const struct range *r, const struct bench_figure *g) {
+    enum bench_bars_kind kind = bench_bars_kind(g);
+    return kind == BENCH_BARS_PEER && r->kinds[kind] == 0 ? BENCH_BARS_OWN : kind;
+}
+
+static const struct {
+    const char *name, *colour;
+} kinds[BENCH_BARS_KINDS] = { { "own", "#0072B2" }, { "peers", "#E69F00" }, { "controls", "#999999" } };
+
+/* Rows from the top; those of one kind are one data block, so that each kind has a colour. */
+static void data(FILE *f, const struct bench_bars_picture *p, const struct range *r, unsigned kind, double from) {
     double scale = scale_of(p->unit);
     uint32_t row = 0;
-    fprintf(f, "$%s << EOD\n", own ? "own" : "peers");
+    fprintf(f, "$%s << EOD\n", kinds[kind].name);
     for (uint32_t i = p->first; i < p->last; i++) {
         if (!is_drawn(p, i)) {
             continue;
         }
         const struct bench_figure *g = &p->figures->figures[i];
         row++;
-        if ((r->own == 0 || bench_bars_own(g->title)) == own) {
+        if (kind_in(r, g) == kind) {
             double low = fmax(g->spread.min * scale, from), high = fmax(g->spread.max * scale, from);
             fprintf(f, "%.9g %d %.9g %.9g\n", fmax(g->spread.median * scale, from), -(int)row, low, high);
         }
@@ -117,14 +140,15 @@ static void names(FILE *f, const struct bench_bars_picture *p, double from) {
             fprintf(f, " %d", -(int)row);
         }
     }
-    fprintf(f, ") font ',18'\n");
+    fprintf(f, ") font ',12'\n");
     row = 0;
     for (uint32_t i = p->first; i < p->last; i++) {
         if (is_drawn(p, i)) {
             const struct bench_spread *s = &p->figures->figures[i].spread;
             fprintf(f, "set label ");
             bench_gnuplot_string(f, bench_figure_text(text, s->median, p->unit));
-            fprintf(f, " at %.9g, %d left offset 0.8,0 font ',16' front\n", fmax(s->max * scale, from), -(int)++row);
+            fprintf(f, " at %.9g, %d left offset 0.8,0 font ',11' front boxed\n", fmax(s->max * scale, from),
+                    -(int)++row);
         }
     }
 }
@@ -142,11 +166,10 @@ static void lines(FILE *f, const struct bench_bars_picture *p) {
             } else { /* a ratio to another row: the label says where that lies on this axis */
                 snprintf(label, sizeof(label), "%s: %s", b->id, bench_figure_text(text, b->at, p->unit));
             }
-            fprintf(f, "set arrow from %.9g, graph 0 to %.9g, graph 1 nohead front lc rgb '#000000' dt 2 lw 1.4\n", x,
-                    x);
+            fprintf(f, "set arrow from %.9g, graph 0 to %.9g, graph 1 nohead lc rgb '#000000' dt 2 lw 1\n", x, x);
             fprintf(f, "set label ");
             bench_gnuplot_string(f, label);
-            fprintf(f, " at %.9g, graph 1 center offset 0,%g font ',16'\n", x, 0.7 + 1.0 * (drawn++ % 3));
+            fprintf(f, " at %.9g, graph 1 center offset 0,%g font ',11'\n", x, 0.7 + 1.1 * drawn++);
         }
     }
 }
@@ -162,26 +185,29 @@ int bench_bars_plot(FILE *f, const void *ctx) {
     double from = logarithmic ? r.least * scale / 2.0 : 0.0;
     /* To the right there is room for the median in words. */
     double to = logarithmic ? r.most * scale * pow(r.most / r.least * 2.0, 0.16) : r.most * scale * 1.16;
-    bench_gnuplot_head(f, 220 + 56 * (int)r.rows);
-    fprintf(f, "unset grid\nset grid xtics lc rgb '#dddddd' lw 0.5 lt 1\nset tmargin 4.4\nunset key\n");
+    bench_gnuplot_head(f, 105 + 18 * (int)r.lines + 30 * (int)r.rows);
+    fprintf(f,
+            "set style textbox opaque noborder fillcolor '#ffffff' margins 0.2,0.2\nunset grid\nset grid xtics lc rgb "
+            "'#dddddd' lw 0.5 lt 1\nset tmargin %g\nunset key\n",
+            1.0 + 1.1 * r.lines);
     fprintf(f, "set yrange [%g:-0.4]\nset xrange [%.9g:%.9g]\n%s", -(double)r.rows - 0.6, from, to,
             logarithmic ? "set logscale x 10\n" : "");
-    axis(f, p->unit);
-    data(f, p, &r, 1, from);
-    data(f, p, &r, 0, from);
+    axis(f, p);
+    for (unsigned kind = 0; kind < BENCH_BARS_KINDS; kind++) {
+        data(f, p, &r, kind, from);
+    }
     names(f, p, from);
     lines(f, p);
-    uint32_t own = r.own == 0 ? r.rows : r.own;
     const char *separator = "plot ";
-    for (int which = 1; which >= 0; which--) {
-        if ((which ? own : r.rows - own) == 0) {
+    for (unsigned kind = 0; kind < BENCH_BARS_KINDS; kind++) {
+        if (r.kinds[kind] == 0) {
             continue; /* gnuplot makes an error of a block without rows */
         }
-        const char *block = which ? "own" : "peers";
+        const char *block = kinds[kind].name;
         fprintf(f,
                 "%s$%s using 1:2:(%.9g):1:($2-0.32):($2+0.32) with boxxyerror fs solid 0.85 noborder lc rgb '%s', \\\n"
-                " $%s using 1:2:3:4 with xerrorbars lc rgb '#222222' pt 7 ps 0.6 lw 1",
-                separator, block, from, bench_gnuplot_colour(which ? 0 : 4), block);
+                " $%s using 1:2:3:4 with xerrorbars lc rgb '#222222' pt 7 ps 0.4 lw 1",
+                separator, block, from, kinds[kind].colour, block);
         separator = ", \\\n ";
     }
     fprintf(f, "\n");

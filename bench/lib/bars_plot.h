@@ -16,7 +16,9 @@ struct bench_bars_picture {
 /* For bench_gnuplot_draw(); ctx: a struct bench_bars_picture. */
 int bench_bars_plot(FILE *script, const void *ctx);
 
-/* Is this row Tidemark's own? By its title: it names Tidemark, `tide` or a function tide_*. */
-int bench_bars_own(const char *title);
+/* Is this row Tidemark's own (its title names Tidemark, `tide` or a function tide_*), a control, or something that it is
+ * compared with? */
+enum bench_bars_kind { BENCH_BARS_OWN, BENCH_BARS_PEER, BENCH_BARS_CONTROL, BENCH_BARS_KINDS };
+enum bench_bars_kind bench_bars_kind(const struct bench_figure *f);
 
 #endif

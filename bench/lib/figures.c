@@ -21,6 +21,10 @@ static void must(const struct bench_figures *f, bool good) {
     }
 }
 
+bool bench_unit_more(const char *unit) {
+    return strcmp(unit, "1/s") == 0 || strcmp(unit, "x") == 0;
+}
+
 uint32_t bench_figures_add(struct bench_figures *f, const char *id, const char *group, const char *title,
                            const char *unit) {
     must(f, f->figures_n < BENCH_FIGURES_MAX);
@@ -29,6 +33,7 @@ uint32_t bench_figures_add(struct bench_figures *f, const char *id, const char *
     snprintf(g->group, sizeof(g->group), "%s", group);
     snprintf(g->title, sizeof(g->title), "%s", title);
     snprintf(g->unit, sizeof(g->unit), "%s", unit);
+    g->more = bench_unit_more(unit);
     g->values = calloc(f->repetitions, sizeof(*g->values));
     must(f, g->values != NULL);
     return f->figures_n++;
@@ -160,6 +165,7 @@ uint32_t bench_figures_group(struct bench_grid *g, const struct bench_figures *f
     for (size_t i = 0; i < sizeof(heads) / sizeof(heads[0]); i++) {
         bench_grid_head(g, heads[i]);
     }
+    snprintf(g->note, sizeof(g->note), "%s is better.", f->figures[from].more ? "More" : "Less");
     for (; from < f->figures_n && strcmp(f->figures[from].group, group) == 0; from++) {
         const struct bench_figure *one = &f->figures[from];
         bench_grid_cell(g, 0, "%s", one->title);
@@ -174,8 +180,9 @@ uint32_t bench_figures_group(struct bench_grid *g, const struct bench_figures *f
 void bench_bars_start(struct bench_grid *g) {
     static const char *const heads[] = { "what", "median", "least..greatest", "bar", "" };
     memset(g, 0, sizeof(*g));
-    snprintf(g->title, sizeof(g->title), "The bars");
+    snprintf(g->title, sizeof(g->title), "bars (median of the repetitions' own values, least..greatest)");
     g->texts = 1;
+    g->verdicts = 4;
     for (size_t i = 0; i < sizeof(heads) / sizeof(heads[0]); i++) {
         bench_grid_head(g, heads[i]);
     }
@@ -200,7 +207,7 @@ void bench_bars_add(struct bench_grid *g, const struct bench_figures *f) {
 
 void bench_figures_print(FILE *out, const struct bench_figures *f) {
     static struct bench_grid g;
-    char line[512], text[3][BENCH_TEXT];
+    char line[512];
     bench_machine_line(line, sizeof(line), f->machine);
     fprintf(out, "%s\n%s%s", line, f->note, f->note[0] != '\0' ? "\n" : "");
     for (uint32_t i = 0; i < f->figures_n;) {
@@ -208,20 +215,9 @@ void bench_figures_print(FILE *out, const struct bench_figures *f) {
         bench_grid_print(out, &g);
     }
     if (f->bars_n > 0) {
-        fputs("\nbars (median of the repetitions' own ratios, least..greatest)\n", out);
-    }
-    for (uint32_t i = 0; i < f->bars_n; i++) {
-        const struct bench_bar *b = &f->bars[i];
-        const char *sense = b->sense == BENCH_AT_MOST ? "at most" : "at least";
-        if (b->spread.n == 0) {
-            fprintf(out, "  %s: not measured; the bar is %s %s\n", b->what, sense,
-                    bench_figure_text(text[0], b->bar, b->unit));
-            continue;
-        }
-        fprintf(out, "  %s: %s (%s..%s), ", b->what, bench_figure_text(text[0], b->spread.median, b->unit),
-                bench_figure_text(text[1], b->spread.min, b->unit), bench_figure_text(text[2], b->spread.max, b->unit));
-        fprintf(out, "the bar is %s %s: %s\n", sense, bench_figure_text(text[0], b->bar, b->unit),
-                b->kept ? "kept" : "MISSED");
+        bench_bars_start(&g);
+        bench_bars_add(&g, f);
+        bench_grid_print(out, &g);
     }
 }
 
@@ -231,6 +227,7 @@ int bench_figures_write(const struct bench_figures *f, const char *path) {
     cJSON_AddNumberToObject(o, "schema_version", BENCH_SCHEMA_VERSION);
     cJSON_AddStringToObject(o, "bench", f->bench);
     cJSON_AddStringToObject(o, "note", f->note);
+    cJSON_AddBoolToObject(o, "quick", f->quick);
     cJSON_AddItemToObject(o, "machine", bench_machine_json(f->machine));
     cJSON_AddNumberToObject(o, "repetitions", f->repetitions);
     cJSON *figures = cJSON_AddArrayToObject(o, "figures");
@@ -241,6 +238,7 @@ int bench_figures_write(const struct bench_figures *f, const char *path) {
         cJSON_AddStringToObject(one, "group", g->group);
         cJSON_AddStringToObject(one, "title", g->title);
         cJSON_AddStringToObject(one, "unit", g->unit);
+        cJSON_AddStringToObject(one, "better", g->more ? "more" : "less");
         cJSON_AddItemToArray(figures, one);
     }
     cJSON *bars = cJSON_AddArrayToObject(o, "bars");

@@ -30,6 +30,7 @@ struct bench_figure {
     char group[96]; /* what it is shown with: "get, 10 k keys, uniform" */
     char title[96]; /* what it is: "cds_lfht" */
     char unit[16];  /* "ns", "1/s", "B", "x" (a ratio), "share" */
+    bool more;      /* which way is better */
     double *values; /* one for each repetition; NULL once they are settled */
     bool measured;  /* false: this machine cannot; it is not shown */
     struct bench_spread spread;
@@ -54,6 +55,7 @@ struct bench_figures {
     char bench[32];
     char note[768]; /* settings, in a line or two */
     const struct bench_machine *machine;
+    bool quick; /* it shows that the benchmark works, and no more */
     uint32_t repetitions;
     uint32_t figures_n, bars_n;
     struct bench_figure figures[BENCH_FIGURES_MAX];
@@ -63,7 +65,10 @@ struct bench_figures {
 void bench_figures_init(struct bench_figures *f, const char *bench, const struct bench_machine *machine,
                         uint32_t repetitions);
 
-/* Announce a figure; those of one group follow one another. Returns its number. */
+/* Is more better of figures of this unit, where nothing else is said? */
+bool bench_unit_more(const char *unit);
+
+/* Announce a figure; those of one group follow one another. `more` is set by its unit. Returns its number. */
 uint32_t bench_figures_add(struct bench_figures *f, const char *id, const char *group, const char *title,
                            const char *unit);
 
@@ -88,7 +93,7 @@ const char *bench_figure_text(char out[BENCH_TEXT], double value, const char *un
 /* The figures of one group, from number `from` on, as a table. Returns the number of the next group's first. */
 uint32_t bench_figures_group(struct bench_grid *g, const struct bench_figures *f, uint32_t from);
 
-/* An empty table of bars; and add the bars of `f` to it. */
+/* An empty table of bars; and add the bars of `f` to it. What counts is the median of the repetitions' own values. */
 void bench_bars_start(struct bench_grid *g);
 void bench_bars_add(struct bench_grid *g, const struct bench_figures *f);
 

@@ -59,10 +59,15 @@ static int take_spread(struct bench_spread *s, const cJSON *o) {
     return take_number(&s->median, o, "median") | take_number(&s->min, o, "min") | take_number(&s->max, o, "max");
 }
 
+/* Files of older programs do not say which way is better. */
 static int take_figure(struct bench_figure *f, const cJSON *o) {
-    return take_text(f->id, sizeof(f->id), o, "id") | take_text(f->group, sizeof(f->group), o, "group") |
-           take_text(f->title, sizeof(f->title), o, "title") | take_text(f->unit, sizeof(f->unit), o, "unit") |
-           take_spread(&f->spread, o);
+    char better[8] = "";
+    int bad = take_text(f->id, sizeof(f->id), o, "id") | take_text(f->group, sizeof(f->group), o, "group") |
+              take_text(f->title, sizeof(f->title), o, "title") | take_text(f->unit, sizeof(f->unit), o, "unit") |
+              take_spread(&f->spread, o);
+    f->more =
+        take_text(better, sizeof(better), o, "better") == 0 ? strcmp(better, "more") == 0 : bench_unit_more(f->unit);
+    return bad;
 }
 
 static int take_bar(struct bench_bar *b, const cJSON *o) {
@@ -85,24 +90,12 @@ static int take_bar(struct bench_bar *b, const cJSON *o) {
 
 /* What a file does not say of its machine shows as "unknown": no reason to do without its figures. */
 static void take_machine(struct bench_machine *m, const cJSON *o) {
-    const struct {
-        const char *name;
-        char *to;
-        size_t size;
-    } texts[] = {
-        { "cpu_model", m->cpu_model, sizeof(m->cpu_model) },
-        { "kernel", m->kernel, sizeof(m->kernel) },
-        { "compiler", m->compiler, sizeof(m->compiler) },
-        { "commit", m->commit, sizeof(m->commit) },
-        { "date", m->date, sizeof(m->date) },
-        { "huge_pages", m->huge_pages, sizeof(m->huge_pages) },
-        { "clock_source", m->clock_source, sizeof(m->clock_source) },
-    };
     double cpus = 0.0, online = 0.0, memory = 0.0;
     memset(m, 0, sizeof(*m));
-    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
-        if (take_text(texts[i].to, texts[i].size, o, texts[i].name) != 0) {
-            snprintf(texts[i].to, texts[i].size, "unknown");
+    for (uint32_t i = 0; i < BENCH_MACHINE_TEXTS; i++) {
+        char *to = (char *)m + bench_machine_texts[i].at;
+        if (take_text(to, bench_machine_texts[i].size, o, bench_machine_texts[i].name) != 0) {
+            snprintf(to, bench_machine_texts[i].size, "unknown");
         }
     }
     take_number(&cpus, o, "cpus");
@@ -131,6 +124,7 @@ static int take_all(struct bench_figures *f, struct bench_machine *m, const cJSO
     take_machine(m, cJSON_GetObjectItemCaseSensitive(o, "machine"));
     take_number(&repetitions, o, "repetitions");
     bench_figures_init(f, "", m, repetitions >= 0.0 && repetitions <= 1e6 ? (uint32_t)repetitions : 0);
+    f->quick = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(o, "quick"));
     take_text(f->note, sizeof(f->note), o, "note");
     int bad = take_text(f->bench, sizeof(f->bench), o, "bench");
     const cJSON *one;

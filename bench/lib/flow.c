@@ -130,12 +130,12 @@ static int push(struct flow *f, uint64_t n, uint64_t *refused) {
     return ended(f, "pushing keys through a full table", rc);
 }
 
-static int shift(struct bench_program *p, struct bench_flow *out) {
+static int shift(struct bench_program *p, double out[BENCH_FLOWS]) {
     static struct flow f;
     uint64_t n = p->quick ? QUICK_PUTS : PUTS, refused = 0;
     double whole = 0;
     int rc = fresh(p, wide, &whole);
-    out->mixed_lost = 1.0 - whole / (double)TABLE_BYTES;
+    out[BENCH_FLOW_LOST] = 1.0 - whole / (double)TABLE_BYTES;
     if (rc != 0) {
         return rc;
     }
@@ -145,13 +145,13 @@ static int shift(struct bench_program *p, struct bench_flow *out) {
     rc = rc != 0 ? rc : push(&f, n, &refused);
     refused = 0;
     rc = rc != 0 ? rc : push(&f, n, &refused);
-    out->shifted_kept = bench_ratio((double)f.payload, whole);
-    out->shifted_refused = bench_ratio((double)refused, (double)n);
+    out[BENCH_FLOW_SHIFTED] = bench_ratio((double)f.payload, whole);
+    out[BENCH_FLOW_REFUSED] = bench_ratio((double)refused, (double)n);
     close_flow(&f);
     return rc;
 }
 
-static int delete_all(struct bench_program *p, struct bench_flow *out) {
+static int delete_all(struct bench_program *p, double out[BENCH_FLOWS]) {
     static struct flow f;
     double whole = 0;
     int rc = fresh(p, thousand, &whole);
@@ -168,12 +168,12 @@ static int delete_all(struct bench_program *p, struct bench_flow *out) {
     f.shift = f.next;
     f.mixes[1] = thousand;
     rc = rc != 0 ? rc : fill(&f);
-    out->deleted_kept = bench_ratio((double)f.payload, whole);
+    out[BENCH_FLOW_DELETED] = bench_ratio((double)f.payload, whole);
     close_flow(&f);
     return rc;
 }
 
-static int overwrite(struct bench_program *p, struct bench_flow *out) {
+static int overwrite(struct bench_program *p, double out[BENCH_FLOWS]) {
     static struct flow f;
     uint64_t refused = 0;
     int rc = open_flow(&f, p, equal), code = 0;
@@ -184,12 +184,12 @@ static int overwrite(struct bench_program *p, struct bench_flow *out) {
         code = code == TIDE_ERR_FULL ? 0 : code;
     }
     rc = rc != 0 ? rc : ended(&f, "overwriting in a full table", code);
-    out->overwrite_refused = bench_ratio((double)refused, (double)f.next);
+    out[BENCH_FLOW_OVERWRITE] = bench_ratio((double)refused, (double)f.next);
     close_flow(&f);
     return rc;
 }
 
-int bench_flow_measure(struct bench_program *p, struct bench_flow *out) {
+int bench_flow_measure(struct bench_program *p, double out[BENCH_FLOWS]) {
     int rc = shift(p, out);
     rc = rc != 0 ? rc : delete_all(p, out);
     return rc != 0 ? rc : overwrite(p, out);

@@ -6,16 +6,17 @@
 #include "bench/lib/program.h"
 
 /* All are shares of 1. Payload is what keys and values take. */
-struct bench_flow {
-    double mixed_lost;      /* of the budget, where values of 100 to 2,099 bytes fill a fresh table */
-    double shifted_kept;    /* payload over a fresh table's: values of 100 to 499, then of 100 to 2,099, the oldest key
-                               * deleted until the new one fits */
-    double shifted_refused; /* of the later puts: refused although up to 1,000 of the oldest keys were deleted */
-    double deleted_kept;    /* payload over a fresh table's: full of 64 bytes, all deleted, then filled with 1,000 */
-    double overwrite_refused; /* of overwrites with the same size in a full table */
+enum bench_flow_share {
+    BENCH_FLOW_LOST,      /* of the budget, where values of 100 to 2,099 bytes fill a fresh table */
+    BENCH_FLOW_SHIFTED,   /* payload over a fresh table's: values of 100 to 499, then of 100 to 2,099, the oldest key
+                           * deleted until the new one fits */
+    BENCH_FLOW_DELETED,   /* payload over a fresh table's: full of 64 bytes, all deleted, then filled with 1,000 */
+    BENCH_FLOW_REFUSED,   /* of the later puts: refused although up to 1,000 of the oldest keys were deleted */
+    BENCH_FLOW_OVERWRITE, /* of overwrites with the same size in a full table: refused */
+    BENCH_FLOWS
 };
 
 /* 0; 1: asked to end; -1: p->error says what failed. */
-int bench_flow_measure(struct bench_program *p, struct bench_flow *out);
+int bench_flow_measure(struct bench_program *p, double out[BENCH_FLOWS]);
 
 #endif

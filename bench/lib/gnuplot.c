@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <spawn.h>
+#include <stdbool.h>
+#include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -17,10 +19,9 @@ const char *bench_gnuplot_colour(unsigned i) {
 }
 
 void bench_gnuplot_head(FILE *f, int height) {
-    /* Twice the size that the page shows, so that it is sharp on dense screens. */
     fprintf(f,
             "set encoding utf8\n"
-            "set terminal pngcairo noenhanced size 1800,%d font 'DejaVu Sans,20' background '#ffffff' linewidth 2\n"
+            "set terminal svg noenhanced dynamic size 900,%d font 'sans-serif,13'\n"
             "set border 3 lc rgb '#444444' lw 0.7\n"
             "set tics nomirror out\n"
             "set grid ytics lc rgb '#dddddd' lw 0.5 lt 1\n",
@@ -39,13 +40,13 @@ void bench_gnuplot_string(FILE *f, const char *text) {
 }
 
 /* gnuplot with the script as its input and the picture as its output. */
-static enum bench_drawn run_gnuplot(int script_fd, const char *png_path) {
+static enum bench_drawn run_gnuplot(int script_fd, int picture_fd) {
     posix_spawn_file_actions_t actions;
     pid_t pid = 0;
     char *argv[] = { "gnuplot", "-", NULL };
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_adddup2(&actions, script_fd, 0);
-    posix_spawn_file_actions_addopen(&actions, 1, png_path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    posix_spawn_file_actions_adddup2(&actions, picture_fd, 1);
     posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
     int rc = posix_spawnp(&pid, "gnuplot", &actions, NULL, argv, environ);
     posix_spawn_file_actions_destroy(&actions);
@@ -64,21 +65,38 @@ static enum bench_drawn run_gnuplot(int script_fd, const char *png_path) {
     return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? BENCH_DRAWN : BENCH_DRAWN_FAILED;
 }
 
-enum bench_drawn bench_gnuplot_draw(bench_gnuplot_fn *write, const void *ctx, const char *png_path) {
-    FILE *script = tmpfile();
-    if (script == NULL) {
-        return BENCH_DRAWN_FAILED;
+/* The whole file, with a zero behind it. */
+static char *whole_text(FILE *f) {
+    long n = fseek(f, 0, SEEK_END) == 0 ? ftell(f) : -1;
+    char *text = n > 0 ? calloc(1, (size_t)n + 1) : NULL;
+    rewind(f);
+    if (text != NULL && fread(text, 1, (size_t)n, f) != (size_t)n) {
+        free(text);
+        text = NULL;
     }
-    enum bench_drawn drawn = BENCH_DRAWN_NOTHING;
-    if (write(script, ctx) == 0) {
-        drawn = BENCH_DRAWN_FAILED;
-        if (fflush(script) == 0 && lseek(fileno(script), 0, SEEK_SET) == 0) {
-            drawn = run_gnuplot(fileno(script), png_path);
-        }
+    return text;
+}
+
+enum bench_drawn bench_gnuplot_draw(bench_gnuplot_fn *write, const void *ctx, char **svg) {
+    FILE *script = tmpfile(), *picture = tmpfile();
+    enum bench_drawn drawn = BENCH_DRAWN_FAILED;
+    *svg = NULL;
+    if (script != NULL && picture != NULL) {
+        drawn = write(script, ctx) == 0 ? BENCH_DRAWN : BENCH_DRAWN_NOTHING;
     }
-    fclose(script);
-    if (drawn != BENCH_DRAWN) {
-        unlink(png_path);
+    if (drawn == BENCH_DRAWN) {
+        bool written = fflush(script) == 0 && lseek(fileno(script), 0, SEEK_SET) == 0;
+        drawn = written ? run_gnuplot(fileno(script), fileno(picture)) : BENCH_DRAWN_FAILED;
+    }
+    if (drawn == BENCH_DRAWN) {
+        *svg = whole_text(picture);
+        drawn = *svg != NULL ? BENCH_DRAWN : BENCH_DRAWN_FAILED;
+    }
+    if (script != NULL) {
+        fclose(script);
+    }
+    if (picture != NULL) {
+        fclose(picture);
     }
     return drawn;
 }

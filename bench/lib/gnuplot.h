@@ -8,7 +8,7 @@
 /* Okabe and Ito's colours, which people with any colour vision tell apart. i: any number; they come round. */
 const char *bench_gnuplot_colour(unsigned i);
 
-/* The first lines of every script: a PNG of 1,800 x height pixels, twice the size that a page shows. */
+/* The first lines of every script: an SVG of 900 x height pixels without a background, so that a page may be dark. */
 void bench_gnuplot_head(FILE *script, int height);
 
 /* A string as gnuplot takes it, quotes around it. */
@@ -24,7 +24,7 @@ enum bench_drawn {
 /* Write gnuplot's script. 0, or 1: there is nothing to draw. */
 typedef int bench_gnuplot_fn(FILE *script, const void *ctx);
 
-/* Draw what `write` has written into the file png_path. No shell is involved. */
-enum bench_drawn bench_gnuplot_draw(bench_gnuplot_fn *write, const void *ctx, const char *png_path);
+/* Draw what `write` has written. *svg: the picture, to be freed; NULL where there is none. No shell is involved. */
+enum bench_drawn bench_gnuplot_draw(bench_gnuplot_fn *write, const void *ctx, char **svg);
 
 #endif

@@ -29,7 +29,11 @@ static void print_cell(FILE *out, const struct bench_grid *g, uint32_t column, i
 }
 
 static void html_cell(FILE *out, const struct bench_grid *g, uint32_t column, const char *tag, const char *text) {
-    fprintf(out, "<%s%s>", tag, column < g->texts ? " class=\"text\"" : "");
+    const char *class = column < g->texts ? "text" : "";
+    if (g->verdicts != 0 && column == g->verdicts) {
+        class = strcmp(text, "kept") == 0 ? "kept" : strcmp(text, "MISSED") == 0 ? "missed" : "unmeasured";
+    }
+    fprintf(out, class[0] != '\0' ? "<%s class=\"%s\">" : "<%s>", tag, class);
     bench_html_text(out, text);
     fprintf(out, "</%s>", tag);
 }

@@ -17,7 +17,8 @@ struct bench_grid {
     char note[320]; /* below the table; "" for none */
     uint32_t columns;
     uint32_t rows;
-    uint32_t texts; /* so many columns, the first ones, are words: aligned to the left */
+    uint32_t texts;    /* so many columns, the first ones, are words: aligned to the left */
+    uint32_t verdicts; /* this column says "kept", "MISSED" or "not measured"; 0: none does */
     char head[BENCH_GRID_COLUMNS][BENCH_GRID_CELL];
     char cells[BENCH_GRID_ROWS][BENCH_GRID_COLUMNS][BENCH_GRID_CELL];
 };

@@ -9,6 +9,18 @@
 #include <time.h>
 #include <unistd.h>
 
+#define TEXT(name, shown)                                                                                              \
+    { #name, shown, offsetof(struct bench_machine, name), sizeof(((struct bench_machine *)NULL)->name) }
+const struct bench_machine_text bench_machine_texts[BENCH_MACHINE_TEXTS] = {
+    TEXT(cpu_model, "CPU"),
+    TEXT(kernel, "Kernel"),
+    TEXT(huge_pages, "Huge pages"),
+    TEXT(clock_source, "Clock source"),
+    TEXT(compiler, "Compiler"),
+    TEXT(commit, "Commit"),
+    TEXT(date, NULL),
+};
+
 static void cut_line(char *text) {
     text[strcspn(text, "\n")] = '\0';
 }

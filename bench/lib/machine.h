@@ -3,6 +3,7 @@
 #ifndef TIDE_BENCH_MACHINE_H
 #define TIDE_BENCH_MACHINE_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #define BENCH_CPUS_MAX 1024u
@@ -20,6 +21,13 @@ struct bench_machine {
     uint32_t cpu_ids[BENCH_CPUS_MAX];
     uint64_t memory_bytes;
 };
+
+/* The texts of it: in results, and on pages where `shown` is not NULL. */
+#define BENCH_MACHINE_TEXTS 7u
+extern const struct bench_machine_text {
+    const char *name, *shown;
+    size_t at, size;
+} bench_machine_texts[BENCH_MACHINE_TEXTS];
 
 /* Look at the machine. Never fails: what cannot be found out is "unknown" or 0 (cpus: at least 1). Runs git. */
 void bench_machine_read(struct bench_machine *m);

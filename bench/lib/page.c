@@ -3,21 +3,26 @@
 
 #include <stdint.h>
 #include <stdlib.h>
-#include <sys/stat.h>
+#include <string.h>
 
 #include "bench/lib/format.h"
 #include "bench/lib/hdrlog.h"
 
+/* Wide tables and pictures scroll by themselves, so that the page fits a narrow screen. Pictures are drawn dark on
+ * nothing: on a dark page they are inverted, and turned back to their hues. */
 static const char *const style =
-    "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 "
-    "1rem;color:#222;background:#fff}\n"
-    "h1{font-size:1.6rem}h2{font-size:1.2rem;margin-top:2.2rem}\n"
-    "img{width:100%;height:auto}.wide{overflow-x:auto}\n"
+    ":root{color-scheme:light dark;--ink:#222;--faint:#555;--line:#ddd;--page:#fff;--good:#00704f;--bad:#b3261e}\n"
+    "@media(prefers-color-scheme:dark){:root{--ink:#ddd;--faint:#aaa;--line:#444;--page:#161616;--good:#4cc38a;"
+    "--bad:#ff8a80}img{filter:invert(1) hue-rotate(180deg)}}\n"
+    "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:var(--ink);"
+    "background:var(--page)}\n"
+    "h1{font-size:1.6rem}h2{font-size:1.2rem;margin-top:2.2rem}a{color:inherit}\n"
+    ".wide{overflow-x:auto}img{width:100%;min-width:40rem;height:auto}\n"
     "table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:.9rem}\n"
-    "th,td{padding:.25rem .7rem;text-align:right;border-bottom:1px solid #ddd;white-space:nowrap}\n"
+    "th,td{padding:.25rem .7rem;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}\n"
     "th{font-weight:600}.facts th,.facts td{text-align:left;white-space:normal;vertical-align:top}\n"
-    ".text{text-align:left;white-space:normal}\n"
-    ".note{color:#555;font-size:.9rem}\n";
+    ".text{text-align:left;white-space:normal}.note{color:var(--faint);font-size:.9rem}\n"
+    ".kept{color:var(--good)}.missed{color:var(--bad);font-weight:600}.unmeasured{color:var(--faint)}\n";
 
 void bench_page_begin(FILE *out, const char *title, const char *heading) {
     fputs("<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
@@ -33,45 +38,26 @@ void bench_page_end(FILE *out) {
     fputs("</body></html>\n", out);
 }
 
-/* The whole file in base64; NULL where it cannot be read. */
-static char *file_base64(const char *path) {
-    FILE *f = fopen(path, "re");
-    struct stat st;
-    char *text = NULL;
-    if (f == NULL) {
-        return NULL;
-    }
-    if (fstat(fileno(f), &st) == 0 && st.st_size > 0) {
-        size_t n = (size_t)st.st_size;
-        uint8_t *bytes = malloc(n);
-        if (bytes != NULL && fread(bytes, 1, n, f) == n && hdrlog_base64_encode(bytes, n, &text) != 0) {
-            text = NULL;
-        }
-        free(bytes);
-    }
-    fclose(f);
-    return text;
-}
-
-void bench_page_picture(FILE *out, enum bench_drawn drawn, const char *png_path, const char *alt, const char *caption,
+void bench_page_picture(FILE *out, enum bench_drawn drawn, char *svg, const char *alt, const char *caption,
                         const char *nothing) {
-    char *base64 = drawn == BENCH_DRAWN ? file_base64(png_path) : NULL;
-    if (base64 != NULL) {
-        fputs("<img alt=\"", out);
+    static const char *const reasons[] = {
+        [BENCH_DRAWN_NO_GNUPLOT] = "gnuplot is not installed",
+        [BENCH_DRAWN_FAILED] = "gnuplot could not draw it (it needs its terminal svg)",
+    };
+    char *base64 = NULL;
+    if (drawn == BENCH_DRAWN && hdrlog_base64_encode((const uint8_t *)svg, strlen(svg), &base64) == 0) {
+        fputs("<div class=\"wide\"><img alt=\"", out);
         bench_html_text(out, alt);
-        fprintf(out, "\" src=\"data:image/png;base64,%s\">\n", base64);
-        if (caption[0] != '\0') {
-            fprintf(out, "<p class=\"note\">%s</p>\n", caption);
-        }
+        fprintf(out, "\" src=\"data:image/svg+xml;base64,%s\"></div>\n", base64);
+        fprintf(out, caption[0] != '\0' ? "<p class=\"note\">%s</p>\n" : "%s", caption);
     } else if (drawn == BENCH_DRAWN_NOTHING) {
         fprintf(out, "<p class=\"note\">Nothing to draw: %s</p>\n", nothing);
-    } else if (drawn == BENCH_DRAWN_NO_GNUPLOT) {
-        fprintf(out, "<p class=\"note\">No picture: gnuplot is not installed. The figures are in the tables.</p>\n");
     } else {
-        fprintf(out, "<p class=\"note\">No picture: gnuplot could not draw it (its terminal pngcairo is needed). The "
-                     "figures are in the tables.</p>\n");
+        fprintf(out, "<p class=\"note\">No picture: %s. The figures are in the tables.</p>\n",
+                reasons[drawn == BENCH_DRAWN ? BENCH_DRAWN_FAILED : drawn]);
     }
     free(base64);
+    free(svg);
 }
 
 void bench_page_row(FILE *out, const char *name, const char *value) {
@@ -82,13 +68,12 @@ void bench_page_row(FILE *out, const char *name, const char *value) {
 
 void bench_page_machine(FILE *out, const struct bench_machine *m) {
     char line[128];
-    bench_page_row(out, "CPU", m->cpu_model);
     snprintf(line, sizeof(line), "%u usable of %u online, %.1f GiB of memory", m->cpus, m->cpus_online,
              (double)m->memory_bytes / 0x1p30);
+    for (uint32_t i = 0; i < BENCH_MACHINE_TEXTS; i++) {
+        if (bench_machine_texts[i].shown != NULL) {
+            bench_page_row(out, bench_machine_texts[i].shown, (const char *)m + bench_machine_texts[i].at);
+        }
+    }
     bench_page_row(out, "CPUs", line);
-    bench_page_row(out, "Kernel", m->kernel);
-    bench_page_row(out, "Huge pages", m->huge_pages);
-    bench_page_row(out, "Clock source", m->clock_source);
-    bench_page_row(out, "Compiler", m->compiler);
-    bench_page_row(out, "Commit", m->commit);
 }

@@ -12,9 +12,9 @@
 void bench_page_begin(FILE *out, const char *title, const char *heading);
 void bench_page_end(FILE *out);
 
-/* What was drawn into png_path, as base64, with a caption ("": none) below it; or a line that says why there is none.
+/* The picture, with a caption ("": none) below it; or a line that says why there is none. Frees `svg`.
  * caption, nothing: HTML, as they stand. alt: text. */
-void bench_page_picture(FILE *out, enum bench_drawn drawn, const char *png_path, const char *alt, const char *caption,
+void bench_page_picture(FILE *out, enum bench_drawn drawn, char *svg, const char *alt, const char *caption,
                         const char *nothing);
 
 /* A row of a table of facts (class "facts"); and the rows that say what the machine is. */

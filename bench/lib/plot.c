@@ -19,12 +19,12 @@ static void throughput_data(FILE *f, const struct bench_sweep *s) {
     fprintf(f, "EOD\n");
 }
 
-/* Where the points with more reader threads than CPUs begin, on a logarithmic axis; 0: there are none. */
+/* Where the points with more reader threads than CPUs begin; 0: there are none. */
 static double oversubscribed_from(const struct bench_sweep *s) {
     for (uint32_t i = 0; i < s->points_n; i++) {
         if (s->points[i].done > 0 && s->points[i].oversubscribed) {
             double here = s->points[i].replicas;
-            return i > 0 ? sqrt(here * s->points[i - 1].replicas) : here / 1.2;
+            return i > 0 ? (here + s->points[i - 1].replicas) / 2 : here * 0.9;
         }
     }
     return 0.0;
@@ -54,19 +54,18 @@ int bench_plot_throughput(FILE *f, const struct bench_sweep *s) {
     if (s->points_n == 0 || s->points[0].done == 0) {
         return 1;
     }
-    bench_gnuplot_head(f, 1000);
+    bench_gnuplot_head(f, 500);
     throughput_data(f, s);
     double over = oversubscribed_from(s);
     fprintf(f,
-            "set logscale x 2\n"
-            "set xrange [%g:%g]\n"
+            "set xrange [0:%g]\n"
             "set yrange [0:%g]\n"
             "set samples 300\n"
             "set xlabel 'replicas that serve reads (%u reader thread%s each)'\n"
             "set ylabel 'million reads per second'\n"
             "set key outside above center horizontal maxrows 1 samplen 3\n",
-            s->points[0].replicas / 1.25, s->points[last].replicas * 1.25, highest_worth_showing(s),
-            s->options->readers, s->options->readers == 1 ? "" : "s");
+            s->points[last].replicas * 1.08, highest_worth_showing(s), s->options->readers,
+            s->options->readers == 1 ? "" : "s");
     fprintf(f, "set xtics (");
     for (uint32_t i = 0; i < s->points_n; i++) {
         fprintf(f, "%s'%u' %u", i > 0 ? ", " : "", s->points[i].replicas, s->points[i].replicas);
@@ -80,8 +79,8 @@ int bench_plot_throughput(FILE *f, const struct bench_sweep *s) {
     }
     fprintf(f,
             "plot %.9g * x with lines lc rgb '#888888' dt 2 title 'ideal', \\\n"
-            " $data using 1:5 with linespoints lc rgb '#E69F00' pt 5 ps 1.3 title 'control loop, to scale', \\\n"
-            " $data using 1:2:3:4 with yerrorlines lc rgb '#0072B2' pt 7 ps 1.6 lw 1.4 "
+            " $data using 1:5 with linespoints lc rgb '#E69F00' pt 5 ps 0.7 title 'control loop, to scale', \\\n"
+            " $data using 1:2:3:4 with yerrorlines lc rgb '#0072B2' pt 7 ps 0.8 "
             "title 'reads: median, min, max'%s\n",
             s->points[0].reads_per_s.median / 1e6 / s->points[0].replicas,
             over > 0.0 ? ", \\\n NaN with boxes fs solid fc rgb '#eeeeee' title 'more readers than CPUs'" : "");
@@ -131,7 +130,7 @@ int bench_plot_latency(FILE *f, const struct bench_sweep *s) {
     for (uint32_t i = 0; i < s->points_n; i++) {
         if (s->points[i].done > 0 && hdr_total(s->points[i].latency) > 0) {
             if (drawn++ == 0) {
-                bench_gnuplot_head(f, 1000);
+                bench_gnuplot_head(f, 500);
             }
             fprintf(f, "$p%u << EOD\n", i);
             percentile_data(f, s->points[i].latency);
@@ -194,7 +193,7 @@ int bench_plot_lag(FILE *f, const struct bench_sweep *s) {
     double ms = 0.0;
     double entries = 0.0;
     double bound_ms = (double)s->options->max_staleness_ns / 1e6;
-    bench_gnuplot_head(f, 1200);
+    bench_gnuplot_head(f, 600);
     for (uint32_t i = 0; i < s->points_n; i++) {
         if (point_has_samples(s, s->points[i].replicas)) {
             fprintf(f, "$p%u << EOD\n", i);
@@ -241,7 +240,7 @@ static int write_picture(FILE *script, const void *ctx) {
 }
 
 enum bench_drawn bench_plot_draw(int (*plot)(FILE *, const struct bench_sweep *), const struct bench_sweep *s,
-                                 const char *png_path) {
+                                 char **svg) {
     struct picture_of_sweep picture = { plot, s };
-    return bench_gnuplot_draw(write_picture, &picture, png_path);
+    return bench_gnuplot_draw(write_picture, &picture, svg);
 }

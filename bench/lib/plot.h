@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Pictures of a sweep, drawn by gnuplot as PNG. */
+/* Pictures of a sweep, drawn by gnuplot. */
 #ifndef TIDE_BENCH_PLOT_H
 #define TIDE_BENCH_PLOT_H
 
@@ -13,8 +13,8 @@ int bench_plot_throughput(FILE *script, const struct bench_sweep *s);
 int bench_plot_latency(FILE *script, const struct bench_sweep *s);
 int bench_plot_lag(FILE *script, const struct bench_sweep *s);
 
-/* Draw a picture into the file png_path. No shell is involved. */
+/* Draw one of them: see bench_gnuplot_draw(). */
 enum bench_drawn bench_plot_draw(int (*plot)(FILE *, const struct bench_sweep *), const struct bench_sweep *s,
-                                 const char *png_path);
+                                 char **svg);
 
 #endif

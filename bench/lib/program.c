@@ -54,6 +54,7 @@ bool bench_program_start(struct bench_program *p, int argc, char **argv, int *co
     bench_machine_read(&p->machine);
     bench_stop_catch();
     bench_figures_init(&p->figures, p->name, &p->machine, p->repetitions);
+    p->figures.quick = p->quick != 0;
     return true;
 }
 

@@ -27,16 +27,16 @@ static const struct {
 } descriptions[BENCH_PUT_ROWS] = {
     [BENCH_PUT_PLAIN] = { "plain", "plain table", 1 },
     [BENCH_PUT_LOAD] = { "load", "dependent loads from as much memory", 1 },
-    [BENCH_PUT_ALONE] = { "put", "put, the leader alone", 1 },
-    [BENCH_PUT_FOLLOWER] = { "put.follower", "put, a follower beside it", 2 },
-    [BENCH_PUT_READER] = { "put.reader", "put, a reader beside it", 2 },
-    [BENCH_PUT_TWO] = { "put.two", "put, two writers", 2 },
-    [BENCH_PUT_BATCH16] = { "batch16", "batches of 16", 1 },
-    [BENCH_PUT_BATCH32] = { "batch32", "batches of 32", 1 },
-    [BENCH_PUT_BATCH100] = { "batch100", "batches of 100", 1 },
-    [BENCH_PUT_BATCH100_FOLLOWER] = { "batch100.follower", "batches of 100, a follower", 2 },
-    [BENCH_PUT_DELETE] = { "delete", "delete", 1 },
-    [BENCH_PUT_CAS] = { "cas", "cas that succeeds", 1 },
+    [BENCH_PUT_ALONE] = { "put", "tide_put, the leader alone", 1 },
+    [BENCH_PUT_FOLLOWER] = { "put.follower", "tide_put, a follower beside it", 2 },
+    [BENCH_PUT_READER] = { "put.reader", "tide_put, a reader beside it", 2 },
+    [BENCH_PUT_TWO] = { "put.two", "tide_put, two writers", 2 },
+    [BENCH_PUT_BATCH16] = { "batch16", "tide_batch of 16", 1 },
+    [BENCH_PUT_BATCH32] = { "batch32", "tide_batch of 32", 1 },
+    [BENCH_PUT_BATCH100] = { "batch100", "tide_batch of 100", 1 },
+    [BENCH_PUT_BATCH100_FOLLOWER] = { "batch100.follower", "tide_batch of 100, a follower", 2 },
+    [BENCH_PUT_DELETE] = { "delete", "tide_delete", 1 },
+    [BENCH_PUT_CAS] = { "cas", "tide_cas that succeeds", 1 },
 };
 
 /* Domains: a leader alone, and one with a follower; a third one for cas, whose versions nobody else changes. */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "bench/lib/format.h"
 #include "bench/lib/grid.h"
@@ -105,7 +106,7 @@ struct picture {
 };
 
 static const struct picture pictures[] = {
-    { bench_plot_throughput, "throughput.png", "Throughput against replicas",
+    { bench_plot_throughput, "throughput.svg", "Throughput against replicas",
       "Reads per second against the number of replicas, with the ideal and the control line",
       "Median over the repetitions; bars from the least to the greatest. Ideal: the first point times the replicas. "
       "Control: "
@@ -113,23 +114,33 @@ static const struct picture pictures[] = {
       "the "
       "machine did not give.",
       "No repetition was complete." },
-    { bench_plot_latency, "latency.png", "Latency by percentile",
+    { bench_plot_latency, "latency.svg", "Latency by percentile",
       "Latency of a read by percentile, one line for each replica count",
       "The axis gives each further nine of the percentile the same room. * more reader threads than CPUs.",
       "No read was timed." },
-    { bench_plot_lag, "lag.png", "Lag over time", "Staleness and lag in entries of the worst follower over time",
+    { bench_plot_lag, "lag.svg", "Lag over time", "Staleness and lag in entries of the worst follower over time",
       "The follower that was worst, looked at 20 times a second while readers read. No mark: all followers were up to "
       "date at "
       "that instant.",
       "There were no followers." },
 };
 
+/* 0, or -1 with errno. */
+static int write_text(const char *path, const char *text) {
+    FILE *f = fopen(path, "we");
+    int bad = f == NULL || fputs(text, f) < 0;
+    return (f != NULL && fclose(f) != 0) || bad ? -1 : 0;
+}
+
 static void html_picture(FILE *out, const struct bench_sweep *s, const struct picture *pic, const char *dir) {
-    char path[PATH_MAX];
+    char path[PATH_MAX], *svg;
     snprintf(path, sizeof(path), "%s/%s", dir, pic->file);
-    enum bench_drawn drawn = bench_plot_draw(pic->plot, s, path);
+    enum bench_drawn drawn = bench_plot_draw(pic->plot, s, &svg);
+    if (drawn != BENCH_DRAWN || write_text(path, svg) != 0) {
+        unlink(path); /* of an older run, or half of it; the page has the picture anyway */
+    }
     fprintf(out, "<h2>%s</h2>\n", pic->title);
-    bench_page_picture(out, drawn, path, pic->alt, pic->caption, pic->nothing);
+    bench_page_picture(out, drawn, svg, pic->alt, pic->caption, pic->nothing);
 }
 
 static void html_machine(FILE *out, const struct bench_sweep *s) {
@@ -219,12 +230,9 @@ int bench_report_write(const struct bench_sweep *s, const char *dir, char *error
         return failed(error, dir);
     }
     snprintf(path, sizeof(path), "%s/result.json", dir);
-    cJSON *json = bench_result_json(s);
-    int rc = json != NULL ? bench_json_write(json, path) : -1;
-    cJSON_Delete(json);
-    if (rc != 0) {
+    if (bench_result_write(s, path) != 0) {
         return failed(error, path);
     }
-    rc = write_histograms(s, dir, error);
+    int rc = write_histograms(s, dir, error);
     return rc != 0 ? rc : write_page(s, dir, error);
 }

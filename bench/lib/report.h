@@ -7,7 +7,7 @@
 
 /*
  * Write everything into a directory, which is created where it is not there (its parents as well):
- * report.html, result.json, throughput.png, latency.png, lag.png, and readscale-rN.hgrm and readscale-rN.hlog for each
+ * report.html, result.json, throughput.svg, latency.svg, lag.svg, and readscale-rN.hgrm and readscale-rN.hlog for each
  * point. Without gnuplot the report has the tables alone and says so. 0, or -1 with `error` (BENCH_ERROR_BYTES) filled.
  */
 int bench_report_write(const struct bench_sweep *s, const char *dir, char *error);

@@ -33,16 +33,12 @@ cJSON *bench_spread_json(const struct bench_spread *s) {
 
 cJSON *bench_machine_json(const struct bench_machine *m) {
     cJSON *o = cJSON_CreateObject();
-    text(o, "cpu_model", m->cpu_model);
+    for (uint32_t i = 0; i < BENCH_MACHINE_TEXTS; i++) {
+        text(o, bench_machine_texts[i].name, (const char *)m + bench_machine_texts[i].at);
+    }
     number(o, "cpus", m->cpus);
     number(o, "cpus_online", m->cpus_online);
     number(o, "memory_bytes", (double)m->memory_bytes);
-    text(o, "kernel", m->kernel);
-    text(o, "compiler", m->compiler);
-    text(o, "commit", m->commit);
-    text(o, "date", m->date);
-    text(o, "huge_pages", m->huge_pages);
-    text(o, "clock_source", m->clock_source);
     return o;
 }
 
@@ -110,13 +106,15 @@ static cJSON *trial_json(const struct bench_trial *t) {
     cJSON *replicas = cJSON_AddArrayToObject(o, "replicas");
     for (uint32_t i = 0; i < t->lags_n; i++) {
         const struct bench_replica_lag *lag = &t->lags[i];
+        char name[32];
         cJSON *r = cJSON_CreateObject();
         number(r, "id", lag->id);
         text(r, "role", lag->role == TIDE_LEADER ? "leader" : "follower");
         text(r, "state", tide_state_name(lag->state));
-        number(r, "lag_p50_ns", (double)lag->p50_ns);
-        number(r, "lag_p99_ns", (double)lag->p99_ns);
-        number(r, "lag_p999_ns", (double)lag->p999_ns);
+        for (unsigned k = 0; k < BENCH_LAGS; k++) {
+            snprintf(name, sizeof(name), "lag_%s_ns", bench_lags[k]);
+            number(r, name, (double)lag->ns[k]);
+        }
         number(r, "lag_max_ns", (double)lag->max_ns);
         number(r, "lag_count", (double)lag->count);
         number(r, "lapped", (double)lag->lapped);
@@ -142,9 +140,9 @@ static void add_lag(cJSON *o, const struct bench_point *p) {
         return;
     }
     cJSON *lag = cJSON_AddObjectToObject(o, "lag_ns");
-    cJSON_AddItemToObject(lag, "p50", bench_spread_json(&p->lag_p50_ns));
-    cJSON_AddItemToObject(lag, "p99", bench_spread_json(&p->lag_p99_ns));
-    cJSON_AddItemToObject(lag, "p999", bench_spread_json(&p->lag_p999_ns));
+    for (unsigned i = 0; i < BENCH_LAGS; i++) {
+        cJSON_AddItemToObject(lag, bench_lags[i], bench_spread_json(&p->lag_ns[i]));
+    }
 }
 
 static cJSON *point_json(const struct bench_point *p) {
@@ -207,7 +205,7 @@ cJSON *bench_result_json(const struct bench_sweep *s) {
 }
 
 int bench_json_write(const cJSON *json, const char *path) {
-    char *printed = cJSON_Print(json);
+    char *printed = json != NULL ? cJSON_Print(json) : NULL;
     if (printed == NULL) {
         errno = ENOMEM;
         return -1;
@@ -223,5 +221,12 @@ int bench_json_write(const cJSON *json, const char *path) {
         }
     }
     free(printed);
+    return rc;
+}
+
+int bench_result_write(const struct bench_sweep *s, const char *path) {
+    cJSON *json = bench_result_json(s);
+    int rc = bench_json_write(json, path);
+    cJSON_Delete(json);
     return rc;
 }

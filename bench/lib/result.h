@@ -12,6 +12,9 @@
 /* The whole result; NULL: no memory. Free by cJSON_Delete. */
 cJSON *bench_result_json(const struct bench_sweep *s);
 
+/* Write it to a file or ("-") stdout. 0, or -1 with errno. */
+int bench_result_write(const struct bench_sweep *s, const char *path);
+
 /* Parts that other benchmarks use as well. */
 cJSON *bench_machine_json(const struct bench_machine *m);
 cJSON *bench_spread_json(const struct bench_spread *s);

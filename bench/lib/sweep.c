@@ -8,6 +8,7 @@
 
 #include "bench/lib/team.h"
 
+const char *const bench_lags[BENCH_LAGS] = { "p50", "p99", "p999" };
 const double bench_percentiles[BENCH_PERCENTILES] = { 50.0, 90.0, 99.0, 99.9 };
 
 double bench_fallback_ratio(const uint64_t reasons[TIDE_REASONS]) {
@@ -32,28 +33,13 @@ static double writes_rate(const struct bench_trial *t) {
 }
 
 /* The value of one percentile of the follower that had the largest. */
-static double worst_lag(const struct bench_trial *t, size_t field) {
+static double worst_lag(const struct bench_trial *t, unsigned percentile) {
     uint64_t worst = 0;
     for (uint32_t i = 0; i < t->lags_n; i++) {
-        if (t->lags[i].role == TIDE_FOLLOWER) {
-            uint64_t value = 0;
-            memcpy(&value, (const char *)&t->lags[i] + field, sizeof(value));
-            worst = value > worst ? value : worst;
-        }
+        uint64_t ns = t->lags[i].role == TIDE_FOLLOWER ? t->lags[i].ns[percentile] : 0;
+        worst = ns > worst ? ns : worst;
     }
     return (double)worst;
-}
-
-static double lag_p50(const struct bench_trial *t) {
-    return worst_lag(t, offsetof(struct bench_replica_lag, p50_ns));
-}
-
-static double lag_p99(const struct bench_trial *t) {
-    return worst_lag(t, offsetof(struct bench_replica_lag, p99_ns));
-}
-
-static double lag_p999(const struct bench_trial *t) {
-    return worst_lag(t, offsetof(struct bench_replica_lag, p999_ns));
 }
 
 static struct bench_spread over_trials(const struct bench_point *p, double (*figure)(const struct bench_trial *)) {
@@ -128,9 +114,13 @@ static void summarize_lag(struct bench_point *p) {
             p->has_lag |= lag->role == TIDE_FOLLOWER && lag->count > 0;
         }
     }
-    p->lag_p50_ns = over_trials(p, lag_p50);
-    p->lag_p99_ns = over_trials(p, lag_p99);
-    p->lag_p999_ns = over_trials(p, lag_p999);
+    for (unsigned k = 0; k < BENCH_LAGS; k++) {
+        double values[BENCH_REPETITIONS_MAX];
+        for (uint32_t i = 0; i < p->done; i++) {
+            values[i] = worst_lag(&p->trials[i], k);
+        }
+        p->lag_ns[k] = bench_spread_of(values, p->done);
+    }
 }
 
 int bench_sweep_summarize(struct bench_sweep *sweep) {

@@ -31,10 +31,8 @@ struct bench_point {
     double overdue_share; /* open loop: of all reads that were due */
     double reason_share[TIDE_REASONS];
     double fallback_ratio;
-    int has_lag;                    /* there are followers, and they applied something */
-    struct bench_spread lag_p50_ns; /* of the follower that was worst, over repetitions */
-    struct bench_spread lag_p99_ns;
-    struct bench_spread lag_p999_ns;
+    int has_lag;                            /* there are followers, and they applied something */
+    struct bench_spread lag_ns[BENCH_LAGS]; /* of the follower that was worst, over repetitions */
     uint64_t lapped;
 };
 

@@ -68,9 +68,9 @@ void bench_grid_latency(struct bench_grid *g, const struct bench_sweep *s) {
         }
         bench_grid_cell(g, 6, "%s", timed ? bench_format_ns(text, (double)p->latency_max_ns) : "-");
         bench_grid_cell(g, 7, "%s", bench_format_count(text, (double)hdr_total(p->latency)));
-        bench_grid_cell(g, 8, "%s", p->has_lag ? bench_format_ns(text, p->lag_p50_ns.median) : "-");
-        bench_grid_cell(g, 9, "%s", p->has_lag ? bench_format_ns(text, p->lag_p99_ns.median) : "-");
-        bench_grid_cell(g, 10, "%s", p->has_lag ? bench_format_ns(text, p->lag_p999_ns.median) : "-");
+        for (uint32_t k = 0; k < BENCH_LAGS; k++) {
+            bench_grid_cell(g, 8 + k, "%s", p->has_lag ? bench_format_ns(text, p->lag_ns[k].median) : "-");
+        }
         bench_grid_cell(g, 11, "%llu", (unsigned long long)p->lapped);
         g->rows++;
     }

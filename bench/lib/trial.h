@@ -17,14 +17,16 @@
 #define BENCH_WARM_NS UINT64_C(100000000)
 #define BENCH_SAMPLE_EVERY_NS UINT64_C(50000000)
 
+/* Percentiles of a replica's lag, and what results call them. */
+enum { BENCH_LAG_P50, BENCH_LAG_P99, BENCH_LAG_P999, BENCH_LAGS };
+extern const char *const bench_lags[BENCH_LAGS];
+
 /* The state of one replica at the end of a repetition. */
 struct bench_replica_lag {
     uint32_t id;
     enum tide_role role;
     enum tide_state state;
-    uint64_t p50_ns;
-    uint64_t p99_ns;
-    uint64_t p999_ns;
+    uint64_t ns[BENCH_LAGS];
     uint64_t max_ns;
     uint64_t count;
     uint64_t lapped;

@@ -87,6 +87,9 @@ static void add_over(struct peer_stage *s, struct row *rows, uint32_t n, const s
         rows[i].over[which] = base || find_row(rows, n, o->base) == n
                                   ? BENCH_NO_FIGURE
                                   : bench_figures_add(s->figures, id, group, rows[i].row->title, "x");
+        if (rows[i].over[which] != BENCH_NO_FIGURE) {
+            s->figures->figures[rows[i].over[which]].more = false; /* a ratio of times */
+        }
     }
 }
 
@@ -147,6 +150,7 @@ static void add_share(struct peer_stage *s, const struct row *r, uint32_t repeti
         figure =
             bench_figures_add(s->figures, id, "of these gets, so many found what they are about", time->title, "share");
     }
+    s->figures->figures[figure].more = true;
     bench_figures_set(s->figures, figure, repetition, r->seat->peer->share(r->seat->reader));
 }
 

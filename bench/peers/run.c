@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "bench/lib/stop.h"
 #include "bench/peers/stage.h"
@@ -10,6 +11,20 @@
 #define VALUES_MAX (UINT64_C(2) << 30)     /* bytes of all values: seven copies of them are made */
 #define OTHER_PARTS_KEYS UINT64_C(1000000) /* puts, pairs and a writer beside: up to so many keys */
 #define CHECKED_BAR "get.10k.plain"
+
+void peer_progress(const char *part, const struct peer_stage *s, uint32_t done) {
+    char keys[24];
+    if (!isatty(STDERR_FILENO)) {
+        return;
+    }
+    fputs("\r\033[K", stderr);
+    if (part != NULL) {
+        fprintf(stderr, "%s, %s keys, %llu bytes, %s: %u of %u", part, peer_count_text(keys, s->options.keys),
+                (unsigned long long)s->options.value_size, bench_dists[s->workload.dist], done,
+                s->settings->repetitions);
+    }
+    fflush(stderr);
+}
 
 static int gets_at(struct peer_stage *s, uint64_t keys, uint64_t value_size) {
     unsigned parts = s->settings->parts;
@@ -99,6 +114,7 @@ int peer_run(struct peer_settings *settings, int argc, char **argv) {
     bench_stop_catch();
     signal(SIGPIPE, SIG_IGN); /* Redis' socket: its end shows as an error there */
     bench_figures_init(&figures, settings->name, &machine, settings->repetitions);
+    figures.quick = settings->quick != 0;
     stage.settings = settings;
     stage.figures = &figures;
     stage.c = (struct peer_case){ .machine = &machine, .stop = &bench_stop, .error = error };

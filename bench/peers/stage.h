@@ -65,7 +65,7 @@ int peer_measure_processes(const struct peer_case *c, const struct peer_settings
 /* Add the bars that these figures tell of (bars.c); all: also those that were not measured. */
 void peer_bars(struct bench_figures *f, bool all);
 
-/* Progress (progress.c), where stderr is a terminal: "gets, 10k keys, uniform: 2 of 5". NULL clears the line. */
+/* Progress (run.c), where stderr is a terminal: "gets, 10k keys, uniform: 2 of 5". NULL clears the line. */
 void peer_progress(const char *part, const struct peer_stage *s, uint32_t done);
 
 /* The whole program: `usual` are its defaults, `s` gets them and what the command line says. Returns the exit code. */

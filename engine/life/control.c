@@ -13,6 +13,7 @@
 #include "engine/table/kill.h"
 #include "engine/replica/replica.h"
 #include "engine/replica/sized.h"
+#include "engine/log/agree.h"
 #include "engine/log/sequencer.h"
 #include "engine/life/takeover.h"
 #include "shm/bytes.h"
@@ -45,7 +46,6 @@ static struct replica *control_new(struct tide *d, const struct tide_replica_opt
     r->cpu = o->cpu;
     r->spin_ns = o->spin_ns;
     r->view.board = &d->log->replicas[id];
-    r->table_bytes = o->table_bytes != 0 ? o->table_bytes : d->words.table_bytes;
     r->scratch = malloc(TIDE_KEY_MAX);
     if (r->scratch == NULL) {
         free(r);
@@ -139,7 +139,8 @@ static int control_start_in(struct tide *d, const struct tide_replica_opts *o, u
     foreign_release(d, id); /* the mapping of the replica that ran in this slot before */
     control_prepare_board(board, o, id, d->member);
     atomic_store(&r->delay_ns, o->role == TIDE_LEADER ? 0 : o->apply_delay_ns);
-    int error = replica_make_table(r);
+    int error = agree_join(r, o->table_bytes, o->role == TIDE_LEADER);
+    error = error != 0 ? error : replica_make_table(r);
     if (error == 0) {
         d->running[id] = r;
         error = o->role == TIDE_LEADER ? control_start_leader(r) : control_start_follower(r);

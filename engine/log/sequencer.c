@@ -2,6 +2,7 @@
 #include "engine/log/sequencer.h"
 
 #include "engine/table/kill.h"
+#include "engine/log/agree.h"
 #include "engine/log/lane_notes.h"
 #include "engine/replica/replica.h"
 #include "engine/table/evict.h"
@@ -52,11 +53,12 @@ static void seq_tell(struct tide *d, struct seq_group *g) {
 }
 
 /*
- * A write has to find its bucket, and in it the version that it replaces: two lines, the second known by the first alone. So the
- * operations of a batch ask for them ahead, buckets twice as far as versions, and all misses overlap. The first buckets are asked for
- * when the nodes are made. Far enough to hide memory's latency behind the work of the operations between, and few enough lines
- * for the first cache.
+ * A write has to find its bucket, and in it the version that it replaces: two lines, the second known by the first alone. So they are
+ * asked for ahead, and all misses of a batch overlap: buckets when nodes are made, versions when frames are written, so that
+ * there is work between the questions, which memory answers only so many of at a time. That is for as many operations as
+ * the first cache has room for. Those behind them are asked for in turn while others are applied, buckets twice as far ahead as versions.
  */
+#define SEQ_ASKED 64u
 #define SEQ_AHEAD 16u
 
 static inline void seq_ask_bucket(const struct replica *r, const struct seq_request *q, size_t i) {
@@ -74,14 +76,13 @@ static inline void seq_ask_version(const struct replica *r, const struct seq_req
 
 /* Put one committed request into the leader's own table. */
 static void seq_apply(struct replica *r, struct seq_request *q) {
-    if (q->count > 1) {
-        for (size_t i = 0; i < SEQ_AHEAD; i++) {
-            seq_ask_version(r, q, i);
-        }
-    }
     for (size_t i = 0; i < q->count; i++) {
-        seq_ask_bucket(r, q, i + 2 * SEQ_AHEAD);
-        seq_ask_version(r, q, i + SEQ_AHEAD);
+        if (__builtin_expect(i + 2 * SEQ_AHEAD >= SEQ_ASKED, 0)) {
+            seq_ask_bucket(r, q, i + 2 * SEQ_AHEAD);
+        }
+        if (__builtin_expect(i + SEQ_AHEAD >= SEQ_ASKED, 0)) {
+            seq_ask_version(r, q, i + SEQ_AHEAD);
+        }
         const struct tide_op *op = &q->ops[i];
         struct seq_op *p = &q->prepared[i];
         uint64_t index = ++r->applied;
@@ -290,7 +291,7 @@ static enum table_room seq_evict(struct tide *d, struct seq_group *g, const stru
 static enum arena_status seq_make_nodes(struct replica *r, struct seq_request *q) {
     for (size_t i = 0; i < q->count; i++) {
         const struct tide_op *op = &q->ops[i];
-        if (i < 2 * SEQ_AHEAD) {
+        if (i < SEQ_ASKED) {
             seq_ask_bucket(r, q, i);
         }
         if (seq_removes(op)) {
@@ -319,6 +320,9 @@ static enum arena_status seq_make_nodes(struct replica *r, struct seq_request *q
 static void seq_append(struct sequencer *s, const struct seq_request *q, uint64_t ts) {
     for (size_t i = 0; i < q->count; i++) {
         const struct tide_op *op = &q->ops[i];
+        if (i < SEQ_ASKED) {
+            seq_ask_version(s->leader, q, i);
+        }
         struct ring_entry e = {
             .key = op->key,
             .value = op->value,
@@ -485,6 +489,7 @@ void seq_mend(struct tide *d) {
             atomic_store(&lead->parked, 1);
         }
         replica_mend_board(r);
+        agree_lead(r);
     }
     seq_run(d, NULL);
 }
@@ -550,6 +555,7 @@ void seq_lead(struct tide *d, struct replica *leader, uint32_t term, bool announ
     seq_take_over(s);
     ring_writer_init(&s->ring, &d->ring, leader->pos, leader->applied + 1, leader->last_ts, term);
     s->leader = leader;
+    agree_lead(leader);
     leader->writer.waits = seq_waits;
     leader->writer.waits_ctx = d;
     atomic_store(&s->here, 1);
@@ -579,6 +585,7 @@ void seq_unlead(struct tide *d) {
     struct sequencer *s = &d->seq;
     seq_take_over(s);
     if (s->leader != NULL) {
+        agree_unlead(s->leader);
         s->leader->writer.waits = NULL;
     }
     s->leader = NULL;

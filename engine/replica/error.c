@@ -38,7 +38,7 @@ const char *tide_strerror(int code) {
                "or table";
     case TIDE_ERR_FULL:
         return "the table is full; delete or shorten something (overwrites that are no larger still work), "
-               "or give it more memory (table_bytes, --table)";
+               "or let replicas with more memory (table_bytes, --table) take the place of all that are there";
     case TIDE_ERR_TOO_BIG:
         return "the key is over 65535 bytes or the write over a quarter of the ring";
     case TIDE_ERR_BUFFER:
@@ -117,7 +117,8 @@ void tide_logf(struct tide *d, enum tide_log_level level, const char *format, ..
 
 void tide_log_fault(struct tide *d, int error) {
     bool has_text = error == TIDE_ERR_SYSTEM || error == TIDE_ERR_NOMEM || error == TIDE_ERR_NO_SPACE ||
-                    error == TIDE_ERR_FOREIGN || error == TIDE_ERR_VERSION || error == TIDE_ERR_CORRUPT;
+                    error == TIDE_ERR_FOREIGN || error == TIDE_ERR_VERSION || error == TIDE_ERR_CORRUPT ||
+                    error == TIDE_ERR_INVALID;
     if (has_text && fault_text() != NULL) {
         tide_logf(d, TIDE_LOG_ERROR, "%s", fault_text());
     }

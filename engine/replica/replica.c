@@ -91,9 +91,10 @@ void replica_stop_serving(struct replica *r) {
 
 void replica_mend_board(struct replica *r) {
     struct replica_board *b = r->view.board;
-    if (r->applied != r->published || (board_applied(b) == r->applied && board_pos(b) == r->pos &&
-                                       atomic_load(&b->segment_id) == r->view.segment_id && /* MO(replica.segment) */
-                                       atomic_load(&b->member) == r->domain->member)) {
+    if (r->applied != r->published ||
+        (board_applied(b) == r->applied && board_pos(b) == r->pos &&
+         atomic_load(&b->segment_id) == r->view.segment_id && /* MO(replica.segment) */
+         atomic_load(&b->member) == r->domain->member && atomic_load(&b->table_bytes) == r->table_bytes)) {
         return;
     }
     tide_logf(r->domain, TIDE_LOG_WARN, "replica %u: another process changed words of its board: written again",
@@ -102,5 +103,6 @@ void replica_mend_board(struct replica *r) {
     board_put_digest(b, r->applied, r->writer.digest);
     atomic_store(&b->segment_id, r->view.segment_id); /* MO(replica.segment) */
     atomic_store(&b->member, r->domain->member);
+    atomic_store(&b->table_bytes, r->table_bytes);
     atomic_store(&b->pid, (uint32_t)getpid());
 }

@@ -33,6 +33,8 @@
 #define SIZED_ANSWER SIZED_END(tide_answer, version)
 #define SIZED_READER_OPTS SIZED_END(tide_reader_opts, replicas)
 #define SIZED_READ_COUNTS SIZED_END(tide_read_counts, by_replica)
+#define SIZED_WATCH_OPTS SIZED_END(tide_watch_opts, prefix_len)
+#define SIZED_EVENT SIZED_END(tide_event, ttl_ns)
 
 #if defined(__LP64__)
 _Static_assert(SIZED_OPTS == 72 && SIZED_INFO == 168 && SIZED_REPLICA_OPTS == 48 && SIZED_VERIFY == 576 &&

@@ -52,6 +52,24 @@ static void arena_free_page(struct arena *a, uint32_t page) {
     a->low_page = page < a->low_page ? page : a->low_page;
 }
 
+/* Each class may have one page that is partly empty, the zone two. One more page serves a node that is made before the node that it
+ * replaces is freed. */
+static uint32_t arena_kept(uint32_t classes) {
+    return classes + 4;
+}
+
+static struct arena_limits arena_limits_of(uint32_t classes, uint32_t shift, uint64_t pages) {
+    uint64_t kept = arena_kept(classes), spare = pages / ARENA_SPARE_SHARE + 2;
+    uint64_t all = kept + spare < pages ? pages - kept - spare : 0;
+    return (struct arena_limits){ .limit = all << shift, .spare = spare << shift };
+}
+
+struct arena_limits arena_limits(uint32_t page_bytes, uint64_t pages) {
+    struct arena a = { .shift = 31u - (uint32_t)__builtin_clz(page_bytes) };
+    arena_make_classes(&a);
+    return arena_limits_of(a.classes, a.shift, pages);
+}
+
 int arena_init(struct arena *a, uint8_t *base, uint64_t from, uint64_t end, uint32_t page_bytes,
                _Atomic uint32_t *uses) {
     *a = (struct arena){ .base = base, .seg = (struct table_segment *)base, .end = end, .uses = uses };
@@ -72,13 +90,10 @@ int arena_init(struct arena *a, uint8_t *base, uint64_t from, uint64_t end, uint
     for (uint32_t p = 0; p < a->pages; p++) {
         arena_free_page(a, p);
     }
-    /* Each class may have one page that is partly empty, the zone two. One more page serves a node that is made before
-     * the node that it replaces is freed. */
-    uint64_t kept = a->classes + 4, spare = a->pages / ARENA_SPARE_SHARE + 2;
-    uint64_t all = kept + spare < a->pages ? a->pages - kept - spare : 0;
-    a->limit = all << a->shift;
-    a->spare = spare << a->shift;
-    a->patience = (kept + spare) << a->shift >> 2;
+    struct arena_limits limits = arena_limits_of(a->classes, a->shift, a->pages);
+    a->limit = limits.limit;
+    a->spare = limits.spare;
+    a->patience = (((uint64_t)arena_kept(a->classes) << a->shift) + a->spare) >> 2;
     return 0;
 }
 
@@ -229,37 +244,53 @@ void arena_let_go(struct arena *a, uint32_t page) {
 
 /* ---- small nodes ---------------------------------------------------------------------------------------------------------- */
 
-bool arena_refill(struct arena *a, uint32_t class) {
-    struct arena_class *c = &a->class[class];
-    struct arena_at_hand *h = &a->hand[class];
-    if (c->partial == 0 && !arena_make_span(a, class)) {
-        return false;
-    }
-    uint32_t page = c->partial - 1, n = 0;
+/* Nodes of a span with free ones, `most` of them, the lowest first. Returns how many. */
+static uint32_t arena_take_of_span(struct arena *a, uint32_t page, uint32_t *got, uint32_t most) {
     struct arena_page *p = &a->page[page];
+    struct arena_class *c = &a->class[p->class];
     uint64_t *bits = &a->bits[(uint64_t)page * a->bits_each];
     uint64_t first = arena_page_off(a, page) / TABLE_UNIT;
-    uint32_t got[ARENA_AT_HAND];
-    while (p->words != 0 && n < ARENA_AT_HAND) {
+    uint32_t n = 0;
+    while (p->words != 0 && n < most) {
         uint32_t w = (uint32_t)__builtin_ctz(p->words);
         uint64_t word = bits[w];
-        for (; word != 0 && n < ARENA_AT_HAND; word &= word - 1) {
+        for (; word != 0 && n < most; word &= word - 1) {
             uint32_t k = w * 64 + (uint32_t)__builtin_ctzll(word);
             got[n++] = (uint32_t)(first + (uint64_t)k * (c->bytes / TABLE_UNIT));
         }
         bits[w] = word;
         p->words &= word == 0 ? ~(1u << w) : UINT32_MAX;
     }
-    for (uint32_t i = 0; i < n; i++) { /* nodes at lower offsets are used first */
-        h->nodes[n - 1 - i] = got[i];
-    }
-    h->count = n;
     if (n == p->free) {
         arena_unlink(a, page);
         p->free = 0;
     } else {
         p->free -= (uint16_t)n;
         c->free -= n;
+    }
+    return n;
+}
+
+/*
+ * Where keys are overwritten at random most spans have a free node or two. Several of them are asked, so that there are always nodes
+ * behind the next one, whose memory can be asked for ahead.
+ */
+bool arena_refill(struct arena *a, uint32_t class) {
+    struct arena_class *c = &a->class[class];
+    struct arena_at_hand *h = &a->hand[class];
+    if (c->partial == 0 && !arena_make_span(a, class)) {
+        return false;
+    }
+    uint32_t got[ARENA_AT_HAND], n = 0;
+    while (n < ARENA_AT_HAND && c->partial != 0) {
+        n += arena_take_of_span(a, c->partial - 1, got + n, ARENA_AT_HAND - n);
+    }
+    for (uint32_t i = 0; i < n; i++) { /* the first is used first */
+        h->nodes[n - 1 - i] = got[i];
+    }
+    h->count = n;
+    for (uint32_t i = n; i > n - (n < ARENA_AHEAD ? n : ARENA_AHEAD); i--) {
+        arena_ask(a, h->nodes[i - 1], c->bytes);
     }
     return n != 0;
 }

@@ -96,6 +96,12 @@ static inline struct table_node *arena_node(const struct arena *a, uint32_t node
 /* The page size in a domain whose tables have `table_bytes`. All replicas use the same, since the sum depends on it. */
 uint32_t arena_page_bytes(uint64_t table_bytes);
 
+/* What so many pages of this size hold: see `limit` and `spare` above. */
+struct arena_limits {
+    uint64_t limit, spare;
+};
+struct arena_limits arena_limits(uint32_t page_bytes, uint64_t pages);
+
 /* Cut memory into pages, from `from` (at the lowest) to `end`; a->pages_off is where they begin. `uses`: a word for
  * each. 0, or -1: no memory. */
 int arena_init(struct arena *a, uint8_t *base, uint64_t from, uint64_t end, uint32_t page_bytes,
@@ -148,7 +154,16 @@ static inline struct arena_extent arena_extent(const struct arena *a, uint32_t n
 /* Put nodes of the class at hand, if that needs no wait. False: there are none. */
 bool arena_refill(struct arena *a, uint32_t class);
 
-#define ARENA_AHEAD 2u
+/* Nodes that are asked for ahead of their turn: so many that memory answers meanwhile, also where a batch takes one after the other. */
+#define ARENA_AHEAD 4u
+
+/* Ask memory for a node that will be written: a small one at hand. Of larger ones the first lines, the others follow from those. */
+static inline void arena_ask(const struct arena *a, uint32_t node, uint32_t bytes) {
+    const uint8_t *at = (const uint8_t *)arena_node(a, node);
+    bytes_prefetch_own(at);
+    bytes_prefetch_own(at + LAYOUT_LINE);
+    bytes_prefetch_own(at + (bytes < 3 * LAYOUT_LINE ? bytes - 1 : 2 * LAYOUT_LINE)); /* where it is on a third line */
+}
 
 /* A node of the class that is not part of `live` yet, or 0: none without waiting. Prefetches the nodes behind it. The
  * caller sets its index to 0 before it changes anything else of it, and ends with arena_count() when the node becomes
@@ -160,9 +175,7 @@ static inline uint32_t arena_take_small(struct arena *a, uint32_t class) {
     }
     uint32_t got = h->nodes[--h->count];
     if (h->count >= ARENA_AHEAD) {
-        const uint8_t *at = (const uint8_t *)arena_node(a, h->nodes[h->count - ARENA_AHEAD]);
-        bytes_prefetch_own(at);
-        bytes_prefetch_own(at + LAYOUT_LINE);
+        arena_ask(a, h->nodes[h->count - ARENA_AHEAD], a->class[class].bytes);
     }
     return got;
 }

@@ -69,6 +69,42 @@ static uint64_t table_index_bytes(uint64_t table_bytes, uint64_t expected_keys) 
     return table_round(wanted > least ? wanted : least, TABLE_PAGE);
 }
 
+/* Where things lie in a table segment. */
+struct table_plan {
+    uint64_t uses_off, buckets_off, from; /* pages of nodes lie between `from` and the end */
+    uint32_t page_bytes;
+};
+
+static struct table_plan table_plan_of(uint64_t size_bytes, uint64_t domain_bytes, uint64_t expected_keys) {
+    struct table_plan p = { .page_bytes = arena_page_bytes(domain_bytes) };
+    p.uses_off = table_fixed_bytes();
+    p.buckets_off = table_round(p.uses_off + (size_bytes - p.uses_off) / p.page_bytes * sizeof(uint32_t), TABLE_PAGE);
+    p.from = p.buckets_off + table_index_bytes(size_bytes - p.buckets_off, expected_keys);
+    return p;
+}
+
+/* So many keys this many bytes of buckets and overflow buckets have room for, whatever the keys are. */
+static uint64_t table_keys_limit(uint64_t index_bytes) {
+    return index_bytes / sizeof(struct table_bucket) * TABLE_FULL_LOAD;
+}
+
+struct table_limits table_limits(uint64_t table_bytes, uint64_t domain_bytes, uint64_t expected_keys) {
+    uint64_t size = table_segment_bytes(table_bytes);
+    struct table_plan p = table_plan_of(size, domain_bytes, expected_keys);
+    uint64_t pages = (size - p.from) / p.page_bytes;
+    return (struct table_limits){
+        .arena = arena_limits(p.page_bytes, pages),
+        .keys = table_keys_limit(size - pages * p.page_bytes - p.buckets_off),
+    };
+}
+
+void table_admit_up_to(struct table_writer *w, struct table_limits most) {
+    w->arena.limit = most.arena.limit;
+    w->arena.spare = most.arena.spare;
+    w->keys_limit = most.keys;
+    table_note_memory(w);
+}
+
 int table_create(struct table_writer *w, uint8_t *base, uint64_t size_bytes, uint64_t domain_bytes, uint64_t seed,
                  uint64_t expected_keys) {
     struct table_own *own = aligned_alloc(LAYOUT_PAIR, sizeof(*own));
@@ -77,16 +113,14 @@ int table_create(struct table_writer *w, uint8_t *base, uint64_t size_bytes, uin
     }
     memset((void *)own, 0, sizeof(*own));
     struct table_segment *seg = (struct table_segment *)base;
-    uint32_t page_bytes = arena_page_bytes(domain_bytes);
+    struct table_plan plan = table_plan_of(size_bytes, domain_bytes, expected_keys);
     uint64_t off = table_round(sizeof(*seg), LAYOUT_PAIR);
     seg->lag_all_off = off;
     off += table_round(lag_all_size_bytes(), LAYOUT_PAIR);
     seg->lag_windows_off = off;
-    off += table_round(lag_windows_size_bytes(), LAYOUT_PAIR);
-    uint64_t uses_off = table_round(off, LAYOUT_PAIR);
-    seg->uses_off = uses_off;
-    seg->page_bytes = page_bytes;
-    uint64_t buckets_off = table_round(uses_off + (size_bytes - off) / page_bytes * sizeof(uint32_t), TABLE_PAGE);
+    uint64_t buckets_off = plan.buckets_off;
+    seg->uses_off = plan.uses_off;
+    seg->page_bytes = plan.page_bytes;
     seg->buckets_off = buckets_off;
     seg->nodes_end = size_bytes;
     seg->hash_seed = seed;
@@ -102,9 +136,8 @@ int table_create(struct table_writer *w, uint8_t *base, uint64_t size_bytes, uin
                .own = own },
         .batch = TABLE_BATCH,
     };
-    uint64_t index_bytes = table_index_bytes(size_bytes - buckets_off, expected_keys);
-    if (arena_init(&w->arena, base, buckets_off + index_bytes, size_bytes, page_bytes,
-                   (_Atomic uint32_t *)(base + uses_off)) != 0) {
+    if (arena_init(&w->arena, base, plan.from, size_bytes, plan.page_bytes,
+                   (_Atomic uint32_t *)(base + plan.uses_off)) != 0) {
         free(own);
         w->t.own = NULL;
         return -1;
@@ -113,8 +146,8 @@ int table_create(struct table_writer *w, uint8_t *base, uint64_t size_bytes, uin
     w->t.uses = w->arena.uses;
     w->t.page_shift = w->arena.shift;
     w->overflow_off = w->arena.pages_off;
-    index_bytes = w->arena.pages_off - buckets_off;
-    w->keys_limit = index_bytes / sizeof(struct table_bucket) * TABLE_FULL_LOAD;
+    uint64_t index_bytes = w->arena.pages_off - buckets_off;
+    w->keys_limit = table_keys_limit(index_bytes);
     uint64_t most = index_bytes / sizeof(struct table_bucket) / TABLE_OVERFLOW_SHARE * (TABLE_OVERFLOW_SHARE - 1);
     uint64_t buckets = table_buckets_for(expected_keys);
     while (buckets > most && buckets > TABLE_BUCKETS_MIN) {

@@ -115,6 +115,13 @@ struct table_writer {
 /* The segment's size for a budget, without the histograms. */
 uint64_t table_segment_bytes(uint64_t table_bytes);
 
+/* What a table of this budget holds: the most that the sum of its live nodes (engine/table/arena.h), and the number of its keys, may be. */
+struct table_limits {
+    struct arena_limits arena;
+    uint64_t keys;
+};
+struct table_limits table_limits(uint64_t table_bytes, uint64_t domain_bytes, uint64_t expected_keys);
+
 /* Lay an empty table out in a fresh, zeroed segment. domain_bytes: the domain's table_bytes; this table's are equal or
  * larger. expected_keys: 0 or a guess. 0, or -1: no memory. */
 int table_create(struct table_writer *w, uint8_t *base, uint64_t size_bytes, uint64_t domain_bytes, uint64_t seed,
@@ -376,6 +383,9 @@ bool table_drain(struct table_writer *w);
 enum table_room { TABLE_NO = 0, TABLE_YES = 1, TABLE_ALONE = 2 };
 enum table_room table_admits(const struct table_writer *w, uint64_t hash, const void *key, size_t key_len,
                              size_t value_len, uint64_t pending);
+
+/* From now on admit so much: what the table holds, or less. */
+void table_admit_up_to(struct table_writer *w, struct table_limits most);
 
 /* Several puts at once, whose nodes stand beside the nodes that they replace for a moment: number of keys, their costs,
  * the largest node in the zone. */

@@ -44,6 +44,7 @@ looks 'leader    replica 0' stat d
 looks alive ls
 looks good verify d
 looks 'log of domain' dump d
+looks 'put	1	k	v' watch d --initial --count 2
 looks 'saved 1 keys' snapshot save d "$work/snap"
 refuses put d k w
 refuses del d k

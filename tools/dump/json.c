@@ -111,6 +111,7 @@ static void print_leader(struct dump_view *v, const struct dump_log *log) {
     json_out_u64(j, "waits", l->waits);
     json_out_u64(j, "lapped", l->lapped);
     json_out_u64(j, "refused_full", l->refused_full);
+    json_out_u64(j, "table_bytes", l->table_bytes);
     json_out_u64(j, "parked", l->parked);
     finish(v);
 }
@@ -195,6 +196,7 @@ static void print_replica(struct dump_view *v, const struct log_segment *seg, ui
     json_out_u64(j, "entries", b->entries);
     json_out_u64(j, "joins", b->joins);
     json_out_u64(j, "lapped", b->lapped);
+    json_out_u64(j, "table_bytes", b->table_bytes);
     json_out_u64(j, "waiters", b->waiters);
     json_out_u64(j, "digest_index", b->digest_index);
     hex(j, "digest", b->digest);

@@ -64,8 +64,8 @@ static void print_leader(struct dump_view *v, const struct dump_log *log) {
             l->tail, l->reclaimed, log->led ? "its process lives" : "no living process leads");
     fprintf(v->out,
             LABEL " groups %" PRIu64 ", wakes %" PRIu64 ", waits for room %" PRIu64 ", lapped %" PRIu64
-                  ", refused full %" PRIu64 ", parked %u\n",
-            "", l->groups, l->wakes, l->waits, l->lapped, l->refused_full, l->parked);
+                  ", refused full %" PRIu64 ", tables of %" PRIu64 " bytes, parked %u\n",
+            "", l->groups, l->wakes, l->waits, l->lapped, l->refused_full, l->table_bytes, l->parked);
 }
 
 static void print_members(struct dump_view *v, const struct dump_log *log) {
