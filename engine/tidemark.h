@@ -80,7 +80,7 @@ enum tide_error {
     TIDE_ERR_TOO_BIG = -11,     /* key over 65,535 bytes, or the write over a quarter of the ring */
     TIDE_ERR_BUFFER = -12,      /* the buffer is too small; the answer's value_size says what is needed */
     TIDE_ERR_NOT_FOUND = -13,   /* no such key at the index of the read */
-    TIDE_ERR_REFUSED = -14,     /* fallback ERROR: no replica keeps the bound; the answer says what could be had */
+    TIDE_ERR_REFUSED = -14,     /* fallback ERROR: no replica keeps the bound; STALE: none could be read; the answer says what could be had */
     TIDE_ERR_TIMEOUT = -15,     /* not within the time given; fallback LEADER: nor did the leader's replica answer within one more second */
     TIDE_ERR_FENCE_AHEAD = -16, /* the fence is beyond the commit index: no such write was acknowledged */
     TIDE_ERR_INCARNATION = -17, /* the token is of another incarnation of the domain */
@@ -359,7 +359,8 @@ enum tide_fallback {
     TIDE_FALLBACK_LEADER = 0, /* wait up to wait_ns for a replica, then read the leader's: NO_LEADER where nobody leads then */
     TIDE_FALLBACK_WAIT = 1,   /* wait up to wait_ns, then TIDE_ERR_TIMEOUT */
     TIDE_FALLBACK_ERROR = 2,  /* TIDE_ERR_REFUSED at once; answer.staleness_ns is the least that could be had */
-    TIDE_FALLBACK_STALE = 3,  /* serve the freshest, flagged: answer.stale = 1; the session's fence may be breached, too */
+    TIDE_FALLBACK_STALE = 3,  /* serve the freshest, flagged: answer.stale = 1; the session's fence may be breached, too; REFUSED
+                               * where none can be read, since its process is stopped in the middle of a change, say */
 };
 
 /*

@@ -55,6 +55,18 @@ warns 'tidemark.d.r9 is still there and cannot be removed'
 rmdir "$TIDE_SHM_DIR/tidemark.d.r9"
 expect 3 "rm of nothing, again" rm d --force
 
+# ---- a directory that is not there: every command says so, and none that it would make it
+
+kept=$TIDE_SHM_DIR
+TIDE_SHM_DIR=$work/nowhere
+for c in "serve d" "get d k" "put d k v" "stat d" "verify d" "ls" "gc" "gc d" "rm d" "rm d --force" "dump d" "snapshot save d $work/no.snap"; do
+    # shellcheck disable=SC2086
+    expect 7 "$c in a directory that is not there" $c
+    warns "$work/nowhere/.* does not exist"
+    grep -q "makes it" "$work/err" && bad "$c: says that something makes it"
+done
+TIDE_SHM_DIR=$kept
+
 # ---- another version's: which, and the way
 
 begin serve2 serve d --followers 0 --ring 64K --table 256K
@@ -69,6 +81,9 @@ for c in "serve d" "get d k1" "put d k1 v" "stat d" "verify d" "snapshot save d 
     warns "save it with the tide that made it: 'tide snapshot save d FILE'; then, with this one: 'tide rm d', 'tide serve d'"
 done
 [ -e "$work/no.snap" ] && bad "a snapshot of another version's domain appears"
+expect 7 "dump of another version's" dump d
+says 'layout version 99; this one knows'
+grep -Eq 'BAD|CORRUPT' "$work/out" && bad "dump calls another version's damaged"
 expect 0 "ls of another version's" ls
 says '^d +version .*layout version 99'
 expect 0 "ls --json of another version's" ls --json

@@ -188,7 +188,8 @@ static void foreign_header__is_corrupt(void **state) {
         if (i == 4)
             b.seg->header.size_bytes++;
         build_seal(&b);
-        char *out = DUMPED(&b, 1, "--json", "demo");
+        /* Another version's, or another build's, is no damage: the status that every command has for it. */
+        char *out = DUMPED(&b, i == 1 || i == 2 ? 7 : 1, "--json", "demo");
         assert_true(json_lines(out, "problem") >= 1);
         assert_int_equal(json_lines(out, "frame"), i == 4 ? 2 : 0);
         free(out);

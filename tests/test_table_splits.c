@@ -47,8 +47,9 @@ struct scan {
     bool bad;
 };
 
-static int scan_node(void *ctx, const struct table_node *n, const struct table_lengths *len) {
+static int scan_node(void *ctx, const struct table_node *n, const struct table_lengths *len, uint64_t hash) {
     (void)len;
+    (void)hash;
     struct scan *s = ctx;
     uint64_t k;
     memcpy(&k, table_node_key(n), sizeof(k));

@@ -18,6 +18,8 @@
 
 #define POINTS_MAX 128u
 #define FILL_KEYS 1500u
+#define LARGE_BYTES 5000u
+#define LARGE_KEYS 960u /* of three fifths of that: four fifths of the table */
 
 /* Who is in which slot. */
 enum { VICTIM = 0, NODE = 1, OTHER = 2, PREY = 3, WRITER = 4, READER = 6, CHECKER = CRASH_SLOTS - 1 };
@@ -81,6 +83,42 @@ static void victim_lead(struct crash_world *w, uint32_t slot, uint64_t seed) {
     crash_work(w, d, slot, slot, seed, 200);
     victim_fill(w, d);
     crash_work(w, d, slot, slot, seed + 1, 600);
+    tide_close(d);
+}
+
+static void victim_write_large(struct crash_world *w, struct tide *d, uint32_t i, size_t bytes) {
+    static char value[LARGE_BYTES] = "large";
+    char key[32];
+    while (crash_is_ahead(w)) {
+        crash_nap_us(100);
+    }
+    crash_begin_bytes(w, 1, bytes);
+    int length = snprintf(key, sizeof(key), "large.%u", i);
+    if (bytes == 0) {
+        tide_delete(d, NULL, key, (size_t)length, NULL);
+    } else {
+        tide_put(d, NULL, key, (size_t)length, value, bytes, NULL);
+    }
+}
+
+/* Most of the table, then every other value of it is gone, then larger ones come: nodes have to be moved for them. Room is left for
+ * those who go on. */
+static void victim_compact(struct crash_world *w, uint32_t slot, uint64_t seed) {
+    victim_begin();
+    struct tide *d = crash_open(w);
+    crash_start_replica(w, d, TIDE_LEADER, true);
+    atomic_fetch_add(&w->slots[slot].beats, 1);
+    crash_work(w, d, slot, slot, seed, 100);
+    for (uint32_t i = 0; i < LARGE_KEYS; i++) {
+        victim_write_large(w, d, i, LARGE_BYTES * 3 / 5);
+    }
+    for (uint32_t i = 0; i < LARGE_KEYS; i += 2) {
+        victim_write_large(w, d, i, 0);
+    }
+    for (uint32_t i = 0; i < LARGE_KEYS / 4; i++) {
+        victim_write_large(w, d, LARGE_KEYS + i, LARGE_BYTES);
+    }
+    crash_work(w, d, slot, slot, seed + 1, 100);
     tide_close(d);
 }
 
@@ -247,18 +285,20 @@ struct part {
     crash_role *victim;
     void (*before)(struct crash_world *w, uint64_t seed);
     void (*meanwhile)(struct crash_world *w, uint64_t seed);
+    const char *only; /* points whose names begin so; NULL: all */
 };
 
 static const struct part parts[] = {
-    { "leader", victim_lead, NULL, meanwhile_company },
-    { "follower", victim_follow, around_two, NULL },
-    { "newcomer", victim_follow, around_leader, NULL },
-    { "writer", victim_write, around_two, NULL },
-    { "reader", victim_read, around_two, NULL },
-    { "collector", victim_collect, around_dead, NULL },
-    { "heir", victim_take_over, around_leader, meanwhile_leader_dies },
-    { "retiring leader", victim_hand_over, NULL, meanwhile_company },
-    { "first of the next life", victim_lead, around_all_dead, NULL },
+    { "leader", victim_lead, NULL, meanwhile_company, NULL },
+    { "leader that moves nodes", victim_compact, NULL, meanwhile_company, "compact." },
+    { "follower", victim_follow, around_two, NULL, NULL },
+    { "newcomer", victim_follow, around_leader, NULL, NULL },
+    { "writer", victim_write, around_two, NULL, NULL },
+    { "reader", victim_read, around_two, NULL, NULL },
+    { "collector", victim_collect, around_dead, NULL, NULL },
+    { "heir", victim_take_over, around_leader, meanwhile_leader_dies, NULL },
+    { "retiring leader", victim_hand_over, NULL, meanwhile_company, NULL },
+    { "first of the next life", victim_lead, around_all_dead, NULL, NULL },
 };
 #define PARTS (sizeof(parts) / sizeof(parts[0]))
 
@@ -332,7 +372,8 @@ static unsigned play_all(struct crash_world *w, const struct part *p, struct hel
     }
     for (uint32_t i = 0; i < atomic_load(&points->count) && atomic_load(&w->failures) == 0; i++) {
         struct point *point = &points->point[i];
-        if (passed[i] == 0 || (only != NULL && strcmp(only, point->name) != 0)) {
+        if (passed[i] == 0 || (only != NULL && strcmp(only, point->name) != 0) ||
+            (p->only != NULL && strncmp(p->only, point->name, strlen(p->only)) != 0)) {
             continue;
         }
         /* The first time, or some other: what was reached once and is passed often is worth one of the later ones. */

@@ -45,6 +45,9 @@ static int collect(struct cli *c, const char *name) {
     struct peek before, after;
     opts.flags = 0;
     c->name = name;
+    const char *missing = peek_no_directory();
+    if (missing)
+        return cli_complain(c, TOOL_FAILED, "directory", "%s", missing);
     if (peek_domain(name, &before) != 0)
         return cli_fail(c, TIDE_ERR_NO_DOMAIN, "domain %s", name);
     int code = cli_open(c, &opts);
@@ -62,6 +65,9 @@ static int collect(struct cli *c, const char *name) {
 
 static int collect_all(struct cli *c) {
     char(*names)[64];
+    const char *missing = peek_no_directory();
+    if (missing)
+        return cli_complain(c, TOOL_FAILED, "directory", "%s", missing);
     int worst = TOOL_OK, n = peek_list(&names);
     if (n < 0)
         return cli_complain(c, TOOL_FAILED, "directory", "the directory of the segments: %s", strerror(errno));

@@ -85,6 +85,9 @@ static void print_line(const struct peek *p, int width) {
 
 static int list_all(const struct cli *c) {
     char(*names)[64];
+    const char *missing = peek_no_directory();
+    if (missing)
+        return cli_complain(c, TOOL_FAILED, "directory", "%s", missing);
     int width = 4, n = peek_list(&names);
     if (n < 0)
         return cli_complain(c, TOOL_FAILED, "directory", "the directory of the segments: %s", strerror(errno));

@@ -31,6 +31,9 @@ static int refuse_removal(const struct cli *c, const struct peek *p) {
 }
 
 static int refuse_nothing(const struct cli *c) {
+    const char *missing = peek_no_directory();
+    if (missing)
+        return cli_complain(c, TOOL_FAILED, "directory", "%s", missing);
     cli_complain(c, TOOL_NO_DOMAIN, "no_domain", "domain %s: no such domain: nothing was removed", c->name);
     fprintf(stderr, "  'tide ls' lists what is there\n");
     return TOOL_NO_DOMAIN;

@@ -19,7 +19,6 @@
 #include "engine/log/apply.h"
 #include "engine/log/lane_notes.h"
 #include "engine/replica/foreign.h"
-#include "engine/replica/visit.h"
 #include "engine/table/evict.h"
 #include "engine/table/kill.h"
 #include "engine/table/rcu.h"
@@ -30,7 +29,9 @@
 #include "shm/nap.h"
 #include "shm/park.h"
 
-#define JOIN_AHEAD 6u
+#define JOIN_AHEAD 6u /* buckets, from those whose nodes are prefetched */
+#define JOIN_NODES_AHEAD 2u
+#define JOIN_LINES 3u    /* of a node: some hundred bytes */
 #define JOIN_BUCKETS 64u /* copied in one section: some 400 keys */
 #define JOIN_TRIES 100
 #define JOIN_DAMAGED 8u /* the log could not be read from where the join began: another place is tried so often */
@@ -121,19 +122,17 @@ static bool join_pin(struct replica *r, uint64_t donor_applied) {
 
 struct join_copy {
     struct replica *r;
+    struct foreign_scratch *scratch;
+    uint64_t most; /* bytes that one copy of the donor may come to */
     enum arena_status status;
     bool damaged; /* a whole copy has another CRC than its node says */
 };
 
-static int join_copy_node(void *ctx, const uint8_t *key, size_t key_len, const uint8_t *value, size_t value_len,
-                          uint64_t index, uint32_t payload_crc) {
-    struct join_copy *copy = ctx;
+/* Put a node of the donor into our table. Its key and value lie one behind the other, and do not change any more. */
+static inline int join_put(struct join_copy *copy, const uint8_t *key, size_t key_len, size_t value_len, uint64_t hash,
+                           uint64_t index, uint32_t payload_crc) {
     struct table_writer *w = &copy->r->writer;
-    (void)value; /* it lies behind the key */
-    if (index > copy->r->applied) {
-        return 0; /* the log brings it */
-    }
-    if (crc32c(0, key, key_len + value_len) != payload_crc) {
+    if (crc32c_short(0, key, key_len + value_len) != payload_crc) {
         copy->damaged = true;
         return TIDE_ERR_CORRUPT;
     }
@@ -142,11 +141,38 @@ static int join_copy_node(void *ctx, const uint8_t *key, size_t key_len, const u
     if (copy->status != ARENA_OK) {
         return -1;
     }
-    uint8_t *to = table_node_key(table_node_at(&w->t, node));
-    memcpy(to, key, key_len + value_len);
-    copy->status =
-        table_publish(w, node, table_hash(&w->t, to, key_len), index, payload_crc) == 0 ? ARENA_OK : ARENA_FULL;
+    bytes_copy(table_node_key(table_node_at(&w->t, node)), key, key_len + value_len);
+    copy->status = table_publish(w, node, hash, index, payload_crc) == 0 ? ARENA_OK : ARENA_FULL;
     return copy->status == ARENA_OK ? 0 : -1;
+}
+
+/* A node of another process's table: a checked copy. */
+static int join_put_foreign(void *ctx, const uint8_t *key, size_t key_len, const uint8_t *value, size_t value_len,
+                            uint64_t index, uint32_t payload_crc) {
+    struct join_copy *copy = ctx;
+    (void)value; /* it lies behind the key */
+    if (index > copy->r->applied) {
+        return 0; /* the log brings it */
+    }
+    return join_put(copy, key, key_len, value_len, table_hash(&copy->r->writer.t, key, key_len), index, payload_crc);
+}
+
+/* A node of this process's own table stays whole while the section is open. Tables of one domain have one hash. */
+static int join_put_local(void *ctx, const struct table_node *n, const struct table_lengths *len, uint64_t hash) {
+    struct join_copy *copy = ctx;
+    /* MO(node.fields), MO(node.index): relaxed; the node was reached through MO(table.slot). */
+    uint64_t index = atomic_load_explicit(&n->index, memory_order_relaxed);
+    uint32_t crc = atomic_load_explicit(&n->crc, memory_order_relaxed); /* MO(node.fields) */
+    copy->scratch->total += NODE_HEADER_BYTES + len->key + len->value;
+    if (copy->scratch->total > copy->most) {
+        return TIDE_ERR_CORRUPT; /* buckets that are chained to one another, say */
+    }
+    return index > copy->r->applied ? 0 : join_put(copy, table_node_key(n), len->key, len->value, hash, index, crc);
+}
+
+static int join_bucket(struct join_copy *copy, const struct view *donor, uint64_t bucket, uint64_t buckets) {
+    return donor->foreign ? foreign_visit_bucket(donor, bucket, UINT64_MAX, copy->scratch, join_put_foreign, copy)
+                          : table_visit_bucket(&donor->table, bucket, buckets, UINT64_MAX, join_put_local, copy);
 }
 
 /* How far a copy has come. */
@@ -172,8 +198,9 @@ static void join_prefetch(const struct view *donor, uint64_t bucket, uint64_t la
         uint32_t node = atomic_load_explicit(&b->slots[i], memory_order_acquire); /* MO(table.slot) */
         if (node != 0) {
             const uint8_t *at = (const uint8_t *)table_node_at(t, node);
-            __builtin_prefetch(at);
-            __builtin_prefetch(at + LAYOUT_LINE);
+            for (uint32_t line = 0; line < JOIN_LINES; line++) {
+                __builtin_prefetch(at + line * LAYOUT_LINE);
+            }
         }
     }
 }
@@ -193,21 +220,22 @@ static void join_blame(struct replica *r, const struct join_state *j, bool certa
 /* Copy some buckets in one section. False: the donor is gone or damaged. *status: ARENA_WAIT or ARENA_FULL where
  * memory ran out. */
 static bool join_some(struct replica *r, struct join_state *j, enum arena_status *status) {
-    struct join_copy copy = { r, ARENA_OK, false };
+    struct join_copy copy = { .r = r, .scratch = &j->scratch, .status = ARENA_OK };
     int result = 0;
     rcu_enter();
     const struct view *donor = join_donor(r, j->donor, j->source);
     bool there = donor != NULL;
     if (there) {
         j->passed = board_applied(donor->board);
+        copy.most = FOREIGN_TIMES * donor->segment.size_bytes;
         j->last = foreign_buckets(donor); /* after `applied` */
         result = j->last == 0 ? TIDE_ERR_CORRUPT : 0;
         KILL_POINT("join.counted");
         uint64_t end = j->next + JOIN_BUCKETS < j->last ? j->next + JOIN_BUCKETS : j->last;
         for (; j->next < end && result == 0; j->next += result == 0) {
-            join_prefetch(donor, j->next + 2, j->last);
+            join_prefetch(donor, j->next + JOIN_NODES_AHEAD, j->last);
             /* A bucket that was not finished is copied again. The nodes that are here already are not newer. */
-            result = visit_bucket(donor, j->next, j->last, UINT64_MAX, &j->scratch, join_copy_node, &copy);
+            result = join_bucket(&copy, donor, j->next, j->last);
         }
         KILL_POINT("join.slots");
         /* Again, after the slots: another process's donor does not wait for this section before it clears what it moved, and what was not
@@ -289,6 +317,7 @@ static int join_begin(struct replica *r, struct join_state *j) {
     donor = join_donor(r, j->donor, j->source);
     if (donor != NULL) {
         lane_copy_notes(r, donor);
+        table_expect(&r->writer, foreign_buckets(donor));
     }
     rcu_exit();
     return donor != NULL ? 0 : TIDE_ERR_BUSY;

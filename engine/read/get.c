@@ -86,8 +86,8 @@ static __attribute__((noinline)) int get_rest(struct tide_reader *r, const void 
     uint64_t value_size, version;
     int result = read_value(t, r->found, buf, buf_size, &value_size, &version);
     if (__builtin_expect(result == READ_STUCK, 0)) {
-        return get_leave(r, key, key_len, NULL, buf, buf_size,
-                         a); /* the table is damaged: another replica gives a linearizable answer */
+        return get_leave(r, key, key_len, r->bound, buf, buf_size,
+                         a); /* the table is damaged: another replica serves, or the fallback */
     }
     rcu_exit_at(r->rcu_word);
     get_value(a, value_size, version);
@@ -180,6 +180,7 @@ int tide_get(struct tide_reader *r, const void *key, size_t key_len, const struc
     if (__builtin_expect(r == NULL || r->quick != reader_here() || !get_is_common(key, key_len, bound, buf, a), 0)) {
         return get_elsewhere(r, key, key_len, bound, buf, buf_size, a);
     }
+    r->bound = bound; /* get_search() and get_rest() have no register for it */
     rcu_enter_at(r->rcu_word);
     const struct view *home = get_home(r);
     uint64_t commit = board_commit(r->log);

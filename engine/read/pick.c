@@ -24,11 +24,17 @@ struct pick_round {
     bool found;
     bool any_reached_fence;
     bool any_serving;
+    uint64_t stuck;      /* serving replicas that this read could not be served by: reader.avoid */
     uint64_t unattached; /* bit k: replica k serves, but another process runs it and it is not mapped here yet */
 };
 
 static void pick_consider(const struct tide_reader *r, const struct tide_bound *bound, uint64_t fence, uint32_t id,
                           struct pick_round *round) {
+    if ((r->avoid >> id & 1) != 0) {
+        bool serves = board_state(&r->domain->log->replicas[id]) == REPLICA_SERVING;
+        round->stuck |= serves ? UINT64_C(1) << id : 0;
+        return;
+    }
     struct view *replica = view_current(r->domain, id);
     if (replica == NULL) {
         bool serves = board_state(&r->domain->log->replicas[id]) == REPLICA_SERVING;
@@ -69,7 +75,7 @@ static void pick_look(struct tide_reader *r, const struct tide_bound *bound, uin
     } else if (r->policy == TIDE_FRESHEST) {
         first = 0;
     }
-    uint64_t mask = r->mask & ~r->avoid;
+    uint64_t mask = r->mask;
     uint64_t rotated = first == 0 ? mask : mask >> first | mask << (LAYOUT_REPLICAS - first);
     for (; rotated != 0; rotated &= rotated - 1) {
         uint32_t id = (first + (uint32_t)__builtin_ctzll(rotated)) % LAYOUT_REPLICAS;
@@ -136,19 +142,18 @@ static int pick_leader_missing(struct tide *d, int32_t id) {
     return error == 0 || pick_is_own_trouble(error) ? error : TIDE_ERR_NO_LEADER;
 }
 
-/* The leader's replica could not be read in time; its process may be stopped. *v holds the nearest of the other
- * replicas; add what the leader's could have given. A stuck leader's replica has applied all that is committed, but
- * nobody knows since when that commit stands. */
-static int pick_leader_late(const struct tide *d, uint32_t id, struct bound_look look, uint64_t waited_ns,
-                            struct verdict *v) {
-    if (look.index >= v->index) {
-        look.staleness_ns = bound_staleness(d, &d->log->replicas[id], &look.index);
-        *v = (struct verdict){
-            .id = id, .leader = true, .index = look.index, .commit = look.commit, .staleness_ns = look.staleness_ns
-        };
+/* Replica `id` serves, and could not be read: its process may be stopped. *v holds the nearest of the others; add what this one could
+ * have given. It may have applied all that is committed, but nobody knows since when that commit stands. */
+static void pick_add_stuck(const struct tide *d, uint32_t id, struct verdict *v) {
+    uint64_t commit = board_commit(d->log), index = board_applied(&d->log->replicas[id]);
+    if (index >= v->index) {
+        uint64_t staleness_ns = bound_staleness(d, &d->log->replicas[id], &index);
+        v->id = id;
+        v->leader = reader_board_leads(&d->log->replicas[id]);
+        v->index = index;
+        v->commit = commit;
+        v->staleness_ns = staleness_ns;
     }
-    v->waited_ns = waited_ns;
-    return TIDE_ERR_TIMEOUT;
 }
 
 /* Read the leader's replica, whichever replicas the reader may use: linearizable. On success the section is open. */
@@ -184,7 +189,9 @@ static int pick_leader(struct tide_reader *r, uint64_t fence, uint64_t start, ui
         }
         rcu_exit();
         if (now >= until) {
-            return pick_leader_late(d, (uint32_t)id, look, now - start, v);
+            v->waited_ns = now - start;
+            pick_add_stuck(d, (uint32_t)id, v);
+            return TIDE_ERR_TIMEOUT;
         }
         if (rounds++ < PICK_SPINS) {
             park_relax();
@@ -205,7 +212,7 @@ static int pick_nothing(const struct tide *d, const struct pick_round *round, in
     if (closed != 0) {
         return -(int)closed;
     }
-    return round->any_serving ? 0 : trouble != 0 ? trouble : TIDE_ERR_NO_REPLICA;
+    return round->any_serving || round->stuck != 0 ? 0 : trouble != 0 ? trouble : TIDE_ERR_NO_REPLICA;
 }
 
 /* No replica satisfies the bound now. 1: look again. 0: *v serves, and the section is open. Else an error. */
@@ -233,7 +240,10 @@ static int pick_fall_back(struct tide_reader *r, const struct tide_bound *bound,
     if (ahead) {
         return TIDE_ERR_FENCE_AHEAD;
     }
-    if (bound->fallback == TIDE_FALLBACK_ERROR) {
+    for (uint64_t rest = round->stuck; rest != 0; rest &= rest - 1) {
+        pick_add_stuck(d, (uint32_t)__builtin_ctzll(rest), v);
+    }
+    if (!waits) {
         return TIDE_ERR_REFUSED;
     }
     if (now - start < bound->wait_ns) {
@@ -241,7 +251,11 @@ static int pick_fall_back(struct tide_reader *r, const struct tide_bound *bound,
         if (nearest != NULL) {
             pick_wait(d, nearest, rounds, now, until);
         } else {
-            park_nap(PICK_SEARCH_NS); /* no replica serves (all may be joining), so nobody would wake this thread */
+            park_nap(PICK_SEARCH_NS); /* none serves (all may be joining or stuck), so nobody would wake this thread */
+            (*rounds)++;
+        }
+        if (*rounds >= (nearest != NULL ? PICK_SPINS : 0) + PICK_STUCK_NAPS) {
+            r->avoid = 0; /* those that were stuck are tried again, as in pick_leader() */
         }
         return 1;
     }

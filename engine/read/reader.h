@@ -31,6 +31,7 @@ struct tide_reader {
     uint64_t section_index;
     struct reader_slot *counts; /* in the segment, or `own` */
     struct reader_slot *own;
+    const struct tide_bound *bound; /* within one get that began in engine/read/get.c */
     uint32_t turn;                  /* round robin */
     struct tide_reader *next, **at; /* list of the owner's readers, or of those that ended threads left */
     struct reader_slot *noted;      /* a domain that evicts: where this reader notes what it finds; else NULL */

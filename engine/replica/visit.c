@@ -9,7 +9,8 @@ struct visit {
 };
 
 /* Hand over a node of this process's own table. It stays whole while the section is open, so it is not copied. */
-static int visit_node(void *ctx, const struct table_node *n, const struct table_lengths *len) {
+static int visit_node(void *ctx, const struct table_node *n, const struct table_lengths *len, uint64_t hash) {
+    (void)hash;
     struct visit *visit = ctx;
     /* MO(node.fields), MO(node.index): relaxed; the node was reached through MO(table.slot). */
     uint32_t crc = atomic_load_explicit(&n->crc, memory_order_relaxed);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "engine/table/compact.h"
 
+#include "engine/table/kill.h"
 #include "engine/table/limbo.h"
 #include "engine/table/table_slots.h"
 #include "shm/bytes.h"
@@ -49,7 +50,9 @@ static void compact_move(struct table_writer *w, const struct compact_node *c, u
         atomic_store_explicit(&copy->heat, atomic_load_explicit(&n->heat, memory_order_relaxed), /* MO(node.heat) */
                               memory_order_relaxed);
     }
+    KILL_POINT("compact.copied");
     table_swap(w, &c->place, c->hash, to, index);
+    KILL_POINT("compact.swapped");
     limbo_push_node(w, node);
 }
 

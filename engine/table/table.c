@@ -105,6 +105,12 @@ void table_admit_up_to(struct table_writer *w, struct table_limits most) {
     table_note_memory(w);
 }
 
+/* So many buckets may there be at the most. */
+static uint64_t table_buckets_most(const struct table_writer *w) {
+    return (w->arena.pages_off - w->t.buckets_off) / sizeof(struct table_bucket) / TABLE_OVERFLOW_SHARE *
+           (TABLE_OVERFLOW_SHARE - 1);
+}
+
 int table_create(struct table_writer *w, uint8_t *base, uint64_t size_bytes, uint64_t domain_bytes, uint64_t seed,
                  uint64_t expected_keys) {
     struct table_own *own = aligned_alloc(LAYOUT_PAIR, sizeof(*own));
@@ -146,10 +152,8 @@ int table_create(struct table_writer *w, uint8_t *base, uint64_t size_bytes, uin
     w->t.uses = w->arena.uses;
     w->t.page_shift = w->arena.shift;
     w->overflow_off = w->arena.pages_off;
-    uint64_t index_bytes = w->arena.pages_off - buckets_off;
-    w->keys_limit = table_keys_limit(index_bytes);
-    uint64_t most = index_bytes / sizeof(struct table_bucket) / TABLE_OVERFLOW_SHARE * (TABLE_OVERFLOW_SHARE - 1);
-    uint64_t buckets = table_buckets_for(expected_keys);
+    w->keys_limit = table_keys_limit(w->arena.pages_off - buckets_off);
+    uint64_t buckets = table_buckets_for(expected_keys), most = table_buckets_most(w);
     while (buckets > most && buckets > TABLE_BUCKETS_MIN) {
         buckets /= 2;
     }
@@ -159,6 +163,16 @@ int table_create(struct table_writer *w, uint8_t *base, uint64_t size_bytes, uin
     atomic_store_explicit(&own->buckets, buckets, memory_order_release);
     atomic_store_explicit(&seg->buckets, buckets, memory_order_release); /* MO(table.buckets) */
     return 0;
+}
+
+void table_expect(struct table_writer *w, uint64_t buckets) {
+    if (w->keys != 0 || buckets <= w->buckets || buckets > table_buckets_most(w)) {
+        return;
+    }
+    w->buckets = w->cleared = buckets;
+    /* MO(table.buckets): release; as in table_create(). The new ones are empty. */
+    atomic_store_explicit(&w->t.own->buckets, buckets, memory_order_release);
+    atomic_store_explicit(&w->t.seg->buckets, buckets, memory_order_release); /* MO(table.buckets) */
 }
 
 void table_destroy(struct table_writer *w) {
@@ -626,11 +640,14 @@ int table_visit_bucket(const struct table *t, uint64_t b, uint64_t buckets, uint
             const struct table_node *n = table_version(t, table_node_at(t, node), at);
             struct table_lengths len;
             /* A node that a split moved and nobody cleared yet stands in its new bucket too: visit it there. */
-            if (n == NULL || !table_lengths_of(t, n, &len) ||
-                table_bucket_of(table_hash(t, table_node_key(n), len.key), buckets) != b) {
+            if (n == NULL || !table_lengths_of(t, n, &len)) {
                 continue;
             }
-            int result = fn(ctx, n, &len);
+            uint64_t hash = table_hash(t, table_node_key(n), len.key);
+            if (table_bucket_of(hash, buckets) != b) {
+                continue;
+            }
+            int result = fn(ctx, n, &len, hash);
             if (result != 0) {
                 return result;
             }
@@ -644,7 +661,8 @@ struct table_sum {
     uint64_t keys, digest, bad;
 };
 
-static int table_sum_node(void *ctx, const struct table_node *n, const struct table_lengths *len) {
+static int table_sum_node(void *ctx, const struct table_node *n, const struct table_lengths *len, uint64_t hash) {
+    (void)hash;
     struct table_sum *sum = ctx;
     uint64_t payload = len->key + len->value;
     uint32_t crc =

@@ -128,6 +128,9 @@ int table_create(struct table_writer *w, uint8_t *base, uint64_t size_bytes, uin
                  uint64_t expected_keys);
 void table_destroy(struct table_writer *w);
 
+/* A table that no key was put into yet begins with so many buckets, where they have room: a newcomer's, as many as its donor's. */
+void table_expect(struct table_writer *w, uint64_t buckets);
+
 static inline uint64_t table_hash(const struct table *t, const void *key, size_t key_len) {
     return XXH3_64bits_withSeed(key, key_len, t->seed);
 }
@@ -337,7 +340,7 @@ static inline const struct table_node *table_find(const struct table *t, uint64_
 /* Visit the nodes of bucket `b` of `buckets` as of index `at` (UINT64_MAX: the newest), without deleted ones. fn() must
  * use the lengths that it is given: they are checked. Impossible bytes are passed over: ask table_is_damaged()
  * afterwards. */
-typedef int table_visit_fn(void *ctx, const struct table_node *n, const struct table_lengths *len);
+typedef int table_visit_fn(void *ctx, const struct table_node *n, const struct table_lengths *len, uint64_t hash);
 int table_visit_bucket(const struct table *t, uint64_t b, uint64_t buckets, uint64_t at, table_visit_fn *fn, void *ctx);
 
 /* ---- writing: one thread ------------------------------------------------------------------------------------------ */

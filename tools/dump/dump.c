@@ -43,7 +43,8 @@ static const char HELP[] =
     "Entries that the leader overwrites while they are read are named, and are no damage.\n"
     "\n"
     "Exit codes: 0 all that was shown checked out; 1 something did not (lines with BAD); 2 usage; 3 there is no such\n"
-    "domain or file, or none that can be opened; 7 it cannot be read, or the output cannot be written.\n"
+    "domain or file, or none that can be opened; 7 it cannot be read, another version made it, or the output cannot\n"
+    "be written.\n"
     "Segments are looked for in $TIDE_SHM_DIR, or /dev/shm.\n";
 
 struct options {
@@ -270,12 +271,19 @@ static bool show_spill(struct dump_run *run) {
     return true;
 }
 
+/* Another version of Tidemark made it: its header can be shown, and that is all that this one knows of it. */
+static bool show_other_version(struct dump_run *run, const struct segment_header *h) {
+    struct dump_problems problems = { 0 };
+    run->view.other_version = run->totals.other_version = true;
+    run->format->header(&run->view, &run->file, h, dump_header_check(h, &run->file, &problems));
+    show_problems(run, &problems);
+    return true;
+}
+
 /* The kind that the header names. A file of no known kind is shown, with its faults, as a log. */
-static enum segment_kind kind_of(struct dump_run *run) {
-    struct segment_header h;
-    bool other = dump_file_read(&run->file, 0, &h, sizeof(h)) && h.magic == TIDE_LAYOUT_MAGIC &&
-                 (h.kind == SEGMENT_TABLE || h.kind == SEGMENT_SPILL);
-    return other ? (enum segment_kind)h.kind : SEGMENT_LOG;
+static enum segment_kind kind_of(const struct segment_header *h) {
+    bool other = h->magic == TIDE_LAYOUT_MAGIC && (h->kind == SEGMENT_TABLE || h->kind == SEGMENT_SPILL);
+    return other ? (enum segment_kind)h->kind : SEGMENT_LOG;
 }
 
 static void say_fault(const struct dump_run *run) {
@@ -286,7 +294,7 @@ static void say_fault(const struct dump_run *run) {
 
 static int finish(struct dump_run *run, bool read) {
     struct dump_totals *t = &run->totals;
-    t->code = t->bad > 0 || t->problems > 0 ? TOOL_NO : TOOL_OK;
+    t->code = t->other_version ? TOOL_FAILED : t->bad > 0 || t->problems > 0 ? TOOL_NO : TOOL_OK;
     if (!read) {
         t->problems++;
         if (t->code < run->file.code)
@@ -298,6 +306,8 @@ static int finish(struct dump_run *run, bool read) {
         return TOOL_FAILED;
     if (!read)
         say_fault(run);
+    if (t->other_version)
+        args_say(TOOL, "another version of Tidemark made it, and only that one can show it: use the tide that did");
     return (int)t->code;
 }
 
@@ -307,14 +317,17 @@ static int dump(struct dump_run *run) {
         return (int)run->file.code;
     }
     int code;
-    enum segment_kind kind = kind_of(run);
+    struct segment_header h = { 0 };
+    bool headed = dump_file_read(&run->file, 0, &h, sizeof(h));
+    enum segment_kind kind = kind_of(&h);
     set_view(run);
     if (kind != SEGMENT_LOG && run->opt.of_ring)
         code = args_error(TOOL, "only a log has entries to go through: --from, --limit, --key, --follow are for it");
     else
-        code = finish(run, kind == SEGMENT_TABLE   ? show_table(run)
-                           : kind == SEGMENT_SPILL ? show_spill(run)
-                                                   : show_log(run));
+        code = finish(run, headed && dump_is_other_version(&h) ? show_other_version(run, &h)
+                           : kind == SEGMENT_TABLE             ? show_table(run)
+                           : kind == SEGMENT_SPILL             ? show_spill(run)
+                                                               : show_log(run));
     dump_file_close(&run->file);
     return code;
 }

@@ -7,7 +7,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "shm/error.h"
+#include "shm/fault.h"
 #include "shm/fd.h"
+#include "shm/segment_name.h"
 #include "tools/dump/dump.h"
 
 static bool fail(struct dump_file *f, enum tool_code code, const char *format, ...)
@@ -90,6 +93,8 @@ bool dump_file_open(struct dump_file *f, const char *what) {
             return true;
         if (access(what, F_OK) != 0) { /* most likely a domain was meant: report that one */
             *f = first;
+            if (f->is_missing && segment_no_directory(f->path) != SHM_ERR_NO_DOMAIN)
+                return fail(f, TOOL_FAILED, "%s", fault_text());
             return f->is_missing
                        ? fail(f, TOOL_NO_DOMAIN,
                               "there is no such domain, and no file of that name here; 'tide ls' lists the domains")

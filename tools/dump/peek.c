@@ -10,6 +10,9 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "shm/error.h"
+#include "shm/fault.h"
+#include "shm/segment_name.h"
 #include "shm/board.h"
 #include "shm/fd.h"
 #include "shm/member.h"
@@ -270,4 +273,11 @@ int peek_table(const char *name, uint32_t replica, uint64_t incarnation, struct 
     dump_table_free(&t);
     dump_file_close(&f);
     return good ? 0 : -1;
+}
+
+const char *peek_no_directory(void) {
+    char path[SEGMENT_PATH_BYTES];
+    if (segment_path(path, "any", SEGMENT_LOG, 0) != 0 || segment_no_directory(path) == SHM_ERR_NO_DOMAIN)
+        return NULL;
+    return fault_text();
 }

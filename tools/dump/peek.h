@@ -69,4 +69,7 @@ struct peek_table {
 };
 int peek_table(const char *name, uint32_t replica, uint64_t incarnation, struct peek_table *out);
 
+/* Where the directory of the segments does not exist: a text that says so; else NULL. Lives until this thread's next call. */
+const char *peek_no_directory(void);
+
 #endif

@@ -16,6 +16,7 @@ struct dump_view {
     struct json_out json;
     bool full;               /* keys and values whole */
     bool ages;               /* timestamps are of this machine's clock */
+    bool other_version;      /* made the segment: that is no damage */
     struct clock_line clock; /* a copy of the domain's */
     uint32_t key_room;       /* characters for a key, and for a value */
     uint32_t value_room;
@@ -26,6 +27,7 @@ struct dump_totals {
     uint64_t bad;    /* of those walked over: CRC or content */
     uint64_t problems;
     enum tool_code code;
+    bool other_version;
 };
 
 struct dump_format {

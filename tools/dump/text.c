@@ -241,7 +241,7 @@ static void text_gap(struct dump_view *v, const struct dump_gap *gap) {
 }
 
 static void text_problem(struct dump_view *v, const char *text) {
-    fputs("BAD: ", v->out);
+    fputs(v->other_version ? "" : "BAD: ", v->out);
     escape_text_print(v->out, text, strlen(text), "");
     fputc('\n', v->out);
 }
@@ -249,7 +249,8 @@ static void text_problem(struct dump_view *v, const char *text) {
 static void text_end(struct dump_view *v, const struct dump_totals *t) {
     fprintf(v->out, LABEL " %" PRIu64 " frames shown, %" PRIu64 " bad, %" PRIu64 " problems: %s\n", "end", t->frames,
             t->bad, t->problems,
-            t->code == TOOL_OK   ? "good"
+            t->other_version     ? "ANOTHER VERSION'S"
+            : t->code == TOOL_OK ? "good"
             : t->code == TOOL_NO ? "CORRUPT"
                                  : "NOT READ");
 }
