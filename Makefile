@@ -76,7 +76,7 @@ objects = $(patsubst %.c,$(OBJ)/%.o,$(1))
 TIDE := $(if $(TOOL_MAIN),$(B)/tide)
 PEER_SRC := $(wildcard bench/peers/*.c)
 # Benchmarks that hold bars, each run as build/bench/NAME --json FILE, in this order, by `make bench-peers`.
-BAR_BENCHES ?= peers ring visibility put failover join idle memory growth reserve
+BAR_BENCHES ?= peers ring visibility put failover join idle memory growth reserve watch make
 PEERS_OPTIONS ?=
 BENCHES := $(addprefix $(B)/bench/,$(BENCH_MAINS))
 TESTS := $(patsubst tests/%.c,$(B)/tests/%,$(TEST_SRC))
@@ -270,7 +270,8 @@ clean:
 help:
 	@echo 'Build:'
 	@echo '  make                    the library, the command, the benchmarks: build/libtidemark.a and .so, build/tide, build/bench/'
-	@echo '  make install PREFIX=    header, libraries, tidemark.pc, CMake package, tide; DESTDIR is honoured; make uninstall'
+	@echo '  make install PREFIX=    libraries, header, tidemark.pc, CMake package, tide, pages, completions, unit;'
+	@echo '                          DESTDIR is honoured, LIBDIR= and the like are in share/install.mk; make uninstall'
 	@echo '  make deps               install the missing Debian packages (test and bench do it themselves)'
 	@echo '  make clean              remove build/'
 	@echo 'Test:'

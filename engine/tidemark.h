@@ -549,6 +549,66 @@ TIDE_API int tide_batch(struct tide *d, struct tide_reader *session, const struc
  * once. Any thread, sleeps. Errors: TIMEOUT, INCARNATION, INVALID (n over 64), CLOSED. */
 TIDE_API int tide_wait_applied(struct tide *d, const struct tide_token *token, uint32_t n, uint64_t timeout_ns);
 
+/* ---- get or make ------------------------------------------------------------------------------------------------- */
+
+/*
+ * Make the value of `key`: write it into buf and its size into *value_size. 0: it is good. Anything else: it could not be made, and
+ * tide_get_or_make() returns that as it is (positive numbers are no TIDE_ERR_). A size beyond buf_size: TIDE_ERR_BUFFER.
+ * It may use the library, the same reader too. Cancellation is off. A thread that ends in here gives the lease up.
+ */
+typedef int tide_make_fn(void *ctx, const void *key, size_t key_len, void *buf, size_t buf_size, size_t *value_size);
+
+struct tide_make_opts {
+    size_t size;
+    uint32_t flags;    /* 0 */
+    uint32_t reserved; /* 0 */
+    uint64_t ttl_ns;   /* how long the value is fresh: as tide_put_opts.ttl_ns */
+    uint64_t wait_ns;  /* how long to wait while another makes it; 0: not at all; TIDE_UNBOUNDED: as long as it lives */
+    uint64_t stale_ns; /* how long after ttl_ns the old value may be served while it is made anew; 0: not at all */
+};
+#define TIDE_MAKE_OPTS_INIT { sizeof(struct tide_make_opts), 0, 0, 0, TIDE_UNBOUNDED, 0 }
+
+/*
+ * tide_get(), and where the key is missing: make the value, put it, and answer with it. Of all who miss a key at once, in all processes, one
+ * makes it; the others wait and get what it put. A maker that fails passes the task on to one that waits; one whose process dies
+ * does, too. So make() runs once, unless it fails, its process dies, the value cannot be put, more than ten of 64 sets' keys are being
+ * made at once, or a process is stopped in the wrong instant: then somebody makes a value twice, and nothing else happens.
+ *
+ * Stale while it is made anew: the value is put with a life of ttl_ns + stale_ns. What has stale_ns or less left (answer.ttl_ns) is
+ * stale: the first that finds it so makes it anew, while the others get the old one at once. If that fails, so does the first.
+ * Everybody who uses the key should say the same stale_ns.
+ *
+ * opts: NULL for TIDE_MAKE_OPTS_INIT. The other arguments: as tide_get(). buf is where make() writes.
+ * Owner's thread, no section open. A hit costs what tide_get() costs. Blocks while make() runs, or wait_ns.
+ * Errors: as tide_get() but for NOT_FOUND; TIMEOUT: another has not made it within wait_ns; BUSY: make() asks for the key that it
+ * makes; what make() returned; as tide_put_with(): the value was made and could not be put: buf has it, answer.value_size bytes, and
+ * answer.version is 0.
+ */
+TIDE_API int tide_get_or_make(struct tide_reader *r, const void *key, size_t key_len, const struct tide_bound *bound,
+                              const struct tide_make_opts *opts, tide_make_fn *make, void *ctx, void *buf, size_t buf_size,
+                              struct tide_answer *a);
+
+/* Beneath it, for bindings whose language cannot be called back: take the lease of a key, look it up once more, make and put it, give the
+ * lease up. A lease is a hint that saves work; nobody is kept from writing the key. */
+enum tide_lease_state {
+    TIDE_LEASE_TAKEN = 1, /* yours to make */
+    TIDE_LEASE_DONE = 2,  /* another had it, and gave it up: look the key up, and take again where it is missing */
+    TIDE_LEASE_FULL = 3,  /* no room for one more lease: make the value without */
+};
+struct tide_lease {
+    size_t size;
+    uint32_t state; /* enum tide_lease_state */
+    uint32_t slot;
+};
+#define TIDE_LEASE_INIT TIDE_SIZED(tide_lease)
+
+/* Waits up to wait_ns while another has it. A lease ends when it is given up, when the reader is closed or its thread ends, or when its
+ * process dies. Owner's thread. Errors: INVALID, THREAD, CLOSED, GONE; TIMEOUT: another still has it; BUSY: this reader has it. */
+TIDE_API int tide_lease_take(struct tide_reader *r, const void *key, size_t key_len, uint64_t wait_ns, struct tide_lease *lease);
+/* made: 1: the value is there, and all who wait wake up; 0: it is not, and one of them tries. DONE and FULL need not be given
+ * up. Owner's thread. Errors: INVALID, THREAD. */
+TIDE_API int tide_lease_release(struct tide_reader *r, const struct tide_lease *lease, int made);
+
 /* ---- watching ---------------------------------------------------------------------------------------------------- */
 
 /*

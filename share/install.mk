@@ -11,6 +11,9 @@ LIBDIR ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
 DATADIR ?= $(PREFIX)/share
 MANDIR ?= $(DATADIR)/man
+BASHDIR ?= $(DATADIR)/bash-completion/completions
+ZSHDIR ?= $(DATADIR)/zsh/site-functions
+UNITDIR ?= $(PREFIX)/lib/systemd/system
 
 # ---- the shared library ----------------------------------------------------------------------------------------------
 
@@ -57,8 +60,17 @@ $(OBJ)/embed/libtidemark_pic.a: $(PIC_OBJECTS)
 INCLUDE_FROM_LIB = $(shell realpath -m --relative-to='$(LIBDIR)' '$(INCLUDEDIR)')
 fill = sed -e 's|@VERSION@|$(VERSION)|g' -e 's|@SOVERSION@|$(SOVERSION)|g' -e 's|@PREFIX@|$(PREFIX)|g' \
 	-e 's|@BINDIR@|$(BINDIR)|g' -e 's|@LIBDIR@|$(LIBDIR)|g' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|g' \
-	-e 's|@INCLUDE_FROM_LIB@|$(INCLUDE_FROM_LIB)|g' -e 's|@POINTER_BYTES@|$(POINTER_BYTES)|g'
+	-e "s|@DATE@|$$(date -u -d @$${SOURCE_DATE_EPOCH:-$$(date +%s)} +%Y-%m-%d)|" -e 's|@INCLUDE_FROM_LIB@|$(INCLUDE_FROM_LIB)|g' -e 's|@POINTER_BYTES@|$(POINTER_BYTES)|g'
 POINTER_BYTES = $(shell echo __SIZEOF_POINTER__ | $(CC) -E -P -x c -)
+
+# Manual pages and completions are made of what the commands print, when they are installed: `tide` has to run here.
+PAGES := $(OBJ)/pages
+COMMANDS := $(shell sed -n 's/^    { "\([a-z-]*\)", "tide .*/\1/p' tools/tide.c | grep -vxE 'help|version')
+PAGE_FILES := $(PAGES)/man1/tide.1 $(patsubst %,$(PAGES)/man1/tide-%.1,$(COMMANDS)) $(PAGES)/bash/tide $(PAGES)/zsh/_tide
+$(PAGES)/made: $(TIDE) $(wildcard share/*.awk) share/pages.sh
+	@sh share/pages.sh $(TIDE) $(VERSION) $(PAGES)
+	@touch $@
+$(PAGE_FILES): $(PAGES)/made ;
 
 # SOURCE:TARGET:MODE, for install and uninstall alike. Links are made by hand below.
 INSTALLED := \
@@ -69,7 +81,12 @@ INSTALLED := \
 	$(OBJ)/share/tidemark.pc:$(LIBDIR)/pkgconfig/tidemark.pc:644 \
 	$(OBJ)/share/tidemark-config.cmake:$(LIBDIR)/cmake/tidemark/tidemark-config.cmake:644 \
 	$(OBJ)/share/tidemark-config-version.cmake:$(LIBDIR)/cmake/tidemark/tidemark-config-version.cmake:644 \
-	$(TIDE):$(BINDIR)/tide:755
+	$(TIDE):$(BINDIR)/tide:755 \
+	$(foreach page,$(filter %.1,$(PAGE_FILES)),$(page):$(MANDIR)/man1/$(notdir $(page)):644) \
+	$(OBJ)/share/tidemark.3:$(MANDIR)/man3/tidemark.3:644 \
+	$(PAGES)/bash/tide:$(BASHDIR)/tide:644 \
+	$(PAGES)/zsh/_tide:$(ZSHDIR)/_tide:644 \
+	$(OBJ)/share/tide-serve@.service:$(UNITDIR)/tide-serve@.service:644
 INSTALLED_LINKS := $(LIBDIR)/libtidemark.so.$(SOVERSION) $(LIBDIR)/libtidemark.so
 part = $(word $(1),$(subst :, ,$(2)))
 
@@ -78,6 +95,12 @@ $(OBJ)/share/%: share/%.in FORCE
 	@mkdir -p $(@D)
 	@$(fill) $< >$@
 $(OBJ)/share/%: share/cmake/%.in FORCE
+	@mkdir -p $(@D)
+	@$(fill) $< >$@
+$(OBJ)/share/%: share/man/%.in FORCE
+	@mkdir -p $(@D)
+	@awk -f share/functions.awk engine/tidemark.h $< | $(fill) >$@
+$(OBJ)/share/%: share/systemd/%.in FORCE
 	@mkdir -p $(@D)
 	@$(fill) $< >$@
 

@@ -27,6 +27,8 @@
 #define LAYOUT_LANES 64u
 #define LAYOUT_LANE_BYTES 32768u /* of a request; a larger one lies in a file of its own: engine/write/lane.h */
 #define LAYOUT_MARKS 64u
+#define LAYOUT_LEASE_SETS 64u
+#define LAYOUT_LEASE_WAYS 10u
 #define LAYOUT_NAME 64u
 #define LAYOUT_LABEL 32u
 
@@ -203,6 +205,7 @@ struct reader_slot {
     _Atomic uint64_t misses; /* keys that were looked up and were not there */
     _Atomic uint64_t made;   /* get-or-make: values that this reader made, and that it waited for */
     _Atomic uint64_t waited;
+    _Atomic uint64_t extra; /* keys that were looked up, less the reads counted below: of many keys, and in sections; may wrap */
     /* A domain that evicts: the last keys that this reader found, as hashes, and how many it noted ever. The leader looks at them now and
      * then, to know what is read. */
     alignas(LAYOUT_PAIR) _Atomic uint32_t touches;
@@ -271,6 +274,23 @@ struct lanes_board {
 
 enum evict_policy { EVICT_NONE = 0, EVICT_S3FIFO = 1 };
 
+/* ---- leases: who makes a value that many miss ------------------------------------------------------------------------ */
+
+/* See shm/lease.h. */
+struct lease {
+    _Atomic uint64_t key;     /* its hash; says nothing where holder is 0 */
+    _Atomic uint32_t holder;  /* number + 1 of the member that makes the value; 0: free */
+    _Atomic uint32_t turn;    /* futex word: changes when the lease is given up */
+    _Atomic uint32_t waiters; /* who sleeps, or is about to */
+    uint32_t reserved;
+};
+
+struct lease_set {
+    alignas(LAYOUT_PAIR) _Atomic uint32_t lock; /* number + 1 of the member that looks through the set; 0: free */
+    uint32_t reserved[3];
+    struct lease ways[LAYOUT_LEASE_WAYS];
+};
+
 /* ---- the log segment --------------------------------------------------------------------------------------------- */
 
 struct log_segment {
@@ -292,6 +312,7 @@ struct log_segment {
     alignas(LAYOUT_PAIR) struct member_slot members[LAYOUT_MEMBERS];
     alignas(LAYOUT_PAIR) struct lanes_board lanes_board;
     alignas(LAYOUT_PAIR) struct lane lanes[LAYOUT_LANES];
+    alignas(LAYOUT_PAIR) struct lease_set leases[LAYOUT_LEASE_SETS];
 };
 
 /* ---- HDR histograms ---------------------------------------------------------------------------------------------- */
@@ -479,6 +500,7 @@ LAYOUT_AT(reader_slot, member, 4);
 LAYOUT_AT(reader_slot, misses, 8);
 LAYOUT_AT(reader_slot, made, 16);
 LAYOUT_AT(reader_slot, waited, 24);
+LAYOUT_AT(reader_slot, extra, 32);
 LAYOUT_AT(reader_slot, touches, 128);
 LAYOUT_AT(reader_slot, reserved, 132);
 LAYOUT_AT(reader_slot, touched, 192);
@@ -523,6 +545,18 @@ LAYOUT_AT(lanes_board, pinged, 140);
 LAYOUT_AT(lanes_board, answered, 144);
 LAYOUT_SIZE(lanes_board, 256);
 
+LAYOUT_AT(lease, key, 0);
+LAYOUT_AT(lease, holder, 8);
+LAYOUT_AT(lease, turn, 12);
+LAYOUT_AT(lease, waiters, 16);
+LAYOUT_AT(lease, reserved, 20);
+LAYOUT_SIZE(lease, 24);
+
+LAYOUT_AT(lease_set, lock, 0);
+LAYOUT_AT(lease_set, reserved, 4);
+LAYOUT_AT(lease_set, ways, 16);
+LAYOUT_SIZE(lease_set, 256);
+
 LAYOUT_AT(log_segment, header, 0);
 LAYOUT_AT(log_segment, ring_off, 144);
 LAYOUT_AT(log_segment, ring_bytes, 152);
@@ -541,6 +575,7 @@ LAYOUT_AT(log_segment, readers, 42752);
 LAYOUT_AT(log_segment, members, 1419008);
 LAYOUT_AT(log_segment, lanes_board, 1451776);
 LAYOUT_AT(log_segment, lanes, 1452032);
+LAYOUT_AT(log_segment, leases, 3557376);
 
 LAYOUT_AT(hdr, lowest, 0);
 LAYOUT_AT(hdr, highest, 8);

@@ -8,6 +8,7 @@ BEGIN {
     may["engine/replica"] = "table"
     may["engine/log"] = "table replica"
     may["engine/read"] = "table replica"
+    may["engine/make"] = "table replica log read write"
     may["engine/watch"] = "table replica"
     may["engine/write"] = "table replica log read"
     may["engine/life"] = "table replica log read write"

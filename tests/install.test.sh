@@ -31,6 +31,39 @@ for archive in libtidemark.a libtidemark_pic.a; do
 done
 "$prefix/bin/tide" --help >/dev/null
 
+# Pages: one for each command and one for the library, which names every function; no warning. Completions that the shells can read.
+"$prefix/bin/tide" help | awk '/^Commands:/ { on = 1; next } on && !/^  / { exit } on { print $1 }' | grep -vxE 'help|version' |
+    while read -r command; do
+        [ -s "$prefix/share/man/man1/tide-$command.1" ] || { echo "no page of tide $command"; exit 1; }
+    done
+for name in $(sed -n 's/^TIDE_API [^(]*[ *]\(tide_[a-z0-9_]*\)(.*/\1/p' engine/tidemark.h); do
+    grep -q "$name" "$prefix/share/man/man3/tidemark.3" || { echo "tidemark(3) does not name $name()"; exit 1; }
+done
+for page in "$prefix"/share/man/man?/*; do
+    if command -v mandoc >/dev/null 2>&1; then
+        mandoc -Tlint -W warning "$page"
+    fi
+    if command -v man >/dev/null 2>&1; then
+        warnings=$(MANROFFSEQ='' man --warnings -E UTF-8 -l -Tutf8 -Z "$page" 2>&1 >/dev/null)
+        [ -z "$warnings" ] || { echo "$page: $warnings"; exit 1; }
+    fi
+    grep -q '@[A-Z]*@' "$page" && { echo "$page: something is not filled in"; exit 1; }
+done
+if command -v bash >/dev/null 2>&1; then
+    said=$(TIDE_SHM_DIR=$tmp bash -c '. "$0"; : >"$TIDE_SHM_DIR/tidemark.shop.log"
+        ask() { COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _tide; echo "${COMPREPLY[*]}"; }
+        ask tide step; ask tide get sh; ask tide get shop key --fa; ask tide get shop key --fallback w' \
+        "$prefix/share/bash-completion/completions/tide" | tr '\n' ,)
+    [ "$said" = "step-down,shop,--fallback,wait," ] || { echo "bash completes: $said"; exit 1; }
+fi
+if command -v zsh >/dev/null 2>&1; then
+    zsh -n "$prefix/share/zsh/site-functions/_tide"
+fi
+if command -v systemd-analyze >/dev/null 2>&1; then
+    said=$(systemd-analyze verify --man=no "$prefix/lib/systemd/system/tide-serve@.service" 2>&1 | grep 'tide-serve@' || :)
+    [ -z "$said" ] || { echo "$said"; exit 1; }
+fi
+
 cat >"$tmp/program.c" <<'END'
 #include <stdio.h>
 #include <tidemark.h>

@@ -74,6 +74,16 @@ static int use_watch_opts(struct asked *a, const void *p) {
     return error != 0 ? error : tide_watch_close(w);
 }
 
+static int never_made(void *ctx, const void *key, size_t key_len, void *buf, size_t buf_size, size_t *value_size) {
+    (void)ctx, (void)key, (void)key_len, (void)buf, (void)buf_size, (void)value_size;
+    return 1;
+}
+
+static int use_make_opts(struct asked *a, const void *p) {
+    char value[64];
+    return tide_get_or_make(a->one.r, "twelve bytes", 12, NULL, p, never_made, NULL, value, sizeof(value), NULL);
+}
+
 /* The common get, and one that is not (engine/read/get.c). */
 static int use_bound(struct asked *a, const void *p) {
     char value[64];
@@ -135,12 +145,14 @@ static void options__every_released_size__taken_and_newer_ones_where_the_rest_is
     struct tide_reader_opts reader = TIDE_READER_OPTS_INIT;
     struct tide_bound bound = TIDE_BOUND_INIT;
     struct tide_watch_opts watch = TIDE_WATCH_OPTS_INIT;
+    struct tide_make_opts make = TIDE_MAKE_OPTS_INIT;
     struct asked all[] = {
         { one, &opts, sizeof(opts), true, use_opts, { 72 } },
         { one, &replica, sizeof(replica), true, use_replica_opts, { 48, 56 } },
         { one, &reader, sizeof(reader), true, use_reader_opts, { 24 } },
         { one, &bound, sizeof(bound), false, use_bound, { 48 } },
         { one, &watch, sizeof(watch), true, use_watch_opts, { 48 } },
+        { one, &make, sizeof(make), true, use_make_opts, { 40 } },
     };
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         check_asked(&all[i]);

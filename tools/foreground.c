@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "tools/dump/peek.h"
+#include "tools/lib/notify.h"
 #include "tools/lib/stdio.h"
 #include "tools/foreground.h"
 #include "tools/watchdog.h"
@@ -14,6 +15,7 @@ int serve_ready(const struct cli *c, const char *role, const uint32_t *ids, size
     int rc = tide_info(c->domain, &info);
     if (rc != 0)
         return cli_fail(c, rc, "%s", c->name);
+    notify_manager("READY=1");
     int leads = role[0] == 'l';
     if (c->json) {
         json_out_open(&j, NULL, '{');

@@ -15,7 +15,7 @@ struct serve_watch; /* tools/watchdog.h */
  */
 int serve_until_end(struct cli *c, const uint32_t *ids, size_t n, struct serve_watch *watch);
 
-/* Print the line that says that this process serves; also into a pipe it leaves at once. 0 or an exit code. */
+/* Print the line that says that this process serves, and tell a service manager; also into a pipe the line leaves at once. 0 or an exit code. */
 int serve_ready(const struct cli *c, const char *role, const uint32_t *ids, size_t n, int candidate);
 
 #endif

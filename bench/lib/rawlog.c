@@ -161,3 +161,24 @@ int rawlog_follow(const struct rawlog *l, uint32_t id, const _Atomic uint32_t *o
         park_pace_found(&pace, found);
     }
 }
+
+void rawlog_write(struct rawlog *l, uint32_t value_len, uint64_t entries) {
+    for (uint64_t i = 0; i < entries; i++) {
+        append(l, value_len, clock_stamp(&l->log->clock));
+    }
+    ring_commit(&l->writer);
+}
+
+int rawlog_read(const struct rawlog *l, uint64_t entries) {
+    uint64_t pos = 0, ts = 0;
+    for (uint64_t i = 1; i <= entries; i++) {
+        struct frame f;
+        ring_prefetch(&l->ring, pos, entries - i);
+        if (!read_entry(l, pos, i, &f, ts)) {
+            return -1;
+        }
+        pos += f.length;
+        ts = f.commit_ts;
+    }
+    return 0;
+}

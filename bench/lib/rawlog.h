@@ -45,6 +45,11 @@ uint64_t rawlog_lead(struct rawlog *l, uint32_t value_len, uint32_t group, uint6
 /* Read everything, in order, until *over is set and nothing is left. 0; -1: a frame was not as it must be. */
 int rawlog_follow(const struct rawlog *l, uint32_t id, const _Atomic uint32_t *over);
 
+/* Append so many entries that the ring need not go round, and read them all again, as rawlog_follow() reads. -1: a frame was not as it must
+ * be. For followers there is none; nothing was led before. */
+void rawlog_write(struct rawlog *l, uint32_t value_len, uint64_t entries);
+int rawlog_read(const struct rawlog *l, uint64_t entries);
+
 /* Read a byte of every page, so that the measurement meets mapped pages alone. */
 uint64_t rawlog_touch(const struct rawlog *l);
 

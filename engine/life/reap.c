@@ -5,6 +5,7 @@
 #include "engine/log/lane_notes.h"
 #include "engine/table/kill.h"
 #include "engine/write/lead.h"
+#include "shm/lease.h"
 
 /* Does a living member's replica have all that this one has? Then this one is not needed. (A process that holds the
  * leader's byte proves less: it may be about to find that it cannot lead.) */
@@ -67,6 +68,7 @@ void reap_member(void *tide, uint32_t member) {
     reap_readers(d->log, member);
     KILL_POINT("gc.lanes");
     lane_reap(d, member);
+    lease_reap(d->log, member);
     KILL_POINT("gc.done");
 }
 

@@ -6,6 +6,7 @@
 #include "engine/replica/sized.h"
 #include "engine/table/cancel.h"
 #include "engine/table/kill.h"
+#include "shm/lease.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -52,6 +53,15 @@ static uint32_t reader_home(struct tide *d, const struct tide_reader_opts *o, ui
     return n == 0 ? (uint32_t)__builtin_ctzll(mask) : serving[atomic_fetch_add(&d->next_home, 1) % n];
 }
 
+/* Values that this reader was to make, and will not. */
+static void reader_release_leases(struct tide_reader *r) {
+    for (uint32_t i = 0; i < READER_LEASE_WORDS; i++) {
+        for (; r->leases[i] != 0; r->leases[i] &= r->leases[i] - 1) {
+            lease_release(r->domain->log, r->domain->member, 64 * i + (uint32_t)__builtin_ctzll(r->leases[i]), false);
+        }
+    }
+}
+
 /* Release what a reader holds. Its thread is alive, or is ending. */
 static void reader_release(struct tide_reader *r) {
     *r->at = r->next;
@@ -62,6 +72,7 @@ static void reader_release(struct tide_reader *r) {
         if (r->section != NULL) {
             rcu_exit();
         }
+        reader_release_leases(r);
         if (r->counts != r->own) {
             atomic_store(&r->counts->owner_pid, 0);
         }

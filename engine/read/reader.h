@@ -7,6 +7,8 @@
 #include "engine/table/rcu.h"
 #include "engine/table/thread.h"
 
+#define READER_LEASE_WORDS (LAYOUT_LEASE_SETS * LAYOUT_LEASE_WAYS / 64)
+
 struct tide_reader {
     /* For the short way. quick: reader_here() of the owner while a get may try its home replica first (sticky, no
      * section open); reader_near() if that was another process's the last time; else READER_NOT_QUICK. home_fresh:
@@ -31,12 +33,13 @@ struct tide_reader {
     uint64_t section_index;
     struct reader_slot *counts; /* in the segment, or `own` */
     struct reader_slot *own;
-    const struct tide_bound *bound; /* within one get that began in engine/read/get.c */
-    uint32_t turn;                  /* round robin */
-    struct tide_reader *next, **at; /* list of the owner's readers, or of those that ended threads left */
-    struct reader_slot *noted;      /* a domain that evicts: where this reader notes what it finds; else NULL */
-    uint32_t touches;               /* how much it has */
-    const struct table_node *found; /* used within one get: engine/read/get.c */
+    const struct tide_bound *bound;      /* within one get that began in engine/read/get.c */
+    uint32_t turn;                       /* round robin */
+    struct tide_reader *next, **at;      /* list of the owner's readers, or of those that ended threads left */
+    const struct table_node *found;      /* used within one get: engine/read/get.c */
+    uint64_t leases[READER_LEASE_WORDS]; /* bit k: this reader holds the lease in slot k: engine/make/hold.h */
+    struct reader_slot *noted;           /* a domain that evicts: where this reader notes what it finds; else NULL */
+    uint32_t touches;                    /* how much it has */
 };
 
 /* The calling thread's number. No two threads ever have the same number, so a reader that an ended thread left belongs

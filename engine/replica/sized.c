@@ -14,6 +14,8 @@ SIZED_IS_FULL(tide_reader_opts, replicas);
 SIZED_IS_FULL(tide_read_counts, by_replica);
 SIZED_IS_FULL(tide_watch_opts, prefix_len);
 SIZED_IS_FULL(tide_event, ttl_ns);
+SIZED_IS_FULL(tide_make_opts, stale_ns);
+SIZED_IS_FULL(tide_lease, slot);
 
 bool sized_take(void *ours, size_t our_size, const void *theirs, size_t their_size, size_t first_size) {
     if (their_size < first_size || their_size > SIZED_MOST) {

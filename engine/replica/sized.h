@@ -34,6 +34,8 @@
 #define SIZED_READER_OPTS SIZED_END(tide_reader_opts, replicas)
 #define SIZED_READ_COUNTS SIZED_END(tide_read_counts, by_replica)
 #define SIZED_WATCH_OPTS SIZED_END(tide_watch_opts, prefix_len)
+#define SIZED_MAKE_OPTS SIZED_END(tide_make_opts, stale_ns)
+#define SIZED_LEASE SIZED_END(tide_lease, slot)
 #define SIZED_EVENT SIZED_END(tide_event, ttl_ns)
 
 #if defined(__LP64__)

@@ -245,11 +245,11 @@ struct evict_found {
     uint32_t count;
 };
 
-static int evict_name_again(void *ctx, const struct table_node *n, const struct table_lengths *len) {
+static int evict_name_again(void *ctx, const struct table_node *n, const struct table_lengths *len, uint64_t hash) {
     struct evict_found *found = ctx;
+    (void)len;
     if (evict_flags(n) == 0) {
-        evict_push(evict_of(found->w), &evict_of(found->w)->main,
-                   table_hash(&found->w->t, table_node_key(n), len->key));
+        evict_push(evict_of(found->w), &evict_of(found->w)->main, hash);
         found->count++;
     }
     return 0;
@@ -450,17 +450,16 @@ struct evict_age {
     uint64_t index, hash;
 };
 struct evict_ages {
-    const struct table *t;
     struct evict_age *ages;
     uint64_t count, room;
 };
 
-static int evict_note_age(void *ctx, const struct table_node *n, const struct table_lengths *len) {
+static int evict_note_age(void *ctx, const struct table_node *n, const struct table_lengths *len, uint64_t hash) {
     struct evict_ages *all = ctx;
+    (void)len;
     if (all->count < all->room && (evict_flags(n) & NODE_KEEP) == 0) {
         /* MO(node.index): relaxed; the writer's own word. */
-        all->ages[all->count++] = (struct evict_age){ atomic_load_explicit(&n->index, memory_order_relaxed),
-                                                      table_hash(all->t, table_node_key(n), len->key) };
+        all->ages[all->count++] = (struct evict_age){ atomic_load_explicit(&n->index, memory_order_relaxed), hash };
     }
     return 0;
 }
@@ -472,7 +471,7 @@ static int evict_older(const void *a, const void *b) {
 
 int evict_settle(struct table_writer *w) {
     struct evict *e = evict_of(w);
-    struct evict_ages all = { &w->t, malloc((w->keys + 1) * sizeof(struct evict_age)), 0, w->keys };
+    struct evict_ages all = { malloc((w->keys + 1) * sizeof(struct evict_age)), 0, w->keys };
     if (all.ages == NULL) {
         return -1;
     }

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# One command's row of the completion for zsh: its options with their texts, by what `tide COMMAND --help` prints.
+
+function usage_line(line) {
+    domain = domain || line ~ /^tide [a-z-]+ (save |load )?NAME/ || line ~ /[ |]NAME\|/
+    if (match(line, /^tide [a-z-]+ [a-z]+ /)) {
+        split(line, words, " ")
+        verbs = verbs " " words[3]
+    }
+    file = file || line ~ /FILE/
+}
+
+function option(letter, name, argument, text) {
+    gsub(/'/, "'\\''", text)
+    gsub(/\\/, "\\\\", text)
+    gsub(/\[/, "\\[", text)
+    gsub(/\]/, "\\]", text)
+    gsub(/:/, "\\:", text)
+    row = name (argument == "" ? "" : "=") "[" text "]"
+    if (argument != "")
+        row = row ":" argument ":" (argument == "FILE" ? "_files" : "")
+    rows = rows " \\\n            '" row "'"
+}
+
+function group(name) {}
+function paragraph(line) {}
+
+function ends() {
+    printf "    %s)\n        _arguments%s%s%s%s\n        ;;\n", COMMAND, rows, \
+        verbs != "" ? " \\\n            '1:what:(" substr(verbs, 2) ")'" : "", \
+        domain ? " \\\n            '" (verbs != "" ? 2 : 1) ":domain:_tide_domains'" : "", \
+        file ? " \\\n            '*:file:_files'" : ""
+}
