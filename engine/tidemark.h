@@ -98,6 +98,8 @@ enum tide_error {
     TIDE_ERR_LOST = -29,        /* section on another process's replica: it no longer has the section's index; begin anew */
     TIDE_ERR_NOT_LOCAL = -30,   /* zero copy works on replicas of this process only */
     TIDE_ERR_READ_ONLY = -31,   /* the segments lie on a read-only mount: this handle reads, and nothing else */
+    TIDE_ERR_NUMBER = -32,      /* add: the value is no decimal number of 64 bits with a sign; nothing was written */
+    TIDE_ERR_OVERFLOW = -33,    /* add: the sum leaves 64 bits; nothing was written */
 };
 
 /* A short text for a code, in English, static storage. Any thread, wait-free. Unknown codes get "unknown error". */
@@ -121,6 +123,7 @@ extern "C" {
 #define TIDE_REPLICAS 64u
 #define TIDE_NAME_MAX 48u
 #define TIDE_UNBOUNDED UINT64_MAX
+#define TIDE_TTL_NONE UINT64_MAX /* never expires, also where the domain has a default */
 
 struct tide;        /* a domain, opened by this process */
 struct tide_reader; /* a reader, which is also a session */
@@ -158,7 +161,7 @@ enum tide_evict { TIDE_EVICT_NONE = 0 /* FULL */, TIDE_EVICT_S3FIFO = 1 };
 struct tide_opts {
     size_t size;
     uint32_t flags;            /* enum tide_open_flags; TIDE_CREATE by TIDE_OPTS_INIT */
-    uint32_t evict;            /* creation only, enum tide_evict: what happens when the tables are full; kept with the domain */
+    uint32_t reserved;         /* 0 */
     uint64_t ring_bytes;       /* creation only; a power of two, 64 KiB to 4 GiB; default 16 MiB, less where it must fit */
     uint64_t table_bytes;      /* budget of each replica's table; default 64 MiB, less where it must fit; up to 60 GiB */
     uint64_t expected_keys;    /* the table starts with buckets for so many; default 0: it grows as it fills */
@@ -166,8 +169,11 @@ struct tide_opts {
     uint64_t write_timeout_ns; /* how long a write waits for a leader elsewhere; default 1 s */
     tide_log_fn *log;          /* NULL: silent */
     void *log_ctx;
+    uint64_t default_ttl_ns;   /* creation only, kept with the domain: the life of a value whose write names none; 0: no end */
+    uint32_t evict;            /* creation only, kept with the domain: enum tide_evict, what happens when the tables are full */
+    uint32_t reserved2;        /* 0 */
 };
-#define TIDE_OPTS_INIT { sizeof(struct tide_opts), TIDE_CREATE, 0, 0, 0, 0, 0, 0, NULL, NULL }
+#define TIDE_OPTS_INIT { sizeof(struct tide_opts), TIDE_CREATE, 0, 0, 0, 0, 0, 0, NULL, NULL, 0, 0, 0 }
 
 /*
  * Open a domain: attach to the segments of /dev/shm/tidemark.NAME.*, or create them.
@@ -219,6 +225,9 @@ struct tide_info {
     uint32_t members;   /* slots of processes (handles) that are attached, or were and are not reaped yet */
     uint32_t replicas;
     uint64_t lapped_total; /* followers that were lapped, ever */
+    uint64_t expired_total;  /* keys that were removed because their time was over, ever */
+    uint64_t evicted_total;  /* keys that were removed because their room was needed, ever */
+    uint64_t default_ttl_ns; /* 0: none */
 };
 #define TIDE_INFO_INIT TIDE_SIZED(tide_info)
 
@@ -410,6 +419,7 @@ struct tide_answer {
     uint64_t waited_ns;
     uint64_t value_size;     /* bytes of the value, also when the buffer was too small */
     uint64_t version;        /* index of the write that made the value: for cas */
+    uint64_t ttl_ns;         /* what is left of its life; TIDE_TTL_NONE: it does not expire. 0 where no value was found, or many were asked for */
 };
 #define TIDE_ANSWER_INIT TIDE_SIZED(tide_answer)
 
@@ -508,6 +518,23 @@ typedef int tide_scan_fn(void *ctx, const void *key, size_t key_len, const void 
                          uint64_t version);
 TIDE_API int tide_section_scan(struct tide_reader *r, tide_scan_fn *fn, void *ctx);
 
+/* A key as a visit shows it. Pointers are valid until the section ends. */
+struct tide_entry {
+    size_t size;         /* of this struct */
+    const void *key;
+    size_t key_len;
+    const void *value;
+    size_t value_size;
+    uint64_t version;
+    uint64_t ttl_ns;     /* what is left of its life at the section's instant; TIDE_TTL_NONE: it does not expire */
+    uint32_t flags;      /* enum tide_write_flags */
+    uint32_t reserved;
+};
+
+/* As tide_section_scan(), with all that belongs to a key. */
+typedef int tide_entry_fn(void *ctx, const struct tide_entry *entry);
+TIDE_API int tide_section_visit(struct tide_reader *r, tide_entry_fn *fn, void *ctx);
+
 /* ---- writes ------------------------------------------------------------------------------------------------------ */
 
 /*
@@ -528,7 +555,51 @@ TIDE_API int tide_delete(struct tide *d, struct tide_reader *session, const void
 TIDE_API int tide_cas(struct tide *d, struct tide_reader *session, const void *key, size_t key_len, uint64_t expected,
                       const void *value, size_t value_size, struct tide_token *token, uint64_t *found);
 
-enum tide_op_kind { TIDE_OP_PUT = 1, TIDE_OP_DELETE = 2, TIDE_OP_CAS = 3 };
+/*
+ * Time to live. A value that was put with a ttl expires so long after its commit, by the domain's clock (tide_now()). It is seen while
+ * now < expiry, and never after, at every bound, on every replica, also while nobody leads. A read decides by one instant: get, mget and
+ * section each have one. An expired key is absent for cas, add, touch, scans and snapshots as well. The leader removes it from the
+ * tables soon afterwards, by an entry of the log. A key that never expires costs a read nothing.
+ *
+ * ttl_ns 0: the domain's default (tide_opts.default_ttl_ns). TIDE_TTL_NONE, or more than 100 years: it never expires.
+ */
+enum tide_write_flags { TIDE_KEEP = 1 /* the key is not evicted */ };
+struct tide_put_opts {
+    size_t size;
+    uint32_t flags;    /* enum tide_write_flags */
+    uint32_t reserved; /* 0 */
+    uint64_t ttl_ns;
+};
+#define TIDE_PUT_OPTS_INIT TIDE_SIZED(tide_put_opts)
+
+/* As tide_put() and tide_cas(), with options (NULL: TIDE_PUT_OPTS_INIT). Errors as there. */
+TIDE_API int tide_put_with(struct tide *d, struct tide_reader *session, const void *key, size_t key_len, const void *value,
+                           size_t value_size, const struct tide_put_opts *opts, struct tide_token *token);
+TIDE_API int tide_cas_with(struct tide *d, struct tide_reader *session, const void *key, size_t key_len, uint64_t expected,
+                           const void *value, size_t value_size, const struct tide_put_opts *opts, struct tide_token *token,
+                           uint64_t *found);
+
+/* Give a key another life, counted from now: a new version with the same value. Errors as tide_put(); NOT_FOUND: the key is not there,
+ * or has expired; nothing was written. */
+TIDE_API int tide_touch(struct tide *d, struct tide_reader *session, const void *key, size_t key_len, uint64_t ttl_ns,
+                        struct tide_token *token);
+
+/*
+ * Add to a value that is a decimal number of 64 bits with a sign, as text: an optional '-' and digits, no '+', no blanks. A key that is
+ * not there counts as 0. *result (may be NULL) gets the sum, which is the new value. opts: NULL, or a ttl: 0 leaves the expiry of a key
+ * that is there as it is. Errors as tide_put(); NUMBER, OVERFLOW: nothing was written. UNKNOWN as there, and where the sum was added by a
+ * leader that died before it answered.
+ */
+TIDE_API int tide_add(struct tide *d, struct tide_reader *session, const void *key, size_t key_len, int64_t delta,
+                      const struct tide_put_opts *opts, struct tide_token *token, int64_t *result);
+
+enum tide_op_kind {
+    TIDE_OP_PUT = 1,
+    TIDE_OP_DELETE = 2,
+    TIDE_OP_CAS = 3,
+    TIDE_OP_ADD = 4,   /* tide_write() alone, as TOUCH */
+    TIDE_OP_TOUCH = 5,
+};
 struct tide_op {
     enum tide_op_kind kind;
     uint32_t reserved;
@@ -544,6 +615,32 @@ struct tide_op {
  * last operation's index; the others have the indexes before it, in order. */
 TIDE_API int tide_batch(struct tide *d, struct tide_reader *session, const struct tide_op *ops, size_t n,
                         struct tide_token *token, size_t *failed);
+
+/* An operation of tide_write(). Fill with TIDE_WRITE_OP_INIT, then change. */
+struct tide_write_op {
+    uint32_t size;
+    uint32_t kind;     /* enum tide_op_kind */
+    uint32_t flags;    /* enum tide_write_flags; of a put, cas or add */
+    uint32_t reserved; /* 0 */
+    const void *key;
+    size_t key_len;
+    const void *value; /* PUT, CAS */
+    size_t value_size;
+    uint64_t expected; /* CAS: the version before the batch */
+    uint64_t ttl_ns;   /* see above; not DELETE */
+    int64_t delta;     /* ADD */
+    int64_t result;    /* out: ADD: the sum */
+    uint64_t index;    /* out: of this operation's entry */
+};
+#define TIDE_WRITE_OP_INIT TIDE_SIZED(tide_write_op)
+
+/*
+ * As tide_batch(), with every kind of operation. ADD and TOUCH see what the operations before them in the batch did to their key: adds of
+ * one key add up. An operation that cannot be done (MISMATCH, NOT_FOUND of a touch, NUMBER, OVERFLOW) means that nothing is written;
+ * *failed tells which. All ops have the size of the first. To a leader in another process at most 4,096 adds go in one batch (TOO_BIG).
+ */
+TIDE_API int tide_write(struct tide *d, struct tide_reader *session, struct tide_write_op *ops, size_t n, struct tide_token *token,
+                        size_t *failed);
 
 /* Wait until n replicas (the leader's counts, those of dead processes do not) have applied token.index. timeout_ns 0: look
  * once. Any thread, sleeps. Errors: TIMEOUT, INCARNATION, INVALID (n over 64), CLOSED. */

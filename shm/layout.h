@@ -230,6 +230,11 @@ enum lane_phase { LANE_IDLE = 0, LANE_SUBMITTED = 1, LANE_TAKEN = 2, LANE_ANSWER
 /* Owner of a lane whose borrower went, or gave up, while the leader had its request: free as soon as that is answered. */
 #define LANE_ORPHAN UINT32_MAX
 
+enum lane_flags {
+    LANE_SPILLED = 1, /* the operations lie in the lane's file */
+    LANE_RESULTS = 2, /* some operations have results: with the answer they stand in `request`, 8 bytes each, in order */
+};
+
 /* One request at a time: its writer fills it, the leader answers it. See engine/write/lane.h. */
 struct lane {
     alignas(LAYOUT_PAIR) _Atomic uint32_t owner; /* 0 free, LANE_ORPHAN, else the number + 1 of the member that has borrowed it */
@@ -239,7 +244,7 @@ struct lane {
     _Atomic uint32_t asleep;
     /* The request, written before SUBMITTED. */
     uint32_t ops;
-    uint32_t spilled; /* 1: the operations lie in the lane's file */
+    uint32_t flags; /* enum lane_flags */
     uint64_t request_bytes;
     /* The answer, written before ANSWERED, on the line of `turn`: who sees that has the rest as well. */
     int32_t result;
@@ -251,10 +256,13 @@ struct lane {
 
 /* An operation of a request; key and value follow. Each starts at a multiple of 8 bytes from the request's start. */
 struct lane_op {
-    uint64_t value_len;
-    uint64_t expected; /* cas: the index that the key must be at; 0: absent */
-    uint32_t kind;     /* as enum tide_op_kind of tidemark.h */
+    uint64_t expected; /* cas: the index that the key must be at; 0: absent. add: what is added, two's complement */
+    uint64_t ttl_ns;   /* as struct tide_write_op of tidemark.h has it */
+    uint32_t value_len;
     uint32_t key_len;
+    uint16_t kind;     /* as enum tide_op_kind */
+    uint16_t flags;    /* as enum tide_write_flags */
+    uint32_t reserved;
 };
 
 /* What the log did for a lane last, as a replica knows it: the new leader's answer to a request that was committed. */
@@ -372,6 +380,7 @@ struct table_node {
 #define NODE_EXPIRES UINT32_C(0x80000000) /* no value is so large: a quarter of the largest ring */
 enum node_flags { NODE_KEEP = 1 /* not to be evicted */, NODE_HELD = 2 /* nor while one write is made */ };
 #define NODE_HEADER_BYTES 32u
+#define EXPIRY_BYTES 8u /* behind the value, of a frame and of a node */
 
 struct table_segment {
     struct segment_header header;
@@ -518,7 +527,7 @@ LAYOUT_AT(lane, turn, 8);
 LAYOUT_AT(lane, wake, 16);
 LAYOUT_AT(lane, asleep, 20);
 LAYOUT_AT(lane, ops, 24);
-LAYOUT_AT(lane, spilled, 28);
+LAYOUT_AT(lane, flags, 28);
 LAYOUT_AT(lane, request_bytes, 32);
 LAYOUT_AT(lane, result, 40);
 LAYOUT_AT(lane, failed, 44);
@@ -527,11 +536,14 @@ LAYOUT_AT(lane, found, 56);
 LAYOUT_AT(lane, request, 64);
 LAYOUT_SIZE(lane, 128 + LAYOUT_LANE_BYTES);
 
-LAYOUT_AT(lane_op, value_len, 0);
-LAYOUT_AT(lane_op, expected, 8);
-LAYOUT_AT(lane_op, kind, 16);
+LAYOUT_AT(lane_op, expected, 0);
+LAYOUT_AT(lane_op, ttl_ns, 8);
+LAYOUT_AT(lane_op, value_len, 16);
 LAYOUT_AT(lane_op, key_len, 20);
-LAYOUT_SIZE(lane_op, 24);
+LAYOUT_AT(lane_op, kind, 24);
+LAYOUT_AT(lane_op, flags, 26);
+LAYOUT_AT(lane_op, reserved, 28);
+LAYOUT_SIZE(lane_op, 32);
 
 LAYOUT_AT(lane_done, seq, 0);
 LAYOUT_AT(lane_done, index, 8);

@@ -42,6 +42,16 @@ static inline uint64_t ring_frame_bytes(uint64_t key_len, uint64_t value_len) {
     return (FRAME_HEADER_BYTES + key_len + value_len + FRAME_ALIGN - 1) & ~(uint64_t)(FRAME_ALIGN - 1);
 }
 
+/* Bytes behind the value. */
+static inline uint32_t ring_extra_bytes(uint32_t flags) {
+    return (flags & FRAME_EXPIRES) != 0 ? EXPIRY_BYTES : 0;
+}
+
+/* Bytes between the header and the padding. */
+static inline uint64_t ring_payload_bytes(const struct frame *f) {
+    return (uint64_t)f->key_len + f->value_len + ring_extra_bytes(f->flags);
+}
+
 /* The largest frame, and the largest group committed at once: a quarter of the ring, so that uncommitted frames and
  * frames that followers still read always fit beside each other. */
 static inline uint64_t ring_group_max(const struct ring *ring) {
@@ -71,10 +81,11 @@ struct ring_writer {
 void ring_writer_init(struct ring_writer *w, const struct ring *ring, uint64_t pos, uint64_t next_index,
                       uint64_t last_ts, uint32_t term);
 
-/* The part of a frame's header that the caller knows. payload_crc: crc32c(0, key and value). */
+/* What goes into a frame besides what the ring knows itself. payload_crc: crc32c(0, key, value, and the expiry with FRAME_EXPIRES). */
 struct ring_entry {
     const void *key;
     const void *value;
+    uint64_t expiry; /* with FRAME_EXPIRES */
     uint64_t lane_seq;
     uint32_t value_len;
     uint32_t payload_crc;
@@ -137,8 +148,8 @@ static inline uint32_t ring_frame_crc(const struct frame *f, uint32_t payload_cr
 #define RING_NEAR_BYTES 384u
 
 /* Write the next frame's header, invisible until ring_commit(). Room was reserved. ts: ns of the domain clock, raised
- * to the last frame's if it fell. Afterwards the frame's index is w->next_index - 1. Returns where key and value belong
- * (bytes_store_racy()). */
+ * to the last frame's if it fell. Afterwards the frame's index is w->next_index - 1. Returns where key, value and
+ * expiry belong (bytes_store_racy()). */
 static inline uint8_t *ring_append_header(struct ring_writer *w, const struct ring_entry *e, uint64_t ts) {
     if (__builtin_expect(w->tail >= w->next_mark, 0)) {
         ring_leave_mark(w);
@@ -146,7 +157,7 @@ static inline uint8_t *ring_append_header(struct ring_writer *w, const struct ri
     if (ts > w->last_ts) {
         w->last_ts = ts;
     }
-    uint64_t length = ring_frame_bytes(e->key_len, e->value_len);
+    uint64_t length = ring_frame_bytes(e->key_len, (uint64_t)e->value_len + ring_extra_bytes(e->flags));
     struct frame_words f = { {
         0,
         w->next_index,
@@ -174,6 +185,9 @@ static inline uint64_t ring_append(struct ring_writer *w, const struct ring_entr
     uint8_t *payload = ring_append_header(w, e, ts);
     bytes_store_racy(payload, e->key, e->key_len);
     bytes_store_racy(payload + e->key_len, e->value, e->value_len);
+    if ((e->flags & FRAME_EXPIRES) != 0) {
+        bytes_store_racy(payload + e->key_len + e->value_len, &e->expiry, EXPIRY_BYTES);
+    }
     return w->next_index - 1;
 }
 
@@ -201,19 +215,19 @@ static inline bool ring_intact(const struct ring *ring, uint64_t pos) {
 
 static inline bool ring_header_plausible(const struct ring *ring, const struct frame *f, uint64_t index) {
     if (f->index != index || f->length > ring_group_max(ring) ||
-        f->length != ring_frame_bytes(f->key_len, f->value_len)) {
+        f->length != ring_frame_bytes(f->key_len, (uint64_t)f->value_len + ring_extra_bytes(f->flags))) {
         return false;
     }
     switch (f->type) {
     case FRAME_PUT:
-        return f->key_len > 0;
+        return f->key_len > 0 && (f->flags & ~(uint32_t)(FRAME_MORE | FRAME_EXPIRES | FRAME_KEEP)) == 0;
     case FRAME_DELETE:
     case FRAME_EXPIRE:
     case FRAME_EVICT:
-        return f->key_len > 0 && f->value_len == 0;
+        return f->key_len > 0 && f->value_len == 0 && (f->flags & ~(uint32_t)FRAME_MORE) == 0;
     case FRAME_TERM:
     case FRAME_NOOP:
-        return f->key_len == 0 && f->value_len == 0;
+        return f->key_len == 0 && f->value_len == 0 && (f->flags & ~(uint32_t)FRAME_MORE) == 0;
     default:
         return false;
     }
@@ -232,6 +246,11 @@ static inline enum ring_status ring_header(const struct ring *ring, uint64_t pos
     /* A torn header may look right. CRC and ring_intact(), after the payload was copied, find it. */
     *out = f;
     return RING_OK;
+}
+
+/* Does the frame remove its key? */
+static inline bool ring_removes(const struct frame *f) {
+    return f->type == FRAME_DELETE || f->type == FRAME_EXPIRE || f->type == FRAME_EVICT;
 }
 
 static inline const uint8_t *ring_payload(const struct ring *ring, uint64_t pos) {

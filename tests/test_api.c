@@ -20,7 +20,7 @@ static void tide_open__bad_options__invalid(void **state) {
     bad[n] = good, bad[n++].size = 71; /* less than ever */
     bad[n] = good, bad[n++].flags = 1u << 30;
     bad[n] = good, bad[n++].flags = UINT32_MAX;
-    bad[n] = good, bad[n++].evict = 2;
+    bad[n] = good, bad[n++].reserved = 1;
     bad[n] = good, bad[n++].ring_bytes = 32 * KIB;
     bad[n] = good, bad[n++].ring_bytes = 100000;
     bad[n] = good, bad[n++].ring_bytes = UINT64_C(8) << 30;

@@ -52,7 +52,8 @@ static void build_processes(struct build *b) {
     lane[0].failed = 1;
     lane[1].owner = LANE_ORPHAN;
     lane[1].turn = 3 << 3 | LANE_TAKEN;
-    lane[1].asleep = lane[1].spilled = 1;
+    lane[1].asleep = 1;
+    lane[1].flags = LANE_SPILLED;
     lane[1].request_bytes = 100000;
     lane[63].turn = 1 << 3 | LANE_CANCELLED;
 }
@@ -202,7 +203,7 @@ static void two_processes__members_lanes_and_notes(void **state) {
     assert_int_equal(json_lines(out, "member"), 2);
     assert_int_equal(count_of(out, "\"alive\": true"), 2);
     assert_has(out, "\"led\": true");
-    assert_has(out, "\"phase\": \"answered\", \"seq\": 3, \"ops\": 1, \"bytes\": 32, \"spilled\": false");
+    assert_has(out, "\"phase\": \"answered\", \"seq\": 3, \"ops\": 1, \"bytes\": 40, \"spilled\": false");
     assert_int_equal(count_of(out, "\"type\": \"put\", \"lane\": 2, \"lane_seq\": "), 3);
     snprintf(pid_text, sizeof(pid_text), "\"pid\": %d, \"alive\"", (int)pid);
     assert_has(out, pid_text);

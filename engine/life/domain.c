@@ -21,6 +21,7 @@
 #include "engine/table/rcu.h"
 #include "engine/table/thread.h"
 #include "engine/life/takeover.h"
+#include "engine/write/write.h"
 #include "shm/bytes.h"
 #include "shm/clock.h"
 #include "shm/fault.h"
@@ -67,6 +68,7 @@ static int domain_create(struct tide *d, const struct tide_opts *asked, const st
     log->table_bytes = o->table_bytes;
     log->expected_keys = o->expected_keys;
     log->evict = o->evict;
+    log->default_ttl_ns = o->default_ttl_ns == TIDE_TTL_NONE ? 0 : o->default_ttl_ns;
     atomic_store(&log->leader.leader, -1);
     clock_init(&log->clock);
     /* This member lives before the domain has a name, so no process takes it for a dead one's. */
@@ -289,6 +291,7 @@ static int domain_open(struct tide *d, const struct tide_opts *asked, const stru
     d->ring =
         (struct ring){ .log = d->log, .bytes = d->words.ring_bytes, .slow_follower_ns = d->words.slow_follower_ns };
     d->write_timeout_ns = o->write_timeout_ns;
+    write_open(d);
     d->dumped = (o->flags & TIDE_DUMPED) != 0;
     error = segment_map_ring(&d->segment, d->words.ring_off, d->ring.bytes, &d->ring.base);
     if (error == 0 && grace_hold(gone_look_all) != 0) {
@@ -322,7 +325,7 @@ int tide_open(struct tide **out, const char *name, const struct tide_opts *opts)
     char path[SEGMENT_PATH_BYTES];
     fault_clear();
     if (out == NULL || name == NULL || !SIZED_TAKE(&room, opts != NULL ? opts : &defaults, SIZED_OPTS) ||
-        o->evict > TIDE_EVICT_S3FIFO ||
+        o->reserved != 0 || o->reserved2 != 0 || o->evict > TIDE_EVICT_S3FIFO ||
         (o->flags & ~(uint32_t)(TIDE_CREATE | TIDE_EXCLUSIVE | TIDE_EPHEMERAL | TIDE_DUMPED)) != 0) {
         return TIDE_ERR_INVALID;
     }

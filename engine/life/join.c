@@ -19,6 +19,7 @@
 #include "engine/log/apply.h"
 #include "engine/log/lane_notes.h"
 #include "engine/replica/foreign.h"
+#include "engine/replica/visit.h"
 #include "engine/table/evict.h"
 #include "engine/table/kill.h"
 #include "engine/table/rcu.h"
@@ -128,46 +129,45 @@ struct join_copy {
     bool damaged; /* a whole copy has another CRC than its node says */
 };
 
-/* Put a node of the donor into our table. Its key and value lie one behind the other, and do not change any more. */
-static inline int join_put(struct join_copy *copy, const uint8_t *key, size_t key_len, size_t value_len, uint64_t hash,
-                           uint64_t index, uint32_t payload_crc) {
+/* Put a node of the donor into our table. Its bytes do not change any more. */
+static inline int join_put(struct join_copy *copy, const struct visited *from, uint64_t hash) {
     struct table_writer *w = &copy->r->writer;
-    if (crc32c_short(0, key, key_len + value_len) != payload_crc) {
+    if (crc32c_short(0, from->key, from->payload_bytes) != from->payload_crc) {
         copy->damaged = true;
         return TIDE_ERR_CORRUPT;
     }
     uint32_t node;
-    copy->status = table_node_new(w, key_len, value_len, &node);
+    bool expires = from->payload_bytes > from->key_len + from->value_len;
+    copy->status = table_node_new(w, from->key_len, node_word(from->value_len, expires), &node);
     if (copy->status != ARENA_OK) {
         return -1;
     }
-    bytes_copy(table_node_key(table_node_at(&w->t, node)), key, key_len + value_len);
-    copy->status = table_publish(w, node, hash, index, payload_crc) == 0 ? ARENA_OK : ARENA_FULL;
+    bytes_copy(table_node_key(table_node_at(&w->t, node)), from->key, from->payload_bytes);
+    if (__builtin_expect((from->flags & NODE_KEEP) != 0, 0)) {
+        table_node_keep(table_node_at(&w->t, node));
+    }
+    copy->status = table_publish(w, node, hash, from->index, from->payload_crc) == 0 ? ARENA_OK : ARENA_FULL;
     return copy->status == ARENA_OK ? 0 : -1;
 }
 
 /* A node of another process's table: a checked copy. */
-static int join_put_foreign(void *ctx, const uint8_t *key, size_t key_len, const uint8_t *value, size_t value_len,
-                            uint64_t index, uint32_t payload_crc) {
+static int join_put_foreign(void *ctx, const struct visited *from) {
     struct join_copy *copy = ctx;
-    (void)value; /* it lies behind the key */
-    if (index > copy->r->applied) {
+    if (from->index > copy->r->applied) {
         return 0; /* the log brings it */
     }
-    return join_put(copy, key, key_len, value_len, table_hash(&copy->r->writer.t, key, key_len), index, payload_crc);
+    return join_put(copy, from, table_hash(&copy->r->writer.t, from->key, from->key_len));
 }
 
 /* A node of this process's own table stays whole while the section is open. Tables of one domain have one hash. */
 static int join_put_local(void *ctx, const struct table_node *n, const struct table_lengths *len, uint64_t hash) {
     struct join_copy *copy = ctx;
-    /* MO(node.fields), MO(node.index): relaxed; the node was reached through MO(table.slot). */
-    uint64_t index = atomic_load_explicit(&n->index, memory_order_relaxed);
-    uint32_t crc = atomic_load_explicit(&n->crc, memory_order_relaxed); /* MO(node.fields) */
-    copy->scratch->total += NODE_HEADER_BYTES + len->key + len->value;
+    const struct visited from = visit_of_node(n, len);
+    copy->scratch->total += NODE_HEADER_BYTES + from.payload_bytes;
     if (copy->scratch->total > copy->most) {
         return TIDE_ERR_CORRUPT; /* buckets that are chained to one another, say */
     }
-    return index > copy->r->applied ? 0 : join_put(copy, table_node_key(n), len->key, len->value, hash, index, crc);
+    return from.index > copy->r->applied ? 0 : join_put(copy, &from, hash);
 }
 
 static int join_bucket(struct join_copy *copy, const struct view *donor, uint64_t bucket, uint64_t buckets) {

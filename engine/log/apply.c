@@ -42,10 +42,11 @@ static inline bool apply_checks_out(const struct replica *r, const struct apply_
 }
 
 static inline enum arena_status apply_node(struct replica *r, struct apply_part *p) {
+    uint32_t word = node_word(p->f.value_len, (p->f.flags & FRAME_EXPIRES) != 0);
     if (p->ahead) {
-        return table_node_ahead(&r->writer, p->f.key_len, p->f.value_len, &p->node) ? ARENA_OK : ARENA_WAIT;
+        return table_node_ahead(&r->writer, p->f.key_len, word, &p->node) ? ARENA_OK : ARENA_WAIT;
     }
-    return table_node_new(&r->writer, p->f.key_len, p->f.value_len, &p->node);
+    return table_node_new(&r->writer, p->f.key_len, word, &p->node);
 }
 
 /* Drop nodes that were made and will not be taken. */
@@ -80,16 +81,16 @@ static inline enum apply_status apply_make(struct replica *r, struct apply_part 
     if (status != ARENA_OK) {
         return status == ARENA_WAIT ? APPLY_WAIT : APPLY_FULL;
     }
-    if (__builtin_expect((p->f.flags & FRAME_KEEP) != 0 && r->writer.evict != NULL, 0)) {
-        table_node_flag(table_node_at(&r->writer.t, p->node), NODE_KEEP);
-    }
-    size_t payload = (size_t)p->f.key_len + p->f.value_len;
+    size_t payload = ring_payload_bytes(&p->f);
     uint8_t *key = table_node_key(table_node_at(&r->writer.t, p->node));
     bytes_copy_racy(key, ring_payload(&r->domain->ring, pos), payload);
     p->crc = crc32c_short(0, key, payload);
     if (!apply_checks_out(r, p, p->crc)) {
         apply_drop(r, p, 1);
         return apply_torn(r, pos);
+    }
+    if (__builtin_expect((p->f.flags & FRAME_KEEP) != 0, 0)) {
+        table_node_keep(table_node_at(&r->writer.t, p->node));
     }
     p->hash = table_hash(&r->writer.t, key, p->f.key_len);
     __builtin_prefetch(table_bucket_at(&r->writer.t, table_bucket_of(p->hash, r->writer.buckets)));
@@ -112,6 +113,23 @@ static enum apply_status apply_delete(struct replica *r, const struct apply_part
     return APPLY_OK;
 }
 
+/* Entries that are made before the first of them is taken, so that the table's cache misses overlap: each entry has
+ * to find its bucket, and there the node that it replaces. Their nodes count as alive when they are taken, and are had
+ * only where nothing has to be waited for. */
+#define APPLY_AHEAD 16u
+#define APPLY_AHEAD_BYTES 4096u
+
+/*
+ * Between the steps: ask for the version that the entry replaces. Its bucket was asked for when the entry was made, and has come by the
+ * time that APPLY_BEHIND more are made. Memory answers only so many questions at a time, so there is work between them.
+ */
+#define APPLY_BEHIND 6u
+static inline void apply_ask(const struct replica *r, const struct apply_part *p) {
+    if (p->f.type == FRAME_PUT) {
+        table_prefetch(&r->writer, p->hash);
+    }
+}
+
 /* Second step: make it part of the table. */
 static inline enum apply_status apply_take(struct replica *r, const struct apply_part *p) {
     enum apply_status status;
@@ -120,7 +138,7 @@ static inline enum apply_status apply_take(struct replica *r, const struct apply
             table_node_count(&r->writer, p->node);
         }
         status = table_publish(&r->writer, p->node, p->hash, p->f.index, p->crc) == 0 ? APPLY_OK : APPLY_FULL;
-    } else if (p->f.type == FRAME_DELETE || p->f.type == FRAME_EXPIRE || p->f.type == FRAME_EVICT) {
+    } else if (ring_removes(&p->f)) {
         status = apply_delete(r, p);
     } else {
         status = apply_checks_out(r, p, 0) ? APPLY_OK : apply_torn(r, p->pos);
@@ -179,18 +197,18 @@ static enum apply_status apply_batch(struct replica *r, const struct apply_part 
         apply_drop(r, r->parts, count);
         return status;
     }
+    for (size_t i = 0; i < count && i < APPLY_AHEAD; i++) {
+        apply_ask(r, &r->parts[i]);
+    }
     for (size_t i = 0; i < count && status == APPLY_OK; i++) {
+        if (i + APPLY_AHEAD < count) {
+            apply_ask(r, &r->parts[i + APPLY_AHEAD]);
+        }
         status = apply_take(r, &r->parts[i]);
     }
     *last = r->parts[count - 1].f;
     return status;
 }
-
-/* Entries that are made before the first of them is taken, so that the table's cache misses overlap: each entry has
- * to find its bucket, and there the node that it replaces. Their nodes count as alive when they are taken, and are had
- * only where nothing has to be waited for. */
-#define APPLY_AHEAD 16u
-#define APPLY_AHEAD_BYTES 4096u
 
 struct apply_ahead {
     struct apply_part parts[APPLY_AHEAD];
@@ -236,6 +254,9 @@ static enum apply_status apply_look_ahead(struct replica *r, struct apply_ahead 
         }
         pos += p->f.length;
         bytes += p->f.length;
+        if (a->count >= APPLY_BEHIND) {
+            apply_ask(r, &a->parts[a->count - APPLY_BEHIND]);
+        }
         a->count++;
         if ((p->f.flags & FRAME_MORE) != 0) {
             a->batch = true;
@@ -292,10 +313,8 @@ static bool apply_make_room(struct replica *r) {
 }
 
 static enum apply_status apply_take_all(struct replica *r, const struct apply_ahead *a, struct apply_lags *lags) {
-    for (uint32_t i = 0; i < a->count; i++) { /* their buckets were asked for when they were made */
-        if (a->parts[i].f.type == FRAME_PUT) {
-            table_prefetch(&r->writer, a->parts[i].hash);
-        }
+    for (uint32_t i = a->count > APPLY_BEHIND ? a->count - APPLY_BEHIND : 0; i < a->count; i++) {
+        apply_ask(r, &a->parts[i]);
     }
     for (uint32_t i = 0; i < a->count; i++) {
         enum apply_status status = apply_take(r, &a->parts[i]);

@@ -3,6 +3,7 @@
 
 #include "engine/table/kill.h"
 #include "engine/log/agree.h"
+#include "engine/log/derive.h"
 #include "engine/log/lane_notes.h"
 #include "engine/replica/replica.h"
 #include "engine/table/evict.h"
@@ -36,6 +37,9 @@ static void seq_group_clear(struct seq_group *g) {
 
 static void seq_answer(struct seq_request *q, int result) {
     q->result = result;
+    if (q->more != NULL) {
+        derive_release(q);
+    }
     if (q->own) {
         return;
     }
@@ -99,6 +103,24 @@ static void seq_apply(struct replica *r, struct seq_request *q) {
     }
 }
 
+/* Rouse the lane thread, which removes what has expired, if something expires before it is going to wake. */
+static inline void seq_alarm(struct tide *d) {
+    struct sequencer *s = &d->seq;
+    /* MO(seq.alarm): relaxed; written with the turn alone. `soonest` 0 is none. */
+    uint64_t alarm = atomic_load_explicit(&s->alarm, memory_order_relaxed);
+    if (__builtin_expect(s->leader->writer.expiry.soonest - 1 < alarm, 0)) {
+        atomic_store(&s->alarm, 0);
+        park_rouse(&d->log->lanes_board.wake, INT32_MAX);
+    }
+}
+
+/* Count what a leader's own request has removed. */
+static void seq_count_removed(struct tide *d, const struct seq_request *q) {
+    struct leader_board *lead = &d->log->leader;
+    uint64_t n = atomic_load_explicit(&lead->expired, memory_order_relaxed);   /* MO(stats) */
+    atomic_store_explicit(&lead->expired, n + q->count, memory_order_relaxed); /* MO(stats) */
+}
+
 /* Commit what is in the ring, apply it, answer. */
 static void seq_flush(struct tide *d, struct seq_group *g) {
     if (g->first == NULL) {
@@ -115,6 +137,9 @@ static void seq_flush(struct tide *d, struct seq_group *g) {
     }
     for (struct seq_request *q = g->first; q != NULL; q = q->next) {
         seq_apply(r, q);
+        if (q->sweep != NULL) {
+            seq_count_removed(d, q);
+        }
     }
     r->pos = s->ring.tail;
     r->last_ts = s->ring.last_ts;
@@ -127,6 +152,7 @@ static void seq_flush(struct tide *d, struct seq_group *g) {
     }
     seq_count_group(d);
     seq_group_clear(g);
+    seq_alarm(d);
     if (__builtin_expect(table_is_damaged(&r->writer.t), 0)) {
         replica_stop_serving(r);
     }
@@ -138,35 +164,19 @@ static int seq_refuses(const struct replica *r) {
     return r->candidate ? TIDE_ERR_NO_LEADER : TIDE_ERR_CORRUPT;
 }
 
-static bool seq_has_cas(const struct seq_request *q) {
+static bool seq_has_looks(const struct seq_request *q) {
     for (size_t i = 0; i < q->count; i++) {
-        if (q->ops[i].kind == TIDE_OP_CAS) {
+        if (seq_looks(&q->ops[i])) {
             return true;
         }
     }
     return false;
 }
 
-static int seq_check_cas(const struct replica *r, struct seq_request *q) {
-    for (size_t i = 0; i < q->count; i++) {
-        const struct tide_op *op = &q->ops[i];
-        if (op->kind != TIDE_OP_CAS) {
-            continue;
-        }
-        uint64_t found = table_current(&r->writer, q->prepared[i].hash, op->key, op->key_len);
-        if (found != op->expected) {
-            q->found = found;
-            q->failed = i;
-            return TIDE_ERR_MISMATCH;
-        }
-    }
-    return 0;
-}
-
 static void seq_batch(const struct replica *r, const struct seq_request *q, struct table_batch *batch) {
     for (size_t i = 0; i < q->count; i++) {
         if (!seq_removes(&q->ops[i])) {
-            table_batch_add(&r->writer, batch, q->ops[i].key_len + q->ops[i].value_size);
+            table_batch_add(&r->writer, batch, node_payload_bytes(q->ops[i].key_len, derive_word(q, i)));
         }
     }
 }
@@ -177,7 +187,7 @@ static enum table_room seq_admits(const struct replica *r, const struct seq_grou
         const struct tide_op *op = q->ops;
         return seq_removes(op)
                    ? TABLE_YES
-                   : table_admits(&r->writer, q->prepared->hash, op->key, op->key_len, op->value_size, g->puts);
+                   : table_admits(&r->writer, q->prepared->hash, op->key, op->key_len, derive_word(q, 0), g->puts);
     }
     struct table_batch batch = { 0 };
     seq_batch(r, q, &batch);
@@ -186,8 +196,8 @@ static enum table_room seq_admits(const struct replica *r, const struct seq_grou
         batch.no_larger = true;
         for (size_t i = 0; i < q->count && batch.no_larger; i++) {
             const struct tide_op *op = &q->ops[i];
-            batch.no_larger = seq_removes(op) ||
-                              table_is_no_larger(&r->writer, q->prepared[i].hash, op->key, op->key_len, op->value_size);
+            batch.no_larger = seq_removes(op) || table_is_no_larger(&r->writer, q->prepared[i].hash, op->key,
+                                                                    op->key_len, derive_word(q, i));
         }
         admitted = batch.no_larger && table_admits_batch(&r->writer, &batch, g->puts);
     }
@@ -203,12 +213,13 @@ static enum table_room seq_admits(const struct replica *r, const struct seq_grou
  * anew. */
 static void seq_hold(const struct replica *r, const struct seq_request *q, bool hold) {
     for (size_t i = 0; i < q->count; i++) {
-        struct table_node *n = table_newest(&r->writer, q->prepared[i].hash, q->ops[i].key, q->ops[i].key_len);
+        struct table_node *n = (struct table_node *)(uintptr_t)table_newest(&r->writer, q->prepared[i].hash,
+                                                                            q->ops[i].key, q->ops[i].key_len);
         if (n != NULL) {
-            /* MO(node.heat): relaxed; one writer. */
+            /* MO(node.fields): relaxed; one writer. */
             uint8_t flags = atomic_load_explicit(&n->flags, memory_order_relaxed) & (uint8_t)~NODE_HELD;
             atomic_store_explicit(&n->flags, hold ? flags | NODE_HELD : flags,
-                                  memory_order_relaxed); /* MO(node.heat) */
+                                  memory_order_relaxed); /* MO(node.fields) */
         }
     }
 }
@@ -297,8 +308,8 @@ static enum arena_status seq_make_nodes(struct replica *r, struct seq_request *q
         if (seq_removes(op)) {
             continue;
         }
-        uint32_t *node = &q->prepared[i].node;
-        enum arena_status status = table_node_new(&r->writer, op->key_len, op->value_size, node);
+        uint32_t *node = &q->prepared[i].node, word = derive_word(q, i);
+        enum arena_status status = table_node_new(&r->writer, op->key_len, word, node);
         if (status != ARENA_OK) {
             while (i-- > 0) {
                 if (!seq_removes(&q->ops[i])) {
@@ -307,14 +318,27 @@ static enum arena_status seq_make_nodes(struct replica *r, struct seq_request *q
             }
             return status;
         }
-        if (__builtin_expect(q->prepared[i].flags != 0 && r->writer.evict != NULL, 0)) {
-            table_node_flag(table_node_at(&r->writer.t, *node), NODE_KEEP);
-        }
         uint8_t *key = table_node_key(table_node_at(&r->writer.t, *node));
         bytes_copy(key, op->key, op->key_len);
-        bytes_copy(key + op->key_len, op->value, op->value_size);
+        bytes_copy(key + op->key_len, derive_value(q, i), node_value_len(word));
+        if (node_expires(word)) {
+            bytes_copy(key + op->key_len + node_value_len(word), &q->more[i].expiry, EXPIRY_BYTES);
+        }
+        if (q->more != NULL && (q->more[i].flags & TIDE_KEEP) != 0) {
+            table_node_keep(table_node_at(&r->writer.t, *node));
+        }
     }
     return ARENA_OK;
+}
+
+/* FRAME_MORE: the entries are one batch. Those that the leader removes by itself are not. */
+static uint8_t seq_frame_flags(const struct seq_request *q, size_t i) {
+    uint32_t flags = i + 1 < q->count && q->sweep == NULL && (uint32_t)q->ops[i].kind != SEQ_OP_EVICT ? FRAME_MORE : 0;
+    if (q->more != NULL && !seq_removes(&q->ops[i])) {
+        flags |= derive_expires(q, i) ? FRAME_EXPIRES : 0;
+        flags |= (q->more[i].flags & TIDE_KEEP) != 0 ? FRAME_KEEP : 0;
+    }
+    return (uint8_t)(flags | q->prepared[i].flags);
 }
 
 static void seq_append(struct sequencer *s, const struct seq_request *q, uint64_t ts) {
@@ -325,18 +349,67 @@ static void seq_append(struct sequencer *s, const struct seq_request *q, uint64_
         }
         struct ring_entry e = {
             .key = op->key,
-            .value = op->value,
-            .value_len = seq_removes(op) ? 0 : (uint32_t)op->value_size,
+            .value = derive_value(q, i),
+            .value_len = seq_removes(op) ? 0 : (uint32_t)derive_value_size(q, i),
+            .expiry = q->more != NULL ? q->more[i].expiry : 0,
             .payload_crc = q->prepared[i].payload_crc,
             .key_len = (uint16_t)op->key_len,
             .lane = q->lane,
             .lane_seq = q->lane_seq,
             .type = seq_frame_type(op),
-            .flags = (uint8_t)(q->prepared[i].flags |
-                               (i + 1 < q->count && (uint32_t)op->kind < SEQ_OP_EVICT ? FRAME_MORE : 0)),
+            .flags = seq_frame_flags(q, i),
         };
         ring_append(&s->ring, &e, ts);
     }
+}
+
+/* Check the conditions, and work out what depends on the state that earlier requests leave. */
+static int seq_look(struct tide *d, struct seq_group *g, struct seq_request *q) {
+    const struct replica *r = d->seq.leader;
+    struct instant when = { .clock = &d->log->clock };
+    int error = 0;
+    if (seq_has_looks(q)) {
+        seq_flush(d, g);
+        error = derive_check_cas(r, q, &when);
+    }
+    if (error == 0 && q->more != NULL) {
+        error = derive_all(d, r, q, &when);
+    }
+    return table_is_damaged(&r->writer.t) ? seq_refuses(r) : error;
+}
+
+/* Fill the leader's own request with keys that have expired. False: there are none. */
+static bool seq_find_expired(struct tide *d, struct seq_request *q) {
+    struct sequencer *s = &d->seq;
+    struct table_writer *w = &s->leader->writer;
+    struct seq_sweep *sweep = q->sweep;
+    struct expiry_due due[SEQ_SWEEP_MOST];
+    uint64_t now = clock_stamp(&d->log->clock), keys = 0;
+    bool more;
+    uint32_t found = expiry_sweep(w, now, due, SEQ_SWEEP_MOST, &more);
+    for (uint32_t i = 0; i < found; i++) {
+        struct table_lengths len;
+        const struct table_node *n = table_node_at(&w->t, due[i].node);
+        uint64_t frame = table_lengths_of(&w->t, n, &len) ? ring_frame_bytes(len.key, 0) : UINT64_MAX;
+        if (frame > ring_group_max(&d->ring) - q->ring_bytes || len.key > SEQ_SWEEP_KEYS - keys) {
+            more = true; /* the next request takes it; or another process changed its lengths */
+            break;
+        }
+        uint8_t *key = memcpy(sweep->keys + keys, table_node_key(n), len.key);
+        sweep->ops[i] = (struct tide_op){ .kind = (enum tide_op_kind)SEQ_OP_EXPIRE, .key = key, .key_len = len.key };
+        sweep->prepared[i] = (struct seq_op){ .hash = due[i].hash, .payload_crc = crc32c(0, key, len.key) };
+        keys += len.key;
+        q->ring_bytes += frame;
+        q->count++;
+    }
+    q->ops = sweep->ops;
+    q->prepared = sweep->prepared;
+    uint64_t soonest = w->expiry.soonest;
+    sweep->left_ns = more ? 0 : soonest == 0 ? UINT64_MAX : soonest > now ? soonest - now : 1;
+    sweep->armed = sweep->left_ns >= sweep->longest_ns;
+    /* MO(seq.alarm): sequentially consistent, for the lane thread, which reads it without the turn. */
+    atomic_store(&s->alarm, sweep->armed ? clock_after(now, sweep->longest_ns) : 0);
+    return q->count != 0;
 }
 
 #define SEQ_WAITS_NS UINT64_C(1000000000) /* so long is worth a line */
@@ -360,6 +433,12 @@ static void seq_waits(void *domain, uint64_t since_ns) {
     }
 }
 
+/* Eviction has published entries since: nodes may have moved, and the clock went on. */
+static int seq_look_again(struct tide *d, struct seq_group *g, struct seq_request *q) {
+    derive_release(q);
+    return seq_look(d, g, q);
+}
+
 /* Take a request into the group, or answer it. Whatever can fail does so before the first frame is written. */
 static void seq_take(struct tide *d, struct seq_group *g, struct seq_request *q) {
     struct sequencer *s = &d->seq;
@@ -372,10 +451,14 @@ static void seq_take(struct tide *d, struct seq_group *g, struct seq_request *q)
         seq_answer(q, seq_refuses(s->leader));
         return;
     }
-    if (seq_has_cas(q)) {
-        seq_flush(d, g); /* the condition is about the state that earlier requests leave */
-        int error = seq_check_cas(s->leader, q);
-        error = table_is_damaged(&s->leader->writer.t) ? seq_refuses(s->leader) : error;
+    if (q->sweep != NULL) {
+        seq_flush(d, g);
+        if (!seq_find_expired(d, q)) {
+            seq_answer(q, 0);
+            return;
+        }
+    } else if (q->more != NULL || seq_has_looks(q)) {
+        int error = seq_look(d, g, q);
         if (error != 0) {
             seq_answer(q, error);
             return;
@@ -391,6 +474,11 @@ static void seq_take(struct tide *d, struct seq_group *g, struct seq_request *q)
     }
     if (room != TABLE_YES && s->leader->writer.evict != NULL) {
         room = seq_evict(d, g, q);
+        int error = room == TABLE_YES && q->more != NULL ? seq_look_again(d, g, q) : 0;
+        if (error != 0) {
+            seq_answer(q, error);
+            return;
+        }
     }
     if (room != TABLE_YES) {
         atomic_fetch_add_explicit(&d->log->leader.refused_full, 1, memory_order_relaxed); /* MO(stats) */
@@ -515,17 +603,21 @@ static void seq_await(struct tide *d, struct seq_request *q) {
     }
 }
 
+static void seq_push(struct sequencer *s, struct seq_request *q) {
+    atomic_store(&q->done, SEQ_PENDING);
+    struct seq_request *head = atomic_load(&s->queue);
+    do {
+        q->next = head;
+    } while (!atomic_compare_exchange_weak(&s->queue, &head, q));
+}
+
 int seq_submit(struct tide *d, struct seq_request *q) {
     struct sequencer *s = &d->seq;
     if (seq_try(s)) {
         seq_run(d, q);
         return q->result;
     }
-    atomic_store(&q->done, SEQ_PENDING);
-    struct seq_request *head = atomic_load(&s->queue);
-    do {
-        q->next = head;
-    } while (!atomic_compare_exchange_weak(&s->queue, &head, q));
+    seq_push(s, q);
     seq_await(d, q);
     return q->result;
 }
@@ -533,14 +625,39 @@ int seq_submit(struct tide *d, struct seq_request *q) {
 void seq_submit_all(struct tide *d, struct seq_request *requests, size_t n) {
     struct sequencer *s = &d->seq;
     for (size_t i = 0; i < n; i++) {
-        struct seq_request *q = &requests[i], *head = atomic_load(&s->queue);
-        atomic_store(&q->done, SEQ_PENDING);
-        do {
-            q->next = head;
-        } while (!atomic_compare_exchange_weak(&s->queue, &head, q));
+        seq_push(s, &requests[i]);
     }
     for (size_t i = 0; i < n; i++) {
         seq_await(d, &requests[i]);
+    }
+}
+
+#define SEQ_SWEEP_POLL_NS 50000u
+
+uint64_t seq_expire(struct tide *d, struct seq_sweep *sweep) {
+    struct sequencer *s = &d->seq;
+    if (!sweep->posted) {
+        sweep->request = (struct seq_request){ .sweep = sweep };
+        sweep->left_ns = sweep->longest_ns;
+        sweep->armed = false;
+        if (seq_try(s)) {
+            seq_run(d, &sweep->request);
+            return sweep->left_ns;
+        }
+        seq_push(s, &sweep->request);
+        sweep->posted = true;
+        if (seq_try(s)) { /* or nobody might look at the queue: see seq_run() */
+            seq_run(d, NULL);
+        }
+    }
+    sweep->posted = atomic_load(&sweep->request.done) != SEQ_DONE;
+    return sweep->posted ? SEQ_SWEEP_POLL_NS : sweep->left_ns;
+}
+
+void seq_end_sweep(struct tide *d, struct seq_sweep *sweep) {
+    if (sweep->posted) {
+        seq_await(d, &sweep->request);
+        sweep->posted = false;
     }
 }
 

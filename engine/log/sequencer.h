@@ -41,11 +41,40 @@ struct seq_op {
     uint8_t flags; /* of the frame: FRAME_KEEP, FRAME_SMALL */
 };
 
+/* Does it depend on what the key is, or whether it is there? */
+static inline bool seq_looks(const struct tide_op *op) {
+    return op->kind >= TIDE_OP_CAS && op->kind <= TIDE_OP_TOUCH;
+}
+
+#define SEQ_NUMBER_MOST 20u /* characters of a number of 64 bits with its sign */
+
+/* Of an operation of a request in which some expire, or are kept, or depend on the value that is there: engine/log/derive.c. */
+struct seq_more {
+    uint64_t ttl_ns;
+    int64_t delta;
+    uint32_t flags;  /* enum tide_write_flags */
+    uint32_t before; /* the number + 1 of the last operation before it that has the same key; 0: none */
+    /* What the sequencer works out: */
+    int64_t result;
+    const void *value; /* NULL: the operation's own */
+    size_t value_size;
+    uint64_t expiry; /* NEVER_EXPIRES: none */
+    void *owned;     /* value, where it has memory of its own */
+    char number[SEQ_NUMBER_MOST];
+};
+
+#define SEQ_SWEEP_MOST 32u
+#define SEQ_SWEEP_KEYS (TIDE_KEY_MAX + 4096u)
+
+struct seq_sweep;
+
 enum seq_done { SEQ_PENDING = 0, SEQ_ASLEEP = 1, SEQ_DONE = 2 };
 
 struct seq_request {
     const struct tide_op *ops;
     struct seq_op *prepared;
+    struct seq_more *more;   /* as many; NULL: puts, deletes and cas without a ttl or flags */
+    struct seq_sweep *sweep; /* the leader's own request */
     size_t count;
     uint64_t ring_bytes; /* of all frames */
     uint64_t lane_seq;
@@ -55,9 +84,22 @@ struct seq_request {
     int result;
     uint64_t index;        /* of the last operation */
     uint64_t found;        /* MISMATCH: the version that was there */
-    size_t failed;         /* MISMATCH: the operation */
+    size_t failed;         /* MISMATCH, NOT_FOUND, NUMBER, OVERFLOW: the operation */
     _Atomic uint32_t done; /* futex word: enum seq_done */
     struct seq_request *next;
+};
+
+/* A request of the leader itself: remove what has expired. */
+struct seq_sweep {
+    struct tide_op ops[SEQ_SWEEP_MOST];
+    struct seq_op prepared[SEQ_SWEEP_MOST];
+    uint8_t keys[SEQ_SWEEP_KEYS];
+    struct seq_request request;
+    bool posted;         /* it is queued: the thread that has the turn does it */
+    uint64_t longest_ns; /* how long its thread sleeps at most until the next one */
+    /* Out: */
+    uint64_t left_ns; /* until something expires; 0: something has */
+    bool armed;       /* nothing does before longest_ns: d->seq.alarm was set */
 };
 
 /* Have the request answered, by this thread or another. Returns its result. Not inside a section. */
@@ -69,6 +111,16 @@ void seq_submit_all(struct tide *d, struct seq_request *requests, size_t n);
 /* The replica, which has applied everything, leads from now on / no more. The latter answers what is queued with NO_LEADER. */
 void seq_lead(struct tide *d, struct replica *leader, uint32_t term, bool announce);
 void seq_unlead(struct tide *d);
+
+/*
+ * Remove some keys that have expired, if this process leads. The lane thread calls it, and never waits here: where another thread has
+ * the turn, that one does it. Returns for how long it need not be called again, in ns; 0: something more has expired. With
+ * sweep->armed, the lane thread is roused when something is put that expires before longest_ns.
+ */
+uint64_t seq_expire(struct tide *d, struct seq_sweep *sweep);
+
+/* Wait until the sweep's memory is its owner's alone. */
+void seq_end_sweep(struct tide *d, struct seq_sweep *sweep);
 
 /* Words of the leader's board that another process changed are written again. From time to time, by a thread of the leading process. */
 void seq_mend(struct tide *d);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "engine/read/reader.h"
+#include "engine/replica/sized.h"
 
 /* Which replica served, and how fresh that was. */
 static inline void answer_served(struct tide_answer *a, const struct verdict *v) {
@@ -21,10 +22,17 @@ static inline void answer_served(struct tide_answer *a, const struct verdict *v)
     a->waited_ns = v->waited_ns;
 }
 
-/* The value found; 0, 0: there was none. */
-static inline void answer_value(struct tide_answer *a, uint64_t value_size, uint64_t version) {
+/* The value that was found, and what is left of its life: all 0 where there was none. An older program's answer has no ttl_ns. */
+static inline void answer_value(struct tide_answer *a, uint64_t value_size, uint64_t version, uint64_t ttl_ns) {
     a->value_size = value_size;
     a->version = version;
+    if (__builtin_expect(SIZED_HAS(a, tide_answer, ttl_ns), 1)) {
+        a->ttl_ns = ttl_ns;
+    }
+}
+
+static inline void answer_found(struct tide_answer *a, const struct found *f, const struct instant *when) {
+    answer_value(a, f->size, f->version, f->expiry != 0 ? instant_left(when, f->expiry) : 0);
 }
 
 #endif

@@ -56,7 +56,7 @@ static inline void get_serve(struct tide_reader *r, struct tide_answer *a, bool 
 
 static inline void get_value(struct tide_answer *a, uint64_t value_size, uint64_t version) {
     if (a != NULL) {
-        answer_value(a, value_size, version);
+        answer_value(a, value_size, version, TIDE_TTL_NONE);
     }
 }
 
@@ -83,14 +83,20 @@ static __attribute__((noinline)) int get_leave(struct tide_reader *r, const void
 static __attribute__((noinline)) int get_rest(struct tide_reader *r, const void *key, size_t key_len,
                                               const struct table *t, void *buf, size_t buf_size,
                                               struct tide_answer *a) {
-    uint64_t value_size, version;
-    int result = read_value(t, r->found, buf, buf_size, &value_size, &version);
+    struct found found;
+    struct instant when = { .clock = &r->log->clock };
+    int result = read_value(t, r->found, &when, buf, buf_size, &found);
+    if (__builtin_expect(result == READ_EXPIRED, 0)) {
+        result = board_commit(r->log) <= r->fence ? TIDE_ERR_NOT_FOUND : READ_STUCK; /* read again: read_hides() */
+    }
     if (__builtin_expect(result == READ_STUCK, 0)) {
         return get_leave(r, key, key_len, r->bound, buf, buf_size,
-                         a); /* the table is damaged: another replica serves, or the fallback */
+                         a); /* the table is damaged, say: another replica serves, or the fallback */
     }
     rcu_exit_at(r->rcu_word);
-    get_value(a, value_size, version);
+    if (a != NULL) {
+        answer_found(a, &found, &when);
+    }
     if (__builtin_expect(r->noted != NULL, 0) && result != TIDE_ERR_NOT_FOUND) {
         reader_touch(r, XXH3_64bits_withSeed(key, key_len, r->hash_seed));
     }
@@ -142,7 +148,7 @@ __attribute__((flatten, noinline)) static int get_near(struct tide_reader *r, co
         reader_settle(r);
         return read_get_any(r, key, key_len, bound, buf, buf_size, a);
     }
-    struct foreign_value value;
+    struct found value;
     uint64_t index = board_applied(home->board);
     if (__builtin_expect(index < commit, 0)) {
         return get_later(r, key, key_len, bound, buf, buf_size, a);

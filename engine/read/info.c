@@ -40,6 +40,9 @@ int tide_info(struct tide *d, struct tide_info *out) {
         .created_unix_ns = d->words.header.created_unix_ns,
         .leader = atomic_load(&log->leader.leader),
         .lapped_total = atomic_load(&log->leader.lapped),
+        .expired_total = atomic_load(&log->leader.expired),
+        .evicted_total = atomic_load(&log->leader.evicted),
+        .default_ttl_ns = d->words.default_ttl_ns,
     };
     bool here = atomic_load(&d->seq.here) != 0;
     found.led = here || member_led_elsewhere(d->segment.fd);

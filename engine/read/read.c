@@ -55,7 +55,7 @@ int read_refuse(struct tide_reader *r, int error, const struct verdict *v, struc
         reader_count(r, v->id, TIDE_REASON_REFUSED);
         if (a != NULL) {
             answer_served(a, v);
-            answer_value(a, 0, 0);
+            answer_value(a, 0, 0, 0);
             a->reason = TIDE_REASON_REFUSED;
             a->linearizable = 0;
         }
@@ -70,13 +70,13 @@ static inline void read_touch(struct tide_reader *r, int result, const void *key
     }
 }
 
-void read_done(struct tide_reader *r, const struct verdict *v, struct tide_answer *a, uint64_t value_size,
-               uint64_t version) {
+void read_done(struct tide_reader *r, const struct verdict *v, struct tide_answer *a, const struct found *f,
+               const struct instant *when) {
     r->fence = v->index > r->fence ? v->index : r->fence;
     reader_count(r, v->id, v->reason);
     if (a != NULL) {
         answer_served(a, v);
-        answer_value(a, value_size, version);
+        answer_found(a, f, when);
     }
 }
 
@@ -95,20 +95,22 @@ bool read_newer(struct verdict *v) {
     return true;
 }
 
-/* Look up in another process's replica, at v->index or a later index, which v then holds. */
-static int read_foreign(struct verdict *v, uint64_t hash, const void *key, size_t key_len, void *buf, size_t buf_size,
-                        struct foreign_value *out) {
+/* Look up in another process's replica, at v->index or a later one, which v then has. */
+static int read_foreign(struct verdict *v, struct instant *when, uint64_t hash, const void *key, size_t key_len,
+                        void *buf, size_t buf_size, struct found *out) {
     const struct view *replica = v->replica;
     for (int tries = 0; tries < READ_FOREIGN_TRIES; tries++) {
         uint64_t epoch = foreign_epoch(&replica->table);
         if (!read_newer(v)) {
             return READ_MOVED;
         }
-        switch (foreign_find(replica, epoch, v->index, hash, key, key_len, buf, buf_size, out)) {
+        switch (foreign_find(replica, epoch, v->index, when, hash, key, key_len, buf, buf_size, out)) {
         case FOREIGN_OK:
             return 0;
         case FOREIGN_NONE:
             return TIDE_ERR_NOT_FOUND;
+        case FOREIGN_EXPIRED:
+            return READ_EXPIRED;
         case FOREIGN_SMALL:
             return TIDE_ERR_BUFFER;
         case FOREIGN_LOST:
@@ -142,18 +144,28 @@ static void read_pardon(struct tide_reader *r) {
     r->pardons = 0;
 }
 
-static int read_get_foreign(struct tide_reader *r, const struct tide_bound *bound, struct verdict *v, const void *key,
-                            size_t key_len, void *buf, size_t buf_size, struct tide_answer *a) {
-    struct foreign_value value = { 0 };
-    int result = READ_STUCK;
+/* Look a key up in whatever replica was picked. */
+static int read_find(struct verdict *v, struct instant *when, const void *key, size_t key_len, void *buf,
+                     size_t buf_size, struct found *out) {
+    const struct table *t = &v->replica->table;
+    uint64_t hash = table_hash(t, key, key_len);
+    *out = (struct found){ 0 };
+    return v->replica->foreign ? read_foreign(v, when, hash, key, key_len, buf, buf_size, out)
+                               : read_value(t, table_find(t, hash, key, key_len, v->index), when, buf, buf_size, out);
+}
+
+/* Get a key whose replica is another process's, or which has to be looked up again. `result`: of the try before this, with
+ * `value`; READ_AGAIN: there was none. */
+static int read_get_slow(struct tide_reader *r, const struct tide_bound *bound, struct verdict *v, struct instant *when,
+                         const void *key, size_t key_len, void *buf, size_t buf_size, struct tide_answer *a,
+                         int result) {
+    struct found value = { 0 };
     for (;;) {
-        const struct table *t = &v->replica->table;
-        uint64_t hash = table_hash(t, key, key_len);
-        if (!v->replica->foreign) { /* picked after another process's replica was stuck */
-            result =
-                read_value(t, table_find(t, hash, key, key_len, v->index), buf, buf_size, &value.size, &value.version);
-        } else {
-            result = read_foreign(v, hash, key, key_len, buf, buf_size, &value);
+        if (result == READ_AGAIN) {
+            result = read_find(v, when, key, key_len, buf, buf_size, &value);
+        }
+        if (result == READ_EXPIRED) {
+            result = read_hides(r, v, when) ? TIDE_ERR_NOT_FOUND : READ_MOVED;
         }
         if (result != READ_STUCK && result != READ_MOVED) {
             break;
@@ -163,13 +175,14 @@ static int read_get_foreign(struct tide_reader *r, const struct tide_bound *boun
             read_pardon(r);
             return read_refuse(r, error, v, a);
         }
+        result = READ_AGAIN;
     }
     rcu_exit();
     read_pardon(r);
     if (r->quick != READER_NOT_QUICK && v->replica->foreign && v->id == r->home) {
         r->quick = reader_near();
     }
-    read_done(r, v, a, value.size, value.version);
+    read_done(r, v, a, &value, when);
     read_touch(r, result, key, key_len);
     return result;
 }
@@ -186,18 +199,19 @@ int read_get_any(struct tide_reader *r, const void *key, size_t key_len, const s
     if (__builtin_expect(error != 0, 0)) {
         return read_refuse(r, error, &v, a);
     }
+    struct instant when = { .clock = &r->log->clock };
     if (__builtin_expect(v.replica->foreign, 0)) {
-        return read_get_foreign(r, bound, &v, key, key_len, buf, buf_size, a);
+        return read_get_slow(r, bound, &v, &when, key, key_len, buf, buf_size, a, READ_AGAIN);
     }
     const struct table *t = &v.replica->table;
-    uint64_t value_size, version;
-    int result = read_value(t, table_find(t, table_hash(t, key, key_len), key, key_len, v.index), buf, buf_size,
-                            &value_size, &version);
-    if (__builtin_expect(result == READ_STUCK, 0)) {
-        return read_get_foreign(r, bound, &v, key, key_len, buf, buf_size, a); /* another replica serves */
+    struct found value;
+    int result =
+        read_value(t, table_find(t, table_hash(t, key, key_len), key, key_len, v.index), &when, buf, buf_size, &value);
+    if (__builtin_expect(result > 0, 0)) {
+        return read_get_slow(r, bound, &v, &when, key, key_len, buf, buf_size, a, result);
     }
     rcu_exit();
-    read_done(r, &v, a, value_size, version);
+    read_done(r, &v, a, &value, &when);
     read_touch(r, result, key, key_len);
     return result;
 }
@@ -227,19 +241,22 @@ static inline void read_prefetch_keys(const struct tide_mget_item *items, size_t
 
 /* Read one item whose first candidate was another key, or that had none. */
 static __attribute__((noinline)) void read_one(const struct table *t, struct tide_mget_item *item, uint64_t hash,
-                                               uint64_t at) {
+                                               uint64_t at, struct instant *when) {
     if (!read_item_valid(item)) {
         item->result = TIDE_ERR_INVALID;
         item->value_size = item->version = 0;
         return;
     }
-    item->result = read_value(t, table_find(t, hash, item->key, item->key_len, at), item->buf, item->buf_size,
-                              &item->value_size, &item->version);
+    struct found f;
+    int result = read_value(t, table_find(t, hash, item->key, item->key_len, at), when, item->buf, item->buf_size, &f);
+    item->result = result == READ_EXPIRED ? TIDE_ERR_NOT_FOUND : result;
+    item->value_size = f.size;
+    item->version = f.version;
 }
 
 /*
- * Copy a node's value if nothing else is needed: the node has this key, its newest version is of `at` or older and not
- * deleted, and the buffer suffices. False says nothing. Where the item has no key or no buffer, neither is touched.
+ * The value of a node where that takes nothing but a copy: its key is this one, its newest version is of `at` or older and
+ * not deleted, it never expires, and there is room. False says nothing. Where there is no key or no buffer, neither is looked at.
  */
 static inline bool read_hit(const struct table *t, const struct table_node *n, struct tide_mget_item *item,
                             uint64_t at) {
@@ -253,7 +270,7 @@ static inline bool read_hit(const struct table *t, const struct table_node *n, s
     uint64_t off = (uint64_t)((const uint8_t *)n - t->base) - t->buckets_off;
     if (__builtin_expect(key == NULL || buf == NULL || key_len > TIDE_KEY_MAX || key_len + size > t->room - off ||
                              visible_at(at, index, deleted) != VISIBLE || size > item->buf_size ||
-                             !table_key_is(n, key, key_len),
+                             size >= NODE_EXPIRES || !table_key_is(n, key, key_len),
                          0)) {
         return false;
     }
@@ -270,7 +287,7 @@ static inline bool read_hit(const struct table *t, const struct table_node *n, s
  */
 __attribute__((flatten)) /* the hash, too */
 static void
-read_many(const struct table *table, struct tide_mget_item *items, size_t n, uint64_t at) {
+read_many(const struct table *table, struct tide_mget_item *items, size_t n, uint64_t at, struct instant *when) {
     uint64_t hash[MGET_STRIDE];
     uint32_t node[MGET_STRIDE];
     const struct table own = *table, *t = &own; /* a copy: the compiler sees that no store changes it */
@@ -296,7 +313,7 @@ read_many(const struct table *table, struct tide_mget_item *items, size_t n, uin
     for (size_t i = 0; i < n; i++) {
         if (__builtin_expect(!table_node_fits(t, node[i], 0) || !read_hit(t, table_node_at(t, node[i]), &items[i], at),
                              0)) {
-            read_one(table, &items[i], hash[i], at);
+            read_one(table, &items[i], hash[i], at, when);
         }
     }
 }
@@ -323,7 +340,7 @@ static void read_prefetch_foreign(const struct view *v, const struct tide_mget_i
 
 /* Read some items at v->index. OK, LOST or STUCK. */
 static enum foreign_status read_some_foreign(const struct verdict *v, uint64_t epoch, struct tide_mget_item *items,
-                                             size_t n) {
+                                             size_t n, struct instant *when) {
     const struct view *replica = v->replica;
     uint64_t hash[MGET_STRIDE];
     read_prefetch_keys(items, n);
@@ -333,7 +350,7 @@ static enum foreign_status read_some_foreign(const struct verdict *v, uint64_t e
     read_prefetch_foreign(replica, items, hash, n);
     for (size_t i = 0; i < n; i++) {
         struct tide_mget_item *item = &items[i];
-        struct foreign_value value = { 0 };
+        struct found value = { 0 };
         if (!read_item_valid(item)) {
             item->result = TIDE_ERR_INVALID;
             item->value_size = item->version = 0;
@@ -342,22 +359,21 @@ static enum foreign_status read_some_foreign(const struct verdict *v, uint64_t e
         enum foreign_status status = FOREIGN_OK;
         if (item->key_len < FOREIGN_HIT_KEY_LEAST || item->key_len > FOREIGN_HIT_KEY_MOST || item->buf == NULL ||
             !foreign_hit(replica, v->index, hash[i], item->key, item->key_len, item->buf, item->buf_size, &value)) {
-            status = foreign_find(replica, epoch, v->index, hash[i], item->key, item->key_len, item->buf,
+            status = foreign_find(replica, epoch, v->index, when, hash[i], item->key, item->key_len, item->buf,
                                   item->buf_size, &value);
         }
         if (status == FOREIGN_LOST || status == FOREIGN_STUCK) {
             return status;
         }
-        item->result = status == FOREIGN_OK ? 0 : status == FOREIGN_NONE ? TIDE_ERR_NOT_FOUND : TIDE_ERR_BUFFER;
+        item->result = status == FOREIGN_OK ? 0 : status == FOREIGN_SMALL ? TIDE_ERR_BUFFER : TIDE_ERR_NOT_FOUND;
         item->value_size = value.size;
         item->version = value.version;
     }
     return FOREIGN_OK;
 }
 
-/* Read all items of another process's replica at one index. READ_STUCK: there was no index at which all could be
- * read. */
-static int read_many_foreign(struct verdict *v, struct tide_mget_item *items, size_t n) {
+/* All items at one index, of another process's replica. READ_STUCK: no index could be had for all. */
+static int read_many_foreign(struct verdict *v, struct tide_mget_item *items, size_t n, struct instant *when) {
     const struct view *replica = v->replica;
     for (int tries = 0; tries < READ_FOREIGN_TRIES; tries++) {
         uint64_t epoch = foreign_epoch(&replica->table);
@@ -366,7 +382,7 @@ static int read_many_foreign(struct verdict *v, struct tide_mget_item *items, si
         }
         enum foreign_status status = FOREIGN_OK;
         for (size_t i = 0; i < n && status == FOREIGN_OK; i += MGET_STRIDE) {
-            status = read_some_foreign(v, epoch, items + i, n - i < MGET_STRIDE ? n - i : MGET_STRIDE);
+            status = read_some_foreign(v, epoch, items + i, n - i < MGET_STRIDE ? n - i : MGET_STRIDE, when);
         }
         if (status == FOREIGN_OK) {
             return 0;
@@ -380,20 +396,24 @@ static int read_many_foreign(struct verdict *v, struct tide_mget_item *items, si
 
 /* 0, or an error with no section open. */
 static int read_all(struct tide_reader *r, const struct tide_bound *bound, struct verdict *v,
-                    struct tide_mget_item *items, size_t n) {
+                    struct tide_mget_item *items, size_t n, struct instant *when) {
     int why;
-    while (v->replica->foreign && (why = read_many_foreign(v, items, n)) != 0) {
+    while (v->replica->foreign && (why = read_many_foreign(v, items, n, when)) != 0) {
         int error = read_elsewhere(r, bound, v, why);
         if (error != 0) {
             return error;
         }
     }
     for (size_t i = 0; i < n && !v->replica->foreign; i += MGET_STRIDE) {
-        read_many(&v->replica->table, items + i, n - i < MGET_STRIDE ? n - i : MGET_STRIDE, v->index);
+        read_many(&v->replica->table, items + i, n - i < MGET_STRIDE ? n - i : MGET_STRIDE, v->index, when);
     }
     if (__builtin_expect(!v->replica->foreign && table_is_damaged(&v->replica->table), 0)) {
         int error = read_elsewhere(r, bound, v, READ_STUCK);
-        return error != 0 ? error : read_all(r, bound, v, items, n); /* ends: each time one replica fewer may serve */
+        return error != 0 ? error : read_all(r, bound, v, items, n, when); /* with one replica less each time */
+    }
+    if (__builtin_expect(when->hid, 0) && !read_hides(r, v, when)) {
+        int error = read_elsewhere(r, bound, v, READ_MOVED);
+        return error != 0 ? error : read_all(r, bound, v, items, n, when); /* once */
     }
     return 0;
 }
@@ -406,16 +426,19 @@ int tide_mget(struct tide_reader *r, struct tide_mget_item *items, size_t n, con
     if (items == NULL || n == 0) {
         return TIDE_ERR_INVALID;
     }
+    const struct found none = { 0 };
+    struct instant when = { 0 };
     int error = read_begin(r, bound, a, &v);
     if (error == 0) {
-        error = read_all(r, bound, &v, items, n);
+        when.clock = &r->log->clock;
+        error = read_all(r, bound, &v, items, n, &when);
         read_pardon(r); /* not before: a reader that is no reader of this thread is not written to */
     }
     if (error != 0) {
         return read_refuse(r, error, &v, a);
     }
     rcu_exit();
-    read_done(r, &v, a, 0, 0);
+    read_done(r, &v, a, &none, &when);
     for (size_t i = 0; i < n && r->noted != NULL; i++) {
         read_touch(r, items[i].result, items[i].key, items[i].key_len);
     }

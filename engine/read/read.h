@@ -15,12 +15,26 @@ static inline bool read_key_valid(const void *key, size_t key_len) {
  * now. */
 #define READ_STUCK 1
 #define READ_MOVED 2
+#define READ_EXPIRED 3 /* the key is absent, if read_hides() says so */
+#define READ_AGAIN 4
 
-/* Copy a found value. READ_STUCK: the table is damaged, so neither a hit nor a miss says anything. */
-static inline int read_value(const struct table *t, const struct table_node *n, void *buf, size_t buf_size,
-                             uint64_t *value_size, uint64_t *version) {
-    *value_size = 0;
-    *version = 0;
+/*
+ * Something was found expired at index v->index, by a clock that was asked after that index was loaded. Meanwhile another write may
+ * have given it a longer life; then it was never absent, and a linearizable read must not say so. True: nothing was committed
+ * meanwhile, or the read need not be linearizable, or the clock was asked before the index was loaded. False: read again, by this
+ * instant; `when` is changed so that the next read's index comes after it.
+ */
+static inline bool read_hides(const struct tide_reader *r, const struct verdict *v, struct instant *when) {
+    bool good = when->early || v->staleness_ns != 0 || board_commit(r->log) <= v->index;
+    when->early = true;
+    when->hid = false;
+    return good;
+}
+
+/* Copy a found value. READ_STUCK: the table is damaged, and what was found or not found says nothing. */
+static inline int read_value(const struct table *t, const struct table_node *n, struct instant *when, void *buf,
+                             size_t buf_size, struct found *f) {
+    *f = (struct found){ 0 };
     if (n == NULL) {
         return __builtin_expect(table_is_damaged(t), 0) ? READ_STUCK : TIDE_ERR_NOT_FOUND;
     }
@@ -28,9 +42,12 @@ static inline int read_value(const struct table *t, const struct table_node *n, 
     if (__builtin_expect(!table_lengths_of(t, n, &len), 0)) {
         return READ_STUCK;
     }
-    *value_size = len.value;
-    *version =
-        atomic_load_explicit(&n->index, memory_order_relaxed); /* MO(node.index): reached through MO(table.slot) */
+    uint64_t expiry = table_node_expiry(n, &len);
+    if (__builtin_expect(instant_expired(when, expiry), 0)) {
+        return READ_EXPIRED;
+    }
+    /* MO(node.index): relaxed; reached through MO(table.slot). */
+    *f = (struct found){ len.value, atomic_load_explicit(&n->index, memory_order_relaxed), expiry };
     if (len.value > buf_size) {
         return TIDE_ERR_BUFFER;
     }
@@ -59,9 +76,9 @@ int read_begin(struct tide_reader *r, const struct tide_bound *bound, const stru
 /* End a read that no replica served: count it, and say in the answer what could have been had. Returns `error`. */
 int read_refuse(struct tide_reader *r, int error, const struct verdict *v, struct tide_answer *a);
 
-/* End a read that was served, after its section: count it and fill the answer. */
-void read_done(struct tide_reader *r, const struct verdict *v, struct tide_answer *a, uint64_t value_size,
-               uint64_t version);
+/* What every read that served does, after its section. */
+void read_done(struct tide_reader *r, const struct verdict *v, struct tide_answer *a, const struct found *f,
+               const struct instant *when);
 
 /* Take a newer index of another process's replica. False: the slot has another table by now, or another owner, who
  * starts from index 0. Its board then says nothing about the table that is mapped here. */

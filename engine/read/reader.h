@@ -31,6 +31,7 @@ struct tide_reader {
     uint64_t section_epoch; /* for another process's replica: engine/replica/foreign.h */
     struct view *section;   /* the open section's view, or NULL */
     uint64_t section_index;
+    struct instant section_when;
     struct reader_slot *counts; /* in the segment, or `own` */
     struct reader_slot *own;
     const struct tide_bound *bound;      /* within one get that began in engine/read/get.c */

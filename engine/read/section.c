@@ -13,11 +13,17 @@ int tide_section_begin(struct tide_reader *r, const struct tide_bound *bound, st
     struct tide_bound room;
     bound = read_bound(bound, &room);
     int error = read_begin(r, bound, a, &v);
+    struct instant when = { .hid = true };
     bool moved = true;
     while (error == 0 && moved) {
         /* load the epoch before the index, or a miss could not be believed */
         r->section_epoch = v.replica->foreign ? foreign_epoch(&v.replica->table) : 0;
         moved = v.replica->foreign && !read_newer(&v);
+        if (!moved && when.now == 0) {
+            when.clock = &r->log->clock;
+            when.now = clock_now(when.clock);
+            moved = !read_hides(r, &v, &when); /* as if something had expired: that is found out later */
+        }
         error = moved ? read_elsewhere(r, bound, &v, READ_MOVED) : 0;
     }
     if (error != 0) {
@@ -26,8 +32,10 @@ int tide_section_begin(struct tide_reader *r, const struct tide_bound *bound, st
     KILL_POINT("read.section");
     r->section = v.replica;
     r->section_index = v.index;
+    r->section_when = when;
     reader_settle(r);
-    read_done(r, &v, a, 0, 0);
+    const struct found none = { 0 };
+    read_done(r, &v, a, &none, &when);
     return 0;
 }
 
@@ -60,14 +68,14 @@ static int read_section_foreign(struct tide_reader *r, const void *key, size_t k
     if (!read_key_valid(key, key_len) || (buf == NULL && buf_size != 0)) {
         return TIDE_ERR_INVALID;
     }
-    struct foreign_value value = { 0 };
+    struct found value = { 0 };
     uint64_t hash = table_hash(&r->section->table, key, key_len);
-    enum foreign_status status =
-        foreign_find(r->section, r->section_epoch, r->section_index, hash, key, key_len, buf, buf_size, &value);
+    enum foreign_status status = foreign_find(r->section, r->section_epoch, r->section_index, &r->section_when, hash,
+                                              key, key_len, buf, buf_size, &value);
     if (status == FOREIGN_LOST || status == FOREIGN_STUCK) {
         return TIDE_ERR_LOST;
     }
-    if (status == FOREIGN_NONE) {
+    if (status == FOREIGN_NONE || status == FOREIGN_EXPIRED) {
         return TIDE_ERR_NOT_FOUND;
     }
     reader_touch(r, hash);
@@ -83,7 +91,7 @@ static int read_section_foreign(struct tide_reader *r, const void *key, size_t k
 int tide_section_get(struct tide_reader *r, const void *key, size_t key_len, void *buf, size_t buf_size,
                      size_t *value_size, uint64_t *version) {
     const struct table_node *n;
-    uint64_t size, made;
+    struct found found;
     if (reader_check(r) == 0 && r->section != NULL && r->section->foreign) {
         return read_section_foreign(r, key, key_len, buf, buf_size, value_size, version);
     }
@@ -91,19 +99,22 @@ int tide_section_get(struct tide_reader *r, const void *key, size_t key_len, voi
     if (error != 0) {
         return error;
     }
-    error = read_value(&r->section->table, n, buf, buf_size, &size, &made);
+    error = read_value(&r->section->table, n, &r->section_when, buf, buf_size, &found);
     if (error == READ_STUCK) {
         return read_damaged(r->section, TIDE_ERR_LOST);
+    }
+    if (error == READ_EXPIRED) {
+        return TIDE_ERR_NOT_FOUND;
     }
     if (error != TIDE_ERR_NOT_FOUND) {
         if (r->noted != NULL) {
             reader_touch(r, table_hash(&r->section->table, key, key_len));
         }
         if (value_size != NULL) {
-            *value_size = size;
+            *value_size = found.size;
         }
         if (version != NULL) {
-            *version = made;
+            *version = found.version;
         }
     }
     return error;
@@ -126,6 +137,9 @@ int tide_section_peek(struct tide_reader *r, const void *key, size_t key_len, co
     if (n == NULL || !table_lengths_of(&r->section->table, n, &len)) {
         return read_damaged(r->section, TIDE_ERR_LOST);
     }
+    if (instant_expired(&r->section_when, table_node_expiry(n, &len))) {
+        return TIDE_ERR_NOT_FOUND;
+    }
     if (r->noted != NULL) {
         reader_touch(r, table_hash(&r->section->table, key, key_len));
     }
@@ -140,19 +154,31 @@ int tide_section_peek(struct tide_reader *r, const void *key, size_t key_len, co
 struct section_scan {
     const struct view *v;
     uint64_t bucket, buckets;
-    tide_scan_fn *fn;
+    struct instant *when;
+    tide_entry_fn *fn;
     void *ctx;
 };
 
-static int section_scan_node(void *ctx, const uint8_t *key, size_t key_len, const uint8_t *value, size_t value_len,
-                             uint64_t index, uint32_t payload_crc) {
+static int section_scan_node(void *ctx, const struct visited *n) {
     const struct section_scan *scan = ctx;
     const struct view *v = scan->v;
-    (void)payload_crc;
-    if (v->foreign && table_bucket_of(table_hash(&v->table, key, key_len), scan->buckets) != scan->bucket) {
-        return 0; /* a split moved the key: it is visited in its new bucket */
+    if (v->foreign && table_bucket_of(table_hash(&v->table, n->key, n->key_len), scan->buckets) != scan->bucket) {
+        return 0; /* a split moved it: it is visited there */
     }
-    return scan->fn(scan->ctx, key, key_len, value, value_len, index);
+    if (instant_expired(scan->when, n->expiry)) {
+        return 0;
+    }
+    const struct tide_entry entry = {
+        .size = sizeof(entry),
+        .key = n->key,
+        .key_len = n->key_len,
+        .value = n->value,
+        .value_size = n->value_len,
+        .version = n->index,
+        .ttl_ns = instant_left(scan->when, n->expiry),
+        .flags = (n->flags & NODE_KEEP) != 0 ? TIDE_KEEP : 0,
+    };
+    return scan->fn(scan->ctx, &entry);
 }
 
 /* A scan of another process's replica is complete only if no slots were cleared and no version was reused meanwhile. */
@@ -167,20 +193,34 @@ static int section_scanned_own(const struct tide_reader *r, int result) {
     return damaged ? read_damaged(r->section, TIDE_ERR_LOST) : result;
 }
 
-int tide_section_scan(struct tide_reader *r, tide_scan_fn *fn, void *ctx) {
+int tide_section_visit(struct tide_reader *r, tide_entry_fn *fn, void *ctx) {
     CANCEL_HOLD_OFF();
     int error = reader_check(r);
     if (error != 0 || r->section == NULL || fn == NULL) {
         return error != 0 ? error : fn == NULL ? TIDE_ERR_INVALID : TIDE_ERR_THREAD;
     }
     struct foreign_scratch scratch = { .epoch = r->section_epoch };
-    /* One number of buckets for the whole scan: keys that a split moves meanwhile also stay in their old bucket until
-     * this section has ended. */
-    struct section_scan scan = { r->section, 0, foreign_buckets(r->section), fn, ctx };
+    /* One number for the whole scan: what is split meanwhile stays where it was as well, until this section has ended. */
+    struct section_scan scan = { r->section, 0, foreign_buckets(r->section), &r->section_when, fn, ctx };
     int result = scan.buckets == 0 ? TIDE_ERR_CORRUPT : 0;
     for (; scan.bucket < scan.buckets && result == 0; scan.bucket++) {
         result = visit_bucket(scan.v, scan.bucket, scan.buckets, r->section_index, &scratch, section_scan_node, &scan);
     }
     free(scratch.bytes);
     return scan.v->foreign ? section_scanned(r, result) : section_scanned_own(r, result);
+}
+
+struct section_plain {
+    tide_scan_fn *fn;
+    void *ctx;
+};
+
+static int section_scan_entry(void *ctx, const struct tide_entry *e) {
+    const struct section_plain *plain = ctx;
+    return plain->fn(plain->ctx, e->key, e->key_len, e->value, e->value_size, e->version);
+}
+
+int tide_section_scan(struct tide_reader *r, tide_scan_fn *fn, void *ctx) {
+    struct section_plain plain = { fn, ctx };
+    return tide_section_visit(r, fn != NULL ? section_scan_entry : NULL, &plain);
 }

@@ -12,12 +12,10 @@ struct verify_nodes {
     uint64_t nodes, damaged;
 };
 
-static int verify_copy(void *ctx, const uint8_t *key, size_t key_len, const uint8_t *value, size_t value_len,
-                       uint64_t index, uint32_t payload_crc) {
+static int verify_copy(void *ctx, const struct visited *n) {
     struct verify_nodes *v = ctx;
-    (void)value, (void)index;
     v->nodes++;
-    v->damaged += crc32c(0, key, key_len + value_len) != payload_crc;
+    v->damaged += crc32c(0, n->key, n->payload_bytes) != n->payload_crc;
     return 0;
 }
 

@@ -81,7 +81,9 @@ struct sequencer {
     alignas(LAYOUT_PAIR) struct replica *leader;
     struct ring_writer ring;
     uint64_t refine_ts; /* refine the clock from this stamp on */
-    bool waits_told;    /* that writes wait for a section, this time */
+    /* The lane thread sleeps until this instant. Whoever adds what expires before rouses it and sets this to 0. 0: no need. */
+    _Atomic uint64_t alarm;
+    bool waits_told; /* that writes wait for a section, this time */
 };
 
 struct lane_server;
@@ -122,6 +124,7 @@ struct tide {
     pthread_mutex_t foreign_lock; /* held while another process's table is mapped */
     uint32_t member;              /* our slot: shm/member.h */
     uint64_t write_timeout_ns;
+    size_t put_short;           /* tide_put() itself puts values below this size */
     struct lane_server *server; /* serves other processes' lanes while we lead */
     pthread_t steward;          /* waits for the leader's byte: engine/life/takeover.h */
     bool steward_runs;

@@ -81,6 +81,10 @@ const char *tide_strerror(int code) {
         return "another process's replica no longer has that index; begin the section anew";
     case TIDE_ERR_NOT_LOCAL:
         return "zero copy works on replicas of this process only";
+    case TIDE_ERR_NUMBER:
+        return "the value is no number that can be added to";
+    case TIDE_ERR_OVERFLOW:
+        return "the sum leaves 64 bits";
     case TIDE_ERR_READ_ONLY:
         return "the domain's files cannot be written from here (a read-only mount), so this handle only looks";
     }

@@ -21,8 +21,10 @@ struct foreign_node {
     uint64_t deleted;
     uint32_t prev;
     uint32_t value_len;
+    uint32_t extra; /* bytes behind the value */
     uint32_t crc;
     uint16_t key_len;
+    uint8_t flags;
 };
 
 static uint32_t foreign_reused(const struct table *t) {
@@ -75,12 +77,15 @@ static bool foreign_load(const struct view *v, uint32_t node, struct foreign_nod
         atomic_load_explicit(out->use, memory_order_acquire); /* MO(arena.use): before the slot is looked at again */
     /* MO(node.index): acquire; the fields are at least as new. */
     out->index = atomic_load_explicit(&n->index, memory_order_acquire);
-    out->deleted = atomic_load_explicit(&n->deleted, memory_order_acquire);     /* MO(node.deleted) */
-    out->prev = atomic_load_explicit(&n->prev, memory_order_relaxed);           /* MO(node.prev) */
-    out->crc = atomic_load_explicit(&n->crc, memory_order_relaxed);             /* MO(node.fields) */
-    out->value_len = atomic_load_explicit(&n->value_len, memory_order_relaxed); /* MO(node.fields) */
-    out->key_len = atomic_load_explicit(&n->key_len, memory_order_relaxed);     /* MO(node.fields) */
-    return out->index != 0 && (uint64_t)out->key_len + out->value_len <= size - off - NODE_HEADER_BYTES;
+    out->deleted = atomic_load_explicit(&n->deleted, memory_order_acquire);    /* MO(node.deleted) */
+    out->prev = atomic_load_explicit(&n->prev, memory_order_relaxed);          /* MO(node.prev) */
+    out->crc = atomic_load_explicit(&n->crc, memory_order_relaxed);            /* MO(node.fields) */
+    uint32_t word = atomic_load_explicit(&n->value_len, memory_order_relaxed); /* MO(node.fields) */
+    out->key_len = atomic_load_explicit(&n->key_len, memory_order_relaxed);    /* MO(node.fields) */
+    out->flags = atomic_load_explicit(&n->flags, memory_order_relaxed);        /* MO(node.fields) */
+    out->value_len = node_value_len(word);
+    out->extra = node_extra_bytes(word);
+    return out->index != 0 && node_payload_bytes(out->key_len, word) <= size - off - NODE_HEADER_BYTES;
 }
 
 enum foreign_match { MATCH_YES, MATCH_NO, MATCH_CHANGED };
@@ -118,14 +123,30 @@ static enum foreign_status foreign_version(const struct view *v, struct foreign_
     return seen == VISIBLE ? FOREIGN_OK : FOREIGN_NONE;
 }
 
-static enum foreign_status foreign_take(const struct view *v, struct foreign_node *n, uint64_t at, uint64_t epoch,
-                                        void *buf, size_t buf_size, struct foreign_value *out) {
+/* When a node expires. The caller checks afterwards that the node is whole. */
+static uint64_t foreign_expiry(const struct foreign_node *n) {
+    uint64_t expiry = NEVER_EXPIRES;
+    if (n->extra != 0) {
+        bytes_copy_racy(&expiry, table_node_key(n->at) + n->key_len + n->value_len, EXPIRY_BYTES);
+    }
+    return expiry;
+}
+
+static enum foreign_status foreign_take(const struct view *v, struct foreign_node *n, uint64_t at, struct instant *when,
+                                        uint64_t epoch, void *buf, size_t buf_size, struct found *out) {
     enum foreign_status status = foreign_version(v, n, at, epoch);
     if (status == FOREIGN_NONE || status == FOREIGN_LATER) {
         return foreign_whole(n) ? status : FOREIGN_LOST;
     }
     if (status != FOREIGN_OK) {
         return status;
+    }
+    uint64_t expiry = foreign_expiry(n);
+    if (n->extra != 0 && !foreign_whole(n)) {
+        return FOREIGN_LOST;
+    }
+    if (instant_expired(when, expiry)) {
+        return FOREIGN_EXPIRED;
     }
     bool fits = n->value_len <= buf_size;
     if (fits && n->value_len != 0) {
@@ -137,6 +158,7 @@ static enum foreign_status foreign_take(const struct view *v, struct foreign_nod
     }
     out->size = n->value_len;
     out->version = n->index;
+    out->expiry = expiry;
     return fits ? FOREIGN_OK : FOREIGN_SMALL;
 }
 
@@ -155,8 +177,8 @@ uint64_t foreign_buckets(const struct view *v) {
     return n >= 2 && foreign_bucket(v, n - 1) != NULL ? n : 0;
 }
 
-enum foreign_status foreign_find(const struct view *v, uint64_t epoch, uint64_t at, uint64_t hash, const void *key,
-                                 size_t key_len, void *buf, size_t buf_size, struct foreign_value *out) {
+enum foreign_status foreign_find(const struct view *v, uint64_t epoch, uint64_t at, struct instant *when, uint64_t hash,
+                                 const void *key, size_t key_len, void *buf, size_t buf_size, struct found *out) {
     const struct table *t = &v->table;
     uint64_t buckets = foreign_buckets(v), tag = table_tag(hash);
     if (buckets == 0) {
@@ -180,7 +202,7 @@ enum foreign_status foreign_find(const struct view *v, uint64_t epoch, uint64_t 
             }
             KILL_POINT("read.found");
             if (match == MATCH_YES) {
-                enum foreign_status status = foreign_take(v, &n, at, epoch, buf, buf_size, out);
+                enum foreign_status status = foreign_take(v, &n, at, when, epoch, buf, buf_size, out);
                 /* There is no older version now, but there may have been one of index `at`: it was deleted and cleared,
                  * and the key was put anew. */
                 return status != FOREIGN_LATER ? status : foreign_quiet(t, epoch) ? FOREIGN_NONE : FOREIGN_LOST;
@@ -232,7 +254,7 @@ static int foreign_copy_slot(const struct view *v, const struct table_bucket *b,
         if (status == FOREIGN_LOST) {
             continue;
         }
-        size_t payload = (size_t)n->key_len + n->value_len;
+        size_t payload = (size_t)n->key_len + n->value_len + n->extra;
         if (s->total > FOREIGN_TIMES * v->segment.size_bytes) {
             return TIDE_ERR_CORRUPT;
         }
@@ -261,9 +283,22 @@ int foreign_visit_bucket(const struct view *v, uint64_t b, uint64_t at, struct f
             if (got == 1) {
                 continue;
             }
-            got = got != 0
-                      ? got
-                      : fn(ctx, scratch->bytes, n.key_len, scratch->bytes + n.key_len, n.value_len, n.index, n.crc);
+            if (got != 0) {
+                return got;
+            }
+            struct visited node = {
+                .key = scratch->bytes,
+                .value = scratch->bytes + n.key_len,
+                .key_len = n.key_len,
+                .value_len = n.value_len,
+                .payload_bytes = (size_t)n.key_len + n.value_len + n.extra,
+                .index = n.index,
+                .expiry = NEVER_EXPIRES,
+                .payload_crc = n.crc,
+                .flags = n.flags,
+            };
+            memcpy(&node.expiry, node.value + n.value_len, n.extra);
+            got = fn(ctx, &node);
             if (got != 0) {
                 return got;
             }
@@ -419,15 +454,13 @@ struct foreign_sum {
     uint64_t bucket, buckets, digest;
 };
 
-static int foreign_sum_node(void *ctx, const uint8_t *key, size_t key_len, const uint8_t *value, size_t value_len,
-                            uint64_t index, uint32_t payload_crc) {
+static int foreign_sum_node(void *ctx, const struct visited *n) {
     struct foreign_sum *sum = ctx;
-    (void)value;
-    if (crc32c(0, key, key_len + value_len) != payload_crc) { /* key and value lie one behind the other */
+    if (crc32c(0, n->key, n->payload_bytes) != n->payload_crc) {
         return TIDE_ERR_CORRUPT;
     }
-    if (table_bucket_of(table_hash(sum->t, key, key_len), sum->buckets) == sum->bucket) {
-        sum->digest += table_node_digest(index, payload_crc);
+    if (table_bucket_of(table_hash(sum->t, n->key, n->key_len), sum->buckets) == sum->bucket) {
+        sum->digest += table_node_digest(n->index, n->payload_crc);
     }
     return 0;
 }

@@ -37,16 +37,12 @@ void foreign_release(struct tide *d, uint32_t id);
 
 enum foreign_status {
     FOREIGN_OK = 0,
-    FOREIGN_NONE = 1,  /* no such key at this index */
-    FOREIGN_SMALL = 2, /* the buffer is too small; *size says what is needed */
-    FOREIGN_LOST = 3,  /* the version of this index is gone: take a newer index */
-    FOREIGN_STUCK = 4, /* the writer stopped in the middle, or the bytes are impossible: use another replica */
-    FOREIGN_LATER = 5, /* used inside: the oldest version left was written after this index */
-};
-
-struct foreign_value {
-    uint64_t size;
-    uint64_t version;
+    FOREIGN_NONE = 1,    /* no such key at this index */
+    FOREIGN_SMALL = 2,   /* the buffer is too small; *size says what is needed */
+    FOREIGN_LOST = 3,    /* the version of this index is gone: take a newer index */
+    FOREIGN_STUCK = 4,   /* the writer stopped in the middle, or the bytes are impossible: use another replica */
+    FOREIGN_EXPIRED = 6, /* the version of this index has expired */
+    FOREIGN_LATER = 5,   /* used inside: the oldest version left was written after this index */
 };
 
 /* The number of buckets, or 0: the number is impossible. Also for replicas of this process that are read by validated
@@ -60,10 +56,10 @@ uint64_t foreign_epoch(const struct table *t);
 /* Was nothing cleared since `epoch`? If so, what was not found was not there. */
 bool foreign_quiet(const struct table *t, uint64_t epoch);
 
-/* Look a key up as of index `at`; `epoch` was loaded before `at`. It tries once; on FOREIGN_LOST the caller tries
- * again. */
-enum foreign_status foreign_find(const struct view *v, uint64_t epoch, uint64_t at, uint64_t hash, const void *key,
-                                 size_t key_len, void *buf, size_t buf_size, struct foreign_value *out);
+/* Look a key up as of index `at` and of `when`; `epoch` was loaded before `at`. It tries once; on FOREIGN_LOST the
+ * caller tries again. */
+enum foreign_status foreign_find(const struct view *v, uint64_t epoch, uint64_t at, struct instant *when, uint64_t hash,
+                                 const void *key, size_t key_len, void *buf, size_t buf_size, struct found *out);
 
 /* Can a table in this segment have this number of buckets: 2 to buckets_most? One comparison does, since foreign_map()
  * makes sure that buckets_most is 2 or more. */
@@ -76,11 +72,11 @@ static inline bool foreign_buckets_fit(const struct view *v, uint64_t buckets) {
 
 /*
  * foreign_find() for the common case alone: the first match in the bucket is the key, its newest version is of index
- * `at` or older, it is not deleted, its key has 8 to 16 bytes, and nothing changes meanwhile. False says nothing: ask
+ * `at` or older, it is not deleted and never expires, its key has 8 to 16 bytes, and nothing changes meanwhile. False says nothing: ask
  * foreign_find(). The buffer may have been written then.
  */
 static inline bool foreign_hit(const struct view *v, uint64_t at, uint64_t hash, const void *key, size_t key_len,
-                               void *buf, size_t buf_size, struct foreign_value *out) {
+                               void *buf, size_t buf_size, struct found *out) {
     const struct table *t = &v->table;
     uint64_t buckets = atomic_load_explicit(&t->seg->buckets, memory_order_acquire); /* MO(table.buckets) */
     if (!foreign_buckets_fit(v, buckets)) {
@@ -107,7 +103,9 @@ static inline bool foreign_hit(const struct view *v, uint64_t at, uint64_t hash,
     uint64_t deleted = atomic_load_explicit(&n->deleted, memory_order_acquire); /* MO(node.deleted) */
     size_t size = atomic_load_explicit(&n->value_len, memory_order_relaxed);    /* MO(node.fields) */
     size_t their_len = atomic_load_explicit(&n->key_len, memory_order_relaxed); /* MO(node.fields) */
-    if (index == 0 || visible_at(at, index, deleted) != VISIBLE || their_len != key_len || size > buf_size ||
+    /* What expires has a number here that no value's length reaches. */
+    size_t most = buf_size < NODE_EXPIRES ? buf_size : NODE_EXPIRES - 1;
+    if (index == 0 || visible_at(at, index, deleted) != VISIBLE || their_len != key_len || size > most ||
         key_len + size > room) {
         return false;
     }
@@ -123,15 +121,25 @@ static inline bool foreign_hit(const struct view *v, uint64_t at, uint64_t hash,
     KILL_POINT("read.copied");
     out->size = size;
     out->version = index;
+    out->expiry = NEVER_EXPIRES;
     atomic_thread_fence(memory_order_acquire); /* MO(node.index): pairs with the fence in table_node_begin() */
     /* MO(arena.use): relaxed; after the fence, as the index. */
     return atomic_load_explicit(&n->index, memory_order_relaxed) == index &&      /* MO(node.index) */
            atomic_load_explicit(&t->seg->reused, memory_order_relaxed) == reused; /* MO(arena.use) */
 }
 
+/* A node as a visit hands it over. Value and expiry lie behind the key: payload_crc is of payload_bytes from the key on. */
+struct visited {
+    const uint8_t *key, *value;
+    size_t key_len, value_len, payload_bytes;
+    uint64_t index;
+    uint64_t expiry; /* NEVER_EXPIRES: it does not expire; the visitor decides whether it has */
+    uint32_t payload_crc;
+    uint32_t flags; /* enum node_flags */
+};
+
 /* Called with a checked copy of each node. Returns 0 to go on. */
-typedef int foreign_visit_fn(void *ctx, const uint8_t *key, size_t key_len, const uint8_t *value, size_t value_len,
-                             uint64_t index, uint32_t payload_crc);
+typedef int foreign_visit_fn(void *ctx, const struct visited *node);
 /* All visits together may copy at most this many times the segment's size: a key that splits move meanwhile is copied
  * up to three times. */
 #define FOREIGN_TIMES 4u

@@ -3,13 +3,13 @@
 
 #include <stdint.h>
 
-SIZED_IS_FULL(tide_opts, log_ctx);
-SIZED_IS_FULL(tide_info, lapped_total);
+SIZED_IS_FULL(tide_opts, reserved2);
+SIZED_IS_FULL(tide_info, default_ttl_ns);
 SIZED_IS_FULL(tide_replica_opts, spin_ns);
 SIZED_IS_FULL(tide_verify, has_digest);
 SIZED_IS_FULL(tide_replica_info, table_keys_most);
 SIZED_IS_FULL(tide_bound, wait_ns);
-SIZED_IS_FULL(tide_answer, version);
+SIZED_IS_FULL(tide_answer, ttl_ns);
 SIZED_IS_FULL(tide_reader_opts, replicas);
 SIZED_IS_FULL(tide_read_counts, by_replica);
 SIZED_IS_FULL(tide_watch_opts, prefix_len);

@@ -4,6 +4,44 @@
 #define TIDE_REPLICA_VIEW_H
 
 #include "engine/replica/domain.h"
+#include "shm/clock.h"
+
+/* The instant that a read decides by whether a version has expired. The clock is asked when the first version with an expiry is met. */
+struct instant {
+    const struct clock_line *clock;
+    uint64_t now; /* 0: not asked yet */
+    bool early;   /* it was asked before the read's index was loaded */
+    bool hid;     /* something was found expired by it */
+};
+
+static inline uint64_t instant_now(struct instant *i) {
+    if (i->now == 0) {
+        i->now = clock_now(i->clock);
+    }
+    return i->now;
+}
+
+/* Has a version with this expiry (NEVER_EXPIRES: none) expired? */
+static inline bool instant_expired(struct instant *i, uint64_t expiry) {
+    if (__builtin_expect(expiry == NEVER_EXPIRES, 1)) {
+        return false;
+    }
+    bool expired = visible_expired(expiry, instant_now(i));
+    i->hid |= expired;
+    return expired;
+}
+
+/* What is left of the life of a version that has not expired. */
+static inline uint64_t instant_left(const struct instant *i, uint64_t expiry) {
+    return expiry == NEVER_EXPIRES ? TIDE_TTL_NONE : expiry - i->now;
+}
+
+/* A value that a read found. All 0 where it found none. */
+struct found {
+    uint64_t size;
+    uint64_t version;
+    uint64_t expiry; /* NEVER_EXPIRES: it does not expire */
+};
 
 /* Inside a section: the view of slot `id`, or NULL. */
 static inline struct view *view_at(const struct tide *d, uint32_t id) {

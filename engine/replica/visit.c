@@ -12,15 +12,12 @@ struct visit {
 static int visit_node(void *ctx, const struct table_node *n, const struct table_lengths *len, uint64_t hash) {
     (void)hash;
     struct visit *visit = ctx;
-    /* MO(node.fields), MO(node.index): relaxed; the node was reached through MO(table.slot). */
-    uint32_t crc = atomic_load_explicit(&n->crc, memory_order_relaxed);
-    uint64_t index = atomic_load_explicit(&n->index, memory_order_relaxed); /* MO(node.index) */
-    const uint8_t *key = table_node_key(n);
-    visit->scratch->total += NODE_HEADER_BYTES + len->key + len->value;
+    const struct visited node = visit_of_node(n, len);
+    visit->scratch->total += NODE_HEADER_BYTES + node.payload_bytes;
     if (visit->scratch->total > visit->most) {
         return TIDE_ERR_CORRUPT; /* for example, buckets that are chained to one another */
     }
-    return visit->fn(visit->ctx, key, len->key, key + len->key, len->value, index, crc);
+    return visit->fn(visit->ctx, &node);
 }
 
 int visit_bucket(const struct view *v, uint64_t b, uint64_t buckets, uint64_t at, struct foreign_scratch *scratch,

@@ -17,15 +17,15 @@ enum compact_result { COMPACT_MOVED, COMPACT_STAYS, COMPACT_NO_ROOM };
 struct compact_node {
     struct table_place place;
     uint64_t hash;
-    uint32_t key_len, value_len;
+    uint32_t key_len, value_word; /* as node_word() makes it */
 };
 
 static bool compact_look(const struct table_writer *w, uint32_t node, uint64_t bytes, struct compact_node *out) {
     const struct table_node *n = table_node_at(&w->t, node);
     /* MO(node.fields), MO(node.deleted): relaxed; the writer's own nodes. */
     out->key_len = atomic_load_explicit(&n->key_len, memory_order_relaxed);
-    out->value_len = atomic_load_explicit(&n->value_len, memory_order_relaxed); /* MO(node.fields) */
-    if (NODE_HEADER_BYTES + (uint64_t)out->key_len + out->value_len > bytes ||
+    out->value_word = atomic_load_explicit(&n->value_len, memory_order_relaxed); /* MO(node.fields) */
+    if (NODE_HEADER_BYTES + node_payload_bytes(out->key_len, out->value_word) > bytes ||
         atomic_load_explicit(&n->deleted, memory_order_relaxed) != 0) {
         return false;
     }
@@ -42,14 +42,12 @@ static void compact_move(struct table_writer *w, const struct compact_node *c, u
     uint32_t prev = atomic_load_explicit(&n->prev, memory_order_relaxed);
     uint32_t crc = atomic_load_explicit(&n->crc, memory_order_relaxed);     /* MO(node.fields) */
     uint64_t index = atomic_load_explicit(&n->index, memory_order_relaxed); /* MO(node.index) */
-    table_node_begin(copy, c->key_len, c->value_len, prev, crc);
-    bytes_copy(table_node_key(copy), table_node_key(n), (size_t)c->key_len + c->value_len);
-    if (w->evict != NULL) {
-        /* MO(node.heat): relaxed; one writer. */
-        table_node_flag(copy, atomic_load_explicit(&n->flags, memory_order_relaxed));
-        atomic_store_explicit(&copy->heat, atomic_load_explicit(&n->heat, memory_order_relaxed), /* MO(node.heat) */
-                              memory_order_relaxed);
-    }
+    table_node_begin(copy, c->key_len, c->value_word, prev, crc);
+    uint8_t heat = atomic_load_explicit(&n->heat, memory_order_relaxed);   /* MO(node.fields) */
+    uint8_t flags = atomic_load_explicit(&n->flags, memory_order_relaxed); /* MO(node.fields) */
+    atomic_store_explicit(&copy->heat, heat, memory_order_relaxed);        /* MO(node.fields) */
+    atomic_store_explicit(&copy->flags, flags, memory_order_relaxed);      /* MO(node.fields) */
+    bytes_copy(table_node_key(copy), table_node_key(n), node_payload_bytes(c->key_len, c->value_word));
     KILL_POINT("compact.copied");
     table_swap(w, &c->place, c->hash, to, index);
     KILL_POINT("compact.swapped");

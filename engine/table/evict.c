@@ -122,16 +122,16 @@ static uint32_t evict_find(const struct table_writer *w, uint64_t hash) {
 }
 
 static uint32_t evict_heat(const struct table_node *n) {
-    uint32_t heat = atomic_load_explicit(&n->heat, memory_order_relaxed); /* MO(node.heat) */
+    uint32_t heat = atomic_load_explicit(&n->heat, memory_order_relaxed); /* MO(node.fields) */
     return heat < EVICT_HEAT_MOST ? heat : EVICT_HEAT_MOST;
 }
 
 static void evict_set_heat(struct table_node *n, uint32_t heat) {
-    atomic_store_explicit(&n->heat, (uint8_t)heat, memory_order_relaxed); /* MO(node.heat) */
+    atomic_store_explicit(&n->heat, (uint8_t)heat, memory_order_relaxed); /* MO(node.fields) */
 }
 
 static uint8_t evict_flags(const struct table_node *n) {
-    return atomic_load_explicit(&n->flags, memory_order_relaxed); /* MO(node.heat) */
+    return atomic_load_explicit(&n->flags, memory_order_relaxed); /* MO(node.fields) */
 }
 
 /* ---- ghosts ------------------------------------------------------------------------------------------------------------ */

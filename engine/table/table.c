@@ -148,6 +148,12 @@ int table_create(struct table_writer *w, uint8_t *base, uint64_t size_bytes, uin
         w->t.own = NULL;
         return -1;
     }
+    if (expiry_init(&w->expiry, (w->arena.pages_off - buckets_off) / sizeof(struct table_bucket)) != 0) {
+        arena_destroy(&w->arena);
+        free(own);
+        w->t.own = NULL;
+        return -1;
+    }
     seg->pages_off = w->t.pages_off = w->arena.pages_off;
     w->t.uses = w->arena.uses;
     w->t.page_shift = w->arena.shift;
@@ -187,6 +193,7 @@ void table_destroy(struct table_writer *w) {
         w->evict = NULL;
     }
     w->open.items = w->waiting.items = NULL;
+    expiry_destroy(&w->expiry);
     arena_destroy(&w->arena);
 }
 
@@ -331,6 +338,7 @@ static bool table_split(struct table_writer *w) {
             }
         }
     }
+    expiry_spread(&w->expiry, from, fresh);
     w->buckets = fresh + 1;
     /* MO(table.buckets): release; the new bucket is filled before it is addressed. Pairs with table_bucket_for(). */
     atomic_store_explicit(&w->t.own->buckets, w->buckets, memory_order_release);
@@ -423,13 +431,10 @@ void table_clear_tomb(struct table_writer *w, uint32_t node) {
 
 /* ---- entries --------------------------------------------------------------------------------------------------------- */
 
-enum arena_status table_node_new(struct table_writer *w, size_t key_len, size_t value_len, uint32_t *node) {
-    enum arena_status status = arena_alloc(&w->arena, key_len + value_len, node);
+enum arena_status table_node_new(struct table_writer *w, size_t key_len, uint32_t value_word, uint32_t *node) {
+    enum arena_status status = arena_alloc(&w->arena, node_payload_bytes(key_len, value_word), node);
     if (status == ARENA_OK) {
-        table_node_begin(table_node_at(&w->t, *node), key_len, value_len, 0, 0);
-        if (w->evict != NULL) {
-            table_node_flag(table_node_at(&w->t, *node), 0);
-        }
+        table_node_begin(table_node_at(&w->t, *node), key_len, value_word, 0, 0);
     }
     return status;
 }
@@ -449,7 +454,7 @@ static void table_count(struct table_writer *w, const struct table_node *gone, c
     const struct table_node *n = come != NULL ? come : gone;
     /* MO(node.fields): relaxed; the writer's own nodes. */
     uint64_t bytes = (uint64_t)atomic_load_explicit(&n->key_len, memory_order_relaxed) +
-                     atomic_load_explicit(&n->value_len, memory_order_relaxed); /* MO(node.fields) */
+                     node_value_len(atomic_load_explicit(&n->value_len, memory_order_relaxed)); /* MO(node.fields) */
     w->digest += come != NULL ? table_digest_of(n) : 0 - table_digest_of(n);
     table_count_bytes(w, come != NULL ? 0 : bytes, come != NULL ? bytes : 0);
     w->keys += come != NULL ? 1 : UINT64_MAX;
@@ -526,25 +531,20 @@ void table_delete(struct table_writer *w, uint64_t hash, const void *key, size_t
     limbo_push(w, LIMBO_TOMB, p.node, e.bytes);
 }
 
-uint64_t table_current(const struct table_writer *w, uint64_t hash, const void *key, size_t key_len) {
+const struct table_node *table_newest(const struct table_writer *w, uint64_t hash, const void *key, size_t key_len) {
     struct table_bucket *b = table_bucket_at(&w->t, table_bucket_of(hash, w->buckets));
     struct table_place p = table_place_for(&w->t, b, hash, key, key_len);
-    if (p.node == 0) {
-        return 0;
+    /* MO(node.deleted): relaxed; the writer's own word. */
+    if (p.node == 0 || atomic_load_explicit(&table_node_at(&w->t, p.node)->deleted, memory_order_relaxed) != 0) {
+        return NULL;
     }
-    const struct table_node *n = table_node_at(&w->t, p.node);
-    /* MO(node.deleted), MO(node.index): relaxed; the writer's own words. */
-    return atomic_load_explicit(&n->deleted, memory_order_relaxed) != 0
-               ? 0
-               : atomic_load_explicit(&n->index, memory_order_relaxed);
+    return table_node_at(&w->t, p.node);
 }
 
-struct table_node *table_newest(const struct table_writer *w, uint64_t hash, const void *key, size_t key_len) {
-    struct table_bucket *b = table_bucket_at(&w->t, table_bucket_of(hash, w->buckets));
-    struct table_place p = table_place_for(&w->t, b, hash, key, key_len);
-    struct table_node *n = p.node != 0 ? table_node_at(&w->t, p.node) : NULL;
-    /* MO(node.deleted): relaxed; the writer's own word. */
-    return n != NULL && atomic_load_explicit(&n->deleted, memory_order_relaxed) == 0 ? n : NULL;
+uint64_t table_current(const struct table_writer *w, uint64_t hash, const void *key, size_t key_len) {
+    const struct table_node *n = table_newest(w, hash, key, key_len);
+    /* MO(node.index): relaxed; the writer's own word. */
+    return n != NULL ? atomic_load_explicit(&n->index, memory_order_relaxed) : 0;
 }
 
 /* The cost of the key's node in the sum; 0: the key is not there. */
@@ -563,9 +563,10 @@ static uint64_t table_large(const struct table_writer *w, uint64_t payload_bytes
 }
 
 enum table_room table_admits(const struct table_writer *w, uint64_t hash, const void *key, size_t key_len,
-                             size_t value_len, uint64_t pending) {
+                             uint32_t value_word, uint64_t pending) {
     const struct arena *a = &w->arena;
-    uint64_t cost = arena_cost(a, key_len + value_len), large = table_large(w, key_len + value_len);
+    uint64_t payload = node_payload_bytes(key_len, value_word);
+    uint64_t cost = arena_cost(a, payload), large = table_large(w, payload);
     if (w->keys + pending < w->keys_limit && arena_admits(a, cost, 0, large, a->limit)) {
         return TABLE_YES;
     }
@@ -590,8 +591,8 @@ void table_batch_add(const struct table_writer *w, struct table_batch *b, size_t
 }
 
 bool table_is_no_larger(const struct table_writer *w, uint64_t hash, const void *key, size_t key_len,
-                        size_t value_len) {
-    return arena_cost(&w->arena, key_len + value_len) <= table_cost_of(w, hash, key, key_len);
+                        uint32_t value_word) {
+    return arena_cost(&w->arena, node_payload_bytes(key_len, value_word)) <= table_cost_of(w, hash, key, key_len);
 }
 
 bool table_admits_batch(const struct table_writer *w, const struct table_batch *b, uint64_t pending) {
@@ -664,7 +665,7 @@ struct table_sum {
 static int table_sum_node(void *ctx, const struct table_node *n, const struct table_lengths *len, uint64_t hash) {
     (void)hash;
     struct table_sum *sum = ctx;
-    uint64_t payload = len->key + len->value;
+    uint64_t payload = len->key + len->value + len->extra;
     uint32_t crc =
         atomic_load_explicit(&n->crc, memory_order_relaxed); /* MO(node.fields): nobody writes while this runs */
     sum->keys++;

@@ -27,6 +27,7 @@
 #include <xxhash.h>
 
 #include "engine/table/arena.h"
+#include "engine/table/expiry.h"
 #include "engine/table/visible.h"
 #include "shm/bytes.h"
 #include "shm/layout.h"
@@ -99,6 +100,7 @@ struct table_writer {
     uint32_t *spare_buckets; /* free overflow buckets: offset / 64 */
     uint32_t spare_count, spare_room;
     uint64_t digest;             /* sum over live nodes of table_node_digest() */
+    struct expiry expiry;        /* when nodes of which buckets expire */
     struct limbo open;           /* items since the last ticket */
     size_t safe;                 /* of `open`, the first ones: their entries are published */
     struct limbo waiting;        /* items whose ticket is out */
@@ -222,17 +224,30 @@ static inline bool table_node_fits(const struct table *t, uint32_t node, uint64_
 /* Lengths of a node's key and value, loaded once. False: they do not fit into the segment. */
 struct table_lengths {
     size_t key, value;
+    size_t extra; /* bytes behind the value: EXPIRY_BYTES where the node expires */
 };
 static inline bool table_lengths_of(const struct table *t, const struct table_node *n, struct table_lengths *out) {
     /* MO(node.fields): relaxed; as in table_key_is(). */
     out->key = atomic_load_explicit(&n->key_len, memory_order_relaxed);
-    out->value = atomic_load_explicit(&n->value_len, memory_order_relaxed); /* MO(node.fields) */
+    uint32_t word = atomic_load_explicit(&n->value_len, memory_order_relaxed); /* MO(node.fields) */
+    out->value = node_value_len(word);
+    out->extra = node_extra_bytes(word);
     uint64_t off = (uint64_t)((const uint8_t *)n - t->base);
-    if (__builtin_expect(off - t->buckets_off > t->room - out->key - out->value, 0)) {
+    /* The node begins behind the buckets' first byte, so that the sum does not wrap. */
+    if (__builtin_expect(off - t->buckets_off + out->key + out->value + out->extra > t->room, 0)) {
         table_note_damage(t, n, "a node's lengths");
         return false;
     }
     return true;
+}
+
+/* When a node of these lengths expires; NEVER_EXPIRES: it does not. */
+static inline uint64_t table_node_expiry(const struct table_node *n, const struct table_lengths *len) {
+    uint64_t expiry = NEVER_EXPIRES;
+    if (__builtin_expect(len->extra != 0, 0)) {
+        memcpy(&expiry, table_node_key(n) + len->key + len->value, EXPIRY_BYTES);
+    }
+    return expiry;
 }
 
 /* The overflow bucket that a word of tags leads to. NULL: none, or the link is impossible. links: how many were
@@ -345,8 +360,9 @@ int table_visit_bucket(const struct table *t, uint64_t b, uint64_t buckets, uint
 
 /* ---- writing: one thread ------------------------------------------------------------------------------------------ */
 
-/* A node with room for these lengths. Its lengths are set; the caller copies key and value to table_node_key(). */
-enum arena_status table_node_new(struct table_writer *w, size_t key_len, size_t value_len, uint32_t *node);
+/* A node with room for these lengths; value_word as node_word() makes it. Its lengths are set; the caller copies key, value and, where
+ * the word says so, the expiry to table_node_key(). */
+enum arena_status table_node_new(struct table_writer *w, size_t key_len, uint32_t value_word, uint32_t *node);
 void table_node_drop(struct table_writer *w, uint32_t node);
 
 /* Drop a node of table_node_ahead() (engine/table/table_slots.h). Its entry's turn has not come, so it is part of no
@@ -371,11 +387,11 @@ static inline void table_prefetch(const struct table_writer *w, uint64_t hash) {
 /* Delete as of `index`. No effect where the key is missing or newer. */
 void table_delete(struct table_writer *w, uint64_t hash, const void *key, size_t key_len, uint64_t index);
 
-/* The index of a key's newest version, for the writer itself; 0: the key is not there. */
-uint64_t table_current(const struct table_writer *w, uint64_t hash, const void *key, size_t key_len);
+/* A key's newest version, for the writer itself. It stays where it is until the writer publishes or drains. NULL: the key is not there. */
+const struct table_node *table_newest(const struct table_writer *w, uint64_t hash, const void *key, size_t key_len);
 
-/* The newest version itself, unless it is deleted; NULL where the key is not there. */
-struct table_node *table_newest(const struct table_writer *w, uint64_t hash, const void *key, size_t key_len);
+/* The index of a key's newest version, for the writer itself; 0: the key is not there. Expired ones are there until they are removed. */
+uint64_t table_current(const struct table_writer *w, uint64_t hash, const void *key, size_t key_len);
 
 /* Wait for a grace period and free what it releases; items of unpublished entries stay. False: nothing was released
  * since the last call, by table_published() either. Then another try is of no use. */
@@ -385,7 +401,7 @@ bool table_drain(struct table_writer *w);
  * the node that it replaces is always admitted. TABLE_ALONE: yes, once every other node that was made is published. */
 enum table_room { TABLE_NO = 0, TABLE_YES = 1, TABLE_ALONE = 2 };
 enum table_room table_admits(const struct table_writer *w, uint64_t hash, const void *key, size_t key_len,
-                             size_t value_len, uint64_t pending);
+                             uint32_t value_word, uint64_t pending);
 
 /* From now on admit so much: what the table holds, or less. */
 void table_admit_up_to(struct table_writer *w, struct table_limits most);
@@ -398,7 +414,8 @@ struct table_batch {
 };
 void table_batch_add(const struct table_writer *w, struct table_batch *b, size_t payload_bytes);
 /* Would such a node take no more than the node that it replaces? */
-bool table_is_no_larger(const struct table_writer *w, uint64_t hash, const void *key, size_t key_len, size_t value_len);
+bool table_is_no_larger(const struct table_writer *w, uint64_t hash, const void *key, size_t key_len,
+                        uint32_t value_word);
 bool table_admits_batch(const struct table_writer *w, const struct table_batch *b, uint64_t pending);
 /* Would an empty table take it? */
 bool table_could_admit(const struct table_writer *w, const struct table_batch *b);

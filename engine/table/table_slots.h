@@ -90,7 +90,7 @@ static inline struct table_place table_place_for(const struct table *t, struct t
 }
 
 /* Write the header of a node that no slot leads to. */
-static inline void table_node_begin(struct table_node *n, size_t key_len, size_t value_len, uint32_t prev,
+static inline void table_node_begin(struct table_node *n, size_t key_len, uint32_t value_word, uint32_t prev,
                                     uint32_t crc) {
     /* MO(node.index): 0 and a release fence before anything of the node changes: a reader in another process that copied
      * it meanwhile sees another index afterwards. Pairs with the acquire in validated reads. */
@@ -98,17 +98,12 @@ static inline void table_node_begin(struct table_node *n, size_t key_len, size_t
     atomic_thread_fence(memory_order_release); /* MO(node.index) */
     /* MO(node.fields), MO(node.prev), MO(node.deleted): relaxed; the node is published by its slot afterwards. */
     atomic_store_explicit(&n->key_len, (uint16_t)key_len, memory_order_relaxed);
-    atomic_store_explicit(&n->value_len, (uint32_t)value_len, memory_order_relaxed); /* MO(node.fields) */
-    atomic_store_explicit(&n->crc, crc, memory_order_relaxed);                       /* MO(node.fields) */
-    atomic_store_explicit(&n->deleted, 0, memory_order_relaxed);                     /* MO(node.deleted) */
-    atomic_store_explicit(&n->prev, prev, memory_order_relaxed);                     /* MO(node.prev) */
-}
-
-/* A fresh node of a table that evicts: not read yet. keep: enum node_flags. */
-static inline void table_node_flag(struct table_node *n, uint8_t flags) {
-    /* MO(node.heat): relaxed; one writer, and no part of the state. */
-    atomic_store_explicit(&n->heat, 0, memory_order_relaxed);
-    atomic_store_explicit(&n->flags, flags, memory_order_relaxed); /* MO(node.heat) */
+    atomic_store_explicit(&n->value_len, value_word, memory_order_relaxed); /* MO(node.fields) */
+    atomic_store_explicit(&n->heat, 0, memory_order_relaxed);               /* MO(node.fields) */
+    atomic_store_explicit(&n->flags, 0, memory_order_relaxed);              /* MO(node.fields) */
+    atomic_store_explicit(&n->crc, crc, memory_order_relaxed);              /* MO(node.fields) */
+    atomic_store_explicit(&n->deleted, 0, memory_order_relaxed);            /* MO(node.deleted) */
+    atomic_store_explicit(&n->prev, prev, memory_order_relaxed);            /* MO(node.prev) */
 }
 
 /* ---- replacing a value -------------------------------------------------------------------------------------------------- */
@@ -161,14 +156,25 @@ static inline void table_retire(struct table_writer *w, uint32_t node) {
 static inline void table_count_swap(struct table_writer *w, const struct table_node *gone, uint32_t gone_node,
                                     const struct table_node *come) {
     w->digest += table_digest_of(come) - table_digest_of(gone);
-    table_count_bytes(w, atomic_load_explicit(&gone->value_len, memory_order_relaxed), /* MO(node.fields) */
-                      atomic_load_explicit(&come->value_len, memory_order_relaxed));   /* MO(node.fields) */
+    table_count_bytes(
+        w, node_value_len(atomic_load_explicit(&gone->value_len, memory_order_relaxed)), /* MO(node.fields) */
+        node_value_len(atomic_load_explicit(&come->value_len, memory_order_relaxed)));   /* MO(node.fields) */
     table_retire(w, gone_node);
 }
 
 /* The rest of table_publish(): the key is missing, deleted, or newer than `index`. In table.c. */
 int table_publish_rest(struct table_writer *w, const struct table_place *p, uint32_t node, uint64_t hash,
                        uint64_t index);
+
+/* The node is not evicted. Before it is published. */
+static inline void table_node_keep(struct table_node *n) {
+    atomic_store_explicit(&n->flags, NODE_KEEP, memory_order_relaxed); /* MO(node.fields) */
+}
+
+/* A node that expires becomes part of the state. */
+static inline void table_note_expiry(struct table_writer *w, uint64_t hash, uint64_t expiry) {
+    expiry_lower(&w->expiry, table_bucket_of(hash, w->buckets), expiry != 0 ? expiry : 1);
+}
 
 /* Make a filled node the key's value as of `index`. Where the table already holds the same or a newer version (joining), the
  * node is dropped. 0, or -1 when no overflow bucket could be had (the node is dropped then). */
@@ -179,6 +185,9 @@ static inline int table_publish(struct table_writer *w, uint32_t node, uint64_t 
     struct table_lengths len;
     if (__builtin_expect(!table_lengths_of(&w->t, n, &len), 0)) {
         return -1; /* another process changed it since it was filled */
+    }
+    if (__builtin_expect(len.extra != 0, 0)) {
+        table_note_expiry(w, hash, table_node_expiry(n, &len));
     }
     struct table_place p = table_place_for(&w->t, b, hash, table_node_key(n), len.key);
     atomic_store_explicit(&n->crc, payload_crc, memory_order_relaxed); /* MO(node.fields) */
@@ -201,15 +210,12 @@ static inline int table_publish(struct table_writer *w, uint32_t node, uint64_t 
 }
 
 /* table_node_new() for an entry whose turn has not come. False: it would have to wait. */
-static inline bool table_node_ahead(struct table_writer *w, size_t key_len, size_t value_len, uint32_t *node) {
-    *node = arena_take(&w->arena, key_len + value_len);
+static inline bool table_node_ahead(struct table_writer *w, size_t key_len, uint32_t value_word, uint32_t *node) {
+    *node = arena_take(&w->arena, node_payload_bytes(key_len, value_word));
     if (__builtin_expect(*node == 0, 0)) {
         return false;
     }
-    table_node_begin(table_node_at(&w->t, *node), key_len, value_len, 0, 0);
-    if (__builtin_expect(w->evict != NULL, 0)) {
-        table_node_flag(table_node_at(&w->t, *node), 0);
-    }
+    table_node_begin(table_node_at(&w->t, *node), key_len, value_word, 0, 0);
     return true;
 }
 

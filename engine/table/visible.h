@@ -10,6 +10,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "shm/layout.h"
+
+#define NEVER_EXPIRES UINT64_MAX
+
 enum visible {
     VISIBLE = 0,
     VISIBLE_DELETED = 1, /* the read finds nothing */
@@ -22,6 +26,35 @@ static inline enum visible visible_at(uint64_t at, uint64_t index, uint64_t dele
         return VISIBLE_LATER;
     }
     return deleted - 1 < at ? VISIBLE_DELETED : VISIBLE; /* 1 to `at`, in one comparison */
+}
+
+/* A version with an expiry is seen while now < expiry; the clock is asked only where such a version is met. */
+static inline bool visible_expired(uint64_t expiry, uint64_t now) {
+    return now >= expiry;
+}
+
+/* ---- the word `value_len` of a node: a value's length, and whether an expiry follows the value ------------------------------------ */
+
+static inline uint32_t node_value_len(uint32_t word) {
+    return word & ~NODE_EXPIRES;
+}
+
+static inline bool node_expires(uint32_t word) {
+    return (word & NODE_EXPIRES) != 0;
+}
+
+/* Bytes behind the value. */
+static inline uint32_t node_extra_bytes(uint32_t word) {
+    return (word >> 31) * EXPIRY_BYTES;
+}
+
+/* Key, value and expiry together. */
+static inline uint64_t node_payload_bytes(uint64_t key_len, uint32_t word) {
+    return key_len + node_value_len(word) + node_extra_bytes(word);
+}
+
+static inline uint32_t node_word(size_t value_len, bool expires) {
+    return (uint32_t)value_len | (expires ? NODE_EXPIRES : 0);
 }
 
 #endif

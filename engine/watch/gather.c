@@ -65,17 +65,17 @@ static uint64_t gather_hash(const struct gather *g, const void *key, size_t key_
     return table_hash(&seeded, key, key_len);
 }
 
-static int gather_node(void *ctx, const uint8_t *key, size_t key_len, const uint8_t *value, size_t value_len,
-                       uint64_t index, uint32_t payload_crc) {
+static int gather_node(void *ctx, const struct visited *n) {
     struct gather *g = ctx;
     const struct walk *w = g->walk;
-    if (w->prefix != NULL && (key_len < w->prefix_len || memcmp(key, w->prefix, w->prefix_len) != 0)) {
+    if (w->prefix != NULL && (n->key_len < w->prefix_len || memcmp(n->key, w->prefix, w->prefix_len) != 0)) {
         return 0;
     }
-    if (crc32c(0, key, key_len + value_len) != payload_crc) { /* key and value lie one behind the other */
+    if (crc32c(0, n->key, n->payload_bytes) != n->payload_crc) {
         return TIDE_ERR_CORRUPT;
     }
-    g->no_memory = !key_set_take(g->set, gather_hash(g, key, key_len), key, key_len, value, value_len, index, 0);
+    g->no_memory = !key_set_take(g->set, gather_hash(g, n->key, n->key_len), n->key, n->key_len, n->value, n->value_len,
+                                 n->index, n->expiry != NEVER_EXPIRES ? n->expiry : 0);
     return g->no_memory ? TIDE_ERR_NOMEM : 0;
 }
 

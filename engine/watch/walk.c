@@ -290,6 +290,9 @@ static inline void walk_fill_entry(struct walk_entry *e, const struct frame *f, 
     e->key = payload;
     e->value = payload + f->key_len;
     e->expiry = 0;
+    if (__builtin_expect((f->flags & FRAME_EXPIRES) != 0, 0)) {
+        memcpy(&e->expiry, e->value + f->value_len, EXPIRY_BYTES);
+    }
 }
 
 enum walk_status walk_next(struct walk *w, struct walk_entry *e) {
@@ -318,7 +321,7 @@ enum walk_status walk_next(struct walk *w, struct walk_entry *e) {
         if (status != WALK_OK) {
             return status;
         }
-        uint64_t bytes = (uint64_t)f.key_len + f.value_len;
+        uint64_t bytes = ring_payload_bytes(&f);
         if (ring_frame_crc(&f, crc32c_short(0, payload, (size_t)bytes)) != f.crc) {
             w->run_bytes = 0;
             return WALK_DAMAGED;

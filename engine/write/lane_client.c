@@ -144,7 +144,7 @@ static int lane_fill(struct tide *d, struct lane *lane, uint32_t number, const s
     lane->ops = (uint32_t)q->count;
     lane->request_bytes = bytes;
     bool spilled = bytes > LAYOUT_LANE_BYTES; /* a local word: the lane itself is input */
-    lane->spilled = spilled;
+    lane->flags = (spilled ? LANE_SPILLED : 0) | (lane_results(q) != 0 ? LANE_RESULTS : 0);
     if (!spilled) {
         lane_encode(q, lane->request);
         return 0;
@@ -204,6 +204,9 @@ static int lane_result(const struct tide *d, const struct lane *lane, struct seq
     q->failed = failed < q->count ? failed : 0;
     bool can_be = result == 0 ? q->index <= board_commit(d->log) : result < 0 && result >= LANE_RESULT_LEAST;
     q->result = can_be ? result : TIDE_ERR_UNKNOWN;
+    if (q->result == 0 && q->more != NULL) {
+        lane_get_results(q, lane->request);
+    }
     return q->result;
 }
 
@@ -224,6 +227,9 @@ static int lane_give_up(const struct tide *d, struct lane *lane, uint64_t seq, s
 int lane_write(struct tide *d, struct seq_request *q) {
     if (d->read_only) {
         return TIDE_ERR_READ_ONLY;
+    }
+    if (lane_results(q) > LANE_RESULTS_MOST) {
+        return TIDE_ERR_TOO_BIG;
     }
     CANCEL_HOLD_OFF();
     uint64_t until = clock_after(clock_monotonic_ns(), d->write_timeout_ns);

@@ -17,7 +17,8 @@
 
 #define LANE_SERVER_SPINS 500
 #define LANE_FEW_BYTES 512u
-#define LANE_SERVER_LOOK_NS 1000000000u /* how often the leader checks that its segment still has its name */
+#define LANE_SERVER_EXPIRE_NS 250000000u /* what expires is removed this often, at most */
+#define LANE_SERVER_LOOK_NS 1000000000u  /* how often the leader checks that its segment still has its name */
 
 struct lane_server {
     pthread_t thread;
@@ -25,9 +26,11 @@ struct lane_server {
     struct vigil_hold vigil;
     /* The replica that led when this thread started: the sequencer lets its leader go before this thread has ended. */
     struct replica *leader;
-    uint64_t led_from; /* this leader wrote all log entries after this index */
-    uint64_t look_ns;  /* when to check the segment's name again */
-    bool told;         /* the log callback knows that the name is gone */
+    uint64_t led_from;  /* this leader wrote all log entries after this index */
+    uint64_t look_ns;   /* when to check the segment's name again */
+    bool told;          /* the log callback knows that the name is gone */
+    uint64_t expire_ns; /* when to remove what has expired next */
+    struct seq_sweep sweep;
 };
 
 /* One request, copied out of its lane: the borrower cannot change what is checked. */
@@ -35,15 +38,18 @@ struct lane_work {
     uint32_t number;
     uint64_t seq;
     uint8_t *bytes;
-    struct tide_op *ops;
-    struct seq_op *prepared;
+    struct lane_decoded d;
     /* Space for the common request: one short operation. */
     struct tide_op op;
     struct seq_op one;
+    struct seq_more more;
     uint8_t few[LANE_FEW_BYTES];
 };
 
 static void lane_answer(struct lane *lane, uint64_t seq, const struct seq_request *q) {
+    if (q->result == 0 && q->more != NULL) {
+        lane_put_results(q, lane->request);
+    }
     lane->result = q->result;
     lane->index = q->index;
     lane->found = q->found;
@@ -59,8 +65,9 @@ static void lane_answer(struct lane *lane, uint64_t seq, const struct seq_reques
 static void lane_work_free(struct lane_work *w) {
     if (w->bytes != w->few) {
         free(w->bytes);
-        free(w->ops);
-        free(w->prepared);
+        free(w->d.ops);
+        free(w->d.prepared);
+        free(w->d.more);
     }
 }
 
@@ -88,34 +95,36 @@ static int lane_copy_request(struct tide *d, struct lane_work *w, struct seq_req
     /* Each word is loaded once: the borrower may change it after the checks. */
     uint32_t count = *(const volatile uint32_t *)&lane->ops;
     uint64_t bytes = *(const volatile uint64_t *)&lane->request_bytes;
-    bool spilled = *(const volatile uint32_t *)&lane->spilled != 0;
+    bool spilled = (*(const volatile uint32_t *)&lane->flags & LANE_SPILLED) != 0;
     uint64_t most = spilled ? 2 * ring_group_max(&d->ring) : LAYOUT_LANE_BYTES;
     if (count == 0 || count > WRITE_BATCH_MAX || bytes > most) {
         return TIDE_ERR_INVALID;
     }
-    if (count == 1 && bytes <= LANE_FEW_BYTES) {
-        w->bytes = w->few;
-        w->ops = &w->op;
-        w->prepared = &w->one;
-    } else {
-        w->bytes = malloc(bytes + 1);
-        w->ops = malloc(count * sizeof(*w->ops));
-        w->prepared = malloc(count * sizeof(*w->prepared));
-    }
-    if (w->bytes == NULL || w->ops == NULL || w->prepared == NULL) {
+    bool one = count == 1 && bytes <= LANE_FEW_BYTES;
+    w->bytes = one ? w->few : malloc(bytes + 1);
+    if (w->bytes == NULL) {
         return TIDE_ERR_NOMEM;
     }
-    int error = 0;
-    if (spilled) {
-        error = lane_read_spilled(d, w->number, w->bytes, bytes);
-    } else {
+    if (!spilled) {
         memcpy(w->bytes, lane->request, bytes);
     }
+    int error = spilled ? lane_read_spilled(d, w->number, w->bytes, bytes) : 0;
+    bool more = error == 0 && lane_wants_more(d, w->bytes, bytes, count);
+    w->d.count = count;
+    w->d.ops = one ? &w->op : malloc(count * sizeof(*w->d.ops));
+    w->d.prepared = one ? &w->one : malloc(count * sizeof(*w->d.prepared));
+    w->d.more = !more ? NULL : one ? &w->more : malloc(count * sizeof(*w->d.more));
+    if (w->d.ops == NULL || w->d.prepared == NULL || (more && w->d.more == NULL)) {
+        return TIDE_ERR_NOMEM;
+    }
+    error = error == 0 ? lane_decode(d, w->bytes, bytes, &w->d) : error;
     if (error == 0) {
-        q->ops = w->ops;
-        q->prepared = w->prepared;
+        q->ops = w->d.ops;
+        q->prepared = w->d.prepared;
+        q->more = w->d.more;
         q->count = count;
-        error = lane_decode(d, w->bytes, bytes, count, w->ops, w->prepared, &q->ring_bytes);
+        q->ring_bytes = w->d.ring_bytes;
+        error = more ? write_link(d, q) : 0;
     }
     return error;
 }
@@ -131,8 +140,7 @@ static bool lane_take(struct tide *d, uint32_t number, struct lane_work *w, stru
     w->number = number; /* set fields one by one: clearing the buffer would cost time */
     w->seq = turn >> 3;
     w->bytes = NULL;
-    w->ops = NULL;
-    w->prepared = NULL;
+    w->d = (struct lane_decoded){ 0 };
     *q = (struct seq_request){ .lane = (uint16_t)(number + 1), .lane_seq = w->seq };
     /* TAKEN: an earlier leader took it. We have taken over, so no other process works on it. */
     if (phase == LANE_SUBMITTED && !atomic_compare_exchange_strong(&lane->turn, &turn, w->seq << 3 | LANE_TAKEN)) {
@@ -148,6 +156,8 @@ static bool lane_take(struct tide *d, uint32_t number, struct lane_work *w, stru
         if (w->seq == 0 || last > w->seq || q->index > d->server->led_from) {
             lane_note_fall(d->server->leader, number, w->seq);
             q->result = TIDE_ERR_UNKNOWN; /* not done by us; an earlier leader may have done it */
+        } else if ((*(const volatile uint32_t *)&lane->flags & LANE_RESULTS) != 0) {
+            q->result = TIDE_ERR_UNKNOWN; /* an earlier leader has done it, and the result is lost */
         }
         lane_answer(lane, w->seq, q);
         return false;
@@ -210,6 +220,26 @@ static void lane_look(struct tide *d) {
     }
 }
 
+/* Has something that expires soon been put since the sweep said that nothing does? */
+static bool lane_is_alarmed(const struct tide *d) {
+    return d->server->sweep.armed && atomic_load(&d->seq.alarm) == 0;
+}
+
+/* If it is time, remove some of what has expired. Returns for how long the thread may sleep: 0, there is more to remove. */
+static uint64_t lane_expire(struct tide *d) {
+    struct lane_server *server = d->server;
+    uint64_t now = clock_monotonic_ns();
+    if (now >= server->expire_ns || lane_is_alarmed(d)) {
+        server->sweep.longest_ns = LANE_SERVER_LOOK_NS;
+        uint64_t left = seq_expire(d, &server->sweep);
+        left = left < LANE_SERVER_LOOK_NS ? left : LANE_SERVER_LOOK_NS;
+        bool soon = left == 0 || server->sweep.posted;
+        left = soon || left > LANE_SERVER_EXPIRE_NS ? left : LANE_SERVER_EXPIRE_NS;
+        server->expire_ns = now + left;
+    }
+    return server->expire_ns > now ? server->expire_ns - now : 0;
+}
+
 static void *lane_server_run(void *arg) {
     struct tide *d = arg;
     struct lane_server *server = d->server;
@@ -224,17 +254,20 @@ static void *lane_server_run(void *arg) {
         if (ready != 0) {
             lane_look(d);
             lane_serve(d, ready);
+            lane_expire(d);
             spins = 0;
         } else if (spins++ < LANE_SERVER_SPINS) {
             park_relax();
         } else {
+            uint64_t rest = lane_expire(d);
             uint32_t seen = atomic_load(&board->wake);
-            atomic_store(&board->asleep, 1);
-            if (atomic_load(&board->ready) == 0 && !board_is_pinged(board) && atomic_load(&server->stop) == 0) {
-                park_wait(&board->wake, seen, LANE_SERVER_LOOK_NS);
+            atomic_store(&board->asleep, rest != 0);
+            if (rest != 0 && atomic_load(&board->ready) == 0 && !board_is_pinged(board) &&
+                atomic_load(&server->stop) == 0 && !lane_is_alarmed(d)) {
+                park_wait(&board->wake, seen, rest);
             }
             lane_look(d);
-            spins = 0;
+            spins = rest != 0 ? 0 : LANE_SERVER_SPINS;
         }
         if (!handed_over && atomic_load(&server->leader->damaged) != 0) {
             handed_over = true;
@@ -246,6 +279,7 @@ static void *lane_server_run(void *arg) {
             lead_ask_step_down(d);
         }
     }
+    seq_end_sweep(d, &server->sweep);
     return NULL;
 }
 

@@ -23,10 +23,14 @@ _Static_assert(FRAME_HEADER_BYTES + PUT_PAYLOAD_MOST <= LAYOUT_RING_MIN / 4,
 /* Are the arguments well-formed and small, and may this thread use the session? */
 static inline bool put_is_common(const struct tide *d, const struct tide_reader *session, const void *key,
                                  size_t key_len, const void *value, size_t value_size) {
-    return d != NULL && key != NULL && value != NULL && key_len - 1 < PUT_KEY_MOST &&
-           value_size <= PUT_PAYLOAD_MOST - PUT_KEY_MOST && atomic_load(&d->closed) == 0 &&
-           (session == NULL || (reader_is_mine(session) && session->domain == d)) && atomic_load(&d->seq.here) != 0 &&
-           !rcu_inside();
+    return d != NULL && key != NULL && value != NULL && key_len - 1 < PUT_KEY_MOST && value_size < d->put_short &&
+           atomic_load(&d->closed) == 0 && (session == NULL || (reader_is_mine(session) && session->domain == d)) &&
+           atomic_load(&d->seq.here) != 0 && !rcu_inside();
+}
+
+/* Where values expire by default, the sequencer works out when. */
+void write_open(struct tide *d) {
+    d->put_short = d->words.default_ttl_ns == 0 ? PUT_PAYLOAD_MOST - PUT_KEY_MOST + 1 : 0;
 }
 
 /* One put: its arguments, and the memory found for it. */
@@ -77,7 +81,7 @@ static inline uint64_t put_do(struct tide *d, struct put *p) {
     struct table_writer *w = &r->writer;
     w->arena.live += p->cost;
     struct table_node *n = table_node_at(&w->t, p->node);
-    table_node_begin(n, p->key_len, p->value_size, p->place.node, p->crc); /* no slot leads to it */
+    table_node_begin(n, p->key_len, (uint32_t)p->value_size, p->place.node, p->crc); /* no slot leads to it */
     KILL_POINT("seq.reserved");
     struct ring_entry e = {
         .value_len = (uint32_t)p->value_size,
@@ -99,7 +103,6 @@ static inline uint64_t put_do(struct tide *d, struct put *p) {
     KILL_POINT("seq.applied");
     replica_advance(r, r->last_ts);
     if (__builtin_expect(w->evict != NULL, 0)) {
-        table_node_flag(n, 0);
         w->evict->replace(w, p->hash, table_node_at(&w->t, p->place.node), n);
     }
     table_count_swap(w, table_node_at(&w->t, p->place.node), p->place.node, n);

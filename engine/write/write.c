@@ -20,8 +20,7 @@ static int write_somewhere(struct tide *d, struct seq_request *q) {
     return result == TIDE_ERR_NO_LEADER ? lane_write(d, q) : result;
 }
 
-/* Submit, and hand the write's index to the session and to the caller. */
-static int write_submit(struct tide *d, struct tide_reader *session, struct seq_request *q, struct tide_token *token) {
+int write_submit(struct tide *d, struct tide_reader *session, struct seq_request *q, struct tide_token *token) {
     if (session != NULL) {
         int error = reader_check(session);
         if (error != 0) {
@@ -57,8 +56,10 @@ static int write_one(struct tide *d, struct tide_reader *session, const struct t
         return TIDE_ERR_INVALID;
     }
     struct seq_op prepared;
-    struct seq_request q = { .ops = op, .prepared = &prepared, .count = 1 };
-    int error = write_check(d, op, &q.ring_bytes);
+    struct seq_more more = { 0 }; /* the domain's ttl */
+    bool expires = d->words.default_ttl_ns != 0;
+    struct seq_request q = { .ops = op, .prepared = &prepared, .more = expires ? &more : NULL, .count = 1 };
+    int error = write_check(d, op, NULL, &q.ring_bytes);
     if (error != 0) {
         return error;
     }
@@ -93,15 +94,14 @@ int tide_batch(struct tide *d, struct tide_reader *session, const struct tide_op
         return TIDE_ERR_INVALID;
     }
     struct seq_op *prepared = malloc(n * sizeof(*prepared));
-    if (prepared == NULL) {
-        return TIDE_ERR_NOMEM;
-    }
-    struct seq_request q = { .ops = ops, .prepared = prepared, .count = n };
-    int error = 0;
+    bool expires = d->words.default_ttl_ns != 0;
+    struct seq_more *more = expires ? calloc(n, sizeof(*more)) : NULL;
+    int error = prepared == NULL || (expires && more == NULL) ? TIDE_ERR_NOMEM : 0;
+    struct seq_request q = { .ops = ops, .prepared = prepared, .more = more, .count = n };
     for (size_t i = 0; i < n && error == 0; i++) {
         __builtin_prefetch(ops[i].key); /* the next to be read, one after the other: their misses overlap */
         __builtin_prefetch(ops[i].value);
-        error = write_check(d, &ops[i], &q.ring_bytes);
+        error = write_check(d, &ops[i], NULL, &q.ring_bytes);
     }
     if (error == 0) {
         error = write_submit(d, session, &q, token);
@@ -109,6 +109,7 @@ int tide_batch(struct tide *d, struct tide_reader *session, const struct tide_op
     if (error == TIDE_ERR_MISMATCH && failed != NULL) {
         *failed = q.failed;
     }
+    free(more);
     free(prepared);
     return error;
 }

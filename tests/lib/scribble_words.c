@@ -26,6 +26,12 @@ struct kind {
     { "table." #field, IN_TABLE, offsetof(struct table_segment, field), MEMBER(table_segment, field), 0, 1 }
 #define NODE(field)                                                                                                    \
     { "node." #field, IN_NODE, offsetof(struct table_node, field), MEMBER(table_node, field), 0, 1 }
+#define REQUEST(field)                                                                                                 \
+    {                                                                                                                  \
+        "lanes.request." #field, IN_LOG,                                                                               \
+            offsetof(struct log_segment, lanes) + offsetof(struct lane, request) + offsetof(struct lane_op, field),    \
+            sizeof(((struct lane_op *)0)->field), sizeof(struct lane), FEW                                             \
+    }
 #define FRAME(field)                                                                                                   \
     { "frame." #field, IN_FRAME, offsetof(struct frame, field), MEMBER(frame, field), 0, 1 }
 
@@ -114,18 +120,18 @@ static const struct kind kinds[] = {
     MANY(lanes, FEW, lane, wake),
     MANY(lanes, FEW, lane, asleep),
     MANY(lanes, FEW, lane, ops),
-    MANY(lanes, FEW, lane, spilled),
+    MANY(lanes, FEW, lane, flags),
     MANY(lanes, FEW, lane, request_bytes),
     MANY(lanes, FEW, lane, result),
     MANY(lanes, FEW, lane, failed),
     MANY(lanes, FEW, lane, index),
     MANY(lanes, FEW, lane, found),
-    { "lanes.request.value_len", IN_LOG, offsetof(struct log_segment, lanes) + offsetof(struct lane, request), 8,
-      sizeof(struct lane), FEW },
-    { "lanes.request.kind", IN_LOG, offsetof(struct log_segment, lanes) + offsetof(struct lane, request) + 16, 4,
-      sizeof(struct lane), FEW },
-    { "lanes.request.key_len", IN_LOG, offsetof(struct log_segment, lanes) + offsetof(struct lane, request) + 20, 4,
-      sizeof(struct lane), FEW },
+    REQUEST(expected),
+    REQUEST(ttl_ns),
+    REQUEST(value_len),
+    REQUEST(key_len),
+    REQUEST(kind),
+    REQUEST(flags),
     FRAME(length),
     FRAME(crc),
     FRAME(index),

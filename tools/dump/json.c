@@ -145,7 +145,7 @@ static void print_lane(struct dump_view *v, uint32_t id, const struct lane *lane
     json_out_u64(j, "seq", dump_lane_seq(lane));
     json_out_u64(j, "ops", lane->ops);
     json_out_u64(j, "bytes", lane->request_bytes);
-    json_out_bool(j, "spilled", lane->spilled != 0);
+    json_out_bool(j, "spilled", (lane->flags & LANE_SPILLED) != 0);
     json_out_bool(j, "asleep", lane->asleep != 0);
     if (dump_lane_phase(lane) == LANE_ANSWERED) {
         json_out_open(j, "answer", '{');

@@ -106,7 +106,7 @@ static void check_members(const struct log_segment *seg, struct dump_problems *p
             dump_problem(p, "lane %u: there is no owner %u", i, lane->owner);
         if (phase > LANE_CANCELLED)
             dump_problem(p, "lane %u: there is no phase %u", i, (unsigned)phase);
-        if ((phase == LANE_SUBMITTED || phase == LANE_TAKEN) && !lane->spilled &&
+        if ((phase == LANE_SUBMITTED || phase == LANE_TAKEN) && !(lane->flags & LANE_SPILLED) &&
             lane->request_bytes > LAYOUT_LANE_BYTES)
             dump_problem(p, "lane %u: %llu bytes of request do not fit it", i, (unsigned long long)lane->request_bytes);
     }

@@ -92,7 +92,7 @@ static void print_lane(struct dump_view *v, uint32_t id, const struct lane *lane
         fprintf(v->out, "member %u", lane->owner - 1);
     fprintf(v->out, " pid %u, request %" PRIu64 " %s%s: %u operations, %" PRIu64 " bytes%s", lane->pid,
             dump_lane_seq(lane), dump_phase_name(dump_lane_phase(lane)), lane->asleep ? ", writer asleep" : "",
-            lane->ops, lane->request_bytes, lane->spilled ? " in a file" : "");
+            lane->ops, lane->request_bytes, (lane->flags & LANE_SPILLED) ? " in a file" : "");
     if (dump_lane_phase(lane) == LANE_ANSWERED)
         fprintf(v->out, "; answer %d, index %" PRIu64 ", found %" PRIu64 ", failed %u", lane->result, lane->index,
                 lane->found, lane->failed);

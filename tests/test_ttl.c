@@ -1,0 +1,605 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Time to live: what is seen, by whom, until when; what removes it. */
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "engine/replica/domain.h"
+#include "engine/table/rcu.h"
+#include "shm/clock.h"
+#include "shm/nap.h"
+#include "tests/lib/forked.h"
+#include "tests/lib/pair.h"
+
+#define LONG (100 * HOUR)
+#define ROOM (UINT64_C(1) << 20)
+
+static struct tide *open_ttl(uint64_t default_ttl_ns) {
+    struct tide_opts opts = TIDE_OPTS_INIT;
+    opts.flags |= TIDE_EPHEMERAL;
+    opts.ring_bytes = ROOM;
+    opts.table_bytes = 8 * ROOM;
+    opts.default_ttl_ns = default_ttl_ns;
+    struct tide *d;
+    assert_int_equal(tide_open(&d, help_name(), &opts), 0);
+    return d;
+}
+
+static int put_ttl(struct tide *d, const char *key, const char *value, uint64_t ttl_ns, struct tide_token *token) {
+    struct tide_put_opts o = TIDE_PUT_OPTS_INIT;
+    o.ttl_ns = ttl_ns;
+    return tide_put_with(d, NULL, key, strlen(key), value, strlen(value), &o, token);
+}
+
+struct seen {
+    int error;
+    char value[128];
+    struct tide_answer a;
+};
+
+static struct seen see(struct tide_reader *r, const char *key, const struct tide_bound *bound) {
+    struct seen s = { .a = TIDE_ANSWER_INIT };
+    s.error = tide_get(r, key, strlen(key), bound, s.value, sizeof(s.value), &s.a);
+    return s;
+}
+
+/* Until the domain's clock has passed an instant. */
+static void await(struct tide *d, uint64_t instant) {
+    while (tide_now(d) <= instant) {
+        park_nap(100000);
+    }
+}
+
+static uint64_t count_expired(struct tide *d) {
+    struct tide_info info = TIDE_INFO_INIT;
+    assert_int_equal(tide_info(d, &info), 0);
+    return info.expired_total;
+}
+
+static uint64_t keys_of(struct tide *d, uint32_t id) {
+    return help_info(d, id).keys;
+}
+
+/* ---- what is left ------------------------------------------------------------------------------------------------- */
+
+static void get__value_that_expires__says_what_is_left(void **state) {
+    (void)state;
+    struct tide *d = open_ttl(0);
+    help_leader(d);
+    struct tide_reader *r = help_reader(d, TIDE_STICKY, -1, 0);
+    uint64_t before = tide_now(d);
+    assert_int_equal(put_ttl(d, "a", "one", LONG, NULL), 0);
+    uint64_t after = tide_now(d);
+    struct seen s = see(r, "a", NULL);
+    uint64_t read = tide_now(d);
+    assert_int_equal(s.error, 0);
+    assert_string_equal(s.value, "one");
+    assert_true(s.a.ttl_ns <= LONG - 0 && s.a.ttl_ns >= LONG - (read - before));
+    assert_true(after >= before);
+    assert_int_equal(put_ttl(d, "a", "two", TIDE_TTL_NONE, NULL), 0);
+    assert_true(see(r, "a", NULL).a.ttl_ns == TIDE_TTL_NONE);
+    assert_int_equal(tide_put(d, NULL, "a", 1, "three", 5, NULL), 0);
+    assert_true(see(r, "a", NULL).a.ttl_ns == TIDE_TTL_NONE);
+    s = see(r, "none", NULL);
+    assert_int_equal(s.error, TIDE_ERR_NOT_FOUND);
+    assert_true(s.a.ttl_ns == 0);
+    tide_reader_close(r);
+    tide_close(d);
+}
+
+static void get__answer_of_the_first_release__filled_as_far_as_it_goes(void **state) {
+    (void)state;
+    struct tide *d = open_ttl(0);
+    help_leader(d);
+    struct tide_reader *r = help_reader(d, TIDE_STICKY, -1, 0);
+    assert_int_equal(put_ttl(d, "a", "one", LONG, NULL), 0);
+    struct tide_answer a = TIDE_ANSWER_INIT;
+    a.size = offsetof(struct tide_answer, ttl_ns);
+    a.ttl_ns = 4711;
+    char buf[8];
+    assert_int_equal(tide_get(r, "a", 1, NULL, buf, sizeof(buf), &a), 0);
+    assert_int_equal(a.value_size, 3);
+    assert_int_equal(a.ttl_ns, 4711);
+    tide_reader_close(r);
+    tide_close(d);
+}
+
+/* ---- how long it is seen ------------------------------------------------------------------------------------------- */
+
+/* Look at a key until it is gone: it is seen before its expiry and not after. */
+static void watch_expire(struct tide *d, struct tide_reader *r, const char *key, const struct tide_bound *bound,
+                         uint64_t earliest, uint64_t latest) {
+    for (;;) {
+        uint64_t before = tide_now(d);
+        struct seen s = see(r, key, bound);
+        uint64_t after = tide_now(d);
+        if (s.error == 0) {
+            assert_true(before < latest);
+            assert_true(s.a.ttl_ns != 0 && s.a.ttl_ns <= latest - before);
+        } else {
+            assert_int_equal(s.error, TIDE_ERR_NOT_FOUND);
+            assert_true(after >= earliest);
+            return;
+        }
+    }
+}
+
+static void get__at_every_bound_on_leader_and_follower__seen_until_it_expires_and_not_after(void **state) {
+    (void)state;
+    struct tide *d = open_ttl(0), *other = help_open_again(d);
+    uint32_t ids[2] = { help_leader(d), help_follower(d, 0) };
+    for (int where = 0; where < 4; where++) {
+        struct tide_reader *r =
+            help_reader(where < 2 ? d : other, TIDE_STICKY, (int32_t)ids[where % 2], UINT64_C(1) << ids[where % 2]);
+        for (int b = 0; b < 3; b++) {
+            struct tide_bound bound = bound_of(b == 0   ? TIDE_FALLBACK_LEADER
+                                               : b == 1 ? TIDE_FALLBACK_WAIT
+                                                        : TIDE_FALLBACK_STALE,
+                                               b == 0 ? 0 : HOUR);
+            bound.wait_ns = HOUR;
+            struct tide_token token;
+            uint64_t before = tide_now(d);
+            assert_int_equal(put_ttl(d, "key-of-16-bytes!", "value", 20 * MS, &token), 0);
+            uint64_t after = tide_now(d);
+            assert_int_equal(tide_wait_applied(d, &token, 2, HOUR), 0);
+            watch_expire(d, r, "key-of-16-bytes!", &bound, before + 20 * MS, after + 20 * MS);
+        }
+        tide_reader_close(r);
+    }
+    tide_close(other);
+    tide_close(d);
+}
+
+static void get__follower_that_shows_the_past__expires_by_the_clock_all_the_same(void **state) {
+    (void)state;
+    struct pair p = open_pair(0);
+    assert_int_equal(put_ttl(p.d, "k", "value", 50 * MS, NULL), 0);
+    catch_up(&p); /* and applies no removal for an hour */
+    uint64_t expiry = tide_now(p.d) + 50 * MS;
+    struct tide_bound bound = bound_of(TIDE_FALLBACK_STALE, TIDE_UNBOUNDED);
+    await(p.d, expiry);
+    assert_int_equal(see(p.r, "k", &bound).error, TIDE_ERR_NOT_FOUND);
+    close_pair(&p);
+}
+
+static void get__touched_while_a_read_waits__never_absent(void **state) {
+    (void)state;
+    struct tide *d = open_ttl(0);
+    help_leader(d);
+    struct tide_reader *r = help_reader(d, TIDE_STICKY, -1, 0);
+    assert_int_equal(put_ttl(d, "k", "value", 30 * MS, NULL), 0);
+    struct tide_answer a = TIDE_ANSWER_INIT;
+    assert_int_equal(tide_section_begin(r, NULL, &a), 0);
+    assert_int_equal(put_ttl(d, "k", "value", 1 * MS, NULL), TIDE_ERR_THREAD);
+    assert_int_equal(tide_section_end(r), 0);
+    tide_reader_close(r);
+    tide_close(d);
+}
+
+static void section__open_across_an_expiry__looks_at_one_instant(void **state) {
+    (void)state;
+    struct tide *d = open_ttl(0), *other = help_open_again(d);
+    help_leader(d);
+    for (int where = 0; where < 2; where++) {
+        struct tide_reader *r = help_reader(where == 0 ? d : other, TIDE_STICKY, -1, 0);
+        assert_int_equal(put_ttl(d, "k", "value", 40 * MS, NULL), 0);
+        uint64_t expiry = tide_now(d) + 40 * MS;
+        assert_int_equal(tide_section_begin(r, NULL, NULL), 0);
+        char buf[16];
+        size_t size;
+        int first = tide_section_get(r, "k", 1, buf, sizeof(buf), &size, NULL);
+        await(d, expiry);
+        int second = tide_section_get(r, "k", 1, buf, sizeof(buf), &size, NULL);
+        /* Another process's replica may remove it meanwhile. */
+        assert_true(second == first || (where == 1 && second == TIDE_ERR_LOST));
+        assert_int_equal(tide_section_end(r), 0);
+        assert_int_equal(see(r, "k", NULL).error, TIDE_ERR_NOT_FOUND);
+        tide_reader_close(r);
+    }
+    tide_close(other);
+    tide_close(d);
+}
+
+static int count_entry(void *ctx, const struct tide_entry *e) {
+    uint64_t *counts = ctx;
+    counts[e->ttl_ns == TIDE_TTL_NONE ? 0 : 1]++;
+    return 0;
+}
+
+static void scan__some_expired__only_the_others_are_visited(void **state) {
+    (void)state;
+    struct tide *d = open_ttl(0), *other = help_open_again(d);
+    help_leader(d);
+    for (uint32_t i = 0; i < 300; i++) {
+        char key[16];
+        snprintf(key, sizeof(key), "key%u", i);
+        assert_int_equal(put_ttl(d, key, "v", i % 3 == 0 ? 1 : i % 3 == 1 ? LONG : TIDE_TTL_NONE, NULL), 0);
+    }
+    await(d, tide_now(d) + MS);
+    for (int where = 0; where < 2; where++) {
+        struct tide_reader *r = help_reader(where == 0 ? d : other, TIDE_STICKY, -1, 0);
+        int error = TIDE_ERR_LOST;
+        uint64_t counts[2];
+        while (error == TIDE_ERR_LOST) {
+            counts[0] = counts[1] = 0;
+            assert_int_equal(tide_section_begin(r, NULL, NULL), 0);
+            error = tide_section_visit(r, count_entry, counts);
+            assert_int_equal(tide_section_end(r), 0);
+        }
+        assert_int_equal(error, 0);
+        assert_int_equal(counts[0], 100);
+        assert_int_equal(counts[1], 100);
+        struct tide_mget_item items[3];
+        char buf[3][4];
+        static const char *const keys[] = { "key0", "key1", "key2" };
+        for (int i = 0; i < 3; i++) {
+            items[i] = (struct tide_mget_item){ .key = keys[i], .key_len = 4, .buf = buf[i], .buf_size = 4 };
+        }
+        assert_int_equal(tide_mget(r, items, 3, NULL, NULL), 0);
+        assert_int_equal(items[0].result, TIDE_ERR_NOT_FOUND);
+        assert_int_equal(items[0].value_size, 0);
+        assert_int_equal(items[1].result, 0);
+        assert_int_equal(items[2].result, 0);
+        tide_reader_close(r);
+    }
+    tide_close(other);
+    tide_close(d);
+}
+
+/* ---- writes ----------------------------------------------------------------------------------------------------------- */
+
+static void cas__expired_key__is_absent(void **state) {
+    (void)state;
+    struct tide *d = open_ttl(0);
+    help_leader(d);
+    struct tide_token t;
+    uint64_t found = 99;
+    assert_int_equal(put_ttl(d, "k", "old", 1, &t), 0);
+    await(d, tide_now(d) + 1000);
+    assert_int_equal(tide_cas(d, NULL, "k", 1, t.index, "new", 3, NULL, &found), TIDE_ERR_MISMATCH);
+    assert_int_equal(found, 0);
+    struct tide_put_opts o = TIDE_PUT_OPTS_INIT;
+    o.ttl_ns = LONG;
+    assert_int_equal(tide_cas_with(d, NULL, "k", 1, 0, "new", 3, &o, &t, &found), 0);
+    struct tide_reader *r = help_reader(d, TIDE_STICKY, -1, 0);
+    struct seen s = see(r, "k", NULL);
+    assert_string_equal(s.value, "new");
+    assert_true(s.a.ttl_ns <= LONG);
+    tide_reader_close(r);
+    tide_close(d);
+}
+
+static void touch__key__same_value_and_another_life(void **state) {
+    (void)state;
+    struct tide *d = open_ttl(0), *other = help_open_again(d);
+    help_leader(d);
+    tide_ping(other, HOUR);
+    for (int where = 0; where < 2; where++) {
+        struct tide *w = where == 0 ? d : other;
+        struct tide_reader *r = help_reader(w, TIDE_STICKY, -1, 0);
+        struct tide_token first, second;
+        assert_int_equal(tide_touch(w, NULL, "none", 4, LONG, NULL), TIDE_ERR_NOT_FOUND);
+        assert_int_equal(tide_put(w, NULL, "k", 1, "value", 5, &first), 0);
+        assert_int_equal(tide_touch(w, NULL, "k", 1, LONG, &second), 0);
+        assert_int_equal(second.index, first.index + 1);
+        struct seen s = see(r, "k", NULL);
+        assert_string_equal(s.value, "value");
+        assert_int_equal(s.a.version, second.index);
+        assert_true(s.a.ttl_ns <= LONG && s.a.ttl_ns > LONG - HOUR);
+        assert_int_equal(tide_touch(w, NULL, "k", 1, TIDE_TTL_NONE, NULL), 0);
+        assert_true(see(r, "k", NULL).a.ttl_ns == TIDE_TTL_NONE);
+        assert_int_equal(tide_touch(w, NULL, "k", 1, 1, NULL), 0);
+        await(d, tide_now(d) + 1000);
+        assert_int_equal(see(r, "k", NULL).error, TIDE_ERR_NOT_FOUND);
+        assert_int_equal(tide_touch(w, NULL, "k", 1, LONG, NULL), TIDE_ERR_NOT_FOUND);
+        tide_reader_close(r);
+    }
+    tide_close(other);
+    tide_close(d);
+}
+
+static void ttl__absurd__is_for_ever(void **state) {
+    (void)state;
+    struct tide *d = open_ttl(0);
+    help_leader(d);
+    struct tide_reader *r = help_reader(d, TIDE_STICKY, -1, 0);
+    static const uint64_t absurd[] = { UINT64_MAX, UINT64_MAX - 1, UINT64_MAX / 2, UINT64_C(1) << 63, (uint64_t)-5 };
+    for (size_t i = 0; i < sizeof(absurd) / sizeof(absurd[0]); i++) {
+        assert_int_equal(put_ttl(d, "k", "v", absurd[i], NULL), 0);
+        assert_true(see(r, "k", NULL).a.ttl_ns == TIDE_TTL_NONE);
+    }
+    struct tide_put_opts o = TIDE_PUT_OPTS_INIT;
+    o.flags = 2;
+    assert_int_equal(tide_put_with(d, NULL, "k", 1, "v", 1, &o, NULL), TIDE_ERR_INVALID);
+    o.flags = 0;
+    o.reserved = 1;
+    assert_int_equal(tide_put_with(d, NULL, "k", 1, "v", 1, &o, NULL), TIDE_ERR_INVALID);
+    tide_reader_close(r);
+    tide_close(d);
+}
+
+static void default_ttl__domain_that_has_one__every_write_takes_it_unless_it_names_another(void **state) {
+    (void)state;
+    struct tide *d = open_ttl(LONG), *other = help_open_again(d);
+    help_leader(d);
+    tide_ping(other, HOUR);
+    struct tide_info info = TIDE_INFO_INIT;
+    assert_int_equal(tide_info(other, &info), 0);
+    assert_int_equal(info.default_ttl_ns, LONG);
+    for (int where = 0; where < 2; where++) {
+        struct tide *w = where == 0 ? d : other;
+        struct tide_reader *r = help_reader(w, TIDE_STICKY, -1, 0);
+        for (int again = 0; again < 2; again++) { /* the second replaces a value */
+            assert_int_equal(tide_put(w, NULL, "put", 3, "v", 1, NULL), 0);
+            assert_int_equal(tide_put(w, NULL, "empty", 5, "", 0, NULL), 0);
+        }
+        assert_int_equal(tide_delete(w, NULL, "cas", 3, NULL), 0);
+        assert_int_equal(tide_cas(w, NULL, "cas", 3, 0, "v", 1, NULL, NULL), 0);
+        struct tide_op op = { .kind = TIDE_OP_PUT, .key = "batch", .key_len = 5, .value = "v", .value_size = 1 };
+        assert_int_equal(tide_batch(w, NULL, &op, 1, NULL, NULL), 0);
+        assert_int_equal(tide_add(w, NULL, "add", 3, 1, NULL, NULL, NULL), 0);
+        static const char *const keys[] = { "put", "empty", "cas", "batch", "add" };
+        for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+            struct seen s = see(r, keys[i], NULL);
+            assert_int_equal(s.error, 0);
+            assert_true(s.a.ttl_ns <= LONG && s.a.ttl_ns > LONG - HOUR);
+        }
+        assert_int_equal(put_ttl(w, "put", "v", TIDE_TTL_NONE, NULL), 0);
+        assert_true(see(r, "put", NULL).a.ttl_ns == TIDE_TTL_NONE);
+        tide_reader_close(r);
+    }
+    tide_close(other);
+    tide_close(d);
+}
+
+/* ---- adding ------------------------------------------------------------------------------------------------------------- */
+
+static int add(struct tide *d, const char *key, int64_t delta, int64_t *result) {
+    return tide_add(d, NULL, key, strlen(key), delta, NULL, NULL, result);
+}
+
+static void add__numbers__sum_comes_back_and_is_the_value(void **state) {
+    (void)state;
+    struct tide *d = open_ttl(0), *other = help_open_again(d);
+    help_leader(d);
+    help_follower(d, 0);
+    tide_ping(other, HOUR);
+    for (int where = 0; where < 2; where++) {
+        struct tide *w = where == 0 ? d : other;
+        struct tide_reader *r = help_reader(w, TIDE_STICKY, -1, 0);
+        int64_t sum = 77;
+        assert_int_equal(tide_delete(w, NULL, "n", 1, NULL), 0);
+        assert_int_equal(add(w, "n", 5, &sum), 0);
+        assert_int_equal(sum, 5);
+        assert_int_equal(add(w, "n", -12, &sum), 0);
+        assert_int_equal(sum, -7);
+        assert_string_equal(see(r, "n", NULL).value, "-7");
+        assert_int_equal(tide_put(w, NULL, "n", 1, "9223372036854775806", 19, NULL), 0);
+        assert_int_equal(add(w, "n", 1, &sum), 0);
+        assert_true(sum == INT64_MAX);
+        assert_int_equal(add(w, "n", 1, &sum), TIDE_ERR_OVERFLOW);
+        assert_true(sum == INT64_MAX);
+        assert_int_equal(tide_put(w, NULL, "n", 1, "-9223372036854775807", 20, NULL), 0);
+        assert_int_equal(add(w, "n", -1, &sum), 0);
+        assert_true(sum == INT64_MIN);
+        assert_string_equal(see(r, "n", NULL).value, "-9223372036854775808");
+        assert_int_equal(add(w, "n", -1, &sum), TIDE_ERR_OVERFLOW);
+        assert_int_equal(add(w, "n", INT64_MAX, &sum), 0);
+        assert_int_equal(sum, -1);
+        static const char *const none[] = { "",
+                                            "-",
+                                            "+1",
+                                            " 1",
+                                            "1 ",
+                                            "1.0",
+                                            "0x1",
+                                            "--1",
+                                            "1-",
+                                            "ab",
+                                            "1\n",
+                                            "1e3",
+                                            "9223372036854775808",
+                                            "-9223372036854775809",
+                                            "000000000000000000001" };
+        for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++) {
+            assert_int_equal(tide_put(w, NULL, "n", 1, none[i], strlen(none[i]), NULL), 0);
+            assert_int_equal(add(w, "n", 1, &sum), TIDE_ERR_NUMBER);
+            assert_string_equal(see(r, "n", NULL).value, none[i]);
+        }
+        tide_reader_close(r);
+    }
+    help_assert_equal_digests(d);
+    tide_close(other);
+    tide_close(d);
+}
+
+static void add__key_with_an_expiry__keeps_it_unless_told(void **state) {
+    (void)state;
+    struct tide *d = open_ttl(0);
+    help_leader(d);
+    struct tide_reader *r = help_reader(d, TIDE_STICKY, -1, 0);
+    assert_int_equal(put_ttl(d, "n", "1", LONG, NULL), 0);
+    assert_int_equal(add(d, "n", 1, NULL), 0);
+    struct seen s = see(r, "n", NULL);
+    assert_string_equal(s.value, "2");
+    assert_true(s.a.ttl_ns <= LONG && s.a.ttl_ns > LONG - HOUR);
+    struct tide_put_opts o = TIDE_PUT_OPTS_INIT;
+    o.ttl_ns = TIDE_TTL_NONE;
+    assert_int_equal(tide_add(d, NULL, "n", 1, 1, &o, NULL, NULL), 0);
+    assert_true(see(r, "n", NULL).a.ttl_ns == TIDE_TTL_NONE);
+    o.ttl_ns = 1;
+    int64_t sum;
+    assert_int_equal(tide_add(d, NULL, "n", 1, 1, &o, NULL, &sum), 0);
+    assert_int_equal(sum, 4);
+    await(d, tide_now(d) + 1000);
+    assert_int_equal(add(d, "n", 10, &sum), 0); /* an expired number is absent */
+    assert_int_equal(sum, 10);
+    assert_true(see(r, "n", NULL).a.ttl_ns == TIDE_TTL_NONE);
+    tide_reader_close(r);
+    tide_close(d);
+}
+
+static struct tide_write_op write_op(uint32_t kind, const char *key, const char *value, int64_t delta) {
+    struct tide_write_op op = TIDE_WRITE_OP_INIT;
+    op.kind = kind;
+    op.key = key;
+    op.key_len = strlen(key);
+    op.value = value;
+    op.value_size = value != NULL ? strlen(value) : 0;
+    op.delta = delta;
+    return op;
+}
+
+static void write__operations_of_one_key__each_sees_those_before_it(void **state) {
+    (void)state;
+    struct tide *d = open_ttl(0), *other = help_open_again(d);
+    help_leader(d);
+    help_follower(d, 0);
+    tide_ping(other, HOUR);
+    for (int where = 0; where < 2; where++) {
+        struct tide *w = where == 0 ? d : other;
+        struct tide_reader *r = help_reader(w, TIDE_STICKY, -1, 0);
+        assert_int_equal(tide_put(w, NULL, "n", 1, "100", 3, NULL), 0);
+        struct tide_write_op ops[] = {
+            write_op(TIDE_OP_ADD, "n", NULL, 1),    write_op(TIDE_OP_ADD, "n", NULL, 2),
+            write_op(TIDE_OP_PUT, "m", "7", 0),     write_op(TIDE_OP_ADD, "m", NULL, 3),
+            write_op(TIDE_OP_DELETE, "n", NULL, 0), write_op(TIDE_OP_ADD, "n", NULL, 4),
+            write_op(TIDE_OP_TOUCH, "m", NULL, 0),
+        };
+        ops[6].ttl_ns = LONG;
+        struct tide_token t;
+        assert_int_equal(tide_write(w, NULL, ops, 7, &t, NULL), 0);
+        static const int64_t results[] = { 101, 103, 0, 10, 0, 4, 0 };
+        for (size_t i = 0; i < 7; i++) {
+            assert_int_equal(ops[i].result, results[i]);
+            assert_int_equal(ops[i].index, t.index - 6 + i);
+        }
+        assert_string_equal(see(r, "n", NULL).value, "4");
+        struct seen s = see(r, "m", NULL);
+        assert_string_equal(s.value, "10");
+        assert_true(s.a.ttl_ns <= LONG);
+        assert_int_equal(s.a.version, t.index);
+        size_t failed = 99;
+        struct tide_write_op bad[] = { write_op(TIDE_OP_ADD, "n", NULL, 1), write_op(TIDE_OP_PUT, "m", "x", 0),
+                                       write_op(TIDE_OP_ADD, "m", NULL, 1) };
+        assert_int_equal(tide_write(w, NULL, bad, 3, NULL, &failed), TIDE_ERR_NUMBER);
+        assert_int_equal(failed, 2);
+        bad[2] = write_op(TIDE_OP_TOUCH, "none", NULL, 0);
+        assert_int_equal(tide_write(w, NULL, bad, 3, NULL, &failed), TIDE_ERR_NOT_FOUND);
+        assert_string_equal(see(r, "n", NULL).value, "4");
+        bad[2].ttl_ns = 5;
+        bad[2].kind = TIDE_OP_DELETE;
+        assert_int_equal(tide_write(w, NULL, bad, 3, NULL, &failed), TIDE_ERR_INVALID);
+        tide_reader_close(r);
+    }
+    help_assert_equal_digests(d);
+    tide_close(other);
+    tide_close(d);
+}
+
+#define MANY 3000u
+
+static void write__many_adds_of_few_keys__all_count(void **state) {
+    (void)state;
+    struct tide *d = open_ttl(0), *other = help_open_again(d);
+    help_leader(d);
+    tide_ping(other, HOUR);
+    struct tide_write_op *ops = calloc(MANY, sizeof(*ops));
+    static const char *const keys[] = { "a", "bb", "ccc" };
+    for (int where = 0; where < 2; where++) {
+        struct tide *w = where == 0 ? d : other;
+        for (uint32_t i = 0; i < MANY; i++) {
+            ops[i] = write_op(TIDE_OP_ADD, keys[i % 3], NULL, 1);
+        }
+        assert_int_equal(tide_write(w, NULL, ops, MANY, NULL, NULL), 0);
+        for (uint32_t i = 0; i < MANY; i++) {
+            assert_int_equal(ops[i].result, (int64_t)(where * (MANY / 3) + i / 3 + 1));
+        }
+    }
+    free(ops);
+    tide_close(other);
+    tide_close(d);
+}
+
+/* ---- removal ------------------------------------------------------------------------------------------------------------ */
+
+static void removal__keys_that_expired__leave_every_table_by_entries_of_the_log(void **state) {
+    (void)state;
+    struct tide *d = open_ttl(0);
+    uint32_t leader = help_leader(d), follower = help_follower(d, 0);
+    for (uint32_t i = 0; i < 5000; i++) {
+        char key[16];
+        snprintf(key, sizeof(key), "key%u", i);
+        assert_int_equal(put_ttl(d, key, "v", i % 2 == 0 ? 20 * MS : LONG, NULL), 0);
+    }
+    while (keys_of(d, leader) != 2500 || keys_of(d, follower) != 2500 || count_expired(d) != 2500) {
+        park_nap(1000000);
+    }
+    help_assert_equal_digests(d);
+    struct tide_verify v = TIDE_VERIFY_INIT;
+    assert_int_equal(tide_verify(d, &v), 0);
+    assert_int_equal(v.damaged, 0);
+    assert_int_equal(v.differing, 0);
+    assert_int_equal(count_expired(d), 2500);
+    tide_close(d);
+}
+
+static void removal__new_leader__removes_what_the_old_one_left(void **state) {
+    (void)state;
+    struct tide *d = open_ttl(0), *other = help_open_again(d);
+    uint32_t leader = help_leader(d), heir = help_follower(other, 0);
+    for (uint32_t i = 0; i < 100; i++) {
+        char key[16];
+        snprintf(key, sizeof(key), "key%u", i);
+        assert_int_equal(put_ttl(d, key, "v", 100 * MS, NULL), 0);
+    }
+    assert_int_equal(tide_replica_stop(d, leader), 0);
+    struct tide_replica_opts o = TIDE_REPLICA_OPTS_INIT;
+    o.role = TIDE_LEADER;
+    o.id = (int32_t)leader;
+    uint32_t id;
+    assert_int_equal(tide_replica_start(d, &o, &id), 0);
+    while (keys_of(d, id) != 0 || keys_of(other, heir) != 0) {
+        park_nap(1000000);
+    }
+    tide_close(other);
+    tide_close(d);
+}
+
+static void removal__put_again_before_it_was_removed__stays(void **state) {
+    (void)state;
+    struct tide *d = open_ttl(0);
+    uint32_t leader = help_leader(d);
+    for (uint32_t i = 0; i < 1000; i++) {
+        char key[16];
+        snprintf(key, sizeof(key), "key%u", i % 100);
+        assert_int_equal(put_ttl(d, key, "v", i < 900 ? 1 + i * 1000 : LONG, NULL), 0);
+    }
+    await(d, tide_now(d) + 600 * MS); /* two looks */
+    assert_int_equal(keys_of(d, leader), 100);
+    tide_close(d);
+}
+
+int main(void) {
+    help_start(120);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(get__value_that_expires__says_what_is_left),
+        cmocka_unit_test(get__answer_of_the_first_release__filled_as_far_as_it_goes),
+        cmocka_unit_test(get__at_every_bound_on_leader_and_follower__seen_until_it_expires_and_not_after),
+        cmocka_unit_test(get__follower_that_shows_the_past__expires_by_the_clock_all_the_same),
+        cmocka_unit_test(get__touched_while_a_read_waits__never_absent),
+        cmocka_unit_test(section__open_across_an_expiry__looks_at_one_instant),
+        cmocka_unit_test(scan__some_expired__only_the_others_are_visited),
+        cmocka_unit_test(cas__expired_key__is_absent),
+        cmocka_unit_test(touch__key__same_value_and_another_life),
+        cmocka_unit_test(ttl__absurd__is_for_ever),
+        cmocka_unit_test(default_ttl__domain_that_has_one__every_write_takes_it_unless_it_names_another),
+        cmocka_unit_test(add__numbers__sum_comes_back_and_is_the_value),
+        cmocka_unit_test(add__key_with_an_expiry__keeps_it_unless_told),
+        cmocka_unit_test(write__operations_of_one_key__each_sees_those_before_it),
+        cmocka_unit_test(write__many_adds_of_few_keys__all_count),
+        cmocka_unit_test(removal__keys_that_expired__leave_every_table_by_entries_of_the_log),
+        cmocka_unit_test(removal__new_leader__removes_what_the_old_one_left),
+        cmocka_unit_test(removal__put_again_before_it_was_removed__stays),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
