@@ -456,6 +456,10 @@ struct tide_read_counts {
     size_t size;
     uint64_t by_reason[TIDE_REASONS];
     uint64_t by_replica[TIDE_REPLICAS];
+    uint64_t hits;   /* keys that were looked up and found: of get, mget, and gets and peeks of sections; not of scans */
+    uint64_t misses; /* and that were not there */
+    uint64_t made;   /* tide_get_or_make(): values that were made, and that were had by waiting for another that made them */
+    uint64_t waited;
 };
 #define TIDE_READ_COUNTS_INIT TIDE_SIZED(tide_read_counts)
 
@@ -748,7 +752,7 @@ struct tide_event {
     size_t key_len;
     const void *value;  /* behind the key in memory. Not aligned */
     size_t value_size;  /* 0 but for PUT */
-    uint64_t ttl_ns;    /* what was left of its life at time_ns; UINT64_MAX: it does not expire */
+    uint64_t ttl_ns;    /* what was left of its life at time_ns; TIDE_TTL_NONE: it does not expire */
 };
 #define TIDE_EVENT_INIT TIDE_SIZED(tide_event)
 

@@ -104,8 +104,14 @@ $(OBJ)/share/%: share/systemd/%.in FORCE
 	@mkdir -p $(@D)
 	@$(fill) $< >$@
 
-.PHONY: install uninstall
-install: programs $(foreach file,$(INSTALLED),$(call part,1,$(file)))
+.PHONY: installable install uninstall
+installable: $(foreach file,$(INSTALLED),$(call part,1,$(file)))
+# One after another: tests that install side by side, to places of their own, make the same files.
+install:
+	@mkdir -p $(OBJ)
+	@$(if $(shell command -v flock),flock $(OBJ)/install.lock) $(MAKE) install-alone
+.PHONY: install-alone
+install-alone: installable
 	$(call say,INSTALL,'$(DESTDIR)$(PREFIX)')
 	$(Q)set -e; for file in $(INSTALLED); do \
 		source=$${file%%:*}; mode=$${file##*:}; target=$${file#*:}; target='$(DESTDIR)'$${target%:*}; \
@@ -122,3 +128,17 @@ uninstall:
 	done
 	$(Q)rm -f $(addprefix '$(DESTDIR)',$(INSTALLED_LINKS))
 	$(Q)rmdir '$(DESTDIR)$(LIBDIR)/cmake/tidemark' 2>/dev/null || true
+
+# ---- Debian packages -------------------------------------------------------------------------------------------------
+
+# Built in a copy, since debhelper writes into debian/. The packages lie in build/deb/.
+.PHONY: deb
+deb:
+	@CC='$(CC)' sh .ci/deps deb
+	$(call say,DEB,$(BUILD)/deb)
+	$(Q)rm -rf $(BUILD)/deb && mkdir -p $(BUILD)/deb/tidemark
+	$(Q)tar -c --exclude=./.git --exclude=./build --exclude=./$(BUILD) . | tar -x -C $(BUILD)/deb/tidemark
+	$(Q)cd $(BUILD)/deb/tidemark && { env -u MAKEFLAGS -u MAKEOVERRIDES -u BUILD -u CONFIG dpkg-buildpackage -us -uc -b $(if $(JOBS),$(JOBS),-j2) >../log 2>&1 || \
+		{ tail -40 ../log >&2; exit 1; }; }
+	$(Q)rm -rf $(BUILD)/deb/tidemark
+	$(Q)ls $(BUILD)/deb/*.deb

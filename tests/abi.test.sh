@@ -97,7 +97,7 @@ try() { # sed expression
         echo "this changes nothing, and proves nothing: $1"
         exit 1
     fi
-    sh "$here/abi/check.sh" "$tmp/tidemark.h" >"$tmp/out"
+    sh "$here/abi/check.sh" "$tmp/tidemark.h" >"$tmp/out" 2>&1 || { cat "$tmp/out"; echo "not a header any more: $1"; exit 1; }
 }
 breaks() {
     try "$1"
@@ -108,16 +108,16 @@ keeps() {
     [ ! -s "$tmp/out" ] || { cat "$tmp/out"; echo "not to be complained of: $1"; exit 1; }
 }
 breaks 's/uint64_t waited_ns;/uint32_t waited_ns;/'
-breaks 's/^    uint64_t value_size;     /    uint64_t more;\n&/'
+breaks '/^struct tide_answer {/,/^};/s/^    uint64_t value_size;     /    uint64_t surplus;\n&/'
 breaks 's/char label\[32\];/char label[64];/'
 breaks 's/TIDE_NAME_MAX + 16\]/TIDE_NAME_MAX + 32]/'
-breaks 's/^    uint64_t expected; /    uint64_t ttl_ns;\n&/'
+breaks '/^struct tide_op {/,/^};/s/^    uint64_t expected; /    uint64_t surplus;\n&/'
 breaks 's/TIDE_ERR_LOST = -29,/TIDE_ERR_LOST = -99,/'
 breaks 's/^TIDE_API int tide_ping(.*//'
 breaks 's/tide_ping(struct tide \*d, uint64_t/tide_ping(struct tide *d, uint32_t/'
 breaks 's/TIDE_REASONS = [0-9]*/TIDE_REASONS = 30/'
 keeps 's/^#define TIDE_ANSWER_INIT/struct tide_more;\n&/'
-keeps '/^struct tide_answer {/,/^};/s/^};/    uint64_t more;\n};/'
-keeps '/^struct tide_opts {/,/^};/s/^};/    uint64_t more;\n    uint32_t flags2, reserved2;\n};/'
+keeps '/^struct tide_answer {/,/^};/s/^};/    uint64_t surplus;\n};/'
+keeps '/^struct tide_opts {/,/^};/s/^};/    uint64_t surplus;\n    uint32_t surplus2, surplus3;\n};/'
 keeps 's/^TIDE_API int tide_ping(/TIDE_API int tide_pong(struct tide *d);\n&/'
 keeps 's/TIDE_ERR_LOST = -29,/& TIDE_ERR_MORE = -99,/'

@@ -22,7 +22,7 @@ static void *at_edge(size_t size) {
         edge = pages + 3 * page;
     }
     memset(edge - 3 * page, 0xa5, 3 * page);
-    return edge - size;
+    return edge - (size + 7) / 8 * 8; /* as aligned as a program's structs are */
 }
 
 /* A copy of options as a program has them whose struct is of this size. */

@@ -48,6 +48,15 @@ static void print_reads(const struct stat_look *s) {
         printf(" none\n");
 }
 
+static void print_cache(const struct stat_look *s) {
+    printf("keys      found %llu, missing %llu, hit ratio %.2f %%; made %llu, waited for %llu\n",
+           (unsigned long long)s->counts.hits, (unsigned long long)s->counts.misses, 100 * s->hit_ratio,
+           (unsigned long long)s->counts.made, (unsigned long long)s->counts.waited);
+    if (s->seconds > 0)
+        printf("rates     in the last %.1f s: %.0f writes/s, %.0f reads/s, %.0f keys found/s, %.0f missing/s\n",
+               s->seconds, s->writes_s, s->reads_s, s->hits_s, s->misses_s);
+}
+
 /* Its process is gone, and no process has freed its slot yet. */
 static int is_dead(const struct stat_look *s, const struct tide_replica_info *r) {
     return r->state != TIDE_STATE_ORPHAN && r->state != TIDE_STATE_STOPPED && (s->peek.living >> r->id & 1) == 0;
@@ -90,6 +99,7 @@ static void print_memory(const struct stat_look *s) {
 void stat_print_text(const struct stat_look *s) {
     print_domain(s);
     print_reads(s);
+    print_cache(s);
     printf("\n%3s  %-10s  %-8s  %-8s  %7s  %12s  %8s  %9s  %7s  %10s  %9s  %9s  %9s  %5s  %6s\n", "ID", "LABEL", "ROLE",
            "STATE", "PID", "APPLIED", "LAG", "STALENESS", "DELAY", "KEYS", "LAG P50", "P99", "P99.9", "JOINS",
            "LAPPED");
@@ -164,6 +174,19 @@ static void reads_json(struct json_out *j, const struct stat_look *s) {
     json_out_close(j, ']');
 }
 
+/* Of --watch, from the second look on. */
+static void rates_json(struct json_out *j, const struct stat_look *s) {
+    if (s->seconds <= 0)
+        return;
+    json_out_open(j, "rates", '{');
+    json_out_real(j, "seconds", s->seconds);
+    json_out_real(j, "writes_s", s->writes_s);
+    json_out_real(j, "reads_s", s->reads_s);
+    json_out_real(j, "hits_s", s->hits_s);
+    json_out_real(j, "misses_s", s->misses_s);
+    json_out_close(j, '}');
+}
+
 void stat_print_json(const struct stat_look *s) {
     const struct tide_info *i = &s->info;
     struct json_out j = { 0 };
@@ -190,6 +213,12 @@ void stat_print_json(const struct stat_look *s) {
         replica_json(&j, s, &s->replicas[k]);
     json_out_close(&j, ']');
     reads_json(&j, s);
+    json_out_u64(&j, "tide_hits_total", s->counts.hits);
+    json_out_u64(&j, "tide_misses_total", s->counts.misses);
+    json_out_real(&j, "tide_hit_ratio", s->hit_ratio);
+    json_out_u64(&j, "tide_made_total", s->counts.made);
+    json_out_u64(&j, "tide_waited_total", s->counts.waited);
+    rates_json(&j, s);
     json_out_close(&j, '}');
     json_out_print(&j, stdout);
 }

@@ -90,10 +90,14 @@ static __attribute__((noinline)) int get_rest(struct tide_reader *r, const void 
         result = board_commit(r->log) <= r->fence ? TIDE_ERR_NOT_FOUND : READ_STUCK; /* read again: read_hides() */
     }
     if (__builtin_expect(result == READ_STUCK, 0)) {
+        reader_count_keys(r, 0); /* the read is counted again, with its key */
         return get_leave(r, key, key_len, r->bound, buf, buf_size,
                          a); /* the table is damaged, say: another replica serves, or the fallback */
     }
     rcu_exit_at(r->rcu_word);
+    if (result == TIDE_ERR_NOT_FOUND) {
+        reader_count_miss(r);
+    }
     if (a != NULL) {
         answer_found(a, &found, &when);
     }

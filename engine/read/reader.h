@@ -100,6 +100,29 @@ static inline void reader_touch(struct tide_reader *r, uint64_t hash) {
     }
 }
 
+/* MO(stats): one writer, as above. */
+static inline void reader_bump(_Atomic uint64_t *word, uint64_t n) {
+    atomic_store_explicit(word, atomic_load_explicit(word, memory_order_relaxed) + n, memory_order_relaxed);
+}
+
+/* A key that was looked up and is not there. */
+static inline void reader_count_miss(struct tide_reader *r) {
+    reader_bump(&r->counts->misses, 1);
+}
+
+/* A key was looked up within a section, whose begin was counted as a read of no key. */
+static inline void reader_count_in_section(struct tide_reader *r, int result) {
+    if (result == 0 || result == TIDE_ERR_BUFFER || result == TIDE_ERR_NOT_FOUND) {
+        reader_bump(&r->counts->extra, 1);
+        reader_bump(&r->counts->misses, result == TIDE_ERR_NOT_FOUND);
+    }
+}
+
+/* A read was counted that looked up `keys` keys and not one. */
+static inline void reader_count_keys(struct tide_reader *r, uint64_t keys) {
+    reader_bump(&r->counts->extra, keys - 1);
+}
+
 /* The decision for one read. */
 struct verdict {
     struct view *replica; /* valid while the section is open */

@@ -36,6 +36,7 @@ int tide_section_begin(struct tide_reader *r, const struct tide_bound *bound, st
     reader_settle(r);
     const struct found none = { 0 };
     read_done(r, &v, a, &none, &when);
+    reader_count_keys(r, 0);
     return 0;
 }
 
@@ -88,8 +89,8 @@ static int read_section_foreign(struct tide_reader *r, const void *key, size_t k
     return status == FOREIGN_SMALL ? TIDE_ERR_BUFFER : 0;
 }
 
-int tide_section_get(struct tide_reader *r, const void *key, size_t key_len, void *buf, size_t buf_size,
-                     size_t *value_size, uint64_t *version) {
+static int read_section_get(struct tide_reader *r, const void *key, size_t key_len, void *buf, size_t buf_size,
+                            size_t *value_size, uint64_t *version) {
     const struct table_node *n;
     struct found found;
     if (reader_check(r) == 0 && r->section != NULL && r->section->foreign) {
@@ -120,8 +121,15 @@ int tide_section_get(struct tide_reader *r, const void *key, size_t key_len, voi
     return error;
 }
 
-int tide_section_peek(struct tide_reader *r, const void *key, size_t key_len, const void **value, size_t *value_size,
-                      uint64_t *version) {
+int tide_section_get(struct tide_reader *r, const void *key, size_t key_len, void *buf, size_t buf_size,
+                     size_t *value_size, uint64_t *version) {
+    int result = read_section_get(r, key, key_len, buf, buf_size, value_size, version);
+    reader_count_in_section(r, result);
+    return result;
+}
+
+static int read_section_peek(struct tide_reader *r, const void *key, size_t key_len, const void **value,
+                             size_t *value_size, uint64_t *version) {
     const struct table_node *n;
     if (reader_check(r) == 0 && r->section != NULL && r->section->foreign) {
         return TIDE_ERR_NOT_LOCAL;
@@ -149,6 +157,13 @@ int tide_section_peek(struct tide_reader *r, const void *key, size_t key_len, co
         *version = atomic_load_explicit(&n->index, memory_order_relaxed); /* MO(node.index) */
     }
     return 0;
+}
+
+int tide_section_peek(struct tide_reader *r, const void *key, size_t key_len, const void **value, size_t *value_size,
+                      uint64_t *version) {
+    int result = read_section_peek(r, key, key_len, value, value_size, version);
+    reader_count_in_section(r, result);
+    return result;
 }
 
 struct section_scan {
