@@ -3,9 +3,8 @@
  * A rate limiter on counters: at most LIMIT requests of one client in each window, counted by all processes together. The
  * counter of a window is made by its first request, with a life of two windows, so nobody has to clean up.
  *
- *     cc ratelimit.c $(pkg-config --cflags --libs tidemark) -o ratelimit
  *     tide serve limits &
- *     ./ratelimit limits alice; echo $?     # 0: let it in; 1: too many; in any number of processes
+ *     ./limit limits alice; echo $?     # 0: let it in; 1: too many; in any number of processes
  */
 #include <stdio.h>
 #include <string.h>
@@ -36,19 +35,19 @@ int main(int argc, char **argv) {
     struct tide_opts opts = TIDE_OPTS_INIT;
     struct tide *d;
     if (argc != 3) {
-        fprintf(stderr, "usage: ratelimit DOMAIN CLIENT\n");
+        fprintf(stderr, "usage: limit DOMAIN CLIENT\n");
         return 2;
     }
     opts.flags = 0;
     int error = tide_open(&d, argv[1], &opts);
     if (error != 0) {
-        fprintf(stderr, "ratelimit: %s: %s\n", argv[1], tide_strerror(error));
+        fprintf(stderr, "limit: %s: %s\n", argv[1], tide_strerror(error));
         return 3;
     }
     int in = let_in(d, argv[2]);
     tide_close(d);
     if (in < 0) { /* the cache is away: better let one in too many than turn all away */
-        fprintf(stderr, "ratelimit: %s\n", tide_strerror(in));
+        fprintf(stderr, "limit: %s\n", tide_strerror(in));
     }
     return in == 0;
 }

@@ -3,7 +3,6 @@
  * A process that mirrors the keys with one prefix: everything that is there first, then every change. Here it keeps the number of keys and
  * bytes and prints them whenever the mirror is at one state of the domain; a search index or a file would go in their place.
  *
- *     cc mirror.c $(pkg-config --cflags --libs tidemark) -o mirror
  *     tide serve shop &
  *     ./mirror shop page/
  */

@@ -3,8 +3,7 @@
  * A prefork server that makes each page once: the parent leads the domain, its children answer requests, and of all children that miss a page
  * at the same moment one makes it. A page is fresh for two seconds; for ten more it is served while one child makes it anew.
  *
- *     cc prefork.c $(pkg-config --cflags --libs tidemark) -o prefork
- *     ./prefork            # requests are made up here; each child prints what it served
+ *     ./pages            # requests are made up here; each child prints what it served
  */
 #include <stdio.h>
 #include <string.h>
@@ -55,7 +54,7 @@ static int serve(const char *name) {
     printf("process %d: served %u pages, made %u\n", (int)getpid(), served, made);
     tide_close(d);
     if (error != 0) {
-        fprintf(stderr, "prefork: %s\n", tide_strerror(error));
+        fprintf(stderr, "pages: %s\n", tide_strerror(error));
     }
     return error != 0;
 }
@@ -64,7 +63,7 @@ static int serve(const char *name) {
 int main(void) {
     char name[32];
     int go[2];
-    snprintf(name, sizeof(name), "prefork-%d", (int)getpid());
+    snprintf(name, sizeof(name), "pages-%d", (int)getpid());
     if (pipe(go) != 0) {
         return 1;
     }
@@ -86,7 +85,7 @@ int main(void) {
     int error = tide_open(&d, name, &opts);
     error = error != 0 ? error : tide_replica_start(d, &lead, NULL);
     if (error != 0) {
-        fprintf(stderr, "prefork: %s\n", tide_strerror(error));
+        fprintf(stderr, "pages: %s\n", tide_strerror(error));
         return 1;
     }
     close(go[1]);
