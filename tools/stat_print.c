@@ -33,6 +33,8 @@ static void print_domain(const struct stat_look *s) {
            s->peek.members, s->peek.dead, sizes_text(i->table_bytes, table, sizeof(table)),
            sizes_text(s->peek.memory_bytes, memory, sizeof(memory)));
     printf("lapped    %llu times a follower was left behind\n", (unsigned long long)i->lapped_total);
+    printf("removed   %llu keys expired, %llu were evicted\n", (unsigned long long)i->expired_total,
+           (unsigned long long)i->evicted_total);
 }
 
 static void print_reads(const struct stat_look *s) {
@@ -208,6 +210,9 @@ void stat_print_json(const struct stat_look *s) {
     json_out_u64(&j, "table_bytes", i->table_bytes);
     json_out_u64(&j, "memory_bytes", s->peek.memory_bytes);
     json_out_u64(&j, "lapped_total", i->lapped_total);
+    json_out_u64(&j, "expired_total", i->expired_total);
+    json_out_u64(&j, "evicted_total", i->evicted_total);
+    json_out_u64(&j, "default_ttl_ns", i->default_ttl_ns);
     json_out_open(&j, "replicas", '[');
     for (size_t k = 0; k < s->n; k++)
         replica_json(&j, s, &s->replicas[k]);
