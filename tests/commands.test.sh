@@ -220,11 +220,13 @@ says "^a +alive +r0 \\($serve\\) +3/3"
 expect 0 "ls --json" ls --json
 says '"name": "a", "state": "alive", "led": true, "leader": 0'
 expect 0 "stat" stat a
+says '^keys      found [0-9]+, missing [0-9]+, hit ratio [0-9.]+ %; made 0, waited for 0'
 says "leader    replica 0, process $serve"
 says ' r2 +follower +serving'
 says 'ID +TABLE +USED +LIVE +FREE +WAITING +OVERHEAD +KEYS AT MOST'
 says '^  2 .* [0-9]+$'
 expect 0 "stat --json" stat a --json
+says '"tide_hits_total": [0-9]+, "tide_misses_total": [0-9]+, "tide_hit_ratio": [0-9.]+, "tide_made_total": 0, "tide_waited_total": 0'
 for name in tide_commit_index tide_applied_index tide_replication_lag_seconds tide_reads_total \
     tide_bounded_staleness_fallback_ratio tide_ring_used_ratio tide_leader_term tide_replica_state \
     table_live_bytes table_free_bytes table_waiting_bytes table_overhead_bytes table_keys_most; do
@@ -232,6 +234,7 @@ for name in tide_commit_index tide_applied_index tide_replication_lag_seconds ti
 done
 says '"reason": "stale_by_choice", "value": 1'
 expect 0 "stat --watch" stat a --watch 1ms --count 3 --json
+says '"rates": \{"seconds": [0-9.e-]+, "writes_s": '
 [ "$(wc -l <"$work/out")" = 3 ] || bad "stat --watch --count 3: not three lines"
 expect 0 "verify" verify a
 says '3 replicas, .* 0 damaged'

@@ -8,11 +8,19 @@
 
 #include "tests/crash_roles.h"
 
-enum { NODES = 3, FIRST_WRITER = 3, FIRST_READER = 6, JANITOR = 8, PROCESSES = 9, CHECKER = CRASH_SLOTS - 1 };
+enum {
+    NODES = 3,
+    FIRST_WRITER = 3,
+    FIRST_READER = 6,
+    JANITOR = 8,
+    WATCHER = 9,
+    PROCESSES = 10,
+    CHECKER = CRASH_SLOTS - 1
+};
 
 static crash_role *const kill_roles[PROCESSES] = {
     crash_role_node,   crash_role_node,   crash_role_node,   crash_role_follower, crash_role_writer,
-    crash_role_writer, crash_role_reader, crash_role_reader, crash_role_janitor,
+    crash_role_writer, crash_role_reader, crash_role_reader, crash_role_janitor,  crash_role_watcher,
 };
 
 struct kill_run {

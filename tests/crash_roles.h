@@ -15,6 +15,8 @@ void crash_role_writer(struct crash_world *w, uint32_t slot, uint64_t seed);
 void crash_role_reader(struct crash_world *w, uint32_t slot, uint64_t seed);
 /* Collects garbage, asks the leader to step down now and then, verifies. */
 void crash_role_janitor(struct crash_world *w, uint32_t slot, uint64_t seed);
+/* Watches everything, and compares what it was told with a copy of everything: tests/crash_watch.c. */
+void crash_role_watcher(struct crash_world *w, uint32_t slot, uint64_t seed);
 /* crash_check_all() and an end. */
 void crash_role_checker(struct crash_world *w, uint32_t slot, uint64_t seed);
 

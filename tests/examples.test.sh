@@ -23,7 +23,49 @@ example() { # folder program words
     "./$2" >"$tmp/log" 2>&1 || { cat "$tmp/log"; echo "$1: it failed"; exit 1; }
     grep -qE "$3" "$tmp/log" || { cat "$tmp/log"; echo "$1: it did not say $3"; exit 1; }
 }
+build() { # folder
+    cd "$tmp/examples/$1"
+    make -s >"$tmp/log" 2>&1 || { cat "$tmp/log"; exit 1; }
+    [ ! -s "$tmp/log" ] || { echo "$1: the compiler warns:"; cat "$tmp/log"; exit 1; }
+}
 example prefork prefork '^worker 3: 10000 requests'
+example pages pages '^process [0-9]+: served 200 pages, made [0-9]+'
+made=$(awk '{ n += $NF } END { print n }' "$tmp/log")
+[ "$made" = 10 ] || { cat "$tmp/log"; echo "pages: ten pages were made $made times"; exit 1; }
+build limit
+build mirror
+tide serve both >"$tmp/serve" 2>&1 &
+server=$!
+trap 'kill "$server" 2>/dev/null || true; rm -rf "$tmp"' EXIT
+for i in $(seq 200); do
+    grep -q ^ready "$tmp/serve" && break
+    sleep 0.1
+done
+tide put both page/1 one >/dev/null
+tide put both other two >/dev/null
+"$tmp/examples/mirror/mirror" both page/ >"$tmp/mirror" 2>&1 &
+mirror=$!
+for i in $(seq 200); do
+    grep -q '^index 2: 1 puts of 3 bytes, 0 removals$' "$tmp/mirror" && break
+    sleep 0.1
+done
+tide del both page/1 >/dev/null
+for i in $(seq 200); do
+    grep -q '^index 3: 1 puts of 3 bytes, 1 removals$' "$tmp/mirror" && break
+    sleep 0.1
+done
+kill "$mirror"
+wait "$mirror" 2>/dev/null || true
+grep -q '^index 3: 1 puts' "$tmp/mirror" || { cat "$tmp/mirror"; echo "mirror: the removal was not told"; exit 1; }
+turned_away=0
+for i in 1 2 3 4 5 6 7 8 9 10 11; do # two windows let at most ten in
+    "$tmp/examples/limit/limit" both alice || turned_away=$((turned_away + 1))
+done
+[ "$turned_away" -ge 1 ] || { echo "limit: all were let in"; exit 1; }
+kill "$server"
+wait "$server" 2>/dev/null || true
+trap 'rm -rf "$tmp"' EXIT
+tide rm both >/dev/null
 example cxx example '^1000 bytes, fresh'
 example plugin host '^round 2: loaded'
 example inspect inspect '^.*dead'

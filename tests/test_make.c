@@ -336,6 +336,132 @@ static void make__it_is_there__an_ordinary_get(void **state) {
     tide_close(d);
 }
 
+/* ---- for how long ---------------------------------------------------------------------------------------------------------- */
+
+static int make_counted(void *ctx, const void *key, size_t key_len, void *buf, size_t buf_size, size_t *value_size) {
+    uint32_t *made = ctx;
+    (void)key, (void)key_len;
+    ++*made;
+    assert_true(buf_size >= sizeof(*made));
+    memcpy(buf, made, sizeof(*made));
+    *value_size = sizeof(*made);
+    return 0;
+}
+
+static void make__life_and_stale__kept_with_the_value(void **state) {
+    (void)state;
+    static const uint64_t HOUR = 3600 * 1000 * MS;
+    struct tide *d = open_here();
+    help_leader(d);
+    struct tide_reader *r = help_reader(d, TIDE_STICKY, -1, 0);
+    struct tide_make_opts o = TIDE_MAKE_OPTS_INIT;
+    struct tide_answer a = TIDE_ANSWER_INIT;
+    uint32_t made = 0, n = 0;
+    o.ttl_ns = HOUR;
+    o.stale_ns = HOUR;
+    assert_int_equal(tide_get_or_make(r, "k", 1, NULL, &o, make_counted, &made, &n, 4, &a), 0);
+    assert_true(n == 1 && a.ttl_ns == 2 * HOUR);
+    assert_int_equal(tide_get(r, "k", 1, NULL, &n, 4, &a), 0);
+    assert_true(a.ttl_ns > HOUR && a.ttl_ns <= 2 * HOUR);
+    assert_int_equal(tide_get_or_make(r, "k", 1, NULL, &o, make_counted, &made, &n, 4, &a), 0);
+    assert_int_equal(made, 1);
+    /* Old for those who call more of its life stale: one makes it anew, while the others get the old one. */
+    o.stale_ns = 3 * HOUR;
+    struct tide_reader *other = help_reader(d, TIDE_STICKY, -1, 0);
+    struct tide_lease lease = TIDE_LEASE_INIT;
+    assert_int_equal(tide_lease_take(other, "k", 1, 0, &lease), 0);
+    assert_int_equal(tide_get_or_make(r, "k", 1, NULL, &o, make_counted, &made, &n, 4, &a), 0);
+    assert_true(n == 1 && made == 1);
+    assert_int_equal(tide_lease_release(other, &lease, 0), 0);
+    assert_int_equal(tide_get_or_make(r, "k", 1, NULL, &o, make_counted, &made, &n, 4, &a), 0);
+    assert_true(n == 2 && made == 2 && a.ttl_ns == 4 * HOUR);
+    /* A maker that fails: the old one. */
+    o.stale_ns = UINT64_MAX;
+    n = 0;
+    assert_int_equal(tide_get_or_make(r, "k", 1, NULL, &o, never_made, NULL, &n, 4, &a), 0);
+    assert_int_equal(n, 2);
+    assert_int_equal(lease_count(d->log), 0);
+    /* Over: made again. */
+    o.ttl_ns = MS;
+    o.stale_ns = 0;
+    assert_int_equal(tide_get_or_make(r, "short", 5, NULL, &o, make_counted, &made, &n, 4, &a), 0);
+    crash_nap_us(3000);
+    assert_int_equal(tide_get_or_make(r, "short", 5, NULL, &o, make_counted, &made, &n, 4, &a), 0);
+    assert_int_equal(made, 4);
+    assert_int_equal(tide_reader_close(other), 0);
+    assert_int_equal(tide_reader_close(r), 0);
+    tide_close(d);
+}
+
+/* ---- what is counted ------------------------------------------------------------------------------------------------------ */
+
+static void expect_counts(struct tide *d, struct tide_reader *r, uint64_t hits, uint64_t misses, uint64_t made) {
+    struct tide_read_counts own = TIDE_READ_COUNTS_INIT, all = TIDE_READ_COUNTS_INIT;
+    assert_int_equal(tide_reader_counts(r, &own), 0);
+    assert_int_equal(own.hits, hits);
+    assert_int_equal(own.misses, misses);
+    assert_int_equal(own.made, made);
+    assert_int_equal(tide_read_counts(d, &all), 0);
+    assert_true(all.hits >= hits && all.misses >= misses && all.made >= made);
+}
+
+/* Each way to look a key up, in an own replica and in another handle's. */
+static void counts__every_way_of_reading__hits_and_misses(void **state) {
+    (void)state;
+    struct tide *d = open_here();
+    help_leader(d);
+    struct tide *other = help_open_again(d);
+    char value[64];
+    memset(value, 'v', sizeof(value));
+    assert_int_equal(tide_put(d, NULL, "k", 1, "v", 1, NULL), 0);
+    assert_int_equal(tide_put(d, NULL, "twelve bytes", 12, value, sizeof(value), NULL), 0);
+    for (int i = 0; i < 2; i++) {
+        struct tide *own = i == 0 ? d : other;
+        struct tide_reader *r = help_reader(own, TIDE_STICKY, -1, 0);
+        uint64_t hits = 0, misses = 0;
+        for (int n = 0; n < 3; n++) { /* the long way, and the short one */
+            assert_int_equal(tide_get(r, "k", 1, NULL, value, 64, NULL), 0);
+            assert_int_equal(tide_get(r, "twelve bytes", 12, NULL, value, 64, NULL), 0);
+            assert_int_equal(tide_get(r, "twelve bytes", 12, NULL, value, 3, NULL), TIDE_ERR_BUFFER);
+            assert_int_equal(tide_get(r, "twelve xxxxx", 12, NULL, value, 64, NULL), TIDE_ERR_NOT_FOUND);
+            assert_int_equal(tide_get(r, "x", 1, NULL, value, 64, NULL), TIDE_ERR_NOT_FOUND);
+            hits += 3;
+            misses += 2;
+            expect_counts(own, r, hits, misses, 0);
+        }
+        struct tide_mget_item items[] = {
+            { .key = "k", .key_len = 1, .buf = value, .buf_size = 64 },
+            { .key = "x", .key_len = 1, .buf = value, .buf_size = 64 },
+            { .key = "twelve bytes", .key_len = 12 },
+            { .key = NULL, .key_len = 5 },
+        };
+        assert_int_equal(tide_mget(r, items, 4, NULL, NULL), 0);
+        expect_counts(own, r, hits += 2, misses += 1, 0);
+        assert_int_equal(tide_section_begin(r, NULL, NULL), 0);
+        expect_counts(own, r, hits, misses, 0);
+        assert_int_equal(tide_section_get(r, "k", 1, value, 64, NULL, NULL), 0);
+        assert_int_equal(tide_section_get(r, "x", 1, value, 64, NULL, NULL), TIDE_ERR_NOT_FOUND);
+        hits++, misses++;
+        const void *at;
+        size_t size;
+        if (i == 0) {
+            assert_int_equal(tide_section_peek(r, "k", 1, &at, &size, NULL), 0);
+            assert_int_equal(tide_section_peek(r, "x", 1, &at, &size, NULL), TIDE_ERR_NOT_FOUND);
+            hits++, misses++;
+        }
+        assert_int_equal(tide_section_end(r), 0);
+        expect_counts(own, r, hits, misses, 0);
+        uint32_t made = 0, n = 0;
+        char key[8];
+        snprintf(key, sizeof(key), "made %d", i);
+        assert_int_equal(tide_get_or_make(r, key, strlen(key), NULL, NULL, make_counted, &made, &n, 4, NULL), 0);
+        expect_counts(own, r, hits, misses + 2, 1); /* it looks once more when it has the lease */
+        assert_int_equal(tide_reader_close(r), 0);
+    }
+    tide_close(other);
+    tide_close(d);
+}
+
 /* ---- leases -------------------------------------------------------------------------------------------------------------- */
 
 static int take(struct tide_reader *r, const char *key, uint64_t wait_ns, struct tide_lease *lease) {
@@ -490,6 +616,8 @@ int main(void) {
         NAMED_CASE(make__maker_is_killed__another_makes_it),
         NAMED_CASE(make__errors__as_documented),
         NAMED_CASE(make__it_is_there__an_ordinary_get),
+        NAMED_CASE(make__life_and_stale__kept_with_the_value),
+        NAMED_CASE(counts__every_way_of_reading__hits_and_misses),
         NAMED_CASE(lease__taken_waited_for_given_up),
         NAMED_CASE(lease__its_thread_ends__free),
         NAMED_CASE(lease__in_a_forked_child__the_parents),

@@ -102,6 +102,36 @@ static void watch__puts_deletes_batches__told_once_and_in_order(void **state) {
     tide_close(d);
 }
 
+/* What expires is told with its life, and again when the leader has removed it; what is over is not told first. */
+static void watch__lives_of_values__told(void **state) {
+    (void)state;
+    static const uint64_t HOUR = 3600 * 1000 * MS;
+    struct tide *d = help_open(64 * KIB, 0, 0);
+    help_leader(d);
+    struct tide_watch *w = watch_all(d);
+    struct tide_put_opts o = TIDE_PUT_OPTS_INIT;
+    struct tide_event e = TIDE_EVENT_INIT;
+    o.ttl_ns = HOUR;
+    assert_int_equal(tide_put_with(d, NULL, "long", 4, "v", 1, &o, NULL), 0);
+    assert_int_equal(tide_watch_next(w, &e, 0), 0);
+    assert_true(e.kind == TIDE_EVENT_PUT && e.value_size == 1 && e.ttl_ns <= HOUR && e.ttl_ns > HOUR - 60000 * MS);
+    o.ttl_ns = MS;
+    assert_int_equal(tide_put_with(d, NULL, "short", 5, "v", 1, &o, NULL), 0);
+    assert_int_equal(tide_watch_next(w, &e, 0), 0);
+    assert_int_equal(e.index, 2);
+    crash_nap_us(3000);
+    struct tide_watch *late = watch(d, TIDE_WATCH_INITIAL, (struct tide_token){ 0, 0 }, NULL);
+    assert_int_equal(tide_watch_next(w, &e, FOREVER), 0);
+    assert_true(e.kind == TIDE_EVENT_EXPIRE && e.key_len == 5 && e.value_size == 0);
+    assert_int_equal(tide_watch_next(late, &e, 0), 0);
+    assert_true(e.kind == TIDE_EVENT_PUT && e.key_len == 4 && e.ttl_ns <= HOUR && e.ttl_ns > HOUR - 60000 * MS);
+    assert_int_equal(tide_watch_next(late, &e, 0), 0);
+    assert_int_equal(e.kind, TIDE_EVENT_SYNCED);
+    assert_int_equal(tide_watch_close(w), 0);
+    assert_int_equal(tide_watch_close(late), 0);
+    tide_close(d);
+}
+
 /* A program with a newer header gets what there is. */
 static void watch_next__larger_event__filled_as_far_as_known(void **state) {
     (void)state;
@@ -710,6 +740,7 @@ int main(void) {
     help_start(240);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(watch__puts_deletes_batches__told_once_and_in_order),
+        cmocka_unit_test(watch__lives_of_values__told),
         cmocka_unit_test(watch_next__larger_event__filled_as_far_as_known),
         cmocka_unit_test(watch__prefix__told_alone_and_more_counts_them_alone),
         cmocka_unit_test(watch__values_of_all_sizes__whole),

@@ -27,6 +27,10 @@ static const char HELP[] =
     "  --table SIZE          budget of each replica's table (default 64M or twice the ring, less where shared memory\n"
     "                        is short); an existing domain's can only be raised\n"
     "  --expected-keys N     make room in the index for N keys at once; only for a new domain\n"
+    "  --evict s3fifo|none   when the tables are full, remove what nobody reads, or refuse (none, the default); only\n"
+    "                        for a new domain\n"
+    "  --default-ttl TIME    how long a value lives whose write names no ttl (default: for ever); only for a new "
+    "domain\n"
     "  --delay TIME,...      the followers apply each entry this long after its commit; one time for all, or one each\n"
     "  --slow-follower TIME  how long the leader waits for a slow follower (default 50ms); only for a new domain\n"
     "  --cpu N,...           pin the followers' threads to these CPUs; - leaves one unpinned\n"
@@ -36,7 +40,7 @@ static const char HELP[] =
     "Exit codes: 0 ended by a signal; 2 usage; 3 the domain was removed or replaced; 4 another process leads;\n"
     "7 anything else (shared memory is full, say).\n";
 
-enum { OPT_FOLLOWERS = 256, OPT_RING, OPT_TABLE, OPT_KEYS, OPT_DELAY, OPT_SLOW, OPT_CPU };
+enum { OPT_FOLLOWERS = 256, OPT_RING, OPT_TABLE, OPT_KEYS, OPT_EVICT, OPT_DELAY, OPT_SLOW, OPT_CPU, OPT_TTL };
 
 struct serve {
     struct cli cli;
@@ -93,6 +97,11 @@ static int set_option(void *ctx, int option, char *arg) {
         return args_u64(arg, 0, 1ull << 32, &s->opts.expected_keys) == 0
                    ? 0
                    : args_error(tool, "--expected-keys must be a number: %s", arg);
+    case OPT_EVICT:
+        s->opts.evict = strcmp(arg, "s3fifo") == 0 ? TIDE_EVICT_S3FIFO : TIDE_EVICT_NONE;
+        return s->opts.evict != TIDE_EVICT_NONE || strcmp(arg, "none") == 0
+                   ? 0
+                   : args_error(tool, "--evict must be s3fifo or none: %s", arg);
     case OPT_DELAY:
         s->n_delays = cli_list(arg, FOLLOWERS_MAX, read_delay, s->delays_ns);
         return s->n_delays > 0 ? 0 : args_error(tool, "--delay must be times up to 1h, like 18ms,78ms: %s", arg);
@@ -101,6 +110,10 @@ static int set_option(void *ctx, int option, char *arg) {
                        s->opts.slow_follower_ns <= HOUR_NS
                    ? 0
                    : args_error(tool, "--slow-follower must be a time like 50ms, above 0 and at most 1h: %s", arg);
+    case OPT_TTL:
+        return args_duration(arg, &s->opts.default_ttl_ns) == 0 && s->opts.default_ttl_ns > 0
+                   ? 0
+                   : args_error(tool, "--default-ttl must be a time like 10m, above 0: %s", arg);
     case OPT_CPU:
         s->n_cpus = cli_list(arg, FOLLOWERS_MAX, read_cpu, s->cpus);
         return s->n_cpus > 0 ? 0 : args_error(tool, "--cpu must be CPU numbers like 2,3, or -: %s", arg);
@@ -118,6 +131,8 @@ static int read_options(int argc, char **argv, struct serve *s) {
         { "ring", required_argument, NULL, OPT_RING },
         { "table", required_argument, NULL, OPT_TABLE },
         { "expected-keys", required_argument, NULL, OPT_KEYS },
+        { "evict", required_argument, NULL, OPT_EVICT },
+        { "default-ttl", required_argument, NULL, OPT_TTL },
         { "delay", required_argument, NULL, OPT_DELAY },
         { "slow-follower", required_argument, NULL, OPT_SLOW },
         { "cpu", required_argument, NULL, OPT_CPU },
@@ -156,6 +171,9 @@ static void warn_sizes(const struct serve *s) {
     if (s->opts.table_bytes != 0 && s->opts.table_bytes < info.table_bytes)
         fprintf(stderr, "%s: the domain is there already, its tables have %llu bytes: --table has no effect\n",
                 s->cli.tool, (unsigned long long)info.table_bytes);
+    if (s->opts.default_ttl_ns != 0 && s->opts.default_ttl_ns != info.default_ttl_ns)
+        fprintf(stderr, "%s: the domain is there already, with its own ttl: --default-ttl has no effect\n",
+                s->cli.tool);
 }
 
 static int start_leader(struct serve *s) {

@@ -98,8 +98,36 @@ static void add_orphan(const struct cli *c, const struct tide_info *info, struct
     r->table_keys_most = table.keys_most;
 }
 
-static int look(struct cli *c, struct stat_look *s) {
-    *s = (struct stat_look){ .info = TIDE_INFO_INIT };
+static uint64_t served(const struct stat_look *s) {
+    uint64_t n = 0;
+    for (uint32_t r = 0; r < TIDE_REASON_REFUSED; r++)
+        n += s->by_reason[r];
+    return n;
+}
+
+/* What a look needs of the one before. */
+struct before {
+    uint64_t at_ns, writes, reads, hits, misses; /* at_ns 0: there was none */
+};
+
+static double rate(uint64_t now, uint64_t before, double seconds) {
+    return now > before ? (double)(now - before) / seconds : 0;
+}
+
+static void look_at_rates(struct cli *c, struct stat_look *s, struct before *b) {
+    struct before now = { tide_now(c->domain), s->info.commit_index, served(s), s->counts.hits, s->counts.misses };
+    if (b->at_ns != 0 && now.at_ns > b->at_ns) {
+        s->seconds = (double)(now.at_ns - b->at_ns) / 1e9;
+        s->writes_s = rate(now.writes, b->writes, s->seconds);
+        s->reads_s = rate(now.reads, b->reads, s->seconds);
+        s->hits_s = rate(now.hits, b->hits, s->seconds);
+        s->misses_s = rate(now.misses, b->misses, s->seconds);
+    }
+    *b = now;
+}
+
+static int look(struct cli *c, struct stat_look *s, struct before *before) {
+    *s = (struct stat_look){ .info = TIDE_INFO_INIT, .counts = TIDE_READ_COUNTS_INIT };
     int rc = tide_info(c->domain, &s->info);
     if (rc != 0)
         return cli_fail(c, rc, "%s", c->name);
@@ -111,6 +139,12 @@ static int look(struct cli *c, struct stat_look *s) {
     if (peek_domain(c->name, &s->peek) != 0 || s->peek.incarnation != s->info.incarnation)
         return cli_fail(c, TIDE_ERR_GONE, "%s", c->name);
     sum_reads(s);
+    rc = tide_read_counts(c->domain, &s->counts);
+    if (rc != 0)
+        return cli_fail(c, rc, "%s", c->name);
+    uint64_t keys = s->counts.hits + s->counts.misses;
+    s->hit_ratio = keys != 0 ? (double)s->counts.hits / (double)keys : 0;
+    look_at_rates(c, s, before);
     if (s->info.ring_bytes != 0)
         s->ring_used_ratio = (double)s->info.ring_used_bytes / (double)s->info.ring_bytes;
     return 0;
@@ -118,8 +152,9 @@ static int look(struct cli *c, struct stat_look *s) {
 
 static int show(struct options *o, struct stat_look *s) {
     int clears = o->watch_ns != 0 && !o->cli.json && isatty(STDOUT_FILENO);
+    struct before before = { 0 };
     for (uint64_t n = 1;; n++) {
-        int code = look(&o->cli, s);
+        int code = look(&o->cli, s, &before);
         if (code != 0)
             return code;
         if (clears)

@@ -12,6 +12,10 @@ struct stat_look {
     size_t n; /* of those, slots in use */
     struct peek peek;
     uint64_t by_reason[TIDE_REASONS];
+    struct tide_read_counts counts; /* hits, misses, made, waited */
+    double hit_ratio;               /* of all keys that were looked up */
+    double seconds;                 /* since the look before this; 0: there was none. The rates are of these */
+    double writes_s, reads_s, hits_s, misses_s;
     double fallback_ratio; /* of all reads, those that no replica within the bound served */
     double ring_used_ratio;
 };

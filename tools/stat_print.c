@@ -33,6 +33,8 @@ static void print_domain(const struct stat_look *s) {
            s->peek.members, s->peek.dead, sizes_text(i->table_bytes, table, sizeof(table)),
            sizes_text(s->peek.memory_bytes, memory, sizeof(memory)));
     printf("lapped    %llu times a follower was left behind\n", (unsigned long long)i->lapped_total);
+    printf("removed   %llu keys expired, %llu were evicted\n", (unsigned long long)i->expired_total,
+           (unsigned long long)i->evicted_total);
 }
 
 static void print_reads(const struct stat_look *s) {
@@ -46,6 +48,15 @@ static void print_reads(const struct stat_look *s) {
         printf("; fell back %.2f %%\n", 100 * s->fallback_ratio);
     else
         printf(" none\n");
+}
+
+static void print_cache(const struct stat_look *s) {
+    printf("keys      found %llu, missing %llu, hit ratio %.2f %%; made %llu, waited for %llu\n",
+           (unsigned long long)s->counts.hits, (unsigned long long)s->counts.misses, 100 * s->hit_ratio,
+           (unsigned long long)s->counts.made, (unsigned long long)s->counts.waited);
+    if (s->seconds > 0)
+        printf("rates     in the last %.1f s: %.0f writes/s, %.0f reads/s, %.0f keys found/s, %.0f missing/s\n",
+               s->seconds, s->writes_s, s->reads_s, s->hits_s, s->misses_s);
 }
 
 /* Its process is gone, and no process has freed its slot yet. */
@@ -90,6 +101,7 @@ static void print_memory(const struct stat_look *s) {
 void stat_print_text(const struct stat_look *s) {
     print_domain(s);
     print_reads(s);
+    print_cache(s);
     printf("\n%3s  %-10s  %-8s  %-8s  %7s  %12s  %8s  %9s  %7s  %10s  %9s  %9s  %9s  %5s  %6s\n", "ID", "LABEL", "ROLE",
            "STATE", "PID", "APPLIED", "LAG", "STALENESS", "DELAY", "KEYS", "LAG P50", "P99", "P99.9", "JOINS",
            "LAPPED");
@@ -164,6 +176,19 @@ static void reads_json(struct json_out *j, const struct stat_look *s) {
     json_out_close(j, ']');
 }
 
+/* Of --watch, from the second look on. */
+static void rates_json(struct json_out *j, const struct stat_look *s) {
+    if (s->seconds <= 0)
+        return;
+    json_out_open(j, "rates", '{');
+    json_out_real(j, "seconds", s->seconds);
+    json_out_real(j, "writes_s", s->writes_s);
+    json_out_real(j, "reads_s", s->reads_s);
+    json_out_real(j, "hits_s", s->hits_s);
+    json_out_real(j, "misses_s", s->misses_s);
+    json_out_close(j, '}');
+}
+
 void stat_print_json(const struct stat_look *s) {
     const struct tide_info *i = &s->info;
     struct json_out j = { 0 };
@@ -185,11 +210,20 @@ void stat_print_json(const struct stat_look *s) {
     json_out_u64(&j, "table_bytes", i->table_bytes);
     json_out_u64(&j, "memory_bytes", s->peek.memory_bytes);
     json_out_u64(&j, "lapped_total", i->lapped_total);
+    json_out_u64(&j, "expired_total", i->expired_total);
+    json_out_u64(&j, "evicted_total", i->evicted_total);
+    json_out_u64(&j, "default_ttl_ns", i->default_ttl_ns);
     json_out_open(&j, "replicas", '[');
     for (size_t k = 0; k < s->n; k++)
         replica_json(&j, s, &s->replicas[k]);
     json_out_close(&j, ']');
     reads_json(&j, s);
+    json_out_u64(&j, "tide_hits_total", s->counts.hits);
+    json_out_u64(&j, "tide_misses_total", s->counts.misses);
+    json_out_real(&j, "tide_hit_ratio", s->hit_ratio);
+    json_out_u64(&j, "tide_made_total", s->counts.made);
+    json_out_u64(&j, "tide_waited_total", s->counts.waited);
+    rates_json(&j, s);
     json_out_close(&j, '}');
     json_out_print(&j, stdout);
 }

@@ -5,17 +5,8 @@
 #include "engine/table/cancel.h"
 #include "shm/clock.h"
 
-#ifndef TIDE_TTL_NONE /* SHIM */
-#define TIDE_TTL_NONE UINT64_MAX
-#define MAKE_SHIM 1
-struct tide_put_opts {
-    size_t size;
-    uint64_t ttl_ns;
-};
-#define TIDE_PUT_OPTS_INIT                                                                                             \
-    { sizeof(struct tide_put_opts), 0 }
-#define tide_put_with(d, r, k, kl, v, vl, o, t) ((void)(o), tide_put(d, r, k, kl, v, vl, t))
-#endif /* SHIM END */
+/* More is as much: a life of more than 100 years is none, and its end would not tell when the value became stale. */
+#define MAKE_STALE_MOST_NS (UINT64_C(10) * 365 * 24 * 3600 * 1000000000)
 
 struct make_call {
     struct tide_reader *r;
@@ -28,11 +19,6 @@ struct make_call {
     size_t buf_size;
     struct tide_answer a;
 };
-
-static void make_count(_Atomic uint64_t *word) {
-    /* MO(stats): one writer, as the read counts. */
-    atomic_store_explicit(word, atomic_load_explicit(word, memory_order_relaxed) + 1, memory_order_relaxed);
-}
 
 static int make_get(struct make_call *c, const struct tide_bound *bound) {
     c->a = (struct tide_answer)TIDE_ANSWER_INIT;
@@ -55,11 +41,7 @@ static uint64_t make_life_ns(const struct make_call *c) {
 }
 
 static bool make_is_stale(const struct make_call *c) {
-#ifdef MAKE_SHIM
-    return (void)c, false;
-#else
     return c->a.ttl_ns <= c->o.stale_ns && c->o.stale_ns != 0;
-#endif
 }
 
 /* Make and put. The answer is about what was put. */
@@ -71,7 +53,7 @@ static int make_value(struct make_call *c) {
     if (error != 0 || size > c->buf_size) {
         return error != 0 ? error : TIDE_ERR_BUFFER;
     }
-    make_count(&c->r->counts->made);
+    reader_bump(&c->r->counts->made, 1);
     struct tide *d = c->r->domain;
     struct tide_token token;
     struct tide_put_opts o = TIDE_PUT_OPTS_INIT;
@@ -81,9 +63,7 @@ static int make_value(struct make_call *c) {
         c->a.index = c->a.commit_index = c->a.version = token.index;
         c->a.linearizable = c->a.from_leader = 1;
         c->a.served_by = (uint32_t)atomic_load(&d->log->leader.leader);
-#ifndef MAKE_SHIM
         c->a.ttl_ns = o.ttl_ns != 0 ? o.ttl_ns : TIDE_TTL_NONE;
-#endif
     }
     return error;
 }
@@ -121,7 +101,7 @@ static int make_missing(struct make_call *c) {
         bool over = lease_wait(c->r->domain->log, &place, until_ns - now);
         int error = over ? make_get(c, NULL) : TIDE_ERR_NOT_FOUND;
         if (error == 0 || error == TIDE_ERR_BUFFER) {
-            make_count(&c->r->counts->waited);
+            reader_bump(&c->r->counts->waited, 1);
         }
         error = make_goes_on(error) ? -(int)atomic_load(&c->r->domain->closed) : error == 0 ? 1 : error;
         if (error != 0) {
@@ -166,11 +146,6 @@ static int make_check(const struct make_call *c, const struct tide_answer *a) {
     if (c->make == NULL || c->o.flags != 0 || c->o.reserved != 0 || (a != NULL && a->size < SIZED_ANSWER)) {
         return TIDE_ERR_INVALID;
     }
-#ifdef MAKE_SHIM
-    if (c->o.ttl_ns != 0 || c->o.stale_ns != 0) {
-        return TIDE_ERR_INVALID;
-    }
-#endif
     return c->r->section != NULL ? TIDE_ERR_THREAD : 0;
 }
 
@@ -184,6 +159,7 @@ int tide_get_or_make(struct tide_reader *r, const void *key, size_t key_len, con
     if (!SIZED_TAKE(&c.o, opts != NULL ? opts : &defaults, SIZED_MAKE_OPTS)) {
         return TIDE_ERR_INVALID;
     }
+    c.o.stale_ns = c.o.stale_ns < MAKE_STALE_MOST_NS ? c.o.stale_ns : MAKE_STALE_MOST_NS;
     int error = make_check(&c, a);
     if (error != 0) {
         return error;

@@ -90,12 +90,19 @@ static __attribute__((noinline)) int get_rest(struct tide_reader *r, const void 
         result = board_commit(r->log) <= r->fence ? TIDE_ERR_NOT_FOUND : READ_STUCK; /* read again: read_hides() */
     }
     if (__builtin_expect(result == READ_STUCK, 0)) {
+        reader_count_keys(r, 0); /* the read is counted again, with its key */
         return get_leave(r, key, key_len, r->bound, buf, buf_size,
                          a); /* the table is damaged, say: another replica serves, or the fallback */
     }
     rcu_exit_at(r->rcu_word);
+    if (result == TIDE_ERR_NOT_FOUND) {
+        reader_count_miss(r);
+    }
     if (a != NULL) {
         answer_found(a, &found, &when);
+    }
+    if (__builtin_expect(r->noted != NULL, 0) && result != TIDE_ERR_NOT_FOUND) {
+        reader_touch(r, XXH3_64bits_withSeed(key, key_len, r->hash_seed));
     }
     return result;
 }
@@ -159,6 +166,7 @@ __attribute__((flatten, noinline)) static int get_near(struct tide_reader *r, co
     }
     get_serve(r, a, leader, index);
     get_value(a, value.size, value.version);
+    reader_touch(r, hash);
     return 0;
 }
 
@@ -235,5 +243,6 @@ int tide_get(struct tide_reader *r, const void *key, size_t key_len, const struc
         memcpy((uint8_t *)buf + size - 32, value + size - 32, 32);
     }
     get_value(a, size, version);
+    reader_touch(r, hash);
     return rcu_left_at(r->rcu_word) ? 0 : get_wake();
 }

@@ -112,11 +112,19 @@ static void reader_begin_counts(struct tide_reader *r) {
         r->counts = r->own;
         return;
     }
+    if (r->domain->words.evict != EVICT_NONE) {
+        r->noted = r->counts;
+        r->touches = atomic_load_explicit(&r->noted->touches, memory_order_relaxed); /* MO(reader.touches): ours now */
+    }
     for (uint32_t i = 0; i < LAYOUT_REPLICAS * LAYOUT_REASONS; i++) {
         /* MO(stats): relaxed; the slot is ours now. */
         uint64_t was = atomic_load_explicit(&r->counts->counts[0][0] + i, memory_order_relaxed);
         atomic_store_explicit(&r->own->counts[0][0] + i, was, memory_order_relaxed); /* MO(stats) */
     }
+    atomic_store(&r->own->misses, atomic_load(&r->counts->misses));
+    atomic_store(&r->own->extra, atomic_load(&r->counts->extra));
+    atomic_store(&r->own->made, atomic_load(&r->counts->made));
+    atomic_store(&r->own->waited, atomic_load(&r->counts->waited));
 }
 
 static void reader_list(struct tide_reader *r) {
@@ -198,18 +206,28 @@ int tide_reader_observe(struct tide_reader *r, const struct tide_token *token) {
     return 0;
 }
 
+static uint64_t reader_count_of(const _Atomic uint64_t *word, const _Atomic uint64_t *less) {
+    uint64_t n = atomic_load_explicit(word, memory_order_relaxed);                  /* MO(stats) */
+    return less != NULL ? n - atomic_load_explicit(less, memory_order_relaxed) : n; /* MO(stats) */
+}
+
 static void reader_add_counts(struct tide_read_counts *out, const struct reader_slot *slot,
                               const struct reader_slot *less) {
+    uint64_t served = 0;
     for (uint32_t k = 0; k < LAYOUT_REPLICAS; k++) {
         for (uint32_t reason = 0; reason < TIDE_REASONS; reason++) {
-            uint64_t n = atomic_load_explicit(&slot->counts[k][reason], memory_order_relaxed); /* MO(stats) */
-            if (less != NULL) {
-                n -= atomic_load_explicit(&less->counts[k][reason], memory_order_relaxed); /* MO(stats) */
-            }
+            uint64_t n = reader_count_of(&slot->counts[k][reason], less != NULL ? &less->counts[k][reason] : NULL);
             out->by_reason[reason] += n;
             out->by_replica[k] += reason == TIDE_REASON_REFUSED ? 0 : n;
+            served += reason == TIDE_REASON_REFUSED ? 0 : n;
         }
     }
+    uint64_t misses = reader_count_of(&slot->misses, less != NULL ? &less->misses : NULL);
+    uint64_t keys = served + reader_count_of(&slot->extra, less != NULL ? &less->extra : NULL);
+    out->misses += misses;
+    out->hits += (int64_t)(keys - misses) > 0 ? keys - misses : 0; /* a read may be half counted just now */
+    out->made += reader_count_of(&slot->made, less != NULL ? &less->made : NULL);
+    out->waited += reader_count_of(&slot->waited, less != NULL ? &less->waited : NULL);
 }
 
 int tide_reader_counts(struct tide_reader *r, struct tide_read_counts *out) {

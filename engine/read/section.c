@@ -36,6 +36,7 @@ int tide_section_begin(struct tide_reader *r, const struct tide_bound *bound, st
     reader_settle(r);
     const struct found none = { 0 };
     read_done(r, &v, a, &none, &when);
+    reader_count_keys(r, 0);
     return 0;
 }
 
@@ -78,6 +79,7 @@ static int read_section_foreign(struct tide_reader *r, const void *key, size_t k
     if (status == FOREIGN_NONE || status == FOREIGN_EXPIRED) {
         return TIDE_ERR_NOT_FOUND;
     }
+    reader_touch(r, hash);
     if (value_size != NULL) {
         *value_size = value.size;
     }
@@ -87,8 +89,8 @@ static int read_section_foreign(struct tide_reader *r, const void *key, size_t k
     return status == FOREIGN_SMALL ? TIDE_ERR_BUFFER : 0;
 }
 
-int tide_section_get(struct tide_reader *r, const void *key, size_t key_len, void *buf, size_t buf_size,
-                     size_t *value_size, uint64_t *version) {
+static int read_section_get(struct tide_reader *r, const void *key, size_t key_len, void *buf, size_t buf_size,
+                            size_t *value_size, uint64_t *version) {
     const struct table_node *n;
     struct found found;
     if (reader_check(r) == 0 && r->section != NULL && r->section->foreign) {
@@ -106,6 +108,9 @@ int tide_section_get(struct tide_reader *r, const void *key, size_t key_len, voi
         return TIDE_ERR_NOT_FOUND;
     }
     if (error != TIDE_ERR_NOT_FOUND) {
+        if (r->noted != NULL) {
+            reader_touch(r, table_hash(&r->section->table, key, key_len));
+        }
         if (value_size != NULL) {
             *value_size = found.size;
         }
@@ -116,8 +121,15 @@ int tide_section_get(struct tide_reader *r, const void *key, size_t key_len, voi
     return error;
 }
 
-int tide_section_peek(struct tide_reader *r, const void *key, size_t key_len, const void **value, size_t *value_size,
-                      uint64_t *version) {
+int tide_section_get(struct tide_reader *r, const void *key, size_t key_len, void *buf, size_t buf_size,
+                     size_t *value_size, uint64_t *version) {
+    int result = read_section_get(r, key, key_len, buf, buf_size, value_size, version);
+    reader_count_in_section(r, result);
+    return result;
+}
+
+static int read_section_peek(struct tide_reader *r, const void *key, size_t key_len, const void **value,
+                             size_t *value_size, uint64_t *version) {
     const struct table_node *n;
     if (reader_check(r) == 0 && r->section != NULL && r->section->foreign) {
         return TIDE_ERR_NOT_LOCAL;
@@ -136,12 +148,22 @@ int tide_section_peek(struct tide_reader *r, const void *key, size_t key_len, co
     if (instant_expired(&r->section_when, table_node_expiry(n, &len))) {
         return TIDE_ERR_NOT_FOUND;
     }
+    if (r->noted != NULL) {
+        reader_touch(r, table_hash(&r->section->table, key, key_len));
+    }
     *value = table_node_key(n) + key_len;
     *value_size = len.value;
     if (version != NULL) {
         *version = atomic_load_explicit(&n->index, memory_order_relaxed); /* MO(node.index) */
     }
     return 0;
+}
+
+int tide_section_peek(struct tide_reader *r, const void *key, size_t key_len, const void **value, size_t *value_size,
+                      uint64_t *version) {
+    int result = read_section_peek(r, key, key_len, value, value_size, version);
+    reader_count_in_section(r, result);
+    return result;
 }
 
 struct section_scan {

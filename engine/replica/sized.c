@@ -11,7 +11,7 @@ SIZED_IS_FULL(tide_replica_info, table_keys_most);
 SIZED_IS_FULL(tide_bound, wait_ns);
 SIZED_IS_FULL(tide_answer, ttl_ns);
 SIZED_IS_FULL(tide_reader_opts, replicas);
-SIZED_IS_FULL(tide_read_counts, by_replica);
+SIZED_IS_FULL(tide_read_counts, waited);
 SIZED_IS_FULL(tide_watch_opts, prefix_len);
 SIZED_IS_FULL(tide_event, ttl_ns);
 SIZED_IS_FULL(tide_make_opts, stale_ns);

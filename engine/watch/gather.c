@@ -75,7 +75,7 @@ static int gather_node(void *ctx, const struct visited *n) {
         return TIDE_ERR_CORRUPT;
     }
     g->no_memory = !key_set_take(g->set, gather_hash(g, n->key, n->key_len), n->key, n->key_len, n->value, n->value_len,
-                                 n->index, n->expiry != NEVER_EXPIRES ? n->expiry : 0);
+                                 n->index, n->expiry);
     return g->no_memory ? TIDE_ERR_NOMEM : 0;
 }
 

@@ -11,7 +11,7 @@
 struct key_set_entry {
     uint64_t hash;
     uint64_t version; /* index of the write */
-    uint64_t expiry;  /* 0: it does not expire */
+    uint64_t expiry;  /* UINT64_MAX: it does not expire */
     uint8_t *bytes;   /* key, value */
     uint32_t key_len, value_len;
     uint32_t room; /* bytes that the value may grow to in place */

@@ -289,7 +289,7 @@ static inline void walk_fill_entry(struct walk_entry *e, const struct frame *f, 
     e->f = *f;
     e->key = payload;
     e->value = payload + f->key_len;
-    e->expiry = 0;
+    e->expiry = NEVER_EXPIRES;
     if (__builtin_expect((f->flags & FRAME_EXPIRES) != 0, 0)) {
         memcpy(&e->expiry, e->value + f->value_len, EXPIRY_BYTES);
     }
@@ -321,8 +321,7 @@ enum walk_status walk_next(struct walk *w, struct walk_entry *e) {
         if (status != WALK_OK) {
             return status;
         }
-        uint64_t bytes = ring_payload_bytes(&f);
-        if (ring_frame_crc(&f, crc32c_short(0, payload, (size_t)bytes)) != f.crc) {
+        if (ring_frame_crc(&f, crc32c_short(0, payload, (size_t)ring_payload_bytes(&f))) != f.crc) {
             w->run_bytes = 0;
             return WALK_DAMAGED;
         }

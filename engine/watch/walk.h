@@ -13,6 +13,7 @@
 #ifndef TIDE_WATCH_WALK_H
 #define TIDE_WATCH_WALK_H
 
+#include "engine/table/visible.h"
 #include "shm/ring.h"
 
 enum walk_status {
@@ -43,7 +44,7 @@ struct walk {
 struct walk_entry {
     struct frame f;
     const uint8_t *key, *value;
-    uint64_t expiry; /* 0: it does not expire */
+    uint64_t expiry; /* on the domain's clock; NEVER_EXPIRES: it does not expire */
 };
 
 /* Start before entry `next`. Copies nothing yet. */

@@ -17,7 +17,6 @@
 /* The leader mends its words within a second where another process changed them; so long what cannot be is looked at again. */
 #define WATCH_DOUBT_NS UINT64_C(2500000000)
 #define WATCH_DOUBT_NAP_NS UINT64_C(10000000)
-#define WATCH_NEVER UINT64_MAX
 
 enum watch_phase { WATCH_LOG = 0, WATCH_FIRST = 1 /* INITIAL: what was gathered is told */ };
 
@@ -134,7 +133,7 @@ static inline void watch_give(struct tide_event *out, struct tide_event *e) {
 }
 
 static uint64_t watch_left(uint64_t expiry, uint64_t now) {
-    return expiry == 0 ? WATCH_NEVER : expiry > now ? expiry - now : 0;
+    return expiry == NEVER_EXPIRES ? TIDE_TTL_NONE : expiry > now ? expiry - now : 0;
 }
 
 /* The next of what was there at the beginning, and SYNCED at its end. */
@@ -142,7 +141,7 @@ static void watch_tell_first(struct tide_watch *w, struct tide_event *out) {
     struct tide_event e = { .time_ns = w->gathered_ns };
     while (w->told < w->set.count) {
         const struct key_set_entry *k = &w->set.entries[w->told++];
-        if (k->gone || (k->expiry != 0 && k->expiry <= w->gathered_ns)) {
+        if (k->gone || k->expiry <= w->gathered_ns) {
             continue;
         }
         e.kind = TIDE_EVENT_PUT;
@@ -160,7 +159,7 @@ static void watch_tell_first(struct tide_watch *w, struct tide_event *out) {
     w->phase = WATCH_LOG;
     e.kind = TIDE_EVENT_SYNCED;
     e.index = w->walk.next - 1;
-    e.ttl_ns = WATCH_NEVER;
+    e.ttl_ns = TIDE_TTL_NONE;
     watch_give(out, &e);
 }
 

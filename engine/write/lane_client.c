@@ -7,11 +7,13 @@
 #include "engine/table/kill.h"
 #include "engine/write/lane.h"
 #include "engine/write/lane_codec.h"
+#include "shm/bytes.h"
 #include "shm/clock.h"
 #include "shm/nap.h"
 #include "shm/park.h"
 
 #define LANE_SPINS 2000
+#define LANE_ASKED_BYTES 4096u
 #define LANE_RESULT_LEAST (-64) /* error numbers lie above this */
 #define LANE_NAP_NS 10000000u   /* the leader may have died: look again */
 
@@ -146,6 +148,10 @@ static int lane_fill(struct tide *d, struct lane *lane, uint32_t number, const s
     bool spilled = bytes > LAYOUT_LANE_BYTES; /* a local word: the lane itself is input */
     lane->flags = (spilled ? LANE_SPILLED : 0) | (lane_results(q) != 0 ? LANE_RESULTS : 0);
     if (!spilled) {
+        /* The leader read the last request: its core has these lines. */
+        for (uint64_t at = 0; at < bytes && at < LANE_ASKED_BYTES; at += LAYOUT_LINE) {
+            bytes_prefetch_own(lane->request + at);
+        }
         lane_encode(q, lane->request);
         return 0;
     }

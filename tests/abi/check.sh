@@ -13,7 +13,7 @@ trap 'rm -rf "$tmp"' EXIT
 sh "$here/stub.sh" "$header" "$tmp/stub.so" 2>&1 || { echo "$header: no shared object could be made of it"; exit 1; }
 cat >"$tmp/grows" <<'END'
 [suppress_type]
-  name_regexp = ^tide_(opts|info|replica_opts|verify|replica_info|bound|answer|reader_opts)$
+  name_regexp = ^tide_(opts|info|replica_opts|verify|replica_info|bound|answer|reader_opts|read_counts)$
   type_kind = struct
   has_data_member_inserted_at = end
 END

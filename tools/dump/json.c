@@ -318,6 +318,8 @@ static void json_frame(struct dump_view *v, const struct dump_frame *frame) {
     json_out_u64(j, "lane_seq", f->lane_seq);
     json_out_u64(j, "flags", f->flags);
     json_out_bool(j, "more", (f->flags & FRAME_MORE) != 0);
+    if (f->flags & FRAME_EXPIRES)
+        json_out_u64(j, "expires_ts", frame->expiry);
     json_out_text(j, "crc", frame->crc_good ? "good" : "bad");
     json_out_u64(j, "key_len", f->key_len);
     json_out_u64(j, "value_len", f->value_len);

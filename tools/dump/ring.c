@@ -117,7 +117,7 @@ static const char *implausible(const struct dump_ring *r, const struct frame *f,
         return "its length is more than a quarter of the ring";
     if (f->index == 0 || (index != 0 && f->index != index))
         return "it has another index";
-    if (f->length != ring_frame_bytes(f->key_len, f->value_len))
+    if (f->length != ring_frame_bytes(f->key_len, (uint64_t)f->value_len + ring_extra_bytes(f->flags)))
         return "its lengths contradict each other";
     return NULL;
 }
@@ -158,7 +158,9 @@ static enum look look_at(struct dump_ring *r, uint64_t pos, uint64_t index, stru
         return LOOK_BAD;
     }
     *out = (struct dump_frame){ .f = f, .pos = pos, .key = at + sizeof(f), .value = at + sizeof(f) + f.key_len };
-    out->crc_good = ring_frame_crc(&f, crc32c(0, out->key, (size_t)f.key_len + f.value_len)) == f.crc;
+    if (f.flags & FRAME_EXPIRES)
+        memcpy(&out->expiry, out->value + f.value_len, sizeof(out->expiry));
+    out->crc_good = ring_frame_crc(&f, crc32c(0, out->key, ring_payload_bytes(&f))) == f.crc;
     out->problem = odd_content(r, &f);
     return LOOK_OK;
 }

@@ -22,6 +22,7 @@ struct dump_frame {
     struct frame f;
     uint64_t pos;
     const uint8_t *key, *value; /* until the next step */
+    uint64_t expiry;            /* where its flags say that it expires */
     bool crc_good;
     const char *problem; /* something else that cannot be; or NULL */
 };

@@ -231,6 +231,8 @@ static void text_frame(struct dump_view *v, const struct dump_frame *frame) {
             print_bytes(v, frame->value, f->value_len, v->value_room);
         }
     }
+    if ((f->flags & FRAME_EXPIRES) && frame->expiry >= f->commit_ts)
+        fprintf(v->out, "  ttl %s", args_duration_text(frame->expiry - f->commit_ts, age, sizeof(age)));
     if (frame->problem)
         fprintf(v->out, "  BAD: %s", frame->problem);
     fputc('\n', v->out);

@@ -117,6 +117,8 @@ static const struct meaning MEANINGS[] = {
       "save it with the tide that made it: 'tide snapshot save %s FILE'; then, with this one: 'tide rm %s', 'tide "
       "serve "
       "%s', 'tide snapshot load %s FILE'" },
+    { TIDE_ERR_NUMBER, TOOL_FAILED, "number", "a number is an optional '-' and decimal digits, 64 bits with the sign" },
+    { TIDE_ERR_OVERFLOW, TOOL_FAILED, "overflow", NULL },
     { TIDE_ERR_READ_ONLY, TOOL_FAILED, "read_only", NULL },
     { TIDE_ERR_FOREIGN, TOOL_FAILED, "foreign", NULL },
 };

@@ -14,7 +14,17 @@
 
 #define TIMEOUT_MAX_NS (3600ull * 1000000000)
 
-enum { OPT_ESCAPED = 256, OPT_TIMEOUT, OPT_FILE, OPT_EXPECT };
+enum { OPT_ESCAPED = 256, OPT_TIMEOUT, OPT_FILE, OPT_EXPECT, OPT_TTL };
+
+int kv_ttl(const char *tool, const char *what, const char *arg, uint64_t *ttl_ns) {
+    if (strcmp(arg, "never") == 0) {
+        *ttl_ns = TIDE_TTL_NONE;
+        return 0;
+    }
+    if (args_duration(arg, ttl_ns) != 0 || *ttl_ns == 0)
+        return args_error(tool, "%s must be a time like 1.5s or 10m, above 0, or never: %s", what, arg);
+    return 0;
+}
 
 static int set_option(void *ctx, int option, char *arg) {
     struct kv_write *w = ctx;
@@ -42,6 +52,10 @@ static int set_option(void *ctx, int option, char *arg) {
         if (args_u64(arg, 0, UINT64_MAX, &w->expect) != 0)
             return args_error(tool, "--expect must be a version, or 0: %s", arg);
         return 0;
+    case OPT_TTL:
+        if (!w->may_expire)
+            return args_error(tool, "--ttl is for 'tide put', 'tide cas' and 'tide incr'");
+        return kv_ttl(tool, "--ttl", arg, &w->ttl_ns);
     default:
         return 0;
     }
@@ -49,18 +63,20 @@ static int set_option(void *ctx, int option, char *arg) {
 
 static int read_options(int argc, char **argv, struct kv_write *w) {
     static const struct option LIST[] = {
-        { "escaped", no_argument, NULL, OPT_ESCAPED },
-        { "timeout", required_argument, NULL, OPT_TIMEOUT },
-        { "file", required_argument, NULL, OPT_FILE },
-        { "expect", required_argument, NULL, OPT_EXPECT },
-        ARGS_LAST_OPTIONS,
+        { "escaped", no_argument, NULL, OPT_ESCAPED }, { "timeout", required_argument, NULL, OPT_TIMEOUT },
+        { "file", required_argument, NULL, OPT_FILE }, { "expect", required_argument, NULL, OPT_EXPECT },
+        { "ttl", required_argument, NULL, OPT_TTL },   ARGS_LAST_OPTIONS,
     };
     const struct args_options options = { w->help, "h", LIST, set_option };
     int code = args_options(&options, argc, argv, w);
     if (code != 0)
         return code;
-    int wanted = 1 + (w->has_value && !w->file);
-    code = cli_arguments(&w->cli, argc, argv, wanted, wanted, wanted == 2 ? "KEY or VALUE" : "KEY");
+    int wanted = 1 + (w->has_value && !w->file), most = wanted + (w->extra != NULL);
+    char what[40];
+    snprintf(what, sizeof(what), "KEY%s%s", most == 2 ? " or " : "", most == 1 ? "" : w->extra ? w->extra : "VALUE");
+    code = cli_arguments(&w->cli, argc, argv, most - w->extra_optional, most, what);
+    if (code == 0 && w->extra && argv[optind + 1])
+        code = w->take_extra(w, argv[optind + 1]);
     if (code == 0 && w->is_cas && !w->expect_given)
         code = args_error(argv[0], "--expect VERSION is missing; 'tide get --json' tells it, 0 means: must not exist");
     if (code == 0)
@@ -102,11 +118,15 @@ static int write_it(struct kv_write *w, kv_write_fn *do_it) {
     if (rc != 0)
         return cli_fail_with(&w->cli, rc, &j, "%s", w->cli.name);
     cli_token_text(&token, text);
+    if (w->has_result)
+        json_out_i64(&j, "value", w->result);
     json_out_u64(&j, "index", token.index);
     json_out_text(&j, "token", text);
     json_out_close(&j, '}');
     if (w->cli.json)
         json_out_print(&j, stdout);
+    else if (w->has_result)
+        printf("%lld\n", (long long)w->result);
     else
         puts(text);
     json_out_free(&j);

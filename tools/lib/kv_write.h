@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What `tide put`, `tide del` and `tide cas` share: options, the value, the write and what is told of it. One thread. */
+/* What `tide put`, del, cas, touch and incr share: options, the value, the write and what is told of it. One thread. */
 #ifndef TIDE_TOOLS_KV_WRITE_H
 #define TIDE_TOOLS_KV_WRITE_H
 
@@ -15,6 +15,8 @@
     "  --help                print this text\n\n"                                                                      \
     "An argument that begins with '-' goes behind '--'.\n"
 #define KV_VALUE_HELP "  --file FILE           the value is what FILE holds\n"
+#define KV_TTL_HELP                                                                                                    \
+    "  --ttl TIME            how long the value lives: 1.5s, 10m; never; default: what the domain has for all\n"
 #define KV_CODES_HELP                                                                                                  \
     "Exit codes: 0 done; 2 usage; 3 no such domain; 4 nobody leads, or not in time: certainly not done;\n"             \
     "5 it may or may not have been done; "
@@ -24,14 +26,26 @@ struct kv_write {
     const char *help, *file;
     int has_value; /* put and cas, but not del */
     int is_cas;
+    int may_expire; /* put, cas and incr take --ttl */
+    /* A further argument behind the key, and what takes it: 0, or an exit code after a message. */
+    const char *extra;
+    int extra_optional;
+    int (*take_extra)(struct kv_write *w, const char *arg);
+    int64_t delta;  /* incr */
+    int64_t result; /* incr: the sum, to be told */
+    int has_result;
     int escaped, expect_given;
     uint64_t timeout_ns, expect;
+    uint64_t ttl_ns;
     char *key;
     size_t key_size;
     uint8_t *value; /* on the heap, or an argument */
     size_t value_size;
     int value_owned;
 };
+
+/* A ttl of the command line: a time above 0, or "never". 0, or TOOL_USAGE after a message. */
+int kv_ttl(const char *tool, const char *what, const char *arg, uint64_t *ttl_ns);
 
 /* The whole command. The caller fills in help, has_value, is_cas and do_it(). Returns the exit code. */
 typedef int kv_write_fn(struct kv_write *w, struct tide_token *token, uint64_t *found);

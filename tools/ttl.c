@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* `tide ttl`: what is left of a key's life. */
+#include <stdio.h>
+
+#include "tools/lib/args.h"
+#include "tools/lib/kv.h"
+#include "tools/tools.h"
+
+static const char HELP[] =
+    "Usage: tide ttl NAME KEY [OPTION]...\n"
+    "Print how long KEY lives yet (1.5s, 10m), or never.\n\n" KV_BOUND_HELP KV_BYTES_HELP
+    "  --json                {key, found, ttl_ns (null: it does not expire), version, and how fresh that is}\n"
+    "  --help                print this text\n\n"
+    "A KEY that begins with '-' goes behind '--'. TIME: 18us, 200ms, 1.5s.\n"
+    "Exit codes: 0 printed; 1 no such key; 2 usage; 3 no such domain; 4 the bound cannot be kept, or nobody serves;\n"
+    "7 anything else.\n";
+
+struct ttl {
+    struct cli cli;
+    struct kv_read read;
+    int escaped;
+};
+
+static int set_option(void *ctx, int option, char *arg) {
+    struct ttl *t = ctx;
+    switch (option) {
+    case 'j':
+        t->cli.json = 1;
+        return 0;
+    case KV_OWN:
+        t->escaped = 1;
+        return 0;
+    default:
+        return kv_read_option(t->cli.tool, &t->read, option, arg);
+    }
+}
+
+static int read_options(int argc, char **argv, struct ttl *t) {
+    static const struct option LIST[] = {
+        KV_BOUND_OPTIONS,
+        { "escaped", no_argument, NULL, KV_OWN },
+        ARGS_LAST_OPTIONS,
+    };
+    const struct args_options options = { HELP, "h", LIST, set_option };
+    int code = args_options(&options, argc, argv, t);
+    if (code != 0)
+        return code;
+    kv_read_settle(&t->read);
+    return cli_arguments(&t->cli, argc, argv, 1, 1, "KEY");
+}
+
+static void print_json(const struct tide_answer *a, const char *key, size_t key_size, int found) {
+    struct json_out j = { 0 };
+    json_out_open(&j, NULL, '{');
+    json_out_bytes(&j, "key", key, key_size, NULL);
+    json_out_bool(&j, "found", found);
+    if (found && a->ttl_ns == TIDE_TTL_NONE)
+        json_out_null(&j, "ttl_ns");
+    else if (found)
+        json_out_u64(&j, "ttl_ns", a->ttl_ns);
+    if (found)
+        json_out_u64(&j, "version", a->version);
+    kv_answer_json(&j, a);
+    json_out_close(&j, '}');
+    json_out_print(&j, stdout);
+}
+
+static int show(const struct ttl *t, const char *key, size_t key_size) {
+    struct tide_answer a = TIDE_ANSWER_INIT;
+    struct tide_reader_opts opts = TIDE_READER_OPTS_INIT;
+    struct tide_reader *reader = NULL;
+    char text[32];
+    opts.policy = TIDE_FRESHEST;
+    opts.replicas = t->read.replicas;
+    int rc = tide_reader_open(t->cli.domain, &opts, &reader);
+    rc = rc == 0 ? tide_get(reader, key, key_size, &t->read.bound, NULL, 0, &a) : rc;
+    if (reader)
+        tide_reader_close(reader);
+    rc = rc == TIDE_ERR_BUFFER ? 0 : rc;
+    if (rc != 0 && rc != TIDE_ERR_NOT_FOUND)
+        return kv_read_failed(&t->cli, rc, &a, t->cli.name);
+    kv_tell_stale(&t->cli, &a);
+    if (t->cli.json)
+        print_json(&a, key, key_size, rc == 0);
+    else if (rc != 0)
+        fprintf(stderr, "%s: no such key\n", t->cli.tool);
+    else
+        puts(a.ttl_ns == TIDE_TTL_NONE ? "never" : args_duration_text(a.ttl_ns, text, sizeof(text)));
+    return rc == 0 ? TOOL_OK : TOOL_NO;
+}
+
+int tool_ttl(int argc, char **argv) {
+    struct ttl t = { .cli = { .tool = argv[0] }, .read = KV_READ_INIT };
+    struct tide_opts opts = TIDE_OPTS_INIT;
+    size_t key_size;
+    int code = read_options(argc, argv, &t);
+    char *key = code == 0 ? argv[optind] : NULL;
+    code = code == 0 ? kv_key(argv[0], key, t.escaped, &key_size) : code;
+    opts.flags = 0;
+    if (code != 0 || (code = cli_open(&t.cli, &opts)) != 0)
+        return code;
+    return cli_end(&t.cli, show(&t, key, key_size));
+}
