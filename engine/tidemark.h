@@ -11,7 +11,8 @@
  * - A shared object that the library is part of stays loaded after its first tide_open(): dlclose() does not unload it.
  * - A section (tide_section_begin) holds memory: while one is open, nothing that was replaced since is reused. A section
  *   that stays open makes the replica's spare memory run out, and then the replica waits for it. Keep sections short.
- * - Tables have a fixed budget. When it is used up, puts answer TIDE_ERR_FULL; nothing is evicted. Deletes still work, and overwrites
+ * - Tables have a fixed budget. When it is used up, puts answer TIDE_ERR_FULL (a domain made with
+ *   TIDE_EVICT_S3FIFO evicts other keys instead). Deletes still work, and overwrites
  *   that are no larger than what they replace. What was deleted serves any size once no reader can have it any more. A batch of
  *   overwrites needs room for all of its new values at once: in a full table at most a hundred-and-twenty-eighth of the budget.
  * - A domain lives in /dev/shm and ends with the machine's boot. It is a cache, not a store.
@@ -146,6 +147,16 @@ enum tide_open_flags {
     TIDE_DUMPED = 8, /* core dumps of this process contain what this handle maps; without it they do not */
 };
 
+/*
+ * What the leader does for a put that the tables' budget has no room for.
+ *
+ * TIDE_EVICT_S3FIFO: other keys go, and the put answers FULL only where it would not fit into an empty table. What goes was not read of
+ * late: new keys that were not read twice soon, and older ones that nobody reads any more (S3-FIFO). Reads on every replica and in every process
+ * count, those of a read-only mount excepted. It takes some 10 bytes a key of each process's own memory for each replica that it runs. An
+ * evicted key is gone on every replica at the same index, as after a delete.
+ */
+enum tide_evict { TIDE_EVICT_NONE = 0 /* FULL */, TIDE_EVICT_S3FIFO = 1 };
+
 /* Options of tide_open. Fill with TIDE_OPTS_INIT, then change. Zero means the default everywhere. */
 struct tide_opts {
     size_t size;
@@ -159,7 +170,7 @@ struct tide_opts {
     tide_log_fn *log;          /* NULL: silent */
     void *log_ctx;
     uint64_t default_ttl_ns;   /* creation only, kept with the domain: the life of a value whose write names none; 0: no end */
-    uint32_t evict;            /* 0 */
+    uint32_t evict;            /* creation only, kept with the domain: enum tide_evict, what happens when the tables are full */
     uint32_t reserved2;        /* 0 */
 };
 #define TIDE_OPTS_INIT { sizeof(struct tide_opts), TIDE_CREATE, 0, 0, 0, 0, 0, 0, NULL, NULL, 0, 0, 0 }

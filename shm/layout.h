@@ -378,7 +378,7 @@ struct table_node {
     _Atomic uint8_t flags; /* enum node_flags */
 };
 #define NODE_EXPIRES UINT32_C(0x80000000) /* no value is so large: a quarter of the largest ring */
-enum node_flags { NODE_KEEP = 1 /* not to be evicted */ };
+enum node_flags { NODE_KEEP = 1 /* not to be evicted */, NODE_HELD = 2 /* nor while one write is made */ };
 #define NODE_HEADER_BYTES 32u
 #define EXPIRY_BYTES 8u /* behind the value, of a frame and of a node */
 

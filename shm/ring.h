@@ -223,8 +223,9 @@ static inline bool ring_header_plausible(const struct ring *ring, const struct f
         return f->key_len > 0 && (f->flags & ~(uint32_t)(FRAME_MORE | FRAME_EXPIRES | FRAME_KEEP)) == 0;
     case FRAME_DELETE:
     case FRAME_EXPIRE:
-    case FRAME_EVICT:
         return f->key_len > 0 && f->value_len == 0 && (f->flags & ~(uint32_t)FRAME_MORE) == 0;
+    case FRAME_EVICT:
+        return f->key_len > 0 && f->value_len == 0 && (f->flags & ~(uint32_t)FRAME_SMALL) == 0;
     case FRAME_TERM:
     case FRAME_NOOP:
         return f->key_len == 0 && f->value_len == 0 && (f->flags & ~(uint32_t)FRAME_MORE) == 0;

@@ -27,6 +27,8 @@ static const char HELP[] =
     "  --table SIZE          budget of each replica's table (default 64M or twice the ring, less where shared memory\n"
     "                        is short); an existing domain's can only be raised\n"
     "  --expected-keys N     make room in the index for N keys at once; only for a new domain\n"
+    "  --evict s3fifo|none   when the tables are full, remove what nobody reads, or refuse (none, the default); only\n"
+    "                        for a new domain\n"
     "  --default-ttl TIME    how long a value lives whose write names no ttl (default: for ever); only for a new "
     "domain\n"
     "  --delay TIME,...      the followers apply each entry this long after its commit; one time for all, or one each\n"
@@ -38,7 +40,7 @@ static const char HELP[] =
     "Exit codes: 0 ended by a signal; 2 usage; 3 the domain was removed or replaced; 4 another process leads;\n"
     "7 anything else (shared memory is full, say).\n";
 
-enum { OPT_FOLLOWERS = 256, OPT_RING, OPT_TABLE, OPT_KEYS, OPT_DELAY, OPT_SLOW, OPT_CPU, OPT_TTL };
+enum { OPT_FOLLOWERS = 256, OPT_RING, OPT_TABLE, OPT_KEYS, OPT_EVICT, OPT_DELAY, OPT_SLOW, OPT_CPU, OPT_TTL };
 
 struct serve {
     struct cli cli;
@@ -95,6 +97,11 @@ static int set_option(void *ctx, int option, char *arg) {
         return args_u64(arg, 0, 1ull << 32, &s->opts.expected_keys) == 0
                    ? 0
                    : args_error(tool, "--expected-keys must be a number: %s", arg);
+    case OPT_EVICT:
+        s->opts.evict = strcmp(arg, "s3fifo") == 0 ? TIDE_EVICT_S3FIFO : TIDE_EVICT_NONE;
+        return s->opts.evict != TIDE_EVICT_NONE || strcmp(arg, "none") == 0
+                   ? 0
+                   : args_error(tool, "--evict must be s3fifo or none: %s", arg);
     case OPT_DELAY:
         s->n_delays = cli_list(arg, FOLLOWERS_MAX, read_delay, s->delays_ns);
         return s->n_delays > 0 ? 0 : args_error(tool, "--delay must be times up to 1h, like 18ms,78ms: %s", arg);
@@ -124,6 +131,7 @@ static int read_options(int argc, char **argv, struct serve *s) {
         { "ring", required_argument, NULL, OPT_RING },
         { "table", required_argument, NULL, OPT_TABLE },
         { "expected-keys", required_argument, NULL, OPT_KEYS },
+        { "evict", required_argument, NULL, OPT_EVICT },
         { "default-ttl", required_argument, NULL, OPT_TTL },
         { "delay", required_argument, NULL, OPT_DELAY },
         { "slow-follower", required_argument, NULL, OPT_SLOW },

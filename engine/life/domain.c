@@ -67,6 +67,7 @@ static int domain_create(struct tide *d, const struct tide_opts *asked, const st
     log->slow_follower_ns = o->slow_follower_ns < DOMAIN_SLOW_MAX ? o->slow_follower_ns : DOMAIN_SLOW_MAX;
     log->table_bytes = o->table_bytes;
     log->expected_keys = o->expected_keys;
+    log->evict = o->evict;
     log->default_ttl_ns = o->default_ttl_ns == TIDE_TTL_NONE ? 0 : o->default_ttl_ns;
     atomic_store(&log->leader.leader, -1);
     clock_init(&log->clock);
@@ -104,6 +105,8 @@ static int domain_check(struct tide *d) {
         bad = "the size of its tables";
     } else if (w.slow_follower_ns == 0 || w.slow_follower_ns > DOMAIN_SLOW_MAX) {
         bad = "how long a slow follower is waited for";
+    } else if (w.evict > EVICT_S3FIFO) {
+        bad = "its policy of eviction";
     } else if (clock_check(&log->clock) != 0) {
         bad = "its clock, or this processor cannot read it";
     }
@@ -322,7 +325,7 @@ int tide_open(struct tide **out, const char *name, const struct tide_opts *opts)
     char path[SEGMENT_PATH_BYTES];
     fault_clear();
     if (out == NULL || name == NULL || !SIZED_TAKE(&room, opts != NULL ? opts : &defaults, SIZED_OPTS) ||
-        o->reserved != 0 ||
+        o->reserved != 0 || o->reserved2 != 0 || o->evict > TIDE_EVICT_S3FIFO ||
         (o->flags & ~(uint32_t)(TIDE_CREATE | TIDE_EXCLUSIVE | TIDE_EPHEMERAL | TIDE_DUMPED)) != 0) {
         return TIDE_ERR_INVALID;
     }

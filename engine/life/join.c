@@ -20,6 +20,7 @@
 #include "engine/log/lane_notes.h"
 #include "engine/replica/foreign.h"
 #include "engine/replica/visit.h"
+#include "engine/table/evict.h"
 #include "engine/table/kill.h"
 #include "engine/table/rcu.h"
 #include "engine/table/table_slots.h"
@@ -394,6 +395,10 @@ static int join_finish(struct replica *r) {
         return TIDE_ERR_BUSY;
     }
     r->exact = true;
+    if (r->writer.evict != NULL && evict_settle(&r->writer) != 0) {
+        tide_logf(r->domain, TIDE_LOG_WARN, "replica %u: no memory to put its keys in the order of their age",
+                  r->view.id);
+    }
     KILL_POINT("join.caught_up");
     replica_publish(r, r->last_ts);
     return board_change_state(r->view.board, REPLICA_JOINING, REPLICA_SERVING) ? 0 : TIDE_ERR_BUSY;

@@ -87,5 +87,6 @@ void sizes_fit(struct tide *d, const struct tide_opts *asked, struct tide_opts *
 
 bool sizes_differ(const struct domain_words *w, const struct tide_opts *asked) {
     return (asked->ring_bytes != 0 && asked->ring_bytes != w->ring_bytes) ||
-           (asked->table_bytes != 0 && asked->table_bytes != w->table_bytes);
+           (asked->table_bytes != 0 && asked->table_bytes != w->table_bytes) ||
+           (asked->evict != TIDE_EVICT_NONE && asked->evict != w->evict);
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "engine/log/lane_notes.h"
+#include "engine/table/evict.h"
 #include "engine/table/kill.h"
 #include "engine/table/table_slots.h"
 #include "shm/bytes.h"
@@ -16,6 +17,9 @@
 /* Entries between two publications of `applied`: enough to spread a publication's cost, few enough that readers do
  * not wait for it. */
 #define APPLY_RUN 64u
+
+/* A table that evicts: entries between two looks at what was read. */
+#define APPLY_COLLECT 16u
 
 /* An entry on its way into the table. */
 struct apply_part {
@@ -99,6 +103,12 @@ static enum apply_status apply_delete(struct replica *r, const struct apply_part
         return apply_torn(r, p->pos);
     }
     uint64_t hash = table_hash(&r->writer.t, r->scratch, p->f.key_len);
+    if (r->writer.evict != NULL && p->f.type == FRAME_EVICT) {
+        evict_follow(&r->writer, hash, (p->f.flags & FRAME_SMALL) != 0);
+        if (p->f.index % APPLY_COLLECT == 0) {
+            evict_collect(&r->writer, r->domain->log);
+        }
+    }
     table_delete(&r->writer, hash, r->scratch, p->f.key_len, p->f.index);
     return APPLY_OK;
 }

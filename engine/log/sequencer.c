@@ -6,6 +6,7 @@
 #include "engine/log/derive.h"
 #include "engine/log/lane_notes.h"
 #include "engine/replica/replica.h"
+#include "engine/table/evict.h"
 #include "engine/table/table_slots.h"
 #include "shm/bytes.h"
 #include "shm/clock.h"
@@ -172,6 +173,14 @@ static bool seq_has_looks(const struct seq_request *q) {
     return false;
 }
 
+static void seq_batch(const struct replica *r, const struct seq_request *q, struct table_batch *batch) {
+    for (size_t i = 0; i < q->count; i++) {
+        if (!seq_removes(&q->ops[i])) {
+            table_batch_add(&r->writer, batch, node_payload_bytes(q->ops[i].key_len, derive_word(q, i)));
+        }
+    }
+}
+
 /* TABLE_ALONE: not beside what the group holds. */
 static enum table_room seq_admits(const struct replica *r, const struct seq_group *g, const struct seq_request *q) {
     if (q->count == 1) {
@@ -181,11 +190,7 @@ static enum table_room seq_admits(const struct replica *r, const struct seq_grou
                    : table_admits(&r->writer, q->prepared->hash, op->key, op->key_len, derive_word(q, 0), g->puts);
     }
     struct table_batch batch = { 0 };
-    for (size_t i = 0; i < q->count; i++) {
-        if (!seq_removes(&q->ops[i])) {
-            table_batch_add(&r->writer, &batch, node_payload_bytes(q->ops[i].key_len, derive_word(q, i)));
-        }
-    }
+    seq_batch(r, q, &batch);
     bool admitted = table_admits_batch(&r->writer, &batch, g->puts);
     if (!admitted) { /* what it replaces is looked up only now, since every look-up may miss the caches */
         batch.no_larger = true;
@@ -197,6 +202,100 @@ static enum table_room seq_admits(const struct replica *r, const struct seq_grou
         admitted = batch.no_larger && table_admits_batch(&r->writer, &batch, g->puts);
     }
     return admitted ? TABLE_YES : g->first != NULL ? TABLE_ALONE : TABLE_NO;
+}
+
+/* ---- eviction ---------------------------------------------------------------------------------------------------------- */
+
+/* Keys that one entry's room is made of, at most, before it is asked again whether there is enough: a thousandth of all. */
+#define SEQ_EVICT_MOST 16u
+
+/* The keys of this request that are there are not evicted for it: a cas was compared with what is there, and a put would only make the key
+ * anew. */
+static void seq_hold(const struct replica *r, const struct seq_request *q, bool hold) {
+    for (size_t i = 0; i < q->count; i++) {
+        struct table_node *n = (struct table_node *)(uintptr_t)table_newest(&r->writer, q->prepared[i].hash,
+                                                                            q->ops[i].key, q->ops[i].key_len);
+        if (n != NULL) {
+            /* MO(node.fields): relaxed; one writer. */
+            uint8_t flags = atomic_load_explicit(&n->flags, memory_order_relaxed) & (uint8_t)~NODE_HELD;
+            atomic_store_explicit(&n->flags, hold ? flags | NODE_HELD : flags,
+                                  memory_order_relaxed); /* MO(node.fields) */
+        }
+    }
+}
+
+static void seq_reserve(struct tide *d, uint64_t bytes) {
+    uint32_t lapped = ring_reserve(&d->seq.ring, bytes);
+    if (lapped != 0) {
+        tide_logf(d, TIDE_LOG_WARN, "%u slow followers were lapped: the ring is too small for their delay", lapped);
+    }
+}
+
+static void seq_append(struct sequencer *s, const struct seq_request *q, uint64_t ts);
+
+/* Evict some keys: entries of the log before the one that needs their room. False: nothing can be. */
+static bool seq_evict_some(struct tide *d, struct seq_group *g) {
+    struct sequencer *s = &d->seq;
+    struct table_writer *w = &s->leader->writer;
+    struct evict_victim victims[SEQ_EVICT_MOST];
+    struct tide_op ops[SEQ_EVICT_MOST];
+    struct seq_op prepared[SEQ_EVICT_MOST];
+    size_t most = w->keys / 1024 + 1 < SEQ_EVICT_MOST ? w->keys / 1024 + 1 : SEQ_EVICT_MOST;
+    evict_collect(w, d->log);
+    size_t n = evict_choose(w, victims, most);
+    struct seq_request q = { .ops = ops, .prepared = prepared, .own = true };
+    for (size_t i = 0; i < n; i++) {
+        struct table_lengths len;
+        const struct table_node *node = table_node_at(&w->t, victims[i].node);
+        if (!table_lengths_of(&w->t, node, &len)) {
+            continue;
+        }
+        uint64_t bytes = ring_frame_bytes(len.key, 0);
+        if (q.ring_bytes + bytes > ring_group_max(&d->ring)) {
+            evict_restore(w, &victims[i]);
+            continue;
+        }
+        q.ring_bytes += bytes;
+        ops[q.count] = (struct tide_op){ .kind = (enum tide_op_kind)SEQ_OP_EVICT,
+                                         .key = table_node_key(node),
+                                         .key_len = len.key };
+        prepared[q.count] = (struct seq_op){ .hash = victims[i].hash,
+                                             .payload_crc = crc32c(0, table_node_key(node), len.key),
+                                             .flags = victims[i].small ? FRAME_SMALL : 0 };
+        q.count++;
+    }
+    if (q.count == 0) {
+        return false;
+    }
+    seq_reserve(d, q.ring_bytes);
+    KILL_POINT("seq.evicting");
+    g->ts = clock_stamp(&d->log->clock);
+    seq_append(s, &q, g->ts);
+    *g->last = &q;
+    g->last = &q.next;
+    seq_flush(d, g);
+    atomic_store_explicit(&d->log->leader.evicted, /* MO(stats) */
+                          atomic_load_explicit(&d->log->leader.evicted, memory_order_relaxed) + q.count,
+                          memory_order_relaxed);
+    return true;
+}
+
+/* The table has no room for a request, and may evict. The group is committed first, since the queues know of no entry that is not in the table. */
+static enum table_room seq_evict(struct tide *d, struct seq_group *g, const struct seq_request *q) {
+    struct replica *r = d->seq.leader;
+    struct table_batch batch = { 0 };
+    enum table_room room = TABLE_NO;
+    seq_batch(r, q, &batch);
+    if (!table_could_admit(&r->writer, &batch)) {
+        return TABLE_NO;
+    }
+    seq_flush(d, g);
+    seq_hold(r, q, true);
+    while (room != TABLE_YES && seq_evict_some(d, g)) {
+        room = seq_admits(r, g, q);
+    }
+    seq_hold(r, q, false);
+    return room;
 }
 
 /* Build the nodes. On failure all are dropped. */
@@ -234,12 +333,12 @@ static enum arena_status seq_make_nodes(struct replica *r, struct seq_request *q
 
 /* FRAME_MORE: the entries are one batch. Those that the leader removes by itself are not. */
 static uint8_t seq_frame_flags(const struct seq_request *q, size_t i) {
-    uint32_t flags = i + 1 < q->count && q->sweep == NULL ? FRAME_MORE : 0;
+    uint32_t flags = i + 1 < q->count && q->sweep == NULL && (uint32_t)q->ops[i].kind != SEQ_OP_EVICT ? FRAME_MORE : 0;
     if (q->more != NULL && !seq_removes(&q->ops[i])) {
         flags |= derive_expires(q, i) ? FRAME_EXPIRES : 0;
         flags |= (q->more[i].flags & TIDE_KEEP) != 0 ? FRAME_KEEP : 0;
     }
-    return (uint8_t)flags;
+    return (uint8_t)(flags | q->prepared[i].flags);
 }
 
 static void seq_append(struct sequencer *s, const struct seq_request *q, uint64_t ts) {
@@ -334,6 +433,12 @@ static void seq_waits(void *domain, uint64_t since_ns) {
     }
 }
 
+/* Eviction has published entries since: nodes may have moved, and the clock went on. */
+static int seq_look_again(struct tide *d, struct seq_group *g, struct seq_request *q) {
+    derive_release(q);
+    return seq_look(d, g, q);
+}
+
 /* Take a request into the group, or answer it. Whatever can fail does so before the first frame is written. */
 static void seq_take(struct tide *d, struct seq_group *g, struct seq_request *q) {
     struct sequencer *s = &d->seq;
@@ -367,6 +472,14 @@ static void seq_take(struct tide *d, struct seq_group *g, struct seq_request *q)
         seq_flush(d, g);
         room = seq_admits(s->leader, g, q);
     }
+    if (room != TABLE_YES && s->leader->writer.evict != NULL) {
+        room = seq_evict(d, g, q);
+        int error = room == TABLE_YES && q->more != NULL ? seq_look_again(d, g, q) : 0;
+        if (error != 0) {
+            seq_answer(q, error);
+            return;
+        }
+    }
     if (room != TABLE_YES) {
         atomic_fetch_add_explicit(&d->log->leader.refused_full, 1, memory_order_relaxed); /* MO(stats) */
         seq_answer(q, TIDE_ERR_FULL);
@@ -386,10 +499,7 @@ static void seq_take(struct tide *d, struct seq_group *g, struct seq_request *q)
         seq_answer(q, TIDE_ERR_FULL);
         return;
     }
-    uint32_t lapped = ring_reserve(&s->ring, q->ring_bytes);
-    if (lapped != 0) {
-        tide_logf(d, TIDE_LOG_WARN, "%u slow followers were lapped: the ring is too small for their delay", lapped);
-    }
+    seq_reserve(d, q->ring_bytes);
     KILL_POINT("seq.reserved");
     g->ts = g->ts != 0 ? g->ts : clock_stamp(&d->log->clock);
     seq_append(s, q, g->ts);

@@ -38,6 +38,7 @@ struct seq_op {
     uint64_t hash;
     uint32_t payload_crc;
     uint32_t node; /* of the leader's table, while the request is under way */
+    uint8_t flags; /* of the frame: FRAME_KEEP, FRAME_SMALL */
 };
 
 /* Does it depend on what the key is, or whether it is there? */

@@ -101,6 +101,9 @@ static __attribute__((noinline)) int get_rest(struct tide_reader *r, const void 
     if (a != NULL) {
         answer_found(a, &found, &when);
     }
+    if (__builtin_expect(r->noted != NULL, 0) && result != TIDE_ERR_NOT_FOUND) {
+        reader_touch(r, XXH3_64bits_withSeed(key, key_len, r->hash_seed));
+    }
     return result;
 }
 
@@ -163,6 +166,7 @@ __attribute__((flatten, noinline)) static int get_near(struct tide_reader *r, co
     }
     get_serve(r, a, leader, index);
     get_value(a, value.size, value.version);
+    reader_touch(r, hash);
     return 0;
 }
 
@@ -239,5 +243,6 @@ int tide_get(struct tide_reader *r, const void *key, size_t key_len, const struc
         memcpy((uint8_t *)buf + size - 32, value + size - 32, 32);
     }
     get_value(a, size, version);
+    reader_touch(r, hash);
     return rcu_left_at(r->rcu_word) ? 0 : get_wake();
 }

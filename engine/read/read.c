@@ -63,6 +63,13 @@ int read_refuse(struct tide_reader *r, int error, const struct verdict *v, struc
     return error;
 }
 
+/* A key was found, whose hash is not at hand any more. */
+static inline void read_touch(struct tide_reader *r, int result, const void *key, size_t key_len) {
+    if (__builtin_expect(r->noted != NULL, 0) && (result == 0 || result == TIDE_ERR_BUFFER)) {
+        reader_touch(r, XXH3_64bits_withSeed(key, key_len, r->hash_seed));
+    }
+}
+
 void read_done(struct tide_reader *r, const struct verdict *v, struct tide_answer *a, const struct found *f,
                const struct instant *when) {
     r->fence = v->index > r->fence ? v->index : r->fence;
@@ -176,6 +183,7 @@ static int read_get_slow(struct tide_reader *r, const struct tide_bound *bound, 
         r->quick = reader_near();
     }
     read_done(r, v, a, &value, when);
+    read_touch(r, result, key, key_len);
     if (result == TIDE_ERR_NOT_FOUND) {
         reader_count_miss(r);
     }
@@ -207,6 +215,7 @@ int read_get_any(struct tide_reader *r, const void *key, size_t key_len, const s
     }
     rcu_exit();
     read_done(r, &v, a, &value, &when);
+    read_touch(r, result, key, key_len);
     if (result == TIDE_ERR_NOT_FOUND) {
         reader_count_miss(r);
     }
@@ -449,6 +458,9 @@ int tide_mget(struct tide_reader *r, struct tide_mget_item *items, size_t n, con
     }
     rcu_exit();
     read_done(r, &v, a, &none, &when);
+    for (size_t i = 0; i < n && r->noted != NULL; i++) {
+        read_touch(r, items[i].result, items[i].key, items[i].key_len);
+    }
     read_count_items(r, items, n);
     return 0;
 }

@@ -79,6 +79,7 @@ static int read_section_foreign(struct tide_reader *r, const void *key, size_t k
     if (status == FOREIGN_NONE || status == FOREIGN_EXPIRED) {
         return TIDE_ERR_NOT_FOUND;
     }
+    reader_touch(r, hash);
     if (value_size != NULL) {
         *value_size = value.size;
     }
@@ -107,6 +108,9 @@ static int read_section_get(struct tide_reader *r, const void *key, size_t key_l
         return TIDE_ERR_NOT_FOUND;
     }
     if (error != TIDE_ERR_NOT_FOUND) {
+        if (r->noted != NULL) {
+            reader_touch(r, table_hash(&r->section->table, key, key_len));
+        }
         if (value_size != NULL) {
             *value_size = found.size;
         }
@@ -143,6 +147,9 @@ static int read_section_peek(struct tide_reader *r, const void *key, size_t key_
     }
     if (instant_expired(&r->section_when, table_node_expiry(n, &len))) {
         return TIDE_ERR_NOT_FOUND;
+    }
+    if (r->noted != NULL) {
+        reader_touch(r, table_hash(&r->section->table, key, key_len));
     }
     *value = table_node_key(n) + key_len;
     *value_size = len.value;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "engine/table/evict.h"
 #include "engine/table/kill.h"
 #include "shm/lag.h"
 
@@ -21,6 +22,11 @@ int replica_make_table(struct replica *r) {
     }
     if (table_create(&r->writer, r->view.segment.base, r->view.segment.size_bytes, d->words.table_bytes, d->hash_seed,
                      d->words.expected_keys) != 0) {
+        segment_discard(&r->view.segment);
+        return TIDE_ERR_NOMEM;
+    }
+    if (d->words.evict == EVICT_S3FIFO && evict_begin(&r->writer) != 0) {
+        table_destroy(&r->writer);
         segment_discard(&r->view.segment);
         return TIDE_ERR_NOMEM;
     }

@@ -188,6 +188,10 @@ void table_destroy(struct table_writer *w) {
     w->spare_buckets = NULL;
     free(w->t.own);
     w->t.own = NULL;
+    if (w->evict != NULL) {
+        w->evict->end(w->evict);
+        w->evict = NULL;
+    }
     w->open.items = w->waiting.items = NULL;
     expiry_destroy(&w->expiry);
     arena_destroy(&w->arena);
@@ -478,6 +482,9 @@ int table_publish_rest(struct table_writer *w, const struct table_place *p, uint
             return -1;
         }
         table_count(w, NULL, n);
+        if (w->evict != NULL) {
+            w->evict->insert(w, hash, n);
+        }
         table_grow(w);
         return 0;
     }
@@ -492,6 +499,9 @@ int table_publish_rest(struct table_writer *w, const struct table_place *p, uint
     atomic_store_explicit(&n->prev, p->node, memory_order_relaxed);
     table_swap(w, p, hash, node, index);
     table_count(w, NULL, n);
+    if (w->evict != NULL) {
+        w->evict->insert(w, hash, n);
+    }
     limbo_push_node(w, p->node); /* a deleted node counts no more */
     return 0;
 }
@@ -590,6 +600,10 @@ bool table_admits_batch(const struct table_writer *w, const struct table_batch *
     bool keys = w->keys + pending + b->keys <= w->keys_limit;
     return (keys && arena_admits(a, b->cost, 0, b->large, a->limit)) ||
            (b->no_larger && arena_admits(a, b->cost, 0, b->large, a->limit + a->spare));
+}
+
+bool table_could_admit(const struct table_writer *w, const struct table_batch *b) {
+    return b->keys <= w->keys_limit && b->cost + arena_transit(&w->arena, b->large) <= w->arena.limit;
 }
 
 void table_note_memory(const struct table_writer *w) {

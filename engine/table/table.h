@@ -48,6 +48,14 @@ struct table_own {
     _Atomic uint64_t damage_off;  /* its offset in the segment */
 };
 
+/* Who keeps the order in which keys have to go, in a table that evicts: engine/table/evict.h. It is called as keys come. */
+struct table_writer;
+struct table_evictor {
+    void (*insert)(struct table_writer *w, uint64_t hash, struct table_node *n);
+    void (*replace)(struct table_writer *w, uint64_t hash, const struct table_node *gone, struct table_node *come);
+    void (*end)(struct table_evictor *e);
+};
+
 /* What a reader needs of a table. The struct does not change once the table is made or mapped. */
 struct table {
     uint8_t *base;
@@ -91,15 +99,16 @@ struct table_writer {
     uint64_t overflow;       /* bytes of overflow buckets in use */
     uint32_t *spare_buckets; /* free overflow buckets: offset / 64 */
     uint32_t spare_count, spare_room;
-    uint64_t digest;      /* sum over live nodes of table_node_digest() */
-    struct expiry expiry; /* when nodes of which buckets expire */
-    struct limbo open;    /* items since the last ticket */
-    size_t safe;          /* of `open`, the first ones: their entries are published */
-    struct limbo waiting; /* items whose ticket is out */
-    size_t released_to;   /* of `waiting`, the first ones: released already */
-    uint64_t batch;       /* this many items are worth a grace period */
-    bool released;        /* something was released since table_drain() last said so */
-    bool hurry;           /* a bucket waits to be cleared: even a few items are worth a grace period */
+    uint64_t digest;             /* sum over live nodes of table_node_digest() */
+    struct expiry expiry;        /* when nodes of which buckets expire */
+    struct limbo open;           /* items since the last ticket */
+    size_t safe;                 /* of `open`, the first ones: their entries are published */
+    struct limbo waiting;        /* items whose ticket is out */
+    size_t released_to;          /* of `waiting`, the first ones: released already */
+    uint64_t batch;              /* this many items are worth a grace period */
+    bool released;               /* something was released since table_drain() last said so */
+    struct table_evictor *evict; /* engine/table/evict.h; NULL: nothing is evicted */
+    bool hurry;                  /* a bucket waits to be cleared: even a few items are worth a grace period */
     /* Called again and again while table_drain() waits for sections to end. since_ns: for how long it has waited. May be NULL. */
     void (*waits)(void *ctx, uint64_t since_ns);
     void *waits_ctx;
@@ -408,6 +417,8 @@ void table_batch_add(const struct table_writer *w, struct table_batch *b, size_t
 bool table_is_no_larger(const struct table_writer *w, uint64_t hash, const void *key, size_t key_len,
                         uint32_t value_word);
 bool table_admits_batch(const struct table_writer *w, const struct table_batch *b, uint64_t pending);
+/* Would an empty table take it? */
+bool table_could_admit(const struct table_writer *w, const struct table_batch *b);
 
 /* Write the memory figures for tools. */
 void table_note_memory(const struct table_writer *w);

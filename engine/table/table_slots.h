@@ -202,6 +202,9 @@ static inline int table_publish(struct table_writer *w, uint32_t node, uint64_t 
     /* MO(node.prev): relaxed; published with the slot. */
     atomic_store_explicit(&n->prev, p.node, memory_order_relaxed);
     table_swap(w, &p, hash, node, index);
+    if (__builtin_expect(w->evict != NULL, 0)) {
+        w->evict->replace(w, hash, old, n);
+    }
     table_count_swap(w, old, p.node, n);
     return 0;
 }

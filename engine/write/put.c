@@ -102,6 +102,9 @@ static inline uint64_t put_do(struct tide *d, struct put *p) {
     r->last_ts = s->ring.last_ts;
     KILL_POINT("seq.applied");
     replica_advance(r, r->last_ts);
+    if (__builtin_expect(w->evict != NULL, 0)) {
+        w->evict->replace(w, p->hash, table_node_at(&w->t, p->place.node), n);
+    }
     table_count_swap(w, table_node_at(&w->t, p->place.node), p->place.node, n);
     replica_note_index(r);
     replica_advanced(r);

@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Domains that evict: puts always find room, what is read stays wherever it is read, replicas stay alike, and the next leader knows what to do. */
+#include <stdio.h>
+
+#include "engine/replica/domain.h"
+#include "engine/table/evict.h"
+#include "tests/lib/help.h"
+
+#define ROOM (UINT64_C(1) << 20)
+#define VALUE 400u
+#define HOT 50u
+
+static char value[8192];
+
+static struct tide *open_evicting(void) {
+    struct tide_opts o = TIDE_OPTS_INIT;
+    o.flags |= TIDE_EPHEMERAL;
+    o.ring_bytes = ROOM / 4;
+    o.table_bytes = ROOM;
+    o.evict = TIDE_EVICT_S3FIFO;
+    o.write_timeout_ns = UINT64_C(10000000000);
+    struct tide *d;
+    assert_int_equal(tide_open(&d, help_name(), &o), 0);
+    return d;
+}
+
+static size_t key_of(char *key, size_t room, const char *kind, uint64_t n) {
+    return (size_t)snprintf(key, room, "%s:%010llu", kind, (unsigned long long)n);
+}
+
+static int put(struct tide *d, const char *kind, uint64_t n, size_t size) {
+    char key[64];
+    return tide_put(d, NULL, key, key_of(key, sizeof(key), kind, n), value, size, NULL);
+}
+
+static int get(struct tide_reader *r, const char *kind, uint64_t n) {
+    char key[64], buf[sizeof(value)];
+    return tide_get(r, key, key_of(key, sizeof(key), kind, n), NULL, buf, sizeof(buf), NULL);
+}
+
+static uint64_t evicted(struct tide *d) {
+    return atomic_load(&d->log->leader.evicted);
+}
+
+static uint64_t fill(struct tide *d) {
+    uint64_t n = 0;
+    while (evicted(d) == 0) {
+        assert_int_equal(put(d, "fill", n++, VALUE), 0);
+    }
+    return n;
+}
+
+static void put__full_domain_that_evicts__every_put_is_done_and_replicas_stay_alike(void **state) {
+    (void)state;
+    struct tide *d = open_evicting();
+    help_leader(d);
+    help_follower(d, 0);
+    uint64_t n = fill(d);
+    for (uint64_t i = 0; i < 20 * n; i++) {
+        assert_int_equal(put(d, "more", i, i % 7 == 0 ? 3000 : 10 + i % 500), 0);
+    }
+    help_assert_equal_digests(d);
+    struct tide_verify v = TIDE_VERIFY_INIT;
+    assert_int_equal(tide_verify(d, &v), 0);
+    assert_int_equal(v.replicas, 2);
+    assert_int_equal(v.damaged, 0);
+    struct tide_replica_info leader = TIDE_REPLICA_INFO_INIT;
+    assert_int_equal(tide_replica_info(d, 0, &leader), 0);
+    assert_int_equal(leader.keys + evicted(d), n + 20 * n);
+    assert_true(leader.keys > n / 4); /* it is as full as it can be */
+    assert_int_equal(atomic_load(&d->log->leader.refused_full), 0);
+    assert_int_equal(tide_close(d), 0);
+}
+
+/* Reads through one reader keep HOT keys in, while others come and go. */
+static void reads_keep(struct tide *writes, struct tide_reader *r) {
+    uint64_t n = fill(writes);
+    for (uint64_t k = 0; k < HOT; k++) {
+        assert_int_equal(put(writes, "hot", k, VALUE), 0);
+    }
+    uint64_t lost = 0;
+    for (uint64_t i = 0; i < 5 * n; i++) {
+        assert_int_equal(put(writes, "cold", i, VALUE), 0);
+        lost += get(r, "hot", i % HOT) != 0;
+    }
+    assert_int_equal(lost, 0);
+    uint64_t cold = 0;
+    for (uint64_t i = 0; i < n; i++) {
+        cold += get(r, "cold", i) == 0;
+    }
+    assert_true(cold < n / 10); /* nobody read these */
+}
+
+static void get__by_a_reader_of_the_leader__keeps_keys_in(void **state) {
+    (void)state;
+    struct tide *d = open_evicting();
+    uint32_t id = help_leader(d);
+    struct tide_reader *r = help_reader(d, TIDE_STICKY, (int32_t)id, 0);
+    reads_keep(d, r);
+    assert_int_equal(tide_reader_close(r), 0);
+    assert_int_equal(tide_close(d), 0);
+}
+
+static void get__by_a_reader_of_a_follower__keeps_keys_in(void **state) {
+    (void)state;
+    struct tide *d = open_evicting();
+    help_leader(d);
+    uint32_t id = help_follower(d, 0);
+    struct tide_reader *r = help_reader(d, TIDE_STICKY, (int32_t)id, UINT64_C(1) << id);
+    reads_keep(d, r);
+    assert_int_equal(tide_reader_close(r), 0);
+    assert_int_equal(tide_close(d), 0);
+}
+
+static void get__by_a_reader_without_a_replica__keeps_keys_in(void **state) {
+    (void)state;
+    struct tide *d = open_evicting();
+    help_leader(d);
+    struct tide *other = help_open_again(d);
+    struct tide_reader *r = help_reader(other, TIDE_STICKY, -1, 0);
+    reads_keep(d, r);
+    assert_int_equal(tide_reader_close(r), 0);
+    assert_int_equal(tide_close(other), 0);
+    assert_int_equal(tide_close(d), 0);
+}
+
+static void mget_and_sections__what_they_find__stays_too(void **state) {
+    (void)state;
+    struct tide *d = open_evicting();
+    help_leader(d);
+    struct tide_reader *r = help_reader(d, TIDE_STICKY, 0, 0);
+    uint64_t n = fill(d);
+    for (uint64_t k = 0; k < 3; k++) {
+        assert_int_equal(put(d, "hot", k, VALUE), 0);
+    }
+    char keys[3][64], buf[sizeof(value)];
+    size_t len[3];
+    for (uint64_t k = 0; k < 3; k++) {
+        len[k] = key_of(keys[k], sizeof(keys[k]), "hot", k);
+    }
+    for (uint64_t i = 0; i < 3 * n; i++) {
+        assert_int_equal(put(d, "cold", i, VALUE), 0);
+        struct tide_mget_item item = { .key = keys[0], .key_len = len[0], .buf = buf, .buf_size = sizeof(buf) };
+        assert_int_equal(tide_mget(r, &item, 1, NULL, NULL), 0);
+        assert_int_equal(item.result, 0);
+        assert_int_equal(tide_section_begin(r, NULL, NULL), 0);
+        const void *at;
+        size_t size;
+        assert_int_equal(tide_section_get(r, keys[1], len[1], buf, sizeof(buf), NULL, NULL), 0);
+        assert_int_equal(tide_section_peek(r, keys[2], len[2], &at, &size, NULL), 0);
+        assert_int_equal(tide_section_end(r), 0);
+    }
+    assert_int_equal(tide_reader_close(r), 0);
+    assert_int_equal(tide_close(d), 0);
+}
+
+static void put__that_an_empty_table_could_not_hold__is_full_and_nothing_goes(void **state) {
+    (void)state;
+    struct tide_opts o = TIDE_OPTS_INIT;
+    o.flags |= TIDE_EPHEMERAL;
+    o.ring_bytes = 8 * ROOM;
+    o.table_bytes = 8 * ROOM;
+    o.evict = TIDE_EVICT_S3FIFO;
+    struct tide *d;
+    assert_int_equal(tide_open(&d, help_name(), &o), 0);
+    help_leader(d);
+    while (evicted(d) == 0) {
+        assert_int_equal(put(d, "k", help_scaled(1) * tide_now(d), VALUE), 0);
+    }
+    uint64_t before = evicted(d);
+    struct tide_op ops[1100];
+    static char keys[1100][16];
+    for (size_t i = 0; i < 1100; i++) { /* together more than a table */
+        snprintf(keys[i], sizeof(keys[i]), "batch:%06zu", i);
+        ops[i] = (struct tide_op){ TIDE_OP_PUT, 0, keys[i], 12, value, 1900, 0 };
+    }
+    assert_int_equal(tide_batch(d, NULL, ops, 1100, NULL, NULL), TIDE_ERR_TOO_BIG); /* for the ring: a quarter of it */
+    assert_int_equal(tide_batch(d, NULL, ops, 1000, NULL, NULL), 0);
+    assert_true(evicted(d) > before);
+    assert_int_equal(tide_close(d), 0);
+}
+
+static void cas__full_domain__the_key_that_it_names_is_not_evicted_for_it(void **state) {
+    (void)state;
+    struct tide *d = open_evicting();
+    help_leader(d);
+    struct tide_reader *r = help_reader(d, TIDE_STICKY, 0, 0);
+    uint64_t n = fill(d);
+    for (uint64_t i = 0; i < 2 * n; i++) {
+        char key[64];
+        size_t len = key_of(key, sizeof(key), "cas", i);
+        struct tide_token t;
+        assert_int_equal(tide_put(d, NULL, key, len, value, VALUE, &t), 0);
+        for (uint64_t k = 0; k < 4; k++) {
+            assert_int_equal(put(d, "other", 4 * i + k, VALUE), 0);
+        }
+        int error = tide_cas(d, NULL, key, len, t.index, value, 6000, NULL, NULL); /* needs the room of many */
+        assert_true(error == 0 || error == TIDE_ERR_MISMATCH);                     /* evicted before, by another put */
+        if (error == 0) {
+            assert_int_equal(get(r, "cas", i), 0);
+        }
+    }
+    assert_int_equal(tide_reader_close(r), 0);
+    assert_int_equal(tide_close(d), 0);
+}
+
+static void step_down__the_next_leader__evicts_what_nobody_reads(void **state) {
+    (void)state;
+    struct tide *d = open_evicting(), *other = help_open_again(d);
+    struct tide_replica_opts o = TIDE_REPLICA_OPTS_INIT;
+    o.role = TIDE_LEADER;
+    o.candidate = 1;
+    assert_int_equal(tide_replica_start(d, &o, NULL), 0);
+    o.role = TIDE_FOLLOWER;
+    assert_int_equal(tide_replica_start(other, &o, NULL), 0);
+    struct tide_reader *r = help_reader(d, TIDE_STICKY, 0, 0);
+    uint64_t n = fill(d), lost = 0;
+    for (uint64_t k = 0; k < HOT; k++) {
+        assert_int_equal(put(d, "hot", k, VALUE), 0);
+    }
+    for (uint64_t i = 0; i < 4 * n; i++) {
+        assert_int_equal(put(d, "cold", i, VALUE), 0);
+        lost += get(r, "hot", i % HOT) != 0;
+        if (i == 2 * n) {
+            struct tide_token t;
+            assert_int_equal(put(d, "cold", i, VALUE), 0);
+            assert_int_equal(tide_reader_token(r, &t), 0);
+            assert_int_equal(tide_wait_applied(d, &t, 2, UINT64_C(10000000000)), 0);
+            assert_int_equal(tide_step_down(d), 0);
+            struct tide_info info = TIDE_INFO_INIT;
+            do {
+                assert_int_equal(tide_info(d, &info), 0);
+            } while (info.leader != 1);
+        }
+    }
+    assert_true(lost <= 4);
+    help_assert_equal_digests(d);
+    assert_int_equal(tide_reader_close(r), 0);
+    assert_int_equal(tide_close(other), 0);
+    assert_int_equal(tide_close(d), 0);
+}
+
+/* Keys that come and are deleted again leave names in the queues. */
+static void delete__again_and_again__queues_stay_short(void **state) {
+    (void)state;
+    struct tide *d = open_evicting();
+    help_leader(d);
+    const struct table_writer *w = &atomic_load(&d->running[0])->writer;
+    const struct evict *e = (const struct evict *)w->evict;
+    for (uint64_t i = 0; i < 60000; i++) {
+        char key[64];
+        size_t len = key_of(key, sizeof(key), "gone", i);
+        assert_int_equal(tide_put(d, NULL, key, len, value, 10, NULL), 0);
+        if (i % 10 != 0 || i > 1000) {
+            assert_int_equal(tide_delete(d, NULL, key, len, NULL), 0);
+        }
+        assert_true(e->small.count + e->main.count <= 4 * (w->keys + 2 * EVICT_CHUNK));
+    }
+    assert_int_equal(w->keys, 101);
+    fill(d); /* and it goes on as it should */
+    assert_int_equal(tide_close(d), 0);
+}
+
+static void tide_open__a_policy_that_there_is_not__is_invalid(void **state) {
+    (void)state;
+    struct tide_opts o = TIDE_OPTS_INIT;
+    o.evict = TIDE_EVICT_S3FIFO + 1;
+    struct tide *d;
+    assert_int_equal(tide_open(&d, help_name(), &o), TIDE_ERR_INVALID);
+}
+
+int main(void) {
+    help_start(120);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(put__full_domain_that_evicts__every_put_is_done_and_replicas_stay_alike),
+        cmocka_unit_test(get__by_a_reader_of_the_leader__keeps_keys_in),
+        cmocka_unit_test(get__by_a_reader_of_a_follower__keeps_keys_in),
+        cmocka_unit_test(get__by_a_reader_without_a_replica__keeps_keys_in),
+        cmocka_unit_test(mget_and_sections__what_they_find__stays_too),
+        cmocka_unit_test(put__that_an_empty_table_could_not_hold__is_full_and_nothing_goes),
+        cmocka_unit_test(cas__full_domain__the_key_that_it_names_is_not_evicted_for_it),
+        cmocka_unit_test(step_down__the_next_leader__evicts_what_nobody_reads),
+        cmocka_unit_test(delete__again_and_again__queues_stay_short),
+        cmocka_unit_test(tide_open__a_policy_that_there_is_not__is_invalid),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
