@@ -277,8 +277,11 @@ static void let_another_queue(const char *point) {
     }
     stop_at = NULL;
     assert_int_equal(pthread_create(&queue_thread, NULL, put_queued, NULL), 0);
-    struct seq_request *queued;
-    while ((queued = atomic_load(&queue_domain->seq.queue)) == NULL || atomic_load(&queued->done) != SEQ_ASLEEP) {
+    bool asleep = false;
+    while (!asleep) { /* the leader's own sweep may have queued as well */
+        for (struct seq_request *q = atomic_load(&queue_domain->seq.queue); q != NULL && !asleep; q = q->next) {
+            asleep = atomic_load(&q->done) == SEQ_ASLEEP;
+        }
         crash_nap_us(100);
     }
 }
