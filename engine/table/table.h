@@ -219,7 +219,8 @@ static inline bool table_lengths_of(const struct table *t, const struct table_no
     out->key = atomic_load_explicit(&n->key_len, memory_order_relaxed);
     out->value = atomic_load_explicit(&n->value_len, memory_order_relaxed); /* MO(node.fields) */
     uint64_t off = (uint64_t)((const uint8_t *)n - t->base);
-    if (__builtin_expect(off - t->buckets_off > t->room - out->key - out->value, 0)) {
+    size_t both = out->key + out->value; /* may be more than there is at all */
+    if (__builtin_expect(both > t->room || off - t->buckets_off > t->room - both, 0)) {
         table_note_damage(t, n, "a node's lengths");
         return false;
     }
