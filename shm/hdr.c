@@ -7,19 +7,23 @@
 /* The layout after Gil Tene: values up to sub_bucket_count units are counted one by one; each further bucket doubles
  * the range and the width of its counts, and only its upper half is new. */
 int hdr_shape(int64_t lowest, int64_t highest, int digits, struct hdr_shape *shape) {
-    if (lowest < 1 || lowest > INT64_MAX / 2 || highest < 2 * lowest || digits < 0 || digits > HDR_DIGITS_MAX)
+    if (lowest < 1 || lowest > INT64_MAX / 2 || highest < 2 * lowest || digits < 0 || digits > HDR_DIGITS_MAX) {
         return -1;
+    }
     int64_t exact_up_to = 2;
-    for (int i = 0; i < digits; i++)
+    for (int i = 0; i < digits; i++) {
         exact_up_to *= 10;
+    }
     int sub_bucket_magnitude = 64 - __builtin_clzll((uint64_t)exact_up_to - 1);
     int unit_magnitude = 63 - __builtin_clzll((uint64_t)lowest);
-    if (sub_bucket_magnitude + unit_magnitude > 62)
+    if (sub_bucket_magnitude + unit_magnitude > 62) {
         return -1;
+    }
     int buckets = 1;
     for (uint64_t beyond = UINT64_C(1) << (sub_bucket_magnitude + unit_magnitude); beyond <= (uint64_t)highest;
-         beyond <<= 1)
+         beyond <<= 1) {
         buckets++; /* ends: at 2^63 the latest, beyond is above every int64_t */
+    }
     *shape = (struct hdr_shape){
         .lowest = lowest,
         .highest = highest,
@@ -75,8 +79,9 @@ static int64_t add_capped(int64_t a, int64_t b) {
 
 int hdr_init(struct hdr *h, int64_t lowest, int64_t highest, int digits) {
     struct hdr_shape shape;
-    if (hdr_shape(lowest, highest, digits, &shape) != 0)
+    if (hdr_shape(lowest, highest, digits, &shape) != 0) {
         return -1;
+    }
     h->lowest = shape.lowest;
     h->highest = shape.highest;
     h->digits = shape.digits;
@@ -91,22 +96,25 @@ int hdr_init(struct hdr *h, int64_t lowest, int64_t highest, int digits) {
 
 int hdr_check(const struct hdr *h, size_t room_bytes) {
     struct hdr_shape shape;
-    if (room_bytes < offsetof(struct hdr, counts) || shape_of(h, &shape) != 0)
+    if (room_bytes < offsetof(struct hdr, counts) || shape_of(h, &shape) != 0) {
         return -1;
+    }
     const volatile struct hdr *shared = h;
     if (shared->unit_magnitude != shape.unit_magnitude ||
         shared->sub_bucket_half_magnitude != shape.sub_bucket_half_magnitude ||
         shared->sub_bucket_count != shape.sub_bucket_count || shared->bucket_count != shape.bucket_count ||
-        shared->counts_len != shape.counts_len)
+        shared->counts_len != shape.counts_len) {
         return -1;
+    }
     return shape_size_bytes(&shape) <= room_bytes ? 0 : -1;
 }
 
 struct hdr *hdr_new(int64_t lowest, int64_t highest, int digits) {
     size_t size_bytes = hdr_size_bytes(lowest, highest, digits);
     struct hdr *h = size_bytes ? aligned_alloc(LAYOUT_LINE, size_bytes) : NULL;
-    if (h)
+    if (h) {
         (void)hdr_init(h, lowest, highest, digits);
+    }
     return h;
 }
 
@@ -115,12 +123,14 @@ void hdr_free(struct hdr *h) {
 }
 
 struct hdr *hdr_snapshot(const struct hdr *src, size_t room_bytes) {
-    if (hdr_check(src, room_bytes) != 0)
+    if (hdr_check(src, room_bytes) != 0) {
         return NULL;
+    }
     /* The parameters may have changed since the check: from here on only this copy of them is used. */
     struct hdr_shape shape;
-    if (shape_of(src, &shape) != 0 || shape_size_bytes(&shape) > room_bytes)
+    if (shape_of(src, &shape) != 0 || shape_size_bytes(&shape) > room_bytes) {
         return NULL;
+    }
     struct hdr *copy = hdr_new(shape.lowest, shape.highest, shape.digits);
     if (copy && hdr_add(copy, src) != 0) {
         hdr_free(copy);
@@ -130,8 +140,9 @@ struct hdr *hdr_snapshot(const struct hdr *src, size_t room_bytes) {
 }
 
 void hdr_reset(struct hdr *h) {
-    for (int32_t i = 0; i < h->counts_len; i++)
+    for (int32_t i = 0; i < h->counts_len; i++) {
         store(&h->counts[i], 0);
+    }
     store(&h->total, 0);
     store(&h->min, INT64_MAX);
     store(&h->max, 0);
@@ -192,15 +203,17 @@ int64_t hdr_median_equivalent(const struct hdr *h, int64_t value) {
 
 int64_t hdr_count_at_index(const struct hdr *h, int32_t index) {
     struct hdr_shape shape;
-    if (shape_of(h, &shape) != 0 || index < 0 || index >= shape.counts_len)
+    if (shape_of(h, &shape) != 0 || index < 0 || index >= shape.counts_len) {
         return 0;
+    }
     return load_count(&h->counts[index]);
 }
 
 int64_t hdr_value_at_index(const struct hdr *h, int32_t index) {
     struct hdr_shape shape;
-    if (shape_of(h, &shape) != 0 || index < 0 || index >= shape.counts_len)
+    if (shape_of(h, &shape) != 0 || index < 0 || index >= shape.counts_len) {
         return 0;
+    }
     return value_at(&shape, index);
 }
 
@@ -208,23 +221,28 @@ int64_t hdr_value_at_index(const struct hdr *h, int32_t index) {
 
 static void add_at(struct hdr *h, const struct hdr_shape *shape, int32_t index, int64_t n) {
     int64_t total = load(&h->total);
-    if (n > INT64_MAX - total)
+    if (n > INT64_MAX - total) {
         n = INT64_MAX - total; /* no count is above total: so none can overflow either */
-    if (n <= 0)
+    }
+    if (n <= 0) {
         return;
+    }
     store(&h->counts[index], add_capped(load(&h->counts[index]), n));
     store(&h->total, total + n);
     int64_t lowest = value_at(shape, index);
     int64_t highest = highest_equivalent(shape, lowest);
-    if (lowest < load(&h->min))
+    if (lowest < load(&h->min)) {
         store(&h->min, lowest);
-    if (highest > load(&h->max))
+    }
+    if (highest > load(&h->max)) {
         store(&h->max, highest);
+    }
 }
 
 int hdr_add_at_index(struct hdr *h, int32_t index, int64_t n) {
-    if (index < 0 || index >= h->counts_len || n < 0)
+    if (index < 0 || index >= h->counts_len || n < 0) {
         return -1;
+    }
     struct hdr_shape shape = {
         .unit_magnitude = h->unit_magnitude,
         .sub_bucket_half_magnitude = h->sub_bucket_half_magnitude,
@@ -238,12 +256,14 @@ int hdr_add(struct hdr *dst, const struct hdr *src) {
     struct hdr_shape shape;
     struct hdr_shape other;
     if (shape_of(dst, &shape) != 0 || shape_of(src, &other) != 0 || shape.lowest != other.lowest ||
-        shape.highest != other.highest || shape.digits != other.digits)
+        shape.highest != other.highest || shape.digits != other.digits) {
         return -1;
+    }
     for (int32_t i = 0; i < shape.counts_len; i++) {
         int64_t count = load_count(&src->counts[i]);
-        if (count)
+        if (count) {
             add_at(dst, &shape, i, count);
+        }
     }
     store(&dst->reserved, add_capped(load(&dst->reserved), load_count(&src->reserved)));
     return 0;
@@ -253,8 +273,9 @@ int hdr_add(struct hdr *dst, const struct hdr *src) {
 
 static int64_t sum_counts(const struct hdr *h, const struct hdr_shape *shape) {
     int64_t sum = 0;
-    for (int32_t i = 0; i < shape->counts_len; i++)
+    for (int32_t i = 0; i < shape->counts_len; i++) {
         sum = add_capped(sum, load_count(&h->counts[i]));
+    }
     return sum;
 }
 
@@ -262,13 +283,16 @@ static int64_t sum_counts(const struct hdr *h, const struct hdr_shape *shape) {
  * would else take one more where the product is a whole number but for rounding. */
 static int64_t count_at_percentile(double p, int64_t total) {
     double wanted = nextafter(p, -INFINITY);
-    if (!(wanted > 0))
+    if (!(wanted > 0)) {
         wanted = 0;
-    if (wanted > 100)
+    }
+    if (wanted > 100) {
         wanted = 100;
+    }
     double count = ceil(wanted * (double)total / 100);
-    if (count >= (double)total) /* also: a double near 2^63 may not fit back */
+    if (count >= (double)total) { /* also: a double near 2^63 may not fit back */
         return total;
+    }
     return count < 1 ? 1 : (int64_t)count;
 }
 
@@ -277,19 +301,24 @@ static int64_t count_at_percentile(double p, int64_t total) {
 void hdr_values_at_percentiles(const struct hdr *h, const double *p, int64_t *v, size_t n) {
     struct hdr_shape shape;
     int64_t total = shape_of(h, &shape) == 0 ? sum_counts(h, &shape) : 0;
-    for (size_t k = 0; k < n; k++)
+    for (size_t k = 0; k < n; k++) {
         v[k] = total ? -count_at_percentile(p[k], total) : 0;
+    }
     int64_t seen = 0;
     for (int32_t i = 0; seen < total && i < shape.counts_len; i++) {
         int64_t count = load_count(&h->counts[i]);
         seen = add_capped(seen, count);
-        for (size_t k = 0; count && k < n; k++)
-            if (v[k] < 0 && seen >= -v[k])
+        for (size_t k = 0; count && k < n; k++) {
+            if (v[k] < 0 && seen >= -v[k]) {
                 v[k] = p[k] > 0 ? highest_equivalent(&shape, value_at(&shape, i)) : value_at(&shape, i);
+            }
+        }
     }
-    for (size_t k = 0; k < n; k++)
-        if (v[k] < 0)
+    for (size_t k = 0; k < n; k++) {
+        if (v[k] < 0) {
             v[k] = 0; /* the writer has reset it in between */
+        }
+    }
 }
 
 int64_t hdr_value_at_percentile(const struct hdr *h, double p) {
@@ -300,21 +329,27 @@ int64_t hdr_value_at_percentile(const struct hdr *h, double p) {
 
 int64_t hdr_min(const struct hdr *h) {
     struct hdr_shape shape;
-    if (shape_of(h, &shape) != 0)
+    if (shape_of(h, &shape) != 0) {
         return 0;
-    for (int32_t i = 0; i < shape.counts_len; i++)
-        if (load_count(&h->counts[i]))
+    }
+    for (int32_t i = 0; i < shape.counts_len; i++) {
+        if (load_count(&h->counts[i])) {
             return value_at(&shape, i);
+        }
+    }
     return 0;
 }
 
 int64_t hdr_max(const struct hdr *h) {
     struct hdr_shape shape;
-    if (shape_of(h, &shape) != 0)
+    if (shape_of(h, &shape) != 0) {
         return 0;
-    for (int32_t i = shape.counts_len - 1; i >= 0; i--)
-        if (load_count(&h->counts[i]))
+    }
+    for (int32_t i = shape.counts_len - 1; i >= 0; i--) {
+        if (load_count(&h->counts[i])) {
             return highest_equivalent(&shape, value_at(&shape, i));
+        }
+    }
     return 0;
 }
 
@@ -323,8 +358,9 @@ static double mean_of(const struct hdr *h, const struct hdr_shape *shape) {
     int64_t total = 0;
     for (int32_t i = 0; i < shape->counts_len; i++) {
         int64_t count = load_count(&h->counts[i]);
-        if (!count)
+        if (!count) {
             continue;
+        }
         sum += (double)median_equivalent(shape, value_at(shape, i)) * (double)count;
         total = add_capped(total, count);
     }
@@ -338,15 +374,17 @@ double hdr_mean(const struct hdr *h) {
 
 double hdr_stddev(const struct hdr *h) {
     struct hdr_shape shape;
-    if (shape_of(h, &shape) != 0)
+    if (shape_of(h, &shape) != 0) {
         return 0;
+    }
     double mean = mean_of(h, &shape);
     double sum = 0;
     int64_t total = 0;
     for (int32_t i = 0; i < shape.counts_len; i++) {
         int64_t count = load_count(&h->counts[i]);
-        if (!count)
+        if (!count) {
             continue;
+        }
         double deviation = (double)median_equivalent(&shape, value_at(&shape, i)) - mean;
         sum += deviation * deviation * (double)count;
         total = add_capped(total, count);

@@ -49,33 +49,40 @@ static struct hdr *window_of_writer(struct lag_windows *windows, size_t i) {
 int lag_init(struct hdr *all, struct lag_windows *windows) {
     struct hdr_shape shape;
     if (hdr_shape(LAG_LOWEST_NS, LAG_HIGHEST_NS, LAG_DIGITS, &shape) != 0 ||
-        memcmp(&shape, &lag_shape, sizeof(shape)) != 0)
+        memcmp(&shape, &lag_shape, sizeof(shape)) != 0) {
         return -1;
+    }
     (void)hdr_init(all, LAG_LOWEST_NS, LAG_HIGHEST_NS, LAG_DIGITS);
     memset(windows, 0, sizeof(*windows));
     windows->hdr_bytes = LAG_HDR_BYTES;
     windows->window_count = LAYOUT_LAG_WINDOWS;
-    for (size_t i = 0; i < LAYOUT_LAG_WINDOWS; i++)
+    for (size_t i = 0; i < LAYOUT_LAG_WINDOWS; i++) {
         (void)hdr_init(window_of_writer(windows, i), LAG_LOWEST_NS, LAG_HIGHEST_NS, LAG_DIGITS);
+    }
     return 0;
 }
 
 static int check_shape(const struct hdr *h, size_t room_bytes) {
-    if (hdr_check(h, room_bytes) != 0)
+    if (hdr_check(h, room_bytes) != 0) {
         return -1;
+    }
     return h->lowest == LAG_LOWEST_NS && h->highest == LAG_HIGHEST_NS && h->digits == LAG_DIGITS ? 0 : -1;
 }
 
 int lag_check(const struct hdr *all, size_t all_room_bytes, const struct lag_windows *windows,
               size_t windows_room_bytes) {
-    if (all_room_bytes < LAG_HDR_BYTES || check_shape(all, all_room_bytes) != 0)
+    if (all_room_bytes < LAG_HDR_BYTES || check_shape(all, all_room_bytes) != 0) {
         return -1;
+    }
     if (windows_room_bytes < lag_windows_size_bytes() || windows->hdr_bytes != LAG_HDR_BYTES ||
-        windows->window_count != LAYOUT_LAG_WINDOWS)
+        windows->window_count != LAYOUT_LAG_WINDOWS) {
         return -1;
-    for (size_t i = 0; i < LAYOUT_LAG_WINDOWS; i++)
-        if (check_shape(window_at(windows, i), LAG_HDR_BYTES) != 0)
+    }
+    for (size_t i = 0; i < LAYOUT_LAG_WINDOWS; i++) {
+        if (check_shape(window_at(windows, i), LAG_HDR_BYTES) != 0) {
             return -1;
+        }
+    }
     return 0;
 }
 
@@ -84,11 +91,12 @@ static void take_window(struct lag_windows *windows, size_t i, uint64_t number) 
     struct hdr *window = window_of_writer(windows, i);
     /* MO(lag.count): relaxed is enough here, as each of the stores below releases it. */
     atomic_store_explicit(&windows->second[i], 0, memory_order_relaxed);
-    for (size_t k = 0; k < LAG_COUNTS; k++)
+    for (size_t k = 0; k < LAG_COUNTS; k++) {
         /* MO(lag.count): release; pairs with the acquire of a count in copy_window(). Without it a reader could add
          * counts of the new second and still find the old second's number afterwards. A later hdr_bump() of the count
          * continues the release sequence. */
         atomic_store_explicit(&window->counts[k], 0, memory_order_release);
+    }
     /* MO(stats): nobody reads these four to add a window up. */
     atomic_store_explicit(&window->total, 0, memory_order_relaxed);
     atomic_store_explicit(&window->min, INT64_MAX, memory_order_relaxed); /* MO(stats) */
@@ -103,8 +111,9 @@ void lag_record(struct hdr *all, struct lag_windows *windows, uint64_t now_ns, i
     uint64_t second = now_ns / NS_PER_S;
     size_t i = second % LAYOUT_LAG_WINDOWS;
     /* MO(lag.second): relaxed, as this thread is the one that writes it. */
-    if (atomic_load_explicit(&windows->second[i], memory_order_relaxed) != second + 1)
+    if (atomic_load_explicit(&windows->second[i], memory_order_relaxed) != second + 1) {
         take_window(windows, i, second + 1);
+    }
     hdr_record_shaped(window_of_writer(windows, i), &lag_shape, lag_ns, (int64_t)n);
     hdr_record_shaped(all, &lag_shape, lag_ns, (int64_t)n);
 }
@@ -119,11 +128,13 @@ static int copy_window(const struct lag_windows *windows, size_t i, uint64_t sec
     /* MO(lag.second): acquire; pairs with the release in take_window(). */
     uint64_t number = atomic_load_explicit(&windows->second[i], memory_order_acquire);
     /* One second ahead counts too: the reader took its time before the writer did. */
-    if (number == 0 || number > second + 2 || number + LAG_ROLLING_SECONDS < second + 1)
+    if (number == 0 || number > second + 2 || number + LAG_ROLLING_SECONDS < second + 1) {
         return -1;
-    for (size_t k = 0; k < LAG_COUNTS; k++)
+    }
+    for (size_t k = 0; k < LAG_COUNTS; k++) {
         /* MO(lag.count): acquire; pairs with the release in take_window(), and keeps the load below behind it. */
         counts[k] = atomic_load_explicit(&window->counts[k], memory_order_acquire);
+    }
     /* MO(lag.count): relaxed is enough, after the acquires. */
     return atomic_load_explicit(&windows->second[i], memory_order_relaxed) == number ? 0 : -1;
 }
@@ -136,13 +147,16 @@ static int64_t sane_count(int64_t count) {
 void lag_rolling(const struct lag_windows *windows, uint64_t now_ns, struct hdr *out) {
     int64_t counts[LAG_COUNTS];
     hdr_reset(out);
-    if (check_shape(out, LAG_HDR_BYTES) != 0)
+    if (check_shape(out, LAG_HDR_BYTES) != 0) {
         return;
+    }
     for (size_t i = 0; i < LAYOUT_LAG_WINDOWS; i++) {
-        if (copy_window(windows, i, now_ns / NS_PER_S, counts) != 0)
+        if (copy_window(windows, i, now_ns / NS_PER_S, counts) != 0) {
             continue;
-        for (size_t k = 0; k < LAG_COUNTS; k++)
+        }
+        for (size_t k = 0; k < LAG_COUNTS; k++) {
             hdr_bump(&out->counts[k], sane_count(counts[k]));
+        }
     }
     hdr_recount(out);
 }

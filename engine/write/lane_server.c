@@ -222,7 +222,9 @@ static void lane_look(struct tide *d) {
 
 /* Has something that expires soon been put since the sweep said that nothing does? */
 static bool lane_is_alarmed(const struct tide *d) {
-    return d->server->sweep.armed && atomic_load(&d->seq.alarm) == 0;
+    /* While the sweep is posted, `armed` is another thread's to write. */
+    const struct seq_sweep *sweep = &d->server->sweep;
+    return !sweep->posted && sweep->armed && atomic_load(&d->seq.alarm) == 0;
 }
 
 /* If it is time, remove some of what has expired. Returns for how long the thread may sleep: 0, there is more to remove. */
