@@ -22,7 +22,7 @@
 
 struct lane_server {
     pthread_t thread;
-    _Atomic uint32_t stop;
+    _Atomic bool stop;
     struct vigil_hold vigil;
     /* The replica that led when this thread started: the sequencer lets its leader go before this thread has ended. */
     struct replica *leader;
@@ -253,7 +253,7 @@ static void *lane_server_run(void *arg) {
                  UINT64_MAX); /* look at every lane: requests may have been submitted to an earlier leader */
     uint32_t spins = 0;
     bool handed_over = false;
-    while (atomic_load(&server->stop) == 0) {
+    while (!atomic_load(&server->stop)) {
         uint64_t ready = atomic_load(&board->ready) != 0 ? atomic_exchange(&board->ready, 0) : 0;
         if (ready != 0) {
             lane_look(d);
@@ -267,13 +267,13 @@ static void *lane_server_run(void *arg) {
             uint32_t seen = atomic_load(&board->wake);
             atomic_store(&board->asleep, rest != 0);
             if (rest != 0 && atomic_load(&board->ready) == 0 && !board_is_pinged(board) &&
-                atomic_load(&server->stop) == 0 && !lane_is_alarmed(d)) {
+                !atomic_load(&server->stop) && !lane_is_alarmed(d)) {
                 park_wait(&board->wake, seen, rest);
             }
             lane_look(d);
             spins = rest != 0 ? 0 : LANE_SERVER_SPINS;
         }
-        if (!handed_over && atomic_load(&server->leader->damaged) != 0) {
+        if (!handed_over && atomic_load(&server->leader->damaged)) {
             handed_over = true;
             /* Without effect if no steward runs (this replica is no candidate): writes are refused then. */
             lead_ask_step_down(d);
@@ -306,7 +306,7 @@ void lane_serve_stop(struct tide *d) {
     if (d->server == NULL) {
         return;
     }
-    atomic_store(&d->server->stop, 1);
+    atomic_store(&d->server->stop, true);
     park_rouse(&d->log->lanes_board.wake, INT32_MAX);
     pthread_join(d->server->thread, NULL);
     free(d->server);
