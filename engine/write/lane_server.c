@@ -142,18 +142,20 @@ static bool lane_take(struct tide *d, uint32_t number, struct lane_work *w, stru
     w->bytes = NULL;
     w->d = (struct lane_decoded){ 0 };
     *q = (struct seq_request){ .lane = (uint16_t)(number + 1), .lane_seq = w->seq };
+    const struct lane_done *done = &d->server->leader->done[number];
+    uint64_t last = atomic_load(&done->seq); /* MO(lane.done): committed before the change of leader */
+    /* Whatever was done was taken before, and stays taken until it is answered. So a number that was used already, of a
+     * request that nobody has taken, is a word that somebody changed. */
+    bool changed = w->seq == 0 || last > w->seq || (last == w->seq && phase == LANE_SUBMITTED);
     /* TAKEN: an earlier leader took it. We have taken over, so no other process works on it. */
     if (phase == LANE_SUBMITTED && !atomic_compare_exchange_strong(&lane->turn, &turn, w->seq << 3 | LANE_TAKEN)) {
         return false;
     }
     KILL_POINT("lane.taken");
-    const struct lane_done *done = &d->server->leader->done[number];
-    uint64_t last = atomic_load(&done->seq); /* MO(lane.done): committed before the change of leader */
-    if (w->seq == 0 || last >= w->seq) {
+    if (changed || last == w->seq) {
         q->index = atomic_load(&done->index);
-        /* This leader has answered every request that it did, so nobody submits one of them again, unless somebody
-         * changed the lane's number. */
-        if (w->seq == 0 || last > w->seq || q->index > d->server->led_from) {
+        /* This leader has answered every request that it did. */
+        if (changed || q->index > d->server->led_from) {
             lane_note_fall(d->server->leader, number, w->seq);
             q->result = TIDE_ERR_UNKNOWN; /* not done by us; an earlier leader may have done it */
         } else if ((*(const volatile uint32_t *)&lane->flags & LANE_RESULTS) != 0) {
