@@ -64,13 +64,13 @@ i=0
 while [ $i -lt 1500 ]; do
     echo "p/$i"
     i=$((i + 1))
-done | sed 's/.*/{"src":"c","dest":"n","body":{"type":"write","key":"&","value":"v"}}/' >"$work/writes"
+done | sed 's/.*/{"src":"c","dest":"n","body":{"type":"write","msg_id":2,"key":"&","value":"v"}}/' >"$work/writes"
 printf '{"src":"c","dest":"n","body":{"type":"init","msg_id":1,"node_id":"n","node_ids":["n"]}}\n' |
     cat - "$work/writes" | timeout -k 5 30 "$tide" node --domain d >"$work/node" 2>"$work/err" || true
-expect 0 "scan --prefix" scan d --prefix p/ --json
+expect 0 "scan --prefix" scan d --prefix '"p/' --json
 many=$(field keys)
 [ "$many" = 1500 ] || bad "scan --prefix: $many keys, not 1500"
-expect 0 "del --prefix" del d --prefix p/
+expect 0 "del --prefix" del d --prefix '"p/'
 is "deleted $many keys"
 expect 0 "del --prefix of nothing" del d --prefix p/ --json
 is '{"deleted": 0, "index": null, "token": null}'
