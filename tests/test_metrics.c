@@ -32,8 +32,9 @@ static char *tide_says(const char *format, const char *name) {
 static double sample(const char *text, const char *spelled) {
     size_t length = strlen(spelled);
     for (const char *at = text; at != NULL && *at != '\0'; at = strchr(at, '\n'), at = at ? at + 1 : NULL) {
-        if (strncmp(at, spelled, length) == 0 && at[length] == ' ')
+        if (strncmp(at, spelled, length) == 0 && at[length] == ' ') {
             return strtod(at + length, NULL);
+        }
     }
     fprintf(stderr, "no sample %s\n", spelled);
     fail();
@@ -42,8 +43,9 @@ static double sample(const char *text, const char *spelled) {
 
 static double number(const cJSON *in, const char *name) {
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(in, name);
-    if (!cJSON_IsNumber(item))
+    if (!cJSON_IsNumber(item)) {
         fprintf(stderr, "no number %s\n", name);
+    }
     assert_true(cJSON_IsNumber(item));
     return item->valuedouble;
 }
@@ -86,8 +88,9 @@ static void compare_replica(const char *text, const cJSON *r, const char *domain
         { "tide_replica_lapped_total", "", "lapped" },
     };
     char state[64];
-    for (size_t i = 0; i < sizeof(SAME) / sizeof(SAME[0]); i++)
+    for (size_t i = 0; i < sizeof(SAME) / sizeof(SAME[0]); i++) {
         same_of_replica(text, r, domain, SAME[i][0], SAME[i][1], number(r, SAME[i][2]));
+    }
     same_of_replica(text, r, domain, "tide_apply_delay_seconds", "", number(r, "apply_delay_ns") / 1e9);
     snprintf(state, sizeof(state), ",state=\"%s\"", cJSON_GetStringValue(cJSON_GetObjectItem(r, "tide_replica_state")));
     same_of_replica(text, r, domain, "tide_replica_state", state, 1);
@@ -160,8 +163,9 @@ static void metrics__of_a_domain__equal_stat(void **state) {
     for (uint64_t i = 0; i < 500; i++) {
         snprintf(key, sizeof(key), "k%u", (unsigned)i);
         put_number(p.d, key, i);
-        if (i % 3 == 0)
+        if (i % 3 == 0) {
             (void)get(p.r, i % 2 == 0 ? key : "nokey", NULL);
+        }
     }
     catch_up(&p);
     compare(name_of(p.d));
@@ -247,8 +251,9 @@ static void negotiate__accept_headers__as_they_prefer(void **state) {
         { ";q=1,application/openmetrics-text", true },
     };
     for (size_t i = 0; i < sizeof(CASES) / sizeof(CASES[0]); i++) {
-        if (negotiate_open_metrics(CASES[i].accept) != CASES[i].open_metrics)
+        if (negotiate_open_metrics(CASES[i].accept) != CASES[i].open_metrics) {
             fprintf(stderr, "Accept: %s\n", CASES[i].accept ? CASES[i].accept : "(none)");
+        }
         assert_int_equal(negotiate_open_metrics(CASES[i].accept), CASES[i].open_metrics);
     }
 }
@@ -263,8 +268,9 @@ static void address_listen__what_is_none__refused(void **state) {
         char at[ADDRESS_TEXT], why[400] = "";
         bool usage = false;
         int fd = address_listen(CASES[i], at, &usage, why, sizeof(why));
-        if (fd >= 0 || !usage)
+        if (fd >= 0 || !usage) {
             fprintf(stderr, "'%s' was taken\n", CASES[i]);
+        }
         assert_int_equal(fd, -1);
         assert_true(usage && why[0] != '\0');
     }

@@ -50,8 +50,9 @@ static int connect_to(const char *at) {
 static int send_all(int fd, const char *text, size_t size) {
     while (size > 0) {
         ssize_t n = send(fd, text, size, MSG_NOSIGNAL);
-        if (n <= 0)
+        if (n <= 0) {
             return -1;
+        }
         text += n;
         size -= (size_t)n;
     }
@@ -62,9 +63,11 @@ static int send_all(int fd, const char *text, size_t size) {
 static size_t read_all(int fd, FILE *out) {
     static char bytes[65536];
     size_t all = 0;
-    for (ssize_t n; (n = recv(fd, bytes, sizeof(bytes), 0)) > 0; all += (size_t)n)
-        if (out)
+    for (ssize_t n; (n = recv(fd, bytes, sizeof(bytes), 0)) > 0; all += (size_t)n) {
+        if (out) {
             fwrite(bytes, 1, (size_t)n, out);
+        }
+    }
     return all;
 }
 
@@ -72,8 +75,9 @@ static size_t get(const char *at, const char *method, const char *path, char **h
     char head[4096];
     int fd = connect_to(at);
     int length = snprintf(head, sizeof(head), "%s %s HTTP/1.1\r\nHost: x\r\n", method, path);
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < n; i++) {
         length += snprintf(head + length, sizeof(head) - (size_t)length, "%s\r\n", headers[i]);
+    }
     length += snprintf(head + length, sizeof(head) - (size_t)length, "\r\n");
     send_all(fd, head, (size_t)length);
     size_t got = read_all(fd, out);
@@ -86,8 +90,9 @@ static int header(const char *at, size_t bytes) {
     int fd = connect_to(at);
     memset(letters, 'a', sizeof(letters));
     int ended = send_all(fd, "GET /metrics HTTP/1.1\r\nHost: x\r\nX: ", 36) != 0;
-    for (size_t sent = 0; !ended && sent < bytes; sent += sizeof(letters))
+    for (size_t sent = 0; !ended && sent < bytes; sent += sizeof(letters)) {
         ended = send_all(fd, letters, sizeof(letters)) != 0;
+    }
     /* What it may have answered meanwhile is no metrics. */
     char answer[64] = "";
     ssize_t n = recv(fd, answer, sizeof(answer) - 1, 0);
@@ -97,9 +102,11 @@ static int header(const char *at, size_t bytes) {
 static int slow(const char *at) {
     int fd = connect_to(at);
     struct pollfd end = { .fd = fd, .events = POLLIN | POLLRDHUP };
-    while (send_all(fd, "G", 1) == 0)
-        if (poll(&end, 1, 100) > 0)
+    while (send_all(fd, "G", 1) == 0) {
+        if (poll(&end, 1, 100) > 0) {
             return 0;
+        }
+    }
     return 0;
 }
 
@@ -118,11 +125,14 @@ static int deaf(const char *at, const char *path) {
 static int idle(const char *at, int n, int again) {
     struct rlimit limit = { 4096, 4096 };
     setrlimit(RLIMIT_NOFILE, &limit);
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < n; i++) {
         (void)connect_to(at);
-    for (int i = 0; i < again; i++)
-        if (get(at, "GET", "/metrics", NULL, 0, NULL) < 1000)
+    }
+    for (int i = 0; i < again; i++) {
+        if (get(at, "GET", "/metrics", NULL, 0, NULL) < 1000) {
             return 1;
+        }
+    }
     return 0;
 }
 
@@ -131,8 +141,9 @@ static int hold(void) {
     socklen_t length = sizeof(in);
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     if (bind(fd, (struct sockaddr *)&in, length) != 0 || listen(fd, 1) != 0 ||
-        getsockname(fd, (struct sockaddr *)&in, &length) != 0)
+        getsockname(fd, (struct sockaddr *)&in, &length) != 0) {
         return 2;
+    }
     printf("%u\n", (unsigned)ntohs(in.sin_port));
     fflush(stdout);
     pause();
@@ -141,18 +152,24 @@ static int hold(void) {
 
 int main(int argc, char **argv) {
     const char *what = argc > 1 ? argv[1] : "";
-    if (strcmp(what, "hold") == 0)
+    if (strcmp(what, "hold") == 0) {
         return hold();
-    if (strcmp(what, "get") == 0 && argc > 4)
+    }
+    if (strcmp(what, "get") == 0 && argc > 4) {
         return get(argv[2], argv[3], argv[4], argv + 5, argc - 5, stdout) == 0;
-    if (strcmp(what, "header") == 0 && argc > 3)
+    }
+    if (strcmp(what, "header") == 0 && argc > 3) {
         return header(argv[2], (size_t)atoll(argv[3]));
-    if (strcmp(what, "slow") == 0 && argc > 2)
+    }
+    if (strcmp(what, "slow") == 0 && argc > 2) {
         return slow(argv[2]);
-    if (strcmp(what, "deaf") == 0 && argc > 3)
+    }
+    if (strcmp(what, "deaf") == 0 && argc > 3) {
         return deaf(argv[2], argv[3]);
-    if (strcmp(what, "idle") == 0 && argc > 4)
+    }
+    if (strcmp(what, "idle") == 0 && argc > 4) {
         return idle(argv[2], atoi(argv[3]), atoi(argv[4]));
+    }
     fputs("see tests/tool_http.c\n", stderr);
     return 2;
 }

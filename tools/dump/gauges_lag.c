@@ -19,8 +19,9 @@ struct lag_sum {
 /* Which counts can be other than 0? The writer counts first and then moves min and max: what this look misses is being recorded just now. */
 static bool bounds_of(const struct hdr_shape *shape, const struct hdr *head, int32_t *first, int32_t *last) {
     int64_t min = head->min, max = head->max;
-    if (min == INT64_MAX)
+    if (min == INT64_MAX) {
         return false;
+    }
     *first = 0;
     *last = shape->counts_len - 1;
     if (min >= 0 && min <= max && max <= shape->highest) {
@@ -39,8 +40,9 @@ static bool is_shape(const struct hdr *head, const struct hdr_shape *shape) {
 static bool copy_counts(struct lag_sum *s, uint64_t off, int64_t *counts, int32_t *first, int32_t *last) {
     struct hdr head;
     if (!dump_file_read(s->f, off, &head, sizeof(head)) || !is_shape(&head, &s->shape) ||
-        !bounds_of(&s->shape, &head, first, last))
+        !bounds_of(&s->shape, &head, first, last)) {
         return false;
+    }
     return dump_file_read(s->f, off + sizeof(head) + (uint64_t)*first * sizeof(int64_t), counts,
                           (size_t)(*last - *first + 1) * sizeof(int64_t));
 }
@@ -48,8 +50,9 @@ static bool copy_counts(struct lag_sum *s, uint64_t off, int64_t *counts, int32_
 static void add_counts(struct lag_sum *s, const int64_t *counts, int32_t first, int32_t last) {
     for (int32_t i = first; i <= last; i++) {
         int64_t n = counts[i - first];
-        if (n > 0)
+        if (n > 0) {
             hdr_add_at_index(s->h, i, n < COUNT_MOST ? n : COUNT_MOST);
+        }
     }
 }
 
@@ -57,17 +60,20 @@ static void add_counts(struct lag_sum *s, const int64_t *counts, int32_t first, 
 static void add_windows(struct lag_sum *s, uint64_t windows_off, int64_t *counts) {
     struct lag_windows head, again;
     uint64_t second = dump_now_ns() / UINT64_C(1000000000);
-    if (!dump_file_read(s->f, windows_off, &head, sizeof(head)))
+    if (!dump_file_read(s->f, windows_off, &head, sizeof(head))) {
         return;
+    }
     for (uint32_t i = 0; i < LAYOUT_LAG_WINDOWS; i++) {
         int32_t first, last;
         uint64_t number = head.second[i];
         if (number == 0 || number > second + 2 || number + LAG_ROLLING_SECONDS < second + 1 ||
-            !copy_counts(s, windows_off + sizeof(head) + i * lag_all_size_bytes(), counts, &first, &last))
+            !copy_counts(s, windows_off + sizeof(head) + i * lag_all_size_bytes(), counts, &first, &last)) {
             continue;
+        }
         atomic_thread_fence(memory_order_seq_cst);
-        if (dump_file_read(s->f, windows_off, &again, sizeof(again)) && again.second[i] == number)
+        if (dump_file_read(s->f, windows_off, &again, sizeof(again)) && again.second[i] == number) {
             add_counts(s, counts, first, last);
+        }
     }
     hdr_recount(s->h);
 }
@@ -76,16 +82,19 @@ static void take_all(struct gauges_lag *lag, const struct lag_sum *s) {
     uint32_t bucket = 0;
     for (int32_t i = 0; i < s->shape.counts_len; i++) {
         int64_t n = hdr_count_at_index(s->h, i);
-        if (n == 0)
+        if (n == 0) {
             continue;
+        }
         int64_t value = hdr_value_at_index(s->h, i);
-        for (; bucket < GAUGES_BUCKETS && (uint64_t)value > gauges_bucket_end_ns(bucket); bucket++)
+        for (; bucket < GAUGES_BUCKETS && (uint64_t)value > gauges_bucket_end_ns(bucket); bucket++) {
             lag->up_to[bucket] = lag->count;
+        }
         lag->count += (uint64_t)n;
         lag->sum_ns += (double)n * (double)hdr_median_equivalent(s->h, value);
     }
-    for (; bucket < GAUGES_BUCKETS; bucket++)
+    for (; bucket < GAUGES_BUCKETS; bucket++) {
         lag->up_to[bucket] = lag->count;
+    }
 }
 
 static void take_recent(struct gauges_lag *lag, const struct lag_sum *s) {
@@ -93,18 +102,21 @@ static void take_recent(struct gauges_lag *lag, const struct lag_sum *s) {
     int64_t ns[GAUGES_QUANTILES];
     lag->recent = (uint64_t)hdr_total(s->h);
     hdr_values_at_percentiles(s->h, WANTED, ns, GAUGES_QUANTILES);
-    for (int i = 0; i < GAUGES_QUANTILES; i++)
+    for (int i = 0; i < GAUGES_QUANTILES; i++) {
         lag->quantile_ns[i] = (uint64_t)ns[i];
+    }
 }
 
 static bool read_both(struct gauges_lag *lag, struct lag_sum *s, uint64_t all_off, uint64_t windows_off,
                       int64_t *counts) {
     int32_t first, last;
     struct hdr head;
-    if (!dump_file_read(s->f, all_off, &head, sizeof(head)) || !is_shape(&head, &s->shape))
+    if (!dump_file_read(s->f, all_off, &head, sizeof(head)) || !is_shape(&head, &s->shape)) {
         return false;
-    if (copy_counts(s, all_off, counts, &first, &last))
+    }
+    if (copy_counts(s, all_off, counts, &first, &last)) {
         add_counts(s, counts, first, last);
+    }
     take_all(lag, s);
     hdr_reset(s->h);
     add_windows(s, windows_off, counts);
@@ -115,8 +127,9 @@ static bool read_both(struct gauges_lag *lag, struct lag_sum *s, uint64_t all_of
 void gauges_read_lag(struct gauges_lag *lag, struct dump_file *f, uint64_t all_off, uint64_t windows_off) {
     struct lag_sum s = { .f = f };
     *lag = (struct gauges_lag){ 0 };
-    if (hdr_shape(LAG_LOWEST_NS, LAG_HIGHEST_NS, LAG_DIGITS, &s.shape) != 0 || (s.h = lag_new()) == NULL)
+    if (hdr_shape(LAG_LOWEST_NS, LAG_HIGHEST_NS, LAG_DIGITS, &s.shape) != 0 || (s.h = lag_new()) == NULL) {
         return;
+    }
     int64_t *counts = malloc((size_t)s.shape.counts_len * sizeof(*counts));
     lag->known = counts && read_both(lag, &s, all_off, windows_off, counts);
     free(counts);

@@ -111,8 +111,9 @@ static void look_at_file(struct peek *p, struct dump_file *f, peek_more_fn *more
         snprintf(p->why, sizeof(p->why), "%s", log.problems.count ? log.problems.text[0] : "not this domain's log");
     } else {
         look_at_log(p, f->fd, log.seg);
-        if (more)
+        if (more) {
             more(ctx, f, &log);
+        }
     }
     dump_log_free(&log);
 }
@@ -283,8 +284,9 @@ int peek_maps(const char *name, int32_t pid) {
 }
 
 int peek_table_of(const struct table_segment *seg, uint64_t file_bytes, struct peek_table *out) {
-    if (seg->nodes_end > file_bytes || seg->buckets_off > seg->nodes_end)
+    if (seg->nodes_end > file_bytes || seg->buckets_off > seg->nodes_end) {
         return -1;
+    }
     uint64_t budget = seg->nodes_end - seg->buckets_off, used = seg->used_bytes;
     *out = (struct peek_table){
         .keys = seg->live_keys,

@@ -25,8 +25,9 @@ union any {
 };
 
 static bool parse_unix(const char *path, union any *a, socklen_t *length) {
-    if (!*path || strlen(path) >= sizeof(a->un.sun_path))
+    if (!*path || strlen(path) >= sizeof(a->un.sun_path)) {
         return false;
+    }
     a->un.sun_family = AF_UNIX;
     strcpy(a->un.sun_path, path);
     *length = sizeof(a->un);
@@ -40,12 +41,15 @@ static bool parse_ip(const char *text, union any *a, socklen_t *length) {
     uint64_t port;
     size_t n = colon ? (size_t)(colon - text) : 0;
     bool six = n > 2 && text[0] == '[' && text[n - 1] == ']';
-    if (args_u64(digits, 0, 65535, &port) != 0 || n >= sizeof(host))
+    if (args_u64(digits, 0, 65535, &port) != 0 || n >= sizeof(host)) {
         return false;
-    if (n > 0)
+    }
+    if (n > 0) {
         snprintf(host, sizeof(host), "%.*s", (int)(six ? n - 2 : n), six ? text + 1 : text);
-    if (strcmp(host, "localhost") == 0)
+    }
+    if (strcmp(host, "localhost") == 0) {
         strcpy(host, "127.0.0.1");
+    }
     if (six) {
         a->in6 = (struct sockaddr_in6){ .sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port) };
         *length = sizeof(a->in6);
@@ -75,26 +79,32 @@ static void remove_left(const union any *a, socklen_t length) {
     struct stat st;
     int fd = fd_lift(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (fd >= 0 && lstat(a->un.sun_path, &st) == 0 && S_ISSOCK(st.st_mode) && connect(fd, &a->head, length) != 0 &&
-        errno == ECONNREFUSED)
+        errno == ECONNREFUSED) {
         unlink(a->un.sun_path);
-    if (fd >= 0)
+    }
+    if (fd >= 0) {
         close(fd);
+    }
 }
 
 static int bind_and_listen(int fd, const union any *a, socklen_t length) {
     int on = 1;
     mode_t old = 0;
     bool local = a->head.sa_family == AF_UNIX;
-    if (!local)
+    if (!local) {
         setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)); /* connections that ended lately keep no port */
-    if (a->head.sa_family == AF_INET6)
+    }
+    if (a->head.sa_family == AF_INET6) {
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
-    if (local)
+    }
+    if (local) {
         old = umask(0077);
+    }
     int rc = bind(fd, &a->head, length);
     int error = errno;
-    if (local)
+    if (local) {
         umask(old);
+    }
     errno = error;
     return rc != 0 ? rc : listen(fd, BACKLOG);
 }
@@ -109,14 +119,16 @@ int address_listen(const char *text, char at[ADDRESS_TEXT], bool *usage, char *w
         snprintf(why, why_size, "--listen must be ADDR:PORT, [ADDR6]:PORT, PORT or unix:PATH: %s", text);
         return -1;
     }
-    if (local)
+    if (local) {
         remove_left(&a, length);
+    }
     int fd = fd_lift(socket(a.head.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (fd < 0 || bind_and_listen(fd, &a, length) != 0) {
         snprintf(why, why_size, "cannot listen at %s: %s%s", text, strerror(errno),
                  errno == EADDRINUSE ? "; another process does, choose another port (0: any that is free)" : "");
-        if (fd >= 0)
+        if (fd >= 0) {
             close(fd);
+        }
         return -1;
     }
     show(fd, text, at);
@@ -125,6 +137,7 @@ int address_listen(const char *text, char at[ADDRESS_TEXT], bool *usage, char *w
 
 void address_close(const char *text, int fd) {
     close(fd);
-    if (strncmp(text, UNIX, strlen(UNIX)) == 0)
+    if (strncmp(text, UNIX, strlen(UNIX)) == 0) {
         unlink(text + strlen(UNIX));
+    }
 }

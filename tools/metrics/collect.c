@@ -14,8 +14,9 @@ static enum tool_code judge(const struct gauges *g, char *why, size_t why_size) 
                  no_directory ? no_directory : "there is no such domain; 'tide ls' lists the domains");
         return no_directory ? TOOL_FAILED : TOOL_NO_DOMAIN;
     }
-    if (g->known)
+    if (g->known) {
         return TOOL_OK;
+    }
     snprintf(why, why_size, "%s: %s%s", g->peek.name, WORDS[g->peek.state], g->peek.why);
     return g->peek.state == PEEK_DAMAGED ? TOOL_NO : TOOL_FAILED;
 }

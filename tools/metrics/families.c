@@ -95,9 +95,11 @@ static void fallback_ratio(struct prom *p, const struct gauges *g) {
 }
 
 static bool is_shown(const struct gauges *g, uint32_t id) {
-    for (uint32_t i = 0; i < g->n; i++)
-        if (g->replicas[i].id == id)
+    for (uint32_t i = 0; i < g->n; i++) {
+        if (g->replicas[i].id == id) {
             return true;
+        }
+    }
     return false;
 }
 
@@ -105,8 +107,9 @@ static bool is_shown(const struct gauges *g, uint32_t id) {
 static void reads(struct prom *p, const struct gauges *g) {
     for (uint32_t id = 0; id < PEEK_REPLICAS; id++) {
         for (uint32_t r = 0; r < TIDE_REASONS; r++) {
-            if (g->peek.reads[id][r] == 0 && !is_shown(g, id))
+            if (g->peek.reads[id][r] == 0 && !is_shown(g, id)) {
                 continue;
+            }
             begin(p, "", g);
             prom_label_u64(p, "replica", id);
             prom_label(p, "reason", tide_reason_name(r));
@@ -143,8 +146,9 @@ REPLICA_U64(table_used, r->table.used_bytes)
 
 static void replica_state(struct prom *p, const struct gauges *g, const struct gauges_replica *r) {
     for (uint32_t s = TIDE_STATE_CLAIMED; s <= TIDE_STATE_ORPHAN; s++) {
-        if (s == TIDE_STATE_STOPPED)
+        if (s == TIDE_STATE_STOPPED) {
             continue;
+        }
         begin_replica(p, "", g, r);
         prom_label(p, "state", tide_state_name((enum tide_state)s));
         prom_u64(p, s == r->state);
@@ -168,12 +172,14 @@ static void table(struct prom *p, const struct gauges *g, const struct gauges_re
 static void lag(struct prom *p, const struct gauges *g, const struct gauges_replica *r) {
     const struct gauges_lag *lag = &r->replication;
     char end[32];
-    if (!lag->known)
+    if (!lag->known) {
         return;
+    }
     for (uint32_t i = 0; i <= GAUGES_BUCKETS; i++) {
         bool last = i == GAUGES_BUCKETS;
-        if (!last)
+        if (!last) {
             snprintf(end, sizeof(end), "%.12g", (double)gauges_bucket_end_ns(i) / 1e9);
+        }
         begin_replica(p, "_bucket", g, r);
         prom_label(p, "le", last ? "+Inf" : end);
         prom_u64(p, last ? lag->count : lag->up_to[i]);
@@ -190,10 +196,11 @@ static void lag_quantiles(struct prom *p, const struct gauges *g, const struct g
     for (int i = 0; lag->known && i < GAUGES_QUANTILES; i++) {
         begin_replica(p, "", g, r);
         prom_label(p, "quantile", QUANTILES[i]);
-        if (lag->recent == 0)
+        if (lag->recent == 0) {
             prom_real(p, NAN);
-        else
+        } else {
             prom_ns(p, lag->quantile_ns[i]);
+        }
     }
 }
 
@@ -257,11 +264,14 @@ static const struct family FAMILIES[] = {
 /* clang-format on */
 
 static void write_domain(struct prom *p, const struct family *f, const struct gauges *g) {
-    if (f->domain && (g->known || f->of_unknown))
+    if (f->domain && (g->known || f->of_unknown)) {
         f->domain(p, g);
-    for (uint32_t i = 0; f->replica && i < g->n; i++)
-        if (!f->of_table || g->replicas[i].has_table)
+    }
+    for (uint32_t i = 0; f->replica && i < g->n; i++) {
+        if (!f->of_table || g->replicas[i].has_table) {
             f->replica(p, g, &g->replicas[i]);
+        }
+    }
 }
 
 static void write_build(struct prom *p) {
@@ -280,8 +290,9 @@ void families_write(struct prom *p, const struct gauges *domains, size_t n) {
     write_build(p);
     for (size_t i = 0; i < sizeof(FAMILIES) / sizeof(FAMILIES[0]); i++) {
         prom_family(p, &FAMILIES[i].head);
-        for (size_t d = 0; d < n; d++)
+        for (size_t d = 0; d < n; d++) {
             write_domain(p, &FAMILIES[i], &domains[d]);
+        }
     }
     prom_end(p);
 }

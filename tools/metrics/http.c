@@ -70,8 +70,9 @@ static void on_signal(int number) {
 
 static const char *load(struct calls *call) {
     void *library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL); /* until the process ends */
-    if (!library)
+    if (!library) {
         return "there is no " LIBRARY " here (Debian: libmicrohttpd12)";
+    }
 #define LOOK_UP(name)                                                                                                  \
     if ((call->name = (__typeof__(call->name))dlsym(library, #name)) == NULL)                                          \
         return LIBRARY " has no " #name;
@@ -103,29 +104,35 @@ static void make_place(struct http *h) {
     struct place *oldest = NULL;
     for (size_t i = 0; i < sizeof(h->places) / sizeof(h->places[0]); i++) {
         struct place *p = &h->places[i];
-        if (p->taken && p->fd >= 0 && (!oldest || p->since_ms < oldest->since_ms))
+        if (p->taken && p->fd >= 0 && (!oldest || p->since_ms < oldest->since_ms)) {
             oldest = p;
+        }
     }
-    if (oldest)
+    if (oldest) {
         send_away(oldest);
+    }
 }
 
 static void end_overdue(struct http *h) {
     uint64_t now = now_ms();
-    for (size_t i = 0; i < sizeof(h->places) / sizeof(h->places[0]); i++)
-        if (h->places[i].taken && h->places[i].fd >= 0 && now - h->places[i].since_ms > CONNECTION_MS)
+    for (size_t i = 0; i < sizeof(h->places) / sizeof(h->places[0]); i++) {
+        if (h->places[i].taken && h->places[i].fd >= 0 && now - h->places[i].since_ms > CONNECTION_MS) {
             send_away(&h->places[i]);
+        }
+    }
 }
 
 static void take_place(struct http *h, struct MHD_Connection *connection, void **context) {
     const union MHD_ConnectionInfo *info =
         h->call.MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-    if (h->open >= CONNECTIONS)
+    if (h->open >= CONNECTIONS) {
         make_place(h);
+    }
     for (size_t i = 0; info && i < sizeof(h->places) / sizeof(h->places[0]); i++) {
         struct place *p = &h->places[i];
-        if (p->taken)
+        if (p->taken) {
             continue;
+        }
         *p = (struct place){ info->connect_fd, true, now_ms() };
         *context = p;
         h->open++;
@@ -165,8 +172,9 @@ static enum MHD_Result send_answer(const struct http *h, struct MHD_Connection *
     h->call.MHD_add_response_header(response, "Cache-Control", "no-store");
     h->call.MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
     h->call.MHD_add_response_header(response, "Connection", "close");
-    if (a->status == MHD_HTTP_METHOD_NOT_ALLOWED)
+    if (a->status == MHD_HTTP_METHOD_NOT_ALLOWED) {
         h->call.MHD_add_response_header(response, "Allow", "GET, HEAD");
+    }
     enum MHD_Result sent = h->call.MHD_queue_response(connection, a->status, response);
     h->call.MHD_destroy_response(response);
     return sent;
@@ -200,12 +208,13 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *connection, 
     (void)data;
     (void)size;
     (void)state;
-    if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0)
+    if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0) {
         say(&a, MHD_HTTP_METHOD_NOT_ALLOWED, "only GET and HEAD are answered");
-    else if (strcmp(path, "/metrics") != 0)
+    } else if (strcmp(path, "/metrics") != 0) {
         say(&a, MHD_HTTP_NOT_FOUND, "the metrics are at /metrics");
-    else
+    } else {
         tell_metrics(h, connection, &a);
+    }
     return send_answer(h, connection, &a);
 }
 
@@ -246,8 +255,9 @@ int http_serve(const char *tool, const char *name, int fd, const char *at) {
     }
     printf("listening %s\n", at);
     int code = stdio_flush() == 0 ? TOOL_OK : TOOL_FAILED;
-    if (code == TOOL_OK)
+    if (code == TOOL_OK) {
         serve(&h, daemon);
+    }
     h.call.MHD_stop_daemon(daemon);
     return code;
 }

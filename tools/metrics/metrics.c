@@ -35,12 +35,13 @@ struct options {
 
 static int set_option(void *ctx, int option, char *arg) {
     struct options *o = ctx;
-    if (option == 'o')
+    if (option == 'o') {
         o->open_metrics = true;
-    else if (option == 't')
+    } else if (option == 't') {
         o->textfile = arg;
-    else
+    } else {
         o->listen = arg;
+    }
     return 0;
 }
 
@@ -54,17 +55,22 @@ static int read_options(int argc, char **argv, struct options *o) {
     };
     const struct args_options options = { HELP, "h", LIST, set_option };
     int code = args_options(&options, argc, argv, o);
-    if (code != 0)
+    if (code != 0) {
         return code;
-    if (argc - optind > 1)
+    }
+    if (argc - optind > 1) {
         return args_error(o->tool, "one domain at a time, or none for all: %s", argv[optind + 1]);
+    }
     o->name = argc > optind ? argv[optind] : NULL;
-    if (o->name && !cli_name_is_good(o->name))
+    if (o->name && !cli_name_is_good(o->name)) {
         return args_error(o->tool, "not a domain's name: '%s'", o->name);
-    if (o->listen && (o->textfile || o->open_metrics))
+    }
+    if (o->listen && (o->textfile || o->open_metrics)) {
         return args_error(o->tool, "--listen goes with neither --textfile nor --openmetrics: each client chooses");
-    if (o->textfile && !*o->textfile)
+    }
+    if (o->textfile && !*o->textfile) {
         return args_error(o->tool, "--textfile: the name is empty");
+    }
     return 0;
 }
 
@@ -77,8 +83,9 @@ static int listen_for(const struct options *o) {
         return TOOL_FAILED;
     }
     int fd = address_listen(o->listen, at, &usage, why, sizeof(why));
-    if (fd < 0 && usage)
+    if (fd < 0 && usage) {
         return args_error(o->tool, "%s", why);
+    }
     if (fd < 0) {
         args_say(o->tool, why);
         return TOOL_FAILED;
@@ -92,11 +99,13 @@ static int print_once(const struct options *o) {
     struct prom p = { .open_metrics = o->open_metrics };
     char why[600], trouble[4400];
     int code = collect(&p, o->name, why, sizeof(why));
-    if (code != TOOL_OK)
+    if (code != TOOL_OK) {
         args_say(o->tool, why);
-    if (!o->textfile)
-        fwrite(p.text.data, 1, p.text.size, stdout);
-    else if (p.text.size > 0 && textfile_write(o->textfile, p.text.data, p.text.size, trouble, sizeof(trouble)) != 0) {
+    }
+    if (!o->textfile) {
+        stdio_write(p.text.data, p.text.size);
+    } else if (p.text.size > 0 &&
+               textfile_write(o->textfile, p.text.data, p.text.size, trouble, sizeof(trouble)) != 0) {
         args_say(o->tool, trouble);
         code = TOOL_FAILED;
     }
@@ -107,7 +116,8 @@ static int print_once(const struct options *o) {
 int tool_metrics(int argc, char **argv) {
     struct options o = { .tool = argv[0] };
     int code = read_options(argc, argv, &o);
-    if (code != 0)
+    if (code != 0) {
         return code;
+    }
     return o.listen ? listen_for(&o) : print_once(&o);
 }

@@ -14,8 +14,9 @@ static const char *parameter(const char *from, const char *end, const char *name
     for (const char *at = from; at && at < end; at = memchr(at, ';', (size_t)(end - at))) {
         at += *at == ';';
         at += strspn(at, BLANKS);
-        if (at < end && strncasecmp(at, name, length) == 0 && at[length] == '=')
+        if (at < end && strncasecmp(at, name, length) == 0 && at[length] == '=') {
             return at + length + 1;
+        }
     }
     return NULL;
 }
@@ -45,12 +46,13 @@ bool negotiate_open_metrics(const char *accept) {
         const char *end = accept + length, *parameters = accept + type;
         parameters += strspn(parameters, BLANKS);
 #define IS(word) (type == strlen(word) && strncasecmp(accept, word, type) == 0)
-        if (IS("application/openmetrics-text") && version_is(parameters, end, "1.0.0"))
+        if (IS("application/openmetrics-text") && version_is(parameters, end, "1.0.0")) {
             raise_to(&open_metrics, weight(parameters, end));
-        else if (IS("text/plain") && version_is(parameters, end, "0.0.4"))
+        } else if (IS("text/plain") && version_is(parameters, end, "0.0.4")) {
             raise_to(&text, weight(parameters, end));
-        else if (IS("text/*") || IS("*/*"))
+        } else if (IS("text/*") || IS("*/*")) {
             raise_to(&text, weight(parameters, end));
+        }
 #undef IS
         accept = end;
     }

@@ -14,8 +14,9 @@ static const char *type_name(enum prom_type type) {
 /* The two formats differ in a counter's name: OpenMetrics leaves _total to the samples. */
 static void add_name(struct prom *p, bool of_sample) {
     buf_add_text(&p->text, p->family->name);
-    if (p->family->type == PROM_COUNTER && (of_sample || !p->open_metrics))
+    if (p->family->type == PROM_COUNTER && (of_sample || !p->open_metrics)) {
         buf_add_text(&p->text, "_total");
+    }
 }
 
 static void add_line(struct prom *p, const char *keyword, const char *text) {
@@ -37,13 +38,15 @@ static void add_head(struct prom *p) {
     p->headed = true;
     add_line(p, "# HELP ", f->help);
     add_line(p, "# TYPE ", type_name(f->type));
-    if (p->open_metrics && f->unit)
+    if (p->open_metrics && f->unit) {
         add_line(p, "# UNIT ", f->unit);
+    }
 }
 
 void prom_begin(struct prom *p, const char *part) {
-    if (!p->headed)
+    if (!p->headed) {
         add_head(p);
+    }
     add_name(p, true);
     buf_add_text(&p->text, part);
     p->labels = false;
@@ -56,8 +59,9 @@ void prom_label(struct prom *p, const char *name, const char *value) {
     buf_add_text(&p->text, name);
     buf_add_text(&p->text, "=\"");
     for (size_t i = 0; i < shown.size; i++) {
-        if (shown.data[i] == '"' || shown.data[i] == '\\')
+        if (shown.data[i] == '"' || shown.data[i] == '\\') {
             buf_add_char(&p->text, '\\');
+        }
         buf_add_char(&p->text, shown.data[i]);
     }
     buf_add_char(&p->text, '"');
@@ -81,10 +85,11 @@ void prom_u64(struct prom *p, uint64_t value) {
 
 void prom_real(struct prom *p, double value) {
     begin_value(p);
-    if (isnan(value))
+    if (isnan(value)) {
         buf_add_text(&p->text, "NaN\n");
-    else
+    } else {
         buf_printf(&p->text, "%.15g\n", value);
+    }
 }
 
 void prom_ns(struct prom *p, uint64_t ns) {
@@ -93,8 +98,9 @@ void prom_ns(struct prom *p, uint64_t ns) {
 }
 
 void prom_end(struct prom *p) {
-    if (p->open_metrics)
+    if (p->open_metrics) {
         buf_add_text(&p->text, "# EOF\n");
+    }
 }
 
 const char *prom_content_type(bool open_metrics) {

@@ -13,10 +13,12 @@
 static int write_whole(int fd, const char *text, size_t size) {
     while (size > 0) {
         ssize_t n = write(fd, text, size);
-        if (n < 0 && errno == EINTR)
+        if (n < 0 && errno == EINTR) {
             continue;
-        if (n <= 0)
+        }
+        if (n <= 0) {
             return -1;
+        }
         text += n;
         size -= (size_t)n;
     }
@@ -31,8 +33,9 @@ int textfile_write(const char *path, const char *text, size_t size, char *why, s
         return -1;
     }
     int fd = fd_open(beside, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0644);
-    if (fd < 0 && errno == EEXIST && unlink(beside) == 0) /* left by a process that died and had our number */
+    if (fd < 0 && errno == EEXIST && unlink(beside) == 0) { /* left by a process that died and had our number */
         fd = fd_open(beside, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0644);
+    }
     if (fd < 0) {
         snprintf(why, why_size, "cannot create %s: %s", beside, strerror(errno));
         return -1;
