@@ -17,7 +17,7 @@ sed -n 's/^ *- record: *//p' "$rules" >>"$work/there"
 # Comments of the rules may name what is no metric.
 grep -v '^ *#' "$rules" | grep -ohE 'tide(mark:[a-z0-9_:]+|_[a-z_]+)' >"$work/named"
 grep -ohE 'tide(mark:[a-z0-9_:]+|_[a-z_]+)' "$dashboard" >>"$work/named"
-sort -u "$work/named" >"$work/names"
+sed "s/:$//" "$work/named" | sort -u >"$work/names"
 [ "$(wc -l <"$work/names")" -gt 30 ] || bad "only $(wc -l <"$work/names") names were found"
 for name in $(cat "$work/names"); do
     grep -qx -- "$name" "$work/there" || { echo "$name is named, and no metric"; failed=1; }
