@@ -234,7 +234,6 @@ static uint64_t lane_expire(struct tide *d) {
     struct lane_server *server = d->server;
     uint64_t now = clock_monotonic_ns();
     if (now >= server->expire_ns || lane_is_alarmed(d)) {
-        server->sweep.longest_ns = LANE_SERVER_LOOK_NS;
         uint64_t left = seq_expire(d, &server->sweep);
         left = left < LANE_SERVER_LOOK_NS ? left : LANE_SERVER_LOOK_NS;
         bool soon = left == 0 || server->sweep.posted;
@@ -292,6 +291,7 @@ int lane_serve_start(struct tide *d) {
     if (d->server != NULL) {
         d->server->leader = d->seq.leader;
         d->server->led_from = board_commit(d->log);
+        d->server->sweep.longest_ns = LANE_SERVER_LOOK_NS;
         d->server->look_ns = clock_monotonic_ns() + LANE_SERVER_LOOK_NS;
     }
     if (d->server == NULL || thread_start(&d->server->thread, lane_server_run, d) != 0) {
