@@ -31,5 +31,8 @@ so=$(find "$tmp/venv" -name '_tidemark*.so')
 # Nothing of the library, and no name of the interpreter that is not of its stable interface (PyUnicode_AsUTF8AndSize: 3.10 made it so).
 shown=$(nm -D --defined-only "$so" | awk '$3 !~ /^PyInit__tidemark$/ && $2 != "w"')
 [ -z "$shown" ] || { echo "shown: $shown"; exit 1; }
+# The example, against the installed package.
+TIDE_SHM_DIR=$tmp timeout 60 "$tmp/venv/bin/python" examples/python-prefork/server.py >"$tmp/log" 2>&1 || { cat "$tmp/log"; echo "the example failed"; exit 1; }
+grep -q '^200 requests, 200 counted, .*: 5 pages were made$' "$tmp/log" || { cat "$tmp/log"; echo "the example: that is not each page once"; exit 1; }
 cd bindings/python/tests
 TMPDIR=$tmp timeout 120 "$tmp/venv/bin/python" -X faulthandler -m pytest -q -p no:cacheprovider . || exit 1

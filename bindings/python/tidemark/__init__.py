@@ -110,7 +110,7 @@ class Batch:
             self.commit()
 
 
-_PLAIN = (str, bytes, int, float, bool, type(None))
+_PLAIN = frozenset((str, bytes, int, float, bool, type(None)))
 
 
 def _argument(value):
@@ -122,7 +122,10 @@ def _argument(value):
 
 
 def _call_key(prefix, args, kwargs):
-    text = prefix + "(" + ",".join(map(_argument, args))
+    if len(args) == 1 and not kwargs and type(args[0]) in _PLAIN:
+        text = f"{prefix}({args[0]!r}"
+    else:
+        text = prefix + "(" + ",".join(map(_argument, args))
     for name in sorted(kwargs):
         text += f",{name}={_argument(kwargs[name])}"
     text += ")"
