@@ -149,7 +149,7 @@ grep -q 'href="#join".*href="#reserve"' "$tmp/page.html" || die "the page has no
 grep -q 'Less is better' "$tmp/page.html" || die "figures do not say which way is better"
 
 # Without gnuplot: the tables, and a line that says so.
-mkdir "$tmp/empty"
+mkdir -p "$tmp/empty"
 PATH=$tmp/empty "$bench/bars" --out "$tmp/plain.html" "$@" >/dev/null
 grep -q 'gnuplot is not installed' "$tmp/plain.html" || die "the page does not say that gnuplot is missing"
 grep -q 'base64' "$tmp/plain.html" && die "a picture without gnuplot"
