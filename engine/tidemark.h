@@ -672,8 +672,8 @@ struct tide_make_opts {
 /*
  * tide_get(), and where the key is missing: make the value, put it, and answer with it. Of all who miss a key at once, in all processes, one
  * makes it; the others wait and get what it put. A maker that fails passes the task on to one that waits; one whose process dies
- * does, too. So make() runs once, unless it fails, its process dies, the value cannot be put, more than ten of 64 sets' keys are being
- * made at once, or a process is stopped in the wrong instant: then somebody makes a value twice, and nothing else happens.
+ * does, too. So make() runs once, unless it fails, its process dies or the value cannot be put. Where too many keys are being made at once
+ * (leases lie in 64 sets of ten), or a process is stopped in the wrong instant, somebody makes a value twice, and nothing else happens.
  *
  * Stale while it is made anew: the value is put with a life of ttl_ns + stale_ns. What has stale_ns or less left (answer.ttl_ns) is
  * stale: the first that finds it so makes it anew, while the others get the old one at once. If that fails, so does the first.

@@ -95,16 +95,19 @@ static inline void hdr_record_shaped(struct hdr *h, const struct hdr_shape *shap
         value = shape->highest;
         hdr_bump(&h->reserved, n);
     }
-    if (value < 0)
+    if (value < 0) {
         value = 0;
+    }
     hdr_bump(&h->counts[hdr_index_of(shape, value)], n);
     hdr_bump(&h->total, n);
     /* MO(stats): see hdr_bump. */
-    if (value > atomic_load_explicit(&h->max, memory_order_relaxed))
+    if (value > atomic_load_explicit(&h->max, memory_order_relaxed)) {
         atomic_store_explicit(&h->max, value, memory_order_relaxed);
+    }
     /* MO(stats): see hdr_bump. */
-    if (value < atomic_load_explicit(&h->min, memory_order_relaxed))
+    if (value < atomic_load_explicit(&h->min, memory_order_relaxed)) {
         atomic_store_explicit(&h->min, value, memory_order_relaxed);
+    }
 }
 
 /* Counts a value n times (n >= 1). Below 0 it counts as 0; above highest as highest, and hdr_clamped() tells how many

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "shm/fault.h"
@@ -114,6 +115,12 @@ void segment_maker_unlock(int fd) {
     (void)segment_maker(fd, F_UNLCK);
 }
 
+/* Is its maker perhaps between the open and the lock? The file is empty then, and young; an empty one costs nothing meanwhile. Were it
+ * locked or removed now, its maker would have to begin again, and where many sweep, again and again. */
+static bool segment_is_unborn(const struct stat *st) {
+    return st->st_size == 0 && time(NULL) - st->st_mtime < SEGMENT_UNBORN_S;
+}
+
 /* Remove a file whose maker is dead: its lock is free. */
 static void segment_remove_abandoned(int dir, const char *file) {
     struct stat st;
@@ -122,7 +129,8 @@ static void segment_remove_abandoned(int dir, const char *file) {
     if (fd < 0) {
         return;
     }
-    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid() && segment_maker_lock(fd) == 0) {
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid() && !segment_is_unborn(&st) &&
+        segment_maker_lock(fd) == 0) {
         (void)unlinkat(dir, file, 0);
     }
     (void)close(fd);

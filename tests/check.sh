@@ -130,6 +130,7 @@ check_text() {
         sed 's/^\([^:]*:[0-9]*\):.*/\1: structs have no typedef/'
     grep -n '	' $list /dev/null | sed 's/^\([^:]*:[0-9]*\):.*/\1: a tab/'
     grep -nE ' +$' $list /dev/null | sed 's/^\([^:]*:[0-9]*\):.*/\1: blanks at the end of a line/'
+    awk -f "$here/check_braces.awk" $list
 }
 
 # ---- descriptors that could be 0, 1 or 2 -----------------------------------------------------------------------------

@@ -93,6 +93,22 @@ add shm/word.h "$(printf '\tint x;')"
 expect text 'a tab'
 add shm/word.h 'int x; '
 expect text 'blanks at the end'
+add shm/word.h 'static inline int w(int x) {
+    if (x > 0 &&
+        x < 9)
+        return 1;
+    else if (x > 9) { /* large */
+        return 2;
+    } else /* small */
+        x++;
+    do {
+        x--;
+    } while (x > 0);
+    while (x < 0)
+        x++;
+    return x;
+}'
+expect text 'shm/word.h:11: a body without braces'
 for file in shm/word.h tools/tide.c tests/readme.test.sh Makefile .ci/run; do
     { sed 's/SPDX-License/Some/' $file >x && mv x $file; }
     expect spdx "$file:1: no line SPDX"

@@ -2,94 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # The commands on running domains, as a user would call them: serve, follow, get, put, del, cas, scan, ls, stat, verify,
 # snapshot, step-down, gc, rm; with real processes, kill -9 and SIGSTOP included. Exit codes: 0 good, 1 not.
-set -u
-cd "$(dirname "$0")/.."
-tide=${TIDE_BUILD:-build}/tide
-work=$(mktemp -d)
-TIDE_SHM_DIR=$(mktemp -d -p /dev/shm)
-export TIDE_SHM_DIR
-pids=
-failed=0
-
-# Only what was started here; a stopped process, too.
-end_all() {
-    for p in $pids; do
-        kill -9 "$p" 2>/dev/null && wait "$p" 2>/dev/null
-    done
-    pids=
-}
-trap 'end_all; rm -rf "$work" "$TIDE_SHM_DIR"' EXIT
-trap 'exit 1' INT TERM
-
-bad() {
-    echo "$*"
-    sed 's/^/    out: /' "$work/out" | head -n 20
-    sed 's/^/    err: /' "$work/err" | head -n 20
-    failed=1
-}
-
-expect() { # code what arguments of tide...
-    want=$1
-    what=$2
-    shift 2
-    case "$1 $*" in # a write waits a second for its answer: on a machine that is busy with others that can be too short
-    *--timeout* | *--help* | *--nonsense*) ;;
-    put\ * | del\ * | cas\ *) set -- "$@" --timeout 10s ;;
-    esac
-    timeout -k 5 20 "$tide" "$@" >"$work/out" 2>"$work/err" </dev/null
-    got=$?
-    [ "$got" = "$want" ] || bad "$what: exit code $got, not $want"
-}
-
-says() { # pattern in standard output
-    grep -Eq -- "$1" "$work/out" || bad "$what: does not say /$1/"
-}
-
-warns() { # pattern in standard error
-    grep -Eq -- "$1" "$work/err" || bad "$what: standard error does not say /$1/"
-}
-
-is() { # the whole output, without a last newline
-    [ "$(cat "$work/out")" = "$1" ] || bad "$what: is not '$1'"
-}
-
-field() { # name of a number in the JSON of the last command
-    sed -n "s/.*\"$1\": \"*\([0-9a-f:-]*\).*/\1/p" "$work/out" | head -n 1
-}
-
-begin() { # file arguments...: in the background; the pid is in $begun
-    out=$1
-    shift
-    "$tide" "$@" >"$work/$out" 2>"$work/$out.err" </dev/null &
-    begun=$!
-    pids="$pids $begun"
-}
-
-until_true() { # seconds what command...: a watchdog, not a measurement
-    tries=$(($1 * 50))
-    about=$2
-    shift 2
-    while ! "$@" >/dev/null 2>&1; do
-        tries=$((tries - 1))
-        if [ $tries = 0 ]; then
-            echo "gave up waiting: $about"
-            tail -n 5 "$work"/*.err
-            failed=1
-            return 1
-        fi
-        sleep 0.02
-    done
-}
-
-ready() { # file
-    until_true 10 "ready line in $1" grep -q '^ready \|"ready"' "$work/$1"
-}
-
-ended() { # pid code what: wait for a process of ours
-    wait "$1"
-    got=$?
-    [ "$got" = "$2" ] || { echo "$3: ended with $got, not $2"; failed=1; }
-}
+cd "$(dirname "$0")/.." || exit 1
+. tests/lib/commands.sh
 
 led_by() { # name pid
     "$tide" ls --json | grep "\"name\": \"$1\"" | grep -q "\"leader_pid\": $2[,}]"
@@ -97,7 +11,7 @@ led_by() { # name pid
 
 # ---- usage -----------------------------------------------------------------------------------------------------------
 
-for c in serve follow get put del cas scan watch ls stat verify snapshot step-down gc rm; do
+for c in serve follow get put del cas touch ttl incr scan watch ls stat verify snapshot step-down gc rm; do
     expect 0 "$c --help" $c --help
     says 'Exit codes'
     says '--json'
@@ -105,7 +19,7 @@ for c in serve follow get put del cas scan watch ls stat verify snapshot step-do
     expect 2 "$c, unknown option" $c --nonsense x y z
     [ -s "$work/out" ] && bad "$c: a usage error writes to standard output"
 done
-for c in serve follow get put del cas scan watch stat verify snapshot step-down rm; do
+for c in serve follow get put del cas touch ttl incr scan watch stat verify snapshot step-down rm; do
     expect 2 "$c without a name" $c
 done
 expect 2 "a bad name" get ../x k

@@ -8,6 +8,8 @@ if [ ! -x "$tool" ]; then
     exit 77
 fi
 points=$(grep -rhoE 'KILL_POINT\("[^"]*"\)' engine --include='*.[ch]' | sed 's/.*"\(.*\)".*/\1/' | sort -u)
+# What nobody reaches in a domain that evicts nothing, where no write may get lost: tests/tool_crash_between.c dies there.
+points=$(echo "$points" | grep -v '^seq\.evicting$')
 [ -n "$points" ] || { echo "no kill points in engine/"; exit 1; }
 # shellcheck disable=SC2086
 exec "$tool" $points

@@ -44,8 +44,9 @@ static inline void build_new(struct build *b, const char *name) {
     b->ring_off = (sizeof(struct log_segment) + 4095) & ~UINT64_C(4095);
     b->ring_bytes = BUILD_RING_BYTES;
     b->size_bytes = b->ring_off + b->ring_bytes;
-    if (posix_memalign((void **)&b->bytes, 4096, b->size_bytes) != 0)
+    if (posix_memalign((void **)&b->bytes, 4096, b->size_bytes) != 0) {
         abort();
+    }
     memset(b->bytes, 0, b->size_bytes);
     b->seg = (struct log_segment *)b->bytes;
     struct stat ns = { 0 };
@@ -88,15 +89,17 @@ static inline uint8_t *build_at(struct build *b, uint64_t pos) {
 }
 
 static inline void build_put(struct build *b, uint64_t pos, const void *bytes, size_t n) {
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         *build_at(b, pos + i) = ((const uint8_t *)bytes)[i];
+    }
 }
 
 /* The frame's CRC from what lies in the ring. */
 static inline uint32_t build_crc(struct build *b, uint64_t pos, const struct frame *f) {
     uint32_t crc = 0;
-    for (uint64_t i = 0; i < (uint64_t)f->key_len + f->value_len; i++)
+    for (uint64_t i = 0; i < (uint64_t)f->key_len + f->value_len; i++) {
         crc = crc32c(crc, build_at(b, pos + sizeof(*f) + i), 1);
+    }
     return crc32c(crc, (const uint8_t *)f + offsetof(struct frame, index), sizeof(*f) - offsetof(struct frame, index));
 }
 
@@ -109,8 +112,9 @@ static inline uint64_t build_append(struct build *b, uint8_t type, const void *k
         uint64_t best = UINT64_MAX;
         for (uint32_t i = 0; i < LAYOUT_MARKS; i++) {
             uint64_t at = b->seg->marks[i].pos;
-            if (b->seg->marks[i].index != 0 && at >= pos + length - b->ring_bytes && at < best)
+            if (b->seg->marks[i].index != 0 && at >= pos + length - b->ring_bytes && at < best) {
                 best = at;
+            }
         }
         b->seg->leader.reclaimed = best;
     }
@@ -192,8 +196,9 @@ static inline struct ran run_dump(const char *const *args) {
     long n = ftell(tmp);
     rewind(tmp);
     ran.out = calloc(1, (size_t)n + 1);
-    if (fread(ran.out, 1, (size_t)n, tmp) != (size_t)n)
+    if (fread(ran.out, 1, (size_t)n, tmp) != (size_t)n) {
         abort();
+    }
     fclose(tmp);
     return ran;
 }

@@ -19,8 +19,9 @@ static char path[128];
 static inline int make_dir(void **state) {
     (void)state;
     snprintf(dir, sizeof(dir), "/tmp/test_dump.XXXXXX");
-    if (!mkdtemp(dir))
+    if (!mkdtemp(dir)) {
         return -1;
+    }
     snprintf(path, sizeof(path), "%s/tidemark.demo.log", dir);
     return setenv("TIDE_SHM_DIR", dir, 1);
 }
@@ -35,8 +36,9 @@ static inline int remove_dir(void **state) {
 /* Run, and expect an exit code. What it says, to be freed. */
 static inline char *dump_says(int code, const char *const *args) {
     struct ran ran = run_dump(args);
-    if (ran.code != code)
+    if (ran.code != code) {
         fprintf(stderr, "%s", ran.out);
+    }
     assert_int_equal(ran.code, code);
     return ran.out;
 }
@@ -52,8 +54,9 @@ static inline char *dumped(struct build *b, int code, const char *const *args) {
 #define DUMPED(b, code, ...) dumped(b, code, (const char *const[]){ __VA_ARGS__, NULL })
 
 static inline void assert_has(const char *out, const char *what) {
-    if (!strstr(out, what))
+    if (!strstr(out, what)) {
         fprintf(stderr, "no '%s' in:\n%s", what, out);
+    }
     assert_non_null(strstr(out, what));
 }
 
@@ -68,8 +71,9 @@ static inline uint32_t json_lines(const char *out, const char *kind) {
             continue;
         }
         cJSON *line = cJSON_ParseWithLength(out, (size_t)(end - out));
-        if (!line)
+        if (!line) {
             fprintf(stderr, "no JSON: %.*s\n", (int)(end - out), out);
+        }
         assert_non_null(line);
         n += strcmp(cJSON_GetStringValue(cJSON_GetObjectItem(line, "line")), kind) == 0;
         cJSON_Delete(line);

@@ -143,6 +143,34 @@ static void lane__last_number_at_its_most__write_is_done(void **state) {
     close_all(d, other, name);
 }
 
+/* The new leader applied the last request, and did not answer it: that is no proof that this writer's request was done. */
+static void lane__number_set_back_after_a_change_of_leader__nothing_is_said_to_be_done_that_is_not(void **state) {
+    (void)state;
+    const char *name = help_name();
+    struct tide *d = open_listening(name, NULL);
+    uint32_t first = help_leader(d);
+    help_follower(d, 0);
+    fill(d, 10);
+    struct tide *other = open_listening(name, "another process changed its number");
+    assert_int_equal(help_put(other, "x", 1, NULL), 0);
+    assert_int_equal(tide_replica_stop(d, first), 0);
+    help_leader(d);
+    atomic_store(&said, 0);
+    for (uint32_t i = 0; i < LAYOUT_LANES; i++) {
+        uint64_t turn = atomic_load(&d->log->lanes[i].turn);
+        if (turn >> 3 != 0) {
+            atomic_store(&d->log->lanes[i].turn, turn - (1 << 3));
+        }
+    }
+    struct tide_reader *r = help_reader(d, TIDE_STICKY, -1, 0);
+    assert_int_equal(help_put(other, "x", 2, NULL), TIDE_ERR_UNKNOWN);
+    assert_int_equal(help_get(r, "x"), 1);
+    assert_int_equal(help_put(other, "x", 3, NULL), 0);
+    assert_int_equal(help_get(r, "x"), 3);
+    tide_reader_close(r);
+    close_all(d, other, name);
+}
+
 static void clock__rate_of_zero__waits_end(void **state) {
     (void)state;
     const char *name = help_name();
@@ -212,6 +240,7 @@ int main(void) {
         cmocka_unit_test(donor__one_value_byte_damaged__newcomer_is_told_so),
         cmocka_unit_test(leader__slot_damaged__serves_nothing_more_and_says_so),
         cmocka_unit_test(lane__last_number_at_its_most__write_is_done),
+        cmocka_unit_test(lane__number_set_back_after_a_change_of_leader__nothing_is_said_to_be_done_that_is_not),
         cmocka_unit_test(clock__rate_of_zero__waits_end),
         cmocka_unit_test(buckets__of_another_processs_table_beyond_it__verify_ends_and_tells),
         cmocka_unit_test(words_of_creation__changed_later__are_not_looked_at),

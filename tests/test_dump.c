@@ -186,8 +186,9 @@ static void shrinking_file__is_an_error_and_no_signal(void **state) {
     if (pid == 0) {
         alarm(120);
         for (;;) {
-            if (truncate(path, (off_t)b.ring_off + 100) != 0 || truncate(path, 0) != 0)
+            if (truncate(path, (off_t)b.ring_off + 100) != 0 || truncate(path, 0) != 0) {
                 _exit(1);
+            }
             build_save(&b, path, b.size_bytes);
         }
     }
@@ -238,8 +239,9 @@ static void no_permission__is_not_readable(void **state) {
     chmod(path, 0);
     pid_t pid = fork();
     if (pid == 0) { /* root may read everything: be somebody else */
-        if (getuid() == 0 && (chmod(dir, 0755) != 0 || setuid(65534) != 0))
+        if (getuid() == 0 && (chmod(dir, 0755) != 0 || setuid(65534) != 0)) {
             _exit(99);
+        }
         _exit(dump_code(path));
     }
     int status;

@@ -57,10 +57,11 @@ static void check_damage(size_t off, uint32_t value, size_t bytes, uint32_t expe
     build_put(&b, pos, &f, sizeof(f));
     char *out = DUMPED(&b, 1, "--json", "demo");
     uint32_t frames = json_lines(out, "frame");
-    if (expect)
+    if (expect) {
         assert_int_equal(frames, expect);
-    else
+    } else {
         assert_true(frames > 150 && frames < 204); /* it went on at a later mark */
+    }
     free(out);
 }
 
@@ -177,16 +178,21 @@ static void foreign_header__is_corrupt(void **state) {
         struct build b;
         build_new(&b, "demo");
         build_fill(&b, 2);
-        if (i == 0)
+        if (i == 0) {
             b.seg->header.magic++;
-        if (i == 1)
+        }
+        if (i == 1) {
             b.seg->header.version++;
-        if (i == 2)
+        }
+        if (i == 2) {
             b.seg->header.fingerprint++;
-        if (i == 3)
+        }
+        if (i == 3) {
             b.seg->header.kind = 4;
-        if (i == 4)
+        }
+        if (i == 4) {
             b.seg->header.size_bytes++;
+        }
         build_seal(&b);
         /* Another version's, or another build's, is no damage: the status that every command has for it. */
         char *out = DUMPED(&b, i == 1 || i == 2 ? 7 : 1, "--json", "demo");
@@ -221,8 +227,9 @@ static struct table_segment *build_table(size_t *size_bytes) {
     struct hdr *h = (struct hdr *)((char *)t + all);
     struct lag_windows *w = (struct lag_windows *)((char *)t + windows);
     assert_int_equal(lag_init(h, w), 0);
-    for (int i = 1; i <= 100; i++)
+    for (int i = 1; i <= 100; i++) {
         lag_record(h, w, build_now(CLOCK_MONOTONIC), i * 1000, 1);
+    }
     build_free(&b);
     return t;
 }
@@ -259,18 +266,24 @@ static void damaged_table__is_corrupt(void **state) {
     for (int i = 0; i < 7; i++) {
         size_t bytes;
         struct table_segment *t = build_table(&bytes);
-        if (i == 0)
+        if (i == 0) {
             t->lag_all_off = UINT64_MAX - 7;
-        if (i == 1)
+        }
+        if (i == 1) {
             t->lag_windows_off = bytes - 8;
-        if (i == 2)
+        }
+        if (i == 2) {
             ((struct hdr *)((char *)t + t->lag_all_off))->counts_len = INT32_MAX;
-        if (i == 3)
+        }
+        if (i == 3) {
             t->buckets = UINT64_MAX;
-        if (i == 4)
+        }
+        if (i == 4) {
             t->page_bytes = 5000;
-        if (i == 5)
+        }
+        if (i == 5) {
             t->nodes_end = UINT64_MAX;
+        }
         save_table(t, i == 6 ? bytes - 1 : bytes);
         char *out = DUMP_SAYS(1, "demo.r0", "--json");
         assert_true(json_lines(out, "problem") >= 1);

@@ -22,8 +22,9 @@ static void hold(uint32_t byte) {
 static int let_go(void **state) {
     (void)state;
     for (int i = 0; i < 2; i++) {
-        if (holding[i] >= 0)
+        if (holding[i] >= 0) {
             close(holding[i]);
+        }
         holding[i] = -1;
     }
     return 0;
@@ -170,10 +171,12 @@ static void lead(const char *name, int ready_fd) {
     opts.table_bytes = 1 << 20;
     replica.role = TIDE_LEADER;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (tide_open(&d, name, &opts) != 0 || tide_replica_start(d, &replica, NULL) != 0 || write(ready_fd, "!", 1) != 1)
+    if (tide_open(&d, name, &opts) != 0 || tide_replica_start(d, &replica, NULL) != 0 || write(ready_fd, "!", 1) != 1) {
         _exit(1);
-    for (;;)
+    }
+    for (;;) {
         pause();
+    }
 }
 
 static pid_t start_leader(const char *name) {
@@ -182,8 +185,9 @@ static pid_t start_leader(const char *name) {
     assert_int_equal(pipe(fds), 0);
     fflush(NULL);
     pid_t pid = fork();
-    if (pid == 0)
+    if (pid == 0) {
         lead(name, fds[1]);
+    }
     close(fds[1]);
     assert_int_equal(read(fds[0], &byte, 1), 1); /* 0: it gave up */
     close(fds[0]);
@@ -197,8 +201,9 @@ static void two_processes__members_lanes_and_notes(void **state) {
     pid_t pid = start_leader(name);
     struct tide *d;
     assert_int_equal(tide_open(&d, name, NULL), 0);
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 3; i++) {
         assert_int_equal(tide_put(d, NULL, "key", 3, "value", 5, NULL), 0);
+    }
     char *out = DUMP_SAYS(0, "--json", name);
     assert_int_equal(json_lines(out, "member"), 2);
     assert_int_equal(count_of(out, "\"alive\": true"), 2);

@@ -25,21 +25,25 @@ static void storm(uint64_t ring_bytes, int ready_fd) {
     opts.ring_bytes = ring_bytes;
     opts.table_bytes = 16 << 20;
     replica.role = TIDE_LEADER;
-    if (tide_open(&d, name, &opts) != 0 || tide_replica_start(d, &replica, NULL) != 0)
+    if (tide_open(&d, name, &opts) != 0 || tide_replica_start(d, &replica, NULL) != 0) {
         _exit(1);
+    }
     replica.role = TIDE_FOLLOWER;
-    if (tide_replica_start(d, &replica, NULL) != 0)
+    if (tide_replica_start(d, &replica, NULL) != 0) {
         _exit(2);
+    }
     for (uint64_t i = 0;; i++) {
         char key[32];
         size_t key_len = (size_t)snprintf(key, sizeof(key), "key:%llu", (unsigned long long)(i % 500));
         size_t value_len = i % 97 == 0 ? i % sizeof(value) : i % 150;
         int rc = i % 13 == 0 ? tide_delete(d, NULL, key, key_len, NULL)
                              : tide_put(d, NULL, key, key_len, value, value_len, NULL);
-        if (rc != 0)
+        if (rc != 0) {
             _exit(3);
-        if (i == 2000 && write(ready_fd, "!", 1) != 1)
+        }
+        if (i == 2000 && write(ready_fd, "!", 1) != 1) {
             _exit(4);
+        }
     }
 }
 
@@ -69,10 +73,11 @@ static void kill_storm(pid_t pid) {
 }
 
 static void assert_good(const struct ran *ran) {
-    if (ran->code != 0)
+    if (ran->code != 0) {
         fprintf(stderr, "exit code %d; %u bad frames, %u problems\n%.400s\n", ran->code,
                 count_of(ran->out, "\"crc\": \"bad\""), count_of(ran->out, "\"line\": \"problem\""),
                 count_of(ran->out, "\"line\": \"problem\"") ? strstr(ran->out, "\"line\": \"problem\"") : "");
+    }
     assert_int_equal(ran->code, 0);
 }
 

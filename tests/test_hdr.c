@@ -162,8 +162,9 @@ static void percentiles__random_values__equal_to_those_of_the_sorted_values(void
         qsort(values, n, sizeof(values[0]), compare_values);
         double p[ASKED];
         int64_t got[ASKED];
-        for (size_t k = 0; k < ASKED; k++)
+        for (size_t k = 0; k < ASKED; k++) {
             p[k] = parts[k] / 1000.0;
+        }
         hdr_values_at_percentiles(h, p, got, ASKED);
         for (size_t k = 0; k < ASKED; k++) {
             size_t rank = ((size_t)parts[k] * n + 99999) / 100000;
@@ -206,8 +207,9 @@ static void add__of_two__equal_to_recording_all_in_one(void **state) {
         hdr_record(all, value);
     }
     assert_int_equal(hdr_add(parts[0], parts[1]), 0);
-    for (int32_t i = 0; i < all->counts_len; i++)
+    for (int32_t i = 0; i < all->counts_len; i++) {
         assert_int_equal(hdr_count_at_index(parts[0], i), hdr_count_at_index(all, i));
+    }
     assert_int_equal(hdr_total(parts[0]), 20000);
     assert_int_equal(hdr_clamped(parts[0]), hdr_clamped(all));
     assert_int_equal(hdr_max(parts[0]), hdr_max(all));
@@ -253,8 +255,9 @@ static void snapshot__of_scribbled_counts__sane_numbers(void **state) {
     (void)state;
     size_t room = hdr_size_bytes(1, HOUR_US, 2);
     struct hdr *h = hdr_new(1, HOUR_US, 2);
-    for (int32_t i = 0; i < h->counts_len; i++)
+    for (int32_t i = 0; i < h->counts_len; i++) {
         h->counts[i] = i % 3 == 0 ? INT64_MAX : i % 3 == 1 ? INT64_MIN : (int64_t)next_random();
+    }
     h->total = -5;
     h->max = INT64_MIN;
     h->reserved = -1;
@@ -280,8 +283,9 @@ static void snapshot__of_random_bytes__refused_or_sane(void **state) {
     size_t room = 4096;
     uint64_t *bytes = malloc(room); /* just as large as told: the sanitizer sees a step too far */
     for (int round = 0; round < 20000; round++) {
-        for (size_t i = 0; i < room / 8; i++)
+        for (size_t i = 0; i < room / 8; i++) {
             bytes[i] = round & 1 ? next_random() % 16 : next_random();
+        }
         struct hdr *copy = hdr_snapshot((struct hdr *)bytes, room);
         hdr_free(copy);
     }
@@ -297,8 +301,9 @@ struct writer {
 
 static void *keep_recording(void *argument) {
     struct writer *writer = argument;
-    for (int64_t value = 0; !atomic_load(&writer->stop); value = (value + 97) % 1000000)
+    for (int64_t value = 0; !atomic_load(&writer->stop); value = (value + 97) % 1000000) {
         hdr_record(writer->h, value);
+    }
     return NULL;
 }
 

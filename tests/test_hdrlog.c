@@ -32,8 +32,9 @@ static void assert_same(const struct hdr *a, const struct hdr *b) {
     assert_int_equal(a->digits, b->digits);
     assert_int_equal(a->counts_len, b->counts_len);
     assert_int_equal(hdr_total(a), hdr_total(b));
-    for (int32_t i = 0; i < a->counts_len; i++)
+    for (int32_t i = 0; i < a->counts_len; i++) {
         assert_int_equal(hdr_count_at_index(a, i), hdr_count_at_index(b, i));
+    }
 }
 
 /* What `write` puts into a file, as text; the caller frees it. */
@@ -193,8 +194,9 @@ static void decode__of_garbage__refused(void **state) {
     uint8_t bytes[200];
     for (int round = 0; round < 100000; round++) {
         size_t length = next_random() % sizeof(bytes);
-        for (size_t i = 0; i < length; i++)
+        for (size_t i = 0; i < length; i++) {
             bytes[i] = (uint8_t)next_random();
+        }
         if (length > 8) {
             static const uint8_t cookies[2][4] = { { 0x1c, 0x84, 0x93, 0x13 }, { 0x1c, 0x84, 0x93, 0x14 } };
             memcpy(bytes, cookies[round & 1], 4);
@@ -302,8 +304,9 @@ static void log__bad_arguments__refused(void **state) {
     assert_int_equal(hdrlog_begin(out, "two\nlines", 0), -1);
     static const char *const tags[] = { "", "a,b", "a b", "a\n",
                                         "1234567890123456789012345678901234567890123456789012345678901234" };
-    for (size_t i = 0; i < 5; i++)
+    for (size_t i = 0; i < 5; i++) {
         assert_int_equal(hdrlog_interval(out, tags[i], 0, 1, h, 1), -1);
+    }
     assert_int_equal(hdrlog_interval(out, NULL, -1, 1, h, 1), -1);
     assert_int_equal(hdrlog_interval(out, NULL, 0, 1, h, 0), -1);
     fclose(out);

@@ -69,8 +69,9 @@ static void args_duration__nonsense__refused(void **state) {
                                          "0x5ms" };
     uint64_t ns = 4711;
     (void)state;
-    for (size_t i = 0; i < sizeof(CASES) / sizeof(CASES[0]); i++)
+    for (size_t i = 0; i < sizeof(CASES) / sizeof(CASES[0]); i++) {
         assert_int_equal(args_duration(CASES[i], &ns), -1);
+    }
     assert_int_equal(ns, 4711);
 }
 
@@ -114,12 +115,14 @@ static void json_number__double_written_shortest__exact(void **state) {
         double value;
         char text[64];
         memcpy(&value, &bits, sizeof(value));
-        if (value != value || value - value != 0)
+        if (value != value || value - value != 0) {
             continue;
+        }
         for (int digits = 1; digits <= 17; digits++) {
             snprintf(text, sizeof(text), "%.*g", digits, value);
-            if (strtod(text, NULL) == value)
+            if (strtod(text, NULL) == value) {
                 break;
+            }
         }
         assert_true(json_number_exact(text, strlen(text)));
         /* The same with all its digits is as exact; one more digit behind them is another value. */
@@ -137,10 +140,11 @@ static void json_number__18_random_digits__rarely_exact_and_then_true(void **sta
         double value = strtod(text, NULL);
         snprintf(back, sizeof(back), "%.0f", value);
         /* Above 2^53 a double is a whole number: exact means that all digits come back, or all that are not zeros. */
-        if (json_number_exact(text, strlen(text)))
+        if (json_number_exact(text, strlen(text))) {
             assert_true(strcmp(text, back) == 0 || strspn(text + strlen(text) - 1, "0") == 1);
-        else
+        } else {
             assert_string_not_equal(text, back);
+        }
     }
 }
 
@@ -250,8 +254,9 @@ static void json_tape__hundred_thousand_names__duplicate_found_at_once(void **st
     struct buf text = { 0 };
     (void)state;
     buf_add_char(&text, '{');
-    for (int i = 0; i < 100000; i++)
+    for (int i = 0; i < 100000; i++) {
         buf_printf(&text, "%s\"%d\":0", i ? "," : "", i * 7 % 100000);
+    }
     buf_add_text(&text, "}");
     assert_int_equal(json_tape_read(&t, text.data, text.size), JSON_OK);
     text.size--;
@@ -267,8 +272,9 @@ static void json_quote__bytes_that_are_not_utf8__still_json(void **state) {
     for (int round = 0; round < 2000; round++) {
         char bytes[40];
         size_t size = next_random() % sizeof(bytes);
-        for (size_t i = 0; i < size; i++)
+        for (size_t i = 0; i < size; i++) {
             bytes[i] = (char)next_random();
+        }
         struct json_tape t = { 0 };
         out.size = 0;
         json_quote(&out, bytes, size);

@@ -93,12 +93,15 @@ static void lag_readers__of_random_bytes__no_harm(void **state) {
     (void)state;
     struct lag lag = lag_open();
     for (int round = 0; round < 20; round++) {
-        for (size_t i = 0; i < lag_windows_size_bytes() / 8; i++)
+        for (size_t i = 0; i < lag_windows_size_bytes() / 8; i++) {
             ((uint64_t *)lag.windows)[i] = next_random();
-        for (size_t i = 0; i < LAYOUT_LAG_WINDOWS; i++) /* else no window would be looked into */
+        }
+        for (size_t i = 0; i < LAYOUT_LAG_WINDOWS; i++) { /* else no window would be looked into */
             lag.windows->second[i] = round & 1 ? 100 + i : next_random();
-        for (size_t i = 0; i < lag_all_size_bytes() / 8; i++)
+        }
+        for (size_t i = 0; i < lag_all_size_bytes() / 8; i++) {
             ((uint64_t *)lag.all)[i] = next_random();
+        }
         assert_int_equal(lag_check(lag.all, lag_all_size_bytes(), lag.windows, lag_windows_size_bytes()), -1);
         assert_true(rolling_total(&lag, 105 * NS_PER_S) >= 0);
         assert_true(hdr_value_at_percentile(lag.out, 99) >= 0);
@@ -124,8 +127,9 @@ static void *keep_lagging(void *argument) {
     struct lag_writer *writer = argument;
     for (uint64_t second = 1000; !atomic_load(&writer->stop); second++) {
         int64_t lag_ns = hdr_value_at_index(writer->lag.all, index_of(second));
-        for (int i = 0; i < 20; i++)
+        for (int i = 0; i < 20; i++) {
             lag_record(writer->lag.all, writer->lag.windows, second * NS_PER_S, lag_ns, 1);
+        }
         atomic_store(&writer->second, second);
     }
     return NULL;

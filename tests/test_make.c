@@ -452,7 +452,7 @@ static void counts__every_way_of_reading__hits_and_misses(void **state) {
         assert_int_equal(tide_section_end(r), 0);
         expect_counts(own, r, hits, misses, 0);
         uint32_t made = 0, n = 0;
-        char key[8];
+        char key[24];
         snprintf(key, sizeof(key), "made %d", i);
         assert_int_equal(tide_get_or_make(r, key, strlen(key), NULL, NULL, make_counted, &made, &n, 4, NULL), 0);
         expect_counts(own, r, hits, misses + 2, 1); /* it looks once more when it has the lease */

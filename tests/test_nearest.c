@@ -35,8 +35,9 @@ static void nearest_distance__too_long__far(void **state) {
 static const char *meant(const char *word) {
     static const char *const WORDS[] = { "get", "gc", "put", "scan", "snapshot", "stat", "max-lag", "max-staleness" };
     struct nearest n = { .word = word };
-    for (size_t i = 0; i < sizeof(WORDS) / sizeof(WORDS[0]); i++)
+    for (size_t i = 0; i < sizeof(WORDS) / sizeof(WORDS[0]); i++) {
         nearest_try(&n, WORDS[i]);
+    }
     return n.best;
 }
 

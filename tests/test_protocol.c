@@ -91,14 +91,16 @@ static size_t mutate(char *line, size_t size, size_t room) {
         memmove(line + at, line + at + len, size - at - len);
         return size - len;
     case 1: /* put a piece in */
-        if (size + piece_len > room)
+        if (size + piece_len > room) {
             return size;
+        }
         memmove(line + at + piece_len, line + at, size - at);
         memcpy(line + at, piece, piece_len);
         return size + piece_len;
     case 2: /* change a byte */
-        if (size > 0)
+        if (size > 0) {
             line[at] = (char)next_random();
+        }
         return size;
     default: /* cut */
         return at;
@@ -122,8 +124,9 @@ static void answer_line(struct node *n, const char *line, size_t size) {
     char why[160] = "";
     uint64_t number = n->protocol.next_msg_id;
     int rc = protocol_read(&n->protocol, line, size, 0, &q, why, sizeof(why));
-    if (rc == 0)
+    if (rc == 0) {
         node_handle(n, &q);
+    }
     if (rc < 0) {
         assert_true(why[0] != '\0');
         assert_int_equal(n->protocol.out.text.size, 0);
@@ -152,8 +155,9 @@ static void node_handle__mutated_requests__one_answer_or_one_reason_each(void **
         const char *from = REQUESTS[next_random() % N_REQUESTS];
         size_t size = strlen(from);
         memcpy(line, from, size);
-        for (uint64_t i = next_random() % 4; i > 0; i--)
+        for (uint64_t i = next_random() % 4; i > 0; i--) {
             size = mutate(line, size, sizeof(line));
+        }
         char *copy = malloc(size + 1);
         memcpy(copy, line, size);
         answer_line(&n, copy, size);

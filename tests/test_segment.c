@@ -6,7 +6,9 @@
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 
 /* ---- names ------------------------------------------------------------------------------------------------------- */
 
@@ -377,6 +379,32 @@ static void segment__creator_died_halfway__its_leftover_is_swept(void **state) {
     assert_int_equal(files_in(dir), 1);
 }
 
+static bool temporary_stays(const char *left, off_t bytes, time_t age_s) {
+    char path[SEGMENT_PATH_BYTES];
+    assert_true(snprintf(path, sizeof(path), "%s/%s", dir, left) > 0);
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL, 0600);
+    struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, { .tv_sec = time(NULL) - age_s } };
+    assert_true(fd >= 0);
+    assert_int_equal(ftruncate(fd, bytes), 0);
+    assert_int_equal(futimens(fd, times), 0);
+    close(fd);
+    assert_int_equal(segment_unlink("nobodys", SEGMENT_LOG, 0), SHM_ERR_NO_DOMAIN); /* sweeps */
+    bool stays = access(path, F_OK) == 0;
+    if (stays) {
+        assert_int_equal(unlink(path), 0);
+    }
+    return stays;
+}
+
+/* A sweep that comes between the open and the lock of a file's maker leaves it the file. */
+static void segment_sweep__files_without_a_lock__young_empty_ones_stay(void **state) {
+    (void)state;
+    const char *left = "tidemark.any.r3.tmp.0123456789abcdef";
+    assert_true(temporary_stays(left, 0, 0));
+    assert_false(temporary_stays(left, 0, 3600));
+    assert_false(temporary_stays(left, 4096, 0));
+}
+
 static void segment_random__many_draws__differ_and_are_never_zero(void **state) {
     (void)state;
     uint64_t last = 0;
@@ -410,6 +438,7 @@ int main(void) {
         CASE(segment_map_ring__range_outside_or_crooked__refused),
         CASE(segment_publish__processes_race__exactly_one_wins),
         CASE(segment__creator_died_halfway__its_leftover_is_swept),
+        CASE(segment_sweep__files_without_a_lock__young_empty_ones_stay),
         CASE(segment_random__many_draws__differ_and_are_never_zero),
         CASE(layout_fingerprint__asked_twice__is_the_same),
     };

@@ -86,9 +86,10 @@ static void snapshot__written_and_read__same(void **state) {
         assert_int_equal(back.list[i].value_size, r.list[i].value_size);
         assert_true(back.list[i].version == r.list[i].version);
         assert_memory_equal(records_key(&back, &back.list[i]), records_key(&r, &r.list[i]), r.list[i].key_size);
-        if (r.list[i].value_size > 0)
+        if (r.list[i].value_size > 0) {
             assert_memory_equal(records_value(&back, &back.list[i]), records_value(&r, &r.list[i]),
                                 r.list[i].value_size);
+        }
     }
     assert_ptr_equal(records_find(&back, "a\0b", 3), &back.list[1]);
     assert_null(records_find(&back, "zz", 2));
@@ -114,8 +115,9 @@ static void snapshot__larger_than_the_buffer__same(void **state) {
     size_t size, value_size = 3000001;
     char *value = malloc(value_size);
     assert_non_null(value);
-    for (size_t i = 0; i < value_size; i++)
+    for (size_t i = 0; i < value_size; i++) {
         value[i] = (char)(i * 31 >> 3);
+    }
     add(&r, "k", 1, value, value_size, 1);
     uint8_t *bytes = file_of(&r, &size);
     assert_null(snapshot_parse(bytes, size, &head, &back));
@@ -202,8 +204,9 @@ static void snapshot__made_up_with_a_good_checksum__refused(void **state) {
         memcpy(forged, bytes, size);
         memcpy(forged + CASES[i].at, &CASES[i].value, 4);
         seal(forged, size);
-        if (!parse(forged, size))
+        if (!parse(forged, size)) {
             fail_msg("case %zu was believed", i);
+        }
         free(forged);
     }
     free(bytes);

@@ -120,12 +120,33 @@ static void get__own_table_damaged__the_callers_fallback(void **state) {
     tide_close(d);
 }
 
+/* A length that is more than the whole table: no pointer to it is given out. */
+static void peek__length_beyond_the_table__damage(void **state) {
+    (void)state;
+    struct tide *d = help_open(0, 0, 0);
+    uint32_t id = help_leader(d);
+    put_number(d, "k", 1);
+    struct tide_reader *r = help_reader(d, TIDE_STICKY, -1, 0);
+    assert_int_equal(tide_section_begin(r, NULL, NULL), 0);
+    const struct table *t = &atomic_load(&d->running[id])->writer.t;
+    const void *value = NULL;
+    size_t size = 0;
+    struct table_node *n = (struct table_node *)table_find(t, table_hash(t, "k", 1), "k", 1, 1);
+    atomic_store(&n->value_len, UINT32_MAX);
+    assert_int_equal(tide_section_peek(r, "k", 1, &value, &size, NULL), TIDE_ERR_LOST);
+    assert_null(value);
+    tide_section_end(r);
+    tide_reader_close(r);
+    tide_close(d);
+}
+
 int main(void) {
     help_start(60);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(get__all_replicas_stuck__each_fallback_fills_the_answer),
         cmocka_unit_test(get__stuck_for_a_while_and_fallback_wait__served_within_the_wait),
         cmocka_unit_test(get__own_table_damaged__the_callers_fallback),
+        cmocka_unit_test(peek__length_beyond_the_table__damage),
     };
     return cmocka_run_group_tests_name("stuck", tests, NULL, NULL);
 }

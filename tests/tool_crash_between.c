@@ -277,8 +277,11 @@ static void let_another_queue(const char *point) {
     }
     stop_at = NULL;
     assert_int_equal(pthread_create(&queue_thread, NULL, put_queued, NULL), 0);
-    struct seq_request *queued;
-    while ((queued = atomic_load(&queue_domain->seq.queue)) == NULL || atomic_load(&queued->done) != SEQ_ASLEEP) {
+    bool asleep = false;
+    while (!asleep) { /* the leader's own sweep may have queued as well */
+        for (struct seq_request *q = atomic_load(&queue_domain->seq.queue); q != NULL && !asleep; q = q->next) {
+            asleep = atomic_load(&q->done) == SEQ_ASLEEP;
+        }
         crash_nap_us(100);
     }
 }
@@ -459,6 +462,61 @@ static void section_scan__memory_imitates_the_node_by_then__not_believed(void **
     read_while_memory_is_used_anew(READ_SCAN);
 }
 
+/* ---- eviction ---------------------------------------------------------------------------------------------------- */
+
+static void evict_put(struct tide *d, uint64_t i) {
+    char key[24], value[1000] = { 0 };
+    CHILD(tide_put(d, NULL, key, key_name(key, "evict", i), value, sizeof(value), NULL) == 0);
+}
+
+/* The leader dies with keys chosen that have to go and no entry of the log that says so. The next one has them, and evicts. */
+static void leader_dies_before_it_logs_what_it_evicts__the_next_one_goes_on(void **state) {
+    (void)state;
+    struct tide_opts o = TIDE_OPTS_INIT;
+    o.ring_bytes = 256 << 10;
+    o.table_bytes = 1 << 20;
+    o.evict = TIDE_EVICT_S3FIFO;
+    o.write_timeout_ns = UINT64_C(20000000000);
+    struct talk t;
+    talk_open(&t);
+    pid_t pid = child_begin();
+    if (pid == 0) {
+        struct tide *d;
+        CHILD(tide_open(&d, name, &o) == 0);
+        start(d, TIDE_LEADER);
+        uint64_t i = 0;
+        while (atomic_load(&d->log->leader.evicted) == 0) {
+            evict_put(d, i++);
+        }
+        child_say(t.told[1]);
+        child_hear(t.go[0]);
+        CHILD(setenv("TIDE_KILL", "seq.evicting", 1) == 0);
+        for (;;) {
+            evict_put(d, i++);
+        }
+    }
+    talk_leave_to_child(&t);
+    await(&t);
+    struct tide *d;
+    assert_int_equal(tide_open(&d, name, &o), 0);
+    struct tide_replica_opts r = TIDE_REPLICA_OPTS_INIT;
+    r.candidate = 1;
+    assert_int_equal(tide_replica_start(d, &r, NULL), 0);
+    tell(&t);
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    uint64_t before = atomic_load(&d->log->leader.evicted), keys = help_info(d, 1).keys;
+    for (uint64_t i = 0; i < 2 * keys; i++) {
+        evict_put(d, 1000000 + i);
+    }
+    assert_true(atomic_load(&d->log->leader.evicted) > before);
+    start(d, TIDE_FOLLOWER);
+    assert_two_equal(d);
+    assert_int_equal(tide_close(d), 0);
+    talk_close(&t);
+}
+
 int main(void) {
     help_start(30);
     const struct CMUnitTest tests[] = {
@@ -467,6 +525,7 @@ int main(void) {
         NAMED_CASE(get__memory_imitates_the_node_by_then__not_believed),
         NAMED_CASE(section_get__memory_imitates_the_node_by_then__not_believed),
         NAMED_CASE(section_scan__memory_imitates_the_node_by_then__not_believed),
+        NAMED_CASE(leader_dies_before_it_logs_what_it_evicts__the_next_one_goes_on),
         NAMED_CASE(put__another_has_queued_meanwhile_and_sleeps__is_served),
         NAMED_CASE(join__donor_doubles_after_its_slots_are_copied__nothing_is_missing),
     };

@@ -34,24 +34,28 @@ static size_t read_times(const char *list, uint64_t min_ns, uint64_t max_ns, uin
     for (const char *at = list;; at++) {
         char text[32];
         size_t len = strcspn(at, ",");
-        if (n == room || len >= sizeof(text))
+        if (n == room || len >= sizeof(text)) {
             return 0;
+        }
         memcpy(text, at, len);
         text[len] = '\0';
-        if (args_duration(text, &out[n]) != 0 || out[n] < min_ns || out[n] > max_ns)
+        if (args_duration(text, &out[n]) != 0 || out[n] < min_ns || out[n] > max_ns) {
             return 0;
+        }
         n++;
         at += len;
-        if (*at == '\0')
+        if (*at == '\0') {
             return n;
+        }
     }
 }
 
 static int read_seconds(const char *text, uint64_t *out_ns) {
     char with_unit[32];
     int len = snprintf(with_unit, sizeof(with_unit), "%ss", text);
-    if (len >= (int)sizeof(with_unit) || args_duration(with_unit, out_ns) != 0)
+    if (len >= (int)sizeof(with_unit) || args_duration(with_unit, out_ns) != 0) {
         return -1;
+    }
     return *out_ns >= 10 * MS && *out_ns <= 3600 * 1000 * MS ? 0 : -1;
 }
 
@@ -68,8 +72,9 @@ static int set_option(void *ctx, int option, char *arg) {
         o->n_bounds = read_times(arg, 1, 3600 * 1000 * MS, o->bounds_ns, DEMO_BOUNDS_MAX);
         return o->n_bounds ? 0 : args_error(TOOL, "--bounds must be 1 to 16 times above 0, like 10ms,50ms: %s", arg);
     case 'w':
-        if (read_times(arg, 1000, 60 * 1000 * MS, &o->write_every_ns, 1) == 1)
+        if (read_times(arg, 1000, 60 * 1000 * MS, &o->write_every_ns, 1) == 1) {
             return 0;
+        }
         return args_error(TOOL, "--write-every must be a time from 1us to 60s: %s", arg);
     case 'j':
         o->json = 1;
@@ -105,8 +110,9 @@ static double in_ms(uint64_t ns) {
 static void print_head(const struct demo_opts *o, const struct demo_result *r) {
     char text[32];
     printf("%zu replicas: r0 leads", o->n_followers + 1);
-    for (size_t i = 0; i < o->n_followers; i++)
+    for (size_t i = 0; i < o->n_followers; i++) {
         printf(", r%zu applies %s after the commit", i + 1, args_duration_text(o->delays_ns[i], text, sizeof(text)));
+    }
     printf(".\nA write every %s, ", args_duration_text(o->write_every_ns, text, sizeof(text)));
     printf("%llu writes; every read is a client of its own.\n\n", (unsigned long long)r->writes);
     printf("%-8s  %-9s  %8s  %10s  %14s  %14s  %12s\n", "bound", "follower", "served", "fell back", "staleness p50",
@@ -115,18 +121,20 @@ static void print_head(const struct demo_opts *o, const struct demo_result *r) {
 
 static void print_ms(uint64_t ns, int known, int width, const char *mark) {
     char text[32];
-    if (known)
+    if (known) {
         snprintf(text, sizeof(text), "%.2f ms%s", in_ms(ns), mark);
-    else
+    } else {
         snprintf(text, sizeof(text), "-%s", mark);
+    }
     printf("  %*s", width, text);
 }
 
 static void print_row(const struct demo_result *r, const struct demo_row *row) {
     char bound[32], name[16] = "any";
     uint64_t lag_ns = row->replica ? r->followers[row->replica - 1].lag_p99_ns : 0;
-    if (row->replica)
+    if (row->replica) {
         snprintf(name, sizeof(name), "r%u", row->replica);
+    }
     printf("%-8s  %-9s  %6.1f %%  %8.1f %%", args_duration_text(row->bound_ns, bound, sizeof(bound)), name,
            100 * share(row->served, row->reads), 100 * share(row->reads - row->served, row->reads));
     print_ms(demo_staleness(row, 50), row->served > 0, 14, "");
@@ -138,8 +146,9 @@ static void print_row(const struct demo_result *r, const struct demo_row *row) {
 static void print_table(const struct demo_opts *o, const struct demo_result *r) {
     print_head(o, r);
     for (size_t i = 0; i < r->n_rows; i++) {
-        if (i > 0 && r->rows[i].bound_ns != r->rows[i - 1].bound_ns)
+        if (i > 0 && r->rows[i].bound_ns != r->rows[i - 1].bound_ns) {
             putchar('\n');
+        }
         print_row(r, &r->rows[i]);
     }
     puts("\n* Tighter than the follower's own p99 lag: no bound worth having, reads go to the leader.");
@@ -150,10 +159,11 @@ static void print_table(const struct demo_opts *o, const struct demo_result *r) 
 static void row_json(struct json_out *j, const struct demo_row *row) {
     json_out_open(j, NULL, '{');
     json_out_real(j, "bound_ms", in_ms(row->bound_ns));
-    if (row->replica)
+    if (row->replica) {
         json_out_u64(j, "replica", row->replica);
-    else
+    } else {
         json_out_text(j, "replica", "any");
+    }
     json_out_u64(j, "reads", row->reads);
     json_out_u64(j, "served", row->served);
     json_out_real(j, "served_share", share(row->served, row->reads));
@@ -181,15 +191,17 @@ static void print_json(const struct demo_opts *o, const struct demo_result *r) {
     struct json_out j = { 0 };
     json_out_open(&j, NULL, '{');
     json_out_open(&j, "followers", '[');
-    for (size_t i = 0; i < o->n_followers; i++)
+    for (size_t i = 0; i < o->n_followers; i++) {
         follower_json(&j, i + 1, o->delays_ns[i], &r->followers[i]);
+    }
     json_out_close(&j, ']');
     json_out_real(&j, "write_every_ms", in_ms(o->write_every_ns));
     json_out_real(&j, "seconds", (double)o->duration_ns / 1e9);
     json_out_u64(&j, "writes", r->writes);
     json_out_open(&j, "rows", '[');
-    for (size_t i = 0; i < r->n_rows; i++)
+    for (size_t i = 0; i < r->n_rows; i++) {
         row_json(&j, &r->rows[i]);
+    }
     json_out_close(&j, ']');
     json_out_close(&j, '}');
     json_out_print(&j, stdout);
@@ -206,15 +218,17 @@ int tool_demo(int argc, char **argv) {
     };
     struct demo_result result;
     int code = read_options(argc, argv, &opts);
-    if (code != 0)
+    if (code != 0) {
         return code;
+    }
     int rc = demo_run(&opts, &result);
-    if (rc != 0)
+    if (rc != 0) {
         fprintf(stderr, "%s: %s\n", argv[0], tide_strerror(rc));
-    else if (!opts.json)
+    } else if (!opts.json) {
         print_table(&opts, &result);
-    else
+    } else {
         print_json(&opts, &result);
+    }
     demo_result_free(&result);
     return stdio_finish(argv[0], rc == 0 ? TOOL_OK : TOOL_FAILED);
 }

@@ -43,8 +43,9 @@ static uint64_t now_ns(void) {
 
 static void sleep_until(uint64_t at_ns) {
     struct timespec t = { (time_t)(at_ns / 1000000000u), (long)(at_ns % 1000000000u) };
-    while (!atomic_load(&interrupted) && clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL) == EINTR)
+    while (!atomic_load(&interrupted) && clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL) == EINTR) {
         ;
+    }
 }
 
 static size_t key_of(uint64_t i, char *key, size_t size) {
@@ -58,8 +59,9 @@ static void *write_steadily(void *arg) {
         char key[24];
         size_t key_len = key_of(run->writes, key, sizeof(key));
         run->write_error = tide_put(run->domain, NULL, key, key_len, &run->writes, sizeof(run->writes), NULL);
-        if (run->write_error != 0)
+        if (run->write_error != 0) {
             break;
+        }
         run->writes++;
         next += run->opts->write_every_ns;
         sleep_until(next);
@@ -71,8 +73,9 @@ static int add_sample(struct demo_row *row, uint64_t staleness_ns) {
     if (row->served == row->room) {
         size_t room = row->room ? row->room * 2 : 4096;
         uint64_t *samples = realloc(row->staleness_ns, room * sizeof(samples[0]));
-        if (!samples)
+        if (!samples) {
             return TIDE_ERR_NOMEM;
+        }
         row->staleness_ns = samples;
         row->room = room;
     }
@@ -92,20 +95,23 @@ static int read_once(struct run *run, struct demo_row *row, const char *key, siz
     opts.replicas = row->replica ? 1ull << row->replica : ((1ull << run->opts->n_followers) - 1) << 1;
     bound.max_staleness_ns = row->bound_ns;
     int rc = tide_reader_open(run->domain, &opts, &reader);
-    if (rc != 0)
+    if (rc != 0) {
         return rc;
+    }
     rc = tide_get(reader, key, key_len, &bound, &value, sizeof(value), &a);
     tide_reader_close(reader);
-    if (rc != 0 && rc != TIDE_ERR_NOT_FOUND)
+    if (rc != 0 && rc != TIDE_ERR_NOT_FOUND) {
         return rc;
+    }
     row->reads++;
     return a.from_leader ? 0 : add_sample(row, a.staleness_ns);
 }
 
 static void show_progress(const struct run *run, uint64_t begin_ns, uint64_t *shown_s) {
     uint64_t done_s = (now_ns() - begin_ns) / 1000000000u;
-    if (done_s == *shown_s || !isatty(STDERR_FILENO))
+    if (done_s == *shown_s || !isatty(STDERR_FILENO)) {
         return;
+    }
     *shown_s = done_s;
     fprintf(stderr, "\rtide demo: %llu of %llu s", (unsigned long long)done_s,
             (unsigned long long)(run->opts->duration_ns / 1000000000u));
@@ -119,16 +125,18 @@ static int read_steadily(struct run *run) {
         size_t key_len = key_of(round++, key, sizeof(key));
         for (size_t i = 0; i < run->out->n_rows; i++) {
             int rc = read_once(run, &run->out->rows[i], key, key_len);
-            if (rc != 0)
+            if (rc != 0) {
                 return rc;
+            }
         }
         dice = dice * 1664525u + 1013904223u;
         next = now_ns() + ROUND_NS / 2 + (dice >> 8) % ROUND_NS;
         sleep_until(next);
         show_progress(run, begin, &shown_s);
     }
-    if (shown_s > 0)
+    if (shown_s > 0) {
         fprintf(stderr, "\r\033[K");
+    }
     return 0;
 }
 
@@ -142,47 +150,57 @@ static int collect(struct run *run) {
     for (uint32_t i = 0; i < run->opts->n_followers; i++) {
         struct tide_replica_info info = TIDE_REPLICA_INFO_INIT;
         int rc = tide_replica_info(run->domain, i + 1, &info);
-        if (rc != 0)
+        if (rc != 0) {
             return rc;
+        }
         out->followers[i] = (struct demo_follower){ info.lag_all_p50_ns, info.lag_all_p99_ns };
     }
-    for (size_t i = 0; i < out->n_rows; i++)
-        if (out->rows[i].served > 0)
+    for (size_t i = 0; i < out->n_rows; i++) {
+        if (out->rows[i].served > 0) {
             qsort(out->rows[i].staleness_ns, out->rows[i].served, sizeof(uint64_t), compare_u64);
+        }
+    }
     out->writes = run->writes;
     return 0;
 }
 
 static void lay_out_rows(const struct demo_opts *opts, struct demo_result *out) {
-    for (size_t b = 0; b < opts->n_bounds; b++)
-        for (uint32_t f = 1; f <= opts->n_followers + (opts->n_followers > 1); f++)
+    for (size_t b = 0; b < opts->n_bounds; b++) {
+        for (uint32_t f = 1; f <= opts->n_followers + (opts->n_followers > 1); f++) {
             out->rows[out->n_rows++] = (struct demo_row){
                 .bound_ns = opts->bounds_ns[b],
                 .replica = f <= opts->n_followers ? f : 0,
             };
+        }
+    }
 }
 
 static int run_threads(struct run *run) {
     pthread_t writer;
     uint64_t longest_ns = 0;
-    if (pthread_create(&writer, NULL, write_steadily, run) != 0)
+    if (pthread_create(&writer, NULL, write_steadily, run) != 0) {
         return TIDE_ERR_SYSTEM;
-    for (size_t i = 0; i < run->opts->n_followers; i++)
-        if (run->opts->delays_ns[i] > longest_ns)
+    }
+    for (size_t i = 0; i < run->opts->n_followers; i++) {
+        if (run->opts->delays_ns[i] > longest_ns) {
             longest_ns = run->opts->delays_ns[i];
+        }
+    }
     sleep_until(now_ns() + longest_ns + WARM_UP_NS);
     int rc = read_steadily(run);
     atomic_store(&run->ended, 1);
     pthread_join(writer, NULL);
-    if (rc == 0)
+    if (rc == 0) {
         rc = run->write_error;
+    }
     return rc == 0 ? collect(run) : rc;
 }
 
 static void log_line(void *ctx, enum tide_log_level level, const char *text) {
     (void)ctx;
-    if (level != TIDE_LOG_INFO)
+    if (level != TIDE_LOG_INFO) {
         args_say("tide demo", text);
+    }
 }
 
 static int start_replicas(struct run *run) {
@@ -211,23 +229,27 @@ int demo_run(const struct demo_opts *opts, struct demo_result *out) {
     /* Without it an interrupted demo would leave its segments in /dev/shm. */
     signals_catch(on_interrupt, (int)SA_RESETHAND);
     int rc = tide_open(&run.domain, name, &domain);
-    if (rc != 0)
+    if (rc != 0) {
         return rc;
+    }
     rc = start_replicas(&run);
-    if (rc == 0)
+    if (rc == 0) {
         rc = run_threads(&run);
+    }
     tide_close(run.domain);
     return rc;
 }
 
 void demo_result_free(struct demo_result *r) {
-    for (size_t i = 0; i < r->n_rows; i++)
+    for (size_t i = 0; i < r->n_rows; i++) {
         free(r->rows[i].staleness_ns);
+    }
     r->n_rows = 0;
 }
 
 uint64_t demo_staleness(const struct demo_row *row, double percent) {
-    if (row->served == 0)
+    if (row->served == 0) {
         return 0;
+    }
     return row->staleness_ns[(size_t)((double)(row->served - 1) * percent / 100.0)];
 }

@@ -60,8 +60,9 @@ static int set_option(void *ctx, int option, char *arg) {
                    ? 0
                    : args_error(tool, "--table must be a size up to 60G: %s", arg);
     case OPT_CPU:
-        if (args_u64(arg, 0, CPU_MAX, &cpu) != 0)
+        if (args_u64(arg, 0, CPU_MAX, &cpu) != 0) {
             return args_error(tool, "--cpu must be a CPU's number: %s", arg);
+        }
         f->replica.cpu = (int32_t)cpu;
         return 0;
     case OPT_LABEL:
@@ -87,21 +88,24 @@ static int read_options(int argc, char **argv, struct follow *f) {
     };
     const struct args_options options = { HELP, "h", LIST, set_option };
     int code = args_options(&options, argc, argv, f);
-    if (code != 0)
+    if (code != 0) {
         return code;
-    if (f->watch.patience_ns > 0 && !f->replica.candidate)
+    }
+    if (f->watch.patience_ns > 0 && !f->replica.candidate) {
         fprintf(stderr,
                 "%s: with --no-candidate this process does not take over from a leader that its watchdog kills: run "
                 "another follower\n",
                 f->cli.tool);
+    }
     return cli_arguments(&f->cli, argc, argv, 0, 0, "");
 }
 
 static int check_table(const struct follow *f) {
     struct tide_info info = TIDE_INFO_INIT;
     if (f->replica.table_bytes == 0 || tide_info(f->cli.domain, &info) != 0 ||
-        f->replica.table_bytes >= info.table_bytes)
+        f->replica.table_bytes >= info.table_bytes) {
         return 0;
+    }
     return args_error(f->cli.tool, "--table must be at least the domain's %llu bytes",
                       (unsigned long long)info.table_bytes);
 }
@@ -111,11 +115,13 @@ static int run(struct follow *f) {
     uint32_t id;
     opts.flags = 0;
     int code = cli_open(&f->cli, &opts);
-    if (code != 0 || (code = check_table(f)) != 0)
+    if (code != 0 || (code = check_table(f)) != 0) {
         return code;
+    }
     int rc = tide_replica_start(f->cli.domain, &f->replica, &id);
-    if (rc != 0)
+    if (rc != 0) {
         return cli_fail(&f->cli, rc, "cannot follow %s", f->cli.name);
+    }
     code = serve_ready(&f->cli, "follower", &id, 1, (int)f->replica.candidate);
     return code == 0 ? serve_until_end(&f->cli, &id, 1, &f->watch) : code;
 }
@@ -124,8 +130,9 @@ int tool_follow(int argc, char **argv) {
     struct follow f = { .cli = { .tool = argv[0], .chatty = 1 }, .replica = TIDE_REPLICA_OPTS_INIT };
     f.replica.candidate = 1;
     int code = read_options(argc, argv, &f);
-    if (code != 0)
+    if (code != 0) {
         return code;
+    }
     cli_catch_signals();
     return cli_end(&f.cli, run(&f));
 }

@@ -13,8 +13,9 @@ int serve_ready(const struct cli *c, const char *role, const uint32_t *ids, size
     struct tide_info info = TIDE_INFO_INIT;
     struct json_out j = { 0 };
     int rc = tide_info(c->domain, &info);
-    if (rc != 0)
+    if (rc != 0) {
         return cli_fail(c, rc, "%s", c->name);
+    }
     notify_manager("READY=1");
     int leads = role[0] == 'l';
     if (c->json) {
@@ -47,31 +48,37 @@ int serve_ready(const struct cli *c, const char *role, const uint32_t *ids, size
 /* A replica that is LAPPED or JOINING serves again by itself. */
 static int can_serve(struct tide *d, uint32_t id) {
     struct tide_replica_info info = TIDE_REPLICA_INFO_INIT;
-    if (tide_replica_info(d, id, &info) != 0)
+    if (tide_replica_info(d, id, &info) != 0) {
         return 0;
+    }
     return info.state != TIDE_STATE_FAILED && info.state != TIDE_STATE_DIVERGED && info.state != TIDE_STATE_STOPPED;
 }
 
 static int any_can_serve(struct tide *d, const uint32_t *ids, size_t n) {
     int any = 0;
-    for (size_t i = 0; i < n && !any; i++)
+    for (size_t i = 0; i < n && !any; i++) {
         any = can_serve(d, ids[i]);
+    }
     return any;
 }
 
 int serve_until_end(struct cli *c, const uint32_t *ids, size_t n, struct serve_watch *watch) {
     struct tide_info info = TIDE_INFO_INIT;
     int rc = tide_info(c->domain, &info);
-    if (rc != 0)
+    if (rc != 0) {
         return cli_fail(c, rc, "%s", c->name);
+    }
     while (!cli_sleep(SERVE_LOOK_NS)) {
-        if (peek_is_gone(c->name, info.incarnation))
+        if (peek_is_gone(c->name, info.incarnation)) {
             return cli_complain(c, TOOL_NO_DOMAIN, "gone", "the domain %s was removed or replaced: ending", c->name);
-        if (!any_can_serve(c->domain, ids, n))
+        }
+        if (!any_can_serve(c->domain, ids, n)) {
             return cli_complain(c, TOOL_FAILED, "failed", "no replica of this process can serve any more: ending");
+        }
         /* The second question follows at once: the first one has waited long enough. */
-        if (watch && watch->patience_ns > 0 && !watchdog_look(c, watch) && watch->suspect_pid != 0)
+        if (watch && watch->patience_ns > 0 && !watchdog_look(c, watch) && watch->suspect_pid != 0) {
             watchdog_look(c, watch);
+        }
     }
     return TOOL_OK;
 }

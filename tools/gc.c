@@ -25,9 +25,10 @@ static void print_collected(const struct cli *c, const struct peek *before, cons
     uint32_t freed = before->dead > after->dead ? before->dead - after->dead : 0;
     if (!c->json) {
         printf("%s: %u dead member%s freed", before->name, freed, freed == 1 ? "" : "s");
-        if (after->orphans > 0)
+        if (after->orphans > 0) {
             printf("; %u replica%s kept for a warm start ('tide serve %s' takes it up, 'tide rm %s' removes it)",
                    after->orphans, after->orphans == 1 ? "" : "s", before->name, before->name);
+        }
         putchar('\n');
         return;
     }
@@ -46,35 +47,43 @@ static int collect(struct cli *c, const char *name) {
     opts.flags = 0;
     c->name = name;
     const char *missing = peek_no_directory();
-    if (missing)
+    if (missing) {
         return cli_complain(c, TOOL_FAILED, "directory", "%s", missing);
-    if (peek_domain(name, &before) != 0)
+    }
+    if (peek_domain(name, &before) != 0) {
         return cli_fail(c, TIDE_ERR_NO_DOMAIN, "domain %s", name);
+    }
     int code = cli_open(c, &opts);
-    if (code != 0)
+    if (code != 0) {
         return code;
+    }
     int rc = tide_gc(c->domain, NULL);
     tide_close(c->domain);
     c->domain = NULL;
-    if (rc != 0)
+    if (rc != 0) {
         return cli_fail(c, rc, "%s", name);
-    if (peek_domain(name, &after) == 0)
+    }
+    if (peek_domain(name, &after) == 0) {
         print_collected(c, &before, &after);
+    }
     return TOOL_OK;
 }
 
 static int collect_all(struct cli *c) {
     char(*names)[64];
     const char *missing = peek_no_directory();
-    if (missing)
+    if (missing) {
         return cli_complain(c, TOOL_FAILED, "directory", "%s", missing);
+    }
     int worst = TOOL_OK, n = peek_list(&names);
-    if (n < 0)
+    if (n < 0) {
         return cli_complain(c, TOOL_FAILED, "directory", "the directory of the segments: %s", strerror(errno));
+    }
     for (int i = 0; i < n; i++) {
         struct peek p;
-        if (peek_domain(names[i], &p) != 0 || p.state == PEEK_CLOSED)
+        if (peek_domain(names[i], &p) != 0 || p.state == PEEK_CLOSED) {
             continue; /* gone meanwhile, or not ours */
+        }
         int code = collect(c, names[i]);
         worst = code == TOOL_OK || code == TOOL_NO_DOMAIN ? worst : TOOL_FAILED;
     }
@@ -85,10 +94,12 @@ static int collect_all(struct cli *c) {
 int tool_gc(int argc, char **argv) {
     struct cli c = { .tool = argv[0] };
     int code = cli_only_json(&c, argc, argv, HELP);
-    if (code != 0)
+    if (code != 0) {
         return code;
-    if (optind == argc)
+    }
+    if (optind == argc) {
         return cli_end(&c, collect_all(&c));
+    }
     code = cli_arguments(&c, argc, argv, 0, 0, "");
     return code != 0 ? code : cli_end(&c, collect(&c, c.name));
 }

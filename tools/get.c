@@ -59,8 +59,9 @@ static int read_options(int argc, char **argv, struct get *g) {
     };
     const struct args_options options = { HELP, "hn", LIST, set_option };
     int code = args_options(&options, argc, argv, g);
-    if (code != 0)
+    if (code != 0) {
         return code;
+    }
     kv_read_settle(&g->read);
     return cli_arguments(&g->cli, argc, argv, 1, 1, "KEY");
 }
@@ -69,12 +70,14 @@ static int read_options(int argc, char **argv, struct get *g) {
 static int look_up(struct get *g, struct tide_reader *reader, const char *key, size_t key_size) {
     for (;;) {
         int rc = tide_get(reader, key, key_size, &g->read.bound, g->value, g->room, &g->answer);
-        if (rc != TIDE_ERR_BUFFER)
+        if (rc != TIDE_ERR_BUFFER) {
             return rc;
+        }
         size_t room = g->answer.value_size > ROOM ? g->answer.value_size : ROOM;
         uint8_t *more = room > g->room ? realloc(g->value, room) : NULL;
-        if (!more)
+        if (!more) {
             return TIDE_ERR_NOMEM;
+        }
         g->value = more;
         g->room = room;
     }
@@ -92,8 +95,9 @@ static void print_json(const struct get *g, struct tide_reader *reader, const ch
         json_out_u64(&j, "version", g->answer.version);
     }
     kv_answer_json(&j, &g->answer);
-    if (tide_reader_token(reader, &token) == 0)
+    if (tide_reader_token(reader, &token) == 0) {
         json_out_text(&j, "token", cli_token_text(&token, text));
+    }
     json_out_close(&j, '}');
     json_out_print(&j, stdout);
 }
@@ -101,24 +105,28 @@ static void print_json(const struct get *g, struct tide_reader *reader, const ch
 /* Control characters that another process put into the value do not reach a terminal. */
 static void print_value(const struct get *g) {
     int to_terminal = isatty(STDOUT_FILENO);
-    if (to_terminal)
+    if (to_terminal) {
         escape_text_print(stdout, g->value, g->answer.value_size, "\n\t");
-    else if (g->answer.value_size > 0)
+    } else if (g->answer.value_size > 0) {
         fwrite(g->value, 1, g->answer.value_size, stdout);
-    if (g->newline || to_terminal)
+    }
+    if (g->newline || to_terminal) {
         putchar('\n');
+    }
 }
 
 static int show(struct get *g, struct tide_reader *reader, const char *key, size_t key_size, int rc) {
-    if (rc != 0 && rc != TIDE_ERR_NOT_FOUND)
+    if (rc != 0 && rc != TIDE_ERR_NOT_FOUND) {
         return kv_read_failed(&g->cli, rc, &g->answer, g->cli.name);
+    }
     kv_tell_stale(&g->cli, &g->answer);
-    if (g->cli.json)
+    if (g->cli.json) {
         print_json(g, reader, key, key_size, rc == 0);
-    else if (rc == 0)
+    } else if (rc == 0) {
         print_value(g);
-    else
+    } else {
         fprintf(stderr, "%s: no such key\n", g->cli.tool);
+    }
     return rc == 0 ? TOOL_OK : TOOL_NO;
 }
 
@@ -133,8 +141,9 @@ static int open_reader(struct get *g, uint64_t replicas, struct tide_reader **ou
 static int get_joined(struct get *g, const char *key, size_t key_size, struct tide_reader **reader) {
     struct visit visit;
     int rc = visit_begin(g->cli.domain, &visit, &g->read.bound);
-    if (rc != 0)
+    if (rc != 0) {
         return rc;
+    }
     tide_reader_close(*reader);
     *reader = NULL;
     rc = open_reader(g, 1ull << visit.id, reader);
@@ -147,11 +156,13 @@ static int get_key(struct get *g, const char *key, size_t key_size) {
     struct tide_reader *reader = NULL;
     int rc = open_reader(g, g->read.replicas, &reader);
     rc = rc == 0 ? look_up(g, reader, key, key_size) : rc;
-    if (g->read.replicas == 0 && visit_would_help(g->cli.domain, rc))
+    if (g->read.replicas == 0 && visit_would_help(g->cli.domain, rc)) {
         rc = get_joined(g, key, key_size, &reader);
+    }
     int code = show(g, reader, key, key_size, rc);
-    if (reader)
+    if (reader) {
         tide_reader_close(reader);
+    }
     return code;
 }
 
@@ -163,8 +174,9 @@ int tool_get(int argc, char **argv) {
     char *key = code == 0 ? argv[optind] : NULL;
     code = code == 0 ? kv_key(argv[0], key, g.escaped, &key_size) : code;
     opts.flags = 0;
-    if (code != 0 || (code = cli_open(&g.cli, &opts)) != 0)
+    if (code != 0 || (code = cli_open(&g.cli, &opts)) != 0) {
         return code;
+    }
     code = get_key(&g, key, key_size);
     free(g.value);
     return cli_end(&g.cli, code);

@@ -19,8 +19,9 @@ static int take_delta(struct kv_write *w, const char *arg) {
     char *end;
     errno = 0;
     long long delta = strtoll(arg, &end, 10);
-    if (errno != 0 || end == arg || *end != 0 || (arg[0] != '-' && (arg[0] < '0' || arg[0] > '9')))
+    if (errno != 0 || end == arg || *end != 0 || (arg[0] != '-' && (arg[0] < '0' || arg[0] > '9'))) {
         return args_error(w->cli.tool, "DELTA must be a whole number of 64 bits with its sign: %s", arg);
+    }
     w->delta = delta;
     return 0;
 }

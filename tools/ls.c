@@ -40,8 +40,9 @@ static void print_json(const struct peek *p) {
     json_out_open(&j, NULL, '{');
     json_out_text(&j, "name", p->name);
     json_out_text(&j, "state", state_name(p->state));
-    if (p->why[0])
+    if (p->why[0]) {
         json_out_text(&j, "why", p->why);
+    }
     json_out_bool(&j, "led", p->led);
     if (known) {
         json_out_i64(&j, "leader", p->led ? p->leader : -1);
@@ -53,8 +54,9 @@ static void print_json(const struct peek *p) {
         json_out_u64(&j, "members", p->members);
         json_out_u64(&j, "dead_members", p->dead);
         json_out_open(&j, "pids", '[');
-        for (uint32_t i = 0; i < p->members; i++)
+        for (uint32_t i = 0; i < p->members; i++) {
             json_out_i64(&j, NULL, p->pids[i]);
+        }
         json_out_close(&j, ']');
         json_out_u64(&j, "commit_index", p->commit);
         json_out_hex(&j, "incarnation", p->incarnation);
@@ -75,8 +77,9 @@ static void print_line(const struct peek *p, int width) {
                "-", "-", "-", "-", memory, escape_label(p->why, sizeof(p->why), why, sizeof(why)));
         return;
     }
-    if (p->led && p->leader >= 0)
+    if (p->led && p->leader >= 0) {
         snprintf(leader, sizeof(leader), "r%d (%d)", (int)p->leader, (int)p->leader_pid);
+    }
     snprintf(replicas, sizeof(replicas), "%u/%u", p->serving, p->replicas + p->orphans);
     printf("%-*s  %-7s  %-16s  %8s  %7u  %12llu  %8s  %8s  %8s\n", width, p->name, state_name(p->state), leader,
            replicas, p->members, (unsigned long long)p->commit, sizes_text(p->ring_bytes, ring, sizeof(ring)),
@@ -86,25 +89,32 @@ static void print_line(const struct peek *p, int width) {
 static int list_all(const struct cli *c) {
     char(*names)[64];
     const char *missing = peek_no_directory();
-    if (missing)
+    if (missing) {
         return cli_complain(c, TOOL_FAILED, "directory", "%s", missing);
+    }
     int width = 4, n = peek_list(&names);
-    if (n < 0)
+    if (n < 0) {
         return cli_complain(c, TOOL_FAILED, "directory", "the directory of the segments: %s", strerror(errno));
-    for (int i = 0; i < n; i++)
-        if ((int)strlen(names[i]) > width)
+    }
+    for (int i = 0; i < n; i++) {
+        if ((int)strlen(names[i]) > width) {
             width = (int)strlen(names[i]);
-    if (!c->json && n > 0)
+        }
+    }
+    if (!c->json && n > 0) {
         printf("%-*s  %-7s  %-16s  %8s  %7s  %12s  %8s  %8s  %8s\n", width, "NAME", "STATE", "LEADER", "REPLICAS",
                "MEMBERS", "COMMIT", "RING", "TABLE", "MEMORY");
+    }
     for (int i = 0; i < n; i++) {
         struct peek p;
-        if (peek_domain(names[i], &p) != 0)
+        if (peek_domain(names[i], &p) != 0) {
             continue; /* removed meanwhile */
-        if (c->json)
+        }
+        if (c->json) {
             print_json(&p);
-        else
+        } else {
             print_line(&p, width);
+        }
     }
     free(names);
     return TOOL_OK;
@@ -113,10 +123,12 @@ static int list_all(const struct cli *c) {
 int tool_ls(int argc, char **argv) {
     struct cli c = { .tool = argv[0] };
     int code = cli_only_json(&c, argc, argv, HELP);
-    if (code != 0)
+    if (code != 0) {
         return code;
-    if (optind < argc)
+    }
+    if (optind < argc) {
         return args_error(argv[0], "unexpected argument: %s ('tide stat %s' tells of one domain)", argv[optind],
                           argv[optind]);
+    }
     return cli_end(&c, list_all(&c));
 }

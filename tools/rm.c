@@ -22,8 +22,9 @@ static const char HELP[] =
 static int refuse_removal(const struct cli *c, const struct peek *p) {
     char pids[128] = "";
     size_t at = 0;
-    for (uint32_t i = 0; i < p->members && at + 16 < sizeof(pids); i++)
+    for (uint32_t i = 0; i < p->members && at + 16 < sizeof(pids); i++) {
         at += (size_t)snprintf(pids + at, sizeof(pids) - at, "%s%d", i ? ", " : ": ", (int)p->pids[i]);
+    }
     cli_complain(c, TOOL_REFUSED, "in_use", "%s is in use by %u process%s%s", c->name, p->members,
                  p->members == 1 ? "" : "es", pids);
     fprintf(stderr, "  End them first, or use --force: then their next calls fail.\n");
@@ -32,8 +33,9 @@ static int refuse_removal(const struct cli *c, const struct peek *p) {
 
 static int refuse_nothing(const struct cli *c) {
     const char *missing = peek_no_directory();
-    if (missing)
+    if (missing) {
         return cli_complain(c, TOOL_FAILED, "directory", "%s", missing);
+    }
     cli_complain(c, TOOL_NO_DOMAIN, "no_domain", "domain %s: no such domain: nothing was removed", c->name);
     fprintf(stderr, "  'tide ls' lists what is there\n");
     return TOOL_NO_DOMAIN;
@@ -42,8 +44,9 @@ static int refuse_nothing(const struct cli *c) {
 /* Is a file of the removed domain left? A new domain may have the name by now: its files do not count. */
 static int is_left(const struct cli *c, const struct peek *was, char file[PEEK_FILE_BYTES]) {
     struct peek is;
-    if (!peek_leftovers(c->name, 0, file))
+    if (!peek_leftovers(c->name, 0, file)) {
         return 0;
+    }
     return peek_domain(c->name, &is) != 0 || is.incarnation == 0 || is.incarnation == was->incarnation;
 }
 
@@ -52,20 +55,26 @@ static int remove_domain(const struct cli *c, int force) {
     struct json_out j = { 0 };
     char file[PEEK_FILE_BYTES];
     int there = peek_domain(c->name, &p) == 0;
-    if (!there && !peek_leftovers(c->name, 1, file))
+    if (!there && !peek_leftovers(c->name, 1, file)) {
         return refuse_nothing(c);
-    if (there && p.in_use && !force)
+    }
+    if (there && p.in_use && !force) {
         return refuse_removal(c, &p);
+    }
     int rc = tide_unlink(c->name);
-    if (rc == TIDE_ERR_SYSTEM)
+    if (rc == TIDE_ERR_SYSTEM) {
         return cli_complain(c, TOOL_FAILED, "failed", "%s cannot be removed: %s", c->name, strerror(errno));
-    if (rc != 0 && (there || rc != TIDE_ERR_NO_DOMAIN)) /* tables without a log are gone now, too */
+    }
+    if (rc != 0 && (there || rc != TIDE_ERR_NO_DOMAIN)) { /* tables without a log are gone now, too */
         return cli_fail(c, rc, "%s", c->name);
-    if (is_left(c, &p, file))
+    }
+    if (is_left(c, &p, file)) {
         return cli_complain(c, TOOL_FAILED, "left", "%s: %s is still there and cannot be removed: remove it by hand",
                             c->name, file);
-    if (!c->json)
+    }
+    if (!c->json) {
         return TOOL_OK;
+    }
     json_out_open(&j, NULL, '{');
     json_out_text(&j, "removed", c->name);
     json_out_close(&j, '}');

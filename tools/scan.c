@@ -42,8 +42,9 @@ static int set_option(void *ctx, int option, char *arg) {
         s->prefix = arg;
         return 0;
     case OPT_LIMIT:
-        if (args_u64(arg, 0, UINT64_MAX, &s->limit) != 0)
+        if (args_u64(arg, 0, UINT64_MAX, &s->limit) != 0) {
             return args_error(s->cli.tool, "--limit must be a number: %s", arg);
+        }
         return 0;
     case OPT_KEYS:
         s->keys_only = 1;
@@ -70,8 +71,9 @@ static int read_options(int argc, char **argv, struct scan *s) {
     };
     const struct args_options options = { HELP, "h", LIST, set_option };
     int code = args_options(&options, argc, argv, s);
-    if (code != 0)
+    if (code != 0) {
         return code;
+    }
     kv_read_settle(&s->read);
     return cli_arguments(&s->cli, argc, argv, 0, 0, "");
 }
@@ -89,8 +91,9 @@ static void print_record(const struct scan *s, const struct records *r, const st
     }
     json_out_open(&j, NULL, '{');
     json_out_bytes(&j, "key", records_key(r, x), x->key_size, NULL);
-    if (!s->keys_only)
+    if (!s->keys_only) {
         json_out_bytes(&j, "value", records_value(r, x), x->value_size, "encoding");
+    }
     json_out_u64(&j, "version", x->version);
     json_out_close(&j, '}');
     json_out_print(&j, stdout);
@@ -100,11 +103,13 @@ static void print_all(const struct scan *s, const struct gather *g, const struct
                       const struct tide_answer *a) {
     struct json_out j = { 0 };
     size_t n = s->limit < r->n ? (size_t)s->limit : r->n;
-    for (size_t i = 0; i < n && !ferror(stdout); i++)
+    for (size_t i = 0; i < n && !ferror(stdout); i++) {
         print_record(s, r, &r->list[i]);
+    }
     kv_tell_stale(&s->cli, a);
-    if (!s->cli.json)
+    if (!s->cli.json) {
         return;
+    }
     json_out_open(&j, NULL, '{');
     json_out_u64(&j, "keys", r->n);
     json_out_u64(&j, "printed", n);
@@ -126,16 +131,18 @@ int tool_scan(int argc, char **argv) {
         g.prefix = s.prefix;
     }
     opts.flags = 0;
-    if (code != 0 || (code = cli_open(&s.cli, &opts)) != 0)
+    if (code != 0 || (code = cli_open(&s.cli, &opts)) != 0) {
         return code;
+    }
     g.bound = s.read.bound;
     g.replicas = s.read.replicas;
     g.keys_only = s.keys_only;
     int rc = gather_scan(s.cli.domain, &g, &found, &answer);
-    if (rc != 0)
+    if (rc != 0) {
         code = kv_read_failed(&s.cli, rc, &answer, s.cli.name);
-    else
+    } else {
         print_all(&s, &g, &found, &answer);
+    }
     records_free(&found);
     return cli_end(&s.cli, code);
 }

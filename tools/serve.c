@@ -62,10 +62,12 @@ static int read_cpu(void *ctx, size_t number, const char *piece) {
     int32_t *cpus = ctx;
     uint64_t cpu;
     cpus[number] = -1;
-    if (strcmp(piece, "-") == 0)
+    if (strcmp(piece, "-") == 0) {
         return 0;
-    if (args_u64(piece, 0, CPU_MAX, &cpu) != 0)
+    }
+    if (args_u64(piece, 0, CPU_MAX, &cpu) != 0) {
         return -1;
+    }
     cpus[number] = (int32_t)cpu;
     return 0;
 }
@@ -73,12 +75,15 @@ static int read_cpu(void *ctx, size_t number, const char *piece) {
 static int set_size(struct serve *s, int option, const char *arg) {
     uint64_t *to = option == OPT_RING ? &s->opts.ring_bytes : &s->opts.table_bytes;
     const char *name = option == OPT_RING ? "--ring" : "--table";
-    if (args_size(arg, to) != 0 || *to == 0)
+    if (args_size(arg, to) != 0 || *to == 0) {
         return args_error(s->cli.tool, "%s must be a size like 16M: %s", name, arg);
-    if (option == OPT_RING && (*to < (64u << 10) || *to > (4ull << 30) || (*to & (*to - 1)) != 0))
+    }
+    if (option == OPT_RING && (*to < (64u << 10) || *to > (4ull << 30) || (*to & (*to - 1)) != 0)) {
         return args_error(s->cli.tool, "--ring must be a power of two from 64K to 4G: %s", arg);
-    if (option == OPT_TABLE && (*to < (256u << 10) || *to > (60ull << 30)))
+    }
+    if (option == OPT_TABLE && (*to < (256u << 10) || *to > (60ull << 30))) {
         return args_error(s->cli.tool, "--table must be from 256K to 60G: %s", arg);
+    }
     return 0;
 }
 
@@ -140,20 +145,24 @@ static int read_options(int argc, char **argv, struct serve *s) {
     };
     const struct args_options options = { HELP, "h", LIST, set_option };
     int code = args_options(&options, argc, argv, s);
-    if (code != 0)
+    if (code != 0) {
         return code;
-    if (s->n_delays > 1 && (uint64_t)s->n_delays > s->followers)
+    }
+    if (s->n_delays > 1 && (uint64_t)s->n_delays > s->followers) {
         return args_error(argv[0], "--delay has %d times for %llu followers", s->n_delays,
                           (unsigned long long)s->followers);
-    if (s->n_cpus > 1 && (uint64_t)s->n_cpus > s->followers)
+    }
+    if (s->n_cpus > 1 && (uint64_t)s->n_cpus > s->followers) {
         return args_error(argv[0], "--cpu has %d CPUs for %llu followers", s->n_cpus, (unsigned long long)s->followers);
+    }
     return cli_arguments(&s->cli, argc, argv, 0, 0, "");
 }
 
 static int led_already(const struct serve *s) {
     struct peek p;
-    if (peek_domain(s->cli.name, &p) != 0 || !p.led)
+    if (peek_domain(s->cli.name, &p) != 0 || !p.led) {
         return 0;
+    }
     cli_complain(&s->cli, TOOL_REFUSED, "busy", "somebody leads %s already: process %d", s->cli.name, p.leader_pid);
     fprintf(stderr, "  'tide follow %s' adds a replica; 'tide step-down %s' asks the leader to hand over\n",
             s->cli.name, s->cli.name);
@@ -163,17 +172,21 @@ static int led_already(const struct serve *s) {
 /* Say which of the sizes that were asked for the existing domain does not have. */
 static void warn_sizes(const struct serve *s) {
     struct tide_info info = TIDE_INFO_INIT;
-    if (tide_info(s->cli.domain, &info) != 0)
+    if (tide_info(s->cli.domain, &info) != 0) {
         return;
-    if (s->opts.ring_bytes != 0 && s->opts.ring_bytes != info.ring_bytes)
+    }
+    if (s->opts.ring_bytes != 0 && s->opts.ring_bytes != info.ring_bytes) {
         fprintf(stderr, "%s: the domain is there already, its ring has %llu bytes: --ring has no effect\n", s->cli.tool,
                 (unsigned long long)info.ring_bytes);
-    if (s->opts.table_bytes != 0 && s->opts.table_bytes < info.table_bytes)
+    }
+    if (s->opts.table_bytes != 0 && s->opts.table_bytes < info.table_bytes) {
         fprintf(stderr, "%s: the domain is there already, its tables have %llu bytes: --table has no effect\n",
                 s->cli.tool, (unsigned long long)info.table_bytes);
-    if (s->opts.default_ttl_ns != 0 && s->opts.default_ttl_ns != info.default_ttl_ns)
+    }
+    if (s->opts.default_ttl_ns != 0 && s->opts.default_ttl_ns != info.default_ttl_ns) {
         fprintf(stderr, "%s: the domain is there already, with its own ttl: --default-ttl has no effect\n",
                 s->cli.tool);
+    }
 }
 
 static int start_leader(struct serve *s) {
@@ -181,8 +194,9 @@ static int start_leader(struct serve *s) {
     struct tide_info info = TIDE_INFO_INIT;
     o.role = TIDE_LEADER;
     o.candidate = 1;
-    if (tide_info(s->cli.domain, &info) == 0 && s->opts.table_bytes > info.table_bytes)
+    if (tide_info(s->cli.domain, &info) == 0 && s->opts.table_bytes > info.table_bytes) {
         o.table_bytes = s->opts.table_bytes;
+    }
     s->n_ids = 0;
     int rc = tide_replica_start(s->cli.domain, &o, &s->ids[0]);
     s->n_ids += rc == 0;
@@ -194,8 +208,9 @@ static int create_anew(struct serve *s) {
     struct peek p;
     int rc = tide_close(s->cli.domain);
     s->cli.domain = NULL;
-    if (rc != 0 || (peek_domain(s->cli.name, &p) == 0 && p.in_use))
+    if (rc != 0 || (peek_domain(s->cli.name, &p) == 0 && p.in_use)) {
         return TIDE_ERR_NO_REPLICA;
+    }
     fprintf(stderr, "%s: nothing whole is left of %s, and nobody else uses it: created anew, empty\n", s->cli.tool,
             s->cli.name);
     rc = tide_unlink(s->cli.name);
@@ -204,18 +219,22 @@ static int create_anew(struct serve *s) {
 
 static int lead(struct serve *s) {
     int code = led_already(s);
-    if (code != 0 || (code = cli_open(&s->cli, &s->opts)) != 0)
+    if (code != 0 || (code = cli_open(&s->cli, &s->opts)) != 0) {
         return code;
+    }
     int rc = start_leader(s);
     if (rc == TIDE_ERR_NO_REPLICA && (rc = create_anew(s)) == 0) {
-        if ((code = cli_open(&s->cli, &s->opts)) != 0)
+        if ((code = cli_open(&s->cli, &s->opts)) != 0) {
             return code;
+        }
         rc = start_leader(s);
     }
-    if (rc == TIDE_ERR_BUSY && led_already(s))
+    if (rc == TIDE_ERR_BUSY && led_already(s)) {
         return TOOL_REFUSED;
-    if (rc != 0)
+    }
+    if (rc != 0) {
         return cli_fail(&s->cli, rc, "cannot lead %s", s->cli.name);
+    }
     warn_sizes(s);
     return 0;
 }
@@ -225,16 +244,20 @@ static int start_followers(struct serve *s) {
         struct tide_replica_opts o = TIDE_REPLICA_OPTS_INIT;
         struct tide_info info = TIDE_INFO_INIT;
         o.candidate = 1;
-        if (s->n_delays > 0)
+        if (s->n_delays > 0) {
             o.apply_delay_ns = s->delays_ns[s->n_delays == 1 ? 0 : i];
-        if (s->n_cpus > 0 && (s->n_cpus == 1 || i < (uint64_t)s->n_cpus))
+        }
+        if (s->n_cpus > 0 && (s->n_cpus == 1 || i < (uint64_t)s->n_cpus)) {
             o.cpu = s->cpus[s->n_cpus == 1 ? 0 : i];
-        if (tide_info(s->cli.domain, &info) == 0 && s->opts.table_bytes > info.table_bytes)
+        }
+        if (tide_info(s->cli.domain, &info) == 0 && s->opts.table_bytes > info.table_bytes) {
             o.table_bytes = s->opts.table_bytes;
+        }
         int rc = tide_replica_start(s->cli.domain, &o, &s->ids[s->n_ids]);
-        if (rc != 0)
+        if (rc != 0) {
             return cli_fail(&s->cli, rc, "cannot start follower %llu of %llu", (unsigned long long)i + 1,
                             (unsigned long long)s->followers);
+        }
         s->n_ids++;
     }
     return 0;
@@ -243,8 +266,9 @@ static int start_followers(struct serve *s) {
 int tool_serve(int argc, char **argv) {
     struct serve s = { .cli = { .tool = argv[0], .chatty = 1 }, .opts = TIDE_OPTS_INIT, .followers = 1 };
     int code = read_options(argc, argv, &s);
-    if (code != 0)
+    if (code != 0) {
         return code;
+    }
     cli_catch_signals();
     code = lead(&s);
     code = code == 0 ? start_followers(&s) : code;

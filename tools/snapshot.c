@@ -54,8 +54,9 @@ static int set_option(void *ctx, int option, char *arg) {
         return 0;
     case OPT_TIMEOUT:
         given->of_load = 1;
-        if (args_duration(arg, &s->timeout_ns) != 0 || s->timeout_ns == 0 || s->timeout_ns > HOUR_NS)
+        if (args_duration(arg, &s->timeout_ns) != 0 || s->timeout_ns == 0 || s->timeout_ns > HOUR_NS) {
             return args_error(s->cli.tool, "--timeout must be a time like 5s, above 0 and at most 1h: %s", arg);
+        }
         return 0;
     default:
         given->of_save = 1;
@@ -73,14 +74,17 @@ static int read_options(int argc, char **argv, struct snapshot *s, int *loads) {
     const struct args_options options = { HELP, "h", LIST, set_option };
     struct given given = { .s = s };
     int code = args_options(&options, argc, argv, &given);
-    if (code != 0)
+    if (code != 0) {
         return code;
+    }
     const char *what = optind < argc ? argv[optind++] : "";
     *loads = strcmp(what, "load") == 0;
-    if (!*loads && strcmp(what, "save") != 0)
+    if (!*loads && strcmp(what, "save") != 0) {
         return args_error(argv[0], "the first argument must be save or load: '%s'", what);
-    if (*loads ? given.of_save : given.of_load)
+    }
+    if (*loads ? given.of_save : given.of_load) {
         return args_error(argv[0], "an option of %s does not go with %s", *loads ? "save" : "load", what);
+    }
     kv_read_settle(&s->read);
     code = cli_arguments(&s->cli, argc, argv, 1, 1, "FILE");
     s->file = code == 0 ? argv[optind] : NULL;
@@ -93,10 +97,12 @@ int tool_snapshot(int argc, char **argv) {
     int loads, code = read_options(argc, argv, &s, &loads);
     opts.flags = 0;
     opts.write_timeout_ns = s.timeout_ns;
-    if (code == 0 && loads)
+    if (code == 0 && loads) {
         code = snapshot_read(&s); /* before the domain is touched */
-    if (code == 0 && (code = cli_open(&s.cli, &opts)) == 0)
+    }
+    if (code == 0 && (code = cli_open(&s.cli, &opts)) == 0) {
         code = cli_end(&s.cli, loads ? snapshot_load(&s) : snapshot_save(&s));
+    }
     records_free(&s.records);
     return code;
 }

@@ -32,44 +32,53 @@ int snapshot_read(struct snapshot *s) {
     int from_stdin = strcmp(s->file, "-") == 0;
     int fd = from_stdin ? STDIN_FILENO : fd_open(s->file, O_RDONLY, 0);
     int error = fd < 0 || read_all(fd, &bytes, &size) != 0 ? errno : 0;
-    if (!from_stdin && fd >= 0)
+    if (!from_stdin && fd >= 0) {
         close(fd);
+    }
     const char *from = from_stdin ? "standard input" : s->file;
-    if (error != 0)
+    if (error != 0) {
         return cli_complain(&s->cli, TOOL_FAILED, "input", "%s: %s", from, strerror(error));
+    }
     const char *wrong = snapshot_parse(bytes, size, &s->head, &s->records);
     free(bytes);
-    if (wrong)
+    if (wrong) {
         return cli_complain(&s->cli, TOOL_FAILED, "snapshot", "%s: %s; nothing was written", from, wrong);
+    }
     return 0;
 }
 
 static int flush_batch(struct load *l) {
     int rc = 0;
-    if (l->n == 0)
+    if (l->n == 0) {
         return 0;
+    }
     for (int tries = 0; tries < TRIES; tries++) {
         rc = tide_batch(l->s->cli.domain, NULL, l->ops, l->n, &l->last, NULL);
-        if (rc != TIDE_ERR_UNKNOWN)
+        if (rc != TIDE_ERR_UNKNOWN) {
             break;
+        }
     }
-    if (rc != 0)
+    if (rc != 0) {
         return rc;
-    for (size_t i = 0; i < l->n; i++)
+    }
+    for (size_t i = 0; i < l->n; i++) {
         *(l->ops[i].kind == TIDE_OP_PUT ? &l->written : &l->deleted) += 1;
+    }
     l->batches++;
     l->n = 0;
     l->bytes = 0;
-    if (l->batches % 64 == 0 && isatty(STDERR_FILENO))
+    if (l->batches % 64 == 0 && isatty(STDERR_FILENO)) {
         fprintf(stderr, "\r%s: %llu of %zu keys", l->s->cli.tool, (unsigned long long)l->written, l->s->records.n);
+    }
     return 0;
 }
 
 static int add_op(struct load *l, const struct tide_op *op) {
     uint64_t bytes = FRAME_BYTES + op->key_len + op->value_size;
     int rc = 0;
-    if (l->n == BATCH_OPS || (l->n > 0 && l->bytes + bytes > l->most_bytes))
+    if (l->n == BATCH_OPS || (l->n > 0 && l->bytes + bytes > l->most_bytes)) {
         rc = flush_batch(l);
+    }
     if (rc == 0) {
         l->ops[l->n++] = *op;
         l->bytes += bytes;
@@ -97,8 +106,9 @@ static int delete_others(struct load *l) {
     for (size_t i = 0; i < there.n && rc == 0; i++) {
         const struct record *x = &there.list[i];
         struct tide_op op = { TIDE_OP_DELETE, 0, records_key(&there, x), x->key_size, NULL, 0, 0 };
-        if (!records_find(&l->s->records, op.key, op.key_len))
+        if (!records_find(&l->s->records, op.key, op.key_len)) {
             rc = add_op(l, &op);
+        }
     }
     rc = rc == 0 ? flush_batch(l) : rc;
     records_free(&there);
@@ -108,9 +118,11 @@ static int delete_others(struct load *l) {
 /* Write nothing if a record cannot be written. */
 static int check_sizes(const struct load *l) {
     const struct records *r = &l->s->records;
-    for (size_t i = 0; i < r->n; i++)
-        if (FRAME_BYTES + (uint64_t)r->list[i].key_size + r->list[i].value_size > l->one_bytes)
+    for (size_t i = 0; i < r->n; i++) {
+        if (FRAME_BYTES + (uint64_t)r->list[i].key_size + r->list[i].value_size > l->one_bytes) {
             return TIDE_ERR_TOO_BIG;
+        }
+    }
     return 0;
 }
 
@@ -148,8 +160,9 @@ static int load_failed(const struct load *l, int rc) {
 int snapshot_load(struct snapshot *s) {
     struct tide_info info = TIDE_INFO_INIT;
     struct load *l = calloc(1, sizeof(*l));
-    if (!l)
+    if (!l) {
         return cli_fail(&s->cli, TIDE_ERR_NOMEM, "%s", s->cli.name);
+    }
     l->s = s;
     int rc = tide_info(s->cli.domain, &info);
     l->one_bytes = info.ring_bytes / 4;
@@ -157,10 +170,12 @@ int snapshot_load(struct snapshot *s) {
     rc = rc == 0 ? check_sizes(l) : rc;
     rc = rc == 0 ? write_all_keys(l) : rc;
     rc = rc == 0 && s->replace ? delete_others(l) : rc;
-    if (l->batches >= 64 && isatty(STDERR_FILENO))
+    if (l->batches >= 64 && isatty(STDERR_FILENO)) {
         fputs("\r\033[K", stderr);
-    if (rc == 0)
+    }
+    if (rc == 0) {
         report(l);
+    }
     int code = rc == 0 ? TOOL_OK : load_failed(l, rc);
     free(l);
     return code;

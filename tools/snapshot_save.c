@@ -26,15 +26,17 @@ static atomic_int writing;       /* atomic: the handler may run in any thread */
 
 /* A save that is interrupted leaves nothing behind. */
 static void on_signal(int number) {
-    if (atomic_load(&writing))
+    if (atomic_load(&writing)) {
         unlink(temporary);
+    }
     _exit(128 + number);
 }
 
 static int failed(const struct snapshot *s, const char *what) {
     int why = errno;
-    if (atomic_exchange(&writing, 0))
+    if (atomic_exchange(&writing, 0)) {
         unlink(temporary);
+    }
     return cli_complain(&s->cli, TOOL_FAILED, "output", "%s: %s: %s", s->file, what, strerror(why));
 }
 
@@ -42,8 +44,9 @@ static int failed(const struct snapshot *s, const char *what) {
 static const char *directory_of(const char *file, char path[PATH_MAX]) {
     snprintf(path, PATH_MAX, "%s", file);
     char *slash = strrchr(path, '/');
-    if (!slash)
+    if (!slash) {
         return ".";
+    }
     slash[slash == path] = '\0';
     return path;
 }
@@ -53,8 +56,9 @@ static int sync_directory(const char *file) {
     char path[PATH_MAX];
     int fd = fd_open(directory_of(file, path), O_RDONLY | O_DIRECTORY, 0);
     int rc = fd < 0 ? -1 : fsync(fd);
-    if (fd >= 0)
+    if (fd >= 0) {
         close(fd);
+    }
     return rc == 0 || errno == EINVAL ? 0 : -1; /* some file systems cannot do it for directories */
 }
 
@@ -62,10 +66,12 @@ static int sync_directory(const char *file) {
 static void remove_if_dead(int directory, const char *name) {
     struct stat st;
     int fd = fd_openat(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0);
-    if (fd < 0)
+    if (fd < 0) {
         return;
-    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid() && flock(fd, LOCK_EX | LOCK_NB) == 0)
+    }
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid() && flock(fd, LOCK_EX | LOCK_NB) == 0) {
         unlinkat(directory, name, 0);
+    }
     close(fd);
 }
 
@@ -76,14 +82,17 @@ static void remove_dead_temporaries(const char *file) {
     size_t length = strlen(base);
     DIR *directory = fd_open_dir(directory_of(file, path));
     for (struct dirent *e; directory && (e = readdir(directory)) != NULL;) {
-        if (strncmp(e->d_name, base, length) != 0 || strncmp(e->d_name + length, TEMPORARY, strlen(TEMPORARY)) != 0)
+        if (strncmp(e->d_name, base, length) != 0 || strncmp(e->d_name + length, TEMPORARY, strlen(TEMPORARY)) != 0) {
             continue;
+        }
         const char *pid = e->d_name + length + strlen(TEMPORARY);
-        if (pid[0] != '\0' && strspn(pid, "0123456789") == strlen(pid))
+        if (pid[0] != '\0' && strspn(pid, "0123456789") == strlen(pid)) {
             remove_if_dead(dirfd(directory), e->d_name);
+        }
     }
-    if (directory)
+    if (directory) {
         closedir(directory);
+    }
 }
 
 /* Create the temporary file and lock it. Another save may remove it between the two: then create it again. */
@@ -91,8 +100,9 @@ static int create_temporary(void) {
     struct stat st;
     for (int tries = 0;; tries++) {
         int fd = fd_open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
-        if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) != 0 || fstat(fd, &st) != 0 || st.st_nlink > 0 || tries == TRIES)
+        if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) != 0 || fstat(fd, &st) != 0 || st.st_nlink > 0 || tries == TRIES) {
             return fd;
+        }
         close(fd);
     }
 }
@@ -127,8 +137,9 @@ static int write_file(struct snapshot *s) {
     int rc = rename(temporary, s->file), why = errno;
     close(fd);
     errno = why;
-    if (rc != 0)
+    if (rc != 0) {
         return failed(s, "cannot be put in place");
+    }
     atomic_store(&writing, 0);
     return sync_directory(s->file) == 0 ? 0 : failed(s, "its directory cannot be synced");
 }
@@ -166,12 +177,14 @@ int snapshot_save(struct snapshot *s) {
     struct tide_answer answer = TIDE_ANSWER_INIT;
     struct tide_info info = TIDE_INFO_INIT;
     int to_stdout = strcmp(s->file, "-") == 0;
-    if (to_stdout && isatty(STDOUT_FILENO))
+    if (to_stdout && isatty(STDOUT_FILENO)) {
         return cli_complain(&s->cli, TOOL_USAGE, "output", "a snapshot is not for terminals: name a file");
+    }
     int rc = gather_scan(s->cli.domain, &g, &s->records, &answer);
     rc = rc == 0 ? tide_info(s->cli.domain, &info) : rc;
-    if (rc != 0)
+    if (rc != 0) {
         return kv_read_failed(&s->cli, rc, &answer, s->cli.name);
+    }
     s->head = (struct snapshot_head){
         .index = answer.index,
         .incarnation = info.incarnation,
@@ -184,7 +197,8 @@ int snapshot_save(struct snapshot *s) {
         return TOOL_FAILED;
     }
     int code = to_stdout ? 0 : write_file(s);
-    if (code == 0)
+    if (code == 0) {
         report(s, g.joined);
+    }
     return code;
 }

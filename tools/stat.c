@@ -64,18 +64,22 @@ static int read_options(int argc, char **argv, struct options *o) {
     };
     const struct args_options options = { HELP, "h", LIST, set_option };
     int code = args_options(&options, argc, argv, o);
-    if (code != 0)
+    if (code != 0) {
         return code;
-    if (o->count != 0 && o->watch_ns == 0)
+    }
+    if (o->count != 0 && o->watch_ns == 0) {
         return args_error(argv[0], "--count goes with --watch");
+    }
     return cli_arguments(&o->cli, argc, argv, 0, 0, "");
 }
 
 static void sum_reads(struct stat_look *s) {
     uint64_t all = 0, fell_back = 0;
-    for (uint32_t i = 0; i < TIDE_REPLICAS; i++)
-        for (uint32_t r = 0; r < TIDE_REASONS; r++)
+    for (uint32_t i = 0; i < TIDE_REPLICAS; i++) {
+        for (uint32_t r = 0; r < TIDE_REASONS; r++) {
             s->by_reason[r] += s->peek.reads[i][r];
+        }
+    }
     for (uint32_t r = 0; r < TIDE_REASONS; r++) {
         all += s->by_reason[r];
         fell_back += r >= TIDE_REASON_REDIRECTED ? s->by_reason[r] : 0;
@@ -86,8 +90,9 @@ static void sum_reads(struct stat_look *s) {
 /* The library attaches only to replicas that serve. An orphan's table tells what it holds all the same. */
 static void add_orphan(const struct cli *c, const struct tide_info *info, struct tide_replica_info *r) {
     struct peek_table table;
-    if (r->state != TIDE_STATE_ORPHAN || peek_table(c->name, r->id, info->incarnation, &table) != 0)
+    if (r->state != TIDE_STATE_ORPHAN || peek_table(c->name, r->id, info->incarnation, &table) != 0) {
         return;
+    }
     r->keys = table.keys;
     r->table_bytes = table.table_bytes;
     r->table_used_bytes = table.used_bytes;
@@ -100,8 +105,9 @@ static void add_orphan(const struct cli *c, const struct tide_info *info, struct
 
 static uint64_t served(const struct stat_look *s) {
     uint64_t n = 0;
-    for (uint32_t r = 0; r < TIDE_REASON_REFUSED; r++)
+    for (uint32_t r = 0; r < TIDE_REASON_REFUSED; r++) {
         n += s->by_reason[r];
+    }
     return n;
 }
 
@@ -129,24 +135,29 @@ static void look_at_rates(struct cli *c, struct stat_look *s, struct before *b) 
 static int look(struct cli *c, struct stat_look *s, struct before *before) {
     *s = (struct stat_look){ .info = TIDE_INFO_INIT, .counts = TIDE_READ_COUNTS_INIT };
     int rc = tide_info(c->domain, &s->info);
-    if (rc != 0)
+    if (rc != 0) {
         return cli_fail(c, rc, "%s", c->name);
+    }
     for (uint32_t i = 0; i < TIDE_REPLICAS; i++) {
         s->replicas[s->n] = (struct tide_replica_info)TIDE_REPLICA_INFO_INIT;
-        if (tide_replica_info(c->domain, i, &s->replicas[s->n]) == 0)
+        if (tide_replica_info(c->domain, i, &s->replicas[s->n]) == 0) {
             add_orphan(c, &s->info, &s->replicas[s->n++]);
+        }
     }
-    if (peek_domain(c->name, &s->peek) != 0 || s->peek.incarnation != s->info.incarnation)
+    if (peek_domain(c->name, &s->peek) != 0 || s->peek.incarnation != s->info.incarnation) {
         return cli_fail(c, TIDE_ERR_GONE, "%s", c->name);
+    }
     sum_reads(s);
     rc = tide_read_counts(c->domain, &s->counts);
-    if (rc != 0)
+    if (rc != 0) {
         return cli_fail(c, rc, "%s", c->name);
+    }
     uint64_t keys = s->counts.hits + s->counts.misses;
     s->hit_ratio = keys != 0 ? (double)s->counts.hits / (double)keys : 0;
     look_at_rates(c, s, before);
-    if (s->info.ring_bytes != 0)
+    if (s->info.ring_bytes != 0) {
         s->ring_used_ratio = (double)s->info.ring_used_bytes / (double)s->info.ring_bytes;
+    }
     return 0;
 }
 
@@ -155,18 +166,22 @@ static int show(struct options *o, struct stat_look *s) {
     struct before before = { 0 };
     for (uint64_t n = 1;; n++) {
         int code = look(&o->cli, s, &before);
-        if (code != 0)
+        if (code != 0) {
             return code;
-        if (clears)
+        }
+        if (clears) {
             fputs("\033[H\033[J", stdout);
-        else if (n > 1 && !o->cli.json)
+        } else if (n > 1 && !o->cli.json) {
             putchar('\n');
-        if (o->cli.json)
+        }
+        if (o->cli.json) {
             stat_print_json(s);
-        else
+        } else {
             stat_print_text(s);
-        if (stdio_flush() != 0 || o->watch_ns == 0 || n == o->count || cli_sleep(o->watch_ns))
+        }
+        if (stdio_flush() != 0 || o->watch_ns == 0 || n == o->count || cli_sleep(o->watch_ns)) {
             return TOOL_OK;
+        }
     }
 }
 
@@ -176,12 +191,15 @@ int tool_stat(int argc, char **argv) {
     struct stat_look *s;
     int code = read_options(argc, argv, &o);
     opts.flags = 0;
-    if (code != 0)
+    if (code != 0) {
         return code;
-    if (o.watch_ns != 0)
+    }
+    if (o.watch_ns != 0) {
         cli_catch_signals();
-    if ((code = cli_open(&o.cli, &opts)) != 0)
+    }
+    if ((code = cli_open(&o.cli, &opts)) != 0) {
         return code;
+    }
     s = malloc(sizeof(*s));
     code = s ? show(&o, s) : cli_fail(&o.cli, TIDE_ERR_NOMEM, "%s", o.cli.name);
     free(s);

@@ -19,13 +19,15 @@ static void print_domain(const struct stat_look *s) {
     char created[32] = "?", ring[24], table[24], used[24], memory[24];
     time_t seconds = (time_t)(i->created_unix_ns / 1000000000u);
     struct tm tm;
-    if (gmtime_r(&seconds, &tm))
+    if (gmtime_r(&seconds, &tm)) {
         strftime(created, sizeof(created), "%Y-%m-%d %H:%M:%SZ", &tm);
+    }
     printf("domain    %s, incarnation %016llx, created %s\n", i->name, (unsigned long long)i->incarnation, created);
-    if (i->led && i->leader >= 0)
+    if (i->led && i->leader >= 0) {
         printf("leader    replica %d, process %d, term %llu\n", i->leader, i->leader_pid, (unsigned long long)i->term);
-    else
+    } else {
         printf("leader    nobody, last term %llu\n", (unsigned long long)i->term);
+    }
     printf("log       commit %llu, ring %s, %s used (%.1f %%)\n", (unsigned long long)i->commit_index,
            sizes_text(i->ring_bytes, ring, sizeof(ring)), sizes_text(i->ring_used_bytes, used, sizeof(used)),
            100 * s->ring_used_ratio);
@@ -40,23 +42,27 @@ static void print_domain(const struct stat_look *s) {
 static void print_reads(const struct stat_look *s) {
     int any = 0;
     printf("reads    ");
-    for (int r = 0; r < TIDE_REASONS; r++)
-        if (s->by_reason[r] != 0)
+    for (int r = 0; r < TIDE_REASONS; r++) {
+        if (s->by_reason[r] != 0) {
             printf("%s %s %llu", any++ ? "," : "", tide_reason_name((enum tide_reason)r),
                    (unsigned long long)s->by_reason[r]);
-    if (any)
+        }
+    }
+    if (any) {
         printf("; fell back %.2f %%\n", 100 * s->fallback_ratio);
-    else
+    } else {
         printf(" none\n");
+    }
 }
 
 static void print_cache(const struct stat_look *s) {
     printf("keys      found %llu, missing %llu, hit ratio %.2f %%; made %llu, waited for %llu\n",
            (unsigned long long)s->counts.hits, (unsigned long long)s->counts.misses, 100 * s->hit_ratio,
            (unsigned long long)s->counts.made, (unsigned long long)s->counts.waited);
-    if (s->seconds > 0)
+    if (s->seconds > 0) {
         printf("rates     in the last %.1f s: %.0f writes/s, %.0f reads/s, %.0f keys found/s, %.0f missing/s\n",
                s->seconds, s->writes_s, s->reads_s, s->hits_s, s->misses_s);
+    }
 }
 
 /* Its process is gone, and no process has freed its slot yet. */
@@ -86,8 +92,9 @@ static void print_memory(const struct stat_look *s) {
     for (size_t i = 0; i < s->n; i++) {
         const struct tide_replica_info *r = &s->replicas[i];
         char text[6][24];
-        if (r->state == TIDE_STATE_STOPPED || r->table_bytes == 0)
+        if (r->state == TIDE_STATE_STOPPED || r->table_bytes == 0) {
             continue;
+        }
         printf("%3u  %10s  %8s  %8s  %8s  %8s  %8s  %12llu\n", r->id,
                sizes_text(r->table_bytes, text[0], sizeof(text[0])),
                sizes_text(r->table_used_bytes, text[1], sizeof(text[1])),
@@ -105,9 +112,11 @@ void stat_print_text(const struct stat_look *s) {
     printf("\n%3s  %-10s  %-8s  %-8s  %7s  %12s  %8s  %9s  %7s  %10s  %9s  %9s  %9s  %5s  %6s\n", "ID", "LABEL", "ROLE",
            "STATE", "PID", "APPLIED", "LAG", "STALENESS", "DELAY", "KEYS", "LAG P50", "P99", "P99.9", "JOINS",
            "LAPPED");
-    for (size_t i = 0; i < s->n; i++)
-        if (s->replicas[i].state != TIDE_STATE_STOPPED)
+    for (size_t i = 0; i < s->n; i++) {
+        if (s->replicas[i].state != TIDE_STATE_STOPPED) {
             print_replica(s, &s->replicas[i]);
+        }
+    }
     print_memory(s);
 }
 
@@ -164,8 +173,9 @@ static void reads_json(struct json_out *j, const struct stat_look *s) {
     json_out_open(j, "tide_reads_total", '[');
     for (uint32_t i = 0; i < TIDE_REPLICAS; i++) {
         for (uint32_t r = 0; r < TIDE_REASONS; r++) {
-            if (s->peek.reads[i][r] == 0)
+            if (s->peek.reads[i][r] == 0) {
                 continue;
+            }
             json_out_open(j, NULL, '{');
             json_out_u64(j, "replica", i);
             json_out_text(j, "reason", tide_reason_name((enum tide_reason)r));
@@ -178,8 +188,9 @@ static void reads_json(struct json_out *j, const struct stat_look *s) {
 
 /* Of --watch, from the second look on. */
 static void rates_json(struct json_out *j, const struct stat_look *s) {
-    if (s->seconds <= 0)
+    if (s->seconds <= 0) {
         return;
+    }
     json_out_open(j, "rates", '{');
     json_out_real(j, "seconds", s->seconds);
     json_out_real(j, "writes_s", s->writes_s);
@@ -214,8 +225,9 @@ void stat_print_json(const struct stat_look *s) {
     json_out_u64(&j, "evicted_total", i->evicted_total);
     json_out_u64(&j, "default_ttl_ns", i->default_ttl_ns);
     json_out_open(&j, "replicas", '[');
-    for (size_t k = 0; k < s->n; k++)
+    for (size_t k = 0; k < s->n; k++) {
         replica_json(&j, s, &s->replicas[k]);
+    }
     json_out_close(&j, ']');
     reads_json(&j, s);
     json_out_u64(&j, "tide_hits_total", s->counts.hits);

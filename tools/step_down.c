@@ -41,9 +41,10 @@ static int print_handed_over(const struct cli *c, const struct tide_info *was, c
         printf("replica %d (process %d) handed over to replica %d (process %d), term %llu, after %s\n", was->leader,
                was->leader_pid, is->leader, is->leader_pid, (unsigned long long)is->term, waited);
     }
-    if (!other)
+    if (!other) {
         fprintf(stderr, "%s: no candidate of another process took over: replica %d (process %d) leads on, term %llu\n",
                 c->tool, is->leader, is->leader_pid, (unsigned long long)is->term);
+    }
     return other ? TOOL_OK : TOOL_NO;
 }
 
@@ -51,20 +52,23 @@ static int step_down(struct cli *c, uint64_t wait_ns) {
     struct tide_info was = TIDE_INFO_INIT, is = TIDE_INFO_INIT;
     int rc = tide_info(c->domain, &was);
     rc = rc == 0 ? tide_step_down(c->domain) : rc;
-    if (rc != 0)
+    if (rc != 0) {
         return cli_fail(c, rc, "%s", c->name);
+    }
     uint64_t start = tide_now(c->domain), waited_ns;
     do {
         cli_sleep(LOOK_NS);
         waited_ns = tide_now(c->domain) - start;
         rc = tide_info(c->domain, &is);
-        if (rc == 0 && is.led && is.leader >= 0 && is.term != was.term)
+        if (rc == 0 && is.led && is.leader >= 0 && is.term != was.term) {
             return print_handed_over(c, &was, &is, waited_ns);
+        }
     } while (rc == 0 && waited_ns < wait_ns);
-    if (rc == 0 && is.led && is.term == was.term)
+    if (rc == 0 && is.led && is.term == was.term) {
         return cli_complain(c, TOOL_REFUSED, "timeout",
                             "%s: replica %d (process %d) still leads: it is no candidate, stopped, or busy", c->name,
                             is.leader, is.leader_pid);
+    }
     return cli_fail(c, rc != 0 ? rc : TIDE_ERR_NO_LEADER, "%s", c->name);
 }
 
@@ -75,8 +79,9 @@ struct handover {
 
 static int set_option(void *ctx, int option, char *arg) {
     struct handover *h = ctx;
-    if (option == 'w' && (args_duration(arg, &h->wait_ns) != 0 || h->wait_ns > HOUR_NS))
+    if (option == 'w' && (args_duration(arg, &h->wait_ns) != 0 || h->wait_ns > HOUR_NS)) {
         return args_error(h->cli.tool, "--wait must be a time like 5s, at most 1h: %s", arg);
+    }
     h->cli.json |= option == 'j';
     return 0;
 }
@@ -88,7 +93,9 @@ int tool_step_down(int argc, char **argv) {
     struct tide_opts opts = TIDE_OPTS_INIT;
     int code = args_options(&options, argc, argv, &h);
     opts.flags = 0;
-    if (code != 0 || (code = cli_arguments(&h.cli, argc, argv, 0, 0, "")) != 0 || (code = cli_open(&h.cli, &opts)) != 0)
+    if (code != 0 || (code = cli_arguments(&h.cli, argc, argv, 0, 0, "")) != 0 ||
+        (code = cli_open(&h.cli, &opts)) != 0) {
         return code;
+    }
     return cli_end(&h.cli, step_down(&h.cli, h.wait_ns));
 }

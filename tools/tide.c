@@ -51,31 +51,38 @@ static void print_help(FILE *out) {
     fputs("Usage: tide COMMAND [OPTION]...\n"
           "Tidemark: a replicated key-value cache in the shared memory of one host.\n\nCommands:\n",
           out);
-    for (size_t i = 0; i < N_TOOLS; i++)
+    for (size_t i = 0; i < N_TOOLS; i++) {
         fprintf(out, "  %-9s  %s\n", TOOLS[i].name, TOOLS[i].summary);
+    }
     fputs("\nExit codes, the same for all commands:\n" TOOL_CODES_HELP
           "\n'tide COMMAND --help' tells a command's options, and which of the codes it uses.\n",
           out);
 }
 
 static const struct tool *find_tool(const char *name) {
-    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) {
         name = "help";
-    if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0)
+    }
+    if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0) {
         name = "version";
-    for (size_t i = 0; i < N_TOOLS; i++)
-        if (strcmp(TOOLS[i].name, name) == 0)
+    }
+    for (size_t i = 0; i < N_TOOLS; i++) {
+        if (strcmp(TOOLS[i].name, name) == 0) {
             return &TOOLS[i];
+        }
+    }
     return NULL;
 }
 
 static int refuse_command(const char *tool, const char *name) {
     struct nearest near = { .word = name };
     char text[200], meant[64] = "";
-    for (size_t i = 0; i < N_TOOLS; i++)
+    for (size_t i = 0; i < N_TOOLS; i++) {
         nearest_try(&near, TOOLS[i].name);
-    if (near.best)
+    }
+    if (near.best) {
         snprintf(meant, sizeof(meant), "; did you mean 'tide %s'?", near.best);
+    }
     snprintf(text, sizeof(text), "there is no command '%.100s'%s", name, meant);
     args_say(tool, text);
     fputs("Try 'tide help'.\n", stderr);
@@ -84,8 +91,9 @@ static int refuse_command(const char *tool, const char *name) {
 
 static int tool_help(int argc, char **argv) {
     const struct tool *tool = argc > 1 ? find_tool(argv[1]) : NULL;
-    if (argc > 1 && !tool)
+    if (argc > 1 && !tool) {
         return refuse_command("tide help", argv[1]);
+    }
     if (tool && tool->run != tool_help && tool->run != tool_version) {
         char help[] = "--help";
         char *args[] = { tool->full_name, help, NULL };
@@ -116,8 +124,9 @@ int main(int argc, char **argv) {
         return TOOL_USAGE;
     }
     const struct tool *tool = find_tool(argv[1]);
-    if (!tool)
+    if (!tool) {
         return refuse_command("tide", argv[1]);
+    }
     if (stdio_output_was_closed() && !runs_silently(tool)) {
         fprintf(stderr, "%s: standard output is closed: nothing was done\n  To discard the output, write >/dev/null\n",
                 tool->full_name);

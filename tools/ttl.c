@@ -43,8 +43,9 @@ static int read_options(int argc, char **argv, struct ttl *t) {
     };
     const struct args_options options = { HELP, "h", LIST, set_option };
     int code = args_options(&options, argc, argv, t);
-    if (code != 0)
+    if (code != 0) {
         return code;
+    }
     kv_read_settle(&t->read);
     return cli_arguments(&t->cli, argc, argv, 1, 1, "KEY");
 }
@@ -54,12 +55,14 @@ static void print_json(const struct tide_answer *a, const char *key, size_t key_
     json_out_open(&j, NULL, '{');
     json_out_bytes(&j, "key", key, key_size, NULL);
     json_out_bool(&j, "found", found);
-    if (found && a->ttl_ns == TIDE_TTL_NONE)
+    if (found && a->ttl_ns == TIDE_TTL_NONE) {
         json_out_null(&j, "ttl_ns");
-    else if (found)
+    } else if (found) {
         json_out_u64(&j, "ttl_ns", a->ttl_ns);
-    if (found)
+    }
+    if (found) {
         json_out_u64(&j, "version", a->version);
+    }
     kv_answer_json(&j, a);
     json_out_close(&j, '}');
     json_out_print(&j, stdout);
@@ -74,18 +77,21 @@ static int show(const struct ttl *t, const char *key, size_t key_size) {
     opts.replicas = t->read.replicas;
     int rc = tide_reader_open(t->cli.domain, &opts, &reader);
     rc = rc == 0 ? tide_get(reader, key, key_size, &t->read.bound, NULL, 0, &a) : rc;
-    if (reader)
+    if (reader) {
         tide_reader_close(reader);
+    }
     rc = rc == TIDE_ERR_BUFFER ? 0 : rc;
-    if (rc != 0 && rc != TIDE_ERR_NOT_FOUND)
+    if (rc != 0 && rc != TIDE_ERR_NOT_FOUND) {
         return kv_read_failed(&t->cli, rc, &a, t->cli.name);
+    }
     kv_tell_stale(&t->cli, &a);
-    if (t->cli.json)
+    if (t->cli.json) {
         print_json(&a, key, key_size, rc == 0);
-    else if (rc != 0)
+    } else if (rc != 0) {
         fprintf(stderr, "%s: no such key\n", t->cli.tool);
-    else
+    } else {
         puts(a.ttl_ns == TIDE_TTL_NONE ? "never" : args_duration_text(a.ttl_ns, text, sizeof(text)));
+    }
     return rc == 0 ? TOOL_OK : TOOL_NO;
 }
 
@@ -97,7 +103,8 @@ int tool_ttl(int argc, char **argv) {
     char *key = code == 0 ? argv[optind] : NULL;
     code = code == 0 ? kv_key(argv[0], key, t.escaped, &key_size) : code;
     opts.flags = 0;
-    if (code != 0 || (code = cli_open(&t.cli, &opts)) != 0)
+    if (code != 0 || (code = cli_open(&t.cli, &opts)) != 0) {
         return code;
+    }
     return cli_end(&t.cli, show(&t, key, key_size));
 }

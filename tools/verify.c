@@ -30,8 +30,9 @@ static uint32_t count_failed(struct tide *d) {
     uint32_t failed = 0;
     for (uint32_t i = 0; i < TIDE_REPLICAS; i++) {
         struct tide_replica_info info = TIDE_REPLICA_INFO_INIT;
-        if (tide_replica_info(d, i, &info) == 0)
+        if (tide_replica_info(d, i, &info) == 0) {
             failed += info.state == TIDE_STATE_DIVERGED || info.state == TIDE_STATE_FAILED;
+        }
     }
     return failed;
 }
@@ -49,8 +50,9 @@ static void print_json(const struct verdict *r, int good) {
     json_out_u64(&j, "damaged", r->v.damaged);
     json_out_open(&j, "digests", '[');
     for (uint32_t i = 0; i < TIDE_REPLICAS; i++) {
-        if ((r->v.has_digest >> i & 1) == 0)
+        if ((r->v.has_digest >> i & 1) == 0) {
             continue;
+        }
         json_out_open(&j, NULL, '{');
         json_out_u64(&j, "replica", i);
         json_out_hex(&j, "digest", r->v.digests[i]);
@@ -67,13 +69,16 @@ static void print_text(const struct verdict *r, int good) {
            (unsigned long long)r->v.nodes, (unsigned long long)r->v.damaged);
     printf("digests at index %llu: %u compared, %u differing\n", (unsigned long long)r->v.index, r->v.compared,
            r->v.differing);
-    for (uint32_t i = 0; i < TIDE_REPLICAS; i++)
-        if (r->v.has_digest >> i & 1)
+    for (uint32_t i = 0; i < TIDE_REPLICAS; i++) {
+        if (r->v.has_digest >> i & 1) {
             printf("  replica %-2u  %016llx%s\n", i, (unsigned long long)r->v.digests[i],
                    r->v.digests[i] == r->v.digest ? "" : "  DIFFERS");
-    if (r->failed > 0)
+        }
+    }
+    if (r->failed > 0) {
         printf("%u replica%s stopped serving (diverged or failed): 'tide stat' shows which; restart %s\n", r->failed,
                r->failed == 1 ? "" : "s", r->failed == 1 ? "it" : "them");
+    }
     puts(good ? "good" : "NOT GOOD");
 }
 
@@ -82,22 +87,26 @@ static int check(struct cli *c) {
     int rc = tide_verify(c->domain, &r.v);
     for (int tries = 0; rc == 0 && r.v.compared < r.v.replicas && tries < TRIES; tries++) {
         struct tide_verify again = TIDE_VERIFY_INIT;
-        if (r.v.nodes > 1000000 || cli_sleep(NAP_NS)) /* a look at many nodes takes long: one is enough */
+        if (r.v.nodes > 1000000 || cli_sleep(NAP_NS)) { /* a look at many nodes takes long: one is enough */
             break;
+        }
         rc = tide_verify(c->domain, &again);
         again.damaged += r.v.damaged; /* damage that an earlier look found still counts */
         r.v = again;
     }
-    if (rc != 0)
+    if (rc != 0) {
         return cli_fail(c, rc, "%s", c->name);
+    }
     r.failed = count_failed(c->domain);
-    if (r.v.replicas == 0 && r.failed == 0)
+    if (r.v.replicas == 0 && r.failed == 0) {
         return cli_fail(c, TIDE_ERR_NO_REPLICA, "nothing to verify in %s", c->name);
+    }
     int good = r.v.differing == 0 && r.v.damaged == 0 && r.failed == 0;
-    if (c->json)
+    if (c->json) {
         print_json(&r, good);
-    else
+    } else {
         print_text(&r, good);
+    }
     return good ? TOOL_OK : TOOL_NO;
 }
 
@@ -106,7 +115,8 @@ int tool_verify(int argc, char **argv) {
     struct tide_opts opts = TIDE_OPTS_INIT;
     int code = cli_only_json(&c, argc, argv, HELP);
     opts.flags = 0;
-    if (code != 0 || (code = cli_arguments(&c, argc, argv, 0, 0, "")) != 0 || (code = cli_open(&c, &opts)) != 0)
+    if (code != 0 || (code = cli_arguments(&c, argc, argv, 0, 0, "")) != 0 || (code = cli_open(&c, &opts)) != 0) {
         return code;
+    }
     return cli_end(&c, check(&c));
 }

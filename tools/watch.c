@@ -87,11 +87,13 @@ static int read_options(int argc, char **argv, struct watch *w) {
     };
     const struct args_options options = { HELP, "h", LIST, set_option };
     int code = args_options(&options, argc, argv, w);
-    if (code != 0)
+    if (code != 0) {
         return code;
+    }
     bool both = (w->opts.flags & TIDE_WATCH_INITIAL) != 0 && (w->opts.from.incarnation | w->opts.from.index) != 0;
-    if (both)
+    if (both) {
         return args_error(w->cli.tool, "--initial begins with what is there now: leave --from out");
+    }
     if (w->prefix && w->prefix[0] != '\0') {
         code = kv_key(w->cli.tool, w->prefix, w->escaped, &w->opts.prefix_len);
         w->opts.prefix = w->prefix;
@@ -125,14 +127,18 @@ static void print_json(const struct watch *w, struct json_out *j, const struct t
     json_out_u64(j, "index", e->index);
     json_out_u64(j, "time_ns", e->time_ns);
     json_out_bool(j, "more", e->more != 0);
-    if (e->kind != TIDE_EVENT_SYNCED)
+    if (e->kind != TIDE_EVENT_SYNCED) {
         json_out_bytes(j, "key", e->key, e->key_len, NULL);
-    if (e->kind == TIDE_EVENT_PUT)
+    }
+    if (e->kind == TIDE_EVENT_PUT) {
         json_out_bytes(j, "value", e->value, e->value_size, "encoding");
-    if (e->ttl_ns != UINT64_MAX)
+    }
+    if (e->ttl_ns != UINT64_MAX) {
         json_out_u64(j, "ttl_ns", e->ttl_ns);
-    if (tide_watch_token(w->w, &token) == 0)
+    }
+    if (tide_watch_token(w->w, &token) == 0) {
         json_out_text(j, "token", cli_token_text(&token, text));
+    }
     json_out_close(j, '}');
     json_out_end_line(j);
     json_out_flush(j, stdout);
@@ -141,8 +147,9 @@ static void print_json(const struct watch *w, struct json_out *j, const struct t
 /* The next event; what was printed before leaves while there is none. */
 static int next_event(const struct watch *w, struct tide_event *e) {
     int rc = tide_watch_next(w->w, e, 0);
-    if (rc != TIDE_ERR_TIMEOUT || stdio_flush() != 0)
+    if (rc != TIDE_ERR_TIMEOUT || stdio_flush() != 0) {
         return rc;
+    }
     while ((rc = tide_watch_next(w->w, e, SLICE_NS)) == TIDE_ERR_TIMEOUT && !atomic_load(&stopped)) {
     }
     return rc;
@@ -153,12 +160,14 @@ static int lost(const struct watch *w) {
     struct json_out j = { 0 };
     char text[CLI_TOKEN_BYTES] = "";
     json_out_open(&j, NULL, '{');
-    if (tide_watch_oldest(w->w, &oldest) == 0)
+    if (tide_watch_oldest(w->w, &oldest) == 0) {
         json_out_text(&j, "oldest", cli_token_text(&oldest, text));
+    }
     int code =
         cli_fail_with(&w->cli, TIDE_ERR_LOST, &j, "the log of %s was overwritten where this watch stood", w->cli.name);
-    if (text[0] != '\0')
+    if (text[0] != '\0') {
         args_sayf(w->cli.tool, "begin anew with --initial, or with what is left: --from %s", text);
+    }
     return code;
 }
 
@@ -167,15 +176,18 @@ static int run(struct watch *w) {
     struct json_out j = { 0 };
     int rc = 0;
     for (uint64_t n = 0; n < w->count && rc == 0 && !ferror(stdout); n++) {
-        if (n % EVENTS_BETWEEN_LOOKS == 0 && atomic_load(&stopped))
+        if (n % EVENTS_BETWEEN_LOOKS == 0 && atomic_load(&stopped)) {
             break;
+        }
         rc = next_event(w, &e);
-        if (rc != 0)
+        if (rc != 0) {
             break;
-        if (w->cli.json)
+        }
+        if (w->cli.json) {
             print_json(w, &j, &e);
-        else
+        } else {
             print_text(&e);
+        }
     }
     json_out_free(&j);
     bool ended = rc == 0 || (rc == TIDE_ERR_TIMEOUT && (atomic_load(&stopped) || ferror(stdout)));
@@ -187,12 +199,14 @@ int tool_watch(int argc, char **argv) {
     struct tide_opts opts = TIDE_OPTS_INIT;
     int code = read_options(argc, argv, &w);
     opts.flags = 0;
-    if (code != 0 || (code = cli_open(&w.cli, &opts)) != 0)
+    if (code != 0 || (code = cli_open(&w.cli, &opts)) != 0) {
         return code;
+    }
     signals_catch(on_signal, 0);
     int rc = tide_watch_open(w.cli.domain, &w.opts, &w.w);
     code = rc == 0 ? run(&w) : cli_fail(&w.cli, rc, "cannot watch %s", w.cli.name);
-    if (rc == 0)
+    if (rc == 0) {
         tide_watch_close(w.w);
+    }
     return cli_end(&w.cli, code);
 }

@@ -19,15 +19,17 @@
 /* The leader's pid, if the board names it and the kernel certifies that a leader lives; else 0. */
 static int32_t leader_of(struct cli *c, uint64_t *term) {
     struct tide_info info = TIDE_INFO_INIT;
-    if (tide_info(c->domain, &info) != 0 || !info.led || info.leader < 0)
+    if (tide_info(c->domain, &info) != 0 || !info.led || info.leader < 0) {
         return 0;
+    }
     *term = info.term;
     return info.leader_pid == getpid() ? 0 : info.leader_pid;
 }
 
 static int spare(const struct cli *c, struct serve_watch *w, int32_t pid, const char *why) {
-    if (w->spared_pid != pid)
+    if (w->spared_pid != pid) {
         fprintf(stderr, "%s: the leader, process %d, does not answer, but is not killed: %s\n", c->tool, (int)pid, why);
+    }
     w->spared_pid = pid;
     return 0;
 }
@@ -35,18 +37,20 @@ static int spare(const struct cli *c, struct serve_watch *w, int32_t pid, const 
 static int kill_leader(struct cli *c, struct serve_watch *w, int32_t pid) {
     uint64_t term = 0;
     int fd = fd_lift((int)syscall(SYS_pidfd_open, pid, 0));
-    if (fd < 0)
+    if (fd < 0) {
         return spare(c, w, pid, strerror(errno));
+    }
     int killed = 0;
     /* While we hold the pidfd, no other process gets this pid. */
     if (!peek_maps(c->name, pid)) {
         spare(c, w, pid, "it cannot be seen to have this domain open (another pid namespace or user?)");
     } else if (leader_of(c, &term) == pid && term == w->suspect_term) {
         killed = syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0) == 0;
-        if (killed)
+        if (killed) {
             fprintf(stderr, "%s: the leader, process %d, did not answer and was killed\n", c->tool, (int)pid);
-        else
+        } else {
             spare(c, w, pid, strerror(errno));
+        }
     }
     close(fd);
     return killed;

@@ -24,8 +24,9 @@ static int fail(int code) {
 /* ---- the V2 encoding --------------------------------------------------------------------------------------------- */
 
 static void put_be(uint8_t *at, uint64_t value, size_t bytes) {
-    for (size_t i = 0; i < bytes; i++)
+    for (size_t i = 0; i < bytes; i++) {
         at[i] = (uint8_t)(value >> (8 * (bytes - 1 - i)));
+    }
 }
 
 /* ZigZag LEB128 as HdrHistogram has it: the ninth byte holds eight bits. Returns the bytes written. */
@@ -47,8 +48,9 @@ static int64_t count_of(const struct hdr *h, int32_t index) {
 /* The counts up to the last that is not 0 (at least one), runs of zeros as their negative length. */
 static size_t put_counts(uint8_t *at, const struct hdr *h) {
     int32_t end = h->counts_len;
-    while (end > 1 && count_of(h, end - 1) == 0)
+    while (end > 1 && count_of(h, end - 1) == 0) {
         end--;
+    }
     size_t n = 0;
     for (int32_t i = 0; i < end;) {
         int64_t count = count_of(h, i++);
@@ -64,8 +66,9 @@ static size_t put_counts(uint8_t *at, const struct hdr *h) {
 
 int hdrlog_encode(const struct hdr *h, uint8_t **bytes, size_t *length) {
     uint8_t *out = malloc(HEADER_BYTES + (size_t)h->counts_len * COUNT_BYTES_MAX);
-    if (!out)
+    if (!out) {
         return fail(ENOMEM);
+    }
     size_t payload = put_counts(out + HEADER_BYTES, h);
     double ratio = 1; /* of stored integers to the values that they stand for: other than 1 for histograms of doubles */
     uint64_t ratio_bits;
@@ -85,8 +88,9 @@ int hdrlog_encode(const struct hdr *h, uint8_t **bytes, size_t *length) {
 int hdrlog_encode_compressed(const struct hdr *h, uint8_t **bytes, size_t *length) {
     uint8_t *plain;
     size_t plain_length;
-    if (hdrlog_encode(h, &plain, &plain_length) != 0)
+    if (hdrlog_encode(h, &plain, &plain_length) != 0) {
         return -1;
+    }
     uLongf room = compressBound((uLong)plain_length);
     uint8_t *out = malloc(COMPRESSED_HEADER_BYTES + room);
     int ok = out && compress2(out + COMPRESSED_HEADER_BYTES, &room, plain, (uLong)plain_length, 9) == Z_OK;
@@ -108,8 +112,9 @@ static const char base64_letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnop
 
 int hdrlog_base64_encode(const uint8_t *bytes, size_t length, char **text) {
     char *out = malloc((length + 2) / 3 * 4 + 1);
-    if (!out)
+    if (!out) {
         return fail(ENOMEM);
+    }
     size_t n = 0;
     for (size_t i = 0; i < length; i += 3) {
         size_t have = length - i < 3 ? length - i : 3;

@@ -25,21 +25,25 @@ static int fail(int code) {
 static const char *java_fixed(double v, int decimals, char out[FIXED_MAX]) {
     char sci[40];
     char digits[24];
-    if (!isfinite(v))
+    if (!isfinite(v)) {
         return isnan(v) ? "NaN" : "Infinity";
+    }
     int significant = 1;
     for (; significant < 17; significant++) {
         snprintf(sci, sizeof(sci), "%.*e", significant - 1, v);
-        if (strtod(sci, NULL) == v)
+        if (strtod(sci, NULL) == v) {
             break;
+        }
     }
     snprintf(sci, sizeof(sci), "%.*e", significant - 1, v);
     int point = atoi(strchr(sci, 'e') + 1) + 2; /* digits before the point, with a zero in front for a carry to go to */
     int n = 0;
     digits[n++] = '0';
-    for (const char *c = sci; *c != 'e'; c++)
-        if (*c != '.')
+    for (const char *c = sci; *c != 'e'; c++) {
+        if (*c != '.') {
             digits[n++] = *c;
+        }
+    }
     int keep = point + decimals;
     if (keep < n) {
         int up = keep >= 0 && digits[keep] >= '5';
@@ -51,10 +55,12 @@ static const char *java_fixed(double v, int decimals, char out[FIXED_MAX]) {
     }
     size_t length = 0;
     for (int i = point > 1 ? 0 : point - 1; i < point + decimals; i++) {
-        if (i == point)
+        if (i == point) {
             out[length++] = '.';
-        if (!(i == 0 && point > 1 && digits[0] == '0'))
+        }
+        if (!(i == 0 && point > 1 && digits[0] == '0')) {
             out[length++] = i >= 0 && i < n ? digits[i] : '0';
+        }
     }
     out[length] = 0;
     return out;
@@ -65,8 +71,9 @@ static const char *java_fixed(double v, int decimals, char out[FIXED_MAX]) {
 /* Each halving of the distance to 100 % gets `ticks` lines, so the step halves with it. Infinite where doubles end:
  * totals above 2^53 would else repeat one line for ever. */
 static double next_level(double level, int ticks) {
-    if (level >= 100)
+    if (level >= 100) {
         return INFINITY;
+    }
     double halvings = floor(log(100.0 / (100.0 - level)) / log(2)) + 1;
     double next = level + 100.0 / ((double)ticks * pow(2, halvings));
     return next > level ? next : INFINITY;
@@ -77,11 +84,12 @@ static void print_level(FILE *out, const struct hdr *h, int64_t value, double sc
     char b[FIXED_MAX];
     char c[FIXED_MAX];
     const char *shown = java_fixed((double)value / scale, h->digits, a);
-    if (level == 100)
+    if (level == 100) {
         fprintf(out, "%12s %s %10lld\n", shown, java_fixed(1, 12, b), (long long)seen);
-    else
+    } else {
         fprintf(out, "%12s %s %10lld %14s\n", shown, java_fixed(level / 100, 12, b), (long long)seen,
                 java_fixed(1 / (1 - level / 100), 2, c));
+    }
 }
 
 static int64_t count_of(const struct hdr *h, int32_t index) {
@@ -90,30 +98,35 @@ static int64_t count_of(const struct hdr *h, int32_t index) {
 
 static void print_levels(FILE *out, const struct hdr *h, int ticks, double scale) {
     int64_t total = 0;
-    for (int32_t i = 0; i < h->counts_len; i++)
+    for (int32_t i = 0; i < h->counts_len; i++) {
         total += count_of(h, i);
+    }
     double level = 0;
     int64_t seen = 0;
     for (int32_t i = 0; i < h->counts_len && seen < total; i++) {
         int64_t count = count_of(h, i);
-        if (!count)
+        if (!count) {
             continue;
+        }
         seen += count;
         int64_t value = hdr_highest_equivalent(h, hdr_value_at_index(h, i));
         while (100.0 * (double)seen / (double)total >= level) {
             print_level(out, h, value, scale, level, seen);
             level = next_level(level, ticks);
-            if (seen == total)
+            if (seen == total) {
                 break;
+            }
         }
     }
-    if (total)
+    if (total) {
         print_level(out, h, hdr_max(h), scale, 100, total);
+    }
 }
 
 int hdrlog_hgrm(FILE *out, const struct hdr *h, int ticks, double scale) {
-    if (ticks < 1 || !(scale > 0) || !isfinite(scale))
+    if (ticks < 1 || !(scale > 0) || !isfinite(scale)) {
         return fail(EINVAL);
+    }
     char a[FIXED_MAX];
     char b[FIXED_MAX];
     fprintf(out, "%12s %14s %10s %14s\n\n", "Value", "Percentile", "TotalCount", "1/(1-Percentile)");
@@ -134,10 +147,12 @@ int hdrlog_begin(FILE *out, const char *comment, uint64_t start_unix_ms) {
     struct tm tm;
     time_t start = (time_t)(start_unix_ms / 1000);
     if ((comment && strpbrk(comment, "\r\n")) || !localtime_r(&start, &tm) ||
-        strftime(date, sizeof(date), "%a %b %d %H:%M:%S %Z %Y", &tm) == 0)
+        strftime(date, sizeof(date), "%a %b %d %H:%M:%S %Z %Y", &tm) == 0) {
         return fail(EINVAL);
-    if (comment)
+    }
+    if (comment) {
         fprintf(out, "#%s\n", comment);
+    }
     fprintf(out, "#[Histogram log format version 1.3]\n");
     fprintf(out, "#[StartTime: %s (seconds since epoch), %s]\n", java_fixed((double)start_unix_ms / 1000, 3, seconds),
             date);
@@ -149,25 +164,29 @@ static int print_interval(FILE *out, const char *tag, double start_s, double len
     char a[FIXED_MAX];
     char b[FIXED_MAX];
     char c[FIXED_MAX];
-    if (tag)
+    if (tag) {
         fprintf(out, "Tag=%s,", tag);
+    }
     fprintf(out, "%s,%s,%s,%s\n", java_fixed(start_s, 3, a), java_fixed(length_s, 3, b), java_fixed(max, 3, c), text);
     return ferror(out) ? -1 : 0;
 }
 
 int hdrlog_interval(FILE *out, const char *tag, double start_s, double length_s, const struct hdr *h, double scale) {
     if ((tag && (!*tag || strpbrk(tag, ", \r\n") || strlen(tag) >= HDRLOG_TAG_MAX)) || !(start_s >= 0) ||
-        !(length_s >= 0) || !(scale > 0) || !isfinite(start_s + length_s + scale))
+        !(length_s >= 0) || !(scale > 0) || !isfinite(start_s + length_s + scale)) {
         return fail(EINVAL);
+    }
     uint8_t *bytes;
     size_t length;
     char *text;
-    if (hdrlog_encode_compressed(h, &bytes, &length) != 0)
+    if (hdrlog_encode_compressed(h, &bytes, &length) != 0) {
         return -1;
+    }
     int rc = hdrlog_base64_encode(bytes, length, &text);
     free(bytes);
-    if (rc != 0)
+    if (rc != 0) {
         return -1;
+    }
     rc = print_interval(out, tag, start_s, length_s, (double)hdr_max(h) / scale, text);
     free(text);
     return rc;

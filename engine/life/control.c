@@ -258,7 +258,7 @@ int control_stop(struct tide *d, uint32_t id, bool keep) {
         pthread_mutex_unlock(&d->control);
         return r == NULL ? TIDE_ERR_INVALID : TIDE_ERR_BUSY;
     }
-    bool led = atomic_load(&r->leads) != 0;
+    bool led = atomic_load(&r->leads);
     if (led) {
         takeover_unlead(d, r);
     } else {
@@ -309,7 +309,7 @@ int tide_replica_set_delay(struct tide *d, uint32_t id, uint64_t apply_delay_ns)
     }
     pthread_mutex_lock(&d->control);
     struct replica *r = d->running[id];
-    bool follower = r != NULL && atomic_load(&r->leads) == 0;
+    bool follower = r != NULL && !atomic_load(&r->leads);
     if (follower) {
         atomic_store(&r->delay_ns, apply_delay_ns); /* MO(replica.delay) */
         atomic_store(&r->view.board->apply_delay_ns, apply_delay_ns);

@@ -378,7 +378,7 @@ int tide_close(struct tide *d) {
     pthread_mutex_lock(&d->control);
     for (int32_t i = 0; i < (int32_t)LAYOUT_REPLICAS; i++) {
         const struct replica *r = atomic_load(&d->running[i]); /* another thread may stop replicas meanwhile */
-        leader = r != NULL && atomic_load(&r->leads) != 0 ? i : leader;
+        leader = r != NULL && atomic_load(&r->leads) ? i : leader;
     }
     pthread_mutex_unlock(&d->control);
     for (int32_t i = 0; i < (int32_t)LAYOUT_REPLICAS; i++) {

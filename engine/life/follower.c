@@ -42,7 +42,7 @@ static bool follower_spin(const struct replica *r) {
     uint64_t until = 0;
     for (;;) {
         for (uint32_t i = 0; i < FOLLOWER_SPINS; i++) {
-            if (board_commit(r->domain->log) != r->applied || atomic_load(&r->stop) != 0) {
+            if (board_commit(r->domain->log) != r->applied || atomic_load(&r->stop)) {
                 return true;
             }
             park_relax();
@@ -64,7 +64,7 @@ static void follower_wait_commit(struct replica *r) {
     uint32_t seen = atomic_load(&lead->wake);
     atomic_store(&lead->parked, 1); /* MO(log.parked): announced before commit is looked at again */
     atomic_thread_fence(memory_order_seq_cst);
-    if (board_commit(r->domain->log) == r->applied && atomic_load(&r->stop) == 0) {
+    if (board_commit(r->domain->log) == r->applied && !atomic_load(&r->stop)) {
         park_wait(&lead->wake, seen, FOLLOWER_LOOK_NS);
     }
 }
@@ -73,7 +73,7 @@ static void follower_wait_commit(struct replica *r) {
  * of the delay since then ends the sleep. */
 static void follower_wait_due(struct replica *r, uint64_t due, uint32_t seen) {
     uint64_t now = clock_now(&r->domain->log->clock);
-    if (due > now && atomic_load(&r->stop) == 0) {
+    if (due > now && !atomic_load(&r->stop)) {
         park_wait(&r->nudge, seen, due - now < FOLLOWER_LOOK_NS ? due - now : FOLLOWER_LOOK_NS);
     }
 }
@@ -104,14 +104,14 @@ static int follower_rejoin(struct replica *r, const char *why, uint64_t wait_ns)
         uint32_t seen = atomic_load(&r->nudge);
         replica_drop_table(r);
         board_set_state(r->view.board, REPLICA_CLAIMED);
-        if (wait_ns != 0 && atomic_load(&r->stop) == 0) {
+        if (wait_ns != 0 && !atomic_load(&r->stop)) {
             park_wait(&r->nudge, seen, wait_ns);
             wait_ns = 0;
         }
         int error = replica_make_table(r);
         error = error != 0 ? error : join_replica(r);
         r->joined_at = r->applied;
-        bool ends = atomic_load(&r->stop) != 0 || atomic_load(&r->domain->closed) != 0;
+        bool ends = atomic_load(&r->stop) || atomic_load(&r->domain->closed) != 0;
         if (error == 0 || ends || !join_may_pass(error)) {
             if (error != 0) {
                 board_set_state(r->view.board, REPLICA_FAILED);
@@ -188,7 +188,7 @@ static bool follower_doubt(struct replica *r, struct follower *own, const char *
     if (now - own->doubt_ns >= FOLLOWER_DOUBT_NS) {
         return follower_mend(r, own, why);
     }
-    if (atomic_load(&r->stop) == 0) {
+    if (!atomic_load(&r->stop)) {
         park_wait(&r->nudge, seen, FOLLOWER_DOUBT_NAP_NS);
     }
     return true;
@@ -286,7 +286,7 @@ static void *follower_run(void *replica) {
     prctl(PR_SET_TIMERSLACK, 1000ul); /* delays end when they are due */
     follower_pin_cpu(r);
     int error = rcu_register_self() != 0 ? TIDE_ERR_NOMEM : 0;
-    if (error == 0 && atomic_load(&r->damaged) != 0) { /* it led: readers are still let in */
+    if (error == 0 && atomic_load(&r->damaged)) { /* it led: readers are still let in */
         view_hide(r->domain, &r->view);
         error = join_replica(r);
     } else if (error == 0 && !r->exact) { /* an exact replica goes on where it was: it led, or was about to lead */
@@ -295,7 +295,7 @@ static void *follower_run(void *replica) {
     r->start_error = error;
     atomic_store(&r->started, 1);
     park_wake(&r->started, INT32_MAX);
-    while (error == 0 && atomic_load(&r->stop) == 0 && follower_step(r, &own)) {
+    while (error == 0 && !atomic_load(&r->stop) && follower_step(r, &own)) {
     }
     return NULL;
 }
@@ -303,7 +303,7 @@ static void *follower_run(void *replica) {
 /* ---- starting and ending the thread ----------------------------------------------------------------------------------- */
 
 int follower_start(struct replica *r) {
-    atomic_store(&r->stop, 0);
+    atomic_store(&r->stop, false);
     atomic_store(&r->started, 0);
     r->threaded = thread_start(&r->thread, follower_run, r) == 0;
     return r->threaded ? 0 : TIDE_ERR_NOMEM;
@@ -336,7 +336,7 @@ void follower_end(struct replica *r) {
     if (!r->threaded) {
         return;
     }
-    atomic_store(&r->stop, 1);
+    atomic_store(&r->stop, true);
     park_rouse(&r->nudge, INT32_MAX);
     park_rouse(&r->domain->log->leader.wake, INT32_MAX);
     pthread_join(r->thread, NULL);

@@ -46,7 +46,7 @@ static void fork_child(void) {
         for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
             atomic_store(&d->views[i], NULL); /* reads come to the slow path, which sees `closed` */
         }
-        atomic_store(&d->seq.here, 0);
+        atomic_store(&d->seq.here, false);
     }
     rcu_after_fork(true);
     grace_after_fork(true);

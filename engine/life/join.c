@@ -40,7 +40,7 @@
 uint64_t join_patience_ns = UINT64_C(10000000000);
 
 static bool join_ends(const struct replica *r) {
-    return atomic_load(&r->stop) != 0 || atomic_load(&r->domain->closed) != 0;
+    return atomic_load(&r->stop) || atomic_load(&r->domain->closed) != 0;
 }
 
 /* Which replicas to copy from, in this order: those of this process, which need no validation; those of other

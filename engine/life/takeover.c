@@ -32,7 +32,7 @@ int takeover_lead(struct tide *d, struct replica *r) {
     atomic_store(&r->delay_ns, 0);
     atomic_store(&r->view.board->apply_delay_ns, 0);
     atomic_store(&r->view.board->role, TIDE_LEADER); /* MO(replica.role) */
-    atomic_store(&r->leads, 1);
+    atomic_store(&r->leads, true);
     seq_lead(d, r, term, term > 1);
     KILL_POINT("takeover.announced");
     int error = lane_serve_start(d);
@@ -46,7 +46,7 @@ void takeover_unlead(struct tide *d, struct replica *r) {
     /* In this order: first nothing is put into the log any more, then no lane is answered any more. */
     seq_unlead(d);
     lane_serve_stop(d);
-    atomic_store(&r->leads, 0);
+    atomic_store(&r->leads, false);
     atomic_store(&r->view.board->role, TIDE_FOLLOWER);
 }
 
@@ -72,7 +72,7 @@ static int takeover_try(struct tide *d) {
     KILL_POINT("takeover.locked");
     follower_end(r);
     uint64_t delay = atomic_exchange(&r->delay_ns, 0), due;
-    atomic_store(&r->stop, 0);
+    atomic_store(&r->stop, false);
     uint64_t commit = board_commit(d->log);
     /* A candidate that is not exact was lapped just now, and its thread ended while it joined anew. */
     enum apply_status status = r->exact ? apply_catch_up(r, commit, &due) : APPLY_LAPPED;
@@ -124,7 +124,7 @@ static void steward_hand_over(struct tide *d) {
     }
     pthread_mutex_unlock(&d->control);
     uint64_t until = clock_after(clock_monotonic_ns(), STEWARD_HANDOVER_NS);
-    while (!member_led_elsewhere(d->segment.fd) && clock_monotonic_ns() < until && atomic_load(&d->steward_stop) == 0) {
+    while (!member_led_elsewhere(d->segment.fd) && clock_monotonic_ns() < until && !atomic_load(&d->steward_stop)) {
         park_nap(STEWARD_NAP_NS);
     }
 }
@@ -135,7 +135,7 @@ static void steward_wait_for_byte(struct tide *d, struct vigil_wait *wait) {
     if (member_lead(d->segment.fd)) {
         *wait = (struct vigil_wait){ 0 };
         steward_take(d);
-    } else if (atomic_load(&d->steward_stop) == 0) {
+    } else if (!atomic_load(&d->steward_stop)) {
         vigil_sleep(d->log, wait, seen);
     }
 }
@@ -145,14 +145,14 @@ static void *steward_run(void *arg) {
     struct vigil_wait wait = { 0 };
     for (;;) {
         uint32_t seen = atomic_load(&d->steward_word); /* before `stop`, after which the word is raised */
-        if (atomic_load(&d->steward_stop) != 0) {
+        if (atomic_load(&d->steward_stop)) {
             break;
         }
         if (!lead_is_here(d) && atomic_load(&d->closed) != 0) {
             park_wait(&d->steward_word, seen, UINT64_MAX); /* the domain is gone: there is nothing to lead */
         } else if (!lead_is_here(d)) {
             steward_wait_for_byte(d, &wait);
-        } else if (atomic_exchange(&d->step_down, 0) != 0) {
+        } else if (atomic_exchange(&d->step_down, false)) {
             steward_hand_over(d);
         } else {
             park_wait(&d->steward_word, seen, UINT64_MAX);
@@ -167,7 +167,7 @@ int steward_start(struct tide *d) {
     if (d->steward_runs) {
         return 0;
     }
-    atomic_store(&d->steward_stop, 0);
+    atomic_store(&d->steward_stop, false);
     atomic_store(&d->steward_ended, 0);
     d->steward_runs = thread_start(&d->steward, steward_run, d) == 0;
     return d->steward_runs ? 0 : TIDE_ERR_NOMEM;
@@ -177,7 +177,7 @@ void steward_stop(struct tide *d) {
     if (!d->steward_runs) {
         return;
     }
-    atomic_store(&d->steward_stop, 1);
+    atomic_store(&d->steward_stop, true);
     park_rouse(&d->steward_word, INT32_MAX);
     while (atomic_load(&d->steward_ended) == 0) {
         vigil_wake(d->log); /* one that was about to sleep hears the next */

@@ -374,7 +374,7 @@ enum apply_status apply_catch_up(struct replica *r, uint64_t until, uint64_t *du
         /* MO(replica.delay): relaxed; a setting, it orders nothing. */
         uint64_t delay = atomic_load_explicit(&r->delay_ns, memory_order_relaxed);
         enum apply_status status = apply_run(r, until, delay, due);
-        if (status != APPLY_OK || *due != 0 || atomic_load(&r->stop) != 0) {
+        if (status != APPLY_OK || *due != 0 || atomic_load(&r->stop)) {
             return status;
         }
     }

@@ -560,7 +560,7 @@ void seq_mend(struct tide *d) {
         return; /* whoever writes publishes its words anyhow */
     }
     struct replica *r = s->leader;
-    if (r != NULL && atomic_load(&r->damaged) == 0) {
+    if (r != NULL && !atomic_load(&r->damaged)) {
         struct leader_board *lead = &d->log->leader;
         bool mended = ring_mend(&s->ring);
         if (board_state(r->view.board) != REPLICA_SERVING) { /* JOINING and LAPPED are for followers */
@@ -675,7 +675,7 @@ void seq_lead(struct tide *d, struct replica *leader, uint32_t term, bool announ
     agree_lead(leader);
     leader->writer.waits = seq_waits;
     leader->writer.waits_ctx = d;
-    atomic_store(&s->here, 1);
+    atomic_store(&s->here, true);
     atomic_store(&d->log->leader.term, term);
     if (announce) {
         struct ring_entry e = { .type = FRAME_TERM };
@@ -706,7 +706,7 @@ void seq_unlead(struct tide *d) {
         s->leader->writer.waits = NULL;
     }
     s->leader = NULL;
-    atomic_store(&s->here, 0);
+    atomic_store(&s->here, false);
     atomic_store(&d->log->leader.leader, -1);
     seq_run(d, NULL); /* answers what has queued, and lets go */
 }

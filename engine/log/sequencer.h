@@ -131,8 +131,8 @@ void seq_help(struct tide *d);
 /* ---- the turn: for engine/log/sequencer.c and engine/write/put.c --------------------------------------------------------------------- */
 
 static inline bool seq_try(struct sequencer *s) {
-    uint32_t free = 0;
-    return atomic_load(&s->taken) == 0 && atomic_compare_exchange_strong(&s->taken, &free, 1);
+    bool taken = false;
+    return !atomic_load(&s->taken) && atomic_compare_exchange_strong(&s->taken, &taken, true);
 }
 
 static inline void seq_wake_followers(struct leader_board *lead) {
@@ -156,7 +156,7 @@ static inline void seq_fence(struct tide *d) {
 /* Let the turn go. That is a locked instruction anyhow, so it is also the fence for a write that only this thread
  * waits for. owed: something was committed since the last fence. */
 static inline void seq_let_go(struct tide *d, bool owed) {
-    atomic_exchange(&d->seq.taken, 0);
+    atomic_exchange(&d->seq.taken, false);
     if (owed) {
 #if defined(__x86_64__)
         seq_wake_followers(&d->log->leader);

@@ -44,7 +44,7 @@ int tide_info(struct tide *d, struct tide_info *out) {
         .evicted_total = atomic_load(&log->leader.evicted),
         .default_ttl_ns = d->words.default_ttl_ns,
     };
-    bool here = atomic_load(&d->seq.here) != 0;
+    bool here = atomic_load(&d->seq.here);
     found.led = here || member_led_elsewhere(d->segment.fd);
     if ((uint32_t)found.leader < LAYOUT_REPLICAS) {
         found.leader_pid = (int32_t)atomic_load(&log->replicas[found.leader].pid);

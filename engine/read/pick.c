@@ -272,7 +272,7 @@ static uint64_t pick_attach(struct tide *d, uint64_t wanted, int *trouble) {
         int error = foreign_attach(d, (uint32_t)__builtin_ctzll(rest));
         if (pick_is_own_trouble(error)) {
             *trouble = error;
-            if (atomic_exchange(&d->troubled, 1) == 0) { /* log it once: every read passes here */
+            if (!atomic_exchange(&d->troubled, true)) { /* log it once: every read passes here */
                 tide_log_fault(d, error);
             }
         }

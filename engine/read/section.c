@@ -51,7 +51,7 @@ int tide_section_end(struct tide_reader *r) {
     return 0;
 }
 
-static int read_in_section(const struct tide_reader *r, const void *key, size_t key_len, const struct table_node **n) {
+static int section_read(const struct tide_reader *r, const void *key, size_t key_len, const struct table_node **n) {
     int error = reader_check(r);
     if (error != 0 || r->section == NULL) {
         return error != 0 ? error : TIDE_ERR_THREAD;
@@ -64,7 +64,7 @@ static int read_in_section(const struct tide_reader *r, const void *key, size_t 
     return 0;
 }
 
-static int read_section_foreign(struct tide_reader *r, const void *key, size_t key_len, void *buf, size_t buf_size,
+static int section_read_foreign(struct tide_reader *r, const void *key, size_t key_len, void *buf, size_t buf_size,
                                 size_t *value_size, uint64_t *version) {
     if (!read_key_valid(key, key_len) || (buf == NULL && buf_size != 0)) {
         return TIDE_ERR_INVALID;
@@ -89,14 +89,14 @@ static int read_section_foreign(struct tide_reader *r, const void *key, size_t k
     return status == FOREIGN_SMALL ? TIDE_ERR_BUFFER : 0;
 }
 
-static int read_section_get(struct tide_reader *r, const void *key, size_t key_len, void *buf, size_t buf_size,
-                            size_t *value_size, uint64_t *version) {
+static int section_get(struct tide_reader *r, const void *key, size_t key_len, void *buf, size_t buf_size,
+                       size_t *value_size, uint64_t *version) {
     const struct table_node *n;
     struct found found;
     if (reader_check(r) == 0 && r->section != NULL && r->section->foreign) {
-        return read_section_foreign(r, key, key_len, buf, buf_size, value_size, version);
+        return section_read_foreign(r, key, key_len, buf, buf_size, value_size, version);
     }
-    int error = buf == NULL && buf_size != 0 ? TIDE_ERR_INVALID : read_in_section(r, key, key_len, &n);
+    int error = buf == NULL && buf_size != 0 ? TIDE_ERR_INVALID : section_read(r, key, key_len, &n);
     if (error != 0) {
         return error;
     }
@@ -123,18 +123,18 @@ static int read_section_get(struct tide_reader *r, const void *key, size_t key_l
 
 int tide_section_get(struct tide_reader *r, const void *key, size_t key_len, void *buf, size_t buf_size,
                      size_t *value_size, uint64_t *version) {
-    int result = read_section_get(r, key, key_len, buf, buf_size, value_size, version);
+    int result = section_get(r, key, key_len, buf, buf_size, value_size, version);
     reader_count_in_section(r, result);
     return result;
 }
 
-static int read_section_peek(struct tide_reader *r, const void *key, size_t key_len, const void **value,
-                             size_t *value_size, uint64_t *version) {
+static int section_peek(struct tide_reader *r, const void *key, size_t key_len, const void **value, size_t *value_size,
+                        uint64_t *version) {
     const struct table_node *n;
     if (reader_check(r) == 0 && r->section != NULL && r->section->foreign) {
         return TIDE_ERR_NOT_LOCAL;
     }
-    int error = value == NULL || value_size == NULL ? TIDE_ERR_INVALID : read_in_section(r, key, key_len, &n);
+    int error = value == NULL || value_size == NULL ? TIDE_ERR_INVALID : section_read(r, key, key_len, &n);
     if (error != 0) {
         return error;
     }
@@ -161,7 +161,7 @@ static int read_section_peek(struct tide_reader *r, const void *key, size_t key_
 
 int tide_section_peek(struct tide_reader *r, const void *key, size_t key_len, const void **value, size_t *value_size,
                       uint64_t *version) {
-    int result = read_section_peek(r, key, key_len, value, value_size, version);
+    int result = section_peek(r, key, key_len, value, value_size, version);
     reader_count_in_section(r, result);
     return result;
 }

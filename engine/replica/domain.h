@@ -61,22 +61,22 @@ struct replica {
     int32_t cpu;
     uint64_t spin_ns; /* as in struct tide_replica_opts */
     pthread_t thread;
-    _Atomic uint32_t stop;
+    _Atomic bool stop;
     _Atomic uint32_t nudge; /* futex word: the thread's sleep ends */
-    _Atomic uint32_t leads; /* it is the leader's replica: writers apply for it, not a thread */
+    _Atomic bool leads;     /* it is the leader's replica: writers apply for it, not a thread */
     bool candidate;         /* may take over when the leader has gone */
     bool threaded;
     bool starting;            /* tide_replica_start() waits for it without holding the lock */
     _Atomic uint32_t started; /* futex word: 0 until the thread serves or has failed */
     int start_error;
-    _Atomic uint32_t damaged; /* its table is damaged, and the callback was told: replica_stop_serving() */
+    _Atomic bool damaged; /* its table is damaged, and the callback was told: replica_stop_serving() */
 };
 
 /* One sequencer for each process; it writes while a leader's replica is here. */
 struct sequencer {
-    alignas(LAYOUT_PAIR) _Atomic uint32_t taken;
+    alignas(LAYOUT_PAIR) _Atomic bool taken;
     _Atomic(struct seq_request *) queue; /* newest first */
-    _Atomic uint32_t here;               /* this process leads: a hint before queueing; `leader` decides */
+    _Atomic bool here;                   /* this process leads: a hint before queueing; `leader` decides */
     /* For the thread that has the turn: */
     alignas(LAYOUT_PAIR) struct replica *leader;
     struct ring_writer ring;
@@ -129,10 +129,10 @@ struct tide {
     pthread_t steward;          /* waits for the leader's byte: engine/life/takeover.h */
     bool steward_runs;
     uint32_t steward_tries; /* failed tries to lead, in a row */
-    _Atomic uint32_t steward_stop;
+    _Atomic bool steward_stop;
     _Atomic uint32_t steward_ended; /* futex word */
     _Atomic uint32_t steward_word;  /* futex word */
-    _Atomic uint32_t step_down;
+    _Atomic bool step_down;
     struct tide *next_open; /* list of this process's handles, for fork() */
     _Atomic uint32_t holds; /* the handle's own, and one for each reader */
     void (*destroy)(struct tide *d);
@@ -140,12 +140,12 @@ struct tide {
     _Atomic uint32_t next_home;       /* spreads readers */
     struct segment segment;
     char name[LAYOUT_NAME];
-    _Atomic uint32_t troubled; /* a read could not map another process's replica, and the log callback was told */
-    bool ephemeral;            /* this handle made the domain, which ends with it */
-    bool created;              /* made by this handle */
-    bool stillborn;            /* this handle made the domain, and then an option did not fit */
-    bool read_only;            /* the segments are mapped for reading: no word of them is written */
-    bool dumped;               /* core dumps contain what this handle maps */
+    _Atomic bool troubled; /* a read could not map another process's replica, and the log callback was told */
+    bool ephemeral;        /* this handle made the domain, which ends with it */
+    bool created;          /* made by this handle */
+    bool stillborn;        /* this handle made the domain, and then an option did not fit */
+    bool read_only;        /* the segments are mapped for reading: no word of them is written */
+    bool dumped;           /* core dumps contain what this handle maps */
     tide_log_fn *log_fn;
     void *log_ctx;
 };

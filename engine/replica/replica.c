@@ -53,7 +53,7 @@ int replica_make_table(struct replica *r) {
     r->pos = 0;
     r->last_ts = 0;
     r->exact = false;
-    atomic_store(&r->damaged, 0);
+    atomic_store(&r->damaged, false);
     memset((void *)r->done, 0, sizeof(r->done));
     r->view.segment_id = id;
     atomic_store(&r->view.board->segment_id, id); /* MO(replica.segment) */
@@ -68,7 +68,7 @@ void replica_drop_table(struct replica *r) {
 }
 
 void replica_stop_serving(struct replica *r) {
-    if (atomic_exchange(&r->damaged, 1) != 0) {
+    if (atomic_exchange(&r->damaged, true)) {
         return;
     }
     struct tide *d = r->domain;
@@ -77,9 +77,9 @@ void replica_stop_serving(struct replica *r) {
     tide_logf(d, TIDE_LOG_ERROR,
               "replica %u: %s is damaged, near byte %llu: another process wrote there; it serves nothing more, and %s",
               r->view.id, what != NULL ? what : "its table", (unsigned long long)atomic_load(&own->damage_off),
-              atomic_load(&r->leads) == 0 ? "joins anew"
-              : r->candidate              ? "hands over"
-                                          : "refuses writes until it is stopped and started again");
+              !atomic_load(&r->leads) ? "joins anew"
+              : r->candidate          ? "hands over"
+                                      : "refuses writes until it is stopped and started again");
     uint32_t serving = REPLICA_SERVING;
     atomic_compare_exchange_strong(&r->view.board->state, &serving, REPLICA_FAILED);
     /* The threads that have to act sleep on these words. */

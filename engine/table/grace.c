@@ -18,9 +18,9 @@ static struct {
     void (*look)(void);
     _Atomic uint64_t wanted; /* the last ticket given out */
     _Atomic uint32_t wake;   /* futex word of the thread */
-    _Atomic uint32_t asleep;
+    _Atomic bool asleep;
     _Atomic uint32_t finished; /* futex word of waiters: counts grace periods */
-    _Atomic uint32_t stop;
+    _Atomic bool stop;
 } grace = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 _Atomic uint64_t grace_done_ticket;
@@ -53,11 +53,11 @@ static void *grace_run(void *unused) {
             return NULL;
         }
         /* Announce, look again, sleep; grace_start() raises `wanted` and then looks for a sleeper. */
-        atomic_store(&grace.asleep, 1);
+        atomic_store(&grace.asleep, true);
         if (atomic_load(&grace.wanted) == wanted && !atomic_load(&grace.stop)) {
             park_wait(&grace.wake, seen, idle_ns);
         }
-        atomic_store(&grace.asleep, 0);
+        atomic_store(&grace.asleep, false);
     }
 }
 
@@ -71,7 +71,7 @@ int grace_hold(void (*look)(void)) {
     int result = 0;
     pthread_mutex_lock(&grace.lock);
     if (grace.holders == 0) {
-        atomic_store(&grace.stop, 0);
+        atomic_store(&grace.stop, false);
         grace.look = look;
         result = thread_start(&grace.thread, grace_run, NULL);
     }
@@ -83,7 +83,7 @@ int grace_hold(void (*look)(void)) {
 void grace_drop(void) {
     pthread_mutex_lock(&grace.lock);
     if (--grace.holders == 0) {
-        atomic_store(&grace.stop, 1);
+        atomic_store(&grace.stop, true);
         grace_kick();
         pthread_join(grace.thread, NULL);
     }
@@ -118,7 +118,7 @@ void grace_before_fork(void) {
 void grace_after_fork(bool child) {
     if (child) {
         grace.holders = 0;
-        atomic_store(&grace.asleep, 0);
+        atomic_store(&grace.asleep, false);
         atomic_store(&grace_done_ticket, atomic_load(&grace.wanted));
     }
     pthread_mutex_unlock(&grace.lock);

@@ -22,7 +22,7 @@
 
 struct lane_server {
     pthread_t thread;
-    _Atomic uint32_t stop;
+    _Atomic bool stop;
     struct vigil_hold vigil;
     /* The replica that led when this thread started: the sequencer lets its leader go before this thread has ended. */
     struct replica *leader;
@@ -142,18 +142,20 @@ static bool lane_take(struct tide *d, uint32_t number, struct lane_work *w, stru
     w->bytes = NULL;
     w->d = (struct lane_decoded){ 0 };
     *q = (struct seq_request){ .lane = (uint16_t)(number + 1), .lane_seq = w->seq };
+    const struct lane_done *done = &d->server->leader->done[number];
+    uint64_t last = atomic_load(&done->seq); /* MO(lane.done): committed before the change of leader */
+    /* Whatever was done was taken before, and stays taken until it is answered. So a number that was used already, of a
+     * request that nobody has taken, is a word that somebody changed. */
+    bool changed = w->seq == 0 || last > w->seq || (last == w->seq && phase == LANE_SUBMITTED);
     /* TAKEN: an earlier leader took it. We have taken over, so no other process works on it. */
     if (phase == LANE_SUBMITTED && !atomic_compare_exchange_strong(&lane->turn, &turn, w->seq << 3 | LANE_TAKEN)) {
         return false;
     }
     KILL_POINT("lane.taken");
-    const struct lane_done *done = &d->server->leader->done[number];
-    uint64_t last = atomic_load(&done->seq); /* MO(lane.done): committed before the change of leader */
-    if (w->seq == 0 || last >= w->seq) {
+    if (changed || last == w->seq) {
         q->index = atomic_load(&done->index);
-        /* This leader has answered every request that it did, so nobody submits one of them again, unless somebody
-         * changed the lane's number. */
-        if (w->seq == 0 || last > w->seq || q->index > d->server->led_from) {
+        /* This leader has answered every request that it did. */
+        if (changed || q->index > d->server->led_from) {
             lane_note_fall(d->server->leader, number, w->seq);
             q->result = TIDE_ERR_UNKNOWN; /* not done by us; an earlier leader may have done it */
         } else if ((*(const volatile uint32_t *)&lane->flags & LANE_RESULTS) != 0) {
@@ -222,7 +224,9 @@ static void lane_look(struct tide *d) {
 
 /* Has something that expires soon been put since the sweep said that nothing does? */
 static bool lane_is_alarmed(const struct tide *d) {
-    return d->server->sweep.armed && atomic_load(&d->seq.alarm) == 0;
+    /* While the sweep is posted, `armed` is another thread's to write. */
+    const struct seq_sweep *sweep = &d->server->sweep;
+    return !sweep->posted && sweep->armed && atomic_load(&d->seq.alarm) == 0;
 }
 
 /* If it is time, remove some of what has expired. Returns for how long the thread may sleep: 0, there is more to remove. */
@@ -230,7 +234,6 @@ static uint64_t lane_expire(struct tide *d) {
     struct lane_server *server = d->server;
     uint64_t now = clock_monotonic_ns();
     if (now >= server->expire_ns || lane_is_alarmed(d)) {
-        server->sweep.longest_ns = LANE_SERVER_LOOK_NS;
         uint64_t left = seq_expire(d, &server->sweep);
         left = left < LANE_SERVER_LOOK_NS ? left : LANE_SERVER_LOOK_NS;
         bool soon = left == 0 || server->sweep.posted;
@@ -249,7 +252,7 @@ static void *lane_server_run(void *arg) {
                  UINT64_MAX); /* look at every lane: requests may have been submitted to an earlier leader */
     uint32_t spins = 0;
     bool handed_over = false;
-    while (atomic_load(&server->stop) == 0) {
+    while (!atomic_load(&server->stop)) {
         uint64_t ready = atomic_load(&board->ready) != 0 ? atomic_exchange(&board->ready, 0) : 0;
         if (ready != 0) {
             lane_look(d);
@@ -263,13 +266,13 @@ static void *lane_server_run(void *arg) {
             uint32_t seen = atomic_load(&board->wake);
             atomic_store(&board->asleep, rest != 0);
             if (rest != 0 && atomic_load(&board->ready) == 0 && !board_is_pinged(board) &&
-                atomic_load(&server->stop) == 0 && !lane_is_alarmed(d)) {
+                !atomic_load(&server->stop) && !lane_is_alarmed(d)) {
                 park_wait(&board->wake, seen, rest);
             }
             lane_look(d);
             spins = rest != 0 ? 0 : LANE_SERVER_SPINS;
         }
-        if (!handed_over && atomic_load(&server->leader->damaged) != 0) {
+        if (!handed_over && atomic_load(&server->leader->damaged)) {
             handed_over = true;
             /* Without effect if no steward runs (this replica is no candidate): writes are refused then. */
             lead_ask_step_down(d);
@@ -288,6 +291,7 @@ int lane_serve_start(struct tide *d) {
     if (d->server != NULL) {
         d->server->leader = d->seq.leader;
         d->server->led_from = board_commit(d->log);
+        d->server->sweep.longest_ns = LANE_SERVER_LOOK_NS;
         d->server->look_ns = clock_monotonic_ns() + LANE_SERVER_LOOK_NS;
     }
     if (d->server == NULL || thread_start(&d->server->thread, lane_server_run, d) != 0) {
@@ -302,7 +306,7 @@ void lane_serve_stop(struct tide *d) {
     if (d->server == NULL) {
         return;
     }
-    atomic_store(&d->server->stop, 1);
+    atomic_store(&d->server->stop, true);
     park_rouse(&d->log->lanes_board.wake, INT32_MAX);
     pthread_join(d->server->thread, NULL);
     free(d->server);

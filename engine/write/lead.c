@@ -4,7 +4,7 @@
 #include "shm/park.h"
 
 bool lead_is_here(const struct tide *d) {
-    return atomic_load(&d->seq.here) != 0;
+    return atomic_load(&d->seq.here);
 }
 
 bool lead_is_held(struct tide *d) {
@@ -12,6 +12,6 @@ bool lead_is_held(struct tide *d) {
 }
 
 void lead_ask_step_down(struct tide *d) {
-    atomic_store(&d->step_down, 1);
+    atomic_store(&d->step_down, true);
     park_rouse(&d->steward_word, INT32_MAX);
 }

@@ -25,7 +25,7 @@ static inline bool put_is_common(const struct tide *d, const struct tide_reader 
                                  size_t key_len, const void *value, size_t value_size) {
     return d != NULL && key != NULL && value != NULL && key_len - 1 < PUT_KEY_MOST && value_size < d->put_short &&
            atomic_load(&d->closed) == 0 && (session == NULL || (reader_is_mine(session) && session->domain == d)) &&
-           atomic_load(&d->seq.here) != 0 && !rcu_inside();
+           atomic_load(&d->seq.here) && !rcu_inside();
 }
 
 /* Where values expire by default, the sequencer works out when. */

@@ -11,7 +11,7 @@
 /* Write in this process if it leads, else through a lane. The leader may change meanwhile: then try again. */
 static int write_somewhere(struct tide *d, struct seq_request *q) {
     int result = TIDE_ERR_NO_LEADER;
-    if (atomic_load(&d->seq.here) != 0) {
+    if (atomic_load(&d->seq.here)) {
         for (size_t i = 0; i < q->count; i++) {
             write_digest(d, &q->ops[i], &q->prepared[i]);
         }

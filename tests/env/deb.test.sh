@@ -12,11 +12,11 @@ tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 mkdir "$tmp/build"
 unset MAKEFLAGS MAKEOVERRIDES
-make -s deb BUILD="$tmp/build" TIDE_NO_INSTALL=1 >"$tmp/log" 2>&1 || { cat "$tmp/log"; exit 1; }
+DEB_BUILD_OPTIONS="noopt noautodbgsym" make -s deb BUILD="$tmp/build" TIDE_NO_INSTALL=1 >"$tmp/log" 2>&1 || { cat "$tmp/log"; exit 1; }
 debs=$(ls "$tmp"/build/deb/libtidemark0_*.deb "$tmp"/build/deb/libtidemark-dev_*.deb "$tmp"/build/deb/tidemark-tools_*.deb)
 if command -v lintian >/dev/null 2>&1; then
     # shellcheck disable=SC2086 # names of files are words
-    lintian --allow-root --fail-on error,warning --no-tag-display-limit $debs >"$tmp/log" 2>&1 || { cat "$tmp/log"; exit 1; }
+    lintian --allow-root --fail-on error,warning --tag-display-limit 0 $debs >"$tmp/log" 2>&1 || { cat "$tmp/log"; exit 1; }
     [ ! -s "$tmp/log" ] || { cat "$tmp/log"; exit 1; }
 else
     echo "no lintian: it was not tried"

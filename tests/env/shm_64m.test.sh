@@ -34,7 +34,8 @@ start && {
     "$tide" rm d --force 2>/dev/null
     stop 2>/dev/null
 }
-rm -f /dev/shm/*; wrong=${wrong:-0}
+rm -f /dev/shm/*
+
 for options in '' '--followers 0' '--followers 3'; do
     timeout 20 "$tide" serve d --ring 16M --table 64M $options >"$work/out" 2>&1
     [ $? = 7 ] || bad "serve --table 64M: $(cat "$work/out")"

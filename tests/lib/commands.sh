@@ -30,6 +30,10 @@ expect() { # code what arguments of tide...
     want=$1
     what=$2
     shift 2
+    case "$1 $*" in # a write waits a second for its answer: on a machine that is busy with others that can be too short
+    *--timeout* | *--help* | *--nonsense*) ;;
+    put\ * | del\ * | cas\ * | touch\ * | incr\ *) set -- "$@" --timeout 10s ;;
+    esac
     timeout -k 5 30 "$tide" "$@" >"$work/out" 2>"$work/err" </dev/null
     got=$?
     [ "$got" = "$want" ] || bad "$what: exit code $got, not $want"
@@ -41,6 +45,14 @@ says() { # pattern in standard output
 
 warns() { # pattern in standard error
     grep -Eq -- "$1" "$work/err" || bad "$what: standard error does not say /$1/"
+}
+
+is() { # the whole output, without a last newline
+    [ "$(cat "$work/out")" = "$1" ] || bad "$what: is not '$1'"
+}
+
+field() { # name of a number in the JSON of the last command
+    sed -n "s/.*\"$1\": \"*\([0-9a-f:-]*\).*/\1/p" "$work/out" | head -n 1
 }
 
 begin() { # file arguments...: in the background; the pid is in $begun
@@ -68,5 +80,11 @@ until_true() { # seconds what command...: a watchdog, not a measurement
 }
 
 ready() { # file
-    until_true 20 "ready line in $1" grep -q '^ready ' "$work/$1"
+    until_true 20 "ready line in $1" grep -q '^ready \|"ready"' "$work/$1"
+}
+
+ended() { # pid code what: wait for a process of ours
+    wait "$1"
+    got=$?
+    [ "$got" = "$2" ] || { echo "$3: ended with $got, not $2"; failed=1; }
 }

@@ -24,8 +24,9 @@ static int fail(int code) {
 
 static uint64_t get_be(const uint8_t *at, size_t bytes) {
     uint64_t value = 0;
-    for (size_t i = 0; i < bytes; i++)
+    for (size_t i = 0; i < bytes; i++) {
         value = value << 8 | at[i];
+    }
     return value;
 }
 
@@ -53,11 +54,13 @@ static int decode_header(const uint8_t *header, struct hdr_shape *shape, size_t 
     int32_t digits = (int32_t)(uint32_t)get_be(header + 12, 4);
     size_t size_bytes = hdr_size_bytes(lowest, highest, digits);
     *payload = get_be(header + 4, 4);
-    if ((get_be(header, 4) & ~COOKIE_WIDTH_MASK) != COOKIE_V2 || get_be(header + 8, 4) != 0 || ratio != 1)
+    if ((get_be(header, 4) & ~COOKIE_WIDTH_MASK) != COOKIE_V2 || get_be(header + 8, 4) != 0 || ratio != 1) {
         return fail(EINVAL);
+    }
     if (size_bytes == 0 || size_bytes > HDRLOG_BYTES_MAX || hdr_shape(lowest, highest, digits, shape) != 0 ||
-        *payload > (size_t)shape->counts_len * COUNT_BYTES_MAX)
+        *payload > (size_t)shape->counts_len * COUNT_BYTES_MAX) {
         return fail(EINVAL);
+    }
     return 0;
 }
 
@@ -67,12 +70,14 @@ static int decode_counts(struct hdr *h, const uint8_t *at, size_t length) {
         int64_t count;
         used = get_count(at, length, &count);
         int32_t left = h->counts_len - index;
-        if (!used || left == 0 || count < -(int64_t)left || (count > 0 && count > INT64_MAX - hdr_total(h)))
+        if (!used || left == 0 || count < -(int64_t)left || (count > 0 && count > INT64_MAX - hdr_total(h))) {
             return fail(EINVAL);
-        if (count >= 0)
+        }
+        if (count >= 0) {
             (void)hdr_add_at_index(h, index++, count);
-        else
+        } else {
             index += (int32_t)-count;
+        }
     }
     return 0;
 }
@@ -80,11 +85,13 @@ static int decode_counts(struct hdr *h, const uint8_t *at, size_t length) {
 static int decode_plain(const uint8_t *bytes, size_t length, struct hdr **out) {
     struct hdr_shape shape;
     size_t payload;
-    if (length < HEADER_BYTES || decode_header(bytes, &shape, &payload) != 0 || payload != length - HEADER_BYTES)
+    if (length < HEADER_BYTES || decode_header(bytes, &shape, &payload) != 0 || payload != length - HEADER_BYTES) {
         return fail(EINVAL);
+    }
     struct hdr *h = hdr_new(shape.lowest, shape.highest, shape.digits);
-    if (!h)
+    if (!h) {
         return fail(ENOMEM);
+    }
     if (decode_counts(h, bytes + HEADER_BYTES, payload) != 0) {
         hdr_free(h);
         return -1;
@@ -97,9 +104,11 @@ static int decode_plain(const uint8_t *bytes, size_t length, struct hdr **out) {
 static int inflate_some(z_stream *z, uint8_t *to, size_t want) {
     z->next_out = to;
     z->avail_out = (uInt)want;
-    while (z->avail_out > 0)
-        if (inflate(z, Z_NO_FLUSH) != Z_OK)
+    while (z->avail_out > 0) {
+        if (inflate(z, Z_NO_FLUSH) != Z_OK) {
             break;
+        }
+    }
     return z->avail_out == 0 ? 0 : fail(EINVAL);
 }
 
@@ -109,11 +118,13 @@ static int inflate_all(z_stream *z, uint8_t **bytes, size_t *length) {
     uint8_t header[HEADER_BYTES];
     struct hdr_shape shape;
     size_t payload;
-    if (inflate_some(z, header, sizeof(header)) != 0 || decode_header(header, &shape, &payload) != 0)
+    if (inflate_some(z, header, sizeof(header)) != 0 || decode_header(header, &shape, &payload) != 0) {
         return -1;
+    }
     uint8_t *plain = malloc(HEADER_BYTES + payload);
-    if (!plain)
+    if (!plain) {
         return fail(ENOMEM);
+    }
     memcpy(plain, header, sizeof(header));
     uint8_t beyond;
     if (inflate_some(z, plain + HEADER_BYTES, payload) != 0) {
@@ -132,22 +143,27 @@ static int inflate_all(z_stream *z, uint8_t **bytes, size_t *length) {
 }
 
 int hdrlog_decode(const uint8_t *bytes, size_t length, struct hdr **out) {
-    if (length < COMPRESSED_HEADER_BYTES)
+    if (length < COMPRESSED_HEADER_BYTES) {
         return fail(EINVAL);
-    if ((get_be(bytes, 4) & ~COOKIE_WIDTH_MASK) != COOKIE_V2_COMPRESSED)
+    }
+    if ((get_be(bytes, 4) & ~COOKIE_WIDTH_MASK) != COOKIE_V2_COMPRESSED) {
         return decode_plain(bytes, length, out);
-    if (get_be(bytes + 4, 4) != length - COMPRESSED_HEADER_BYTES)
+    }
+    if (get_be(bytes + 4, 4) != length - COMPRESSED_HEADER_BYTES) {
         return fail(EINVAL);
+    }
     z_stream z = { .next_in = (Bytef *)(uintptr_t)(bytes + COMPRESSED_HEADER_BYTES),
                    .avail_in = (uInt)(length - COMPRESSED_HEADER_BYTES) };
-    if (inflateInit(&z) != Z_OK)
+    if (inflateInit(&z) != Z_OK) {
         return fail(ENOMEM);
+    }
     uint8_t *plain;
     size_t plain_length;
     int rc = inflate_all(&z, &plain, &plain_length);
     (void)inflateEnd(&z);
-    if (rc != 0)
+    if (rc != 0) {
         return -1;
+    }
     rc = decode_plain(plain, plain_length, out);
     int code = errno;
     free(plain);
@@ -163,14 +179,17 @@ static int base64_value(char letter) {
 }
 
 int hdrlog_base64_decode(const char *text, size_t length, uint8_t **bytes, size_t *out_length) {
-    if (length % 4 != 0)
+    if (length % 4 != 0) {
         return fail(EINVAL);
+    }
     size_t padding = 0;
-    while (padding < 2 && padding < length && text[length - 1 - padding] == '=')
+    while (padding < 2 && padding < length && text[length - 1 - padding] == '=') {
         padding++;
+    }
     uint8_t *out = malloc(length / 4 * 3 + 1);
-    if (!out)
+    if (!out) {
         return fail(ENOMEM);
+    }
     uint32_t word = 0;
     size_t n = 0;
     for (size_t i = 0; i < length; i++) {
@@ -180,9 +199,11 @@ int hdrlog_base64_decode(const char *text, size_t length, uint8_t **bytes, size_
             return fail(EINVAL);
         }
         word = word << 6 | (uint32_t)value;
-        if (i % 4 == 3)
-            for (int shift = 16; shift >= 0; shift -= 8)
+        if (i % 4 == 3) {
+            for (int shift = 16; shift >= 0; shift -= 8) {
                 out[n++] = (uint8_t)(word >> shift);
+            }
+        }
     }
     *bytes = out;
     *out_length = n - padding;
@@ -193,8 +214,9 @@ int hdrlog_base64_decode(const char *text, size_t length, uint8_t **bytes, size_
 static int take_number(char **at, double *value) {
     char *end;
     *value = strtod(*at, &end);
-    if (end == *at || *end != ',' || !isfinite(*value))
+    if (end == *at || *end != ',' || !isfinite(*value)) {
         return fail(EINVAL);
+    }
     *at = end + 1;
     return 0;
 }
@@ -204,23 +226,28 @@ static int parse_line(char *at, struct hdrlog_line *line) {
     if (strncmp(at, "Tag=", 4) == 0) {
         at += 4;
         size_t length = strcspn(at, ", ");
-        if (length == 0 || length >= sizeof(got.tag) || at[length] != ',')
+        if (length == 0 || length >= sizeof(got.tag) || at[length] != ',') {
             return fail(EINVAL);
+        }
         memcpy(got.tag, at, length);
         at += length + 1;
     }
-    if (take_number(&at, &got.start_s) != 0 || take_number(&at, &got.length_s) != 0 || take_number(&at, &got.max) != 0)
+    if (take_number(&at, &got.start_s) != 0 || take_number(&at, &got.length_s) != 0 ||
+        take_number(&at, &got.max) != 0) {
         return -1;
+    }
     uint8_t *bytes;
     size_t length;
-    if (hdrlog_base64_decode(at, strlen(at), &bytes, &length) != 0)
+    if (hdrlog_base64_decode(at, strlen(at), &bytes, &length) != 0) {
         return -1;
+    }
     int rc = hdrlog_decode(bytes, length, &got.hdr);
     int code = errno;
     free(bytes);
     errno = code;
-    if (rc == 0)
+    if (rc == 0) {
         *line = got;
+    }
     return rc;
 }
 
@@ -230,14 +257,17 @@ int hdrlog_next(FILE *in, struct hdrlog_line *line) {
     ssize_t length;
     int rc = 0;
     while (rc == 0 && (length = getline(&text, &room, in)) >= 0) {
-        while (length > 0 && (text[length - 1] == '\n' || text[length - 1] == '\r'))
+        while (length > 0 && (text[length - 1] == '\n' || text[length - 1] == '\r')) {
             text[--length] = 0;
-        if (length > 0 && text[0] != '#' && text[0] != '"')
+        }
+        if (length > 0 && text[0] != '#' && text[0] != '"') {
             rc = parse_line(text, line) == 0 ? 1 : -1;
+        }
     }
     int code = errno;
-    if (rc == 0 && !feof(in))
+    if (rc == 0 && !feof(in)) {
         rc = -1;
+    }
     free(text);
     errno = code;
     return rc;

@@ -9,8 +9,9 @@
 
 static uint64_t read_clock(clockid_t id) {
     struct timespec ts;
-    if (clock_gettime(id, &ts) != 0)
+    if (clock_gettime(id, &ts) != 0) {
         return 0;
+    }
     return (uint64_t)ts.tv_sec * NS_PER_S + (uint64_t)ts.tv_nsec;
 }
 
@@ -20,8 +21,9 @@ uint64_t dump_now_ns(void) {
 
 bool dump_clock_known(const struct segment_header *h) {
     struct stat st;
-    if (stat("/proc/self/ns/time", &st) == 0 && h->time_ns_inode != 0 && h->time_ns_inode != (uint64_t)st.st_ino)
+    if (stat("/proc/self/ns/time", &st) == 0 && h->time_ns_inode != 0 && h->time_ns_inode != (uint64_t)st.st_ino) {
         return false;
+    }
     /* A copy of a segment may be older than this boot, with which CLOCK_MONOTONIC began anew. A second is for clocks
      * that are set. */
     uint64_t unix_now = read_clock(CLOCK_REALTIME), up = read_clock(CLOCK_BOOTTIME);
@@ -30,7 +32,8 @@ bool dump_clock_known(const struct segment_header *h) {
 
 uint64_t dump_age_ns(const struct clock_line *line, uint64_t ts) {
     uint64_t now = clock_check(line) == 0 ? clock_now(line) : dump_now_ns();
-    if (ts <= now)
+    if (ts <= now) {
         return now - ts;
+    }
     return ts - now < NS_PER_S ? 0 : DUMP_AGE_UNKNOWN;
 }

@@ -89,10 +89,12 @@ static int set_key(struct options *o, const char *text) {
     free(o->key);
     o->key = strdup(text);
     long n = o->key ? escape_undo(o->key) : -1;
-    if (n < 0)
+    if (n < 0) {
         return args_error(TOOL, "--key: '%s' has a backslash that starts neither \\xNN nor \\\\", text);
-    if (n == 0 || n > (long)LAYOUT_KEY_MAX)
+    }
+    if (n == 0 || n > (long)LAYOUT_KEY_MAX) {
         return args_error(TOOL, "--key: keys have 1 to %u bytes", LAYOUT_KEY_MAX);
+    }
     o->key_len = (size_t)n;
     return TOOL_OK;
 }
@@ -103,12 +105,14 @@ static int set_option(void *ctx, int c, char *arg) {
     switch (c) {
     case OPT_FROM:
         o->from_end = strcmp(arg, "end") == 0;
-        if (!o->from_end && args_u64(arg, 1, UINT64_MAX - 1, &o->from) != 0)
+        if (!o->from_end && args_u64(arg, 1, UINT64_MAX - 1, &o->from) != 0) {
             return args_error(TOOL, "--from: '%s' is no index (1 or more) and not 'end'", arg);
+        }
         return TOOL_OK;
     case OPT_LIMIT:
-        if (args_u64(arg, 1, UINT64_MAX, &o->limit) != 0)
+        if (args_u64(arg, 1, UINT64_MAX, &o->limit) != 0) {
             return args_error(TOOL, "--limit: '%s' is no number from 1 on", arg);
+        }
         return TOOL_OK;
     case OPT_KEY:
         return set_key(o, arg);
@@ -132,16 +136,20 @@ static int read_options(struct options *o, int argc, char **argv) {
     o->limit = UINT64_MAX;
     const struct args_options options = { HELP, "h", LIST, set_option };
     int code = args_options(&options, argc, argv, o);
-    if (code != TOOL_OK)
+    if (code != TOOL_OK) {
         return code;
-    if (argc - optind != 1)
+    }
+    if (argc - optind != 1) {
         return args_error(TOOL, argc == optind ? "the name of a domain or a file is missing"
                                                : "one domain or file at a time");
+    }
     o->what = argv[optind];
-    if (o->what[0] == '\0')
+    if (o->what[0] == '\0') {
         return args_error(TOOL, "the name is empty");
-    if (o->no_ring && o->of_ring)
+    }
+    if (o->no_ring && o->of_ring) {
         return args_error(TOOL, "--no-ring goes with none of --from, --limit, --key, --follow");
+    }
     return -1;
 }
 
@@ -150,8 +158,9 @@ static int read_options(struct options *o, int argc, char **argv) {
 static void set_view(struct dump_run *run) {
     struct winsize size;
     uint32_t columns = 120;
-    if (isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
+    if (isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) {
         columns = size.ws_col < 100 ? 100 : size.ws_col;
+    }
     run->view.out = stdout;
     run->view.full = run->opt.full;
     run->view.key_room = run->opt.json ? 256 : (columns - COLUMNS_FIXED) / 3;
@@ -160,8 +169,9 @@ static void set_view(struct dump_run *run) {
 }
 
 static void show_problems(struct dump_run *run, const struct dump_problems *p) {
-    for (; run->problems_shown < p->count && run->problems_shown < DUMP_PROBLEMS; run->problems_shown++)
+    for (; run->problems_shown < p->count && run->problems_shown < DUMP_PROBLEMS; run->problems_shown++) {
         run->format->problem(&run->view, p->text[run->problems_shown]);
+    }
     run->totals.problems = p->count;
 }
 
@@ -180,8 +190,9 @@ static bool show_frames(struct dump_run *run, struct dump_ring *ring) {
         struct dump_gap gap;
         enum dump_step step = dump_ring_next(ring, &frame, &gap);
         show_problems(run, ring->problems);
-        if (step == STEP_END || step == STEP_FAILED)
+        if (step == STEP_END || step == STEP_FAILED) {
             return step == STEP_END;
+        }
         if (step == STEP_GAP) {
             run->format->gap(&run->view, &gap);
             continue;
@@ -199,8 +210,9 @@ static bool show_frames(struct dump_run *run, struct dump_ring *ring) {
 /* The next round, a moment later. False: that was all. */
 static bool wait_for_more(struct dump_run *run, bool ended) {
     stdio_flush();
-    if (ended || enough(run))
+    if (ended || enough(run)) {
         return false;
+    }
     nanosleep(&(struct timespec){ .tv_nsec = POLL_NS }, NULL);
     /* The leader refines the clock; ages are of what it is now. A failure shows at the update. */
     dump_file_read(&run->file, offsetof(struct log_segment, clock), &run->view.clock, sizeof(run->view.clock));
@@ -231,11 +243,13 @@ static bool show_log(struct dump_run *run) {
         memcpy((void *)&run->view.clock, (const void *)&log.seg->clock, sizeof(run->view.clock));
         run->format->header(&run->view, &run->file, &log.seg->header, log.understood);
     }
-    if (read && log.understood)
+    if (read && log.understood) {
         run->format->log(&run->view, &log);
+    }
     show_problems(run, &log.problems);
-    if (read && log.ring_there && !run->opt.no_ring)
+    if (read && log.ring_there && !run->opt.no_ring) {
         read = show_ring(run, &log);
+    }
     dump_log_free(&log);
     return read;
 }
@@ -247,8 +261,9 @@ static bool show_table(struct dump_run *run) {
         run->view.ages = table.understood && dump_clock_known(&table.seg.header);
         run->format->header(&run->view, &run->file, &table.seg.header, table.understood);
     }
-    if (read && table.understood)
+    if (read && table.understood) {
         run->format->table(&run->view, &table);
+    }
     show_problems(run, &table.problems);
     dump_table_free(&table);
     return read;
@@ -258,15 +273,18 @@ static bool show_table(struct dump_run *run) {
 static bool show_spill(struct dump_run *run) {
     struct segment_header h;
     struct dump_problems problems = { 0 };
-    if (!dump_file_read(&run->file, 0, &h, sizeof(h)))
+    if (!dump_file_read(&run->file, 0, &h, sizeof(h))) {
         return false;
+    }
     bool understood = dump_header_check(&h, &run->file, &problems);
     run->view.ages = understood && dump_clock_known(&h);
     run->format->header(&run->view, &run->file, &h, understood);
-    if (understood && h.replica >= LAYOUT_LANES)
+    if (understood && h.replica >= LAYOUT_LANES) {
         dump_problem(&problems, "there is no lane %u", h.replica);
-    if (understood)
+    }
+    if (understood) {
         run->format->spill(&run->view, &h);
+    }
     show_problems(run, &problems);
     return true;
 }
@@ -297,17 +315,21 @@ static int finish(struct dump_run *run, bool read) {
     t->code = t->other_version ? TOOL_FAILED : t->bad > 0 || t->problems > 0 ? TOOL_NO : TOOL_OK;
     if (!read) {
         t->problems++;
-        if (t->code < run->file.code)
+        if (t->code < run->file.code) {
             t->code = run->file.code;
+        }
         run->format->problem(&run->view, run->file.fault);
     }
     run->format->end(&run->view, t);
-    if (stdio_finish(TOOL, TOOL_OK) != TOOL_OK)
+    if (stdio_finish(TOOL, TOOL_OK) != TOOL_OK) {
         return TOOL_FAILED;
-    if (!read)
+    }
+    if (!read) {
         say_fault(run);
-    if (t->other_version)
+    }
+    if (t->other_version) {
         args_say(TOOL, "another version of Tidemark made it, and only that one can show it: use the tide that did");
+    }
     return (int)t->code;
 }
 
@@ -321,13 +343,14 @@ static int dump(struct dump_run *run) {
     bool headed = dump_file_read(&run->file, 0, &h, sizeof(h));
     enum segment_kind kind = kind_of(&h);
     set_view(run);
-    if (kind != SEGMENT_LOG && run->opt.of_ring)
+    if (kind != SEGMENT_LOG && run->opt.of_ring) {
         code = args_error(TOOL, "only a log has entries to go through: --from, --limit, --key, --follow are for it");
-    else
+    } else {
         code = finish(run, headed && dump_is_other_version(&h) ? show_other_version(run, &h)
                            : kind == SEGMENT_TABLE             ? show_table(run)
                            : kind == SEGMENT_SPILL             ? show_spill(run)
                                                                : show_log(run));
+    }
     dump_file_close(&run->file);
     return code;
 }
@@ -341,8 +364,9 @@ int tool_dump(int argc, char **argv) {
     stopped = 0;
     int code = read_options(&run->opt, argc, argv);
     /* A signal ends --follow cleanly: with the summary and an exit code. */
-    if (code < 0 && run->opt.follow)
+    if (code < 0 && run->opt.follow) {
         signals_catch(on_signal, 0);
+    }
     code = code < 0 ? dump(run) : code;
     json_out_free(&run->view.json);
     free(run->opt.key);

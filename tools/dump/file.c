@@ -34,15 +34,19 @@ static bool open_path(struct dump_file *f, int nofollow) {
     struct stat st;
     bool found = (nofollow ? lstat(f->path, &st) : stat(f->path, &st)) == 0;
     f->is_missing = !found && errno == ENOENT;
-    if (f->is_missing)
+    if (f->is_missing) {
         return fail(f, TOOL_NO_DOMAIN, "there is no such file");
-    if (!found)
+    }
+    if (!found) {
         return fail_errno(f, TOOL_NO_DOMAIN, "cannot look it up");
-    if (!S_ISREG(st.st_mode))
+    }
+    if (!S_ISREG(st.st_mode)) {
         return fail(f, TOOL_NO_DOMAIN, "not a regular file");
+    }
     f->fd = fd_open(f->path, O_RDONLY | O_NONBLOCK | O_NOCTTY | nofollow, 0);
-    if (f->fd < 0)
+    if (f->fd < 0) {
         return fail_errno(f, TOOL_NO_DOMAIN, "cannot open it");
+    }
     if (fstat(f->fd, &st) != 0 || !S_ISREG(st.st_mode)) {
         dump_file_close(f);
         return fail(f, TOOL_NO_DOMAIN, "not a regular file");
@@ -69,10 +73,11 @@ static bool set_path(struct dump_file *f, const char *dir, const char *format, c
 static bool try_segment(struct dump_file *f, const char *format, const char *what) {
     const char *dir = getenv("TIDE_SHM_DIR");
     char with_slash[2048];
-    if (dir && *dir)
+    if (dir && *dir) {
         snprintf(with_slash, sizeof(with_slash), "%s/", dir);
-    else
+    } else {
         snprintf(with_slash, sizeof(with_slash), "/dev/shm/");
+    }
     if (!set_path(f, with_slash, format, what)) {
         errno = ENAMETOOLONG;
         return fail_errno(f, TOOL_NO_DOMAIN, "cannot look it up");
@@ -83,51 +88,62 @@ static bool try_segment(struct dump_file *f, const char *format, const char *wha
 bool dump_file_open(struct dump_file *f, const char *what) {
     memset(f, 0, sizeof(*f));
     f->fd = -1;
-    if (strlen(what) >= 1000 && !strchr(what, '/'))
+    if (strlen(what) >= 1000 && !strchr(what, '/')) {
         return fail(f, TOOL_NO_DOMAIN, "the name is too long");
+    }
     if (!strchr(what, '/')) {
-        if (try_segment(f, "tidemark.%s.log", what))
+        if (try_segment(f, "tidemark.%s.log", what)) {
             return true;
+        }
         struct dump_file first = *f;
-        if (names_part(what) && try_segment(f, "tidemark.%s", what))
+        if (names_part(what) && try_segment(f, "tidemark.%s", what)) {
             return true;
+        }
         if (access(what, F_OK) != 0) { /* most likely a domain was meant: report that one */
             *f = first;
-            if (f->is_missing && segment_no_directory(f->path) != SHM_ERR_NO_DOMAIN)
+            if (f->is_missing && segment_no_directory(f->path) != SHM_ERR_NO_DOMAIN) {
                 return fail(f, TOOL_FAILED, "%s", fault_text());
+            }
             return f->is_missing
                        ? fail(f, TOOL_NO_DOMAIN,
                               "there is no such domain, and no file of that name here; 'tide ls' lists the domains")
                        : false;
         }
     }
-    if ((size_t)snprintf(f->path, sizeof(f->path), "%s", what) >= sizeof(f->path))
+    if ((size_t)snprintf(f->path, sizeof(f->path), "%s", what) >= sizeof(f->path)) {
         return fail(f, TOOL_NO_DOMAIN, "the path is too long");
+    }
     return open_path(f, 0);
 }
 
 void dump_file_close(struct dump_file *f) {
-    if (f->fd >= 0)
+    if (f->fd >= 0) {
         close(f->fd);
+    }
     f->fd = -1;
 }
 
 bool dump_file_read(struct dump_file *f, uint64_t off, void *buf, size_t n) {
     size_t got = 0;
     while (got < n) {
-        if (off + got < off || off + got > INT64_MAX)
+        if (off + got < off || off + got > INT64_MAX) {
             break;
+        }
         ssize_t r = pread(f->fd, (char *)buf + got, n - got, (off_t)(off + got));
-        if (r < 0 && errno == EINTR)
+        if (r < 0 && errno == EINTR) {
             continue;
-        if (r < 0)
+        }
+        if (r < 0) {
             return fail_errno(f, TOOL_FAILED, "cannot read it");
-        if (r == 0)
+        }
+        if (r == 0) {
             break;
+        }
         got += (size_t)r;
     }
-    if (got == n)
+    if (got == n) {
         return true;
+    }
     return fail(f, TOOL_NO, "the file ends at byte %llu, in the middle of the %zu bytes at %llu",
                 (unsigned long long)(off + got), n, (unsigned long long)off);
 }
@@ -140,8 +156,9 @@ static int asked_lock(const struct dump_file *f, off_t start, off_t len) {
 
 bool dump_file_ended(const struct dump_file *f) {
     struct stat st;
-    if (fstat(f->fd, &st) != 0 || st.st_nlink == 0)
+    if (fstat(f->fd, &st) != 0 || st.st_nlink == 0) {
         return true;
+    }
     return asked_lock(f, 0, 0) == 0;
 }
 

@@ -44,10 +44,12 @@ static bool text(struct dump_view *v, const char *name, const void *bytes, size_
         escaped.size = 0;
         taken = escape_bytes(&escaped, (const char *)bytes + done, piece, room);
         room -= room == ESCAPE_UNBOUNDED ? 0 : escaped.size;
-        for (size_t i = 0; i < escaped.size; i++)
+        for (size_t i = 0; i < escaped.size; i++) {
             json_quote_byte(&v->json.text, escaped.data[i]);
-        if (v->json.text.size >= FLUSH_SIZE)
+        }
+        if (v->json.text.size >= FLUSH_SIZE) {
             json_out_flush(&v->json, v->out);
+        }
     }
     buf_add_char(&v->json.text, '"');
     buf_free(&escaped);
@@ -56,10 +58,11 @@ static bool text(struct dump_view *v, const char *name, const void *bytes, size_
 
 static void age(struct dump_view *v, const char *name, uint64_t ts) {
     uint64_t age_ns = v->ages ? dump_age_ns(&v->clock, ts) : DUMP_AGE_UNKNOWN;
-    if (age_ns == DUMP_AGE_UNKNOWN)
+    if (age_ns == DUMP_AGE_UNKNOWN) {
         json_out_null(&v->json, name);
-    else
+    } else {
         json_out_u64(&v->json, name, age_ns);
+    }
 }
 
 static void json_header(struct dump_view *v, const struct dump_file *f, const struct segment_header *h,
@@ -97,10 +100,11 @@ static void print_leader(struct dump_view *v, const struct dump_log *log) {
     json_out_text(j, "clock", seg->clock.use_tsc ? "tsc" : "clock_gettime");
     finish(v);
     start(v, "leader");
-    if (l->leader < 0)
+    if (l->leader < 0) {
         json_out_null(j, "replica");
-    else
+    } else {
         json_out_u64(j, "replica", (uint64_t)l->leader);
+    }
     json_out_bool(j, "led", log->led);
     json_out_u64(j, "term", l->term);
     json_out_u64(j, "commit", l->commit);
@@ -119,8 +123,9 @@ static void print_leader(struct dump_view *v, const struct dump_log *log) {
 static void print_members(struct dump_view *v, const struct dump_log *log) {
     for (uint32_t i = 0; i < LAYOUT_MEMBERS; i++) {
         const struct member_slot *m = &log->seg->members[i];
-        if (m->used == 0)
+        if (m->used == 0) {
             continue;
+        }
         struct json_out *j = start(v, "member");
         json_out_u64(j, "id", i);
         json_out_u64(j, "pid", m->pid);
@@ -136,10 +141,11 @@ static void print_lane(struct dump_view *v, uint32_t id, const struct lane *lane
     json_out_open(j, NULL, '{');
     json_out_u64(j, "id", id);
     json_out_text(j, "owner", member ? "member" : lane->owner == 0 ? "free" : "orphan");
-    if (member)
+    if (member) {
         json_out_u64(j, "member", lane->owner - 1);
-    else
+    } else {
         json_out_null(j, "member");
+    }
     json_out_u64(j, "pid", lane->pid);
     json_out_text(j, "phase", dump_phase_name(dump_lane_phase(lane)));
     json_out_u64(j, "seq", dump_lane_seq(lane));
@@ -167,9 +173,11 @@ static void print_lanes(struct dump_view *v, const struct log_segment *seg) {
     json_out_bool(j, "asleep", b->asleep != 0);
     json_out_bool(j, "step_down", b->step_down != 0);
     json_out_open(j, "lanes", '[');
-    for (uint32_t i = 0; i < LAYOUT_LANES; i++)
-        if (dump_lane_shown(&seg->lanes[i]))
+    for (uint32_t i = 0; i < LAYOUT_LANES; i++) {
+        if (dump_lane_shown(&seg->lanes[i])) {
             print_lane(v, i, &seg->lanes[i]);
+        }
+    }
     json_out_close(j, ']');
     finish(v);
 }
@@ -187,10 +195,11 @@ static void print_replica(struct dump_view *v, const struct log_segment *seg, ui
     json_out_u64(j, "applied", b->applied);
     json_out_u64(j, "applied_ts", b->applied_ts);
     json_out_u64(j, "lag", lag);
-    if (lag == 0)
+    if (lag == 0) {
         json_out_u64(j, "staleness_ns", 0);
-    else
+    } else {
         age(v, "staleness_ns", b->applied_ts);
+    }
     json_out_u64(j, "pos", b->pos);
     json_out_u64(j, "apply_delay_ns", b->apply_delay_ns);
     json_out_u64(j, "entries", b->entries);
@@ -205,8 +214,9 @@ static void print_replica(struct dump_view *v, const struct log_segment *seg, ui
 }
 
 static void print_counts(struct json_out *j, const uint64_t counts[LAYOUT_REASONS]) {
-    for (uint32_t reason = 0; reason < TIDE_REASONS; reason++)
+    for (uint32_t reason = 0; reason < TIDE_REASONS; reason++) {
         json_out_u64(j, tide_reason_name((enum tide_reason)reason), counts[reason]);
+    }
 }
 
 static void print_reads(struct dump_view *v, const struct log_segment *seg) {
@@ -217,8 +227,9 @@ static void print_reads(struct dump_view *v, const struct log_segment *seg) {
     print_counts(j, reads.all);
     json_out_open(j, "replicas", '[');
     for (uint32_t id = 0; id < LAYOUT_REPLICAS; id++) {
-        if (!reads.served[id])
+        if (!reads.served[id]) {
             continue;
+        }
         json_out_open(j, NULL, '{');
         json_out_u64(j, "id", id);
         print_counts(j, reads.by[id]);
@@ -232,9 +243,11 @@ static void json_log(struct dump_view *v, const struct dump_log *log) {
     const struct log_segment *seg = log->seg;
     print_leader(v, log);
     print_members(v, log);
-    for (uint32_t id = 0; id < LAYOUT_REPLICAS; id++)
-        if (seg->replicas[id].state != REPLICA_FREE)
+    for (uint32_t id = 0; id < LAYOUT_REPLICAS; id++) {
+        if (seg->replicas[id].state != REPLICA_FREE) {
             print_replica(v, seg, id);
+        }
+    }
     print_lanes(v, seg);
     print_reads(v, seg);
 }
@@ -244,8 +257,9 @@ static void print_lag(struct json_out *j, const char *name, const struct hdr *h)
     struct dump_lag_summary lag = dump_lag_summary(h);
     json_out_open(j, name, '{');
     json_out_i64(j, "entries", lag.entries);
-    for (int i = 0; i < DUMP_LAG_PERCENTILES; i++)
+    for (int i = 0; i < DUMP_LAG_PERCENTILES; i++) {
         json_out_u64(j, NAMES[i], (uint64_t)lag.ns[i]);
+    }
     json_out_close(j, '}');
 }
 
@@ -276,8 +290,9 @@ static void json_table(struct dump_view *v, const struct dump_table *t) {
     }
     json_out_open(j, "lanes", '[');
     for (uint32_t i = 0; i < LAYOUT_LANES; i++) {
-        if (s->lanes[i].seq == 0)
+        if (s->lanes[i].seq == 0) {
             continue;
+        }
         json_out_open(j, NULL, '{');
         json_out_u64(j, "id", i);
         json_out_u64(j, "seq", s->lanes[i].seq);
@@ -318,16 +333,18 @@ static void json_frame(struct dump_view *v, const struct dump_frame *frame) {
     json_out_u64(j, "lane_seq", f->lane_seq);
     json_out_u64(j, "flags", f->flags);
     json_out_bool(j, "more", (f->flags & FRAME_MORE) != 0);
-    if (f->flags & FRAME_EXPIRES)
+    if (f->flags & FRAME_EXPIRES) {
         json_out_u64(j, "expires_ts", frame->expiry);
+    }
     json_out_text(j, "crc", frame->crc_good ? "good" : "bad");
     json_out_u64(j, "key_len", f->key_len);
     json_out_u64(j, "value_len", f->value_len);
     bool key_whole = text(v, "key", frame->key, f->key_len, v->full ? ESCAPE_UNBOUNDED : v->key_room);
     bool value_whole = text(v, "value", frame->value, f->value_len, v->full ? ESCAPE_UNBOUNDED : v->value_room);
     json_out_bool(j, "cut", !key_whole || !value_whole);
-    if (frame->problem)
+    if (frame->problem) {
         json_out_text(j, "problem", frame->problem);
+    }
     finish(v);
 }
 

@@ -26,8 +26,9 @@ bool dump_header_check(const struct segment_header *h, const struct dump_file *f
                      TIDE_LAYOUT_VERSION);
         return false;
     }
-    if (crc32c(0, h, offsetof(struct segment_header, crc)) != h->crc)
+    if (crc32c(0, h, offsetof(struct segment_header, crc)) != h->crc) {
         dump_problem(p, "the header's CRC is wrong");
+    }
     if (h->fingerprint != layout_fingerprint()) {
         dump_problem(p, "another build made it: layout fingerprint 0x%016llx; this one has 0x%016llx",
                      (unsigned long long)h->fingerprint, (unsigned long long)layout_fingerprint());
@@ -37,15 +38,19 @@ bool dump_header_check(const struct segment_header *h, const struct dump_file *f
         dump_problem(p, "kind %u is neither log (1) nor table (2) nor spill (3)", h->kind);
         return false;
     }
-    if (h->size_bytes != f->size_bytes)
+    if (h->size_bytes != f->size_bytes) {
         dump_problem(p, "the file has %llu bytes; its header says %llu", (unsigned long long)f->size_bytes,
                      (unsigned long long)h->size_bytes);
-    if (memchr(h->name, 0, sizeof(h->name)) == NULL)
+    }
+    if (memchr(h->name, 0, sizeof(h->name)) == NULL) {
         dump_problem(p, "the domain's name has no end");
-    if (h->incarnation == 0)
+    }
+    if (h->incarnation == 0) {
         dump_problem(p, "the incarnation is 0");
-    if (p->count == 0 && segment_check_header(h, f->size_bytes, h->kind) != 0)
+    }
+    if (p->count == 0 && segment_check_header(h, f->size_bytes, h->kind) != 0) {
         dump_problem(p, "the header does not pass the checks of attaching");
+    }
     return true;
 }
 
@@ -60,66 +65,84 @@ static bool ring_believable(const struct log_segment *seg, const struct dump_fil
         return false;
     }
     /* Shorter than that: the frames that are there can still be shown. */
-    if (bytes > f->size_bytes - off)
+    if (bytes > f->size_bytes - off) {
         dump_problem(p, "the file ends inside the ring");
+    }
     return true;
 }
 
 static void check_leader(const struct log_segment *seg, struct dump_problems *p) {
     const struct leader_board *l = &seg->leader;
-    if (l->leader < -1 || l->leader >= (int32_t)LAYOUT_REPLICAS)
+    if (l->leader < -1 || l->leader >= (int32_t)LAYOUT_REPLICAS) {
         dump_problem(p, "leader: there is no replica %d", l->leader);
-    if (l->tail % FRAME_ALIGN != 0 || l->reclaimed % FRAME_ALIGN != 0)
+    }
+    if (l->tail % FRAME_ALIGN != 0 || l->reclaimed % FRAME_ALIGN != 0) {
         dump_problem(p, "leader: tail %llu or reclaimed %llu is not where a frame starts", (unsigned long long)l->tail,
                      (unsigned long long)l->reclaimed);
-    if (l->commit != 0 && l->tail == 0 && l->reclaimed != 0)
+    }
+    if (l->commit != 0 && l->tail == 0 && l->reclaimed != 0) {
         dump_problem(p, "leader: the tail is 0 although ring space was given up");
+    }
 }
 
 static void check_replica(const struct log_segment *seg, uint32_t id, struct dump_problems *p) {
     const struct replica_board *b = &seg->replicas[id];
     uint32_t word = b->state, state = word & BOARD_STATE_MASK;
-    if (state > REPLICA_ORPHAN || (state != REPLICA_CLAIMED && state != word))
+    if (state > REPLICA_ORPHAN || (state != REPLICA_CLAIMED && state != word)) {
         dump_problem(p, "replica %u: there is no state %u", id, word);
-    if (state == REPLICA_FREE || state == REPLICA_CLAIMED || state > REPLICA_ORPHAN)
+    }
+    if (state == REPLICA_FREE || state == REPLICA_CLAIMED || state > REPLICA_ORPHAN) {
         return;
-    if (b->member >= LAYOUT_MEMBERS)
+    }
+    if (b->member >= LAYOUT_MEMBERS) {
         dump_problem(p, "replica %u: there is no member %u", id, b->member);
-    if (b->role > 1)
+    }
+    if (b->role > 1) {
         dump_problem(p, "replica %u: there is no role %u", id, b->role);
-    if (b->applied > seg->leader.commit)
+    }
+    if (b->applied > seg->leader.commit) {
         dump_problem(p, "replica %u: applied %llu is beyond commit %llu", id, (unsigned long long)b->applied,
                      (unsigned long long)seg->leader.commit);
-    if (memchr(b->label, 0, sizeof(b->label)) == NULL)
+    }
+    if (memchr(b->label, 0, sizeof(b->label)) == NULL) {
         dump_problem(p, "replica %u: its label has no end", id);
+    }
 }
 
 /* Members and lanes. A lane's request is not checked here: the leader checks it. */
 static void check_members(const struct log_segment *seg, struct dump_problems *p) {
-    for (uint32_t i = 0; i < LAYOUT_MEMBERS; i++)
-        if (seg->members[i].used > MEMBER_BURIED)
+    for (uint32_t i = 0; i < LAYOUT_MEMBERS; i++) {
+        if (seg->members[i].used > MEMBER_BURIED) {
             dump_problem(p, "member %u: neither free nor used, but %u", i, seg->members[i].used);
+        }
+    }
     for (uint32_t i = 0; i < LAYOUT_LANES; i++) {
         const struct lane *lane = &seg->lanes[i];
         enum lane_phase phase = dump_lane_phase(lane);
-        if (lane->owner > LAYOUT_MEMBERS && lane->owner != LANE_ORPHAN)
+        if (lane->owner > LAYOUT_MEMBERS && lane->owner != LANE_ORPHAN) {
             dump_problem(p, "lane %u: there is no owner %u", i, lane->owner);
-        if (phase > LANE_CANCELLED)
+        }
+        if (phase > LANE_CANCELLED) {
             dump_problem(p, "lane %u: there is no phase %u", i, (unsigned)phase);
+        }
         if ((phase == LANE_SUBMITTED || phase == LANE_TAKEN) && !(lane->flags & LANE_SPILLED) &&
-            lane->request_bytes > LAYOUT_LANE_BYTES)
+            lane->request_bytes > LAYOUT_LANE_BYTES) {
             dump_problem(p, "lane %u: %llu bytes of request do not fit it", i, (unsigned long long)lane->request_bytes);
+        }
     }
 }
 
 /* Leave out the requests, which are most of the segment. */
 static bool read_segment(struct dump_file *f, struct log_segment *seg) {
-    if (!dump_file_read(f, 0, seg, offsetof(struct log_segment, lanes)))
+    if (!dump_file_read(f, 0, seg, offsetof(struct log_segment, lanes))) {
         return false;
-    for (uint32_t i = 0; i < LAYOUT_LANES; i++)
+    }
+    for (uint32_t i = 0; i < LAYOUT_LANES; i++) {
         if (!dump_file_read(f, offsetof(struct log_segment, lanes) + i * sizeof(struct lane), &seg->lanes[i],
-                            offsetof(struct lane, request)))
+                            offsetof(struct lane, request))) {
             return false;
+        }
+    }
     return true;
 }
 
@@ -127,19 +150,22 @@ static bool read_segment(struct dump_file *f, struct log_segment *seg) {
 static bool ask_member(struct dump_file *f, struct member_slot *slot, uint32_t number) {
     for (int look = 0; look < LOOKS && slot->used != 0; look++) {
         uint64_t started = slot->started_unix_ns;
-        if (dump_file_held(f, MEMBER_FIRST + number))
+        if (dump_file_held(f, MEMBER_FIRST + number)) {
             return true;
+        }
         if (!dump_file_read(f, offsetof(struct log_segment, members) + number * sizeof(*slot), slot, sizeof(*slot)) ||
-            (slot->used != 0 && slot->started_unix_ns == started))
+            (slot->used != 0 && slot->started_unix_ns == started)) {
             break;
+        }
     }
     return false;
 }
 
 static void ask_who_lives(struct dump_log *log, struct dump_file *f) {
     log->led = dump_file_held(f, MEMBER_LEADER);
-    for (uint32_t i = 0; i < LAYOUT_MEMBERS; i++)
+    for (uint32_t i = 0; i < LAYOUT_MEMBERS; i++) {
         log->lives[i] = ask_member(f, &log->seg->members[i], i);
+    }
 }
 
 /* Read the leader's words again after the replicas': commit only grows, so no `applied` seems to be beyond it. */
@@ -147,20 +173,25 @@ static bool read_once(struct dump_log *log, struct dump_file *f) {
     struct log_segment *seg = log->seg;
     log->problems.count = 0;
     log->understood = log->ring_there = false;
-    if (!dump_file_read(f, 0, &seg->header, sizeof(seg->header)))
+    if (!dump_file_read(f, 0, &seg->header, sizeof(seg->header))) {
         return false;
+    }
     log->understood = dump_header_check(&seg->header, f, &log->problems) && seg->header.kind == SEGMENT_LOG;
-    if (!log->understood)
+    if (!log->understood) {
         return true;
-    if (!read_segment(f, seg))
+    }
+    if (!read_segment(f, seg)) {
         return false;
+    }
     atomic_thread_fence(memory_order_seq_cst);
-    if (!dump_file_read(f, offsetof(struct log_segment, leader), &seg->leader, sizeof(seg->leader)))
+    if (!dump_file_read(f, offsetof(struct log_segment, leader), &seg->leader, sizeof(seg->leader))) {
         return false;
+    }
     log->ring_there = ring_believable(seg, f, &log->problems);
     check_leader(seg, &log->problems);
-    for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++)
+    for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
         check_replica(seg, i, &log->problems);
+    }
     check_members(seg, &log->problems);
     ask_who_lives(log, f);
     return true;
@@ -176,10 +207,12 @@ bool dump_log_read(struct dump_log *log, struct dump_file *f) {
     }
     memset((void *)log->seg, 0, sizeof(*log->seg));
     for (int look = 0; look < LOOKS; look++) {
-        if (!read_once(log, f))
+        if (!read_once(log, f)) {
             return false;
-        if (log->problems.count == 0)
+        }
+        if (log->problems.count == 0) {
             break;
+        }
     }
     return true;
 }
@@ -203,6 +236,7 @@ static void add_reader(struct dump_reads *r, const struct reader_slot *reader) {
 
 void dump_reads_sum(struct dump_reads *r, const struct log_segment *seg) {
     memset(r, 0, sizeof(*r));
-    for (uint32_t i = 0; i < LAYOUT_READERS; i++)
+    for (uint32_t i = 0; i < LAYOUT_READERS; i++) {
         add_reader(r, &seg->readers[i]);
+    }
 }

@@ -27,32 +27,38 @@ _Static_assert(PEEK_REPLICAS == LAYOUT_REPLICAS && PEEK_REASONS == LAYOUT_REASON
 
 static void add_memory(const char *path, uint64_t *bytes) {
     struct stat st;
-    if (lstat(path, &st) == 0 && S_ISREG(st.st_mode))
+    if (lstat(path, &st) == 0 && S_ISREG(st.st_mode)) {
         *bytes += (uint64_t)st.st_blocks * 512;
+    }
 }
 
 static uint64_t memory_of(const char *name) {
     char path[SEGMENT_PATH_BYTES];
     uint64_t bytes = 0;
-    if (segment_path(path, name, SEGMENT_LOG, 0) == 0)
+    if (segment_path(path, name, SEGMENT_LOG, 0) == 0) {
         add_memory(path, &bytes);
+    }
     for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
-        if (segment_path(path, name, SEGMENT_TABLE, i) == 0)
+        if (segment_path(path, name, SEGMENT_TABLE, i) == 0) {
             add_memory(path, &bytes);
-        if (segment_path(path, name, SEGMENT_SPILL, i) == 0)
+        }
+        if (segment_path(path, name, SEGMENT_SPILL, i) == 0) {
             add_memory(path, &bytes);
+        }
     }
     return bytes;
 }
 
 static void look_at_members(struct peek *p, int fd, const struct log_segment *seg) {
     for (uint32_t i = 0; i < LAYOUT_MEMBERS; i++) {
-        if (seg->members[i].used == 0)
+        if (seg->members[i].used == 0) {
             continue;
-        if (member_lives(fd, seg, i, UINT32_MAX))
+        }
+        if (member_lives(fd, seg, i, UINT32_MAX)) {
             p->pids[p->members++] = (int32_t)seg->members[i].pid;
-        else
+        } else {
             p->dead++;
+        }
     }
 }
 
@@ -78,10 +84,11 @@ static void look_at_log(struct peek *p, int fd, const struct log_segment *seg) {
     p->ring_bytes = seg->ring_bytes;
     p->table_bytes = seg->table_bytes;
     p->leader = seg->leader.leader;
-    if (p->leader < 0 || p->leader >= (int32_t)LAYOUT_REPLICAS)
+    if (p->leader < 0 || p->leader >= (int32_t)LAYOUT_REPLICAS) {
         p->leader = -1;
-    else if (p->led)
+    } else if (p->led) {
         p->leader_pid = (int32_t)seg->replicas[p->leader].pid;
+    }
     look_at_members(p, fd, seg);
     look_at_replicas(p, fd, seg);
 }
@@ -113,8 +120,9 @@ int peek_domain(const char *name, struct peek *out) {
     struct dump_file f;
     *out = (struct peek){ .leader = -1 };
     snprintf(out->name, sizeof(out->name), "%s", name);
-    if (segment_path(path, name, SEGMENT_LOG, 0) != 0 || (access(path, F_OK) != 0 && errno == ENOENT))
+    if (segment_path(path, name, SEGMENT_LOG, 0) != 0 || (access(path, F_OK) != 0 && errno == ENOENT)) {
         return -1;
+    }
     out->memory_bytes = memory_of(name);
     if (!is_regular(path) || !dump_file_open(&f, path)) {
         out->state = PEEK_CLOSED;
@@ -131,14 +139,18 @@ int peek_is_gone(const char *name, uint64_t incarnation) {
     struct stat st;
     struct dump_file f;
     struct segment_header h;
-    if (segment_path(path, name, SEGMENT_LOG, 0) != 0)
+    if (segment_path(path, name, SEGMENT_LOG, 0) != 0) {
         return 0;
-    if (lstat(path, &st) != 0)
+    }
+    if (lstat(path, &st) != 0) {
         return errno == ENOENT;
-    if (!S_ISREG(st.st_mode))
+    }
+    if (!S_ISREG(st.st_mode)) {
         return 1;
-    if (!dump_file_open(&f, path))
+    }
+    if (!dump_file_open(&f, path)) {
         return 0;
+    }
     int gone = dump_file_read(&f, 0, &h, sizeof(h)) && (h.magic != TIDE_LAYOUT_MAGIC || h.incarnation != incarnation);
     dump_file_close(&f);
     return gone;
@@ -152,8 +164,9 @@ static int compare_names(const void *a, const void *b) {
 static int name_of(const char *file, char name[64]) {
     size_t length = strlen(file), around = strlen(PREFIX) + strlen(SUFFIX);
     if (length <= around || length - around > SEGMENT_NAME_MAX || strncmp(file, PREFIX, strlen(PREFIX)) != 0 ||
-        strcmp(file + length - strlen(SUFFIX), SUFFIX) != 0)
+        strcmp(file + length - strlen(SUFFIX), SUFFIX) != 0) {
         return 0;
+    }
     memcpy(name, file + strlen(PREFIX), length - around);
     name[length - around] = '\0';
     char path[SEGMENT_PATH_BYTES];
@@ -175,12 +188,14 @@ int peek_list(char (**list)[64]) {
     DIR *dir = open_directory();
     size_t n = 0, room = 0;
     *list = NULL;
-    if (!dir)
+    if (!dir) {
         return -1;
+    }
     for (struct dirent *e; (e = readdir(dir)) != NULL;) {
         char name[64];
-        if (!name_of(e->d_name, name))
+        if (!name_of(e->d_name, name)) {
             continue;
+        }
         if (n == room) {
             room = room ? 2 * room : 16;
             char(*more)[64] = realloc(*list, room * sizeof(*more));
@@ -196,8 +211,9 @@ int peek_list(char (**list)[64]) {
         memcpy((*list)[n++], name, sizeof(name));
     }
     closedir(dir);
-    if (n > 0)
+    if (n > 0) {
         qsort(*list, n, sizeof(**list), compare_names);
+    }
     return (int)n;
 }
 
@@ -206,11 +222,13 @@ static int is_ours(const char *rest, int half_made) {
     if (strncmp(rest, SUFFIX, strlen(SUFFIX)) == 0) {
         rest += strlen(SUFFIX);
     } else {
-        if (rest[0] != '.' || (rest[1] != 'r' && rest[1] != 'l'))
+        if (rest[0] != '.' || (rest[1] != 'r' && rest[1] != 'l')) {
             return 0;
+        }
         size_t digits = strspn(rest + 2, "0123456789");
-        if (digits == 0)
+        if (digits == 0) {
             return 0;
+        }
         rest += 2 + digits;
     }
     return rest[0] == '\0' || (half_made && strncmp(rest, ".tmp.", 5) == 0);
@@ -219,18 +237,21 @@ static int is_ours(const char *rest, int half_made) {
 int peek_leftovers(const char *name, int half_made, char file[PEEK_FILE_BYTES]) {
     char path[SEGMENT_PATH_BYTES];
     int found = 0;
-    if (segment_path(path, name, SEGMENT_LOG, 0) != 0)
+    if (segment_path(path, name, SEGMENT_LOG, 0) != 0) {
         return 0;
+    }
     DIR *dir = open_directory();
     const char *log = strrchr(path, '/') + 1;
     size_t length = strlen(log) - strlen(SUFFIX); /* "tidemark.NAME" */
     for (struct dirent *e; dir && !found && (e = readdir(dir)) != NULL;) {
         found = strncmp(e->d_name, log, length) == 0 && is_ours(e->d_name + length, half_made);
-        if (found)
+        if (found) {
             snprintf(file, PEEK_FILE_BYTES, "%s", e->d_name);
+        }
     }
-    if (dir)
+    if (dir) {
         closedir(dir);
+    }
     return found;
 }
 
@@ -238,8 +259,9 @@ int peek_maps(const char *name, int32_t pid) {
     char path[SEGMENT_PATH_BYTES], maps[64], line[512];
     struct stat st;
     int found = 0;
-    if (pid <= 0 || segment_path(path, name, SEGMENT_LOG, 0) != 0 || lstat(path, &st) != 0)
+    if (pid <= 0 || segment_path(path, name, SEGMENT_LOG, 0) != 0 || lstat(path, &st) != 0) {
         return 0;
+    }
     snprintf(maps, sizeof(maps), "/proc/%d/maps", (int)pid);
     FILE *f = fd_open_text(maps);
     while (f && !found && fgets(line, sizeof(line), f)) {
@@ -248,8 +270,9 @@ int peek_maps(const char *name, int32_t pid) {
         found = sscanf(line, "%*s %*s %*s %x:%x %" SCNu64, &major_number, &minor_number, &inode) == 3 &&
                 inode == st.st_ino && makedev(major_number, minor_number) == st.st_dev;
     }
-    if (f)
+    if (f) {
         fclose(f);
+    }
     return found;
 }
 
@@ -257,8 +280,9 @@ int peek_table(const char *name, uint32_t replica, uint64_t incarnation, struct 
     char path[SEGMENT_PATH_BYTES];
     struct dump_file f;
     struct dump_table t;
-    if (segment_path(path, name, SEGMENT_TABLE, replica) != 0 || !is_regular(path) || !dump_file_open(&f, path))
+    if (segment_path(path, name, SEGMENT_TABLE, replica) != 0 || !is_regular(path) || !dump_file_open(&f, path)) {
         return -1;
+    }
     int good = dump_table_read(&t, &f) && t.understood && t.problems.count == 0 &&
                t.seg.header.incarnation == incarnation && t.seg.header.replica == replica;
     if (good) {
@@ -277,7 +301,8 @@ int peek_table(const char *name, uint32_t replica, uint64_t incarnation, struct 
 
 const char *peek_no_directory(void) {
     char path[SEGMENT_PATH_BYTES];
-    if (segment_path(path, "any", SEGMENT_LOG, 0) != 0 || segment_no_directory(path) == SHM_ERR_NO_DOMAIN)
+    if (segment_path(path, "any", SEGMENT_LOG, 0) != 0 || segment_no_directory(path) == SHM_ERR_NO_DOMAIN) {
         return NULL;
+    }
     return fault_text();
 }

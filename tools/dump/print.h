@@ -46,8 +46,9 @@ extern const struct dump_format dump_text, dump_json;
 /* A name of at most `room` bytes, ended by a zero or not. */
 static inline size_t dump_name_len(const char *name, size_t room) {
     size_t n = 0;
-    while (n < room && name[n])
+    while (n < room && name[n]) {
         n++;
+    }
     return n;
 }
 

@@ -36,8 +36,9 @@ void dump_ring_free(struct dump_ring *r) {
 static bool read_words(struct dump_ring *r) {
     struct leader_board lead;
     if (!dump_file_read(r->file, offsetof(struct log_segment, marks), r->marks, sizeof(r->marks)) ||
-        !dump_file_read(r->file, offsetof(struct log_segment, leader), &lead, sizeof(lead)))
+        !dump_file_read(r->file, offsetof(struct log_segment, leader), &lead, sizeof(lead))) {
         return false;
+    }
     r->tail = lead.tail;
     r->reclaimed = lead.reclaimed;
     return true;
@@ -46,14 +47,17 @@ static bool read_words(struct dump_ring *r) {
 bool dump_ring_update(struct dump_ring *r) {
     uint64_t commit = 0;
     for (int look = 0; look < LOOKS; look++) {
-        if (!dump_file_read(r->file, offsetof(struct log_segment, leader.commit), &commit, sizeof(commit)))
+        if (!dump_file_read(r->file, offsetof(struct log_segment, leader.commit), &commit, sizeof(commit))) {
             return false;
-        if (commit >= r->commit)
+        }
+        if (commit >= r->commit) {
             break;
+        }
     }
-    if (commit < r->commit)
+    if (commit < r->commit) {
         dump_problem(r->problems, "commit fell from %llu to %llu", (unsigned long long)r->commit,
                      (unsigned long long)commit);
+    }
     /* Before any byte of a frame is read: the entries up to this commit are whole from here on. */
     atomic_thread_fence(memory_order_seq_cst);
     r->commit = commit;
@@ -71,8 +75,9 @@ static bool read_ring(struct dump_ring *r, uint64_t pos, size_t n) {
 }
 
 static bool window_room(struct dump_ring *r, size_t n) {
-    if (n <= r->room)
+    if (n <= r->room) {
         return true;
+    }
     uint8_t *more = realloc(r->buf, n);
     if (!more) {
         snprintf(r->file->fault, sizeof(r->file->fault), "out of memory for a frame of %zu bytes", n);
@@ -86,23 +91,29 @@ static bool window_room(struct dump_ring *r, size_t n) {
 
 /* Have n bytes from `pos` on (at most a ring) in the window. */
 static bool window_cover(struct dump_ring *r, uint64_t pos, size_t n) {
-    if (r->lo <= pos && pos + n <= r->hi)
+    if (r->lo <= pos && pos + n <= r->hi) {
         return true;
+    }
     size_t want = n > r->window_bytes ? n : (size_t)r->window_bytes;
-    if (want > r->bytes)
+    if (want > r->bytes) {
         want = (size_t)r->bytes;
-    if (r->window_bytes < WINDOW_MOST_BYTES)
+    }
+    if (r->window_bytes < WINDOW_MOST_BYTES) {
         r->window_bytes *= 2;
+    }
     r->lo = r->hi = 0;
-    if (!window_room(r, want))
+    if (!window_room(r, want)) {
         return false;
+    }
     /* Of a file that was cut off, take what is there. */
-    if (!read_ring(r, pos, want) && (r->file->code != TOOL_NO || !read_ring(r, pos, want = n)))
+    if (!read_ring(r, pos, want) && (r->file->code != TOOL_NO || !read_ring(r, pos, want = n))) {
         return false;
+    }
     atomic_thread_fence(memory_order_seq_cst); /* `reclaimed` is read after the bytes that it vouches for */
     if (!dump_file_read(r->file, offsetof(struct log_segment, leader.reclaimed), &r->intact_from,
-                        sizeof(r->intact_from)))
+                        sizeof(r->intact_from))) {
         return false;
+    }
     r->lo = pos;
     r->hi = pos + want;
     return true;
@@ -111,55 +122,70 @@ static bool window_cover(struct dump_ring *r, uint64_t pos, size_t n) {
 /* ---- one frame --------------------------------------------------------------------------------------------------- */
 
 static const char *implausible(const struct dump_ring *r, const struct frame *f, uint64_t index) {
-    if (f->length < FRAME_HEADER_BYTES || f->length % FRAME_ALIGN != 0)
+    if (f->length < FRAME_HEADER_BYTES || f->length % FRAME_ALIGN != 0) {
         return "its length is too small or odd";
-    if (f->length > r->bytes / 4)
+    }
+    if (f->length > r->bytes / 4) {
         return "its length is more than a quarter of the ring";
-    if (f->index == 0 || (index != 0 && f->index != index))
+    }
+    if (f->index == 0 || (index != 0 && f->index != index)) {
         return "it has another index";
-    if (f->length != ring_frame_bytes(f->key_len, (uint64_t)f->value_len + ring_extra_bytes(f->flags)))
+    }
+    if (f->length != ring_frame_bytes(f->key_len, (uint64_t)f->value_len + ring_extra_bytes(f->flags))) {
         return "its lengths contradict each other";
+    }
     return NULL;
 }
 
 static const char *odd_content(const struct dump_ring *r, const struct frame *f) {
     bool keyed = f->type != FRAME_TERM && f->type != FRAME_NOOP;
-    if (f->type < FRAME_PUT || f->type > FRAME_EVICT)
+    if (f->type < FRAME_PUT || f->type > FRAME_EVICT) {
         return "unknown type";
-    if (keyed != (f->key_len > 0) || (f->type != FRAME_PUT && f->value_len > 0))
+    }
+    if (keyed != (f->key_len > 0) || (f->type != FRAME_PUT && f->value_len > 0)) {
         return "lengths do not suit the type";
-    if (f->commit_ts < r->last_ts)
+    }
+    if (f->commit_ts < r->last_ts) {
         return "time falls";
-    if (f->term < r->last_term)
+    }
+    if (f->term < r->last_term) {
         return "term falls";
+    }
     return NULL;
 }
 
 /* The frame at `pos`, which must be entry `index` (0: any). */
 static enum look look_at(struct dump_ring *r, uint64_t pos, uint64_t index, struct dump_frame *out) {
     struct frame f;
-    if (!window_cover(r, pos, sizeof(f)))
+    if (!window_cover(r, pos, sizeof(f))) {
         return LOOK_FAILED;
-    if (pos < r->intact_from)
+    }
+    if (pos < r->intact_from) {
         return LOOK_LOST;
+    }
     memcpy(&f, r->buf + (pos - r->lo), sizeof(f));
     r->why = implausible(r, &f, index);
-    if (!r->why && pos + f.length > r->intact_from + r->bytes)
+    if (!r->why && pos + f.length > r->intact_from + r->bytes) {
         r->why = "it would reach into the ring's oldest part";
-    if (r->why)
+    }
+    if (r->why) {
         return LOOK_BAD;
-    if (!window_cover(r, pos, f.length))
+    }
+    if (!window_cover(r, pos, f.length)) {
         return LOOK_FAILED;
-    if (pos < r->intact_from)
+    }
+    if (pos < r->intact_from) {
         return LOOK_LOST;
+    }
     const uint8_t *at = r->buf + (pos - r->lo);
     if (memcmp(at, &f, sizeof(f)) != 0) {
         r->why = "it changes";
         return LOOK_BAD;
     }
     *out = (struct dump_frame){ .f = f, .pos = pos, .key = at + sizeof(f), .value = at + sizeof(f) + f.key_len };
-    if (f.flags & FRAME_EXPIRES)
+    if (f.flags & FRAME_EXPIRES) {
         memcpy(&out->expiry, out->value + f.value_len, sizeof(out->expiry));
+    }
     out->crc_good = ring_frame_crc(&f, crc32c(0, out->key, ring_payload_bytes(&f))) == f.crc;
     out->problem = odd_content(r, &f);
     return LOOK_OK;
@@ -170,8 +196,9 @@ static enum look look_again(struct dump_ring *r, uint64_t pos, uint64_t index, s
     for (int i = 1;; i++) {
         enum look look = look_at(r, pos, index, out);
         bool good = look == LOOK_OK && out->crc_good && !out->problem;
-        if (good || look == LOOK_LOST || look == LOOK_FAILED || i == LOOKS)
+        if (good || look == LOOK_LOST || look == LOOK_FAILED || i == LOOKS) {
             return look;
+        }
         /* Small, or a ring in which every frame is bad would take hours. */
         r->lo = r->hi = 0;
         r->window_bytes = WINDOW_LEAST_BYTES;
@@ -194,11 +221,14 @@ static size_t find_starts(const struct dump_ring *r, uint64_t least, struct star
     size_t n = 0;
     for (uint32_t i = 0; i < LAYOUT_MARKS; i++) {
         uint64_t index = r->marks[i].index, pos = r->marks[i].pos;
-        if (index != 0 && index <= r->commit && pos >= least && pos - r->reclaimed < r->bytes && pos % FRAME_ALIGN == 0)
+        if (index != 0 && index <= r->commit && pos >= least && pos - r->reclaimed < r->bytes &&
+            pos % FRAME_ALIGN == 0) {
             starts[n++] = (struct start){ pos, index };
+        }
     }
-    if (least == r->reclaimed && least % FRAME_ALIGN == 0)
+    if (least == r->reclaimed && least % FRAME_ALIGN == 0) {
         starts[n++] = (struct start){ least, 0 };
+    }
     qsort(starts, n, sizeof(starts[0]), by_pos);
     /* A mark at `reclaimed` knows more than `reclaimed` alone, and sorts before it. */
     if (n > 1 && starts[0].pos == starts[1].pos && starts[1].index == 0) {
@@ -210,14 +240,18 @@ static size_t find_starts(const struct dump_ring *r, uint64_t least, struct star
 
 /* The mark was not rewritten since it was read. */
 static bool mark_stands(struct dump_ring *r, const struct start *s) {
-    if (s->index == 0)
+    if (s->index == 0) {
         return true;
+    }
     struct ring_mark marks[LAYOUT_MARKS];
-    if (!dump_file_read(r->file, offsetof(struct log_segment, marks), marks, sizeof(marks)))
+    if (!dump_file_read(r->file, offsetof(struct log_segment, marks), marks, sizeof(marks))) {
         return false;
-    for (uint32_t i = 0; i < LAYOUT_MARKS; i++)
-        if (marks[i].index == s->index && marks[i].pos == s->pos)
+    }
+    for (uint32_t i = 0; i < LAYOUT_MARKS; i++) {
+        if (marks[i].index == s->index && marks[i].pos == s->pos) {
             return true;
+        }
+    }
     return false;
 }
 
@@ -238,8 +272,9 @@ static enum look try_start(struct dump_ring *r, const struct start *s) {
         look = LOOK_LOST;
     } else if (look == LOOK_BAD && (s->index != 0 || s->pos < r->tail)) {
         char what[64] = "the ring's oldest part";
-        if (s->index != 0)
+        if (s->index != 0) {
             snprintf(what, sizeof(what), "entry %llu", (unsigned long long)s->index);
+        }
         dump_problem(r->problems, "no good frame at position %llu, where %s should start: %s",
                      (unsigned long long)s->pos, what, r->why);
     }
@@ -252,16 +287,20 @@ static enum look seek_round(struct dump_ring *r, uint64_t ahead) {
     struct start starts[LAYOUT_MARKS + 1];
     uint64_t least = r->reclaimed > r->min_pos ? r->reclaimed : r->min_pos;
     size_t n = find_starts(r, least + ahead, starts), best = 0;
-    if (n == 0)
+    if (n == 0) {
         n = find_starts(r, least, starts);
-    for (size_t i = 0; i < n; i++)
-        if (starts[i].index != 0 && starts[i].index <= r->next)
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (starts[i].index != 0 && starts[i].index <= r->next) {
             best = i;
+        }
+    }
     /* From the best one down to older ones, then up. */
     for (size_t k = 0; k < n && !r->started; k++) {
         enum look look = try_start(r, &starts[k <= best ? best - k : k]);
-        if (look == LOOK_LOST || look == LOOK_FAILED)
+        if (look == LOOK_LOST || look == LOOK_FAILED) {
             return look;
+        }
     }
     return LOOK_OK;
 }
@@ -270,8 +309,9 @@ static enum look seek_round(struct dump_ring *r, uint64_t ahead) {
 static bool seek(struct dump_ring *r) {
     r->beyond = false;
     for (uint64_t i = 0; i < SEEKS && !r->started; i++) {
-        if (!read_words(r))
+        if (!read_words(r)) {
             return false;
+        }
         /* It may be beyond `tail`, by what is appended and not committed, when followers were lapped; no group is
          * larger than a quarter. */
         if (r->reclaimed > POS_MAX || r->reclaimed > r->tail + r->bytes / 4) {
@@ -279,12 +319,14 @@ static bool seek(struct dump_ring *r) {
             return true;
         }
         enum look look = seek_round(r, i * (r->bytes / SEEKS / 2));
-        if (look == LOOK_FAILED || (r->beyond && r->next == 0 && !dump_ring_update(r)))
+        if (look == LOOK_FAILED || (r->beyond && r->next == 0 && !dump_ring_update(r))) {
             return false;
+        }
         /* Everything up to commit was overwritten since the update; with nothing shown yet, that is no reason to end.
          * */
-        if (look == LOOK_OK && !(r->beyond && r->next == 0))
+        if (look == LOOK_OK && !(r->beyond && r->next == 0)) {
             break;
+        }
     }
     return true;
 }
@@ -295,8 +337,9 @@ static void lose(struct dump_ring *r, const char *why) {
     r->started = false;
     r->lost = why;
     r->losses++;
-    if (r->next == 0)
+    if (r->next == 0) {
         r->next = r->at;
+    }
 }
 
 /* The entries from r->next up to `last` are not shown. */
@@ -307,12 +350,15 @@ static enum dump_step step_gap(struct dump_ring *r, uint64_t last, struct dump_g
 }
 
 static enum dump_step start_walk(struct dump_ring *r, struct dump_gap *gap) {
-    if (!seek(r))
+    if (!seek(r)) {
         return STEP_FAILED;
-    if (!r->started) /* nothing that is committed can be reached */
+    }
+    if (!r->started) { /* nothing that is committed can be reached */
         return r->next != 0 ? step_gap(r, r->commit, gap) : STEP_END;
-    if (r->next != 0 && r->at > r->next)
+    }
+    if (r->next != 0 && r->at > r->next) {
         return step_gap(r, r->at - 1, gap);
+    }
     return STEP_FRAME;
 }
 
@@ -332,31 +378,37 @@ static bool step_frame(struct dump_ring *r, const struct dump_frame *frame) {
     r->pos += frame->f.length;
     r->at++;
     r->losses = 0;
-    if (r->at <= r->next)
+    if (r->at <= r->next) {
         return false;
+    }
     r->next = r->at;
     return true;
 }
 
 enum dump_step dump_ring_next(struct dump_ring *r, struct dump_frame *frame, struct dump_gap *gap) {
     for (;;) {
-        if (r->commit == 0 || r->next > r->commit || (r->started && r->at > r->commit))
+        if (r->commit == 0 || r->next > r->commit || (r->started && r->at > r->commit)) {
             return STEP_END;
-        if (r->losses > LOSSES_MAX)
+        }
+        if (r->losses > LOSSES_MAX) {
             return step_gap(r, r->commit, gap);
+        }
         if (!r->started) {
             enum dump_step step = start_walk(r, gap);
-            if (step != STEP_FRAME)
+            if (step != STEP_FRAME) {
                 return step;
+            }
         }
         enum look look = look_again(r, r->pos, r->at, frame);
-        if (look == LOOK_FAILED)
+        if (look == LOOK_FAILED) {
             return STEP_FAILED;
-        if (look == LOOK_LOST)
+        }
+        if (look == LOOK_LOST) {
             lose(r, "overwritten");
-        else if (look == LOOK_BAD)
+        } else if (look == LOOK_BAD) {
             damaged(r);
-        else if (step_frame(r, frame))
+        } else if (step_frame(r, frame)) {
             return STEP_FRAME;
+        }
     }
 }

@@ -14,16 +14,18 @@
 
 static const char *age_text(const struct dump_view *v, uint64_t ts, char *buf, size_t buf_size) {
     uint64_t age_ns = v->ages ? dump_age_ns(&v->clock, ts) : DUMP_AGE_UNKNOWN;
-    if (age_ns == DUMP_AGE_UNKNOWN)
+    if (age_ns == DUMP_AGE_UNKNOWN) {
         return "?";
+    }
     return args_duration_text(age_ns, buf, buf_size);
 }
 
 static const char *unix_text(uint64_t unix_ns, char buf[32]) {
     time_t seconds = (time_t)(unix_ns / 1000000000u);
     struct tm tm;
-    if (!gmtime_r(&seconds, &tm) || strftime(buf, 32, "%Y-%m-%d %H:%M:%SZ", &tm) == 0)
+    if (!gmtime_r(&seconds, &tm) || strftime(buf, 32, "%Y-%m-%d %H:%M:%SZ", &tm) == 0) {
         snprintf(buf, 32, "?");
+    }
     return buf;
 }
 
@@ -33,16 +35,18 @@ static void text_header(struct dump_view *v, const struct dump_file *f, const st
     fprintf(v->out, LABEL " ", "segment");
     escape_print(v->out, f->path, dump_name_len(f->path, sizeof(f->path)), ESCAPE_UNBOUNDED);
     fprintf(v->out, ", %" PRIu64 " bytes\n", f->size_bytes);
-    if (!understood)
+    if (!understood) {
         return;
+    }
     fprintf(v->out, LABEL " %s of domain \"", "header", dump_kind_name(h->kind));
     escape_print(v->out, h->name, dump_name_len(h->name, sizeof(h->name)), ESCAPE_UNBOUNDED);
     fprintf(v->out, "\", layout %u, fingerprint 0x%016" PRIx64 ", uid %u, created %s\n", h->version, h->fingerprint,
             h->owner_uid, unix_text(h->created_unix_ns, created));
     fprintf(v->out, LABEL " incarnation 0x%016" PRIx64 ", segment id 0x%016" PRIx64 "\n", "", h->incarnation,
             h->segment_id);
-    if (!v->ages)
+    if (!v->ages) {
         fprintf(v->out, LABEL " its clock is not this machine's of now: ages are not known\n", "");
+    }
 }
 
 static void print_leader(struct dump_view *v, const struct dump_log *log) {
@@ -56,10 +60,11 @@ static void print_leader(struct dump_view *v, const struct dump_log *log) {
             args_duration_text(seg->slow_follower_ns, slow, sizeof(slow)),
             seg->clock.use_tsc ? "tsc" : "clock_gettime");
     fprintf(v->out, LABEL " ", "leader");
-    if (l->leader < 0)
+    if (l->leader < 0) {
         fputs("nobody", v->out);
-    else
+    } else {
         fprintf(v->out, "replica %d", l->leader);
+    }
     fprintf(v->out, ", term %u, commit %" PRIu64 ", tail %" PRIu64 ", reclaimed %" PRIu64 "; %s\n", l->term, l->commit,
             l->tail, l->reclaimed, log->led ? "its process lives" : "no living process leads");
     fprintf(v->out,
@@ -78,37 +83,43 @@ static void print_members(struct dump_view *v, const struct dump_log *log) {
     fprintf(v->out, LABEL " %u alive, %u dead\n", "members", alive, dead);
     for (uint32_t i = 0; i < LAYOUT_MEMBERS; i++) {
         const struct member_slot *m = &log->seg->members[i];
-        if (m->used != 0)
+        if (m->used != 0) {
             fprintf(v->out, "member %-3u pid %u %s, since %s\n", i, m->pid, log->lives[i] ? "alive" : "dead",
                     unix_text(m->started_unix_ns, started));
+        }
     }
 }
 
 static void print_lane(struct dump_view *v, uint32_t id, const struct lane *lane) {
     fprintf(v->out, "lane %-5u ", id);
-    if (lane->owner == 0 || lane->owner == LANE_ORPHAN)
+    if (lane->owner == 0 || lane->owner == LANE_ORPHAN) {
         fputs(lane->owner == 0 ? "free" : "orphan", v->out);
-    else
+    } else {
         fprintf(v->out, "member %u", lane->owner - 1);
+    }
     fprintf(v->out, " pid %u, request %" PRIu64 " %s%s: %u operations, %" PRIu64 " bytes%s", lane->pid,
             dump_lane_seq(lane), dump_phase_name(dump_lane_phase(lane)), lane->asleep ? ", writer asleep" : "",
             lane->ops, lane->request_bytes, (lane->flags & LANE_SPILLED) ? " in a file" : "");
-    if (dump_lane_phase(lane) == LANE_ANSWERED)
+    if (dump_lane_phase(lane) == LANE_ANSWERED) {
         fprintf(v->out, "; answer %d, index %" PRIu64 ", found %" PRIu64 ", failed %u", lane->result, lane->index,
                 lane->found, lane->failed);
+    }
     fputc('\n', v->out);
 }
 
 static void print_lanes(struct dump_view *v, const struct log_segment *seg) {
     const struct lanes_board *b = &seg->lanes_board;
     uint32_t owned = 0;
-    for (uint32_t i = 0; i < LAYOUT_LANES; i++)
+    for (uint32_t i = 0; i < LAYOUT_LANES; i++) {
         owned += seg->lanes[i].owner != 0;
+    }
     fprintf(v->out, LABEL " %u owned, ready 0x%016" PRIx64 ", their thread %s%s\n", "lanes", owned, b->ready,
             b->asleep ? "asleep" : "awake", b->step_down ? ", the leader is asked to step down" : "");
-    for (uint32_t i = 0; i < LAYOUT_LANES; i++)
-        if (dump_lane_shown(&seg->lanes[i]))
+    for (uint32_t i = 0; i < LAYOUT_LANES; i++) {
+        if (dump_lane_shown(&seg->lanes[i])) {
             print_lane(v, i, &seg->lanes[i]);
+        }
+    }
 }
 
 static void print_replica(struct dump_view *v, const struct log_segment *seg, uint32_t id) {
@@ -130,9 +141,10 @@ static void print_replica(struct dump_view *v, const struct log_segment *seg, ui
 /* One line: for the domain, or for a replica that served. */
 static void print_reads(struct dump_view *v, const char *label, const uint64_t counts[LAYOUT_REASONS]) {
     fprintf(v->out, LABEL, label);
-    for (uint32_t reason = 0; reason < TIDE_REASONS; reason++)
+    for (uint32_t reason = 0; reason < TIDE_REASONS; reason++) {
         fprintf(v->out, "%s %s %" PRIu64, reason ? "," : "", tide_reason_name((enum tide_reason)reason),
                 counts[reason]);
+    }
     fputc('\n', v->out);
 }
 
@@ -144,8 +156,9 @@ static void print_all_reads(struct dump_view *v, const struct log_segment *seg) 
     for (uint32_t id = 0; id < LAYOUT_REPLICAS; id++) {
         char label[16];
         snprintf(label, sizeof(label), "  by r%u", id);
-        if (reads.served[id])
+        if (reads.served[id]) {
             print_reads(v, label, reads.by[id]);
+        }
     }
 }
 
@@ -153,9 +166,11 @@ static void text_log(struct dump_view *v, const struct dump_log *log) {
     const struct log_segment *seg = log->seg;
     print_leader(v, log);
     print_members(v, log);
-    for (uint32_t id = 0; id < LAYOUT_REPLICAS; id++)
-        if (seg->replicas[id].state != REPLICA_FREE)
+    for (uint32_t id = 0; id < LAYOUT_REPLICAS; id++) {
+        if (seg->replicas[id].state != REPLICA_FREE) {
             print_replica(v, seg, id);
+        }
+    }
     print_lanes(v, seg);
     print_all_reads(v, seg);
 }
@@ -163,8 +178,9 @@ static void text_log(struct dump_view *v, const struct dump_log *log) {
 static void text_lag(struct dump_view *v, const char *label, const struct hdr *h) {
     struct dump_lag_summary lag = dump_lag_summary(h);
     char t[DUMP_LAG_PERCENTILES][32];
-    for (int i = 0; i < DUMP_LAG_PERCENTILES; i++)
+    for (int i = 0; i < DUMP_LAG_PERCENTILES; i++) {
         args_duration_text((uint64_t)lag.ns[i], t[i], sizeof(t[i]));
+    }
     fprintf(v->out, LABEL " %" PRId64 " entries, p50 %s, p90 %s, p99 %s, p99.9 %s, max %s\n", label, lag.entries, t[0],
             t[1], t[2], t[3], t[4]);
 }
@@ -184,10 +200,12 @@ static void text_table(struct dump_view *v, const struct dump_table *t) {
             LABEL " %" PRIu64 " bytes live, %" PRIu64 " free, %" PRIu64 " waiting, %" PRIu64
                   " overhead; room for %" PRIu64 " keys\n",
             "budget", u.live, u.free, u.waiting, u.overhead, s->keys_most);
-    for (uint32_t i = 0; i < LAYOUT_LANES; i++)
-        if (s->lanes[i].seq != 0)
+    for (uint32_t i = 0; i < LAYOUT_LANES; i++) {
+        if (s->lanes[i].seq != 0) {
             fprintf(v->out, "lane %-5u request %" PRIu64 " is done, at index %" PRIu64 "\n", i, s->lanes[i].seq,
                     s->lanes[i].index);
+        }
+    }
     if (t->all && t->rolling) {
         text_lag(v, "lag, all", t->all);
         text_lag(v, "lag, 10 s", t->rolling);
@@ -212,8 +230,9 @@ static void print_bytes(struct dump_view *v, const uint8_t *bytes, size_t n, uin
     fputc('"', v->out);
     size_t shown = escape_print(v->out, bytes, n, v->full ? ESCAPE_UNBOUNDED : room);
     fputc('"', v->out);
-    if (shown < n)
+    if (shown < n) {
         fprintf(v->out, "+%zu", n - shown);
+    }
 }
 
 static void text_frame(struct dump_view *v, const struct dump_frame *frame) {
@@ -231,10 +250,12 @@ static void text_frame(struct dump_view *v, const struct dump_frame *frame) {
             print_bytes(v, frame->value, f->value_len, v->value_room);
         }
     }
-    if ((f->flags & FRAME_EXPIRES) && frame->expiry >= f->commit_ts)
+    if ((f->flags & FRAME_EXPIRES) && frame->expiry >= f->commit_ts) {
         fprintf(v->out, "  ttl %s", args_duration_text(frame->expiry - f->commit_ts, age, sizeof(age)));
-    if (frame->problem)
+    }
+    if (frame->problem) {
         fprintf(v->out, "  BAD: %s", frame->problem);
+    }
     fputc('\n', v->out);
 }
 

@@ -32,9 +32,11 @@ static const struct unit SIZE_UNITS[] = {
 };
 
 static uint64_t unit_factor(const struct unit *units, const char *name) {
-    for (; units->name; units++)
-        if (strcmp(units->name, name) == 0)
+    for (; units->name; units++) {
+        if (strcmp(units->name, name) == 0) {
             return units->factor;
+        }
+    }
     return 0;
 }
 
@@ -42,11 +44,15 @@ static uint64_t unit_factor(const struct unit *units, const char *name) {
 static const char *read_digits(const char *text, uint64_t *out) {
     uint64_t value = 0;
     const char *at = text;
-    for (; *at >= '0' && *at <= '9'; at++)
-        if (__builtin_mul_overflow(value, 10u, &value) || __builtin_add_overflow(value, (uint64_t)(*at - '0'), &value))
+    for (; *at >= '0' && *at <= '9'; at++) {
+        if (__builtin_mul_overflow(value, 10u, &value) ||
+            __builtin_add_overflow(value, (uint64_t)(*at - '0'), &value)) {
             return NULL;
-    if (at == text)
+        }
+    }
+    if (at == text) {
         return NULL;
+    }
     *out = value;
     return at;
 }
@@ -54,28 +60,35 @@ static const char *read_digits(const char *text, uint64_t *out) {
 int args_duration(const char *text, uint64_t *out_ns) {
     uint64_t whole, total;
     const char *at = read_digits(text, &whole);
-    if (!at)
+    if (!at) {
         return -1;
+    }
     const char *fraction = NULL;
     if (*at == '.') {
         fraction = ++at;
-        while (*at >= '0' && *at <= '9')
+        while (*at >= '0' && *at <= '9') {
             at++;
-        if (at == fraction)
+        }
+        if (at == fraction) {
             return -1;
+        }
     }
     uint64_t factor = unit_factor(TIME_UNITS, at);
-    if (factor == 0 && *at == '\0' && whole == 0 && !fraction)
+    if (factor == 0 && *at == '\0' && whole == 0 && !fraction) {
         factor = 1;
-    if (factor == 0 || __builtin_mul_overflow(whole, factor, &total))
+    }
+    if (factor == 0 || __builtin_mul_overflow(whole, factor, &total)) {
         return -1;
+    }
     uint64_t digits = 0, scale = 1;
     /* Fifteen decimals of an hour are less than a nanosecond: further digits cannot change the result. */
-    for (int i = 0; fraction && fraction[i] >= '0' && fraction[i] <= '9' && i < 15; i++, scale *= 10)
+    for (int i = 0; fraction && fraction[i] >= '0' && fraction[i] <= '9' && i < 15; i++, scale *= 10) {
         digits = digits * 10 + (uint64_t)(fraction[i] - '0');
+    }
     uint64_t part_ns = (uint64_t)((unsigned __int128)digits * factor / scale);
-    if (__builtin_add_overflow(total, part_ns, &total) || total > INT64_MAX)
+    if (__builtin_add_overflow(total, part_ns, &total) || total > INT64_MAX) {
         return -1;
+    }
     *out_ns = total;
     return 0;
 }
@@ -83,11 +96,13 @@ int args_duration(const char *text, uint64_t *out_ns) {
 int args_size(const char *text, uint64_t *out_bytes) {
     uint64_t value;
     const char *at = read_digits(text, &value);
-    if (!at)
+    if (!at) {
         return -1;
+    }
     uint64_t factor = unit_factor(SIZE_UNITS, at);
-    if (factor == 0 || __builtin_mul_overflow(value, factor, &value))
+    if (factor == 0 || __builtin_mul_overflow(value, factor, &value)) {
         return -1;
+    }
     *out_bytes = value;
     return 0;
 }
@@ -95,8 +110,9 @@ int args_size(const char *text, uint64_t *out_bytes) {
 int args_u64(const char *text, uint64_t min, uint64_t max, uint64_t *out) {
     uint64_t value;
     const char *at = read_digits(text, &value);
-    if (!at || *at != '\0' || value < min || value > max)
+    if (!at || *at != '\0' || value < min || value > max) {
         return -1;
+    }
     *out = value;
     return 0;
 }
@@ -108,12 +124,15 @@ const char *args_duration_text(uint64_t ns, char *buf, size_t buf_size) {
     uint64_t thousandths = factor >= 1000 ? ns / step + (ns % step != 0) : ns * 1000;
     int len = snprintf(buf, buf_size, "%llu.%03llu", (unsigned long long)(thousandths / 1000),
                        (unsigned long long)(thousandths % 1000));
-    if (len < 0 || (size_t)len >= buf_size)
+    if (len < 0 || (size_t)len >= buf_size) {
         return buf;
-    while (buf[len - 1] == '0')
+    }
+    while (buf[len - 1] == '0') {
         len--;
-    if (buf[len - 1] == '.')
+    }
+    if (buf[len - 1] == '.') {
         len--;
+    }
     snprintf(buf + len, buf_size - (size_t)len, "%s", TIME_UNITS[i].name);
     return buf;
 }
@@ -126,24 +145,29 @@ static const char *long_name(const char *word, char *buf, size_t buf_size) {
 
 static int is_ambiguous(const struct option *list, const char *name) {
     int n = 0;
-    for (; list->name; list++)
+    for (; list->name; list++) {
         n += strncmp(list->name, name, strlen(name)) == 0;
+    }
     return n > 1;
 }
 
 /* Say what is wrong with an option. getopt's own messages do not tell which option was meant. */
 static int refuse_option(const struct args_options *o, const char *tool, const char *word) {
     char name[64];
-    if (strncmp(word, "--", 2) != 0)
+    if (strncmp(word, "--", 2) != 0) {
         return args_error(tool, "unrecognized option '-%c'", optopt);
+    }
     long_name(word, name, sizeof(name));
-    if (optopt != 0) /* getopt knows it, but it was given a value */
+    if (optopt != 0) { /* getopt knows it, but it was given a value */
         return args_error(tool, "option '%s' takes no value", name);
-    if (is_ambiguous(o->list, name + 2))
+    }
+    if (is_ambiguous(o->list, name + 2)) {
         return args_error(tool, "option '%s' is ambiguous: write more of it", name);
+    }
     struct nearest near = { .word = name + 2 };
-    for (const struct option *x = o->list; x->name; x++)
+    for (const struct option *x = o->list; x->name; x++) {
         nearest_try(&near, x->name);
+    }
     return near.best ? args_error(tool, "unrecognized option '%s'; did you mean '--%s'?", name, near.best)
                      : args_error(tool, "unrecognized option '%s'", name);
 }

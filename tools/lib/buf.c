@@ -15,12 +15,15 @@ static void out_of_memory(void) {
 char *buf_reserve(struct buf *b, size_t more) {
     if (more > b->room - b->size) {
         size_t room = b->room ? b->room : 256;
-        while (room - b->size < more)
-            if (__builtin_mul_overflow(room, 2u, &room))
+        while (room - b->size < more) {
+            if (__builtin_mul_overflow(room, 2u, &room)) {
                 out_of_memory();
+            }
+        }
         char *data = realloc(b->data, room);
-        if (!data)
+        if (!data) {
             out_of_memory();
+        }
         b->data = data;
         b->room = room;
     }
@@ -38,6 +41,7 @@ void buf_printf(struct buf *b, const char *format, ...) {
     va_start(args, format);
     int len = vsnprintf(at, 512, format, args);
     va_end(args);
-    if (len > 0)
+    if (len > 0) {
         b->size += len < 512 ? (size_t)len : 511;
+    }
 }

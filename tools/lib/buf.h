@@ -25,8 +25,9 @@ void buf_free(struct buf *b);
 void buf_printf(struct buf *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 static inline void buf_add(struct buf *b, const void *bytes, size_t size) {
-    if (size == 0)
+    if (size == 0) {
         return;
+    }
     memcpy(buf_reserve(b, size), bytes, size);
     b->size += size;
 }

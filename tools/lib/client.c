@@ -39,16 +39,20 @@ int cli_name_is_good(const char *name) {
 }
 
 int cli_arguments(struct cli *c, int argc, char **argv, int min, int max, const char *what) {
-    if (optind >= argc)
+    if (optind >= argc) {
         return args_error(c->tool, "the name of a domain is missing; 'tide ls' lists the domains");
+    }
     c->name = argv[optind++];
-    if (!cli_name_is_good(c->name))
+    if (!cli_name_is_good(c->name)) {
         return args_error(c->tool, "'%s' cannot be a domain's name: 1 to %u of A-Z a-z 0-9 _ - . and not a dot first",
                           c->name, TIDE_NAME_MAX);
-    if (argc - optind < min)
+    }
+    if (argc - optind < min) {
         return args_error(c->tool, "%s is missing", what);
-    if (argc - optind > max)
+    }
+    if (argc - optind > max) {
         return args_error(c->tool, "unexpected argument: %s", argv[optind + max]);
+    }
     return 0;
 }
 
@@ -56,14 +60,17 @@ int cli_list(const char *list, size_t max, cli_piece_fn *read, void *ctx) {
     for (size_t n = 0;; n++) {
         char piece[64];
         size_t length = strcspn(list, ",");
-        if (n == max || length >= sizeof(piece))
+        if (n == max || length >= sizeof(piece)) {
             return -1;
+        }
         memcpy(piece, list, length);
         piece[length] = '\0';
-        if (read(ctx, n, piece) != 0)
+        if (read(ctx, n, piece) != 0) {
             return -1;
-        if (list[length] == '\0')
+        }
+        if (list[length] == '\0') {
             return (int)n + 1;
+        }
         list += length + 1;
     }
 }
@@ -77,8 +84,9 @@ int cli_token(const char *text, struct tide_token *out) {
     char digits[17];
     uint64_t index;
     size_t n = strspn(text, "0123456789abcdefABCDEF");
-    if (n == 0 || n > 16 || text[n] != ':' || args_u64(text + n + 1, 0, UINT64_MAX, &index) != 0)
+    if (n == 0 || n > 16 || text[n] != ':' || args_u64(text + n + 1, 0, UINT64_MAX, &index) != 0) {
         return -1;
+    }
     memcpy(digits, text, n);
     digits[n] = '\0';
     *out = (struct tide_token){ strtoull(digits, NULL, 16), index };
@@ -125,9 +133,11 @@ static const struct meaning MEANINGS[] = {
 
 static const struct meaning *meaning_of(int error) {
     static const struct meaning OTHER = { 0, TOOL_FAILED, "failed", NULL };
-    for (size_t i = 0; i < sizeof(MEANINGS) / sizeof(MEANINGS[0]); i++)
-        if (MEANINGS[i].error == error)
+    for (size_t i = 0; i < sizeof(MEANINGS) / sizeof(MEANINGS[0]); i++) {
+        if (MEANINGS[i].error == error) {
             return &MEANINGS[i];
+        }
+    }
     return &OTHER;
 }
 
@@ -137,8 +147,9 @@ enum tool_code cli_code_of(int error) {
 
 static void print_hint(const struct cli *c, const char *hint) {
     fputs("  ", stderr);
-    for (const char *name; (name = strstr(hint, "%s")) != NULL; hint = name + 2)
+    for (const char *name; (name = strstr(hint, "%s")) != NULL; hint = name + 2) {
         fprintf(stderr, "%.*s%s", (int)(name - hint), hint, c->name ? c->name : "NAME");
+    }
     fprintf(stderr, "%s\n", hint);
 }
 
@@ -162,8 +173,9 @@ static int fail(const struct cli *c, int error, struct json_out *j, const char *
     vsnprintf(what, sizeof(what), format, args);
     snprintf(text, sizeof(text), "%s: %s", what, tide_strerror(error));
     int code = tell(c, m->code, m->name, text, j);
-    if (m->hint)
+    if (m->hint) {
         print_hint(c, m->hint);
+    }
     return code;
 }
 
@@ -200,8 +212,9 @@ int cli_complain(const struct cli *c, enum tool_code code, const char *name, con
 
 void cli_log(void *ctx, enum tide_log_level level, const char *text) {
     const struct cli *c = ctx;
-    if (level != TIDE_LOG_INFO || c->chatty)
+    if (level != TIDE_LOG_INFO || c->chatty) {
         args_say(c->tool, text);
+    }
 }
 
 /* A process that may write a segment may also truncate it. That is no bug of this command, so it must not look like one. */
@@ -209,8 +222,9 @@ static void on_bus_error(int number) {
     static const char TEXT[] =
         "tide: a segment was truncated, or memory for it is gone: the domain is lost, remove it\n";
     (void)number;
-    if (write(STDERR_FILENO, TEXT, sizeof(TEXT) - 1) < 0)
+    if (write(STDERR_FILENO, TEXT, sizeof(TEXT) - 1) < 0) {
         _exit(TOOL_FAILED);
+    }
     _exit(TOOL_FAILED);
 }
 
@@ -225,8 +239,9 @@ int cli_open(struct cli *c, const struct tide_opts *o) {
 }
 
 int cli_end(struct cli *c, int code) {
-    if (c->domain)
+    if (c->domain) {
         tide_close(c->domain);
+    }
     c->domain = NULL;
     return stdio_finish(c->tool, code);
 }
@@ -241,11 +256,13 @@ static void on_signal(int number) {
     int why = errno;
     uint64_t one = 1;
     (void)number;
-    if (!atomic_load(&sleeps))
+    if (!atomic_load(&sleeps)) {
         _exit(TOOL_OK);
+    }
     atomic_store(&stopped, 1);
-    if (write(wake_fd, &one, sizeof(one)) < 0)
+    if (write(wake_fd, &one, sizeof(one)) < 0) {
         (void)0; /* it is awake already */
+    }
     errno = why;
 }
 
@@ -258,7 +275,8 @@ int cli_sleep(uint64_t ns) {
     struct timespec t = { (time_t)(ns / 1000000000u), (long)(ns % 1000000000u) };
     struct pollfd wake = { wake_fd, POLLIN, 0 };
     atomic_store(&sleeps, 1);
-    if (!atomic_load(&stopped))
+    if (!atomic_load(&stopped)) {
         ppoll(&wake, 1, &t, NULL);
+    }
     return atomic_load(&stopped);
 }

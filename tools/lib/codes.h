@@ -24,6 +24,6 @@ enum tool_code {
     "  4  refused or not in time: a write is certainly not done\n"                                                     \
     "  5  a write may or may not have been done\n"                                                                     \
     "  6  cas: another version is there; nothing was written\n"                                                        \
-    "  7  anything else; standard error says what\n"
+    "  7  anything else, also a domain that another version made (dump, too); standard error says what\n"
 
 #endif

@@ -18,15 +18,17 @@ size_t escape_bytes(struct buf *out, const void *bytes, size_t n, uint64_t room)
     for (; i < n; i++) {
         int plain = b[i] >= 0x20 && b[i] < 0x7f && b[i] != '"' && b[i] != '\\';
         uint64_t needs = plain ? 1 : b[i] == '\\' ? 2 : 4;
-        if (needs > room)
+        if (needs > room) {
             break;
+        }
         room -= needs;
-        if (plain)
+        if (plain) {
             buf_add_char(out, (char)b[i]);
-        else if (b[i] == '\\')
+        } else if (b[i] == '\\') {
             buf_add(out, "\\\\", 2);
-        else
+        } else {
             add_hex(out, b[i]);
+        }
     }
     return i;
 }
@@ -41,16 +43,18 @@ size_t escape_print(FILE *out, const void *bytes, size_t n, uint64_t room) {
         fwrite(text.data, 1, text.size, out);
         done += taken;
         room -= room == ESCAPE_UNBOUNDED ? 0 : text.size;
-        if (taken < piece || ferror(out))
+        if (taken < piece || ferror(out)) {
             break;
+        }
     }
     buf_free(&text);
     return done;
 }
 
 static int hex_digit(char c) {
-    if (c >= '0' && c <= '9')
+    if (c >= '0' && c <= '9') {
         return c - '0';
+    }
     c = (char)(c | 0x20);
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
@@ -84,11 +88,13 @@ void escape_text(struct buf *out, const void *text, size_t n, const char *keep) 
         size_t len = utf8_length(s + at, n - at);
         int plain = len > 0 && (!is_control(s + at, len) || (len == 1 && s[at] != 0 && strchr(keep, s[at])));
         len += len == 0;
-        if (plain)
+        if (plain) {
             buf_add(out, s + at, len);
-        else
-            for (size_t i = 0; i < len; i++)
+        } else {
+            for (size_t i = 0; i < len; i++) {
                 add_hex(out, s[at + i]);
+            }
+        }
         at += len;
     }
 }
@@ -99,8 +105,9 @@ void escape_text_print(FILE *out, const void *text, size_t n, const char *keep) 
     for (size_t at = 0; at < n && !ferror(out);) {
         size_t piece = n - at < PIECE ? n - at : PIECE;
         /* A piece ends between two characters. */
-        while (piece < n - at && piece > PIECE - 4 && ((unsigned char)s[at + piece] & 0xc0) == 0x80)
+        while (piece < n - at && piece > PIECE - 4 && ((unsigned char)s[at + piece] & 0xc0) == 0x80) {
             piece--;
+        }
         escaped.size = 0;
         escape_text(&escaped, s + at, piece, keep);
         fwrite(escaped.data, 1, escaped.size, out);
@@ -113,8 +120,9 @@ const char *escape_label(const char *label, size_t room, char *buf, size_t buf_s
     struct buf text = { 0 };
     escape_text(&text, label, strnlen(label, room), "");
     size_t n = text.size < buf_size ? text.size : buf_size - 1;
-    if (n > 0)
+    if (n > 0) {
         memcpy(buf, text.data, n);
+    }
     buf[n] = '\0';
     buf_free(&text);
     return buf;

@@ -4,8 +4,9 @@
 #include "tools/lib/utf8.h"
 
 void json_out_inner_name(struct json_out *j, const char *inner, size_t size) {
-    if (j->comma)
+    if (j->comma) {
         buf_add(&j->text, ", ", 2);
+    }
     j->comma = 1;
     buf_add_char(&j->text, '"');
     buf_add(&j->text, inner, size);
@@ -17,8 +18,9 @@ void json_out_name(struct json_out *j, const char *name) {
         json_out_inner_name(j, name, strlen(name));
         return;
     }
-    if (j->comma)
+    if (j->comma) {
         buf_add(&j->text, ", ", 2);
+    }
     j->comma = 1;
 }
 
@@ -101,14 +103,15 @@ static void add_quoted(struct buf *out, const char *bytes, size_t size, int for_
     for (size_t at = 0; at < size;) {
         const unsigned char *s = (const unsigned char *)bytes + at;
         size_t len = utf8_length(s, size - at);
-        if (for_terminals && is_obeyed(s, len))
+        if (for_terminals && is_obeyed(s, len)) {
             buf_printf(out, "\\u%04x", s[len - 1]);
-        else if (len == 1)
+        } else if (len == 1) {
             json_quote_byte(out, bytes[at]);
-        else if (len > 1)
+        } else if (len > 1) {
             buf_add(out, s, len);
-        else
+        } else {
             buf_add_text(out, "\xef\xbf\xbd");
+        }
         at += len ? len : 1;
     }
     buf_add_char(out, '"');
@@ -130,8 +133,9 @@ static void add_base64(struct buf *out, const unsigned char *b, size_t size) {
     for (size_t at = 0; at < size; at += 3) {
         size_t n = size - at < 3 ? size - at : 3;
         uint32_t bits = (uint32_t)b[at] << 16 | (n > 1 ? (uint32_t)b[at + 1] << 8 : 0) | (n > 2 ? b[at + 2] : 0);
-        for (size_t i = 0; i < 4; i++)
+        for (size_t i = 0; i < 4; i++) {
             buf_add_char(out, i <= n ? DIGITS[bits >> (18 - 6 * i) & 63] : '=');
+        }
     }
     buf_add_char(out, '"');
 }
@@ -139,10 +143,11 @@ static void add_base64(struct buf *out, const unsigned char *b, size_t size) {
 void json_out_bytes(struct json_out *j, const char *name, const void *bytes, size_t size, const char *encoding) {
     int text = utf8_is_valid(bytes, size);
     json_out_name(j, name);
-    if (text)
+    if (text) {
         add_quoted(&j->text, bytes, size, 1);
-    else
+    } else {
         add_base64(&j->text, bytes, size);
+    }
     if (encoding) {
         json_out_text(j, encoding, text ? "utf-8" : "base64");
     } else if (!text) {

@@ -26,31 +26,36 @@ int kv_read_option(const char *tool, struct kv_read *r, int option, const char *
     uint64_t replica;
     switch (option) {
     case KV_STALENESS:
-        if (strcmp(arg, "any") == 0)
+        if (strcmp(arg, "any") == 0) {
             r->bound.max_staleness_ns = TIDE_UNBOUNDED;
-        else if (args_duration(arg, &r->bound.max_staleness_ns) != 0)
+        } else if (args_duration(arg, &r->bound.max_staleness_ns) != 0) {
             return args_error(tool, "--max-staleness must be a time like 200ms, 0, or any: %s", arg);
+        }
         return 0;
     case KV_LAG:
-        if (strcmp(arg, "any") == 0)
+        if (strcmp(arg, "any") == 0) {
             r->bound.max_lag = TIDE_UNBOUNDED;
-        else if (args_u64(arg, 0, UINT64_MAX - 1, &r->bound.max_lag) != 0)
+        } else if (args_u64(arg, 0, UINT64_MAX - 1, &r->bound.max_lag) != 0) {
             return args_error(tool, "--max-lag must be a number of entries, or any: %s", arg);
+        }
         return 0;
     case KV_FALLBACK:
         return read_fallback(tool, r, arg);
     case KV_WAIT:
         r->wait_given = 1;
-        if (args_duration(arg, &r->bound.wait_ns) != 0 || r->bound.wait_ns > HOUR_NS)
+        if (args_duration(arg, &r->bound.wait_ns) != 0 || r->bound.wait_ns > HOUR_NS) {
             return args_error(tool, "--wait must be a time like 100ms, at most 1h: %s", arg);
+        }
         return 0;
     case KV_TOKEN:
-        if (cli_token(arg, &r->bound.min) != 0)
+        if (cli_token(arg, &r->bound.min) != 0) {
             return args_error(tool, "--token must be INCARNATION:INDEX, as a write printed it: %s", arg);
+        }
         return 0;
     case KV_REPLICA:
-        if (args_u64(arg, 0, TIDE_REPLICAS - 1, &replica) != 0)
+        if (args_u64(arg, 0, TIDE_REPLICAS - 1, &replica) != 0) {
             return args_error(tool, "--replica must be a number from 0 to %u: %s", TIDE_REPLICAS - 1, arg);
+        }
         r->replicas = 1ull << replica;
         return 0;
     default:
@@ -59,8 +64,9 @@ int kv_read_option(const char *tool, struct kv_read *r, int option, const char *
 }
 
 void kv_read_settle(struct kv_read *r) {
-    if (!r->wait_given && r->bound.fallback == TIDE_FALLBACK_WAIT)
+    if (!r->wait_given && r->bound.fallback == TIDE_FALLBACK_WAIT) {
         r->bound.wait_ns = WAIT_DEFAULT_NS;
+    }
 }
 
 void kv_answer_json(struct json_out *j, const struct tide_answer *a) {
@@ -79,30 +85,35 @@ int kv_read_failed(const struct cli *c, int error, const struct tide_answer *a, 
     struct json_out j = { 0 };
     char least[32];
     json_out_open(&j, NULL, '{');
-    if (error != TIDE_ERR_REFUSED && error != TIDE_ERR_TIMEOUT)
+    if (error != TIDE_ERR_REFUSED && error != TIDE_ERR_TIMEOUT) {
         return cli_fail_with(c, error, &j, "%s", what);
+    }
     json_out_u64(&j, "staleness_ns", a->staleness_ns);
     json_out_u64(&j, "waited_ns", a->waited_ns);
     int code = cli_fail_with(c, error, &j, "%s", what);
-    if (a->staleness_ns > 0)
+    if (a->staleness_ns > 0) {
         fprintf(stderr, "  the freshest that could be had is %s old\n",
                 args_duration_text(a->staleness_ns, least, sizeof(least)));
+    }
     return code;
 }
 
 void kv_tell_stale(const struct cli *c, const struct tide_answer *a) {
     char age[32];
-    if (a->stale && !c->json)
+    if (a->stale && !c->json) {
         fprintf(stderr, "%s: the bound was breached, as --fallback stale allows: %s old, from replica %u\n", c->tool,
                 args_duration_text(a->staleness_ns, age, sizeof(age)), a->served_by);
+    }
 }
 
 int kv_key(const char *tool, char *arg, int escaped, size_t *size) {
     long length = escaped ? escape_undo(arg) : (long)strlen(arg);
-    if (length < 0)
+    if (length < 0) {
         return args_error(tool, "the key has a backslash that starts neither \\xNN nor \\\\: %s", arg);
-    if (length == 0 || length > (long)TIDE_KEY_MAX)
+    }
+    if (length == 0 || length > (long)TIDE_KEY_MAX) {
         return args_error(tool, "keys have 1 to %u bytes", TIDE_KEY_MAX);
+    }
     *size = (size_t)length;
     return 0;
 }

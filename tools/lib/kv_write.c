@@ -21,8 +21,9 @@ int kv_ttl(const char *tool, const char *what, const char *arg, uint64_t *ttl_ns
         *ttl_ns = TIDE_TTL_NONE;
         return 0;
     }
-    if (args_duration(arg, ttl_ns) != 0 || *ttl_ns == 0)
+    if (args_duration(arg, ttl_ns) != 0 || *ttl_ns == 0) {
         return args_error(tool, "%s must be a time like 1.5s or 10m, above 0, or never: %s", what, arg);
+    }
     return 0;
 }
 
@@ -37,24 +38,29 @@ static int set_option(void *ctx, int option, char *arg) {
         w->cli.json = 1;
         return 0;
     case OPT_TIMEOUT:
-        if (args_duration(arg, &w->timeout_ns) != 0 || w->timeout_ns == 0 || w->timeout_ns > TIMEOUT_MAX_NS)
+        if (args_duration(arg, &w->timeout_ns) != 0 || w->timeout_ns == 0 || w->timeout_ns > TIMEOUT_MAX_NS) {
             return args_error(tool, "--timeout must be a time like 500ms, above 0 and at most 1h: %s", arg);
+        }
         return 0;
     case OPT_FILE:
-        if (!w->has_value)
+        if (!w->has_value) {
             return args_error(tool, "--file: a delete has no value");
+        }
         w->file = arg;
         return 0;
     case OPT_EXPECT:
-        if (!w->is_cas)
+        if (!w->is_cas) {
             return args_error(tool, "--expect is for 'tide cas'");
+        }
         w->expect_given = 1;
-        if (args_u64(arg, 0, UINT64_MAX, &w->expect) != 0)
+        if (args_u64(arg, 0, UINT64_MAX, &w->expect) != 0) {
             return args_error(tool, "--expect must be a version, or 0: %s", arg);
+        }
         return 0;
     case OPT_TTL:
-        if (!w->may_expire)
+        if (!w->may_expire) {
             return args_error(tool, "--ttl is for 'tide put', 'tide cas' and 'tide incr'");
+        }
         return kv_ttl(tool, "--ttl", arg, &w->ttl_ns);
     default:
         return 0;
@@ -69,18 +75,22 @@ static int read_options(int argc, char **argv, struct kv_write *w) {
     };
     const struct args_options options = { w->help, "h", LIST, set_option };
     int code = args_options(&options, argc, argv, w);
-    if (code != 0)
+    if (code != 0) {
         return code;
+    }
     int wanted = 1 + (w->has_value && !w->file), most = wanted + (w->extra != NULL);
     char what[40];
     snprintf(what, sizeof(what), "KEY%s%s", most == 2 ? " or " : "", most == 1 ? "" : w->extra ? w->extra : "VALUE");
     code = cli_arguments(&w->cli, argc, argv, most - w->extra_optional, most, what);
-    if (code == 0 && w->extra && argv[optind + 1])
+    if (code == 0 && w->extra && argv[optind + 1]) {
         code = w->take_extra(w, argv[optind + 1]);
-    if (code == 0 && w->is_cas && !w->expect_given)
+    }
+    if (code == 0 && w->is_cas && !w->expect_given) {
         code = args_error(argv[0], "--expect VERSION is missing; 'tide get --json' tells it, 0 means: must not exist");
-    if (code == 0)
+    }
+    if (code == 0) {
         code = kv_key(argv[0], argv[optind], w->escaped, &w->key_size);
+    }
     w->key = argv[optind];
     return code;
 }
@@ -91,15 +101,17 @@ static int read_value(struct kv_write *w, char *arg) {
         w->value_size = strlen(arg);
         return 0;
     }
-    if (!w->has_value)
+    if (!w->has_value) {
         return 0;
+    }
     w->value_owned = 1;
     const char *from = w->file ? w->file : "standard input";
     int fd = w->file ? fd_open(w->file, O_RDONLY, 0) : STDIN_FILENO;
     int failed = fd < 0 || read_all(fd, &w->value, &w->value_size) != 0;
     int why = errno;
-    if (w->file && fd >= 0)
+    if (w->file && fd >= 0) {
         close(fd);
+    }
     return failed ? cli_complain(&w->cli, TOOL_FAILED, "input", "%s: %s", from, strerror(why)) : 0;
 }
 
@@ -115,20 +127,23 @@ static int write_it(struct kv_write *w, kv_write_fn *do_it) {
         return cli_fail_with(&w->cli, rc, &j, "expected version %llu, found %llu%s", (unsigned long long)w->expect,
                              (unsigned long long)found, found == 0 ? " (no such key)" : "");
     }
-    if (rc != 0)
+    if (rc != 0) {
         return cli_fail_with(&w->cli, rc, &j, "%s", w->cli.name);
+    }
     cli_token_text(&token, text);
-    if (w->has_result)
+    if (w->has_result) {
         json_out_i64(&j, "value", w->result);
+    }
     json_out_u64(&j, "index", token.index);
     json_out_text(&j, "token", text);
     json_out_close(&j, '}');
-    if (w->cli.json)
+    if (w->cli.json) {
         json_out_print(&j, stdout);
-    else if (w->has_result)
+    } else if (w->has_result) {
         printf("%lld\n", (long long)w->result);
-    else
+    } else {
         puts(text);
+    }
     json_out_free(&j);
     return TOOL_OK;
 }
@@ -140,9 +155,11 @@ int kv_write_run(struct kv_write *w, kv_write_fn *do_it, int argc, char **argv) 
     code = code == 0 ? read_value(w, argv[optind + w->has_value * (w->file == NULL)]) : code;
     opts.flags = 0;
     opts.write_timeout_ns = w->timeout_ns;
-    if (code == 0 && (code = cli_open(&w->cli, &opts)) == 0)
+    if (code == 0 && (code = cli_open(&w->cli, &opts)) == 0) {
         code = cli_end(&w->cli, write_it(w, do_it));
-    if (w->value_owned)
+    }
+    if (w->value_owned) {
         free(w->value);
+    }
     return code;
 }

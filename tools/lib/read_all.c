@@ -17,8 +17,9 @@ int read_all(int fd, uint8_t **out, size_t *size) {
     for (ssize_t got = 1; bytes && got != 0;) {
         if (have == room) {
             uint8_t *more = realloc(bytes, room *= 2);
-            if (!more)
+            if (!more) {
                 free(bytes);
+            }
             bytes = more;
             continue;
         }
@@ -43,8 +44,9 @@ int read_all(int fd, uint8_t **out, size_t *size) {
 int write_all(int fd, const void *bytes, size_t size) {
     for (size_t done = 0; done < size;) {
         ssize_t n = write(fd, (const char *)bytes + done, size - done);
-        if (n < 0 && errno != EINTR)
+        if (n < 0 && errno != EINTR) {
             return -1;
+        }
         done += n > 0 ? (size_t)n : 0;
     }
     return 0;

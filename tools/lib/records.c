@@ -6,24 +6,30 @@
 
 static int grow(void **memory, size_t *room, size_t needed, size_t unit) {
     size_t more = *room ? *room : 256, bytes;
-    if (needed <= *room)
+    if (needed <= *room) {
         return 0;
-    while (more < needed)
-        if (__builtin_mul_overflow(more, 2u, &more))
+    }
+    while (more < needed) {
+        if (__builtin_mul_overflow(more, 2u, &more)) {
             return -1;
-    if (__builtin_mul_overflow(more, unit, &bytes))
+        }
+    }
+    if (__builtin_mul_overflow(more, unit, &bytes)) {
         return -1;
+    }
     void *grown = realloc(*memory, bytes);
-    if (!grown)
+    if (!grown) {
         return -1;
+    }
     *memory = grown;
     *room = more;
     return 0;
 }
 
 static void append(struct records *r, const void *bytes, size_t size) {
-    if (size > 0)
+    if (size > 0) {
         memcpy(r->bytes + r->size, bytes, size);
+    }
     r->size += size;
 }
 
@@ -31,8 +37,9 @@ int records_add(struct records *r, const void *key, size_t key_size, const void 
                 uint64_t version) {
     if (key_size > UINT32_MAX || value_size > UINT32_MAX ||
         grow((void **)&r->bytes, &r->room, r->size + key_size + value_size + 1, 1) != 0 ||
-        grow((void **)&r->list, &r->list_room, r->n + 1, sizeof(*r->list)) != 0)
+        grow((void **)&r->list, &r->list_room, r->n + 1, sizeof(*r->list)) != 0) {
         return -1;
+    }
     r->list[r->n++] = (struct record){ r->size, (uint32_t)key_size, (uint32_t)value_size, version };
     append(r, key, key_size);
     append(r, value, value_size);
@@ -53,8 +60,9 @@ static int compare(const void *a, const void *b, void *records) {
 }
 
 void records_sort(struct records *r) {
-    if (r->n > 1)
+    if (r->n > 1) {
         qsort_r(r->list, r->n, sizeof(*r->list), compare, r);
+    }
 }
 
 const struct record *records_find(const struct records *r, const void *key, size_t key_size) {
@@ -63,12 +71,14 @@ const struct record *records_find(const struct records *r, const void *key, size
         size_t middle = low + (high - low) / 2;
         const struct record *x = &r->list[middle];
         int order = compare_bytes(records_key(r, x), x->key_size, key, key_size);
-        if (order == 0)
+        if (order == 0) {
             return x;
-        if (order < 0)
+        }
+        if (order < 0) {
             low = middle + 1;
-        else
+        } else {
             high = middle;
+        }
     }
     return NULL;
 }

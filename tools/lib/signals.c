@@ -10,8 +10,9 @@ void signals_catch(void (*handler)(int number), int flags) {
     sigset_t wanted;
     sigemptyset(&wanted);
     for (size_t i = 0; i < sizeof(SIGNALS) / sizeof(SIGNALS[0]); i++) {
-        if (sigaction(SIGNALS[i], NULL, &old) != 0 || old.sa_handler == SIG_IGN)
+        if (sigaction(SIGNALS[i], NULL, &old) != 0 || old.sa_handler == SIG_IGN) {
             continue;
+        }
         sigaction(SIGNALS[i], &action, NULL);
         sigaddset(&wanted, SIGNALS[i]);
     }

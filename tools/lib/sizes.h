@@ -11,12 +11,14 @@ static inline const char *sizes_text(uint64_t bytes, char *buf, size_t buf_size)
     static const char UNITS[] = " KMGT";
     double value = (double)bytes;
     int unit = 0;
-    for (; value >= 1024 && unit < 4; unit++)
+    for (; value >= 1024 && unit < 4; unit++) {
         value /= 1024;
-    if (unit == 0)
+    }
+    if (unit == 0) {
         snprintf(buf, buf_size, "%" PRIu64, bytes);
-    else
+    } else {
         snprintf(buf, buf_size, "%.1f%c", value, UNITS[unit]);
+    }
     return buf;
 }
 

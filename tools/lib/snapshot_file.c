@@ -15,14 +15,16 @@ static const char MAGIC[8] = { 'T', 'I', 'D', 'E', 'S', 'N', 'A', 'P' };
 static const char END_MAGIC[8] = { 'T', 'I', 'D', 'E', 'D', 'O', 'N', 'E' };
 
 static void put_number(uint8_t *to, uint64_t value, size_t bytes) {
-    for (size_t i = 0; i < bytes; i++)
+    for (size_t i = 0; i < bytes; i++) {
         to[i] = (uint8_t)(value >> (8 * i));
+    }
 }
 
 static uint64_t get_number(const uint8_t *from, size_t bytes) {
     uint64_t value = 0;
-    for (size_t i = 0; i < bytes; i++)
+    for (size_t i = 0; i < bytes; i++) {
         value |= (uint64_t)from[i] << (8 * i);
+    }
     return value;
 }
 
@@ -37,8 +39,9 @@ struct sink {
 };
 
 static void flush_sink(struct sink *s) {
-    if (!s->failed && s->size > 0)
+    if (!s->failed && s->size > 0) {
         s->failed = write_all(s->fd, s->chunk, s->size) != 0;
+    }
     s->size = 0;
 }
 
@@ -49,16 +52,18 @@ static void add(struct sink *s, const void *bytes, size_t size) {
         memcpy(s->chunk + s->size, (const uint8_t *)bytes + done, n);
         s->size += n;
         done += n;
-        if (s->size == CHUNK)
+        if (s->size == CHUNK) {
             flush_sink(s);
+        }
     }
 }
 
 static void add_header(struct sink *s, const struct snapshot_head *head, const struct records *records) {
     uint8_t h[SNAPSHOT_HEADER_BYTES] = { 0 };
     uint64_t bytes = 0;
-    for (size_t i = 0; i < records->n; i++)
+    for (size_t i = 0; i < records->n; i++) {
         bytes += SNAPSHOT_RECORD_BYTES + (uint64_t)records->list[i].key_size + records->list[i].value_size;
+    }
     memcpy(h, MAGIC, sizeof(MAGIC));
     put_number(h + 8, SNAPSHOT_VERSION, 4);
     put_number(h + 12, SNAPSHOT_HEADER_BYTES, 4);
@@ -89,8 +94,9 @@ int snapshot_write(int fd, const struct snapshot_head *head, const struct record
     sink.size = 0;
     XXH3_64bits_reset(&sink.hash);
     add_header(&sink, head, records);
-    for (size_t i = 0; i < records->n && !sink.failed; i++)
+    for (size_t i = 0; i < records->n && !sink.failed; i++) {
         add_record(&sink, records, &records->list[i]);
+    }
     put_number(trailer, XXH3_64bits_digest(&sink.hash), 8);
     memcpy(trailer + 8, END_MAGIC, sizeof(END_MAGIC));
     add(&sink, trailer, sizeof(trailer));
@@ -102,24 +108,32 @@ int snapshot_write(int fd, const struct snapshot_head *head, const struct record
 
 /* What can be said of the file as a whole, its checksum included. NULL: good. */
 static const char *check_file(const uint8_t *b, size_t size) {
-    if (size < sizeof(MAGIC) || memcmp(b, MAGIC, sizeof(MAGIC)) != 0)
+    if (size < sizeof(MAGIC) || memcmp(b, MAGIC, sizeof(MAGIC)) != 0) {
         return "no snapshot: it does not begin with TIDESNAP";
-    if (size < SNAPSHOT_HEADER_BYTES + SNAPSHOT_TRAILER_BYTES)
+    }
+    if (size < SNAPSHOT_HEADER_BYTES + SNAPSHOT_TRAILER_BYTES) {
         return "truncated: it ends inside the header";
-    if (get_number(b + 8, 4) != SNAPSHOT_VERSION)
+    }
+    if (get_number(b + 8, 4) != SNAPSHOT_VERSION) {
         return "another version of the format than this tool knows (1)";
-    if (get_number(b + 12, 4) != SNAPSHOT_HEADER_BYTES)
+    }
+    if (get_number(b + 12, 4) != SNAPSHOT_HEADER_BYTES) {
         return "damaged: the header has an impossible size";
+    }
     uint64_t records = get_number(b + 24, 8);
     uint64_t room = size - SNAPSHOT_HEADER_BYTES - SNAPSHOT_TRAILER_BYTES;
-    if (records > room)
+    if (records > room) {
         return "truncated: it ends before the last record";
-    if (records < room)
+    }
+    if (records < room) {
         return "damaged: it is longer than its header says";
-    if (memcmp(b + size - 8, END_MAGIC, sizeof(END_MAGIC)) != 0)
+    }
+    if (memcmp(b + size - 8, END_MAGIC, sizeof(END_MAGIC)) != 0) {
         return "damaged: it does not end with TIDEDONE";
-    if (get_number(b + size - 16, 8) != XXH3_64bits(b, size - SNAPSHOT_TRAILER_BYTES))
+    }
+    if (get_number(b + size - 16, 8) != XXH3_64bits(b, size - SNAPSHOT_TRAILER_BYTES)) {
         return "damaged: its checksum is wrong";
+    }
     return NULL;
 }
 
@@ -127,19 +141,23 @@ static const char *take_records(const uint8_t *b, uint64_t bytes, uint64_t count
     uint64_t at = 0;
     const struct record *last = NULL;
     for (uint64_t i = 0; i < count; i++) {
-        if (bytes - at < SNAPSHOT_RECORD_BYTES)
+        if (bytes - at < SNAPSHOT_RECORD_BYTES) {
             return "damaged: fewer records than its header says";
+        }
         uint64_t key_size = get_number(b + at, 4), value_size = get_number(b + at + 4, 4);
         uint64_t version = get_number(b + at + 8, 8);
         at += SNAPSHOT_RECORD_BYTES;
-        if (key_size == 0 || key_size > KEY_MAX || key_size > bytes - at || value_size > bytes - at - key_size)
+        if (key_size == 0 || key_size > KEY_MAX || key_size > bytes - at || value_size > bytes - at - key_size) {
             return "damaged: a record has an impossible length";
-        if (records_add(out, b + at, key_size, b + at + key_size, value_size, version) != 0)
+        }
+        if (records_add(out, b + at, key_size, b + at + key_size, value_size, version) != 0) {
             return "not enough memory for it";
+        }
         at += key_size + value_size;
         last = &out->list[out->n - 1];
-        if (i > 0 && records_compare(out, last - 1, last) >= 0)
+        if (i > 0 && records_compare(out, last - 1, last) >= 0) {
             return "damaged: its keys are not in order";
+        }
     }
     return at == bytes ? NULL : "damaged: more bytes than records";
 }
@@ -148,8 +166,9 @@ const char *snapshot_parse(const uint8_t *bytes, size_t size, struct snapshot_he
     struct snapshot_head h = { 0 };
     struct records found = { 0 };
     const char *wrong = check_file(bytes, size);
-    if (wrong)
+    if (wrong) {
         return wrong;
+    }
     h.count = get_number(bytes + 16, 8);
     h.index = get_number(bytes + 32, 8);
     h.incarnation = get_number(bytes + 40, 8);

@@ -21,10 +21,12 @@ static int open_lowest(int number) {
 
 void stdio_fill(void) {
     for (int number = 0; number <= 2; number++) {
-        if (fcntl(number, F_GETFD) >= 0 || errno != EBADF)
+        if (fcntl(number, F_GETFD) >= 0 || errno != EBADF) {
             continue;
-        if (open_lowest(number) != number)
+        }
+        if (open_lowest(number) != number) {
             _exit(TOOL_FAILED); /* there is nowhere to say why */
+        }
         output_was_closed |= number == STDOUT_FILENO;
     }
 }
@@ -36,8 +38,9 @@ int stdio_output_was_closed(void) {
 int stdio_flush(void) {
     errno = 0;
     int failed = fflush(stdout) != 0 || ferror(stdout);
-    if (failed && output_error == 0)
+    if (failed && output_error == 0) {
         output_error = errno;
+    }
     return failed ? -1 : 0;
 }
 
@@ -47,8 +50,9 @@ void stdio_discard(void) {
 }
 
 int stdio_finish(const char *tool, int code) {
-    if (stdio_flush() == 0)
+    if (stdio_flush() == 0) {
         return code;
+    }
     fprintf(stderr, "%s: standard output cannot be written%s%s; the output is incomplete\n", tool,
             output_error != 0 ? ": " : "", output_error != 0 ? strerror(output_error) : "");
     return TOOL_FAILED;

@@ -35,6 +35,7 @@ int visit_begin(struct tide *d, struct visit *v, struct tide_bound *bound) {
 void visit_end(struct tide *d, const struct visit *v) {
     struct tide_info info = TIDE_INFO_INIT;
     int same = tide_info(d, &info) == 0 && info.commit_index == v->commit_index;
-    if (has_state(d, TIDE_STATE_SERVING, v->id) || (same && has_state(d, TIDE_STATE_ORPHAN, v->id)))
+    if (has_state(d, TIDE_STATE_SERVING, v->id) || (same && has_state(d, TIDE_STATE_ORPHAN, v->id))) {
         tide_replica_stop(d, v->id);
+    }
 }

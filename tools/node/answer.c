@@ -12,18 +12,19 @@ void node_flush(struct node *n) {
     size_t done = 0;
     while (done < out->size && !n->out_closed && !n->out_failed) {
         ssize_t wrote = write(n->out_fd, out->data + done, out->size - done);
-        if (wrote >= 0)
+        if (wrote >= 0) {
             done += (size_t)wrote;
-        else if (errno == EAGAIN)
+        } else if (errno == EAGAIN) {
             node_wait_for(n->out_fd, POLLOUT);
-        else if (errno == EPIPE)
+        } else if (errno == EPIPE) {
             n->out_closed = 1;
-        else if (errno != EINTR) {
+        } else if (errno != EINTR) {
             perror("tide node: standard output");
             n->out_failed = 1;
         }
-        if (done < out->size && node_is_stopped())
+        if (done < out->size && node_is_stopped()) {
             n->out_closed = 1;
+        }
     }
     out->size = 0;
 }

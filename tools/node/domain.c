@@ -38,9 +38,11 @@ static int is_id(const struct buf *id, const char *name, size_t name_size) {
 }
 
 static uint64_t delay_of(const struct node *n, const struct buf *id) {
-    for (size_t i = 0; i < n->opts.n_delays; i++)
-        if (is_id(id, n->opts.delays[i].id, n->opts.delays[i].id_size))
+    for (size_t i = 0; i < n->opts.n_delays; i++) {
+        if (is_id(id, n->opts.delays[i].id, n->opts.delays[i].id_size)) {
             return n->opts.delays[i].delay_ns;
+        }
+    }
     return 0;
 }
 
@@ -49,11 +51,13 @@ static void warn_unused_delays(const struct node *n, const struct buf *ids, size
     for (size_t d = 0; d < n->opts.n_delays; d++) {
         const struct node_delay *delay = &n->opts.delays[d];
         size_t i = 0;
-        while (i < n_ids && !is_id(&ids[i], delay->id, delay->id_size))
+        while (i < n_ids && !is_id(&ids[i], delay->id, delay->id_size)) {
             i++;
-        if (i == n_ids || (i == 0 && !node_is_shared(n)))
+        }
+        if (i == n_ids || (i == 0 && !node_is_shared(n))) {
             args_sayf("tide node", "warning: --delay %.*s is not used: %s", (int)delay->id_size, delay->id,
                       i == 0 ? "the leader has no delay" : "no such name in node_ids");
+        }
     }
 }
 
@@ -61,9 +65,11 @@ static int start_replica(struct node *n, const struct buf *id, size_t position) 
     struct tide_replica_opts opts = TIDE_REPLICA_OPTS_INIT;
     char label[LABEL_MAX + 1];
     size_t size = id->size - 2;
-    if (size > LABEL_MAX)
-        for (size = LABEL_MAX; size > 0 && (id->data[1 + size] & 0xc0) == 0x80;)
+    if (size > LABEL_MAX) {
+        for (size = LABEL_MAX; size > 0 && (id->data[1 + size] & 0xc0) == 0x80;) {
             size--;
+        }
+    }
     memcpy(label, id->data + 1, size);
     label[size] = '\0';
     opts.role = position == 0 ? TIDE_LEADER : TIDE_FOLLOWER;
@@ -89,18 +95,21 @@ static int start_all(struct node *n, const struct buf *ids, size_t n_ids) {
     struct tide_reader_opts reader = TIDE_READER_OPTS_INIT;
     int rc = 0;
     reader.replicas = 1;
-    for (size_t i = 0; rc == 0 && i < n_ids; i++)
+    for (size_t i = 0; rc == 0 && i < n_ids; i++) {
         rc = start_replica(n, &ids[i], i);
+    }
     return rc != 0 ? rc : tide_reader_open(n->domain, &reader, &n->leader);
 }
 
 int node_domain_open(struct node *n, const struct buf *node_id, struct buf *ids, size_t n_ids) {
     struct tide_info info = TIDE_INFO_INIT;
     int rc = open_domain(n);
-    if (rc == 0)
+    if (rc == 0) {
         rc = node_is_shared(n) ? shared_start(n, node_id, ids, n_ids, delay_of(n, node_id)) : start_all(n, ids, n_ids);
-    if (rc == 0)
+    }
+    if (rc == 0) {
         rc = tide_info(n->domain, &info);
+    }
     if (rc != 0) {
         node_domain_close(n);
         return rc;
@@ -113,12 +122,15 @@ int node_domain_open(struct node *n, const struct buf *node_id, struct buf *ids,
 }
 
 void node_domain_close(struct node *n) {
-    if (n->leader)
+    if (n->leader) {
         tide_reader_close(n->leader);
-    if (n->domain)
+    }
+    if (n->domain) {
         tide_close(n->domain);
-    for (size_t i = 0; i < n->n_ids; i++)
+    }
+    for (size_t i = 0; i < n->n_ids; i++) {
         buf_free(&n->ids[i]);
+    }
     for (size_t i = 0; i < TIDE_REPLICAS; i++) {
         buf_free(&n->slots[i].id);
         n->slots[i] = (struct node_slot){ 0 };
@@ -136,8 +148,9 @@ int node_is_alone(struct node *n) {
 
 int node_reader_open(struct node *n, const struct node_try *t, struct tide_reader **out) {
     struct tide_reader_opts opts = TIDE_READER_OPTS_INIT;
-    if (node_is_shared(n))
+    if (node_is_shared(n)) {
         return shared_reader_open(n, t, out);
+    }
     if (t->at_leader) {
         *out = n->leader;
         return 0;
@@ -149,8 +162,9 @@ int node_reader_open(struct node *n, const struct node_try *t, struct tide_reade
 }
 
 void node_reader_close(struct node *n, struct tide_reader *r) {
-    if (r != n->leader)
+    if (r != n->leader) {
         tide_reader_close(r);
+    }
 }
 
 static int get_once(struct node *n, struct tide_reader *r, const struct tide_bound *bound, struct tide_answer *a,
@@ -163,18 +177,21 @@ static int get_once(struct node *n, struct tide_reader *r, const struct tide_bou
     /* A value may grow between two tries; each makes room for what the last one saw. */
     for (;;) {
         rc = tide_get(r, n->key.data, n->key.size, bound, value->data, value->room, &answer);
-        if (rc != TIDE_ERR_BUFFER || answer.value_size <= value->room)
+        if (rc != TIDE_ERR_BUFFER || answer.value_size <= value->room) {
             break;
+        }
         buf_reserve(value, answer.value_size);
     }
     *a = answer;
-    if (rc != 0 && rc != TIDE_ERR_NOT_FOUND)
+    if (rc != 0 && rc != TIDE_ERR_NOT_FOUND) {
         return rc;
+    }
     *found = rc == 0;
-    if (rc == 0)
+    if (rc == 0) {
         n->value.size = answer.value_size;
-    else
+    } else {
         buf_add_text(&n->value, "null");
+    }
     return 0;
 }
 
@@ -184,8 +201,9 @@ int node_get(struct node *n, int at_leader, const struct tide_bound *bound, stru
     do {
         struct tide_reader *reader;
         rc = node_reader_open(n, &t, &reader);
-        if (rc != 0)
+        if (rc != 0) {
             continue;
+        }
         rc = get_once(n, reader, bound, a, found);
         node_reader_close(n, reader);
     } while (node_try_again(n, &t, rc, a));
@@ -194,8 +212,9 @@ int node_get(struct node *n, int at_leader, const struct tide_bound *bound, stru
 
 int node_value_json(struct node *n) {
     struct buf *raw = &n->value, *out = &n->sorted;
-    if (json_tape_read(&n->stored, raw->data, raw->size) != JSON_OK)
+    if (json_tape_read(&n->stored, raw->data, raw->size) != JSON_OK) {
         return NODE_ERR_NOT_JSON;
+    }
     out->size = 0;
     json_append(out, &n->stored, 0);
     struct buf swap = *raw;

@@ -20,26 +20,30 @@ static const struct handler HANDLERS[] = {
 };
 
 static const struct handler *find_handler(const struct json_tape *t, uint32_t type) {
-    for (size_t i = 0; i < sizeof(HANDLERS) / sizeof(HANDLERS[0]); i++)
-        if (json_is(t, type, HANDLERS[i].type))
+    for (size_t i = 0; i < sizeof(HANDLERS) / sizeof(HANDLERS[0]); i++) {
+        if (json_is(t, type, HANDLERS[i].type)) {
             return &HANDLERS[i];
+        }
+    }
     return NULL;
 }
 
 void node_handle(struct node *n, const struct request *q) {
     struct protocol *p = &n->protocol;
     uint32_t type;
-    if (field_any(p, q, "type", &type) != 0)
+    if (field_any(p, q, "type", &type) != 0) {
         return;
+    }
     if (p->tape.nodes[type].kind != JSON_STR) {
         protocol_error(p, q, CODE_MALFORMED, "type must be a string");
         return;
     }
     const struct handler *h = find_handler(&p->tape, type);
-    if (!h)
+    if (!h) {
         protocol_error(p, q, CODE_NOT_SUPPORTED, "type is none that this node knows");
-    else if (!n->domain && h->handle != node_init)
+    } else if (!n->domain && h->handle != node_init) {
         protocol_error(p, q, CODE_UNAVAILABLE, "not initialised: send init first");
-    else
+    } else {
         h->handle(n, q);
+    }
 }

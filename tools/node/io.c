@@ -41,8 +41,9 @@ static int take_line(struct lines *in, struct line *line) {
         in->skipping = !line_end;
         return line_end ? take_line(in, line) : 0;
     }
-    if (!is_whole && size <= PROTOCOL_LINE_MAX)
+    if (!is_whole && size <= PROTOCOL_LINE_MAX) {
         return 0;
+    }
     in->number++;
     in->start = in->looked;
     in->skipping = !is_whole;
@@ -58,8 +59,9 @@ static int fill(struct lines *in, int fd) {
     in->start = 0;
     for (;;) {
         node_wait_for(fd, POLLIN);
-        if (node_is_stopped())
+        if (node_is_stopped()) {
             return 0;
+        }
         ssize_t got = read(fd, in->data + in->end, INPUT_ROOM - in->end);
         if (got >= 0) {
             in->end += (size_t)got;
@@ -77,24 +79,29 @@ static void answer_line(struct node *n, const struct line *line, uint64_t number
     struct request q;
     char why[160];
     int rc = protocol_read(&n->protocol, line->text, line->size, line->is_cut, &q, why, sizeof(why));
-    if (rc == 0)
+    if (rc == 0) {
         node_handle(n, &q);
-    else if (rc < 0)
+    } else if (rc < 0) {
         args_sayf("tide node", "line %llu: not answered: %s", (unsigned long long)number, why);
-    if (n->protocol.out.text.size >= FLUSH_SIZE)
+    }
+    if (n->protocol.out.text.size >= FLUSH_SIZE) {
         node_flush(n);
+    }
 }
 
 static int serve_lines(struct node *n, struct lines *in, int in_fd) {
     struct line line;
     while (!node_is_stopped() && !n->out_closed && !n->out_failed) {
-        while (!n->out_closed && !n->out_failed && take_line(in, &line))
+        while (!n->out_closed && !n->out_failed && take_line(in, &line)) {
             answer_line(n, &line, in->number);
+        }
         node_flush(n);
-        if (in->ended)
+        if (in->ended) {
             break;
-        if (fill(in, in_fd) != 0)
+        }
+        if (fill(in, in_fd) != 0) {
             return -1;
+        }
     }
     return n->out_failed ? -1 : 0;
 }

@@ -21,8 +21,9 @@ static int is_digit(char c) {
 }
 
 static size_t skip_digits(const char *text, size_t size, size_t at) {
-    while (at < size && is_digit(text[at]))
+    while (at < size && is_digit(text[at])) {
         at++;
+    }
     return at;
 }
 
@@ -30,22 +31,26 @@ static int grammar_ok(const char *text, size_t size) {
     size_t at = size > 0 && text[0] == '-';
     size_t start = at;
     at = skip_digits(text, size, at);
-    if (at == start || (text[start] == '0' && at - start > 1))
+    if (at == start || (text[start] == '0' && at - start > 1)) {
         return 0;
+    }
     if (at < size && text[at] == '.') {
         start = ++at;
         at = skip_digits(text, size, at);
-        if (at == start)
+        if (at == start) {
             return 0;
+        }
     }
     if (at < size && (text[at] | 0x20) == 'e') {
         at++;
-        if (at < size && (text[at] == '+' || text[at] == '-'))
+        if (at < size && (text[at] == '+' || text[at] == '-')) {
             at++;
+        }
         start = at;
         at = skip_digits(text, size, at);
-        if (at == start)
+        if (at == start) {
             return 0;
+        }
     }
     return at == size;
 }
@@ -53,8 +58,9 @@ static int grammar_ok(const char *text, size_t size) {
 size_t json_number_scan(const char *text, size_t size, int *valid) {
     size_t at = 0;
     while (at < size &&
-           (is_digit(text[at]) || text[at] == '-' || text[at] == '+' || text[at] == '.' || (text[at] | 0x20) == 'e'))
+           (is_digit(text[at]) || text[at] == '-' || text[at] == '+' || text[at] == '.' || (text[at] | 0x20) == 'e')) {
         at++;
+    }
     *valid = grammar_ok(text, at);
     return at;
 }
@@ -63,12 +69,15 @@ size_t json_number_scan(const char *text, size_t size, int *valid) {
  * anyway. */
 static int64_t read_exponent(const char *text, size_t size, size_t at) {
     int negative = at < size && text[at] == '-';
-    if (at < size && (text[at] == '-' || text[at] == '+'))
+    if (at < size && (text[at] == '-' || text[at] == '+')) {
         at++;
+    }
     int64_t value = 0;
-    for (; at < size; at++)
-        if (value < 1000000000)
+    for (; at < size; at++) {
+        if (value < 1000000000) {
             value = value * 10 + (text[at] - '0');
+        }
+    }
     return negative ? -value : value;
 }
 
@@ -86,10 +95,11 @@ static void read_number(const char *text, size_t size, struct number *n) {
         point += !seen_point;
         if (text[at] == '0') {
             /* Zeros before the first digit only move the point; later ones count once a digit follows. */
-            if (n->n_digits == 0)
+            if (n->n_digits == 0) {
                 point--;
-            else
+            } else {
                 zeros++;
+            }
             continue;
         }
         if (n->n_digits + zeros >= DIGITS_MAX) {
@@ -97,12 +107,14 @@ static void read_number(const char *text, size_t size, struct number *n) {
             n->point = 0;
             return;
         }
-        for (; zeros > 0; zeros--)
+        for (; zeros > 0; zeros--) {
             n->digits[n->n_digits++] = '0';
+        }
         n->digits[n->n_digits++] = text[at];
     }
-    if (at < size)
+    if (at < size) {
         point += read_exponent(text, size, at + 1);
+    }
     n->point = n->n_digits ? point : 0;
 }
 
@@ -119,22 +131,27 @@ static int same_value(const struct number *n, const char *printed) {
 
 static int number_exact(const struct number *n) {
     /* Fifteen digits always survive the way to a double and back; zero has none. */
-    if (n->n_digits <= 15 && n->point > -290 && n->point < 300)
+    if (n->n_digits <= 15 && n->point > -290 && n->point < 300) {
         return 1;
-    if (n->n_digits > DIGITS_MAX || n->point < -400 || n->point > 400)
+    }
+    if (n->n_digits > DIGITS_MAX || n->point < -400 || n->point > 400) {
         return 0;
+    }
     char text[DIGITS_MAX + 64];
     format_scientific(n, text, sizeof(text));
     double value = strtod(text, NULL);
-    if (isinf(value) || value == 0)
+    if (isinf(value) || value == 0) {
         return 0;
+    }
     for (int precision = 0; precision < 17; precision++) {
         snprintf(text, sizeof(text), "%.*e", precision, value);
-        if (strtod(text, NULL) == value)
+        if (strtod(text, NULL) == value) {
             break;
+        }
     }
-    if (same_value(n, text))
+    if (same_value(n, text)) {
         return 1;
+    }
     snprintf(text, sizeof(text), "%.*e", DIGITS_MAX - 1, value);
     return same_value(n, text);
 }
@@ -146,8 +163,9 @@ int json_number_exact(const char *text, size_t size) {
 }
 
 static void add_zeros(struct buf *out, int64_t count) {
-    for (; count > 0; count--)
+    for (; count > 0; count--) {
         buf_add_char(out, '0');
+    }
 }
 
 /* The layout of ECMAScript's Number::toString: plain up to 21 digits and down to 1e-6, an exponent beyond. */
@@ -158,8 +176,9 @@ void json_number_canonical(struct buf *out, const char *text, size_t size) {
         buf_add_char(out, '0');
         return;
     }
-    if (n.negative)
+    if (n.negative) {
         buf_add_char(out, '-');
+    }
     if (n.point > 0 && n.point <= 21) {
         int64_t whole = n.point < n.n_digits ? n.point : n.n_digits;
         buf_add(out, n.digits, (size_t)whole);
@@ -186,12 +205,14 @@ void json_number_canonical(struct buf *out, const char *text, size_t size) {
 static int number_scaled(const struct number *n, int shift, uint64_t *out, int *rest) {
     int64_t point = n->point + shift;
     uint64_t value = 0;
-    if (n->n_digits > DIGITS_MAX || (n->n_digits > 0 && point > 19))
+    if (n->n_digits > DIGITS_MAX || (n->n_digits > 0 && point > 19)) {
         return -1;
+    }
     for (int64_t i = 0; i < point; i++) {
         uint64_t digit = i < n->n_digits ? (uint64_t)(n->digits[i] - '0') : 0;
-        if (__builtin_mul_overflow(value, 10u, &value) || __builtin_add_overflow(value, digit, &value))
+        if (__builtin_mul_overflow(value, 10u, &value) || __builtin_add_overflow(value, digit, &value)) {
             return -1;
+        }
     }
     *rest = point < n->n_digits;
     *out = value;
@@ -203,8 +224,9 @@ int json_number_whole(const char *text, size_t size, uint64_t *out) {
     uint64_t value;
     int rest;
     read_number(text, size, &n);
-    if ((n.negative && n.n_digits > 0) || number_scaled(&n, 0, &value, &rest) != 0 || rest || value > (1ull << 53))
+    if ((n.negative && n.n_digits > 0) || number_scaled(&n, 0, &value, &rest) != 0 || rest || value > (1ull << 53)) {
         return -1;
+    }
     *out = value;
     return 0;
 }
@@ -214,11 +236,13 @@ int json_number_ms(const char *text, size_t size, uint64_t max_ns, uint64_t *out
     uint64_t value;
     int rest;
     read_number(text, size, &n);
-    if ((n.negative && n.n_digits > 0) || number_scaled(&n, 6, &value, &rest) != 0)
+    if ((n.negative && n.n_digits > 0) || number_scaled(&n, 6, &value, &rest) != 0) {
         return -1;
+    }
     value += rest ? 1 : 0;
-    if (value > max_ns)
+    if (value > max_ns) {
         return -1;
+    }
     *out_ns = value;
     return 0;
 }

@@ -36,15 +36,17 @@ const char *json_fault_text(enum json_fault fault) {
 /* Four hex digits at text, or -1. */
 static int32_t read_hex4(const char *text, size_t size) {
     int32_t value = 0;
-    if (size < 4)
+    if (size < 4) {
         return -1;
+    }
     for (int i = 0; i < 4; i++) {
         char c = text[i];
         int digit = c >= '0' && c <= '9'                     ? c - '0'
                     : (c | 0x20) >= 'a' && (c | 0x20) <= 'f' ? (c | 0x20) - 'a' + 10
                                                              : -1;
-        if (digit < 0)
+        if (digit < 0) {
             return -1;
+        }
         value = value * 16 + digit;
     }
     return value;
@@ -55,25 +57,30 @@ static int32_t read_hex4(const char *text, size_t size) {
 static size_t read_escape(const char *text, size_t size, uint32_t *out, enum json_fault *fault) {
     static const char FROM[] = "\"\\/bfnrt", TO[] = "\"\\/\b\f\n\r\t";
     *fault = JSON_ESCAPE;
-    if (size == 0)
+    if (size == 0) {
         return 0;
+    }
     const char *known = text[0] ? strchr(FROM, text[0]) : NULL;
     if (known) {
         *out = (unsigned char)TO[known - FROM];
         return 1;
     }
     int32_t unit = text[0] == 'u' ? read_hex4(text + 1, size - 1) : -1;
-    if (unit < 0)
+    if (unit < 0) {
         return 0;
+    }
     *out = (uint32_t)unit;
-    if (unit < 0xd800 || unit > 0xdfff)
+    if (unit < 0xd800 || unit > 0xdfff) {
         return 5;
+    }
     *fault = JSON_SURROGATE;
-    if (unit > 0xdbff || size < 11 || text[5] != '\\' || text[6] != 'u')
+    if (unit > 0xdbff || size < 11 || text[5] != '\\' || text[6] != 'u') {
         return 0;
+    }
     int32_t low = read_hex4(text + 7, size - 7);
-    if (low < 0xdc00 || low > 0xdfff)
+    if (low < 0xdc00 || low > 0xdfff) {
         return 0;
+    }
     *out = 0x10000 + (((uint32_t)unit - 0xd800) << 10) + ((uint32_t)low - 0xdc00);
     return 11;
 }
@@ -94,16 +101,18 @@ size_t json_string_scan(const char *text, size_t size, enum json_fault *fault, s
             uint32_t ignored;
             enum json_fault what;
             size_t len = read_escape(text + at + 1, size - at - 1, &ignored, &what);
-            if (len == 0)
+            if (len == 0) {
                 note_fault(fault, fault_at, what, at);
+            }
             /* A bad escape takes its second byte along: that may be a quote, which then does not end the string. */
             step = 1 + (len ? len : 1);
         } else if (c < 0x20) {
             note_fault(fault, fault_at, JSON_CONTROL, at);
         } else if (c >= 0x80) {
             step = utf8_length(text + at, size - at);
-            if (step == 0)
+            if (step == 0) {
                 note_fault(fault, fault_at, JSON_UTF8, at);
+            }
             step += step == 0;
         }
         at += step;
@@ -117,8 +126,9 @@ static size_t encode_utf8(uint32_t c, char out[4]) {
         return 1;
     }
     size_t len = c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
-    for (size_t i = len - 1; i > 0; i--, c >>= 6)
+    for (size_t i = len - 1; i > 0; i--, c >>= 6) {
         out[i] = (char)(0x80 | (c & 0x3f));
+    }
     out[0] = (char)((len == 2 ? 0xc0 : len == 3 ? 0xe0 : 0xf0) | c);
     return len;
 }
@@ -156,8 +166,9 @@ void json_string_append(struct buf *out, const char *inner, size_t size) {
         for (size_t at = 0; at < size;) {
             char bytes[4];
             size_t n = next_bytes(inner, size, &at, bytes);
-            for (size_t i = 0; i < n; i++)
+            for (size_t i = 0; i < n; i++) {
                 json_quote_byte(out, bytes[i]);
+            }
         }
     }
     buf_add_char(out, '"');
@@ -174,8 +185,9 @@ struct byte_stream {
 /* The next byte, or -1 at the end. */
 static int stream_next(struct byte_stream *s) {
     while (s->used == s->n) {
-        if (s->at >= s->size)
+        if (s->at >= s->size) {
             return -1;
+        }
         s->n = next_bytes(s->inner, s->size, &s->at, s->bytes);
         s->used = 0;
     }
@@ -190,9 +202,11 @@ int json_string_compare(const char *a, size_t a_size, const char *b, size_t b_si
     struct byte_stream x = { .inner = a, .size = a_size }, y = { .inner = b, .size = b_size };
     for (;;) {
         int p = stream_next(&x), q = stream_next(&y);
-        if (p != q)
+        if (p != q) {
             return p < q ? -1 : 1;
-        if (p < 0)
+        }
+        if (p < 0) {
             return 0;
+        }
     }
 }

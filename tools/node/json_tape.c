@@ -51,15 +51,17 @@ static uint32_t add_node(struct cursor *c, enum json_kind kind, size_t start, si
 static void skip_blanks(struct cursor *c) {
     for (; c->at < c->t->size; c->at++) {
         char at = c->t->text[c->at];
-        if (at != ' ' && at != '\t' && at != '\n' && at != '\r')
+        if (at != ' ' && at != '\t' && at != '\n' && at != '\r') {
             return;
+        }
     }
 }
 
 static int next_is(struct cursor *c, char what) {
     skip_blanks(c);
-    if (c->at >= c->t->size || c->t->text[c->at] != what)
+    if (c->at >= c->t->size || c->t->text[c->at] != what) {
         return 0;
+    }
     c->at++;
     return 1;
 }
@@ -69,11 +71,13 @@ static int read_string(struct cursor *c) {
     size_t start = c->at, fault_at = 0;
     enum json_fault what = JSON_OK;
     size_t end = start + 1 + json_string_scan(t->text + start + 1, t->size - start - 1, &what, &fault_at);
-    if (what != JSON_OK)
+    if (what != JSON_OK) {
         fault(c, what, start + 1 + fault_at);
+    }
     c->at = end;
-    if (end >= t->size)
+    if (end >= t->size) {
         return stop(c);
+    }
     c->at = end + 1;
     uint32_t node = add_node(c, JSON_STR, start, c->at);
     t->nodes[node].bad = what != JSON_OK;
@@ -84,10 +88,12 @@ static int read_number(struct cursor *c) {
     struct json_tape *t = c->t;
     int valid;
     size_t len = json_number_scan(t->text + c->at, t->size - c->at, &valid);
-    if (len == 0)
+    if (len == 0) {
         return stop(c);
-    if (!valid)
+    }
+    if (!valid) {
         fault(c, JSON_NUMBER, c->at);
+    }
     uint32_t node = add_node(c, JSON_NUM, c->at, c->at + len);
     c->at += len;
     /* Digits may be missing where the text was cut in the middle: 12 may have been 123. */
@@ -97,8 +103,9 @@ static int read_number(struct cursor *c) {
 
 static int read_word(struct cursor *c, const char *word, enum json_kind kind) {
     size_t len = strlen(word);
-    if (c->t->size - c->at < len || memcmp(c->t->text + c->at, word, len) != 0)
+    if (c->t->size - c->at < len || memcmp(c->t->text + c->at, word, len) != 0) {
         return stop(c);
+    }
     add_node(c, kind, c->at, c->at + len);
     c->at += len;
     return 0;
@@ -125,44 +132,52 @@ static void sort_names(const struct json_tape *t, uint32_t object, uint32_t *nam
 /* Sorted, because a line of a hundred thousand names, each compared with each, would keep everybody else waiting. */
 static void check_duplicates(struct cursor *c, uint32_t object, size_t n_names) {
     struct json_tape *t = c->t;
-    if (t->fault != JSON_OK || n_names < 2)
+    if (t->fault != JSON_OK || n_names < 2) {
         return;
+    }
     if (n_names > t->names_room) {
         t->names_room = n_names < 64 ? 64 : n_names * 2;
         t->names = grow(t->names, t->names_room, sizeof(t->names[0]));
     }
     sort_names(t, object, t->names, n_names);
-    for (size_t i = 1; i < n_names; i++)
+    for (size_t i = 1; i < n_names; i++) {
         if (compare_names(&t->names[i - 1], &t->names[i], t) == 0) {
             fault(c, JSON_DUPLICATE, t->nodes[t->names[i]].start);
             return;
         }
+    }
 }
 
 static int read_members(struct cursor *c, uint32_t object) {
     size_t n_names = 0;
-    if (next_is(c, '}'))
+    if (next_is(c, '}')) {
         return 0;
+    }
     do {
         skip_blanks(c);
-        if (c->at >= c->t->size || c->t->text[c->at] != '"' || read_string(c) != 0)
+        if (c->at >= c->t->size || c->t->text[c->at] != '"' || read_string(c) != 0) {
             return stop(c);
-        if (!next_is(c, ':') || read_value(c) != 0)
+        }
+        if (!next_is(c, ':') || read_value(c) != 0) {
             return stop(c);
+        }
         n_names++;
     } while (next_is(c, ','));
-    if (!next_is(c, '}'))
+    if (!next_is(c, '}')) {
         return stop(c);
+    }
     check_duplicates(c, object, n_names);
     return 0;
 }
 
 static int read_elements(struct cursor *c) {
-    if (next_is(c, ']'))
+    if (next_is(c, ']')) {
         return 0;
+    }
     do {
-        if (read_value(c) != 0)
+        if (read_value(c) != 0) {
             return stop(c);
+        }
     } while (next_is(c, ','));
     return next_is(c, ']') ? 0 : stop(c);
 }
@@ -178,8 +193,9 @@ static int skip_container(struct cursor *c) {
             enum json_fault what = JSON_OK;
             size_t ignored;
             c->at += 1 + json_string_scan(text + c->at + 1, c->t->size - c->at - 1, &what, &ignored);
-            if (c->at >= c->t->size)
+            if (c->at >= c->t->size) {
                 break;
+            }
         }
         open += at == '[' || at == '{';
         open -= at == ']' || at == '}';
@@ -207,8 +223,9 @@ static int read_container(struct cursor *c, enum json_kind kind) {
 
 static int read_value(struct cursor *c) {
     skip_blanks(c);
-    if (c->at >= c->t->size)
+    if (c->at >= c->t->size) {
         return stop(c);
+    }
     switch (c->t->text[c->at]) {
     case '{':
         return read_container(c, JSON_OBJECT);
@@ -240,8 +257,9 @@ enum json_fault json_tape_read(struct json_tape *t, const char *text, size_t siz
     }
     if (read_value(&c) == 0) {
         skip_blanks(&c);
-        if (c.at < size)
+        if (c.at < size) {
             fault(&c, JSON_SYNTAX, c.at);
+        }
     }
     return t->fault;
 }
@@ -253,20 +271,24 @@ void json_tape_free(struct json_tape *t) {
 }
 
 uint32_t json_find(const struct json_tape *t, uint32_t object, const char *name) {
-    if (object >= t->n_nodes || t->nodes[object].kind != JSON_OBJECT)
+    if (object >= t->n_nodes || t->nodes[object].kind != JSON_OBJECT) {
         return 0;
+    }
     uint32_t end = t->nodes[object].next;
     /* On a damaged tape the last name may have no value. */
-    for (uint32_t node = object + 1; node + 1 < end; node = t->nodes[node + 1].next)
-        if (json_is(t, node, name))
+    for (uint32_t node = object + 1; node + 1 < end; node = t->nodes[node + 1].next) {
+        if (json_is(t, node, name)) {
             return node + 1;
+        }
+    }
     return 0;
 }
 
 int json_is(const struct json_tape *t, uint32_t node, const char *string) {
     size_t size;
-    if (t->nodes[node].kind != JSON_STR || t->nodes[node].bad)
+    if (t->nodes[node].kind != JSON_STR || t->nodes[node].bad) {
         return 0;
+    }
     const char *inner = json_text(t, node, &size);
     return json_string_compare(inner, size, string, strlen(string)) == 0;
 }
@@ -275,8 +297,9 @@ uint32_t json_find_inexact(const struct json_tape *t, uint32_t node) {
     for (uint32_t i = node; i < t->nodes[node].next; i++) {
         size_t size;
         const char *text = json_text(t, i, &size);
-        if (t->nodes[i].kind == JSON_NUM && !json_number_exact(text, size))
+        if (t->nodes[i].kind == JSON_NUM && !json_number_exact(text, size)) {
             return i;
+        }
     }
     return 0;
 }
@@ -284,12 +307,13 @@ uint32_t json_find_inexact(const struct json_tape *t, uint32_t node) {
 static void append_leaf(struct buf *out, const struct json_tape *t, uint32_t node, int canonical) {
     size_t size;
     const char *text = json_text(t, node, &size);
-    if (t->nodes[node].kind == JSON_STR)
+    if (t->nodes[node].kind == JSON_STR) {
         json_string_append(out, text, size);
-    else if (t->nodes[node].kind == JSON_NUM && canonical)
+    } else if (t->nodes[node].kind == JSON_NUM && canonical) {
         json_number_canonical(out, text, size);
-    else
+    } else {
         buf_add(out, text, size);
+    }
 }
 
 void json_append(struct buf *out, const struct json_tape *t, uint32_t node) {
@@ -301,8 +325,9 @@ void json_append(struct buf *out, const struct json_tape *t, uint32_t node) {
     }
     buf_add_char(out, is_object ? '{' : '[');
     for (uint32_t i = node + 1; i < n->next; i = t->nodes[i].next) {
-        if (i != node + 1)
+        if (i != node + 1) {
             buf_add(out, ", ", 2);
+        }
         if (is_object) {
             append_leaf(out, t, i++, 0);
             buf_add(out, ": ", 2);
@@ -314,8 +339,9 @@ void json_append(struct buf *out, const struct json_tape *t, uint32_t node) {
 
 static void append_members_sorted(struct buf *out, const struct json_tape *t, uint32_t object) {
     size_t n_names = 0;
-    for (uint32_t i = object + 1; i < t->nodes[object].next; i = t->nodes[i + 1].next)
+    for (uint32_t i = object + 1; i < t->nodes[object].next; i = t->nodes[i + 1].next) {
         n_names++;
+    }
     uint32_t *names = grow(NULL, n_names + 1, sizeof(names[0]));
     sort_names(t, object, names, n_names);
     for (size_t i = 0; i < n_names; i++) {

@@ -41,17 +41,20 @@ static int read_delays(const char *list, struct node_opts *opts) {
         char time[32];
         const char *end = strchrnul(at, ',');
         const char *equals = memrchr(at, '=', (size_t)(end - at));
-        if (!equals || equals == at || end - equals > (ptrdiff_t)sizeof(time))
+        if (!equals || equals == at || end - equals > (ptrdiff_t)sizeof(time)) {
             return -1;
+        }
         memcpy(time, equals + 1, (size_t)(end - equals - 1));
         time[end - equals - 1] = '\0';
         struct node_delay delay = { at, (size_t)(equals - at), 0 };
         if (opts->n_delays == TIDE_REPLICAS || args_duration(time, &delay.delay_ns) != 0 ||
-            delay.delay_ns > PROTOCOL_WAIT_MAX_NS)
+            delay.delay_ns > PROTOCOL_WAIT_MAX_NS) {
             return -1;
+        }
         opts->delays[opts->n_delays++] = delay;
-        if (*end == '\0')
+        if (*end == '\0') {
             return 0;
+        }
         at = end;
     }
 }
@@ -60,31 +63,37 @@ static int set_option(void *ctx, int option, char *arg) {
     struct node_opts *opts = ctx;
     switch (option) {
     case 'd':
-        if (read_delays(arg, opts) != 0)
+        if (read_delays(arg, opts) != 0) {
             return args_error(TOOL, "--delay must be like n2=18ms,n3=78ms, at most 1h each: %s", arg);
+        }
         return 0;
     case 'w':
-        if (args_duration(arg, &opts->ryw_wait_ns) != 0 || opts->ryw_wait_ns > PROTOCOL_WAIT_MAX_NS)
+        if (args_duration(arg, &opts->ryw_wait_ns) != 0 || opts->ryw_wait_ns > PROTOCOL_WAIT_MAX_NS) {
             return args_error(TOOL, "--ryw-wait must be a time like 200ms, at most 1h: %s", arg);
+        }
         return 0;
     case 'm':
         opts->missing_is_error = strcmp(arg, "error") == 0;
-        if (!opts->missing_is_error && strcmp(arg, "null") != 0)
+        if (!opts->missing_is_error && strcmp(arg, "null") != 0) {
             return args_error(TOOL, "--missing must be error or null: %s", arg);
+        }
         return 0;
     case 'r':
         if (args_size(arg, &opts->ring_bytes) != 0 || opts->ring_bytes < (64u << 10) ||
-            opts->ring_bytes > (4ull << 30) || (opts->ring_bytes & (opts->ring_bytes - 1)) != 0)
+            opts->ring_bytes > (4ull << 30) || (opts->ring_bytes & (opts->ring_bytes - 1)) != 0) {
             return args_error(TOOL, "--ring must be a power of two from 64K to 4G: %s", arg);
+        }
         return 0;
     case 't':
-        if (args_size(arg, &opts->table_bytes) != 0 || opts->table_bytes == 0 || opts->table_bytes > (60ull << 30))
+        if (args_size(arg, &opts->table_bytes) != 0 || opts->table_bytes == 0 || opts->table_bytes > (60ull << 30)) {
             return args_error(TOOL, "--table must be a size up to 60G: %s", arg);
+        }
         return 0;
     case 'D':
-        if (!cli_name_is_good(arg))
+        if (!cli_name_is_good(arg)) {
             return args_error(TOOL, "--domain must be 1 to %u of A-Z a-z 0-9 _ - . and not a dot first: %s",
                               TIDE_NAME_MAX, arg);
+        }
         opts->domain = arg;
         return 0;
     default:
@@ -125,8 +134,9 @@ int tool_node(int argc, char **argv) {
         .out_fd = STDOUT_FILENO,
     };
     int code = read_options(argc, argv, &n.opts);
-    if (code != 0)
+    if (code != 0) {
         return code;
+    }
     code = node_serve(&n, STDIN_FILENO) == 0 ? TOOL_OK : TOOL_FAILED;
     node_end(&n);
     return code;

@@ -12,8 +12,9 @@
 /* ---- init ---- */
 
 static void free_ids(struct buf *ids, size_t n_ids) {
-    for (size_t i = 0; i < n_ids; i++)
+    for (size_t i = 0; i < n_ids; i++) {
         buf_free(&ids[i]);
+    }
     free(ids);
 }
 
@@ -22,26 +23,31 @@ static int same_text(const struct buf *a, const struct buf *b) {
 }
 
 static int has_id(const struct buf *ids, size_t n_ids, const struct buf *id) {
-    for (size_t i = 0; i < n_ids; i++)
-        if (same_text(&ids[i], id))
+    for (size_t i = 0; i < n_ids; i++) {
+        if (same_text(&ids[i], id)) {
             return 1;
+        }
+    }
     return 0;
 }
 
 /* The names into ids, which has room for TIDE_REPLICAS; how many, or -1 where the list is not as it must be. */
 static int collect_ids(const struct json_tape *t, uint32_t list, struct buf *ids) {
     int count = 0;
-    if (t->nodes[list].kind != JSON_ARRAY)
+    if (t->nodes[list].kind != JSON_ARRAY) {
         return -1;
+    }
     for (uint32_t i = list + 1; i < t->nodes[list].next; i = t->nodes[i].next) {
         size_t size;
         json_text(t, i, &size);
-        if (count == (int)TIDE_REPLICAS || t->nodes[i].kind != JSON_STR || size == 0)
+        if (count == (int)TIDE_REPLICAS || t->nodes[i].kind != JSON_STR || size == 0) {
             return -1;
+        }
         json_append(&ids[count], t, i);
         count++;
-        if (has_id(ids, (size_t)count - 1, &ids[count - 1]))
+        if (has_id(ids, (size_t)count - 1, &ids[count - 1])) {
             return -1;
+        }
     }
     return count > 0 ? count : -1;
 }
@@ -50,16 +56,18 @@ static int collect_ids(const struct json_tape *t, uint32_t list, struct buf *ids
 static int read_init(struct node *n, const struct request *q, struct buf **out) {
     uint32_t list;
     struct protocol *p = &n->protocol;
-    if (field_string(p, q, "node_id", &n->other) != 0 || field_any(p, q, "node_ids", &list) != 0)
+    if (field_string(p, q, "node_id", &n->other) != 0 || field_any(p, q, "node_ids", &list) != 0) {
         return -1;
+    }
     struct buf *ids = calloc(TIDE_REPLICAS, sizeof(ids[0]));
     int count = ids ? collect_ids(&p->tape, list, ids) : -1;
     if (count > 0 && has_id(ids, (size_t)count, &n->other)) {
         *out = ids;
         return count;
     }
-    if (ids)
+    if (ids) {
         free_ids(ids, TIDE_REPLICAS);
+    }
     protocol_error(p, q, CODE_MALFORMED, "%s",
                    count > 0 ? "node_id must be one of node_ids"
                              : "node_ids must be a list of 1 to 64 different strings, none empty");
@@ -68,8 +76,9 @@ static int read_init(struct node *n, const struct request *q, struct buf **out) 
 
 static int same_init(const struct node *n, const struct buf *ids, size_t n_ids) {
     int same = n_ids == n->n_ids && same_text(&n->protocol.node_id, &n->other);
-    for (size_t i = 0; same && i < n_ids; i++)
+    for (size_t i = 0; same && i < n_ids; i++) {
         same = same_text(&ids[i], &n->ids[i]);
+    }
     return same;
 }
 
@@ -77,8 +86,9 @@ void node_init(struct node *n, const struct request *q) {
     struct protocol *p = &n->protocol;
     struct buf *ids;
     int count = read_init(n, q, &ids);
-    if (count < 0)
+    if (count < 0) {
         return;
+    }
     if (n->domain && !same_init(n, ids, (size_t)count)) {
         protocol_error(p, q, CODE_PRECONDITION, "initialised before, with another node_id or other node_ids");
     } else {
@@ -97,8 +107,9 @@ void node_init(struct node *n, const struct request *q) {
             reply_end(p);
         }
     }
-    if (ids)
+    if (ids) {
         free_ids(ids, TIDE_REPLICAS);
+    }
 }
 
 /* ---- writes ---- */
@@ -117,16 +128,18 @@ static void answer_write(struct node *n, const struct request *q, const char *ty
 void node_write(struct node *n, const struct request *q) {
     struct tide_token token;
     uint32_t node;
-    if (field_key(&n->protocol, q, &n->key) != 0 || field_value(&n->protocol, q, "value", &node, &n->value) != 0)
+    if (field_key(&n->protocol, q, &n->key) != 0 || field_value(&n->protocol, q, "value", &node, &n->value) != 0) {
         return;
+    }
     int rc = tide_put(n->domain, NULL, n->key.data, n->key.size, n->value.data, n->value.size, &token);
     answer_write(n, q, "write_ok", rc, &token);
 }
 
 void node_delete(struct node *n, const struct request *q) {
     struct tide_token token;
-    if (field_key(&n->protocol, q, &n->key) != 0)
+    if (field_key(&n->protocol, q, &n->key) != 0) {
         return;
+    }
     int rc = tide_delete(n->domain, NULL, n->key.data, n->key.size, &token);
     answer_write(n, q, "delete_ok", rc, &token);
 }
@@ -134,8 +147,9 @@ void node_delete(struct node *n, const struct request *q) {
 /* Is the stored value, in n->value, equal to the one whose canonical text is in n->sorted? Order of members and
  * spelling of numbers do not count. */
 static int stored_equals(struct node *n) {
-    if (json_tape_read(&n->stored, n->value.data, n->value.size) != JSON_OK)
+    if (json_tape_read(&n->stored, n->value.data, n->value.size) != JSON_OK) {
         return 0;
+    }
     n->other_sorted.size = 0;
     json_append_canonical(&n->other_sorted, &n->stored, 0);
     return same_text(&n->sorted, &n->other_sorted);
@@ -170,16 +184,20 @@ void node_cas(struct node *n, const struct request *q) {
     uint32_t from, to;
     int create, rc = TIDE_ERR_MISMATCH;
     if (field_key(p, q, &n->key) != 0 || field_value(p, q, "from", &from, &n->other) != 0 ||
-        field_value(p, q, "to", &to, &n->other) != 0 || field_bool(p, q, "create_if_not_exists", 0, &create) != 0)
+        field_value(p, q, "to", &to, &n->other) != 0 || field_bool(p, q, "create_if_not_exists", 0, &create) != 0) {
         return;
+    }
     n->sorted.size = 0;
     json_append_canonical(&n->sorted, &p->tape, from);
-    for (int i = 0; i < CAS_TRIES && rc == TIDE_ERR_MISMATCH; i++)
+    for (int i = 0; i < CAS_TRIES && rc == TIDE_ERR_MISMATCH; i++) {
         rc = try_cas(n, q, create, &token);
-    if (rc == 1)
+    }
+    if (rc == 1) {
         return;
-    if (rc == TIDE_ERR_MISMATCH)
+    }
+    if (rc == TIDE_ERR_MISMATCH) {
         protocol_error(p, q, CODE_UNAVAILABLE, "others changed the key %d times meanwhile; try again", CAS_TRIES);
-    else
+    } else {
         answer_write(n, q, "cas_ok", rc, &token);
+    }
 }

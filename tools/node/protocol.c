@@ -11,8 +11,9 @@
 static int read_msg_id(const struct json_tape *t, uint32_t body, uint64_t *out) {
     uint32_t node = json_find(t, body, "msg_id");
     size_t size;
-    if (node == 0 || t->nodes[node].kind != JSON_NUM || t->nodes[node].bad)
+    if (node == 0 || t->nodes[node].kind != JSON_NUM || t->nodes[node].bad) {
         return -1;
+    }
     const char *text = json_text(t, node, &size);
     return json_number_whole(text, size, out);
 }
@@ -21,8 +22,9 @@ static int read_msg_id(const struct json_tape *t, uint32_t body, uint64_t *out) 
 static uint32_t find_name(const struct json_tape *t, const char *name) {
     uint32_t node = json_find(t, 0, name);
     size_t size;
-    if (node == 0 || t->nodes[node].kind != JSON_STR || t->nodes[node].bad)
+    if (node == 0 || t->nodes[node].kind != JSON_STR || t->nodes[node].bad) {
         return 0;
+    }
     json_text(t, node, &size);
     return size > 0 ? node : 0;
 }
@@ -30,10 +32,11 @@ static uint32_t find_name(const struct json_tape *t, const char *name) {
 /* What is wrong with the line as JSON, for either channel; empty where nothing is. */
 static void describe_fault(const struct json_tape *t, int is_cut, char *text, size_t text_size) {
     text[0] = '\0';
-    if (is_cut)
+    if (is_cut) {
         snprintf(text, text_size, "the line is longer than %u bytes", PROTOCOL_LINE_MAX);
-    else if (t->fault != JSON_OK)
+    } else if (t->fault != JSON_OK) {
         snprintf(text, text_size, "bad JSON at byte %zu: %s", t->fault_at, json_fault_text(t->fault));
+    }
 }
 
 int protocol_read(struct protocol *p, const char *line, size_t size, int is_cut, struct request *q, char *why,
@@ -45,13 +48,14 @@ int protocol_read(struct protocol *p, const char *line, size_t size, int is_cut,
     q->src = find_name(t, "src");
     q->body = json_find(t, 0, "body");
     if (q->src == 0 || read_msg_id(t, q->body, &q->msg_id) != 0) {
-        if (why[0] == '\0')
+        if (why[0] == '\0') {
             snprintf(why, why_size, "%s",
                      t->n_nodes == 0 || t->nodes[0].kind != JSON_OBJECT ? "not a JSON object"
                      : q->src == 0                                      ? "src is missing or no string"
                      : q->body == 0 || t->nodes[q->body].kind != JSON_OBJECT
                          ? "body is missing or no object"
                          : "msg_id is missing or no whole number from 0 to 2^53");
+        }
         return -1;
     }
     q->dest = find_name(t, "dest");
@@ -76,12 +80,13 @@ void protocol_free(struct protocol *p) {
 static void append_sender(struct protocol *p, const struct request *q) {
     struct buf *out = &p->out.text;
     json_out_name(&p->out, "src");
-    if (q->dest)
+    if (q->dest) {
         json_append(out, &p->tape, q->dest);
-    else if (p->node_id.size > 0)
+    } else if (p->node_id.size > 0) {
         buf_add(out, p->node_id.data, p->node_id.size);
-    else
+    } else {
         buf_add_text(out, "\"\"");
+    }
 }
 
 void reply_begin(struct protocol *p, const struct request *q, const char *type) {
@@ -105,12 +110,14 @@ void reply_end(struct protocol *p) {
 void reply_ms(struct protocol *p, const char *name, uint64_t ns) {
     uint64_t us = ns / 1000 + (ns % 1000 != 0);
     json_out_u64(&p->out, name, us / 1000);
-    if (us % 1000 == 0)
+    if (us % 1000 == 0) {
         return;
+    }
     char decimals[] = { '.', (char)('0' + us / 100 % 10), (char)('0' + us / 10 % 10), (char)('0' + us % 10) };
     size_t n = sizeof(decimals);
-    while (decimals[n - 1] == '0')
+    while (decimals[n - 1] == '0') {
         n--;
+    }
     buf_add(&p->out.text, decimals, n);
 }
 

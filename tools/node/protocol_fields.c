@@ -28,11 +28,13 @@ int field_any(struct protocol *p, const struct request *q, const char *name, uin
 int field_string(struct protocol *p, const struct request *q, const char *name, struct buf *out) {
     uint32_t node;
     size_t size;
-    if (field_any(p, q, name, &node) != 0)
+    if (field_any(p, q, name, &node) != 0) {
         return -1;
+    }
     json_text(&p->tape, node, &size);
-    if (kind_of(p, node) != JSON_STR || size == 0)
+    if (kind_of(p, node) != JSON_STR || size == 0) {
         return refuse(p, q, name, "a string that is not empty");
+    }
     out->size = 0;
     json_append(out, &p->tape, node);
     return 0;
@@ -40,8 +42,9 @@ int field_string(struct protocol *p, const struct request *q, const char *name, 
 
 int field_bool(struct protocol *p, const struct request *q, const char *name, int missing, int *out) {
     uint32_t node = json_find(&p->tape, q->body, name);
-    if (node && kind_of(p, node) != JSON_TRUE && kind_of(p, node) != JSON_FALSE)
+    if (node && kind_of(p, node) != JSON_TRUE && kind_of(p, node) != JSON_FALSE) {
         return refuse(p, q, name, "true or false");
+    }
     *out = node ? kind_of(p, node) == JSON_TRUE : missing;
     return 0;
 }
@@ -52,8 +55,9 @@ int field_whole(struct protocol *p, const struct request *q, const char *name, u
     size_t size;
     if (node) {
         const char *text = json_text(&p->tape, node, &size);
-        if (kind_of(p, node) != JSON_NUM || json_number_whole(text, size, &value) != 0)
+        if (kind_of(p, node) != JSON_NUM || json_number_whole(text, size, &value) != 0) {
             return refuse(p, q, name, "a whole number from 0 to 2^53");
+        }
     }
     *out = value;
     return 0;
@@ -107,10 +111,12 @@ static int refuse_inexact(struct protocol *p, const struct request *q, const cha
 int field_key_node(struct protocol *p, const struct request *q, const char *name, uint32_t node, struct buf *out) {
     enum json_kind kind = kind_of(p, node);
     uint32_t inexact = json_find_inexact(&p->tape, node);
-    if (kind == JSON_ARRAY || kind == JSON_OBJECT)
+    if (kind == JSON_ARRAY || kind == JSON_OBJECT) {
         return refuse(p, q, name, "a string, a number, true, false or null");
-    if (inexact)
+    }
+    if (inexact) {
         return refuse_inexact(p, q, name, inexact);
+    }
     size_t start = out->size;
     json_append_canonical(out, &p->tape, node);
     if (out->size - start > TIDE_KEY_MAX) {
@@ -127,11 +133,13 @@ int field_key(struct protocol *p, const struct request *q, struct buf *out) {
 }
 
 int field_value(struct protocol *p, const struct request *q, const char *name, uint32_t *node, struct buf *out) {
-    if (field_any(p, q, name, node) != 0)
+    if (field_any(p, q, name, node) != 0) {
         return -1;
+    }
     uint32_t inexact = json_find_inexact(&p->tape, *node);
-    if (inexact)
+    if (inexact) {
         return refuse_inexact(p, q, name, inexact);
+    }
     out->size = 0;
     json_append(out, &p->tape, *node);
     return 0;

@@ -5,10 +5,11 @@
 
 const char *node_id_of(const struct node *n, uint32_t replica, size_t *size) {
     const struct buf *id = NULL;
-    if (node_is_shared(n) && replica < TIDE_REPLICAS && n->slots[replica].id.size > 0)
+    if (node_is_shared(n) && replica < TIDE_REPLICAS && n->slots[replica].id.size > 0) {
         id = &n->slots[replica].id;
-    else if (!node_is_shared(n) && replica < n->n_ids)
+    } else if (!node_is_shared(n) && replica < n->n_ids) {
         id = &n->ids[replica];
+    }
     *size = id ? id->size : 4;
     return id ? id->data : "null";
 }
@@ -24,8 +25,9 @@ void reply_reason(struct node *n, enum tide_reason reason) {
 }
 
 void count_read(struct node *n, enum tide_reason reason) {
-    if ((unsigned)reason < TIDE_REASONS)
+    if ((unsigned)reason < TIDE_REASONS) {
         n->reads[reason]++;
+    }
 }
 
 void count_bounded_read(struct node *n, enum tide_reason reason) {
@@ -44,8 +46,9 @@ void refuse_bounded_read(struct node *n, const struct request *q, int error, con
     protocol_error_begin(&n->protocol, q, CODE_UNAVAILABLE,
                          error == TIDE_ERR_TIMEOUT ? "no follower keeps the bound within wait_ms"
                                                    : "no follower keeps the bound");
-    if (bound->fallback == TIDE_FALLBACK_ERROR)
+    if (bound->fallback == TIDE_FALLBACK_ERROR) {
         reply_ms(&n->protocol, "actual_staleness_ms", a->staleness_ns);
+    }
     reply_end(&n->protocol);
 }
 
@@ -66,8 +69,9 @@ int read_leader(struct node *n, const struct request *q, struct tide_answer *a) 
 }
 
 int refuse_missing(struct node *n, const struct request *q, int found) {
-    if (found || !n->opts.missing_is_error)
+    if (found || !n->opts.missing_is_error) {
         return 0;
+    }
     protocol_error(&n->protocol, q, CODE_NO_KEY, "there is no such key");
     return -1;
 }
@@ -79,8 +83,9 @@ static void begin_value(struct node *n, const struct request *q, const char *typ
 
 void node_read(struct node *n, const struct request *q) {
     struct tide_answer a;
-    if (field_key(&n->protocol, q, &n->key) != 0 || read_leader(n, q, &a) != 0)
+    if (field_key(&n->protocol, q, &n->key) != 0 || read_leader(n, q, &a) != 0) {
         return;
+    }
     count_read(n, (enum tide_reason)a.reason);
     begin_value(n, q, "read_ok");
     reply_served_by(n, a.served_by);
@@ -97,18 +102,21 @@ int read_bound(struct node *n, const struct request *q, uint64_t default_wait_ns
     if (field_ms(p, q, "max_staleness_ms", MAX_STALENESS_MISSING_NS, PROTOCOL_STALENESS_MAX_NS, &b->max_staleness_ns) !=
             0 ||
         field_whole(p, q, "max_lag", TIDE_UNBOUNDED, &b->max_lag) != 0 ||
-        field_word(p, q, "fallback", FALLBACKS, 0, &fallback) != 0)
+        field_word(p, q, "fallback", FALLBACKS, 0, &fallback) != 0) {
         return -1;
+    }
     b->fallback = CODES[fallback];
-    if (b->fallback == TIDE_FALLBACK_WAIT)
+    if (b->fallback == TIDE_FALLBACK_WAIT) {
         default_wait_ns = n->opts.ryw_wait_ns;
+    }
     return field_ms(p, q, "wait_ms", default_wait_ns, PROTOCOL_WAIT_MAX_NS, &b->wait_ns);
 }
 
 static void answer_zero_staleness(struct node *n, const struct request *q) {
     struct tide_answer a;
-    if (read_leader(n, q, &a) != 0)
+    if (read_leader(n, q, &a) != 0) {
         return;
+    }
     count_read(n, TIDE_REASON_REDIRECTED);
     begin_value(n, q, "follower_read_ok");
     reply_served_by(n, a.served_by);
@@ -119,8 +127,9 @@ static void answer_zero_staleness(struct node *n, const struct request *q) {
 
 /* By a client of its own, after what has been answered so far is out where it may have to wait. */
 static int get_bounded(struct node *n, int alone, const struct tide_bound *bound, struct tide_answer *a, int *found) {
-    if (bound->wait_ns > 0)
+    if (bound->wait_ns > 0) {
         node_flush(n);
+    }
     return get_json(n, alone, bound, a, found);
 }
 
@@ -128,18 +137,21 @@ void reply_freshness(struct node *n, const struct tide_answer *a, int linearizab
     reply_ms(&n->protocol, "actual_staleness_ms", a->staleness_ns);
     reply_served_by(n, a->served_by);
     json_out_bool(&n->protocol.out, "linearizable", linearizable);
-    if (a->stale)
+    if (a->stale) {
         json_out_bool(&n->protocol.out, "stale", 1);
-    if (a->reason >= TIDE_REASON_WAITED)
+    }
+    if (a->reason >= TIDE_REASON_WAITED) {
         reply_reason(n, (enum tide_reason)a->reason);
+    }
 }
 
 void node_follower_read(struct node *n, const struct request *q) {
     struct tide_bound bound = TIDE_BOUND_INIT;
     struct tide_answer a = TIDE_ANSWER_INIT;
     int found;
-    if (field_key(&n->protocol, q, &n->key) != 0 || read_bound(n, q, 0, &bound) != 0)
+    if (field_key(&n->protocol, q, &n->key) != 0 || read_bound(n, q, 0, &bound) != 0) {
         return;
+    }
     if (bound.max_staleness_ns == 0) {
         answer_zero_staleness(n, q);
         return;
@@ -150,8 +162,9 @@ void node_follower_read(struct node *n, const struct request *q) {
         refuse_bounded_read(n, q, rc, &bound, &a);
         return;
     }
-    if (refuse_missing(n, q, found) != 0)
+    if (refuse_missing(n, q, found) != 0) {
         return;
+    }
     count_bounded_read(n, (enum tide_reason)a.reason);
     begin_value(n, q, "follower_read_ok");
     reply_freshness(n, &a, alone);
@@ -161,15 +174,17 @@ void node_follower_read(struct node *n, const struct request *q) {
 int read_fence(struct node *n, const struct request *q, struct tide_bound *b, int *prefer_follower) {
     uint64_t index;
     if (field_whole(&n->protocol, q, "last_write_index", 0, &index) != 0 ||
-        field_bool(&n->protocol, q, "prefer_follower", 1, prefer_follower) != 0)
+        field_bool(&n->protocol, q, "prefer_follower", 1, prefer_follower) != 0) {
         return -1;
+    }
     b->min = (struct tide_token){ index ? n->incarnation : 0, index };
     return 0;
 }
 
 void reply_fence_ahead(struct node *n, uint64_t fence, uint64_t commit_index) {
-    if (fence <= commit_index)
+    if (fence <= commit_index) {
         return;
+    }
     json_out_u64(&n->protocol.out, "leader_commit_index", commit_index);
     json_out_bool(&n->protocol.out, "fence_ahead", 1);
 }
@@ -177,16 +192,19 @@ void reply_fence_ahead(struct node *n, uint64_t fence, uint64_t commit_index) {
 /* From the leader: because the client wants it so, because there is no follower, or because the fence is ahead. */
 static void answer_ryw_leader(struct node *n, const struct request *q, uint64_t fence, int redirected) {
     struct tide_answer a;
-    if (read_leader(n, q, &a) != 0)
+    if (read_leader(n, q, &a) != 0) {
         return;
-    if (redirected)
+    }
+    if (redirected) {
         count_bounded_read(n, TIDE_REASON_BEHIND_REDIRECTED);
-    else
+    } else {
         count_read(n, (enum tide_reason)a.reason);
+    }
     begin_value(n, q, "ryw_read_ok");
     reply_served_by(n, a.served_by);
-    if (redirected)
+    if (redirected) {
         reply_reason(n, TIDE_REASON_BEHIND_REDIRECTED);
+    }
     reply_fence_ahead(n, fence, a.commit_index);
     reply_end(&n->protocol);
 }
@@ -209,8 +227,9 @@ void node_ryw_read(struct node *n, const struct request *q) {
     struct tide_bound bound = TIDE_BOUND_INIT;
     struct tide_answer a = TIDE_ANSWER_INIT;
     int prefer_follower, found;
-    if (field_key(&n->protocol, q, &n->key) != 0 || read_fence(n, q, &bound, &prefer_follower) != 0)
+    if (field_key(&n->protocol, q, &n->key) != 0 || read_fence(n, q, &bound, &prefer_follower) != 0) {
         return;
+    }
     if (!prefer_follower || node_is_alone(n)) {
         answer_ryw_leader(n, q, bound.min.index, 0);
         return;
@@ -218,10 +237,11 @@ void node_ryw_read(struct node *n, const struct request *q) {
     bound.max_staleness_ns = TIDE_UNBOUNDED;
     bound.wait_ns = n->opts.ryw_wait_ns;
     int rc = get_bounded(n, 0, &bound, &a, &found);
-    if (rc == TIDE_ERR_FENCE_AHEAD)
+    if (rc == TIDE_ERR_FENCE_AHEAD) {
         answer_ryw_leader(n, q, bound.min.index, 1);
-    else if (rc != 0)
+    } else if (rc != 0) {
         refuse_bounded_read(n, q, rc, &bound, &a);
-    else if (refuse_missing(n, q, found) == 0)
+    } else if (refuse_missing(n, q, found) == 0) {
         answer_ryw(n, q, &a);
+    }
 }

@@ -33,8 +33,9 @@ static void nap(void) {
 
 void shared_note_slot(struct node *n, const struct tide_replica_info *info) {
     struct node_slot *s = &n->slots[info->id];
-    if (s->pid == info->pid && s->id.size > 0 && strcmp(s->label, info->label) == 0)
+    if (s->pid == info->pid && s->id.size > 0 && strcmp(s->label, info->label) == 0) {
         return;
+    }
     s->pid = info->pid;
     memcpy(s->label, info->label, sizeof(s->label));
     s->id.size = 0;
@@ -62,8 +63,9 @@ static int label_is_used(struct node *n, const char *label, uint32_t but) {
     for (uint32_t i = 0; i < TIDE_REPLICAS; i++) {
         struct tide_replica_info info = TIDE_REPLICA_INFO_INIT;
         if (i != but && tide_replica_info(n->domain, i, &info) == 0 && has_replica(&info) &&
-            strcmp(info.label, label) == 0)
+            strcmp(info.label, label) == 0) {
             return 1;
+        }
     }
     return 0;
 }
@@ -72,11 +74,13 @@ static int label_is_used(struct node *n, const char *label, uint32_t but) {
  * owner's name for a moment. */
 static int label_is_taken(struct node *n, const char *label, uint32_t but) {
     for (int i = 0; i < LOOKS; i++) {
-        if (i > 0)
+        if (i > 0) {
             nap();
+        }
         tide_gc(n->domain, NULL);
-        if (!label_is_used(n, label, but))
+        if (!label_is_used(n, label, but)) {
             return 0;
+        }
     }
     return 1;
 }
@@ -92,15 +96,17 @@ static int stat_log(const struct node *n, struct stat *st) {
 
 int shared_refresh(struct node *n) {
     struct stat st;
-    if (stat_log(n, &st) != 0 || (uint64_t)st.st_dev != n->log_device || (uint64_t)st.st_ino != n->log_inode)
+    if (stat_log(n, &st) != 0 || (uint64_t)st.st_dev != n->log_device || (uint64_t)st.st_ino != n->log_inode) {
         return TIDE_ERR_GONE;
+    }
     return tide_gc(n->domain, NULL);
 }
 
 static int note_log(struct node *n) {
     struct stat st;
-    if (stat_log(n, &st) != 0)
+    if (stat_log(n, &st) != 0) {
         return TIDE_ERR_GONE;
+    }
     n->log_device = (uint64_t)st.st_dev;
     n->log_inode = (uint64_t)st.st_ino;
     return 0;
@@ -113,8 +119,9 @@ static int make_label(const struct buf *id, char label[LABEL_SIZE]) {
     json_string_decode(&name, id->data + 1, id->size - 2);
     int fits = name.size < LABEL_SIZE && !memchr(name.data, '\0', name.size);
     memset(label, 0, LABEL_SIZE);
-    if (fits)
+    if (fits) {
         memcpy(label, name.data, name.size);
+    }
     buf_free(&name);
     return fits ? 0 : NODE_ERR_LABEL;
 }
@@ -123,8 +130,9 @@ static int start_once(struct node *n, const char *label, uint64_t delay_ns, uint
     struct tide_replica_opts opts = TIDE_REPLICA_OPTS_INIT;
     struct tide_info info = TIDE_INFO_INIT;
     int rc = tide_info(n->domain, &info);
-    if (rc != 0)
+    if (rc != 0) {
         return rc;
+    }
     opts.role = info.led ? TIDE_FOLLOWER : TIDE_LEADER;
     opts.candidate = 1;
     opts.label = label;
@@ -138,14 +146,17 @@ static void look_around(struct node *n, const struct buf *ids, size_t n_ids) {
         const struct buf *id = &n->slots[i].id;
         size_t k = 0;
         slot_is_known(n, i);
-        if (id->size == 0)
+        if (id->size == 0) {
             continue;
-        while (k < n_ids && (ids[k].size != id->size || memcmp(ids[k].data, id->data, id->size) != 0))
+        }
+        while (k < n_ids && (ids[k].size != id->size || memcmp(ids[k].data, id->data, id->size) != 0)) {
             k++;
+        }
         struct tide_replica_info info = TIDE_REPLICA_INFO_INIT;
-        if (k == n_ids && tide_replica_info(n->domain, i, &info) == 0 && has_replica(&info))
+        if (k == n_ids && tide_replica_info(n->domain, i, &info) == 0 && has_replica(&info)) {
             args_sayf("tide node", "warning: the domain has a replica %.*s, which is not in node_ids", (int)id->size,
                       id->data);
+        }
     }
 }
 
@@ -154,20 +165,25 @@ int shared_start(struct node *n, const struct buf *node_id, const struct buf *id
     uint32_t slot;
     uint64_t until = now_ns() + START_NS;
     int rc = make_label(node_id, label);
-    if (rc == 0)
+    if (rc == 0) {
         rc = note_log(n);
-    if (rc != 0)
+    }
+    if (rc != 0) {
         return rc;
-    if (label_is_taken(n, label, TIDE_REPLICAS))
+    }
+    if (label_is_taken(n, label, TIDE_REPLICAS)) {
         return NODE_ERR_TAKEN;
+    }
     while ((rc = start_once(n, label, delay_ns, &slot)) != 0) {
-        if ((rc != TIDE_ERR_BUSY && rc != TIDE_ERR_NO_REPLICA) || now_ns() >= until)
+        if ((rc != TIDE_ERR_BUSY && rc != TIDE_ERR_NO_REPLICA) || now_ns() >= until) {
             return rc;
+        }
         nap();
     }
     /* Of two that started at once under one name at least one sees the other here. */
-    if (label_is_taken(n, label, slot))
+    if (label_is_taken(n, label, slot)) {
         return NODE_ERR_TAKEN;
+    }
     look_around(n, ids, n_ids);
     return 0;
 }
@@ -187,12 +203,15 @@ int shared_reader_open(struct node *n, const struct node_try *t, struct tide_rea
     struct tide_reader_opts opts = TIDE_READER_OPTS_INIT;
     struct tide_info info = TIDE_INFO_INIT;
     int rc = shared_refresh(n);
-    if (rc == 0)
+    if (rc == 0) {
         rc = tide_info(n->domain, &info);
-    if (rc != 0)
+    }
+    if (rc != 0) {
         return rc;
-    if (t->at_leader && info.leader < 0)
+    }
+    if (t->at_leader && info.leader < 0) {
         return TIDE_ERR_NO_LEADER;
+    }
     uint64_t leader = info.leader >= 0 ? 1ull << info.leader : 0;
     opts.policy = TIDE_FRESHEST;
     opts.replicas = t->at_leader ? leader : ~(leader | t->avoid);
@@ -202,35 +221,42 @@ int shared_reader_open(struct node *n, const struct node_try *t, struct tide_rea
 /* Nobody leads, or the section was lost: again, until the time is out. */
 static int may_wait(struct node *n, struct node_try *t) {
     uint64_t now = now_ns();
-    if (t->until_ns == 0)
+    if (t->until_ns == 0) {
         t->until_ns = now + LEADER_WAIT_NS;
-    if (now >= t->until_ns)
+    }
+    if (now >= t->until_ns) {
         return 0;
+    }
     node_flush(n);
     nap();
     return 1;
 }
 
 int node_try_again(struct node *n, struct node_try *t, int rc, struct tide_answer *a) {
-    if (!node_is_shared(n))
+    if (!node_is_shared(n)) {
         return 0;
-    if (rc == TIDE_ERR_NO_LEADER || rc == TIDE_ERR_LOST)
+    }
+    if (rc == TIDE_ERR_NO_LEADER || rc == TIDE_ERR_LOST) {
         return may_wait(n, t);
-    if (rc != 0)
+    }
+    if (rc != 0) {
         return 0;
+    }
     int known = slot_is_known(n, a->served_by);
     int led = a->from_leader && a->reason < TIDE_REASON_REDIRECTED;
     int right = t->at_leader ? a->from_leader : !led;
     if ((!known || !right) && t->again++ < TRIES) {
-        if (!right && !t->at_leader)
+        if (!right && !t->at_leader) {
             t->avoid |= 1ull << a->served_by;
+        }
         t->waited_ns += a->waited_ns;
         t->waited |= a->reason == TIDE_REASON_WAITED;
         return 1;
     }
     /* The client waited for all of them. */
     a->waited_ns += t->waited_ns;
-    if (t->waited && a->reason < TIDE_REASON_WAITED)
+    if (t->waited && a->reason < TIDE_REASON_WAITED) {
         a->reason = TIDE_REASON_WAITED;
+    }
     return 0;
 }

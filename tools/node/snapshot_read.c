@@ -32,8 +32,9 @@ static int compare_wanted(const void *a, const void *b, void *arg) {
     size_t x_size, y_size;
     const char *p = name_of(arg, x, &x_size), *q = name_of(arg, y, &y_size);
     int order = memcmp(p, q, x_size < y_size ? x_size : y_size);
-    if (order == 0)
+    if (order == 0) {
         order = (x_size > y_size) - (x_size < y_size);
+    }
     return order ? order : (x->position > y->position) - (x->position < y->position);
 }
 
@@ -50,8 +51,9 @@ static int mark_repeated(struct node *n, struct wanted_keys *keys) {
         size_t a_size, b_size;
         const char *a = name_of(n, &keys->at[i - 1], &a_size), *b = name_of(n, &keys->at[i], &b_size);
         keys->at[i].again = a_size == b_size && memcmp(a, b, a_size) == 0;
-        if (keys->at[i].again && keys->at[i - 1].size != keys->at[i].size)
+        if (keys->at[i].again && keys->at[i - 1].size != keys->at[i].size) {
             result = -1;
+        }
     }
     qsort(keys->at, keys->n, sizeof(keys->at[0]), compare_positions);
     return result;
@@ -62,8 +64,9 @@ static int read_keys(struct node *n, const struct request *q, struct wanted_keys
     struct protocol *p = &n->protocol;
     uint32_t list;
     n->key.size = 0;
-    if (field_any(p, q, "keys", &list) != 0)
+    if (field_any(p, q, "keys", &list) != 0) {
         return -1;
+    }
     const struct json_node *array = &p->tape.nodes[list];
     if (array->kind != JSON_ARRAY) {
         protocol_error(p, q, CODE_MALFORMED, "keys must be a list of keys");
@@ -78,8 +81,9 @@ static int read_keys(struct node *n, const struct request *q, struct wanted_keys
         struct wanted *w = &keys->at[keys->n];
         w->off = n->key.size;
         w->position = (uint32_t)keys->n;
-        if (field_key_node(p, q, "keys", i, &n->key) != 0)
+        if (field_key_node(p, q, "keys", i, &n->key) != 0) {
             return -1;
+        }
         w->size = n->key.size - w->off;
         keys->n++;
     }
@@ -98,10 +102,12 @@ static int section_value(struct node *n, struct tide_reader *r, const char *key,
     value->size = 0;
     buf_reserve(value, VALUE_ROOM);
     while ((rc = tide_section_get(r, key, key_size, value->data, value->room, &size, NULL)) == TIDE_ERR_BUFFER &&
-           size > value->room)
+           size > value->room) {
         buf_reserve(value, size);
-    if (rc != 0)
+    }
+    if (rc != 0) {
         return rc;
+    }
     value->size = size;
     return node_value_json(n);
 }
@@ -116,11 +122,13 @@ static int collect_values(struct node *n, struct tide_reader *r, const struct wa
     for (size_t i = 0; i < keys->n; i++) {
         const struct wanted *w = &keys->at[i];
         size_t name_size;
-        if (w->again)
+        if (w->again) {
             continue;
+        }
         int rc = section_value(n, r, n->key.data + w->off, w->size);
-        if (rc != 0 && rc != TIDE_ERR_NOT_FOUND)
+        if (rc != 0 && rc != TIDE_ERR_NOT_FOUND) {
             return rc;
+        }
         const char *name = name_of(n, w, &name_size);
         json_out_inner_name(out, name, name_size);
         *all_found &= rc == 0;
@@ -148,8 +156,9 @@ static int read_section(struct node *n, int at_leader, const struct wanted_keys 
     do {
         struct tide_reader *reader;
         rc = node_reader_open(n, &t, &reader);
-        if (rc != 0)
+        if (rc != 0) {
             continue;
+        }
         rc = tide_section_begin(reader, bound, &s->answer);
         if (rc == 0) {
             rc = collect_values(n, reader, keys, &s->all_found);
@@ -161,10 +170,12 @@ static int read_section(struct node *n, int at_leader, const struct wanted_keys 
 }
 
 static int read_snapshot_bound(struct node *n, const struct request *q, struct snapshot *s) {
-    if (read_bound(n, q, 0, &s->bound) != 0 || read_fence(n, q, &s->bound, &s->prefer_follower) != 0)
+    if (read_bound(n, q, 0, &s->bound) != 0 || read_fence(n, q, &s->bound, &s->prefer_follower) != 0) {
         return -1;
-    if (s->bound.min.index > 0 && json_find(&n->protocol.tape, q->body, "wait_ms") == 0)
+    }
+    if (s->bound.min.index > 0 && json_find(&n->protocol.tape, q->body, "wait_ms") == 0) {
         s->bound.wait_ns = n->opts.ryw_wait_ns;
+    }
     s->alone = node_is_alone(n);
     s->at_leader = s->bound.max_staleness_ns == 0 || !s->prefer_follower || s->alone;
     return 0;
@@ -174,38 +185,44 @@ static int take_snapshot(struct node *n, const struct wanted_keys *keys, struct 
     const struct tide_bound linearizable = TIDE_BOUND_INIT;
     int rc = TIDE_ERR_FENCE_AHEAD;
     if (!s->at_leader) {
-        if (s->bound.wait_ns > 0)
+        if (s->bound.wait_ns > 0) {
             node_flush(n);
+        }
         rc = read_section(n, 0, keys, &s->bound, s);
         s->fence_ahead = rc == TIDE_ERR_FENCE_AHEAD;
     }
-    if (rc == TIDE_ERR_FENCE_AHEAD)
+    if (rc == TIDE_ERR_FENCE_AHEAD) {
         rc = read_section(n, 1, keys, &linearizable, s);
+    }
     return rc;
 }
 
 /* The reason that the client is told: it asked a follower and the leader answered, whatever the engine's view was. */
 static enum tide_reason snapshot_reason(const struct snapshot *s) {
-    if (s->fence_ahead)
+    if (s->fence_ahead) {
         return TIDE_REASON_BEHIND_REDIRECTED;
-    if (s->at_leader && s->prefer_follower && s->bound.max_staleness_ns == 0)
+    }
+    if (s->at_leader && s->prefer_follower && s->bound.max_staleness_ns == 0) {
         return TIDE_REASON_REDIRECTED;
+    }
     return (enum tide_reason)s->answer.reason;
 }
 
 static void answer_snapshot(struct node *n, const struct request *q, struct snapshot *s) {
     struct protocol *p = &n->protocol;
     s->answer.reason = snapshot_reason(s);
-    if (s->at_leader)
+    if (s->at_leader) {
         count_read(n, (enum tide_reason)s->answer.reason);
-    else
+    } else {
         count_bounded_read(n, (enum tide_reason)s->answer.reason);
+    }
     reply_begin(p, q, "snapshot_read_ok");
     json_out_raw(&p->out, "values", n->values.text.data, n->values.text.size);
     json_out_u64(&p->out, "index", s->answer.index);
     reply_freshness(n, &s->answer, s->bound.max_staleness_ns == 0 || s->alone);
-    if (s->at_leader || s->fence_ahead)
+    if (s->at_leader || s->fence_ahead) {
         reply_fence_ahead(n, s->bound.min.index, s->answer.commit_index);
+    }
     reply_end(p);
 }
 
@@ -214,10 +231,11 @@ void node_snapshot_read(struct node *n, const struct request *q) {
     struct snapshot s = { .bound = TIDE_BOUND_INIT, .answer = TIDE_ANSWER_INIT };
     if (read_keys(n, q, &keys) == 0 && read_snapshot_bound(n, q, &s) == 0) {
         int rc = take_snapshot(n, &keys, &s);
-        if (rc != 0)
+        if (rc != 0) {
             refuse_bounded_read(n, q, rc, &s.bound, &s.answer);
-        else if (refuse_missing(n, q, s.all_found) == 0)
+        } else if (refuse_missing(n, q, s.all_found) == 0) {
             answer_snapshot(n, q, &s);
+        }
     }
     free(keys.at);
 }

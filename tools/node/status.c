@@ -27,39 +27,46 @@ static void look_at_slots(struct node *n, struct slots *s) {
     s->left = 0;
     for (uint32_t i = 0; i < TIDE_REPLICAS; i++) {
         s->info[i] = (struct tide_replica_info)TIDE_REPLICA_INFO_INIT;
-        if (tide_replica_info(n->domain, i, &s->info[i]) != 0)
+        if (tide_replica_info(n->domain, i, &s->info[i]) != 0) {
             continue;
-        if (node_is_shared(n) && s->info[i].state != TIDE_STATE_STOPPED)
+        }
+        if (node_is_shared(n) && s->info[i].state != TIDE_STATE_STOPPED) {
             shared_note_slot(n, &s->info[i]);
-        if (!node_is_shared(n) || s->info[i].state != TIDE_STATE_STOPPED)
+        }
+        if (!node_is_shared(n) || s->info[i].state != TIDE_STATE_STOPPED) {
             s->left |= 1ull << i;
+        }
     }
 }
 
 /* By position in node_ids, which is the slot. */
 static void append_own(struct node *n, const struct slots *s) {
-    for (uint32_t i = 0; i < n->n_ids; i++)
+    for (uint32_t i = 0; i < n->n_ids; i++) {
         append_replica(&n->protocol, &n->ids[i], s->left >> i & 1 ? &s->info[i] : NULL);
+    }
 }
 
 static void append_slots_of(struct node *n, struct slots *s, const struct buf *id) {
     int found = 0;
     for (uint32_t i = 0; i < TIDE_REPLICAS; i++) {
         const struct buf *its = &n->slots[i].id;
-        if (!(s->left >> i & 1) || (id && (its->size != id->size || memcmp(its->data, id->data, id->size) != 0)))
+        if (!(s->left >> i & 1) || (id && (its->size != id->size || memcmp(its->data, id->data, id->size) != 0))) {
             continue;
+        }
         append_replica(&n->protocol, its, &s->info[i]);
         s->left &= ~(1ull << i);
         found = 1;
     }
-    if (!found && id)
+    if (!found && id) {
         append_replica(&n->protocol, id, NULL);
+    }
 }
 
 /* Every replica of the domain: those of node_ids in their order, there or not, then the others in order of slots. */
 static void append_shared(struct node *n, struct slots *s) {
-    for (size_t i = 0; i < n->n_ids; i++)
+    for (size_t i = 0; i < n->n_ids; i++) {
         append_slots_of(n, s, &n->ids[i]);
+    }
     append_slots_of(n, s, NULL);
 }
 
@@ -67,8 +74,9 @@ static void append_reads(struct node *n) {
     struct json_out *out = &n->protocol.out;
     char ratio[32];
     json_out_open(out, "reads", '{');
-    for (int i = 0; i < TIDE_REASONS; i++)
+    for (int i = 0; i < TIDE_REASONS; i++) {
         json_out_u64(out, tide_reason_name((enum tide_reason)i), n->reads[i]);
+    }
     json_out_close(out, '}');
     int size = snprintf(ratio, sizeof(ratio), "%.6g",
                         n->bounded_reads ? (double)n->fallbacks / (double)n->bounded_reads : 0.0);
@@ -94,10 +102,11 @@ void node_status(struct node *n, const struct request *q) {
     json_out_u64(&p->out, "term", info.term);
     json_out_u64(&p->out, "commit_index", info.commit_index);
     json_out_open(&p->out, "replicas", '[');
-    if (node_is_shared(n))
+    if (node_is_shared(n)) {
         append_shared(n, &slots);
-    else
+    } else {
         append_own(n, &slots);
+    }
     json_out_close(&p->out, ']');
     append_reads(n);
     reply_end(p);
