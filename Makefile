@@ -101,7 +101,7 @@ all: deps-named
 	@$(MAKE) $(JOBS) programs
 
 programs: $(B)/libtidemark.a $(TIDE) $(BENCHES) $(if $(filter release,$(CONFIG)),$(B)/libtidemark.so)
-test-programs: programs $(TESTS) $(HELPERS) $(if $(filter release,$(CONFIG)),crash-programs)
+test-programs: programs $(TESTS) $(HELPERS) $(if $(filter release,$(CONFIG)),crash-programs $(OBJ)/embed/libtidemark_pic.a)
 stress-programs: programs $(STRESSES) $(HELPERS)
 
 # Rewritten only when it changes, so that another compiler or other flags rebuild everything and the same ones nothing.
@@ -159,6 +159,11 @@ $(OBJ)/bench/peers/found: FORCE
 	@mkdir -p $(@D)
 	@echo '$(PEER_LIBS)' | cmp -s - $@ || echo '$(PEER_LIBS)' >$@
 $(call objects,$(PEER_SRC)): $(OBJ)/bench/peers/found
+# `tide metrics --listen`: tools/metrics/http.c loads the library when it is used, and without the header says that it was left out.
+$(OBJ)/tools/metrics/found: FORCE
+	@mkdir -p $(@D)
+	@echo '$(call has_header,microhttpd.h,http)' | cmp -s - $@ || echo '$(call has_header,microhttpd.h,http)' >$@
+$(OBJ)/tools/metrics/http.o: $(OBJ)/tools/metrics/found
 $(OBJ)/libpeers.a: $(call objects,$(filter-out bench/peers/main.c,$(PEER_SRC))) $(OBJ)/sources
 	$(archive)
 $(B)/bench/peers: $(OBJ)/bench/peers/main.o $(OBJ)/libpeers.a $(OBJ)/libbench.a $(B)/libtidemark.a
@@ -274,6 +279,7 @@ help:
 	@echo '  make install PREFIX=    libraries, header, tidemark.pc, CMake package, tide, pages, completions, unit;'
 	@echo '                          DESTDIR is honoured, LIBDIR= and the like are in share/install.mk; make uninstall'
 	@echo '  make deb                Debian packages, in build/deb/: libtidemark0, libtidemark-dev, tidemark-tools'
+	@echo '  make wheel              the package for Python, in build/python/: needs python3-dev, python3-setuptools, python3-wheel'
 	@echo '  make deps               install the missing Debian packages (test and bench do it themselves)'
 	@echo '  make clean              remove build/'
 	@echo 'Test:'

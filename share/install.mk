@@ -129,6 +129,15 @@ uninstall:
 	$(Q)rm -f $(addprefix '$(DESTDIR)',$(INSTALLED_LINKS))
 	$(Q)rmdir '$(DESTDIR)$(LIBDIR)/cmake/tidemark' 2>/dev/null || true
 
+# ---- Python ----------------------------------------------------------------------------------------------------------
+
+PYTHON ?= $(firstword $(wildcard /usr/bin/python3) python3)
+.PHONY: wheel
+wheel: $(OBJ)/embed/libtidemark_pic.a
+	$(call say,WHEEL,$(BUILD)/python)
+	$(Q)TIDEMARK_BUILD='$(BUILD)' TIDEMARK_ARCHIVE=$< $(PYTHON) -m pip -q wheel --no-build-isolation --no-deps --no-index -w $(BUILD)/python ./bindings/python
+	$(Q)ls $(BUILD)/python/*.whl
+
 # ---- Debian packages -------------------------------------------------------------------------------------------------
 
 # Built in a copy, since debhelper writes into debian/. The packages lie in build/deb/.

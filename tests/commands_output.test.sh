@@ -33,7 +33,7 @@ full() { # what arguments...
 }
 
 for c in 'get d k' 'get d k --json' 'put d k2 w' 'del d k2' 'cas d k3 v --expect 0' 'scan d' 'scan d --json' 'ls' 'ls --json' 'stat d' \
-    'stat d --json' 'verify d' 'verify d --json' 'snapshot save d -' 'step-down d' 'gc d' 'rm d' 'dump d' 'dump d --json' 'help' \
+    'stat d --json' 'metrics d' 'verify d' 'verify d --json' 'snapshot save d -' 'step-down d' 'gc d' 'rm d' 'dump d' 'dump d --json' 'help' \
     'version' 'get --help' 'dump --help' 'demo --seconds 0.1' 'demo --help' 'node'; do
     # shellcheck disable=SC2086
     closed "$c" $c
@@ -42,7 +42,7 @@ expect 1 "nothing was put" get d k2
 expect 1 "nothing was set" get d k3
 printf '{"src":"c","dest":"n","body":{"type":"init","msg_id":1,"node_id":"n","node_ids":["n"]}}\n' >"$work/init"
 for c in 'get d k' 'get d k --json' 'put d k2 w --timeout 20s' 'cas d k3 v --expect 0 --timeout 20s' 'scan d' 'scan d --json' \
-    'ls' 'ls --json' 'stat d' 'stat d --json' 'stat d --watch 5ms' 'verify d' 'verify d --json' 'snapshot save d -' \
+    'ls' 'ls --json' 'stat d' 'stat d --json' 'metrics' 'stat d --watch 5ms' 'verify d' 'verify d --json' 'snapshot save d -' \
     'gc d' 'dump d' 'dump d --json' 'help' 'help get' 'version' 'get --help' 'dump --help' 'demo --seconds 0.1' \
     'demo --seconds 0.1 --json' 'serve other --followers 0 --ring 64K --table 256K' 'follow d' \
     "snapshot save d $work/full.snap --json"; do

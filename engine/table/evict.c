@@ -107,10 +107,10 @@ static uint32_t evict_find(const struct table_writer *w, uint64_t hash) {
     for (uint32_t links = 0; b != NULL; b = table_overflow(t, b, &links)) {
         for (uint32_t m = table_match(table_tag_word(b, 0), table_tag_word(b, 8), tag); m != 0; m &= m - 1) {
             uint32_t i = (uint32_t)__builtin_ctz(m);
-            if (!table_slot_fits(t, b, i, 0)) {
+            uint32_t node = table_slot_node(t, b, i);
+            if (node == 0) {
                 continue;
             }
-            uint32_t node = table_slot_at(b, i);
             const struct table_node *n = table_node_at(t, node);
             /* MO(node.deleted): relaxed; the writer's own word. */
             if (evict_hash_of(t, n) == hash && atomic_load_explicit(&n->deleted, memory_order_relaxed) == 0) {

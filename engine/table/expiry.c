@@ -17,31 +17,32 @@ struct expiry_look {
 
 /* The node in a slot: its expiry, or 0 where it has none, is deleted, or stands in another bucket, too, and counts there. */
 static uint64_t expiry_of_slot(const struct table_writer *w, const struct table_bucket *b, uint32_t i, uint64_t bucket,
-                               uint64_t *hash) {
+                               struct expiry_due *at) {
     struct table_lengths len;
-    const struct table_node *n = table_node_at(&w->t, table_slot_at(b, i));
+    uint32_t node = table_slot_node(&w->t, b, i);
+    const struct table_node *n = table_node_at(&w->t, node);
     /* MO(node.fields), MO(node.deleted): relaxed; the writer's own nodes. */
-    if (!table_slot_fits(&w->t, b, i, 0) || !node_expires(atomic_load_explicit(&n->value_len, memory_order_relaxed)) ||
+    if (node == 0 || !node_expires(atomic_load_explicit(&n->value_len, memory_order_relaxed)) ||
         atomic_load_explicit(&n->deleted, memory_order_relaxed) != 0 || !table_lengths_of(&w->t, n, &len)) {
         return 0;
     }
-    *hash = table_hash(&w->t, table_node_key(n), len.key);
-    return table_bucket_of(*hash, w->buckets) == bucket ? table_node_expiry(n, &len) : 0;
+    *at = (struct expiry_due){ table_hash(&w->t, table_node_key(n), len.key), node };
+    return table_bucket_of(at->hash, w->buckets) == bucket ? table_node_expiry(n, &len) : 0;
 }
 
 static void expiry_look_at(struct table_writer *w, uint64_t bucket, struct expiry_look *l) {
     uint32_t links = 0;
     for (struct table_bucket *b = table_bucket_at(&w->t, bucket); b != NULL; b = table_overflow(&w->t, b, &links)) {
         for (uint32_t i = 0; i < TABLE_SLOTS; i++) {
-            uint64_t hash;
-            uint64_t expiry = table_tag_at(b, i) != 0 ? expiry_of_slot(w, b, i, bucket, &hash) : 0;
+            struct expiry_due at;
+            uint64_t expiry = table_tag_at(b, i) != 0 ? expiry_of_slot(w, b, i, bucket, &at) : 0;
             if (expiry == 0 || expiry > l->now) {
                 l->least = expiry_earlier(l->least, expiry);
             } else if (l->count == l->most) {
                 l->whole = false;
                 return;
             } else {
-                l->due[l->count++] = (struct expiry_due){ hash, table_slot_at(b, i) };
+                l->due[l->count++] = at;
             }
         }
     }

@@ -293,8 +293,9 @@ static int table_insert(struct table_writer *w, struct table_bucket *b, uint64_t
  * impossible. */
 static bool table_slot_hash(const struct table *t, const struct table_bucket *b, uint32_t i, uint64_t *hash) {
     struct table_lengths len;
-    const struct table_node *n = table_node_at(t, table_slot_at(b, i));
-    if (!table_slot_fits(t, b, i, 0) || !table_lengths_of(t, n, &len)) {
+    uint32_t node = table_slot_node(t, b, i);
+    const struct table_node *n = table_node_at(t, node);
+    if (node == 0 || !table_lengths_of(t, n, &len)) {
         return false;
     }
     *hash = table_hash(t, table_node_key(n), len.key);

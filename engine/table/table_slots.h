@@ -40,14 +40,15 @@ static inline struct table_bucket *table_overflow(const struct table *t, const s
     return (struct table_bucket *)(uintptr_t)table_follow(t, b, table_tag_word(b, 8), links);
 }
 
-/* Does slot i, whose tag is not 0, lead to a node with key_len bytes of key inside the segment? False is noted as
- * damage. */
-static inline bool table_slot_fits(const struct table *t, const struct table_bucket *b, uint32_t i, uint64_t key_len) {
-    bool fits = table_node_fits(t, table_slot_at(b, i), key_len);
-    if (__builtin_expect(!fits, 0)) {
+/* The node that slot i, whose tag is not 0, leads to. 0: its header is not inside the segment, which is noted as damage. The slot's word is
+ * loaded once: another process may change it after the check. */
+static inline uint32_t table_slot_node(const struct table *t, const struct table_bucket *b, uint32_t i) {
+    uint32_t node = table_slot_at(b, i);
+    if (__builtin_expect(!table_node_fits(t, node, 0), 0)) {
         table_note_damage(t, b, "a slot");
+        return 0;
     }
-    return fits;
+    return node;
 }
 
 struct table_place {

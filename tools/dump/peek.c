@@ -98,7 +98,7 @@ static int is_regular(const char *path) {
     return lstat(path, &st) == 0 && S_ISREG(st.st_mode);
 }
 
-static void look_at_file(struct peek *p, struct dump_file *f) {
+static void look_at_file(struct peek *p, struct dump_file *f, peek_more_fn *more, void *ctx) {
     struct dump_log log;
     p->in_use = !dump_file_ended(f);
     p->led = member_led_elsewhere(f->fd);
@@ -111,11 +111,14 @@ static void look_at_file(struct peek *p, struct dump_file *f) {
         snprintf(p->why, sizeof(p->why), "%s", log.problems.count ? log.problems.text[0] : "not this domain's log");
     } else {
         look_at_log(p, f->fd, log.seg);
+        if (more) {
+            more(ctx, f, &log);
+        }
     }
     dump_log_free(&log);
 }
 
-int peek_domain(const char *name, struct peek *out) {
+int peek_domain_more(const char *name, struct peek *out, peek_more_fn *more, void *ctx) {
     char path[SEGMENT_PATH_BYTES];
     struct dump_file f;
     *out = (struct peek){ .leader = -1 };
@@ -129,9 +132,13 @@ int peek_domain(const char *name, struct peek *out) {
         snprintf(out->why, sizeof(out->why), "%s", is_regular(path) ? f.fault : "not a regular file");
         return 0;
     }
-    look_at_file(out, &f);
+    look_at_file(out, &f, more, ctx);
     dump_file_close(&f);
     return 0;
+}
+
+int peek_domain(const char *name, struct peek *out) {
+    return peek_domain_more(name, out, NULL, NULL);
 }
 
 int peek_is_gone(const char *name, uint64_t incarnation) {
@@ -276,6 +283,21 @@ int peek_maps(const char *name, int32_t pid) {
     return found;
 }
 
+int peek_table_of(const struct table_segment *seg, uint64_t file_bytes, struct peek_table *out) {
+    if (seg->nodes_end > file_bytes || seg->buckets_off > seg->nodes_end) {
+        return -1;
+    }
+    uint64_t budget = seg->nodes_end - seg->buckets_off, used = seg->used_bytes;
+    *out = (struct peek_table){
+        .keys = seg->live_keys,
+        .table_bytes = budget,
+        .used_bytes = used < budget ? used : budget,
+        .keys_most = seg->keys_most,
+        .usage = usage_of(seg, budget),
+    };
+    return 0;
+}
+
 int peek_table(const char *name, uint32_t replica, uint64_t incarnation, struct peek_table *out) {
     char path[SEGMENT_PATH_BYTES];
     struct dump_file f;
@@ -285,15 +307,7 @@ int peek_table(const char *name, uint32_t replica, uint64_t incarnation, struct 
     }
     int good = dump_table_read(&t, &f) && t.understood && t.problems.count == 0 &&
                t.seg.header.incarnation == incarnation && t.seg.header.replica == replica;
-    if (good) {
-        *out = (struct peek_table){
-            .keys = t.seg.live_keys,
-            .table_bytes = t.seg.nodes_end - t.seg.buckets_off,
-            .used_bytes = t.seg.used_bytes,
-            .keys_most = t.seg.keys_most,
-            .usage = usage_of(&t.seg, t.seg.nodes_end - t.seg.buckets_off),
-        };
-    }
+    good = good && peek_table_of(&t.seg, f.size_bytes, out) == 0;
     dump_table_free(&t);
     dump_file_close(&f);
     return good ? 0 : -1;

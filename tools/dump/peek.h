@@ -46,6 +46,12 @@ struct peek {
 /* 0, or -1 when there is no such domain. Never fails otherwise: see `state`. */
 int peek_domain(const char *name, struct peek *out);
 
+/* The same; more() is called with the file and the private copy of the log, while both are there, where the state is ALIVE or DEAD. */
+struct dump_file;
+struct dump_log;
+typedef void peek_more_fn(void *ctx, struct dump_file *f, const struct dump_log *log);
+int peek_domain_more(const char *name, struct peek *out, peek_more_fn *more, void *ctx);
+
 /* Nobody has the name any more, or another incarnation has it. 0 also where that cannot be told: a process that is out of
  * descriptors or memory has not found out anything. A cheap look. */
 int peek_is_gone(const char *name, uint64_t incarnation);
@@ -68,6 +74,10 @@ struct peek_table {
     struct usage usage;
 };
 int peek_table(const char *name, uint32_t replica, uint64_t incarnation, struct peek_table *out);
+
+/* The same of a table's first bytes, of which the caller has a private copy and has checked the header. */
+struct table_segment;
+int peek_table_of(const struct table_segment *seg, uint64_t file_bytes, struct peek_table *out);
 
 /* Where the directory of the segments does not exist: a text that says so; else NULL. Lives until this thread's next call. */
 const char *peek_no_directory(void);

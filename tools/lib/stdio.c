@@ -44,6 +44,13 @@ int stdio_flush(void) {
     return failed ? -1 : 0;
 }
 
+void stdio_write(const void *bytes, size_t size) {
+    errno = 0;
+    if (fwrite(bytes, 1, size, stdout) != size && output_error == 0) {
+        output_error = errno;
+    }
+}
+
 void stdio_discard(void) {
     __fpurge(stdout);
     clearerr(stdout);

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "tools/dump/gauges.h"
+
+#include <string.h>
+#include <sys/stat.h>
+
+#include "engine/tidemark.h"
+#include "shm/board.h"
+#include "shm/crc.h"
+#include "shm/segment.h"
+#include "tools/dump/dump.h"
+
+/* ---- reads ------------------------------------------------------------------------------------------------------- */
+
+/* One reader's keys, as tide_read_counts() adds them up. */
+static void add_reader(struct gauges *g, const struct reader_slot *reader) {
+    uint64_t served = 0, misses = reader->misses;
+    for (uint32_t k = 0; k < LAYOUT_REPLICAS; k++) {
+        for (uint32_t reason = 0; reason < TIDE_REASON_REFUSED; reason++) {
+            served += reader->counts[k][reason];
+        }
+    }
+    uint64_t keys = served + reader->extra;
+    g->misses += misses;
+    g->hits += (int64_t)(keys - misses) > 0 ? keys - misses : 0; /* a read may be half counted just now */
+    g->made += reader->made;
+    g->waited += reader->waited;
+}
+
+static void add_reads(struct gauges *g, const struct log_segment *seg) {
+    for (uint32_t i = 0; i < LAYOUT_READERS; i++) {
+        add_reader(g, &seg->readers[i]);
+    }
+    for (uint32_t k = 0; k < LAYOUT_REPLICAS; k++) {
+        for (uint32_t reason = 0; reason < LAYOUT_REASONS; reason++) {
+            g->by_reason[reason] += g->peek.reads[k][reason];
+        }
+    }
+}
+
+/* ---- a replica --------------------------------------------------------------------------------------------------- */
+
+/* When the entry at this position was committed; 0 where it cannot be had any more, or is another. */
+static uint64_t commit_time(struct dump_file *f, const struct log_segment *seg, uint64_t pos, uint64_t index) {
+    struct frame frame;
+    uint64_t reclaimed, at = pos & (seg->ring_bytes - 1), head = seg->ring_bytes - at;
+    head = head < sizeof(frame) ? head : sizeof(frame);
+    if (!dump_file_read(f, seg->ring_off + at, &frame, head) ||
+        (head < sizeof(frame) && !dump_file_read(f, seg->ring_off, (char *)&frame + head, sizeof(frame) - head))) {
+        return 0;
+    }
+    atomic_thread_fence(memory_order_seq_cst);
+    /* What lies at `reclaimed` or beyond was not overwritten before it was read. */
+    if (!dump_file_read(f, offsetof(struct log_segment, leader.reclaimed), &reclaimed, sizeof(reclaimed))) {
+        return 0;
+    }
+    return reclaimed <= pos && frame.index == index ? frame.commit_ts : 0;
+}
+
+/* As the engine has it (docs/design.md, *Staleness, exactly*): a replica is complete up to the instant before the next entry's. */
+static uint64_t staleness_of(struct dump_file *f, const struct log_segment *seg, const struct replica_board *b) {
+    uint64_t applied = b->applied, complete = b->applied_ts;
+    if (applied >= seg->leader.commit) {
+        return 0;
+    }
+    uint64_t next = commit_time(f, seg, b->pos, applied + 1);
+    if (next != 0 && next - 1 > complete) {
+        complete = next - 1;
+    }
+    uint64_t ns = dump_age_ns(&seg->clock, complete);
+    ns = ns == DUMP_AGE_UNKNOWN || ns == 0 ? 1 : ns;
+    return ns + (ns >> 12) + 1; /* the domain's clock may be slow by some parts in a million: round up */
+}
+
+/* The log's header has been checked in every way; a table of that domain is of the same version and layout. */
+static bool is_table_of(const struct segment_header *h, const struct segment_header *log, uint32_t replica) {
+    return h->magic == log->magic && h->version == log->version && h->fingerprint == log->fingerprint &&
+           h->kind == SEGMENT_TABLE && h->incarnation == log->incarnation && h->replica == replica &&
+           crc32c(0, h, offsetof(struct segment_header, crc)) == h->crc;
+}
+
+static void read_table(struct gauges_replica *r, struct gauges_sum *sum, const struct segment_header *log) {
+    char path[SEGMENT_PATH_BYTES];
+    struct stat st;
+    struct dump_file f;
+    struct table_segment seg;
+    if (segment_path(path, log->name, SEGMENT_TABLE, r->id) != 0 || lstat(path, &st) != 0 || !S_ISREG(st.st_mode) ||
+        !dump_file_open(&f, path)) {
+        return;
+    }
+    if (dump_file_read(&f, 0, &seg, sizeof(seg)) && is_table_of(&seg.header, log, r->id) &&
+        peek_table_of(&seg, f.size_bytes, &r->table) == 0) {
+        r->has_table = true;
+        if (sum) {
+            gauges_read_lag(&r->replication, sum, &f, seg.lag_all_off, seg.lag_windows_off);
+        }
+    }
+    dump_file_close(&f);
+}
+
+static void read_replica(struct gauges *g, struct gauges_sum *sum, struct dump_file *f, const struct log_segment *seg,
+                         uint32_t id) {
+    const struct replica_board *b = &seg->replicas[id];
+    uint32_t state = board_state(b);
+    if (state == REPLICA_FREE || state == REPLICA_STOPPED || state > REPLICA_ORPHAN) {
+        return;
+    }
+    struct gauges_replica *r = &g->replicas[g->n++];
+    *r = (struct gauges_replica){
+        .id = id,
+        .state = state,
+        .leads = g->peek.led && g->peek.leader == (int32_t)id,
+        .lives = g->peek.living >> id & 1,
+        .applied = b->applied,
+        .lag = dump_lag(seg, b),
+        .staleness_ns = staleness_of(f, seg, b),
+        .apply_delay_ns = b->apply_delay_ns,
+        .entries = b->entries,
+        .joins = b->joins,
+        .lapped = b->lapped,
+    };
+    memcpy(r->label, b->label, sizeof(r->label));
+    r->label[sizeof(r->label) - 1] = '\0';
+    read_table(r, sum, &seg->header);
+}
+
+/* ---- a domain ---------------------------------------------------------------------------------------------------- */
+
+static uint64_t ring_used(const struct log_segment *seg) {
+    uint64_t tail = seg->leader.tail, least = board_least_pin(seg, UINT64_MAX);
+    uint64_t used = least < tail ? tail - least : 0;
+    return used < seg->ring_bytes ? used : seg->ring_bytes;
+}
+
+static void read_log(void *ctx, struct dump_file *f, const struct dump_log *log) {
+    struct gauges *g = ctx;
+    const struct log_segment *seg = log->seg;
+    g->known = true;
+    g->groups = seg->leader.groups;
+    g->ring_used_bytes = ring_used(seg);
+    g->ring_waits = seg->leader.waits;
+    g->refused_full = seg->leader.refused_full;
+    g->lapped = seg->leader.lapped;
+    g->expired = seg->leader.expired;
+    g->evicted = seg->leader.evicted;
+    add_reads(g, seg);
+    struct gauges_sum *sum = gauges_sum_new(); /* without memory lag is not known */
+    for (uint32_t id = 0; id < LAYOUT_REPLICAS; id++) {
+        read_replica(g, sum, f, seg, id);
+    }
+    gauges_sum_free(sum);
+}
+
+void gauges_read(struct gauges *g, const char *name) {
+    memset(g, 0, sizeof(*g));
+    g->missing = peek_domain_more(name, &g->peek, read_log, g) != 0;
+}
