@@ -124,6 +124,11 @@ exec 3>&-
 wait $!
 exec 4<&-
 
+# ---- time to live ----
+write_short='{"src":"c1","dest":"n1","body":{"type":"write","msg_id":2,"key":"k","value":1,"ttl_ms":1}}'
+{ echo "$init"; echo "$write_short"; sleep 0.1; echo "$read_k"; } | $node >"$work/out" 2>"$work/err"
+check "a key whose ttl_ms is over is not there" is 1 "$(grep -c '"read_ok".*"value": null' "$work/out")"
+
 # ---- signals ----
 # Not SIGINT: a shell without job control starts background commands with it ignored, and what is ignored stays so.
 for signal in TERM HUP; do

@@ -32,6 +32,8 @@ void node_flush(struct node *n) {
 enum protocol_code node_error_code(int error, int is_write) {
     switch (error) {
     case NODE_ERR_TAKEN:
+    case TIDE_ERR_NUMBER:
+    case TIDE_ERR_OVERFLOW:
         return CODE_PRECONDITION;
     case NODE_ERR_NOT_JSON:
     case NODE_ERR_LABEL:

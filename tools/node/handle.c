@@ -15,6 +15,8 @@ static const struct handler HANDLERS[] = {
     { "write", node_write },
     { "delete", node_delete },
     { "cas", node_cas },
+    { "touch", node_touch },
+    { "incr", node_incr },
     { "snapshot_read", node_snapshot_read },
     { "status", node_status },
 };

@@ -139,6 +139,8 @@ void node_handle(struct node *n, const struct request *q);
 void node_init(struct node *n, const struct request *q);
 void node_write(struct node *n, const struct request *q);
 void node_delete(struct node *n, const struct request *q);
+void node_touch(struct node *n, const struct request *q);
+void node_incr(struct node *n, const struct request *q);
 void node_cas(struct node *n, const struct request *q);
 void node_read(struct node *n, const struct request *q);
 void node_follower_read(struct node *n, const struct request *q);

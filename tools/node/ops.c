@@ -127,11 +127,13 @@ static void answer_write(struct node *n, const struct request *q, const char *ty
 
 void node_write(struct node *n, const struct request *q) {
     struct tide_token token;
+    struct tide_put_opts opts = TIDE_PUT_OPTS_INIT;
     uint32_t node;
-    if (field_key(&n->protocol, q, &n->key) != 0 || field_value(&n->protocol, q, "value", &node, &n->value) != 0) {
+    if (field_key(&n->protocol, q, &n->key) != 0 || field_value(&n->protocol, q, "value", &node, &n->value) != 0 ||
+        field_ttl(&n->protocol, q, &opts.ttl_ns) != 0) {
         return;
     }
-    int rc = tide_put(n->domain, NULL, n->key.data, n->key.size, n->value.data, n->value.size, &token);
+    int rc = tide_put_with(n->domain, NULL, n->key.data, n->key.size, n->value.data, n->value.size, &opts, &token);
     answer_write(n, q, "write_ok", rc, &token);
 }
 
@@ -142,6 +144,40 @@ void node_delete(struct node *n, const struct request *q) {
     }
     int rc = tide_delete(n->domain, NULL, n->key.data, n->key.size, &token);
     answer_write(n, q, "delete_ok", rc, &token);
+}
+
+void node_touch(struct node *n, const struct request *q) {
+    struct tide_token token;
+    uint64_t ttl_ns;
+    if (field_key(&n->protocol, q, &n->key) != 0 || field_ttl(&n->protocol, q, &ttl_ns) != 0) {
+        return;
+    }
+    int rc = tide_touch(n->domain, NULL, n->key.data, n->key.size, ttl_ns, &token);
+    if (rc == TIDE_ERR_NOT_FOUND) {
+        protocol_error(&n->protocol, q, CODE_NO_KEY, "there is no such key");
+        return;
+    }
+    answer_write(n, q, "touch_ok", rc, &token);
+}
+
+void node_incr(struct node *n, const struct request *q) {
+    struct protocol *p = &n->protocol;
+    struct tide_put_opts opts = TIDE_PUT_OPTS_INIT;
+    struct tide_token token;
+    int64_t delta, sum;
+    if (field_key(p, q, &n->key) != 0 || field_delta(p, q, "delta", 1, &delta) != 0 ||
+        field_ttl(p, q, &opts.ttl_ns) != 0) {
+        return;
+    }
+    int rc = tide_add(n->domain, NULL, n->key.data, n->key.size, delta, &opts, &token, &sum);
+    if (rc != 0) {
+        node_refuse(n, q, rc, 1);
+        return;
+    }
+    reply_begin(p, q, "incr_ok");
+    json_out_i64(&p->out, "value", sum);
+    json_out_u64(&p->out, "commit_index", token.index);
+    reply_end(p);
 }
 
 /* Is the stored value, in n->value, equal to the one whose canonical text is in n->sorted? Order of members and
@@ -156,7 +192,8 @@ static int stored_equals(struct node *n) {
 }
 
 /* One try: 0 done, 1 answered with an error, TIDE_ERR_MISMATCH when another writer came between, or another error. */
-static int try_cas(struct node *n, const struct request *q, int create, struct tide_token *token) {
+static int try_cas(struct node *n, const struct request *q, int create, const struct tide_put_opts *opts,
+                   struct tide_token *token) {
     const struct tide_bound bound = TIDE_BOUND_INIT;
     struct tide_answer a;
     int found;
@@ -174,23 +211,25 @@ static int try_cas(struct node *n, const struct request *q, int create, struct t
         protocol_error(&n->protocol, q, CODE_PRECONDITION, "the value is not the one in from");
         return 1;
     }
-    return tide_cas(n->domain, NULL, n->key.data, n->key.size, found ? a.version : 0, n->other.data, n->other.size,
-                    token, NULL);
+    return tide_cas_with(n->domain, NULL, n->key.data, n->key.size, found ? a.version : 0, n->other.data, n->other.size,
+                         opts, token, NULL);
 }
 
 void node_cas(struct node *n, const struct request *q) {
     struct protocol *p = &n->protocol;
+    struct tide_put_opts opts = TIDE_PUT_OPTS_INIT;
     struct tide_token token;
     uint32_t from, to;
     int create, rc = TIDE_ERR_MISMATCH;
     if (field_key(p, q, &n->key) != 0 || field_value(p, q, "from", &from, &n->other) != 0 ||
-        field_value(p, q, "to", &to, &n->other) != 0 || field_bool(p, q, "create_if_not_exists", 0, &create) != 0) {
+        field_value(p, q, "to", &to, &n->other) != 0 || field_bool(p, q, "create_if_not_exists", 0, &create) != 0 ||
+        field_ttl(p, q, &opts.ttl_ns) != 0) {
         return;
     }
     n->sorted.size = 0;
     json_append_canonical(&n->sorted, &p->tape, from);
     for (int i = 0; i < CAS_TRIES && rc == TIDE_ERR_MISMATCH; i++) {
-        rc = try_cas(n, q, create, &token);
+        rc = try_cas(n, q, create, &opts, &token);
     }
     if (rc == 1) {
         return;

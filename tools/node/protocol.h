@@ -21,6 +21,8 @@
 #define PROTOCOL_WAIT_MAX_NS (3600ull * 1000000000)            /* no request may keep the others waiting for longer */
 #define PROTOCOL_STALENESS_MAX_NS (1000000000000ull * 1000000) /* 1e12 ms, some 31 years */
 
+#define PROTOCOL_TTL_MAX_MS 1000000000000ull /* some 31 years */
+
 /* Maelstrom's error codes. 0 and 13 leave open what became of the request, the others say that it was not done. */
 enum protocol_code {
     CODE_TIMEOUT = 0,
@@ -79,6 +81,10 @@ int field_bool(struct protocol *p, const struct request *q, const char *name, in
 int field_whole(struct protocol *p, const struct request *q, const char *name, uint64_t missing, uint64_t *out);
 int field_ms(struct protocol *p, const struct request *q, const char *name, uint64_t missing_ns, uint64_t max_ns,
              uint64_t *out_ns);
+/* ttl_ms as nanoseconds; 0 where it is missing. */
+int field_ttl(struct protocol *p, const struct request *q, uint64_t *out_ns);
+/* A whole number with a sign; `missing` where it is not there. */
+int field_delta(struct protocol *p, const struct request *q, const char *name, int64_t missing, int64_t *out);
 /* One of the words (NULL ends the list); its position into *out. */
 int field_word(struct protocol *p, const struct request *q, const char *name, const char *const *words,
                unsigned missing, unsigned *out);

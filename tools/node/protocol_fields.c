@@ -81,6 +81,38 @@ int field_ms(struct protocol *p, const struct request *q, const char *name, uint
     return 0;
 }
 
+int field_ttl(struct protocol *p, const struct request *q, uint64_t *out_ns) {
+    uint32_t node = json_find(&p->tape, q->body, "ttl_ms");
+    uint64_t ms = 0;
+    size_t size;
+    if (node) {
+        const char *text = json_text(&p->tape, node, &size);
+        if (kind_of(p, node) != JSON_NUM || json_number_whole(text, size, &ms) != 0 || ms == 0 ||
+            ms > PROTOCOL_TTL_MAX_MS) {
+            return refuse(p, q, "ttl_ms", "a whole number of milliseconds from 1 to 1000000000000");
+        }
+    }
+    *out_ns = ms * 1000000;
+    return 0;
+}
+
+int field_delta(struct protocol *p, const struct request *q, const char *name, int64_t missing, int64_t *out) {
+    uint32_t node = json_find(&p->tape, q->body, name);
+    uint64_t value;
+    size_t size;
+    if (!node) {
+        *out = missing;
+        return 0;
+    }
+    const char *text = json_text(&p->tape, node, &size);
+    int negative = kind_of(p, node) == JSON_NUM && text[0] == '-';
+    if (kind_of(p, node) != JSON_NUM || json_number_whole(text + negative, size - (size_t)negative, &value) != 0) {
+        return refuse(p, q, name, "a whole number from -2^53 to 2^53");
+    }
+    *out = negative ? -(int64_t)value : (int64_t)value;
+    return 0;
+}
+
 int field_word(struct protocol *p, const struct request *q, const char *name, const char *const *words,
                unsigned missing, unsigned *out) {
     uint32_t node = json_find(&p->tape, q->body, name);
