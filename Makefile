@@ -76,8 +76,9 @@ objects = $(patsubst %.c,$(OBJ)/%.o,$(1))
 TIDE := $(if $(TOOL_MAIN),$(B)/tide)
 PEER_SRC := $(wildcard bench/peers/*.c)
 # Benchmarks that hold bars, each run as build/bench/NAME --json FILE, in this order, by `make bench-peers`.
-BAR_BENCHES ?= peers ring visibility put failover join idle memory growth reserve watch make ttl
+BAR_BENCHES ?= peers ring visibility put failover join idle memory growth reserve watch make ttl hitratio
 PEERS_OPTIONS ?=
+HITRATIO_OPTIONS ?=
 BENCHES := $(addprefix $(B)/bench/,$(BENCH_MAINS))
 TESTS := $(patsubst tests/%.c,$(B)/tests/%,$(TEST_SRC))
 STRESSES := $(patsubst tests/%.c,$(B)/tests/%,$(STRESS_SRC))
@@ -208,7 +209,7 @@ bench-peers:
 	@$(MAKE) $(JOBS) programs $(B)/bench/peers
 	@mkdir -p $(B)/report
 	@failed=; for bench in $(BAR_BENCHES); do \
-		options=; [ $$bench = peers ] && options='$(PEERS_OPTIONS)'; \
+		options=; case $$bench in peers) options='$(PEERS_OPTIONS)' ;; hitratio) options='$(HITRATIO_OPTIONS)' ;; esac; \
 		echo "$(B)/bench/$$bench $$options --json $(B)/report/$$bench.json"; \
 		$(B)/bench/$$bench $$options --json $(B)/report/$$bench.json; rc=$$?; \
 		[ $$rc -lt 128 ] || exit $$rc; \

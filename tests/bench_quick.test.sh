@@ -20,7 +20,7 @@ left() { # name, pid
     ls /dev/shm 2>/dev/null | grep "tidemark\.bench-$1-$2\." || true
 }
 
-for name in failover join idle memory growth reserve watch make ttl; do
+for name in failover join idle memory growth reserve watch make ttl hitratio; do
     "$bench/$name" --quick --json "$tmp/$name.json" >"$tmp/$name.txt" &
     pid=$!
     running=$pid
@@ -36,6 +36,61 @@ for name in failover join idle memory growth reserve watch make ttl; do
         [ "$rc" = 2 ] && grep -q -- '--help' "$tmp/out" || die "$name $wrong: status $rc, $(cat "$tmp/out")"
     done
 done
+
+# ---- traces ----------------------------------------------------------------------------------------------------------
+
+# Keys 1 .. 40 again and again, and between them 2,000 that are asked for once.
+awk 'BEGIN { for (i = 0; i < 4000; i++) print i % 2 ? "k" i % 80 : "once-" i }' >"$tmp/small.txt"
+hitratio() { # options
+    rc=0
+    "$bench/hitratio" --objects 100 --json "$tmp/trace.json" "$@" >"$tmp/trace.txt" 2>&1 || rc=$?
+}
+hitratio --trace "$tmp/small.txt" --picture "$tmp/small.svg"
+[ "$rc" = 0 ] || die "hitratio --trace: status $rc, $(cat "$tmp/trace.txt")"
+grep -q '^small: 4000 requests, 2040 keys' "$tmp/trace.txt" || die "hitratio read something else: $(head -2 "$tmp/trace.txt")"
+# What is read again stays, whatever else comes: half of the requests are for keys that nobody asked for before.
+grep -q '^Tidemark, evict = s3fifo  5[12]\.' "$tmp/trace.txt" || die "hitratio, misses: $(cat "$tmp/trace.txt")"
+"$bench/bars" --text "$tmp/trace.json" | grep -q "^small, 100 objects: misses above simulated S3-FIFO's .*kept" ||
+    die "hitratio has no bar about the simulator: $("$bench/bars" --text "$tmp/trace.json")"
+if command -v gnuplot >/dev/null; then
+    grep -q '</svg>' "$tmp/small.svg" || die "hitratio drew no picture"
+fi
+if ! command -v memcached >/dev/null; then
+    grep -q 'left out: no memcached in PATH' "$tmp/trace.txt" || die "hitratio does not say that memcached is missing"
+fi
+if command -v xz >/dev/null; then
+    xz -kf "$tmp/small.txt"
+    hitratio --trace "$tmp/small.txt.xz"
+    [ "$rc" = 0 ] && grep -q '^small: 4000 requests, 2040 keys' "$tmp/trace.txt" ||
+        die "hitratio with a packed trace: status $rc, $(cat "$tmp/trace.txt")"
+    head -c 300 "$tmp/small.txt.xz" >"$tmp/cut.xz"
+    hitratio --trace "$tmp/cut.xz"
+    [ "$rc" = 1 ] && grep -q 'damaged or cut off' "$tmp/trace.txt" || die "a cut trace: status $rc, $(cat "$tmp/trace.txt")"
+    mkdir -p "$tmp/empty"
+    rc=0
+    PATH=$tmp/empty "$bench/hitratio" --trace "$tmp/small.txt.xz" >"$tmp/trace.txt" 2>&1 || rc=$?
+    [ "$rc" = 1 ] && grep -q 'no xz in PATH; install xz-utils' "$tmp/trace.txt" ||
+        die "without xz: status $rc, $(cat "$tmp/trace.txt")"
+fi
+
+# A trace that is no trace.
+no_trace() { # file, what is said
+    hitratio --trace "$1"
+    [ "$rc" = 1 ] && grep -q "$2" "$tmp/trace.txt" || die "hitratio --trace $1: status $rc, $(cat "$tmp/trace.txt")"
+}
+: >"$tmp/none"
+no_trace "$tmp/none" 'no request in it'
+no_trace "$tmp/nowhere" 'No such file'
+no_trace "$tmp" 'directory'
+printf 'a\n\nb\n' >"$tmp/wrong"
+no_trace "$tmp/wrong" 'line 2: it is empty'
+printf 'a\nb c\n' >"$tmp/wrong"
+no_trace "$tmp/wrong" 'line 2: it holds a blank'
+printf 'a\nb\000c\n' >"$tmp/wrong"
+no_trace "$tmp/wrong" 'line 2: it holds a blank or a byte that is no text'
+awk 'BEGIN { for (i = 0; i < 251; i++) printf "k"; print "" }' >"$tmp/wrong"
+no_trace "$tmp/wrong" 'line 1: it is too long'
+no_trace "$bench/hitratio" 'line 1: '
 
 # The tables and the JSON do not mix on stdout.
 "$bench/memory" --quick --json - >"$tmp/stdout.json"
@@ -94,7 +149,7 @@ grep -q 'href="#join".*href="#reserve"' "$tmp/page.html" || die "the page has no
 grep -q 'Less is better' "$tmp/page.html" || die "figures do not say which way is better"
 
 # Without gnuplot: the tables, and a line that says so.
-mkdir "$tmp/empty"
+mkdir -p "$tmp/empty"
 PATH=$tmp/empty "$bench/bars" --out "$tmp/plain.html" "$@" >/dev/null
 grep -q 'gnuplot is not installed' "$tmp/plain.html" || die "the page does not say that gnuplot is missing"
 grep -q 'base64' "$tmp/plain.html" && die "a picture without gnuplot"

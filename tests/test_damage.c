@@ -171,6 +171,20 @@ static void lane__number_set_back_after_a_change_of_leader__nothing_is_said_to_b
     close_all(d, other, name);
 }
 
+static void leader__budget_of_newcomers_changed__none_reserves_more_than_a_table_has(void **state) {
+    (void)state;
+    const char *name = help_name();
+    struct tide *d = open_listening(name, NULL);
+    help_leader(d);
+    fill(d, 10);
+    struct tide *other = open_listening(name, NULL);
+    atomic_store(&d->log->leader.table_bytes, UINT64_C(1) << 30);
+    uint32_t id;
+    assert_int_equal(tide_replica_start(other, NULL, &id), 0);
+    assert_true(other->running[id]->table_bytes < UINT64_C(1) << 30);
+    close_all(d, other, name);
+}
+
 static void clock__rate_of_zero__waits_end(void **state) {
     (void)state;
     const char *name = help_name();
@@ -241,6 +255,7 @@ int main(void) {
         cmocka_unit_test(leader__slot_damaged__serves_nothing_more_and_says_so),
         cmocka_unit_test(lane__last_number_at_its_most__write_is_done),
         cmocka_unit_test(lane__number_set_back_after_a_change_of_leader__nothing_is_said_to_be_done_that_is_not),
+        cmocka_unit_test(leader__budget_of_newcomers_changed__none_reserves_more_than_a_table_has),
         cmocka_unit_test(clock__rate_of_zero__waits_end),
         cmocka_unit_test(buckets__of_another_processs_table_beyond_it__verify_ends_and_tells),
         cmocka_unit_test(words_of_creation__changed_later__are_not_looked_at),

@@ -67,6 +67,9 @@ static void options__choose_frames(void **state) {
         { "--key", "key:4", "--full", "--full", 2 }, { "--key", "\\x01z", "--full", "--full", 1 },
         { "--from", "60", "--limit", "3", 0 },       { "--from", "end", "--limit", "3", 0 },
         { "--key", "key:4", "--from", "5", 1 },      { "--from", "52", "--limit", "9", 1 },
+        { "--at", "40", "--full", "--full", 1 },     { "--at", "60", "--full", "--full", 0 },
+        { "--between", "3..7", "--limit", "9", 5 },  { "--between", "50..90", "--full", "--full", 3 },
+        { "--between", "3..3", "--limit", "9", 1 },  { "--between", "3..9", "--key", "key:4", 1 },
     };
     for (size_t i = 0; i < sizeof(CASES) / sizeof(CASES[0]); i++) {
         char *out = DUMP_SAYS(0, "--json", "demo", CASES[i].a, CASES[i].b, CASES[i].c, CASES[i].d);

@@ -145,7 +145,8 @@ const char *bench_figure_text(char out[BENCH_TEXT], double value, const char *un
         snprintf(out, BENCH_TEXT, "%.2fx", value);
     } else if (strcmp(unit, "share") == 0) {
         char percent[BENCH_TEXT];
-        snprintf(out, BENCH_TEXT, "%.20s %%", bench_format_percent(percent, value));
+        snprintf(out, BENCH_TEXT, "%s%.20s %%", value < 0.0 ? "-" : "",
+                 bench_format_percent(percent, value < 0.0 ? -value : value));
     } else if (strcmp(unit, "1/s") == 0) {
         char count[BENCH_TEXT];
         snprintf(out, BENCH_TEXT, "%.20s/s", bench_format_count(count, value));

@@ -17,7 +17,7 @@ static const char after[] = "Exit codes: 0 measured; 1 the engine or a file fail
 
 /* -1: go on; else an exit code. */
 static int read_arguments(struct bench_program *p, int argc, char **argv) {
-    struct bench_arg args[BENCH_NUMBERS_MAX + 3] = { { .name = NULL } };
+    struct bench_arg args[BENCH_NUMBERS_MAX + BENCH_MORE_MAX + 3] = { { .name = NULL } };
     char help[BENCH_NUMBERS_MAX + 1][160];
     uint64_t repetitions = p->repetitions;
     const struct bench_number own = { "repetitions", "", &repetitions, 1, BENCH_REPETITIONS_MAX, 1 };
@@ -35,9 +35,15 @@ static int read_arguments(struct bench_program *p, int argc, char **argv) {
     args[n + 1] = (struct bench_arg)BENCH_ARG(
         TEXT, "json", "FILE", &p->json_path,
         "write the result as JSON (docs/bench.md); - is stdout, without\nthe tables", .wants = "a file name, or -");
-    struct bench_command c = {
-        .name = p->name, .usage = "[options]", .about = p->about, .after = after, .args = args, .args_n = n + 2
-    };
+    for (uint32_t k = 0; k < p->more_n; k++) {
+        args[n + 2 + k] = p->more[k];
+    }
+    struct bench_command c = { .name = p->name,
+                               .usage = "[options]",
+                               .about = p->about,
+                               .after = after,
+                               .args = args,
+                               .args_n = n + 2 + p->more_n };
     int code = bench_args_take(&c, argc, argv);
     for (uint32_t k = 0; k < n && p->quick; k++) {
         *all[k]->value = c.given >> k & 1 ? *all[k]->value : all[k]->quick;

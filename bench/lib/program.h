@@ -20,6 +20,7 @@
 
 #define BENCH_NO_ROW BENCH_NO_FIGURE
 #define BENCH_NUMBERS_MAX 8u
+#define BENCH_MORE_MAX 4u
 
 /* A number that can be given: "--keys N". `value` holds the default; `quick` is taken by --quick where none is
  * given. */
@@ -36,6 +37,8 @@ struct bench_program {
     const char *about;                  /* for --help: what is measured, lines that end in \n */
     const struct bench_number *numbers; /* what the command line takes besides; may be NULL */
     uint32_t numbers_n;
+    const struct bench_arg *more; /* what else it takes, BENCH_MORE_MAX at most; may be NULL */
+    uint32_t more_n;
     uint32_t repetitions;
     int quick; /* for tests: that it works, not what the figures are */
     const char *json_path;

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "engine/log/agree.h"
 
+#include <sys/stat.h>
+
 #include "shm/fault.h"
 #include "shm/nap.h"
+#include "shm/segment.h"
 
 #define AGREE_NAP_NS UINT64_C(5000000)
 
@@ -32,11 +35,29 @@ static bool agree_has_others(const struct replica *r) {
     return false;
 }
 
+/* The budget that the leader's board asks of newcomers; 0: none. A newcomer reserves as much, and a changed word could ask for all the
+ * memory there is. So it is believed only where one of the domain's tables is that large: the size of a file is the kernel's word. */
+static uint64_t agree_asked(const struct tide *d) {
+    uint64_t bytes = atomic_load(&d->log->leader.table_bytes); /* also of the dead: what they left fits as much */
+    if (bytes == d->words.table_bytes || !agree_is_budget(d, bytes)) {
+        return agree_is_budget(d, bytes) ? bytes : 0;
+    }
+    uint64_t size = table_segment_bytes(bytes);
+    for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
+        char path[SEGMENT_PATH_BYTES];
+        struct stat st;
+        if (segment_path(path, d->name, SEGMENT_TABLE, i) == 0 && stat(path, &st) == 0 && st.st_size >= 0 &&
+            (uint64_t)st.st_size >= size) {
+            return bytes;
+        }
+    }
+    return 0;
+}
+
 /* The budget that newcomers must have, or 0: any. A leader of a domain where nobody is left may have less, and is told where that does
  * not hold what was left. */
 static uint64_t agree_least(const struct replica *r, bool leads) {
-    uint64_t bytes = atomic_load(&r->domain->log->leader.table_bytes);
-    return agree_is_budget(r->domain, bytes) && (!leads || agree_has_others(r)) ? bytes : 0;
+    return !leads || agree_has_others(r) ? agree_asked(r->domain) : 0;
 }
 
 static bool agree_holds(const struct tide *d, uint64_t table_bytes, uint64_t least_bytes) {
@@ -50,8 +71,8 @@ static bool agree_holds(const struct tide *d, uint64_t table_bytes, uint64_t lea
 
 int agree_join(struct replica *r, uint64_t asked_bytes, bool leads) {
     struct tide *d = r->domain;
-    uint64_t had = atomic_load(&d->log->leader.table_bytes); /* also of the dead: what they left fits as much */
-    r->table_bytes = asked_bytes != 0 ? asked_bytes : agree_is_budget(d, had) ? had : d->words.table_bytes;
+    uint64_t had = agree_asked(d);
+    r->table_bytes = asked_bytes != 0 ? asked_bytes : had != 0 ? had : d->words.table_bytes;
     atomic_store(&r->view.board->table_bytes, r->table_bytes);
     uint64_t least = agree_least(r, leads);
     if (!agree_holds(d, r->table_bytes, least)) {

@@ -28,6 +28,8 @@ static const char HELP[] =
     "\n"
     "  --from INDEX|end  first entry to show (default: the oldest that is there; end: only what is committed from now\n"
     "                    on)\n"
+    "  --at INDEX        show the entry of this index alone\n"
+    "  --between A..B    show the entries from index A to index B\n"
     "  --limit N         show at most N entries\n"
     "  --key KEY         show only entries of this key; \\xNN is the byte NN, \\\\ a backslash\n"
     "  --follow          go on with new entries as they are committed, until SIGINT or until the domain ends: its "
@@ -51,7 +53,8 @@ struct options {
     const char *what;
     char *key; /* unescaped, on the heap; NULL: any */
     size_t key_len;
-    uint64_t from, limit;
+    uint64_t from, until, limit;                         /* until: the last index to show */
+    unsigned ranges;                                     /* how often a range was given */
     bool from_end, follow, full, no_ring, json, of_ring; /* of_ring: an option that only a log knows was given */
 };
 
@@ -62,6 +65,7 @@ struct dump_run {
     struct dump_file file;
     struct dump_totals totals;
     uint32_t problems_shown;
+    bool done; /* the last entry that was asked for has been passed */
 };
 
 static volatile sig_atomic_t stopped;
@@ -73,10 +77,12 @@ static void on_signal(int sig) {
 
 /* ---- options ----------------------------------------------------------------------------------------------------- */
 
-enum { OPT_FROM = 256, OPT_LIMIT, OPT_KEY, OPT_FOLLOW, OPT_FULL, OPT_NO_RING };
+enum { OPT_FROM = 256, OPT_AT, OPT_BETWEEN, OPT_LIMIT, OPT_KEY, OPT_FOLLOW, OPT_FULL, OPT_NO_RING };
 
 static const struct option LIST[] = {
     { "from", required_argument, NULL, OPT_FROM },
+    { "at", required_argument, NULL, OPT_AT },
+    { "between", required_argument, NULL, OPT_BETWEEN },
     { "limit", required_argument, NULL, OPT_LIMIT },
     { "key", required_argument, NULL, OPT_KEY },
     { "follow", no_argument, NULL, OPT_FOLLOW },
@@ -99,9 +105,25 @@ static int set_key(struct options *o, const char *text) {
     return TOOL_OK;
 }
 
+/* "A..B" */
+static int set_between(struct options *o, const char *text) {
+    char first[24];
+    const char *dots = strstr(text, "..");
+    size_t length = dots ? (size_t)(dots - text) : sizeof(first);
+    if (length < sizeof(first)) {
+        snprintf(first, sizeof(first), "%.*s", (int)length, text);
+        if (args_u64(first, 1, UINT64_MAX - 1, &o->from) == 0 &&
+            args_u64(dots + 2, o->from, UINT64_MAX, &o->until) == 0) {
+            return TOOL_OK;
+        }
+    }
+    return args_error(TOOL, "--between: '%s' is no pair of indexes A..B with 1 <= A <= B", text);
+}
+
 static int set_option(void *ctx, int c, char *arg) {
     struct options *o = ctx;
-    o->of_ring |= c == OPT_FROM || c == OPT_LIMIT || c == OPT_KEY || c == OPT_FOLLOW;
+    o->ranges += c == OPT_FROM || c == OPT_AT || c == OPT_BETWEEN;
+    o->of_ring |= c == OPT_FROM || c == OPT_AT || c == OPT_BETWEEN || c == OPT_LIMIT || c == OPT_KEY || c == OPT_FOLLOW;
     switch (c) {
     case OPT_FROM:
         o->from_end = strcmp(arg, "end") == 0;
@@ -109,6 +131,14 @@ static int set_option(void *ctx, int c, char *arg) {
             return args_error(TOOL, "--from: '%s' is no index (1 or more) and not 'end'", arg);
         }
         return TOOL_OK;
+    case OPT_AT:
+        if (args_u64(arg, 1, UINT64_MAX - 1, &o->from) != 0) {
+            return args_error(TOOL, "--at: '%s' is no index (1 or more)", arg);
+        }
+        o->until = o->from;
+        return TOOL_OK;
+    case OPT_BETWEEN:
+        return set_between(o, arg);
     case OPT_LIMIT:
         if (args_u64(arg, 1, UINT64_MAX, &o->limit) != 0) {
             return args_error(TOOL, "--limit: '%s' is no number from 1 on", arg);
@@ -133,7 +163,7 @@ static int set_option(void *ctx, int c, char *arg) {
 
 /* -1: go on; otherwise the exit code. */
 static int read_options(struct options *o, int argc, char **argv) {
-    o->limit = UINT64_MAX;
+    o->limit = o->until = UINT64_MAX;
     const struct args_options options = { HELP, "h", LIST, set_option };
     int code = args_options(&options, argc, argv, o);
     if (code != TOOL_OK) {
@@ -147,8 +177,11 @@ static int read_options(struct options *o, int argc, char **argv) {
     if (o->what[0] == '\0') {
         return args_error(TOOL, "the name is empty");
     }
+    if (o->ranges > 1) {
+        return args_error(TOOL, "only one of --from, --at, --between, and once");
+    }
     if (o->no_ring && o->of_ring) {
-        return args_error(TOOL, "--no-ring goes with none of --from, --limit, --key, --follow");
+        return args_error(TOOL, "--no-ring goes with none of --from, --at, --between, --limit, --key, --follow");
     }
     return -1;
 }
@@ -180,7 +213,7 @@ static bool wanted(const struct options *o, const struct dump_frame *frame) {
 }
 
 static bool enough(const struct dump_run *run) {
-    return stopped || run->totals.frames >= run->opt.limit || ferror(stdout);
+    return stopped || run->done || run->totals.frames >= run->opt.limit || ferror(stdout);
 }
 
 /* Everything up to the commit of the last update. False: the file cannot be read. */
@@ -194,7 +227,15 @@ static bool show_frames(struct dump_run *run, struct dump_ring *ring) {
             return step == STEP_END;
         }
         if (step == STEP_GAP) {
-            run->format->gap(&run->view, &gap);
+            run->done = gap.last >= run->opt.until;
+            gap.last = run->done ? run->opt.until : gap.last;
+            if (gap.first <= gap.last) {
+                run->format->gap(&run->view, &gap);
+            }
+            continue;
+        }
+        run->done = frame.f.index >= run->opt.until;
+        if (frame.f.index > run->opt.until) {
             continue;
         }
         bool bad = !frame.crc_good || frame.problem;
@@ -344,7 +385,8 @@ static int dump(struct dump_run *run) {
     enum segment_kind kind = kind_of(&h);
     set_view(run);
     if (kind != SEGMENT_LOG && run->opt.of_ring) {
-        code = args_error(TOOL, "only a log has entries to go through: --from, --limit, --key, --follow are for it");
+        code = args_error(
+            TOOL, "only a log has entries to go through: --from, --at, --between, --limit, --key, --follow are for it");
     } else {
         code = finish(run, headed && dump_is_other_version(&h) ? show_other_version(run, &h)
                            : kind == SEGMENT_TABLE             ? show_table(run)

@@ -6,6 +6,7 @@
 
 #include "engine/tidemark.h"
 #include "shm/board.h"
+#include "shm/crc.h"
 #include "shm/segment.h"
 #include "tools/dump/dump.h"
 
@@ -71,26 +72,34 @@ static uint64_t staleness_of(struct dump_file *f, const struct log_segment *seg,
     return ns + (ns >> 12) + 1; /* the domain's clock may be slow by some parts in a million: round up */
 }
 
-static void read_table(struct gauges_replica *r, const char *name, uint64_t incarnation) {
+/* The log's header has been checked in every way; a table of that domain is of the same version and layout. */
+static bool is_table_of(const struct segment_header *h, const struct segment_header *log, uint32_t replica) {
+    return h->magic == log->magic && h->version == log->version && h->fingerprint == log->fingerprint &&
+           h->kind == SEGMENT_TABLE && h->incarnation == log->incarnation && h->replica == replica &&
+           crc32c(0, h, offsetof(struct segment_header, crc)) == h->crc;
+}
+
+static void read_table(struct gauges_replica *r, struct gauges_sum *sum, const struct segment_header *log) {
     char path[SEGMENT_PATH_BYTES];
     struct stat st;
     struct dump_file f;
     struct table_segment seg;
-    struct dump_problems problems = { 0 };
-    if (segment_path(path, name, SEGMENT_TABLE, r->id) != 0 || lstat(path, &st) != 0 || !S_ISREG(st.st_mode) ||
+    if (segment_path(path, log->name, SEGMENT_TABLE, r->id) != 0 || lstat(path, &st) != 0 || !S_ISREG(st.st_mode) ||
         !dump_file_open(&f, path)) {
         return;
     }
-    if (dump_file_read(&f, 0, &seg, sizeof(seg)) && dump_header_check(&seg.header, &f, &problems) &&
-        problems.count == 0 && seg.header.kind == SEGMENT_TABLE && seg.header.incarnation == incarnation &&
-        seg.header.replica == r->id && peek_table_of(&seg, f.size_bytes, &r->table) == 0) {
+    if (dump_file_read(&f, 0, &seg, sizeof(seg)) && is_table_of(&seg.header, log, r->id) &&
+        peek_table_of(&seg, f.size_bytes, &r->table) == 0) {
         r->has_table = true;
-        gauges_read_lag(&r->replication, &f, seg.lag_all_off, seg.lag_windows_off);
+        if (sum) {
+            gauges_read_lag(&r->replication, sum, &f, seg.lag_all_off, seg.lag_windows_off);
+        }
     }
     dump_file_close(&f);
 }
 
-static void read_replica(struct gauges *g, struct dump_file *f, const struct log_segment *seg, uint32_t id) {
+static void read_replica(struct gauges *g, struct gauges_sum *sum, struct dump_file *f, const struct log_segment *seg,
+                         uint32_t id) {
     const struct replica_board *b = &seg->replicas[id];
     uint32_t state = board_state(b);
     if (state == REPLICA_FREE || state == REPLICA_STOPPED || state > REPLICA_ORPHAN) {
@@ -112,7 +121,7 @@ static void read_replica(struct gauges *g, struct dump_file *f, const struct log
     };
     memcpy(r->label, b->label, sizeof(r->label));
     r->label[sizeof(r->label) - 1] = '\0';
-    read_table(r, g->peek.name, g->peek.incarnation);
+    read_table(r, sum, &seg->header);
 }
 
 /* ---- a domain ---------------------------------------------------------------------------------------------------- */
@@ -135,9 +144,11 @@ static void read_log(void *ctx, struct dump_file *f, const struct dump_log *log)
     g->expired = seg->leader.expired;
     g->evicted = seg->leader.evicted;
     add_reads(g, seg);
+    struct gauges_sum *sum = gauges_sum_new(); /* without memory lag is not known */
     for (uint32_t id = 0; id < LAYOUT_REPLICAS; id++) {
-        read_replica(g, f, seg, id);
+        read_replica(g, sum, f, seg, id);
     }
+    gauges_sum_free(sum);
 }
 
 void gauges_read(struct gauges *g, const char *name) {

@@ -55,8 +55,12 @@ struct gauges {
 /* Look at a domain. Never fails: see `missing`, `known` and `peek.state`. */
 void gauges_read(struct gauges *g, const char *name);
 
-/* For gauges.c: the lag of the replica whose table is `f`; its histograms are at these bytes. */
+/* For gauges.c: the lag of the replica whose table is `f`; its histograms are at these bytes. `s`: memory for one look. */
 struct dump_file;
-void gauges_read_lag(struct gauges_lag *lag, struct dump_file *f, uint64_t all_off, uint64_t windows_off);
+struct gauges_sum;
+struct gauges_sum *gauges_sum_new(void); /* NULL: no memory */
+void gauges_sum_free(struct gauges_sum *s);
+void gauges_read_lag(struct gauges_lag *lag, struct gauges_sum *s, struct dump_file *f, uint64_t all_off,
+                     uint64_t windows_off);
 
 #endif

@@ -9,11 +9,11 @@
 
 #define COUNT_MOST (INT64_C(1) << 47) /* scribbled bytes may be any number; so bounded, the sum of all counts fits */
 
-/* The sum of the histograms that are read, in private memory. */
-struct lag_sum {
-    struct dump_file *f;
+/* What is needed for one replica after the other. */
+struct gauges_sum {
     struct hdr_shape shape;
-    struct hdr *h;
+    struct hdr *h;   /* the sum of the windows */
+    int64_t *counts; /* of one histogram */
 };
 
 /* Which counts can be other than 0? The writer counts first and then moves min and max: what this look misses is being recorded just now. */
@@ -36,52 +36,68 @@ static bool is_shape(const struct hdr *head, const struct hdr_shape *shape) {
            head->counts_len == shape->counts_len;
 }
 
-/* Copy the counts of the histogram at `off` into `counts`, those from *first to *last. False: it is empty, or cannot be read. */
-static bool copy_counts(struct lag_sum *s, uint64_t off, int64_t *counts, int32_t *first, int32_t *last) {
+/* Copy the counts of the histogram at `off`, those from *first to *last. False: it is empty, or cannot be read. */
+static bool copy_counts(struct gauges_sum *s, struct dump_file *f, uint64_t off, int32_t *first, int32_t *last) {
     struct hdr head;
-    if (!dump_file_read(s->f, off, &head, sizeof(head)) || !is_shape(&head, &s->shape) ||
+    if (!dump_file_read(f, off, &head, sizeof(head)) || !is_shape(&head, &s->shape) ||
         !bounds_of(&s->shape, &head, first, last)) {
         return false;
     }
-    return dump_file_read(s->f, off + sizeof(head) + (uint64_t)*first * sizeof(int64_t), counts,
+    return dump_file_read(f, off + sizeof(head) + (uint64_t)*first * sizeof(int64_t), s->counts,
                           (size_t)(*last - *first + 1) * sizeof(int64_t));
 }
 
-static void add_counts(struct lag_sum *s, const int64_t *counts, int32_t first, int32_t last) {
-    for (int32_t i = first; i <= last; i++) {
-        int64_t n = counts[i - first];
-        if (n > 0) {
-            hdr_add_at_index(s->h, i, n < COUNT_MOST ? n : COUNT_MOST);
-        }
-    }
+static int64_t sane_count(int64_t n) {
+    return n < 0 ? 0 : n < COUNT_MOST ? n : COUNT_MOST;
 }
 
-/* As lag_rolling() does (shm/lag.h): the second that runs, and the ten before it. */
-static void add_windows(struct lag_sum *s, uint64_t windows_off, int64_t *counts) {
+/* As lag_rolling() does (shm/lag.h): the second that runs, and the ten before it. False: nothing was recorded in them. */
+static bool add_windows(struct gauges_sum *s, struct dump_file *f, uint64_t windows_off) {
     struct lag_windows head, again;
+    bool any = false;
     uint64_t second = dump_now_ns() / UINT64_C(1000000000);
-    if (!dump_file_read(s->f, windows_off, &head, sizeof(head))) {
-        return;
+    if (!dump_file_read(f, windows_off, &head, sizeof(head))) {
+        return false;
     }
     for (uint32_t i = 0; i < LAYOUT_LAG_WINDOWS; i++) {
         int32_t first, last;
         uint64_t number = head.second[i];
         if (number == 0 || number > second + 2 || number + LAG_ROLLING_SECONDS < second + 1 ||
-            !copy_counts(s, windows_off + sizeof(head) + i * lag_all_size_bytes(), counts, &first, &last)) {
+            !copy_counts(s, f, windows_off + sizeof(head) + i * lag_all_size_bytes(), &first, &last)) {
             continue;
         }
         atomic_thread_fence(memory_order_seq_cst);
-        if (dump_file_read(s->f, windows_off, &again, sizeof(again)) && again.second[i] == number) {
-            add_counts(s, counts, first, last);
+        if (!dump_file_read(f, windows_off, &again, sizeof(again)) || again.second[i] != number) {
+            continue; /* it has become another second's */
+        }
+        if (!any) {
+            hdr_reset(s->h);
+        }
+        any = true;
+        for (int32_t k = first; k <= last; k++) {
+            if (s->counts[k - first] > 0) {
+                hdr_add_at_index(s->h, k, sane_count(s->counts[k - first]));
+            }
         }
     }
-    hdr_recount(s->h);
+    return any;
 }
 
-static void take_all(struct gauges_lag *lag, const struct lag_sum *s) {
+static void take_recent(struct gauges_lag *lag, struct hdr *h) {
+    static const double WANTED[GAUGES_QUANTILES] = { 50, 99, 99.9 };
+    int64_t ns[GAUGES_QUANTILES];
+    hdr_recount(h);
+    lag->recent = (uint64_t)hdr_total(h);
+    hdr_values_at_percentiles(h, WANTED, ns, GAUGES_QUANTILES);
+    for (int i = 0; i < GAUGES_QUANTILES; i++) {
+        lag->quantile_ns[i] = (uint64_t)ns[i];
+    }
+}
+
+static void take_all(struct gauges_lag *lag, const struct gauges_sum *s, int32_t first, int32_t last) {
     uint32_t bucket = 0;
-    for (int32_t i = 0; i < s->shape.counts_len; i++) {
-        int64_t n = hdr_count_at_index(s->h, i);
+    for (int32_t i = first; i <= last; i++) {
+        int64_t n = sane_count(s->counts[i - first]);
         if (n == 0) {
             continue;
         }
@@ -97,41 +113,37 @@ static void take_all(struct gauges_lag *lag, const struct lag_sum *s) {
     }
 }
 
-static void take_recent(struct gauges_lag *lag, const struct lag_sum *s) {
-    static const double WANTED[GAUGES_QUANTILES] = { 50, 99, 99.9 };
-    int64_t ns[GAUGES_QUANTILES];
-    lag->recent = (uint64_t)hdr_total(s->h);
-    hdr_values_at_percentiles(s->h, WANTED, ns, GAUGES_QUANTILES);
-    for (int i = 0; i < GAUGES_QUANTILES; i++) {
-        lag->quantile_ns[i] = (uint64_t)ns[i];
+struct gauges_sum *gauges_sum_new(void) {
+    struct gauges_sum *s = calloc(1, sizeof(*s));
+    if (s && (hdr_shape(LAG_LOWEST_NS, LAG_HIGHEST_NS, LAG_DIGITS, &s->shape) != 0 || (s->h = lag_new()) == NULL ||
+              (s->counts = malloc((size_t)s->shape.counts_len * sizeof(*s->counts))) == NULL)) {
+        gauges_sum_free(s);
+        return NULL;
     }
+    return s;
 }
 
-static bool read_both(struct gauges_lag *lag, struct lag_sum *s, uint64_t all_off, uint64_t windows_off,
-                      int64_t *counts) {
+void gauges_sum_free(struct gauges_sum *s) {
+    if (s) {
+        hdr_free(s->h);
+        free(s->counts);
+    }
+    free(s);
+}
+
+void gauges_read_lag(struct gauges_lag *lag, struct gauges_sum *s, struct dump_file *f, uint64_t all_off,
+                     uint64_t windows_off) {
     int32_t first, last;
     struct hdr head;
-    if (!dump_file_read(s->f, all_off, &head, sizeof(head)) || !is_shape(&head, &s->shape)) {
-        return false;
-    }
-    if (copy_counts(s, all_off, counts, &first, &last)) {
-        add_counts(s, counts, first, last);
-    }
-    take_all(lag, s);
-    hdr_reset(s->h);
-    add_windows(s, windows_off, counts);
-    take_recent(lag, s);
-    return true;
-}
-
-void gauges_read_lag(struct gauges_lag *lag, struct dump_file *f, uint64_t all_off, uint64_t windows_off) {
-    struct lag_sum s = { .f = f };
     *lag = (struct gauges_lag){ 0 };
-    if (hdr_shape(LAG_LOWEST_NS, LAG_HIGHEST_NS, LAG_DIGITS, &s.shape) != 0 || (s.h = lag_new()) == NULL) {
+    if (!dump_file_read(f, all_off, &head, sizeof(head)) || !is_shape(&head, &s->shape)) {
         return;
     }
-    int64_t *counts = malloc((size_t)s.shape.counts_len * sizeof(*counts));
-    lag->known = counts && read_both(lag, &s, all_off, windows_off, counts);
-    free(counts);
-    hdr_free(s.h);
+    lag->known = true;
+    if (copy_counts(s, f, all_off, &first, &last)) {
+        take_all(lag, s, first, last);
+    }
+    if (add_windows(s, f, windows_off)) {
+        take_recent(lag, s->h);
+    }
 }

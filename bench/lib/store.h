@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Caches in servers of their own, as a trace meets them: Redis and memcached, started for it on a Unix socket in a
+ * directory of its own, with so many bytes for what they hold. By one thread.
+ */
+#ifndef TIDE_BENCH_STORE_H
+#define TIDE_BENCH_STORE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+enum bench_store_kind { BENCH_STORE_REDIS_LRU, BENCH_STORE_REDIS_LFU, BENCH_STORE_MEMCACHED, BENCH_STORES };
+
+struct bench_store {
+    enum bench_store_kind kind;
+    pid_t pid;
+    int fd;
+    char dir[128], socket[144]; /* "": removed */
+    char *in;                   /* what the server said and nobody read yet: in[from .. to) */
+    size_t from, to, room;
+    char *error; /* BENCH_ERROR_BYTES */
+};
+
+#define BENCH_STORE_MISSING 1
+
+/* Start one that has `bytes` for keys, values and what it needs for them; memcached counts in MiB.
+ * 0; BENCH_STORE_MISSING: there is no such server in PATH; -1. `error` says what, and must outlive the store. */
+int bench_store_start(struct bench_store *s, enum bench_store_kind kind, uint64_t bytes, char *error);
+
+/* Is the key there? The value is read and not looked at. 1, 0, or -1 with the error. */
+int bench_store_get(struct bench_store *s, const char *key, size_t key_len);
+
+/* 0, or -1 with the error. */
+int bench_store_set(struct bench_store *s, const char *key, size_t key_len, const void *value, size_t value_len);
+
+void bench_store_stop(struct bench_store *s);
+
+#endif
