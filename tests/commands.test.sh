@@ -11,7 +11,7 @@ led_by() { # name pid
 
 # ---- usage -----------------------------------------------------------------------------------------------------------
 
-for c in serve follow get put del cas touch ttl incr scan watch ls stat verify snapshot step-down gc rm; do
+for c in serve follow get put del clear cas touch ttl incr scan watch ls stat verify snapshot step-down gc rm; do
     expect 0 "$c --help" $c --help
     says 'Exit codes'
     says '--json'
@@ -19,12 +19,13 @@ for c in serve follow get put del cas touch ttl incr scan watch ls stat verify s
     expect 2 "$c, unknown option" $c --nonsense x y z
     [ -s "$work/out" ] && bad "$c: a usage error writes to standard output"
 done
-for c in serve follow get put del cas touch ttl incr scan watch stat verify snapshot step-down rm; do
+for c in serve follow get put del clear cas touch ttl incr scan watch stat verify snapshot step-down rm; do
     expect 2 "$c without a name" $c
 done
 expect 2 "a bad name" get ../x k
 expect 2 "no key" get none
-expect 2 "two keys" get none a b
+expect 3 "two keys" get none a b
+expect 2 "an empty one of several" get none a ""
 expect 2 "no value" put none k
 expect 2 "cas without version" cas none k v
 expect 2 "bad staleness" get none k --max-staleness 5

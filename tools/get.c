@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* `tide get`: one key under a bound. */
+/* `tide get`: one key, or some at one index, under a bound. */
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -13,15 +14,21 @@
 #define ROOM (64u << 10)
 
 static const char HELP[] =
-    "Usage: tide get NAME KEY [OPTION]...\n"
+    "Usage: tide get NAME KEY... [OPTION]...\n"
     "Print the value of KEY as it is, byte for byte. On a terminal control characters, but newline and tab, and bytes\n"
-    "that are no UTF-8 are shown as \\xNN, and a newline follows.\n\n" KV_BOUND_HELP KV_BYTES_HELP
+    "that are no UTF-8 are shown as \\xNN, and a newline follows.\n"
+    "Several keys are read at one index: a line with key, tab and value for each that is there, in the order given, "
+    "both\n"
+    "as 'tide scan' shows them.\n\n" KV_BOUND_HELP KV_BYTES_HELP
     "  -n, --newline         a newline behind the value, also if it goes to a file\n"
     "  --json                {found, value, encoding, version, served_by, reason, linearizable, stale, from_leader,\n"
-    "                        index, commit_index, staleness_ns, waited_ns, token}; encoding: utf-8 or base64\n"
+    "                        index, commit_index, staleness_ns, waited_ns, token}; encoding: utf-8 or base64.\n"
+    "                        Of several keys {key, found, value, encoding, version} each, then {keys, found, and\n"
+    "                        served_by, ... token}\n"
     "  --help                print this text\n\n"
     "A KEY that begins with '-' goes behind '--'. TIME: 18us, 200ms, 1.5s.\n"
-    "Exit codes: 0 printed; 1 no such key; 2 usage; 3 no such domain; 4 the bound cannot be kept, or nobody serves;\n"
+    "Exit codes: 0 printed; 1 no such key, also if it is one of several; 2 usage; 3 no such domain; 4 the bound cannot "
+    "be kept, or nobody serves;\n"
     "7 anything else.\n";
 
 struct get {
@@ -31,6 +38,8 @@ struct get {
     uint8_t *value;
     size_t room;
     struct tide_answer answer;
+    struct tide_mget_item *items; /* one for each key */
+    size_t n;
 };
 
 static int set_option(void *ctx, int option, char *arg) {
@@ -63,43 +72,105 @@ static int read_options(int argc, char **argv, struct get *g) {
         return code;
     }
     kv_read_settle(&g->read);
-    return cli_arguments(&g->cli, argc, argv, 1, 1, "KEY");
+    return cli_arguments(&g->cli, argc, argv, 1, INT_MAX, "KEY");
+}
+
+/* Room for `room` bytes of values, what is there included. */
+static int make_room(struct get *g, size_t room) {
+    uint8_t *more = room > g->room ? realloc(g->value, room) : NULL;
+    if (!more) {
+        return TIDE_ERR_NOMEM;
+    }
+    g->value = more;
+    g->room = room;
+    return 0;
 }
 
 /* A value may grow between two tries; each makes room for what the last one saw. */
-static int look_up(struct get *g, struct tide_reader *reader, const char *key, size_t key_size) {
+static int look_up_one(struct get *g, struct tide_reader *reader) {
     for (;;) {
-        int rc = tide_get(reader, key, key_size, &g->read.bound, g->value, g->room, &g->answer);
+        int rc = tide_get(reader, g->items[0].key, g->items[0].key_len, &g->read.bound, g->value, g->room, &g->answer);
         if (rc != TIDE_ERR_BUFFER) {
             return rc;
         }
-        size_t room = g->answer.value_size > ROOM ? g->answer.value_size : ROOM;
-        uint8_t *more = room > g->room ? realloc(g->value, room) : NULL;
-        if (!more) {
-            return TIDE_ERR_NOMEM;
+        rc = make_room(g, g->answer.value_size > ROOM ? g->answer.value_size : ROOM);
+        if (rc != 0) {
+            return rc;
         }
-        g->value = more;
-        g->room = room;
     }
 }
 
-static void print_json(const struct get *g, struct tide_reader *reader, const char *key, size_t key_size, int found) {
-    struct json_out j = { 0 };
+/* What the values of the last try need, and as much again for those that grow. */
+static uint64_t room_wanted(const struct get *g) {
+    uint64_t room = ROOM;
+    for (size_t i = 0; i < g->n; i++) {
+        room += g->items[i].result == 0 || g->items[i].result == TIDE_ERR_BUFFER ? 2 * g->items[i].value_size : 0;
+    }
+    return room;
+}
+
+/* Share the room out: to each key what its value needed, and an equal part of the rest. */
+static void share_room(struct get *g) {
+    uint64_t needed = 0, at = 0;
+    for (size_t i = 0; i < g->n; i++) {
+        needed += g->items[i].value_size;
+    }
+    uint64_t more = (g->room - needed) / g->n;
+    for (size_t i = 0; i < g->n; i++) {
+        g->items[i].buf = g->value + at;
+        g->items[i].buf_size = g->items[i].value_size + more;
+        at += g->items[i].buf_size;
+    }
+}
+
+static int has_all(const struct get *g) {
+    size_t i = 0;
+    while (i < g->n && g->items[i].result != TIDE_ERR_BUFFER) {
+        i++;
+    }
+    return i == g->n;
+}
+
+static int look_up(struct get *g, struct tide_reader *reader) {
+    if (g->n == 1) {
+        return look_up_one(g, reader);
+    }
+    for (;;) {
+        int rc = tide_mget(reader, g->items, g->n, &g->read.bound, &g->answer);
+        if (rc != 0 || has_all(g)) {
+            return rc;
+        }
+        uint64_t room = room_wanted(g);
+        rc = room > g->room ? make_room(g, room) : 0;
+        if (rc != 0) {
+            return rc;
+        }
+        share_room(g);
+    }
+}
+
+/* Close the last object with what belongs to the read as a whole. */
+static void print_answer(const struct get *g, struct tide_reader *reader, struct json_out *j) {
     struct tide_token token;
     char text[CLI_TOKEN_BYTES];
+    kv_answer_json(j, &g->answer);
+    if (tide_reader_token(reader, &token) == 0) {
+        json_out_text(j, "token", cli_token_text(&token, text));
+    }
+    json_out_close(j, '}');
+    json_out_print(j, stdout);
+}
+
+static void print_json(const struct get *g, struct tide_reader *reader, int found) {
+    struct json_out j = { 0 };
     json_out_open(&j, NULL, '{');
-    json_out_bytes(&j, "key", key, key_size, NULL);
+    json_out_bytes(&j, "key", g->items[0].key, g->items[0].key_len, NULL);
     json_out_bool(&j, "found", found);
     if (found) {
         json_out_bytes(&j, "value", g->value, g->answer.value_size, "encoding");
         json_out_u64(&j, "version", g->answer.version);
     }
-    kv_answer_json(&j, &g->answer);
-    if (tide_reader_token(reader, &token) == 0) {
-        json_out_text(&j, "token", cli_token_text(&token, text));
-    }
-    json_out_close(&j, '}');
-    json_out_print(&j, stdout);
+    print_answer(g, reader, &j);
 }
 
 /* Control characters that another process put into the value do not reach a terminal. */
@@ -115,13 +186,55 @@ static void print_value(const struct get *g) {
     }
 }
 
-static int show(struct get *g, struct tide_reader *reader, const char *key, size_t key_size, int rc) {
+static void print_item(const struct get *g, const struct tide_mget_item *x) {
+    struct json_out j = { 0 };
+    if (g->cli.json) {
+        json_out_open(&j, NULL, '{');
+        json_out_bytes(&j, "key", x->key, x->key_len, NULL);
+        json_out_bool(&j, "found", x->result == 0);
+        if (x->result == 0) {
+            json_out_bytes(&j, "value", x->buf, x->value_size, "encoding");
+            json_out_u64(&j, "version", x->version);
+        }
+        json_out_close(&j, '}');
+        json_out_print(&j, stdout);
+    } else if (x->result == 0) {
+        kv_print_readable(x->key, x->key_len);
+        putchar('\t');
+        kv_print_readable(x->buf, x->value_size);
+        putchar('\n');
+    } else {
+        args_sayf(g->cli.tool, "no such key: %.*s", (int)x->key_len, (const char *)x->key);
+    }
+}
+
+/* How many were found. */
+static size_t print_items(const struct get *g, struct tide_reader *reader) {
+    struct json_out j = { 0 };
+    size_t found = 0;
+    for (size_t i = 0; i < g->n && !ferror(stdout); i++) {
+        found += g->items[i].result == 0;
+        print_item(g, &g->items[i]);
+    }
+    if (g->cli.json) {
+        json_out_open(&j, NULL, '{');
+        json_out_u64(&j, "keys", g->n);
+        json_out_u64(&j, "found", found);
+        print_answer(g, reader, &j);
+    }
+    return found;
+}
+
+static int show(struct get *g, struct tide_reader *reader, int rc) {
     if (rc != 0 && rc != TIDE_ERR_NOT_FOUND) {
         return kv_read_failed(&g->cli, rc, &g->answer, g->cli.name);
     }
     kv_tell_stale(&g->cli, &g->answer);
+    if (g->n > 1) {
+        return print_items(g, reader) == g->n ? TOOL_OK : TOOL_NO;
+    }
     if (g->cli.json) {
-        print_json(g, reader, key, key_size, rc == 0);
+        print_json(g, reader, rc == 0);
     } else if (rc == 0) {
         print_value(g);
     } else {
@@ -138,7 +251,7 @@ static int open_reader(struct get *g, uint64_t replicas, struct tide_reader **ou
 }
 
 /* Read a copy of the data that dead processes left, as 'tide scan' does. */
-static int get_joined(struct get *g, const char *key, size_t key_size, struct tide_reader **reader) {
+static int get_joined(struct get *g, struct tide_reader **reader) {
     struct visit visit;
     int rc = visit_begin(g->cli.domain, &visit, &g->read.bound);
     if (rc != 0) {
@@ -147,37 +260,53 @@ static int get_joined(struct get *g, const char *key, size_t key_size, struct ti
     tide_reader_close(*reader);
     *reader = NULL;
     rc = open_reader(g, 1ull << visit.id, reader);
-    rc = rc == 0 ? look_up(g, *reader, key, key_size) : rc;
+    rc = rc == 0 ? look_up(g, *reader) : rc;
     visit_end(g->cli.domain, &visit);
     return rc;
 }
 
-static int get_key(struct get *g, const char *key, size_t key_size) {
+static int get_keys(struct get *g) {
     struct tide_reader *reader = NULL;
     int rc = open_reader(g, g->read.replicas, &reader);
-    rc = rc == 0 ? look_up(g, reader, key, key_size) : rc;
+    rc = rc == 0 ? look_up(g, reader) : rc;
     if (g->read.replicas == 0 && visit_would_help(g->cli.domain, rc)) {
-        rc = get_joined(g, key, key_size, &reader);
+        rc = get_joined(g, &reader);
     }
-    int code = show(g, reader, key, key_size, rc);
+    int code = show(g, reader, rc);
     if (reader) {
         tide_reader_close(reader);
     }
     return code;
 }
 
+/* 0, or an exit code after a message. */
+static int read_keys(struct get *g, char **keys, size_t n) {
+    g->items = calloc(n, sizeof(*g->items));
+    if (!g->items) {
+        return cli_fail(&g->cli, TIDE_ERR_NOMEM, "%zu keys", n);
+    }
+    g->n = n;
+    for (size_t i = 0; i < n; i++) {
+        int code = kv_key(g->cli.tool, keys[i], g->escaped, &g->items[i].key_len);
+        if (code != 0) {
+            return code;
+        }
+        g->items[i].key = keys[i];
+    }
+    return 0;
+}
+
 int tool_get(int argc, char **argv) {
     struct get g = { .cli = { .tool = argv[0] }, .read = KV_READ_INIT, .answer = TIDE_ANSWER_INIT };
     struct tide_opts opts = TIDE_OPTS_INIT;
-    size_t key_size;
     int code = read_options(argc, argv, &g);
-    char *key = code == 0 ? argv[optind] : NULL;
-    code = code == 0 ? kv_key(argv[0], key, g.escaped, &key_size) : code;
+    code = code == 0 ? read_keys(&g, argv + optind, (size_t)(argc - optind)) : code;
     opts.flags = 0;
-    if (code != 0 || (code = cli_open(&g.cli, &opts)) != 0) {
-        return code;
+    code = code == 0 ? cli_open(&g.cli, &opts) : code;
+    if (code == 0) {
+        code = cli_end(&g.cli, get_keys(&g));
     }
-    code = get_key(&g, key, key_size);
     free(g.value);
-    return cli_end(&g.cli, code);
+    free(g.items);
+    return code;
 }

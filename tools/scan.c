@@ -10,8 +10,9 @@
 
 static const char HELP[] =
     "Usage: tide scan NAME [OPTION]...\n"
-    "Print every key and its value, sorted by key, all at one index: one line with key, tab and value for each. Bytes\n"
-    "that are not printable ASCII are shown as \\xNN. The scan is complete before the first line is printed. If the\n"
+    "Print every key and its value, sorted by key, all at one index: one line with key, tab and value for each. UTF-8\n"
+    "is shown as it is, a backslash twice; control characters and bytes that are no UTF-8 as \\xNN. The scan is "
+    "complete before the first line is printed. If the\n"
     "domain is written too fast to be read from outside, or all its processes are dead, this process joins as a "
     "follower\n"
     "for a moment, which needs the memory of one more table.\n\n"
@@ -81,10 +82,10 @@ static int read_options(int argc, char **argv, struct scan *s) {
 static void print_record(const struct scan *s, const struct records *r, const struct record *x) {
     struct json_out j = { 0 };
     if (!s->cli.json) {
-        kv_print_escaped(records_key(r, x), x->key_size);
+        kv_print_readable(records_key(r, x), x->key_size);
         if (!s->keys_only) {
             putchar('\t');
-            kv_print_escaped(records_value(r, x), x->value_size);
+            kv_print_readable(records_value(r, x), x->value_size);
         }
         putchar('\n');
         return;

@@ -113,7 +113,7 @@ static uint64_t served(const struct stat_look *s) {
 
 /* What a look needs of the one before. */
 struct before {
-    uint64_t at_ns, writes, reads, hits, misses; /* at_ns 0: there was none */
+    uint64_t at_ns, writes, reads, hits, misses, expired, evicted; /* at_ns 0: there was none */
 };
 
 static double rate(uint64_t now, uint64_t before, double seconds) {
@@ -121,13 +121,18 @@ static double rate(uint64_t now, uint64_t before, double seconds) {
 }
 
 static void look_at_rates(struct cli *c, struct stat_look *s, struct before *b) {
-    struct before now = { tide_now(c->domain), s->info.commit_index, served(s), s->counts.hits, s->counts.misses };
+    struct before now = { tide_now(c->domain),   s->info.commit_index, served(s), s->counts.hits, s->counts.misses,
+                          s->info.expired_total, s->info.evicted_total };
     if (b->at_ns != 0 && now.at_ns > b->at_ns) {
         s->seconds = (double)(now.at_ns - b->at_ns) / 1e9;
         s->writes_s = rate(now.writes, b->writes, s->seconds);
         s->reads_s = rate(now.reads, b->reads, s->seconds);
         s->hits_s = rate(now.hits, b->hits, s->seconds);
         s->misses_s = rate(now.misses, b->misses, s->seconds);
+        s->expired_s = rate(now.expired, b->expired, s->seconds);
+        s->evicted_s = rate(now.evicted, b->evicted, s->seconds);
+        double looked_up = s->hits_s + s->misses_s;
+        s->hit_ratio_now = looked_up > 0 ? s->hits_s / looked_up : -1;
     }
     *b = now;
 }

@@ -15,7 +15,8 @@ struct stat_look {
     struct tide_read_counts counts; /* hits, misses, made, waited */
     double hit_ratio;               /* of all keys that were looked up */
     double seconds;                 /* since the look before this; 0: there was none. The rates are of these */
-    double writes_s, reads_s, hits_s, misses_s;
+    double writes_s, reads_s, hits_s, misses_s, expired_s, evicted_s;
+    double hit_ratio_now;  /* of the keys that were looked up since the look before; below 0: none was */
     double fallback_ratio; /* of all reads, those that no replica within the bound served */
     double ring_used_ratio;
 };

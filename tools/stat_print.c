@@ -60,8 +60,13 @@ static void print_cache(const struct stat_look *s) {
            (unsigned long long)s->counts.hits, (unsigned long long)s->counts.misses, 100 * s->hit_ratio,
            (unsigned long long)s->counts.made, (unsigned long long)s->counts.waited);
     if (s->seconds > 0) {
-        printf("rates     in the last %.1f s: %.0f writes/s, %.0f reads/s, %.0f keys found/s, %.0f missing/s\n",
-               s->seconds, s->writes_s, s->reads_s, s->hits_s, s->misses_s);
+        printf("rates     in the last %.1f s: %.0f writes/s, %.0f reads/s, %.0f keys found/s, %.0f missing/s, %.0f "
+               "expired/s, %.0f evicted/s",
+               s->seconds, s->writes_s, s->reads_s, s->hits_s, s->misses_s, s->expired_s, s->evicted_s);
+        if (s->hit_ratio_now >= 0) {
+            printf("; hit ratio %.2f %%", 100 * s->hit_ratio_now);
+        }
+        putchar('\n');
     }
 }
 
@@ -197,6 +202,13 @@ static void rates_json(struct json_out *j, const struct stat_look *s) {
     json_out_real(j, "reads_s", s->reads_s);
     json_out_real(j, "hits_s", s->hits_s);
     json_out_real(j, "misses_s", s->misses_s);
+    json_out_real(j, "expired_s", s->expired_s);
+    json_out_real(j, "evicted_s", s->evicted_s);
+    if (s->hit_ratio_now >= 0) {
+        json_out_real(j, "hit_ratio", s->hit_ratio_now);
+    } else {
+        json_out_null(j, "hit_ratio");
+    }
     json_out_close(j, '}');
 }
 

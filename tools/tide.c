@@ -26,6 +26,7 @@ static const struct tool TOOLS[] = {
     { "get", "tide get", tool_get, "read a key under a bound on staleness" },
     { "put", "tide put", tool_put, "set a key" },
     { "del", "tide del", tool_del, "delete a key" },
+    { "clear", "tide clear", tool_clear, "delete every key, or those with a prefix" },
     { "cas", "tide cas", tool_cas, "set a key if it is at the expected version" },
     { "touch", "tide touch", tool_touch, "give a key another life" },
     { "ttl", "tide ttl", tool_ttl, "show what is left of a key's life" },

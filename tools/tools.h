@@ -17,6 +17,7 @@ int tool_follow(int argc, char **argv);
 int tool_get(int argc, char **argv);
 int tool_put(int argc, char **argv);
 int tool_del(int argc, char **argv);
+int tool_clear(int argc, char **argv);
 int tool_cas(int argc, char **argv);
 int tool_touch(int argc, char **argv);
 int tool_ttl(int argc, char **argv);

@@ -18,7 +18,7 @@ static const char HELP[] =
     "Usage: tide watch NAME [OPTION]...\n"
     "Print every change of the domain NAME as it is committed, in the order of the log, until SIGINT, SIGTERM or\n"
     "SIGHUP: one line with kind, index, key and value, separated by tabs. kind: put, delete, expire (its time was\n"
-    "over), evict (its room was needed), synced. Bytes that are not printable ASCII are shown as \\xNN. Nobody waits\n"
+    "over), evict (its room was needed), synced. Keys and values as in 'tide scan'. Nobody waits\n"
     "for this command: if it is slower than the writers by more than the ring holds, it has lost changes and ends.\n\n"
     "  --prefix PREFIX       only keys that begin with it\n"
     "  --from TOKEN          changes after that write; default: after the command's start\n"
@@ -110,11 +110,11 @@ static void print_text(const struct tide_event *e) {
     printf("%s\t%llu", kind_name(e->kind), (unsigned long long)e->index);
     if (e->kind != TIDE_EVENT_SYNCED) {
         putchar('\t');
-        kv_print_escaped(e->key, e->key_len);
+        kv_print_readable(e->key, e->key_len);
     }
     if (e->kind == TIDE_EVENT_PUT) {
         putchar('\t');
-        kv_print_escaped(e->value, e->value_size);
+        kv_print_readable(e->value, e->value_size);
     }
     putchar('\n');
 }

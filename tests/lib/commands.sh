@@ -32,7 +32,7 @@ expect() { # code what arguments of tide...
     shift 2
     case "$1 $*" in # a write waits a second for its answer: on a machine that is busy with others that can be too short
     *--timeout* | *--help* | *--nonsense*) ;;
-    put\ * | del\ * | cas\ * | touch\ * | incr\ *) set -- "$@" --timeout 10s ;;
+    put\ * | del\ * | clear\ * | cas\ * | touch\ * | incr\ *) set -- "$@" --timeout 10s ;;
     esac
     timeout -k 5 30 "$tide" "$@" >"$work/out" 2>"$work/err" </dev/null
     got=$?

@@ -82,13 +82,15 @@ static int is_control(const unsigned char *s, size_t len) {
     return (len == 1 && (s[0] < 0x20 || s[0] == 0x7f)) || (len == 2 && s[0] == 0xc2 && s[1] < 0xa0);
 }
 
-void escape_text(struct buf *out, const void *text, size_t n, const char *keep) {
+static void add_text(struct buf *out, const void *text, size_t n, const char *keep, int doubles_backslash) {
     const unsigned char *s = text;
     for (size_t at = 0; at < n;) {
         size_t len = utf8_length(s + at, n - at);
         int plain = len > 0 && (!is_control(s + at, len) || (len == 1 && s[at] != 0 && strchr(keep, s[at])));
         len += len == 0;
-        if (plain) {
+        if (s[at] == '\\' && doubles_backslash) {
+            buf_add(out, "\\\\", 2);
+        } else if (plain) {
             buf_add(out, s + at, len);
         } else {
             for (size_t i = 0; i < len; i++) {
@@ -99,7 +101,7 @@ void escape_text(struct buf *out, const void *text, size_t n, const char *keep) 
     }
 }
 
-void escape_text_print(FILE *out, const void *text, size_t n, const char *keep) {
+static void print_text(FILE *out, const void *text, size_t n, const char *keep, int doubles_backslash) {
     struct buf escaped = { 0 };
     const char *s = text;
     for (size_t at = 0; at < n && !ferror(out);) {
@@ -109,11 +111,23 @@ void escape_text_print(FILE *out, const void *text, size_t n, const char *keep) 
             piece--;
         }
         escaped.size = 0;
-        escape_text(&escaped, s + at, piece, keep);
+        add_text(&escaped, s + at, piece, keep, doubles_backslash);
         fwrite(escaped.data, 1, escaped.size, out);
         at += piece;
     }
     buf_free(&escaped);
+}
+
+void escape_text(struct buf *out, const void *text, size_t n, const char *keep) {
+    add_text(out, text, n, keep, 0);
+}
+
+void escape_text_print(FILE *out, const void *text, size_t n, const char *keep) {
+    print_text(out, text, n, keep, 0);
+}
+
+void escape_readable_print(FILE *out, const void *bytes, size_t n) {
+    print_text(out, bytes, n, "", 1);
 }
 
 const char *escape_label(const char *label, size_t room, char *buf, size_t buf_size) {

@@ -35,7 +35,11 @@ void escape_text(struct buf *out, const void *text, size_t n, const char *keep);
 /* The same to a file, piece by piece. */
 void escape_text_print(FILE *out, const void *text, size_t n, const char *keep);
 
-/* The same for a short text that ends with a zero or after `room` bytes, cut to what fits `buf`. Returns buf. */
+/* For keys and values that people read, and give to --escaped: as escape_text() without an exception, but a backslash comes out twice,
+ * so that escape_undo() gives the bytes back. */
+void escape_readable_print(FILE *out, const void *bytes, size_t n);
+
+/* escape_text() for a short text that ends with a zero or after `room` bytes, cut to what fits `buf`. Returns buf. */
 const char *escape_label(const char *label, size_t room, char *buf, size_t buf_size);
 /* Enough for any label of a replica. */
 #define ESCAPE_LABEL_BYTES 128

@@ -118,6 +118,6 @@ int kv_key(const char *tool, char *arg, int escaped, size_t *size) {
     return 0;
 }
 
-void kv_print_escaped(const void *bytes, size_t size) {
-    escape_print(stdout, bytes, size, ESCAPE_UNBOUNDED);
+void kv_print_readable(const void *bytes, size_t size) {
+    escape_readable_print(stdout, bytes, size);
 }

@@ -63,7 +63,8 @@ void kv_tell_stale(const struct cli *c, const struct tide_answer *a);
 /* The key of an argument, decoded in place where `escaped`. 0, or TOOL_USAGE after a message. */
 int kv_key(const char *tool, char *arg, int escaped, size_t *size);
 
-/* Bytes on standard output as `tide dump` shows them: printable ASCII as it is, all else as \xNN. */
-void kv_print_escaped(const void *bytes, size_t size);
+/* Bytes on standard output as people read them and as --escaped takes them: UTF-8 as it is, a backslash twice, control
+ * characters and what is no UTF-8 as \xNN. */
+void kv_print_readable(const void *bytes, size_t size);
 
 #endif

@@ -10,11 +10,12 @@
 
 #include "shm/fd.h"
 #include "tools/lib/args.h"
+#include "tools/lib/clear.h"
 #include "tools/lib/read_all.h"
 
 #define TIMEOUT_MAX_NS (3600ull * 1000000000)
 
-enum { OPT_ESCAPED = 256, OPT_TIMEOUT, OPT_FILE, OPT_EXPECT, OPT_TTL };
+enum { OPT_ESCAPED = 256, OPT_TIMEOUT, OPT_FILE, OPT_EXPECT, OPT_TTL, OPT_PREFIX };
 
 int kv_ttl(const char *tool, const char *what, const char *arg, uint64_t *ttl_ns) {
     if (strcmp(arg, "never") == 0) {
@@ -62,6 +63,15 @@ static int set_option(void *ctx, int option, char *arg) {
             return args_error(tool, "--ttl is for 'tide put', 'tide cas' and 'tide incr'");
         }
         return kv_ttl(tool, "--ttl", arg, &w->ttl_ns);
+    case OPT_PREFIX:
+        if (!w->may_clear) {
+            return args_error(tool, "--prefix is for 'tide del' and 'tide clear'");
+        }
+        if (arg[0] == '\0') { /* a variable of a script that is not set, perhaps */
+            return args_error(tool, "an empty --prefix would delete every key, as 'tide clear NAME' does");
+        }
+        w->prefix = arg;
+        return 0;
     default:
         return 0;
     }
@@ -69,14 +79,22 @@ static int set_option(void *ctx, int option, char *arg) {
 
 static int read_options(int argc, char **argv, struct kv_write *w) {
     static const struct option LIST[] = {
-        { "escaped", no_argument, NULL, OPT_ESCAPED }, { "timeout", required_argument, NULL, OPT_TIMEOUT },
-        { "file", required_argument, NULL, OPT_FILE }, { "expect", required_argument, NULL, OPT_EXPECT },
-        { "ttl", required_argument, NULL, OPT_TTL },   ARGS_LAST_OPTIONS,
+        { "escaped", no_argument, NULL, OPT_ESCAPED },
+        { "timeout", required_argument, NULL, OPT_TIMEOUT },
+        { "file", required_argument, NULL, OPT_FILE },
+        { "expect", required_argument, NULL, OPT_EXPECT },
+        { "ttl", required_argument, NULL, OPT_TTL },
+        { "prefix", required_argument, NULL, OPT_PREFIX },
+        ARGS_LAST_OPTIONS,
     };
     const struct args_options options = { w->help, "h", LIST, set_option };
     int code = args_options(&options, argc, argv, w);
     if (code != 0) {
         return code;
+    }
+    if (w->prefix || w->no_key) {
+        code = cli_arguments(&w->cli, argc, argv, 0, 0, "");
+        return code == 0 && w->prefix ? kv_key(argv[0], w->prefix, w->escaped, &w->prefix_size) : code;
     }
     int wanted = 1 + (w->has_value && !w->file), most = wanted + (w->extra != NULL);
     char what[40];
@@ -156,7 +174,8 @@ int kv_write_run(struct kv_write *w, kv_write_fn *do_it, int argc, char **argv) 
     opts.flags = 0;
     opts.write_timeout_ns = w->timeout_ns;
     if (code == 0 && (code = cli_open(&w->cli, &opts)) == 0) {
-        code = cli_end(&w->cli, write_it(w, do_it));
+        int clears = w->prefix || w->no_key;
+        code = cli_end(&w->cli, clears ? clear_keys(&w->cli, w->prefix, w->prefix_size) : write_it(w, do_it));
     }
     if (w->value_owned) {
         free(w->value);

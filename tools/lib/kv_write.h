@@ -14,6 +14,10 @@
     "  --json                {index, token}, or {error, text, exit_code}\n"                                            \
     "  --help                print this text\n\n"                                                                      \
     "An argument that begins with '-' goes behind '--'.\n"
+#define KV_CLEAR_HELP                                                                                                  \
+    "  --timeout TIME        how long to wait for a leader and its answer, for each batch (default 1s)\n"              \
+    "  --json                {deleted, index, token}, or {deleted, error, text, exit_code}\n"                          \
+    "  --help                print this text\n\n"
 #define KV_VALUE_HELP "  --file FILE           the value is what FILE holds\n"
 #define KV_TTL_HELP                                                                                                    \
     "  --ttl TIME            how long the value lives: 1.5s, 10m; never; default: what the domain has for all\n"
@@ -27,6 +31,8 @@ struct kv_write {
     int has_value; /* put and cas, but not del */
     int is_cas;
     int may_expire; /* put, cas and incr take --ttl */
+    int may_clear;  /* del and clear take --prefix */
+    int no_key;     /* clear */
     /* A further argument behind the key, and what takes it: 0, or an exit code after a message. */
     const char *extra;
     int extra_optional;
@@ -39,6 +45,8 @@ struct kv_write {
     uint64_t ttl_ns;
     char *key;
     size_t key_size;
+    char *prefix;
+    size_t prefix_size;
     uint8_t *value; /* on the heap, or an argument */
     size_t value_size;
     int value_owned;
@@ -47,7 +55,7 @@ struct kv_write {
 /* A ttl of the command line: a time above 0, or "never". 0, or TOOL_USAGE after a message. */
 int kv_ttl(const char *tool, const char *what, const char *arg, uint64_t *ttl_ns);
 
-/* The whole command. The caller fills in help, has_value, is_cas and do_it(). Returns the exit code. */
+/* The whole command. The caller fills in help, has_value, is_cas and do_it(), which is not called where keys are cleared. Returns the exit code. */
 typedef int kv_write_fn(struct kv_write *w, struct tide_token *token, uint64_t *found);
 int kv_write_run(struct kv_write *w, kv_write_fn *do_it, int argc, char **argv);
 
