@@ -236,7 +236,7 @@ class Diskcache(Contender):
 
 
 class Manager(Contender):
-    name, share = "multiprocessing.Manager().dict()", 0.05
+    name, share = "multiprocessing.Manager, its dict", 0.05
 
     def fill(self, items):
         self.manager = multiprocessing.Manager()

@@ -100,3 +100,19 @@ def test_async_cancelled_loses_nothing(t):
         return event.key
 
     assert asyncio.run(work()) == b"k"
+
+
+def test_async_ends_when_it_is_closed(t):
+    async def work():
+        w = t.watch()
+
+        async def read():
+            return [event async for event in w]
+
+        task = asyncio.create_task(read())
+        await asyncio.sleep(0.01)
+        await asyncio.get_running_loop().run_in_executor(None, w.close)
+        assert await asyncio.wait_for(task, 20) == []
+        assert [event async for event in w] == []
+
+    asyncio.run(work())

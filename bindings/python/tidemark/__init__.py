@@ -56,7 +56,13 @@ class Watch(_tidemark.Watch):
             if self._pending is None:
                 self._pending = loop.run_in_executor(None, self._try, 0.25)
             # A task that is cancelled here loses nothing: the next one takes the event that comes.
-            event = await asyncio.shield(self._pending)
+            try:
+                event = await asyncio.shield(self._pending)
+            except Error:
+                self._pending = None
+                if self.closed:
+                    raise StopAsyncIteration from None
+                raise
             self._pending = None
             if event is not None:
                 return event
