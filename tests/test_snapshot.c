@@ -193,7 +193,7 @@ static void snapshot__made_up_with_a_good_checksum__refused(void **state) {
         { SNAPSHOT_HEADER_BYTES, 0xffffffff }, /* and one that goes far beyond the end */
         { SNAPSHOT_HEADER_BYTES + 4, 4 },      /* a value one longer than it is */
         { SNAPSHOT_HEADER_BYTES + 4, 0xffffffff },
-        { SNAPSHOT_HEADER_BYTES + 16, 0x7a7a7a7a }, /* a key that is out of order */
+        { SNAPSHOT_HEADER_BYTES + SNAPSHOT_RECORD_BYTES, 0x7a7a7a7a }, /* a key that is out of order */
     };
     struct records r = some();
     size_t size;
@@ -305,8 +305,53 @@ static void json_out__bytes__text_or_base64(void **state) {
     check_json(&j, "\"k\": \"/w==\", \"k_encoding\": \"base64\"");
 }
 
+/* Written by hand, as tide 0.1.0 did. */
+static void snapshot_parse__format_1__is_read(void **state) {
+    uint8_t file[SNAPSHOT_HEADER_BYTES + SNAPSHOT_RECORD_BYTES_1 + 3 + SNAPSHOT_TRAILER_BYTES] = { 0 };
+    uint8_t *record = file + SNAPSHOT_HEADER_BYTES;
+    struct snapshot_head head = { 0 };
+    struct records r = { 0 };
+    (void)state;
+    memcpy(file, "TIDESNAP\1\0\0\0\200\0\0\0\1", 17);
+    file[24] = SNAPSHOT_RECORD_BYTES_1 + 3;
+    memcpy(record, "\1\0\0\0\2\0\0\0\5", 9);
+    memcpy(record + SNAPSHOT_RECORD_BYTES_1, "kvw", 3);
+    memcpy(file + sizeof(file) - 8, "TIDEDONE", 8);
+    seal(file, sizeof(file));
+    assert_null(snapshot_parse(file, sizeof(file), &head, &r));
+    assert_int_equal(head.version, 1);
+    assert_int_equal(r.n, 1);
+    assert_int_equal(r.list[0].version, 5);
+    assert_int_equal(r.list[0].expires_unix_ns, 0);
+    assert_int_equal(r.list[0].flags, 0);
+    assert_memory_equal(records_value(&r, &r.list[0]), "vw", 2);
+    records_free(&r);
+}
+
+static void snapshot_write__life_and_flags__come_back(void **state) {
+    struct snapshot_head head = { 0 };
+    struct records r = some(), back = { 0 };
+    size_t size;
+    (void)state;
+    r.list[1].expires_unix_ns = UINT64_MAX;
+    r.list[1].flags = SNAPSHOT_KEEP;
+    uint8_t *bytes = file_of(&r, &size);
+    assert_null(snapshot_parse(bytes, size, &head, &back));
+    assert_int_equal(head.version, 2);
+    assert_true(back.list[1].expires_unix_ns == UINT64_MAX && back.list[1].flags == SNAPSHOT_KEEP);
+    assert_true(back.list[0].expires_unix_ns == 0 && back.list[0].flags == 0);
+    bytes[SNAPSHOT_HEADER_BYTES + 24] = 2; /* a flag that nobody knows */
+    seal(bytes, size);
+    assert_non_null(snapshot_parse(bytes, size, &head, &back));
+    free(bytes);
+    records_free(&r);
+    records_free(&back);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(snapshot_parse__format_1__is_read),
+        cmocka_unit_test(snapshot_write__life_and_flags__come_back),
         cmocka_unit_test(snapshot__written_and_read__same),
         cmocka_unit_test(snapshot__nothing_in_it__good),
         cmocka_unit_test(snapshot__larger_than_the_buffer__same),

@@ -5,25 +5,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "shm/fd.h"
+#include "tools/lib/batch.h"
 #include "tools/lib/escape.h"
 #include "tools/lib/gather.h"
 #include "tools/lib/read_all.h"
 #include "tools/snapshot.h"
 
-#define BATCH_OPS 1024u
-#define TRIES 4         /* a leader may die meanwhile; a batch of puts and deletes may be done twice without harm */
-#define FRAME_BYTES 64u /* what the log needs for an entry beside key and value, rounding included */
-
 struct load {
     struct snapshot *s;
-    struct tide_op ops[BATCH_OPS];
-    size_t n;
-    uint64_t bytes, most_bytes, one_bytes; /* in the batch; in any batch; in one entry at most */
-    uint64_t written, deleted, batches;
-    struct tide_token last;
+    struct batch *batch;
+    size_t expired; /* records whose time was over */
 };
 
 int snapshot_read(struct snapshot *s) {
@@ -47,43 +42,36 @@ int snapshot_read(struct snapshot *s) {
     return 0;
 }
 
-static int flush_batch(struct load *l) {
-    int rc = 0;
-    if (l->n == 0) {
-        return 0;
-    }
-    for (int tries = 0; tries < TRIES; tries++) {
-        rc = tide_batch(l->s->cli.domain, NULL, l->ops, l->n, &l->last, NULL);
-        if (rc != TIDE_ERR_UNKNOWN) {
-            break;
-        }
-    }
-    if (rc != 0) {
-        return rc;
-    }
-    for (size_t i = 0; i < l->n; i++) {
-        *(l->ops[i].kind == TIDE_OP_PUT ? &l->written : &l->deleted) += 1;
-    }
-    l->batches++;
-    l->n = 0;
-    l->bytes = 0;
-    if (l->batches % 64 == 0 && isatty(STDERR_FILENO)) {
-        fprintf(stderr, "\r%s: %llu of %zu keys", l->s->cli.tool, (unsigned long long)l->written, l->s->records.n);
-    }
-    return 0;
+static uint64_t unix_ns(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-static int add_op(struct load *l, const struct tide_op *op) {
-    uint64_t bytes = FRAME_BYTES + op->key_len + op->value_size;
-    int rc = 0;
-    if (l->n == BATCH_OPS || (l->n > 0 && l->bytes + bytes > l->most_bytes)) {
-        rc = flush_batch(l);
+/* What has expired since it was saved is as if it were not in the file. */
+static void drop_expired(struct load *l) {
+    struct records *r = &l->s->records;
+    uint64_t now = unix_ns();
+    size_t kept = 0;
+    for (size_t i = 0; i < r->n; i++) {
+        if (r->list[i].expires_unix_ns == 0 || r->list[i].expires_unix_ns > now) {
+            r->list[kept++] = r->list[i];
+        }
     }
-    if (rc == 0) {
-        l->ops[l->n++] = *op;
-        l->bytes += bytes;
+    l->expired = r->n - kept;
+    r->n = kept;
+}
+
+/* A file of format 1 says nothing of lives: then the domain's default counts. */
+static uint64_t ttl_of(const struct load *l, const struct record *x) {
+    uint64_t now = unix_ns();
+    if (l->s->head.version == 1) {
+        return 0;
     }
-    return rc;
+    if (x->expires_unix_ns == 0) {
+        return TIDE_TTL_NONE;
+    }
+    return x->expires_unix_ns > now ? x->expires_unix_ns - now : 1;
 }
 
 static int write_all_keys(struct load *l) {
@@ -91,10 +79,17 @@ static int write_all_keys(struct load *l) {
     int rc = 0;
     for (size_t i = 0; i < r->n && rc == 0; i++) {
         const struct record *x = &r->list[i];
-        struct tide_op op = { TIDE_OP_PUT, 0, records_key(r, x), x->key_size, records_value(r, x), x->value_size, 0 };
-        rc = add_op(l, &op);
+        struct tide_write_op op = TIDE_WRITE_OP_INIT;
+        op.kind = TIDE_OP_PUT;
+        op.flags = x->flags;
+        op.key = records_key(r, x);
+        op.key_len = x->key_size;
+        op.value = records_value(r, x);
+        op.value_size = x->value_size;
+        op.ttl_ns = ttl_of(l, x);
+        rc = batch_add(l->batch, &op);
     }
-    return rc == 0 ? flush_batch(l) : rc;
+    return rc == 0 ? batch_flush(l->batch) : rc;
 }
 
 /* After the puts: a load that breaks off leaves too many keys rather than too few. */
@@ -105,12 +100,15 @@ static int delete_others(struct load *l) {
     int rc = gather_scan(l->s->cli.domain, &g, &there, &answer);
     for (size_t i = 0; i < there.n && rc == 0; i++) {
         const struct record *x = &there.list[i];
-        struct tide_op op = { TIDE_OP_DELETE, 0, records_key(&there, x), x->key_size, NULL, 0, 0 };
+        struct tide_write_op op = TIDE_WRITE_OP_INIT;
+        op.kind = TIDE_OP_DELETE;
+        op.key = records_key(&there, x);
+        op.key_len = x->key_size;
         if (!records_find(&l->s->records, op.key, op.key_len)) {
-            rc = add_op(l, &op);
+            rc = batch_add(l->batch, &op);
         }
     }
-    rc = rc == 0 ? flush_batch(l) : rc;
+    rc = rc == 0 ? batch_flush(l->batch) : rc;
     records_free(&there);
     return rc;
 }
@@ -119,7 +117,7 @@ static int delete_others(struct load *l) {
 static int check_sizes(const struct load *l) {
     const struct records *r = &l->s->records;
     for (size_t i = 0; i < r->n; i++) {
-        if (FRAME_BYTES + (uint64_t)r->list[i].key_size + r->list[i].value_size > l->one_bytes) {
+        if (batch_entry_bytes(r->list[i].key_size, r->list[i].value_size) > l->batch->one_bytes) {
             return TIDE_ERR_TOO_BIG;
         }
     }
@@ -131,19 +129,21 @@ static void report(const struct load *l) {
     char token[CLI_TOKEN_BYTES], from[4 * SNAPSHOT_NAME_BYTES];
     const struct snapshot *s = l->s;
     if (!s->cli.json) {
-        printf("loaded %llu keys into %s in %llu batches, deleted %llu; taken from %s at index %llu\n",
-               (unsigned long long)l->written, s->cli.name, (unsigned long long)l->batches,
-               (unsigned long long)l->deleted, escape_label(s->head.name, sizeof(s->head.name), from, sizeof(from)),
-               (unsigned long long)s->head.index);
+        printf("loaded %llu keys into %s in %llu batches, deleted %llu, left out %zu that had expired; taken from %s "
+               "at index %llu\n",
+               (unsigned long long)l->batch->written, s->cli.name, (unsigned long long)l->batch->batches,
+               (unsigned long long)l->batch->deleted, l->expired,
+               escape_label(s->head.name, sizeof(s->head.name), from, sizeof(from)), (unsigned long long)s->head.index);
         return;
     }
     json_out_open(&j, NULL, '{');
     json_out_u64(&j, "keys", s->records.n);
-    json_out_u64(&j, "written", l->written);
-    json_out_u64(&j, "deleted", l->deleted);
-    json_out_u64(&j, "batches", l->batches);
-    json_out_u64(&j, "index", l->last.index);
-    json_out_text(&j, "token", cli_token_text(&l->last, token));
+    json_out_u64(&j, "written", l->batch->written);
+    json_out_u64(&j, "deleted", l->batch->deleted);
+    json_out_u64(&j, "expired", l->expired);
+    json_out_u64(&j, "batches", l->batch->batches);
+    json_out_u64(&j, "index", l->batch->last.index);
+    json_out_text(&j, "token", cli_token_text(&l->batch->last, token));
     json_out_close(&j, '}');
     json_out_print(&j, stdout);
 }
@@ -151,32 +151,28 @@ static void report(const struct load *l) {
 static int load_failed(const struct load *l, int rc) {
     struct json_out j = { 0 };
     json_out_open(&j, NULL, '{');
-    json_out_u64(&j, "written", l->written);
-    json_out_u64(&j, "deleted", l->deleted);
+    json_out_u64(&j, "written", l->batch->written);
+    json_out_u64(&j, "deleted", l->batch->deleted);
     return cli_fail_with(&l->s->cli, rc, &j, "%s: after %llu of %zu keys written and %llu deleted", l->s->cli.name,
-                         (unsigned long long)l->written, l->s->records.n, (unsigned long long)l->deleted);
+                         (unsigned long long)l->batch->written, l->s->records.n, (unsigned long long)l->batch->deleted);
 }
 
 int snapshot_load(struct snapshot *s) {
-    struct tide_info info = TIDE_INFO_INIT;
-    struct load *l = calloc(1, sizeof(*l));
-    if (!l) {
-        return cli_fail(&s->cli, TIDE_ERR_NOMEM, "%s", s->cli.name);
+    int code = TOOL_FAILED;
+    struct load l = { s, batch_create(&s->cli, &code), 0 };
+    if (!l.batch) {
+        return code;
     }
-    l->s = s;
-    int rc = tide_info(s->cli.domain, &info);
-    l->one_bytes = info.ring_bytes / 4;
-    l->most_bytes = info.ring_bytes / 16; /* small batches, so that followers keep up */
-    rc = rc == 0 ? check_sizes(l) : rc;
-    rc = rc == 0 ? write_all_keys(l) : rc;
-    rc = rc == 0 && s->replace ? delete_others(l) : rc;
-    if (l->batches >= 64 && isatty(STDERR_FILENO)) {
-        fputs("\r\033[K", stderr);
-    }
+    drop_expired(&l);
+    l.batch->all = s->records.n;
+    int rc = check_sizes(&l);
+    rc = rc == 0 ? write_all_keys(&l) : rc;
+    rc = rc == 0 && s->replace ? delete_others(&l) : rc;
+    batch_end(l.batch);
     if (rc == 0) {
-        report(l);
+        report(&l);
     }
-    int code = rc == 0 ? TOOL_OK : load_failed(l, rc);
-    free(l);
+    code = rc == 0 ? TOOL_OK : load_failed(&l, rc);
+    free(l.batch);
     return code;
 }

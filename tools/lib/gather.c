@@ -2,6 +2,7 @@
 #include "tools/lib/gather.h"
 
 #include <string.h>
+#include <time.h>
 
 #include "tools/lib/visit.h"
 
@@ -10,23 +11,38 @@
 struct scan {
     const struct gather *gather;
     struct records *out;
+    uint64_t
+        begun_unix_ns; /* before the section: so a life by the wall clock is never longer than what is left of it */
 };
 
-static int take(void *ctx, const void *key, size_t key_len, const void *value, size_t value_size, uint64_t version) {
+static uint64_t unix_ns(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static int take(void *ctx, const struct tide_entry *e) {
     const struct scan *scan = ctx;
     const struct gather *g = scan->gather;
-    if (g->prefix_size > 0 && (key_len < g->prefix_size || memcmp(key, g->prefix, g->prefix_size) != 0)) {
+    if (g->prefix_size > 0 && (e->key_len < g->prefix_size || memcmp(e->key, g->prefix, g->prefix_size) != 0)) {
         return 0;
     }
-    return records_add(scan->out, key, key_len, value, g->keys_only ? 0 : value_size, version) == 0 ? 0
-                                                                                                    : TIDE_ERR_NOMEM;
+    if (records_add(scan->out, e->key, e->key_len, e->value, g->keys_only ? 0 : e->value_size, e->version) != 0) {
+        return TIDE_ERR_NOMEM;
+    }
+    struct record *x = &scan->out->list[scan->out->n - 1];
+    x->flags = e->flags;
+    if (e->ttl_ns != TIDE_TTL_NONE && __builtin_add_overflow(scan->begun_unix_ns, e->ttl_ns, &x->expires_unix_ns)) {
+        x->expires_unix_ns = 0;
+    }
+    return 0;
 }
 
 static int scan_once(struct tide *d, const struct gather *g, const struct tide_bound *bound, uint64_t replicas,
                      struct records *out, struct tide_answer *a) {
     struct tide_reader_opts opts = TIDE_READER_OPTS_INIT;
     struct tide_reader *reader;
-    struct scan scan = { g, out };
+    struct scan scan = { g, out, 0 };
     opts.policy = TIDE_FRESHEST;
     opts.replicas = replicas;
     records_clear(out);
@@ -34,9 +50,10 @@ static int scan_once(struct tide *d, const struct gather *g, const struct tide_b
     if (rc != 0) {
         return rc;
     }
+    scan.begun_unix_ns = unix_ns();
     rc = tide_section_begin(reader, bound, a);
     if (rc == 0) {
-        rc = tide_section_scan(reader, take, &scan);
+        rc = tide_section_visit(reader, take, &scan);
         tide_section_end(reader);
     }
     tide_reader_close(reader);

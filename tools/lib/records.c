@@ -40,7 +40,7 @@ int records_add(struct records *r, const void *key, size_t key_size, const void 
         grow((void **)&r->list, &r->list_room, r->n + 1, sizeof(*r->list)) != 0) {
         return -1;
     }
-    r->list[r->n++] = (struct record){ r->size, (uint32_t)key_size, (uint32_t)value_size, version };
+    r->list[r->n++] = (struct record){ r->size, (uint32_t)key_size, (uint32_t)value_size, version, 0, 0 };
     append(r, key, key_size);
     append(r, value, value_size);
     return 0;

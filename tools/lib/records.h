@@ -11,6 +11,8 @@ struct record {
     uint32_t key_size;
     uint32_t value_size;
     uint64_t version;
+    uint64_t expires_unix_ns; /* by the wall clock; 0: never */
+    uint32_t flags;           /* enum tide_write_flags */
 };
 
 /* Zero-initialise. */
@@ -21,7 +23,7 @@ struct records {
     size_t n, list_room;
 };
 
-/* Append copies. 0, or -1 when memory ran out; nothing was added then. */
+/* Append copies; the record never expires and has no flags, until the caller says so. 0, or -1 when memory ran out; nothing was added then. */
 int records_add(struct records *r, const void *key, size_t key_size, const void *value, size_t value_size,
                 uint64_t version);
 

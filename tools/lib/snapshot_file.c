@@ -81,6 +81,9 @@ static void add_record(struct sink *s, const struct records *r, const struct rec
     put_number(h, x->key_size, 4);
     put_number(h + 4, x->value_size, 4);
     put_number(h + 8, x->version, 8);
+    put_number(h + 16, x->expires_unix_ns, 8);
+    put_number(h + 24, x->flags, 4);
+    put_number(h + 28, 0, 4);
     add(s, h, sizeof(h));
     add(s, records_key(r, x), x->key_size);
     add(s, records_value(r, x), x->value_size);
@@ -114,8 +117,8 @@ static const char *check_file(const uint8_t *b, size_t size) {
     if (size < SNAPSHOT_HEADER_BYTES + SNAPSHOT_TRAILER_BYTES) {
         return "truncated: it ends inside the header";
     }
-    if (get_number(b + 8, 4) != SNAPSHOT_VERSION) {
-        return "another version of the format than this tool knows (1)";
+    if (get_number(b + 8, 4) == 0 || get_number(b + 8, 4) > SNAPSHOT_VERSION) {
+        return "another version of the format than this tool knows (1 and 2)";
     }
     if (get_number(b + 12, 4) != SNAPSHOT_HEADER_BYTES) {
         return "damaged: the header has an impossible size";
@@ -137,22 +140,32 @@ static const char *check_file(const uint8_t *b, size_t size) {
     return NULL;
 }
 
-static const char *take_records(const uint8_t *b, uint64_t bytes, uint64_t count, struct records *out) {
+static const char *take_records(const uint8_t *b, uint64_t bytes, const struct snapshot_head *h, struct records *out) {
+    uint64_t record_bytes = h->version == 1 ? SNAPSHOT_RECORD_BYTES_1 : SNAPSHOT_RECORD_BYTES;
     uint64_t at = 0;
     const struct record *last = NULL;
-    for (uint64_t i = 0; i < count; i++) {
-        if (bytes - at < SNAPSHOT_RECORD_BYTES) {
+    for (uint64_t i = 0; i < h->count; i++) {
+        if (bytes - at < record_bytes) {
             return "damaged: fewer records than its header says";
         }
         uint64_t key_size = get_number(b + at, 4), value_size = get_number(b + at + 4, 4);
-        uint64_t version = get_number(b + at + 8, 8);
-        at += SNAPSHOT_RECORD_BYTES;
+        uint64_t version = get_number(b + at + 8, 8), expires = 0, flags = 0;
+        if (h->version > 1) {
+            expires = get_number(b + at + 16, 8);
+            flags = get_number(b + at + 24, 8);
+        }
+        at += record_bytes;
         if (key_size == 0 || key_size > KEY_MAX || key_size > bytes - at || value_size > bytes - at - key_size) {
             return "damaged: a record has an impossible length";
         }
         if (records_add(out, b + at, key_size, b + at + key_size, value_size, version) != 0) {
             return "not enough memory for it";
         }
+        if ((flags & ~(uint64_t)SNAPSHOT_KEEP) != 0) {
+            return "damaged: a record has flags that this tool does not know";
+        }
+        out->list[out->n - 1].expires_unix_ns = expires;
+        out->list[out->n - 1].flags = (uint32_t)flags;
         at += key_size + value_size;
         last = &out->list[out->n - 1];
         if (i > 0 && records_compare(out, last - 1, last) >= 0) {
@@ -169,12 +182,13 @@ const char *snapshot_parse(const uint8_t *bytes, size_t size, struct snapshot_he
     if (wrong) {
         return wrong;
     }
+    h.version = (uint32_t)get_number(bytes + 8, 4);
     h.count = get_number(bytes + 16, 8);
     h.index = get_number(bytes + 32, 8);
     h.incarnation = get_number(bytes + 40, 8);
     h.created_unix_ns = get_number(bytes + 48, 8);
     memcpy(h.name, bytes + 64, SNAPSHOT_NAME_BYTES - 1);
-    wrong = take_records(bytes + SNAPSHOT_HEADER_BYTES, get_number(bytes + 24, 8), h.count, &found);
+    wrong = take_records(bytes + SNAPSHOT_HEADER_BYTES, get_number(bytes + 24, 8), &h, &found);
     if (wrong) {
         records_free(&found);
         return wrong;

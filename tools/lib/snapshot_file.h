@@ -4,7 +4,7 @@
  * aligned:
  *
  *   bytes 0..7     magic "TIDESNAP"
- *   8..11          version of this format: 1
+ *   8..11          version of this format: 2 (1 is read as well)
  *   12..15         bytes of this header: 128
  *   16..23         number of records
  *   24..31         bytes of all records
@@ -13,8 +13,9 @@
  *   48..55         when it was taken: nanoseconds since 1970
  *   56..63         0
  *   64..127        the domain's name, filled up with zeroes
- *   each record    4 bytes key length (1 to 65,535), 4 bytes value length, 8 bytes version (index of the write), key,
- *                  value; sorted by key, no key twice
+ *   each record    4 bytes key length (1 to 65,535), 4 bytes value length, 8 bytes version (index of the write),
+ *                  8 bytes expiry (nanoseconds since 1970; 0: never), 4 bytes flags (1: not to be evicted), 4 bytes 0, key,
+ *                  value; sorted by key, no key twice. Format 1 has neither expiry nor flags
  *   last 16 bytes  XXH3-64 (seed 0) of all bytes before it; magic "TIDEDONE"
  *
  * The checksum finds accidents: a truncated copy, a flipped bit. It is no signature. One thread.
@@ -27,14 +28,17 @@
 
 #include "tools/lib/records.h"
 
-#define SNAPSHOT_VERSION 1u
+#define SNAPSHOT_VERSION 2u
+#define SNAPSHOT_KEEP 1u
 #define SNAPSHOT_HEADER_BYTES 128u
 #define SNAPSHOT_TRAILER_BYTES 16u
-#define SNAPSHOT_RECORD_BYTES 16u
+#define SNAPSHOT_RECORD_BYTES 32u
+#define SNAPSHOT_RECORD_BYTES_1 16u /* of format 1 */
 #define SNAPSHOT_NAME_BYTES 64u
 
 struct snapshot_head {
     uint64_t count;
+    uint32_t version; /* of the format, when read */
     uint64_t index;
     uint64_t incarnation;
     uint64_t created_unix_ns;
