@@ -181,7 +181,9 @@ static void snapshot__made_up_with_a_good_checksum__refused(void **state) {
         size_t at;
         uint32_t value;
     } CASES[] = {
-        { 8, 2 },                              /* version */
+        { 8, 3 },                              /* version */
+        { 8, 0 },                              /* no version */
+        { 8, 1 },                              /* a version whose records are shorter */
         { 12, 127 },                           /* header size */
         { 16, 3 },                             /* too few records counted */
         { 16, 5 },                             /* too many */
