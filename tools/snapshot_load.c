@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "shm/fd.h"
@@ -13,6 +12,7 @@
 #include "tools/lib/escape.h"
 #include "tools/lib/gather.h"
 #include "tools/lib/read_all.h"
+#include "tools/lib/wall.h"
 #include "tools/snapshot.h"
 
 struct load {
@@ -42,16 +42,10 @@ int snapshot_read(struct snapshot *s) {
     return 0;
 }
 
-static uint64_t unix_ns(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_REALTIME, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
 /* What has expired since it was saved is as if it were not in the file. */
 static void drop_expired(struct load *l) {
     struct records *r = &l->s->records;
-    uint64_t now = unix_ns();
+    uint64_t now = wall_unix_ns();
     size_t kept = 0;
     for (size_t i = 0; i < r->n; i++) {
         if (r->list[i].expires_unix_ns == 0 || r->list[i].expires_unix_ns > now) {
@@ -64,7 +58,7 @@ static void drop_expired(struct load *l) {
 
 /* A file of format 1 says nothing of lives: then the domain's default counts. */
 static uint64_t ttl_of(const struct load *l, const struct record *x) {
-    uint64_t now = unix_ns();
+    uint64_t now = wall_unix_ns();
     if (l->s->head.version == 1) {
         return 0;
     }

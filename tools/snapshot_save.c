@@ -10,12 +10,12 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "shm/fd.h"
 #include "tools/lib/gather.h"
 #include "tools/lib/signals.h"
+#include "tools/lib/wall.h"
 #include "tools/snapshot.h"
 
 #define TEMPORARY ".tmp."
@@ -144,12 +144,6 @@ static int write_file(struct snapshot *s) {
     return sync_directory(s->file) == 0 ? 0 : failed(s, "its directory cannot be synced");
 }
 
-static uint64_t unix_ns(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_REALTIME, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
 /* On standard error if the snapshot itself goes to standard output. */
 static void report(const struct snapshot *s, int joined) {
     struct json_out j = { 0 };
@@ -188,7 +182,7 @@ int snapshot_save(struct snapshot *s) {
     s->head = (struct snapshot_head){
         .index = answer.index,
         .incarnation = info.incarnation,
-        .created_unix_ns = unix_ns(),
+        .created_unix_ns = wall_unix_ns(),
     };
     snprintf(s->head.name, sizeof(s->head.name), "%s", s->cli.name);
     kv_tell_stale(&s->cli, &answer);

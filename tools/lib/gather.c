@@ -2,9 +2,9 @@
 #include "tools/lib/gather.h"
 
 #include <string.h>
-#include <time.h>
 
 #include "tools/lib/visit.h"
+#include "tools/lib/wall.h"
 
 #define TRIES 4
 
@@ -14,12 +14,6 @@ struct scan {
     uint64_t
         begun_unix_ns; /* before the section: so a life by the wall clock is never longer than what is left of it */
 };
-
-static uint64_t unix_ns(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_REALTIME, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
 
 static int take(void *ctx, const struct tide_entry *e) {
     const struct scan *scan = ctx;
@@ -50,7 +44,7 @@ static int scan_once(struct tide *d, const struct gather *g, const struct tide_b
     if (rc != 0) {
         return rc;
     }
-    scan.begun_unix_ns = unix_ns();
+    scan.begun_unix_ns = wall_unix_ns();
     rc = tide_section_begin(reader, bound, a);
     if (rc == 0) {
         rc = tide_section_visit(reader, take, &scan);
