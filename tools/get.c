@@ -136,6 +136,9 @@ static int look_up(struct get *g, struct tide_reader *reader) {
         return look_up_one(g, reader);
     }
     for (;;) {
+        for (size_t i = 0; i < g->n; i++) { /* one that is gone by the next try needs no room */
+            g->items[i].value_size = 0;
+        }
         int rc = tide_mget(reader, g->items, g->n, &g->read.bound, &g->answer);
         if (rc != 0 || has_all(g)) {
             return rc;
