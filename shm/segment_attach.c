@@ -175,7 +175,11 @@ int segment_unlink(const char *name, enum segment_kind kind, uint32_t replica) {
     if (error != 0) {
         return error;
     }
-    segment_sweep(path);
+    if (kind == SEGMENT_LOG) {
+        segment_sweep_removed(path);
+    } else {
+        segment_sweep(path);
+    }
     if (lstat(path, &st) != 0) {
         return errno == ENOENT ? segment_no_directory(path) : fault_errno(SHM_ERR_SYSTEM, "lstat of %s", path);
     }

@@ -122,15 +122,15 @@ static bool segment_is_unborn(const struct stat *st) {
 }
 
 /* Remove a file whose maker is dead: its lock is free. */
-static void segment_remove_abandoned(int dir, const char *file) {
+static void segment_remove_abandoned(int dir, const char *file, bool unborn_too) {
     struct stat st;
     int fd = fd_openat(dir, file, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY,
                        0); /* a write lock needs an open for writing */
     if (fd < 0) {
         return;
     }
-    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid() && !segment_is_unborn(&st) &&
-        segment_maker_lock(fd) == 0) {
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid() &&
+        (unborn_too || !segment_is_unborn(&st)) && segment_maker_lock(fd) == 0) {
         (void)unlinkat(dir, file, 0);
     }
     (void)close(fd);
@@ -147,20 +147,30 @@ static bool segment_is_temporary(const char *file) {
     return strncmp(end, SEGMENT_TMP, dots) == 0 && strspn(end + dots, "0123456789abcdef") == SEGMENT_TMP_BYTES - dots;
 }
 
-void segment_sweep(const char *path) {
+/* own, own_bytes: how names of files begin whose makers may have begun this instant, and are swept all the same. */
+static void segment_sweep_all(const char *path, const char *own, size_t own_bytes) {
     char dir_path[SEGMENT_PATH_BYTES];
     int why = errno;
     segment_dir_of(path, dir_path);
     DIR *dir = fd_open_dir(dir_path);
     for (struct dirent *e = dir != NULL ? readdir(dir) : NULL; e != NULL; e = readdir(dir)) {
         if (segment_is_temporary(e->d_name)) {
-            segment_remove_abandoned(dirfd(dir), e->d_name);
+            segment_remove_abandoned(dirfd(dir), e->d_name, own_bytes != 0 && strncmp(e->d_name, own, own_bytes) == 0);
         }
     }
     if (dir != NULL) {
         (void)closedir(dir);
     }
     errno = why;
+}
+
+void segment_sweep(const char *path) {
+    segment_sweep_all(path, NULL, 0);
+}
+
+void segment_sweep_removed(const char *path) {
+    const char *file = strrchr(path, '/') + 1, *end = strrchr(file, '.'); /* tidemark.NAME.KIND */
+    segment_sweep_all(path, file, (size_t)(end + 1 - file));
 }
 
 int segment_room(struct room *out) {

@@ -36,4 +36,7 @@ void segment_maker_unlock(int fd);
  */
 void segment_sweep(const char *path);
 
+/* The same, and what makers of the domain of `path`, which is being removed, may have begun this instant: they begin again. */
+void segment_sweep_removed(const char *path);
+
 #endif

@@ -405,6 +405,23 @@ static void segment_sweep__files_without_a_lock__young_empty_ones_stay(void **st
     assert_false(temporary_stays(left, 4096, 0));
 }
 
+static void segment_unlink__of_a_domain__its_young_empty_temporaries_go_too(void **state) {
+    (void)state;
+    static const char *const files[] = { "tidemark.gone.l3.tmp.0123456789abcdef",
+                                         "tidemark.gone2.l3.tmp.0123456789abcdef" };
+    char path[2][SEGMENT_PATH_BYTES];
+    for (int i = 0; i < 2; i++) {
+        assert_true(snprintf(path[i], sizeof(path[i]), "%s/%s", dir, files[i]) > 0);
+        int fd = open(path[i], O_RDWR | O_CREAT | O_EXCL, 0600);
+        assert_true(fd >= 0);
+        assert_int_equal(close(fd), 0);
+    }
+    assert_int_equal(segment_unlink("gone", SEGMENT_LOG, 0), SHM_ERR_NO_DOMAIN);
+    assert_int_not_equal(access(path[0], F_OK), 0);
+    assert_int_equal(access(path[1], F_OK), 0); /* another domain's */
+    assert_int_equal(unlink(path[1]), 0);
+}
+
 static void segment_random__many_draws__differ_and_are_never_zero(void **state) {
     (void)state;
     uint64_t last = 0;
@@ -439,6 +456,7 @@ int main(void) {
         CASE(segment_publish__processes_race__exactly_one_wins),
         CASE(segment__creator_died_halfway__its_leftover_is_swept),
         CASE(segment_sweep__files_without_a_lock__young_empty_ones_stay),
+        CASE(segment_unlink__of_a_domain__its_young_empty_temporaries_go_too),
         CASE(segment_random__many_draws__differ_and_are_never_zero),
         CASE(layout_fingerprint__asked_twice__is_the_same),
     };
