@@ -152,7 +152,7 @@ enum tide_open_flags {
  *
  * TIDE_EVICT_S3FIFO: other keys go, and the put answers FULL only where it would not fit into an empty table. What goes was not read of
  * late: new keys that were not read twice soon, and older ones that nobody reads any more (S3-FIFO). Reads on every replica and in every process
- * count, those of a read-only mount excepted. It takes some 10 bytes a key of each process's own memory for each replica that it runs. An
+ * count, those of a read-only mount excepted. It takes some 16 bytes a key of each process's own memory for each replica that it runs. An
  * evicted key is gone on every replica at the same index, as after a delete.
  */
 enum tide_evict { TIDE_EVICT_NONE = 0 /* FULL */, TIDE_EVICT_S3FIFO = 1 };
