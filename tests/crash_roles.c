@@ -20,7 +20,8 @@ uint32_t crash_start_replica(struct crash_world *w, struct tide *d, enum tide_ro
             o.role = TIDE_FOLLOWER;
         }
         /* NO_REPLICA: who could be copied from died, and it takes a moment until another serves. */
-        if ((error != TIDE_ERR_NO_REPLICA && error != TIDE_ERR_BUSY) || crash_now_ns() > until) {
+        if ((error != TIDE_ERR_NO_REPLICA && error != TIDE_ERR_TIMEOUT && error != TIDE_ERR_BUSY) ||
+            crash_now_ns() > until) {
             crash_fail(w, "cannot start a replica: %s", tide_strerror(error));
             _exit(4);
         }

@@ -48,7 +48,7 @@ static void member_start_replica(struct history_shared *shared, struct tide *d, 
     int error = 0;
     for (uint32_t tries = 0; tries < MEMBER_TRIES; tries++) {
         error = tide_replica_start(d, &o, id);
-        if (error != TIDE_ERR_NO_REPLICA) {
+        if (error != TIDE_ERR_NO_REPLICA && error != TIDE_ERR_TIMEOUT) {
             break;
         }
         park_nap(1000000);
