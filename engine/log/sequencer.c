@@ -114,11 +114,10 @@ static inline void seq_alarm(struct tide *d) {
     }
 }
 
-/* Count what a leader's own request has removed. */
-static void seq_count_removed(struct tide *d, const struct seq_request *q) {
-    struct leader_board *lead = &d->log->leader;
-    uint64_t n = atomic_load_explicit(&lead->expired, memory_order_relaxed);   /* MO(stats) */
-    atomic_store_explicit(&lead->expired, n + q->count, memory_order_relaxed); /* MO(stats) */
+/* Count keys that the leader has removed by itself. */
+static void seq_count_removed(_Atomic uint64_t *count, uint64_t keys) {
+    uint64_t n = atomic_load_explicit(count, memory_order_relaxed); /* MO(stats) */
+    atomic_store_explicit(count, n + keys, memory_order_relaxed);   /* MO(stats) */
 }
 
 /* Commit what is in the ring, apply it, answer. */
@@ -138,7 +137,7 @@ static void seq_flush(struct tide *d, struct seq_group *g) {
     for (struct seq_request *q = g->first; q != NULL; q = q->next) {
         seq_apply(r, q);
         if (q->sweep != NULL) {
-            seq_count_removed(d, q);
+            seq_count_removed(&d->log->leader.expired, q->count);
         }
     }
     r->pos = s->ring.tail;
@@ -274,9 +273,7 @@ static bool seq_evict_some(struct tide *d, struct seq_group *g) {
     *g->last = &q;
     g->last = &q.next;
     seq_flush(d, g);
-    atomic_store_explicit(&d->log->leader.evicted, /* MO(stats) */
-                          atomic_load_explicit(&d->log->leader.evicted, memory_order_relaxed) + q.count,
-                          memory_order_relaxed);
+    seq_count_removed(&d->log->leader.evicted, q.count);
     return true;
 }
 
