@@ -164,6 +164,11 @@ $(OBJ)/tools/metrics/found: FORCE
 	@mkdir -p $(@D)
 	@echo '$(call has_header,microhttpd.h,http)' | cmp -s - $@ || echo '$(call has_header,microhttpd.h,http)' >$@
 $(OBJ)/tools/metrics/http.o: $(OBJ)/tools/metrics/found
+# `tide serve --upstream`: tools/etcd/ loads libcurl when it is used, and without the header says that it was left out.
+$(OBJ)/tools/etcd/found: FORCE
+	@mkdir -p $(@D)
+	@echo '$(call has_header,curl/curl.h,curl)' | cmp -s - $@ || echo '$(call has_header,curl/curl.h,curl)' >$@
+$(OBJ)/tools/etcd/http.o $(OBJ)/tools/etcd/curl.o: $(OBJ)/tools/etcd/found
 $(OBJ)/libpeers.a: $(call objects,$(filter-out bench/peers/main.c,$(PEER_SRC))) $(OBJ)/sources
 	$(archive)
 $(B)/bench/peers: $(OBJ)/bench/peers/main.o $(OBJ)/libpeers.a $(OBJ)/libbench.a $(B)/libtidemark.a
