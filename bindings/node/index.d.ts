@@ -161,7 +161,7 @@ export class Watch<V = Buffer, K = string> implements AsyncIterableIterator<Even
   readonly closed: boolean;
   next(): Promise<IteratorResult<Event<V, K>, undefined>>;
   return(): Promise<IteratorResult<Event<V, K>, undefined>>;
-  throw(error?: unknown): Promise<never>;
+  throw(error?: unknown): Promise<IteratorResult<Event<V, K>, undefined>>;
   /** Where it stands: another watch goes on from there (since). */
   token(): Token;
   close(): void;
