@@ -61,6 +61,8 @@ struct seq_more {
     uint64_t expiry; /* NEVER_EXPIRES: none */
     void *owned;     /* value, where it has memory of its own */
     char number[SEQ_NUMBER_MOST];
+    bool derived;         /* once already: eviction made room meanwhile */
+    uint32_t payload_crc; /* and the operation's, before the expiry was added to it */
 };
 
 #define SEQ_SWEEP_MOST 32u
