@@ -336,13 +336,15 @@ bool scribble_pick(const struct scribble_map *m, uint32_t kind, uint64_t random,
         off = random % (bytes / 8) * 8;
     }
     if (base != NULL && k->where == IN_NODE_END) {
-        const struct table_node *n = (const struct table_node *)base;
-        base = pick_expiry(base + NODE_HEADER_BYTES, (n->value_len & NODE_EXPIRES) != 0,
-                           n->key_len + (n->value_len & ~NODE_EXPIRES), start, bytes);
+        struct table_node n;
+        memcpy((void *)&n, base, sizeof(n)); /* where changed words lead, nothing is aligned */
+        base = pick_expiry(base + NODE_HEADER_BYTES, (n.value_len & NODE_EXPIRES) != 0,
+                           n.key_len + (n.value_len & ~NODE_EXPIRES), start, bytes);
     } else if (base != NULL && k->where == IN_FRAME_END) {
-        const struct frame *f = (const struct frame *)base;
-        base = pick_expiry(base + FRAME_HEADER_BYTES, (f->flags & FRAME_EXPIRES) != 0,
-                           (uint64_t)f->key_len + f->value_len, start, bytes);
+        struct frame f;
+        memcpy(&f, base, sizeof(f));
+        base = pick_expiry(base + FRAME_HEADER_BYTES, (f.flags & FRAME_EXPIRES) != 0, (uint64_t)f.key_len + f.value_len,
+                           start, bytes);
     }
     if (base == NULL) {
         return false;
