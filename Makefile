@@ -166,11 +166,11 @@ $(OBJ)/bench/peers/found: FORCE
 	@mkdir -p $(@D)
 	@echo '$(PEER_LIBS)' | cmp -s - $@ || echo '$(PEER_LIBS)' >$@
 $(call objects,$(PEER_SRC)): $(OBJ)/bench/peers/found
-# `tide metrics --listen`: tools/metrics/http.c loads the library when it is used, and without the header says that it was left out.
-$(OBJ)/tools/metrics/found: FORCE
+# `tide metrics --listen` and `tide web`: tools/http/ loads the library when it is used, and without the header says that it was left out.
+$(OBJ)/tools/http/found: FORCE
 	@mkdir -p $(@D)
 	@echo '$(call has_header,microhttpd.h,http)' | cmp -s - $@ || echo '$(call has_header,microhttpd.h,http)' >$@
-$(OBJ)/tools/metrics/http.o: $(OBJ)/tools/metrics/found
+$(call objects,$(wildcard tools/http/*.c)): $(OBJ)/tools/http/found
 $(OBJ)/libpeers.a: $(call objects,$(filter-out bench/peers/main.c,$(PEER_SRC))) $(OBJ)/sources
 	$(archive)
 $(B)/bench/peers: $(OBJ)/bench/peers/main.o $(OBJ)/libpeers.a $(OBJ)/libbench.a $(B)/libtidemark.a
