@@ -23,7 +23,7 @@
 #define POLL_MS 1000
 #define ESCAPE_MS 50 /* so long ESC waits for the rest of a key's code */
 
-/* tigetstr() is not declared by curses.h. */
+/* The header of ncurses does not declare tigetstr(). */
 typedef char *tigetstr_fn(const char *name);
 
 #define CALLS(X)                                                                                                       \

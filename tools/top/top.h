@@ -65,7 +65,7 @@ struct top {
 bool top_init(struct top *t);
 void top_free(struct top *t);
 
-/* Take another sample of the domain. False: it cannot be read any more, or it is another one: see top_trouble(). */
+/* Take another sample of the domain. False: it cannot be read any more, or it is another one. */
 bool top_sample(struct top *t, const char *name);
 
 /* The replicas in the order that is asked for; indexes into now->replicas. Returns how many. */
