@@ -307,7 +307,7 @@ struct lease_set {
 
 /* ---- the feed: a domain whose entries come from a source ---------------------------------------------------------------- */
 
-/* See engine/feed/feed.h. */
+/* See engine/replica/source.h. */
 struct feed_board {
     /* Written by the leader. A replica that has applied complete_index holds everything of the source up to complete_revision, as of the
      * instant complete_ts, on the domain's clock; 0: it was never complete. */

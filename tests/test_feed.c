@@ -115,8 +115,7 @@ static struct got get(struct tide_reader *r, const char *key, struct tide_bound 
     return g;
 }
 
-static const struct tide_bound any = { sizeof(any),    TIDE_FALLBACK_ERROR, TIDE_UNBOUNDED,
-                                       TIDE_UNBOUNDED, { 0, 0 },            0 };
+static const struct tide_bound any = { sizeof(any), TIDE_FALLBACK_ERROR, TIDE_UNBOUNDED, TIDE_UNBOUNDED, { 0, 0 }, 0 };
 
 /* ---- appending ---------------------------------------------------------------------------------------------------------- */
 

@@ -25,11 +25,11 @@
 struct apply_part {
     struct frame f;
     uint64_t pos;
-    uint64_t hash; /* puts: of the key */
+    uint64_t hash;    /* puts: of the key */
     uint64_t version; /* a source's */
-    uint32_t crc;  /* puts: of key and value */
-    uint32_t node; /* puts: filled, not published */
-    bool ahead;    /* puts: the node is not counted yet */
+    uint32_t crc;     /* puts: of key and value */
+    uint32_t node;    /* puts: filled, not published */
+    bool ahead;       /* puts: the node is not counted yet */
 };
 #define APPLY_BATCH_MAX 65536u
 

@@ -198,8 +198,8 @@ int derive_all(const struct tide *d, const struct replica *r, struct seq_request
         if (q->source != NULL) {
             *crc = crc32c(*crc, &m->version, SOURCED_BYTES);
         }
-        uint64_t value_bytes = seq_removes(op) ? (q->source != NULL ? SOURCED_BYTES : 0)
-                                               : derive_value_size(q, i) + derive_extra(q, i);
+        uint64_t value_bytes =
+            seq_removes(op) ? (q->source != NULL ? SOURCED_BYTES : 0) : derive_value_size(q, i) + derive_extra(q, i);
         q->ring_bytes += ring_frame_bytes(op->key_len, value_bytes);
     }
     return q->ring_bytes <= ring_group_max(&d->ring) ? 0 : TIDE_ERR_TOO_BIG;

@@ -55,8 +55,8 @@ struct seq_more {
     uint64_t ttl_ns;
     int64_t delta;
     uint64_t version; /* a source's */
-    uint32_t flags;  /* enum tide_write_flags */
-    uint32_t before; /* the number + 1 of the last operation before it that has the same key; 0: none */
+    uint32_t flags;   /* enum tide_write_flags */
+    uint32_t before;  /* the number + 1 of the last operation before it that has the same key; 0: none */
     /* What the sequencer works out: */
     int64_t result;
     const void *value; /* NULL: the operation's own */
@@ -82,8 +82,8 @@ enum seq_done { SEQ_PENDING = 0, SEQ_ASLEEP = 1, SEQ_DONE = 2 };
 struct seq_request {
     const struct tide_op *ops;
     struct seq_op *prepared;
-    struct seq_more *more;   /* as many; NULL: puts, deletes and cas without a ttl or flags */
-    struct seq_sweep *sweep; /* the leader's own request */
+    struct seq_more *more;           /* as many; NULL: puts, deletes and cas without a ttl or flags */
+    struct seq_sweep *sweep;         /* the leader's own request */
     const struct seq_source *source; /* NULL but in a fed domain; `more` says each operation's version */
     size_t count;
     uint64_t ring_bytes; /* of all frames */

@@ -195,7 +195,8 @@ static bool info_has(const struct tide *d, const struct replica_board *b, const 
 
 /* How many replicas have applied it. *behind: one that has not, or NULL. living: replicas of dead members do not
  * count; finding that out costs a system call for each. */
-static uint32_t info_have(const struct tide *d, const struct tide_token *token, bool living, const struct replica_board **behind) {
+static uint32_t info_have(const struct tide *d, const struct tide_token *token, bool living,
+                          const struct replica_board **behind) {
     const struct log_segment *log = d->log;
     uint32_t have = 0;
     *behind = NULL;

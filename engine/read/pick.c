@@ -25,7 +25,7 @@ struct pick_round {
     bool found;
     bool any_reached_fence;
     bool any_serving;
-    bool incomplete; /* a fed domain: a replica serves, and does not hold what the source had at any instant */
+    bool incomplete;     /* a fed domain: a replica serves, and does not hold what the source had at any instant */
     uint64_t stuck;      /* serving replicas that this read could not be served by: reader.avoid */
     uint64_t unattached; /* bit k: replica k serves, but another process runs it and it is not mapped here yet */
 };

@@ -191,8 +191,8 @@ static struct tide_token reader_revision(const struct tide_reader *r) {
 int tide_reader_token(struct tide_reader *r, struct tide_token *out) {
     int error = reader_check(r);
     if (error == 0 && out != NULL) {
-        *out = r->domain->fed ? reader_revision(r)
-                              : (struct tide_token){ r->domain->words.header.incarnation, r->fence };
+        *out =
+            r->domain->fed ? reader_revision(r) : (struct tide_token){ r->domain->words.header.incarnation, r->fence };
     }
     return error != 0 ? error : out == NULL ? TIDE_ERR_INVALID : 0;
 }

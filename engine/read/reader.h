@@ -21,7 +21,7 @@ struct tide_reader {
     _Atomic uint64_t *home_fresh;
     uint64_t owner; /* reader_self() of its thread */
     struct tide *domain;
-    uint64_t fence; /* the highest index that the session has read at or written */
+    uint64_t fence;    /* the highest index that the session has read at or written */
     uint64_t revision; /* a fed domain: the highest that the session must see */
     uint64_t question; /* during one read of a fed domain: what was asked of the source; 0: nothing yet */
     uint32_t home;

@@ -57,8 +57,8 @@ struct replica {
         uint64_t part;     /* 1: and a part of something newer */
         uint64_t ts;       /* complete as of this instant */
     } source;
-    uint64_t joined_at;        /* the index at which it last joined anew */
-    struct apply_part *parts;  /* the entries of a batch, with their nodes */
+    uint64_t joined_at;       /* the index at which it last joined anew */
+    struct apply_part *parts; /* the entries of a batch, with their nodes */
     size_t parts_room;
 
     uint64_t table_bytes;

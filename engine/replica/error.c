@@ -86,7 +86,8 @@ const char *tide_strerror(int code) {
     case TIDE_ERR_OVERFLOW:
         return "the sum leaves 64 bits";
     case TIDE_ERR_FED:
-        return "the domain's entries come from a source, and only its feed may do this; or they do not, or from another "
+        return "the domain's entries come from a source, and only its feed may do this; or they do not, or from "
+               "another "
                "source";
     case TIDE_ERR_REVISION:
         return "the log holds this revision of the source already, or a later one";

@@ -40,7 +40,7 @@ void source_publish(const struct replica *r) {
 void source_copy_notes(struct replica *to, const struct view *from) {
     /* Where the donor goes on meanwhile, the log that the newcomer applies brings what it did. */
     const struct source_done *done = &from->table.seg->source;
-    uint64_t revision = atomic_load_explicit(&done->revision, memory_order_acquire); /* MO(source.done) */
+    uint64_t revision = atomic_load_explicit(&done->revision, memory_order_acquire);        /* MO(source.done) */
     source_set(to, revision, atomic_load_explicit(&done->part, memory_order_relaxed) != 0); /* MO(source.done) */
 }
 
@@ -198,7 +198,8 @@ void source_hint(struct tide *d, uint64_t bound_ns, uint64_t now) {
     bool tighter = us < source_hint_tightest(word);
     word = (word & ~SOURCE_US_MOST) | us;
     /* MO(feed.bound): relaxed. One try: where another reader changed it meanwhile, the next read looks again. */
-    atomic_compare_exchange_strong_explicit(&d->log->feed.bound, &had, word, memory_order_relaxed, memory_order_relaxed);
+    atomic_compare_exchange_strong_explicit(&d->log->feed.bound, &had, word, memory_order_relaxed,
+                                            memory_order_relaxed);
     if (tighter) {
         source_rouse(d);
     }

@@ -10,7 +10,7 @@
  *
  * Bound 0. A reader loads `begun`, the number of the newest question to the source, and waits until a question with a higher number is
  * answered (`done`). That one was begun after the read, so its answer covers all that was acknowledged before. All who wait for one number
- * share it. Source: docs/design.md, *Fed domains*; the read index is Raft's (Ongaro, 2014, section 6.4).
+ * share it. Source: docs/design.md, *Fed domains*; the read index is Raft's (Ongaro, 2014).
  */
 #ifndef TIDE_REPLICA_SOURCE_H
 #define TIDE_REPLICA_SOURCE_H
@@ -34,7 +34,8 @@ void source_copy_notes(struct replica *to, const struct view *from);
 /* What one read needs, beside its bound and the index of its fence. */
 struct source_need {
     uint64_t revision; /* 0: none */
-    uint64_t question; /* the answer of this question, or of a later one, satisfies any staleness; 0: nothing was asked */
+    uint64_t
+        question; /* the answer of this question, or of a later one, satisfies any staleness; 0: nothing was asked */
 };
 
 /* bound_check() of a fed domain. staleness_ns is 0 only where need->question is answered. NOT_SERVING: also a state that was never complete;

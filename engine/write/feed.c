@@ -29,8 +29,9 @@ int tide_feed_open(struct tide *d, const struct tide_feed_opts *opts, struct tid
         return TIDE_ERR_READ_ONLY;
     }
     if (strcmp(o.source, d->words.source) != 0) {
-        tide_logf(d, TIDE_LOG_ERROR, d->fed ? "%s is fed by \"%s\", not by \"%s\"" : "%s is not fed%.0s, by \"%s\" or else",
-                  d->name, d->words.source, o.source);
+        tide_logf(d, TIDE_LOG_ERROR,
+                  d->fed ? "%s is fed by \"%s\", not by \"%s\"" : "%s is not fed%.0s, by \"%s\" or else", d->name,
+                  d->words.source, o.source);
         return TIDE_ERR_FED;
     }
     struct tide_feed *f = calloc(1, sizeof(*f));
@@ -161,10 +162,11 @@ int tide_feed_identify(struct tide_feed *f, uint64_t identity) {
     bool same = atomic_compare_exchange_strong(&f->d->log->feed.identity, &had, identity) || had == identity;
     pthread_mutex_unlock(&f->lock);
     if (!same) {
-        tide_logf(f->d, TIDE_LOG_ERROR,
-                  "%s holds entries of another source of the kind \"%s\" (%llx, and this one is %llx): remove the domain "
-                  "and make it anew (tide rm)",
-                  f->d->name, f->source, (unsigned long long)had, (unsigned long long)identity);
+        tide_logf(
+            f->d, TIDE_LOG_ERROR,
+            "%s holds entries of another source of the kind \"%s\" (%llx, and this one is %llx): remove the domain "
+            "and make it anew (tide rm)",
+            f->d->name, f->source, (unsigned long long)had, (unsigned long long)identity);
     }
     return same ? 0 : TIDE_ERR_FED;
 }
@@ -270,8 +272,7 @@ static int feed_submit(struct tide_feed *f, const struct feed_group *g, const st
     return error;
 }
 
-int tide_feed_append(struct tide_feed *f, uint64_t revision, const struct tide_feed_op *ops, size_t n,
-                     uint32_t flags) {
+int tide_feed_append(struct tide_feed *f, uint64_t revision, const struct tide_feed_op *ops, size_t n, uint32_t flags) {
     CANCEL_HOLD_OFF();
     bool more = (flags & TIDE_FEED_MORE) != 0;
     if (revision == 0 || revision == UINT64_MAX || (ops == NULL && n != 0) || (n == 0 && more) ||
@@ -328,7 +329,7 @@ static void feed_publish(struct tide_feed *f, const struct tide_feed_probe *prob
     /* MO(feed.complete): release; what was appended before this call is committed, so this index covers it. */
     atomic_store_explicit(&board->complete_index, board_commit(f->d->log), memory_order_release);
     KILL_POINT("feed.completing");
-    if (held > atomic_load(&board->complete_revision)) { /* MO(feed.complete) */
+    if (held > atomic_load(&board->complete_revision)) {                              /* MO(feed.complete) */
         atomic_store_explicit(&board->complete_revision, held, memory_order_release); /* MO(feed.complete) */
     }
     if (probe->time_ns > ts) {

@@ -20,8 +20,8 @@ struct tide_feed_request {
     struct tide_write_op *ops;
     struct lane_work work;
     struct seq_request q;
-    bool answered;     /* by the application: it waits for `revision` */
-    bool lost;         /* the writer was told UNKNOWN */
+    bool answered; /* by the application: it waits for `revision` */
+    bool lost;     /* the writer was told UNKNOWN */
     uint64_t revision;
 };
 

@@ -33,31 +33,6 @@ struct lane_server {
     struct seq_sweep sweep;
 };
 
-void lane_answer(struct lane *lane, uint64_t seq, const struct seq_request *q) {
-    if (q->result == 0 && q->more != NULL) {
-        lane_put_results(q, lane->request);
-    }
-    lane->result = q->result;
-    lane->index = q->index;
-    lane->found = q->found;
-    lane->failed = (uint32_t)q->failed;
-    KILL_POINT("lane.unanswered");
-    atomic_store(&lane->turn, seq << 3 | LANE_ANSWERED);
-    KILL_POINT("lane.answered");
-    if (atomic_load(&lane->asleep) != 0) {
-        park_rouse_announced(&lane->asleep, &lane->wake, 1);
-    }
-}
-
-void lane_work_free(struct lane_work *w) {
-    if (w->bytes != w->few) {
-        free(w->bytes);
-        free(w->d.ops);
-        free(w->d.prepared);
-        free(w->d.more);
-    }
-}
-
 static int lane_read_spilled(const struct tide *d, uint32_t number, uint8_t *to, uint64_t bytes) {
     struct segment s;
     int error = segment_attach(&s, d->name, SEGMENT_SPILL, number, false);

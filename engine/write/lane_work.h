@@ -20,6 +20,7 @@ struct lane_work {
     uint8_t few[LANE_FEW_BYTES];
 };
 
+/* The request is done, or refused: tell its writer. */
 void lane_answer(struct lane *lane, uint64_t seq, const struct seq_request *q);
 void lane_work_free(struct lane_work *w);
 
