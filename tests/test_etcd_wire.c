@@ -339,7 +339,7 @@ static void write__nobody_listens__is_certainly_not_done(void **state) {
     book_open(b, url, 0, NULL);
     struct etcd_op op = book_op(ETCD_PUT, "a", "2");
     struct etcd_outcome o = book_write(b, &op, 1);
-    assert_int_equal(o.result, ETCD_REFUSED);
+    assert_int_equal(o.result, ETCD_LATE);
     assert_non_null(strstr(o.why, "not reached in time"));
     struct etcd_state now;
     etcd_client_state(b->client, &now);

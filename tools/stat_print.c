@@ -24,6 +24,30 @@ static int among_them(const struct peek *p) {
     return i < p->members;
 }
 
+/* Where its entries come from, up to which revision, and how far that is away: in time, and in a probe's. */
+static void print_source(const struct stat_look *s) {
+    const struct tide_info *i = &s->info;
+    char away[32];
+    struct buf note = { 0 };
+    if (i->source[0] == '\0') {
+        return;
+    }
+    escape_text(&note, i->source_note, strlen(i->source_note), "");
+    printf("source    %s, revision %llu, ", i->source, (unsigned long long)i->source_revision);
+    if (i->complete_ns == TIDE_UNBOUNDED) {
+        printf("never complete: no read is served yet\n");
+    } else {
+        printf("complete up to %llu as of %s ago\n", (unsigned long long)i->complete_revision,
+               time_text(i->complete_ns, away));
+    }
+    printf("          %.*s\n", (int)note.size, note.data ? note.data : "");
+    printf("probes    %llu begun, up to number %llu complete; tightest bound asked for: %s; writes under way: %llu\n",
+           (unsigned long long)i->probes_begun, (unsigned long long)i->probes_done,
+           i->bound_wanted_ns == TIDE_UNBOUNDED ? "none" : time_text(i->bound_wanted_ns, away),
+           (unsigned long long)i->writes_open);
+    buf_free(&note);
+}
+
 static void print_domain(const struct stat_look *s) {
     const struct tide_info *i = &s->info;
     char created[32] = "?", ring[24], table[24], used[24], memory[24];
@@ -47,6 +71,7 @@ static void print_domain(const struct stat_look *s) {
     printf("lapped    %llu times a follower was left behind\n", (unsigned long long)i->lapped_total);
     printf("removed   %llu keys expired, %llu were evicted\n", (unsigned long long)i->expired_total,
            (unsigned long long)i->evicted_total);
+    print_source(s);
 }
 
 static void print_reads(const struct stat_look *s) {
@@ -222,6 +247,32 @@ static void rates_json(struct json_out *j, const struct stat_look *s) {
     json_out_close(j, '}');
 }
 
+/* Of a domain that a source feeds. */
+static void source_json(struct json_out *j, const struct tide_info *i) {
+    if (i->source[0] == '\0') {
+        return;
+    }
+    json_out_open(j, "source", '{');
+    json_out_text(j, "kind", i->source);
+    json_out_text(j, "note", i->source_note);
+    json_out_u64(j, "revision", i->source_revision);
+    json_out_u64(j, "complete_revision", i->complete_revision);
+    if (i->complete_ns == TIDE_UNBOUNDED) {
+        json_out_null(j, "complete_ns");
+    } else {
+        json_out_u64(j, "complete_ns", i->complete_ns);
+    }
+    json_out_u64(j, "probes_begun", i->probes_begun);
+    json_out_u64(j, "probes_done", i->probes_done);
+    if (i->bound_wanted_ns == TIDE_UNBOUNDED) {
+        json_out_null(j, "bound_wanted_ns");
+    } else {
+        json_out_u64(j, "bound_wanted_ns", i->bound_wanted_ns);
+    }
+    json_out_u64(j, "writes_open", i->writes_open);
+    json_out_close(j, '}');
+}
+
 void stat_print_json(const struct stat_look *s) {
     const struct tide_info *i = &s->info;
     struct json_out j = { 0 };
@@ -246,6 +297,7 @@ void stat_print_json(const struct stat_look *s) {
     json_out_u64(&j, "expired_total", i->expired_total);
     json_out_u64(&j, "evicted_total", i->evicted_total);
     json_out_u64(&j, "default_ttl_ns", i->default_ttl_ns);
+    source_json(&j, i);
     json_out_open(&j, "replicas", '[');
     for (size_t k = 0; k < s->n; k++) {
         replica_json(&j, s, &s->replicas[k]);

@@ -60,7 +60,7 @@ static int set_option(void *ctx, int option, char *arg) {
     case OPT_FROM:
         return cli_token(arg, &w->opts.from) == 0
                    ? 0
-                   : args_error(w->cli.tool, "--from must be INCARNATION:INDEX, as a write printed it: %s", arg);
+                   : args_error(w->cli.tool, "--from must be INCARNATION:INDEX or rev:N, as a write printed it: %s", arg);
     case OPT_INITIAL:
         w->opts.flags |= TIDE_WATCH_INITIAL;
         return 0;

@@ -76,6 +76,10 @@ int cli_list(const char *list, size_t max, cli_piece_fn *read, void *ctx) {
 }
 
 const char *cli_token_text(const struct tide_token *t, char buf[CLI_TOKEN_BYTES]) {
+    if (t->incarnation == TIDE_REVISION) {
+        snprintf(buf, CLI_TOKEN_BYTES, "rev:%llu", (unsigned long long)t->index);
+        return buf;
+    }
     snprintf(buf, CLI_TOKEN_BYTES, "%016llx:%llu", (unsigned long long)t->incarnation, (unsigned long long)t->index);
     return buf;
 }
@@ -83,6 +87,10 @@ const char *cli_token_text(const struct tide_token *t, char buf[CLI_TOKEN_BYTES]
 int cli_token(const char *text, struct tide_token *out) {
     char digits[17];
     uint64_t index;
+    if (strncmp(text, "rev:", 4) == 0 && args_u64(text + 4, 0, UINT64_MAX, &index) == 0) {
+        *out = (struct tide_token){ TIDE_REVISION, index };
+        return 0;
+    }
     size_t n = strspn(text, "0123456789abcdefABCDEF");
     if (n == 0 || n > 16 || text[n] != ':' || args_u64(text + n + 1, 0, UINT64_MAX, &index) != 0) {
         return -1;
