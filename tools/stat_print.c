@@ -2,6 +2,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "tools/lib/args.h"
 #include "tools/lib/colour.h"
@@ -19,6 +20,15 @@ static const char *time_text(uint64_t ns, char buf[32]) {
 
 static int width_of(const struct stat_look *s) {
     return s->wide ? 0 : COLOUR_NARROW;
+}
+
+/* On a read-only mount it is no member. */
+static int among_them(const struct peek *p) {
+    uint32_t i = 0;
+    while (i < p->members && p->pids[i] != getpid()) {
+        i++;
+    }
+    return i < p->members;
 }
 
 static void print_domain(const struct stat_look *s) {
@@ -43,8 +53,9 @@ static void print_domain(const struct stat_look *s) {
                sizes_text(i->ring_bytes, ring, sizeof(ring)), sizes_text(i->ring_used_bytes, used, sizeof(used)),
                100 * s->ring_used_ratio);
     colour_paragraph("log", &t, width_of(s));
-    buf_printf(&t, "%u living (%u dead), this command among them; tables of %s, %s of shared memory in all",
-               s->peek.members, s->peek.dead, sizes_text(i->table_bytes, table, sizeof(table)),
+    buf_printf(&t, "%u living (%u dead)%s; tables of %s, %s of shared memory in all", s->peek.members, s->peek.dead,
+               among_them(&s->peek) ? ", this command among them" : "",
+               sizes_text(i->table_bytes, table, sizeof(table)),
                sizes_text(s->peek.memory_bytes, memory, sizeof(memory)));
     colour_paragraph("members", &t, width_of(s));
     printf("lapped    %llu times a follower was left behind\n", (unsigned long long)i->lapped_total);

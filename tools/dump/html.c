@@ -15,6 +15,7 @@
 #define CENTRE 210.0
 #define OUTER 150.0
 #define INNER 110.0
+#define LINE_CHARACTERS 18 /* of what stands beside a mark */
 #define TURN (2 * 3.14159265358979323846)
 
 static const char HEAD[] =
@@ -133,13 +134,25 @@ static void add_arc(struct buf *out, const struct ring *r, uint64_t from, uint64
     buf_printf(out, "<title>%s: %s</title></path>\n", title, sizes_text(to - from, size, sizeof(size)));
 }
 
+/* The text in short lines, broken behind commas. */
 static void add_mark(struct buf *out, double angle, const char *text) {
-    double x = x_at(angle, OUTER + 18);
+    double x = x_at(angle, OUTER + 18), y = y_at(angle, OUTER + 18) + 4;
     const char *anchor = x < CENTRE - 20 ? "end" : x > CENTRE + 20 ? "start" : "middle";
     buf_printf(out, "<line class=\"mark\" x1=\"%.2f\" y1=\"%.2f\" x2=\"%.2f\" y2=\"%.2f\"/>", x_at(angle, INNER - 6),
                y_at(angle, INNER - 6), x_at(angle, OUTER + 8), y_at(angle, OUTER + 8));
-    buf_printf(out, "<text x=\"%.2f\" y=\"%.2f\" text-anchor=\"%s\">%s</text>\n", x, y_at(angle, OUTER + 18) + 4,
-               anchor, text);
+    buf_printf(out, "<text text-anchor=\"%s\">", anchor);
+    while (*text != '\0') {
+        size_t n = strlen(text);
+        if (n > LINE_CHARACTERS) {
+            for (n = LINE_CHARACTERS; n > 0 && text[n - 1] != ' '; n--) {
+            }
+            n = n > 0 ? n : LINE_CHARACTERS;
+        }
+        buf_printf(out, "<tspan x=\"%.2f\" y=\"%.2f\">%.*s</tspan>", x, y, (int)n, text);
+        text += n;
+        y += 14;
+    }
+    buf_add_text(out, "</text>\n");
 }
 
 /* Pins that lie close together share a mark; so does the end of the log. */
@@ -182,7 +195,8 @@ static void add_ring(struct buf *out, const struct log_segment *seg) {
     sizes_text(r.tail - r.least, text[1], sizeof(text[1]));
     sizes_text(r.least - r.reclaimed, text[2], sizeof(text[2]));
     sizes_text(r.bytes - (r.tail - r.reclaimed), text[3], sizeof(text[3]));
-    buf_add_text(out, "<h2>The ring</h2>\n<svg viewBox=\"-90 10 600 400\" role=\"img\" aria-labelledby=\"ring-says\">");
+    buf_add_text(out,
+                 "<h2>The ring</h2>\n<svg viewBox=\"-120 10 660 410\" role=\"img\" aria-labelledby=\"ring-says\">");
     buf_printf(out,
                "<title id=\"ring-says\">A ring of %s: %s pinned, %s readable and not pinned, %s given up</title>\n",
                text[0], text[1], text[2], text[3]);
