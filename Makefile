@@ -170,6 +170,11 @@ $(call objects,$(PEER_SRC)): $(OBJ)/bench/peers/found
 $(OBJ)/tools/http/found: FORCE
 	@mkdir -p $(@D)
 	@echo '$(call has_header,microhttpd.h,http)' | cmp -s - $@ || echo '$(call has_header,microhttpd.h,http)' >$@
+# `tide serve --upstream`: tools/etcd/ loads libcurl when it is used, and without the header says that it was left out.
+$(OBJ)/tools/etcd/found: FORCE
+	@mkdir -p $(@D)
+	@echo '$(call has_header,curl/curl.h,curl)' | cmp -s - $@ || echo '$(call has_header,curl/curl.h,curl)' >$@
+$(OBJ)/tools/etcd/http.o $(OBJ)/tools/etcd/curl.o: $(OBJ)/tools/etcd/found
 $(call objects,$(wildcard tools/http/*.c)): $(OBJ)/tools/http/found
 $(OBJ)/libpeers.a: $(call objects,$(filter-out bench/peers/main.c,$(PEER_SRC))) $(OBJ)/sources
 	$(archive)
