@@ -35,15 +35,16 @@ static const char HEAD[] =
     "  max-width: 60rem; padding: 1rem; }\n"
     "h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin-top: 2rem; } p, dd { color: var(--ink); }\n"
     "svg { width: 100%; height: auto; max-width: 34rem; display: block; } svg.strip { max-width: none; }\n"
-    "svg text { fill: var(--ink); font: 12px system-ui, sans-serif; } .mark { stroke: var(--ink); stroke-width: 2; }\n"
+    "svg text { fill: var(--ink); font: 15px system-ui, sans-serif; } .mark { stroke: var(--ink); stroke-width: 2; }\n"
     ".pinned { fill: var(--pinned); } .kept { fill: var(--kept); } .given { fill: var(--given); }\n"
     ".t0 { fill: var(--t0); } .t1 { fill: var(--t1); } .t2 { fill: var(--t2); } .t3 { fill: var(--t3); }\n"
     ".t4 { fill: var(--t4); } .t5 { fill: var(--t5); } .t6 { fill: var(--t6); } .empty { fill: var(--given); }\n"
     ".key { display: inline-block; width: .9em; height: .9em; border: 1px solid var(--line); vertical-align: -1px; }\n"
     ".scroll { overflow-x: auto; } table { border-collapse: collapse; } caption { text-align: left; color: var(--dim); "
     "}\n"
-    "th, td { border-bottom: 1px solid var(--line); padding: .2rem .6rem; text-align: right; }\n"
-    "th:first-child, td:first-child, td.text { text-align: left; } code { overflow-wrap: anywhere; }\n"
+    "th, td { white-space: nowrap; border-bottom: 1px solid var(--line); padding: .2rem .6rem; text-align: right; }\n"
+    "th:first-child, td:first-child, td.text { text-align: left; } code { white-space: normal; overflow-wrap: "
+    "anywhere; }\n"
     ".bar { fill: var(--pinned); } .dim { color: var(--dim); } .bad { color: var(--t6); font-weight: bold; }\n"
     "</style>\n";
 
@@ -150,7 +151,7 @@ static void add_mark(struct buf *out, double angle, const char *text) {
         }
         buf_printf(out, "<tspan x=\"%.2f\" y=\"%.2f\">%.*s</tspan>", x, y, (int)n, text);
         text += n;
-        y += 14;
+        y += 17;
     }
     buf_add_text(out, "</text>\n");
 }

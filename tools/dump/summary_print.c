@@ -6,8 +6,8 @@
 #include "tools/lib/figures.h"
 #include "tools/lib/sizes.h"
 
-#define BAR_COLUMNS 40
-#define KEY_ROOM 58 /* characters of a key, so that a line has 80 */
+#define BAR_COLUMNS 32 /* so that a line has 80 */
+#define KEY_ROOM 58    /* characters of a key, so that a line has 80 */
 
 static void print_bar(FILE *out, uint64_t n, uint64_t most) {
     int full = most ? (int)((double)n / (double)most * BAR_COLUMNS + 0.5) : 0;
@@ -112,7 +112,7 @@ void summary_print_text(const struct summary *s, struct dump_view *v, const stru
     fprintf(out, seconds > 0 ? ": %s a second\n" : "\n", figures_count((double)s->entries / seconds, text[1]));
     fprintf(out, "%llu are not there any more, %llu are damaged; the term changed %llu times\n",
             (unsigned long long)s->missing, (unsigned long long)s->bad, (unsigned long long)s->terms);
-    fprintf(out, "%llu came through lanes, from other processes than the leader's; %llu expire, %llu are kept\n",
+    fprintf(out, "%llu came through lanes, from other processes; %llu expire, %llu are kept\n",
             (unsigned long long)s->of_lanes, (unsigned long long)s->expiring, (unsigned long long)s->kept);
     fprintf(out, "%llu batches, with %llu entries, at most %llu; %llu instants, at most %llu entries in one\n",
             (unsigned long long)s->batches.runs, (unsigned long long)s->batches.entries,
