@@ -36,6 +36,7 @@ static const struct tool TOOLS[] = {
     { "ls", "tide ls", tool_ls, "list the domains of this machine" },
     { "stat", "tide stat", tool_stat, "show leader, replicas, lag, staleness and reads of a domain" },
     { "metrics", "tide metrics", tool_metrics, "print metrics for Prometheus, or serve them over HTTP" },
+    { "web", "tide web", tool_web, "show a domain in a browser, live" },
     { "verify", "tide verify", tool_verify, "check every node and compare the replicas" },
     { "snapshot", "tide snapshot", tool_snapshot, "save a domain to a file, or load it from one" },
     { "step-down", "tide step-down", tool_step_down, "make the leader hand over to another candidate" },

@@ -27,6 +27,7 @@ int tool_watch(int argc, char **argv);
 int tool_ls(int argc, char **argv);
 int tool_stat(int argc, char **argv);
 int tool_metrics(int argc, char **argv);
+int tool_web(int argc, char **argv);
 int tool_verify(int argc, char **argv);
 int tool_snapshot(int argc, char **argv);
 int tool_step_down(int argc, char **argv);
