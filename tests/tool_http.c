@@ -171,6 +171,7 @@ static int stream(const char *at, const char *path, int events) {
             data = true;
         } else if (byte == '\n' && before == '\n') {
             seen += data;
+            fflush(stdout);
             data = false;
         }
         before = byte;

@@ -69,7 +69,7 @@ export function whatif(state, redraw) {
   at('bound-text').textContent = text;
   at('bound').setAttribute('aria-valuetext', text);
   const followers = state.replicas.filter((r) => r.role !== 'leader' && r.replication_lag);
-  const width = width_of(host, host.clientWidth < 420 ? 170 : 210, 90), grid = rows('whatif');
+  const width = width_of(host, host.clientWidth < 420 ? 168 : 190, 90), grid = rows('whatif');
   for (const r of shown(followers)) {
     const counts = r.replication_lag[view.span], share = charts.share_within(counts, bound);
     const n = view.span === 'all' ? r.replication_lag.count : r.replication_lag.recent_count;
@@ -105,7 +105,7 @@ function reads_of(r) {
 }
 
 export function reads(state, redraw) {
-  const host = at('reads'), width = width_of(host, host.clientWidth < 420 ? 160 : 200, 90), grid = rows('reads');
+  const host = at('reads'), width = width_of(host, host.clientWidth < 420 ? 160 : 180, 90), grid = rows('reads');
   const most = Math.max(0, ...state.replicas.map((r) => (reads_of(r) ? total(reads_of(r)) : 0)));
   for (const r of shown(state.replicas)) {
     const by = reads_of(r) || {}, all = total(by);
@@ -163,7 +163,7 @@ export function cache(state, past) {
 const PARTS = [['live', 'live: keys and values'], ['overhead', 'overhead: buckets, headers'], ['waiting', 'waiting for readers'], ['free', 'free']];
 
 export function tables(state, redraw) {
-  const host = at('tables'), width = width_of(host, host.clientWidth < 420 ? 160 : 200, 90), grid = rows('tables');
+  const host = at('tables'), width = width_of(host, host.clientWidth < 420 ? 160 : 180, 90), grid = rows('tables');
   const known = state.replicas.filter((r) => r.table_bytes > 0), most = Math.max(0, ...known.map((r) => r.table_bytes));
   for (const r of shown(known)) {
     grid.append(who(r), charts.stacked(PARTS.map(([of]) => ({ of, value: r[`table_${of}_bytes`] })), most, width, 17),

@@ -22,7 +22,7 @@ export function chosen(replicas, n) { // the leader, and those that are farthest
 
 function how_far(r) {
   if (NOT_SERVING[r.shown_state]) return NOT_SERVING[r.shown_state];
-  if (r.lag === 0) return r.role === 'leader' ? 'its own table: has every write' : 'caught up: has every write';
+  if (r.lag === 0) return 'has every write';
   return words.time(r.staleness_ns) + ' behind, ' + words.count(r.lag, 'entry', 'entries');
 }
 
@@ -30,7 +30,8 @@ function kept_share(rates) {
   const all = Object.values(rates.by_reason_s).reduce((a, b) => a + b, 0);
   if (all === 0) return '';
   const kept = words.KEPT.reduce((sum, k) => sum + rates.by_reason_s[k], 0) / all;
-  return kept >= 1 ? words.percent(rates.by_reason_s.fresh / all) + ' fresh' : words.percent(1 - kept) + ' fell back';
+  if (kept < 1) return words.percent(1 - kept) + ' fell back';
+  return rates.by_reason_s.fresh >= all ? 'all fresh' : rates.by_reason_s.fresh > 0 ? words.percent(rates.by_reason_s.fresh / all) + ' fresh' : 'within the bound';
 }
 
 function fit(text, width, per_letter) {
@@ -55,7 +56,7 @@ function wide(width, n) {
       const y = row.y + CARD / 2, x0 = cx + R + 44, mid = (x0 + row.x) / 2;
       return [x0, middle + (y - middle) * 0.12, mid, middle + (y - middle) * 0.2, mid, y, row.x - 6, y];
     },
-    serve: (row) => [row.x + row.width + 6, row.y + CARD / 2, width - 92, row.y + CARD / 2],
+    serve: (row) => [row.x + row.width + 6, row.y + CARD / 2, width - 112, row.y + CARD / 2],
     read_text: (row) => ({ x: width, y: row.y + CARD / 2, anchor: 'end' }),
     heads: [[0, 14, 'writers', ''], [leader.x, 14, 'leader', ''], [cx - R, 14, 'the log: a ring', ''], [card, 14, 'a table for each replica', ''], [width, 14, 'readers', 'end']],
   };
@@ -67,8 +68,8 @@ function tall(width, n) {
   const leader = { x: width / 2 - 80, y: 52, width: 160, height: 56 };
   return {
     height: top + n * (CARD + GAP), cx, cy, R, rows, leader, tall: true,
-    writers: { x: cx, y: 14, anchor: 'middle' },
-    write: [cx, 22, cx, leader.y - 4],
+    writers: { x: cx, y: 18, anchor: 'middle' },
+    write: [cx, 26, cx, leader.y - 4],
     append: [cx, leader.y + leader.height + 4, cx, cy - R - 12],
     apply: (row) => {
       const y = row.y + CARD / 2;
