@@ -33,7 +33,7 @@ static const char *const commands[] = {
     "put %n %k value --timeout 50ms",
     "put %n %k value --ttl 20ms --timeout 50ms",
     "cas %n %k value --expect 0 --timeout 50ms",
-    "touch %n %k --ttl 50ms --timeout 50ms",
+    "touch %n %k 50ms --timeout 50ms",
     "ttl %n %k",
     "incr %n count --timeout 50ms",
     "del %n %k --timeout 50ms",

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "tools/http/http.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "tools/lib/args.h"
@@ -185,7 +186,7 @@ int http_serve(const struct http_service *service, int fd, const char *at) {
         MHD_OPTION_CONNECTION_TIMEOUT, CONNECTION_MS / 1000, MHD_OPTION_NOTIFY_CONNECTION, on_connection, &h,
         MHD_OPTION_END);
     if (!daemon) {
-        args_sayf(service->tool, "--listen: libmicrohttpd does not start at %s", at);
+        args_sayf(service->tool, "--listen: libmicrohttpd does not start at %s: %s", at, strerror(errno));
         return TOOL_FAILED;
     }
     printf("listening %s\n", at);
