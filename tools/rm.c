@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "shm/fault.h"
 #include "tools/dump/peek.h"
 #include "tools/lib/args.h"
 #include "tools/lib/client.h"
@@ -77,6 +78,9 @@ static int remove_domain(const struct cli *c, int force) {
         return cli_complain(c, TOOL_FAILED, "failed", "%s cannot be removed: %s", c->name, strerror(errno));
     }
     if (rc != 0 && (there || rc != TIDE_ERR_NO_DOMAIN)) { /* tables without a log are gone now, too */
+        if (fault_text()) {                               /* whose it is, say */
+            args_say(c->tool, fault_text());
+        }
         return cli_fail(c, rc, "%s", c->name);
     }
     int left = is_left(c, &p, file);
