@@ -32,7 +32,7 @@ harmless() { # file what
     fi
 }
 
-for c in 'stat d' 'stat d --json' 'scan d' 'scan d --json' 'scan d --keys' 'get d text --json' 'ls' 'ls --json' 'dump d' \
+for c in 'stat d' 'stat d --wide' 'top d --once' 'top d --json --once' 'ls --wide' 'stat d --json' 'scan d' 'scan d --json' 'scan d --keys' 'get d text --json' 'ls' 'ls --json' 'dump d' \
     'dump d --json' 'dump d --full' 'dump d.r0' 'verify d' 'verify d --json' 'gc d' 'gc d --json' 'metrics d' 'metrics' 'watch d --initial --count 2' \
     'watch d --initial --count 2 --json' 'watch d --initial --count 1 --prefix k' 'dump d --at 1' 'dump d --between 1..2' \
     'stat d --watch 10ms --count 2' 'get d text text' 'get d text text --json' 'ttl d text' 'ttl d text --json'; do
@@ -53,7 +53,7 @@ for c in "get --json|1|get d $evil none --json" "get of two|0|get d $evil text" 
     harmless "$work/out" "${c%%|*}"
     harmless "$work/err" "${c%%|*}, standard error"
 done
-expect 0 "stat" stat d
+expect 0 "stat" stat d --wide
 says 'l\\x1b\]0;owned\\x07\\xc2\\x9b31m'
 says ' größe '
 
