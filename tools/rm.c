@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "shm/fault.h"
 #include "tools/dump/peek.h"
 #include "tools/lib/args.h"
 #include "tools/lib/client.h"
