@@ -28,6 +28,12 @@ fi
 root=$tmp/root
 mkdir -p "$root/var/lib/dpkg/updates" "$root/var/lib/dpkg/info" "$root/var/log"
 : >"$root/var/lib/dpkg/status"
+# Scripts of packages run outside of that tree, and Python's compiler would look for the module in this machine's: ours take $DPKG_ROOT.
+mkdir "$tmp/bin"
+printf '#!/bin/sh\nexec /usr/bin/python3 -m compileall -q "$DPKG_ROOT/usr/lib/python3/dist-packages"\n' >"$tmp/bin/py3compile"
+printf '#!/bin/sh\nfind "$DPKG_ROOT/usr/lib/python3/dist-packages" -name __pycache__ -prune -exec rm -r {} +\n' >"$tmp/bin/py3clean"
+chmod +x "$tmp"/bin/*
+PATH=$tmp/bin:$PATH
 package() { # action packages...
     # What they depend on is this machine's.
     dpkg --root="$root" --force-depends --force-not-root --force-script-chrootless --log="$tmp/dpkg.log" "$@" >"$tmp/log" 2>&1 || { cat "$tmp/log"; exit 1; }
@@ -49,6 +55,7 @@ ${CC:-gcc} -I"$root/usr/include" -o "$tmp/program" "$tmp/program.c" "$lib/libtid
 # The module is found, linked with the installed library, and of every Python 3: no copy of the library is in it.
 module=$(ls "$root"/usr/lib/python3/dist-packages/tidemark/_tidemark.abi3.so)
 readelf -dW "$module" | grep -q 'NEEDED.*\[libtidemark\.so\.0\]' || { echo "python3-tidemark does not use libtidemark0"; exit 1; }
+[ -n "$(find "$root" -name '_types.*.pyc')" ] || { echo "python3-tidemark: nothing was compiled when it was installed"; exit 1; }
 mkdir "$tmp/shm"
 said=$(cd "$tmp" && TIDE_SHM_DIR=$tmp/shm PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$root/usr/lib/python3/dist-packages LD_LIBRARY_PATH=$lib /usr/bin/python3 -c '
 import tidemark
