@@ -83,7 +83,7 @@ objects = $(patsubst %.c,$(OBJ)/%.o,$(1))
 TIDE := $(if $(TOOL_MAIN),$(B)/tide)
 PEER_SRC := $(wildcard bench/peers/*.c)
 # Benchmarks that hold bars, each run as build/bench/NAME --json FILE, in this order, by `make bench-peers`.
-BAR_BENCHES ?= peers ring visibility put failover join idle memory growth reserve watch make ttl hitratio evict
+BAR_BENCHES ?= peers ring visibility put failover join idle look memory growth reserve watch make ttl hitratio evict
 PEERS_OPTIONS ?=
 HITRATIO_OPTIONS ?=
 BENCHES := $(addprefix $(B)/bench/,$(BENCH_MAINS))
@@ -176,6 +176,8 @@ $(OBJ)/tools/etcd/found: FORCE
 	@echo '$(call has_header,curl/curl.h,curl)' | cmp -s - $@ || echo '$(call has_header,curl/curl.h,curl)' >$@
 $(OBJ)/tools/etcd/http.o $(OBJ)/tools/etcd/curl.o: $(OBJ)/tools/etcd/found
 $(call objects,$(wildcard tools/http/*.c)): $(OBJ)/tools/http/found
+# The page of `tide web`, which the assembler takes in: tools/web/files.c.
+$(OBJ)/tools/web/files.o: $(wildcard tools/web/page/*)
 $(OBJ)/libpeers.a: $(call objects,$(filter-out bench/peers/main.c,$(PEER_SRC))) $(OBJ)/sources
 	$(archive)
 $(B)/bench/peers: $(OBJ)/bench/peers/main.o $(OBJ)/libpeers.a $(OBJ)/libbench.a $(B)/libtidemark.a
@@ -266,6 +268,12 @@ fuzz:
 	@$(MAKE) $(JOBS) CONFIG=fuzz CC=clang F='$(F)' fuzz-programs
 	@TIDE_BUILD=$(BUILD)/fuzz TIDE_FUZZ_SECONDS=$(SECONDS) TIDE_FUZZ_RUNS='$(RUNS)' sh tests/fuzz/run.sh $(F)
 
+# Every state of each model in tests/models/, and of its mutants. M= names some.
+.PHONY: models
+models:
+	@command -v spin >/dev/null || { echo 'make models needs spin (Debian: spin)' >&2; exit 1; }
+	@CC='$(CC)' TIDE_BUILD=$(B) sh tests/models/run.sh $(M)
+
 asan tsan:
 	@TIDE_SANITIZED=1 $(MAKE) CONFIG=$@ test
 
@@ -291,7 +299,7 @@ check:
 
 # ---- the rest --------------------------------------------------------------------------------------------------------
 
-.PHONY: deps deps-named clean help format FORCE
+.PHONY: deps deps-named clean help format picture FORCE
 deps:
 	@CC='$(CC)' sh .ci/deps test bench
 
@@ -307,7 +315,7 @@ help:
 	@echo '  make                    the library, the command, the benchmarks: build/libtidemark.a and .so, build/tide, build/bench/'
 	@echo '  make install PREFIX=    libraries, header, tidemark.pc, CMake package, tide, pages, completions, unit;'
 	@echo '                          DESTDIR is honoured, LIBDIR= and the like are in share/install.mk; make uninstall'
-	@echo '  make deb                Debian packages, in build/deb/: libtidemark0, libtidemark-dev, tidemark-tools'
+	@echo '  make deb                Debian packages, in build/deb/: libtidemark0, libtidemark-dev, tidemark-tools, python3-tidemark'
 	@echo '  make wheel              the package for Python, in build/python/: needs python3-dev, python3-setuptools, python3-wheel'
 	@echo '  make node-pack          the module for Node, in build/node/: needs npm; installing it needs an installed library'
 	@echo '  make deps               install the missing Debian packages (test and bench do it themselves)'
@@ -322,16 +330,25 @@ help:
 	@echo '  make stress             each stress test for a minute; 10,000 histories and 1,000 kills, which take some more'
 	@echo '  make stress SECONDS=10  each of them, those too, for so long'
 	@echo '  make fuzz SECONDS=600   each fuzzer of tests/fuzz/ for so long, or RUNS=1000000 executions; F= names some; needs clang'
+	@echo '  make models             the models of tests/models/, each state of each, and of their mutants; M= names some; needs spin'
 	@echo '  make aarch64            built by a cross compiler, tested in an emulator: docs/operations.md, "Other processors"'
 	@echo 'Look after the sources:'
 	@echo '  make check              rooms and circles, memory orders, names in comments and pages, format, licence lines,'
 	@echo '                          exported symbols'
 	@echo '  make format             clang-format over the sources'
+	@echo '  make picture            docs/pictures/web.png anew: needs chromium'
 	@echo 'Measure:'
 	@echo '  make bench              a read-scaling sweep of about a minute; says where its report is'
 	@echo '  make bench-peers        Tidemark beside other tables and stores, and all bars: minutes; build/report/*.json'
 	@echo 'Variables: V=1 shows the commands, T= names tests, CC=clang, OPT="-O2 -g", CONFIG=asan or tsan, BUILD= (build),'
 	@echo '  TIDE_NO_INSTALL=1 only names the packages that are missing.'
+
+# The picture of `tide web` in the README: a domain with some traffic, in Chromium, a minute after the page was opened.
+picture:
+	@$(MAKE) $(JOBS) programs $(B)/tests/tool_traffic
+	@mkdir -p docs/pictures
+	@dir=$$(mktemp -d -p /dev/shm) && TIDE_SHM_DIR=$$dir /usr/bin/python3 tests/web/page.py $(B)/tide $(B)/tests/tool_traffic $(B) docs/pictures/web.png; \
+		rc=$$?; rm -rf "$$dir"; exit $$rc
 
 format:
 	@command -v clang-format >/dev/null || { echo 'make format needs clang-format' >&2; exit 1; }

@@ -462,8 +462,8 @@ struct round {
 };
 
 static struct round collect(struct world *w) {
-    struct round r = { { calloc(SLOTS * (QUOTA + BATCH), sizeof(struct history_op)), 0 },
-                       calloc(SLOTS * (QUOTA + BATCH), sizeof(uint64_t)) };
+    struct round r = { .h = { .ops = calloc(SLOTS * (QUOTA + BATCH), sizeof(struct history_op)) },
+                       .after = calloc(SLOTS * (QUOTA + BATCH), sizeof(uint64_t)) };
     assert_non_null(r.h.ops);
     assert_non_null(r.after);
     for (uint32_t s = 0; s < SLOTS; s++) {
@@ -558,7 +558,7 @@ static bool check_reads(struct world *w, const struct round *r) {
 }
 
 static bool check_order(const struct round *r) {
-    struct history fresh = { calloc(r->h.n + 1, sizeof(struct history_op)), 0 };
+    struct history fresh = { .ops = calloc(r->h.n + 1, sizeof(struct history_op)) };
     struct history_fault f = { 0 };
     assert_non_null(fresh.ops);
     for (size_t i = 0; i < r->h.n; i++) {
