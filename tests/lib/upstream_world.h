@@ -17,7 +17,7 @@
 
 struct upstream_counts {
     uint64_t rounds, reads, fresh, bounded, by_token, writes, pending, failed, watched;
-    uint64_t kills, member_kills, member_stops, moves, compactions;
+    uint64_t kills, member_kills, member_stops, moves, compactions, differences;
 };
 
 /* Rounds until so many seconds are over, at least one. The first fault is printed: false. Asserts what cannot be set up. */
