@@ -32,7 +32,7 @@ full() { # what arguments...
     warns 'output.*No space left|No space left'
 }
 
-for c in 'get d k' 'get d k --json' 'put d k2 w' 'del d k2' 'cas d k3 v --expect 0' 'scan d' 'scan d --json' 'ls' 'ls --json' 'stat d' \
+for c in 'get d k' 'get d k --json' 'put d k2 w' 'del d k2' 'del d --prefix k' 'clear d' 'clear d --json' 'incr d n' 'touch d k 1h' 'ttl d k' 'watch d' 'cas d k3 v --expect 0' 'scan d' 'scan d --json' 'ls' 'ls --json' 'stat d' \
     'stat d --json' 'metrics d' 'verify d' 'verify d --json' 'snapshot save d -' 'step-down d' 'gc d' 'rm d' 'dump d' 'dump d --json' 'help' \
     'version' 'get --help' 'dump --help' 'demo --seconds 0.1' 'demo --help' 'node'; do
     # shellcheck disable=SC2086
@@ -40,8 +40,11 @@ for c in 'get d k' 'get d k --json' 'put d k2 w' 'del d k2' 'cas d k3 v --expect
 done
 expect 1 "nothing was put" get d k2
 expect 1 "nothing was set" get d k3
+expect 1 "nothing was added" get d n
+expect 0 "nothing was deleted" get d k
 printf '{"src":"c","dest":"n","body":{"type":"init","msg_id":1,"node_id":"n","node_ids":["n"]}}\n' >"$work/init"
-for c in 'get d k' 'get d k --json' 'put d k2 w --timeout 20s' 'cas d k3 v --expect 0 --timeout 20s' 'scan d' 'scan d --json' \
+for c in 'get d k' 'get d k --json' 'put d k2 w --timeout 20s' 'cas d k3 v --expect 0 --timeout 20s' 'del d --prefix none --timeout 20s' \
+    'clear d --prefix none --timeout 20s' 'clear d --prefix none --json' 'incr d n --timeout 20s' 'touch d k 1h --timeout 20s' 'ttl d k' 'scan d' 'scan d --json' \
     'ls' 'ls --json' 'stat d' 'stat d --json' 'metrics' 'stat d --watch 5ms' 'verify d' 'verify d --json' 'snapshot save d -' \
     'gc d' 'dump d' 'dump d --json' 'help' 'help get' 'version' 'get --help' 'dump --help' 'demo --seconds 0.1' \
     'demo --seconds 0.1 --json' 'serve other --followers 0 --ring 64K --table 256K' 'follow d' \
