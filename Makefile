@@ -83,7 +83,7 @@ objects = $(patsubst %.c,$(OBJ)/%.o,$(1))
 TIDE := $(if $(TOOL_MAIN),$(B)/tide)
 PEER_SRC := $(wildcard bench/peers/*.c)
 # Benchmarks that hold bars, each run as build/bench/NAME --json FILE, in this order, by `make bench-peers`.
-BAR_BENCHES ?= peers ring visibility put failover join idle memory growth reserve watch make ttl hitratio evict
+BAR_BENCHES ?= peers ring visibility put failover join idle look memory growth reserve watch make ttl hitratio evict
 PEERS_OPTIONS ?=
 HITRATIO_OPTIONS ?=
 BENCHES := $(addprefix $(B)/bench/,$(BENCH_MAINS))
@@ -176,6 +176,8 @@ $(OBJ)/tools/etcd/found: FORCE
 	@echo '$(call has_header,curl/curl.h,curl)' | cmp -s - $@ || echo '$(call has_header,curl/curl.h,curl)' >$@
 $(OBJ)/tools/etcd/http.o $(OBJ)/tools/etcd/curl.o: $(OBJ)/tools/etcd/found
 $(call objects,$(wildcard tools/http/*.c)): $(OBJ)/tools/http/found
+# The page of `tide web`, which the assembler takes in: tools/web/files.c.
+$(OBJ)/tools/web/files.o: $(wildcard tools/web/page/*)
 $(OBJ)/libpeers.a: $(call objects,$(filter-out bench/peers/main.c,$(PEER_SRC))) $(OBJ)/sources
 	$(archive)
 $(B)/bench/peers: $(OBJ)/bench/peers/main.o $(OBJ)/libpeers.a $(OBJ)/libbench.a $(B)/libtidemark.a
