@@ -162,7 +162,8 @@ static void print_replica_wide(const struct stat_look *s, const struct tide_repl
     printf("%3u  %-10s  %-8s  ", r->id, label, role_name(s, r));
     colour_print(state_colour(s, r), -8, state_name(s, r));
     printf("  %7d  %12llu  %8llu  %9s  %7s  %10llu  %9s  %9s  %9s  %5llu  %6llu\n", r->pid,
-           (unsigned long long)r->applied_index, (unsigned long long)r->lag, r->staleness_ns == UINT64_MAX ? "never" : time_text(r->staleness_ns, stale),
+           (unsigned long long)r->applied_index, (unsigned long long)r->lag,
+           r->staleness_ns == UINT64_MAX ? "never" : time_text(r->staleness_ns, stale),
            time_text(r->apply_delay_ns, delay), (unsigned long long)r->keys, time_text(r->lag_p50_ns, p50),
            time_text(r->lag_p99_ns, p99), time_text(r->lag_p999_ns, p999), (unsigned long long)r->joins,
            (unsigned long long)r->lapped);
