@@ -92,7 +92,8 @@ says "$etcd"
 
 # Nothing is written without the cluster; what is there is read by bounds that allow it; then it goes on.
 kill -STOP "$etcd_pid_0"
-expect 4 "bound 0 without the cluster" get d session --fallback wait --wait 300ms
+until_true 20 "the cluster is stopped" grep -q '^State:.*T' "/proc/$etcd_pid_0/status"
+expect 4 "bound 0 without the cluster" get d session --fallback wait --wait 300ms --json
 expect 0 "a bound that allows it" get d session --max-staleness 1h
 expect 4 "refused at once" get d session --max-staleness 1ns --fallback error
 kill -CONT "$etcd_pid_0"
