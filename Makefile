@@ -41,8 +41,13 @@ override OPT := -O1 -g -fno-omit-frame-pointer
 # gcc warns that ThreadSanitizer does not follow fences. It need not: what the fences order are atomics, and the bytes that
 # are copied between them are copied by atomics in this build (shm/bytes.h). clang does not know the warning.
 SANITIZE := -fsanitize=thread -Wno-unknown-warning-option -Wno-tsan
+else ifeq ($(CONFIG),fuzz)
+# libFuzzer's main() and the counting of branches: `make fuzz`, with clang.
+B := $(BUILD)/fuzz
+override OPT := -O1 -g -fno-omit-frame-pointer
+SANITIZE := -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all
 else
-$(error CONFIG is release, asan or tsan, not "$(CONFIG)")
+$(error CONFIG is release, asan, tsan or fuzz, not "$(CONFIG)")
 endif
 
 # What is done, in a word; V=1 shows the commands, -s nothing.
@@ -70,6 +75,8 @@ TEST_SRC := $(wildcard tests/test_*.c)
 STRESS_SRC := $(wildcard tests/stress_*.c)
 CRASH_MAIN := $(wildcard tests/tool_crash*.c)
 HELPER_SRC := $(filter-out $(CRASH_MAIN),$(wildcard tests/tool_*.c))
+FUZZ_LIB := replay world wrong
+FUZZERS := $(filter-out $(FUZZ_LIB),$(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/*.c)))
 TEST_LIB_SRC := $(filter-out $(TEST_SRC) $(STRESS_SRC) $(HELPER_SRC) $(CRASH_MAIN),$(wildcard tests/*.c)) $(wildcard tests/lib/*.c)
 
 objects = $(patsubst %.c,$(OBJ)/%.o,$(1))
@@ -101,7 +108,7 @@ all: deps-named
 	@$(MAKE) $(JOBS) programs
 
 programs: $(B)/libtidemark.a $(TIDE) $(BENCHES) $(if $(filter release,$(CONFIG)),$(B)/libtidemark.so)
-test-programs: programs $(TESTS) $(HELPERS) $(if $(filter release,$(CONFIG)),crash-programs $(OBJ)/embed/libtidemark_pic.a)
+test-programs: programs $(TESTS) $(HELPERS) $(if $(filter fuzz,$(T))$(if $(T),,all),$(addprefix $(B)/tests/fuzz/,$(FUZZERS))) $(if $(filter release,$(CONFIG)),crash-programs $(OBJ)/embed/libtidemark_pic.a)
 stress-programs: programs $(STRESSES) $(HELPERS)
 
 # Rewritten only when it changes, so that another compiler or other flags rebuild everything and the same ones nothing.
@@ -159,11 +166,11 @@ $(OBJ)/bench/peers/found: FORCE
 	@mkdir -p $(@D)
 	@echo '$(PEER_LIBS)' | cmp -s - $@ || echo '$(PEER_LIBS)' >$@
 $(call objects,$(PEER_SRC)): $(OBJ)/bench/peers/found
-# `tide metrics --listen`: tools/metrics/http.c loads the library when it is used, and without the header says that it was left out.
-$(OBJ)/tools/metrics/found: FORCE
+# `tide metrics --listen` and `tide web`: tools/http/ loads the library when it is used, and without the header says that it was left out.
+$(OBJ)/tools/http/found: FORCE
 	@mkdir -p $(@D)
 	@echo '$(call has_header,microhttpd.h,http)' | cmp -s - $@ || echo '$(call has_header,microhttpd.h,http)' >$@
-$(OBJ)/tools/metrics/http.o: $(OBJ)/tools/metrics/found
+$(call objects,$(wildcard tools/http/*.c)): $(OBJ)/tools/http/found
 $(OBJ)/libpeers.a: $(call objects,$(filter-out bench/peers/main.c,$(PEER_SRC))) $(OBJ)/sources
 	$(archive)
 $(B)/bench/peers: $(OBJ)/bench/peers/main.o $(OBJ)/libpeers.a $(OBJ)/libbench.a $(B)/libtidemark.a
@@ -173,6 +180,12 @@ $(B)/bench/getcost: $(OBJ)/bench/getcost.o $(OBJ)/libpeers.a $(OBJ)/libbench.a $
 	$(link) $(BENCH_LIBS)
 $(B)/tests/test_peers: $(OBJ)/tests/test_peers.o $(OBJ)/libtest.a $(OBJ)/libpeers.a $(OBJ)/libbench.a $(B)/libtidemark.a
 	$(link) $(TEST_LIBS)
+# A fuzzer with the files of its corpus, and with libFuzzer (CONFIG=fuzz).
+FUZZ_OBJECTS := $(call objects,$(patsubst %,tests/fuzz/%.c,world wrong))
+$(B)/tests/fuzz/%: $(OBJ)/tests/fuzz/%.o $(OBJ)/tests/fuzz/replay.o $(FUZZ_OBJECTS) $(OBJ)/libtest.a $(OBJ)/libtools.a $(B)/libtidemark.a
+	$(link) $(TEST_LIBS)
+$(B)/fuzzers/%: $(OBJ)/tests/fuzz/%.o $(FUZZ_OBJECTS) $(OBJ)/libtest.a $(OBJ)/libtools.a $(B)/libtidemark.a
+	$(link) -fsanitize=fuzzer $(TEST_LIBS)
 $(B)/tests/%: $(OBJ)/tests/%.o $(OBJ)/libtest.a $(OBJ)/libtools.a $(OBJ)/libbench.a $(B)/libtidemark.a
 	$(link) $(TEST_LIBS)
 
@@ -237,6 +250,17 @@ stress:
 	@$(MAKE) $(JOBS) stress-programs
 	@TIDE_BUILD=$(B) TIDE_STRESS_SECONDS=$(SECONDS) TIDE_STRESS_COUNTED=$(STRESS_COUNTED) sh tests/run.sh $(STRESSES)
 
+# Each fuzzer for SECONDS, or --- with RUNS= --- for so many executions; F= names some. New inputs go to build/fuzz/found/, and an input that
+# ends a fuzzer to build/fuzz/crashes/: move it to tests/fuzz/corpus/, where `make test` gives it to the mended code for ever.
+.PHONY: fuzz fuzz-programs
+F ?= $(FUZZERS)
+RUNS ?=
+fuzz-programs: $(addprefix $(B)/fuzzers/,$(F))
+fuzz:
+	@command -v clang >/dev/null || { echo 'make fuzz needs clang, with libFuzzer' >&2; exit 1; }
+	@$(MAKE) $(JOBS) CONFIG=fuzz CC=clang F='$(F)' fuzz-programs
+	@TIDE_BUILD=$(BUILD)/fuzz TIDE_FUZZ_SECONDS=$(SECONDS) TIDE_FUZZ_RUNS='$(RUNS)' sh tests/fuzz/run.sh $(F)
+
 asan tsan:
 	@TIDE_SANITIZED=1 $(MAKE) CONFIG=$@ test
 
@@ -291,6 +315,7 @@ help:
 	@echo '  make asan, make tsan    the tests under AddressSanitizer and UBSan, or ThreadSanitizer'
 	@echo '  make stress             each stress test for a minute; 10,000 histories and 1,000 kills, which take some more'
 	@echo '  make stress SECONDS=10  each of them, those too, for so long'
+	@echo '  make fuzz SECONDS=600   each fuzzer of tests/fuzz/ for so long, or RUNS=1000000 executions; F= names some; needs clang'
 	@echo '  make aarch64            built by a cross compiler, tested in an emulator: docs/operations.md, "Other processors"'
 	@echo 'Look after the sources:'
 	@echo '  make check              rooms and circles, memory orders, names in comments and pages, format, licence lines,'

@@ -312,7 +312,8 @@ struct tide_verify {
 #define TIDE_VERIFY_INIT TIDE_SIZED(tide_verify)
 
 /* Check every node of every serving replica, and compare the replicas' digests at one index: the current one where all are at it
- * (nothing is being written), else the last multiple of 1,024 that they have in common. Any thread, not in a section. */
+ * (nothing is being written), else the last multiple of 1,024 that they have in common. Any thread, not in a section. Errors: INVALID,
+ * CLOSED, THREAD; SYSTEM, NOMEM, FOREIGN: a replica could not be looked at, for want of a descriptor, say. */
 TIDE_API int tide_verify(struct tide *d, struct tide_verify *out);
 
 /* Ask the leader, in this process or another, to hand over to a candidate; it takes up again when there is none. Returns at
@@ -764,7 +765,7 @@ struct tide_event {
  * A watch belongs to no thread: any may use it, one at a time. It holds the handle's memory as a reader does: after tide_close() it
  * answers TIDE_ERR_CLOSED and stays to be closed. In a forked child: TIDE_ERR_FORKED.
  * Any thread, with INITIAL not in a section; no waiting but for the copy. Errors: INVALID, NOMEM, INCARNATION, FENCE_AHEAD, CLOSED, GONE;
- * with INITIAL also NO_REPLICA, CORRUPT, LOST, THREAD. An index that the ring no longer holds: tide_watch_next() answers LOST.
+ * with INITIAL also NO_REPLICA, CORRUPT, LOST, THREAD, SYSTEM. An index that the ring no longer holds: tide_watch_next() answers LOST.
  */
 TIDE_API int tide_watch_open(struct tide *d, const struct tide_watch_opts *opts, struct tide_watch **out);
 

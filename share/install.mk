@@ -86,7 +86,10 @@ INSTALLED := \
 	$(OBJ)/share/tidemark.3:$(MANDIR)/man3/tidemark.3:644 \
 	$(PAGES)/bash/tide:$(BASHDIR)/tide:644 \
 	$(PAGES)/zsh/_tide:$(ZSHDIR)/_tide:644 \
-	$(OBJ)/share/tide-serve@.service:$(UNITDIR)/tide-serve@.service:644
+	$(OBJ)/share/tide-serve@.service:$(UNITDIR)/tide-serve@.service:644 \
+	share/prometheus/tidemark.rules.yml:$(DATADIR)/tidemark/prometheus/tidemark.rules.yml:644 \
+	share/prometheus/tidemark_test.yml:$(DATADIR)/tidemark/prometheus/tidemark_test.yml:644 \
+	share/grafana/tidemark.json:$(DATADIR)/tidemark/grafana/tidemark.json:644
 INSTALLED_LINKS := $(LIBDIR)/libtidemark.so.$(SOVERSION) $(LIBDIR)/libtidemark.so
 part = $(word $(1),$(subst :, ,$(2)))
 
@@ -127,7 +130,8 @@ uninstall:
 		target=$${file#*:}; rm -f '$(DESTDIR)'"$${target%:*}"; \
 	done
 	$(Q)rm -f $(addprefix '$(DESTDIR)',$(INSTALLED_LINKS))
-	$(Q)rmdir '$(DESTDIR)$(LIBDIR)/cmake/tidemark' 2>/dev/null || true
+	$(Q)rmdir '$(DESTDIR)$(LIBDIR)/cmake/tidemark' '$(DESTDIR)$(DATADIR)/tidemark/prometheus' \
+		'$(DESTDIR)$(DATADIR)/tidemark/grafana' '$(DESTDIR)$(DATADIR)/tidemark' 2>/dev/null || true
 
 # ---- Python ----------------------------------------------------------------------------------------------------------
 

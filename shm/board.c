@@ -55,10 +55,6 @@ bool board_pin(struct log_segment *log, struct replica_board *b, uint64_t pos) {
     return false;
 }
 
-static bool board_pins(uint32_t state) {
-    return state == REPLICA_JOINING || state == REPLICA_SERVING;
-}
-
 uint64_t board_least_pin(const struct log_segment *log, uint64_t none) {
     uint64_t least = none;
     for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {

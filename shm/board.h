@@ -90,6 +90,11 @@ uint32_t board_owner(const struct replica_board *b);
 /* Pin the ring at `pos` and become JOINING. False: the leader has given that position up meanwhile, so take another. */
 bool board_pin(struct log_segment *log, struct replica_board *b, uint64_t pos);
 
+/* Does a replica in this state hold the ring at its position? */
+static inline bool board_pins(uint32_t state) {
+    return state == REPLICA_JOINING || state == REPLICA_SERVING;
+}
+
 /* The least pinned position; `none` if no replica pins one. */
 uint64_t board_least_pin(const struct log_segment *log, uint64_t none);
 

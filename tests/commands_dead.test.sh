@@ -41,6 +41,14 @@ for c in "get d k3" "scan d"; do
     # shellcheck disable=SC2086
     expect 0 "$c of a dead domain: nobody can have written since" $c
 done
+expect 0 "ttl of a dead domain" ttl d k3
+says '^never$'
+expect 1 "ttl of no key of a dead domain" ttl d k9
+expect 1 "get of two keys of a dead domain, one not there" get d k3 k9
+says '^k3	v3$'
+expect 0 "watch of what a dead domain has" watch d --initial --count 1
+says '^put	'
+expect 4 "ttl from one replica of a dead domain" ttl d k3 --replica 1
 expect 4 "get from one replica of a dead domain" get d k3 --replica 1 --max-staleness any --fallback stale
 expect 0 "stat of a dead domain" stat d --json
 says '"tide_replica_state": "orphan", .*"keys": 5,'

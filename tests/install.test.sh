@@ -20,7 +20,8 @@ in_tree() { # target
 in_tree install
 lib=$prefix/lib/triplet
 for file in include/tidemark.h lib/triplet/libtidemark.a lib/triplet/libtidemark_pic.a lib/triplet/libtidemark.so \
-    lib/triplet/pkgconfig/tidemark.pc lib/triplet/cmake/tidemark/tidemark-config.cmake bin/tide; do
+    lib/triplet/pkgconfig/tidemark.pc lib/triplet/cmake/tidemark/tidemark-config.cmake bin/tide \
+    share/tidemark/prometheus/tidemark.rules.yml share/tidemark/grafana/tidemark.json; do
     [ -s "$prefix/$file" ] || { echo "$file is not installed"; exit 1; }
 done
 [ "$(readlink "$lib/libtidemark.so")" = libtidemark.so.0 ]

@@ -226,6 +226,33 @@ static void buckets__of_another_processs_table_beyond_it__verify_ends_and_tells(
     close_all(d, other, name);
 }
 
+/* Offsets are checked before an address is made of them. */
+static void offsets__of_another_processs_table_beyond_any_address__not_mapped(void **state) {
+    (void)state;
+    const char *name = help_name();
+    struct tide *d = open_listening(name, NULL);
+    help_leader(d);
+    fill(d, 100);
+    struct table_segment *seg = table_of(d);
+    uint64_t *const words[] = { &seg->buckets_off, &seg->lag_all_off, &seg->lag_windows_off,
+                                &seg->pages_off,   &seg->uses_off,    &seg->page_bytes };
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        struct tide *other = open_listening(name, NULL);
+        uint64_t was = *words[i];
+        char value[8];
+        *words[i] = UINT64_C(0xcd42290a33333330);
+        struct tide_reader *r = help_reader(other, TIDE_STICKY, -1, 0);
+        assert_int_not_equal(tide_get(r, "k7", 2, NULL, value, sizeof(value), NULL), 0);
+        *words[i] = 0;
+        assert_int_not_equal(tide_get(r, "k7", 2, NULL, value, sizeof(value), NULL), 0);
+        *words[i] = was;
+        assert_int_equal(help_get(r, "k7"), 7);
+        tide_reader_close(r);
+        assert_int_equal(tide_close(other), 0);
+    }
+    close_all(d, NULL, name);
+}
+
 static void words_of_creation__changed_later__are_not_looked_at(void **state) {
     (void)state;
     const char *name = help_name();
@@ -258,6 +285,7 @@ int main(void) {
         cmocka_unit_test(leader__budget_of_newcomers_changed__none_reserves_more_than_a_table_has),
         cmocka_unit_test(clock__rate_of_zero__waits_end),
         cmocka_unit_test(buckets__of_another_processs_table_beyond_it__verify_ends_and_tells),
+        cmocka_unit_test(offsets__of_another_processs_table_beyond_any_address__not_mapped),
         cmocka_unit_test(words_of_creation__changed_later__are_not_looked_at),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -72,6 +72,32 @@ static void put__full_domain_that_evicts__every_put_is_done_and_replicas_stay_al
     assert_int_equal(tide_close(d), 0);
 }
 
+/* What a write works out by the clock is worked out anew after keys have been evicted for it. */
+static void put__with_a_ttl_in_a_full_domain__is_whole_in_log_and_tables(void **state) {
+    (void)state;
+    struct tide *d = open_evicting();
+    help_leader(d);
+    help_follower(d, 0);
+    struct tide_put_opts o = TIDE_PUT_OPTS_INIT;
+    o.ttl_ns = UINT64_C(3600000000000);
+    uint64_t n = fill(d);
+    for (uint64_t i = 0; i < 4 * n; i++) {
+        char key[64];
+        size_t size = key_of(key, sizeof(key), "ttl", i % (2 * n));
+        if (i % 5 == 0) {
+            assert_int_equal(tide_add(d, NULL, "sum", 3, 1, &o, NULL, NULL), 0);
+        }
+        assert_int_equal(tide_put_with(d, NULL, key, size, value, VALUE, &o, NULL), 0);
+    }
+    help_assert_equal_digests(d);
+    assert_true(evicted(d) > n);
+    struct tide_verify v = TIDE_VERIFY_INIT;
+    assert_int_equal(tide_verify(d, &v), 0);
+    assert_int_equal(v.replicas, 2);
+    assert_int_equal(v.damaged, 0);
+    assert_int_equal(tide_close(d), 0);
+}
+
 /* Reads through one reader keep HOT keys in, while others come and go. */
 static void reads_keep(struct tide *writes, struct tide_reader *r) {
     uint64_t n = fill(writes);
@@ -273,6 +299,7 @@ int main(void) {
     help_start(120);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(put__full_domain_that_evicts__every_put_is_done_and_replicas_stay_alike),
+        cmocka_unit_test(put__with_a_ttl_in_a_full_domain__is_whole_in_log_and_tables),
         cmocka_unit_test(get__by_a_reader_of_the_leader__keeps_keys_in),
         cmocka_unit_test(get__by_a_reader_of_a_follower__keeps_keys_in),
         cmocka_unit_test(get__by_a_reader_without_a_replica__keeps_keys_in),

@@ -8,6 +8,7 @@
 
 #include "tests/lib/help.h"
 #include "tests/lib/pair.h"
+#include "tools/http/http.h"
 #include "tools/metrics/metrics.h"
 
 /* What `tide ARGUMENTS` prints; to be freed. */
@@ -267,7 +268,7 @@ static void address_listen__what_is_none__refused(void **state) {
     for (size_t i = 0; i < sizeof(CASES) / sizeof(CASES[0]); i++) {
         char at[ADDRESS_TEXT], why[400] = "";
         bool usage = false;
-        int fd = address_listen(CASES[i], at, &usage, why, sizeof(why));
+        int fd = address_listen(CASES[i], "/metrics", at, &usage, why, sizeof(why));
         if (fd >= 0 || !usage) {
             fprintf(stderr, "'%s' was taken\n", CASES[i]);
         }

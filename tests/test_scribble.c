@@ -5,12 +5,9 @@
 
 static void scribble__every_word_of_the_layout__nobody_dies_hangs_or_grows(void **state) {
     (void)state;
-    /* A changed word lets two threads at the same bytes at once. Nobody may die of that, and it is a race all the same. */
-    if (HELP_THREAD_SANITIZER) {
-        print_message("skipped: the changed words make races, and ThreadSanitizer ends a process at the first\n");
-        skip();
-    }
-    const struct scribble_options o = { .seed = 9, .seconds = 5 };
+    /* A changed slot, link or length takes a thread to bytes of another node, which a thread of the same process may be filling. The library
+     * lives with what it finds there; ThreadSanitizer calls it a race. It sees all the other words changed. */
+    const struct scribble_options o = { .seed = 9, .seconds = 8, .no_leads = HELP_THREAD_SANITIZER };
     assert_int_equal(scribble_run(&o), 0);
 }
 

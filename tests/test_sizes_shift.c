@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The sizes of values change over a cache's life: what was deleted serves any size, in the leader's table and in a follower's, whoever
- * leads. In engine/table's terms: tests/test_table_full.c; random histories: tests/test_memory_model.c. */
+ * leads, and whoever joins meanwhile. In engine/table's terms: tests/test_table_full.c; random histories: tests/test_memory_model.c. */
+#include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
+#include <time.h>
 
 #include "tests/lib/help.h"
 
 #define KIB UINT64_C(1024)
 #define TABLE (4096 * KIB)
+#define SHIFT_KEYS 23
+#define SHIFT_LARGEST 15000
 
 static uint8_t value[64 * KIB];
 static unsigned complaints;
@@ -151,6 +155,115 @@ static void followers__older_than_the_leader__hold_what_it_admits(void **state) 
     close_whole(d);
 }
 
+static uint32_t start_candidate(struct tide *d, enum tide_role role) {
+    struct tide_replica_opts o = TIDE_REPLICA_OPTS_INIT;
+    uint32_t id;
+    o.role = role;
+    o.candidate = 1;
+    assert_int_equal(tide_replica_start(d, &o, &id), 0);
+    return id;
+}
+
+/* An old leader and its follower were full of one size and emptied. One that joins then, in a process of its own, has seen none of that; it
+ * leads, and fills its table with another size. */
+static void followers__full_once_and_emptied__hold_what_a_late_leader_admits(void **state) {
+    (void)state;
+    struct tide *d = open_table(512 * KIB, TABLE);
+    assert_int_equal(tide_replica_stop(d, 0), 0);
+    uint32_t old_leader = start_candidate(d, TIDE_LEADER), old_follower = help_follower(d, 0);
+    uint64_t n = fill(d, 0, 60000);
+    for (uint64_t k = 0; k < n; k++) {
+        drop(d, k);
+    }
+    struct tide *other = help_open_again(d);
+    uint32_t late = start_candidate(other, TIDE_FOLLOWER);
+    assert_int_equal(tide_step_down(d), 0);
+    while (help_info(d, late).role != TIDE_LEADER) {
+        sched_yield();
+    }
+    assert_true(fill(other, 1000, 47000) > 0);
+    assert_int_equal(help_info(d, late).role, TIDE_LEADER);
+    help_assert_equal_digests(d);
+    assert_int_equal(help_state(d, old_leader), TIDE_STATE_SERVING);
+    assert_int_equal(help_state(d, old_follower), TIDE_STATE_SERVING);
+    close_whole(d);
+    tide_close(other);
+}
+
+static _Atomic uint32_t enough;
+
+/* Sizes from nothing to all that fits, in a table that is too small for all of them. */
+static void *write_shifting(void *ctx) {
+    struct tide *d = ctx;
+    struct help_rng rng = { 51 };
+    while (atomic_load(&enough) == 0) {
+        const size_t sizes[] = {
+            0, help_below(&rng, 9), help_below(&rng, SHIFT_LARGEST), SHIFT_LARGEST - help_below(&rng, 64), 64, 64
+        };
+        uint64_t key = help_below(&rng, SHIFT_KEYS);
+        int error = put(d, key, sizes[help_below(&rng, 6)]);
+        if (error == TIDE_ERR_FULL && help_below(&rng, 2) == 0) {
+            error = tide_delete(d, NULL, &key, sizeof(key), NULL);
+        }
+        help_check(error == 0 || error == TIDE_ERR_FULL || error == TIDE_ERR_NO_LEADER || error == TIDE_ERR_UNKNOWN);
+    }
+    return NULL;
+}
+
+/* Followers with a delay that come, are lapped again and again, and go; and the lead changes to and fro between two others of their own process.
+ * A start may take its time. None is refused, and none fails for good. */
+static void newcomers__lapped_under_load_while_the_lead_changes__none_fails(void **state) {
+    (void)state;
+    struct tide_opts o = TIDE_OPTS_INIT;
+    struct tide *d = NULL;
+    o.flags = TIDE_CREATE | TIDE_EXCLUSIVE | TIDE_EPHEMERAL;
+    o.ring_bytes = 64 * KIB;
+    o.table_bytes = 256 * KIB;
+    o.slow_follower_ns = 1000000;
+    o.write_timeout_ns = UINT64_C(60000000000);
+    assert_int_equal(tide_open(&d, help_name(), &o), 0);
+    uint32_t two[2] = { start_candidate(d, TIDE_LEADER), start_candidate(d, TIDE_FOLLOWER) };
+    pthread_t writer;
+    atomic_store(&enough, 0);
+    assert_int_equal(pthread_create(&writer, NULL, write_shifting, d), 0);
+    uint64_t lapped = 0, joins = 0, rounds = help_scaled(40);
+    for (uint64_t i = 0; i < rounds; i++) {
+        struct tide_replica_opts r = TIDE_REPLICA_OPTS_INIT;
+        uint32_t id;
+        r.apply_delay_ns = i % 2 == 0 ? 16000000 : 0;
+        int error;
+        while ((error = tide_replica_start(d, &r, &id)) ==
+               TIDE_ERR_TIMEOUT) { /* lapped for ten seconds: may be tried again */
+        }
+        assert_int_equal(error, 0);
+        for (int look = 0; look < 30; look++) {
+            struct timespec ms = { .tv_nsec = 1000000 };
+            nanosleep(&ms, NULL);
+            enum tide_state seen = help_state(d, id);
+            assert_true(seen != TIDE_STATE_FAILED && seen != TIDE_STATE_DIVERGED);
+            if (look == 10) {
+                int down = tide_step_down(d);
+                assert_true(down == 0 || down == TIDE_ERR_TIMEOUT || down == TIDE_ERR_NO_LEADER);
+            }
+        }
+        struct tide_replica_info info = help_info(d, id);
+        lapped += info.lapped;
+        joins += info.joins;
+        assert_int_equal(tide_replica_stop(d, id), 0);
+        for (int k = 0; k < 2; k++) {
+            enum tide_state seen = help_state(d, two[k]);
+            assert_true(seen != TIDE_STATE_FAILED && seen != TIDE_STATE_DIVERGED && seen != TIDE_STATE_STOPPED);
+        }
+    }
+    atomic_store(&enough, 1);
+    pthread_join(writer, NULL);
+    help_assert_threads();
+    print_message("%llu starts, %llu times lapped, %llu joins\n", (unsigned long long)rounds,
+                  (unsigned long long)lapped, (unsigned long long)joins);
+    help_assert_equal_digests(d);
+    tide_close(d);
+}
+
 int main(void) {
     help_start(120);
     const struct CMUnitTest tests[] = {
@@ -158,6 +271,8 @@ int main(void) {
         cmocka_unit_test(domains__whose_sizes_shift_while_the_oldest_are_deleted__refuse_nothing_for_good),
         cmocka_unit_test(domains__that_are_full__take_every_overwrite_that_is_no_larger),
         cmocka_unit_test(followers__older_than_the_leader__hold_what_it_admits),
+        cmocka_unit_test(followers__full_once_and_emptied__hold_what_a_late_leader_admits),
+        cmocka_unit_test(newcomers__lapped_under_load_while_the_lead_changes__none_fails),
     };
     return cmocka_run_group_tests_name("sizes_shift", tests, NULL, NULL);
 }

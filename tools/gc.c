@@ -81,7 +81,7 @@ static int collect_all(struct cli *c) {
     }
     for (int i = 0; i < n; i++) {
         struct peek p;
-        if (peek_domain(names[i], &p) != 0 || p.state == PEEK_CLOSED) {
+        if (peek_domain(names[i], &p) != 0 || (p.state == PEEK_CLOSED && !p.unseen)) {
             continue; /* gone meanwhile, or not ours */
         }
         int code = collect(c, names[i]);

@@ -41,11 +41,19 @@ static int refuse_nothing(const struct cli *c) {
     return TOOL_NO_DOMAIN;
 }
 
-/* Is a file of the removed domain left? A new domain may have the name by now: its files do not count. */
+static int refuse_unseen(const struct cli *c, const struct peek *p) {
+    cli_complain(c, TOOL_FAILED, "unseen", "who uses %s cannot be seen, so it is not removed: its log segment: %s",
+                 c->name, p->why);
+    fprintf(stderr, "  Mend that, or use --force: then the calls of those who use it fail.\n");
+    return TOOL_FAILED;
+}
+
+/* Is a file of the removed domain left? A new domain may have the name by now: its files do not count. 1, 0, or -1: that cannot be seen. */
 static int is_left(const struct cli *c, const struct peek *was, char file[PEEK_FILE_BYTES]) {
     struct peek is;
-    if (!peek_leftovers(c->name, 0, file)) {
-        return 0;
+    int left = peek_leftovers(c->name, 0, file);
+    if (left <= 0) {
+        return left;
     }
     return peek_domain(c->name, &is) != 0 || is.incarnation == 0 || is.incarnation == was->incarnation;
 }
@@ -55,8 +63,11 @@ static int remove_domain(const struct cli *c, int force) {
     struct json_out j = { 0 };
     char file[PEEK_FILE_BYTES];
     int there = peek_domain(c->name, &p) == 0;
-    if (!there && !peek_leftovers(c->name, 1, file)) {
+    if (!there && peek_leftovers(c->name, 1, file) == 0) {
         return refuse_nothing(c);
+    }
+    if (there && p.unseen && !force) {
+        return refuse_unseen(c, &p);
     }
     if (there && p.in_use && !force) {
         return refuse_removal(c, &p);
@@ -68,7 +79,12 @@ static int remove_domain(const struct cli *c, int force) {
     if (rc != 0 && (there || rc != TIDE_ERR_NO_DOMAIN)) { /* tables without a log are gone now, too */
         return cli_fail(c, rc, "%s", c->name);
     }
-    if (is_left(c, &p, file)) {
+    int left = is_left(c, &p, file);
+    if (left < 0) {
+        return cli_complain(c, TOOL_FAILED, "unseen", "%s was removed; whether a file of it is left cannot be seen: %s",
+                            c->name, strerror(errno));
+    }
+    if (left) {
         return cli_complain(c, TOOL_FAILED, "left", "%s: %s is still there and cannot be removed: remove it by hand",
                             c->name, file);
     }

@@ -208,7 +208,8 @@ static int create_anew(struct serve *s) {
     struct peek p;
     int rc = tide_close(s->cli.domain);
     s->cli.domain = NULL;
-    if (rc != 0 || (peek_domain(s->cli.name, &p) == 0 && p.in_use)) {
+    if (rc != 0 ||
+        (peek_domain(s->cli.name, &p) == 0 && p.state != PEEK_DEAD)) { /* in use, or it cannot be seen whether it is */
         return TIDE_ERR_NO_REPLICA;
     }
     fprintf(stderr, "%s: nothing whole is left of %s, and nobody else uses it: created anew, empty\n", s->cli.tool,

@@ -137,6 +137,19 @@ static void look_at_rates(struct cli *c, struct stat_look *s, struct before *b) 
     *b = now;
 }
 
+/* Who lives. That the file cannot be looked at does not say that it is another one. */
+static int look_from_outside(const struct cli *c, struct stat_look *s) {
+    int there = peek_domain(c->name, &s->peek) == 0;
+    if (there && (s->peek.state == PEEK_CLOSED || s->peek.state == PEEK_DAMAGED)) {
+        return cli_complain(c, TOOL_FAILED, "unreadable", "who uses %s cannot be seen: its log segment: %s", c->name,
+                            s->peek.why);
+    }
+    if (!there || s->peek.incarnation != s->info.incarnation) {
+        return cli_fail(c, TIDE_ERR_GONE, "%s", c->name);
+    }
+    return 0;
+}
+
 static int look(struct cli *c, struct stat_look *s, struct before *before) {
     *s = (struct stat_look){ .info = TIDE_INFO_INIT, .counts = TIDE_READ_COUNTS_INIT };
     int rc = tide_info(c->domain, &s->info);
@@ -149,8 +162,9 @@ static int look(struct cli *c, struct stat_look *s, struct before *before) {
             add_orphan(c, &s->info, &s->replicas[s->n++]);
         }
     }
-    if (peek_domain(c->name, &s->peek) != 0 || s->peek.incarnation != s->info.incarnation) {
-        return cli_fail(c, TIDE_ERR_GONE, "%s", c->name);
+    rc = look_from_outside(c, s);
+    if (rc != 0) {
+        return rc;
     }
     sum_reads(s);
     rc = tide_read_counts(c->domain, &s->counts);

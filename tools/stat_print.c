@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <stdio.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "tools/lib/args.h"
 #include "tools/lib/escape.h"
@@ -12,6 +13,15 @@
 
 static const char *time_text(uint64_t ns, char buf[32]) {
     return args_duration_text(ns, buf, 32);
+}
+
+/* On a read-only mount it is no member. */
+static int among_them(const struct peek *p) {
+    uint32_t i = 0;
+    while (i < p->members && p->pids[i] != getpid()) {
+        i++;
+    }
+    return i < p->members;
 }
 
 static void print_domain(const struct stat_look *s) {
@@ -31,8 +41,8 @@ static void print_domain(const struct stat_look *s) {
     printf("log       commit %llu, ring %s, %s used (%.1f %%)\n", (unsigned long long)i->commit_index,
            sizes_text(i->ring_bytes, ring, sizeof(ring)), sizes_text(i->ring_used_bytes, used, sizeof(used)),
            100 * s->ring_used_ratio);
-    printf("members   %u living (%u dead), this command among them; tables of %s, %s of shared memory in all\n",
-           s->peek.members, s->peek.dead, sizes_text(i->table_bytes, table, sizeof(table)),
+    printf("members   %u living (%u dead)%s; tables of %s, %s of shared memory in all\n", s->peek.members, s->peek.dead,
+           among_them(&s->peek) ? ", this command among them" : "", sizes_text(i->table_bytes, table, sizeof(table)),
            sizes_text(s->peek.memory_bytes, memory, sizeof(memory)));
     printf("lapped    %llu times a follower was left behind\n", (unsigned long long)i->lapped_total);
     printf("removed   %llu keys expired, %llu were evicted\n", (unsigned long long)i->expired_total,

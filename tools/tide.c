@@ -35,6 +35,7 @@ static const struct tool TOOLS[] = {
     { "watch", "tide watch", tool_watch, "print every change as it is committed" },
     { "ls", "tide ls", tool_ls, "list the domains of this machine" },
     { "stat", "tide stat", tool_stat, "show leader, replicas, lag, staleness and reads of a domain" },
+    { "top", "tide top", tool_top, "show a domain live on the terminal" },
     { "metrics", "tide metrics", tool_metrics, "print metrics for Prometheus, or serve them over HTTP" },
     { "verify", "tide verify", tool_verify, "check every node and compare the replicas" },
     { "snapshot", "tide snapshot", tool_snapshot, "save a domain to a file, or load it from one" },

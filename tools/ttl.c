@@ -4,6 +4,7 @@
 
 #include "tools/lib/args.h"
 #include "tools/lib/kv.h"
+#include "tools/lib/visit.h"
 #include "tools/tools.h"
 
 static const char HELP[] =
@@ -68,19 +69,37 @@ static void print_json(const struct tide_answer *a, const char *key, size_t key_
     json_out_print(&j, stdout);
 }
 
-static int show(const struct ttl *t, const char *key, size_t key_size) {
-    struct tide_answer a = TIDE_ANSWER_INIT;
+static int look_up(const struct ttl *t, uint64_t replicas, const char *key, size_t key_size, struct tide_answer *a) {
     struct tide_reader_opts opts = TIDE_READER_OPTS_INIT;
     struct tide_reader *reader = NULL;
-    char text[32];
     opts.policy = TIDE_FRESHEST;
-    opts.replicas = t->read.replicas;
+    opts.replicas = replicas;
     int rc = tide_reader_open(t->cli.domain, &opts, &reader);
-    rc = rc == 0 ? tide_get(reader, key, key_size, &t->read.bound, NULL, 0, &a) : rc;
+    rc = rc == 0 ? tide_get(reader, key, key_size, &t->read.bound, NULL, 0, a) : rc;
     if (reader) {
         tide_reader_close(reader);
     }
-    rc = rc == TIDE_ERR_BUFFER ? 0 : rc;
+    return rc == TIDE_ERR_BUFFER ? 0 : rc;
+}
+
+/* Ask a copy of the data that dead processes left, as 'tide get' does. */
+static int look_up_joined(struct ttl *t, const char *key, size_t key_size, struct tide_answer *a) {
+    struct visit visit;
+    int rc = visit_begin(t->cli.domain, &visit, &t->read.bound);
+    if (rc == 0) {
+        rc = look_up(t, 1ull << visit.id, key, key_size, a);
+        visit_end(t->cli.domain, &visit);
+    }
+    return rc;
+}
+
+static int show(struct ttl *t, const char *key, size_t key_size) {
+    struct tide_answer a = TIDE_ANSWER_INIT;
+    char text[32];
+    int rc = look_up(t, t->read.replicas, key, key_size, &a);
+    if (t->read.replicas == 0 && visit_would_help(t->cli.domain, rc)) {
+        rc = look_up_joined(t, key, key_size, &a);
+    }
     if (rc != 0 && rc != TIDE_ERR_NOT_FOUND) {
         return kv_read_failed(&t->cli, rc, &a, t->cli.name);
     }

@@ -28,17 +28,26 @@ static int32_t leader_of(struct cli *c, uint64_t *term) {
 
 static int spare(const struct cli *c, struct serve_watch *w, int32_t pid, const char *why) {
     if (w->spared_pid != pid) {
-        fprintf(stderr, "%s: the leader, process %d, does not answer, but is not killed: %s\n", c->tool, (int)pid, why);
+        fprintf(stderr,
+                "%s: the leader, process %d, does not answer, but is not killed: %s\n  If it is stuck, end it ('kill "
+                "-9 %d'): then this one leads\n",
+                c->tool, (int)pid, why, (int)pid);
     }
     w->spared_pid = pid;
     return 0;
+}
+
+static int spare_errno(const struct cli *c, struct serve_watch *w, int32_t pid, const char *call) {
+    char why[128];
+    snprintf(why, sizeof(why), "%s: %s", call, strerror(errno));
+    return spare(c, w, pid, why);
 }
 
 static int kill_leader(struct cli *c, struct serve_watch *w, int32_t pid) {
     uint64_t term = 0;
     int fd = fd_lift((int)syscall(SYS_pidfd_open, pid, 0));
     if (fd < 0) {
-        return spare(c, w, pid, strerror(errno));
+        return spare_errno(c, w, pid, "pidfd_open");
     }
     int killed = 0;
     /* While we hold the pidfd, no other process gets this pid. */
@@ -49,7 +58,7 @@ static int kill_leader(struct cli *c, struct serve_watch *w, int32_t pid) {
         if (killed) {
             fprintf(stderr, "%s: the leader, process %d, did not answer and was killed\n", c->tool, (int)pid);
         } else {
-            spare(c, w, pid, strerror(errno));
+            spare_errno(c, w, pid, "pidfd_send_signal");
         }
     }
     close(fd);

@@ -199,11 +199,13 @@ int derive_all(const struct tide *d, const struct replica *r, struct seq_request
             return error;
         }
         const struct tide_op *op = &q->ops[i];
-        const struct seq_more *m = &q->more[i];
+        struct seq_more *m = &q->more[i];
         uint32_t *crc = &q->prepared[i].payload_crc;
-        if (m->value != NULL) {
-            *crc = crc32c(crc32c(0, op->key, op->key_len), m->value, m->value_size);
+        if (!m->looked) {
+            m->own_crc = *crc;
+            m->looked = true;
         }
+        *crc = m->value == NULL ? m->own_crc : crc32c(crc32c(0, op->key, op->key_len), m->value, m->value_size);
         if (m->expiry != NEVER_EXPIRES) {
             *crc = crc32c(*crc, &m->expiry, EXPIRY_BYTES);
         }

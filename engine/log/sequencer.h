@@ -58,8 +58,10 @@ struct seq_more {
     int64_t result;
     const void *value; /* NULL: the operation's own */
     size_t value_size;
-    uint64_t expiry; /* NEVER_EXPIRES: none */
-    void *owned;     /* value, where it has memory of its own */
+    uint64_t expiry;  /* NEVER_EXPIRES: none */
+    bool looked;      /* before: then own_crc is known */
+    uint32_t own_crc; /* of key and own value, without an expiry, which each look works out anew */
+    void *owned;      /* value, where it has memory of its own */
     char number[SEQ_NUMBER_MOST];
 };
 

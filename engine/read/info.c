@@ -139,7 +139,10 @@ int tide_replica_info(struct tide *d, uint32_t id, struct tide_replica_info *out
     found.label[sizeof(found.label) - 1] = 0;
     if (rcu_register_self() == 0) {
         if (state == REPLICA_SERVING && !rcu_inside()) {
-            foreign_attach(d, id); /* does nothing for a replica of ours */
+            int error = foreign_attach(d, id); /* does nothing for a replica of ours */
+            if (foreign_is_own_trouble(error)) {
+                foreign_tell_trouble(d, error); /* what its table holds is not told */
+            }
         }
         rcu_enter(); /* keeps the view mapped */
         struct view *v = view_current(d, id);

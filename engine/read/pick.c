@@ -122,13 +122,6 @@ static void pick_wait(const struct tide *d, struct replica_board *b, uint32_t *r
     park_wait(&b->wake, seen, ns);
 }
 
-/* Some errors of mapping another process's replica say nothing about that replica: this process has no descriptors or
- * memory left, or changed its user after it opened the domain. The caller gets that error, not "nobody leads" or
- * "nobody serves". */
-static bool pick_is_own_trouble(int error) {
-    return error == TIDE_ERR_SYSTEM || error == TIDE_ERR_NOMEM || error == TIDE_ERR_FOREIGN;
-}
-
 /* Nobody leads, or the leader's replica is not mapped here. Try to map it: 0 if it is mapped now. */
 static int pick_leader_missing(struct tide *d, int32_t id) {
     uint32_t closed = atomic_load(&d->closed);
@@ -139,7 +132,7 @@ static int pick_leader_missing(struct tide *d, int32_t id) {
         return TIDE_ERR_NO_LEADER;
     }
     int error = foreign_attach(d, (uint32_t)id);
-    return error == 0 || pick_is_own_trouble(error) ? error : TIDE_ERR_NO_LEADER;
+    return error == 0 || foreign_is_own_trouble(error) ? error : TIDE_ERR_NO_LEADER;
 }
 
 /* Replica `id` serves, and could not be read: its process may be stopped. *v holds the nearest of the others; add what this one could
@@ -270,11 +263,9 @@ static uint64_t pick_attach(struct tide *d, uint64_t wanted, int *trouble) {
     CANCEL_HOLD_OFF();
     for (uint64_t rest = wanted; rest != 0; rest &= rest - 1) {
         int error = foreign_attach(d, (uint32_t)__builtin_ctzll(rest));
-        if (pick_is_own_trouble(error)) {
+        if (foreign_is_own_trouble(error)) {
             *trouble = error;
-            if (!atomic_exchange(&d->troubled, true)) { /* log it once: every read passes here */
-                tide_log_fault(d, error);
-            }
+            foreign_tell_trouble(d, error);
         }
     }
     return wanted;

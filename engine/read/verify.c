@@ -7,6 +7,10 @@
 #include "engine/replica/sized.h"
 #include "engine/read/reader.h"
 #include "shm/crc.h"
+#include "shm/nap.h"
+
+#define VERIFY_TRIES 20
+#define VERIFY_NAP_NS UINT64_C(1000000)
 
 struct verify_nodes {
     uint64_t nodes, damaged;
@@ -19,11 +23,34 @@ static int verify_copy(void *ctx, const struct visited *n) {
     return 0;
 }
 
+/* Map the replica. What its segment says of itself may be of a replica that joins anew just now: then it is looked at again. True: it is
+ * damaged. *error: nothing can be said of it. */
+static bool verify_attach(struct tide *d, uint32_t id, int *error) {
+    for (int i = 0; i < VERIFY_TRIES; i++) {
+        *error = foreign_attach(d, id);
+        if (*error == 0 || foreign_is_own_trouble(*error) || board_state(&d->log->replicas[id]) != REPLICA_SERVING) {
+            break;
+        }
+        park_nap(VERIFY_NAP_NS);
+    }
+    if (foreign_is_own_trouble(*error)) {
+        foreign_tell_trouble(d, *error);
+        return false;
+    }
+    bool damaged = *error == TIDE_ERR_CORRUPT || *error == TIDE_ERR_VERSION || *error == TIDE_ERR_NO_DOMAIN;
+    *error = 0; /* it serves no more, say */
+    return damaged && board_state(&d->log->replicas[id]) == REPLICA_SERVING;
+}
+
 /* Own replicas are read by validated copies too, like other processes': the segment's bytes are what is checked. */
-static void verify_replica(struct tide *d, uint32_t id, struct tide_verify *out) {
+static int verify_replica(struct tide *d, uint32_t id, struct tide_verify *out) {
     struct verify_nodes sum = { 0 };
     struct foreign_scratch scratch = { 0 };
-    foreign_attach(d, id);
+    int error = 0;
+    sum.damaged += verify_attach(d, id, &error);
+    if (error != 0) {
+        return error;
+    }
     uint64_t buckets = 1;
     for (uint64_t b = 0; b < buckets; b++) {
         rcu_enter();
@@ -39,6 +66,7 @@ static void verify_replica(struct tide *d, uint32_t id, struct tide_verify *out)
     free(scratch.bytes);
     out->nodes += sum.nodes;
     out->damaged += sum.damaged;
+    return 0;
 }
 
 static uint32_t verify_serving(const struct log_segment *log, uint32_t ids[LAYOUT_REPLICAS]) {
@@ -107,9 +135,12 @@ int tide_verify(struct tide *d, struct tide_verify *out) {
     uint32_t ids[LAYOUT_REPLICAS];
     found.replicas = verify_serving(d->log, ids);
     verify_digests(d->log, ids, found.replicas, &found);
-    for (uint32_t i = 0; i < found.replicas; i++) {
-        verify_replica(d, ids[i], &found);
+    int error = 0;
+    for (uint32_t i = 0; i < found.replicas && error == 0; i++) {
+        error = verify_replica(d, ids[i], &found);
     }
-    SIZED_GIVE(out, &found);
-    return 0;
+    if (error == 0) {
+        SIZED_GIVE(out, &found);
+    }
+    return error;
 }

@@ -379,6 +379,11 @@ static int foreign_map(struct tide *d, uint32_t id, struct view **out) {
     struct foreign_words w;
     bytes_copy_racy(&w, seg, sizeof(w));
     v->segment_id = w.header.segment_id;
+    if (w.header.incarnation != d->words.header.incarnation || !view_is_current(v) || !foreign_words_sane(v, &w)) {
+        segment_detach(&v->segment);
+        free(v);
+        return TIDE_ERR_CORRUPT;
+    }
     v->table = (struct table){ .base = v->segment.base,
                                .seg = seg,
                                .buckets = &seg->buckets,
@@ -386,13 +391,8 @@ static int foreign_map(struct tide *d, uint32_t id, struct view **out) {
                                .seed = w.hash_seed,
                                .pages_off = w.pages_off,
                                .uses = (const _Atomic uint32_t *)(v->segment.base + w.uses_off),
-                               .page_shift = w.page_bytes != 0 ? 63u - (uint32_t)__builtin_clzll(w.page_bytes) : 0,
+                               .page_shift = 63u - (uint32_t)__builtin_clzll(w.page_bytes),
                                .room = v->segment.size_bytes - w.buckets_off - NODE_HEADER_BYTES };
-    if (w.header.incarnation != d->words.header.incarnation || !view_is_current(v) || !foreign_words_sane(v, &w)) {
-        segment_detach(&v->segment);
-        free(v);
-        return TIDE_ERR_CORRUPT;
-    }
     v->lag_all = (struct hdr *)(v->segment.base + w.lag_all_off);
     v->lag_windows = (struct lag_windows *)(v->segment.base + w.lag_windows_off);
     v->buckets_most = view_buckets_most(v);
@@ -435,6 +435,12 @@ int foreign_attach(struct tide *d, uint32_t id) {
     }
     pthread_mutex_unlock(&d->foreign_lock);
     return error;
+}
+
+void foreign_tell_trouble(struct tide *d, int error) {
+    if (!atomic_exchange(&d->troubled, true)) {
+        tide_log_fault(d, error);
+    }
 }
 
 void foreign_release(struct tide *d, uint32_t id) {

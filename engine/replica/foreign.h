@@ -32,6 +32,16 @@
  * serves nothing. */
 int foreign_attach(struct tide *d, uint32_t id);
 
+/* Some errors of mapping another process's replica say nothing about that replica: this process has no descriptors or
+ * memory left, or changed its user after it opened the domain. The caller gets that error, not "nobody leads" or
+ * "nobody serves". */
+static inline bool foreign_is_own_trouble(int error) {
+    return error == TIDE_ERR_SYSTEM || error == TIDE_ERR_NOMEM || error == TIDE_ERR_FOREIGN;
+}
+
+/* Log that error once for the handle: every read may meet it. */
+void foreign_tell_trouble(struct tide *d, int error);
+
 /* Release the mapping in slot `id`, if there is one. */
 void foreign_release(struct tide *d, uint32_t id);
 

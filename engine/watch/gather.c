@@ -22,6 +22,7 @@ struct gather {
     uint64_t next;  /* bucket */
     struct foreign_scratch scratch;
     bool no_memory;
+    int trouble; /* this process's own: why a replica could not be looked at */
 };
 
 /* The view of slot `id`, if its table can be copied. Inside a section. Also one whose process has died: nothing there is needed of it. */
@@ -43,7 +44,11 @@ static bool gather_pick(struct gather *g, uint64_t *applied) {
         bool mapped = view_current(g->d, i) != NULL;
         rcu_exit();
         if (!mapped) {
-            foreign_attach(g->d, i);
+            int error = foreign_attach(g->d, i);
+            if (foreign_is_own_trouble(error)) {
+                g->trouble = error;
+                foreign_tell_trouble(g->d, error);
+            }
         }
         rcu_enter();
         const struct view *v = gather_donor(g, i);
@@ -158,7 +163,7 @@ int gather_all(struct tide *d, struct walk *walk, struct key_set *set) {
             break;
         }
         if (!found) {
-            error = g.bad != 0 ? TIDE_ERR_CORRUPT : TIDE_ERR_NO_REPLICA;
+            error = g.trouble != 0 ? g.trouble : g.bad != 0 ? TIDE_ERR_CORRUPT : TIDE_ERR_NO_REPLICA;
             break;
         }
         enum gather_status status = gather_copy(&g, applied);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A domain whose words another process changes: leader, follower, newcomer and reader, each a process, work while the caller writes
- * into their segments. What is asked of them: nobody dies, nobody hangs, nobody's memory grows.
+ * A domain whose words another process changes: leader, follower, newcomer, reader, watcher and the commands of `tide`, each a process, work
+ * while the caller writes into their segments. What is asked of them: nobody dies, nobody hangs, nobody's memory grows.
  */
 #ifndef TIDE_TESTS_SCRIBBLE_H
 #define TIDE_TESTS_SCRIBBLE_H
@@ -13,6 +13,7 @@ struct scribble_options {
     uint64_t seed;
     double seconds;
     const char *word; /* only words whose name contains this; NULL: all */
+    bool no_leads;    /* no words that say where other words lie, or how many they are */
     bool verbose;     /* print each word that is changed, and what the library says */
 };
 

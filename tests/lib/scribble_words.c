@@ -5,7 +5,7 @@
 
 #include "shm/layout.h"
 
-enum where { IN_LOG, IN_TABLE, IN_BUCKET, IN_NODE, IN_FRAME, ANYWHERE };
+enum where { IN_LOG, IN_TABLE, IN_USES, IN_BUCKET, IN_NODE, IN_NODE_END, IN_FRAME, IN_FRAME_END, ANYWHERE };
 
 struct kind {
     const char *name;
@@ -50,6 +50,8 @@ static const struct kind kinds[] = {
     LOG(header.time_ns_inode),
     LOG(header.owner_uid),
     LOG(header.replica),
+    LOG(header.name[0]),
+    LOG(header.flags),
     LOG(header.crc),
     LOG(ring_off),
     LOG(ring_bytes),
@@ -57,6 +59,8 @@ static const struct kind kinds[] = {
     LOG(slow_follower_ns),
     LOG(table_bytes),
     LOG(expected_keys),
+    LOG(default_ttl_ns),
+    LOG(evict),
     LOG(clock.seq),
     LOG(clock.use_tsc),
     LOG(clock.base_tsc),
@@ -68,6 +72,8 @@ static const struct kind kinds[] = {
     LOG(leader.commit),
     LOG(leader.tail),
     LOG(leader.groups),
+    LOG(leader.expired),
+    LOG(leader.evicted),
     LOG(leader.reclaimed),
     LOG(leader.term),
     LOG(leader.leader),
@@ -78,6 +84,7 @@ static const struct kind kinds[] = {
     LOG(leader.table_bytes),
     LOG(leader.wake),
     LOG(leader.parked),
+    LOG(leader.vigil),
     MANY(marks, LAYOUT_MARKS, ring_mark, index),
     MANY(marks, LAYOUT_MARKS, ring_mark, pos),
     MANY(replicas, SLOTS, replica_board, applied),
@@ -93,6 +100,8 @@ static const struct kind kinds[] = {
     MANY(replicas, SLOTS, replica_board, digest_index),
     MANY(replicas, SLOTS, replica_board, digest),
     MANY(replicas, SLOTS, replica_board, entries),
+    MANY(replicas, SLOTS, replica_board, joins),
+    MANY(replicas, SLOTS, replica_board, lapped),
     MANY(replicas, SLOTS, replica_board, label[0]),
     MANY(replicas, SLOTS, replica_board, table_bytes),
     MANY(replicas, SLOTS, replica_board, wake),
@@ -101,6 +110,13 @@ static const struct kind kinds[] = {
     MANY(replicas, SLOTS, replica_board, digest_marks[1].digest),
     MANY(readers, FEW, reader_slot, owner_pid),
     MANY(readers, FEW, reader_slot, member),
+    MANY(readers, FEW, reader_slot, misses),
+    MANY(readers, FEW, reader_slot, made),
+    MANY(readers, FEW, reader_slot, waited),
+    MANY(readers, FEW, reader_slot, extra),
+    MANY(readers, FEW, reader_slot, touches),
+    MANY(readers, FEW, reader_slot, touched[0]),
+    MANY(readers, FEW, reader_slot, touched[1]),
     MANY(readers, FEW, reader_slot, counts[0][0]),
     MANY(members, FEW, member_slot, used),
     MANY(members, FEW, member_slot, pid),
@@ -109,11 +125,13 @@ static const struct kind kinds[] = {
     LOG(lanes_board.wake),
     LOG(lanes_board.asleep),
     LOG(lanes_board.step_down),
-    MANY(leases, FEW, lease_set, lock),
-    MANY(leases, FEW, lease_set, ways[0].key),
-    MANY(leases, FEW, lease_set, ways[0].holder),
-    MANY(leases, FEW, lease_set, ways[0].turn),
-    MANY(leases, FEW, lease_set, ways[0].waiters),
+    LOG(lanes_board.pinged),
+    LOG(lanes_board.answered),
+    MANY(leases, LAYOUT_LEASE_SETS, lease_set, lock),
+    MANY(leases, LAYOUT_LEASE_SETS, lease_set, ways[0].key),
+    MANY(leases, LAYOUT_LEASE_SETS, lease_set, ways[0].holder),
+    MANY(leases, LAYOUT_LEASE_SETS, lease_set, ways[0].turn),
+    MANY(leases, LAYOUT_LEASE_SETS, lease_set, ways[0].waiters),
     MANY(lanes, FEW, lane, owner),
     MANY(lanes, FEW, lane, pid),
     MANY(lanes, FEW, lane, turn),
@@ -143,10 +161,19 @@ static const struct kind kinds[] = {
     FRAME(flags),
     FRAME(value_len),
     FRAME(key_len),
+    { "frame.payload", IN_FRAME, FRAME_HEADER_BYTES, 1, 1, 24 },
+    { "frame.expiry", IN_FRAME_END, 0, EXPIRY_BYTES, 0, 1 },
     TABLE(header.magic),
     TABLE(header.incarnation),
     TABLE(header.segment_id),
     TABLE(header.size_bytes),
+    TABLE(header.version),
+    TABLE(header.kind),
+    TABLE(header.owner_uid),
+    TABLE(header.replica),
+    TABLE(header.time_ns_inode),
+    TABLE(header.flags),
+    TABLE(header.crc),
     TABLE(buckets_off),
     TABLE(nodes_end),
     TABLE(lag_all_off),
@@ -169,6 +196,7 @@ static const struct kind kinds[] = {
     { "table.lanes.index", IN_TABLE, offsetof(struct table_segment, lanes) + 8, 8, sizeof(struct lane_done), FEW },
     { "table.lag", IN_TABLE, sizeof(struct table_segment), 8, 8, 9 },
     { "table.windows", IN_TABLE, sizeof(struct table_segment) + 36992, 8, 8, 40 },
+    { "table.uses", IN_USES, 0, 4, 0, 1 },
     { "bucket.tags", IN_BUCKET, 0, 1, 1, TABLE_SLOTS },
     { "bucket.overflow", IN_BUCKET, 12, 4, 0, 1 },
     { "bucket.slots", IN_BUCKET, offsetof(struct table_bucket, slots), 4, 4, TABLE_SLOTS },
@@ -176,6 +204,9 @@ static const struct kind kinds[] = {
     NODE(deleted),
     NODE(prev),
     NODE(crc),
+    NODE(heat),
+    NODE(flags),
+    { "node.expiry", IN_NODE_END, 0, EXPIRY_BYTES, 0, 1 },
     NODE(value_len),
     NODE(key_len),
     { "node.rest", IN_NODE, offsetof(struct table_node, key_len), 2, 2, 2 },
@@ -186,6 +217,18 @@ static const struct kind kinds[] = {
 
 uint32_t scribble_kinds(void) {
     return KINDS;
+}
+
+/* Of a table's writer and of who reads it: a thread that follows such a word comes to bytes of another node, perhaps while that is filled. */
+bool scribble_kind_leads(uint32_t kind) {
+    static const char *const leads[] = { "bucket.",      "node.prev", "node.value_len",
+                                         "node.key_len", "node.rest", "anything" };
+    for (size_t i = 0; i < sizeof(leads) / sizeof(leads[0]); i++) {
+        if (strncmp(kinds[kind].name, leads[i], strlen(leads[i])) == 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 const char *scribble_kind_name(uint32_t kind) {
@@ -225,6 +268,18 @@ static uint8_t *pick_bucket(uint8_t *table, uint64_t bytes, uint64_t *random) {
     return at;
 }
 
+/* A page's word. */
+static uint8_t *pick_use(uint8_t *table, uint64_t bytes, uint64_t *random) {
+    const struct table_segment *seg = (const struct table_segment *)table;
+    uint64_t off = seg->uses_off, n = 64;
+    if (off >= bytes || bytes - off < n * sizeof(uint32_t)) {
+        return NULL;
+    }
+    uint8_t *at = table + off + *random % n * sizeof(uint32_t);
+    *random /= n;
+    return at;
+}
+
 static uint8_t *pick_node(uint8_t *table, uint64_t bytes, uint64_t *random) {
     for (int tries = 0; tries < 20; tries++) {
         const uint8_t *b = pick_bucket(table, bytes, random);
@@ -240,6 +295,12 @@ static uint8_t *pick_node(uint8_t *table, uint64_t bytes, uint64_t *random) {
         *random = *random * UINT64_C(0x9e3779b97f4a7c15) + 1;
     }
     return NULL;
+}
+
+/* The instant of expiry of a node or frame, if it has one, that stands behind key and value. */
+static uint8_t *pick_expiry(uint8_t *payload, bool has, uint64_t skip, const uint8_t *base, uint64_t bytes) {
+    uint64_t left = bytes - (uint64_t)(payload - base);
+    return has && skip < left && left - skip >= EXPIRY_BYTES ? payload + skip : NULL;
 }
 
 /* The start of a frame, by a mark. */
@@ -258,19 +319,32 @@ bool scribble_pick(const struct scribble_map *m, uint32_t kind, uint64_t random,
     const struct kind *k = &kinds[kind];
     uint8_t *base = m->log;
     uint64_t bytes = m->log_bytes, off = k->off;
-    bool in_table = k->where == IN_TABLE || k->where == IN_BUCKET || k->where == IN_NODE ||
-                    (k->where == ANYWHERE && random % 4 != 0);
+    bool in_table = k->where == ANYWHERE ? random % 4 != 0 : k->where >= IN_TABLE && k->where <= IN_NODE_END;
     if (in_table && !pick_table(m, &random, &base, &bytes)) {
         return false;
     }
-    if (k->where == IN_BUCKET) {
+    uint8_t *start = base;
+    if (k->where == IN_USES) {
+        base = pick_use(base, bytes, &random);
+    } else if (k->where == IN_BUCKET) {
         base = pick_bucket(base, bytes, &random);
-    } else if (k->where == IN_NODE) {
+    } else if (k->where == IN_NODE || k->where == IN_NODE_END) {
         base = pick_node(base, bytes, &random);
-    } else if (k->where == IN_FRAME) {
+    } else if (k->where == IN_FRAME || k->where == IN_FRAME_END) {
         base = pick_frame(m, &random);
     } else if (k->where == ANYWHERE) {
         off = random % (bytes / 8) * 8;
+    }
+    if (base != NULL && k->where == IN_NODE_END) {
+        struct table_node n;
+        memcpy((void *)&n, base, sizeof(n)); /* where changed words lead, nothing is aligned */
+        base = pick_expiry(base + NODE_HEADER_BYTES, (n.value_len & NODE_EXPIRES) != 0,
+                           n.key_len + (n.value_len & ~NODE_EXPIRES), start, bytes);
+    } else if (base != NULL && k->where == IN_FRAME_END) {
+        struct frame f;
+        memcpy(&f, base, sizeof(f));
+        base = pick_expiry(base + FRAME_HEADER_BYTES, (f.flags & FRAME_EXPIRES) != 0, (uint64_t)f.key_len + f.value_len,
+                           start, bytes);
     }
     if (base == NULL) {
         return false;

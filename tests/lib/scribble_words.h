@@ -25,6 +25,7 @@ struct scribble_word {
 
 /* How many kinds of words there are; one word of a kind, chosen by `random` where there are many of it. False: there is none now. */
 uint32_t scribble_kinds(void);
+bool scribble_kind_leads(uint32_t kind); /* it says where other words lie, or how many there are */
 const char *scribble_kind_name(uint32_t kind);
 bool scribble_pick(const struct scribble_map *m, uint32_t kind, uint64_t random, struct scribble_word *out);
 

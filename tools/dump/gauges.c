@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "tools/dump/gauges.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -14,11 +15,21 @@
 
 /* One reader's keys, as tide_read_counts() adds them up. */
 static void add_reader(struct gauges *g, const struct reader_slot *reader) {
-    uint64_t served = 0, misses = reader->misses;
+    struct gauges_reader row = { .pid = (int32_t)reader->owner_pid };
+    uint64_t served = 0, most = 0, misses = reader->misses;
     for (uint32_t k = 0; k < LAYOUT_REPLICAS; k++) {
+        uint64_t here = 0;
         for (uint32_t reason = 0; reason < TIDE_REASON_REFUSED; reason++) {
-            served += reader->counts[k][reason];
+            here += reader->counts[k][reason];
         }
+        row.replica = here > most ? k : row.replica;
+        most = here > most ? here : most;
+        row.refused += reader->counts[k][TIDE_REASON_REFUSED];
+        served += here;
+    }
+    row.reads = served;
+    if (row.pid != 0 || served != 0 || row.refused != 0) {
+        g->readers[g->n_readers++] = row;
     }
     uint64_t keys = served + reader->extra;
     g->misses += misses;
@@ -111,6 +122,7 @@ static void read_replica(struct gauges *g, struct gauges_sum *sum, struct dump_f
         .state = state,
         .leads = g->peek.led && g->peek.leader == (int32_t)id,
         .lives = g->peek.living >> id & 1,
+        .pid = (int32_t)b->pid,
         .applied = b->applied,
         .lag = dump_lag(seg, b),
         .staleness_ns = staleness_of(f, seg, b),
@@ -118,7 +130,10 @@ static void read_replica(struct gauges *g, struct gauges_sum *sum, struct dump_f
         .entries = b->entries,
         .joins = b->joins,
         .lapped = b->lapped,
+        .pins = board_pins(state),
+        .pos = b->pos,
     };
+    memcpy(r->by_reason, g->peek.reads[id], sizeof(r->by_reason));
     memcpy(r->label, b->label, sizeof(r->label));
     r->label[sizeof(r->label) - 1] = '\0';
     read_table(r, sum, &seg->header);
@@ -136,6 +151,11 @@ static void read_log(void *ctx, struct dump_file *f, const struct dump_log *log)
     struct gauges *g = ctx;
     const struct log_segment *seg = log->seg;
     g->known = true;
+    g->now_ns = dump_now_ns();
+    g->evicts = seg->evict != EVICT_NONE;
+    g->default_ttl_ns = seg->default_ttl_ns;
+    g->ring_tail = seg->leader.tail;
+    g->ring_reclaimed = seg->leader.reclaimed;
     g->groups = seg->leader.groups;
     g->ring_used_bytes = ring_used(seg);
     g->ring_waits = seg->leader.waits;
@@ -149,6 +169,32 @@ static void read_log(void *ctx, struct dump_file *f, const struct dump_log *log)
         read_replica(g, sum, f, seg, id);
     }
     gauges_sum_free(sum);
+}
+
+void gauges_why(const struct gauges *g, char *why, size_t why_size) {
+    static const char *const WORDS[] = { "", "", "damaged: ", "it cannot be opened: ", "" };
+    if (g->missing) {
+        const char *no_directory = peek_no_directory();
+        snprintf(why, why_size, "%s",
+                 no_directory ? no_directory : "there is no such domain; 'tide ls' lists the domains");
+    } else if (g->known) {
+        snprintf(why, why_size, "%s", "");
+    } else {
+        snprintf(why, why_size, "%s%s", WORDS[g->peek.state], g->peek.why);
+    }
+}
+
+const struct gauges_replica *gauges_find(const struct gauges *g, uint32_t id) {
+    for (uint32_t i = 0; i < g->n; i++) {
+        if (g->replicas[i].id == id) {
+            return &g->replicas[i];
+        }
+    }
+    return NULL;
+}
+
+const char *gauges_state(const struct gauges_replica *r) {
+    return r->state != TIDE_STATE_ORPHAN && !r->lives ? "dead" : tide_state_name((enum tide_state)r->state);
 }
 
 void gauges_read(struct gauges *g, const char *name) {

@@ -83,34 +83,58 @@ static bool add_windows(struct gauges_sum *s, struct dump_file *f, uint64_t wind
     return any;
 }
 
-static void take_recent(struct gauges_lag *lag, struct hdr *h) {
+/* Counts from index `first` to `last` of a histogram of the shape of `h`. */
+static void take_counts(struct gauges_histogram *out, const struct hdr *h, const int64_t *counts, int32_t first,
+                        int32_t last) {
+    uint32_t bucket = 0;
+    for (int32_t i = first; i <= last; i++) {
+        int64_t n = sane_count(counts[i - first]);
+        if (n == 0) {
+            continue;
+        }
+        int64_t value = hdr_value_at_index(h, i);
+        for (; bucket < GAUGES_BUCKETS && (uint64_t)value > gauges_bucket_end_ns(bucket); bucket++) {
+            out->up_to[bucket] = out->count;
+        }
+        out->count += (uint64_t)n;
+        out->sum_ns += (double)n * (double)hdr_median_equivalent(h, value);
+    }
+    for (; bucket < GAUGES_BUCKETS; bucket++) {
+        out->up_to[bucket] = out->count;
+    }
+}
+
+/* `s->counts` serves as room: the sum of the windows is private, and of the same shape. */
+static void take_recent(struct gauges_lag *lag, struct gauges_sum *s) {
     static const double WANTED[GAUGES_QUANTILES] = { 50, 99, 99.9 };
     int64_t ns[GAUGES_QUANTILES];
-    hdr_recount(h);
-    lag->recent = (uint64_t)hdr_total(h);
-    hdr_values_at_percentiles(h, WANTED, ns, GAUGES_QUANTILES);
+    hdr_recount(s->h);
+    int32_t first = hdr_index_of(&s->shape, hdr_min(s->h)), last = hdr_index_of(&s->shape, hdr_max(s->h));
+    for (int32_t i = first; i <= last; i++) {
+        s->counts[i - first] = hdr_count_at_index(s->h, i);
+    }
+    take_counts(&lag->recent, s->h, s->counts, first, last);
+    hdr_values_at_percentiles(s->h, WANTED, ns, GAUGES_QUANTILES);
     for (int i = 0; i < GAUGES_QUANTILES; i++) {
         lag->quantile_ns[i] = (uint64_t)ns[i];
     }
 }
 
-static void take_all(struct gauges_lag *lag, const struct gauges_sum *s, int32_t first, int32_t last) {
-    uint32_t bucket = 0;
-    for (int32_t i = first; i <= last; i++) {
-        int64_t n = sane_count(s->counts[i - first]);
-        if (n == 0) {
-            continue;
-        }
-        int64_t value = hdr_value_at_index(s->h, i);
-        for (; bucket < GAUGES_BUCKETS && (uint64_t)value > gauges_bucket_end_ns(bucket); bucket++) {
-            lag->up_to[bucket] = lag->count;
-        }
-        lag->count += (uint64_t)n;
-        lag->sum_ns += (double)n * (double)hdr_median_equivalent(s->h, value);
+double gauges_share_within(const struct gauges_histogram *h, uint64_t bound_ns) {
+    uint64_t start_ns = 0, below = 0;
+    if (h->count == 0) {
+        return -1;
     }
-    for (; bucket < GAUGES_BUCKETS; bucket++) {
-        lag->up_to[bucket] = lag->count;
+    for (uint32_t i = 0; i < GAUGES_BUCKETS; i++) {
+        uint64_t end_ns = gauges_bucket_end_ns(i);
+        if (bound_ns < end_ns) {
+            double part = (double)(bound_ns - start_ns) / (double)(end_ns - start_ns);
+            return ((double)below + part * (double)(h->up_to[i] - below)) / (double)h->count;
+        }
+        start_ns = end_ns;
+        below = h->up_to[i];
     }
+    return (double)below / (double)h->count;
 }
 
 struct gauges_sum *gauges_sum_new(void) {
@@ -141,9 +165,9 @@ void gauges_read_lag(struct gauges_lag *lag, struct gauges_sum *s, struct dump_f
     }
     lag->known = true;
     if (copy_counts(s, f, all_off, &first, &last)) {
-        take_all(lag, s, first, last);
+        take_counts(&lag->all, s->h, s->counts, first, last);
     }
     if (add_windows(s, f, windows_off)) {
-        take_recent(lag, s->h);
+        take_recent(lag, s);
     }
 }

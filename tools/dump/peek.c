@@ -129,6 +129,7 @@ int peek_domain_more(const char *name, struct peek *out, peek_more_fn *more, voi
     out->memory_bytes = memory_of(name);
     if (!is_regular(path) || !dump_file_open(&f, path)) {
         out->state = PEEK_CLOSED;
+        out->unseen = is_regular(path) && access(path, R_OK | W_OK) == 0;
         snprintf(out->why, sizeof(out->why), "%s", is_regular(path) ? f.fault : "not a regular file");
         return 0;
     }
@@ -248,17 +249,18 @@ int peek_leftovers(const char *name, int half_made, char file[PEEK_FILE_BYTES]) 
         return 0;
     }
     DIR *dir = open_directory();
+    if (!dir) {
+        return errno == ENOENT ? 0 : -1;
+    }
     const char *log = strrchr(path, '/') + 1;
     size_t length = strlen(log) - strlen(SUFFIX); /* "tidemark.NAME" */
-    for (struct dirent *e; dir && !found && (e = readdir(dir)) != NULL;) {
+    for (struct dirent *e; !found && (e = readdir(dir)) != NULL;) {
         found = strncmp(e->d_name, log, length) == 0 && is_ours(e->d_name + length, half_made);
         if (found) {
             snprintf(file, PEEK_FILE_BYTES, "%s", e->d_name);
         }
     }
-    if (dir) {
-        closedir(dir);
-    }
+    closedir(dir);
     return found;
 }
 

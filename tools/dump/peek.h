@@ -27,6 +27,7 @@ enum peek_state {
 struct peek {
     char name[64];
     enum peek_state state;
+    int unseen; /* PEEK_CLOSED for want of something that this process lacks, a descriptor, say: nobody knows who uses it */
     char why[256];
     int in_use;         /* the kernel says that somebody has a lock on it */
     int led;            /* and on the leader's byte */
@@ -62,8 +63,8 @@ int peek_list(char (**list)[64]);
 /* Does this process have the domain's log mapped? From outside, by its memory map. 1 yes, 0 no or cannot be seen. */
 int peek_maps(const char *name, int32_t pid);
 
-/* Is a file of this domain's name there at all, also one that is no domain's? Its name, without the directory, into `file`.
- * half_made: also such as are being made, or whose maker died. */
+/* Is a file of this domain's name there at all, also one that is no domain's? 1, and its name, without the directory, into `file`; 0; or -1
+ * where the directory cannot be read: errno says why. half_made: also such as are being made, or whose maker died. */
 #define PEEK_FILE_BYTES 256
 int peek_leftovers(const char *name, int half_made, char file[PEEK_FILE_BYTES]);
 

@@ -7,17 +7,15 @@
 #include "tools/metrics/metrics.h"
 
 static enum tool_code judge(const struct gauges *g, char *why, size_t why_size) {
-    static const char *const WORDS[] = { "", "", "damaged: ", "it cannot be opened: ", "" };
-    if (g->missing) {
-        const char *no_directory = peek_no_directory();
-        snprintf(why, why_size, "%s: %s", g->peek.name,
-                 no_directory ? no_directory : "there is no such domain; 'tide ls' lists the domains");
-        return no_directory ? TOOL_FAILED : TOOL_NO_DOMAIN;
-    }
+    char text[sizeof(g->peek.why) + 64];
     if (g->known) {
         return TOOL_OK;
     }
-    snprintf(why, why_size, "%s: %s%s", g->peek.name, WORDS[g->peek.state], g->peek.why);
+    gauges_why(g, text, sizeof(text));
+    snprintf(why, why_size, "%s: %s", g->peek.name, text);
+    if (g->missing) {
+        return peek_no_directory() ? TOOL_FAILED : TOOL_NO_DOMAIN;
+    }
     return g->peek.state == PEEK_DAMAGED ? TOOL_NO : TOOL_FAILED;
 }
 

@@ -53,6 +53,7 @@ DOMAIN_U64(expired, g->expired)
 DOMAIN_U64(evicted, g->evicted)
 DOMAIN_U64(hits, g->hits)
 DOMAIN_U64(misses, g->misses)
+DOMAIN_U64(evicts, g->evicts)
 DOMAIN_U64(made, g->made)
 DOMAIN_U64(waited, g->waited)
 
@@ -170,13 +171,14 @@ static void table(struct prom *p, const struct gauges *g, const struct gauges_re
 }
 
 static void lag(struct prom *p, const struct gauges *g, const struct gauges_replica *r) {
-    const struct gauges_lag *lag = &r->replication;
+    const struct gauges_histogram *lag = &r->replication.all;
     char end[32];
-    if (!lag->known) {
+    if (!r->replication.known) {
         return;
     }
-    for (uint32_t i = 0; i <= GAUGES_BUCKETS; i++) {
-        bool last = i == GAUGES_BUCKETS;
+    /* Of the buckets every fourth, the powers of two: thirty series for each replica are enough. */
+    for (uint32_t i = 0; i < GAUGES_BUCKETS + GAUGES_BUCKETS_DOUBLING; i += GAUGES_BUCKETS_DOUBLING) {
+        bool last = i >= GAUGES_BUCKETS;
         if (!last) {
             snprintf(end, sizeof(end), "%.12g", (double)gauges_bucket_end_ns(i) / 1e9);
         }
@@ -196,7 +198,7 @@ static void lag_quantiles(struct prom *p, const struct gauges *g, const struct g
     for (int i = 0; lag->known && i < GAUGES_QUANTILES; i++) {
         begin_replica(p, "", g, r);
         prom_label(p, "quantile", QUANTILES[i]);
-        if (lag->recent == 0) {
+        if (lag->recent.count == 0) {
             prom_real(p, NAN);
         } else {
             prom_ns(p, lag->quantile_ns[i]);
@@ -237,6 +239,7 @@ static const struct family FAMILIES[] = {
     OF_DOMAIN("tide_lapped", COUNTER, NULL, lapped, "Followers that the log overtook."),
     OF_DOMAIN("tide_expirations", COUNTER, NULL, expired, "Keys removed because their time was over."),
     OF_DOMAIN("tide_evictions", COUNTER, NULL, evicted, "Keys removed because their room was needed."),
+    OF_DOMAIN("tide_evicts", GAUGE, NULL, evicts, "1: when its tables are full the domain evicts keys; 0: it refuses writes."),
     OF_DOMAIN("tide_reads", COUNTER, NULL, reads, "Reads, by the replica that served and by why it did."),
     OF_DOMAIN("tide_bounded_staleness_fallback_ratio", GAUGE, "ratio", fallback_ratio, "Of all reads ever, those that no replica within the bound served: redirected, stale by choice, refused."),
     OF_DOMAIN("tide_hits", COUNTER, NULL, hits, "Keys that were looked up and found."),

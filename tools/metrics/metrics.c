@@ -74,27 +74,6 @@ static int read_options(int argc, char **argv, struct options *o) {
     return 0;
 }
 
-static int listen_for(const struct options *o) {
-    char at[ADDRESS_TEXT], why[400];
-    bool usage;
-    const char *missing = http_missing();
-    if (missing) {
-        args_sayf(o->tool, "--listen: %s", missing);
-        return TOOL_FAILED;
-    }
-    int fd = address_listen(o->listen, at, &usage, why, sizeof(why));
-    if (fd < 0 && usage) {
-        return args_error(o->tool, "%s", why);
-    }
-    if (fd < 0) {
-        args_say(o->tool, why);
-        return TOOL_FAILED;
-    }
-    int code = http_serve(o->tool, o->name, fd, at);
-    address_close(o->listen, fd);
-    return stdio_finish(o->tool, code);
-}
-
 static int print_once(const struct options *o) {
     struct prom p = { .open_metrics = o->open_metrics };
     char why[600], trouble[4400];
@@ -119,5 +98,5 @@ int tool_metrics(int argc, char **argv) {
     if (code != 0) {
         return code;
     }
-    return o.listen ? listen_for(&o) : print_once(&o);
+    return o.listen ? metrics_listen(o.tool, o.name, o.listen) : print_once(&o);
 }

@@ -6,7 +6,7 @@
  *   collect.c            of one domain, or of all, and the text of it
  *   families.c           which metrics there are, and their samples
  *   prom.c               the two formats
- *   textfile.c, http.c   where the text goes, besides standard output; address.c, negotiate.c for the latter
+ *   textfile.c, serve.c  where the text goes, besides standard output; negotiate.c and tools/http/ for the latter
  */
 #ifndef TIDE_METRICS_METRICS_H
 #define TIDE_METRICS_METRICS_H
@@ -34,16 +34,7 @@ int textfile_write(const char *path, const char *text, size_t size, char *why, s
 /* Does the value of an Accept header (NULL: there was none) prefer OpenMetrics to the text format? */
 bool negotiate_open_metrics(const char *accept);
 
-/* A socket that listens at "ADDR:PORT", ":PORT" and "PORT" (loopback), "[ADDR6]:PORT" or "unix:PATH". Port 0: any.
- * `at` gets where it does, as an URL. -1 with `why`. *usage: what was typed is wrong. */
-#define ADDRESS_TEXT 160
-int address_listen(const char *text, char at[ADDRESS_TEXT], bool *usage, char *why, size_t why_size);
-/* Close it, and remove the file of "unix:PATH". */
-void address_close(const char *text, int fd);
-
-/* Serve until a signal asks for the end. `name` as for collect(). `fd` listens and stays the caller's. TOOL_OK or an exit code after a message. */
-int http_serve(const char *tool, const char *name, int fd, const char *at);
-/* Can it be served? NULL, or a text that says why not. */
-const char *http_missing(void);
+/* GET /metrics over HTTP, until a signal asks for the end. `name` as for collect(). The exit code. */
+int metrics_listen(const char *tool, const char *name, const char *text);
 
 #endif

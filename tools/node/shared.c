@@ -4,6 +4,7 @@
  * are the node ids; slots and the leader change while we look, so every read finds out anew whom to ask, and believes
  * in the name of a slot only if it was the same before the read and after.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -96,7 +97,10 @@ static int stat_log(const struct node *n, struct stat *st) {
 
 int shared_refresh(struct node *n) {
     struct stat st;
-    if (stat_log(n, &st) != 0 || (uint64_t)st.st_dev != n->log_device || (uint64_t)st.st_ino != n->log_inode) {
+    if (stat_log(n, &st) != 0) {
+        return errno == ENOENT ? TIDE_ERR_GONE : TIDE_ERR_SYSTEM;
+    }
+    if ((uint64_t)st.st_dev != n->log_device || (uint64_t)st.st_ino != n->log_inode) {
         return TIDE_ERR_GONE;
     }
     return tide_gc(n->domain, NULL);
@@ -105,7 +109,7 @@ int shared_refresh(struct node *n) {
 static int note_log(struct node *n) {
     struct stat st;
     if (stat_log(n, &st) != 0) {
-        return TIDE_ERR_GONE;
+        return errno == ENOENT ? TIDE_ERR_GONE : TIDE_ERR_SYSTEM;
     }
     n->log_device = (uint64_t)st.st_dev;
     n->log_inode = (uint64_t)st.st_ino;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Where `tide metrics` listens. */
+/* Where `tide metrics` and `tide web` listen. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -11,8 +11,8 @@
 #include <unistd.h>
 
 #include "shm/fd.h"
+#include "tools/http/http.h"
 #include "tools/lib/args.h"
-#include "tools/metrics/metrics.h"
 
 #define UNIX "unix:"
 #define BACKLOG 64
@@ -60,7 +60,7 @@ static bool parse_ip(const char *text, union any *a, socklen_t *length) {
     return inet_pton(AF_INET, host, &a->in.sin_addr) == 1;
 }
 
-static void show(int fd, const char *text, char at[ADDRESS_TEXT]) {
+static void show(int fd, const char *text, const char *path, char at[ADDRESS_TEXT]) {
     union any a;
     char host[INET6_ADDRSTRLEN] = "?";
     socklen_t length = sizeof(a);
@@ -70,8 +70,8 @@ static void show(int fd, const char *text, char at[ADDRESS_TEXT]) {
     }
     bool six = a.head.sa_family == AF_INET6;
     inet_ntop(a.head.sa_family, six ? (void *)&a.in6.sin6_addr : (void *)&a.in.sin_addr, host, sizeof(host));
-    snprintf(at, ADDRESS_TEXT, six ? "http://[%s]:%u/metrics" : "http://%s:%u/metrics", host,
-             (unsigned)ntohs(six ? a.in6.sin6_port : a.in.sin_port));
+    snprintf(at, ADDRESS_TEXT, six ? "http://[%s]:%u%s" : "http://%s:%u%s", host,
+             (unsigned)ntohs(six ? a.in6.sin6_port : a.in.sin_port), path);
 }
 
 /* A socket that nobody listens at any more: its process was killed. */
@@ -109,7 +109,7 @@ static int bind_and_listen(int fd, const union any *a, socklen_t length) {
     return rc != 0 ? rc : listen(fd, BACKLOG);
 }
 
-int address_listen(const char *text, char at[ADDRESS_TEXT], bool *usage, char *why, size_t why_size) {
+int address_listen(const char *text, const char *path, char at[ADDRESS_TEXT], bool *usage, char *why, size_t why_size) {
     union any a;
     socklen_t length = 0;
     bool local = strncmp(text, UNIX, strlen(UNIX)) == 0;
@@ -131,7 +131,7 @@ int address_listen(const char *text, char at[ADDRESS_TEXT], bool *usage, char *w
         }
         return -1;
     }
-    show(fd, text, at);
+    show(fd, text, path, at);
     return fd;
 }
 
@@ -140,4 +140,16 @@ void address_close(const char *text, int fd) {
     if (strncmp(text, UNIX, strlen(UNIX)) == 0) {
         unlink(text + strlen(UNIX));
     }
+}
+
+bool address_is_loopback(int fd) {
+    union any a;
+    socklen_t length = sizeof(a);
+    if (getsockname(fd, &a.head, &length) != 0) {
+        return false;
+    }
+    if (a.head.sa_family == AF_INET) {
+        return (ntohl(a.in.sin_addr.s_addr) >> 24) == IN_LOOPBACKNET;
+    }
+    return a.head.sa_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&a.in6.sin6_addr);
 }

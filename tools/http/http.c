@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "tools/http/http.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "tools/lib/args.h"
+#include "tools/lib/codes.h"
+#include "tools/lib/stdio.h"
+
+void http_say(struct http_answer *a, unsigned status, const char *text) {
+    a->status = status;
+    a->type = "text/plain; charset=utf-8";
+    buf_add_text(&a->text, text);
+    buf_add_char(&a->text, '\n');
+}
+
+int http_listen(const struct http_service *service, const char *text, const char *path) {
+    char at[ADDRESS_TEXT], why[400];
+    bool usage;
+    const char *missing = http_missing();
+    if (missing) {
+        args_sayf(service->tool, "--listen: %s", missing);
+        return TOOL_FAILED;
+    }
+    int fd = address_listen(text, path, at, &usage, why, sizeof(why));
+    if (fd < 0 && usage) {
+        return args_error(service->tool, "%s", why);
+    }
+    if (fd < 0) {
+        args_say(service->tool, why);
+        return TOOL_FAILED;
+    }
+    int code = http_serve(service, fd, at);
+    address_close(text, fd);
+    return stdio_finish(service->tool, code);
+}
+
+#if __has_include(<microhttpd.h>)
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+
+#include "tools/http/parts.h"
+#include "tools/lib/signals.h"
+
+#define LOOK_MS 1000
+
+struct http {
+    struct library call;
+    const struct http_service *service;
+    struct places places;
+    struct streams streams;
+};
+
+static volatile sig_atomic_t stopped;
+
+static void on_signal(int number) {
+    (void)number;
+    stopped = 1;
+}
+
+static void on_connection(void *ctx, struct MHD_Connection *connection, void **context,
+                          enum MHD_ConnectionNotificationCode code) {
+    struct http *h = ctx;
+    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+        const union MHD_ConnectionInfo *info =
+            h->call.MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+        *context = info ? places_take(&h->places, info->connect_fd) : NULL;
+    } else if (*context) {
+        places_leave(&h->places, *context);
+        *context = NULL;
+    }
+}
+
+/* ---- answers ----------------------------------------------------------------------------------------------------- */
+
+static struct MHD_Response *respond(struct http *h, struct MHD_Connection *connection, struct http_answer *a) {
+    if (a->status == 0) {
+        const union MHD_ConnectionInfo *info =
+            h->call.MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+        struct place *p = info ? info->socket_context : NULL;
+        a->status = MHD_HTTP_OK;
+        a->type = "text/event-stream; charset=utf-8";
+        return p ? streams_open(&h->streams, connection, p) : NULL;
+    }
+    if (a->static_text) {
+        return h->call.MHD_create_response_from_buffer(a->static_size, (void *)a->static_text, MHD_RESPMEM_PERSISTENT);
+    }
+    struct MHD_Response *response =
+        h->call.MHD_create_response_from_buffer(a->text.size, a->text.data, MHD_RESPMEM_MUST_FREE);
+    if (!response) {
+        buf_free(&a->text);
+    }
+    return response;
+}
+
+static enum MHD_Result send_answer(struct http *h, struct MHD_Connection *connection, struct http_answer *a) {
+    static const char *const HEADERS[][2] = {
+        { "Cache-Control", "no-store" },
+        { "X-Content-Type-Options", "nosniff" },
+        { "Connection", "close" },
+    };
+    struct MHD_Response *response = respond(h, connection, a);
+    if (!response) {
+        return MHD_NO;
+    }
+    h->call.MHD_add_response_header(response, "Content-Type", a->type);
+    for (size_t i = 0; i < sizeof(HEADERS) / sizeof(HEADERS[0]); i++) {
+        h->call.MHD_add_response_header(response, HEADERS[i][0], HEADERS[i][1]);
+    }
+    for (const char *const(*header)[2] = h->service->headers; header && (*header)[0]; header++) {
+        h->call.MHD_add_response_header(response, (*header)[0], (*header)[1]);
+    }
+    if (a->status == MHD_HTTP_METHOD_NOT_ALLOWED) {
+        h->call.MHD_add_response_header(response, "Allow", "GET, HEAD");
+    }
+    enum MHD_Result sent = h->call.MHD_queue_response(connection, a->status, response);
+    h->call.MHD_destroy_response(response);
+    return sent;
+}
+
+static enum MHD_Result on_request(void *ctx, struct MHD_Connection *connection, const char *path, const char *method,
+                                  const char *version, const char *data, size_t *size, void **state) {
+    struct http *h = ctx;
+    struct http_answer a = { 0 };
+    bool get = strcmp(method, "GET") == 0, head = strcmp(method, "HEAD") == 0;
+    (void)version;
+    (void)data;
+    (void)size;
+    (void)state;
+    if (get || head) {
+        struct http_request q = { .path = path };
+        q.accept = h->call.MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Accept");
+        q.host = h->call.MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Host");
+        h->service->answer(h->service->ctx, &q, &a);
+    } else {
+        http_say(&a, MHD_HTTP_METHOD_NOT_ALLOWED, "only GET and HEAD are answered");
+    }
+    if (head && a.status == 0) { /* a stream that nobody reads */
+        a = (struct http_answer){ .status = MHD_HTTP_OK,
+                                  .type = "text/event-stream; charset=utf-8",
+                                  .static_text = "" };
+    }
+    return send_answer(h, connection, &a);
+}
+
+/* ---- the loop ---------------------------------------------------------------------------------------------------- */
+
+static int wait_ms(const struct http *h, struct MHD_Daemon *daemon) {
+    MHD_UNSIGNED_LONG_LONG library;
+    int ms = LOOK_MS, frame = streams_wait_ms(&h->streams);
+    if (h->call.MHD_get_timeout(daemon, &library) == MHD_YES && library < LOOK_MS) {
+        ms = (int)library;
+    }
+    return frame >= 0 && frame < ms ? frame : ms;
+}
+
+static void serve(struct http *h, struct MHD_Daemon *daemon) {
+    const union MHD_DaemonInfo *info = h->call.MHD_get_daemon_info(daemon, MHD_DAEMON_INFO_EPOLL_FD);
+    struct pollfd events = { .fd = info->epoll_fd, .events = POLLIN };
+    while (!stopped) {
+        (void)poll(&events, 1, wait_ms(h, daemon));
+        streams_turn(&h->streams);
+        h->call.MHD_run(daemon);
+        places_end_overdue(&h->places);
+    }
+}
+
+int http_serve(const struct http_service *service, int fd, const char *at) {
+    struct http h = { .service = service };
+    const char *missing = library_load(&h.call);
+    if (missing) {
+        args_sayf(service->tool, "--listen: %s", missing);
+        return TOOL_FAILED;
+    }
+    h.streams = (struct streams){ .call = &h.call, .service = service, .places = &h.places };
+    signal(SIGPIPE, SIG_IGN);
+    signals_catch(on_signal, 0);
+    struct MHD_Daemon *daemon = h.call.MHD_start_daemon(
+        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, &h, MHD_OPTION_LISTEN_SOCKET, fd,
+        MHD_OPTION_CONNECTION_LIMIT, PLACES, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES,
+        MHD_OPTION_CONNECTION_TIMEOUT, CONNECTION_MS / 1000, MHD_OPTION_NOTIFY_CONNECTION, on_connection, &h,
+        MHD_OPTION_END);
+    if (!daemon) {
+        args_sayf(service->tool, "--listen: libmicrohttpd does not start at %s: %s", at, strerror(errno));
+        return TOOL_FAILED;
+    }
+    printf("listening %s\n", at);
+    int code = stdio_flush() == 0 ? TOOL_OK : TOOL_FAILED;
+    if (code == TOOL_OK) {
+        serve(&h, daemon);
+    }
+    streams_wake(&h.streams); /* the library does not stop while a connection is suspended */
+    h.call.MHD_stop_daemon(daemon);
+    streams_end(&h.streams);
+    return code;
+}
+
+#else
+
+int http_serve(const struct http_service *service, int fd, const char *at) {
+    (void)service;
+    (void)fd;
+    (void)at;
+    return TOOL_FAILED;
+}
+
+#endif

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "tools/http/http.h"
+
+#if __has_include(<microhttpd.h>)
+#include <sys/socket.h>
+#include <time.h>
+
+#include "tools/http/parts.h"
+
+uint64_t places_now_ms(void) {
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+/* libmicrohttpd closes it when it finds that nothing more comes. */
+static void send_away(struct place *p) {
+    shutdown(p->fd, SHUT_RDWR);
+    p->fd = -1;
+}
+
+static void make_place(struct places *all, bool of_streams) {
+    struct place *oldest = NULL;
+    for (size_t i = 0; i < PLACES; i++) {
+        struct place *p = &all->place[i];
+        if (p->taken && p->fd >= 0 && (p->stream != NULL) == of_streams &&
+            (!oldest || p->begun_ms < oldest->begun_ms)) {
+            oldest = p;
+        }
+    }
+    if (oldest) {
+        send_away(oldest);
+    }
+}
+
+struct place *places_take(struct places *all, int fd) {
+    if (all->open >= CONNECTIONS) {
+        make_place(all, false);
+    }
+    for (size_t i = 0; i < PLACES; i++) {
+        struct place *p = &all->place[i];
+        if (!p->taken) {
+            uint64_t now = places_now_ms();
+            *p = (struct place){ .fd = fd, .taken = true, .begun_ms = now, .since_ms = now };
+            all->open++;
+            return p;
+        }
+    }
+    return NULL;
+}
+
+void places_leave(struct places *all, struct place *p) {
+    if (p->stream) {
+        all->streams--;
+    } else {
+        all->open--;
+    }
+    *p = (struct place){ .fd = -1 };
+}
+
+void places_turn(struct places *all, struct place *p, struct stream *s) {
+    if (all->streams >= STREAMS) {
+        make_place(all, true);
+    }
+    p->stream = s;
+    all->open--;
+    all->streams++;
+}
+
+void places_end_overdue(struct places *all) {
+    uint64_t now = places_now_ms();
+    for (size_t i = 0; i < PLACES; i++) {
+        struct place *p = &all->place[i];
+        if (p->taken && p->fd >= 0 && now - p->since_ms > CONNECTION_MS) {
+            send_away(p);
+        }
+    }
+}
+
+#endif
