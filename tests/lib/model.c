@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "tests/lib/model.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 void model_open(struct model *m, uint64_t seed) {
@@ -38,16 +39,42 @@ const struct model_version *model_at(const struct model *m, uint32_t k, uint64_t
     return NULL;
 }
 
+void model_bytes(const struct model_version *v, uint8_t out[MODEL_VALUE_MOST + 8]) {
+    if (v->is_number) {
+        snprintf((char *)out, MODEL_VALUE_MOST, "%lld", (long long)(int64_t)v->seed);
+    } else {
+        model_value(v->seed, v->size, out);
+    }
+}
+
 bool model_is(const struct model_version *v, const void *value, size_t size, uint64_t version) {
     uint8_t want[MODEL_VALUE_MOST + 8];
     if (v == NULL || v->index != version || v->size != size) {
         return false;
     }
-    model_value(v->seed, v->size, want);
+    model_bytes(v, want);
     return size == 0 || memcmp(want, value, size) == 0;
 }
 
-static void model_note(struct model *m, uint32_t k, uint64_t index, uint64_t seed, uint32_t size, bool deleted) {
+bool model_saw(struct model_span *span, const struct model_version *v, bool found) {
+    if (v == NULL) {
+        return !found;
+    }
+    if (found && v->expiry < span->high) {
+        span->high = v->expiry;
+    } else if (!found && v->expiry > span->low) {
+        span->low = v->expiry;
+    }
+    return span->low < span->high;
+}
+
+uint64_t model_commit(struct tide *d) {
+    struct tide_info info = TIDE_INFO_INIT;
+    help_check(tide_info(d, &info) == 0);
+    return info.commit_index;
+}
+
+void model_note(struct model *m, uint32_t k, const struct model_version *v) {
     if (m->keys[k].count == m->keys[k].room) {
         m->keys[k].room = m->keys[k].room * 2 + 8;
         m->keys[k].versions = realloc(m->keys[k].versions, m->keys[k].room * sizeof(struct model_version));
@@ -55,9 +82,7 @@ static void model_note(struct model *m, uint32_t k, uint64_t index, uint64_t see
             abort();
         }
     }
-    m->keys[k].versions[m->keys[k].count++] = (struct model_version){ index, seed, size, deleted };
-    m->puts += !deleted;
-    m->deletes += deleted;
+    m->keys[k].versions[m->keys[k].count++] = *v;
 }
 
 struct model_batch {
@@ -68,6 +93,11 @@ struct model_batch {
     uint8_t keys[MODEL_OPS][MODEL_KEY_MOST];
     uint8_t values[MODEL_OPS][MODEL_VALUE_MOST + 8];
 };
+
+uint32_t model_size(struct model *m) {
+    bool big = m->evicts || (help_below(&m->rng, 4) == 0) != m->large;
+    return (uint32_t)help_below(&m->rng, big ? MODEL_VALUE_MOST : 100);
+}
 
 static void model_make(struct model *m, struct model_batch *b) {
     b->count = help_below(&m->rng, 3) == 0 ? 1 + help_below(&m->rng, MODEL_OPS) : 1;
@@ -85,7 +115,7 @@ static void model_make(struct model *m, struct model_batch *b) {
         }
         b->seed[i] = help_random(&m->rng);
         op->value = b->values[i];
-        op->value_size = help_below(&m->rng, help_below(&m->rng, 4) == 0 ? MODEL_VALUE_MOST : 100);
+        op->value_size = model_size(m);
         model_value(b->seed[i], (uint32_t)op->value_size, b->values[i]);
         const struct model_version *now = model_at(m, k, UINT64_MAX);
         op->expected = now != NULL ? now->index : 0;
@@ -108,6 +138,10 @@ static size_t model_mismatch(const struct model *m, const struct model_batch *b)
 
 void model_write(struct model *m, struct tide *d, struct tide_reader *session, bool led) {
     static _Thread_local struct model_batch b;
+    if (m->watch != NULL) {
+        model_write_live(m, d, session, led);
+        return;
+    }
     model_make(m, &b);
     struct tide_token t = { 0, 0 };
     size_t mismatch = model_mismatch(m, &b), failed = 9999;
@@ -145,7 +179,13 @@ void model_write(struct model *m, struct tide *d, struct tide_reader *session, b
     }
     for (size_t i = 0; i < b.count; i++) {
         bool deleted = b.ops[i].kind == TIDE_OP_DELETE;
-        model_note(m, b.k[i], m->commit + i + 1, b.seed[i], deleted ? 0 : (uint32_t)b.ops[i].value_size, deleted);
+        struct model_version v = {
+            .index = m->commit + i + 1, .seed = b.seed[i], .deleted = deleted, .expiry = MODEL_FOREVER
+        };
+        v.size = deleted ? 0 : (uint32_t)b.ops[i].value_size;
+        model_note(m, b.k[i], &v);
+        m->puts += !deleted;
+        m->deletes += deleted;
     }
     m->commit = t.index;
 }
@@ -153,6 +193,7 @@ void model_write(struct model *m, struct tide *d, struct tide_reader *session, b
 struct model_scan {
     const struct model *m;
     uint64_t index;
+    struct model_span *span;
     uint8_t seen[MODEL_KEYS];
 };
 
@@ -168,12 +209,13 @@ static int model_scan_one(void *ctx, const void *key, size_t key_len, const void
         return -99;
     }
     help_check(s->seen[k]++ == 0);
-    help_check(model_is(model_at(s->m, k, s->index), value, value_size, version));
+    const struct model_version *v = model_at(s->m, k, s->index);
+    help_check(model_is(v, value, value_size, version) && model_saw(s->span, v, true));
     return 0;
 }
 
-void model_check_section(const struct model *m, struct tide_reader *r, uint64_t index) {
-    struct model_scan s = { .m = m, .index = index };
+void model_check_section(const struct model *m, struct tide_reader *r, uint64_t index, struct model_span *span) {
+    struct model_scan s = { .m = m, .index = index, .span = span };
     help_check(tide_section_scan(r, model_scan_one, &s) == 0);
     for (uint32_t k = 0; k < MODEL_KEYS; k++) {
         const struct model_version *want = model_at(m, k, index);
@@ -183,8 +225,9 @@ void model_check_section(const struct model *m, struct tide_reader *r, uint64_t 
         const void *at = NULL;
         int error = k % 2 == 0 ? tide_section_get(r, key, len, value, sizeof(value), &size, &version)
                                : tide_section_peek(r, key, len, &at, &size, &version);
-        help_check(error == (want != NULL ? 0 : TIDE_ERR_NOT_FOUND));
-        help_check(s.seen[k] == (want != NULL));
+        help_check(error == 0 || error == TIDE_ERR_NOT_FOUND);
+        help_check(model_saw(span, want, error == 0));
+        help_check(s.seen[k] == (error == 0));
         help_check(error != 0 || model_is(want, k % 2 == 0 ? value : at, size, version));
     }
 }
