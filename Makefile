@@ -304,6 +304,7 @@ help:
 	@echo '                          DESTDIR is honoured, LIBDIR= and the like are in share/install.mk; make uninstall'
 	@echo '  make deb                Debian packages, in build/deb/: libtidemark0, libtidemark-dev, tidemark-tools'
 	@echo '  make wheel              the package for Python, in build/python/: needs python3-dev, python3-setuptools, python3-wheel'
+	@echo '  make node-pack          the module for Node, in build/node/: needs npm; installing it needs an installed library'
 	@echo '  make deps               install the missing Debian packages (test and bench do it themselves)'
 	@echo '  make clean              remove build/'
 	@echo 'Test:'

@@ -142,6 +142,16 @@ wheel: $(OBJ)/embed/libtidemark_pic.a
 	$(Q)TIDEMARK_BUILD='$(BUILD)' TIDEMARK_ARCHIVE=$< $(PYTHON) -m pip -q wheel --no-build-isolation --no-deps --no-index -w $(BUILD)/python ./bindings/python
 	$(Q)ls $(BUILD)/python/*.whl
 
+# ---- Node ------------------------------------------------------------------------------------------------------------
+
+# Sources alone: the addon is built where it is installed, against an installed library.
+NODE_PACK ?= $(BUILD)/node
+.PHONY: node-pack
+node-pack:
+	$(call say,PACK,$(NODE_PACK))
+	$(Q)mkdir -p $(NODE_PACK) && cd $(NODE_PACK) && npm pack --silent --ignore-scripts $(CURDIR)/bindings/node >/dev/null
+	$(Q)ls $(NODE_PACK)/*.tgz
+
 # ---- Debian packages -------------------------------------------------------------------------------------------------
 
 # Built in a copy, since debhelper writes into debian/. The packages lie in build/deb/.
