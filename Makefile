@@ -170,6 +170,11 @@ $(call objects,$(PEER_SRC)): $(OBJ)/bench/peers/found
 $(OBJ)/tools/http/found: FORCE
 	@mkdir -p $(@D)
 	@echo '$(call has_header,microhttpd.h,http)' | cmp -s - $@ || echo '$(call has_header,microhttpd.h,http)' >$@
+# `tide serve --upstream`: tools/etcd/ loads libcurl when it is used, and without the header says that it was left out.
+$(OBJ)/tools/etcd/found: FORCE
+	@mkdir -p $(@D)
+	@echo '$(call has_header,curl/curl.h,curl)' | cmp -s - $@ || echo '$(call has_header,curl/curl.h,curl)' >$@
+$(OBJ)/tools/etcd/http.o $(OBJ)/tools/etcd/curl.o: $(OBJ)/tools/etcd/found
 $(call objects,$(wildcard tools/http/*.c)): $(OBJ)/tools/http/found
 $(OBJ)/libpeers.a: $(call objects,$(filter-out bench/peers/main.c,$(PEER_SRC))) $(OBJ)/sources
 	$(archive)
@@ -261,6 +266,12 @@ fuzz:
 	@$(MAKE) $(JOBS) CONFIG=fuzz CC=clang F='$(F)' fuzz-programs
 	@TIDE_BUILD=$(BUILD)/fuzz TIDE_FUZZ_SECONDS=$(SECONDS) TIDE_FUZZ_RUNS='$(RUNS)' sh tests/fuzz/run.sh $(F)
 
+# Every state of each model in tests/models/, and of its mutants. M= names some.
+.PHONY: models
+models:
+	@command -v spin >/dev/null || { echo 'make models needs spin (Debian: spin)' >&2; exit 1; }
+	@CC='$(CC)' TIDE_BUILD=$(B) sh tests/models/run.sh $(M)
+
 asan tsan:
 	@TIDE_SANITIZED=1 $(MAKE) CONFIG=$@ test
 
@@ -317,6 +328,7 @@ help:
 	@echo '  make stress             each stress test for a minute; 10,000 histories and 1,000 kills, which take some more'
 	@echo '  make stress SECONDS=10  each of them, those too, for so long'
 	@echo '  make fuzz SECONDS=600   each fuzzer of tests/fuzz/ for so long, or RUNS=1000000 executions; F= names some; needs clang'
+	@echo '  make models             the models of tests/models/, each state of each, and of their mutants; M= names some; needs spin'
 	@echo '  make aarch64            built by a cross compiler, tested in an emulator: docs/operations.md, "Other processors"'
 	@echo 'Look after the sources:'
 	@echo '  make check              rooms and circles, memory orders, names in comments and pages, format, licence lines,'

@@ -2,14 +2,14 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # check.sh ROOT [CHECK...]: what can be told of the tree without running it. Prints FILE:LINE: what is wrong; status 1
-# where anything is. The checks: mo includes rooms names format text fds spdx files symbols abi. tests/check_self*.test.sh prove
+# where anything is. The checks: mo includes rooms names format text fds spdx files symbols abi models. tests/check_self*.test.sh prove
 # that each of them can fail.
 # TIDE_BUILD: where libtidemark.a lies, from ROOT (build), and in obj/release/ the objects.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 cd "${1:?ROOT}" || exit 2
 shift
-[ $# = 0 ] && set -- mo includes rooms names format text fds spdx files symbols abi
+[ $# = 0 ] && set -- mo includes rooms names format text fds spdx files symbols abi models
 lib=${TIDE_BUILD:-build}/libtidemark.a
 objects=${TIDE_BUILD:-build}/obj/release
 
@@ -208,12 +208,18 @@ check_abi() {
     [ ! -d tests/abi ] || ! has_abidiff || sh "$here/abi/check.sh"
 }
 
+# ---- models, and the functions that they stand for -----------------------------------------------------------------
+
+check_models() {
+    [ ! -f tests/models/lines.txt ] || sh "$here/models/lines.sh"
+}
+
 list_of_files=$(mktemp) || exit 2
 trap 'rm -f "$list_of_files" "$list_of_files.h"' EXIT
 failed=0
 for check in "$@"; do
     case $check in
-    mo | includes | rooms | names | format | text | fds | spdx | files | symbols | abi) ;;
+    mo | includes | rooms | names | format | text | fds | spdx | files | symbols | abi | models) ;;
     *)
         echo "check.sh: no check $check" >&2
         exit 2

@@ -132,4 +132,21 @@ expect symbols 'tide_more() is declared, but nowhere defined'
 rm build/libtidemark.a
 expect symbols 'libtidemark.a is not there'
 
+# ---- models
+model() {
+    mkdir -p tests/models
+    printf '%s\n' "/* $spdx */" '/*' ' * STANDS FOR: shm/word.c word_set' ' */' >tests/models/word.pml
+    sh "$here/models/lines.sh" --accept
+}
+model
+add shm/word.c '/* Another function, and a comment, change nothing. */'
+check "$tmp/bad" || fail 'a model whose functions did not change does not pass'
+fresh
+model
+{ sed 's/atomic_store_explicit(w, 1/atomic_store_explicit(w, 2/' shm/word.c >x && mv x shm/word.c; }
+expect models 'word_set() is not as it was when tests/models/word.pml was compared'
+model
+{ sed 's/word_set/word_lost/' tests/models/word.pml >x && mv x tests/models/word.pml; }
+expect models 'stands for word_lost() of shm/word.c, which is not there'
+
 finish

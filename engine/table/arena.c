@@ -110,6 +110,10 @@ void arena_destroy(struct arena *a) {
 
 void arena_reuse(struct arena *a, uint64_t off, uint64_t bytes) {
     uint64_t last = (off + bytes - 1 - a->pages_off) >> a->shift;
+    /* MO(arena.use): release, and before the pages' words: a reader that follows a link loads the page's word and then this one. If it found
+     * the page's new word and the old one here, it would take what comes next for the version that was there. */
+    uint32_t reused = atomic_load_explicit(&a->seg->reused, memory_order_relaxed) + 1; /* MO(arena.use) */
+    atomic_store_explicit(&a->seg->reused, reused, memory_order_release);              /* MO(arena.use) */
     for (uint64_t p = (off - a->pages_off) >> a->shift; p <= last; p++) {
         /* MO(arena.use): release; no slot leads to the old contents any more. The fence below keeps new contents behind
          * this store. */
@@ -117,8 +121,6 @@ void arena_reuse(struct arena *a, uint64_t off, uint64_t bytes) {
             atomic_load_explicit(&a->uses[p], memory_order_relaxed) + 1; /* MO(arena.use): the writer's own */
         atomic_store_explicit(&a->uses[p], uses, memory_order_release);  /* MO(arena.use) */
     }
-    uint32_t reused = atomic_load_explicit(&a->seg->reused, memory_order_relaxed) + 1; /* MO(arena.use) */
-    atomic_store_explicit(&a->seg->reused, reused, memory_order_release);              /* MO(arena.use) */
     atomic_thread_fence(memory_order_release); /* MO(arena.use): pairs with the acquire fence in foreign_whole() */
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "tools/lib/json_out.h"
 
+#include "tools/lib/base64.h"
 #include "tools/lib/utf8.h"
 
 void json_out_inner_name(struct json_out *j, const char *inner, size_t size) {
@@ -126,27 +127,15 @@ void json_out_text(struct json_out *j, const char *name, const char *value) {
     add_quoted(&j->text, value, strlen(value), 1);
 }
 
-static void add_base64(struct buf *out, const unsigned char *b, size_t size) {
-    static const char DIGITS[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    buf_reserve(out, size / 3 * 4 + 6);
-    buf_add_char(out, '"');
-    for (size_t at = 0; at < size; at += 3) {
-        size_t n = size - at < 3 ? size - at : 3;
-        uint32_t bits = (uint32_t)b[at] << 16 | (n > 1 ? (uint32_t)b[at + 1] << 8 : 0) | (n > 2 ? b[at + 2] : 0);
-        for (size_t i = 0; i < 4; i++) {
-            buf_add_char(out, i <= n ? DIGITS[bits >> (18 - 6 * i) & 63] : '=');
-        }
-    }
-    buf_add_char(out, '"');
-}
-
 void json_out_bytes(struct json_out *j, const char *name, const void *bytes, size_t size, const char *encoding) {
     int text = utf8_is_valid(bytes, size);
     json_out_name(j, name);
     if (text) {
         add_quoted(&j->text, bytes, size, 1);
     } else {
-        add_base64(&j->text, bytes, size);
+        buf_add_char(&j->text, '"');
+        base64_encode(&j->text, bytes, size);
+        buf_add_char(&j->text, '"');
     }
     if (encoding) {
         json_out_text(j, encoding, text ? "utf-8" : "base64");

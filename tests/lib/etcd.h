@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * etcd for tests: real servers at ports of this machine's loopback, with data in a temporary folder, stopped when the process ends; and a
+ * false one, whose answers are what the test says, byte by byte.
+ */
+#ifndef TIDE_TESTS_ETCD_H
+#define TIDE_TESTS_ETCD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#define ETCD_MEMBERS 3
+
+struct etcd_world {
+    unsigned n;
+    char dir[64];
+    pid_t pids[ETCD_MEMBERS]; /* 0: not running */
+    unsigned client_ports[ETCD_MEMBERS], peer_ports[ETCD_MEMBERS];
+    const char *const *more; /* further arguments of each, ending with NULL; or NULL */
+    bool tls;
+};
+
+/* Is there an etcd on this machine? */
+bool etcd_is_here(void);
+
+/* Start n members and wait until each answers. more: further arguments for each. */
+void etcd_world_start(struct etcd_world *w, unsigned n, const char *const *more);
+void etcd_world_stop(struct etcd_world *w);
+void etcd_member_start(struct etcd_world *w, unsigned i); /* again, with its data; does not wait */
+void etcd_member_kill(struct etcd_world *w, unsigned i);  /* SIGKILL */
+void etcd_member_signal(struct etcd_world *w, unsigned i, int signal);
+void etcd_member_wait(struct etcd_world *w, unsigned i); /* until it takes connections */
+/* All data of a stopped member. */
+void etcd_member_wipe(struct etcd_world *w, unsigned i);
+
+/* etcd://127.0.0.1:PORT,.../PREFIX of the first `members`. Static storage. */
+const char *etcd_world_url(const struct etcd_world *w, unsigned members, const char *prefix);
+/* etcdctl --endpoints=... FORMAT: its status; what it prints goes to `out`, which may be NULL. */
+int etcd_control(const struct etcd_world *w, char *out, size_t out_size, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+unsigned etcd_free_port(void);
+
+/* ---- a false one ---- */
+
+struct etcd_false;
+/* A request came, on a connection that this is the turn-th request of: write what there is to say to fd; true: the connection stays. */
+typedef bool etcd_false_fn(void *ctx, int fd, unsigned turn, const char *path, const char *body);
+struct etcd_false *etcd_false_start(etcd_false_fn *answer, void *ctx, unsigned *port);
+void etcd_false_stop(struct etcd_false *f);
+/* A whole answer with this status and text. */
+void etcd_false_say(int fd, int status, const char *text);
+/* The head of an answer that comes in chunks, and a chunk. */
+void etcd_false_begin(int fd);
+void etcd_false_chunk(int fd, const char *bytes, size_t size);
+
+#endif

@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The loop, who logs in, and what other threads ask for. */
+#include "tools/etcd/client.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "tools/etcd/inside.h"
+
+#define LONGEST_SLEEP_NS (10 * SECOND)
+
+uint64_t client_now(void) {
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec * SECOND + (uint64_t)ts.tv_nsec;
+}
+
+uint64_t client_random(struct etcd_client *c, uint64_t below) {
+    c->random ^= c->random << 13;
+    c->random ^= c->random >> 7;
+    c->random ^= c->random << 17;
+    return below ? c->random % below : 0;
+}
+
+/* The same words again are not said: whoever tries every second would fill a journal. */
+void client_say(struct etcd_client *c, enum etcd_level level, const char *format, ...) {
+    char text[sizeof(c->said)];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    if (strcmp(text, c->said) == 0) {
+        return;
+    }
+    memcpy(c->said, text, sizeof(text));
+    c->opts.sink.say(c->opts.sink.ctx, level, text);
+}
+
+/* ---- opening and closing ----------------------------------------------------------------------------------------- */
+
+struct etcd_client *etcd_client_open(const struct etcd_client_opts *opts, const char **why) {
+    struct etcd_client *c = calloc(1, sizeof(*c));
+    if (!c) {
+        *why = "out of memory";
+        return NULL;
+    }
+    c->opts = *opts;
+    c->opts.http.tls = opts->address.tls;
+    c->http = etcd_http_open(&c->opts.http, why);
+    if (!c->http) {
+        free(c);
+        return NULL;
+    }
+    c->random = (client_now() ^ (uint64_t)getpid() << 32) | 1;
+    wire_prefix_range(opts->address.prefix, opts->address.prefix_len, &c->prefix_key, &c->prefix_end);
+    pthread_mutex_init(&c->lock, NULL);
+    c->unary_at = endpoint_choose(c, ETCD_ENDPOINTS);
+    c->state.phase = "resting";
+    return c;
+}
+
+void etcd_client_close(struct etcd_client *c) {
+    write_end_all(c);
+    etcd_http_close(c->http);
+    wire_free(&c->wire);
+    wire_free(&c->stream.held_wire);
+    buf_free(&c->stream.after);
+    buf_free(&c->stream.in);
+    buf_free(&c->stream.held);
+    buf_free(&c->prefix_key);
+    buf_free(&c->prefix_end);
+    lease_close(c);
+    pthread_mutex_destroy(&c->lock);
+    free(c->changes);
+    free(c->token);
+    free(c);
+}
+
+/* ---- what all calls share ---------------------------------------------------------------------------------------- */
+
+struct known client_known(const struct etcd_client *c) {
+    return (struct known){ c->stream.seen, c->term };
+}
+
+bool client_check(struct etcd_client *c, const struct wire_header *h, struct known then) {
+    const char *why = NULL;
+    if (c->cluster != 0 && h->cluster != c->cluster) {
+        why = "another cluster answers";
+    } else if (h->revision < then.seen) {
+        why = "its revisions went back";
+    } else if (h->term < then.term) {
+        why = "its terms went back";
+    }
+    if (!why) {
+        c->cluster = h->cluster;
+        c->term = h->term > c->term ? h->term : c->term;
+        return true;
+    }
+    if (!c->gone_back) {
+        char text[300];
+        snprintf(
+            text, sizeof(text),
+            "%s: revision %llu of cluster %016llx, and we hold revision %llu of cluster %016llx: it was restored from "
+            "a backup, or replaced",
+            why, (unsigned long long)h->revision, (unsigned long long)h->cluster, (unsigned long long)c->stream.seen,
+            (unsigned long long)c->cluster);
+        c->gone_back = true;
+        stream_rest(c);
+        c->opts.sink.restored(c->opts.sink.ctx, text);
+    }
+    return false;
+}
+
+struct etcd_call *client_call(struct etcd_client *c, unsigned at, const char *path, const struct buf *body,
+                              uint32_t timeout_ms, etcd_done_fn *done, void *ctx) {
+    struct etcd_request request = {
+        .endpoint = c->opts.address.endpoints[at],
+        .path = path,
+        .body = body ? body->data : NULL,
+        .body_size = body ? body->size : 0,
+        .token = c->token,
+        .timeout_ms = timeout_ms,
+        .done = done,
+        .ctx = ctx,
+    };
+    return etcd_http_begin(c->http, &request);
+}
+
+/* ---- the loop ---------------------------------------------------------------------------------------------------- */
+
+static void take_wishes(struct etcd_client *c) {
+    pthread_mutex_lock(&c->lock);
+    struct write *incoming = c->incoming;
+    bool rest = c->rest_wanted, follow = c->follow_wanted;
+    uint64_t from = c->follow_from;
+    c->incoming = NULL;
+    c->rest_wanted = c->follow_wanted = false;
+    if (c->ask_now) {
+        c->probing.asked = true;
+        c->probing.not_before_ns = 0;
+    }
+    c->ask_now = false;
+    c->probing.period_ns = c->ask_period_ns;
+    pthread_mutex_unlock(&c->lock);
+    if (rest || follow) {
+        stream_rest(c);
+    }
+    if (follow) {
+        stream_follow(c, from);
+    }
+    write_take(c, incoming);
+}
+
+static void add_whys(struct etcd_client *c, struct etcd_state *s) {
+    size_t at = 0;
+    bool all = c->opts.address.n > 0;
+    s->why[0] = '\0';
+    for (size_t i = 0; i < c->opts.address.n; i++) {
+        const struct endpoint *e = &c->endpoints[i];
+        all = all && e->hopeless;
+        if (e->why[0] && at < sizeof(s->why)) {
+            at += (size_t)snprintf(s->why + at, sizeof(s->why) - at, "%s%s: %s", at ? "; " : "",
+                                   c->opts.address.endpoints[i], e->why);
+        }
+    }
+    s->hopeless = all;
+}
+
+static void show_state(struct etcd_client *c) {
+    static const char *const NAMES[] = { "resting",    "waiting", "connecting", "connecting",
+                                         "connecting", "copying", "watching" };
+    struct stream *s = &c->stream;
+    pthread_mutex_lock(&c->lock);
+    struct etcd_state *o = &c->state;
+    bool watching = s->phase == PHASE_WATCH && s->open;
+    o->phase = s->phase == PHASE_WATCH && !s->open ? "connecting" : NAMES[s->phase];
+    o->followed = s->phase == PHASE_REST ? false : o->followed || watching;
+    o->failures = watching ? 0 : c->endpoints[s->at].failures;
+    o->revision = s->seen;
+    o->cluster = c->cluster;
+    o->probe_ns = c->probing.took_ns;
+    snprintf(o->endpoint, sizeof(o->endpoint), "%s", c->opts.address.endpoints[s->at]);
+    add_whys(c, o);
+    pthread_mutex_unlock(&c->lock);
+}
+
+static bool is_stopped(struct etcd_client *c) {
+    pthread_mutex_lock(&c->lock);
+    bool stopped = c->stopped;
+    pthread_mutex_unlock(&c->lock);
+    return stopped;
+}
+
+static uint64_t least(uint64_t a, uint64_t b) {
+    return a < b ? a : b;
+}
+
+static int sleep_ms(uint64_t until_ns) {
+    uint64_t now = client_now();
+    uint64_t ns = until_ns > now ? least(until_ns - now, LONGEST_SLEEP_NS) : 0;
+    return (int)((ns + MS - 1) / MS);
+}
+
+void etcd_client_run(struct etcd_client *c) {
+    while (!is_stopped(c)) {
+        take_wishes(c);
+        uint64_t now = client_now();
+        uint64_t due = login_step(c, now);
+        due = least(due, stream_step(c, now));
+        due = least(due, probe_step(c, now));
+        due = least(due, write_step(c, now));
+        show_state(c);
+        etcd_http_wait(c->http, sleep_ms(due));
+        etcd_http_run(c->http);
+    }
+    stream_rest(c);
+    write_end_all(c);
+}
+
+/* ---- from any thread --------------------------------------------------------------------------------------------- */
+
+void etcd_client_stop(struct etcd_client *c) {
+    pthread_mutex_lock(&c->lock);
+    c->stopped = true;
+    pthread_mutex_unlock(&c->lock);
+    etcd_http_wake(c->http);
+}
+
+void etcd_client_follow(struct etcd_client *c, uint64_t revision) {
+    pthread_mutex_lock(&c->lock);
+    c->follow_wanted = true;
+    c->rest_wanted = false;
+    c->follow_from = revision;
+    c->state.followed = false;
+    pthread_mutex_unlock(&c->lock);
+    etcd_http_wake(c->http);
+}
+
+void etcd_client_rest(struct etcd_client *c) {
+    pthread_mutex_lock(&c->lock);
+    c->rest_wanted = true;
+    c->follow_wanted = false;
+    pthread_mutex_unlock(&c->lock);
+    etcd_http_wake(c->http);
+}
+
+void etcd_client_ask(struct etcd_client *c, bool now, uint64_t period_ns) {
+    pthread_mutex_lock(&c->lock);
+    bool new = (now && !c->ask_now) || period_ns != c->ask_period_ns;
+    c->ask_now = c->ask_now || now;
+    c->ask_period_ns = period_ns;
+    pthread_mutex_unlock(&c->lock);
+    if (new) {
+        etcd_http_wake(c->http);
+    }
+}
+
+void etcd_client_state(struct etcd_client *c, struct etcd_state *out) {
+    pthread_mutex_lock(&c->lock);
+    *out = c->state;
+    pthread_mutex_unlock(&c->lock);
+}

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What the client's files share: only they include this. */
+#ifndef TIDE_ETCD_INSIDE_H
+#define TIDE_ETCD_INSIDE_H
+
+#include <pthread.h>
+
+#include "tools/etcd/client.h"
+#include "tools/etcd/lease.h"
+#include "tools/lib/json_out.h"
+
+#define MS UINT64_C(1000000)
+#define SECOND (1000 * MS)
+#define PENDING 16u /* completions that wait for the watch */
+#define PROBES 4u   /* at once, where the first ones hang */
+
+enum phase { PHASE_REST, PHASE_WAIT, PHASE_HELLO, PHASE_LOGIN, PHASE_CHECK, PHASE_COPY, PHASE_WATCH };
+
+struct endpoint {
+    uint32_t failures; /* one after another */
+    uint64_t not_before_ns;
+    bool hopeless; /* waiting does not help */
+    char why[300];
+};
+
+/* Where the cluster was when a linearizable read was sent: no answer is behind that. */
+struct known {
+    uint64_t seen, term;
+};
+
+/* The one long conversation: what comes before the watch, and the watch. */
+struct stream {
+    enum phase phase;
+    struct etcd_call *call;
+    unsigned at;       /* endpoint */
+    bool snapshot;     /* one is needed */
+    bool prefix_alone; /* the user may not watch all keys */
+    bool open;         /* the watch has answered that it is created */
+    bool counted;      /* `count` holds */
+    uint64_t count;    /* keys under the prefix at `seen`; only where prefix_alone */
+    uint64_t seen;     /* everything up to this revision was told to the sink */
+    uint64_t told;     /* the highest revision that the sink was given */
+    uint64_t copied;   /* PHASE_COPY: the snapshot's revision */
+    struct buf after;  /* PHASE_COPY: the last key of the last page */
+    uint64_t limit;    /* PHASE_COPY: keys of the next page */
+    struct buf in;     /* PHASE_WATCH: not yet read */
+    size_t in_at;
+    struct wire_scan scan;
+    struct buf held; /* events of a revision that may go on in the next message: of this list */
+    struct wire held_wire;
+    struct known known; /* when the check was sent */
+    bool ended;
+    char end_why[200];
+    uint64_t heard_ns; /* bytes came */
+};
+
+struct completion {
+    struct etcd_probe probe;
+    uint64_t revision;
+};
+
+struct probe_call {
+    struct etcd_client *client;
+    struct etcd_call *call;
+    struct etcd_probe probe;
+    uint64_t begun_ns;
+    struct known known;
+    uint64_t count; /* keys, when it was sent: where the user sees the prefix alone */
+    unsigned at;
+};
+
+struct probing {
+    struct probe_call calls[PROBES];
+    bool asked;
+    uint64_t period_ns, last_ns, not_before_ns;
+    struct completion pending[PENDING];
+    uint32_t n;
+    uint64_t took_ns;
+};
+
+struct write; /* write.c */
+
+struct etcd_client {
+    struct etcd_client_opts opts;
+    struct etcd_http *http;
+    struct wire wire;
+    struct endpoint endpoints[ETCD_ENDPOINTS];
+    unsigned unary_at; /* endpoint of everything that is short */
+    struct stream stream;
+    struct probing probing;
+    struct lease_table leases;
+    struct write *writes; /* under way */
+    char *token;          /* of the user */
+    struct {
+        struct etcd_call *call;
+        unsigned at;
+        uint64_t not_before_ns;
+        bool not_enabled; /* the cluster knows no users */
+    } login;
+    uint64_t cluster, term;         /* 0: not known yet */
+    uint64_t expected, expected_ns; /* a revision that the watch has to bring, since when */
+    uint64_t expected_write;        /* a revision that the sink's log has to have */
+    struct buf prefix_key, prefix_end;
+    struct etcd_change *changes;
+    size_t changes_room;
+    uint64_t random;
+    bool gone_back; /* the sink was told so */
+    uint32_t unfit; /* keys that cannot be a domain's, told so far */
+    char said[600];
+
+    pthread_mutex_t lock; /* of what follows */
+    bool stopped, rest_wanted, follow_wanted, ask_now, period_set;
+    uint64_t follow_from, ask_period_ns;
+    struct write *incoming;
+    struct etcd_state state;
+};
+
+uint64_t client_now(void);
+void client_say(struct etcd_client *c, enum etcd_level level, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* A number below `below`. */
+uint64_t client_random(struct etcd_client *c, uint64_t below);
+
+/* ---- endpoints.c ---- */
+/* It does not work: leave it alone for a while. true: that is news. */
+bool endpoint_failed(struct etcd_client *c, unsigned at, bool hopeless, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+void endpoint_works(struct etcd_client *c, unsigned at);
+/* The best one, not `but` where there is another. */
+unsigned endpoint_choose(struct etcd_client *c, unsigned but);
+/* Of the last answer, which is one of etcd's errors, or none at all. */
+const char *endpoint_error(struct etcd_client *c, const struct etcd_reply *reply, char *text, size_t size);
+
+struct known client_known(const struct etcd_client *c);
+/* What the header of a linearizable answer says: false where the cluster is another one, or went back. */
+bool client_check(struct etcd_client *c, const struct wire_header *h, struct known then);
+/* Begin a call to an endpoint. */
+struct etcd_call *client_call(struct etcd_client *c, unsigned at, const char *path, const struct buf *body,
+                              uint32_t timeout_ms, etcd_done_fn *done, void *ctx);
+/* The token is refused: get another before the next call. */
+void client_forget_token(struct etcd_client *c);
+
+/* ---- stream.c, watch.c: each step() looks what is due and answers when it wants to be called again at the latest ---- */
+uint64_t stream_step(struct etcd_client *c, uint64_t now_ns);
+void stream_rest(struct etcd_client *c);
+void stream_follow(struct etcd_client *c, uint64_t revision);
+/* It ended, or is not good any more. */
+void stream_fail(struct etcd_client *c, bool hopeless, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* The sink refused. */
+void stream_refused(struct etcd_client *c, const char *why);
+void watch_begin(struct etcd_client *c);
+uint64_t watch_step(struct etcd_client *c, uint64_t now_ns);
+void watch_end(struct etcd_client *c);
+/* Into c->changes: what lies under the prefix of n keys. */
+size_t watch_changes(struct etcd_client *c, const struct wire_kv *kvs, size_t n);
+
+/* ---- login.c ---- */
+uint64_t login_step(struct etcd_client *c, uint64_t now_ns);
+bool login_done(const struct etcd_client *c); /* calls may be made */
+
+uint64_t probe_step(struct etcd_client *c, uint64_t now_ns);
+/* The watch has brought more. */
+void probe_told(struct etcd_client *c);
+/* The watch has to bring this revision soon, or it hangs. */
+void probe_expect(struct etcd_client *c, uint64_t revision);
+/* Forget what waits for the watch. */
+void probe_forget(struct etcd_client *c);
+
+uint64_t write_step(struct etcd_client *c, uint64_t now_ns);
+void write_take(struct etcd_client *c, struct write *list);
+void write_end_all(struct etcd_client *c);
+
+#endif

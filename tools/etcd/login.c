@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The user's token, asked for again when it is refused: a member that was started anew knows none. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "tools/etcd/inside.h"
+
+#define LOGIN_MS 5000u
+
+bool login_done(const struct etcd_client *c) {
+    return !c->opts.user || c->token || c->login.not_enabled;
+}
+
+static void on_login(void *ctx, const struct etcd_reply *reply) {
+    struct etcd_client *c = ctx;
+    char why[300], token[4096];
+    c->login.call = NULL;
+    const char *wrong = endpoint_error(c, reply, why, sizeof(why));
+    if (wrong && !reply->why && c->wire.code == WIRE_PRECONDITION) {
+        c->login.not_enabled = true;
+        client_say(c, ETCD_WARN, "the cluster asks for no password: %s", wrong);
+        return;
+    }
+    if (!wrong && wire_string(&c->wire, "token", token, sizeof(token)) != 0) {
+        wrong = "the answer has no token";
+    }
+    if (wrong) {
+        bool hopeless = reply->mistrusted || c->wire.code == WIRE_INVALID;
+        c->login.not_before_ns = client_now() + SECOND / 2 + client_random(c, SECOND / 2);
+        if (endpoint_failed(c, c->login.at, hopeless, "user %s: %s", c->opts.user, wrong)) {
+            client_say(c, ETCD_WARN, "%s: user %s: %s", c->opts.address.endpoints[c->login.at], c->opts.user, wrong);
+        }
+        c->unary_at = endpoint_choose(c, c->login.at);
+        return;
+    }
+    c->token = strdup(token);
+}
+
+uint64_t login_step(struct etcd_client *c, uint64_t now_ns) {
+    if (login_done(c) || c->login.call || c->stream.phase == PHASE_REST) {
+        return UINT64_MAX;
+    }
+    if (c->login.not_before_ns > now_ns) {
+        return c->login.not_before_ns;
+    }
+    struct json_out j = { 0 };
+    json_out_open(&j, NULL, '{');
+    json_out_text(&j, "name", c->opts.user);
+    json_out_text(&j, "password", c->opts.password);
+    json_out_close(&j, '}');
+    c->login.at = c->stream.phase == PHASE_LOGIN ? c->stream.at : c->unary_at;
+    c->login.call = client_call(c, c->login.at, "/v3/auth/authenticate", &j.text, LOGIN_MS, on_login, c);
+    json_out_free(&j);
+    return UINT64_MAX;
+}
+
+void client_forget_token(struct etcd_client *c) {
+    free(c->token);
+    c->token = NULL;
+}

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* From a member's address to a watch: is it etcd, who are we, which cluster is it, a snapshot in pages where one is needed. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "tools/etcd/inside.h"
+
+#define CALL_MS 5000u
+#define PAGE_MS 30000u
+#define PAGE_BYTES (4u << 20) /* about so many bytes of JSON are asked for at once */
+#define PAGE_FIRST 1000u
+#define PAGE_LEAST 50u
+#define PAGE_MOST 50000u
+
+static const char *endpoint_of(const struct etcd_client *c) {
+    return c->opts.address.endpoints[c->stream.at];
+}
+
+/* ---- ends -------------------------------------------------------------------------------------------------------- */
+
+static void drop(struct etcd_client *c) {
+    if (c->stream.call) {
+        etcd_http_cancel(c->http, c->stream.call);
+        c->stream.call = NULL;
+    }
+    watch_end(c);
+}
+
+void stream_rest(struct etcd_client *c) {
+    drop(c);
+    probe_forget(c);
+    c->stream.phase = PHASE_REST;
+}
+
+void stream_follow(struct etcd_client *c, uint64_t revision) {
+    struct stream *s = &c->stream;
+    s->seen = s->told = revision;
+    s->snapshot = revision == 0;
+    s->counted = false;
+    s->phase = PHASE_WAIT;
+    s->at = endpoint_choose(c, ETCD_ENDPOINTS);
+    c->gone_back = false;
+    c->expected = c->expected_write = 0;
+    if (revision == 0) {
+        c->cluster = c->term = 0;
+    }
+}
+
+void stream_fail(struct etcd_client *c, bool hopeless, const char *format, ...) {
+    struct stream *s = &c->stream;
+    char text[300];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    drop(c);
+    if (endpoint_failed(c, s->at, hopeless, "%s", text)) {
+        client_say(c, ETCD_WARN, "%s: %s", endpoint_of(c), text);
+    }
+    s->phase = PHASE_WAIT;
+    s->at = endpoint_choose(c, s->at);
+}
+
+/* Not the member's fault, so that another one helps as little. */
+void stream_refused(struct etcd_client *c, const char *why) {
+    struct stream *s = &c->stream;
+    s->snapshot = true;
+    s->counted = false;
+    stream_fail(c, false, "what it told cannot be taken: %s", why);
+    /* Room does not come in milliseconds. */
+    for (size_t i = 0; i < c->opts.address.n; i++) {
+        uint64_t later = client_now() + SECOND;
+        c->endpoints[i].not_before_ns = later > c->endpoints[i].not_before_ns ? later : c->endpoints[i].not_before_ns;
+    }
+}
+
+/* A short call of the stream ended: true where its answer is good and in c->wire. */
+static bool came_well(struct etcd_client *c, const struct etcd_reply *reply, const char *what) {
+    char why[300];
+    c->stream.call = NULL;
+    const char *wrong = endpoint_error(c, reply, why, sizeof(why));
+    if (!wrong) {
+        return true;
+    }
+    bool told = !reply->why && c->wire.code >= 0;
+    if (told && c->wire.code == WIRE_UNAUTHENTICATED) {
+        client_forget_token(c);
+        c->stream.phase = PHASE_LOGIN;
+        return false;
+    }
+    if (told && c->wire.code == WIRE_OUT_OF_RANGE && c->stream.phase == PHASE_COPY) {
+        stream_fail(c, false, "%s: %s: beginning again", what, wrong);
+        return false;
+    }
+    bool hopeless = reply->mistrusted || (told && (c->wire.code == WIRE_DENIED || c->wire.code == WIRE_INVALID)) ||
+                    (!reply->why && c->wire.code < 0);
+    stream_fail(c, hopeless, "%s: %s", what, wrong);
+    return false;
+}
+
+static void call(struct etcd_client *c, const char *path, const struct buf *body, uint32_t ms, etcd_done_fn *done) {
+    c->stream.call = client_call(c, c->stream.at, path, body, ms, done, c);
+    if (!c->stream.call) {
+        stream_fail(c, false, "no request can be begun: out of memory");
+    }
+}
+
+/* ---- a snapshot -------------------------------------------------------------------------------------------------- */
+
+static void on_page(void *ctx, const struct etcd_reply *reply);
+
+static void ask_page(struct etcd_client *c) {
+    struct stream *s = &c->stream;
+    struct buf body = { 0 };
+    struct wire_range r = { .key = { c->prefix_key.data, c->prefix_key.size },
+                            .end = { c->prefix_end.data, c->prefix_end.size },
+                            .revision = s->copied,
+                            .limit = s->limit };
+    if (s->after.size > 0) {
+        r.key = (struct wire_bytes){ s->after.data, s->after.size };
+    }
+    wire_add_range(&body, &r);
+    call(c, "/v3/kv/range", &body, PAGE_MS, on_page);
+    buf_free(&body);
+}
+
+static const char *begin_copy(struct etcd_client *c) {
+    struct etcd_sink *sink = &c->opts.sink;
+    c->stream.copied = c->wire.header.revision;
+    c->stream.count = c->wire.count;
+    return sink->snapshot_begin(sink->ctx, c->stream.copied);
+}
+
+static void end_copy(struct etcd_client *c) {
+    struct stream *s = &c->stream;
+    const char *why = c->opts.sink.snapshot_end(c->opts.sink.ctx);
+    if (why) {
+        stream_refused(c, why);
+        return;
+    }
+    s->snapshot = false;
+    s->counted = true;
+    s->seen = s->told = s->copied;
+    probe_told(c);
+    watch_begin(c);
+}
+
+static void fit_limit(struct stream *s, size_t answer_bytes) {
+    uint64_t limit = s->limit * PAGE_BYTES / (answer_bytes ? answer_bytes : 1);
+    limit = limit > 4 * s->limit ? 4 * s->limit : limit;
+    s->limit = limit < PAGE_LEAST ? PAGE_LEAST : limit > PAGE_MOST ? PAGE_MOST : limit;
+}
+
+static void on_page(void *ctx, const struct etcd_reply *reply) {
+    struct etcd_client *c = ctx;
+    struct stream *s = &c->stream;
+    if (!came_well(c, reply, "copying")) {
+        return;
+    }
+    const char *why = s->copied == 0 ? begin_copy(c) : NULL;
+    fit_limit(s, reply->size);
+    s->after.size = 0;
+    if (c->wire.n > 0) {
+        const struct wire_bytes *last = &c->wire.kvs[c->wire.n - 1].key;
+        buf_add(&s->after, last->data, last->size);
+        buf_add_char(&s->after, '\0');
+    }
+    bool more = c->wire.more && c->wire.n > 0;
+    if (!why && more) {
+        ask_page(c); /* the cluster makes it while these are applied */
+    }
+    size_t n = watch_changes(c, c->wire.kvs, c->wire.n);
+    if (!why && s->phase == PHASE_COPY && n > 0) {
+        why = c->opts.sink.snapshot_keys(c->opts.sink.ctx, c->changes, n);
+    }
+    if (why) {
+        stream_refused(c, why);
+    } else if (!more && s->phase == PHASE_COPY) {
+        end_copy(c);
+    }
+}
+
+/* ---- before it --------------------------------------------------------------------------------------------------- */
+
+static void on_check(void *ctx, const struct etcd_reply *reply) {
+    struct etcd_client *c = ctx;
+    struct stream *s = &c->stream;
+    if (!came_well(c, reply, "asking for the revision") || !client_check(c, &c->wire.header, s->known)) {
+        return;
+    }
+    const char *why = c->opts.sink.identify(c->opts.sink.ctx, c->cluster);
+    if (why) {
+        stream_refused(c, why);
+        return;
+    }
+    if (s->snapshot || (s->prefix_alone && !s->counted)) {
+        s->phase = PHASE_COPY;
+        s->copied = 0;
+        s->after.size = 0;
+        s->limit = PAGE_FIRST;
+        ask_page(c);
+    } else {
+        watch_begin(c);
+    }
+}
+
+static void check(struct etcd_client *c) {
+    struct buf body = { 0 };
+    struct wire_range r = { .key = { c->prefix_key.data, c->prefix_key.size }, .limit = 1, .count_only = true };
+    c->stream.phase = PHASE_CHECK;
+    c->stream.known = client_known(c);
+    wire_add_range(&body, &r);
+    call(c, "/v3/kv/range", &body, CALL_MS, on_check);
+    buf_free(&body);
+}
+
+static void on_hello(void *ctx, const struct etcd_reply *reply) {
+    struct etcd_client *c = ctx;
+    char version[64];
+    c->stream.call = NULL;
+    if (reply->why && !c->opts.address.tls && strstr(reply->why, "Empty reply")) {
+        stream_fail(c, false, "it ends the connection without a word: if it speaks TLS, write etcds://");
+    } else if (reply->why) {
+        stream_fail(c, reply->mistrusted, "%s%s", reply->mistrusted ? "TLS does not fit: " : "", reply->why);
+    } else if (memmem(reply->text, reply->size, "HTTP request to an HTTPS server", 31)) {
+        stream_fail(c, true, "it speaks TLS: write etcds:// instead of etcd://");
+    } else if (reply->status != 200 || wire_read(&c->wire, reply->text, reply->size) != 0 ||
+               wire_string(&c->wire, "etcdserver", version, sizeof(version)) != 0) {
+        stream_fail(c, true, "this is no etcd: it answers /version with status %ld", reply->status);
+    } else {
+        c->stream.phase = PHASE_LOGIN;
+    }
+}
+
+uint64_t stream_step(struct etcd_client *c, uint64_t now_ns) {
+    struct stream *s = &c->stream;
+    if (s->phase == PHASE_WAIT) {
+        if (c->endpoints[s->at].not_before_ns > now_ns) {
+            return c->endpoints[s->at].not_before_ns;
+        }
+        s->phase = PHASE_HELLO;
+        call(c, "/version", NULL, CALL_MS, on_hello);
+    }
+    if (s->phase == PHASE_LOGIN) {
+        if (login_done(c)) {
+            check(c);
+        } else if (c->endpoints[s->at].not_before_ns > now_ns) { /* the login failed */
+            s->phase = PHASE_WAIT;
+            s->at = endpoint_choose(c, s->at);
+            return now_ns;
+        }
+    }
+    return s->phase == PHASE_WATCH ? watch_step(c, now_ns) : UINT64_MAX;
+}
