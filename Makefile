@@ -83,7 +83,7 @@ objects = $(patsubst %.c,$(OBJ)/%.o,$(1))
 TIDE := $(if $(TOOL_MAIN),$(B)/tide)
 PEER_SRC := $(wildcard bench/peers/*.c)
 # Benchmarks that hold bars, each run as build/bench/NAME --json FILE, in this order, by `make bench-peers`.
-BAR_BENCHES ?= peers ring visibility put failover join idle memory growth reserve watch make ttl hitratio evict
+BAR_BENCHES ?= peers ring visibility put failover join idle look memory growth reserve watch make ttl hitratio evict
 PEERS_OPTIONS ?=
 HITRATIO_OPTIONS ?=
 BENCHES := $(addprefix $(B)/bench/,$(BENCH_MAINS))

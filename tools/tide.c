@@ -38,6 +38,7 @@ static const struct tool TOOLS[] = {
     { "top", "tide top", tool_top, "show a domain live on the terminal" },
     { "metrics", "tide metrics", tool_metrics, "print metrics for Prometheus, or serve them over HTTP" },
     { "verify", "tide verify", tool_verify, "check every node and compare the replicas" },
+    { "diff", "tide diff", tool_diff, "compare two replicas, domains or snapshots, key by key" },
     { "snapshot", "tide snapshot", tool_snapshot, "save a domain to a file, or load it from one" },
     { "step-down", "tide step-down", tool_step_down, "make the leader hand over to another candidate" },
     { "gc", "tide gc", tool_gc, "free what dead processes left" },

@@ -29,6 +29,7 @@ int tool_stat(int argc, char **argv);
 int tool_top(int argc, char **argv);
 int tool_metrics(int argc, char **argv);
 int tool_verify(int argc, char **argv);
+int tool_diff(int argc, char **argv);
 int tool_snapshot(int argc, char **argv);
 int tool_step_down(int argc, char **argv);
 int tool_gc(int argc, char **argv);
