@@ -176,6 +176,8 @@ $(OBJ)/tools/etcd/found: FORCE
 	@echo '$(call has_header,curl/curl.h,curl)' | cmp -s - $@ || echo '$(call has_header,curl/curl.h,curl)' >$@
 $(OBJ)/tools/etcd/http.o $(OBJ)/tools/etcd/curl.o: $(OBJ)/tools/etcd/found
 $(call objects,$(wildcard tools/http/*.c)): $(OBJ)/tools/http/found
+# The page of `tide web`, which the assembler takes in: tools/web/files.c.
+$(OBJ)/tools/web/files.o: $(wildcard tools/web/page/*)
 $(OBJ)/libpeers.a: $(call objects,$(filter-out bench/peers/main.c,$(PEER_SRC))) $(OBJ)/sources
 	$(archive)
 $(B)/bench/peers: $(OBJ)/bench/peers/main.o $(OBJ)/libpeers.a $(OBJ)/libbench.a $(B)/libtidemark.a

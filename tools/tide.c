@@ -37,6 +37,7 @@ static const struct tool TOOLS[] = {
     { "stat", "tide stat", tool_stat, "show leader, replicas, lag, staleness and reads of a domain" },
     { "top", "tide top", tool_top, "show a domain live on the terminal" },
     { "metrics", "tide metrics", tool_metrics, "print metrics for Prometheus, or serve them over HTTP" },
+    { "web", "tide web", tool_web, "show a domain in a browser, live" },
     { "verify", "tide verify", tool_verify, "check every node and compare the replicas" },
     { "diff", "tide diff", tool_diff, "compare two replicas, domains or snapshots, key by key" },
     { "snapshot", "tide snapshot", tool_snapshot, "save a domain to a file, or load it from one" },

@@ -28,6 +28,7 @@ int tool_ls(int argc, char **argv);
 int tool_stat(int argc, char **argv);
 int tool_top(int argc, char **argv);
 int tool_metrics(int argc, char **argv);
+int tool_web(int argc, char **argv);
 int tool_verify(int argc, char **argv);
 int tool_diff(int argc, char **argv);
 int tool_snapshot(int argc, char **argv);
