@@ -83,7 +83,7 @@ objects = $(patsubst %.c,$(OBJ)/%.o,$(1))
 TIDE := $(if $(TOOL_MAIN),$(B)/tide)
 PEER_SRC := $(wildcard bench/peers/*.c)
 # Benchmarks that hold bars, each run as build/bench/NAME --json FILE, in this order, by `make bench-peers`.
-BAR_BENCHES ?= peers ring visibility put failover join idle memory growth reserve watch make ttl hitratio evict
+BAR_BENCHES ?= peers ring visibility put failover join idle look memory growth reserve watch make ttl hitratio evict
 PEERS_OPTIONS ?=
 HITRATIO_OPTIONS ?=
 BENCHES := $(addprefix $(B)/bench/,$(BENCH_MAINS))
@@ -176,6 +176,8 @@ $(OBJ)/tools/etcd/found: FORCE
 	@echo '$(call has_header,curl/curl.h,curl)' | cmp -s - $@ || echo '$(call has_header,curl/curl.h,curl)' >$@
 $(OBJ)/tools/etcd/http.o $(OBJ)/tools/etcd/curl.o: $(OBJ)/tools/etcd/found
 $(call objects,$(wildcard tools/http/*.c)): $(OBJ)/tools/http/found
+# The page of `tide web`, which the assembler takes in: tools/web/files.c.
+$(OBJ)/tools/web/files.o: $(wildcard tools/web/page/*)
 $(OBJ)/libpeers.a: $(call objects,$(filter-out bench/peers/main.c,$(PEER_SRC))) $(OBJ)/sources
 	$(archive)
 $(B)/bench/peers: $(OBJ)/bench/peers/main.o $(OBJ)/libpeers.a $(OBJ)/libbench.a $(B)/libtidemark.a
@@ -318,7 +320,7 @@ help:
 	@echo '  make                    the library, the command, the benchmarks: build/libtidemark.a and .so, build/tide, build/bench/'
 	@echo '  make install PREFIX=    libraries, header, tidemark.pc, CMake package, tide, pages, completions, unit;'
 	@echo '                          DESTDIR is honoured, LIBDIR= and the like are in share/install.mk; make uninstall'
-	@echo '  make deb                Debian packages, in build/deb/: libtidemark0, libtidemark-dev, tidemark-tools'
+	@echo '  make deb                Debian packages, in build/deb/: libtidemark0, libtidemark-dev, tidemark-tools, python3-tidemark'
 	@echo '  make wheel              the package for Python, in build/python/: needs python3-dev, python3-setuptools, python3-wheel'
 	@echo '  make node-pack          the module for Node, in build/node/: needs npm; installing it needs an installed library'
 	@echo '  make deps               install the missing Debian packages (test and bench do it themselves)'

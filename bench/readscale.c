@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "bench/lib/compare.h"
 #include "bench/lib/format.h"
 #include "bench/lib/grid.h"
 #include "bench/lib/report.h"
@@ -31,8 +32,16 @@ static void show_progress(void *ctx, uint32_t done, uint32_t total, uint32_t rep
     fflush(stderr);
 }
 
-/* Table, JSON, report: whatever was asked for. */
-static int publish(const struct bench_sweep *s) {
+static void print_comparison(const struct bench_sweep *s, const cJSON *old) {
+    cJSON *now = bench_result_json(s);
+    if (now != NULL) {
+        bench_compare_print(stdout, s->options->compare_path, old, now);
+    }
+    cJSON_Delete(now);
+}
+
+/* Table, JSON, report: whatever was asked for. old: what is compared with; may be NULL. */
+static int publish(const struct bench_sweep *s, const cJSON *old) {
     const struct bench_options *o = s->options;
     char error[BENCH_ERROR_BYTES];
     int rc = 0;
@@ -43,6 +52,9 @@ static int publish(const struct bench_sweep *s) {
     }
     if (!json_only) {
         bench_sweep_print(stdout, s);
+    }
+    if (!json_only && old != NULL) {
+        print_comparison(s, old);
     }
     if (o->json_path != NULL && bench_result_write(s, o->json_path) != 0) {
         fprintf(stderr, "readscale: writing %s: %s\n", o->json_path, strerror(errno));
@@ -79,6 +91,11 @@ int main(int argc, char **argv) {
         fprintf(stderr, "readscale: --out %s: %s\n", options.out_dir, strerror(errno));
         return BENCH_EXIT_FAILED;
     }
+    cJSON *old = options.compare_path != NULL ? bench_compare_read(options.compare_path, error) : NULL;
+    if (options.compare_path != NULL && old == NULL) {
+        fprintf(stderr, "readscale: --compare: %s\n", error);
+        return BENCH_EXIT_FAILED;
+    }
     bench_stop_catch();
     struct progress progress = { isatty(STDERR_FILENO), &options };
     int rc = bench_sweep_run(&sweep, &options, &machine, &bench_stop, show_progress, &progress, error);
@@ -88,10 +105,11 @@ int main(int argc, char **argv) {
         }
         fprintf(stderr, "readscale: %s\n", error);
     } else {
-        rc = publish(&sweep);
+        rc = publish(&sweep, old);
     }
     int interrupted = sweep.interrupted;
     bench_sweep_destroy(&sweep);
+    cJSON_Delete(old);
     if (rc != 0) {
         return BENCH_EXIT_FAILED;
     }

@@ -100,6 +100,8 @@ enum tide_error {
     TIDE_ERR_READ_ONLY = -31,   /* the segments lie on a read-only mount: this handle reads, and nothing else */
     TIDE_ERR_NUMBER = -32,      /* add: the value is no decimal number of 64 bits with a sign; nothing was written */
     TIDE_ERR_OVERFLOW = -33,    /* add: the sum leaves 64 bits; nothing was written */
+    TIDE_ERR_FED = -34,         /* a source feeds the domain, and this is its feed's alone; or none does, or another one: the log callback tells */
+    TIDE_ERR_REVISION = -35,    /* feed: the log holds this revision already, or a later one; nothing was appended */
 };
 
 /* A short text for a code, in English, static storage. Any thread, wait-free. Unknown codes get "unknown error". */
@@ -173,8 +175,11 @@ struct tide_opts {
     uint64_t default_ttl_ns;   /* creation only, kept with the domain: the life of a value whose write names none; 0: no end */
     uint32_t evict;            /* creation only, kept with the domain: enum tide_evict, what happens when the tables are full */
     uint32_t reserved2;        /* 0 */
+    /* Creation only, kept with the domain: it is fed, by a source of this kind ("etcd"): see *feeding*, below. 1 to 39 printable characters
+     * of ASCII; NULL: it is not fed. default_ttl_ns and evict are 0 then: the source decides what is there. */
+    const char *source;
 };
-#define TIDE_OPTS_INIT { sizeof(struct tide_opts), TIDE_CREATE, 0, 0, 0, 0, 0, 0, NULL, NULL, 0, 0, 0 }
+#define TIDE_OPTS_INIT { sizeof(struct tide_opts), TIDE_CREATE, 0, 0, 0, 0, 0, 0, NULL, NULL, 0, 0, 0, NULL }
 
 /*
  * Open a domain: attach to the segments of /dev/shm/tidemark.NAME.*, or create them.
@@ -209,6 +214,10 @@ struct tide_token {
     uint64_t index;
 };
 
+/* struct tide_token.incarnation: index is a revision of the domain's source. Such a token works on every host that the source feeds; a domain that
+ * is not fed answers INCARNATION. As text: rev:N. */
+#define TIDE_REVISION UINT64_MAX
+
 struct tide_info {
     size_t size;
     char name[TIDE_NAME_MAX + 16];
@@ -229,6 +238,16 @@ struct tide_info {
     uint64_t expired_total;  /* keys that were removed because their time was over, ever */
     uint64_t evicted_total;  /* keys that were removed because their room was needed, ever */
     uint64_t default_ttl_ns; /* 0: none */
+    /* A fed domain's; else 0. */
+    char source[40];            /* kind; "": not fed */
+    char source_note[256];      /* what its feed says about it */
+    uint64_t source_revision;   /* the highest in the log */
+    uint64_t complete_revision; /* the log holds everything up to this revision ... */
+    uint64_t complete_ns;       /* ... as of so long ago; TIDE_UNBOUNDED: it never did, and no read is served yet */
+    uint64_t probes_begun;      /* questions to the source, ever */
+    uint64_t probes_done;       /* the newest that was answered */
+    uint64_t bound_wanted_ns;   /* the tightest bound that was read by within the last second or two; TIDE_UNBOUNDED: none */
+    uint64_t writes_open;       /* handed to the source, and not answered yet */
 };
 #define TIDE_INFO_INIT TIDE_SIZED(tide_info)
 
@@ -755,6 +774,7 @@ struct tide_event {
     const void *value;  /* behind the key in memory. Not aligned */
     size_t value_size;  /* 0 but for PUT */
     uint64_t ttl_ns;    /* what was left of its life at time_ns; TIDE_TTL_NONE: it does not expire */
+    uint64_t revision;  /* the source's version of the key; DELETE: the revision that deleted it. 0: there is no source */
 };
 #define TIDE_EVENT_INIT TIDE_SIZED(tide_event)
 
@@ -786,6 +806,159 @@ TIDE_API int tide_watch_oldest(struct tide_watch *w, struct tide_token *out);
 
 /* Close. No other thread is in a call with it. Errors: INVALID. */
 TIDE_API int tide_watch_close(struct tide_watch *w);
+
+/* ---- feeding ------------------------------------------------------------------------------------------------------- */
+
+/*
+ * A domain with a source (tide_opts.source) takes its entries from an engine elsewhere. An application leads it, appends what the source
+ * tells, and says up to which revision, and as of which instant, that is everything. Then:
+ *
+ * - Staleness counts from the source: now - T, where T is the instant before which the revision was asked for that the replica holds.
+ * - Bound 0 waits for a probe that is begun after the call, and until the replica holds the revision that it brought. All
+ *   readers of all processes that wait share one probe.
+ * - Fallbacks: LEADER: wait up to wait_ns for the bound, then up to one more second for such a probe; WAIT: wait_ns for either; then TIMEOUT.
+ *   ERROR and STALE never wait: bound 0 is REFUSED, or served and flagged.
+ * - Before the first tide_feed_complete() no read is served, whatever its bound: REFUSED or TIMEOUT.
+ * - Writes are handed to the feed, which answers them; cas is by the source's version (answer.version is it, too). A write's token is
+ *   {TIDE_REVISION, revision}, and so is tide_reader_token().
+ * - Only a handle with a feed leads: a leader or candidate without one: TIDE_ERR_FED.
+ */
+struct tide_feed;
+struct tide_feed_request;
+
+/* One local write, from any process of the host: all of its operations or none. Valid until it is answered. */
+struct tide_feed_write {
+    size_t size;
+    const struct tide_write_op *ops; /* PUT, DELETE, CAS (expected: the source's version; 0: the key must not exist), ADD, TOUCH; ttl_ns as the
+                                        writer gave it: 0 none, TIDE_TTL_NONE none; op.result and op.index mean nothing */
+    size_t n;
+    struct tide_feed_request *request; /* to answer it by */
+};
+
+/*
+ * What the library calls. From one thread of the library, while this handle leads, one call at a time. They must not wait, and may call
+ * every tide_feed_ function but tide_feed_close(). A callback that is NULL is not called (write NULL: every write gets READ_ONLY).
+ */
+struct tide_feed_opts {
+    size_t size;
+    uint32_t flags;     /* 0 */
+    uint32_t reserved;  /* 0 */
+    const char *source; /* kind: must be the domain's, else FED */
+    void *ctx;
+    void (*lead)(void *ctx, uint32_t term); /* this handle leads from now on: begin behind tide_feed_revision() */
+    void (*unlead)(void *ctx);              /* no more. Open requests have been answered UNKNOWN; answer each all the same, to free it */
+    void (*write)(void *ctx, const struct tide_feed_write *write); /* `write` itself lives for the call; write->ops and ->request until answered */
+    void (*wish)(void *ctx);                /* what tide_feed_wish() tells has changed: somebody waits, or asks for a tighter bound */
+};
+#define TIDE_FEED_OPTS_INIT TIDE_SIZED(tide_feed_opts)
+
+/* Make this handle able to lead its domain. Before tide_replica_start() with the role leader or as a candidate. One for a handle. The
+ * library calls lead() when it comes to lead: at once by tide_replica_start(leader), or later as a candidate.
+ * Any thread. Errors: INVALID, NOMEM, FED, BUSY (the handle has one), READ_ONLY, CLOSED, GONE, FORKED. */
+TIDE_API int tide_feed_open(struct tide *d, const struct tide_feed_opts *opts, struct tide_feed **out);
+
+/* After the handle's leading replica was stopped, or tide_close(): both wait until unlead() has returned. Requests that were never answered
+ * are freed. Errors: INVALID, BUSY (this handle leads, or has a candidate), FORKED. */
+TIDE_API int tide_feed_close(struct tide_feed *f);
+
+/* Where to go on: *revision (may be NULL) is the highest revision up to which the log holds every change: append what comes after it. 0: nothing yet.
+ * *whole (may be NULL) 0: a difference was begun (TIDE_FEED_MORE) and its leader died: the log holds a part of it, so append a new difference to the
+ * source as it is now, not the changes after *revision. Any thread. Errors: INVALID, NO_LEADER (this handle does not lead), CLOSED, GONE. */
+TIDE_API int tide_feed_revision(struct tide_feed *f, uint64_t *revision, uint32_t *whole);
+
+/* Which source: a number of the application's (a hash of the cluster's identity and the prefix), not 0. The first call keeps it with the domain;
+ * another number later, in any process: FED. Then the domain's entries are another source's: tide_unlink() it and make it anew.
+ * (Revisions that went back: the same, the application notices by tide_feed_revision().) Errors: INVALID, FED, NO_LEADER, CLOSED, GONE. */
+TIDE_API int tide_feed_identify(struct tide_feed *f, uint64_t identity);
+
+struct tide_feed_op {
+    uint32_t size;
+    uint32_t kind;     /* TIDE_OP_PUT, TIDE_OP_DELETE */
+    uint32_t flags;    /* 0 */
+    uint32_t reserved; /* 0 */
+    const void *key;
+    size_t key_len;
+    const void *value; /* PUT */
+    size_t value_size;
+    uint64_t version;  /* the source's version of the key, which cas compares; 0: the group's revision. etcd: mod_revision */
+    uint64_t ttl_ns;   /* PUT: 0 or TIDE_TTL_NONE: it is there until the source deletes it. Else this domain lets it expire by itself */
+};
+#define TIDE_FEED_OP_INIT TIDE_SIZED(tide_feed_op)
+
+enum tide_feed_flags {
+    /* More groups with this revision follow. The log holds the revision once a group without the flag came (n may be 0). For what is
+     * larger than one group may be: the first copy, a difference. Until then tide_feed_complete() answers BUSY, and bound 0 waits;
+     * reads with looser bounds see each group as it comes (but nothing before the first tide_feed_complete() ever). */
+    TIDE_FEED_MORE = 1,
+};
+
+/*
+ * Append a group of 0 to 65,536 operations that the source did at `revision`: all or nothing, for readers, followers and the next leader. Returns when
+ * it is committed and in this process's replica. Revisions only rise: one that the log holds: REVISION. n 0 without MORE: the source is at
+ * `revision` and nothing here changed (an entry of the log; worth it once in some thousand revisions, so that a later leader begins there).
+ * All ops have the size of the first. One thread at a time, any. Blocks as tide_put() does in the leader's process.
+ * Errors: INVALID; TOO_BIG: over a quarter of the ring, or 65,536: split it by TIDE_FEED_MORE; FULL: the tables' budget is used up: nothing of
+ * the group was done, try again later (nothing may be skipped); REVISION; NO_LEADER: this handle does not lead (any more); CLOSED, GONE, CORRUPT.
+ */
+TIDE_API int tide_feed_append(struct tide_feed *f, uint64_t revision, const struct tide_feed_op *ops, size_t n, uint32_t flags);
+
+/* A question to the source: up to which revision is everything? */
+struct tide_feed_probe {
+    size_t size;
+    uint64_t number;
+    uint64_t time_ns; /* T, on the domain's clock */
+};
+#define TIDE_FEED_PROBE_INIT TIDE_SIZED(tide_feed_probe)
+
+/* Begin a probe: call this first, and ask the source afterwards (a full barrier lies in between). Everyone who waits by now is served by it. Several
+ * may be under way, and one that failed is simply forgotten. Any thread, does not wait. Errors: INVALID, NO_LEADER, CLOSED, GONE. */
+TIDE_API int tide_feed_probe(struct tide_feed *f, struct tide_feed_probe *probe);
+
+/* The source said `revision` (its linearizable read index) to this probe, and every change up to it has been appended. May come in another order than
+ * the probes were begun; `revision` may be beyond the last one appended (others' keys) or before it.
+ * Any thread; blocks as tide_put(). Errors: INVALID (no such probe of this leader), BUSY (nothing was appended yet, or a group with TIDE_FEED_MORE was the last),
+ * NO_LEADER, CLOSED, GONE. */
+TIDE_API int tide_feed_complete(struct tide_feed *f, const struct tide_feed_probe *probe, uint64_t revision);
+
+/* What readers want of the feed. */
+struct tide_feed_wish {
+    size_t size;
+    uint64_t wanted;   /* somebody waits for the probe of this number, or a later one: while it is above `begun`, begin one now */
+    uint64_t begun;    /* the newest that was begun. If it failed, begin another while wanted > done */
+    uint64_t done;     /* the newest that was completed */
+    uint64_t bound_ns; /* the tightest bound above 0 that somebody read by within the last second or two; TIDE_UNBOUNDED: nobody did */
+};
+#define TIDE_FEED_WISH_INIT TIDE_SIZED(tide_feed_wish)
+
+/* Any thread, wait-free. Errors: INVALID, NO_LEADER, CLOSED, GONE. */
+TIDE_API int tide_feed_wish(struct tide_feed *f, struct tide_feed_wish *out);
+
+/* How a write ended. */
+struct tide_feed_answer {
+    size_t size;
+    int32_t result;         /* 0: done, at `revision`; else the error that the writer gets: MISMATCH, NOT_FOUND, NUMBER, OVERFLOW, TOO_BIG, REFUSED,
+                             * INVALID, TIMEOUT (certainly not done), UNKNOWN (it may have been done), ... */
+    uint32_t failed;        /* MISMATCH, NOT_FOUND, NUMBER, OVERFLOW: position of the operation */
+    uint64_t revision;      /* 0: the writer returns once this domain's log holds this revision */
+    uint64_t found;         /* MISMATCH: the version that is there */
+    const int64_t *results; /* n sums, those of ADD are used; NULL: none */
+};
+#define TIDE_FEED_ANSWER_INIT TIDE_SIZED(tide_feed_answer)
+
+/* Answer a write, once. Any thread, at any time, also before its revision was appended, after its writer gave up or died, and after this handle
+ * stopped leading. The request and its operations are freed. Does not wait. Errors: INVALID; NO_LEADER: it was answered UNKNOWN
+ * meanwhile (the handle stopped leading, or closed). */
+TIDE_API int tide_feed_answer(struct tide_feed_request *request, const struct tide_feed_answer *answer);
+
+/* 1: somebody still waits for the answer. 0: its writer gave up (and was told UNKNOWN) or died: what has not been sent need not be. Any thread. */
+TIDE_API int tide_feed_is_awaited(const struct tide_feed_request *request);
+
+/* A line about the source for tide_info() and `tide stat`: endpoints, how it goes. Up to 255 bytes of UTF-8, the rest is cut. Any thread. Errors: INVALID, NO_LEADER, CLOSED, GONE. */
+TIDE_API int tide_feed_note(struct tide_feed *f, const char *text);
+
+/* For differences: visit every key of this handle's leading replica, with its version, also before the first tide_feed_complete(). No append while it runs
+ * (it holds a section of the replica: TIDE_ERR_THREAD within a section of the same thread). fn as of tide_section_visit(). Errors: INVALID, NO_LEADER, THREAD, what fn returned. */
+TIDE_API int tide_feed_visit(struct tide_feed *f, tide_entry_fn *fn, void *ctx);
 
 #ifdef __cplusplus
 }

@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 #define TIDE_LAYOUT_MAGIC UINT64_C(0x4b52414d45444954) /* "TIDEMARK", little endian */
-#define TIDE_LAYOUT_VERSION 5u
+#define TIDE_LAYOUT_VERSION 6u
 
 #define LAYOUT_LINE 64
 #define LAYOUT_PAIR 128 /* two lines: the unit that two writers must not share */
@@ -31,6 +31,8 @@
 #define LAYOUT_LEASE_WAYS 10u
 #define LAYOUT_NAME 64u
 #define LAYOUT_LABEL 32u
+#define LAYOUT_SOURCE 40u
+#define LAYOUT_SOURCE_NOTE 256u
 
 #define LAYOUT_KEY_MAX 65535u
 #define LAYOUT_RING_MIN (UINT64_C(64) << 10)
@@ -96,9 +98,10 @@ enum frame_type {
 enum frame_flags {
     FRAME_MORE = 1,   /* the next frame belongs to the same batch: `applied` is never published between them */
     FRAME_EXPIRES = 2, /* 8 bytes follow the value: the instant of expiry, ns of the domain clock */
-    FRAME_SOURCED = 4, /* reserved: 8 bytes follow those, the source's revision */
+    FRAME_SOURCED = 4, /* 8 bytes follow those: the entry's version at the source. A put that has it has FRAME_EXPIRES, too */
     FRAME_KEEP = 8,    /* a put whose key is not evicted */
     FRAME_SMALL = 16,  /* an evicted key: it was in the queue for the new ones */
+    FRAME_REACHED = 32, /* sourced: with this entry the log holds all that the source did up to the revision that the 8 bytes are */
 };
 
 /* Key and value follow. The whole frame is a multiple of FRAME_ALIGN. */
@@ -107,7 +110,7 @@ struct frame {
     uint32_t crc;    /* CRC-32C of key, value and what follows the value, continued over the header's bytes from `index` on */
     uint64_t index;
     uint64_t commit_ts; /* ns of the domain clock; never falls from one frame to the next */
-    uint64_t lane_seq;
+    uint64_t lane_seq; /* of a fed domain: the instant as of which the log before this entry was complete, ns of the domain clock */
     uint32_t term;
     uint16_t lane; /* 0: written in the leader's process */
     uint8_t type;  /* enum frame_type */
@@ -179,6 +182,9 @@ struct replica_board {
     _Atomic uint32_t state;      /* enum replica_state */
     _Atomic uint32_t role;       /* 0 follower, 1 leader */
     _Atomic uint64_t segment_id; /* of its table: readers of other processes map that one */
+    /* A fed domain's: the state holds the source up to this revision, and is complete as of this instant. */
+    _Atomic uint64_t source_revision;
+    _Atomic uint64_t source_ts;
     /* Written rarely, by the replica's process. */
     alignas(LAYOUT_PAIR) _Atomic uint64_t apply_delay_ns;
     _Atomic uint32_t member; /* who runs it: number of the member slot */
@@ -299,6 +305,36 @@ struct lease_set {
     struct lease ways[LAYOUT_LEASE_WAYS];
 };
 
+/* ---- the feed: a domain whose entries come from a source ---------------------------------------------------------------- */
+
+/* See engine/replica/source.h. */
+struct feed_board {
+    /* Written by the leader. A replica that has applied complete_index holds everything of the source up to complete_revision, as of the
+     * instant complete_ts, on the domain's clock; 0: it was never complete. */
+    alignas(LAYOUT_PAIR) _Atomic uint64_t complete_ts;
+    _Atomic uint64_t complete_revision;
+    _Atomic uint64_t complete_index;
+    _Atomic uint64_t begun; /* the newest question to the source */
+    _Atomic uint64_t done;  /* and the newest that complete_* is the answer of, or of a later one */
+    _Atomic uint64_t position; /* the highest revision that the log holds, or is about to */
+    _Atomic uint64_t identity; /* which source; 0: nobody has said */
+    _Atomic uint64_t writes_open; /* handed to the source, and not answered */
+    /* Written by readers that wait for a question that has this number, or a later one. */
+    alignas(LAYOUT_PAIR) _Atomic uint64_t wanted;
+    _Atomic uint32_t wake; /* futex word: changes when `done` does */
+    _Atomic uint32_t waiters;
+    /* The tightest bounds that were read by of late: a second (16 bits), and in microseconds the tightest of the second before and of this
+     * one (24 bits each, all ones: none). Readers write it where it would change. */
+    alignas(LAYOUT_PAIR) _Atomic uint64_t bound;
+    alignas(LAYOUT_PAIR) char note[LAYOUT_SOURCE_NOTE]; /* for people */
+};
+
+/* What a replica's table knows of the source, for newcomers that copy it. */
+struct source_done {
+    alignas(LAYOUT_PAIR) _Atomic uint64_t revision; /* the log up to here holds everything up to it */
+    _Atomic uint64_t part; /* 1: and a part of something newer */
+};
+
 /* ---- the log segment --------------------------------------------------------------------------------------------- */
 
 struct log_segment {
@@ -311,7 +347,8 @@ struct log_segment {
     uint64_t expected_keys;
     uint64_t default_ttl_ns; /* of a put that names none; 0: it does not expire */
     uint32_t evict;          /* enum evict_policy */
-    uint32_t reserved[13];
+    char source[LAYOUT_SOURCE]; /* kind of the source that the domain is fed by, ended by a zero; empty: it is not */
+    uint32_t reserved[3];
     struct clock_line clock;
     alignas(LAYOUT_PAIR) struct leader_board leader;
     alignas(LAYOUT_PAIR) struct ring_mark marks[LAYOUT_MARKS];
@@ -321,6 +358,7 @@ struct log_segment {
     alignas(LAYOUT_PAIR) struct lanes_board lanes_board;
     alignas(LAYOUT_PAIR) struct lane lanes[LAYOUT_LANES];
     alignas(LAYOUT_PAIR) struct lease_set leases[LAYOUT_LEASE_SETS];
+    alignas(LAYOUT_PAIR) struct feed_board feed;
 };
 
 /* ---- HDR histograms ---------------------------------------------------------------------------------------------- */
@@ -365,22 +403,24 @@ struct table_bucket {
     _Atomic uint32_t slots[TABLE_SLOTS];
 };
 
-/* Key and value follow, and where value_len has NODE_EXPIRES 8 bytes more: the instant of expiry, ns of the domain clock, not aligned. crc is
- * of all of that. Its memory serves nodes of other sizes, too: whoever reads it unregistered looks at its page's word at uses_off. */
+/* Key and value follow, and where value_len has NODE_EXPIRES 8 bytes more: the instant of expiry, ns of the domain clock, not aligned. With
+ * NODE_SOURCED 16: that instant (or UINT64_MAX) and the version at the source. crc is of all of that. Its memory serves nodes of other sizes, too: whoever reads it unregistered looks at its page's word at uses_off. */
 struct table_node {
     _Atomic uint64_t index;   /* of the write; 0 while it is being filled */
     _Atomic uint64_t deleted; /* index of the delete; 0: none */
     _Atomic uint32_t prev;    /* the version that this one replaced, offset / TABLE_UNIT; 0: none */
     _Atomic uint32_t crc;     /* CRC-32C of what follows the header */
-    _Atomic uint32_t value_len; /* | NODE_EXPIRES */
+    _Atomic uint32_t value_len; /* | NODE_EXPIRES or NODE_SOURCED */
     _Atomic uint16_t key_len;
     _Atomic uint8_t heat;  /* a domain that evicts: how often it was seen to be read of late, by this replica's count; no part of the state */
     _Atomic uint8_t flags; /* enum node_flags */
 };
-#define NODE_EXPIRES UINT32_C(0x80000000) /* no value is so large: a quarter of the largest ring */
+#define NODE_EXPIRES UINT32_C(0x40000000) /* no value is so large: a quarter of the largest ring */
+#define NODE_SOURCED UINT32_C(0x80000000)
 enum node_flags { NODE_KEEP = 1 /* not to be evicted */, NODE_HELD = 2 /* nor while one write is made */ };
 #define NODE_HEADER_BYTES 32u
 #define EXPIRY_BYTES 8u /* behind the value, of a frame and of a node */
+#define SOURCED_BYTES 8u /* behind those */
 
 struct table_segment {
     struct segment_header header;
@@ -405,6 +445,7 @@ struct table_segment {
     _Atomic uint64_t limit_bytes;   /* up to this */
     _Atomic uint64_t keys_most;     /* so many keys the buckets have room for */
     alignas(LAYOUT_PAIR) struct lane_done lanes[LAYOUT_LANES];
+    struct source_done source;
 };
 
 /* A hash of every offset and size of this file. */
@@ -483,6 +524,8 @@ LAYOUT_AT(replica_board, pos, 16);
 LAYOUT_AT(replica_board, state, 24);
 LAYOUT_AT(replica_board, role, 28);
 LAYOUT_AT(replica_board, segment_id, 32);
+LAYOUT_AT(replica_board, source_revision, 40);
+LAYOUT_AT(replica_board, source_ts, 48);
 LAYOUT_AT(replica_board, apply_delay_ns, 128);
 LAYOUT_AT(replica_board, member, 136);
 LAYOUT_AT(replica_board, reserved, 140);
@@ -569,6 +612,25 @@ LAYOUT_AT(lease_set, reserved, 4);
 LAYOUT_AT(lease_set, ways, 16);
 LAYOUT_SIZE(lease_set, 256);
 
+LAYOUT_AT(feed_board, complete_ts, 0);
+LAYOUT_AT(feed_board, complete_revision, 8);
+LAYOUT_AT(feed_board, complete_index, 16);
+LAYOUT_AT(feed_board, begun, 24);
+LAYOUT_AT(feed_board, done, 32);
+LAYOUT_AT(feed_board, position, 40);
+LAYOUT_AT(feed_board, identity, 48);
+LAYOUT_AT(feed_board, writes_open, 56);
+LAYOUT_AT(feed_board, wanted, 128);
+LAYOUT_AT(feed_board, wake, 136);
+LAYOUT_AT(feed_board, waiters, 140);
+LAYOUT_AT(feed_board, bound, 256);
+LAYOUT_AT(feed_board, note, 384);
+LAYOUT_SIZE(feed_board, 640);
+
+LAYOUT_AT(source_done, revision, 0);
+LAYOUT_AT(source_done, part, 8);
+LAYOUT_SIZE(source_done, 128);
+
 LAYOUT_AT(log_segment, header, 0);
 LAYOUT_AT(log_segment, ring_off, 144);
 LAYOUT_AT(log_segment, ring_bytes, 152);
@@ -578,7 +640,8 @@ LAYOUT_AT(log_segment, table_bytes, 176);
 LAYOUT_AT(log_segment, expected_keys, 184);
 LAYOUT_AT(log_segment, default_ttl_ns, 192);
 LAYOUT_AT(log_segment, evict, 200);
-LAYOUT_AT(log_segment, reserved, 204);
+LAYOUT_AT(log_segment, source, 204);
+LAYOUT_AT(log_segment, reserved, 244);
 LAYOUT_AT(log_segment, clock, 256);
 LAYOUT_AT(log_segment, leader, 384);
 LAYOUT_AT(log_segment, marks, 768);
@@ -588,6 +651,7 @@ LAYOUT_AT(log_segment, members, 1419008);
 LAYOUT_AT(log_segment, lanes_board, 1451776);
 LAYOUT_AT(log_segment, lanes, 1452032);
 LAYOUT_AT(log_segment, leases, 3557376);
+LAYOUT_AT(log_segment, feed, 3573760);
 
 LAYOUT_AT(hdr, lowest, 0);
 LAYOUT_AT(hdr, highest, 8);
@@ -643,7 +707,8 @@ LAYOUT_AT(table_segment, sum_bytes, 416);
 LAYOUT_AT(table_segment, limit_bytes, 424);
 LAYOUT_AT(table_segment, keys_most, 432);
 LAYOUT_AT(table_segment, lanes, 512);
-LAYOUT_SIZE(table_segment, 512 + 16 * LAYOUT_LANES);
+LAYOUT_AT(table_segment, source, 512 + 16 * LAYOUT_LANES);
+LAYOUT_SIZE(table_segment, 640 + 16 * LAYOUT_LANES);
 
 /* clang-format on */
 #endif

@@ -149,21 +149,34 @@ uint32_t ring_reserve_slow(struct ring_writer *w, uint64_t bytes) {
     return board_lap(log, to);
 }
 
-uint64_t ring_timestamp(const struct ring *ring, uint64_t pos, uint64_t index, uint32_t steps) {
+/* Find the header of entry `index`. False: see ring_timestamp(). */
+static bool ring_find(const struct ring *ring, uint64_t pos, uint64_t index, uint32_t steps, struct frame *out) {
     struct frame f;
     for (uint32_t i = 0; i < steps; i++) {
         bytes_copy_racy(&f, ring_at(ring, pos), sizeof(f));
         if (f.index == 0 || f.index > index || f.length < FRAME_HEADER_BYTES || f.length > ring_group_max(ring) ||
             f.length % FRAME_ALIGN != 0) {
-            return 0;
+            return false;
         }
+        bool intact = ring_intact(ring, pos);
         if (f.index == index) {
-            return ring_intact(ring, pos) ? f.commit_ts : 0;
+            *out = f;
+            return intact;
         }
-        if (!ring_intact(ring, pos)) {
-            return 0;
+        if (!intact) {
+            return false;
         }
         pos += f.length;
     }
-    return 0;
+    return false;
+}
+
+uint64_t ring_timestamp(const struct ring *ring, uint64_t pos, uint64_t index, uint32_t steps) {
+    struct frame f;
+    return ring_find(ring, pos, index, steps, &f) ? f.commit_ts : 0;
+}
+
+uint64_t ring_complete_ts(const struct ring *ring, uint64_t pos, uint64_t index, uint32_t steps) {
+    struct frame f;
+    return ring_find(ring, pos, index, steps, &f) ? f.lane_seq : 0;
 }

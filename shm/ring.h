@@ -44,7 +44,7 @@ static inline uint64_t ring_frame_bytes(uint64_t key_len, uint64_t value_len) {
 
 /* Bytes behind the value. */
 static inline uint32_t ring_extra_bytes(uint32_t flags) {
-    return (flags & FRAME_EXPIRES) != 0 ? EXPIRY_BYTES : 0;
+    return ((flags & FRAME_EXPIRES) != 0 ? EXPIRY_BYTES : 0) + ((flags & FRAME_SOURCED) != 0 ? SOURCED_BYTES : 0);
 }
 
 /* Bytes between the header and the padding. */
@@ -81,11 +81,13 @@ struct ring_writer {
 void ring_writer_init(struct ring_writer *w, const struct ring *ring, uint64_t pos, uint64_t next_index,
                       uint64_t last_ts, uint32_t term);
 
-/* What goes into a frame besides what the ring knows itself. payload_crc: crc32c(0, key, value, and the expiry with FRAME_EXPIRES). */
+/* What goes into a frame besides what the ring knows itself. payload_crc: crc32c(0, key, value, the expiry with
+ * FRAME_EXPIRES, the version with FRAME_SOURCED). */
 struct ring_entry {
     const void *key;
     const void *value;
-    uint64_t expiry; /* with FRAME_EXPIRES */
+    uint64_t expiry;  /* with FRAME_EXPIRES */
+    uint64_t version; /* with FRAME_SOURCED */
     uint64_t lane_seq;
     uint32_t value_len;
     uint32_t payload_crc;
@@ -188,6 +190,10 @@ static inline uint64_t ring_append(struct ring_writer *w, const struct ring_entr
     if ((e->flags & FRAME_EXPIRES) != 0) {
         bytes_store_racy(payload + e->key_len + e->value_len, &e->expiry, EXPIRY_BYTES);
     }
+    if ((e->flags & FRAME_SOURCED) != 0) {
+        uint32_t behind = ring_extra_bytes(e->flags) - SOURCED_BYTES;
+        bytes_store_racy(payload + e->key_len + e->value_len + behind, &e->version, SOURCED_BYTES);
+    }
     return w->next_index - 1;
 }
 
@@ -213,6 +219,13 @@ static inline bool ring_intact(const struct ring *ring, uint64_t pos) {
     return atomic_load_explicit(&ring->log->leader.reclaimed, memory_order_relaxed) <= pos; /* MO(log.reclaimed) */
 }
 
+#define RING_SOURCE ((uint32_t)(FRAME_SOURCED | FRAME_REACHED))
+
+/* An entry of a source went through no lane, and none but such an entry reaches a revision. */
+static inline bool ring_source_fits(const struct frame *f) {
+    return (f->flags & RING_SOURCE) == 0 || ((f->flags & FRAME_SOURCED) != 0 && f->lane == 0);
+}
+
 static inline bool ring_header_plausible(const struct ring *ring, const struct frame *f, uint64_t index) {
     if (f->index != index || f->length > ring_group_max(ring) ||
         f->length != ring_frame_bytes(f->key_len, (uint64_t)f->value_len + ring_extra_bytes(f->flags))) {
@@ -220,15 +233,20 @@ static inline bool ring_header_plausible(const struct ring *ring, const struct f
     }
     switch (f->type) {
     case FRAME_PUT:
-        return f->key_len > 0 && (f->flags & ~(uint32_t)(FRAME_MORE | FRAME_EXPIRES | FRAME_KEEP)) == 0;
+        return f->key_len > 0 && (f->flags & ~(uint32_t)(FRAME_MORE | FRAME_EXPIRES | FRAME_KEEP | RING_SOURCE)) == 0 &&
+               ring_source_fits(f) && (f->flags & (FRAME_SOURCED | FRAME_EXPIRES)) != FRAME_SOURCED;
     case FRAME_DELETE:
+        return f->key_len > 0 && f->value_len == 0 && (f->flags & ~(uint32_t)(FRAME_MORE | RING_SOURCE)) == 0 &&
+               ring_source_fits(f);
     case FRAME_EXPIRE:
         return f->key_len > 0 && f->value_len == 0 && (f->flags & ~(uint32_t)FRAME_MORE) == 0;
     case FRAME_EVICT:
         return f->key_len > 0 && f->value_len == 0 && (f->flags & ~(uint32_t)FRAME_SMALL) == 0;
     case FRAME_TERM:
-    case FRAME_NOOP:
         return f->key_len == 0 && f->value_len == 0 && (f->flags & ~(uint32_t)FRAME_MORE) == 0;
+    case FRAME_NOOP:
+        return f->key_len == 0 && f->value_len == 0 && (f->flags & ~(uint32_t)(FRAME_MORE | RING_SOURCE)) == 0 &&
+               ring_source_fits(f);
     default:
         return false;
     }
@@ -273,5 +291,8 @@ static inline void ring_prefetch(const struct ring *ring, uint64_t pos, uint64_t
  * `steps` frames away), and the caller uses an older instant. Any thread, wait-free.
  */
 uint64_t ring_timestamp(const struct ring *ring, uint64_t pos, uint64_t index, uint32_t steps);
+
+/* As ring_timestamp(), of a fed domain: the instant as of which the log before entry `index` was complete. 0: also where it never was. */
+uint64_t ring_complete_ts(const struct ring *ring, uint64_t pos, uint64_t index, uint32_t steps);
 
 #endif

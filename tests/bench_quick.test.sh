@@ -20,7 +20,7 @@ left() { # name, pid
     ls /dev/shm 2>/dev/null | grep "tidemark\.bench-$1-$2\." || true
 }
 
-for name in failover join idle memory growth reserve watch make ttl hitratio evict; do
+for name in failover join idle look memory growth reserve watch make ttl hitratio evict; do
     "$bench/$name" --quick --json "$tmp/$name.json" >"$tmp/$name.txt" &
     pid=$!
     running=$pid

@@ -137,9 +137,12 @@ says '"name": "a", "state": "alive", "led": true, "leader": 0'
 expect 0 "stat" stat a
 says '^keys      found [0-9]+, missing [0-9]+, hit ratio [0-9.]+ %; made 0, waited for 0'
 says "leader    replica 0, process $serve"
-says ' r2 +follower +serving'
+says '^  0 r0 +leads +[0-9]+ '
+says '^  2 r2 +serving +[0-9]+ '
 says 'ID +TABLE +USED +LIVE +FREE +WAITING +OVERHEAD +KEYS AT MOST'
 says '^  2 .* [0-9]+$'
+expect 0 "stat --wide" stat a --wide
+says ' r2 +follower +serving'
 expect 0 "stat --json" stat a --json
 says '"tide_hits_total": [0-9]+, "tide_misses_total": [0-9]+, "tide_hit_ratio": [0-9.]+, "tide_made_total": 0, "tide_waited_total": 0'
 for name in tide_commit_index tide_applied_index tide_replication_lag_seconds tide_reads_total \

@@ -53,6 +53,10 @@ expect 4 "get from one replica of a dead domain" get d k3 --replica 1 --max-stal
 expect 0 "stat of a dead domain" stat d --json
 says '"tide_replica_state": "orphan", .*"keys": 5,'
 expect 0 "stat of a dead domain" stat d
+says ' orphan .* 5 +[0-9.]+ % '
+says '^orphan    replica 0 holds 5 keys \([0-9]+ bytes of keys and values\), the log up to 5'
+says "'tide serve d' goes on from it"
+expect 0 "stat of a dead domain, wide" stat d --wide
 says 'orphan +[0-9]+ +5 +0 +0ns +0ns +5 '
 
 # ---- something is left: that is no success
@@ -93,6 +97,9 @@ expect 7 "dump of another version's" dump d
 says 'layout version 99; this one knows'
 grep -Eq 'BAD|CORRUPT' "$work/out" && bad "dump calls another version's damaged"
 expect 0 "ls of another version's" ls
+says '^d +version '
+says '^  why .*layout version 99'
+expect 0 "ls of another version's, wide" ls --wide
 says '^d +version .*layout version 99'
 expect 0 "ls --json of another version's" ls --json
 says '"state": "version", "why": "[^"]*layout version 99'

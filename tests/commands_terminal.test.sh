@@ -32,7 +32,7 @@ harmless() { # file what
     fi
 }
 
-for c in 'stat d' 'stat d --json' 'scan d' 'scan d --json' 'scan d --keys' 'get d text --json' 'ls' 'ls --json' 'dump d' \
+for c in 'stat d' 'stat d --wide' 'top d --once' 'top d --json --once' 'ls --wide' 'stat d --json' 'scan d' 'scan d --json' 'scan d --keys' 'get d text --json' 'ls' 'ls --json' 'dump d' \
     'dump d --json' 'dump d --full' 'dump d.r0' 'verify d' 'verify d --json' 'gc d' 'gc d --json'; do
     # shellcheck disable=SC2086
     expect 0 "$c" $c
@@ -41,7 +41,7 @@ for c in 'stat d' 'stat d --json' 'scan d' 'scan d --json' 'scan d --keys' 'get 
 done
 expect 0 "get --json of a key of control characters" get d "$evil" --json
 harmless "$work/out" "get --json"
-expect 0 "stat" stat d
+expect 0 "stat" stat d --wide
 says 'l\\x1b\]0;owned\\x07\\xc2\\x9b31m'
 says ' größe '
 

@@ -34,5 +34,17 @@ shown=$(nm -D --defined-only "$so" | awk '$3 !~ /^PyInit__tidemark$/ && $2 != "w
 # The example, against the installed package.
 TIDE_SHM_DIR=$tmp timeout 60 "$tmp/venv/bin/python" examples/python-prefork/server.py >"$tmp/log" 2>&1 || { cat "$tmp/log"; echo "the example failed"; exit 1; }
 grep -q '^200 requests, 200 counted, .*: 5 pages were made$' "$tmp/log" || { cat "$tmp/log"; echo "the example: that is not each page once"; exit 1; }
+# The types are those of the module, and calls that are right are right for a strict checker.
+if "$python" -c 'import mypy.stubtest' 2>/dev/null; then
+    cp bindings/python/tests/types_strict.py "$tmp"
+    echo 'tidemark\._types\.NamedTuple' >"$tmp/allowed" # typing's own
+    (cd "$tmp" && "$tmp/venv/bin/python" -m mypy --strict --cache-dir "$tmp/mypy" types_strict.py && "$tmp/venv/bin/python" -m mypy.stubtest tidemark --allowlist allowed) >"$tmp/log" 2>&1 ||
+        { cat "$tmp/log"; echo "the types are wrong"; exit 1; }
+else
+    echo "no mypy: the types were not checked"
+fi
+TIDEMARK_EXAMPLE=$PWD/examples/python-prefork
+export TIDEMARK_EXAMPLE
+"$python" -c 'import gunicorn' 2>/dev/null || echo "no gunicorn: its example was not tried"
 cd bindings/python/tests
 TMPDIR=$tmp timeout 120 "$tmp/venv/bin/python" -X faulthandler -m pytest -q -p no:cacheprovider . || exit 1

@@ -41,9 +41,17 @@
                                .staleness_ns = (stale_us)*US, .max_staleness_ns = 1000 * US, .max_lag = UINT64_MAX     \
     }
 
+/* With a life of so many us. */
+#define LIVES(s, k, v, i, ttl_us, from, to)                                                                            \
+    { TIMES(s, k, from, to), .kind = HISTORY_PUT, .value = (v), .index = (i), .ttl_ns = (ttl_us)*US }
+#define TOUCH(s, k, i, ttl_us, from, to)                                                                               \
+    { TIMES(s, k, from, to), .kind = HISTORY_TOUCH, .index = (i), .ttl_ns = (ttl_us)*US }
+#define ADD(s, k, d, sum, i, ttl_us, from, to)                                                                         \
+    { TIMES(s, k, from, to), .kind = HISTORY_ADD, .delta = (d), .value = (sum), .index = (i), .ttl_ns = (ttl_us)*US }
+
 #define HISTORY(...)                                                                                                   \
     struct history_op ops[] = { __VA_ARGS__ };                                                                         \
-    struct history h = { ops, sizeof(ops) / sizeof(ops[0]) }
+    struct history h = { .ops = ops, .n = sizeof(ops) / sizeof(ops[0]) }
 
 static void expect(struct history *h, enum history_fault_kind kind) {
     struct history_fault f;
@@ -66,7 +74,7 @@ static void expect_search(struct history *h, bool fine) {
 
 static void history_check__nothing__passes(void **state) {
     (void)state;
-    struct history h = { NULL, 0 };
+    struct history h = { .ops = NULL, .n = 0 };
     expect(&h, HISTORY_FINE);
 }
 
@@ -372,6 +380,169 @@ static void history_check__error_that_must_not_occur__fails(void **state) {
     expect(&h, HISTORY_ERROR);
 }
 
+/* ---- lives and evictions ---------------------------------------------------------------------------------------------- */
+
+static void history_check__absent_before_its_life_is_over__fails(void **state) {
+    (void)state;
+    /* Put at 1 .. 2 for 100: over at 101 .. 102. */
+    HISTORY(LIVES(A, 0, 7, 1, 100, 1, 2), GET(B, 0, 0, 0, 1, 99, 100));
+    expect(&h, HISTORY_EARLY);
+    expect_search(&h, false);
+    ops[1].ret_ns = 101 * US; /* it may just be over */
+    expect(&h, HISTORY_FINE);
+    ops[1].index = ops[1].commit = 2; /* and the leader may have removed it */
+    expect(&h, HISTORY_FINE);
+}
+
+static void history_check__absent_late_though_it_has_no_life__fails(void **state) {
+    (void)state;
+    HISTORY(LIVES(A, 0, 7, 1, 0, 1, 2), GET(B, 0, 0, 0, 2, 200, 201));
+    expect(&h, HISTORY_LOST);
+}
+
+static void history_check__read_after_its_life__fails(void **state) {
+    (void)state;
+    HISTORY(LIVES(A, 0, 7, 1, 100, 1, 2), GET(B, 0, 7, 1, 1, 102, 110));
+    expect(&h, HISTORY_FINE); /* it began at the last instant */
+    ops[1].call_ns = 103 * US;
+    expect(&h, HISTORY_LATE);
+    ops[1] = (struct history_op)OLD(B, 0, 7, 1, 1, 100, 120, 121); /* a bound does not help */
+    expect(&h, HISTORY_LATE);
+}
+
+static void history_check__read_again_after_it_was_over__fails(void **state) {
+    (void)state;
+    /* Over at 101 .. 120; C saw at 102 .. 103 that it was. */
+    HISTORY(LIVES(A, 0, 7, 1, 100, 1, 20), GET(C, 0, 0, 0, 1, 102, 103), GET(B, 0, 7, 1, 1, 104, 105));
+    expect(&h, HISTORY_RESURRECTED);
+    ops[2].call_ns = 103 * US; /* at once */
+    expect(&h, HISTORY_FINE);
+    ops[2] = (struct history_op)GET(B, 0, 7, 1, 1, 104, 105);
+    ops[1].index = ops[1].commit = 2; /* of an older state: but the clock is one */
+    ops[2].commit = 2;
+    ops[2].staleness_ns = 500 * US;
+    ops[2].max_staleness_ns = 1000 * US;
+    ops[2].linearizable = false;
+    expect(&h, HISTORY_RESURRECTED);
+}
+
+static void history_check__touched__lives_from_then_on(void **state) {
+    (void)state;
+    HISTORY(LIVES(A, 0, 7, 1, 100, 1, 2), TOUCH(A, 0, 2, 100, 50, 51), GET(B, 0, 7, 2, 2, 140, 141));
+    expect(&h, HISTORY_FINE);
+    ops[2].version = 1; /* the touch made a version */
+    expect(&h, HISTORY_LOST);
+    ops[2] = (struct history_op)GET(B, 0, 0, 0, 2, 140, 141);
+    expect(&h, HISTORY_EARLY);
+    ops[2] = (struct history_op)GET(B, 0, 7, 2, 2, 152, 153);
+    expect(&h, HISTORY_LATE);
+    ops[1].ttl_ns = 10 * US; /* it may also be made shorter */
+    ops[2] = (struct history_op)GET(B, 0, 0, 0, 2, 70, 71);
+    expect(&h, HISTORY_FINE);
+}
+
+static void history_check__touch_of_nothing__fails(void **state) {
+    (void)state;
+    HISTORY(LIVES(A, 0, 7, 1, 100, 1, 2), TOUCH(A, 0, 2, 100, 103, 104));
+    expect(&h, HISTORY_LATE);
+    ops[0] = (struct history_op)DEL(A, 0, 1, 1, 2);
+    expect(&h, HISTORY_WRONG_CAS);
+}
+
+static void history_check__touch_that_found_nothing__needs_a_cause(void **state) {
+    (void)state;
+    HISTORY(LIVES(A, 0, 7, 1, 100, 1, 2), TOUCH(A, 0, 0, 100, 50, 51));
+    ops[1].outcome = HISTORY_MISMATCH;
+    expect(&h, HISTORY_NOT_LINEARIZABLE);
+    ops[1].ret_ns = 101 * US;
+    expect(&h, HISTORY_FINE);
+}
+
+static void history_check__touch_that_was_not_answered__is_found_by_its_version(void **state) {
+    (void)state;
+    HISTORY(LIVES(A, 0, 7, 1, 100, 1, 2), LOSE(A, 0, HISTORY_TOUCH, 0, 50), GET(B, 0, 7, 2, 2, 140, 141));
+    ops[1].ttl_ns = 100 * US;
+    expect(&h, HISTORY_FINE);
+    ops[1].call_ns = 142 * US;
+    expect(&h, HISTORY_TWO_VERSIONS);
+}
+
+static void history_check__cas_and_add_on_what_is_over__fail(void **state) {
+    (void)state;
+    HISTORY(LIVES(A, 0, 7, 1, 100, 1, 2), CAS(A, 0, 1, 7, 8, 2, 103, 104));
+    expect(&h, HISTORY_LATE);
+    ops[1].call_ns = 102 * US;
+    expect(&h, HISTORY_FINE);
+    ops[1] = (struct history_op)ADD(A, 0, 5, 12, 2, 0, 103, 104);
+    expect(&h, HISTORY_LATE);
+    ops[1] = (struct history_op)ADD(A, 0, 5, 5, 2, 0, 103, 104); /* it begins anew */
+    expect(&h, HISTORY_FINE);
+    ops[1] = (struct history_op)ADD(A, 0, 5, 5, 2, 0, 99, 100);
+    expect(&h, HISTORY_EARLY);
+}
+
+static void history_check__adds__each_once_and_the_life_stays(void **state) {
+    (void)state;
+    HISTORY(ADD(A, 0, 5, 5, 1, 100, 1, 2), ADD(A, 0, 70, 75, 2, 0, 50, 51), GET(B, 0, 75, 2, 2, 60, 61),
+            GET(B, 0, 0, 0, 2, 101, 102));
+    expect(&h, HISTORY_FINE);
+    ops[3] = (struct history_op)GET(B, 0, 75, 2, 2, 110, 111);
+    expect(&h, HISTORY_LATE);
+    ops[3] = (struct history_op)ADD(B, 0, 70, 145, 3, 0, 70, 71); /* twice the same: seen by a third */
+    ops[2].value = 145;
+    expect(&h, HISTORY_TWO_VERSIONS);
+    ops[2].value = 75;
+    ops[3].value = 75 + 71; /* not its delta */
+    expect(&h, HISTORY_WRONG_CAS);
+}
+
+static void history_check__add_that_was_not_answered__is_found_by_its_sum(void **state) {
+    (void)state;
+    HISTORY(ADD(A, 0, 5, 5, 1, 0, 1, 2), LOSE(B, 0, HISTORY_ADD, 0, 3), LOSE(C, 0, HISTORY_ADD, 0, 3),
+            GET(A, 0, 7005, 2, 2, 6, 7), ADD(A, 0, 100, 7905, 4, 0, 8, 9));
+    ops[1].delta = 7000;
+    ops[2].delta = 800;
+    expect(&h, HISTORY_FINE);
+    ops[2].delta = 900;
+    expect(&h, HISTORY_WRONG_CAS);
+}
+
+static void history_check__eviction__takes_a_key_that_is_not_kept_and_for_good(void **state) {
+    (void)state;
+    HISTORY(PUT(A, 0, 7, 1, 1, 2), GET(B, 0, 0, 0, 2, 5, 6));
+    expect(&h, HISTORY_LOST);
+    h.evicts = true;
+    expect(&h, HISTORY_FINE);
+    ops[0].keep = true;
+    expect(&h, HISTORY_LOST);
+}
+
+static void history_check__read_again_after_an_eviction__fails(void **state) {
+    (void)state;
+    HISTORY(PUT(A, 0, 7, 1, 1, 2), GET(B, 0, 0, 0, 2, 5, 6), GET(B, 0, 7, 1, 3, 7, 8));
+    h.evicts = true;
+    expect(&h, HISTORY_RESURRECTED);
+    ops[2] = (struct history_op)OLD(C, 0, 7, 1, 1, 3, 7, 8); /* the state before it */
+    expect(&h, HISTORY_FINE);
+}
+
+static void history_check__what_is_left__is_what_it_can_be(void **state) {
+    (void)state;
+    HISTORY(LIVES(A, 0, 7, 1, 100, 1, 2), GET(B, 0, 7, 1, 1, 50, 51));
+    ops[1].left_ns = 52 * US; /* 101 .. 102 without 50 .. 51 */
+    expect(&h, HISTORY_FINE);
+    ops[1].left_ns = 50 * US;
+    expect(&h, HISTORY_FINE);
+    ops[1].left_ns = 49 * US;
+    expect(&h, HISTORY_LIFE);
+    ops[1].left_ns = 53 * US;
+    expect(&h, HISTORY_LIFE);
+    ops[1].left_ns = UINT64_MAX;
+    expect(&h, HISTORY_LIFE);
+    ops[0].ttl_ns = 0;
+    expect(&h, HISTORY_FINE);
+}
+
 /* ---- the search alone --------------------------------------------------------------------------------------------------- */
 
 static void history_search__order_needs_a_search__is_found(void **state) {
@@ -395,7 +566,7 @@ static void history_search__ten_at_once_without_an_order__ends(void **state) {
         ops[40 + i] = (struct history_op)GET(20, 0, i / 2 * 10 + i % 2 + 1, 0, 0, 91 + i / 2 * 100 + i % 2 * 2,
                                              92 + i / 2 * 100 + i % 2 * 2);
     }
-    struct history h = { ops, 44 };
+    struct history h = { .ops = ops, .n = 44 };
     expect_search(&h, false);
 }
 
@@ -411,7 +582,7 @@ static void history_minimise__a_long_history__leaves_the_cause(void **state) {
     ops[200] = (struct history_op)PUT(A, 5, 900, 101, 2000, 2001);
     ops[201] = (struct history_op)PUT(A, 5, 901, 102, 2002, 2003);
     ops[202] = (struct history_op)GET(C, 5, 900, 101, 102, 2004, 2005);
-    struct history h = { ops, 203 };
+    struct history h = { .ops = ops, .n = 203 };
     expect(&h, HISTORY_LOST);
     history_minimise(&h, HISTORY_LOST);
     assert_int_equal(h.n, 3);
@@ -463,6 +634,20 @@ int main(void) {
         cmocka_unit_test(history_check__half_a_batch__fails),
         cmocka_unit_test(history_check__snapshot_of_two_states__fails),
         cmocka_unit_test(history_check__error_that_must_not_occur__fails),
+        cmocka_unit_test(history_check__absent_before_its_life_is_over__fails),
+        cmocka_unit_test(history_check__absent_late_though_it_has_no_life__fails),
+        cmocka_unit_test(history_check__read_after_its_life__fails),
+        cmocka_unit_test(history_check__read_again_after_it_was_over__fails),
+        cmocka_unit_test(history_check__touched__lives_from_then_on),
+        cmocka_unit_test(history_check__touch_of_nothing__fails),
+        cmocka_unit_test(history_check__touch_that_found_nothing__needs_a_cause),
+        cmocka_unit_test(history_check__touch_that_was_not_answered__is_found_by_its_version),
+        cmocka_unit_test(history_check__cas_and_add_on_what_is_over__fail),
+        cmocka_unit_test(history_check__adds__each_once_and_the_life_stays),
+        cmocka_unit_test(history_check__add_that_was_not_answered__is_found_by_its_sum),
+        cmocka_unit_test(history_check__eviction__takes_a_key_that_is_not_kept_and_for_good),
+        cmocka_unit_test(history_check__read_again_after_an_eviction__fails),
+        cmocka_unit_test(history_check__what_is_left__is_what_it_can_be),
         cmocka_unit_test(history_search__order_needs_a_search__is_found),
         cmocka_unit_test(history_search__ten_at_once_without_an_order__ends),
         cmocka_unit_test(history_minimise__a_long_history__leaves_the_cause),

@@ -1,18 +1,23 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A client for tests/metrics_http.test.sh, polite and hostile. AT is PORT (at 127.0.0.1), 6:PORT (at ::1) or a path of a socket.
+ * A client for tests/metrics_http.test.sh and tests/web.test.sh, polite and hostile. AT is PORT (at 127.0.0.1), 6:PORT (at ::1) or a path
+ * of a socket.
  *
  *   tool_http get AT METHOD PATH [HEADER]...   print the whole answer
+ *   tool_http raw AT FILE                      send a file as it is, and print the whole answer
  *   tool_http header AT BYTES                  send one header of so many bytes; 0 when the connection was ended for it
  *   tool_http slow AT                          begin a request and never end it; 0 when the connection was ended for it
  *   tool_http deaf AT PATH                     ask, and read nothing; 0 when the connection was ended for it
- *   tool_http idle AT N AGAIN                  open N connections that say nothing; while all are open ask for /metrics, AGAIN times
+ *   tool_http idle AT N AGAIN [PATH]           open N connections that say nothing, or ask for PATH and read nothing; while all are open ask
+ *                                              for /metrics, or /state.json, AGAIN times
+ *   tool_http stream AT PATH EVENTS            print what comes until so many events are complete
  *   tool_http hold AT                          listen at a port until killed, for a port that is taken
  */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -74,7 +79,7 @@ static size_t read_all(int fd, FILE *out) {
 static size_t get(const char *at, const char *method, const char *path, char **headers, int n, FILE *out) {
     char head[4096];
     int fd = connect_to(at);
-    int length = snprintf(head, sizeof(head), "%s %s HTTP/1.1\r\nHost: x\r\n", method, path);
+    int length = snprintf(head, sizeof(head), "%s %s HTTP/1.1\r\nHost: localhost\r\n", method, path);
     for (int i = 0; i < n; i++) {
         length += snprintf(head + length, sizeof(head) - (size_t)length, "%s\r\n", headers[i]);
     }
@@ -85,11 +90,24 @@ static size_t get(const char *at, const char *method, const char *path, char **h
     return got;
 }
 
+static int raw(const char *at, const char *file) {
+    static char text[65536];
+    FILE *in = fopen(file, "rb");
+    if (!in) {
+        return 2;
+    }
+    size_t size = fread(text, 1, sizeof(text), in);
+    fclose(in);
+    int fd = connect_to(at);
+    send_all(fd, text, size);
+    return read_all(fd, stdout) == 0;
+}
+
 static int header(const char *at, size_t bytes) {
     static char letters[4096];
     int fd = connect_to(at);
     memset(letters, 'a', sizeof(letters));
-    int ended = send_all(fd, "GET /metrics HTTP/1.1\r\nHost: x\r\nX: ", 36) != 0;
+    int ended = send_all(fd, "GET /metrics HTTP/1.1\r\nHost: localhost\r\nX: ", 44) != 0;
     for (size_t sent = 0; !ended && sent < bytes; sent += sizeof(letters)) {
         ended = send_all(fd, letters, sizeof(letters)) != 0;
     }
@@ -114,7 +132,7 @@ static int deaf(const char *at, const char *path) {
     char head[256];
     int fd = connect_to(at), small = 1;
     setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
-    int length = snprintf(head, sizeof(head), "GET %s HTTP/1.1\r\nHost: x\r\n\r\n", path);
+    int length = snprintf(head, sizeof(head), "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", path);
     send_all(fd, head, (size_t)length);
     struct pollfd end = { .fd = fd, .events = POLLRDHUP };
     while (poll(&end, 1, 1000) == 0) {
@@ -122,18 +140,43 @@ static int deaf(const char *at, const char *path) {
     return 0;
 }
 
-static int idle(const char *at, int n, int again) {
+static int idle(const char *at, int n, int again, const char *path) {
     struct rlimit limit = { 4096, 4096 };
+    char head[256];
+    int length = snprintf(head, sizeof(head), "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", path ? path : "");
     setrlimit(RLIMIT_NOFILE, &limit);
     for (int i = 0; i < n; i++) {
-        (void)connect_to(at);
+        int fd = connect_to(at);
+        if (path) {
+            send_all(fd, head, (size_t)length);
+        }
     }
     for (int i = 0; i < again; i++) {
-        if (get(at, "GET", "/metrics", NULL, 0, NULL) < 1000) {
+        if (get(at, "GET", path ? "/state.json" : "/metrics", NULL, 0, NULL) < 1000) {
             return 1;
         }
     }
     return 0;
+}
+
+static int stream(const char *at, const char *path, int events) {
+    char head[256], byte, before = 0;
+    int fd = connect_to(at), seen = 0;
+    bool data = false;
+    int length = snprintf(head, sizeof(head), "GET %s HTTP/1.0\r\nHost: localhost\r\n\r\n", path);
+    send_all(fd, head, (size_t)length);
+    while (seen < events && recv(fd, &byte, 1, 0) == 1) {
+        putchar(byte);
+        if (byte == '{') {
+            data = true;
+        } else if (byte == '\n' && before == '\n') {
+            seen += data;
+            fflush(stdout);
+            data = false;
+        }
+        before = byte;
+    }
+    return seen == events ? 0 : 1;
 }
 
 static int hold(void) {
@@ -158,6 +201,9 @@ int main(int argc, char **argv) {
     if (strcmp(what, "get") == 0 && argc > 4) {
         return get(argv[2], argv[3], argv[4], argv + 5, argc - 5, stdout) == 0;
     }
+    if (strcmp(what, "raw") == 0 && argc > 3) {
+        return raw(argv[2], argv[3]);
+    }
     if (strcmp(what, "header") == 0 && argc > 3) {
         return header(argv[2], (size_t)atoll(argv[3]));
     }
@@ -168,7 +214,10 @@ int main(int argc, char **argv) {
         return deaf(argv[2], argv[3]);
     }
     if (strcmp(what, "idle") == 0 && argc > 4) {
-        return idle(argv[2], atoi(argv[3]), atoi(argv[4]));
+        return idle(argv[2], atoi(argv[3]), atoi(argv[4]), argv[5]);
+    }
+    if (strcmp(what, "stream") == 0 && argc > 4) {
+        return stream(argv[2], argv[3], atoi(argv[4]));
     }
     fputs("see tests/tool_http.c\n", stderr);
     return 2;

@@ -1,20 +1,25 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* `tide ls`: the domains of this machine. */
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "tools/lib/args.h"
 #include "tools/lib/client.h"
+#include "tools/lib/colour.h"
 #include "tools/lib/escape.h"
 #include "tools/dump/peek.h"
 #include "tools/lib/sizes.h"
 #include "tools/tools.h"
 
+#define NAME_COLUMNS 20 /* of the narrow form: with the other columns they are 80 */
+
 static const char HELP[] =
     "Usage: tide ls [OPTION]...\n"
     "List the domains in shared memory. Takes no lock and no slot.\n\n"
+    "  --wide                all columns: sizes of ring and table, too. Else 80 columns, where the names allow it\n"
     "  --json                an object a line: {name, state, why, leader, leader_pid, led, term, replicas, serving,\n"
     "                        orphans, members, dead_members, pids, commit_index, incarnation, ring_bytes,\n"
     "                        table_bytes, memory_bytes, created_unix_ns}\n"
@@ -69,24 +74,79 @@ static void print_json(const struct peek *p) {
     json_out_print(&j, stdout);
 }
 
-static void print_line(const struct peek *p, int width) {
-    char leader[40] = "-", replicas[24], ring[24], table[24], memory[24], why[2 * sizeof(p->why)];
-    sizes_text(p->memory_bytes, memory, sizeof(memory));
-    if (p->state != PEEK_ALIVE && p->state != PEEK_DEAD) {
-        printf("%-*s  %-7s  %-16s  %8s  %7s  %12s  %8s  %8s  %8s  %s\n", width, p->name, state_name(p->state), "-", "-",
-               "-", "-", "-", "-", memory, escape_label(p->why, sizeof(p->why), why, sizeof(why)));
-        return;
-    }
-    if (p->led && p->leader >= 0) {
-        snprintf(leader, sizeof(leader), "r%d (%d)", (int)p->leader, (int)p->leader_pid);
-    }
-    snprintf(replicas, sizeof(replicas), "%u/%u", p->serving, p->replicas + p->orphans);
-    printf("%-*s  %-7s  %-16s  %8s  %7u  %12llu  %8s  %8s  %8s\n", width, p->name, state_name(p->state), leader,
-           replicas, p->members, (unsigned long long)p->commit, sizes_text(p->ring_bytes, ring, sizeof(ring)),
-           sizes_text(p->table_bytes, table, sizeof(table)), memory);
+static enum colour state_colour(enum peek_state s) {
+    return s == PEEK_ALIVE ? COLOUR_GOOD : s == PEEK_DAMAGED ? COLOUR_BAD : COLOUR_WARN;
 }
 
-static int list_all(const struct cli *c) {
+static int is_known(const struct peek *p) {
+    return p->state == PEEK_ALIVE || p->state == PEEK_DEAD;
+}
+
+static const char *leader_text(const struct peek *p, char leader[40]) {
+    if (is_known(p) && p->led && p->leader >= 0) {
+        snprintf(leader, 40, "r%d (%d)", (int)p->leader, (int)p->leader_pid);
+    } else {
+        snprintf(leader, 40, "-");
+    }
+    return leader;
+}
+
+static const char *replicas_text(const struct peek *p, char replicas[24]) {
+    snprintf(replicas, 24, is_known(p) ? "%u/%u" : "-", p->serving, p->replicas + p->orphans);
+    return replicas;
+}
+
+static void print_wide(const struct peek *p, int width) {
+    char leader[40], replicas[24], ring[24], table[24], memory[24], why[2 * sizeof(p->why)];
+    printf("%-*s  ", width, p->name);
+    colour_print(state_colour(p->state), -7, state_name(p->state));
+    printf("  %-16s  %8s  ", leader_text(p, leader), replicas_text(p, replicas));
+    sizes_text(p->memory_bytes, memory, sizeof(memory));
+    if (is_known(p)) {
+        printf("%7u  %12llu  %8s  %8s  %8s\n", p->members, (unsigned long long)p->commit,
+               sizes_text(p->ring_bytes, ring, sizeof(ring)), sizes_text(p->table_bytes, table, sizeof(table)), memory);
+    } else {
+        printf("%7s  %12s  %8s  %8s  %8s  %s\n", "-", "-", "-", "-", memory,
+               escape_label(p->why, sizeof(p->why), why, sizeof(why)));
+    }
+}
+
+/* A name that is longer than its column has a line to itself; so has the reason why a domain cannot be read. */
+static void print_narrow(const struct peek *p, int width) {
+    char leader[40], replicas[24], number[24], memory[24], why[2 * sizeof(p->why)];
+    bool fits = (int)strlen(p->name) <= width;
+    if (!fits) {
+        printf("%s\n", p->name);
+    }
+    printf("%-*s ", width, fits ? p->name : "");
+    colour_print(state_colour(p->state), -7, state_name(p->state));
+    printf(" %-13s %8s ", leader_text(p, leader), replicas_text(p, replicas));
+    sizes_text(p->memory_bytes, memory, sizeof(memory));
+    if (is_known(p)) {
+        snprintf(number, sizeof(number), "%llu", (unsigned long long)p->commit);
+        printf("%7u %12s %7s\n", p->members, number, memory);
+        return;
+    }
+    struct buf text = { 0 };
+    printf("%7s %12s %7s\n", "-", "-", memory);
+    buf_add_text(&text, escape_label(p->why, sizeof(p->why), why, sizeof(why)));
+    colour_paragraph("  why", &text, COLOUR_NARROW);
+}
+
+static void print_head(int width, bool wide) {
+    char head[160];
+    if (wide) {
+        snprintf(head, sizeof(head), "%-*s  %-7s  %-16s  %8s  %7s  %12s  %8s  %8s  %8s", width, "NAME", "STATE",
+                 "LEADER", "REPLICAS", "MEMBERS", "COMMIT", "RING", "TABLE", "MEMORY");
+    } else {
+        snprintf(head, sizeof(head), "%-*s %-7s %-13s %8s %7s %12s %7s", width, "NAME", "STATE", "LEADER", "REPLICAS",
+                 "MEMBERS", "COMMIT", "MEMORY");
+    }
+    colour_print(COLOUR_HEAD, 0, head);
+    putchar('\n');
+}
+
+static int list_all(const struct cli *c, bool wide) {
     char(*names)[64];
     const char *missing = peek_no_directory();
     if (missing) {
@@ -101,9 +161,9 @@ static int list_all(const struct cli *c) {
             width = (int)strlen(names[i]);
         }
     }
+    width = !wide && width > NAME_COLUMNS ? NAME_COLUMNS : width;
     if (!c->json && n > 0) {
-        printf("%-*s  %-7s  %-16s  %8s  %7s  %12s  %8s  %8s  %8s\n", width, "NAME", "STATE", "LEADER", "REPLICAS",
-               "MEMBERS", "COMMIT", "RING", "TABLE", "MEMORY");
+        print_head(width, wide);
     }
     for (int i = 0; i < n; i++) {
         struct peek p;
@@ -112,17 +172,34 @@ static int list_all(const struct cli *c) {
         }
         if (c->json) {
             print_json(&p);
+        } else if (wide) {
+            print_wide(&p, width);
         } else {
-            print_line(&p, width);
+            print_narrow(&p, width);
         }
     }
     free(names);
     return TOOL_OK;
 }
 
+struct options {
+    struct cli cli;
+    bool wide;
+};
+
+static int set_option(void *ctx, int option, char *arg) {
+    struct options *o = ctx;
+    (void)arg;
+    o->cli.json |= option == 'j';
+    o->wide |= option == 'W';
+    return 0;
+}
+
 int tool_ls(int argc, char **argv) {
-    struct cli c = { .tool = argv[0] };
-    int code = cli_only_json(&c, argc, argv, HELP);
+    static const struct option LIST[] = { { "wide", no_argument, NULL, 'W' }, ARGS_LAST_OPTIONS };
+    const struct args_options options = { HELP, "h", LIST, set_option };
+    struct options o = { .cli = { .tool = argv[0] } };
+    int code = args_options(&options, argc, argv, &o);
     if (code != 0) {
         return code;
     }
@@ -130,5 +207,5 @@ int tool_ls(int argc, char **argv) {
         return args_error(argv[0], "unexpected argument: %s ('tide stat %s' tells of one domain)", argv[optind],
                           argv[optind]);
     }
-    return cli_end(&c, list_all(&c));
+    return cli_end(&o.cli, list_all(&o.cli, o.wide));
 }

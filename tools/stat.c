@@ -20,14 +20,17 @@ static const char HELP[] =
     "in the last 10 seconds; and how many reads were served, by reason.\n\n"
     "  --watch TIME          look again every TIME, until SIGINT or until the domain is removed\n"
     "  --count N             with --watch: look N times\n"
+    "  --wide                all columns: role, applied index, delay, p99.9, joins, laps. Else 80 columns\n"
     "  --json                print one JSON object for each look; docs/operations.md lists the names\n"
     "  --help                print this text\n\n"
-    "STATE: serving; joining (copies another replica and catches up); lapped (the log overtook it; it joins anew by\n"
+    "STATE: leads (it serves, too); serving; joining (copies another replica and catches up); lapped (the log overtook "
+    "it; it joins anew by\n"
     "itself); orphan (dead processes left it for a warm start); diverged, failed (serves nothing: restart its "
     "process);\n"
     "dead (its process is gone; 'tide gc' frees the slot); claimed (about to join). Only --json shows stopped "
     "replicas.\n"
-    "JOINS: how often the replica copied another.\n"
+    "LAG: entries that it lacks. STALE: how old its data is. P50, P99: how long entries of the last 10 s took to be\n"
+    "applied. FULL: of its table. READS: that it served; with --watch READS/S. JOINS: how often it copied another.\n"
     "TABLE: the budget of its table, which is LIVE (keys and values), FREE (what puts may take yet), WAITING "
     "(replaced\n"
     "or deleted; free once no reader can have it any more) and OVERHEAD (buckets, headers, rounding, what is kept for\n"
@@ -37,6 +40,7 @@ static const char HELP[] =
 struct options {
     struct cli cli;
     uint64_t watch_ns, count;
+    bool wide;
 };
 
 static int set_option(void *ctx, int option, char *arg) {
@@ -50,6 +54,9 @@ static int set_option(void *ctx, int option, char *arg) {
         return args_duration(arg, &o->watch_ns) == 0 && o->watch_ns >= 1000000 && o->watch_ns <= HOUR_NS
                    ? 0
                    : args_error(o->cli.tool, "--watch must be a time from 1ms to 1h: %s", arg);
+    case 'W':
+        o->wide = true;
+        return 0;
     default:
         o->cli.json = 1;
         return 0;
@@ -60,6 +67,7 @@ static int read_options(int argc, char **argv, struct options *o) {
     static const struct option LIST[] = {
         { "watch", required_argument, NULL, 'w' },
         { "count", required_argument, NULL, 'c' },
+        { "wide", no_argument, NULL, 'W' },
         ARGS_LAST_OPTIONS,
     };
     const struct args_options options = { HELP, "h", LIST, set_option };
@@ -114,6 +122,7 @@ static uint64_t served(const struct stat_look *s) {
 /* What a look needs of the one before. */
 struct before {
     uint64_t at_ns, writes, reads, hits, misses, expired, evicted; /* at_ns 0: there was none */
+    uint64_t of_replica[TIDE_REPLICAS];                            /* reads that it served */
 };
 
 static double rate(uint64_t now, uint64_t before, double seconds) {
@@ -121,8 +130,13 @@ static double rate(uint64_t now, uint64_t before, double seconds) {
 }
 
 static void look_at_rates(struct cli *c, struct stat_look *s, struct before *b) {
-    struct before now = { tide_now(c->domain),   s->info.commit_index, served(s), s->counts.hits, s->counts.misses,
-                          s->info.expired_total, s->info.evicted_total };
+    struct before now = { tide_now(c->domain),   s->info.commit_index,  served(s), s->counts.hits, s->counts.misses,
+                          s->info.expired_total, s->info.evicted_total, { 0 } };
+    for (uint32_t i = 0; i < TIDE_REPLICAS; i++) {
+        for (uint32_t r = 0; r < TIDE_REASON_REFUSED; r++) {
+            now.of_replica[i] += s->peek.reads[i][r];
+        }
+    }
     if (b->at_ns != 0 && now.at_ns > b->at_ns) {
         s->seconds = (double)(now.at_ns - b->at_ns) / 1e9;
         s->writes_s = rate(now.writes, b->writes, s->seconds);
@@ -131,6 +145,9 @@ static void look_at_rates(struct cli *c, struct stat_look *s, struct before *b) 
         s->misses_s = rate(now.misses, b->misses, s->seconds);
         s->expired_s = rate(now.expired, b->expired, s->seconds);
         s->evicted_s = rate(now.evicted, b->evicted, s->seconds);
+        for (uint32_t i = 0; i < TIDE_REPLICAS; i++) {
+            s->replica_reads_s[i] = rate(now.of_replica[i], b->of_replica[i], s->seconds);
+        }
         double looked_up = s->hits_s + s->misses_s;
         s->hit_ratio_now = looked_up > 0 ? s->hits_s / looked_up : -1;
     }
@@ -188,6 +205,7 @@ static int show(struct options *o, struct stat_look *s) {
         if (code != 0) {
             return code;
         }
+        s->wide = o->wide;
         if (clears) {
             fputs("\033[H\033[J", stdout);
         } else if (n > 1 && !o->cli.json) {

@@ -3,6 +3,8 @@
 #ifndef TIDE_TOOLS_STAT_H
 #define TIDE_TOOLS_STAT_H
 
+#include <stdbool.h>
+
 #include "engine/tidemark.h"
 #include "tools/dump/peek.h"
 
@@ -14,7 +16,9 @@ struct stat_look {
     uint64_t by_reason[TIDE_REASONS];
     struct tide_read_counts counts; /* hits, misses, made, waited */
     double hit_ratio;               /* of all keys that were looked up */
-    double seconds;                 /* since the look before this; 0: there was none. The rates are of these */
+    double replica_reads_s[TIDE_REPLICAS];
+    bool wide;      /* the text has all columns, however wide */
+    double seconds; /* since the look before this; 0: there was none. The rates are of these */
     double writes_s, reads_s, hits_s, misses_s, expired_s, evicted_s;
     double hit_ratio_now;  /* of the keys that were looked up since the look before; below 0: none was */
     double fallback_ratio; /* of all reads, those that no replica within the bound served */

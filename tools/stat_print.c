@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdbool.h>
 #include <stdio.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "tools/lib/args.h"
+#include "tools/lib/colour.h"
 #include "tools/lib/escape.h"
+#include "tools/lib/figures.h"
 #include "tools/lib/json_out.h"
 #include "tools/lib/sizes.h"
 #include "tools/stat.h"
@@ -13,6 +16,10 @@
 
 static const char *time_text(uint64_t ns, char buf[32]) {
     return args_duration_text(ns, buf, 32);
+}
+
+static int width_of(const struct stat_look *s) {
+    return s->wide ? 0 : COLOUR_NARROW;
 }
 
 /* On a read-only mount it is no member. */
@@ -29,75 +36,195 @@ static void print_domain(const struct stat_look *s) {
     char created[32] = "?", ring[24], table[24], used[24], memory[24];
     time_t seconds = (time_t)(i->created_unix_ns / 1000000000u);
     struct tm tm;
+    struct buf t = { 0 };
     if (gmtime_r(&seconds, &tm)) {
         strftime(created, sizeof(created), "%Y-%m-%d %H:%M:%SZ", &tm);
     }
-    printf("domain    %s, incarnation %016llx, created %s\n", i->name, (unsigned long long)i->incarnation, created);
+    buf_printf(&t, "%s, incarnation %016llx, created %s", i->name, (unsigned long long)i->incarnation, created);
+    colour_paragraph("domain", &t, width_of(s));
     if (i->led && i->leader >= 0) {
         printf("leader    replica %d, process %d, term %llu\n", i->leader, i->leader_pid, (unsigned long long)i->term);
     } else {
-        printf("leader    nobody, last term %llu\n", (unsigned long long)i->term);
+        fputs("leader    ", stdout);
+        colour_print(COLOUR_BAD, 0, "nobody");
+        printf(", last term %llu\n", (unsigned long long)i->term);
     }
-    printf("log       commit %llu, ring %s, %s used (%.1f %%)\n", (unsigned long long)i->commit_index,
-           sizes_text(i->ring_bytes, ring, sizeof(ring)), sizes_text(i->ring_used_bytes, used, sizeof(used)),
-           100 * s->ring_used_ratio);
-    printf("members   %u living (%u dead)%s; tables of %s, %s of shared memory in all\n", s->peek.members, s->peek.dead,
-           among_them(&s->peek) ? ", this command among them" : "", sizes_text(i->table_bytes, table, sizeof(table)),
-           sizes_text(s->peek.memory_bytes, memory, sizeof(memory)));
+    buf_printf(&t, "commit %llu, ring %s, %s used (%.1f %%)", (unsigned long long)i->commit_index,
+               sizes_text(i->ring_bytes, ring, sizeof(ring)), sizes_text(i->ring_used_bytes, used, sizeof(used)),
+               100 * s->ring_used_ratio);
+    colour_paragraph("log", &t, width_of(s));
+    buf_printf(&t, "%u living (%u dead)%s; tables of %s, %s of shared memory in all", s->peek.members, s->peek.dead,
+               among_them(&s->peek) ? ", this command among them" : "",
+               sizes_text(i->table_bytes, table, sizeof(table)),
+               sizes_text(s->peek.memory_bytes, memory, sizeof(memory)));
+    colour_paragraph("members", &t, width_of(s));
     printf("lapped    %llu times a follower was left behind\n", (unsigned long long)i->lapped_total);
     printf("removed   %llu keys expired, %llu were evicted\n", (unsigned long long)i->expired_total,
            (unsigned long long)i->evicted_total);
 }
 
 static void print_reads(const struct stat_look *s) {
-    int any = 0;
-    printf("reads    ");
+    struct buf t = { 0 };
     for (int r = 0; r < TIDE_REASONS; r++) {
         if (s->by_reason[r] != 0) {
-            printf("%s %s %llu", any++ ? "," : "", tide_reason_name((enum tide_reason)r),
-                   (unsigned long long)s->by_reason[r]);
+            buf_printf(&t, "%s%s %llu", t.size > 0 ? ", " : "", tide_reason_name((enum tide_reason)r),
+                       (unsigned long long)s->by_reason[r]);
         }
     }
-    if (any) {
-        printf("; fell back %.2f %%\n", 100 * s->fallback_ratio);
+    if (t.size > 0) {
+        buf_printf(&t, "; fell back %.2f %%", 100 * s->fallback_ratio);
     } else {
-        printf(" none\n");
+        buf_add_text(&t, "none");
     }
+    colour_paragraph("reads", &t, width_of(s));
 }
 
 static void print_cache(const struct stat_look *s) {
-    printf("keys      found %llu, missing %llu, hit ratio %.2f %%; made %llu, waited for %llu\n",
-           (unsigned long long)s->counts.hits, (unsigned long long)s->counts.misses, 100 * s->hit_ratio,
-           (unsigned long long)s->counts.made, (unsigned long long)s->counts.waited);
+    struct buf t = { 0 };
+    buf_printf(&t, "found %llu, missing %llu, hit ratio %.2f %%; made %llu, waited for %llu",
+               (unsigned long long)s->counts.hits, (unsigned long long)s->counts.misses, 100 * s->hit_ratio,
+               (unsigned long long)s->counts.made, (unsigned long long)s->counts.waited);
+    colour_paragraph("keys", &t, width_of(s));
     if (s->seconds > 0) {
-        printf("rates     in the last %.1f s: %.0f writes/s, %.0f reads/s, %.0f keys found/s, %.0f missing/s, %.0f "
-               "expired/s, %.0f evicted/s",
-               s->seconds, s->writes_s, s->reads_s, s->hits_s, s->misses_s, s->expired_s, s->evicted_s);
+        buf_printf(&t,
+                   "in the last %.1f s: %.0f writes/s, %.0f reads/s, %.0f keys found/s, %.0f missing/s, %.0f "
+                   "expired/s, %.0f evicted/s",
+                   s->seconds, s->writes_s, s->reads_s, s->hits_s, s->misses_s, s->expired_s, s->evicted_s);
         if (s->hit_ratio_now >= 0) {
-            printf("; hit ratio %.2f %%", 100 * s->hit_ratio_now);
+            buf_printf(&t, "; hit ratio %.2f %%", 100 * s->hit_ratio_now);
         }
-        putchar('\n');
+        colour_paragraph("rates", &t, width_of(s));
     }
 }
+
+/* ---- replicas ---- */
 
 /* Its process is gone, and no process has freed its slot yet. */
 static int is_dead(const struct stat_look *s, const struct tide_replica_info *r) {
     return r->state != TIDE_STATE_ORPHAN && r->state != TIDE_STATE_STOPPED && (s->peek.living >> r->id & 1) == 0;
 }
 
-static const char *role_name(const struct stat_look *s, const struct tide_replica_info *r) {
-    return s->info.led && s->info.leader == (int32_t)r->id ? "leader" : "follower";
+static int leads(const struct stat_look *s, const struct tide_replica_info *r) {
+    return s->info.led && s->info.leader == (int32_t)r->id;
 }
 
-static void print_replica(const struct stat_look *s, const struct tide_replica_info *r) {
+static const char *role_name(const struct stat_look *s, const struct tide_replica_info *r) {
+    return leads(s, r) ? "leader" : "follower";
+}
+
+static const char *state_name(const struct stat_look *s, const struct tide_replica_info *r) {
+    return is_dead(s, r) ? "dead" : tide_state_name(r->state);
+}
+
+static enum colour state_colour(const struct stat_look *s, const struct tide_replica_info *r) {
+    if (is_dead(s, r) || r->state == TIDE_STATE_LAPPED || r->state == TIDE_STATE_DIVERGED ||
+        r->state == TIDE_STATE_FAILED) {
+        return COLOUR_BAD;
+    }
+    return r->state == TIDE_STATE_SERVING ? COLOUR_GOOD : COLOUR_WARN;
+}
+
+static void print_replica_wide(const struct stat_look *s, const struct tide_replica_info *r) {
     char stale[32], delay[32], p50[32], p99[32], p999[32], label[ESCAPE_LABEL_BYTES];
     escape_label(r->label, sizeof(r->label), label, sizeof(label));
-    printf("%3u  %-10s  %-8s  %-8s  %7d  %12llu  %8llu  %9s  %7s  %10llu  %9s  %9s  %9s  %5llu  %6llu\n", r->id, label,
-           role_name(s, r), is_dead(s, r) ? "dead" : tide_state_name(r->state), r->pid,
+    printf("%3u  %-10s  %-8s  ", r->id, label, role_name(s, r));
+    colour_print(state_colour(s, r), -8, state_name(s, r));
+    printf("  %7d  %12llu  %8llu  %9s  %7s  %10llu  %9s  %9s  %9s  %5llu  %6llu\n", r->pid,
            (unsigned long long)r->applied_index, (unsigned long long)r->lag, time_text(r->staleness_ns, stale),
            time_text(r->apply_delay_ns, delay), (unsigned long long)r->keys, time_text(r->lag_p50_ns, p50),
            time_text(r->lag_p99_ns, p99), time_text(r->lag_p999_ns, p999), (unsigned long long)r->joins,
            (unsigned long long)r->lapped);
+}
+
+/* A label in so many columns; what is longer ends with a star. Its characters are counted, not its bytes. */
+static void print_label(const struct tide_replica_info *r, size_t columns) {
+    char label[ESCAPE_LABEL_BYTES];
+    size_t n = 0, at = 0, cut = 0;
+    escape_label(r->label, sizeof(r->label), label, sizeof(label));
+    for (; label[at] != '\0'; at++) {
+        bool starts = ((unsigned char)label[at] & 0xc0) != 0x80;
+        n += starts;
+        cut = starts && n == columns ? at : cut;
+    }
+    if (n > columns) {
+        printf("%.*s*", (int)cut, label);
+    } else {
+        printf("%s%*s", label, (int)(columns - n), "");
+    }
+}
+
+static uint64_t reads_of(const struct stat_look *s, uint32_t id) {
+    uint64_t n = 0;
+    for (uint32_t r = 0; r < TIDE_REASON_REFUSED; r++) {
+        n += s->peek.reads[id][r];
+    }
+    return n;
+}
+
+static void print_replica(const struct stat_look *s, const struct tide_replica_info *r) {
+    char text[7][FIGURES_BYTES];
+    bool known = r->table_bytes != 0, serves = r->state == TIDE_STATE_SERVING && !is_dead(s, r);
+    double reads = s->seconds > 0 ? s->replica_reads_s[r->id] : (double)reads_of(s, r->id);
+    printf("%3u ", r->id);
+    print_label(r, 9);
+    putchar(' ');
+    colour_print(state_colour(s, r), -8, serves && leads(s, r) ? "leads" : state_name(s, r));
+    printf(" %7d %6s %6s %6s %6s %6s %6s %7s\n", r->pid, figures_count((double)r->lag, text[0]),
+           figures_time(r->staleness_ns, text[1]), figures_time(r->lag_p50_ns, text[2]),
+           figures_time(r->lag_p99_ns, text[3]), figures_count(known ? (double)r->keys : -1, text[4]),
+           figures_share(known ? 1 - (double)r->table_free_bytes / (double)r->table_bytes : -1, text[5]),
+           figures_count(reads, text[6]));
+}
+
+static void print_replicas(const struct stat_look *s) {
+    char head[120];
+    snprintf(head, sizeof(head), "%3s %-9s %-8s %7s %6s %6s %6s %6s %6s %6s %7s", "ID", "LABEL", "STATE", "PID", "LAG",
+             "STALE", "P50", "P99", "KEYS", "FULL", s->seconds > 0 ? "READS/S" : "READS");
+    if (s->wide) {
+        printf("\n%3s  %-10s  %-8s  %-8s  %7s  %12s  %8s  %9s  %7s  %10s  %9s  %9s  %9s  %5s  %6s\n", "ID", "LABEL",
+               "ROLE", "STATE", "PID", "APPLIED", "LAG", "STALENESS", "DELAY", "KEYS", "LAG P50", "P99", "P99.9",
+               "JOINS", "LAPPED");
+    } else {
+        putchar('\n');
+        colour_print(COLOUR_HEAD, 0, head);
+        putchar('\n');
+    }
+    for (size_t i = 0; i < s->n; i++) {
+        if (s->replicas[i].state == TIDE_STATE_STOPPED) {
+            continue;
+        }
+        if (s->wide) {
+            print_replica_wide(s, &s->replicas[i]);
+        } else {
+            print_replica(s, &s->replicas[i]);
+        }
+    }
+}
+
+/* What the dead left, and what can be done with it. */
+static void print_orphans(const struct stat_look *s) {
+    bool any = false;
+    for (size_t i = 0; i < s->n; i++) {
+        const struct tide_replica_info *r = &s->replicas[i];
+        struct buf t = { 0 };
+        char size[24];
+        if (r->state != TIDE_STATE_ORPHAN) {
+            continue;
+        }
+        fputs(any ? "" : "\n", stdout);
+        any = true;
+        if (r->table_bytes != 0) {
+            buf_printf(&t, "replica %u holds %llu keys (%s%s of keys and values), the log up to %llu of %llu: ", r->id,
+                       (unsigned long long)r->keys, sizes_text(r->table_live_bytes, size, sizeof(size)),
+                       r->table_live_bytes < 1024 ? " bytes" : "", (unsigned long long)r->applied_index,
+                       (unsigned long long)s->info.commit_index);
+            buf_printf(&t, "'tide serve %s' goes on from it, if it proves whole", s->info.name);
+        } else {
+            buf_printf(&t, "replica %u: its table cannot be read; 'tide dump %s.r%u' says why", r->id, s->info.name,
+                       r->id);
+        }
+        colour_paragraph("orphan", &t, width_of(s));
+    }
 }
 
 /* What each table's budget is used for. */
@@ -124,14 +251,8 @@ void stat_print_text(const struct stat_look *s) {
     print_domain(s);
     print_reads(s);
     print_cache(s);
-    printf("\n%3s  %-10s  %-8s  %-8s  %7s  %12s  %8s  %9s  %7s  %10s  %9s  %9s  %9s  %5s  %6s\n", "ID", "LABEL", "ROLE",
-           "STATE", "PID", "APPLIED", "LAG", "STALENESS", "DELAY", "KEYS", "LAG P50", "P99", "P99.9", "JOINS",
-           "LAPPED");
-    for (size_t i = 0; i < s->n; i++) {
-        if (s->replicas[i].state != TIDE_STATE_STOPPED) {
-            print_replica(s, &s->replicas[i]);
-        }
-    }
+    print_replicas(s);
+    print_orphans(s);
     print_memory(s);
 }
 

@@ -135,6 +135,8 @@ static uint32_t list_args(struct bench_options *o, struct bench_arg out[ARGS_MAX
                   "write the result as JSON (docs/bench.md); - is stdout, without the table", .wants = "a file name"),
         BENCH_ARG(TEXT, "out", "DIR", &o->out_dir, "write report.html, result.json, and .hgrm and .hlog files",
                   .wants = "a directory name"),
+        BENCH_ARG(TEXT, "compare", "OLD.json", &o->compare_path,
+                  "afterwards, compare with an older result: medians with the spread of both", .wants = "a file name"),
     };
     _Static_assert(sizeof(args) / sizeof(args[0]) <= ARGS_MAX, "room for all");
     memcpy(out, args, sizeof(args));

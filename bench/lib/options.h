@@ -55,6 +55,7 @@ struct bench_options {
     const char *name;      /* of the domain; NULL: "readscale-PID" */
     const char *json_path; /* "-": stdout */
     const char *out_dir;
+    const char *compare_path; /* of an older result */
 };
 
 /*

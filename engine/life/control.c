@@ -46,7 +46,7 @@ static struct replica *control_new(struct tide *d, const struct tide_replica_opt
     r->cpu = o->cpu;
     r->spin_ns = o->spin_ns;
     r->view.board = &d->log->replicas[id];
-    r->scratch = malloc(TIDE_KEY_MAX);
+    r->scratch = malloc(REPLICA_SCRATCH_BYTES);
     if (r->scratch == NULL) {
         free(r);
         return NULL;
@@ -71,6 +71,8 @@ static void control_prepare_board(struct replica_board *b, const struct tide_rep
     control_label(b, o, id);
     atomic_store(&b->applied, 0);
     atomic_store(&b->applied_ts, 0);
+    atomic_store(&b->source_revision, 0); /* MO(source.held): nobody reads it before it serves */
+    atomic_store(&b->source_ts, 0);       /* MO(source.held) */
     atomic_store(&b->role, o->role);
     atomic_store(&b->apply_delay_ns, o->role == TIDE_LEADER ? 0 : o->apply_delay_ns);
     atomic_store(&b->pid, (uint32_t)getpid());
@@ -171,6 +173,13 @@ static int control_claim(struct tide *d, const struct tide_replica_opts *o) {
 static int control_start(struct tide *d, const struct tide_replica_opts *o, uint32_t *id_out) {
     if (o->role == TIDE_LEADER && d->seq.leader != NULL) {
         return TIDE_ERR_BUSY;
+    }
+    if (d->fed && d->feed == NULL && (o->role == TIDE_LEADER || o->candidate != 0)) {
+        tide_logf(d, TIDE_LOG_ERROR,
+                  "%s is fed by \"%s\": only a process that feeds it may lead it (tide_feed_open(), tide serve "
+                  "--upstream); others follow",
+                  d->name, d->words.source);
+        return TIDE_ERR_FED;
     }
     uint64_t passed = 0;
     int error, id;

@@ -68,6 +68,9 @@ static int domain_create(struct tide *d, const struct tide_opts *asked, const st
     log->table_bytes = o->table_bytes;
     log->expected_keys = o->expected_keys;
     log->evict = o->evict;
+    if (o->source != NULL) {
+        memcpy(log->source, o->source, strlen(o->source));
+    }
     log->default_ttl_ns = o->default_ttl_ns == TIDE_TTL_NONE ? 0 : o->default_ttl_ns;
     atomic_store(&log->leader.leader, -1);
     clock_init(&log->clock);
@@ -86,6 +89,36 @@ static int domain_create(struct tide *d, const struct tide_opts *asked, const st
         segment_discard(&d->segment);
     }
     return error;
+}
+
+/* Can it be the kind of a source? */
+static bool domain_is_source(const char *text) {
+    size_t n = strnlen(text, LAYOUT_SOURCE);
+    bool good = n > 0 && n < LAYOUT_SOURCE;
+    for (size_t i = 0; i < n && good; i++) {
+        good = text[i] > 0x20 && text[i] < 0x7f;
+    }
+    return good;
+}
+
+/* May the domain that is to be made be fed like this? The source decides what is there, so that nothing else may. */
+static bool domain_takes_source(struct tide *d, const struct tide_opts *o) {
+    if (o->source == NULL) {
+        return true;
+    }
+    if (!domain_is_source(o->source)) {
+        tide_logf(d, TIDE_LOG_ERROR, "a source's kind has 1 to %u printable characters of ASCII, and no blanks",
+                  LAYOUT_SOURCE - 1);
+        return false;
+    }
+    if (o->evict != TIDE_EVICT_NONE || (o->default_ttl_ns != 0 && o->default_ttl_ns != TIDE_TTL_NONE)) {
+        tide_logf(d, TIDE_LOG_ERROR,
+                  "%s: a domain that is fed by \"%s\" does not evict, and has no time to live of its own (--evict, "
+                  "--ttl): its source decides what is there",
+                  d->name, o->source);
+        return false;
+    }
+    return true;
 }
 
 /* Copy the words that nobody changes once the domain is made, and check the copy. */
@@ -107,6 +140,8 @@ static int domain_check(struct tide *d) {
         bad = "how long a slow follower is waited for";
     } else if (w.evict > EVICT_S3FIFO) {
         bad = "its policy of eviction";
+    } else if (memchr(w.source, 0, sizeof(w.source)) == NULL || (w.source[0] != 0 && !domain_is_source(w.source))) {
+        bad = "the kind of its source";
     } else if (clock_check(&log->clock) != 0) {
         bad = "its clock, or this processor cannot read it";
     }
@@ -288,6 +323,7 @@ static int domain_open(struct tide *d, const struct tide_opts *asked, const stru
     }
     d->log = (struct log_segment *)d->segment.base;
     d->hash_seed = d->words.hash_seed;
+    d->fed = d->words.source[0] != 0;
     d->ring =
         (struct ring){ .log = d->log, .bytes = d->words.ring_bytes, .slow_follower_ns = d->words.slow_follower_ns };
     d->write_timeout_ns = o->write_timeout_ns;
@@ -345,7 +381,7 @@ int tide_open(struct tide **out, const char *name, const struct tide_opts *opts)
     d->log_fn = o->log;
     d->log_ctx = o->log_ctx;
     memcpy(d->name, name, strlen(name));
-    int error = sizes_settle(d, o, &settled);
+    int error = domain_takes_source(d, o) ? sizes_settle(d, o, &settled) : TIDE_ERR_INVALID;
     if (error == 0) {
         fork_hold_off();
         error = domain_open(d, o, &settled);

@@ -137,8 +137,8 @@ static inline int join_put(struct join_copy *copy, const struct visited *from, u
         return TIDE_ERR_CORRUPT;
     }
     uint32_t node;
-    bool expires = from->payload_bytes > from->key_len + from->value_len;
-    copy->status = table_node_new(w, from->key_len, node_word(from->value_len, expires), &node);
+    size_t extra = from->payload_bytes - from->key_len - from->value_len;
+    copy->status = table_node_new(w, from->key_len, node_word(from->value_len, extra), &node);
     if (copy->status != ARENA_OK) {
         return -1;
     }
@@ -291,6 +291,7 @@ static int join_begin(struct replica *r, struct join_state *j) {
     }
     if (error == 0) {
         lane_copy_notes(r, donor);
+        source_copy_notes(r, donor);
     }
     rcu_exit();
     if (error == TIDE_ERR_CORRUPT || error == TIDE_ERR_DIVERGED) {
@@ -317,6 +318,7 @@ static int join_begin(struct replica *r, struct join_state *j) {
     donor = join_donor(r, j->donor, j->source);
     if (donor != NULL) {
         lane_copy_notes(r, donor);
+        source_copy_notes(r, donor);
         table_expect(&r->writer, foreign_buckets(donor));
     }
     rcu_exit();

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "engine/life/sizes.h"
 
+#include <string.h>
+
 #define SIZES_RING_DEFAULT (UINT64_C(16) << 20)
 #define SIZES_RING_LEAST (UINT64_C(256) << 10) /* that a default shrinks to */
 #define SIZES_TABLE_DEFAULT (UINT64_C(64) << 20)
@@ -88,5 +90,6 @@ void sizes_fit(struct tide *d, const struct tide_opts *asked, struct tide_opts *
 bool sizes_differ(const struct domain_words *w, const struct tide_opts *asked) {
     return (asked->ring_bytes != 0 && asked->ring_bytes != w->ring_bytes) ||
            (asked->table_bytes != 0 && asked->table_bytes != w->table_bytes) ||
-           (asked->evict != TIDE_EVICT_NONE && asked->evict != w->evict);
+           (asked->evict != TIDE_EVICT_NONE && asked->evict != w->evict) ||
+           (asked->source != NULL && strcmp(asked->source, w->source) != 0);
 }

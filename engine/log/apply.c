@@ -25,10 +25,11 @@
 struct apply_part {
     struct frame f;
     uint64_t pos;
-    uint64_t hash; /* puts: of the key */
-    uint32_t crc;  /* puts: of key and value */
-    uint32_t node; /* puts: filled, not published */
-    bool ahead;    /* puts: the node is not counted yet */
+    uint64_t hash;    /* puts: of the key */
+    uint64_t version; /* a source's */
+    uint32_t crc;     /* puts: of key and value */
+    uint32_t node;    /* puts: filled, not published */
+    bool ahead;       /* puts: the node is not counted yet */
 };
 #define APPLY_BATCH_MAX 65536u
 
@@ -42,7 +43,7 @@ static inline bool apply_checks_out(const struct replica *r, const struct apply_
 }
 
 static inline enum arena_status apply_node(struct replica *r, struct apply_part *p) {
-    uint32_t word = node_word(p->f.value_len, (p->f.flags & FRAME_EXPIRES) != 0);
+    uint32_t word = node_word(p->f.value_len, ring_extra_bytes(p->f.flags));
     if (p->ahead) {
         return table_node_ahead(&r->writer, p->f.key_len, word, &p->node) ? ARENA_OK : ARENA_WAIT;
     }
@@ -74,6 +75,7 @@ static inline enum apply_status apply_make(struct replica *r, struct apply_part 
     case RING_OK:
         break;
     }
+    p->version = 0;
     if (p->f.type != FRAME_PUT) {
         return APPLY_OK;
     }
@@ -92,15 +94,31 @@ static inline enum apply_status apply_make(struct replica *r, struct apply_part 
     if (__builtin_expect((p->f.flags & FRAME_KEEP) != 0, 0)) {
         table_node_keep(table_node_at(&r->writer.t, p->node));
     }
+    if (__builtin_expect((p->f.flags & FRAME_SOURCED) != 0, 0)) {
+        memcpy(&p->version, key + payload - SOURCED_BYTES, SOURCED_BYTES);
+    }
     p->hash = table_hash(&r->writer.t, key, p->f.key_len);
     __builtin_prefetch(table_bucket_at(&r->writer.t, table_bucket_of(p->hash, r->writer.buckets)));
     return APPLY_OK;
 }
 
-static enum apply_status apply_delete(struct replica *r, const struct apply_part *p) {
-    bytes_copy_racy(r->scratch, ring_payload(&r->domain->ring, p->pos), p->f.key_len);
-    if (!apply_checks_out(r, p, crc32c(0, r->scratch, p->f.key_len))) {
+/* Copy out the payload of an entry that is no put, and check it. *version: the source's, if it has one. */
+static enum apply_status apply_payload(struct replica *r, const struct apply_part *p, uint64_t *version) {
+    size_t bytes = ring_payload_bytes(&p->f); /* no value: fits */
+    bytes_copy_racy(r->scratch, ring_payload(&r->domain->ring, p->pos), bytes);
+    if (!apply_checks_out(r, p, crc32c(0, r->scratch, bytes))) {
         return apply_torn(r, p->pos);
+    }
+    if ((p->f.flags & FRAME_SOURCED) != 0) {
+        memcpy(version, r->scratch + p->f.key_len, SOURCED_BYTES);
+    }
+    return APPLY_OK;
+}
+
+static enum apply_status apply_delete(struct replica *r, const struct apply_part *p, uint64_t *version) {
+    enum apply_status status = apply_payload(r, p, version);
+    if (status != APPLY_OK) {
+        return status;
     }
     uint64_t hash = table_hash(&r->writer.t, r->scratch, p->f.key_len);
     if (r->writer.evict != NULL && p->f.type == FRAME_EVICT) {
@@ -133,15 +151,16 @@ static inline void apply_ask(const struct replica *r, const struct apply_part *p
 /* Second step: make it part of the table. */
 static inline enum apply_status apply_take(struct replica *r, const struct apply_part *p) {
     enum apply_status status;
+    uint64_t version = p->version;
     if (p->f.type == FRAME_PUT) {
         if (p->ahead) {
             table_node_count(&r->writer, p->node);
         }
         status = table_publish(&r->writer, p->node, p->hash, p->f.index, p->crc) == 0 ? APPLY_OK : APPLY_FULL;
     } else if (ring_removes(&p->f)) {
-        status = apply_delete(r, p);
+        status = apply_delete(r, p, &version);
     } else {
-        status = apply_checks_out(r, p, 0) ? APPLY_OK : apply_torn(r, p->pos);
+        status = apply_payload(r, p, &version);
     }
     if (status == APPLY_OK) {
         r->applied = p->f.index;
@@ -149,6 +168,9 @@ static inline enum apply_status apply_take(struct replica *r, const struct apply
         r->last_ts = p->f.commit_ts;
         if (p->f.lane != 0) {
             lane_note(r, p->f.lane, p->f.lane_seq, p->f.index);
+        }
+        if (__builtin_expect((p->f.flags & FRAME_SOURCED) != 0, 0)) {
+            source_note(r, p->f.flags, version, p->f.lane_seq);
         }
         replica_note_index(r);
     }

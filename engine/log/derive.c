@@ -194,10 +194,14 @@ int derive_all(const struct tide *d, const struct replica *r, struct seq_request
             m->looked = true;
         }
         *crc = m->value == NULL ? m->own_crc : crc32c(crc32c(0, op->key, op->key_len), m->value, m->value_size);
-        if (m->expiry != NEVER_EXPIRES) {
+        if (!seq_removes(op) && derive_expires(q, i)) {
             *crc = crc32c(*crc, &m->expiry, EXPIRY_BYTES);
         }
-        uint64_t value_bytes = seq_removes(op) ? 0 : derive_value_size(q, i) + node_extra_bytes(derive_word(q, i));
+        if (q->source != NULL) {
+            *crc = crc32c(*crc, &m->version, SOURCED_BYTES);
+        }
+        uint64_t value_bytes =
+            seq_removes(op) ? (q->source != NULL ? SOURCED_BYTES : 0) : derive_value_size(q, i) + derive_extra(q, i);
         q->ring_bytes += ring_frame_bytes(op->key_len, value_bytes);
     }
     return q->ring_bytes <= ring_group_max(&d->ring) ? 0 : TIDE_ERR_TOO_BIG;

@@ -33,11 +33,15 @@ static inline size_t derive_value_size(const struct seq_request *q, size_t i) {
     return derive_has_value(q, i) ? q->more[i].value_size : q->ops[i].value_size;
 }
 static inline bool derive_expires(const struct seq_request *q, size_t i) {
-    return q->more != NULL && q->more[i].expiry != NEVER_EXPIRES;
+    return q->source != NULL || (q->more != NULL && q->more[i].expiry != NEVER_EXPIRES);
+}
+/* Bytes behind the value. A source's entry has both fields. */
+static inline size_t derive_extra(const struct seq_request *q, size_t i) {
+    return q->source != NULL ? EXPIRY_BYTES + SOURCED_BYTES : derive_expires(q, i) ? EXPIRY_BYTES : 0;
 }
 /* Its lengths as a node has them. */
 static inline uint32_t derive_word(const struct seq_request *q, size_t i) {
-    return node_word(derive_value_size(q, i), derive_expires(q, i));
+    return node_word(derive_value_size(q, i), derive_extra(q, i));
 }
 
 #endif

@@ -91,13 +91,18 @@ static void seq_apply(struct replica *r, struct seq_request *q) {
         struct seq_op *p = &q->prepared[i];
         uint64_t index = ++r->applied;
         if (seq_removes(op)) {
-            table_delete(&r->writer, p->hash, op->key, op->key_len, index);
+            if ((uint32_t)op->kind != SEQ_OP_NOTE) {
+                table_delete(&r->writer, p->hash, op->key, op->key_len, index);
+            }
         } else if (table_publish(&r->writer, p->node, p->hash, index, p->payload_crc) != 0) {
             table_note_damage(&r->writer.t, r->writer.t.seg, "its table, which has no overflow bucket for an entry,");
         }
         replica_note_index(r);
     }
     q->index = r->applied;
+    if (q->source != NULL) {
+        source_note(r, q->source->more ? 0 : FRAME_REACHED, q->source->revision, q->lane_seq);
+    }
     if (q->lane != 0) {
         lane_note(r, q->lane, q->lane_seq, q->index);
     }
@@ -318,8 +323,11 @@ static enum arena_status seq_make_nodes(struct replica *r, struct seq_request *q
         uint8_t *key = table_node_key(table_node_at(&r->writer.t, *node));
         bytes_copy(key, op->key, op->key_len);
         bytes_copy(key + op->key_len, derive_value(q, i), node_value_len(word));
-        if (node_expires(word)) {
+        if (node_has_expiry(word)) {
             bytes_copy(key + op->key_len + node_value_len(word), &q->more[i].expiry, EXPIRY_BYTES);
+        }
+        if (q->source != NULL) {
+            bytes_copy(key + op->key_len + node_value_len(word) + EXPIRY_BYTES, &q->more[i].version, SOURCED_BYTES);
         }
         if (q->more != NULL && (q->more[i].flags & TIDE_KEEP) != 0) {
             table_node_keep(table_node_at(&r->writer.t, *node));
@@ -335,6 +343,9 @@ static uint8_t seq_frame_flags(const struct seq_request *q, size_t i) {
         flags |= derive_expires(q, i) ? FRAME_EXPIRES : 0;
         flags |= (q->more[i].flags & TIDE_KEEP) != 0 ? FRAME_KEEP : 0;
     }
+    if (q->source != NULL) {
+        flags |= FRAME_SOURCED | (i + 1 == q->count && !q->source->more ? FRAME_REACHED : 0);
+    }
     return (uint8_t)(flags | q->prepared[i].flags);
 }
 
@@ -349,6 +360,7 @@ static void seq_append(struct sequencer *s, const struct seq_request *q, uint64_
             .value = derive_value(q, i),
             .value_len = seq_removes(op) ? 0 : (uint32_t)derive_value_size(q, i),
             .expiry = q->more != NULL ? q->more[i].expiry : 0,
+            .version = q->source != NULL ? q->more[i].version : 0,
             .payload_crc = q->prepared[i].payload_crc,
             .key_len = (uint16_t)op->key_len,
             .lane = q->lane,
@@ -373,6 +385,23 @@ static int seq_look(struct tide *d, struct seq_group *g, struct seq_request *q) 
         error = derive_all(d, r, q, &when);
     }
     return table_is_damaged(&r->writer.t) ? seq_refuses(r) : error;
+}
+
+/* A fed domain takes entries of its source, which have revisions that rise; and its own, which remove what has expired. */
+static int seq_take_source(struct tide *d, struct seq_request *q) {
+    struct sequencer *s = &d->seq;
+    if (q->source == NULL && q->sweep == NULL) {
+        return TIDE_ERR_FED;
+    }
+    if (q->source != NULL) {
+        if (q->source->revision <= s->leader->source.revision) {
+            return TIDE_ERR_REVISION;
+        }
+        /* Before the commit: whoever has seen an entry finds a revision here that is no less than its own. */
+        atomic_store(&d->log->feed.position, q->source->revision);
+    }
+    q->lane_seq = atomic_load(&s->complete_ts);
+    return 0;
 }
 
 /* Fill the leader's own request with keys that have expired. False: there are none. */
@@ -447,6 +476,14 @@ static void seq_take(struct tide *d, struct seq_group *g, struct seq_request *q)
         replica_stop_serving(s->leader);
         seq_answer(q, seq_refuses(s->leader));
         return;
+    }
+    if (__builtin_expect(d->fed, 0)) {
+        seq_flush(d, g); /* then the leader's replica knows which revision the log holds */
+        int error = seq_take_source(d, q);
+        if (error != 0) {
+            seq_answer(q, error);
+            return;
+        }
     }
     if (q->sweep != NULL) {
         seq_flush(d, g);
@@ -672,10 +709,14 @@ void seq_lead(struct tide *d, struct replica *leader, uint32_t term, bool announ
     agree_lead(leader);
     leader->writer.waits = seq_waits;
     leader->writer.waits_ctx = d;
+    if (d->fed) { /* what was complete stays complete; an instant to come cannot be one */
+        uint64_t ts = atomic_load(&d->log->feed.complete_ts); /* MO(feed.complete) */
+        atomic_store(&s->complete_ts, ts <= clock_stamp(&d->log->clock) ? ts : 0);
+    }
     atomic_store(&s->here, true);
     atomic_store(&d->log->leader.term, term);
     if (announce) {
-        struct ring_entry e = { .type = FRAME_TERM };
+        struct ring_entry e = { .type = FRAME_TERM, .lane_seq = atomic_load(&s->complete_ts) };
         ring_reserve(&s->ring, ring_frame_bytes(0, 0));
         ring_append(&s->ring, &e, clock_stamp(&d->log->clock));
         KILL_POINT("takeover.unannounced");

@@ -13,9 +13,9 @@
 #include "shm/park.h"
 
 /* Kinds that only the leader makes, beside those of tidemark.h. */
-enum seq_op_kind { SEQ_OP_EVICT = 16, SEQ_OP_EXPIRE = 17 };
+enum seq_op_kind { SEQ_OP_EVICT = 16, SEQ_OP_EXPIRE = 17, SEQ_OP_NOTE = 18 /* a revision of the source, and no key */ };
 
-/* Does it remove the key: no node is made, no value written? */
+/* Does it remove the key, or have none: no node is made, no value written? */
 static inline bool seq_removes(const struct tide_op *op) {
     return op->kind == TIDE_OP_DELETE || (uint32_t)op->kind >= SEQ_OP_EVICT;
 }
@@ -28,6 +28,8 @@ static inline enum frame_type seq_frame_type(const struct tide_op *op) {
         return FRAME_EVICT;
     case SEQ_OP_EXPIRE:
         return FRAME_EXPIRE;
+    case SEQ_OP_NOTE:
+        return FRAME_NOOP;
     default:
         return FRAME_PUT;
     }
@@ -52,8 +54,9 @@ static inline bool seq_looks(const struct tide_op *op) {
 struct seq_more {
     uint64_t ttl_ns;
     int64_t delta;
-    uint32_t flags;  /* enum tide_write_flags */
-    uint32_t before; /* the number + 1 of the last operation before it that has the same key; 0: none */
+    uint64_t version; /* a source's */
+    uint32_t flags;   /* enum tide_write_flags */
+    uint32_t before;  /* the number + 1 of the last operation before it that has the same key; 0: none */
     /* What the sequencer works out: */
     int64_t result;
     const void *value; /* NULL: the operation's own */
@@ -70,13 +73,20 @@ struct seq_more {
 
 struct seq_sweep;
 
+/* A group of entries of a fed domain's source: engine/write/feed.c. */
+struct seq_source {
+    uint64_t revision;
+    bool more; /* the log does not hold the revision yet after this group */
+};
+
 enum seq_done { SEQ_PENDING = 0, SEQ_ASLEEP = 1, SEQ_DONE = 2 };
 
 struct seq_request {
     const struct tide_op *ops;
     struct seq_op *prepared;
-    struct seq_more *more;   /* as many; NULL: puts, deletes and cas without a ttl or flags */
-    struct seq_sweep *sweep; /* the leader's own request */
+    struct seq_more *more;           /* as many; NULL: puts, deletes and cas without a ttl or flags */
+    struct seq_sweep *sweep;         /* the leader's own request */
+    const struct seq_source *source; /* NULL but in a fed domain; `more` says each operation's version */
     size_t count;
     uint64_t ring_bytes; /* of all frames */
     uint64_t lane_seq;

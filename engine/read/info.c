@@ -5,6 +5,7 @@
 #include "engine/table/cancel.h"
 #include "engine/replica/bound.h"
 #include "engine/replica/foreign.h"
+#include "engine/replica/source.h"
 #include "engine/replica/sized.h"
 #include "engine/read/reader.h"
 #include "shm/bytes.h"
@@ -19,6 +20,22 @@
 
 uint64_t tide_now(struct tide *d) {
     return clock_now(&d->log->clock);
+}
+
+static void info_source(const struct tide *d, struct tide_info *out) {
+    const struct feed_board *f = &d->log->feed;
+    uint64_t complete = atomic_load(&f->complete_ts); /* MO(feed.complete) */
+    memcpy(out->source, d->words.source, sizeof(out->source));
+    bytes_copy_racy(out->source_note, f->note, sizeof(out->source_note));
+    out->source_note[sizeof(out->source_note) - 1] = 0;
+    out->source_revision = atomic_load(&f->position);
+    out->complete_revision = atomic_load(&f->complete_revision); /* MO(feed.complete) */
+    out->probes_begun = atomic_load(&f->begun);
+    out->probes_done = atomic_load(&f->done); /* MO(feed.done) */
+    out->writes_open = atomic_load(&f->writes_open);
+    uint64_t now = clock_now(&d->log->clock);
+    out->complete_ns = complete == 0 ? TIDE_UNBOUNDED : now > complete ? now - complete : 0;
+    out->bound_wanted_ns = source_bound_wanted(d, now);
 }
 
 int tide_info(struct tide *d, struct tide_info *out) {
@@ -61,6 +78,9 @@ int tide_info(struct tide *d, struct tide_info *out) {
     for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
         uint32_t state = board_state(&log->replicas[i]);
         found.replicas += state != REPLICA_FREE && state != REPLICA_STOPPED;
+    }
+    if (d->fed) {
+        info_source(d, &found);
     }
     SIZED_GIVE(out, &found);
     return 0;
@@ -129,7 +149,9 @@ int tide_replica_info(struct tide *d, uint32_t id, struct tide_replica_info *out
         .joins = atomic_load(&b->joins),
         .lapped = atomic_load(&b->lapped),
     };
-    if (applied < commit) {
+    if (d->fed) {
+        found.staleness_ns = source_staleness(d, b, &applied);
+    } else if (applied < commit) {
         found.staleness_ns = bound_staleness(d, b, &applied);
         found.staleness_ns = applied < commit ? found.staleness_ns : 0;
     }
@@ -168,9 +190,16 @@ int tide_replica_digest(struct tide *d, uint32_t id, uint64_t *index, uint64_t *
     return board_get_digest(&d->log->replicas[id], index, digest) ? 0 : TIDE_ERR_BUSY;
 }
 
-/* How many replicas have applied `index`. *behind: one that has not, or NULL. living: replicas of dead members do not
+/* Has the replica what the token stands for? */
+static bool info_has(const struct tide *d, const struct replica_board *b, const struct tide_token *token) {
+    return token->incarnation == TIDE_REVISION && d->fed ? source_holds(d, b, token->index)
+                                                         : board_applied(b) >= token->index;
+}
+
+/* How many replicas have applied it. *behind: one that has not, or NULL. living: replicas of dead members do not
  * count; finding that out costs a system call for each. */
-static uint32_t info_have(const struct tide *d, uint64_t index, bool living, const struct replica_board **behind) {
+static uint32_t info_have(const struct tide *d, const struct tide_token *token, bool living,
+                          const struct replica_board **behind) {
     const struct log_segment *log = d->log;
     uint32_t have = 0;
     *behind = NULL;
@@ -179,7 +208,7 @@ static uint32_t info_have(const struct tide *d, uint64_t index, bool living, con
         if (board_state(b) != REPLICA_SERVING) {
             continue;
         }
-        if (board_applied(b) >= index) {
+        if (info_has(d, b, token)) {
             have += !living || member_lives(d->segment.fd, log, board_owner(b), d->member);
         } else {
             *behind = b;
@@ -196,13 +225,14 @@ int tide_wait_applied(struct tide *d, const struct tide_token *token, uint32_t n
     if (tide_forked(d)) {
         return TIDE_ERR_FORKED;
     }
-    if (token->incarnation != d->words.header.incarnation) {
+    bool revision = d->fed && token->incarnation == TIDE_REVISION;
+    if (!revision && token->incarnation != d->words.header.incarnation) {
         return TIDE_ERR_INCARNATION;
     }
     uint64_t start = clock_monotonic_ns();
     for (;;) {
         const struct replica_board *behind;
-        if (info_have(d, token->index, false, &behind) >= n && info_have(d, token->index, true, &behind) >= n) {
+        if (info_have(d, token, false, &behind) >= n && info_have(d, token, true, &behind) >= n) {
             return 0;
         }
         if (atomic_load(&d->closed) != 0) {

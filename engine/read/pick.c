@@ -2,6 +2,7 @@
 /* A reader picks its replica here, or falls back when none satisfies the bound. Source: docs/design.md, *Reads*. */
 #include "engine/table/cancel.h"
 #include "engine/replica/bound.h"
+#include "engine/replica/source.h"
 #include "engine/replica/foreign.h"
 #include "engine/read/reader.h"
 #include "shm/clock.h"
@@ -24,12 +25,19 @@ struct pick_round {
     bool found;
     bool any_reached_fence;
     bool any_serving;
+    bool incomplete;     /* a fed domain: a replica serves, and does not hold what the source had at any instant */
     uint64_t stuck;      /* serving replicas that this read could not be served by: reader.avoid */
     uint64_t unattached; /* bit k: replica k serves, but another process runs it and it is not mapped here yet */
 };
 
-static void pick_consider(const struct tide_reader *r, const struct tide_bound *bound, uint64_t fence, uint32_t id,
-                          struct pick_round *round) {
+/* What a read must reflect. */
+struct pick_fence {
+    uint64_t index;
+    struct source_need source; /* of a fed domain */
+};
+
+static void pick_consider(const struct tide_reader *r, const struct tide_bound *bound, const struct pick_fence *fence,
+                          uint32_t id, struct pick_round *round) {
     if ((r->avoid >> id & 1) != 0) {
         bool serves = board_state(&r->domain->log->replicas[id]) == REPLICA_SERVING;
         round->stuck |= serves ? UINT64_C(1) << id : 0;
@@ -41,8 +49,11 @@ static void pick_consider(const struct tide_reader *r, const struct tide_bound *
         round->unattached |= serves ? UINT64_C(1) << id : 0;
         return;
     }
-    struct bound_look look = bound_check(r->domain, replica->board, bound, fence);
+    struct bound_look look = r->domain->fed
+                                 ? source_check(r->domain, replica->board, bound, fence->index, &fence->source)
+                                 : bound_check(r->domain, replica->board, bound, fence->index);
     if (look.miss == BOUND_NOT_SERVING) {
+        round->incomplete |= look.staleness_ns == UINT64_MAX;
         return;
     }
     struct verdict v = {
@@ -67,7 +78,8 @@ static void pick_consider(const struct tide_reader *r, const struct tide_bound *
 
 /* Look at the replicas. The caller has a section open. Sticky begins with the home and round robin with its turn; both
  * take the first replica that satisfies the bound. Freshest looks at all. */
-static void pick_look(struct tide_reader *r, const struct tide_bound *bound, uint64_t fence, struct pick_round *round) {
+static void pick_look(struct tide_reader *r, const struct tide_bound *bound, const struct pick_fence *fence,
+                      struct pick_round *round) {
     *round = (struct pick_round){ 0 };
     uint32_t first = r->home;
     if (r->policy == TIDE_ROUND_ROBIN) {
@@ -90,15 +102,17 @@ static void pick_look(struct tide_reader *r, const struct tide_bound *bound, uin
 }
 
 /* A read's fence: the greater of the session's and the call's. The call's must belong to this incarnation. */
-static int pick_fence(const struct tide_reader *r, const struct tide_bound *bound, uint64_t *fence) {
-    *fence = r->fence;
+static int pick_fence(const struct tide_reader *r, const struct tide_bound *bound, struct pick_fence *fence) {
+    *fence = (struct pick_fence){ r->fence, { r->revision, r->question } };
     if (bound->min.index == 0 && bound->min.incarnation == 0) {
         return 0;
     }
-    if (bound->min.incarnation != r->domain->words.header.incarnation) {
+    bool revision = bound->min.incarnation == TIDE_REVISION && r->domain->fed;
+    if (!revision && bound->min.incarnation != r->domain->words.header.incarnation) {
         return TIDE_ERR_INCARNATION;
     }
-    *fence = bound->min.index > *fence ? bound->min.index : *fence;
+    uint64_t *of = revision ? &fence->source.revision : &fence->index;
+    *of = bound->min.index > *of ? bound->min.index : *of;
     return 0;
 }
 
@@ -140,7 +154,8 @@ static int pick_leader_missing(struct tide *d, int32_t id) {
 static void pick_add_stuck(const struct tide *d, uint32_t id, struct verdict *v) {
     uint64_t commit = board_commit(d->log), index = board_applied(&d->log->replicas[id]);
     if (index >= v->index) {
-        uint64_t staleness_ns = bound_staleness(d, &d->log->replicas[id], &index);
+        uint64_t staleness_ns = d->fed ? source_staleness(d, &d->log->replicas[id], &index)
+                                       : bound_staleness(d, &d->log->replicas[id], &index);
         v->id = id;
         v->leader = reader_board_leads(&d->log->replicas[id]);
         v->index = index;
@@ -205,11 +220,42 @@ static int pick_nothing(const struct tide *d, const struct pick_round *round, in
     if (closed != 0) {
         return -(int)closed;
     }
-    return round->any_serving || round->stuck != 0 ? 0 : trouble != 0 ? trouble : TIDE_ERR_NO_REPLICA;
+    bool any = round->any_serving || round->stuck != 0 || round->incomplete;
+    return any ? 0 : trouble != 0 ? trouble : TIDE_ERR_NO_REPLICA;
+}
+
+/* A fed domain's read waits: for the answer of its question to the source, then for a replica. 1: look again. Else an error: nothing came in
+ * time. Not inside a section. */
+static int pick_await_source(struct tide_reader *r, const struct tide_bound *bound, struct replica_board *nearest,
+                             uint64_t now, uint64_t start, uint32_t *rounds) {
+    struct tide *d = r->domain;
+    bool leader = bound->fallback == TIDE_FALLBACK_LEADER;
+    uint64_t until = clock_after(start, bound->wait_ns);
+    if (leader && now >= until && !(atomic_load(&d->seq.here) || member_led_elsewhere(d->segment.fd))) {
+        return TIDE_ERR_NO_LEADER;
+    }
+    until = leader ? clock_after(until, PICK_LEADER_NS) : until;
+    if (now >= until) {
+        return TIDE_ERR_TIMEOUT;
+    }
+    if (r->question == 0) {
+        r->question = source_ask(d);
+    } else if (!source_answered(d, r->question)) {
+        source_await(d, r->question, until - now);
+    } else if (nearest != NULL) {
+        pick_wait(d, nearest, rounds, now, until);
+    } else {
+        park_nap(PICK_SEARCH_NS);
+        (*rounds)++;
+    }
+    if (*rounds >= (nearest != NULL ? PICK_SPINS : 0) + PICK_STUCK_NAPS) {
+        r->avoid = 0; /* as below */
+    }
+    return 1;
 }
 
 /* No replica satisfies the bound now. 1: look again. 0: *v serves, and the section is open. Else an error. */
-static int pick_fall_back(struct tide_reader *r, const struct tide_bound *bound, uint64_t fence,
+static int pick_fall_back(struct tide_reader *r, const struct tide_bound *bound, const struct pick_fence *fence,
                           struct pick_round *round, uint64_t start, uint32_t *rounds, int trouble, struct verdict *v) {
     struct tide *d = r->domain;
     CANCEL_HOLD_OFF();
@@ -217,7 +263,10 @@ static int pick_fall_back(struct tide_reader *r, const struct tide_bound *bound,
     *v = round->nearest;
     v->fence_missed = round->any_serving && !round->any_reached_fence;
     v->waited_ns = now - start;
-    bool ahead = fence > board_commit(d->log);
+    bool ahead = fence->index > board_commit(d->log);
+    if (d->fed && !round->any_serving) {
+        v->staleness_ns = UINT64_MAX;
+    }
     if (bound->fallback == TIDE_FALLBACK_STALE && round->any_serving && !ahead) {
         v->reason = TIDE_REASON_STALE_BY_CHOICE;
         v->breach = true;
@@ -239,6 +288,9 @@ static int pick_fall_back(struct tide_reader *r, const struct tide_bound *bound,
     if (!waits) {
         return TIDE_ERR_REFUSED;
     }
+    if (d->fed) {
+        return pick_await_source(r, bound, nearest, now, start, rounds);
+    }
     if (now - start < bound->wait_ns) {
         uint64_t until = clock_after(start, bound->wait_ns);
         if (nearest != NULL) {
@@ -253,7 +305,7 @@ static int pick_fall_back(struct tide_reader *r, const struct tide_bound *bound,
         return 1;
     }
     if (bound->fallback == TIDE_FALLBACK_LEADER) {
-        return pick_leader(r, fence, start, clock_after(clock_after(start, bound->wait_ns), PICK_LEADER_NS), v);
+        return pick_leader(r, fence->index, start, clock_after(clock_after(start, bound->wait_ns), PICK_LEADER_NS), v);
     }
     return nothing != 0 ? nothing : TIDE_ERR_TIMEOUT;
 }
@@ -271,9 +323,21 @@ static uint64_t pick_attach(struct tide *d, uint64_t wanted, int *trouble) {
     return wanted;
 }
 
+/* The end of a fed domain's read: the feed learns how fresh data are to be; and what came after the time to wait came by the fallback. */
+static void pick_fed(const struct tide_reader *r, const struct tide_bound *bound, struct verdict *v) {
+    struct tide *d = r->domain;
+    if (bound->max_staleness_ns != 0 && bound->max_staleness_ns != TIDE_UNBOUNDED) {
+        source_hint(d, bound->max_staleness_ns, clock_now(&d->log->clock));
+    }
+    if (v->reason == TIDE_REASON_WAITED && bound->fallback == TIDE_FALLBACK_LEADER && v->waited_ns >= bound->wait_ns) {
+        v->reason = TIDE_REASON_REDIRECTED;
+    }
+}
+
 int reader_pick(struct tide_reader *r, const struct tide_bound *bound, struct verdict *v) {
     struct tide *d = r->domain;
-    uint64_t fence = 0, start = 0, attached = 0;
+    uint64_t start = 0, attached = 0;
+    struct pick_fence fence;
     uint32_t rounds = 0;
     int trouble = 0;
     bool invalid = bound->fallback > TIDE_FALLBACK_STALE;
@@ -285,7 +349,8 @@ int reader_pick(struct tide_reader *r, const struct tide_bound *bound, struct ve
     for (;;) {
         struct pick_round round;
         rcu_enter();
-        pick_look(r, bound, fence, &round);
+        fence.source.question = r->question;
+        pick_look(r, bound, &fence, &round);
         if (round.unattached & ~attached) {
             rcu_exit();
             attached |= pick_attach(d, round.unattached & ~attached, &trouble);
@@ -297,14 +362,20 @@ int reader_pick(struct tide_reader *r, const struct tide_bound *bound, struct ve
                 v->waited_ns = clock_monotonic_ns() - start;
                 v->reason = TIDE_REASON_WAITED;
             }
+            if (__builtin_expect(d->fed, 0)) {
+                pick_fed(r, bound, v);
+            }
             return 0;
         }
         if (start == 0) {
             r->since = r->since != 0 ? r->since : clock_monotonic_ns();
             start = r->since;
         }
-        error = pick_fall_back(r, bound, fence, &round, start, &rounds, trouble, v);
+        error = pick_fall_back(r, bound, &fence, &round, start, &rounds, trouble, v);
         if (error <= 0) {
+            if (d->fed) {
+                pick_fed(r, bound, v);
+            }
             return error;
         }
     }

@@ -47,6 +47,7 @@ int read_begin(struct tide_reader *r, const struct tide_bound *bound, const stru
         return 0;
     }
     r->since = 0;
+    r->question = 0;
     return reader_pick(r, bound, v);
 }
 

@@ -47,7 +47,8 @@ static inline int read_value(const struct table *t, const struct table_node *n, 
         return READ_EXPIRED;
     }
     /* MO(node.index): relaxed; reached through MO(table.slot). */
-    *f = (struct found){ len.value, atomic_load_explicit(&n->index, memory_order_relaxed), expiry };
+    uint64_t index = atomic_load_explicit(&n->index, memory_order_relaxed);
+    *f = (struct found){ len.value, table_node_version(n, &len, index), expiry };
     if (len.value > buf_size) {
         return TIDE_ERR_BUFFER;
     }

@@ -158,7 +158,7 @@ int tide_reader_open(struct tide *d, const struct tide_reader_opts *opts, struct
     thread_identify();
     r->owner = reader_self();
     r->domain = d;
-    r->policy = o->policy;
+    r->policy = d->fed && o->policy == TIDE_STICKY ? READER_FED : o->policy;
     r->mask = o->replicas != 0 ? o->replicas : UINT64_MAX;
     r->home = reader_home(d, o, r->mask);
     reader_begin_counts(r);
@@ -180,10 +180,19 @@ int tide_reader_close(struct tide_reader *r) {
     return 0;
 }
 
+/* The session's fence as a revision: what the log holds by now is no less than what the session has seen. */
+static struct tide_token reader_revision(const struct tide_reader *r) {
+    /* The leader stores `position` before it commits what has that revision. */
+    uint64_t position = r->fence != 0 ? atomic_load(&r->domain->log->feed.position) : 0;
+    position = position > r->revision ? position : r->revision;
+    return (struct tide_token){ position != 0 ? TIDE_REVISION : 0, position };
+}
+
 int tide_reader_token(struct tide_reader *r, struct tide_token *out) {
     int error = reader_check(r);
     if (error == 0 && out != NULL) {
-        *out = (struct tide_token){ r->domain->words.header.incarnation, r->fence };
+        *out =
+            r->domain->fed ? reader_revision(r) : (struct tide_token){ r->domain->words.header.incarnation, r->fence };
     }
     return error != 0 ? error : out == NULL ? TIDE_ERR_INVALID : 0;
 }
@@ -197,6 +206,10 @@ int tide_reader_observe(struct tide_reader *r, const struct tide_token *token) {
         return TIDE_ERR_INVALID;
     }
     if (token->index == 0 && token->incarnation == 0) {
+        return 0;
+    }
+    if (r->domain->fed && token->incarnation == TIDE_REVISION) {
+        r->revision = token->index > r->revision ? token->index : r->revision;
         return 0;
     }
     if (token->incarnation != r->domain->words.header.incarnation) {

@@ -21,7 +21,9 @@ struct tide_reader {
     _Atomic uint64_t *home_fresh;
     uint64_t owner; /* reader_self() of its thread */
     struct tide *domain;
-    uint64_t fence; /* the highest index that the session has read at or written */
+    uint64_t fence;    /* the highest index that the session has read at or written */
+    uint64_t revision; /* a fed domain: the highest that the session must see */
+    uint64_t question; /* during one read of a fed domain: what was asked of the source; 0: nothing yet */
     uint32_t home;
     uint32_t policy;
     uint64_t mask;          /* bit k: replica k may be used */
@@ -60,6 +62,8 @@ static inline uint64_t reader_here(void) {
 static inline uint64_t reader_near(void) {
     return thread_here() + 1;
 }
+
+#define READER_FED 0x100u /* added to `policy`, so that no short way is taken in a fed domain */
 
 #define READER_NOT_QUICK (UINT64_MAX - 1) /* equals neither of these in any thread */
 

@@ -154,7 +154,8 @@ static int section_peek(struct tide_reader *r, const void *key, size_t key_len, 
     *value = table_node_key(n) + key_len;
     *value_size = len.value;
     if (version != NULL) {
-        *version = atomic_load_explicit(&n->index, memory_order_relaxed); /* MO(node.index) */
+        *version =
+            table_node_version(n, &len, atomic_load_explicit(&n->index, memory_order_relaxed)); /* MO(node.index) */
     }
     return 0;
 }
@@ -189,7 +190,7 @@ static int section_scan_node(void *ctx, const struct visited *n) {
         .key_len = n->key_len,
         .value = n->value,
         .value_size = n->value_len,
-        .version = n->index,
+        .version = n->version,
         .ttl_ns = instant_left(scan->when, n->expiry),
         .flags = (n->flags & NODE_KEEP) != 0 ? TIDE_KEEP : 0,
     };

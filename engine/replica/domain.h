@@ -33,6 +33,8 @@ struct view {
     struct lag_windows *lag_windows;
 };
 
+#define REPLICA_SCRATCH_BYTES (TIDE_KEY_MAX + 16u)
+
 /* A replica that this process runs. */
 struct replica {
     struct view view;
@@ -48,9 +50,15 @@ struct replica {
     struct lane_done
         done[LAYOUT_LANES];    /* engine/log/lane_notes.h: these are believed; the segment has copies for newcomers */
     _Atomic uint64_t delay_ns; /* this word is believed; the board's is for others to see */
-    uint8_t *scratch;          /* TIDE_KEY_MAX bytes: a delete's key, copied out */
-    uint64_t joined_at;        /* the index at which it last joined anew */
-    struct apply_part *parts;  /* the entries of a batch, with their nodes */
+    uint8_t *scratch;          /* REPLICA_SCRATCH_BYTES: a delete's key, and what follows it, copied out */
+    /* A fed domain's, as of `applied`: engine/replica/source.h. */
+    struct {
+        uint64_t revision; /* everything up to it */
+        uint64_t part;     /* 1: and a part of something newer */
+        uint64_t ts;       /* complete as of this instant */
+    } source;
+    uint64_t joined_at;       /* the index at which it last joined anew */
+    struct apply_part *parts; /* the entries of a batch, with their nodes */
     size_t parts_room;
 
     uint64_t table_bytes;
@@ -84,9 +92,12 @@ struct sequencer {
     /* The lane thread sleeps until this instant. Whoever adds what expires before rouses it and sets this to 0. 0: no need. */
     _Atomic uint64_t alarm;
     bool waits_told; /* that writes wait for a section, this time */
+    /* A fed domain's: what is in the log is complete as of this instant. Any thread of the feed stores it. */
+    _Atomic uint64_t complete_ts;
 };
 
 struct lane_server;
+struct tide_feed;
 
 /* The words of a log segment that never change. Shared memory is input: another process may change the segment's words
  * later. So they are copied once, the copy is checked, and only the copy is used. */
@@ -100,7 +111,8 @@ struct domain_words {
     uint64_t expected_keys;
     uint64_t default_ttl_ns;
     uint32_t evict;
-    uint32_t reserved[13];
+    char source[LAYOUT_SOURCE];
+    uint32_t reserved[3];
 };
 _Static_assert(sizeof(struct domain_words) == offsetof(struct log_segment, clock) &&
                    offsetof(struct domain_words, reserved) == offsetof(struct log_segment, reserved),
@@ -113,6 +125,7 @@ struct tide {
     struct ring ring;
     _Atomic(struct view *) views[LAYOUT_REPLICAS];
     _Atomic uint32_t closed; /* 0, or why this handle is unusable: an error number, positive */
+    bool fed;                /* its entries come from a source: engine/replica/source.h */
 
     struct sequencer seq;
 
@@ -126,6 +139,7 @@ struct tide {
     uint64_t write_timeout_ns;
     size_t put_short;           /* tide_put() itself puts values below this size */
     struct lane_server *server; /* serves other processes' lanes while we lead */
+    struct tide_feed *feed;     /* engine/write/feed.h; NULL: this handle cannot lead a fed domain */
     pthread_t steward;          /* waits for the leader's byte: engine/life/takeover.h */
     bool steward_runs;
     uint32_t steward_tries; /* failed tries to lead, in a row */

@@ -85,6 +85,12 @@ const char *tide_strerror(int code) {
         return "the value is no number that can be added to";
     case TIDE_ERR_OVERFLOW:
         return "the sum leaves 64 bits";
+    case TIDE_ERR_FED:
+        return "the domain's entries come from a source, and only its feed may do this; or they do not, or from "
+               "another "
+               "source";
+    case TIDE_ERR_REVISION:
+        return "the log holds this revision of the source already, or a later one";
     case TIDE_ERR_READ_ONLY:
         return "the domain's files cannot be written from here (a read-only mount), so this handle only looks";
     }

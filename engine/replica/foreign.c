@@ -132,6 +132,15 @@ static uint64_t foreign_expiry(const struct foreign_node *n) {
     return expiry;
 }
 
+/* The version that reads tell: the source's, where the node has one. Checked as above. */
+static uint64_t foreign_told_version(const struct foreign_node *n) {
+    uint64_t version = n->index;
+    if (n->extra > EXPIRY_BYTES) {
+        bytes_copy_racy(&version, table_node_key(n->at) + n->key_len + n->value_len + EXPIRY_BYTES, SOURCED_BYTES);
+    }
+    return version;
+}
+
 static enum foreign_status foreign_take(const struct view *v, struct foreign_node *n, uint64_t at, struct instant *when,
                                         uint64_t epoch, void *buf, size_t buf_size, struct found *out) {
     enum foreign_status status = foreign_version(v, n, at, epoch);
@@ -141,7 +150,7 @@ static enum foreign_status foreign_take(const struct view *v, struct foreign_nod
     if (status != FOREIGN_OK) {
         return status;
     }
-    uint64_t expiry = foreign_expiry(n);
+    uint64_t expiry = foreign_expiry(n), version = foreign_told_version(n);
     if (n->extra != 0 && !foreign_whole(n)) {
         return FOREIGN_LOST;
     }
@@ -157,7 +166,7 @@ static enum foreign_status foreign_take(const struct view *v, struct foreign_nod
         return FOREIGN_LOST;
     }
     out->size = n->value_len;
-    out->version = n->index;
+    out->version = version;
     out->expiry = expiry;
     return fits ? FOREIGN_OK : FOREIGN_SMALL;
 }
@@ -293,11 +302,17 @@ int foreign_visit_bucket(const struct view *v, uint64_t b, uint64_t at, struct f
                 .value_len = n.value_len,
                 .payload_bytes = (size_t)n.key_len + n.value_len + n.extra,
                 .index = n.index,
+                .version = n.index,
                 .expiry = NEVER_EXPIRES,
                 .payload_crc = n.crc,
                 .flags = n.flags,
             };
-            memcpy(&node.expiry, node.value + n.value_len, n.extra);
+            if (n.extra != 0) {
+                memcpy(&node.expiry, node.value + n.value_len, EXPIRY_BYTES);
+            }
+            if (n.extra > EXPIRY_BYTES) {
+                memcpy(&node.version, node.value + n.value_len + EXPIRY_BYTES, SOURCED_BYTES);
+            }
             got = fn(ctx, &node);
             if (got != 0) {
                 return got;

@@ -143,7 +143,8 @@ struct visited {
     const uint8_t *key, *value;
     size_t key_len, value_len, payload_bytes;
     uint64_t index;
-    uint64_t expiry; /* NEVER_EXPIRES: it does not expire; the visitor decides whether it has */
+    uint64_t version; /* the source's, where it has one; else index */
+    uint64_t expiry;  /* NEVER_EXPIRES: it does not expire; the visitor decides whether it has */
     uint32_t payload_crc;
     uint32_t flags; /* enum node_flags */
 };

@@ -55,6 +55,7 @@ int replica_make_table(struct replica *r) {
     r->exact = false;
     atomic_store(&r->damaged, false);
     memset((void *)r->done, 0, sizeof(r->done));
+    r->source.revision = r->source.part = r->source.ts = 0;
     r->view.segment_id = id;
     atomic_store(&r->view.board->segment_id, id); /* MO(replica.segment) */
     KILL_POINT("replica.announced");
@@ -100,6 +101,7 @@ void replica_mend_board(struct replica *r) {
     tide_logf(r->domain, TIDE_LOG_WARN, "replica %u: another process changed words of its board: written again",
               r->view.id);
     board_publish(b, r->applied, r->last_ts, r->pos);
+    source_publish(r);
     board_put_digest(b, r->applied, r->writer.digest);
     atomic_store(&b->segment_id, r->view.segment_id); /* MO(replica.segment) */
     atomic_store(&b->member, r->domain->member);

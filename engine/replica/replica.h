@@ -3,6 +3,7 @@
 #ifndef TIDE_REPLICA_REPLICA_H
 #define TIDE_REPLICA_REPLICA_H
 
+#include "engine/replica/source.h"
 #include "engine/replica/view.h"
 #include "engine/table/kill.h"
 #include "engine/table/limbo.h"
@@ -60,6 +61,9 @@ static inline void replica_advanced(struct replica *r) {
 
 static inline void replica_publish(struct replica *r, uint64_t ts) {
     replica_advance(r, ts);
+    if (__builtin_expect(r->domain->fed, 0)) {
+        source_publish(r);
+    }
     replica_advanced(r);
 }
 

@@ -39,6 +39,11 @@
 #define SIZED_MAKE_OPTS SIZED_END(tide_make_opts, stale_ns)
 #define SIZED_LEASE SIZED_END(tide_lease, slot)
 #define SIZED_EVENT SIZED_END(tide_event, ttl_ns)
+#define SIZED_FEED_OPTS SIZED_END(tide_feed_opts, wish)
+#define SIZED_FEED_OP SIZED_END(tide_feed_op, ttl_ns)
+#define SIZED_FEED_PROBE SIZED_END(tide_feed_probe, time_ns)
+#define SIZED_FEED_WISH SIZED_END(tide_feed_wish, bound_ns)
+#define SIZED_FEED_ANSWER SIZED_END(tide_feed_answer, results)
 
 #if defined(__LP64__)
 _Static_assert(SIZED_OPTS == 72 && SIZED_INFO == 168 && SIZED_REPLICA_OPTS == 48 && SIZED_VERIFY == 576 &&

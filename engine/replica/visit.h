@@ -8,14 +8,16 @@
 /* A node of this process's own table, whole while the section is open. */
 static inline struct visited visit_of_node(const struct table_node *n, const struct table_lengths *len) {
     const uint8_t *key = table_node_key(n);
+    /* MO(node.index): relaxed; the node was reached through MO(table.slot). */
+    uint64_t index = atomic_load_explicit(&n->index, memory_order_relaxed);
     return (struct visited){
         .key = key,
         .value = key + len->key,
         .key_len = len->key,
         .value_len = len->value,
         .payload_bytes = len->key + len->value + len->extra,
-        /* MO(node.fields), MO(node.index): relaxed; the node was reached through MO(table.slot). */
-        .index = atomic_load_explicit(&n->index, memory_order_relaxed),
+        .index = index,
+        .version = table_node_version(n, len, index),
         .expiry = table_node_expiry(n, len),
         .payload_crc = atomic_load_explicit(&n->crc, memory_order_relaxed), /* MO(node.fields) */
         .flags = atomic_load_explicit(&n->flags, memory_order_relaxed),     /* MO(node.fields) */

@@ -22,12 +22,13 @@ static uint64_t expiry_of_slot(const struct table_writer *w, const struct table_
     uint32_t node = table_slot_node(&w->t, b, i);
     const struct table_node *n = table_node_at(&w->t, node);
     /* MO(node.fields), MO(node.deleted): relaxed; the writer's own nodes. */
-    if (node == 0 || !node_expires(atomic_load_explicit(&n->value_len, memory_order_relaxed)) ||
+    if (node == 0 || !node_has_expiry(atomic_load_explicit(&n->value_len, memory_order_relaxed)) ||
         atomic_load_explicit(&n->deleted, memory_order_relaxed) != 0 || !table_lengths_of(&w->t, n, &len)) {
         return 0;
     }
     *at = (struct expiry_due){ table_hash(&w->t, table_node_key(n), len.key), node };
-    return table_bucket_of(at->hash, w->buckets) == bucket ? table_node_expiry(n, &len) : 0;
+    uint64_t expiry = table_node_expiry(n, &len);
+    return table_bucket_of(at->hash, w->buckets) == bucket && expiry != NEVER_EXPIRES ? expiry : 0;
 }
 
 static void expiry_look_at(struct table_writer *w, uint64_t bucket, struct expiry_look *l) {

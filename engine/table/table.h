@@ -224,7 +224,7 @@ static inline bool table_node_fits(const struct table *t, uint32_t node, uint64_
 /* Lengths of a node's key and value, loaded once. False: they do not fit into the segment. */
 struct table_lengths {
     size_t key, value;
-    size_t extra; /* bytes behind the value: EXPIRY_BYTES where the node expires */
+    size_t extra; /* bytes behind the value: of an expiry, and of a version at the source */
 };
 static inline bool table_lengths_of(const struct table *t, const struct table_node *n, struct table_lengths *out) {
     /* MO(node.fields): relaxed; as in table_key_is(). */
@@ -248,6 +248,15 @@ static inline uint64_t table_node_expiry(const struct table_node *n, const struc
         memcpy(&expiry, table_node_key(n) + len->key + len->value, EXPIRY_BYTES);
     }
     return expiry;
+}
+
+/* The version that reads tell of a node of these lengths: the source's where it has one, else the index of its write. */
+static inline uint64_t table_node_version(const struct table_node *n, const struct table_lengths *len, uint64_t index) {
+    uint64_t version = index;
+    if (__builtin_expect(len->extra > EXPIRY_BYTES, 0)) {
+        memcpy(&version, table_node_key(n) + len->key + len->value + EXPIRY_BYTES, SOURCED_BYTES);
+    }
+    return version;
 }
 
 /* The overflow bucket that a word of tags leads to. NULL: none, or the link is impossible. links: how many were

@@ -188,7 +188,10 @@ static inline int table_publish(struct table_writer *w, uint32_t node, uint64_t 
         return -1; /* another process changed it since it was filled */
     }
     if (__builtin_expect(len.extra != 0, 0)) {
-        table_note_expiry(w, hash, table_node_expiry(n, &len));
+        uint64_t expiry = table_node_expiry(n, &len);
+        if (expiry != NEVER_EXPIRES) {
+            table_note_expiry(w, hash, expiry);
+        }
     }
     struct table_place p = table_place_for(&w->t, b, hash, table_node_key(n), len.key);
     atomic_store_explicit(&n->crc, payload_crc, memory_order_relaxed); /* MO(node.fields) */

@@ -33,28 +33,30 @@ static inline bool visible_expired(uint64_t expiry, uint64_t now) {
     return now >= expiry;
 }
 
-/* ---- the word `value_len` of a node: a value's length, and whether an expiry follows the value ------------------------------------ */
+/* ---- the word `value_len` of a node: a value's length, and what follows the value ------------------------------------------------- */
 
 static inline uint32_t node_value_len(uint32_t word) {
-    return word & ~NODE_EXPIRES;
+    return word & ~(NODE_EXPIRES | NODE_SOURCED);
 }
 
-static inline bool node_expires(uint32_t word) {
-    return (word & NODE_EXPIRES) != 0;
+/* Is there an instant of expiry behind the value? It may be NEVER_EXPIRES. */
+static inline bool node_has_expiry(uint32_t word) {
+    return word >= NODE_EXPIRES;
 }
 
-/* Bytes behind the value. */
+/* Bytes behind the value: the two bits above the length count them in eights. */
 static inline uint32_t node_extra_bytes(uint32_t word) {
-    return (word >> 31) * EXPIRY_BYTES;
+    return (word >> 30) * EXPIRY_BYTES;
 }
 
-/* Key, value and expiry together. */
+/* Key, value and what follows it together. */
 static inline uint64_t node_payload_bytes(uint64_t key_len, uint32_t word) {
     return key_len + node_value_len(word) + node_extra_bytes(word);
 }
 
-static inline uint32_t node_word(size_t value_len, bool expires) {
-    return (uint32_t)value_len | (expires ? NODE_EXPIRES : 0);
+/* extra: 0, EXPIRY_BYTES, or EXPIRY_BYTES + SOURCED_BYTES. */
+static inline uint32_t node_word(size_t value_len, size_t extra) {
+    return (uint32_t)value_len | (uint32_t)extra / EXPIRY_BYTES << 30;
 }
 
 #endif

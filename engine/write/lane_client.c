@@ -96,8 +96,8 @@ static int lane_unheard(const struct tide *d) {
     if (segment_is_current(&d->segment) == 0) {
         return TIDE_ERR_GONE;
     }
-    return atomic_load(&d->log->leader.leader) < 0 || !member_led_elsewhere(d->segment.fd) ? TIDE_ERR_NO_LEADER
-                                                                                           : TIDE_ERR_TIMEOUT;
+    bool led = atomic_load(&d->seq.here) || member_led_elsewhere(d->segment.fd);
+    return atomic_load(&d->log->leader.leader) < 0 || !led ? TIDE_ERR_NO_LEADER : TIDE_ERR_TIMEOUT;
 }
 
 /* Borrow a lane for one request, or fail: all were lent until `until`. */

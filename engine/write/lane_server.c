@@ -6,7 +6,8 @@
 #include "engine/log/lane_notes.h"
 #include "engine/table/kill.h"
 #include "engine/write/lane.h"
-#include "engine/write/lane_codec.h"
+#include "engine/write/feed.h"
+#include "engine/write/lane_work.h"
 #include "engine/replica/replica.h"
 #include "engine/write/lead.h"
 #include "engine/table/thread.h"
@@ -16,7 +17,6 @@
 #include "shm/vigil.h"
 
 #define LANE_SERVER_SPINS 500
-#define LANE_FEW_BYTES 512u
 #define LANE_SERVER_EXPIRE_NS 250000000u /* what expires is removed this often, at most */
 #define LANE_SERVER_LOOK_NS 1000000000u  /* how often the leader checks that its segment still has its name */
 
@@ -32,44 +32,6 @@ struct lane_server {
     uint64_t expire_ns; /* when to remove what has expired next */
     struct seq_sweep sweep;
 };
-
-/* One request, copied out of its lane: the borrower cannot change what is checked. */
-struct lane_work {
-    uint32_t number;
-    uint64_t seq;
-    uint8_t *bytes;
-    struct lane_decoded d;
-    /* Space for the common request: one short operation. */
-    struct tide_op op;
-    struct seq_op one;
-    struct seq_more more;
-    uint8_t few[LANE_FEW_BYTES];
-};
-
-static void lane_answer(struct lane *lane, uint64_t seq, const struct seq_request *q) {
-    if (q->result == 0 && q->more != NULL) {
-        lane_put_results(q, lane->request);
-    }
-    lane->result = q->result;
-    lane->index = q->index;
-    lane->found = q->found;
-    lane->failed = (uint32_t)q->failed;
-    KILL_POINT("lane.unanswered");
-    atomic_store(&lane->turn, seq << 3 | LANE_ANSWERED);
-    KILL_POINT("lane.answered");
-    if (atomic_load(&lane->asleep) != 0) {
-        park_rouse_announced(&lane->asleep, &lane->wake, 1);
-    }
-}
-
-static void lane_work_free(struct lane_work *w) {
-    if (w->bytes != w->few) {
-        free(w->bytes);
-        free(w->d.ops);
-        free(w->d.prepared);
-        free(w->d.more);
-    }
-}
 
 static int lane_read_spilled(const struct tide *d, uint32_t number, uint8_t *to, uint64_t bytes) {
     struct segment s;
@@ -142,6 +104,13 @@ static bool lane_take(struct tide *d, uint32_t number, struct lane_work *w, stru
     w->bytes = NULL;
     w->d = (struct lane_decoded){ 0 };
     *q = (struct seq_request){ .lane = (uint16_t)(number + 1), .lane_seq = w->seq };
+    if (__builtin_expect(d->fed && phase == LANE_TAKEN, 0)) {
+        if (!feed_has(d->feed, number, w->seq)) {
+            q->result = TIDE_ERR_UNKNOWN; /* an earlier leader had handed it to the source */
+            lane_answer(lane, w->seq, q);
+        }
+        return false;
+    }
     const struct lane_done *done = &d->server->leader->done[number];
     uint64_t last = atomic_load(&done->seq); /* MO(lane.done): committed before the change of leader */
     /* Whatever was done was taken before, and stays taken until it is answered. So a number that was used already, of a
@@ -174,7 +143,28 @@ static bool lane_take(struct tide *d, uint32_t number, struct lane_work *w, stru
     return true;
 }
 
+/* Hand the requests of a fed domain to its source. */
+static void lane_hand_over(struct tide *d, uint64_t ready) {
+    for (; ready != 0; ready &= ready - 1) {
+        struct tide_feed_request *q = malloc(sizeof(*q));
+        if (q == NULL) {
+            atomic_fetch_or(&d->log->lanes_board.ready, ready); /* again later */
+            return;
+        }
+        *q = (struct tide_feed_request){ 0 };
+        if (lane_take(d, (uint32_t)__builtin_ctzll(ready), &q->work, &q->q)) {
+            feed_hand_over(d->feed, q);
+        } else {
+            free(q);
+        }
+    }
+}
+
 static void lane_serve(struct tide *d, uint64_t ready) {
+    if (__builtin_expect(d->fed, 0)) {
+        lane_hand_over(d, ready);
+        return;
+    }
     struct lane_work work[LAYOUT_LANES];
     struct seq_request requests[LAYOUT_LANES];
     size_t n = 0;
@@ -248,11 +238,17 @@ static void *lane_server_run(void *arg) {
     struct lane_server *server = d->server;
     struct lanes_board *board = &d->log->lanes_board;
     vigil_begin(&server->vigil, d->log);
+    if (d->fed) {
+        feed_tell_lead(d->feed, atomic_load(&d->log->leader.term));
+    }
     atomic_store(&board->ready,
                  UINT64_MAX); /* look at every lane: requests may have been submitted to an earlier leader */
     uint32_t spins = 0;
     bool handed_over = false;
     while (!atomic_load(&server->stop)) {
+        if (__builtin_expect(d->fed, 0) && feed_is_wished(d->feed)) {
+            feed_tell_wish(d->feed);
+        }
         uint64_t ready = atomic_load(&board->ready) != 0 ? atomic_exchange(&board->ready, 0) : 0;
         if (ready != 0) {
             lane_look(d);
@@ -266,7 +262,7 @@ static void *lane_server_run(void *arg) {
             uint32_t seen = atomic_load(&board->wake);
             atomic_store(&board->asleep, rest != 0);
             if (rest != 0 && atomic_load(&board->ready) == 0 && !board_is_pinged(board) &&
-                !atomic_load(&server->stop) && !lane_is_alarmed(d)) {
+                !atomic_load(&server->stop) && !lane_is_alarmed(d) && !(d->fed && feed_is_wished(d->feed))) {
                 park_wait(&board->wake, seen, rest);
             }
             lane_look(d);
@@ -283,6 +279,9 @@ static void *lane_server_run(void *arg) {
         }
     }
     seq_end_sweep(d, &server->sweep);
+    if (d->fed) {
+        feed_end(d->feed);
+    }
     return NULL;
 }
 
@@ -293,6 +292,9 @@ int lane_serve_start(struct tide *d) {
         d->server->led_from = board_commit(d->log);
         d->server->sweep.longest_ns = LANE_SERVER_LOOK_NS;
         d->server->look_ns = clock_monotonic_ns() + LANE_SERVER_LOOK_NS;
+    }
+    if (d->fed) {
+        feed_begin(d->feed, d->seq.leader);
     }
     if (d->server == NULL || thread_start(&d->server->thread, lane_server_run, d) != 0) {
         free(d->server);

@@ -30,7 +30,7 @@ static inline bool put_is_common(const struct tide *d, const struct tide_reader 
 
 /* Where values expire by default, the sequencer works out when. */
 void write_open(struct tide *d) {
-    d->put_short = d->words.default_ttl_ns == 0 ? PUT_PAYLOAD_MOST - PUT_KEY_MOST + 1 : 0;
+    d->put_short = d->words.default_ttl_ns == 0 && !d->fed ? PUT_PAYLOAD_MOST - PUT_KEY_MOST + 1 : 0;
 }
 
 /* One put: its arguments, and the memory found for it. */

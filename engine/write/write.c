@@ -11,6 +11,9 @@
 /* Write in this process if it leads, else through a lane. The leader may change meanwhile: then try again. */
 static int write_somewhere(struct tide *d, struct seq_request *q) {
     int result = TIDE_ERR_NO_LEADER;
+    if (__builtin_expect(d->fed, 0)) {
+        return lane_write(d, q); /* from the leader's process, too: engine/write/feed.h */
+    }
     if (atomic_load(&d->seq.here)) {
         for (size_t i = 0; i < q->count; i++) {
             write_digest(d, &q->ops[i], &q->prepared[i]);
@@ -44,7 +47,8 @@ int write_submit(struct tide *d, struct tide_reader *session, struct seq_request
             session->fence = q->index;
         }
         if (token != NULL) {
-            *token = (struct tide_token){ d->words.header.incarnation, q->index };
+            *token = d->fed ? (struct tide_token){ TIDE_REVISION, q->found }
+                            : (struct tide_token){ d->words.header.incarnation, q->index };
         }
     }
     return result;

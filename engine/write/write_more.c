@@ -115,10 +115,10 @@ static int more_read(const struct tide *d, struct tide_write_op *ops, size_t n, 
     return error;
 }
 
-static void more_give(struct tide_write_op *ops, size_t n, const struct seq_request *q) {
+static void more_give(const struct tide *d, struct tide_write_op *ops, size_t n, const struct seq_request *q) {
     for (size_t i = 0; i < n; i++) {
         struct tide_write_op *o = more_at(ops, i);
-        o->index = q->index - (n - 1 - i);
+        o->index = d->fed ? q->found : q->index - (n - 1 - i);
         o->result = o->kind == TIDE_OP_ADD ? q->more[i].result : o->result;
     }
 }
@@ -140,7 +140,7 @@ int tide_write(struct tide *d, struct tide_reader *session, struct tide_write_op
     error = error == 0 ? write_link(d, &q) : error;
     error = error == 0 ? write_submit(d, session, &q, token) : error;
     if (error == 0) {
-        more_give(ops, n, &q);
+        more_give(d, ops, n, &q);
     }
     if (more_failed_at(error) && failed != NULL) {
         *failed = q.failed;

@@ -15,6 +15,10 @@ void *history_alloc(size_t bytes) {
     return p;
 }
 
+bool history_makes_value(const struct history_op *op) {
+    return op->kind == HISTORY_PUT || op->kind == HISTORY_CAS || (op->kind == HISTORY_ADD && op->value != 0);
+}
+
 /* ---- values ------------------------------------------------------------------------------------------------------------ */
 
 static int values_compare(const void *a, const void *b) {
@@ -26,7 +30,7 @@ bool history_values_make(struct history_values *v, const struct history *h, stru
     v->n = 0;
     v->sorted = history_alloc(h->n * sizeof(*v->sorted));
     for (size_t i = 0; i < h->n; i++) {
-        if (h->ops[i].kind == HISTORY_PUT || h->ops[i].kind == HISTORY_CAS) {
+        if (history_makes_value(&h->ops[i])) {
             v->sorted[v->n++] = (struct history_value){ h->ops[i].value, i };
         }
     }
@@ -53,7 +57,7 @@ size_t history_values_find(const struct history_values *v, uint64_t value) {
 /* ---- all checks --------------------------------------------------------------------------------------------------------- */
 
 bool history_check(const struct history *h, struct history_fault *f) {
-    struct history copy = { history_alloc(h->n * sizeof(*h->ops)), h->n };
+    struct history copy = { history_alloc(h->n * sizeof(*h->ops)), h->n, h->evicts };
     if (h->n != 0) { /* an empty one has no array, and memcpy must not be given none */
         memcpy(copy.ops, h->ops, h->n * sizeof(*h->ops));
     }
@@ -64,8 +68,9 @@ bool history_check(const struct history *h, struct history_fault *f) {
 
 /* ---- making a failure small ---------------------------------------------------------------------------------------------- */
 
-static bool minimise_still_fails(const struct history_op *ops, size_t n, enum history_fault_kind kind) {
-    struct history h = { (struct history_op *)ops, n };
+static bool minimise_still_fails(const struct history *whole, const struct history_op *ops, size_t n,
+                                 enum history_fault_kind kind) {
+    struct history h = { (struct history_op *)ops, n, whole->evicts };
     struct history_fault f;
     return !history_check(&h, &f) && f.kind == kind;
 }
@@ -75,13 +80,17 @@ static bool minimise_needs(const struct history_op *r, const struct history_op *
     if (r->key != w->key || w->kind == HISTORY_GET || w->outcome > HISTORY_PENDING) {
         return false;
     }
+    if (w->kind == HISTORY_TOUCH) { /* it moved the version, or kept the value alive */
+        return r->kind == HISTORY_GET ? r->version == w->index || w->index == 0 : r->kind != HISTORY_DELETE;
+    }
     bool reads = r->kind == HISTORY_GET && r->outcome == HISTORY_DONE;
     bool finds = r->kind == HISTORY_CAS && r->outcome == HISTORY_MISMATCH && r->batch_n < 2;
     if (w->kind == HISTORY_DELETE) {
         bool expects = r->kind == HISTORY_CAS && r->outcome != HISTORY_MISMATCH && r->expected == 0;
         return (reads && r->value == 0) || expects || (finds && r->found == 0);
     }
-    return (reads && r->value == w->value) || (r->kind == HISTORY_CAS && r->expected_value == w->value) ||
+    return (reads && r->value == w->value) ||
+           ((r->kind == HISTORY_CAS || r->kind == HISTORY_ADD) && r->expected_value == w->value) ||
            (finds && r->found != 0 && (r->found == w->index || w->index == 0));
 }
 
@@ -106,7 +115,7 @@ static void minimise_pass(struct history *h, enum history_fault_kind kind, size_
         size_t rest = h->n - from - part;
         memcpy(less, h->ops, from * sizeof(*less));
         memcpy(less + from, h->ops + from + part, rest * sizeof(*less));
-        if (minimise_may_cut(h, from, from + part) && minimise_still_fails(less, h->n - part, kind)) {
+        if (minimise_may_cut(h, from, from + part) && minimise_still_fails(h, less, h->n - part, kind)) {
             h->n -= part;
             memcpy(h->ops, less, h->n * sizeof(*less));
         } else {
@@ -122,7 +131,7 @@ static void minimise_batches(struct history *h, enum history_fault_kind kind, st
         less[i].batch_n = less[i].outcome == HISTORY_DONE ? 0 : less[i].batch_n;
         less[i].batch_at = less[i].outcome == HISTORY_DONE ? 0 : less[i].batch_at;
     }
-    if (minimise_still_fails(less, h->n, kind)) {
+    if (minimise_still_fails(h, less, h->n, kind)) {
         memcpy(h->ops, less, h->n * sizeof(*less));
     }
 }
@@ -160,6 +169,9 @@ const char *history_fault_name(enum history_fault_kind kind) {
         [HISTORY_CLAIM] = "the data was older than the claimed staleness",
         [HISTORY_BOUND] = "the claim breaks the bound or contradicts itself",
         [HISTORY_SESSION] = "the session went back",
+        [HISTORY_EARLY] = "a value was gone before its life was over",
+        [HISTORY_LATE] = "a value was there after its life was over",
+        [HISTORY_LIFE] = "what is left of a life is not what it can be",
         [HISTORY_TORN_BATCH] = "a part of a batch was seen",
         [HISTORY_ERROR] = "an error that must not occur",
         [HISTORY_NOT_LINEARIZABLE] = "no order explains what was seen",
@@ -177,7 +189,7 @@ static int print_by_call(const void *a, const void *b) {
 }
 
 static void print_op(FILE *to, const struct history_op *op, size_t i, uint64_t start_ns, const char *mark) {
-    static const char *const kinds[] = { "get", "put", "delete", "cas" };
+    static const char *const kinds[] = { "get", "put", "delete", "cas", "touch", "add", "?", "?" };
     static const char *const outcomes[] = { "", " pending", " mismatch", " failed" };
     fprintf(to, "# %s%4zu session %-6u ", mark, i, op->session);
     fprintf(to, "%11.3f .. ", (double)(op->call_ns - start_ns) / 1e3);
@@ -186,7 +198,7 @@ static void print_op(FILE *to, const struct history_op *op, size_t i, uint64_t s
     } else {
         fprintf(to, "%11s", "never");
     }
-    fprintf(to, " us key %u %s%s", op->key, kinds[op->kind & 3], outcomes[op->outcome & 3]);
+    fprintf(to, " us key %u %s%s", op->key, kinds[op->kind & 7], outcomes[op->outcome & 3]);
     if (op->error != 0) {
         fprintf(to, " (%s)", tide_strerror(op->error));
     }
@@ -197,8 +209,13 @@ static void print_op(FILE *to, const struct history_op *op, size_t i, uint64_t s
         fprintf(to, " of %" PRIu64 " min %" PRIu64 " %s replica %u%s%s", op->max_staleness_ns, op->min_index,
                 tide_reason_name(op->reason), op->served_by, op->linearizable ? " linearizable" : "",
                 op->stale ? " stale" : "");
+    } else if (op->kind == HISTORY_ADD) {
+        fprintf(to, " delta %" PRIx64, op->delta);
     } else if (op->kind == HISTORY_CAS) {
         fprintf(to, " expected %" PRIu64 " (%" PRIx64 ") found %" PRIu64, op->expected, op->expected_value, op->found);
+    }
+    if (op->ttl_ns != 0 || op->left_ns != 0) {
+        fprintf(to, " %s %.3f us", op->ttl_ns != 0 ? "lives" : "left", (double)(op->ttl_ns + op->left_ns) / 1e3);
     }
     if (op->batch_n > 1) {
         fprintf(to, " batch %u of %u", op->batch_at + 1u, op->batch_n);

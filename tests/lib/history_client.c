@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What a session does, and how it is recorded: the call before it is made, the answer whole or not at all. */
 #include <sched.h>
+#include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 
 #include "shm/nap.h"
@@ -38,6 +40,25 @@ static size_t client_make_value(uint8_t *to, uint64_t value) {
         memcpy(to + at, &x, size - at < 8 ? size - at : 8);
     }
     return size;
+}
+
+/* The last key of a history with lives is a counter: its values are decimal text. */
+static bool client_is_counter(const struct history_client *c, uint32_t key) {
+    return c->shared->lives && key + 1 == atomic_load(&c->shared->keys);
+}
+
+static size_t client_make(const struct history_client *c, uint32_t key, uint8_t *to, uint64_t value) {
+    return client_is_counter(c, key) ? (size_t)sprintf((char *)to, "%" PRIu64, value) : client_make_value(to, value);
+}
+
+static uint64_t client_number_of(const uint8_t *bytes, size_t size) {
+    char text[24] = { 0 }, *end;
+    if (size == 0 || size >= sizeof(text)) {
+        return HISTORY_TORN;
+    }
+    memcpy(text, bytes, size);
+    uint64_t value = strtoull(text, &end, 10);
+    return *end == 0 && value != 0 ? value : HISTORY_TORN;
 }
 
 static uint64_t client_value_of(const uint8_t *bytes, size_t size) {
@@ -108,11 +129,14 @@ static void client_note_answer(struct history_op *op, const struct tide_answer *
     op->served_by = (uint8_t)a->served_by;
 }
 
-static void client_note_value(struct history_op *op, int result, const uint8_t *bytes, size_t size, uint64_t version) {
+static void client_note_value(const struct history_client *c, struct history_op *op, int result, const uint8_t *bytes,
+                              size_t size, uint64_t version) {
     op->outcome = result == 0 || result == TIDE_ERR_NOT_FOUND ? HISTORY_DONE : HISTORY_FAILED;
     op->error = op->outcome == HISTORY_FAILED ? result : 0;
     op->version = result == 0 ? version : 0;
-    op->value = result == 0 ? client_value_of(bytes, size) : 0;
+    op->value = result != 0                     ? 0
+                : client_is_counter(c, op->key) ? client_number_of(bytes, size)
+                                                : client_value_of(bytes, size);
 }
 
 static void client_saw(struct history_client *c, const struct history_op *op) {
@@ -156,7 +180,8 @@ static void client_get(struct history_client *c, uint32_t key) {
     client_call(c, r, 1);
     int result = tide_get(c->reader, name, len, &bound, buf, sizeof(buf), &a);
     client_note_answer(&r->op, &a);
-    client_note_value(&r->op, result, buf, a.value_size, a.version);
+    client_note_value(c, &r->op, result, buf, a.value_size, a.version);
+    r->op.left_ns = result == 0 ? a.ttl_ns : 0;
     client_return(r, 1);
     client_saw(c, &r->op);
 }
@@ -180,7 +205,7 @@ static void client_finish_items(struct history_client *c, const struct tide_mget
                                 struct shared_record *r, const struct tide_answer *a) {
     for (uint32_t i = 0; i < n; i++) {
         client_note_answer(&r[i].op, a);
-        client_note_value(&r[i].op, error != 0 ? error : items[i].result, items[i].buf, items[i].value_size,
+        client_note_value(c, &r[i].op, error != 0 ? error : items[i].result, items[i].buf, items[i].value_size,
                           items[i].version);
     }
     client_return(r, n);
@@ -249,10 +274,11 @@ static void client_wrote(struct history_client *c, struct shared_record *r, uint
                          const struct tide_token *token) {
     for (uint32_t i = 0; i < n; i++) {
         struct history_op *op = &r[i].op;
-        op->outcome = result == 0                   ? HISTORY_DONE
-                      : result == TIDE_ERR_UNKNOWN  ? HISTORY_PENDING
-                      : result == TIDE_ERR_MISMATCH ? HISTORY_MISMATCH
-                                                    : HISTORY_FAILED;
+        op->outcome = result == 0                  ? HISTORY_DONE
+                      : result == TIDE_ERR_UNKNOWN ? HISTORY_PENDING
+                      : result == TIDE_ERR_MISMATCH || (op->kind == HISTORY_TOUCH && result == TIDE_ERR_NOT_FOUND)
+                          ? HISTORY_MISMATCH
+                          : HISTORY_FAILED;
         op->error = op->outcome == HISTORY_FAILED ? result : 0;
         op->index = result == 0 ? token->index - (n - 1 - i) : 0;
     }
@@ -260,10 +286,52 @@ static void client_wrote(struct history_client *c, struct shared_record *r, uint
     if (result == 0) {
         atomic_store(&c->slot->index, token->index);
         for (uint32_t i = 0; i < n; i++) {
+            if (r[i].op.kind == HISTORY_TOUCH) {
+                c->seen[r[i].op.key].value = 0; /* what it touched is not told: a cas may not expect it */
+                c->seen[r[i].op.key].version = 0;
+                continue;
+            }
             c->seen[r[i].op.key].version = r[i].op.kind == HISTORY_DELETE ? 0 : r[i].op.index;
             c->seen[r[i].op.key].value = r[i].op.value;
         }
     }
+}
+
+static uint64_t client_ttl(struct history_client *c) {
+    static const uint64_t lives[] = { 0, 0, 300000, 2000000, 10000000, 10000000 };
+    return c->shared->lives ? lives[help_below(&c->rng, sizeof(lives) / sizeof(lives[0]))] : 0;
+}
+
+/* The first key of a history with evictions is kept. */
+static uint32_t client_flags(const struct history_client *c, uint32_t key) {
+    return c->shared->evicts && key == 0 ? TIDE_KEEP : 0;
+}
+
+static void client_touch_or_add(struct history_client *c, uint32_t key) {
+    struct tide_token token = { 0, 0 };
+    struct tide_put_opts o = TIDE_PUT_OPTS_INIT;
+    char name[48];
+    int64_t sum = 0;
+    size_t len = client_key(name, c->round, key);
+    bool add = client_is_counter(c, key) && help_below(&c->rng, 4) != 0;
+    struct shared_record *r = client_begin(c, 1, add ? HISTORY_ADD : HISTORY_TOUCH, key);
+    o.ttl_ns = r->op.ttl_ns = client_ttl(c);
+    o.flags = add ? client_flags(c, key) : 0;
+    r->op.keep = client_flags(c, key) != 0;
+    r->op.delta = add ? (help_random(&c->rng) >> 16) + 1 : 0;
+    client_call(c, r, 1);
+    int result = add ? tide_add(c->domain, c->reader, name, len, (int64_t)r->op.delta, &o, &token, &sum)
+                     : tide_touch(c->domain, c->reader, name, len, o.ttl_ns, &token);
+    r->op.value = add && result == 0 ? (uint64_t)sum : 0;
+    client_wrote(c, r, 1, result, &token);
+}
+
+/* Beside the history, so that a small table evicts. */
+static void client_fill(struct history_client *c) {
+    static _Thread_local uint8_t value[SHARED_VALUE_MAX];
+    char name[48];
+    size_t len = (size_t)sprintf(name, "fill-%u", (unsigned)help_below(&c->rng, 2000));
+    (void)tide_put(c->domain, NULL, name, len, value, 1500, NULL);
 }
 
 static void client_write(struct history_client *c, enum history_kind kind, uint32_t key) {
@@ -272,14 +340,18 @@ static void client_write(struct history_client *c, enum history_kind kind, uint3
     char name[48];
     size_t len = client_key(name, c->round, key);
     struct shared_record *r = client_begin(c, 1, kind, key);
-    size_t size = kind == HISTORY_DELETE ? 0 : client_make_value(value, r->op.value);
+    size_t size = kind == HISTORY_DELETE ? 0 : client_make(c, key, value, r->op.value);
+    struct tide_put_opts o = TIDE_PUT_OPTS_INIT;
+    o.ttl_ns = r->op.ttl_ns = kind == HISTORY_DELETE ? 0 : client_ttl(c);
+    o.flags = client_flags(c, key);
+    r->op.keep = o.flags != 0;
     r->op.expected = kind == HISTORY_CAS ? c->seen[key].version : 0;
     r->op.expected_value = kind == HISTORY_CAS ? c->seen[key].value : 0;
     client_call(c, r, 1);
-    int result = kind == HISTORY_PUT ? tide_put(c->domain, c->reader, name, len, value, size, &token)
-                 : kind == HISTORY_DELETE
-                     ? tide_delete(c->domain, c->reader, name, len, &token)
-                     : tide_cas(c->domain, c->reader, name, len, r->op.expected, value, size, &token, &r->op.found);
+    int result = kind == HISTORY_PUT      ? tide_put_with(c->domain, c->reader, name, len, value, size, &o, &token)
+                 : kind == HISTORY_DELETE ? tide_delete(c->domain, c->reader, name, len, &token)
+                                          : tide_cas_with(c->domain, c->reader, name, len, r->op.expected, value, size,
+                                                          &o, &token, &r->op.found);
     client_wrote(c, r, 1, result, &token);
 }
 
@@ -287,7 +359,7 @@ static void client_batch(struct history_client *c, uint32_t key) {
     static _Thread_local uint8_t values[CLIENT_OPS_MOST][SHARED_VALUE_MAX];
     static const enum history_kind kinds[] = { HISTORY_PUT, HISTORY_PUT, HISTORY_CAS, HISTORY_DELETE };
     uint32_t keys = atomic_load(&c->shared->keys), n = 2 + (uint32_t)help_below(&c->rng, CLIENT_OPS_MOST - 1);
-    struct tide_op ops[CLIENT_OPS_MOST];
+    struct tide_write_op ops[CLIENT_OPS_MOST];
     char names[CLIENT_OPS_MOST][48];
     struct tide_token token = { 0, 0 };
     n = n < keys ? n : keys;
@@ -301,19 +373,24 @@ static void client_batch(struct history_client *c, uint32_t key) {
         op->batch_n = (uint16_t)n;
         op->expected = op->kind == HISTORY_CAS ? c->seen[op->key].version : 0;
         op->expected_value = op->kind == HISTORY_CAS ? c->seen[op->key].value : 0;
-        ops[i] = (struct tide_op){
+        op->ttl_ns = op->kind == HISTORY_DELETE ? 0 : client_ttl(c);
+        op->keep = client_flags(c, op->key) != 0;
+        ops[i] = (struct tide_write_op){
+            .size = sizeof(ops[i]),
+            .ttl_ns = op->ttl_ns,
+            .flags = op->kind == HISTORY_DELETE ? 0 : client_flags(c, op->key),
             .kind = op->kind == HISTORY_DELETE ? TIDE_OP_DELETE
                     : op->kind == HISTORY_CAS  ? TIDE_OP_CAS
                                                : TIDE_OP_PUT,
             .key = names[i],
             .key_len = client_key(names[i], c->round, op->key),
             .value = values[i],
-            .value_size = op->kind == HISTORY_DELETE ? 0 : client_make_value(values[i], op->value),
+            .value_size = op->kind == HISTORY_DELETE ? 0 : client_make(c, op->key, values[i], op->value),
             .expected = op->expected,
         };
     }
     client_call(c, r, n);
-    client_wrote(c, r, n, tide_batch(c->domain, c->reader, ops, n, &token, NULL), &token);
+    client_wrote(c, r, n, tide_write(c->domain, c->reader, ops, n, &token, NULL), &token);
 }
 
 /* ---- rounds ----------------------------------------------------------------------------------------------------------------- */
@@ -321,6 +398,14 @@ static void client_batch(struct history_client *c, uint32_t key) {
 static void client_step(struct history_client *c) {
     uint32_t key = (uint32_t)help_below(&c->rng, atomic_load(&c->shared->keys));
     uint64_t dice = help_below(&c->rng, c->leisurely ? 56 : 100);
+    if (c->shared->evicts && help_below(&c->rng, 3) == 0) {
+        client_fill(c);
+    }
+    if (c->shared->lives && dice >= 56 && help_below(&c->rng, 4) == 0) {
+        uint32_t last = atomic_load(&c->shared->keys) - 1;
+        client_touch_or_add(c, help_below(&c->rng, 2) == 0 ? last : key);
+        return;
+    }
     if (dice < 45) {
         client_get(c, key);
     } else if (dice < 51) {

@@ -66,6 +66,10 @@ void history_member_run(struct history_shared *shared, uint32_t part, bool first
     o.flags = first ? TIDE_CREATE | TIDE_EXCLUSIVE : 0;
     o.ring_bytes = shared->ring_bytes;
     o.table_bytes = shared->ring_bytes > 2u << 20 ? 2 * shared->ring_bytes : 4u << 20;
+    o.evict = shared->evicts ? TIDE_EVICT_S3FIFO : TIDE_EVICT_NONE;
+    if (shared->evicts) {
+        o.table_bytes = 2 * shared->ring_bytes > 512u << 10 ? 2 * shared->ring_bytes : 512u << 10;
+    }
     o.write_timeout_ns = 50000000;
     o.log = member_log;
     o.log_ctx = (void *)(uintptr_t)p->name;

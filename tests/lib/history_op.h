@@ -3,7 +3,11 @@
  * A history: what some sessions asked a domain and were told, with the times of call and return; and what can be wrong with
  * one. A recorder fills it (history_world.c), or a test by hand; checkers read it and know nothing of the engine.
  *
- * Every write has a value of its own, a number that is never 0; 0 stands for "no such key".
+ * Every write has a value of its own, a number that is never 0; 0 stands for "no such key". A touch makes a new version of a value that
+ * is there. An add has a delta that no sum of others is: its sums are values of its own, too.
+ *
+ * A value with a life expires so long after its commit, and that is between call and answer. From then on it may be gone at any instant, and
+ * must not be read any more; before, it is there, unless it was deleted, or evicted where the domain evicts.
  */
 #ifndef TIDE_TESTS_HISTORY_OP_H
 #define TIDE_TESTS_HISTORY_OP_H
@@ -17,12 +21,19 @@
 #define HISTORY_NEVER UINT64_MAX /* ret_ns of what was never answered */
 #define HISTORY_TORN UINT64_MAX  /* value of a read whose bytes no write wrote */
 
-enum history_kind { HISTORY_GET = 0, HISTORY_PUT = 1, HISTORY_DELETE = 2, HISTORY_CAS = 3 };
+enum history_kind {
+    HISTORY_GET = 0,
+    HISTORY_PUT = 1,
+    HISTORY_DELETE = 2,
+    HISTORY_CAS = 3,
+    HISTORY_TOUCH = 4,
+    HISTORY_ADD = 5
+};
 
 enum history_outcome {
     HISTORY_DONE = 0,
     HISTORY_PENDING = 1,  /* its process died, or was told UNKNOWN: done at any time after the call, or never */
-    HISTORY_MISMATCH = 2, /* cas: another version was there */
+    HISTORY_MISMATCH = 2, /* cas: another version was there; touch: no value was */
     HISTORY_FAILED = 3,   /* certainly without effect */
 };
 
@@ -49,11 +60,19 @@ struct history_op {
     uint64_t expected, expected_value, found;
     bool found_known; /* the checker found out which value `found` is of */
     uint64_t found_value;
+
+    uint64_t ttl_ns;  /* writes: the life of the value; 0: none, but an add leaves that of the value before */
+    uint64_t delta;   /* add; its `expected_value` is the sum without it */
+    bool keep;        /* writes: the key is not evicted */
+    uint64_t left_ns; /* reads: what is left of its life, as told; 0: not told */
+    /* Found out by the checker: the value expires no earlier and no later. 0: it has no life. */
+    uint64_t early_ns, late_ns;
 };
 
 struct history {
     struct history_op *ops;
     size_t n;
+    bool evicts; /* keys that are not kept may be gone at any instant */
 };
 
 enum history_fault_kind {
@@ -70,6 +89,9 @@ enum history_fault_kind {
     HISTORY_CLAIM,            /* the data was older than the claimed staleness */
     HISTORY_BOUND,            /* the claim breaks the bound, or contradicts itself */
     HISTORY_SESSION,          /* the session had seen or written more, or was promised more */
+    HISTORY_EARLY,            /* a value was gone before its life was over */
+    HISTORY_LATE,             /* a value was read, or a write relied on it, after its life was over */
+    HISTORY_LIFE,             /* what was left, as told, is not what it can be */
     HISTORY_TORN_BATCH,       /* a state in the middle of a batch was read */
     HISTORY_ERROR,            /* an error that must not occur */
     HISTORY_NOT_LINEARIZABLE, /* no order of the operations of one key explains what was seen */

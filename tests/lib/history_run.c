@@ -52,7 +52,9 @@ bool history_run_all(const struct history_settings *settings, uint64_t histories
     for (uint64_t world = 0; fine && totals->histories - first < histories; world++) {
         struct history_settings s = *settings;
         s.seed = settings->seed + world;
-        s.ring_bytes = run_ring_bytes(settings, world);
+        s.lives = world % 3 != 0;
+        s.evicts = world % 3 == 2;
+        s.ring_bytes = run_ring_bytes(settings, world / 3 + world % 3);
         struct history_world *w = history_world_start(&s);
         fine = w != NULL;
         for (uint32_t i = 0; fine && i < per_world && totals->histories - first < histories; i++) {
@@ -69,7 +71,7 @@ bool history_run_all(const struct history_settings *settings, uint64_t histories
             }
             run_show(totals, first + histories);
         }
-        fine = fine && history_world_verify(w);
+        fine = fine && history_world_verify(w, totals);
         if (w != NULL) {
             history_world_end(w);
         }
@@ -86,5 +88,7 @@ void history_print_totals(const struct history_totals *t) {
     printf("# %" PRIu64 " kills, %" PRIu64 " of them of the leader; %" PRIu64 " stops, %" PRIu64
            " changes of leader asked for\n",
            t->kills, t->leader_kills, t->stops, t->step_downs);
+    printf("# %" PRIu64 " touches, %" PRIu64 " adds; %" PRIu64 " keys expired, %" PRIu64 " evicted\n", t->touches,
+           t->adds, t->expired, t->evicted);
     fflush(stdout);
 }

@@ -174,7 +174,8 @@ static uint64_t search_seen_ns(const struct history *h, const struct history_op 
     for (size_t i = 0; i < h->n && w->kind != HISTORY_DELETE; i++) {
         const struct history_op *r = &h->ops[i];
         bool read = r->kind == HISTORY_GET && r->outcome == HISTORY_DONE && r->value == w->value;
-        bool met = r->kind == HISTORY_CAS && r->outcome == HISTORY_DONE && r->expected_value == w->value;
+        bool met = (r->kind == HISTORY_CAS || r->kind == HISTORY_ADD) && r->outcome == HISTORY_DONE &&
+                   r->expected_value == w->value;
         bool found = r->kind == HISTORY_CAS && r->found_known && r->found_value == w->value;
         if ((read || met || found) && r->ret_ns < least) {
             least = r->ret_ns;
@@ -206,6 +207,24 @@ static bool search_translate(const struct history *h, size_t i, bool unseen, str
         out->reads = op->value;
         return op->outcome == HISTORY_DONE && op->linearizable;
     }
+    if (op->kind == HISTORY_TOUCH) {
+        out->checks = true; /* a value was there, or for certain none */
+        out->differs = op->outcome == HISTORY_DONE;
+        return op->outcome != HISTORY_PENDING && op->batch_n < 2;
+    }
+    if (op->kind == HISTORY_ADD) {
+        out->checks = out->changes = true;
+        out->reads = op->expected_value;
+        out->writes = op->value;
+        if (op->outcome == HISTORY_DONE) {
+            return true;
+        }
+        if (op->value == 0) {
+            return false; /* its sum is not known, and nobody saw it */
+        }
+        out->ret_ns = search_seen_ns(h, op);
+        return out->ret_ns != HISTORY_NEVER;
+    }
     /* A cas that expects a version it never read the value of: the order check knows it by its index. */
     bool known = op->expected == 0 || op->expected_value != 0;
     out->changes = op->outcome != HISTORY_MISMATCH;
@@ -223,6 +242,23 @@ static bool search_translate(const struct history *h, size_t i, bool unseen, str
         return out->optional || out->ret_ns != HISTORY_NEVER;
     }
     return true;
+}
+
+/* The value may be gone from some instant on: when its life is over, or at any time where it can be evicted. As a delete of just this
+ * value, which need not happen. */
+static bool search_may_go(const struct history *h, size_t i, struct search_op *out) {
+    const struct history_op *op = &h->ops[i];
+    bool wrote =
+        op->kind != HISTORY_GET && op->kind != HISTORY_DELETE && op->outcome <= HISTORY_PENDING && op->value != 0;
+    bool evicts = h->evicts && !op->keep;
+    *out = (struct search_op){ .call_ns = evicts ? op->call_ns : op->early_ns,
+                               .ret_ns = HISTORY_NEVER,
+                               .reads = op->value,
+                               .op = i,
+                               .checks = true,
+                               .changes = true,
+                               .optional = true };
+    return wrote && (evicts || op->early_ns != 0);
 }
 
 struct search_moment {
@@ -266,11 +302,14 @@ static void search_list(struct search *s) {
 
 static bool search_key(const struct history *h, uint32_t key, struct history_fault *f) {
     struct search s = { .h = h };
-    s.ops = history_alloc(h->n * sizeof(*s.ops));
+    s.ops = history_alloc(2 * h->n * sizeof(*s.ops));
     bool unseen = search_unseen_found(h, key);
     for (size_t i = 0; i < h->n; i++) {
         if (h->ops[i].key == key && search_translate(h, i, unseen, &s.ops[s.n])) {
             s.required += !s.ops[s.n++].optional;
+        }
+        if (h->ops[i].key == key && search_may_go(h, i, &s.ops[s.n])) {
+            s.n++;
         }
     }
     s.words = (s.n + 63) / 64;

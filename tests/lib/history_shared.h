@@ -38,6 +38,7 @@ struct shared_slot {
 struct history_shared {
     char name[TIDE_NAME_MAX + 1];
     uint64_t seed, ring_bytes;
+    bool lives, evicts;     /* values have lives, keys are touched and added to; the table is small and evicts */
     _Atomic uint32_t round; /* futex word; 0 before the first */
     _Atomic uint32_t keys, quota;
     _Atomic uint32_t progress; /* futex word: somebody is ready, or has finished a round */

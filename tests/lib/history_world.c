@@ -140,6 +140,8 @@ struct history_world *history_world_start(const struct history_settings *setting
     snprintf(w->shared->name, sizeof(w->shared->name), "%s", help_name());
     w->shared->seed = settings->seed;
     w->shared->ring_bytes = settings->ring_bytes;
+    w->shared->lives = settings->lives;
+    w->shared->evicts = settings->evicts;
     bool fine = true;
     for (uint32_t i = 0; i < SHARED_CAST && fine; i++) {
         world_spawn(w, i, i == 0);
@@ -279,7 +281,8 @@ static size_t world_collect_record(struct history_op *to, struct shared_record *
         to->ret_ns = HISTORY_NEVER;
         to->index = to->found = 0;
         to->error = 0;
-        to->value = to->kind == HISTORY_GET ? 0 : to->value;
+        to->left_ns = 0;
+        to->value = to->kind == HISTORY_GET || to->kind == HISTORY_TOUCH || to->kind == HISTORY_ADD ? 0 : to->value;
     }
     return 1;
 }
@@ -289,6 +292,7 @@ static bool world_collect(struct history_world *w, struct history *h) {
     uint32_t keys = atomic_load(&shared->keys);
     h->ops = w->ops;
     h->n = 0;
+    h->evicts = shared->evicts;
     for (uint32_t i = 0; i < SHARED_SLOTS; i++) {
         for (uint32_t k = 0; k < atomic_load(&shared->slots[i].called); k++) {
             h->n += world_collect_record(&h->ops[h->n], &shared->slots[i].records[k]);
@@ -322,6 +326,8 @@ static void world_count(struct history_totals *t, const struct history *h) {
         t->refused += op->outcome == HISTORY_FAILED && op->kind == HISTORY_GET;
         t->undone += op->outcome == HISTORY_FAILED && op->kind != HISTORY_GET;
         t->mismatches += op->outcome == HISTORY_MISMATCH;
+        t->touches += op->kind == HISTORY_TOUCH && op->outcome == HISTORY_DONE;
+        t->adds += op->kind == HISTORY_ADD && op->outcome == HISTORY_DONE;
         if (op->kind == HISTORY_GET && op->outcome == HISTORY_DONE) {
             t->linearizable += op->linearizable;
             t->bounded += !op->linearizable && !op->stale;
@@ -361,8 +367,13 @@ bool history_world_run(struct history_world *w, struct history *h, struct histor
     return true;
 }
 
-bool history_world_verify(struct history_world *w) {
+bool history_world_verify(struct history_world *w, struct history_totals *totals) {
     struct tide_verify v = TIDE_VERIFY_INIT;
+    struct tide_info info = TIDE_INFO_INIT;
+    if (tide_info(w->domain, &info) == 0) {
+        totals->expired += info.expired_total;
+        totals->evicted += info.evicted_total;
+    }
     int error = tide_verify(w->domain, &v);
     if (error != 0 || v.differing != 0 || v.damaged != 0) {
         printf("# verify: %s, %u of %u replicas compared, %u differ, %" PRIu64 " nodes damaged\n", tide_strerror(error),

@@ -6,7 +6,7 @@
  * SIZE: one lane, three requests one after the other, leaders that die twice, at any instant.
  *
  * STANDS FOR: engine/write/lane_server.c lane_take
- * STANDS FOR: engine/write/lane_server.c lane_answer
+ * STANDS FOR: engine/write/lane_work.c lane_answer
  * STANDS FOR: engine/log/lane_notes.c lane_note
  * STANDS FOR: engine/log/lane_notes.c lane_leave
  *

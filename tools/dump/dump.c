@@ -12,8 +12,10 @@
 #include "tools/lib/args.h"
 #include "tools/lib/signals.h"
 #include "tools/lib/stdio.h"
+#include "tools/lib/textfile.h"
 #include "tools/dump/print.h"
 #include "tools/dump/ring.h"
+#include "tools/dump/summary.h"
 #include "tools/tools.h"
 
 #define TOOL "tide dump"
@@ -37,6 +39,10 @@ static const char HELP[] =
     "                    is removed, or the last process that uses it ends\n"
     "  --full            show keys and values whole (default: cut to fit the line, +N bytes)\n"
     "  --no-ring         do not show entries\n"
+    "  --summary         show no single entry, but what they have in common: by type and by size, batches, groups,\n"
+    "                    keys written most, longest pauses. With a range and --key of those entries\n"
+    "  --html FILE       the same as a page with a picture of the ring (what is live, pinned, given up, where commit\n"
+    "                    stands): one file, no script. It is written beside FILE and then renamed\n"
     "  --json            one JSON object a line (fields: docs/layout.md)\n"
     "  --help            print this text\n"
     "\n"
@@ -53,9 +59,11 @@ struct options {
     const char *what;
     char *key; /* unescaped, on the heap; NULL: any */
     size_t key_len;
-    uint64_t from, until, limit;                         /* until: the last index to show */
-    unsigned ranges;                                     /* how often a range was given */
-    bool from_end, follow, full, no_ring, json, of_ring; /* of_ring: an option that only a log knows was given */
+    uint64_t from, until, limit; /* until: the last index to show */
+    unsigned ranges;             /* how often a range was given */
+    const char *html;
+    bool from_end, follow, full, no_ring, summary, json,
+        of_ring; /* of_ring: an option that only a log knows was given */
 };
 
 struct dump_run {
@@ -64,6 +72,7 @@ struct dump_run {
     struct dump_view view;
     struct dump_file file;
     struct dump_totals totals;
+    struct summary *summary; /* NULL: entries are shown one by one */
     uint32_t problems_shown;
     bool done; /* the last entry that was asked for has been passed */
 };
@@ -77,7 +86,18 @@ static void on_signal(int sig) {
 
 /* ---- options ----------------------------------------------------------------------------------------------------- */
 
-enum { OPT_FROM = 256, OPT_AT, OPT_BETWEEN, OPT_LIMIT, OPT_KEY, OPT_FOLLOW, OPT_FULL, OPT_NO_RING };
+enum {
+    OPT_FROM = 256,
+    OPT_AT,
+    OPT_BETWEEN,
+    OPT_LIMIT,
+    OPT_KEY,
+    OPT_FOLLOW,
+    OPT_FULL,
+    OPT_NO_RING,
+    OPT_SUMMARY,
+    OPT_HTML
+};
 
 static const struct option LIST[] = {
     { "from", required_argument, NULL, OPT_FROM },
@@ -88,6 +108,8 @@ static const struct option LIST[] = {
     { "follow", no_argument, NULL, OPT_FOLLOW },
     { "full", no_argument, NULL, OPT_FULL },
     { "no-ring", no_argument, NULL, OPT_NO_RING },
+    { "summary", no_argument, NULL, OPT_SUMMARY },
+    { "html", required_argument, NULL, OPT_HTML },
     ARGS_LAST_OPTIONS,
 };
 
@@ -123,7 +145,8 @@ static int set_between(struct options *o, const char *text) {
 static int set_option(void *ctx, int c, char *arg) {
     struct options *o = ctx;
     o->ranges += c == OPT_FROM || c == OPT_AT || c == OPT_BETWEEN;
-    o->of_ring |= c == OPT_FROM || c == OPT_AT || c == OPT_BETWEEN || c == OPT_LIMIT || c == OPT_KEY || c == OPT_FOLLOW;
+    o->of_ring |= c == OPT_FROM || c == OPT_AT || c == OPT_BETWEEN || c == OPT_LIMIT || c == OPT_KEY ||
+                  c == OPT_FOLLOW || c == OPT_SUMMARY || c == OPT_HTML;
     switch (c) {
     case OPT_FROM:
         o->from_end = strcmp(arg, "end") == 0;
@@ -155,6 +178,12 @@ static int set_option(void *ctx, int c, char *arg) {
     case OPT_NO_RING:
         o->no_ring = true;
         return TOOL_OK;
+    case OPT_HTML:
+        o->html = arg;
+        return *arg ? TOOL_OK : args_error(TOOL, "--html: the name is empty");
+    case OPT_SUMMARY:
+        o->summary = true;
+        return TOOL_OK;
     default:
         o->json = true;
         return TOOL_OK;
@@ -181,7 +210,12 @@ static int read_options(struct options *o, int argc, char **argv) {
         return args_error(TOOL, "only one of --from, --at, --between, and once");
     }
     if (o->no_ring && o->of_ring) {
-        return args_error(TOOL, "--no-ring goes with none of --from, --at, --between, --limit, --key, --follow");
+        return args_error(TOOL,
+                          "--no-ring goes with none of --from, --at, --between, --limit, --key, --follow, --summary, "
+                          "--html");
+    }
+    if (o->html && (o->json || o->follow)) {
+        return args_error(TOOL, "--html goes with neither --json nor --follow");
     }
     return -1;
 }
@@ -216,6 +250,45 @@ static bool enough(const struct dump_run *run) {
     return stopped || run->done || run->totals.frames >= run->opt.limit || ferror(stdout);
 }
 
+static void show_gap(struct dump_run *run, const struct dump_gap *gap) {
+    if (run->summary) {
+        summary_add_gap(run->summary, gap);
+    } else {
+        run->format->gap(&run->view, gap);
+    }
+}
+
+static void show_frame(struct dump_run *run, const struct dump_frame *frame) {
+    if (run->summary) {
+        summary_add(run->summary, frame);
+    } else {
+        run->format->frame(&run->view, frame);
+    }
+}
+
+static bool write_html(struct dump_run *run, const struct dump_log *log) {
+    struct buf page = { 0 };
+    summary_html(run->summary, log, &page);
+    int rc = textfile_write(run->opt.html, page.data, page.size, run->file.fault, sizeof(run->file.fault));
+    buf_free(&page);
+    run->file.code = TOOL_FAILED;
+    return rc == 0;
+}
+
+/* What all the entries have in common. False: see the file's fault. */
+static bool show_summary(struct dump_run *run, const struct dump_log *log) {
+    summary_end(run->summary);
+    if (run->opt.html) {
+        return write_html(run, log);
+    }
+    if (run->opt.json) {
+        summary_print_json(run->summary, &run->view, log->seg);
+    } else {
+        summary_print_text(run->summary, &run->view, log->seg);
+    }
+    return true;
+}
+
 /* Everything up to the commit of the last update. False: the file cannot be read. */
 static bool show_frames(struct dump_run *run, struct dump_ring *ring) {
     while (!enough(run)) {
@@ -230,7 +303,7 @@ static bool show_frames(struct dump_run *run, struct dump_ring *ring) {
             run->done = gap.last >= run->opt.until;
             gap.last = run->done ? run->opt.until : gap.last;
             if (gap.first <= gap.last) {
-                run->format->gap(&run->view, &gap);
+                show_gap(run, &gap);
             }
             continue;
         }
@@ -241,7 +314,7 @@ static bool show_frames(struct dump_run *run, struct dump_ring *ring) {
         bool bad = !frame.crc_good || frame.problem;
         run->totals.bad += bad;
         if (wanted(&run->opt, &frame)) {
-            run->format->frame(&run->view, &frame);
+            show_frame(run, &frame);
             run->totals.frames++;
         }
     }
@@ -264,7 +337,16 @@ static bool show_ring(struct dump_run *run, struct dump_log *log) {
     struct dump_ring ring;
     uint64_t from = run->opt.from_end ? log->seg->leader.commit + 1 : run->opt.from;
     bool read = true, ended;
-    run->format->ring(&run->view, log->seg);
+    if (run->opt.summary || run->opt.html) {
+        run->summary = summary_new(log->seg->ring_bytes);
+        if (!run->summary) {
+            snprintf(run->file.fault, sizeof(run->file.fault), "out of memory");
+            run->file.code = TOOL_FAILED;
+            return false;
+        }
+    } else {
+        run->format->ring(&run->view, log->seg);
+    }
     dump_ring_init(&ring, &run->file, log->seg, from, &log->problems);
     do {
         /* Ask before reading the frames, so that the last ones are not missed. */
@@ -273,6 +355,10 @@ static bool show_ring(struct dump_run *run, struct dump_log *log) {
     } while (read && wait_for_more(run, ended));
     show_problems(run, &log->problems);
     dump_ring_free(&ring);
+    if (run->summary) {
+        read = read && show_summary(run, log);
+        summary_free(run->summary);
+    }
     return read;
 }
 
@@ -284,7 +370,7 @@ static bool show_log(struct dump_run *run) {
         memcpy((void *)&run->view.clock, (const void *)&log.seg->clock, sizeof(run->view.clock));
         run->format->header(&run->view, &run->file, &log.seg->header, log.understood);
     }
-    if (read && log.understood) {
+    if (read && log.understood && !run->opt.summary && !run->opt.html) {
         run->format->log(&run->view, &log);
     }
     show_problems(run, &log.problems);
@@ -386,7 +472,8 @@ static int dump(struct dump_run *run) {
     set_view(run);
     if (kind != SEGMENT_LOG && run->opt.of_ring) {
         code = args_error(
-            TOOL, "only a log has entries to go through: --from, --at, --between, --limit, --key, --follow are for it");
+            TOOL, "only a log has entries to go through: --from, --at, --between, --limit, --key, --follow, --summary, "
+                  "--html are for it");
     } else {
         code = finish(run, headed && dump_is_other_version(&h) ? show_other_version(run, &h)
                            : kind == SEGMENT_TABLE             ? show_table(run)

@@ -65,6 +65,9 @@ void dump_problem(struct dump_problems *p, const char *format, ...) __attribute_
 /* Check a header against its file. False where nothing behind it can be understood: wrong magic, version or layout. */
 bool dump_header_check(const struct segment_header *h, const struct dump_file *f, struct dump_problems *p);
 
+/* Can the ring's place and size, as a log segment's first bytes tell them, be believed? */
+bool dump_ring_check(const struct log_segment *seg, const struct dump_file *f, struct dump_problems *p);
+
 /* Was it made by another version of Tidemark, with another layout? */
 bool dump_is_other_version(const struct segment_header *h);
 

@@ -120,6 +120,24 @@ static void print_leader(struct dump_view *v, const struct dump_log *log) {
     finish(v);
 }
 
+/* Of a fed domain. */
+static void print_source(struct dump_view *v, const struct log_segment *seg) {
+    const struct feed_board *f = &seg->feed;
+    struct json_out *j = start(v, "source");
+    text(v, "kind", seg->source, dump_name_len(seg->source, sizeof(seg->source)), ESCAPE_UNBOUNDED);
+    text(v, "note", f->note, dump_name_len(f->note, sizeof(f->note)), ESCAPE_UNBOUNDED);
+    json_out_u64(j, "revision", f->position);
+    json_out_u64(j, "complete_revision", f->complete_revision);
+    json_out_u64(j, "complete_index", f->complete_index);
+    json_out_u64(j, "complete_ts", f->complete_ts);
+    json_out_u64(j, "begun", f->begun);
+    json_out_u64(j, "done", f->done);
+    json_out_u64(j, "wanted", f->wanted);
+    json_out_u64(j, "writes_open", f->writes_open);
+    hex(j, "identity", f->identity);
+    finish(v);
+}
+
 static void print_members(struct dump_view *v, const struct dump_log *log) {
     for (uint32_t i = 0; i < LAYOUT_MEMBERS; i++) {
         const struct member_slot *m = &log->seg->members[i];
@@ -242,6 +260,9 @@ static void print_reads(struct dump_view *v, const struct log_segment *seg) {
 static void json_log(struct dump_view *v, const struct dump_log *log) {
     const struct log_segment *seg = log->seg;
     print_leader(v, log);
+    if (seg->source[0] != 0) {
+        print_source(v, seg);
+    }
     print_members(v, log);
     for (uint32_t id = 0; id < LAYOUT_REPLICAS; id++) {
         if (seg->replicas[id].state != REPLICA_FREE) {
@@ -333,8 +354,12 @@ static void json_frame(struct dump_view *v, const struct dump_frame *frame) {
     json_out_u64(j, "lane_seq", f->lane_seq);
     json_out_u64(j, "flags", f->flags);
     json_out_bool(j, "more", (f->flags & FRAME_MORE) != 0);
-    if (f->flags & FRAME_EXPIRES) {
+    if ((f->flags & FRAME_EXPIRES) && frame->expiry != UINT64_MAX) {
         json_out_u64(j, "expires_ts", frame->expiry);
+    }
+    if (f->flags & FRAME_SOURCED) {
+        json_out_u64(j, "revision", frame->version);
+        json_out_bool(j, "reached", (f->flags & FRAME_REACHED) != 0);
     }
     json_out_text(j, "crc", frame->crc_good ? "good" : "bad");
     json_out_u64(j, "key_len", f->key_len);

@@ -54,7 +54,7 @@ bool dump_header_check(const struct segment_header *h, const struct dump_file *f
     return true;
 }
 
-static bool ring_believable(const struct log_segment *seg, const struct dump_file *f, struct dump_problems *p) {
+bool dump_ring_check(const struct log_segment *seg, const struct dump_file *f, struct dump_problems *p) {
     uint64_t off = seg->ring_off, bytes = seg->ring_bytes;
     if (off < sizeof(*seg) || off % PAGE_BYTES != 0 || off > f->size_bytes) {
         dump_problem(p, "the ring cannot be at byte %llu", (unsigned long long)off);
@@ -187,7 +187,7 @@ static bool read_once(struct dump_log *log, struct dump_file *f) {
     if (!dump_file_read(f, offsetof(struct log_segment, leader), &seg->leader, sizeof(seg->leader))) {
         return false;
     }
-    log->ring_there = ring_believable(seg, f, &log->problems);
+    log->ring_there = dump_ring_check(seg, f, &log->problems);
     check_leader(seg, &log->problems);
     for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
         check_replica(seg, i, &log->problems);

@@ -145,6 +145,9 @@ static const char *odd_content(const struct dump_ring *r, const struct frame *f)
     if (keyed != (f->key_len > 0) || (f->type != FRAME_PUT && f->value_len > 0)) {
         return "lengths do not suit the type";
     }
+    if (!ring_source_fits(f)) {
+        return "flags of a source do not suit it";
+    }
     if (f->commit_ts < r->last_ts) {
         return "time falls";
     }
@@ -185,6 +188,10 @@ static enum look look_at(struct dump_ring *r, uint64_t pos, uint64_t index, stru
     *out = (struct dump_frame){ .f = f, .pos = pos, .key = at + sizeof(f), .value = at + sizeof(f) + f.key_len };
     if (f.flags & FRAME_EXPIRES) {
         memcpy(&out->expiry, out->value + f.value_len, sizeof(out->expiry));
+    }
+    if (f.flags & FRAME_SOURCED) {
+        memcpy(&out->version, out->value + f.value_len + ring_extra_bytes(f.flags) - SOURCED_BYTES,
+               sizeof(out->version));
     }
     out->crc_good = ring_frame_crc(&f, crc32c(0, out->key, ring_payload_bytes(&f))) == f.crc;
     out->problem = odd_content(r, &f);

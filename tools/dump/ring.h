@@ -23,6 +23,7 @@ struct dump_frame {
     uint64_t pos;
     const uint8_t *key, *value; /* until the next step */
     uint64_t expiry;            /* where its flags say that it expires */
+    uint64_t version;           /* at the source, where its flags say that it has one */
     bool crc_good;
     const char *problem; /* something else that cannot be; or NULL */
 };

@@ -73,6 +73,28 @@ static void print_leader(struct dump_view *v, const struct dump_log *log) {
             "", l->groups, l->wakes, l->waits, l->lapped, l->refused_full, l->table_bytes, l->parked);
 }
 
+/* Of a fed domain. */
+static void print_source(struct dump_view *v, const struct log_segment *seg) {
+    const struct feed_board *f = &seg->feed;
+    char ago[32];
+    fprintf(v->out, LABEL " \"", "source");
+    escape_print(v->out, seg->source, dump_name_len(seg->source, sizeof(seg->source)), ESCAPE_UNBOUNDED);
+    fprintf(v->out, "\", revision %" PRIu64 "; ", f->position);
+    if (f->complete_ts == 0) {
+        fputs("never complete", v->out);
+    } else {
+        fprintf(v->out, "complete up to %" PRIu64 " at index %" PRIu64 ", %s ago", f->complete_revision,
+                f->complete_index, age_text(v, f->complete_ts, ago, sizeof(ago)));
+    }
+    fprintf(v->out, "; questions %" PRIu64 ", answered %" PRIu64 ", wanted %" PRIu64 "; writes open %" PRIu64 "\n",
+            f->begun, f->done, f->wanted, f->writes_open);
+    if (f->note[0] != 0) {
+        fprintf(v->out, LABEL " \"", "");
+        escape_print(v->out, f->note, dump_name_len(f->note, sizeof(f->note)), ESCAPE_UNBOUNDED);
+        fputs("\"\n", v->out);
+    }
+}
+
 static void print_members(struct dump_view *v, const struct dump_log *log) {
     uint32_t alive = 0, dead = 0;
     char started[32];
@@ -165,6 +187,9 @@ static void print_all_reads(struct dump_view *v, const struct log_segment *seg) 
 static void text_log(struct dump_view *v, const struct dump_log *log) {
     const struct log_segment *seg = log->seg;
     print_leader(v, log);
+    if (seg->source[0] != 0) {
+        print_source(v, seg);
+    }
     print_members(v, log);
     for (uint32_t id = 0; id < LAYOUT_REPLICAS; id++) {
         if (seg->replicas[id].state != REPLICA_FREE) {
@@ -238,8 +263,10 @@ static void print_bytes(struct dump_view *v, const uint8_t *bytes, size_t n, uin
 static void text_frame(struct dump_view *v, const struct dump_frame *frame) {
     const struct frame *f = &frame->f;
     char age[32], flags[8];
-    snprintf(flags, sizeof(flags), "%s%s%s%s", f->flags & FRAME_MORE ? "M" : "", f->flags & FRAME_EXPIRES ? "X" : "",
-             f->flags & FRAME_KEEP ? "K" : "", f->flags & ~(FRAME_MORE | FRAME_EXPIRES | FRAME_KEEP) ? "?" : "");
+    bool expires = (f->flags & FRAME_EXPIRES) && frame->expiry != UINT64_MAX;
+    uint32_t known = FRAME_MORE | FRAME_EXPIRES | FRAME_KEEP | FRAME_SOURCED | FRAME_REACHED;
+    snprintf(flags, sizeof(flags), "%s%s%s%s%s", f->flags & FRAME_MORE ? "M" : "", expires ? "X" : "",
+             f->flags & FRAME_KEEP ? "K" : "", f->flags & FRAME_REACHED ? "R" : "", f->flags & ~known ? "?" : "");
     fprintf(v->out, "%10" PRIu64 " %4u %10s %-6s %4u %-4s %-5s ", f->index, f->term,
             age_text(v, f->commit_ts, age, sizeof(age)), dump_type_name(f->type), f->lane,
             frame->crc_good ? "good" : "BAD", flags[0] ? flags : "-");
@@ -250,7 +277,10 @@ static void text_frame(struct dump_view *v, const struct dump_frame *frame) {
             print_bytes(v, frame->value, f->value_len, v->value_room);
         }
     }
-    if ((f->flags & FRAME_EXPIRES) && frame->expiry >= f->commit_ts) {
+    if (f->flags & FRAME_SOURCED) {
+        fprintf(v->out, "  rev %" PRIu64, frame->version);
+    }
+    if (expires && frame->expiry >= f->commit_ts) {
         fprintf(v->out, "  ttl %s", args_duration_text(frame->expiry - f->commit_ts, age, sizeof(age)));
     }
     if (frame->problem) {

@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -16,6 +17,7 @@
 
 #define UNIX "unix:"
 #define BACKLOG 64
+#define SEND_BYTES 65536 /* that the kernel keeps for a client which does not read */
 
 union any {
     struct sockaddr head;
@@ -88,9 +90,10 @@ static void remove_left(const union any *a, socklen_t length) {
 }
 
 static int bind_and_listen(int fd, const union any *a, socklen_t length) {
-    int on = 1;
+    int on = 1, send_bytes = SEND_BYTES;
     mode_t old = 0;
     bool local = a->head.sa_family == AF_UNIX;
+    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &send_bytes, sizeof(send_bytes)); /* of each connection */
     if (!local) {
         setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)); /* connections that ended lately keep no port */
     }
@@ -152,4 +155,26 @@ bool address_is_loopback(int fd) {
         return (ntohl(a.in.sin_addr.s_addr) >> 24) == IN_LOOPBACKNET;
     }
     return a.head.sa_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&a.in6.sin6_addr);
+}
+
+/*
+ * Does the request come by a name that can only be this machine's? Any other name may be one that a hostile page has made an address of this machine
+ * of (DNS rebinding): the browser would let that page read what we answer.
+ */
+bool address_host_is_local(const char *host) {
+    char name[256];
+    if (!host || (size_t)snprintf(name, sizeof(name), "%s", host) >= sizeof(name)) {
+        return host == NULL; /* HTTP/1.0: no browser */
+    }
+    if (name[0] == '[') {
+        return true;
+    }
+    name[strcspn(name, ":")] = '\0';
+    if (name[0] == '\0') {
+        return false;
+    }
+    size_t length = strlen(name);
+    const char *local = "localhost";
+    return name[strspn(name, "0123456789.")] == '\0' || strcasecmp(name, local) == 0 ||
+           (length > 10 && strcasecmp(name + length - 10, ".localhost") == 0);
 }

@@ -49,6 +49,7 @@ int http_listen(const struct http_service *service, const char *text, const char
 struct http {
     struct library call;
     const struct http_service *service;
+    bool local_names;
     struct places places;
     struct streams streams;
 };
@@ -129,10 +130,12 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *connection, 
     (void)data;
     (void)size;
     (void)state;
-    if (get || head) {
+    if (h->local_names &&
+        !address_host_is_local(h->call.MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Host"))) {
+        http_say(&a, 421, "only this machine is answered here: ask by 127.0.0.1, [::1] or localhost");
+    } else if (get || head) {
         struct http_request q = { .path = path };
         q.accept = h->call.MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Accept");
-        q.host = h->call.MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Host");
         h->service->answer(h->service->ctx, &q, &a);
     } else {
         http_say(&a, MHD_HTTP_METHOD_NOT_ALLOWED, "only GET and HEAD are answered");
@@ -168,7 +171,7 @@ static void serve(struct http *h, struct MHD_Daemon *daemon) {
 }
 
 int http_serve(const struct http_service *service, int fd, const char *at) {
-    struct http h = { .service = service };
+    struct http h = { .service = service, .local_names = service->local_names && address_is_loopback(fd) };
     const char *missing = library_load(&h.call);
     if (missing) {
         args_sayf(service->tool, "--listen: %s", missing);

@@ -23,7 +23,6 @@
 struct http_request {
     const char *path;
     const char *accept; /* NULL: there was no such header */
-    const char *host;
 };
 
 struct http_answer {
@@ -42,6 +41,7 @@ struct http_service {
     /* What all streams get next: one event, its empty line at the end included. Called once a second while there is a stream. NULL: no streams. */
     void (*frame)(void *ctx, struct buf *out);
     const char *const (*headers)[2]; /* of every answer, besides those that all services have; ends with a NULL */
+    bool local_names; /* at an address of this machine alone, refuse requests by a name that may be another's */
 };
 
 /* An answer of one line of text. */
@@ -62,6 +62,8 @@ int address_listen(const char *text, const char *path, char at[ADDRESS_TEXT], bo
 void address_close(const char *text, int fd);
 /* Can only processes of this machine connect to it, by TCP? */
 bool address_is_loopback(int fd);
+/* Is the value of a Host header (NULL: there is none) an address, or a name that can only be this machine's? */
+bool address_host_is_local(const char *host);
 
 /* All of --listen: listen, serve, close. The exit code. */
 int http_listen(const struct http_service *service, const char *text, const char *path);

@@ -51,8 +51,9 @@ struct place {
     int fd; /* -1: free, or its connection was told to go */
     bool taken;
     uint64_t begun_ms;
-    uint64_t since_ms; /* the same, but of a stream: when it had taken all that there was */
-    struct stream *stream;
+    uint64_t since_ms;     /* the same, but of a stream: when it had taken all that there was */
+    bool streams;          /* it is a stream's */
+    struct stream *stream; /* NULL: none, or it has ended already */
 };
 
 struct places {
@@ -88,6 +89,8 @@ struct streams {
 
 /* The response of a request that becomes a stream; NULL: no memory. */
 struct MHD_Response *streams_open(struct streams *s, struct MHD_Connection *connection, struct place *p);
+/* It is looked at again, where it waits for a frame. */
+void stream_resume(struct stream *s);
 /* Make a frame where it is time, and let all streams go on. */
 void streams_turn(struct streams *s);
 /* How long until the next one; -1: there is no stream. */

@@ -17,14 +17,17 @@ uint64_t places_now_ms(void) {
 static void send_away(struct place *p) {
     shutdown(p->fd, SHUT_RDWR);
     p->fd = -1;
+    if (p->stream) {
+        stream_resume(
+            p->stream); /* one that is suspended would be found out with the next frame only, and keep its place until then */
+    }
 }
 
 static void make_place(struct places *all, bool of_streams) {
     struct place *oldest = NULL;
     for (size_t i = 0; i < PLACES; i++) {
         struct place *p = &all->place[i];
-        if (p->taken && p->fd >= 0 && (p->stream != NULL) == of_streams &&
-            (!oldest || p->begun_ms < oldest->begun_ms)) {
+        if (p->taken && p->fd >= 0 && p->streams == of_streams && (!oldest || p->begun_ms < oldest->begun_ms)) {
             oldest = p;
         }
     }
@@ -50,7 +53,7 @@ struct place *places_take(struct places *all, int fd) {
 }
 
 void places_leave(struct places *all, struct place *p) {
-    if (p->stream) {
+    if (p->streams) {
         all->streams--;
     } else {
         all->open--;
@@ -62,6 +65,7 @@ void places_turn(struct places *all, struct place *p, struct stream *s) {
     if (all->streams >= STREAMS) {
         make_place(all, true);
     }
+    p->streams = true;
     p->stream = s;
     all->open--;
     all->streams++;

@@ -60,6 +60,9 @@ static ssize_t copy(struct stream *s, const char *text, size_t size, char *to, s
 static ssize_t read_stream(void *ctx, uint64_t pos, char *to, size_t room) {
     struct stream *s = ctx;
     (void)pos;
+    if (s->place->fd < 0) { /* sent away */
+        return MHD_CONTENT_READER_END_WITH_ERROR;
+    }
     if (!s->greeted) {
         ssize_t n = copy(s, HELLO, sizeof(HELLO) - 1, to, room);
         s->greeted = s->sent == sizeof(HELLO) - 1;
@@ -87,6 +90,9 @@ static ssize_t read_stream(void *ctx, uint64_t pos, char *to, size_t room) {
 
 static void free_stream(void *ctx) {
     struct stream *s = ctx;
+    if (s->place->stream == s) { /* the connection is told of as ended later */
+        s->place->stream = NULL;
+    }
     let_go(s->frame);
     free(s);
 }
@@ -108,12 +114,18 @@ struct MHD_Response *streams_open(struct streams *all, struct MHD_Connection *co
     return response;
 }
 
+void stream_resume(struct stream *s) {
+    if (s->suspended) {
+        s->suspended = false;
+        s->all->call->MHD_resume_connection(s->connection);
+    }
+}
+
 void streams_wake(struct streams *all) {
     for (size_t i = 0; i < PLACES; i++) {
-        struct stream *s = all->places->place[i].taken ? all->places->place[i].stream : NULL;
-        if (s && s->suspended) {
-            s->suspended = false;
-            all->call->MHD_resume_connection(s->connection);
+        struct place *p = &all->places->place[i];
+        if (p->taken && p->stream) {
+            stream_resume(p->stream);
         }
     }
 }

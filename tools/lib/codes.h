@@ -18,7 +18,7 @@ enum tool_code {
 #define TOOL_CODES_HELP                                                                                                \
     "  0  done\n"                                                                                                      \
     "  1  the answer is no: no such key (get), replicas differ or are damaged (verify), something shown is damaged\n"  \
-    "     (dump), the same process leads again (step-down)\n"                                                          \
+    "     (dump), the same process leads again (step-down), two copies differ (diff)\n"                                \
     "  2  a bad option or argument\n"                                                                                  \
     "  3  no such domain (dump: no such domain or file), or the domain was removed or replaced meanwhile\n"            \
     "  4  refused or not in time: a write is certainly not done\n"                                                     \

@@ -7,6 +7,7 @@
 #include "tools/lib/args.h"
 #include "tools/lib/client.h"
 #include "tools/lib/stdio.h"
+#include "tools/lib/textfile.h"
 #include "tools/tools.h"
 
 static const char HELP[] =

@@ -28,9 +28,6 @@ void families_write(struct prom *p, const struct gauges *domains, size_t n);
  */
 enum tool_code collect(struct prom *p, const char *name, char *why, size_t why_size);
 
-/* Write the text beside `path` and rename it into place, readable by all. 0, or -1 with `why`. */
-int textfile_write(const char *path, const char *text, size_t size, char *why, size_t why_size);
-
 /* Does the value of an Accept header (NULL: there was none) prefer OpenMetrics to the text format? */
 bool negotiate_open_metrics(const char *accept);
 

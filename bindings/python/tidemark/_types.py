@@ -64,7 +64,7 @@ class Token(NamedTuple):
     """A fence: give it to another thread, process or client, and its reads see what this one saw."""
 
     incarnation: int
-    index: int
+    index: int  # type: ignore[assignment]  # a field hides the method of tuples
 
 
 class Answer(NamedTuple):
@@ -74,7 +74,7 @@ class Answer(NamedTuple):
     version: int
     reason: str
     served_by: int
-    index: int
+    index: int  # type: ignore[assignment]  # a field hides the method of tuples
     commit_index: int
     staleness: float
     waited: float
@@ -90,6 +90,6 @@ class Event(NamedTuple):
     kind: str
     key: Optional[bytes]
     value: Optional[bytes]
-    index: int
+    index: int  # type: ignore[assignment]  # a field hides the method of tuples
     ttl: Optional[float]
     more: bool

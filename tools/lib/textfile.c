@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A file for node_exporter's textfile collector: it sees the old text or the new one, and never a part. */
+#include "tools/lib/textfile.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -8,7 +9,6 @@
 #include <unistd.h>
 
 #include "shm/fd.h"
-#include "tools/metrics/metrics.h"
 
 static int write_whole(int fd, const char *text, size_t size) {
     while (size > 0) {

@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What does it cost when somebody looks at a domain? */
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "bench/lib/program.h"
+#include "bench/lib/setup.h"
+#include "bench/lib/stats.h"
+
+#define BAR_CPU 0.01
+#define BAR_GET 0.99
+#define KEYS 10000u
+#define FOLLOWERS 3u
+#define SLICE_NS UINT64_C(2000000000)
+#define WATCHED_NS UINT64_C(20000000000)
+
+struct look {
+    struct bench_program *p;
+    uint32_t cpu, alone, beside, alone_cpu, beside_cpu; /* rows */
+    uint64_t pairs;
+    char name[TIDE_NAME_MAX];
+    struct tide_reader *r;
+};
+
+/* `tide top` on a terminal of 80 x 24 of its own. A thread takes what it draws, or it would wait for that. */
+struct top {
+    int terminal;
+    pid_t pid;
+    pthread_t drain;
+    _Atomic uint64_t drawn; /* bytes */
+};
+
+static void *take_all(void *ctx) {
+    struct top *t = ctx;
+    char bytes[4096];
+    for (ssize_t n; (n = read(t->terminal, bytes, sizeof(bytes))) > 0;) {
+        atomic_fetch_add(&t->drawn, (uint64_t)n);
+    }
+    return NULL; /* EIO: nobody has the terminal open any more */
+}
+
+static void become_top(const struct look *l, const char *terminal) {
+    char exe[4096], path[4200];
+    ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
+    exe[n > 0 ? n : 0] = '\0';
+    char *slash = strrchr(exe, '/');
+    if (slash) {
+        *slash = '\0';
+    }
+    snprintf(path, sizeof(path), "%s/../tide", exe);
+    setsid();
+    int fd = open(terminal, O_RDWR); /* becomes the controlling terminal */
+    dup2(fd, STDIN_FILENO);
+    dup2(fd, STDOUT_FILENO);
+    dup2(fd, STDERR_FILENO);
+    setenv("TERM", "xterm-256color", 1);
+    execl(path, "tide", "top", l->name, "--interval", l->p->quick ? "100ms" : "1s", (char *)NULL);
+    _exit(127);
+}
+
+static int start_top(struct look *l, struct top *t) {
+    const struct winsize size = { .ws_col = 80, .ws_row = 24 };
+    char terminal[64];
+    *t = (struct top){ .terminal = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC) };
+    if (t->terminal < 0 || grantpt(t->terminal) != 0 || unlockpt(t->terminal) != 0 ||
+        ptsname_r(t->terminal, terminal, sizeof(terminal)) != 0 || ioctl(t->terminal, TIOCSWINSZ, &size) != 0) {
+        return bench_program_failed_errno(l->p, "a terminal for tide top");
+    }
+    t->pid = fork();
+    if (t->pid == 0) {
+        become_top(l, terminal);
+    }
+    if (t->pid < 0 || pthread_create(&t->drain, NULL, take_all, t) != 0) {
+        return bench_program_failed_errno(l->p, "starting tide top");
+    }
+    return 0;
+}
+
+/* As 0, but there is nothing to set: it was built without ncurses, or the library is missing. */
+#define LEFT_OUT 2
+
+static int end_top(struct look *l, struct top *t) {
+    static const char NOTE[] = "; tide top is left out: it ended with 7 (no ncurses?)";
+    int status = 0;
+    kill(t->pid, SIGCONT);
+    kill(t->pid, SIGTERM);
+    waitpid(t->pid, &status, 0);
+    pthread_join(t->drain, NULL);
+    close(t->terminal);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 7) {
+        size_t used = strlen(l->p->figures.note);
+        if (!strstr(l->p->figures.note, NOTE)) {
+            snprintf(l->p->figures.note + used, sizeof(l->p->figures.note) - used, "%s", NOTE);
+        }
+        return LEFT_OUT;
+    }
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0 || atomic_load(&t->drawn) < 1000) {
+        return bench_program_failed(
+            l->p, "tide top drew %llu bytes and ended with status %d: is it built, and is ncurses here?",
+            (unsigned long long)atomic_load(&t->drawn), status);
+    }
+    return 0;
+}
+
+/* Until it has drawn its first picture, or has ended. */
+static void await_picture(const struct top *t) {
+    siginfo_t ended = { .si_pid = 0 };
+    for (int i = 0; i < 2000 && !bench_stop && atomic_load(&t->drawn) < 1000; i++) {
+        if (waitid(P_PID, (id_t)t->pid, &ended, WEXITED | WNOHANG | WNOWAIT) != 0 || ended.si_pid != 0) {
+            return;
+        }
+        bench_sleep_ns(UINT64_C(10000000));
+    }
+}
+
+static double children_s(void) {
+    struct rusage u;
+    getrusage(RUSAGE_CHILDREN, &u);
+    return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) + (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
+}
+
+/* CPU time of both its processes, from start to end, as a share of one core. */
+static int measure_cpu(struct look *l, uint32_t repetition) {
+    struct top t;
+    double before = children_s();
+    uint64_t from = bench_now_ns(), ns = l->p->quick ? UINT64_C(500000000) : WATCHED_NS;
+    int rc = start_top(l, &t);
+    if (rc != 0) {
+        return rc;
+    }
+    await_picture(&t);
+    while (!bench_stop && bench_now_ns() - from < ns) {
+        bench_sleep_ns(UINT64_C(50000000));
+    }
+    double wall = (double)(bench_now_ns() - from) / 1e9;
+    rc = end_top(l, &t);
+    if (rc == 0) {
+        bench_program_set(l->p, l->cpu, repetition, (children_s() - before) / wall);
+    }
+    return bench_stop ? 1 : rc;
+}
+
+/* Gets a second; in *of_cpu for each second that the reader had a processor, whoever else wanted it. */
+static double gets_per_s(struct look *l, uint64_t ns, double *of_cpu) {
+    struct timespec before, after;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &before);
+    uint64_t from = bench_now_ns(), now = from, n = 0;
+    uint8_t value[64];
+    for (; now - from < ns && !bench_stop; now = bench_now_ns()) {
+        for (int i = 0; i < 1000; i++, n++) {
+            uint64_t key[2] = { n * UINT64_C(2654435761) % KEYS, 0 };
+            tide_get(l->r, key, sizeof(key), NULL, value, sizeof(value), NULL);
+        }
+    }
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &after);
+    *of_cpu =
+        bench_ratio((double)n, (double)(after.tv_sec - before.tv_sec) + (double)(after.tv_nsec - before.tv_nsec) / 1e9);
+    return (double)n * 1e9 / (double)(now - from);
+}
+
+/* In turn, with `tide top` stopped and running. The whole process group: its guard, too. */
+static int measure_gets(struct look *l, uint32_t repetition) {
+    double alone[64], beside[64], alone_cpu[64], beside_cpu[64];
+    struct top t;
+    int rc = start_top(l, &t);
+    if (rc != 0) {
+        return rc;
+    }
+    uint64_t ns = bench_program_slice_ns(l->p, SLICE_NS);
+    await_picture(&t);
+    (void)gets_per_s(l, ns / 4, &alone_cpu[0]);
+    for (uint64_t i = 0; i < l->pairs; i++) {
+        for (int turn = 0; turn < 2; turn++) {
+            bool looked_at = ((i + (uint64_t)turn) & 1) != 0;
+            kill(-t.pid, looked_at ? SIGCONT : SIGSTOP);
+            *(looked_at ? &beside[i] : &alone[i]) = gets_per_s(l, ns, looked_at ? &beside_cpu[i] : &alone_cpu[i]);
+        }
+    }
+    kill(-t.pid, SIGCONT);
+    rc = end_top(l, &t);
+    if (rc != 0) {
+        return bench_stop ? 1 : rc;
+    }
+    bench_program_set(l->p, l->alone, repetition, bench_spread_of(alone, l->pairs).median);
+    bench_program_set(l->p, l->beside, repetition, bench_spread_of(beside, l->pairs).median);
+    bench_program_set(l->p, l->alone_cpu, repetition, bench_spread_of(alone_cpu, l->pairs).median);
+    bench_program_set(l->p, l->beside_cpu, repetition, bench_spread_of(beside_cpu, l->pairs).median);
+    return bench_stop ? 1 : rc;
+}
+
+static int fill(struct tide *d) {
+    uint8_t value[64] = { 0 };
+    int error = 0;
+    for (uint64_t i = 0; i < KEYS && error == 0; i++) {
+        uint64_t key[2] = { i, 0 };
+        error = tide_put(d, NULL, key, sizeof(key), value, sizeof(value), NULL);
+    }
+    return error;
+}
+
+static int one_repetition(struct bench_program *p, void *ctx, uint32_t repetition) {
+    struct look *l = ctx;
+    struct tide *d = NULL;
+    struct tide_opts o = TIDE_OPTS_INIT;
+    struct tide_replica_opts follower = TIDE_REPLICA_OPTS_INIT;
+    o.flags |= TIDE_EPHEMERAL;
+    int error = 0, rc = bench_program_domain(p, &d, &o, true);
+    bench_program_domain_name(p, l->name);
+    for (uint32_t i = 1; i < FOLLOWERS && rc == 0 && error == 0; i++) {
+        error = tide_replica_start(d, &follower, NULL);
+    }
+    error = rc == 0 && error == 0 ? fill(d) : error;
+    error = rc == 0 && error == 0 ? tide_reader_open(d, NULL, &l->r) : error;
+    rc = error != 0 ? bench_program_failed_code(p, "the domain", error) : rc;
+    if (rc == 0) {
+        bench_program_progress(p, "tide top alone");
+        rc = measure_cpu(l, repetition);
+    }
+    if (rc == 0) {
+        bench_program_progress(p, "gets beside it");
+        rc = measure_gets(l, repetition);
+    }
+    if (l->r) {
+        tide_reader_close(l->r);
+        l->r = NULL;
+    }
+    if (d) {
+        tide_close(d);
+    }
+    return rc == LEFT_OUT ? 0 : rc;
+}
+
+static void add_rows(struct bench_program *p, struct look *l) {
+    l->cpu = bench_program_row(p, "look.top.cpu", "tide top, a picture a second: share of one core, its start included",
+                               "tide top, its two processes", "share");
+    l->alone = bench_program_row(p, "look.alone", "gets of one reader", "nobody looks", "1/s");
+    l->beside = bench_program_row(p, "look.top.get", "gets of one reader", "beside tide top", "1/s");
+    l->alone_cpu = bench_program_row(p, "look.alone.cpu_s", "gets for each second of the reader's CPU time",
+                                     "nobody looks", "1/s");
+    l->beside_cpu = bench_program_row(p, "look.top.cpu_s", "gets for each second of the reader's CPU time",
+                                      "beside tide top", "1/s");
+    bench_program_bar(p, "look.top.cpu", "tide top, a picture a second: share of one core", "share", BENCH_AT_MOST,
+                      BAR_CPU, l->cpu, BENCH_NO_ROW);
+    bench_program_bar(p, "look.top.get", "gets beside tide top, against gets alone", "x", BENCH_AT_LEAST, BAR_GET,
+                      l->beside, l->alone);
+}
+
+int main(int argc, char **argv) {
+    static struct look l = { .pairs = 5 };
+    static const struct bench_number numbers[] = { { "pairs", "of slices, alone and beside", &l.pairs, 1, 64, 1 } };
+    static struct bench_program p = {
+        .name = "look",
+        .about = "CPU time of `tide top` at one picture a second, and whether the readers of the domain that it shows\n"
+                 "notice it: gets of one reader beside it and alone, in turn.\n",
+        .numbers = numbers,
+        .numbers_n = 1,
+        .repetitions = 3,
+    };
+    int code;
+    if (!bench_program_start(&p, argc, argv, &code)) {
+        return code;
+    }
+    snprintf(p.figures.note, sizeof(p.figures.note),
+             "leader and %u followers in one process, %u keys; tide top on a terminal of 80 x 24; %llu pairs of slices",
+             FOLLOWERS, KEYS, (unsigned long long)l.pairs);
+    l.p = &p;
+    add_rows(&p, &l);
+    return bench_program_end(&p, bench_program_repeat(&p, one_repetition, &l));
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* A source for fed domains, in this process: keys with 64-bit values, a revision for each transaction, and a thread for each feed. */
+#ifndef TIDE_TESTS_SOURCE_H
+#define TIDE_TESTS_SOURCE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "tests/lib/help.h"
+
+#define SOURCE_KEYS 64u
+
+struct source_event {
+    uint64_t revision, value;
+    uint32_t key;
+    bool put;
+};
+
+struct source {
+    pthread_mutex_t lock;
+    uint64_t revision;
+    struct source_event *events;
+    size_t count, room;
+    struct {
+        bool there;
+        uint64_t value, version;
+    } keys[SOURCE_KEYS];
+    _Atomic uint64_t asked; /* read indexes that were given */
+};
+
+void source_start(struct source *s);
+void source_stop(struct source *s);
+
+/* A transaction of one put or delete. Returns its revision. */
+uint64_t source_put(struct source *s, uint32_t key, uint64_t value);
+uint64_t source_delete(struct source *s, uint32_t key);
+uint64_t source_now(struct source *s);
+
+/* Key number k, as the domain has it: "k00" and so on. */
+void source_key(uint32_t key, char out[4]);
+
+struct source_write {
+    struct tide_feed_request *request;
+    const struct tide_write_op *ops;
+    size_t n;
+};
+
+/* A handle's feed, served by a thread. */
+struct source_feed {
+    struct source *source;
+    struct tide *d;
+    struct tide_feed *feed;
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    struct source_write writes[64];
+    size_t n_writes;
+    bool stop, leads, begins, wished;
+    _Atomic bool cut;       /* the source cannot be reached */
+    _Atomic bool hold;      /* writes are not taken up */
+    _Atomic bool every;     /* also asks when nobody waits */
+    _Atomic bool mute;      /* writes are done, and not answered */
+    _Atomic uint32_t turns; /* how often it came to lead */
+    size_t next;            /* event */
+    size_t group;           /* operations of a group of a difference */
+};
+
+#define SOURCE_KIND "sim"
+
+/* Open a domain with this name for the source, create it where there is none. */
+struct tide *source_open(const char *name, uint64_t ring_bytes);
+
+/* Before the handle's replicas; the end after they were stopped. */
+void source_feed_begin(struct source_feed *f, struct source *s, struct tide *d);
+void source_feed_end(struct source_feed *f);
+
+#endif

@@ -1,0 +1,781 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Domains whose entries come from a source: appending, completeness, staleness, read indexes, writes that are handed over, changes of leader. */
+#include "tests/lib/forked.h"
+#include "tests/lib/source.h"
+
+#include <sched.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#define MS UINT64_C(1000000)
+#define KIB UINT64_C(1024)
+
+/* ---- a feed by hand --------------------------------------------------------------------------------------------------- */
+
+struct hand {
+    struct tide *d;
+    struct tide_feed *feed;
+    uint32_t replica;
+    struct tide_feed_request *request;
+    struct tide_write_op op; /* the first of the last write */
+    uint32_t leads, unleads, writes, wishes;
+};
+
+static void hand_lead(void *ctx, uint32_t term) {
+    (void)term;
+    __atomic_add_fetch(&((struct hand *)ctx)->leads, 1, __ATOMIC_SEQ_CST);
+}
+static void hand_unlead(void *ctx) {
+    __atomic_add_fetch(&((struct hand *)ctx)->unleads, 1, __ATOMIC_SEQ_CST);
+}
+static void hand_write(void *ctx, const struct tide_feed_write *w) {
+    struct hand *h = ctx;
+    h->op = w->ops[0];
+    h->request = w->request;
+    __atomic_add_fetch(&h->writes, 1, __ATOMIC_SEQ_CST);
+}
+static void hand_wish(void *ctx) {
+    __atomic_add_fetch(&((struct hand *)ctx)->wishes, 1, __ATOMIC_SEQ_CST);
+}
+static void hand_await(const uint32_t *count, uint32_t n) {
+    while (__atomic_load_n(count, __ATOMIC_SEQ_CST) < n) {
+        sched_yield();
+    }
+}
+
+static struct tide_feed_opts hand_opts(struct hand *h) {
+    struct tide_feed_opts o = TIDE_FEED_OPTS_INIT;
+    o.source = SOURCE_KIND;
+    o.ctx = h;
+    o.lead = hand_lead;
+    o.unlead = hand_unlead;
+    o.write = hand_write;
+    o.wish = hand_wish;
+    return o;
+}
+
+static void hand_open(struct hand *h, const char *domain, bool leads) {
+    memset(h, 0, sizeof(*h));
+    h->d = source_open(domain, 0);
+    struct tide_feed_opts o = hand_opts(h);
+    assert_int_equal(tide_feed_open(h->d, &o, &h->feed), 0);
+    struct tide_replica_opts r = TIDE_REPLICA_OPTS_INIT;
+    r.role = leads ? TIDE_LEADER : TIDE_FOLLOWER;
+    r.candidate = 1;
+    assert_int_equal(tide_replica_start(h->d, &r, &h->replica), 0);
+    if (leads) {
+        hand_await(&h->leads, 1);
+    }
+}
+
+static void hand_close(struct hand *h) {
+    assert_int_equal(tide_close(h->d), 0);
+    assert_int_equal(tide_feed_close(h->feed), 0);
+}
+
+static struct tide_feed_op put_op(const char *key, const uint64_t *value, uint64_t version) {
+    struct tide_feed_op op = TIDE_FEED_OP_INIT;
+    op.kind = TIDE_OP_PUT;
+    op.key = key;
+    op.key_len = strlen(key);
+    op.value = value;
+    op.value_size = sizeof(*value);
+    op.version = version;
+    return op;
+}
+
+static int append_put(struct hand *h, uint64_t revision, const char *key, uint64_t value) {
+    struct tide_feed_op op = put_op(key, &value, 0);
+    return tide_feed_append(h->feed, revision, &op, 1, 0);
+}
+
+static int complete(struct hand *h, uint64_t revision) {
+    struct tide_feed_probe probe = TIDE_FEED_PROBE_INIT;
+    int error = tide_feed_probe(h->feed, &probe);
+    return error != 0 ? error : tide_feed_complete(h->feed, &probe, revision);
+}
+
+static struct tide_bound bound(enum tide_fallback fallback, uint64_t max_staleness_ns, uint64_t wait_ns) {
+    struct tide_bound b = TIDE_BOUND_INIT;
+    b.fallback = fallback;
+    b.max_staleness_ns = max_staleness_ns;
+    b.wait_ns = wait_ns;
+    return b;
+}
+
+struct got {
+    int error;
+    uint64_t value;
+    struct tide_answer a;
+};
+
+static struct got get(struct tide_reader *r, const char *key, struct tide_bound b) {
+    struct got g = { .value = 4242, .a = TIDE_ANSWER_INIT };
+    g.error = tide_get(r, key, strlen(key), &b, &g.value, sizeof(g.value), &g.a);
+    return g;
+}
+
+static const struct tide_bound any = { sizeof(any), TIDE_FALLBACK_ERROR, TIDE_UNBOUNDED, TIDE_UNBOUNDED, { 0, 0 }, 0 };
+
+/* ---- appending ---------------------------------------------------------------------------------------------------------- */
+
+static void feed__before_the_first_completion__nobody_reads(void **state) {
+    (void)state;
+    struct hand h;
+    hand_open(&h, name, true);
+    help_follower(h.d, 0);
+    struct tide_reader *r = help_reader(h.d, TIDE_STICKY, -1, 0);
+    uint64_t revision = 9;
+    uint32_t whole = 9;
+    assert_int_equal(tide_feed_revision(h.feed, &revision, &whole), 0);
+    assert_true(revision == 0 && whole == 1);
+    assert_int_equal(complete(&h, 5), TIDE_ERR_BUSY); /* nothing was appended */
+    uint64_t one = 1;
+    struct tide_feed_op op = put_op("a", &one, 3);
+    assert_int_equal(tide_feed_append(h.feed, 7, &op, 1, TIDE_FEED_MORE), 0);
+    for (uint32_t fallback = 0; fallback <= TIDE_FALLBACK_STALE; fallback++) {
+        struct got g = get(r, "a", bound((enum tide_fallback)fallback, TIDE_UNBOUNDED, 2 * MS));
+        bool waits = fallback == TIDE_FALLBACK_WAIT || fallback == TIDE_FALLBACK_LEADER;
+        assert_int_equal(g.error, waits ? TIDE_ERR_TIMEOUT : TIDE_ERR_REFUSED);
+        assert_true(g.a.staleness_ns == UINT64_MAX);
+    }
+    assert_int_equal(complete(&h, 7), TIDE_ERR_BUSY); /* more was announced */
+    op = put_op("b", &one, 4);
+    assert_int_equal(tide_feed_append(h.feed, 7, &op, 1, 0), 0);
+    assert_int_equal(get(r, "b", any).error, TIDE_ERR_REFUSED);
+    assert_int_equal(complete(&h, 7), 0);
+    struct got g = get(r, "b", any);
+    assert_int_equal(g.error, 0);
+    assert_int_equal(g.value, 1);
+    assert_int_equal(g.a.version, 4);
+    assert_true(g.a.staleness_ns > 0 && g.a.linearizable == 0 && g.a.ttl_ns == TIDE_TTL_NONE);
+    tide_reader_close(r);
+    hand_close(&h);
+}
+
+static void tide_feed_append__groups__all_or_nothing_and_in_order(void **state) {
+    (void)state;
+    struct hand h;
+    hand_open(&h, name, true);
+    uint32_t follower = help_follower(h.d, 0);
+    uint64_t value = 1;
+    struct tide_feed_op ops[3] = { put_op("a", &value, 0), put_op("b", &value, 0), put_op("c", &value, 2) };
+    assert_int_equal(tide_feed_append(h.feed, 2, ops, 2, 0), 0);
+    assert_int_equal(tide_feed_append(h.feed, 2, ops, 2, 0), TIDE_ERR_REVISION);
+    assert_int_equal(tide_feed_append(h.feed, 1, ops, 2, 0), TIDE_ERR_REVISION);
+    ops[1].kind = TIDE_OP_CAS;
+    assert_int_equal(tide_feed_append(h.feed, 3, ops, 2, 0), TIDE_ERR_INVALID);
+    ops[1] = put_op("b", &value, 9);
+    assert_int_equal(tide_feed_append(h.feed, 3, ops, 2, 0), TIDE_ERR_INVALID); /* a version beyond the revision */
+    assert_int_equal(tide_feed_append(h.feed, 0, ops, 1, 0), TIDE_ERR_INVALID);
+    assert_int_equal(tide_feed_append(h.feed, 3, NULL, 1, 0), TIDE_ERR_INVALID);
+    assert_int_equal(tide_feed_append(h.feed, 3, ops, 1, 2), TIDE_ERR_INVALID);
+    uint8_t *large = calloc(1, 8 << 20);
+    ops[1] = put_op("b", &value, 0);
+    ops[1].value = large;
+    ops[1].value_size = 8 << 20;
+    assert_int_equal(tide_feed_append(h.feed, 3, ops, 2, 0), TIDE_ERR_TOO_BIG);
+    free(large);
+    struct tide_info info = TIDE_INFO_INIT;
+    tide_info(h.d, &info);
+    assert_int_equal(info.commit_index, 2); /* none of these did a part */
+    ops[1] = put_op("b", &value, 0);
+    ops[1].kind = TIDE_OP_DELETE;
+    value = 5;
+    assert_int_equal(tide_feed_append(h.feed, 4, ops, 3, 0), 0); /* the last has version 2: a note is written */
+    assert_int_equal(tide_feed_append(h.feed, 6, NULL, 0, 0), 0);
+    assert_int_equal(complete(&h, 6), 0);
+    struct tide_reader *r = help_reader(h.d, TIDE_STICKY, (int32_t)follower, UINT64_C(1) << follower);
+    struct tide_bound b = bound(TIDE_FALLBACK_WAIT, TIDE_UNBOUNDED, 60000 * MS);
+    b.min = (struct tide_token){ TIDE_REVISION, 6 };
+    struct got g = get(r, "a", b);
+    assert_true(g.error == 0 && g.value == 5 && g.a.version == 4);
+    assert_int_equal(get(r, "b", b).error, TIDE_ERR_NOT_FOUND);
+    g = get(r, "c", b);
+    assert_true(g.error == 0 && g.value == 5 && g.a.version == 2);
+    tide_info(h.d, &info);
+    assert_int_equal(info.source_revision, 6);
+    assert_int_equal(info.complete_revision, 6);
+    assert_string_equal(info.source, SOURCE_KIND);
+    help_assert_equal_digests(h.d);
+    tide_reader_close(r);
+    hand_close(&h);
+}
+
+static int count_entry(void *ctx, const struct tide_entry *e) {
+    uint64_t *sum = ctx;
+    *sum += e->version;
+    return 0;
+}
+
+static void tide_feed_visit__before_completion__sees_all_with_versions(void **state) {
+    (void)state;
+    struct hand h;
+    hand_open(&h, name, true);
+    uint64_t value = 1, sum = 0;
+    struct tide_feed_op ops[2] = { put_op("a", &value, 3), put_op("b", &value, 5) };
+    assert_int_equal(tide_feed_append(h.feed, 9, ops, 2, TIDE_FEED_MORE), 0);
+    assert_int_equal(tide_feed_visit(h.feed, count_entry, &sum), 0);
+    assert_int_equal(sum, 8);
+    hand_close(&h);
+}
+
+/* ---- who leads ---------------------------------------------------------------------------------------------------------- */
+
+static void feed__who_has_none__does_not_lead(void **state) {
+    (void)state;
+    struct hand h;
+    hand_open(&h, name, true);
+    struct tide *other = source_open(name, 0);
+    struct tide_replica_opts o = TIDE_REPLICA_OPTS_INIT;
+    o.candidate = 1;
+    assert_int_equal(tide_replica_start(other, &o, NULL), TIDE_ERR_FED);
+    o.role = TIDE_LEADER;
+    assert_int_equal(tide_replica_start(other, &o, NULL), TIDE_ERR_FED);
+    help_follower(other, 0);
+    struct tide_feed *feed;
+    struct tide_feed_opts fo = hand_opts(&h);
+    fo.source = "other";
+    assert_int_equal(tide_feed_open(other, &fo, &feed), TIDE_ERR_FED);
+    fo.source = SOURCE_KIND;
+    assert_int_equal(tide_feed_open(h.d, &fo, &feed), TIDE_ERR_BUSY);
+    assert_int_equal(tide_feed_close(h.feed), TIDE_ERR_BUSY);
+    assert_int_equal(tide_feed_identify(h.feed, 77), 0);
+    assert_int_equal(tide_feed_identify(h.feed, 77), 0);
+    assert_int_equal(tide_feed_identify(h.feed, 78), TIDE_ERR_FED);
+    tide_close(other);
+    hand_close(&h);
+    struct tide *plain = help_open(0, 0, 0);
+    assert_int_equal(tide_feed_open(plain, &fo, &feed), TIDE_ERR_FED);
+    tide_close(plain);
+    struct tide_opts bad = TIDE_OPTS_INIT;
+    struct tide *d;
+    bad.source = SOURCE_KIND;
+    bad.evict = TIDE_EVICT_S3FIFO;
+    assert_int_equal(tide_open(&d, help_name(), &bad), TIDE_ERR_INVALID);
+    bad.evict = TIDE_EVICT_NONE;
+    bad.default_ttl_ns = MS;
+    assert_int_equal(tide_open(&d, help_name(), &bad), TIDE_ERR_INVALID);
+    bad.default_ttl_ns = 0;
+    const char *kinds[] = { "", "with blank", "0123456789012345678901234567890123456789" };
+    for (size_t i = 0; i < 3; i++) {
+        bad.source = kinds[i];
+        assert_int_equal(tide_open(&d, help_name(), &bad), TIDE_ERR_INVALID);
+    }
+}
+
+static void feed__leader_changes__the_next_begins_behind_it(void **state) {
+    (void)state;
+    struct hand a, b;
+    hand_open(&a, name, true);
+    hand_open(&b, name, false);
+    assert_int_equal(append_put(&b, 2, "k", 1), TIDE_ERR_NO_LEADER);
+    assert_int_equal(append_put(&a, 2, "k", 1), 0);
+    assert_int_equal(append_put(&a, 5, "k", 2), 0);
+    assert_int_equal(complete(&a, 5), 0);
+    assert_int_equal(tide_replica_stop(a.d, a.replica), 0);
+    assert_int_equal(a.unleads, 1);
+    hand_await(&b.leads, 1);
+    uint64_t revision;
+    uint32_t whole;
+    assert_int_equal(tide_feed_revision(b.feed, &revision, &whole), 0);
+    assert_true(revision == 5 && whole == 1);
+    assert_int_equal(append_put(&b, 5, "k", 9), TIDE_ERR_REVISION);
+    struct tide_reader *r = help_reader(b.d, TIDE_STICKY, -1, 0);
+    struct got g = get(r, "k", any); /* what was complete stays complete */
+    assert_true(g.error == 0 && g.value == 2 && g.a.version == 5);
+    uint64_t value = 3;
+    struct tide_feed_op op = put_op("k", &value, 6);
+    assert_int_equal(tide_feed_append(b.feed, 8, &op, 1, TIDE_FEED_MORE), 0);
+    tide_reader_close(r);
+    /* A leader that dies in the middle of a difference: the next one has to make another. */
+    struct hand c;
+    hand_open(&c, name, false);
+    assert_int_equal(tide_replica_stop(b.d, b.replica), 0);
+    hand_await(&c.leads, 1);
+    assert_int_equal(tide_feed_revision(c.feed, &revision, &whole), 0);
+    assert_true(revision == 5 && whole == 0);
+    assert_int_equal(complete(&c, 5), TIDE_ERR_BUSY);
+    assert_int_equal(append_put(&c, 8, "k", 4), 0);
+    assert_int_equal(complete(&c, 8), 0);
+    hand_close(&a);
+    hand_close(&b);
+    hand_close(&c);
+}
+
+static void feed__all_members_end__a_later_one_goes_on(void **state) {
+    (void)state;
+    struct hand h;
+    hand_open(&h, name, true);
+    assert_int_equal(append_put(&h, 4, "k", 1), 0);
+    assert_int_equal(complete(&h, 4), 0);
+    hand_close(&h);
+    hand_open(&h, name, true);
+    uint64_t revision;
+    assert_int_equal(tide_feed_revision(h.feed, &revision, NULL), 0);
+    assert_int_equal(revision, 4);
+    hand_close(&h);
+}
+
+/* ---- staleness ------------------------------------------------------------------------------------------------------------ */
+
+static void feed__source_stops__staleness_grows_truthfully(void **state) {
+    (void)state;
+    struct hand h;
+    hand_open(&h, name, true);
+    uint32_t slow = help_follower(h.d, 0);
+    struct tide_reader *r = help_reader(h.d, TIDE_STICKY, -1, 0);
+    assert_int_equal(append_put(&h, 2, "k", 1), 0);
+    struct tide_feed_probe probe = TIDE_FEED_PROBE_INIT;
+    assert_int_equal(tide_feed_probe(h.feed, &probe), 0);
+    assert_int_equal(tide_feed_complete(h.feed, &probe, 2), 0);
+    for (int i = 0; i < 20; i++) {
+        uint64_t before = tide_now(h.d);
+        struct got g = get(r, "k", any);
+        assert_int_equal(g.error, 0);
+        assert_true(g.a.staleness_ns >= before - probe.time_ns);
+        assert_int_equal(g.a.linearizable, 0);
+        assert_int_equal(g.a.reason, TIDE_REASON_WITHIN_BOUND);
+        usleep(1000);
+    }
+    /* At 20 ms, a bound of 1 ms is refused, missed, or breached by choice. */
+    assert_int_equal(get(r, "k", bound(TIDE_FALLBACK_ERROR, MS, 0)).error, TIDE_ERR_REFUSED);
+    assert_int_equal(get(r, "k", bound(TIDE_FALLBACK_WAIT, MS, 3 * MS)).error, TIDE_ERR_TIMEOUT);
+    assert_int_equal(get(r, "k", bound(TIDE_FALLBACK_LEADER, MS, 0)).error, TIDE_ERR_TIMEOUT);
+    struct got g = get(r, "k", bound(TIDE_FALLBACK_STALE, MS, 0));
+    assert_true(g.error == 0 && g.a.stale == 1 && g.a.reason == TIDE_REASON_STALE_BY_CHOICE && g.a.staleness_ns > MS);
+    assert_int_equal(get(r, "k", bound(TIDE_FALLBACK_ERROR, 0, 0)).error, TIDE_ERR_REFUSED);
+    g = get(r, "k", bound(TIDE_FALLBACK_STALE, 0, 0));
+    assert_true(g.error == 0 && g.a.stale == 1 && g.a.linearizable == 0);
+    /* A replica that lags is complete as of the instant before the entry that it lacks, not of a later one. */
+    assert_int_equal(tide_replica_set_delay(h.d, slow, UINT64_C(3600) * 1000 * MS), 0);
+    uint64_t at = tide_now(h.d);
+    assert_int_equal(append_put(&h, 3, "k", 2), 0);
+    assert_int_equal(complete(&h, 3), 0);
+    struct tide_reader *late = help_reader(h.d, TIDE_STICKY, (int32_t)slow, UINT64_C(1) << slow);
+    g = get(late, "k", any);
+    if (g.error == 0 && g.value == 1) { /* not where it took the entry just before the delay */
+        assert_true(g.a.staleness_ns >= at - probe.time_ns);
+    }
+    g = get(r, "k", bound(TIDE_FALLBACK_ERROR, 3600 * 1000 * MS, 0));
+    assert_int_equal(g.error, 0);
+    tide_reader_close(late);
+    tide_reader_close(r);
+    hand_close(&h);
+}
+
+static void feed__bounds_of_readers__are_told(void **state) {
+    (void)state;
+    struct hand h;
+    hand_open(&h, name, true);
+    struct tide_reader *r = help_reader(h.d, TIDE_STICKY, -1, 0);
+    assert_int_equal(append_put(&h, 2, "k", 1), 0);
+    assert_int_equal(complete(&h, 2), 0);
+    struct tide_feed_wish wish = TIDE_FEED_WISH_INIT;
+    assert_int_equal(tide_feed_wish(h.feed, &wish), 0);
+    assert_true(wish.bound_ns == TIDE_UNBOUNDED && wish.wanted == 0 && wish.begun == 1 && wish.done == 1);
+    get(r, "k", any);
+    assert_int_equal(tide_feed_wish(h.feed, &wish), 0);
+    assert_true(wish.bound_ns == TIDE_UNBOUNDED);
+    uint32_t wishes = h.wishes;
+    get(r, "k", bound(TIDE_FALLBACK_STALE, 80 * MS, 0));
+    hand_await(&h.wishes, wishes + 1);
+    get(r, "k", bound(TIDE_FALLBACK_STALE, 900 * MS, 0)); /* looser */
+    assert_int_equal(tide_feed_wish(h.feed, &wish), 0);
+    assert_true(wish.bound_ns == TIDE_UNBOUNDED || (wish.bound_ns >= 80 * MS && wish.bound_ns <= 81 * MS) ||
+                wish.bound_ns / MS == 900);
+    get(r, "k", bound(TIDE_FALLBACK_ERROR, 0, 0)); /* asks nobody */
+    assert_int_equal(tide_feed_wish(h.feed, &wish), 0);
+    assert_int_equal(wish.wanted, 0);
+    assert_int_equal(get(r, "k", bound(TIDE_FALLBACK_WAIT, 0, MS)).error, TIDE_ERR_TIMEOUT);
+    assert_int_equal(tide_feed_wish(h.feed, &wish), 0);
+    assert_int_equal(wish.wanted, 2);
+    tide_reader_close(r);
+    hand_close(&h);
+}
+
+/* ---- read indexes --------------------------------------------------------------------------------------------------------- */
+
+#define INDEX_THREADS 100u
+
+struct indexer {
+    struct source *s;
+    struct tide *d;
+    uint32_t number;
+    uint32_t reads;
+};
+
+/* What the source had before the read began is seen by the read. */
+static void *read_linearizable(void *arg) {
+    struct indexer *x = arg;
+    struct tide_reader *r;
+    if (!help_check(tide_reader_open(x->d, NULL, &r) == 0)) {
+        return NULL;
+    }
+    char key[4];
+    source_key(x->number % SOURCE_KEYS, key);
+    for (uint32_t i = 0; i < x->reads; i++) {
+        uint64_t written = x->number % 10 == 0 ? source_put(x->s, x->number % SOURCE_KEYS, i) : source_now(x->s);
+        struct tide_bound b = TIDE_BOUND_INIT;
+        struct tide_answer a = TIDE_ANSWER_INIT;
+        uint64_t value;
+        b.wait_ns = 60000 * MS;
+        b.fallback = i % 2 == 0 ? TIDE_FALLBACK_WAIT : TIDE_FALLBACK_LEADER;
+        int error = tide_get(r, key, 3, &b, &value, sizeof(value), &a);
+        help_check(error == 0 || error == TIDE_ERR_NOT_FOUND);
+        help_check(a.linearizable == 1 && a.staleness_ns == 0);
+        if (x->number % 10 == 0) {
+            help_check(error == 0 && a.version >= written);
+        }
+    }
+    tide_reader_close(r);
+    return NULL;
+}
+
+static void feed__bound_0__readers_share_few_questions(void **state) {
+    (void)state;
+    struct source s;
+    struct source_feed f;
+    source_start(&s);
+    struct tide *d = source_open(name, 0);
+    source_feed_begin(&f, &s, d);
+    help_leader(d);
+    help_follower(d, 0);
+    struct tide *other = help_open_again(d); /* whose replicas are another process's, to it */
+    pthread_t threads[INDEX_THREADS];
+    struct indexer x[INDEX_THREADS];
+    uint32_t reads = (uint32_t)help_scaled(40);
+    for (uint32_t i = 0; i < INDEX_THREADS; i++) {
+        x[i] = (struct indexer){ &s, i % 3 == 0 ? other : d, i, reads };
+        assert_int_equal(pthread_create(&threads[i], NULL, read_linearizable, &x[i]), 0);
+    }
+    for (uint32_t i = 0; i < INDEX_THREADS; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    help_assert_threads();
+    /* A hundred that wait share each: far fewer than one for each read. */
+    assert_true(s.asked < (uint64_t)INDEX_THREADS * reads / 4);
+    tide_close(other);
+    tide_close(d);
+    source_feed_end(&f);
+    source_stop(&s);
+}
+
+static void feed__bound_0_while_the_source_is_cut_off__times_out(void **state) {
+    (void)state;
+    struct source s;
+    struct source_feed f;
+    source_start(&s);
+    struct tide *d = source_open(name, 0);
+    source_feed_begin(&f, &s, d);
+    help_leader(d);
+    struct tide_reader *r = help_reader(d, TIDE_STICKY, -1, 0);
+    source_put(&s, 1, 11);
+    struct got g = get(r, "k01", bound(TIDE_FALLBACK_WAIT, 0, 60000 * MS));
+    assert_true(g.error == 0 && g.value == 11 && g.a.linearizable == 1 && g.a.reason == TIDE_REASON_WAITED);
+    g = get(r, "k01", bound(TIDE_FALLBACK_LEADER, 0, 0));
+    assert_true(g.error == 0 && g.a.reason == TIDE_REASON_REDIRECTED);
+    f.cut = true;
+    usleep(5000);
+    source_put(&s, 1, 12);
+    assert_int_equal(get(r, "k01", bound(TIDE_FALLBACK_WAIT, 0, 5 * MS)).error, TIDE_ERR_TIMEOUT);
+    assert_int_equal(get(r, "k01", bound(TIDE_FALLBACK_LEADER, 0, 0)).error, TIDE_ERR_TIMEOUT);
+    g = get(r, "k01", any);
+    assert_true(g.error == 0 && g.value == 11);
+    f.cut = false;
+    g = get(r, "k01", bound(TIDE_FALLBACK_WAIT, 0, 60000 * MS));
+    assert_true(g.error == 0 && g.value == 12);
+    tide_reader_close(r);
+    tide_close(d);
+    source_feed_end(&f);
+    source_stop(&s);
+}
+
+/* ---- fences --------------------------------------------------------------------------------------------------------------- */
+
+static void feed__revision_tokens__work_across_hosts(void **state) {
+    (void)state;
+    struct source s;
+    struct source_feed f[2];
+    struct tide *d[2];
+    struct tide_reader *r[2];
+    source_start(&s);
+    for (int i = 0; i < 2; i++) {
+        d[i] = source_open(help_name(), 0);
+        source_feed_begin(&f[i], &s, d[i]);
+        help_leader(d[i]);
+        r[i] = help_reader(d[i], TIDE_STICKY, -1, 0);
+    }
+    struct tide_token token, seen;
+    uint64_t value = 5;
+    assert_int_equal(tide_put(d[0], r[0], "k02", 3, &value, 8, &token), 0);
+    assert_true(token.incarnation == TIDE_REVISION && token.index == source_now(&s));
+    /* The session itself, at any bound. */
+    struct got g = get(r[0], "k02", bound(TIDE_FALLBACK_WAIT, TIDE_UNBOUNDED, 60000 * MS));
+    assert_true(g.error == 0 && g.value == 5 && g.a.version == token.index);
+    assert_int_equal(tide_reader_token(r[0], &seen), 0);
+    assert_true(seen.incarnation == TIDE_REVISION && seen.index >= token.index);
+    /* Another host, whose link is cut: the fence holds. */
+    g = get(r[1], "k02", bound(TIDE_FALLBACK_WAIT, 0, 60000 * MS));
+    f[1].cut = true;
+    usleep(5000);
+    value = 6;
+    assert_int_equal(tide_put(d[0], r[0], "k02", 3, &value, 8, &token), 0);
+    struct tide_bound b = bound(TIDE_FALLBACK_ERROR, TIDE_UNBOUNDED, 5 * MS);
+    b.min = token;
+    assert_int_equal(get(r[1], "k02", b).error, TIDE_ERR_REFUSED);
+    b.fallback = TIDE_FALLBACK_WAIT;
+    assert_int_equal(get(r[1], "k02", b).error, TIDE_ERR_TIMEOUT);
+    assert_int_equal(tide_wait_applied(d[1], &token, 1, MS), TIDE_ERR_TIMEOUT);
+    assert_int_equal(tide_wait_applied(d[0], &token, 1, MS), 0);
+    b.fallback = TIDE_FALLBACK_STALE;
+    g = get(r[1], "k02", b);
+    assert_true(g.error == 0 && g.a.stale == 1 && g.value == 5);
+    assert_int_equal(tide_reader_observe(r[1], &token), 0);
+    assert_int_equal(get(r[1], "k02", any).error, TIDE_ERR_REFUSED);
+    f[1].cut = false;
+    g = get(r[1], "k02", bound(TIDE_FALLBACK_WAIT, TIDE_UNBOUNDED, 60000 * MS));
+    assert_true(g.error == 0 && g.value == 6);
+    assert_int_equal(tide_wait_applied(d[1], &token, 1, 60000 * MS), 0);
+    for (int i = 0; i < 2; i++) {
+        tide_reader_close(r[i]);
+        tide_close(d[i]);
+        source_feed_end(&f[i]);
+    }
+    source_stop(&s);
+    /* A domain that is not fed knows no revisions. */
+    struct tide *plain = help_open(0, 0, 0);
+    help_leader(plain);
+    struct tide_reader *p = help_reader(plain, TIDE_STICKY, -1, 0);
+    b.min = (struct tide_token){ TIDE_REVISION, 1 };
+    assert_int_equal(get(p, "k", b).error, TIDE_ERR_INCARNATION);
+    assert_int_equal(tide_reader_observe(p, &b.min), TIDE_ERR_INCARNATION);
+    assert_int_equal(tide_wait_applied(plain, &b.min, 1, 0), TIDE_ERR_INCARNATION);
+    tide_reader_close(p);
+    tide_close(plain);
+}
+
+/* ---- writes --------------------------------------------------------------------------------------------------------------- */
+
+static void feed__writes__are_the_sources(void **state) {
+    (void)state;
+    struct source s;
+    struct source_feed f;
+    source_start(&s);
+    struct tide *d = source_open(name, 0);
+    source_feed_begin(&f, &s, d);
+    help_leader(d);
+    struct tide *other = help_open_again(d);
+    struct tide_reader *r = help_reader(other, TIDE_STICKY, -1, 0);
+    struct tide_bound b = bound(TIDE_FALLBACK_WAIT, TIDE_UNBOUNDED, 60000 * MS);
+    uint64_t value = 1, found = 0;
+    struct tide_token first, token;
+    assert_int_equal(tide_cas(other, r, "k03", 3, 0, &value, 8, &first, NULL), 0);
+    struct got g = get(r, "k03", b);
+    assert_true(g.error == 0 && g.a.version == first.index);
+    value = 2;
+    assert_int_equal(tide_cas(d, NULL, "k03", 3, first.index, &value, 8, &token, NULL), 0);
+    value = 3;
+    assert_int_equal(tide_cas(other, r, "k03", 3, first.index, &value, 8, NULL, &found), TIDE_ERR_MISMATCH);
+    assert_int_equal(found, token.index);
+    assert_int_equal(tide_touch(other, r, "k03", 3, 0, NULL), TIDE_ERR_INVALID); /* this source does not */
+    assert_int_equal(tide_delete(other, r, "k03", 3, &token), 0);
+    assert_int_equal(get(r, "k03", b).error, TIDE_ERR_NOT_FOUND);
+    struct tide_op ops[2] = { { TIDE_OP_PUT, 0, "k04", 3, &value, 8, 0 }, { TIDE_OP_PUT, 0, "k05", 3, &value, 8, 0 } };
+    assert_int_equal(tide_batch(other, r, ops, 2, &token, NULL), 0);
+    g = get(r, "k05", b);
+    assert_true(g.error == 0 && g.value == 3 && g.a.version == token.index);
+    struct tide_write_op w[2] = { TIDE_WRITE_OP_INIT, TIDE_WRITE_OP_INIT };
+    for (int i = 0; i < 2; i++) {
+        w[i].kind = TIDE_OP_PUT;
+        w[i].key = i == 0 ? "k06" : "k07";
+        w[i].key_len = 3;
+        w[i].value = &value;
+        w[i].value_size = 8;
+    }
+    assert_int_equal(tide_write(other, r, w, 2, &token, NULL), 0);
+    assert_true(w[0].index == token.index && w[1].index == token.index);
+    assert_int_equal(s.count, 3 + 2 + 2);
+    tide_reader_close(r);
+    tide_close(other);
+    tide_close(d);
+    source_feed_end(&f);
+    source_stop(&s);
+}
+
+struct writer {
+    struct tide *d;
+    int result;
+    struct tide_token token;
+};
+
+static void *write_one(void *arg) {
+    struct writer *w = arg;
+    w->result = tide_put(w->d, NULL, "key", 3, "value", 5, &w->token);
+    return NULL;
+}
+
+static void feed__answer__waits_until_the_log_holds_the_revision(void **state) {
+    (void)state;
+    struct hand h;
+    hand_open(&h, name, true);
+    struct writer w = { .d = help_open_again(h.d) };
+    pthread_t thread;
+    assert_int_equal(append_put(&h, 2, "other", 1), 0);
+    assert_int_equal(pthread_create(&thread, NULL, write_one, &w), 0);
+    hand_await(&h.writes, 1);
+    assert_int_equal(h.op.kind, TIDE_OP_PUT);
+    assert_memory_equal(h.op.key, "key", 3);
+    assert_memory_equal(h.op.value, "value", 5);
+    assert_int_equal(tide_feed_is_awaited(h.request), 1);
+    struct tide_info info = TIDE_INFO_INIT;
+    tide_info(h.d, &info);
+    assert_int_equal(info.writes_open, 1);
+    struct tide_feed_answer a = TIDE_FEED_ANSWER_INIT;
+    assert_int_equal(tide_feed_answer(h.request, &a), TIDE_ERR_INVALID); /* done, at no revision */
+    a.revision = 7;
+    assert_int_equal(tide_feed_answer(h.request, &a), 0);
+    assert_int_equal(append_put(&h, 6, "key", 0), 0);
+    tide_info(h.d, &info);
+    assert_int_equal(info.writes_open, 1);
+    assert_int_equal(append_put(&h, 7, "key", 1), 0);
+    pthread_join(thread, NULL);
+    assert_int_equal(w.result, 0);
+    assert_true(w.token.incarnation == TIDE_REVISION && w.token.index == 7);
+    tide_info(h.d, &info);
+    assert_int_equal(info.writes_open, 0);
+    tide_close(w.d);
+    hand_close(&h);
+}
+
+static void feed__leader_hands_over_with_writes_open__unknown(void **state) {
+    (void)state;
+    struct hand a, b;
+    hand_open(&a, name, true);
+    hand_open(&b, name, false);
+    struct writer w = { .d = help_open_again(a.d) };
+    pthread_t thread;
+    assert_int_equal(append_put(&a, 2, "other", 1), 0);
+    assert_int_equal(pthread_create(&thread, NULL, write_one, &w), 0);
+    hand_await(&a.writes, 1);
+    assert_int_equal(tide_replica_stop(a.d, a.replica), 0);
+    pthread_join(thread, NULL);
+    assert_int_equal(w.result, TIDE_ERR_UNKNOWN);
+    assert_int_equal(tide_feed_is_awaited(a.request), 0);
+    struct tide_feed_answer answer = TIDE_FEED_ANSWER_INIT;
+    answer.revision = 3;
+    assert_int_equal(tide_feed_answer(a.request, &answer), TIDE_ERR_NO_LEADER);
+    hand_await(&b.leads, 1);
+    /* The lane is free again, and the next leader's. */
+    assert_int_equal(pthread_create(&thread, NULL, write_one, &w), 0);
+    hand_await(&b.writes, 1);
+    assert_int_equal(append_put(&b, 3, "key", 1), 0);
+    assert_int_equal(tide_feed_answer(b.request, &answer), 0);
+    pthread_join(thread, NULL);
+    assert_int_equal(w.result, 0);
+    tide_close(w.d);
+    hand_close(&a);
+    hand_close(&b);
+}
+
+static void feed__writer_dies__its_lane_comes_back(void **state) {
+    (void)state;
+    struct hand h;
+    hand_open(&h, name, true);
+    assert_int_equal(append_put(&h, 2, "other", 1), 0);
+    for (uint32_t i = 1; i <= 2 * LAYOUT_LANES; i++) { /* more than there are lanes */
+        pid_t pid = child_begin();
+        if (pid == 0) {
+            struct tide_opts o = TIDE_OPTS_INIT;
+            struct tide *d;
+            o.write_timeout_ns = 60000 * MS;
+            CHILD(tide_open(&d, name, &o) == 0);
+            tide_put(d, NULL, "key", 3, "value", 5, NULL);
+            _exit(0);
+        }
+        hand_await(&h.writes, i);
+        kill(pid, SIGKILL);
+        waitpid(pid, NULL, 0);
+        assert_int_equal(tide_gc(h.d, NULL), 0);
+        assert_int_equal(tide_feed_is_awaited(h.request), 0);
+        struct tide_feed_answer a = TIDE_FEED_ANSWER_INIT;
+        a.result = i % 2 == 0 ? TIDE_ERR_UNKNOWN : 0;
+        a.revision = 2;
+        assert_int_equal(tide_feed_answer(h.request, &a), 0);
+    }
+    hand_close(&h);
+}
+
+static void feed__leader_is_killed_with_writes_open__unknown(void **state) {
+    (void)state;
+    child_threads_needed();
+    int told[2];
+    assert_int_equal(pipe(told), 0);
+    pid_t pid = child_begin();
+    if (pid == 0) {
+        struct hand h = { 0 };
+        struct tide_opts o = TIDE_OPTS_INIT;
+        o.source = SOURCE_KIND;
+        struct tide_feed_opts fo = hand_opts(&h);
+        struct tide_replica_opts ro = TIDE_REPLICA_OPTS_INIT;
+        ro.role = TIDE_LEADER;
+        CHILD(tide_open(&h.d, name, &o) == 0 && tide_feed_open(h.d, &fo, &h.feed) == 0);
+        CHILD(tide_replica_start(h.d, &ro, NULL) == 0);
+        hand_await(&h.leads, 1);
+        uint64_t one = 1;
+        struct tide_feed_op op = put_op("other", &one, 0);
+        CHILD(tide_feed_append(h.feed, 2, &op, 1, 0) == 0);
+        child_say(told[1]);
+        hand_await(&h.writes, 1);
+        child_say(told[1]);
+        for (;;) {
+            pause();
+        }
+    }
+    child_hear(told[0]);
+    struct hand h;
+    hand_open(&h, name, false);
+    struct tide_opts o = TIDE_OPTS_INIT;
+    struct writer w = { 0 };
+    o.write_timeout_ns = 600000 * MS; /* not by time */
+    assert_int_equal(tide_open(&w.d, name, &o), 0);
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, write_one, &w), 0);
+    child_hear(told[0]);
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+    pthread_join(thread, NULL);
+    assert_int_equal(w.result, TIDE_ERR_UNKNOWN);
+    hand_await(&h.leads, 1);
+    assert_int_equal(h.writes, 0);
+    uint64_t revision;
+    assert_int_equal(tide_feed_revision(h.feed, &revision, NULL), 0);
+    assert_int_equal(revision, 2);
+    tide_close(w.d);
+    hand_close(&h);
+    close(told[0]);
+    close(told[1]);
+}
+
+int main(void) {
+    help_start(170);
+    const struct CMUnitTest tests[] = {
+        NAMED_CASE(feed__before_the_first_completion__nobody_reads),
+        NAMED_CASE(tide_feed_append__groups__all_or_nothing_and_in_order),
+        NAMED_CASE(tide_feed_visit__before_completion__sees_all_with_versions),
+        NAMED_CASE(feed__who_has_none__does_not_lead),
+        NAMED_CASE(feed__leader_changes__the_next_begins_behind_it),
+        NAMED_CASE(feed__all_members_end__a_later_one_goes_on),
+        NAMED_CASE(feed__source_stops__staleness_grows_truthfully),
+        NAMED_CASE(feed__bounds_of_readers__are_told),
+        NAMED_CASE(feed__bound_0__readers_share_few_questions),
+        NAMED_CASE(feed__bound_0_while_the_source_is_cut_off__times_out),
+        NAMED_CASE(feed__revision_tokens__work_across_hosts),
+        NAMED_CASE(feed__writes__are_the_sources),
+        NAMED_CASE(feed__answer__waits_until_the_log_holds_the_revision),
+        NAMED_CASE(feed__leader_hands_over_with_writes_open__unknown),
+        NAMED_CASE(feed__writer_dies__its_lane_comes_back),
+        NAMED_CASE(feed__leader_is_killed_with_writes_open__unknown),
+    };
+    return cmocka_run_group_tests_name("feed", tests, NULL, NULL);
+}

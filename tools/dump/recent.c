@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "tools/dump/recent.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "shm/segment.h"
+#include "shm/segment_name.h"
+#include "tools/dump/print.h"
+#include "tools/dump/ring.h"
+
+#define WALK_BYTES (UINT64_C(2) << 20)   /* of the ring, in one look */
+#define FIRST_BYTES (UINT64_C(16) << 10) /* the first look goes back so far, where there is so much */
+
+/* Where a frame starts. index 0: nowhere. */
+struct place {
+    uint64_t index, pos;
+};
+
+static bool is_in_ring(const struct log_segment *seg, uint64_t index, uint64_t pos) {
+    return index != 0 && index <= seg->leader.commit + 1 && pos >= seg->leader.reclaimed && pos <= seg->leader.tail;
+}
+
+/* The newest mark that has FIRST_BYTES behind it, or else the oldest one. */
+static struct place first_start(const struct log_segment *seg) {
+    struct place best = { 0, 0 };
+    for (uint32_t i = 0; i < LAYOUT_MARKS; i++) {
+        uint64_t index = seg->marks[i].index, pos = seg->marks[i].pos;
+        if (!is_in_ring(seg, index, pos)) {
+            continue;
+        }
+        bool far = seg->leader.tail - pos >= FIRST_BYTES, best_far = seg->leader.tail - best.pos >= FIRST_BYTES;
+        if (best.index == 0 || (far && !best_far) || (far == best_far && (pos > best.pos) == far)) {
+            best = (struct place){ index, pos };
+        }
+    }
+    return best;
+}
+
+/* As near to the log's end as is known, of what has not been seen. */
+static struct place next_start(const struct recent *r, const struct log_segment *seg) {
+    struct place best = is_in_ring(seg, r->index, r->pos) ? (struct place){ r->index, r->pos } : first_start(seg);
+    for (uint32_t i = 0; i < LAYOUT_MARKS && seg->leader.tail - best.pos > WALK_BYTES; i++) {
+        uint64_t index = seg->marks[i].index, pos = seg->marks[i].pos;
+        if (is_in_ring(seg, index, pos) && pos > best.pos) {
+            best = (struct place){ index, pos };
+        }
+    }
+    return best;
+}
+
+static void keep_entry(struct recent *r, const struct dump_frame *frame) {
+    const struct frame *f = &frame->f;
+    memmove(&r->entries[1], &r->entries[0], (RECENT_ENTRIES - 1) * sizeof(r->entries[0]));
+    r->n += r->n < RECENT_ENTRIES;
+    struct recent_entry *e = &r->entries[0];
+    *e = (struct recent_entry){
+        .index = f->index,
+        .commit_ts = f->commit_ts,
+        .type = dump_type_name(f->type),
+        .batch = f->flags & FRAME_MORE,
+        .keep = f->flags & FRAME_KEEP,
+        .key_bytes = f->key_len,
+        .kept_bytes = f->key_len < RECENT_KEY_BYTES ? f->key_len : RECENT_KEY_BYTES,
+        .value_bytes = f->value_len,
+    };
+    memcpy(e->key, frame->key, e->kept_bytes);
+    if ((f->flags & FRAME_EXPIRES) && frame->expiry > f->commit_ts) {
+        e->ttl_ns = frame->expiry - f->commit_ts;
+    }
+}
+
+static void walk(struct recent *r, struct dump_file *f, const struct log_segment *seg, struct place start) {
+    struct dump_problems problems = { 0 };
+    struct dump_ring ring;
+    struct dump_frame frame;
+    struct dump_gap gap;
+    dump_ring_init(&ring, f, seg, start.index, &problems);
+    /* Where nothing good is there, it looks for another place by itself. */
+    ring.started = true;
+    ring.at = start.index;
+    ring.pos = start.pos;
+    enum dump_step step = dump_ring_update(&ring) ? STEP_GAP : STEP_END;
+    while ((step == STEP_FRAME || step == STEP_GAP) && ring.pos - start.pos <= WALK_BYTES) {
+        step = dump_ring_next(&ring, &frame, &gap);
+        if (step == STEP_FRAME && frame.crc_good && !frame.problem) {
+            keep_entry(r, &frame);
+        }
+    }
+    if (ring.started) {
+        r->index = ring.at;
+        r->pos = ring.pos;
+    }
+    dump_ring_free(&ring);
+}
+
+static void look(struct recent *r, struct dump_file *f, const struct log_segment *seg) {
+    if (seg->header.incarnation != r->incarnation) {
+        *r = (struct recent){ .incarnation = seg->header.incarnation };
+    }
+    struct place start = next_start(r, seg);
+    if (start.index != 0) {
+        walk(r, f, seg, start);
+    }
+    bool known = dump_clock_known(&seg->header);
+    for (uint32_t i = 0; i < r->n; i++) {
+        r->entries[i].age_ns = known ? dump_age_ns(&seg->clock, r->entries[i].commit_ts) : DUMP_AGE_UNKNOWN;
+    }
+}
+
+/* Only what stands before the replicas' words: a hundredth of the segment. */
+static bool read_head(struct dump_file *f, struct log_segment *seg) {
+    struct dump_problems problems = { 0 };
+    return dump_file_read(f, 0, seg, offsetof(struct log_segment, replicas)) &&
+           dump_header_check(&seg->header, f, &problems) && problems.count == 0 && seg->header.kind == SEGMENT_LOG &&
+           dump_ring_check(seg, f, &problems);
+}
+
+static bool open_log(struct dump_file *f, const char *name) {
+    char path[SEGMENT_PATH_BYTES];
+    struct stat st;
+    return segment_path(path, name, SEGMENT_LOG, 0) == 0 && lstat(path, &st) == 0 && S_ISREG(st.st_mode) &&
+           dump_file_open(f, path);
+}
+
+void recent_read(struct recent *r, const char *name) {
+    struct log_segment *seg = NULL;
+    struct dump_file f;
+    bool opened = open_log(&f, name), good = false;
+    if (opened && posix_memalign((void **)&seg, LAYOUT_PAIR, sizeof(*seg)) == 0) {
+        good = read_head(&f, seg);
+    }
+    if (good) {
+        look(r, &f, seg);
+    } else {
+        *r = (struct recent){ 0 };
+    }
+    free(seg);
+    if (opened) {
+        dump_file_close(&f);
+    }
+}
