@@ -304,7 +304,7 @@ check:
 
 # ---- the rest --------------------------------------------------------------------------------------------------------
 
-.PHONY: deps deps-named clean help format FORCE
+.PHONY: deps deps-named clean help format picture FORCE
 deps:
 	@CC='$(CC)' sh .ci/deps test bench
 
@@ -342,11 +342,19 @@ help:
 	@echo '  make check              rooms and circles, memory orders, names in comments and pages, format, licence lines,'
 	@echo '                          exported symbols'
 	@echo '  make format             clang-format over the sources'
+	@echo '  make picture            docs/pictures/web.png anew: needs chromium'
 	@echo 'Measure:'
 	@echo '  make bench              a read-scaling sweep of about a minute; says where its report is'
 	@echo '  make bench-peers        Tidemark beside other tables and stores, and all bars: minutes; build/report/*.json'
 	@echo 'Variables: V=1 shows the commands, T= names tests, CC=clang, OPT="-O2 -g", CONFIG=asan or tsan, BUILD= (build),'
 	@echo '  TIDE_NO_INSTALL=1 only names the packages that are missing.'
+
+# The picture of `tide web` in the README: a domain with some traffic, in Chromium, a minute after the page was opened.
+picture:
+	@$(MAKE) $(JOBS) programs $(B)/tests/tool_traffic
+	@mkdir -p docs/pictures
+	@dir=$$(mktemp -d -p /dev/shm) && TIDE_SHM_DIR=$$dir /usr/bin/python3 tests/web/page.py $(B)/tide $(B)/tests/tool_traffic $(B) docs/pictures/web.png; \
+		rc=$$?; rm -rf "$$dir"; exit $$rc
 
 format:
 	@command -v clang-format >/dev/null || { echo 'make format needs clang-format' >&2; exit 1; }

@@ -183,8 +183,12 @@ int segment_unlink(const char *name, enum segment_kind kind, uint32_t replica) {
     if (lstat(path, &st) != 0) {
         return errno == ENOENT ? segment_no_directory(path) : fault_errno(SHM_ERR_SYSTEM, "lstat of %s", path);
     }
-    if (!S_ISREG(st.st_mode) || st.st_uid != geteuid()) {
-        return fault(SHM_ERR_FOREIGN, "%s is no regular file of user %u", path, (unsigned)geteuid());
+    if (!S_ISREG(st.st_mode)) {
+        return fault(SHM_ERR_FOREIGN, "%s is no regular file: another process has the name", path);
+    }
+    if (st.st_uid != geteuid()) {
+        return fault(SHM_ERR_FOREIGN, "%s belongs to another user, %u; this process is user %u", path,
+                     (unsigned)st.st_uid, (unsigned)geteuid());
     }
     if (unlink(path) == 0) {
         return 0;

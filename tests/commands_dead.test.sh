@@ -133,6 +133,32 @@ wait "$holder" 2>/dev/null
 expect 0 "save again" snapshot save d "$work/x.snap"
 [ -e "$work/x.snap.tmp.4000000" ] && bad "a temporary is left although nobody holds it"
 
+: >"$work/m.prom.tmp.999999999"
+: >"$work/m.prom.tmp.note"
+expect 0 "a textfile" metrics --textfile "$work/m.prom"
+[ -e "$work/m.prom.tmp.999999999" ] && bad "a temporary of a textfile whose maker died is left"
+[ -e "$work/m.prom.tmp.note" ] || bad "metrics removes what is not its own"
+
+# ---- another user's: what is refused is an error, not a domain that is not there
+
+if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
+    chmod 755 "$TIDE_SHM_DIR"
+    : >"$work/out"
+    for c in "get d k1" "get d k1 k2" "put d k1 v" "ttl d k1" "touch d k1 1h" "incr d n" "clear d" "watch d --initial --count 1" "stat d" \
+        "metrics d" "verify d" "dump d" "dump d --at 1" "rm d" "rm d --force" "gc d" "follow d" "serve d"; do
+        what="$c of another user's domain"
+        # shellcheck disable=SC2086
+        setpriv --reuid 65534 --regid 65534 --clear-groups timeout -k 5 30 "$tide" $c >"$work/out" 2>"$work/err" </dev/null
+        got=$?
+        want=7
+        case $c in dump*) want=3 ;; esac # or no file that can be opened
+        [ $got = 126 ] || [ $got = 127 ] || [ $got = $want ] || bad "$what: exit code $got, not $want"
+        [ $got != $want ] || warns 'belongs to another user|Permission denied'
+    done
+    chmod 700 "$TIDE_SHM_DIR"
+fi
+expect 0 "get of what another user could not remove" get d k5
+
 # ---- a limit on the size of files: an error, and nothing left
 
 expect 0 "a large value" put d big "$(head -c 9000 /dev/zero | tr '\0' x)" --timeout 20s
@@ -145,5 +171,14 @@ got=$?
 [ $got = 7 ] || bad "$what: exit code $got, not 7"
 warns 'File too large'
 ls "$work"/limit.snap* >/dev/null 2>&1 && bad "$what: leaves a file"
+what="a textfile under a limit of file size"
+(
+    ulimit -f 1
+    exec timeout -k 5 30 "$tide" metrics --textfile "$work/limit.prom" >"$work/out" 2>"$work/err"
+)
+got=$?
+[ $got = 7 ] || bad "$what: exit code $got, not 7"
+warns 'File too large'
+ls "$work"/limit.prom* >/dev/null 2>&1 && bad "$what: leaves a file"
 
 exit "$failed"

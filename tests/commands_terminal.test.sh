@@ -33,7 +33,9 @@ harmless() { # file what
 }
 
 for c in 'stat d' 'stat d --wide' 'top d --once' 'top d --json --once' 'ls --wide' 'stat d --json' 'scan d' 'scan d --json' 'scan d --keys' 'get d text --json' 'ls' 'ls --json' 'dump d' \
-    'dump d --json' 'dump d --full' 'dump d.r0' 'verify d' 'verify d --json' 'gc d' 'gc d --json'; do
+    'dump d --json' 'dump d --full' 'dump d.r0' 'verify d' 'verify d --json' 'gc d' 'gc d --json' 'metrics d' 'metrics' 'watch d --initial --count 2' \
+    'watch d --initial --count 2 --json' 'watch d --initial --count 1 --prefix k' 'dump d --at 1' 'dump d --between 1..2' \
+    'stat d --watch 10ms --count 2' 'get d text text' 'get d text text --json' 'ttl d text' 'ttl d text --json'; do
     # shellcheck disable=SC2086
     expect 0 "$c" $c
     harmless "$work/out" "$c"
@@ -41,6 +43,16 @@ for c in 'stat d' 'stat d --wide' 'top d --once' 'top d --json --once' 'ls --wid
 done
 expect 0 "get --json of a key of control characters" get d "$evil" --json
 harmless "$work/out" "get --json"
+for c in "get --json|1|get d $evil none --json" "get of two|0|get d $evil text" "get of one that is not there|1|get d $evil x$evil" \
+    "ttl --json|0|ttl d $evil --json" "touch|0|touch d $evil never" "incr of no number|7|incr d $evil" "del --prefix|0|del d --prefix x$evil" \
+    "clear --prefix|0|clear d --prefix x$evil --json" "watch --prefix|0|watch d --initial --count 1 --prefix $evil" \
+    "watch --prefix --json|0|watch d --initial --count 1 --prefix $evil --json"; do
+    rest=${c#*|}
+    # shellcheck disable=SC2086
+    expect "${rest%%|*}" "${c%%|*}" ${rest#*|}
+    harmless "$work/out" "${c%%|*}"
+    harmless "$work/err" "${c%%|*}, standard error"
+done
 expect 0 "stat" stat d --wide
 says 'l\\x1b\]0;owned\\x07\\xc2\\x9b31m'
 says ' größe '
@@ -51,7 +63,10 @@ says '"label": "l\\u001b\]0;owned\\u0007\\u009b31m"'
 
 # In messages.
 for c in "get $evil k" "get d k --token $evil" "stat $evil" "dump $evil" "rm $evil" "serve d --label$evil" "$evil" "help $evil" \
-    "put d k --file $work/$evil" "snapshot load d $work/$evil" "snapshot save d $work/none/$evil" "ls $evil"; do
+    "put d k --file $work/$evil" "snapshot load d $work/$evil" "snapshot save d $work/none/$evil" "ls $evil" "ttl $evil k" "touch d k $evil" "touch $evil k never" \
+    "incr d k $evil" "incr $evil k" "clear $evil" "del $evil --prefix x" "watch $evil" "watch d --from $evil" "watch d --count $evil" "metrics $evil" \
+    "metrics d --listen $evil" "metrics --textfile $work/none/$evil" "dump d --at $evil" "dump d --between $evil" "put d k v --ttl $evil" \
+    "serve d --default-ttl $evil" "serve d --evict $evil"; do
     # shellcheck disable=SC2086
     timeout -k 5 30 "$tide" $c >"$work/out" 2>"$work/err" </dev/null && bad "a bad argument is taken"
     harmless "$work/err" "standard error of a bad argument"

@@ -317,6 +317,124 @@ static void feed__all_members_end__a_later_one_goes_on(void **state) {
     hand_close(&h);
 }
 
+/* A newcomer that copied a table, since the ring no longer holds the log's beginning, knows the revision from its donor. */
+static void feed__newcomer_copies_and_leads__knows_the_revision(void **state) {
+    (void)state;
+    struct hand a, b;
+    memset(&a, 0, sizeof(a));
+    a.d = source_open(name, 64 * KIB);
+    struct tide_feed_opts o = hand_opts(&a);
+    assert_int_equal(tide_feed_open(a.d, &o, &a.feed), 0);
+    a.replica = help_leader(a.d);
+    hand_await(&a.leads, 1);
+    uint64_t revision = 1;
+    for (; revision <= 2000; revision++) {
+        assert_int_equal(append_put(&a, revision, "k", revision), 0);
+    }
+    assert_int_equal(complete(&a, revision - 1), 0);
+    hand_open(&b, name, false); /* copies, and applies nothing that tells a revision */
+    assert_true(help_info(b.d, b.replica).joins >= 1);
+    assert_int_equal(tide_replica_stop(a.d, a.replica), 0);
+    hand_await(&b.leads, 1);
+    uint64_t found;
+    assert_int_equal(tide_feed_revision(b.feed, &found, NULL), 0);
+    assert_int_equal(found, 2000);
+    struct tide_reader *r = help_reader(b.d, TIDE_STICKY, -1, 0);
+    struct got g = get(r, "k", any);
+    assert_true(g.error == 0 && g.value == 2000 && g.a.version == 2000);
+    tide_reader_close(r);
+    hand_close(&a);
+    hand_close(&b);
+}
+
+static void feed__watch__tells_revisions_and_begins_at_one(void **state) {
+    (void)state;
+    struct hand h;
+    hand_open(&h, name, true);
+    struct tide_watch *w;
+    struct tide_watch_opts o = TIDE_WATCH_OPTS_INIT;
+    struct tide_event e = TIDE_EVENT_INIT;
+    o.flags = TIDE_WATCH_INITIAL;
+    assert_int_equal(tide_watch_open(h.d, &o, &w), TIDE_ERR_REFUSED); /* nobody sees half a domain */
+    for (uint64_t r = 2; r <= 9; r++) {
+        assert_int_equal(append_put(&h, r, r % 2 == 0 ? "a" : "b", r), 0);
+    }
+    assert_int_equal(complete(&h, 9), 0);
+    assert_int_equal(tide_watch_open(h.d, &o, &w), 0);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(tide_watch_next(w, &e, 0), 0);
+        assert_int_equal(e.revision, memcmp(e.key, "a", 1) == 0 ? 8 : 9);
+    }
+    tide_watch_close(w);
+    o.flags = 0;
+    for (uint64_t from = 0; from <= 9; from++) {
+        o.from = (struct tide_token){ TIDE_REVISION, from };
+        assert_int_equal(tide_watch_open(h.d, &o, &w), 0);
+        for (uint64_t r = from < 2 ? 2 : from + 1; r <= 9; r++) {
+            assert_int_equal(tide_watch_next(w, &e, 0), 0);
+            assert_int_equal(e.revision, r);
+        }
+        assert_int_equal(tide_watch_next(w, &e, 0), TIDE_ERR_TIMEOUT);
+        tide_watch_close(w);
+    }
+    o.from.index = 10;
+    assert_int_equal(tide_watch_open(h.d, &o, &w), TIDE_ERR_FENCE_AHEAD);
+    hand_close(&h);
+    /* Where the ring no longer holds that revision, changes are lost, and it is said. */
+    struct hand small;
+    memset(&small, 0, sizeof(small));
+    const char *other = help_name();
+    small.d = source_open(other, 64 * KIB);
+    struct tide_feed_opts fo = hand_opts(&small);
+    assert_int_equal(tide_feed_open(small.d, &fo, &small.feed), 0);
+    help_leader(small.d);
+    hand_await(&small.leads, 1);
+    for (uint64_t r = 1; r <= 2000; r++) {
+        assert_int_equal(append_put(&small, r, "k", r), 0);
+    }
+    o.from.index = 3;
+    assert_int_equal(tide_watch_open(small.d, &o, &w), 0);
+    assert_int_equal(tide_watch_next(w, &e, 0), TIDE_ERR_LOST);
+    tide_watch_close(w);
+    o.from.index = 1999;
+    assert_int_equal(tide_watch_open(small.d, &o, &w), 0);
+    assert_int_equal(tide_watch_next(w, &e, 0), 0);
+    assert_int_equal(e.revision, 2000);
+    tide_watch_close(w);
+    hand_close(&small);
+    tide_unlink(other);
+}
+
+/* A source may leave expiry to the domain: then it is as everywhere, beside versions. */
+static void feed__put_with_a_ttl__expires_here(void **state) {
+    (void)state;
+    struct hand h;
+    hand_open(&h, name, true);
+    help_follower(h.d, 0);
+    uint64_t value = 1;
+    struct tide_feed_op ops[2] = { put_op("gone", &value, 0), put_op("stays", &value, 0) };
+    ops[0].ttl_ns = 5 * MS;
+    assert_int_equal(tide_feed_append(h.feed, 2, ops, 2, 0), 0);
+    assert_int_equal(complete(&h, 2), 0);
+    struct tide_reader *r = help_reader(h.d, TIDE_ROUND_ROBIN, -1, 0);
+    struct tide_info info = TIDE_INFO_INIT;
+    do {
+        usleep(1000);
+        assert_int_equal(tide_info(h.d, &info), 0);
+    } while (info.expired_total == 0);
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(get(r, "gone", any).error, TIDE_ERR_NOT_FOUND);
+        assert_int_equal(get(r, "stays", any).error, 0);
+    }
+    assert_int_equal(append_put(&h, 3, "gone", 7), 0);
+    uint64_t revision;
+    assert_int_equal(tide_feed_revision(h.feed, &revision, NULL), 0);
+    assert_int_equal(revision, 3);
+    help_assert_equal_digests(h.d);
+    tide_reader_close(r);
+    hand_close(&h);
+}
+
 /* ---- staleness ------------------------------------------------------------------------------------------------------------ */
 
 static void feed__source_stops__staleness_grows_truthfully(void **state) {
@@ -766,6 +884,9 @@ int main(void) {
         NAMED_CASE(feed__who_has_none__does_not_lead),
         NAMED_CASE(feed__leader_changes__the_next_begins_behind_it),
         NAMED_CASE(feed__all_members_end__a_later_one_goes_on),
+        NAMED_CASE(feed__newcomer_copies_and_leads__knows_the_revision),
+        NAMED_CASE(feed__watch__tells_revisions_and_begins_at_one),
+        NAMED_CASE(feed__put_with_a_ttl__expires_here),
         NAMED_CASE(feed__source_stops__staleness_grows_truthfully),
         NAMED_CASE(feed__bounds_of_readers__are_told),
         NAMED_CASE(feed__bound_0__readers_share_few_questions),

@@ -77,6 +77,9 @@ static int remove_domain(const struct cli *c, int force) {
         return cli_complain(c, TOOL_FAILED, "failed", "%s cannot be removed: %s", c->name, strerror(errno));
     }
     if (rc != 0 && (there || rc != TIDE_ERR_NO_DOMAIN)) { /* tables without a log are gone now, too */
+        if (peek_fault()) {                               /* whose it is, say */
+            args_say(c->tool, peek_fault());
+        }
         return cli_fail(c, rc, "%s", c->name);
     }
     int left = is_left(c, &p, file);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* `tide snapshot save`: the file appears whole or not at all. */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -8,18 +7,15 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "shm/fd.h"
 #include "tools/lib/gather.h"
 #include "tools/lib/signals.h"
+#include "tools/lib/temporary.h"
 #include "tools/lib/wall.h"
 #include "tools/snapshot.h"
-
-#define TEMPORARY ".tmp."
-#define TRIES 4
 
 static char temporary[PATH_MAX]; /* what is half written, while `writing` */
 static atomic_int writing;       /* atomic: the handler may run in any thread */
@@ -40,71 +36,15 @@ static int failed(const struct snapshot *s, const char *what) {
     return cli_complain(&s->cli, TOOL_FAILED, "output", "%s: %s: %s", s->file, what, strerror(why));
 }
 
-/* The directory of a path: "." or all before the last slash. */
-static const char *directory_of(const char *file, char path[PATH_MAX]) {
-    snprintf(path, PATH_MAX, "%s", file);
-    char *slash = strrchr(path, '/');
-    if (!slash) {
-        return ".";
-    }
-    slash[slash == path] = '\0';
-    return path;
-}
-
 /* The new name survives a crash of the machine only if the directory is synced as well. */
 static int sync_directory(const char *file) {
     char path[PATH_MAX];
-    int fd = fd_open(directory_of(file, path), O_RDONLY | O_DIRECTORY, 0);
+    int fd = fd_open(temporary_directory_of(file, path), O_RDONLY | O_DIRECTORY, 0);
     int rc = fd < 0 ? -1 : fsync(fd);
     if (fd >= 0) {
         close(fd);
     }
     return rc == 0 || errno == EINVAL ? 0 : -1; /* some file systems cannot do it for directories */
-}
-
-/* A save holds the lock of its temporary file. A file that can be locked was left by a save that died. */
-static void remove_if_dead(int directory, const char *name) {
-    struct stat st;
-    int fd = fd_openat(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0);
-    if (fd < 0) {
-        return;
-    }
-    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid() && flock(fd, LOCK_EX | LOCK_NB) == 0) {
-        unlinkat(directory, name, 0);
-    }
-    close(fd);
-}
-
-/* Remove FILE.tmp.PID that killed saves to the same file left. */
-static void remove_dead_temporaries(const char *file) {
-    char path[PATH_MAX];
-    const char *slash = strrchr(file, '/'), *base = slash ? slash + 1 : file;
-    size_t length = strlen(base);
-    DIR *directory = fd_open_dir(directory_of(file, path));
-    for (struct dirent *e; directory && (e = readdir(directory)) != NULL;) {
-        if (strncmp(e->d_name, base, length) != 0 || strncmp(e->d_name + length, TEMPORARY, strlen(TEMPORARY)) != 0) {
-            continue;
-        }
-        const char *pid = e->d_name + length + strlen(TEMPORARY);
-        if (pid[0] != '\0' && strspn(pid, "0123456789") == strlen(pid)) {
-            remove_if_dead(dirfd(directory), e->d_name);
-        }
-    }
-    if (directory) {
-        closedir(directory);
-    }
-}
-
-/* Create the temporary file and lock it. Another save may remove it between the two: then create it again. */
-static int create_temporary(void) {
-    struct stat st;
-    for (int tries = 0;; tries++) {
-        int fd = fd_open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
-        if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) != 0 || fstat(fd, &st) != 0 || st.st_nlink > 0 || tries == TRIES) {
-            return fd;
-        }
-        close(fd);
-    }
 }
 
 static int write_file(struct snapshot *s) {
@@ -113,15 +53,13 @@ static int write_file(struct snapshot *s) {
         errno = EEXIST;
         return failed(s, "not a regular file; use - for standard output");
     }
-    int n = snprintf(temporary, sizeof(temporary), "%s" TEMPORARY "%ld", s->file, (long)getpid());
-    if (n < 0 || (size_t)n >= sizeof(temporary)) {
-        errno = ENAMETOOLONG;
+    if (temporary_name(s->file, temporary) != 0) {
         return failed(s, "the name");
     }
     signals_catch(on_signal, 0);
     atomic_store(&writing, 1);
-    remove_dead_temporaries(s->file);
-    int fd = create_temporary();
+    temporary_remove_dead(s->file);
+    int fd = temporary_create(temporary, 0600);
     if (fd < 0) {
         atomic_store(&writing, 0); /* the file of that name is not ours */
         return failed(s, "cannot be created");

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -31,6 +32,34 @@ static int among_them(const struct peek *p) {
     return i < p->members;
 }
 
+/* Of a fed domain. */
+static void print_source(const struct stat_look *s) {
+    const struct tide_info *i = &s->info;
+    char time[32];
+    struct buf t = { 0 };
+    buf_printf(&t, "%s, revision %llu; ", i->source, (unsigned long long)i->source_revision);
+    if (i->complete_ns == TIDE_UNBOUNDED) {
+        buf_add_text(&t, "never complete, and nothing is read before that");
+    } else {
+        buf_printf(&t, "complete up to %llu as of %s ago", (unsigned long long)i->complete_revision,
+                   time_text(i->complete_ns, time));
+    }
+    buf_printf(&t, "; %llu questions, %llu answered; ", (unsigned long long)i->probes_begun,
+               (unsigned long long)i->probes_done);
+    if (i->bound_wanted_ns == TIDE_UNBOUNDED) {
+        buf_add_text(&t, "nobody reads by a bound");
+    } else {
+        buf_printf(&t, "tightest bound %s", time_text(i->bound_wanted_ns, time));
+    }
+    buf_printf(&t, "; %llu writes open", (unsigned long long)i->writes_open);
+    colour_paragraph("source", &t, width_of(s));
+    if (i->source_note[0] != 0) { /* it comes from the segment */
+        printf("          ");
+        escape_text_print(stdout, i->source_note, strlen(i->source_note), "");
+        putchar('\n');
+    }
+}
+
 static void print_domain(const struct stat_look *s) {
     const struct tide_info *i = &s->info;
     char created[32] = "?", ring[24], table[24], used[24], memory[24];
@@ -53,6 +82,9 @@ static void print_domain(const struct stat_look *s) {
                sizes_text(i->ring_bytes, ring, sizeof(ring)), sizes_text(i->ring_used_bytes, used, sizeof(used)),
                100 * s->ring_used_ratio);
     colour_paragraph("log", &t, width_of(s));
+    if (i->source[0] != 0) {
+        print_source(s);
+    }
     buf_printf(&t, "%u living (%u dead)%s; tables of %s, %s of shared memory in all", s->peek.members, s->peek.dead,
                among_them(&s->peek) ? ", this command among them" : "",
                sizes_text(i->table_bytes, table, sizeof(table)),
@@ -130,7 +162,8 @@ static void print_replica_wide(const struct stat_look *s, const struct tide_repl
     printf("%3u  %-10s  %-8s  ", r->id, label, role_name(s, r));
     colour_print(state_colour(s, r), -8, state_name(s, r));
     printf("  %7d  %12llu  %8llu  %9s  %7s  %10llu  %9s  %9s  %9s  %5llu  %6llu\n", r->pid,
-           (unsigned long long)r->applied_index, (unsigned long long)r->lag, time_text(r->staleness_ns, stale),
+           (unsigned long long)r->applied_index, (unsigned long long)r->lag,
+           r->staleness_ns == UINT64_MAX ? "never" : time_text(r->staleness_ns, stale),
            time_text(r->apply_delay_ns, delay), (unsigned long long)r->keys, time_text(r->lag_p50_ns, p50),
            time_text(r->lag_p99_ns, p99), time_text(r->lag_p999_ns, p999), (unsigned long long)r->joins,
            (unsigned long long)r->lapped);
@@ -279,6 +312,14 @@ static void lag_json(struct json_out *j, const struct tide_replica_info *r) {
     json_out_close(j, '}');
 }
 
+static void ns_or_null(struct json_out *j, const char *name, uint64_t ns) {
+    if (ns == TIDE_UNBOUNDED) {
+        json_out_null(j, name);
+    } else {
+        json_out_u64(j, name, ns);
+    }
+}
+
 static void replica_json(struct json_out *j, const struct stat_look *s, const struct tide_replica_info *r) {
     json_out_open(j, NULL, '{');
     json_out_u64(j, "replica", r->id);
@@ -289,7 +330,7 @@ static void replica_json(struct json_out *j, const struct stat_look *s, const st
     json_out_i64(j, "pid", r->pid);
     json_out_u64(j, "tide_applied_index", r->applied_index);
     json_out_u64(j, "lag", r->lag);
-    json_out_u64(j, "staleness_ns", r->staleness_ns);
+    ns_or_null(j, "staleness_ns", r->staleness_ns); /* null: of a fed domain, never complete */
     json_out_u64(j, "apply_delay_ns", r->apply_delay_ns);
     json_out_u64(j, "keys", r->keys);
     json_out_u64(j, "table_bytes", r->table_bytes);
@@ -343,6 +384,25 @@ static void rates_json(struct json_out *j, const struct stat_look *s) {
     json_out_close(j, '}');
 }
 
+/* null: no source feeds the domain. */
+static void source_json(struct json_out *j, const struct tide_info *i) {
+    if (i->source[0] == 0) {
+        json_out_null(j, "source");
+        return;
+    }
+    json_out_open(j, "source", '{');
+    json_out_text(j, "kind", i->source);
+    json_out_text(j, "note", i->source_note);
+    json_out_u64(j, "tide_source_revision", i->source_revision);
+    json_out_u64(j, "tide_source_complete_revision", i->complete_revision);
+    ns_or_null(j, "complete_ns", i->complete_ns);
+    json_out_u64(j, "questions", i->probes_begun);
+    json_out_u64(j, "answered", i->probes_done);
+    ns_or_null(j, "bound_wanted_ns", i->bound_wanted_ns);
+    json_out_u64(j, "tide_source_writes_open", i->writes_open);
+    json_out_close(j, '}');
+}
+
 void stat_print_json(const struct stat_look *s) {
     const struct tide_info *i = &s->info;
     struct json_out j = { 0 };
@@ -367,6 +427,7 @@ void stat_print_json(const struct stat_look *s) {
     json_out_u64(&j, "expired_total", i->expired_total);
     json_out_u64(&j, "evicted_total", i->evicted_total);
     json_out_u64(&j, "default_ttl_ns", i->default_ttl_ns);
+    source_json(&j, i);
     json_out_open(&j, "replicas", '[');
     for (size_t k = 0; k < s->n; k++) {
         replica_json(&j, s, &s->replicas[k]);

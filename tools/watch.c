@@ -25,7 +25,8 @@ static const char HELP[] =
     "  --initial             first everything that is there, at one index, as put; then a line synced; then changes\n"
     "  --count N             end after N events\n"
     "  --escaped             in PREFIX \\xNN is the byte NN and \\\\ a backslash\n"
-    "  --json                an object a line: {kind, index, time_ns, more, key, value, encoding, ttl_ns, token}. "
+    "  --json                an object a line: {kind, index, time_ns, more, key, value, encoding, ttl_ns,\n"
+    "                        revision (where a source feeds the domain), token}. "
     "more:\n"
     "                        the next event belongs to the same batch; token: for --from, to go on behind this event\n"
     "  --help                print this text\n\n"
@@ -60,7 +61,8 @@ static int set_option(void *ctx, int option, char *arg) {
     case OPT_FROM:
         return cli_token(arg, &w->opts.from) == 0
                    ? 0
-                   : args_error(w->cli.tool, "--from must be INCARNATION:INDEX, as a write printed it: %s", arg);
+                   : args_error(w->cli.tool, "--from must be INCARNATION:INDEX or rev:N, as a write printed it: %s",
+                                arg);
     case OPT_INITIAL:
         w->opts.flags |= TIDE_WATCH_INITIAL;
         return 0;
@@ -135,6 +137,9 @@ static void print_json(const struct watch *w, struct json_out *j, const struct t
     }
     if (e->ttl_ns != UINT64_MAX) {
         json_out_u64(j, "ttl_ns", e->ttl_ns);
+    }
+    if (e->revision != 0) {
+        json_out_u64(j, "revision", e->revision);
     }
     if (tide_watch_token(w->w, &token) == 0) {
         json_out_text(j, "token", cli_token_text(&token, text));

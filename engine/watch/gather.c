@@ -80,7 +80,7 @@ static int gather_node(void *ctx, const struct visited *n) {
         return TIDE_ERR_CORRUPT;
     }
     g->no_memory = !key_set_take(g->set, gather_hash(g, n->key, n->key_len), n->key, n->key_len, n->value, n->value_len,
-                                 n->index, n->expiry);
+                                 n->index, n->expiry, g->d->fed ? n->version : 0);
     return g->no_memory ? TIDE_ERR_NOMEM : 0;
 }
 
@@ -120,7 +120,7 @@ static enum walk_status gather_log(struct gather *g, uint64_t until) {
         status = walk_next(g->walk, &e);
         if (status == WALK_OK &&
             !key_set_take(g->set, gather_hash(g, e.key, e.f.key_len), e.key, e.f.key_len,
-                          e.f.type == FRAME_PUT ? e.value : NULL, e.f.value_len, e.f.index, e.expiry)) {
+                          e.f.type == FRAME_PUT ? e.value : NULL, e.f.value_len, e.f.index, e.expiry, e.version)) {
             status = WALK_NOMEM;
         }
     }

@@ -108,7 +108,7 @@ static bool key_set_store(struct key_set *s, struct key_set_entry *e, const void
 }
 
 bool key_set_take(struct key_set *s, uint64_t hash, const void *key, size_t key_len, const void *value,
-                  size_t value_len, uint64_t version, uint64_t expiry) {
+                  size_t value_len, uint64_t version, uint64_t expiry, uint64_t revision) {
     if (!key_set_room(s)) {
         return false;
     }
@@ -129,6 +129,7 @@ bool key_set_take(struct key_set *s, uint64_t hash, const void *key, size_t key_
     }
     e->version = version;
     e->expiry = expiry;
+    e->revision = revision;
     e->gone = value == NULL;
     if (fresh) {
         s->count++;

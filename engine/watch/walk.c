@@ -135,6 +135,50 @@ enum walk_status walk_place(struct walk *w) {
     return status;
 }
 
+/* ---- revisions ------------------------------------------------------------------------------------------------------ */
+
+/* Go through the ring from its oldest entry. *to: behind the last entry that reaches a revision up to this one; index 0: there is none. */
+static enum walk_status walk_seek_revision(const struct walk *w, uint64_t revision, struct walk_start *to) {
+    struct walk_start at;
+    uint64_t commit = board_commit(w->ring->log);
+    enum walk_status status = walk_first(w->ring, &at);
+    to->index = 0;
+    if (status == WALK_NOTHING || (status == WALK_OK && at.index == 1)) {
+        *to = (struct walk_start){ 0, 1 }; /* the whole log is there */
+    }
+    uint64_t first = at.pos;
+    while (status == WALK_OK && at.index <= commit) {
+        struct frame f = { 0 };
+        uint64_t version = 0;
+        status = walk_header(w->ring, at.pos, at.index, &f);
+        if (status == WALK_OK && (f.flags & FRAME_REACHED) != 0) {
+            const uint8_t *payload = ring_payload(w->ring, at.pos);
+            bytes_copy_racy(&version, payload + ring_payload_bytes(&f) - SOURCED_BYTES, SOURCED_BYTES);
+        }
+        at.pos += f.length;
+        at.index++;
+        if (status == WALK_OK && version != 0 && version <= revision) {
+            *to = at;
+        } else if (version > revision) {
+            break;
+        }
+    }
+    return ring_intact(w->ring, first) ? status : WALK_LOST;
+}
+
+enum walk_status walk_after_revision(struct walk *w, uint64_t revision) {
+    enum walk_status status = WALK_LOST;
+    for (int i = 0; i < WALK_TRIES && status == WALK_LOST; i++) {
+        struct walk_start to = { 0, 0 };
+        status = walk_seek_revision(w, revision, &to);
+        if (status == WALK_OK || status == WALK_NOTHING) {
+            w->next = to.index;
+            return to.index != 0 ? WALK_OK : WALK_LOST;
+        }
+    }
+    return status;
+}
+
 /* ---- all keys: runs of frames ------------------------------------------------------------------------------------ */
 
 static bool walk_room(struct walk *w, size_t bytes) {
@@ -292,6 +336,10 @@ static inline void walk_fill_entry(struct walk_entry *e, const struct frame *f, 
     e->expiry = NEVER_EXPIRES;
     if (__builtin_expect((f->flags & FRAME_EXPIRES) != 0, 0)) {
         memcpy(&e->expiry, e->value + f->value_len, EXPIRY_BYTES);
+    }
+    e->version = 0;
+    if (__builtin_expect((f->flags & FRAME_SOURCED) != 0, 0)) {
+        memcpy(&e->version, e->value + f->value_len + ring_extra_bytes(f->flags) - SOURCED_BYTES, SOURCED_BYTES);
     }
 }
 

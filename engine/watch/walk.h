@@ -44,7 +44,8 @@ struct walk {
 struct walk_entry {
     struct frame f;
     const uint8_t *key, *value;
-    uint64_t expiry; /* on the domain's clock; NEVER_EXPIRES: it does not expire */
+    uint64_t expiry;  /* on the domain's clock; NEVER_EXPIRES: it does not expire */
+    uint64_t version; /* at the source; 0: there is none */
 };
 
 /* Start before entry `next`. Copies nothing yet. */
@@ -59,6 +60,9 @@ enum walk_status walk_next(struct walk *w, struct walk_entry *e);
 
 /* After walk_next() gave an entry with FRAME_MORE: has the rest of its batch another entry with the prefix? The entry stays valid. */
 bool walk_batch_goes_on(struct walk *w);
+
+/* A fed domain: stand behind the entry with which the log came to hold this revision. LOST: that is not in the ring any more. */
+enum walk_status walk_after_revision(struct walk *w, uint64_t revision);
 
 /* The index of the oldest entry that the ring still holds; commit + 1 where it holds none. Wait-free. */
 uint64_t walk_oldest(const struct ring *ring);

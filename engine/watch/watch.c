@@ -49,8 +49,15 @@ static int watch_take_opts(const struct tide *d, const struct tide_watch_opts *o
         (o->prefix == NULL && o->prefix_len != 0) || (some && (o->flags & TIDE_WATCH_INITIAL) != 0)) {
         return TIDE_ERR_INVALID;
     }
+    if (d->fed && o->from.incarnation == TIDE_REVISION) {
+        return o->from.index > atomic_load(&d->log->feed.position) ? TIDE_ERR_FENCE_AHEAD : 0;
+    }
     if (some && o->from.incarnation != d->words.header.incarnation) {
         return TIDE_ERR_INCARNATION;
+    }
+    if (d->fed && (o->flags & TIDE_WATCH_INITIAL) != 0 &&
+        atomic_load(&d->log->feed.complete_ts) == 0) { /* MO(feed.complete) */
+        return TIDE_ERR_REFUSED;
     }
     return o->from.index > board_commit(d->log) ? TIDE_ERR_FENCE_AHEAD : 0;
 }
@@ -97,6 +104,9 @@ int tide_watch_open(struct tide *d, const struct tide_watch_opts *opts, struct t
     walk_init(&w->walk, &d->ring, w->prefix, o.prefix_len, from + 1);
     if ((o.flags & TIDE_WATCH_INITIAL) != 0) {
         error = watch_gather(w);
+    } else if (o.from.incarnation == TIDE_REVISION && d->fed) {
+        enum walk_status status = walk_after_revision(&w->walk, o.from.index);
+        w->error = status == WALK_OK ? 0 : status == WALK_LOST ? TIDE_ERR_LOST : TIDE_ERR_CORRUPT;
     } else {
         walk_place(&w->walk); /* now, while the entry is there; tide_watch_next() tells where it is not */
     }
@@ -152,6 +162,7 @@ static void watch_tell_first(struct tide_watch *w, struct tide_event *out) {
         e.value = k->bytes + k->key_len;
         e.value_size = k->value_len;
         e.ttl_ns = watch_left(k->expiry, w->gathered_ns);
+        e.revision = k->revision;
         watch_give(out, &e);
         return;
     }
@@ -180,6 +191,7 @@ static inline void watch_tell(struct tide_watch *w, const struct walk_entry *x, 
         .value = x->value,
         .value_size = x->f.value_len,
         .ttl_ns = watch_left(x->expiry, x->f.commit_ts),
+        .revision = x->version,
     };
     watch_give(out, &e);
 }

@@ -43,8 +43,8 @@ def end(process, how=9):
     process.wait()
 
 
-def listen(port="0"):
-    process = subprocess.Popen([TIDE, "web", "d", "--listen", port], stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
+def listen(port="0", name="d"):
+    process = subprocess.Popen([TIDE, "web", name, "--listen", port], stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
     started.append(process)
     line = process.stdout.readline().decode()
     if not line:
@@ -358,15 +358,14 @@ def run(page):
 
 def picture(page, path):
     """Of a domain with traffic, as much as a screen shows."""
-    begin(*SERVE)
-    begin(TIDE, "follow", "d", "--label", "near")
-    begin(TRAFFIC, "d", "1000", "4", "3000", "50000", "60000", ready=False)
-    _, url = listen()
+    begin(*(w if w != "d" else "shop" for w in SERVE))
+    begin(TIDE, "follow", "shop", "--label", "near")
+    begin(TRAFFIC, "shop", "1000", "4", "3000", "50000", "60000", ready=False)
+    _, url = listen(name="shop")
     page.view(1280, 800)
     page.go(url)
     page.wait("the first looks", "document.body && Number(document.body.dataset.looks) > 1")
-    time.sleep(65)
-    page.ask("document.getElementById('bound').value = 47")
+    time.sleep(57)
     page.picture(path, whole=False)
 
 

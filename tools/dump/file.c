@@ -45,7 +45,9 @@ static bool open_path(struct dump_file *f, int nofollow) {
     }
     f->fd = fd_open(f->path, O_RDONLY | O_NONBLOCK | O_NOCTTY | nofollow, 0);
     if (f->fd < 0) {
-        return fail_errno(f, TOOL_NO_DOMAIN, "cannot open it");
+        /* For want of a descriptor, say: that does not tell what is there. */
+        bool want = errno == EMFILE || errno == ENFILE || errno == ENOMEM;
+        return fail_errno(f, want ? TOOL_FAILED : TOOL_NO_DOMAIN, "cannot open it");
     }
     if (fstat(f->fd, &st) != 0 || !S_ISREG(st.st_mode)) {
         dump_file_close(f);

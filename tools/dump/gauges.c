@@ -52,7 +52,8 @@ static void add_reads(struct gauges *g, const struct log_segment *seg) {
 /* ---- a replica --------------------------------------------------------------------------------------------------- */
 
 /* When the entry at this position was committed; 0 where it cannot be had any more, or is another. */
-static uint64_t commit_time(struct dump_file *f, const struct log_segment *seg, uint64_t pos, uint64_t index) {
+static uint64_t commit_time(struct dump_file *f, const struct log_segment *seg, uint64_t pos, uint64_t index,
+                            uint64_t *complete_ts) {
     struct frame frame;
     uint64_t reclaimed, at = pos & (seg->ring_bytes - 1), head = seg->ring_bytes - at;
     head = head < sizeof(frame) ? head : sizeof(frame);
@@ -65,17 +66,26 @@ static uint64_t commit_time(struct dump_file *f, const struct log_segment *seg, 
     if (!dump_file_read(f, offsetof(struct log_segment, leader.reclaimed), &reclaimed, sizeof(reclaimed))) {
         return 0;
     }
-    return reclaimed <= pos && frame.index == index ? frame.commit_ts : 0;
+    bool good = reclaimed <= pos && frame.index == index;
+    *complete_ts = good ? frame.lane_seq : 0; /* of a fed domain */
+    return good ? frame.commit_ts : 0;
 }
 
 /* As the engine has it (docs/design.md, *Staleness, exactly*): a replica is complete up to the instant before the next entry's. */
 static uint64_t staleness_of(struct dump_file *f, const struct log_segment *seg, const struct replica_board *b) {
-    uint64_t applied = b->applied, complete = b->applied_ts;
-    if (applied >= seg->leader.commit) {
+    uint64_t applied = b->applied, complete = b->applied_ts, fed_ts = 0;
+    bool fed = seg->source[0] != 0;
+    if (applied >= seg->leader.commit && !fed) {
         return 0;
     }
-    uint64_t next = commit_time(f, seg, b->pos, applied + 1);
-    if (next != 0 && next - 1 > complete) {
+    uint64_t next = applied < seg->leader.commit ? commit_time(f, seg, b->pos, applied + 1, &fed_ts) : 0;
+    if (fed) { /* *Fed domains*: complete as of an instant at which the source was asked */
+        fed_ts = applied >= seg->feed.complete_index ? seg->feed.complete_ts : fed_ts;
+        complete = fed_ts > b->source_ts ? fed_ts : b->source_ts;
+        if (complete == 0) {
+            return UINT64_MAX;
+        }
+    } else if (next != 0 && next - 1 > complete) {
         complete = next - 1;
     }
     uint64_t ns = dump_age_ns(&seg->clock, complete);
@@ -147,6 +157,23 @@ static uint64_t ring_used(const struct log_segment *seg) {
     return used < seg->ring_bytes ? used : seg->ring_bytes;
 }
 
+static void add_source(struct gauges *g, const struct log_segment *seg) {
+    const struct feed_board *f = &seg->feed;
+    memcpy(g->source, seg->source, sizeof(g->source));
+    g->source[sizeof(g->source) - 1] = 0;
+    if (g->source[0] == 0) {
+        return;
+    }
+    memcpy(g->source_note, f->note, sizeof(g->source_note));
+    g->source_note[sizeof(g->source_note) - 1] = 0;
+    g->source_revision = f->position;
+    g->complete_revision = f->complete_revision;
+    g->complete_ns = f->complete_ts != 0 ? dump_age_ns(&seg->clock, f->complete_ts) : UINT64_MAX;
+    g->questions = f->begun;
+    g->answered = f->done;
+    g->writes_open = f->writes_open;
+}
+
 static void read_log(void *ctx, struct dump_file *f, const struct dump_log *log) {
     struct gauges *g = ctx;
     const struct log_segment *seg = log->seg;
@@ -163,6 +190,7 @@ static void read_log(void *ctx, struct dump_file *f, const struct dump_log *log)
     g->lapped = seg->leader.lapped;
     g->expired = seg->leader.expired;
     g->evicted = seg->leader.evicted;
+    add_source(g, seg);
     add_reads(g, seg);
     struct gauges_sum *sum = gauges_sum_new(); /* without memory lag is not known */
     for (uint32_t id = 0; id < LAYOUT_REPLICAS; id++) {

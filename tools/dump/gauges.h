@@ -80,6 +80,10 @@ struct gauges {
     uint64_t ring_reclaimed; /* what lies before it may be overwritten at any moment */
     uint64_t groups, ring_used_bytes, ring_waits, refused_full, lapped, expired, evicted;
     uint64_t hits, misses, made, waited;
+    /* Of a domain that a source feeds; `source` is empty where none does. */
+    char source[40], source_note[256];
+    uint64_t source_revision, complete_revision, complete_ns /* UINT64_MAX: never, or not to be told */, questions,
+        answered, writes_open;
     uint64_t by_reason[PEEK_REASONS];
     uint32_t n;
     struct gauges_replica replicas[PEEK_REPLICAS]; /* by id */

@@ -315,6 +315,10 @@ int peek_table(const char *name, uint32_t replica, uint64_t incarnation, struct 
     return good ? 0 : -1;
 }
 
+const char *peek_fault(void) {
+    return fault_text();
+}
+
 const char *peek_no_directory(void) {
     char path[SEGMENT_PATH_BYTES];
     if (segment_path(path, "any", SEGMENT_LOG, 0) != 0 || segment_no_directory(path) == SHM_ERR_NO_DOMAIN) {

@@ -83,4 +83,7 @@ int peek_table_of(const struct table_segment *seg, uint64_t file_bytes, struct p
 /* Where the directory of the segments does not exist: a text that says so; else NULL. Lives until this thread's next call. */
 const char *peek_no_directory(void);
 
+/* The library's text of this thread's last failure, or NULL: for calls that have no log callback. */
+const char *peek_fault(void);
+
 #endif

@@ -76,6 +76,10 @@ int cli_list(const char *list, size_t max, cli_piece_fn *read, void *ctx) {
 }
 
 const char *cli_token_text(const struct tide_token *t, char buf[CLI_TOKEN_BYTES]) {
+    if (t->incarnation == TIDE_REVISION) {
+        snprintf(buf, CLI_TOKEN_BYTES, "rev:%llu", (unsigned long long)t->index);
+        return buf;
+    }
     snprintf(buf, CLI_TOKEN_BYTES, "%016llx:%llu", (unsigned long long)t->incarnation, (unsigned long long)t->index);
     return buf;
 }
@@ -83,6 +87,13 @@ const char *cli_token_text(const struct tide_token *t, char buf[CLI_TOKEN_BYTES]
 int cli_token(const char *text, struct tide_token *out) {
     char digits[17];
     uint64_t index;
+    if (strncmp(text, "rev:", 4) == 0) {
+        if (args_u64(text + 4, 0, UINT64_MAX, &index) != 0) {
+            return -1;
+        }
+        *out = (struct tide_token){ TIDE_REVISION, index };
+        return 0;
+    }
     size_t n = strspn(text, "0123456789abcdefABCDEF");
     if (n == 0 || n > 16 || text[n] != ':' || args_u64(text + n + 1, 0, UINT64_MAX, &index) != 0) {
         return -1;
@@ -109,7 +120,10 @@ static const struct meaning MEANINGS[] = {
     { TIDE_ERR_REFUSED, TOOL_REFUSED, "refused", "allow more staleness, or another --fallback" },
     { TIDE_ERR_TIMEOUT, TOOL_REFUSED, "timeout", "'tide stat %s' shows who leads and how far the replicas are" },
     { TIDE_ERR_FENCE_AHEAD, TOOL_REFUSED, "fence_ahead", "the token names a write that this domain has not seen" },
-    { TIDE_ERR_INCARNATION, TOOL_REFUSED, "incarnation", "the domain was made anew since: drop the token" },
+    { TIDE_ERR_INCARNATION, TOOL_REFUSED, "incarnation",
+      "the domain was made anew since, or (rev:N) is not fed by a source: drop the token" },
+    { TIDE_ERR_FED, TOOL_REFUSED, "fed", "'tide stat %s' shows by which source; its feed leads it" },
+    { TIDE_ERR_REVISION, TOOL_FAILED, "revision", NULL },
     { TIDE_ERR_NO_LEADER, TOOL_REFUSED, "no_leader", "'tide serve %s' leads; a candidate takes over by itself" },
     { TIDE_ERR_NO_REPLICA, TOOL_REFUSED, "no_replica", "'tide serve %s' goes on from what was left, if it is whole" },
     { TIDE_ERR_BUSY, TOOL_REFUSED, "busy", NULL },

@@ -40,7 +40,8 @@ int cli_name_is_good(const char *name);
 typedef int cli_piece_fn(void *ctx, size_t number, const char *piece);
 int cli_list(const char *list, size_t max, cli_piece_fn *read, void *ctx);
 
-/* "INCARNATION:INDEX", sixteen hexadecimal digits and a decimal number, as every write prints it. 40 bytes. */
+/* "INCARNATION:INDEX", sixteen hexadecimal digits and a decimal number, as every write prints it; or "rev:N", where a source feeds the
+ * domain. 40 bytes. */
 #define CLI_TOKEN_BYTES 40
 const char *cli_token_text(const struct tide_token *t, char buf[CLI_TOKEN_BYTES]);
 int cli_token(const char *text, struct tide_token *out);

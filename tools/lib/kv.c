@@ -49,7 +49,7 @@ int kv_read_option(const char *tool, struct kv_read *r, int option, const char *
         return 0;
     case KV_TOKEN:
         if (cli_token(arg, &r->bound.min) != 0) {
-            return args_error(tool, "--token must be INCARNATION:INDEX, as a write printed it: %s", arg);
+            return args_error(tool, "--token must be INCARNATION:INDEX or rev:N, as a write printed it: %s", arg);
         }
         return 0;
     case KV_REPLICA:

@@ -2,13 +2,12 @@
 #include "tools/lib/textfile.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "shm/fd.h"
+#include "tools/lib/temporary.h"
 
 static int write_whole(int fd, const char *text, size_t size) {
     while (size > 0) {
@@ -26,26 +25,23 @@ static int write_whole(int fd, const char *text, size_t size) {
 }
 
 int textfile_write(const char *path, const char *text, size_t size, char *why, size_t why_size) {
-    char beside[4096];
-    /* Not *.prom: the collector reads all of those. */
-    if ((size_t)snprintf(beside, sizeof(beside), "%s.tmp.%ld", path, (long)getpid()) >= sizeof(beside)) {
+    char beside[PATH_MAX]; /* not *.prom: the collector reads all of those */
+    if (temporary_name(path, beside) != 0) {
         snprintf(why, why_size, "the path is too long");
         return -1;
     }
-    int fd = fd_open(beside, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0644);
-    if (fd < 0 && errno == EEXIST && unlink(beside) == 0) { /* left by a process that died and had our number */
-        fd = fd_open(beside, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0644);
-    }
+    temporary_remove_dead(path);
+    int fd = temporary_create(beside, 0644);
     if (fd < 0) {
         snprintf(why, why_size, "cannot create %s: %s", beside, strerror(errno));
         return -1;
     }
     /* Readable whatever the umask is: the collector runs as another user. */
-    int failed = fchmod(fd, 0644) != 0 || write_whole(fd, text, size) != 0;
-    if (close(fd) != 0 || failed || rename(beside, path) != 0) {
+    int failed = fchmod(fd, 0644) != 0 || write_whole(fd, text, size) != 0 || rename(beside, path) != 0;
+    if (failed) {
         snprintf(why, why_size, "cannot write %s: %s", path, strerror(errno));
         unlink(beside);
-        return -1;
     }
-    return 0;
+    close(fd); /* with it goes the lock, which kept others from removing the file */
+    return failed ? -1 : 0;
 }

@@ -57,6 +57,39 @@ DOMAIN_U64(evicts, g->evicts)
 DOMAIN_U64(made, g->made)
 DOMAIN_U64(waited, g->waited)
 
+/* Of a fed domain alone. */
+#define SOURCE_U64(name, value)                                                                                        \
+    static void name(struct prom *p, const struct gauges *g) {                                                         \
+        if (g->source[0] != 0) {                                                                                       \
+            begin(p, "", g);                                                                                           \
+            prom_u64(p, value);                                                                                        \
+        }                                                                                                              \
+    }
+SOURCE_U64(source_revision, g->source_revision)
+SOURCE_U64(complete_revision, g->complete_revision)
+SOURCE_U64(questions, g->questions)
+SOURCE_U64(answered, g->answered)
+SOURCE_U64(writes_open, g->writes_open)
+
+static void source_info(struct prom *p, const struct gauges *g) {
+    if (g->source[0] != 0) {
+        begin(p, "", g);
+        prom_label(p, "source", g->source);
+        prom_u64(p, 1);
+    }
+}
+
+static void source_staleness(struct prom *p, const struct gauges *g) {
+    if (g->source[0] != 0) {
+        begin(p, "", g);
+        if (g->complete_ns == UINT64_MAX) {
+            prom_real(p, INFINITY);
+        } else {
+            prom_ns(p, g->complete_ns);
+        }
+    }
+}
+
 static void state(struct prom *p, const struct gauges *g) {
     static const char *const NAMES[] = { "alive", "dead", "damaged", "closed", "version", "missing" };
     size_t is = g->missing ? 5 : (size_t)g->peek.state;
@@ -135,7 +168,6 @@ REPLICA_U64(replica_leads, r->leads)
 REPLICA_U64(replica_lives, r->lives)
 REPLICA_U64(applied_index, r->applied)
 REPLICA_U64(lag_entries, r->lag)
-REPLICA_NS(staleness, r->staleness_ns)
 REPLICA_NS(apply_delay, r->apply_delay_ns)
 REPLICA_U64(entries, r->entries)
 REPLICA_U64(joins, r->joins)
@@ -144,6 +176,15 @@ REPLICA_U64(keys, r->table.keys)
 REPLICA_U64(keys_most, r->table.keys_most)
 REPLICA_U64(table_limit, r->table.table_bytes)
 REPLICA_U64(table_used, r->table.used_bytes)
+
+static void staleness(struct prom *p, const struct gauges *g, const struct gauges_replica *r) {
+    begin_replica(p, "", g, r);
+    if (r->staleness_ns == UINT64_MAX) {
+        prom_real(p, INFINITY); /* of a fed domain that was never complete */
+    } else {
+        prom_ns(p, r->staleness_ns);
+    }
+}
 
 static void replica_state(struct prom *p, const struct gauges *g, const struct gauges_replica *r) {
     for (uint32_t s = TIDE_STATE_CLAIMED; s <= TIDE_STATE_ORPHAN; s++) {
@@ -246,6 +287,13 @@ static const struct family FAMILIES[] = {
     OF_DOMAIN("tide_misses", COUNTER, NULL, misses, "Keys that were looked up and not found."),
     OF_DOMAIN("tide_made", COUNTER, NULL, made, "Values made by tide_get_or_make()."),
     OF_DOMAIN("tide_waited", COUNTER, NULL, waited, "Values had by waiting for another that made them."),
+    OF_DOMAIN("tide_source_info", GAUGE, NULL, source_info, "What feeds the domain. Nothing of these where no source does."),
+    OF_DOMAIN("tide_source_revision", GAUGE, NULL, source_revision, "The highest revision of the source that the log holds."),
+    OF_DOMAIN("tide_source_complete_revision", GAUGE, NULL, complete_revision, "The domain holds everything of the source up to this revision."),
+    OF_DOMAIN("tide_source_staleness_seconds", GAUGE, "seconds", source_staleness, "How long ago the source was asked for what the domain holds now; +Inf: never."),
+    OF_DOMAIN("tide_source_questions", COUNTER, NULL, questions, "Questions to the source, how far it is."),
+    OF_DOMAIN("tide_source_answered", GAUGE, NULL, answered, "Number of the newest question that was answered."),
+    OF_DOMAIN("tide_source_writes_open", GAUGE, NULL, writes_open, "Writes that were handed to the source and are not answered."),
     OF_REPLICA("tide_replica_state", GAUGE, NULL, replica_state, "The replica's state: 1 for the one that it has."),
     OF_REPLICA("tide_replica_is_leader", GAUGE, NULL, replica_leads, "1: this replica leads."),
     OF_REPLICA("tide_replica_alive", GAUGE, NULL, replica_lives, "1: the kernel certifies that the replica's process lives."),

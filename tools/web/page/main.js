@@ -14,9 +14,9 @@ class Past {
     this.clear(null);
   }
 
-  // A minute until there is more.
+  // A minute, two, three: as many as there are.
   get room() {
-    return this.times.length > 61 ? ROOM : 61;
+    return this.times.length > 121 ? ROOM : this.times.length > 61 ? 121 : 61;
   }
 
   clear(incarnation) {

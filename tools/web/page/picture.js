@@ -31,7 +31,8 @@ function kept_share(rates) {
   if (all === 0) return '';
   const kept = words.KEPT.reduce((sum, k) => sum + rates.by_reason_s[k], 0) / all;
   if (kept < 1) return words.percent(1 - kept) + ' fell back';
-  return rates.by_reason_s.fresh >= all ? 'all fresh' : rates.by_reason_s.fresh > 0 ? words.percent(rates.by_reason_s.fresh / all) + ' fresh' : 'within the bound';
+  const fresh = rates.by_reason_s.fresh / all;
+  return fresh >= 1 ? 'all fresh' : fresh >= 0.5 ? words.percent(fresh) + ' fresh' : 'within the bound';
 }
 
 function fit(text, width, per_letter) {
@@ -42,8 +43,8 @@ function fit(text, width, per_letter) {
 // ---- places: one for wide screens, from left to right; one for narrow ones, from top to bottom
 
 function wide(width, n) {
-  const R = Math.min(104, width * 0.088), height = 26 + Math.max(2 * (R + 40), n * (CARD + GAP) - GAP), middle = 26 + (height - 26) / 2;
-  const cx = width * 0.365, card = width * 0.555, card_width = width * 0.262;
+  const R = Math.min(104, width * 0.085), height = 26 + Math.max(2 * (R + 40), n * (CARD + GAP) - GAP), middle = 26 + (height - 26) / 2;
+  const cx = width * 0.372, card = width * 0.555, card_width = width * 0.262;
   const top = middle - (n * (CARD + GAP) - GAP) / 2;
   const rows = Array.from({ length: n }, (_, i) => ({ x: card, y: top + i * (CARD + GAP), width: card_width }));
   const leader = { x: width * 0.095, y: middle - 34, width: width * 0.125, height: 68 };
@@ -51,7 +52,7 @@ function wide(width, n) {
     height, cx, cy: middle, R, rows, leader,
     writers: { x: 0, y: middle - 6, anchor: '' },
     write: [0, middle + 22, leader.x - 4, middle + 22],
-    append: [leader.x + leader.width + 4, middle, cx - R - 12, middle],
+    append: [leader.x + leader.width + 4, middle, cx - R - 52, middle],
     apply: (row) => {
       const y = row.y + CARD / 2, x0 = cx + R + 44, mid = (x0 + row.x) / 2;
       return [x0, middle + (y - middle) * 0.12, mid, middle + (y - middle) * 0.2, mid, y, row.x - 6, y];
