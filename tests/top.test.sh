@@ -177,6 +177,7 @@ sees "80 x 24 again" '^ring \['
 tm send-keys -t t q
 is_over "q" 0
 
+[ $failed = 0 ] || exit 1 # what follows would wait in vain
 start "NO_COLOR=1" "top d"
 sees "no colour" '^ring \['
 tm capture-pane -e -p -t t >"$work/out"
@@ -215,6 +216,7 @@ for signal in KILL:137 SEGV:139 TERM:0 HUP:0; do
         else
             is_over "$signal to the $whose" "${signal#*:}"
         fi
+        [ $failed = 0 ] || exit 1 # what follows would wait in vain
     done
 done
 

@@ -237,8 +237,7 @@ def contrast(page, dark):
 
 def narrow(page, width):
     page.view(width, 700)
-    time.sleep(0.5)
-    check(page.ask("document.documentElement.scrollWidth") <= width, f"at {width} px the page is wider")
+    page.wait(f"a page that is no wider than {width} px", f"document.documentElement.clientWidth === {width} && document.documentElement.scrollWidth <= {width}")
 
 
 def pictures(page):

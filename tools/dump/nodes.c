@@ -70,7 +70,8 @@ static bool take_node(struct walk *w, uint32_t slot) {
 }
 
 /* A bucket and those behind it. */
-static void take_chain(struct walk *w, struct table_bucket bucket) {
+static void take_chain(struct walk *w, const struct table_bucket *first) {
+    struct table_bucket bucket = *first;
     for (uint32_t links = 0; !w->no_memory; links++) {
         for (uint32_t i = 0; i < TABLE_SLOTS; i++) {
             uint8_t tag = (uint8_t)(bucket.tags[i / 8] >> (i % 8 * 8));
@@ -98,7 +99,7 @@ static bool walk_buckets(struct walk *w) {
         uint64_t n = w->seg->buckets - at < BUCKETS_AT_ONCE ? w->seg->buckets - at : BUCKETS_AT_ONCE;
         read = dump_file_read(&w->f, w->seg->buckets_off + at * sizeof(*some), some, (size_t)n * sizeof(*some));
         for (uint64_t i = 0; read && i < n && !w->no_memory; i++) {
-            take_chain(w, some[i]);
+            take_chain(w, &some[i]);
         }
     }
     free(some);
