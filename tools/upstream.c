@@ -222,7 +222,8 @@ static void restored(void *ctx, const char *why) {
 static void changed(void *ctx, const struct etcd_state *s) {
     struct upstream *u = ctx;
     char note[256];
-    snprintf(note, sizeof(note), "%.120s %s %.60s%s%.60s", u->url, s->phase, s->endpoint, s->why[0] ? "; " : "", s->why);
+    snprintf(note, sizeof(note), "%.120s %s %.60s%s%.60s", u->url, s->phase, s->endpoint, s->why[0] ? "; " : "",
+             s->why);
     (void)tide_feed_note(u->feed, note);
 }
 
