@@ -60,7 +60,7 @@ wait "$server" 2>/dev/null
 sleep 0.4
 find "$TIDE_SHM_DIR" -name 'tidemark.d.*' -exec cksum {} + >"$work/before"
 expect 0 "replicas of the dead" diff d.r0 d.r1
-says '^A  d\.r0: 4 keys at index 9$'
+says '^A  d\.r0: 4 keys at index (9|10)$' # the leader may have removed it in time
 expect 0 "a replica of the dead and a snapshot" diff d.r0 "$work/snap2"
 expect 0 "by path" diff "$TIDE_SHM_DIR/tidemark.d.r0" "$work/snap2"
 expect 1 "one of the dead that was behind" diff d.r1 d.r2 --limit 0
@@ -74,7 +74,7 @@ table=$TIDE_SHM_DIR/tidemark.d.r1
 at=$(LC_ALL=C grep -obUa 'k4new' "$table" | head -n 1 | cut -d: -f1)
 printf 'K' | dd of="$table" bs=1 seek="$at" conv=notrunc 2>/dev/null
 expect 1 "a damaged node" diff d.r0 d.r1
-says '^B  d\.r1: 3 keys at index 9, 1 nodes are DAMAGED and left out$'
+says '^B  d\.r1: 3 keys at index (9|10), 1 nodes are DAMAGED and left out$'
 says '^- k4 '
 size=$(stat -c %s "$table")
 for seed in 1 2 3; do # anything may lie behind the header

@@ -187,6 +187,27 @@ static inline void seq_refine(struct tide *d) {
     }
 }
 
+/*
+ * A key is there by an instant, and will expire, and a request depends on it. The board says so before the clock is asked by which that
+ * is settled, and until the request's entries are committed: docs/design.md, *Time to live*, has the argument.
+ */
+static inline void seq_decide(struct tide *d, uint64_t since) {
+    d->seq.deciding = since;
+    /* MO(log.deciding): release, after the commits of earlier decisions; the fence behind it puts it before the clock. */
+    atomic_store_explicit(&d->log->leader.deciding, since, memory_order_release);
+    atomic_thread_fence(memory_order_seq_cst);
+    clock_barrier();
+}
+
+/* What was decided is committed, or dropped. */
+static inline void seq_decided(struct tide *d) {
+    if (__builtin_expect(d->seq.deciding != 0, 0)) {
+        d->seq.deciding = 0;
+        /* MO(log.deciding): release; pairs with board_deciding(). */
+        atomic_store_explicit(&d->log->leader.deciding, 0, memory_order_release);
+    }
+}
+
 static inline void seq_count_group(struct tide *d) {
     atomic_store_explicit(&d->log->leader.groups, /* MO(stats) */
                           atomic_load_explicit(&d->log->leader.groups, memory_order_relaxed) + 1, memory_order_relaxed);
