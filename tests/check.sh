@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # check.sh ROOT [CHECK...]: what can be told of the tree without running it. Prints FILE:LINE: what is wrong; status 1
-# where anything is. The checks: mo includes rooms names format text fds spdx files symbols abi models. tests/check_self*.test.sh prove
+# where anything is. The checks: mo includes rooms names format text fds spdx files symbols abi models mutants. tests/check_self*.test.sh prove
 # that each of them can fail.
 # TIDE_BUILD: where libtidemark.a lies, from ROOT (build), and in obj/release/ the objects.
 set -u
@@ -214,12 +214,18 @@ check_models() {
     [ ! -f tests/models/lines.txt ] || sh "$here/models/lines.sh"
 }
 
+# ---- the faults that tests have to notice -----------------------------------------------------------------------------
+
+check_mutants() {
+    [ ! -f tests/mutants/list ] || sh "$here/mutants/run.sh" --check
+}
+
 list_of_files=$(mktemp) || exit 2
 trap 'rm -f "$list_of_files" "$list_of_files.h"' EXIT
 failed=0
 for check in "$@"; do
     case $check in
-    mo | includes | rooms | names | format | text | fds | spdx | files | symbols | abi | models) ;;
+    mo | includes | rooms | names | format | text | fds | spdx | files | symbols | abi | models | mutants) ;;
     *)
         echo "check.sh: no check $check" >&2
         exit 2
