@@ -77,7 +77,10 @@ static int read_options(int argc, char **argv, struct get *g) {
 
 /* Room for `room` bytes of values, what is there included. */
 static int make_room(struct get *g, size_t room) {
-    uint8_t *more = room > g->room ? realloc(g->value, room) : NULL;
+    if (room <= g->room) {
+        return 0; /* of a try before: on a copy of its own it begins anew */
+    }
+    uint8_t *more = realloc(g->value, room);
     if (!more) {
         return TIDE_ERR_NOMEM;
     }

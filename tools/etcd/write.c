@@ -80,7 +80,7 @@ void write_end_all(struct etcd_client *c) {
             etcd_http_cancel(c->http, w->call);
             w->call = NULL;
         }
-        end_with(c, w, sent ? ETCD_UNKNOWN : ETCD_REFUSED, "the connection to the cluster is being closed");
+        end_with(c, w, sent ? ETCD_UNKNOWN : ETCD_LATE, "the connection to the cluster is being closed");
     }
 }
 
@@ -476,14 +476,14 @@ static void send(struct etcd_client *c, struct write *w, uint64_t now_ns) {
 /* Not sent, and not to be sent any more. */
 static bool is_over(struct etcd_client *c, struct write *w, uint64_t now_ns) {
     if (w->awaited && !w->awaited(w->ctx)) {
-        end_with(c, w, ETCD_REFUSED, "nobody waits for it any more");
+        end_with(c, w, ETCD_LATE, "nobody waits for it any more");
         return true;
     }
     if (now_ns >= w->deadline_ns) {
         char text[sizeof(w->why) + 64];
         snprintf(text, sizeof(text), "the cluster was not reached in time: %s",
                  w->why[0] ? w->why : "no member answers");
-        end_with(c, w, ETCD_REFUSED, text);
+        end_with(c, w, ETCD_LATE, text);
         return true;
     }
     return false;
