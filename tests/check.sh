@@ -114,7 +114,7 @@ check_format() {
 
 # Whatever a person reads or a program takes paths from.
 texts() {
-    in_rooms '\.([ch]|sh|awk|java|py|md|gp)$'
+    in_rooms '\.([ch]|sh|awk|java|py|md|gp|js|css|html)$'
     find docs .ci -type f 2>/dev/null
     ls Makefile README.md 2>/dev/null
 }
@@ -159,7 +159,7 @@ check_spdx() {
             if (!found)
                 print ARGV[i] ":1: no line SPDX-License-Identifier: LGPL-2.1-or-later among the first three"
         }
-    }' $(in_rooms '\.([ch]|sh|awk|java|py|gp)$'; find .ci -type f 2>/dev/null; ls Makefile 2>/dev/null)
+    }' $(in_rooms '\.([ch]|sh|awk|java|py|gp|js|css|html)$'; find .ci -type f 2>/dev/null; ls Makefile 2>/dev/null)
 }
 
 # ---- files that must be there ----------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@
 
 #include "engine/replica/domain.h"
 #include "engine/table/evict.h"
+#include "shm/nap.h"
 #include "tests/lib/help.h"
 
 #define ROOM (UINT64_C(1) << 20)
@@ -69,6 +70,38 @@ static void put__full_domain_that_evicts__every_put_is_done_and_replicas_stay_al
     assert_int_equal(leader.keys + evicted(d), n + 20 * n);
     assert_true(leader.keys > n / 4); /* it is as full as it can be */
     assert_int_equal(atomic_load(&d->log->leader.refused_full), 0);
+    assert_int_equal(tide_close(d), 0);
+}
+
+static uint8_t heat_of(struct tide *d, const char *kind, uint64_t n) {
+    char key[64];
+    size_t len = key_of(key, sizeof(key), kind, n);
+    const struct table *t = &atomic_load(&d->running[0])->writer.t;
+    const struct table_node *node = table_find(t, table_hash(t, key, len), key, len, UINT64_MAX);
+    assert_non_null(node);
+    return atomic_load(&node->heat);
+}
+
+/* Later reads take the place of what was noted: the leader counts it while nobody writes. */
+static void get__nothing_is_evicted_for_long__counted_all_the_same(void **state) {
+    (void)state;
+    struct tide *d = open_evicting();
+    help_leader(d);
+    for (uint64_t i = 0; i < HOT; i++) {
+        assert_int_equal(put(d, "hot", i, VALUE), 0);
+    }
+    struct tide_reader *r = help_reader(d, TIDE_STICKY, -1, 0);
+    for (int round = 0; round < 2; round++) {
+        for (uint64_t i = 0; i < HOT; i++) {
+            assert_int_equal(get(r, "hot", i), 0);
+        }
+    }
+    for (uint64_t i = 0; i < HOT; i++) {
+        while (heat_of(d, "hot", i) < 2) {
+            park_nap(1000000);
+        }
+    }
+    assert_int_equal(tide_reader_close(r), 0);
     assert_int_equal(tide_close(d), 0);
 }
 
@@ -384,6 +417,7 @@ int main(void) {
     help_start(120);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(put__full_domain_that_evicts__every_put_is_done_and_replicas_stay_alike),
+        cmocka_unit_test(get__nothing_is_evicted_for_long__counted_all_the_same),
         cmocka_unit_test(put__with_a_ttl_in_a_full_domain__is_whole_in_log_and_tables),
         cmocka_unit_test(watch__of_a_domain_that_evicts__tells_what_is_gone),
         cmocka_unit_test(join__keys_that_are_kept_and_that_expire__stay_so_under_the_newcomer),

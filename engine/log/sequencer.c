@@ -638,6 +638,9 @@ void seq_mend(struct tide *d) {
         }
         replica_mend_board(r);
         agree_lead(r);
+        if (r->writer.evict != NULL) {
+            evict_collect_idle(&r->writer, d->log);
+        }
     }
     seq_run(d, NULL);
 }

@@ -134,7 +134,8 @@ uint64_t seq_expire(struct tide *d, struct seq_sweep *sweep);
 /* Wait until the sweep's memory is its owner's alone. */
 void seq_end_sweep(struct tide *d, struct seq_sweep *sweep);
 
-/* Words of the leader's board that another process changed are written again. From time to time, by a thread of the leading process. */
+/* Words of the leader's board that another process changed are written again, and what readers noted is counted. Once a second, by a thread of
+ * the leading process. */
 void seq_mend(struct tide *d);
 
 /* Serve the queue, by this thread or by the one that has the turn now. */

@@ -27,7 +27,8 @@ static inline uint64_t read_undecided(const struct tide_reader *r, const struct 
 
 /*
  * Something was found expired at `index`, by a clock that was asked after that index was loaded. Meanwhile another write may have given it
- * a longer life, or the leader may be about to commit one that found it there; then it was never absent. True: neither is so.
+ * a longer life, or the leader may be about to commit one that found it there; then it was never absent. True: neither is so. In this order: a
+ * word that is 0 again stands behind its commit (tests/models/expiry.pml).
  */
 static inline bool read_is_settled(const struct tide_reader *r, uint64_t index, const struct instant *when) {
     return read_undecided(r, when) == 0 && board_commit(r->log) <= index;
