@@ -274,6 +274,11 @@ models:
 	@command -v spin >/dev/null || { echo 'make models needs spin (Debian: spin)' >&2; exit 1; }
 	@CC='$(CC)' TIDE_BUILD=$(B) sh tests/models/run.sh $(M)
 
+# Some sixty one-line faults, each of which a test has to notice. Hours; begun again, it goes on where it was. N= names some.
+.PHONY: mutants
+mutants:
+	@CC='$(CC)' TIDE_BUILD=$(B) sh tests/mutants/run.sh $(N)
+
 asan tsan:
 	@TIDE_SANITIZED=1 $(MAKE) CONFIG=$@ test
 
@@ -330,6 +335,7 @@ help:
 	@echo '  make stress             each stress test for a minute; 10,000 histories and 1,000 kills, which take some more'
 	@echo '  make stress SECONDS=10  each of them, those too, for so long'
 	@echo '  make fuzz SECONDS=600   each fuzzer of tests/fuzz/ for so long, or RUNS=1000000 executions; F= names some; needs clang'
+	@echo '  make mutants            one-line faults of engine and shm, each of which a test has to notice: hours, goes on where it was'
 	@echo '  make models             the models of tests/models/, each state of each, and of their mutants; M= names some; needs spin'
 	@echo '  make aarch64            built by a cross compiler, tested in an emulator: docs/operations.md, "Other processors"'
 	@echo 'Look after the sources:'

@@ -5,11 +5,14 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
@@ -25,40 +28,55 @@
 #define SLICE_NS UINT64_C(2000000000)
 #define WATCHED_NS UINT64_C(20000000000)
 
+enum viewer { TOP, WEB, VIEWERS };
+
+static const struct {
+    const char *name, *needs;
+} VIEWER[VIEWERS] = { { "tide top", "ncurses" }, { "tide web", "libmicrohttpd" } };
+
 struct look {
     struct bench_program *p;
-    uint32_t cpu, alone, beside, alone_cpu, beside_cpu; /* rows */
+    struct {
+        uint32_t cpu, alone, beside, alone_cpu, beside_cpu;
+    } row[VIEWERS];
     uint64_t pairs;
     char name[TIDE_NAME_MAX];
     struct tide_reader *r;
 };
 
-/* `tide top` on a terminal of 80 x 24 of its own. A thread takes what it draws, or it would wait for that. */
-struct top {
-    int terminal;
+/* `tide top` on a terminal of 80 x 24 of its own, or `tide web` and a connection to its stream. A thread takes what comes, or the command
+ * would wait for that. */
+struct shown {
+    enum viewer viewer;
+    int from; /* the terminal, or the connection; -1: there is none */
     pid_t pid;
     pthread_t drain;
     _Atomic uint64_t drawn; /* bytes */
 };
 
 static void *take_all(void *ctx) {
-    struct top *t = ctx;
+    struct shown *t = ctx;
     char bytes[4096];
-    for (ssize_t n; (n = read(t->terminal, bytes, sizeof(bytes))) > 0;) {
+    for (ssize_t n; t->from >= 0 && (n = read(t->from, bytes, sizeof(bytes))) > 0;) {
         atomic_fetch_add(&t->drawn, (uint64_t)n);
     }
     return NULL; /* EIO: nobody has the terminal open any more */
 }
 
-static void become_top(const struct look *l, const char *terminal) {
-    char exe[4096], path[4200];
+static void path_of_tide(char path[4200]) {
+    char exe[4096];
     ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
     exe[n > 0 ? n : 0] = '\0';
     char *slash = strrchr(exe, '/');
     if (slash) {
         *slash = '\0';
     }
-    snprintf(path, sizeof(path), "%s/../tide", exe);
+    snprintf(path, 4200, "%s/../tide", exe);
+}
+
+static void become_top(const struct look *l, const char *terminal) {
+    char path[4200];
+    path_of_tide(path);
     setsid();
     int fd = open(terminal, O_RDWR); /* becomes the controlling terminal */
     dup2(fd, STDIN_FILENO);
@@ -69,12 +87,66 @@ static void become_top(const struct look *l, const char *terminal) {
     _exit(127);
 }
 
-static int start_top(struct look *l, struct top *t) {
+static void socket_path(struct sockaddr_un *a) {
+    *a = (struct sockaddr_un){ .sun_family = AF_UNIX };
+    snprintf(a->sun_path, sizeof(a->sun_path), "/tmp/tide-look-%ld", (long)getpid());
+}
+
+static void become_web(const struct look *l, const char *socket_at) {
+    char path[4200], listen_at[200];
+    path_of_tide(path);
+    setsid();
+    snprintf(listen_at, sizeof(listen_at), "unix:%s", socket_at);
+    int null = open("/dev/null", O_RDWR);
+    dup2(null, STDOUT_FILENO);
+    dup2(null, STDERR_FILENO);
+    execl(path, "tide", "web", l->name, "--listen", listen_at, (char *)NULL);
+    _exit(127);
+}
+
+static bool has_ended(const struct shown *t) {
+    siginfo_t ended = { .si_pid = 0 };
+    return waitid(P_PID, (id_t)t->pid, &ended, WEXITED | WNOHANG | WNOWAIT) != 0 || ended.si_pid != 0;
+}
+
+/* Until it listens, or has ended: then there is no connection. */
+static void connect_to_web(struct shown *t, const struct sockaddr_un *a) {
+    static const char ASK[] = "GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    for (int i = 0; i < 2000 && !bench_stop && !has_ended(t); i++) {
+        t->from = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (t->from >= 0 && connect(t->from, (const struct sockaddr *)a, sizeof(*a)) == 0 &&
+            write(t->from, ASK, sizeof(ASK) - 1) == (ssize_t)sizeof(ASK) - 1) {
+            return;
+        }
+        close(t->from);
+        bench_sleep_ns(UINT64_C(10000000));
+    }
+    t->from = -1;
+}
+
+static int start_web(struct look *l, struct shown *t) {
+    struct sockaddr_un a;
+    socket_path(&a);
+    *t = (struct shown){ .viewer = WEB, .from = -1 };
+    t->pid = fork();
+    if (t->pid == 0) {
+        become_web(l, a.sun_path);
+    }
+    if (t->pid > 0) {
+        connect_to_web(t, &a);
+    }
+    if (t->pid < 0 || pthread_create(&t->drain, NULL, take_all, t) != 0) {
+        return bench_program_failed_errno(l->p, "starting tide web");
+    }
+    return 0;
+}
+
+static int start_top(struct look *l, struct shown *t) {
     const struct winsize size = { .ws_col = 80, .ws_row = 24 };
     char terminal[64];
-    *t = (struct top){ .terminal = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC) };
-    if (t->terminal < 0 || grantpt(t->terminal) != 0 || unlockpt(t->terminal) != 0 ||
-        ptsname_r(t->terminal, terminal, sizeof(terminal)) != 0 || ioctl(t->terminal, TIOCSWINSZ, &size) != 0) {
+    *t = (struct shown){ .viewer = TOP, .from = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC) };
+    if (t->from < 0 || grantpt(t->from) != 0 || unlockpt(t->from) != 0 ||
+        ptsname_r(t->from, terminal, sizeof(terminal)) != 0 || ioctl(t->from, TIOCSWINSZ, &size) != 0) {
         return bench_program_failed_errno(l->p, "a terminal for tide top");
     }
     t->pid = fork();
@@ -87,39 +159,42 @@ static int start_top(struct look *l, struct top *t) {
     return 0;
 }
 
+static int start(struct look *l, struct shown *t, enum viewer viewer) {
+    return viewer == TOP ? start_top(l, t) : start_web(l, t);
+}
+
 /* As 0, but there is nothing to set: it was built without ncurses, or the library is missing. */
 #define LEFT_OUT 2
 
-static int end_top(struct look *l, struct top *t) {
-    static const char NOTE[] = "; tide top is left out: it ended with 7 (no ncurses?)";
+static int end(struct look *l, struct shown *t) {
+    const char *name = VIEWER[t->viewer].name;
+    char note[128];
     int status = 0;
+    snprintf(note, sizeof(note), "; %s is left out: it ended with 7 (no %s?)", name, VIEWER[t->viewer].needs);
     kill(t->pid, SIGCONT);
     kill(t->pid, SIGTERM);
     waitpid(t->pid, &status, 0);
     pthread_join(t->drain, NULL);
-    close(t->terminal);
+    if (t->from >= 0) {
+        close(t->from);
+    }
     if (WIFEXITED(status) && WEXITSTATUS(status) == 7) {
         size_t used = strlen(l->p->figures.note);
-        if (!strstr(l->p->figures.note, NOTE)) {
-            snprintf(l->p->figures.note + used, sizeof(l->p->figures.note) - used, "%s", NOTE);
+        if (!strstr(l->p->figures.note, note)) {
+            snprintf(l->p->figures.note + used, sizeof(l->p->figures.note) - used, "%s", note);
         }
         return LEFT_OUT;
     }
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0 || atomic_load(&t->drawn) < 1000) {
-        return bench_program_failed(
-            l->p, "tide top drew %llu bytes and ended with status %d: is it built, and is ncurses here?",
-            (unsigned long long)atomic_load(&t->drawn), status);
+        return bench_program_failed(l->p, "%s showed %llu bytes and ended with status %d: is it built, and is %s here?",
+                                    name, (unsigned long long)atomic_load(&t->drawn), status, VIEWER[t->viewer].needs);
     }
     return 0;
 }
 
 /* Until it has drawn its first picture, or has ended. */
-static void await_picture(const struct top *t) {
-    siginfo_t ended = { .si_pid = 0 };
-    for (int i = 0; i < 2000 && !bench_stop && atomic_load(&t->drawn) < 1000; i++) {
-        if (waitid(P_PID, (id_t)t->pid, &ended, WEXITED | WNOHANG | WNOWAIT) != 0 || ended.si_pid != 0) {
-            return;
-        }
+static void await_picture(const struct shown *t) {
+    for (int i = 0; i < 2000 && !bench_stop && atomic_load(&t->drawn) < 1000 && !has_ended(t); i++) {
         bench_sleep_ns(UINT64_C(10000000));
     }
 }
@@ -130,12 +205,12 @@ static double children_s(void) {
     return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) + (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
 }
 
-/* CPU time of both its processes, from start to end, as a share of one core. */
-static int measure_cpu(struct look *l, uint32_t repetition) {
-    struct top t;
+/* CPU time of its processes, from start to end, as a share of one core. */
+static int measure_cpu(struct look *l, uint32_t repetition, enum viewer viewer) {
+    struct shown t;
     double before = children_s();
     uint64_t from = bench_now_ns(), ns = l->p->quick ? UINT64_C(500000000) : WATCHED_NS;
-    int rc = start_top(l, &t);
+    int rc = start(l, &t, viewer);
     if (rc != 0) {
         return rc;
     }
@@ -144,9 +219,9 @@ static int measure_cpu(struct look *l, uint32_t repetition) {
         bench_sleep_ns(UINT64_C(50000000));
     }
     double wall = (double)(bench_now_ns() - from) / 1e9;
-    rc = end_top(l, &t);
+    rc = end(l, &t);
     if (rc == 0) {
-        bench_program_set(l->p, l->cpu, repetition, (children_s() - before) / wall);
+        bench_program_set(l->p, l->row[viewer].cpu, repetition, (children_s() - before) / wall);
     }
     return bench_stop ? 1 : rc;
 }
@@ -169,11 +244,11 @@ static double gets_per_s(struct look *l, uint64_t ns, double *of_cpu) {
     return (double)n * 1e9 / (double)(now - from);
 }
 
-/* In turn, with `tide top` stopped and running. The whole process group: its guard, too. */
-static int measure_gets(struct look *l, uint32_t repetition) {
+/* In turn, with the command stopped and running. The whole process group: also the guard of `tide top`. */
+static int measure_gets(struct look *l, uint32_t repetition, enum viewer viewer) {
     double alone[64], beside[64], alone_cpu[64], beside_cpu[64];
-    struct top t;
-    int rc = start_top(l, &t);
+    struct shown t;
+    int rc = start(l, &t, viewer);
     if (rc != 0) {
         return rc;
     }
@@ -188,14 +263,14 @@ static int measure_gets(struct look *l, uint32_t repetition) {
         }
     }
     kill(-t.pid, SIGCONT);
-    rc = end_top(l, &t);
+    rc = end(l, &t);
     if (rc != 0) {
         return bench_stop ? 1 : rc;
     }
-    bench_program_set(l->p, l->alone, repetition, bench_spread_of(alone, l->pairs).median);
-    bench_program_set(l->p, l->beside, repetition, bench_spread_of(beside, l->pairs).median);
-    bench_program_set(l->p, l->alone_cpu, repetition, bench_spread_of(alone_cpu, l->pairs).median);
-    bench_program_set(l->p, l->beside_cpu, repetition, bench_spread_of(beside_cpu, l->pairs).median);
+    bench_program_set(l->p, l->row[viewer].alone, repetition, bench_spread_of(alone, l->pairs).median);
+    bench_program_set(l->p, l->row[viewer].beside, repetition, bench_spread_of(beside, l->pairs).median);
+    bench_program_set(l->p, l->row[viewer].alone_cpu, repetition, bench_spread_of(alone_cpu, l->pairs).median);
+    bench_program_set(l->p, l->row[viewer].beside_cpu, repetition, bench_spread_of(beside_cpu, l->pairs).median);
     return bench_stop ? 1 : rc;
 }
 
@@ -223,13 +298,13 @@ static int one_repetition(struct bench_program *p, void *ctx, uint32_t repetitio
     error = rc == 0 && error == 0 ? fill(d) : error;
     error = rc == 0 && error == 0 ? tide_reader_open(d, NULL, &l->r) : error;
     rc = error != 0 ? bench_program_failed_code(p, "the domain", error) : rc;
-    if (rc == 0) {
-        bench_program_progress(p, "tide top alone");
-        rc = measure_cpu(l, repetition);
-    }
-    if (rc == 0) {
-        bench_program_progress(p, "gets beside it");
-        rc = measure_gets(l, repetition);
+    for (enum viewer viewer = TOP; viewer < VIEWERS && (rc == 0 || rc == LEFT_OUT); viewer++) {
+        bench_program_progress(p, VIEWER[viewer].name);
+        rc = measure_cpu(l, repetition, viewer);
+        if (rc == 0) {
+            bench_program_progress(p, "gets beside it");
+            rc = measure_gets(l, repetition, viewer);
+        }
     }
     if (l->r) {
         tide_reader_close(l->r);
@@ -242,18 +317,28 @@ static int one_repetition(struct bench_program *p, void *ctx, uint32_t repetitio
 }
 
 static void add_rows(struct bench_program *p, struct look *l) {
-    l->cpu = bench_program_row(p, "look.top.cpu", "tide top, a picture a second: share of one core, its start included",
-                               "tide top, its two processes", "share");
-    l->alone = bench_program_row(p, "look.alone", "gets of one reader", "nobody looks", "1/s");
-    l->beside = bench_program_row(p, "look.top.get", "gets of one reader", "beside tide top", "1/s");
-    l->alone_cpu = bench_program_row(p, "look.alone.cpu_s", "gets for each second of the reader's CPU time",
-                                     "nobody looks", "1/s");
-    l->beside_cpu = bench_program_row(p, "look.top.cpu_s", "gets for each second of the reader's CPU time",
-                                      "beside tide top", "1/s");
-    bench_program_bar(p, "look.top.cpu", "tide top, a picture a second: share of one core", "share", BENCH_AT_MOST,
-                      BAR_CPU, l->cpu, BENCH_NO_ROW);
-    bench_program_bar(p, "look.top.get", "gets beside tide top, against gets alone", "x", BENCH_AT_LEAST, BAR_GET,
-                      l->beside, l->alone);
+    static const struct {
+        const char *cpu, *alone, *beside, *alone_cpu, *beside_cpu, *cpu_text, *who, *beside_text, *bar_text;
+    } OF[VIEWERS] = {
+        { "look.top.cpu", "look.alone", "look.top.get", "look.alone.cpu_s", "look.top.cpu_s",
+          "tide top, a picture a second: share of one core, its start included", "tide top, its two processes",
+          "beside tide top", "gets beside tide top, against gets alone" },
+        { "look.web.cpu", "look.web.alone", "look.web.get", "look.web.alone.cpu_s", "look.web.cpu_s",
+          "tide web, a frame a second: share of one core, its start included", "tide web, one page open",
+          "beside tide web", "gets beside tide web, against gets alone" },
+    };
+    for (int v = 0; v < VIEWERS; v++) {
+        l->row[v].cpu = bench_program_row(p, OF[v].cpu, OF[v].cpu_text, OF[v].who, "share");
+        l->row[v].alone = bench_program_row(p, OF[v].alone, "gets of one reader", "nobody looks", "1/s");
+        l->row[v].beside = bench_program_row(p, OF[v].beside, "gets of one reader", OF[v].beside_text, "1/s");
+        l->row[v].alone_cpu = bench_program_row(p, OF[v].alone_cpu, "gets for each second of the reader's CPU time",
+                                                "nobody looks", "1/s");
+        l->row[v].beside_cpu = bench_program_row(p, OF[v].beside_cpu, "gets for each second of the reader's CPU time",
+                                                 OF[v].beside_text, "1/s");
+        bench_program_bar(p, OF[v].cpu, OF[v].cpu_text, "share", BENCH_AT_MOST, BAR_CPU, l->row[v].cpu, BENCH_NO_ROW);
+        bench_program_bar(p, OF[v].beside, OF[v].bar_text, "x", BENCH_AT_LEAST, BAR_GET, l->row[v].beside,
+                          l->row[v].alone);
+    }
 }
 
 int main(int argc, char **argv) {
@@ -261,8 +346,9 @@ int main(int argc, char **argv) {
     static const struct bench_number numbers[] = { { "pairs", "of slices, alone and beside", &l.pairs, 1, 64, 1 } };
     static struct bench_program p = {
         .name = "look",
-        .about = "CPU time of `tide top` at one picture a second, and whether the readers of the domain that it shows\n"
-                 "notice it: gets of one reader beside it and alone, in turn.\n",
+        .about = "CPU time of `tide top` and `tide web` at one picture a second, and whether the readers of the domain "
+                 "that\n"
+                 "they show notice it: gets of one reader beside each and alone, in turn.\n",
         .numbers = numbers,
         .numbers_n = 1,
         .repetitions = 3,
@@ -272,7 +358,8 @@ int main(int argc, char **argv) {
         return code;
     }
     snprintf(p.figures.note, sizeof(p.figures.note),
-             "leader and %u followers in one process, %u keys; tide top on a terminal of 80 x 24; %llu pairs of slices",
+             "leader and %u followers in one process, %u keys; tide top on a terminal of 80 x 24, tide web with one "
+             "page; %llu pairs of slices",
              FOLLOWERS, KEYS, (unsigned long long)l.pairs);
     l.p = &p;
     add_rows(&p, &l);

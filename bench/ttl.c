@@ -16,7 +16,7 @@
 #define BAR_LATE_NS 1e9
 #define BAR_HELD_NS 1e6
 
-enum row { ROW_APPLY, ROW_WRITES, ROW_READS, ROWS };
+enum row { ROW_APPLY, ROW_CONTROL, ROW_WRITES, ROW_READS, ROWS };
 
 struct plan {
     struct bench_program *p;
@@ -78,14 +78,14 @@ static void *read_others(void *ctx) {
 
 /* ---- the keys ------------------------------------------------------------------------------------------------------------ */
 
-static int put_all(struct plan *plan) {
+static int put_all(struct plan *plan, bool expire) {
     uint64_t from = tide_now(plan->d) + plan->first_ns;
     char key[16], value[32] = "";
     int error = 0;
     for (uint64_t i = 0; i < plan->keys && error == 0; i++) {
         struct tide_put_opts o = TIDE_PUT_OPTS_INIT;
         uint64_t now = tide_now(plan->d), expiry = from + plan->over_ns / plan->keys * i;
-        o.ttl_ns = expiry > now ? expiry - now : 1;
+        o.ttl_ns = !expire ? TIDE_TTL_NONE : expiry > now ? expiry - now : 1;
         make_key(key, "expires.", i);
         error = tide_put_with(plan->d, NULL, key, sizeof(key), value, sizeof(value), &o, NULL);
         plan->expiry[i] = now + o.ttl_ns; /* or some hundred nanoseconds later: it counts as late */
@@ -111,28 +111,55 @@ static int watch_all(struct plan *plan, struct tide_watch *w) {
     return error;
 }
 
-static int one_repetition(struct bench_program *p, void *ctx, uint32_t repetition) {
-    struct plan *plan = ctx;
+static int open_domain(struct plan *plan) {
+    struct bench_program *p = plan->p;
     struct tide_opts o = TIDE_OPTS_INIT;
-    struct tide_watch *w = NULL;
-    pthread_t writer, reader;
     o.flags |= TIDE_EPHEMERAL;
     o.ring_bytes = p->quick ? UINT64_C(4) << 20 : UINT64_C(64) << 20;
     o.table_bytes = p->quick ? UINT64_C(16) << 20 : UINT64_C(256) << 20;
-    int rc = bench_program_domain(p, &plan->d, &o, true);
+    atomic_store(&plan->stop, 0);
+    plan->writes = plan->reads = 0;
+    hdr_reset(plan->late_ns);
+    hdr_reset(plan->put_ns);
+    return bench_program_domain(p, &plan->d, &o, true);
+}
+
+/* The same writer, reader and follower for as long, and as many keys, of which none expires: what the machine alone does. */
+static int one_control(struct plan *plan, uint32_t repetition) {
+    pthread_t writer, reader;
+    int rc = open_domain(plan);
     if (rc != 0) {
         return rc;
     }
-    int error = put_all(plan);
+    int error = put_all(plan, false);
+    pthread_create(&writer, NULL, write_others, plan);
+    pthread_create(&reader, NULL, read_others, plan);
+    bench_sleep_ns(plan->first_ns + plan->over_ns);
+    struct tide_replica_info info = TIDE_REPLICA_INFO_INIT;
+    tide_replica_info(plan->d, 1, &info);
+    atomic_store(&plan->stop, 1);
+    pthread_join(writer, NULL);
+    pthread_join(reader, NULL);
+    tide_close(plan->d);
+    bench_program_set(plan->p, plan->rows[ROW_CONTROL], repetition, (double)info.lag_p999_ns);
+    return error != 0 ? bench_program_failed_code(plan->p, "the keys of the control run", error) : 0;
+}
+
+static int one_repetition(struct bench_program *p, void *ctx, uint32_t repetition) {
+    struct plan *plan = ctx;
+    struct tide_watch *w = NULL;
+    pthread_t writer, reader;
+    int rc = one_control(plan, repetition);
+    rc = rc != 0 ? rc : open_domain(plan);
+    if (rc != 0) {
+        return rc;
+    }
+    int error = put_all(plan, true);
     error = error == 0 ? tide_watch_open(plan->d, NULL, &w) : error;
     if (error != 0) {
         tide_close(plan->d);
         return bench_program_failed_code(p, "the keys", error);
     }
-    atomic_store(&plan->stop, 0);
-    plan->writes = plan->reads = 0;
-    hdr_reset(plan->late_ns);
-    hdr_reset(plan->put_ns);
     uint64_t from = bench_now_ns();
     pthread_create(&writer, NULL, write_others, plan);
     pthread_create(&reader, NULL, read_others, plan);
@@ -166,6 +193,8 @@ static void add_rows(struct plan *plan) {
              bench_program_mark(p, 4));
     bench_program_times(p, plan->put, "ttl.put", group);
     plan->rows[ROW_APPLY] = bench_program_row(p, "ttl.apply", group, "commit to applied by the follower, p99.9", "ns");
+    plan->rows[ROW_CONTROL] = bench_program_row(p, "ttl.apply.control", group,
+                                                "the same for as long with as many keys, of which none expires", "ns");
     plan->rows[ROW_WRITES] = bench_program_row(p, "ttl.writes", group, "puts", "1/s");
     plan->rows[ROW_READS] = bench_program_row(p, "ttl.reads", group, "gets", "1/s");
     bench_program_bar(p, "ttl.late", "removed after its expiry, p99", "ns", BENCH_AT_MOST, BAR_LATE_NS, plan->late[1],
@@ -179,7 +208,9 @@ int main(int argc, char **argv) {
         .name = "ttl",
         .about =
             "A million keys expire over ten seconds while others are written and read. Measures how long after its\n"
-            "expiry each is removed, and how long that holds up puts and the follower.\n",
+            "expiry each is removed, and how long that holds up puts and the follower, beside a run of the same length "
+            "in\n"
+            "which no key expires.\n",
         .repetitions = 1,
     };
     static struct plan plan = { .p = &p };

@@ -95,7 +95,7 @@ enum tide_error {
     TIDE_ERR_DIVERGED = -26,    /* the replica's digest differs from the leader's: it stopped serving */
     TIDE_ERR_GONE = -27,        /* the segment was unlinked or replaced */
     TIDE_ERR_FORKED = -28,      /* the handle was made before fork(): open a new one */
-    TIDE_ERR_LOST = -29,        /* section on another process's replica: it no longer has the section's index; begin anew */
+    TIDE_ERR_LOST = -29,        /* section: its index is gone (another process's replica), or a key expired as it began; begin anew */
     TIDE_ERR_NOT_LOCAL = -30,   /* zero copy works on replicas of this process only */
     TIDE_ERR_READ_ONLY = -31,   /* the segments lie on a read-only mount: this handle reads, and nothing else */
     TIDE_ERR_NUMBER = -32,      /* add: the value is no decimal number of 64 bits with a sign; nothing was written */
@@ -533,7 +533,7 @@ TIDE_API int tide_section_get(struct tide_reader *r, const void *key, size_t key
                               size_t *value_size, uint64_t *version);
 
 /* Zero copy: *value points into the replica's table, valid and unchanging until tide_section_end(); do not write to it.
- * 8-byte alignment is not promised. Errors: THREAD, INVALID, NOT_FOUND. */
+ * 8-byte alignment is not promised. Errors: THREAD, INVALID, NOT_FOUND, NOT_LOCAL, LOST. */
 TIDE_API int tide_section_peek(struct tide_reader *r, const void *key, size_t key_len, const void **value,
                                size_t *value_size, uint64_t *version);
 
@@ -585,6 +585,8 @@ TIDE_API int tide_cas(struct tide *d, struct tide_reader *session, const void *k
  * now < expiry, and never after, at every bound, on every replica, also while nobody leads. A read decides by one instant: get, mget and
  * section each have one. An expired key is absent for cas, add, touch, scans and snapshots as well. The leader removes it from the
  * tables soon afterwards, by an entry of the log. A key that never expires costs a read nothing.
+ * A read that finds a key expired while the leader is just writing to it waits until that is done, some hundred nanoseconds. If the leader's
+ * process is stopped at that point, the read ends as its fallback says; a section says LOST.
  *
  * ttl_ns 0: the domain's default (tide_opts.default_ttl_ns). TIDE_TTL_NONE, or more than 100 years: it never expires.
  */

@@ -19,8 +19,18 @@ function option(letter, name, argument, text) {
     gsub(/:/, "\\:", text)
     row = name (argument == "" ? "" : "=") "[" text "]"
     if (argument != "")
-        row = row ":" argument ":" (argument == "FILE" ? "_files" : "")
+        row = row ":" argument ":" (argument == "FILE" ? "_files" : values(name, argument))
     rows = rows " \\\n            '" row "'"
+}
+
+# `--evict s3fifo|none` names its values; those of --fallback are the same everywhere.
+function values(name, argument) {
+    if (name == "--fallback")
+        return "(leader wait error stale)"
+    if (argument !~ /^[a-z0-9-]+([|][a-z0-9-]+)+$/)
+        return ""
+    gsub(/[|]/, " ", argument)
+    return "(" argument ")"
 }
 
 function group(name) {}

@@ -32,6 +32,12 @@ static inline uint64_t board_commit(const struct log_segment *log) {
     return atomic_load_explicit(&log->leader.commit, memory_order_acquire);
 }
 
+/* Since when the leader decides about a key that will expire; 0: it does not. */
+static inline uint64_t board_deciding(const struct log_segment *log) {
+    /* MO(log.deciding): acquire; pairs with the release in seq_decided(): a reader that finds it ended sees what was committed. */
+    return atomic_load_explicit(&log->leader.deciding, memory_order_acquire);
+}
+
 static inline uint64_t board_applied(const struct replica_board *b) {
     /* MO(replica.applied): acquire; pairs with the release in board_publish(). Without it a reader could see the index
      * before the table entries that it promises. */

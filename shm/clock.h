@@ -135,6 +135,15 @@ static inline uint64_t clock_now(const struct clock_line *c) {
     return clock_read(c, true);
 }
 
+/* Loads that follow are done after the clock was read, and the clock is read after what precedes a fence before this. */
+static inline void clock_barrier(void) {
+#if CLOCK_HAS_TSC
+    __builtin_ia32_lfence();
+#else
+    atomic_thread_fence(memory_order_seq_cst);
+#endif
+}
+
 /*
  * Now, for the leader's stamps: may be read early, never late. A stamp that is too small makes data look older than
  * it is, which is safe, and it is cheaper. It may be some ns below an earlier one: the leader keeps the greater.

@@ -152,6 +152,9 @@ struct leader_board {
     _Atomic uint32_t parked;
     /* Candidates that wait for the leader's byte sleep on it: shm/vigil.h. The kernel changes it when the leader dies. */
     _Atomic uint32_t vigil;
+    /* The leader decides, since this instant, what a key comes to that is there and will expire; 0: it does not. Reads that find something
+     * expired look at it: docs/design.md, *Time to live*. */
+    _Atomic uint64_t deciding;
 };
 
 enum replica_state { /* as enum tide_state of tidemark.h */
@@ -516,6 +519,7 @@ LAYOUT_AT(leader_board, table_bytes, 176);
 LAYOUT_AT(leader_board, wake, 256);
 LAYOUT_AT(leader_board, parked, 260);
 LAYOUT_AT(leader_board, vigil, 264);
+LAYOUT_AT(leader_board, deciding, 272);
 LAYOUT_SIZE(leader_board, 384);
 
 LAYOUT_AT(replica_board, applied, 0);

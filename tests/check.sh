@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # check.sh ROOT [CHECK...]: what can be told of the tree without running it. Prints FILE:LINE: what is wrong; status 1
-# where anything is. The checks: mo includes rooms names format text fds spdx files symbols abi models. tests/check_self*.test.sh prove
+# where anything is. The checks: mo includes rooms names format text fds spdx files symbols abi models mutants. tests/check_self*.test.sh prove
 # that each of them can fail.
 # TIDE_BUILD: where libtidemark.a lies, from ROOT (build), and in obj/release/ the objects.
 set -u
@@ -114,7 +114,7 @@ check_format() {
 
 # Whatever a person reads or a program takes paths from.
 texts() {
-    in_rooms '\.([ch]|sh|awk|java|py|md|gp)$'
+    in_rooms '\.([ch]|sh|awk|java|py|md|gp|js|css|html)$'
     find docs .ci -type f 2>/dev/null
     ls Makefile README.md 2>/dev/null
 }
@@ -159,7 +159,7 @@ check_spdx() {
             if (!found)
                 print ARGV[i] ":1: no line SPDX-License-Identifier: LGPL-2.1-or-later among the first three"
         }
-    }' $(in_rooms '\.([ch]|sh|awk|java|py|gp)$'; find .ci -type f 2>/dev/null; ls Makefile 2>/dev/null)
+    }' $(in_rooms '\.([ch]|sh|awk|java|py|gp|js|css|html)$'; find .ci -type f 2>/dev/null; ls Makefile 2>/dev/null)
 }
 
 # ---- files that must be there ----------------------------------------------------------------------------------------
@@ -214,12 +214,18 @@ check_models() {
     [ ! -f tests/models/lines.txt ] || sh "$here/models/lines.sh"
 }
 
+# ---- the faults that tests have to notice -----------------------------------------------------------------------------
+
+check_mutants() {
+    [ ! -f tests/mutants/list ] || sh "$here/mutants/run.sh" --check
+}
+
 list_of_files=$(mktemp) || exit 2
 trap 'rm -f "$list_of_files" "$list_of_files.h"' EXIT
 failed=0
 for check in "$@"; do
     case $check in
-    mo | includes | rooms | names | format | text | fds | spdx | files | symbols | abi | models) ;;
+    mo | includes | rooms | names | format | text | fds | spdx | files | symbols | abi | models | mutants) ;;
     *)
         echo "check.sh: no check $check" >&2
         exit 2

@@ -30,7 +30,7 @@ done
 for more in 1 2 3; do
     for c in "get d k" "get d k none" "ttl d k" "scan d" "put d k v --timeout 10s" "touch d k never --timeout 10s" "incr d n --timeout 10s" \
         "cas d x v --expect 0 --timeout 10s" "del d x --timeout 10s" "del d --prefix x" "clear d --prefix x" "watch d --initial --count 1" \
-        "verify d" "stat d" "stat d --json" "ls" "gc" "gc d" "metrics d" "dump d" "dump d.r0" "snapshot save d $work/x.snap" \
+        "verify d" "stat d" "stat d --json" "top d --once --interval 100ms" "diff d.r0 d.r1" "diff d d.r0" "dump d --summary" "dump d --html $work/d.html" "ls" "gc" "gc d" "metrics d" "dump d" "dump d.r0" "snapshot save d $work/x.snap" \
         "snapshot load d $work/d.snap --timeout 10s" "rm d"; do
         # shellcheck disable=SC2086
         few $((least - 1 + more)) $c

@@ -97,6 +97,18 @@ is ""
 expect 0 "clear of an empty domain" clear d
 is 'deleted 0 keys'
 expect 0 "verify" verify d
+# ---- what is counted: a get of one key is one read, also where its value is large
+
+expect 0 "put" put d one v
+head -c 15000 /dev/zero | tr '\0' x >"$work/large"
+expect 0 "put of a large value" put d large --file "$work/large"
+hits() { "$tide" stat d --json | sed -n 's/.*"tide_hits_total": \([0-9]*\).*/\1/p'; }
+before=$(hits)
+expect 0 "get" get d one
+expect 0 "get" get d large
+expect 1 "get of no key" get d none
+[ "$(hits)" = $((before + 2)) ] || bad "two gets that hit: $before hits before, $(hits) after"
+
 expect 0 "stat --watch" stat d --watch 1ms --count 2 --json
 says '"evicted_s": [0-9.e+-]+, "hit_ratio": (null|[0-9.]+)'
 

@@ -35,7 +35,7 @@ full() { # what arguments...
 for c in 'get d k' 'get d k --json' 'put d k2 w' 'del d k2' 'cas d k3 v --expect 0' 'scan d' 'scan d --json' 'ls' 'ls --json' 'stat d' \
     'stat d --json' 'metrics d' 'verify d' 'verify d --json' 'snapshot save d -' 'step-down d' 'gc d' 'rm d' 'dump d' 'dump d --json' 'help' \
     'version' 'get --help' 'dump --help' 'demo --seconds 0.1' 'demo --help' 'node' 'get d k k2' 'get d k k2 --json' 'ttl d k' 'touch d k 1h' \
-    'incr d n' 'clear d' 'clear d --prefix k' 'del d --prefix k' 'watch d' 'watch d --initial --count 1' 'metrics' 'metrics d --listen 127.0.0.1:0' \
+    'incr d n' 'clear d' 'clear d --prefix k' 'del d --prefix k' 'watch d' 'watch d --initial --count 1' 'top d --once' 'diff d d.r0' 'dump d --summary' 'metrics' 'metrics d --listen 127.0.0.1:0' 'web d' \
     "metrics --textfile $work/m.prom" 'dump d --at 1' 'stat d --watch 5ms' "snapshot load d $work/none" "put d k2 w --ttl 1h"; do
     # shellcheck disable=SC2086
     closed "$c" $c
@@ -50,7 +50,7 @@ printf '{"src":"c","dest":"n","body":{"type":"init","msg_id":1,"node_id":"n","no
 for c in 'get d k' 'get d k --json' 'put d k2 w --timeout 20s' 'cas d k3 v --expect 0 --timeout 20s' 'scan d' 'scan d --json' \
     'ls' 'ls --json' 'stat d' 'stat d --json' 'metrics' 'stat d --watch 5ms' 'verify d' 'verify d --json' 'snapshot save d -' \
     'get d k k' 'get d k k --json' 'ttl d k' 'ttl d k --json' 'touch d k 1h --timeout 20s' 'incr d n --timeout 20s' 'clear d --prefix none' \
-    'del d --prefix none' 'watch d --initial --count 1' 'watch d --initial --json' 'metrics d' 'dump d --at 1' 'stat d --watch 5ms --json' \
+    'del d --prefix none' 'watch d --initial --count 1' 'watch d --initial --json' 'top d --once --interval 100ms' 'diff d d.r0' 'diff d d.r0 --json' 'dump d --summary' 'metrics d' 'dump d --at 1' 'stat d --watch 5ms --json' \
     'gc d' 'dump d' 'dump d --json' 'help' 'help get' 'version' 'get --help' 'dump --help' 'demo --seconds 0.1' \
     'demo --seconds 0.1 --json' 'serve other --followers 0 --ring 64K --table 256K' 'follow d' \
     "snapshot save d $work/full.snap --json"; do
@@ -94,9 +94,9 @@ wait "$bare"
 http= # libmicrohttpd is not here
 timeout -s TERM -k 5 1 "$tide" metrics d --listen 127.0.0.1:0 2>/dev/null | grep -q '^listening' && http=1
 for signal in INT HUP; do
-    for c in "follow d" "stat d --watch 20ms" "node" "dump d --follow" "watch d --initial" "metrics d --listen 127.0.0.1:0" \
+    for c in "follow d" "stat d --watch 20ms" "node" "dump d --follow" "watch d --initial" "metrics d --listen 127.0.0.1:0" "web d" \
         "serve e --followers 0 --ring 64K --table 256K"; do
-        case $c in metrics*) [ -n "$http" ] || continue ;; esac
+        case $c in metrics* | web*) [ -n "$http" ] || continue ;; esac
         mkfifo "$work/in.$signal" 2>/dev/null
         # shellcheck disable=SC2086
         (

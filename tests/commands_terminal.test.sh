@@ -65,7 +65,7 @@ says '"label": "l\\u001b\]0;owned\\u0007\\u009b31m"'
 for c in "get $evil k" "get d k --token $evil" "stat $evil" "dump $evil" "rm $evil" "serve d --label$evil" "$evil" "help $evil" \
     "put d k --file $work/$evil" "snapshot load d $work/$evil" "snapshot save d $work/none/$evil" "ls $evil" "ttl $evil k" "touch d k $evil" "touch $evil k never" \
     "incr d k $evil" "incr $evil k" "clear $evil" "del $evil --prefix x" "watch $evil" "watch d --from $evil" "watch d --count $evil" "metrics $evil" \
-    "metrics d --listen $evil" "metrics --textfile $work/none/$evil" "dump d --at $evil" "dump d --between $evil" "put d k v --ttl $evil" \
+    "metrics d --listen $evil" "web $evil" "web d --listen $evil" "web d --listen unix:$work/none/$evil" "metrics --textfile $work/none/$evil" "dump d --at $evil" "dump d --between $evil" "put d k v --ttl $evil" \
     "serve d --default-ttl $evil" "serve d --evict $evil"; do
     # shellcheck disable=SC2086
     timeout -k 5 30 "$tide" $c >"$work/out" 2>"$work/err" </dev/null && bad "a bad argument is taken"

@@ -86,6 +86,22 @@ static void check_counter(struct crash_world *w, struct tide_reader *r) {
     }
 }
 
+static void check_sum(struct crash_world *w, struct tide_reader *r) {
+    char text[32] = { 0 };
+    uint64_t added = 0, unknown = 0;
+    struct tide_answer a = TIDE_ANSWER_INIT;
+    check_get(w, r, "sum", 3, text, sizeof(text) - 1, &a);
+    for (uint32_t i = 0; i < CRASH_WRITERS; i++) {
+        added += atomic_load(&w->writers[i].added);
+        unknown += atomic_load(&w->writers[i].added_unknown) + atomic_load(&w->writers[i].adding);
+    }
+    uint64_t sum = strtoull(text, NULL, 10);
+    if (sum < added || sum > added + unknown) {
+        crash_fail(w, "the sum is %s: %llu were added and acknowledged, %llu are unknown", text,
+                   (unsigned long long)added, (unsigned long long)unknown);
+    }
+}
+
 /* All replicas, once they have caught up. */
 static void check_replicas(struct crash_world *w, struct tide *d) {
     uint64_t until = crash_now_ns() + CHECK_PATIENCE_NS;
@@ -134,6 +150,7 @@ void crash_check_all(struct crash_world *w, struct tide *d) {
         }
     }
     check_counter(w, r);
+    check_sum(w, r);
     check_replicas(w, d);
     tide_reader_close(r);
 }
@@ -234,6 +251,8 @@ static void audit_frame(struct crash_audit *a, const struct frame *f, uint32_t p
         a->lane_seq[f->lane] = f->lane_seq;
     }
     audit_number(a, f);
+    atomic_fetch_add(&a->w->evicted, f->type == FRAME_EVICT);
+    atomic_fetch_add(&a->w->expired, f->type == FRAME_EXPIRE);
     a->more = (f->flags & FRAME_MORE) != 0;
     a->last_ts = f->commit_ts;
     a->last_term = f->term;
@@ -247,7 +266,7 @@ void crash_audit_step(struct crash_audit *a) {
     while (a->index <= commit) {
         struct frame f;
         enum ring_status status = ring_header(&a->ring, a->pos, a->index, &f);
-        size_t payload = status == RING_OK ? (size_t)f.key_len + f.value_len : 0;
+        size_t payload = status == RING_OK ? (size_t)ring_payload_bytes(&f) : 0;
         if (status == RING_OK && payload <= sizeof(a->payload)) {
             bytes_copy_racy(a->payload, ring_payload(&a->ring, a->pos), payload);
             status = ring_intact(&a->ring, a->pos) ? RING_OK : RING_LAPPED;

@@ -24,6 +24,7 @@ struct tide *crash_open(struct crash_world *w) {
     struct tide *d;
     o.ring_bytes = w->ring_bytes;
     o.table_bytes = w->table_bytes;
+    o.evict = atomic_load(&w->evicts) != 0 ? TIDE_EVICT_S3FIFO : TIDE_EVICT_NONE;
     o.log = crash_log;
     int error = tide_open(&d, w->name, &o);
     if (error != 0) {
@@ -93,6 +94,13 @@ void crash_writer_begin(struct crash_world *w, uint32_t number) {
         atomic_fetch_add(&me->counted_unknown, 1);
         atomic_store(&me->counting, 0);
     }
+    atomic_fetch_add(&me->added_unknown, atomic_exchange(&me->adding, 0));
+}
+
+static struct tide_put_opts crash_kept(void) {
+    struct tide_put_opts o = TIDE_PUT_OPTS_INIT;
+    o.flags = TIDE_KEEP;
+    return o;
 }
 
 /* In a ring of half a MiB or more there is room beyond that for what all writers begin at once, and for what was under way when
@@ -115,8 +123,9 @@ static bool crash_count(struct crash_world *w, struct tide *d, struct tide_reade
     value++;
     crash_begin_bytes(w, 1, sizeof(value));
     atomic_store(&me->counting, 1);
-    error = tide_cas(d, session, "count", 5, error == TIDE_ERR_NOT_FOUND ? 0 : a.version, &value, sizeof(value), NULL,
-                     NULL);
+    struct tide_put_opts kept = crash_kept();
+    error = tide_cas_with(d, session, "count", 5, error == TIDE_ERR_NOT_FOUND ? 0 : a.version, &value, sizeof(value),
+                          &kept, NULL, NULL);
     if (error == 0) {
         atomic_fetch_add(&me->counted, 1);
     } else if (error == TIDE_ERR_UNKNOWN) {
@@ -129,6 +138,96 @@ static bool crash_count(struct crash_world *w, struct tide *d, struct tide_reade
     return error == 0;
 }
 
+/* Added by the leader: however often it dies, what was acknowledged is in the sum once. */
+static bool crash_add(struct crash_world *w, struct tide *d, struct tide_reader *session, struct crash_writer *me,
+                      uint64_t delta) {
+    struct tide_put_opts kept = crash_kept();
+    crash_begin_bytes(w, 1, 20);
+    atomic_store(&me->adding, delta);
+    int error = tide_add(d, session, "sum", 3, (int64_t)delta, &kept, NULL, NULL);
+    if (error == 0) {
+        atomic_fetch_add(&me->added, delta);
+    } else if (error == TIDE_ERR_UNKNOWN) {
+        atomic_fetch_add(&me->added_unknown, delta);
+    } else if (!crash_is_refusal(error)) {
+        crash_fail(w, "add: %s", tide_strerror(error));
+    }
+    atomic_store(&me->adding, 0);
+    atomic_fetch_add(&me->acks, error == 0);
+    return error == 0;
+}
+
+/* Values for everybody to evict. */
+static bool crash_fill_up(struct crash_world *w, struct tide *d, struct help_rng *rng) {
+    static uint8_t value[2000];
+    char name[48];
+    int error = 0;
+    for (uint32_t i = 0; i < 4 && error == 0; i++) {
+        size_t length = (size_t)snprintf(name, sizeof(name), "fill %u", (unsigned)help_below(rng, 6000));
+        crash_begin_bytes(w, 1, sizeof(value));
+        error = tide_put(d, NULL, name, length, value, sizeof(value), NULL);
+    }
+    if (error != 0 && error != TIDE_ERR_UNKNOWN && !crash_is_refusal(error)) {
+        crash_fail(w, "fill: %s", tide_strerror(error));
+    }
+    return error == 0;
+}
+
+/* The own value is there while it lives, whoever leads meanwhile, and at no bound afterwards. put_ns, acked_ns: around the write. */
+static void crash_look_at_life(struct crash_world *w, struct tide_reader *session, const char *name, size_t length,
+                               uint64_t put_ns, uint64_t acked_ns, uint64_t ttl_ns) {
+    uint8_t value[64];
+    struct tide_bound bound = TIDE_BOUND_INIT;
+    bound.max_staleness_ns = acked_ns % 2 == 0 ? 0 : TIDE_UNBOUNDED;
+    uint64_t before = crash_now_ns();
+    int error = tide_get(session, name, length, &bound, value, sizeof(value), NULL);
+    uint64_t after = crash_now_ns();
+    if (error == 0 && before > acked_ns + ttl_ns) {
+        crash_fail(w, "key %s: read %llu us after its life was over", name,
+                   (unsigned long long)(before - acked_ns - ttl_ns) / 1000);
+    } else if (error == TIDE_ERR_NOT_FOUND && after < put_ns + ttl_ns) {
+        crash_fail(w, "key %s: gone %llu us before its life was over", name,
+                   (unsigned long long)(put_ns + ttl_ns - after) / 1000);
+    }
+}
+
+/* A put or a touch with a life, short or long; no other process writes this key. */
+static bool crash_live(struct crash_world *w, struct tide *d, struct tide_reader *session, struct crash_writer *me,
+                       struct help_rng *rng) {
+    static uint32_t generation;
+    static bool put;
+    char name[64];
+    size_t length = (size_t)snprintf(name, sizeof(name), "life %d %u", (int)getpid(), generation);
+    struct tide_put_opts o = crash_kept();
+    o.ttl_ns = help_below(rng, 2) == 0 ? UINT64_C(2000000) : UINT64_C(20000000000);
+    bool touch = put && help_below(rng, 3) == 0;
+    crash_begin_bytes(w, 1, 16);
+    uint64_t before = crash_now_ns();
+    int error = touch ? tide_touch(d, session, name, length, o.ttl_ns, NULL)
+                      : tide_put_with(d, session, name, length, "life", 4, &o, NULL);
+    uint64_t after = crash_now_ns();
+    if (error != 0) {
+        if (error != TIDE_ERR_UNKNOWN && error != TIDE_ERR_NOT_FOUND && !crash_is_refusal(error)) {
+            crash_fail(w, "life: %s", tide_strerror(error));
+        }
+        generation += error == TIDE_ERR_UNKNOWN; /* it may be done yet, at any time */
+        put = false;
+        return false;
+    }
+    put = true;
+    crash_look_at_life(w, session, name, length, before, after, o.ttl_ns);
+    if (o.ttl_ns < UINT64_C(1000000000)) {
+        put = false;
+        while (crash_now_ns() <= after + o.ttl_ns) {
+            crash_nap_us(200);
+        }
+        crash_look_at_life(w, session, name, length, before, after, o.ttl_ns);
+    }
+    atomic_fetch_add(&me->lived, 1);
+    atomic_fetch_add(&me->acks, 1);
+    return true;
+}
+
 static int crash_submit(struct crash_world *w, struct tide *d, struct tide_reader *session, uint32_t number,
                         uint32_t key, uint32_t generation, uint64_t n, bool delete, bool big, uint64_t *index) {
     static uint8_t value[CRASH_BIG_BYTES];
@@ -139,14 +238,26 @@ static int crash_submit(struct crash_world *w, struct tide *d, struct tide_reade
     int error;
     crash_begin_bytes(w, key == CRASH_PAIR ? 2 : 1, size);
     crash_make_value(value, size, n, number, key, generation);
+    struct tide_put_opts kept = crash_kept();
     if (key == CRASH_PAIR) {
-        struct tide_op ops[2] = { { TIDE_OP_PUT, 0, a, a_len, value, size, 0 },
-                                  { TIDE_OP_PUT, 0, b, b_len, value, size, 0 } };
-        error = tide_batch(d, session, ops, 2, &token, NULL);
+        struct tide_op plain[2] = { { TIDE_OP_PUT, 0, a, a_len, value, size, 0 },
+                                    { TIDE_OP_PUT, 0, b, b_len, value, size, 0 } };
+        struct tide_write_op ops[2] = { TIDE_WRITE_OP_INIT, TIDE_WRITE_OP_INIT };
+        for (uint32_t i = 0; i < 2; i++) {
+            ops[i].kind = TIDE_OP_PUT;
+            ops[i].flags = kept.flags;
+            ops[i].key = i == 0 ? a : b;
+            ops[i].key_len = i == 0 ? a_len : b_len;
+            ops[i].value = value;
+            ops[i].value_size = size;
+        }
+        error = atomic_load(&w->evicts) != 0 ? tide_write(d, session, ops, 2, &token, NULL)
+                                             : tide_batch(d, session, plain, 2, &token, NULL);
     } else if (delete) {
         error = tide_delete(d, session, a, a_len, &token);
     } else {
-        error = tide_put(d, session, a, a_len, value, size, &token);
+        error = atomic_load(&w->evicts) != 0 ? tide_put_with(d, session, a, a_len, value, size, &kept, &token)
+                                             : tide_put(d, session, a, a_len, value, size, &token);
     }
     *index = error == 0 ? token.index : 0;
     return error;
@@ -158,6 +269,12 @@ bool crash_write(struct crash_world *w, struct tide *d, struct tide_reader *sess
     uint32_t kind = (uint32_t)help_below(rng, 64);
     if (kind < 6) {
         return crash_count(w, d, session, me);
+    }
+    if (kind >= 56) {
+        return kind < 59                      ? crash_add(w, d, session, me, 1 + help_below(rng, 1000))
+               : kind < 60                    ? crash_live(w, d, session, me, rng)
+               : atomic_load(&w->evicts) != 0 ? crash_fill_up(w, d, rng)
+                                              : crash_add(w, d, session, me, 1);
     }
     uint32_t key = kind < 12 ? CRASH_PAIR : (uint32_t)help_below(rng, CRASH_PAIR);
     bool delete = kind >= 12 && kind < 20, big = kind == 20;

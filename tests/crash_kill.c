@@ -180,8 +180,10 @@ static void kill_act(struct kill_run *k) {
 }
 
 static void kill_report(const struct kill_run *k, uint64_t seconds) {
-    uint64_t unknown = 0;
+    uint64_t unknown = 0, added = 0, lived = 0;
     for (uint32_t i = 0; i < CRASH_WRITERS; i++) {
+        added += atomic_load(&k->w->writers[i].added);
+        lived += atomic_load(&k->w->writers[i].lived);
         unknown += atomic_load(&k->w->writers[i].unknown);
     }
     printf(
@@ -193,15 +195,22 @@ static void kill_report(const struct kill_run *k, uint64_t seconds) {
     printf("# %llu writes acknowledged, %llu unknown, %llu reads (%llu got nothing)\n",
            (unsigned long long)crash_acks(k->w), (unsigned long long)unknown,
            (unsigned long long)atomic_load(&k->w->reads), (unsigned long long)atomic_load(&k->w->lost));
+    printf("# %llu added to the sum, %llu lives looked at; leaders removed %llu expired and %llu other keys\n",
+           (unsigned long long)added, (unsigned long long)lived, (unsigned long long)atomic_load(&k->w->expired),
+           (unsigned long long)atomic_load(&k->w->evicted));
+    if (lived != 0 && (atomic_load(&k->w->evicted) != 0) != (atomic_load(&k->w->evicts) != 0)) {
+        crash_fail(k->w, "a domain that evicts did not, or one that refuses did");
+    }
     printf("# all %llu entries of the log seen, %llu MiB in a ring of %llu KiB\n",
            (unsigned long long)crash_audit_entries(k->audit), (unsigned long long)(crash_audit_bytes(k->audit) >> 20),
            (unsigned long long)(k->w->ring_bytes >> 10));
 }
 
-unsigned crash_kill_run(uint64_t seed, uint64_t kills, uint64_t seconds) {
-    struct kill_run k = { .w = crash_world_new(1 << 20, 4 << 20), .rng = { seed } };
+unsigned crash_kill_run(uint64_t seed, uint64_t kills, uint64_t seconds, bool evicts) {
+    struct kill_run k = { .w = crash_world_new(1 << 20, evicts ? 2 << 20 : 4 << 20), .rng = { seed } };
     crash_world_reset(k.w, help_name());
     atomic_store(&k.w->paced, 1);
+    atomic_store(&k.w->evicts, evicts);
     uint64_t start = crash_now_ns(), checked = 0, rounds = 0;
     uint64_t until = seconds != 0 ? start + seconds * 1000000000u : UINT64_MAX;
     kill_await_writes(&k, "the start");

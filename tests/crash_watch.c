@@ -28,7 +28,9 @@ static uint64_t mirror_mix(uint64_t hash, uint64_t version) {
 }
 
 static void mirror_set(struct crash_mirror *m, const struct tide_event *e) {
-    uint64_t hash = mirror_hash(e->key, e->key_len), version = e->kind == TIDE_EVENT_PUT ? e->index : 0;
+    /* What expires is left out: a copy has none of what is over, and the entry that removes it may come later. */
+    bool stays = e->kind == TIDE_EVENT_PUT && e->ttl_ns == TIDE_TTL_NONE;
+    uint64_t hash = mirror_hash(e->key, e->key_len), version = stays ? e->index : 0;
     uint32_t i = (uint32_t)(hash % MIRROR_SLOTS);
     while (m->hash[i] != 0 && m->hash[i] != hash) {
         i = (i + 1) % MIRROR_SLOTS;

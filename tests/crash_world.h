@@ -40,6 +40,9 @@ struct crash_writer {
     _Atomic uint64_t counted;         /* acknowledged increments of the shared counter */
     _Atomic uint64_t counted_unknown; /* that may have been done */
     _Atomic uint32_t counting;
+    _Atomic uint64_t added, added_unknown; /* the same of what was added to the shared sum */
+    _Atomic uint64_t adding;
+    _Atomic uint64_t lived; /* values with a life that were seen in it, and after it */
     _Atomic uint32_t generation[CRASH_KEYS];
     struct crash_key keys[CRASH_KEYS][CRASH_GENERATIONS];
     _Atomic uint8_t refused[CRASH_NUMBERS / 8]; /* numbers that were certainly not written */
@@ -62,7 +65,9 @@ struct crash_world {
     /* So that the auditor sees every entry: bytes that writers have begun to write, and those of them that it has seen. Writers wait
      * while more than a quarter of the ring is between the two. */
     _Atomic uint64_t begun, audited;
-    _Atomic uint32_t paced; /* there is an auditor that reads on all the time */
+    _Atomic uint32_t evicts; /* the domain evicts, and others write into it; what the journal tells of is kept */
+    _Atomic uint64_t evicted, expired; /* entries of the log, as the auditor saw them */
+    _Atomic uint32_t paced;            /* there is an auditor that reads on all the time */
     struct crash_slot slots[CRASH_SLOTS];
     struct crash_writer writers[CRASH_WRITERS];
 };

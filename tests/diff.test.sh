@@ -60,7 +60,7 @@ wait "$server" 2>/dev/null
 sleep 0.4
 find "$TIDE_SHM_DIR" -name 'tidemark.d.*' -exec cksum {} + >"$work/before"
 expect 0 "replicas of the dead" diff d.r0 d.r1
-says '^A  d\.r0: 4 keys at index 9$'
+says '^A  d\.r0: 4 keys at index (9|10)$' # the leader may have removed it in time
 expect 0 "a replica of the dead and a snapshot" diff d.r0 "$work/snap2"
 expect 0 "by path" diff "$TIDE_SHM_DIR/tidemark.d.r0" "$work/snap2"
 expect 1 "one of the dead that was behind" diff d.r1 d.r2 --limit 0
@@ -69,12 +69,36 @@ says '^0 the same, 0 differ, 4 in A alone, 0 in B alone$'
 find "$TIDE_SHM_DIR" -name 'tidemark.d.*' -exec cksum {} + >"$work/after"
 cmp -s "$work/before" "$work/after" || bad "diff of the dead changed them"
 
+# Every bucket leads to the same one, and every slot of that to the largest node: it ends, and soon.
+if command -v python3 >/dev/null; then
+    cp "$TIDE_SHM_DIR/tidemark.d.r1" "$work/loops.r1"
+    python3 - "$work/loops.r1" <<'END'
+import struct, sys
+with open(sys.argv[1], "r+b") as f:
+    table = bytearray(f.read())
+    buckets_off, = struct.unpack_from("<Q", table, 144)
+    pages_off, page = struct.unpack_from("<Q", table, 184)[0], struct.unpack_from("<Q", table, 200)[0]
+    end = len(table)
+    struct.pack_into("<Q", table, 256, (pages_off - buckets_off) // 64)
+    node = pages_off  # a node as large as all that is behind it, and a value of any bytes
+    struct.pack_into("<QQIIIHBB", table, node, 1, 0, 0, 0, end - node - 32 - 1, 1, 0, 0)
+    for at in range(buckets_off, pages_off - 63, 64):
+        struct.pack_into("<QQ12I", table, at, (1 << 64) - 1, (buckets_off // 64) << 32 | 0xffffffff, *[node // 16] * 12)
+    f.seek(0)
+    f.write(table)
+END
+    expect 1 "a table of loops" diff "$work/loops.r1" "$work/snap2"
+    says 'nodes are DAMAGED and left out'
+else
+    echo "skipped in part: a table of loops (there is no python3)"
+fi
+
 # Damage is found, left out and told.
 table=$TIDE_SHM_DIR/tidemark.d.r1
 at=$(LC_ALL=C grep -obUa 'k4new' "$table" | head -n 1 | cut -d: -f1)
 printf 'K' | dd of="$table" bs=1 seek="$at" conv=notrunc 2>/dev/null
 expect 1 "a damaged node" diff d.r0 d.r1
-says '^B  d\.r1: 3 keys at index 9, 1 nodes are DAMAGED and left out$'
+says '^B  d\.r1: 3 keys at index (9|10), 1 nodes are DAMAGED and left out$'
 says '^- k4 '
 size=$(stat -c %s "$table")
 for seed in 1 2 3; do # anything may lie behind the header

@@ -59,6 +59,11 @@ if command -v bash >/dev/null 2>&1; then
 fi
 if command -v zsh >/dev/null 2>&1; then
     zsh -n "$prefix/share/zsh/site-functions/_tide"
+    : >"$tmp/tidemark.shop.log"
+    TIDE_SHM_DIR=$tmp timeout 100 zsh -f tests/lib/complete.zsh "$prefix/share/zsh/site-functions" || { echo "zsh does not complete that"; exit 1; }
+    rm "$tmp/tidemark.shop.log"
+else
+    echo "no zsh: its completion was not tried"
 fi
 if command -v systemd-analyze >/dev/null 2>&1; then
     said=$(systemd-analyze verify --man=no "$prefix/lib/systemd/system/tide-serve@.service" 2>&1 | grep 'tide-serve@' || :)

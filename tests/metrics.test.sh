@@ -17,7 +17,7 @@ says '^tide_build_info\{version="'
 begin serve serve d --followers 2 --ring 64K --table 1M
 ready serve
 server=$begun
-begin other serve e --followers 0 --ring 64K --table 256K
+begin other serve e --followers 0 --ring 64K --table 256K --evict s3fifo
 ready other
 for i in 1 2 3 4 5; do
     expect 0 "put" put d "k$i" v --timeout 20s
@@ -38,6 +38,7 @@ says '^tide_replication_lag_seconds_bucket\{domain="d",replica="1",label="r1",le
 says '^tide_replication_lag_seconds_count\{domain="d",replica="2",label="r2"\} 5$'
 says '^tide_replication_lag_quantile_seconds\{domain="d",replica="1",label="r1",quantile="0.99"\} 0\.'
 says '^tide_members\{domain="d"\} 1$'
+says '^tide_evicts\{domain="d"\} 0$'
 ! grep -q 'domain="e"' "$work/out" || bad "one domain: tells of another"
 # Buckets never fall, and end with the count.
 awk '/^tide_replication_lag_seconds_bucket.*replica="1"/ { if ($2 < last) exit 1; last = $2; n++ } END { exit n != 30 || last != 5 }' "$work/out" ||
@@ -48,6 +49,7 @@ sed -n 's/^# TYPE \([a-z_]*\) .*/\1/p' "$work/out" | sort | uniq -d >"$work/twic
 
 expect 0 "all domains" metrics
 lint "all domains" "$work/out"
+says '^tide_evicts\{domain="e"\} 1$'
 says '^tide_up\{domain="d"\} 1$'
 says '^tide_up\{domain="e"\} 1$'
 

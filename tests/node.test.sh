@@ -43,7 +43,7 @@ unknown=$(nm -D --undefined-only "$built" | awk '{ print $2 }' | grep -vE '^(nap
 node -e 'import("tidemark").then((t) => { if (t.open !== require("tidemark").open) process.exit(1); })' || { echo "import does not find open()"; exit 1; }
 
 cp -R "$tree/bindings/node/test" test
-TIDEMARK_TEST_DIR=$tmp/shm timeout 200 node --expose-gc --test test/ >"$tmp/log" 2>&1 || { grep -vE '^ *(duration_ms|type:|\.\.\.|---|ok |# Subtest)' "$tmp/log" | tail -80; exit 1; }
+TIDEMARK_TEST_DIR=$tmp/shm timeout 200 node --expose-gc --test test/*.test.js >"$tmp/log" 2>&1 || { grep -vE '^ *(duration_ms|type:|\.\.\.|---|ok |# Subtest)' "$tmp/log" | tail -80; exit 1; }
 passed=$(sed -n 's/^# pass //p; s/^. pass //p' "$tmp/log")
 [ "${passed:-0}" -ge 30 ] || { cat "$tmp/log"; echo "only ${passed:-no} tests ran"; exit 1; }
 

@@ -29,7 +29,9 @@ sh -c "$command"
 lines=$(grep -c '[^ ]' example.c)
 [ "$lines" -le 30 ] || { echo "the example has $lines lines"; exit 1; }
 ./example | tee out
-grep -qE '^in, served by replica [0-9]+ at index [1-9][0-9]*, [0-9]+ ns stale \([a-z_]+\)$' out
+grep -q '^event 1: config, 60 s left$' out
+grep -q '^event 1: /cart, 15 s left$' out
+grep -qE '^<p>/cart, served by replica [0-9]+ at index [1-9][0-9]*, [0-9]+ ns stale \([a-z_]+\)$' out
 
 # As it stands it is C++ as well, of every standard that the compiler has.
 for cxx in g++ clang++; do

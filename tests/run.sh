@@ -11,6 +11,7 @@
 # TIDE_STRESS_SECONDS=N  pass `--seconds N` to each, one after another, with N seconds more of time
 # TIDE_STRESS_COUNTED=1  but stress_history and stress_kill make 10,000 histories and 1,000 kills, with half an hour of time
 # TIDE_SANITIZED=1       everything is slower: longer limits
+# TIDE_TEST_LIMIT=S        seconds for each program (240)
 # TIDE_TEST_JOBS=N       how many at a time
 # TIDE_TEST_RUNNER=CMD   what starts a binary: an emulator
 set -u
@@ -125,7 +126,7 @@ if [ $# = 0 ]; then
     exit 1
 fi
 # Against hangs alone: what the tests may take on a machine of their own is two minutes, compiling included, and nothing here asserts it.
-TIDE_TEST_LIMIT=240
+TIDE_TEST_LIMIT=${TIDE_TEST_LIMIT:-240}
 total=900
 # The tests of environments have limits, memory and waits of their own.
 case " $* " in *tests/env/*) total=1800 ;; esac

@@ -233,7 +233,7 @@ static void compacted__a_difference(void **state) {
     assert_int_equal(book_write(&p->a, &gone, 1).result, ETCD_DONE);
     uint64_t newest = book_put(&p->a, "comes", "1");
     assert_int_equal(etcd_control(&p->w, NULL, 0, "compaction %llu", (unsigned long long)newest), 0);
-    etcd_client_follow(p->b.client, from);
+    etcd_client_follow(p->b.client, from, false);
     assert_true(book_catch_up(&p->b) >= newest);
     assert_int_equal(p->b.snapshots, 2);
     assert_false(book_get(&p->b, "goes", NULL, NULL));

@@ -168,7 +168,7 @@ struct script {
     char url[64];
     _Atomic unsigned watches, ranges, transactions;
     char from[8][32]; /* where each watch began */
-    _Atomic bool drop_writes;
+    _Atomic bool drop_writes, deafen;
 };
 
 static bool says_hello(struct script *s, int fd, const char *path, const char *body) {
@@ -247,6 +247,9 @@ static bool drops_writes(void *ctx, int fd, unsigned turn, const char *path, con
     if (strcmp(path, "/v3/kv/txn") == 0) {
         s->transactions++;
         if (s->drop_writes) {
+            if (s->deafen) {
+                etcd_false_deafen(s->server);
+            }
             return false;
         }
         etcd_false_say(fd, 200, "{" HEADER("5") ",\"succeeded\":true}");
@@ -331,6 +334,24 @@ static void write__no_answer__is_unknown_and_sent_once(void **state) {
     free(s);
 }
 
+/* The connection ends and no other one can be made: it may have been done all the same. */
+static void write__the_server_dies_with_it__is_unknown(void **state) {
+    struct script *s = calloc(1, sizeof(*s));
+    struct book *b = calloc(1, sizeof(*b));
+    (void)state;
+    script_start(s, drops_writes);
+    book_open(b, s->url, 0, NULL);
+    book_until_watching(b);
+    (void)book_put(b, "a", "1");
+    s->drop_writes = s->deafen = true;
+    struct etcd_op op = book_op(ETCD_PUT, "a", "2");
+    assert_int_equal(book_write(b, &op, 1).result, ETCD_UNKNOWN);
+    book_close(b);
+    etcd_false_stop(s->server);
+    free(b);
+    free(s);
+}
+
 static void write__nobody_listens__is_certainly_not_done(void **state) {
     struct book *b = calloc(1, sizeof(*b));
     char url[64];
@@ -339,7 +360,7 @@ static void write__nobody_listens__is_certainly_not_done(void **state) {
     book_open(b, url, 0, NULL);
     struct etcd_op op = book_op(ETCD_PUT, "a", "2");
     struct etcd_outcome o = book_write(b, &op, 1);
-    assert_int_equal(o.result, ETCD_REFUSED);
+    assert_int_equal(o.result, ETCD_LATE);
     assert_non_null(strstr(o.why, "not reached in time"));
     struct etcd_state now;
     etcd_client_state(b->client, &now);
@@ -406,6 +427,7 @@ int main(void) {
         cmocka_unit_test(watch__cut_in_a_transaction__goes_on_behind_the_last_whole_revision),
         cmocka_unit_test(watch__a_revision_in_fragments__is_told_whole),
         cmocka_unit_test(write__no_answer__is_unknown_and_sent_once),
+        cmocka_unit_test(write__the_server_dies_with_it__is_unknown),
         cmocka_unit_test(write__nobody_listens__is_certainly_not_done),
         cmocka_unit_test(connect__no_etcd__is_hopeless),
     };

@@ -4,6 +4,7 @@
 
 #include "engine/replica/domain.h"
 #include "engine/table/evict.h"
+#include "shm/nap.h"
 #include "tests/lib/help.h"
 
 #define ROOM (UINT64_C(1) << 20)
@@ -72,6 +73,38 @@ static void put__full_domain_that_evicts__every_put_is_done_and_replicas_stay_al
     assert_int_equal(tide_close(d), 0);
 }
 
+static uint8_t heat_of(struct tide *d, const char *kind, uint64_t n) {
+    char key[64];
+    size_t len = key_of(key, sizeof(key), kind, n);
+    const struct table *t = &atomic_load(&d->running[0])->writer.t;
+    const struct table_node *node = table_find(t, table_hash(t, key, len), key, len, UINT64_MAX);
+    assert_non_null(node);
+    return atomic_load(&node->heat);
+}
+
+/* Later reads take the place of what was noted: the leader counts it while nobody writes. */
+static void get__nothing_is_evicted_for_long__counted_all_the_same(void **state) {
+    (void)state;
+    struct tide *d = open_evicting();
+    help_leader(d);
+    for (uint64_t i = 0; i < HOT; i++) {
+        assert_int_equal(put(d, "hot", i, VALUE), 0);
+    }
+    struct tide_reader *r = help_reader(d, TIDE_STICKY, -1, 0);
+    for (int round = 0; round < 2; round++) {
+        for (uint64_t i = 0; i < HOT; i++) {
+            assert_int_equal(get(r, "hot", i), 0);
+        }
+    }
+    for (uint64_t i = 0; i < HOT; i++) {
+        while (heat_of(d, "hot", i) < 2) {
+            park_nap(1000000);
+        }
+    }
+    assert_int_equal(tide_reader_close(r), 0);
+    assert_int_equal(tide_close(d), 0);
+}
+
 /* What a write works out by the clock is worked out anew after keys have been evicted for it. */
 static void put__with_a_ttl_in_a_full_domain__is_whole_in_log_and_tables(void **state) {
     (void)state;
@@ -95,6 +128,91 @@ static void put__with_a_ttl_in_a_full_domain__is_whole_in_log_and_tables(void **
     assert_int_equal(tide_verify(d, &v), 0);
     assert_int_equal(v.replicas, 2);
     assert_int_equal(v.damaged, 0);
+    assert_int_equal(tide_close(d), 0);
+}
+
+/* Each eviction is told, before what needed its room, of a key that is not kept. */
+static void watch__of_a_domain_that_evicts__tells_what_is_gone(void **state) {
+    (void)state;
+    struct tide *d = open_evicting();
+    help_leader(d);
+    fill(d);
+    struct tide_watch *w;
+    struct tide_reader *r = help_reader(d, TIDE_STICKY, -1, 0);
+    assert_int_equal(tide_watch_open(d, NULL, &w), 0);
+    uint64_t before = evicted(d), told = 0, puts = 0;
+    for (uint64_t i = 0; i < 500; i++) {
+        assert_int_equal(put(d, "more", i, VALUE), 0);
+        struct tide_event e = TIDE_EVENT_INIT;
+        do {
+            assert_int_equal(tide_watch_next(w, &e, 0), 0);
+            assert_int_equal(e.more, 0);
+            assert_true(e.kind == TIDE_EVENT_EVICT || e.kind == TIDE_EVENT_PUT);
+            told += e.kind == TIDE_EVENT_EVICT;
+            if (e.kind == TIDE_EVENT_EVICT) {
+                assert_int_equal(e.value_size, 0);
+                assert_int_equal(tide_get(r, e.key, e.key_len, NULL, NULL, 0, NULL), TIDE_ERR_NOT_FOUND);
+            }
+        } while (e.kind != TIDE_EVENT_PUT);
+        puts++;
+        assert_int_equal(tide_watch_next(w, &e, 0), TIDE_ERR_TIMEOUT);
+    }
+    assert_int_equal(puts, 500);
+    assert_true(told > 400);
+    assert_int_equal(told, evicted(d) - before);
+    assert_int_equal(tide_watch_close(w), 0);
+    tide_reader_close(r);
+    assert_int_equal(tide_close(d), 0);
+}
+
+static uint32_t flags_of_one;
+
+static int note_flags(void *ctx, const struct tide_entry *e) {
+    const char *key = ctx;
+    if (e->key_len == strlen(key) && memcmp(e->key, key, e->key_len) == 0) {
+        flags_of_one = e->flags;
+    }
+    return 0;
+}
+
+/* A newcomer copies that a key is kept, and its life: as the next leader it evicts others, and the key expires when it has to. */
+static void join__keys_that_are_kept_and_that_expire__stay_so_under_the_newcomer(void **state) {
+    (void)state;
+    struct tide *d = open_evicting();
+    uint32_t leader = help_leader(d), newcomer;
+    struct tide_put_opts o = TIDE_PUT_OPTS_INIT;
+    o.flags = TIDE_KEEP;
+    assert_int_equal(tide_put_with(d, NULL, "kept", 4, value, VALUE, &o, NULL), 0);
+    o.ttl_ns = UINT64_C(3600000000000);
+    assert_int_equal(tide_put_with(d, NULL, "kept for long", 13, value, VALUE, &o, NULL), 0);
+    uint64_t n = fill(d);
+    for (uint64_t i = 0; i < 2 * n; i++) { /* the ring has gone round: nothing but the copy tells it */
+        assert_int_equal(put(d, "more", i, VALUE), 0);
+    }
+    struct tide_replica_opts candidate = TIDE_REPLICA_OPTS_INIT;
+    candidate.candidate = 1;
+    assert_int_equal(tide_replica_start(d, &candidate, &newcomer), 0);
+    assert_true(help_info(d, newcomer).joins > 0);
+    help_assert_equal_digests(d);
+    assert_int_equal(tide_replica_stop(d, leader), 0);
+    for (uint64_t i = 0; i < 4 * n; i++) {
+        int error = put(d, "then", i, VALUE); /* the candidate takes over in a moment */
+        assert_true(error == 0 || error == TIDE_ERR_NO_LEADER);
+        i -= error != 0;
+    }
+    struct tide_reader *r = help_reader(d, TIDE_STICKY, -1, 0);
+    struct tide_answer a = TIDE_ANSWER_INIT;
+    static char buf[sizeof(value)];
+    assert_int_equal(tide_get(r, "kept", 4, NULL, buf, sizeof(buf), &a), 0);
+    assert_true(a.served_by == newcomer && a.ttl_ns == TIDE_TTL_NONE);
+    assert_int_equal(tide_get(r, "kept for long", 13, NULL, buf, sizeof(buf), &a), 0);
+    assert_true(a.ttl_ns <= o.ttl_ns && a.ttl_ns > 0);
+    assert_int_equal(tide_section_begin(r, NULL, NULL), 0);
+    flags_of_one = 0;
+    assert_int_equal(tide_section_visit(r, note_flags, (void *)(uintptr_t) "kept for long"), 0);
+    assert_int_equal(flags_of_one, TIDE_KEEP);
+    assert_int_equal(tide_section_end(r), 0);
+    tide_reader_close(r);
     assert_int_equal(tide_close(d), 0);
 }
 
@@ -299,7 +417,10 @@ int main(void) {
     help_start(120);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(put__full_domain_that_evicts__every_put_is_done_and_replicas_stay_alike),
+        cmocka_unit_test(get__nothing_is_evicted_for_long__counted_all_the_same),
         cmocka_unit_test(put__with_a_ttl_in_a_full_domain__is_whole_in_log_and_tables),
+        cmocka_unit_test(watch__of_a_domain_that_evicts__tells_what_is_gone),
+        cmocka_unit_test(join__keys_that_are_kept_and_that_expire__stay_so_under_the_newcomer),
         cmocka_unit_test(get__by_a_reader_of_the_leader__keeps_keys_in),
         cmocka_unit_test(get__by_a_reader_of_a_follower__keeps_keys_in),
         cmocka_unit_test(get__by_a_reader_without_a_replica__keeps_keys_in),

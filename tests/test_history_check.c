@@ -467,6 +467,20 @@ static void history_check__touch_that_was_not_answered__is_found_by_its_version(
     expect(&h, HISTORY_TWO_VERSIONS);
 }
 
+static void history_check__touch_that_nobody_saw__may_have_changed_the_life(void **state) {
+    (void)state;
+    HISTORY(LIVES(A, 0, 7, 1, 0, 1, 2), LOSE(A, 0, HISTORY_TOUCH, 0, 3), GET(B, 0, 0, 0, 2, 60, 61));
+    ops[1].ttl_ns = 50 * US; /* shorter */
+    expect(&h, HISTORY_FINE);
+    ops[1].ttl_ns = 90 * US;
+    expect(&h, HISTORY_LOST);
+    ops[0].ttl_ns = 20 * US; /* longer: the next touch finds it */
+    ops[2] = (struct history_op)TOUCH(B, 0, 3, 10, 60, 61);
+    expect(&h, HISTORY_FINE);
+    ops[1].call_ns = 62 * US;
+    expect(&h, HISTORY_LATE);
+}
+
 static void history_check__cas_and_add_on_what_is_over__fail(void **state) {
     (void)state;
     HISTORY(LIVES(A, 0, 7, 1, 100, 1, 2), CAS(A, 0, 1, 7, 8, 2, 103, 104));
@@ -642,6 +656,7 @@ int main(void) {
         cmocka_unit_test(history_check__touch_of_nothing__fails),
         cmocka_unit_test(history_check__touch_that_found_nothing__needs_a_cause),
         cmocka_unit_test(history_check__touch_that_was_not_answered__is_found_by_its_version),
+        cmocka_unit_test(history_check__touch_that_nobody_saw__may_have_changed_the_life),
         cmocka_unit_test(history_check__cas_and_add_on_what_is_over__fail),
         cmocka_unit_test(history_check__adds__each_once_and_the_life_stays),
         cmocka_unit_test(history_check__add_that_was_not_answered__is_found_by_its_sum),

@@ -230,6 +230,7 @@ static void gauges_read__a_domain__pins_readers_and_reasons(void **state) {
     assert_true(t.now->n_readers >= 1 && t.now->readers[0].reads >= 1);
     assert_true(t.r->writes_s > 0 && t.r->reads_s > 0);
     assert_int_equal(leader->by_reason[TIDE_REASON_REDIRECTED] + leader->by_reason[TIDE_REASON_BEHIND_REDIRECTED], 1);
+    assert_int_equal(slow->by_reason[TIDE_REASON_REDIRECTED] + slow->by_reason[TIDE_REASON_BEHIND_REDIRECTED], 0);
     assert_int_equal(slow->replication.all.count, 1);
     assert_int_equal(slow->replication.recent.count, 1);
     assert_int_equal(slow->replication.recent.up_to[GAUGES_BUCKETS - 1], 1);

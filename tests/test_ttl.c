@@ -300,6 +300,35 @@ static void scan__some_expired__only_the_others_are_visited(void **state) {
 
 /* ---- writes ----------------------------------------------------------------------------------------------------------- */
 
+/* What an item had before the call does not show through, whichever way the replica is read. */
+static void mget__of_nothing_and_of_what_expired__items_have_no_size(void **state) {
+    (void)state;
+    struct tide *d = help_open(0, 0, 0);
+    help_leader(d);
+    struct tide *other = help_open_again(d);
+    struct tide_put_opts o = TIDE_PUT_OPTS_INIT;
+    o.ttl_ns = UINT64_C(1000000);
+    assert_int_equal(tide_put_with(d, NULL, "over", 4, "12345", 5, &o, NULL), 0);
+    await(d, tide_now(d) + o.ttl_ns);
+    for (int i = 0; i < 2; i++) {
+        struct tide_reader *r = help_reader(i == 0 ? d : other, TIDE_STICKY, -1, 0);
+        uint8_t buf[2][16];
+        struct tide_mget_item items[] = {
+            { .key = "none", .key_len = 4, .buf = buf[0], .buf_size = 16, .value_size = 99, .version = 99 },
+            { .key = "over", .key_len = 4, .buf = buf[1], .buf_size = 16, .value_size = 99, .version = 99 },
+        };
+        assert_int_equal(tide_mget(r, items, 2, NULL, NULL), 0);
+        for (int k = 0; k < 2; k++) {
+            assert_int_equal(items[k].result, TIDE_ERR_NOT_FOUND);
+            assert_int_equal(items[k].value_size, 0);
+            assert_int_equal(items[k].version, 0);
+        }
+        tide_reader_close(r);
+    }
+    assert_int_equal(tide_close(other), 0);
+    assert_int_equal(tide_close(d), 0);
+}
+
 static void cas__expired_key__is_absent(void **state) {
     (void)state;
     struct tide *d = open_ttl(0);
@@ -642,6 +671,7 @@ int main(void) {
         cmocka_unit_test(get__given_another_life_in_time__never_absent),
         cmocka_unit_test(section__open_across_an_expiry__looks_at_one_instant),
         cmocka_unit_test(scan__some_expired__only_the_others_are_visited),
+        cmocka_unit_test(mget__of_nothing_and_of_what_expired__items_have_no_size),
         cmocka_unit_test(cas__expired_key__is_absent),
         cmocka_unit_test(touch__key__same_value_and_another_life),
         cmocka_unit_test(ttl__absurd__is_for_ever),

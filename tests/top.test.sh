@@ -77,9 +77,9 @@ says '"error": "damaged"'
 # Events, and a domain that goes while it is looked at.
 begin events top d --json --interval 100ms
 watcher=$begun
-until_true 20 "a sample" grep -q '"state": "alive"' "$work/events"
+until_true 60 "a sample" grep -q '"state": "alive"' "$work/events"
 kill "$follower"
-until_true 20 "an event" grep -q '"event": "left", "replica": 3' "$work/events"
+until_true 60 "an event" grep -q '"event": "left", "replica": 3' "$work/events"
 kill "$watcher"
 ended "$watcher" 0 "top --json, by a signal"
 
@@ -88,7 +88,7 @@ begin other serve other --followers 0 --ring 64K --table 256K
 ready other
 begin replaced top other --json --interval 500ms
 watcher=$begun
-until_true 20 "a sample" grep -q '"state": "alive"' "$work/replaced"
+until_true 60 "a sample" grep -q '"state": "alive"' "$work/replaced"
 expect 0 "rm --force" rm other --force
 begin other2 serve other --followers 0 --ring 64K --table 256K
 ended "$watcher" 3 "top --json, of a domain that was replaced"
@@ -97,6 +97,11 @@ if ! command -v tmux >/dev/null 2>&1; then
     echo "skipped in part: there is no tmux here (Debian: tmux); the screen is not tried"
     exit $failed
 fi
+
+# A build without the header of ncurses leaves the screen out.
+sed 's/__has_include(<curses.h>)/0/' tools/top/screen.c >"$work/screen.c"
+${CC:-gcc} -std=gnu11 -Wall -Wextra -Werror -D_GNU_SOURCE -I. -fsyntax-only "$work/screen.c" >"$work/out" 2>"$work/err" ||
+    bad "does not compile without ncurses"
 
 # ---- on a terminal
 
@@ -111,7 +116,7 @@ screen() { tm capture-pane -p -t t >"$work/out"; }
 sees() { # what pattern
     what=$1
     seen_by() { screen && grep -Eq -- "$2" "$work/out"; }
-    until_true 20 "$what: /$2/ on the screen" seen_by "$@" || bad "$what"
+    until_true 60 "$what: /$2/ on the screen" seen_by "$@" || bad "$what"
 }
 keep() { # name
     [ -z "${TIDE_KEEP_SCREENS:-}" ] || cp "$work/out" "$TIDE_KEEP_SCREENS/$1.txt"
@@ -127,7 +132,7 @@ is_over() { # what code
 }
 as_it_was() { # what
     settled() { stty_now; cmp -s "$work/tty1" "$work/tty2" && [ "$(tm display-message -p -t t '#{alternate_on} #{cursor_flag}')" = "0 1" ]; }
-    until_true 20 "$1: the terminal as it was" settled
+    until_true 60 "$1: the terminal as it was" settled
     tm send-keys -t t clear Enter
 }
 # Where the shell went on before the terminal was given back, what it wrote is too old.
@@ -177,6 +182,7 @@ sees "80 x 24 again" '^ring \['
 tm send-keys -t t q
 is_over "q" 0
 
+[ $failed = 0 ] || exit 1 # what follows would wait in vain
 start "NO_COLOR=1" "top d"
 sees "no colour" '^ring \['
 tm capture-pane -e -p -t t >"$work/out"
@@ -215,6 +221,7 @@ for signal in KILL:137 SEGV:139 TERM:0 HUP:0; do
         else
             is_over "$signal to the $whose" "${signal#*:}"
         fi
+        [ $failed = 0 ] || exit 1 # what follows would wait in vain
     done
 done
 

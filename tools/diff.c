@@ -30,7 +30,7 @@ static const char HELP[] =
     "Usage: tide diff A B [OPTION]...\n"
     "Compare two copies of a domain, key by key. A and B are each a domain (NAME), one of its replicas (NAME.rK), "
     "also\n"
-    "one that the dead left behind, or a file: a snapshot of 'tide snapshot save', or a table's segment.\n\n"
+    "one that the dead left behind, or a file: a snapshot of 'tide snapshot save', or a table that nobody writes.\n\n"
     "  --limit N             show at most N keys (default 100); all are counted. 0: show none\n"
     "  --json                an object for each key: {kind, key, version_a, version_b, value_bytes_a, value_bytes_b},\n"
     "                        kind only_a, only_b or differs; then one of kind summary: {only_a, only_b, differing, "

@@ -5,6 +5,7 @@
 #include "tools/lib/args.h"
 #include "tools/foreground.h"
 #include "tools/tools.h"
+#include "tools/upstream.h"
 #include "tools/watchdog.h"
 
 #define HOUR_NS (3600ull * 1000000000)
@@ -23,9 +24,10 @@ static const char HELP[] =
     "                        Works within one pid namespace and one user\n"
     "  --table SIZE          budget of the table, at least that of the other replicas, which is the default\n"
     "  --cpu N               pin the thread that applies entries to CPU N\n"
-    "  --label TEXT          name of the replica in the output of tools, up to 31 bytes (default rK)\n"
+    "  --label TEXT          name of the replica in the output of tools, up to 31 bytes (default rK)\n" UPSTREAM_HELP
     "  --json                print the ready line as one JSON object\n"
     "  --help                print this text\n\n"
+    "A candidate of a domain that etcd feeds needs the --upstream options of the leader.\n"
     "TIME: 18us, 200ms, 1.5s. SIZE: bytes, or with K, M, G.\n"
     "Exit codes: 0 ended by a signal; 2 usage; 3 no such domain, or it was removed; 4 nothing to copy from;\n"
     "7 anything else (the replica cannot serve any more, shared memory is full).\n";
@@ -36,6 +38,8 @@ struct follow {
     struct cli cli;
     struct tide_replica_opts replica;
     struct serve_watch watch;
+    struct upstream_opts from;
+    struct upstream *upstream;
 };
 
 static int set_option(void *ctx, int option, char *arg) {
@@ -72,6 +76,7 @@ static int set_option(void *ctx, int option, char *arg) {
         f->cli.json = 1;
         return 0;
     default:
+        upstream_option(&f->from, option, arg);
         return 0;
     }
 }
@@ -84,6 +89,7 @@ static int read_options(int argc, char **argv, struct follow *f) {
         { "table", required_argument, NULL, OPT_TABLE },
         { "cpu", required_argument, NULL, OPT_CPU },
         { "label", required_argument, NULL, OPT_LABEL },
+        UPSTREAM_OPTIONS,
         ARGS_LAST_OPTIONS,
     };
     const struct args_options options = { HELP, "h", LIST, set_option };
@@ -96,6 +102,9 @@ static int read_options(int argc, char **argv, struct follow *f) {
                 "%s: with --no-candidate this process does not take over from a leader that its watchdog kills: run "
                 "another follower\n",
                 f->cli.tool);
+    }
+    if ((code = upstream_check(&f->cli, &f->from)) != 0) {
+        return code;
     }
     return cli_arguments(&f->cli, argc, argv, 0, 0, "");
 }
@@ -119,15 +128,25 @@ static int run(struct follow *f) {
         return code;
     }
     struct tide_info info = TIDE_INFO_INIT;
-    if (tide_info(f->cli.domain, &info) == 0 && info.source[0] != 0) {
+    if (!f->from.url && tide_info(f->cli.domain, &info) == 0 && info.source[0] != 0) {
         f->replica.candidate = 0; /* only what feeds the domain may lead it */
+    }
+    if (f->from.url && (code = upstream_open(&f->cli, &f->from, &f->upstream)) != 0) {
+        return code;
     }
     int rc = tide_replica_start(f->cli.domain, &f->replica, &id);
     if (rc != 0) {
         return cli_fail(&f->cli, rc, "cannot follow %s", f->cli.name);
     }
     code = serve_ready(&f->cli, "follower", &id, 1, (int)f->replica.candidate);
-    return code == 0 ? serve_until_end(&f->cli, &id, 1, &f->watch) : code;
+    code = code == 0 ? serve_until_end(&f->cli, &id, 1, &f->watch, f->upstream) : code;
+    if (code == 0 && f->upstream && upstream_is_another(f->upstream)) {
+        /* Whoever opens the domain next makes it anew. */
+        (void)tide_unlink(f->cli.name);
+        return cli_complain(&f->cli, TOOL_NO_DOMAIN, "gone", "etcd: %s: the domain %s was removed: ending",
+                            upstream_another_why(f->upstream), f->cli.name);
+    }
+    return code;
 }
 
 int tool_follow(int argc, char **argv) {
@@ -138,5 +157,6 @@ int tool_follow(int argc, char **argv) {
         return code;
     }
     cli_catch_signals();
-    return cli_end(&f.cli, run(&f));
+    code = run(&f);
+    return upstream_end(f.upstream, &f.cli, code);
 }

@@ -7,6 +7,7 @@
 #include "tools/lib/notify.h"
 #include "tools/lib/stdio.h"
 #include "tools/foreground.h"
+#include "tools/upstream.h"
 #include "tools/watchdog.h"
 
 int serve_ready(const struct cli *c, const char *role, const uint32_t *ids, size_t n, int candidate) {
@@ -62,7 +63,8 @@ static int any_can_serve(struct tide *d, const uint32_t *ids, size_t n) {
     return any;
 }
 
-int serve_until_end(struct cli *c, const uint32_t *ids, size_t n, struct serve_watch *watch) {
+int serve_until_end(struct cli *c, const uint32_t *ids, size_t n, struct serve_watch *watch,
+                    struct upstream *upstream) {
     struct tide_info info = TIDE_INFO_INIT;
     int rc = tide_info(c->domain, &info);
     if (rc != 0) {
@@ -74,6 +76,9 @@ int serve_until_end(struct cli *c, const uint32_t *ids, size_t n, struct serve_w
         }
         if (!any_can_serve(c->domain, ids, n)) {
             return cli_complain(c, TOOL_FAILED, "failed", "no replica of this process can serve any more: ending");
+        }
+        if (upstream && upstream_is_another(upstream)) {
+            return TOOL_OK;
         }
         /* The second question follows at once: the first one has waited long enough. */
         if (watch && watch->patience_ns > 0 && !watchdog_look(c, watch) && watch->suspect_pid != 0) {

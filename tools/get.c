@@ -77,7 +77,10 @@ static int read_options(int argc, char **argv, struct get *g) {
 
 /* Room for `room` bytes of values, what is there included. */
 static int make_room(struct get *g, size_t room) {
-    uint8_t *more = room > g->room ? realloc(g->value, room) : NULL;
+    if (room <= g->room) {
+        return 0; /* of a try before: on a copy of its own it begins anew */
+    }
+    uint8_t *more = realloc(g->value, room);
     if (!more) {
         return TIDE_ERR_NOMEM;
     }
@@ -86,18 +89,18 @@ static int make_room(struct get *g, size_t room) {
     return 0;
 }
 
-/* A value may grow between two tries; each makes room for what the last one saw. */
+/* There is room for most values before the first try, so that they are looked up, and counted, once. A larger one, or one that grows between
+ * two tries, needs another: each makes room for what the last one saw. */
 static int look_up_one(struct get *g, struct tide_reader *reader) {
-    for (;;) {
-        int rc = tide_get(reader, g->items[0].key, g->items[0].key_len, &g->read.bound, g->value, g->room, &g->answer);
+    int rc = make_room(g, ROOM);
+    while (rc == 0) {
+        rc = tide_get(reader, g->items[0].key, g->items[0].key_len, &g->read.bound, g->value, g->room, &g->answer);
         if (rc != TIDE_ERR_BUFFER) {
             return rc;
         }
-        rc = make_room(g, g->answer.value_size > ROOM ? g->answer.value_size : ROOM);
-        if (rc != 0) {
-            return rc;
-        }
+        rc = make_room(g, g->answer.value_size);
     }
+    return rc;
 }
 
 /* What the values of the last try need, and as much again for those that grow. */

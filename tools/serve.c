@@ -8,6 +8,7 @@
 #include "tools/lib/args.h"
 #include "tools/dump/peek.h"
 #include "tools/tools.h"
+#include "tools/upstream.h"
 
 #define HOUR_NS (3600ull * 1000000000)
 #define FOLLOWERS_MAX (TIDE_REPLICAS - 1)
@@ -33,9 +34,12 @@ static const char HELP[] =
     "domain\n"
     "  --delay TIME,...      the followers apply each entry this long after its commit; one time for all, or one each\n"
     "  --slow-follower TIME  how long the leader waits for a slow follower (default 50ms); only for a new domain\n"
-    "  --cpu N,...           pin the followers' threads to these CPUs; - leaves one unpinned\n"
+    "  --cpu N,...           pin the followers' threads to these CPUs; - leaves one unpinned\n" UPSTREAM_HELP
     "  --json                print the ready line as one JSON object\n"
     "  --help                print this text\n\n"
+    "With --upstream, reads and writes of every process of this host are those of the cluster: docs/operations.md, "
+    "*More\n"
+    "than one host*. If the cluster is replaced, or restored from an older backup, the domain is made anew.\n"
     "TIME: 18us, 200ms, 1.5s. SIZE: bytes, or with K, M, G.\n"
     "Exit codes: 0 ended by a signal; 2 usage; 3 the domain was removed or replaced; 4 another process leads;\n"
     "7 anything else (shared memory is full, say).\n";
@@ -51,6 +55,9 @@ struct serve {
     int n_delays, n_cpus;
     uint32_t ids[TIDE_REPLICAS];
     size_t n_ids;
+    struct upstream_opts from;
+    struct upstream *upstream;
+    int again; /* the domain was removed, to be made anew */
 };
 
 static int read_delay(void *ctx, size_t number, const char *piece) {
@@ -126,6 +133,7 @@ static int set_option(void *ctx, int option, char *arg) {
         s->cli.json = 1;
         return 0;
     default:
+        upstream_option(&s->from, option, arg);
         return 0;
     }
 }
@@ -141,6 +149,7 @@ static int read_options(int argc, char **argv, struct serve *s) {
         { "delay", required_argument, NULL, OPT_DELAY },
         { "slow-follower", required_argument, NULL, OPT_SLOW },
         { "cpu", required_argument, NULL, OPT_CPU },
+        UPSTREAM_OPTIONS,
         ARGS_LAST_OPTIONS,
     };
     const struct args_options options = { HELP, "h", LIST, set_option };
@@ -155,6 +164,14 @@ static int read_options(int argc, char **argv, struct serve *s) {
     if (s->n_cpus > 1 && (uint64_t)s->n_cpus > s->followers) {
         return args_error(argv[0], "--cpu has %d CPUs for %llu followers", s->n_cpus, (unsigned long long)s->followers);
     }
+    if ((code = upstream_check(&s->cli, &s->from)) != 0) {
+        return code;
+    }
+    if (s->from.url && (s->opts.evict != TIDE_EVICT_NONE || s->opts.default_ttl_ns != 0)) {
+        return args_error(argv[0],
+                          "--evict and --default-ttl are not for a domain with --upstream: it holds what etcd holds");
+    }
+    s->opts.source = s->from.url ? "etcd" : NULL;
     return cli_arguments(&s->cli, argc, argv, 0, 0, "");
 }
 
@@ -189,6 +206,19 @@ static void warn_sizes(const struct serve *s) {
     }
 }
 
+/* Open the domain, and what feeds it. */
+static int open_domain(struct serve *s) {
+    int code = cli_open(&s->cli, &s->opts);
+    return code == 0 && s->from.url ? upstream_open(&s->cli, &s->from, &s->upstream) : code;
+}
+
+/* The domain and what feeds it. */
+static int close_domain(struct serve *s, int code) {
+    struct upstream *u = s->upstream;
+    s->upstream = NULL;
+    return upstream_end(u, &s->cli, code);
+}
+
 static int start_leader(struct serve *s) {
     struct tide_replica_opts o = TIDE_REPLICA_OPTS_INIT;
     struct tide_info info = TIDE_INFO_INIT;
@@ -206,8 +236,7 @@ static int start_leader(struct serve *s) {
 /* What a dead domain left is damaged, and no process uses it: remove it and create it anew. */
 static int create_anew(struct serve *s) {
     struct peek p;
-    int rc = tide_close(s->cli.domain);
-    s->cli.domain = NULL;
+    int rc = close_domain(s, 0);
     if (rc != 0 ||
         (peek_domain(s->cli.name, &p) == 0 && p.state != PEEK_DEAD)) { /* in use, or it cannot be seen whether it is */
         return TIDE_ERR_NO_REPLICA;
@@ -220,12 +249,12 @@ static int create_anew(struct serve *s) {
 
 static int lead(struct serve *s) {
     int code = led_already(s);
-    if (code != 0 || (code = cli_open(&s->cli, &s->opts)) != 0) {
+    if (code != 0 || (code = open_domain(s)) != 0) {
         return code;
     }
     int rc = start_leader(s);
     if (rc == TIDE_ERR_NO_REPLICA && (rc = create_anew(s)) == 0) {
-        if ((code = cli_open(&s->cli, &s->opts)) != 0) {
+        if ((code = open_domain(s)) != 0) {
             return code;
         }
         rc = start_leader(s);
@@ -264,6 +293,31 @@ static int start_followers(struct serve *s) {
     return 0;
 }
 
+static int is_another(const struct serve *s) {
+    return s->upstream && upstream_is_another(s->upstream);
+}
+
+/* The cluster is another one: nothing that the domain holds is worth anything. */
+static int begin_anew(struct serve *s) {
+    args_sayf(s->cli.tool, "etcd: %s: the domain %s begins anew", upstream_another_why(s->upstream), s->cli.name);
+    int code = close_domain(s, 0);
+    int rc = tide_unlink(s->cli.name);
+    if (code == 0 && rc != 0 && rc != TIDE_ERR_NO_DOMAIN) {
+        code = cli_fail(&s->cli, rc, "cannot remove %s", s->cli.name);
+    }
+    s->again = code == 0;
+    return code;
+}
+
+static int run(struct serve *s) {
+    s->again = 0;
+    int code = lead(s);
+    code = code == 0 ? start_followers(s) : code;
+    code = code == 0 && s->upstream ? upstream_wait(s->upstream) : code;
+    code = code == 0 && !is_another(s) ? serve_ready(&s->cli, "leader", s->ids, s->n_ids, 1) : code;
+    return code == 0 && !is_another(s) ? serve_until_end(&s->cli, s->ids, s->n_ids, NULL, s->upstream) : code;
+}
+
 int tool_serve(int argc, char **argv) {
     struct serve s = { .cli = { .tool = argv[0], .chatty = 1 }, .opts = TIDE_OPTS_INIT, .followers = 1 };
     int code = read_options(argc, argv, &s);
@@ -271,9 +325,11 @@ int tool_serve(int argc, char **argv) {
         return code;
     }
     cli_catch_signals();
-    code = lead(&s);
-    code = code == 0 ? start_followers(&s) : code;
-    code = code == 0 ? serve_ready(&s.cli, "leader", s.ids, s.n_ids, 1) : code;
-    code = code == 0 ? serve_until_end(&s.cli, s.ids, s.n_ids, NULL) : code;
-    return cli_end(&s.cli, code);
+    do {
+        code = run(&s);
+        if (code == 0 && is_another(&s)) {
+            code = begin_anew(&s);
+        }
+    } while (code == 0 && s.again);
+    return close_domain(&s, code);
 }

@@ -336,5 +336,7 @@ int bench_store_set(struct bench_store *s, const char *key, size_t key_len, cons
         return -1;
     }
     const char *line = next_line(s);
-    return line != NULL && strcmp(line, is_redis(s) ? "+OK" : "STORED") == 0 ? 0 : unexpected(s, line);
+    /* A memcached whose pages all belong to other sizes refuses a value: the next request for the key misses again. */
+    bool refused = line != NULL && !is_redis(s) && strcmp(line, "SERVER_ERROR out of memory storing object") == 0;
+    return refused || (line != NULL && strcmp(line, is_redis(s) ? "+OK" : "STORED") == 0) ? 0 : unexpected(s, line);
 }

@@ -18,6 +18,18 @@ struct derive_state {
     struct table_lengths len;
 };
 
+/* Is a key with this expiry there? If it may expire before the request is committed, the board says first that this is being decided. */
+static bool derive_is_there(const struct replica *r, uint64_t expiry, struct instant *when) {
+    if (instant_expired(when, expiry)) {
+        return false;
+    }
+    if (expiry != NEVER_EXPIRES && r->domain->seq.deciding == 0) {
+        seq_decide(r->domain, when->now);
+        when->now = clock_now(when->clock);
+    }
+    return !visible_expired(expiry, when->now);
+}
+
 static struct derive_state derive_in_table(const struct replica *r, const struct seq_request *q, size_t i,
                                            struct instant *when) {
     const struct tide_op *op = &q->ops[i];
@@ -27,7 +39,7 @@ static struct derive_state derive_in_table(const struct replica *r, const struct
         return s;
     }
     s.expiry = table_node_expiry(n, &s.len);
-    s.there = !instant_expired(when, s.expiry);
+    s.there = derive_is_there(r, s.expiry, when);
     s.value = table_node_key(n) + s.len.key;
     s.value_size = s.len.value;
     /* MO(node.fields): relaxed; the writer's own node. */

@@ -135,6 +135,7 @@ static void seq_flush(struct tide *d, struct seq_group *g) {
     KILL_POINT("seq.copied");
     ring_commit(&s->ring);
     KILL_POINT("seq.published");
+    seq_decided(d);
     g->owed = true;
     if (g->others) {
         seq_tell(d, g);
@@ -377,6 +378,9 @@ static int seq_look(struct tide *d, struct seq_group *g, struct seq_request *q) 
     const struct replica *r = d->seq.leader;
     struct instant when = { .clock = &d->log->clock };
     int error = 0;
+    if (q->more != NULL) {
+        derive_release(q); /* it was looked at before */
+    }
     if (seq_has_looks(q)) {
         seq_flush(d, g);
         error = derive_check_cas(r, q, &when);
@@ -459,44 +463,21 @@ static void seq_waits(void *domain, uint64_t since_ns) {
     }
 }
 
-/* Eviction has published entries since: nodes may have moved, and the clock went on. */
-static int seq_look_again(struct tide *d, struct seq_group *g, struct seq_request *q) {
-    derive_release(q);
-    return seq_look(d, g, q);
+/* Does it depend on what is there, or on the clock? */
+static bool seq_depends(const struct seq_request *q) {
+    return q->sweep == NULL && (q->more != NULL || seq_has_looks(q));
 }
 
-/* Take a request into the group, or answer it. Whatever can fail does so before the first frame is written. */
-static void seq_take(struct tide *d, struct seq_group *g, struct seq_request *q) {
+/*
+ * Find room for a request, and make its nodes. WAIT: memory waits for a grace period. What a request depends on is looked at here, each
+ * time, since entries were published, nodes moved, and the clock went on.
+ */
+static int seq_find_room(struct tide *d, struct seq_group *g, struct seq_request *q, enum arena_status *status) {
     struct sequencer *s = &d->seq;
-    if (s->leader == NULL) {
-        seq_answer(q, TIDE_ERR_NO_LEADER);
-        return;
-    }
-    if (__builtin_expect(table_is_damaged(&s->leader->writer.t), 0)) {
-        replica_stop_serving(s->leader);
-        seq_answer(q, seq_refuses(s->leader));
-        return;
-    }
-    if (__builtin_expect(d->fed, 0)) {
-        seq_flush(d, g); /* then the leader's replica knows which revision the log holds */
-        int error = seq_take_source(d, q);
-        if (error != 0) {
-            seq_answer(q, error);
-            return;
-        }
-    }
-    if (q->sweep != NULL) {
-        seq_flush(d, g);
-        if (!seq_find_expired(d, q)) {
-            seq_answer(q, 0);
-            return;
-        }
-    } else if (q->more != NULL || seq_has_looks(q)) {
-        int error = seq_look(d, g, q);
-        if (error != 0) {
-            seq_answer(q, error);
-            return;
-        }
+    bool depends = seq_depends(q);
+    int error = depends ? seq_look(d, g, q) : 0;
+    if (error != 0) {
+        return error;
     }
     if (g->ring_bytes + q->ring_bytes > ring_group_max(&d->ring)) {
         seq_flush(d, g);
@@ -506,31 +487,72 @@ static void seq_take(struct tide *d, struct seq_group *g, struct seq_request *q)
         seq_flush(d, g);
         room = seq_admits(s->leader, g, q);
     }
-    if (room != TABLE_YES && s->leader->writer.evict != NULL) {
-        room = seq_evict(d, g, q);
-        int error = room == TABLE_YES && q->more != NULL ? seq_look_again(d, g, q) : 0;
-        if (error != 0) {
-            seq_answer(q, error);
-            return;
+    while (room != TABLE_YES && s->leader->writer.evict != NULL) {
+        if ((room = seq_evict(d, g, q)) != TABLE_YES || !depends) {
+            break;
         }
+        error = seq_look(d, g, q);
+        if (error != 0) {
+            return error;
+        }
+        room = seq_admits(s->leader, g, q);
     }
     if (room != TABLE_YES) {
         atomic_fetch_add_explicit(&d->log->leader.refused_full, 1, memory_order_relaxed); /* MO(stats) */
-        seq_answer(q, TIDE_ERR_FULL);
-        return;
+        return TIDE_ERR_FULL;
     }
-    enum arena_status status = seq_make_nodes(s->leader, q);
-    if (status == ARENA_WAIT) {
+    *status = seq_make_nodes(s->leader, q);
+    return *status == ARENA_OK || *status == ARENA_WAIT ? 0 : TIDE_ERR_FULL;
+}
+
+/* May it be taken at all? */
+static int seq_begins(struct tide *d, struct seq_group *g, struct seq_request *q) {
+    struct sequencer *s = &d->seq;
+    if (s->leader == NULL) {
+        return TIDE_ERR_NO_LEADER;
+    }
+    if (__builtin_expect(table_is_damaged(&s->leader->writer.t), 0)) {
+        replica_stop_serving(s->leader);
+        return seq_refuses(s->leader);
+    }
+    if (__builtin_expect(d->fed, 0)) {
+        seq_flush(d, g); /* then the leader's replica knows which revision the log holds */
+        return seq_take_source(d, q);
+    }
+    return 0;
+}
+
+/* Whatever can fail does so here, before the first frame is written. */
+static int seq_settle(struct tide *d, struct seq_group *g, struct seq_request *q) {
+    struct sequencer *s = &d->seq;
+    enum arena_status status;
+    int error = seq_find_room(d, g, q, &status);
+    while (error == 0 && status == ARENA_WAIT) {
         seq_flush(d, g); /* a grace period can start only for entries that are published */
         if (g->owed) {
             seq_tell(d, g); /* followers need not wait for a section to end */
         }
-        do {
-            status = table_drain(&s->leader->writer) ? seq_make_nodes(s->leader, q) : ARENA_FULL;
-        } while (status == ARENA_WAIT);
+        seq_decided(d); /* nor readers for what is decided anew afterwards */
+        error = table_drain(&s->leader->writer) ? seq_find_room(d, g, q, &status) : TIDE_ERR_FULL;
     }
-    if (status != ARENA_OK) {
-        seq_answer(q, TIDE_ERR_FULL);
+    return error;
+}
+
+/* Take a request into the group, or answer it. */
+static void seq_take(struct tide *d, struct seq_group *g, struct seq_request *q) {
+    struct sequencer *s = &d->seq;
+    int error = seq_begins(d, g, q);
+    if (error == 0 && q->sweep != NULL) {
+        seq_flush(d, g);
+        if (!seq_find_expired(d, q)) {
+            seq_answer(q, 0);
+            return;
+        }
+    }
+    error = error != 0 ? error : seq_settle(d, g, q);
+    if (error != 0) {
+        seq_decided(d);
+        seq_answer(q, error);
         return;
     }
     seq_reserve(d, q->ring_bytes);
@@ -606,12 +628,19 @@ void seq_mend(struct tide *d) {
             atomic_store(&lead->leader, (int32_t)r->view.id);
             mended = true;
         }
+        if (atomic_load(&lead->deciding) != 0) { /* this thread has the turn, and decides nothing */
+            atomic_store(&lead->deciding, 0);
+            mended = true;
+        }
         if (mended) {
             tide_logf(d, TIDE_LOG_WARN, "another process changed words of the leader's board: written again");
             atomic_store(&lead->parked, 1);
         }
         replica_mend_board(r);
         agree_lead(r);
+        if (r->writer.evict != NULL) {
+            evict_collect_idle(&r->writer, d->log);
+        }
     }
     seq_run(d, NULL);
 }
@@ -706,6 +735,8 @@ void seq_lead(struct tide *d, struct replica *leader, uint32_t term, bool announ
     seq_take_over(s);
     ring_writer_init(&s->ring, &d->ring, leader->pos, leader->applied + 1, leader->last_ts, term);
     s->leader = leader;
+    s->deciding = 0;
+    atomic_store(&d->log->leader.deciding, 0); /* the leader before may have died over a decision, which is void then */
     agree_lead(leader);
     leader->writer.waits = seq_waits;
     leader->writer.waits_ctx = d;

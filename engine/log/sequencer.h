@@ -134,7 +134,8 @@ uint64_t seq_expire(struct tide *d, struct seq_sweep *sweep);
 /* Wait until the sweep's memory is its owner's alone. */
 void seq_end_sweep(struct tide *d, struct seq_sweep *sweep);
 
-/* Words of the leader's board that another process changed are written again. From time to time, by a thread of the leading process. */
+/* Words of the leader's board that another process changed are written again, and what readers noted is counted. Once a second, by a thread of
+ * the leading process. */
 void seq_mend(struct tide *d);
 
 /* Serve the queue, by this thread or by the one that has the turn now. */
@@ -184,6 +185,27 @@ static inline void seq_refine(struct tide *d) {
     if (__builtin_expect(s->ring.last_ts >= s->refine_ts, 0)) {
         clock_refine(&d->log->clock);
         s->refine_ts = s->ring.last_ts + 10000000;
+    }
+}
+
+/*
+ * A key is there by an instant, and will expire, and a request depends on it. The board says so before the clock is asked by which that
+ * is settled, and until the request's entries are committed: docs/design.md, *Time to live*, has the argument.
+ */
+static inline void seq_decide(struct tide *d, uint64_t since) {
+    d->seq.deciding = since;
+    /* MO(log.deciding): release, after the commits of earlier decisions; the fence behind it puts it before the clock. */
+    atomic_store_explicit(&d->log->leader.deciding, since, memory_order_release);
+    atomic_thread_fence(memory_order_seq_cst);
+    clock_barrier();
+}
+
+/* What was decided is committed, or dropped. */
+static inline void seq_decided(struct tide *d) {
+    if (__builtin_expect(d->seq.deciding != 0, 0)) {
+        d->seq.deciding = 0;
+        /* MO(log.deciding): release; pairs with board_deciding(). */
+        atomic_store_explicit(&d->log->leader.deciding, 0, memory_order_release);
     }
 }
 

@@ -87,7 +87,7 @@ static __attribute__((noinline)) int get_rest(struct tide_reader *r, const void 
     struct instant when = { .clock = &r->log->clock };
     int result = read_value(t, r->found, &when, buf, buf_size, &found);
     if (__builtin_expect(result == READ_EXPIRED, 0)) {
-        result = board_commit(r->log) <= r->fence ? TIDE_ERR_NOT_FOUND : READ_STUCK; /* read again: read_hides() */
+        result = read_is_settled(r, r->fence, &when) ? TIDE_ERR_NOT_FOUND : READ_STUCK; /* read again: read_hides() */
     }
     if (__builtin_expect(result == READ_STUCK, 0)) {
         reader_count_keys(r, 0); /* the read is counted again, with its key */

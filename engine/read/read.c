@@ -5,7 +5,11 @@
 #include "engine/replica/source.h"
 #include "engine/read/answer.h"
 #include "engine/read/read.h"
+#include "engine/table/cancel.h"
+#include "engine/table/kill.h"
 #include "shm/bytes.h"
+#include "shm/member.h"
+#include "shm/nap.h"
 #include "shm/park.h"
 
 /*
@@ -148,6 +152,7 @@ static int read_foreign(struct verdict *v, struct instant *when, uint64_t hash, 
         if (!read_newer(v)) {
             return READ_MOVED;
         }
+        instant_renew(when);
         switch (foreign_find(replica, epoch, v->index, when, hash, key, key_len, buf, buf_size, out)) {
         case FOREIGN_OK:
             return 0;
@@ -182,6 +187,74 @@ int read_elsewhere(struct tide_reader *r, const struct tide_bound *bound, struct
     return reader_pick(r, bound, v);
 }
 
+bool read_hides(const struct tide_reader *r, const struct tide_bound *bound, struct verdict *v, struct instant *when) {
+    if (v->staleness_ns != 0) {
+        return true;
+    }
+    if (!when->early) {
+        return read_is_settled(r, v->index, when);
+    }
+    if (when->doubt != 0 && when->latest > when->doubt) { /* complete up to the instant at which the leader began */
+        v->staleness_ns = clock_now(when->clock) - when->doubt;
+        v->breach = v->staleness_ns > bound->max_staleness_ns;
+        v->reason = v->breach ? TIDE_REASON_STALE_BY_CHOICE : TIDE_REASON_WITHIN_BOUND;
+    }
+    return true;
+}
+
+#define READ_DECISION_SPINS 200u
+#define READ_DECISION_NAP_NS 20000u
+#define READ_DECISION_LOOKS 16u      /* naps between two looks whether the leader lives */
+#define READ_DECISION_NS 1000000000u /* a live leader decides within microseconds */
+
+/* The leader does not go on. True: go on waiting. Else *error says what the read answers, or *when what is in doubt. */
+static bool read_waits_on(struct tide_reader *r, const struct tide_bound *bound, struct verdict *v,
+                          struct instant *when, uint64_t since, uint32_t naps, int *error) {
+    struct tide *d = r->domain;
+    uint64_t now = clock_monotonic_ns();
+    r->since = r->since != 0 ? r->since : now;
+    bool leads = bound->fallback == TIDE_FALLBACK_LEADER, waits = leads || bound->fallback == TIDE_FALLBACK_WAIT;
+    uint64_t until = clock_after(r->since, bound->wait_ns);
+    until = leads ? clock_after(until, READ_DECISION_NS) : until;
+    if (atomic_load(&d->closed) != 0) {
+        return false; /* reader_pick() says so */
+    }
+    if (naps % READ_DECISION_LOOKS == 0 && !atomic_load(&d->seq.here) && !member_led_elsewhere(d->segment.fd)) {
+        return false; /* nobody leads: what a dead leader was deciding is void, and who leads next decides by a later clock */
+    }
+    if (waits && now < until) {
+        park_nap(READ_DECISION_NAP_NS);
+        return true;
+    }
+    uint64_t staleness_ns = clock_now(when->clock) - since;
+    v->staleness_ns = staleness_ns;
+    v->waited_ns = now - r->since;
+    if (staleness_ns <= bound->max_staleness_ns || bound->fallback == TIDE_FALLBACK_STALE) {
+        when->doubt = since;
+    } else {
+        *error = waits ? TIDE_ERR_TIMEOUT : TIDE_ERR_REFUSED;
+    }
+    return false;
+}
+
+int read_later(struct tide_reader *r, const struct tide_bound *bound, struct verdict *v, struct instant *when) {
+    CANCEL_HOLD_OFF();
+    rcu_exit(); /* the leader may wait for sections to end */
+    KILL_POINT("read.later");
+    int error = 0;
+    uint64_t since;
+    when->early = true;
+    when->latest = UINT64_MAX; /* whatever the next try finds */
+    for (uint32_t rounds = 0; (since = read_undecided(r, when)) != 0; rounds++) {
+        if (rounds < READ_DECISION_SPINS) {
+            park_relax();
+        } else if (!read_waits_on(r, bound, v, when, since, rounds - READ_DECISION_SPINS, &error)) {
+            break;
+        }
+    }
+    return error != 0 ? error : reader_pick(r, bound, v);
+}
+
 /* The read is over. Replicas that were stuck may serve the next read. */
 static void read_pardon(struct tide_reader *r) {
     r->avoid = 0;
@@ -194,6 +267,7 @@ static int read_find(struct verdict *v, struct instant *when, const void *key, s
     const struct table *t = &v->replica->table;
     uint64_t hash = table_hash(t, key, key_len);
     *out = (struct found){ 0 };
+    instant_renew(when);
     return v->replica->foreign ? read_foreign(v, when, hash, key, key_len, buf, buf_size, out)
                                : read_value(t, table_find(t, hash, key, key_len, v->index), when, buf, buf_size, out);
 }
@@ -208,13 +282,13 @@ static int read_get_slow(struct tide_reader *r, const struct tide_bound *bound, 
         if (result == READ_AGAIN) {
             result = read_find(v, when, key, key_len, buf, buf_size, &value);
         }
-        if (result == READ_EXPIRED) {
-            result = read_hides(r, v, when) ? TIDE_ERR_NOT_FOUND : READ_MOVED;
+        if (result == READ_EXPIRED && read_hides(r, bound, v, when)) {
+            result = TIDE_ERR_NOT_FOUND;
         }
-        if (result != READ_STUCK && result != READ_MOVED) {
-            break;
+        if (result != READ_STUCK && result != READ_MOVED && result != READ_EXPIRED) {
+            break; /* a value that expires between `now` and `until` was there when it was written, or at `now` */
         }
-        int error = read_elsewhere(r, bound, v, result);
+        int error = result == READ_EXPIRED ? read_later(r, bound, v, when) : read_elsewhere(r, bound, v, result);
         if (error != 0) {
             read_pardon(r);
             return read_refuse(r, error, v, a);
@@ -430,6 +504,7 @@ static int read_many_foreign(struct verdict *v, struct tide_mget_item *items, si
         if (!read_newer(v)) {
             return READ_MOVED;
         }
+        instant_renew(when);
         enum foreign_status status = FOREIGN_OK;
         for (size_t i = 0; i < n && status == FOREIGN_OK; i += MGET_STRIDE) {
             status = read_some_foreign(v, epoch, items + i, n - i < MGET_STRIDE ? n - i : MGET_STRIDE, when);
@@ -444,9 +519,9 @@ static int read_many_foreign(struct verdict *v, struct tide_mget_item *items, si
     return READ_STUCK;
 }
 
-/* 0, or an error with no section open. */
-static int read_all(struct tide_reader *r, const struct tide_bound *bound, struct verdict *v,
-                    struct tide_mget_item *items, size_t n, struct instant *when) {
+/* Look all items up. 0, or an error with no section open. */
+static int read_all_once(struct tide_reader *r, const struct tide_bound *bound, struct verdict *v,
+                         struct tide_mget_item *items, size_t n, struct instant *when) {
     int why;
     while (v->replica->foreign && (why = read_many_foreign(v, items, n, when)) != 0) {
         int error = read_elsewhere(r, bound, v, why);
@@ -454,18 +529,43 @@ static int read_all(struct tide_reader *r, const struct tide_bound *bound, struc
             return error;
         }
     }
+    if (!v->replica->foreign) {
+        instant_renew(when);
+    }
     for (size_t i = 0; i < n && !v->replica->foreign; i += MGET_STRIDE) {
         read_many(&v->replica->table, items + i, n - i < MGET_STRIDE ? n - i : MGET_STRIDE, v->index, when);
     }
     if (__builtin_expect(!v->replica->foreign && table_is_damaged(&v->replica->table), 0)) {
         int error = read_elsewhere(r, bound, v, READ_STUCK);
-        return error != 0 ? error : read_all(r, bound, v, items, n, when); /* with one replica less each time */
-    }
-    if (__builtin_expect(when->hid, 0) && !read_hides(r, v, when)) {
-        int error = read_elsewhere(r, bound, v, READ_MOVED);
-        return error != 0 ? error : read_all(r, bound, v, items, n, when); /* once */
+        return error != 0 ? error : read_all_once(r, bound, v, items, n, when); /* with one replica less each time */
     }
     return 0;
+}
+
+#define READ_UNCLEAR_TRIES 1000u /* each meets a key that expires in the very moment */
+
+/* The same, until all of it is of one instant. */
+static int read_all(struct tide_reader *r, const struct tide_bound *bound, struct verdict *v,
+                    struct tide_mget_item *items, size_t n, struct instant *when) {
+    int error = read_all_once(r, bound, v, items, n, when);
+    for (uint32_t tries = 0; __builtin_expect(error == 0 && (when->hid || when->unclear), 0); tries++) {
+        KILL_POINT("read.looked");
+        if (!when->unclear && read_hides(r, bound, v, when)) {
+            break;
+        }
+        if (tries == READ_UNCLEAR_TRIES) {
+            rcu_exit();
+            return TIDE_ERR_REFUSED;
+        }
+        if (when->unclear) { /* begin anew */
+            *when = (struct instant){ .clock = when->clock };
+            error = read_elsewhere(r, bound, v, READ_MOVED);
+        } else {
+            error = read_later(r, bound, v, when);
+        }
+        error = error != 0 ? error : read_all_once(r, bound, v, items, n, when);
+    }
+    return error;
 }
 
 /* The keys of a read of many. */

@@ -18,18 +18,33 @@ static inline bool read_key_valid(const void *key, size_t key_len) {
 #define READ_EXPIRED 3 /* the key is absent, if read_hides() says so */
 #define READ_AGAIN 4
 
-/*
- * Something was found expired at index v->index, by a clock that was asked after that index was loaded. Meanwhile another write may
- * have given it a longer life; then it was never absent, and a linearizable read must not say so. True: nothing was committed
- * meanwhile, or the read need not be linearizable, or the clock was asked before the index was loaded. False: read again, by this
- * instant; `when` is changed so that the next read's index comes after it.
- */
-static inline bool read_hides(const struct tide_reader *r, const struct verdict *v, struct instant *when) {
-    bool good = when->early || v->staleness_ns != 0 || board_commit(r->log) <= v->index;
-    when->early = true;
-    when->hid = false;
-    return good;
+/* Since when the leader decides whether a key is there that has expired by `now`; 0: it does not. The clock was read before. */
+static inline uint64_t read_undecided(const struct tide_reader *r, const struct instant *when) {
+    clock_barrier();
+    uint64_t since = board_deciding(r->log);
+    return since < when->now && since < when->latest ? since : 0;
 }
+
+/*
+ * Something was found expired at `index`, by a clock that was asked after that index was loaded. Meanwhile another write may have given it
+ * a longer life, or the leader may be about to commit one that found it there; then it was never absent. True: neither is so. In this order: a
+ * word that is 0 again stands behind its commit (tests/models/expiry.pml).
+ */
+static inline bool read_is_settled(const struct tide_reader *r, uint64_t index, const struct instant *when) {
+    return read_undecided(r, when) == 0 && board_commit(r->log) <= index;
+}
+
+/*
+ * May a read say that what it found expired is absent? A read that need not be linearizable may, and one whose instant is of before
+ * its index (read_later()). False: call read_later().
+ */
+bool read_hides(const struct tide_reader *r, const struct tide_bound *bound, struct verdict *v, struct instant *when);
+
+/*
+ * Leave the section, wait until the leader has decided, and pick again, by the same instant: then the index is of a later moment. 0: a
+ * section is open. An error, or *when says what is still in doubt: the leader does not go on.
+ */
+int read_later(struct tide_reader *r, const struct tide_bound *bound, struct verdict *v, struct instant *when);
 
 /* Copy a found value. READ_STUCK: the table is damaged, and what was found or not found says nothing. */
 static inline int read_value(const struct table *t, const struct table_node *n, struct instant *when, void *buf,

@@ -114,7 +114,6 @@ static void reader_begin_counts(struct tide_reader *r) {
     }
     if (r->domain->words.evict != EVICT_NONE) {
         r->noted = r->counts;
-        r->touches = atomic_load_explicit(&r->noted->touches, memory_order_relaxed); /* MO(reader.touches): ours now */
     }
     for (uint32_t i = 0; i < LAYOUT_REPLICAS * LAYOUT_REASONS; i++) {
         /* MO(stats): relaxed; the slot is ours now. */

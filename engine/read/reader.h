@@ -42,7 +42,6 @@ struct tide_reader {
     const struct table_node *found;      /* used within one get: engine/read/get.c */
     uint64_t leases[READER_LEASE_WORDS]; /* bit k: this reader holds the lease in slot k: engine/make/hold.h */
     struct reader_slot *noted;           /* a domain that evicts: where this reader notes what it finds; else NULL */
-    uint32_t touches;                    /* how much it has */
 };
 
 /* The calling thread's number. No two threads ever have the same number, so a reader that an ended thread left belongs
@@ -97,10 +96,11 @@ static inline void reader_count(struct tide_reader *r, uint32_t replica, uint32_
 /* A key was found: where the domain evicts, the leader hears of it now and then (engine/table/evict.h). Nobody else writes to those lines. */
 static inline void reader_touch(struct tide_reader *r, uint64_t hash) {
     if (__builtin_expect(r->noted != NULL, 0)) {
-        uint32_t n = r->touches++;
-        /* MO(reader.touches): the hash (relaxed) before its number (release). */
-        atomic_store_explicit(&r->noted->touched[n % LAYOUT_TOUCHES], hash, memory_order_relaxed);
-        atomic_store_explicit(&r->noted->touches, n + 1, memory_order_release); /* MO(reader.touches) */
+        struct reader_slot *noted = r->noted;
+        /* MO(reader.touches): the hash (relaxed) before its number (release); relaxed load: the reader's own word. */
+        uint32_t n = atomic_load_explicit(&noted->touches, memory_order_relaxed);
+        atomic_store_explicit(&noted->touched[n % LAYOUT_TOUCHES], hash, memory_order_relaxed);
+        atomic_store_explicit(&noted->touches, n + 1, memory_order_release); /* MO(reader.touches) */
     }
 }
 

@@ -8,23 +8,52 @@
 #include "engine/table/kill.h"
 #include "engine/read/read.h"
 
+#define SECTION_TRIES 200u
+
+/*
+ * Choose the section's instant, as if something had expired by it: that is found out later. False: something was committed since the index
+ * was loaded, or the leader is deciding; try again. After so many tries the section takes a later index with the last try's instant, and
+ * says LOST where a key is met that may be there or not.
+ */
+static bool section_settles(const struct tide_reader *r, const struct verdict *v, uint32_t tries,
+                            struct instant *when) {
+    when->clock = &r->log->clock;
+    when->latest = UINT64_MAX;
+    bool last = v->staleness_ns == 0 && tries > SECTION_TRIES && when->now != 0;
+    if (last) {
+        when->early = true;
+        when->until = clock_now(when->clock);
+    } else {
+        when->now = clock_now(when->clock);
+        if (v->staleness_ns == 0 && !read_is_settled(r, v->index, when)) {
+            when->doubt = read_undecided(r, when);
+            return false;
+        }
+        when->doubt = 0;
+    }
+    when->latest = 0;
+    return true;
+}
+
+/* Has a lookup met a version that may be there or not? */
+static inline bool section_is_lost(const struct tide_reader *r) {
+    const struct instant *when = &r->section_when;
+    return __builtin_expect(when->unclear || (when->doubt != 0 && when->latest > when->doubt), 0);
+}
+
 int tide_section_begin(struct tide_reader *r, const struct tide_bound *bound, struct tide_answer *a) {
     struct verdict v;
     struct tide_bound room;
     bound = read_bound(bound, &room);
     int error = read_begin(r, bound, a, &v);
-    struct instant when = { .hid = true };
-    bool moved = true;
-    while (error == 0 && moved) {
+    struct instant when = { 0 };
+    bool again = true;
+    for (uint32_t tries = 0; error == 0 && again; tries++) {
         /* load the epoch before the index, or a miss could not be believed */
         r->section_epoch = v.replica->foreign ? foreign_epoch(&v.replica->table) : 0;
-        moved = v.replica->foreign && !read_newer(&v);
-        if (!moved && when.now == 0) {
-            when.clock = &r->log->clock;
-            when.now = clock_now(when.clock);
-            moved = !read_hides(r, &v, &when); /* as if something had expired: that is found out later */
-        }
-        error = moved ? read_elsewhere(r, bound, &v, READ_MOVED) : 0;
+        bool moved = v.replica->foreign && !read_newer(&v);
+        again = moved || !section_settles(r, &v, tries, &when);
+        error = again ? read_elsewhere(r, bound, &v, READ_MOVED) : 0;
     }
     if (error != 0) {
         return read_refuse(r, error, &v, a);
@@ -73,7 +102,7 @@ static int section_read_foreign(struct tide_reader *r, const void *key, size_t k
     uint64_t hash = table_hash(&r->section->table, key, key_len);
     enum foreign_status status = foreign_find(r->section, r->section_epoch, r->section_index, &r->section_when, hash,
                                               key, key_len, buf, buf_size, &value);
-    if (status == FOREIGN_LOST || status == FOREIGN_STUCK) {
+    if (status == FOREIGN_LOST || status == FOREIGN_STUCK || section_is_lost(r)) {
         return TIDE_ERR_LOST;
     }
     if (status == FOREIGN_NONE || status == FOREIGN_EXPIRED) {
@@ -103,6 +132,9 @@ static int section_get(struct tide_reader *r, const void *key, size_t key_len, v
     error = read_value(&r->section->table, n, &r->section_when, buf, buf_size, &found);
     if (error == READ_STUCK) {
         return read_damaged(r->section, TIDE_ERR_LOST);
+    }
+    if (section_is_lost(r)) {
+        return TIDE_ERR_LOST;
     }
     if (error == READ_EXPIRED) {
         return TIDE_ERR_NOT_FOUND;
@@ -145,8 +177,9 @@ static int section_peek(struct tide_reader *r, const void *key, size_t key_len, 
     if (n == NULL || !table_lengths_of(&r->section->table, n, &len)) {
         return read_damaged(r->section, TIDE_ERR_LOST);
     }
-    if (instant_expired(&r->section_when, table_node_expiry(n, &len))) {
-        return TIDE_ERR_NOT_FOUND;
+    bool expired = instant_expired(&r->section_when, table_node_expiry(n, &len));
+    if (expired || section_is_lost(r)) {
+        return section_is_lost(r) ? TIDE_ERR_LOST : TIDE_ERR_NOT_FOUND;
     }
     if (r->noted != NULL) {
         reader_touch(r, table_hash(&r->section->table, key, key_len));
@@ -223,6 +256,9 @@ int tide_section_visit(struct tide_reader *r, tide_entry_fn *fn, void *ctx) {
         result = visit_bucket(scan.v, scan.bucket, scan.buckets, r->section_index, &scratch, section_scan_node, &scan);
     }
     free(scratch.bytes);
+    if (result == 0 && section_is_lost(r)) {
+        return TIDE_ERR_LOST;
+    }
     return scan.v->foreign ? section_scanned(r, result) : section_scanned_own(r, result);
 }
 

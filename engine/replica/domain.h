@@ -89,6 +89,7 @@ struct sequencer {
     alignas(LAYOUT_PAIR) struct replica *leader;
     struct ring_writer ring;
     uint64_t refine_ts; /* refine the clock from this stamp on */
+    uint64_t deciding;  /* as on the board */
     /* The lane thread sleeps until this instant. Whoever adds what expires before rouses it and sets this to 0. 0: no need. */
     _Atomic uint64_t alarm;
     bool waits_told; /* that writes wait for a section, this time */

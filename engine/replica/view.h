@@ -6,12 +6,20 @@
 #include "engine/replica/domain.h"
 #include "shm/clock.h"
 
-/* The instant that a read decides by whether a version has expired. The clock is asked when the first version with an expiry is met. */
+/*
+ * The instant that a read decides by whether a version has expired. The clock is asked when the first version with an expiry is met.
+ * A read that looks again keeps its instant; then its index is of a later moment than that. What expires between the two may be there or not.
+ */
 struct instant {
     const struct clock_line *clock;
-    uint64_t now; /* 0: not asked yet */
+    uint64_t now;    /* 0: not asked yet */
+    uint64_t until;  /* early: after the read's index was loaded; 0: not asked yet */
+    uint64_t latest; /* the latest expiry of all that was found expired */
+    uint64_t
+        doubt; /* what expired after this may be there: the leader has been deciding since, and is not waited for; 0: none */
     bool early;   /* it was asked before the read's index was loaded */
     bool hid;     /* something was found expired by it */
+    bool unclear; /* something expired between `now` and `until` */
 };
 
 static inline uint64_t instant_now(struct instant *i) {
@@ -26,9 +34,23 @@ static inline bool instant_expired(struct instant *i, uint64_t expiry) {
     if (__builtin_expect(expiry == NEVER_EXPIRES, 1)) {
         return false;
     }
-    bool expired = visible_expired(expiry, instant_now(i));
-    i->hid |= expired;
-    return expired;
+    if (visible_expired(expiry, instant_now(i))) {
+        i->hid = true;
+        i->latest = expiry > i->latest ? expiry : i->latest;
+        return true;
+    }
+    if (__builtin_expect(i->early, 0)) {
+        i->until = i->until != 0 ? i->until : clock_now(i->clock);
+        i->unclear |= visible_expired(expiry, i->until);
+    }
+    return false;
+}
+
+/* The read has another index now, and finds everything anew. */
+static inline void instant_renew(struct instant *i) {
+    i->now = i->early ? i->now : 0;
+    i->until = i->latest = 0;
+    i->hid = i->unclear = false;
 }
 
 /* What is left of the life of a version that has not expired. */

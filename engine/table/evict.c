@@ -444,6 +444,11 @@ void evict_collect(struct table_writer *w, const struct log_segment *log) {
     }
 }
 
+void evict_collect_idle(struct table_writer *w, const struct log_segment *log) {
+    evict_of(w)->rounds = 0; /* a look at all readers */
+    evict_collect(w, log);
+}
+
 /* ---- after a copy ------------------------------------------------------------------------------------------------------ */
 
 struct evict_age {

@@ -74,6 +74,9 @@ void evict_follow(struct table_writer *w, uint64_t hash, bool small);
 /* Count what readers noted since. */
 void evict_collect(struct table_writer *w, const struct log_segment *log);
 
+/* The same where nothing may have been evicted for long. Called once a second. */
+void evict_collect_idle(struct table_writer *w, const struct log_segment *log);
+
 /* After the table was filled by copying, in no order: queues as if the keys had come in the order of their last writes. 0, or -1: there is no memory,
  * and the order is left as it is. */
 int evict_settle(struct table_writer *w);

@@ -281,6 +281,10 @@ struct etcd_false *etcd_false_start(etcd_false_fn *answer, void *ctx, unsigned *
     return f;
 }
 
+void etcd_false_deafen(struct etcd_false *f) {
+    shutdown(f->fd, SHUT_RDWR);
+}
+
 void etcd_false_stop(struct etcd_false *f) {
     shutdown(f->fd, SHUT_RDWR);
     pthread_join(f->thread, NULL);

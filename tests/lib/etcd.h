@@ -49,6 +49,7 @@ struct etcd_false;
 typedef bool etcd_false_fn(void *ctx, int fd, unsigned turn, const char *path, const char *body);
 struct etcd_false *etcd_false_start(etcd_false_fn *answer, void *ctx, unsigned *port);
 void etcd_false_stop(struct etcd_false *f);
+void etcd_false_deafen(struct etcd_false *f); /* no more connections: they are refused */
 /* A whole answer with this status and text. */
 void etcd_false_say(int fd, int status, const char *text);
 /* The head of an answer that comes in chunks, and a chunk. */

@@ -170,12 +170,12 @@ void book_open(struct book *b, const char *url, uint64_t revision, const struct 
     memset(b, 0, sizeof(*b));
     pthread_mutex_init(&b->lock, NULL);
     assert_int_equal(etcd_address_read(&o.address, url, why, sizeof(why)), 0);
-    o.sink = (struct etcd_sink){ b,      identify, snapshot_begin, snapshot_keys, snapshot_end,
-                                 append, probe,    complete,       restored,      say };
+    o.sink = (struct etcd_sink){ b,     identify, snapshot_begin, snapshot_keys, snapshot_end, append,
+                                 probe, complete, restored,       say,           NULL };
     b->client = etcd_client_open(&o, &cannot);
     assert_non_null(b->client);
     b->revision = revision;
-    etcd_client_follow(b->client, revision);
+    etcd_client_follow(b->client, revision, false);
     assert_int_equal(pthread_create(&b->thread, NULL, run, b->client), 0);
 }
 

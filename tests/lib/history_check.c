@@ -80,6 +80,9 @@ static bool minimise_needs(const struct history_op *r, const struct history_op *
     if (r->key != w->key || w->kind == HISTORY_GET || w->outcome > HISTORY_PENDING) {
         return false;
     }
+    if (w->outcome == HISTORY_PENDING && w->ttl_ns != 0) {
+        return true; /* it may explain that something is not there, or still there */
+    }
     if (w->kind == HISTORY_TOUCH) { /* it moved the version, or kept the value alive */
         return r->kind == HISTORY_GET ? r->version == w->index || w->index == 0 : r->kind != HISTORY_DELETE;
     }

@@ -149,12 +149,43 @@ static bool order_is_put(const struct order *o, const struct order_write *w) {
     return w != NULL && o->h->ops[w->op].kind != HISTORY_DELETE;
 }
 
+static uint64_t order_after(uint64_t ns, uint64_t ttl_ns) {
+    return ns == HISTORY_NEVER || ttl_ns > HISTORY_NEVER - ns ? HISTORY_NEVER : ns + ttl_ns;
+}
+
+/* A write with a life that was never answered, and whose version nobody saw: it may have been done, and be over by then. */
+static bool order_unseen_life(const struct order *o, uint32_t key, uint64_t until_ns) {
+    for (size_t i = 0; i < o->h->n; i++) {
+        const struct history_op *p = &o->h->ops[i];
+        if (p->outcome == HISTORY_PENDING && p->kind != HISTORY_GET && p->key == key && p->index == 0 &&
+            p->ttl_ns != 0 && order_after(p->call_ns, p->ttl_ns) <= until_ns) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A touch or a put that was never answered, and whose version nobody saw: it may have given the key another life. */
+static bool order_unseen_touch(const struct order *o, const struct history_op *op) {
+    for (size_t i = 0; i < o->h->n; i++) {
+        const struct history_op *p = &o->h->ops[i];
+        if (p->outcome == HISTORY_PENDING && p->kind != HISTORY_GET && p->kind != HISTORY_DELETE && p->key == op->key &&
+            p->index == 0 && p->call_ns <= op->ret_ns) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /*
  * The key was not there at `index`, though the last write that is known of was a put. Its life may have been over by then; or it was
  * evicted; else a pending delete must explain it.
  */
 static void order_absent(struct order *o, struct order_write *w, uint64_t index, size_t seen_by) {
     uint64_t ret_ns = o->h->ops[seen_by].ret_ns;
+    if (order_unseen_life(o, o->h->ops[seen_by].key, ret_ns)) {
+        return;
+    }
     if (w->early_ns <= ret_ns) {
         if (ret_ns < w->gone_ns) {
             w->gone_ns = ret_ns;
@@ -165,10 +196,6 @@ static void order_absent(struct order *o, struct order_write *w, uint64_t index,
         w->absent_from = index;
         w->absent_seen_by = seen_by;
     }
-}
-
-static uint64_t order_after(uint64_t ns, uint64_t ttl_ns) {
-    return ns == HISTORY_NEVER || ttl_ns > HISTORY_NEVER - ns ? HISTORY_NEVER : ns + ttl_ns;
 }
 
 /* Which of the pending touches of a key it was that moved a version is not known: the life may be counted from the first of them. */
@@ -227,7 +254,8 @@ static bool order_check_writes(struct order *o) {
         /* The condition of a cas in a batch is about what stood before the batch. */
         struct order_write *before = order_last(o, op->key, o->writes[i].index - op->batch_at - 1);
         bool nothing = op->kind == HISTORY_ADD ? op->expected_value == 0 : op->kind == HISTORY_CAS && op->expected == 0;
-        if (!nothing && before != NULL && before->late_ns < op->call_ns) {
+        bool sure = op->kind == HISTORY_CAS || !order_unseen_touch(o, op);
+        if (!nothing && before != NULL && before->late_ns < op->call_ns && sure) {
             return order_fault(o, HISTORY_LATE, before->op, o->writes[i].op);
         }
         if (nothing && order_is_put(o, before)) {
@@ -291,7 +319,8 @@ static bool order_check_values(struct order *o) {
 static bool order_may_be_deleted(const struct order *o, uint32_t key) {
     for (size_t i = 0; i < o->h->n; i++) {
         const struct history_op *d = &o->h->ops[i];
-        if (d->kind == HISTORY_DELETE && d->outcome == HISTORY_PENDING && d->index == 0 && d->key == key) {
+        bool ends = d->kind == HISTORY_DELETE || (d->kind != HISTORY_GET && d->ttl_ns != 0);
+        if (ends && d->outcome == HISTORY_PENDING && d->index == 0 && d->key == key) {
             return true;
         }
     }

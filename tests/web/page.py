@@ -237,8 +237,7 @@ def contrast(page, dark):
 
 def narrow(page, width):
     page.view(width, 700)
-    time.sleep(0.5)
-    check(page.ask("document.documentElement.scrollWidth") <= width, f"at {width} px the page is wider")
+    page.wait(f"a page that is no wider than {width} px", f"document.documentElement.clientWidth === {width} && document.documentElement.scrollWidth <= {width}")
 
 
 def pictures(page):
@@ -340,10 +339,18 @@ def run(page):
     tide("rm", "d")
     says(page, "there is no such domain")
     check(page.ask("document.title").startswith("✕ not there"), "the title does not say that it is gone")
-    begin(*SERVE)
+    begin(TIDE, "serve", "d", "--followers", "13", "--ring", "64K", "--table", "256K")
     page.wait("the domain is back", "document.getElementById('banner').hidden && document.getElementById('state').textContent.includes('alive')")
     tide("put", "d", "again", "v", "--timeout", "20s")
     page.wait("its new entry", "document.getElementById('log').textContent.includes('again')")
+    rows = "document.querySelectorAll('#replicas tbody tr').length"
+    check(page.ask(rows) == 12, "14 replicas are not shown as 12 and a button")
+    page.ask("document.querySelector('#replicas-more .more').focus()")
+    looks = page.ask("Number(document.body.dataset.looks)")
+    page.wait("two more looks", f"Number(document.body.dataset.looks) > {looks + 1}")
+    check(page.ask("document.activeElement.className") == "more", "a look takes the focus from a button")
+    page.press("Enter")
+    check(page.ask(rows) == 14, "the button does not show all")
     # And to the server.
     port = re.search(r":(\d+)/", url).group(1)
     end(web)

@@ -98,8 +98,11 @@ bool dump_file_open(struct dump_file *f, const char *what) {
             return true;
         }
         struct dump_file first = *f;
-        if (names_part(what) && try_segment(f, "tidemark.%s", what)) {
-            return true;
+        if (names_part(what)) {
+            bool opened = try_segment(f, "tidemark.%s", what);
+            if (opened || !f->is_missing) { /* it is there, and cannot be opened */
+                return opened;
+            }
         }
         if (access(what, F_OK) != 0) { /* most likely a domain was meant: report that one */
             *f = first;

@@ -22,6 +22,7 @@ struct walk {
     bool ages; /* the clock is known */
     struct clock_line clock;
     uint64_t newest;
+    uint64_t links_left, bytes_left; /* a table in which each bucket and each node stands once needs no more */
     bool no_memory;
 };
 
@@ -52,8 +53,11 @@ static bool take_node(struct walk *w, uint32_t slot) {
     }
     uint32_t value_len = node.value_len & ~NODE_EXPIRES, extra = node.value_len & NODE_EXPIRES ? EXPIRY_BYTES : 0;
     uint64_t size = (uint64_t)node.key_len + value_len + extra, expiry = 0;
-    if (node.index == 0 || node.key_len == 0 || size > end - off - sizeof(node) ||
-        !read_payload(w, off + sizeof(node), (size_t)size) || crc32c(0, w->bytes, (size_t)size) != node.crc) {
+    if (node.index == 0 || node.key_len == 0 || size > end - off - sizeof(node) || size > w->bytes_left) {
+        return false;
+    }
+    w->bytes_left -= size;
+    if (!read_payload(w, off + sizeof(node), (size_t)size) || crc32c(0, w->bytes, (size_t)size) != node.crc) {
         return false;
     }
     memcpy(&expiry, w->bytes + node.key_len + value_len, extra);
@@ -70,7 +74,8 @@ static bool take_node(struct walk *w, uint32_t slot) {
 }
 
 /* A bucket and those behind it. */
-static void take_chain(struct walk *w, struct table_bucket bucket) {
+static void take_chain(struct walk *w, const struct table_bucket *first) {
+    struct table_bucket bucket = *first;
     for (uint32_t links = 0; !w->no_memory; links++) {
         for (uint32_t i = 0; i < TABLE_SLOTS; i++) {
             uint8_t tag = (uint8_t)(bucket.tags[i / 8] >> (i % 8 * 8));
@@ -82,11 +87,13 @@ static void take_chain(struct walk *w, struct table_bucket bucket) {
         if (off == 0) {
             return;
         }
-        if (links == CHAIN_MOST || off < w->seg->buckets_off || off > w->seg->pages_off - sizeof(bucket) ||
-            !dump_file_read(&w->f, off, &bucket, sizeof(bucket))) {
+        bool can_be = links < CHAIN_MOST && w->links_left > 0 && off >= w->seg->buckets_off &&
+                      off <= w->seg->pages_off - sizeof(bucket);
+        if (!can_be || !dump_file_read(&w->f, off, &bucket, sizeof(bucket))) {
             w->n->damaged++;
             return;
         }
+        w->links_left--;
     }
 }
 
@@ -98,7 +105,7 @@ static bool walk_buckets(struct walk *w) {
         uint64_t n = w->seg->buckets - at < BUCKETS_AT_ONCE ? w->seg->buckets - at : BUCKETS_AT_ONCE;
         read = dump_file_read(&w->f, w->seg->buckets_off + at * sizeof(*some), some, (size_t)n * sizeof(*some));
         for (uint64_t i = 0; read && i < n && !w->no_memory; i++) {
-            take_chain(w, some[i]);
+            take_chain(w, &some[i]);
         }
     }
     free(some);
@@ -128,6 +135,8 @@ static enum tool_code read_open(struct walk *w, struct dump_table *t, char *why,
         return dump_is_other_version(&t->seg.header) || !t->understood ? TOOL_FAILED : TOOL_NO;
     }
     w->seg = &t->seg;
+    w->links_left = (t->seg.pages_off - t->seg.buckets_off) / sizeof(struct table_bucket);
+    w->bytes_left = t->seg.nodes_end - t->seg.pages_off;
     n->incarnation = t->seg.header.incarnation;
     n->replica = t->seg.header.replica;
     memcpy(n->name, t->seg.header.name, sizeof(n->name));

@@ -10,8 +10,7 @@
 #include "tools/dump/print.h"
 #include "tools/dump/ring.h"
 
-#define WALK_BYTES (UINT64_C(2) << 20)   /* of the ring, in one look */
-#define FIRST_BYTES (UINT64_C(16) << 10) /* the first look goes back so far, where there is so much */
+#define WALK_BYTES (UINT64_C(2) << 20) /* of the ring, in one look */
 
 /* Where a frame starts. index 0: nowhere. */
 struct place {
@@ -22,28 +21,18 @@ static bool is_in_ring(const struct log_segment *seg, uint64_t index, uint64_t p
     return index != 0 && index <= seg->leader.commit + 1 && pos >= seg->leader.reclaimed && pos <= seg->leader.tail;
 }
 
-/* The newest mark that has FIRST_BYTES behind it, or else the oldest one. */
-static struct place first_start(const struct log_segment *seg) {
+/* What has not been seen. Where that is too much, or not known: the oldest mark from which one look comes to the log's end, or else the newest. */
+static struct place find_start(const struct recent *r, const struct log_segment *seg) {
+    uint64_t tail = seg->leader.tail;
     struct place best = { 0, 0 };
+    if (is_in_ring(seg, r->index, r->pos) && tail - r->pos <= WALK_BYTES) {
+        return (struct place){ r->index, r->pos };
+    }
     for (uint32_t i = 0; i < LAYOUT_MARKS; i++) {
         uint64_t index = seg->marks[i].index, pos = seg->marks[i].pos;
-        if (!is_in_ring(seg, index, pos)) {
-            continue;
-        }
-        bool far = seg->leader.tail - pos >= FIRST_BYTES, best_far = seg->leader.tail - best.pos >= FIRST_BYTES;
-        if (best.index == 0 || (far && !best_far) || (far == best_far && (pos > best.pos) == far)) {
-            best = (struct place){ index, pos };
-        }
-    }
-    return best;
-}
-
-/* As near to the log's end as is known, of what has not been seen. */
-static struct place next_start(const struct recent *r, const struct log_segment *seg) {
-    struct place best = is_in_ring(seg, r->index, r->pos) ? (struct place){ r->index, r->pos } : first_start(seg);
-    for (uint32_t i = 0; i < LAYOUT_MARKS && seg->leader.tail - best.pos > WALK_BYTES; i++) {
-        uint64_t index = seg->marks[i].index, pos = seg->marks[i].pos;
-        if (is_in_ring(seg, index, pos) && pos > best.pos) {
+        bool near = tail - pos <= WALK_BYTES, best_near = best.index != 0 && tail - best.pos <= WALK_BYTES;
+        if (is_in_ring(seg, index, pos) &&
+            (best.index == 0 || near > best_near || (near == best_near && (pos < best.pos) == near))) {
             best = (struct place){ index, pos };
         }
     }
@@ -99,8 +88,9 @@ static void look(struct recent *r, struct dump_file *f, const struct log_segment
     if (seg->header.incarnation != r->incarnation) {
         *r = (struct recent){ .incarnation = seg->header.incarnation };
     }
-    struct place start = next_start(r, seg);
+    struct place start = find_start(r, seg);
     if (start.index != 0) {
+        r->n = start.index == r->index ? r->n : 0; /* what lies between is not shown, and so is nothing before it */
         walk(r, f, seg, start);
     }
     bool known = dump_clock_known(&seg->header);

@@ -134,7 +134,7 @@ struct etcd_call *client_call(struct etcd_client *c, unsigned at, const char *pa
 static void take_wishes(struct etcd_client *c) {
     pthread_mutex_lock(&c->lock);
     struct write *incoming = c->incoming;
-    bool rest = c->rest_wanted, follow = c->follow_wanted;
+    bool rest = c->rest_wanted, follow = c->follow_wanted, snapshot = c->follow_snapshot;
     uint64_t from = c->follow_from;
     c->incoming = NULL;
     c->rest_wanted = c->follow_wanted = false;
@@ -149,7 +149,7 @@ static void take_wishes(struct etcd_client *c) {
         stream_rest(c);
     }
     if (follow) {
-        stream_follow(c, from);
+        stream_follow(c, from, snapshot);
     }
     write_take(c, incoming);
 }
@@ -174,7 +174,7 @@ static void show_state(struct etcd_client *c) {
                                          "connecting", "copying", "watching" };
     struct stream *s = &c->stream;
     pthread_mutex_lock(&c->lock);
-    struct etcd_state *o = &c->state;
+    struct etcd_state *o = &c->state, before = c->state;
     bool watching = s->phase == PHASE_WATCH && s->open;
     o->phase = s->phase == PHASE_WATCH && !s->open ? "connecting" : NAMES[s->phase];
     o->followed = s->phase == PHASE_REST ? false : o->followed || watching;
@@ -184,7 +184,13 @@ static void show_state(struct etcd_client *c) {
     o->probe_ns = c->probing.took_ns;
     snprintf(o->endpoint, sizeof(o->endpoint), "%s", c->opts.address.endpoints[s->at]);
     add_whys(c, o);
+    struct etcd_state now = *o;
     pthread_mutex_unlock(&c->lock);
+    bool changed =
+        now.phase != before.phase || strcmp(now.endpoint, before.endpoint) != 0 || strcmp(now.why, before.why) != 0;
+    if (changed && c->opts.sink.changed) {
+        c->opts.sink.changed(c->opts.sink.ctx, &now);
+    }
 }
 
 static bool is_stopped(struct etcd_client *c) {
@@ -229,11 +235,12 @@ void etcd_client_stop(struct etcd_client *c) {
     etcd_http_wake(c->http);
 }
 
-void etcd_client_follow(struct etcd_client *c, uint64_t revision) {
+void etcd_client_follow(struct etcd_client *c, uint64_t revision, bool snapshot) {
     pthread_mutex_lock(&c->lock);
     c->follow_wanted = true;
     c->rest_wanted = false;
     c->follow_from = revision;
+    c->follow_snapshot = snapshot;
     c->state.followed = false;
     pthread_mutex_unlock(&c->lock);
     etcd_http_wake(c->http);

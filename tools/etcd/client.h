@@ -35,6 +35,19 @@ struct etcd_probe {
     uint64_t number, time_ns;
 };
 
+/* How it goes. */
+struct etcd_state {
+    const char *phase; /* "connecting", "copying", "watching", "waiting", "resting" */
+    bool followed;     /* it has told a whole snapshot, or goes on from one, and watches or did so */
+    bool hopeless; /* every endpoint gave an answer that waiting does not change: a wrong password, another server */
+    uint32_t failures; /* since it last watched */
+    uint64_t revision; /* told */
+    uint64_t cluster;
+    uint64_t probe_ns; /* how long the last one took */
+    char endpoint[ETCD_HOST_BYTES];
+    char why[900]; /* what went wrong last, for each endpoint; "" */
+};
+
 enum etcd_level { ETCD_ERROR, ETCD_WARN, ETCD_INFO };
 
 /*
@@ -58,6 +71,8 @@ struct etcd_sink {
     /* The cluster's revisions went back: it is another one, or was restored from an old backup. Nothing more is told. */
     void (*restored)(void *ctx, const char *why);
     void (*say)(void *ctx, enum etcd_level level, const char *text);
+    /* How it goes has changed; may be NULL. */
+    void (*changed)(void *ctx, const struct etcd_state *state);
 };
 
 struct etcd_client_opts {
@@ -78,8 +93,8 @@ void etcd_client_run(struct etcd_client *c);
 
 void etcd_client_stop(struct etcd_client *c);
 
-/* Go on behind `revision` (0: with a snapshot); again: from there anew. */
-void etcd_client_follow(struct etcd_client *c, uint64_t revision);
+/* Go on behind `revision`, which the cluster had once; with a snapshot where that is 0, or where `snapshot` says so; again: from there anew. */
+void etcd_client_follow(struct etcd_client *c, uint64_t revision, bool snapshot);
 /* Tell nothing more. Writes go on. */
 void etcd_client_rest(struct etcd_client *c);
 
@@ -104,6 +119,7 @@ enum etcd_result {
     ETCD_NUMBER,
     ETCD_OVERFLOW,
     ETCD_REFUSED, /* certainly not done; `why` */
+    ETCD_LATE,    /* as REFUSED: no member was reached in time, or nobody waits any more */
     ETCD_TOO_BIG, /* as REFUSED: over 128 operations, or over 1.5 MiB */
     ETCD_TWICE,   /* as REFUSED: a key stands twice in it */
     ETCD_UNKNOWN, /* it may have been done */
@@ -135,17 +151,6 @@ void etcd_client_write(struct etcd_client *c, struct etcd_op *ops, size_t n, uin
 
 /* ---- how it goes ---- */
 
-struct etcd_state {
-    const char *phase; /* "connecting", "copying", "watching", "waiting", "resting" */
-    bool followed;     /* it has told a whole snapshot, or goes on from one, and watches or did so */
-    bool hopeless; /* every endpoint gave an answer that waiting does not change: a wrong password, another server */
-    uint32_t failures; /* since it last watched */
-    uint64_t revision; /* told */
-    uint64_t cluster;
-    uint64_t probe_ns; /* how long the last one took */
-    char endpoint[ETCD_HOST_BYTES];
-    char why[900]; /* what went wrong last, for each endpoint; "" */
-};
 void etcd_client_state(struct etcd_client *c, struct etcd_state *out);
 
 #endif

@@ -291,7 +291,8 @@ static void end_call(struct etcd_http *h, struct etcd_call *c, CURLcode code) {
         reply.timed_out = code == CURLE_OPERATION_TIMEDOUT;
         reply.mistrusted = is_mistrust(code, reply.why);
     }
-    reply.sent = c->sent == c->body.size && code != CURLE_COULDNT_CONNECT;
+    /* Whatever the code is: a kept connection may have taken it and died, and libcurl's second attempt not even have connected. */
+    reply.sent = c->sent == c->body.size;
     reply.text = c->answer.data ? c->answer.data : "";
     reply.size = c->answer.size;
     unlink_call(h, c);

@@ -109,7 +109,7 @@ struct etcd_client {
     char said[600];
 
     pthread_mutex_t lock; /* of what follows */
-    bool stopped, rest_wanted, follow_wanted, ask_now, period_set;
+    bool stopped, rest_wanted, follow_wanted, follow_snapshot, ask_now;
     uint64_t follow_from, ask_period_ns;
     struct write *incoming;
     struct etcd_state state;
@@ -143,7 +143,7 @@ void client_forget_token(struct etcd_client *c);
 /* ---- stream.c, watch.c: each step() looks what is due and answers when it wants to be called again at the latest ---- */
 uint64_t stream_step(struct etcd_client *c, uint64_t now_ns);
 void stream_rest(struct etcd_client *c);
-void stream_follow(struct etcd_client *c, uint64_t revision);
+void stream_follow(struct etcd_client *c, uint64_t revision, bool snapshot);
 /* It ended, or is not good any more. */
 void stream_fail(struct etcd_client *c, bool hopeless, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* The sink refused. */

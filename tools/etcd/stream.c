@@ -33,10 +33,10 @@ void stream_rest(struct etcd_client *c) {
     c->stream.phase = PHASE_REST;
 }
 
-void stream_follow(struct etcd_client *c, uint64_t revision) {
+void stream_follow(struct etcd_client *c, uint64_t revision, bool snapshot) {
     struct stream *s = &c->stream;
     s->seen = s->told = revision;
-    s->snapshot = revision == 0;
+    s->snapshot = snapshot || revision == 0;
     s->counted = false;
     s->phase = PHASE_WAIT;
     s->at = endpoint_choose(c, ETCD_ENDPOINTS);

@@ -80,7 +80,7 @@ void write_end_all(struct etcd_client *c) {
             etcd_http_cancel(c->http, w->call);
             w->call = NULL;
         }
-        end_with(c, w, sent ? ETCD_UNKNOWN : ETCD_REFUSED, "the connection to the cluster is being closed");
+        end_with(c, w, sent ? ETCD_UNKNOWN : ETCD_LATE, "the connection to the cluster is being closed");
     }
 }
 
@@ -302,7 +302,7 @@ static bool came_well(struct etcd_client *c, struct write *w, const struct etcd_
         take_refusal(c, w, wrong);
         return false;
     }
-    snprintf(w->why, sizeof(w->why), "%s: %.200s", c->opts.address.endpoints[w->at], wrong);
+    snprintf(w->why, sizeof(w->why), "%.90s: %.200s", c->opts.address.endpoints[w->at], wrong);
     endpoint_failed(c, w->at, false, "write: %s", wrong);
     c->unary_at = c->unary_at == w->at ? endpoint_choose(c, w->at) : c->unary_at;
     if (reading || !reply->sent) {
@@ -476,14 +476,14 @@ static void send(struct etcd_client *c, struct write *w, uint64_t now_ns) {
 /* Not sent, and not to be sent any more. */
 static bool is_over(struct etcd_client *c, struct write *w, uint64_t now_ns) {
     if (w->awaited && !w->awaited(w->ctx)) {
-        end_with(c, w, ETCD_REFUSED, "nobody waits for it any more");
+        end_with(c, w, ETCD_LATE, "nobody waits for it any more");
         return true;
     }
     if (now_ns >= w->deadline_ns) {
         char text[sizeof(w->why) + 64];
         snprintf(text, sizeof(text), "the cluster was not reached in time: %s",
                  w->why[0] ? w->why : "no member answers");
-        end_with(c, w, ETCD_REFUSED, text);
+        end_with(c, w, ETCD_LATE, text);
         return true;
     }
     return false;

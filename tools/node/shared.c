@@ -137,10 +137,10 @@ static int start_once(struct node *n, const char *label, uint64_t delay_ns, uint
     if (rc != 0) {
         return rc;
     }
-    bool fed = info.source[0] != 0; /* then another program leads */
-    bool leads = !info.led && !fed;
+    int fed = info.source[0] != 0; /* then another program leads */
+    int leads = !info.led && !fed;
     opts.role = leads ? TIDE_LEADER : TIDE_FOLLOWER;
-    opts.candidate = !fed;
+    opts.candidate = fed ? 0 : 1;
     opts.label = label;
     opts.apply_delay_ns = leads ? 0 : delay_ns;
     return tide_replica_start(n->domain, &opts, slot);

@@ -262,6 +262,8 @@ static void addon_end(void *arg) {
             domain_end(a->domains.at[i].thing);
         }
     }
+    napi_delete_reference(a->env, a->io_ref);
+    napi_delete_reference(a->env, a->slab_ref);
 }
 
 static void addon_free(napi_env env, void *a, void *hint) {

@@ -96,8 +96,16 @@ function show_trouble() {
   banner.hidden = false;
 }
 
+// Parts are made anew with each look; a button in them that had the focus has it again.
 function draw() {
   if (!known) return;
+  const focus = document.activeElement, host = focus && focus.classList.contains('more') ? focus.parentElement : null;
+  draw_all();
+  const again = host && host.querySelector('.more');
+  if (again) again.focus({ preventScroll: true });
+}
+
+function draw_all() {
   const s = known, live = state.known && !paused;
   at('main').hidden = false;
   at('main').classList.toggle('stale', !state.known);

@@ -38,7 +38,7 @@ export function time(ns) {
 
 // A time that is a round number.
 export function round(ns) {
-  return time(ns).replace(/\.?0+ /, (m) => (m.startsWith('.') ? ' ' : m));
+  return time(ns).replace(/(\.\d*?)0+ /, (m, digits) => (digits === '.' ? ' ' : digits + ' '));
 }
 
 export function bytes(n) {
@@ -77,6 +77,12 @@ export function full_name(replica) {
 
 export function count(n, one, many) {
   return integer(n) + ' ' + (n === 1 ? one : many);
+}
+
+// Nanoseconds since 1970 as a date; what was scribbled over need not be one.
+export function date(ns) {
+  const d = new Date(ns / 1e6);
+  return Number.isNaN(d.getTime()) ? '?' : d.toISOString().slice(0, 19).replace('T', ' ') + ' Z';
 }
 
 // What a state looks like beside its word.

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Two hosts on one cluster of etcd: each has a folder of its own for shared memory, a `tide serve --upstream`, a candidate, a process of
+ * clients and one that watches. What the clients are told is recorded, while leaders are killed, members of the cluster are killed,
+ * stopped or cut off, its leader changes, and its log is compacted. Then it is checked:
+ *
+ * - reads that claim staleness 0, of both hosts, have one order (history_check_search());
+ * - a read holds all that was acknowledged, on any host, before the instant that its claim says;
+ * - a session holds what it has seen and written, and a token of the other host what that had;
+ * - each watch tells every write once, in the order of revisions.
+ */
+#ifndef TIDE_TESTS_UPSTREAM_WORLD_H
+#define TIDE_TESTS_UPSTREAM_WORLD_H
+
+#include "tests/lib/etcd.h"
+#include "tests/lib/history_op.h"
+
+struct upstream_counts {
+    uint64_t rounds, reads, fresh, bounded, by_token, writes, pending, failed, watched;
+    uint64_t kills, member_kills, member_stops, moves, compactions, differences;
+};
+
+/* Rounds until so many seconds are over, at least one. The first fault is printed: false. Asserts what cannot be set up. */
+bool upstream_world_run(uint64_t seed, unsigned members, uint64_t seconds, bool trouble,
+                        struct upstream_counts *counts);
+void upstream_counts_print(const struct upstream_counts *c);
+
+#endif

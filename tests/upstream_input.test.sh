@@ -1,0 +1,119 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# `tide serve --upstream`: what is wrong is said, and what the domain cannot hold does not stop it for good. Exit codes: 0 good, 1 not, 77
+# skipped.
+cd "$(dirname "$0")/.."
+. tests/lib/commands.sh
+. tests/lib/etcd.sh
+if [ "$("$tide" serve d --upstream etcd://127.0.0.1:1/ 2>&1 >/dev/null | grep -c libcurl)" != 0 ]; then
+    echo "skipped: no libcurl"
+    exit 77
+fi
+
+# ---- arguments ----
+usage() { # words arguments...
+    words=$1
+    shift
+    expect 2 "$*" serve d "$@"
+    warns "$words"
+}
+usage 'does not begin with etcd://' --upstream http://127.0.0.1:2379/
+usage 'no HOST:PORT' --upstream etcd://127.0.0.1/a
+usage 'port from 1 to 65535' --upstream etcd://127.0.0.1:70000/a
+usage 'an endpoint is empty' --upstream etcd://127.0.0.1:1,/a
+usage 'is no byte' --upstream etcd://127.0.0.1:1/a%2
+usage 'without --upstream' --upstream-user /nowhere
+usage 'are for TLS' --upstream etcd://127.0.0.1:1/ --upstream-ca /nowhere
+usage 'without --upstream-cert' --upstream etcds://127.0.0.1:1/ --upstream-key /nowhere
+usage 'not for a domain with --upstream' --upstream etcd://127.0.0.1:1/ --evict s3fifo
+usage 'not for a domain with --upstream' --upstream etcd://127.0.0.1:1/ --default-ttl 1s
+usage 'cannot be read' --upstream etcd://127.0.0.1:1/ --upstream-user /nowhere
+echo root:wrong >"$work/user"
+chmod 644 "$work/user"
+usage 'others can read it' --upstream etcd://127.0.0.1:1/ --upstream-user "$work/user"
+chmod 600 "$work/user"
+echo nocolon >"$work/nocolon"
+chmod 600 "$work/nocolon"
+usage 'not one line NAME:PASSWORD' --upstream etcd://127.0.0.1:1/ --upstream-user "$work/nocolon"
+rm -rf "${TIDE_SHM_DIR:?}"/tidemark.*
+
+# ---- nobody there ----
+expect 7 "wrong address" serve d --upstream "etcd://127.0.0.1:$(random_port),127.0.0.1:$(random_port)/a/"
+warns '127.0.0.1:[0-9]+: .*127.0.0.1:[0-9]+: ' # why, of both
+rm -rf "${TIDE_SHM_DIR:?}"/tidemark.*
+
+# ---- one cluster, and what it may hold ----
+etcd_start 1
+url=etcd://$etcd/app/
+begin plain serve plain
+ready plain
+expect 0 "put" put plain k v
+kill "$begun"
+ended "$begun" 0 "a domain that is not fed"
+expect 4 "a domain that is there and not fed" serve plain --upstream "$url"
+
+control put app/ nothing-behind-the-prefix >/dev/null
+control put app/k v >/dev/null
+begin serve serve d --upstream "$url" --ring 64K --table 1M
+server=$begun
+ready serve
+grep -q 'a key of 0 bytes behind the prefix is left out' "$work/serve.err" || { cat "$work/serve.err"; failed=1; }
+expect 0 "the others are there" get d k
+is v
+expect 0 "without its upstream it cannot be led" stat d
+expect 4 "led already" serve d
+
+# A value that the ring cannot take holds everything up, since nothing may be skipped: said, and over when it is gone.
+head -c 30000 /dev/zero | tr '\0' x >"$work/large"
+control put app/large <"$work/large" >/dev/null
+until_true 20 "says that it is too large" grep -q 'over a quarter of the ring' "$work/serve.err"
+expect 4 "bound 0 is not kept meanwhile" get d k --fallback wait --wait 300ms
+expect 0 "older data are" get d k --max-staleness 1h
+control put app/large small >/dev/null
+small() { [ "$("$tide" get d large --wait 1s)" = small ]; }
+until_true 30 "goes on" small
+
+# A full table: the same.
+i=0
+head -c 10000 "$work/large" >"$work/ten"
+while [ $i -lt 120 ]; do
+    control put app/fill$i <"$work/ten" >/dev/null
+    i=$((i + 1))
+    grep -q 'more --table is needed' "$work/serve.err" && break
+done
+until_true 20 "says that it is full" grep -q 'more --table is needed' "$work/serve.err"
+control del app/fill --prefix >/dev/null
+control put app/k after >/dev/null
+after() { [ "$("$tide" get d k --wait 1s)" = after ]; }
+until_true 60 "goes on when there is room" after
+kill "$server"
+ended "$server" 0 "serve"
+
+# What the domain holds is of another prefix: it begins anew.
+begin other serve d --upstream "etcd://$etcd/other/"
+server=$begun
+ready other
+grep -q 'begins anew' "$work/other.err" || { cat "$work/other.err"; failed=1; }
+expect 1 "keys of the other prefix" get d k
+kill "$server"
+ended "$server" 0 "serve of another prefix"
+expect 4 "a fed domain without its upstream" serve d
+
+# ---- users ----
+control user add root:r >/dev/null
+control user grant-role root root >/dev/null
+control auth enable >/dev/null
+expect 7 "a wrong password" serve e --upstream "$url" --upstream-user "$work/user"
+warns 'user root: .*authentication failed'
+expect 7 "no user" serve e --upstream "$url"
+warns 'user name is empty'
+printf 'root:r\n' >"$work/user"
+begin good serve e --upstream "$url" --upstream-user "$work/user"
+ready good
+expect 0 "the right password" get e k
+is after
+"$tide" stat e | grep -q 'root:r' && bad "the password is shown"
+tr '\0' ' ' <"/proc/$begun/cmdline" | grep -q 'root:r' && bad "the password is in the list of processes"
+
+[ $failed = 0 ] && echo "what is wrong is said"
+exit $failed

@@ -1,0 +1,507 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "tools/upstream.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "shm/fd.h"
+#include "tools/etcd/client.h"
+#include "tools/lib/args.h"
+#include "tools/lib/read_all.h"
+#include "tools/upstream_copy.h"
+
+#define SOURCE "etcd"
+#define MS UINT64_C(1000000)
+#define PERIOD_MOST_NS (100 * MS) /* between probes while somebody reads by a bound */
+#define PERIOD_LEAST_NS MS
+#define WRITE_MS 10000u
+#define START_NS (10000 * MS) /* for a member to be reached */
+#define LOOK_NS (20 * MS)
+#define GROUP_MOST 65536u
+
+struct upstream {
+    struct cli *cli;
+    struct tide_feed *feed;
+    struct etcd_client *client;
+    struct upstream_copy *copy;
+    struct tide_feed_op *ops;
+    size_t ops_room;
+    pthread_t thread;
+    bool runs;
+    char *user, *password;
+    char url[600]; /* without the prefix */
+    uint64_t identity_seed;
+    char why[600]; /* what the sink refused with */
+    pthread_mutex_t lock;
+    bool leads, closing, another;
+    char another_why[600];
+    uint64_t note_ns;
+};
+
+/* ---- options ----------------------------------------------------------------------------------------------------- */
+
+void upstream_option(struct upstream_opts *o, int option, const char *arg) {
+    const char **const TO[] = { &o->url, &o->ca, &o->cert, &o->key, &o->user };
+    *TO[option - UPSTREAM_OPTION] = arg;
+}
+
+int upstream_check(const struct cli *c, const struct upstream_opts *o) {
+    struct etcd_address a;
+    char why[400];
+    if (!o->url) {
+        return o->ca || o->cert || o->key || o->user ? args_error(c->tool, "--upstream-... without --upstream") : 0;
+    }
+    if (etcd_address_read(&a, o->url, why, sizeof(why)) != 0) {
+        return args_error(c->tool, "--upstream: %s", why);
+    }
+    if (!a.tls && (o->ca || o->cert || o->key)) {
+        return args_error(c->tool, "--upstream-ca, -cert and -key are for TLS: write etcds:// instead of etcd://");
+    }
+    if (o->key && !o->cert) {
+        return args_error(c->tool, "--upstream-key without --upstream-cert");
+    }
+    return 0;
+}
+
+/* "NAME:PASSWORD" of a file that nobody else can read. */
+static int read_user(struct upstream *u, const char *path) {
+    struct stat st;
+    uint8_t *text = NULL;
+    size_t size = 0;
+    int fd = fd_lift(open(path, O_RDONLY | O_CLOEXEC));
+    bool ok = fd >= 0 && fstat(fd, &st) == 0;
+    if (ok && (st.st_mode & 077) != 0) {
+        close(fd);
+        return cli_complain(u->cli, TOOL_USAGE, "upstream", "--upstream-user %s: others can read it: chmod 600 %s",
+                            path, path);
+    }
+    ok = ok && st.st_size <= 4096 && read_all(fd, &text, &size) == 0;
+    if (fd >= 0) {
+        close(fd);
+    }
+    if (!ok) {
+        return cli_complain(u->cli, TOOL_USAGE, "upstream", "--upstream-user %s cannot be read: %m", path);
+    }
+    while (size > 0 && (text[size - 1] == '\n' || text[size - 1] == '\r')) {
+        size--;
+    }
+    const uint8_t *colon = memchr(text, ':', size);
+    if (!colon || colon == text || memchr(text, '\n', size) || memchr(text, '\0', size)) {
+        free(text);
+        return cli_complain(u->cli, TOOL_USAGE, "upstream", "--upstream-user %s is not one line NAME:PASSWORD", path);
+    }
+    size_t name = (size_t)(colon - text);
+    u->user = strndup((char *)text, name);
+    u->password = strndup((char *)colon + 1, size - name - 1);
+    explicit_bzero(text, size);
+    free(text);
+    return 0;
+}
+
+/* ---- what the client tells --------------------------------------------------------------------------------------- */
+
+static void say(void *ctx, enum etcd_level level, const char *text) {
+    struct upstream *u = ctx;
+    (void)level;
+    args_sayf(u->cli->tool, "etcd: %s", text);
+}
+
+static const char *refuse(struct upstream *u, int rc, uint64_t revision) {
+    snprintf(u->why, sizeof(u->why), "revision %llu: %s%s", (unsigned long long)revision, tide_strerror(rc),
+             rc == TIDE_ERR_FULL      ? ": more --table is needed, or fewer keys"
+             : rc == TIDE_ERR_TOO_BIG ? ": a value is over a quarter of the ring: more --ring is needed"
+                                      : "");
+    return u->why;
+}
+
+static void become_another(struct upstream *u, const char *why) {
+    pthread_mutex_lock(&u->lock);
+    u->another = true;
+    snprintf(u->another_why, sizeof(u->another_why), "%s", why);
+    pthread_mutex_unlock(&u->lock);
+}
+
+/* Of the cluster and the prefix. */
+static const char *identify(void *ctx, uint64_t cluster) {
+    struct upstream *u = ctx;
+    uint64_t identity = (cluster ^ u->identity_seed) * UINT64_C(0x9e3779b97f4a7c15);
+    int rc = tide_feed_identify(u->feed, identity ? identity : 1);
+    if (rc == TIDE_ERR_FED) {
+        become_another(u, "what the domain holds is of another cluster or prefix");
+        etcd_client_rest(u->client);
+    }
+    return rc == 0 ? NULL : tide_strerror(rc);
+}
+
+static const char *snapshot_begin(void *ctx, uint64_t revision) {
+    struct upstream *u = ctx;
+    int rc = upstream_copy_begin(u->copy, u->feed, revision);
+    return rc == 0 ? NULL : refuse(u, rc, revision);
+}
+
+static const char *snapshot_keys(void *ctx, const struct etcd_change *keys, size_t n) {
+    struct upstream *u = ctx;
+    int rc = upstream_copy_keys(u->copy, keys, n);
+    return rc == 0 ? NULL : refuse(u, rc, upstream_copy_revision(u->copy));
+}
+
+static const char *snapshot_end(void *ctx) {
+    struct upstream *u = ctx;
+    struct upstream_copy_counts n;
+    int rc = upstream_copy_end(u->copy, &n);
+    if (rc != 0) {
+        return refuse(u, rc, upstream_copy_revision(u->copy));
+    }
+    args_sayf(u->cli->tool,
+              "etcd: copied at revision %llu: %llu keys, of which %llu were new or others, and %llu removed",
+              (unsigned long long)upstream_copy_revision(u->copy), (unsigned long long)n.keys,
+              (unsigned long long)n.put, (unsigned long long)n.removed);
+    return NULL;
+}
+
+static int append_changes(struct upstream *u, uint64_t revision, const struct etcd_change *changes, size_t n) {
+    if (n > GROUP_MOST) {
+        return TIDE_ERR_TOO_BIG; /* a snapshot takes it in parts */
+    }
+    if (n > u->ops_room) {
+        u->ops_room = n * 2;
+        free(u->ops);
+        u->ops = calloc(u->ops_room, sizeof(*u->ops));
+        if (!u->ops) {
+            u->ops_room = 0;
+            return TIDE_ERR_NOMEM;
+        }
+    }
+    for (size_t i = 0; i < n; i++) {
+        u->ops[i] = upstream_op(&changes[i]);
+    }
+    return tide_feed_append(u->feed, revision, u->ops, n, 0);
+}
+
+static const char *append(void *ctx, uint64_t revision, const struct etcd_change *changes, size_t n) {
+    struct upstream *u = ctx;
+    int rc = append_changes(u, revision, changes, n);
+    /* A leader before us had it already. */
+    return rc == 0 || (rc == TIDE_ERR_REVISION && n == 0) ? NULL : refuse(u, rc, revision);
+}
+
+static bool probe(void *ctx, struct etcd_probe *out) {
+    struct upstream *u = ctx;
+    struct tide_feed_wish wish = TIDE_FEED_WISH_INIT;
+    struct tide_feed_probe p = TIDE_FEED_PROBE_INIT;
+    if (tide_feed_wish(u->feed, &wish) != 0) {
+        return false;
+    }
+    if (wish.done > 0 && wish.wanted <= wish.done && wish.bound_ns == TIDE_UNBOUNDED) {
+        return false;
+    }
+    if (tide_feed_probe(u->feed, &p) != 0) {
+        return false;
+    }
+    *out = (struct etcd_probe){ p.number, p.time_ns };
+    return true;
+}
+
+static void complete(void *ctx, const struct etcd_probe *probe, uint64_t revision) {
+    struct upstream *u = ctx;
+    struct tide_feed_probe p = TIDE_FEED_PROBE_INIT;
+    p.number = probe->number;
+    p.time_ns = probe->time_ns;
+    (void)tide_feed_complete(u->feed, &p, revision);
+}
+
+static void restored(void *ctx, const char *why) {
+    become_another(ctx, why);
+}
+
+/* For `tide stat`: where it stands. */
+static void changed(void *ctx, const struct etcd_state *s) {
+    struct upstream *u = ctx;
+    char note[256];
+    snprintf(note, sizeof(note), "%.120s %s %.60s%s%.60s", u->url, s->phase, s->endpoint, s->why[0] ? "; " : "",
+             s->why);
+    (void)tide_feed_note(u->feed, note);
+}
+
+/* ---- what the library asks for ----------------------------------------------------------------------------------- */
+
+static void ask(struct upstream *u) {
+    struct tide_feed_wish wish = TIDE_FEED_WISH_INIT;
+    if (tide_feed_wish(u->feed, &wish) != 0) {
+        return;
+    }
+    uint64_t period_ns = wish.bound_ns == TIDE_UNBOUNDED ? 0 : wish.bound_ns / 3;
+    if (period_ns != 0 || wish.bound_ns != TIDE_UNBOUNDED) {
+        period_ns = period_ns < PERIOD_LEAST_NS  ? PERIOD_LEAST_NS
+                    : period_ns > PERIOD_MOST_NS ? PERIOD_MOST_NS
+                                                 : period_ns;
+    }
+    etcd_client_ask(u->client, wish.wanted > wish.begun || wish.done == 0, period_ns);
+}
+
+static void on_lead(void *ctx, uint32_t term) {
+    struct upstream *u = ctx;
+    uint64_t revision = 0;
+    uint32_t whole = 0;
+    (void)term;
+    if (tide_feed_revision(u->feed, &revision, &whole) != 0) {
+        return;
+    }
+    pthread_mutex_lock(&u->lock);
+    u->leads = true;
+    pthread_mutex_unlock(&u->lock);
+    etcd_client_follow(u->client, revision, !whole);
+    etcd_client_ask(u->client, true, 0);
+    ask(u);
+}
+
+static void on_unlead(void *ctx) {
+    struct upstream *u = ctx;
+    pthread_mutex_lock(&u->lock);
+    u->leads = false;
+    pthread_mutex_unlock(&u->lock);
+    etcd_client_rest(u->client);
+}
+
+static void on_wish(void *ctx) {
+    ask(ctx);
+}
+
+/* ---- writes ------------------------------------------------------------------------------------------------------ */
+
+struct upstream_write {
+    struct upstream *u;
+    struct tide_feed_request *request;
+    size_t n;
+    struct etcd_op ops[];
+};
+
+static int code_of(enum etcd_result result) {
+    static const int CODES[] = {
+        [ETCD_DONE] = 0,
+        [ETCD_MISMATCH] = TIDE_ERR_MISMATCH,
+        [ETCD_NOT_FOUND] = TIDE_ERR_NOT_FOUND,
+        [ETCD_NUMBER] = TIDE_ERR_NUMBER,
+        [ETCD_OVERFLOW] = TIDE_ERR_OVERFLOW,
+        [ETCD_REFUSED] = TIDE_ERR_REFUSED,
+        [ETCD_LATE] = TIDE_ERR_TIMEOUT,
+        [ETCD_TOO_BIG] = TIDE_ERR_TOO_BIG,
+        [ETCD_TWICE] = TIDE_ERR_INVALID,
+        [ETCD_UNKNOWN] = TIDE_ERR_UNKNOWN,
+    };
+    return CODES[result];
+}
+
+static void on_written(void *ctx, const struct etcd_outcome *o) {
+    struct upstream_write *w = ctx;
+    struct tide_feed_answer a = TIDE_FEED_ANSWER_INIT;
+    int64_t *sums = calloc(w->n, sizeof(*sums));
+    a.result = code_of(o->result);
+    a.failed = (uint32_t)o->failed;
+    a.revision = o->revision;
+    a.found = o->found;
+    for (size_t i = 0; sums && i < w->n; i++) {
+        sums[i] = w->ops[i].delta;
+    }
+    a.results = sums;
+    if (o->why) {
+        args_sayf(w->u->cli->tool, "etcd: a write is %s: %s",
+                  o->result == ETCD_UNKNOWN ? "of unknown outcome" : "refused", o->why);
+    }
+    (void)tide_feed_answer(w->request, &a);
+    free(sums);
+    free(w);
+}
+
+static bool is_awaited(void *ctx) {
+    struct upstream_write *w = ctx;
+    return tide_feed_is_awaited(w->request);
+}
+
+static struct etcd_op op_of(const struct tide_write_op *op) {
+    static const enum etcd_op_kind KINDS[] = { [TIDE_OP_PUT] = ETCD_PUT,
+                                               [TIDE_OP_DELETE] = ETCD_DELETE,
+                                               [TIDE_OP_CAS] = ETCD_CAS,
+                                               [TIDE_OP_ADD] = ETCD_ADD,
+                                               [TIDE_OP_TOUCH] = ETCD_TOUCH };
+    const uint64_t second = 1000 * MS;
+    uint64_t ttl_ns = op->ttl_ns == TIDE_TTL_NONE ? 0 : op->ttl_ns;
+    uint64_t ttl_s = ttl_ns / second + (ttl_ns % second != 0);
+    return (struct etcd_op){ .kind = KINDS[op->kind],
+                             .key = { op->key, op->key_len },
+                             .value = { op->value, op->value_size },
+                             .expected = op->expected,
+                             .ttl_s = ttl_s > UINT64_C(3153600000) ? 0 : ttl_s,
+                             .delta = op->delta };
+}
+
+static void on_write(void *ctx, const struct tide_feed_write *write) {
+    struct upstream *u = ctx;
+    struct upstream_write *w = calloc(1, sizeof(*w) + write->n * sizeof(w->ops[0]));
+    pthread_mutex_lock(&u->lock);
+    bool closing = u->closing;
+    if (w && !closing) {
+        w->u = u;
+        w->request = write->request;
+        w->n = write->n;
+        for (size_t i = 0; i < write->n; i++) {
+            const struct tide_write_op *op = (const void *)((const char *)write->ops + i * write->ops[0].size);
+            w->ops[i] = op_of(op);
+        }
+        etcd_client_write(u->client, w->ops, w->n, WRITE_MS, is_awaited, on_written, w);
+    }
+    pthread_mutex_unlock(&u->lock);
+    if (!w || closing) {
+        struct tide_feed_answer a = TIDE_FEED_ANSWER_INIT;
+        a.result = closing ? TIDE_ERR_NO_LEADER : TIDE_ERR_NOMEM;
+        (void)tide_feed_answer(write->request, &a);
+        free(w);
+    }
+}
+
+/* ---- opening and closing ----------------------------------------------------------------------------------------- */
+
+static uint64_t hash(const void *bytes, size_t size) {
+    const unsigned char *b = bytes;
+    uint64_t h = UINT64_C(0xcbf29ce484222325);
+    for (size_t i = 0; i < size; i++) {
+        h = (h ^ b[i]) * UINT64_C(0x100000001b3);
+    }
+    return h;
+}
+
+static int open_client(struct upstream *u, const struct upstream_opts *o) {
+    struct etcd_client_opts opts = { .http = { .ca = o->ca, .cert = o->cert, .key = o->key },
+                                     .user = u->user,
+                                     .password = u->password };
+    char wrong[400];
+    const char *why = wrong;
+    opts.sink = (struct etcd_sink){ .ctx = u,
+                                    .identify = identify,
+                                    .snapshot_begin = snapshot_begin,
+                                    .snapshot_keys = snapshot_keys,
+                                    .snapshot_end = snapshot_end,
+                                    .append = append,
+                                    .probe = probe,
+                                    .complete = complete,
+                                    .restored = restored,
+                                    .say = say,
+                                    .changed = changed };
+    if (etcd_address_read(&opts.address, o->url, wrong, sizeof(wrong)) == 0) {
+        u->identity_seed = hash(opts.address.prefix, opts.address.prefix_len);
+        u->client = etcd_client_open(&opts, &why);
+    }
+    return u->client ? 0 : cli_complain(u->cli, TOOL_FAILED, "upstream", "--upstream: %s", why);
+}
+
+static int open_feed(struct upstream *u) {
+    struct tide_feed_opts opts = TIDE_FEED_OPTS_INIT;
+    opts.source = SOURCE;
+    opts.ctx = u;
+    opts.lead = on_lead;
+    opts.unlead = on_unlead;
+    opts.write = on_write;
+    opts.wish = on_wish;
+    int rc = tide_feed_open(u->cli->domain, &opts, &u->feed);
+    return rc == 0 ? 0 : cli_fail(u->cli, rc, "cannot feed %s from etcd", u->cli->name);
+}
+
+static void *run(void *arg) {
+    struct upstream *u = arg;
+    etcd_client_run(u->client);
+    return NULL;
+}
+
+int upstream_open(struct cli *c, const struct upstream_opts *o, struct upstream **out) {
+    struct upstream *u = calloc(1, sizeof(*u));
+    if (!u) {
+        return cli_fail(c, TIDE_ERR_NOMEM, "%s", c->name);
+    }
+    u->cli = c;
+    *out = u;
+    pthread_mutex_init(&u->lock, NULL);
+    snprintf(u->url, sizeof(u->url), "%.150s", o->url);
+    u->copy = upstream_copy_new();
+    int code = o->user ? read_user(u, o->user) : 0;
+    code = code == 0 ? open_client(u, o) : code;
+    code = code == 0 ? open_feed(u) : code;
+    if (code == 0) {
+        u->runs = pthread_create(&u->thread, NULL, run, u) == 0;
+        code = u->runs ? 0 : cli_fail(c, TIDE_ERR_SYSTEM, "no thread can be started");
+    }
+    return code;
+}
+
+int upstream_is_another(struct upstream *u) {
+    pthread_mutex_lock(&u->lock);
+    int another = u->another;
+    pthread_mutex_unlock(&u->lock);
+    return another;
+}
+
+const char *upstream_another_why(struct upstream *u) {
+    return u->another_why; /* written once, before `another` */
+}
+
+int upstream_wait(struct upstream *u) {
+    uint64_t waited_ns = 0;
+    for (;;) {
+        struct tide_info info = TIDE_INFO_INIT;
+        struct etcd_state state;
+        int rc = tide_info(u->cli->domain, &info);
+        if (rc != 0) {
+            return cli_fail(u->cli, rc, "%s", u->cli->name);
+        }
+        etcd_client_state(u->client, &state);
+        bool complete = info.complete_ns != TIDE_UNBOUNDED;
+        if ((complete && state.followed) || upstream_is_another(u)) {
+            return 0;
+        }
+        waited_ns += strcmp(state.phase, "copying") == 0 ? 0 : LOOK_NS;
+        if (state.hopeless || waited_ns > START_NS) {
+            const char *why = state.why[0] ? state.why : "no member answers";
+            if (complete) {
+                args_sayf(u->cli->tool, "etcd: %s: going on with what the domain has, and trying", why);
+                return 0;
+            }
+            return cli_complain(u->cli, TOOL_FAILED, "upstream", "--upstream %s: %s", u->url, why);
+        }
+        if (cli_sleep(LOOK_NS)) {
+            return 0;
+        }
+    }
+}
+
+int upstream_end(struct upstream *u, struct cli *c, int code) {
+    if (!u) {
+        return cli_end(c, code);
+    }
+    pthread_mutex_lock(&u->lock);
+    u->closing = true;
+    pthread_mutex_unlock(&u->lock);
+    if (u->runs) {
+        etcd_client_stop(u->client);
+        pthread_join(u->thread, NULL);
+    }
+    code = cli_end(c, code);
+    if (u->feed) {
+        (void)tide_feed_close(u->feed);
+    }
+    if (u->client) {
+        etcd_client_close(u->client);
+    }
+    upstream_copy_free(u->copy);
+    pthread_mutex_destroy(&u->lock);
+    if (u->password) {
+        explicit_bzero(u->password, strlen(u->password));
+    }
+    free(u->user);
+    free(u->password);
+    free(u->ops);
+    free(u);
+    return code;
+}
