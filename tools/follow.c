@@ -16,7 +16,7 @@ static const char HELP[] =
     "Run one follower of the domain NAME in the foreground, until SIGTERM, SIGINT or SIGHUP. It takes over when the\n"
     "leader's process dies. Once it serves, it prints one line: ready NAME replica=1 pid=... candidate=yes index=...\n"
     "term=...\n\n"
-    "  --no-candidate        never take over (as always where a source feeds the domain)\n"
+    "  --no-candidate        never take over (without --upstream: as always in a fed domain)\n"
     "  --delay TIME          apply each entry this long after its commit\n"
     "  --watchdog TIME       kill a leader that has not answered for this long (at least 10ms; off by default). A "
     "leader\n"
