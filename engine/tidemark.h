@@ -839,7 +839,7 @@ struct tide_feed_write {
 
 /*
  * What the library calls. From one thread of the library, while this handle leads, one call at a time. They must not wait, and may call
- * every tide_feed_ function but tide_feed_close(). A callback that is NULL is not called (write NULL: every write gets READ_ONLY).
+ * every tide_feed_ function but tide_feed_close(). A callback that is NULL is not called (write NULL: every write gets FED).
  */
 struct tide_feed_opts {
     size_t size;

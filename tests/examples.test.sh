@@ -66,6 +66,26 @@ kill "$server"
 wait "$server" 2>/dev/null || true
 trap 'rm -rf "$tmp"' EXIT
 tide rm both >/dev/null
+build feed-file
+printf 'colour green\nsize 7\n' >"$tmp/settings"
+"$tmp/examples/feed-file/feed-file" fed "$tmp/settings" >"$tmp/feed" 2>&1 &
+feed=$!
+trap 'kill "$feed" 2>/dev/null || true; rm -rf "$tmp"' EXIT
+for i in $(seq 200); do
+    grep -q '2 changes$' "$tmp/feed" && break
+    sleep 0.1
+done
+[ "$(tide get fed colour --wait 20s)" = green ] || { cat "$tmp/feed"; echo "feed-file: no key of the file"; exit 1; }
+printf 'colour red\n' >"$tmp/settings.new"
+mv "$tmp/settings.new" "$tmp/settings"
+[ "$(tide get fed colour --wait 20s)" = red ] || { cat "$tmp/feed"; echo "feed-file: a linearizable read saw the file before"; exit 1; }
+! tide get fed size --wait 20s >/dev/null || { echo "feed-file: a line that is gone is still there"; exit 1; }
+! tide put fed colour blue >"$tmp/log" 2>&1 || { echo "feed-file: a write was taken"; exit 1; }
+tide stat fed --json | grep -q '"kind": *"file"' || { echo "feed-file: tide stat does not know the source"; exit 1; }
+kill "$feed"
+wait "$feed" 2>/dev/null || true
+trap 'rm -rf "$tmp"' EXIT
+tide rm fed >/dev/null
 example cxx example '^1000 bytes, fresh'
 example plugin host '^round 2: loaded'
 example inspect inspect '^.*dead'

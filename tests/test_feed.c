@@ -2,6 +2,7 @@
 /* Domains whose entries come from a source: appending, completeness, staleness, read indexes, writes that are handed over, changes of leader. */
 #include "tests/lib/forked.h"
 #include "tests/lib/source.h"
+#include "tools/dump/gauges.h"
 
 #include <sched.h>
 #include <stdlib.h>
@@ -609,6 +610,30 @@ static void feed__bound_0_while_the_source_is_cut_off__times_out(void **state) {
     source_stop(&s);
 }
 
+/* ---- who looks from outside ---------------------------------------------------------------------------------------------- */
+
+static void feed__gauges__tell_of_the_source(void **state) {
+    (void)state;
+    struct hand h;
+    struct gauges *g = calloc(1, sizeof(*g));
+    hand_open(&h, name, true);
+    gauges_read(g, name);
+    assert_true(g->known);
+    assert_string_equal(g->source, SOURCE_KIND);
+    assert_true(g->complete_ns == UINT64_MAX && g->replicas[0].staleness_ns == UINT64_MAX);
+    assert_int_equal(append_put(&h, 7, "k", 1), 0);
+    assert_int_equal(tide_feed_note(h.feed, "by hand"), 0);
+    uint64_t before = tide_now(h.d);
+    assert_int_equal(complete(&h, 9), 0);
+    gauges_read(g, name);
+    assert_true(g->source_revision == 7 && g->complete_revision == 9 && g->questions == 1 && g->answered == 1);
+    assert_string_equal(g->source_note, "by hand");
+    assert_true(g->complete_ns <= tide_now(h.d) - before);
+    assert_true(g->replicas[0].staleness_ns != 0 && g->replicas[0].staleness_ns != UINT64_MAX);
+    free(g);
+    hand_close(&h);
+}
+
 /* ---- fences --------------------------------------------------------------------------------------------------------------- */
 
 static void feed__revision_tokens__work_across_hosts(void **state) {
@@ -891,6 +916,7 @@ int main(void) {
         NAMED_CASE(feed__bounds_of_readers__are_told),
         NAMED_CASE(feed__bound_0__readers_share_few_questions),
         NAMED_CASE(feed__bound_0_while_the_source_is_cut_off__times_out),
+        NAMED_CASE(feed__gauges__tell_of_the_source),
         NAMED_CASE(feed__revision_tokens__work_across_hosts),
         NAMED_CASE(feed__writes__are_the_sources),
         NAMED_CASE(feed__answer__waits_until_the_log_holds_the_revision),

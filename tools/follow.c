@@ -16,7 +16,7 @@ static const char HELP[] =
     "Run one follower of the domain NAME in the foreground, until SIGTERM, SIGINT or SIGHUP. It takes over when the\n"
     "leader's process dies. Once it serves, it prints one line: ready NAME replica=1 pid=... candidate=yes index=...\n"
     "term=...\n\n"
-    "  --no-candidate        never take over\n"
+    "  --no-candidate        never take over (without --upstream: as always in a fed domain)\n"
     "  --delay TIME          apply each entry this long after its commit\n"
     "  --watchdog TIME       kill a leader that has not answered for this long (at least 10ms; off by default). A "
     "leader\n"
@@ -126,6 +126,10 @@ static int run(struct follow *f) {
     int code = cli_open(&f->cli, &opts);
     if (code != 0 || (code = check_table(f)) != 0) {
         return code;
+    }
+    struct tide_info info = TIDE_INFO_INIT;
+    if (!f->from.url && tide_info(f->cli.domain, &info) == 0 && info.source[0] != 0) {
+        f->replica.candidate = 0; /* only what feeds the domain may lead it */
     }
     if (f->from.url && (code = upstream_open(&f->cli, &f->from, &f->upstream)) != 0) {
         return code;

@@ -57,13 +57,13 @@ static inline int read_value(const struct table *t, const struct table_node *n, 
     if (__builtin_expect(!table_lengths_of(t, n, &len), 0)) {
         return READ_STUCK;
     }
-    uint64_t expiry = table_node_expiry(n, &len);
+    /* MO(node.index): relaxed; reached through MO(table.slot). */
+    uint64_t version = atomic_load_explicit(&n->index, memory_order_relaxed);
+    uint64_t expiry = table_node_behind(n, &len, &version);
     if (__builtin_expect(instant_expired(when, expiry), 0)) {
         return READ_EXPIRED;
     }
-    /* MO(node.index): relaxed; reached through MO(table.slot). */
-    uint64_t index = atomic_load_explicit(&n->index, memory_order_relaxed);
-    *f = (struct found){ len.value, table_node_version(n, &len, index), expiry };
+    *f = (struct found){ len.value, version, expiry };
     if (len.value > buf_size) {
         return TIDE_ERR_BUFFER;
     }

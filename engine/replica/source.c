@@ -78,9 +78,7 @@ uint64_t source_staleness(const struct tide *d, const struct replica_board *b, u
     if (complete == 0) {
         return UINT64_MAX;
     }
-    uint64_t now = clock_now(&d->log->clock);
-    uint64_t ns = now > complete ? now - complete : 1;
-    return ns + (ns >> 12) + 1; /* as bound_staleness() */
+    return source_age(complete, clock_now(&d->log->clock));
 }
 
 bool source_holds(const struct tide *d, const struct replica_board *b, uint64_t revision) {

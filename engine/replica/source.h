@@ -43,6 +43,12 @@ struct source_need {
 struct bound_look source_check(const struct tide *d, const struct replica_board *b, const struct tide_bound *bound,
                                uint64_t fence, const struct source_need *need);
 
+/* How old a state is that is complete as of `ts`. */
+static inline uint64_t source_age(uint64_t ts, uint64_t now) {
+    uint64_t ns = now > ts ? now - ts : 1;
+    return ns + (ns >> 12) + 1; /* the domain's clock may run slow: as bound_staleness() */
+}
+
 /* bound_staleness() of a fed domain. UINT64_MAX: the state was never complete. */
 uint64_t source_staleness(const struct tide *d, const struct replica_board *b, uint64_t *index);
 

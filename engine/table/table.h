@@ -250,6 +250,20 @@ static inline uint64_t table_node_expiry(const struct table_node *n, const struc
     return expiry;
 }
 
+/* What follows the value of a node of these lengths: the instant of expiry, which is returned, and the source's version, where it has one. */
+static inline uint64_t table_node_behind(const struct table_node *n, const struct table_lengths *len,
+                                         uint64_t *version) {
+    uint64_t expiry = NEVER_EXPIRES;
+    if (__builtin_expect(len->extra != 0, 0)) {
+        const uint8_t *at = table_node_key(n) + len->key + len->value;
+        memcpy(&expiry, at, EXPIRY_BYTES);
+        if (len->extra > EXPIRY_BYTES) {
+            memcpy(version, at + EXPIRY_BYTES, SOURCED_BYTES);
+        }
+    }
+    return expiry;
+}
+
 /* The version that reads tell of a node of these lengths: the source's where it has one, else the index of its write. */
 static inline uint64_t table_node_version(const struct table_node *n, const struct table_lengths *len, uint64_t index) {
     uint64_t version = index;

@@ -91,7 +91,7 @@ void feed_hand_over(struct tide_feed *f, struct tide_feed_request *q) {
     f->requests = q;
     feed_count(f, 1);
     if (!handed) {
-        q->q.result = f->o.write == NULL ? TIDE_ERR_READ_ONLY : TIDE_ERR_NOMEM;
+        q->q.result = f->o.write == NULL ? TIDE_ERR_FED : TIDE_ERR_NOMEM;
         feed_unlink(q);
         feed_reply(f, q);
         feed_request_free(q);

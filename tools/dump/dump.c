@@ -362,6 +362,25 @@ static bool show_ring(struct dump_run *run, struct dump_log *log) {
     return read;
 }
 
+/* All of a log but the ring. */
+static void show_parts(struct dump_run *run, const struct dump_log *log) {
+    const struct log_segment *seg = log->seg;
+    const struct dump_format *f = run->format;
+    struct dump_view *v = &run->view;
+    f->leader(v, log);
+    if (seg->source[0] != 0) {
+        f->source(v, seg);
+    }
+    f->members(v, log);
+    for (uint32_t id = 0; id < LAYOUT_REPLICAS; id++) {
+        if (seg->replicas[id].state != REPLICA_FREE) {
+            f->replica(v, seg, id);
+        }
+    }
+    f->lanes(v, seg);
+    f->reads(v, seg);
+}
+
 static bool show_log(struct dump_run *run) {
     struct dump_log log;
     bool read = dump_log_read(&log, &run->file);
@@ -371,7 +390,7 @@ static bool show_log(struct dump_run *run) {
         run->format->header(&run->view, &run->file, &log.seg->header, log.understood);
     }
     if (read && log.understood && !run->opt.summary && !run->opt.html) {
-        run->format->log(&run->view, &log);
+        show_parts(run, &log);
     }
     show_problems(run, &log.problems);
     if (read && log.ring_there && !run->opt.no_ring) {

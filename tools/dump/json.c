@@ -257,22 +257,6 @@ static void print_reads(struct dump_view *v, const struct log_segment *seg) {
     finish(v);
 }
 
-static void json_log(struct dump_view *v, const struct dump_log *log) {
-    const struct log_segment *seg = log->seg;
-    print_leader(v, log);
-    if (seg->source[0] != 0) {
-        print_source(v, seg);
-    }
-    print_members(v, log);
-    for (uint32_t id = 0; id < LAYOUT_REPLICAS; id++) {
-        if (seg->replicas[id].state != REPLICA_FREE) {
-            print_replica(v, seg, id);
-        }
-    }
-    print_lanes(v, seg);
-    print_reads(v, seg);
-}
-
 static void print_lag(struct json_out *j, const char *name, const struct hdr *h) {
     static const char *const NAMES[DUMP_LAG_PERCENTILES] = { "p50_ns", "p90_ns", "p99_ns", "p999_ns", "max_ns" };
     struct dump_lag_summary lag = dump_lag_summary(h);
@@ -398,7 +382,12 @@ static void json_end(struct dump_view *v, const struct dump_totals *t) {
 
 const struct dump_format dump_json = {
     .header = json_header,
-    .log = json_log,
+    .leader = print_leader,
+    .source = print_source,
+    .members = print_members,
+    .replica = print_replica,
+    .lanes = print_lanes,
+    .reads = print_reads,
     .table = json_table,
     .spill = json_spill,
     .ring = json_ring,

@@ -132,7 +132,7 @@ static void check_members(const struct log_segment *seg, struct dump_problems *p
     }
 }
 
-/* Leave out the requests, which are most of the segment. */
+/* Leave out the requests, which are most of the segment, and the leases. */
 static bool read_segment(struct dump_file *f, struct log_segment *seg) {
     if (!dump_file_read(f, 0, seg, offsetof(struct log_segment, lanes))) {
         return false;
@@ -143,7 +143,7 @@ static bool read_segment(struct dump_file *f, struct log_segment *seg) {
             return false;
         }
     }
-    return true;
+    return dump_file_read(f, offsetof(struct log_segment, feed), &seg->feed, sizeof(seg->feed));
 }
 
 /* A member may leave between the look at its slot and the question; it is not dead then: look again. */

@@ -184,22 +184,6 @@ static void print_all_reads(struct dump_view *v, const struct log_segment *seg) 
     }
 }
 
-static void text_log(struct dump_view *v, const struct dump_log *log) {
-    const struct log_segment *seg = log->seg;
-    print_leader(v, log);
-    if (seg->source[0] != 0) {
-        print_source(v, seg);
-    }
-    print_members(v, log);
-    for (uint32_t id = 0; id < LAYOUT_REPLICAS; id++) {
-        if (seg->replicas[id].state != REPLICA_FREE) {
-            print_replica(v, seg, id);
-        }
-    }
-    print_lanes(v, seg);
-    print_all_reads(v, seg);
-}
-
 static void text_lag(struct dump_view *v, const char *label, const struct hdr *h) {
     struct dump_lag_summary lag = dump_lag_summary(h);
     char t[DUMP_LAG_PERCENTILES][32];
@@ -310,7 +294,12 @@ static void text_end(struct dump_view *v, const struct dump_totals *t) {
 
 const struct dump_format dump_text = {
     .header = text_header,
-    .log = text_log,
+    .leader = print_leader,
+    .source = print_source,
+    .members = print_members,
+    .replica = print_replica,
+    .lanes = print_lanes,
+    .reads = print_all_reads,
     .table = text_table,
     .spill = text_spill,
     .ring = text_ring,

@@ -302,7 +302,7 @@ static bool came_well(struct etcd_client *c, struct write *w, const struct etcd_
         take_refusal(c, w, wrong);
         return false;
     }
-    snprintf(w->why, sizeof(w->why), "%s: %.200s", c->opts.address.endpoints[w->at], wrong);
+    snprintf(w->why, sizeof(w->why), "%.90s: %.200s", c->opts.address.endpoints[w->at], wrong);
     endpoint_failed(c, w->at, false, "write: %s", wrong);
     c->unary_at = c->unary_at == w->at ? endpoint_choose(c, w->at) : c->unary_at;
     if (reading || !reply->sent) {

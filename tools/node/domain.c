@@ -114,7 +114,8 @@ int node_domain_open(struct node *n, const struct buf *node_id, struct buf *ids,
         node_domain_close(n);
         return rc;
     }
-    n->incarnation = info.incarnation;
+    /* A fed domain's fences are revisions of its source, and so is what writes answer. */
+    n->incarnation = info.source[0] != 0 ? TIDE_REVISION : info.incarnation;
     n->ids = ids;
     n->n_ids = n_ids;
     warn_unused_delays(n, ids, n_ids);

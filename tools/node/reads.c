@@ -182,7 +182,7 @@ int read_fence(struct node *n, const struct request *q, struct tide_bound *b, in
 }
 
 void reply_fence_ahead(struct node *n, uint64_t fence, uint64_t commit_index) {
-    if (fence <= commit_index) {
+    if (fence <= commit_index || n->incarnation == TIDE_REVISION) {
         return;
     }
     json_out_u64(&n->protocol.out, "leader_commit_index", commit_index);

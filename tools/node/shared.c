@@ -137,10 +137,12 @@ static int start_once(struct node *n, const char *label, uint64_t delay_ns, uint
     if (rc != 0) {
         return rc;
     }
-    opts.role = info.led ? TIDE_FOLLOWER : TIDE_LEADER;
-    opts.candidate = 1;
+    int fed = info.source[0] != 0; /* then another program leads */
+    int leads = !info.led && !fed;
+    opts.role = leads ? TIDE_LEADER : TIDE_FOLLOWER;
+    opts.candidate = fed ? 0 : 1;
     opts.label = label;
-    opts.apply_delay_ns = info.led ? delay_ns : 0;
+    opts.apply_delay_ns = leads ? 0 : delay_ns;
     return tide_replica_start(n->domain, &opts, slot);
 }
 

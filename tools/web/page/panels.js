@@ -240,7 +240,7 @@ const DOMAIN = [
   ['shared memory', (s) => words.bytes(s.memory_bytes), 'memory_bytes'],
   ['default ttl', (s) => (s.default_ttl_ns ? words.round(s.default_ttl_ns) : 'none'), 'default_ttl_ns'],
   ['incarnation', (s) => s.incarnation, 'incarnation'],
-  ['made', (s) => words.date(s.created_unix_ns), 'created_unix_ns'],
+  ['made, UTC', (s) => words.date(s.created_unix_ns), 'created_unix_ns'],
 ];
 
 export function all_figures(state, redraw) {

@@ -79,10 +79,10 @@ export function count(n, one, many) {
   return integer(n) + ' ' + (n === 1 ? one : many);
 }
 
-// Nanoseconds since 1970 as a date; what was scribbled over need not be one.
+// Nanoseconds since 1970 as a date, UTC; what was scribbled over need not be one.
 export function date(ns) {
   const d = new Date(ns / 1e6);
-  return Number.isNaN(d.getTime()) ? '?' : d.toISOString().slice(0, 19).replace('T', ' ') + ' Z';
+  return Number.isNaN(d.getTime()) ? '?' : d.toISOString().slice(0, 19).replace('T', ' ');
 }
 
 // What a state looks like beside its word.
