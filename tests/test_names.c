@@ -17,7 +17,7 @@ static void tide_strerror__every_code__a_text_of_its_own(void **state) {
 
 static void tide_strerror__unknown_codes__unknown_error(void **state) {
     (void)state;
-    const int unknown[] = { 1, 42, TIDE_ERR_OVERFLOW - 1, -1000, INT32_MAX, INT32_MIN };
+    const int unknown[] = { 1, 42, TIDE_ERR_REVISION - 1, -1000, INT32_MAX, INT32_MIN };
     for (size_t i = 0; i < sizeof(unknown) / sizeof(unknown[0]); i++) {
         assert_string_equal(tide_strerror(unknown[i]), "unknown error");
     }
