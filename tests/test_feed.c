@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Domains whose entries come from a source: appending, completeness, staleness, read indexes, writes that are handed over, changes of leader. */
+#include "shm/segment.h"
 #include "tests/lib/forked.h"
 #include "tests/lib/source.h"
 #include "tools/dump/gauges.h"
 
+#include <fcntl.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -610,6 +612,46 @@ static void feed__bound_0_while_the_source_is_cut_off__times_out(void **state) {
     source_stop(&s);
 }
 
+/* Another process writes over the words that readers believe: the next completion puts them right. */
+static void feed__board_scribbled_over__mended_by_the_next_completion(void **state) {
+    (void)state;
+    struct hand h;
+    hand_open(&h, name, true);
+    assert_int_equal(append_put(&h, 2, "k", 1), 0);
+    assert_int_equal(complete(&h, 2), 0);
+    char path[SEGMENT_PATH_BYTES];
+    assert_int_equal(segment_path(path, name, SEGMENT_LOG, 0), 0);
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    struct log_segment *log = mmap(NULL, sizeof(*log), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    assert_true(log != MAP_FAILED);
+    const uint64_t words[] = { UINT64_MAX, 0, UINT64_MAX / 2 };
+    struct tide_reader *r = help_reader(h.d, TIDE_STICKY, -1, 0);
+    for (size_t i = 0; i < 3; i++) {
+        atomic_store(&log->feed.complete_ts, words[i]);
+        atomic_store(&log->feed.complete_revision, words[i]);
+        atomic_store(&log->feed.complete_index, words[i]);
+        atomic_store(&log->feed.done, words[i]);
+        atomic_store(&log->feed.wanted, words[i]);
+        get(r, "k", any);
+        get(r, "k", bound(TIDE_FALLBACK_STALE, 0, 0));
+        uint64_t before = tide_now(h.d);
+        assert_int_equal(complete(&h, 2), 0);
+        struct tide_info info = TIDE_INFO_INIT;
+        assert_int_equal(tide_info(h.d, &info), 0);
+        assert_int_equal(info.complete_revision, 2);
+        assert_int_equal(info.probes_done, i + 2);
+        assert_true(info.complete_ns <= tide_now(h.d) - before);
+        struct got g = get(r, "k", any);
+        assert_true(g.error == 0 && g.value == 1);
+        assert_int_equal(get(r, "k", bound(TIDE_FALLBACK_WAIT, 0, MS)).error,
+                         TIDE_ERR_TIMEOUT); /* nobody answers that */
+    }
+    tide_reader_close(r);
+    munmap(log, sizeof(*log));
+    close(fd);
+    hand_close(&h);
+}
+
 /* ---- who looks from outside ---------------------------------------------------------------------------------------------- */
 
 static void feed__gauges__tell_of_the_source(void **state) {
@@ -916,6 +958,7 @@ int main(void) {
         NAMED_CASE(feed__bounds_of_readers__are_told),
         NAMED_CASE(feed__bound_0__readers_share_few_questions),
         NAMED_CASE(feed__bound_0_while_the_source_is_cut_off__times_out),
+        NAMED_CASE(feed__board_scribbled_over__mended_by_the_next_completion),
         NAMED_CASE(feed__gauges__tell_of_the_source),
         NAMED_CASE(feed__revision_tokens__work_across_hosts),
         NAMED_CASE(feed__writes__are_the_sources),
