@@ -45,7 +45,9 @@ int tide_feed_open(struct tide *d, const struct tide_feed_opts *opts, struct tid
     pthread_mutex_init(&f->lock, NULL);
     pthread_mutex_lock(&d->control);
     bool busy = d->feed != NULL;
-    d->feed = busy ? d->feed : f;
+    if (!busy) { /* else the lane thread may be reading it */
+        d->feed = f;
+    }
     pthread_mutex_unlock(&d->control);
     if (busy) {
         pthread_mutex_destroy(&f->lock);
@@ -79,7 +81,9 @@ int tide_feed_close(struct tide_feed *f) {
     }
     pthread_mutex_lock(&d->control);
     bool needed = feed_is_needed(d);
-    d->feed = needed ? f : NULL;
+    if (!needed) {
+        d->feed = NULL;
+    }
     pthread_mutex_unlock(&d->control);
     if (needed) {
         return TIDE_ERR_BUSY;
