@@ -2,15 +2,6 @@
 #
 # One command's row of the completion for bash: its options, and those that take an argument, by what `tide COMMAND --help` prints.
 
-function usage_line(line) {
-    domain = domain || line ~ /^tide [a-z-]+ (save |load )?NAME/ || line ~ /[ |]NAME\|/
-    if (match(line, /^tide [a-z-]+ [a-z]+ /)) {
-        split(line, words, " ")
-        verbs = verbs " " words[3]
-    }
-    file = file || line ~ /FILE/
-}
-
 function option(letter, name, argument, text) {
     options = options " " name
     if (argument != "")
@@ -20,9 +11,6 @@ function option(letter, name, argument, text) {
         values = values " " name "=" argument ";"
     }
 }
-
-function group(name) {}
-function paragraph(line) {}
 
 function ends() {
     printf "    %s)\n        options='%s' takes='%s' verbs='%s' domain=%d file=%d\n        ;;\n", COMMAND, substr(options, 2), substr(takes, 2), substr(verbs, 2), domain, file

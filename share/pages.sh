@@ -23,8 +23,8 @@ while IFS=$tab read -r command summary; do
     see=$(for other in $documented; do grep -q "tide $other" "$out/one" && [ "$other" != "$command" ] && echo "$other"; done || :)
     awk -f "$here/help.awk" -f "$here/man.awk" -v COMMAND="$command" -v SUMMARY="$summary" -v VERSION="$version" -v DATE="$date" \
         -v SEE="$(echo $see)" "$out/one" >"$out/man1/tide-$command.1"
-    awk -f "$here/help.awk" -f "$here/bash.awk" -v COMMAND="$command" "$out/one" >>"$out/bash/rows"
-    awk -f "$here/help.awk" -f "$here/zsh.awk" -v COMMAND="$command" "$out/one" >>"$out/zsh/rows"
+    awk -f "$here/help.awk" -f "$here/completion.awk" -f "$here/bash.awk" -v COMMAND="$command" "$out/one" >>"$out/bash/rows"
+    awk -f "$here/help.awk" -f "$here/completion.awk" -f "$here/zsh.awk" -v COMMAND="$command" "$out/one" >>"$out/zsh/rows"
 done <"$out/commands"
 
 awk -v VERSION="$version" -v DATE="$date" -F"$tab" '

@@ -2,15 +2,6 @@
 #
 # One command's row of the completion for zsh: its options with their texts, by what `tide COMMAND --help` prints.
 
-function usage_line(line) {
-    domain = domain || line ~ /^tide [a-z-]+ (save |load )?NAME/ || line ~ /[ |]NAME\|/
-    if (match(line, /^tide [a-z-]+ [a-z]+ /)) {
-        split(line, words, " ")
-        verbs = verbs " " words[3]
-    }
-    file = file || line ~ /FILE/
-}
-
 function option(letter, name, argument, text) {
     gsub(/'/, "'\\''", text)
     gsub(/\\/, "\\\\", text)
@@ -32,9 +23,6 @@ function values(name, argument) {
     gsub(/[|]/, " ", argument)
     return "(" argument ")"
 }
-
-function group(name) {}
-function paragraph(line) {}
 
 function ends() {
     printf "    %s)\n        _arguments%s%s%s%s\n        ;;\n", COMMAND, rows, \

@@ -51,10 +51,11 @@ static void note_point(const char *name) {
 
 /* ---- what the victims do ------------------------------------------------------------------------------------------------ */
 
-static void victim_begin(void) {
+static struct tide *victim_begin(struct crash_world *w) {
     if (atomic_load(&points->noting) != 0) {
         kill_point_seen = note_point;
     }
+    return crash_open(w);
 }
 
 /* Enough keys to split buckets, enough that is replaced and deleted to be cleared away. Refusals do not matter. */
@@ -77,8 +78,7 @@ static void victim_fill(struct crash_world *w, struct tide *d) {
 }
 
 static void victim_lead(struct crash_world *w, uint32_t slot, uint64_t seed) {
-    victim_begin();
-    struct tide *d = crash_open(w);
+    struct tide *d = victim_begin(w);
     crash_start_replica(w, d, TIDE_LEADER, true);
     crash_work(w, d, slot, slot, seed, 200);
     victim_fill(w, d);
@@ -104,8 +104,7 @@ static void victim_write_large(struct crash_world *w, struct tide *d, uint32_t i
 /* Most of the table, then every other value of it is gone, then larger ones come: nodes have to be moved for them. Room is left for
  * those who go on. */
 static void victim_compact(struct crash_world *w, uint32_t slot, uint64_t seed) {
-    victim_begin();
-    struct tide *d = crash_open(w);
+    struct tide *d = victim_begin(w);
     crash_start_replica(w, d, TIDE_LEADER, true);
     atomic_fetch_add(&w->slots[slot].beats, 1);
     crash_work(w, d, slot, slot, seed, 100);
@@ -123,39 +122,34 @@ static void victim_compact(struct crash_world *w, uint32_t slot, uint64_t seed) 
 }
 
 static void victim_follow(struct crash_world *w, uint32_t slot, uint64_t seed) {
-    victim_begin();
-    struct tide *d = crash_open(w);
+    struct tide *d = victim_begin(w);
     crash_start_replica(w, d, TIDE_FOLLOWER, true);
     crash_work(w, d, slot, slot, seed, 300);
     tide_close(d);
 }
 
 static void victim_write(struct crash_world *w, uint32_t slot, uint64_t seed) {
-    victim_begin();
-    struct tide *d = crash_open(w);
+    struct tide *d = victim_begin(w);
     crash_work(w, d, slot, slot, seed, 400);
     tide_close(d);
 }
 
 static void victim_read(struct crash_world *w, uint32_t slot, uint64_t seed) {
-    victim_begin();
-    struct tide *d = crash_open(w);
+    struct tide *d = victim_begin(w);
     crash_work(w, d, slot, UINT32_MAX, seed, 1000);
     tide_close(d);
 }
 
 static void victim_collect(struct crash_world *w, uint32_t slot, uint64_t seed) {
     (void)slot, (void)seed;
-    victim_begin();
-    struct tide *d = crash_open(w);
+    struct tide *d = victim_begin(w);
     tide_gc(d, NULL);
     tide_close(d);
 }
 
 /* Serve, say so, and take over when the leader has gone. */
 static void victim_take_over(struct crash_world *w, uint32_t slot, uint64_t seed) {
-    victim_begin();
-    struct tide *d = crash_open(w);
+    struct tide *d = victim_begin(w);
     crash_start_replica(w, d, TIDE_FOLLOWER, true);
     atomic_fetch_add(&w->slots[slot].beats, 1);
     crash_work(w, d, slot, slot, seed, 400);
@@ -172,8 +166,7 @@ static void victim_take_over(struct crash_world *w, uint32_t slot, uint64_t seed
 }
 
 static void victim_hand_over(struct crash_world *w, uint32_t slot, uint64_t seed) {
-    victim_begin();
-    struct tide *d = crash_open(w);
+    struct tide *d = victim_begin(w);
     crash_start_replica(w, d, TIDE_LEADER, true);
     for (uint64_t i = 0; i < 4; i++) {
         crash_work(w, d, slot, slot, seed + i, 100);

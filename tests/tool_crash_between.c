@@ -16,23 +16,6 @@
 #include "shm/crc.h"
 #include "tests/lib/forked.h"
 
-static struct tide *open_here(void) {
-    struct tide_opts o = TIDE_OPTS_INIT;
-    struct tide *d = NULL;
-    o.ring_bytes = 256 << 10;
-    o.table_bytes = 4 << 20;
-    CHILD(tide_open(&d, name, &o) == 0);
-    return d;
-}
-
-static uint32_t start(struct tide *d, enum tide_role role) {
-    struct tide_replica_opts o = TIDE_REPLICA_OPTS_INIT;
-    uint32_t id = UINT32_MAX;
-    o.role = role;
-    CHILD(tide_replica_start(d, &o, &id) == 0);
-    return id;
-}
-
 /* Two replicas serve, at the same index, with the same bytes, and none is left of who died. */
 static void assert_two_equal(struct tide *d) {
     struct tide_verify v = TIDE_VERIFY_INIT;
@@ -82,8 +65,8 @@ static void tell(const struct talk *t) {
 static pid_t leader_that_dies(const struct talk *t) {
     pid_t pid = child_begin();
     if (pid == 0) {
-        struct tide *d = open_here();
-        start(d, TIDE_LEADER);
+        struct tide *d = child_open();
+        child_replica(d, TIDE_LEADER);
         CHILD(tide_put(d, NULL, "k", 1, "v", 1, NULL) == 0);
         child_say(t->told[1]);
         child_hear(t->go[0]);
@@ -139,7 +122,7 @@ static void leader_dies_between_mark_and_wake__the_next_one_wakes_the_sleepers(v
     pid_t follower = child_that_serves(TIDE_FOLLOWER, -1, follows.told[1]);
     talk_leave_to_child(&follows);
     await(&follows);
-    struct tide *d = open_here();
+    struct tide *d = child_open();
     await_sleep(d, follower);
     tell(&leads);
     assert_int_equal(waitpid(leader, &status, 0), leader);
@@ -149,7 +132,7 @@ static void leader_dies_between_mark_and_wake__the_next_one_wakes_the_sleepers(v
     assert_true(process_sleeps(follower)); /* through the commit */
 
     struct tide_token token;
-    start(d, TIDE_LEADER);
+    child_replica(d, TIDE_LEADER);
     assert_int_equal(tide_put(d, NULL, "k", 1, "x", 1, &token), 0);
     assert_int_equal(tide_wait_applied(d, &token, 2, TIDE_UNBOUNDED), 0);
     assert_two_equal(d);
@@ -181,8 +164,8 @@ static pid_t donor_that_doubles(const struct talk *t) {
         return pid;
     }
     static const char filler[2000];
-    struct tide *d = open_here();
-    const struct table_writer *w = &atomic_load(&d->running[start(d, TIDE_LEADER)])->writer;
+    struct tide *d = child_open();
+    const struct table_writer *w = &atomic_load(&d->running[child_replica(d, TIDE_LEADER)])->writer;
     for (uint64_t i = 0; i < OLD_KEYS; i++) {
         put_numbered(d, "old", i);
     }
@@ -234,10 +217,10 @@ static void join_while_the_donor_doubles(const char *point) {
     pid_t donor = donor_that_doubles(&donor_talk);
     talk_leave_to_child(&donor_talk);
     await(&donor_talk);
-    struct tide *d = open_here();
+    struct tide *d = child_open();
     stop_at = point;
     kill_point_seen = let_the_donor_double;
-    uint32_t id = start(d, TIDE_FOLLOWER);
+    uint32_t id = child_replica(d, TIDE_FOLLOWER);
     kill_point_seen = NULL;
     assert_null(stop_at);
     assert_int_equal(help_info(d, id).joins, 1); /* copied, and only once */
@@ -288,8 +271,8 @@ static void let_another_queue(const char *point) {
 
 static void put__another_has_queued_meanwhile_and_sleeps__is_served(void **state) {
     (void)state;
-    struct tide *d = queue_domain = open_here();
-    start(d, TIDE_LEADER);
+    struct tide *d = queue_domain = child_open();
+    child_replica(d, TIDE_LEADER);
     for (int i = 0; i < 3; i++) { /* the first is new, the second has two versions of a key for the first time */
         assert_int_equal(tide_put(d, NULL, "k", 1, "v", 1, NULL), 0);
     }
@@ -337,7 +320,7 @@ static pid_t reader_that_stops(enum reading how) {
     pid_t pid = child_begin();
     if (pid == 0) {
         child_hear(reader_talk.go[0]);
-        struct tide *d = open_here();
+        struct tide *d = child_open();
         struct tide_reader_opts opts = TIDE_READER_OPTS_INIT;
         struct tide_reader *r = NULL;
         CHILD(tide_reader_open(d, &opts, &r) == 0);
@@ -401,8 +384,8 @@ static void read_while_memory_is_used_anew(enum reading how) {
     talk_open(&reader_talk);
     pid_t reader = reader_that_stops(how);
     talk_leave_to_child(&reader_talk);
-    struct tide *d = open_here();
-    start(d, TIDE_LEADER);
+    struct tide *d = child_open();
+    child_replica(d, TIDE_LEADER);
     struct help_rng r = { help_seed() };
     char key[24], value[IMITATED_BYTES];
     memset(value, 'T', sizeof(value));
@@ -483,7 +466,7 @@ static void leader_dies_before_it_logs_what_it_evicts__the_next_one_goes_on(void
     if (pid == 0) {
         struct tide *d;
         CHILD(tide_open(&d, name, &o) == 0);
-        start(d, TIDE_LEADER);
+        child_replica(d, TIDE_LEADER);
         uint64_t i = 0;
         while (atomic_load(&d->log->leader.evicted) == 0) {
             evict_put(d, i++);
@@ -511,7 +494,7 @@ static void leader_dies_before_it_logs_what_it_evicts__the_next_one_goes_on(void
         evict_put(d, 1000000 + i);
     }
     assert_true(atomic_load(&d->log->leader.evicted) > before);
-    start(d, TIDE_FOLLOWER);
+    child_replica(d, TIDE_FOLLOWER);
     assert_two_equal(d);
     assert_int_equal(tide_close(d), 0);
     talk_close(&t);

@@ -19,21 +19,6 @@
 #define LIFE_NS UINT64_C(30000000)
 #define HOUR UINT64_C(3600000000000)
 
-static struct tide *open_here(void) {
-    struct tide_opts o = TIDE_OPTS_INIT;
-    struct tide *d = NULL;
-    o.ring_bytes = 256 << 10;
-    o.table_bytes = 4 << 20;
-    CHILD(tide_open(&d, name, &o) == 0);
-    return d;
-}
-
-static void start(struct tide *d, enum tide_role role) {
-    struct tide_replica_opts o = TIDE_REPLICA_OPTS_INIT;
-    o.role = role;
-    CHILD(tide_replica_start(d, &o, NULL) == 0);
-}
-
 static struct tide_reader *reader(struct tide *d, int32_t home) {
     struct tide_reader_opts o = TIDE_READER_OPTS_INIT;
     struct tide_reader *r = NULL;
@@ -184,9 +169,9 @@ static int write_one(struct tide *d, enum way way, uint64_t version) {
 
 static void write__key_expires_before_the_commit__nobody_says_that_it_was_absent(void **state) {
     (void)state;
-    struct tide *d = still.d = open_here(), *other = help_open_again(d);
-    start(d, TIDE_LEADER);
-    start(d, TIDE_FOLLOWER);
+    struct tide *d = still.d = child_open(), *other = help_open_again(d);
+    child_replica(d, TIDE_LEADER);
+    child_replica(d, TIDE_FOLLOWER);
     CHILD(tide_put(d, NULL, "stays", 5, "v", 1, NULL) == 0);
     still.replicas = 2;
     still.writer = pthread_self();
@@ -250,8 +235,8 @@ static void let_another_expire(const char *point) {
 /* It must not say that a key is there, and with it what was written after another had seen that it is gone. */
 static void mget__key_expires_before_it_looks_again__all_of_one_instant(void **state) {
     (void)state;
-    struct tide *d = still.d = open_here(), *other = help_open_again(d);
-    start(d, TIDE_LEADER);
+    struct tide *d = still.d = child_open(), *other = help_open_again(d);
+    child_replica(d, TIDE_LEADER);
     still.replicas = 1;
     static const char *const keys[] = { "gone-before", KEY, "after" };
     for (int where = 0; where < 2; where++) {
@@ -298,10 +283,10 @@ static void leader_dies_over_a_decision__readers_and_the_next_leader_go_on(void 
     (void)state;
     pid_t pid = child_begin();
     if (pid == 0) {
-        struct tide *d = still.d = open_here();
+        struct tide *d = still.d = child_open();
         still.replicas = 1;
         still.writer = pthread_self();
-        start(d, TIDE_LEADER);
+        child_replica(d, TIDE_LEADER);
         for (;;) {
             still.expiry = put_for_a_while(d, KEY);
             kill_point_seen = let_it_expire_and_die;
@@ -309,8 +294,8 @@ static void leader_dies_over_a_decision__readers_and_the_next_leader_go_on(void 
             kill_point_seen = NULL;
         }
     }
-    struct tide *d = open_here();
-    start(d, TIDE_FOLLOWER);
+    struct tide *d = child_open();
+    child_replica(d, TIDE_FOLLOWER);
     int status;
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
@@ -320,8 +305,8 @@ static void leader_dies_over_a_decision__readers_and_the_next_leader_go_on(void 
     assert_int_equal(get(r, KEY, bound(TIDE_FALLBACK_WAIT, 0, HOUR), &a), TIDE_ERR_NOT_FOUND);
     assert_true(a.linearizable);
     assert_int_equal(get(r, KEY, bound(TIDE_FALLBACK_ERROR, 0, 0), &a), TIDE_ERR_NOT_FOUND);
-    struct tide *next = open_here();
-    start(next, TIDE_LEADER);
+    struct tide *next = child_open();
+    child_replica(next, TIDE_LEADER);
     assert_true(board_deciding(d->log) == 0);
     assert_int_equal(tide_touch(next, NULL, KEY, strlen(KEY), HOUR, NULL), TIDE_ERR_NOT_FOUND);
     assert_int_equal(get(r, KEY, bound(TIDE_FALLBACK_LEADER, 0, 0), &a), TIDE_ERR_NOT_FOUND);

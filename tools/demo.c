@@ -9,6 +9,7 @@
 #include "tools/lib/json_out.h"
 #include "tools/lib/stdio.h"
 #include "tools/demo.h"
+#include "tools/demo_upstream.h"
 #include "tools/tools.h"
 
 #define MS 1000000ull
@@ -24,6 +25,11 @@ static const char HELP[] =
     "  --delay TIME,...      apply delays of the followers, up to 8 (default 18ms,78ms; the leader has none)\n"
     "  --bounds TIME,...     bounds, up to 16 (default 10ms,50ms,100ms,200ms)\n"
     "  --write-every TIME    time between two writes (default 5ms)\n"
+    "  --upstream            instead: etcd and three hosts that take their log from it, on this machine; one of them "
+    "loses\n"
+    "                        its link for the middle third of the time: its staleness grows, bounds are refused, and "
+    "it\n"
+    "                        catches up. With --seconds (default 12) and --json (an object a line)\n"
     "  --json                the result as one JSON object\n"
     "  --help                print this text\n\n"
     "TIME: 18us, 200ms, 1.5s. Exit codes: 0 done; 2 a bad option; 7 anything else.\n";
@@ -76,6 +82,9 @@ static int set_option(void *ctx, int option, char *arg) {
             return 0;
         }
         return args_error(TOOL, "--write-every must be a time from 1us to 60s: %s", arg);
+    case 'u':
+        o->upstream = 1;
+        return 0;
     case 'j':
         o->json = 1;
         return 0;
@@ -86,11 +95,9 @@ static int set_option(void *ctx, int option, char *arg) {
 
 static int read_options(int argc, char **argv, struct demo_opts *o) {
     static const struct option LIST[] = {
-        { "seconds", required_argument, NULL, 's' },
-        { "delay", required_argument, NULL, 'd' },
-        { "bounds", required_argument, NULL, 'b' },
-        { "write-every", required_argument, NULL, 'w' },
-        ARGS_LAST_OPTIONS,
+        { "seconds", required_argument, NULL, 's' }, { "delay", required_argument, NULL, 'd' },
+        { "bounds", required_argument, NULL, 'b' },  { "write-every", required_argument, NULL, 'w' },
+        { "upstream", no_argument, NULL, 'u' },      ARGS_LAST_OPTIONS,
     };
     const struct args_options options = { HELP, "h", LIST, set_option };
     int code = args_options(&options, argc, argv, o);
@@ -213,7 +220,6 @@ int tool_demo(int argc, char **argv) {
         .n_followers = 2,
         .bounds_ns = { 10 * MS, 50 * MS, 100 * MS, 200 * MS },
         .n_bounds = 4,
-        .duration_ns = 4000 * MS,
         .write_every_ns = 5 * MS,
     };
     struct demo_result result;
@@ -221,6 +227,11 @@ int tool_demo(int argc, char **argv) {
     if (code != 0) {
         return code;
     }
+    if (opts.upstream) {
+        return stdio_finish(argv[0],
+                            demo_upstream(argv[0], opts.duration_ns ? opts.duration_ns : 12000 * MS, opts.json));
+    }
+    opts.duration_ns = opts.duration_ns ? opts.duration_ns : 4000 * MS;
     int rc = demo_run(&opts, &result);
     if (rc != 0) {
         fprintf(stderr, "%s: %s\n", argv[0], tide_strerror(rc));

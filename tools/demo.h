@@ -14,9 +14,10 @@ struct demo_opts {
     size_t n_followers;
     uint64_t bounds_ns[DEMO_BOUNDS_MAX];
     size_t n_bounds;
-    uint64_t duration_ns;
+    uint64_t duration_ns; /* 0: none was given */
     uint64_t write_every_ns;
     int json;
+    int upstream; /* the other demo */
 };
 
 /* Reads under one bound by clients of one follower, or of whichever follower is freshest. */

@@ -88,6 +88,24 @@ static inline pid_t child_that_serves(enum tide_role role, int go, int told) {
     return pid;
 }
 
+/* In a child: the case's domain with a small ring and small tables, and a replica of it, whose number is returned. */
+static inline struct tide *child_open(void) {
+    struct tide_opts o = TIDE_OPTS_INIT;
+    struct tide *d = NULL;
+    o.ring_bytes = 256 << 10;
+    o.table_bytes = 4 << 20;
+    CHILD(tide_open(&d, name, &o) == 0);
+    return d;
+}
+
+static inline uint32_t child_replica(struct tide *d, enum tide_role role) {
+    struct tide_replica_opts o = TIDE_REPLICA_OPTS_INIT;
+    uint32_t id = UINT32_MAX;
+    o.role = role;
+    CHILD(tide_replica_start(d, &o, &id) == 0);
+    return id;
+}
+
 /* It has ended well. */
 static inline void child_end(pid_t pid) {
     int status;

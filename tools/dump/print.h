@@ -32,7 +32,12 @@ struct dump_totals {
 
 struct dump_format {
     void (*header)(struct dump_view *v, const struct dump_file *f, const struct segment_header *h, bool understood);
-    void (*log)(struct dump_view *v, const struct dump_log *log); /* all of it but the ring */
+    void (*leader)(struct dump_view *v, const struct dump_log *log);
+    void (*source)(struct dump_view *v, const struct log_segment *seg); /* of a fed domain */
+    void (*members)(struct dump_view *v, const struct dump_log *log);
+    void (*replica)(struct dump_view *v, const struct log_segment *seg, uint32_t id);
+    void (*lanes)(struct dump_view *v, const struct log_segment *seg);
+    void (*reads)(struct dump_view *v, const struct log_segment *seg);
     void (*table)(struct dump_view *v, const struct dump_table *t);
     void (*spill)(struct dump_view *v, const struct segment_header *h);
     void (*ring)(struct dump_view *v, const struct log_segment *seg); /* before the frames */

@@ -227,7 +227,10 @@ static void on_hello(void *ctx, const struct etcd_reply *reply) {
         stream_fail(c, true, "it speaks TLS: write etcds:// instead of etcd://");
     } else if (reply->status != 200 || wire_read(&c->wire, reply->text, reply->size) != 0 ||
                wire_string(&c->wire, "etcdserver", version, sizeof(version)) != 0) {
-        stream_fail(c, true, "this is no etcd: it answers /version with status %ld", reply->status);
+        stream_fail(c, true,
+                    "this is no etcd: it answers /version with status %ld (nor has etcd grpc-proxy what is asked: name "
+                    "a member)",
+                    reply->status);
     } else {
         c->stream.phase = PHASE_LOGIN;
     }

@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "bench/lib/cluster.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "bench/lib/child.h"
+
+static void nap_ms(long ms) {
+    nanosleep(&(struct timespec){ ms / 1000, ms % 1000 * 1000000 }, NULL);
+}
+
+static int fail(struct bench_cluster *c, const char *what) {
+    snprintf(c->error, sizeof(c->error), "%s", what);
+    return -1;
+}
+
+static struct sockaddr_in address(unsigned port) {
+    return (struct sockaddr_in){ .sin_family = AF_INET,
+                                 .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+                                 .sin_port = htons((uint16_t)port) };
+}
+
+static unsigned free_port(void) {
+    struct sockaddr_in in = address(0);
+    socklen_t size = sizeof(in);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    (void)bind(fd, (struct sockaddr *)&in, size);
+    (void)getsockname(fd, (struct sockaddr *)&in, &size);
+    close(fd);
+    return ntohs(in.sin_port);
+}
+
+/* Its output goes to a file of the folder, or to a pipe where one is wanted. */
+static pid_t start(const char *log, int out, char *const *argv) {
+    pid_t pid = bench_child_fork();
+    if (pid == 0) {
+        int fd = open(log, O_WRONLY | O_CREAT | O_APPEND, 0600);
+        dup2(out >= 0 ? out : fd, 1);
+        dup2(fd, 2);
+        execvp(argv[0], argv);
+        _exit(127);
+    }
+    return pid;
+}
+
+int bench_cluster_start(struct bench_cluster *c) {
+    char client[64], peer[64], data[80], cluster[80], log[80];
+    memset(c, 0, sizeof(*c));
+    if (system("command -v etcd >/dev/null 2>&1") != 0) {
+        return 1;
+    }
+    snprintf(c->dir, sizeof(c->dir), "/tmp/tide-bench-XXXXXX");
+    if (!mkdtemp(c->dir)) {
+        c->dir[0] = '\0';
+        return fail(c, "no temporary folder");
+    }
+    c->port = free_port();
+    snprintf(client, sizeof(client), "http://127.0.0.1:%u", c->port);
+    snprintf(peer, sizeof(peer), "http://127.0.0.1:%u", free_port());
+    snprintf(data, sizeof(data), "%s/data", c->dir);
+    snprintf(log, sizeof(log), "%s/log", c->dir);
+    snprintf(cluster, sizeof(cluster), "default=%s", peer);
+    char *argv[] = { "etcd",
+                     "--data-dir",
+                     data,
+                     "--unsafe-no-fsync",
+                     "--quota-backend-bytes",
+                     "8589934592",
+                     "--listen-client-urls",
+                     client,
+                     "--advertise-client-urls",
+                     client,
+                     "--listen-peer-urls",
+                     peer,
+                     "--initial-advertise-peer-urls",
+                     peer,
+                     "--initial-cluster",
+                     cluster,
+                     NULL };
+    c->etcd = start(log, -1, argv);
+    for (int i = 0; i < 1000 && c->etcd > 0; i++) {
+        char answer[1000];
+        int fd = bench_etcd_connect(c);
+        long n = fd < 0 ? -1 : bench_etcd_post(fd, "/v3/kv/range", "{\"key\":\"YQ==\"}", answer, sizeof(answer) - 1);
+        if (fd >= 0) {
+            close(fd);
+        }
+        if (n > 0 && memmem(answer, (size_t)n, "cluster_id", 10)) {
+            return 0;
+        }
+        nap_ms(20);
+    }
+    return fail(c, "etcd does not start");
+}
+
+static void kill_one(pid_t *pid) {
+    if (*pid > 0) {
+        bench_child_kill(*pid);
+    }
+    *pid = 0;
+}
+
+static void host_dir(const struct bench_cluster *c, unsigned k, char out[100]) {
+    snprintf(out, 100, "/dev/shm/%s-%u", strrchr(c->dir, '/') + 1, k);
+}
+
+void bench_cluster_end_host(struct bench_cluster *c, unsigned k) {
+    char dir[100], command[200];
+    if (c->hosts[k] > 0) {
+        kill_one(&c->hosts[k]);
+        host_dir(c, k, dir);
+        snprintf(command, sizeof(command), "rm -rf '%s'", dir);
+        (void)!system(command);
+    }
+}
+
+void bench_cluster_end(struct bench_cluster *c) {
+    char command[200];
+    for (unsigned k = 0; k < BENCH_HOSTS; k++) {
+        bench_cluster_end_host(c, k);
+    }
+    kill_one(&c->etcd);
+    if (c->dir[0]) {
+        snprintf(command, sizeof(command), "rm -rf '%s'", c->dir);
+        (void)!system(command);
+    }
+}
+
+void bench_cluster_enter(const struct bench_cluster *c, unsigned k) {
+    char dir[100];
+    host_dir(c, k, dir);
+    setenv("TIDE_SHM_DIR", dir, 1);
+}
+
+static int find_tide(char out[300]) {
+    char self[250];
+    ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+    char *slash = n > 0 ? (self[n] = '\0', strrchr(self, '/')) : NULL;
+    if (!slash) {
+        return -1;
+    }
+    *slash = '\0';
+    snprintf(out, 300, "%s/../tide", self);
+    return access(out, X_OK);
+}
+
+int bench_cluster_host(struct bench_cluster *c, unsigned k, bool upstream, const char *const *options) {
+    char tide[300], url[80], log[80], dir[100], line[300];
+    int out[2];
+    if (find_tide(tide) != 0 || pipe2(out, O_CLOEXEC) != 0) {
+        return fail(c, "there is no tide beside the benchmarks: make");
+    }
+    host_dir(c, k, dir);
+    bench_cluster_enter(c, k);
+    (void)!system("mkdir -p -m 700 \"$TIDE_SHM_DIR\"");
+    snprintf(url, sizeof(url), "etcd://127.0.0.1:%u/b/", c->port);
+    snprintf(log, sizeof(log), "%s/host%u.log", c->dir, k);
+    const char *argv[24] = { tide, "serve", "d" };
+    size_t n = 3;
+    if (upstream) {
+        argv[n++] = "--upstream";
+        argv[n++] = url;
+    }
+    for (size_t i = 0; options && options[i] && n < 23; i++) {
+        argv[n++] = options[i];
+    }
+    c->hosts[k] = start(log, out[1], (char *const *)(void *)argv);
+    close(out[1]);
+    ssize_t got = read(out[0], line, sizeof(line));
+    close(out[0]);
+    return got > 5 && memcmp(line, "ready", 5) == 0 ? 0 : fail(c, "a host does not become ready");
+}
+
+uint64_t bench_cluster_cpu_ns(pid_t pid) {
+    char path[40], text[600] = "";
+    unsigned long user = 0, kernel = 0;
+    snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+    FILE *in = fopen(path, "r");
+    if (in) {
+        (void)!fread(text, 1, sizeof(text) - 1, in);
+        fclose(in);
+    }
+    char *at = strrchr(text, ')');
+    if (!at || sscanf(at + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &kernel) != 2) {
+        return 0;
+    }
+    return (uint64_t)(user + kernel) * (UINT64_C(1000000000) / (uint64_t)sysconf(_SC_CLK_TCK));
+}
+
+/* ---- etcd's own calls -------------------------------------------------------------------------------------------- */
+
+int bench_etcd_connect(const struct bench_cluster *c) {
+    struct sockaddr_in in = address(c->port);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
+    if (fd >= 0 && connect(fd, (struct sockaddr *)&in, sizeof(in)) != 0) {
+        close(fd);
+        return -1;
+    }
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    return fd;
+}
+
+static int send_all(int fd, const char *text, size_t size) {
+    while (size > 0) {
+        ssize_t n = send(fd, text, size, MSG_NOSIGNAL);
+        if (n <= 0) {
+            return -1;
+        }
+        text += n;
+        size -= (size_t)n;
+    }
+    return 0;
+}
+
+static int send_post(int fd, const char *path, const char *body) {
+    char head[200];
+    size_t body_size = strlen(body);
+    int n =
+        snprintf(head, sizeof(head), "POST %s HTTP/1.1\r\nHost: etcd\r\nContent-Length: %zu\r\n\r\n", path, body_size);
+    char *all = malloc((size_t)n + body_size);
+    if (!all) {
+        return -1;
+    }
+    memcpy(all, head, (size_t)n);
+    memcpy(all + n, body, body_size);
+    int rc = send_all(fd, all, (size_t)n + body_size);
+    free(all);
+    return rc;
+}
+
+/* Until the head and Content-Length bytes, or the last chunk, are there. */
+static bool is_whole(const char *text, size_t size) {
+    const char *end = memmem(text, size, "\r\n\r\n", 4);
+    const char *length = memmem(text, size, "Content-Length: ", 16);
+    if (!end) {
+        return false;
+    }
+    if (length && length < end) {
+        return size - (size_t)(end + 4 - text) >= strtoul(length + 16, NULL, 10);
+    }
+    return size >= 5 && memcmp(text + size - 5, "0\r\n\r\n", 5) == 0;
+}
+
+long bench_etcd_post(int fd, const char *path, const char *body, char *to, size_t room) {
+    size_t size = 0;
+    if (send_post(fd, path, body) != 0) {
+        return -1;
+    }
+    while (size < room) {
+        ssize_t n = recv(fd, to + size, room - size, 0);
+        if (n <= 0) {
+            return -1;
+        }
+        size += (size_t)n;
+        if (is_whole(to, size)) {
+            break;
+        }
+    }
+    return (long)size;
+}
+
+static void base64(char *to, const void *bytes, size_t size) {
+    static const char DIGITS[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const unsigned char *b = bytes;
+    for (size_t at = 0; at < size; at += 3) {
+        size_t n = size - at < 3 ? size - at : 3;
+        uint32_t bits = (uint32_t)b[at] << 16 | (n > 1 ? (uint32_t)b[at + 1] << 8 : 0) | (n > 2 ? b[at + 2] : 0);
+        for (size_t i = 0; i < 4; i++) {
+            *to++ = i <= n ? DIGITS[bits >> (18 - 6 * i) & 63] : '=';
+        }
+    }
+    *to = '\0';
+}
+
+static void key_of(char *to, uint64_t number) {
+    char key[24];
+    int size = snprintf(key, sizeof(key), "b/%016llx", (unsigned long long)number);
+    base64(to, key, (size_t)size);
+}
+
+static bool is_good(const char *answer, long n) {
+    return n > 12 && memcmp(answer + 9, "200", 3) == 0;
+}
+
+int bench_etcd_put(int fd, uint64_t number, const void *value, size_t size) {
+    char key[40], text[400], body[600], answer[1000];
+    key_of(key, number);
+    base64(text, value, size < 280 ? size : 280);
+    snprintf(body, sizeof(body), "{\"key\":\"%s\",\"value\":\"%s\"}", key, text);
+    return is_good(answer, bench_etcd_post(fd, "/v3/kv/put", body, answer, sizeof(answer))) ? 0 : -1;
+}
+
+int bench_etcd_read(int fd, uint64_t number) {
+    char key[40], body[100], answer[2000];
+    key_of(key, number);
+    snprintf(body, sizeof(body), "{\"key\":\"%s\"}", key);
+    return is_good(answer, bench_etcd_post(fd, "/v3/kv/range", body, answer, sizeof(answer))) ? 0 : -1;
+}
+
+int bench_etcd_fill(int fd, uint64_t number, unsigned n, size_t size) {
+    char value[280], text[400], *answer = malloc(64 << 10), *body = malloc((size_t)n * 600 + 100);
+    memset(value, 'v', sizeof(value));
+    base64(text, value, size < 280 ? size : 280);
+    size_t at = (size_t)sprintf(body, "{\"success\":[");
+    for (unsigned i = 0; i < n; i++) {
+        char key[40];
+        key_of(key, number + i);
+        at += (size_t)sprintf(body + at, "%s{\"request_put\":{\"key\":\"%s\",\"value\":\"%s\"}}", i ? "," : "", key,
+                              text);
+    }
+    sprintf(body + at, "]}");
+    int rc = is_good(answer, bench_etcd_post(fd, "/v3/kv/txn", body, answer, 64 << 10)) ? 0 : -1;
+    free(answer);
+    free(body);
+    return rc;
+}
+
+int bench_etcd_watch(int fd) {
+    char text[2000];
+    size_t size = 0;
+    if (send_post(fd, "/v3/watch", "{\"create_request\":{\"key\":\"AA==\",\"range_end\":\"AA==\"}}") != 0) {
+        return -1;
+    }
+    while (size < sizeof(text)) {
+        ssize_t n = recv(fd, text + size, sizeof(text) - size, 0);
+        if (n <= 0) {
+            return -1;
+        }
+        size += (size_t)n;
+        if (memmem(text, size, "\"created\":true", 14)) {
+            return 0;
+        }
+    }
+    return -1;
+}

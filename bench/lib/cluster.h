@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * etcd for benchmarks: one member on this machine's loopback, without fsync, its data in a temporary folder; hosts, which are `tide serve
+ * --upstream` processes with folders of their own; and etcd's own calls by plain sockets, to stand beside. By one thread, calls aside.
+ */
+#ifndef TIDE_BENCH_CLUSTER_H
+#define TIDE_BENCH_CLUSTER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define BENCH_HOSTS 40u
+
+struct bench_cluster {
+    char dir[64];
+    unsigned port;
+    pid_t etcd;
+    pid_t hosts[BENCH_HOSTS];
+    char error[200];
+};
+
+/* 0; 1: there is no etcd here; -1: error. Whatever it answers: bench_cluster_end(). No domain is open. */
+int bench_cluster_start(struct bench_cluster *c);
+void bench_cluster_end(struct bench_cluster *c);
+
+/* Start host k and wait until it is ready: upstream, or a plain domain without it. Options end with NULL. 0 or -1. */
+int bench_cluster_host(struct bench_cluster *c, unsigned k, bool upstream, const char *const *options);
+void bench_cluster_end_host(struct bench_cluster *c, unsigned k);
+/* From now on tide_open("d") opens host k's domain. */
+void bench_cluster_enter(const struct bench_cluster *c, unsigned k);
+/* CPU time that a process has used so far, ns. */
+uint64_t bench_cluster_cpu_ns(pid_t pid);
+
+/* ---- etcd's own calls: a connection each ---- */
+
+int bench_etcd_connect(const struct bench_cluster *c);
+/* POST; the answer's head and body into `to`, as much as fits. Its size, or -1. */
+long bench_etcd_post(int fd, const char *path, const char *body, char *to, size_t room);
+/* A put of `size` bytes under "b/" NUMBER; a linearizable read of it; a transaction of n puts from that number on. 0 or -1. */
+int bench_etcd_put(int fd, uint64_t number, const void *value, size_t size);
+int bench_etcd_read(int fd, uint64_t number);
+int bench_etcd_fill(int fd, uint64_t number, unsigned n, size_t size);
+/* Begin a watch of everything; afterwards read() tells. 0 or -1. */
+int bench_etcd_watch(int fd);
+
+#endif

@@ -1,0 +1,21 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# `tide demo --upstream`: a host whose link is broken grows stale, refuses what its bound forbids, and catches up. Exit codes: 0 good, 1 not, 77
+# skipped.
+cd "$(dirname "$0")/.."
+. tests/lib/commands.sh
+. tests/lib/etcd.sh
+if [ "$("$tide" serve d --upstream etcd://127.0.0.1:1/ 2>&1 >/dev/null | grep -c libcurl)" != 0 ]; then
+    echo "skipped: no libcurl"
+    exit 77
+fi
+before=$(ls -d /dev/shm/tide-demo-* /tmp/tide-demo-* 2>/dev/null | wc -l)
+expect 0 "the demo, as JSON" demo --upstream --seconds 6 --json
+says '"link": "broken", .*"within_300ms": "refused", "linearizable": "no answer"\}\]\}$'
+tail -n 1 "$work/out" | grep -q '"link": "whole", .*"linearizable": "yes"}\]}$' || bad "host c does not come back"
+expect 0 "the demo, as text" demo --upstream --seconds 1
+says "wrote   1, c's link whole"
+after=$(ls -d /dev/shm/tide-demo-* /tmp/tide-demo-* 2>/dev/null | wc -l)
+[ "$after" -le "$before" ] || bad "the demo left folders behind"
+[ $failed = 0 ] && echo "a host without its link tells the truth"
+exit $failed
