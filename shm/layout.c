@@ -79,6 +79,7 @@ static const struct layout_item layout_items[] = {
     FIELD(leader_board, wake),
     FIELD(leader_board, parked),
     FIELD(leader_board, vigil),
+    FIELD(leader_board, founder),
     FIELD(leader_board, deciding),
     WHOLE(leader_board),
     FIELD(digest_mark, index),

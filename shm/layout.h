@@ -152,6 +152,9 @@ struct leader_board {
     _Atomic uint32_t parked;
     /* Candidates that wait for the leader's byte sleep on it: shm/vigil.h. The kernel changes it when the leader dies. */
     _Atomic uint32_t vigil;
+    /* 1 + the number of the member that made the domain, until that member has decided whether to lead; then 0. Candidates of a domain that
+     * nobody has led leave the first turn to it. Also a futex word of theirs. */
+    _Atomic uint32_t founder;
     /* The leader decides, since this instant, what a key comes to that is there and will expire; 0: it does not. Reads that find something
      * expired look at it: docs/design.md, *Time to live*. */
     _Atomic uint64_t deciding;
@@ -519,6 +522,7 @@ LAYOUT_AT(leader_board, table_bytes, 176);
 LAYOUT_AT(leader_board, wake, 256);
 LAYOUT_AT(leader_board, parked, 260);
 LAYOUT_AT(leader_board, vigil, 264);
+LAYOUT_AT(leader_board, founder, 268);
 LAYOUT_AT(leader_board, deciding, 272);
 LAYOUT_SIZE(leader_board, 384);
 

@@ -16,9 +16,8 @@ struct two {
 static struct two open_two(uint64_t write_timeout_ns) {
     struct two t = { .leads = help_open(PAIR_ROOM, 4 * PAIR_ROOM, 0) };
     help_leader(t.leads);
-    help_write_timeout_ns = write_timeout_ns;
+    help_again_timeout_ns = write_timeout_ns;
     t.writes = help_open_again(t.leads);
-    help_write_timeout_ns = 0;
     assert_int_equal(tide_ping(t.writes, UINT64_MAX), 0); /* the leader has looked at all lanes once */
     return t;
 }
@@ -44,7 +43,10 @@ static void lend_all(struct log_segment *log, uint32_t member) {
 
 static void put_times(struct tide *d, int times) {
     for (int i = 0; i < times; i++) {
-        help_check(help_put(d, "key", (uint64_t)i, NULL) == 0);
+        int error = help_put(d, "key", (uint64_t)i, NULL);
+        if (!help_check(error == 0)) {
+            print_message("put: %s\n", tide_strerror(error));
+        }
     }
 }
 
@@ -76,6 +78,7 @@ static void lanes__150_members_that_wrote_once_and_stay__others_write(void **sta
     (void)state;
     struct tide *d = help_open(PAIR_ROOM, 4 * PAIR_ROOM, 0), *others[150];
     help_leader(d);
+    help_again_timeout_ns = UINT64_C(60000000000); /* 150 handles on two busy cores */
     for (size_t i = 0; i < 150; i++) {
         others[i] = help_open_again(d);
         assert_int_equal(help_put(others[i], "key", i, NULL), 0);

@@ -4,7 +4,7 @@
 
 static void tide_strerror__every_code__a_text_of_its_own(void **state) {
     (void)state;
-    for (int a = 0; a >= TIDE_ERR_OVERFLOW; a--) {
+    for (int a = 0; a >= TIDE_ERR_REVISION; a--) {
         const char *text = tide_strerror(a);
         assert_non_null(text);
         assert_true(strlen(text) > 3 && strchr(text, '\n') == NULL);
@@ -17,7 +17,7 @@ static void tide_strerror__every_code__a_text_of_its_own(void **state) {
 
 static void tide_strerror__unknown_codes__unknown_error(void **state) {
     (void)state;
-    const int unknown[] = { 1, 42, TIDE_ERR_OVERFLOW - 1, -1000, INT32_MAX, INT32_MIN };
+    const int unknown[] = { 1, 42, TIDE_ERR_REVISION - 1, -1000, INT32_MAX, INT32_MIN };
     for (size_t i = 0; i < sizeof(unknown) / sizeof(unknown[0]); i++) {
         assert_string_equal(tide_strerror(unknown[i]), "unknown error");
     }

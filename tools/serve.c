@@ -19,8 +19,11 @@ static const char HELP[] =
     "Lead the domain NAME in the foreground and run followers in the same process, until SIGTERM, SIGINT or SIGHUP.\n"
     "Creates the domain if it does not exist. If all processes of the domain died, serve goes on from the data they\n"
     "left; if those are damaged, it says so and begins with an empty domain. Every replica is a candidate: if another\n"
-    "process takes the lead, this one follows.\n"
-    "Once it serves, it prints one line: ready NAME leader=0 replicas=2 pid=... index=... term=...\n"
+    "process takes the lead, this one follows. If another process leads already (a candidate took over, say), this "
+    "one\n"
+    "follows it, and takes over when it ends, or when 'tide step-down NAME' asks it to hand over.\n"
+    "Once it serves, it prints one line: ready NAME leader=0 replicas=2 pid=... index=... term=...; where another\n"
+    "process leads: ready NAME replica=2 pid=... candidate=yes index=... term=...\n"
     "When it ends, the data stay in shared memory for the next 'tide serve'; 'tide rm' removes them.\n\n"
     "  --followers N         run N followers besides the leader (default 1; at most 63)\n"
     "  --ring SIZE           size of the log, a power of two from 64K to 4G (default 16M, less where shared memory is\n"
@@ -41,8 +44,8 @@ static const char HELP[] =
     "*More\n"
     "than one host*. If the cluster is replaced, or restored from an older backup, the domain is made anew.\n"
     "TIME: 18us, 200ms, 1.5s. SIZE: bytes, or with K, M, G.\n"
-    "Exit codes: 0 ended by a signal; 2 usage; 3 the domain was removed or replaced; 4 another process leads;\n"
-    "7 anything else (shared memory is full, say).\n";
+    "Exit codes: 0 ended by a signal; 2 usage; 3 the domain was removed or replaced; 4 another process leads, and\n"
+    "there is nothing to copy from; 7 anything else (shared memory is full, say).\n";
 
 enum { OPT_FOLLOWERS = 256, OPT_RING, OPT_TABLE, OPT_KEYS, OPT_EVICT, OPT_DELAY, OPT_SLOW, OPT_CPU, OPT_TTL };
 
@@ -57,7 +60,8 @@ struct serve {
     size_t n_ids;
     struct upstream_opts from;
     struct upstream *upstream;
-    int again; /* the domain was removed, to be made anew */
+    int follows; /* another process led already */
+    int again;   /* the domain was removed, to be made anew */
 };
 
 static int read_delay(void *ctx, size_t number, const char *piece) {
@@ -175,15 +179,10 @@ static int read_options(int argc, char **argv, struct serve *s) {
     return cli_arguments(&s->cli, argc, argv, 0, 0, "");
 }
 
-static int led_already(const struct serve *s) {
+/* Does another process lead? Then its pid, 0 if the board does not tell, or -1. */
+static int64_t led_by(const struct serve *s) {
     struct peek p;
-    if (peek_domain(s->cli.name, &p) != 0 || !p.led) {
-        return 0;
-    }
-    cli_complain(&s->cli, TOOL_REFUSED, "busy", "somebody leads %s already: process %d", s->cli.name, p.leader_pid);
-    fprintf(stderr, "  'tide follow %s' adds a replica; 'tide step-down %s' asks the leader to hand over\n",
-            s->cli.name, s->cli.name);
-    return TOOL_REFUSED;
+    return peek_domain(s->cli.name, &p) == 0 && p.led ? p.leader_pid : -1;
 }
 
 /* Say which of the sizes that were asked for the existing domain does not have. */
@@ -219,18 +218,43 @@ static int close_domain(struct serve *s, int code) {
     return upstream_end(u, &s->cli, code);
 }
 
-static int start_leader(struct serve *s) {
-    struct tide_replica_opts o = TIDE_REPLICA_OPTS_INIT;
+static int start_replica(struct serve *s, struct tide_replica_opts *o) {
     struct tide_info info = TIDE_INFO_INIT;
-    o.role = TIDE_LEADER;
-    o.candidate = 1;
+    o->candidate = 1;
     if (tide_info(s->cli.domain, &info) == 0 && s->opts.table_bytes > info.table_bytes) {
-        o.table_bytes = s->opts.table_bytes;
+        o->table_bytes = s->opts.table_bytes;
     }
-    s->n_ids = 0;
-    int rc = tide_replica_start(s->cli.domain, &o, &s->ids[0]);
+    int rc = tide_replica_start(s->cli.domain, o, &s->ids[s->n_ids]);
     s->n_ids += rc == 0;
     return rc;
+}
+
+static int start_leader(struct serve *s) {
+    struct tide_replica_opts o = TIDE_REPLICA_OPTS_INIT;
+    o.role = TIDE_LEADER;
+    s->n_ids = 0;
+    return start_replica(s, &o);
+}
+
+/* Another process leads: the replica that would have led follows. */
+static int join(struct serve *s) {
+    struct tide_replica_opts o = TIDE_REPLICA_OPTS_INIT;
+    int64_t pid = led_by(s); /* 0 or less where the leader has not said yet who it is */
+    s->follows = 1;
+    s->n_ids = 0;
+    int rc = start_replica(s, &o);
+    if (rc != 0) {
+        return cli_fail(&s->cli, rc, "another process leads %s already, and this one cannot follow it", s->cli.name);
+    }
+    char who[48] = "another process";
+    if (pid > 0) {
+        snprintf(who, sizeof(who), "process %lld", (long long)pid);
+    }
+    args_sayf(s->cli.tool, "%s leads %s already: this one follows, and takes over when that one ends", who,
+              s->cli.name);
+    fprintf(stderr, "  'tide step-down %s' asks it to hand over now\n", s->cli.name);
+    warn_sizes(s);
+    return 0;
 }
 
 /* What a dead domain left is damaged, and no process uses it: remove it and create it anew. */
@@ -248,19 +272,20 @@ static int create_anew(struct serve *s) {
 }
 
 static int lead(struct serve *s) {
-    int code = led_already(s);
-    if (code != 0 || (code = open_domain(s)) != 0) {
+    s->follows = 0;
+    int code = open_domain(s);
+    if (code != 0) {
         return code;
     }
-    int rc = start_leader(s);
+    int rc = led_by(s) >= 0 ? TIDE_ERR_BUSY : start_leader(s);
     if (rc == TIDE_ERR_NO_REPLICA && (rc = create_anew(s)) == 0) {
         if ((code = open_domain(s)) != 0) {
             return code;
         }
         rc = start_leader(s);
     }
-    if (rc == TIDE_ERR_BUSY && led_already(s)) {
-        return TOOL_REFUSED;
+    if (rc == TIDE_ERR_BUSY) {
+        return join(s);
     }
     if (rc != 0) {
         return cli_fail(&s->cli, rc, "cannot lead %s", s->cli.name);
@@ -272,23 +297,17 @@ static int lead(struct serve *s) {
 static int start_followers(struct serve *s) {
     for (uint64_t i = 0; i < s->followers; i++) {
         struct tide_replica_opts o = TIDE_REPLICA_OPTS_INIT;
-        struct tide_info info = TIDE_INFO_INIT;
-        o.candidate = 1;
         if (s->n_delays > 0) {
             o.apply_delay_ns = s->delays_ns[s->n_delays == 1 ? 0 : i];
         }
         if (s->n_cpus > 0 && (s->n_cpus == 1 || i < (uint64_t)s->n_cpus)) {
             o.cpu = s->cpus[s->n_cpus == 1 ? 0 : i];
         }
-        if (tide_info(s->cli.domain, &info) == 0 && s->opts.table_bytes > info.table_bytes) {
-            o.table_bytes = s->opts.table_bytes;
-        }
-        int rc = tide_replica_start(s->cli.domain, &o, &s->ids[s->n_ids]);
+        int rc = start_replica(s, &o);
         if (rc != 0) {
             return cli_fail(&s->cli, rc, "cannot start follower %llu of %llu", (unsigned long long)i + 1,
                             (unsigned long long)s->followers);
         }
-        s->n_ids++;
     }
     return 0;
 }
@@ -313,8 +332,9 @@ static int run(struct serve *s) {
     s->again = 0;
     int code = lead(s);
     code = code == 0 ? start_followers(s) : code;
-    code = code == 0 && s->upstream ? upstream_wait(s->upstream) : code;
-    code = code == 0 && !is_another(s) ? serve_ready(&s->cli, "leader", s->ids, s->n_ids, 1) : code;
+    code = code == 0 && s->upstream && !s->follows ? upstream_wait(s->upstream) : code;
+    const char *role = s->follows ? "follower" : "leader";
+    code = code == 0 && !is_another(s) ? serve_ready(&s->cli, role, s->ids, s->n_ids, 1) : code;
     return code == 0 && !is_another(s) ? serve_until_end(&s->cli, s->ids, s->n_ids, NULL, s->upstream) : code;
 }
 

@@ -16,6 +16,7 @@
 #include "engine/log/agree.h"
 #include "engine/log/sequencer.h"
 #include "engine/life/takeover.h"
+#include "engine/write/lead.h"
 #include "shm/bytes.h"
 #include "shm/clock.h"
 #include "shm/fault.h"
@@ -230,6 +231,7 @@ int tide_replica_start(struct tide *d, const struct tide_replica_opts *opts, uin
     fault_clear();
     pthread_mutex_lock(&d->control);
     int error = atomic_load(&d->closed) != 0 ? TIDE_ERR_CLOSED : control_start(d, o, id_out);
+    lead_settle(d);
     if (error == TIDE_ERR_CLOSED && atomic_load(&d->closed) != 0) {
         error = -(int)atomic_load(&d->closed); /* the handle was closed, or the domain is gone */
     }

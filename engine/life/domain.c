@@ -21,6 +21,7 @@
 #include "engine/table/rcu.h"
 #include "engine/table/thread.h"
 #include "engine/life/takeover.h"
+#include "engine/write/lead.h"
 #include "engine/write/write.h"
 #include "shm/bytes.h"
 #include "shm/clock.h"
@@ -80,6 +81,7 @@ static int domain_create(struct tide *d, const struct tide_opts *asked, const st
     if (member < 0 || member_join(d->segment.fd) != 0) {
         error = fault_errno(TIDE_ERR_SYSTEM, "open-file-description locks (fcntl F_OFD_SETLK) are refused");
     } else {
+        atomic_store(&log->leader.founder, d->member + 1);
         KILL_POINT("create.unnamed");
         error = segment_publish(&d->segment, d->name, SEGMENT_LOG, 0, segment_random(), segment_random());
         KILL_POINT("create.named");
@@ -408,6 +410,7 @@ int tide_close(struct tide *d) {
     if (was == (uint32_t)-TIDE_ERR_FORKED) {
         return 0; /* a forked child's handle: its threads are the parent's, and there is nothing here to end */
     }
+    lead_settle(d);
     control_await_starts(d); /* starts that were under way have ended; a later one sees `closed` */
     steward_stop(d);
     int32_t leader = -1;

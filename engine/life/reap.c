@@ -64,6 +64,8 @@ static void reap_readers(struct log_segment *log, uint32_t member) {
 
 void reap_member(void *tide, uint32_t member) {
     struct tide *d = tide;
+    uint32_t founder = member + 1;
+    atomic_compare_exchange_strong(&d->log->leader.founder, &founder, 0); /* the slot's next member is none */
     reap_replicas(d, member);
     reap_readers(d->log, member);
     KILL_POINT("gc.lanes");

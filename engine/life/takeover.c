@@ -22,7 +22,10 @@
 
 #define STEWARD_HANDOVER_NS UINT64_C(200000000) /* for other candidates to take the byte */
 #define STEWARD_NAP_NS UINT64_C(1000000)
-#define STEWARD_TRIES 7u /* a nap doubles so often */
+#define STEWARD_TRIES 7u                  /* a nap doubles so often */
+#define STEWARD_LOOK_NS UINT64_C(5000000) /* so often a candidate looks whether the domain's maker lives */
+
+_Atomic uint64_t takeover_patience_ns = UINT64_C(1000000000);
 
 int takeover_lead(struct tide *d, struct replica *r) {
     /* A log that had a leader before gets a term entry, so that the change can be seen in it. A new log starts with
@@ -129,9 +132,39 @@ static void steward_hand_over(struct tide *d) {
     }
 }
 
+/* What a steward keeps from one look to the next. Starts with zeroes. */
+struct steward {
+    struct vigil_wait wait;
+    uint64_t patience_until; /* 0: it has not met the domain's maker yet */
+};
+
+/* Nobody has led this domain, and the member that made it lives and has not decided yet: leave it the first turn. */
+static bool steward_leaves_first_turn(struct tide *d, struct steward *own) {
+    struct leader_board *lead = &d->log->leader;
+    uint32_t founder = atomic_load(&lead->founder);
+    if (founder == 0 || atomic_load(&lead->term) != 0 || founder == d->member + 1 ||
+        !member_lives(d->segment.fd, d->log, founder - 1, d->member)) {
+        return false;
+    }
+    uint64_t now = clock_monotonic_ns();
+    if (own->patience_until == 0) {
+        own->patience_until = clock_after(now, atomic_load(&takeover_patience_ns));
+    }
+    if (now >= own->patience_until) {
+        return false;
+    }
+    KILL_POINT("steward.first_turn");
+    park_wait(&lead->founder, founder, STEWARD_LOOK_NS);
+    return true;
+}
+
 /* The leader's byte is free for us, or is to be looked at again. */
-static void steward_wait_for_byte(struct tide *d, struct vigil_wait *wait) {
+static void steward_wait_for_byte(struct tide *d, struct steward *own) {
     uint32_t seen = vigil_look(d->log);
+    struct vigil_wait *wait = &own->wait;
+    if (steward_leaves_first_turn(d, own)) {
+        return;
+    }
     if (member_lead(d->segment.fd)) {
         *wait = (struct vigil_wait){ 0 };
         steward_take(d);
@@ -142,7 +175,7 @@ static void steward_wait_for_byte(struct tide *d, struct vigil_wait *wait) {
 
 static void *steward_run(void *arg) {
     struct tide *d = arg;
-    struct vigil_wait wait = { 0 };
+    struct steward own = { 0 };
     for (;;) {
         uint32_t seen = atomic_load(&d->steward_word); /* before `stop`, after which the word is raised */
         if (atomic_load(&d->steward_stop)) {
@@ -151,7 +184,7 @@ static void *steward_run(void *arg) {
         if (!lead_is_here(d) && atomic_load(&d->closed) != 0) {
             park_wait(&d->steward_word, seen, UINT64_MAX); /* the domain is gone: there is nothing to lead */
         } else if (!lead_is_here(d)) {
-            steward_wait_for_byte(d, &wait);
+            steward_wait_for_byte(d, &own);
         } else if (atomic_exchange(&d->step_down, false)) {
             steward_hand_over(d);
         } else {

@@ -5,6 +5,11 @@
 
 #include "engine/replica/domain.h"
 
+/* How long a candidate leaves the lead of a domain that nobody has led to the member that made it: `tide serve` makes a domain and then
+ * leads it, and a `tide follow` beside it would be faster now and then. For ever is too long: the maker may never want to lead. Tests
+ * change it. */
+extern _Atomic uint64_t takeover_patience_ns;
+
 /* The steward is a thread. While this handle has a replica that may lead, the steward waits for the leader's byte;
  * and it hands over when it is asked to. Under d->control. */
 int steward_start(struct tide *d);

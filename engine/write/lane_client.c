@@ -7,6 +7,7 @@
 #include "engine/table/kill.h"
 #include "engine/write/lane.h"
 #include "engine/write/lane_codec.h"
+#include "engine/write/lead.h"
 #include "shm/bytes.h"
 #include "shm/clock.h"
 #include "shm/nap.h"
@@ -238,6 +239,7 @@ int lane_write(struct tide *d, struct seq_request *q) {
         return TIDE_ERR_TOO_BIG;
     }
     CANCEL_HOLD_OFF();
+    lead_settle(d); /* who made the domain and writes through a lane waits for another to lead */
     uint64_t until = clock_after(clock_monotonic_ns(), d->write_timeout_ns);
     uint32_t number = 0;
     int error = lane_await_free(d, until, &number);

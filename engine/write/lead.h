@@ -11,6 +11,10 @@ bool lead_is_here(const struct tide *d);
 /* Does any process lead, this one or another? */
 bool lead_is_held(struct tide *d);
 
+/* If this handle made the domain, candidates of a domain without a leader leave it the first turn. It has decided now, whether it leads or
+ * not: they need not wait any longer. Any thread. */
+void lead_settle(struct tide *d);
+
 /* Ask this handle's steward to hand over. Any thread. */
 void lead_ask_step_down(struct tide *d);
 

@@ -18,6 +18,7 @@ static char names_kept[16][TIDE_NAME_MAX + 1];
 static char names_prefix[24];
 static pid_t names_owner;
 uint64_t help_write_timeout_ns = 1000000;
+uint64_t help_again_timeout_ns;
 static unsigned watchdog_limit;
 
 static void names_remove(void) {
@@ -136,7 +137,9 @@ struct tide *help_open_again(struct tide *d) {
     struct tide_info info = TIDE_INFO_INIT;
     struct tide *other = NULL;
     assert_int_equal(tide_info(d, &info), 0);
-    assert_int_equal(tide_open(&other, info.name, NULL), 0);
+    struct tide_opts o = TIDE_OPTS_INIT;
+    o.write_timeout_ns = help_again_timeout_ns;
+    assert_int_equal(tide_open(&other, info.name, &o), 0);
     return other;
 }
 

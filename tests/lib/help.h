@@ -70,6 +70,8 @@ const char *help_name(void);
 /* Open a fresh, ephemeral domain. Sizes: 0 for the library's defaults. Asserts. Log lines go nowhere. */
 /* How long writes of domains that help_open() opens wait for a leader elsewhere. */
 extern uint64_t help_write_timeout_ns;
+/* And those of help_open_again(); 0: the library's default. */
+extern uint64_t help_again_timeout_ns;
 
 struct tide *help_open(uint64_t ring_bytes, uint64_t table_bytes, uint64_t slow_follower_ns);
 

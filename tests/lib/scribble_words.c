@@ -85,6 +85,7 @@ static const struct kind kinds[] = {
     LOG(leader.wake),
     LOG(leader.parked),
     LOG(leader.vigil),
+    LOG(leader.founder),
     MANY(marks, LAYOUT_MARKS, ring_mark, index),
     MANY(marks, LAYOUT_MARKS, ring_mark, pos),
     MANY(replicas, SLOTS, replica_board, applied),
