@@ -90,11 +90,11 @@ int read_begin(struct tide_reader *r, const struct tide_bound *bound, const stru
     if (__builtin_expect(read_home_fresh(r, bound, v), 1)) {
         return 0;
     }
+    r->since = 0;
+    r->question = 0;
     if (__builtin_expect(r->policy == READER_FED, 0) && read_home_fed(r, bound, v)) {
         return 0;
     }
-    r->since = 0;
-    r->question = 0;
     return reader_pick(r, bound, v);
 }
 
