@@ -241,7 +241,8 @@ static bool join_some(struct replica *r, struct join_state *j, enum arena_status
         /* Again, after the slots: another process's donor does not wait for this section before it clears what it moved, and what was not
          * copied any more is in a bucket that was made meanwhile. */
         j->last = foreign_buckets(donor);
-        bool damaged = result == TIDE_ERR_CORRUPT || j->last == 0 || view_is_damaged(donor);
+        bool damaged =
+            result == TIDE_ERR_CORRUPT || j->last == 0 || (!donor->foreign && table_is_damaged(&donor->table));
         there = !damaged && view_is_current(donor);
         if (damaged && view_is_current(donor)) {
             join_blame(r, j, !donor->foreign || copy.damaged);
