@@ -9,7 +9,7 @@
 
 #define COUNT_MOST (INT64_C(1) << 47) /* scribbled bytes may be any number; so bounded, the sum of all counts fits */
 
-/* What is needed for one replica after the other. */
+/* Memory that serves one replica after the other. */
 struct gauges_sum {
     struct hdr_shape shape;
     struct hdr *h;   /* the sum of the windows */
@@ -68,7 +68,7 @@ static bool gauges_add_windows(struct gauges_sum *s, struct dump_file *f, uint64
         }
         atomic_thread_fence(memory_order_seq_cst);
         if (!dump_file_read(f, windows_off, &again, sizeof(again)) || again.second[i] != number) {
-            continue; /* it has become another second's */
+            continue; /* the writer has taken it for another second */
         }
         if (!any) {
             hdr_reset(s->h);

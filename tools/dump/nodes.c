@@ -44,7 +44,7 @@ static bool nodes_read_payload(struct walk *w, uint64_t off, size_t size) {
     return dump_file_read(&w->f, off, w->bytes, size);
 }
 
-/* What a slot leads to. False: it cannot be. */
+/* Read the node that a slot leads to. False: the slot is impossible. */
 static bool nodes_take_node(struct walk *w, uint32_t slot) {
     struct table_node node;
     uint64_t off = (uint64_t)slot * TABLE_UNIT, end = w->seg->nodes_end;
@@ -73,7 +73,7 @@ static bool nodes_take_node(struct walk *w, uint32_t slot) {
     return true;
 }
 
-/* A bucket and those behind it. */
+/* A bucket and the chain behind it. */
 static void nodes_take_chain(struct walk *w, const struct table_bucket *first) {
     struct table_bucket bucket = *first;
     for (uint32_t links = 0; !w->no_memory; links++) {
@@ -112,7 +112,7 @@ static bool nodes_walk_buckets(struct walk *w) {
     return read && !w->no_memory;
 }
 
-/* How far its log says that it is, and the domain's clock. */
+/* Take from the log how far the replica is, and the domain's clock. */
 static void nodes_look_at_log(void *ctx, struct dump_file *f, const struct dump_log *log) {
     struct walk *w = ctx;
     (void)f;

@@ -13,7 +13,7 @@ bool rates_is_fallback(uint32_t reason) {
     return reason >= TIDE_REASON_REDIRECTED;
 }
 
-/* Of the replica all the same: one that started anew counts from the start. */
+/* A replica that started anew counts from its start. */
 static bool rates_is_same(const struct gauges_replica *a, const struct gauges_replica *b) {
     return a && a->pid == b->pid && a->entries <= b->entries;
 }
@@ -41,7 +41,7 @@ static void rates_lag_between(struct rates_replica *out, const struct gauges_lag
     uint64_t most = 0;
     out->lag.count = now->all.count - before->all.count;
     for (uint32_t i = 0; i < GAUGES_BUCKETS; i++) {
-        /* The counts were read while they grew: of two sums neither falls, of their difference that is not said. */
+        /* The counts grew while they were read: each of the two sums only grows, but their difference may fall. */
         uint64_t n = rates_difference(before->all.up_to[i], now->all.up_to[i]);
         most = n > most ? n : most;
         out->lag.up_to[i] = most < out->lag.count ? most : out->lag.count;

@@ -21,7 +21,8 @@ static bool recent_is_in_ring(const struct log_segment *seg, uint64_t index, uin
     return index != 0 && index <= seg->leader.commit + 1 && pos >= seg->leader.reclaimed && pos <= seg->leader.tail;
 }
 
-/* What has not been seen. Where that is too much, or not known: the oldest mark from which one look comes to the log's end, or else the newest. */
+/* Begin behind the last entry that was seen. Where that is too far back, or not known: at the oldest mark from which one look reaches the log's end, or
+ * else at the newest mark. */
 static struct place recent_find_start(const struct recent *r, const struct log_segment *seg) {
     uint64_t tail = seg->leader.tail;
     struct place best = { 0, 0 };
@@ -90,7 +91,7 @@ static void recent_look(struct recent *r, struct dump_file *f, const struct log_
     }
     struct place start = recent_find_start(r, seg);
     if (start.index != 0) {
-        r->n = start.index == r->index ? r->n : 0; /* what lies between is not shown, and so is nothing before it */
+        r->n = start.index == r->index ? r->n : 0; /* a gap is not shown, so drop what stands before it */
         recent_walk(r, f, seg, start);
     }
     bool known = dump_clock_known(&seg->header);

@@ -11,7 +11,7 @@
 #define WINDOW_MOST_BYTES (UINT64_C(256) << 10)
 #define LOOKS 4
 #define SEEKS 64
-#define LOSSES_MAX 10000u /* without a frame in between: that is no leader, that is somebody playing with `reclaimed` */
+#define LOSSES_MAX 10000u /* with no frame in between: no leader does that; another process changes `reclaimed` */
 #define POS_MAX (UINT64_C(1) << 62) /* beyond it positions could overflow, and no ring has ever come so far */
 
 enum look { LOOK_OK, LOOK_LOST, LOOK_BAD, LOOK_FAILED };
@@ -245,7 +245,7 @@ static size_t ring_find_starts(const struct dump_ring *r, uint64_t least, struct
     return n;
 }
 
-/* The mark was not rewritten since it was read. */
+/* Has nobody rewritten the mark since it was read? */
 static bool ring_mark_stands(struct dump_ring *r, const struct start *s) {
     if (s->index == 0) {
         return true;

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <time.h>
 
-/* So many keys are counted at once, in so many bytes; when there are more, those that were written least are forgotten. */
+/* The most keys, and bytes of keys, that are counted at once. Where there are more, forget those that were written least. */
 #define KEYS_MOST 65536u
 #define SLOTS (4u * KEYS_MOST)
 #define BYTES_MOST (UINT64_C(32) << 20)
@@ -63,7 +63,7 @@ static uint64_t summary_hash_of(const struct counting *c, const uint8_t *bytes, 
     return h * UINT64_C(0x9e3779b97f4a7c15);
 }
 
-/* Where the key is, or where it would be. */
+/* The slot that has the key, or the free slot for it. */
 static struct counter *summary_find(const struct counting *c, uint64_t hash, const uint8_t *key, uint32_t len) {
     for (uint64_t i = hash >> 40;; i++) {
         struct counter *slot = &c->slots[i % SLOTS];

@@ -14,7 +14,7 @@
 #define INPUT_ROOM (PROTOCOL_LINE_MAX + READ_SIZE)
 #define FLUSH_SIZE (1u << 20) /* answers do not pile up beyond this, however much input is at hand */
 
-/* What was read and not yet taken stands in data[start, end); up to `looked` there is no line end. */
+/* data[start, end) has the bytes that were read and not yet taken; no line ends before `looked`. */
 struct lines {
     char *data;
     size_t start, looked, end;
@@ -51,7 +51,7 @@ static int io_take_line(struct lines *in, struct line *line) {
     return 1;
 }
 
-/* Read what there is, waiting until there is something. -1 after a message. */
+/* Wait for input, and read what is there. -1 after a message. */
 static int io_fill(struct lines *in, int fd) {
     memmove(in->data, in->data + in->start, in->end - in->start);
     in->end -= in->start;

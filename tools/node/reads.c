@@ -126,7 +126,7 @@ static void reads_answer_zero_staleness(struct node *n, const struct request *q)
     reply_end(&n->protocol);
 }
 
-/* By a client of its own, after what has been answered so far is out where it may have to wait. */
+/* Read by a reader of its own. Where it may have to wait, the answers so far leave first. */
 static int reads_get_bounded(struct node *n, int alone, const struct tide_bound *bound, struct tide_answer *a,
                              int *found) {
     if (bound->wait_ns > 0) {

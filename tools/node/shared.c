@@ -14,7 +14,7 @@
 #include "tools/node/node.h"
 
 #define LABEL_SIZE (sizeof(((struct node_slot *)0)->label))
-#define START_NS 5000000000u       /* a leader that dies just now is replaced long before */
+#define START_NS 5000000000u       /* the next leader takes over long before that */
 #define LEADER_WAIT_NS 1000000000u /* as long as a write waits for the next leader */
 #define TRIES 8u
 #define LOOKS 3
@@ -43,7 +43,7 @@ void shared_note_slot(struct node *n, const struct tide_replica_info *info) {
     json_quote(&s->id, info->label, strlen(info->label));
 }
 
-/* Is it still whose it was when it was looked at last? */
+/* Does the slot still belong to the replica that it had at the last look? */
 static int shared_slot_is_known(struct node *n, uint32_t slot) {
     struct tide_replica_info info = TIDE_REPLICA_INFO_INIT;
     struct node_slot *s = &n->slots[slot];
@@ -86,7 +86,7 @@ static int shared_label_is_taken(struct node *n, const char *label, uint32_t but
     return 1;
 }
 
-/* ---- is it still there ---- */
+/* ---- is the domain still there ---- */
 
 static int shared_stat_log(const struct node *n, struct stat *st) {
     char path[4096];
@@ -146,7 +146,7 @@ static int shared_start_once(struct node *n, const char *label, uint64_t delay_n
     return tide_replica_start(n->domain, &opts, slot);
 }
 
-/* What the others have in it, so that the first read from a slot knows its name; and a word about strangers. */
+/* Look at the others' slots, so that the first read from a slot knows its name; and warn of replicas that node_ids lacks. */
 static void shared_look_around(struct node *n, const struct buf *ids, size_t n_ids) {
     for (uint32_t i = 0; i < TIDE_REPLICAS; i++) {
         const struct buf *id = &n->slots[i].id;
@@ -186,7 +186,7 @@ int shared_start(struct node *n, const struct buf *node_id, const struct buf *id
         }
         shared_nap();
     }
-    /* Of two that started at once under one name at least one sees the other here. */
+    /* Where two nodes start at once under one name, at least one of them sees the other here. */
     if (shared_label_is_taken(n, label, slot)) {
         return NODE_ERR_TAKEN;
     }
@@ -224,7 +224,7 @@ int shared_reader_open(struct node *n, const struct node_try *t, struct tide_rea
     return tide_reader_open(n->domain, &opts, out);
 }
 
-/* Nobody leads, or the section was lost: again, until the time is out. */
+/* Try again until the time is out where nobody leads or the section was lost. */
 static int shared_may_wait(struct node *n, struct node_try *t) {
     uint64_t now = shared_now_ns();
     if (t->until_ns == 0) {

@@ -149,7 +149,7 @@ struct snapshot {
     int all_found;
 };
 
-/* As often as it takes: another process's replica may lose the section's index before all keys are read. */
+/* Begin again as often as needed: another process's replica may lose the section's index before all keys are read. */
 static int snapshot_read_section(struct node *n, int at_leader, const struct wanted_keys *keys,
                                  const struct tide_bound *bound, struct snapshot *s) {
     struct node_try t = { .at_leader = at_leader };

@@ -22,7 +22,7 @@ struct slots {
     uint64_t left; /* bit k: slot k has a replica that is not in the answer yet */
 };
 
-/* In a shared domain also whose they are, which the answer's first fields need. */
+/* In a shared domain look also at who owns the slots: the answer's first fields need it. */
 static void status_look_at_slots(struct node *n, struct slots *s) {
     s->left = 0;
     for (uint32_t i = 0; i < TIDE_REPLICAS; i++) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The signals that end `tide node`, and waiting that they break off. */
+/* The signals that end `tide node`, and waits that a signal interrupts. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
