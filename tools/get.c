@@ -89,10 +89,20 @@ static int make_room(struct get *g, size_t room) {
     return 0;
 }
 
-/* There is room for most values before the first try, so that they are looked up, and counted, once. A larger one, or one that grows between
- * two tries, needs another: each makes room for what the last one saw. */
+/* Room for the largest value that the domain can hold, so that it is looked up, and counted, once. Memory that no value reaches is never touched.
+ * Where there is not so much address space (a limit, a strict kernel) room for most values has to do. */
+static int make_room_for_one(struct get *g) {
+    struct tide_info info = TIDE_INFO_INIT;
+    int rc = tide_info(g->cli.domain, &info);
+    if (rc == 0 && info.ring_bytes > ROOM && info.ring_bytes <= SIZE_MAX &&
+        make_room(g, (size_t)info.ring_bytes) == 0) {
+        return 0;
+    }
+    return make_room(g, ROOM);
+}
+
 static int look_up_one(struct get *g, struct tide_reader *reader) {
-    int rc = make_room(g, ROOM);
+    int rc = make_room_for_one(g);
     while (rc == 0) {
         rc = tide_get(reader, g->items[0].key, g->items[0].key_len, &g->read.bound, g->value, g->room, &g->answer);
         if (rc != TIDE_ERR_BUFFER) {

@@ -26,7 +26,7 @@ struct verdict {
     uint32_t failed; /* replicas that stopped serving because something was wrong */
 };
 
-static uint32_t count_failed(struct tide *d) {
+static uint32_t verify_count_failed(struct tide *d) {
     uint32_t failed = 0;
     for (uint32_t i = 0; i < TIDE_REPLICAS; i++) {
         struct tide_replica_info info = TIDE_REPLICA_INFO_INIT;
@@ -37,7 +37,7 @@ static uint32_t count_failed(struct tide *d) {
     return failed;
 }
 
-static void print_json(const struct verdict *r, int good) {
+static void verify_print_json(const struct verdict *r, int good) {
     struct json_out j = { 0 };
     json_out_open(&j, NULL, '{');
     json_out_u64(&j, "replicas", r->v.replicas);
@@ -64,7 +64,7 @@ static void print_json(const struct verdict *r, int good) {
     json_out_print(&j, stdout);
 }
 
-static void print_text(const struct verdict *r, int good) {
+static void verify_print_text(const struct verdict *r, int good) {
     printf("%u replica%s, %llu nodes checked, %llu damaged\n", r->v.replicas, r->v.replicas == 1 ? "" : "s",
            (unsigned long long)r->v.nodes, (unsigned long long)r->v.damaged);
     printf("digests at index %llu: %u compared, %u differing\n", (unsigned long long)r->v.index, r->v.compared,
@@ -82,7 +82,7 @@ static void print_text(const struct verdict *r, int good) {
     puts(good ? "good" : "NOT GOOD");
 }
 
-static int check(struct cli *c) {
+static int verify_check(struct cli *c) {
     struct verdict r = { .v = TIDE_VERIFY_INIT };
     int rc = tide_verify(c->domain, &r.v);
     for (int tries = 0; rc == 0 && r.v.compared < r.v.replicas && tries < TRIES; tries++) {
@@ -97,15 +97,15 @@ static int check(struct cli *c) {
     if (rc != 0) {
         return cli_fail(c, rc, "%s", c->name);
     }
-    r.failed = count_failed(c->domain);
+    r.failed = verify_count_failed(c->domain);
     if (r.v.replicas == 0 && r.failed == 0) {
         return cli_fail(c, TIDE_ERR_NO_REPLICA, "nothing to verify in %s", c->name);
     }
     int good = r.v.differing == 0 && r.v.damaged == 0 && r.failed == 0;
     if (c->json) {
-        print_json(&r, good);
+        verify_print_json(&r, good);
     } else {
-        print_text(&r, good);
+        verify_print_text(&r, good);
     }
     return good ? TOOL_OK : TOOL_NO;
 }
@@ -118,5 +118,5 @@ int tool_verify(int argc, char **argv) {
     if (code != 0 || (code = cli_arguments(&c, argc, argv, 0, 0, "")) != 0 || (code = cli_open(&c, &opts)) != 0) {
         return code;
     }
-    return cli_end(&c, check(&c));
+    return cli_end(&c, verify_check(&c));
 }
