@@ -146,7 +146,7 @@ static int shared_start_once(struct node *n, const char *label, uint64_t delay_n
     return tide_replica_start(n->domain, &opts, slot);
 }
 
-/* Look at the others' slots, so that the first read from a slot knows its name; and warn of replicas that are no node's. */
+/* Look at the others' slots, so that the first read from a slot knows its name; and warn of replicas that node_ids lacks. */
 static void shared_look_around(struct node *n, const struct buf *ids, size_t n_ids) {
     for (uint32_t i = 0; i < TIDE_REPLICAS; i++) {
         const struct buf *id = &n->slots[i].id;
