@@ -21,15 +21,14 @@ static const char HELP[] =
     "both\n"
     "as 'tide scan' shows them.\n\n" KV_BOUND_HELP KV_BYTES_HELP
     "  -n, --newline         a newline behind the value, also if it goes to a file\n"
-    "  --json                {found, value, encoding, version, served_by, reason, linearizable, stale, from_leader,\n"
-    "                        index, commit_index, staleness_ns, waited_ns, token}; encoding: utf-8 or base64.\n"
-    "                        Of several keys {key, found, value, encoding, version} each, then {keys, found, and\n"
-    "                        served_by, ... token}\n"
+    "  --json                {key, found, value, encoding, version, served_by, reason, linearizable, stale,\n"
+    "                        from_leader, index, commit_index, staleness_ns, waited_ns, token}; encoding: utf-8 or\n"
+    "                        base64. Of several keys {key, found, value, encoding, version} each, then {keys,\n"
+    "                        found, and served_by, ... token}\n"
     "  --help                print this text\n\n"
     "A KEY that begins with '-' goes behind '--'. TIME: 18us, 200ms, 1.5s.\n"
-    "Exit codes: 0 printed; 1 no such key, also if it is one of several; 2 usage; 3 no such domain; 4 the bound cannot "
-    "be kept, or nobody serves;\n"
-    "7 anything else.\n";
+    "Exit codes: 0 printed; 1 no such key, also if it is one of several; 2 usage; 3 no such domain; 4 the bound\n"
+    "cannot be kept, or nobody serves; 7 anything else.\n";
 
 struct get {
     struct cli cli;

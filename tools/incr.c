@@ -12,8 +12,8 @@ static const char HELP[] =
     "Add DELTA (default 1) to the value of KEY, which is a decimal number of 64 bits, and print the sum. A key that "
     "does\n"
     "not exist counts as 0. A negative DELTA goes behind '--': tide incr NAME -- KEY -5.\n\n"
-    "  --ttl TIME            how long the sum lives: 1.5s, 10m; never; default: a key keeps what it has\n" KV_WRITE_HELP
-        KV_CODES_HELP "7 anything else (the value is no number, say).\n";
+    "  --ttl TIME            how long the sum lives: 1.5s, 10m; never; default: a key keeps what it "
+    "has\n" KV_WRITE_HELP_OF("value, index, token") KV_CODES_HELP "7 anything else (the value is no number, say).\n";
 
 static int incr_take_delta(struct kv_write *w, const char *arg) {
     char *end;

@@ -11,11 +11,10 @@
 static const char HELP[] =
     "Usage: tide scan NAME [OPTION]...\n"
     "Print every key and its value, sorted by key, all at one index: one line with key, tab and value for each. UTF-8\n"
-    "is shown as it is, a backslash twice; control characters and bytes that are no UTF-8 as \\xNN. The scan is "
-    "complete before the first line is printed. If the\n"
-    "domain is written too fast to be read from outside, or all its processes are dead, this process joins as a "
-    "follower\n"
-    "for a moment, which needs the memory of one more table.\n\n"
+    "is shown as it is, a backslash twice; control characters and bytes that are no UTF-8 as \\xNN. The scan is\n"
+    "complete before the first line is printed. If the domain is written too fast to be read from outside, or all\n"
+    "its processes are dead, this process joins as a follower for a moment, which needs the memory of one more "
+    "table.\n\n"
     "  --prefix PREFIX       only keys that begin with it\n"
     "  --limit N             print at most N keys\n"
     "  --keys                keys only\n" KV_BOUND_HELP

@@ -16,6 +16,7 @@
 #define OUTER 150.0
 #define INNER 110.0
 #define LINE_CHARACTERS 18 /* of what stands beside a mark */
+#define LINE_HEIGHT 17.0
 #define TURN (2 * 3.14159265358979323846)
 
 static const char HEAD[] =
@@ -136,24 +137,37 @@ static void html_add_arc(struct buf *out, const struct ring *r, uint64_t from, u
     buf_printf(out, "<title>%s: %s</title></path>\n", title, sizes_text(to - from, size, sizeof(size)));
 }
 
-/* The text in short lines, broken behind commas. */
+/* How much of the text fits one short line: all of it, or up to behind a blank. */
+static size_t html_line_length(const char *text) {
+    size_t n = strlen(text);
+    if (n > LINE_CHARACTERS) {
+        for (n = LINE_CHARACTERS; n > 0 && text[n - 1] != ' '; n--) {
+        }
+        n = n > 0 ? n : LINE_CHARACTERS;
+    }
+    return n;
+}
+
+/* The text in short lines, broken behind commas. Lines go down: those above the circle begin higher, so that they end outside it. */
 static void html_add_mark(struct buf *out, double angle, const char *text) {
     double x = html_x_at(angle, OUTER + 18), y = html_y_at(angle, OUTER + 18) + 4;
+    size_t lines = 0;
+    for (const char *rest = text; *rest != '\0'; rest += html_line_length(rest)) {
+        lines++;
+    }
+    if (lines > 1 && cos(angle) > 0) {
+        y -= cos(angle) * LINE_HEIGHT * (double)(lines - 1);
+    }
     const char *anchor = x < CENTRE - 20 ? "end" : x > CENTRE + 20 ? "start" : "middle";
     buf_printf(out, "<line class=\"mark\" x1=\"%.2f\" y1=\"%.2f\" x2=\"%.2f\" y2=\"%.2f\"/>",
                html_x_at(angle, INNER - 6), html_y_at(angle, INNER - 6), html_x_at(angle, OUTER + 8),
                html_y_at(angle, OUTER + 8));
     buf_printf(out, "<text text-anchor=\"%s\">", anchor);
     while (*text != '\0') {
-        size_t n = strlen(text);
-        if (n > LINE_CHARACTERS) {
-            for (n = LINE_CHARACTERS; n > 0 && text[n - 1] != ' '; n--) {
-            }
-            n = n > 0 ? n : LINE_CHARACTERS;
-        }
+        size_t n = html_line_length(text);
         buf_printf(out, "<tspan x=\"%.2f\" y=\"%.2f\">%.*s</tspan>", x, y, (int)n, text);
         text += n;
-        y += 17;
+        y += LINE_HEIGHT;
     }
     buf_add_text(out, "</text>\n");
 }
@@ -199,7 +213,7 @@ static void html_add_ring(struct buf *out, const struct log_segment *seg) {
     sizes_text(r.least - r.reclaimed, text[2], sizeof(text[2]));
     sizes_text(r.bytes - (r.tail - r.reclaimed), text[3], sizeof(text[3]));
     buf_add_text(out,
-                 "<h2>The ring</h2>\n<svg viewBox=\"-120 10 660 410\" role=\"img\" aria-labelledby=\"ring-says\">");
+                 "<h2>The ring</h2>\n<svg viewBox=\"-120 -40 660 460\" role=\"img\" aria-labelledby=\"ring-says\">");
     buf_printf(out,
                "<title id=\"ring-says\">A ring of %s: %s pinned, %s readable and not pinned, %s given up</title>\n",
                text[0], text[1], text[2], text[3]);
@@ -211,18 +225,20 @@ static void html_add_ring(struct buf *out, const struct log_segment *seg) {
     buf_printf(out, "<text x=\"210\" y=\"225\" text-anchor=\"middle\">turn %llu</text></svg>\n",
                (unsigned long long)(r.tail / r.bytes + 1));
     buf_printf(out,
-               "<p><svg class=\"key\" viewBox=\"0 0 1 1\"><rect class=\"pinned\" width=\"1\" height=\"1\"/></svg> "
-               "live: %s that some replica has yet "
-               "to apply, so its pin keeps it. ",
+               "<p>In bytes: <svg class=\"key\" viewBox=\"0 0 1 1\"><rect class=\"pinned\" width=\"1\" "
+               "height=\"1\"/></svg>&#160;"
+               "live: %s that some replica has yet to apply, so its pin keeps them; ",
                text[1]);
-    buf_printf(out,
-               "<svg class=\"key\" viewBox=\"0 0 1 1\"><rect class=\"kept\" width=\"1\" height=\"1\"/></svg> %s that "
-               "all have applied, and that can still be read. ",
-               text[2]);
-    buf_printf(out,
-               "<svg class=\"key\" viewBox=\"0 0 1 1\"><rect class=\"given\" width=\"1\" height=\"1\"/></svg> %s given "
-               "up: the leader writes there next. ",
-               text[3]);
+    buf_printf(
+        out,
+        "<svg class=\"key\" viewBox=\"0 0 1 1\"><rect class=\"kept\" width=\"1\" height=\"1\"/></svg>&#160;%s that "
+        "all have applied, and that can still be read; ",
+        text[2]);
+    buf_printf(
+        out,
+        "<svg class=\"key\" viewBox=\"0 0 1 1\"><rect class=\"given\" width=\"1\" height=\"1\"/></svg>&#160;%s given "
+        "up: the leader writes there next. ",
+        text[3]);
     buf_add_text(out,
                  "Marks: where the log ends (commit), and each replica's next entry. It goes round clockwise.</p>\n");
 }

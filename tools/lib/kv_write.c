@@ -60,7 +60,9 @@ static int kv_set_option(void *ctx, int option, char *arg) {
         return 0;
     case OPT_TTL:
         if (!w->may_expire) {
-            return args_error(tool, "--ttl is for 'tide put', 'tide cas' and 'tide incr'");
+            return args_error(
+                tool,
+                "--ttl is for 'tide put', 'tide cas' and 'tide incr'; 'tide touch NAME KEY TTL' has it behind the key");
         }
         return kv_ttl(tool, "--ttl", arg, &w->ttl_ns);
     case OPT_PREFIX:
