@@ -155,7 +155,7 @@ static uint64_t new_value(struct fuzz_input *in, uint64_t was) {
 }
 
 void world_change(struct fuzz_input *in, unsigned most) {
-    for (unsigned i = 0; i < most && i < CHANGES && in->left >= 5; i++) {
+    for (unsigned i = 0; i < most && n_changed < CHANGES && in->left >= 5; i++) {
         struct scribble_word word;
         uint32_t kind = (uint32_t)fuzz_below(in, scribble_kinds());
         uint64_t which = fuzz_take(in, 3) * UINT64_C(0x9e3779b97f4a7c15) >> 8, was = 0;
