@@ -15,6 +15,9 @@
 #include "shm/clock.h"
 #include "shm/park.h"
 
+/* So many questions are never asked. A number beyond is another process's: it would wrap, and then no probe would be this leader's. */
+#define FEED_QUESTIONS (UINT64_C(1) << 62)
+
 int tide_feed_open(struct tide *d, const struct tide_feed_opts *opts, struct tide_feed **out) {
     CANCEL_HOLD_OFF();
     struct tide_feed_opts o;
@@ -103,7 +106,7 @@ void feed_begin(struct tide_feed *f, const struct replica *leader) {
     f->index = board_commit(f->d->log);
     f->leader = leader->view.id;
     uint64_t begun = atomic_load(&f->d->log->feed.begun);
-    f->begun = begun > f->begun ? begun : f->begun;
+    f->begun = begun > f->begun && begun < FEED_QUESTIONS ? begun : f->begun;
     f->first = f->begun;
     f->told_wanted = 0;
     f->told_bound = TIDE_UNBOUNDED;
@@ -286,7 +289,6 @@ int tide_feed_append(struct tide_feed *f, uint64_t revision, const struct tide_f
     if (error != 0) {
         return error;
     }
-    f->part |= more; /* before the first of it can be seen: nothing is complete from here on */
     pthread_mutex_unlock(&f->lock);
     if (rcu_inside()) {
         return TIDE_ERR_THREAD; /* as every write */
@@ -294,6 +296,11 @@ int tide_feed_append(struct tide_feed *f, uint64_t revision, const struct tide_f
     struct feed_group g = { 0 };
     error = feed_make_group(f->d, ops, n, revision, more, &g);
     const struct seq_source source = { revision, more };
+    if (error == 0 && more) { /* before the first of it can be seen: nothing is complete from here on */
+        pthread_mutex_lock(&f->lock);
+        f->part = true;
+        pthread_mutex_unlock(&f->lock);
+    }
     error = error == 0 ? feed_submit(f, &g, &source) : error;
     feed_free_group(&g);
     return error;
@@ -399,13 +406,14 @@ bool feed_is_wished(const struct tide_feed *f) {
     }
     uint64_t wanted = atomic_load(&f->d->log->feed.wanted);
     uint64_t bound = source_bound_wanted(f->d, clock_now(&f->d->log->clock));
-    return wanted > f->told_wanted || bound < f->told_bound;
+    return wanted != f->told_wanted || bound < f->told_bound;
 }
 
 void feed_tell_wish(struct tide_feed *f) {
     uint64_t wanted = atomic_load(&f->d->log->feed.wanted);
     uint64_t bound = source_bound_wanted(f->d, clock_now(&f->d->log->clock));
-    bool wished = wanted > f->told_wanted || bound < f->told_bound;
+    /* Not only where it is higher: one that another process put there, and the next probe took back, would hide all that follow. */
+    bool wished = wanted != f->told_wanted || bound < f->told_bound;
     f->told_wanted = wanted;
     f->told_bound = bound; /* also where it became looser: the next tighter one is news */
     if (wished && f->o.wish != NULL) {
