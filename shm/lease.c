@@ -35,28 +35,38 @@ static bool lease_is_held(const struct log_segment *log, int fd, uint32_t self, 
     return false;
 }
 
-/* TAKEN: the set is locked. BUSY: while waiting for that, the key's lease was taken. */
+/* TAKEN: the set is locked. BUSY: while waiting for that, the key's lease was taken. *stuck: the number that stood in the lock all the time
+ * that this handle waited for it in vain, or 0: it is not waited for again. */
 static enum lease_status lease_lock(struct log_segment *log, int fd, uint32_t self, uint32_t set, uint64_t hash,
-                                    struct lease_place *place) {
+                                    _Atomic uint32_t *stuck, struct lease_place *place) {
     _Atomic uint32_t *lock = &log->leases[set].lock;
     uint64_t nap_ns = LEASE_NAP_LEAST_NS;
+    uint32_t first = 0;
+    bool same = true;
     for (uint32_t i = 0; i < LEASE_SPINS + LEASE_NAPS; i++) {
         if (lease_is_held(log, fd, self, set, hash, place)) {
             return LEASE_BUSY;
         }
         uint32_t owner = 0;
         if (atomic_compare_exchange_strong(lock, &owner, self + 1)) {
+            atomic_store(stuck, 0);
             return LEASE_TAKEN;
         }
+        first = first == 0 ? owner : first;
+        same = same && owner == first;
         if (i < LEASE_SPINS) {
             park_relax();
         } else if (!lease_is_dead(log, fd, self, owner)) {
+            if (owner == atomic_load(stuck)) {
+                return LEASE_NONE;
+            }
             park_nap(nap_ns);
             nap_ns = nap_ns < LEASE_NAP_MOST_NS ? 2 * nap_ns : nap_ns;
         } else if (atomic_compare_exchange_strong(lock, &owner, self + 1)) {
             return LEASE_TAKEN;
         }
     }
+    atomic_store(stuck, same ? first : 0);
     return LEASE_NONE;
 }
 
@@ -76,10 +86,11 @@ static int lease_way(const struct log_segment *log, int fd, uint32_t self, const
     return found;
 }
 
-enum lease_status lease_take(struct log_segment *log, int fd, uint32_t self, uint64_t hash, struct lease_place *place) {
+enum lease_status lease_take(struct log_segment *log, int fd, uint32_t self, uint64_t hash, struct lease_stuck *stuck,
+                             struct lease_place *place) {
     uint32_t n = (uint32_t)(hash % LAYOUT_LEASE_SETS);
     struct lease_set *set = &log->leases[n];
-    enum lease_status status = lease_lock(log, fd, self, n, hash, place);
+    enum lease_status status = lease_lock(log, fd, self, n, hash, &stuck->owners[n], place);
     if (status != LEASE_TAKEN) {
         return status;
     }

@@ -21,6 +21,12 @@ struct lease_place {
     uint32_t turn; /* of the way's futex word, when it was looked at */
 };
 
+/* What a handle remembers: for each set, the number in a lock that it waited for in vain, or 0. While the same number stands there, the handle
+ * goes without a lease at once, so a lock that was damaged, or whose holder is stopped, costs one wait and not one for each miss. */
+struct lease_stuck {
+    _Atomic uint32_t owners[LAYOUT_LEASE_SETS];
+};
+
 enum lease_status {
     LEASE_TAKEN = 0,
     LEASE_BUSY = 1, /* another has it: see lease_wait() */
@@ -28,8 +34,9 @@ enum lease_status {
 };
 
 /* Take the lease of the key with this hash for member `self`, who is the caller. TAKEN and BUSY set *place. Waits for a lock that is held
- * for some instructions, at most about a fifth of a second. */
-enum lease_status lease_take(struct log_segment *log, int fd, uint32_t self, uint64_t hash, struct lease_place *place);
+ * for some instructions, at most about a fifth of a second, and that once: see lease_stuck. */
+enum lease_status lease_take(struct log_segment *log, int fd, uint32_t self, uint64_t hash, struct lease_stuck *stuck,
+                             struct lease_place *place);
 
 /* Sleep until the lease at this place is given up (true), or it is time to look whether its holder lives; at most ns. */
 bool lease_wait(struct log_segment *log, const struct lease_place *place, uint64_t ns);

@@ -70,6 +70,9 @@ expect 1 "no such key, json" get a nokey --json
 says '"found": false'
 expect 4 "a fence ahead" get a k --token "${token%:*}:1000"
 expect 4 "another incarnation" get a k --token 1:1
+expect 4 "a revision, of a domain that no source feeds" get a k --token rev:1
+expect 2 "no revision" get a k --token rev:one
+expect 2 "a revision beyond 64 bits" get a k --token rev:18446744073709551616
 printf 'a\000b\377\n' | "$tide" put a bytes - >"$work/out" 2>"$work/err" || bad "put from standard input"
 "$tide" get a bytes >"$work/bytes"
 [ "$(od -An -tx1 <"$work/bytes")" = " 61 00 62 ff 0a" ] || { echo "bytes came back as: $(od -An -tx1 <"$work/bytes")"; failed=1; }

@@ -109,6 +109,17 @@ expect 0 "get" get d large
 expect 1 "get of no key" get d none
 [ "$(hits)" = $((before + 2)) ] || bad "two gets that hit: $before hits before, $(hits) after"
 
+# A value beyond every buffer that is kept ready.
+begin wide serve wide --ring 8M --table 16M --followers 0
+ready wide
+head -c 1500000 /dev/zero | tr '\0' y >"$work/huge"
+expect 0 "put of a huge value" put wide huge --file "$work/huge"
+hits() { "$tide" stat wide --json | sed -n 's/.*"tide_hits_total": \([0-9]*\).*/\1/p'; }
+before=$(hits)
+expect 0 "get of a huge value" get wide huge
+cmp -s "$work/huge" "$work/out" || bad "get of a huge value: is another"
+[ "$(hits)" = $((before + 1)) ] || bad "a get of a huge value: $before hits before, $(hits) after"
+
 expect 0 "stat --watch" stat d --watch 1ms --count 2 --json
 says '"evicted_s": [0-9.e+-]+, "hit_ratio": (null|[0-9.]+)'
 

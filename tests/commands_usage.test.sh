@@ -50,6 +50,7 @@ expect 2 "unrecognized option '-z'" get d k -z
 expect 2 "'--max' is ambiguous" get d k --max 3
 expect 2 "'--json' takes no value" ls --json=yes
 expect 2 "'--wait' needs a value" get d k --wait
+expect 2 "'tide touch NAME KEY TTL'" touch d k --ttl 1h
 long=$(printf '%0500d' 7)
 expect 2 "unrecognized option '--0" get d k "--$long"
 expect 2 "no command '0" "$long"

@@ -7,6 +7,7 @@
 expect 2 "help first" watch
 expect 2 "a bad count" watch w --count 0
 expect 2 "a bad token" watch w --from 17
+expect 2 "a bad revision" watch w --from rev:
 expect 2 "from and initial" watch w --initial --from 1234567812345678:1
 warns 'leave --from out'
 expect 2 "no such option" watch w --pre x --what

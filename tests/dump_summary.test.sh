@@ -86,6 +86,15 @@ kill -9 "$server"
 wait "$server" 2>/dev/null
 expect 0 "summary of the dead" dump d --summary
 says '^6 entries, '
+# Marks that lie together above the ring: no line of their text reaches down into it (its upper edge is at 60).
+begin crowd serve crowd --ring 64K --table 1M --followers 6
+until_true 20 "crowd serves" grep -q '^ready' "$work/crowd"
+expect 0 "html of a crowd" dump crowd --html "$work/page"
+grep -o '<tspan x="210.00" y="[-0-9.]*"' "$work/page" | sed 's/.*y="//; s/"//' >"$work/lines"
+[ "$(grep -c . "$work/lines")" -ge 2 ] || bad "html of a crowd: its marks have one line"
+awk '$1 > 60 - 8 || $1 < -27 { bad = 1 } END { exit bad }' "$work/lines" || bad "html of a crowd: a line at $(tr '\n' ' ' <"$work/lines")"
+kill "$begun" && wait "$begun"
+
 expect 0 "html of the dead" dump d --html "$work/page"
 page "html of the dead"
 grep -q 'Nobody leads' "$work/page" || bad "html of the dead: somebody leads"

@@ -81,6 +81,8 @@ mv "$tmp/settings.new" "$tmp/settings"
 [ "$(tide get fed colour --wait 20s)" = red ] || { cat "$tmp/feed"; echo "feed-file: a linearizable read saw the file before"; exit 1; }
 ! tide get fed size --wait 20s >/dev/null || { echo "feed-file: a line that is gone is still there"; exit 1; }
 ! tide put fed colour blue >"$tmp/log" 2>&1 || { echo "feed-file: a write was taken"; exit 1; }
+token=$(tide get fed colour --max-staleness any --json | sed -n 's/.*"token": *"\(rev:[0-9]*\)".*/\1/p')
+[ "$(tide get fed colour --max-staleness any --token "$token")" = red ] || { echo "feed-file: a token of a revision: '$token'"; exit 1; }
 tide stat fed --json | grep -q '"kind": *"file"' || { echo "feed-file: tide stat does not know the source"; exit 1; }
 kill "$feed"
 wait "$feed" 2>/dev/null || true

@@ -53,6 +53,11 @@ TIDE_SHM_DIR=$tmp/shm timeout 60 node server.js >"$tmp/log" 2>&1 || { cat "$tmp/
 grep -q '^200 requests, 200 counted, .*: 5 pages were made$' "$tmp/log" || { cat "$tmp/log"; echo "the example: that is not each page once"; exit 1; }
 [ -z "$(ls "$tmp/shm")" ] || { echo "left behind:"; ls "$tmp/shm"; exit 1; }
 
+# The lines of README.md, as they stand there.
+{ awk '/^```js$/ { inside = 1; next } /^```/ { inside = 0 } inside' "$tree/README.md"; echo "console.log(\`page \${await page('x')}, k \${t.get('k')}\`);"; } >readme.mjs
+TIDE_SHM_DIR=$tmp/shm timeout 60 node readme.mjs >"$tmp/log" 2>&1 || { cat "$tmp/log"; echo "the lines of README.md failed"; exit 1; }
+grep -q '^page x, k v$' "$tmp/log" || { cat "$tmp/log"; echo "the lines of README.md do something else"; exit 1; }
+
 roots=
 for folder in /usr/share/nodejs/@types /usr/lib/node_modules/@types "${TIDE_NODE_TYPES:-}"; do
     [ ! -d "$folder/node" ] || roots=$folder

@@ -34,6 +34,10 @@ shown=$(nm -D --defined-only "$so" | awk '$3 !~ /^PyInit__tidemark$/ && $2 != "w
 # The example, against the installed package.
 TIDE_SHM_DIR=$tmp timeout 60 "$tmp/venv/bin/python" examples/python-prefork/server.py >"$tmp/log" 2>&1 || { cat "$tmp/log"; echo "the example failed"; exit 1; }
 grep -q '^200 requests, 200 counted, .*: 5 pages were made$' "$tmp/log" || { cat "$tmp/log"; echo "the example: that is not each page once"; exit 1; }
+# The lines of README.md, as they stand there.
+{ echo 'import tidemark'; awk '/^```python$/ { inside = 1; next } /^```/ { inside = 0 } inside' README.md; echo '    print(page("x"), t["k"], t["n"])'; } >"$tmp/readme.py"
+TIDE_SHM_DIR=$tmp timeout 60 "$tmp/venv/bin/python" "$tmp/readme.py" >"$tmp/log" 2>&1 || { cat "$tmp/log"; echo "the lines of README.md failed"; exit 1; }
+grep -q "^b'made once by all workers' b'v' b'1'$" "$tmp/log" || { cat "$tmp/log"; echo "the lines of README.md do something else"; exit 1; }
 # The types are those of the module, and calls that are right are right for a strict checker.
 if "$python" -c 'import mypy.stubtest' 2>/dev/null; then
     cp bindings/python/tests/types_strict.py "$tmp"

@@ -156,7 +156,7 @@ trap 'exit 130' INT HUP TERM
 mkdir -p "$logs" || exit 1
 
 # The longest first, or the last one would run alone. One that is not named here is only later.
-long='crash test_gone bench_quick test_model check_self test_history test_bench_micro protocol_processes check_self_rooms hdr_reference test_stress
+long='test_etcd upstream_input test_upstream crash test_gone bench_quick test_model check_self test_history test_bench_micro protocol_processes check_self_rooms hdr_reference test_stress
 python node test_dump_live test_dump_fuzz commands protocol'
 in_order() { # program...
     for name in $long; do

@@ -3,8 +3,10 @@
  * What a process finds: little shared memory, a mount that it cannot write, files of other users, an identity that changed, no
  * descriptors left. And what it leaves: an ephemeral domain after kill -9, a core dump.
  */
-#include <poll.h>
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <sys/mount.h>
@@ -510,8 +512,113 @@ static void clone__of_a_leader_that_was_killed__keeps_the_lead_until_it_ends(voi
     assert_int_equal(get_k(d), 0);
     assert_int_equal(tide_close(d), 0);
 #else
-    skip(); /* the arguments of clone() have another order */
+    skip();           /* the arguments of clone() have another order */
 #endif
+}
+
+/* What the child of _Fork() has of its parent goes when it executes a program. */
+static void lead_beside_a_fork(int said, int go) {
+    struct tide *d;
+    struct tide_opts o = plain(TIDE_CREATE);
+    CHILD(tide_open(&d, name, &o) == 0 && lead(d) == 0 && tide_put(d, NULL, "k", 1, "v", 1, NULL) == 0);
+    pid_t fork_child = _Fork();
+    if (fork_child == 0) {
+        char byte;
+        (void)!read(go, &byte, 1);
+        execl("/bin/sleep", "sleep", "100", (char *)NULL);
+        _exit(1);
+    }
+    CHILD(write(said, &fork_child, sizeof(fork_child)) == (ssize_t)sizeof(fork_child));
+    for (;;) {
+        pause();
+    }
+}
+
+static void fork__without_handlers__the_lead_is_free_once_it_executes_a_program(void **state) {
+    (void)state;
+#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 34)
+    int say[2], go[2];
+    assert_int_equal(pipe(say), 0);
+    assert_int_equal(pipe2(go, O_CLOEXEC), 0);
+    pid_t leader = child_begin(), left;
+    if (leader == 0) {
+        lead_beside_a_fork(say[1], go[0]);
+    }
+    hear_all(say[0], &left, sizeof(left));
+    kill_child(leader);
+    struct tide *d;
+    struct tide_opts o = plain(0);
+    assert_int_equal(tide_open(&d, name, &o), 0);
+    int before = lead(d), after = before;
+    bool said = write(go[1], "!", 1) == 1;
+    for (int i = 0; said && (after = lead(d)) == TIDE_ERR_BUSY && i < 10000; i++) {
+        usleep(1000);
+    }
+    int lives = kill(left, 0);
+    kill(left, SIGKILL);
+    assert_int_equal(before, TIDE_ERR_BUSY);
+    assert_int_equal(after, 0);
+    assert_int_equal(lives, 0);
+    assert_int_equal(get_k(d), 0);
+    assert_int_equal(tide_close(d), 0);
+#else
+    skip();           /* this libc has no _Fork() */
+#endif
+}
+
+/* ---- processors --------------------------------------------------------------------------------------------------------- */
+
+/* Do all threads but the caller's run on these processors alone? */
+static bool others_run_on(const cpu_set_t *cpus) {
+    DIR *dir = opendir("/proc/self/task");
+    struct dirent *entry;
+    bool all = dir != NULL;
+    int others = 0;
+    while (all && (entry = readdir(dir)) != NULL) {
+        pid_t tid = (pid_t)atoi(entry->d_name);
+        cpu_set_t own;
+        if (tid != 0 && tid != gettid()) {
+            all = sched_getaffinity(tid, sizeof(own), &own) == 0 && CPU_EQUAL(&own, cpus);
+            others++;
+        }
+    }
+    if (dir != NULL) {
+        closedir(dir);
+    }
+    return all && others != 0;
+}
+
+/* tidemark.h: the library's threads run where the process could when the library was loaded, also if the thread that starts them is pinned. */
+static void affinity__caller_is_pinned__the_librarys_threads_are_not(void **state) {
+    (void)state;
+    cpu_set_t at_start, one;
+    assert_int_equal(sched_getaffinity(0, sizeof(at_start), &at_start), 0);
+#ifdef __GLIBC__
+    bool can = CPU_COUNT(&at_start) > 1;
+#else
+    bool can = false; /* threads inherit the CPUs of the one that starts them */
+#endif
+    if (!can) {
+        skip();
+    }
+    pid_t pid = child_begin();
+    if (pid == 0) {
+        struct tide *d;
+        struct tide_opts o = plain(TIDE_CREATE);
+        int cpu = 0;
+        while (!CPU_ISSET(cpu, &at_start)) {
+            cpu++;
+        }
+        CPU_ZERO(&one);
+        CPU_SET(cpu, &one);
+        CHILD(sched_setaffinity(0, sizeof(one), &one) == 0);
+        CHILD(tide_open(&d, name, &o) == 0 && lead(d) == 0 && follow(d, NULL) == 0);
+        CHILD(others_run_on(&at_start));
+        CHILD(tide_put(d, NULL, "k", 1, "v", 1, NULL) == 0);
+        CHILD(tide_close(d) == 0);
+        _exit(0);
+    }
+    child_end(pid);
 }
 
 /* ---- the directory ------------------------------------------------------------------------------------------------------ */
@@ -595,6 +702,8 @@ int main(void) {
         NAMED_CASE(descriptors__none_left__errors_say_so_and_the_domain_stays),
         NAMED_CASE(descriptors__none_left_for_a_follower_that_was_lapped__it_serves_when_there_are),
         NAMED_CASE(clone__of_a_leader_that_was_killed__keeps_the_lead_until_it_ends),
+        NAMED_CASE(fork__without_handlers__the_lead_is_free_once_it_executes_a_program),
+        NAMED_CASE(affinity__caller_is_pinned__the_librarys_threads_are_not),
         NAMED_CASE(directory__is_not_there__the_text_says_so),
         NAMED_CASE(core_dump__left_out_unless_asked_for),
     };

@@ -536,6 +536,30 @@ static void three_members__the_leader_changes(void **state) {
     stop(p);
 }
 
+/* The member that is watched lives and takes connections, and its cluster is out of its reach: it must end the watch by itself. */
+static void member_without_its_cluster__ends_the_watch(void **state) {
+    struct pair *p = start(3, NULL);
+    struct etcd_state now;
+    (void)state;
+    book_open(&p->a, etcd_world_url(&p->w, 1, "z/"), 0, NULL); /* knows the first member alone */
+    (void)book_put(&p->a, "k", "1");
+    (void)book_catch_up(&p->a);
+    etcd_member_signal(&p->w, 1, SIGSTOP);
+    etcd_member_signal(&p->w, 2, SIGSTOP);
+    do {
+        usleep(10000);
+        etcd_client_state(p->a.client, &now); /* nobody asks for anything meanwhile */
+    } while (!strstr(now.why, "no leader"));
+    etcd_member_signal(&p->w, 1, SIGCONT);
+    etcd_member_signal(&p->w, 2, SIGCONT);
+    put_at_last(&p->a, "k", "2");
+    (void)book_catch_up(&p->a);
+    assert_has(&p->a, "k", "2");
+    assert_int_equal(p->a.snapshots, 1);
+    book_close(&p->a);
+    stop(p);
+}
+
 int main(void) {
     help_start(200);
     const struct CMUnitTest tests[] = {
@@ -549,6 +573,7 @@ int main(void) {
         cmocka_unit_test(tls),
         cmocka_unit_test(three_members__any_of_them_dies_or_is_stopped),
         cmocka_unit_test(three_members__the_leader_changes),
+        cmocka_unit_test(member_without_its_cluster__ends_the_watch),
     };
     if (etcd_http_missing() || !etcd_is_here()) {
         printf("1..1\nok 1 # SKIP %s\n",

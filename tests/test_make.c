@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <sys/wait.h>
 
+#include "engine/make/hold.h"
 #include "engine/replica/domain.h"
 #include "shm/lease.h"
 #include "tests/crash_world.h"
@@ -607,6 +608,39 @@ static void lease__words_of_the_dead_and_of_nobody__void(void **state) {
     munmap(s, sizeof(*s));
 }
 
+#define MISSES 2000 /* a fifth of a second each would be longer than the watchdog waits */
+
+/* The lock of a set has a living member's number and keeps it, as after damage: one wait, not one for each miss. */
+static void lease__lock_that_a_living_member_seems_to_hold__waited_for_once(void **state) {
+    (void)state;
+    struct tide *d = open_here();
+    help_leader(d);
+    struct tide *other = help_open_again(d);
+    struct tide_reader *r = help_reader(d, TIDE_STICKY, -1, 0);
+    struct tide_lease lease;
+    const uint32_t owners[] = { d->member + 1, other->member + 1 };
+    _Atomic uint32_t *lock = &d->log->leases[0].lock;
+    char key[32];
+    uint32_t misses = 0;
+    for (uint32_t i = 0; misses < MISSES; i++) {
+        snprintf(key, sizeof(key), "key %u", i);
+        if (hold_hash(d, key, strlen(key)) % LAYOUT_LEASE_SETS == 0) {
+            atomic_store(lock, owners[misses / (MISSES / 2)]); /* for half of them the one, then the other */
+            assert_int_equal(take(r, key, 0, &lease), 0);
+            assert_int_equal(lease.state, TIDE_LEASE_FULL);
+            misses++;
+        }
+    }
+    atomic_store(lock, 0); /* it is free after all */
+    assert_int_equal(take(r, key, 0, &lease), 0);
+    assert_int_equal(lease.state, TIDE_LEASE_TAKEN);
+    assert_int_equal(atomic_load(&d->lease_stuck.owners[0]), 0);
+    assert_int_equal(tide_lease_release(r, &lease, 0), 0);
+    assert_int_equal(tide_reader_close(r), 0);
+    tide_close(other);
+    tide_close(d);
+}
+
 int main(void) {
     help_start(240);
     const struct CMUnitTest tests[] = {
@@ -623,6 +657,7 @@ int main(void) {
         NAMED_CASE(lease__in_a_forked_child__the_parents),
         NAMED_CASE(lease__all_taken__made_without),
         NAMED_CASE(lease__words_of_the_dead_and_of_nobody__void),
+        NAMED_CASE(lease__lock_that_a_living_member_seems_to_hold__waited_for_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,7 +4,7 @@
 
 static void tide_strerror__every_code__a_text_of_its_own(void **state) {
     (void)state;
-    for (int a = 0; a >= TIDE_ERR_OVERFLOW; a--) {
+    for (int a = 0; a >= TIDE_ERR_REVISION; a--) {
         const char *text = tide_strerror(a);
         assert_non_null(text);
         assert_true(strlen(text) > 3 && strchr(text, '\n') == NULL);

@@ -12,7 +12,7 @@ static const char HELP[] =
     "  --expect VERSION      the version that KEY must have\n" KV_VALUE_HELP KV_TTL_HELP KV_WRITE_HELP KV_CODES_HELP
     "6 another version is there (with --json: found_version); 7 anything else.\n";
 
-static int do_it(struct kv_write *w, struct tide_token *token, uint64_t *found) {
+static int cas_do_it(struct kv_write *w, struct tide_token *token, uint64_t *found) {
     struct tide_put_opts opts = TIDE_PUT_OPTS_INIT;
     opts.ttl_ns = w->ttl_ns;
     return tide_cas_with(w->cli.domain, NULL, w->key, w->key_size, w->expect, w->value, w->value_size, &opts, token,
@@ -21,5 +21,5 @@ static int do_it(struct kv_write *w, struct tide_token *token, uint64_t *found) 
 
 int tool_cas(int argc, char **argv) {
     struct kv_write w = { .help = HELP, .has_value = 1, .is_cas = 1, .may_expire = 1 };
-    return kv_write_run(&w, do_it, argc, argv);
+    return kv_write_run(&w, cas_do_it, argc, argv);
 }

@@ -11,12 +11,12 @@ static const char HELP[] =
     "  --prefix PREFIX       see above; with --json {deleted, index, token}\n" KV_WRITE_HELP KV_CODES_HELP
     "7 anything else.\n";
 
-static int do_it(struct kv_write *w, struct tide_token *token, uint64_t *found) {
+static int del_do_it(struct kv_write *w, struct tide_token *token, uint64_t *found) {
     (void)found;
     return tide_delete(w->cli.domain, NULL, w->key, w->key_size, token);
 }
 
 int tool_del(int argc, char **argv) {
     struct kv_write w = { .help = HELP, .may_clear = 1 };
-    return kv_write_run(&w, do_it, argc, argv);
+    return kv_write_run(&w, del_do_it, argc, argv);
 }

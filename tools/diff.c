@@ -63,7 +63,7 @@ struct diff {
     uint64_t limit, shown, only_a, only_b, differing, same;
 };
 
-static int set_option(void *ctx, int option, char *arg) {
+static int diff_set_option(void *ctx, int option, char *arg) {
     struct diff *d = ctx;
     if (option == 'l') {
         return args_u64(arg, 0, UINT64_MAX, &d->limit) == 0
@@ -77,7 +77,7 @@ static int set_option(void *ctx, int option, char *arg) {
 /* ---- what is compared -------------------------------------------------------------------------------------------- */
 
 /* "NAME.rK". The name's length, or 0. */
-static size_t replica_of(const char *what, uint64_t *replica) {
+static size_t diff_replica_of(const char *what, uint64_t *replica) {
     const char *dot = strrchr(what, '.');
     return dot && dot > what && dot[1] == 'r' && args_u64(dot + 2, 0, PEEK_REPLICAS - 1, replica) == 0
                ? (size_t)(dot - what)
@@ -85,13 +85,13 @@ static size_t replica_of(const char *what, uint64_t *replica) {
 }
 
 /* Is there a domain that lives, and in it this replica? */
-static bool lives(const char *name, uint64_t replica) {
+static bool diff_lives(const char *name, uint64_t replica) {
     struct peek p;
     return cli_name_is_good(name) && peek_domain(name, &p) == 0 && p.state == PEEK_ALIVE &&
            (p.living >> replica & 1) != 0;
 }
 
-static int read_snapshot(struct side *s) {
+static int diff_read_snapshot(struct side *s) {
     struct snapshot_head head;
     uint8_t *bytes;
     size_t size;
@@ -114,7 +114,7 @@ static int read_snapshot(struct side *s) {
     return TOOL_OK;
 }
 
-static int read_table(struct side *s) {
+static int diff_read_table(struct side *s) {
     struct nodes n;
     char why[300];
     enum tool_code code = nodes_read(s->what, &n, &s->records, why, sizeof(why));
@@ -127,7 +127,7 @@ static int read_table(struct side *s) {
     return TOOL_OK;
 }
 
-static bool is_snapshot(const char *what) {
+static bool diff_is_snapshot(const char *what) {
     char magic[8];
     int fd = fd_open(what, O_RDONLY | O_NONBLOCK, 0);
     bool is = fd >= 0 && read(fd, magic, sizeof(magic)) == (ssize_t)sizeof(magic) && memcmp(magic, "TIDESNAP", 8) == 0;
@@ -137,7 +137,7 @@ static bool is_snapshot(const char *what) {
     return is;
 }
 
-static int read_living(struct side *s) {
+static int diff_read_living(struct side *s) {
     struct gather g = { .bound = TIDE_BOUND_INIT, .replicas = s->replicas };
     struct tide_answer answer = TIDE_ANSWER_INIT;
     struct tide_info info = TIDE_INFO_INIT;
@@ -156,7 +156,7 @@ static int read_living(struct side *s) {
     return TOOL_OK;
 }
 
-static int open_living(struct side *s, const char *name, size_t length) {
+static int diff_open_living(struct side *s, const char *name, size_t length) {
     struct tide_opts opts = TIDE_OPTS_INIT;
     char *copy = strndup(name, length);
     opts.flags = 0;
@@ -166,48 +166,48 @@ static int open_living(struct side *s, const char *name, size_t length) {
     s->cli.name = copy; /* until the process ends */
     s->lives = true;
     int code = cli_open(&s->cli, &opts);
-    return code != 0 ? code : read_living(s);
+    return code != 0 ? code : diff_read_living(s);
 }
 
 /* The words that `tide dump` takes mean the same here: a path where there is a slash, else a domain, a replica, a file. */
-static int read_side(struct side *s) {
+static int diff_read_side(struct side *s) {
     bool is_path = strchr(s->what, '/') != NULL;
     uint64_t replica = 0;
-    size_t length = replica_of(s->what, &replica);
+    size_t length = diff_replica_of(s->what, &replica);
     struct peek p;
     char name[64];
     if (!is_path && cli_name_is_good(s->what) && peek_domain(s->what, &p) == 0) {
-        return open_living(s, s->what, strlen(s->what));
+        return diff_open_living(s, s->what, strlen(s->what));
     }
     if (!is_path && length > 0 && length < sizeof(name)) {
         snprintf(name, sizeof(name), "%.*s", (int)length, s->what);
-        if (lives(name, replica)) {
+        if (diff_lives(name, replica)) {
             s->replicas = UINT64_C(1) << replica;
-            return open_living(s, name, length);
+            return diff_open_living(s, name, length);
         }
     }
-    return is_snapshot(s->what) ? read_snapshot(s) : read_table(s);
+    return diff_is_snapshot(s->what) ? diff_read_snapshot(s) : diff_read_table(s);
 }
 
 /* Both at one index, where they are of one domain and both live. */
-static int read_both(struct diff *d) {
-    int code = read_side(&d->a);
-    code = code == TOOL_OK ? read_side(&d->b) : code;
+static int diff_read_both(struct diff *d) {
+    int code = diff_read_side(&d->a);
+    code = code == TOOL_OK ? diff_read_side(&d->b) : code;
     bool again = d->a.lives && d->b.lives && d->a.incarnation == d->b.incarnation;
     for (int tries = 0; code == TOOL_OK && again && d->a.index != d->b.index && tries < TRIES; tries++) {
         if (d->a.records.n > 1000000 || cli_sleep(NAP_NS)) {
             break;
         }
         struct side *behind = d->a.index < d->b.index ? &d->a : &d->b;
-        code = read_living(behind);
+        code = diff_read_living(behind);
     }
     return code;
 }
 
 /* ---- the comparison ---------------------------------------------------------------------------------------------- */
 
-static void key_json(const char *kind, const uint8_t *key, size_t size, const struct record *a,
-                     const struct record *b) {
+static void diff_key_json(const char *kind, const uint8_t *key, size_t size, const struct record *a,
+                          const struct record *b) {
     struct json_out j = { 0 };
     json_out_open(&j, NULL, '{');
     json_out_text(&j, "kind", kind);
@@ -224,7 +224,7 @@ static void key_json(const char *kind, const uint8_t *key, size_t size, const st
     json_out_print(&j, stdout);
 }
 
-static void key_text(char sign, const uint8_t *key, size_t size, const struct record *a, const struct record *b) {
+static void diff_key_text(char sign, const uint8_t *key, size_t size, const struct record *a, const struct record *b) {
     printf("%c ", sign);
     size_t shown = escape_print(stdout, key, size, KEY_ROOM);
     if (shown < size) {
@@ -243,7 +243,7 @@ static void key_text(char sign, const uint8_t *key, size_t size, const struct re
 }
 
 /* One of the two may be NULL. */
-static void show(struct diff *d, const struct record *a, const struct record *b) {
+static void diff_show(struct diff *d, const struct record *a, const struct record *b) {
     const uint8_t *key = a ? records_key(&d->a.records, a) : records_key(&d->b.records, b);
     size_t size = a ? a->key_size : b->key_size;
     if (d->shown >= d->limit) {
@@ -251,40 +251,40 @@ static void show(struct diff *d, const struct record *a, const struct record *b)
     }
     d->shown++;
     if (d->json) {
-        key_json(!b ? "only_a" : !a ? "only_b" : "differs", key, size, a, b);
+        diff_key_json(!b ? "only_a" : !a ? "only_b" : "differs", key, size, a, b);
     } else {
-        key_text(!b ? '-' : !a ? '+' : '~', key, size, a, b);
+        diff_key_text(!b ? '-' : !a ? '+' : '~', key, size, a, b);
     }
 }
 
-static int order_of(const struct diff *d, const struct record *a, const struct record *b) {
+static int diff_order_of(const struct diff *d, const struct record *a, const struct record *b) {
     size_t n = a->key_size < b->key_size ? a->key_size : b->key_size;
     int order = memcmp(records_key(&d->a.records, a), records_key(&d->b.records, b), n);
     return order != 0 ? order : a->key_size < b->key_size ? -1 : a->key_size > b->key_size;
 }
 
-static bool is_same(const struct diff *d, const struct record *a, const struct record *b) {
+static bool diff_is_same(const struct diff *d, const struct record *a, const struct record *b) {
     return a->value_size == b->value_size && (!d->same_domain || a->version == b->version) &&
            memcmp(records_value(&d->a.records, a), records_value(&d->b.records, b), a->value_size) == 0;
 }
 
-static void compare(struct diff *d) {
+static void diff_compare(struct diff *d) {
     const struct records *a = &d->a.records, *b = &d->b.records;
     d->same_domain = d->a.incarnation == d->b.incarnation;
     for (size_t i = 0, k = 0; i < a->n || k < b->n;) {
-        int order = i == a->n ? 1 : k == b->n ? -1 : order_of(d, &a->list[i], &b->list[k]);
+        int order = i == a->n ? 1 : k == b->n ? -1 : diff_order_of(d, &a->list[i], &b->list[k]);
         if (order < 0) {
             d->only_a++;
-            show(d, &a->list[i++], NULL);
+            diff_show(d, &a->list[i++], NULL);
         } else if (order > 0) {
             d->only_b++;
-            show(d, NULL, &b->list[k++]);
+            diff_show(d, NULL, &b->list[k++]);
         } else {
-            if (is_same(d, &a->list[i], &b->list[k])) {
+            if (diff_is_same(d, &a->list[i], &b->list[k])) {
                 d->same++;
             } else {
                 d->differing++;
-                show(d, &a->list[i], &b->list[k]);
+                diff_show(d, &a->list[i], &b->list[k]);
             }
             i++;
             k++;
@@ -294,7 +294,7 @@ static void compare(struct diff *d) {
 
 /* ---- the end ----------------------------------------------------------------------------------------------------- */
 
-static void side_json(struct json_out *j, const char *name, const struct side *s) {
+static void diff_side_json(struct json_out *j, const char *name, const struct side *s) {
     json_out_open(j, name, '{');
     json_out_text(j, "what", s->what);
     json_out_u64(j, "index", s->index);
@@ -303,7 +303,7 @@ static void side_json(struct json_out *j, const char *name, const struct side *s
     json_out_close(j, '}');
 }
 
-static void print_summary_json(const struct diff *d) {
+static void diff_print_summary_json(const struct diff *d) {
     struct json_out j = { 0 };
     json_out_open(&j, NULL, '{');
     json_out_text(&j, "kind", "summary");
@@ -313,13 +313,13 @@ static void print_summary_json(const struct diff *d) {
     json_out_u64(&j, "same", d->same);
     json_out_u64(&j, "shown", d->shown);
     json_out_u64(&j, "damaged", d->a.damaged + d->b.damaged);
-    side_json(&j, "a", &d->a);
-    side_json(&j, "b", &d->b);
+    diff_side_json(&j, "a", &d->a);
+    diff_side_json(&j, "b", &d->b);
     json_out_close(&j, '}');
     json_out_print(&j, stdout);
 }
 
-static void print_side(char name, const struct side *s) {
+static void diff_print_side(char name, const struct side *s) {
     struct buf text = { 0 };
     escape_text(&text, s->what, strlen(s->what), "");
     printf("%c  %.*s: %zu keys at index %llu", name, (int)text.size, text.data, s->records.n,
@@ -328,13 +328,13 @@ static void print_side(char name, const struct side *s) {
     buf_free(&text);
 }
 
-static void print_summary(const struct diff *d) {
+static void diff_print_summary(const struct diff *d) {
     uint64_t all = d->only_a + d->only_b + d->differing;
     if (d->shown < all && d->limit > 0) {
         printf("... and %llu more\n", (unsigned long long)(all - d->shown));
     }
-    print_side('A', &d->a);
-    print_side('B', &d->b);
+    diff_print_side('A', &d->a);
+    diff_print_side('B', &d->b);
     if (d->same_domain && d->a.index != d->b.index) {
         printf("they are at different indexes: what was written in between differs\n");
     } else if (!d->same_domain) {
@@ -344,21 +344,21 @@ static void print_summary(const struct diff *d) {
            (unsigned long long)d->differing, (unsigned long long)d->only_a, (unsigned long long)d->only_b);
 }
 
-static int run(struct diff *d) {
-    int code = read_both(d);
+static int diff_run(struct diff *d) {
+    int code = diff_read_both(d);
     if (code != TOOL_OK) {
         return code;
     }
-    compare(d);
+    diff_compare(d);
     if (d->json) {
-        print_summary_json(d);
+        diff_print_summary_json(d);
     } else {
-        print_summary(d);
+        diff_print_summary(d);
     }
     return d->only_a + d->only_b + d->differing + d->a.damaged + d->b.damaged > 0 ? TOOL_NO : TOOL_OK;
 }
 
-static void end_side(struct side *s) {
+static void diff_end_side(struct side *s) {
     if (s->cli.domain) {
         tide_close(s->cli.domain);
     }
@@ -367,7 +367,7 @@ static void end_side(struct side *s) {
 
 int tool_diff(int argc, char **argv) {
     static const struct option LIST[] = { { "limit", required_argument, NULL, 'l' }, ARGS_LAST_OPTIONS };
-    const struct args_options options = { HELP, "h", LIST, set_option };
+    const struct args_options options = { HELP, "h", LIST, diff_set_option };
     struct diff d = { .limit = SHOWN };
     d.a.cli.tool = d.b.cli.tool = argv[0];
     int code = args_options(&options, argc, argv, &d);
@@ -383,8 +383,8 @@ int tool_diff(int argc, char **argv) {
         return args_error(argv[0], "a name is empty");
     }
     d.a.cli.json = d.b.cli.json = d.json;
-    code = run(&d);
-    end_side(&d.a);
-    end_side(&d.b);
+    code = diff_run(&d);
+    diff_end_side(&d.a);
+    diff_end_side(&d.b);
     return stdio_finish(argv[0], code);
 }

@@ -47,7 +47,7 @@ int serve_ready(const struct cli *c, const char *role, const uint32_t *ids, size
 }
 
 /* A replica that is LAPPED or JOINING serves again by itself. */
-static int can_serve(struct tide *d, uint32_t id) {
+static int foreground_can_serve(struct tide *d, uint32_t id) {
     struct tide_replica_info info = TIDE_REPLICA_INFO_INIT;
     if (tide_replica_info(d, id, &info) != 0) {
         return 0;
@@ -55,10 +55,10 @@ static int can_serve(struct tide *d, uint32_t id) {
     return info.state != TIDE_STATE_FAILED && info.state != TIDE_STATE_DIVERGED && info.state != TIDE_STATE_STOPPED;
 }
 
-static int any_can_serve(struct tide *d, const uint32_t *ids, size_t n) {
+static int foreground_any_can_serve(struct tide *d, const uint32_t *ids, size_t n) {
     int any = 0;
     for (size_t i = 0; i < n && !any; i++) {
-        any = can_serve(d, ids[i]);
+        any = foreground_can_serve(d, ids[i]);
     }
     return any;
 }
@@ -74,7 +74,7 @@ int serve_until_end(struct cli *c, const uint32_t *ids, size_t n, struct serve_w
         if (peek_is_gone(c->name, info.incarnation)) {
             return cli_complain(c, TOOL_NO_DOMAIN, "gone", "the domain %s was removed or replaced: ending", c->name);
         }
-        if (!any_can_serve(c->domain, ids, n)) {
+        if (!foreground_any_can_serve(c->domain, ids, n)) {
             return cli_complain(c, TOOL_FAILED, "failed", "no replica of this process can serve any more: ending");
         }
         if (upstream && upstream_is_another(upstream)) {

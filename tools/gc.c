@@ -20,7 +20,7 @@ static const char HELP[] =
     "  --help                print this text\n\n"
     "Exit codes: 0 done; 2 usage; 3 no such domain; 7 anything else, also when one of several domains is damaged.\n";
 
-static void print_collected(const struct cli *c, const struct peek *before, const struct peek *after) {
+static void gc_print_collected(const struct cli *c, const struct peek *before, const struct peek *after) {
     struct json_out j = { 0 };
     uint32_t freed = before->dead > after->dead ? before->dead - after->dead : 0;
     if (!c->json) {
@@ -41,7 +41,7 @@ static void print_collected(const struct cli *c, const struct peek *before, cons
     json_out_print(&j, stdout);
 }
 
-static int collect(struct cli *c, const char *name) {
+static int gc_collect(struct cli *c, const char *name) {
     struct tide_opts opts = TIDE_OPTS_INIT;
     struct peek before, after;
     opts.flags = 0;
@@ -64,12 +64,12 @@ static int collect(struct cli *c, const char *name) {
         return cli_fail(c, rc, "%s", name);
     }
     if (peek_domain(name, &after) == 0) {
-        print_collected(c, &before, &after);
+        gc_print_collected(c, &before, &after);
     }
     return TOOL_OK;
 }
 
-static int collect_all(struct cli *c) {
+static int gc_collect_all(struct cli *c) {
     char(*names)[64];
     const char *missing = peek_no_directory();
     if (missing) {
@@ -84,7 +84,7 @@ static int collect_all(struct cli *c) {
         if (peek_domain(names[i], &p) != 0 || (p.state == PEEK_CLOSED && !p.unseen)) {
             continue; /* gone meanwhile, or not ours */
         }
-        int code = collect(c, names[i]);
+        int code = gc_collect(c, names[i]);
         worst = code == TOOL_OK || code == TOOL_NO_DOMAIN ? worst : TOOL_FAILED;
     }
     free(names);
@@ -98,8 +98,8 @@ int tool_gc(int argc, char **argv) {
         return code;
     }
     if (optind == argc) {
-        return cli_end(&c, collect_all(&c));
+        return cli_end(&c, gc_collect_all(&c));
     }
     code = cli_arguments(&c, argc, argv, 0, 0, "");
-    return code != 0 ? code : cli_end(&c, collect(&c, c.name));
+    return code != 0 ? code : cli_end(&c, gc_collect(&c, c.name));
 }

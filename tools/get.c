@@ -21,15 +21,14 @@ static const char HELP[] =
     "both\n"
     "as 'tide scan' shows them.\n\n" KV_BOUND_HELP KV_BYTES_HELP
     "  -n, --newline         a newline behind the value, also if it goes to a file\n"
-    "  --json                {found, value, encoding, version, served_by, reason, linearizable, stale, from_leader,\n"
-    "                        index, commit_index, staleness_ns, waited_ns, token}; encoding: utf-8 or base64.\n"
-    "                        Of several keys {key, found, value, encoding, version} each, then {keys, found, and\n"
-    "                        served_by, ... token}\n"
+    "  --json                {key, found, value, encoding, version, served_by, reason, linearizable, stale,\n"
+    "                        from_leader, index, commit_index, staleness_ns, waited_ns, token}; encoding: utf-8 or\n"
+    "                        base64. Of several keys {key, found, value, encoding, version} each, then {keys,\n"
+    "                        found, and served_by, ... token}\n"
     "  --help                print this text\n\n"
     "A KEY that begins with '-' goes behind '--'. TIME: 18us, 200ms, 1.5s.\n"
-    "Exit codes: 0 printed; 1 no such key, also if it is one of several; 2 usage; 3 no such domain; 4 the bound cannot "
-    "be kept, or nobody serves;\n"
-    "7 anything else.\n";
+    "Exit codes: 0 printed; 1 no such key, also if it is one of several; 2 usage; 3 no such domain; 4 the bound\n"
+    "cannot be kept, or nobody serves; 7 anything else.\n";
 
 struct get {
     struct cli cli;
@@ -89,10 +88,20 @@ static int make_room(struct get *g, size_t room) {
     return 0;
 }
 
-/* There is room for most values before the first try, so that they are looked up, and counted, once. A larger one, or one that grows between
- * two tries, needs another: each makes room for what the last one saw. */
+/* Room for the largest value that the domain can hold, so that it is looked up, and counted, once. Memory that no value reaches is never touched.
+ * Where there is not so much address space (a limit, a strict kernel) room for most values has to do. */
+static int make_room_for_one(struct get *g) {
+    struct tide_info info = TIDE_INFO_INIT;
+    int rc = tide_info(g->cli.domain, &info);
+    if (rc == 0 && info.ring_bytes > ROOM && info.ring_bytes <= SIZE_MAX &&
+        make_room(g, (size_t)info.ring_bytes) == 0) {
+        return 0;
+    }
+    return make_room(g, ROOM);
+}
+
 static int look_up_one(struct get *g, struct tide_reader *reader) {
-    int rc = make_room(g, ROOM);
+    int rc = make_room_for_one(g);
     while (rc == 0) {
         rc = tide_get(reader, g->items[0].key, g->items[0].key_len, &g->read.bound, g->value, g->room, &g->answer);
         if (rc != TIDE_ERR_BUFFER) {

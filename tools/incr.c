@@ -12,10 +12,10 @@ static const char HELP[] =
     "Add DELTA (default 1) to the value of KEY, which is a decimal number of 64 bits, and print the sum. A key that "
     "does\n"
     "not exist counts as 0. A negative DELTA goes behind '--': tide incr NAME -- KEY -5.\n\n"
-    "  --ttl TIME            how long the sum lives: 1.5s, 10m; never; default: a key keeps what it has\n" KV_WRITE_HELP
-        KV_CODES_HELP "7 anything else (the value is no number, say).\n";
+    "  --ttl TIME            how long the sum lives: 1.5s, 10m; never; default: a key keeps what it "
+    "has\n" KV_WRITE_HELP_OF("value, index, token") KV_CODES_HELP "7 anything else (the value is no number, say).\n";
 
-static int take_delta(struct kv_write *w, const char *arg) {
+static int incr_take_delta(struct kv_write *w, const char *arg) {
     char *end;
     errno = 0;
     long long delta = strtoll(arg, &end, 10);
@@ -26,7 +26,7 @@ static int take_delta(struct kv_write *w, const char *arg) {
     return 0;
 }
 
-static int do_it(struct kv_write *w, struct tide_token *token, uint64_t *found) {
+static int incr_do_it(struct kv_write *w, struct tide_token *token, uint64_t *found) {
     (void)found;
     struct tide_put_opts opts = TIDE_PUT_OPTS_INIT;
     opts.ttl_ns = w->ttl_ns;
@@ -40,6 +40,6 @@ int tool_incr(int argc, char **argv) {
                           .delta = 1,
                           .extra = "DELTA",
                           .extra_optional = 1,
-                          .take_extra = take_delta };
-    return kv_write_run(&w, do_it, argc, argv);
+                          .take_extra = incr_take_delta };
+    return kv_write_run(&w, incr_do_it, argc, argv);
 }

@@ -34,17 +34,17 @@ static const char HELP[] =
     "Domains lie in $TIDE_SHM_DIR, or in /dev/shm if that is not set.\n"
     "Exit codes: 0 listed (also when there is none); 2 usage; 7 the directory cannot be read.\n";
 
-static const char *state_name(enum peek_state s) {
+static const char *ls_state_name(enum peek_state s) {
     static const char *const NAMES[] = { "alive", "dead", "damaged", "closed", "version" };
     return NAMES[s];
 }
 
-static void print_json(const struct peek *p) {
+static void ls_print_json(const struct peek *p) {
     struct json_out j = { 0 };
     int known = p->state == PEEK_ALIVE || p->state == PEEK_DEAD;
     json_out_open(&j, NULL, '{');
     json_out_text(&j, "name", p->name);
-    json_out_text(&j, "state", state_name(p->state));
+    json_out_text(&j, "state", ls_state_name(p->state));
     if (p->why[0]) {
         json_out_text(&j, "why", p->why);
     }
@@ -74,16 +74,16 @@ static void print_json(const struct peek *p) {
     json_out_print(&j, stdout);
 }
 
-static enum colour state_colour(enum peek_state s) {
+static enum colour ls_state_colour(enum peek_state s) {
     return s == PEEK_ALIVE ? COLOUR_GOOD : s == PEEK_DAMAGED ? COLOUR_BAD : COLOUR_WARN;
 }
 
-static int is_known(const struct peek *p) {
+static int ls_is_known(const struct peek *p) {
     return p->state == PEEK_ALIVE || p->state == PEEK_DEAD;
 }
 
-static const char *leader_text(const struct peek *p, char leader[40]) {
-    if (is_known(p) && p->led && p->leader >= 0) {
+static const char *ls_leader_text(const struct peek *p, char leader[40]) {
+    if (ls_is_known(p) && p->led && p->leader >= 0) {
         snprintf(leader, 40, "r%d (%d)", (int)p->leader, (int)p->leader_pid);
     } else {
         snprintf(leader, 40, "-");
@@ -91,18 +91,18 @@ static const char *leader_text(const struct peek *p, char leader[40]) {
     return leader;
 }
 
-static const char *replicas_text(const struct peek *p, char replicas[24]) {
-    snprintf(replicas, 24, is_known(p) ? "%u/%u" : "-", p->serving, p->replicas + p->orphans);
+static const char *ls_replicas_text(const struct peek *p, char replicas[24]) {
+    snprintf(replicas, 24, ls_is_known(p) ? "%u/%u" : "-", p->serving, p->replicas + p->orphans);
     return replicas;
 }
 
-static void print_wide(const struct peek *p, int width) {
+static void ls_print_wide(const struct peek *p, int width) {
     char leader[40], replicas[24], ring[24], table[24], memory[24], why[2 * sizeof(p->why)];
     printf("%-*s  ", width, p->name);
-    colour_print(state_colour(p->state), -7, state_name(p->state));
-    printf("  %-16s  %8s  ", leader_text(p, leader), replicas_text(p, replicas));
+    colour_print(ls_state_colour(p->state), -7, ls_state_name(p->state));
+    printf("  %-16s  %8s  ", ls_leader_text(p, leader), ls_replicas_text(p, replicas));
     sizes_text(p->memory_bytes, memory, sizeof(memory));
-    if (is_known(p)) {
+    if (ls_is_known(p)) {
         printf("%7u  %12llu  %8s  %8s  %8s\n", p->members, (unsigned long long)p->commit,
                sizes_text(p->ring_bytes, ring, sizeof(ring)), sizes_text(p->table_bytes, table, sizeof(table)), memory);
     } else {
@@ -112,17 +112,17 @@ static void print_wide(const struct peek *p, int width) {
 }
 
 /* A name that is longer than its column has a line to itself; so has the reason why a domain cannot be read. */
-static void print_narrow(const struct peek *p, int width) {
+static void ls_print_narrow(const struct peek *p, int width) {
     char leader[40], replicas[24], number[24], memory[24], why[2 * sizeof(p->why)];
     bool fits = (int)strlen(p->name) <= width;
     if (!fits) {
         printf("%s\n", p->name);
     }
     printf("%-*s ", width, fits ? p->name : "");
-    colour_print(state_colour(p->state), -7, state_name(p->state));
-    printf(" %-13s %8s ", leader_text(p, leader), replicas_text(p, replicas));
+    colour_print(ls_state_colour(p->state), -7, ls_state_name(p->state));
+    printf(" %-13s %8s ", ls_leader_text(p, leader), ls_replicas_text(p, replicas));
     sizes_text(p->memory_bytes, memory, sizeof(memory));
-    if (is_known(p)) {
+    if (ls_is_known(p)) {
         snprintf(number, sizeof(number), "%llu", (unsigned long long)p->commit);
         printf("%7u %12s %7s\n", p->members, number, memory);
         return;
@@ -133,7 +133,7 @@ static void print_narrow(const struct peek *p, int width) {
     colour_paragraph("  why", &text, COLOUR_NARROW);
 }
 
-static void print_head(int width, bool wide) {
+static void ls_print_head(int width, bool wide) {
     char head[160];
     if (wide) {
         snprintf(head, sizeof(head), "%-*s  %-7s  %-16s  %8s  %7s  %12s  %8s  %8s  %8s", width, "NAME", "STATE",
@@ -146,7 +146,7 @@ static void print_head(int width, bool wide) {
     putchar('\n');
 }
 
-static int list_all(const struct cli *c, bool wide) {
+static int ls_list_all(const struct cli *c, bool wide) {
     char(*names)[64];
     const char *missing = peek_no_directory();
     if (missing) {
@@ -163,7 +163,7 @@ static int list_all(const struct cli *c, bool wide) {
     }
     width = !wide && width > NAME_COLUMNS ? NAME_COLUMNS : width;
     if (!c->json && n > 0) {
-        print_head(width, wide);
+        ls_print_head(width, wide);
     }
     for (int i = 0; i < n; i++) {
         struct peek p;
@@ -171,11 +171,11 @@ static int list_all(const struct cli *c, bool wide) {
             continue; /* removed meanwhile */
         }
         if (c->json) {
-            print_json(&p);
+            ls_print_json(&p);
         } else if (wide) {
-            print_wide(&p, width);
+            ls_print_wide(&p, width);
         } else {
-            print_narrow(&p, width);
+            ls_print_narrow(&p, width);
         }
     }
     free(names);
@@ -187,7 +187,7 @@ struct options {
     bool wide;
 };
 
-static int set_option(void *ctx, int option, char *arg) {
+static int ls_set_option(void *ctx, int option, char *arg) {
     struct options *o = ctx;
     (void)arg;
     o->cli.json |= option == 'j';
@@ -197,7 +197,7 @@ static int set_option(void *ctx, int option, char *arg) {
 
 int tool_ls(int argc, char **argv) {
     static const struct option LIST[] = { { "wide", no_argument, NULL, 'W' }, ARGS_LAST_OPTIONS };
-    const struct args_options options = { HELP, "h", LIST, set_option };
+    const struct args_options options = { HELP, "h", LIST, ls_set_option };
     struct options o = { .cli = { .tool = argv[0] } };
     int code = args_options(&options, argc, argv, &o);
     if (code != 0) {
@@ -207,5 +207,5 @@ int tool_ls(int argc, char **argv) {
         return args_error(argv[0], "unexpected argument: %s ('tide stat %s' tells of one domain)", argv[optind],
                           argv[optind]);
     }
-    return cli_end(&o.cli, list_all(&o.cli, o.wide));
+    return cli_end(&o.cli, ls_list_all(&o.cli, o.wide));
 }

@@ -10,7 +10,7 @@ static const char HELP[] =
     "'tide get --token'.\n\n" KV_VALUE_HELP KV_TTL_HELP KV_WRITE_HELP KV_CODES_HELP
     "7 anything else (the table is full, say).\n";
 
-static int do_it(struct kv_write *w, struct tide_token *token, uint64_t *found) {
+static int put_do_it(struct kv_write *w, struct tide_token *token, uint64_t *found) {
     (void)found;
     struct tide_put_opts opts = TIDE_PUT_OPTS_INIT;
     opts.ttl_ns = w->ttl_ns;
@@ -19,5 +19,5 @@ static int do_it(struct kv_write *w, struct tide_token *token, uint64_t *found) 
 
 int tool_put(int argc, char **argv) {
     struct kv_write w = { .help = HELP, .has_value = 1, .may_expire = 1 };
-    return kv_write_run(&w, do_it, argc, argv);
+    return kv_write_run(&w, put_do_it, argc, argv);
 }

@@ -19,7 +19,7 @@ static const char HELP[] =
     "  --help                print this text\n\n"
     "Exit codes: 0 removed; 2 usage; 3 no such domain; 4 processes are attached; 7 anything else.\n";
 
-static int refuse_removal(const struct cli *c, const struct peek *p) {
+static int rm_refuse_removal(const struct cli *c, const struct peek *p) {
     char pids[128] = "";
     size_t at = 0;
     for (uint32_t i = 0; i < p->members && at + 16 < sizeof(pids); i++) {
@@ -31,7 +31,7 @@ static int refuse_removal(const struct cli *c, const struct peek *p) {
     return TOOL_REFUSED;
 }
 
-static int refuse_nothing(const struct cli *c) {
+static int rm_refuse_nothing(const struct cli *c) {
     const char *missing = peek_no_directory();
     if (missing) {
         return cli_complain(c, TOOL_FAILED, "directory", "%s", missing);
@@ -41,7 +41,7 @@ static int refuse_nothing(const struct cli *c) {
     return TOOL_NO_DOMAIN;
 }
 
-static int refuse_unseen(const struct cli *c, const struct peek *p) {
+static int rm_refuse_unseen(const struct cli *c, const struct peek *p) {
     cli_complain(c, TOOL_FAILED, "unseen", "who uses %s cannot be seen, so it is not removed: its log segment: %s",
                  c->name, p->why);
     fprintf(stderr, "  Mend that, or use --force: then the calls of those who use it fail.\n");
@@ -49,7 +49,7 @@ static int refuse_unseen(const struct cli *c, const struct peek *p) {
 }
 
 /* Is a file of the removed domain left? A new domain may have the name by now: its files do not count. 1, 0, or -1: that cannot be seen. */
-static int is_left(const struct cli *c, const struct peek *was, char file[PEEK_FILE_BYTES]) {
+static int rm_is_left(const struct cli *c, const struct peek *was, char file[PEEK_FILE_BYTES]) {
     struct peek is;
     int left = peek_leftovers(c->name, 0, file);
     if (left <= 0) {
@@ -58,19 +58,19 @@ static int is_left(const struct cli *c, const struct peek *was, char file[PEEK_F
     return peek_domain(c->name, &is) != 0 || is.incarnation == 0 || is.incarnation == was->incarnation;
 }
 
-static int remove_domain(const struct cli *c, int force) {
+static int rm_remove_domain(const struct cli *c, int force) {
     struct peek p;
     struct json_out j = { 0 };
     char file[PEEK_FILE_BYTES];
     int there = peek_domain(c->name, &p) == 0;
     if (!there && peek_leftovers(c->name, 1, file) == 0) {
-        return refuse_nothing(c);
+        return rm_refuse_nothing(c);
     }
     if (there && p.unseen && !force) {
-        return refuse_unseen(c, &p);
+        return rm_refuse_unseen(c, &p);
     }
     if (there && p.in_use && !force) {
-        return refuse_removal(c, &p);
+        return rm_refuse_removal(c, &p);
     }
     int rc = tide_unlink(c->name);
     if (rc == TIDE_ERR_SYSTEM) {
@@ -82,7 +82,7 @@ static int remove_domain(const struct cli *c, int force) {
         }
         return cli_fail(c, rc, "%s", c->name);
     }
-    int left = is_left(c, &p, file);
+    int left = rm_is_left(c, &p, file);
     if (left < 0) {
         return cli_complain(c, TOOL_FAILED, "unseen", "%s was removed; whether a file of it is left cannot be seen: %s",
                             c->name, strerror(errno));
@@ -106,7 +106,7 @@ struct removal {
     int force;
 };
 
-static int set_option(void *ctx, int option, char *arg) {
+static int rm_set_option(void *ctx, int option, char *arg) {
     struct removal *r = ctx;
     (void)arg;
     r->force |= option == 'f';
@@ -116,9 +116,9 @@ static int set_option(void *ctx, int option, char *arg) {
 
 int tool_rm(int argc, char **argv) {
     static const struct option LIST[] = { { "force", no_argument, NULL, 'f' }, ARGS_LAST_OPTIONS };
-    const struct args_options options = { HELP, "h", LIST, set_option };
+    const struct args_options options = { HELP, "h", LIST, rm_set_option };
     struct removal r = { .cli = { .tool = argv[0] } };
     int code = args_options(&options, argc, argv, &r);
     code = code != 0 ? code : cli_arguments(&r.cli, argc, argv, 0, 0, "");
-    return code != 0 ? code : cli_end(&r.cli, remove_domain(&r.cli, r.force));
+    return code != 0 ? code : cli_end(&r.cli, rm_remove_domain(&r.cli, r.force));
 }

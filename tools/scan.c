@@ -11,11 +11,10 @@
 static const char HELP[] =
     "Usage: tide scan NAME [OPTION]...\n"
     "Print every key and its value, sorted by key, all at one index: one line with key, tab and value for each. UTF-8\n"
-    "is shown as it is, a backslash twice; control characters and bytes that are no UTF-8 as \\xNN. The scan is "
-    "complete before the first line is printed. If the\n"
-    "domain is written too fast to be read from outside, or all its processes are dead, this process joins as a "
-    "follower\n"
-    "for a moment, which needs the memory of one more table.\n\n"
+    "is shown as it is, a backslash twice; control characters and bytes that are no UTF-8 as \\xNN. The scan is\n"
+    "complete before the first line is printed. If the domain is written too fast to be read from outside, or all\n"
+    "its processes are dead, this process joins as a follower for a moment, which needs the memory of one more "
+    "table.\n\n"
     "  --prefix PREFIX       only keys that begin with it\n"
     "  --limit N             print at most N keys\n"
     "  --keys                keys only\n" KV_BOUND_HELP
@@ -36,7 +35,7 @@ struct scan {
     uint64_t limit;
 };
 
-static int set_option(void *ctx, int option, char *arg) {
+static int scan_set_option(void *ctx, int option, char *arg) {
     struct scan *s = ctx;
     switch (option) {
     case OPT_PREFIX:
@@ -61,7 +60,7 @@ static int set_option(void *ctx, int option, char *arg) {
     }
 }
 
-static int read_options(int argc, char **argv, struct scan *s) {
+static int scan_read_options(int argc, char **argv, struct scan *s) {
     static const struct option LIST[] = {
         KV_BOUND_OPTIONS,
         { "prefix", required_argument, NULL, OPT_PREFIX },
@@ -70,7 +69,7 @@ static int read_options(int argc, char **argv, struct scan *s) {
         { "escaped", no_argument, NULL, OPT_ESCAPED },
         ARGS_LAST_OPTIONS,
     };
-    const struct args_options options = { HELP, "h", LIST, set_option };
+    const struct args_options options = { HELP, "h", LIST, scan_set_option };
     int code = args_options(&options, argc, argv, s);
     if (code != 0) {
         return code;
@@ -79,7 +78,7 @@ static int read_options(int argc, char **argv, struct scan *s) {
     return cli_arguments(&s->cli, argc, argv, 0, 0, "");
 }
 
-static void print_record(const struct scan *s, const struct records *r, const struct record *x) {
+static void scan_print_record(const struct scan *s, const struct records *r, const struct record *x) {
     struct json_out j = { 0 };
     if (!s->cli.json) {
         kv_print_readable(records_key(r, x), x->key_size);
@@ -100,12 +99,12 @@ static void print_record(const struct scan *s, const struct records *r, const st
     json_out_print(&j, stdout);
 }
 
-static void print_all(const struct scan *s, const struct gather *g, const struct records *r,
-                      const struct tide_answer *a) {
+static void scan_print_all(const struct scan *s, const struct gather *g, const struct records *r,
+                           const struct tide_answer *a) {
     struct json_out j = { 0 };
     size_t n = s->limit < r->n ? (size_t)s->limit : r->n;
     for (size_t i = 0; i < n && !ferror(stdout); i++) {
-        print_record(s, r, &r->list[i]);
+        scan_print_record(s, r, &r->list[i]);
     }
     kv_tell_stale(&s->cli, a);
     if (!s->cli.json) {
@@ -126,7 +125,7 @@ int tool_scan(int argc, char **argv) {
     struct tide_answer answer = TIDE_ANSWER_INIT;
     struct records found = { 0 };
     struct gather g = { 0 };
-    int code = read_options(argc, argv, &s);
+    int code = scan_read_options(argc, argv, &s);
     if (code == 0 && s.prefix && s.prefix[0] != '\0') {
         code = kv_key(argv[0], s.prefix, s.escaped, &g.prefix_size);
         g.prefix = s.prefix;
@@ -142,7 +141,7 @@ int tool_scan(int argc, char **argv) {
     if (rc != 0) {
         code = kv_read_failed(&s.cli, rc, &answer, s.cli.name);
     } else {
-        print_all(&s, &g, &found, &answer);
+        scan_print_all(&s, &g, &found, &answer);
     }
     records_free(&found);
     return cli_end(&s.cli, code);

@@ -23,8 +23,8 @@ static const char HELP[] =
     "  --replace             delete the keys that are not in the snapshot\n"
     "  --timeout TIME        how long to wait for a leader and its answer, for each batch (default 5s)\n"
     "both:\n"
-    "  --json                save: {keys, bytes, index, incarnation, joined}; load: {keys, written, deleted, batches,\n"
-    "                        index, token}\n"
+    "  --json                save: {keys, bytes, index, incarnation, joined}; load: {keys, written, deleted, expired,\n"
+    "                        batches, index, token}\n"
     "  --help                print this text\n\n"
     "The file's format: docs/operations.md.\n"
     "Exit codes: 0 done; 2 usage; 3 no such domain; 4 the bound cannot be kept, nobody serves or leads, or not in\n"
@@ -42,7 +42,7 @@ struct given {
     int of_save, of_load;
 };
 
-static int set_option(void *ctx, int option, char *arg) {
+static int snapshot_set_option(void *ctx, int option, char *arg) {
     struct given *given = ctx;
     struct snapshot *s = given->s;
     switch (option) {
@@ -64,14 +64,14 @@ static int set_option(void *ctx, int option, char *arg) {
     }
 }
 
-static int read_options(int argc, char **argv, struct snapshot *s, int *loads) {
+static int snapshot_read_options(int argc, char **argv, struct snapshot *s, int *loads) {
     static const struct option LIST[] = {
         KV_BOUND_OPTIONS,
         { "replace", no_argument, NULL, OPT_REPLACE },
         { "timeout", required_argument, NULL, OPT_TIMEOUT },
         ARGS_LAST_OPTIONS,
     };
-    const struct args_options options = { HELP, "h", LIST, set_option };
+    const struct args_options options = { HELP, "h", LIST, snapshot_set_option };
     struct given given = { .s = s };
     int code = args_options(&options, argc, argv, &given);
     if (code != 0) {
@@ -94,7 +94,7 @@ static int read_options(int argc, char **argv, struct snapshot *s, int *loads) {
 int tool_snapshot(int argc, char **argv) {
     struct snapshot s = { .cli = { .tool = argv[0] }, .read = KV_READ_INIT, .timeout_ns = TIMEOUT_NS };
     struct tide_opts opts = TIDE_OPTS_INIT;
-    int loads, code = read_options(argc, argv, &s, &loads);
+    int loads, code = snapshot_read_options(argc, argv, &s, &loads);
     opts.flags = 0;
     opts.write_timeout_ns = s.timeout_ns;
     if (code == 0 && loads) {

@@ -43,7 +43,7 @@ int snapshot_read(struct snapshot *s) {
 }
 
 /* What has expired since it was saved is as if it were not in the file. */
-static void drop_expired(struct load *l) {
+static void load_drop_expired(struct load *l) {
     struct records *r = &l->s->records;
     uint64_t now = wall_unix_ns();
     size_t kept = 0;
@@ -57,7 +57,7 @@ static void drop_expired(struct load *l) {
 }
 
 /* A file of format 1 says nothing of lives: then the domain's default counts. */
-static uint64_t ttl_of(const struct load *l, const struct record *x) {
+static uint64_t load_ttl_of(const struct load *l, const struct record *x) {
     uint64_t now = wall_unix_ns();
     if (l->s->head.version == 1) {
         return 0;
@@ -68,7 +68,7 @@ static uint64_t ttl_of(const struct load *l, const struct record *x) {
     return x->expires_unix_ns > now ? x->expires_unix_ns - now : 1;
 }
 
-static int write_all_keys(struct load *l) {
+static int load_write_all_keys(struct load *l) {
     const struct records *r = &l->s->records;
     int rc = 0;
     for (size_t i = 0; i < r->n && rc == 0; i++) {
@@ -80,14 +80,14 @@ static int write_all_keys(struct load *l) {
         op.key_len = x->key_size;
         op.value = records_value(r, x);
         op.value_size = x->value_size;
-        op.ttl_ns = ttl_of(l, x);
+        op.ttl_ns = load_ttl_of(l, x);
         rc = batch_add(l->batch, &op);
     }
     return rc == 0 ? batch_flush(l->batch) : rc;
 }
 
 /* After the puts: a load that breaks off leaves too many keys rather than too few. */
-static int delete_others(struct load *l) {
+static int load_delete_others(struct load *l) {
     struct gather g = { .bound = TIDE_BOUND_INIT, .keys_only = 1 };
     struct tide_answer answer = TIDE_ANSWER_INIT;
     struct records there = { 0 };
@@ -108,7 +108,7 @@ static int delete_others(struct load *l) {
 }
 
 /* Write nothing if a record cannot be written. */
-static int check_sizes(const struct load *l) {
+static int load_check_sizes(const struct load *l) {
     const struct records *r = &l->s->records;
     for (size_t i = 0; i < r->n; i++) {
         if (batch_entry_bytes(r->list[i].key_size, r->list[i].value_size) > l->batch->one_bytes) {
@@ -118,7 +118,7 @@ static int check_sizes(const struct load *l) {
     return 0;
 }
 
-static void report(const struct load *l) {
+static void load_report(const struct load *l) {
     struct json_out j = { 0 };
     char token[CLI_TOKEN_BYTES], from[4 * SNAPSHOT_NAME_BYTES];
     const struct snapshot *s = l->s;
@@ -157,14 +157,14 @@ int snapshot_load(struct snapshot *s) {
     if (!l.batch) {
         return code;
     }
-    drop_expired(&l);
+    load_drop_expired(&l);
     l.batch->all = s->records.n;
-    int rc = check_sizes(&l);
-    rc = rc == 0 ? write_all_keys(&l) : rc;
-    rc = rc == 0 && s->replace ? delete_others(&l) : rc;
+    int rc = load_check_sizes(&l);
+    rc = rc == 0 ? load_write_all_keys(&l) : rc;
+    rc = rc == 0 && s->replace ? load_delete_others(&l) : rc;
     batch_end(l.batch);
     if (rc == 0) {
-        report(&l);
+        load_report(&l);
     }
     code = rc == 0 ? TOOL_OK : load_failed(&l, rc);
     free(l.batch);

@@ -21,14 +21,14 @@ static char temporary[PATH_MAX]; /* what is half written, while `writing` */
 static atomic_int writing;       /* atomic: the handler may run in any thread */
 
 /* A save that is interrupted leaves nothing behind. */
-static void on_signal(int number) {
+static void save_on_signal(int number) {
     if (atomic_load(&writing)) {
         unlink(temporary);
     }
     _exit(128 + number);
 }
 
-static int failed(const struct snapshot *s, const char *what) {
+static int save_failed(const struct snapshot *s, const char *what) {
     int why = errno;
     if (atomic_exchange(&writing, 0)) {
         unlink(temporary);
@@ -37,7 +37,7 @@ static int failed(const struct snapshot *s, const char *what) {
 }
 
 /* The new name survives a crash of the machine only if the directory is synced as well. */
-static int sync_directory(const char *file) {
+static int save_sync_directory(const char *file) {
     char path[PATH_MAX];
     int fd = fd_open(temporary_directory_of(file, path), O_RDONLY | O_DIRECTORY, 0);
     int rc = fd < 0 ? -1 : fsync(fd);
@@ -47,28 +47,28 @@ static int sync_directory(const char *file) {
     return rc == 0 || errno == EINVAL ? 0 : -1; /* some file systems cannot do it for directories */
 }
 
-static int write_file(struct snapshot *s) {
+static int save_write_file(struct snapshot *s) {
     struct stat st;
     if (lstat(s->file, &st) == 0 && !S_ISREG(st.st_mode)) {
         errno = EEXIST;
-        return failed(s, "not a regular file; use - for standard output");
+        return save_failed(s, "not a regular file; use - for standard output");
     }
     if (temporary_name(s->file, temporary) != 0) {
-        return failed(s, "the name");
+        return save_failed(s, "the name");
     }
-    signals_catch(on_signal, 0);
+    signals_catch(save_on_signal, 0);
     atomic_store(&writing, 1);
     temporary_remove_dead(s->file);
     int fd = temporary_create(temporary, 0600);
     if (fd < 0) {
         atomic_store(&writing, 0); /* the file of that name is not ours */
-        return failed(s, "cannot be created");
+        return save_failed(s, "cannot be created");
     }
     if (snapshot_write(fd, &s->head, &s->records) != 0 || fsync(fd) != 0) {
         int why = errno;
         close(fd);
         errno = why;
-        return failed(s, "cannot be written");
+        return save_failed(s, "cannot be written");
     }
     /* Close after the rename: until then the lock keeps other saves from removing the file. fsync() has reported all errors
      * that close() could report. */
@@ -76,14 +76,14 @@ static int write_file(struct snapshot *s) {
     close(fd);
     errno = why;
     if (rc != 0) {
-        return failed(s, "cannot be put in place");
+        return save_failed(s, "cannot be put in place");
     }
     atomic_store(&writing, 0);
-    return sync_directory(s->file) == 0 ? 0 : failed(s, "its directory cannot be synced");
+    return save_sync_directory(s->file) == 0 ? 0 : save_failed(s, "its directory cannot be synced");
 }
 
 /* On standard error if the snapshot itself goes to standard output. */
-static void report(const struct snapshot *s, int joined) {
+static void save_report(const struct snapshot *s, int joined) {
     struct json_out j = { 0 };
     FILE *out = strcmp(s->file, "-") == 0 ? stderr : stdout;
     uint64_t bytes =
@@ -128,9 +128,9 @@ int snapshot_save(struct snapshot *s) {
         fprintf(stderr, "%s: standard output: %s\n", s->cli.tool, strerror(errno));
         return TOOL_FAILED;
     }
-    int code = to_stdout ? 0 : write_file(s);
+    int code = to_stdout ? 0 : save_write_file(s);
     if (code == 0) {
-        report(s, g.joined);
+        save_report(s, g.joined);
     }
     return code;
 }

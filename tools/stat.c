@@ -23,10 +23,9 @@ static const char HELP[] =
     "  --wide                all columns: role, applied index, delay, p99.9, joins, laps. Else 80 columns\n"
     "  --json                print one JSON object for each look; docs/operations.md lists the names\n"
     "  --help                print this text\n\n"
-    "STATE: leads (it serves, too); serving; joining (copies another replica and catches up); lapped (the log overtook "
-    "it; it joins anew by\n"
-    "itself); orphan (dead processes left it for a warm start); diverged, failed (serves nothing: restart its "
-    "process);\n"
+    "STATE: leads (it serves, too); serving; joining (copies another replica and catches up); lapped (the log\n"
+    "overtook it; it joins anew by itself); orphan (dead processes left it for a warm start); diverged, failed\n"
+    "(serves nothing: restart its process);\n"
     "dead (its process is gone; 'tide gc' frees the slot); claimed (about to join). Only --json shows stopped "
     "replicas.\n"
     "LAG: entries that it lacks. STALE: how old its data is. P50, P99: how long entries of the last 10 s took to be\n"
@@ -43,7 +42,7 @@ struct options {
     bool wide;
 };
 
-static int set_option(void *ctx, int option, char *arg) {
+static int stat_set_option(void *ctx, int option, char *arg) {
     struct options *o = ctx;
     switch (option) {
     case 'c':
@@ -63,14 +62,14 @@ static int set_option(void *ctx, int option, char *arg) {
     }
 }
 
-static int read_options(int argc, char **argv, struct options *o) {
+static int stat_read_options(int argc, char **argv, struct options *o) {
     static const struct option LIST[] = {
         { "watch", required_argument, NULL, 'w' },
         { "count", required_argument, NULL, 'c' },
         { "wide", no_argument, NULL, 'W' },
         ARGS_LAST_OPTIONS,
     };
-    const struct args_options options = { HELP, "h", LIST, set_option };
+    const struct args_options options = { HELP, "h", LIST, stat_set_option };
     int code = args_options(&options, argc, argv, o);
     if (code != 0) {
         return code;
@@ -81,7 +80,7 @@ static int read_options(int argc, char **argv, struct options *o) {
     return cli_arguments(&o->cli, argc, argv, 0, 0, "");
 }
 
-static void sum_reads(struct stat_look *s) {
+static void stat_sum_reads(struct stat_look *s) {
     uint64_t all = 0, fell_back = 0;
     for (uint32_t i = 0; i < TIDE_REPLICAS; i++) {
         for (uint32_t r = 0; r < TIDE_REASONS; r++) {
@@ -96,7 +95,7 @@ static void sum_reads(struct stat_look *s) {
 }
 
 /* The library attaches only to replicas that serve. An orphan's table tells what it holds all the same. */
-static void add_orphan(const struct cli *c, const struct tide_info *info, struct tide_replica_info *r) {
+static void stat_add_orphan(const struct cli *c, const struct tide_info *info, struct tide_replica_info *r) {
     struct peek_table table;
     if (r->state != TIDE_STATE_ORPHAN || peek_table(c->name, r->id, info->incarnation, &table) != 0) {
         return;
@@ -111,7 +110,7 @@ static void add_orphan(const struct cli *c, const struct tide_info *info, struct
     r->table_keys_most = table.keys_most;
 }
 
-static uint64_t served(const struct stat_look *s) {
+static uint64_t stat_served(const struct stat_look *s) {
     uint64_t n = 0;
     for (uint32_t r = 0; r < TIDE_REASON_REFUSED; r++) {
         n += s->by_reason[r];
@@ -125,13 +124,13 @@ struct before {
     uint64_t of_replica[TIDE_REPLICAS];                            /* reads that it served */
 };
 
-static double rate(uint64_t now, uint64_t before, double seconds) {
+static double stat_rate(uint64_t now, uint64_t before, double seconds) {
     return now > before ? (double)(now - before) / seconds : 0;
 }
 
-static void look_at_rates(struct cli *c, struct stat_look *s, struct before *b) {
-    struct before now = { tide_now(c->domain),   s->info.commit_index,  served(s), s->counts.hits, s->counts.misses,
-                          s->info.expired_total, s->info.evicted_total, { 0 } };
+static void stat_look_at_rates(struct cli *c, struct stat_look *s, struct before *b) {
+    struct before now = { tide_now(c->domain), s->info.commit_index,  stat_served(s),        s->counts.hits,
+                          s->counts.misses,    s->info.expired_total, s->info.evicted_total, { 0 } };
     for (uint32_t i = 0; i < TIDE_REPLICAS; i++) {
         for (uint32_t r = 0; r < TIDE_REASON_REFUSED; r++) {
             now.of_replica[i] += s->peek.reads[i][r];
@@ -139,14 +138,14 @@ static void look_at_rates(struct cli *c, struct stat_look *s, struct before *b) 
     }
     if (b->at_ns != 0 && now.at_ns > b->at_ns) {
         s->seconds = (double)(now.at_ns - b->at_ns) / 1e9;
-        s->writes_s = rate(now.writes, b->writes, s->seconds);
-        s->reads_s = rate(now.reads, b->reads, s->seconds);
-        s->hits_s = rate(now.hits, b->hits, s->seconds);
-        s->misses_s = rate(now.misses, b->misses, s->seconds);
-        s->expired_s = rate(now.expired, b->expired, s->seconds);
-        s->evicted_s = rate(now.evicted, b->evicted, s->seconds);
+        s->writes_s = stat_rate(now.writes, b->writes, s->seconds);
+        s->reads_s = stat_rate(now.reads, b->reads, s->seconds);
+        s->hits_s = stat_rate(now.hits, b->hits, s->seconds);
+        s->misses_s = stat_rate(now.misses, b->misses, s->seconds);
+        s->expired_s = stat_rate(now.expired, b->expired, s->seconds);
+        s->evicted_s = stat_rate(now.evicted, b->evicted, s->seconds);
         for (uint32_t i = 0; i < TIDE_REPLICAS; i++) {
-            s->replica_reads_s[i] = rate(now.of_replica[i], b->of_replica[i], s->seconds);
+            s->replica_reads_s[i] = stat_rate(now.of_replica[i], b->of_replica[i], s->seconds);
         }
         double looked_up = s->hits_s + s->misses_s;
         s->hit_ratio_now = looked_up > 0 ? s->hits_s / looked_up : -1;
@@ -155,7 +154,7 @@ static void look_at_rates(struct cli *c, struct stat_look *s, struct before *b) 
 }
 
 /* Who lives. That the file cannot be looked at does not say that it is another one. */
-static int look_from_outside(const struct cli *c, struct stat_look *s) {
+static int stat_look_from_outside(const struct cli *c, struct stat_look *s) {
     int there = peek_domain(c->name, &s->peek) == 0;
     if (there && (s->peek.state == PEEK_CLOSED || s->peek.state == PEEK_DAMAGED)) {
         return cli_complain(c, TOOL_FAILED, "unreadable", "who uses %s cannot be seen: its log segment: %s", c->name,
@@ -167,7 +166,7 @@ static int look_from_outside(const struct cli *c, struct stat_look *s) {
     return 0;
 }
 
-static int look(struct cli *c, struct stat_look *s, struct before *before) {
+static int stat_look_here(struct cli *c, struct stat_look *s, struct before *before) {
     *s = (struct stat_look){ .info = TIDE_INFO_INIT, .counts = TIDE_READ_COUNTS_INIT };
     int rc = tide_info(c->domain, &s->info);
     if (rc != 0) {
@@ -176,32 +175,32 @@ static int look(struct cli *c, struct stat_look *s, struct before *before) {
     for (uint32_t i = 0; i < TIDE_REPLICAS; i++) {
         s->replicas[s->n] = (struct tide_replica_info)TIDE_REPLICA_INFO_INIT;
         if (tide_replica_info(c->domain, i, &s->replicas[s->n]) == 0) {
-            add_orphan(c, &s->info, &s->replicas[s->n++]);
+            stat_add_orphan(c, &s->info, &s->replicas[s->n++]);
         }
     }
-    rc = look_from_outside(c, s);
+    rc = stat_look_from_outside(c, s);
     if (rc != 0) {
         return rc;
     }
-    sum_reads(s);
+    stat_sum_reads(s);
     rc = tide_read_counts(c->domain, &s->counts);
     if (rc != 0) {
         return cli_fail(c, rc, "%s", c->name);
     }
     uint64_t keys = s->counts.hits + s->counts.misses;
     s->hit_ratio = keys != 0 ? (double)s->counts.hits / (double)keys : 0;
-    look_at_rates(c, s, before);
+    stat_look_at_rates(c, s, before);
     if (s->info.ring_bytes != 0) {
         s->ring_used_ratio = (double)s->info.ring_used_bytes / (double)s->info.ring_bytes;
     }
     return 0;
 }
 
-static int show(struct options *o, struct stat_look *s) {
+static int stat_show(struct options *o, struct stat_look *s) {
     int clears = o->watch_ns != 0 && !o->cli.json && isatty(STDOUT_FILENO);
     struct before before = { 0 };
     for (uint64_t n = 1;; n++) {
-        int code = look(&o->cli, s, &before);
+        int code = stat_look_here(&o->cli, s, &before);
         if (code != 0) {
             return code;
         }
@@ -226,7 +225,7 @@ int tool_stat(int argc, char **argv) {
     struct options o = { .cli = { .tool = argv[0] } };
     struct tide_opts opts = TIDE_OPTS_INIT;
     struct stat_look *s;
-    int code = read_options(argc, argv, &o);
+    int code = stat_read_options(argc, argv, &o);
     opts.flags = 0;
     if (code != 0) {
         return code;
@@ -238,7 +237,7 @@ int tool_stat(int argc, char **argv) {
         return code;
     }
     s = malloc(sizeof(*s));
-    code = s ? show(&o, s) : cli_fail(&o.cli, TIDE_ERR_NOMEM, "%s", o.cli.name);
+    code = s ? stat_show(&o, s) : cli_fail(&o.cli, TIDE_ERR_NOMEM, "%s", o.cli.name);
     free(s);
     return cli_end(&o.cli, code);
 }

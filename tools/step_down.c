@@ -21,8 +21,8 @@ static const char HELP[] =
     "Exit codes: 0 another process or replica leads; 1 the same one leads again; 2 usage; 3 no such\n"
     "domain; 4 nobody leads, or not in time (the leader is no candidate, or stopped); 7 anything else.\n";
 
-static int print_handed_over(const struct cli *c, const struct tide_info *was, const struct tide_info *is,
-                             uint64_t waited_ns) {
+static int step_down_print_handed_over(const struct cli *c, const struct tide_info *was, const struct tide_info *is,
+                                       uint64_t waited_ns) {
     struct json_out j = { 0 };
     char waited[32];
     int other = is->leader != was->leader || is->leader_pid != was->leader_pid;
@@ -61,7 +61,7 @@ static int step_down(struct cli *c, uint64_t wait_ns) {
         waited_ns = tide_now(c->domain) - start;
         rc = tide_info(c->domain, &is);
         if (rc == 0 && is.led && is.leader >= 0 && is.term != was.term) {
-            return print_handed_over(c, &was, &is, waited_ns);
+            return step_down_print_handed_over(c, &was, &is, waited_ns);
         }
     } while (rc == 0 && waited_ns < wait_ns);
     if (rc == 0 && is.led && is.term == was.term) {
@@ -77,7 +77,7 @@ struct handover {
     uint64_t wait_ns;
 };
 
-static int set_option(void *ctx, int option, char *arg) {
+static int step_down_set_option(void *ctx, int option, char *arg) {
     struct handover *h = ctx;
     if (option == 'w' && (args_duration(arg, &h->wait_ns) != 0 || h->wait_ns > HOUR_NS)) {
         return args_error(h->cli.tool, "--wait must be a time like 5s, at most 1h: %s", arg);
@@ -88,7 +88,7 @@ static int set_option(void *ctx, int option, char *arg) {
 
 int tool_step_down(int argc, char **argv) {
     static const struct option LIST[] = { { "wait", required_argument, NULL, 'w' }, ARGS_LAST_OPTIONS };
-    const struct args_options options = { HELP, "h", LIST, set_option };
+    const struct args_options options = { HELP, "h", LIST, step_down_set_option };
     struct handover h = { .cli = { .tool = argv[0] }, .wait_ns = 5000000000u };
     struct tide_opts opts = TIDE_OPTS_INIT;
     int code = args_options(&options, argc, argv, &h);

@@ -22,7 +22,7 @@ struct ttl {
     int escaped;
 };
 
-static int set_option(void *ctx, int option, char *arg) {
+static int ttl_set_option(void *ctx, int option, char *arg) {
     struct ttl *t = ctx;
     switch (option) {
     case 'j':
@@ -36,13 +36,13 @@ static int set_option(void *ctx, int option, char *arg) {
     }
 }
 
-static int read_options(int argc, char **argv, struct ttl *t) {
+static int ttl_read_options(int argc, char **argv, struct ttl *t) {
     static const struct option LIST[] = {
         KV_BOUND_OPTIONS,
         { "escaped", no_argument, NULL, KV_OWN },
         ARGS_LAST_OPTIONS,
     };
-    const struct args_options options = { HELP, "h", LIST, set_option };
+    const struct args_options options = { HELP, "h", LIST, ttl_set_option };
     int code = args_options(&options, argc, argv, t);
     if (code != 0) {
         return code;
@@ -51,7 +51,7 @@ static int read_options(int argc, char **argv, struct ttl *t) {
     return cli_arguments(&t->cli, argc, argv, 1, 1, "KEY");
 }
 
-static void print_json(const struct tide_answer *a, const char *key, size_t key_size, int found) {
+static void ttl_print_json(const struct tide_answer *a, const char *key, size_t key_size, int found) {
     struct json_out j = { 0 };
     json_out_open(&j, NULL, '{');
     json_out_bytes(&j, "key", key, key_size, NULL);
@@ -69,7 +69,8 @@ static void print_json(const struct tide_answer *a, const char *key, size_t key_
     json_out_print(&j, stdout);
 }
 
-static int look_up(const struct ttl *t, uint64_t replicas, const char *key, size_t key_size, struct tide_answer *a) {
+static int ttl_look_up(const struct ttl *t, uint64_t replicas, const char *key, size_t key_size,
+                       struct tide_answer *a) {
     struct tide_reader_opts opts = TIDE_READER_OPTS_INIT;
     struct tide_reader *reader = NULL;
     opts.policy = TIDE_FRESHEST;
@@ -83,29 +84,29 @@ static int look_up(const struct ttl *t, uint64_t replicas, const char *key, size
 }
 
 /* Ask a copy of the data that dead processes left, as 'tide get' does. */
-static int look_up_joined(struct ttl *t, const char *key, size_t key_size, struct tide_answer *a) {
+static int ttl_look_up_joined(struct ttl *t, const char *key, size_t key_size, struct tide_answer *a) {
     struct visit visit;
     int rc = visit_begin(t->cli.domain, &visit, &t->read.bound);
     if (rc == 0) {
-        rc = look_up(t, 1ull << visit.id, key, key_size, a);
+        rc = ttl_look_up(t, 1ull << visit.id, key, key_size, a);
         visit_end(t->cli.domain, &visit);
     }
     return rc;
 }
 
-static int show(struct ttl *t, const char *key, size_t key_size) {
+static int ttl_show(struct ttl *t, const char *key, size_t key_size) {
     struct tide_answer a = TIDE_ANSWER_INIT;
     char text[32];
-    int rc = look_up(t, t->read.replicas, key, key_size, &a);
+    int rc = ttl_look_up(t, t->read.replicas, key, key_size, &a);
     if (t->read.replicas == 0 && visit_would_help(t->cli.domain, rc)) {
-        rc = look_up_joined(t, key, key_size, &a);
+        rc = ttl_look_up_joined(t, key, key_size, &a);
     }
     if (rc != 0 && rc != TIDE_ERR_NOT_FOUND) {
         return kv_read_failed(&t->cli, rc, &a, t->cli.name);
     }
     kv_tell_stale(&t->cli, &a);
     if (t->cli.json) {
-        print_json(&a, key, key_size, rc == 0);
+        ttl_print_json(&a, key, key_size, rc == 0);
     } else if (rc != 0) {
         fprintf(stderr, "%s: no such key\n", t->cli.tool);
     } else {
@@ -118,12 +119,12 @@ int tool_ttl(int argc, char **argv) {
     struct ttl t = { .cli = { .tool = argv[0] }, .read = KV_READ_INIT };
     struct tide_opts opts = TIDE_OPTS_INIT;
     size_t key_size;
-    int code = read_options(argc, argv, &t);
+    int code = ttl_read_options(argc, argv, &t);
     char *key = code == 0 ? argv[optind] : NULL;
     code = code == 0 ? kv_key(argv[0], key, t.escaped, &key_size) : code;
     opts.flags = 0;
     if (code != 0 || (code = cli_open(&t.cli, &opts)) != 0) {
         return code;
     }
-    return cli_end(&t.cli, show(&t, key, key_size));
+    return cli_end(&t.cli, ttl_show(&t, key, key_size));
 }

@@ -13,7 +13,8 @@ static const char HELP[] =
     "Usage: tide verify NAME [OPTION]...\n"
     "Check every node of every serving replica (the CRC of key and value), and compare the replicas' digests at one\n"
     "index. Readers and writers may go on meanwhile.\n\n"
-    "  --json                {replicas, compared, differing, failed, index, digest, nodes, damaged, digests, good}\n"
+    "  --json                {replicas, compared, differing, failed, index, digest, nodes, damaged, digests, good};\n"
+    "                        digests: {replica, digest} each\n"
     "  --help                print this text\n\n"
     "While writes go on, digests are compared at the last multiple of 1024 that all replicas have passed; 'compared'\n"
     "tells how many replicas took part.\n"
@@ -26,7 +27,7 @@ struct verdict {
     uint32_t failed; /* replicas that stopped serving because something was wrong */
 };
 
-static uint32_t count_failed(struct tide *d) {
+static uint32_t verify_count_failed(struct tide *d) {
     uint32_t failed = 0;
     for (uint32_t i = 0; i < TIDE_REPLICAS; i++) {
         struct tide_replica_info info = TIDE_REPLICA_INFO_INIT;
@@ -37,7 +38,7 @@ static uint32_t count_failed(struct tide *d) {
     return failed;
 }
 
-static void print_json(const struct verdict *r, int good) {
+static void verify_print_json(const struct verdict *r, int good) {
     struct json_out j = { 0 };
     json_out_open(&j, NULL, '{');
     json_out_u64(&j, "replicas", r->v.replicas);
@@ -64,7 +65,7 @@ static void print_json(const struct verdict *r, int good) {
     json_out_print(&j, stdout);
 }
 
-static void print_text(const struct verdict *r, int good) {
+static void verify_print_text(const struct verdict *r, int good) {
     printf("%u replica%s, %llu nodes checked, %llu damaged\n", r->v.replicas, r->v.replicas == 1 ? "" : "s",
            (unsigned long long)r->v.nodes, (unsigned long long)r->v.damaged);
     printf("digests at index %llu: %u compared, %u differing\n", (unsigned long long)r->v.index, r->v.compared,
@@ -82,7 +83,7 @@ static void print_text(const struct verdict *r, int good) {
     puts(good ? "good" : "NOT GOOD");
 }
 
-static int check(struct cli *c) {
+static int verify_check(struct cli *c) {
     struct verdict r = { .v = TIDE_VERIFY_INIT };
     int rc = tide_verify(c->domain, &r.v);
     for (int tries = 0; rc == 0 && r.v.compared < r.v.replicas && tries < TRIES; tries++) {
@@ -97,15 +98,15 @@ static int check(struct cli *c) {
     if (rc != 0) {
         return cli_fail(c, rc, "%s", c->name);
     }
-    r.failed = count_failed(c->domain);
+    r.failed = verify_count_failed(c->domain);
     if (r.v.replicas == 0 && r.failed == 0) {
         return cli_fail(c, TIDE_ERR_NO_REPLICA, "nothing to verify in %s", c->name);
     }
     int good = r.v.differing == 0 && r.v.damaged == 0 && r.failed == 0;
     if (c->json) {
-        print_json(&r, good);
+        verify_print_json(&r, good);
     } else {
-        print_text(&r, good);
+        verify_print_text(&r, good);
     }
     return good ? TOOL_OK : TOOL_NO;
 }
@@ -118,5 +119,5 @@ int tool_verify(int argc, char **argv) {
     if (code != 0 || (code = cli_arguments(&c, argc, argv, 0, 0, "")) != 0 || (code = cli_open(&c, &opts)) != 0) {
         return code;
     }
-    return cli_end(&c, check(&c));
+    return cli_end(&c, verify_check(&c));
 }

@@ -47,12 +47,12 @@ struct watch {
 
 static atomic_int stopped;
 
-static void on_signal(int number) {
+static void watch_on_signal(int number) {
     (void)number;
     atomic_store(&stopped, 1);
 }
 
-static int set_option(void *ctx, int option, char *arg) {
+static int watch_set_option(void *ctx, int option, char *arg) {
     struct watch *w = ctx;
     switch (option) {
     case OPT_PREFIX:
@@ -81,13 +81,13 @@ static int set_option(void *ctx, int option, char *arg) {
     }
 }
 
-static int read_options(int argc, char **argv, struct watch *w) {
+static int watch_read_options(int argc, char **argv, struct watch *w) {
     static const struct option LIST[] = {
         { "prefix", required_argument, NULL, OPT_PREFIX }, { "from", required_argument, NULL, OPT_FROM },
         { "initial", no_argument, NULL, OPT_INITIAL },     { "count", required_argument, NULL, OPT_COUNT },
         { "escaped", no_argument, NULL, OPT_ESCAPED },     ARGS_LAST_OPTIONS,
     };
-    const struct args_options options = { HELP, "h", LIST, set_option };
+    const struct args_options options = { HELP, "h", LIST, watch_set_option };
     int code = args_options(&options, argc, argv, w);
     if (code != 0) {
         return code;
@@ -103,13 +103,13 @@ static int read_options(int argc, char **argv, struct watch *w) {
     return code != 0 ? code : cli_arguments(&w->cli, argc, argv, 0, 0, "");
 }
 
-static const char *kind_name(uint32_t kind) {
+static const char *watch_kind_name(uint32_t kind) {
     static const char *const NAMES[] = { "unknown", "put", "delete", "expire", "evict", "synced" };
     return NAMES[kind < sizeof(NAMES) / sizeof(NAMES[0]) ? kind : 0];
 }
 
-static void print_text(const struct tide_event *e) {
-    printf("%s\t%llu", kind_name(e->kind), (unsigned long long)e->index);
+static void watch_print_text(const struct tide_event *e) {
+    printf("%s\t%llu", watch_kind_name(e->kind), (unsigned long long)e->index);
     if (e->kind != TIDE_EVENT_SYNCED) {
         putchar('\t');
         kv_print_readable(e->key, e->key_len);
@@ -121,11 +121,11 @@ static void print_text(const struct tide_event *e) {
     putchar('\n');
 }
 
-static void print_json(const struct watch *w, struct json_out *j, const struct tide_event *e) {
+static void watch_print_json(const struct watch *w, struct json_out *j, const struct tide_event *e) {
     char text[CLI_TOKEN_BYTES];
     struct tide_token token;
     json_out_open(j, NULL, '{');
-    json_out_text(j, "kind", kind_name(e->kind));
+    json_out_text(j, "kind", watch_kind_name(e->kind));
     json_out_u64(j, "index", e->index);
     json_out_u64(j, "time_ns", e->time_ns);
     json_out_bool(j, "more", e->more != 0);
@@ -150,7 +150,7 @@ static void print_json(const struct watch *w, struct json_out *j, const struct t
 }
 
 /* The next event; what was printed before leaves while there is none. */
-static int next_event(const struct watch *w, struct tide_event *e) {
+static int watch_next_event(const struct watch *w, struct tide_event *e) {
     int rc = tide_watch_next(w->w, e, 0);
     if (rc != TIDE_ERR_TIMEOUT || stdio_flush() != 0) {
         return rc;
@@ -160,7 +160,7 @@ static int next_event(const struct watch *w, struct tide_event *e) {
     return rc;
 }
 
-static int lost(const struct watch *w) {
+static int watch_lost(const struct watch *w) {
     struct tide_token oldest;
     struct json_out j = { 0 };
     char text[CLI_TOKEN_BYTES] = "";
@@ -176,7 +176,7 @@ static int lost(const struct watch *w) {
     return code;
 }
 
-static int run(struct watch *w) {
+static int watch_run(struct watch *w) {
     struct tide_event e = TIDE_EVENT_INIT;
     struct json_out j = { 0 };
     int rc = 0;
@@ -184,32 +184,34 @@ static int run(struct watch *w) {
         if (n % EVENTS_BETWEEN_LOOKS == 0 && atomic_load(&stopped)) {
             break;
         }
-        rc = next_event(w, &e);
+        rc = watch_next_event(w, &e);
         if (rc != 0) {
             break;
         }
         if (w->cli.json) {
-            print_json(w, &j, &e);
+            watch_print_json(w, &j, &e);
         } else {
-            print_text(&e);
+            watch_print_text(&e);
         }
     }
     json_out_free(&j);
     bool ended = rc == 0 || (rc == TIDE_ERR_TIMEOUT && (atomic_load(&stopped) || ferror(stdout)));
-    return ended ? TOOL_OK : rc == TIDE_ERR_LOST ? lost(w) : cli_fail(&w->cli, rc, "cannot watch %s", w->cli.name);
+    return ended                 ? TOOL_OK
+           : rc == TIDE_ERR_LOST ? watch_lost(w)
+                                 : cli_fail(&w->cli, rc, "cannot watch %s", w->cli.name);
 }
 
 int tool_watch(int argc, char **argv) {
     struct watch w = { .cli = { .tool = argv[0] }, .opts = TIDE_WATCH_OPTS_INIT, .count = UINT64_MAX };
     struct tide_opts opts = TIDE_OPTS_INIT;
-    int code = read_options(argc, argv, &w);
+    int code = watch_read_options(argc, argv, &w);
     opts.flags = 0;
     if (code != 0 || (code = cli_open(&w.cli, &opts)) != 0) {
         return code;
     }
-    signals_catch(on_signal, 0);
+    signals_catch(watch_on_signal, 0);
     int rc = tide_watch_open(w.cli.domain, &w.opts, &w.w);
-    code = rc == 0 ? run(&w) : cli_fail(&w.cli, rc, "cannot watch %s", w.cli.name);
+    code = rc == 0 ? watch_run(&w) : cli_fail(&w.cli, rc, "cannot watch %s", w.cli.name);
     if (rc == 0) {
         tide_watch_close(w.w);
     }

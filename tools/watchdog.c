@@ -17,7 +17,7 @@
 #endif
 
 /* The leader's pid, if the board names it and the kernel certifies that a leader lives; else 0. */
-static int32_t leader_of(struct cli *c, uint64_t *term) {
+static int32_t watchdog_leader_of(struct cli *c, uint64_t *term) {
     struct tide_info info = TIDE_INFO_INIT;
     if (tide_info(c->domain, &info) != 0 || !info.led || info.leader < 0) {
         return 0;
@@ -26,7 +26,7 @@ static int32_t leader_of(struct cli *c, uint64_t *term) {
     return info.leader_pid == getpid() ? 0 : info.leader_pid;
 }
 
-static int spare(const struct cli *c, struct serve_watch *w, int32_t pid, const char *why) {
+static int watchdog_spare(const struct cli *c, struct serve_watch *w, int32_t pid, const char *why) {
     if (w->spared_pid != pid) {
         fprintf(stderr,
                 "%s: the leader, process %d, does not answer, but is not killed: %s\n  If it is stuck, end it ('kill "
@@ -37,28 +37,28 @@ static int spare(const struct cli *c, struct serve_watch *w, int32_t pid, const 
     return 0;
 }
 
-static int spare_errno(const struct cli *c, struct serve_watch *w, int32_t pid, const char *call) {
+static int watchdog_spare_errno(const struct cli *c, struct serve_watch *w, int32_t pid, const char *call) {
     char why[128];
     snprintf(why, sizeof(why), "%s: %s", call, strerror(errno));
-    return spare(c, w, pid, why);
+    return watchdog_spare(c, w, pid, why);
 }
 
-static int kill_leader(struct cli *c, struct serve_watch *w, int32_t pid) {
+static int watchdog_kill_leader(struct cli *c, struct serve_watch *w, int32_t pid) {
     uint64_t term = 0;
     int fd = fd_lift((int)syscall(SYS_pidfd_open, pid, 0));
     if (fd < 0) {
-        return spare_errno(c, w, pid, "pidfd_open");
+        return watchdog_spare_errno(c, w, pid, "pidfd_open");
     }
     int killed = 0;
     /* While we hold the pidfd, no other process gets this pid. */
     if (!peek_maps(c->name, pid)) {
-        spare(c, w, pid, "it cannot be seen to have this domain open (another pid namespace or user?)");
-    } else if (leader_of(c, &term) == pid && term == w->suspect_term) {
+        watchdog_spare(c, w, pid, "it cannot be seen to have this domain open (another pid namespace or user?)");
+    } else if (watchdog_leader_of(c, &term) == pid && term == w->suspect_term) {
         killed = syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0) == 0;
         if (killed) {
             fprintf(stderr, "%s: the leader, process %d, did not answer and was killed\n", c->tool, (int)pid);
         } else {
-            spare_errno(c, w, pid, "pidfd_send_signal");
+            watchdog_spare_errno(c, w, pid, "pidfd_send_signal");
         }
     }
     close(fd);
@@ -67,7 +67,7 @@ static int kill_leader(struct cli *c, struct serve_watch *w, int32_t pid) {
 
 int watchdog_look(struct cli *c, struct serve_watch *w) {
     uint64_t term = 0, half_ns = w->patience_ns / 2 > 0 ? w->patience_ns / 2 : 1;
-    int32_t pid = leader_of(c, &term);
+    int32_t pid = watchdog_leader_of(c, &term);
     int rc = pid != 0 ? tide_ping(c->domain, half_ns) : 0;
     if (rc != TIDE_ERR_TIMEOUT && rc != TIDE_ERR_UNKNOWN) {
         w->suspect_pid = 0;
@@ -79,5 +79,5 @@ int watchdog_look(struct cli *c, struct serve_watch *w) {
         return 0;
     }
     w->suspect_pid = 0;
-    return kill_leader(c, w, pid);
+    return watchdog_kill_leader(c, w, pid);
 }

@@ -90,11 +90,11 @@ int read_begin(struct tide_reader *r, const struct tide_bound *bound, const stru
     if (__builtin_expect(read_home_fresh(r, bound, v), 1)) {
         return 0;
     }
+    r->since = 0;
+    r->question = 0;
     if (__builtin_expect(r->policy == READER_FED, 0) && read_home_fed(r, bound, v)) {
         return 0;
     }
-    r->since = 0;
-    r->question = 0;
     return reader_pick(r, bound, v);
 }
 
@@ -535,7 +535,7 @@ static int read_all_once(struct tide_reader *r, const struct tide_bound *bound, 
     for (size_t i = 0; i < n && !v->replica->foreign; i += MGET_STRIDE) {
         read_many(&v->replica->table, items + i, n - i < MGET_STRIDE ? n - i : MGET_STRIDE, v->index, when);
     }
-    if (__builtin_expect(!v->replica->foreign && table_is_damaged(&v->replica->table), 0)) {
+    if (__builtin_expect(view_is_damaged(v->replica), 0)) {
         int error = read_elsewhere(r, bound, v, READ_STUCK);
         return error != 0 ? error : read_all_once(r, bound, v, items, n, when); /* with one replica less each time */
     }

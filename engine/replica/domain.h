@@ -11,6 +11,7 @@
 #include "engine/tidemark.h"
 #include "shm/board.h"
 #include "shm/lag.h"
+#include "shm/lease.h"
 #include "shm/member.h"
 #include "shm/ring.h"
 #include "shm/segment.h"
@@ -153,6 +154,7 @@ struct tide {
     void (*destroy)(struct tide *d);
     uint32_t (*reap)(struct tide *d); /* frees what dead members left: engine/life/reap.h */
     _Atomic uint32_t next_home;       /* spreads readers */
+    struct lease_stuck lease_stuck;
     struct segment segment;
     char name[LAYOUT_NAME];
     _Atomic bool troubled; /* a read could not map another process's replica, and the log callback was told */

@@ -30,7 +30,8 @@ const char *tide_strerror(int code) {
     case TIDE_ERR_FOREIGN:
         return "the segment is another user's or another time namespace's, or no regular file of mode 0600";
     case TIDE_ERR_VERSION:
-        return "the segment was made by another version; remove the domain or use that version";
+        return "the segment was made by another version; use that version, or save with it, remove the domain, load "
+               "with this one";
     case TIDE_ERR_CORRUPT:
         return "the segment is damaged; remove the domain";
     case TIDE_ERR_NO_SPACE:

@@ -77,6 +77,11 @@ static inline bool view_is_current(const struct view *v) {
     return !v->foreign || atomic_load_explicit(&v->board->segment_id, memory_order_acquire) == v->segment_id;
 }
 
+/* Is this a table of this process that was found damaged? Another process's tells by its readers' validation. */
+static inline bool view_is_damaged(const struct view *v) {
+    return !v->foreign && table_is_damaged(&v->table);
+}
+
 /* view_at(), but NULL where the view shows an old table. */
 static inline struct view *view_current(const struct tide *d, uint32_t id) {
     struct view *v = view_at(d, id);

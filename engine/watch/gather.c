@@ -101,7 +101,7 @@ static enum gather_status gather_some(struct gather *g, uint64_t *passed) {
         }
         /* Again: a split may have moved keys out of the last buckets before they were visited, into buckets that are new. */
         buckets = foreign_buckets(v);
-        bool damaged = result == TIDE_ERR_CORRUPT || buckets == 0 || (!v->foreign && table_is_damaged(&v->table));
+        bool damaged = result == TIDE_ERR_CORRUPT || buckets == 0 || view_is_damaged(v);
         if (damaged && view_is_current(v)) {
             g->bad |= UINT64_C(1) << g->donor;
         }

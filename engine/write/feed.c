@@ -15,9 +15,6 @@
 #include "shm/clock.h"
 #include "shm/park.h"
 
-/* So many questions are never asked. A number beyond is another process's: it would wrap, and then no probe would be this leader's. */
-#define FEED_QUESTIONS (UINT64_C(1) << 62)
-
 int tide_feed_open(struct tide *d, const struct tide_feed_opts *opts, struct tide_feed **out) {
     CANCEL_HOLD_OFF();
     struct tide_feed_opts o;
@@ -48,7 +45,9 @@ int tide_feed_open(struct tide *d, const struct tide_feed_opts *opts, struct tid
     pthread_mutex_init(&f->lock, NULL);
     pthread_mutex_lock(&d->control);
     bool busy = d->feed != NULL;
-    d->feed = busy ? d->feed : f;
+    if (!busy) { /* else the lane thread may be reading it */
+        d->feed = f;
+    }
     pthread_mutex_unlock(&d->control);
     if (busy) {
         pthread_mutex_destroy(&f->lock);
@@ -82,7 +81,9 @@ int tide_feed_close(struct tide_feed *f) {
     }
     pthread_mutex_lock(&d->control);
     bool needed = feed_is_needed(d);
-    d->feed = needed ? f : NULL;
+    if (!needed) {
+        d->feed = NULL;
+    }
     pthread_mutex_unlock(&d->control);
     if (needed) {
         return TIDE_ERR_BUSY;
@@ -99,15 +100,38 @@ int tide_feed_close(struct tide_feed *f) {
     return 0;
 }
 
+/* So many questions are never asked. A number beyond is another process's: it would wrap, and then no probe would be this leader's. */
+#define FEED_QUESTIONS (UINT64_C(1) << 62)
+
+static uint64_t feed_number(const _Atomic uint64_t *word) {
+    uint64_t number = atomic_load(word); /* MO(feed.done) */
+    return number < FEED_QUESTIONS ? number : 0;
+}
+
+/* Go on from what the leader before has told readers. Shared memory is input: what cannot be is not taken over. */
+static void feed_take_board(struct tide_feed *f) {
+    struct feed_board *board = &f->d->log->feed;
+    uint64_t begun = feed_number(&board->begun), commit = board_commit(f->d->log);
+    uint64_t ts = atomic_load(&board->complete_ts); /* MO(feed.complete) */
+    f->done = feed_number(&board->done);
+    f->begun = begun > f->begun ? begun : f->begun;
+    f->begun = f->done > f->begun ? f->done : f->begun; /* numbers only have to rise */
+    f->first = f->begun;
+    f->complete_ts = ts <= clock_now(&f->d->log->clock) ? ts : 0;
+    f->complete_revision = atomic_load(&board->complete_revision); /* MO(feed.complete) */
+    if (atomic_load(&board->complete_index) > commit) {            /* MO(feed.complete) */
+        atomic_store(&board->complete_index, commit); /* MO(feed.complete): which covers all that may be meant */
+    }
+    atomic_store(&board->complete_ts, f->complete_ts); /* MO(feed.complete) */
+}
+
 void feed_begin(struct tide_feed *f, const struct replica *leader) {
     pthread_mutex_lock(&f->lock);
     f->revision = leader->source.revision;
     f->part = leader->source.part != 0;
     f->index = board_commit(f->d->log);
     f->leader = leader->view.id;
-    uint64_t begun = atomic_load(&f->d->log->feed.begun);
-    f->begun = begun > f->begun && begun < FEED_QUESTIONS ? begun : f->begun;
-    f->first = f->begun;
+    feed_take_board(f);
     f->told_wanted = 0;
     f->told_bound = TIDE_UNBOUNDED;
     atomic_store(&f->d->log->feed.writes_open, 0);
@@ -331,25 +355,22 @@ int tide_feed_probe(struct tide_feed *f, struct tide_feed_probe *probe) {
 /* Tell readers. Stored in this order, so that each word promises no more than those before it keep. */
 static void feed_publish(struct tide_feed *f, const struct tide_feed_probe *probe, uint64_t revision) {
     struct feed_board *board = &f->d->log->feed;
-    uint64_t ts = atomic_load(&board->complete_ts); /* MO(feed.complete) */
     uint64_t held = revision > f->revision ? revision : f->revision;
+    f->complete_revision = held > f->complete_revision ? held : f->complete_revision;
+    f->complete_ts = probe->time_ns > f->complete_ts ? probe->time_ns : f->complete_ts;
+    f->done = probe->number > f->done ? probe->number : f->done;
     /* MO(feed.complete): release; what was appended before this call is committed, so this index covers it. */
     atomic_store_explicit(&board->complete_index, board_commit(f->d->log), memory_order_release);
     KILL_POINT("feed.completing");
-    if (held > atomic_load(&board->complete_revision)) {                              /* MO(feed.complete) */
-        atomic_store_explicit(&board->complete_revision, held, memory_order_release); /* MO(feed.complete) */
-    }
-    if (probe->time_ns > ts) {
-        atomic_store_explicit(&board->complete_ts, probe->time_ns, memory_order_release); /* MO(feed.complete) */
-        atomic_store(&f->d->seq.complete_ts, probe->time_ns);
-    }
+    atomic_store_explicit(&board->complete_revision, f->complete_revision,
+                          memory_order_release);                                      /* MO(feed.complete) */
+    atomic_store_explicit(&board->complete_ts, f->complete_ts, memory_order_release); /* MO(feed.complete) */
+    atomic_store(&f->d->seq.complete_ts, f->complete_ts);
     KILL_POINT("feed.completed");
-    if (probe->number > atomic_load(&board->done)) { /* MO(feed.done) */
-        /* MO(feed.done): sequentially consistent, before the look for those that sleep. */
-        atomic_store(&board->done, probe->number);
-        if (atomic_load(&board->waiters) != 0) {
-            park_rouse_announced(&board->waiters, &board->wake, INT32_MAX);
-        }
+    /* MO(feed.done): sequentially consistent, before the look for those that sleep. */
+    atomic_store(&board->done, f->done);
+    if (atomic_load(&board->waiters) != 0) {
+        park_rouse_announced(&board->waiters, &board->wake, INT32_MAX);
     }
 }
 
@@ -400,19 +421,24 @@ int tide_feed_wish(struct tide_feed *f, struct tide_feed_wish *out) {
     return 0;
 }
 
+/* For the lane thread, without the lock. Readers want at most the one after the newest. */
+static uint64_t feed_wanted_now(const struct tide_feed *f) {
+    const struct feed_board *board = &f->d->log->feed;
+    uint64_t wanted = atomic_load(&board->wanted), next = atomic_load(&board->begun) + 1;
+    return wanted < next ? wanted : next;
+}
+
+static uint64_t feed_bound_now(const struct tide_feed *f) {
+    return source_bound_wanted(f->d, clock_now(&f->d->log->clock));
+}
+
 bool feed_is_wished(const struct tide_feed *f) {
-    if (f->o.wish == NULL) {
-        return false;
-    }
-    uint64_t wanted = atomic_load(&f->d->log->feed.wanted);
-    uint64_t bound = source_bound_wanted(f->d, clock_now(&f->d->log->clock));
-    return wanted != f->told_wanted || bound < f->told_bound;
+    return f->o.wish != NULL && (feed_wanted_now(f) != f->told_wanted || feed_bound_now(f) < f->told_bound);
 }
 
 void feed_tell_wish(struct tide_feed *f) {
-    uint64_t wanted = atomic_load(&f->d->log->feed.wanted);
-    uint64_t bound = source_bound_wanted(f->d, clock_now(&f->d->log->clock));
-    /* Not only where it is higher: one that another process put there, and the next probe took back, would hide all that follow. */
+    uint64_t wanted = feed_wanted_now(f), bound = feed_bound_now(f);
+    /* Not only where it is higher: what another process put there, and a probe took back, would hide all that follows. */
     bool wished = wanted != f->told_wanted || bound < f->told_bound;
     f->told_wanted = wanted;
     f->told_bound = bound; /* also where it became looser: the next tighter one is news */

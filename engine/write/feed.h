@@ -38,6 +38,8 @@ struct tide_feed {
     uint64_t index;    /* and was at this index */
     uint64_t first;    /* questions up to this number were begun by others */
     uint64_t begun;
+    /* The board's words, as this leader last stored them: what another process writes there is overwritten by the next completion. */
+    uint64_t done, complete_ts, complete_revision;
     /* For the lane thread: what wish() told of. */
     uint64_t told_wanted, told_bound;
 };

@@ -297,6 +297,9 @@ int lane_serve_start(struct tide *d) {
         feed_begin(d->feed, d->seq.leader);
     }
     if (d->server == NULL || thread_start(&d->server->thread, lane_server_run, d) != 0) {
+        if (d->fed) {
+            feed_end(d->feed);
+        }
         free(d->server);
         d->server = NULL;
         return TIDE_ERR_NOMEM;

@@ -260,7 +260,10 @@ static struct tide *open_domain(const char *dir, uint64_t timeout_ns) {
     setenv("TIDE_SHM_DIR", dir, 1);
     opts.flags = 0;
     opts.write_timeout_ns = timeout_ns;
-    while (tide_open(&d, NAME, &opts) != 0) {
+    for (int rc, first = 0; (rc = tide_open(&d, NAME, &opts)) != 0; first = rc) {
+        if (rc != first) {
+            fprintf(stderr, "# opening the domain: %s\n", tide_strerror(rc)); /* another build's, perhaps */
+        }
         nap_ms(10);
     }
     return d;

@@ -7,7 +7,7 @@
 
 #define NS_PER_S UINT64_C(1000000000)
 
-static uint64_t read_clock(clockid_t id) {
+static uint64_t clock_read_clock(clockid_t id) {
     struct timespec ts;
     if (clock_gettime(id, &ts) != 0) {
         return 0;
@@ -16,7 +16,7 @@ static uint64_t read_clock(clockid_t id) {
 }
 
 uint64_t dump_now_ns(void) {
-    return read_clock(CLOCK_MONOTONIC);
+    return clock_read_clock(CLOCK_MONOTONIC);
 }
 
 bool dump_clock_known(const struct segment_header *h) {
@@ -26,7 +26,7 @@ bool dump_clock_known(const struct segment_header *h) {
     }
     /* A copy of a segment may be older than this boot, with which CLOCK_MONOTONIC began anew. A second is for clocks
      * that are set. */
-    uint64_t unix_now = read_clock(CLOCK_REALTIME), up = read_clock(CLOCK_BOOTTIME);
+    uint64_t unix_now = clock_read_clock(CLOCK_REALTIME), up = clock_read_clock(CLOCK_BOOTTIME);
     return h->created_unix_ns <= unix_now + NS_PER_S && h->created_unix_ns + NS_PER_S >= unix_now - up;
 }
 

@@ -79,7 +79,7 @@ struct dump_run {
 
 static volatile sig_atomic_t stopped;
 
-static void on_signal(int sig) {
+static void dump_on_signal(int sig) {
     (void)sig;
     stopped = 1;
 }
@@ -113,7 +113,7 @@ static const struct option LIST[] = {
     ARGS_LAST_OPTIONS,
 };
 
-static int set_key(struct options *o, const char *text) {
+static int dump_set_key(struct options *o, const char *text) {
     free(o->key);
     o->key = strdup(text);
     long n = o->key ? escape_undo(o->key) : -1;
@@ -128,7 +128,7 @@ static int set_key(struct options *o, const char *text) {
 }
 
 /* "A..B" */
-static int set_between(struct options *o, const char *text) {
+static int dump_set_between(struct options *o, const char *text) {
     char first[24];
     const char *dots = strstr(text, "..");
     size_t length = dots ? (size_t)(dots - text) : sizeof(first);
@@ -142,7 +142,7 @@ static int set_between(struct options *o, const char *text) {
     return args_error(TOOL, "--between: '%s' is no pair of indexes A..B with 1 <= A <= B", text);
 }
 
-static int set_option(void *ctx, int c, char *arg) {
+static int dump_set_option(void *ctx, int c, char *arg) {
     struct options *o = ctx;
     o->ranges += c == OPT_FROM || c == OPT_AT || c == OPT_BETWEEN;
     o->of_ring |= c == OPT_FROM || c == OPT_AT || c == OPT_BETWEEN || c == OPT_LIMIT || c == OPT_KEY ||
@@ -161,14 +161,14 @@ static int set_option(void *ctx, int c, char *arg) {
         o->until = o->from;
         return TOOL_OK;
     case OPT_BETWEEN:
-        return set_between(o, arg);
+        return dump_set_between(o, arg);
     case OPT_LIMIT:
         if (args_u64(arg, 1, UINT64_MAX, &o->limit) != 0) {
             return args_error(TOOL, "--limit: '%s' is no number from 1 on", arg);
         }
         return TOOL_OK;
     case OPT_KEY:
-        return set_key(o, arg);
+        return dump_set_key(o, arg);
     case OPT_FOLLOW:
         o->follow = true;
         return TOOL_OK;
@@ -191,9 +191,9 @@ static int set_option(void *ctx, int c, char *arg) {
 }
 
 /* -1: go on; otherwise the exit code. */
-static int read_options(struct options *o, int argc, char **argv) {
+static int dump_read_options(struct options *o, int argc, char **argv) {
     o->limit = o->until = UINT64_MAX;
-    const struct args_options options = { HELP, "h", LIST, set_option };
+    const struct args_options options = { HELP, "h", LIST, dump_set_option };
     int code = args_options(&options, argc, argv, o);
     if (code != TOOL_OK) {
         return code;
@@ -222,7 +222,7 @@ static int read_options(struct options *o, int argc, char **argv) {
 
 /* ---- showing ----------------------------------------------------------------------------------------------------- */
 
-static void set_view(struct dump_run *run) {
+static void dump_set_view(struct dump_run *run) {
     struct winsize size;
     uint32_t columns = 120;
     if (isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) {
@@ -235,22 +235,22 @@ static void set_view(struct dump_run *run) {
     run->format = run->opt.json ? &dump_json : &dump_text;
 }
 
-static void show_problems(struct dump_run *run, const struct dump_problems *p) {
+static void dump_show_problems(struct dump_run *run, const struct dump_problems *p) {
     for (; run->problems_shown < p->count && run->problems_shown < DUMP_PROBLEMS; run->problems_shown++) {
         run->format->problem(&run->view, p->text[run->problems_shown]);
     }
     run->totals.problems = p->count;
 }
 
-static bool wanted(const struct options *o, const struct dump_frame *frame) {
+static bool dump_wanted(const struct options *o, const struct dump_frame *frame) {
     return !o->key || (frame->f.key_len == o->key_len && memcmp(frame->key, o->key, o->key_len) == 0);
 }
 
-static bool enough(const struct dump_run *run) {
+static bool dump_enough(const struct dump_run *run) {
     return stopped || run->done || run->totals.frames >= run->opt.limit || ferror(stdout);
 }
 
-static void show_gap(struct dump_run *run, const struct dump_gap *gap) {
+static void dump_show_gap(struct dump_run *run, const struct dump_gap *gap) {
     if (run->summary) {
         summary_add_gap(run->summary, gap);
     } else {
@@ -258,7 +258,7 @@ static void show_gap(struct dump_run *run, const struct dump_gap *gap) {
     }
 }
 
-static void show_frame(struct dump_run *run, const struct dump_frame *frame) {
+static void dump_show_frame(struct dump_run *run, const struct dump_frame *frame) {
     if (run->summary) {
         summary_add(run->summary, frame);
     } else {
@@ -266,7 +266,7 @@ static void show_frame(struct dump_run *run, const struct dump_frame *frame) {
     }
 }
 
-static bool write_html(struct dump_run *run, const struct dump_log *log) {
+static bool dump_write_html(struct dump_run *run, const struct dump_log *log) {
     struct buf page = { 0 };
     summary_html(run->summary, log, &page);
     int rc = textfile_write(run->opt.html, page.data, page.size, run->file.fault, sizeof(run->file.fault));
@@ -276,10 +276,10 @@ static bool write_html(struct dump_run *run, const struct dump_log *log) {
 }
 
 /* What all the entries have in common. False: see the file's fault. */
-static bool show_summary(struct dump_run *run, const struct dump_log *log) {
+static bool dump_show_summary(struct dump_run *run, const struct dump_log *log) {
     summary_end(run->summary);
     if (run->opt.html) {
-        return write_html(run, log);
+        return dump_write_html(run, log);
     }
     if (run->opt.json) {
         summary_print_json(run->summary, &run->view, log->seg);
@@ -290,12 +290,12 @@ static bool show_summary(struct dump_run *run, const struct dump_log *log) {
 }
 
 /* Everything up to the commit of the last update. False: the file cannot be read. */
-static bool show_frames(struct dump_run *run, struct dump_ring *ring) {
-    while (!enough(run)) {
+static bool dump_show_frames(struct dump_run *run, struct dump_ring *ring) {
+    while (!dump_enough(run)) {
         struct dump_frame frame;
         struct dump_gap gap;
         enum dump_step step = dump_ring_next(ring, &frame, &gap);
-        show_problems(run, ring->problems);
+        dump_show_problems(run, ring->problems);
         if (step == STEP_END || step == STEP_FAILED) {
             return step == STEP_END;
         }
@@ -303,7 +303,7 @@ static bool show_frames(struct dump_run *run, struct dump_ring *ring) {
             run->done = gap.last >= run->opt.until;
             gap.last = run->done ? run->opt.until : gap.last;
             if (gap.first <= gap.last) {
-                show_gap(run, &gap);
+                dump_show_gap(run, &gap);
             }
             continue;
         }
@@ -313,8 +313,8 @@ static bool show_frames(struct dump_run *run, struct dump_ring *ring) {
         }
         bool bad = !frame.crc_good || frame.problem;
         run->totals.bad += bad;
-        if (wanted(&run->opt, &frame)) {
-            show_frame(run, &frame);
+        if (dump_wanted(&run->opt, &frame)) {
+            dump_show_frame(run, &frame);
             run->totals.frames++;
         }
     }
@@ -322,9 +322,9 @@ static bool show_frames(struct dump_run *run, struct dump_ring *ring) {
 }
 
 /* The next round, a moment later. False: that was all. */
-static bool wait_for_more(struct dump_run *run, bool ended) {
+static bool dump_wait_for_more(struct dump_run *run, bool ended) {
     stdio_flush();
-    if (ended || enough(run)) {
+    if (ended || dump_enough(run)) {
         return false;
     }
     nanosleep(&(struct timespec){ .tv_nsec = POLL_NS }, NULL);
@@ -333,7 +333,7 @@ static bool wait_for_more(struct dump_run *run, bool ended) {
     return true;
 }
 
-static bool show_ring(struct dump_run *run, struct dump_log *log) {
+static bool dump_show_ring(struct dump_run *run, struct dump_log *log) {
     struct dump_ring ring;
     uint64_t from = run->opt.from_end ? log->seg->leader.commit + 1 : run->opt.from;
     bool read = true, ended;
@@ -351,19 +351,19 @@ static bool show_ring(struct dump_run *run, struct dump_log *log) {
     do {
         /* Ask before reading the frames, so that the last ones are not missed. */
         ended = !run->opt.follow || dump_file_ended(&run->file);
-        read = dump_ring_update(&ring) && show_frames(run, &ring);
-    } while (read && wait_for_more(run, ended));
-    show_problems(run, &log->problems);
+        read = dump_ring_update(&ring) && dump_show_frames(run, &ring);
+    } while (read && dump_wait_for_more(run, ended));
+    dump_show_problems(run, &log->problems);
     dump_ring_free(&ring);
     if (run->summary) {
-        read = read && show_summary(run, log);
+        read = read && dump_show_summary(run, log);
         summary_free(run->summary);
     }
     return read;
 }
 
 /* All of a log but the ring. */
-static void show_parts(struct dump_run *run, const struct dump_log *log) {
+static void dump_show_parts(struct dump_run *run, const struct dump_log *log) {
     const struct log_segment *seg = log->seg;
     const struct dump_format *f = run->format;
     struct dump_view *v = &run->view;
@@ -381,7 +381,7 @@ static void show_parts(struct dump_run *run, const struct dump_log *log) {
     f->reads(v, seg);
 }
 
-static bool show_log(struct dump_run *run) {
+static bool dump_show_log(struct dump_run *run) {
     struct dump_log log;
     bool read = dump_log_read(&log, &run->file);
     if (read || log.understood) {
@@ -390,17 +390,17 @@ static bool show_log(struct dump_run *run) {
         run->format->header(&run->view, &run->file, &log.seg->header, log.understood);
     }
     if (read && log.understood && !run->opt.summary && !run->opt.html) {
-        show_parts(run, &log);
+        dump_show_parts(run, &log);
     }
-    show_problems(run, &log.problems);
+    dump_show_problems(run, &log.problems);
     if (read && log.ring_there && !run->opt.no_ring) {
-        read = show_ring(run, &log);
+        read = dump_show_ring(run, &log);
     }
     dump_log_free(&log);
     return read;
 }
 
-static bool show_table(struct dump_run *run) {
+static bool dump_show_table(struct dump_run *run) {
     struct dump_table table;
     bool read = dump_table_read(&table, &run->file);
     if (read || table.understood) {
@@ -410,13 +410,13 @@ static bool show_table(struct dump_run *run) {
     if (read && table.understood) {
         run->format->table(&run->view, &table);
     }
-    show_problems(run, &table.problems);
+    dump_show_problems(run, &table.problems);
     dump_table_free(&table);
     return read;
 }
 
 /* Of a large request only the header: the writer wrote the rest, and the leader checks it. */
-static bool show_spill(struct dump_run *run) {
+static bool dump_show_spill(struct dump_run *run) {
     struct segment_header h;
     struct dump_problems problems = { 0 };
     if (!dump_file_read(&run->file, 0, &h, sizeof(h))) {
@@ -431,32 +431,32 @@ static bool show_spill(struct dump_run *run) {
     if (understood) {
         run->format->spill(&run->view, &h);
     }
-    show_problems(run, &problems);
+    dump_show_problems(run, &problems);
     return true;
 }
 
 /* Another version of Tidemark made it: its header can be shown, and that is all that this one knows of it. */
-static bool show_other_version(struct dump_run *run, const struct segment_header *h) {
+static bool dump_show_other_version(struct dump_run *run, const struct segment_header *h) {
     struct dump_problems problems = { 0 };
     run->view.other_version = run->totals.other_version = true;
     run->format->header(&run->view, &run->file, h, dump_header_check(h, &run->file, &problems));
-    show_problems(run, &problems);
+    dump_show_problems(run, &problems);
     return true;
 }
 
 /* The kind that the header names. A file of no known kind is shown, with its faults, as a log. */
-static enum segment_kind kind_of(const struct segment_header *h) {
+static enum segment_kind dump_kind_of(const struct segment_header *h) {
     bool other = h->magic == TIDE_LAYOUT_MAGIC && (h->kind == SEGMENT_TABLE || h->kind == SEGMENT_SPILL);
     return other ? (enum segment_kind)h->kind : SEGMENT_LOG;
 }
 
-static void say_fault(const struct dump_run *run) {
+static void dump_say_fault(const struct dump_run *run) {
     char text[sizeof(run->file.path) + DUMP_FAULT_BYTES + 2];
     snprintf(text, sizeof(text), "%s: %s", run->file.path[0] ? run->file.path : run->opt.what, run->file.fault);
     args_say(TOOL, text);
 }
 
-static int finish(struct dump_run *run, bool read) {
+static int dump_finish(struct dump_run *run, bool read) {
     struct dump_totals *t = &run->totals;
     t->code = t->other_version ? TOOL_FAILED : t->bad > 0 || t->problems > 0 ? TOOL_NO : TOOL_OK;
     if (!read) {
@@ -471,7 +471,7 @@ static int finish(struct dump_run *run, bool read) {
         return TOOL_FAILED;
     }
     if (!read) {
-        say_fault(run);
+        dump_say_fault(run);
     }
     if (t->other_version) {
         args_say(TOOL, "another version of Tidemark made it, and only that one can show it: use the tide that did");
@@ -481,23 +481,23 @@ static int finish(struct dump_run *run, bool read) {
 
 static int dump(struct dump_run *run) {
     if (!dump_file_open(&run->file, run->opt.what)) {
-        say_fault(run);
+        dump_say_fault(run);
         return (int)run->file.code;
     }
     int code;
     struct segment_header h = { 0 };
     bool headed = dump_file_read(&run->file, 0, &h, sizeof(h));
-    enum segment_kind kind = kind_of(&h);
-    set_view(run);
+    enum segment_kind kind = dump_kind_of(&h);
+    dump_set_view(run);
     if (kind != SEGMENT_LOG && run->opt.of_ring) {
         code = args_error(
             TOOL, "only a log has entries to go through: --from, --at, --between, --limit, --key, --follow, --summary, "
                   "--html are for it");
     } else {
-        code = finish(run, headed && dump_is_other_version(&h) ? show_other_version(run, &h)
-                           : kind == SEGMENT_TABLE             ? show_table(run)
-                           : kind == SEGMENT_SPILL             ? show_spill(run)
-                                                               : show_log(run));
+        code = dump_finish(run, headed && dump_is_other_version(&h) ? dump_show_other_version(run, &h)
+                                : kind == SEGMENT_TABLE             ? dump_show_table(run)
+                                : kind == SEGMENT_SPILL             ? dump_show_spill(run)
+                                                                    : dump_show_log(run));
     }
     dump_file_close(&run->file);
     return code;
@@ -510,10 +510,10 @@ int tool_dump(int argc, char **argv) {
         return TOOL_FAILED;
     }
     stopped = 0;
-    int code = read_options(&run->opt, argc, argv);
+    int code = dump_read_options(&run->opt, argc, argv);
     /* A signal ends --follow cleanly: with the summary and an exit code. */
     if (code < 0 && run->opt.follow) {
-        signals_catch(on_signal, 0);
+        signals_catch(dump_on_signal, 0);
     }
     code = code < 0 ? dump(run) : code;
     json_out_free(&run->view.json);

@@ -50,7 +50,7 @@ __attribute__((format(printf, 4, 5))) static void add(struct list *l, enum event
 
 /* "r1 (label)"; the label only where it says more than the number. */
 #define NAME_BYTES (ESCAPE_LABEL_BYTES + 24)
-static const char *name_of(const struct gauges_replica *r, char name[NAME_BYTES]) {
+static const char *events_name_of(const struct gauges_replica *r, char name[NAME_BYTES]) {
     char label[ESCAPE_LABEL_BYTES], plain[16];
     snprintf(plain, sizeof(plain), "r%u", r->id);
     if (r->label[0] == '\0' || strcmp(r->label, plain) == 0) {
@@ -61,7 +61,7 @@ static const char *name_of(const struct gauges_replica *r, char name[NAME_BYTES]
     return name;
 }
 
-static void domain_events(struct list *l, const struct gauges *before, const struct gauges *now) {
+static void events_domain_events(struct list *l, const struct gauges *before, const struct gauges *now) {
     char name[NAME_BYTES];
     if (!now->peek.led && before->peek.led) {
         add(l, EVENT_LEADERLESS, -1, "nobody leads: writes wait");
@@ -69,7 +69,8 @@ static void domain_events(struct list *l, const struct gauges *before, const str
     if (now->peek.led && now->peek.leader >= 0 &&
         (!before->peek.led || before->peek.leader != now->peek.leader || before->peek.term != now->peek.term)) {
         const struct gauges_replica *r = gauges_find(now, (uint32_t)now->peek.leader);
-        add(l, EVENT_LED, now->peek.leader, "%s leads, term %u", r ? name_of(r, name) : "a replica", now->peek.term);
+        add(l, EVENT_LED, now->peek.leader, "%s leads, term %u", r ? events_name_of(r, name) : "a replica",
+            now->peek.term);
     }
     if (now->ring_waits > before->ring_waits) {
         add(l, EVENT_RING_WAIT, -1, "the ring was full: the leader waited %llu times",
@@ -81,10 +82,11 @@ static void domain_events(struct list *l, const struct gauges *before, const str
     }
 }
 
-static void replica_events(struct list *l, const struct gauges_replica *before, const struct gauges_replica *now) {
+static void events_replica_events(struct list *l, const struct gauges_replica *before,
+                                  const struct gauges_replica *now) {
     char name[NAME_BYTES];
     int32_t id = (int32_t)now->id;
-    name_of(now, name);
+    events_name_of(now, name);
     if (!before) {
         add(l, EVENT_NEW, id, "%s is new, process %d: %s", name, (int)now->pid, gauges_state(now));
         return;
@@ -105,13 +107,14 @@ static void replica_events(struct list *l, const struct gauges_replica *before, 
 
 static void events_of_known(struct list *l, const struct gauges *before, const struct gauges *now) {
     char name[NAME_BYTES];
-    domain_events(l, before, now);
+    events_domain_events(l, before, now);
     for (uint32_t i = 0; i < now->n; i++) {
-        replica_events(l, gauges_find(before, now->replicas[i].id), &now->replicas[i]);
+        events_replica_events(l, gauges_find(before, now->replicas[i].id), &now->replicas[i]);
     }
     for (uint32_t i = 0; i < before->n; i++) {
         if (!gauges_find(now, before->replicas[i].id)) {
-            add(l, EVENT_LEFT, (int32_t)before->replicas[i].id, "%s is gone", name_of(&before->replicas[i], name));
+            add(l, EVENT_LEFT, (int32_t)before->replicas[i].id, "%s is gone",
+                events_name_of(&before->replicas[i], name));
         }
     }
 }

@@ -13,10 +13,10 @@
 #include "shm/segment_name.h"
 #include "tools/dump/dump.h"
 
-static bool fail(struct dump_file *f, enum tool_code code, const char *format, ...)
+static bool file_fail(struct dump_file *f, enum tool_code code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-static bool fail(struct dump_file *f, enum tool_code code, const char *format, ...) {
+static bool file_fail(struct dump_file *f, enum tool_code code, const char *format, ...) {
     va_list args;
     va_start(args, format);
     vsnprintf(f->fault, sizeof(f->fault), format, args);
@@ -25,46 +25,46 @@ static bool fail(struct dump_file *f, enum tool_code code, const char *format, .
     return false;
 }
 
-static bool fail_errno(struct dump_file *f, enum tool_code code, const char *doing) {
-    return fail(f, code, "%s: %s", doing, strerror(errno));
+static bool file_fail_errno(struct dump_file *f, enum tool_code code, const char *doing) {
+    return file_fail(f, code, "%s: %s", doing, strerror(errno));
 }
 
 /* stat first: opening a device may have effects, and opening a FIFO would wake its writer. */
-static bool open_path(struct dump_file *f, int nofollow) {
+static bool file_open_path(struct dump_file *f, int nofollow) {
     struct stat st;
     bool found = (nofollow ? lstat(f->path, &st) : stat(f->path, &st)) == 0;
     f->is_missing = !found && errno == ENOENT;
     if (f->is_missing) {
-        return fail(f, TOOL_NO_DOMAIN, "there is no such file");
+        return file_fail(f, TOOL_NO_DOMAIN, "there is no such file");
     }
     if (!found) {
-        return fail_errno(f, TOOL_NO_DOMAIN, "cannot look it up");
+        return file_fail_errno(f, TOOL_NO_DOMAIN, "cannot look it up");
     }
     if (!S_ISREG(st.st_mode)) {
-        return fail(f, TOOL_NO_DOMAIN, "not a regular file");
+        return file_fail(f, TOOL_NO_DOMAIN, "not a regular file");
     }
     f->fd = fd_open(f->path, O_RDONLY | O_NONBLOCK | O_NOCTTY | nofollow, 0);
     if (f->fd < 0) {
         /* For want of a descriptor, say: that does not tell what is there. */
         bool want = errno == EMFILE || errno == ENFILE || errno == ENOMEM;
-        return fail_errno(f, want ? TOOL_FAILED : TOOL_NO_DOMAIN, "cannot open it");
+        return file_fail_errno(f, want ? TOOL_FAILED : TOOL_NO_DOMAIN, "cannot open it");
     }
     if (fstat(f->fd, &st) != 0 || !S_ISREG(st.st_mode)) {
         dump_file_close(f);
-        return fail(f, TOOL_NO_DOMAIN, "not a regular file");
+        return file_fail(f, TOOL_NO_DOMAIN, "not a regular file");
     }
     f->size_bytes = (uint64_t)st.st_size;
     return true;
 }
 
 /* "NAME.rK": a replica's table; "NAME.lK": a lane's large request. */
-static bool names_part(const char *what) {
+static bool file_names_part(const char *what) {
     const char *dot = strrchr(what, '.');
     return dot && dot != what && (dot[1] == 'r' || dot[1] == 'l') && dot[2] &&
            strspn(dot + 2, "0123456789") == strlen(dot + 2);
 }
 
-static bool set_path(struct dump_file *f, const char *dir, const char *format, const char *what) {
+static bool file_set_path(struct dump_file *f, const char *dir, const char *format, const char *what) {
     char name[1024];
     int n = snprintf(name, sizeof(name), format, what);
     int m = n < 0 || (size_t)n >= sizeof(name) ? -1 : snprintf(f->path, sizeof(f->path), "%s%s", dir, name);
@@ -72,7 +72,7 @@ static bool set_path(struct dump_file *f, const char *dir, const char *format, c
 }
 
 /* Segments are never symbolic links: a link that another user put into /dev/shm must not lead a dump elsewhere. */
-static bool try_segment(struct dump_file *f, const char *format, const char *what) {
+static bool file_try_segment(struct dump_file *f, const char *format, const char *what) {
     const char *dir = getenv("TIDE_SHM_DIR");
     char with_slash[2048];
     if (dir && *dir) {
@@ -80,26 +80,26 @@ static bool try_segment(struct dump_file *f, const char *format, const char *wha
     } else {
         snprintf(with_slash, sizeof(with_slash), "/dev/shm/");
     }
-    if (!set_path(f, with_slash, format, what)) {
+    if (!file_set_path(f, with_slash, format, what)) {
         errno = ENAMETOOLONG;
-        return fail_errno(f, TOOL_NO_DOMAIN, "cannot look it up");
+        return file_fail_errno(f, TOOL_NO_DOMAIN, "cannot look it up");
     }
-    return open_path(f, O_NOFOLLOW);
+    return file_open_path(f, O_NOFOLLOW);
 }
 
 bool dump_file_open(struct dump_file *f, const char *what) {
     memset(f, 0, sizeof(*f));
     f->fd = -1;
     if (strlen(what) >= 1000 && !strchr(what, '/')) {
-        return fail(f, TOOL_NO_DOMAIN, "the name is too long");
+        return file_fail(f, TOOL_NO_DOMAIN, "the name is too long");
     }
     if (!strchr(what, '/')) {
-        if (try_segment(f, "tidemark.%s.log", what)) {
+        if (file_try_segment(f, "tidemark.%s.log", what)) {
             return true;
         }
         struct dump_file first = *f;
-        if (names_part(what)) {
-            bool opened = try_segment(f, "tidemark.%s", what);
+        if (file_names_part(what)) {
+            bool opened = file_try_segment(f, "tidemark.%s", what);
             if (opened || !f->is_missing) { /* it is there, and cannot be opened */
                 return opened;
             }
@@ -107,18 +107,19 @@ bool dump_file_open(struct dump_file *f, const char *what) {
         if (access(what, F_OK) != 0) { /* most likely a domain was meant: report that one */
             *f = first;
             if (f->is_missing && segment_no_directory(f->path) != SHM_ERR_NO_DOMAIN) {
-                return fail(f, TOOL_FAILED, "%s", fault_text());
+                return file_fail(f, TOOL_FAILED, "%s", fault_text());
             }
             return f->is_missing
-                       ? fail(f, TOOL_NO_DOMAIN,
-                              "there is no such domain, and no file of that name here; 'tide ls' lists the domains")
+                       ? file_fail(
+                             f, TOOL_NO_DOMAIN,
+                             "there is no such domain, and no file of that name here; 'tide ls' lists the domains")
                        : false;
         }
     }
     if ((size_t)snprintf(f->path, sizeof(f->path), "%s", what) >= sizeof(f->path)) {
-        return fail(f, TOOL_NO_DOMAIN, "the path is too long");
+        return file_fail(f, TOOL_NO_DOMAIN, "the path is too long");
     }
-    return open_path(f, 0);
+    return file_open_path(f, 0);
 }
 
 void dump_file_close(struct dump_file *f) {
@@ -139,7 +140,7 @@ bool dump_file_read(struct dump_file *f, uint64_t off, void *buf, size_t n) {
             continue;
         }
         if (r < 0) {
-            return fail_errno(f, TOOL_FAILED, "cannot read it");
+            return file_fail_errno(f, TOOL_FAILED, "cannot read it");
         }
         if (r == 0) {
             break;
@@ -149,12 +150,12 @@ bool dump_file_read(struct dump_file *f, uint64_t off, void *buf, size_t n) {
     if (got == n) {
         return true;
     }
-    return fail(f, TOOL_NO, "the file ends at byte %llu, in the middle of the %zu bytes at %llu",
-                (unsigned long long)(off + got), n, (unsigned long long)off);
+    return file_fail(f, TOOL_NO, "the file ends at byte %llu, in the middle of the %zu bytes at %llu",
+                     (unsigned long long)(off + got), n, (unsigned long long)off);
 }
 
 /* 1: somebody else has a lock in there, 0: nobody, -1: the system does not say. */
-static int asked_lock(const struct dump_file *f, off_t start, off_t len) {
+static int file_asked_lock(const struct dump_file *f, off_t start, off_t len) {
     struct flock any = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = start, .l_len = len };
     return fcntl(f->fd, F_OFD_GETLK, &any) != 0 ? -1 : any.l_type != F_UNLCK;
 }
@@ -164,11 +165,11 @@ bool dump_file_ended(const struct dump_file *f) {
     if (fstat(f->fd, &st) != 0 || st.st_nlink == 0) {
         return true;
     }
-    return asked_lock(f, 0, 0) == 0;
+    return file_asked_lock(f, 0, 0) == 0;
 }
 
 bool dump_file_held(const struct dump_file *f, uint64_t byte) {
-    return asked_lock(f, (off_t)byte, 1) == 1;
+    return file_asked_lock(f, (off_t)byte, 1) == 1;
 }
 
 void dump_problem(struct dump_problems *p, const char *format, ...) {

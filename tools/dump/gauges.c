@@ -14,7 +14,7 @@
 /* ---- reads ------------------------------------------------------------------------------------------------------- */
 
 /* One reader's keys, as tide_read_counts() adds them up. */
-static void add_reader(struct gauges *g, const struct reader_slot *reader) {
+static void gauges_add_reader(struct gauges *g, const struct reader_slot *reader) {
     struct gauges_reader row = { .pid = (int32_t)reader->owner_pid };
     uint64_t served = 0, most = 0, misses = reader->misses;
     for (uint32_t k = 0; k < LAYOUT_REPLICAS; k++) {
@@ -38,9 +38,9 @@ static void add_reader(struct gauges *g, const struct reader_slot *reader) {
     g->waited += reader->waited;
 }
 
-static void add_reads(struct gauges *g, const struct log_segment *seg) {
+static void gauges_add_reads(struct gauges *g, const struct log_segment *seg) {
     for (uint32_t i = 0; i < LAYOUT_READERS; i++) {
-        add_reader(g, &seg->readers[i]);
+        gauges_add_reader(g, &seg->readers[i]);
     }
     for (uint32_t k = 0; k < LAYOUT_REPLICAS; k++) {
         for (uint32_t reason = 0; reason < LAYOUT_REASONS; reason++) {
@@ -52,8 +52,8 @@ static void add_reads(struct gauges *g, const struct log_segment *seg) {
 /* ---- a replica --------------------------------------------------------------------------------------------------- */
 
 /* When the entry at this position was committed; 0 where it cannot be had any more, or is another. */
-static uint64_t commit_time(struct dump_file *f, const struct log_segment *seg, uint64_t pos, uint64_t index,
-                            uint64_t *complete_ts) {
+static uint64_t gauges_commit_time(struct dump_file *f, const struct log_segment *seg, uint64_t pos, uint64_t index,
+                                   uint64_t *complete_ts) {
     struct frame frame;
     uint64_t reclaimed, at = pos & (seg->ring_bytes - 1), head = seg->ring_bytes - at;
     head = head < sizeof(frame) ? head : sizeof(frame);
@@ -72,13 +72,13 @@ static uint64_t commit_time(struct dump_file *f, const struct log_segment *seg, 
 }
 
 /* As the engine has it (docs/design.md, *Staleness, exactly*): a replica is complete up to the instant before the next entry's. */
-static uint64_t staleness_of(struct dump_file *f, const struct log_segment *seg, const struct replica_board *b) {
+static uint64_t gauges_staleness_of(struct dump_file *f, const struct log_segment *seg, const struct replica_board *b) {
     uint64_t applied = b->applied, complete = b->applied_ts, fed_ts = 0;
     bool fed = seg->source[0] != 0;
     if (applied >= seg->leader.commit && !fed) {
         return 0;
     }
-    uint64_t next = applied < seg->leader.commit ? commit_time(f, seg, b->pos, applied + 1, &fed_ts) : 0;
+    uint64_t next = applied < seg->leader.commit ? gauges_commit_time(f, seg, b->pos, applied + 1, &fed_ts) : 0;
     if (fed) { /* *Fed domains*: complete as of an instant at which the source was asked */
         fed_ts = applied >= seg->feed.complete_index ? seg->feed.complete_ts : fed_ts;
         complete = fed_ts > b->source_ts ? fed_ts : b->source_ts;
@@ -94,13 +94,13 @@ static uint64_t staleness_of(struct dump_file *f, const struct log_segment *seg,
 }
 
 /* The log's header has been checked in every way; a table of that domain is of the same version and layout. */
-static bool is_table_of(const struct segment_header *h, const struct segment_header *log, uint32_t replica) {
+static bool gauges_is_table_of(const struct segment_header *h, const struct segment_header *log, uint32_t replica) {
     return h->magic == log->magic && h->version == log->version && h->fingerprint == log->fingerprint &&
            h->kind == SEGMENT_TABLE && h->incarnation == log->incarnation && h->replica == replica &&
            crc32c(0, h, offsetof(struct segment_header, crc)) == h->crc;
 }
 
-static void read_table(struct gauges_replica *r, struct gauges_sum *sum, const struct segment_header *log) {
+static void gauges_read_table(struct gauges_replica *r, struct gauges_sum *sum, const struct segment_header *log) {
     char path[SEGMENT_PATH_BYTES];
     struct stat st;
     struct dump_file f;
@@ -109,7 +109,7 @@ static void read_table(struct gauges_replica *r, struct gauges_sum *sum, const s
         !dump_file_open(&f, path)) {
         return;
     }
-    if (dump_file_read(&f, 0, &seg, sizeof(seg)) && is_table_of(&seg.header, log, r->id) &&
+    if (dump_file_read(&f, 0, &seg, sizeof(seg)) && gauges_is_table_of(&seg.header, log, r->id) &&
         peek_table_of(&seg, f.size_bytes, &r->table) == 0) {
         r->has_table = true;
         if (sum) {
@@ -119,8 +119,8 @@ static void read_table(struct gauges_replica *r, struct gauges_sum *sum, const s
     dump_file_close(&f);
 }
 
-static void read_replica(struct gauges *g, struct gauges_sum *sum, struct dump_file *f, const struct log_segment *seg,
-                         uint32_t id) {
+static void gauges_read_replica(struct gauges *g, struct gauges_sum *sum, struct dump_file *f,
+                                const struct log_segment *seg, uint32_t id) {
     const struct replica_board *b = &seg->replicas[id];
     uint32_t state = board_state(b);
     if (state == REPLICA_FREE || state == REPLICA_STOPPED || state > REPLICA_ORPHAN) {
@@ -135,7 +135,7 @@ static void read_replica(struct gauges *g, struct gauges_sum *sum, struct dump_f
         .pid = (int32_t)b->pid,
         .applied = b->applied,
         .lag = dump_lag(seg, b),
-        .staleness_ns = staleness_of(f, seg, b),
+        .staleness_ns = gauges_staleness_of(f, seg, b),
         .apply_delay_ns = b->apply_delay_ns,
         .entries = b->entries,
         .joins = b->joins,
@@ -146,18 +146,18 @@ static void read_replica(struct gauges *g, struct gauges_sum *sum, struct dump_f
     memcpy(r->by_reason, g->peek.reads[id], sizeof(r->by_reason));
     memcpy(r->label, b->label, sizeof(r->label));
     r->label[sizeof(r->label) - 1] = '\0';
-    read_table(r, sum, &seg->header);
+    gauges_read_table(r, sum, &seg->header);
 }
 
 /* ---- a domain ---------------------------------------------------------------------------------------------------- */
 
-static uint64_t ring_used(const struct log_segment *seg) {
+static uint64_t gauges_ring_used(const struct log_segment *seg) {
     uint64_t tail = seg->leader.tail, least = board_least_pin(seg, UINT64_MAX);
     uint64_t used = least < tail ? tail - least : 0;
     return used < seg->ring_bytes ? used : seg->ring_bytes;
 }
 
-static void add_source(struct gauges *g, const struct log_segment *seg) {
+static void gauges_add_source(struct gauges *g, const struct log_segment *seg) {
     const struct feed_board *f = &seg->feed;
     memcpy(g->source, seg->source, sizeof(g->source));
     g->source[sizeof(g->source) - 1] = 0;
@@ -174,7 +174,7 @@ static void add_source(struct gauges *g, const struct log_segment *seg) {
     g->writes_open = f->writes_open;
 }
 
-static void read_log(void *ctx, struct dump_file *f, const struct dump_log *log) {
+static void gauges_read_log(void *ctx, struct dump_file *f, const struct dump_log *log) {
     struct gauges *g = ctx;
     const struct log_segment *seg = log->seg;
     g->known = true;
@@ -184,17 +184,17 @@ static void read_log(void *ctx, struct dump_file *f, const struct dump_log *log)
     g->ring_tail = seg->leader.tail;
     g->ring_reclaimed = seg->leader.reclaimed;
     g->groups = seg->leader.groups;
-    g->ring_used_bytes = ring_used(seg);
+    g->ring_used_bytes = gauges_ring_used(seg);
     g->ring_waits = seg->leader.waits;
     g->refused_full = seg->leader.refused_full;
     g->lapped = seg->leader.lapped;
     g->expired = seg->leader.expired;
     g->evicted = seg->leader.evicted;
-    add_source(g, seg);
-    add_reads(g, seg);
+    gauges_add_source(g, seg);
+    gauges_add_reads(g, seg);
     struct gauges_sum *sum = gauges_sum_new(); /* without memory lag is not known */
     for (uint32_t id = 0; id < LAYOUT_REPLICAS; id++) {
-        read_replica(g, sum, f, seg, id);
+        gauges_read_replica(g, sum, f, seg, id);
     }
     gauges_sum_free(sum);
 }
@@ -227,5 +227,5 @@ const char *gauges_state(const struct gauges_replica *r) {
 
 void gauges_read(struct gauges *g, const char *name) {
     memset(g, 0, sizeof(*g));
-    g->missing = peek_domain_more(name, &g->peek, read_log, g) != 0;
+    g->missing = peek_domain_more(name, &g->peek, gauges_read_log, g) != 0;
 }

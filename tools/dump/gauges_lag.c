@@ -9,7 +9,7 @@
 
 #define COUNT_MOST (INT64_C(1) << 47) /* scribbled bytes may be any number; so bounded, the sum of all counts fits */
 
-/* What is needed for one replica after the other. */
+/* Memory that serves one replica after the other. */
 struct gauges_sum {
     struct hdr_shape shape;
     struct hdr *h;   /* the sum of the windows */
@@ -17,7 +17,7 @@ struct gauges_sum {
 };
 
 /* Which counts can be other than 0? The writer counts first and then moves min and max: what this look misses is being recorded just now. */
-static bool bounds_of(const struct hdr_shape *shape, const struct hdr *head, int32_t *first, int32_t *last) {
+static bool gauges_bounds_of(const struct hdr_shape *shape, const struct hdr *head, int32_t *first, int32_t *last) {
     int64_t min = head->min, max = head->max;
     if (min == INT64_MAX) {
         return false;
@@ -31,28 +31,28 @@ static bool bounds_of(const struct hdr_shape *shape, const struct hdr *head, int
     return true;
 }
 
-static bool is_shape(const struct hdr *head, const struct hdr_shape *shape) {
+static bool gauges_is_shape(const struct hdr *head, const struct hdr_shape *shape) {
     return head->lowest == shape->lowest && head->highest == shape->highest && head->digits == shape->digits &&
            head->counts_len == shape->counts_len;
 }
 
 /* Copy the counts of the histogram at `off`, those from *first to *last. False: it is empty, or cannot be read. */
-static bool copy_counts(struct gauges_sum *s, struct dump_file *f, uint64_t off, int32_t *first, int32_t *last) {
+static bool gauges_copy_counts(struct gauges_sum *s, struct dump_file *f, uint64_t off, int32_t *first, int32_t *last) {
     struct hdr head;
-    if (!dump_file_read(f, off, &head, sizeof(head)) || !is_shape(&head, &s->shape) ||
-        !bounds_of(&s->shape, &head, first, last)) {
+    if (!dump_file_read(f, off, &head, sizeof(head)) || !gauges_is_shape(&head, &s->shape) ||
+        !gauges_bounds_of(&s->shape, &head, first, last)) {
         return false;
     }
     return dump_file_read(f, off + sizeof(head) + (uint64_t)*first * sizeof(int64_t), s->counts,
                           (size_t)(*last - *first + 1) * sizeof(int64_t));
 }
 
-static int64_t sane_count(int64_t n) {
+static int64_t gauges_sane_count(int64_t n) {
     return n < 0 ? 0 : n < COUNT_MOST ? n : COUNT_MOST;
 }
 
 /* As lag_rolling() does (shm/lag.h): the second that runs, and the ten before it. False: nothing was recorded in them. */
-static bool add_windows(struct gauges_sum *s, struct dump_file *f, uint64_t windows_off) {
+static bool gauges_add_windows(struct gauges_sum *s, struct dump_file *f, uint64_t windows_off) {
     struct lag_windows head, again;
     bool any = false;
     uint64_t second = dump_now_ns() / UINT64_C(1000000000);
@@ -63,12 +63,12 @@ static bool add_windows(struct gauges_sum *s, struct dump_file *f, uint64_t wind
         int32_t first, last;
         uint64_t number = head.second[i];
         if (number == 0 || number > second + 2 || number + LAG_ROLLING_SECONDS < second + 1 ||
-            !copy_counts(s, f, windows_off + sizeof(head) + i * lag_all_size_bytes(), &first, &last)) {
+            !gauges_copy_counts(s, f, windows_off + sizeof(head) + i * lag_all_size_bytes(), &first, &last)) {
             continue;
         }
         atomic_thread_fence(memory_order_seq_cst);
         if (!dump_file_read(f, windows_off, &again, sizeof(again)) || again.second[i] != number) {
-            continue; /* it has become another second's */
+            continue; /* the writer has taken it for another second */
         }
         if (!any) {
             hdr_reset(s->h);
@@ -76,7 +76,7 @@ static bool add_windows(struct gauges_sum *s, struct dump_file *f, uint64_t wind
         any = true;
         for (int32_t k = first; k <= last; k++) {
             if (s->counts[k - first] > 0) {
-                hdr_add_at_index(s->h, k, sane_count(s->counts[k - first]));
+                hdr_add_at_index(s->h, k, gauges_sane_count(s->counts[k - first]));
             }
         }
     }
@@ -84,11 +84,11 @@ static bool add_windows(struct gauges_sum *s, struct dump_file *f, uint64_t wind
 }
 
 /* Counts from index `first` to `last` of a histogram of the shape of `h`. */
-static void take_counts(struct gauges_histogram *out, const struct hdr *h, const int64_t *counts, int32_t first,
-                        int32_t last) {
+static void gauges_take_counts(struct gauges_histogram *out, const struct hdr *h, const int64_t *counts, int32_t first,
+                               int32_t last) {
     uint32_t bucket = 0;
     for (int32_t i = first; i <= last; i++) {
-        int64_t n = sane_count(counts[i - first]);
+        int64_t n = gauges_sane_count(counts[i - first]);
         if (n == 0) {
             continue;
         }
@@ -105,7 +105,7 @@ static void take_counts(struct gauges_histogram *out, const struct hdr *h, const
 }
 
 /* `s->counts` serves as room: the sum of the windows is private, and of the same shape. */
-static void take_recent(struct gauges_lag *lag, struct gauges_sum *s) {
+static void gauges_take_recent(struct gauges_lag *lag, struct gauges_sum *s) {
     static const double WANTED[GAUGES_QUANTILES] = { 50, 99, 99.9 };
     int64_t ns[GAUGES_QUANTILES];
     hdr_recount(s->h);
@@ -113,7 +113,7 @@ static void take_recent(struct gauges_lag *lag, struct gauges_sum *s) {
     for (int32_t i = first; i <= last; i++) {
         s->counts[i - first] = hdr_count_at_index(s->h, i);
     }
-    take_counts(&lag->recent, s->h, s->counts, first, last);
+    gauges_take_counts(&lag->recent, s->h, s->counts, first, last);
     hdr_values_at_percentiles(s->h, WANTED, ns, GAUGES_QUANTILES);
     for (int i = 0; i < GAUGES_QUANTILES; i++) {
         lag->quantile_ns[i] = (uint64_t)ns[i];
@@ -160,14 +160,14 @@ void gauges_read_lag(struct gauges_lag *lag, struct gauges_sum *s, struct dump_f
     int32_t first, last;
     struct hdr head;
     *lag = (struct gauges_lag){ 0 };
-    if (!dump_file_read(f, all_off, &head, sizeof(head)) || !is_shape(&head, &s->shape)) {
+    if (!dump_file_read(f, all_off, &head, sizeof(head)) || !gauges_is_shape(&head, &s->shape)) {
         return;
     }
     lag->known = true;
-    if (copy_counts(s, f, all_off, &first, &last)) {
-        take_counts(&lag->all, s->h, s->counts, first, last);
+    if (gauges_copy_counts(s, f, all_off, &first, &last)) {
+        gauges_take_counts(&lag->all, s->h, s->counts, first, last);
     }
-    if (add_windows(s, f, windows_off)) {
-        take_recent(lag, s);
+    if (gauges_add_windows(s, f, windows_off)) {
+        gauges_take_recent(lag, s);
     }
 }

@@ -16,6 +16,7 @@
 #define OUTER 150.0
 #define INNER 110.0
 #define LINE_CHARACTERS 18 /* of what stands beside a mark */
+#define LINE_HEIGHT 17.0
 #define TURN (2 * 3.14159265358979323846)
 
 static const char HEAD[] =
@@ -49,7 +50,7 @@ static const char HEAD[] =
     "</style>\n";
 
 /* Text of others: escaped for a terminal first, so that no control character is in the file, and then for HTML. */
-static void add_escaped(struct buf *out, const char *text, size_t n) {
+static void html_add_escaped(struct buf *out, const char *text, size_t n) {
     for (size_t i = 0; i < n; i++) {
         switch (text[i]) {
         case '&':
@@ -70,18 +71,18 @@ static void add_escaped(struct buf *out, const char *text, size_t n) {
     }
 }
 
-static void add_text(struct buf *out, const char *text, size_t n) {
+static void html_add_text(struct buf *out, const char *text, size_t n) {
     struct buf plain = { 0 };
     escape_text(&plain, text, n, "");
-    add_escaped(out, plain.data, plain.size);
+    html_add_escaped(out, plain.data, plain.size);
     buf_free(&plain);
 }
 
-static void add_key(struct buf *out, const struct summary_key *k) {
+static void html_add_key(struct buf *out, const struct summary_key *k) {
     struct buf plain = { 0 };
     size_t shown = escape_bytes(&plain, k->bytes, k->len, 200);
     buf_add_text(out, "<code>");
-    add_escaped(out, plain.data, plain.size);
+    html_add_escaped(out, plain.data, plain.size);
     buf_add_text(out, "</code>");
     if (shown < k->len) {
         buf_printf(out, " +%u bytes", (unsigned)(k->len - shown));
@@ -95,7 +96,7 @@ struct ring {
     uint64_t bytes, reclaimed, tail, least; /* least: the least pin; tail where nobody pins */
 };
 
-static struct ring ring_of(const struct log_segment *seg) {
+static struct ring html_ring_of(const struct log_segment *seg) {
     struct ring r = { seg->ring_bytes, seg->leader.reclaimed, seg->leader.tail, 0 };
     /* The bytes may be anything: keep the order reclaimed, least, tail, within one ring. */
     r.reclaimed = r.reclaimed < r.tail ? r.reclaimed : r.tail;
@@ -106,58 +107,73 @@ static struct ring ring_of(const struct log_segment *seg) {
 }
 
 /* Where a position lies on the circle: the ring's first byte is at the top, and it goes round clockwise. */
-static double angle_of(const struct ring *r, uint64_t pos) {
+static double html_angle_of(const struct ring *r, uint64_t pos) {
     return (double)(pos % r->bytes) / (double)r->bytes * TURN;
 }
 
-static double x_at(double angle, double radius) {
+static double html_x_at(double angle, double radius) {
     return CENTRE + sin(angle) * radius;
 }
 
-static double y_at(double angle, double radius) {
+static double html_y_at(double angle, double radius) {
     return CENTRE - cos(angle) * radius;
 }
 
-static void add_arc(struct buf *out, const struct ring *r, uint64_t from, uint64_t to, const char *class,
-                    const char *title) {
+static void html_add_arc(struct buf *out, const struct ring *r, uint64_t from, uint64_t to, const char *class,
+                         const char *title) {
     char size[24];
     double share = (double)(to - from) / (double)r->bytes;
     if (to == from) {
         return;
     }
     share = share > 0.9999 ? 0.9999 : share; /* a whole turn would begin where it ends, and draw nothing */
-    double a = angle_of(r, from), b = a + share * TURN;
+    double a = html_angle_of(r, from), b = a + share * TURN;
     buf_printf(
         out,
         "<path class=\"%s\" d=\"M%.2f %.2f A%.0f %.0f 0 %d 1 %.2f %.2f L%.2f %.2f A%.0f %.0f 0 %d 0 %.2f %.2f Z\">",
-        class, x_at(a, OUTER), y_at(a, OUTER), OUTER, OUTER, share > 0.5, x_at(b, OUTER), y_at(b, OUTER),
-        x_at(b, INNER), y_at(b, INNER), INNER, INNER, share > 0.5, x_at(a, INNER), y_at(a, INNER));
+        class, html_x_at(a, OUTER), html_y_at(a, OUTER), OUTER, OUTER, share > 0.5, html_x_at(b, OUTER),
+        html_y_at(b, OUTER), html_x_at(b, INNER), html_y_at(b, INNER), INNER, INNER, share > 0.5, html_x_at(a, INNER),
+        html_y_at(a, INNER));
     buf_printf(out, "<title>%s: %s</title></path>\n", title, sizes_text(to - from, size, sizeof(size)));
 }
 
-/* The text in short lines, broken behind commas. */
-static void add_mark(struct buf *out, double angle, const char *text) {
-    double x = x_at(angle, OUTER + 18), y = y_at(angle, OUTER + 18) + 4;
+/* How much of the text fits one short line: all of it, or up to behind a blank. */
+static size_t html_line_length(const char *text) {
+    size_t n = strlen(text);
+    if (n > LINE_CHARACTERS) {
+        for (n = LINE_CHARACTERS; n > 0 && text[n - 1] != ' '; n--) {
+        }
+        n = n > 0 ? n : LINE_CHARACTERS;
+    }
+    return n;
+}
+
+/* The text in short lines, broken behind commas. Lines go down: those above the circle begin higher, so that they end outside it. */
+static void html_add_mark(struct buf *out, double angle, const char *text) {
+    double x = html_x_at(angle, OUTER + 18), y = html_y_at(angle, OUTER + 18) + 4;
+    size_t lines = 0;
+    for (const char *rest = text; *rest != '\0'; rest += html_line_length(rest)) {
+        lines++;
+    }
+    if (lines > 1 && cos(angle) > 0) {
+        y -= cos(angle) * LINE_HEIGHT * (double)(lines - 1);
+    }
     const char *anchor = x < CENTRE - 20 ? "end" : x > CENTRE + 20 ? "start" : "middle";
-    buf_printf(out, "<line class=\"mark\" x1=\"%.2f\" y1=\"%.2f\" x2=\"%.2f\" y2=\"%.2f\"/>", x_at(angle, INNER - 6),
-               y_at(angle, INNER - 6), x_at(angle, OUTER + 8), y_at(angle, OUTER + 8));
+    buf_printf(out, "<line class=\"mark\" x1=\"%.2f\" y1=\"%.2f\" x2=\"%.2f\" y2=\"%.2f\"/>",
+               html_x_at(angle, INNER - 6), html_y_at(angle, INNER - 6), html_x_at(angle, OUTER + 8),
+               html_y_at(angle, OUTER + 8));
     buf_printf(out, "<text text-anchor=\"%s\">", anchor);
     while (*text != '\0') {
-        size_t n = strlen(text);
-        if (n > LINE_CHARACTERS) {
-            for (n = LINE_CHARACTERS; n > 0 && text[n - 1] != ' '; n--) {
-            }
-            n = n > 0 ? n : LINE_CHARACTERS;
-        }
+        size_t n = html_line_length(text);
         buf_printf(out, "<tspan x=\"%.2f\" y=\"%.2f\">%.*s</tspan>", x, y, (int)n, text);
         text += n;
-        y += 17;
+        y += LINE_HEIGHT;
     }
     buf_add_text(out, "</text>\n");
 }
 
 /* Pins that lie close together share a mark; so does the end of the log. */
-static void add_marks(struct buf *out, const struct ring *r, const struct log_segment *seg) {
+static void html_add_marks(struct buf *out, const struct ring *r, const struct log_segment *seg) {
     uint64_t near = r->bytes / 48, pos[LAYOUT_REPLICAS + 1];
     char text[LAYOUT_REPLICAS + 1][64];
     size_t n = 1;
@@ -185,47 +201,49 @@ static void add_marks(struct buf *out, const struct ring *r, const struct log_se
         }
     }
     for (size_t k = 0; k < n; k++) {
-        add_mark(out, angle_of(r, pos[k]), text[k]);
+        html_add_mark(out, html_angle_of(r, pos[k]), text[k]);
     }
 }
 
-static void add_ring(struct buf *out, const struct log_segment *seg) {
-    struct ring r = ring_of(seg);
+static void html_add_ring(struct buf *out, const struct log_segment *seg) {
+    struct ring r = html_ring_of(seg);
     char text[5][24];
     sizes_text(r.bytes, text[0], sizeof(text[0]));
     sizes_text(r.tail - r.least, text[1], sizeof(text[1]));
     sizes_text(r.least - r.reclaimed, text[2], sizeof(text[2]));
     sizes_text(r.bytes - (r.tail - r.reclaimed), text[3], sizeof(text[3]));
     buf_add_text(out,
-                 "<h2>The ring</h2>\n<svg viewBox=\"-120 10 660 410\" role=\"img\" aria-labelledby=\"ring-says\">");
+                 "<h2>The ring</h2>\n<svg viewBox=\"-120 -40 660 460\" role=\"img\" aria-labelledby=\"ring-says\">");
     buf_printf(out,
                "<title id=\"ring-says\">A ring of %s: %s pinned, %s readable and not pinned, %s given up</title>\n",
                text[0], text[1], text[2], text[3]);
-    add_arc(out, &r, r.tail, r.reclaimed + r.bytes, "given", "given up, to be overwritten next");
-    add_arc(out, &r, r.reclaimed, r.least, "kept", "readable, no replica pins it");
-    add_arc(out, &r, r.least, r.tail, "pinned", "live: a replica has yet to apply it");
-    add_marks(out, &r, seg);
+    html_add_arc(out, &r, r.tail, r.reclaimed + r.bytes, "given", "given up, to be overwritten next");
+    html_add_arc(out, &r, r.reclaimed, r.least, "kept", "readable, no replica pins it");
+    html_add_arc(out, &r, r.least, r.tail, "pinned", "live: a replica has yet to apply it");
+    html_add_marks(out, &r, seg);
     buf_printf(out, "<text x=\"210\" y=\"205\" text-anchor=\"middle\">%s</text>", text[0]);
     buf_printf(out, "<text x=\"210\" y=\"225\" text-anchor=\"middle\">turn %llu</text></svg>\n",
                (unsigned long long)(r.tail / r.bytes + 1));
     buf_printf(out,
-               "<p><svg class=\"key\" viewBox=\"0 0 1 1\"><rect class=\"pinned\" width=\"1\" height=\"1\"/></svg> "
-               "live: %s that some replica has yet "
-               "to apply, so its pin keeps it. ",
+               "<p>In bytes: <svg class=\"key\" viewBox=\"0 0 1 1\"><rect class=\"pinned\" width=\"1\" "
+               "height=\"1\"/></svg>&#160;"
+               "live: %s that some replica has yet to apply, so its pin keeps them; ",
                text[1]);
-    buf_printf(out,
-               "<svg class=\"key\" viewBox=\"0 0 1 1\"><rect class=\"kept\" width=\"1\" height=\"1\"/></svg> %s that "
-               "all have applied, and that can still be read. ",
-               text[2]);
-    buf_printf(out,
-               "<svg class=\"key\" viewBox=\"0 0 1 1\"><rect class=\"given\" width=\"1\" height=\"1\"/></svg> %s given "
-               "up: the leader writes there next. ",
-               text[3]);
+    buf_printf(
+        out,
+        "<svg class=\"key\" viewBox=\"0 0 1 1\"><rect class=\"kept\" width=\"1\" height=\"1\"/></svg>&#160;%s that "
+        "all have applied, and that can still be read; ",
+        text[2]);
+    buf_printf(
+        out,
+        "<svg class=\"key\" viewBox=\"0 0 1 1\"><rect class=\"given\" width=\"1\" height=\"1\"/></svg>&#160;%s given "
+        "up: the leader writes there next. ",
+        text[3]);
     buf_add_text(out,
                  "Marks: where the log ends (commit), and each replica's next entry. It goes round clockwise.</p>\n");
 }
 
-static uint32_t dominant(const struct summary_cell *cell) {
+static uint32_t html_dominant(const struct summary_cell *cell) {
     uint32_t best = SUMMARY_TYPES;
     for (uint32_t i = 0; i < SUMMARY_TYPES; i++) {
         if (cell->bytes[i] > 0 && (best == SUMMARY_TYPES || cell->bytes[i] > cell->bytes[best])) {
@@ -236,14 +254,14 @@ static uint32_t dominant(const struct summary_cell *cell) {
 }
 
 /* The ring from its first byte to its last, in four rows. */
-static void add_strip(struct buf *out, const struct summary *s) {
+static void html_add_strip(struct buf *out, const struct summary *s) {
     buf_add_text(
         out,
         "<h2>What lies in it</h2>\n<svg class=\"strip\" viewBox=\"0 0 640 92\" role=\"img\" aria-label=\"The ring's "
         "256 parts, each in the colour of what most of its bytes are\">\n");
     for (uint32_t i = 0; i < SUMMARY_CELLS; i++) {
         const struct summary_cell *cell = &s->cells[i];
-        uint32_t type = dominant(cell);
+        uint32_t type = html_dominant(cell);
         if (type == SUMMARY_TYPES) {
             buf_printf(out, "<rect class=\"empty\" x=\"%u\" y=\"%u\" width=\"9\" height=\"20\"/>\n", i % 64 * 10,
                        i / 64 * 24);
@@ -271,7 +289,7 @@ static void add_strip(struct buf *out, const struct summary *s) {
 
 /* ---- tables ------------------------------------------------------------------------------------------------------ */
 
-static void add_replicas(struct buf *out, const struct dump_log *log) {
+static void html_add_replicas(struct buf *out, const struct dump_log *log) {
     const struct log_segment *seg = log->seg;
     char text[24];
     buf_add_text(out, "<h2>Replicas</h2>\n<div class=\"scroll\"><table><tr><th>replica</th><th>label</th><th>state</th>"
@@ -284,7 +302,7 @@ static void add_replicas(struct buf *out, const struct dump_log *log) {
         }
         bool lives = member < LAYOUT_MEMBERS && log->lives[member];
         buf_printf(out, "<tr><td>r%u</td><td class=\"text\">", id);
-        add_text(out, b->label, dump_name_len(b->label, sizeof(b->label)));
+        html_add_text(out, b->label, dump_name_len(b->label, sizeof(b->label)));
         buf_printf(out, "</td><td class=\"text\">%s%s</td>", dump_state_name(state),
                    state != REPLICA_ORPHAN && !lives ? ", its process is dead" : "");
         buf_printf(out, "<td>%llu</td><td>%llu</td><td>", (unsigned long long)b->applied,
@@ -300,7 +318,7 @@ static void add_replicas(struct buf *out, const struct dump_log *log) {
     buf_add_text(out, "</table></div>\n");
 }
 
-static void add_types(struct buf *out, const struct summary *s) {
+static void html_add_types(struct buf *out, const struct summary *s) {
     char text[3][24], share[FIGURES_BYTES];
     buf_add_text(
         out, "<h2>Entries by type</h2>\n<div class=\"scroll\"><table><tr><th>type</th><th>entries</th><th>share</th>"
@@ -319,7 +337,7 @@ static void add_types(struct buf *out, const struct summary *s) {
     buf_add_text(out, "</table></div>\n");
 }
 
-static void add_buckets(struct buf *out, const char *title, const char *what, const uint64_t *counts, uint32_t n) {
+static void html_add_buckets(struct buf *out, const char *title, const char *what, const uint64_t *counts, uint32_t n) {
     uint64_t most = 0;
     for (uint32_t i = 0; i < n; i++) {
         most = counts[i] > most ? counts[i] : most;
@@ -343,7 +361,7 @@ static void add_buckets(struct buf *out, const char *title, const char *what, co
     buf_add_text(out, "</table></div>\n");
 }
 
-static void add_keys(struct buf *out, const struct summary *s) {
+static void html_add_keys(struct buf *out, const struct summary *s) {
     if (s->n_most == 0) {
         return;
     }
@@ -355,13 +373,13 @@ static void add_keys(struct buf *out, const struct summary *s) {
     buf_add_text(out, "</caption><tr><th>key</th><th>entries</th></tr>\n");
     for (uint32_t i = 0; i < s->n_most; i++) {
         buf_add_text(out, "<tr><td>");
-        add_key(out, &s->most[i]);
+        html_add_key(out, &s->most[i]);
         buf_printf(out, "</td><td>%llu</td></tr>\n", (unsigned long long)s->most[i].entries);
     }
     buf_add_text(out, "</table></div>\n");
 }
 
-static void add_pauses(struct buf *out, const struct summary *s) {
+static void html_add_pauses(struct buf *out, const struct summary *s) {
     char text[FIGURES_BYTES];
     if (s->n_pauses == 0) {
         return;
@@ -375,7 +393,7 @@ static void add_pauses(struct buf *out, const struct summary *s) {
     buf_add_text(out, "</table></div>\n");
 }
 
-static void add_sentence(struct buf *out, const struct summary *s, const struct dump_log *log) {
+static void html_add_sentence(struct buf *out, const struct summary *s, const struct dump_log *log) {
     const struct log_segment *seg = log->seg;
     char text[2][FIGURES_BYTES];
     double seconds = (double)(s->last_ts - s->first_ts) / 1e9;
@@ -401,7 +419,7 @@ static void add_sentence(struct buf *out, const struct summary *s, const struct 
                    log->problems.count);
         for (uint32_t i = 0; i < log->problems.count && i < DUMP_PROBLEMS; i++) {
             buf_add_text(out, "<li>");
-            add_text(out, log->problems.text[i], strlen(log->problems.text[i]));
+            html_add_text(out, log->problems.text[i], strlen(log->problems.text[i]));
             buf_add_text(out, "</li>\n");
         }
         buf_add_text(out, "</ul>\n");
@@ -412,21 +430,21 @@ void summary_html(const struct summary *s, const struct dump_log *log, struct bu
     const struct segment_header *h = &log->seg->header;
     buf_add_text(out, HEAD);
     buf_add_text(out, "<title>Log of ");
-    add_text(out, h->name, dump_name_len(h->name, sizeof(h->name)));
+    html_add_text(out, h->name, dump_name_len(h->name, sizeof(h->name)));
     buf_add_text(out, "</title></head><body>\n<h1>Log of ");
-    add_text(out, h->name, dump_name_len(h->name, sizeof(h->name)));
+    html_add_text(out, h->name, dump_name_len(h->name, sizeof(h->name)));
     buf_printf(out, "</h1>\n<p class=\"dim\">incarnation %016llx</p>\n", (unsigned long long)h->incarnation);
-    add_sentence(out, s, log);
-    add_ring(out, log->seg);
-    add_strip(out, s);
-    add_replicas(out, log);
+    html_add_sentence(out, s, log);
+    html_add_ring(out, log->seg);
+    html_add_strip(out, s);
+    html_add_replicas(out, log);
     if (s->entries > 0) {
-        add_types(out, s);
-        add_buckets(out, "Key and value together", "bytes", s->sizes, SUMMARY_SIZES);
-        add_buckets(out, "Entries of one instant", "entries", s->groups.by_length, SUMMARY_RUNS);
-        add_buckets(out, "Batches", "entries", s->batches.by_length, SUMMARY_RUNS);
-        add_keys(out, s);
-        add_pauses(out, s);
+        html_add_types(out, s);
+        html_add_buckets(out, "Key and value together", "bytes", s->sizes, SUMMARY_SIZES);
+        html_add_buckets(out, "Entries of one instant", "entries", s->groups.by_length, SUMMARY_RUNS);
+        html_add_buckets(out, "Batches", "entries", s->batches.by_length, SUMMARY_RUNS);
+        html_add_keys(out, s);
+        html_add_pauses(out, s);
     }
     buf_add_text(out, "</body></html>\n");
 }

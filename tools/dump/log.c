@@ -71,7 +71,7 @@ bool dump_ring_check(const struct log_segment *seg, const struct dump_file *f, s
     return true;
 }
 
-static void check_leader(const struct log_segment *seg, struct dump_problems *p) {
+static void log_check_leader(const struct log_segment *seg, struct dump_problems *p) {
     const struct leader_board *l = &seg->leader;
     if (l->leader < -1 || l->leader >= (int32_t)LAYOUT_REPLICAS) {
         dump_problem(p, "leader: there is no replica %d", l->leader);
@@ -85,7 +85,7 @@ static void check_leader(const struct log_segment *seg, struct dump_problems *p)
     }
 }
 
-static void check_replica(const struct log_segment *seg, uint32_t id, struct dump_problems *p) {
+static void log_check_replica(const struct log_segment *seg, uint32_t id, struct dump_problems *p) {
     const struct replica_board *b = &seg->replicas[id];
     uint32_t word = b->state, state = word & BOARD_STATE_MASK;
     if (state > REPLICA_ORPHAN || (state != REPLICA_CLAIMED && state != word)) {
@@ -110,7 +110,7 @@ static void check_replica(const struct log_segment *seg, uint32_t id, struct dum
 }
 
 /* Members and lanes. A lane's request is not checked here: the leader checks it. */
-static void check_members(const struct log_segment *seg, struct dump_problems *p) {
+static void log_check_members(const struct log_segment *seg, struct dump_problems *p) {
     for (uint32_t i = 0; i < LAYOUT_MEMBERS; i++) {
         if (seg->members[i].used > MEMBER_BURIED) {
             dump_problem(p, "member %u: neither free nor used, but %u", i, seg->members[i].used);
@@ -133,7 +133,7 @@ static void check_members(const struct log_segment *seg, struct dump_problems *p
 }
 
 /* Leave out the requests, which are most of the segment, and the leases. */
-static bool read_segment(struct dump_file *f, struct log_segment *seg) {
+static bool log_read_segment(struct dump_file *f, struct log_segment *seg) {
     if (!dump_file_read(f, 0, seg, offsetof(struct log_segment, lanes))) {
         return false;
     }
@@ -147,7 +147,7 @@ static bool read_segment(struct dump_file *f, struct log_segment *seg) {
 }
 
 /* A member may leave between the look at its slot and the question; it is not dead then: look again. */
-static bool ask_member(struct dump_file *f, struct member_slot *slot, uint32_t number) {
+static bool log_ask_member(struct dump_file *f, struct member_slot *slot, uint32_t number) {
     for (int look = 0; look < LOOKS && slot->used != 0; look++) {
         uint64_t started = slot->started_unix_ns;
         if (dump_file_held(f, MEMBER_FIRST + number)) {
@@ -161,15 +161,15 @@ static bool ask_member(struct dump_file *f, struct member_slot *slot, uint32_t n
     return false;
 }
 
-static void ask_who_lives(struct dump_log *log, struct dump_file *f) {
+static void log_ask_who_lives(struct dump_log *log, struct dump_file *f) {
     log->led = dump_file_held(f, MEMBER_LEADER);
     for (uint32_t i = 0; i < LAYOUT_MEMBERS; i++) {
-        log->lives[i] = ask_member(f, &log->seg->members[i], i);
+        log->lives[i] = log_ask_member(f, &log->seg->members[i], i);
     }
 }
 
 /* Read the leader's words again after the replicas': commit only grows, so no `applied` seems to be beyond it. */
-static bool read_once(struct dump_log *log, struct dump_file *f) {
+static bool log_read_once(struct dump_log *log, struct dump_file *f) {
     struct log_segment *seg = log->seg;
     log->problems.count = 0;
     log->understood = log->ring_there = false;
@@ -180,7 +180,7 @@ static bool read_once(struct dump_log *log, struct dump_file *f) {
     if (!log->understood) {
         return true;
     }
-    if (!read_segment(f, seg)) {
+    if (!log_read_segment(f, seg)) {
         return false;
     }
     atomic_thread_fence(memory_order_seq_cst);
@@ -188,12 +188,12 @@ static bool read_once(struct dump_log *log, struct dump_file *f) {
         return false;
     }
     log->ring_there = dump_ring_check(seg, f, &log->problems);
-    check_leader(seg, &log->problems);
+    log_check_leader(seg, &log->problems);
     for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
-        check_replica(seg, i, &log->problems);
+        log_check_replica(seg, i, &log->problems);
     }
-    check_members(seg, &log->problems);
-    ask_who_lives(log, f);
+    log_check_members(seg, &log->problems);
+    log_ask_who_lives(log, f);
     return true;
 }
 
@@ -207,7 +207,7 @@ bool dump_log_read(struct dump_log *log, struct dump_file *f) {
     }
     memset((void *)log->seg, 0, sizeof(*log->seg));
     for (int look = 0; look < LOOKS; look++) {
-        if (!read_once(log, f)) {
+        if (!log_read_once(log, f)) {
             return false;
         }
         if (log->problems.count == 0) {
@@ -222,7 +222,7 @@ void dump_log_free(struct dump_log *log) {
     log->seg = NULL;
 }
 
-static void add_reader(struct dump_reads *r, const struct reader_slot *reader) {
+static void log_add_reader(struct dump_reads *r, const struct reader_slot *reader) {
     r->readers += reader->owner_pid != 0;
     for (uint32_t id = 0; id < LAYOUT_REPLICAS; id++) {
         for (uint32_t reason = 0; reason < LAYOUT_REASONS; reason++) {
@@ -237,6 +237,6 @@ static void add_reader(struct dump_reads *r, const struct reader_slot *reader) {
 void dump_reads_sum(struct dump_reads *r, const struct log_segment *seg) {
     memset(r, 0, sizeof(*r));
     for (uint32_t i = 0; i < LAYOUT_READERS; i++) {
-        add_reader(r, &seg->readers[i]);
+        log_add_reader(r, &seg->readers[i]);
     }
 }

@@ -26,12 +26,12 @@ struct walk {
     bool no_memory;
 };
 
-static bool has_expired(const struct walk *w, uint64_t expiry) {
+static bool nodes_has_expired(const struct walk *w, uint64_t expiry) {
     uint64_t age = w->ages ? dump_age_ns(&w->clock, expiry) : DUMP_AGE_UNKNOWN;
     return age != DUMP_AGE_UNKNOWN && age > 0;
 }
 
-static bool read_payload(struct walk *w, uint64_t off, size_t size) {
+static bool nodes_read_payload(struct walk *w, uint64_t off, size_t size) {
     if (size > w->room) {
         uint8_t *more = realloc(w->bytes, size);
         if (!more) {
@@ -44,8 +44,8 @@ static bool read_payload(struct walk *w, uint64_t off, size_t size) {
     return dump_file_read(&w->f, off, w->bytes, size);
 }
 
-/* What a slot leads to. False: it cannot be. */
-static bool take_node(struct walk *w, uint32_t slot) {
+/* Read the node that a slot leads to. False: the slot is impossible. */
+static bool nodes_take_node(struct walk *w, uint32_t slot) {
     struct table_node node;
     uint64_t off = (uint64_t)slot * TABLE_UNIT, end = w->seg->nodes_end;
     if (off < w->seg->pages_off || off > end - sizeof(node) || !dump_file_read(&w->f, off, &node, sizeof(node))) {
@@ -57,12 +57,12 @@ static bool take_node(struct walk *w, uint32_t slot) {
         return false;
     }
     w->bytes_left -= size;
-    if (!read_payload(w, off + sizeof(node), (size_t)size) || crc32c(0, w->bytes, (size_t)size) != node.crc) {
+    if (!nodes_read_payload(w, off + sizeof(node), (size_t)size) || crc32c(0, w->bytes, (size_t)size) != node.crc) {
         return false;
     }
     memcpy(&expiry, w->bytes + node.key_len + value_len, extra);
     w->newest = node.index > w->newest ? node.index : w->newest;
-    if (node.deleted != 0 || (extra != 0 && has_expired(w, expiry))) {
+    if (node.deleted != 0 || (extra != 0 && nodes_has_expired(w, expiry))) {
         return true;
     }
     if (records_add(w->out, w->bytes, node.key_len, w->bytes + node.key_len, value_len, node.index) != 0) {
@@ -73,13 +73,13 @@ static bool take_node(struct walk *w, uint32_t slot) {
     return true;
 }
 
-/* A bucket and those behind it. */
-static void take_chain(struct walk *w, const struct table_bucket *first) {
+/* A bucket and the chain behind it. */
+static void nodes_take_chain(struct walk *w, const struct table_bucket *first) {
     struct table_bucket bucket = *first;
     for (uint32_t links = 0; !w->no_memory; links++) {
         for (uint32_t i = 0; i < TABLE_SLOTS; i++) {
             uint8_t tag = (uint8_t)(bucket.tags[i / 8] >> (i % 8 * 8));
-            if (tag != 0 && !take_node(w, bucket.slots[i])) {
+            if (tag != 0 && !nodes_take_node(w, bucket.slots[i])) {
                 w->n->damaged++;
             }
         }
@@ -97,7 +97,7 @@ static void take_chain(struct walk *w, const struct table_bucket *first) {
     }
 }
 
-static bool walk_buckets(struct walk *w) {
+static bool nodes_walk_buckets(struct walk *w) {
     struct table_bucket *some = aligned_alloc(LAYOUT_LINE, BUCKETS_AT_ONCE * sizeof(*some));
     bool read = some != NULL;
     w->no_memory = !some;
@@ -105,15 +105,15 @@ static bool walk_buckets(struct walk *w) {
         uint64_t n = w->seg->buckets - at < BUCKETS_AT_ONCE ? w->seg->buckets - at : BUCKETS_AT_ONCE;
         read = dump_file_read(&w->f, w->seg->buckets_off + at * sizeof(*some), some, (size_t)n * sizeof(*some));
         for (uint64_t i = 0; read && i < n && !w->no_memory; i++) {
-            take_chain(w, &some[i]);
+            nodes_take_chain(w, &some[i]);
         }
     }
     free(some);
     return read && !w->no_memory;
 }
 
-/* How far its log says that it is, and the domain's clock. */
-static void look_at_log(void *ctx, struct dump_file *f, const struct dump_log *log) {
+/* Take from the log how far the replica is, and the domain's clock. */
+static void nodes_look_at_log(void *ctx, struct dump_file *f, const struct dump_log *log) {
     struct walk *w = ctx;
     (void)f;
     if (log->seg->header.incarnation == w->n->incarnation && w->n->replica < LAYOUT_REPLICAS) {
@@ -123,7 +123,7 @@ static void look_at_log(void *ctx, struct dump_file *f, const struct dump_log *l
     }
 }
 
-static enum tool_code read_open(struct walk *w, struct dump_table *t, char *why, size_t why_size) {
+static enum tool_code nodes_read_open(struct walk *w, struct dump_table *t, char *why, size_t why_size) {
     struct peek peek;
     struct nodes *n = w->n;
     if (!dump_table_read(t, &w->f)) {
@@ -141,8 +141,8 @@ static enum tool_code read_open(struct walk *w, struct dump_table *t, char *why,
     n->replica = t->seg.header.replica;
     memcpy(n->name, t->seg.header.name, sizeof(n->name));
     n->name[sizeof(n->name) - 1] = '\0';
-    peek_domain_more(n->name, &peek, look_at_log, w);
-    if (!walk_buckets(w)) {
+    peek_domain_more(n->name, &peek, nodes_look_at_log, w);
+    if (!nodes_walk_buckets(w)) {
         snprintf(why, why_size, "%s", w->no_memory ? "out of memory" : w->f.fault);
         return w->no_memory ? TOOL_FAILED : w->f.code;
     }
@@ -168,7 +168,7 @@ enum tool_code nodes_read(const char *what, struct nodes *n, struct records *out
         snprintf(why, why_size, "%s", w->f.fault);
         code = w->f.code;
     } else {
-        code = read_open(w, t, why, why_size);
+        code = nodes_read_open(w, t, why, why_size);
         dump_file_close(&w->f);
     }
     if (code == TOOL_OK) {

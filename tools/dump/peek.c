@@ -25,31 +25,31 @@
 _Static_assert(PEEK_REPLICAS == LAYOUT_REPLICAS && PEEK_REASONS == LAYOUT_REASONS && PEEK_PIDS >= LAYOUT_MEMBERS,
                "peek.h does not show layout.h to those who include it");
 
-static void add_memory(const char *path, uint64_t *bytes) {
+static void peek_add_memory(const char *path, uint64_t *bytes) {
     struct stat st;
     if (lstat(path, &st) == 0 && S_ISREG(st.st_mode)) {
         *bytes += (uint64_t)st.st_blocks * 512;
     }
 }
 
-static uint64_t memory_of(const char *name) {
+static uint64_t peek_memory_of(const char *name) {
     char path[SEGMENT_PATH_BYTES];
     uint64_t bytes = 0;
     if (segment_path(path, name, SEGMENT_LOG, 0) == 0) {
-        add_memory(path, &bytes);
+        peek_add_memory(path, &bytes);
     }
     for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
         if (segment_path(path, name, SEGMENT_TABLE, i) == 0) {
-            add_memory(path, &bytes);
+            peek_add_memory(path, &bytes);
         }
         if (segment_path(path, name, SEGMENT_SPILL, i) == 0) {
-            add_memory(path, &bytes);
+            peek_add_memory(path, &bytes);
         }
     }
     return bytes;
 }
 
-static void look_at_members(struct peek *p, int fd, const struct log_segment *seg) {
+static void peek_look_at_members(struct peek *p, int fd, const struct log_segment *seg) {
     for (uint32_t i = 0; i < LAYOUT_MEMBERS; i++) {
         if (seg->members[i].used == 0) {
             continue;
@@ -62,7 +62,7 @@ static void look_at_members(struct peek *p, int fd, const struct log_segment *se
     }
 }
 
-static void look_at_replicas(struct peek *p, int fd, const struct log_segment *seg) {
+static void peek_look_at_replicas(struct peek *p, int fd, const struct log_segment *seg) {
     struct dump_reads reads;
     dump_reads_sum(&reads, seg);
     memcpy(p->reads, reads.by, sizeof(p->reads));
@@ -76,7 +76,7 @@ static void look_at_replicas(struct peek *p, int fd, const struct log_segment *s
     }
 }
 
-static void look_at_log(struct peek *p, int fd, const struct log_segment *seg) {
+static void peek_look_at_log(struct peek *p, int fd, const struct log_segment *seg) {
     p->incarnation = seg->header.incarnation;
     p->created_unix_ns = seg->header.created_unix_ns;
     p->commit = seg->leader.commit;
@@ -89,16 +89,16 @@ static void look_at_log(struct peek *p, int fd, const struct log_segment *seg) {
     } else if (p->led) {
         p->leader_pid = (int32_t)seg->replicas[p->leader].pid;
     }
-    look_at_members(p, fd, seg);
-    look_at_replicas(p, fd, seg);
+    peek_look_at_members(p, fd, seg);
+    peek_look_at_replicas(p, fd, seg);
 }
 
-static int is_regular(const char *path) {
+static int peek_is_regular(const char *path) {
     struct stat st;
     return lstat(path, &st) == 0 && S_ISREG(st.st_mode);
 }
 
-static void look_at_file(struct peek *p, struct dump_file *f, peek_more_fn *more, void *ctx) {
+static void peek_look_at_file(struct peek *p, struct dump_file *f, peek_more_fn *more, void *ctx) {
     struct dump_log log;
     p->in_use = !dump_file_ended(f);
     p->led = member_led_elsewhere(f->fd);
@@ -110,7 +110,7 @@ static void look_at_file(struct peek *p, struct dump_file *f, peek_more_fn *more
         p->state = dump_is_other_version(&log.seg->header) ? PEEK_VERSION : PEEK_DAMAGED;
         snprintf(p->why, sizeof(p->why), "%s", log.problems.count ? log.problems.text[0] : "not this domain's log");
     } else {
-        look_at_log(p, f->fd, log.seg);
+        peek_look_at_log(p, f->fd, log.seg);
         if (more) {
             more(ctx, f, &log);
         }
@@ -126,14 +126,14 @@ int peek_domain_more(const char *name, struct peek *out, peek_more_fn *more, voi
     if (segment_path(path, name, SEGMENT_LOG, 0) != 0 || (access(path, F_OK) != 0 && errno == ENOENT)) {
         return -1;
     }
-    out->memory_bytes = memory_of(name);
-    if (!is_regular(path) || !dump_file_open(&f, path)) {
+    out->memory_bytes = peek_memory_of(name);
+    if (!peek_is_regular(path) || !dump_file_open(&f, path)) {
         out->state = PEEK_CLOSED;
-        out->unseen = is_regular(path) && access(path, R_OK | W_OK) == 0;
-        snprintf(out->why, sizeof(out->why), "%s", is_regular(path) ? f.fault : "not a regular file");
+        out->unseen = peek_is_regular(path) && access(path, R_OK | W_OK) == 0;
+        snprintf(out->why, sizeof(out->why), "%s", peek_is_regular(path) ? f.fault : "not a regular file");
         return 0;
     }
-    look_at_file(out, &f, more, ctx);
+    peek_look_at_file(out, &f, more, ctx);
     dump_file_close(&f);
     return 0;
 }
@@ -164,12 +164,12 @@ int peek_is_gone(const char *name, uint64_t incarnation) {
     return gone;
 }
 
-static int compare_names(const void *a, const void *b) {
+static int peek_compare_names(const void *a, const void *b) {
     return strcmp(a, b);
 }
 
 /* "tidemark.NAME.log" to NAME; 0 where it is none. */
-static int name_of(const char *file, char name[64]) {
+static int peek_name_of(const char *file, char name[64]) {
     size_t length = strlen(file), around = strlen(PREFIX) + strlen(SUFFIX);
     if (length <= around || length - around > SEGMENT_NAME_MAX || strncmp(file, PREFIX, strlen(PREFIX)) != 0 ||
         strcmp(file + length - strlen(SUFFIX), SUFFIX) != 0) {
@@ -182,7 +182,7 @@ static int name_of(const char *file, char name[64]) {
 }
 
 /* Where the segments lie. */
-static DIR *open_directory(void) {
+static DIR *peek_open_directory(void) {
     char path[SEGMENT_PATH_BYTES];
     if (segment_path(path, "x", SEGMENT_LOG, 0) != 0) {
         errno = EINVAL;
@@ -193,7 +193,7 @@ static DIR *open_directory(void) {
 }
 
 int peek_list(char (**list)[64]) {
-    DIR *dir = open_directory();
+    DIR *dir = peek_open_directory();
     size_t n = 0, room = 0;
     *list = NULL;
     if (!dir) {
@@ -201,7 +201,7 @@ int peek_list(char (**list)[64]) {
     }
     for (struct dirent *e; (e = readdir(dir)) != NULL;) {
         char name[64];
-        if (!name_of(e->d_name, name)) {
+        if (!peek_name_of(e->d_name, name)) {
             continue;
         }
         if (n == room) {
@@ -220,13 +220,13 @@ int peek_list(char (**list)[64]) {
     }
     closedir(dir);
     if (n > 0) {
-        qsort(*list, n, sizeof(**list), compare_names);
+        qsort(*list, n, sizeof(**list), peek_compare_names);
     }
     return (int)n;
 }
 
 /* What stands behind "tidemark.NAME": a log, a table, a spilled request, or one of them half made. */
-static int is_ours(const char *rest, int half_made) {
+static int peek_is_ours(const char *rest, int half_made) {
     if (strncmp(rest, SUFFIX, strlen(SUFFIX)) == 0) {
         rest += strlen(SUFFIX);
     } else {
@@ -248,14 +248,14 @@ int peek_leftovers(const char *name, int half_made, char file[PEEK_FILE_BYTES]) 
     if (segment_path(path, name, SEGMENT_LOG, 0) != 0) {
         return 0;
     }
-    DIR *dir = open_directory();
+    DIR *dir = peek_open_directory();
     if (!dir) {
         return errno == ENOENT ? 0 : -1;
     }
     const char *log = strrchr(path, '/') + 1;
     size_t length = strlen(log) - strlen(SUFFIX); /* "tidemark.NAME" */
     for (struct dirent *e; !found && (e = readdir(dir)) != NULL;) {
-        found = strncmp(e->d_name, log, length) == 0 && is_ours(e->d_name + length, half_made);
+        found = strncmp(e->d_name, log, length) == 0 && peek_is_ours(e->d_name + length, half_made);
         if (found) {
             snprintf(file, PEEK_FILE_BYTES, "%s", e->d_name);
         }
@@ -304,7 +304,7 @@ int peek_table(const char *name, uint32_t replica, uint64_t incarnation, struct 
     char path[SEGMENT_PATH_BYTES];
     struct dump_file f;
     struct dump_table t;
-    if (segment_path(path, name, SEGMENT_TABLE, replica) != 0 || !is_regular(path) || !dump_file_open(&f, path)) {
+    if (segment_path(path, name, SEGMENT_TABLE, replica) != 0 || !peek_is_regular(path) || !dump_file_open(&f, path)) {
         return -1;
     }
     int good = dump_table_read(&t, &f) && t.understood && t.problems.count == 0 &&

@@ -17,21 +17,22 @@ struct place {
     uint64_t index, pos;
 };
 
-static bool is_in_ring(const struct log_segment *seg, uint64_t index, uint64_t pos) {
+static bool recent_is_in_ring(const struct log_segment *seg, uint64_t index, uint64_t pos) {
     return index != 0 && index <= seg->leader.commit + 1 && pos >= seg->leader.reclaimed && pos <= seg->leader.tail;
 }
 
-/* What has not been seen. Where that is too much, or not known: the oldest mark from which one look comes to the log's end, or else the newest. */
-static struct place find_start(const struct recent *r, const struct log_segment *seg) {
+/* Begin behind the last entry that was seen. Where that is too far back, or not known: at the oldest mark from which one look reaches the log's end, or
+ * else at the newest mark. */
+static struct place recent_find_start(const struct recent *r, const struct log_segment *seg) {
     uint64_t tail = seg->leader.tail;
     struct place best = { 0, 0 };
-    if (is_in_ring(seg, r->index, r->pos) && tail - r->pos <= WALK_BYTES) {
+    if (recent_is_in_ring(seg, r->index, r->pos) && tail - r->pos <= WALK_BYTES) {
         return (struct place){ r->index, r->pos };
     }
     for (uint32_t i = 0; i < LAYOUT_MARKS; i++) {
         uint64_t index = seg->marks[i].index, pos = seg->marks[i].pos;
         bool near = tail - pos <= WALK_BYTES, best_near = best.index != 0 && tail - best.pos <= WALK_BYTES;
-        if (is_in_ring(seg, index, pos) &&
+        if (recent_is_in_ring(seg, index, pos) &&
             (best.index == 0 || near > best_near || (near == best_near && (pos < best.pos) == near))) {
             best = (struct place){ index, pos };
         }
@@ -39,7 +40,7 @@ static struct place find_start(const struct recent *r, const struct log_segment 
     return best;
 }
 
-static void keep_entry(struct recent *r, const struct dump_frame *frame) {
+static void recent_keep_entry(struct recent *r, const struct dump_frame *frame) {
     const struct frame *f = &frame->f;
     memmove(&r->entries[1], &r->entries[0], (RECENT_ENTRIES - 1) * sizeof(r->entries[0]));
     r->n += r->n < RECENT_ENTRIES;
@@ -60,7 +61,7 @@ static void keep_entry(struct recent *r, const struct dump_frame *frame) {
     }
 }
 
-static void walk(struct recent *r, struct dump_file *f, const struct log_segment *seg, struct place start) {
+static void recent_walk(struct recent *r, struct dump_file *f, const struct log_segment *seg, struct place start) {
     struct dump_problems problems = { 0 };
     struct dump_ring ring;
     struct dump_frame frame;
@@ -74,7 +75,7 @@ static void walk(struct recent *r, struct dump_file *f, const struct log_segment
     while ((step == STEP_FRAME || step == STEP_GAP) && ring.pos - start.pos <= WALK_BYTES) {
         step = dump_ring_next(&ring, &frame, &gap);
         if (step == STEP_FRAME && frame.crc_good && !frame.problem) {
-            keep_entry(r, &frame);
+            recent_keep_entry(r, &frame);
         }
     }
     if (ring.started) {
@@ -84,14 +85,14 @@ static void walk(struct recent *r, struct dump_file *f, const struct log_segment
     dump_ring_free(&ring);
 }
 
-static void look(struct recent *r, struct dump_file *f, const struct log_segment *seg) {
+static void recent_look(struct recent *r, struct dump_file *f, const struct log_segment *seg) {
     if (seg->header.incarnation != r->incarnation) {
         *r = (struct recent){ .incarnation = seg->header.incarnation };
     }
-    struct place start = find_start(r, seg);
+    struct place start = recent_find_start(r, seg);
     if (start.index != 0) {
-        r->n = start.index == r->index ? r->n : 0; /* what lies between is not shown, and so is nothing before it */
-        walk(r, f, seg, start);
+        r->n = start.index == r->index ? r->n : 0; /* a gap is not shown, so drop what stands before it */
+        recent_walk(r, f, seg, start);
     }
     bool known = dump_clock_known(&seg->header);
     for (uint32_t i = 0; i < r->n; i++) {
@@ -100,14 +101,14 @@ static void look(struct recent *r, struct dump_file *f, const struct log_segment
 }
 
 /* Only what stands before the replicas' words: a hundredth of the segment. */
-static bool read_head(struct dump_file *f, struct log_segment *seg) {
+static bool recent_read_head(struct dump_file *f, struct log_segment *seg) {
     struct dump_problems problems = { 0 };
     return dump_file_read(f, 0, seg, offsetof(struct log_segment, replicas)) &&
            dump_header_check(&seg->header, f, &problems) && problems.count == 0 && seg->header.kind == SEGMENT_LOG &&
            dump_ring_check(seg, f, &problems);
 }
 
-static bool open_log(struct dump_file *f, const char *name) {
+static bool recent_open_log(struct dump_file *f, const char *name) {
     char path[SEGMENT_PATH_BYTES];
     struct stat st;
     return segment_path(path, name, SEGMENT_LOG, 0) == 0 && lstat(path, &st) == 0 && S_ISREG(st.st_mode) &&
@@ -117,12 +118,12 @@ static bool open_log(struct dump_file *f, const char *name) {
 void recent_read(struct recent *r, const char *name) {
     struct log_segment *seg = NULL;
     struct dump_file f;
-    bool opened = open_log(&f, name), good = false;
+    bool opened = recent_open_log(&f, name), good = false;
     if (opened && posix_memalign((void **)&seg, LAYOUT_PAIR, sizeof(*seg)) == 0) {
-        good = read_head(&f, seg);
+        good = recent_read_head(&f, seg);
     }
     if (good) {
-        look(r, &f, seg);
+        recent_look(r, &f, seg);
     } else {
         *r = (struct recent){ 0 };
     }

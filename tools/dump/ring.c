@@ -11,7 +11,7 @@
 #define WINDOW_MOST_BYTES (UINT64_C(256) << 10)
 #define LOOKS 4
 #define SEEKS 64
-#define LOSSES_MAX 10000u /* without a frame in between: that is no leader, that is somebody playing with `reclaimed` */
+#define LOSSES_MAX 10000u /* with no frame in between: no leader does that; another process changes `reclaimed` */
 #define POS_MAX (UINT64_C(1) << 62) /* beyond it positions could overflow, and no ring has ever come so far */
 
 enum look { LOOK_OK, LOOK_LOST, LOOK_BAD, LOOK_FAILED };
@@ -33,7 +33,7 @@ void dump_ring_free(struct dump_ring *r) {
     r->buf = NULL;
 }
 
-static bool read_words(struct dump_ring *r) {
+static bool ring_read_words(struct dump_ring *r) {
     struct leader_board lead;
     if (!dump_file_read(r->file, offsetof(struct log_segment, marks), r->marks, sizeof(r->marks)) ||
         !dump_file_read(r->file, offsetof(struct log_segment, leader), &lead, sizeof(lead))) {
@@ -67,14 +67,14 @@ bool dump_ring_update(struct dump_ring *r) {
 
 /* ---- the window -------------------------------------------------------------------------------------------------- */
 
-static bool read_ring(struct dump_ring *r, uint64_t pos, size_t n) {
+static bool ring_read_ring(struct dump_ring *r, uint64_t pos, size_t n) {
     uint64_t at = pos & (r->bytes - 1);
     size_t first = n < r->bytes - at ? n : (size_t)(r->bytes - at);
     return dump_file_read(r->file, r->off + at, r->buf, first) &&
            (first == n || dump_file_read(r->file, r->off, r->buf + first, n - first));
 }
 
-static bool window_room(struct dump_ring *r, size_t n) {
+static bool ring_window_room(struct dump_ring *r, size_t n) {
     if (n <= r->room) {
         return true;
     }
@@ -90,7 +90,7 @@ static bool window_room(struct dump_ring *r, size_t n) {
 }
 
 /* Have n bytes from `pos` on (at most a ring) in the window. */
-static bool window_cover(struct dump_ring *r, uint64_t pos, size_t n) {
+static bool ring_window_cover(struct dump_ring *r, uint64_t pos, size_t n) {
     if (r->lo <= pos && pos + n <= r->hi) {
         return true;
     }
@@ -102,11 +102,11 @@ static bool window_cover(struct dump_ring *r, uint64_t pos, size_t n) {
         r->window_bytes *= 2;
     }
     r->lo = r->hi = 0;
-    if (!window_room(r, want)) {
+    if (!ring_window_room(r, want)) {
         return false;
     }
     /* Of a file that was cut off, take what is there. */
-    if (!read_ring(r, pos, want) && (r->file->code != TOOL_NO || !read_ring(r, pos, want = n))) {
+    if (!ring_read_ring(r, pos, want) && (r->file->code != TOOL_NO || !ring_read_ring(r, pos, want = n))) {
         return false;
     }
     atomic_thread_fence(memory_order_seq_cst); /* `reclaimed` is read after the bytes that it vouches for */
@@ -121,7 +121,7 @@ static bool window_cover(struct dump_ring *r, uint64_t pos, size_t n) {
 
 /* ---- one frame --------------------------------------------------------------------------------------------------- */
 
-static const char *implausible(const struct dump_ring *r, const struct frame *f, uint64_t index) {
+static const char *ring_implausible(const struct dump_ring *r, const struct frame *f, uint64_t index) {
     if (f->length < FRAME_HEADER_BYTES || f->length % FRAME_ALIGN != 0) {
         return "its length is too small or odd";
     }
@@ -137,7 +137,7 @@ static const char *implausible(const struct dump_ring *r, const struct frame *f,
     return NULL;
 }
 
-static const char *odd_content(const struct dump_ring *r, const struct frame *f) {
+static const char *ring_odd_content(const struct dump_ring *r, const struct frame *f) {
     bool keyed = f->type != FRAME_TERM && f->type != FRAME_NOOP;
     if (f->type < FRAME_PUT || f->type > FRAME_EVICT) {
         return "unknown type";
@@ -158,23 +158,23 @@ static const char *odd_content(const struct dump_ring *r, const struct frame *f)
 }
 
 /* The frame at `pos`, which must be entry `index` (0: any). */
-static enum look look_at(struct dump_ring *r, uint64_t pos, uint64_t index, struct dump_frame *out) {
+static enum look ring_look_at(struct dump_ring *r, uint64_t pos, uint64_t index, struct dump_frame *out) {
     struct frame f;
-    if (!window_cover(r, pos, sizeof(f))) {
+    if (!ring_window_cover(r, pos, sizeof(f))) {
         return LOOK_FAILED;
     }
     if (pos < r->intact_from) {
         return LOOK_LOST;
     }
     memcpy(&f, r->buf + (pos - r->lo), sizeof(f));
-    r->why = implausible(r, &f, index);
+    r->why = ring_implausible(r, &f, index);
     if (!r->why && pos + f.length > r->intact_from + r->bytes) {
         r->why = "it would reach into the ring's oldest part";
     }
     if (r->why) {
         return LOOK_BAD;
     }
-    if (!window_cover(r, pos, f.length)) {
+    if (!ring_window_cover(r, pos, f.length)) {
         return LOOK_FAILED;
     }
     if (pos < r->intact_from) {
@@ -194,14 +194,14 @@ static enum look look_at(struct dump_ring *r, uint64_t pos, uint64_t index, stru
                sizeof(out->version));
     }
     out->crc_good = ring_frame_crc(&f, crc32c(0, out->key, ring_payload_bytes(&f))) == f.crc;
-    out->problem = odd_content(r, &f);
+    out->problem = ring_odd_content(r, &f);
     return LOOK_OK;
 }
 
 /* What is wrong at the first look may be a word caught halfway: it counts if it is wrong each time. */
-static enum look look_again(struct dump_ring *r, uint64_t pos, uint64_t index, struct dump_frame *out) {
+static enum look ring_look_again(struct dump_ring *r, uint64_t pos, uint64_t index, struct dump_frame *out) {
     for (int i = 1;; i++) {
-        enum look look = look_at(r, pos, index, out);
+        enum look look = ring_look_at(r, pos, index, out);
         bool good = look == LOOK_OK && out->crc_good && !out->problem;
         if (good || look == LOOK_LOST || look == LOOK_FAILED || i == LOOKS) {
             return look;
@@ -218,13 +218,13 @@ struct start {
     uint64_t pos, index; /* index 0: not known */
 };
 
-static int by_pos(const void *a, const void *b) {
+static int ring_by_pos(const void *a, const void *b) {
     const struct start *x = a, *y = b;
     return x->pos != y->pos ? (x->pos > y->pos) - (x->pos < y->pos) : (x->index < y->index) - (x->index > y->index);
 }
 
 /* Positions where frames start, oldest first, none before `least`; returns how many. */
-static size_t find_starts(const struct dump_ring *r, uint64_t least, struct start starts[LAYOUT_MARKS + 1]) {
+static size_t ring_find_starts(const struct dump_ring *r, uint64_t least, struct start starts[LAYOUT_MARKS + 1]) {
     size_t n = 0;
     for (uint32_t i = 0; i < LAYOUT_MARKS; i++) {
         uint64_t index = r->marks[i].index, pos = r->marks[i].pos;
@@ -236,7 +236,7 @@ static size_t find_starts(const struct dump_ring *r, uint64_t least, struct star
     if (least == r->reclaimed && least % FRAME_ALIGN == 0) {
         starts[n++] = (struct start){ least, 0 };
     }
-    qsort(starts, n, sizeof(starts[0]), by_pos);
+    qsort(starts, n, sizeof(starts[0]), ring_by_pos);
     /* A mark at `reclaimed` knows more than `reclaimed` alone, and sorts before it. */
     if (n > 1 && starts[0].pos == starts[1].pos && starts[1].index == 0) {
         memmove(&starts[1], &starts[2], (n - 2) * sizeof(starts[0]));
@@ -245,8 +245,8 @@ static size_t find_starts(const struct dump_ring *r, uint64_t least, struct star
     return n;
 }
 
-/* The mark was not rewritten since it was read. */
-static bool mark_stands(struct dump_ring *r, const struct start *s) {
+/* Has nobody rewritten the mark since it was read? */
+static bool ring_mark_stands(struct dump_ring *r, const struct start *s) {
     if (s->index == 0) {
         return true;
     }
@@ -263,9 +263,9 @@ static bool mark_stands(struct dump_ring *r, const struct start *s) {
 }
 
 /* Try one. LOOK_OK: it is taken, or r->beyond is set because what is there was not committed at the last update. */
-static enum look try_start(struct dump_ring *r, const struct start *s) {
+static enum look ring_try_start(struct dump_ring *r, const struct start *s) {
     struct dump_frame frame;
-    enum look look = look_again(r, s->pos, s->index, &frame);
+    enum look look = ring_look_again(r, s->pos, s->index, &frame);
     if (look == LOOK_OK && s->index == 0 && !frame.crc_good) {
         r->why = "its CRC is wrong";
         look = LOOK_BAD;
@@ -275,7 +275,7 @@ static enum look try_start(struct dump_ring *r, const struct start *s) {
         r->beyond = !r->started;
         r->at = frame.f.index;
         r->pos = s->pos;
-    } else if (look == LOOK_BAD && !mark_stands(r, s)) {
+    } else if (look == LOOK_BAD && !ring_mark_stands(r, s)) {
         look = LOOK_LOST;
     } else if (look == LOOK_BAD && (s->index != 0 || s->pos < r->tail)) {
         char what[64] = "the ring's oldest part";
@@ -290,12 +290,12 @@ static enum look try_start(struct dump_ring *r, const struct start *s) {
 
 /* One round over the starts that are there now, if possible those that are `ahead` bytes or more behind the oldest,
  * because a leader that is faster than this walker needs a head start. LOOK_LOST: the leader overtook it. */
-static enum look seek_round(struct dump_ring *r, uint64_t ahead) {
+static enum look ring_seek_round(struct dump_ring *r, uint64_t ahead) {
     struct start starts[LAYOUT_MARKS + 1];
     uint64_t least = r->reclaimed > r->min_pos ? r->reclaimed : r->min_pos;
-    size_t n = find_starts(r, least + ahead, starts), best = 0;
+    size_t n = ring_find_starts(r, least + ahead, starts), best = 0;
     if (n == 0) {
-        n = find_starts(r, least, starts);
+        n = ring_find_starts(r, least, starts);
     }
     for (size_t i = 0; i < n; i++) {
         if (starts[i].index != 0 && starts[i].index <= r->next) {
@@ -304,7 +304,7 @@ static enum look seek_round(struct dump_ring *r, uint64_t ahead) {
     }
     /* From the best one down to older ones, then up. */
     for (size_t k = 0; k < n && !r->started; k++) {
-        enum look look = try_start(r, &starts[k <= best ? best - k : k]);
+        enum look look = ring_try_start(r, &starts[k <= best ? best - k : k]);
         if (look == LOOK_LOST || look == LOOK_FAILED) {
             return look;
         }
@@ -313,10 +313,10 @@ static enum look seek_round(struct dump_ring *r, uint64_t ahead) {
 }
 
 /* Find a frame to go on from. False: see the file's fault. r->started tells whether there was one. */
-static bool seek(struct dump_ring *r) {
+static bool ring_seek(struct dump_ring *r) {
     r->beyond = false;
     for (uint64_t i = 0; i < SEEKS && !r->started; i++) {
-        if (!read_words(r)) {
+        if (!ring_read_words(r)) {
             return false;
         }
         /* It may be beyond `tail`, by what is appended and not committed, when followers were lapped; no group is
@@ -325,7 +325,7 @@ static bool seek(struct dump_ring *r) {
             dump_problem(r->problems, "reclaimed cannot be %llu", (unsigned long long)r->reclaimed);
             return true;
         }
-        enum look look = seek_round(r, i * (r->bytes / SEEKS / 2));
+        enum look look = ring_seek_round(r, i * (r->bytes / SEEKS / 2));
         if (look == LOOK_FAILED || (r->beyond && r->next == 0 && !dump_ring_update(r))) {
             return false;
         }
@@ -340,7 +340,7 @@ static bool seek(struct dump_ring *r) {
 
 /* ---- walking ----------------------------------------------------------------------------------------------------- */
 
-static void lose(struct dump_ring *r, const char *why) {
+static void ring_lose(struct dump_ring *r, const char *why) {
     r->started = false;
     r->lost = why;
     r->losses++;
@@ -350,34 +350,34 @@ static void lose(struct dump_ring *r, const char *why) {
 }
 
 /* The entries from r->next up to `last` are not shown. */
-static enum dump_step step_gap(struct dump_ring *r, uint64_t last, struct dump_gap *gap) {
+static enum dump_step ring_step_gap(struct dump_ring *r, uint64_t last, struct dump_gap *gap) {
     *gap = (struct dump_gap){ r->next, last, r->lost };
     r->next = last + 1;
     return STEP_GAP;
 }
 
-static enum dump_step start_walk(struct dump_ring *r, struct dump_gap *gap) {
-    if (!seek(r)) {
+static enum dump_step ring_start_walk(struct dump_ring *r, struct dump_gap *gap) {
+    if (!ring_seek(r)) {
         return STEP_FAILED;
     }
     if (!r->started) { /* nothing that is committed can be reached */
-        return r->next != 0 ? step_gap(r, r->commit, gap) : STEP_END;
+        return r->next != 0 ? ring_step_gap(r, r->commit, gap) : STEP_END;
     }
     if (r->next != 0 && r->at > r->next) {
-        return step_gap(r, r->at - 1, gap);
+        return ring_step_gap(r, r->at - 1, gap);
     }
     return STEP_FRAME;
 }
 
-static void damaged(struct dump_ring *r) {
+static void ring_damaged(struct dump_ring *r) {
     dump_problem(r->problems, "entry %llu at position %llu is damaged: %s", (unsigned long long)r->at,
                  (unsigned long long)r->pos, r->why);
     r->min_pos = r->pos + FRAME_ALIGN;
-    lose(r, "damaged");
+    ring_lose(r, "damaged");
 }
 
 /* Go behind the frame; is it one to show, or is it before the first of those? */
-static bool step_frame(struct dump_ring *r, const struct dump_frame *frame) {
+static bool ring_step_frame(struct dump_ring *r, const struct dump_frame *frame) {
     if (frame->crc_good) {
         r->last_ts = frame->f.commit_ts;
         r->last_term = frame->f.term;
@@ -398,23 +398,23 @@ enum dump_step dump_ring_next(struct dump_ring *r, struct dump_frame *frame, str
             return STEP_END;
         }
         if (r->losses > LOSSES_MAX) {
-            return step_gap(r, r->commit, gap);
+            return ring_step_gap(r, r->commit, gap);
         }
         if (!r->started) {
-            enum dump_step step = start_walk(r, gap);
+            enum dump_step step = ring_start_walk(r, gap);
             if (step != STEP_FRAME) {
                 return step;
             }
         }
-        enum look look = look_again(r, r->pos, r->at, frame);
+        enum look look = ring_look_again(r, r->pos, r->at, frame);
         if (look == LOOK_FAILED) {
             return STEP_FAILED;
         }
         if (look == LOOK_LOST) {
-            lose(r, "overwritten");
+            ring_lose(r, "overwritten");
         } else if (look == LOOK_BAD) {
-            damaged(r);
-        } else if (step_frame(r, frame)) {
+            ring_damaged(r);
+        } else if (ring_step_frame(r, frame)) {
             return STEP_FRAME;
         }
     }

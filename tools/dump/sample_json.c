@@ -4,7 +4,7 @@
 #include "engine/tidemark.h"
 #include "tools/lib/wall.h"
 
-static void ratio_json(struct json_out *j, const char *name, double ratio) {
+static void sample_ratio_json(struct json_out *j, const char *name, double ratio) {
     if (ratio < 0) {
         json_out_null(j, name);
     } else {
@@ -12,7 +12,7 @@ static void ratio_json(struct json_out *j, const char *name, double ratio) {
     }
 }
 
-static void reasons_json(struct json_out *j, const char *name, const double by_reason_s[PEEK_REASONS]) {
+static void sample_reasons_json(struct json_out *j, const char *name, const double by_reason_s[PEEK_REASONS]) {
     json_out_open(j, name, '{');
     for (uint32_t r = 0; r < TIDE_REASONS; r++) {
         json_out_real(j, tide_reason_name(r), by_reason_s[r]);
@@ -21,7 +21,7 @@ static void reasons_json(struct json_out *j, const char *name, const double by_r
 }
 
 /* Of the buckets those that hold something: [[end_ns, entries], ...]; what took longer than the last end has -1. */
-static void histogram_json(struct json_out *j, const char *name, const struct gauges_histogram *h) {
+static void sample_histogram_json(struct json_out *j, const char *name, const struct gauges_histogram *h) {
     uint64_t below = 0;
     json_out_open(j, name, '[');
     for (uint32_t i = 0; i <= GAUGES_BUCKETS; i++) {
@@ -41,7 +41,7 @@ static void histogram_json(struct json_out *j, const char *name, const struct ga
     json_out_close(j, ']');
 }
 
-static void quantile_json(struct json_out *j, const char *name, uint64_t ns, uint64_t count) {
+static void sample_quantile_json(struct json_out *j, const char *name, uint64_t ns, uint64_t count) {
     if (count == 0) {
         json_out_null(j, name);
     } else {
@@ -49,28 +49,28 @@ static void quantile_json(struct json_out *j, const char *name, uint64_t ns, uin
     }
 }
 
-static void lag_json(struct json_out *j, const struct gauges_lag *lag, const struct rates_replica *r) {
+static void sample_lag_json(struct json_out *j, const struct gauges_lag *lag, const struct rates_replica *r) {
     json_out_open(j, "replication_lag", '{');
     json_out_open(j, "rolling_10s", '{');
     json_out_u64(j, "count", lag->recent.count);
-    quantile_json(j, "p50_ns", lag->quantile_ns[GAUGES_P50], lag->recent.count);
-    quantile_json(j, "p99_ns", lag->quantile_ns[GAUGES_P99], lag->recent.count);
-    quantile_json(j, "p999_ns", lag->quantile_ns[GAUGES_P999], lag->recent.count);
-    histogram_json(j, "histogram", &lag->recent);
+    sample_quantile_json(j, "p50_ns", lag->quantile_ns[GAUGES_P50], lag->recent.count);
+    sample_quantile_json(j, "p99_ns", lag->quantile_ns[GAUGES_P99], lag->recent.count);
+    sample_quantile_json(j, "p999_ns", lag->quantile_ns[GAUGES_P999], lag->recent.count);
+    sample_histogram_json(j, "histogram", &lag->recent);
     json_out_close(j, '}');
     json_out_open(j, "sample", '{'); /* since the sample before */
     json_out_u64(j, "count", r->lag.count);
-    quantile_json(j, "p50_ns", r->lag_p50_ns, r->lag.count);
-    quantile_json(j, "p99_ns", r->lag_p99_ns, r->lag.count);
+    sample_quantile_json(j, "p50_ns", r->lag_p50_ns, r->lag.count);
+    sample_quantile_json(j, "p99_ns", r->lag_p99_ns, r->lag.count);
     json_out_close(j, '}');
     json_out_open(j, "all", '{');
     json_out_u64(j, "count", lag->all.count);
-    histogram_json(j, "histogram", &lag->all);
+    sample_histogram_json(j, "histogram", &lag->all);
     json_out_close(j, '}');
     json_out_close(j, '}');
 }
 
-static void table_json(struct json_out *j, const struct gauges_replica *r) {
+static void sample_table_json(struct json_out *j, const struct gauges_replica *r) {
     const struct peek_table *t = &r->table;
     json_out_u64(j, "keys", t->keys);
     json_out_u64(j, "table_keys_most", t->keys_most);
@@ -82,7 +82,7 @@ static void table_json(struct json_out *j, const struct gauges_replica *r) {
     json_out_u64(j, "table_overhead_bytes", t->usage.overhead);
 }
 
-static void replica_json(struct json_out *j, const struct gauges_replica *r, const struct rates_replica *rates) {
+static void sample_replica_json(struct json_out *j, const struct gauges_replica *r, const struct rates_replica *rates) {
     json_out_open(j, NULL, '{');
     json_out_u64(j, "replica", r->id);
     json_out_text(j, "label", r->label);
@@ -100,19 +100,19 @@ static void replica_json(struct json_out *j, const struct gauges_replica *r, con
     json_out_bool(j, "pins", r->pins);
     json_out_u64(j, "ring_pos", r->pos);
     if (r->has_table) {
-        table_json(j, r);
+        sample_table_json(j, r);
     }
     json_out_real(j, "applied_s", rates->applied_s);
     json_out_real(j, "reads_s", rates->reads_s);
     json_out_real(j, "refused_s", rates->refused_s);
-    reasons_json(j, "reads_by_reason_s", rates->by_reason_s);
+    sample_reasons_json(j, "reads_by_reason_s", rates->by_reason_s);
     if (r->replication.known) {
-        lag_json(j, &r->replication, rates);
+        sample_lag_json(j, &r->replication, rates);
     }
     json_out_close(j, '}');
 }
 
-static void rates_json(struct json_out *j, const struct rates *r) {
+static void sample_rates_json(struct json_out *j, const struct rates *r) {
     if (r->seconds <= 0) {
         json_out_null(j, "rates");
         return;
@@ -130,13 +130,13 @@ static void rates_json(struct json_out *j, const struct rates *r) {
     json_out_real(j, "expired_s", r->expired_s);
     json_out_real(j, "evicted_s", r->evicted_s);
     json_out_real(j, "refused_full_s", r->refused_full_s);
-    ratio_json(j, "hit_ratio", r->hit_ratio);
-    ratio_json(j, "fallback_ratio", r->fallback_ratio);
-    reasons_json(j, "reads_by_reason_s", r->by_reason_s);
+    sample_ratio_json(j, "hit_ratio", r->hit_ratio);
+    sample_ratio_json(j, "fallback_ratio", r->fallback_ratio);
+    sample_reasons_json(j, "reads_by_reason_s", r->by_reason_s);
     json_out_close(j, '}');
 }
 
-static void totals_json(struct json_out *j, const struct gauges *g) {
+static void sample_totals_json(struct json_out *j, const struct gauges *g) {
     json_out_hex(j, "incarnation", g->peek.incarnation);
     json_out_u64(j, "created_unix_ns", g->peek.created_unix_ns);
     json_out_bool(j, "led", g->peek.led);
@@ -173,7 +173,7 @@ static void totals_json(struct json_out *j, const struct gauges *g) {
     json_out_close(j, '}');
 }
 
-static void readers_json(struct json_out *j, const struct gauges *g) {
+static void sample_readers_json(struct json_out *j, const struct gauges *g) {
     json_out_open(j, "readers", '[');
     for (uint32_t i = 0; i < g->n_readers; i++) {
         const struct gauges_reader *r = &g->readers[i];
@@ -198,14 +198,14 @@ void sample_json(struct json_out *j, const struct gauges *g, const struct rates 
         json_out_text(j, "why", why);
         return;
     }
-    totals_json(j, g);
-    rates_json(j, rates);
+    sample_totals_json(j, g);
+    sample_rates_json(j, rates);
     json_out_open(j, "replicas", '[');
     for (uint32_t i = 0; i < g->n; i++) {
-        replica_json(j, &g->replicas[i], &rates->replicas[g->replicas[i].id]);
+        sample_replica_json(j, &g->replicas[i], &rates->replicas[g->replicas[i].id]);
     }
     json_out_close(j, ']');
-    readers_json(j, g);
+    sample_readers_json(j, g);
 }
 
 void sample_events_json(struct json_out *j, const struct event *events, size_t n) {

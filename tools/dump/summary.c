@@ -5,7 +5,7 @@
 #include <string.h>
 #include <time.h>
 
-/* So many keys are counted at once, in so many bytes; when there are more, those that were written least are forgotten. */
+/* The most keys, and bytes of keys, that are counted at once. Where there are more, forget those that were written least. */
 #define KEYS_MOST 65536u
 #define SLOTS (4u * KEYS_MOST)
 #define BYTES_MOST (UINT64_C(32) << 20)
@@ -54,7 +54,7 @@ void summary_free(struct summary *s) {
 
 /* ---- keys -------------------------------------------------------------------------------------------------------- */
 
-static uint64_t hash_of(const struct counting *c, const uint8_t *bytes, size_t n) {
+static uint64_t summary_hash_of(const struct counting *c, const uint8_t *bytes, size_t n) {
     uint64_t h = c->seed ^ n;
     for (size_t i = 0; i < n; i++) {
         h = (h ^ bytes[i]) * UINT64_C(0x100000001b3);
@@ -63,8 +63,8 @@ static uint64_t hash_of(const struct counting *c, const uint8_t *bytes, size_t n
     return h * UINT64_C(0x9e3779b97f4a7c15);
 }
 
-/* Where the key is, or where it would be. */
-static struct counter *find(const struct counting *c, uint64_t hash, const uint8_t *key, uint32_t len) {
+/* The slot that has the key, or the free slot for it. */
+static struct counter *summary_find(const struct counting *c, uint64_t hash, const uint8_t *key, uint32_t len) {
     for (uint64_t i = hash >> 40;; i++) {
         struct counter *slot = &c->slots[i % SLOTS];
         if (!slot->key.bytes ||
@@ -75,7 +75,7 @@ static struct counter *find(const struct counting *c, uint64_t hash, const uint8
 }
 
 /* Forget the keys with at most `limit` entries; the others move to their places in a fresh table. */
-static bool forget(struct counting *c, uint64_t limit) {
+static bool summary_forget(struct counting *c, uint64_t limit) {
     struct counter *old = c->slots;
     struct counter *slots = calloc(SLOTS, sizeof(*slots));
     if (!slots) {
@@ -92,16 +92,16 @@ static bool forget(struct counting *c, uint64_t limit) {
             c->bytes -= x->key.len;
             free(x->key.bytes);
         } else {
-            *find(c, x->hash, x->key.bytes, x->key.len) = *x;
+            *summary_find(c, x->hash, x->key.bytes, x->key.len) = *x;
         }
     }
     free(old);
     return true;
 }
 
-static bool make_room(struct counting *c) {
+static bool summary_make_room(struct counting *c) {
     for (uint64_t limit = 1; c->used >= KEYS_MOST || c->bytes >= BYTES_MOST; limit *= 2) {
-        if (!forget(c, limit)) {
+        if (!summary_forget(c, limit)) {
             return false;
         }
         /* A key that is forgotten had at most so many entries, and may come again. */
@@ -112,14 +112,14 @@ static bool make_room(struct counting *c) {
     return true;
 }
 
-static void count_key(struct counting *c, const uint8_t *key, uint32_t len) {
-    uint64_t hash = hash_of(c, key, len);
-    struct counter *slot = find(c, hash, key, len);
+static void summary_count_key(struct counting *c, const uint8_t *key, uint32_t len) {
+    uint64_t hash = summary_hash_of(c, key, len);
+    struct counter *slot = summary_find(c, hash, key, len);
     if (!slot->key.bytes) {
-        if (!make_room(c)) {
+        if (!summary_make_room(c)) {
             return;
         }
-        slot = find(c, hash, key, len);
+        slot = summary_find(c, hash, key, len);
         uint8_t *bytes = malloc(len);
         if (!bytes) {
             return;
@@ -133,7 +133,7 @@ static void count_key(struct counting *c, const uint8_t *key, uint32_t len) {
     slot->key.entries++;
 }
 
-static bool goes_before(const struct summary_key *a, const struct summary_key *b) {
+static bool summary_goes_before(const struct summary_key *a, const struct summary_key *b) {
     if (a->entries != b->entries) {
         return a->entries > b->entries;
     }
@@ -142,7 +142,7 @@ static bool goes_before(const struct summary_key *a, const struct summary_key *b
     return order != 0 ? order < 0 : a->len < b->len;
 }
 
-static void choose_most(struct counting *c) {
+static void summary_choose_most(struct counting *c) {
     struct summary *s = &c->s;
     for (uint32_t i = 0; i < SLOTS; i++) {
         const struct summary_key *k = &c->slots[i].key;
@@ -150,7 +150,7 @@ static void choose_most(struct counting *c) {
             continue;
         }
         uint32_t at = s->n_most;
-        for (; at > 0 && goes_before(k, &s->most[at - 1]); at--) {
+        for (; at > 0 && summary_goes_before(k, &s->most[at - 1]); at--) {
             if (at < SUMMARY_KEYS) {
                 s->most[at] = s->most[at - 1];
             }
@@ -166,21 +166,22 @@ static void choose_most(struct counting *c) {
 
 /* ---- entries ----------------------------------------------------------------------------------------------------- */
 
-static uint32_t bucket_of(uint64_t n, uint32_t buckets) {
+static uint32_t summary_bucket_of(uint64_t n, uint32_t buckets) {
     uint32_t bucket = n == 0 ? 0 : 64 - (uint32_t)__builtin_clzll(n);
     return bucket < buckets ? bucket : buckets - 1;
 }
 
-static void add_run(struct summary_runs *r, uint64_t length) {
+static void summary_add_run(struct summary_runs *r, uint64_t length) {
     if (length > 0) {
         r->runs++;
         r->entries += length;
         r->most = length > r->most ? length : r->most;
-        r->by_length[bucket_of(length, SUMMARY_RUNS)]++;
+        r->by_length[summary_bucket_of(length, SUMMARY_RUNS)]++;
     }
 }
 
-static void add_pause(struct summary *s, uint64_t before, uint64_t before_ts, uint64_t after, uint64_t after_ts) {
+static void summary_add_pause(struct summary *s, uint64_t before, uint64_t before_ts, uint64_t after,
+                              uint64_t after_ts) {
     struct summary_pause p = { after_ts > before_ts ? after_ts - before_ts : 0, before, after, before_ts };
     uint32_t at = s->n_pauses;
     if (p.ns == 0) {
@@ -197,7 +198,7 @@ static void add_pause(struct summary *s, uint64_t before, uint64_t before_ts, ui
     }
 }
 
-static void add_cell(struct summary *s, const struct dump_frame *frame, uint32_t type) {
+static void summary_add_cell(struct summary *s, const struct dump_frame *frame, uint32_t type) {
     if (s->ring_bytes == 0) {
         return;
     }
@@ -208,9 +209,9 @@ static void add_cell(struct summary *s, const struct dump_frame *frame, uint32_t
     cell->bytes[type] += frame->f.length;
 }
 
-static void end_runs(struct counting *c) {
-    add_run(&c->s.groups, c->group);
-    add_run(&c->s.batches, c->batch > 1 ? c->batch : 0);
+static void summary_end_runs(struct counting *c) {
+    summary_add_run(&c->s.groups, c->group);
+    summary_add_run(&c->s.batches, c->batch > 1 ? c->batch : 0);
     c->group = c->batch = 0;
 }
 
@@ -219,7 +220,7 @@ void summary_add(struct summary *s, const struct dump_frame *frame) {
     const struct frame *f = &frame->f;
     if (!frame->crc_good || frame->problem) {
         s->bad++;
-        end_runs(c);
+        summary_end_runs(c);
         return;
     }
     uint32_t type = f->type < SUMMARY_TYPES ? f->type : 0;
@@ -228,23 +229,23 @@ void summary_add(struct summary *s, const struct dump_frame *frame) {
     s->types[type].frame_bytes += f->length;
     s->types[type].key_bytes += f->key_len;
     s->types[type].value_bytes += f->value_len;
-    s->sizes[bucket_of(payload, SUMMARY_SIZES)]++;
+    s->sizes[summary_bucket_of(payload, SUMMARY_SIZES)]++;
     s->of_lanes += f->lane != 0;
     s->expiring += (f->flags & FRAME_EXPIRES) != 0;
     s->kept += (f->flags & FRAME_KEEP) != 0;
     s->terms += s->entries > 0 && f->term != c->term;
     if (c->group > 0 && f->commit_ts != c->group_ts) {
-        add_run(&s->groups, c->group);
+        summary_add_run(&s->groups, c->group);
         c->group = 0;
     }
     c->group++;
     c->batch++;
     if (!(f->flags & FRAME_MORE)) {
-        add_run(&s->batches, c->batch > 1 ? c->batch : 0);
+        summary_add_run(&s->batches, c->batch > 1 ? c->batch : 0);
         c->batch = 0;
     }
     if (s->entries > 0 && f->index == s->last + 1) {
-        add_pause(s, s->last, s->last_ts, f->index, f->commit_ts);
+        summary_add_pause(s, s->last, s->last_ts, f->index, f->commit_ts);
     }
     if (s->entries++ == 0) {
         s->first = f->index;
@@ -254,17 +255,17 @@ void summary_add(struct summary *s, const struct dump_frame *frame) {
     s->last_ts = c->group_ts = f->commit_ts;
     c->term = f->term;
     if (f->key_len > 0) {
-        count_key(c, frame->key, f->key_len);
+        summary_count_key(c, frame->key, f->key_len);
     }
-    add_cell(s, frame, type);
+    summary_add_cell(s, frame, type);
 }
 
 void summary_add_gap(struct summary *s, const struct dump_gap *gap) {
     s->missing += gap->last - gap->first + 1;
-    end_runs((struct counting *)s);
+    summary_end_runs((struct counting *)s);
 }
 
 void summary_end(struct summary *s) {
-    end_runs((struct counting *)s);
-    choose_most((struct counting *)s);
+    summary_end_runs((struct counting *)s);
+    summary_choose_most((struct counting *)s);
 }

@@ -9,7 +9,7 @@
 #define BAR_COLUMNS 32 /* so that a line has 80 */
 #define KEY_ROOM 58    /* characters of a key, so that a line has 80 */
 
-static void print_bar(FILE *out, uint64_t n, uint64_t most) {
+static void summary_print_bar(FILE *out, uint64_t n, uint64_t most) {
     int full = most ? (int)((double)n / (double)most * BAR_COLUMNS + 0.5) : 0;
     full = n > 0 && full == 0 ? 1 : full;
     for (int i = 0; i < full; i++) {
@@ -18,7 +18,7 @@ static void print_bar(FILE *out, uint64_t n, uint64_t most) {
     fputc('\n', out);
 }
 
-static void print_buckets(FILE *out, const char *title, const uint64_t *counts, uint32_t n) {
+static void summary_print_buckets(FILE *out, const char *title, const uint64_t *counts, uint32_t n) {
     uint64_t most = 0, all = 0;
     uint32_t first = n, end = 0;
     char share[FIGURES_BYTES];
@@ -40,12 +40,12 @@ static void print_buckets(FILE *out, const char *title, const uint64_t *counts, 
         fprintf(out, "%-24s %12llu %8s %s", range, (unsigned long long)counts[i],
                 figures_share((double)counts[i] / (double)all, share), counts[i] ? "" : "\n");
         if (counts[i]) {
-            print_bar(out, counts[i], most);
+            summary_print_bar(out, counts[i], most);
         }
     }
 }
 
-static void print_types(FILE *out, const struct summary *s) {
+static void summary_print_types(FILE *out, const struct summary *s) {
     char share[FIGURES_BYTES], text[3][24];
     fprintf(out, "\n%-8s %12s %8s %10s %10s %10s\n", "TYPE", "ENTRIES", "SHARE", "KEYS", "VALUES", "IN THE LOG");
     for (uint32_t i = 0; i < SUMMARY_TYPES; i++) {
@@ -60,7 +60,7 @@ static void print_types(FILE *out, const struct summary *s) {
     }
 }
 
-static void print_keys(FILE *out, const struct summary *s) {
+static void summary_print_keys(FILE *out, const struct summary *s) {
     char share[FIGURES_BYTES];
     if (s->n_most == 0) {
         return;
@@ -80,7 +80,7 @@ static void print_keys(FILE *out, const struct summary *s) {
     }
 }
 
-static void print_pauses(FILE *out, const struct summary *s, const struct dump_view *v) {
+static void summary_print_pauses(FILE *out, const struct summary *s, const struct dump_view *v) {
     char text[FIGURES_BYTES];
     if (s->n_pauses == 0) {
         return;
@@ -120,19 +120,19 @@ void summary_print_text(const struct summary *s, struct dump_view *v, const stru
             (unsigned long long)s->groups.most);
     fprintf(out, "since the domain was made: %llu entries in %llu groups (commits)\n",
             (unsigned long long)seg->leader.commit, (unsigned long long)seg->leader.groups);
-    print_types(out, s);
-    print_buckets(out, "KEY AND VALUE, BYTES", s->sizes, SUMMARY_SIZES);
+    summary_print_types(out, s);
+    summary_print_buckets(out, "KEY AND VALUE, BYTES", s->sizes, SUMMARY_SIZES);
     if (s->groups.most > 1) {
-        print_buckets(out, "ENTRIES OF ONE INSTANT", s->groups.by_length, SUMMARY_RUNS);
+        summary_print_buckets(out, "ENTRIES OF ONE INSTANT", s->groups.by_length, SUMMARY_RUNS);
     }
-    print_buckets(out, "ENTRIES OF A BATCH", s->batches.by_length, SUMMARY_RUNS);
-    print_keys(out, s);
-    print_pauses(out, s, v);
+    summary_print_buckets(out, "ENTRIES OF A BATCH", s->batches.by_length, SUMMARY_RUNS);
+    summary_print_keys(out, s);
+    summary_print_pauses(out, s, v);
 }
 
 /* ---- JSON -------------------------------------------------------------------------------------------------------- */
 
-static void buckets_json(struct json_out *j, const char *name, const uint64_t *counts, uint32_t n) {
+static void summary_buckets_json(struct json_out *j, const char *name, const uint64_t *counts, uint32_t n) {
     json_out_open(j, name, '[');
     for (uint32_t i = 0; i < n; i++) {
         if (counts[i] > 0) {
@@ -145,16 +145,16 @@ static void buckets_json(struct json_out *j, const char *name, const uint64_t *c
     json_out_close(j, ']');
 }
 
-static void runs_json(struct json_out *j, const char *name, const struct summary_runs *r) {
+static void summary_runs_json(struct json_out *j, const char *name, const struct summary_runs *r) {
     json_out_open(j, name, '{');
     json_out_u64(j, "count", r->runs);
     json_out_u64(j, "entries", r->entries);
     json_out_u64(j, "most", r->most);
-    buckets_json(j, "sizes", r->by_length, SUMMARY_RUNS);
+    summary_buckets_json(j, "sizes", r->by_length, SUMMARY_RUNS);
     json_out_close(j, '}');
 }
 
-static void key_json(struct json_out *j, const struct dump_view *v, const struct summary_key *k) {
+static void summary_key_json(struct json_out *j, const struct dump_view *v, const struct summary_key *k) {
     struct buf text = { 0 };
     json_out_open(j, NULL, '{');
     size_t shown = escape_bytes(&text, k->bytes, k->len, v->full ? ESCAPE_UNBOUNDED : v->key_room);
@@ -196,14 +196,14 @@ void summary_print_json(const struct summary *s, struct dump_view *v, const stru
         }
     }
     json_out_close(j, ']');
-    buckets_json(j, "sizes", s->sizes, SUMMARY_SIZES);
-    runs_json(j, "instants", &s->groups);
-    runs_json(j, "batches", &s->batches);
+    summary_buckets_json(j, "sizes", s->sizes, SUMMARY_SIZES);
+    summary_runs_json(j, "instants", &s->groups);
+    summary_runs_json(j, "batches", &s->batches);
     json_out_u64(j, "keys", s->keys);
     json_out_u64(j, "keys_short_by", s->short_by);
     json_out_open(j, "keys_most", '[');
     for (uint32_t i = 0; i < s->n_most; i++) {
-        key_json(j, v, &s->most[i]);
+        summary_key_json(j, v, &s->most[i]);
     }
     json_out_close(j, ']');
     json_out_open(j, "pauses", '[');

@@ -16,7 +16,7 @@ struct dump_lag_summary dump_lag_summary(const struct hdr *h) {
     return lag;
 }
 
-static void check_geometry(const struct table_segment *t, const struct dump_file *f, struct dump_problems *p) {
+static void table_check_geometry(const struct table_segment *t, const struct dump_file *f, struct dump_problems *p) {
     uint64_t buckets = t->buckets, page = t->page_bytes;
     if (t->header.replica >= LAYOUT_REPLICAS) {
         dump_problem(p, "there is no replica %u", t->header.replica);
@@ -40,7 +40,7 @@ static void check_geometry(const struct table_segment *t, const struct dump_file
 }
 
 /* Private copies, so that what is checked is what is used. What cannot be had is a problem, and the rest is shown. */
-static void read_lag(struct dump_table *t, struct dump_file *f) {
+static void table_read_lag(struct dump_table *t, struct dump_file *f) {
     size_t all_bytes = lag_all_size_bytes(), windows_bytes = lag_windows_size_bytes();
     /* Rounded, as aligned_alloc wants it. */
     void *all = aligned_alloc(LAYOUT_PAIR, (all_bytes + LAYOUT_PAIR - 1) / LAYOUT_PAIR * LAYOUT_PAIR);
@@ -72,8 +72,8 @@ bool dump_table_read(struct dump_table *t, struct dump_file *f) {
     if (!dump_file_read(f, 0, &t->seg, sizeof(t->seg))) {
         return false;
     }
-    check_geometry(&t->seg, f, &t->problems);
-    read_lag(t, f);
+    table_check_geometry(&t->seg, f, &t->problems);
+    table_read_lag(t, f);
     return true;
 }
 

@@ -12,7 +12,7 @@
 
 #define LABEL "%-10s"
 
-static const char *age_text(const struct dump_view *v, uint64_t ts, char *buf, size_t buf_size) {
+static const char *text_age_text(const struct dump_view *v, uint64_t ts, char *buf, size_t buf_size) {
     uint64_t age_ns = v->ages ? dump_age_ns(&v->clock, ts) : DUMP_AGE_UNKNOWN;
     if (age_ns == DUMP_AGE_UNKNOWN) {
         return "?";
@@ -20,7 +20,7 @@ static const char *age_text(const struct dump_view *v, uint64_t ts, char *buf, s
     return args_duration_text(age_ns, buf, buf_size);
 }
 
-static const char *unix_text(uint64_t unix_ns, char buf[32]) {
+static const char *text_unix_text(uint64_t unix_ns, char buf[32]) {
     time_t seconds = (time_t)(unix_ns / 1000000000u);
     struct tm tm;
     if (!gmtime_r(&seconds, &tm) || strftime(buf, 32, "%Y-%m-%d %H:%M:%SZ", &tm) == 0) {
@@ -41,7 +41,7 @@ static void text_header(struct dump_view *v, const struct dump_file *f, const st
     fprintf(v->out, LABEL " %s of domain \"", "header", dump_kind_name(h->kind));
     escape_print(v->out, h->name, dump_name_len(h->name, sizeof(h->name)), ESCAPE_UNBOUNDED);
     fprintf(v->out, "\", layout %u, fingerprint 0x%016" PRIx64 ", uid %u, created %s\n", h->version, h->fingerprint,
-            h->owner_uid, unix_text(h->created_unix_ns, created));
+            h->owner_uid, text_unix_text(h->created_unix_ns, created));
     fprintf(v->out, LABEL " incarnation 0x%016" PRIx64 ", segment id 0x%016" PRIx64 "\n", "", h->incarnation,
             h->segment_id);
     if (!v->ages) {
@@ -49,7 +49,7 @@ static void text_header(struct dump_view *v, const struct dump_file *f, const st
     }
 }
 
-static void print_leader(struct dump_view *v, const struct dump_log *log) {
+static void text_leader(struct dump_view *v, const struct dump_log *log) {
     const struct log_segment *seg = log->seg;
     const struct leader_board *l = &seg->leader;
     char slow[32];
@@ -74,7 +74,7 @@ static void print_leader(struct dump_view *v, const struct dump_log *log) {
 }
 
 /* Of a fed domain. */
-static void print_source(struct dump_view *v, const struct log_segment *seg) {
+static void text_source(struct dump_view *v, const struct log_segment *seg) {
     const struct feed_board *f = &seg->feed;
     char ago[32];
     fprintf(v->out, LABEL " \"", "source");
@@ -84,7 +84,7 @@ static void print_source(struct dump_view *v, const struct log_segment *seg) {
         fputs("never complete", v->out);
     } else {
         fprintf(v->out, "complete up to %" PRIu64 " at index %" PRIu64 ", %s ago", f->complete_revision,
-                f->complete_index, age_text(v, f->complete_ts, ago, sizeof(ago)));
+                f->complete_index, text_age_text(v, f->complete_ts, ago, sizeof(ago)));
     }
     fprintf(v->out, "; questions %" PRIu64 ", answered %" PRIu64 ", wanted %" PRIu64 "; writes open %" PRIu64 "\n",
             f->begun, f->done, f->wanted, f->writes_open);
@@ -95,7 +95,7 @@ static void print_source(struct dump_view *v, const struct log_segment *seg) {
     }
 }
 
-static void print_members(struct dump_view *v, const struct dump_log *log) {
+static void text_members(struct dump_view *v, const struct dump_log *log) {
     uint32_t alive = 0, dead = 0;
     char started[32];
     for (uint32_t i = 0; i < LAYOUT_MEMBERS; i++) {
@@ -107,12 +107,12 @@ static void print_members(struct dump_view *v, const struct dump_log *log) {
         const struct member_slot *m = &log->seg->members[i];
         if (m->used != 0) {
             fprintf(v->out, "member %-3u pid %u %s, since %s\n", i, m->pid, log->lives[i] ? "alive" : "dead",
-                    unix_text(m->started_unix_ns, started));
+                    text_unix_text(m->started_unix_ns, started));
         }
     }
 }
 
-static void print_lane(struct dump_view *v, uint32_t id, const struct lane *lane) {
+static void text_lane(struct dump_view *v, uint32_t id, const struct lane *lane) {
     fprintf(v->out, "lane %-5u ", id);
     if (lane->owner == 0 || lane->owner == LANE_ORPHAN) {
         fputs(lane->owner == 0 ? "free" : "orphan", v->out);
@@ -129,7 +129,7 @@ static void print_lane(struct dump_view *v, uint32_t id, const struct lane *lane
     fputc('\n', v->out);
 }
 
-static void print_lanes(struct dump_view *v, const struct log_segment *seg) {
+static void text_lanes(struct dump_view *v, const struct log_segment *seg) {
     const struct lanes_board *b = &seg->lanes_board;
     uint32_t owned = 0;
     for (uint32_t i = 0; i < LAYOUT_LANES; i++) {
@@ -139,12 +139,12 @@ static void print_lanes(struct dump_view *v, const struct log_segment *seg) {
             b->asleep ? "asleep" : "awake", b->step_down ? ", the leader is asked to step down" : "");
     for (uint32_t i = 0; i < LAYOUT_LANES; i++) {
         if (dump_lane_shown(&seg->lanes[i])) {
-            print_lane(v, i, &seg->lanes[i]);
+            text_lane(v, i, &seg->lanes[i]);
         }
     }
 }
 
-static void print_replica(struct dump_view *v, const struct log_segment *seg, uint32_t id) {
+static void text_replica(struct dump_view *v, const struct log_segment *seg, uint32_t id) {
     const struct replica_board *b = &seg->replicas[id];
     char behind[32], delay[32];
     uint64_t lag = dump_lag(seg, b);
@@ -152,7 +152,7 @@ static void print_replica(struct dump_view *v, const struct log_segment *seg, ui
     escape_print(v->out, b->label, dump_name_len(b->label, sizeof(b->label)), ESCAPE_UNBOUNDED);
     fprintf(v->out, "\" %s %s, applied %" PRIu64 ", lag %" PRIu64 ", staleness %s, pos %" PRIu64 ", member %u pid %u\n",
             dump_role_name(b->role), dump_state_name(b->state), b->applied, lag,
-            lag == 0 ? "0" : age_text(v, b->applied_ts, behind, sizeof(behind)), b->pos, board_owner(b), b->pid);
+            lag == 0 ? "0" : text_age_text(v, b->applied_ts, behind, sizeof(behind)), b->pos, board_owner(b), b->pid);
     fprintf(v->out,
             LABEL " delay %s, entries %" PRIu64 ", joins %" PRIu64 ", lapped %" PRIu64 ", waiters %u, digest "
                   "0x%016" PRIx64 " at %" PRIu64 "\n",
@@ -161,7 +161,7 @@ static void print_replica(struct dump_view *v, const struct log_segment *seg, ui
 }
 
 /* One line: for the domain, or for a replica that served. */
-static void print_reads(struct dump_view *v, const char *label, const uint64_t counts[LAYOUT_REASONS]) {
+static void text_reads(struct dump_view *v, const char *label, const uint64_t counts[LAYOUT_REASONS]) {
     fprintf(v->out, LABEL, label);
     for (uint32_t reason = 0; reason < TIDE_REASONS; reason++) {
         fprintf(v->out, "%s %s %" PRIu64, reason ? "," : "", tide_reason_name((enum tide_reason)reason),
@@ -170,16 +170,16 @@ static void print_reads(struct dump_view *v, const char *label, const uint64_t c
     fputc('\n', v->out);
 }
 
-static void print_all_reads(struct dump_view *v, const struct log_segment *seg) {
+static void text_all_reads(struct dump_view *v, const struct log_segment *seg) {
     struct dump_reads reads;
     dump_reads_sum(&reads, seg);
     fprintf(v->out, LABEL " %u counted\n", "readers", reads.readers);
-    print_reads(v, "reads", reads.all);
+    text_reads(v, "reads", reads.all);
     for (uint32_t id = 0; id < LAYOUT_REPLICAS; id++) {
         char label[16];
         snprintf(label, sizeof(label), "  by r%u", id);
         if (reads.served[id]) {
-            print_reads(v, label, reads.by[id]);
+            text_reads(v, label, reads.by[id]);
         }
     }
 }
@@ -235,7 +235,7 @@ static void text_ring(struct dump_view *v, const struct log_segment *seg) {
             "key = value");
 }
 
-static void print_bytes(struct dump_view *v, const uint8_t *bytes, size_t n, uint64_t room) {
+static void text_bytes(struct dump_view *v, const uint8_t *bytes, size_t n, uint64_t room) {
     fputc('"', v->out);
     size_t shown = escape_print(v->out, bytes, n, v->full ? ESCAPE_UNBOUNDED : room);
     fputc('"', v->out);
@@ -252,13 +252,13 @@ static void text_frame(struct dump_view *v, const struct dump_frame *frame) {
     snprintf(flags, sizeof(flags), "%s%s%s%s%s", f->flags & FRAME_MORE ? "M" : "", expires ? "X" : "",
              f->flags & FRAME_KEEP ? "K" : "", f->flags & FRAME_REACHED ? "R" : "", f->flags & ~known ? "?" : "");
     fprintf(v->out, "%10" PRIu64 " %4u %10s %-6s %4u %-4s %-5s ", f->index, f->term,
-            age_text(v, f->commit_ts, age, sizeof(age)), dump_type_name(f->type), f->lane,
+            text_age_text(v, f->commit_ts, age, sizeof(age)), dump_type_name(f->type), f->lane,
             frame->crc_good ? "good" : "BAD", flags[0] ? flags : "-");
     if (f->key_len > 0 || f->value_len > 0) {
-        print_bytes(v, frame->key, f->key_len, v->key_room);
+        text_bytes(v, frame->key, f->key_len, v->key_room);
         if (f->type == FRAME_PUT || f->value_len > 0) {
             fputs(" = ", v->out);
-            print_bytes(v, frame->value, f->value_len, v->value_room);
+            text_bytes(v, frame->value, f->value_len, v->value_room);
         }
     }
     if (f->flags & FRAME_SOURCED) {
@@ -294,12 +294,12 @@ static void text_end(struct dump_view *v, const struct dump_totals *t) {
 
 const struct dump_format dump_text = {
     .header = text_header,
-    .leader = print_leader,
-    .source = print_source,
-    .members = print_members,
-    .replica = print_replica,
-    .lanes = print_lanes,
-    .reads = print_all_reads,
+    .leader = text_leader,
+    .source = text_source,
+    .members = text_members,
+    .replica = text_replica,
+    .lanes = text_lanes,
+    .reads = text_all_reads,
     .table = text_table,
     .spill = text_spill,
     .ring = text_ring,

@@ -31,7 +31,7 @@ static const struct unit SIZE_UNITS[] = {
     { "G", 1ull << 30 }, { "GiB", 1ull << 30 }, { NULL, 0 },
 };
 
-static uint64_t unit_factor(const struct unit *units, const char *name) {
+static uint64_t args_unit_factor(const struct unit *units, const char *name) {
     for (; units->name; units++) {
         if (strcmp(units->name, name) == 0) {
             return units->factor;
@@ -41,7 +41,7 @@ static uint64_t unit_factor(const struct unit *units, const char *name) {
 }
 
 /* Digits into *out; NULL where there are none or they do not fit. strtoull would take signs and blanks as well. */
-static const char *read_digits(const char *text, uint64_t *out) {
+static const char *args_read_digits(const char *text, uint64_t *out) {
     uint64_t value = 0;
     const char *at = text;
     for (; *at >= '0' && *at <= '9'; at++) {
@@ -59,7 +59,7 @@ static const char *read_digits(const char *text, uint64_t *out) {
 
 int args_duration(const char *text, uint64_t *out_ns) {
     uint64_t whole, total;
-    const char *at = read_digits(text, &whole);
+    const char *at = args_read_digits(text, &whole);
     if (!at) {
         return -1;
     }
@@ -73,7 +73,7 @@ int args_duration(const char *text, uint64_t *out_ns) {
             return -1;
         }
     }
-    uint64_t factor = unit_factor(TIME_UNITS, at);
+    uint64_t factor = args_unit_factor(TIME_UNITS, at);
     if (factor == 0 && *at == '\0' && whole == 0 && !fraction) {
         factor = 1;
     }
@@ -95,11 +95,11 @@ int args_duration(const char *text, uint64_t *out_ns) {
 
 int args_size(const char *text, uint64_t *out_bytes) {
     uint64_t value;
-    const char *at = read_digits(text, &value);
+    const char *at = args_read_digits(text, &value);
     if (!at) {
         return -1;
     }
-    uint64_t factor = unit_factor(SIZE_UNITS, at);
+    uint64_t factor = args_unit_factor(SIZE_UNITS, at);
     if (factor == 0 || __builtin_mul_overflow(value, factor, &value)) {
         return -1;
     }
@@ -109,7 +109,7 @@ int args_size(const char *text, uint64_t *out_bytes) {
 
 int args_u64(const char *text, uint64_t min, uint64_t max, uint64_t *out) {
     uint64_t value;
-    const char *at = read_digits(text, &value);
+    const char *at = args_read_digits(text, &value);
     if (!at || *at != '\0' || value < min || value > max) {
         return -1;
     }
@@ -138,12 +138,12 @@ const char *args_duration_text(uint64_t ns, char *buf, size_t buf_size) {
 }
 
 /* "--name" of an argument "--name=value". */
-static const char *long_name(const char *word, char *buf, size_t buf_size) {
+static const char *args_long_name(const char *word, char *buf, size_t buf_size) {
     snprintf(buf, buf_size, "%.*s", (int)strcspn(word, "="), word);
     return buf;
 }
 
-static int is_ambiguous(const struct option *list, const char *name) {
+static int args_is_ambiguous(const struct option *list, const char *name) {
     int n = 0;
     for (; list->name; list++) {
         n += strncmp(list->name, name, strlen(name)) == 0;
@@ -152,16 +152,16 @@ static int is_ambiguous(const struct option *list, const char *name) {
 }
 
 /* Say what is wrong with an option. getopt's own messages do not tell which option was meant. */
-static int refuse_option(const struct args_options *o, const char *tool, const char *word) {
+static int args_refuse_option(const struct args_options *o, const char *tool, const char *word) {
     char name[64];
     if (strncmp(word, "--", 2) != 0) {
         return args_error(tool, "unrecognized option '-%c'", optopt);
     }
-    long_name(word, name, sizeof(name));
+    args_long_name(word, name, sizeof(name));
     if (optopt != 0) { /* getopt knows it, but it was given a value */
         return args_error(tool, "option '%s' takes no value", name);
     }
-    if (is_ambiguous(o->list, name + 2)) {
+    if (args_is_ambiguous(o->list, name + 2)) {
         return args_error(tool, "option '%s' is ambiguous: write more of it", name);
     }
     struct nearest near = { .word = name + 2 };
@@ -184,9 +184,10 @@ int args_options(const struct args_options *o, int argc, char **argv, void *ctx)
             fputs(o->help, stdout);
             exit(stdio_finish(argv[0], TOOL_OK));
         }
-        code = option == '?'   ? refuse_option(o, argv[0], word)
-               : option == ':' ? args_error(argv[0], "option '%s' needs a value", long_name(word, name, sizeof(name)))
-                               : o->take(ctx, option, optarg);
+        code = option == '?' ? args_refuse_option(o, argv[0], word)
+               : option == ':'
+                   ? args_error(argv[0], "option '%s' needs a value", args_long_name(word, name, sizeof(name)))
+                   : o->take(ctx, option, optarg);
     }
     return code;
 }

@@ -25,7 +25,7 @@ static const unsigned char VALUES[] = {
     26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51,
 };
 
-static unsigned value_of(unsigned char c) {
+static unsigned base64_value_of(unsigned char c) {
     unsigned at = c - 43u;
     return at < sizeof(VALUES) ? VALUES[at] : 64u;
 }
@@ -42,7 +42,7 @@ int base64_decode(struct buf *out, const char *text, size_t size) {
         size_t digits = at + 4 == size ? 4 - pad : 4;
         uint32_t bits = 0;
         for (size_t i = 0; i < 4; i++) {
-            unsigned v = i < digits ? value_of(from[at + i]) : 0;
+            unsigned v = i < digits ? base64_value_of(from[at + i]) : 0;
             bad |= v;
             bits = bits << 6 | (v & 63);
         }

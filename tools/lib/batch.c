@@ -28,7 +28,7 @@ uint64_t batch_entry_bytes(uint64_t key_size, uint64_t value_size) {
     return FRAME_BYTES + key_size + value_size;
 }
 
-static void count(struct batch *b) {
+static void batch_count(struct batch *b) {
     for (size_t i = 0; i < b->n; i++) {
         *(b->ops[i].kind == TIDE_OP_DELETE ? &b->deleted : &b->written) += 1;
     }
@@ -51,7 +51,7 @@ int batch_flush(struct batch *b) {
         rc = tide_write(b->cli->domain, NULL, b->ops, b->n, &b->last, NULL);
     }
     if (rc == 0) {
-        count(b);
+        batch_count(b);
     }
     return rc;
 }

@@ -7,7 +7,7 @@
 
 #include "tools/lib/codes.h"
 
-static void out_of_memory(void) {
+static void buf_out_of_memory(void) {
     fputs("tide: out of memory\n", stderr);
     exit(TOOL_FAILED);
 }
@@ -17,12 +17,12 @@ char *buf_reserve(struct buf *b, size_t more) {
         size_t room = b->room ? b->room : 256;
         while (room - b->size < more) {
             if (__builtin_mul_overflow(room, 2u, &room)) {
-                out_of_memory();
+                buf_out_of_memory();
             }
         }
         char *data = realloc(b->data, room);
         if (!data) {
-            out_of_memory();
+            buf_out_of_memory();
         }
         b->data = data;
         b->room = room;

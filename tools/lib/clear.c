@@ -7,7 +7,7 @@
 #include "tools/lib/batch.h"
 #include "tools/lib/gather.h"
 
-static int delete_all(struct batch *b, const struct records *keys) {
+static int clear_delete_all(struct batch *b, const struct records *keys) {
     int rc = 0;
     for (size_t i = 0; i < keys->n && rc == 0; i++) {
         struct tide_write_op op = TIDE_WRITE_OP_INIT;
@@ -21,7 +21,7 @@ static int delete_all(struct batch *b, const struct records *keys) {
     return rc;
 }
 
-static int report(const struct cli *c, const struct batch *b, int rc, size_t found) {
+static int clear_report(const struct cli *c, const struct batch *b, int rc, size_t found) {
     struct json_out j = { 0 };
     char text[CLI_TOKEN_BYTES];
     json_out_open(&j, NULL, '{');
@@ -58,8 +58,8 @@ int clear_keys(const struct cli *c, const void *prefix, size_t prefix_size) {
     }
     int rc = gather_scan(c->domain, &g, &keys, &answer);
     b->all = keys.n;
-    rc = rc == 0 ? delete_all(b, &keys) : rc;
-    code = report(c, b, rc, keys.n);
+    rc = rc == 0 ? clear_delete_all(b, &keys) : rc;
+    code = clear_report(c, b, rc, keys.n);
     records_free(&keys);
     free(b);
     return code;

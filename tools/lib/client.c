@@ -19,7 +19,7 @@
 
 /* ---- arguments ---- */
 
-static int set_json(void *ctx, int option, char *arg) {
+static int cli_set_json(void *ctx, int option, char *arg) {
     struct cli *c = ctx;
     (void)arg;
     c->json |= option == 'j';
@@ -28,7 +28,7 @@ static int set_json(void *ctx, int option, char *arg) {
 
 int cli_only_json(struct cli *c, int argc, char **argv, const char *help) {
     static const struct option LIST[] = { ARGS_LAST_OPTIONS };
-    const struct args_options options = { help, "h", LIST, set_json };
+    const struct args_options options = { help, "h", LIST, cli_set_json };
     return args_options(&options, argc, argv, c);
 }
 
@@ -145,7 +145,7 @@ static const struct meaning MEANINGS[] = {
     { TIDE_ERR_FOREIGN, TOOL_FAILED, "foreign", NULL },
 };
 
-static const struct meaning *meaning_of(int error) {
+static const struct meaning *cli_meaning_of(int error) {
     static const struct meaning OTHER = { 0, TOOL_FAILED, "failed", NULL };
     for (size_t i = 0; i < sizeof(MEANINGS) / sizeof(MEANINGS[0]); i++) {
         if (MEANINGS[i].error == error) {
@@ -156,10 +156,10 @@ static const struct meaning *meaning_of(int error) {
 }
 
 enum tool_code cli_code_of(int error) {
-    return error == 0 ? TOOL_OK : meaning_of(error)->code;
+    return error == 0 ? TOOL_OK : cli_meaning_of(error)->code;
 }
 
-static void print_hint(const struct cli *c, const char *hint) {
+static void cli_print_hint(const struct cli *c, const char *hint) {
     fputs("  ", stderr);
     for (const char *name; (name = strstr(hint, "%s")) != NULL; hint = name + 2) {
         fprintf(stderr, "%.*s%s", (int)(name - hint), hint, c->name ? c->name : "NAME");
@@ -167,7 +167,7 @@ static void print_hint(const struct cli *c, const char *hint) {
     fprintf(stderr, "%s\n", hint);
 }
 
-static int tell(const struct cli *c, enum tool_code code, const char *name, const char *text, struct json_out *j) {
+static int cli_tell(const struct cli *c, enum tool_code code, const char *name, const char *text, struct json_out *j) {
     args_say(c->tool, text);
     if (c->json) {
         json_out_text(j, "error", name);
@@ -181,14 +181,14 @@ static int tell(const struct cli *c, enum tool_code code, const char *name, cons
     return code;
 }
 
-static int fail(const struct cli *c, int error, struct json_out *j, const char *format, va_list args) {
+static int cli_fail_here(const struct cli *c, int error, struct json_out *j, const char *format, va_list args) {
     char what[256], text[400];
-    const struct meaning *m = meaning_of(error);
+    const struct meaning *m = cli_meaning_of(error);
     vsnprintf(what, sizeof(what), format, args);
     snprintf(text, sizeof(text), "%s: %s", what, tide_strerror(error));
-    int code = tell(c, m->code, m->name, text, j);
+    int code = cli_tell(c, m->code, m->name, text, j);
     if (m->hint) {
-        print_hint(c, m->hint);
+        cli_print_hint(c, m->hint);
     }
     return code;
 }
@@ -198,7 +198,7 @@ int cli_fail(const struct cli *c, int error, const char *format, ...) {
     va_list args;
     json_out_open(&j, NULL, '{');
     va_start(args, format);
-    int code = fail(c, error, &j, format, args);
+    int code = cli_fail_here(c, error, &j, format, args);
     va_end(args);
     return code;
 }
@@ -206,7 +206,7 @@ int cli_fail(const struct cli *c, int error, const char *format, ...) {
 int cli_fail_with(const struct cli *c, int error, struct json_out *j, const char *format, ...) {
     va_list args;
     va_start(args, format);
-    int code = fail(c, error, j, format, args);
+    int code = cli_fail_here(c, error, j, format, args);
     va_end(args);
     return code;
 }
@@ -219,7 +219,7 @@ int cli_complain(const struct cli *c, enum tool_code code, const char *name, con
     va_start(args, format);
     vsnprintf(text, sizeof(text), format, args);
     va_end(args);
-    return tell(c, code, name, text, &j);
+    return cli_tell(c, code, name, text, &j);
 }
 
 /* ---- domains ---- */
@@ -232,7 +232,7 @@ void cli_log(void *ctx, enum tide_log_level level, const char *text) {
 }
 
 /* A process that may write a segment may also truncate it. That is no bug of this command, so it must not look like one. */
-static void on_bus_error(int number) {
+static void cli_on_bus_error(int number) {
     static const char TEXT[] =
         "tide: a segment was truncated, or memory for it is gone: the domain is lost, remove it\n";
     (void)number;
@@ -243,7 +243,7 @@ static void on_bus_error(int number) {
 }
 
 int cli_open(struct cli *c, const struct tide_opts *o) {
-    struct sigaction bus = { .sa_handler = on_bus_error };
+    struct sigaction bus = { .sa_handler = cli_on_bus_error };
     struct tide_opts opts = *o;
     sigaction(SIGBUS, &bus, NULL);
     opts.log = cli_log;
@@ -266,7 +266,7 @@ int cli_end(struct cli *c, int code) {
 static atomic_int stopped, sleeps;
 static int wake_fd = -1; /* an eventfd: any thread may get the signal; this wakes the one that sleeps */
 
-static void on_signal(int number) {
+static void cli_on_signal(int number) {
     int why = errno;
     uint64_t one = 1;
     (void)number;
@@ -282,7 +282,7 @@ static void on_signal(int number) {
 
 void cli_catch_signals(void) {
     wake_fd = fd_lift(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-    signals_catch(on_signal, SA_RESTART);
+    signals_catch(cli_on_signal, SA_RESTART);
 }
 
 int cli_sleep(uint64_t ns) {

@@ -9,14 +9,14 @@
 
 #define NAME_COLUMNS 10
 
-static bool is_wanted(void) {
+static bool colour_is_wanted(void) {
     const char *none = getenv("NO_COLOR"), *term = getenv("TERM");
     return isatty(STDOUT_FILENO) && (!none || !*none) && term && *term && strcmp(term, "dumb") != 0;
 }
 
 void colour_print(enum colour c, int width, const char *text) {
     static const char *const STARTS[] = { "", "\033[32m", "\033[33m", "\033[31m", "\033[1m" };
-    bool coloured = c != COLOUR_NONE && is_wanted();
+    bool coloured = c != COLOUR_NONE && colour_is_wanted();
     printf("%s%*s%s", coloured ? STARTS[c] : "", width, text, coloured ? "\033[0m" : "");
 }
 

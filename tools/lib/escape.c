@@ -7,7 +7,7 @@
 
 static const char HEX[] = "0123456789abcdef";
 
-static void add_hex(struct buf *out, unsigned char byte) {
+static void escape_add_hex(struct buf *out, unsigned char byte) {
     const char escape[] = { '\\', 'x', HEX[byte >> 4], HEX[byte & 15] };
     buf_add(out, escape, sizeof(escape));
 }
@@ -27,7 +27,7 @@ size_t escape_bytes(struct buf *out, const void *bytes, size_t n, uint64_t room)
         } else if (b[i] == '\\') {
             buf_add(out, "\\\\", 2);
         } else {
-            add_hex(out, b[i]);
+            escape_add_hex(out, b[i]);
         }
     }
     return i;
@@ -51,7 +51,7 @@ size_t escape_print(FILE *out, const void *bytes, size_t n, uint64_t room) {
     return done;
 }
 
-static int hex_digit(char c) {
+static int escape_hex_digit(char c) {
     if (c >= '0' && c <= '9') {
         return c - '0';
     }
@@ -67,8 +67,8 @@ long escape_undo(char *text) {
         } else if (at[1] == '\\') {
             *to++ = '\\';
             at += 2;
-        } else if (at[1] == 'x' && hex_digit(at[2]) >= 0 && hex_digit(at[3]) >= 0) {
-            *to++ = (char)(hex_digit(at[2]) * 16 + hex_digit(at[3]));
+        } else if (at[1] == 'x' && escape_hex_digit(at[2]) >= 0 && escape_hex_digit(at[3]) >= 0) {
+            *to++ = (char)(escape_hex_digit(at[2]) * 16 + escape_hex_digit(at[3]));
             at += 4;
         } else {
             return -1;
@@ -78,15 +78,15 @@ long escape_undo(char *text) {
 }
 
 /* Is the character of `len` bytes at s a control character? */
-static int is_control(const unsigned char *s, size_t len) {
+static int escape_is_control(const unsigned char *s, size_t len) {
     return (len == 1 && (s[0] < 0x20 || s[0] == 0x7f)) || (len == 2 && s[0] == 0xc2 && s[1] < 0xa0);
 }
 
-static void add_text(struct buf *out, const void *text, size_t n, const char *keep, int doubles_backslash) {
+static void escape_add_text(struct buf *out, const void *text, size_t n, const char *keep, int doubles_backslash) {
     const unsigned char *s = text;
     for (size_t at = 0; at < n;) {
         size_t len = utf8_length(s + at, n - at);
-        int plain = len > 0 && (!is_control(s + at, len) || (len == 1 && s[at] != 0 && strchr(keep, s[at])));
+        int plain = len > 0 && (!escape_is_control(s + at, len) || (len == 1 && s[at] != 0 && strchr(keep, s[at])));
         len += len == 0;
         if (s[at] == '\\' && doubles_backslash) {
             buf_add(out, "\\\\", 2);
@@ -94,14 +94,14 @@ static void add_text(struct buf *out, const void *text, size_t n, const char *ke
             buf_add(out, s + at, len);
         } else {
             for (size_t i = 0; i < len; i++) {
-                add_hex(out, s[at + i]);
+                escape_add_hex(out, s[at + i]);
             }
         }
         at += len;
     }
 }
 
-static void print_text(FILE *out, const void *text, size_t n, const char *keep, int doubles_backslash) {
+static void escape_print_text(FILE *out, const void *text, size_t n, const char *keep, int doubles_backslash) {
     struct buf escaped = { 0 };
     const char *s = text;
     for (size_t at = 0; at < n && !ferror(out);) {
@@ -111,7 +111,7 @@ static void print_text(FILE *out, const void *text, size_t n, const char *keep, 
             piece--;
         }
         escaped.size = 0;
-        add_text(&escaped, s + at, piece, keep, doubles_backslash);
+        escape_add_text(&escaped, s + at, piece, keep, doubles_backslash);
         fwrite(escaped.data, 1, escaped.size, out);
         at += piece;
     }
@@ -119,15 +119,15 @@ static void print_text(FILE *out, const void *text, size_t n, const char *keep, 
 }
 
 void escape_text(struct buf *out, const void *text, size_t n, const char *keep) {
-    add_text(out, text, n, keep, 0);
+    escape_add_text(out, text, n, keep, 0);
 }
 
 void escape_text_print(FILE *out, const void *text, size_t n, const char *keep) {
-    print_text(out, text, n, keep, 0);
+    escape_print_text(out, text, n, keep, 0);
 }
 
 void escape_readable_print(FILE *out, const void *bytes, size_t n) {
-    print_text(out, bytes, n, "", 1);
+    escape_print_text(out, bytes, n, "", 1);
 }
 
 const char *escape_label(const char *label, size_t room, char *buf, size_t buf_size) {

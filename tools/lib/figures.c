@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 /* Three digits that count; 999.7 is 1000 then, which the next unit shows better: the caller looks. */
-static void three_digits(double value, const char *unit, char buf[FIGURES_BYTES]) {
+static void figures_three_digits(double value, const char *unit, char buf[FIGURES_BYTES]) {
     int decimals = value >= 99.95 ? 0 : value >= 9.995 ? 1 : 2;
     snprintf(buf, FIGURES_BYTES, "%.*f%s", decimals, value, unit);
 }
@@ -23,7 +23,7 @@ const char *figures_count(double n, char buf[FIGURES_BYTES]) {
     if (unit == 0 && (n == floor(n) || n >= 99.95)) {
         snprintf(buf, FIGURES_BYTES, "%.0f", n);
     } else {
-        three_digits(n, UNITS[unit], buf);
+        figures_three_digits(n, UNITS[unit], buf);
     }
     return buf;
 }
@@ -42,7 +42,7 @@ const char *figures_time(uint64_t ns, char buf[FIGURES_BYTES]) {
     if (ns < 1000) {
         snprintf(buf, FIGURES_BYTES, ns == 0 ? "0" : "%.0f%s", value, UNITS[i].name);
     } else {
-        three_digits(value / UNITS[i].one, UNITS[i].name, buf);
+        figures_three_digits(value / UNITS[i].one, UNITS[i].name, buf);
     }
     return buf;
 }

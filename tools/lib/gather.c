@@ -15,7 +15,7 @@ struct scan {
         begun_unix_ns; /* before the section: so a life by the wall clock is never longer than what is left of it */
 };
 
-static int take(void *ctx, const struct tide_entry *e) {
+static int gather_take(void *ctx, const struct tide_entry *e) {
     const struct scan *scan = ctx;
     const struct gather *g = scan->gather;
     if (g->prefix_size > 0 && (e->key_len < g->prefix_size || memcmp(e->key, g->prefix, g->prefix_size) != 0)) {
@@ -32,8 +32,8 @@ static int take(void *ctx, const struct tide_entry *e) {
     return 0;
 }
 
-static int scan_once(struct tide *d, const struct gather *g, const struct tide_bound *bound, uint64_t replicas,
-                     struct records *out, struct tide_answer *a) {
+static int gather_scan_once(struct tide *d, const struct gather *g, const struct tide_bound *bound, uint64_t replicas,
+                            struct records *out, struct tide_answer *a) {
     struct tide_reader_opts opts = TIDE_READER_OPTS_INIT;
     struct tide_reader *reader;
     struct scan scan = { g, out, 0 };
@@ -47,14 +47,14 @@ static int scan_once(struct tide *d, const struct gather *g, const struct tide_b
     scan.begun_unix_ns = wall_unix_ns();
     rc = tide_section_begin(reader, bound, a);
     if (rc == 0) {
-        rc = tide_section_visit(reader, take, &scan);
+        rc = tide_section_visit(reader, gather_take, &scan);
         tide_section_end(reader);
     }
     tide_reader_close(reader);
     return rc;
 }
 
-static int scan_joined(struct tide *d, struct gather *g, struct records *out, struct tide_answer *a) {
+static int gather_scan_joined(struct tide *d, struct gather *g, struct records *out, struct tide_answer *a) {
     struct tide_bound bound = g->bound;
     struct visit visit;
     int rc = visit_begin(d, &visit, &bound);
@@ -62,7 +62,7 @@ static int scan_joined(struct tide *d, struct gather *g, struct records *out, st
         return rc;
     }
     g->joined = 1;
-    rc = scan_once(d, g, &bound, 1ull << visit.id, out, a);
+    rc = gather_scan_once(d, g, &bound, 1ull << visit.id, out, a);
     visit_end(d, &visit);
     return rc;
 }
@@ -71,10 +71,10 @@ int gather_scan(struct tide *d, struct gather *g, struct records *out, struct ti
     int rc = TIDE_ERR_LOST;
     g->joined = 0;
     for (int tries = 0; rc == TIDE_ERR_LOST && tries < TRIES; tries++) {
-        rc = scan_once(d, g, &g->bound, g->replicas, out, a);
+        rc = gather_scan_once(d, g, &g->bound, g->replicas, out, a);
     }
     if ((rc == TIDE_ERR_LOST || visit_would_help(d, rc)) && g->replicas == 0) {
-        rc = scan_joined(d, g, out, a);
+        rc = gather_scan_joined(d, g, out, a);
     }
     if (rc == 0) {
         records_sort(out);

@@ -36,7 +36,7 @@ void json_out_close(struct json_out *j, char bracket) {
     j->comma = 1;
 }
 
-static void add_u64(struct buf *out, uint64_t value) {
+static void json_out_add_u64(struct buf *out, uint64_t value) {
     char digits[20];
     size_t n = 0;
     do {
@@ -48,7 +48,7 @@ static void add_u64(struct buf *out, uint64_t value) {
 
 void json_out_u64(struct json_out *j, const char *name, uint64_t value) {
     json_out_name(j, name);
-    add_u64(&j->text, value);
+    json_out_add_u64(&j->text, value);
 }
 
 void json_out_i64(struct json_out *j, const char *name, int64_t value) {
@@ -95,16 +95,16 @@ void json_quote_byte(struct buf *out, char c) {
 }
 
 /* Does a terminal obey this character although JSON would let it stand: DEL, or U+0080 to U+009F? */
-static int is_obeyed(const unsigned char *s, size_t len) {
+static int json_out_is_obeyed(const unsigned char *s, size_t len) {
     return (len == 1 && s[0] == 0x7f) || (len == 2 && s[0] == 0xc2 && s[1] < 0xa0);
 }
 
-static void add_quoted(struct buf *out, const char *bytes, size_t size, int for_terminals) {
+static void json_out_add_quoted(struct buf *out, const char *bytes, size_t size, int for_terminals) {
     buf_add_char(out, '"');
     for (size_t at = 0; at < size;) {
         const unsigned char *s = (const unsigned char *)bytes + at;
         size_t len = utf8_length(s, size - at);
-        if (for_terminals && is_obeyed(s, len)) {
+        if (for_terminals && json_out_is_obeyed(s, len)) {
             buf_printf(out, "\\u%04x", s[len - 1]);
         } else if (len == 1) {
             json_quote_byte(out, bytes[at]);
@@ -119,19 +119,19 @@ static void add_quoted(struct buf *out, const char *bytes, size_t size, int for_
 }
 
 void json_quote(struct buf *out, const char *bytes, size_t size) {
-    add_quoted(out, bytes, size, 0);
+    json_out_add_quoted(out, bytes, size, 0);
 }
 
 void json_out_text(struct json_out *j, const char *name, const char *value) {
     json_out_name(j, name);
-    add_quoted(&j->text, value, strlen(value), 1);
+    json_out_add_quoted(&j->text, value, strlen(value), 1);
 }
 
 void json_out_bytes(struct json_out *j, const char *name, const void *bytes, size_t size, const char *encoding) {
     int text = utf8_is_valid(bytes, size);
     json_out_name(j, name);
     if (text) {
-        add_quoted(&j->text, bytes, size, 1);
+        json_out_add_quoted(&j->text, bytes, size, 1);
     } else {
         buf_add_char(&j->text, '"');
         base64_encode(&j->text, bytes, size);

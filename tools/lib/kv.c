@@ -11,7 +11,7 @@
 #define HOUR_NS (3600ull * 1000000000)
 #define WAIT_DEFAULT_NS 1000000000ull
 
-static int read_fallback(const char *tool, struct kv_read *r, const char *arg) {
+static int kv_read_fallback(const char *tool, struct kv_read *r, const char *arg) {
     static const char *const NAMES[] = { "leader", "wait", "error", "stale" };
     for (uint32_t i = 0; i < 4; i++) {
         if (strcmp(arg, NAMES[i]) == 0) {
@@ -40,7 +40,7 @@ int kv_read_option(const char *tool, struct kv_read *r, int option, const char *
         }
         return 0;
     case KV_FALLBACK:
-        return read_fallback(tool, r, arg);
+        return kv_read_fallback(tool, r, arg);
     case KV_WAIT:
         r->wait_given = 1;
         if (args_duration(arg, &r->bound.wait_ns) != 0 || r->bound.wait_ns > HOUR_NS) {

@@ -28,7 +28,7 @@ int kv_ttl(const char *tool, const char *what, const char *arg, uint64_t *ttl_ns
     return 0;
 }
 
-static int set_option(void *ctx, int option, char *arg) {
+static int kv_set_option(void *ctx, int option, char *arg) {
     struct kv_write *w = ctx;
     const char *tool = w->cli.tool;
     switch (option) {
@@ -60,7 +60,9 @@ static int set_option(void *ctx, int option, char *arg) {
         return 0;
     case OPT_TTL:
         if (!w->may_expire) {
-            return args_error(tool, "--ttl is for 'tide put', 'tide cas' and 'tide incr'");
+            return args_error(
+                tool,
+                "--ttl is for 'tide put', 'tide cas' and 'tide incr'; 'tide touch NAME KEY TTL' has it behind the key");
         }
         return kv_ttl(tool, "--ttl", arg, &w->ttl_ns);
     case OPT_PREFIX:
@@ -77,7 +79,7 @@ static int set_option(void *ctx, int option, char *arg) {
     }
 }
 
-static int read_options(int argc, char **argv, struct kv_write *w) {
+static int kv_read_options(int argc, char **argv, struct kv_write *w) {
     static const struct option LIST[] = {
         { "escaped", no_argument, NULL, OPT_ESCAPED },
         { "timeout", required_argument, NULL, OPT_TIMEOUT },
@@ -87,7 +89,7 @@ static int read_options(int argc, char **argv, struct kv_write *w) {
         { "prefix", required_argument, NULL, OPT_PREFIX },
         ARGS_LAST_OPTIONS,
     };
-    const struct args_options options = { w->help, "h", LIST, set_option };
+    const struct args_options options = { w->help, "h", LIST, kv_set_option };
     int code = args_options(&options, argc, argv, w);
     if (code != 0) {
         return code;
@@ -113,7 +115,7 @@ static int read_options(int argc, char **argv, struct kv_write *w) {
     return code;
 }
 
-static int read_value(struct kv_write *w, char *arg) {
+static int kv_read_value(struct kv_write *w, char *arg) {
     if (w->has_value && !w->file && strcmp(arg, "-") != 0) {
         w->value = (uint8_t *)arg;
         w->value_size = strlen(arg);
@@ -133,7 +135,7 @@ static int read_value(struct kv_write *w, char *arg) {
     return failed ? cli_complain(&w->cli, TOOL_FAILED, "input", "%s: %s", from, strerror(why)) : 0;
 }
 
-static int write_it(struct kv_write *w, kv_write_fn *do_it) {
+static int kv_write_it(struct kv_write *w, kv_write_fn *do_it) {
     struct tide_token token = { 0, 0 };
     struct json_out j = { 0 };
     char text[CLI_TOKEN_BYTES];
@@ -169,13 +171,13 @@ static int write_it(struct kv_write *w, kv_write_fn *do_it) {
 int kv_write_run(struct kv_write *w, kv_write_fn *do_it, int argc, char **argv) {
     struct tide_opts opts = TIDE_OPTS_INIT;
     w->cli.tool = argv[0];
-    int code = read_options(argc, argv, w);
-    code = code == 0 ? read_value(w, argv[optind + w->has_value * (w->file == NULL)]) : code;
+    int code = kv_read_options(argc, argv, w);
+    code = code == 0 ? kv_read_value(w, argv[optind + w->has_value * (w->file == NULL)]) : code;
     opts.flags = 0;
     opts.write_timeout_ns = w->timeout_ns;
     if (code == 0 && (code = cli_open(&w->cli, &opts)) == 0) {
         int clears = w->prefix || w->no_key;
-        code = cli_end(&w->cli, clears ? clear_keys(&w->cli, w->prefix, w->prefix_size) : write_it(w, do_it));
+        code = cli_end(&w->cli, clears ? clear_keys(&w->cli, w->prefix, w->prefix_size) : kv_write_it(w, do_it));
     }
     if (w->value_owned) {
         free(w->value);

@@ -8,10 +8,11 @@
 
 #include "tools/lib/kv.h"
 
-#define KV_WRITE_HELP                                                                                                  \
+#define KV_WRITE_HELP KV_WRITE_HELP_OF("index, token")
+#define KV_WRITE_HELP_OF(fields)                                                                                       \
     KV_BYTES_HELP                                                                                                      \
     "  --timeout TIME        how long to wait for a leader and its answer (default 1s)\n"                              \
-    "  --json                {index, token}, or {error, text, exit_code}\n"                                            \
+    "  --json                {" fields "}, or {error, text, exit_code}\n"                                              \
     "  --help                print this text\n\n"                                                                      \
     "An argument that begins with '-' goes behind '--'.\n"
 #define KV_CLEAR_HELP                                                                                                  \

@@ -4,7 +4,7 @@
 #include <stdint.h>
 #include <string.h>
 
-static size_t least(size_t a, size_t b) {
+static size_t nearest_least(size_t a, size_t b) {
     return a < b ? a : b;
 }
 
@@ -23,9 +23,10 @@ size_t nearest_distance(const char *a, const char *b) {
     }
     for (size_t i = 1; i <= a_len; i++) {
         for (size_t k = 1; k <= b_len; k++) {
-            d[i][k] = least(least(d[i - 1][k], d[i][k - 1]) + 1, d[i - 1][k - 1] + (a[i - 1] != b[k - 1]));
+            d[i][k] =
+                nearest_least(nearest_least(d[i - 1][k], d[i][k - 1]) + 1, d[i - 1][k - 1] + (a[i - 1] != b[k - 1]));
             if (i > 1 && k > 1 && a[i - 1] == b[k - 2] && a[i - 2] == b[k - 1]) {
-                d[i][k] = least(d[i][k], d[i - 2][k - 2] + 1);
+                d[i][k] = nearest_least(d[i][k], d[i - 2][k - 2] + 1);
             }
         }
     }

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int grow(void **memory, size_t *room, size_t needed, size_t unit) {
+static int records_grow(void **memory, size_t *room, size_t needed, size_t unit) {
     size_t more = *room ? *room : 256, bytes;
     if (needed <= *room) {
         return 0;
@@ -26,7 +26,7 @@ static int grow(void **memory, size_t *room, size_t needed, size_t unit) {
     return 0;
 }
 
-static void append(struct records *r, const void *bytes, size_t size) {
+static void records_append(struct records *r, const void *bytes, size_t size) {
     if (size > 0) {
         memcpy(r->bytes + r->size, bytes, size);
     }
@@ -36,32 +36,32 @@ static void append(struct records *r, const void *bytes, size_t size) {
 int records_add(struct records *r, const void *key, size_t key_size, const void *value, size_t value_size,
                 uint64_t version) {
     if (key_size > UINT32_MAX || value_size > UINT32_MAX ||
-        grow((void **)&r->bytes, &r->room, r->size + key_size + value_size + 1, 1) != 0 ||
-        grow((void **)&r->list, &r->list_room, r->n + 1, sizeof(*r->list)) != 0) {
+        records_grow((void **)&r->bytes, &r->room, r->size + key_size + value_size + 1, 1) != 0 ||
+        records_grow((void **)&r->list, &r->list_room, r->n + 1, sizeof(*r->list)) != 0) {
         return -1;
     }
     r->list[r->n++] = (struct record){ r->size, (uint32_t)key_size, (uint32_t)value_size, version, 0, 0 };
-    append(r, key, key_size);
-    append(r, value, value_size);
+    records_append(r, key, key_size);
+    records_append(r, value, value_size);
     return 0;
 }
 
-static int compare_bytes(const uint8_t *a, size_t a_size, const uint8_t *b, size_t b_size) {
+static int records_compare_bytes(const uint8_t *a, size_t a_size, const uint8_t *b, size_t b_size) {
     int order = memcmp(a, b, a_size < b_size ? a_size : b_size);
     return order != 0 ? order : (a_size > b_size) - (a_size < b_size);
 }
 
 int records_compare(const struct records *r, const struct record *a, const struct record *b) {
-    return compare_bytes(records_key(r, a), a->key_size, records_key(r, b), b->key_size);
+    return records_compare_bytes(records_key(r, a), a->key_size, records_key(r, b), b->key_size);
 }
 
-static int compare(const void *a, const void *b, void *records) {
+static int records_compare_here(const void *a, const void *b, void *records) {
     return records_compare(records, a, b);
 }
 
 void records_sort(struct records *r) {
     if (r->n > 1) {
-        qsort_r(r->list, r->n, sizeof(*r->list), compare, r);
+        qsort_r(r->list, r->n, sizeof(*r->list), records_compare_here, r);
     }
 }
 
@@ -70,7 +70,7 @@ const struct record *records_find(const struct records *r, const void *key, size
     while (low < high) {
         size_t middle = low + (high - low) / 2;
         const struct record *x = &r->list[middle];
-        int order = compare_bytes(records_key(r, x), x->key_size, key, key_size);
+        int order = records_compare_bytes(records_key(r, x), x->key_size, key, key_size);
         if (order == 0) {
             return x;
         }

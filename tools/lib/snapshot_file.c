@@ -14,13 +14,13 @@
 static const char MAGIC[8] = { 'T', 'I', 'D', 'E', 'S', 'N', 'A', 'P' };
 static const char END_MAGIC[8] = { 'T', 'I', 'D', 'E', 'D', 'O', 'N', 'E' };
 
-static void put_number(uint8_t *to, uint64_t value, size_t bytes) {
+static void snapshot_put_number(uint8_t *to, uint64_t value, size_t bytes) {
     for (size_t i = 0; i < bytes; i++) {
         to[i] = (uint8_t)(value >> (8 * i));
     }
 }
 
-static uint64_t get_number(const uint8_t *from, size_t bytes) {
+static uint64_t snapshot_get_number(const uint8_t *from, size_t bytes) {
     uint64_t value = 0;
     for (size_t i = 0; i < bytes; i++) {
         value |= (uint64_t)from[i] << (8 * i);
@@ -38,14 +38,14 @@ struct sink {
     uint8_t chunk[CHUNK];
 };
 
-static void flush_sink(struct sink *s) {
+static void snapshot_flush_sink(struct sink *s) {
     if (!s->failed && s->size > 0) {
         s->failed = write_all(s->fd, s->chunk, s->size) != 0;
     }
     s->size = 0;
 }
 
-static void add(struct sink *s, const void *bytes, size_t size) {
+static void snapshot_add(struct sink *s, const void *bytes, size_t size) {
     XXH3_64bits_update(&s->hash, bytes, size);
     for (size_t done = 0; done < size && !s->failed;) {
         size_t n = size - done < CHUNK - s->size ? size - done : CHUNK - s->size;
@@ -53,40 +53,40 @@ static void add(struct sink *s, const void *bytes, size_t size) {
         s->size += n;
         done += n;
         if (s->size == CHUNK) {
-            flush_sink(s);
+            snapshot_flush_sink(s);
         }
     }
 }
 
-static void add_header(struct sink *s, const struct snapshot_head *head, const struct records *records) {
+static void snapshot_add_header(struct sink *s, const struct snapshot_head *head, const struct records *records) {
     uint8_t h[SNAPSHOT_HEADER_BYTES] = { 0 };
     uint64_t bytes = 0;
     for (size_t i = 0; i < records->n; i++) {
         bytes += SNAPSHOT_RECORD_BYTES + (uint64_t)records->list[i].key_size + records->list[i].value_size;
     }
     memcpy(h, MAGIC, sizeof(MAGIC));
-    put_number(h + 8, SNAPSHOT_VERSION, 4);
-    put_number(h + 12, SNAPSHOT_HEADER_BYTES, 4);
-    put_number(h + 16, records->n, 8);
-    put_number(h + 24, bytes, 8);
-    put_number(h + 32, head->index, 8);
-    put_number(h + 40, head->incarnation, 8);
-    put_number(h + 48, head->created_unix_ns, 8);
+    snapshot_put_number(h + 8, SNAPSHOT_VERSION, 4);
+    snapshot_put_number(h + 12, SNAPSHOT_HEADER_BYTES, 4);
+    snapshot_put_number(h + 16, records->n, 8);
+    snapshot_put_number(h + 24, bytes, 8);
+    snapshot_put_number(h + 32, head->index, 8);
+    snapshot_put_number(h + 40, head->incarnation, 8);
+    snapshot_put_number(h + 48, head->created_unix_ns, 8);
     memcpy(h + 64, head->name, strnlen(head->name, SNAPSHOT_NAME_BYTES - 1));
-    add(s, h, sizeof(h));
+    snapshot_add(s, h, sizeof(h));
 }
 
-static void add_record(struct sink *s, const struct records *r, const struct record *x) {
+static void snapshot_add_record(struct sink *s, const struct records *r, const struct record *x) {
     uint8_t h[SNAPSHOT_RECORD_BYTES];
-    put_number(h, x->key_size, 4);
-    put_number(h + 4, x->value_size, 4);
-    put_number(h + 8, x->version, 8);
-    put_number(h + 16, x->expires_unix_ns, 8);
-    put_number(h + 24, x->flags, 4);
-    put_number(h + 28, 0, 4);
-    add(s, h, sizeof(h));
-    add(s, records_key(r, x), x->key_size);
-    add(s, records_value(r, x), x->value_size);
+    snapshot_put_number(h, x->key_size, 4);
+    snapshot_put_number(h + 4, x->value_size, 4);
+    snapshot_put_number(h + 8, x->version, 8);
+    snapshot_put_number(h + 16, x->expires_unix_ns, 8);
+    snapshot_put_number(h + 24, x->flags, 4);
+    snapshot_put_number(h + 28, 0, 4);
+    snapshot_add(s, h, sizeof(h));
+    snapshot_add(s, records_key(r, x), x->key_size);
+    snapshot_add(s, records_value(r, x), x->value_size);
 }
 
 int snapshot_write(int fd, const struct snapshot_head *head, const struct records *records) {
@@ -96,34 +96,34 @@ int snapshot_write(int fd, const struct snapshot_head *head, const struct record
     sink.failed = 0;
     sink.size = 0;
     XXH3_64bits_reset(&sink.hash);
-    add_header(&sink, head, records);
+    snapshot_add_header(&sink, head, records);
     for (size_t i = 0; i < records->n && !sink.failed; i++) {
-        add_record(&sink, records, &records->list[i]);
+        snapshot_add_record(&sink, records, &records->list[i]);
     }
-    put_number(trailer, XXH3_64bits_digest(&sink.hash), 8);
+    snapshot_put_number(trailer, XXH3_64bits_digest(&sink.hash), 8);
     memcpy(trailer + 8, END_MAGIC, sizeof(END_MAGIC));
-    add(&sink, trailer, sizeof(trailer));
-    flush_sink(&sink);
+    snapshot_add(&sink, trailer, sizeof(trailer));
+    snapshot_flush_sink(&sink);
     return sink.failed ? -1 : 0;
 }
 
 /* ---- reading ---- */
 
 /* What can be said of the file as a whole, its checksum included. NULL: good. */
-static const char *check_file(const uint8_t *b, size_t size) {
+static const char *snapshot_check_file(const uint8_t *b, size_t size) {
     if (size < sizeof(MAGIC) || memcmp(b, MAGIC, sizeof(MAGIC)) != 0) {
         return "no snapshot: it does not begin with TIDESNAP";
     }
     if (size < SNAPSHOT_HEADER_BYTES + SNAPSHOT_TRAILER_BYTES) {
         return "truncated: it ends inside the header";
     }
-    if (get_number(b + 8, 4) == 0 || get_number(b + 8, 4) > SNAPSHOT_VERSION) {
+    if (snapshot_get_number(b + 8, 4) == 0 || snapshot_get_number(b + 8, 4) > SNAPSHOT_VERSION) {
         return "another version of the format than this tool knows (1 and 2)";
     }
-    if (get_number(b + 12, 4) != SNAPSHOT_HEADER_BYTES) {
+    if (snapshot_get_number(b + 12, 4) != SNAPSHOT_HEADER_BYTES) {
         return "damaged: the header has an impossible size";
     }
-    uint64_t records = get_number(b + 24, 8);
+    uint64_t records = snapshot_get_number(b + 24, 8);
     uint64_t room = size - SNAPSHOT_HEADER_BYTES - SNAPSHOT_TRAILER_BYTES;
     if (records > room) {
         return "truncated: it ends before the last record";
@@ -134,13 +134,14 @@ static const char *check_file(const uint8_t *b, size_t size) {
     if (memcmp(b + size - 8, END_MAGIC, sizeof(END_MAGIC)) != 0) {
         return "damaged: it does not end with TIDEDONE";
     }
-    if (get_number(b + size - 16, 8) != XXH3_64bits(b, size - SNAPSHOT_TRAILER_BYTES)) {
+    if (snapshot_get_number(b + size - 16, 8) != XXH3_64bits(b, size - SNAPSHOT_TRAILER_BYTES)) {
         return "damaged: its checksum is wrong";
     }
     return NULL;
 }
 
-static const char *take_records(const uint8_t *b, uint64_t bytes, const struct snapshot_head *h, struct records *out) {
+static const char *snapshot_take_records(const uint8_t *b, uint64_t bytes, const struct snapshot_head *h,
+                                         struct records *out) {
     uint64_t record_bytes = h->version == 1 ? SNAPSHOT_RECORD_BYTES_1 : SNAPSHOT_RECORD_BYTES;
     uint64_t at = 0;
     const struct record *last = NULL;
@@ -148,11 +149,11 @@ static const char *take_records(const uint8_t *b, uint64_t bytes, const struct s
         if (bytes - at < record_bytes) {
             return "damaged: fewer records than its header says";
         }
-        uint64_t key_size = get_number(b + at, 4), value_size = get_number(b + at + 4, 4);
-        uint64_t version = get_number(b + at + 8, 8), expires = 0, flags = 0;
+        uint64_t key_size = snapshot_get_number(b + at, 4), value_size = snapshot_get_number(b + at + 4, 4);
+        uint64_t version = snapshot_get_number(b + at + 8, 8), expires = 0, flags = 0;
         if (h->version > 1) {
-            expires = get_number(b + at + 16, 8);
-            flags = get_number(b + at + 24, 8);
+            expires = snapshot_get_number(b + at + 16, 8);
+            flags = snapshot_get_number(b + at + 24, 8);
         }
         at += record_bytes;
         if (key_size == 0 || key_size > KEY_MAX || key_size > bytes - at || value_size > bytes - at - key_size) {
@@ -178,17 +179,17 @@ static const char *take_records(const uint8_t *b, uint64_t bytes, const struct s
 const char *snapshot_parse(const uint8_t *bytes, size_t size, struct snapshot_head *head, struct records *records) {
     struct snapshot_head h = { 0 };
     struct records found = { 0 };
-    const char *wrong = check_file(bytes, size);
+    const char *wrong = snapshot_check_file(bytes, size);
     if (wrong) {
         return wrong;
     }
-    h.version = (uint32_t)get_number(bytes + 8, 4);
-    h.count = get_number(bytes + 16, 8);
-    h.index = get_number(bytes + 32, 8);
-    h.incarnation = get_number(bytes + 40, 8);
-    h.created_unix_ns = get_number(bytes + 48, 8);
+    h.version = (uint32_t)snapshot_get_number(bytes + 8, 4);
+    h.count = snapshot_get_number(bytes + 16, 8);
+    h.index = snapshot_get_number(bytes + 32, 8);
+    h.incarnation = snapshot_get_number(bytes + 40, 8);
+    h.created_unix_ns = snapshot_get_number(bytes + 48, 8);
     memcpy(h.name, bytes + 64, SNAPSHOT_NAME_BYTES - 1);
-    wrong = take_records(bytes + SNAPSHOT_HEADER_BYTES, get_number(bytes + 24, 8), &h, &found);
+    wrong = snapshot_take_records(bytes + SNAPSHOT_HEADER_BYTES, snapshot_get_number(bytes + 24, 8), &h, &found);
     if (wrong) {
         records_free(&found);
         return wrong;

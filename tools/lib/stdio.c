@@ -14,7 +14,7 @@ static int output_was_closed;
 static int output_error; /* errno of the first failure */
 
 /* The lowest number that is free, which is the one that was found closed. O_PATH: neither reads nor writes. */
-static int open_lowest(int number) {
+static int stdio_open_lowest(int number) {
     int fd = number == STDERR_FILENO ? open("/dev/null", O_WRONLY) : -1;
     return fd >= 0 ? fd : open("/", O_PATH | O_DIRECTORY);
 }
@@ -24,7 +24,7 @@ void stdio_fill(void) {
         if (fcntl(number, F_GETFD) >= 0 || errno != EBADF) {
             continue;
         }
-        if (open_lowest(number) != number) {
+        if (stdio_open_lowest(number) != number) {
             _exit(TOOL_FAILED); /* there is nowhere to say why */
         }
         output_was_closed |= number == STDOUT_FILENO;

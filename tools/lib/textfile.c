@@ -9,7 +9,7 @@
 
 #include "tools/lib/temporary.h"
 
-static int write_whole(int fd, const char *text, size_t size) {
+static int textfile_write_whole(int fd, const char *text, size_t size) {
     while (size > 0) {
         ssize_t n = write(fd, text, size);
         if (n < 0 && errno == EINTR) {
@@ -37,7 +37,7 @@ int textfile_write(const char *path, const char *text, size_t size, char *why, s
         return -1;
     }
     /* Readable whatever the umask is: the collector runs as another user. */
-    int failed = fchmod(fd, 0644) != 0 || write_whole(fd, text, size) != 0 || rename(beside, path) != 0;
+    int failed = fchmod(fd, 0644) != 0 || textfile_write_whole(fd, text, size) != 0 || rename(beside, path) != 0;
     if (failed) {
         snprintf(why, why_size, "cannot write %s: %s", path, strerror(errno));
         unlink(beside);

@@ -4,7 +4,7 @@
 #define WAIT_NS (5ull * 1000000000)
 
 /* Is there a replica in this state, other than `own`? */
-static int has_state(struct tide *d, enum tide_state state, uint32_t own) {
+static int visit_has_state(struct tide *d, enum tide_state state, uint32_t own) {
     int found = 0;
     for (uint32_t i = 0; i < TIDE_REPLICAS && !found; i++) {
         struct tide_replica_info info = TIDE_REPLICA_INFO_INIT;
@@ -15,7 +15,8 @@ static int has_state(struct tide *d, enum tide_state state, uint32_t own) {
 
 int visit_would_help(struct tide *d, int error) {
     return (error == TIDE_ERR_NO_REPLICA || error == TIDE_ERR_NO_LEADER) &&
-           !has_state(d, TIDE_STATE_SERVING, TIDE_REPLICAS) && has_state(d, TIDE_STATE_ORPHAN, TIDE_REPLICAS);
+           !visit_has_state(d, TIDE_STATE_SERVING, TIDE_REPLICAS) &&
+           visit_has_state(d, TIDE_STATE_ORPHAN, TIDE_REPLICAS);
 }
 
 int visit_begin(struct tide *d, struct visit *v, struct tide_bound *bound) {
@@ -35,7 +36,7 @@ int visit_begin(struct tide *d, struct visit *v, struct tide_bound *bound) {
 void visit_end(struct tide *d, const struct visit *v) {
     struct tide_info info = TIDE_INFO_INIT;
     int same = tide_info(d, &info) == 0 && info.commit_index == v->commit_index;
-    if (has_state(d, TIDE_STATE_SERVING, v->id) || (same && has_state(d, TIDE_STATE_ORPHAN, v->id))) {
+    if (visit_has_state(d, TIDE_STATE_SERVING, v->id) || (same && visit_has_state(d, TIDE_STATE_ORPHAN, v->id))) {
         tide_replica_stop(d, v->id);
     }
 }

@@ -6,7 +6,7 @@
 
 #include "tools/metrics/metrics.h"
 
-static enum tool_code judge(const struct gauges *g, char *why, size_t why_size) {
+static enum tool_code collect_judge(const struct gauges *g, char *why, size_t why_size) {
     char text[sizeof(g->peek.why) + 64];
     if (g->known) {
         return TOOL_OK;
@@ -27,7 +27,7 @@ static enum tool_code collect_one(struct prom *p, const char *name, char *why, s
     }
     gauges_read(g, name);
     families_write(p, g, 1);
-    enum tool_code code = judge(g, why, why_size);
+    enum tool_code code = collect_judge(g, why, why_size);
     free(g);
     return code;
 }

@@ -18,13 +18,14 @@ struct family {
     bool of_table;       /* only of a replica whose table can be read */
 };
 
-static void begin(struct prom *p, const char *part, const struct gauges *g) {
+static void families_begin(struct prom *p, const char *part, const struct gauges *g) {
     prom_begin(p, part);
     prom_label(p, "domain", g->peek.name);
 }
 
-static void begin_replica(struct prom *p, const char *part, const struct gauges *g, const struct gauges_replica *r) {
-    begin(p, part, g);
+static void families_begin_replica(struct prom *p, const char *part, const struct gauges *g,
+                                   const struct gauges_replica *r) {
+    families_begin(p, part, g);
     prom_label_u64(p, "replica", r->id);
     prom_label(p, "label", r->label);
 }
@@ -33,7 +34,7 @@ static void begin_replica(struct prom *p, const char *part, const struct gauges 
 
 #define DOMAIN_U64(name, value)                                                                                        \
     static void name(struct prom *p, const struct gauges *g) {                                                         \
-        begin(p, "", g);                                                                                               \
+        families_begin(p, "", g);                                                                                      \
         prom_u64(p, value);                                                                                            \
     }
 DOMAIN_U64(up, g->known)
@@ -61,7 +62,7 @@ DOMAIN_U64(waited, g->waited)
 #define SOURCE_U64(name, value)                                                                                        \
     static void name(struct prom *p, const struct gauges *g) {                                                         \
         if (g->source[0] != 0) {                                                                                       \
-            begin(p, "", g);                                                                                           \
+            families_begin(p, "", g);                                                                                  \
             prom_u64(p, value);                                                                                        \
         }                                                                                                              \
     }
@@ -71,17 +72,17 @@ SOURCE_U64(questions, g->questions)
 SOURCE_U64(answered, g->answered)
 SOURCE_U64(writes_open, g->writes_open)
 
-static void source_info(struct prom *p, const struct gauges *g) {
+static void families_source_info(struct prom *p, const struct gauges *g) {
     if (g->source[0] != 0) {
-        begin(p, "", g);
+        families_begin(p, "", g);
         prom_label(p, "source", g->source);
         prom_u64(p, 1);
     }
 }
 
-static void source_staleness(struct prom *p, const struct gauges *g) {
+static void families_source_staleness(struct prom *p, const struct gauges *g) {
     if (g->source[0] != 0) {
-        begin(p, "", g);
+        families_begin(p, "", g);
         if (g->complete_ns == UINT64_MAX) {
             prom_real(p, INFINITY);
         } else {
@@ -90,45 +91,45 @@ static void source_staleness(struct prom *p, const struct gauges *g) {
     }
 }
 
-static void state(struct prom *p, const struct gauges *g) {
+static void families_state(struct prom *p, const struct gauges *g) {
     static const char *const NAMES[] = { "alive", "dead", "damaged", "closed", "version", "missing" };
     size_t is = g->missing ? 5 : (size_t)g->peek.state;
     for (size_t i = 0; i < sizeof(NAMES) / sizeof(NAMES[0]); i++) {
-        begin(p, "", g);
+        families_begin(p, "", g);
         prom_label(p, "state", NAMES[i]);
         prom_u64(p, i == is);
     }
 }
 
-static void domain_info(struct prom *p, const struct gauges *g) {
+static void families_domain_info(struct prom *p, const struct gauges *g) {
     char text[20];
     snprintf(text, sizeof(text), "%016llx", (unsigned long long)g->peek.incarnation);
-    begin(p, "", g);
+    families_begin(p, "", g);
     prom_label(p, "incarnation", text);
     prom_u64(p, 1);
 }
 
-static void start_time(struct prom *p, const struct gauges *g) {
-    begin(p, "", g);
+static void families_start_time(struct prom *p, const struct gauges *g) {
+    families_begin(p, "", g);
     prom_ns(p, g->peek.created_unix_ns);
 }
 
-static void ring_ratio(struct prom *p, const struct gauges *g) {
-    begin(p, "", g);
+static void families_ring_ratio(struct prom *p, const struct gauges *g) {
+    families_begin(p, "", g);
     prom_real(p, g->peek.ring_bytes ? (double)g->ring_used_bytes / (double)g->peek.ring_bytes : 0);
 }
 
-static void fallback_ratio(struct prom *p, const struct gauges *g) {
+static void families_fallback_ratio(struct prom *p, const struct gauges *g) {
     uint64_t all = 0, fell_back = 0;
     for (uint32_t r = 0; r < TIDE_REASONS; r++) {
         all += g->by_reason[r];
         fell_back += r >= TIDE_REASON_REDIRECTED ? g->by_reason[r] : 0;
     }
-    begin(p, "", g);
+    families_begin(p, "", g);
     prom_real(p, all ? (double)fell_back / (double)all : 0);
 }
 
-static bool is_shown(const struct gauges *g, uint32_t id) {
+static bool families_is_shown(const struct gauges *g, uint32_t id) {
     for (uint32_t i = 0; i < g->n; i++) {
         if (g->replicas[i].id == id) {
             return true;
@@ -138,13 +139,13 @@ static bool is_shown(const struct gauges *g, uint32_t id) {
 }
 
 /* Also of a replica that is gone: a counter must not fall. One that nobody has read from has no sample. */
-static void reads(struct prom *p, const struct gauges *g) {
+static void families_reads(struct prom *p, const struct gauges *g) {
     for (uint32_t id = 0; id < PEEK_REPLICAS; id++) {
         for (uint32_t r = 0; r < TIDE_REASONS; r++) {
-            if (g->peek.reads[id][r] == 0 && !is_shown(g, id)) {
+            if (g->peek.reads[id][r] == 0 && !families_is_shown(g, id)) {
                 continue;
             }
-            begin(p, "", g);
+            families_begin(p, "", g);
             prom_label_u64(p, "replica", id);
             prom_label(p, "reason", tide_reason_name(r));
             prom_u64(p, g->peek.reads[id][r]);
@@ -156,12 +157,12 @@ static void reads(struct prom *p, const struct gauges *g) {
 
 #define REPLICA_U64(name, value)                                                                                       \
     static void name(struct prom *p, const struct gauges *g, const struct gauges_replica *r) {                         \
-        begin_replica(p, "", g, r);                                                                                    \
+        families_begin_replica(p, "", g, r);                                                                           \
         prom_u64(p, value);                                                                                            \
     }
 #define REPLICA_NS(name, value)                                                                                        \
     static void name(struct prom *p, const struct gauges *g, const struct gauges_replica *r) {                         \
-        begin_replica(p, "", g, r);                                                                                    \
+        families_begin_replica(p, "", g, r);                                                                           \
         prom_ns(p, value);                                                                                             \
     }
 REPLICA_U64(replica_leads, r->leads)
@@ -177,8 +178,8 @@ REPLICA_U64(keys_most, r->table.keys_most)
 REPLICA_U64(table_limit, r->table.table_bytes)
 REPLICA_U64(table_used, r->table.used_bytes)
 
-static void staleness(struct prom *p, const struct gauges *g, const struct gauges_replica *r) {
-    begin_replica(p, "", g, r);
+static void families_staleness(struct prom *p, const struct gauges *g, const struct gauges_replica *r) {
+    families_begin_replica(p, "", g, r);
     if (r->staleness_ns == UINT64_MAX) {
         prom_real(p, INFINITY); /* of a fed domain that was never complete */
     } else {
@@ -186,32 +187,32 @@ static void staleness(struct prom *p, const struct gauges *g, const struct gauge
     }
 }
 
-static void replica_state(struct prom *p, const struct gauges *g, const struct gauges_replica *r) {
+static void families_replica_state(struct prom *p, const struct gauges *g, const struct gauges_replica *r) {
     for (uint32_t s = TIDE_STATE_CLAIMED; s <= TIDE_STATE_ORPHAN; s++) {
         if (s == TIDE_STATE_STOPPED) {
             continue;
         }
-        begin_replica(p, "", g, r);
+        families_begin_replica(p, "", g, r);
         prom_label(p, "state", tide_state_name((enum tide_state)s));
         prom_u64(p, s == r->state);
     }
 }
 
-static void table_kind(struct prom *p, const struct gauges *g, const struct gauges_replica *r, const char *kind,
-                       uint64_t bytes) {
-    begin_replica(p, "", g, r);
+static void families_table_kind(struct prom *p, const struct gauges *g, const struct gauges_replica *r,
+                                const char *kind, uint64_t bytes) {
+    families_begin_replica(p, "", g, r);
     prom_label(p, "kind", kind);
     prom_u64(p, bytes);
 }
 
-static void table(struct prom *p, const struct gauges *g, const struct gauges_replica *r) {
-    table_kind(p, g, r, "live", r->table.usage.live);
-    table_kind(p, g, r, "free", r->table.usage.free);
-    table_kind(p, g, r, "waiting", r->table.usage.waiting);
-    table_kind(p, g, r, "overhead", r->table.usage.overhead);
+static void families_table(struct prom *p, const struct gauges *g, const struct gauges_replica *r) {
+    families_table_kind(p, g, r, "live", r->table.usage.live);
+    families_table_kind(p, g, r, "free", r->table.usage.free);
+    families_table_kind(p, g, r, "waiting", r->table.usage.waiting);
+    families_table_kind(p, g, r, "overhead", r->table.usage.overhead);
 }
 
-static void lag(struct prom *p, const struct gauges *g, const struct gauges_replica *r) {
+static void families_lag(struct prom *p, const struct gauges *g, const struct gauges_replica *r) {
     const struct gauges_histogram *lag = &r->replication.all;
     char end[32];
     if (!r->replication.known) {
@@ -223,21 +224,21 @@ static void lag(struct prom *p, const struct gauges *g, const struct gauges_repl
         if (!last) {
             snprintf(end, sizeof(end), "%.12g", (double)gauges_bucket_end_ns(i) / 1e9);
         }
-        begin_replica(p, "_bucket", g, r);
+        families_begin_replica(p, "_bucket", g, r);
         prom_label(p, "le", last ? "+Inf" : end);
         prom_u64(p, last ? lag->count : lag->up_to[i]);
     }
-    begin_replica(p, "_sum", g, r);
+    families_begin_replica(p, "_sum", g, r);
     prom_real(p, lag->sum_ns / 1e9);
-    begin_replica(p, "_count", g, r);
+    families_begin_replica(p, "_count", g, r);
     prom_u64(p, lag->count);
 }
 
-static void lag_quantiles(struct prom *p, const struct gauges *g, const struct gauges_replica *r) {
+static void families_lag_quantiles(struct prom *p, const struct gauges *g, const struct gauges_replica *r) {
     static const char *const QUANTILES[GAUGES_QUANTILES] = { "0.5", "0.99", "0.999" };
     const struct gauges_lag *lag = &r->replication;
     for (int i = 0; lag->known && i < GAUGES_QUANTILES; i++) {
-        begin_replica(p, "", g, r);
+        families_begin_replica(p, "", g, r);
         prom_label(p, "quantile", QUANTILES[i]);
         if (lag->recent.count == 0) {
             prom_real(p, NAN);
@@ -261,9 +262,9 @@ static void lag_quantiles(struct prom *p, const struct gauges *g, const struct g
 /* clang-format off */
 static const struct family FAMILIES[] = {
     OF_ANY("tide_up", GAUGE, NULL, up, "1: the domain could be read; 0: it is missing, damaged, closed to this user, or of another version (tide_domain_state)."),
-    OF_ANY("tide_domain_state", GAUGE, NULL, state, "What the domain is, as tide ls has it: 1 for the state that it has. dead: no process is attached."),
-    OF_DOMAIN("tide_domain_info", GAUGE, NULL, domain_info, "Which incarnation of the domain this is."),
-    OF_DOMAIN("tide_domain_start_time_seconds", GAUGE, "seconds", start_time, "When the domain was made, since the epoch."),
+    OF_ANY("tide_domain_state", GAUGE, NULL, families_state, "What the domain is, as tide ls has it: 1 for the families_state that it has. dead: no process is attached."),
+    OF_DOMAIN("tide_domain_info", GAUGE, NULL, families_domain_info, "Which incarnation of the domain this is."),
+    OF_DOMAIN("tide_domain_start_time_seconds", GAUGE, "seconds", families_start_time, "When the domain was made, since the epoch."),
     OF_DOMAIN("tide_commit_index", GAUGE, NULL, commit_index, "Index of the last entry of the log that is committed."),
     OF_DOMAIN("tide_writes", COUNTER, NULL, commit_index, "Entries committed: writes, removals of expired and evicted keys, changes of leader."),
     OF_DOMAIN("tide_commit_groups", COUNTER, NULL, groups, "Commits: groups of entries."),
@@ -274,47 +275,47 @@ static const struct family FAMILIES[] = {
     OF_DOMAIN("tide_memory_bytes", GAUGE, "bytes", memory, "Shared memory that the domain's files hold."),
     OF_DOMAIN("tide_ring_bytes", GAUGE, "bytes", ring_bytes, "Size of the log ring."),
     OF_DOMAIN("tide_ring_used_bytes", GAUGE, "bytes", ring_used, "Between the slowest pinned replica and the end of the log."),
-    OF_DOMAIN("tide_ring_used_ratio", GAUGE, "ratio", ring_ratio, "The same as a share of the ring; near 1 the leader waits for somebody."),
+    OF_DOMAIN("tide_ring_used_ratio", GAUGE, "ratio", families_ring_ratio, "The same as a share of the ring; near 1 the leader waits for somebody."),
     OF_DOMAIN("tide_ring_waits", COUNTER, NULL, ring_waits, "Times that the leader found the ring full and waited."),
     OF_DOMAIN("tide_refused_full", COUNTER, NULL, refused_full, "Writes that were refused because the table was full."),
     OF_DOMAIN("tide_lapped", COUNTER, NULL, lapped, "Followers that the log overtook."),
     OF_DOMAIN("tide_expirations", COUNTER, NULL, expired, "Keys removed because their time was over."),
     OF_DOMAIN("tide_evictions", COUNTER, NULL, evicted, "Keys removed because their room was needed."),
     OF_DOMAIN("tide_evicts", GAUGE, NULL, evicts, "1: when its tables are full the domain evicts keys; 0: it refuses writes."),
-    OF_DOMAIN("tide_reads", COUNTER, NULL, reads, "Reads, by the replica that served and by why it did."),
-    OF_DOMAIN("tide_bounded_staleness_fallback_ratio", GAUGE, "ratio", fallback_ratio, "Of all reads ever, those that no replica within the bound served: redirected, stale by choice, refused."),
+    OF_DOMAIN("tide_reads", COUNTER, NULL, families_reads, "Reads, by the replica that served and by why it did."),
+    OF_DOMAIN("tide_bounded_staleness_fallback_ratio", GAUGE, "ratio", families_fallback_ratio, "Of all reads ever, those that no replica within the bound served: redirected, stale by choice, refused."),
     OF_DOMAIN("tide_hits", COUNTER, NULL, hits, "Keys that were looked up and found."),
     OF_DOMAIN("tide_misses", COUNTER, NULL, misses, "Keys that were looked up and not found."),
     OF_DOMAIN("tide_made", COUNTER, NULL, made, "Values made by tide_get_or_make()."),
     OF_DOMAIN("tide_waited", COUNTER, NULL, waited, "Values had by waiting for another that made them."),
-    OF_DOMAIN("tide_source_info", GAUGE, NULL, source_info, "What feeds the domain. Nothing of these where no source does."),
+    OF_DOMAIN("tide_source_info", GAUGE, NULL, families_source_info, "What feeds the domain. Nothing of these where no source does."),
     OF_DOMAIN("tide_source_revision", GAUGE, NULL, source_revision, "The highest revision of the source that the log holds."),
     OF_DOMAIN("tide_source_complete_revision", GAUGE, NULL, complete_revision, "The domain holds everything of the source up to this revision."),
-    OF_DOMAIN("tide_source_staleness_seconds", GAUGE, "seconds", source_staleness, "How long ago the source was asked for what the domain holds now; +Inf: never."),
+    OF_DOMAIN("tide_source_staleness_seconds", GAUGE, "seconds", families_source_staleness, "How long ago the source was asked for what the domain holds now; +Inf: never."),
     OF_DOMAIN("tide_source_questions", COUNTER, NULL, questions, "Questions to the source, how far it is."),
     OF_DOMAIN("tide_source_answered", GAUGE, NULL, answered, "Number of the newest question that was answered."),
     OF_DOMAIN("tide_source_writes_open", GAUGE, NULL, writes_open, "Writes that were handed to the source and are not answered."),
-    OF_REPLICA("tide_replica_state", GAUGE, NULL, replica_state, "The replica's state: 1 for the one that it has."),
+    OF_REPLICA("tide_replica_state", GAUGE, NULL, families_replica_state, "The replica's state: 1 for the one that it has."),
     OF_REPLICA("tide_replica_is_leader", GAUGE, NULL, replica_leads, "1: this replica leads."),
     OF_REPLICA("tide_replica_alive", GAUGE, NULL, replica_lives, "1: the kernel certifies that the replica's process lives."),
     OF_REPLICA("tide_applied_index", GAUGE, NULL, applied_index, "The replica's state is the log up to this index."),
     OF_REPLICA("tide_replication_lag_entries", GAUGE, NULL, lag_entries, "Committed entries that the replica has not applied."),
-    OF_REPLICA("tide_staleness_seconds", GAUGE, "seconds", staleness, "How old the replica's state is at most; 0: it has applied everything."),
+    OF_REPLICA("tide_staleness_seconds", GAUGE, "seconds", families_staleness, "How old the replica's state is at most; 0: it has applied everything."),
     OF_REPLICA("tide_apply_delay_seconds", GAUGE, "seconds", apply_delay, "How long the replica is told to wait before it applies."),
     OF_REPLICA("tide_replica_entries", COUNTER, NULL, entries, "Entries applied since the replica started."),
     OF_REPLICA("tide_replica_joins", COUNTER, NULL, joins, "Times that it copied another replica's table."),
     OF_REPLICA("tide_replica_lapped", COUNTER, NULL, replica_lapped, "Times that the log overtook it."),
-    OF_TABLE("tide_replication_lag_seconds", HISTOGRAM, "seconds", lag, "From commit to applied, of each entry since the replica started."),
-    OF_TABLE("tide_replication_lag_quantile_seconds", SUMMARY, "seconds", lag_quantiles, "The same over the last 10 seconds; NaN where nothing was applied in them."),
+    OF_TABLE("tide_replication_lag_seconds", HISTOGRAM, "seconds", families_lag, "From commit to applied, of each entry since the replica started."),
+    OF_TABLE("tide_replication_lag_quantile_seconds", SUMMARY, "seconds", families_lag_quantiles, "The same over the last 10 seconds; NaN where nothing was applied in them."),
     OF_TABLE("tide_keys", GAUGE, NULL, keys, "Live keys."),
     OF_TABLE("tide_keys_limit", GAUGE, NULL, keys_most, "How many keys the table's buckets have room for."),
     OF_TABLE("tide_table_limit_bytes", GAUGE, "bytes", table_limit, "The table's budget."),
     OF_TABLE("tide_table_used_bytes", GAUGE, "bytes", table_used, "Of the budget, what is given out."),
-    OF_TABLE("tide_table_bytes", GAUGE, "bytes", table, "What the budget is used for: live (keys and values), free (what puts may take yet), waiting (for readers), overhead."),
+    OF_TABLE("tide_table_bytes", GAUGE, "bytes", families_table, "What the budget is used for: live (keys and values), free (what puts may take yet), waiting (for readers), overhead."),
 };
 /* clang-format on */
 
-static void write_domain(struct prom *p, const struct family *f, const struct gauges *g) {
+static void families_write_domain(struct prom *p, const struct family *f, const struct gauges *g) {
     if (f->domain && (g->known || f->of_unknown)) {
         f->domain(p, g);
     }
@@ -325,7 +326,7 @@ static void write_domain(struct prom *p, const struct family *f, const struct ga
     }
 }
 
-static void write_build(struct prom *p) {
+static void families_write_build(struct prom *p) {
     static const struct prom_family BUILD = { "tide_build_info", PROM_GAUGE, NULL,
                                               "Version of the tide that tells this." };
     uint32_t v = tide_version();
@@ -338,11 +339,11 @@ static void write_build(struct prom *p) {
 }
 
 void families_write(struct prom *p, const struct gauges *domains, size_t n) {
-    write_build(p);
+    families_write_build(p);
     for (size_t i = 0; i < sizeof(FAMILIES) / sizeof(FAMILIES[0]); i++) {
         prom_family(p, &FAMILIES[i].head);
         for (size_t d = 0; d < n; d++) {
-            write_domain(p, &FAMILIES[i], &domains[d]);
+            families_write_domain(p, &FAMILIES[i], &domains[d]);
         }
     }
     prom_end(p);

@@ -34,7 +34,7 @@ struct options {
     bool open_metrics;
 };
 
-static int set_option(void *ctx, int option, char *arg) {
+static int metrics_set_option(void *ctx, int option, char *arg) {
     struct options *o = ctx;
     if (option == 'o') {
         o->open_metrics = true;
@@ -46,7 +46,7 @@ static int set_option(void *ctx, int option, char *arg) {
     return 0;
 }
 
-static int read_options(int argc, char **argv, struct options *o) {
+static int metrics_read_options(int argc, char **argv, struct options *o) {
     static const struct option LIST[] = {
         { "openmetrics", no_argument, NULL, 'o' },
         { "textfile", required_argument, NULL, 't' },
@@ -54,7 +54,7 @@ static int read_options(int argc, char **argv, struct options *o) {
         { "help", no_argument, NULL, 'h' },
         { NULL, 0, NULL, 0 },
     };
-    const struct args_options options = { HELP, "h", LIST, set_option };
+    const struct args_options options = { HELP, "h", LIST, metrics_set_option };
     int code = args_options(&options, argc, argv, o);
     if (code != 0) {
         return code;
@@ -75,7 +75,7 @@ static int read_options(int argc, char **argv, struct options *o) {
     return 0;
 }
 
-static int print_once(const struct options *o) {
+static int metrics_print_once(const struct options *o) {
     struct prom p = { .open_metrics = o->open_metrics };
     char why[600], trouble[4400];
     int code = collect(&p, o->name, why, sizeof(why));
@@ -95,9 +95,9 @@ static int print_once(const struct options *o) {
 
 int tool_metrics(int argc, char **argv) {
     struct options o = { .tool = argv[0] };
-    int code = read_options(argc, argv, &o);
+    int code = metrics_read_options(argc, argv, &o);
     if (code != 0) {
         return code;
     }
-    return o.listen ? metrics_listen(o.tool, o.name, o.listen) : print_once(&o);
+    return o.listen ? metrics_listen(o.tool, o.name, o.listen) : metrics_print_once(&o);
 }

@@ -9,7 +9,7 @@
 #define BLANKS " \t"
 
 /* The value of the parameter `name` in ";a=b;c=d" up to `end`; NULL: there is none. */
-static const char *parameter(const char *from, const char *end, const char *name) {
+static const char *negotiate_parameter(const char *from, const char *end, const char *name) {
     size_t length = strlen(name);
     for (const char *at = from; at && at < end; at = memchr(at, ';', (size_t)(end - at))) {
         at += *at == ';';
@@ -21,20 +21,20 @@ static const char *parameter(const char *from, const char *end, const char *name
     return NULL;
 }
 
-static int weight(const char *from, const char *end) {
-    const char *q = parameter(from, end, "q");
+static int negotiate_weight(const char *from, const char *end) {
+    const char *q = negotiate_parameter(from, end, "q");
     double value = q ? strtod(q, NULL) : 1;
     return value >= 0 && value <= 1 ? (int)(value * 1000) : 0;
 }
 
 /* Is the version one that we write? A range that names none takes any. */
-static bool version_is(const char *from, const char *end, const char *ours) {
-    const char *v = parameter(from, end, "version");
+static bool negotiate_version_is(const char *from, const char *end, const char *ours) {
+    const char *v = negotiate_parameter(from, end, "version");
     v = v && *v == '"' ? v + 1 : v;
     return !v || strncmp(v, ours, strlen(ours)) == 0;
 }
 
-static void raise_to(int *most, int value) {
+static void negotiate_raise_to(int *most, int value) {
     *most = value > *most ? value : *most;
 }
 
@@ -46,12 +46,12 @@ bool negotiate_open_metrics(const char *accept) {
         const char *end = accept + length, *parameters = accept + type;
         parameters += strspn(parameters, BLANKS);
 #define IS(word) (type == strlen(word) && strncasecmp(accept, word, type) == 0)
-        if (IS("application/openmetrics-text") && version_is(parameters, end, "1.0.0")) {
-            raise_to(&open_metrics, weight(parameters, end));
-        } else if (IS("text/plain") && version_is(parameters, end, "0.0.4")) {
-            raise_to(&text, weight(parameters, end));
+        if (IS("application/openmetrics-text") && negotiate_version_is(parameters, end, "1.0.0")) {
+            negotiate_raise_to(&open_metrics, negotiate_weight(parameters, end));
+        } else if (IS("text/plain") && negotiate_version_is(parameters, end, "0.0.4")) {
+            negotiate_raise_to(&text, negotiate_weight(parameters, end));
         } else if (IS("text/*") || IS("*/*")) {
-            raise_to(&text, weight(parameters, end));
+            negotiate_raise_to(&text, negotiate_weight(parameters, end));
         }
 #undef IS
         accept = end;

@@ -6,22 +6,22 @@
 
 #include "tools/lib/escape.h"
 
-static const char *type_name(enum prom_type type) {
+static const char *prom_type_name(enum prom_type type) {
     static const char *const NAMES[] = { "gauge", "counter", "histogram", "summary" };
     return NAMES[type];
 }
 
 /* The two formats differ in a counter's name: OpenMetrics leaves _total to the samples. */
-static void add_name(struct prom *p, bool of_sample) {
+static void prom_add_name(struct prom *p, bool of_sample) {
     buf_add_text(&p->text, p->family->name);
     if (p->family->type == PROM_COUNTER && (of_sample || !p->open_metrics)) {
         buf_add_text(&p->text, "_total");
     }
 }
 
-static void add_line(struct prom *p, const char *keyword, const char *text) {
+static void prom_add_line(struct prom *p, const char *keyword, const char *text) {
     buf_add_text(&p->text, keyword);
-    add_name(p, false);
+    prom_add_name(p, false);
     buf_add_char(&p->text, ' ');
     buf_add_text(&p->text, text);
     buf_add_char(&p->text, '\n');
@@ -33,21 +33,21 @@ void prom_family(struct prom *p, const struct prom_family *f) {
 }
 
 /* A family without a sample is not named. */
-static void add_head(struct prom *p) {
+static void prom_add_head(struct prom *p) {
     const struct prom_family *f = p->family;
     p->headed = true;
-    add_line(p, "# HELP ", f->help);
-    add_line(p, "# TYPE ", type_name(f->type));
+    prom_add_line(p, "# HELP ", f->help);
+    prom_add_line(p, "# TYPE ", prom_type_name(f->type));
     if (p->open_metrics && f->unit) {
-        add_line(p, "# UNIT ", f->unit);
+        prom_add_line(p, "# UNIT ", f->unit);
     }
 }
 
 void prom_begin(struct prom *p, const char *part) {
     if (!p->headed) {
-        add_head(p);
+        prom_add_head(p);
     }
-    add_name(p, true);
+    prom_add_name(p, true);
     buf_add_text(&p->text, part);
     p->labels = false;
 }
@@ -74,17 +74,17 @@ void prom_label_u64(struct prom *p, const char *name, uint64_t value) {
     p->labels = true;
 }
 
-static void begin_value(struct prom *p) {
+static void prom_begin_value(struct prom *p) {
     buf_add_text(&p->text, p->labels ? "} " : " ");
 }
 
 void prom_u64(struct prom *p, uint64_t value) {
-    begin_value(p);
+    prom_begin_value(p);
     buf_printf(&p->text, "%" PRIu64 "\n", value);
 }
 
 void prom_real(struct prom *p, double value) {
-    begin_value(p);
+    prom_begin_value(p);
     if (isnan(value)) {
         buf_add_text(&p->text, "NaN\n");
     } else {
@@ -93,7 +93,7 @@ void prom_real(struct prom *p, double value) {
 }
 
 void prom_ns(struct prom *p, uint64_t ns) {
-    begin_value(p);
+    prom_begin_value(p);
     buf_printf(&p->text, "%" PRIu64 ".%09" PRIu64 "\n", ns / 1000000000, ns % 1000000000);
 }
 

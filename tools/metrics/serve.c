@@ -5,7 +5,7 @@
 #include "tools/http/http.h"
 #include "tools/metrics/metrics.h"
 
-static void answer(void *ctx, const struct http_request *q, struct http_answer *a) {
+static void serve_answer(void *ctx, const struct http_request *q, struct http_answer *a) {
     const char *name = ctx;
     char why[600];
     if (strcmp(q->path, "/metrics") != 0) {
@@ -23,6 +23,6 @@ static void answer(void *ctx, const struct http_request *q, struct http_answer *
 }
 
 int metrics_listen(const char *tool, const char *name, const char *text) {
-    const struct http_service service = { .tool = tool, .ctx = (void *)name, .answer = answer };
+    const struct http_service service = { .tool = tool, .ctx = (void *)name, .answer = serve_answer };
     return http_listen(&service, text, "/metrics");
 }

@@ -60,7 +60,7 @@ enum protocol_code node_error_code(int error, int is_write) {
     }
 }
 
-static const char *error_text(int error) {
+static const char *answer_error_text(int error) {
     switch (error) {
     case NODE_ERR_NOT_JSON:
         return "the value is no JSON: another program put it";
@@ -74,5 +74,5 @@ static const char *error_text(int error) {
 }
 
 void node_refuse(struct node *n, const struct request *q, int error, int is_write) {
-    protocol_error(&n->protocol, q, node_error_code(error, is_write), "%s", error_text(error));
+    protocol_error(&n->protocol, q, node_error_code(error, is_write), "%s", answer_error_text(error));
 }

@@ -12,13 +12,13 @@
 #define VALUE_ROOM (64u << 10)
 #define LABEL_MAX 31
 
-static void log_line(void *ctx, enum tide_log_level level, const char *text) {
+static void domain_log_line(void *ctx, enum tide_log_level level, const char *text) {
     static const char *const LEVELS[] = { "error", "warning", "info" };
     (void)ctx;
     args_sayf("tide node", "%s: %s", (unsigned)level < 3 ? LEVELS[level] : "?", text);
 }
 
-static void make_name(char *name, size_t size) {
+static void domain_make_name(char *name, size_t size) {
     uint32_t salt;
     /* Where there is no random source the time will do: TIDE_EXCLUSIVE refuses a name that is taken. */
     if (getrandom(&salt, sizeof(salt), GRND_NONBLOCK) != (ssize_t)sizeof(salt)) {
@@ -29,7 +29,7 @@ static void make_name(char *name, size_t size) {
     snprintf(name, size, "node-%ld-%08x", (long)getpid(), salt);
 }
 
-static int is_id(const struct buf *id, const char *name, size_t name_size) {
+static int domain_is_id(const struct buf *id, const char *name, size_t name_size) {
     struct buf quoted = { 0 };
     json_quote(&quoted, name, name_size);
     int same = quoted.size == id->size && memcmp(quoted.data, id->data, id->size) == 0;
@@ -37,9 +37,9 @@ static int is_id(const struct buf *id, const char *name, size_t name_size) {
     return same;
 }
 
-static uint64_t delay_of(const struct node *n, const struct buf *id) {
+static uint64_t domain_delay_of(const struct node *n, const struct buf *id) {
     for (size_t i = 0; i < n->opts.n_delays; i++) {
-        if (is_id(id, n->opts.delays[i].id, n->opts.delays[i].id_size)) {
+        if (domain_is_id(id, n->opts.delays[i].id, n->opts.delays[i].id_size)) {
             return n->opts.delays[i].delay_ns;
         }
     }
@@ -47,11 +47,11 @@ static uint64_t delay_of(const struct node *n, const struct buf *id) {
 }
 
 /* A delay for an unknown name, or for the leader, has no effect: say so. */
-static void warn_unused_delays(const struct node *n, const struct buf *ids, size_t n_ids) {
+static void domain_warn_unused_delays(const struct node *n, const struct buf *ids, size_t n_ids) {
     for (size_t d = 0; d < n->opts.n_delays; d++) {
         const struct node_delay *delay = &n->opts.delays[d];
         size_t i = 0;
-        while (i < n_ids && !is_id(&ids[i], delay->id, delay->id_size)) {
+        while (i < n_ids && !domain_is_id(&ids[i], delay->id, delay->id_size)) {
             i++;
         }
         if (i == n_ids || (i == 0 && !node_is_shared(n))) {
@@ -61,7 +61,7 @@ static void warn_unused_delays(const struct node *n, const struct buf *ids, size
     }
 }
 
-static int start_replica(struct node *n, const struct buf *id, size_t position) {
+static int domain_start_replica(struct node *n, const struct buf *id, size_t position) {
     struct tide_replica_opts opts = TIDE_REPLICA_OPTS_INIT;
     char label[LABEL_MAX + 1];
     size_t size = id->size - 2;
@@ -75,37 +75,38 @@ static int start_replica(struct node *n, const struct buf *id, size_t position) 
     opts.role = position == 0 ? TIDE_LEADER : TIDE_FOLLOWER;
     opts.id = (int32_t)position;
     opts.label = label;
-    opts.apply_delay_ns = position == 0 ? 0 : delay_of(n, id);
+    opts.apply_delay_ns = position == 0 ? 0 : domain_delay_of(n, id);
     return tide_replica_start(n->domain, &opts, NULL);
 }
 
-static int open_domain(struct node *n) {
+static int domain_open_domain(struct node *n) {
     struct tide_opts opts = TIDE_OPTS_INIT;
     char name[TIDE_NAME_MAX + 1];
-    make_name(name, sizeof(name));
+    domain_make_name(name, sizeof(name));
     opts.flags = node_is_shared(n) ? TIDE_CREATE : TIDE_CREATE | TIDE_EXCLUSIVE | TIDE_EPHEMERAL;
     opts.ring_bytes = n->opts.ring_bytes;
     opts.table_bytes = n->opts.table_bytes;
-    opts.log = log_line;
+    opts.log = domain_log_line;
     return tide_open(&n->domain, node_is_shared(n) ? n->opts.domain : name, &opts);
 }
 
 /* Every replica in this process, the first one leading. */
-static int start_all(struct node *n, const struct buf *ids, size_t n_ids) {
+static int domain_start_all(struct node *n, const struct buf *ids, size_t n_ids) {
     struct tide_reader_opts reader = TIDE_READER_OPTS_INIT;
     int rc = 0;
     reader.replicas = 1;
     for (size_t i = 0; rc == 0 && i < n_ids; i++) {
-        rc = start_replica(n, &ids[i], i);
+        rc = domain_start_replica(n, &ids[i], i);
     }
     return rc != 0 ? rc : tide_reader_open(n->domain, &reader, &n->leader);
 }
 
 int node_domain_open(struct node *n, const struct buf *node_id, struct buf *ids, size_t n_ids) {
     struct tide_info info = TIDE_INFO_INIT;
-    int rc = open_domain(n);
+    int rc = domain_open_domain(n);
     if (rc == 0) {
-        rc = node_is_shared(n) ? shared_start(n, node_id, ids, n_ids, delay_of(n, node_id)) : start_all(n, ids, n_ids);
+        rc = node_is_shared(n) ? shared_start(n, node_id, ids, n_ids, domain_delay_of(n, node_id))
+                               : domain_start_all(n, ids, n_ids);
     }
     if (rc == 0) {
         rc = tide_info(n->domain, &info);
@@ -118,7 +119,7 @@ int node_domain_open(struct node *n, const struct buf *node_id, struct buf *ids,
     n->incarnation = info.source[0] != 0 ? TIDE_REVISION : info.incarnation;
     n->ids = ids;
     n->n_ids = n_ids;
-    warn_unused_delays(n, ids, n_ids);
+    domain_warn_unused_delays(n, ids, n_ids);
     return 0;
 }
 
@@ -168,8 +169,8 @@ void node_reader_close(struct node *n, struct tide_reader *r) {
     }
 }
 
-static int get_once(struct node *n, struct tide_reader *r, const struct tide_bound *bound, struct tide_answer *a,
-                    int *found) {
+static int domain_get_once(struct node *n, struct tide_reader *r, const struct tide_bound *bound, struct tide_answer *a,
+                           int *found) {
     struct tide_answer answer = TIDE_ANSWER_INIT;
     struct buf *value = &n->value;
     int rc;
@@ -205,7 +206,7 @@ int node_get(struct node *n, int at_leader, const struct tide_bound *bound, stru
         if (rc != 0) {
             continue;
         }
-        rc = get_once(n, reader, bound, a, found);
+        rc = domain_get_once(n, reader, bound, a, found);
         node_reader_close(n, reader);
     } while (node_try_again(n, &t, rc, a));
     return rc;

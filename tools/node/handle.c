@@ -21,7 +21,7 @@ static const struct handler HANDLERS[] = {
     { "status", node_status },
 };
 
-static const struct handler *find_handler(const struct json_tape *t, uint32_t type) {
+static const struct handler *handle_find_handler(const struct json_tape *t, uint32_t type) {
     for (size_t i = 0; i < sizeof(HANDLERS) / sizeof(HANDLERS[0]); i++) {
         if (json_is(t, type, HANDLERS[i].type)) {
             return &HANDLERS[i];
@@ -40,7 +40,7 @@ void node_handle(struct node *n, const struct request *q) {
         protocol_error(p, q, CODE_MALFORMED, "type must be a string");
         return;
     }
-    const struct handler *h = find_handler(&p->tape, type);
+    const struct handler *h = handle_find_handler(&p->tape, type);
     if (!h) {
         protocol_error(p, q, CODE_NOT_SUPPORTED, "type is none that this node knows");
     } else if (!n->domain && h->handle != node_init) {

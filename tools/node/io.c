@@ -14,7 +14,7 @@
 #define INPUT_ROOM (PROTOCOL_LINE_MAX + READ_SIZE)
 #define FLUSH_SIZE (1u << 20) /* answers do not pile up beyond this, however much input is at hand */
 
-/* What was read and not yet taken stands in data[start, end); up to `looked` there is no line end. */
+/* data[start, end) has the bytes that were read and not yet taken; no line ends before `looked`. */
 struct lines {
     char *data;
     size_t start, looked, end;
@@ -30,7 +30,7 @@ struct line {
 };
 
 /* The next line at hand; 0 when more must be read first, or nothing is left. */
-static int take_line(struct lines *in, struct line *line) {
+static int io_take_line(struct lines *in, struct line *line) {
     char *at = in->data + in->start;
     char *line_end = memchr(in->data + in->looked, '\n', in->end - in->looked);
     size_t size = (size_t)((line_end ? line_end : in->data + in->end) - at);
@@ -39,7 +39,7 @@ static int take_line(struct lines *in, struct line *line) {
     if (in->skipping) {
         in->start = in->looked;
         in->skipping = !line_end;
-        return line_end ? take_line(in, line) : 0;
+        return line_end ? io_take_line(in, line) : 0;
     }
     if (!is_whole && size <= PROTOCOL_LINE_MAX) {
         return 0;
@@ -51,8 +51,8 @@ static int take_line(struct lines *in, struct line *line) {
     return 1;
 }
 
-/* Read what there is, waiting until there is something. -1 after a message. */
-static int fill(struct lines *in, int fd) {
+/* Wait for input, and read what is there. -1 after a message. */
+static int io_fill(struct lines *in, int fd) {
     memmove(in->data, in->data + in->start, in->end - in->start);
     in->end -= in->start;
     in->looked -= in->start;
@@ -75,7 +75,7 @@ static int fill(struct lines *in, int fd) {
     }
 }
 
-static void answer_line(struct node *n, const struct line *line, uint64_t number) {
+static void io_answer_line(struct node *n, const struct line *line, uint64_t number) {
     struct request q;
     char why[160];
     int rc = protocol_read(&n->protocol, line->text, line->size, line->is_cut, &q, why, sizeof(why));
@@ -89,17 +89,17 @@ static void answer_line(struct node *n, const struct line *line, uint64_t number
     }
 }
 
-static int serve_lines(struct node *n, struct lines *in, int in_fd) {
+static int io_serve_lines(struct node *n, struct lines *in, int in_fd) {
     struct line line;
     while (!node_is_stopped() && !n->out_closed && !n->out_failed) {
-        while (!n->out_closed && !n->out_failed && take_line(in, &line)) {
-            answer_line(n, &line, in->number);
+        while (!n->out_closed && !n->out_failed && io_take_line(in, &line)) {
+            io_answer_line(n, &line, in->number);
         }
         node_flush(n);
         if (in->ended) {
             break;
         }
-        if (fill(in, in_fd) != 0) {
+        if (io_fill(in, in_fd) != 0) {
             return -1;
         }
     }
@@ -112,7 +112,7 @@ int node_serve(struct node *n, int in_fd) {
         fputs("tide node: out of memory\n", stderr);
         return -1;
     }
-    int result = node_catch_signals() == 0 ? serve_lines(n, &in, in_fd) : -1;
+    int result = node_catch_signals() == 0 ? io_serve_lines(n, &in, in_fd) : -1;
     free(in.data);
     return result;
 }

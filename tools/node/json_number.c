@@ -16,27 +16,27 @@ struct number {
     char digits[DIGITS_MAX + 1];
 };
 
-static int is_digit(char c) {
+static int json_is_digit(char c) {
     return c >= '0' && c <= '9';
 }
 
-static size_t skip_digits(const char *text, size_t size, size_t at) {
-    while (at < size && is_digit(text[at])) {
+static size_t json_skip_digits(const char *text, size_t size, size_t at) {
+    while (at < size && json_is_digit(text[at])) {
         at++;
     }
     return at;
 }
 
-static int grammar_ok(const char *text, size_t size) {
+static int json_grammar_ok(const char *text, size_t size) {
     size_t at = size > 0 && text[0] == '-';
     size_t start = at;
-    at = skip_digits(text, size, at);
+    at = json_skip_digits(text, size, at);
     if (at == start || (text[start] == '0' && at - start > 1)) {
         return 0;
     }
     if (at < size && text[at] == '.') {
         start = ++at;
-        at = skip_digits(text, size, at);
+        at = json_skip_digits(text, size, at);
         if (at == start) {
             return 0;
         }
@@ -47,7 +47,7 @@ static int grammar_ok(const char *text, size_t size) {
             at++;
         }
         start = at;
-        at = skip_digits(text, size, at);
+        at = json_skip_digits(text, size, at);
         if (at == start) {
             return 0;
         }
@@ -57,17 +57,17 @@ static int grammar_ok(const char *text, size_t size) {
 
 size_t json_number_scan(const char *text, size_t size, int *valid) {
     size_t at = 0;
-    while (at < size &&
-           (is_digit(text[at]) || text[at] == '-' || text[at] == '+' || text[at] == '.' || (text[at] | 0x20) == 'e')) {
+    while (at < size && (json_is_digit(text[at]) || text[at] == '-' || text[at] == '+' || text[at] == '.' ||
+                         (text[at] | 0x20) == 'e')) {
         at++;
     }
-    *valid = grammar_ok(text, at);
+    *valid = json_grammar_ok(text, at);
     return at;
 }
 
 /* The exponent, held within a range in which no sum with a line's length overflows; beyond it nothing is exact
  * anyway. */
-static int64_t read_exponent(const char *text, size_t size, size_t at) {
+static int64_t json_read_exponent(const char *text, size_t size, size_t at) {
     int negative = at < size && text[at] == '-';
     if (at < size && (text[at] == '-' || text[at] == '+')) {
         at++;
@@ -81,7 +81,7 @@ static int64_t read_exponent(const char *text, size_t size, size_t at) {
     return negative ? -value : value;
 }
 
-static void read_number(const char *text, size_t size, struct number *n) {
+static void json_read_number(const char *text, size_t size, struct number *n) {
     size_t at = text[0] == '-';
     int64_t point = 0, zeros = 0;
     int seen_point = 0;
@@ -113,23 +113,23 @@ static void read_number(const char *text, size_t size, struct number *n) {
         n->digits[n->n_digits++] = text[at];
     }
     if (at < size) {
-        point += read_exponent(text, size, at + 1);
+        point += json_read_exponent(text, size, at + 1);
     }
     n->point = n->n_digits ? point : 0;
 }
 
-static void format_scientific(const struct number *n, char *out, size_t out_size) {
+static void json_format_scientific(const struct number *n, char *out, size_t out_size) {
     snprintf(out, out_size, "0.%.*se%lld", n->n_digits, n->digits, (long long)n->point);
 }
 
-static int same_value(const struct number *n, const char *printed) {
+static int json_same_value(const struct number *n, const char *printed) {
     struct number other;
-    read_number(printed, strlen(printed), &other);
+    json_read_number(printed, strlen(printed), &other);
     return other.n_digits == n->n_digits && other.point == n->point &&
            memcmp(other.digits, n->digits, (size_t)n->n_digits) == 0;
 }
 
-static int number_exact(const struct number *n) {
+static int json_number_exact_here(const struct number *n) {
     /* Fifteen digits always survive the way to a double and back; zero has none. */
     if (n->n_digits <= 15 && n->point > -290 && n->point < 300) {
         return 1;
@@ -138,7 +138,7 @@ static int number_exact(const struct number *n) {
         return 0;
     }
     char text[DIGITS_MAX + 64];
-    format_scientific(n, text, sizeof(text));
+    json_format_scientific(n, text, sizeof(text));
     double value = strtod(text, NULL);
     if (isinf(value) || value == 0) {
         return 0;
@@ -149,20 +149,20 @@ static int number_exact(const struct number *n) {
             break;
         }
     }
-    if (same_value(n, text)) {
+    if (json_same_value(n, text)) {
         return 1;
     }
     snprintf(text, sizeof(text), "%.*e", DIGITS_MAX - 1, value);
-    return same_value(n, text);
+    return json_same_value(n, text);
 }
 
 int json_number_exact(const char *text, size_t size) {
     struct number n;
-    read_number(text, size, &n);
-    return number_exact(&n);
+    json_read_number(text, size, &n);
+    return json_number_exact_here(&n);
 }
 
-static void add_zeros(struct buf *out, int64_t count) {
+static void json_add_zeros(struct buf *out, int64_t count) {
     for (; count > 0; count--) {
         buf_add_char(out, '0');
     }
@@ -171,7 +171,7 @@ static void add_zeros(struct buf *out, int64_t count) {
 /* The layout of ECMAScript's Number::toString: plain up to 21 digits and down to 1e-6, an exponent beyond. */
 void json_number_canonical(struct buf *out, const char *text, size_t size) {
     struct number n;
-    read_number(text, size, &n);
+    json_read_number(text, size, &n);
     if (n.n_digits == 0 || n.n_digits > DIGITS_MAX) {
         buf_add_char(out, '0');
         return;
@@ -182,14 +182,14 @@ void json_number_canonical(struct buf *out, const char *text, size_t size) {
     if (n.point > 0 && n.point <= 21) {
         int64_t whole = n.point < n.n_digits ? n.point : n.n_digits;
         buf_add(out, n.digits, (size_t)whole);
-        add_zeros(out, n.point - whole);
+        json_add_zeros(out, n.point - whole);
         if (n.n_digits > whole) {
             buf_add_char(out, '.');
             buf_add(out, n.digits + whole, (size_t)(n.n_digits - whole));
         }
     } else if (n.point <= 0 && n.point > -6) {
         buf_add_text(out, "0.");
-        add_zeros(out, -n.point);
+        json_add_zeros(out, -n.point);
         buf_add(out, n.digits, (size_t)n.n_digits);
     } else {
         buf_add_char(out, n.digits[0]);
@@ -202,7 +202,7 @@ void json_number_canonical(struct buf *out, const char *text, size_t size) {
 }
 
 /* Digits before the point `shift` places further right, into *out; *rest tells whether digits remain behind it. */
-static int number_scaled(const struct number *n, int shift, uint64_t *out, int *rest) {
+static int json_number_scaled(const struct number *n, int shift, uint64_t *out, int *rest) {
     int64_t point = n->point + shift;
     uint64_t value = 0;
     if (n->n_digits > DIGITS_MAX || (n->n_digits > 0 && point > 19)) {
@@ -223,8 +223,9 @@ int json_number_whole(const char *text, size_t size, uint64_t *out) {
     struct number n;
     uint64_t value;
     int rest;
-    read_number(text, size, &n);
-    if ((n.negative && n.n_digits > 0) || number_scaled(&n, 0, &value, &rest) != 0 || rest || value > (1ull << 53)) {
+    json_read_number(text, size, &n);
+    if ((n.negative && n.n_digits > 0) || json_number_scaled(&n, 0, &value, &rest) != 0 || rest ||
+        value > (1ull << 53)) {
         return -1;
     }
     *out = value;
@@ -235,8 +236,8 @@ int json_number_ms(const char *text, size_t size, uint64_t max_ns, uint64_t *out
     struct number n;
     uint64_t value;
     int rest;
-    read_number(text, size, &n);
-    if ((n.negative && n.n_digits > 0) || number_scaled(&n, 6, &value, &rest) != 0) {
+    json_read_number(text, size, &n);
+    if ((n.negative && n.n_digits > 0) || json_number_scaled(&n, 6, &value, &rest) != 0) {
         return -1;
     }
     value += rest ? 1 : 0;

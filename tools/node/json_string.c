@@ -34,7 +34,7 @@ const char *json_fault_text(enum json_fault fault) {
 }
 
 /* Four hex digits at text, or -1. */
-static int32_t read_hex4(const char *text, size_t size) {
+static int32_t json_read_hex4(const char *text, size_t size) {
     int32_t value = 0;
     if (size < 4) {
         return -1;
@@ -54,7 +54,7 @@ static int32_t read_hex4(const char *text, size_t size) {
 
 /* The escape at text, which starts behind the backslash: its length, and its character in *out; 0 and a fault
  * otherwise. */
-static size_t read_escape(const char *text, size_t size, uint32_t *out, enum json_fault *fault) {
+static size_t json_read_escape(const char *text, size_t size, uint32_t *out, enum json_fault *fault) {
     static const char FROM[] = "\"\\/bfnrt", TO[] = "\"\\/\b\f\n\r\t";
     *fault = JSON_ESCAPE;
     if (size == 0) {
@@ -65,7 +65,7 @@ static size_t read_escape(const char *text, size_t size, uint32_t *out, enum jso
         *out = (unsigned char)TO[known - FROM];
         return 1;
     }
-    int32_t unit = text[0] == 'u' ? read_hex4(text + 1, size - 1) : -1;
+    int32_t unit = text[0] == 'u' ? json_read_hex4(text + 1, size - 1) : -1;
     if (unit < 0) {
         return 0;
     }
@@ -77,7 +77,7 @@ static size_t read_escape(const char *text, size_t size, uint32_t *out, enum jso
     if (unit > 0xdbff || size < 11 || text[5] != '\\' || text[6] != 'u') {
         return 0;
     }
-    int32_t low = read_hex4(text + 7, size - 7);
+    int32_t low = json_read_hex4(text + 7, size - 7);
     if (low < 0xdc00 || low > 0xdfff) {
         return 0;
     }
@@ -85,7 +85,7 @@ static size_t read_escape(const char *text, size_t size, uint32_t *out, enum jso
     return 11;
 }
 
-static void note_fault(enum json_fault *fault, size_t *fault_at, enum json_fault what, size_t at) {
+static void json_note_fault(enum json_fault *fault, size_t *fault_at, enum json_fault what, size_t at) {
     if (*fault == JSON_OK) {
         *fault = what;
         *fault_at = at;
@@ -100,18 +100,18 @@ size_t json_string_scan(const char *text, size_t size, enum json_fault *fault, s
         if (c == '\\') {
             uint32_t ignored;
             enum json_fault what;
-            size_t len = read_escape(text + at + 1, size - at - 1, &ignored, &what);
+            size_t len = json_read_escape(text + at + 1, size - at - 1, &ignored, &what);
             if (len == 0) {
-                note_fault(fault, fault_at, what, at);
+                json_note_fault(fault, fault_at, what, at);
             }
             /* A bad escape takes its second byte along: that may be a quote, which then does not end the string. */
             step = 1 + (len ? len : 1);
         } else if (c < 0x20) {
-            note_fault(fault, fault_at, JSON_CONTROL, at);
+            json_note_fault(fault, fault_at, JSON_CONTROL, at);
         } else if (c >= 0x80) {
             step = utf8_length(text + at, size - at);
             if (step == 0) {
-                note_fault(fault, fault_at, JSON_UTF8, at);
+                json_note_fault(fault, fault_at, JSON_UTF8, at);
             }
             step += step == 0;
         }
@@ -120,7 +120,7 @@ size_t json_string_scan(const char *text, size_t size, enum json_fault *fault, s
     return at < size ? at : size;
 }
 
-static size_t encode_utf8(uint32_t c, char out[4]) {
+static size_t json_encode_utf8(uint32_t c, char out[4]) {
     if (c < 0x80) {
         out[0] = (char)c;
         return 1;
@@ -134,16 +134,16 @@ static size_t encode_utf8(uint32_t c, char out[4]) {
 }
 
 /* One character of a valid string, or a run of one byte of it, into out; moves *at. Returns its bytes. */
-static size_t next_bytes(const char *inner, size_t size, size_t *at, char out[4]) {
+static size_t json_next_bytes(const char *inner, size_t size, size_t *at, char out[4]) {
     if (inner[*at] != '\\') {
         out[0] = inner[(*at)++];
         return 1;
     }
     uint32_t c;
     enum json_fault ignored;
-    size_t len = read_escape(inner + *at + 1, size - *at - 1, &c, &ignored);
+    size_t len = json_read_escape(inner + *at + 1, size - *at - 1, &c, &ignored);
     *at += 1 + len;
-    return len ? encode_utf8(c, out) : 0;
+    return len ? json_encode_utf8(c, out) : 0;
 }
 
 void json_string_decode(struct buf *out, const char *inner, size_t size) {
@@ -154,7 +154,7 @@ void json_string_decode(struct buf *out, const char *inner, size_t size) {
     }
     while (at < size) {
         char bytes[4];
-        buf_add(out, bytes, next_bytes(inner, size, &at, bytes));
+        buf_add(out, bytes, json_next_bytes(inner, size, &at, bytes));
     }
 }
 
@@ -165,7 +165,7 @@ void json_string_append(struct buf *out, const char *inner, size_t size) {
     } else {
         for (size_t at = 0; at < size;) {
             char bytes[4];
-            size_t n = next_bytes(inner, size, &at, bytes);
+            size_t n = json_next_bytes(inner, size, &at, bytes);
             for (size_t i = 0; i < n; i++) {
                 json_quote_byte(out, bytes[i]);
             }
@@ -183,12 +183,12 @@ struct byte_stream {
 };
 
 /* The next byte, or -1 at the end. */
-static int stream_next(struct byte_stream *s) {
+static int json_stream_next(struct byte_stream *s) {
     while (s->used == s->n) {
         if (s->at >= s->size) {
             return -1;
         }
-        s->n = next_bytes(s->inner, s->size, &s->at, s->bytes);
+        s->n = json_next_bytes(s->inner, s->size, &s->at, s->bytes);
         s->used = 0;
     }
     return (unsigned char)s->bytes[s->used++];
@@ -201,7 +201,7 @@ int json_string_compare(const char *a, size_t a_size, const char *b, size_t b_si
     }
     struct byte_stream x = { .inner = a, .size = a_size }, y = { .inner = b, .size = b_size };
     for (;;) {
-        int p = stream_next(&x), q = stream_next(&y);
+        int p = json_stream_next(&x), q = json_stream_next(&y);
         if (p != q) {
             return p < q ? -1 : 1;
         }

@@ -14,21 +14,21 @@ struct cursor {
     int depth;
 };
 
-static int read_value(struct cursor *c);
+static int json_read_value(struct cursor *c);
 
-static void fault(struct cursor *c, enum json_fault what, size_t at) {
+static void json_fault_here(struct cursor *c, enum json_fault what, size_t at) {
     if (c->t->fault == JSON_OK) {
         c->t->fault = what;
         c->t->fault_at = at;
     }
 }
 
-static int stop(struct cursor *c) {
-    fault(c, c->at < c->t->size ? JSON_SYNTAX : JSON_END, c->at);
+static int json_stop(struct cursor *c) {
+    json_fault_here(c, c->at < c->t->size ? JSON_SYNTAX : JSON_END, c->at);
     return -1;
 }
 
-static void *grow(void *old, size_t count, size_t size) {
+static void *json_grow(void *old, size_t count, size_t size) {
     void *p = reallocarray(old, count, size);
     if (!p) {
         fputs("tide: out of memory\n", stderr);
@@ -37,18 +37,18 @@ static void *grow(void *old, size_t count, size_t size) {
     return p;
 }
 
-static uint32_t add_node(struct cursor *c, enum json_kind kind, size_t start, size_t end) {
+static uint32_t json_add_node(struct cursor *c, enum json_kind kind, size_t start, size_t end) {
     struct json_tape *t = c->t;
     if (t->n_nodes == t->room) {
         t->room = t->room ? t->room * 2 : 64;
-        t->nodes = grow(t->nodes, t->room, sizeof(t->nodes[0]));
+        t->nodes = json_grow(t->nodes, t->room, sizeof(t->nodes[0]));
     }
     uint32_t i = t->n_nodes++;
     t->nodes[i] = (struct json_node){ (uint32_t)start, (uint32_t)end, i + 1, (uint8_t)kind, 0 };
     return i;
 }
 
-static void skip_blanks(struct cursor *c) {
+static void json_skip_blanks(struct cursor *c) {
     for (; c->at < c->t->size; c->at++) {
         char at = c->t->text[c->at];
         if (at != ' ' && at != '\t' && at != '\n' && at != '\r') {
@@ -57,8 +57,8 @@ static void skip_blanks(struct cursor *c) {
     }
 }
 
-static int next_is(struct cursor *c, char what) {
-    skip_blanks(c);
+static int json_next_is(struct cursor *c, char what) {
+    json_skip_blanks(c);
     if (c->at >= c->t->size || c->t->text[c->at] != what) {
         return 0;
     }
@@ -66,52 +66,52 @@ static int next_is(struct cursor *c, char what) {
     return 1;
 }
 
-static int read_string(struct cursor *c) {
+static int json_read_string(struct cursor *c) {
     struct json_tape *t = c->t;
     size_t start = c->at, fault_at = 0;
     enum json_fault what = JSON_OK;
     size_t end = start + 1 + json_string_scan(t->text + start + 1, t->size - start - 1, &what, &fault_at);
     if (what != JSON_OK) {
-        fault(c, what, start + 1 + fault_at);
+        json_fault_here(c, what, start + 1 + fault_at);
     }
     c->at = end;
     if (end >= t->size) {
-        return stop(c);
+        return json_stop(c);
     }
     c->at = end + 1;
-    uint32_t node = add_node(c, JSON_STR, start, c->at);
+    uint32_t node = json_add_node(c, JSON_STR, start, c->at);
     t->nodes[node].bad = what != JSON_OK;
     return 0;
 }
 
-static int read_number(struct cursor *c) {
+static int json_read_number(struct cursor *c) {
     struct json_tape *t = c->t;
     int valid;
     size_t len = json_number_scan(t->text + c->at, t->size - c->at, &valid);
     if (len == 0) {
-        return stop(c);
+        return json_stop(c);
     }
     if (!valid) {
-        fault(c, JSON_NUMBER, c->at);
+        json_fault_here(c, JSON_NUMBER, c->at);
     }
-    uint32_t node = add_node(c, JSON_NUM, c->at, c->at + len);
+    uint32_t node = json_add_node(c, JSON_NUM, c->at, c->at + len);
     c->at += len;
     /* Digits may be missing where the text was cut in the middle: 12 may have been 123. */
     t->nodes[node].bad = !valid || (c->depth > 0 && c->at == t->size);
     return 0;
 }
 
-static int read_word(struct cursor *c, const char *word, enum json_kind kind) {
+static int json_read_word(struct cursor *c, const char *word, enum json_kind kind) {
     size_t len = strlen(word);
     if (c->t->size - c->at < len || memcmp(c->t->text + c->at, word, len) != 0) {
-        return stop(c);
+        return json_stop(c);
     }
-    add_node(c, kind, c->at, c->at + len);
+    json_add_node(c, kind, c->at, c->at + len);
     c->at += len;
     return 0;
 }
 
-static int compare_names(const void *a, const void *b, void *arg) {
+static int json_compare_names(const void *a, const void *b, void *arg) {
     const struct json_tape *t = arg;
     size_t a_size, b_size;
     const char *x = json_text(t, *(const uint32_t *)a, &a_size);
@@ -120,71 +120,71 @@ static int compare_names(const void *a, const void *b, void *arg) {
 }
 
 /* The object's name nodes, sorted by name, into `names`, which has room for n_names of them. */
-static void sort_names(const struct json_tape *t, uint32_t object, uint32_t *names, size_t n_names) {
+static void json_sort_names(const struct json_tape *t, uint32_t object, uint32_t *names, size_t n_names) {
     uint32_t node = object + 1;
     for (size_t i = 0; i < n_names; i++) {
         names[i] = node;
         node = t->nodes[node + 1].next;
     }
-    qsort_r(names, n_names, sizeof(names[0]), compare_names, (void *)t);
+    qsort_r(names, n_names, sizeof(names[0]), json_compare_names, (void *)t);
 }
 
 /* Sorted, because a line of a hundred thousand names, each compared with each, would keep everybody else waiting. */
-static void check_duplicates(struct cursor *c, uint32_t object, size_t n_names) {
+static void json_check_duplicates(struct cursor *c, uint32_t object, size_t n_names) {
     struct json_tape *t = c->t;
     if (t->fault != JSON_OK || n_names < 2) {
         return;
     }
     if (n_names > t->names_room) {
         t->names_room = n_names < 64 ? 64 : n_names * 2;
-        t->names = grow(t->names, t->names_room, sizeof(t->names[0]));
+        t->names = json_grow(t->names, t->names_room, sizeof(t->names[0]));
     }
-    sort_names(t, object, t->names, n_names);
+    json_sort_names(t, object, t->names, n_names);
     for (size_t i = 1; i < n_names; i++) {
-        if (compare_names(&t->names[i - 1], &t->names[i], t) == 0) {
-            fault(c, JSON_DUPLICATE, t->nodes[t->names[i]].start);
+        if (json_compare_names(&t->names[i - 1], &t->names[i], t) == 0) {
+            json_fault_here(c, JSON_DUPLICATE, t->nodes[t->names[i]].start);
             return;
         }
     }
 }
 
-static int read_members(struct cursor *c, uint32_t object) {
+static int json_read_members(struct cursor *c, uint32_t object) {
     size_t n_names = 0;
-    if (next_is(c, '}')) {
+    if (json_next_is(c, '}')) {
         return 0;
     }
     do {
-        skip_blanks(c);
-        if (c->at >= c->t->size || c->t->text[c->at] != '"' || read_string(c) != 0) {
-            return stop(c);
+        json_skip_blanks(c);
+        if (c->at >= c->t->size || c->t->text[c->at] != '"' || json_read_string(c) != 0) {
+            return json_stop(c);
         }
-        if (!next_is(c, ':') || read_value(c) != 0) {
-            return stop(c);
+        if (!json_next_is(c, ':') || json_read_value(c) != 0) {
+            return json_stop(c);
         }
         n_names++;
-    } while (next_is(c, ','));
-    if (!next_is(c, '}')) {
-        return stop(c);
+    } while (json_next_is(c, ','));
+    if (!json_next_is(c, '}')) {
+        return json_stop(c);
     }
-    check_duplicates(c, object, n_names);
+    json_check_duplicates(c, object, n_names);
     return 0;
 }
 
-static int read_elements(struct cursor *c) {
-    if (next_is(c, ']')) {
+static int json_read_elements(struct cursor *c) {
+    if (json_next_is(c, ']')) {
         return 0;
     }
     do {
-        if (read_value(c) != 0) {
-            return stop(c);
+        if (json_read_value(c) != 0) {
+            return json_stop(c);
         }
-    } while (next_is(c, ','));
-    return next_is(c, ']') ? 0 : stop(c);
+    } while (json_next_is(c, ','));
+    return json_next_is(c, ']') ? 0 : json_stop(c);
 }
 
 /* To the end of a container that is nested too deep, by counting brackets alone: its contents are of no use to
  * anybody. */
-static int skip_container(struct cursor *c) {
+static int json_skip_container(struct cursor *c) {
     const char *text = c->t->text;
     size_t open = 1;
     for (; c->at < c->t->size && open > 0; c->at++) {
@@ -200,20 +200,20 @@ static int skip_container(struct cursor *c) {
         open += at == '[' || at == '{';
         open -= at == ']' || at == '}';
     }
-    return open == 0 ? 0 : stop(c);
+    return open == 0 ? 0 : json_stop(c);
 }
 
-static int read_container(struct cursor *c, enum json_kind kind) {
-    uint32_t node = add_node(c, kind, c->at, c->at);
+static int json_read_container(struct cursor *c, enum json_kind kind) {
+    uint32_t node = json_add_node(c, kind, c->at, c->at);
     int result;
     c->at++;
     if (c->depth >= JSON_DEPTH_MAX) {
-        fault(c, JSON_DEPTH, c->at - 1);
+        json_fault_here(c, JSON_DEPTH, c->at - 1);
         c->t->nodes[node].bad = 1;
-        result = skip_container(c);
+        result = json_skip_container(c);
     } else {
         c->depth++;
-        result = kind == JSON_OBJECT ? read_members(c, node) : read_elements(c);
+        result = kind == JSON_OBJECT ? json_read_members(c, node) : json_read_elements(c);
         c->depth--;
     }
     c->t->nodes[node].end = (uint32_t)c->at;
@@ -221,26 +221,26 @@ static int read_container(struct cursor *c, enum json_kind kind) {
     return result;
 }
 
-static int read_value(struct cursor *c) {
-    skip_blanks(c);
+static int json_read_value(struct cursor *c) {
+    json_skip_blanks(c);
     if (c->at >= c->t->size) {
-        return stop(c);
+        return json_stop(c);
     }
     switch (c->t->text[c->at]) {
     case '{':
-        return read_container(c, JSON_OBJECT);
+        return json_read_container(c, JSON_OBJECT);
     case '[':
-        return read_container(c, JSON_ARRAY);
+        return json_read_container(c, JSON_ARRAY);
     case '"':
-        return read_string(c);
+        return json_read_string(c);
     case 't':
-        return read_word(c, "true", JSON_TRUE);
+        return json_read_word(c, "true", JSON_TRUE);
     case 'f':
-        return read_word(c, "false", JSON_FALSE);
+        return json_read_word(c, "false", JSON_FALSE);
     case 'n':
-        return read_word(c, "null", JSON_NULL);
+        return json_read_word(c, "null", JSON_NULL);
     default:
-        return read_number(c);
+        return json_read_number(c);
     }
 }
 
@@ -252,13 +252,13 @@ enum json_fault json_tape_read(struct json_tape *t, const char *text, size_t siz
     t->fault = JSON_OK;
     t->fault_at = 0;
     if (size > JSON_TEXT_MAX) {
-        fault(&c, JSON_SYNTAX, JSON_TEXT_MAX);
+        json_fault_here(&c, JSON_SYNTAX, JSON_TEXT_MAX);
         return t->fault;
     }
-    if (read_value(&c) == 0) {
-        skip_blanks(&c);
+    if (json_read_value(&c) == 0) {
+        json_skip_blanks(&c);
         if (c.at < size) {
-            fault(&c, JSON_SYNTAX, c.at);
+            json_fault_here(&c, JSON_SYNTAX, c.at);
         }
     }
     return t->fault;
@@ -304,7 +304,7 @@ uint32_t json_find_inexact(const struct json_tape *t, uint32_t node) {
     return 0;
 }
 
-static void append_leaf(struct buf *out, const struct json_tape *t, uint32_t node, int canonical) {
+static void json_append_leaf(struct buf *out, const struct json_tape *t, uint32_t node, int canonical) {
     size_t size;
     const char *text = json_text(t, node, &size);
     if (t->nodes[node].kind == JSON_STR) {
@@ -320,7 +320,7 @@ void json_append(struct buf *out, const struct json_tape *t, uint32_t node) {
     const struct json_node *n = &t->nodes[node];
     int is_object = n->kind == JSON_OBJECT;
     if (!is_object && n->kind != JSON_ARRAY) {
-        append_leaf(out, t, node, 0);
+        json_append_leaf(out, t, node, 0);
         return;
     }
     buf_add_char(out, is_object ? '{' : '[');
@@ -329,7 +329,7 @@ void json_append(struct buf *out, const struct json_tape *t, uint32_t node) {
             buf_add(out, ", ", 2);
         }
         if (is_object) {
-            append_leaf(out, t, i++, 0);
+            json_append_leaf(out, t, i++, 0);
             buf_add(out, ": ", 2);
         }
         json_append(out, t, i);
@@ -337,15 +337,15 @@ void json_append(struct buf *out, const struct json_tape *t, uint32_t node) {
     buf_add_char(out, is_object ? '}' : ']');
 }
 
-static void append_members_sorted(struct buf *out, const struct json_tape *t, uint32_t object) {
+static void json_append_members_sorted(struct buf *out, const struct json_tape *t, uint32_t object) {
     size_t n_names = 0;
     for (uint32_t i = object + 1; i < t->nodes[object].next; i = t->nodes[i + 1].next) {
         n_names++;
     }
-    uint32_t *names = grow(NULL, n_names + 1, sizeof(names[0]));
-    sort_names(t, object, names, n_names);
+    uint32_t *names = json_grow(NULL, n_names + 1, sizeof(names[0]));
+    json_sort_names(t, object, names, n_names);
     for (size_t i = 0; i < n_names; i++) {
-        append_leaf(out, t, names[i], 1);
+        json_append_leaf(out, t, names[i], 1);
         buf_add_char(out, ':');
         json_append_canonical(out, t, names[i] + 1);
         buf_add_char(out, ',');
@@ -357,7 +357,7 @@ void json_append_canonical(struct buf *out, const struct json_tape *t, uint32_t 
     const struct json_node *n = &t->nodes[node];
     if (n->kind == JSON_OBJECT) {
         buf_add_char(out, '{');
-        append_members_sorted(out, t, node);
+        json_append_members_sorted(out, t, node);
         buf_add_char(out, '}');
     } else if (n->kind == JSON_ARRAY) {
         buf_add_char(out, '[');
@@ -367,6 +367,6 @@ void json_append_canonical(struct buf *out, const struct json_tape *t, uint32_t 
         }
         buf_add_char(out, ']');
     } else {
-        append_leaf(out, t, node, 1);
+        json_append_leaf(out, t, node, 1);
     }
 }

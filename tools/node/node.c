@@ -35,7 +35,7 @@ static const char HELP[] =
     "input or output failed.\n";
 
 /* `list` stays, the delays point into it. */
-static int read_delays(const char *list, struct node_opts *opts) {
+static int node_read_delays(const char *list, struct node_opts *opts) {
     opts->n_delays = 0;
     for (const char *at = list;; at++) {
         char time[32];
@@ -59,11 +59,11 @@ static int read_delays(const char *list, struct node_opts *opts) {
     }
 }
 
-static int set_option(void *ctx, int option, char *arg) {
+static int node_set_option(void *ctx, int option, char *arg) {
     struct node_opts *opts = ctx;
     switch (option) {
     case 'd':
-        if (read_delays(arg, opts) != 0) {
+        if (node_read_delays(arg, opts) != 0) {
             return args_error(TOOL, "--delay must be like n2=18ms,n3=78ms, at most 1h each: %s", arg);
         }
         return 0;
@@ -101,7 +101,7 @@ static int set_option(void *ctx, int option, char *arg) {
     }
 }
 
-static int read_options(int argc, char **argv, struct node_opts *opts) {
+static int node_read_options(int argc, char **argv, struct node_opts *opts) {
     static const struct option LIST[] = {
         { "delay", required_argument, NULL, 'd' },
         { "ryw-wait", required_argument, NULL, 'w' },
@@ -111,7 +111,7 @@ static int read_options(int argc, char **argv, struct node_opts *opts) {
         { "domain", required_argument, NULL, 'D' },
         ARGS_LAST_OPTIONS,
     };
-    const struct args_options options = { HELP, "h", LIST, set_option };
+    const struct args_options options = { HELP, "h", LIST, node_set_option };
     int code = args_options(&options, argc, argv, opts);
     return code == 0 && optind < argc ? args_error(argv[0], "unexpected argument: %s", argv[optind]) : code;
 }
@@ -133,7 +133,7 @@ int tool_node(int argc, char **argv) {
         .opts = { .ryw_wait_ns = RYW_WAIT_NS, .ring_bytes = RING_BYTES, .table_bytes = TABLE_BYTES },
         .out_fd = STDOUT_FILENO,
     };
-    int code = read_options(argc, argv, &n.opts);
+    int code = node_read_options(argc, argv, &n.opts);
     if (code != 0) {
         return code;
     }

@@ -11,20 +11,20 @@
 
 /* ---- init ---- */
 
-static void free_ids(struct buf *ids, size_t n_ids) {
+static void ops_free_ids(struct buf *ids, size_t n_ids) {
     for (size_t i = 0; i < n_ids; i++) {
         buf_free(&ids[i]);
     }
     free(ids);
 }
 
-static int same_text(const struct buf *a, const struct buf *b) {
+static int ops_same_text(const struct buf *a, const struct buf *b) {
     return a->size == b->size && memcmp(a->data, b->data, a->size) == 0;
 }
 
-static int has_id(const struct buf *ids, size_t n_ids, const struct buf *id) {
+static int ops_has_id(const struct buf *ids, size_t n_ids, const struct buf *id) {
     for (size_t i = 0; i < n_ids; i++) {
-        if (same_text(&ids[i], id)) {
+        if (ops_same_text(&ids[i], id)) {
             return 1;
         }
     }
@@ -32,7 +32,7 @@ static int has_id(const struct buf *ids, size_t n_ids, const struct buf *id) {
 }
 
 /* The names into ids, which has room for TIDE_REPLICAS; how many, or -1 where the list is not as it must be. */
-static int collect_ids(const struct json_tape *t, uint32_t list, struct buf *ids) {
+static int ops_collect_ids(const struct json_tape *t, uint32_t list, struct buf *ids) {
     int count = 0;
     if (t->nodes[list].kind != JSON_ARRAY) {
         return -1;
@@ -45,7 +45,7 @@ static int collect_ids(const struct json_tape *t, uint32_t list, struct buf *ids
         }
         json_append(&ids[count], t, i);
         count++;
-        if (has_id(ids, (size_t)count - 1, &ids[count - 1])) {
+        if (ops_has_id(ids, (size_t)count - 1, &ids[count - 1])) {
             return -1;
         }
     }
@@ -53,20 +53,20 @@ static int collect_ids(const struct json_tape *t, uint32_t list, struct buf *ids
 }
 
 /* Reads node_id into n->other and node_ids into *out (the caller's to free): their number, or -1 when answered. */
-static int read_init(struct node *n, const struct request *q, struct buf **out) {
+static int ops_read_init(struct node *n, const struct request *q, struct buf **out) {
     uint32_t list;
     struct protocol *p = &n->protocol;
     if (field_string(p, q, "node_id", &n->other) != 0 || field_any(p, q, "node_ids", &list) != 0) {
         return -1;
     }
     struct buf *ids = calloc(TIDE_REPLICAS, sizeof(ids[0]));
-    int count = ids ? collect_ids(&p->tape, list, ids) : -1;
-    if (count > 0 && has_id(ids, (size_t)count, &n->other)) {
+    int count = ids ? ops_collect_ids(&p->tape, list, ids) : -1;
+    if (count > 0 && ops_has_id(ids, (size_t)count, &n->other)) {
         *out = ids;
         return count;
     }
     if (ids) {
-        free_ids(ids, TIDE_REPLICAS);
+        ops_free_ids(ids, TIDE_REPLICAS);
     }
     protocol_error(p, q, CODE_MALFORMED, "%s",
                    count > 0 ? "node_id must be one of node_ids"
@@ -74,10 +74,10 @@ static int read_init(struct node *n, const struct request *q, struct buf **out) 
     return -1;
 }
 
-static int same_init(const struct node *n, const struct buf *ids, size_t n_ids) {
-    int same = n_ids == n->n_ids && same_text(&n->protocol.node_id, &n->other);
+static int ops_same_init(const struct node *n, const struct buf *ids, size_t n_ids) {
+    int same = n_ids == n->n_ids && ops_same_text(&n->protocol.node_id, &n->other);
     for (size_t i = 0; same && i < n_ids; i++) {
-        same = same_text(&ids[i], &n->ids[i]);
+        same = ops_same_text(&ids[i], &n->ids[i]);
     }
     return same;
 }
@@ -85,11 +85,11 @@ static int same_init(const struct node *n, const struct buf *ids, size_t n_ids) 
 void node_init(struct node *n, const struct request *q) {
     struct protocol *p = &n->protocol;
     struct buf *ids;
-    int count = read_init(n, q, &ids);
+    int count = ops_read_init(n, q, &ids);
     if (count < 0) {
         return;
     }
-    if (n->domain && !same_init(n, ids, (size_t)count)) {
+    if (n->domain && !ops_same_init(n, ids, (size_t)count)) {
         protocol_error(p, q, CODE_PRECONDITION, "initialised before, with another node_id or other node_ids");
     } else {
         int rc = 0;
@@ -108,14 +108,14 @@ void node_init(struct node *n, const struct request *q) {
         }
     }
     if (ids) {
-        free_ids(ids, TIDE_REPLICAS);
+        ops_free_ids(ids, TIDE_REPLICAS);
     }
 }
 
 /* ---- writes ---- */
 
-static void answer_write(struct node *n, const struct request *q, const char *type, int rc,
-                         const struct tide_token *token) {
+static void ops_answer_write(struct node *n, const struct request *q, const char *type, int rc,
+                             const struct tide_token *token) {
     if (rc != 0) {
         node_refuse(n, q, rc, 1);
         return;
@@ -134,7 +134,7 @@ void node_write(struct node *n, const struct request *q) {
         return;
     }
     int rc = tide_put_with(n->domain, NULL, n->key.data, n->key.size, n->value.data, n->value.size, &opts, &token);
-    answer_write(n, q, "write_ok", rc, &token);
+    ops_answer_write(n, q, "write_ok", rc, &token);
 }
 
 void node_delete(struct node *n, const struct request *q) {
@@ -143,7 +143,7 @@ void node_delete(struct node *n, const struct request *q) {
         return;
     }
     int rc = tide_delete(n->domain, NULL, n->key.data, n->key.size, &token);
-    answer_write(n, q, "delete_ok", rc, &token);
+    ops_answer_write(n, q, "delete_ok", rc, &token);
 }
 
 void node_touch(struct node *n, const struct request *q) {
@@ -157,7 +157,7 @@ void node_touch(struct node *n, const struct request *q) {
         protocol_error(&n->protocol, q, CODE_NO_KEY, "there is no such key");
         return;
     }
-    answer_write(n, q, "touch_ok", rc, &token);
+    ops_answer_write(n, q, "touch_ok", rc, &token);
 }
 
 void node_incr(struct node *n, const struct request *q) {
@@ -182,18 +182,18 @@ void node_incr(struct node *n, const struct request *q) {
 
 /* Is the stored value, in n->value, equal to the one whose canonical text is in n->sorted? Order of members and
  * spelling of numbers do not count. */
-static int stored_equals(struct node *n) {
+static int ops_stored_equals(struct node *n) {
     if (json_tape_read(&n->stored, n->value.data, n->value.size) != JSON_OK) {
         return 0;
     }
     n->other_sorted.size = 0;
     json_append_canonical(&n->other_sorted, &n->stored, 0);
-    return same_text(&n->sorted, &n->other_sorted);
+    return ops_same_text(&n->sorted, &n->other_sorted);
 }
 
 /* One try: 0 done, 1 answered with an error, TIDE_ERR_MISMATCH when another writer came between, or another error. */
-static int try_cas(struct node *n, const struct request *q, int create, const struct tide_put_opts *opts,
-                   struct tide_token *token) {
+static int ops_try_cas(struct node *n, const struct request *q, int create, const struct tide_put_opts *opts,
+                       struct tide_token *token) {
     const struct tide_bound bound = TIDE_BOUND_INIT;
     struct tide_answer a;
     int found;
@@ -207,7 +207,7 @@ static int try_cas(struct node *n, const struct request *q, int create, const st
         protocol_error(&n->protocol, q, CODE_NO_KEY, "there is no such key");
         return 1;
     }
-    if (found && !stored_equals(n)) {
+    if (found && !ops_stored_equals(n)) {
         protocol_error(&n->protocol, q, CODE_PRECONDITION, "the value is not the one in from");
         return 1;
     }
@@ -229,7 +229,7 @@ void node_cas(struct node *n, const struct request *q) {
     n->sorted.size = 0;
     json_append_canonical(&n->sorted, &p->tape, from);
     for (int i = 0; i < CAS_TRIES && rc == TIDE_ERR_MISMATCH; i++) {
-        rc = try_cas(n, q, create, &opts, &token);
+        rc = ops_try_cas(n, q, create, &opts, &token);
     }
     if (rc == 1) {
         return;
@@ -237,6 +237,6 @@ void node_cas(struct node *n, const struct request *q) {
     if (rc == TIDE_ERR_MISMATCH) {
         protocol_error(p, q, CODE_UNAVAILABLE, "others changed the key %d times meanwhile; try again", CAS_TRIES);
     } else {
-        answer_write(n, q, "cas_ok", rc, &token);
+        ops_answer_write(n, q, "cas_ok", rc, &token);
     }
 }

@@ -8,7 +8,7 @@
 #include "tools/node/json_number.h"
 
 /* A number that answers can carry as in_reply_to. */
-static int read_msg_id(const struct json_tape *t, uint32_t body, uint64_t *out) {
+static int protocol_read_msg_id(const struct json_tape *t, uint32_t body, uint64_t *out) {
     uint32_t node = json_find(t, body, "msg_id");
     size_t size;
     if (node == 0 || t->nodes[node].kind != JSON_NUM || t->nodes[node].bad) {
@@ -19,7 +19,7 @@ static int read_msg_id(const struct json_tape *t, uint32_t body, uint64_t *out) 
 }
 
 /* A string with something in it, undamaged; else 0. */
-static uint32_t find_name(const struct json_tape *t, const char *name) {
+static uint32_t protocol_find_name(const struct json_tape *t, const char *name) {
     uint32_t node = json_find(t, 0, name);
     size_t size;
     if (node == 0 || t->nodes[node].kind != JSON_STR || t->nodes[node].bad) {
@@ -30,7 +30,7 @@ static uint32_t find_name(const struct json_tape *t, const char *name) {
 }
 
 /* What is wrong with the line as JSON, for either channel; empty where nothing is. */
-static void describe_fault(const struct json_tape *t, int is_cut, char *text, size_t text_size) {
+static void protocol_describe_fault(const struct json_tape *t, int is_cut, char *text, size_t text_size) {
     text[0] = '\0';
     if (is_cut) {
         snprintf(text, text_size, "the line is longer than %u bytes", PROTOCOL_LINE_MAX);
@@ -44,10 +44,10 @@ int protocol_read(struct protocol *p, const char *line, size_t size, int is_cut,
     struct json_tape *t = &p->tape;
     *q = (struct request){ 0 };
     json_tape_read(t, line, size);
-    describe_fault(t, is_cut, why, why_size);
-    q->src = find_name(t, "src");
+    protocol_describe_fault(t, is_cut, why, why_size);
+    q->src = protocol_find_name(t, "src");
     q->body = json_find(t, 0, "body");
-    if (q->src == 0 || read_msg_id(t, q->body, &q->msg_id) != 0) {
+    if (q->src == 0 || protocol_read_msg_id(t, q->body, &q->msg_id) != 0) {
         if (why[0] == '\0') {
             snprintf(why, why_size, "%s",
                      t->n_nodes == 0 || t->nodes[0].kind != JSON_OBJECT ? "not a JSON object"
@@ -58,7 +58,7 @@ int protocol_read(struct protocol *p, const char *line, size_t size, int is_cut,
         }
         return -1;
     }
-    q->dest = find_name(t, "dest");
+    q->dest = protocol_find_name(t, "dest");
     if (why[0] != '\0') {
         protocol_error(p, q, CODE_MALFORMED, "%s", why);
         return 1;
@@ -77,7 +77,7 @@ void protocol_free(struct protocol *p) {
 }
 
 /* The answer comes from the name that was asked: a node hosts all replicas and answers to each of their names. */
-static void append_sender(struct protocol *p, const struct request *q) {
+static void protocol_append_sender(struct protocol *p, const struct request *q) {
     struct buf *out = &p->out.text;
     json_out_name(&p->out, "src");
     if (q->dest) {
@@ -92,7 +92,7 @@ static void append_sender(struct protocol *p, const struct request *q) {
 void reply_begin(struct protocol *p, const struct request *q, const char *type) {
     struct json_out *out = &p->out;
     json_out_open(out, NULL, '{');
-    append_sender(p, q);
+    protocol_append_sender(p, q);
     json_out_name(out, "dest");
     json_append(&out->text, &p->tape, q->src);
     json_out_open(out, "body", '{');

@@ -6,11 +6,11 @@
 #include "tools/node/json_number.h"
 #include "tools/node/protocol.h"
 
-static enum json_kind kind_of(const struct protocol *p, uint32_t node) {
+static enum json_kind protocol_kind_of(const struct protocol *p, uint32_t node) {
     return (enum json_kind)p->tape.nodes[node].kind;
 }
 
-static int refuse(struct protocol *p, const struct request *q, const char *name, const char *expected) {
+static int protocol_refuse(struct protocol *p, const struct request *q, const char *name, const char *expected) {
     protocol_error(p, q, CODE_MALFORMED, "%s must be %s", name, expected);
     return -1;
 }
@@ -32,8 +32,8 @@ int field_string(struct protocol *p, const struct request *q, const char *name, 
         return -1;
     }
     json_text(&p->tape, node, &size);
-    if (kind_of(p, node) != JSON_STR || size == 0) {
-        return refuse(p, q, name, "a string that is not empty");
+    if (protocol_kind_of(p, node) != JSON_STR || size == 0) {
+        return protocol_refuse(p, q, name, "a string that is not empty");
     }
     out->size = 0;
     json_append(out, &p->tape, node);
@@ -42,10 +42,10 @@ int field_string(struct protocol *p, const struct request *q, const char *name, 
 
 int field_bool(struct protocol *p, const struct request *q, const char *name, int missing, int *out) {
     uint32_t node = json_find(&p->tape, q->body, name);
-    if (node && kind_of(p, node) != JSON_TRUE && kind_of(p, node) != JSON_FALSE) {
-        return refuse(p, q, name, "true or false");
+    if (node && protocol_kind_of(p, node) != JSON_TRUE && protocol_kind_of(p, node) != JSON_FALSE) {
+        return protocol_refuse(p, q, name, "true or false");
     }
-    *out = node ? kind_of(p, node) == JSON_TRUE : missing;
+    *out = node ? protocol_kind_of(p, node) == JSON_TRUE : missing;
     return 0;
 }
 
@@ -55,8 +55,8 @@ int field_whole(struct protocol *p, const struct request *q, const char *name, u
     size_t size;
     if (node) {
         const char *text = json_text(&p->tape, node, &size);
-        if (kind_of(p, node) != JSON_NUM || json_number_whole(text, size, &value) != 0) {
-            return refuse(p, q, name, "a whole number from 0 to 2^53");
+        if (protocol_kind_of(p, node) != JSON_NUM || json_number_whole(text, size, &value) != 0) {
+            return protocol_refuse(p, q, name, "a whole number from 0 to 2^53");
         }
     }
     *out = value;
@@ -70,11 +70,11 @@ int field_ms(struct protocol *p, const struct request *q, const char *name, uint
     size_t size;
     if (node) {
         const char *text = json_text(&p->tape, node, &size);
-        if (kind_of(p, node) != JSON_NUM || json_number_ms(text, size, max_ns, &value) != 0) {
+        if (protocol_kind_of(p, node) != JSON_NUM || json_number_ms(text, size, max_ns, &value) != 0) {
             char expected[64];
             snprintf(expected, sizeof(expected), "a number of milliseconds from 0 to %llu",
                      (unsigned long long)(max_ns / 1000000));
-            return refuse(p, q, name, expected);
+            return protocol_refuse(p, q, name, expected);
         }
     }
     *out_ns = value;
@@ -87,9 +87,9 @@ int field_ttl(struct protocol *p, const struct request *q, uint64_t *out_ns) {
     size_t size;
     if (node) {
         const char *text = json_text(&p->tape, node, &size);
-        if (kind_of(p, node) != JSON_NUM || json_number_whole(text, size, &ms) != 0 || ms == 0 ||
+        if (protocol_kind_of(p, node) != JSON_NUM || json_number_whole(text, size, &ms) != 0 || ms == 0 ||
             ms > PROTOCOL_TTL_MAX_MS) {
-            return refuse(p, q, "ttl_ms", "a whole number of milliseconds from 1 to 1000000000000");
+            return protocol_refuse(p, q, "ttl_ms", "a whole number of milliseconds from 1 to 1000000000000");
         }
     }
     *out_ns = ms * 1000000;
@@ -105,9 +105,10 @@ int field_delta(struct protocol *p, const struct request *q, const char *name, i
         return 0;
     }
     const char *text = json_text(&p->tape, node, &size);
-    int negative = kind_of(p, node) == JSON_NUM && text[0] == '-';
-    if (kind_of(p, node) != JSON_NUM || json_number_whole(text + negative, size - (size_t)negative, &value) != 0) {
-        return refuse(p, q, name, "a whole number from -2^53 to 2^53");
+    int negative = protocol_kind_of(p, node) == JSON_NUM && text[0] == '-';
+    if (protocol_kind_of(p, node) != JSON_NUM ||
+        json_number_whole(text + negative, size - (size_t)negative, &value) != 0) {
+        return protocol_refuse(p, q, name, "a whole number from -2^53 to 2^53");
     }
     *out = negative ? -(int64_t)value : (int64_t)value;
     return 0;
@@ -129,10 +130,10 @@ int field_word(struct protocol *p, const struct request *q, const char *name, co
         }
         used += (size_t)snprintf(expected + used, sizeof(expected) - used, " \"%s\"", words[i]);
     }
-    return refuse(p, q, name, expected);
+    return protocol_refuse(p, q, name, expected);
 }
 
-static int refuse_inexact(struct protocol *p, const struct request *q, const char *name, uint32_t node) {
+static int protocol_refuse_inexact(struct protocol *p, const struct request *q, const char *name, uint32_t node) {
     size_t size;
     const char *text = json_text(&p->tape, node, &size);
     protocol_error(p, q, CODE_MALFORMED, "%s has a number that cannot be kept exactly: %.*s%s (send it as a string)",
@@ -141,13 +142,13 @@ static int refuse_inexact(struct protocol *p, const struct request *q, const cha
 }
 
 int field_key_node(struct protocol *p, const struct request *q, const char *name, uint32_t node, struct buf *out) {
-    enum json_kind kind = kind_of(p, node);
+    enum json_kind kind = protocol_kind_of(p, node);
     uint32_t inexact = json_find_inexact(&p->tape, node);
     if (kind == JSON_ARRAY || kind == JSON_OBJECT) {
-        return refuse(p, q, name, "a string, a number, true, false or null");
+        return protocol_refuse(p, q, name, "a string, a number, true, false or null");
     }
     if (inexact) {
-        return refuse_inexact(p, q, name, inexact);
+        return protocol_refuse_inexact(p, q, name, inexact);
     }
     size_t start = out->size;
     json_append_canonical(out, &p->tape, node);
@@ -170,7 +171,7 @@ int field_value(struct protocol *p, const struct request *q, const char *name, u
     }
     uint32_t inexact = json_find_inexact(&p->tape, *node);
     if (inexact) {
-        return refuse_inexact(p, q, name, inexact);
+        return protocol_refuse_inexact(p, q, name, inexact);
     }
     out->size = 0;
     json_append(out, &p->tape, *node);

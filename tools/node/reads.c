@@ -52,7 +52,8 @@ void refuse_bounded_read(struct node *n, const struct request *q, int error, con
     reply_end(&n->protocol);
 }
 
-static int get_json(struct node *n, int at_leader, const struct tide_bound *bound, struct tide_answer *a, int *found) {
+static int reads_get_json(struct node *n, int at_leader, const struct tide_bound *bound, struct tide_answer *a,
+                          int *found) {
     int rc = node_get(n, at_leader, bound, a, found);
     return rc != 0 ? rc : node_value_json(n);
 }
@@ -60,7 +61,7 @@ static int get_json(struct node *n, int at_leader, const struct tide_bound *boun
 int read_leader(struct node *n, const struct request *q, struct tide_answer *a) {
     const struct tide_bound bound = TIDE_BOUND_INIT;
     int found;
-    int rc = get_json(n, 1, &bound, a, &found);
+    int rc = reads_get_json(n, 1, &bound, a, &found);
     if (rc != 0) {
         node_refuse(n, q, rc, 0);
         return -1;
@@ -76,7 +77,7 @@ int refuse_missing(struct node *n, const struct request *q, int found) {
     return -1;
 }
 
-static void begin_value(struct node *n, const struct request *q, const char *type) {
+static void reads_begin_value(struct node *n, const struct request *q, const char *type) {
     reply_begin(&n->protocol, q, type);
     json_out_raw(&n->protocol.out, "value", n->value.data, n->value.size);
 }
@@ -87,7 +88,7 @@ void node_read(struct node *n, const struct request *q) {
         return;
     }
     count_read(n, (enum tide_reason)a.reason);
-    begin_value(n, q, "read_ok");
+    reads_begin_value(n, q, "read_ok");
     reply_served_by(n, a.served_by);
     json_out_bool(&n->protocol.out, "linearizable", 1);
     reply_end(&n->protocol);
@@ -112,25 +113,26 @@ int read_bound(struct node *n, const struct request *q, uint64_t default_wait_ns
     return field_ms(p, q, "wait_ms", default_wait_ns, PROTOCOL_WAIT_MAX_NS, &b->wait_ns);
 }
 
-static void answer_zero_staleness(struct node *n, const struct request *q) {
+static void reads_answer_zero_staleness(struct node *n, const struct request *q) {
     struct tide_answer a;
     if (read_leader(n, q, &a) != 0) {
         return;
     }
     count_read(n, TIDE_REASON_REDIRECTED);
-    begin_value(n, q, "follower_read_ok");
+    reads_begin_value(n, q, "follower_read_ok");
     reply_served_by(n, a.served_by);
     json_out_bool(&n->protocol.out, "linearizable", 1);
     reply_reason(n, TIDE_REASON_REDIRECTED);
     reply_end(&n->protocol);
 }
 
-/* By a client of its own, after what has been answered so far is out where it may have to wait. */
-static int get_bounded(struct node *n, int alone, const struct tide_bound *bound, struct tide_answer *a, int *found) {
+/* Read by a reader of its own. Where it may have to wait, the answers so far leave first. */
+static int reads_get_bounded(struct node *n, int alone, const struct tide_bound *bound, struct tide_answer *a,
+                             int *found) {
     if (bound->wait_ns > 0) {
         node_flush(n);
     }
-    return get_json(n, alone, bound, a, found);
+    return reads_get_json(n, alone, bound, a, found);
 }
 
 void reply_freshness(struct node *n, const struct tide_answer *a, int linearizable) {
@@ -153,11 +155,11 @@ void node_follower_read(struct node *n, const struct request *q) {
         return;
     }
     if (bound.max_staleness_ns == 0) {
-        answer_zero_staleness(n, q);
+        reads_answer_zero_staleness(n, q);
         return;
     }
     int alone = node_is_alone(n);
-    int rc = get_bounded(n, alone, &bound, &a, &found);
+    int rc = reads_get_bounded(n, alone, &bound, &a, &found);
     if (rc != 0) {
         refuse_bounded_read(n, q, rc, &bound, &a);
         return;
@@ -166,7 +168,7 @@ void node_follower_read(struct node *n, const struct request *q) {
         return;
     }
     count_bounded_read(n, (enum tide_reason)a.reason);
-    begin_value(n, q, "follower_read_ok");
+    reads_begin_value(n, q, "follower_read_ok");
     reply_freshness(n, &a, alone);
     reply_end(&n->protocol);
 }
@@ -190,7 +192,7 @@ void reply_fence_ahead(struct node *n, uint64_t fence, uint64_t commit_index) {
 }
 
 /* From the leader: because the client wants it so, because there is no follower, or because the fence is ahead. */
-static void answer_ryw_leader(struct node *n, const struct request *q, uint64_t fence, int redirected) {
+static void reads_answer_ryw_leader(struct node *n, const struct request *q, uint64_t fence, int redirected) {
     struct tide_answer a;
     if (read_leader(n, q, &a) != 0) {
         return;
@@ -200,7 +202,7 @@ static void answer_ryw_leader(struct node *n, const struct request *q, uint64_t 
     } else {
         count_read(n, (enum tide_reason)a.reason);
     }
-    begin_value(n, q, "ryw_read_ok");
+    reads_begin_value(n, q, "ryw_read_ok");
     reply_served_by(n, a.served_by);
     if (redirected) {
         reply_reason(n, TIDE_REASON_BEHIND_REDIRECTED);
@@ -209,10 +211,10 @@ static void answer_ryw_leader(struct node *n, const struct request *q, uint64_t 
     reply_end(&n->protocol);
 }
 
-static void answer_ryw(struct node *n, const struct request *q, const struct tide_answer *a) {
+static void reads_answer_ryw(struct node *n, const struct request *q, const struct tide_answer *a) {
     enum tide_reason reason = a->from_leader ? TIDE_REASON_BEHIND_REDIRECTED : (enum tide_reason)a->reason;
     count_bounded_read(n, reason);
-    begin_value(n, q, "ryw_read_ok");
+    reads_begin_value(n, q, "ryw_read_ok");
     reply_served_by(n, a->served_by);
     if (a->from_leader) {
         reply_reason(n, reason);
@@ -231,17 +233,17 @@ void node_ryw_read(struct node *n, const struct request *q) {
         return;
     }
     if (!prefer_follower || node_is_alone(n)) {
-        answer_ryw_leader(n, q, bound.min.index, 0);
+        reads_answer_ryw_leader(n, q, bound.min.index, 0);
         return;
     }
     bound.max_staleness_ns = TIDE_UNBOUNDED;
     bound.wait_ns = n->opts.ryw_wait_ns;
-    int rc = get_bounded(n, 0, &bound, &a, &found);
+    int rc = reads_get_bounded(n, 0, &bound, &a, &found);
     if (rc == TIDE_ERR_FENCE_AHEAD) {
-        answer_ryw_leader(n, q, bound.min.index, 1);
+        reads_answer_ryw_leader(n, q, bound.min.index, 1);
     } else if (rc != 0) {
         refuse_bounded_read(n, q, rc, &bound, &a);
     } else if (refuse_missing(n, q, found) == 0) {
-        answer_ryw(n, q, &a);
+        reads_answer_ryw(n, q, &a);
     }
 }

@@ -14,18 +14,18 @@
 #include "tools/node/node.h"
 
 #define LABEL_SIZE (sizeof(((struct node_slot *)0)->label))
-#define START_NS 5000000000u       /* a leader that dies just now is replaced long before */
+#define START_NS 5000000000u       /* the next leader takes over long before that */
 #define LEADER_WAIT_NS 1000000000u /* as long as a write waits for the next leader */
 #define TRIES 8u
 #define LOOKS 3
 
-static uint64_t now_ns(void) {
+static uint64_t shared_now_ns(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
-static void nap(void) {
+static void shared_nap(void) {
     const struct timespec ms = { 0, 1000000 };
     nanosleep(&ms, NULL);
 }
@@ -43,8 +43,8 @@ void shared_note_slot(struct node *n, const struct tide_replica_info *info) {
     json_quote(&s->id, info->label, strlen(info->label));
 }
 
-/* Is it still whose it was when it was looked at last? */
-static int slot_is_known(struct node *n, uint32_t slot) {
+/* Does the slot still belong to the replica that it had at the last look? */
+static int shared_slot_is_known(struct node *n, uint32_t slot) {
     struct tide_replica_info info = TIDE_REPLICA_INFO_INIT;
     struct node_slot *s = &n->slots[slot];
     if (tide_replica_info(n->domain, slot, &info) != 0) {
@@ -56,14 +56,14 @@ static int slot_is_known(struct node *n, uint32_t slot) {
     return same;
 }
 
-static int has_replica(const struct tide_replica_info *info) {
+static int shared_has_replica(const struct tide_replica_info *info) {
     return info->state != TIDE_STATE_STOPPED && info->state != TIDE_STATE_ORPHAN;
 }
 
-static int label_is_used(struct node *n, const char *label, uint32_t but) {
+static int shared_label_is_used(struct node *n, const char *label, uint32_t but) {
     for (uint32_t i = 0; i < TIDE_REPLICAS; i++) {
         struct tide_replica_info info = TIDE_REPLICA_INFO_INIT;
-        if (i != but && tide_replica_info(n->domain, i, &info) == 0 && has_replica(&info) &&
+        if (i != but && tide_replica_info(n->domain, i, &info) == 0 && shared_has_replica(&info) &&
             strcmp(info.label, label) == 0) {
             return 1;
         }
@@ -73,22 +73,22 @@ static int label_is_used(struct node *n, const char *label, uint32_t but) {
 
 /* Does another process run under this name? More than one look: a slot that is just being taken shows its last
  * owner's name for a moment. */
-static int label_is_taken(struct node *n, const char *label, uint32_t but) {
+static int shared_label_is_taken(struct node *n, const char *label, uint32_t but) {
     for (int i = 0; i < LOOKS; i++) {
         if (i > 0) {
-            nap();
+            shared_nap();
         }
         tide_gc(n->domain, NULL);
-        if (!label_is_used(n, label, but)) {
+        if (!shared_label_is_used(n, label, but)) {
             return 0;
         }
     }
     return 1;
 }
 
-/* ---- is it still there ---- */
+/* ---- is the domain still there ---- */
 
-static int stat_log(const struct node *n, struct stat *st) {
+static int shared_stat_log(const struct node *n, struct stat *st) {
     char path[4096];
     const char *dir = secure_getenv("TIDE_SHM_DIR");
     snprintf(path, sizeof(path), "%s/tidemark.%s.log", dir && dir[0] ? dir : "/dev/shm", n->opts.domain);
@@ -97,7 +97,7 @@ static int stat_log(const struct node *n, struct stat *st) {
 
 int shared_refresh(struct node *n) {
     struct stat st;
-    if (stat_log(n, &st) != 0) {
+    if (shared_stat_log(n, &st) != 0) {
         return errno == ENOENT ? TIDE_ERR_GONE : TIDE_ERR_SYSTEM;
     }
     if ((uint64_t)st.st_dev != n->log_device || (uint64_t)st.st_ino != n->log_inode) {
@@ -106,9 +106,9 @@ int shared_refresh(struct node *n) {
     return tide_gc(n->domain, NULL);
 }
 
-static int note_log(struct node *n) {
+static int shared_note_log(struct node *n) {
     struct stat st;
-    if (stat_log(n, &st) != 0) {
+    if (shared_stat_log(n, &st) != 0) {
         return errno == ENOENT ? TIDE_ERR_GONE : TIDE_ERR_SYSTEM;
     }
     n->log_device = (uint64_t)st.st_dev;
@@ -118,7 +118,7 @@ static int note_log(struct node *n) {
 
 /* ---- joining ---- */
 
-static int make_label(const struct buf *id, char label[LABEL_SIZE]) {
+static int shared_make_label(const struct buf *id, char label[LABEL_SIZE]) {
     struct buf name = { 0 };
     json_string_decode(&name, id->data + 1, id->size - 2);
     int fits = name.size < LABEL_SIZE && !memchr(name.data, '\0', name.size);
@@ -130,7 +130,7 @@ static int make_label(const struct buf *id, char label[LABEL_SIZE]) {
     return fits ? 0 : NODE_ERR_LABEL;
 }
 
-static int start_once(struct node *n, const char *label, uint64_t delay_ns, uint32_t *slot) {
+static int shared_start_once(struct node *n, const char *label, uint64_t delay_ns, uint32_t *slot) {
     struct tide_replica_opts opts = TIDE_REPLICA_OPTS_INIT;
     struct tide_info info = TIDE_INFO_INIT;
     int rc = tide_info(n->domain, &info);
@@ -146,12 +146,12 @@ static int start_once(struct node *n, const char *label, uint64_t delay_ns, uint
     return tide_replica_start(n->domain, &opts, slot);
 }
 
-/* What the others have in it, so that the first read from a slot knows its name; and a word about strangers. */
-static void look_around(struct node *n, const struct buf *ids, size_t n_ids) {
+/* Look at the others' slots, so that the first read from a slot knows its name; and warn of replicas that node_ids lacks. */
+static void shared_look_around(struct node *n, const struct buf *ids, size_t n_ids) {
     for (uint32_t i = 0; i < TIDE_REPLICAS; i++) {
         const struct buf *id = &n->slots[i].id;
         size_t k = 0;
-        slot_is_known(n, i);
+        shared_slot_is_known(n, i);
         if (id->size == 0) {
             continue;
         }
@@ -159,7 +159,7 @@ static void look_around(struct node *n, const struct buf *ids, size_t n_ids) {
             k++;
         }
         struct tide_replica_info info = TIDE_REPLICA_INFO_INIT;
-        if (k == n_ids && tide_replica_info(n->domain, i, &info) == 0 && has_replica(&info)) {
+        if (k == n_ids && tide_replica_info(n->domain, i, &info) == 0 && shared_has_replica(&info)) {
             args_sayf("tide node", "warning: the domain has a replica %.*s, which is not in node_ids", (int)id->size,
                       id->data);
         }
@@ -169,28 +169,28 @@ static void look_around(struct node *n, const struct buf *ids, size_t n_ids) {
 int shared_start(struct node *n, const struct buf *node_id, const struct buf *ids, size_t n_ids, uint64_t delay_ns) {
     char label[LABEL_SIZE];
     uint32_t slot;
-    uint64_t until = now_ns() + START_NS;
-    int rc = make_label(node_id, label);
+    uint64_t until = shared_now_ns() + START_NS;
+    int rc = shared_make_label(node_id, label);
     if (rc == 0) {
-        rc = note_log(n);
+        rc = shared_note_log(n);
     }
     if (rc != 0) {
         return rc;
     }
-    if (label_is_taken(n, label, TIDE_REPLICAS)) {
+    if (shared_label_is_taken(n, label, TIDE_REPLICAS)) {
         return NODE_ERR_TAKEN;
     }
-    while ((rc = start_once(n, label, delay_ns, &slot)) != 0) {
-        if ((rc != TIDE_ERR_BUSY && rc != TIDE_ERR_NO_REPLICA) || now_ns() >= until) {
+    while ((rc = shared_start_once(n, label, delay_ns, &slot)) != 0) {
+        if ((rc != TIDE_ERR_BUSY && rc != TIDE_ERR_NO_REPLICA) || shared_now_ns() >= until) {
             return rc;
         }
-        nap();
+        shared_nap();
     }
-    /* Of two that started at once under one name at least one sees the other here. */
-    if (label_is_taken(n, label, slot)) {
+    /* Where two nodes start at once under one name, at least one of them sees the other here. */
+    if (shared_label_is_taken(n, label, slot)) {
         return NODE_ERR_TAKEN;
     }
-    look_around(n, ids, n_ids);
+    shared_look_around(n, ids, n_ids);
     return 0;
 }
 
@@ -224,9 +224,9 @@ int shared_reader_open(struct node *n, const struct node_try *t, struct tide_rea
     return tide_reader_open(n->domain, &opts, out);
 }
 
-/* Nobody leads, or the section was lost: again, until the time is out. */
-static int may_wait(struct node *n, struct node_try *t) {
-    uint64_t now = now_ns();
+/* Try again until the time is out where nobody leads or the section was lost. */
+static int shared_may_wait(struct node *n, struct node_try *t) {
+    uint64_t now = shared_now_ns();
     if (t->until_ns == 0) {
         t->until_ns = now + LEADER_WAIT_NS;
     }
@@ -234,7 +234,7 @@ static int may_wait(struct node *n, struct node_try *t) {
         return 0;
     }
     node_flush(n);
-    nap();
+    shared_nap();
     return 1;
 }
 
@@ -243,12 +243,12 @@ int node_try_again(struct node *n, struct node_try *t, int rc, struct tide_answe
         return 0;
     }
     if (rc == TIDE_ERR_NO_LEADER || rc == TIDE_ERR_LOST) {
-        return may_wait(n, t);
+        return shared_may_wait(n, t);
     }
     if (rc != 0) {
         return 0;
     }
-    int known = slot_is_known(n, a->served_by);
+    int known = shared_slot_is_known(n, a->served_by);
     int led = a->from_leader && a->reason < TIDE_REASON_REDIRECTED;
     int right = t->at_leader ? a->from_leader : !led;
     if ((!known || !right) && t->again++ < TRIES) {

@@ -20,17 +20,17 @@ struct wanted_keys {
 };
 
 /* The name of a key in `values`, without quotes: a string's own text, another scalar's JSON text. */
-static const char *name_of(const struct node *n, const struct wanted *w, size_t *size) {
+static const char *snapshot_name_of(const struct node *n, const struct wanted *w, size_t *size) {
     const char *text = n->key.data + w->off;
     int quoted = text[0] == '"';
     *size = w->size - 2 * (size_t)quoted;
     return text + quoted;
 }
 
-static int compare_wanted(const void *a, const void *b, void *arg) {
+static int snapshot_compare_wanted(const void *a, const void *b, void *arg) {
     const struct wanted *x = a, *y = b;
     size_t x_size, y_size;
-    const char *p = name_of(arg, x, &x_size), *q = name_of(arg, y, &y_size);
+    const char *p = snapshot_name_of(arg, x, &x_size), *q = snapshot_name_of(arg, y, &y_size);
     int order = memcmp(p, q, x_size < y_size ? x_size : y_size);
     if (order == 0) {
         order = (x_size > y_size) - (x_size < y_size);
@@ -38,29 +38,29 @@ static int compare_wanted(const void *a, const void *b, void *arg) {
     return order ? order : (x->position > y->position) - (x->position < y->position);
 }
 
-static int compare_positions(const void *a, const void *b) {
+static int snapshot_compare_positions(const void *a, const void *b) {
     const struct wanted *x = a, *y = b;
     return (x->position > y->position) - (x->position < y->position);
 }
 
 /* Mark what is asked for twice. -1 where two different keys would get one name in the answer: 1 and "1". */
-static int mark_repeated(struct node *n, struct wanted_keys *keys) {
+static int snapshot_mark_repeated(struct node *n, struct wanted_keys *keys) {
     int result = 0;
-    qsort_r(keys->at, keys->n, sizeof(keys->at[0]), compare_wanted, n);
+    qsort_r(keys->at, keys->n, sizeof(keys->at[0]), snapshot_compare_wanted, n);
     for (size_t i = 1; i < keys->n; i++) {
         size_t a_size, b_size;
-        const char *a = name_of(n, &keys->at[i - 1], &a_size), *b = name_of(n, &keys->at[i], &b_size);
+        const char *a = snapshot_name_of(n, &keys->at[i - 1], &a_size), *b = snapshot_name_of(n, &keys->at[i], &b_size);
         keys->at[i].again = a_size == b_size && memcmp(a, b, a_size) == 0;
         if (keys->at[i].again && keys->at[i - 1].size != keys->at[i].size) {
             result = -1;
         }
     }
-    qsort(keys->at, keys->n, sizeof(keys->at[0]), compare_positions);
+    qsort(keys->at, keys->n, sizeof(keys->at[0]), snapshot_compare_positions);
     return result;
 }
 
 /* 0, or -1 when an error has been answered; free(keys->at) in both cases. */
-static int read_keys(struct node *n, const struct request *q, struct wanted_keys *keys) {
+static int snapshot_read_keys(struct node *n, const struct request *q, struct wanted_keys *keys) {
     struct protocol *p = &n->protocol;
     uint32_t list;
     n->key.size = 0;
@@ -87,7 +87,7 @@ static int read_keys(struct node *n, const struct request *q, struct wanted_keys
         w->size = n->key.size - w->off;
         keys->n++;
     }
-    if (mark_repeated(n, keys) != 0) {
+    if (snapshot_mark_repeated(n, keys) != 0) {
         protocol_error(p, q, CODE_MALFORMED, "keys has a string and another scalar of the same text: ask apart");
         return -1;
     }
@@ -95,7 +95,7 @@ static int read_keys(struct node *n, const struct request *q, struct wanted_keys
 }
 
 /* One key at the section's index, as JSON into n->value: 0, TIDE_ERR_NOT_FOUND, or another error. */
-static int section_value(struct node *n, struct tide_reader *r, const char *key, size_t key_size) {
+static int snapshot_section_value(struct node *n, struct tide_reader *r, const char *key, size_t key_size) {
     struct buf *value = &n->value;
     size_t size;
     int rc;
@@ -113,7 +113,8 @@ static int section_value(struct node *n, struct tide_reader *r, const char *key,
 }
 
 /* All keys at the section's index, as an object into n->values. */
-static int collect_values(struct node *n, struct tide_reader *r, const struct wanted_keys *keys, int *all_found) {
+static int snapshot_collect_values(struct node *n, struct tide_reader *r, const struct wanted_keys *keys,
+                                   int *all_found) {
     struct json_out *out = &n->values;
     out->text.size = 0;
     out->comma = 0;
@@ -125,11 +126,11 @@ static int collect_values(struct node *n, struct tide_reader *r, const struct wa
         if (w->again) {
             continue;
         }
-        int rc = section_value(n, r, n->key.data + w->off, w->size);
+        int rc = snapshot_section_value(n, r, n->key.data + w->off, w->size);
         if (rc != 0 && rc != TIDE_ERR_NOT_FOUND) {
             return rc;
         }
-        const char *name = name_of(n, w, &name_size);
+        const char *name = snapshot_name_of(n, w, &name_size);
         json_out_inner_name(out, name, name_size);
         *all_found &= rc == 0;
         buf_add(&out->text, rc == 0 ? n->value.data : "null", rc == 0 ? n->value.size : 4);
@@ -148,9 +149,9 @@ struct snapshot {
     int all_found;
 };
 
-/* As often as it takes: another process's replica may lose the section's index before all keys are read. */
-static int read_section(struct node *n, int at_leader, const struct wanted_keys *keys, const struct tide_bound *bound,
-                        struct snapshot *s) {
+/* Begin again as often as needed: another process's replica may lose the section's index before all keys are read. */
+static int snapshot_read_section(struct node *n, int at_leader, const struct wanted_keys *keys,
+                                 const struct tide_bound *bound, struct snapshot *s) {
     struct node_try t = { .at_leader = at_leader };
     int rc;
     do {
@@ -161,7 +162,7 @@ static int read_section(struct node *n, int at_leader, const struct wanted_keys 
         }
         rc = tide_section_begin(reader, bound, &s->answer);
         if (rc == 0) {
-            rc = collect_values(n, reader, keys, &s->all_found);
+            rc = snapshot_collect_values(n, reader, keys, &s->all_found);
             tide_section_end(reader);
         }
         node_reader_close(n, reader);
@@ -169,7 +170,7 @@ static int read_section(struct node *n, int at_leader, const struct wanted_keys 
     return rc;
 }
 
-static int read_snapshot_bound(struct node *n, const struct request *q, struct snapshot *s) {
+static int snapshot_read_snapshot_bound(struct node *n, const struct request *q, struct snapshot *s) {
     if (read_bound(n, q, 0, &s->bound) != 0 || read_fence(n, q, &s->bound, &s->prefer_follower) != 0) {
         return -1;
     }
@@ -181,18 +182,18 @@ static int read_snapshot_bound(struct node *n, const struct request *q, struct s
     return 0;
 }
 
-static int take_snapshot(struct node *n, const struct wanted_keys *keys, struct snapshot *s) {
+static int snapshot_take_snapshot(struct node *n, const struct wanted_keys *keys, struct snapshot *s) {
     const struct tide_bound linearizable = TIDE_BOUND_INIT;
     int rc = TIDE_ERR_FENCE_AHEAD;
     if (!s->at_leader) {
         if (s->bound.wait_ns > 0) {
             node_flush(n);
         }
-        rc = read_section(n, 0, keys, &s->bound, s);
+        rc = snapshot_read_section(n, 0, keys, &s->bound, s);
         s->fence_ahead = rc == TIDE_ERR_FENCE_AHEAD;
     }
     if (rc == TIDE_ERR_FENCE_AHEAD) {
-        rc = read_section(n, 1, keys, &linearizable, s);
+        rc = snapshot_read_section(n, 1, keys, &linearizable, s);
     }
     return rc;
 }
@@ -208,7 +209,7 @@ static enum tide_reason snapshot_reason(const struct snapshot *s) {
     return (enum tide_reason)s->answer.reason;
 }
 
-static void answer_snapshot(struct node *n, const struct request *q, struct snapshot *s) {
+static void snapshot_answer_snapshot(struct node *n, const struct request *q, struct snapshot *s) {
     struct protocol *p = &n->protocol;
     s->answer.reason = snapshot_reason(s);
     if (s->at_leader) {
@@ -229,12 +230,12 @@ static void answer_snapshot(struct node *n, const struct request *q, struct snap
 void node_snapshot_read(struct node *n, const struct request *q) {
     struct wanted_keys keys = { 0 };
     struct snapshot s = { .bound = TIDE_BOUND_INIT, .answer = TIDE_ANSWER_INIT };
-    if (read_keys(n, q, &keys) == 0 && read_snapshot_bound(n, q, &s) == 0) {
-        int rc = take_snapshot(n, &keys, &s);
+    if (snapshot_read_keys(n, q, &keys) == 0 && snapshot_read_snapshot_bound(n, q, &s) == 0) {
+        int rc = snapshot_take_snapshot(n, &keys, &s);
         if (rc != 0) {
             refuse_bounded_read(n, q, rc, &s.bound, &s.answer);
         } else if (refuse_missing(n, q, s.all_found) == 0) {
-            answer_snapshot(n, q, &s);
+            snapshot_answer_snapshot(n, q, &s);
         }
     }
     free(keys.at);

@@ -6,7 +6,7 @@
 #include "tools/node/node.h"
 
 /* info: NULL for one that is not there. */
-static void append_replica(struct protocol *p, const struct buf *id, const struct tide_replica_info *info) {
+static void status_append_replica(struct protocol *p, const struct buf *id, const struct tide_replica_info *info) {
     struct json_out *out = &p->out;
     json_out_open(out, NULL, '{');
     json_out_raw(out, "id", id->data, id->size);
@@ -22,8 +22,8 @@ struct slots {
     uint64_t left; /* bit k: slot k has a replica that is not in the answer yet */
 };
 
-/* In a shared domain also whose they are, which the answer's first fields need. */
-static void look_at_slots(struct node *n, struct slots *s) {
+/* In a shared domain look also at who owns the slots: the answer's first fields need it. */
+static void status_look_at_slots(struct node *n, struct slots *s) {
     s->left = 0;
     for (uint32_t i = 0; i < TIDE_REPLICAS; i++) {
         s->info[i] = (struct tide_replica_info)TIDE_REPLICA_INFO_INIT;
@@ -40,37 +40,37 @@ static void look_at_slots(struct node *n, struct slots *s) {
 }
 
 /* By position in node_ids, which is the slot. */
-static void append_own(struct node *n, const struct slots *s) {
+static void status_append_own(struct node *n, const struct slots *s) {
     for (uint32_t i = 0; i < n->n_ids; i++) {
-        append_replica(&n->protocol, &n->ids[i], s->left >> i & 1 ? &s->info[i] : NULL);
+        status_append_replica(&n->protocol, &n->ids[i], s->left >> i & 1 ? &s->info[i] : NULL);
     }
 }
 
-static void append_slots_of(struct node *n, struct slots *s, const struct buf *id) {
+static void status_append_slots_of(struct node *n, struct slots *s, const struct buf *id) {
     int found = 0;
     for (uint32_t i = 0; i < TIDE_REPLICAS; i++) {
         const struct buf *its = &n->slots[i].id;
         if (!(s->left >> i & 1) || (id && (its->size != id->size || memcmp(its->data, id->data, id->size) != 0))) {
             continue;
         }
-        append_replica(&n->protocol, its, &s->info[i]);
+        status_append_replica(&n->protocol, its, &s->info[i]);
         s->left &= ~(1ull << i);
         found = 1;
     }
     if (!found && id) {
-        append_replica(&n->protocol, id, NULL);
+        status_append_replica(&n->protocol, id, NULL);
     }
 }
 
 /* Every replica of the domain: those of node_ids in their order, there or not, then the others in order of slots. */
-static void append_shared(struct node *n, struct slots *s) {
+static void status_append_shared(struct node *n, struct slots *s) {
     for (size_t i = 0; i < n->n_ids; i++) {
-        append_slots_of(n, s, &n->ids[i]);
+        status_append_slots_of(n, s, &n->ids[i]);
     }
-    append_slots_of(n, s, NULL);
+    status_append_slots_of(n, s, NULL);
 }
 
-static void append_reads(struct node *n) {
+static void status_append_reads(struct node *n) {
     struct json_out *out = &n->protocol.out;
     char ratio[32];
     json_out_open(out, "reads", '{');
@@ -94,7 +94,7 @@ void node_status(struct node *n, const struct request *q) {
         node_refuse(n, q, rc, 0);
         return;
     }
-    look_at_slots(n, &slots);
+    status_look_at_slots(n, &slots);
     int is_led = info.leader >= 0 && (info.led || !node_is_shared(n));
     const char *leader = node_id_of(n, is_led ? (uint32_t)info.leader : UINT32_MAX, &id_size);
     reply_begin(p, q, "status_ok");
@@ -103,11 +103,11 @@ void node_status(struct node *n, const struct request *q) {
     json_out_u64(&p->out, "commit_index", info.commit_index);
     json_out_open(&p->out, "replicas", '[');
     if (node_is_shared(n)) {
-        append_shared(n, &slots);
+        status_append_shared(n, &slots);
     } else {
-        append_own(n, &slots);
+        status_append_own(n, &slots);
     }
     json_out_close(&p->out, ']');
-    append_reads(n);
+    status_append_reads(n);
     reply_end(p);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The signals that end `tide node`, and waiting that they break off. */
+/* The signals that end `tide node`, and waits that a signal interrupts. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -16,7 +16,7 @@ static atomic_int stop_requested; /* atomic: the handler may run in any thread *
 static int stop_pipe[2] = { -1, -1 };
 
 /* Also writes a byte, so that a signal that arrives just before poll() is not slept over. */
-static void on_stop(int signal_number) {
+static void stop_on_stop(int signal_number) {
     int saved = errno;
     (void)signal_number;
     atomic_store(&stop_requested, 1);
@@ -34,7 +34,7 @@ int node_catch_signals(void) {
     }
     sigaction(SIGPIPE, &ignore, NULL);
     /* The second one ends the process at once: the way out of a request that waits long. */
-    signals_catch(on_stop, (int)SA_RESETHAND);
+    signals_catch(stop_on_stop, (int)SA_RESETHAND);
     return 0;
 }
 
