@@ -84,6 +84,47 @@ static void put__both_ways__counted(void **state) {
     assert_int_equal(tide_close(d), 0);
 }
 
+/* A key that is not there, or was deleted, is put on the short way, too. */
+static void put__keys_that_come_and_go__leader_and_follower_stay_alike(void **state) {
+    (void)state;
+    uint32_t follower;
+    struct tide_token last;
+    struct tide *d = open_written(&follower, &last);
+    struct help_rng r = { help_seed() };
+    bool there[KEYS];
+    memset(there, 1, sizeof(there));
+    for (uint32_t i = 0; i < PUTS; i++) {
+        uint64_t k = help_below(&r, KEYS);
+        if (there[k] && help_below(&r, 2) == 0) {
+            char key[24];
+            size_t len = (size_t)snprintf(key, sizeof(key), "%0*llu", (int)(3 + k % 17), (unsigned long long)k);
+            assert_int_equal(tide_delete(d, NULL, key, len, &last), 0);
+            there[k] = false;
+        } else {
+            assert_int_equal(put(d, k, 64, &last), 0);
+            there[k] = true;
+        }
+    }
+    const struct table_writer *ours = &atomic_load(&d->running[0])->writer;
+    uint64_t before = atomic_load(&d->log->leader.groups), keys = 0, cost = 0;
+    for (uint64_t k = 0; k < KEYS; k++) {
+        keys += !there[k];
+        assert_int_equal(put(d, k, 64, &last), 0);
+        cost += arena_cost(&ours->arena, 3 + k % 17 + 64);
+    }
+    assert_true(keys > 0);
+    assert_int_equal(tide_wait_applied(d, &last, 2, UINT64_MAX), 0);
+    assert_int_equal(atomic_load(&d->log->leader.groups), before + KEYS);
+    assert_int_equal(ours->keys, KEYS);
+    assert_int_equal(ours->arena.live, cost);
+    assert_int_equal(atomic_load(&d->running[follower])->writer.arena.live, cost);
+    help_assert_equal_digests(d);
+    struct tide_verify v = TIDE_VERIFY_INIT;
+    assert_int_equal(tide_verify(d, &v), 0);
+    assert_int_equal(v.damaged, 0);
+    assert_int_equal(tide_close(d), 0);
+}
+
 /* Corrections are due 10 ms after a domain began, and then ever more rarely: an application that does nothing but put existing keys
  * gets them as well. */
 static void put__short_way_alone__the_clock_is_corrected(void **state) {
@@ -109,6 +150,7 @@ int main(void) {
         cmocka_unit_test(put__existing_keys__leader_and_follower_have_the_same_sum),
         cmocka_unit_test(put__a_thousand_entries__digest_is_marked_by_leader_and_follower),
         cmocka_unit_test(put__both_ways__counted),
+        cmocka_unit_test(put__keys_that_come_and_go__leader_and_follower_stay_alike),
         cmocka_unit_test(put__short_way_alone__the_clock_is_corrected),
     };
     return cmocka_run_group_tests_name("put", tests, NULL, NULL);

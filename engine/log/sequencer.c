@@ -283,6 +283,12 @@ static bool seq_evict_some(struct tide *d, struct seq_group *g) {
     return true;
 }
 
+bool seq_evict_ahead(struct tide *d) {
+    struct seq_group group = { .owed = false };
+    seq_group_clear(&group);
+    return seq_evict_some(d, &group);
+}
+
 /* The table has no room for a request, and may evict. The group is committed first, since the queues know of no entry that is not in the table. */
 static enum table_room seq_evict(struct tide *d, struct seq_group *g, const struct seq_request *q) {
     struct replica *r = d->seq.leader;

@@ -161,6 +161,13 @@ static uint64_t *evict_ghost_line(const struct evict *e, uint64_t hash) {
     return &e->ghosts[(hash & (e->ghost_lines - 1)) * EVICT_GHOSTS];
 }
 
+void evict_ask_ghost(const struct table_writer *w, uint64_t hash) {
+    const struct evict *e = evict_of(w);
+    if (e->ghosts != NULL) {
+        __builtin_prefetch(evict_ghost_line(e, hash), 1);
+    }
+}
+
 static void evict_ghost_come(struct table_writer *w, uint64_t hash) {
     struct evict *e = evict_of(w);
     if (e->ghost_lines * EVICT_GHOSTS < w->keys + w->keys / 2 || e->ghosts == NULL) {
@@ -311,6 +318,7 @@ static void evict_prefetch(const struct table_writer *w, const struct evict_queu
     uint32_t end = c->to - c->from < n ? c->to : c->from + (uint32_t)n;
     for (uint32_t i = c->from; i < end; i++) {
         __builtin_prefetch(table_bucket_at(&w->t, table_bucket_of(c->hash[i], w->buckets)), 1);
+        evict_ask_ghost(w, c->hash[i]);
     }
     for (uint32_t i = c->from; i < end; i++) {
         table_prefetch(w, c->hash[i]);

@@ -65,6 +65,9 @@ struct evict_victim {
  * or NODE_HELD are not chosen. */
 size_t evict_choose(struct table_writer *w, struct evict_victim *victims, size_t most);
 
+/* Prefetch what will be asked about a key that comes or goes. */
+void evict_ask_ghost(const struct table_writer *w, uint64_t hash);
+
 /* A victim that could not be evicted after all. */
 void evict_restore(struct table_writer *w, const struct evict_victim *v);
 

@@ -13,6 +13,7 @@
  * splits that are not cleared must not pile up: each leaves its keys in two buckets, and nobody has reserved overflow
  * buckets for that. */
 #define LIMBO_PART 32u
+#define LIMBO_ASKED 8u /* nodes are asked for so far ahead */
 
 #define LIMBO_WAITS_NS UINT64_C(1000000)
 
@@ -23,6 +24,9 @@ static bool limbo_release(struct table_writer *w, size_t most) {
     size_t end = l->count - w->released_to < most ? l->count : w->released_to + most;
     for (size_t i = w->released_to; i < end; i++) {
         uint64_t what = l->items[i] & ((UINT64_C(1) << LIMBO_KIND_SHIFT) - 1);
+        if (i + LIMBO_ASKED < l->count && l->items[i + LIMBO_ASKED] >> LIMBO_KIND_SHIFT == LIMBO_TOMB) {
+            __builtin_prefetch(table_node_at(&w->t, (uint32_t)l->items[i + LIMBO_ASKED]), 1); /* its key is hashed */
+        }
         switch ((enum limbo_kind)(l->items[i] >> LIMBO_KIND_SHIFT)) {
         case LIMBO_FREE:
             arena_free(&w->arena, (uint32_t)what);

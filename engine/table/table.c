@@ -289,6 +289,18 @@ static int table_insert(struct table_writer *w, struct table_bucket *b, uint64_t
 
 /* ---- growing ------------------------------------------------------------------------------------------------------- */
 
+bool table_place_astray(const struct table *t, struct table_bucket *b, uint32_t node, struct table_place *out) {
+    for (uint32_t links = 0; b != NULL; b = table_overflow(t, b, &links)) {
+        for (uint32_t i = 0; i < TABLE_SLOTS; i++) {
+            if (table_tag_at(b, i) != 0 && table_slot_at(b, i) == node) {
+                *out = (struct table_place){ b, i, node };
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 /* Hash the key of the node in slot i, whose tag is not 0. False: the slot leads nowhere, or the key's length is
  * impossible. */
 static bool table_slot_hash(const struct table *t, const struct table_bucket *b, uint32_t i, uint64_t *hash) {
@@ -363,11 +375,12 @@ static void table_grow(struct table_writer *w) {
 
 /* Find another bucket in which `node` of bucket *bucket still stands, because a split moved it and the old bucket is
  * not cleared. The split before may have left one more: call again until it returns false. */
-static bool table_twin_of(const struct table_writer *w, uint64_t *bucket, uint32_t node, struct table_place *out) {
+static bool table_twin_of(const struct table_writer *w, uint64_t *bucket, uint32_t node, uint64_t tag,
+                          struct table_place *out) {
     bool found = false;
     while (!found && *bucket >= w->cleared) {
         *bucket = table_split_source(*bucket);
-        found = table_place_of(&w->t, table_bucket_at(&w->t, *bucket), node, out);
+        found = table_place_of(&w->t, table_bucket_at(&w->t, *bucket), node, tag, out);
     }
     return found;
 }
@@ -375,9 +388,10 @@ static bool table_twin_of(const struct table_writer *w, uint64_t *bucket, uint32
 /* Clear slots from here on: a reader in another process that finds nothing meanwhile looks again. */
 static void table_reorganise(struct table_writer *w) {
     uint64_t was = atomic_load_explicit(&w->t.seg->reorganised, memory_order_relaxed); /* MO(table.reorganised) */
-    /* MO(table.reorganised): a seqlock with one writer: odd before slots change (fence), even after (release). */
+    /* MO(table.reorganised): a seqlock with one writer: odd before slots change (release fence), even after (release). No load of
+     * the writer's has to wait for either. */
     atomic_store_explicit(&w->t.seg->reorganised, was + 1, memory_order_release);
-    atomic_thread_fence(memory_order_seq_cst);
+    atomic_thread_fence(memory_order_release); /* MO(table.reorganised) */
 }
 
 static void table_clear_place(struct table_writer *w, const struct table_place *p) {
@@ -412,17 +426,18 @@ void table_clear_tomb(struct table_writer *w, uint32_t node) {
     if (!table_lengths_of(&w->t, n, &len)) {
         return;
     }
-    uint64_t bucket = table_bucket_of(table_hash(&w->t, table_node_key(n), len.key), w->buckets);
+    uint64_t hash = table_hash(&w->t, table_node_key(n), len.key), tag = table_tag(hash);
+    uint64_t bucket = table_bucket_of(hash, w->buckets);
     struct table_place p;
     /* A later put took its slot and has retired the node. */
-    if (!table_place_of(&w->t, table_bucket_at(&w->t, bucket), node, &p)) {
+    if (!table_place_of(&w->t, table_bucket_at(&w->t, bucket), node, tag, &p)) {
         return;
     }
     table_reorganise(w);
     table_clear_place(w, &p);
     table_shorten(w, table_bucket_at(&w->t, bucket));
     KILL_POINT("table.clearing_deleted");
-    while (table_twin_of(w, &bucket, node, &p)) {
+    while (table_twin_of(w, &bucket, node, tag, &p)) {
         table_clear_place(w, &p);
         table_shorten(w, table_bucket_at(&w->t, bucket));
     }
@@ -467,7 +482,7 @@ static void table_count(struct table_writer *w, const struct table_node *gone, c
 void table_replace_twins(struct table_writer *w, const struct table_place *p, uint64_t hash, uint32_t node) {
     uint64_t bucket = table_bucket_of(hash, w->buckets);
     struct table_place twin;
-    while (table_twin_of(w, &bucket, p->node, &twin)) {
+    while (table_twin_of(w, &bucket, p->node, table_tag(hash), &twin)) {
         table_set_node(twin.b, twin.slot, node);
     }
 }

@@ -57,18 +57,21 @@ struct table_place {
     uint32_t node; /* 0: no node is there */
 };
 
-/* Find the slot in this chain that holds `node` itself. */
-static inline bool table_place_of(const struct table *t, struct table_bucket *b, uint32_t node,
+/* Find the slot in this chain that holds `node` itself. Where another process changed its tag, in table.c. */
+bool table_place_astray(const struct table *t, struct table_bucket *b, uint32_t node, struct table_place *out);
+static inline bool table_place_of(const struct table *t, struct table_bucket *first, uint32_t node, uint64_t tag,
                                   struct table_place *out) {
+    struct table_bucket *b = first;
     for (uint32_t links = 0; b != NULL; b = table_overflow(t, b, &links)) {
-        for (uint32_t i = 0; i < TABLE_SLOTS; i++) {
-            if (table_tag_at(b, i) != 0 && table_slot_at(b, i) == node) {
+        for (uint32_t m = table_match(table_tag_word(b, 0), table_tag_word(b, 8), tag); m != 0; m &= m - 1) {
+            uint32_t i = (uint32_t)__builtin_ctz(m);
+            if (table_slot_at(b, i) == node) {
                 *out = (struct table_place){ b, i, node };
                 return true;
             }
         }
     }
-    return false;
+    return table_place_astray(t, first, node, out);
 }
 
 static inline struct table_place table_place_for(const struct table *t, struct table_bucket *b, uint64_t hash,

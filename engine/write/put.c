@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * tide_put()'s short way. This process leads, no other thread is at the sequencer, the key is there, and memory for the
- * new version is at hand. Every other put takes the way of all writes: engine/write/write.c.
+ * tide_put()'s short way. This process leads, no other thread is at the sequencer, and memory for the new version is at
+ * hand. Every other put takes the way of all writes: engine/write/write.c.
  *
  * Only the order differs. This way looks everything up before the commit, and does after `applied` whatever can wait.
- * So the time between commit and `applied`, in which a linearizable read has to wait, is a handful of stores.
+ * So the time between commit and `applied`, in which a linearizable read has to wait, is a handful of stores. A key that is
+ * not there is put into its bucket and counted in between, too, as on the long way.
  */
 #include "engine/read/reader.h"
 #include "engine/replica/replica.h"
 #include "engine/log/sequencer.h"
+#include "engine/table/evict.h"
 #include "engine/table/table_slots.h"
 #include "engine/write/write.h"
 #include "shm/bytes.h"
@@ -41,10 +43,18 @@ struct put {
     uint32_t crc;
     uint64_t cost;
     uint32_t node;
+    bool fresh; /* the key is not there */
+    bool owed;  /* keys were evicted for it */
     struct table_place place;
 };
 
-/* Can this put take the short way: nothing to wait for, make, split or mark, and no queue? The caller has the turn. */
+static inline struct table_place put_place(const struct table_writer *w, const struct put *p) {
+    return table_place_for(&w->t, table_bucket_at(&w->t, table_bucket_of(p->hash, w->buckets)), p->hash, p->key,
+                           p->key_len);
+}
+
+/* Can this put take the short way: nothing to wait for, and no queue? The caller has the turn. False with p->fresh: the key is not
+ * there, ask put_finds_new(). */
 static inline bool put_finds_room(struct sequencer *s, struct put *p) {
     struct replica *r = s->leader;
     if (r == NULL || atomic_load(&s->queue) != NULL || table_is_damaged(&r->writer.t)) {
@@ -58,15 +68,16 @@ static inline bool put_finds_room(struct sequencer *s, struct put *p) {
     if (class == ARENA_LARGE || s->ring.tail + p->ring_bytes > s->ring.limit) {
         return false;
     }
-    p->place = table_place_for(&w->t, table_bucket_at(&w->t, table_bucket_of(p->hash, w->buckets)), p->hash, p->key,
-                               p->key_len);
+    p->place = put_place(w, p);
+    p->cost = w->arena.class[class].cost;
     /* MO(node.deleted): relaxed; the writer's own word. */
-    if (p->place.node == 0 ||
-        atomic_load_explicit(&table_node_at(&w->t, p->place.node)->deleted, memory_order_relaxed) != 0) {
+    if (__builtin_expect(p->place.node == 0 || atomic_load_explicit(&table_node_at(&w->t, p->place.node)->deleted,
+                                                                    memory_order_relaxed) != 0,
+                         0)) {
+        p->fresh = true;
         return false;
     }
     uint64_t gone = arena_extent(&w->arena, p->place.node).cost;
-    p->cost = w->arena.class[class].cost;
     if (p->cost > gone && !arena_admits(&w->arena, p->cost, gone, 0, w->arena.limit)) {
         return false;
     }
@@ -74,8 +85,36 @@ static inline bool put_finds_room(struct sequencer *s, struct put *p) {
     return p->node != 0;
 }
 
+/* The same for a key that is not there. In a domain that evicts others go first, some of them for puts to come. */
+static bool put_finds_new(struct tide *d, struct put *p) {
+    struct table_writer *w = &d->seq.leader->writer;
+    struct table_batch one = { .keys = 1, .cost = p->cost };
+    bool room = table_admits_batch(w, &one, 0);
+    if (w->evict != NULL) {
+        evict_ask_ghost(w, p->hash);
+    }
+    while (!room && w->evict != NULL && table_could_admit(w, &one) && seq_evict_ahead(d)) {
+        p->owed = true;
+        room = !table_is_damaged(&w->t) && table_admits_batch(w, &one, 0);
+    }
+    if (!room || d->seq.ring.tail + p->ring_bytes > d->seq.ring.limit) {
+        return false;
+    }
+    if (p->owed) { /* what waited for memory was freed: buckets and old versions may have changed */
+        p->place = put_place(w, p);
+    }
+    p->node = arena_take_small(&w->arena, arena_class(&w->arena, p->key_len + p->value_size));
+    return p->node != 0;
+}
+
+static void put_insert(struct table_writer *w, const struct put *p, uint64_t index) {
+    if (table_publish_rest(w, &p->place, p->node, p->hash, index) != 0) {
+        table_note_damage(&w->t, w->t.seg, "its table, which has no overflow bucket for an entry,");
+    }
+}
+
 /* Do the put. The caller has the turn. Returns the entry's index. */
-static inline uint64_t put_do(struct tide *d, struct put *p) {
+static inline uint64_t put_do(struct tide *d, const struct put *p, bool fresh) {
     struct sequencer *s = &d->seq;
     struct replica *r = s->leader;
     struct table_writer *w = &r->writer;
@@ -96,16 +135,23 @@ static inline uint64_t put_do(struct tide *d, struct put *p) {
     KILL_POINT("seq.copied");
     ring_commit(&s->ring);
     KILL_POINT("seq.published");
-    table_swap(w, &p->place, p->hash, p->node, index);
+    if (fresh) {
+        put_insert(w, p, index);
+    } else {
+        table_swap(w, &p->place, p->hash, p->node, index);
+    }
     r->applied = index;
     r->pos = s->ring.tail;
     r->last_ts = s->ring.last_ts;
     KILL_POINT("seq.applied");
     replica_advance(r, r->last_ts);
-    if (__builtin_expect(w->evict != NULL, 0)) {
-        w->evict->replace(w, p->hash, table_node_at(&w->t, p->place.node), n);
+    if (!fresh) {
+        struct table_node *gone = table_node_at(&w->t, p->place.node);
+        if (__builtin_expect(w->evict != NULL, 0)) {
+            w->evict->replace(w, p->hash, gone, n);
+        }
+        table_count_swap(w, gone, p->place.node, n);
     }
-    table_count_swap(w, table_node_at(&w->t, p->place.node), p->place.node, n);
     replica_note_index(r);
     replica_advanced(r);
     KILL_POINT("seq.unanswered");
@@ -121,6 +167,29 @@ static inline void put_leave(struct tide *d, bool owed) {
     if (__builtin_expect(atomic_load(&d->seq.queue) != NULL, 0)) {
         seq_help(d);
     }
+}
+
+static inline int put_done(const struct tide *d, struct tide_reader *session, uint64_t index,
+                           struct tide_token *token) {
+    if (session != NULL && index > session->fence) {
+        session->fence = index;
+    }
+    if (token != NULL) {
+        *token = (struct tide_token){ d->words.header.incarnation, index };
+    }
+    return 0;
+}
+
+/* The rest of a put that does not replace what is there, or not on the short way. This thread has the turn. */
+static __attribute__((noinline, flatten)) int put_rest(struct tide *d, struct tide_reader *session, struct put *p,
+                                                       struct tide_token *token) {
+    if (p->fresh && put_finds_new(d, p)) {
+        uint64_t index = put_do(d, p, true);
+        put_leave(d, true);
+        return put_done(d, session, index, token);
+    }
+    put_leave(d, p->owed);
+    return write_put(d, session, p->key, p->key_len, p->value, p->value_size, token);
 }
 
 __attribute__((flatten)) /* inlines the hash, too */
@@ -141,16 +210,10 @@ int tide_put(struct tide *d, struct tide_reader *session, const void *key, size_
         return write_put(d, session, key, key_len, value, value_size, token);
     }
     if (__builtin_expect(!put_finds_room(&d->seq, &p), 0)) {
-        put_leave(d, false);
-        return write_put(d, session, key, key_len, value, value_size, token);
+        struct put rest = p; /* only this copy's address is taken, so that p may stay in registers */
+        return put_rest(d, session, &rest, token);
     }
-    uint64_t index = put_do(d, &p);
+    uint64_t index = put_do(d, &p, false);
     put_leave(d, true);
-    if (session != NULL && index > session->fence) {
-        session->fence = index;
-    }
-    if (token != NULL) {
-        *token = (struct tide_token){ d->words.header.incarnation, index };
-    }
-    return 0;
+    return put_done(d, session, index, token);
 }
