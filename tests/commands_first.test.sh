@@ -30,13 +30,18 @@ ready f
 kill -9 "$old"
 wait "$old" 2>/dev/null || true
 until_true 10 "the candidate leads" led_by a "$follow"
-begin s2 serve a --followers 1 --ring 1M
+begin s2 serve a --followers 1 --ring 1M --evict s3fifo --expected-keys 5000 --slow-follower 70ms --default-ttl 1h
 serve=$begun
 ready s2
 grep -Eq "^ready a replica=[0-9]+ pid=$serve candidate=yes " "$work/s2" || { echo "the ready line: $(cat "$work/s2")"; failed=1; }
 grep -q "process $follow leads a already: this one follows" "$work/s2.err" || { echo "standard error: $(cat "$work/s2.err")"; failed=1; }
 grep -q "tide step-down a" "$work/s2.err" || { echo "does not say what to do: $(cat "$work/s2.err")"; failed=1; }
-grep -q "ring has no effect" "$work/s2.err" || { echo "does not say that --ring has no effect: $(cat "$work/s2.err")"; failed=1; }
+for option in ring evict expected-keys slow-follower default-ttl; do
+    grep -q -- "--$option has no effect" "$work/s2.err" || { echo "does not say that --$option has no effect: $(cat "$work/s2.err")"; failed=1; }
+done
+begin new serve new --followers 0 --ring 1M --table 4M --evict s3fifo --expected-keys 5000 --slow-follower 70ms --default-ttl 1h
+ready new
+! grep -q "no effect" "$work/new.err" || { echo "a new domain has what was asked for: $(cat "$work/new.err")"; failed=1; }
 begin s3 serve a --followers 0 --json
 third=$begun
 ready s3

@@ -67,6 +67,20 @@ wait "$server" 2>/dev/null || true
 trap 'rm -rf "$tmp"' EXIT
 tide rm both >/dev/null
 build feed-file
+# A source that never told anything: no age is made up.
+"$tmp/examples/feed-file/feed-file" unfed "$tmp/no-such-file" >"$tmp/feed" 2>&1 &
+feed=$!
+trap 'kill "$feed" 2>/dev/null || true; rm -rf "$tmp"' EXIT
+for i in $(seq 200); do
+    grep -q 'leads' "$tmp/feed" && break
+    sleep 0.1
+done
+! tide get unfed colour >"$tmp/log" 2>&1 && grep -q 'never complete' "$tmp/log" && ! grep -q 'old$' "$tmp/log" ||
+    { cat "$tmp/log"; echo "feed-file: an answer, or an age, of what was never told"; exit 1; }
+! tide get unfed colour --json >"$tmp/log" 2>/dev/null && grep -q '"staleness_ns": null' "$tmp/log" || { cat "$tmp/log"; echo "feed-file: --json, never told"; exit 1; }
+kill "$feed"
+wait "$feed" 2>/dev/null || true
+tide rm unfed >/dev/null
 printf 'colour green\nsize 7\n' >"$tmp/settings"
 "$tmp/examples/feed-file/feed-file" fed "$tmp/settings" >"$tmp/feed" 2>&1 &
 feed=$!

@@ -60,6 +60,7 @@ struct serve {
     size_t n_ids;
     struct upstream_opts from;
     struct upstream *upstream;
+    bool evict_given;
     int follows; /* another process led already */
     int again;   /* the domain was removed, to be made anew */
 };
@@ -114,6 +115,7 @@ static int set_option(void *ctx, int option, char *arg) {
                    ? 0
                    : args_error(tool, "--expected-keys must be a number: %s", arg);
     case OPT_EVICT:
+        s->evict_given = true;
         s->opts.evict = strcmp(arg, "s3fifo") == 0 ? TIDE_EVICT_S3FIFO : TIDE_EVICT_NONE;
         return s->opts.evict != TIDE_EVICT_NONE || strcmp(arg, "none") == 0
                    ? 0
@@ -185,7 +187,7 @@ static int64_t led_by(const struct serve *s) {
     return peek_domain(s->cli.name, &p) == 0 && p.led ? p.leader_pid : -1;
 }
 
-/* Say which of the sizes that were asked for the existing domain does not have. */
+/* Say what was asked for that the existing domain does not have. */
 static void warn_sizes(const struct serve *s) {
     struct tide_info info = TIDE_INFO_INIT;
     if (tide_info(s->cli.domain, &info) != 0) {
@@ -202,6 +204,23 @@ static void warn_sizes(const struct serve *s) {
     if (s->opts.default_ttl_ns != 0 && s->opts.default_ttl_ns != info.default_ttl_ns) {
         fprintf(stderr, "%s: the domain is there already, with its own ttl: --default-ttl has no effect\n",
                 s->cli.tool);
+    }
+    struct peek p;
+    if (peek_domain(s->cli.name, &p) != 0 || p.incarnation != info.incarnation) {
+        return;
+    }
+    if (s->evict_given && (s->opts.evict != TIDE_EVICT_NONE) != p.evicts) {
+        fprintf(stderr, "%s: the domain is there already, and %s: --evict has no effect\n", s->cli.tool,
+                p.evicts ? "evicts" : "does not evict");
+    }
+    if (s->opts.expected_keys != 0 && s->opts.expected_keys != p.expected_keys) {
+        fprintf(stderr, "%s: the domain is there already, made for %llu expected keys: --expected-keys has no effect\n",
+                s->cli.tool, (unsigned long long)p.expected_keys);
+    }
+    if (s->opts.slow_follower_ns != 0 && s->opts.slow_follower_ns != p.slow_follower_ns) {
+        char time[32];
+        fprintf(stderr, "%s: the domain is there already, its leaders wait %s: --slow-follower has no effect\n",
+                s->cli.tool, args_duration_text(p.slow_follower_ns, time, sizeof(time)));
     }
 }
 

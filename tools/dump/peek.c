@@ -82,6 +82,9 @@ static void peek_look_at_log(struct peek *p, int fd, const struct log_segment *s
     p->commit = seg->leader.commit;
     p->term = seg->leader.term;
     p->ring_bytes = seg->ring_bytes;
+    p->expected_keys = seg->expected_keys;
+    p->slow_follower_ns = seg->slow_follower_ns;
+    p->evicts = seg->evict != EVICT_NONE;
     p->table_bytes = seg->table_bytes;
     p->leader = seg->leader.leader;
     if (p->leader < 0 || p->leader >= (int32_t)LAYOUT_REPLICAS) {

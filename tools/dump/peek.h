@@ -8,6 +8,7 @@
 #define TIDE_DUMP_PEEK_H
 
 #include <stddef.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "shm/usage.h"
@@ -38,7 +39,8 @@ struct peek {
     uint64_t living;                     /* bit k: replica k's process lives */
     uint32_t members, dead;              /* slots of the living, of the dead */
     int32_t pids[PEEK_PIDS];             /* of the living */
-    uint64_t incarnation, commit, ring_bytes, table_bytes;
+    uint64_t incarnation, commit, ring_bytes, table_bytes, expected_keys, slow_follower_ns;
+    bool evicts;           /* a full table makes room for a write, and does not refuse it */
     uint64_t memory_bytes; /* what its files hold of memory */
     uint64_t created_unix_ns;
     uint64_t reads[PEEK_REPLICAS][PEEK_REASONS];

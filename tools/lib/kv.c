@@ -88,10 +88,16 @@ int kv_read_failed(const struct cli *c, int error, const struct tide_answer *a, 
     if (error != TIDE_ERR_REFUSED && error != TIDE_ERR_TIMEOUT) {
         return cli_fail_with(c, error, &j, "%s", what);
     }
-    json_out_u64(&j, "staleness_ns", a->staleness_ns);
+    if (a->staleness_ns == TIDE_UNBOUNDED) {
+        json_out_null(&j, "staleness_ns");
+    } else {
+        json_out_u64(&j, "staleness_ns", a->staleness_ns);
+    }
     json_out_u64(&j, "waited_ns", a->waited_ns);
     int code = cli_fail_with(c, error, &j, "%s", what);
-    if (a->staleness_ns > 0) {
+    if (a->staleness_ns == TIDE_UNBOUNDED) { /* a fed domain that was never complete serves nobody */
+        fprintf(stderr, "  what is there was never complete: 'tide stat %s' shows what its source says\n", c->name);
+    } else if (a->staleness_ns > 0) {
         fprintf(stderr, "  the freshest that could be had is %s old\n",
                 args_duration_text(a->staleness_ns, least, sizeof(least)));
     }
