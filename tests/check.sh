@@ -9,7 +9,7 @@ set -u
 here=$(cd "$(dirname "$0")" && pwd)
 cd "${1:?ROOT}" || exit 2
 shift
-[ $# = 0 ] && set -- mo includes rooms names format text fds spdx files symbols abi models
+[ $# = 0 ] && set -- mo includes rooms names format text fds spdx files symbols abi models mutants
 lib=${TIDE_BUILD:-build}/libtidemark.a
 objects=${TIDE_BUILD:-build}/obj/release
 

@@ -149,4 +149,15 @@ model
 { sed 's/word_set/word_lost/' tests/models/word.pml >x && mv x tests/models/word.pml; }
 expect models 'stands for word_lost() of shm/word.c, which is not there'
 
+# ---- mutants
+mutant() { # text
+    mkdir -p tests/mutants
+    printf '%s\n' 'name: one' 'file: shm/word.c' "was: $1" 'now: x' 'tests: word' >tests/mutants/list
+}
+mutant 'atomic_store_explicit(w, 1'
+check "$tmp/bad" || fail 'a fault that fits does not pass'
+fresh
+mutant 'no such text'
+expect mutants 'one: its text occurs 0 times in shm/word.c'
+
 finish

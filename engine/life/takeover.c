@@ -153,7 +153,6 @@ static bool steward_leaves_first_turn(struct tide *d, struct steward *own) {
     if (now >= own->patience_until) {
         return false;
     }
-    KILL_POINT("steward.first_turn");
     park_wait(&lead->founder, founder, STEWARD_LOOK_NS);
     return true;
 }
