@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Domains whose entries come from a source: appending, completeness, staleness, read indexes, writes that are handed over, changes of leader. */
+#include "engine/replica/domain.h"
 #include "shm/segment.h"
 #include "tests/lib/forked.h"
 #include "tests/lib/source.h"
@@ -515,6 +516,60 @@ static void feed__bounds_of_readers__are_told(void **state) {
     hand_close(&h);
 }
 
+/* A reader asks, and the feed is told so. */
+static void asks_and_is_told(struct hand *h, struct tide_reader *r) {
+    uint32_t wishes = __atomic_load_n(&h->wishes, __ATOMIC_SEQ_CST);
+    assert_int_equal(get(r, "k", bound(TIDE_FALLBACK_WAIT, 0, MS)).error, TIDE_ERR_TIMEOUT);
+    hand_await(&h->wishes, wishes + 1);
+}
+
+static void feed__words_that_another_process_changed__questions_go_on(void **state) {
+    (void)state;
+    struct hand h;
+    hand_open(&h, name, true);
+    struct tide_reader *r = help_reader(h.d, TIDE_STICKY, -1, 0);
+    struct feed_board *board = &h.d->log->feed;
+    assert_int_equal(append_put(&h, 2, "k", 1), 0);
+    assert_int_equal(complete(&h, 2), 0);
+    atomic_store(&board->wanted, UINT64_MAX);
+    asks_and_is_told(&h, r);
+    assert_int_equal(complete(&h, 2), 0);
+    asks_and_is_told(&h, r);
+
+    /* The next to lead finds a number that it cannot go on from. */
+    atomic_store(&board->begun, UINT64_MAX);
+    atomic_store(&board->done, UINT64_MAX - 1);
+    assert_int_equal(tide_replica_stop(h.d, h.replica), 0);
+    struct tide_replica_opts o = TIDE_REPLICA_OPTS_INIT;
+    o.role = TIDE_LEADER;
+    assert_int_equal(tide_replica_start(h.d, &o, &h.replica), 0);
+    hand_await(&h.leads, 2);
+    assert_int_equal(complete(&h, 2), 0);
+    asks_and_is_told(&h, r);
+    tide_reader_close(r);
+    hand_close(&h);
+}
+
+static void tide_feed_append__part_that_was_refused__is_no_part(void **state) {
+    (void)state;
+    struct hand h;
+    hand_open(&h, name, true);
+    const uint64_t value = 1;
+    struct tide_feed_op op = put_op("k", &value, 0);
+    assert_int_equal(append_put(&h, 2, "k", 1), 0);
+    op.flags = 1;
+    assert_int_equal(tide_feed_append(h.feed, 3, &op, 1, TIDE_FEED_MORE), TIDE_ERR_INVALID);
+    op.flags = 0;
+    op.key_len = 0;
+    assert_int_equal(tide_feed_append(h.feed, 3, &op, 1, TIDE_FEED_MORE), TIDE_ERR_INVALID);
+    assert_int_equal(tide_feed_append(h.feed, 3, &op, 65537, TIDE_FEED_MORE), TIDE_ERR_TOO_BIG);
+    uint32_t whole = 0;
+    assert_int_equal(tide_feed_revision(h.feed, NULL, &whole), 0);
+    assert_int_equal(whole, 1);
+    assert_int_equal(complete(&h, 2), 0);
+    hand_close(&h);
+}
+
 /* ---- read indexes --------------------------------------------------------------------------------------------------------- */
 
 #define INDEX_THREADS 100u
@@ -959,6 +1014,8 @@ int main(void) {
         NAMED_CASE(feed__put_with_a_ttl__expires_here),
         NAMED_CASE(feed__source_stops__staleness_grows_truthfully),
         NAMED_CASE(feed__bounds_of_readers__are_told),
+        NAMED_CASE(feed__words_that_another_process_changed__questions_go_on),
+        NAMED_CASE(tide_feed_append__part_that_was_refused__is_no_part),
         NAMED_CASE(feed__bound_0__readers_share_few_questions),
         NAMED_CASE(feed__bound_0_while_the_source_is_cut_off__times_out),
         NAMED_CASE(feed__board_scribbled_over__mended_by_the_next_completion),

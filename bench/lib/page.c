@@ -14,7 +14,7 @@ static const char *const style =
     ":root{color-scheme:light dark;--ink:#222;--faint:#555;--line:#ddd;--page:#fff;--good:#00704f;--bad:#b3261e}\n"
     "@media(prefers-color-scheme:dark){:root{--ink:#ddd;--faint:#aaa;--line:#444;--page:#161616;--good:#4cc38a;"
     "--bad:#ff8a80}img{filter:invert(1) hue-rotate(180deg)}}\n"
-    "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:var(--ink);"
+    "body{font:16px/1.5 system-ui,sans-serif;max-width:64rem;margin:2rem auto;padding:0 1rem;color:var(--ink);"
     "background:var(--page)}\n"
     "h1{font-size:1.6rem}h2{font-size:1.2rem;margin-top:2.2rem}a{color:inherit}\n"
     ".wide{overflow-x:auto}img{width:100%;min-width:40rem;height:auto}\n"

@@ -15,6 +15,7 @@ const NAMES = [
   'OK', 'INVALID', 'NOMEM', 'SYSTEM', 'EXISTS', 'NO_DOMAIN', 'FOREIGN', 'VERSION', 'CORRUPT', 'NO_SPACE', 'FULL', 'TOO_BIG', 'BUFFER',
   'NOT_FOUND', 'REFUSED', 'TIMEOUT', 'FENCE_AHEAD', 'INCARNATION', 'NO_LEADER', 'NO_REPLICA', 'MISMATCH', 'CLOSED', 'SLOTS', 'THREAD',
   'UNKNOWN', 'BUSY', 'DIVERGED', 'GONE', 'FORKED', 'LOST', 'NOT_LOCAL', 'READ_ONLY', 'NUMBER', 'OVERFLOW',
+  'FED', 'REVISION',
 ];
 const codes = Object.freeze(Object.fromEntries(NAMES.slice(1).map((name, n) => [name, `TIDE_ERR_${name}`])));
 const INVALID = -1, BUFFER = -12, NOT_FOUND = -13, REFUSED = -14, TIMEOUT = -15, NO_LEADER = -18, NO_REPLICA = -19, MISMATCH = -20,
@@ -69,7 +70,7 @@ function failure(status, what, key) {
 function ms(value, name) {
   if (typeof value !== 'number') throw wrongType(`${name} is a number of milliseconds`, value);
   if (!(value >= 0)) throw wrongValue(`${name} is 0 or more milliseconds`, value);
-  return value * 1e6;
+  return value > 0 && value < 1e-6 ? 1 : value * 1e6; // 0 says something else: no life of its own, no bound
 }
 
 function count(value, name, least = 0) {
@@ -839,7 +840,8 @@ class Domain {
     callable(make, 'getOrMake: make');
     const o = options(given, MAKE_OPTIONS, 'getOrMake');
     const read = { ...pick(o, READ_OPTIONS), answer: true };
-    const name = typeof key === 'string' ? key : key instanceof Uint8Array ? Buffer.from(key.buffer, key.byteOffset, key.length).toString('latin1') : '';
+    // By its bytes: a string and its UTF-8 are one key, a string and its Latin-1 are two.
+    const name = typeof key === 'string' || key instanceof Uint8Array ? Buffer.from(key).toString('latin1') : '';
     const until = performance.now() + (o.makeWait ?? Infinity) / 1e6;
     for (let pause = 1; ;) {
       const found = this.#lookUp(key, read);

@@ -100,12 +100,20 @@ int tide_feed_close(struct tide_feed *f) {
     return 0;
 }
 
+/* So many questions are never asked. A number beyond is another process's: it would wrap, and then no probe would be this leader's. */
+#define FEED_QUESTIONS (UINT64_C(1) << 62)
+
+static uint64_t feed_number(const _Atomic uint64_t *word) {
+    uint64_t number = atomic_load(word); /* MO(feed.done) */
+    return number < FEED_QUESTIONS ? number : 0;
+}
+
 /* Go on from what the leader before has told readers. Shared memory is input: what cannot be is not taken over. */
 static void feed_take_board(struct tide_feed *f) {
     struct feed_board *board = &f->d->log->feed;
-    uint64_t begun = atomic_load(&board->begun), commit = board_commit(f->d->log);
+    uint64_t begun = feed_number(&board->begun), commit = board_commit(f->d->log);
     uint64_t ts = atomic_load(&board->complete_ts); /* MO(feed.complete) */
-    f->done = atomic_load(&board->done);            /* MO(feed.done) */
+    f->done = feed_number(&board->done);
     f->begun = begun > f->begun ? begun : f->begun;
     f->begun = f->done > f->begun ? f->done : f->begun; /* numbers only have to rise */
     f->first = f->begun;
@@ -305,7 +313,6 @@ int tide_feed_append(struct tide_feed *f, uint64_t revision, const struct tide_f
     if (error != 0) {
         return error;
     }
-    f->part |= more; /* before the first of it can be seen: nothing is complete from here on */
     pthread_mutex_unlock(&f->lock);
     if (rcu_inside()) {
         return TIDE_ERR_THREAD; /* as every write */
@@ -313,6 +320,11 @@ int tide_feed_append(struct tide_feed *f, uint64_t revision, const struct tide_f
     struct feed_group g = { 0 };
     error = feed_make_group(f->d, ops, n, revision, more, &g);
     const struct seq_source source = { revision, more };
+    if (error == 0 && more) { /* before the first of it can be seen: nothing is complete from here on */
+        pthread_mutex_lock(&f->lock);
+        f->part = true;
+        pthread_mutex_unlock(&f->lock);
+    }
     error = error == 0 ? feed_submit(f, &g, &source) : error;
     feed_free_group(&g);
     return error;
@@ -421,12 +433,13 @@ static uint64_t feed_bound_now(const struct tide_feed *f) {
 }
 
 bool feed_is_wished(const struct tide_feed *f) {
-    return f->o.wish != NULL && (feed_wanted_now(f) > f->told_wanted || feed_bound_now(f) < f->told_bound);
+    return f->o.wish != NULL && (feed_wanted_now(f) != f->told_wanted || feed_bound_now(f) < f->told_bound);
 }
 
 void feed_tell_wish(struct tide_feed *f) {
     uint64_t wanted = feed_wanted_now(f), bound = feed_bound_now(f);
-    bool wished = wanted > f->told_wanted || bound < f->told_bound;
+    /* Not only where it is higher: what another process put there, and a probe took back, would hide all that follows. */
+    bool wished = wanted != f->told_wanted || bound < f->told_bound;
     f->told_wanted = wanted;
     f->told_bound = bound; /* also where it became looser: the next tighter one is news */
     if (wished && f->o.wish != NULL) {

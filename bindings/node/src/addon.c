@@ -103,6 +103,17 @@ int bytes_get(napi_env env, napi_value v, struct key *out) {
     return 0;
 }
 
+int key_own(struct key *k) {
+    if (k->made == NULL) {
+        k->made = malloc(k->n + 1);
+        if (k->made == NULL) {
+            return TIDE_ERR_NOMEM;
+        }
+        k->p = memcpy(k->made, k->p, k->n);
+    }
+    return 0;
+}
+
 /* UTF-16 to UTF-8, at most three bytes for each unit. SIZE_MAX: half of a pair. */
 static size_t utf8_from(const char16_t *text, size_t n, char *out) {
     char *to = out;

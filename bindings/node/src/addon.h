@@ -119,6 +119,8 @@ int key_get_slow(napi_env env, napi_value v, char *room, struct key *k);
 /* A string, as UTF-8, or bytes. Free v->made. */
 int value_get(napi_env env, napi_value v, struct key *out);
 int bytes_get(napi_env env, napi_value v, struct key *out);
+/* Before JavaScript runs again: it could transfer the buffer that the bytes lie in, and they would be freed. */
+int key_own(struct key *k);
 void io_token(struct addon *a, const struct tide_token *t);
 struct tide_token io_token_get(const struct addon *a);
 

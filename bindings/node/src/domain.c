@@ -208,8 +208,9 @@ static napi_value domain_applied(napi_env env, napi_callback_info info) {
     struct addon *a = addon_args(env, info, 2, argv);
     struct domain *d = domain_of(a, arg_number(env, argv[0]));
     struct tide_token t = io_token_get(a);
-    return addon_done(a,
-                      d != NULL ? tide_wait_applied(d->d, &t, (uint32_t)arg_number(env, argv[1]), 0) : TIDE_ERR_CLOSED);
+    double asked = arg_number(env, argv[1]); /* more than there can be is INVALID, not what its low bits say */
+    uint32_t replicas = asked < UINT32_MAX ? (uint32_t)asked : UINT32_MAX;
+    return addon_done(a, d != NULL ? tide_wait_applied(d->d, &t, replicas, 0) : TIDE_ERR_CLOSED);
 }
 
 static void info_put(napi_env env, napi_value o, const char *name, double v) {

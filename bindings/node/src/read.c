@@ -153,10 +153,12 @@ static int many_keys(napi_env env, napi_value list, struct many *m) {
     for (uint32_t i = 0; i < m->n; i++) {
         napi_value key = NULL;
         napi_handle_scope scope;
+        char *room = m->rooms + (size_t)i * KEY_ROOM;
         napi_open_handle_scope(env, &scope);
-        napi_get_element(env, list, i, &key);
-        int error = key_get(env, key, m->rooms + (size_t)i * KEY_ROOM, &m->keys[i]);
+        napi_get_element(env, list, i, &key); /* which may be a getter of theirs */
+        int error = key_get(env, key, room, &m->keys[i]);
         napi_close_handle_scope(env, scope);
+        error = error != 0 || m->keys[i].p == room ? error : key_own(&m->keys[i]);
         if (error != 0) {
             m->keys[i].made = NULL;
             return error;

@@ -177,6 +177,7 @@ static napi_value snapshot_scan(napi_env env, napi_callback_info info) {
         return addon_done(a, s == NULL ? TIDE_ERR_CLOSED : TIDE_ERR_BUSY);
     }
     int error = value_get(env, argv[1], &scan.prefix);
+    error = error != 0 ? error : key_own(&scan.prefix);
     if (error == 0) {
         s->scanning = true;
         error = tide_section_visit(s->r, scan_one, &scan);

@@ -127,6 +127,8 @@ test('time to live', async (t) => {
   await d.put('short', 'v', { ttl: 20 });
   await until(() => !d.has('short'));
   await assert.rejects(d.touch('short', 1), { name: 'TideError', code: 'TIDE_ERR_NOT_FOUND', errno: -13 });
+  await d.put('no time', 'v', { ttl: 1e-9 }); // is not 0, which is no life of its own
+  await until(() => !d.has('no time'));
   d.putSync('ever', 'v', { ttl: Infinity });
   assert.equal(d.get('ever', { answer: true }).ttl, Infinity);
   const e = domain(t, { open: { defaultTtl: 50_000 } });
@@ -193,6 +195,9 @@ test('tokens', async (t) => {
   assert.equal(other.token(), token);
   await d.waitApplied(token);
   await assert.rejects(d.waitApplied(token, { replicas: 2, timeout: 5 }), { code: 'TIDE_ERR_TIMEOUT' });
+  for (const replicas of [65, 2 ** 32, 2 ** 32 + 1, Number.MAX_SAFE_INTEGER]) { // 2^32 + 1 is not 1
+    await assert.rejects(d.waitApplied(token, { replicas, timeout: 5 }), { code: 'TIDE_ERR_INVALID' });
+  }
   const ahead = token.replace(/:1$/, ':100');
   assert.throws(() => d.get('k', { token: ahead }), { code: 'TIDE_ERR_FENCE_AHEAD' });
   assert.throws(() => d.get('k', { token: '0000000000000001:1' }), { code: 'TIDE_ERR_INCARNATION' });
@@ -249,6 +254,37 @@ test('errors have the library\'s codes', async (t) => {
   const e = domain(t, { open: { evict: 's3fifo' } });
   for (let n = 0; n < 2000; n++) e.putSync(`k${n}`, Buffer.alloc(1000));
   assert.ok(e.info().evicted > 0 && e.has('k1999'));
+});
+
+test('every code of the library has its name', () => {
+  const names = Object.values(tidemark.codes);
+  assert.equal(new tidemark.TideError(-34, 'x').code, 'TIDE_ERR_FED');
+  const unknown = new tidemark.TideError(-1000, 'x').message;
+  for (let n = 1; n <= names.length; n++) assert.notEqual(new tidemark.TideError(-n, 'x').message, unknown);
+  assert.equal(new tidemark.TideError(-names.length - 1, 'x').message, unknown); // the library has no more
+});
+
+test('keys that JavaScript takes away while they are used', (t) => {
+  const d = domain(t, { open: { ring: 1 << 20 } });
+  const take = (bytes) => new Uint8Array(structuredClone(bytes.buffer, { transfer: [bytes.buffer] })).fill(99); // the same memory, another's
+  for (const n of [1, 255, 256, 65535]) {
+    const key = new Uint8Array(n).fill(97);
+    d.putSync(key, `of ${n}`);
+    d.putSync(Buffer.concat([key.subarray(0, 65534), Buffer.from('b')]), 'v');
+    const keys = [key];
+    Object.defineProperty(keys, 1, { get() { take(key); return 'none'; } });
+    assert.equal(String(d.mget(keys)[0]), `of ${n}`);
+    const prefix = new Uint8Array(n).fill(97);
+    const all = d.snapshot((s) => s.entries({ prefix: new Uint8Array(prefix) }).length);
+    let told = 0;
+    d.snapshot((s) => s.scan(() => {
+      if (told++ === 0) take(prefix);
+    }, { prefix }));
+    assert.equal(told, all);
+  }
+  const keys = ['k'];
+  Object.defineProperty(keys, 1, { get() { throw new RangeError('theirs'); } });
+  assert.throws(() => d.mget(keys), { name: 'RangeError', message: 'theirs' });
 });
 
 test('what is closed says so', async () => {

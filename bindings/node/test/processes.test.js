@@ -137,6 +137,9 @@ test('getOrMake', async (t) => {
   assert.deepEqual(all.map(({ value, reason }) => value ?? reason.message), ['try 1', 'try 2', 'third', 'third']);
   await assert.rejects(d.getOrMake('s', () => { throw new RangeError('at once'); }), { message: 'at once' });
   await assert.rejects(d.getOrMake('r', () => d.getOrMake('r', () => 'v')), { code: 'TIDE_ERR_BUSY' });
+  const again = /make\(\) asks for the key that it makes/; // by the key's bytes: a string is its UTF-8, not its Latin-1
+  await assert.rejects(d.getOrMake('\u00fc', () => d.getOrMake(Buffer.from('\u00fc'), () => 'v')), { code: 'TIDE_ERR_BUSY', message: again });
+  assert.equal(await d.getOrMake('\u00e9', () => d.getOrMake(Buffer.from([0xe9]), () => 'v'), { encoding: 'utf8' }), 'v');
   assert.equal(await d.getOrMake('outer', async () => `${await d.getOrMake('inner', () => 'i', { encoding: 'utf8' })}o`, { encoding: 'utf8' }), 'io');
   // Stale while it is made anew.
   assert.equal(await d.getOrMake('old', () => 'old', { ttl: 5, stale: 60_000, encoding: 'utf8' }), 'old');

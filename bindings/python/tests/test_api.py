@@ -22,6 +22,11 @@ def test_mapping(t):
     assert t["schlüssel".encode()] == b""
 
 
+def test_a_fed_domain_has_an_error_of_its_own():
+    made = tidemark.make_error(-34, "put", "fed", "")
+    assert type(made) is tidemark.Fed and made.code == -34
+
+
 def test_values_of_all_sizes_and_kinds(t):
     for size in (0, 1, 1023, 1024, 1025, 65536, 65537, 200_000):
         value = os.urandom(size)

@@ -43,11 +43,12 @@ Lost = _error("Lost", -29)
 ReadOnly = _error("ReadOnly", -31)
 Number = _error("Number", -32, ValueError)
 Overflow = _error("Overflow", -33, OverflowError)
+Fed = _error("Fed", -34)
 
 ERRORS = (
     Invalid, System, Exists, NoDomain, Foreign, Version, Corrupt, NoSpace, Full, TooBig, NotFound, Refused, Timeout, FenceAhead,
     Incarnation, NoLeader, NoReplica, Mismatch, Closed, Slots, Thread, Unknown, Busy, Diverged, Gone, Forked, Lost, ReadOnly, Number,
-    Overflow,
+    Overflow, Fed,
 )  # fmt: skip
 _by_code = {kind.code: kind for kind in ERRORS}
 
