@@ -73,6 +73,30 @@ static void put__full_domain_that_evicts__every_put_is_done_and_replicas_stay_al
     assert_int_equal(tide_close(d), 0);
 }
 
+/* Keys that were evicted a moment ago, whose nodes are still in their buckets, are put again, and others go for them. */
+static void put__keys_that_were_just_evicted__replicas_stay_alike(void **state) {
+    (void)state;
+    struct tide *d = open_evicting();
+    help_leader(d);
+    help_follower(d, 0);
+    struct help_rng r = { help_seed() };
+    uint64_t n = 0;
+    while (evicted(d) == 0) {
+        assert_int_equal(put(d, "small", n++, 30), 0);
+    }
+    uint64_t before = evicted(d);
+    for (uint64_t i = 0; i < 150 * n; i++) {
+        assert_int_equal(put(d, "small", help_below(&r, n + n / 4), 30), 0);
+    }
+    assert_true(evicted(d) > before + n / 16);
+    help_assert_equal_digests(d);
+    struct tide_verify v = TIDE_VERIFY_INIT;
+    assert_int_equal(tide_verify(d, &v), 0);
+    assert_int_equal(v.replicas, 2);
+    assert_int_equal(v.damaged, 0);
+    assert_int_equal(tide_close(d), 0);
+}
+
 static uint8_t heat_of(struct tide *d, const char *kind, uint64_t n) {
     char key[64];
     size_t len = key_of(key, sizeof(key), kind, n);
@@ -417,6 +441,7 @@ int main(void) {
     help_start(120);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(put__full_domain_that_evicts__every_put_is_done_and_replicas_stay_alike),
+        cmocka_unit_test(put__keys_that_were_just_evicted__replicas_stay_alike),
         cmocka_unit_test(get__nothing_is_evicted_for_long__counted_all_the_same),
         cmocka_unit_test(put__with_a_ttl_in_a_full_domain__is_whole_in_log_and_tables),
         cmocka_unit_test(watch__of_a_domain_that_evicts__tells_what_is_gone),

@@ -19,6 +19,9 @@
 #define TABLE_BUCKETS_MOST (UINT64_C(1) << 40) /* more than fit into any segment */
 #define TABLE_PAGE 4096u
 #define TABLE_BATCH 2048u
+/* Removed keys keep their slots until a grace period has ended. In a small table fewer items are worth one: this part of the keys that
+ * fit. */
+#define TABLE_TOMBS 32u
 
 /* Buckets and overflow buckets together get this share of a budget, or more if the expected keys need it. Splits leave
  * a share of that to overflow buckets. With TABLE_FULL_LOAD keys for each 64 bytes the rest suffices: at the worst, in
@@ -159,6 +162,7 @@ int table_create(struct table_writer *w, uint8_t *base, uint64_t size_bytes, uin
     w->t.page_shift = w->arena.shift;
     w->overflow_off = w->arena.pages_off;
     w->keys_limit = table_keys_limit(w->arena.pages_off - buckets_off);
+    w->batch = w->keys_limit / TABLE_TOMBS < TABLE_BATCH ? w->keys_limit / TABLE_TOMBS + 1 : TABLE_BATCH;
     uint64_t buckets = table_buckets_for(expected_keys), most = table_buckets_most(w);
     while (buckets > most && buckets > TABLE_BUCKETS_MIN) {
         buckets /= 2;
@@ -578,12 +582,18 @@ static uint64_t table_large(const struct table_writer *w, uint64_t payload_bytes
     return arena_class(&w->arena, payload_bytes) == ARENA_LARGE ? zone_round(NODE_HEADER_BYTES + payload_bytes) : 0;
 }
 
+/* Keys that are admitted. A domain that evicts removes a key for each that comes, and goes on at its limit: there, slots are kept for those
+ * that are removed and still stand in their buckets. */
+static uint64_t table_keys_most(const struct table_writer *w) {
+    return w->evict == NULL ? w->keys_limit : w->keys_limit - w->keys_limit / 8;
+}
+
 enum table_room table_admits(const struct table_writer *w, uint64_t hash, const void *key, size_t key_len,
                              uint32_t value_word, uint64_t pending) {
     const struct arena *a = &w->arena;
     uint64_t payload = node_payload_bytes(key_len, value_word);
     uint64_t cost = arena_cost(a, payload), large = table_large(w, payload);
-    if (w->keys + pending < w->keys_limit && arena_admits(a, cost, 0, large, a->limit)) {
+    if (w->keys + pending < table_keys_most(w) && arena_admits(a, cost, 0, large, a->limit)) {
         return TABLE_YES;
     }
     uint64_t gone = table_cost_of(w, hash, key, key_len);
@@ -613,13 +623,13 @@ bool table_is_no_larger(const struct table_writer *w, uint64_t hash, const void 
 
 bool table_admits_batch(const struct table_writer *w, const struct table_batch *b, uint64_t pending) {
     const struct arena *a = &w->arena;
-    bool keys = w->keys + pending + b->keys <= w->keys_limit;
+    bool keys = w->keys + pending + b->keys <= table_keys_most(w);
     return (keys && arena_admits(a, b->cost, 0, b->large, a->limit)) ||
            (b->no_larger && arena_admits(a, b->cost, 0, b->large, a->limit + a->spare));
 }
 
 bool table_could_admit(const struct table_writer *w, const struct table_batch *b) {
-    return b->keys <= w->keys_limit && b->cost + arena_transit(&w->arena, b->large) <= w->arena.limit;
+    return b->keys <= table_keys_most(w) && b->cost + arena_transit(&w->arena, b->large) <= w->arena.limit;
 }
 
 void table_note_memory(const struct table_writer *w) {
@@ -630,7 +640,7 @@ void table_note_memory(const struct table_writer *w) {
     atomic_store_explicit(&w->t.seg->used_bytes, used, memory_order_relaxed);
     atomic_store_explicit(&w->t.seg->sum_bytes, a->live + arena_transit(a, 0), memory_order_relaxed); /* MO(stats) */
     atomic_store_explicit(&w->t.seg->limit_bytes, a->limit, memory_order_relaxed);                    /* MO(stats) */
-    atomic_store_explicit(&w->t.seg->keys_most, w->keys_limit, memory_order_relaxed);                 /* MO(stats) */
+    atomic_store_explicit(&w->t.seg->keys_most, table_keys_most(w), memory_order_relaxed);            /* MO(stats) */
     atomic_store_explicit(&w->t.seg->retired_bytes, w->open.bytes + w->waiting.bytes,
                           memory_order_relaxed); /* MO(stats) */
 }
