@@ -20,6 +20,18 @@ for i in 1 2 3 4 5; do
     ended "$begun" 0 "follow beside serve"
 done
 
+# follow even before there is a domain.
+begin early follow early
+follow=$begun
+sleep 0.2
+begin maker serve early --ring 64K --table 256K --followers 0
+serve=$begun
+ready maker
+ready early
+kill -TERM "$serve" "$follow"
+ended "$serve" 0 "serve behind follow"
+ended "$follow" 0 "follow before serve"
+
 # A service manager starts serve anew after its death. A candidate has taken over meanwhile: serve stands by.
 begin s serve a --ring 64K --table 256K --followers 0
 old=$begun

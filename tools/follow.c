@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* `tide follow`: one follower in a process of its own. */
 #include <stdio.h>
+#include <time.h>
 
 #include "tools/lib/args.h"
 #include "tools/foreground.h"
@@ -10,12 +11,15 @@
 
 #define HOUR_NS (3600ull * 1000000000)
 #define CPU_MAX 4095u
+#define FOLLOW_LOOKS 100 /* two seconds */
+#define FOLLOW_LOOK_NS 20000000
 
 static const char HELP[] =
     "Usage: tide follow NAME [OPTION]...\n"
     "Run one follower of the domain NAME in the foreground, until SIGTERM, SIGINT or SIGHUP. It takes over when the\n"
     "leader's process dies. Once it serves, it prints one line: ready NAME replica=1 pid=... candidate=yes index=...\n"
-    "term=...\n\n"
+    "term=...\n"
+    "Where there is no such domain it waits two seconds for one: serve may be started in the same moment.\n\n"
     "  --no-candidate        never take over (without --upstream: as always in a fed domain)\n"
     "  --delay TIME          apply each entry this long after its commit\n"
     "  --watchdog TIME       kill a leader that has not answered for this long (at least 10ms; off by default). A "
@@ -119,10 +123,24 @@ static int check_table(const struct follow *f) {
                       (unsigned long long)info.table_bytes);
 }
 
+/* `tide serve` may have been started in the same moment: give it time to make the domain. */
+static void await_domain(const char *name) {
+    struct tide_opts opts = TIDE_OPTS_INIT;
+    struct tide *d = NULL;
+    opts.flags = 0;
+    for (int i = 0; i < FOLLOW_LOOKS && tide_open(&d, name, &opts) == TIDE_ERR_NO_DOMAIN; i++) {
+        nanosleep(&(struct timespec){ .tv_nsec = FOLLOW_LOOK_NS }, NULL);
+    }
+    if (d) {
+        tide_close(d);
+    }
+}
+
 static int run(struct follow *f) {
     struct tide_opts opts = TIDE_OPTS_INIT;
     uint32_t id;
     opts.flags = 0;
+    await_domain(f->cli.name);
     int code = cli_open(&f->cli, &opts);
     if (code != 0 || (code = check_table(f)) != 0) {
         return code;
