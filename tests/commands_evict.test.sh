@@ -126,8 +126,8 @@ ended "$second" 0 "follow"
 
 # ---- the words of a domain that another build made, with another layout: refused, and what to do is said
 
-begin serve serve v --followers 0 --ring 64K --table 256K --evict s3fifo
-ready serve
+begin other_layout serve v --followers 0 --ring 64K --table 256K --evict s3fifo
+ready other_layout
 kill "$begun"
 ended "$begun" 0 "serve"
 printf '\001' | dd of="$TIDE_SHM_DIR/tidemark.v.log" bs=1 seek=8 conv=notrunc 2>/dev/null

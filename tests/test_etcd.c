@@ -483,27 +483,30 @@ static void three_members__any_of_them_dies_or_is_stopped(void **state) {
     book_open(&p->b, etcd_world_url(&p->w, 3, "z/"), 0, NULL);
     (void)book_catch_up(&p->b);
     for (unsigned round = 0; round < 4; round++) {
-        char value[8];
+        char value[8], key[8], other[8];
         book_until_watching(&p->b);
         unsigned at = watched_member(p, &p->b);
         snprintf(value, sizeof(value), "%u", round);
+        /* Keys of this round alone: a put that a stopped member had taken, and whose answer did not come, may be done after the next ones. */
+        snprintf(key, sizeof(key), "k%u", round);
+        snprintf(other, sizeof(other), "o%u", round);
         if (round % 2) {
             etcd_member_signal(&p->w, at, SIGSTOP); /* its connections stay, and say nothing */
         } else {
             etcd_member_kill(&p->w, at);
         }
-        put_at_last(&p->a, "k", value);
+        put_at_last(&p->a, key, value);
         (void)book_catch_up(&p->b);
-        assert_has(&p->b, "k", value);
+        assert_has(&p->b, key, value);
         if (round % 2) {
             etcd_member_signal(&p->w, at, SIGCONT);
         } else {
             etcd_member_start(&p->w, at);
             etcd_member_wait(&p->w, at);
         }
-        put_at_last(&p->b, "k", "back");
+        put_at_last(&p->b, other, "back");
         (void)book_catch_up(&p->a);
-        assert_has(&p->a, "k", "back");
+        assert_has(&p->a, other, "back");
     }
     assert_int_equal(p->a.snapshots, 1); /* nobody had to begin anew */
     assert_int_equal(p->b.snapshots, 1);

@@ -58,6 +58,7 @@ field() { # name of a number in the JSON of the last command
 begin() { # file arguments...: in the background; the pid is in $begun
     out=$1
     shift
+    rm -f "$work/$out" # one of that name may have run before, and been ready
     "$tide" "$@" >"$work/$out" 2>"$work/$out.err" </dev/null &
     begun=$!
     pids="$pids $begun"
