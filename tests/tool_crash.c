@@ -4,7 +4,8 @@
  * while the points that it passes are noted; then it plays it again for each of them and dies there, the first time that it
  * passes or a later one. The others go on, and then everything is compared with the journal (tests/crash_world.h).
  *
- * The names that there are come as arguments, from the sources: one that nobody died at is a failure.
+ * The names that there are come as arguments, from the sources: one that nobody died at is a failure. With a + in front: another tool
+ * dies there, and chance decides whether a victim of this one passes it.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -28,6 +29,7 @@ struct point {
     char name[48];
     _Atomic uint64_t passed; /* in the part that is being noted */
     uint64_t died;
+    bool elsewhere; /* nobody dies there in this program */
 };
 
 struct points {
@@ -365,7 +367,7 @@ static unsigned play_all(struct crash_world *w, const struct part *p, struct hel
     }
     for (uint32_t i = 0; i < atomic_load(&points->count) && atomic_load(&w->failures) == 0; i++) {
         struct point *point = &points->point[i];
-        if (passed[i] == 0 || (only != NULL && strcmp(only, point->name) != 0) ||
+        if (passed[i] == 0 || point->elsewhere || (only != NULL && strcmp(only, point->name) != 0) ||
             (p->only != NULL && strncmp(p->only, point->name, strlen(p->only)) != 0)) {
             continue;
         }
@@ -398,12 +400,14 @@ int main(int argc, char **argv) {
     points = mmap(NULL, sizeof(*points), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     assert_true(points != MAP_FAILED);
     for (int i = 1; i < argc && i <= (int)POINTS_MAX; i++) {
-        snprintf(points->point[i - 1].name, sizeof(points->point[0].name), "%s", argv[i]);
+        bool elsewhere = argv[i][0] == '+';
+        points->point[i - 1].elsewhere = elsewhere;
+        snprintf(points->point[i - 1].name, sizeof(points->point[0].name), "%s", argv[i] + elsewhere);
         atomic_fetch_add(&points->count, 1);
     }
     if (argc < 2 || argc - 1 > (int)POINTS_MAX) {
         fprintf(stderr,
-                "Usage: tool_crash POINT...: names of kill points, at most %u\n"
+                "Usage: tool_crash POINT...: names of kill points, at most %u; +POINT: another tool dies there\n"
                 "TIDE_CRASH_PART and TIDE_CRASH_POINT choose one part and one point.\n",
                 POINTS_MAX);
         return 2;
@@ -425,7 +429,7 @@ int main(int argc, char **argv) {
     for (uint32_t i = 0;
          i < atomic_load(&points->count) && only_part == NULL && only_point == NULL && atomic_load(&w->failures) == 0;
          i++) {
-        if (points->point[i].died == 0) {
+        if (points->point[i].died == 0 && !points->point[i].elsewhere) {
             fprintf(stderr, "# nobody died at %s\n", points->point[i].name);
             missing++;
         }
