@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* `tide follow`: one follower in a process of its own. */
 #include <stdio.h>
-#include <time.h>
 
 #include "tools/lib/args.h"
 #include "tools/foreground.h"
@@ -11,8 +10,8 @@
 
 #define HOUR_NS (3600ull * 1000000000)
 #define CPU_MAX 4095u
-#define FOLLOW_LOOKS 100 /* two seconds */
-#define FOLLOW_LOOK_NS 20000000
+/* `tide serve` may have been started in the same moment: it gets so long to make the domain. */
+#define FOLLOW_PATIENCE_NS UINT64_C(2000000000)
 
 static const char HELP[] =
     "Usage: tide follow NAME [OPTION]...\n"
@@ -123,25 +122,11 @@ static int check_table(const struct follow *f) {
                       (unsigned long long)info.table_bytes);
 }
 
-/* `tide serve` may have been started in the same moment: give it time to make the domain. */
-static void await_domain(const char *name) {
-    struct tide_opts opts = TIDE_OPTS_INIT;
-    struct tide *d = NULL;
-    opts.flags = 0;
-    for (int i = 0; i < FOLLOW_LOOKS && tide_open(&d, name, &opts) == TIDE_ERR_NO_DOMAIN; i++) {
-        nanosleep(&(struct timespec){ .tv_nsec = FOLLOW_LOOK_NS }, NULL);
-    }
-    if (d) {
-        tide_close(d);
-    }
-}
-
 static int run(struct follow *f) {
     struct tide_opts opts = TIDE_OPTS_INIT;
     uint32_t id;
     opts.flags = 0;
-    await_domain(f->cli.name);
-    int code = cli_open(&f->cli, &opts);
+    int code = cli_open_within(&f->cli, &opts, FOLLOW_PATIENCE_NS);
     if (code != 0 || (code = check_table(f)) != 0) {
         return code;
     }

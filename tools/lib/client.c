@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -242,13 +243,23 @@ static void cli_on_bus_error(int number) {
     _exit(TOOL_FAILED);
 }
 
+#define CLI_LOOK_NS 20000000u
+
 int cli_open(struct cli *c, const struct tide_opts *o) {
+    return cli_open_within(c, o, 0);
+}
+
+int cli_open_within(struct cli *c, const struct tide_opts *o, uint64_t patience_ns) {
     struct sigaction bus = { .sa_handler = cli_on_bus_error };
     struct tide_opts opts = *o;
     sigaction(SIGBUS, &bus, NULL);
     opts.log = cli_log;
     opts.log_ctx = c;
-    int error = tide_open(&c->domain, c->name, &opts);
+    int error;
+    while ((error = tide_open(&c->domain, c->name, &opts)) == TIDE_ERR_NO_DOMAIN && patience_ns >= CLI_LOOK_NS) {
+        nanosleep(&(struct timespec){ .tv_nsec = CLI_LOOK_NS }, NULL);
+        patience_ns -= CLI_LOOK_NS;
+    }
     return error == 0 ? 0 : cli_fail(c, error, "domain %s", c->name);
 }
 

@@ -50,6 +50,8 @@ int cli_token(const char *text, struct tide_token *out);
 
 /* Open c->name into c->domain; create only where o says so. 0, or an exit code after a message. */
 int cli_open(struct cli *c, const struct tide_opts *o);
+/* The same; where there is no such domain it waits so long for one. */
+int cli_open_within(struct cli *c, const struct tide_opts *o, uint64_t patience_ns);
 
 /* Close the domain, if it is open, and see that the output came out. The exit code: `code`, or FAILED. */
 int cli_end(struct cli *c, int code);
