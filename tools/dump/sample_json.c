@@ -4,7 +4,7 @@
 #include "engine/tidemark.h"
 #include "tools/lib/wall.h"
 
-static void sample_ratio_json(struct json_out *j, const char *name, double ratio) {
+void sample_ratio_json(struct json_out *j, const char *name, double ratio) {
     if (ratio < 0) {
         json_out_null(j, name);
     } else {
@@ -12,10 +12,18 @@ static void sample_ratio_json(struct json_out *j, const char *name, double ratio
     }
 }
 
-static void sample_reasons_json(struct json_out *j, const char *name, const double by_reason_s[PEEK_REASONS]) {
+void sample_reason_rates_json(struct json_out *j, const char *name, const double by_reason_s[PEEK_REASONS]) {
     json_out_open(j, name, '{');
     for (uint32_t r = 0; r < TIDE_REASONS; r++) {
         json_out_real(j, tide_reason_name(r), by_reason_s[r]);
+    }
+    json_out_close(j, '}');
+}
+
+void sample_reason_counts_json(struct json_out *j, const char *name, const uint64_t by_reason[PEEK_REASONS]) {
+    json_out_open(j, name, '{');
+    for (uint32_t r = 0; r < TIDE_REASONS; r++) {
+        json_out_u64(j, tide_reason_name(r), by_reason[r]);
     }
     json_out_close(j, '}');
 }
@@ -70,8 +78,7 @@ static void sample_lag_json(struct json_out *j, const struct gauges_lag *lag, co
     json_out_close(j, '}');
 }
 
-static void sample_table_json(struct json_out *j, const struct gauges_replica *r) {
-    const struct peek_table *t = &r->table;
+void sample_table_json(struct json_out *j, const struct peek_table *t) {
     json_out_u64(j, "keys", t->keys);
     json_out_u64(j, "table_keys_most", t->keys_most);
     json_out_u64(j, "table_bytes", t->table_bytes);
@@ -100,24 +107,19 @@ static void sample_replica_json(struct json_out *j, const struct gauges_replica 
     json_out_bool(j, "pins", r->pins);
     json_out_u64(j, "ring_pos", r->pos);
     if (r->has_table) {
-        sample_table_json(j, r);
+        sample_table_json(j, &r->table);
     }
     json_out_real(j, "applied_s", rates->applied_s);
     json_out_real(j, "reads_s", rates->reads_s);
     json_out_real(j, "refused_s", rates->refused_s);
-    sample_reasons_json(j, "reads_by_reason_s", rates->by_reason_s);
+    sample_reason_rates_json(j, "reads_by_reason_s", rates->by_reason_s);
     if (r->replication.known) {
         sample_lag_json(j, &r->replication, rates);
     }
     json_out_close(j, '}');
 }
 
-static void sample_rates_json(struct json_out *j, const struct rates *r) {
-    if (r->seconds <= 0) {
-        json_out_null(j, "rates");
-        return;
-    }
-    json_out_open(j, "rates", '{');
+void sample_rate_members_json(struct json_out *j, const struct rates *r) {
     json_out_real(j, "seconds", r->seconds);
     json_out_real(j, "writes_s", r->writes_s);
     json_out_real(j, "groups_s", r->groups_s);
@@ -129,10 +131,19 @@ static void sample_rates_json(struct json_out *j, const struct rates *r) {
     json_out_real(j, "waited_s", r->waited_s);
     json_out_real(j, "expired_s", r->expired_s);
     json_out_real(j, "evicted_s", r->evicted_s);
+}
+
+static void sample_rates_json(struct json_out *j, const struct rates *r) {
+    if (r->seconds <= 0) {
+        json_out_null(j, "rates");
+        return;
+    }
+    json_out_open(j, "rates", '{');
+    sample_rate_members_json(j, r);
     json_out_real(j, "refused_full_s", r->refused_full_s);
     sample_ratio_json(j, "hit_ratio", r->hit_ratio);
     sample_ratio_json(j, "fallback_ratio", r->fallback_ratio);
-    sample_reasons_json(j, "reads_by_reason_s", r->by_reason_s);
+    sample_reason_rates_json(j, "reads_by_reason_s", r->by_reason_s);
     json_out_close(j, '}');
 }
 
@@ -159,11 +170,7 @@ static void sample_totals_json(struct json_out *j, const struct gauges *g) {
     json_out_u64(j, "misses_total", g->misses);
     json_out_u64(j, "made_total", g->made);
     json_out_u64(j, "waited_total", g->waited);
-    json_out_open(j, "reads_total", '{');
-    for (uint32_t r = 0; r < TIDE_REASONS; r++) {
-        json_out_u64(j, tide_reason_name(r), g->by_reason[r]);
-    }
-    json_out_close(j, '}');
+    sample_reason_counts_json(j, "reads_total", g->by_reason);
     json_out_open(j, "ring", '{');
     json_out_u64(j, "bytes", g->peek.ring_bytes);
     json_out_u64(j, "used_bytes", g->ring_used_bytes);
@@ -187,12 +194,16 @@ static void sample_readers_json(struct json_out *j, const struct gauges *g) {
     json_out_close(j, ']');
 }
 
-void sample_json(struct json_out *j, const struct gauges *g, const struct rates *rates) {
+const char *sample_state(const struct gauges *g) {
     static const char *const STATES[] = { "alive", "dead", "damaged", "closed", "version" };
+    return g->missing ? "missing" : STATES[g->peek.state];
+}
+
+void sample_json(struct json_out *j, const struct gauges *g, const struct rates *rates) {
     char why[320];
     json_out_text(j, "name", g->peek.name);
     json_out_u64(j, "at_unix_ns", wall_unix_ns());
-    json_out_text(j, "state", g->missing ? "missing" : STATES[g->peek.state]);
+    json_out_text(j, "state", sample_state(g));
     if (!g->known) {
         gauges_why(g, why, sizeof(why));
         json_out_text(j, "why", why);

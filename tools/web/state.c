@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "engine/tidemark.h"
+#include "tools/dump/sample_json.h"
 #include "tools/lib/escape.h"
 #include "tools/lib/json_out.h"
 #include "tools/lib/wall.h"
@@ -27,31 +28,6 @@ void web_state_free(struct web_state *s) {
 
 static double ratio(uint64_t part, uint64_t whole) {
     return whole ? (double)part / (double)whole : 0;
-}
-
-/* A ratio of nothing is null. */
-static void json_ratio(struct json_out *j, const char *name, double value) {
-    if (value >= 0) {
-        json_out_real(j, name, value);
-    } else {
-        json_out_null(j, name);
-    }
-}
-
-static void json_reasons(struct json_out *j, const char *name, const uint64_t counts[PEEK_REASONS]) {
-    json_out_open(j, name, '{');
-    for (uint32_t r = 0; r < TIDE_REASONS; r++) {
-        json_out_u64(j, tide_reason_name(r), counts[r]);
-    }
-    json_out_close(j, '}');
-}
-
-static void json_reason_rates(struct json_out *j, const char *name, const double rates[PEEK_REASONS]) {
-    json_out_open(j, name, '{');
-    for (uint32_t r = 0; r < TIDE_REASONS; r++) {
-        json_out_real(j, tide_reason_name(r), rates[r]);
-    }
-    json_out_close(j, '}');
 }
 
 /* [bucket, entries] for each bucket that has any; what is above the last end is in the bucket behind the last. */
@@ -83,17 +59,6 @@ static void json_lag(struct json_out *j, const struct gauges_lag *lag) {
     json_out_close(j, '}');
 }
 
-static void json_table(struct json_out *j, const struct peek_table *t) {
-    json_out_u64(j, "keys", t->keys);
-    json_out_u64(j, "table_keys_most", t->keys_most);
-    json_out_u64(j, "table_bytes", t->table_bytes);
-    json_out_u64(j, "table_used_bytes", t->used_bytes);
-    json_out_u64(j, "table_live_bytes", t->usage.live);
-    json_out_u64(j, "table_free_bytes", t->usage.free);
-    json_out_u64(j, "table_waiting_bytes", t->usage.waiting);
-    json_out_u64(j, "table_overhead_bytes", t->usage.overhead);
-}
-
 static void json_replica(struct json_out *j, const struct gauges_replica *r, const struct rates_replica *rates) {
     json_out_open(j, NULL, '{');
     json_out_u64(j, "replica", r->id);
@@ -110,9 +75,9 @@ static void json_replica(struct json_out *j, const struct gauges_replica *r, con
     json_out_u64(j, "lapped", r->lapped);
     json_out_bool(j, "pins", r->pins);
     json_out_u64(j, "pos", r->pos);
-    json_reasons(j, "reads", r->by_reason);
+    sample_reason_counts_json(j, "reads", r->by_reason);
     if (r->has_table) {
-        json_table(j, &r->table);
+        sample_table_json(j, &r->table);
     }
     if (r->has_table && r->replication.known) {
         json_lag(j, &r->replication);
@@ -125,7 +90,7 @@ static void json_replica(struct json_out *j, const struct gauges_replica *r, con
         json_out_u64(j, "lag_count", rates->lag.count);
         json_out_u64(j, "lag_p50_ns", rates->lag_p50_ns);
         json_out_u64(j, "lag_p99_ns", rates->lag_p99_ns);
-        json_reason_rates(j, "by_reason_s", rates->by_reason_s);
+        sample_reason_rates_json(j, "by_reason_s", rates->by_reason_s);
         json_out_close(j, '}');
     }
     json_out_close(j, '}');
@@ -133,20 +98,10 @@ static void json_replica(struct json_out *j, const struct gauges_replica *r, con
 
 static void json_rates(struct json_out *j, const struct rates *r) {
     json_out_open(j, "rates", '{');
-    json_out_real(j, "seconds", r->seconds);
-    json_out_real(j, "writes_s", r->writes_s);
-    json_out_real(j, "groups_s", r->groups_s);
-    json_out_real(j, "reads_s", r->reads_s);
-    json_out_real(j, "refused_s", r->refused_s);
-    json_out_real(j, "hits_s", r->hits_s);
-    json_out_real(j, "misses_s", r->misses_s);
-    json_out_real(j, "made_s", r->made_s);
-    json_out_real(j, "waited_s", r->waited_s);
-    json_out_real(j, "expired_s", r->expired_s);
-    json_out_real(j, "evicted_s", r->evicted_s);
-    json_ratio(j, "hit_ratio", r->hit_ratio);
-    json_ratio(j, "fallback_ratio", r->fallback_ratio);
-    json_reason_rates(j, "by_reason_s", r->by_reason_s);
+    sample_rate_members_json(j, r);
+    sample_ratio_json(j, "hit_ratio", r->hit_ratio);
+    sample_ratio_json(j, "fallback_ratio", r->fallback_ratio);
+    sample_reason_rates_json(j, "by_reason_s", r->by_reason_s);
     json_out_close(j, '}');
 }
 
@@ -185,7 +140,7 @@ static void json_domain(struct json_out *j, const struct gauges *g) {
     json_out_real(j, "tide_hit_ratio", ratio(g->hits, g->hits + g->misses));
     json_out_u64(j, "tide_made_total", g->made);
     json_out_u64(j, "tide_waited_total", g->waited);
-    json_reasons(j, "reads", g->by_reason);
+    sample_reason_counts_json(j, "reads", g->by_reason);
 }
 
 static void json_readers(struct json_out *j, const struct gauges *g) {
@@ -264,7 +219,6 @@ static void look(struct web_state *s) {
 }
 
 void web_state_look(struct web_state *s, struct buf *out) {
-    static const char *const STATES[] = { "alive", "dead", "damaged", "closed", "version" };
     struct json_out j = { 0 };
     char why[600];
     look(s);
@@ -272,7 +226,7 @@ void web_state_look(struct web_state *s, struct buf *out) {
     gauges_why(g, why, sizeof(why));
     json_out_open(&j, NULL, '{');
     json_out_text(&j, "name", s->name);
-    json_out_text(&j, "state", g->missing ? "missing" : STATES[g->peek.state]);
+    json_out_text(&j, "state", sample_state(g));
     json_out_text(&j, "why", why);
     json_out_bool(&j, "known", g->known);
     json_out_u64(&j, "unix_ns", wall_unix_ns());
