@@ -270,12 +270,26 @@ static void script_start(struct script *s, etcd_false_fn *fn) {
     snprintf(s->url, sizeof(s->url), "etcd://127.0.0.1:%u/", port);
 }
 
-static void watch__cut_in_a_transaction__goes_on_behind_the_last_whole_revision(void **state) {
-    struct script *s = calloc(1, sizeof(*s));
+/* A server that says what fn tells it, and a client that follows it. */
+static struct book *follow(struct script **s, etcd_false_fn *fn) {
     struct book *b = calloc(1, sizeof(*b));
+    *s = calloc(1, sizeof(**s));
+    script_start(*s, fn);
+    book_open(b, (*s)->url, 0, NULL);
+    return b;
+}
+
+static void unfollow(struct book *b, struct script *s) {
+    book_close(b);
+    etcd_false_stop(s->server);
+    free(b);
+    free(s);
+}
+
+static void watch__cut_in_a_transaction__goes_on_behind_the_last_whole_revision(void **state) {
+    struct script *s;
+    struct book *b = follow(&s, cut_in_a_transaction);
     (void)state;
-    script_start(s, cut_in_a_transaction);
-    book_open(b, s->url, 0, NULL);
     while (!book_get(b, "c", NULL, NULL)) {
         usleep(2000);
     }
@@ -286,36 +300,26 @@ static void watch__cut_in_a_transaction__goes_on_behind_the_last_whole_revision(
     assert_int_equal(b->changes, 4);
     assert_string_equal(s->from[0], "6");
     assert_string_equal(s->from[1], "7");
-    book_close(b);
-    etcd_false_stop(s->server);
-    free(b);
-    free(s);
+    unfollow(b, s);
 }
 
 static void watch__a_revision_in_fragments__is_told_whole(void **state) {
-    struct script *s = calloc(1, sizeof(*s));
-    struct book *b = calloc(1, sizeof(*b));
+    struct script *s;
+    struct book *b = follow(&s, in_fragments);
     (void)state;
-    script_start(s, in_fragments);
-    book_open(b, s->url, 0, NULL);
     while (!book_get(b, "d", NULL, NULL)) {
         usleep(2000);
     }
     assert_int_equal(b->groups, 3); /* 6, 7 with three changes, 9 */
     assert_int_equal(b->changes, 5);
     assert_int_equal(book_catch_up(b), 9);
-    book_close(b);
-    etcd_false_stop(s->server);
-    free(b);
-    free(s);
+    unfollow(b, s);
 }
 
 static void write__no_answer__is_unknown_and_sent_once(void **state) {
-    struct script *s = calloc(1, sizeof(*s));
-    struct book *b = calloc(1, sizeof(*b));
+    struct script *s;
+    struct book *b = follow(&s, drops_writes);
     (void)state;
-    script_start(s, drops_writes);
-    book_open(b, s->url, 0, NULL);
     book_until_watching(b);
     (void)book_put(b, "a", "1"); /* its connection is kept */
     s->drop_writes = true;
@@ -328,28 +332,20 @@ static void write__no_answer__is_unknown_and_sent_once(void **state) {
         s->drop_writes = true;
         s->transactions -= 1;
     }
-    book_close(b);
-    etcd_false_stop(s->server);
-    free(b);
-    free(s);
+    unfollow(b, s);
 }
 
 /* The connection ends and no other one can be made: it may have been done all the same. */
 static void write__the_server_dies_with_it__is_unknown(void **state) {
-    struct script *s = calloc(1, sizeof(*s));
-    struct book *b = calloc(1, sizeof(*b));
+    struct script *s;
+    struct book *b = follow(&s, drops_writes);
     (void)state;
-    script_start(s, drops_writes);
-    book_open(b, s->url, 0, NULL);
     book_until_watching(b);
     (void)book_put(b, "a", "1");
     s->drop_writes = s->deafen = true;
     struct etcd_op op = book_op(ETCD_PUT, "a", "2");
     assert_int_equal(book_write(b, &op, 1).result, ETCD_UNKNOWN);
-    book_close(b);
-    etcd_false_stop(s->server);
-    free(b);
-    free(s);
+    unfollow(b, s);
 }
 
 static void write__nobody_listens__is_certainly_not_done(void **state) {
@@ -403,10 +399,7 @@ static void until_hopeless(etcd_false_fn *fn, bool tls, const char *words) {
     if (!strstr(now.why, words)) {
         fail_msg("\"%s\" does not say \"%s\"", now.why, words);
     }
-    book_close(b);
-    etcd_false_stop(s->server);
-    free(b);
-    free(s);
+    unfollow(b, s);
 }
 
 static void connect__no_etcd__is_hopeless(void **state) {
