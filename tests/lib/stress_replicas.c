@@ -140,7 +140,11 @@ static void repl_toggle_follower(struct repl_world *w, uint64_t *rng, uint32_t l
         stress_count("stops", 1);
     } else {
         stress_at("tide_replica_start");
+        uint64_t said = atomic_load(&stress_joins_lapped);
         error = tide_replica_start(w->d, &o, NULL);
+        if (error == TIDE_ERR_TIMEOUT && atomic_load(&stress_joins_lapped) == said) {
+            stress_violation("replica %u could not be started in time, and the library does not say why", id);
+        }
         stress_count("starts", error == 0);
         stress_count("starts refused", error != 0);
         /* Lapped again and again while it joined, in a ring that small (TIMEOUT): the caller may try again. */

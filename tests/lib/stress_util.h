@@ -60,7 +60,9 @@ void stress_at(const char *where);
 
 /* ---- domains ----------------------------------------------------------------------------------------------------- */
 
-/* A log callback: ctx NULL: errors are violations, else a counter name for them. */
+/* A log callback: ctx NULL: errors are violations, else a counter name for them. Why a start answers TIMEOUT, because the log overtook the
+ * newcomer again and again, is no violation: it is counted here as well. */
+extern _Atomic uint64_t stress_joins_lapped;
 void stress_log(void *ctx, enum tide_log_level level, const char *text);
 
 /* A name that no other run has. */
