@@ -12,7 +12,8 @@ fi
 before=$(ls -d /dev/shm/tide-demo-* /tmp/tide-demo-* 2>/dev/null | wc -l)
 expect 0 "the demo, as JSON" demo --upstream --seconds 6 --json
 says '"link": "broken", .*"within_300ms": "refused", "linearizable": "no answer"\}\]\}$'
-tail -n 1 "$work/out" | grep -q '"link": "whole", .*"linearizable": "yes"}\]}$' || bad "host c does not come back"
+# In one of the lines behind the break, not in the last one: each gives a read 50 ms, which a busy machine may not keep.
+sed -n '/"link": "broken"/,$p' "$work/out" | grep -q '"link": "whole", .*"linearizable": "yes"}\]}$' || bad "host c does not come back"
 expect 0 "the demo, as text" demo --upstream --seconds 1
 says "wrote   1, c's link whole"
 after=$(ls -d /dev/shm/tide-demo-* /tmp/tide-demo-* 2>/dev/null | wc -l)
