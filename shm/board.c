@@ -67,6 +67,22 @@ uint64_t board_least_pin(const struct log_segment *log, uint64_t none) {
     return least;
 }
 
+uint64_t board_patience(const struct log_segment *log, uint64_t pos, uint64_t slow_ns) {
+    uint32_t laps = 0;
+    for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
+        const struct replica_board *b = &log->replicas[i];
+        if (board_state(b) == REPLICA_JOINING && board_pos(b) < pos) {
+            uint32_t of_this = atomic_load(&b->join_laps);
+            laps = of_this > laps ? of_this : laps;
+        }
+    }
+    if (laps == 0) {
+        return slow_ns;
+    }
+    return board_twice(slow_ns > BOARD_PATIENCE_LEAST_NS ? slow_ns : BOARD_PATIENCE_LEAST_NS, laps,
+                       BOARD_PATIENCE_MOST_NS);
+}
+
 uint32_t board_lap(struct log_segment *log, uint64_t pos) {
     uint32_t lapped = 0;
     for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {

@@ -98,6 +98,24 @@ static inline bool board_pins(uint32_t state) {
 /* The least pinned position; `none` if no replica pins one. */
 uint64_t board_least_pin(const struct log_segment *log, uint64_t none);
 
+/* ns, doubled so many times, but no further than to `most`. */
+static inline uint64_t board_twice(uint64_t ns, uint32_t times, uint64_t most) {
+    for (; times > 0 && ns != 0 && ns < most; times--) {
+        ns = ns > most / 2 ? most : 2 * ns;
+    }
+    return ns;
+}
+
+/*
+ * How long the leader waits for replicas that pin a position before `pos`: slow_ns. For one that joins: from slow_ns, or BOARD_PATIENCE_LEAST_NS
+ * where that is more, twice as long with each time in a row that it was lapped while it joined, up to BOARD_PATIENCE_MOST_NS (or slow_ns
+ * where that is more). A join has to end, and a leader that outruns a newcomer once would do so each time. One that is stopped or dead is
+ * waited for once: it is LAPPED then, and pins nothing more.
+ */
+#define BOARD_PATIENCE_LEAST_NS UINT64_C(1000000)
+#define BOARD_PATIENCE_MOST_NS UINT64_C(100000000)
+uint64_t board_patience(const struct log_segment *log, uint64_t pos, uint64_t slow_ns);
+
 /* Mark every replica that pins a position before `pos` as LAPPED; returns how many. The leader alone. */
 uint32_t board_lap(struct log_segment *log, uint64_t pos);
 

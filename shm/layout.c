@@ -95,7 +95,7 @@ static const struct layout_item layout_items[] = {
     FIELD(replica_board, source_ts),
     FIELD(replica_board, apply_delay_ns),
     FIELD(replica_board, member),
-    FIELD(replica_board, reserved),
+    FIELD(replica_board, join_laps),
     FIELD(replica_board, pid),
     FIELD(replica_board, digest_seq),
     FIELD(replica_board, digest_index),

@@ -194,7 +194,7 @@ struct replica_board {
     /* Written rarely, by the replica's process. */
     alignas(LAYOUT_PAIR) _Atomic uint64_t apply_delay_ns;
     _Atomic uint32_t member; /* who runs it: number of the member slot */
-    _Atomic uint32_t reserved;
+    _Atomic uint32_t join_laps; /* times in a row that it was lapped while it joined */
     _Atomic uint32_t pid;
     _Atomic uint32_t digest_seq; /* odd while the pair behind it changes */
     _Atomic uint64_t digest_index;
@@ -536,7 +536,7 @@ LAYOUT_AT(replica_board, source_revision, 40);
 LAYOUT_AT(replica_board, source_ts, 48);
 LAYOUT_AT(replica_board, apply_delay_ns, 128);
 LAYOUT_AT(replica_board, member, 136);
-LAYOUT_AT(replica_board, reserved, 140);
+LAYOUT_AT(replica_board, join_laps, 140);
 LAYOUT_AT(replica_board, pid, 144);
 LAYOUT_AT(replica_board, digest_seq, 148);
 LAYOUT_AT(replica_board, digest_index, 152);

@@ -130,7 +130,8 @@ uint32_t ring_reserve_slow(struct ring_writer *w, uint64_t bytes) {
         if (since == 0) {
             since = now;
             atomic_fetch_add_explicit(&log->leader.waits, 1, memory_order_relaxed); /* MO(stats) */
-        } else if (now - since >= w->ring.slow_follower_ns) {
+        } else if (now - since >= w->ring.slow_follower_ns &&
+                   now - since >= board_patience(log, need, w->ring.slow_follower_ns)) {
             break;
         }
         if (rounds++ < 64) {

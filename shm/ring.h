@@ -11,7 +11,7 @@
  * What may be overwritten: bytes before `reclaimed`. The leader raises it before it writes there, and a consumer that copied
  * bytes out looks at it afterwards: if its position is still at or beyond `reclaimed`, the copy is whole (a seqlock whose
  * sequence is a position). The leader raises `reclaimed` no further than the least pinned position, but past a follower that
- * held it up for longer than slow_follower_ns: that one is LAPPED.
+ * held it up for longer than slow_follower_ns (board_patience() where it joins): that one is LAPPED.
  *
  * Source: docs/design.md, *The log ring*. The idea of cached limits on both sides is Rigtorp's and Aeron's.
  */
@@ -99,7 +99,7 @@ struct ring_entry {
 
 /*
  * Make room for `bytes` more (at most ring_group_max, including appended frames that are not committed). Waits while
- * pinned followers are in the way, at most slow_follower_ns, and then laps them. Returns how many replicas were lapped.
+ * pinned followers are in the way, at most slow_follower_ns or board_patience(), and then laps them. Returns how many replicas were lapped.
  */
 uint32_t ring_reserve_slow(struct ring_writer *w, uint64_t bytes);
 static inline uint32_t ring_reserve(struct ring_writer *w, uint64_t bytes) {

@@ -195,6 +195,33 @@ static void board_digest_at__marks_that_were_overwritten__not_there(void **state
     }
 }
 
+static void board_patience__of_one_that_was_lapped_while_it_joined__doubles_up_to_its_bound(void **state) {
+    struct log_segment *log = *state;
+    const uint64_t slow = BOARD_PATIENCE_LEAST_NS * 4;
+    struct replica_board *b = &log->replicas[7], *serves = &log->replicas[8];
+    assert_int_equal(board_patience(log, 500, slow), slow); /* nobody pins */
+    assert_true(board_pin(log, b, 100) && board_pin(log, serves, 100));
+    board_set_state(serves, REPLICA_SERVING);
+    atomic_store(&serves->join_laps, 9);                    /* of a join that ended */
+    assert_int_equal(board_patience(log, 500, slow), slow); /* not lapped yet */
+    for (uint32_t laps = 1; laps <= 4; laps++) {
+        atomic_store(&b->join_laps, laps);
+        assert_int_equal(board_patience(log, 500, slow), slow << laps);
+        assert_int_equal(board_patience(log, 500, 1), BOARD_PATIENCE_LEAST_NS << laps);
+        assert_int_equal(board_patience(log, 100, slow), slow); /* it is not in the way */
+    }
+    for (uint32_t laps = 7; laps != 0; laps *= 2) { /* and any number that another process may write */
+        atomic_store(&b->join_laps, laps);
+        assert_int_equal(board_patience(log, 500, slow), BOARD_PATIENCE_MOST_NS);
+        assert_int_equal(board_patience(log, 500, 1), BOARD_PATIENCE_MOST_NS);
+        assert_int_equal(board_patience(log, 500, BOARD_PATIENCE_MOST_NS * 3), BOARD_PATIENCE_MOST_NS * 3);
+        assert_int_equal(board_patience(log, 500, UINT64_MAX), UINT64_MAX);
+    }
+    atomic_store(&b->join_laps, 5);
+    assert_int_equal(board_lap(log, 500), 2); /* stopped or dead: it is not waited for again */
+    assert_int_equal(board_patience(log, 500, slow), slow);
+}
+
 int main(void) {
     help_start(50);
 #define WITH_LOG(f) cmocka_unit_test_setup_teardown(f, open_log, close_log)
@@ -205,6 +232,7 @@ int main(void) {
         WITH_LOG(board_claim__by_many_threads__each_slot_once),
         WITH_LOG(board_pin__below_what_was_given_up__refused),
         WITH_LOG(board_least_pin__only_joining_and_serving_count),
+        WITH_LOG(board_patience__of_one_that_was_lapped_while_it_joined__doubles_up_to_its_bound),
         WITH_LOG(board_lap__pinned_before_the_position__those_and_no_others),
         WITH_LOG(board_digests__beside_their_writer__always_pairs),
         WITH_LOG(board_get_digest__writer_died_halfway__gives_up),

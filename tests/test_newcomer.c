@@ -28,16 +28,20 @@ static void hear(void *ctx, enum tide_log_level level, const char *text) {
     }
 }
 
-static struct tide *open_heard(uint64_t slow_follower_ns, uint32_t flags) {
+static struct tide *open_sized(uint64_t slow_follower_ns, uint32_t flags, uint64_t table_bytes) {
     struct tide *d;
     struct tide_opts o = TIDE_OPTS_INIT;
     o.flags |= flags;
     o.ring_bytes = 64 * KIB;
-    o.table_bytes = MIB;
+    o.table_bytes = table_bytes;
     o.slow_follower_ns = slow_follower_ns;
     o.log = hear;
     assert_int_equal(tide_open(&d, name, &o), 0);
     return d;
+}
+
+static struct tide *open_heard(uint64_t slow_follower_ns, uint32_t flags) {
+    return open_sized(slow_follower_ns, flags, MIB);
 }
 
 static void fill_ring(struct tide *d, int times) {
@@ -46,6 +50,8 @@ static void fill_ring(struct tide *d, int times) {
         assert_int_equal(tide_put(d, NULL, "key", 3, value, sizeof(value), NULL), 0);
     }
 }
+
+#define STARTS 10u
 
 static _Atomic uint32_t enough;
 
@@ -82,6 +88,45 @@ static void newcomer__lapped_each_time__timeout_and_the_log_says_what_helps(void
     pthread_join(writer, NULL);
     help_assert_threads();
     assert_int_equal(tide_replica_start(d, &o, NULL), 0);
+    tide_close(d);
+}
+
+static void *write_always(void *d) {
+    static const uint8_t value[8 * KIB];
+    while (atomic_load(&enough) == 0) {
+        help_check(tide_put(d, NULL, "key", 3, value, sizeof(value), NULL) == 0);
+    }
+    return NULL;
+}
+
+/* A writer goes round the ring a thousand times within the newcomer's delay, and the leader waits for slow followers for a nanosecond. */
+static void newcomers__that_the_leader_outruns__are_waited_for_longer_each_time_and_serve(void **state) {
+    (void)state;
+    join_patience_ns = UINT64_C(10000000000);
+    struct tide *d = open_sized(1, TIDE_EPHEMERAL, 16 * MIB);
+    help_leader(d);
+    for (uint64_t key = 0; key < help_scaled(50000);
+         key++) { /* else it may be done before the writer gets the processor again */
+        assert_int_equal(tide_put(d, NULL, &key, sizeof(key), &key, sizeof(key), NULL), 0);
+    }
+    pthread_t writer;
+    atomic_store(&enough, 0);
+    assert_int_equal(pthread_create(&writer, NULL, write_always, d), 0);
+    uint64_t laps = 0;
+    for (uint64_t i = 0; i < STARTS; i++) {
+        struct tide_replica_opts o = TIDE_REPLICA_OPTS_INIT;
+        uint32_t id;
+        o.apply_delay_ns = 16000000;
+        assert_int_equal(tide_replica_start(d, &o, &id), 0);
+        laps += help_info(d, id).lapped; /* and perhaps once more since it serves */
+        assert_int_equal(tide_replica_stop(d, id), 0);
+    }
+    atomic_store(&enough, 1);
+    pthread_join(writer, NULL);
+    help_assert_threads();
+    print_message("%u starts, lapped %llu times before they served\n", STARTS, (unsigned long long)laps);
+    /* After the fifth it is waited for twice as long as its delay, after the seventh for 100 ms. */
+    assert_in_range(laps, 1, STARTS * 10);
     tide_close(d);
 }
 
@@ -134,6 +179,7 @@ int main(void) {
     help_start(120);
     const struct CMUnitTest tests[] = {
         NAMED_CASE(newcomer__lapped_each_time__timeout_and_the_log_says_what_helps),
+        NAMED_CASE(newcomers__that_the_leader_outruns__are_waited_for_longer_each_time_and_serve),
         NAMED_CASE(follower__lapped_and_joined_anew__is_not_told_that_the_commit_index_fell),
         NAMED_CASE(newcomer__no_descriptor_for_the_donor__error_and_log_say_so),
     };

@@ -81,6 +81,7 @@ static void control_prepare_board(struct replica_board *b, const struct tide_rep
     atomic_store(&b->entries, 0);
     atomic_store(&b->joins, 0);
     atomic_store(&b->lapped, 0);
+    atomic_store(&b->join_laps, 0);
 }
 
 /* The caller's thread joins, and the replica leads from then on. */

@@ -35,6 +35,8 @@
 #define JOIN_LINES 3u    /* of a node: some hundred bytes */
 #define JOIN_BUCKETS 64u /* copied in one section: some 400 keys */
 #define JOIN_TRIES 100
+#define JOIN_LAPS 8u                           /* that count for as many tries */
+#define JOIN_REST_MOST_NS UINT64_C(1600000000) /* after a lap: 16 times what the leader waits for it at most */
 #define JOIN_DAMAGED 8u /* the log could not be read from where the join began: another place is tried so often */
 
 uint64_t join_patience_ns = UINT64_C(10000000000);
@@ -349,6 +351,9 @@ static int join_copy_all(struct replica *r, struct join_state *j) {
         if (join_ends(r)) {
             return TIDE_ERR_CLOSED;
         }
+        if (board_state(r->view.board) == REPLICA_LAPPED) {
+            return TIDE_ERR_BUSY; /* what it copies meanwhile may be of no use */
+        }
     }
     return 0;
 }
@@ -432,14 +437,6 @@ static int join_clear(struct replica *r) {
     return replica_make_table(r);
 }
 
-/* The longer it does not work, the rarer it is tried. */
-static void join_rest(struct replica *r, uint32_t tries) {
-    uint32_t seen = atomic_load(&r->nudge), over = tries - JOIN_TRIES / 2;
-    if (tries >= JOIN_TRIES / 2 && !join_ends(r)) {
-        park_wait(&r->nudge, seen, UINT64_C(1000000) << (over / 10 < 9 ? over / 10 : 9));
-    }
-}
-
 /* How a join has gone so far. */
 struct join_tale {
     uint64_t began_ns;
@@ -448,13 +445,32 @@ struct join_tale {
     uint32_t damaged; /* of those */
 };
 
+/*
+ * The longer it does not work, the rarer it is tried. A newcomer that was lapped has held the leader up, and will hold it up for twice as long
+ * (board_patience()): it rests for as long as it was waited for, and once the leader waits no longer, twice as long with each time. So
+ * one that can never join, since its delay is longer than its ring, say, costs the writers a small part of their time.
+ */
+static void join_rest(struct replica *r, const struct join_tale *tale, bool lapped) {
+    uint32_t seen = atomic_load(&r->nudge), over = tale->tries - JOIN_TRIES / 2;
+    uint64_t ns = 0;
+    if (lapped) {
+        ns = board_twice(BOARD_PATIENCE_LEAST_NS, tale->lapped - 1, JOIN_REST_MOST_NS);
+    } else if (tale->tries >= JOIN_TRIES / 2) {
+        ns = UINT64_C(1000000) << (over / 10 < 9 ? over / 10 : 9);
+    }
+    if (ns != 0 && !join_ends(r)) {
+        park_wait(&r->nudge, seen, ns);
+    }
+}
+
 /* After `error`, is there anything to be hoped for from another try? */
 static bool join_may_try(const struct replica *r, int error, const struct join_tale *tale) {
     /* Nobody waits for one that served before: it may try for as long as it takes, also while there is nobody to copy from. Not where what
      * there is is damaged: that ends, and is said. */
     bool served_before = atomic_load(&r->started) != 0;
     bool waits = error == TIDE_ERR_BUSY || (error == TIDE_ERR_NO_REPLICA && served_before);
-    bool early = tale->tries < JOIN_TRIES || clock_monotonic_ns() - tale->began_ns < join_patience_ns;
+    bool few = tale->tries < JOIN_TRIES && tale->lapped < JOIN_LAPS;
+    bool early = few || clock_monotonic_ns() - tale->began_ns < join_patience_ns;
     return !join_ends(r) && ((waits && (early || served_before)) ||
                              (error == TIDE_ERR_CORRUPT && r->refused == 0 && tale->damaged < JOIN_DAMAGED));
 }
@@ -504,6 +520,7 @@ int join_replica(struct replica *r) {
         if (error != 0) {
             return join_fail(r, error);
         }
+        atomic_store(&r->view.board->join_laps, tale.lapped); /* before it pins the log */
         error = join_once(r);
         if (error == 0) {
             r->trouble = 0;
@@ -511,12 +528,13 @@ int join_replica(struct replica *r) {
             return 0;
         }
         tale.damaged += error == TIDE_ERR_CORRUPT;
-        tale.lapped += error == TIDE_ERR_BUSY && board_state(r->view.board) == REPLICA_LAPPED;
+        bool lapped = error == TIDE_ERR_BUSY && board_state(r->view.board) == REPLICA_LAPPED;
+        tale.lapped += lapped;
         if (!join_may_try(r, error, &tale)) {
             return join_fail(r, join_tell(r, error, &tale));
         }
         /* The leader lapped the newcomer, or the donor went away: start again, from an empty table. */
-        join_rest(r, tale.tries);
+        join_rest(r, &tale, lapped);
         replica_drop_table(r);
     }
 }
