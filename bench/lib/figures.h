@@ -103,6 +103,9 @@ void bench_figures_print(FILE *out, const struct bench_figures *f);
 /* Write as JSON to a file, or ("-") to stdout. 0, or -1 with errno. */
 int bench_figures_write(const struct bench_figures *f, const char *path);
 
+/* Both, as --json says: NULL: the tables alone; "-": JSON alone, on stdout. 0; -1: stderr says why. */
+int bench_figures_publish(const struct bench_figures *f, const char *json_path);
+
 /*
  * Read such a file back; `machine` gets the file's. 0, or -1 with `error` (BENCH_ERROR_BYTES) filled: it cannot be
  * read, is no JSON, is another schema or a later version, or lacks something. *f may be half filled then.

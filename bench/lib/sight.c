@@ -315,12 +315,8 @@ void bench_sight_end(struct bench_sight *s) {
     }
     atomic_store(&s->over, 1);
     bench_worker_end(s->worker);
-    if (s->reader != NULL) {
-        tide_reader_close(s->reader);
-    }
-    if (s->domain != NULL) {
-        tide_close(s->domain);
-    }
+    bench_reader_close(s->reader);
+    bench_close(s->domain);
     bench_workload_destroy(&s->workload);
     bench_shared_unmap(s->times, s->times_bytes);
     bench_shared_unmap(s, sizeof(*s));
