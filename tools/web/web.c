@@ -28,20 +28,20 @@ struct options {
     const char *tool, *name, *listen;
 };
 
-static int set_option(void *ctx, int option, char *arg) {
+static int web_set_option(void *ctx, int option, char *arg) {
     struct options *o = ctx;
     (void)option;
     o->listen = arg;
     return 0;
 }
 
-static int read_options(int argc, char **argv, struct options *o) {
+static int web_read_options(int argc, char **argv, struct options *o) {
     static const struct option LIST[] = {
         { "listen", required_argument, NULL, 'l' },
         { "help", no_argument, NULL, 'h' },
         { NULL, 0, NULL, 0 },
     };
-    const struct args_options options = { HELP, "h", LIST, set_option };
+    const struct args_options options = { HELP, "h", LIST, web_set_option };
     int code = args_options(&options, argc, argv, o);
     if (code != 0) {
         return code;
@@ -59,6 +59,6 @@ static int read_options(int argc, char **argv, struct options *o) {
 
 int tool_web(int argc, char **argv) {
     struct options o = { .tool = argv[0], .listen = "0" };
-    int code = read_options(argc, argv, &o);
+    int code = web_read_options(argc, argv, &o);
     return code != 0 ? code : web_listen(o.tool, o.name, o.listen);
 }
