@@ -54,14 +54,11 @@ static int follow_set_option(void *ctx, int option, char *arg) {
         f->replica.candidate = 0;
         return 0;
     case OPT_DELAY:
-        return args_duration(arg, &f->replica.apply_delay_ns) == 0 && f->replica.apply_delay_ns <= HOUR_NS
-                   ? 0
-                   : args_error(tool, "--delay must be a time like 18ms, at most 1h: %s", arg);
+        return args_take_duration(tool, arg, 0, HOUR_NS, &f->replica.apply_delay_ns,
+                                  "--delay must be a time like 18ms, at most 1h");
     case OPT_WATCHDOG:
-        return args_duration(arg, &f->watch.patience_ns) == 0 && f->watch.patience_ns >= 10000000 &&
-                       f->watch.patience_ns <= HOUR_NS
-                   ? 0
-                   : args_error(tool, "--watchdog must be a time from 10ms to 1h: %s", arg);
+        return args_take_duration(tool, arg, 10000000, HOUR_NS, &f->watch.patience_ns,
+                                  "--watchdog must be a time from 10ms to 1h");
     case OPT_TABLE:
         return args_size(arg, &f->replica.table_bytes) == 0 && f->replica.table_bytes <= (60ull << 30)
                    ? 0

@@ -124,14 +124,11 @@ static int serve_set_option(void *ctx, int option, char *arg) {
         s->n_delays = cli_list(arg, FOLLOWERS_MAX, serve_read_delay, s->delays_ns);
         return s->n_delays > 0 ? 0 : args_error(tool, "--delay must be times up to 1h, like 18ms,78ms: %s", arg);
     case OPT_SLOW:
-        return args_duration(arg, &s->opts.slow_follower_ns) == 0 && s->opts.slow_follower_ns > 0 &&
-                       s->opts.slow_follower_ns <= HOUR_NS
-                   ? 0
-                   : args_error(tool, "--slow-follower must be a time like 50ms, above 0 and at most 1h: %s", arg);
+        return args_take_duration(tool, arg, 1, HOUR_NS, &s->opts.slow_follower_ns,
+                                  "--slow-follower must be a time like 50ms, above 0 and at most 1h");
     case OPT_TTL:
-        return args_duration(arg, &s->opts.default_ttl_ns) == 0 && s->opts.default_ttl_ns > 0
-                   ? 0
-                   : args_error(tool, "--default-ttl must be a time like 10m, above 0: %s", arg);
+        return args_take_duration(tool, arg, 1, UINT64_MAX, &s->opts.default_ttl_ns,
+                                  "--default-ttl must be a time like 10m, above 0");
     case OPT_CPU:
         s->n_cpus = cli_list(arg, FOLLOWERS_MAX, serve_read_cpu, s->cpus);
         return s->n_cpus > 0 ? 0 : args_error(tool, "--cpu must be CPU numbers like 2,3, or -: %s", arg);

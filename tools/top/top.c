@@ -51,10 +51,8 @@ static int top_set_option(void *ctx, int option, char *arg) {
     struct options *o = ctx;
     switch (option) {
     case 'i':
-        return args_duration(arg, &o->interval_ns) == 0 && o->interval_ns >= INTERVAL_LEAST &&
-                       o->interval_ns <= INTERVAL_MOST
-                   ? 0
-                   : args_error(o->cli.tool, "--interval must be a time from 100ms to 1h: %s", arg);
+        return args_take_duration(o->cli.tool, arg, INTERVAL_LEAST, INTERVAL_MOST, &o->interval_ns,
+                                  "--interval must be a time from 100ms to 1h");
     case 'c':
         return args_u64(arg, 1, UINT32_MAX, &o->count) == 0
                    ? 0
