@@ -49,7 +49,7 @@ struct plan {
 /* ---- slices ---------------------------------------------------------------------------------------------------------- */
 
 /* Gets of keys at random (r); or puts: of keys from 0 on that are there, or (fresh) of keys that were never there. *ns: of one, the median
- * of the slice's chunks, so that one which the machine was away in does not count. */
+ * of the slice's chunks, so that a chunk in which the machine was away does not count. */
 static int slice_of(struct tide_reader *r, struct tide *d, uint64_t keys, uint64_t *fresh, uint64_t slice_ns,
                     double *ns) {
     static struct bench_rng rng = { 88172645463325252 };

@@ -167,7 +167,7 @@ static int put(struct bench_sight *s, struct tide_reader *session, uint64_t *put
                     sizeof(value), NULL);
 }
 
-/* Is there no hope any more that a value is seen? Then p->error says why. */
+/* Will the value never be seen? Then p->error says why. */
 static bool gave_up(struct bench_sight *s, uint64_t put_ns) {
     if (s->worker != NULL && !bench_worker_lives(s->worker, s->p->error)) {
         return true;

@@ -19,7 +19,7 @@ enum party { PARTY_LEADER, PARTY_FOLLOWER, PARTY_FAR_FOLLOWER, PARTY_NO_REPLICA 
 
 struct scene { /* shared by all processes */
     char name[TIDE_NAME_MAX];
-    uint64_t block;          /* whose turn it is, has it */
+    uint64_t block;          /* to be played by the one whose turn it is */
     struct tide_token token; /* of the last write */
     uint64_t misses, window_misses;
 };
