@@ -4,8 +4,8 @@
  * spin loop hands control to it. The accesses themselves are as ever. <stdatomic.h> is made of the compiler's functions, whose names
  * are macros from here on; a macro is not expanded within itself.
  */
-#ifndef TIDE_TESTS_SCHED_POINTS_H
-#define TIDE_TESTS_SCHED_POINTS_H
+#ifndef TIDE_SCHED_POINTS_H
+#define TIDE_SCHED_POINTS_H
 
 void sched_point(void);
 void sched_spin(void);

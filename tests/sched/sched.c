@@ -331,7 +331,7 @@ void sched_point(void) {
     }
     enter_scheduler();
     sched.now += STEP_NS;
-    __atomic_store_n((uint64_t *)&sched.beats, sched.beats + 1, __ATOMIC_RELAXED);
+    __atomic_store_n((uint64_t *)&sched.beats, sched.beats + 1, __ATOMIC_SEQ_CST);
     look_at_grace();
     if (++sched.consecutive > CONSECUTIVE_MOST) {
         sched.now += 1000 * SPIN_NS;
@@ -360,7 +360,7 @@ void sched_spin(void) {
     }
     enter_scheduler();
     sched.now += SPIN_NS;
-    __atomic_store_n((uint64_t *)&sched.beats, sched.beats + 1, __ATOMIC_RELAXED);
+    __atomic_store_n((uint64_t *)&sched.beats, sched.beats + 1, __ATOMIC_SEQ_CST);
     self->unchosen = self->body >= 0 ? SPIN_POINTS : LOOP_POINTS;
     struct thread *to = next_of(self, false); /* one that spins waits for another */
     switch_to(to != NULL ? to : self);
@@ -565,7 +565,7 @@ static void *watch(void *unused) {
     for (;;) {
         struct timespec t = { 0, 10000000 };
         nanosleep(&t, NULL);
-        uint64_t beats = __atomic_load_n((uint64_t *)&sched.beats, __ATOMIC_RELAXED);
+        uint64_t beats = __atomic_load_n((uint64_t *)&sched.beats, __ATOMIC_SEQ_CST);
         same = beats == seen ? same + 1 : 0;
         seen = beats;
         if (same < SCHED_AWAY_MS / 10) {

@@ -10,8 +10,8 @@
  *
  * The order of memory is that of these runs, sequentially consistent: what a weaker order could do is for models and ThreadSanitizer.
  */
-#ifndef TIDE_TESTS_SCHED_SCHED_H
-#define TIDE_TESTS_SCHED_SCHED_H
+#ifndef TIDE_SCHED_SCHED_H
+#define TIDE_SCHED_SCHED_H
 
 #include <stdbool.h>
 #include <stdint.h>
