@@ -292,6 +292,7 @@ static int create_anew(struct serve *s) {
 
 static int lead(struct serve *s) {
     s->follows = 0;
+    s->cli.leads = 1;
     int code = open_domain(s);
     if (code != 0) {
         return code;
