@@ -349,7 +349,8 @@ static void leader_of_the_cluster_without_its_peers__both_hosts_go_on(void **sta
     (void)state;
     start(&w, 3, 2);
     struct tide_reader *r[2] = { reader_of(w.d) };
-    assert_int_equal(read_fresh(r[0], 60000, got, sizeof(got)), TIDE_ERR_NOT_FOUND); /* it maps replicas of this folder */
+    assert_int_equal(read_fresh(r[0], 60000, got, sizeof(got)),
+                     TIDE_ERR_NOT_FOUND); /* it maps replicas of this folder */
     struct tide *other = open_host(&w, 1);
     r[1] = reader_of(other);
     for (unsigned round = 0; round < 3; round++) {
