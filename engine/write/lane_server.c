@@ -18,6 +18,7 @@
 
 #define LANE_SERVER_SPINS 500
 #define LANE_SERVER_EXPIRE_NS 250000000u /* what expires is removed this often, at most */
+#define LANE_SERVER_SWEEP_NS 100000u     /* removed for so long: a rest as long follows */
 #define LANE_SERVER_LOOK_NS 1000000000u  /* how often the leader checks that its segment still has its name */
 
 struct lane_server {
@@ -30,6 +31,7 @@ struct lane_server {
     uint64_t look_ns;   /* when to check the segment's name again */
     bool told;          /* the log callback knows that the name is gone */
     uint64_t expire_ns; /* when to remove what has expired next */
+    uint64_t swept_ns;  /* removed so long since the last rest */
     struct seq_sweep sweep;
 };
 
@@ -219,6 +221,21 @@ static bool lane_is_alarmed(const struct tide *d) {
     return !sweep->posted && sweep->armed && atomic_load(&d->seq.alarm) == 0;
 }
 
+/*
+ * There is more to remove: for how long does this thread rest before? A million keys may expire at once. Removing them without a rest takes a
+ * processor for all the while, and followers and watchers, who hear of each removal, one more each: whoever then waits for a processor falls
+ * behind by the scheduler's slices, with all entries of that time.
+ */
+static uint64_t lane_rest(struct lane_server *server, uint64_t took_ns) {
+    server->swept_ns += took_ns;
+    if (server->swept_ns < LANE_SERVER_SWEEP_NS) {
+        return 0;
+    }
+    uint64_t rest = server->swept_ns < LANE_SERVER_EXPIRE_NS ? server->swept_ns : LANE_SERVER_EXPIRE_NS;
+    server->swept_ns = 0;
+    return rest;
+}
+
 /* If it is time, remove some of what has expired. Returns for how long the thread may sleep: 0, there is more to remove. */
 static uint64_t lane_expire(struct tide *d) {
     struct lane_server *server = d->server;
@@ -228,6 +245,11 @@ static uint64_t lane_expire(struct tide *d) {
         left = left < LANE_SERVER_LOOK_NS ? left : LANE_SERVER_LOOK_NS;
         bool soon = left == 0 || server->sweep.posted;
         left = soon || left > LANE_SERVER_EXPIRE_NS ? left : LANE_SERVER_EXPIRE_NS;
+        if (left == 0) {
+            uint64_t after = clock_monotonic_ns();
+            left = lane_rest(server, after - now);
+            now = after;
+        }
         server->expire_ns = now + left;
     }
     return server->expire_ns > now ? server->expire_ns - now : 0;
