@@ -9,7 +9,7 @@
 
 static const char HELP[] =
     "Usage: tide ttl NAME KEY [OPTION]...\n"
-    "Print how long KEY lives yet (1.5s, 10m), or never.\n\n" KV_BOUND_HELP KV_BYTES_HELP
+    "Print how long KEY still lives (1.5s, 10m), or never.\n\n" KV_BOUND_HELP KV_BYTES_HELP
     "  --json                {key, found, ttl_ns (null: it does not expire), version, and how fresh that is}\n"
     "  --help                print this text\n\n"
     "A KEY that begins with '-' goes behind '--'. TIME: 18us, 200ms, 1.5s.\n"
