@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 void source_start(struct source *s) {
     memset(s, 0, sizeof(*s));
