@@ -177,8 +177,16 @@ struct cancelled {
     int what;
 };
 
+static void check_that_cancellation_is_off(void) {
+    int before;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
+    help_check(before == PTHREAD_CANCEL_DISABLE);
+    pthread_setcancelstate(before, NULL);
+}
+
 static int make_slowly(void *ctx, const void *key, size_t key_len, void *buf, size_t buf_size, size_t *value_size) {
     (void)ctx, (void)key, (void)key_len, (void)buf_size;
+    check_that_cancellation_is_off();
     usleep(200);
     memcpy(buf, "made", 4);
     *value_size = 4;
@@ -188,6 +196,7 @@ static int make_slowly(void *ctx, const void *key, size_t key_len, void *buf, si
 static int look_slowly(void *ctx, const void *key, size_t key_len, const void *value, size_t value_size,
                        uint64_t version) {
     (void)ctx, (void)key, (void)key_len, (void)value, (void)value_size, (void)version;
+    check_that_cancellation_is_off();
     usleep(50); /* a cancellation point, within a section */
     return 0;
 }
@@ -281,7 +290,7 @@ static void calls_that_are_cancelled__end_first_and_leave_nothing_taken(void **s
         struct cancelled c = { .d = help_open(ROOM, 4 * ROOM, 0), .what = what };
         help_leader(c.d);
         help_put(c.d, "key", 1, NULL);
-        for (uint64_t i = 0; i < help_scaled(40); i++) {
+        for (uint64_t i = 0; i < help_scaled(20); i++) {
             pthread_t thread;
             assert_int_equal(pthread_create(&thread, NULL, be_cancelled, &c), 0);
             struct timespec t = { 0, (long)(100000 + i * 7919 % 2000 * 1000) };
@@ -291,6 +300,7 @@ static void calls_that_are_cancelled__end_first_and_leave_nothing_taken(void **s
             pthread_join(thread, &result);
             assert_ptr_equal(result, PTHREAD_CANCELED);
         }
+        help_assert_threads();
         struct tide *again = help_open_again(c.d);
         assert_int_equal(help_put(again, "key", 1, NULL), 0);
         struct tide_reader *r = help_reader(again, TIDE_STICKY, -1, 0);
