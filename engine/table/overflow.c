@@ -159,13 +159,13 @@ static bool overflow_move(struct table_writer *w, uint64_t off, uint32_t page) {
         /* MO(table.tag): release; as table_insert(): the copy is whole before it is linked. */
         atomic_store_explicit(&copy->tags[i], table_tag_word(old, 8 * i), memory_order_release);
     }
-    KILL_POINT("table.bucket_copied");
+    KILL_POINT("overflow.copied");
     uint64_t tags = table_tag_word(before, 8) & UINT32_MAX;
     table_reorganise(
         w); /* for readers of other processes, which may still be in the old place when it serves another chain */
     /* MO(table.tag): release; as above. */
     atomic_store_explicit(&before->tags[1], tags | to / sizeof(*copy) << 32, memory_order_release);
-    KILL_POINT("table.bucket_moved");
+    KILL_POINT("overflow.moved");
     table_reorganise(w);
     limbo_push(w, LIMBO_BUCKET, off, sizeof(*old));
     return true;
