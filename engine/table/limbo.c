@@ -5,6 +5,7 @@
 
 #include "engine/table/grace.h"
 #include "engine/table/kill.h"
+#include "engine/table/overflow.h"
 #include "engine/table/rcu.h"
 #include "shm/clock.h"
 
@@ -27,7 +28,9 @@ static bool limbo_release(struct table_writer *w, size_t most) {
         if (i + LIMBO_ASKED < l->count && l->items[i + LIMBO_ASKED] >> LIMBO_KIND_SHIFT == LIMBO_TOMB) {
             __builtin_prefetch(table_node_at(&w->t, (uint32_t)l->items[i + LIMBO_ASKED]), 1); /* its key is hashed */
         }
-        switch ((enum limbo_kind)(l->items[i] >> LIMBO_KIND_SHIFT)) {
+        enum limbo_kind kind = (enum limbo_kind)(l->items[i] >> LIMBO_KIND_SHIFT);
+        w->due -= limbo_due(kind);
+        switch (kind) {
         case LIMBO_FREE:
             arena_free(&w->arena, (uint32_t)what);
             KILL_POINT("limbo.freed");
@@ -39,7 +42,7 @@ static bool limbo_release(struct table_writer *w, size_t most) {
             table_clear_split(w, what);
             break;
         case LIMBO_BUCKET:
-            table_free_bucket(w, what);
+            overflow_free(w, what);
             break;
         }
     }
@@ -117,6 +120,9 @@ bool table_drain(struct table_writer *w) {
         }
         memcpy(items, w->open.items + w->safe, aside * sizeof(*items));
         w->open.count = w->safe;
+        for (size_t i = 0; i < aside; i++) {
+            w->due -= limbo_due((enum limbo_kind)(items[i] >> LIMBO_KIND_SHIFT)); /* until they are back */
+        }
     }
     limbo_drain(w);
     bool moved = false, before = w->arena.exhausted;
