@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What does a domain pay for being able to evict? */
-#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "bench/lib/child.h"
 #include "bench/lib/program.h"
 #include "bench/lib/rng.h"
+#include "bench/lib/setup.h"
+#include "bench/lib/worker.h"
 
 #define KEY_BYTES 16u
 #define VALUE_BYTES 64u
@@ -28,18 +27,17 @@ enum { OFF, ON, WAYS };
 enum row { ROW_GET, ROW_FOREIGN, ROW_PUT, ROWS };
 
 struct scene { /* shared with the process that has no replica */
-    sem_t go, done;
     char names[WAYS][TIDE_NAME_MAX];
     uint32_t way;
     uint64_t slice_ns;
     double ns;
-    int error;
 };
 
 struct plan {
     struct bench_program *p;
     struct scene *s;
-    pid_t child;
+    struct bench_worker *other; /* the process that has no replica */
+    uint32_t orders;
     uint64_t keys, many;
     struct tide *d[WAYS], *full[2]; /* with few and with many keys */
     struct tide *roomy;             /* with many keys, and nothing to evict */
@@ -48,138 +46,88 @@ struct plan {
     uint32_t rows[ROWS][WAYS], many_rows[WAYS];
 };
 
-static void key_of(uint64_t i, uint8_t key[KEY_BYTES]) {
-    uint64_t words[2] = { bench_mix64(i), i };
-    memcpy(key, words, sizeof(words));
-}
-
 /* ---- slices ---------------------------------------------------------------------------------------------------------- */
 
-/* The median of a slice's chunks, so that one which the machine was away in does not count: time of one. */
-struct chunks {
-    double ns[CHUNKS_MOST];
-    uint32_t n;
-    uint64_t took;
-};
-
-static int by_size(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
-}
-
-static bool chunks_go_on(const struct chunks *c, uint64_t slice_ns) {
-    return c->took < slice_ns && c->n < CHUNKS_MOST;
-}
-
-static void chunks_add(struct chunks *c, uint64_t ns) {
-    c->ns[c->n++] = (double)ns / CHUNK;
-    c->took += ns;
-}
-
-static double chunks_median(struct chunks *c) {
-    qsort(c->ns, c->n, sizeof(c->ns[0]), by_size);
-    return c->ns[c->n / 2];
-}
-
-/* A get, keys at random. */
-static int get_slice(struct tide_reader *r, uint64_t keys, uint64_t slice_ns, double *ns) {
+/* Gets of keys at random (r); or puts: of keys from 0 on that are there, or (fresh) of keys that were never there. *ns: of one, the median
+ * of the slice's chunks, so that a chunk in which the machine was away does not count. */
+static int slice_of(struct tide_reader *r, struct tide *d, uint64_t keys, uint64_t *fresh, uint64_t slice_ns,
+                    double *ns) {
     static struct bench_rng rng = { 88172645463325252 };
-    uint8_t names[CHUNK][KEY_BYTES], value[VALUE_BYTES];
-    struct chunks c = { .n = 0 };
+    static double chunks[CHUNKS_MOST];
+    uint64_t names[CHUNK][2], took = 0;
+    uint8_t value[VALUE_BYTES] = { 0 };
     struct tide_answer a = { .size = sizeof(a) };
+    uint32_t n = 0;
     int rc = 0;
-    while (chunks_go_on(&c, slice_ns) && rc == 0) {
+    while (took < slice_ns && n < CHUNKS_MOST && rc == 0) {
         for (uint32_t i = 0; i < CHUNK; i++) {
-            key_of(bench_rng_below(&rng, keys), names[i]);
+            bench_key(names[i], fresh != NULL ? ++*fresh : bench_rng_below(&rng, keys));
         }
         uint64_t from = bench_now_ns();
-        for (uint32_t i = 0; i < CHUNK && rc == 0; i++) {
+        for (uint32_t i = 0; r != NULL && i < CHUNK && rc == 0; i++) {
             rc = tide_get(r, names[i], KEY_BYTES, NULL, value, sizeof(value), &a);
         }
-        chunks_add(&c, bench_now_ns() - from);
-    }
-    *ns = chunks_median(&c);
-    return rc;
-}
-
-/* A put: of keys from 0 on that are there, or of keys that were never there. */
-static int put_slice(struct tide *d, uint64_t keys, uint64_t *fresh, uint64_t slice_ns, double *ns) {
-    static struct bench_rng rng = { 88172645463325252 };
-    uint8_t names[CHUNK][KEY_BYTES], value[VALUE_BYTES] = { 0 };
-    struct chunks c = { .n = 0 };
-    int rc = 0;
-    while (chunks_go_on(&c, slice_ns) && rc == 0) {
-        for (uint32_t i = 0; i < CHUNK; i++) {
-            key_of(fresh != NULL ? ++*fresh : bench_rng_below(&rng, keys), names[i]);
-        }
-        uint64_t from = bench_now_ns();
-        for (uint32_t i = 0; i < CHUNK && rc == 0; i++) {
+        for (uint32_t i = 0; r == NULL && i < CHUNK && rc == 0; i++) {
             rc = tide_put(d, NULL, names[i], KEY_BYTES, value, sizeof(value), NULL);
         }
-        chunks_add(&c, bench_now_ns() - from);
+        uint64_t ns_of_all = bench_now_ns() - from;
+        chunks[n++] = (double)ns_of_all / CHUNK;
+        took += ns_of_all;
     }
-    *ns = chunks_median(&c);
+    *ns = bench_spread_of(chunks, n).median;
     return rc;
 }
 
 /* ---- the process without a replica ----------------------------------------------------------------------------------- */
 
-static _Noreturn void run_child(struct plan *plan) {
+static int read_on_order(struct bench_worker *w, void *ctx) {
+    struct plan *plan = ctx;
     struct scene *s = plan->s;
     struct tide *d[WAYS] = { NULL };
     struct tide_reader *readers[WAYS] = { NULL };
+    uint32_t order = 0;
     int rc = 0;
-    for (;;) {
-        while (sem_wait(&s->go) != 0) {
-        }
+    bench_worker_what(w, "reading");
+    while (rc == 0) {
+        order = bench_worker_order(w, order);
         for (uint32_t way = 0; way < WAYS && readers[way] == NULL && rc == 0; way++) {
             rc = tide_open(&d[way], s->names[way], NULL);
             rc = rc != 0 ? rc : tide_reader_open(d[way], NULL, &readers[way]);
         }
-        s->error = rc != 0 ? rc : get_slice(readers[s->way], plan->keys, s->slice_ns, &s->ns);
-        sem_post(&s->done);
+        rc = rc != 0 ? rc : slice_of(readers[s->way], NULL, plan->keys, NULL, s->slice_ns, &s->ns);
+        if (rc == 0) {
+            bench_worker_done(w, order);
+        }
     }
+    return rc;
 }
 
+/* 0, 1: stopped, -1. */
 static int foreign_slice(struct plan *plan, uint32_t way, uint64_t slice_ns, double *ns) {
-    struct scene *s = plan->s;
-    char how[80];
-    s->way = way;
-    s->slice_ns = slice_ns;
-    sem_post(&s->go);
-    for (;;) {
-        struct timespec until;
-        clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_sec++;
-        if (sem_timedwait(&s->done, &until) == 0) {
-            *ns = s->ns;
-            return s->error;
-        }
-        if (bench_stop) {
-            return 0;
-        }
-        if (bench_child_ended(plan->child, how, sizeof(how))) {
-            plan->child = 0;
-            return TIDE_ERR_SYSTEM;
-        }
-    }
+    plan->s->way = way;
+    plan->s->slice_ns = slice_ns;
+    bench_worker_tell(plan->other, ++plan->orders);
+    int rc = bench_worker_await(plan->other, plan->orders, &bench_stop, plan->p->error);
+    *ns = plan->s->ns;
+    return rc;
 }
 
 /* ---- a repetition ---------------------------------------------------------------------------------------------------- */
 
 static int one_slice(struct plan *plan, enum row row, uint32_t way, uint64_t slice_ns, double *ns) {
-    switch (row) {
-    case ROW_GET:
-        return get_slice(plan->readers[way], plan->keys, slice_ns, ns);
-    case ROW_FOREIGN:
+    bool few = row == ROW_PUT;
+    int code;
+    if (row == ROW_FOREIGN) {
         return foreign_slice(plan, way, slice_ns, ns);
-    case ROW_PUT:
-        return way == OFF ? put_slice(plan->d[ON], plan->keys, NULL, slice_ns, ns)
-                          : put_slice(plan->full[0], 0, &plan->fresh, slice_ns, ns);
-    default:
-        return way == OFF ? put_slice(plan->roomy, plan->many, NULL, slice_ns, ns)
-                          : put_slice(plan->full[1], 0, &plan->fresh, slice_ns, ns);
     }
+    if (row == ROW_GET) {
+        code = slice_of(plan->readers[way], NULL, plan->keys, NULL, slice_ns, ns);
+    } else if (way == OFF) {
+        code = slice_of(NULL, few ? plan->d[ON] : plan->roomy, few ? plan->keys : plan->many, NULL, slice_ns, ns);
+    } else {
+        code = slice_of(NULL, plan->full[!few], 0, &plan->fresh, slice_ns, ns);
+    }
+    return code != 0 ? bench_program_failed_code(plan->p, "measuring", code) : 0;
 }
 
 static int one_row(struct plan *plan, enum row row, const uint32_t rows[WAYS], uint32_t repetition) {
@@ -187,9 +135,9 @@ static int one_row(struct plan *plan, enum row row, const uint32_t rows[WAYS], u
     for (uint32_t turn = 0; turn < 2 * TURNS; turn++) {
         uint32_t way = (turn ^ turn >> 1) & 1; /* off on on off: a drift of the machine meets both */
         double ns = 0;
-        int rc = bench_stop ? 0 : one_slice(plan, row, way, bench_program_slice_ns(plan->p, SLICE_NS), &ns);
-        if (bench_stop || rc != 0) {
-            return bench_stop ? 1 : bench_program_failed_code(plan->p, "measuring", rc);
+        int rc = bench_stop ? 1 : one_slice(plan, row, way, bench_program_slice_ns(plan->p, SLICE_NS), &ns);
+        if (rc != 0) {
+            return rc;
         }
         sum[way] += ns;
     }
@@ -215,24 +163,23 @@ static int one_repetition(struct bench_program *p, void *ctx, uint32_t repetitio
 static int open_domain(struct plan *plan, const char *which, enum tide_evict evict, uint64_t table_bytes,
                        struct tide **out) {
     struct tide_opts o = TIDE_OPTS_INIT;
-    struct tide_replica_opts leader = TIDE_REPLICA_OPTS_INIT;
     char name[TIDE_NAME_MAX], full[TIDE_NAME_MAX + 8];
     bench_program_domain_name(plan->p, name);
     snprintf(full, sizeof(full), "%.40s.%s", name, which);
     o.flags |= TIDE_EPHEMERAL;
     o.evict = evict;
     o.table_bytes = table_bytes;
-    leader.role = TIDE_LEADER;
     int rc = tide_open(out, full, &o);
-    rc = rc != 0 ? rc : tide_replica_start(*out, &leader, NULL);
+    rc = rc != 0 ? rc : bench_setup_start(*out, 0, -1);
     return rc != 0 ? bench_program_failed_code(plan->p, "making a domain", rc) : 0;
 }
 
 static int fill(struct plan *plan, struct tide *d, uint64_t from, uint64_t n) {
-    uint8_t key[KEY_BYTES], value[VALUE_BYTES] = { 0 };
+    uint64_t key[2];
+    uint8_t value[VALUE_BYTES] = { 0 };
     int rc = 0;
     for (uint64_t i = from; i < from + n && rc == 0 && !bench_stop; i++) {
-        key_of(i, key);
+        bench_key(key, i);
         rc = tide_put(d, NULL, key, KEY_BYTES, value, sizeof(value), NULL);
     }
     return bench_stop ? 1 : rc != 0 ? bench_program_failed_code(plan->p, "filling a domain", rc) : 0;
@@ -255,17 +202,14 @@ static int prepare(struct plan *plan) {
     struct bench_program *p = plan->p;
     char name[TIDE_NAME_MAX];
     plan->s = bench_shared_map(sizeof(*plan->s));
-    if (plan->s == NULL || sem_init(&plan->s->go, 1, 0) != 0 || sem_init(&plan->s->done, 1, 0) != 0) {
+    if (plan->s == NULL) {
         return bench_program_failed_errno(p, "memory for the other process");
     }
     bench_program_domain_name(p, name);
     snprintf(plan->s->names[OFF], TIDE_NAME_MAX, "%.40s.off", name);
     snprintf(plan->s->names[ON], TIDE_NAME_MAX, "%.40s.on", name);
-    plan->child = bench_child_fork();
-    if (plan->child == 0) {
-        run_child(plan);
-    }
-    if (plan->child < 0) {
+    plan->other = bench_worker_start(true, &p->machine, -1, read_on_order, plan);
+    if (plan->other == NULL) {
         return bench_program_failed_errno(p, "starting a process");
     }
     int rc = open_domain(plan, "off", TIDE_EVICT_NONE, ROOMY, &plan->d[OFF]);
@@ -285,23 +229,13 @@ static int prepare(struct plan *plan) {
 }
 
 static void end_all(struct plan *plan) {
-    if (plan->child > 0) {
-        bench_child_kill(plan->child);
-    }
+    bench_worker_end(plan->other);
     for (uint32_t i = 0; i < 2; i++) {
-        if (plan->readers[i] != NULL) {
-            tide_reader_close(plan->readers[i]);
-        }
-        if (plan->d[i] != NULL) {
-            tide_close(plan->d[i]);
-        }
-        if (plan->full[i] != NULL) {
-            tide_close(plan->full[i]);
-        }
+        bench_reader_close(plan->readers[i]);
+        bench_close(plan->d[i]);
+        bench_close(plan->full[i]);
     }
-    if (plan->roomy != NULL) {
-        tide_close(plan->roomy);
-    }
+    bench_close(plan->roomy);
 }
 
 static void add_rows(struct plan *plan) {

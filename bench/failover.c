@@ -17,10 +17,7 @@
 enum stage { STAGE_DROPPED, STAGE_TAKEN, STAGE_LED, STAGE_COMMIT, STAGE_ACK, STAGES };
 enum mark { MARK_P50, MARK_P99, MARK_MAX, MARKS };
 
-static const struct {
-    const char *id;
-    const char *title;
-} stages[STAGES] = {
+static const struct bench_name stages[STAGES] = {
     { "dropped", "kill -9 to the kernel dropping the lock" },
     { "taken", "kill -9 to the candidate having it" },
     { "led", "kill -9 to the new term" },

@@ -16,10 +16,7 @@ enum work { WORK_GROW, WORK_STEADY, WORK_SHIFT, WORK_SHRINK, WORKS };
 #define ROW_READ(work) (2 * (work) + 1)
 #define ROW_CONTROL (2 * WORKS)
 
-static const struct {
-    const char *id;
-    const char *title;
-} rows[ROWS] = {
+static const struct bench_name rows[ROWS] = {
     { "apply", "tide: apply does not go on, growing" },
     { "read", "tide: a read, growing" },
     { "apply_steady", "tide: apply does not go on, overwriting" },

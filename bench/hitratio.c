@@ -23,9 +23,7 @@
 
 enum row { ROW_TIDE, ROW_S3FIFO, ROW_SIEVE, ROW_LRU, ROW_REDIS_LRU, ROW_REDIS_LFU, ROW_MEMCACHED, ROWS };
 
-static const struct {
-    const char *id, *title;
-} names[ROWS] = {
+static const struct bench_name names[ROWS] = {
     { "tide", "Tidemark, evict = s3fifo" }, { "s3fifo", "S3-FIFO, simulated" },
     { "sieve", "SIEVE, simulated" },        { "lru", "LRU, simulated" },
     { "redis_lru", "Redis, allkeys-lru" },  { "redis_lfu", "Redis, allkeys-lfu" },
@@ -189,9 +187,9 @@ static void add_rows(struct plan *plan, struct size *z) {
     char id[64], group[160];
     unsigned long long n = (unsigned long long)z->objects;
     snprintf(group, sizeof(group), "%.40s, room for %llu objects: requests that miss", plan->trace.name, n);
+    snprintf(id, sizeof(id), "hitratio.%llu", n);
+    bench_program_rows(p, z->miss, names, ROWS, id, group, "share");
     for (enum row row = 0; row < ROWS; row++) {
-        snprintf(id, sizeof(id), "hitratio.%llu.%s", n, names[row].id);
-        z->miss[row] = bench_program_row(p, id, group, names[row].title, "share");
         z->share[row] = -1.0;
     }
     snprintf(group, sizeof(group), "%.40s, room for %llu objects: the tenth after the middle", plan->trace.name, n);
@@ -201,10 +199,8 @@ static void add_rows(struct plan *plan, struct size *z) {
     z->window_changed =
         bench_program_row(p, id, group, "Tidemark: the same when another process leads from there on", "share");
     snprintf(group, sizeof(group), "%.40s, room for %llu objects: hits a second", plan->trace.name, n);
-    for (enum row row = 0; row < ROWS; row++) {
-        snprintf(id, sizeof(id), "hitratio.%llu.hits.%s", n, names[row].id);
-        z->hits[row] = bench_program_row(p, id, group, names[row].title, "1/s");
-    }
+    snprintf(id, sizeof(id), "hitratio.%llu.hits", n);
+    bench_program_rows(p, z->hits, names, ROWS, id, group, "1/s");
     snprintf(group, sizeof(group), "%.40s, room for %llu objects: objects in the end", plan->trace.name, n);
     snprintf(id, sizeof(id), "hitratio.%llu.keys", n);
     z->keys = bench_program_row(p, id, group, "Tidemark", "");

@@ -6,6 +6,7 @@
 
 #include "bench/lib/child.h"
 #include "bench/lib/program.h"
+#include "bench/lib/setup.h"
 #include "bench/lib/worker.h"
 
 #define BAR 0.005
@@ -53,16 +54,6 @@ struct idle {
     uint32_t share[LAYOUTS], switches[LAYOUTS]; /* rows */
 };
 
-static int fill(struct tide *d) {
-    uint8_t value[64] = { 0 };
-    int rc = 0;
-    for (uint64_t i = 0; i < KEYS && rc == 0; i++) {
-        uint64_t key[2] = { i, 0 };
-        rc = tide_put(d, NULL, key, sizeof(key), value, sizeof(value), NULL);
-    }
-    return rc;
-}
-
 static int start_replicas(struct world *w, const struct layout *l, bool leads) {
     struct tide *d = NULL;
     struct tide_opts opts = TIDE_OPTS_INIT;
@@ -74,7 +65,7 @@ static int start_replicas(struct world *w, const struct layout *l, bool leads) {
         replica.candidate = 1; /* as `tide serve` has them: with it a thread sleeps for the leader's lock */
         rc = tide_replica_start(d, &replica, NULL);
         if (rc == 0 && replica.role == TIDE_LEADER) {
-            rc = fill(d);
+            rc = bench_setup_fill_numbers(d, KEYS);
         }
     }
     return rc;

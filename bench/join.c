@@ -22,10 +22,7 @@
 
 enum row { ROW_LOCAL, ROW_OTHER, ROW_RESERVED, ROW_FAULTED, ROW_RESERVE, ROWS };
 
-static const struct {
-    const char *id;
-    const char *title;
-} rows[ROWS] = {
+static const struct bench_name rows[ROWS] = {
     { "local", "tide: join, donor in the same process" },
     { "other", "tide: join, donor in another process" },
     { "copy_reserved", "memcpy into pages reserved as a table's are" },
@@ -272,10 +269,8 @@ static void add_rows(struct bench_program *p, struct join *j) {
     char group[96], id[64], what[160], count[BENCH_TEXT];
     bench_format_round(count, j->keys);
     snprintf(group, sizeof(group), "join, %s keys: time until the newcomer serves", count);
-    for (int row = 0; row < ROWS; row++) {
-        snprintf(id, sizeof(id), "join.%llu.%s", (unsigned long long)j->keys, rows[row].id);
-        j->rows[row] = bench_program_row(p, id, group, rows[row].title, "ns");
-    }
+    snprintf(id, sizeof(id), "join.%llu", (unsigned long long)j->keys);
+    bench_program_rows(p, j->rows, rows, ROWS, id, group, "ns");
     j->copy = bench_program_hidden_row(p, group);
     for (int row = ROW_LOCAL; row <= ROW_OTHER; row++) {
         snprintf(id, sizeof(id), "join.%s", rows[row].id);
@@ -314,9 +309,7 @@ static int start(struct join *j) {
 
 static void end(struct join *j) {
     bench_worker_end(j->worker);
-    if (j->d != NULL) {
-        tide_close(j->d);
-    }
+    bench_close(j->d);
     if (j->source.base != NULL) {
         pages_drop(&j->source);
     }

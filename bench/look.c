@@ -17,6 +17,7 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "bench/lib/child.h"
 #include "bench/lib/program.h"
 #include "bench/lib/setup.h"
 #include "bench/lib/stats.h"
@@ -30,15 +31,16 @@
 
 enum viewer { TOP, WEB, VIEWERS };
 
+/* Gets of one reader: beside the viewer while it is stopped, and while it runs; and both by the reader's own CPU time. */
+enum { ALONE, BESIDE, ALONE_CPU, BESIDE_CPU, GETS };
+
 static const struct {
     const char *name, *needs;
 } VIEWER[VIEWERS] = { { "tide top", "ncurses" }, { "tide web", "libmicrohttpd" } };
 
 struct look {
     struct bench_program *p;
-    struct {
-        uint32_t cpu, alone, beside, alone_cpu, beside_cpu;
-    } row[VIEWERS];
+    uint32_t cpu[VIEWERS], gets[VIEWERS][GETS];
     uint64_t pairs;
     char name[TIDE_NAME_MAX];
     struct tide_reader *r;
@@ -63,20 +65,9 @@ static void *take_all(void *ctx) {
     return NULL; /* EIO: nobody has the terminal open any more */
 }
 
-static void path_of_tide(char path[4200]) {
-    char exe[4096];
-    ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
-    exe[n > 0 ? n : 0] = '\0';
-    char *slash = strrchr(exe, '/');
-    if (slash) {
-        *slash = '\0';
-    }
-    snprintf(path, 4200, "%s/../tide", exe);
-}
-
 static void become_top(const struct look *l, const char *terminal) {
     char path[4200];
-    path_of_tide(path);
+    (void)bench_tide_path(path, sizeof(path));
     setsid();
     int fd = open(terminal, O_RDWR); /* becomes the controlling terminal */
     dup2(fd, STDIN_FILENO);
@@ -94,7 +85,7 @@ static void socket_path(struct sockaddr_un *a) {
 
 static void become_web(const struct look *l, const char *socket_at) {
     char path[4200], listen_at[200];
-    path_of_tide(path);
+    (void)bench_tide_path(path, sizeof(path));
     setsid();
     snprintf(listen_at, sizeof(listen_at), "unix:%s", socket_at);
     int null = open("/dev/null", O_RDWR);
@@ -221,7 +212,7 @@ static int measure_cpu(struct look *l, uint32_t repetition, enum viewer viewer) 
     double wall = (double)(bench_now_ns() - from) / 1e9;
     rc = end(l, &t);
     if (rc == 0) {
-        bench_program_set(l->p, l->row[viewer].cpu, repetition, (children_s() - before) / wall);
+        bench_program_set(l->p, l->cpu[viewer], repetition, (children_s() - before) / wall);
     }
     return bench_stop ? 1 : rc;
 }
@@ -246,7 +237,7 @@ static double gets_per_s(struct look *l, uint64_t ns, double *of_cpu) {
 
 /* In turn, with the command stopped and running. The whole process group: also the guard of `tide top`. */
 static int measure_gets(struct look *l, uint32_t repetition, enum viewer viewer) {
-    double alone[64], beside[64], alone_cpu[64], beside_cpu[64];
+    double gets[GETS][64];
     struct shown t;
     int rc = start(l, &t, viewer);
     if (rc != 0) {
@@ -254,34 +245,20 @@ static int measure_gets(struct look *l, uint32_t repetition, enum viewer viewer)
     }
     uint64_t ns = bench_program_slice_ns(l->p, SLICE_NS);
     await_picture(&t);
-    (void)gets_per_s(l, ns / 4, &alone_cpu[0]);
+    (void)gets_per_s(l, ns / 4, &gets[ALONE_CPU][0]);
     for (uint64_t i = 0; i < l->pairs; i++) {
         for (int turn = 0; turn < 2; turn++) {
             bool looked_at = ((i + (uint64_t)turn) & 1) != 0;
             kill(-t.pid, looked_at ? SIGCONT : SIGSTOP);
-            *(looked_at ? &beside[i] : &alone[i]) = gets_per_s(l, ns, looked_at ? &beside_cpu[i] : &alone_cpu[i]);
+            gets[ALONE + looked_at][i] = gets_per_s(l, ns, &gets[ALONE_CPU + looked_at][i]);
         }
     }
     kill(-t.pid, SIGCONT);
     rc = end(l, &t);
-    if (rc != 0) {
-        return bench_stop ? 1 : rc;
+    for (int k = 0; k < GETS && rc == 0; k++) {
+        bench_program_set(l->p, l->gets[viewer][k], repetition, bench_spread_of(gets[k], l->pairs).median);
     }
-    bench_program_set(l->p, l->row[viewer].alone, repetition, bench_spread_of(alone, l->pairs).median);
-    bench_program_set(l->p, l->row[viewer].beside, repetition, bench_spread_of(beside, l->pairs).median);
-    bench_program_set(l->p, l->row[viewer].alone_cpu, repetition, bench_spread_of(alone_cpu, l->pairs).median);
-    bench_program_set(l->p, l->row[viewer].beside_cpu, repetition, bench_spread_of(beside_cpu, l->pairs).median);
     return bench_stop ? 1 : rc;
-}
-
-static int fill(struct tide *d) {
-    uint8_t value[64] = { 0 };
-    int error = 0;
-    for (uint64_t i = 0; i < KEYS && error == 0; i++) {
-        uint64_t key[2] = { i, 0 };
-        error = tide_put(d, NULL, key, sizeof(key), value, sizeof(value), NULL);
-    }
-    return error;
 }
 
 static int one_repetition(struct bench_program *p, void *ctx, uint32_t repetition) {
@@ -295,7 +272,7 @@ static int one_repetition(struct bench_program *p, void *ctx, uint32_t repetitio
     for (uint32_t i = 1; i < FOLLOWERS && rc == 0 && error == 0; i++) {
         error = tide_replica_start(d, &follower, NULL);
     }
-    error = rc == 0 && error == 0 ? fill(d) : error;
+    error = rc == 0 && error == 0 ? bench_setup_fill_numbers(d, KEYS) : error;
     error = rc == 0 && error == 0 ? tide_reader_open(d, NULL, &l->r) : error;
     rc = error != 0 ? bench_program_failed_code(p, "the domain", error) : rc;
     for (enum viewer viewer = TOP; viewer < VIEWERS && (rc == 0 || rc == LEFT_OUT); viewer++) {
@@ -310,34 +287,37 @@ static int one_repetition(struct bench_program *p, void *ctx, uint32_t repetitio
         tide_reader_close(l->r);
         l->r = NULL;
     }
-    if (d) {
-        tide_close(d);
-    }
+    bench_close(d);
     return rc == LEFT_OUT ? 0 : rc;
 }
 
 static void add_rows(struct bench_program *p, struct look *l) {
     static const struct {
-        const char *cpu, *alone, *beside, *alone_cpu, *beside_cpu, *cpu_text, *who, *beside_text, *bar_text;
+        const char *cpu, *cpu_text, *who, *beside_text, *bar_text, *gets[GETS];
     } OF[VIEWERS] = {
-        { "look.top.cpu", "look.alone", "look.top.get", "look.alone.cpu_s", "look.top.cpu_s",
-          "tide top, a picture a second: share of one core, its start included", "tide top, its two processes",
-          "beside tide top", "gets beside tide top, against gets alone" },
-        { "look.web.cpu", "look.web.alone", "look.web.get", "look.web.alone.cpu_s", "look.web.cpu_s",
-          "tide web, a frame a second: share of one core, its start included", "tide web, one page open",
-          "beside tide web", "gets beside tide web, against gets alone" },
+        { "look.top.cpu",
+          "tide top, a picture a second: share of one core, its start included",
+          "tide top, its two processes",
+          "beside tide top",
+          "gets beside tide top, against gets alone",
+          { "look.alone", "look.top.get", "look.alone.cpu_s", "look.top.cpu_s" } },
+        { "look.web.cpu",
+          "tide web, a frame a second: share of one core, its start included",
+          "tide web, one page open",
+          "beside tide web",
+          "gets beside tide web, against gets alone",
+          { "look.web.alone", "look.web.get", "look.web.alone.cpu_s", "look.web.cpu_s" } },
     };
     for (int v = 0; v < VIEWERS; v++) {
-        l->row[v].cpu = bench_program_row(p, OF[v].cpu, OF[v].cpu_text, OF[v].who, "share");
-        l->row[v].alone = bench_program_row(p, OF[v].alone, "gets of one reader", "nobody looks", "1/s");
-        l->row[v].beside = bench_program_row(p, OF[v].beside, "gets of one reader", OF[v].beside_text, "1/s");
-        l->row[v].alone_cpu = bench_program_row(p, OF[v].alone_cpu, "gets for each second of the reader's CPU time",
-                                                "nobody looks", "1/s");
-        l->row[v].beside_cpu = bench_program_row(p, OF[v].beside_cpu, "gets for each second of the reader's CPU time",
-                                                 OF[v].beside_text, "1/s");
-        bench_program_bar(p, OF[v].cpu, OF[v].cpu_text, "share", BENCH_AT_MOST, BAR_CPU, l->row[v].cpu, BENCH_NO_ROW);
-        bench_program_bar(p, OF[v].beside, OF[v].bar_text, "x", BENCH_AT_LEAST, BAR_GET, l->row[v].beside,
-                          l->row[v].alone);
+        l->cpu[v] = bench_program_row(p, OF[v].cpu, OF[v].cpu_text, OF[v].who, "share");
+        for (int k = 0; k < GETS; k++) {
+            const char *group = k < ALONE_CPU ? "gets of one reader" : "gets for each second of the reader's CPU time";
+            const char *title = k == ALONE || k == ALONE_CPU ? "nobody looks" : OF[v].beside_text;
+            l->gets[v][k] = bench_program_row(p, OF[v].gets[k], group, title, "1/s");
+        }
+        bench_program_bar(p, OF[v].cpu, OF[v].cpu_text, "share", BENCH_AT_MOST, BAR_CPU, l->cpu[v], BENCH_NO_ROW);
+        bench_program_bar(p, OF[v].gets[BESIDE], OF[v].bar_text, "x", BENCH_AT_LEAST, BAR_GET, l->gets[v][BESIDE],
+                          l->gets[v][ALONE]);
     }
 }
 

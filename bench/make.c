@@ -9,6 +9,8 @@
 
 #include "bench/lib/child.h"
 #include "bench/lib/program.h"
+#include "bench/lib/setup.h"
+#include "bench/lib/worker.h"
 
 #define PROCESSES_MAX 40u
 #define THREADS_MAX 25u
@@ -17,13 +19,15 @@
 #define WAIT_NS UINT64_C(30000000000)
 #define SETTLE_NS UINT64_C(100000000)
 
+enum { ORDER_OPEN = 1, ORDER_MAKE };
+
 enum row { ROW_MADE, ROW_ALL, ROW_KILLED_MADE, ROW_KILLED_ALL, ROW_HIT, ROWS };
 
 /* Shared by all processes. */
 struct scene {
     pthread_barrier_t barrier; /* of all callers, and the one that measures */
     char name[TIDE_NAME_MAX];
-    _Atomic uint32_t round, over, made, failed, entered, victim;
+    _Atomic uint32_t round, over, made, failed, entered;
     _Atomic int32_t error;    /* of one that failed */
     _Atomic uint64_t last_ns; /* when the last caller had it */
 };
@@ -33,7 +37,7 @@ struct plan {
     struct scene *scene;
     struct tide *d;
     uint32_t processes, threads, victims;
-    pid_t callers[PROCESSES_MAX], victim[VICTIMS_MAX];
+    struct bench_worker *others[PROCESSES_MAX + VICTIMS_MAX]; /* callers, then victims */
     uint32_t rows[ROWS];
 };
 
@@ -96,61 +100,62 @@ static void *call(void *process) {
     return NULL;
 }
 
-/* The pipe ends when the domain is there. */
-static struct tide *open_when_there(struct scene *s, int there) {
-    struct tide *d = NULL;
-    char byte;
-    if (read(there, &byte, 1) != 0 || tide_open(&d, s->name, NULL) != 0) {
-        _exit(1);
-    }
-    return d;
-}
-
-static _Noreturn void run_callers(struct plan *plan, int there) {
-    struct process own = { plan->scene, open_when_there(plan->scene, there) };
+/* The first order: the domain is there. */
+static int run_callers(struct bench_worker *w, void *ctx) {
+    struct plan *plan = ctx;
+    struct process own = { plan->scene, NULL };
     pthread_t threads[THREADS_MAX];
-    for (uint32_t i = 0; i < plan->threads; i++) {
-        if (pthread_create(&threads[i], NULL, call, &own) != 0) {
-            _exit(1); /* the barrier waits for it, until the parent gives up */
-        }
+    bench_worker_order(w, 0);
+    bench_worker_what(w, "starting callers");
+    int rc = tide_open(&own.d, plan->scene->name, NULL);
+    for (uint32_t i = 0; i < plan->threads && rc == 0; i++) {
+        rc = pthread_create(&threads[i], NULL, call, &own) != 0 ? TIDE_ERR_SYSTEM : 0;
     }
-    for (uint32_t i = 0; i < plan->threads; i++) {
-        pthread_join(threads[i], NULL);
+    if (rc == 0) {
+        bench_worker_done(w, ORDER_OPEN);
+        bench_worker_order(w, ORDER_OPEN); /* until it is killed */
     }
-    _exit(0);
+    return rc;
 }
 
-/* Begins to make its round's value, and is killed. */
-static _Noreturn void run_victim(struct plan *plan, uint32_t number, int there) {
-    struct scene *s = plan->scene;
-    struct tide *d = open_when_there(s, there);
+/* With the second order it begins to make its round's value, and is killed. */
+static int run_victim(struct bench_worker *w, void *ctx) {
+    struct scene *s = ((struct plan *)ctx)->scene;
+    struct tide *d;
     struct tide_reader *r;
     char key[32], page[1024];
-    while (atomic_load(&s->victim) != number + 1) {
-        bench_sleep_ns(2000000);
+    bench_worker_order(w, 0);
+    bench_worker_what(w, "making a value");
+    int rc = tide_open(&d, s->name, NULL);
+    if (rc == 0) {
+        bench_worker_done(w, ORDER_OPEN);
+        bench_worker_order(w, ORDER_OPEN);
+        rc = tide_reader_open(d, NULL, &r);
     }
-    if (tide_reader_open(d, NULL, &r) == 0) {
-        tide_get_or_make(r, key, round_key(s, key), NULL, NULL, make_never, s, page, sizeof(page), NULL);
-    }
-    _exit(1);
+    return rc != 0 ? rc
+                   : tide_get_or_make(r, key, round_key(s, key), NULL, NULL, make_never, s, page, sizeof(page), NULL);
 }
 
-static int fork_all(struct plan *plan, int there[2]) {
+static int fork_all(struct plan *plan) {
     for (uint32_t i = 0; i < plan->processes + plan->victims; i++) {
-        pid_t pid = bench_child_fork();
-        if (pid == 0) {
-            close(there[1]);
-            if (i < plan->processes) {
-                run_callers(plan, there[0]);
-            }
-            run_victim(plan, i - plan->processes, there[0]);
-        }
-        if (pid < 0) {
+        plan->others[i] =
+            bench_worker_start(true, &plan->p->machine, -1, i < plan->processes ? run_callers : run_victim, plan);
+        if (plan->others[i] == NULL) {
             return bench_program_failed_errno(plan->p, "starting a process");
         }
-        *(i < plan->processes ? &plan->callers[i] : &plan->victim[i - plan->processes]) = pid;
     }
     return 0;
+}
+
+static int open_all(struct plan *plan) {
+    int rc = 0;
+    for (uint32_t i = 0; i < plan->processes + plan->victims; i++) {
+        bench_worker_tell(plan->others[i], ORDER_OPEN);
+    }
+    for (uint32_t i = 0; i < plan->processes + plan->victims && rc == 0; i++) {
+        rc = bench_worker_await(plan->others[i], ORDER_OPEN, &bench_stop, plan->p->error);
+    }
+    return rc;
 }
 
 /* ---- measuring ------------------------------------------------------------------------------------------------------ */
@@ -191,7 +196,8 @@ static int one_repetition(struct bench_program *p, void *ctx, uint32_t repetitio
     }
     atomic_fetch_add(&s->round, 1);
     atomic_store(&s->entered, 0);
-    atomic_store(&s->victim, repetition + 1);
+    struct bench_worker **victim = &plan->others[plan->processes + repetition];
+    bench_worker_tell(*victim, ORDER_MAKE);
     for (uint64_t begun = bench_now_ns(); atomic_load(&s->entered) == 0;) {
         bench_sleep_ns(1000000);
         if (bench_now_ns() - begun > WAIT_NS) {
@@ -201,8 +207,8 @@ static int one_repetition(struct bench_program *p, void *ctx, uint32_t repetitio
     let_them_call(plan);
     bench_sleep_ns(SETTLE_NS);
     from = bench_now_ns();
-    bench_child_kill(plan->victim[repetition]);
-    plan->victim[repetition] = 0;
+    bench_worker_end(*victim);
+    *victim = NULL;
     return all_have_it(plan, repetition, ROW_KILLED_MADE, ROW_KILLED_ALL, from);
 }
 
@@ -226,22 +232,18 @@ static void add_rows(struct plan *plan) {
 static int prepare(struct plan *plan) {
     struct bench_program *p = plan->p;
     pthread_barrierattr_t shared;
-    int there[2];
     plan->scene = bench_shared_map(sizeof(*plan->scene));
     if (plan->scene == NULL || pthread_barrierattr_init(&shared) != 0 ||
         pthread_barrierattr_setpshared(&shared, PTHREAD_PROCESS_SHARED) != 0 ||
-        pthread_barrier_init(&plan->scene->barrier, &shared, plan->processes * plan->threads + 1) != 0 ||
-        pipe(there) != 0) {
+        pthread_barrier_init(&plan->scene->barrier, &shared, plan->processes * plan->threads + 1) != 0) {
         return bench_program_failed_errno(p, "memory for the callers");
     }
     bench_program_domain_name(p, plan->scene->name);
-    int rc = fork_all(plan, there);
-    close(there[0]);
+    int rc = fork_all(plan);
     struct tide_opts o = TIDE_OPTS_INIT;
     o.flags |= TIDE_EPHEMERAL;
     rc = rc != 0 ? rc : bench_program_domain(p, &plan->d, &o, false);
-    close(there[1]);
-    return rc;
+    return rc != 0 ? rc : open_all(plan);
 }
 
 static void end_all(struct plan *plan, int rc) {
@@ -249,19 +251,10 @@ static void end_all(struct plan *plan, int rc) {
         atomic_store(&plan->scene->over, 1);
         pthread_barrier_wait(&plan->scene->barrier);
     }
-    for (uint32_t i = 0; i < plan->processes; i++) {
-        if (plan->callers[i] > 0) {
-            bench_child_kill(plan->callers[i]);
-        }
+    for (uint32_t i = 0; i < plan->processes + plan->victims; i++) {
+        bench_worker_end(plan->others[i]);
     }
-    for (uint32_t i = 0; i < plan->victims; i++) {
-        if (plan->victim[i] > 0) {
-            bench_child_kill(plan->victim[i]);
-        }
-    }
-    if (plan->d != NULL) {
-        tide_close(plan->d);
-    }
+    bench_close(plan->d);
 }
 
 int main(int argc, char **argv) {

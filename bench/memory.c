@@ -22,10 +22,7 @@
 
 enum row { ROW_PRESIZED, ROW_GROWN, ROW_FOLLOWER, ROW_OVERWRITTEN, ROW_FOLLOWER_OVERWRITTEN, ROW_FULL, ROWS };
 
-static const struct {
-    const char *id;
-    const char *title;
-} rows[ROWS] = {
+static const struct bench_name rows[ROWS] = {
     { "presized", "tide: filled, the number of keys told beforehand" },
     { "grown", "tide: filled, grown from empty" },
     { "follower", "tide: the same, a follower's table" },
@@ -66,14 +63,9 @@ struct pair {
     struct tide_token last;
 };
 
-static void make_key(uint64_t out[2], uint64_t i) {
-    out[0] = bench_mix64(i);
-    out[1] = UINT64_C(0x6b6b6b6b6b6b6b6b);
-}
-
 static int put(struct pair *p, uint64_t i, uint64_t version) {
     uint64_t key[2], value[VALUE_SIZE / 8] = { i, version };
-    make_key(key, i);
+    bench_key(key, i);
     return tide_put(p->d, NULL, key, sizeof(key), value, sizeof(value), &p->last);
 }
 
@@ -192,10 +184,8 @@ static void add_rows(struct bench_program *p, struct memory *m) {
     for (uint32_t c = 0; c < m->counts; c++) {
         snprintf(group, sizeof(group), "memory, %s keys: bytes for each beyond key and value",
                  bench_format_round(count, m->keys[c]));
-        for (int row = 0; row < ROWS; row++) {
-            snprintf(id, sizeof(id), "memory.%llu.%s", (unsigned long long)m->keys[c], rows[row].id);
-            m->rows[c][row] = bench_program_row(p, id, group, rows[row].title, "B");
-        }
+        snprintf(id, sizeof(id), "memory.%llu", (unsigned long long)m->keys[c]);
+        bench_program_rows(p, m->rows[c], rows, ROWS, id, group, "B");
         m->worst[c] = bench_program_hidden_row(p, group);
         if (m->keys[c] == BAR_KEYS) {
             used = m->worst[c];

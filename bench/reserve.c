@@ -1,18 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What does a table take that is hardly used: time until it serves, and memory? */
 #include <dirent.h>
-#include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "bench/lib/child.h"
 #include "bench/lib/program.h"
+#include "bench/lib/setup.h"
 
 #define REPLICAS 4u
 #define PATIENCE_NS UINT64_C(60000000000)
@@ -43,43 +41,19 @@ struct reserve {
 
 /* ---- a served domain --------------------------------------------------------------------------------------------- */
 
-static _Noreturn void serve(const struct reserve *r, int out, const char *table, const char *followers) {
-    const char *args[] = { "tide", "serve", r->name, "--followers", followers, table != NULL ? "--table" : NULL,
-                           table,  NULL };
-    dup2(out, STDOUT_FILENO);
-    execv(r->tide, (char *const *)args);
-    fprintf(stderr, "reserve: %s: %s\n", r->tide, strerror(errno));
-    _exit(127);
-}
-
-/* Start it, and read until its line says that it is ready. *took_ns: until then. table: NULL: the default. */
+/* Start it, and wait until it is ready. *took_ns: until then. table: NULL: the default. */
 static int start(struct reserve *r, const char *table, const char *followers, uint64_t *took_ns) {
-    char line[256];
-    int ends[2];
-    if (pipe2(ends, O_CLOEXEC) != 0) {
-        return bench_program_failed_errno(r->p, "a pipe");
-    }
+    const char *argv[] = { r->tide, "serve", r->name, "--followers", followers, table != NULL ? "--table" : NULL,
+                           table,   NULL };
     uint64_t begun = bench_now_ns();
-    r->pid = bench_child_fork();
-    if (r->pid == 0) {
-        serve(r, ends[1], table, followers);
-    }
-    close(ends[1]);
-    if (r->pid < 0) {
-        r->pid = 0;
-        close(ends[0]);
+    int rc = bench_child_serve(argv, -1, &r->pid);
+    *took_ns = bench_now_ns() - begun;
+    if (rc != 0 && r->pid == 0) {
         return bench_program_failed_errno(r->p, "starting a process");
     }
-    ssize_t got = read(ends[0], line, sizeof(line) - 1);
-    *took_ns = bench_now_ns() - begun;
-    close(ends[0]);
-    line[got > 0 ? got : 0] = '\0';
-    if (bench_stop) {
-        return 1;
-    }
-    return strncmp(line, "ready", 5) == 0
-               ? 0
-               : bench_program_failed(r->p, "tide serve did not become ready; give a smaller --table");
+    return bench_stop ? 1
+           : rc == 0  ? 0
+                      : bench_program_failed(r->p, "tide serve did not become ready; give a smaller --table");
 }
 
 static void stop(struct reserve *r) {
@@ -97,9 +71,7 @@ static int put_one(struct reserve *r) {
     int rc = tide_open(&d, r->name, NULL);
     rc = rc != 0 ? rc : tide_put(d, NULL, "key", 3, "value", 5, &token);
     rc = rc != 0 ? rc : tide_wait_applied(d, &token, REPLICAS, PATIENCE_NS);
-    if (d != NULL) {
-        tide_close(d);
-    }
+    bench_close(d);
     return rc != 0 ? bench_program_failed_code(r->p, "putting one key", rc) : 0;
 }
 
@@ -189,9 +161,7 @@ static int one_repetition(struct bench_program *p, void *ctx, uint32_t repetitio
 }
 
 static void add_rows(struct bench_program *p, struct reserve *r) {
-    static const struct {
-        const char *id, *title;
-    } rows[ROWS] = {
+    static const struct bench_name rows[ROWS] = {
         [ROW_READY] = { "ready", "tide serve: until it is ready" },
         [ROW_PLAIN] = { "plain", "fallocate of as much as it reserved" },
         [ROW_RESIDENT] = { "resident", "tide serve, no key: resident" },
@@ -200,33 +170,19 @@ static void add_rows(struct bench_program *p, struct reserve *r) {
         [ROW_RESERVED] = { "default.reserved", "tide: default table, four replicas, one key: reserved" },
         [ROW_USUAL_RESIDENT] = { "default.resident", "tide: the same, resident" },
     };
-    char id[64], times[96], memory[96];
+    char times[96], memory[96];
     snprintf(times, sizeof(times), "untouched table of %llu MiB, leader and follower: time",
              (unsigned long long)r->mib);
     snprintf(memory, sizeof(memory), "untouched table of %llu MiB: memory", (unsigned long long)r->mib);
-    for (int row = 0; row < ROWS; row++) {
-        const char *group = row <= ROW_PLAIN     ? times
-                            : row < ROW_RESERVED ? memory
-                                                 : "table of the default size: memory";
-        snprintf(id, sizeof(id), "reserve.%s", rows[row].id);
-        r->rows[row] = bench_program_row(p, id, group, rows[row].title, row <= ROW_PLAIN ? "ns" : "MiB");
-    }
+    bench_program_rows(p, r->rows, rows, ROW_RESIDENT, "reserve", times, "ns");
+    bench_program_rows(p, &r->rows[ROW_RESIDENT], &rows[ROW_RESIDENT], ROW_RESERVED - ROW_RESIDENT, "reserve", memory,
+                       "MiB");
+    bench_program_rows(p, &r->rows[ROW_RESERVED], &rows[ROW_RESERVED], ROWS - ROW_RESERVED, "reserve",
+                       "table of the default size: memory", "MiB");
     bench_program_bar(p, "reserve.ready", "untouched table: time until ready, over that of reserving as much", "x",
                       BENCH_AT_MOST, BAR_READY, r->rows[ROW_READY], r->rows[ROW_PLAIN]);
     bench_program_bar(p, "reserve.default", "one key in four replicas of the default size: reserved", "MiB",
                       BENCH_AT_MOST, BAR_DEFAULT, r->rows[ROW_RESERVED], BENCH_NO_ROW);
-}
-
-/* build/bench/reserve -> build/tide */
-static int find_tide(struct reserve *r) {
-    char self[2048];
-    ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-    self[n > 0 ? n : 0] = '\0';
-    for (int up = 0; up < 2 && strrchr(self, '/') != NULL; up++) {
-        *strrchr(self, '/') = '\0';
-    }
-    snprintf(r->tide, sizeof(r->tide), "%s/tide", self);
-    return access(r->tide, X_OK) == 0 ? 0 : bench_program_failed_errno(r->p, r->tide);
 }
 
 int main(int argc, char **argv) {
@@ -253,7 +209,7 @@ int main(int argc, char **argv) {
         "reserved: blocks of the domain's files, log and board among them; resident: of the serving process, with its "
         "mappings of shared memory");
     add_rows(&p, &r);
-    int rc = find_tide(&r);
+    int rc = bench_tide_path(r.tide, sizeof(r.tide)) == 0 ? 0 : bench_program_failed_errno(&p, r.tide);
     rc = rc != 0 ? rc : bench_program_repeat(&p, one_repetition, &r);
     stop(&r);
     return bench_program_end(&p, rc);

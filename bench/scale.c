@@ -24,12 +24,6 @@ struct scale {
     uint32_t etcd[N_HOSTS][N_RATES], host[N_HOSTS][N_RATES], rate[N_HOSTS][N_RATES];
 };
 
-static uint64_t now_ns(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * SECOND + (uint64_t)t.tv_nsec;
-}
-
 static int failed(struct scale *s, const char *what) {
     return bench_program_failed(s->p, "%s%s%s", what, s->cluster.error[0] ? ": " : "", s->cluster.error);
 }
@@ -45,18 +39,18 @@ static uint64_t cpu_of_hosts(const struct scale *s, uint32_t n) {
 static int measure(struct scale *s, uint32_t h, uint32_t r, uint32_t repetition) {
     static uint64_t number = 0x4000000;
     int fd = bench_etcd_connect(&s->cluster), rc = fd < 0 ? -1 : 0;
-    uint64_t etcd = bench_cluster_cpu_ns(s->cluster.etcd), hosts = cpu_of_hosts(s, HOSTS[h]), began = now_ns(),
+    uint64_t etcd = bench_cluster_cpu_ns(s->cluster.etcd), hosts = cpu_of_hosts(s, HOSTS[h]), began = bench_now_ns(),
              puts = 0;
     uint64_t until = began + (s->p->quick ? SECOND / 5 : s->seconds * SECOND);
-    for (uint64_t due = began; rc == 0 && now_ns() < until && !bench_stop; due += SECOND / RATES[r]) {
-        while (now_ns() < due) {
+    for (uint64_t due = began; rc == 0 && bench_now_ns() < until && !bench_stop; due += SECOND / RATES[r]) {
+        while (bench_now_ns() < due) {
             usleep(100);
         }
         char value[100];
         memset(value, 'v', sizeof(value));
         rc = bench_etcd_put(fd, number + puts++ % 1000, value, sizeof(value));
     }
-    uint64_t took = now_ns() - began;
+    uint64_t took = bench_now_ns() - began;
     usleep(300000); /* what is under way belongs to it */
     bench_program_set(s->p, s->etcd[h][r], repetition,
                       (double)(bench_cluster_cpu_ns(s->cluster.etcd) - etcd) / (double)took);

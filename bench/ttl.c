@@ -124,63 +124,53 @@ static int open_domain(struct plan *plan) {
     return bench_program_domain(p, &plan->d, &o, true);
 }
 
-/* The same writer, reader and follower for as long, and as many keys, of which none expires: what the machine alone does. */
-static int one_control(struct plan *plan, uint32_t repetition) {
+/* Writer, reader and follower beside keys that expire; or, for as long and with as many keys, of which none expires: what the machine
+ * alone does. *seconds: how long writer and reader ran. */
+static int run(struct plan *plan, bool expire, struct tide_replica_info *follower, double *seconds) {
+    struct tide_watch *w = NULL;
     pthread_t writer, reader;
     int rc = open_domain(plan);
     if (rc != 0) {
         return rc;
     }
-    int error = put_all(plan, false);
-    pthread_create(&writer, NULL, write_others, plan);
-    pthread_create(&reader, NULL, read_others, plan);
-    bench_sleep_ns(plan->first_ns + plan->over_ns);
-    struct tide_replica_info info = TIDE_REPLICA_INFO_INIT;
-    tide_replica_info(plan->d, 1, &info);
-    atomic_store(&plan->stop, 1);
-    pthread_join(writer, NULL);
-    pthread_join(reader, NULL);
+    int error = put_all(plan, expire);
+    error = error == 0 && expire ? tide_watch_open(plan->d, NULL, &w) : error;
+    if (error == 0) {
+        uint64_t from = bench_now_ns();
+        pthread_create(&writer, NULL, write_others, plan);
+        pthread_create(&reader, NULL, read_others, plan);
+        if (expire) {
+            error = watch_all(plan, w);
+            tide_watch_close(w);
+        } else {
+            bench_sleep_ns(plan->first_ns + plan->over_ns);
+        }
+        tide_replica_info(plan->d, 1, follower);
+        atomic_store(&plan->stop, 1);
+        pthread_join(writer, NULL);
+        pthread_join(reader, NULL);
+        *seconds = (double)(bench_now_ns() - from) / 1e9;
+    }
     tide_close(plan->d);
-    bench_program_set(plan->p, plan->rows[ROW_CONTROL], repetition, (double)info.lag_p999_ns);
-    return error != 0 ? bench_program_failed_code(plan->p, "the keys of the control run", error) : 0;
+    error = error == 0 && atomic_load(&plan->failed) != 0 ? TIDE_ERR_SYSTEM : error;
+    return error != 0 ? bench_program_failed_code(plan->p, expire ? "keys that expire" : "the control run", error) : 0;
 }
 
 static int one_repetition(struct bench_program *p, void *ctx, uint32_t repetition) {
     struct plan *plan = ctx;
-    struct tide_watch *w = NULL;
-    pthread_t writer, reader;
-    int rc = one_control(plan, repetition);
-    rc = rc != 0 ? rc : open_domain(plan);
-    if (rc != 0) {
-        return rc;
+    struct tide_replica_info control = TIDE_REPLICA_INFO_INIT, info = TIDE_REPLICA_INFO_INIT;
+    double seconds = 0;
+    int rc = run(plan, false, &control, &seconds);
+    rc = rc != 0 ? rc : run(plan, true, &info, &seconds);
+    if (rc == 0) {
+        bench_program_set_times(p, plan->late, repetition, plan->late_ns);
+        bench_program_set_times(p, plan->put, repetition, plan->put_ns);
+        bench_program_set(p, plan->rows[ROW_CONTROL], repetition, (double)control.lag_p999_ns);
+        bench_program_set(p, plan->rows[ROW_APPLY], repetition, (double)info.lag_p999_ns);
+        bench_program_set(p, plan->rows[ROW_WRITES], repetition, (double)plan->writes / seconds);
+        bench_program_set(p, plan->rows[ROW_READS], repetition, (double)plan->reads / seconds);
     }
-    int error = put_all(plan, true);
-    error = error == 0 ? tide_watch_open(plan->d, NULL, &w) : error;
-    if (error != 0) {
-        tide_close(plan->d);
-        return bench_program_failed_code(p, "the keys", error);
-    }
-    uint64_t from = bench_now_ns();
-    pthread_create(&writer, NULL, write_others, plan);
-    pthread_create(&reader, NULL, read_others, plan);
-    error = watch_all(plan, w);
-    struct tide_replica_info info = TIDE_REPLICA_INFO_INIT;
-    tide_replica_info(plan->d, 1, &info);
-    atomic_store(&plan->stop, 1);
-    pthread_join(writer, NULL);
-    pthread_join(reader, NULL);
-    double seconds = (double)(bench_now_ns() - from) / 1e9;
-    tide_watch_close(w);
-    tide_close(plan->d);
-    if (error != 0 || atomic_load(&plan->failed) != 0) {
-        return bench_program_failed_code(p, "hearing of the removals", error != 0 ? error : TIDE_ERR_SYSTEM);
-    }
-    bench_program_set_times(p, plan->late, repetition, plan->late_ns);
-    bench_program_set_times(p, plan->put, repetition, plan->put_ns);
-    bench_program_set(p, plan->rows[ROW_APPLY], repetition, (double)info.lag_p999_ns);
-    bench_program_set(p, plan->rows[ROW_WRITES], repetition, (double)plan->writes / seconds);
-    bench_program_set(p, plan->rows[ROW_READS], repetition, (double)plan->reads / seconds);
-    return 0;
+    return rc;
 }
 
 static void add_rows(struct plan *plan) {

@@ -11,6 +11,7 @@
 
 #include "bench/lib/cluster.h"
 #include "bench/lib/program.h"
+#include "bench/lib/setup.h"
 
 #define SECOND UINT64_C(1000000000)
 #define KEYS 1000u
@@ -30,12 +31,6 @@ struct upstream {
     uint32_t told[BENCH_TIMES], etcd_told[BENCH_TIMES];
     uint32_t applied, copied, idle;
 };
-
-static uint64_t now_ns(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * SECOND + (uint64_t)t.tv_nsec;
-}
 
 static int failed(struct upstream *u, const char *what) {
     return bench_program_failed(u->p, "%s%s%s", what, u->cluster.error[0] ? ": " : "", u->cluster.error);
@@ -66,12 +61,12 @@ static double time_gets(struct tide *d, struct tide_reader *r, uint64_t max_stal
     for (uint64_t i = 0; i < KEYS; i++) {
         (void)key_of(keys[i], i);
     }
-    uint64_t began = now_ns();
+    uint64_t began = bench_now_ns();
     for (uint64_t i = 0; i < GETS; i++) {
         struct tide_answer a = TIDE_ANSWER_INIT;
         sum += (uint64_t)tide_get(r, keys[i % KEYS], 16, &b, buf, sizeof(buf), &a) + (reads_clock ? tide_now(d) : 0);
     }
-    double ns = (double)(now_ns() - began) / GETS;
+    double ns = (double)(bench_now_ns() - began) / GETS;
     return sum == UINT64_MAX ? 0 : ns;
 }
 
@@ -95,12 +90,8 @@ static int measure_gets(struct upstream *u, uint32_t repetition) {
         bench_program_set(u->p, u->plain_now, repetition, time_gets(d[1], r[1], 10 * SECOND, true));
     }
     for (int i = 0; i < 2; i++) {
-        if (r[i]) {
-            tide_reader_close(r[i]);
-        }
-        if (d[i]) {
-            tide_close(d[i]);
-        }
+        bench_reader_close(r[i]);
+        bench_close(d[i]);
     }
     return rc == 0 ? 0 : failed(u, "gets");
 }
@@ -113,28 +104,24 @@ static int measure_alone(struct upstream *u, uint32_t repetition) {
     struct tide_reader *r = NULL;
     struct tide *d = open_host(u, FED);
     int fd = bench_etcd_connect(&u->cluster), rc = d && fd >= 0 ? tide_reader_open(d, NULL, &r) : -1;
-    uint64_t until = now_ns() + bench_program_slice_ns(u->p, SECOND);
+    uint64_t until = bench_now_ns() + bench_program_slice_ns(u->p, SECOND);
     b.wait_ns = 10 * SECOND;
-    for (uint64_t i = 0; rc == 0 && now_ns() < until; i++) {
+    for (uint64_t i = 0; rc == 0 && bench_now_ns() < until; i++) {
         char key[24], buf[300];
         size_t len = key_of(key, i % KEYS);
-        uint64_t began = now_ns();
+        uint64_t began = bench_now_ns();
         rc = tide_get(r, key, len, &b, buf, sizeof(buf), NULL);
-        uint64_t between = now_ns();
+        uint64_t between = bench_now_ns();
         hdr_record(ours, (int64_t)(between - began));
         rc = rc ? rc : bench_etcd_read(fd, i % KEYS);
-        hdr_record(etcds, (int64_t)(now_ns() - between));
+        hdr_record(etcds, (int64_t)(bench_now_ns() - between));
     }
     bench_program_set_times(u->p, u->alone, repetition, ours);
     bench_program_set_times(u->p, u->etcd_read, repetition, etcds);
     hdr_free(ours);
     hdr_free(etcds);
-    if (r) {
-        tide_reader_close(r);
-    }
-    if (d) {
-        tide_close(d);
-    }
+    bench_reader_close(r);
+    bench_close(d);
     close(fd);
     return rc == 0 ? 0 : failed(u, "reads at bound 0");
 }
@@ -166,9 +153,7 @@ static void *one_of_crowd(void *arg) {
     }
     c->reads += reads;
     c->wrong += wrong + (rc != 0);
-    if (r) {
-        tide_reader_close(r);
-    }
+    bench_reader_close(r);
     if (fd >= 0) {
         close(fd);
     }
@@ -191,18 +176,16 @@ static int measure_crowd(struct upstream *u, bool etcds, uint32_t n, uint32_t ro
         started++;
     }
     usleep(200000);
-    uint64_t began = now_ns();
+    uint64_t began = bench_now_ns();
     c.begun = true;
     usleep((useconds_t)(bench_program_slice_ns(u->p, 2 * SECOND) / 1000));
     c.ended = true;
-    uint64_t took = now_ns() - began;
+    uint64_t took = bench_now_ns() - began;
     for (uint32_t i = 0; i < started; i++) {
         pthread_join(threads[i], NULL);
     }
     free(threads);
-    if (c.d) {
-        tide_close(c.d);
-    }
+    bench_close(c.d);
     if (started < n || c.wrong != 0) {
         return bench_program_failed(u->p, "a crowd: %u of %u readers started, %llu reads went wrong", started, n,
                                     (unsigned long long)c.wrong);
@@ -237,7 +220,7 @@ static void *watch_host(void *arg) {
         uint32_t at;
         if (e.kind == TIDE_EVENT_PUT && e.value_size == sizeof(at)) {
             memcpy(&at, e.value, sizeof(at));
-            s->host_ns[at % PUTS_MOST] = now_ns();
+            s->host_ns[at % PUTS_MOST] = bench_now_ns();
             s->host_seen++;
         }
     }
@@ -254,7 +237,7 @@ static void *watch_etcd(void *arg) {
     s->ready++;
     while (s->etcd_seen < s->n) {
         ssize_t n = recv(s->fd, text, sizeof(text) - 1, 0);
-        uint64_t now = now_ns();
+        uint64_t now = bench_now_ns();
         if (n <= 0) {
             break;
         }
@@ -284,12 +267,12 @@ static int measure_sight(struct upstream *u, uint32_t repetition) {
     }
     int rc = 0;
     for (uint32_t i = 0; i < s->n && rc == 0; i++) {
-        uint64_t until = now_ns() + 10 * SECOND;
-        s->put_ns[i] = now_ns();
+        uint64_t until = bench_now_ns() + 10 * SECOND;
+        s->put_ns[i] = bench_now_ns();
         rc = bench_etcd_put(fd, FIRST_SEEN + i, &i, sizeof(i));
         while (rc == 0 && (s->host_seen <= i || s->etcd_seen <= i)) {
             usleep(200);
-            rc = now_ns() > until ? -1 : 0;
+            rc = bench_now_ns() > until ? -1 : 0;
         }
         usleep(500);
     }
@@ -333,12 +316,8 @@ static int catch_up(struct upstream *u) {
     b.fallback = TIDE_FALLBACK_WAIT;
     b.wait_ns = 120 * SECOND;
     rc = rc == 0 ? tide_get(r, "x", 1, &b, NULL, 0, NULL) : rc;
-    if (r) {
-        tide_reader_close(r);
-    }
-    if (d) {
-        tide_close(d);
-    }
+    bench_reader_close(r);
+    bench_close(d);
     return rc == TIDE_ERR_NOT_FOUND ? 0 : failed(u, "catching up");
 }
 
@@ -346,20 +325,20 @@ static int measure_applied(struct upstream *u, uint32_t repetition) {
     uint64_t n = u->p->quick ? 2000 : 50000;
     kill(u->cluster.hosts[FED], SIGSTOP);
     int rc = fill(u, 0x2000000, n);
-    uint64_t began = now_ns();
+    uint64_t began = bench_now_ns();
     kill(u->cluster.hosts[FED], SIGCONT);
     rc = rc == 0 ? catch_up(u) : rc;
-    bench_program_set(u->p, u->applied, repetition, (double)n * 1e9 / (double)(now_ns() - began));
+    bench_program_set(u->p, u->applied, repetition, (double)n * 1e9 / (double)(bench_now_ns() - began));
     return rc;
 }
 
 static int measure_copied(struct upstream *u, uint32_t repetition) {
     static const char *const OPTIONS[] = { "--followers", "0", "--table", "1G", "--ring", "64M", NULL };
-    uint64_t began = now_ns();
+    uint64_t began = bench_now_ns();
     int rc = bench_cluster_host(&u->cluster, COPIED, true, OPTIONS);
     struct tide *d = rc == 0 ? open_host(u, COPIED) : NULL;
     struct tide_replica_info info = TIDE_REPLICA_INFO_INIT;
-    uint64_t took = now_ns() - began;
+    uint64_t took = bench_now_ns() - began;
     if (d && tide_replica_info(d, 0, &info) == 0) {
         bench_program_set(u->p, u->copied, repetition, (double)info.keys * 1e9 / (double)took);
         bench_program_progress(u->p, "%llu keys copied in %.1f s", (unsigned long long)info.keys, (double)took / 1e9);
@@ -368,9 +347,7 @@ static int measure_copied(struct upstream *u, uint32_t repetition) {
                     (double)took / 1e9);
         }
     }
-    if (d) {
-        tide_close(d);
-    }
+    bench_close(d);
     bench_cluster_end_host(&u->cluster, COPIED);
     return d ? 0 : failed(u, "a start");
 }
@@ -378,10 +355,10 @@ static int measure_copied(struct upstream *u, uint32_t repetition) {
 static int measure_idle(struct upstream *u, uint32_t repetition) {
     usleep(u->p->quick ? 10000 : 3000000); /* bounds that were asked for lately are forgotten */
     pid_t pid = u->cluster.hosts[FED];
-    uint64_t began = now_ns(), before = bench_cluster_cpu_ns(pid);
+    uint64_t began = bench_now_ns(), before = bench_cluster_cpu_ns(pid);
     usleep((useconds_t)(u->p->quick ? 100000 : u->idle_s * 1000000));
     bench_program_set(u->p, u->idle, repetition,
-                      (double)(bench_cluster_cpu_ns(pid) - before) / (double)(now_ns() - began));
+                      (double)(bench_cluster_cpu_ns(pid) - before) / (double)(bench_now_ns() - began));
     return 0;
 }
 
@@ -446,9 +423,7 @@ static int set_up(struct upstream *u) {
         char key[24], value[64] = "";
         rc = tide_put(d, NULL, key, key_of(key, i), value, sizeof(value), NULL);
     }
-    if (d) {
-        tide_close(d);
-    }
+    bench_close(d);
     return d && rc == 0 ? 0 : failed(u, "filling the plain domain");
 }
 

@@ -8,6 +8,7 @@
 #include "bench/lib/child.h"
 #include "bench/lib/program.h"
 #include "bench/lib/rawlog.h"
+#include "bench/lib/setup.h"
 
 #define RING_BYTES (UINT64_C(16) << 20) /* the engine's default */
 #define KEYS 10000u
@@ -262,9 +263,7 @@ int main(int argc, char **argv) {
         rc = bench_program_domain(&p, &plan.d, &o, false);
     }
     rc = rc != 0 ? rc : bench_program_repeat(&p, one_repetition, &plan);
-    if (plan.d != NULL) {
-        tide_close(plan.d);
-    }
+    bench_close(plan.d);
     if (plan.log.ring.base != NULL) {
         rawlog_destroy(&plan.log);
     }

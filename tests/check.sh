@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # check.sh ROOT [CHECK...]: what can be told of the tree without running it. Prints FILE:LINE: what is wrong; status 1
-# where anything is. The checks: mo includes rooms names format text fds spdx files symbols abi models mutants. tests/check_self*.test.sh prove
+# where anything is. The checks: mo includes rooms names format text fds spdx files symbols abi models mutants. tests/check_self*.test.sh, and tests/abi.test.sh for abi, prove
 # that each of them can fail.
 # TIDE_BUILD: where libtidemark.a lies, from ROOT (build), and in obj/release/ the objects.
 set -u
@@ -172,6 +172,8 @@ check_files() {
     elif ! grep -q 'README\.md' tests/readme*.test.sh 2>/dev/null; then
         echo "README.md: no test compiles the example"
     fi
+    # Where a fuzzer is run by hand, it leaves its inputs in the folder that it runs in.
+    ls | grep -E '^(crash|leak|oom|slow-unit|timeout)-[0-9a-f]{40}$' | sed 's|$|: the input of a fuzzer; its place is tests/fuzz/corpus/|'
 }
 
 # ---- symbols of the library ------------------------------------------------------------------------------------------

@@ -124,6 +124,11 @@ expect files 'README.md: no example'
 rm tests/readme.test.sh
 expect files 'no test compiles the example'
 
+input=timeout-0123456789abcdef0123456789abcdef01234567
+add $input x
+expect files "$input: the input of a fuzzer"
+rm $input
+
 # ---- symbols
 build . '__attribute__((visibility("default"))) int ring_append; __attribute__((visibility("default"))) int tide_x;'
 expect symbols 'ring_append is visible'

@@ -9,7 +9,7 @@ http=$(dirname "$tide")/tests/tool_http
 expect 2 "a port that cannot be" web d --listen 127.0.0.1:70000
 warns 'listen must be'
 expect 2 "no domain" web
-warns "a domain's name is missing"
+warns 'the name of a domain is missing'
 expect 2 "two domains" web d e
 expect 2 "no name" web ../d
 expect 2 "an unknown option" web d --nonsense

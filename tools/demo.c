@@ -35,7 +35,7 @@ static const char HELP[] =
     "TIME: 18us, 200ms, 1.5s. Exit codes: 0 done; 2 a bad option; 7 anything else.\n";
 
 /* A list of times, each from min to max. How many, or 0 where something is wrong. */
-static size_t read_times(const char *list, uint64_t min_ns, uint64_t max_ns, uint64_t *out, size_t room) {
+static size_t demo_read_times(const char *list, uint64_t min_ns, uint64_t max_ns, uint64_t *out, size_t room) {
     size_t n = 0;
     for (const char *at = list;; at++) {
         char text[32];
@@ -56,7 +56,7 @@ static size_t read_times(const char *list, uint64_t min_ns, uint64_t max_ns, uin
     }
 }
 
-static int read_seconds(const char *text, uint64_t *out_ns) {
+static int demo_read_seconds(const char *text, uint64_t *out_ns) {
     char with_unit[32];
     int len = snprintf(with_unit, sizeof(with_unit), "%ss", text);
     if (len >= (int)sizeof(with_unit) || args_duration(with_unit, out_ns) != 0) {
@@ -65,20 +65,21 @@ static int read_seconds(const char *text, uint64_t *out_ns) {
     return *out_ns >= 10 * MS && *out_ns <= 3600 * 1000 * MS ? 0 : -1;
 }
 
-static int set_option(void *ctx, int option, char *arg) {
+static int demo_set_option(void *ctx, int option, char *arg) {
     struct demo_opts *o = ctx;
     switch (option) {
     case 's':
-        return read_seconds(arg, &o->duration_ns) == 0 ? 0
-                                                       : args_error(TOOL, "--seconds must be 0.01 to 3600: %s", arg);
+        return demo_read_seconds(arg, &o->duration_ns) == 0
+                   ? 0
+                   : args_error(TOOL, "--seconds must be 0.01 to 3600: %s", arg);
     case 'd':
-        o->n_followers = read_times(arg, 0, 10000 * MS, o->delays_ns, DEMO_FOLLOWERS_MAX);
+        o->n_followers = demo_read_times(arg, 0, 10000 * MS, o->delays_ns, DEMO_FOLLOWERS_MAX);
         return o->n_followers ? 0 : args_error(TOOL, "--delay must be 1 to 8 times up to 10s, like 18ms,78ms: %s", arg);
     case 'b':
-        o->n_bounds = read_times(arg, 1, 3600 * 1000 * MS, o->bounds_ns, DEMO_BOUNDS_MAX);
+        o->n_bounds = demo_read_times(arg, 1, 3600 * 1000 * MS, o->bounds_ns, DEMO_BOUNDS_MAX);
         return o->n_bounds ? 0 : args_error(TOOL, "--bounds must be 1 to 16 times above 0, like 10ms,50ms: %s", arg);
     case 'w':
-        if (read_times(arg, 1000, 60 * 1000 * MS, &o->write_every_ns, 1) == 1) {
+        if (demo_read_times(arg, 1000, 60 * 1000 * MS, &o->write_every_ns, 1) == 1) {
             return 0;
         }
         return args_error(TOOL, "--write-every must be a time from 1us to 60s: %s", arg);
@@ -93,28 +94,28 @@ static int set_option(void *ctx, int option, char *arg) {
     }
 }
 
-static int read_options(int argc, char **argv, struct demo_opts *o) {
+static int demo_read_options(int argc, char **argv, struct demo_opts *o) {
     static const struct option LIST[] = {
         { "seconds", required_argument, NULL, 's' }, { "delay", required_argument, NULL, 'd' },
         { "bounds", required_argument, NULL, 'b' },  { "write-every", required_argument, NULL, 'w' },
         { "upstream", no_argument, NULL, 'u' },      ARGS_LAST_OPTIONS,
     };
-    const struct args_options options = { HELP, "h", LIST, set_option };
+    const struct args_options options = { HELP, "h", LIST, demo_set_option };
     int code = args_options(&options, argc, argv, o);
     return code == 0 && optind < argc ? args_error(argv[0], "unexpected argument: %s", argv[optind]) : code;
 }
 
-static double share(uint64_t part, uint64_t whole) {
+static double demo_share(uint64_t part, uint64_t whole) {
     return whole ? (double)part / (double)whole : 0;
 }
 
-static double in_ms(uint64_t ns) {
+static double demo_in_ms(uint64_t ns) {
     return (double)ns / (double)MS;
 }
 
 /* ---- table ---- */
 
-static void print_head(const struct demo_opts *o, const struct demo_result *r) {
+static void demo_print_head(const struct demo_opts *o, const struct demo_result *r) {
     char text[32];
     printf("%zu replicas: r0 leads", o->n_followers + 1);
     for (size_t i = 0; i < o->n_followers; i++) {
@@ -126,46 +127,46 @@ static void print_head(const struct demo_opts *o, const struct demo_result *r) {
            "staleness p99", "own lag p99");
 }
 
-static void print_ms(uint64_t ns, int known, int width, const char *mark) {
+static void demo_print_ms(uint64_t ns, int known, int width, const char *mark) {
     char text[32];
     if (known) {
-        snprintf(text, sizeof(text), "%.2f ms%s", in_ms(ns), mark);
+        snprintf(text, sizeof(text), "%.2f ms%s", demo_in_ms(ns), mark);
     } else {
         snprintf(text, sizeof(text), "-%s", mark);
     }
     printf("  %*s", width, text);
 }
 
-static void print_row(const struct demo_result *r, const struct demo_row *row) {
+static void demo_print_row(const struct demo_result *r, const struct demo_row *row) {
     char bound[32], name[16] = "any";
     uint64_t lag_ns = row->replica ? r->followers[row->replica - 1].lag_p99_ns : 0;
     if (row->replica) {
         snprintf(name, sizeof(name), "r%u", row->replica);
     }
     printf("%-8s  %-9s  %6.1f %%  %8.1f %%", args_duration_text(row->bound_ns, bound, sizeof(bound)), name,
-           100 * share(row->served, row->reads), 100 * share(row->reads - row->served, row->reads));
-    print_ms(demo_staleness(row, 50), row->served > 0, 14, "");
-    print_ms(demo_staleness(row, 99), row->served > 0, 14, "");
-    print_ms(lag_ns, row->replica != 0, 12, row->bound_ns < lag_ns ? "*" : "");
+           100 * demo_share(row->served, row->reads), 100 * demo_share(row->reads - row->served, row->reads));
+    demo_print_ms(demo_staleness(row, 50), row->served > 0, 14, "");
+    demo_print_ms(demo_staleness(row, 99), row->served > 0, 14, "");
+    demo_print_ms(lag_ns, row->replica != 0, 12, row->bound_ns < lag_ns ? "*" : "");
     putchar('\n');
 }
 
-static void print_table(const struct demo_opts *o, const struct demo_result *r) {
-    print_head(o, r);
+static void demo_print_table(const struct demo_opts *o, const struct demo_result *r) {
+    demo_print_head(o, r);
     for (size_t i = 0; i < r->n_rows; i++) {
         if (i > 0 && r->rows[i].bound_ns != r->rows[i - 1].bound_ns) {
             putchar('\n');
         }
-        print_row(r, &r->rows[i]);
+        demo_print_row(r, &r->rows[i]);
     }
     puts("\n* Tighter than the follower's own p99 lag: no bound worth having, reads go to the leader.");
 }
 
 /* ---- JSON ---- */
 
-static void row_json(struct json_out *j, const struct demo_row *row) {
+static void demo_row_json(struct json_out *j, const struct demo_row *row) {
     json_out_open(j, NULL, '{');
-    json_out_real(j, "bound_ms", in_ms(row->bound_ns));
+    json_out_real(j, "bound_ms", demo_in_ms(row->bound_ns));
     if (row->replica) {
         json_out_u64(j, "replica", row->replica);
     } else {
@@ -173,11 +174,11 @@ static void row_json(struct json_out *j, const struct demo_row *row) {
     }
     json_out_u64(j, "reads", row->reads);
     json_out_u64(j, "served", row->served);
-    json_out_real(j, "served_share", share(row->served, row->reads));
-    json_out_real(j, "fallback_share", share(row->reads - row->served, row->reads));
+    json_out_real(j, "served_share", demo_share(row->served, row->reads));
+    json_out_real(j, "fallback_share", demo_share(row->reads - row->served, row->reads));
     if (row->served > 0) {
-        json_out_real(j, "staleness_p50_ms", in_ms(demo_staleness(row, 50)));
-        json_out_real(j, "staleness_p99_ms", in_ms(demo_staleness(row, 99)));
+        json_out_real(j, "staleness_p50_ms", demo_in_ms(demo_staleness(row, 50)));
+        json_out_real(j, "staleness_p99_ms", demo_in_ms(demo_staleness(row, 99)));
     } else {
         json_out_null(j, "staleness_p50_ms");
         json_out_null(j, "staleness_p99_ms");
@@ -185,29 +186,29 @@ static void row_json(struct json_out *j, const struct demo_row *row) {
     json_out_close(j, '}');
 }
 
-static void follower_json(struct json_out *j, size_t replica, uint64_t delay_ns, const struct demo_follower *f) {
+static void demo_follower_json(struct json_out *j, size_t replica, uint64_t delay_ns, const struct demo_follower *f) {
     json_out_open(j, NULL, '{');
     json_out_u64(j, "replica", replica);
-    json_out_real(j, "apply_delay_ms", in_ms(delay_ns));
-    json_out_real(j, "lag_p50_ms", in_ms(f->lag_p50_ns));
-    json_out_real(j, "lag_p99_ms", in_ms(f->lag_p99_ns));
+    json_out_real(j, "apply_delay_ms", demo_in_ms(delay_ns));
+    json_out_real(j, "lag_p50_ms", demo_in_ms(f->lag_p50_ns));
+    json_out_real(j, "lag_p99_ms", demo_in_ms(f->lag_p99_ns));
     json_out_close(j, '}');
 }
 
-static void print_json(const struct demo_opts *o, const struct demo_result *r) {
+static void demo_print_json(const struct demo_opts *o, const struct demo_result *r) {
     struct json_out j = { 0 };
     json_out_open(&j, NULL, '{');
     json_out_open(&j, "followers", '[');
     for (size_t i = 0; i < o->n_followers; i++) {
-        follower_json(&j, i + 1, o->delays_ns[i], &r->followers[i]);
+        demo_follower_json(&j, i + 1, o->delays_ns[i], &r->followers[i]);
     }
     json_out_close(&j, ']');
-    json_out_real(&j, "write_every_ms", in_ms(o->write_every_ns));
+    json_out_real(&j, "write_every_ms", demo_in_ms(o->write_every_ns));
     json_out_real(&j, "seconds", (double)o->duration_ns / 1e9);
     json_out_u64(&j, "writes", r->writes);
     json_out_open(&j, "rows", '[');
     for (size_t i = 0; i < r->n_rows; i++) {
-        row_json(&j, &r->rows[i]);
+        demo_row_json(&j, &r->rows[i]);
     }
     json_out_close(&j, ']');
     json_out_close(&j, '}');
@@ -223,7 +224,7 @@ int tool_demo(int argc, char **argv) {
         .write_every_ns = 5 * MS,
     };
     struct demo_result result;
-    int code = read_options(argc, argv, &opts);
+    int code = demo_read_options(argc, argv, &opts);
     if (code != 0) {
         return code;
     }
@@ -236,9 +237,9 @@ int tool_demo(int argc, char **argv) {
     if (rc != 0) {
         fprintf(stderr, "%s: %s\n", argv[0], tide_strerror(rc));
     } else if (!opts.json) {
-        print_table(&opts, &result);
+        demo_print_table(&opts, &result);
     } else {
-        print_json(&opts, &result);
+        demo_print_json(&opts, &result);
     }
     demo_result_free(&result);
     return stdio_finish(argv[0], rc == 0 ? TOOL_OK : TOOL_FAILED);

@@ -30,46 +30,46 @@ struct run {
 
 static atomic_int interrupted; /* atomic: the handler may run in any thread */
 
-static void on_interrupt(int signal_number) {
+static void demo_run_on_interrupt(int signal_number) {
     (void)signal_number;
     atomic_store(&interrupted, 1);
 }
 
-static uint64_t now_ns(void) {
+static uint64_t demo_run_now_ns(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-static void sleep_until(uint64_t at_ns) {
+static void demo_run_sleep_until(uint64_t at_ns) {
     struct timespec t = { (time_t)(at_ns / 1000000000u), (long)(at_ns % 1000000000u) };
     while (!atomic_load(&interrupted) && clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL) == EINTR) {
         ;
     }
 }
 
-static size_t key_of(uint64_t i, char *key, size_t size) {
+static size_t demo_run_key_of(uint64_t i, char *key, size_t size) {
     return (size_t)snprintf(key, size, "key-%llu", (unsigned long long)(i % N_KEYS));
 }
 
-static void *write_steadily(void *arg) {
+static void *demo_run_write_steadily(void *arg) {
     struct run *run = arg;
-    uint64_t next = now_ns();
+    uint64_t next = demo_run_now_ns();
     while (!atomic_load(&run->ended) && !atomic_load(&interrupted)) {
         char key[24];
-        size_t key_len = key_of(run->writes, key, sizeof(key));
+        size_t key_len = demo_run_key_of(run->writes, key, sizeof(key));
         run->write_error = tide_put(run->domain, NULL, key, key_len, &run->writes, sizeof(run->writes), NULL);
         if (run->write_error != 0) {
             break;
         }
         run->writes++;
         next += run->opts->write_every_ns;
-        sleep_until(next);
+        demo_run_sleep_until(next);
     }
     return NULL;
 }
 
-static int add_sample(struct demo_row *row, uint64_t staleness_ns) {
+static int demo_run_add_sample(struct demo_row *row, uint64_t staleness_ns) {
     if (row->served == row->room) {
         size_t room = row->room ? row->room * 2 : 4096;
         uint64_t *samples = realloc(row->staleness_ns, room * sizeof(samples[0]));
@@ -85,7 +85,7 @@ static int add_sample(struct demo_row *row, uint64_t staleness_ns) {
 
 /* One read, by a client of its own: a session that fell back to the leader once has read the newest, and would have
  * to be sent there for ever after. */
-static int read_once(struct run *run, struct demo_row *row, const char *key, size_t key_len) {
+static int demo_run_read_once(struct run *run, struct demo_row *row, const char *key, size_t key_len) {
     struct tide_reader_opts opts = TIDE_READER_OPTS_INIT;
     struct tide_bound bound = TIDE_BOUND_INIT;
     struct tide_answer a = TIDE_ANSWER_INIT;
@@ -104,11 +104,11 @@ static int read_once(struct run *run, struct demo_row *row, const char *key, siz
         return rc;
     }
     row->reads++;
-    return a.from_leader ? 0 : add_sample(row, a.staleness_ns);
+    return a.from_leader ? 0 : demo_run_add_sample(row, a.staleness_ns);
 }
 
-static void show_progress(const struct run *run, uint64_t begin_ns, uint64_t *shown_s) {
-    uint64_t done_s = (now_ns() - begin_ns) / 1000000000u;
+static void demo_run_show_progress(const struct run *run, uint64_t begin_ns, uint64_t *shown_s) {
+    uint64_t done_s = (demo_run_now_ns() - begin_ns) / 1000000000u;
     if (done_s == *shown_s || !isatty(STDERR_FILENO)) {
         return;
     }
@@ -117,22 +117,22 @@ static void show_progress(const struct run *run, uint64_t begin_ns, uint64_t *sh
             (unsigned long long)(run->opts->duration_ns / 1000000000u));
 }
 
-static int read_steadily(struct run *run) {
-    uint64_t begin = now_ns(), next = begin, round = 0, shown_s = 0;
+static int demo_run_read_steadily(struct run *run) {
+    uint64_t begin = demo_run_now_ns(), next = begin, round = 0, shown_s = 0;
     uint32_t dice = 1;
-    while (!atomic_load(&interrupted) && now_ns() - begin < run->opts->duration_ns) {
+    while (!atomic_load(&interrupted) && demo_run_now_ns() - begin < run->opts->duration_ns) {
         char key[24];
-        size_t key_len = key_of(round++, key, sizeof(key));
+        size_t key_len = demo_run_key_of(round++, key, sizeof(key));
         for (size_t i = 0; i < run->out->n_rows; i++) {
-            int rc = read_once(run, &run->out->rows[i], key, key_len);
+            int rc = demo_run_read_once(run, &run->out->rows[i], key, key_len);
             if (rc != 0) {
                 return rc;
             }
         }
         dice = dice * 1664525u + 1013904223u;
-        next = now_ns() + ROUND_NS / 2 + (dice >> 8) % ROUND_NS;
-        sleep_until(next);
-        show_progress(run, begin, &shown_s);
+        next = demo_run_now_ns() + ROUND_NS / 2 + (dice >> 8) % ROUND_NS;
+        demo_run_sleep_until(next);
+        demo_run_show_progress(run, begin, &shown_s);
     }
     if (shown_s > 0) {
         fprintf(stderr, "\r\033[K");
@@ -140,12 +140,12 @@ static int read_steadily(struct run *run) {
     return 0;
 }
 
-static int compare_u64(const void *a, const void *b) {
+static int demo_run_compare_u64(const void *a, const void *b) {
     uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
     return (x > y) - (x < y);
 }
 
-static int collect(struct run *run) {
+static int demo_run_collect(struct run *run) {
     struct demo_result *out = run->out;
     for (uint32_t i = 0; i < run->opts->n_followers; i++) {
         struct tide_replica_info info = TIDE_REPLICA_INFO_INIT;
@@ -157,14 +157,14 @@ static int collect(struct run *run) {
     }
     for (size_t i = 0; i < out->n_rows; i++) {
         if (out->rows[i].served > 0) {
-            qsort(out->rows[i].staleness_ns, out->rows[i].served, sizeof(uint64_t), compare_u64);
+            qsort(out->rows[i].staleness_ns, out->rows[i].served, sizeof(uint64_t), demo_run_compare_u64);
         }
     }
     out->writes = run->writes;
     return 0;
 }
 
-static void lay_out_rows(const struct demo_opts *opts, struct demo_result *out) {
+static void demo_run_lay_out_rows(const struct demo_opts *opts, struct demo_result *out) {
     for (size_t b = 0; b < opts->n_bounds; b++) {
         for (uint32_t f = 1; f <= opts->n_followers + (opts->n_followers > 1); f++) {
             out->rows[out->n_rows++] = (struct demo_row){
@@ -175,10 +175,10 @@ static void lay_out_rows(const struct demo_opts *opts, struct demo_result *out) 
     }
 }
 
-static int run_threads(struct run *run) {
+static int demo_run_run_threads(struct run *run) {
     pthread_t writer;
     uint64_t longest_ns = 0;
-    if (pthread_create(&writer, NULL, write_steadily, run) != 0) {
+    if (pthread_create(&writer, NULL, demo_run_write_steadily, run) != 0) {
         return TIDE_ERR_SYSTEM;
     }
     for (size_t i = 0; i < run->opts->n_followers; i++) {
@@ -186,24 +186,24 @@ static int run_threads(struct run *run) {
             longest_ns = run->opts->delays_ns[i];
         }
     }
-    sleep_until(now_ns() + longest_ns + WARM_UP_NS);
-    int rc = read_steadily(run);
+    demo_run_sleep_until(demo_run_now_ns() + longest_ns + WARM_UP_NS);
+    int rc = demo_run_read_steadily(run);
     atomic_store(&run->ended, 1);
     pthread_join(writer, NULL);
     if (rc == 0) {
         rc = run->write_error;
     }
-    return rc == 0 ? collect(run) : rc;
+    return rc == 0 ? demo_run_collect(run) : rc;
 }
 
-static void log_line(void *ctx, enum tide_log_level level, const char *text) {
+static void demo_run_log_line(void *ctx, enum tide_log_level level, const char *text) {
     (void)ctx;
     if (level != TIDE_LOG_INFO) {
         args_say("tide demo", text);
     }
 }
 
-static int start_replicas(struct run *run) {
+static int demo_run_start_replicas(struct run *run) {
     int rc = 0;
     for (size_t i = 0; rc == 0 && i <= run->opts->n_followers; i++) {
         struct tide_replica_opts opts = TIDE_REPLICA_OPTS_INIT;
@@ -220,21 +220,21 @@ int demo_run(const struct demo_opts *opts, struct demo_result *out) {
     struct tide_opts domain = TIDE_OPTS_INIT;
     char name[TIDE_NAME_MAX];
     *out = (struct demo_result){ 0 };
-    lay_out_rows(opts, out);
-    snprintf(name, sizeof(name), "demo-%ld-%llx", (long)getpid(), (unsigned long long)now_ns());
+    demo_run_lay_out_rows(opts, out);
+    snprintf(name, sizeof(name), "demo-%ld-%llx", (long)getpid(), (unsigned long long)demo_run_now_ns());
     domain.flags = TIDE_CREATE | TIDE_EXCLUSIVE | TIDE_EPHEMERAL;
     domain.ring_bytes = 1u << 20;
     domain.table_bytes = 4u << 20;
-    domain.log = log_line;
+    domain.log = demo_run_log_line;
     /* Without it an interrupted demo would leave its segments in /dev/shm. */
-    signals_catch(on_interrupt, (int)SA_RESETHAND);
+    signals_catch(demo_run_on_interrupt, (int)SA_RESETHAND);
     int rc = tide_open(&run.domain, name, &domain);
     if (rc != 0) {
         return rc;
     }
-    rc = start_replicas(&run);
+    rc = demo_run_start_replicas(&run);
     if (rc == 0) {
-        rc = run_threads(&run);
+        rc = demo_run_run_threads(&run);
     }
     tide_close(run.domain);
     return rc;

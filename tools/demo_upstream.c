@@ -43,21 +43,21 @@ struct stage {
     int orders[HOSTS], answers[HOSTS]; /* of the lookers */
 };
 
-static uint64_t now_ns(void) {
+static uint64_t demo_upstream_now_ns(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (uint64_t)t.tv_sec * 1000 * MS + (uint64_t)t.tv_nsec;
 }
 
-static struct sockaddr_in at_port(unsigned port) {
+static struct sockaddr_in demo_upstream_at_port(unsigned port) {
     return (struct sockaddr_in){ .sin_family = AF_INET,
                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
                                  .sin_port = htons((uint16_t)port) };
 }
 
 /* A socket that listens at any port, which is told. */
-static int listen_anywhere(unsigned *port) {
-    struct sockaddr_in in = at_port(0);
+static int demo_upstream_listen_anywhere(unsigned *port) {
+    struct sockaddr_in in = demo_upstream_at_port(0);
     socklen_t size = sizeof(in);
     int fd = fd_lift(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
     if (fd < 0 || bind(fd, (struct sockaddr *)&in, size) != 0 || listen(fd, 16) != 0 ||
@@ -70,7 +70,7 @@ static int listen_anywhere(unsigned *port) {
 
 /* ---- processes --------------------------------------------------------------------------------------------------- */
 
-static pid_t fork_child(void) {
+static pid_t demo_upstream_fork_child(void) {
     fflush(NULL);
     pid_t parent = getpid(), pid = fork();
     if (pid == 0) {
@@ -85,8 +85,8 @@ static pid_t fork_child(void) {
 }
 
 /* What it says goes to a file of the folder. */
-static pid_t start(const struct stage *s, const char *log, const char *shm, char *const *argv) {
-    pid_t pid = fork_child();
+static pid_t demo_upstream_start(const struct stage *s, const char *log, const char *shm, char *const *argv) {
+    pid_t pid = demo_upstream_fork_child();
     if (pid == 0) {
         char path[100];
         snprintf(path, sizeof(path), "%s/%s", s->dir, log);
@@ -102,7 +102,7 @@ static pid_t start(const struct stage *s, const char *log, const char *shm, char
     return pid;
 }
 
-static void end(pid_t *pid) {
+static void demo_upstream_end(pid_t *pid) {
     if (*pid > 0) {
         kill(*pid, SIGKILL);
         waitpid(*pid, NULL, 0);
@@ -111,7 +111,7 @@ static void end(pid_t *pid) {
 }
 
 /* Pass bytes on in both directions, for ever. A connection that ends takes its other half along. */
-static void relay(int listener, unsigned to) {
+static void demo_upstream_relay(int listener, unsigned to) {
     static struct pollfd fds[1 + 2 * PAIRS];
     static char bytes[64 << 10];
     fds[0] = (struct pollfd){ .fd = listener, .events = POLLIN };
@@ -134,7 +134,7 @@ static void relay(int listener, unsigned to) {
             }
         }
         for (size_t i = 1; (fds[0].revents & POLLIN) && i < 1 + 2 * PAIRS; i += 2) {
-            struct sockaddr_in in = at_port(to);
+            struct sockaddr_in in = demo_upstream_at_port(to);
             if (fds[i].fd >= 0) {
                 continue;
             }
@@ -150,11 +150,11 @@ static void relay(int listener, unsigned to) {
     }
 }
 
-static int start_relay(struct stage *s) {
-    int listener = listen_anywhere(&s->relay_port);
-    s->relay = listener < 0 ? -1 : fork_child();
+static int demo_upstream_start_relay(struct stage *s) {
+    int listener = demo_upstream_listen_anywhere(&s->relay_port);
+    s->relay = listener < 0 ? -1 : demo_upstream_fork_child();
     if (s->relay == 0) {
-        relay(listener, s->etcd_port);
+        demo_upstream_relay(listener, s->etcd_port);
     }
     if (listener >= 0) {
         close(listener);
@@ -162,11 +162,11 @@ static int start_relay(struct stage *s) {
     return s->relay > 0 ? 0 : -1;
 }
 
-static void start_etcd(struct stage *s) {
+static void demo_upstream_start_etcd(struct stage *s) {
     char client[64], peer[64], data[80], cluster[80];
     unsigned peer_port = 0;
-    close(listen_anywhere(&s->etcd_port));
-    close(listen_anywhere(&peer_port));
+    close(demo_upstream_listen_anywhere(&s->etcd_port));
+    close(demo_upstream_listen_anywhere(&peer_port));
     snprintf(client, sizeof(client), "http://127.0.0.1:%u", s->etcd_port);
     snprintf(peer, sizeof(peer), "http://127.0.0.1:%u", peer_port);
     snprintf(data, sizeof(data), "%s/data", s->dir);
@@ -178,10 +178,10 @@ static void start_etcd(struct stage *s) {
                      peer,    "--initial-advertise-peer-urls",
                      peer,    "--initial-cluster",
                      cluster, NULL };
-    s->etcd = start(s, "etcd.log", NULL, argv);
+    s->etcd = demo_upstream_start(s, "etcd.log", NULL, argv);
 }
 
-static void start_host(struct stage *s, unsigned k) {
+static void demo_upstream_start_host(struct stage *s, unsigned k) {
     char self[300], url[80];
     ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
     self[n > 0 ? n : 0] = '\0';
@@ -191,7 +191,7 @@ static void start_host(struct stage *s, unsigned k) {
     char make[120];
     snprintf(make, sizeof(make), "mkdir -m 700 '%s'", s->shm[k]);
     (void)!system(make);
-    s->hosts[k] = start(s, "hosts.log", s->shm[k], argv);
+    s->hosts[k] = demo_upstream_start(s, "hosts.log", s->shm[k], argv);
 }
 
 /* ---- looking: a process for each host, as it is to have a folder of its own -------------------------------------- */
@@ -201,7 +201,8 @@ struct look {
     uint64_t number, staleness_ns;
 };
 
-static int get(struct tide_reader *r, uint64_t max_staleness_ns, enum tide_fallback fallback, struct look *l) {
+static int demo_upstream_get(struct tide_reader *r, uint64_t max_staleness_ns, enum tide_fallback fallback,
+                             struct look *l) {
     struct tide_bound b = TIDE_BOUND_INIT;
     struct tide_answer a = TIDE_ANSWER_INIT;
     uint64_t number = 0;
@@ -217,7 +218,7 @@ static int get(struct tide_reader *r, uint64_t max_staleness_ns, enum tide_fallb
 }
 
 /* The domain, once it is complete. */
-static struct tide *open_complete(const char *shm) {
+static struct tide *demo_upstream_open_complete(const char *shm) {
     struct tide_opts opts = TIDE_OPTS_INIT;
     struct tide_info info = TIDE_INFO_INIT;
     struct tide *d = NULL;
@@ -234,8 +235,8 @@ static struct tide *open_complete(const char *shm) {
 }
 
 /* Each number that comes is an order to look; one above 0 is written before. */
-static void look_when_told(const char *shm, int orders, int answers) {
-    struct tide *d = open_complete(shm);
+static void demo_upstream_look_when_told(const char *shm, int orders, int answers) {
+    struct tide *d = demo_upstream_open_complete(shm);
     struct tide_reader *r = NULL;
     uint64_t number;
     struct look l = { .put_rc = tide_reader_open(d, NULL, &r) };
@@ -243,22 +244,22 @@ static void look_when_told(const char *shm, int orders, int answers) {
            read(orders, &number, sizeof(number)) == sizeof(number)) {
         l = (struct look){ 0 };
         l.put_rc = number ? tide_put(d, r, "number", 6, &number, sizeof(number), NULL) : 0;
-        l.any_rc = get(r, TIDE_UNBOUNDED, TIDE_FALLBACK_STALE, &l);
-        l.bounded_rc = get(r, BOUND_NS, TIDE_FALLBACK_ERROR, NULL);
-        l.fresh_rc = get(r, 0, TIDE_FALLBACK_WAIT, NULL);
+        l.any_rc = demo_upstream_get(r, TIDE_UNBOUNDED, TIDE_FALLBACK_STALE, &l);
+        l.bounded_rc = demo_upstream_get(r, BOUND_NS, TIDE_FALLBACK_ERROR, NULL);
+        l.fresh_rc = demo_upstream_get(r, 0, TIDE_FALLBACK_WAIT, NULL);
     }
     _exit(0);
 }
 
-static int start_looker(struct stage *s, unsigned k) {
+static int demo_upstream_start_looker(struct stage *s, unsigned k) {
     int orders[2], answers[2];
     if (pipe2(orders, O_CLOEXEC) != 0 || pipe2(answers, O_CLOEXEC) != 0) { /* fd_lift: the process has 0, 1 and 2 */
         return -1;
     }
-    s->lookers[k] = fork_child();
+    s->lookers[k] = demo_upstream_fork_child();
     if (s->lookers[k] == 0) {
         close(orders[1]);
-        look_when_told(s->shm[k], orders[0], answers[1]);
+        demo_upstream_look_when_told(s->shm[k], orders[0], answers[1]);
     }
     close(orders[0]);
     close(answers[1]);
@@ -268,19 +269,19 @@ static int start_looker(struct stage *s, unsigned k) {
 }
 
 /* 0, or -1: it does not answer within so long. */
-static int hear(struct stage *s, unsigned k, struct look *l, int ms) {
+static int demo_upstream_hear(struct stage *s, unsigned k, struct look *l, int ms) {
     struct pollfd fd = { .fd = s->answers[k], .events = POLLIN };
     return poll(&fd, 1, ms) == 1 && read(s->answers[k], l, sizeof(*l)) == sizeof(*l) ? 0 : -1;
 }
 
-static const char *verdict(int rc) {
+static const char *demo_upstream_verdict(int rc) {
     return rc == 0 || rc == TIDE_ERR_NOT_FOUND ? "yes"
            : rc == TIDE_ERR_REFUSED            ? "refused"
            : rc == TIDE_ERR_TIMEOUT            ? "no answer"
                                                : "error";
 }
 
-static void show_json(uint64_t written, double seconds, const char *link, const struct look *looks) {
+static void demo_upstream_show_json(uint64_t written, double seconds, const char *link, const struct look *looks) {
     struct json_out j = { 0 };
     json_out_open(&j, NULL, '{');
     json_out_real(&j, "seconds", seconds);
@@ -291,8 +292,8 @@ static void show_json(uint64_t written, double seconds, const char *link, const 
         json_out_open(&j, NULL, '{');
         json_out_u64(&j, "number", looks[k].number);
         json_out_u64(&j, "staleness_ns", looks[k].staleness_ns);
-        json_out_text(&j, "within_300ms", verdict(looks[k].bounded_rc));
-        json_out_text(&j, "linearizable", verdict(looks[k].fresh_rc));
+        json_out_text(&j, "within_300ms", demo_upstream_verdict(looks[k].bounded_rc));
+        json_out_text(&j, "linearizable", demo_upstream_verdict(looks[k].fresh_rc));
         json_out_close(&j, '}');
     }
     json_out_close(&j, ']');
@@ -300,19 +301,21 @@ static void show_json(uint64_t written, double seconds, const char *link, const 
     json_out_print(&j, stdout);
 }
 
-static void show_text(uint64_t written, double seconds, const char *link, const struct look *looks) {
+static void demo_upstream_show_text(uint64_t written, double seconds, const char *link, const struct look *looks) {
     printf("%5.2f s  wrote %3llu, c's link %-6s", seconds, (unsigned long long)written, link);
     for (unsigned k = 0; k < HOSTS; k++) {
         printf("  | %c: %3llu %5.0f ms %-7s %-9s", 'a' + (char)k, (unsigned long long)looks[k].number,
-               (double)looks[k].staleness_ns / 1e6, verdict(looks[k].bounded_rc), verdict(looks[k].fresh_rc));
+               (double)looks[k].staleness_ns / 1e6, demo_upstream_verdict(looks[k].bounded_rc),
+               demo_upstream_verdict(looks[k].fresh_rc));
     }
     putchar('\n');
 }
 
-static int look_at_all(struct stage *s, uint64_t number, struct look *looks) {
+static int demo_upstream_look_at_all(struct stage *s, uint64_t number, struct look *looks) {
     for (unsigned k = 0; k < HOSTS; k++) {
         uint64_t order = k == 0 ? number : 0;
-        if (write(s->orders[k], &order, sizeof(order)) != sizeof(order) || hear(s, k, &looks[k], 20000) != 0) {
+        if (write(s->orders[k], &order, sizeof(order)) != sizeof(order) ||
+            demo_upstream_hear(s, k, &looks[k], 20000) != 0) {
             args_sayf(s->tool, "host %c does not answer", 'a' + (char)k);
             return TOOL_FAILED;
         }
@@ -325,8 +328,8 @@ static int look_at_all(struct stage *s, uint64_t number, struct look *looks) {
 }
 
 /* A number a quarter of a second, written at host a. In the middle third of the time host c has no link. */
-static int play(struct stage *s, uint64_t duration_ns, bool json) {
-    uint64_t began = now_ns(), number = 0;
+static int demo_upstream_play(struct stage *s, uint64_t duration_ns, bool json) {
+    uint64_t began = demo_upstream_now_ns(), number = 0;
     bool broken = false;
     int code = TOOL_OK;
     if (!json) {
@@ -334,16 +337,17 @@ static int play(struct stage *s, uint64_t duration_ns, bool json) {
              "may be, whether a\n"
              "bound of 300 ms is kept, and whether a linearizable read is answered within 50 ms.\n");
     }
-    for (uint64_t at = 0; code == TOOL_OK && at < duration_ns; at = now_ns() - began) {
+    for (uint64_t at = 0; code == TOOL_OK && at < duration_ns; at = demo_upstream_now_ns() - began) {
         bool is_broken = at > duration_ns / 3 && at < duration_ns * 2 / 3;
         struct look looks[HOSTS];
         if (is_broken != broken) {
             kill(s->relay, is_broken ? SIGSTOP : SIGCONT);
             broken = is_broken;
         }
-        code = look_at_all(s, ++number, looks);
+        code = demo_upstream_look_at_all(s, ++number, looks);
         if (code == TOOL_OK) {
-            (json ? show_json : show_text)(number, (double)at / 1e9, broken ? "broken" : "whole", looks);
+            (json ? demo_upstream_show_json : demo_upstream_show_text)(number, (double)at / 1e9,
+                                                                       broken ? "broken" : "whole", looks);
             code = stdio_flush() == 0 ? TOOL_OK : TOOL_FAILED;
         }
         if (cli_sleep(LOOK_NS)) {
@@ -353,7 +357,7 @@ static int play(struct stage *s, uint64_t duration_ns, bool json) {
     return code;
 }
 
-static int set_up(struct stage *s) {
+static int demo_upstream_set_up(struct stage *s) {
     if (etcd_http_missing()) {
         args_sayf(s->tool, "--upstream: %s", etcd_http_missing());
         return TOOL_FAILED;
@@ -368,17 +372,17 @@ static int set_up(struct stage *s) {
         args_sayf(s->tool, "no temporary folder can be made in /tmp: %s", strerror(errno));
         return TOOL_FAILED;
     }
-    start_etcd(s);
-    if (start_relay(s) != 0) {
+    demo_upstream_start_etcd(s);
+    if (demo_upstream_start_relay(s) != 0) {
         args_sayf(s->tool, "no port of the loopback can be had: %s", strerror(errno));
         return TOOL_FAILED;
     }
     for (unsigned k = 0; k < HOSTS; k++) {
-        start_host(s, k);
+        demo_upstream_start_host(s, k);
     }
     for (unsigned k = 0; k < HOSTS; k++) {
         struct look ready;
-        if (start_looker(s, k) != 0 || hear(s, k, &ready, 20000) != 0) {
+        if (demo_upstream_start_looker(s, k) != 0 || demo_upstream_hear(s, k, &ready, 20000) != 0) {
             args_sayf(s->tool, "host %c does not begin; what it said is in %s/hosts.log", 'a' + (char)k, s->dir);
             return TOOL_FAILED;
         }
@@ -386,18 +390,18 @@ static int set_up(struct stage *s) {
     return TOOL_OK;
 }
 
-static void tear_down(struct stage *s, bool failed) {
+static void demo_upstream_tear_down(struct stage *s, bool failed) {
     char command[200];
     for (unsigned k = 0; k < HOSTS; k++) {
-        end(&s->lookers[k]);
-        end(&s->hosts[k]);
+        demo_upstream_end(&s->lookers[k]);
+        demo_upstream_end(&s->hosts[k]);
         if (s->shm[k][0]) {
             snprintf(command, sizeof(command), "rm -rf '%s'", s->shm[k]);
             (void)!system(command);
         }
     }
-    end(&s->relay);
-    end(&s->etcd);
+    demo_upstream_end(&s->relay);
+    demo_upstream_end(&s->etcd);
     if (s->dir[0] && !failed) {
         snprintf(command, sizeof(command), "rm -rf '%s'", s->dir);
         (void)!system(command);
@@ -408,9 +412,9 @@ int demo_upstream(const char *tool, uint64_t duration_ns, int json) {
     struct stage s = { .tool = tool };
     cli_catch_signals();
     signal(SIGPIPE, SIG_IGN); /* or folders would stay where a pager ends */
-    int code = set_up(&s);
+    int code = demo_upstream_set_up(&s);
     bool begun = code == TOOL_OK;
-    code = begun ? play(&s, duration_ns, json != 0) : code;
-    tear_down(&s, !begun);
+    code = begun ? demo_upstream_play(&s, duration_ns, json != 0) : code;
+    demo_upstream_tear_down(&s, !begun);
     return code;
 }

@@ -45,7 +45,7 @@ struct follow {
     struct upstream *upstream;
 };
 
-static int set_option(void *ctx, int option, char *arg) {
+static int follow_set_option(void *ctx, int option, char *arg) {
     struct follow *f = ctx;
     const char *tool = f->cli.tool;
     uint64_t cpu;
@@ -54,14 +54,11 @@ static int set_option(void *ctx, int option, char *arg) {
         f->replica.candidate = 0;
         return 0;
     case OPT_DELAY:
-        return args_duration(arg, &f->replica.apply_delay_ns) == 0 && f->replica.apply_delay_ns <= HOUR_NS
-                   ? 0
-                   : args_error(tool, "--delay must be a time like 18ms, at most 1h: %s", arg);
+        return args_take_duration(tool, arg, 0, HOUR_NS, &f->replica.apply_delay_ns,
+                                  "--delay must be a time like 18ms, at most 1h");
     case OPT_WATCHDOG:
-        return args_duration(arg, &f->watch.patience_ns) == 0 && f->watch.patience_ns >= 10000000 &&
-                       f->watch.patience_ns <= HOUR_NS
-                   ? 0
-                   : args_error(tool, "--watchdog must be a time from 10ms to 1h: %s", arg);
+        return args_take_duration(tool, arg, 10000000, HOUR_NS, &f->watch.patience_ns,
+                                  "--watchdog must be a time from 10ms to 1h");
     case OPT_TABLE:
         return args_size(arg, &f->replica.table_bytes) == 0 && f->replica.table_bytes <= (60ull << 30)
                    ? 0
@@ -84,7 +81,7 @@ static int set_option(void *ctx, int option, char *arg) {
     }
 }
 
-static int read_options(int argc, char **argv, struct follow *f) {
+static int follow_read_options(int argc, char **argv, struct follow *f) {
     static const struct option LIST[] = {
         { "no-candidate", no_argument, NULL, OPT_NO_CANDIDATE },
         { "delay", required_argument, NULL, OPT_DELAY },
@@ -95,7 +92,7 @@ static int read_options(int argc, char **argv, struct follow *f) {
         UPSTREAM_OPTIONS,
         ARGS_LAST_OPTIONS,
     };
-    const struct args_options options = { HELP, "h", LIST, set_option };
+    const struct args_options options = { HELP, "h", LIST, follow_set_option };
     int code = args_options(&options, argc, argv, f);
     if (code != 0) {
         return code;
@@ -112,7 +109,7 @@ static int read_options(int argc, char **argv, struct follow *f) {
     return cli_arguments(&f->cli, argc, argv, 0, 0, "");
 }
 
-static int check_table(const struct follow *f) {
+static int follow_check_table(const struct follow *f) {
     struct tide_info info = TIDE_INFO_INIT;
     if (f->replica.table_bytes == 0 || tide_info(f->cli.domain, &info) != 0 ||
         f->replica.table_bytes >= info.table_bytes) {
@@ -122,12 +119,12 @@ static int check_table(const struct follow *f) {
                       (unsigned long long)info.table_bytes);
 }
 
-static int run(struct follow *f) {
+static int follow_run(struct follow *f) {
     struct tide_opts opts = TIDE_OPTS_INIT;
     uint32_t id;
     opts.flags = 0;
     int code = cli_open_within(&f->cli, &opts, FOLLOW_PATIENCE_NS);
-    if (code != 0 || (code = check_table(f)) != 0) {
+    if (code != 0 || (code = follow_check_table(f)) != 0) {
         return code;
     }
     struct tide_info info = TIDE_INFO_INIT;
@@ -155,11 +152,11 @@ static int run(struct follow *f) {
 int tool_follow(int argc, char **argv) {
     struct follow f = { .cli = { .tool = argv[0], .chatty = 1 }, .replica = TIDE_REPLICA_OPTS_INIT };
     f.replica.candidate = 1;
-    int code = read_options(argc, argv, &f);
+    int code = follow_read_options(argc, argv, &f);
     if (code != 0) {
         return code;
     }
     cli_catch_signals();
-    code = run(&f);
+    code = follow_run(&f);
     return upstream_end(f.upstream, &f.cli, code);
 }

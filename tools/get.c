@@ -41,7 +41,7 @@ struct get {
     size_t n;
 };
 
-static int set_option(void *ctx, int option, char *arg) {
+static int get_set_option(void *ctx, int option, char *arg) {
     struct get *g = ctx;
     switch (option) {
     case 'j':
@@ -58,14 +58,14 @@ static int set_option(void *ctx, int option, char *arg) {
     }
 }
 
-static int read_options(int argc, char **argv, struct get *g) {
+static int get_read_options(int argc, char **argv, struct get *g) {
     static const struct option LIST[] = {
         KV_BOUND_OPTIONS,
         { "escaped", no_argument, NULL, KV_OWN },
         { "newline", no_argument, NULL, 'n' },
         ARGS_LAST_OPTIONS,
     };
-    const struct args_options options = { HELP, "hn", LIST, set_option };
+    const struct args_options options = { HELP, "hn", LIST, get_set_option };
     int code = args_options(&options, argc, argv, g);
     if (code != 0) {
         return code;
@@ -75,7 +75,7 @@ static int read_options(int argc, char **argv, struct get *g) {
 }
 
 /* Room for `room` bytes of values, what is there included. */
-static int make_room(struct get *g, size_t room) {
+static int get_make_room(struct get *g, size_t room) {
     if (room <= g->room) {
         return 0; /* of a try before: on a copy of its own it begins anew */
     }
@@ -90,30 +90,30 @@ static int make_room(struct get *g, size_t room) {
 
 /* Room for the largest value that the domain can hold, so that it is looked up, and counted, once. Memory that no value reaches is never touched.
  * Where there is not so much address space (a limit, a strict kernel) room for most values has to do. */
-static int make_room_for_one(struct get *g) {
+static int get_make_room_for_one(struct get *g) {
     struct tide_info info = TIDE_INFO_INIT;
     int rc = tide_info(g->cli.domain, &info);
     if (rc == 0 && info.ring_bytes > ROOM && info.ring_bytes <= SIZE_MAX &&
-        make_room(g, (size_t)info.ring_bytes) == 0) {
+        get_make_room(g, (size_t)info.ring_bytes) == 0) {
         return 0;
     }
-    return make_room(g, ROOM);
+    return get_make_room(g, ROOM);
 }
 
-static int look_up_one(struct get *g, struct tide_reader *reader) {
-    int rc = make_room_for_one(g);
+static int get_look_up_one(struct get *g, struct tide_reader *reader) {
+    int rc = get_make_room_for_one(g);
     while (rc == 0) {
         rc = tide_get(reader, g->items[0].key, g->items[0].key_len, &g->read.bound, g->value, g->room, &g->answer);
         if (rc != TIDE_ERR_BUFFER) {
             return rc;
         }
-        rc = make_room(g, g->answer.value_size);
+        rc = get_make_room(g, g->answer.value_size);
     }
     return rc;
 }
 
 /* What the values of the last try need, and as much again for those that grow. */
-static uint64_t room_wanted(const struct get *g) {
+static uint64_t get_room_wanted(const struct get *g) {
     uint64_t room = ROOM;
     for (size_t i = 0; i < g->n; i++) {
         room += g->items[i].result == 0 || g->items[i].result == TIDE_ERR_BUFFER ? 2 * g->items[i].value_size : 0;
@@ -122,7 +122,7 @@ static uint64_t room_wanted(const struct get *g) {
 }
 
 /* Share the room out: to each key what its value needed, and an equal part of the rest. */
-static void share_room(struct get *g) {
+static void get_share_room(struct get *g) {
     uint64_t needed = 0, at = 0;
     for (size_t i = 0; i < g->n; i++) {
         needed += g->items[i].value_size;
@@ -135,7 +135,7 @@ static void share_room(struct get *g) {
     }
 }
 
-static int has_all(const struct get *g) {
+static int get_has_all(const struct get *g) {
     size_t i = 0;
     while (i < g->n && g->items[i].result != TIDE_ERR_BUFFER) {
         i++;
@@ -143,29 +143,29 @@ static int has_all(const struct get *g) {
     return i == g->n;
 }
 
-static int look_up(struct get *g, struct tide_reader *reader) {
+static int get_look_up(struct get *g, struct tide_reader *reader) {
     if (g->n == 1) {
-        return look_up_one(g, reader);
+        return get_look_up_one(g, reader);
     }
     for (;;) {
         for (size_t i = 0; i < g->n; i++) { /* one that is gone by the next try needs no room */
             g->items[i].value_size = 0;
         }
         int rc = tide_mget(reader, g->items, g->n, &g->read.bound, &g->answer);
-        if (rc != 0 || has_all(g)) {
+        if (rc != 0 || get_has_all(g)) {
             return rc;
         }
-        uint64_t room = room_wanted(g);
-        rc = room > g->room ? make_room(g, room) : 0;
+        uint64_t room = get_room_wanted(g);
+        rc = room > g->room ? get_make_room(g, room) : 0;
         if (rc != 0) {
             return rc;
         }
-        share_room(g);
+        get_share_room(g);
     }
 }
 
 /* Close the last object with what belongs to the read as a whole. */
-static void print_answer(const struct get *g, struct tide_reader *reader, struct json_out *j) {
+static void get_print_answer(const struct get *g, struct tide_reader *reader, struct json_out *j) {
     struct tide_token token;
     char text[CLI_TOKEN_BYTES];
     kv_answer_json(j, &g->answer);
@@ -176,7 +176,7 @@ static void print_answer(const struct get *g, struct tide_reader *reader, struct
     json_out_print(j, stdout);
 }
 
-static void print_json(const struct get *g, struct tide_reader *reader, int found) {
+static void get_print_json(const struct get *g, struct tide_reader *reader, int found) {
     struct json_out j = { 0 };
     json_out_open(&j, NULL, '{');
     json_out_bytes(&j, "key", g->items[0].key, g->items[0].key_len, NULL);
@@ -185,11 +185,11 @@ static void print_json(const struct get *g, struct tide_reader *reader, int foun
         json_out_bytes(&j, "value", g->value, g->answer.value_size, "encoding");
         json_out_u64(&j, "version", g->answer.version);
     }
-    print_answer(g, reader, &j);
+    get_print_answer(g, reader, &j);
 }
 
 /* Control characters that another process put into the value do not reach a terminal. */
-static void print_value(const struct get *g) {
+static void get_print_value(const struct get *g) {
     int to_terminal = isatty(STDOUT_FILENO);
     if (to_terminal) {
         escape_text_print(stdout, g->value, g->answer.value_size, "\n\t");
@@ -201,7 +201,7 @@ static void print_value(const struct get *g) {
     }
 }
 
-static void print_item(const struct get *g, const struct tide_mget_item *x) {
+static void get_print_item(const struct get *g, const struct tide_mget_item *x) {
     struct json_out j = { 0 };
     if (g->cli.json) {
         json_out_open(&j, NULL, '{');
@@ -224,41 +224,41 @@ static void print_item(const struct get *g, const struct tide_mget_item *x) {
 }
 
 /* How many were found. */
-static size_t print_items(const struct get *g, struct tide_reader *reader) {
+static size_t get_print_items(const struct get *g, struct tide_reader *reader) {
     struct json_out j = { 0 };
     size_t found = 0;
     for (size_t i = 0; i < g->n && !ferror(stdout); i++) {
         found += g->items[i].result == 0;
-        print_item(g, &g->items[i]);
+        get_print_item(g, &g->items[i]);
     }
     if (g->cli.json) {
         json_out_open(&j, NULL, '{');
         json_out_u64(&j, "keys", g->n);
         json_out_u64(&j, "found", found);
-        print_answer(g, reader, &j);
+        get_print_answer(g, reader, &j);
     }
     return found;
 }
 
-static int show(struct get *g, struct tide_reader *reader, int rc) {
+static int get_show(struct get *g, struct tide_reader *reader, int rc) {
     if (rc != 0 && rc != TIDE_ERR_NOT_FOUND) {
         return kv_read_failed(&g->cli, rc, &g->answer, g->cli.name);
     }
     kv_tell_stale(&g->cli, &g->answer);
     if (g->n > 1) {
-        return print_items(g, reader) == g->n ? TOOL_OK : TOOL_NO;
+        return get_print_items(g, reader) == g->n ? TOOL_OK : TOOL_NO;
     }
     if (g->cli.json) {
-        print_json(g, reader, rc == 0);
+        get_print_json(g, reader, rc == 0);
     } else if (rc == 0) {
-        print_value(g);
+        get_print_value(g);
     } else {
         fprintf(stderr, "%s: no such key\n", g->cli.tool);
     }
     return rc == 0 ? TOOL_OK : TOOL_NO;
 }
 
-static int open_reader(struct get *g, uint64_t replicas, struct tide_reader **out) {
+static int get_open_reader(struct get *g, uint64_t replicas, struct tide_reader **out) {
     struct tide_reader_opts opts = TIDE_READER_OPTS_INIT;
     opts.policy = TIDE_FRESHEST;
     opts.replicas = replicas;
@@ -274,20 +274,20 @@ static int get_joined(struct get *g, struct tide_reader **reader) {
     }
     tide_reader_close(*reader);
     *reader = NULL;
-    rc = open_reader(g, 1ull << visit.id, reader);
-    rc = rc == 0 ? look_up(g, *reader) : rc;
+    rc = get_open_reader(g, 1ull << visit.id, reader);
+    rc = rc == 0 ? get_look_up(g, *reader) : rc;
     visit_end(g->cli.domain, &visit);
     return rc;
 }
 
 static int get_keys(struct get *g) {
     struct tide_reader *reader = NULL;
-    int rc = open_reader(g, g->read.replicas, &reader);
-    rc = rc == 0 ? look_up(g, reader) : rc;
+    int rc = get_open_reader(g, g->read.replicas, &reader);
+    rc = rc == 0 ? get_look_up(g, reader) : rc;
     if (g->read.replicas == 0 && visit_would_help(g->cli.domain, rc)) {
         rc = get_joined(g, &reader);
     }
-    int code = show(g, reader, rc);
+    int code = get_show(g, reader, rc);
     if (reader) {
         tide_reader_close(reader);
     }
@@ -295,7 +295,7 @@ static int get_keys(struct get *g) {
 }
 
 /* 0, or an exit code after a message. */
-static int read_keys(struct get *g, char **keys, size_t n) {
+static int get_read_keys(struct get *g, char **keys, size_t n) {
     g->items = calloc(n, sizeof(*g->items));
     if (!g->items) {
         return cli_fail(&g->cli, TIDE_ERR_NOMEM, "%zu keys", n);
@@ -314,8 +314,8 @@ static int read_keys(struct get *g, char **keys, size_t n) {
 int tool_get(int argc, char **argv) {
     struct get g = { .cli = { .tool = argv[0] }, .read = KV_READ_INIT, .answer = TIDE_ANSWER_INIT };
     struct tide_opts opts = TIDE_OPTS_INIT;
-    int code = read_options(argc, argv, &g);
-    code = code == 0 ? read_keys(&g, argv + optind, (size_t)(argc - optind)) : code;
+    int code = get_read_options(argc, argv, &g);
+    code = code == 0 ? get_read_keys(&g, argv + optind, (size_t)(argc - optind)) : code;
     opts.flags = 0;
     code = code == 0 ? cli_open(&g.cli, &opts) : code;
     if (code == 0) {

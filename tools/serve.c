@@ -65,12 +65,12 @@ struct serve {
     int again;   /* the domain was removed, to be made anew */
 };
 
-static int read_delay(void *ctx, size_t number, const char *piece) {
+static int serve_read_delay(void *ctx, size_t number, const char *piece) {
     uint64_t *delays_ns = ctx;
     return args_duration(piece, &delays_ns[number]) == 0 && delays_ns[number] <= HOUR_NS ? 0 : -1;
 }
 
-static int read_cpu(void *ctx, size_t number, const char *piece) {
+static int serve_read_cpu(void *ctx, size_t number, const char *piece) {
     int32_t *cpus = ctx;
     uint64_t cpu;
     cpus[number] = -1;
@@ -84,7 +84,7 @@ static int read_cpu(void *ctx, size_t number, const char *piece) {
     return 0;
 }
 
-static int set_size(struct serve *s, int option, const char *arg) {
+static int serve_set_size(struct serve *s, int option, const char *arg) {
     uint64_t *to = option == OPT_RING ? &s->opts.ring_bytes : &s->opts.table_bytes;
     const char *name = option == OPT_RING ? "--ring" : "--table";
     if (args_size(arg, to) != 0 || *to == 0) {
@@ -99,7 +99,7 @@ static int set_size(struct serve *s, int option, const char *arg) {
     return 0;
 }
 
-static int set_option(void *ctx, int option, char *arg) {
+static int serve_set_option(void *ctx, int option, char *arg) {
     struct serve *s = ctx;
     const char *tool = s->cli.tool;
     switch (option) {
@@ -109,7 +109,7 @@ static int set_option(void *ctx, int option, char *arg) {
                    : args_error(tool, "--followers must be 0 to %u: %s", FOLLOWERS_MAX, arg);
     case OPT_RING:
     case OPT_TABLE:
-        return set_size(s, option, arg);
+        return serve_set_size(s, option, arg);
     case OPT_KEYS:
         return args_u64(arg, 0, 1ull << 32, &s->opts.expected_keys) == 0
                    ? 0
@@ -121,19 +121,16 @@ static int set_option(void *ctx, int option, char *arg) {
                    ? 0
                    : args_error(tool, "--evict must be s3fifo or none: %s", arg);
     case OPT_DELAY:
-        s->n_delays = cli_list(arg, FOLLOWERS_MAX, read_delay, s->delays_ns);
+        s->n_delays = cli_list(arg, FOLLOWERS_MAX, serve_read_delay, s->delays_ns);
         return s->n_delays > 0 ? 0 : args_error(tool, "--delay must be times up to 1h, like 18ms,78ms: %s", arg);
     case OPT_SLOW:
-        return args_duration(arg, &s->opts.slow_follower_ns) == 0 && s->opts.slow_follower_ns > 0 &&
-                       s->opts.slow_follower_ns <= HOUR_NS
-                   ? 0
-                   : args_error(tool, "--slow-follower must be a time like 50ms, above 0 and at most 1h: %s", arg);
+        return args_take_duration(tool, arg, 1, HOUR_NS, &s->opts.slow_follower_ns,
+                                  "--slow-follower must be a time like 50ms, above 0 and at most 1h");
     case OPT_TTL:
-        return args_duration(arg, &s->opts.default_ttl_ns) == 0 && s->opts.default_ttl_ns > 0
-                   ? 0
-                   : args_error(tool, "--default-ttl must be a time like 10m, above 0: %s", arg);
+        return args_take_duration(tool, arg, 1, UINT64_MAX, &s->opts.default_ttl_ns,
+                                  "--default-ttl must be a time like 10m, above 0");
     case OPT_CPU:
-        s->n_cpus = cli_list(arg, FOLLOWERS_MAX, read_cpu, s->cpus);
+        s->n_cpus = cli_list(arg, FOLLOWERS_MAX, serve_read_cpu, s->cpus);
         return s->n_cpus > 0 ? 0 : args_error(tool, "--cpu must be CPU numbers like 2,3, or -: %s", arg);
     case 'j':
         s->cli.json = 1;
@@ -144,7 +141,7 @@ static int set_option(void *ctx, int option, char *arg) {
     }
 }
 
-static int read_options(int argc, char **argv, struct serve *s) {
+static int serve_read_options(int argc, char **argv, struct serve *s) {
     static const struct option LIST[] = {
         { "followers", required_argument, NULL, OPT_FOLLOWERS },
         { "ring", required_argument, NULL, OPT_RING },
@@ -158,7 +155,7 @@ static int read_options(int argc, char **argv, struct serve *s) {
         UPSTREAM_OPTIONS,
         ARGS_LAST_OPTIONS,
     };
-    const struct args_options options = { HELP, "h", LIST, set_option };
+    const struct args_options options = { HELP, "h", LIST, serve_set_option };
     int code = args_options(&options, argc, argv, s);
     if (code != 0) {
         return code;
@@ -182,13 +179,13 @@ static int read_options(int argc, char **argv, struct serve *s) {
 }
 
 /* Does another process lead? Then its pid, 0 if the board does not tell, or -1. */
-static int64_t led_by(const struct serve *s) {
+static int64_t serve_led_by(const struct serve *s) {
     struct peek p;
     return peek_domain(s->cli.name, &p) == 0 && p.led ? p.leader_pid : -1;
 }
 
 /* Say what was asked for that the existing domain does not have. */
-static void warn_sizes(const struct serve *s) {
+static void serve_warn_sizes(const struct serve *s) {
     struct tide_info info = TIDE_INFO_INIT;
     if (tide_info(s->cli.domain, &info) != 0) {
         return;
@@ -225,19 +222,19 @@ static void warn_sizes(const struct serve *s) {
 }
 
 /* Open the domain, and what feeds it. */
-static int open_domain(struct serve *s) {
+static int serve_open_domain(struct serve *s) {
     int code = cli_open(&s->cli, &s->opts);
     return code == 0 && s->from.url ? upstream_open(&s->cli, &s->from, &s->upstream) : code;
 }
 
 /* The domain and what feeds it. */
-static int close_domain(struct serve *s, int code) {
+static int serve_close_domain(struct serve *s, int code) {
     struct upstream *u = s->upstream;
     s->upstream = NULL;
     return upstream_end(u, &s->cli, code);
 }
 
-static int start_replica(struct serve *s, struct tide_replica_opts *o) {
+static int serve_start_replica(struct serve *s, struct tide_replica_opts *o) {
     struct tide_info info = TIDE_INFO_INIT;
     o->candidate = 1;
     if (tide_info(s->cli.domain, &info) == 0 && s->opts.table_bytes > info.table_bytes) {
@@ -248,20 +245,20 @@ static int start_replica(struct serve *s, struct tide_replica_opts *o) {
     return rc;
 }
 
-static int start_leader(struct serve *s) {
+static int serve_start_leader(struct serve *s) {
     struct tide_replica_opts o = TIDE_REPLICA_OPTS_INIT;
     o.role = TIDE_LEADER;
     s->n_ids = 0;
-    return start_replica(s, &o);
+    return serve_start_replica(s, &o);
 }
 
 /* Another process leads: the replica that would have led follows. */
-static int join(struct serve *s) {
+static int serve_join(struct serve *s) {
     struct tide_replica_opts o = TIDE_REPLICA_OPTS_INIT;
-    int64_t pid = led_by(s); /* 0 or less where the leader has not said yet who it is */
+    int64_t pid = serve_led_by(s); /* 0 or less where the leader has not said yet who it is */
     s->follows = 1;
     s->n_ids = 0;
-    int rc = start_replica(s, &o);
+    int rc = serve_start_replica(s, &o);
     if (rc != 0) {
         return cli_fail(&s->cli, rc, "another process leads %s already, and this one cannot follow it", s->cli.name);
     }
@@ -272,14 +269,14 @@ static int join(struct serve *s) {
     args_sayf(s->cli.tool, "%s leads %s already: this one follows, and takes over when that one ends", who,
               s->cli.name);
     fprintf(stderr, "  'tide step-down %s' asks it to hand over now\n", s->cli.name);
-    warn_sizes(s);
+    serve_warn_sizes(s);
     return 0;
 }
 
 /* What a dead domain left is damaged, and no process uses it: remove it and create it anew. */
-static int create_anew(struct serve *s) {
+static int serve_create_anew(struct serve *s) {
     struct peek p;
-    int rc = close_domain(s, 0);
+    int rc = serve_close_domain(s, 0);
     if (rc != 0 ||
         (peek_domain(s->cli.name, &p) == 0 && p.state != PEEK_DEAD)) { /* in use, or it cannot be seen whether it is */
         return TIDE_ERR_NO_REPLICA;
@@ -290,30 +287,30 @@ static int create_anew(struct serve *s) {
     return rc == TIDE_ERR_NO_DOMAIN ? 0 : rc;
 }
 
-static int lead(struct serve *s) {
+static int serve_lead(struct serve *s) {
     s->follows = 0;
-    int code = open_domain(s);
+    int code = serve_open_domain(s);
     if (code != 0) {
         return code;
     }
-    int rc = led_by(s) >= 0 ? TIDE_ERR_BUSY : start_leader(s);
-    if (rc == TIDE_ERR_NO_REPLICA && (rc = create_anew(s)) == 0) {
-        if ((code = open_domain(s)) != 0) {
+    int rc = serve_led_by(s) >= 0 ? TIDE_ERR_BUSY : serve_start_leader(s);
+    if (rc == TIDE_ERR_NO_REPLICA && (rc = serve_create_anew(s)) == 0) {
+        if ((code = serve_open_domain(s)) != 0) {
             return code;
         }
-        rc = start_leader(s);
+        rc = serve_start_leader(s);
     }
     if (rc == TIDE_ERR_BUSY) {
-        return join(s);
+        return serve_join(s);
     }
     if (rc != 0) {
         return cli_fail(&s->cli, rc, "cannot lead %s", s->cli.name);
     }
-    warn_sizes(s);
+    serve_warn_sizes(s);
     return 0;
 }
 
-static int start_followers(struct serve *s) {
+static int serve_start_followers(struct serve *s) {
     for (uint64_t i = 0; i < s->followers; i++) {
         struct tide_replica_opts o = TIDE_REPLICA_OPTS_INIT;
         if (s->n_delays > 0) {
@@ -322,7 +319,7 @@ static int start_followers(struct serve *s) {
         if (s->n_cpus > 0 && (s->n_cpus == 1 || i < (uint64_t)s->n_cpus)) {
             o.cpu = s->cpus[s->n_cpus == 1 ? 0 : i];
         }
-        int rc = start_replica(s, &o);
+        int rc = serve_start_replica(s, &o);
         if (rc != 0) {
             return cli_fail(&s->cli, rc, "cannot start follower %llu of %llu", (unsigned long long)i + 1,
                             (unsigned long long)s->followers);
@@ -331,14 +328,14 @@ static int start_followers(struct serve *s) {
     return 0;
 }
 
-static int is_another(const struct serve *s) {
+static int serve_is_another(const struct serve *s) {
     return s->upstream && upstream_is_another(s->upstream);
 }
 
 /* The cluster is another one: nothing that the domain holds is worth anything. */
-static int begin_anew(struct serve *s) {
+static int serve_begin_anew(struct serve *s) {
     args_sayf(s->cli.tool, "etcd: %s: the domain %s begins anew", upstream_another_why(s->upstream), s->cli.name);
-    int code = close_domain(s, 0);
+    int code = serve_close_domain(s, 0);
     int rc = tide_unlink(s->cli.name);
     if (code == 0 && rc != 0 && rc != TIDE_ERR_NO_DOMAIN) {
         code = cli_fail(&s->cli, rc, "cannot remove %s", s->cli.name);
@@ -347,28 +344,28 @@ static int begin_anew(struct serve *s) {
     return code;
 }
 
-static int run(struct serve *s) {
+static int serve_run(struct serve *s) {
     s->again = 0;
-    int code = lead(s);
-    code = code == 0 ? start_followers(s) : code;
+    int code = serve_lead(s);
+    code = code == 0 ? serve_start_followers(s) : code;
     code = code == 0 && s->upstream && !s->follows ? upstream_wait(s->upstream) : code;
     const char *role = s->follows ? "follower" : "leader";
-    code = code == 0 && !is_another(s) ? serve_ready(&s->cli, role, s->ids, s->n_ids, 1) : code;
-    return code == 0 && !is_another(s) ? serve_until_end(&s->cli, s->ids, s->n_ids, NULL, s->upstream) : code;
+    code = code == 0 && !serve_is_another(s) ? serve_ready(&s->cli, role, s->ids, s->n_ids, 1) : code;
+    return code == 0 && !serve_is_another(s) ? serve_until_end(&s->cli, s->ids, s->n_ids, NULL, s->upstream) : code;
 }
 
 int tool_serve(int argc, char **argv) {
     struct serve s = { .cli = { .tool = argv[0], .chatty = 1 }, .opts = TIDE_OPTS_INIT, .followers = 1 };
-    int code = read_options(argc, argv, &s);
+    int code = serve_read_options(argc, argv, &s);
     if (code != 0) {
         return code;
     }
     cli_catch_signals();
     do {
-        code = run(&s);
-        if (code == 0 && is_another(&s)) {
-            code = begin_anew(&s);
+        code = serve_run(&s);
+        if (code == 0 && serve_is_another(&s)) {
+            code = serve_begin_anew(&s);
         }
     } while (code == 0 && s.again);
-    return close_domain(&s, code);
+    return serve_close_domain(&s, code);
 }

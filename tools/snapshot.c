@@ -54,10 +54,8 @@ static int snapshot_set_option(void *ctx, int option, char *arg) {
         return 0;
     case OPT_TIMEOUT:
         given->of_load = 1;
-        if (args_duration(arg, &s->timeout_ns) != 0 || s->timeout_ns == 0 || s->timeout_ns > HOUR_NS) {
-            return args_error(s->cli.tool, "--timeout must be a time like 5s, above 0 and at most 1h: %s", arg);
-        }
-        return 0;
+        return args_take_duration(s->cli.tool, arg, 1, HOUR_NS, &s->timeout_ns,
+                                  "--timeout must be a time like 5s, above 0 and at most 1h");
     default:
         given->of_save = 1;
         return kv_read_option(s->cli.tool, &s->read, option, arg);

@@ -50,9 +50,8 @@ static int stat_set_option(void *ctx, int option, char *arg) {
                    ? 0
                    : args_error(o->cli.tool, "--count must be a number from 1 on: %s", arg);
     case 'w':
-        return args_duration(arg, &o->watch_ns) == 0 && o->watch_ns >= 1000000 && o->watch_ns <= HOUR_NS
-                   ? 0
-                   : args_error(o->cli.tool, "--watch must be a time from 1ms to 1h: %s", arg);
+        return args_take_duration(o->cli.tool, arg, 1000000, HOUR_NS, &o->watch_ns,
+                                  "--watch must be a time from 1ms to 1h");
     case 'W':
         o->wide = true;
         return 0;

@@ -79,8 +79,9 @@ struct handover {
 
 static int step_down_set_option(void *ctx, int option, char *arg) {
     struct handover *h = ctx;
-    if (option == 'w' && (args_duration(arg, &h->wait_ns) != 0 || h->wait_ns > HOUR_NS)) {
-        return args_error(h->cli.tool, "--wait must be a time like 5s, at most 1h: %s", arg);
+    if (option == 'w') {
+        return args_take_duration(h->cli.tool, arg, 0, HOUR_NS, &h->wait_ns,
+                                  "--wait must be a time like 5s, at most 1h");
     }
     h->cli.json |= option == 'j';
     return 0;

@@ -68,7 +68,7 @@ int upstream_check(const struct cli *c, const struct upstream_opts *o) {
 }
 
 /* "NAME:PASSWORD" of a file that nobody else can read. */
-static int read_user(struct upstream *u, const char *path) {
+static int upstream_read_user(struct upstream *u, const char *path) {
     struct stat st;
     uint8_t *text = NULL;
     size_t size = 0;
@@ -104,13 +104,13 @@ static int read_user(struct upstream *u, const char *path) {
 
 /* ---- what the client tells --------------------------------------------------------------------------------------- */
 
-static void say(void *ctx, enum etcd_level level, const char *text) {
+static void upstream_say(void *ctx, enum etcd_level level, const char *text) {
     struct upstream *u = ctx;
     (void)level;
     args_sayf(u->cli->tool, "etcd: %s", text);
 }
 
-static const char *refuse(struct upstream *u, int rc, uint64_t revision) {
+static const char *upstream_refuse(struct upstream *u, int rc, uint64_t revision) {
     snprintf(u->why, sizeof(u->why), "revision %llu: %s%s", (unsigned long long)revision, tide_strerror(rc),
              rc == TIDE_ERR_FULL      ? ": more --table is needed, or fewer keys"
              : rc == TIDE_ERR_TOO_BIG ? ": a value is over a quarter of the ring: more --ring is needed"
@@ -118,7 +118,7 @@ static const char *refuse(struct upstream *u, int rc, uint64_t revision) {
     return u->why;
 }
 
-static void become_another(struct upstream *u, const char *why) {
+static void upstream_become_another(struct upstream *u, const char *why) {
     pthread_mutex_lock(&u->lock);
     u->another = true;
     snprintf(u->another_why, sizeof(u->another_why), "%s", why);
@@ -126,35 +126,35 @@ static void become_another(struct upstream *u, const char *why) {
 }
 
 /* Of the cluster and the prefix. */
-static const char *identify(void *ctx, uint64_t cluster) {
+static const char *upstream_identify(void *ctx, uint64_t cluster) {
     struct upstream *u = ctx;
     uint64_t identity = (cluster ^ u->identity_seed) * UINT64_C(0x9e3779b97f4a7c15);
     int rc = tide_feed_identify(u->feed, identity ? identity : 1);
     if (rc == TIDE_ERR_FED) {
-        become_another(u, "what the domain holds is of another cluster or prefix");
+        upstream_become_another(u, "what the domain holds is of another cluster or prefix");
         etcd_client_rest(u->client);
     }
     return rc == 0 ? NULL : tide_strerror(rc);
 }
 
-static const char *snapshot_begin(void *ctx, uint64_t revision) {
+static const char *upstream_snapshot_begin(void *ctx, uint64_t revision) {
     struct upstream *u = ctx;
     int rc = upstream_copy_begin(u->copy, u->feed, revision);
-    return rc == 0 ? NULL : refuse(u, rc, revision);
+    return rc == 0 ? NULL : upstream_refuse(u, rc, revision);
 }
 
-static const char *snapshot_keys(void *ctx, const struct etcd_change *keys, size_t n) {
+static const char *upstream_snapshot_keys(void *ctx, const struct etcd_change *keys, size_t n) {
     struct upstream *u = ctx;
     int rc = upstream_copy_keys(u->copy, keys, n);
-    return rc == 0 ? NULL : refuse(u, rc, upstream_copy_revision(u->copy));
+    return rc == 0 ? NULL : upstream_refuse(u, rc, upstream_copy_revision(u->copy));
 }
 
-static const char *snapshot_end(void *ctx) {
+static const char *upstream_snapshot_end(void *ctx) {
     struct upstream *u = ctx;
     struct upstream_copy_counts n;
     int rc = upstream_copy_end(u->copy, &n);
     if (rc != 0) {
-        return refuse(u, rc, upstream_copy_revision(u->copy));
+        return upstream_refuse(u, rc, upstream_copy_revision(u->copy));
     }
     args_sayf(u->cli->tool,
               "etcd: copied at revision %llu: %llu keys, of which %llu were new or others, and %llu removed",
@@ -163,7 +163,7 @@ static const char *snapshot_end(void *ctx) {
     return NULL;
 }
 
-static int append_changes(struct upstream *u, uint64_t revision, const struct etcd_change *changes, size_t n) {
+static int upstream_append_changes(struct upstream *u, uint64_t revision, const struct etcd_change *changes, size_t n) {
     if (n > GROUP_MOST) {
         return TIDE_ERR_TOO_BIG; /* a snapshot takes it in parts */
     }
@@ -182,14 +182,14 @@ static int append_changes(struct upstream *u, uint64_t revision, const struct et
     return tide_feed_append(u->feed, revision, u->ops, n, 0);
 }
 
-static const char *append(void *ctx, uint64_t revision, const struct etcd_change *changes, size_t n) {
+static const char *upstream_append(void *ctx, uint64_t revision, const struct etcd_change *changes, size_t n) {
     struct upstream *u = ctx;
-    int rc = append_changes(u, revision, changes, n);
+    int rc = upstream_append_changes(u, revision, changes, n);
     /* A leader before us had it already. */
-    return rc == 0 || (rc == TIDE_ERR_REVISION && n == 0) ? NULL : refuse(u, rc, revision);
+    return rc == 0 || (rc == TIDE_ERR_REVISION && n == 0) ? NULL : upstream_refuse(u, rc, revision);
 }
 
-static bool probe(void *ctx, struct etcd_probe *out) {
+static bool upstream_probe(void *ctx, struct etcd_probe *out) {
     struct upstream *u = ctx;
     struct tide_feed_wish wish = TIDE_FEED_WISH_INIT;
     struct tide_feed_probe p = TIDE_FEED_PROBE_INIT;
@@ -206,7 +206,7 @@ static bool probe(void *ctx, struct etcd_probe *out) {
     return true;
 }
 
-static void complete(void *ctx, const struct etcd_probe *probe, uint64_t revision) {
+static void upstream_complete(void *ctx, const struct etcd_probe *probe, uint64_t revision) {
     struct upstream *u = ctx;
     struct tide_feed_probe p = TIDE_FEED_PROBE_INIT;
     p.number = probe->number;
@@ -214,12 +214,12 @@ static void complete(void *ctx, const struct etcd_probe *probe, uint64_t revisio
     (void)tide_feed_complete(u->feed, &p, revision);
 }
 
-static void restored(void *ctx, const char *why) {
-    become_another(ctx, why);
+static void upstream_restored(void *ctx, const char *why) {
+    upstream_become_another(ctx, why);
 }
 
 /* For `tide stat`: where it stands. */
-static void changed(void *ctx, const struct etcd_state *s) {
+static void upstream_changed(void *ctx, const struct etcd_state *s) {
     struct upstream *u = ctx;
     char note[256];
     snprintf(note, sizeof(note), "%.120s %s %.60s%s%.60s", u->url, s->phase, s->endpoint, s->why[0] ? "; " : "",
@@ -229,7 +229,7 @@ static void changed(void *ctx, const struct etcd_state *s) {
 
 /* ---- what the library asks for ----------------------------------------------------------------------------------- */
 
-static void ask(struct upstream *u) {
+static void upstream_ask(struct upstream *u) {
     struct tide_feed_wish wish = TIDE_FEED_WISH_INIT;
     if (tide_feed_wish(u->feed, &wish) != 0) {
         return;
@@ -243,7 +243,7 @@ static void ask(struct upstream *u) {
     etcd_client_ask(u->client, wish.wanted > wish.begun || wish.done == 0, period_ns);
 }
 
-static void on_lead(void *ctx, uint32_t term) {
+static void upstream_on_lead(void *ctx, uint32_t term) {
     struct upstream *u = ctx;
     uint64_t revision = 0;
     uint32_t whole = 0;
@@ -256,10 +256,10 @@ static void on_lead(void *ctx, uint32_t term) {
     pthread_mutex_unlock(&u->lock);
     etcd_client_follow(u->client, revision, !whole);
     etcd_client_ask(u->client, true, 0);
-    ask(u);
+    upstream_ask(u);
 }
 
-static void on_unlead(void *ctx) {
+static void upstream_on_unlead(void *ctx) {
     struct upstream *u = ctx;
     pthread_mutex_lock(&u->lock);
     u->leads = false;
@@ -267,8 +267,8 @@ static void on_unlead(void *ctx) {
     etcd_client_rest(u->client);
 }
 
-static void on_wish(void *ctx) {
-    ask(ctx);
+static void upstream_on_wish(void *ctx) {
+    upstream_ask(ctx);
 }
 
 /* ---- writes ------------------------------------------------------------------------------------------------------ */
@@ -280,7 +280,7 @@ struct upstream_write {
     struct etcd_op ops[];
 };
 
-static int code_of(enum etcd_result result) {
+static int upstream_code_of(enum etcd_result result) {
     static const int CODES[] = {
         [ETCD_DONE] = 0,
         [ETCD_MISMATCH] = TIDE_ERR_MISMATCH,
@@ -296,11 +296,11 @@ static int code_of(enum etcd_result result) {
     return CODES[result];
 }
 
-static void on_written(void *ctx, const struct etcd_outcome *o) {
+static void upstream_on_written(void *ctx, const struct etcd_outcome *o) {
     struct upstream_write *w = ctx;
     struct tide_feed_answer a = TIDE_FEED_ANSWER_INIT;
     int64_t *sums = calloc(w->n, sizeof(*sums));
-    a.result = code_of(o->result);
+    a.result = upstream_code_of(o->result);
     a.failed = (uint32_t)o->failed;
     a.revision = o->revision;
     a.found = o->found;
@@ -317,12 +317,12 @@ static void on_written(void *ctx, const struct etcd_outcome *o) {
     free(w);
 }
 
-static bool is_awaited(void *ctx) {
+static bool upstream_is_awaited(void *ctx) {
     struct upstream_write *w = ctx;
     return tide_feed_is_awaited(w->request);
 }
 
-static struct etcd_op op_of(const struct tide_write_op *op) {
+static struct etcd_op upstream_op_of(const struct tide_write_op *op) {
     static const enum etcd_op_kind KINDS[] = { [TIDE_OP_PUT] = ETCD_PUT,
                                                [TIDE_OP_DELETE] = ETCD_DELETE,
                                                [TIDE_OP_CAS] = ETCD_CAS,
@@ -339,7 +339,7 @@ static struct etcd_op op_of(const struct tide_write_op *op) {
                              .delta = op->delta };
 }
 
-static void on_write(void *ctx, const struct tide_feed_write *write) {
+static void upstream_on_write(void *ctx, const struct tide_feed_write *write) {
     struct upstream *u = ctx;
     struct upstream_write *w = calloc(1, sizeof(*w) + write->n * sizeof(w->ops[0]));
     pthread_mutex_lock(&u->lock);
@@ -350,9 +350,9 @@ static void on_write(void *ctx, const struct tide_feed_write *write) {
         w->n = write->n;
         for (size_t i = 0; i < write->n; i++) {
             const struct tide_write_op *op = (const void *)((const char *)write->ops + i * write->ops[0].size);
-            w->ops[i] = op_of(op);
+            w->ops[i] = upstream_op_of(op);
         }
-        etcd_client_write(u->client, w->ops, w->n, WRITE_MS, is_awaited, on_written, w);
+        etcd_client_write(u->client, w->ops, w->n, WRITE_MS, upstream_is_awaited, upstream_on_written, w);
     }
     pthread_mutex_unlock(&u->lock);
     if (!w || closing) {
@@ -365,7 +365,7 @@ static void on_write(void *ctx, const struct tide_feed_write *write) {
 
 /* ---- opening and closing ----------------------------------------------------------------------------------------- */
 
-static uint64_t hash(const void *bytes, size_t size) {
+static uint64_t upstream_hash(const void *bytes, size_t size) {
     const unsigned char *b = bytes;
     uint64_t h = UINT64_C(0xcbf29ce484222325);
     for (size_t i = 0; i < size; i++) {
@@ -374,43 +374,43 @@ static uint64_t hash(const void *bytes, size_t size) {
     return h;
 }
 
-static int open_client(struct upstream *u, const struct upstream_opts *o) {
+static int upstream_open_client(struct upstream *u, const struct upstream_opts *o) {
     struct etcd_client_opts opts = { .http = { .ca = o->ca, .cert = o->cert, .key = o->key },
                                      .user = u->user,
                                      .password = u->password };
     char wrong[400];
     const char *why = wrong;
     opts.sink = (struct etcd_sink){ .ctx = u,
-                                    .identify = identify,
-                                    .snapshot_begin = snapshot_begin,
-                                    .snapshot_keys = snapshot_keys,
-                                    .snapshot_end = snapshot_end,
-                                    .append = append,
-                                    .probe = probe,
-                                    .complete = complete,
-                                    .restored = restored,
-                                    .say = say,
-                                    .changed = changed };
+                                    .identify = upstream_identify,
+                                    .snapshot_begin = upstream_snapshot_begin,
+                                    .snapshot_keys = upstream_snapshot_keys,
+                                    .snapshot_end = upstream_snapshot_end,
+                                    .append = upstream_append,
+                                    .probe = upstream_probe,
+                                    .complete = upstream_complete,
+                                    .restored = upstream_restored,
+                                    .say = upstream_say,
+                                    .changed = upstream_changed };
     if (etcd_address_read(&opts.address, o->url, wrong, sizeof(wrong)) == 0) {
-        u->identity_seed = hash(opts.address.prefix, opts.address.prefix_len);
+        u->identity_seed = upstream_hash(opts.address.prefix, opts.address.prefix_len);
         u->client = etcd_client_open(&opts, &why);
     }
     return u->client ? 0 : cli_complain(u->cli, TOOL_FAILED, "upstream", "--upstream: %s", why);
 }
 
-static int open_feed(struct upstream *u) {
+static int upstream_open_feed(struct upstream *u) {
     struct tide_feed_opts opts = TIDE_FEED_OPTS_INIT;
     opts.source = SOURCE;
     opts.ctx = u;
-    opts.lead = on_lead;
-    opts.unlead = on_unlead;
-    opts.write = on_write;
-    opts.wish = on_wish;
+    opts.lead = upstream_on_lead;
+    opts.unlead = upstream_on_unlead;
+    opts.write = upstream_on_write;
+    opts.wish = upstream_on_wish;
     int rc = tide_feed_open(u->cli->domain, &opts, &u->feed);
     return rc == 0 ? 0 : cli_fail(u->cli, rc, "cannot feed %s from etcd", u->cli->name);
 }
 
-static void *run(void *arg) {
+static void *upstream_run(void *arg) {
     struct upstream *u = arg;
     etcd_client_run(u->client);
     return NULL;
@@ -426,11 +426,11 @@ int upstream_open(struct cli *c, const struct upstream_opts *o, struct upstream 
     pthread_mutex_init(&u->lock, NULL);
     snprintf(u->url, sizeof(u->url), "%.150s", o->url);
     u->copy = upstream_copy_new();
-    int code = o->user ? read_user(u, o->user) : 0;
-    code = code == 0 ? open_client(u, o) : code;
-    code = code == 0 ? open_feed(u) : code;
+    int code = o->user ? upstream_read_user(u, o->user) : 0;
+    code = code == 0 ? upstream_open_client(u, o) : code;
+    code = code == 0 ? upstream_open_feed(u) : code;
     if (code == 0) {
-        u->runs = pthread_create(&u->thread, NULL, run, u) == 0;
+        u->runs = pthread_create(&u->thread, NULL, upstream_run, u) == 0;
         code = u->runs ? 0 : cli_fail(c, TIDE_ERR_SYSTEM, "no thread can be started");
     }
     return code;

@@ -39,7 +39,7 @@ struct upstream_copy {
     struct upstream_copy_counts counts;
 };
 
-static void *must(void *p) {
+static void *upstream_copy_must(void *p) {
     if (!p) {
         fputs("tide: out of memory\n", stderr);
         exit(1);
@@ -59,11 +59,11 @@ struct tide_feed_op upstream_op(const struct etcd_change *change) {
 }
 
 struct upstream_copy *upstream_copy_new(void) {
-    struct upstream_copy *c = must(calloc(1, sizeof(*c)));
+    struct upstream_copy *c = upstream_copy_must(calloc(1, sizeof(*c)));
     return c;
 }
 
-static void forget(struct upstream_copy *c) {
+static void upstream_copy_forget(struct upstream_copy *c) {
     free(c->slots);
     c->slots = NULL;
     c->room = c->n = 0;
@@ -78,7 +78,7 @@ static void forget(struct upstream_copy *c) {
 
 void upstream_copy_free(struct upstream_copy *c) {
     if (c) {
-        forget(c);
+        upstream_copy_forget(c);
         free(c);
     }
 }
@@ -89,7 +89,7 @@ uint64_t upstream_copy_revision(const struct upstream_copy *c) {
 
 /* ---- what the domain has ----------------------------------------------------------------------------------------- */
 
-static uint64_t hash(const void *bytes, size_t size) {
+static uint64_t upstream_copy_hash(const void *bytes, size_t size) {
     const unsigned char *b = bytes;
     uint64_t h = UINT64_C(0xcbf29ce484222325);
     for (size_t i = 0; i < size; i++) {
@@ -98,8 +98,8 @@ static uint64_t hash(const void *bytes, size_t size) {
     return h ^ h >> 32;
 }
 
-static struct held *place(struct held *slots, uint64_t room, const struct upstream_copy *c, uint64_t hash_of,
-                          const void *key, size_t size) {
+static struct held *upstream_copy_place(struct held *slots, uint64_t room, const struct upstream_copy *c,
+                                        uint64_t hash_of, const void *key, size_t size) {
     uint64_t at = hash_of & (room - 1);
     while (slots[at].used && (slots[at].hash != hash_of || slots[at].size != size ||
                               memcmp(c->names.data + slots[at].at, key, size) != 0)) {
@@ -108,13 +108,13 @@ static struct held *place(struct held *slots, uint64_t room, const struct upstre
     return &slots[at];
 }
 
-static void grow(struct upstream_copy *c) {
+static void upstream_copy_grow(struct upstream_copy *c) {
     uint64_t room = c->room ? c->room * 2 : SLOTS_FIRST;
-    struct held *slots = must(calloc(room, sizeof(*slots)));
+    struct held *slots = upstream_copy_must(calloc(room, sizeof(*slots)));
     for (uint64_t i = 0; i < c->room; i++) {
         const struct held *h = &c->slots[i];
         if (h->used) {
-            *place(slots, room, c, h->hash, c->names.data + h->at, h->size) = *h;
+            *upstream_copy_place(slots, room, c, h->hash, c->names.data + h->at, h->size) = *h;
         }
     }
     free(c->slots);
@@ -122,13 +122,13 @@ static void grow(struct upstream_copy *c) {
     c->room = room;
 }
 
-static int hold(void *ctx, const struct tide_entry *e) {
+static int upstream_copy_hold(void *ctx, const struct tide_entry *e) {
     struct upstream_copy *c = ctx;
     if (c->n * 2 >= c->room) {
-        grow(c);
+        upstream_copy_grow(c);
     }
-    uint64_t h = hash(e->key, e->key_len);
-    struct held *to = place(c->slots, c->room, c, h, e->key, e->key_len);
+    uint64_t h = upstream_copy_hash(e->key, e->key_len);
+    struct held *to = upstream_copy_place(c->slots, c->room, c, h, e->key, e->key_len);
     if (!to->used) {
         *to = (struct held){ h, e->version, c->names.size, (uint32_t)e->key_len, false, true };
         buf_add(&c->names, e->key, e->key_len);
@@ -140,46 +140,46 @@ static int hold(void *ctx, const struct tide_entry *e) {
 int upstream_copy_begin(struct upstream_copy *c, struct tide_feed *feed, uint64_t revision) {
     uint64_t held_revision = 0;
     uint32_t whole = 0;
-    forget(c);
+    upstream_copy_forget(c);
     c->feed = feed;
     c->revision = revision;
     c->counts = (struct upstream_copy_counts){ 0 };
     int rc = tide_feed_revision(feed, &held_revision, &whole);
     c->same = rc == 0 && whole && held_revision == revision && revision != 0;
-    c->list = must(calloc(GROUP_OPS, sizeof(*c->list)));
-    c->ops = must(calloc(GROUP_OPS, sizeof(*c->ops)));
-    grow(c);
-    return rc != 0 || c->same ? rc : tide_feed_visit(feed, hold, c);
+    c->list = upstream_copy_must(calloc(GROUP_OPS, sizeof(*c->list)));
+    c->ops = upstream_copy_must(calloc(GROUP_OPS, sizeof(*c->ops)));
+    upstream_copy_grow(c);
+    return rc != 0 || c->same ? rc : tide_feed_visit(feed, upstream_copy_hold, c);
 }
 
 /* ---- the difference ---------------------------------------------------------------------------------------------- */
 
 /* A part of the list; in halves where the log does not take it whole. */
-static int append_part(struct upstream_copy *c, size_t from, size_t n, uint32_t flags) {
+static int upstream_copy_append_part(struct upstream_copy *c, size_t from, size_t n, uint32_t flags) {
     int rc = tide_feed_append(c->feed, c->revision, c->ops + from, n, flags);
     if (rc != TIDE_ERR_TOO_BIG || n < 2) {
         return rc;
     }
-    rc = append_part(c, from, n / 2, TIDE_FEED_MORE);
-    return rc ? rc : append_part(c, from + n / 2, n - n / 2, flags);
+    rc = upstream_copy_append_part(c, from, n / 2, TIDE_FEED_MORE);
+    return rc ? rc : upstream_copy_append_part(c, from + n / 2, n - n / 2, flags);
 }
 
-static int flush(struct upstream_copy *c, uint32_t flags) {
+static int upstream_copy_flush(struct upstream_copy *c, uint32_t flags) {
     for (size_t i = 0; i < c->listed; i++) {
         c->ops[i] = c->list[i].op;
         c->ops[i].key = c->bytes.data + c->list[i].key_at;
         c->ops[i].value = c->list[i].op.kind == TIDE_OP_PUT ? c->bytes.data + c->list[i].value_at : NULL;
     }
-    int rc = append_part(c, 0, c->listed, flags);
+    int rc = upstream_copy_append_part(c, 0, c->listed, flags);
     c->listed = 0;
     c->bytes.size = 0;
     return rc;
 }
 
-static int want(struct upstream_copy *c, const struct tide_feed_op *op) {
+static int upstream_copy_want(struct upstream_copy *c, const struct tide_feed_op *op) {
     int rc = 0;
     if (c->listed == GROUP_OPS || (c->listed > 0 && c->bytes.size + op->key_len + op->value_size > GROUP_BYTES)) {
-        rc = flush(c, TIDE_FEED_MORE);
+        rc = upstream_copy_flush(c, TIDE_FEED_MORE);
     }
     struct wanted *w = &c->list[c->listed++];
     w->op = *op;
@@ -195,12 +195,13 @@ int upstream_copy_keys(struct upstream_copy *c, const struct etcd_change *keys, 
     c->counts.keys += n;
     for (size_t i = 0; i < n && rc == 0 && !c->same; i++) {
         const struct etcd_change *k = &keys[i];
-        struct held *h = place(c->slots, c->room, c, hash(k->key.data, k->key.size), k->key.data, k->key.size);
+        struct held *h = upstream_copy_place(c->slots, c->room, c, upstream_copy_hash(k->key.data, k->key.size),
+                                             k->key.data, k->key.size);
         bool there = h->used;
         h->seen = there;
         if (!there || h->version != k->mod_revision) {
             struct tide_feed_op op = upstream_op(k);
-            rc = want(c, &op);
+            rc = upstream_copy_want(c, &op);
             c->counts.put++;
         }
     }
@@ -216,12 +217,12 @@ int upstream_copy_end(struct upstream_copy *c, struct upstream_copy_counts *coun
             op.kind = TIDE_OP_DELETE;
             op.key = c->names.data + h->at;
             op.key_len = h->size;
-            rc = want(c, &op);
+            rc = upstream_copy_want(c, &op);
             c->counts.removed++;
         }
     }
-    rc = rc == 0 && !c->same ? flush(c, 0) : rc;
+    rc = rc == 0 && !c->same ? upstream_copy_flush(c, 0) : rc;
     *counts = c->counts;
-    forget(c);
+    upstream_copy_forget(c);
     return rc;
 }

@@ -156,12 +156,8 @@ void bench_applyrate_end(struct bench_applyrate *s) {
     if (s == NULL) {
         return;
     }
-    if (s->reader != NULL) {
-        tide_reader_close(s->reader);
-    }
-    if (s->domain != NULL) {
-        tide_close(s->domain);
-    }
+    bench_reader_close(s->reader);
+    bench_close(s->domain);
     bench_workload_destroy(&s->workload);
     free(s);
 }

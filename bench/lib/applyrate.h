@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * How fast a follower applies when it has enough to do: it is held back by its delay while the leader fills a large
- * ring, then let go, and the time until it has caught up is taken. A leader that writes as fast as it can would not do:
- * it is no faster than the follower, and the figure would be the leader's.
+ * ring, then let go, and the time until it has caught up is taken. A leader that writes all the time is no
+ * faster than the follower: the figure would be the leader's.
  */
 #ifndef TIDE_BENCH_APPLYRATE_H
 #define TIDE_BENCH_APPLYRATE_H

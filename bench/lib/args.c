@@ -99,7 +99,7 @@ static int set(const struct bench_arg *a, const char *value) {
     return a->set(a->out, value);
 }
 
-__attribute__((format(printf, 2, 3))) static enum bench_parsed fail(char *error, const char *format, ...) {
+enum bench_parsed bench_args_wrong(char *error, const char *format, ...) {
     va_list args;
     va_start(args, format);
     vsnprintf(error, BENCH_ERROR_BYTES, format, args);
@@ -145,21 +145,21 @@ enum bench_parsed bench_args_parse(struct bench_command *c, int argc, char **arg
             continue;
         }
         if (a == NULL) {
-            return fail(error, "%s '%.100s'", c->rest_n > 0 && word[0] != '-' ? "no room for" : "unknown argument",
-                        word);
+            return bench_args_wrong(error, "%s '%.100s'",
+                                    c->rest_n > 0 && word[0] != '-' ? "no room for" : "unknown argument", word);
         }
         const char *value = equals != NULL ? equals + 1 : NULL;
         if (a->shown == NULL && value != NULL) {
-            return fail(error, "--%s takes no value", a->name);
+            return bench_args_wrong(error, "--%s takes no value", a->name);
         }
         if (a->shown != NULL && value == NULL) {
             if (i + 1 == argc) {
-                return fail(error, "--%s needs a value: %.160s", a->name, wants(a, text));
+                return bench_args_wrong(error, "--%s needs a value: %.160s", a->name, wants(a, text));
             }
             value = argv[++i];
         }
         if (set(a, value) != 0) {
-            return fail(error, "--%s %.80s: wants %.120s", a->name, value, wants(a, text));
+            return bench_args_wrong(error, "--%s %.80s: wants %.120s", a->name, value, wants(a, text));
         }
         c->given |= UINT64_C(1) << (a - c->args);
     }

@@ -61,6 +61,9 @@ enum bench_parsed { BENCH_PARSED_RUN = 0, BENCH_PARSED_HELP = 1, BENCH_PARSED_ER
  * what is wrong. Texts point into argv. */
 enum bench_parsed bench_args_parse(struct bench_command *c, int argc, char **argv, char *error);
 
+/* Fill `error`. Returns BENCH_PARSED_ERROR. */
+__attribute__((format(printf, 2, 3))) enum bench_parsed bench_args_wrong(char *error, const char *format, ...);
+
 /* The help text, on stdout. */
 void bench_args_help(const struct bench_command *c);
 

@@ -2,6 +2,7 @@
 #include "bench/lib/child.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -59,4 +60,42 @@ void bench_child_kill(pid_t pid) {
     kill(pid, SIGKILL);
     while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {
     }
+}
+
+pid_t bench_child_run(const char *const *argv, int out, int err) {
+    pid_t pid = bench_child_fork();
+    if (pid == 0) {
+        dup2(out >= 0 ? out : STDOUT_FILENO, STDOUT_FILENO);
+        dup2(err >= 0 ? err : STDERR_FILENO, STDERR_FILENO);
+        execvp(argv[0], (char *const *)(void *)argv);
+        fprintf(stderr, "%s: %s\n", argv[0], strerror(errno));
+        _exit(127);
+    }
+    return pid;
+}
+
+int bench_child_serve(const char *const *argv, int err, pid_t *pid) {
+    char line[64];
+    int ends[2];
+    *pid = 0;
+    if (pipe2(ends, O_CLOEXEC) != 0) {
+        return -1;
+    }
+    pid_t started = bench_child_run(argv, ends[1], err);
+    close(ends[1]);
+    ssize_t got = started > 0 ? read(ends[0], line, sizeof(line)) : -1;
+    close(ends[0]);
+    *pid = started > 0 ? started : 0;
+    return got > 5 && memcmp(line, "ready", 5) == 0 ? 0 : -1;
+}
+
+int bench_tide_path(char *out, size_t size) {
+    char self[2048];
+    ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+    self[n > 0 ? n : 0] = '\0';
+    for (int up = 0; up < 2 && strrchr(self, '/') != NULL; up++) {
+        *strrchr(self, '/') = '\0';
+    }
+    snprintf(out, size, "%s/tide", self);
+    return access(out, X_OK);
 }

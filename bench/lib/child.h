@@ -24,4 +24,14 @@ int bench_child_ended(pid_t pid, char *how, size_t size);
 /* Kill it and wait until it is gone. */
 void bench_child_kill(pid_t pid);
 
+/* Run a program of PATH, or by its path, as such a child; out, err: its stdout and stderr, -1: ours. Returns as
+ * bench_child_fork(), in the parent alone. argv ends with NULL. */
+pid_t bench_child_run(const char *const *argv, int out, int err);
+
+/* Run `tide serve` and wait until it says that it is ready. 0; or -1: *pid is to be killed where it is not 0. */
+int bench_child_serve(const char *const *argv, int err, pid_t *pid);
+
+/* The `tide` that was built beside this program: build/tide. 0, or -1 with errno: there is none. */
+int bench_tide_path(char *out, size_t size);
+
 #endif

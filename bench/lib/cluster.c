@@ -2,24 +2,17 @@
 #include "bench/lib/cluster.h"
 
 #include <arpa/inet.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "bench/lib/child.h"
-
-static void nap_ms(long ms) {
-    nanosleep(&(struct timespec){ ms / 1000, ms % 1000 * 1000000 }, NULL);
-}
+#include "bench/lib/hdrlog.h"
+#include "bench/lib/machine.h"
 
 static int fail(struct bench_cluster *c, const char *what) {
     snprintf(c->error, sizeof(c->error), "%s", what);
@@ -42,21 +35,14 @@ static unsigned free_port(void) {
     return ntohs(in.sin_port);
 }
 
-/* Its output goes to a file of the folder, or to a pipe where one is wanted. */
-static pid_t start(const char *log, int out, char *const *argv) {
-    pid_t pid = bench_child_fork();
-    if (pid == 0) {
-        int fd = open(log, O_WRONLY | O_CREAT | O_APPEND, 0600);
-        dup2(out >= 0 ? out : fd, 1);
-        dup2(fd, 2);
-        execvp(argv[0], argv);
-        _exit(127);
-    }
-    return pid;
+static int open_log(const struct bench_cluster *c, const char *name) {
+    char path[100];
+    snprintf(path, sizeof(path), "%s/%s", c->dir, name);
+    return open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 }
 
 int bench_cluster_start(struct bench_cluster *c) {
-    char client[64], peer[64], data[80], cluster[80], log[80];
+    char client[64], peer[64], data[80], cluster[80];
     memset(c, 0, sizeof(*c));
     if (system("command -v etcd >/dev/null 2>&1") != 0) {
         return 1;
@@ -70,26 +56,27 @@ int bench_cluster_start(struct bench_cluster *c) {
     snprintf(client, sizeof(client), "http://127.0.0.1:%u", c->port);
     snprintf(peer, sizeof(peer), "http://127.0.0.1:%u", free_port());
     snprintf(data, sizeof(data), "%s/data", c->dir);
-    snprintf(log, sizeof(log), "%s/log", c->dir);
     snprintf(cluster, sizeof(cluster), "default=%s", peer);
-    char *argv[] = { "etcd",
-                     "--data-dir",
-                     data,
-                     "--unsafe-no-fsync",
-                     "--quota-backend-bytes",
-                     "8589934592",
-                     "--listen-client-urls",
-                     client,
-                     "--advertise-client-urls",
-                     client,
-                     "--listen-peer-urls",
-                     peer,
-                     "--initial-advertise-peer-urls",
-                     peer,
-                     "--initial-cluster",
-                     cluster,
-                     NULL };
-    c->etcd = start(log, -1, argv);
+    const char *argv[] = { "etcd",
+                           "--data-dir",
+                           data,
+                           "--unsafe-no-fsync",
+                           "--quota-backend-bytes",
+                           "8589934592",
+                           "--listen-client-urls",
+                           client,
+                           "--advertise-client-urls",
+                           client,
+                           "--listen-peer-urls",
+                           peer,
+                           "--initial-advertise-peer-urls",
+                           peer,
+                           "--initial-cluster",
+                           cluster,
+                           NULL };
+    int log = open_log(c, "log");
+    c->etcd = bench_child_run(argv, log, log);
+    close(log);
     for (int i = 0; i < 1000 && c->etcd > 0; i++) {
         char answer[1000];
         int fd = bench_etcd_connect(c);
@@ -100,7 +87,7 @@ int bench_cluster_start(struct bench_cluster *c) {
         if (n > 0 && memmem(answer, (size_t)n, "cluster_id", 10)) {
             return 0;
         }
-        nap_ms(20);
+        bench_sleep_ns(20000000);
     }
     return fail(c, "etcd does not start");
 }
@@ -144,29 +131,15 @@ void bench_cluster_enter(const struct bench_cluster *c, unsigned k) {
     setenv("TIDE_SHM_DIR", dir, 1);
 }
 
-static int find_tide(char out[300]) {
-    char self[250];
-    ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-    char *slash = n > 0 ? (self[n] = '\0', strrchr(self, '/')) : NULL;
-    if (!slash) {
-        return -1;
-    }
-    *slash = '\0';
-    snprintf(out, 300, "%s/../tide", self);
-    return access(out, X_OK);
-}
-
 int bench_cluster_host(struct bench_cluster *c, unsigned k, bool upstream, const char *const *options) {
-    char tide[300], url[80], log[80], dir[100], line[300];
-    int out[2];
-    if (find_tide(tide) != 0 || pipe2(out, O_CLOEXEC) != 0) {
+    char tide[2100], url[80], name[24];
+    if (bench_tide_path(tide, sizeof(tide)) != 0) {
         return fail(c, "there is no tide beside the benchmarks: make");
     }
-    host_dir(c, k, dir);
     bench_cluster_enter(c, k);
     (void)!system("mkdir -p -m 700 \"$TIDE_SHM_DIR\"");
     snprintf(url, sizeof(url), "etcd://127.0.0.1:%u/b/", c->port);
-    snprintf(log, sizeof(log), "%s/host%u.log", c->dir, k);
+    snprintf(name, sizeof(name), "host%u.log", k);
     const char *argv[24] = { tide, "serve", "d" };
     size_t n = 3;
     if (upstream) {
@@ -176,11 +149,9 @@ int bench_cluster_host(struct bench_cluster *c, unsigned k, bool upstream, const
     for (size_t i = 0; options && options[i] && n < 23; i++) {
         argv[n++] = options[i];
     }
-    c->hosts[k] = start(log, out[1], (char *const *)(void *)argv);
-    close(out[1]);
-    ssize_t got = read(out[0], line, sizeof(line));
-    close(out[0]);
-    return got > 5 && memcmp(line, "ready", 5) == 0 ? 0 : fail(c, "a host does not become ready");
+    int log = open_log(c, name), rc = bench_child_serve(argv, log, &c->hosts[k]);
+    close(log);
+    return rc == 0 ? 0 : fail(c, "a host does not become ready");
 }
 
 uint64_t bench_cluster_cpu_ns(pid_t pid) {
@@ -271,23 +242,10 @@ long bench_etcd_post(int fd, const char *path, const char *body, char *to, size_
     return (long)size;
 }
 
-static void base64(char *to, const void *bytes, size_t size) {
-    static const char DIGITS[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    const unsigned char *b = bytes;
-    for (size_t at = 0; at < size; at += 3) {
-        size_t n = size - at < 3 ? size - at : 3;
-        uint32_t bits = (uint32_t)b[at] << 16 | (n > 1 ? (uint32_t)b[at + 1] << 8 : 0) | (n > 2 ? b[at + 2] : 0);
-        for (size_t i = 0; i < 4; i++) {
-            *to++ = i <= n ? DIGITS[bits >> (18 - 6 * i) & 63] : '=';
-        }
-    }
-    *to = '\0';
-}
-
 static void key_of(char *to, uint64_t number) {
     char key[24];
     int size = snprintf(key, sizeof(key), "b/%016llx", (unsigned long long)number);
-    base64(to, key, (size_t)size);
+    hdrlog_base64(to, key, (size_t)size);
 }
 
 static bool is_good(const char *answer, long n) {
@@ -297,7 +255,7 @@ static bool is_good(const char *answer, long n) {
 int bench_etcd_put(int fd, uint64_t number, const void *value, size_t size) {
     char key[40], text[400], body[600], answer[1000];
     key_of(key, number);
-    base64(text, value, size < 280 ? size : 280);
+    hdrlog_base64(text, value, size < 280 ? size : 280);
     snprintf(body, sizeof(body), "{\"key\":\"%s\",\"value\":\"%s\"}", key, text);
     return is_good(answer, bench_etcd_post(fd, "/v3/kv/put", body, answer, sizeof(answer))) ? 0 : -1;
 }
@@ -312,7 +270,7 @@ int bench_etcd_read(int fd, uint64_t number) {
 int bench_etcd_fill(int fd, uint64_t number, unsigned n, size_t size) {
     char value[280], text[400], *answer = malloc(64 << 10), *body = malloc((size_t)n * 600 + 100);
     memset(value, 'v', sizeof(value));
-    base64(text, value, size < 280 ? size : 280);
+    hdrlog_base64(text, value, size < 280 ? size : 280);
     size_t at = (size_t)sprintf(body, "{\"success\":[");
     for (unsigned i = 0; i < n; i++) {
         char key[40];

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * etcd for benchmarks: one member on this machine's loopback, without fsync, its data in a temporary folder; hosts, which are `tide serve
- * --upstream` processes with folders of their own; and etcd's own calls by plain sockets, to stand beside. By one thread, calls aside.
+ * --upstream` processes with folders of their own; and etcd's own calls by plain sockets, for comparison. One thread starts and ends
+ * them; any thread may call etcd.
  */
 #ifndef TIDE_BENCH_CLUSTER_H
 #define TIDE_BENCH_CLUSTER_H

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "bench/lib/compare.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdbool.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "bench/lib/format.h"
@@ -67,30 +65,10 @@ int bench_compare_check(const cJSON *json, const char *name, char *error) {
 }
 
 cJSON *bench_compare_read(const char *path, char *error) {
-    FILE *in = fopen(path, "re");
-    char *text = NULL;
-    long n = -1;
-    if (in == NULL) {
-        snprintf(error, BENCH_ERROR_BYTES, "%.120s: %.100s", path, strerror(errno));
-        return NULL;
-    }
-    if (fseek(in, 0, SEEK_END) == 0 && (n = ftell(in)) >= 0 && n <= FILE_BYTES_MAX && fseek(in, 0, SEEK_SET) == 0 &&
-        (text = malloc((size_t)n + 1)) != NULL) {
-        text[fread(text, 1, (size_t)n, in)] = '\0';
-    }
-    fclose(in);
-    cJSON *json = text ? cJSON_Parse(text) : NULL;
-    free(text);
-    if (json == NULL) {
-        snprintf(error, BENCH_ERROR_BYTES, "%.120s: %s", path,
-                 n > FILE_BYTES_MAX ? "too large for a result"
-                 : text             ? "no JSON"
-                                    : "cannot be read");
-        return NULL;
-    }
-    if (bench_compare_check(json, path, error) != 0) {
+    cJSON *json = bench_json_read(path, FILE_BYTES_MAX, error);
+    if (json != NULL && bench_compare_check(json, path, error) != 0) {
         cJSON_Delete(json);
-        return NULL;
+        json = NULL;
     }
     return json;
 }

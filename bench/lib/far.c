@@ -76,8 +76,6 @@ void bench_far_end(struct bench_far *far) {
         return;
     }
     bench_worker_end(far->leader); /* it is killed: whatever it leaves goes with the domain */
-    if (far->domain != NULL) {
-        tide_close(far->domain);
-    }
+    bench_close(far->domain);
     bench_shared_unmap(far, sizeof(*far));
 }

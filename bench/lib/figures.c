@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "bench/lib/figures.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -262,4 +263,15 @@ int bench_figures_write(const struct bench_figures *f, const char *path) {
     int rc = bench_json_write(o, path);
     cJSON_Delete(o);
     return rc;
+}
+
+int bench_figures_publish(const struct bench_figures *f, const char *json_path) {
+    if (json_path == NULL || strcmp(json_path, "-") != 0) {
+        bench_figures_print(stdout, f);
+    }
+    if (json_path != NULL && bench_figures_write(f, json_path) != 0) {
+        fprintf(stderr, "%s: writing %s: %s\n", f->bench, json_path, strerror(errno));
+        return -1;
+    }
+    return 0;
 }

@@ -4,7 +4,7 @@
  * answer one question each, so that one page can show them all: schema "tidemark.figures", documented in
  * docs/bench.md.
  *
- * By one thread. Texts are copied. Where memory runs out the program ends: a benchmark has nothing better to do.
+ * By one thread. Texts are copied. Where memory runs out the program ends: a benchmark without figures has no result.
  */
 #ifndef TIDE_BENCH_FIGURES_H
 #define TIDE_BENCH_FIGURES_H
@@ -78,7 +78,7 @@ void bench_figures_set(struct bench_figures *f, uint32_t figure, uint32_t repeti
 /* The number of the figure with this id, or BENCH_NO_FIGURE. */
 uint32_t bench_figures_find(const struct bench_figures *f, const char *id);
 
-/* Announce a bar. It is made of figures of one repetition each, so that the machine's weather meets both. Where `a`, or
+/* Announce a bar. It is made of figures of one repetition each, so that the machine's speed affects both. Where `a`, or
  * `b` where two are needed, is BENCH_NO_FIGURE or never measured, it is listed as not measured. ours: see above. */
 void bench_figures_bar(struct bench_figures *f, const char *id, const char *what, const char *unit,
                        enum bench_sense sense, double bar, enum bench_made made, uint32_t a, uint32_t b, uint32_t ours);
@@ -102,6 +102,9 @@ void bench_figures_print(FILE *out, const struct bench_figures *f);
 
 /* Write as JSON to a file, or ("-") to stdout. 0, or -1 with errno. */
 int bench_figures_write(const struct bench_figures *f, const char *path);
+
+/* Both, as --json says: NULL: the tables alone; "-": JSON alone, on stdout. 0; -1: stderr says why. */
+int bench_figures_publish(const struct bench_figures *f, const char *json_path);
 
 /*
  * Read such a file back; `machine` gets the file's. 0, or -1 with `error` (BENCH_ERROR_BYTES) filled: it cannot be

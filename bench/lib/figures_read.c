@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* A file of figures read back. Anybody may have written it: every field is checked, and texts that are too long are
  * cut off. */
-#include <errno.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "bench/lib/figures.h"
@@ -14,25 +12,6 @@
 static int failed(char *error, const char *path, const char *what) {
     snprintf(error, BENCH_ERROR_BYTES, "%.120s: %.120s", path, what);
     return -1;
-}
-
-static char *read_whole(const char *path, char *error) {
-    FILE *in = fopen(path, "re");
-    char *text = NULL;
-    long n = -1;
-    if (in == NULL) {
-        failed(error, path, strerror(errno));
-        return NULL;
-    }
-    if (fseek(in, 0, SEEK_END) == 0 && (n = ftell(in)) >= 0 && n <= FILE_BYTES_MAX && fseek(in, 0, SEEK_SET) == 0 &&
-        (text = malloc((size_t)n + 1)) != NULL) {
-        n = (long)fread(text, 1, (size_t)n, in);
-        text[n] = '\0';
-    } else {
-        failed(error, path, n > FILE_BYTES_MAX ? "too large for a file of figures" : "cannot be read");
-    }
-    fclose(in);
-    return text;
 }
 
 /* 0, or -1: it is not there, or no string. */
@@ -138,13 +117,11 @@ static int take_all(struct bench_figures *f, struct bench_machine *m, const cJSO
 }
 
 int bench_figures_read(struct bench_figures *f, struct bench_machine *m, const char *path, char *error) {
-    char *text = read_whole(path, error);
-    if (text == NULL) {
+    cJSON *o = bench_json_read(path, FILE_BYTES_MAX, error);
+    if (o == NULL) {
         return -1;
     }
-    cJSON *o = cJSON_Parse(text);
     int rc = cJSON_IsObject(o) ? take_all(f, m, o, path, error) : failed(error, path, "no JSON document");
     cJSON_Delete(o);
-    free(text);
     return rc;
 }

@@ -51,9 +51,7 @@ static int open_flow(struct flow *f, struct bench_program *p, struct mix first) 
 }
 
 static void close_flow(struct flow *f) {
-    if (f->d != NULL) {
-        tide_close(f->d);
-    }
+    bench_close(f->d);
 }
 
 static int put(struct flow *f, uint64_t i) {

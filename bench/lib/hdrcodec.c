@@ -108,25 +108,24 @@ int hdrlog_encode_compressed(const struct hdr *h, uint8_t **bytes, size_t *lengt
 
 /* ---- base64 ------------------------------------------------------------------------------------------------------ */
 
-static const char base64_letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+void hdrlog_base64(char *to, const void *bytes, size_t length) {
+    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const uint8_t *b = bytes;
+    for (size_t at = 0; at < length; at += 3) {
+        size_t n = length - at < 3 ? length - at : 3;
+        uint32_t bits = (uint32_t)b[at] << 16 | (n > 1 ? (uint32_t)b[at + 1] << 8 : 0) | (n > 2 ? b[at + 2] : 0u);
+        for (size_t i = 0; i < 4; i++) {
+            *to++ = i <= n ? letters[bits >> (18 - 6 * i) & 63] : '=';
+        }
+    }
+    *to = '\0';
+}
 
 int hdrlog_base64_encode(const uint8_t *bytes, size_t length, char **text) {
-    char *out = malloc((length + 2) / 3 * 4 + 1);
-    if (!out) {
+    *text = malloc((length + 2) / 3 * 4 + 1);
+    if (!*text) {
         return fail(ENOMEM);
     }
-    size_t n = 0;
-    for (size_t i = 0; i < length; i += 3) {
-        size_t have = length - i < 3 ? length - i : 3;
-        uint32_t word = (uint32_t)bytes[i] << 16;
-        word |= have > 1 ? (uint32_t)bytes[i + 1] << 8 : 0;
-        word |= have > 2 ? bytes[i + 2] : 0;
-        out[n++] = base64_letters[word >> 18];
-        out[n++] = base64_letters[word >> 12 & 63];
-        out[n++] = have > 1 ? base64_letters[word >> 6 & 63] : '=';
-        out[n++] = have > 2 ? base64_letters[word & 63] : '=';
-    }
-    out[n] = 0;
-    *text = out;
+    hdrlog_base64(*text, bytes, length);
     return 0;
 }

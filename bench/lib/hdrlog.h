@@ -31,7 +31,8 @@ int hdrlog_hgrm(FILE *out, const struct hdr *h, int ticks, double scale);
 int hdrlog_encode(const struct hdr *h, uint8_t **bytes, size_t *length);
 int hdrlog_encode_compressed(const struct hdr *h, uint8_t **bytes, size_t *length);
 
-/* Base64 with padding, as in the log. *text ends with a zero and is the caller's, to free(). */
+/* Base64 with padding, as in the log: into a buffer of (length + 2) / 3 * 4 + 1 bytes; or *text ends with a zero and is the caller's, to free(). */
+void hdrlog_base64(char *to, const void *bytes, size_t length);
 int hdrlog_base64_encode(const uint8_t *bytes, size_t length, char **text);
 
 /* Writes the head of a log: `comment` (NULL: none) as a comment, the version, the start time, the legend. Times in

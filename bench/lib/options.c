@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "bench/lib/options.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -177,38 +176,31 @@ static void defaults(struct bench_options *o, uint32_t cpus) {
     o->replicas = bench_options_default_sweep(cpus);
 }
 
-__attribute__((format(printf, 2, 3))) static enum bench_parsed fail(char *error, const char *format, ...) {
-    va_list args;
-    va_start(args, format);
-    vsnprintf(error, BENCH_ERROR_BYTES, format, args);
-    va_end(args);
-    return BENCH_PARSED_ERROR;
-}
-
 static enum bench_parsed finish(struct bench_options *o, char *error) {
     for (uint32_t i = 1; i < o->replicas.n; i++) {
         if (o->replicas.items[i] <= o->replicas.items[i - 1]) {
-            return fail(error, "--replicas: wants rising numbers, such as 1,2,4");
+            return bench_args_wrong(error, "--replicas: wants rising numbers, such as 1,2,4");
         }
     }
     if (o->wait_ns == TIDE_UNBOUNDED) {
         o->wait_ns = o->fallback == TIDE_FALLBACK_WAIT ? 100000000 : 0;
     }
     if (o->key_size < 8 && o->keys > (UINT64_C(1) << (8 * o->key_size))) {
-        return fail(error, "--keys %llu: so many do not differ in %u bytes; give a larger --key-size",
-                    (unsigned long long)o->keys, o->key_size);
+        return bench_args_wrong(error, "--keys %llu: so many do not differ in %u bytes; give a larger --key-size",
+                                (unsigned long long)o->keys, o->key_size);
     }
     if (o->json_path != NULL && o->out_dir != NULL && strcmp(o->json_path, "-") == 0) {
-        return fail(error, "--json - and --out both use stdout; give --json a file name");
+        return bench_args_wrong(error, "--json - and --out both use stdout; give --json a file name");
     }
     if (o->read_foreign && !o->processes) {
-        return fail(error,
-                    "--read foreign: with threads all replicas are the readers' own; give --mode processes as well");
+        return bench_args_wrong(
+            error, "--read foreign: with threads all replicas are the readers' own; give --mode processes as well");
     }
     uint32_t most = (uint32_t)o->replicas.items[o->replicas.n - 1];
     if (o->read_foreign && most > BENCH_FOREIGN_MAX) {
-        return fail(error, "--replicas %u: with --read foreign up to %u, as there is room for so many processes", most,
-                    BENCH_FOREIGN_MAX);
+        return bench_args_wrong(error,
+                                "--replicas %u: with --read foreign up to %u, as there is room for so many processes",
+                                most, BENCH_FOREIGN_MAX);
     }
     if (o->duration_ns == 0) {
         o->duration_ns = bench_options_auto_duration(o->replicas.n, o->repetitions);

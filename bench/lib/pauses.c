@@ -29,11 +29,6 @@ static bool is_work(uint32_t phase) {
     return phase < PHASE_WAIT;
 }
 
-static void make_key(uint64_t out[2], uint64_t i) {
-    out[0] = bench_mix64(i);
-    out[1] = UINT64_C(0x6b6b6b6b6b6b6b6b);
-}
-
 static void give_up(struct pauses *p, int code) {
     int none = 0;
     atomic_compare_exchange_strong(&p->error, &none, code);
@@ -74,7 +69,7 @@ static int read_once(struct reading *g, uint32_t phase, struct tide_answer *a) {
                                            .max_staleness_ns = TIDE_UNBOUNDED,
                                            .max_lag = TIDE_UNBOUNDED };
     uint64_t key[2], value[VALUE_MAX / 8], below = g->index < g->p->keys ? g->index : g->p->keys;
-    make_key(key, below > 0 ? bench_rng_below(&g->rng, below) : 0);
+    bench_key(key, below > 0 ? bench_rng_below(&g->rng, below) : 0);
     int rc = tide_get(g->session, key, sizeof(key), &any, value, sizeof(value), a);
     return rc == TIDE_ERR_NOT_FOUND && (below == 0 || phase == PHASE_SHRINK) ? 0 : rc;
 }
@@ -139,10 +134,10 @@ static void *reader_main(void *arg) {
 static int write_once(struct pauses *p, uint32_t phase, uint64_t n, struct bench_rng *rng) {
     uint64_t key[2], value[VALUE_MAX / 8] = { n };
     if (phase == PHASE_SHRINK) {
-        make_key(key, p->deleted++);
+        bench_key(key, p->deleted++);
         return tide_delete(p->d, NULL, key, sizeof(key), NULL);
     }
-    make_key(key, n < p->keys ? n : bench_rng_below(rng, p->keys));
+    bench_key(key, n < p->keys ? n : bench_rng_below(rng, p->keys));
     size_t size = phase == PHASE_SHIFT ? bench_rng_below(rng, VALUE_MAX + 1) : VALUE_SIZE;
     int rc = tide_put(p->d, NULL, key, sizeof(key), value, size, NULL);
     p->refused += phase == PHASE_SHIFT && rc == TIDE_ERR_FULL;
@@ -299,9 +294,7 @@ int bench_pauses_run(struct pauses *p, struct bench_program *program, uint64_t k
 }
 
 void bench_pauses_destroy(struct pauses *p) {
-    if (p->d != NULL) {
-        tide_close(p->d);
-    }
+    bench_close(p->d);
     for (int k = 0; k < PAUSES_KINDS; k++) {
         hdr_free(p->times[k]);
     }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A domain that grows while it is read, is overwritten, with other sizes as well, and shrinks; and how long anything
+ * A domain grows while it is read, is overwritten, also with other sizes, and shrinks. Measured is how long anything
  * stands still meanwhile. One reader, one writer, one follower.
  *
  * The reader tells both: its own times, and by the index in each answer when the follower's applied index went on. The

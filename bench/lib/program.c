@@ -77,6 +77,15 @@ uint32_t bench_program_row(struct bench_program *p, const char *id, const char *
     return bench_figures_add(&p->figures, id, group, title, unit);
 }
 
+void bench_program_rows(struct bench_program *p, uint32_t *rows, const struct bench_name *names, uint32_t n,
+                        const char *id, const char *group, const char *unit) {
+    char full[128];
+    for (uint32_t i = 0; i < n; i++) {
+        snprintf(full, sizeof(full), "%.60s.%.60s", id, names[i].id);
+        rows[i] = bench_program_row(p, full, group, names[i].title, unit);
+    }
+}
+
 uint32_t bench_program_hidden_row(struct bench_program *p, const char *group) {
     return bench_figures_add(&p->figures, "", group, "", "");
 }
@@ -180,18 +189,6 @@ int bench_program_repeat(struct bench_program *p, bench_program_fn *one, void *c
     return rc;
 }
 
-static int show(struct bench_program *p) {
-    bench_figures_settle(&p->figures, p->done);
-    if (p->json_path == NULL || strcmp(p->json_path, "-") != 0) {
-        bench_figures_print(stdout, &p->figures);
-    }
-    if (p->json_path != NULL && bench_figures_write(&p->figures, p->json_path) != 0) {
-        fprintf(stderr, "%s: writing %s: %s\n", p->name, p->json_path, strerror(errno));
-        return -1;
-    }
-    return 0;
-}
-
 int bench_program_end(struct bench_program *p, int rc) {
     rc = rc < 0 && bench_stop ? 1 : rc;
     if (rc < 0) {
@@ -200,8 +197,9 @@ int bench_program_end(struct bench_program *p, int rc) {
         fprintf(stderr, "%s: interrupted after %u of %u repetitions%s\n", p->name, p->done, p->repetitions,
                 p->done == 0 ? "; nothing to show" : "");
     }
-    if (rc >= 0 && p->done > 0 && show(p) != 0) {
-        rc = -1;
+    if (rc >= 0 && p->done > 0) {
+        bench_figures_settle(&p->figures, p->done);
+        rc = bench_figures_publish(&p->figures, p->json_path) != 0 ? -1 : rc;
     }
     return rc < 0 ? BENCH_EXIT_FAILED : rc > 0 ? BENCH_EXIT_INTERRUPTED : BENCH_EXIT_OK;
 }

@@ -61,6 +61,12 @@ const char *bench_program_mark(const struct bench_program *p, uint32_t threads);
 /* Announce a row; rows of one group follow one another. Returns its number. */
 uint32_t bench_program_row(struct bench_program *p, const char *id, const char *group, const char *title,
                            const char *unit);
+/* n of them in one group: "ID.<id of the name>", with its title. */
+struct bench_name {
+    const char *id, *title;
+};
+void bench_program_rows(struct bench_program *p, uint32_t *rows, const struct bench_name *names, uint32_t n,
+                        const char *id, const char *group, const char *unit);
 /* One that is not shown itself, but that bars are about. group: of the rows that it can be compared with, or "". */
 uint32_t bench_program_hidden_row(struct bench_program *p, const char *group);
 /* A group of four rows, ns: p50, p99, p99.9 and max; and their values in a repetition, from what was timed in it. */

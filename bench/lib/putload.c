@@ -391,9 +391,7 @@ void bench_putload_destroy(struct bench_putload *l) {
         return;
     }
     for (int which = 0; which < DOMAINS; which++) {
-        if (l->domains[which] != NULL) {
-            tide_close(l->domains[which]);
-        }
+        bench_close(l->domains[which]);
     }
     plain_destroy(&l->plain);
     free(l->lines);

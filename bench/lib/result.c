@@ -204,6 +204,30 @@ cJSON *bench_result_json(const struct bench_sweep *s) {
     return o;
 }
 
+cJSON *bench_json_read(const char *path, long bytes_max, char *error) {
+    FILE *in = fopen(path, "re");
+    char *text = NULL;
+    long n = -1;
+    if (in == NULL) {
+        snprintf(error, BENCH_ERROR_BYTES, "%.120s: %.100s", path, strerror(errno));
+        return NULL;
+    }
+    if (fseek(in, 0, SEEK_END) == 0 && (n = ftell(in)) >= 0 && n <= bytes_max && fseek(in, 0, SEEK_SET) == 0 &&
+        (text = malloc((size_t)n + 1)) != NULL) {
+        text[fread(text, 1, (size_t)n, in)] = '\0';
+    }
+    fclose(in);
+    cJSON *json = text != NULL ? cJSON_Parse(text) : NULL;
+    if (json == NULL) {
+        snprintf(error, BENCH_ERROR_BYTES, "%.120s: %s", path,
+                 n > bytes_max  ? "too large for a result"
+                 : text != NULL ? "no JSON document"
+                                : "cannot be read");
+    }
+    free(text);
+    return json;
+}
+
 int bench_json_write(const cJSON *json, const char *path) {
     char *printed = json != NULL ? cJSON_Print(json) : NULL;
     if (printed == NULL) {

@@ -19,6 +19,9 @@ int bench_result_write(const struct bench_sweep *s, const char *path);
 cJSON *bench_machine_json(const struct bench_machine *m);
 cJSON *bench_spread_json(const struct bench_spread *s);
 
+/* Read a document. NULL with `error` (BENCH_ERROR_BYTES): there is none, it is larger than that, or no JSON. */
+cJSON *bench_json_read(const char *path, long bytes_max, char *error);
+
 /* Write a document, indented, to a file or ("-") stdout. 0, or -1 with errno. */
 int bench_json_write(const cJSON *json, const char *path);
 

@@ -14,6 +14,12 @@ static inline uint64_t bench_mix64(uint64_t x) {
     return x ^ (x >> 31);
 }
 
+/* The 16 bytes of key number i: no two are alike. */
+static inline void bench_key(uint64_t out[2], uint64_t i) {
+    out[0] = bench_mix64(i);
+    out[1] = UINT64_C(0x6b6b6b6b6b6b6b6b);
+}
+
 /* One stream of random words. Source: xorshift64* (Vigna, ACM TOMS 42, 2016). */
 struct bench_rng {
     uint64_t state; /* never 0 */

@@ -74,3 +74,13 @@ int bench_setup_fill(struct tide *d, const struct bench_workload *w, const volat
     free(value);
     return rc;
 }
+
+int bench_setup_fill_numbers(struct tide *d, uint64_t n) {
+    uint8_t value[64] = { 0 };
+    int rc = 0;
+    for (uint64_t i = 0; i < n && rc == 0; i++) {
+        uint64_t key[2] = { i, 0 };
+        rc = tide_put(d, NULL, key, sizeof(key), value, sizeof(value), NULL);
+    }
+    return rc;
+}

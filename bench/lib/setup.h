@@ -20,6 +20,18 @@ int bench_setup_start(struct tide *d, uint32_t id, int32_t cpu);
 /* A reader whose home is replica `id`, and that may use no other. 0 or a TIDE_ERR_ code. */
 int bench_setup_reader(struct tide *d, uint32_t id, struct tide_reader **out);
 
+/* Close. NULL is fine. */
+static inline void bench_close(struct tide *d) {
+    if (d != NULL) {
+        tide_close(d);
+    }
+}
+static inline void bench_reader_close(struct tide_reader *r) {
+    if (r != NULL) {
+        tide_reader_close(r);
+    }
+}
+
 /* Open the repetition's domain: create it as the one that will be removed, or attach to it. 0 or a TIDE_ERR_ code. */
 int bench_setup_open(struct tide **out, const struct bench_trial_setup *setup, int create);
 
@@ -31,6 +43,9 @@ const char *bench_setup_replica_text(uint32_t id);
  * token. */
 int bench_setup_fill(struct tide *d, const struct bench_workload *w, const volatile sig_atomic_t *stop,
                      struct tide_token *last);
+
+/* Put keys 0 .. n - 1, 16 bytes each, values of 64. 0 or a TIDE_ERR_ code. */
+int bench_setup_fill_numbers(struct tide *d, uint64_t n);
 
 /* Write "N replicas, WHAT: text of the code" and what to do about it into `error` (BENCH_ERROR_BYTES). Returns -1. */
 int bench_setup_failed(char *error, uint32_t replicas, const char *what, int code);

@@ -167,7 +167,7 @@ static int put(struct bench_sight *s, struct tide_reader *session, uint64_t *put
                     sizeof(value), NULL);
 }
 
-/* Is there no hope any more that a value is seen? Then p->error says why. */
+/* Will the value never be seen? Then p->error says why. */
 static bool gave_up(struct bench_sight *s, uint64_t put_ns) {
     if (s->worker != NULL && !bench_worker_lives(s->worker, s->p->error)) {
         return true;
@@ -315,12 +315,8 @@ void bench_sight_end(struct bench_sight *s) {
     }
     atomic_store(&s->over, 1);
     bench_worker_end(s->worker);
-    if (s->reader != NULL) {
-        tide_reader_close(s->reader);
-    }
-    if (s->domain != NULL) {
-        tide_close(s->domain);
-    }
+    bench_reader_close(s->reader);
+    bench_close(s->domain);
     bench_workload_destroy(&s->workload);
     bench_shared_unmap(s->times, s->times_bytes);
     bench_shared_unmap(s, sizeof(*s));

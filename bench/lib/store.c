@@ -21,12 +21,15 @@
 #define LOOK_EVERY_NS UINT64_C(5000000)
 #define MIB (UINT64_C(1) << 20)
 
+/* Debian's package redis-server starts a system service when it is installed, redis-tools does not. The server's program is in both:
+ * redis-check-rdb is the same file and looks at the name that it is called by. */
 static const struct {
     const char *name, *programs[2], *package, *policy;
 } stores[BENCH_STORES] = {
     { "Redis", { "redis-server", "redis-check-rdb" }, "redis-tools", "allkeys-lru" },
     { "Redis", { "redis-server", "redis-check-rdb" }, "redis-tools", "allkeys-lfu" },
     { "memcached", { "memcached", "memcached" }, "memcached", "" },
+    { "Redis", { "redis-server", "redis-check-rdb" }, "redis-tools", "noeviction" },
 };
 
 static bool is_redis(const struct bench_store *s) {
@@ -73,9 +76,13 @@ static _Noreturn void serve(const struct bench_store *s, const char *program, ui
     _exit(127);
 }
 
-static int start_server(struct bench_store *s, uint64_t bytes) {
+int bench_store_serve(struct bench_store *s, enum bench_store_kind kind, uint64_t bytes, char *error) {
     char program[4200];
     const char *tmp = getenv("TMPDIR");
+    memset(s, 0, sizeof(*s));
+    s->kind = kind;
+    s->fd = -1;
+    s->error = error;
     if (!in_path(stores[s->kind].programs[0], program, sizeof(program)) &&
         !in_path(stores[s->kind].programs[1], program, sizeof(program))) {
         snprintf(s->error, BENCH_ERROR_BYTES, "no %s in PATH (Debian: %s)", stores[s->kind].programs[0],
@@ -100,7 +107,7 @@ static int start_server(struct bench_store *s, uint64_t bytes) {
     return 0;
 }
 
-static void hide(struct bench_store *s) {
+void bench_store_hide(struct bench_store *s) {
     if (s->dir[0] != '\0') {
         unlink(s->socket);
         rmdir(s->dir);
@@ -108,9 +115,18 @@ static void hide(struct bench_store *s) {
     s->dir[0] = '\0';
 }
 
+int bench_store_ended(struct bench_store *s) {
+    char how[80] = "is gone";
+    if (s->pid > 0 && !bench_child_ended(s->pid, how, sizeof(how))) {
+        return 0;
+    }
+    s->pid = 0;
+    failed(s, "the server", how);
+    return 1;
+}
+
 static int connect_to(struct bench_store *s) {
     struct sockaddr_un a = { .sun_family = AF_UNIX };
-    char how[80];
     snprintf(a.sun_path, sizeof(a.sun_path), "%.100s", s->socket);
     for (uint64_t begun = bench_now_ns();;) {
         s->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -121,9 +137,8 @@ static int connect_to(struct bench_store *s) {
             close(s->fd);
         }
         s->fd = -1;
-        if (bench_child_ended(s->pid, how, sizeof(how))) {
-            s->pid = 0;
-            return failed(s, "the server", how);
+        if (bench_store_ended(s)) {
+            return -1;
         }
         if (bench_stop || bench_now_ns() - begun > START_NS) {
             return failed(s, "the server", "it does not answer at its socket");
@@ -247,15 +262,12 @@ static int limit_redis(struct bench_store *s, uint64_t bytes) {
 }
 
 int bench_store_start(struct bench_store *s, enum bench_store_kind kind, uint64_t bytes, char *error) {
-    memset(s, 0, sizeof(*s));
-    s->kind = kind;
-    s->fd = -1;
-    s->error = error;
+    int rc = bench_store_serve(s, kind, bytes, error);
     s->room = 65536;
     s->in = malloc(s->room);
-    int rc = s->in == NULL ? failed(s, "starting it", "no memory") : start_server(s, bytes);
+    rc = rc == 0 && s->in == NULL ? failed(s, "starting it", "no memory") : rc;
     rc = rc == 0 ? connect_to(s) : rc;
-    hide(s);
+    bench_store_hide(s);
     rc = rc == 0 && is_redis(s) ? limit_redis(s, bytes) : rc;
     if (rc != 0) {
         bench_store_stop(s);
@@ -270,7 +282,7 @@ void bench_store_stop(struct bench_store *s) {
     if (s->pid > 0) {
         bench_child_kill(s->pid);
     }
-    hide(s);
+    bench_store_hide(s);
     free(s->in);
     s->in = NULL;
     s->fd = -1;

@@ -10,7 +10,13 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-enum bench_store_kind { BENCH_STORE_REDIS_LRU, BENCH_STORE_REDIS_LFU, BENCH_STORE_MEMCACHED, BENCH_STORES };
+enum bench_store_kind {
+    BENCH_STORE_REDIS_LRU,
+    BENCH_STORE_REDIS_LFU,
+    BENCH_STORE_MEMCACHED,
+    BENCH_STORE_REDIS, /* it evicts nothing and has no limit: for bench_store_serve() alone */
+    BENCH_STORES
+};
 
 struct bench_store {
     enum bench_store_kind kind;
@@ -35,5 +41,16 @@ int bench_store_get(struct bench_store *s, const char *key, size_t key_len);
 int bench_store_set(struct bench_store *s, const char *key, size_t key_len, const void *value, size_t value_len);
 
 void bench_store_stop(struct bench_store *s);
+
+/* ---- for those who talk to the server by themselves ---- */
+
+/* Start the server alone, at s->socket; it may not listen yet. As bench_store_start(); bench_store_stop() follows in any case. */
+int bench_store_serve(struct bench_store *s, enum bench_store_kind kind, uint64_t bytes, char *error);
+
+/* Has it ended? Does not wait. 1, and the error says how; or 0. */
+int bench_store_ended(struct bench_store *s);
+
+/* Remove the socket and its directory: once all connections are made, nobody needs their names. */
+void bench_store_hide(struct bench_store *s);
 
 #endif

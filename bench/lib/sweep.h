@@ -53,7 +53,7 @@ struct bench_sweep {
 typedef void bench_progress_fn(void *ctx, uint32_t done, uint32_t total, uint32_t replicas, uint32_t repetition);
 
 /*
- * Run the sweep: repetition by repetition, all points in each, so that a change in the machine's weather meets all
+ * Run the sweep: repetition by repetition, all points in each, so that a change in the machine's speed affects all
  * points. Returns 0 (also when interrupted: then sweep->interrupted), or -1 with `error` filled. Free with
  * bench_sweep_destroy() in either case.
  */

@@ -7,42 +7,46 @@
 #include "bench/lib/format.h"
 #include "bench/lib/grid.h"
 
-static void start(struct bench_grid *g, const char *title, const char *const *heads, uint32_t n) {
+typedef void fill_row_fn(struct bench_grid *g, const struct bench_sweep *s, const struct bench_point *p);
+
+/* Title, heads, and a row for each point that has something to show: its first two cells, then what `fill` makes of it. */
+static void make(struct bench_grid *g, const struct bench_sweep *s, const char *title, const char *const *heads,
+                 uint32_t n, fill_row_fn *fill) {
     memset(g, 0, sizeof(*g));
     snprintf(g->title, sizeof(g->title), "%s", title);
     for (uint32_t i = 0; i < n; i++) {
         bench_grid_head(g, heads[i]);
     }
+    for (uint32_t i = 0; i < s->points_n; i++) {
+        const struct bench_point *p = &s->points[i];
+        if (p->done > 0) {
+            bench_grid_cell(g, 0, "%u%s", p->replicas, p->oversubscribed ? "*" : "");
+            bench_grid_cell(g, 1, "%u", p->threads);
+            fill(g, s, p);
+            g->rows++;
+        }
+    }
 }
 
-static void first_cells(struct bench_grid *g, const struct bench_point *p) {
-    bench_grid_cell(g, 0, "%u%s", p->replicas, p->oversubscribed ? "*" : "");
-    bench_grid_cell(g, 1, "%u", p->threads);
+static void throughput_row(struct bench_grid *g, const struct bench_sweep *s, const struct bench_point *p) {
+    (void)s;
+    char text[BENCH_TEXT];
+    char least[BENCH_TEXT];
+    bench_grid_cell(g, 2, "%s", bench_format_count(text, p->reads_per_s.median));
+    bench_format_count(least, p->reads_per_s.min);
+    bench_grid_cell(g, 3, "%.16s..%.16s", least, bench_format_count(text, p->reads_per_s.max));
+    bench_grid_cell(g, 4, "%.2f", p->scaling.median);
+    bench_grid_cell(g, 5, "%.2f", p->ideal);
+    bench_grid_cell(g, 6, "%.2f", p->control_scaling.median);
+    bench_grid_cell(g, 7, "%.2f", p->against_control.median);
+    bench_grid_cell(g, 8, "%.2f..%.2f", p->against_control.min, p->against_control.max);
+    bench_grid_cell(g, 9, "%s", bench_format_count(text, p->writes_per_s.median));
 }
 
 void bench_grid_throughput(struct bench_grid *g, const struct bench_sweep *s) {
     static const char *const heads[] = { "replicas", "readers", "reads/s",    "min..max", "scaling",
                                          "ideal",    "control", "of control", "min..max", "writes/s" };
-    start(g, "Throughput", heads, sizeof(heads) / sizeof(heads[0]));
-    for (uint32_t i = 0; i < s->points_n; i++) {
-        const struct bench_point *p = &s->points[i];
-        if (p->done == 0) {
-            continue;
-        }
-        char text[BENCH_TEXT];
-        char least[BENCH_TEXT];
-        first_cells(g, p);
-        bench_grid_cell(g, 2, "%s", bench_format_count(text, p->reads_per_s.median));
-        bench_format_count(least, p->reads_per_s.min);
-        bench_grid_cell(g, 3, "%.16s..%.16s", least, bench_format_count(text, p->reads_per_s.max));
-        bench_grid_cell(g, 4, "%.2f", p->scaling.median);
-        bench_grid_cell(g, 5, "%.2f", p->ideal);
-        bench_grid_cell(g, 6, "%.2f", p->control_scaling.median);
-        bench_grid_cell(g, 7, "%.2f", p->against_control.median);
-        bench_grid_cell(g, 8, "%.2f..%.2f", p->against_control.min, p->against_control.max);
-        bench_grid_cell(g, 9, "%s", bench_format_count(text, p->writes_per_s.median));
-        g->rows++;
-    }
+    make(g, s, "Throughput", heads, sizeof(heads) / sizeof(heads[0]), throughput_row);
     snprintf(g->note, sizeof(g->note),
              "Served reads per second, median of %u repetition%s. scaling, control: against %u replica%s, for reads "
              "and for the "
@@ -51,29 +55,25 @@ void bench_grid_throughput(struct bench_grid *g, const struct bench_sweep *s) {
              s->points[0].replicas == 1 ? "" : "s", s->machine->cpus);
 }
 
+static void latency_row(struct bench_grid *g, const struct bench_sweep *s, const struct bench_point *p) {
+    (void)s;
+    char text[BENCH_TEXT];
+    int timed = hdr_total(p->latency) > 0;
+    for (uint32_t k = 0; k < BENCH_PERCENTILES; k++) {
+        bench_grid_cell(g, 2 + k, "%s", timed ? bench_format_ns(text, (double)p->latency_ns[k]) : "-");
+    }
+    bench_grid_cell(g, 6, "%s", timed ? bench_format_ns(text, (double)p->latency_max_ns) : "-");
+    bench_grid_cell(g, 7, "%s", bench_format_count(text, (double)hdr_total(p->latency)));
+    for (uint32_t k = 0; k < BENCH_LAGS; k++) {
+        bench_grid_cell(g, 8 + k, "%s", p->has_lag ? bench_format_ns(text, p->lag_ns[k].median) : "-");
+    }
+    bench_grid_cell(g, 11, "%llu", (unsigned long long)p->lapped);
+}
+
 void bench_grid_latency(struct bench_grid *g, const struct bench_sweep *s) {
     static const char *const heads[] = { "replicas", "readers", "p50",     "p90",     "p99",       "p99.9",
                                          "max",      "samples", "lag p50", "lag p99", "lag p99.9", "lapped" };
-    start(g, "Latency of a read, and replication lag", heads, sizeof(heads) / sizeof(heads[0]));
-    for (uint32_t i = 0; i < s->points_n; i++) {
-        const struct bench_point *p = &s->points[i];
-        if (p->done == 0) {
-            continue;
-        }
-        char text[BENCH_TEXT];
-        first_cells(g, p);
-        int timed = hdr_total(p->latency) > 0;
-        for (uint32_t k = 0; k < BENCH_PERCENTILES; k++) {
-            bench_grid_cell(g, 2 + k, "%s", timed ? bench_format_ns(text, (double)p->latency_ns[k]) : "-");
-        }
-        bench_grid_cell(g, 6, "%s", timed ? bench_format_ns(text, (double)p->latency_max_ns) : "-");
-        bench_grid_cell(g, 7, "%s", bench_format_count(text, (double)hdr_total(p->latency)));
-        for (uint32_t k = 0; k < BENCH_LAGS; k++) {
-            bench_grid_cell(g, 8 + k, "%s", p->has_lag ? bench_format_ns(text, p->lag_ns[k].median) : "-");
-        }
-        bench_grid_cell(g, 11, "%llu", (unsigned long long)p->lapped);
-        g->rows++;
-    }
+    make(g, s, "Latency of a read, and replication lag", heads, sizeof(heads) / sizeof(heads[0]), latency_row);
     char clock[BENCH_TEXT];
     char how[192];
     bench_format_ns(clock, s->clock_ns);
@@ -94,24 +94,19 @@ void bench_grid_latency(struct bench_grid *g, const struct bench_sweep *s) {
              "lag: commit to applied, of the follower that was worst, median of the repetitions.");
 }
 
+static void reasons_row(struct bench_grid *g, const struct bench_sweep *s, const struct bench_point *p) {
+    char text[BENCH_TEXT];
+    for (uint32_t k = 0; k < TIDE_REASONS; k++) {
+        bench_grid_cell(g, 2 + k, "%s", bench_format_percent(text, p->reason_share[k]));
+    }
+    bench_grid_cell(g, 9, "%s", bench_format_percent(text, p->fallback_ratio));
+    bench_grid_cell(g, 10, "%s", s->options->open_rate > 0.0 ? bench_format_percent(text, p->overdue_share) : "-");
+}
+
 void bench_grid_reasons(struct bench_grid *g, const struct bench_sweep *s) {
     static const char *const heads[] = { "replicas", "readers", "fresh",   "within bound", "waited", "redirected",
                                          "behind",   "stale",   "refused", "fell back",    "overdue" };
-    start(g, "How reads were served, in percent", heads, sizeof(heads) / sizeof(heads[0]));
-    for (uint32_t i = 0; i < s->points_n; i++) {
-        const struct bench_point *p = &s->points[i];
-        if (p->done == 0) {
-            continue;
-        }
-        char text[BENCH_TEXT];
-        first_cells(g, p);
-        for (uint32_t k = 0; k < TIDE_REASONS; k++) {
-            bench_grid_cell(g, 2 + k, "%s", bench_format_percent(text, p->reason_share[k]));
-        }
-        bench_grid_cell(g, 9, "%s", bench_format_percent(text, p->fallback_ratio));
-        bench_grid_cell(g, 10, "%s", s->options->open_rate > 0.0 ? bench_format_percent(text, p->overdue_share) : "-");
-        g->rows++;
-    }
+    make(g, s, "How reads were served, in percent", heads, sizeof(heads) / sizeof(heads[0]), reasons_row);
     snprintf(g->note, sizeof(g->note),
              "fell back: all but fresh and within bound. overdue: open loop, due before the end and never started.");
 }

@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "bench/lib/traceplay.h"
 
-#include <errno.h>
-#include <semaphore.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "bench/lib/child.h"
+#include "bench/lib/worker.h"
+#include "bench/lib/setup.h"
 
 #define BLOCK 16u /* requests in a row through one reader */
 #define PARTIES 4u
@@ -21,13 +18,10 @@
 enum party { PARTY_LEADER, PARTY_FOLLOWER, PARTY_FAR_FOLLOWER, PARTY_NO_REPLICA };
 
 struct scene { /* shared by all processes */
-    sem_t go[CHILDREN], done;
     char name[TIDE_NAME_MAX];
-    uint64_t block;          /* whose turn it is, has it */
+    uint64_t block;          /* to be played by the one whose turn it is */
     struct tide_token token; /* of the last write */
     uint64_t misses, window_misses;
-    int error; /* of one that failed */
-    bool over;
 };
 
 struct player {
@@ -37,6 +31,7 @@ struct player {
     struct tide_reader *r;
     size_t value_size;
     char *value, *buf;
+    bool follows; /* in a process of its own: it has a replica there */
 };
 
 /* ---- domains --------------------------------------------------------------------------------------------------------- */
@@ -151,32 +146,26 @@ static int play_block(struct player *pl) {
 
 /* ---- the other processes --------------------------------------------------------------------------------------------- */
 
-static _Noreturn void run_child(struct player *pl, uint32_t number, int there) {
-    struct scene *s = pl->s;
+/* The first order: open the domain, which is there; each that follows: play the block. */
+static int play_on_order(struct bench_worker *w, void *ctx) {
+    struct player *pl = ctx;
     struct tide *d = NULL;
-    char byte;
-    bool follows = number + 2 == PARTY_FAR_FOLLOWER;
-    if (read(there, &byte, 1) != 0) { /* the pipe ends when the domain is there */
-        _exit(1);
+    uint32_t order = bench_worker_order(w, 0);
+    if (order == BENCH_ORDER_END) {
+        return 0;
     }
-    while (sem_wait(&s->go[number]) != 0) {
+    bench_worker_what(w, "replaying the trace");
+    int rc = tide_open(&d, pl->s->name, NULL);
+    rc = rc == 0 && pl->follows ? start_follower(d, 2, true) : rc;
+    rc = rc != 0 ? rc : start_reader(pl, d, pl->follows ? 2 : -1);
+    while (rc == 0 && order != BENCH_ORDER_END) {
+        bench_worker_done(w, order);
+        order = bench_worker_order(w, order);
+        rc = order != BENCH_ORDER_END ? play_block(pl) : 0;
     }
-    int rc = tide_open(&d, s->name, NULL);
-    rc = rc == 0 && follows ? start_follower(d, 2, true) : rc;
-    rc = rc != 0 ? rc : start_reader(pl, d, follows ? 2 : -1);
-    for (;;) {
-        s->error = rc;
-        sem_post(&s->done);
-        while (sem_wait(&s->go[number]) != 0) {
-        }
-        if (s->over) {
-            break;
-        }
-        rc = play_block(pl);
-    }
-    tide_reader_close(pl->r);
-    tide_close(d);
-    _exit(0);
+    bench_reader_close(pl->r);
+    bench_close(d);
+    return rc;
 }
 
 struct stage {
@@ -184,43 +173,22 @@ struct stage {
     struct player players[PARTIES];
     struct scene *s;
     struct tide *d;
-    pid_t children[CHILDREN];
+    struct bench_worker *children[CHILDREN];
+    uint32_t orders[CHILDREN];
 };
 
-/* Let a child do its part, and wait for it. */
+/* Let a child do its part, and wait for it. 0, 1: stopped, -1: p->error says why. */
 static int turn(struct stage *st, uint32_t number) {
-    struct scene *s = st->s;
-    char how[80];
-    sem_post(&s->go[number]);
-    for (;;) {
-        struct timespec until;
-        clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_sec++;
-        if (sem_timedwait(&s->done, &until) == 0) {
-            return s->error;
-        }
-        if (bench_child_ended(st->children[number], how, sizeof(how))) {
-            st->children[number] = 0;
-            bench_program_failed(st->p, "a process that replays the trace %s", how);
-            return TIDE_ERR_SYSTEM;
-        }
-        if (bench_stop) {
-            return TIDE_ERR_SYSTEM;
-        }
-    }
+    bench_worker_tell(st->children[number], ++st->orders[number]);
+    return bench_worker_await(st->children[number], st->orders[number], &bench_stop, st->p->error);
 }
 
-static int fork_children(struct stage *st, int there[2]) {
+static int fork_children(struct stage *st) {
     for (uint32_t i = 0; i < CHILDREN; i++) {
-        pid_t pid = bench_child_fork();
-        if (pid == 0) {
-            close(there[1]);
-            run_child(&st->players[2 + i], i, there[0]);
-        }
-        if (pid < 0) {
+        st->children[i] = bench_worker_start(true, &st->p->machine, -1, play_on_order, &st->players[2 + i]);
+        if (st->children[i] == NULL) {
             return bench_program_failed_errno(st->p, "starting a process");
         }
-        st->children[i] = pid;
     }
     return 0;
 }
@@ -277,57 +245,40 @@ static void take_result(struct stage *st, double seconds, struct bench_traceplay
 }
 
 static void end_stage(struct stage *st, bool good) {
-    st->s->over = true;
+    char error[BENCH_ERROR_BYTES];
     for (uint32_t i = 0; i < CHILDREN; i++) {
-        if (st->children[i] > 0 && good) {
-            sem_post(&st->s->go[i]); /* in good order; the kill below only waits for what is gone */
-            char how[80];
-            for (uint64_t begun = bench_now_ns(); st->children[i] > 0 && bench_now_ns() - begun < WAIT_NS;) {
-                st->children[i] = bench_child_ended(st->children[i], how, sizeof(how)) ? 0 : st->children[i];
-                bench_sleep_ns(1000000);
-            }
+        if (st->children[i] != NULL && good) {
+            bench_worker_leave(st->children[i], WAIT_NS,
+                               error); /* in good order; the end below only waits for what is gone */
         }
-        if (st->children[i] > 0) {
-            bench_child_kill(st->children[i]);
-        }
+        bench_worker_end(st->children[i]);
     }
     for (uint32_t i = 0; i < 2; i++) {
-        if (st->players[i].r != NULL) {
-            tide_reader_close(st->players[i].r);
-        }
+        bench_reader_close(st->players[i].r);
         free(st->players[i].value);
         free(st->players[i].buf);
     }
-    if (st->d != NULL) {
-        tide_close(st->d);
-    }
+    bench_close(st->d);
 }
 
-static int set_stage(struct stage *st, const struct bench_trace *t, size_t value_size, int there[2]) {
-    bool good = sem_init(&st->s->done, 1, 0) == 0 && pipe(there) == 0;
-    for (uint32_t i = 0; i < CHILDREN; i++) {
-        good = good && sem_init(&st->s->go[i], 1, 0) == 0;
-    }
+static void set_stage(struct stage *st, const struct bench_trace *t, size_t value_size) {
     for (uint32_t i = 0; i < PARTIES; i++) {
-        st->players[i] = (struct player){ .s = st->s, .t = t, .value_size = value_size };
+        st->players[i] =
+            (struct player){ .s = st->s, .t = t, .value_size = value_size, .follows = i == PARTY_FAR_FOLLOWER };
     }
     bench_program_domain_name(st->p, st->s->name);
-    return good ? 0 : bench_program_failed_errno(st->p, "a pipe to the other processes");
 }
 
 int bench_traceplay_run(struct bench_program *p, const struct bench_trace *t, uint64_t table_bytes, size_t value_size,
                         bool change, struct bench_traceplay *out) {
     struct stage st = { .p = p, .s = bench_shared_map(sizeof(*st.s)) };
-    int there[2] = { -1, -1 };
     if (st.s == NULL) {
         return bench_program_failed_errno(p, "memory for the other processes");
     }
     p->error[0] = '\0';
-    int rc = set_stage(&st, t, value_size, there);
-    rc = rc != 0 ? rc : fork_children(&st, there);
+    set_stage(&st, t, value_size);
+    int rc = fork_children(&st);
     rc = rc != 0 ? rc : open_domain(p, table_bytes, TIDE_EVICT_S3FIFO, &st.d);
-    close(there[0]);
-    close(there[1]);
     if (rc == 0) {
         int code = start_players(&st);
         uint64_t from = bench_now_ns();

@@ -147,7 +147,7 @@ static int goes_on(const struct stage *s) {
 }
 
 /* Control, read, control, read, ..., control: each read slice has the control loop on both sides, so that the two meet
- * the same weather. */
+ * the same speed of the machine. */
 static void alternate(struct stage *s, struct bench_trial *out) {
     uint64_t total_ns = s->setup->options->duration_ns;
     uint64_t slices = (total_ns + BENCH_READ_SLICE_NS - 1) / BENCH_READ_SLICE_NS;

@@ -199,8 +199,8 @@ static uint64_t used(void *peer) {
 
 const struct peer peer_ckht = {
     .name = "ckht",
-    .gets = { { .id = "ckht", .title = "Concurrency Kit ck_ht", .run = run_get, .chunk = PEER_CHUNK } },
-    .puts = { { .id = "ckht", .title = "ck_ht, ck_epoch_call for each", .run = run_put, .chunk = PEER_CHUNK } },
+    .gets = { { "ckht", "Concurrency Kit ck_ht", run_get, PEER_CHUNK } },
+    .puts = { { "ckht", "ck_ht, ck_epoch_call for each", run_put, PEER_CHUNK } },
     .pairs = 1,
     .beside = 1,
     .bytes = table_bytes,

@@ -238,12 +238,9 @@ static uint64_t used(void *peer) {
 
 const struct peer peer_lfht = {
     .name = "lfht",
-    .gets = { { .id = "lfht", .title = "liburcu cds_lfht", .run = run_get, .chunk = PEER_CHUNK } },
-    .puts = { { .id = "lfht", .title = "cds_lfht, call_rcu for each", .run = run_put_call, .chunk = PEER_CHUNK },
-              { .id = "lfht_batch",
-                .title = "cds_lfht, a grace period for 4,096",
-                .run = run_put_batch,
-                .chunk = PEER_CHUNK } },
+    .gets = { { "lfht", "liburcu cds_lfht", run_get, PEER_CHUNK } },
+    .puts = { { "lfht", "cds_lfht, call_rcu for each", run_put_call, PEER_CHUNK },
+              { "lfht_batch", "cds_lfht, a grace period for 4,096", run_put_batch, PEER_CHUNK } },
     .pairs = 1,
     .beside = 1,
     .bytes = table_bytes,

@@ -237,10 +237,10 @@ static uint64_t used(void *peer) {
 
 const struct peer peer_lmdb = {
     .name = "lmdb",
-    .gets = { { .id = "lmdb", .title = "LMDB, a transaction for each get", .run = run_get, .chunk = PEER_CHUNK },
-              { .id = "lmdb_1000", .title = "LMDB, a transaction for 1,000", .run = run_long, .chunk = LONG_GETS } },
-    .puts = { { .id = "lmdb", .title = "LMDB, 100 puts a transaction", .run = run_put, .chunk = PUTS },
-              { .id = "lmdb_map", .title = "the same with MDB_WRITEMAP", .run = run_put_map, .chunk = PUTS } },
+    .gets = { { "lmdb", "LMDB, a transaction for each get", run_get, PEER_CHUNK },
+              { "lmdb_1000", "LMDB, a transaction for 1,000", run_long, LONG_GETS } },
+    .puts = { { "lmdb", "LMDB, 100 puts a transaction", run_put, PUTS },
+              { "lmdb_map", "the same with MDB_WRITEMAP", run_put_map, PUTS } },
     .pairs = 1,
     .bytes = table_bytes,
     .fill = fill,

@@ -46,9 +46,7 @@ static int fill(struct peer_case *c, void **peer) {
 static void end(void *peer) {
     struct other *o = peer;
     if (o != NULL) {
-        if (o->reader != NULL) {
-            tide_reader_close(o->reader);
-        }
+        bench_reader_close(o->reader);
         bench_far_end(o->far);
     }
     free(o);
@@ -65,7 +63,7 @@ static void close_reader(struct peer_reader *r) {
 
 const struct peer peer_other = {
     .name = "other",
-    .gets = { { .id = "tide_other", .title = "tide_get from another process", .run = run_get, .chunk = PEER_CHUNK } },
+    .gets = { { "tide_other", "tide_get from another process", run_get, PEER_CHUNK } },
     .by_user = true,
     .bytes = table_bytes,
     .fork = fork_child,

@@ -36,7 +36,7 @@ static void end_nothing(void *peer) {
 
 const struct peer peer_loop_alone = {
     .name = "loop",
-    .gets = { { .id = "loop", .title = "the loop alone", .run = run_loop, .chunk = PEER_CHUNK } },
+    .gets = { { "loop", "the loop alone", run_loop, PEER_CHUNK } },
     .bytes = no_bytes,
     .fill = fill_nothing,
     .end = end_nothing,
@@ -161,15 +161,11 @@ static uint64_t used(void *peer) {
 
 const struct peer peer_plain = {
     .name = "plain",
-    .gets = { { .id = "plain", .title = "plain table, sizes compiled in", .run = run_fixed, .chunk = PEER_CHUNK },
-              { .id = "plain_dense",
-                .title = "the same, load up to 0.75",
-                .run = run_dense,
-                .chunk = PEER_CHUNK,
-                .cost = true },
-              { .id = "plain_sized", .title = "plain table, any size", .run = run_sized, .chunk = PEER_CHUNK },
-              { .id = "plain_batch", .title = "plain table, 32 prefetched", .run = run_batch, .chunk = PEER_CHUNK } },
-    .puts = { { .id = "plain", .title = "plain table, sizes compiled in", .run = run_put, .chunk = PEER_CHUNK } },
+    .gets = { { "plain", "plain table, sizes compiled in", run_fixed, PEER_CHUNK },
+              { "plain_dense", "the same, load up to 0.75", run_dense, PEER_CHUNK, .cost = true },
+              { "plain_sized", "plain table, any size", run_sized, PEER_CHUNK },
+              { "plain_batch", "plain table, 32 prefetched", run_batch, PEER_CHUNK } },
+    .puts = { { "plain", "plain table, sizes compiled in", run_put, PEER_CHUNK } },
     .pairs = 1,
     .bytes = table_bytes,
     .fill = fill,

@@ -6,8 +6,8 @@
 #include <hiredis/hiredis.h>
 #include <stdlib.h>
 
+#include "bench/lib/store.h"
 #include "bench/peers/loop.h"
-#include "bench/peers/redis_server.h"
 
 #define ONE_CHUNK 16u
 #define PIPELINE 100u
@@ -17,7 +17,7 @@
 #define KEYS_MAX UINT64_C(2000000)
 
 struct redis {
-    struct redis_server server;
+    struct bench_store server;
     redisContext *connections[PEER_READERS];
 };
 
@@ -106,7 +106,7 @@ static int connect_all(struct peer_case *c, struct redis *r) {
         if (*c->stop) {
             return PEER_STOPPED;
         }
-        if (redis_server_ended(&r->server, c)) {
+        if (bench_store_ended(&r->server)) {
             return -1;
         }
         r->connections[i] = redisConnectUnix(r->server.socket);
@@ -123,7 +123,7 @@ static int connect_all(struct peer_case *c, struct redis *r) {
         }
         bench_sleep_ns(LOOK_EVERY_NS);
     }
-    redis_server_hide(&r->server);
+    bench_store_hide(&r->server);
     return 0;
 }
 
@@ -157,7 +157,8 @@ static int start(struct peer_case *c, void **peer) {
     }
     struct redis *r = calloc(1, sizeof(*r));
     *peer = r;
-    return r == NULL ? peer_failed(c, "no memory") : redis_server_start(&r->server, c);
+    int rc = r == NULL ? peer_failed(c, "no memory") : bench_store_serve(&r->server, BENCH_STORE_REDIS, 0, c->error);
+    return rc == BENCH_STORE_MISSING ? PEER_LEFT_OUT : rc;
 }
 
 static int fill(struct peer_case *c, void **peer) {
@@ -176,7 +177,7 @@ static void end(void *peer) {
             redisFree(r->connections[i]);
         }
     }
-    redis_server_stop(&r->server);
+    bench_store_stop(&r->server);
     free(r);
 }
 
@@ -191,9 +192,9 @@ static void close_reader(struct peer_reader *r) {
 
 const struct peer peer_redis = {
     .name = "redis",
-    .gets = { { .id = "redis", .title = "Redis, Unix socket, one by one", .run = run_get, .chunk = ONE_CHUNK },
-              { .id = "redis_100", .title = "Redis, 100 in a pipeline", .run = run_pipeline, .chunk = PIPELINE } },
-    .puts = { { .id = "redis_100", .title = "Redis, 100 SETs in a pipeline", .run = run_put, .chunk = PIPELINE } },
+    .gets = { { "redis", "Redis, Unix socket, one by one", run_get, ONE_CHUNK },
+              { "redis_100", "Redis, 100 in a pipeline", run_pipeline, PIPELINE } },
+    .puts = { { "redis_100", "Redis, 100 SETs in a pipeline", run_put, PIPELINE } },
     .bytes = table_bytes,
     .fork = start,
     .fill = fill,

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -80,7 +79,6 @@ static int run(struct peer_stage *s) {
 /* Exit code. */
 static int publish(const struct peer_stage *s) {
     struct bench_figures *f = s->figures;
-    const char *json = s->settings->json_path, *name = s->settings->name;
     int missed = 0;
     snprintf(f->note, sizeof(f->note),
              "Keys of 16 bytes, the same order of keys for all, XXH3, slices in turn; %s "
@@ -91,11 +89,7 @@ static int publish(const struct peer_stage *s) {
     for (uint32_t i = 0; i < f->bars_n; i++) {
         missed |= strcmp(f->bars[i].id, CHECKED_BAR) == 0 && f->bars[i].spread.n > 0 && !f->bars[i].kept;
     }
-    if (json == NULL || strcmp(json, "-") != 0) {
-        bench_figures_print(stdout, f);
-    }
-    if (json != NULL && bench_figures_write(f, json) != 0) {
-        fprintf(stderr, "%s: writing %s: %s\n", name, json, strerror(errno));
+    if (bench_figures_publish(f, s->settings->json_path) != 0) {
         return BENCH_EXIT_FAILED;
     }
     return s->settings->check && missed ? BENCH_EXIT_BAR : BENCH_EXIT_OK;

@@ -191,9 +191,7 @@ static int fill(struct peer_case *c, void **peer) {
 }
 
 static void end(void *peer) {
-    if (peer != NULL) {
-        tide_close(peer);
-    }
+    bench_close(peer);
 }
 
 static int open_reader(struct peer_reader *r, uint32_t turn) {
@@ -210,12 +208,8 @@ static int open_reader(struct peer_reader *r, uint32_t turn) {
 }
 
 static void close_reader(struct peer_reader *r) {
-    if (r->own != NULL) {
-        tide_reader_close(r->own);
-    }
-    if (r->second != NULL) {
-        tide_reader_close(r->second);
-    }
+    bench_reader_close(r->own);
+    bench_reader_close(r->second);
     r->own = r->second = NULL;
 }
 
@@ -226,24 +220,13 @@ static uint64_t used(void *peer) {
 
 const struct peer peer_tide = {
     .name = "tide",
-    .gets = { { .id = "tide", .title = "tide_get, bound 0", .run = run_get, .chunk = PEER_CHUNK },
-              { .id = "tide_within",
-                .title = "tide_get, bound 200 ms",
-                .run = run_within,
-                .chunk = PEER_CHUNK,
-                .cost = true },
-              { .id = "tide_behind",
-                .title = "tide_get, bound 200 ms, behind",
-                .run = run_behind,
-                .chunk = PEER_CHUNK,
-                .cost = true,
+    .gets = { { "tide", "tide_get, bound 0", run_get, PEER_CHUNK },
+              { "tide_within", "tide_get, bound 200 ms", run_within, PEER_CHUNK, .cost = true },
+              { "tide_behind", "tide_get, bound 200 ms, behind", run_behind, PEER_CHUNK, .cost = true,
                 .before = push_behind },
-              { .id = "tide_section",
-                .title = "tide: bare lookup (get in a section)",
-                .run = run_section,
-                .chunk = PEER_CHUNK },
-              { .id = "tide_mget", .title = "tide_mget of 32, bound 0", .run = run_mget, .chunk = PEER_CHUNK } },
-    .puts = { { .id = "tide", .title = "tide_put, leader's process", .run = run_put, .chunk = PEER_CHUNK } },
+              { "tide_section", "tide: bare lookup (get in a section)", run_section, PEER_CHUNK },
+              { "tide_mget", "tide_mget of 32, bound 0", run_mget, PEER_CHUNK } },
+    .puts = { { "tide", "tide_put, leader's process", run_put, PEER_CHUNK } },
     .pairs = 1,
     .beside = 1,
     .by_user = true,

@@ -131,7 +131,7 @@ struct etcd_call *client_call(struct etcd_client *c, unsigned at, const char *pa
 
 /* ---- the loop ---------------------------------------------------------------------------------------------------- */
 
-static void take_wishes(struct etcd_client *c) {
+static void client_take_wishes(struct etcd_client *c) {
     pthread_mutex_lock(&c->lock);
     struct write *incoming = c->incoming;
     bool rest = c->rest_wanted, follow = c->follow_wanted, snapshot = c->follow_snapshot;
@@ -154,7 +154,7 @@ static void take_wishes(struct etcd_client *c) {
     write_take(c, incoming);
 }
 
-static void add_whys(struct etcd_client *c, struct etcd_state *s) {
+static void client_add_whys(struct etcd_client *c, struct etcd_state *s) {
     size_t at = 0;
     bool all = c->opts.address.n > 0;
     s->why[0] = '\0';
@@ -169,7 +169,7 @@ static void add_whys(struct etcd_client *c, struct etcd_state *s) {
     s->hopeless = all;
 }
 
-static void show_state(struct etcd_client *c) {
+static void client_show_state(struct etcd_client *c) {
     static const char *const NAMES[] = { "resting",    "waiting", "connecting", "connecting",
                                          "connecting", "copying", "watching" };
     struct stream *s = &c->stream;
@@ -183,7 +183,7 @@ static void show_state(struct etcd_client *c) {
     o->cluster = c->cluster;
     o->probe_ns = c->probing.took_ns;
     snprintf(o->endpoint, sizeof(o->endpoint), "%s", c->opts.address.endpoints[s->at]);
-    add_whys(c, o);
+    client_add_whys(c, o);
     struct etcd_state now = *o;
     pthread_mutex_unlock(&c->lock);
     bool changed =
@@ -193,33 +193,33 @@ static void show_state(struct etcd_client *c) {
     }
 }
 
-static bool is_stopped(struct etcd_client *c) {
+static bool client_is_stopped(struct etcd_client *c) {
     pthread_mutex_lock(&c->lock);
     bool stopped = c->stopped;
     pthread_mutex_unlock(&c->lock);
     return stopped;
 }
 
-static uint64_t least(uint64_t a, uint64_t b) {
+static uint64_t client_least(uint64_t a, uint64_t b) {
     return a < b ? a : b;
 }
 
-static int sleep_ms(uint64_t until_ns) {
+static int client_sleep_ms(uint64_t until_ns) {
     uint64_t now = client_now();
-    uint64_t ns = until_ns > now ? least(until_ns - now, LONGEST_SLEEP_NS) : 0;
+    uint64_t ns = until_ns > now ? client_least(until_ns - now, LONGEST_SLEEP_NS) : 0;
     return (int)((ns + MS - 1) / MS);
 }
 
 void etcd_client_run(struct etcd_client *c) {
-    while (!is_stopped(c)) {
-        take_wishes(c);
+    while (!client_is_stopped(c)) {
+        client_take_wishes(c);
         uint64_t now = client_now();
         uint64_t due = login_step(c, now);
-        due = least(due, stream_step(c, now));
-        due = least(due, probe_step(c, now));
-        due = least(due, write_step(c, now));
-        show_state(c);
-        etcd_http_wait(c->http, sleep_ms(due));
+        due = client_least(due, stream_step(c, now));
+        due = client_least(due, probe_step(c, now));
+        due = client_least(due, write_step(c, now));
+        client_show_state(c);
+        etcd_http_wait(c->http, client_sleep_ms(due));
         etcd_http_run(c->http);
     }
     stream_rest(c);

@@ -9,7 +9,7 @@
 #define MOST_NS (5 * SECOND)
 
 /* Twice as long each time, and by chance from half of it to all of it, so that a thousand hosts do not come back at once. */
-static uint64_t pause_ns(struct etcd_client *c, uint32_t failures) {
+static uint64_t endpoints_pause_ns(struct etcd_client *c, uint32_t failures) {
     uint64_t most = failures > 7 ? MOST_NS : FIRST_NS << failures;
     most = most > MOST_NS ? MOST_NS : most;
     return most / 2 + client_random(c, most / 2);
@@ -23,7 +23,7 @@ bool endpoint_failed(struct etcd_client *c, unsigned at, bool hopeless, const ch
     va_start(args, format);
     vsnprintf(e->why, sizeof(e->why), format, args);
     va_end(args);
-    e->not_before_ns = client_now() + pause_ns(c, e->failures);
+    e->not_before_ns = client_now() + endpoints_pause_ns(c, e->failures);
     e->failures++;
     e->hopeless = hopeless;
     return strcmp(before, e->why) != 0;

@@ -58,7 +58,7 @@ struct etcd_http *etcd_http_open(const struct etcd_http_opts *opts, const char *
 
 /* ---- a call's life ----------------------------------------------------------------------------------------------- */
 
-static void link_call(struct etcd_http *h, struct etcd_call *c) {
+static void http_link_call(struct etcd_http *h, struct etcd_call *c) {
     c->before = NULL;
     c->next = h->live;
     if (h->live) {
@@ -67,7 +67,7 @@ static void link_call(struct etcd_http *h, struct etcd_call *c) {
     h->live = c;
 }
 
-static void unlink_call(struct etcd_http *h, struct etcd_call *c) {
+static void http_unlink_call(struct etcd_http *h, struct etcd_call *c) {
     if (c->before) {
         c->before->next = c->next;
     } else {
@@ -78,7 +78,7 @@ static void unlink_call(struct etcd_http *h, struct etcd_call *c) {
     }
 }
 
-static void free_call(struct etcd_http *h, struct etcd_call *c) {
+static void http_free_call(struct etcd_http *h, struct etcd_call *c) {
     if (c->easy) {
         h->curl.curl_easy_cleanup(c->easy);
     }
@@ -88,12 +88,12 @@ static void free_call(struct etcd_http *h, struct etcd_call *c) {
 }
 
 /* Away from the multi handle; the call is kept for another request, unless it holds much memory. */
-static void put_back(struct etcd_http *h, struct etcd_call *c) {
+static void http_put_back(struct etcd_http *h, struct etcd_call *c) {
     h->curl.curl_multi_remove_handle(h->multi, c->easy);
     h->curl.curl_slist_free_all(c->headers);
     c->headers = NULL;
     if (h->idle_count >= IDLE_HANDLES || c->answer.room > (1u << 20) || c->body.room > (1u << 20)) {
-        free_call(h, c);
+        http_free_call(h, c);
         return;
     }
     h->curl.curl_easy_reset(c->easy);
@@ -102,7 +102,7 @@ static void put_back(struct etcd_http *h, struct etcd_call *c) {
     h->idle_count++;
 }
 
-static struct etcd_call *take(struct etcd_http *h) {
+static struct etcd_call *http_take(struct etcd_http *h) {
     struct etcd_call *c = h->idle;
     if (c) {
         h->idle = c->next;
@@ -122,8 +122,8 @@ static struct etcd_call *take(struct etcd_http *h) {
 }
 
 void etcd_http_cancel(struct etcd_http *h, struct etcd_call *call) {
-    unlink_call(h, call);
-    put_back(h, call);
+    http_unlink_call(h, call);
+    http_put_back(h, call);
 }
 
 void etcd_http_close(struct etcd_http *h) {
@@ -133,7 +133,7 @@ void etcd_http_close(struct etcd_http *h) {
     while (h->idle) {
         struct etcd_call *c = h->idle;
         h->idle = c->next;
-        free_call(h, c);
+        http_free_call(h, c);
     }
     h->curl.curl_multi_cleanup(h->multi);
     free(h);
@@ -141,7 +141,7 @@ void etcd_http_close(struct etcd_http *h) {
 
 /* ---- what libcurl calls ------------------------------------------------------------------------------------------ */
 
-static size_t on_body(char *to, size_t size, size_t n, void *ctx) {
+static size_t http_on_body(char *to, size_t size, size_t n, void *ctx) {
     struct etcd_call *c = ctx;
     size_t room = size * n, left = c->body.size - c->sent;
     size_t take = left < room ? left : room;
@@ -151,13 +151,13 @@ static size_t on_body(char *to, size_t size, size_t n, void *ctx) {
 }
 
 /* The head of http.h says why there is no way back. */
-static int on_seek(void *ctx, curl_off_t offset, int origin) {
+static int http_on_seek(void *ctx, curl_off_t offset, int origin) {
     struct etcd_call *c = ctx;
     (void)origin;
     return offset == 0 && c->sent == 0 ? CURL_SEEKFUNC_OK : CURL_SEEKFUNC_FAIL;
 }
 
-static size_t on_answer(char *bytes, size_t size, size_t n, void *ctx) {
+static size_t http_on_answer(char *bytes, size_t size, size_t n, void *ctx) {
     struct etcd_call *c = ctx;
     size_t all = size * n;
     if (c->data) {
@@ -170,7 +170,7 @@ static size_t on_answer(char *bytes, size_t size, size_t n, void *ctx) {
     return all;
 }
 
-static int on_socket(void *ctx, curl_socket_t fd, curlsocktype purpose) {
+static int http_on_socket(void *ctx, curl_socket_t fd, curlsocktype purpose) {
     unsigned int ms = UNHEARD_MS;
     (void)ctx;
     (void)purpose;
@@ -180,7 +180,7 @@ static int on_socket(void *ctx, curl_socket_t fd, curlsocktype purpose) {
 
 /* ---- beginning --------------------------------------------------------------------------------------------------- */
 
-static int add_header(struct etcd_call *c, const char *name, const char *value) {
+static int http_add_header(struct etcd_call *c, const char *name, const char *value) {
     struct buf line = { 0 };
     buf_add_text(&line, name);
     buf_add_text(&line, value);
@@ -194,17 +194,17 @@ static int add_header(struct etcd_call *c, const char *name, const char *value) 
     return 0;
 }
 
-static int add_headers(struct etcd_call *c, const struct etcd_request *r) {
+static int http_add_headers(struct etcd_call *c, const struct etcd_request *r) {
     c->headers = NULL;
     /* Without the second one libcurl would ask before it sends a long body, and wait for the answer. */
-    return add_header(c, "Content-Type: ", "application/json") || add_header(c, "Expect:", "") ||
-           (r->token && add_header(c, "Authorization: ", r->token)) ||
-           (r->stream && add_header(c, "Grpc-Metadata-hasleader: ", "true"));
+    return http_add_header(c, "Content-Type: ", "application/json") || http_add_header(c, "Expect:", "") ||
+           (r->token && http_add_header(c, "Authorization: ", r->token)) ||
+           (r->stream && http_add_header(c, "Grpc-Metadata-hasleader: ", "true"));
 }
 
 #define SET(option, value) (void)call->curl_easy_setopt(c->easy, option, value)
 
-static void set_tls(struct etcd_call *c, const struct etcd_http_opts *o) {
+static void http_set_tls(struct etcd_call *c, const struct etcd_http_opts *o) {
     const struct curl_calls *call = &c->http->curl;
     if (o->ca) {
         SET(CURLOPT_CAINFO, o->ca);
@@ -215,7 +215,7 @@ static void set_tls(struct etcd_call *c, const struct etcd_http_opts *o) {
     }
 }
 
-static void set_options(struct etcd_call *c, const struct etcd_request *r, const char *url) {
+static void http_set_options(struct etcd_call *c, const struct etcd_request *r, const char *url) {
     const struct curl_calls *call = &c->http->curl;
     SET(CURLOPT_URL, url);
     SET(CURLOPT_PROTOCOLS_STR, c->http->opts.tls ? "https" : "http");
@@ -229,8 +229,8 @@ static void set_options(struct etcd_call *c, const struct etcd_request *r, const
     SET(CURLOPT_TCP_KEEPALIVE, 1L);
     SET(CURLOPT_TCP_KEEPIDLE, KEEP_ALIVE_S);
     SET(CURLOPT_TCP_KEEPINTVL, 2L);
-    SET(CURLOPT_SOCKOPTFUNCTION, on_socket);
-    SET(CURLOPT_WRITEFUNCTION, on_answer);
+    SET(CURLOPT_SOCKOPTFUNCTION, http_on_socket);
+    SET(CURLOPT_WRITEFUNCTION, http_on_answer);
     SET(CURLOPT_WRITEDATA, c);
     SET(CURLOPT_BUFFERSIZE, 256L << 10);
     if (!r->stream) {
@@ -239,18 +239,18 @@ static void set_options(struct etcd_call *c, const struct etcd_request *r, const
     if (r->body) {
         SET(CURLOPT_POST, 1L);
         SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)c->body.size);
-        SET(CURLOPT_READFUNCTION, on_body);
+        SET(CURLOPT_READFUNCTION, http_on_body);
         SET(CURLOPT_READDATA, c);
-        SET(CURLOPT_SEEKFUNCTION, on_seek);
+        SET(CURLOPT_SEEKFUNCTION, http_on_seek);
         SET(CURLOPT_SEEKDATA, c);
     }
-    set_tls(c, &c->http->opts);
+    http_set_tls(c, &c->http->opts);
 }
 #undef SET
 
 struct etcd_call *etcd_http_begin(struct etcd_http *h, const struct etcd_request *r) {
     char url[512];
-    struct etcd_call *c = take(h);
+    struct etcd_call *c = http_take(h);
     if (!c) {
         return NULL;
     }
@@ -261,43 +261,43 @@ struct etcd_call *etcd_http_begin(struct etcd_http *h, const struct etcd_request
     c->done = r->done;
     c->ctx = r->ctx;
     c->why[0] = '\0';
-    if (add_headers(c, r) != 0) {
-        put_back(h, c);
+    if (http_add_headers(c, r) != 0) {
+        http_put_back(h, c);
         return NULL;
     }
-    set_options(c, r, url);
+    http_set_options(c, r, url);
     if (h->curl.curl_multi_add_handle(h->multi, c->easy) != CURLM_OK) {
-        put_back(h, c);
+        http_put_back(h, c);
         return NULL;
     }
-    link_call(h, c);
+    http_link_call(h, c);
     return c;
 }
 
 /* ---- running ----------------------------------------------------------------------------------------------------- */
 
 /* TLS 1.3: the server looks at the client's certificate only when the client takes the connection for made: its refusal comes by an alert. */
-static bool is_mistrust(CURLcode code, const char *why) {
+static bool http_is_mistrust(CURLcode code, const char *why) {
     return code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE ||
            code == CURLE_SSL_CERTPROBLEM || code == CURLE_SSL_CONNECT_ERROR || code == CURLE_SSL_ISSUER_ERROR ||
            ((code == CURLE_RECV_ERROR || code == CURLE_SEND_ERROR) && strcasestr(why, "alert") != NULL);
 }
 
-static void end_call(struct etcd_http *h, struct etcd_call *c, CURLcode code) {
+static void http_end_call(struct etcd_http *h, struct etcd_call *c, CURLcode code) {
     struct etcd_reply reply = { 0 };
     (void)h->curl.curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &reply.status);
     if (code != CURLE_OK) {
         reply.why = c->why[0] ? c->why : h->curl.curl_easy_strerror(code);
         reply.timed_out = code == CURLE_OPERATION_TIMEDOUT;
-        reply.mistrusted = is_mistrust(code, reply.why);
+        reply.mistrusted = http_is_mistrust(code, reply.why);
     }
     /* Whatever the code is: a kept connection may have taken it and died, and libcurl's second attempt not even have connected. */
     reply.sent = c->sent == c->body.size;
     reply.text = c->answer.data ? c->answer.data : "";
     reply.size = c->answer.size;
-    unlink_call(h, c);
+    http_unlink_call(h, c);
     c->done(c->ctx, &reply);
-    put_back(h, c);
+    http_put_back(h, c);
 }
 
 void etcd_http_run(struct etcd_http *h) {
@@ -309,7 +309,7 @@ void etcd_http_run(struct etcd_http *h) {
         if (message->msg == CURLMSG_DONE) {
             CURLcode code = message->data.result;
             (void)h->curl.curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &call);
-            end_call(h, (struct etcd_call *)call, code);
+            http_end_call(h, (struct etcd_call *)call, code);
         }
     }
 }

@@ -8,7 +8,7 @@
 
 #define GRANT_MS 2000u
 
-static void on_granted(void *ctx, const struct etcd_reply *reply) {
+static void lease_on_granted(void *ctx, const struct etcd_reply *reply) {
     struct lease *l = ctx;
     struct etcd_client *c = l->client;
     char why[300];
@@ -27,14 +27,14 @@ static void on_granted(void *ctx, const struct etcd_reply *reply) {
     l->end_s = 0;
 }
 
-static void ask(struct etcd_client *c, struct lease *l, uint64_t end_s) {
+static void lease_ask(struct etcd_client *c, struct lease *l, uint64_t end_s) {
     struct buf body = { 0 };
     uint64_t now_s = client_now() / SECOND;
     *l = (struct lease){ .end_s = end_s, .client = c };
     buf_add_char(&body, '{');
     wire_add_u64(&body, "TTL", end_s - now_s);
     buf_add_char(&body, '}');
-    l->call = client_call(c, c->unary_at, "/v3/lease/grant", &body, GRANT_MS, on_granted, l);
+    l->call = client_call(c, c->unary_at, "/v3/lease/grant", &body, GRANT_MS, lease_on_granted, l);
     c->leases.asked++;
     if (!l->call) {
         l->end_s = 0;
@@ -64,7 +64,7 @@ uint64_t lease_get(struct etcd_client *c, uint64_t ttl_s) {
         place = l->call ? NULL : l;
     }
     if (place) {
-        ask(c, place, end_s);
+        lease_ask(c, place, end_s);
     }
     return 0;
 }

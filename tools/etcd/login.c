@@ -11,7 +11,7 @@ bool login_done(const struct etcd_client *c) {
     return !c->opts.user || c->token || c->login.not_enabled;
 }
 
-static void on_login(void *ctx, const struct etcd_reply *reply) {
+static void login_on_login(void *ctx, const struct etcd_reply *reply) {
     struct etcd_client *c = ctx;
     char why[300], token[4096];
     c->login.call = NULL;
@@ -49,7 +49,7 @@ uint64_t login_step(struct etcd_client *c, uint64_t now_ns) {
     json_out_text(&j, "password", c->opts.password);
     json_out_close(&j, '}');
     c->login.at = c->stream.phase == PHASE_LOGIN ? c->stream.at : c->unary_at;
-    c->login.call = client_call(c, c->login.at, "/v3/auth/authenticate", &j.text, LOGIN_MS, on_login, c);
+    c->login.call = client_call(c, c->login.at, "/v3/auth/authenticate", &j.text, LOGIN_MS, login_on_login, c);
     json_out_free(&j);
     return UINT64_MAX;
 }

@@ -25,7 +25,7 @@ void probe_forget(struct etcd_client *c) {
 }
 
 /* The sink's log must have this revision, since somebody waits until it has. */
-static void tell_expected(struct etcd_client *c) {
+static void probe_tell_expected(struct etcd_client *c) {
     struct stream *s = &c->stream;
     struct etcd_sink *sink = &c->opts.sink;
     if (c->expected_write > s->told && s->seen >= c->expected_write) {
@@ -41,7 +41,7 @@ static void tell_expected(struct etcd_client *c) {
 void probe_told(struct etcd_client *c) {
     struct probing *p = &c->probing;
     uint32_t kept = 0;
-    tell_expected(c);
+    probe_tell_expected(c);
     for (uint32_t i = 0; i < p->n; i++) {
         if (p->pending[i].revision <= c->stream.seen) {
             c->opts.sink.complete(c->opts.sink.ctx, &p->pending[i].probe, p->pending[i].revision);
@@ -64,13 +64,13 @@ void probe_expect(struct etcd_client *c, uint64_t revision) {
 }
 
 /* What waits longest is kept: it is complete first. */
-static void add_pending(struct etcd_client *c, const struct probe_call *call, uint64_t revision) {
+static void probe_add_pending(struct etcd_client *c, const struct probe_call *call, uint64_t revision) {
     struct probing *p = &c->probing;
     uint32_t at = p->n < PENDING ? p->n++ : PENDING - 1;
     p->pending[at] = (struct completion){ call->probe, revision };
 }
 
-static void take_answer(struct etcd_client *c, const struct probe_call *call) {
+static void probe_take_answer(struct etcd_client *c, const struct probe_call *call) {
     struct stream *s = &c->stream;
     uint64_t revision = c->wire.header.revision;
     bool whole = !s->prefix_alone;
@@ -79,7 +79,7 @@ static void take_answer(struct etcd_client *c, const struct probe_call *call) {
         s->seen = revision > s->seen ? revision : s->seen;
         whole = true;
     }
-    add_pending(c, call, revision);
+    probe_add_pending(c, call, revision);
     if (whole) {
         probe_expect(c, revision);
     } else if (s->seen < revision) {
@@ -89,7 +89,7 @@ static void take_answer(struct etcd_client *c, const struct probe_call *call) {
     probe_told(c);
 }
 
-static void on_answer(void *ctx, const struct etcd_reply *reply) {
+static void probe_on_answer(void *ctx, const struct etcd_reply *reply) {
     struct probe_call *call = ctx;
     struct etcd_client *c = call->client;
     char why[300];
@@ -99,7 +99,7 @@ static void on_answer(void *ctx, const struct etcd_reply *reply) {
         if (client_check(c, &c->wire.header, call->known)) {
             c->probing.took_ns = client_now() - call->begun_ns;
             endpoint_works(c, call->at);
-            take_answer(c, call);
+            probe_take_answer(c, call);
         }
         return;
     }
@@ -117,7 +117,7 @@ static void on_answer(void *ctx, const struct etcd_reply *reply) {
     }
 }
 
-static void begin(struct etcd_client *c, struct probe_call *call, uint64_t now_ns) {
+static void probe_begin(struct etcd_client *c, struct probe_call *call, uint64_t now_ns) {
     struct etcd_sink *sink = &c->opts.sink;
     struct wire_range r = { .key = { c->prefix_key.data, c->prefix_key.size }, .limit = 1, .count_only = true };
     struct buf body = { 0 };
@@ -136,7 +136,7 @@ static void begin(struct etcd_client *c, struct probe_call *call, uint64_t now_n
         r.min_mod_revision = c->stream.seen + 1;
     }
     wire_add_range(&body, &r);
-    call->call = client_call(c, c->unary_at, "/v3/kv/range", &body, CALL_MS, on_answer, call);
+    call->call = client_call(c, c->unary_at, "/v3/kv/range", &body, CALL_MS, probe_on_answer, call);
     c->probing.last_ns = now_ns;
     buf_free(&body);
 }
@@ -169,6 +169,6 @@ uint64_t probe_step(struct etcd_client *c, uint64_t now_ns) {
     if (newest != 0 && newest_at == c->unary_at) {
         c->unary_at = endpoint_choose(c, newest_at);
     }
-    begin(c, spare, now_ns);
+    probe_begin(c, spare, now_ns);
     return p->period_ns ? now_ns + p->period_ns : UINT64_MAX;
 }

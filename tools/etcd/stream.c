@@ -13,13 +13,13 @@
 #define PAGE_LEAST 50u
 #define PAGE_MOST 50000u
 
-static const char *endpoint_of(const struct etcd_client *c) {
+static const char *stream_endpoint_of(const struct etcd_client *c) {
     return c->opts.address.endpoints[c->stream.at];
 }
 
 /* ---- ends -------------------------------------------------------------------------------------------------------- */
 
-static void drop(struct etcd_client *c) {
+static void stream_drop(struct etcd_client *c) {
     if (c->stream.call) {
         etcd_http_cancel(c->http, c->stream.call);
         c->stream.call = NULL;
@@ -28,7 +28,7 @@ static void drop(struct etcd_client *c) {
 }
 
 void stream_rest(struct etcd_client *c) {
-    drop(c);
+    stream_drop(c);
     probe_forget(c);
     c->stream.phase = PHASE_REST;
 }
@@ -54,9 +54,9 @@ void stream_fail(struct etcd_client *c, bool hopeless, const char *format, ...) 
     va_start(args, format);
     vsnprintf(text, sizeof(text), format, args);
     va_end(args);
-    drop(c);
+    stream_drop(c);
     if (endpoint_failed(c, s->at, hopeless, "%s", text)) {
-        client_say(c, ETCD_WARN, "%s: %s", endpoint_of(c), text);
+        client_say(c, ETCD_WARN, "%s: %s", stream_endpoint_of(c), text);
     }
     s->phase = PHASE_WAIT;
     s->at = endpoint_choose(c, s->at);
@@ -76,7 +76,7 @@ void stream_refused(struct etcd_client *c, const char *why) {
 }
 
 /* A short call of the stream ended: true where its answer is good and in c->wire. */
-static bool came_well(struct etcd_client *c, const struct etcd_reply *reply, const char *what) {
+static bool stream_came_well(struct etcd_client *c, const struct etcd_reply *reply, const char *what) {
     char why[300];
     c->stream.call = NULL;
     const char *wrong = endpoint_error(c, reply, why, sizeof(why));
@@ -99,7 +99,8 @@ static bool came_well(struct etcd_client *c, const struct etcd_reply *reply, con
     return false;
 }
 
-static void call(struct etcd_client *c, const char *path, const struct buf *body, uint32_t ms, etcd_done_fn *done) {
+static void stream_call(struct etcd_client *c, const char *path, const struct buf *body, uint32_t ms,
+                        etcd_done_fn *done) {
     c->stream.call = client_call(c, c->stream.at, path, body, ms, done, c);
     if (!c->stream.call) {
         stream_fail(c, false, "no request can be begun: out of memory");
@@ -108,9 +109,9 @@ static void call(struct etcd_client *c, const char *path, const struct buf *body
 
 /* ---- a snapshot -------------------------------------------------------------------------------------------------- */
 
-static void on_page(void *ctx, const struct etcd_reply *reply);
+static void stream_on_page(void *ctx, const struct etcd_reply *reply);
 
-static void ask_page(struct etcd_client *c) {
+static void stream_ask_page(struct etcd_client *c) {
     struct stream *s = &c->stream;
     struct buf body = { 0 };
     struct wire_range r = { .key = { c->prefix_key.data, c->prefix_key.size },
@@ -121,18 +122,18 @@ static void ask_page(struct etcd_client *c) {
         r.key = (struct wire_bytes){ s->after.data, s->after.size };
     }
     wire_add_range(&body, &r);
-    call(c, "/v3/kv/range", &body, PAGE_MS, on_page);
+    stream_call(c, "/v3/kv/range", &body, PAGE_MS, stream_on_page);
     buf_free(&body);
 }
 
-static const char *begin_copy(struct etcd_client *c) {
+static const char *stream_begin_copy(struct etcd_client *c) {
     struct etcd_sink *sink = &c->opts.sink;
     c->stream.copied = c->wire.header.revision;
     c->stream.count = c->wire.count;
     return sink->snapshot_begin(sink->ctx, c->stream.copied);
 }
 
-static void end_copy(struct etcd_client *c) {
+static void stream_end_copy(struct etcd_client *c) {
     struct stream *s = &c->stream;
     const char *why = c->opts.sink.snapshot_end(c->opts.sink.ctx);
     if (why) {
@@ -146,20 +147,20 @@ static void end_copy(struct etcd_client *c) {
     watch_begin(c);
 }
 
-static void fit_limit(struct stream *s, size_t answer_bytes) {
+static void stream_fit_limit(struct stream *s, size_t answer_bytes) {
     uint64_t limit = s->limit * PAGE_BYTES / (answer_bytes ? answer_bytes : 1);
     limit = limit > 4 * s->limit ? 4 * s->limit : limit;
     s->limit = limit < PAGE_LEAST ? PAGE_LEAST : limit > PAGE_MOST ? PAGE_MOST : limit;
 }
 
-static void on_page(void *ctx, const struct etcd_reply *reply) {
+static void stream_on_page(void *ctx, const struct etcd_reply *reply) {
     struct etcd_client *c = ctx;
     struct stream *s = &c->stream;
-    if (!came_well(c, reply, "copying")) {
+    if (!stream_came_well(c, reply, "copying")) {
         return;
     }
-    const char *why = s->copied == 0 ? begin_copy(c) : NULL;
-    fit_limit(s, reply->size);
+    const char *why = s->copied == 0 ? stream_begin_copy(c) : NULL;
+    stream_fit_limit(s, reply->size);
     s->after.size = 0;
     if (c->wire.n > 0) {
         const struct wire_bytes *last = &c->wire.kvs[c->wire.n - 1].key;
@@ -168,7 +169,7 @@ static void on_page(void *ctx, const struct etcd_reply *reply) {
     }
     bool more = c->wire.more && c->wire.n > 0;
     if (!why && more) {
-        ask_page(c); /* the cluster makes it while these are applied */
+        stream_ask_page(c); /* the cluster makes it while these are applied */
     }
     size_t n = watch_changes(c, c->wire.kvs, c->wire.n);
     if (!why && s->phase == PHASE_COPY && n > 0) {
@@ -177,16 +178,16 @@ static void on_page(void *ctx, const struct etcd_reply *reply) {
     if (why) {
         stream_refused(c, why);
     } else if (!more && s->phase == PHASE_COPY) {
-        end_copy(c);
+        stream_end_copy(c);
     }
 }
 
 /* ---- before it --------------------------------------------------------------------------------------------------- */
 
-static void on_check(void *ctx, const struct etcd_reply *reply) {
+static void stream_on_check(void *ctx, const struct etcd_reply *reply) {
     struct etcd_client *c = ctx;
     struct stream *s = &c->stream;
-    if (!came_well(c, reply, "asking for the revision") || !client_check(c, &c->wire.header, s->known)) {
+    if (!stream_came_well(c, reply, "asking for the revision") || !client_check(c, &c->wire.header, s->known)) {
         return;
     }
     const char *why = c->opts.sink.identify(c->opts.sink.ctx, c->cluster);
@@ -199,23 +200,23 @@ static void on_check(void *ctx, const struct etcd_reply *reply) {
         s->copied = 0;
         s->after.size = 0;
         s->limit = PAGE_FIRST;
-        ask_page(c);
+        stream_ask_page(c);
     } else {
         watch_begin(c);
     }
 }
 
-static void check(struct etcd_client *c) {
+static void stream_check(struct etcd_client *c) {
     struct buf body = { 0 };
     struct wire_range r = { .key = { c->prefix_key.data, c->prefix_key.size }, .limit = 1, .count_only = true };
     c->stream.phase = PHASE_CHECK;
     c->stream.known = client_known(c);
     wire_add_range(&body, &r);
-    call(c, "/v3/kv/range", &body, CALL_MS, on_check);
+    stream_call(c, "/v3/kv/range", &body, CALL_MS, stream_on_check);
     buf_free(&body);
 }
 
-static void on_hello(void *ctx, const struct etcd_reply *reply) {
+static void stream_on_hello(void *ctx, const struct etcd_reply *reply) {
     struct etcd_client *c = ctx;
     char version[64];
     c->stream.call = NULL;
@@ -243,11 +244,11 @@ uint64_t stream_step(struct etcd_client *c, uint64_t now_ns) {
             return c->endpoints[s->at].not_before_ns;
         }
         s->phase = PHASE_HELLO;
-        call(c, "/version", NULL, CALL_MS, on_hello);
+        stream_call(c, "/version", NULL, CALL_MS, stream_on_hello);
     }
     if (s->phase == PHASE_LOGIN) {
         if (login_done(c)) {
-            check(c);
+            stream_check(c);
         } else if (c->endpoints[s->at].not_before_ns > now_ns) { /* the login failed */
             s->phase = PHASE_WAIT;
             s->at = endpoint_choose(c, s->at);

@@ -17,13 +17,13 @@
 
 /* ---- changes of our keys ----------------------------------------------------------------------------------------- */
 
-static bool is_ours(const struct etcd_client *c, const struct wire_kv *kv) {
+static bool watch_is_ours(const struct etcd_client *c, const struct wire_kv *kv) {
     const struct etcd_address *a = &c->opts.address;
     return kv->key.size >= a->prefix_len && memcmp(kv->key.data, a->prefix, a->prefix_len) == 0;
 }
 
 /* A domain's keys have 1 to 65,535 bytes. */
-static bool fits(struct etcd_client *c, size_t size) {
+static bool watch_fits(struct etcd_client *c, size_t size) {
     if (size >= 1 && size <= KEY_MOST) {
         return true;
     }
@@ -48,7 +48,7 @@ size_t watch_changes(struct etcd_client *c, const struct wire_kv *kvs, size_t n)
     }
     for (size_t i = 0; i < n; i++) {
         const struct wire_kv *kv = &kvs[i];
-        if (is_ours(c, kv) && fits(c, kv->key.size - skip)) {
+        if (watch_is_ours(c, kv) && watch_fits(c, kv->key.size - skip)) {
             c->changes[out++] = (struct etcd_change){ .key = { kv->key.data + skip, kv->key.size - skip },
                                                       .value = kv->value,
                                                       .mod_revision = kv->mod_revision,
@@ -58,7 +58,7 @@ size_t watch_changes(struct etcd_client *c, const struct wire_kv *kvs, size_t n)
     return out;
 }
 
-static void count(struct stream *s, const struct wire_kv *kvs, size_t n) {
+static void watch_count(struct stream *s, const struct wire_kv *kvs, size_t n) {
     for (size_t i = 0; i < n; i++) {
         if (kvs[i].deleted) {
             s->count--;
@@ -69,7 +69,7 @@ static void count(struct stream *s, const struct wire_kv *kvs, size_t n) {
 }
 
 /* All changes of one revision. */
-static const char *tell(struct etcd_client *c, const struct wire_kv *kvs, size_t n) {
+static const char *watch_tell(struct etcd_client *c, const struct wire_kv *kvs, size_t n) {
     struct stream *s = &c->stream;
     struct etcd_sink *sink = &c->opts.sink;
     uint64_t revision = kvs[0].mod_revision;
@@ -84,12 +84,12 @@ static const char *tell(struct etcd_client *c, const struct wire_kv *kvs, size_t
     }
     if (!why) {
         s->seen = revision;
-        count(s, kvs, n);
+        watch_count(s, kvs, n);
     }
     return why;
 }
 
-static size_t same_revision(const struct wire_kv *kvs, size_t n) {
+static size_t watch_same_revision(const struct wire_kv *kvs, size_t n) {
     size_t same = 1;
     while (same < n && kvs[same].mod_revision == kvs[0].mod_revision) {
         same++;
@@ -98,14 +98,15 @@ static size_t same_revision(const struct wire_kv *kvs, size_t n) {
 }
 
 /* Of n events: all revisions but, where more may follow, the last one. How many were used. */
-static size_t tell_whole(struct etcd_client *c, const struct wire_kv *kvs, size_t n, bool more, const char **why) {
+static size_t watch_tell_whole(struct etcd_client *c, const struct wire_kv *kvs, size_t n, bool more,
+                               const char **why) {
     size_t at = 0;
     while (at < n) {
-        size_t same = same_revision(kvs + at, n - at);
+        size_t same = watch_same_revision(kvs + at, n - at);
         if (at + same == n && more) {
             break;
         }
-        *why = tell(c, kvs + at, same);
+        *why = watch_tell(c, kvs + at, same);
         if (*why) {
             break;
         }
@@ -122,7 +123,7 @@ struct held {
     bool deleted;
 };
 
-static void hold(struct buf *to, const struct wire_kv *kvs, size_t n) {
+static void watch_hold(struct buf *to, const struct wire_kv *kvs, size_t n) {
     for (size_t i = 0; i < n; i++) {
         struct held h = { kvs[i].mod_revision,       kvs[i].create_revision,      kvs[i].lease,
                           (uint32_t)kvs[i].key.size, (uint32_t)kvs[i].value.size, kvs[i].deleted };
@@ -133,7 +134,7 @@ static void hold(struct buf *to, const struct wire_kv *kvs, size_t n) {
 }
 
 /* All that is held, and behind it the events of this message, as one list: to be freed. */
-static struct wire_kv *with_held(struct etcd_client *c, size_t *n) {
+static struct wire_kv *watch_with_held(struct etcd_client *c, size_t *n) {
     struct buf list = { 0 };
     const struct buf *b = &c->stream.held;
     for (size_t at = 0; at < b->size;) {
@@ -154,18 +155,18 @@ static struct wire_kv *with_held(struct etcd_client *c, size_t *n) {
     return (struct wire_kv *)(void *)list.data;
 }
 
-static const char *take_events(struct etcd_client *c) {
+static const char *watch_take_events(struct etcd_client *c) {
     struct stream *s = &c->stream;
     const char *why = NULL;
     if (s->held.size == 0 && !c->wire.fragment) {
-        (void)tell_whole(c, c->wire.kvs, c->wire.n, false, &why);
+        (void)watch_tell_whole(c, c->wire.kvs, c->wire.n, false, &why);
         return why;
     }
     size_t n;
-    struct wire_kv *kvs = with_held(c, &n);
-    size_t used = tell_whole(c, kvs, n, c->wire.fragment, &why);
+    struct wire_kv *kvs = watch_with_held(c, &n);
+    size_t used = watch_tell_whole(c, kvs, n, c->wire.fragment, &why);
     struct buf rest = { 0 };
-    hold(&rest, kvs + used, n - used);
+    watch_hold(&rest, kvs + used, n - used);
     buf_free(&s->held);
     s->held = rest;
     free(kvs);
@@ -174,7 +175,7 @@ static const char *take_events(struct etcd_client *c) {
 
 /* ---- messages ---------------------------------------------------------------------------------------------------- */
 
-static void take_end(struct etcd_client *c) {
+static void watch_take_end(struct etcd_client *c) {
     struct stream *s = &c->stream;
     if (c->wire.compact_revision != 0) {
         client_say(c, ETCD_INFO, "revision %llu is compacted (up to %llu): taking the difference to a snapshot",
@@ -194,7 +195,7 @@ static void take_end(struct etcd_client *c) {
     }
 }
 
-static void take_message(struct etcd_client *c, const char *text, size_t size) {
+static void watch_take_message(struct etcd_client *c, const char *text, size_t size) {
     struct stream *s = &c->stream;
     if (wire_read(&c->wire, text, size) != 0) {
         stream_fail(c, false, "the watch told what etcd does not: %s", c->wire.text);
@@ -204,7 +205,7 @@ static void take_message(struct etcd_client *c, const char *text, size_t size) {
         }
         stream_fail(c, false, "the watch was ended: %s (code %d)", c->wire.text, c->wire.code);
     } else if (c->wire.canceled) {
-        take_end(c);
+        watch_take_end(c);
     } else if (c->wire.created) {
         s->open = true;
         endpoint_works(c, s->at);
@@ -212,7 +213,7 @@ static void take_message(struct etcd_client *c, const char *text, size_t size) {
         client_say(c, ETCD_INFO, "watching %s from revision %llu", c->opts.address.endpoints[s->at],
                    (unsigned long long)s->seen + 1);
     } else if (c->wire.n > 0 || c->wire.fragment) {
-        const char *why = take_events(c);
+        const char *why = watch_take_events(c);
         if (why) {
             stream_refused(c, why);
         }
@@ -221,7 +222,7 @@ static void take_message(struct etcd_client *c, const char *text, size_t size) {
     }
 }
 
-static void read_messages(struct etcd_client *c) {
+static void watch_read_messages(struct etcd_client *c) {
     struct stream *s = &c->stream;
     uint64_t before = s->seen;
     size_t length;
@@ -229,7 +230,7 @@ static void read_messages(struct etcd_client *c) {
            (length = wire_message_end(&s->scan, s->in.data + s->in_at, s->in.size - s->in_at)) > 0) {
         size_t at = s->in_at;
         s->in_at += length;
-        take_message(c, s->in.data + at, length);
+        watch_take_message(c, s->in.data + at, length);
     }
     if (s->phase != PHASE_WATCH) {
         return;
@@ -246,14 +247,14 @@ static void read_messages(struct etcd_client *c) {
 
 /* ---- the stream -------------------------------------------------------------------------------------------------- */
 
-static int on_bytes(void *ctx, const char *bytes, size_t size) {
+static int watch_on_bytes(void *ctx, const char *bytes, size_t size) {
     struct etcd_client *c = ctx;
     buf_add(&c->stream.in, bytes, size);
     c->stream.heard_ns = client_now();
     return c->stream.in.size <= MESSAGE_BYTES ? 0 : -1;
 }
 
-static void on_end(void *ctx, const struct etcd_reply *reply) {
+static void watch_on_end(void *ctx, const struct etcd_reply *reply) {
     struct etcd_client *c = ctx;
     c->stream.call = NULL;
     c->stream.ended = true;
@@ -280,8 +281,8 @@ void watch_begin(struct etcd_client *c) {
                                                                .body_size = body.size,
                                                                .token = c->token,
                                                                .stream = true,
-                                                               .data = on_bytes,
-                                                               .done = on_end,
+                                                               .data = watch_on_bytes,
+                                                               .done = watch_on_end,
                                                                .ctx = c });
     buf_free(&body);
     if (!s->call) {
@@ -303,7 +304,7 @@ void watch_end(struct etcd_client *c) {
 uint64_t watch_step(struct etcd_client *c, uint64_t now_ns) {
     struct stream *s = &c->stream;
     if (s->in.size > 0) {
-        read_messages(c);
+        watch_read_messages(c);
     }
     if (s->phase != PHASE_WATCH) {
         return now_ns;

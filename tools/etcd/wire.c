@@ -17,7 +17,7 @@ void wire_free(struct wire *w) {
 /* ---- fields ------------------------------------------------------------------------------------------------------ */
 
 /* A number, which may be a string; what is missing is 0. */
-static int read_u64(const struct json_tape *t, uint32_t object, const char *name, uint64_t *out) {
+static int wire_read_u64(const struct json_tape *t, uint32_t object, const char *name, uint64_t *out) {
     uint32_t node = json_find(t, object, name);
     char digits[24];
     size_t size;
@@ -35,13 +35,13 @@ static int read_u64(const struct json_tape *t, uint32_t object, const char *name
     return args_u64(digits, 0, UINT64_MAX, out);
 }
 
-static bool read_bool(const struct json_tape *t, uint32_t object, const char *name) {
+static bool wire_read_bool(const struct json_tape *t, uint32_t object, const char *name) {
     uint32_t node = json_find(t, object, name);
     return node != 0 && t->nodes[node].kind == JSON_TRUE;
 }
 
 /* The string `name`, cut where it is too long; control characters stay, since whoever prints it escapes them. */
-static int read_text(const struct json_tape *t, uint32_t object, const char *name, char *to, size_t to_size) {
+static int wire_read_text(const struct json_tape *t, uint32_t object, const char *name, char *to, size_t to_size) {
     uint32_t node = json_find(t, object, name);
     struct buf plain = { 0 };
     size_t size;
@@ -56,7 +56,7 @@ static int read_text(const struct json_tape *t, uint32_t object, const char *nam
 }
 
 /* wire_read() has made room for all bytes of the answer, so that nothing here moves what came before. */
-static int read_bytes(struct wire *w, uint32_t object, const char *name, struct wire_bytes *out) {
+static int wire_read_bytes(struct wire *w, uint32_t object, const char *name, struct wire_bytes *out) {
     uint32_t node = json_find(&w->tape, object, name);
     size_t size, before = w->bytes.size;
     *out = (struct wire_bytes){ "", 0 };
@@ -71,17 +71,17 @@ static int read_bytes(struct wire *w, uint32_t object, const char *name, struct 
     return 0;
 }
 
-static int read_header(struct wire *w, uint32_t object) {
+static int wire_read_header(struct wire *w, uint32_t object) {
     uint32_t h = json_find(&w->tape, object, "header");
-    return read_u64(&w->tape, h, "cluster_id", &w->header.cluster) ||
-           read_u64(&w->tape, h, "member_id", &w->header.member) ||
-           read_u64(&w->tape, h, "revision", &w->header.revision) ||
-           read_u64(&w->tape, h, "raft_term", &w->header.term);
+    return wire_read_u64(&w->tape, h, "cluster_id", &w->header.cluster) ||
+           wire_read_u64(&w->tape, h, "member_id", &w->header.member) ||
+           wire_read_u64(&w->tape, h, "revision", &w->header.revision) ||
+           wire_read_u64(&w->tape, h, "raft_term", &w->header.term);
 }
 
 /* ---- keys -------------------------------------------------------------------------------------------------------- */
 
-static int read_kv(struct wire *w, uint32_t node, bool deleted) {
+static int wire_read_kv(struct wire *w, uint32_t node, bool deleted) {
     if (w->n == w->room) {
         w->room = w->room ? w->room * 2 : 64;
         struct wire_kv *more = reallocarray(w->kvs, w->room, sizeof(*more));
@@ -93,31 +93,31 @@ static int read_kv(struct wire *w, uint32_t node, bool deleted) {
     }
     struct wire_kv *kv = &w->kvs[w->n];
     *kv = (struct wire_kv){ .deleted = deleted };
-    if (read_bytes(w, node, "key", &kv->key) || read_bytes(w, node, "value", &kv->value) ||
-        read_u64(&w->tape, node, "mod_revision", &kv->mod_revision) ||
-        read_u64(&w->tape, node, "create_revision", &kv->create_revision) ||
-        read_u64(&w->tape, node, "lease", &kv->lease) || kv->mod_revision == 0) {
+    if (wire_read_bytes(w, node, "key", &kv->key) || wire_read_bytes(w, node, "value", &kv->value) ||
+        wire_read_u64(&w->tape, node, "mod_revision", &kv->mod_revision) ||
+        wire_read_u64(&w->tape, node, "create_revision", &kv->create_revision) ||
+        wire_read_u64(&w->tape, node, "lease", &kv->lease) || kv->mod_revision == 0) {
         return -1;
     }
     w->n++;
     return 0;
 }
 
-static int read_kvs(struct wire *w, uint32_t object) {
+static int wire_read_kvs(struct wire *w, uint32_t object) {
     const struct json_tape *t = &w->tape;
     uint32_t list = json_find(t, object, "kvs");
     if (list == 0 || t->nodes[list].kind != JSON_ARRAY) {
         return 0;
     }
     for (uint32_t i = list + 1; i < t->nodes[list].next; i = t->nodes[i].next) {
-        if (read_kv(w, i, false) != 0) {
+        if (wire_read_kv(w, i, false) != 0) {
             return -1;
         }
     }
     return 0;
 }
 
-static int read_events(struct wire *w, uint32_t object) {
+static int wire_read_events(struct wire *w, uint32_t object) {
     const struct json_tape *t = &w->tape;
     uint32_t list = json_find(t, object, "events");
     if (list == 0 || t->nodes[list].kind != JSON_ARRAY) {
@@ -125,7 +125,7 @@ static int read_events(struct wire *w, uint32_t object) {
     }
     for (uint32_t i = list + 1; i < t->nodes[list].next; i = t->nodes[i].next) {
         uint32_t kv = json_find(t, i, "kv"), type = json_find(t, i, "type");
-        if (kv == 0 || read_kv(w, kv, type != 0 && json_is(t, type, "DELETE")) != 0) {
+        if (kv == 0 || wire_read_kv(w, kv, type != 0 && json_is(t, type, "DELETE")) != 0) {
             return -1;
         }
     }
@@ -149,7 +149,7 @@ int wire_range_answer(struct wire *w, size_t i, struct wire_kv *out) {
     if (kvs == 0 || t->nodes[kvs].kind != JSON_ARRAY || t->nodes[kvs].next == kvs + 1) {
         return 0;
     }
-    if (read_kv(w, kvs + 1, false) != 0) {
+    if (wire_read_kv(w, kvs + 1, false) != 0) {
         return -1;
     }
     *out = w->kvs[--w->n];
@@ -163,40 +163,41 @@ uint64_t wire_found(struct wire *w, size_t i) {
 
 /* ---- whole answers ----------------------------------------------------------------------------------------------- */
 
-static int refuse(struct wire *w, const char *why) {
+static int wire_refuse(struct wire *w, const char *why) {
     snprintf(w->text, sizeof(w->text), "%s", why);
     return -1;
 }
 
 /* Errors: {"error": "...", "code": N} of a call, {"error": {"grpc_code": N, "message": "..."}} of a stream. */
-static int read_error(struct wire *w, uint32_t error) {
+static int wire_read_error(struct wire *w, uint32_t error) {
     const struct json_tape *t = &w->tape;
     uint64_t code = 0;
     bool nested = t->nodes[error].kind == JSON_OBJECT;
-    if (read_u64(t, nested ? error : 0, nested ? "grpc_code" : "code", &code) != 0 || code > 99) {
-        return refuse(w, "its error has no code");
+    if (wire_read_u64(t, nested ? error : 0, nested ? "grpc_code" : "code", &code) != 0 || code > 99) {
+        return wire_refuse(w, "its error has no code");
     }
     w->code = code == 0 ? 2 : (int)code;
     snprintf(w->text, sizeof(w->text), "an error without words");
-    (void)read_text(t, nested ? error : 0, nested ? "message" : "error", w->text, sizeof(w->text));
+    (void)wire_read_text(t, nested ? error : 0, nested ? "message" : "error", w->text, sizeof(w->text));
     return 0;
 }
 
-static int read_answer(struct wire *w, uint32_t object) {
+static int wire_read_answer(struct wire *w, uint32_t object) {
     const struct json_tape *t = &w->tape;
-    w->more = read_bool(t, object, "more");
-    w->created = read_bool(t, object, "created");
-    w->canceled = read_bool(t, object, "canceled");
-    w->fragment = read_bool(t, object, "fragment");
-    w->succeeded = read_bool(t, object, "succeeded");
-    if (read_header(w, object) || read_u64(t, object, "count", &w->count) || read_u64(t, object, "ID", &w->id) ||
-        read_u64(t, object, "TTL", &w->ttl) || read_u64(t, object, "compact_revision", &w->compact_revision)) {
-        return refuse(w, "a number in it is none");
+    w->more = wire_read_bool(t, object, "more");
+    w->created = wire_read_bool(t, object, "created");
+    w->canceled = wire_read_bool(t, object, "canceled");
+    w->fragment = wire_read_bool(t, object, "fragment");
+    w->succeeded = wire_read_bool(t, object, "succeeded");
+    if (wire_read_header(w, object) || wire_read_u64(t, object, "count", &w->count) ||
+        wire_read_u64(t, object, "ID", &w->id) || wire_read_u64(t, object, "TTL", &w->ttl) ||
+        wire_read_u64(t, object, "compact_revision", &w->compact_revision)) {
+        return wire_refuse(w, "a number in it is none");
     }
-    if (read_kvs(w, object) != 0 || read_events(w, object) != 0) {
-        return refuse(w, "a key in it is no base64, or has no revision");
+    if (wire_read_kvs(w, object) != 0 || wire_read_events(w, object) != 0) {
+        return wire_refuse(w, "a key in it is no base64, or has no revision");
     }
-    (void)read_text(t, object, "cancel_reason", w->text, sizeof(w->text));
+    (void)wire_read_text(t, object, "cancel_reason", w->text, sizeof(w->text));
     return 0;
 }
 
@@ -207,24 +208,24 @@ int wire_read(struct wire *w, const char *text, size_t size) {
     w->text[0] = '\0';
     w->header = (struct wire_header){ 0 };
     if (json_tape_read(&w->tape, text, size) != JSON_OK) {
-        return refuse(w, json_fault_text(w->tape.fault));
+        return wire_refuse(w, json_fault_text(w->tape.fault));
     }
     if (w->tape.nodes[0].kind != JSON_OBJECT) {
-        return refuse(w, "it is no JSON object");
+        return wire_refuse(w, "it is no JSON object");
     }
     /* base64_decode() asks for room before it knows of the padding. */
     buf_reserve(&w->bytes, size + 16);
     uint32_t error = json_find(&w->tape, 0, "error"), result = json_find(&w->tape, 0, "result");
-    return error != 0 ? read_error(w, error) : read_answer(w, result);
+    return error != 0 ? wire_read_error(w, error) : wire_read_answer(w, result);
 }
 
 int wire_string(const struct wire *w, const char *name, char *to, size_t to_size) {
-    return read_text(&w->tape, 0, name, to, to_size);
+    return wire_read_text(&w->tape, 0, name, to, to_size);
 }
 
 /* ---- asking ------------------------------------------------------------------------------------------------------ */
 
-static void add_name(struct buf *out, const char *name) {
+static void wire_add_name(struct buf *out, const char *name) {
     if (out->size > 0 && out->data[out->size - 1] != '{') {
         buf_add_char(out, ',');
     }
@@ -234,13 +235,13 @@ static void add_name(struct buf *out, const char *name) {
 }
 
 void wire_add_bytes(struct buf *out, const char *name, const void *bytes, size_t size) {
-    add_name(out, name);
+    wire_add_name(out, name);
     base64_encode(out, bytes, size);
     buf_add_char(out, '"');
 }
 
 void wire_add_u64(struct buf *out, const char *name, uint64_t value) {
-    add_name(out, name);
+    wire_add_name(out, name);
     buf_printf(out, "%llu\"", (unsigned long long)value);
 }
 
@@ -291,7 +292,7 @@ void wire_prefix_range(const char *prefix, size_t size, struct buf *key, struct 
 }
 
 /* To the end of a string, where the quote is not behind a backslash; `size` where the end is not there yet. */
-static size_t skip_string(const char *text, size_t at, size_t size) {
+static size_t wire_skip_string(const char *text, size_t at, size_t size) {
     while (at < size && text[at] != '"') {
         at += text[at] == '\\' ? 2 : 1;
     }
@@ -302,7 +303,7 @@ size_t wire_message_end(struct wire_scan *scan, const char *text, size_t size) {
     size_t at = scan->at;
     while (at < size) {
         if (scan->in_string) {
-            at = skip_string(text, at, size);
+            at = wire_skip_string(text, at, size);
             if (at >= size) {
                 break;
             }

@@ -36,14 +36,14 @@ struct write {
 
 /* ---- ending ------------------------------------------------------------------------------------------------------ */
 
-static void free_write(struct write *w) {
+static void write_free_write(struct write *w) {
     free(w->read_revisions);
     free(w->read_there);
     free(w->before);
     free(w);
 }
 
-static void unlink_write(struct etcd_client *c, struct write *w) {
+static void write_unlink_write(struct etcd_client *c, struct write *w) {
     struct write **at = &c->writes;
     while (*at && *at != w) {
         at = &(*at)->next;
@@ -54,17 +54,17 @@ static void unlink_write(struct etcd_client *c, struct write *w) {
 }
 
 /* The write is gone afterwards. */
-static void end(struct etcd_client *c, struct write *w, const struct etcd_outcome *o) {
+static void write_end(struct etcd_client *c, struct write *w, const struct etcd_outcome *o) {
     struct etcd_outcome out = *o;
     out.ops = w->ops;
     out.n = w->n;
-    unlink_write(c, w);
+    write_unlink_write(c, w);
     w->done(w->ctx, &out);
-    free_write(w);
+    write_free_write(w);
 }
 
-static void end_with(struct etcd_client *c, struct write *w, enum etcd_result result, const char *why) {
-    end(c, w, &(struct etcd_outcome){ .result = result, .why = why });
+static void write_end_with(struct etcd_client *c, struct write *w, enum etcd_result result, const char *why) {
+    write_end(c, w, &(struct etcd_outcome){ .result = result, .why = why });
 }
 
 void write_end_all(struct etcd_client *c) {
@@ -80,61 +80,61 @@ void write_end_all(struct etcd_client *c) {
             etcd_http_cancel(c->http, w->call);
             w->call = NULL;
         }
-        end_with(c, w, sent ? ETCD_UNKNOWN : ETCD_LATE, "the connection to the cluster is being closed");
+        write_end_with(c, w, sent ? ETCD_UNKNOWN : ETCD_LATE, "the connection to the cluster is being closed");
     }
 }
 
 /* ---- what cannot be ---------------------------------------------------------------------------------------------- */
 
-static int compare_keys(const void *a, const void *b) {
+static int write_compare_keys(const void *a, const void *b) {
     const struct wire_bytes *x = &(*(struct etcd_op *const *)a)->key, *y = &(*(struct etcd_op *const *)b)->key;
     int order = memcmp(x->data, y->data, x->size < y->size ? x->size : y->size);
     return order ? order : (x->size > y->size) - (x->size < y->size);
 }
 
-static bool has_twice(struct etcd_op *ops, size_t n) {
+static bool write_has_twice(struct etcd_op *ops, size_t n) {
     struct etcd_op *sorted[ETCD_OPS_MOST];
     for (size_t i = 0; i < n; i++) {
         sorted[i] = &ops[i];
     }
-    qsort(sorted, n, sizeof(sorted[0]), compare_keys);
+    qsort(sorted, n, sizeof(sorted[0]), write_compare_keys);
     for (size_t i = 1; i < n; i++) {
-        if (compare_keys(&sorted[i - 1], &sorted[i]) == 0) {
+        if (write_compare_keys(&sorted[i - 1], &sorted[i]) == 0) {
             return true;
         }
     }
     return false;
 }
 
-static bool is_guarded(const struct etcd_op *op) {
+static bool write_is_guarded(const struct etcd_op *op) {
     return op->kind == ETCD_CAS || op->kind == ETCD_ADD || op->kind == ETCD_TOUCH;
 }
 
-static uint64_t bytes_of(const struct etcd_client *c, const struct etcd_op *ops, size_t n) {
+static uint64_t write_bytes_of(const struct etcd_client *c, const struct etcd_op *ops, size_t n) {
     uint64_t all = 0;
     for (size_t i = 0; i < n; i++) {
         uint64_t key = ops[i].key.size + c->opts.address.prefix_len;
-        all += OP_BYTES + key * (is_guarded(&ops[i]) ? 3 : 1) + ops[i].value.size;
+        all += OP_BYTES + key * (write_is_guarded(&ops[i]) ? 3 : 1) + ops[i].value.size;
     }
     return all;
 }
 
 /* false, and the write has ended. */
-static bool is_possible(struct etcd_client *c, struct write *w) {
+static bool write_is_possible(struct etcd_client *c, struct write *w) {
     char why[200];
     if (w->n > ETCD_OPS_MOST) {
         snprintf(why, sizeof(why), "%zu operations in one batch: etcd takes %u", w->n, ETCD_OPS_MOST);
-        end_with(c, w, ETCD_TOO_BIG, why);
+        write_end_with(c, w, ETCD_TOO_BIG, why);
         return false;
     }
-    uint64_t bytes = bytes_of(c, w->ops, w->n);
+    uint64_t bytes = write_bytes_of(c, w->ops, w->n);
     if (bytes > ETCD_BYTES_MOST) {
         snprintf(why, sizeof(why), "a write of %llu bytes: etcd takes %u", (unsigned long long)bytes, ETCD_BYTES_MOST);
-        end_with(c, w, ETCD_TOO_BIG, why);
+        write_end_with(c, w, ETCD_TOO_BIG, why);
         return false;
     }
-    if (has_twice(w->ops, w->n)) {
-        end_with(c, w, ETCD_TWICE, "a key stands twice in the batch: etcd takes none of those");
+    if (write_has_twice(w->ops, w->n)) {
+        write_end_with(c, w, ETCD_TWICE, "a key stands twice in the batch: etcd takes none of those");
         return false;
     }
     return true;
@@ -150,7 +150,7 @@ void write_take(struct etcd_client *c, struct write *list) {
         list = list->next;
         w->next = NULL;
         *tail = w;
-        if (is_possible(c, w)) {
+        if (write_is_possible(c, w)) {
             tail = &w->next;
         }
     }
@@ -189,7 +189,7 @@ void etcd_client_write(struct etcd_client *c, struct etcd_op *ops, size_t n, uin
 
 /* ---- the transaction --------------------------------------------------------------------------------------------- */
 
-static void add_key(const struct etcd_client *c, struct buf *out, const struct wire_bytes *key) {
+static void write_add_key(const struct etcd_client *c, struct buf *out, const struct wire_bytes *key) {
     struct buf whole = { 0 };
     buf_add(&whole, c->opts.address.prefix, c->opts.address.prefix_len);
     buf_add(&whole, key->data, key->size);
@@ -197,10 +197,10 @@ static void add_key(const struct etcd_client *c, struct buf *out, const struct w
     buf_free(&whole);
 }
 
-static void add_guard(const struct write *w, struct buf *out, size_t i) {
+static void write_add_guard(const struct write *w, struct buf *out, size_t i) {
     const struct etcd_op *op = &w->ops[i];
     buf_add_text(out, out->data[out->size - 1] == '[' ? "{" : ",{");
-    add_key(w->client, out, &op->key);
+    write_add_key(w->client, out, &op->key);
     if (op->kind == ETCD_TOUCH) {
         buf_add_text(out, ",\"target\":\"CREATE\",\"result\":\"GREATER\",\"create_revision\":\"0\"}");
         return;
@@ -210,18 +210,18 @@ static void add_guard(const struct write *w, struct buf *out, size_t i) {
     buf_add_char(out, '}');
 }
 
-static void add_read(const struct write *w, struct buf *out, size_t i, bool keys_only) {
+static void write_add_read(const struct write *w, struct buf *out, size_t i, bool keys_only) {
     buf_add_text(out, out->data[out->size - 1] == '[' ? "{\"request_range\":{" : ",{\"request_range\":{");
-    add_key(w->client, out, &w->ops[i].key);
+    write_add_key(w->client, out, &w->ops[i].key);
     buf_add_text(out, keys_only ? ",\"keys_only\":true}}" : "}}");
 }
 
 /* `lease`: 0: none. */
-static void add_op(const struct write *w, struct buf *out, size_t i, uint64_t lease) {
+static void write_add_op(const struct write *w, struct buf *out, size_t i, uint64_t lease) {
     const struct etcd_op *op = &w->ops[i];
     buf_add_text(out, out->data[out->size - 1] == '[' ? "{" : ",{");
     buf_add_text(out, op->kind == ETCD_DELETE ? "\"request_delete_range\":{" : "\"request_put\":{");
-    add_key(w->client, out, &op->key);
+    write_add_key(w->client, out, &op->key);
     if (op->kind == ETCD_ADD) {
         char digits[24];
         int size = snprintf(digits, sizeof(digits), "%lld", (long long)op->delta);
@@ -238,21 +238,21 @@ static void add_op(const struct write *w, struct buf *out, size_t i, uint64_t le
     buf_add_text(out, "}}");
 }
 
-static void add_transaction(struct write *w, struct buf *out, const uint64_t *leases) {
+static void write_add_transaction(struct write *w, struct buf *out, const uint64_t *leases) {
     buf_add_text(out, "{\"compare\":[");
     for (size_t i = 0; i < w->n; i++) {
-        if (is_guarded(&w->ops[i])) {
-            add_guard(w, out, i);
+        if (write_is_guarded(&w->ops[i])) {
+            write_add_guard(w, out, i);
         }
     }
     buf_add_text(out, "],\"success\":[");
     for (size_t i = 0; i < w->n; i++) {
-        add_op(w, out, i, leases[i]);
+        write_add_op(w, out, i, leases[i]);
     }
     buf_add_text(out, "],\"failure\":[");
     for (size_t i = 0; i < w->n; i++) {
-        if (is_guarded(&w->ops[i])) {
-            add_read(w, out, i, true);
+        if (write_is_guarded(&w->ops[i])) {
+            write_add_read(w, out, i, true);
         }
     }
     buf_add_text(out, "]}");
@@ -261,36 +261,36 @@ static void add_transaction(struct write *w, struct buf *out, const uint64_t *le
 /* ---- answers ----------------------------------------------------------------------------------------------------- */
 
 /* Once more, as it has certainly not been done. */
-static void again(struct write *w, uint64_t pause_ns) {
+static void write_again(struct write *w, uint64_t pause_ns) {
     w->state = WRITE_QUEUED;
     w->not_before_ns = client_now() + pause_ns;
 }
 
 /* Did etcd refuse it before anything was done? */
-static bool is_refusal(int code) {
+static bool write_is_refusal(int code) {
     return code == WIRE_INVALID || code == 5 || code == WIRE_DENIED || code == WIRE_EXHAUSTED ||
            code == WIRE_PRECONDITION || code == WIRE_OUT_OF_RANGE || code == WIRE_UNAUTHENTICATED;
 }
 
-static void take_refusal(struct etcd_client *c, struct write *w, const char *why) {
+static void write_take_refusal(struct etcd_client *c, struct write *w, const char *why) {
     int code = c->wire.code;
     if (code == WIRE_UNAUTHENTICATED) {
         client_forget_token(c);
-        again(w, 0);
+        write_again(w, 0);
     } else if (strstr(c->wire.text, "lease not found")) {
         lease_forget_all(c);
-        again(w, 0);
+        write_again(w, 0);
     } else if (strstr(c->wire.text, "too large") || strstr(c->wire.text, "too many operations")) {
-        end_with(c, w, ETCD_TOO_BIG, why);
+        write_end_with(c, w, ETCD_TOO_BIG, why);
     } else if (code == WIRE_EXHAUSTED && strstr(c->wire.text, "too many requests")) {
-        again(w, 20 * MS);
+        write_again(w, 20 * MS);
     } else {
-        end_with(c, w, ETCD_REFUSED, why);
+        write_end_with(c, w, ETCD_REFUSED, why);
     }
 }
 
 /* true: the answer is good, and in c->wire. Else the write goes on or has ended. */
-static bool came_well(struct etcd_client *c, struct write *w, const struct etcd_reply *reply) {
+static bool write_came_well(struct etcd_client *c, struct write *w, const struct etcd_reply *reply) {
     char why[300];
     const char *wrong = endpoint_error(c, reply, why, sizeof(why));
     bool reading = w->state == WRITE_READING;
@@ -298,36 +298,36 @@ static bool came_well(struct etcd_client *c, struct write *w, const struct etcd_
     if (!wrong) {
         return true;
     }
-    if (!reply->why && is_refusal(c->wire.code)) {
-        take_refusal(c, w, wrong);
+    if (!reply->why && write_is_refusal(c->wire.code)) {
+        write_take_refusal(c, w, wrong);
         return false;
     }
     snprintf(w->why, sizeof(w->why), "%.90s: %.200s", c->opts.address.endpoints[w->at], wrong);
     endpoint_failed(c, w->at, false, "write: %s", wrong);
     c->unary_at = c->unary_at == w->at ? endpoint_choose(c, w->at) : c->unary_at;
     if (reading || !reply->sent) {
-        again(w, MS);
+        write_again(w, MS);
     } else {
         snprintf(why, sizeof(why), "%s", w->why);
-        end_with(c, w, ETCD_UNKNOWN, why);
+        write_end_with(c, w, ETCD_UNKNOWN, why);
     }
     return false;
 }
 
-static void take_mismatch(struct etcd_client *c, struct write *w) {
+static void write_take_mismatch(struct etcd_client *c, struct write *w) {
     size_t guard = 0;
     for (size_t i = 0; i < w->n; i++) {
         const struct etcd_op *op = &w->ops[i];
-        if (!is_guarded(op)) {
+        if (!write_is_guarded(op)) {
             continue;
         }
         uint64_t found = wire_found(&c->wire, guard++);
         if (op->kind == ETCD_CAS && found != op->expected) {
-            end(c, w, &(struct etcd_outcome){ .result = ETCD_MISMATCH, .failed = i, .found = found });
+            write_end(c, w, &(struct etcd_outcome){ .result = ETCD_MISMATCH, .failed = i, .found = found });
             return;
         }
         if (op->kind == ETCD_TOUCH && found == 0) {
-            end(c, w, &(struct etcd_outcome){ .result = ETCD_NOT_FOUND, .failed = i });
+            write_end(c, w, &(struct etcd_outcome){ .result = ETCD_NOT_FOUND, .failed = i });
             return;
         }
     }
@@ -338,18 +338,18 @@ static void take_mismatch(struct etcd_client *c, struct write *w) {
         }
     }
     w->read = false;
-    again(w, client_random(c, 2 * MS));
+    write_again(w, client_random(c, 2 * MS));
 }
 
-static void on_transaction(void *ctx, const struct etcd_reply *reply) {
+static void write_on_transaction(void *ctx, const struct etcd_reply *reply) {
     struct write *w = ctx;
     struct etcd_client *c = w->client;
-    if (!came_well(c, w, reply)) {
+    if (!write_came_well(c, w, reply)) {
         return;
     }
     endpoint_works(c, w->at);
     if (!c->wire.succeeded) {
-        take_mismatch(c, w);
+        write_take_mismatch(c, w);
         return;
     }
     uint64_t revision = c->wire.header.revision;
@@ -359,7 +359,7 @@ static void on_transaction(void *ctx, const struct etcd_reply *reply) {
     } else {
         c->probing.asked = true; /* it may have changed nothing: then no event will come */
     }
-    end(c, w, &(struct etcd_outcome){ .result = ETCD_DONE, .revision = revision });
+    write_end(c, w, &(struct etcd_outcome){ .result = ETCD_DONE, .revision = revision });
     if (c->stream.phase == PHASE_WATCH) {
         probe_told(c);
     }
@@ -368,7 +368,7 @@ static void on_transaction(void *ctx, const struct etcd_reply *reply) {
 /* ---- adds -------------------------------------------------------------------------------------------------------- */
 
 /* What a key to add to holds: ETCD_DONE, and the sum of it and delta; or why not. */
-static enum etcd_result sum_up(const struct wire_bytes *value, bool there, int64_t *before, int64_t *delta) {
+static enum etcd_result write_sum_up(const struct wire_bytes *value, bool there, int64_t *before, int64_t *delta) {
     char digits[24], *rest = digits;
     *before = 0;
     if (there) {
@@ -395,11 +395,11 @@ static enum etcd_result sum_up(const struct wire_bytes *value, bool there, int64
     return ETCD_DONE;
 }
 
-static void on_read(void *ctx, const struct etcd_reply *reply) {
+static void write_on_read(void *ctx, const struct etcd_reply *reply) {
     struct write *w = ctx;
     struct etcd_client *c = w->client;
     size_t range = 0;
-    if (!came_well(c, w, reply)) {
+    if (!write_came_well(c, w, reply)) {
         return;
     }
     for (size_t i = 0; i < w->n; i++) {
@@ -409,26 +409,26 @@ static void on_read(void *ctx, const struct etcd_reply *reply) {
         struct wire_kv kv;
         int there = wire_range_answer(&c->wire, range++, &kv);
         if (there < 0) {
-            end_with(c, w, ETCD_REFUSED, "the cluster's answer cannot be read");
+            write_end_with(c, w, ETCD_REFUSED, "the cluster's answer cannot be read");
             return;
         }
-        enum etcd_result result = sum_up(&kv.value, there, &w->before[i], &w->ops[i].delta);
+        enum etcd_result result = write_sum_up(&kv.value, there, &w->before[i], &w->ops[i].delta);
         if (result != ETCD_DONE) {
-            end(c, w, &(struct etcd_outcome){ .result = result, .failed = i });
+            write_end(c, w, &(struct etcd_outcome){ .result = result, .failed = i });
             return;
         }
         w->read_there[i] = there;
         w->read_revisions[i] = there ? kv.mod_revision : 0;
     }
     w->read = true;
-    again(w, 0);
+    write_again(w, 0);
 }
 
-static void add_reads(struct write *w, struct buf *out) {
+static void write_add_reads(struct write *w, struct buf *out) {
     buf_add_text(out, "{\"success\":[");
     for (size_t i = 0; i < w->n; i++) {
         if (w->ops[i].kind == ETCD_ADD) {
-            add_read(w, out, i, false);
+            write_add_read(w, out, i, false);
         }
     }
     buf_add_text(out, "]}");
@@ -437,7 +437,7 @@ static void add_reads(struct write *w, struct buf *out) {
 /* ---- sending ----------------------------------------------------------------------------------------------------- */
 
 /* All leases that it needs: false while one is being asked for. */
-static bool find_leases(struct etcd_client *c, const struct write *w, uint64_t *leases) {
+static bool write_find_leases(struct etcd_client *c, const struct write *w, uint64_t *leases) {
     bool all = true;
     for (size_t i = 0; i < w->n; i++) {
         leases[i] = w->ops[i].ttl_s ? lease_get(c, w->ops[i].ttl_s) : 0;
@@ -446,12 +446,12 @@ static bool find_leases(struct etcd_client *c, const struct write *w, uint64_t *
     return all;
 }
 
-static void send(struct etcd_client *c, struct write *w, uint64_t now_ns) {
+static void write_send(struct etcd_client *c, struct write *w, uint64_t now_ns) {
     uint64_t leases[ETCD_OPS_MOST];
     struct buf body = { 0 };
     uint64_t left_ms = w->deadline_ns > now_ns ? (w->deadline_ns - now_ns) / MS : 0;
     bool reading = w->has_adds && !w->read;
-    if (!reading && !find_leases(c, w, leases)) {
+    if (!reading && !write_find_leases(c, w, leases)) {
         w->not_before_ns = now_ns + MS;
         if (c->leases.why[0]) {
             snprintf(w->why, sizeof(w->why), "no lease: %.250s", c->leases.why);
@@ -459,31 +459,31 @@ static void send(struct etcd_client *c, struct write *w, uint64_t now_ns) {
         return;
     }
     if (reading) {
-        add_reads(w, &body);
+        write_add_reads(w, &body);
     } else {
-        add_transaction(w, &body, leases);
+        write_add_transaction(w, &body, leases);
     }
     w->at = c->unary_at;
     w->state = reading ? WRITE_READING : WRITE_SENT;
     w->call = client_call(c, w->at, "/v3/kv/txn", &body, (uint32_t)(left_ms < LEAST_MS ? LEAST_MS : left_ms),
-                          reading ? on_read : on_transaction, w);
+                          reading ? write_on_read : write_on_transaction, w);
     if (!w->call) {
-        again(w, 10 * MS);
+        write_again(w, 10 * MS);
     }
     buf_free(&body);
 }
 
 /* Not sent, and not to be sent any more. */
-static bool is_over(struct etcd_client *c, struct write *w, uint64_t now_ns) {
+static bool write_is_over(struct etcd_client *c, struct write *w, uint64_t now_ns) {
     if (w->awaited && !w->awaited(w->ctx)) {
-        end_with(c, w, ETCD_LATE, "nobody waits for it any more");
+        write_end_with(c, w, ETCD_LATE, "nobody waits for it any more");
         return true;
     }
     if (now_ns >= w->deadline_ns) {
         char text[sizeof(w->why) + 64];
         snprintf(text, sizeof(text), "the cluster was not reached in time: %s",
                  w->why[0] ? w->why : "no member answers");
-        end_with(c, w, ETCD_LATE, text);
+        write_end_with(c, w, ETCD_LATE, text);
         return true;
     }
     return false;
@@ -497,7 +497,7 @@ uint64_t write_step(struct etcd_client *c, uint64_t now_ns) {
     }
     for (struct write *w = c->writes, *next; w; w = next) {
         next = w->next;
-        if (w->call || is_over(c, w, now_ns)) {
+        if (w->call || write_is_over(c, w, now_ns)) {
             continue;
         }
         if (c->endpoints[c->unary_at].not_before_ns > now_ns) {
@@ -506,7 +506,7 @@ uint64_t write_step(struct etcd_client *c, uint64_t now_ns) {
         uint64_t endpoint_ns = c->endpoints[c->unary_at].not_before_ns;
         uint64_t from = endpoint_ns > w->not_before_ns ? endpoint_ns : w->not_before_ns;
         if (from <= now_ns && under_way < AT_ONCE && login_done(c)) {
-            send(c, w, now_ns);
+            write_send(c, w, now_ns);
             under_way += w->call != NULL;
             from = w->not_before_ns;
         }

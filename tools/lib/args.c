@@ -221,3 +221,13 @@ int args_error(const char *tool, const char *format, ...) {
     fprintf(stderr, "Try '%s --help'.\n", tool);
     return TOOL_USAGE;
 }
+
+int args_take_duration(const char *tool, const char *text, uint64_t least, uint64_t most, uint64_t *out_ns,
+                       const char *must) {
+    uint64_t ns;
+    if (args_duration(text, &ns) != 0 || ns < least || ns > most) {
+        return args_error(tool, "%s: %s", must, text);
+    }
+    *out_ns = ns;
+    return TOOL_OK;
+}

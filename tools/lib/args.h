@@ -21,6 +21,10 @@ int args_size(const char *text, uint64_t *out_bytes);
 /* A whole decimal number from min to max, without sign or blanks. */
 int args_u64(const char *text, uint64_t min, uint64_t max, uint64_t *out);
 
+/* An option's value: a duration from `least` to `most`. 0; else "MUST: TEXT" by args_error(), and its code. */
+int args_take_duration(const char *tool, const char *text, uint64_t least, uint64_t most, uint64_t *out_ns,
+                       const char *must);
+
 /* Write ns as a duration that args_duration() reads back, with the largest unit that keeps it short ("18ms", "1.5s",
  * "1.234ms"); at most three decimals, rounded up. Returns buf. 32 bytes are always enough. */
 const char *args_duration_text(uint64_t ns, char *buf, size_t buf_size);

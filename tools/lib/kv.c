@@ -43,10 +43,8 @@ int kv_read_option(const char *tool, struct kv_read *r, int option, const char *
         return kv_read_fallback(tool, r, arg);
     case KV_WAIT:
         r->wait_given = 1;
-        if (args_duration(arg, &r->bound.wait_ns) != 0 || r->bound.wait_ns > HOUR_NS) {
-            return args_error(tool, "--wait must be a time like 100ms, at most 1h: %s", arg);
-        }
-        return 0;
+        return args_take_duration(tool, arg, 0, HOUR_NS, &r->bound.wait_ns,
+                                  "--wait must be a time like 100ms, at most 1h");
     case KV_TOKEN:
         if (cli_token(arg, &r->bound.min) != 0) {
             return args_error(tool, "--token must be INCARNATION:INDEX or rev:N, as a write printed it: %s", arg);

@@ -39,10 +39,8 @@ static int kv_set_option(void *ctx, int option, char *arg) {
         w->cli.json = 1;
         return 0;
     case OPT_TIMEOUT:
-        if (args_duration(arg, &w->timeout_ns) != 0 || w->timeout_ns == 0 || w->timeout_ns > TIMEOUT_MAX_NS) {
-            return args_error(tool, "--timeout must be a time like 500ms, above 0 and at most 1h: %s", arg);
-        }
-        return 0;
+        return args_take_duration(tool, arg, 1, TIMEOUT_MAX_NS, &w->timeout_ns,
+                                  "--timeout must be a time like 500ms, above 0 and at most 1h");
     case OPT_FILE:
         if (!w->has_value) {
             return args_error(tool, "--file: a delete has no value");

@@ -68,10 +68,8 @@ static int node_set_option(void *ctx, int option, char *arg) {
         }
         return 0;
     case 'w':
-        if (args_duration(arg, &opts->ryw_wait_ns) != 0 || opts->ryw_wait_ns > PROTOCOL_WAIT_MAX_NS) {
-            return args_error(TOOL, "--ryw-wait must be a time like 200ms, at most 1h: %s", arg);
-        }
-        return 0;
+        return args_take_duration(TOOL, arg, 0, PROTOCOL_WAIT_MAX_NS, &opts->ryw_wait_ns,
+                                  "--ryw-wait must be a time like 200ms, at most 1h");
     case 'm':
         opts->missing_is_error = strcmp(arg, "error") == 0;
         if (!opts->missing_is_error && strcmp(arg, "null") != 0) {

@@ -32,15 +32,15 @@ void canvas_free(struct canvas *c) {
     c->width = c->height = 0;
 }
 
-static bool is_inside(const struct canvas *c, int row, int column) {
+static bool canvas_is_inside(const struct canvas *c, int row, int column) {
     return row >= 0 && row < c->height && column >= 0 && column < c->width;
 }
 
-static struct canvas_cell *cell_at(struct canvas *c, int row, int column) {
+static struct canvas_cell *canvas_cell_at(struct canvas *c, int row, int column) {
     return &c->cells[(size_t)row * (size_t)c->width + (size_t)column];
 }
 
-static uint32_t code_point(const char *text, size_t length) {
+static uint32_t canvas_code_point(const char *text, size_t length) {
     const unsigned char *s = (const unsigned char *)text;
     uint32_t code = length == 1 ? s[0] : s[0] & (0x7fu >> length);
     for (size_t i = 1; i < length; i++) {
@@ -50,13 +50,13 @@ static uint32_t code_point(const char *text, size_t length) {
 }
 
 /* One character at `text`, which does not end here: its bytes, or "?" for what cannot be shown. Columns: 1 or 2. */
-static int next_character(const struct canvas *c, const char **text, char out[5]) {
+static int canvas_next_character(const struct canvas *c, const char **text, char out[5]) {
     size_t length = utf8_length(*text, strnlen(*text, 4));
     int columns = 1;
     if (length == 1 && (unsigned char)**text >= 0x20 && **text != 0x7f) {
         snprintf(out, 5, "%c", **text);
     } else {
-        columns = length > 1 && c->unicode ? wcwidth((wchar_t)code_point(*text, length)) : -1;
+        columns = length > 1 && c->unicode ? wcwidth((wchar_t)canvas_code_point(*text, length)) : -1;
         snprintf(out, 5, "%.*s", (int)length, *text);
     }
     if (columns < 1 || columns > 2) {
@@ -68,16 +68,16 @@ static int next_character(const struct canvas *c, const char **text, char out[5]
 }
 
 /* Up to column `end`. */
-static int put_until(struct canvas *c, int row, int column, int end, int ink, const char *text) {
+static int canvas_put_until(struct canvas *c, int row, int column, int end, int ink, const char *text) {
     char character[5];
     end = end < c->width ? end : c->width;
     while (*text != '\0') {
-        int columns = next_character(c, &text, character);
+        int columns = canvas_next_character(c, &text, character);
         if (column + columns > end) {
             break;
         }
-        if (is_inside(c, row, column)) {
-            struct canvas_cell *cell = cell_at(c, row, column);
+        if (canvas_is_inside(c, row, column)) {
+            struct canvas_cell *cell = canvas_cell_at(c, row, column);
             memcpy(cell->text, character, sizeof(character));
             cell->ink = (uint8_t)ink;
             if (columns == 2) {
@@ -90,7 +90,7 @@ static int put_until(struct canvas *c, int row, int column, int end, int ink, co
 }
 
 int canvas_put(struct canvas *c, int row, int column, int ink, const char *text) {
-    return put_until(c, row, column, c->width, ink, text);
+    return canvas_put_until(c, row, column, c->width, ink, text);
 }
 
 int canvas_printf(struct canvas *c, int row, int column, int ink, const char *format, ...) {
@@ -102,19 +102,19 @@ int canvas_printf(struct canvas *c, int row, int column, int ink, const char *fo
     return canvas_put(c, row, column, ink, text);
 }
 
-static int columns_of(const struct canvas *c, const char *text) {
+static int canvas_columns_of(const struct canvas *c, const char *text) {
     char character[5];
     int columns = 0;
     while (*text != '\0') {
-        columns += next_character(c, &text, character);
+        columns += canvas_next_character(c, &text, character);
     }
     return columns;
 }
 
 int canvas_field(struct canvas *c, int row, int column, int width, bool right, int ink, const char *text) {
-    int columns = right ? columns_of(c, text) : 0;
+    int columns = right ? canvas_columns_of(c, text) : 0;
     int start = right && columns < width ? column + width - columns : column;
-    put_until(c, row, start, column + width, ink, text);
+    canvas_put_until(c, row, start, column + width, ink, text);
     return column + width;
 }
 
@@ -138,8 +138,8 @@ void canvas_spark(struct canvas *c, int row, int column, int level, int ink) {
 
 void canvas_ink(struct canvas *c, int row, int column, int width, int ink) {
     for (int i = column; i < column + width; i++) {
-        if (is_inside(c, row, i)) {
-            cell_at(c, row, i)->ink = (uint8_t)ink;
+        if (canvas_is_inside(c, row, i)) {
+            canvas_cell_at(c, row, i)->ink = (uint8_t)ink;
         }
     }
 }

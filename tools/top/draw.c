@@ -50,14 +50,14 @@ static int draw_figure(struct canvas *c, int row, int column, const char *name, 
 }
 
 /* Below 0 where there is no sample before, so that nobody takes it for a rate of 0. */
-static double rate_of(const struct top *t, double rate) {
+static double draw_rate_of(const struct top *t, double rate) {
     return t->rates->seconds > 0 ? rate : -1;
 }
 
 static int draw_rate(const struct top *t, struct canvas *c, int row, int column, const char *name, double rate,
                      bool bad) {
     char text[FIGURES_BYTES];
-    return draw_figure(c, row, column, name, figures_count(rate_of(t, rate), text), bad && rate > 0);
+    return draw_figure(c, row, column, name, figures_count(draw_rate_of(t, rate), text), bad && rate > 0);
 }
 
 void top_draw_reasons(const struct top *t, struct canvas *c, int row, const double by_reason_s[PEEK_REASONS]) {
@@ -67,7 +67,7 @@ void top_draw_reasons(const struct top *t, struct canvas *c, int row, const doub
     int column = canvas_field(c, row, 0, 10, false, INK_UNDERLINE, "READS/S");
     canvas_put(c, row + 1, 0, INK_PLAIN, "by reason");
     for (uint32_t r = 0; r < TIDE_REASONS; r++) {
-        double rate = rate_of(t, by_reason_s[r]);
+        double rate = draw_rate_of(t, by_reason_s[r]);
         int ink = rate <= 0 ? INK_DIM : rates_is_fallback(r) ? INK_WARN : INK_PLAIN;
         canvas_ink(c, row, column, 10, INK_UNDERLINE);
         canvas_field(c, row, column, 10, true, INK_UNDERLINE, NAMES[r]);
@@ -97,7 +97,7 @@ static void draw_rates(const struct top *t, struct canvas *c) {
 /* ---- the ring ---------------------------------------------------------------------------------------------------- */
 
 /* How far a pin is behind the end of the log, in bytes; no farther than the ring is long. */
-static uint64_t behind(const struct gauges *g, const struct gauges_replica *r) {
+static uint64_t draw_behind(const struct gauges *g, const struct gauges_replica *r) {
     uint64_t n = r->pos < g->ring_tail ? g->ring_tail - r->pos : 0;
     return n < g->peek.ring_bytes ? n : g->peek.ring_bytes;
 }
@@ -121,18 +121,19 @@ static void draw_ring(const struct top *t, struct canvas *c) {
         if (!r->pins || g->peek.ring_bytes == 0) {
             continue;
         }
-        int at = start + width - 1 - (int)((double)behind(g, r) / (double)g->peek.ring_bytes * (width - 1));
+        int at = start + width - 1 - (int)((double)draw_behind(g, r) / (double)g->peek.ring_bytes * (width - 1));
         canvas_put(c, 5, at, ink | INK_BOLD, c->unicode ? "┃" : "|");
-        slowest = !slowest || behind(g, r) > behind(g, slowest) ? r : slowest;
+        slowest = !slowest || draw_behind(g, r) > draw_behind(g, slowest) ? r : slowest;
         pins++;
     }
     canvas_printf(c, 5, start + width, INK_PLAIN, "] %s of %s, %d %s", figures_share(share, used),
                   sizes_text(g->peek.ring_bytes, size, sizeof(size)), pins, pins == 1 ? "pin" : "pins");
-    if (slowest && behind(g, slowest) > 0) {
-        int at = start + width - 1 - (int)((double)behind(g, slowest) / (double)g->peek.ring_bytes * (width - 1));
+    if (slowest && draw_behind(g, slowest) > 0) {
+        int at = start + width - 1 - (int)((double)draw_behind(g, slowest) / (double)g->peek.ring_bytes * (width - 1));
         char text[80];
         snprintf(text, sizeof(text), "r%u is %s%s behind", slowest->id,
-                 sizes_text(behind(g, slowest), distance, sizeof(distance)), behind(g, slowest) < 1024 ? " bytes" : "");
+                 sizes_text(draw_behind(g, slowest), distance, sizeof(distance)),
+                 draw_behind(g, slowest) < 1024 ? " bytes" : "");
         at = at + (int)strlen(text) > c->width ? c->width - (int)strlen(text) : at;
         canvas_put(c, 6, at, INK_PLAIN, text);
     } else if (pins > 0) {
@@ -141,7 +142,7 @@ static void draw_ring(const struct top *t, struct canvas *c) {
     }
 }
 
-static uint32_t readers_of(const struct gauges *g) {
+static uint32_t draw_readers_of(const struct gauges *g) {
     uint32_t n = 0;
     for (uint32_t i = 0; i < g->n_readers; i++) {
         n += g->readers[i].pid != 0;
@@ -174,7 +175,7 @@ static void draw_memory(const struct top *t, struct canvas *c) {
     column = draw_figure(c, 7, column, "memory", sizes_text(g->peek.memory_bytes, size, sizeof(size)), false);
     column = draw_figure(c, 7, column, "members", figures_count(g->peek.members, text), false);
     column = draw_figure(c, 7, column, "dead", figures_count(g->peek.dead, text), true);
-    draw_figure(c, 7, column, "readers", figures_count(readers_of(g), text), false);
+    draw_figure(c, 7, column, "readers", figures_count(draw_readers_of(g), text), false);
 }
 
 /* ---- the list ---------------------------------------------------------------------------------------------------- */
@@ -190,28 +191,28 @@ struct column {
 
 typedef char text_out[ESCAPE_LABEL_BYTES];
 
-static void id_text(const struct top *t, const struct gauges_replica *r, text_out out) {
+static void draw_id_text(const struct top *t, const struct gauges_replica *r, text_out out) {
     (void)t;
     snprintf(out, ESCAPE_LABEL_BYTES, "r%u", r->id);
 }
-static void label_text(const struct top *t, const struct gauges_replica *r, text_out out) {
+static void draw_label_text(const struct top *t, const struct gauges_replica *r, text_out out) {
     (void)t;
     escape_label(r->label, sizeof(r->label), out, ESCAPE_LABEL_BYTES);
 }
-static void state_text(const struct top *t, const struct gauges_replica *r, text_out out) {
+static void draw_state_text(const struct top *t, const struct gauges_replica *r, text_out out) {
     int ink;
     (void)t;
     snprintf(out, ESCAPE_LABEL_BYTES, "%s", top_state(r, &ink));
 }
-static void lag_text(const struct top *t, const struct gauges_replica *r, text_out out) {
+static void draw_lag_text(const struct top *t, const struct gauges_replica *r, text_out out) {
     (void)t;
     figures_count((double)r->lag, out);
 }
-static void stale_text(const struct top *t, const struct gauges_replica *r, text_out out) {
+static void draw_stale_text(const struct top *t, const struct gauges_replica *r, text_out out) {
     (void)t;
     figures_time(r->staleness_ns, out);
 }
-static void p99_text(const struct top *t, const struct gauges_replica *r, text_out out) {
+static void draw_p99_text(const struct top *t, const struct gauges_replica *r, text_out out) {
     (void)t;
     if (!r->replication.known || r->replication.recent.count == 0) {
         snprintf(out, ESCAPE_LABEL_BYTES, "-");
@@ -219,59 +220,59 @@ static void p99_text(const struct top *t, const struct gauges_replica *r, text_o
         figures_time(r->replication.quantile_ns[GAUGES_P99], out);
     }
 }
-static void reads_text(const struct top *t, const struct gauges_replica *r, text_out out) {
-    figures_count(rate_of(t, t->rates->replicas[r->id].reads_s), out);
+static void draw_reads_text(const struct top *t, const struct gauges_replica *r, text_out out) {
+    figures_count(draw_rate_of(t, t->rates->replicas[r->id].reads_s), out);
 }
-static void applied_text(const struct top *t, const struct gauges_replica *r, text_out out) {
-    figures_count(rate_of(t, t->rates->replicas[r->id].applied_s), out);
+static void draw_applied_text(const struct top *t, const struct gauges_replica *r, text_out out) {
+    figures_count(draw_rate_of(t, t->rates->replicas[r->id].applied_s), out);
 }
-static void keys_text(const struct top *t, const struct gauges_replica *r, text_out out) {
+static void draw_keys_text(const struct top *t, const struct gauges_replica *r, text_out out) {
     (void)t;
     figures_count(r->has_table ? (double)r->table.keys : -1, out);
 }
-static void full_text(const struct top *t, const struct gauges_replica *r, text_out out) {
+static void draw_full_text(const struct top *t, const struct gauges_replica *r, text_out out) {
     (void)t;
     figures_share(r->has_table && r->table.table_bytes ? 1 - (double)r->table.usage.free / (double)r->table.table_bytes
                                                        : -1,
                   out);
 }
-static void delay_text(const struct top *t, const struct gauges_replica *r, text_out out) {
+static void draw_delay_text(const struct top *t, const struct gauges_replica *r, text_out out) {
     (void)t;
     figures_time(r->apply_delay_ns, out);
 }
-static void joins_text(const struct top *t, const struct gauges_replica *r, text_out out) {
+static void draw_joins_text(const struct top *t, const struct gauges_replica *r, text_out out) {
     (void)t;
     figures_count((double)r->joins, out);
 }
-static void lapped_text(const struct top *t, const struct gauges_replica *r, text_out out) {
+static void draw_lapped_text(const struct top *t, const struct gauges_replica *r, text_out out) {
     (void)t;
     figures_count((double)r->lapped, out);
 }
-static void pid_text(const struct top *t, const struct gauges_replica *r, text_out out) {
+static void draw_pid_text(const struct top *t, const struct gauges_replica *r, text_out out) {
     (void)t;
     snprintf(out, ESCAPE_LABEL_BYTES, "%d", (int)r->pid);
 }
 
 static const struct column COLUMNS[] = {
-    { "ID", 3, true, false, SORT_ID, id_text },
-    { "LABEL", 9, true, false, SORT_LABEL, label_text },
-    { "STATE", 8, true, false, SORT_STATE, state_text },
-    { "LAG", 6, false, false, SORT_LAG, lag_text },
-    { "STALE", 6, false, false, SORT_STALENESS, stale_text },
-    { "P99", 6, false, false, SORT_P99, p99_text },
-    { "READS/S", 7, false, false, SORT_READS, reads_text },
-    { "APPLY/S", 7, false, false, SORT_APPLIED, applied_text },
-    { "KEYS", 6, false, true, -1, keys_text },
-    { "FULL", 6, false, true, -1, full_text },
-    { "PID", 7, false, true, -1, pid_text },
-    { "LAPPED", 6, false, true, -1, lapped_text },
-    { "DELAY", 6, false, true, -1, delay_text },
-    { "JOINS", 5, false, true, -1, joins_text },
+    { "ID", 3, true, false, SORT_ID, draw_id_text },
+    { "LABEL", 9, true, false, SORT_LABEL, draw_label_text },
+    { "STATE", 8, true, false, SORT_STATE, draw_state_text },
+    { "LAG", 6, false, false, SORT_LAG, draw_lag_text },
+    { "STALE", 6, false, false, SORT_STALENESS, draw_stale_text },
+    { "P99", 6, false, false, SORT_P99, draw_p99_text },
+    { "READS/S", 7, false, false, SORT_READS, draw_reads_text },
+    { "APPLY/S", 7, false, false, SORT_APPLIED, draw_applied_text },
+    { "KEYS", 6, false, true, -1, draw_keys_text },
+    { "FULL", 6, false, true, -1, draw_full_text },
+    { "PID", 7, false, true, -1, draw_pid_text },
+    { "LAPPED", 6, false, true, -1, draw_lapped_text },
+    { "DELAY", 6, false, true, -1, draw_delay_text },
+    { "JOINS", 5, false, true, -1, draw_joins_text },
 };
 #define SPARKS_LEAST 20 /* of both sparklines and the blanks before them */
 
 /* How many of the columns there is room for; what is left is the sparklines'. */
-static size_t columns_of(const struct canvas *c, int *rest) {
+static size_t draw_columns_of(const struct canvas *c, int *rest) {
     size_t n = 0;
     *rest = c->width;
     for (; n < sizeof(COLUMNS) / sizeof(COLUMNS[0]); n++) {
@@ -329,7 +330,7 @@ static void draw_replica(const struct top *t, struct canvas *c, int row, const s
 static void draw_list(struct top *t, struct canvas *c, int rows) {
     uint32_t order[PEEK_REPLICAS], n = top_order(t, order), at = 0;
     int rest;
-    size_t columns = columns_of(c, &rest);
+    size_t columns = draw_columns_of(c, &rest);
     int spark = (rest - 2) / 2;
     spark = spark > (int)TOP_TRAIL ? (int)TOP_TRAIL : spark;
     for (uint32_t i = 0; i < n; i++) {

@@ -7,7 +7,7 @@
 #include "tools/lib/sizes.h"
 #include "tools/top/top.h"
 
-static void draw_facts(const struct top *t, struct canvas *c, const struct gauges_replica *r) {
+static void draw_replica_facts(const struct top *t, struct canvas *c, const struct gauges_replica *r) {
     char label[ESCAPE_LABEL_BYTES], text[4][FIGURES_BYTES], size[5][24];
     int ink, column;
     const char *state = top_state(r, &ink);
@@ -46,16 +46,16 @@ static void draw_facts(const struct top *t, struct canvas *c, const struct gauge
 
 /* ---- the histogram ----------------------------------------------------------------------------------------------- */
 
-static uint64_t count_between(const struct gauges_histogram *h, uint32_t from, uint32_t to) {
+static uint64_t draw_replica_count_between(const struct gauges_histogram *h, uint32_t from, uint32_t to) {
     return h->up_to[to - 1] - (from > 0 ? h->up_to[from - 1] : 0);
 }
 
 /* The buckets that hold something in either: from *first to before *end. False: none. */
-static bool range_of(const struct gauges_lag *lag, uint32_t *first, uint32_t *end) {
+static bool draw_replica_range_of(const struct gauges_lag *lag, uint32_t *first, uint32_t *end) {
     *first = GAUGES_BUCKETS;
     *end = 0;
     for (uint32_t i = 0; i < GAUGES_BUCKETS; i++) {
-        if (count_between(&lag->all, i, i + 1) + count_between(&lag->recent, i, i + 1) > 0) {
+        if (draw_replica_count_between(&lag->all, i, i + 1) + draw_replica_count_between(&lag->recent, i, i + 1) > 0) {
             *first = i < *first ? i : *first;
             *end = i + 1;
         }
@@ -63,7 +63,7 @@ static bool range_of(const struct gauges_lag *lag, uint32_t *first, uint32_t *en
     return *first < *end;
 }
 
-static void draw_part(struct canvas *c, int row, int column, int width, uint64_t n, uint64_t count) {
+static void draw_replica_part(struct canvas *c, int row, int column, int width, uint64_t n, uint64_t count) {
     char text[FIGURES_BYTES];
     double share = count ? (double)n / (double)count : 0;
     canvas_field(c, row, column, 8, true, n ? INK_PLAIN : INK_DIM, figures_share(share, text));
@@ -72,7 +72,7 @@ static void draw_part(struct canvas *c, int row, int column, int width, uint64_t
     }
 }
 
-static void draw_histogram(struct canvas *c, int row, int rows, const struct gauges_lag *lag) {
+static void draw_replica_histogram(struct canvas *c, int row, int rows, const struct gauges_lag *lag) {
     uint32_t first, end, stride = 1;
     int half = (c->width - 9) / 2;
     char text[FIGURES_BYTES];
@@ -80,7 +80,7 @@ static void draw_histogram(struct canvas *c, int row, int rows, const struct gau
     canvas_field(c, row, 0, 8, true, INK_UNDERLINE, "UP TO");
     canvas_printf(c, row, 10, INK_UNDERLINE, "LAST 10 S: %s entries", figures_count((double)lag->recent.count, text));
     canvas_printf(c, row, 10 + half, INK_UNDERLINE, "SINCE ITS START: %s", figures_count((double)lag->all.count, text));
-    if (!range_of(lag, &first, &end)) {
+    if (!draw_replica_range_of(lag, &first, &end)) {
         canvas_put(c, row + 1, 0, INK_DIM, "nothing was applied yet");
         return;
     }
@@ -92,15 +92,17 @@ static void draw_histogram(struct canvas *c, int row, int rows, const struct gau
         uint32_t to = (i + 1) * stride < GAUGES_BUCKETS ? (i + 1) * stride : GAUGES_BUCKETS;
         row++;
         canvas_field(c, row, 0, 8, true, INK_PLAIN, figures_time(gauges_bucket_end_ns(to - 1), text));
-        draw_part(c, row, 9, half - 1, count_between(&lag->recent, i * stride, to), lag->recent.count);
-        draw_part(c, row, 9 + half, half - 1, count_between(&lag->all, i * stride, to), lag->all.count);
+        draw_replica_part(c, row, 9, half - 1, draw_replica_count_between(&lag->recent, i * stride, to),
+                          lag->recent.count);
+        draw_replica_part(c, row, 9 + half, half - 1, draw_replica_count_between(&lag->all, i * stride, to),
+                          lag->all.count);
     }
 }
 
 void top_draw_replica(const struct top *t, struct canvas *c, const struct gauges_replica *r) {
     const struct gauges_lag *lag = &r->replication;
     char text[3][FIGURES_BYTES];
-    draw_facts(t, c, r);
+    draw_replica_facts(t, c, r);
     top_draw_reasons(t, c, 5, t->rates->replicas[r->id].by_reason_s);
     canvas_put(c, 7, 0, INK_PLAIN, "lag p99");
     top_draw_trail(t, c, 7, 10, c->width - 10, t->trails[r->id].lag);
@@ -119,5 +121,5 @@ void top_draw_replica(const struct top *t, struct canvas *c, const struct gauges
     } else {
         canvas_put(c, 9, 0, INK_DIM, "nothing was applied in the last 10 s");
     }
-    draw_histogram(c, 10, c->height - 13, lag);
+    draw_replica_histogram(c, 10, c->height - 13, lag);
 }

@@ -41,7 +41,7 @@ void guard_arm(const char *restoring) {
     }
 }
 
-static void give_back(const struct termios *as_it_was) {
+static void guard_give_back(const struct termios *as_it_was) {
     sigset_t ttou;
     sigemptyset(&ttou);
     sigaddset(&ttou, SIGTTOU); /* the shell may have the terminal already */
@@ -51,7 +51,7 @@ static void give_back(const struct termios *as_it_was) {
 }
 
 /* Die as the child did, so that the shell tells the same. */
-static int die_of(int number) {
+static int guard_die_of(int number) {
     const struct rlimit no_core = { 0, 0 }; /* the child's is the one to look at */
     sigset_t one;
     setrlimit(RLIMIT_CORE, &no_core);
@@ -64,13 +64,13 @@ static int die_of(int number) {
 }
 
 /* From the terminal a signal reaches both; from elsewhere only this one. */
-static void pass_on(pid_t child, const siginfo_t *info) {
+static void guard_pass_on(pid_t child, const siginfo_t *info) {
     if (info->si_code <= 0 || info->si_signo == SIGTERM || info->si_signo == SIGHUP) {
         kill(child, info->si_signo);
     }
 }
 
-static int watch(pid_t child, const sigset_t *signals, const struct termios *as_it_was) {
+static int guard_watch(pid_t child, const sigset_t *signals, const struct termios *as_it_was) {
     siginfo_t info;
     int status;
     for (;;) {
@@ -80,15 +80,15 @@ static int watch(pid_t child, const sigset_t *signals, const struct termios *as_
         }
         if (changed == child && WIFSIGNALED(status)) {
             if (atomic_load(&guard->armed)) {
-                give_back(as_it_was);
+                guard_give_back(as_it_was);
             }
-            return die_of(WTERMSIG(status));
+            return guard_die_of(WTERMSIG(status));
         }
         if (changed == child && WIFSTOPPED(status)) {
             raise(SIGSTOP); /* so the shell goes on */
             kill(child, SIGCONT);
         } else if (sigwaitinfo(signals, &info) > 0 && info.si_signo != SIGCHLD) {
-            pass_on(child, &info);
+            guard_pass_on(child, &info);
         }
     }
 }
@@ -111,7 +111,7 @@ int guard_run(int (*run)(void *ctx), void *ctx) {
     sigprocmask(SIG_BLOCK, &signals, &before);
     pid_t child = fork();
     if (child > 0) {
-        return watch(child, &signals, &as_it_was);
+        return guard_watch(child, &signals, &as_it_was);
     }
     if (child == 0) {
         prctl(PR_SET_PDEATHSIG, SIGTERM);

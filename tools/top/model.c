@@ -35,7 +35,7 @@ int top_level(uint64_t ns) {
     return level;
 }
 
-static void add_trails(struct top *t) {
+static void model_add_trails(struct top *t) {
     uint32_t at = t->samples % TOP_TRAIL;
     for (uint32_t id = 0; id < PEEK_REPLICAS; id++) {
         t->trails[id].lag[at] = t->trails[id].stale[at] = -1;
@@ -52,7 +52,7 @@ static void add_trails(struct top *t) {
     }
 }
 
-static void add_events(struct top *t) {
+static void model_add_events(struct top *t) {
     t->n_fresh = t->samples == 0 ? 0 : events_between(t->fresh, EVENTS_MOST, t->before, t->now);
     for (size_t i = 0; i < t->n_fresh; i++) {
         t->events[t->n_events++ % TOP_EVENTS] = (struct top_event){ t->at, t->fresh[i] };
@@ -66,8 +66,8 @@ bool top_sample(struct top *t, const char *name) {
     gauges_read(t->now, name);
     t->at = time(NULL);
     rates_between(t->rates, t->samples > 0 ? t->before : NULL, t->now);
-    add_events(t);
-    add_trails(t);
+    model_add_events(t);
+    model_add_trails(t);
     t->samples++;
     return t->now->known && (t->samples == 1 || t->now->peek.incarnation == t->before->peek.incarnation);
 }
@@ -75,7 +75,7 @@ bool top_sample(struct top *t, const char *name) {
 /* ---- order ------------------------------------------------------------------------------------------------------- */
 
 /* What is sorted by: larger figures come first. */
-static double figure_of(const struct top *t, const struct gauges_replica *r) {
+static double model_figure_of(const struct top *t, const struct gauges_replica *r) {
     const struct rates_replica *rates = &t->rates->replicas[r->id];
     switch (t->sort) {
     case SORT_STATE: /* what does not serve first */
@@ -95,13 +95,13 @@ static double figure_of(const struct top *t, const struct gauges_replica *r) {
     }
 }
 
-static int compare(const struct top *t, uint32_t x, uint32_t y) {
+static int model_compare(const struct top *t, uint32_t x, uint32_t y) {
     const struct gauges_replica *a = &t->now->replicas[x], *b = &t->now->replicas[y];
     int order = 0;
     if (t->sort == SORT_LABEL) {
         order = strncmp(a->label, b->label, sizeof(a->label));
     } else {
-        double p = figure_of(t, a), q = figure_of(t, b);
+        double p = model_figure_of(t, a), q = model_figure_of(t, b);
         order = p > q ? -1 : p < q;
     }
     order = order != 0 ? order : a->id < b->id ? -1 : a->id > b->id;
@@ -112,7 +112,7 @@ uint32_t top_order(const struct top *t, uint32_t order[PEEK_REPLICAS]) {
     uint32_t n = t->now->n;
     for (uint32_t i = 0; i < n; i++) {
         uint32_t at = i;
-        for (; at > 0 && compare(t, i, order[at - 1]) < 0; at--) {
+        for (; at > 0 && model_compare(t, i, order[at - 1]) < 0; at--) {
             order[at] = order[at - 1];
         }
         order[at] = i;

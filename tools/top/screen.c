@@ -67,7 +67,7 @@ static bool colours, unicode;
 static FILE *keyboard; /* NULL: standard input */
 static volatile sig_atomic_t stopped;
 
-static void on_signal(int number) {
+static void screen_on_signal(int number) {
     (void)number;
     stopped = 1;
 }
@@ -87,7 +87,7 @@ const char *screen_missing(void) {
 }
 
 /* A terminal's string, without the pauses that old terminals need; "" where it has none. */
-static void add_capability(char *text, size_t room, const char *name) {
+static void screen_add_capability(char *text, size_t room, const char *name) {
     const char *s = call.tigetstr(name);
     size_t n = strlen(text);
     if (!s || s == (char *)-1) {
@@ -104,16 +104,16 @@ static void add_capability(char *text, size_t room, const char *name) {
     text[n] = '\0';
 }
 
-static void arm_guard(void) {
+static void screen_arm_guard(void) {
     static const char *const NAMES[] = { "sgr0", "op", "cnorm", "rmkx", "rmcup" };
     char text[200] = "";
     for (size_t i = 0; i < sizeof(NAMES) / sizeof(NAMES[0]); i++) {
-        add_capability(text, sizeof(text), NAMES[i]);
+        screen_add_capability(text, sizeof(text), NAMES[i]);
     }
     guard_arm(text);
 }
 
-static void set_colours(void) {
+static void screen_set_colours(void) {
     static const short COLOURS[INK_COLOURS] = { -1, COLOR_GREEN, COLOR_YELLOW, COLOR_RED, COLOR_CYAN, -1 };
     const char *none = getenv("NO_COLOR");
     colours = (!none || !*none) && call.has_colors() && call.start_color() == OK && call.use_default_colors() == OK;
@@ -122,7 +122,7 @@ static void set_colours(void) {
     }
 }
 
-static bool find_keyboard(char *why, size_t why_size) {
+static bool screen_find_keyboard(char *why, size_t why_size) {
     if (isatty(STDIN_FILENO)) {
         return true;
     }
@@ -139,10 +139,10 @@ static bool find_keyboard(char *why, size_t why_size) {
 bool screen_open(char *why, size_t why_size) {
     const char *term = getenv("TERM");
     const char *codeset = nl_langinfo(CODESET);
-    if (!find_keyboard(why, why_size)) {
+    if (!screen_find_keyboard(why, why_size)) {
         return false;
     }
-    signals_catch(on_signal, 0);
+    signals_catch(screen_on_signal, 0);
     unicode = strcmp(codeset, "UTF-8") == 0;
     if (!term || !*term || (screen = call.newterm(NULL, stdout, keyboard ? keyboard : stdin)) == NULL) {
         snprintf(why, why_size, "the terminal '%s' ($TERM) is not known here; --once prints it as text",
@@ -156,7 +156,7 @@ bool screen_open(char *why, size_t why_size) {
         snprintf(why, why_size, "the terminal '%s' ($TERM) cannot move its cursor; --once prints it as text", term);
         return false;
     }
-    arm_guard();
+    screen_arm_guard();
     call.noecho();
     call.cbreak();
     call.nonl();
@@ -164,7 +164,7 @@ bool screen_open(char *why, size_t why_size) {
     call.keypad(window, TRUE);
     call.nodelay(window, TRUE);
     call.curs_set(0);
-    set_colours();
+    screen_set_colours();
     return true;
 }
 
@@ -197,7 +197,7 @@ void screen_size(int *width, int *height) {
     *height = size.ws_row;
 }
 
-static void set_ink(int ink) {
+static void screen_set_ink(int ink) {
     int colour = INK_COLOUR(ink);
     attr_t attributes = 0;
     attributes |= ink & INK_BOLD ? A_BOLD : 0;
@@ -215,7 +215,7 @@ void screen_show(const struct canvas *c) {
         for (int i = 0; i < c->width; i++) {
             /* Blank and plain is what werase() leaves; written in the last column of all it would scroll. */
             if (i == 0 || cells[i].ink != cells[i - 1].ink) {
-                set_ink(cells[i].ink);
+                screen_set_ink(cells[i].ink);
             }
             if (cells[i].text[0] != '\0') {
                 call.waddnstr(window, cells[i].text, -1);
@@ -225,7 +225,7 @@ void screen_show(const struct canvas *c) {
     call.wrefresh(window);
 }
 
-static int key_of(int code) {
+static int screen_key_of(int code) {
     switch (code) {
     case KEY_UP:
         return KEY_IS_UP;
@@ -268,7 +268,7 @@ int screen_key(int wait_ms) {
         }
         code = rc == 0 ? ERR : call.wgetch(window);
     }
-    return stopped ? KEY_IS_END : code == ERR ? KEY_IS_NONE : key_of(code);
+    return stopped ? KEY_IS_END : code == ERR ? KEY_IS_NONE : screen_key_of(code);
 }
 
 #else

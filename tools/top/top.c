@@ -47,14 +47,12 @@ struct options {
     bool once;
 };
 
-static int set_option(void *ctx, int option, char *arg) {
+static int top_set_option(void *ctx, int option, char *arg) {
     struct options *o = ctx;
     switch (option) {
     case 'i':
-        return args_duration(arg, &o->interval_ns) == 0 && o->interval_ns >= INTERVAL_LEAST &&
-                       o->interval_ns <= INTERVAL_MOST
-                   ? 0
-                   : args_error(o->cli.tool, "--interval must be a time from 100ms to 1h: %s", arg);
+        return args_take_duration(o->cli.tool, arg, INTERVAL_LEAST, INTERVAL_MOST, &o->interval_ns,
+                                  "--interval must be a time from 100ms to 1h");
     case 'c':
         return args_u64(arg, 1, UINT32_MAX, &o->count) == 0
                    ? 0
@@ -68,14 +66,14 @@ static int set_option(void *ctx, int option, char *arg) {
     }
 }
 
-static int read_options(int argc, char **argv, struct options *o) {
+static int top_read_options(int argc, char **argv, struct options *o) {
     static const struct option LIST[] = {
         { "interval", required_argument, NULL, 'i' },
         { "once", no_argument, NULL, 'o' },
         { "count", required_argument, NULL, 'c' },
         ARGS_LAST_OPTIONS,
     };
-    const struct args_options options = { HELP, "h", LIST, set_option };
+    const struct args_options options = { HELP, "h", LIST, top_set_option };
     int code = args_options(&options, argc, argv, o);
     if (code != 0) {
         return code;
@@ -89,7 +87,7 @@ static int read_options(int argc, char **argv, struct options *o) {
 /* ---- what ends it ------------------------------------------------------------------------------------------------ */
 
 /* The domain cannot be read, or is another one: say so, as the exit code. */
-static int trouble(const struct options *o, const struct top *t) {
+static int top_trouble(const struct options *o, const struct top *t) {
     static const char *const ERRORS[] = { "", "", "damaged", "closed", "version" };
     const struct gauges *g = t->now;
     char why[sizeof(g->peek.why) + 64];
@@ -111,7 +109,7 @@ static int trouble(const struct options *o, const struct top *t) {
 
 /* ---- without a terminal ------------------------------------------------------------------------------------------ */
 
-static int print_json(const struct top *t) {
+static int top_print_json(const struct top *t) {
     struct json_out j = { 0 };
     json_out_open(&j, NULL, '{');
     sample_json(&j, t->now, t->rates);
@@ -120,7 +118,7 @@ static int print_json(const struct top *t) {
     return json_out_print(&j, stdout);
 }
 
-static int print_text(struct top *t, struct canvas *c) {
+static int top_print_text(struct top *t, struct canvas *c) {
     struct buf text = { 0 };
     int height = top_rows(t), rows = 0;
     if (!canvas_reset(c, TOP_WIDTH, height > TOP_HEIGHT ? height : TOP_HEIGHT)) {
@@ -141,7 +139,7 @@ static int print_text(struct top *t, struct canvas *c) {
     return 0;
 }
 
-static int print_all(const struct options *o, struct top *t) {
+static int top_print_all(const struct options *o, struct top *t) {
     struct canvas c = { .unicode = strcmp(nl_langinfo(CODESET), "UTF-8") == 0 };
     uint64_t printed = 0, wanted = o->once ? 1 : o->count ? o->count : UINT64_MAX;
     bool skips_first = o->once || !o->cli.json; /* it has no rates */
@@ -152,13 +150,13 @@ static int print_all(const struct options *o, struct top *t) {
             if (printed++ > 0 && !o->cli.json) {
                 stdio_write("\n", 1);
             }
-            code = (o->cli.json ? print_json(t) : print_text(t, &c)) == 0 ? TOOL_OK : TOOL_FAILED;
+            code = (o->cli.json ? top_print_json(t) : top_print_text(t, &c)) == 0 ? TOOL_OK : TOOL_FAILED;
         }
         if (stdio_flush() != 0 || printed == wanted || cli_sleep(o->interval_ns)) {
             break;
         }
         if (code == TOOL_OK && !top_sample(t, o->cli.name)) {
-            code = trouble(o, t);
+            code = top_trouble(o, t);
         }
     }
     canvas_free(&c);
@@ -167,13 +165,13 @@ static int print_all(const struct options *o, struct top *t) {
 
 /* ---- on the screen ----------------------------------------------------------------------------------------------- */
 
-static uint64_t now_ns(void) {
+static uint64_t top_now_ns(void) {
     struct timespec ts;
     clock_gettime(CLOCK_MONOTONIC, &ts);
     return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
-static void change_interval(struct top *t, bool longer) {
+static void top_change_interval(struct top *t, bool longer) {
     static const uint64_t STEPS[] = { 100, 200, 500, 1000, 2000, 5000, 10000, 30000, 60000 };
     size_t n = sizeof(STEPS) / sizeof(STEPS[0]);
     if (longer) {
@@ -193,7 +191,7 @@ static void change_interval(struct top *t, bool longer) {
     }
 }
 
-static void press_letter(struct top *t, int key) {
+static void top_press_letter(struct top *t, int key) {
     switch (key) {
     case 'p':
     case ' ':
@@ -221,7 +219,7 @@ static void press_letter(struct top *t, int key) {
         break;
     case '+':
     case '-':
-        change_interval(t, key == '-');
+        top_change_interval(t, key == '-');
         break;
     default:
         break;
@@ -229,7 +227,7 @@ static void press_letter(struct top *t, int key) {
 }
 
 /* False: the end. */
-static bool press(struct top *t, int key) {
+static bool top_press(struct top *t, int key) {
     switch (key) {
     case KEY_IS_END:
     case 'q':
@@ -255,12 +253,12 @@ static bool press(struct top *t, int key) {
         t->page = PAGE_DOMAIN;
         return true;
     default:
-        press_letter(t, key);
+        top_press_letter(t, key);
         return true;
     }
 }
 
-static void show(struct top *t, struct canvas *c) {
+static void top_show(struct top *t, struct canvas *c) {
     int width, height;
     screen_size(&width, &height);
     c->unicode = screen_is_unicode();
@@ -282,7 +280,7 @@ struct screen_run {
     struct top *t;
 };
 
-static int run_screen(void *ctx) {
+static int top_run_screen(void *ctx) {
     struct screen_run *run = ctx;
     struct top *t = run->t;
     struct canvas c = { 0 };
@@ -291,15 +289,15 @@ static int run_screen(void *ctx) {
     if (!screen_open(why, sizeof(why))) {
         return cli_complain(&run->o->cli, TOOL_FAILED, "terminal", "%s", why);
     }
-    uint64_t next = now_ns() + t->interval_ns;
+    uint64_t next = top_now_ns() + t->interval_ns;
     do {
-        show(t, &c);
-        uint64_t now = now_ns();
+        top_show(t, &c);
+        uint64_t now = top_now_ns();
         key = screen_key(t->paused ? 1000 : next > now ? (int)((next - now + MS - 1) / MS) : 0);
-        if (!press(t, key)) {
+        if (!top_press(t, key)) {
             break;
         }
-        now = now_ns();
+        now = top_now_ns();
         if (key == '+' || key == '-') {
             next = now + t->interval_ns;
         }
@@ -310,22 +308,22 @@ static int run_screen(void *ctx) {
     } while (code == TOOL_OK);
     screen_close();
     canvas_free(&c);
-    return code == TOOL_OK ? TOOL_OK : trouble(run->o, t);
+    return code == TOOL_OK ? TOOL_OK : top_trouble(run->o, t);
 }
 
-static int on_screen(const struct options *o, struct top *t) {
+static int top_on_screen(const struct options *o, struct top *t) {
     struct screen_run run = { o, t };
     const char *missing = screen_missing();
     if (missing) {
         return cli_complain(&o->cli, TOOL_FAILED, "ncurses", "%s", missing);
     }
-    return guard_run(run_screen, &run);
+    return guard_run(top_run_screen, &run);
 }
 
 int tool_top(int argc, char **argv) {
     struct options o = { .cli = { .tool = argv[0] }, .interval_ns = 1000 * MS };
     struct top t;
-    int code = read_options(argc, argv, &o);
+    int code = top_read_options(argc, argv, &o);
     if (code != 0) {
         return code;
     }
@@ -335,7 +333,7 @@ int tool_top(int argc, char **argv) {
     }
     t.interval_ns = o.interval_ns;
     bool text = o.once || o.count != 0 || o.cli.json || !isatty(STDOUT_FILENO);
-    code = !top_sample(&t, o.cli.name) ? trouble(&o, &t) : text ? print_all(&o, &t) : on_screen(&o, &t);
+    code = !top_sample(&t, o.cli.name) ? top_trouble(&o, &t) : text ? top_print_all(&o, &t) : top_on_screen(&o, &t);
     top_free(&t);
     return stdio_finish(o.cli.tool, code);
 }

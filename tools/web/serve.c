@@ -22,7 +22,7 @@ struct web {
     struct web_state stream, once; /* two, since rates are since the look before */
 };
 
-static void answer(void *ctx, const struct http_request *q, struct http_answer *a) {
+static void serve_answer(void *ctx, const struct http_request *q, struct http_answer *a) {
     struct web *w = ctx;
     if (strcmp(q->path, "/events") == 0) {
         return; /* a stream */
@@ -43,7 +43,7 @@ static void answer(void *ctx, const struct http_request *q, struct http_answer *
         (struct http_answer){ .status = 200, .type = file->type, .static_text = file->text, .static_size = file->size };
 }
 
-static void frame(void *ctx, struct buf *out) {
+static void serve_frame(void *ctx, struct buf *out) {
     struct web *w = ctx;
     buf_add_text(out, "data: ");
     web_state_look(&w->stream, out);
@@ -52,7 +52,7 @@ static void frame(void *ctx, struct buf *out) {
 
 int web_listen(const char *tool, const char *name, const char *text) {
     struct web w = { 0 };
-    const struct http_service service = { tool, &w, answer, frame, HEADERS, .local_names = true };
+    const struct http_service service = { tool, &w, serve_answer, serve_frame, HEADERS, .local_names = true };
     int code = TOOL_FAILED;
     if (web_state_init(&w.stream, name) != 0 || web_state_init(&w.once, name) != 0) {
         args_say(tool, "out of memory");

@@ -26,12 +26,12 @@ void web_state_free(struct web_state *s) {
 
 /* ---- parts ------------------------------------------------------------------------------------------------------- */
 
-static double ratio(uint64_t part, uint64_t whole) {
+static double state_ratio(uint64_t part, uint64_t whole) {
     return whole ? (double)part / (double)whole : 0;
 }
 
 /* [bucket, entries] for each bucket that has any; what is above the last end is in the bucket behind the last. */
-static void json_histogram(struct json_out *j, const char *name, const struct gauges_histogram *h) {
+static void state_json_histogram(struct json_out *j, const char *name, const struct gauges_histogram *h) {
     uint64_t before = 0;
     json_out_open(j, name, '[');
     for (uint32_t i = 0; i <= GAUGES_BUCKETS; i++) {
@@ -47,19 +47,19 @@ static void json_histogram(struct json_out *j, const char *name, const struct ga
     json_out_close(j, ']');
 }
 
-static void json_lag(struct json_out *j, const struct gauges_lag *lag) {
+static void state_json_lag(struct json_out *j, const struct gauges_lag *lag) {
     json_out_open(j, "replication_lag", '{');
     json_out_u64(j, "count", lag->all.count);
     json_out_u64(j, "recent_count", lag->recent.count);
     json_out_u64(j, "p50_ns", lag->quantile_ns[GAUGES_P50]);
     json_out_u64(j, "p99_ns", lag->quantile_ns[GAUGES_P99]);
     json_out_u64(j, "p999_ns", lag->quantile_ns[GAUGES_P999]);
-    json_histogram(j, "all", &lag->all);
-    json_histogram(j, "recent", &lag->recent);
+    state_json_histogram(j, "all", &lag->all);
+    state_json_histogram(j, "recent", &lag->recent);
     json_out_close(j, '}');
 }
 
-static void json_replica(struct json_out *j, const struct gauges_replica *r, const struct rates_replica *rates) {
+static void state_json_replica(struct json_out *j, const struct gauges_replica *r, const struct rates_replica *rates) {
     json_out_open(j, NULL, '{');
     json_out_u64(j, "replica", r->id);
     json_out_text(j, "label", r->label);
@@ -80,7 +80,7 @@ static void json_replica(struct json_out *j, const struct gauges_replica *r, con
         sample_table_json(j, &r->table);
     }
     if (r->has_table && r->replication.known) {
-        json_lag(j, &r->replication);
+        state_json_lag(j, &r->replication);
     }
     if (rates->known) {
         json_out_open(j, "rates", '{');
@@ -96,7 +96,7 @@ static void json_replica(struct json_out *j, const struct gauges_replica *r, con
     json_out_close(j, '}');
 }
 
-static void json_rates(struct json_out *j, const struct rates *r) {
+static void state_json_rates(struct json_out *j, const struct rates *r) {
     json_out_open(j, "rates", '{');
     sample_rate_members_json(j, r);
     sample_ratio_json(j, "hit_ratio", r->hit_ratio);
@@ -105,7 +105,7 @@ static void json_rates(struct json_out *j, const struct rates *r) {
     json_out_close(j, '}');
 }
 
-static void json_domain(struct json_out *j, const struct gauges *g) {
+static void state_json_domain(struct json_out *j, const struct gauges *g) {
     uint64_t reads = 0, fell_back = 0;
     for (uint32_t r = 0; r < TIDE_REASONS; r++) {
         reads += g->by_reason[r];
@@ -120,8 +120,8 @@ static void json_domain(struct json_out *j, const struct gauges *g) {
     json_out_u64(j, "dead_members", g->peek.dead);
     json_out_u64(j, "tide_commit_index", g->peek.commit);
     json_out_u64(j, "tide_leader_term", g->peek.term);
-    json_out_real(j, "tide_ring_used_ratio", ratio(g->ring_used_bytes, g->peek.ring_bytes));
-    json_out_real(j, "tide_bounded_staleness_fallback_ratio", ratio(fell_back, reads));
+    json_out_real(j, "tide_ring_used_ratio", state_ratio(g->ring_used_bytes, g->peek.ring_bytes));
+    json_out_real(j, "tide_bounded_staleness_fallback_ratio", state_ratio(fell_back, reads));
     json_out_u64(j, "ring_bytes", g->peek.ring_bytes);
     json_out_u64(j, "ring_used_bytes", g->ring_used_bytes);
     json_out_u64(j, "ring_tail", g->ring_tail);
@@ -137,13 +137,13 @@ static void json_domain(struct json_out *j, const struct gauges *g) {
     json_out_u64(j, "default_ttl_ns", g->default_ttl_ns);
     json_out_u64(j, "tide_hits_total", g->hits);
     json_out_u64(j, "tide_misses_total", g->misses);
-    json_out_real(j, "tide_hit_ratio", ratio(g->hits, g->hits + g->misses));
+    json_out_real(j, "tide_hit_ratio", state_ratio(g->hits, g->hits + g->misses));
     json_out_u64(j, "tide_made_total", g->made);
     json_out_u64(j, "tide_waited_total", g->waited);
     sample_reason_counts_json(j, "reads", g->by_reason);
 }
 
-static void json_readers(struct json_out *j, const struct gauges *g) {
+static void state_json_readers(struct json_out *j, const struct gauges *g) {
     uint32_t living = 0;
     for (uint32_t i = 0; i < g->n_readers; i++) {
         living += g->readers[i].pid != 0;
@@ -152,7 +152,7 @@ static void json_readers(struct json_out *j, const struct gauges *g) {
 }
 
 /* Keys of any bytes, as `tide watch` shows them. */
-static void json_entry(struct json_out *j, const struct recent_entry *e) {
+static void state_json_entry(struct json_out *j, const struct recent_entry *e) {
     struct buf key = { 0 };
     escape_text(&key, e->key, e->kept_bytes, "");
     buf_add_char(&key, '\0');
@@ -173,26 +173,26 @@ static void json_entry(struct json_out *j, const struct recent_entry *e) {
     buf_free(&key);
 }
 
-static void json_known(struct json_out *j, const struct web_state *s) {
+static void state_json_known(struct json_out *j, const struct web_state *s) {
     const struct gauges *g = s->now;
-    json_domain(j, g);
-    json_readers(j, g);
+    state_json_domain(j, g);
+    state_json_readers(j, g);
     if (s->rates->seconds > 0) {
-        json_rates(j, s->rates);
+        state_json_rates(j, s->rates);
     }
     json_out_open(j, "replicas", '[');
     for (uint32_t i = 0; i < g->n; i++) {
-        json_replica(j, &g->replicas[i], &s->rates->replicas[g->replicas[i].id]);
+        state_json_replica(j, &g->replicas[i], &s->rates->replicas[g->replicas[i].id]);
     }
     json_out_close(j, ']');
     json_out_open(j, "entries", '[');
     for (uint32_t i = 0; i < s->recent.n; i++) {
-        json_entry(j, &s->recent.entries[i]);
+        state_json_entry(j, &s->recent.entries[i]);
     }
     json_out_close(j, ']');
 }
 
-static void json_events(struct json_out *j, const struct web_state *s) {
+static void state_json_events(struct json_out *j, const struct web_state *s) {
     struct event events[EVENTS_MOST];
     size_t n = s->looks > 1 ? events_between(events, EVENTS_MOST, s->before, s->now) : 0;
     json_out_open(j, "events", '[');
@@ -208,7 +208,7 @@ static void json_events(struct json_out *j, const struct web_state *s) {
 
 /* ---- the whole --------------------------------------------------------------------------------------------------- */
 
-static void look(struct web_state *s) {
+static void state_look(struct web_state *s) {
     struct gauges *old = s->before;
     s->before = s->now;
     s->now = old;
@@ -221,7 +221,7 @@ static void look(struct web_state *s) {
 void web_state_look(struct web_state *s, struct buf *out) {
     struct json_out j = { 0 };
     char why[600];
-    look(s);
+    state_look(s);
     const struct gauges *g = s->now;
     gauges_why(g, why, sizeof(why));
     json_out_open(&j, NULL, '{');
@@ -230,9 +230,9 @@ void web_state_look(struct web_state *s, struct buf *out) {
     json_out_text(&j, "why", why);
     json_out_bool(&j, "known", g->known);
     json_out_u64(&j, "unix_ns", wall_unix_ns());
-    json_events(&j, s);
+    state_json_events(&j, s);
     if (g->known) {
-        json_known(&j, s);
+        state_json_known(&j, s);
     }
     json_out_close(&j, '}');
     buf_add(out, j.text.data, j.text.size);

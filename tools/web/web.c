@@ -25,40 +25,30 @@ static const char HELP[] =
     "Exit codes: 0 ended by a signal; 2 usage; 7 anything else, also no libmicrohttpd, and a port that is taken.\n";
 
 struct options {
-    const char *tool, *name, *listen;
+    struct cli cli;
+    const char *listen;
 };
 
-static int set_option(void *ctx, int option, char *arg) {
+static int web_set_option(void *ctx, int option, char *arg) {
     struct options *o = ctx;
     (void)option;
     o->listen = arg;
     return 0;
 }
 
-static int read_options(int argc, char **argv, struct options *o) {
+static int web_read_options(int argc, char **argv, struct options *o) {
     static const struct option LIST[] = {
         { "listen", required_argument, NULL, 'l' },
         { "help", no_argument, NULL, 'h' },
         { NULL, 0, NULL, 0 },
     };
-    const struct args_options options = { HELP, "h", LIST, set_option };
+    const struct args_options options = { HELP, "h", LIST, web_set_option };
     int code = args_options(&options, argc, argv, o);
-    if (code != 0) {
-        return code;
-    }
-    if (argc - optind != 1) {
-        return args_error(o->tool, argc > optind ? "one domain at a time: %s" : "a domain's name is missing%s",
-                          argc > optind ? argv[optind + 1] : "");
-    }
-    o->name = argv[optind];
-    if (!cli_name_is_good(o->name)) {
-        return args_error(o->tool, "not a domain's name: '%s'", o->name);
-    }
-    return 0;
+    return code != 0 ? code : cli_arguments(&o->cli, argc, argv, 0, 0, "");
 }
 
 int tool_web(int argc, char **argv) {
-    struct options o = { .tool = argv[0], .listen = "0" };
-    int code = read_options(argc, argv, &o);
-    return code != 0 ? code : web_listen(o.tool, o.name, o.listen);
+    struct options o = { .cli.tool = argv[0], .listen = "0" };
+    int code = web_read_options(argc, argv, &o);
+    return code != 0 ? code : web_listen(o.cli.tool, o.cli.name, o.listen);
 }
