@@ -23,8 +23,12 @@ static bool limbo_release(struct table_writer *w, size_t most) {
     struct limbo *l = &w->waiting;
     size_t end = l->count - w->released_to < most ? l->count : w->released_to + most;
     for (size_t i = w->released_to; i < end; i++) {
-        i += arena_recycle(&w->arena, l->items + i,
-                           end - i); /* LIMBO_FREE is 0: only such an item is a number of 32 bits */
+        /* Where all is released memory is short: pages have to become free. LIMBO_FREE is 0: only such an item is a number of 32 bits. */
+        size_t recycled = most != SIZE_MAX ? arena_recycle(&w->arena, l->items + i, end - i) : 0;
+        if (recycled != 0) {
+            KILL_POINT("limbo.freed");
+            i += recycled;
+        }
         if (i == end) {
             break;
         }
