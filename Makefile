@@ -93,6 +93,11 @@ HELPERS := $(patsubst tests/%.c,$(B)/tests/%,$(HELPER_SRC))
 TEST_SCRIPTS := $(wildcard tests/*.test.sh)
 ENV_SCRIPTS := $(wildcard tests/env/*.test.sh)
 
+# Threads that take turns have no races to see: tests/sched/sched.h.
+ifeq ($(CONFIG),tsan)
+TESTS := $(filter-out %/test_schedules,$(TESTS))
+endif
+
 # T=NAME runs tests/test_NAME, tests/stress_NAME, tests/NAME.test.sh and tests/env/NAME.test.sh alone, where they are.
 ifneq ($(T),)
 TESTS := $(filter $(addprefix $(B)/tests/test_,$(T)),$(TESTS))
@@ -158,6 +163,7 @@ $(B)/bench/%: $(OBJ)/bench/%.o $(OBJ)/libbench.a $(B)/libtidemark.a
 # Not among `programs`: it needs packages that nothing else needs. Peers whose headers are missing are left out.
 # HASH: within a function GNU make 4.3 keeps the backslash of \#, and a line that is no directive includes anything.
 HASH := \#
+COMMA := ,
 has_header = $(shell printf '$(HASH)include <stdio.h>\n$(HASH)include <%s>\n' $(1) | $(CC) -E -x c - >/dev/null 2>&1 && echo $(2))
 PEER_LIBS = $(call has_header,urcu/rculfhash.h,-lurcu-cds) $(call has_header,ck_ht.h,-lck) \
 	$(call has_header,lmdb.h,-llmdb) $(call has_header,hiredis/hiredis.h,-lhiredis)
@@ -193,6 +199,18 @@ $(B)/tests/fuzz/%: $(OBJ)/tests/fuzz/%.o $(OBJ)/tests/fuzz/replay.o $(FUZZ_OBJEC
 	$(link) $(TEST_LIBS)
 $(B)/fuzzers/%: $(OBJ)/tests/fuzz/%.o $(FUZZ_OBJECTS) $(OBJ)/libtest.a $(OBJ)/libtools.a $(B)/libtidemark.a
 	$(link) -fsanitize=fuzzer $(TEST_LIBS)
+# Programs under a scheduler (tests/sched/sched.h): shm and engine are compiled once more, with a point at each atomic access and each kill point.
+# Waits, locks, threads and time are the scheduler's.
+SCHED_WRAPPED := park_wait park_wake rcu_wait pthread_create pthread_join pthread_mutex_lock pthread_mutex_trylock pthread_mutex_unlock clock_gettime
+SCHED_OBJECTS := $(patsubst %.c,$(OBJ)/sched/%.o,$(filter-out engine/table/grace.c,$(LIB_SRC)) tests/sched/scenarios.c tests/sched/grace.c) \
+	$(OBJ)/tests/sched/sched.o
+SCHED_OPT = -include tests/sched/points.h -DTIDE_KILL_POINTS $(CRASH_OPT)
+$(OBJ)/sched/%.o: %.c $(OBJ)/flags
+	@mkdir -p $(@D)
+	$(call say,CC,'$< (scheduled)')
+	$(Q)$(CC) $(CFLAGS) $(SCHED_OPT) -c -o $@ $<
+$(B)/tests/test_schedules $(B)/tests/stress_schedules: $(B)/tests/%: $(OBJ)/tests/%.o $(SCHED_OBJECTS) $(OBJ)/libtest.a $(OBJ)/sources
+	$(link) $(addprefix -Wl$(COMMA)--wrap=,$(SCHED_WRAPPED)) $(TEST_LIBS)
 $(B)/tests/%: $(OBJ)/tests/%.o $(OBJ)/libtest.a $(OBJ)/libtools.a $(OBJ)/libbench.a $(B)/libtidemark.a
 	$(link) $(TEST_LIBS)
 
@@ -268,6 +286,15 @@ fuzz:
 	@$(MAKE) $(JOBS) CONFIG=fuzz CC=clang F='$(F)' fuzz-programs
 	@TIDE_BUILD=$(BUILD)/fuzz TIDE_FUZZ_SECONDS=$(SECONDS) TIDE_FUZZ_RUNS='$(RUNS)' sh tests/fuzz/run.sh $(F)
 
+# Everything at once for HOURS (8; a fraction is allowed), and what has grown meanwhile. JSON= names a file for all figures.
+.PHONY: soak
+HOURS ?= 8
+JSON ?=
+soak:
+	@CC='$(CC)' sh .ci/deps test
+	@$(MAKE) $(JOBS) $(B)/tests/stress_soak $(TIDE)
+	@TIDE_BUILD=$(B) $(B)/tests/stress_soak --hours $(HOURS) $(if $(JSON),--json $(JSON))
+
 # Every state of each model in tests/models/, and of its mutants. M= names some.
 .PHONY: models
 models:
@@ -289,7 +316,7 @@ AARCH64_ROOT ?= $(BUILD)/aarch64-root
 AARCH64_LIB = $(AARCH64_ROOT)/usr/lib/aarch64-linux-gnu
 AARCH64_CC = aarch64-linux-gnu-gcc -I$(AARCH64_ROOT)/usr/include -I$(AARCH64_ROOT)/usr/include/aarch64-linux-gnu -L$(AARCH64_LIB)
 AARCH64_RUN = qemu-aarch64 -L /usr/aarch64-linux-gnu -E LD_LIBRARY_PATH=$(AARCH64_LIB):$(AARCH64_ROOT)/lib/aarch64-linux-gnu
-AARCH64_NOT := bench_micro crash history
+AARCH64_NOT := bench_micro crash history schedules
 AARCH64_TESTS = $(patsubst $(B)/%,$(BUILD)/aarch64/%,$(filter-out $(addprefix $(B)/tests/test_,$(AARCH64_NOT)),$(TESTS)))
 aarch64:
 	@[ -d $(AARCH64_LIB) ] || { echo 'AARCH64_ROOT=$(AARCH64_ROOT) has no libraries: see docs/operations.md' >&2; exit 1; }
@@ -334,6 +361,7 @@ help:
 	@echo '  make asan, make tsan    the tests under AddressSanitizer and UBSan, or ThreadSanitizer'
 	@echo '  make stress             each stress test for a minute; 10,000 histories and 1,000 kills, which take some more'
 	@echo '  make stress SECONDS=10  each of them, those too, for so long'
+	@echo '  make soak HOURS=8       everything at once, and what has grown by its end; a fraction is allowed, JSON= names a file'
 	@echo '  make fuzz SECONDS=600   each fuzzer of tests/fuzz/ for so long, or RUNS=1000000 executions; F= names some; needs clang'
 	@echo '  make mutants            one-line faults of engine and shm, each of which a test has to notice: hours, goes on where it was'
 	@echo '  make models             the models of tests/models/, each state of each, and of their mutants; M= names some; needs spin'

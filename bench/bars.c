@@ -102,9 +102,7 @@ static void page_of_one(FILE *out, const struct input *in, struct bench_grid *g)
     fprintf(out, "</h1>\n");
     for (uint32_t i = 0; i < f->figures_n;) {
         uint32_t next = bench_figures_group(g, f, i);
-        fprintf(out, "<h2>");
-        bench_html_text(out, g->title);
-        fprintf(out, "</h2>\n");
+        bench_html_tag(out, "h2", g->title);
         g->title[0] = '\0';
         pictures(out, f, i, next);
         bench_grid_html(out, g);

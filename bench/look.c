@@ -126,9 +126,6 @@ static int start_web(struct look *l, struct shown *t) {
     if (t->pid > 0) {
         connect_to_web(t, &a);
     }
-    if (t->pid < 0 || pthread_create(&t->drain, NULL, take_all, t) != 0) {
-        return bench_program_failed_errno(l->p, "starting tide web");
-    }
     return 0;
 }
 
@@ -144,14 +141,15 @@ static int start_top(struct look *l, struct shown *t) {
     if (t->pid == 0) {
         become_top(l, terminal);
     }
-    if (t->pid < 0 || pthread_create(&t->drain, NULL, take_all, t) != 0) {
-        return bench_program_failed_errno(l->p, "starting tide top");
-    }
     return 0;
 }
 
 static int start(struct look *l, struct shown *t, enum viewer viewer) {
-    return viewer == TOP ? start_top(l, t) : start_web(l, t);
+    int rc = viewer == TOP ? start_top(l, t) : start_web(l, t);
+    if (rc == 0 && (t->pid < 0 || pthread_create(&t->drain, NULL, take_all, t) != 0)) {
+        rc = bench_program_failed_errno(l->p, VIEWER[viewer].name);
+    }
+    return rc;
 }
 
 /* As 0, but there is nothing to set: it was built without ncurses, or the library is missing. */

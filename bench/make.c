@@ -111,11 +111,7 @@ static int run_callers(struct bench_worker *w, void *ctx) {
     for (uint32_t i = 0; i < plan->threads && rc == 0; i++) {
         rc = pthread_create(&threads[i], NULL, call, &own) != 0 ? TIDE_ERR_SYSTEM : 0;
     }
-    if (rc == 0) {
-        bench_worker_done(w, ORDER_OPEN);
-        bench_worker_order(w, ORDER_OPEN); /* until it is killed */
-    }
-    return rc;
+    return rc != 0 ? rc : bench_worker_serve(w, ORDER_OPEN);
 }
 
 /* With the second order it begins to make its round's value, and is killed. */

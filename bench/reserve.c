@@ -98,16 +98,9 @@ static double reserved_mib(const struct reserve *r) {
 
 /* MiB of the process that are in memory, shared ones as well. */
 static double resident_mib(const struct reserve *r) {
-    char path[64], line[128];
-    unsigned long long kib = 0;
+    char path[64];
     snprintf(path, sizeof(path), "/proc/%ld/status", (long)r->pid);
-    FILE *f = fopen(path, "re");
-    while (f != NULL && fgets(line, sizeof(line), f) != NULL && sscanf(line, "VmRSS: %llu", &kib) != 1) {
-    }
-    if (f != NULL) {
-        fclose(f);
-    }
-    return (double)kib / 1024.0;
+    return (double)bench_file_kib(path, "VmRSS") / 1024.0;
 }
 
 /* The peer: a file of so many bytes, reserved and nothing else. */

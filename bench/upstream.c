@@ -30,6 +30,7 @@ struct upstream {
     uint32_t alone[BENCH_TIMES], etcd_read[BENCH_TIMES], shared, etcd_shared;
     uint32_t told[BENCH_TIMES], etcd_told[BENCH_TIMES];
     uint32_t applied, copied, idle;
+    struct hdr *ours, *etcds; /* ns, of what is being measured */
 };
 
 static int failed(struct upstream *u, const char *what) {
@@ -99,7 +100,8 @@ static int measure_gets(struct upstream *u, uint32_t repetition) {
 /* ---- bound 0 ----------------------------------------------------------------------------------------------------- */
 
 static int measure_alone(struct upstream *u, uint32_t repetition) {
-    struct hdr *ours = hdr_new(1, 10 * (int64_t)SECOND, 3), *etcds = hdr_new(1, 10 * (int64_t)SECOND, 3);
+    hdr_reset(u->ours);
+    hdr_reset(u->etcds);
     struct tide_bound b = TIDE_BOUND_INIT;
     struct tide_reader *r = NULL;
     struct tide *d = open_host(u, FED);
@@ -112,14 +114,12 @@ static int measure_alone(struct upstream *u, uint32_t repetition) {
         uint64_t began = bench_now_ns();
         rc = tide_get(r, key, len, &b, buf, sizeof(buf), NULL);
         uint64_t between = bench_now_ns();
-        hdr_record(ours, (int64_t)(between - began));
+        hdr_record(u->ours, (int64_t)(between - began));
         rc = rc ? rc : bench_etcd_read(fd, i % KEYS);
-        hdr_record(etcds, (int64_t)(bench_now_ns() - between));
+        hdr_record(u->etcds, (int64_t)(bench_now_ns() - between));
     }
-    bench_program_set_times(u->p, u->alone, repetition, ours);
-    bench_program_set_times(u->p, u->etcd_read, repetition, etcds);
-    hdr_free(ours);
-    hdr_free(etcds);
+    bench_program_set_times(u->p, u->alone, repetition, u->ours);
+    bench_program_set_times(u->p, u->etcd_read, repetition, u->etcds);
     bench_reader_close(r);
     bench_close(d);
     close(fd);
@@ -252,7 +252,8 @@ static void *watch_etcd(void *arg) {
 }
 
 static int measure_sight(struct upstream *u, uint32_t repetition) {
-    struct hdr *ours = hdr_new(1, 10 * (int64_t)SECOND, 3), *etcds = hdr_new(1, 10 * (int64_t)SECOND, 3);
+    hdr_reset(u->ours);
+    hdr_reset(u->etcds);
     struct sight *s = calloc(1, sizeof(*s));
     pthread_t threads[2];
     int fd = bench_etcd_connect(&u->cluster);
@@ -282,13 +283,11 @@ static int measure_sight(struct upstream *u, uint32_t repetition) {
     pthread_join(threads[0], NULL);
     pthread_join(threads[1], NULL);
     for (uint32_t i = 0; i < s->n && rc == 0; i++) {
-        hdr_record(ours, (int64_t)(s->host_ns[i] - s->put_ns[i]));
-        hdr_record(etcds, (int64_t)(s->etcd_ns[i] - s->put_ns[i]));
+        hdr_record(u->ours, (int64_t)(s->host_ns[i] - s->put_ns[i]));
+        hdr_record(u->etcds, (int64_t)(s->etcd_ns[i] - s->put_ns[i]));
     }
-    bench_program_set_times(u->p, u->told, repetition, ours);
-    bench_program_set_times(u->p, u->etcd_told, repetition, etcds);
-    hdr_free(ours);
-    hdr_free(etcds);
+    bench_program_set_times(u->p, u->told, repetition, u->ours);
+    bench_program_set_times(u->p, u->etcd_told, repetition, u->etcds);
     tide_close(s->d);
     close(s->fd);
     close(fd);
@@ -455,8 +454,12 @@ int main(int argc, char **argv) {
              "readers at once.",
              (unsigned long long)u.keys, (unsigned long long)u.readers);
     add_rows(&p, &u);
-    int rc = set_up(&u);
+    u.ours = hdr_new(1, 10 * (int64_t)SECOND, 3);
+    u.etcds = hdr_new(1, 10 * (int64_t)SECOND, 3);
+    int rc = u.ours != NULL && u.etcds != NULL ? set_up(&u) : bench_program_failed(&p, "no memory");
     rc = rc != 0 ? rc : bench_program_repeat(&p, one_repetition, &u);
     bench_cluster_end(&u.cluster);
+    hdr_free(u.ours);
+    hdr_free(u.etcds);
     return bench_program_end(&p, rc);
 }

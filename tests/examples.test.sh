@@ -78,6 +78,11 @@ done
 ! tide get unfed colour >"$tmp/log" 2>&1 && grep -q 'never complete' "$tmp/log" && ! grep -q 'old$' "$tmp/log" ||
     { cat "$tmp/log"; echo "feed-file: an answer, or an age, of what was never told"; exit 1; }
 ! tide get unfed colour --json >"$tmp/log" 2>/dev/null && grep -q '"staleness_ns": null' "$tmp/log" || { cat "$tmp/log"; echo "feed-file: --json, never told"; exit 1; }
+grep -q "^feed-file: $tmp/no-such-file cannot be read" "$tmp/feed" || { cat "$tmp/feed"; echo "feed-file: a missing file is not told"; exit 1; }
+echo 'colour late' >"$tmp/no-such-file"
+[ "$(tide get unfed colour --wait 20s)" = late ] || { cat "$tmp/feed"; echo "feed-file: a file that comes later is not read"; exit 1; }
+grep -q "^feed-file: $tmp/no-such-file is there" "$tmp/feed" || { cat "$tmp/feed"; echo "feed-file: that the file came is not told"; exit 1; }
+rm "$tmp/no-such-file"
 kill "$feed"
 wait "$feed" 2>/dev/null || true
 tide rm unfed >/dev/null
@@ -95,6 +100,9 @@ mv "$tmp/settings.new" "$tmp/settings"
 [ "$(tide get fed colour --wait 20s)" = red ] || { cat "$tmp/feed"; echo "feed-file: a linearizable read saw the file before"; exit 1; }
 ! tide get fed size --wait 20s >/dev/null || { echo "feed-file: a line that is gone is still there"; exit 1; }
 ! tide put fed colour blue >"$tmp/log" 2>&1 || { echo "feed-file: a write was taken"; exit 1; }
+grep -q 'kind "file" feeds the domain, and its feed takes no writes' "$tmp/log" || { cat "$tmp/log"; echo "feed-file: why a write is refused"; exit 1; }
+[ "$(tide ttl fed colour --wait 20s)" = "until file removes it" ] || { echo "feed-file: ttl"; exit 1; }
+! tide serve fed >"$tmp/log" 2>&1 || { echo "feed-file: somebody else serves it"; exit 1; }
 token=$(tide get fed colour --max-staleness any --json | sed -n 's/.*"token": *"\(rev:[0-9]*\)".*/\1/p')
 [ "$(tide get fed colour --max-staleness any --token "$token")" = red ] || { echo "feed-file: a token of a revision: '$token'"; exit 1; }
 tide stat fed --json | grep -q '"kind": *"file"' || { echo "feed-file: tide stat does not know the source"; exit 1; }

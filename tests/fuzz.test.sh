@@ -14,7 +14,7 @@ for source in tests/fuzz/*.c; do
         continue
     fi
     changes=100
-    case $name in attach) changes=20 ;; dump) changes=40 ;; esac
+    case $name in attach) changes=20 ;; dump | http) changes=40 ;; esac
     [ -n "${TIDE_SANITIZED:-}" ] && changes=$((changes / 4))
     if ! "$build/tests/fuzz/$name" --changes $changes tests/fuzz/corpus/"$name"/* >"$build/fuzz-$name.log" 2>&1; then
         echo "$name failed:"

@@ -667,6 +667,104 @@ static void feed__bound_0_while_the_source_is_cut_off__times_out(void **state) {
     source_stop(&s);
 }
 
+struct late_read {
+    struct tide *d;
+    struct tide_bound bound;
+    struct got got;
+    _Atomic uint32_t done;
+};
+
+static void *read_late(void *arg) {
+    struct late_read *l = arg;
+    struct tide_reader *r = NULL;
+    if (help_check(tide_reader_open(l->d, NULL, &r) == 0)) {
+        l->got = get(r, "k", l->bound);
+        tide_reader_close(r);
+    }
+    atomic_store(&l->done, 1);
+    return NULL;
+}
+
+/* Begin a read at bound 0, and wait until it wants a question above `begun`. */
+static pthread_t begin_late_read(struct late_read *l, struct tide *d, uint64_t wait_ns, uint64_t begun) {
+    pthread_t thread;
+    memset(l, 0, sizeof(*l));
+    l->d = d;
+    l->bound = bound(TIDE_FALLBACK_WAIT, 0, wait_ns);
+    assert_int_equal(pthread_create(&thread, NULL, read_late, l), 0);
+    while (atomic_load(&d->log->feed.wanted) <= begun) {
+        sched_yield();
+    }
+    return thread;
+}
+
+/* Two questions were under way when the read began. Their answers may come in any order, and from a source that nobody can ask any more: they
+ * say nothing of what was acknowledged before the read. */
+static void feed__answers_to_questions_before_the_read__do_not_serve_it(void **state) {
+    (void)state;
+    struct hand h;
+    hand_open(&h, name, true);
+    assert_int_equal(append_put(&h, 2, "k", 1), 0);
+    assert_int_equal(complete(&h, 2), 0);
+    for (uint32_t again = 0; again < 2; again++) { /* of this process, and of another */
+        struct tide *d = again == 0 ? h.d : help_open_again(h.d);
+        struct tide_feed_probe before[2] = { TIDE_FEED_PROBE_INIT, TIDE_FEED_PROBE_INIT };
+        assert_int_equal(tide_feed_probe(h.feed, &before[0]), 0);
+        assert_int_equal(tide_feed_probe(h.feed, &before[1]), 0);
+        struct late_read l;
+        pthread_t thread = begin_late_read(&l, d, 100 * MS, before[1].number);
+        assert_int_equal(tide_feed_complete(h.feed, &before[1], 2), 0);
+        assert_int_equal(tide_feed_complete(h.feed, &before[0], 2), 0);
+        pthread_join(thread, NULL);
+        assert_int_equal(l.got.error, TIDE_ERR_TIMEOUT);
+        thread = begin_late_read(&l, d, 60000 * MS, before[1].number);
+        while (atomic_load(&l.done) == 0) { /* one of these is begun after the read */
+            assert_int_equal(complete(&h, 2), 0);
+            sched_yield();
+        }
+        pthread_join(thread, NULL);
+        assert_true(l.got.error == 0 && l.got.value == 1 && l.got.a.linearizable == 1);
+        if (again != 0) {
+            tide_close(d);
+        }
+    }
+    help_assert_threads();
+    hand_close(&h);
+}
+
+/* The next leader counts on from what is on the board: none of its questions has a number that a read before it may be waiting for, and
+ * what an earlier leader asked it does not complete. */
+static void feed__leader_changes_while_a_read_waits__the_old_answer_does_not_serve_it(void **state) {
+    (void)state;
+    struct hand h, next;
+    hand_open(&h, name, true);
+    assert_int_equal(append_put(&h, 2, "k", 1), 0);
+    assert_int_equal(complete(&h, 2), 0);
+    struct tide_feed_probe old = TIDE_FEED_PROBE_INIT, fresh = TIDE_FEED_PROBE_INIT;
+    assert_int_equal(tide_feed_probe(h.feed, &old), 0);
+    memset(&next, 0, sizeof(next));
+    next.d = help_open_again(h.d);
+    struct tide_feed_opts o = hand_opts(&next);
+    assert_int_equal(tide_feed_open(next.d, &o, &next.feed), 0);
+    struct tide_replica_opts r = TIDE_REPLICA_OPTS_INIT;
+    r.role = TIDE_FOLLOWER;
+    r.candidate = 1;
+    assert_int_equal(tide_replica_start(next.d, &r, &next.replica), 0);
+    struct late_read l;
+    pthread_t thread = begin_late_read(&l, next.d, 60000 * MS, old.number);
+    hand_close(&h);
+    hand_await(&next.leads, 1);
+    assert_int_equal(tide_feed_complete(next.feed, &old, 2), TIDE_ERR_INVALID);
+    assert_int_equal(tide_feed_probe(next.feed, &fresh), 0);
+    assert_true(fresh.number > old.number);
+    assert_int_equal(append_put(&next, 3, "k", 2), 0); /* acknowledged before it was asked: the read must see it */
+    assert_int_equal(tide_feed_complete(next.feed, &fresh, 3), 0);
+    pthread_join(thread, NULL);
+    assert_true(l.got.error == 0 && l.got.value == 2);
+    help_assert_threads();
+    hand_close(&next);
+}
+
 /* Another process writes over the words that readers believe: the next completion puts them right. */
 static void feed__board_scribbled_over__mended_by_the_next_completion(void **state) {
     (void)state;
@@ -1018,6 +1116,8 @@ int main(void) {
         NAMED_CASE(tide_feed_append__part_that_was_refused__is_no_part),
         NAMED_CASE(feed__bound_0__readers_share_few_questions),
         NAMED_CASE(feed__bound_0_while_the_source_is_cut_off__times_out),
+        NAMED_CASE(feed__answers_to_questions_before_the_read__do_not_serve_it),
+        NAMED_CASE(feed__leader_changes_while_a_read_waits__the_old_answer_does_not_serve_it),
         NAMED_CASE(feed__board_scribbled_over__mended_by_the_next_completion),
         NAMED_CASE(feed__gauges__tell_of_the_source),
         NAMED_CASE(feed__revision_tokens__work_across_hosts),

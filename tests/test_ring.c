@@ -155,6 +155,28 @@ static void ring_writer_init__marks_of_frames_never_committed__are_forgotten(voi
     help_ring_close(&ring);
 }
 
+/* What another process stored there is not believed: room would be given that there is not, or none ever again. */
+static void ring_writer_init__reclaimed_that_no_leader_stored__all_is_given_up(void **state) {
+    (void)state;
+    struct ring ring = help_ring_open(RING);
+    struct ring_writer w;
+    ring_writer_init(&w, &ring, 0, 1, 0, 1);
+    fill_until(&w, 3 * RING);
+    const uint64_t impossible[] = { w.tail + 8, UINT64_MAX, w.tail - RING - 8, 0 };
+    for (size_t i = 0; i < sizeof(impossible) / sizeof(impossible[0]); i++) {
+        struct ring_writer next;
+        atomic_store(&ring.log->leader.reclaimed, impossible[i]);
+        ring_writer_init(&next, &ring, w.tail, w.next_index, w.last_ts, 2);
+        assert_int_equal(atomic_load(&ring.log->leader.reclaimed), w.tail);
+        assert_int_equal(next.limit, w.tail + RING);
+    }
+    struct ring_writer next;
+    atomic_store(&ring.log->leader.reclaimed, w.tail - RING);
+    ring_writer_init(&next, &ring, w.tail, w.next_index, w.last_ts, 2);
+    assert_int_equal(next.limit, w.tail);
+    help_ring_close(&ring);
+}
+
 /* ---- looking timestamps up --------------------------------------------------------------------------------------- */
 
 static void ring_timestamp__of_each_entry_ahead__that_entrys(void **state) {
@@ -267,6 +289,7 @@ int main(void) {
         cmocka_unit_test(ring_marks__over_many_laps__lead_to_frames),
         cmocka_unit_test(ring_writer_init__by_the_next_leader__goes_on_behind_the_newest_mark),
         cmocka_unit_test(ring_writer_init__marks_of_frames_never_committed__are_forgotten),
+        cmocka_unit_test(ring_writer_init__reclaimed_that_no_leader_stored__all_is_given_up),
         cmocka_unit_test(ring_timestamp__of_each_entry_ahead__that_entrys),
         cmocka_unit_test(ring_header__each_field_off__corrupt),
         cmocka_unit_test(ring_readers__of_random_bytes__end_and_stay_inside),

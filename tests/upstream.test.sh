@@ -53,6 +53,10 @@ expect 1 "get of what b deleted" get d k
 expect 0 "ttl" put d short v --ttl 1s
 on b
 expect 0 "it is there at b" get d short
+expect 0 "ttl of a key with a lease" ttl d short
+is "until etcd removes it"
+expect 0 "ttl of a key with a lease, as JSON" ttl d short --json
+says '"ttl_ns": null, "removed_by": "etcd"'
 expired() { "$tide" get d short; [ $? = 1 ]; }
 until_true 30 "the lease ends" expired
 

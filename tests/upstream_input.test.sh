@@ -51,6 +51,7 @@ expect 0 "put" put plain k v
 kill "$begun"
 ended "$begun" 0 "a domain that is not fed"
 expect 4 "a domain that is there and not fed" serve plain --upstream "$url"
+warns 'no source feeds it: it takes writes of its own'
 
 control put app/ nothing-behind-the-prefix >/dev/null
 control put app/k v >/dev/null

@@ -44,6 +44,26 @@ ask() { # what METHOD PATH [HEADER]...
     tr -d '\r' <"$work/out" >"$work/answer" && mv "$work/answer" "$work/out"
 }
 
+# ---- what is no request of HTTP/1.1, and a path whose byte 0 would end it early
+
+printf 'GET /state.json HTTP/1.1\r\nAccept: */*\r\n\r\n' >"$work/request"
+"$http" raw "$port" "$work/request" >"$work/out" 2>"$work/err"
+what="HTTP/1.1 without Host"
+says '^HTTP/1.1 400 '
+says 'Host: is missing'
+printf 'GET /state.json HTTP/1.0\r\n\r\n' >"$work/request"
+"$http" raw "$port" "$work/request" >"$work/out" 2>"$work/err"
+what="HTTP/1.0 without Host"
+says '^HTTP/1.[01] 200 ' # HTTP/1.0 has none
+ask "a byte 0 in the path" GET /state.json%00x
+says '^HTTP/1.1 400 '
+ask "another byte 0" GET /%00
+says '^HTTP/1.1 400 '
+ask "a path with an escape" GET /st%61te.json
+says '^HTTP/1.1 200 '
+ask "half an escape" GET /state.json%4
+says '^HTTP/1.1 404 '
+
 # ---- the page's files: each that the page names is there, of the right type, and only from here
 
 ask "the page" GET /

@@ -123,6 +123,7 @@ static int follow_run(struct follow *f) {
     struct tide_opts opts = TIDE_OPTS_INIT;
     uint32_t id;
     opts.flags = 0;
+    f->cli.leads = 1;
     int code = cli_open_within(&f->cli, &opts, FOLLOW_PATIENCE_NS);
     if (code != 0 || (code = follow_check_table(f)) != 0) {
         return code;

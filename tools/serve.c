@@ -289,6 +289,7 @@ static int serve_create_anew(struct serve *s) {
 
 static int serve_lead(struct serve *s) {
     s->follows = 0;
+    s->cli.leads = 1;
     int code = serve_open_domain(s);
     if (code != 0) {
         return code;

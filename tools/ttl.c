@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* `tide ttl`: what is left of a key's life. */
 #include <stdio.h>
+#include <string.h>
 
 #include "tools/lib/args.h"
 #include "tools/lib/kv.h"
@@ -9,8 +10,10 @@
 
 static const char HELP[] =
     "Usage: tide ttl NAME KEY [OPTION]...\n"
-    "Print how long KEY lives yet (1.5s, 10m), or never.\n\n" KV_BOUND_HELP KV_BYTES_HELP
-    "  --json                {key, found, ttl_ns (null: it does not expire), version, and how fresh that is}\n"
+    "Print how long KEY lives yet (1.5s, 10m), or never. Of a domain that etcd feeds: until etcd removes it; a lease\n"
+    "may end it at any time, and only etcd knows when.\n\n" KV_BOUND_HELP KV_BYTES_HELP
+    "  --json                {key, found, ttl_ns (null: this domain does not let it expire), removed_by (the kind\n"
+    "                        of its source, which may; null: nobody does), version, and how fresh that is}\n"
     "  --help                print this text\n\n"
     "A KEY that begins with '-' goes behind '--'. TIME: 18us, 200ms, 1.5s.\n"
     "Exit codes: 0 printed; 1 no such key; 2 usage; 3 no such domain; 4 the bound cannot be kept, or nobody serves;\n"
@@ -51,7 +54,16 @@ static int ttl_read_options(int argc, char **argv, struct ttl *t) {
     return cli_arguments(&t->cli, argc, argv, 1, 1, "KEY");
 }
 
-static void ttl_print_json(const struct tide_answer *a, const char *key, size_t key_size, int found) {
+/* The kind of source that decides how long the key lives; "": none does. */
+static void ttl_source(const struct ttl *t, const struct tide_answer *a, char kind[40]) {
+    struct tide_info info = TIDE_INFO_INIT;
+    kind[0] = '\0';
+    if (a->ttl_ns == TIDE_TTL_NONE && tide_info(t->cli.domain, &info) == 0) {
+        memcpy(kind, info.source, sizeof(info.source));
+    }
+}
+
+static void ttl_print_json(const struct tide_answer *a, const char *key, size_t key_size, int found, const char *kind) {
     struct json_out j = { 0 };
     json_out_open(&j, NULL, '{');
     json_out_bytes(&j, "key", key, key_size, NULL);
@@ -60,6 +72,11 @@ static void ttl_print_json(const struct tide_answer *a, const char *key, size_t 
         json_out_null(&j, "ttl_ns");
     } else if (found) {
         json_out_u64(&j, "ttl_ns", a->ttl_ns);
+    }
+    if (found && kind[0] != '\0') {
+        json_out_text(&j, "removed_by", kind);
+    } else if (found) {
+        json_out_null(&j, "removed_by");
     }
     if (found) {
         json_out_u64(&j, "version", a->version);
@@ -96,7 +113,7 @@ static int ttl_look_up_joined(struct ttl *t, const char *key, size_t key_size, s
 
 static int ttl_show(struct ttl *t, const char *key, size_t key_size) {
     struct tide_answer a = TIDE_ANSWER_INIT;
-    char text[32];
+    char text[32], kind[40];
     int rc = ttl_look_up(t, t->read.replicas, key, key_size, &a);
     if (t->read.replicas == 0 && visit_would_help(t->cli.domain, rc)) {
         rc = ttl_look_up_joined(t, key, key_size, &a);
@@ -105,10 +122,13 @@ static int ttl_show(struct ttl *t, const char *key, size_t key_size) {
         return kv_read_failed(&t->cli, rc, &a, t->cli.name);
     }
     kv_tell_stale(&t->cli, &a);
+    ttl_source(t, &a, kind);
     if (t->cli.json) {
-        ttl_print_json(&a, key, key_size, rc == 0);
+        ttl_print_json(&a, key, key_size, rc == 0, kind);
     } else if (rc != 0) {
         fprintf(stderr, "%s: no such key\n", t->cli.tool);
+    } else if (kind[0] != '\0') {
+        printf("until %s removes it\n", kind);
     } else {
         puts(a.ttl_ns == TIDE_TTL_NONE ? "never" : args_duration_text(a.ttl_ns, text, sizeof(text)));
     }

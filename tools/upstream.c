@@ -422,6 +422,7 @@ int upstream_open(struct cli *c, const struct upstream_opts *o, struct upstream 
         return cli_fail(c, TIDE_ERR_NOMEM, "%s", c->name);
     }
     u->cli = c;
+    c->feeds = SOURCE;
     *out = u;
     pthread_mutex_init(&u->lock, NULL);
     snprintf(u->url, sizeof(u->url), "%.150s", o->url);

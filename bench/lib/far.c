@@ -23,17 +23,13 @@ static int lead(struct bench_worker *w, void *ctx) {
     const struct bench_far *far = ctx;
     struct tide_token last;
     struct tide *d = NULL;
-    uint32_t order = bench_worker_order(w, 0);
+    bench_worker_order(w, 0);
     struct tide_opts opts = bench_setup_opts(0, far->workload->keys, 0, far->table_bytes);
     bench_worker_what(w, "leading");
     int rc = tide_open(&d, far->name, &opts);
     rc = rc != 0 ? rc : bench_setup_start(d, 0, -1);
     rc = rc != 0 ? rc : bench_setup_fill(d, far->workload, &never, &last);
-    if (rc == 0) {
-        bench_worker_done(w, ORDER_LEAD);
-        bench_worker_order(w, order); /* until it is killed */
-    }
-    return rc;
+    return rc != 0 ? rc : bench_worker_serve(w, ORDER_LEAD);
 }
 
 struct bench_far *bench_far_start(const struct bench_workload *w, const struct bench_machine *m, int32_t turn,

@@ -2,6 +2,7 @@
 #include "bench/lib/format.h"
 
 #include <math.h>
+#include <string.h>
 
 static void three_digits(char *out, double value, const char *unit) {
     int decimals = value >= 99.95 || value == 0.0 ? 0 : value >= 9.995 ? 1 : 2;
@@ -83,4 +84,10 @@ void bench_html_text(FILE *out, const char *text) {
             fputc(*c, out);
         }
     }
+}
+
+void bench_html_tag(FILE *out, const char *tag, const char *text) {
+    fprintf(out, "<%s>", tag);
+    bench_html_text(out, text);
+    fprintf(out, "</%.*s>\n", (int)strcspn(tag, " "), tag);
 }

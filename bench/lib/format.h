@@ -22,4 +22,7 @@ const char *bench_format_percent(char out[BENCH_TEXT], double share);
 /* Text for HTML, with <, >, &, " and ' escaped. */
 void bench_html_text(FILE *out, const char *text);
 
+/* "<TAG>TEXT</TAG>" and a line end. */
+void bench_html_tag(FILE *out, const char *tag, const char *text);
+
 #endif

@@ -61,9 +61,7 @@ void bench_grid_print(FILE *out, const struct bench_grid *g) {
 
 void bench_grid_html(FILE *out, const struct bench_grid *g) {
     if (g->title[0] != '\0') {
-        fputs("<h2>", out);
-        bench_html_text(out, g->title);
-        fputs("</h2>\n", out);
+        bench_html_tag(out, "h2", g->title);
     }
     fputs("<div class=\"wide\"><table>\n<tr>", out);
     for (uint32_t c = 0; c < g->columns; c++) {
@@ -79,8 +77,6 @@ void bench_grid_html(FILE *out, const struct bench_grid *g) {
     }
     fputs("</table></div>\n", out);
     if (g->note[0] != '\0') {
-        fputs("<p class=\"note\">", out);
-        bench_html_text(out, g->note);
-        fputs("</p>\n", out);
+        bench_html_tag(out, "p class=\"note\"", g->note);
     }
 }

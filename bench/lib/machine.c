@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
 #include <time.h>
@@ -32,37 +33,28 @@ static void copy_text(char *out, size_t size, const char *text) {
     out[n] = '\0';
 }
 
-/* The first line of a file, "unknown" where there is none. */
-static void first_line(const char *path, char *out, size_t size) {
+bool bench_file_field(const char *path, const char *name, char *out, size_t size) {
+    char line[512];
+    bool found = false;
     copy_text(out, size, "unknown");
     FILE *f = fopen(path, "re");
-    if (f == NULL) {
-        return;
-    }
-    char line[256];
-    if (fgets(line, sizeof(line), f) != NULL) {
+    while (f != NULL && !found && fgets(line, sizeof(line), f) != NULL) {
+        found = strncmp(line, name, strlen(name)) == 0;
         cut_line(line);
-        copy_text(out, size, line);
-    }
-    fclose(f);
-}
-
-static void read_cpu_model(char *out, size_t size) {
-    copy_text(out, size, "unknown");
-    FILE *f = fopen("/proc/cpuinfo", "re");
-    if (f == NULL) {
-        return;
-    }
-    char line[512];
-    while (fgets(line, sizeof(line), f) != NULL) {
-        const char *colon = strchr(line, ':');
-        if (strncmp(line, "model name", 10) == 0 && colon != NULL) {
-            cut_line(line);
-            copy_text(out, size, colon[1] == ' ' ? colon + 2 : colon + 1);
-            break;
+        if (found) {
+            const char *rest = line + strlen(name);
+            copy_text(out, size, name[0] != '\0' ? rest + strspn(rest, ": \t") : rest);
         }
     }
-    fclose(f);
+    if (f != NULL) {
+        fclose(f);
+    }
+    return found;
+}
+
+uint64_t bench_file_kib(const char *path, const char *name) {
+    char text[64];
+    return bench_file_field(path, name, text, sizeof(text)) ? strtoull(text, NULL, 10) : 0;
 }
 
 static int command_line(const char *command, char *out, size_t size) {
@@ -94,7 +86,7 @@ static void read_commit(char *out, size_t size) {
 /* The word in brackets of "always [madvise] never". */
 static void chosen_word(const char *path, char *out, size_t size) {
     char line[128];
-    first_line(path, line, sizeof(line));
+    bench_file_field(path, "", line, sizeof(line));
     const char *open = strchr(line, '[');
     const char *close = strchr(line, ']');
     if (open != NULL && close != NULL && close > open) {
@@ -125,7 +117,7 @@ static void read_cpus(struct bench_machine *m) {
 
 void bench_machine_read(struct bench_machine *m) {
     memset(m, 0, sizeof(*m));
-    read_cpu_model(m->cpu_model, sizeof(m->cpu_model));
+    bench_file_field("/proc/cpuinfo", "model name", m->cpu_model, sizeof(m->cpu_model));
     read_cpus(m);
     struct utsname u;
     if (uname(&u) == 0) {
@@ -144,8 +136,8 @@ void bench_machine_read(struct bench_machine *m) {
     chosen_word("/sys/kernel/mm/transparent_hugepage/enabled", ordinary, sizeof(ordinary));
     chosen_word("/sys/kernel/mm/transparent_hugepage/shmem_enabled", shared, sizeof(shared));
     snprintf(m->huge_pages, sizeof(m->huge_pages), "%s, shared memory %s", ordinary, shared);
-    first_line("/sys/devices/system/clocksource/clocksource0/current_clocksource", m->clock_source,
-               sizeof(m->clock_source));
+    bench_file_field("/sys/devices/system/clocksource/clocksource0/current_clocksource", "", m->clock_source,
+                     sizeof(m->clock_source));
     time_t now = time(NULL);
     struct tm tm;
     gmtime_r(&now, &tm);

@@ -3,6 +3,7 @@
 #ifndef TIDE_BENCH_MACHINE_H
 #define TIDE_BENCH_MACHINE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -31,6 +32,12 @@ extern const struct bench_machine_text {
 
 /* Look at the machine. Never fails: what cannot be found out is "unknown" or 0 (cpus: at least 1). Runs git. */
 void bench_machine_read(struct bench_machine *m);
+
+/* Of the first line of a file that begins with `name` ("": of the first line), what follows name, blanks and a colon. False with "unknown":
+ * there is none. */
+bool bench_file_field(const char *path, const char *name, char *out, size_t size);
+/* The same as a number of KiB, as /proc has it; 0: there is none. */
+uint64_t bench_file_kib(const char *path, const char *name);
 
 /* Pin the calling thread to the turn-th usable CPU, round robin. 0, or -1 where the system does not allow it. */
 int bench_machine_pin(const struct bench_machine *m, uint32_t turn);

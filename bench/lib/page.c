@@ -26,12 +26,11 @@ static const char *const style =
 
 void bench_page_begin(FILE *out, const char *title, const char *heading) {
     fputs("<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
-          "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>",
+          "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n",
           out);
-    bench_html_text(out, title);
-    fprintf(out, "</title>\n<style>\n%s</style></head><body>\n<h1>", style);
-    bench_html_text(out, heading);
-    fputs("</h1>\n", out);
+    bench_html_tag(out, "title", title);
+    fprintf(out, "<style>\n%s</style></head><body>\n", style);
+    bench_html_tag(out, "h1", heading);
 }
 
 void bench_page_end(FILE *out) {

@@ -3,12 +3,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -81,7 +81,6 @@ int bench_store_serve(struct bench_store *s, enum bench_store_kind kind, uint64_
     const char *tmp = getenv("TMPDIR");
     memset(s, 0, sizeof(*s));
     s->kind = kind;
-    s->fd = -1;
     s->error = error;
     if (!in_path(stores[s->kind].programs[0], program, sizeof(program)) &&
         !in_path(stores[s->kind].programs[1], program, sizeof(program))) {
@@ -129,14 +128,13 @@ static int connect_to(struct bench_store *s) {
     struct sockaddr_un a = { .sun_family = AF_UNIX };
     snprintf(a.sun_path, sizeof(a.sun_path), "%.100s", s->socket);
     for (uint64_t begun = bench_now_ns();;) {
-        s->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        if (s->fd >= 0 && connect(s->fd, (struct sockaddr *)&a, sizeof(a)) == 0) {
-            return 0;
+        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (fd >= 0 && connect(fd, (struct sockaddr *)&a, sizeof(a)) == 0) {
+            s->in = fdopen(fd, "re");
+            s->out = fdopen(dup(fd), "we");
+            return s->in != NULL && s->out != NULL ? 0 : failed(s, "its socket", strerror(errno));
         }
-        if (s->fd >= 0) {
-            close(s->fd);
-        }
-        s->fd = -1;
+        close(fd);
         if (bench_store_ended(s)) {
             return -1;
         }
@@ -149,96 +147,45 @@ static int connect_to(struct bench_store *s) {
 
 /* ---- talking --------------------------------------------------------------------------------------------------------- */
 
-static int send_all(struct bench_store *s, struct iovec *parts, int n) {
-    while (n > 0) {
-        struct msghdr message = { .msg_iov = parts, .msg_iovlen = (size_t)n };
-        ssize_t sent = sendmsg(s->fd, &message, MSG_NOSIGNAL);
-        if (sent < 0 && errno == EINTR && !bench_stop) {
-            continue;
-        }
-        if (sent < 0) {
-            return failed(s, "writing to its socket", strerror(errno));
-        }
-        for (; n > 0 && (size_t)sent >= parts->iov_len; parts++, n--) {
-            sent -= (ssize_t)parts->iov_len;
-        }
-        if (n > 0) {
-            parts->iov_base = (char *)parts->iov_base + sent;
-            parts->iov_len -= (size_t)sent;
-        }
-    }
-    return 0;
-}
-
-static int receive(struct bench_store *s) {
-    if (s->from == s->to) {
-        s->from = s->to = 0;
-    }
-    if (s->to == s->room) {
-        memmove(s->in, s->in + s->from, s->to - s->from);
-        s->to -= s->from;
-        s->from = 0;
-    }
-    if (s->to == s->room) {
-        return failed(s, "its answer", "a line without an end");
-    }
-    ssize_t got;
-    do {
-        got = read(s->fd, s->in + s->to, s->room - s->to);
-    } while (got < 0 && errno == EINTR && !bench_stop);
-    if (got <= 0) {
-        return failed(s, "reading from its socket", got == 0 ? "the server closed it" : strerror(errno));
-    }
-    s->to += (size_t)got;
-    return 0;
-}
-
-/* The next line, without its end, a string until the next call. NULL: the error says why. */
-static const char *next_line(struct bench_store *s) {
-    char *end;
-    while ((end = memchr(s->in + s->from, '\n', s->to - s->from)) == NULL) {
-        if (receive(s) != 0) {
-            return NULL;
-        }
-    }
-    char *line = s->in + s->from;
-    s->from = (size_t)(end + 1 - s->in);
-    *end = '\0';
-    if (end > line && end[-1] == '\r') {
-        end[-1] = '\0';
-    }
-    return line;
-}
-
-static int skip(struct bench_store *s, size_t n) {
-    while (n > 0) {
-        size_t have = s->to - s->from, part = have < n ? have : n;
-        s->from += part;
-        n -= part;
-        if (n > 0 && receive(s) != 0) {
-            return -1;
-        }
-    }
-    return 0;
-}
-
 static int unexpected(struct bench_store *s, const char *line) {
     return line == NULL ? -1 : failed(s, "unexpected answer", line);
 }
 
-static int send_text(struct bench_store *s, const char *text) {
-    struct iovec part = { (char *)text, strlen(text) };
-    return send_all(s, &part, 1);
+/* The next line, without its end, a string until the next call. NULL: the error says why. */
+static const char *next_line(struct bench_store *s) {
+    if (getline(&s->line, &s->line_room, s->in) < 0) {
+        failed(s, "reading from its socket", feof(s->in) ? "the server closed it" : strerror(errno));
+        return NULL;
+    }
+    s->line[strcspn(s->line, "\r\n")] = '\0';
+    return s->line;
+}
+
+/* Send all that was written to s->out, and read the answer's first line. NULL: the error says why. */
+static const char *answer(struct bench_store *s) {
+    if (fflush(s->out) != 0) {
+        failed(s, "writing to its socket", strerror(errno));
+        return NULL;
+    }
+    return next_line(s);
+}
+
+static int skip(struct bench_store *s, size_t n) {
+    char bytes[4096];
+    for (size_t part; n > 0; n -= part) {
+        part = n < sizeof(bytes) ? n : sizeof(bytes);
+        if (fread(bytes, 1, part, s->in) != part) {
+            return failed(s, "reading from its socket", feof(s->in) ? "the server closed it" : strerror(errno));
+        }
+    }
+    return 0;
 }
 
 /* What Redis takes while it is empty is not for keys: that much more is its limit. */
 static int limit_redis(struct bench_store *s, uint64_t bytes) {
-    char text[160];
     unsigned long long used = 0;
-    if (send_text(s, "INFO memory\r\n") != 0) {
-        return -1;
-    }
-    const char *line = next_line(s);
+    fputs("INFO memory\r\n", s->out);
+    const char *line = answer(s);
     if (line == NULL || line[0] != '$') {
         return unexpected(s, line);
     }
@@ -253,19 +200,14 @@ static int limit_redis(struct bench_store *s, uint64_t bytes) {
     if (used == 0) {
         return failed(s, "INFO memory", "it does not say used_memory");
     }
-    snprintf(text, sizeof(text), "CONFIG SET maxmemory %llu\r\n", used + (unsigned long long)bytes);
-    if (send_text(s, text) != 0) {
-        return -1;
-    }
-    line = next_line(s);
+    fprintf(s->out, "CONFIG SET maxmemory %llu\r\n", used + (unsigned long long)bytes);
+    line = answer(s);
     return line != NULL && strcmp(line, "+OK") == 0 ? 0 : unexpected(s, line);
 }
 
 int bench_store_start(struct bench_store *s, enum bench_store_kind kind, uint64_t bytes, char *error) {
     int rc = bench_store_serve(s, kind, bytes, error);
-    s->room = 65536;
-    s->in = malloc(s->room);
-    rc = rc == 0 && s->in == NULL ? failed(s, "starting it", "no memory") : rc;
+    signal(SIGPIPE, SIG_IGN); /* the server's end shows as an error of its socket */
     rc = rc == 0 ? connect_to(s) : rc;
     bench_store_hide(s);
     rc = rc == 0 && is_redis(s) ? limit_redis(s, bytes) : rc;
@@ -276,29 +218,27 @@ int bench_store_start(struct bench_store *s, enum bench_store_kind kind, uint64_
 }
 
 void bench_store_stop(struct bench_store *s) {
-    if (s->fd >= 0) {
-        close(s->fd);
+    if (s->in != NULL) {
+        fclose(s->in);
+    }
+    if (s->out != NULL) {
+        fclose(s->out);
     }
     if (s->pid > 0) {
         bench_child_kill(s->pid);
     }
     bench_store_hide(s);
-    free(s->in);
-    s->in = NULL;
-    s->fd = -1;
+    free(s->line);
+    s->in = s->out = NULL;
+    s->line = NULL;
     s->pid = 0;
 }
 
 /* ---- gets and sets --------------------------------------------------------------------------------------------------- */
 
 static int get_redis(struct bench_store *s, const char *key, size_t key_len) {
-    char head[64];
-    int head_len = snprintf(head, sizeof(head), "*2\r\n$3\r\nGET\r\n$%zu\r\n", key_len);
-    struct iovec parts[] = { { head, (size_t)head_len }, { (char *)key, key_len }, { "\r\n", 2 } };
-    if (send_all(s, parts, 3) != 0) {
-        return -1;
-    }
-    const char *line = next_line(s);
+    fprintf(s->out, "*2\r\n$3\r\nGET\r\n$%zu\r\n%.*s\r\n", key_len, (int)key_len, key);
+    const char *line = answer(s);
     if (line == NULL || line[0] != '$') {
         return unexpected(s, line);
     }
@@ -309,15 +249,12 @@ static int get_redis(struct bench_store *s, const char *key, size_t key_len) {
 }
 
 static int get_memcached(struct bench_store *s, const char *key, size_t key_len) {
-    struct iovec parts[] = { { "get ", 4 }, { (char *)key, key_len }, { "\r\n", 2 } };
-    if (send_all(s, parts, 3) != 0) {
-        return -1;
-    }
-    const char *line = next_line(s);
+    size_t bytes;
+    fprintf(s->out, "get %.*s\r\n", (int)key_len, key);
+    const char *line = answer(s);
     if (line == NULL || strcmp(line, "END") == 0) {
         return line == NULL ? -1 : 0;
     }
-    size_t bytes;
     if (sscanf(line, "VALUE %*s %*s %zu", &bytes) != 1) {
         return unexpected(s, line);
     }
@@ -330,24 +267,14 @@ int bench_store_get(struct bench_store *s, const char *key, size_t key_len) {
 }
 
 int bench_store_set(struct bench_store *s, const char *key, size_t key_len, const void *value, size_t value_len) {
-    char head[64], middle[64];
-    int head_len, middle_len;
     if (is_redis(s)) {
-        head_len = snprintf(head, sizeof(head), "*3\r\n$3\r\nSET\r\n$%zu\r\n", key_len);
-        middle_len = snprintf(middle, sizeof(middle), "\r\n$%zu\r\n", value_len);
+        fprintf(s->out, "*3\r\n$3\r\nSET\r\n$%zu\r\n%.*s\r\n$%zu\r\n", key_len, (int)key_len, key, value_len);
     } else {
-        head_len = snprintf(head, sizeof(head), "set ");
-        middle_len = snprintf(middle, sizeof(middle), " 0 0 %zu\r\n", value_len);
+        fprintf(s->out, "set %.*s 0 0 %zu\r\n", (int)key_len, key, value_len);
     }
-    struct iovec parts[] = { { head, (size_t)head_len },
-                             { (char *)key, key_len },
-                             { middle, (size_t)middle_len },
-                             { (void *)value, value_len },
-                             { "\r\n", 2 } };
-    if (send_all(s, parts, 5) != 0) {
-        return -1;
-    }
-    const char *line = next_line(s);
+    fwrite(value, 1, value_len, s->out);
+    fputs("\r\n", s->out);
+    const char *line = answer(s);
     /* A memcached whose pages all belong to other sizes refuses a value: the next request for the key misses again. */
     bool refused = line != NULL && !is_redis(s) && strcmp(line, "SERVER_ERROR out of memory storing object") == 0;
     return refused || (line != NULL && strcmp(line, is_redis(s) ? "+OK" : "STORED") == 0) ? 0 : unexpected(s, line);

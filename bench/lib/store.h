@@ -8,6 +8,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/types.h>
 
 enum bench_store_kind {
@@ -21,10 +22,10 @@ enum bench_store_kind {
 struct bench_store {
     enum bench_store_kind kind;
     pid_t pid;
-    int fd;
     char dir[128], socket[144]; /* "": removed */
-    char *in;                   /* what the server said and nobody read yet: in[from .. to) */
-    size_t from, to, room;
+    FILE *in, *out;             /* the connection; NULL: none */
+    char *line;                 /* the last line that was read */
+    size_t line_room;
     char *error; /* BENCH_ERROR_BYTES */
 };
 

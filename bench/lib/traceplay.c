@@ -154,8 +154,12 @@ static int play_on_order(struct bench_worker *w, void *ctx) {
     if (order == BENCH_ORDER_END) {
         return 0;
     }
+    struct tide_opts o = TIDE_OPTS_INIT;
+    o.flags = 0;
+    o.write_timeout_ns = WAIT_NS;
+    bench_worker_what(w, "opening the domain");
+    int rc = tide_open(&d, pl->s->name, &o);
     bench_worker_what(w, "replaying the trace");
-    int rc = tide_open(&d, pl->s->name, NULL);
     rc = rc == 0 && pl->follows ? start_follower(d, 2, true) : rc;
     rc = rc != 0 ? rc : start_reader(pl, d, pl->follows ? 2 : -1);
     while (rc == 0 && order != BENCH_ORDER_END) {

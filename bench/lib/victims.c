@@ -58,11 +58,7 @@ static int serve(struct bench_worker *worker, void *ctx) {
     for (uint64_t i = 0; part->leads && i < w->keys && rc == 0; i++) {
         rc = put_one(w, d, i);
     }
-    if (rc == 0) {
-        bench_worker_done(worker, ORDER_SERVED);
-        bench_worker_order(worker, 0); /* until it is killed */
-    }
-    return rc;
+    return rc != 0 ? rc : bench_worker_serve(worker, ORDER_SERVED);
 }
 
 static int write_on(struct bench_worker *worker, void *ctx) {

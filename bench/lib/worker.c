@@ -179,6 +179,13 @@ void bench_worker_done(struct bench_worker *w, uint32_t order) {
     park_wake(&w->done, 1);
 }
 
+int bench_worker_serve(struct bench_worker *w, uint32_t order) {
+    uint32_t seen = atomic_load(&w->order);
+    bench_worker_done(w, order);
+    bench_worker_order(w, seen);
+    return 0;
+}
+
 void bench_worker_what(struct bench_worker *w, const char *what) {
     w->what = what;
 }

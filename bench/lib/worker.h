@@ -72,6 +72,9 @@ uint32_t bench_worker_peek(struct bench_worker *w);
 
 void bench_worker_done(struct bench_worker *w, uint32_t order);
 
+/* It serves from now on: report the order as done, and sleep until it is killed. Returns when it gets another order. */
+int bench_worker_serve(struct bench_worker *w, uint32_t order);
+
 /* What it is about to do, for the error's text: a literal. */
 void bench_worker_what(struct bench_worker *w, const char *what);
 

@@ -11,14 +11,7 @@
 #define SPARE_BYTES (UINT64_C(256) << 20)
 
 static uint64_t memory_left(void) {
-    FILE *f = fopen("/proc/meminfo", "re");
-    unsigned long long kib = 0;
-    char line[128];
-    while (f != NULL && fgets(line, sizeof(line), f) != NULL && sscanf(line, "MemAvailable: %llu", &kib) != 1) {
-    }
-    if (f != NULL) {
-        fclose(f);
-    }
+    uint64_t kib = bench_file_kib("/proc/meminfo", "MemAvailable");
     return kib != 0 ? kib * 1024 : UINT64_MAX;
 }
 

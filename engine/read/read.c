@@ -87,10 +87,11 @@ int read_begin(struct tide_reader *r, const struct tide_bound *bound, const stru
             (a != NULL && a->size < SIZED_ANSWER) || bound == NULL || bound->fallback > TIDE_FALLBACK_STALE, 0)) {
         return TIDE_ERR_INVALID;
     }
+    /* Also where it is served at once: it may have to wait for a decision yet, and not from an earlier read's wait on. */
+    r->since = 0;
     if (__builtin_expect(read_home_fresh(r, bound, v), 1)) {
         return 0;
     }
-    r->since = 0;
     r->question = 0;
     if (__builtin_expect(r->policy == READER_FED, 0) && read_home_fed(r, bound, v)) {
         return 0;

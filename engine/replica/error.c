@@ -87,9 +87,8 @@ const char *tide_strerror(int code) {
     case TIDE_ERR_OVERFLOW:
         return "the sum leaves 64 bits";
     case TIDE_ERR_FED:
-        return "the domain's entries come from a source, and only its feed may do this; or they do not, or from "
-               "another "
-               "source";
+        return "a source feeds the domain, and only its feed leads it and appends to it; or it takes no writes; or no "
+               "source feeds the domain, or another one does";
     case TIDE_ERR_REVISION:
         return "the log holds this revision of the source already, or a later one";
     case TIDE_ERR_READ_ONLY:

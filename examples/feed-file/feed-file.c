@@ -153,6 +153,19 @@ static int append_difference(struct tide_feed *feed, const char *path, uint64_t 
 
 /* ---- the loop --------------------------------------------------------------------------------------------------------------- */
 
+/* Once for each change: a file may come later, and go. */
+static void tell_whether_seen(const char *path, int seen) {
+    static int before = 1;
+    if (seen != before) {
+        fprintf(stderr,
+                seen
+                    ? "feed-file: %s is there\n"
+                    : "feed-file: %s cannot be read: the domain keeps what it has, and reads grow stale until it can\n",
+                path);
+    }
+    before = seen;
+}
+
 static int look(struct tide_feed *feed, const char *path) {
     struct tide_feed_wish wish_now = TIDE_FEED_WISH_INIT;
     struct tide_feed_probe probe = TIDE_FEED_PROBE_INIT;
@@ -172,6 +185,7 @@ static int look(struct tide_feed *feed, const char *path) {
     if (error == 0 && revision > had) {
         error = append_difference(feed, path, revision);
     }
+    tell_whether_seen(path, revision != 0);
     /* 0: the file cannot be seen, and staleness grows. */
     return error != 0 || revision == 0 ? error : tide_feed_complete(feed, &probe, revision);
 }

@@ -66,16 +66,18 @@ void etcd_member_wait(struct etcd_world *w, unsigned i) {
 }
 
 void etcd_member_start(struct etcd_world *w, unsigned i) {
-    char name[16], data[100], client[64], peer[64], cluster[300] = "", log[100];
+    char name[16], data[100], client[64], peer[64], reached[64], cluster[300] = "", log[100];
     for (unsigned k = 0; k < w->n; k++) {
         size_t at = strlen(cluster);
-        snprintf(cluster + at, sizeof(cluster) - at, "%sm%u=http://127.0.0.1:%u", k ? "," : "", k, w->peer_ports[k]);
+        snprintf(cluster + at, sizeof(cluster) - at, "%sm%u=http://127.0.0.1:%u", k ? "," : "", k,
+                 w->links ? w->peer_link_ports[k] : w->peer_ports[k]);
     }
     snprintf(name, sizeof(name), "m%u", i);
     snprintf(data, sizeof(data), "%s/m%u", w->dir, i);
     snprintf(log, sizeof(log), "%s/m%u.log", w->dir, i);
     snprintf(client, sizeof(client), "%s://127.0.0.1:%u", w->tls ? "https" : "http", w->client_ports[i]);
     snprintf(peer, sizeof(peer), "http://127.0.0.1:%u", w->peer_ports[i]);
+    snprintf(reached, sizeof(reached), "http://127.0.0.1:%u", w->links ? w->peer_link_ports[i] : w->peer_ports[i]);
     const char *argv[40] = { "etcd",
                              "--name",
                              name,
@@ -89,7 +91,7 @@ void etcd_member_start(struct etcd_world *w, unsigned i) {
                              "--listen-peer-urls",
                              peer,
                              "--initial-advertise-peer-urls",
-                             peer,
+                             reached,
                              "--initial-cluster",
                              cluster,
                              "--initial-cluster-state",
@@ -115,7 +117,7 @@ void etcd_member_start(struct etcd_world *w, unsigned i) {
     }
 }
 
-void etcd_world_start(struct etcd_world *w, unsigned n, const char *const *more) {
+static void world_prepare(struct etcd_world *w, unsigned n, const char *const *more) {
     w->n = n;
     w->more = more;
     snprintf(w->dir, sizeof(w->dir), "/tmp/tide-etcd-XXXXXX");
@@ -124,11 +126,52 @@ void etcd_world_start(struct etcd_world *w, unsigned n, const char *const *more)
         w->client_ports[i] = etcd_free_port();
         w->peer_ports[i] = etcd_free_port();
     }
-    for (unsigned i = 0; i < n; i++) {
+}
+
+static void world_begin(struct etcd_world *w) {
+    for (unsigned i = 0; i < w->n; i++) {
         etcd_member_start(w, i);
     }
-    for (unsigned i = 0; i < n; i++) {
+    for (unsigned i = 0; i < w->n; i++) {
         etcd_member_wait(w, i);
+    }
+}
+
+void etcd_world_start(struct etcd_world *w, unsigned n, const char *const *more) {
+    world_prepare(w, n, more);
+    world_begin(w);
+}
+
+/* What etcd calls the member: 0 where nobody tells. */
+static uint64_t number_of(struct etcd_world *w, unsigned i) {
+    char list[600], name[16], *save = NULL;
+    snprintf(name, sizeof(name), ", m%u,", i);
+    if (etcd_control(w, list, sizeof(list), "member list") != 0) {
+        return 0;
+    }
+    for (char *line = strtok_r(list, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+        if (strstr(line, name)) {
+            return strtoull(line, NULL, 16);
+        }
+    }
+    return 0;
+}
+
+void etcd_world_start_linked(struct etcd_world *w, unsigned n, unsigned hosts) {
+    world_prepare(w, n, NULL);
+    w->links = links_new();
+    for (unsigned i = 0; i < n; i++) {
+        w->peer_links[i] = links_add(w->links, w->peer_ports[i], true, &w->peer_link_ports[i]);
+        for (unsigned h = 0; h < hosts; h++) {
+            w->host_links[h][i] = links_add(w->links, w->client_ports[i], false, &w->host_link_ports[h][i]);
+        }
+    }
+    links_start(w->links);
+    world_begin(w);
+    for (unsigned i = 0; i < n; i++) {
+        while ((w->numbers[i] = number_of(w, i)) == 0) {
+            nap_ms(20);
+        }
     }
 }
 
@@ -136,6 +179,35 @@ void etcd_member_signal(struct etcd_world *w, unsigned i, int signal) {
     if (w->pids[i] > 0) {
         kill(w->pids[i], signal);
     }
+}
+
+static bool is_stopped(pid_t pid) {
+    char path[64], line[200];
+    snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+    FILE *in = fopen(path, "re");
+    bool stopped = false;
+    while (in && fgets(line, sizeof(line), in)) {
+        stopped = stopped || strncmp(line, "State:\tT", 8) == 0;
+    }
+    if (in) {
+        fclose(in);
+    }
+    return stopped;
+}
+
+void etcd_member_freeze(struct etcd_world *w, unsigned i) {
+    if (w->pids[i] <= 0) {
+        return;
+    }
+    kill(w->pids[i], SIGSTOP);
+    while (!is_stopped(
+        w->pids[i])) { /* one of its threads has taken the signal: from then on none goes back to the program */
+        nap_ms(1);
+    }
+}
+
+void etcd_member_isolate(struct etcd_world *w, unsigned i, bool on) {
+    links_isolate(w->links, w->peer_links[i], w->numbers[i], on);
 }
 
 void etcd_member_kill(struct etcd_world *w, unsigned i) {
@@ -162,20 +234,32 @@ void etcd_world_stop(struct etcd_world *w) {
     for (unsigned i = 0; i < w->n; i++) {
         etcd_member_kill(w, i);
     }
+    if (w->links) {
+        links_end(w->links);
+        w->links = NULL;
+    }
     if (w->dir[0]) {
         remove_all(w->dir);
     }
     w->n = 0;
 }
 
-const char *etcd_world_url(const struct etcd_world *w, unsigned members, const char *prefix) {
+static const char *url_of(const struct etcd_world *w, const unsigned *ports, unsigned members, const char *prefix) {
     static char url[300];
     size_t at = (size_t)snprintf(url, sizeof(url), "%s://", w->tls ? "etcds" : "etcd");
     for (unsigned i = 0; i < members; i++) {
-        at += (size_t)snprintf(url + at, sizeof(url) - at, "%s127.0.0.1:%u", i ? "," : "", w->client_ports[i]);
+        at += (size_t)snprintf(url + at, sizeof(url) - at, "%s127.0.0.1:%u", i ? "," : "", ports[i]);
     }
     snprintf(url + at, sizeof(url) - at, "/%s", prefix);
     return url;
+}
+
+const char *etcd_world_url(const struct etcd_world *w, unsigned members, const char *prefix) {
+    return url_of(w, w->client_ports, members, prefix);
+}
+
+const char *etcd_world_host_url(const struct etcd_world *w, unsigned host, const char *prefix) {
+    return url_of(w, w->host_link_ports[host], w->n, prefix);
 }
 
 int etcd_control(const struct etcd_world *w, char *out, size_t out_size, const char *format, ...) {

@@ -8,9 +8,13 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
+#include "tests/lib/links.h"
+
 #define ETCD_MEMBERS 3
+#define ETCD_HOSTS 2
 
 struct etcd_world {
     unsigned n;
@@ -19,6 +23,11 @@ struct etcd_world {
     unsigned client_ports[ETCD_MEMBERS], peer_ports[ETCD_MEMBERS];
     const char *const *more; /* further arguments of each, ending with NULL; or NULL */
     bool tls;
+    /* With links (etcd_world_start_linked()) members find one another, and each host finds each member, behind one of its own. */
+    struct links *links;
+    unsigned peer_links[ETCD_MEMBERS], host_links[ETCD_HOSTS][ETCD_MEMBERS];
+    uint64_t numbers[ETCD_MEMBERS]; /* as etcd calls them; with links */
+    unsigned peer_link_ports[ETCD_MEMBERS], host_link_ports[ETCD_HOSTS][ETCD_MEMBERS];
 };
 
 /* Is there an etcd on this machine? */
@@ -26,16 +35,24 @@ bool etcd_is_here(void);
 
 /* Start n members and wait until each answers. more: further arguments for each. */
 void etcd_world_start(struct etcd_world *w, unsigned n, const char *const *more);
+/* And so many hosts, each with a link of its own to each member. */
+void etcd_world_start_linked(struct etcd_world *w, unsigned n, unsigned hosts);
 void etcd_world_stop(struct etcd_world *w);
 void etcd_member_start(struct etcd_world *w, unsigned i); /* again, with its data; does not wait */
 void etcd_member_kill(struct etcd_world *w, unsigned i);  /* SIGKILL */
 void etcd_member_signal(struct etcd_world *w, unsigned i, int signal);
 void etcd_member_wait(struct etcd_world *w, unsigned i); /* until it takes connections */
+/* SIGSTOP, and wait until none of its threads runs: kill() returns before that. */
+void etcd_member_freeze(struct etcd_world *w, unsigned i);
+/* By links: it hears none of the other members, and they do not hear it. */
+void etcd_member_isolate(struct etcd_world *w, unsigned i, bool on);
 /* All data of a stopped member. */
 void etcd_member_wipe(struct etcd_world *w, unsigned i);
 
 /* etcd://127.0.0.1:PORT,.../PREFIX of the first `members`. Static storage. */
 const char *etcd_world_url(const struct etcd_world *w, unsigned members, const char *prefix);
+/* By the links of a host. */
+const char *etcd_world_host_url(const struct etcd_world *w, unsigned host, const char *prefix);
 /* etcdctl --endpoints=... FORMAT: its status; what it prints goes to `out`, which may be NULL. */
 int etcd_control(const struct etcd_world *w, char *out, size_t out_size, const char *format, ...)
     __attribute__((format(printf, 4, 5)));

@@ -16,7 +16,7 @@
 
 #include "tests/lib/help.h"
 
-#define HOSTS 2u
+#define HOSTS ETCD_HOSTS
 #define SESSIONS 3u /* threads of each host */
 #define SLOTS (HOSTS * SESSIONS)
 #define QUOTA 60u /* operations of each session in a round */
@@ -328,7 +328,7 @@ static pid_t start_server(struct world *w, uint32_t host, const char *role) {
     const char *build = getenv("TIDE_BUILD");
     char tide[200];
     snprintf(tide, sizeof(tide), "%s/tide", build ? build : "build");
-    snprintf(url, sizeof(url), "%s", etcd_world_url(&w->etcd, w->etcd.n, "h/"));
+    snprintf(url, sizeof(url), "%s", etcd_world_host_url(&w->etcd, host, "h/"));
     snprintf(log, sizeof(log), "%s/%s%u.log", w->etcd.dir, role, host);
     fflush(NULL);
     pid_t pid = fork();
@@ -386,7 +386,7 @@ static void start(struct world *w, uint64_t seed, unsigned members) {
     w->rng.state = seed;
     w->shared = mmap(NULL, sizeof(*w->shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     assert_ptr_not_equal(w->shared, MAP_FAILED);
-    etcd_world_start(&w->etcd, members, NULL);
+    etcd_world_start_linked(&w->etcd, members, HOSTS);
     for (uint32_t h = 0; h < HOSTS; h++) {
         snprintf(w->dirs[h], sizeof(w->dirs[h]), "/dev/shm/tide-host-XXXXXX");
         assert_non_null(mkdtemp(w->dirs[h]));
@@ -453,10 +453,53 @@ static void kill_server(struct world *w) {
     w->counts->kills++;
 }
 
+/* A member without its peers. Its hosts reach it all the same, or they do not either. */
+static void partition(struct world *w, unsigned member) {
+    bool from_hosts = help_below(&w->rng, 2);
+    etcd_member_isolate(&w->etcd, member, true);
+    for (uint32_t h = 0; h < HOSTS && from_hosts; h++) {
+        links_hold(w->etcd.links, w->etcd.host_links[h][member], LINK_UP, true);
+        links_hold(w->etcd.links, w->etcd.host_links[h][member], LINK_DOWN, true);
+    }
+    nap_ms(200 + (long)help_below(&w->rng, 3000));
+    links_mend(w->etcd.links);
+    w->counts->partitions++;
+}
+
+/* A host's links to all members, or to one. */
+static void slow(struct world *w, unsigned member) {
+    uint32_t h = (uint32_t)help_below(&w->rng, HOSTS), ms = 1 + (uint32_t)help_below(&w->rng, 120);
+    bool all = help_below(&w->rng, 2);
+    for (unsigned i = 0; i < w->etcd.n; i++) {
+        if (all || i == member) {
+            links_delay(w->etcd.links, w->etcd.host_links[h][i], ms);
+        }
+    }
+    nap_ms(100 + (long)help_below(&w->rng, 1000));
+    links_mend(w->etcd.links);
+    w->counts->slow++;
+}
+
+/* What a host sends is lost for a while, or what it should hear, and comes late then; or its connections end. */
+static void hold(struct world *w) {
+    uint32_t h = (uint32_t)help_below(&w->rng, HOSTS);
+    uint64_t how = help_below(&w->rng, 3);
+    for (unsigned i = 0; i < w->etcd.n; i++) {
+        if (how == 2) {
+            links_cut(w->etcd.links, w->etcd.host_links[h][i], true);
+        } else {
+            links_hold(w->etcd.links, w->etcd.host_links[h][i], how ? LINK_UP : LINK_DOWN, true);
+        }
+    }
+    nap_ms((long)help_below(&w->rng, 700));
+    links_mend(w->etcd.links);
+    w->counts->cuts++;
+}
+
 static void trouble(struct world *w) {
     unsigned member = (unsigned)help_below(&w->rng, w->etcd.n);
     nap_ms((long)help_below(&w->rng, 60));
-    switch (help_below(&w->rng, 6)) {
+    switch (help_below(&w->rng, 9)) {
     case 0:
     case 1:
         kill_server(w);
@@ -467,7 +510,7 @@ static void trouble(struct world *w) {
         etcd_member_start(&w->etcd, member);
         w->counts->member_kills++;
         break;
-    case 3: /* cut off from everybody, connections and all */
+    case 3: /* its connections stay, and say nothing */
         etcd_member_signal(&w->etcd, member, SIGSTOP);
         nap_ms(200 + (long)help_below(&w->rng, 2000));
         etcd_member_signal(&w->etcd, member, SIGCONT);
@@ -475,6 +518,15 @@ static void trouble(struct world *w) {
         break;
     case 4:
         move_leader(w);
+        break;
+    case 5:
+        partition(w, member);
+        break;
+    case 6:
+        slow(w, member);
+        break;
+    case 7:
+        hold(w);
         break;
     default:
         compact(w);
@@ -756,4 +808,7 @@ void upstream_counts_print(const struct upstream_counts *c) {
            " changes of the cluster's leader asked for, %" PRIu64 " compactions, %" PRIu64
            " rounds with a difference\n",
            c->kills, c->member_kills, c->member_stops, c->moves, c->compactions, c->differences);
+    printf("# %" PRIu64 " partitions of a member, %" PRIu64 " times slow links, %" PRIu64
+           " times links that lost a way or were cut\n",
+           c->partitions, c->slow, c->cuts);
 }

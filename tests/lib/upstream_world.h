@@ -2,7 +2,8 @@
 /*
  * Two hosts on one cluster of etcd: each has a folder of its own for shared memory, a `tide serve --upstream`, a candidate, a process of
  * clients and one that watches. What the clients are told is recorded, while leaders are killed, members of the cluster are killed,
- * stopped or cut off, its leader changes, and its log is compacted. Then it is checked:
+ * stopped or cut off from the others, its leader changes, its log is compacted, and the hosts' links to it are slow, lose one way, or are
+ * cut (tests/lib/links.h). Then it is checked:
  *
  * - reads that claim staleness 0, of both hosts, have one order (history_check_search());
  * - a read holds all that was acknowledged, on any host, before the instant that its claim says;
@@ -18,6 +19,7 @@
 struct upstream_counts {
     uint64_t rounds, reads, fresh, bounded, by_token, writes, pending, failed, watched;
     uint64_t kills, member_kills, member_stops, moves, compactions, differences;
+    uint64_t partitions, slow, cuts;
 };
 
 /* Rounds until so many seconds are over, at least one. The first fault is printed: false. Asserts what cannot be set up. */

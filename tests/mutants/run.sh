@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # run.sh [--check] [NAME...]: put each fault of tests/mutants/list into a copy of the tree (the last commit), and run the tests that have to
-# notice it. One line for each; what was done is kept in build/mutants/results, and is not done again until the fault or its tests change.
+# notice it, one after another until one fails. One line for each fault, which says what failed; what was done is kept in
+# build/mutants/results, and is not done again until the fault or its tests change. A test that fails without the fault proves nothing:
+# each is run once without any.
 # --check: only look whether each fault fits the sources, in the form of `make check`. Status 1: a fault was not noticed, or does not fit.
 # TIDE_BUILD: where the copy lies. Run it at the top of the tree.
 set -u
@@ -48,16 +50,58 @@ fi
 mkdir -p "$work"
 results=$work/results
 touch "$results"
-if [ ! -f "$work/commit" ] || [ "$(cat "$work/commit")" != "$(git rev-parse HEAD)" ]; then
-    mkdir -p "$work/tree"
-    git archive HEAD | tar -x -C "$work/tree" || exit 1
+
+# The copy gets what differs and nothing else: a time stamp of the archive is older than the objects that were made of what it replaces.
+# A run that was broken off may have left its fault there.
+rm -rf "$work/next"
+mkdir -p "$work/next" "$work/tree"
+git archive HEAD | tar -x -C "$work/next" || exit 1
+(cd "$work/next" && find . -type f) | while IFS= read -r file; do
+    cmp -s "$work/next/$file" "$work/tree/$file" && continue
+    mkdir -p "$work/tree/${file%/*}"
+    cp -p "$work/next/$file" "$work/tree/$file" && touch "$work/tree/$file"
+done
+for list_of in 'shm/*' 'engine/*/*' 'tests/*' 'tests/*/*' 'tools/*' 'tools/*/*'; do
+    for file in "$work"/tree/$list_of; do
+        name=${file#"$work"/tree/}
+        if [ -f "$file" ] && [ ! -f "$work/next/$name" ]; then rm "$file"; fi
+    done
+done
+rm -rf "$work/next"
+if [ "$(cat "$work/commit" 2>/dev/null)" != "$(git rev-parse HEAD)" ]; then
+    rm -f "$work/clean"
     git rev-parse HEAD >"$work/commit"
 fi
-flags='-std=gnu11 -O2 -g -w -fvisibility=hidden'
-make -s -C "$work/tree" CFLAGS="$flags" OPT=-O2 test-programs >"$work/build.log" 2>&1 || {
-    echo "the copy does not build: $work/build.log" >&2
-    exit 1
+touch "$work/clean"
+
+flags='-std=gnu11 -O1 -w -fvisibility=hidden'
+in_copy() { # what make does
+    (cd "$work/tree" && TIDE_TEST_LIMIT=${TIDE_TEST_LIMIT:-120} TIDE_NO_INSTALL=1 timeout 900 make CFLAGS="$flags" OPT=-O1 BENCH_MAINS= "$@") </dev/null
 }
+
+# The programs that a test of C needs are few; scripts use whatever there is.
+build_for() { # test
+    if [ -f "$work/tree/tests/$1.test.sh" ]; then
+        in_copy -s T="$1" test-programs
+    else
+        in_copy -s -j2 build/tide "build/tests/test_$1"
+    fi
+}
+
+run_for() { # test
+    if [ -f "$work/tree/tests/$1.test.sh" ]; then
+        in_copy T="$1" test
+    else
+        (cd "$work/tree" && TIDE_TEST_LIMIT=${TIDE_TEST_LIMIT:-120} TIDE_BUILD=build sh tests/run.sh "build/tests/test_$1") </dev/null
+    fi
+}
+
+# The first case that failed, or how the program ended.
+reason() { # log
+    sed -n -e 's/.*not ok [0-9]* - \(.*\)/\1/p' -e 's/^FAILED .* s) (\(.*\))$/\1/p' -e 's/^FAILED .*/failed/p' "$1" | awk '
+        /failed$/ && !/^[a-z_]*__/ { if (any == "") any = $0; next } { if (first == "") first = $0 } END { print first != "" ? first : any }'
+}
+
 survived=0
 records >"$work/records"
 while IFS=$tab read -r name file was now tests; do
@@ -67,17 +111,30 @@ while IFS=$tab read -r name file was now tests; do
     key=$(printf '%s' "$file$was$now$tests" | cksum | cut -d' ' -f1)
     said=$(sed -n "s/^$name $key //p" "$results" | tail -1)
     if [ -z "$said" ]; then
-        cp "$file" "$work/was"
+        log=$work/$name.log
+        : >"$log"
+        for t in $tests; do
+            grep -qx "$t" "$work/clean" && continue
+            if build_for "$t" >"$work/$t.clean.log" 2>&1 && run_for "$t" >>"$work/$t.clean.log" 2>&1; then
+                echo "$t" >>"$work/clean"
+            else
+                echo "$t fails without a fault: $work/$t.clean.log" >&2
+                tests=" $tests "
+                tests="${tests%% "$t" *} ${tests#* "$t" }"
+            fi
+        done
         git show "HEAD:$file" >"$work/was" || exit 1
         change "$work/tree/$file" "$was" "$now"
-        log=$work/$name.log
-        if ! (cd "$work/tree" && timeout 300 make -s T="$tests" CFLAGS="$flags" OPT=-O2 test-programs) >"$log" 2>&1; then
-            said="does not build"
-        elif (cd "$work/tree" && TIDE_TEST_LIMIT=${TIDE_TEST_LIMIT:-60} timeout 900 make T="$tests" CFLAGS="$flags" OPT=-O2 test) >>"$log" 2>&1 </dev/null; then
-            said="SURVIVED $tests"
-        else
-            said="caught by $(sed -n 's/^FAILED \([a-zA-Z0-9_.]*\):.*/\1/p' "$log" | sort -u | tr '\n' ' ')"
-        fi
+        said="SURVIVED $tests"
+        for t in $tests; do
+            if ! build_for "$t" >>"$log" 2>&1; then
+                said="does not build"
+                break
+            elif ! run_for "$t" >"$log.$t" 2>&1; then
+                said="caught by $t: $(reason "$log.$t")"
+                break
+            fi
+        done
         cat "$work/was" >"$work/tree/$file"
         printf '%s %s %s\n' "$name" "$key" "$said" >>"$results"
     fi

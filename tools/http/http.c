@@ -121,17 +121,45 @@ static enum MHD_Result send_answer(struct http *h, struct MHD_Connection *connec
     return sent;
 }
 
+static int http_hex(char c) {
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
+}
+
+/* "%41" is "A"; but "%00" stays as it is: as the byte that ends a string, it would make "/metrics%00anything" the path "/metrics". */
+static size_t http_unescape(void *ctx, struct MHD_Connection *connection, char *text) {
+    char *to = text;
+    (void)ctx;
+    (void)connection;
+    for (const char *from = text; *from != '\0'; from++) {
+        int high = from[0] == '%' ? http_hex(from[1]) : -1, low = high >= 0 ? http_hex(from[2]) : -1;
+        if (low >= 0 && (high | low) != 0) {
+            *to++ = (char)(high << 4 | low);
+            from += 2;
+        } else {
+            *to++ = *from;
+        }
+    }
+    *to = '\0';
+    return (size_t)(to - text);
+}
+
 static enum MHD_Result on_request(void *ctx, struct MHD_Connection *connection, const char *path, const char *method,
                                   const char *version, const char *data, size_t *size, void **state) {
     struct http *h = ctx;
     struct http_answer a = { 0 };
     bool get = strcmp(method, "GET") == 0, head = strcmp(method, "HEAD") == 0;
-    (void)version;
     (void)data;
     (void)size;
     (void)state;
-    if (h->local_names &&
-        !address_host_is_local(h->call.MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Host"))) {
+    const char *host = h->call.MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Host");
+    if (!host && strcmp(version, "HTTP/1.1") == 0) {
+        http_say(&a, MHD_HTTP_BAD_REQUEST, "a request of HTTP/1.1 names its host: Host: is missing");
+    } else if (strstr(path, "%00")) {
+        http_say(&a, MHD_HTTP_BAD_REQUEST, "a path has no byte 0");
+    } else if (h->local_names && !address_host_is_local(host)) {
         http_say(&a, 421, "only this machine is answered here: ask by 127.0.0.1, [::1] or localhost");
     } else if (get || head) {
         struct http_request q = { .path = path };
@@ -184,7 +212,7 @@ int http_serve(const struct http_service *service, int fd, const char *at) {
         MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, &h, MHD_OPTION_LISTEN_SOCKET, fd,
         MHD_OPTION_CONNECTION_LIMIT, PLACES, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES,
         MHD_OPTION_CONNECTION_TIMEOUT, CONNECTION_MS / 1000, MHD_OPTION_NOTIFY_CONNECTION, on_connection, &h,
-        MHD_OPTION_END);
+        MHD_OPTION_UNESCAPE_CALLBACK, http_unescape, NULL, MHD_OPTION_END);
     if (!daemon) {
         args_sayf(service->tool, "--listen: libmicrohttpd does not start at %s: %s", at, strerror(errno));
         return TOOL_FAILED;

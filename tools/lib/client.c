@@ -123,7 +123,7 @@ static const struct meaning MEANINGS[] = {
     { TIDE_ERR_FENCE_AHEAD, TOOL_REFUSED, "fence_ahead", "the token names a write that this domain has not seen" },
     { TIDE_ERR_INCARNATION, TOOL_REFUSED, "incarnation",
       "the domain was made anew since, or (rev:N) is not fed by a source: drop the token" },
-    { TIDE_ERR_FED, TOOL_REFUSED, "fed", "'tide stat %s' shows by which source; its feed leads it" },
+    { TIDE_ERR_FED, TOOL_REFUSED, "fed", "'tide stat %s' shows whether a source feeds it, and which" },
     { TIDE_ERR_REVISION, TOOL_FAILED, "revision", NULL },
     { TIDE_ERR_NO_LEADER, TOOL_REFUSED, "no_leader", "'tide serve %s' leads; a candidate takes over by itself" },
     { TIDE_ERR_NO_REPLICA, TOOL_REFUSED, "no_replica", "'tide serve %s' goes on from what was left, if it is whole" },
@@ -182,14 +182,43 @@ static int cli_tell(const struct cli *c, enum tool_code code, const char *name, 
     return code;
 }
 
+/* TIDE_ERR_FED has one text for all callers of the library. Which of its causes it was here shows in the domain. */
+static const char *cli_fed_why(const struct cli *c, char *text, size_t size, const char **hint) {
+    struct tide_info info = TIDE_INFO_INIT;
+    if (c->domain == NULL || tide_info(c->domain, &info) != 0) {
+        return tide_strerror(TIDE_ERR_FED);
+    }
+    if (info.source[0] == 0) {
+        *hint = "leave --upstream out; or remove it ('tide rm %s'), and 'tide serve %s --upstream ...' makes a fed one";
+        return "the domain is there, and no source feeds it: it takes writes of its own";
+    }
+    if (c->feeds != NULL && strcmp(c->feeds, info.source) != 0) {
+        *hint = "'tide stat %s' shows by which source; this one needs a domain of its own";
+        snprintf(text, size, "a source of the kind \"%s\" feeds the domain, and not %s", info.source, c->feeds);
+    } else if (c->leads) {
+        *hint = "give --upstream, as the others do that serve it: 'tide stat %s' shows from where";
+        snprintf(text, size,
+                 "a source of the kind \"%s\" feeds the domain, and only a process that feeds it may lead it",
+                 info.source);
+    } else {
+        *hint = "write where the source is: 'tide stat %s' shows it";
+        snprintf(text, size, "a source of the kind \"%s\" feeds the domain, and its feed takes no writes", info.source);
+    }
+    return text;
+}
+
 static int cli_fail_here(const struct cli *c, int error, struct json_out *j, const char *format, va_list args) {
-    char what[256], text[400];
+    char what[256], text[500], fed[160];
     const struct meaning *m = cli_meaning_of(error);
+    const char *hint = m->hint, *why = tide_strerror(error);
+    if (error == TIDE_ERR_FED) {
+        why = cli_fed_why(c, fed, sizeof(fed), &hint);
+    }
     vsnprintf(what, sizeof(what), format, args);
-    snprintf(text, sizeof(text), "%s: %s", what, tide_strerror(error));
+    snprintf(text, sizeof(text), "%s: %s", what, why);
     int code = cli_tell(c, m->code, m->name, text, j);
-    if (m->hint) {
-        cli_print_hint(c, m->hint);
+    if (hint) {
+        cli_print_hint(c, hint);
     }
     return code;
 }

@@ -18,7 +18,9 @@ struct cli {
     const char *tool; /* "tide get": begins every message */
     const char *name; /* the domain's */
     int json;
-    int chatty; /* also print the library's messages of level INFO */
+    int chatty;        /* also print the library's messages of level INFO */
+    int leads;         /* this command leads its domain, or may come to; else it reads or writes */
+    const char *feeds; /* and is the feed of a source of this kind; NULL: of none */
     struct tide *domain;
 };
 

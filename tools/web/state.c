@@ -143,6 +143,28 @@ static void state_json_domain(struct json_out *j, const struct gauges *g) {
     sample_reason_counts_json(j, "reads", g->by_reason);
 }
 
+/* As `tide stat --json` has it. null: no source feeds the domain. */
+static void state_json_source(struct json_out *j, const struct gauges *g) {
+    if (g->source[0] == 0) {
+        json_out_null(j, "source");
+        return;
+    }
+    json_out_open(j, "source", '{');
+    json_out_text(j, "kind", g->source);
+    json_out_text(j, "note", g->source_note);
+    json_out_u64(j, "tide_source_revision", g->source_revision);
+    json_out_u64(j, "tide_source_complete_revision", g->complete_revision);
+    if (g->complete_ns == UINT64_MAX) {
+        json_out_null(j, "complete_ns"); /* it never was */
+    } else {
+        json_out_u64(j, "complete_ns", g->complete_ns);
+    }
+    json_out_u64(j, "questions", g->questions);
+    json_out_u64(j, "answered", g->answered);
+    json_out_u64(j, "tide_source_writes_open", g->writes_open);
+    json_out_close(j, '}');
+}
+
 static void state_json_readers(struct json_out *j, const struct gauges *g) {
     uint32_t living = 0;
     for (uint32_t i = 0; i < g->n_readers; i++) {
@@ -176,6 +198,7 @@ static void state_json_entry(struct json_out *j, const struct recent_entry *e) {
 static void state_json_known(struct json_out *j, const struct web_state *s) {
     const struct gauges *g = s->now;
     state_json_domain(j, g);
+    state_json_source(j, g);
     state_json_readers(j, g);
     if (s->rates->seconds > 0) {
         state_json_rates(j, s->rates);

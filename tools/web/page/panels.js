@@ -61,7 +61,7 @@ function whatif_text(followers, bound) {
   const missed = known.filter((x) => charts.share_within(x.counts, bound) < 0.99).map((x) => words.name(x.r));
   const wide = Number.isFinite(least) ? `A bound of ${words.time(least)} would be kept by every follower for 99 % of its entries.` : '';
   if (missed.length === 0) return 'Every follower keeps this bound for 99 % of its entries or more. ' + wide;
-  return `This bound is tighter than the p99 of ${missed.length > 4 ? missed.length + ' followers' : list(missed)}: reads there would often go elsewhere. ${wide}`;
+  return `This bound is tighter than the p99 of ${missed.length > 4 ? missed.length + ' followers' : list(missed)}: behind those entries a read with it would wait or go elsewhere. ${wide}`;
 }
 
 export function whatif(state, redraw) {
@@ -243,7 +243,39 @@ const DOMAIN = [
   ['made, UTC', (s) => words.date(s.created_unix_ns), 'created_unix_ns'],
 ];
 
+// ---- a fed domain's source
+
+const SILENT_NS = 1e9; // a question that is open for so long was not answered in passing
+
+// Does it answer? Only questions tell, and nobody asks while nobody reads by a bound that needs it.
+export function source_state(source) {
+  const open = source.questions - source.answered;
+  if (source.complete_ns === null) return 'It has not been copied yet: no read is served.';
+  if (open <= 0) return `It answered the last question, ${words.time(source.complete_ns)} ago.`;
+  if (source.complete_ns < SILENT_NS) return 'It answers.';
+  return `It does not answer: ${words.count(open, 'question is', 'questions are')} open, and what is held here is as of ${words.time(source.complete_ns)} ago.`;
+}
+
+const SOURCE = [
+  ['endpoints', (s) => s.note || '–', 'note'],
+  ['kind', (s) => s.kind, 'kind'],
+  ['revision', (s) => words.integer(s.tide_source_revision), 'tide_source_revision'],
+  ['complete up to', (s) => words.integer(s.tide_source_complete_revision), 'tide_source_complete_revision'],
+  ['as of', (s) => (s.complete_ns === null ? 'never' : words.time(s.complete_ns) + ' ago'), 'complete_ns'],
+  ['questions', (s) => words.integer(s.questions), 'questions'],
+  ['answered', (s) => words.integer(s.answered), 'answered'],
+  ['writes open', (s) => words.integer(s.tide_source_writes_open), 'tide_source_writes_open'],
+];
+
+function source(state) {
+  at('source-panel').hidden = !state.source;
+  if (!state.source) return;
+  at('source-state').textContent = source_state(state.source);
+  at('source').replaceChildren(...SOURCE.map(([title, text, figure]) => html('div', { class: figure === 'note' ? 'long' : null }, html('dt', {}, title), html('dd', { 'data-figure': 'source.' + figure }, text(state.source)))));
+}
+
 export function all_figures(state, redraw) {
+  source(state);
   at('domain').replaceChildren(...DOMAIN.map(([title, text, figure]) => html('div', {}, html('dt', {}, title), html('dd', { 'data-figure': figure }, text(state)))));
   const table = at('replicas');
   if (!table.tHead.rows.length) {
@@ -265,9 +297,14 @@ export function story(state) {
   parts.push(leader ? `${words.full_name(leader)} leads.` : 'Nobody leads: writes wait, reads go on.');
   const behind = followers.filter((r) => r.lag > 0).sort((a, b) => b.staleness_ns - a.staleness_ns)[0];
   if (followers.length === 0) parts.push('No follower serves.');
-  else if (!behind) parts.push(`${followers.length === 1 ? 'The follower has' : `All ${followers.length} followers have`} every write.`);
+  else if (!behind) parts.push(`${followers.length === 1 ? 'The follower has' : followers.length === 2 ? 'Both followers have' : `All ${followers.length} followers have`} every write.`);
   else parts.push(`${words.count(followers.length, 'follower', 'followers')}; farthest is ${words.name(behind)}, ${words.time(behind.staleness_ns)} behind.`);
   if (wrong.length) parts.push(`${list(wrong.slice(0, 3).map((r) => `${words.full_name(r)} is ${r.shown_state}`))}${wrong.length > 3 ? ` and ${wrong.length - 3} more` : ''}.`);
+  if (state.source && state.source.complete_ns !== null) {
+    parts.push(`What it holds of ${state.source.kind} is as of ${words.time(state.source.complete_ns)} ago.`);
+  } else if (state.source) {
+    parts.push(`Nothing has been copied from ${state.source.kind} yet: no read is served.`);
+  }
   const r = state.rates;
   if (r && r.reads_s + r.refused_s > 0) {
     parts.push(`${words.rate(r.reads_s + r.refused_s)} reads/s, ${words.percent(1 - (r.fallback_ratio || 0))} served within their bound`
