@@ -127,6 +127,9 @@ bool table_drain(struct table_writer *w) {
         memcpy(items, w->open.items + w->safe, aside * sizeof(*items));
         w->open.count = w->safe;
     }
+    for (uint32_t class = 0; class < w->arena.classes; class ++) {
+        arena_put_back(&w->arena, class); /* one node at hand keeps its page in use */
+    }
     limbo_drain(w);
     bool moved = false, before = w->arena.exhausted;
     while (compact_for_wanted(w) != 0) {
