@@ -435,7 +435,7 @@ struct table_segment {
     uint64_t lag_all_off; /* struct hdr: replication lag, ns, since the start */
     uint64_t lag_windows_off; /* struct lag_windows */
     uint64_t hash_seed;
-    uint64_t pages_off;  /* nodes lie in pages from here on; overflow buckets below */
+    uint64_t pages_off;  /* nodes lie in pages from here on, and overflow buckets where the place below is full */
     uint64_t uses_off;   /* a 32-bit word for each page: how often it changed its use */
     uint64_t page_bytes; /* a power of two */
     /* Buckets in use: address a hash by it, see table_bucket_of(). */

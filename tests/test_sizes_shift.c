@@ -117,6 +117,107 @@ static void domains__whose_sizes_shift_while_the_oldest_are_deleted__refuse_noth
     close_whole(d);
 }
 
+/* Keys that come and go, at the domain's most. An overflow bucket lasts as long as its last key, so ever more of them are in use. */
+static uint64_t churn(struct tide *d, uint64_t *first, size_t bytes, uint64_t times) {
+    uint64_t n = fill(d, *first, bytes), oldest = *first, next = *first + n;
+    for (uint64_t i = 0; i < n * times; i++) {
+        drop(d, oldest++);
+        assert_int_equal(put(d, next++, bytes), 0);
+    }
+    *first = oldest;
+    return n;
+}
+
+static void domains__full_of_small_values_that_came_and_went__take_large_ones_when_emptied(void **state) {
+    (void)state;
+    const size_t sizes[] = { 0, 24, 56 };
+    const uint64_t budgets[] = { TABLE, 5000000, 7200000 };
+    for (size_t i = 0; i < 3; i++) {
+        struct tide *fresh = open_table(512 * KIB, budgets[i]);
+        uint64_t most = fill(fresh, 0, 60000), most_small;
+        close_whole(fresh);
+        fresh = open_table(512 * KIB, budgets[i]);
+        most_small = fill(fresh, 0, sizes[i]);
+        close_whole(fresh);
+        struct tide *d = open_table(512 * KIB, budgets[i]);
+        help_follower(d, 0);
+        uint64_t first = 0, n = churn(d, &first, sizes[i], 3);
+        assert_int_equal(n, most_small);
+        for (uint64_t k = 0; k < n; k++) {
+            drop(d, first + k);
+        }
+        assert_int_equal(fill(d, 0, 60000), most);
+        for (uint64_t k = 0; k < most; k++) {
+            drop(d, k);
+        }
+        assert_int_equal(fill(d, 0, sizes[i]), most_small);
+        close_whole(d);
+    }
+}
+
+static _Atomic uint32_t reading;
+
+struct stays {
+    struct tide *d; /* a handle to which the replicas are another process's */
+    uint64_t step;  /* every such key stays */
+    _Atomic uint64_t first, end;
+    uint64_t reads;
+};
+
+/* Every key that stays is found, whatever moves meanwhile. */
+static void *read_what_stays(void *ctx) {
+    struct stays *s = ctx;
+    struct tide_reader *r = help_reader(s->d, TIDE_ROUND_ROBIN, -1, 0);
+    struct help_rng rng = { 7 };
+    uint8_t got[64];
+    while (atomic_load(&reading) != 0) {
+        uint64_t first = atomic_load(&s->first), n = (atomic_load(&s->end) - first) / s->step;
+        uint64_t key = first + help_below(&rng, n) * s->step;
+        help_check(tide_get(r, &key, sizeof(key), NULL, got, sizeof(got), NULL) == 0);
+        s->reads++;
+    }
+    tide_reader_close(r);
+    return NULL;
+}
+
+static void domains__full_of_small_values_of_which_some_stay__take_large_ones_as_a_fresh_one_with_those(void **state) {
+    (void)state;
+    struct tide *d = open_table(512 * KIB, TABLE), *fresh = open_table(512 * KIB, TABLE);
+    help_follower(d, 0);
+    uint64_t first = 0, n = churn(d, &first, 8, 3), large = UINT64_C(1) << 40;
+    struct stays stays = { .d = help_open_again(d), .step = 8 };
+    atomic_store(&stays.first, first);
+    atomic_store(&stays.end, first + n);
+    pthread_t thread;
+    atomic_store(&reading, 1);
+    assert_int_equal(pthread_create(&thread, NULL, read_what_stays, &stays), 0);
+    for (uint64_t k = 0; k < n; k++) {
+        if (k % stays.step != 0) {
+            drop(d, first + k);
+        } else {
+            assert_int_equal(put(fresh, first + k, 8), 0);
+        }
+    }
+    uint64_t most = fill(fresh, large, 60000), took = fill(d, large, 60000);
+    print_message("values of 60000 beside %llu small ones: a fresh domain takes %llu, this one %llu\n",
+                  (unsigned long long)(n / stays.step), (unsigned long long)most, (unsigned long long)took);
+    assert_int_equal(took, most);
+    for (uint64_t k = 0; k < took; k++) {
+        drop(d, large + k);
+    }
+    for (uint64_t k = 0; k < most; k++) {
+        drop(fresh, large + k);
+    }
+    assert_int_equal(fill(d, large, 4096), fill(fresh, large, 4096));
+    atomic_store(&reading, 0);
+    pthread_join(thread, NULL);
+    help_assert_threads();
+    assert_true(stays.reads != 0);
+    tide_close(stays.d);
+    close_whole(fresh);
+    close_whole(d);
+}
+
 static void domains__that_are_full__take_every_overwrite_that_is_no_larger(void **state) {
     (void)state;
     struct tide *d = open_table(512 * KIB, TABLE);
@@ -269,6 +370,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(domains__emptied_and_filled_with_other_sizes__take_what_fresh_ones_take),
         cmocka_unit_test(domains__whose_sizes_shift_while_the_oldest_are_deleted__refuse_nothing_for_good),
+        cmocka_unit_test(domains__full_of_small_values_that_came_and_went__take_large_ones_when_emptied),
+        cmocka_unit_test(domains__full_of_small_values_of_which_some_stay__take_large_ones_as_a_fresh_one_with_those),
         cmocka_unit_test(domains__that_are_full__take_every_overwrite_that_is_no_larger),
         cmocka_unit_test(followers__older_than_the_leader__hold_what_it_admits),
         cmocka_unit_test(followers__full_once_and_emptied__hold_what_a_late_leader_admits),

@@ -20,6 +20,7 @@
 #define POINTS_MAX 128u
 #define FILL_KEYS 1500u
 #define LARGE_BYTES 5000u
+#define SMALL_KEYS 39000u
 #define LARGE_KEYS 960u /* of three fifths of that: four fifths of the table */
 
 /* Who is in which slot. */
@@ -118,6 +119,32 @@ static void victim_compact(struct crash_world *w, uint32_t slot, uint64_t seed) 
     }
     for (uint32_t i = 0; i < LARGE_KEYS / 4; i++) {
         victim_write_large(w, d, LARGE_KEYS + i, LARGE_BYTES);
+    }
+    crash_work(w, d, slot, slot, seed + 1, 100);
+    tide_close(d);
+}
+
+/* So many small keys come and go that pages become overflow buckets. Most go, then large values come: buckets have to be moved for them. */
+static void victim_overflow(struct crash_world *w, uint32_t slot, uint64_t seed) {
+    struct tide *d = victim_begin(w);
+    crash_start_replica(w, d, TIDE_LEADER, true);
+    atomic_fetch_add(&w->slots[slot].beats, 1);
+    crash_work(w, d, slot, slot, seed, 100);
+    for (uint32_t i = 0; i < 2 * SMALL_KEYS + SMALL_KEYS / 8 * 7; i++) {
+        while (crash_is_ahead(w)) {
+            crash_nap_us(100);
+        }
+        crash_begin_bytes(w, 2, sizeof(i));
+        uint32_t gone = i - SMALL_KEYS;
+        if (i >= SMALL_KEYS) {
+            tide_delete(d, NULL, &gone, sizeof(gone), NULL);
+        }
+        if (i < 2 * SMALL_KEYS) {
+            tide_put(d, NULL, &i, sizeof(i), &i, sizeof(i), NULL);
+        }
+    }
+    for (uint32_t i = 0; i < LARGE_KEYS; i++) {
+        victim_write_large(w, d, i, LARGE_BYTES);
     }
     crash_work(w, d, slot, slot, seed + 1, 100);
     tide_close(d);
@@ -286,6 +313,7 @@ struct part {
 static const struct part parts[] = {
     { "leader", victim_lead, NULL, meanwhile_company, NULL },
     { "leader that moves nodes", victim_compact, NULL, meanwhile_company, "compact." },
+    { "leader that moves buckets", victim_overflow, NULL, meanwhile_company, "overflow." },
     { "follower", victim_follow, around_two, NULL, NULL },
     { "newcomer", victim_follow, around_leader, NULL, NULL },
     { "writer", victim_write, around_two, NULL, NULL },

@@ -59,7 +59,9 @@ static int verify_replica(struct tide *d, uint32_t id, struct tide_verify *out) 
             buckets = 0;
         } else {
             buckets = foreign_buckets(v);
-            sum.damaged += buckets == 0 || foreign_visit_bucket(v, b, UINT64_MAX, &scratch, verify_copy, &sum) != 0;
+            int seen =
+                buckets == 0 ? TIDE_ERR_CORRUPT : foreign_visit_bucket(v, b, UINT64_MAX, &scratch, verify_copy, &sum);
+            sum.damaged += seen != 0 && seen != TIDE_ERR_LOST; /* LOST: it changed under the look */
         }
         rcu_exit();
     }

@@ -175,10 +175,43 @@ static const struct table_bucket *foreign_bucket(const struct view *v, uint64_t 
     return b < v->buckets_most ? table_bucket_at(&v->table, b) : NULL;
 }
 
-static const struct table_bucket *foreign_overflow(const struct view *v, uint64_t hi) {
+/* A bucket that a reader stands in. One in a page may become a page of nodes under it: `uses` was loaded while a link led there. */
+struct foreign_stand {
+    const struct table_bucket *b;
+    const _Atomic uint32_t *use; /* NULL: it is in no page */
+    uint32_t uses;
+};
+
+/* Does its page still hold overflow buckets? Ask after loading from the bucket, and before believing what was loaded. */
+static bool foreign_stands(const struct foreign_stand *s) {
+    if (__builtin_expect(s->use == NULL, 1)) {
+        return true;
+    }
+    atomic_thread_fence(memory_order_acquire); /* MO(arena.use): pairs with the fence in arena_reuse() */
+    return atomic_load_explicit(s->use, memory_order_relaxed) == s->uses; /* MO(arena.use) */
+}
+
+/* Go on along the link in `hi`, the high word of s->b's tags, which is not 0. */
+static enum foreign_status foreign_overflow(const struct view *v, struct foreign_stand *s, uint64_t hi) {
+    if (!foreign_stands(s)) {
+        return FOREIGN_LOST;
+    }
     uint64_t off = (hi >> 32) * sizeof(struct table_bucket);
-    bool sane = off >= v->table.buckets_off && off <= v->segment.size_bytes - sizeof(struct table_bucket);
-    return sane ? (const struct table_bucket *)(v->table.base + off) : NULL;
+    if (off < v->table.buckets_off || off > v->segment.size_bytes - sizeof(struct table_bucket)) {
+        return FOREIGN_STUCK;
+    }
+    struct foreign_stand next = { .b = (const struct table_bucket *)(v->table.base + off) };
+    if (__builtin_expect(off >= v->table.pages_off, 0)) {
+        next.use = &v->table.uses[(off - v->table.pages_off) >> v->table.page_shift];
+        next.uses = atomic_load_explicit(next.use,
+                                         memory_order_acquire); /* MO(arena.use): before the link is looked at again */
+        /* MO(table.tag): acquire. Had the page changed its use before `uses` was loaded, the link would lead elsewhere here. */
+        if (atomic_load_explicit(&s->b->tags[1], memory_order_acquire) >> 32 != hi >> 32 || !foreign_stands(s)) {
+            return FOREIGN_LOST;
+        }
+    }
+    *s = next;
+    return FOREIGN_OK;
 }
 
 uint64_t foreign_buckets(const struct view *v) {
@@ -193,8 +226,9 @@ enum foreign_status foreign_find(const struct view *v, uint64_t epoch, uint64_t 
     if (buckets == 0) {
         return FOREIGN_STUCK;
     }
-    const struct table_bucket *b = foreign_bucket(v, table_bucket_of(hash, buckets));
+    struct foreign_stand s = { .b = foreign_bucket(v, table_bucket_of(hash, buckets)) };
     for (uint32_t links = 0; links < FOREIGN_CHAIN; links++) {
+        const struct table_bucket *b = s.b;
         uint64_t lo = atomic_load_explicit(&b->tags[0], memory_order_acquire); /* MO(table.tag) */
         uint64_t hi = atomic_load_explicit(&b->tags[1], memory_order_acquire); /* MO(table.tag) */
         for (uint32_t m = table_match(lo, hi, tag); m != 0; m &= m - 1) {
@@ -202,7 +236,7 @@ enum foreign_status foreign_find(const struct view *v, uint64_t epoch, uint64_t 
             uint32_t slot = atomic_load_explicit(&b->slots[i], memory_order_acquire); /* MO(table.slot) */
             KILL_POINT("read.slot");
             struct foreign_node n;
-            if (slot == 0 || !foreign_load(v, slot, &n)) {
+            if (slot == 0 || !foreign_stands(&s) || !foreign_load(v, slot, &n)) {
                 return FOREIGN_LOST;
             }
             enum foreign_match match = foreign_key_is(&n, key, key_len);
@@ -221,9 +255,9 @@ enum foreign_status foreign_find(const struct view *v, uint64_t epoch, uint64_t 
             bool same = atomic_load_explicit(&t->seg->buckets, memory_order_acquire) == buckets; /* MO(table.buckets) */
             return same && foreign_quiet(t, epoch) ? FOREIGN_NONE : FOREIGN_LOST;
         }
-        b = foreign_overflow(v, hi);
-        if (b == NULL) {
-            return FOREIGN_STUCK;
+        enum foreign_status next = foreign_overflow(v, &s, hi);
+        if (next != FOREIGN_OK) {
+            return next;
         }
     }
     return FOREIGN_STUCK;
@@ -245,11 +279,15 @@ static int foreign_room(struct foreign_scratch *s, size_t bytes) {
 }
 
 /* Copy the node that a slot leads to, whole. 1: there is none (cleared, deleted). */
-static int foreign_copy_slot(const struct view *v, const struct table_bucket *b, uint32_t i, uint64_t at,
+static int foreign_copy_slot(const struct view *v, const struct foreign_stand *stand, uint32_t i, uint64_t at,
                              struct foreign_scratch *s, struct foreign_node *n) {
+    const struct table_bucket *b = stand->b;
     for (uint32_t tries = 0; tries < FOREIGN_TRIES; tries++) {
         uint64_t tags = atomic_load_explicit(&b->tags[i / 8], memory_order_acquire); /* MO(table.tag) */
         uint32_t slot = atomic_load_explicit(&b->slots[i], memory_order_acquire);    /* MO(table.slot) */
+        if (!foreign_stands(stand)) {
+            return TIDE_ERR_LOST;
+        }
         if ((tags >> (i % 8 * 8) & 0xff) == 0 || slot == 0) {
             return 1;
         }
@@ -283,12 +321,12 @@ static int foreign_copy_slot(const struct view *v, const struct table_bucket *b,
 
 int foreign_visit_bucket(const struct view *v, uint64_t b, uint64_t at, struct foreign_scratch *scratch,
                          foreign_visit_fn *fn, void *ctx) {
-    const struct table_bucket *bucket = foreign_bucket(v, b);
-    for (uint32_t links = 0; bucket != NULL && links < FOREIGN_CHAIN; links++) {
-        uint64_t hi = atomic_load_explicit(&bucket->tags[1], memory_order_acquire); /* MO(table.tag) */
+    struct foreign_stand stand = { .b = foreign_bucket(v, b) };
+    for (uint32_t links = 0; stand.b != NULL && links < FOREIGN_CHAIN; links++) {
+        uint64_t hi = atomic_load_explicit(&stand.b->tags[1], memory_order_acquire); /* MO(table.tag) */
         for (uint32_t i = 0; i < TABLE_SLOTS; i++) {
             struct foreign_node n;
-            int got = foreign_copy_slot(v, bucket, i, at, scratch, &n);
+            int got = foreign_copy_slot(v, &stand, i, at, scratch, &n);
             if (got == 1) {
                 continue;
             }
@@ -319,9 +357,12 @@ int foreign_visit_bucket(const struct view *v, uint64_t b, uint64_t at, struct f
             }
         }
         if (hi >> 32 == 0) {
-            return 0;
+            return foreign_stands(&stand) ? 0 : TIDE_ERR_LOST;
         }
-        bucket = foreign_overflow(v, hi);
+        enum foreign_status next = foreign_overflow(v, &stand, hi);
+        if (next != FOREIGN_OK) {
+            return next == FOREIGN_LOST ? TIDE_ERR_LOST : TIDE_ERR_CORRUPT;
+        }
     }
     return TIDE_ERR_CORRUPT;
 }

@@ -148,15 +148,20 @@ static void arena_use_page(struct arena *a, uint32_t page, enum arena_use use) {
     a->free_pages--;
 }
 
-uint64_t arena_take_page(struct arena *a) {
+uint64_t arena_take_page(struct arena *a, uint32_t below) {
     uint32_t page = arena_lowest_page(a);
-    if (page == a->pages) {
+    if (page == a->pages || page >= below) {
         return 0;
     }
     arena_use_page(a, page, ARENA_TAKEN);
+    a->page[page].free = 0; /* a span may have been here */
     arena_reuse(a, arena_page_off(a, page), arena_page_size(a));
     memset(a->base + arena_page_off(a, page), 0, arena_page_size(a));
     return arena_page_off(a, page);
+}
+
+void arena_give_page(struct arena *a, uint32_t page) {
+    arena_free_page(a, page);
 }
 
 static void arena_link(struct arena *a, uint32_t page) {

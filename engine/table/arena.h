@@ -31,13 +31,13 @@
 #define ARENA_PAGE_MAX 65536u
 #define ARENA_AT_HAND 32u
 
-enum arena_use { ARENA_FREE = 0, ARENA_SPAN = 1, ARENA_ZONE = 2, ARENA_TAKEN = 3 /* overflow buckets: for good */ };
+enum arena_use { ARENA_FREE = 0, ARENA_SPAN = 1, ARENA_ZONE = 2, ARENA_TAKEN = 3 /* overflow buckets */ };
 
 struct arena_page {
     uint8_t use; /* enum arena_use */
     uint8_t class;
     bool held;           /* being emptied: no node of it is given out */
-    uint16_t free;       /* free nodes of a span */
+    uint16_t free;       /* free nodes of a span, or free overflow buckets */
     uint32_t words;      /* bit k: word k of its bits is not 0 */
     uint32_t next, prev; /* list of its class's spans with free nodes: number + 1; 0: none */
 };
@@ -56,6 +56,8 @@ struct arena {
     uint8_t *base; /* of the segment */
     struct table_segment *seg;
     uint64_t live; /* sum of costs: see above */
+    uint64_t
+        slots; /* what keys beyond the easy ones are charged for their slots, since their overflow buckets may take pages */
     uint64_t limit;
     uint64_t spare;    /* room beyond `limit`, for nodes that are made before those that they replace are freed */
     uint64_t patience; /* bytes that may wait for a grace period before one is asked for */
@@ -250,7 +252,7 @@ bool arena_keeps(const struct arena *a, uint64_t less, uint64_t most);
 /* May `come` (a sum of arena_cost()) be added and `gone` taken off? `most`: bytes of the largest new node in the zone,
  * 0: none. */
 static inline bool arena_admits(const struct arena *a, uint64_t come, uint64_t gone, uint64_t most, uint64_t limit) {
-    return a->live + come - gone + arena_transit(a, most) <= limit;
+    return a->live + a->slots + come - gone + arena_transit(a, most) <= limit;
 }
 
 /* ---- pages -------------------------------------------------------------------------------------------------------------- */
@@ -262,8 +264,10 @@ static inline uint64_t arena_page_off(const struct arena *a, uint32_t page) {
     return a->pages_off + ((uint64_t)page << a->shift);
 }
 
-/* Take a free page for good. Returns its offset, the page zeroed, or 0. */
-uint64_t arena_take_page(struct arena *a);
+/* Take the lowest free page, if it lies below page `below`, for overflow buckets. Returns its offset, the page zeroed, or 0. And give it
+ * back, once no reader of this process can be in it any more. */
+uint64_t arena_take_page(struct arena *a, uint32_t below);
+void arena_give_page(struct arena *a, uint32_t page);
 
 /* Give out nothing of a page until it is let go or becomes free; a page that is free already is kept for the zone. */
 void arena_hold(struct arena *a, uint32_t page);

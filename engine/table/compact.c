@@ -3,12 +3,14 @@
 
 #include "engine/table/kill.h"
 #include "engine/table/limbo.h"
+#include "engine/table/overflow.h"
 #include "engine/table/table_slots.h"
 #include "shm/bytes.h"
 
-#define COMPACT_LOOKS 256u /* spans of a class that are compared */
-#define COMPACT_PAGES 8u   /* most spans emptied before one grace period */
-#define COMPACT_STEP 4u    /* most nodes moved with one publication */
+#define COMPACT_LOOKS 256u   /* spans of a class that are compared */
+#define COMPACT_PAGES 8u     /* most spans emptied before one grace period */
+#define COMPACT_BUCKETS 256u /* most overflow buckets moved before one grace period */
+#define COMPACT_STEP 4u      /* most nodes moved with one publication */
 #define COMPACT_STEP_LOOKS 64u
 
 enum compact_result { COMPACT_MOVED, COMPACT_STAYS, COMPACT_NO_ROOM };
@@ -294,6 +296,7 @@ uint32_t compact_for_wanted(struct table_writer *w) {
     moved = enough || moved != 0 ? moved : compact_highest(w);
     moved = enough || moved != 0 || !large ? moved : compact_below_zone(w, bytes);
     a->moving = false;
+    moved = enough || moved != 0 ? moved : overflow_evacuate(w, COMPACT_BUCKETS);
     if (moved == 0) {
         a->exhausted = !enough;
         a->pursuing = false;

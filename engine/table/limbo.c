@@ -5,6 +5,7 @@
 
 #include "engine/table/grace.h"
 #include "engine/table/kill.h"
+#include "engine/table/overflow.h"
 #include "engine/table/rcu.h"
 #include "shm/clock.h"
 
@@ -36,7 +37,9 @@ static bool limbo_release(struct table_writer *w, size_t most) {
         if (i + LIMBO_ASKED < l->count && l->items[i + LIMBO_ASKED] >> LIMBO_KIND_SHIFT == LIMBO_TOMB) {
             __builtin_prefetch(table_node_at(&w->t, (uint32_t)l->items[i + LIMBO_ASKED]), 1); /* its key is hashed */
         }
-        switch ((enum limbo_kind)(l->items[i] >> LIMBO_KIND_SHIFT)) {
+        enum limbo_kind kind = (enum limbo_kind)(l->items[i] >> LIMBO_KIND_SHIFT);
+        w->due -= limbo_due(kind);
+        switch (kind) {
         case LIMBO_FREE:
             arena_free(&w->arena, (uint32_t)what);
             KILL_POINT("limbo.freed");
@@ -48,7 +51,7 @@ static bool limbo_release(struct table_writer *w, size_t most) {
             table_clear_split(w, what);
             break;
         case LIMBO_BUCKET:
-            table_free_bucket(w, what);
+            overflow_free(w, what);
             break;
         }
     }
@@ -79,7 +82,8 @@ static void limbo_rotate(struct table_writer *w) {
 void limbo_work(struct table_writer *w, size_t came) {
     bool presses = limbo_presses(w);
     if (w->waiting.count != 0 && (w->released_to != 0 || grace_done(w->waiting.ticket))) {
-        limbo_release(w, presses ? LIMBO_PART + 2 * came : came < LIMBO_STEP ? LIMBO_STEP : came);
+        bool fast = presses || w->due > w->due_most / 2; /* or slots may run short */
+        limbo_release(w, fast ? LIMBO_PART + 2 * came : came < LIMBO_STEP ? LIMBO_STEP : came);
         w->safe = w->open.count;
     }
     if (w->waiting.count == 0 && w->open.count != 0 && presses) {
@@ -126,6 +130,9 @@ bool table_drain(struct table_writer *w) {
         }
         memcpy(items, w->open.items + w->safe, aside * sizeof(*items));
         w->open.count = w->safe;
+        for (size_t i = 0; i < aside; i++) {
+            w->due -= limbo_due((enum limbo_kind)(items[i] >> LIMBO_KIND_SHIFT)); /* until they are back */
+        }
     }
     for (uint32_t class = 0; class < w->arena.classes; class ++) {
         arena_put_back(&w->arena, class); /* one node at hand keeps its page in use */

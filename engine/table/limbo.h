@@ -21,6 +21,11 @@ enum limbo_kind {
 
 #define LIMBO_KIND_SHIFT 60
 
+/* How many slots an item gives back, about: a split moves half of a bucket's keys. */
+static inline uint64_t limbo_due(enum limbo_kind kind) {
+    return kind == LIMBO_FREE ? 0 : kind == LIMBO_CLEAR ? 4 : 1;
+}
+
 /* Make room for one more item in w->open; false: no memory. */
 bool limbo_more_room(struct table_writer *w);
 
@@ -31,6 +36,7 @@ static inline void limbo_push(struct table_writer *w, enum limbo_kind kind, uint
     }
     l->items[l->count++] = (uint64_t)kind << LIMBO_KIND_SHIFT | what;
     l->bytes += bytes;
+    w->due += limbo_due(kind);
 }
 
 static inline void limbo_push_node(struct table_writer *w, uint32_t node) {
@@ -66,6 +72,5 @@ static inline void table_published(struct table_writer *w) {
 /* In table.c: what is done with released items. */
 void table_clear_tomb(struct table_writer *w, uint32_t node);
 void table_clear_split(struct table_writer *w, uint64_t bucket);
-void table_free_bucket(struct table_writer *w, uint64_t off);
 
 #endif

@@ -5,6 +5,7 @@
 
 #include "engine/table/kill.h"
 #include "engine/table/limbo.h"
+#include "engine/table/overflow.h"
 #include "engine/table/table_slots.h"
 #include "shm/crc.h"
 #include "shm/lag.h"
@@ -22,13 +23,19 @@
 /* Removed keys keep their slots until a grace period has ended. In a small table fewer items are worth one: this part of the keys that
  * fit. */
 #define TABLE_TOMBS 32u
+/* So many slots, as a share of all buckets, may wait for a grace period while overflow buckets are short. */
+#define TABLE_DUE_SHARE 8u
 
 /* Buckets and overflow buckets together get this share of a budget, or more if the expected keys need it. Splits leave
- * a share of that to overflow buckets. With TABLE_FULL_LOAD keys for each 64 bytes the rest suffices: at the worst, in
- * the middle of a doubling, a bucket holds a mean of 12 keys, and ten buckets need four overflow buckets. */
+ * a share of that to overflow buckets. While keys come and go, an overflow bucket lasts as long as the last key in it. In the worst
+ * moment of a doubling, six keys for each 64 bytes then need a quarter of the bytes for overflow buckets, and TABLE_FULL_LOAD keys need 46
+ * hundredths; slots that wait for a grace period need some more. Pages of nodes serve for what that is more. Keys beyond the easy ones pay
+ * for these pages: each is charged TABLE_SLOT_COST bytes of the sum that decides what is admitted, together 31 hundredths. */
 #define TABLE_INDEX_SHARE 13u
 #define TABLE_OVERFLOW_SHARE 4u
 #define TABLE_FULL_LOAD 8u
+#define TABLE_EASY_LOAD 11u /* for 128 bytes */
+#define TABLE_SLOT_COST 8u
 
 static uint64_t table_round(uint64_t bytes, uint64_t to) {
     return (bytes + to - 1) / to * to;
@@ -51,14 +58,6 @@ static uint64_t table_buckets_for(uint64_t keys) {
     }
     uint64_t full = (keys - 1) / TABLE_LOAD; /* the result is the least power of two above `full` */
     return full < TABLE_BUCKETS_MOST ? UINT64_C(2) << (63 - __builtin_clzll(full)) : TABLE_BUCKETS_MOST;
-}
-
-void table_note_damage(const struct table *t, const void *at, const char *what) {
-    const char *none = NULL;
-    /* MO(table.damage): sequentially consistent; it happens once. */
-    if (t->own != NULL && atomic_compare_exchange_strong(&t->own->damage, &none, what)) {
-        atomic_store(&t->own->damage_off, (uint64_t)((const uint8_t *)at - t->base));
-    }
 }
 
 /* Bytes for buckets and overflow buckets together. */
@@ -101,10 +100,21 @@ struct table_limits table_limits(uint64_t table_bytes, uint64_t domain_bytes, ui
     };
 }
 
+/* What so many keys are charged for their slots. */
+static uint64_t table_slots(const struct table_writer *w, uint64_t keys) {
+    uint64_t easy = w->keys_limit / TABLE_FULL_LOAD * TABLE_EASY_LOAD / 2;
+    return keys > easy ? (keys - easy) * TABLE_SLOT_COST : 0;
+}
+
+static void table_count_slots(struct table_writer *w) {
+    w->arena.slots = table_slots(w, w->keys);
+}
+
 void table_admit_up_to(struct table_writer *w, struct table_limits most) {
     w->arena.limit = most.arena.limit;
     w->arena.spare = most.arena.spare;
     w->keys_limit = most.keys;
+    table_count_slots(w);
     table_note_memory(w);
 }
 
@@ -163,6 +173,7 @@ int table_create(struct table_writer *w, uint8_t *base, uint64_t size_bytes, uin
     w->overflow_off = w->arena.pages_off;
     w->keys_limit = table_keys_limit(w->arena.pages_off - buckets_off);
     w->batch = w->keys_limit / TABLE_TOMBS < TABLE_BATCH ? w->keys_limit / TABLE_TOMBS + 1 : TABLE_BATCH;
+    w->due_most = (w->arena.pages_off - buckets_off) / sizeof(struct table_bucket) / TABLE_DUE_SHARE;
     uint64_t buckets = table_buckets_for(expected_keys), most = table_buckets_most(w);
     while (buckets > most && buckets > TABLE_BUCKETS_MIN) {
         buckets /= 2;
@@ -188,8 +199,9 @@ void table_expect(struct table_writer *w, uint64_t buckets) {
 void table_destroy(struct table_writer *w) {
     free(w->open.items);
     free(w->waiting.items);
-    free(w->spare_buckets);
-    w->spare_buckets = NULL;
+    free(w->spare.at);
+    free(w->paged.at);
+    w->spare.at = w->paged.at = NULL;
     free(w->t.own);
     w->t.own = NULL;
     if (w->evict != NULL) {
@@ -202,43 +214,6 @@ void table_destroy(struct table_writer *w) {
 }
 
 /* ---- overflow buckets ---------------------------------------------------------------------------------------------- */
-
-/* Take a free overflow bucket, zeroed: its offset. 0: there is neither a bucket nor a page for more. */
-static uint64_t table_take_bucket(struct table_writer *w) {
-    uint64_t off = 0, bytes = sizeof(struct table_bucket);
-    if (w->spare_count != 0) {
-        off = w->spare_buckets[--w->spare_count] * bytes;
-    } else if (w->overflow_off - bytes >= table_buckets_end(w)) {
-        off = w->overflow_off -= bytes;
-    } else {
-        /* More keys fell into few buckets than chance explains. A page of nodes becomes overflow buckets for good. */
-        off = arena_take_page(&w->arena);
-        for (uint64_t more = bytes; off != 0 && more < arena_page_size(&w->arena); more += bytes) {
-            table_free_bucket(w, off + more);
-            w->overflow += bytes;
-        }
-    }
-    if (off != 0) {
-        w->overflow += bytes;
-        memset(w->t.base + off, 0, bytes);
-    }
-    return off;
-}
-
-/* A bucket that cannot be remembered for want of memory is not used again. */
-void table_free_bucket(struct table_writer *w, uint64_t off) {
-    if (w->spare_count == w->spare_room) {
-        uint32_t room = w->spare_room == 0 ? 64 : w->spare_room * 2;
-        uint32_t *more = realloc(w->spare_buckets, room * sizeof(*more));
-        if (more == NULL) {
-            return;
-        }
-        w->spare_buckets = more;
-        w->spare_room = room;
-    }
-    w->spare_buckets[w->spare_count++] = (uint32_t)(off / sizeof(struct table_bucket));
-    w->overflow -= sizeof(struct table_bucket);
-}
 
 /* Unlink the empty overflow buckets of a chain. A reader in another process that finds nothing meanwhile looks again; a
  * reader inside an unlinked bucket goes on along its link. */
@@ -276,7 +251,7 @@ static int table_insert(struct table_writer *w, struct table_bucket *b, uint64_t
             return -1; /* the link is damaged */
         }
         if (next == NULL) {
-            uint64_t off = table_take_bucket(w);
+            uint64_t off = overflow_take(w);
             if (off == 0) {
                 return -1;
             }
@@ -303,23 +278,6 @@ bool table_place_astray(const struct table *t, struct table_bucket *b, uint32_t 
         }
     }
     return false;
-}
-
-/* Hash the key of the node in slot i, whose tag is not 0. False: the slot leads nowhere, or the key's length is
- * impossible. */
-static bool table_slot_hash(const struct table *t, const struct table_bucket *b, uint32_t i, uint64_t *hash) {
-    struct table_lengths len;
-    uint32_t node = table_slot_node(t, b, i);
-    const struct table_node *n = table_node_at(t, node);
-    if (node == 0 || !table_lengths_of(t, n, &len)) {
-        return false;
-    }
-    *hash = table_hash(t, table_node_key(n), len.key);
-    return true;
-}
-
-static uint64_t table_split_source(uint64_t bucket) {
-    return bucket - (UINT64_C(1) << (63 - __builtin_clzll(bucket)));
 }
 
 /* Bytes that splits leave to overflow buckets. */
@@ -389,15 +347,6 @@ static bool table_twin_of(const struct table_writer *w, uint64_t *bucket, uint32
     return found;
 }
 
-/* Clear slots from here on: a reader in another process that finds nothing meanwhile looks again. */
-static void table_reorganise(struct table_writer *w) {
-    uint64_t was = atomic_load_explicit(&w->t.seg->reorganised, memory_order_relaxed); /* MO(table.reorganised) */
-    /* MO(table.reorganised): a seqlock with one writer: odd before slots change (release fence), even after (release). No load of
-     * the writer's has to wait for either. */
-    atomic_store_explicit(&w->t.seg->reorganised, was + 1, memory_order_release);
-    atomic_thread_fence(memory_order_release); /* MO(table.reorganised) */
-}
-
 static void table_clear_place(struct table_writer *w, const struct table_place *p) {
     (void)w;
     table_set_tag(p->b, p->slot, 0);
@@ -452,6 +401,9 @@ void table_clear_tomb(struct table_writer *w, uint32_t node) {
 /* ---- entries --------------------------------------------------------------------------------------------------------- */
 
 enum arena_status table_node_new(struct table_writer *w, size_t key_len, uint32_t value_word, uint32_t *node) {
+    if (__builtin_expect(table_is_short(w), 0)) {
+        return ARENA_WAIT;
+    }
     enum arena_status status = arena_alloc(&w->arena, node_payload_bytes(key_len, value_word), node);
     if (status == ARENA_OK) {
         table_node_begin(table_node_at(&w->t, *node), key_len, value_word, 0, 0);
@@ -478,6 +430,7 @@ static void table_count(struct table_writer *w, const struct table_node *gone, c
     w->digest += come != NULL ? table_digest_of(n) : 0 - table_digest_of(n);
     table_count_bytes(w, come != NULL ? 0 : bytes, come != NULL ? bytes : 0);
     w->keys += come != NULL ? 1 : UINT64_MAX;
+    table_count_slots(w);
     atomic_store_explicit(&w->t.seg->live_keys, w->keys, memory_order_relaxed); /* MO(stats) */
     table_note_memory(
         w); /* a table that only grows needs no grace period, and would otherwise show its first figures for ever */
@@ -593,7 +546,8 @@ enum table_room table_admits(const struct table_writer *w, uint64_t hash, const 
     const struct arena *a = &w->arena;
     uint64_t payload = node_payload_bytes(key_len, value_word);
     uint64_t cost = arena_cost(a, payload), large = table_large(w, payload);
-    if (w->keys + pending < table_keys_most(w) && arena_admits(a, cost, 0, large, a->limit)) {
+    uint64_t slots = table_slots(w, w->keys + pending + 1) - a->slots;
+    if (w->keys + pending < table_keys_most(w) && arena_admits(a, cost + slots, 0, large, a->limit)) {
         return TABLE_YES;
     }
     uint64_t gone = table_cost_of(w, hash, key, key_len);
@@ -624,12 +578,14 @@ bool table_is_no_larger(const struct table_writer *w, uint64_t hash, const void 
 bool table_admits_batch(const struct table_writer *w, const struct table_batch *b, uint64_t pending) {
     const struct arena *a = &w->arena;
     bool keys = w->keys + pending + b->keys <= table_keys_most(w);
-    return (keys && arena_admits(a, b->cost, 0, b->large, a->limit)) ||
+    uint64_t slots = table_slots(w, w->keys + pending + b->keys) - a->slots;
+    return (keys && arena_admits(a, b->cost + slots, 0, b->large, a->limit)) ||
            (b->no_larger && arena_admits(a, b->cost, 0, b->large, a->limit + a->spare));
 }
 
 bool table_could_admit(const struct table_writer *w, const struct table_batch *b) {
-    return b->keys <= table_keys_most(w) && b->cost + arena_transit(&w->arena, b->large) <= w->arena.limit;
+    return b->keys <= table_keys_most(w) &&
+           b->cost + table_slots(w, b->keys) + arena_transit(&w->arena, b->large) <= w->arena.limit;
 }
 
 void table_note_memory(const struct table_writer *w) {
@@ -638,9 +594,10 @@ void table_note_memory(const struct table_writer *w) {
         w->buckets * sizeof(struct table_bucket) + w->overflow + ((uint64_t)(a->pages - a->free_pages) << a->shift);
     /* MO(stats): relaxed, all of them. */
     atomic_store_explicit(&w->t.seg->used_bytes, used, memory_order_relaxed);
-    atomic_store_explicit(&w->t.seg->sum_bytes, a->live + arena_transit(a, 0), memory_order_relaxed); /* MO(stats) */
-    atomic_store_explicit(&w->t.seg->limit_bytes, a->limit, memory_order_relaxed);                    /* MO(stats) */
-    atomic_store_explicit(&w->t.seg->keys_most, table_keys_most(w), memory_order_relaxed);            /* MO(stats) */
+    atomic_store_explicit(&w->t.seg->sum_bytes, a->live + a->slots + arena_transit(a, 0),
+                          memory_order_relaxed);                                           /* MO(stats) */
+    atomic_store_explicit(&w->t.seg->limit_bytes, a->limit, memory_order_relaxed);         /* MO(stats) */
+    atomic_store_explicit(&w->t.seg->keys_most, table_keys_most(w), memory_order_relaxed); /* MO(stats) */
     atomic_store_explicit(&w->t.seg->retired_bytes, w->open.bytes + w->waiting.bytes,
                           memory_order_relaxed); /* MO(stats) */
 }

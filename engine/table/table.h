@@ -88,25 +88,34 @@ struct limbo {
     uint64_t bytes;
 };
 
+/* Free overflow buckets: offset / 64. */
+struct table_spare {
+    uint32_t *at;
+    uint32_t count, room;
+};
+
 struct table_writer {
     struct table t;
     struct arena arena;
     uint64_t buckets; /* as readers see it */
     uint64_t cleared; /* splits that made buckets below this are complete: none of their keys stands in two buckets */
     uint64_t keys;    /* live ones */
-    uint64_t keys_limit;     /* most keys for which buckets and overflow buckets suffice, whatever the keys are */
-    uint64_t overflow_off;   /* overflow buckets lie at or above this byte, up to the first page of nodes */
-    uint64_t overflow;       /* bytes of overflow buckets in use */
-    uint32_t *spare_buckets; /* free overflow buckets: offset / 64 */
-    uint32_t spare_count, spare_room;
-    uint64_t digest;             /* sum over live nodes of table_node_digest() */
-    struct expiry expiry;        /* when nodes of which buckets expire */
-    struct limbo open;           /* items since the last ticket */
-    size_t safe;                 /* of `open`, the first ones: their entries are published */
-    struct limbo waiting;        /* items whose ticket is out */
-    size_t released_to;          /* of `waiting`, the first ones: released already */
-    uint64_t batch;              /* this many items are worth a grace period */
-    bool released;               /* something was released since table_drain() last said so */
+    uint64_t keys_limit;      /* most keys for which buckets and overflow buckets suffice, whatever the keys are */
+    uint64_t overflow_off;    /* overflow buckets lie at or above this byte, up to the first page of nodes */
+    uint64_t overflow;        /* bytes of overflow buckets in use there */
+    struct table_spare spare; /* free overflow buckets there */
+    struct table_spare paged; /* free overflow buckets in pages of nodes, which were taken when there were no others */
+    uint32_t taken;           /* such pages */
+    uint64_t due;         /* slots that limbo gives back: of deleted keys, of moved keys, of empty overflow buckets */
+    uint64_t due_most;    /* more are worth a wait where overflow buckets are short */
+    uint64_t digest;      /* sum over live nodes of table_node_digest() */
+    struct expiry expiry; /* when nodes of which buckets expire */
+    struct limbo open;    /* items since the last ticket */
+    size_t safe;          /* of `open`, the first ones: their entries are published */
+    struct limbo waiting; /* items whose ticket is out */
+    size_t released_to;   /* of `waiting`, the first ones: released already */
+    uint64_t batch;       /* this many items are worth a grace period */
+    bool released;        /* something was released since table_drain() last said so */
     struct table_evictor *evict; /* engine/table/evict.h; NULL: nothing is evicted */
     bool hurry;                  /* a bucket waits to be cleared: even a few items are worth a grace period */
     /* Called again and again while table_drain() waits for sections to end. since_ns: for how long it has waited. May be NULL. */

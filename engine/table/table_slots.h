@@ -217,9 +217,44 @@ static inline int table_publish(struct table_writer *w, uint32_t node, uint64_t 
     return 0;
 }
 
+/* Hash the key of the node in slot i, whose tag is not 0. False: the slot leads nowhere, or the key's length is
+ * impossible. */
+static inline bool table_slot_hash(const struct table *t, const struct table_bucket *b, uint32_t i, uint64_t *hash) {
+    struct table_lengths len;
+    uint32_t node = table_slot_node(t, b, i);
+    const struct table_node *n = table_node_at(t, node);
+    if (node == 0 || !table_lengths_of(t, n, &len)) {
+        return false;
+    }
+    *hash = table_hash(t, table_node_key(n), len.key);
+    return true;
+}
+
+static inline uint64_t table_split_source(uint64_t bucket) {
+    return bucket - (UINT64_C(1) << (63 - __builtin_clzll(bucket)));
+}
+
+/* Slots or links change from here on, or have changed: a reader in another process that finds nothing meanwhile looks again. */
+static inline void table_reorganise(struct table_writer *w) {
+    uint64_t was = atomic_load_explicit(&w->t.seg->reorganised, memory_order_relaxed); /* MO(table.reorganised) */
+    /* MO(table.reorganised): a seqlock with one writer: odd before slots change (release fence), even after (release). No load of
+     * the writer's has to wait for either. */
+    atomic_store_explicit(&w->t.seg->reorganised, was + 1, memory_order_release);
+    atomic_thread_fence(memory_order_release); /* MO(table.reorganised) */
+}
+
+/*
+ * Splits and deletions leave keys in slots until a grace period has ended. A writer that outruns the grace periods would fill overflow
+ * buckets with them, and pages of nodes. Then a new key waits: table_drain() gives slots back.
+ */
+static inline bool table_is_short(const struct table_writer *w) {
+    return __builtin_expect(w->due > w->due_most, 0) && w->spare.count == 0 &&
+           w->overflow_off - table_buckets_end(w) < w->due_most * sizeof(struct table_bucket);
+}
+
 /* table_node_new() for an entry whose turn has not come. False: it would have to wait. */
 static inline bool table_node_ahead(struct table_writer *w, size_t key_len, uint32_t value_word, uint32_t *node) {
-    *node = arena_take(&w->arena, node_payload_bytes(key_len, value_word));
+    *node = table_is_short(w) ? 0 : arena_take(&w->arena, node_payload_bytes(key_len, value_word));
     if (__builtin_expect(*node == 0, 0)) {
         return false;
     }

@@ -211,7 +211,7 @@ static bool put_finds_new(struct tide *d, struct put *p, bool *owed) {
         *owed = true;
         room = !table_is_damaged(&w->t) && table_admits_batch(w, &one, 0);
     }
-    if (!room || d->seq.ring.tail + p->ring_bytes > d->seq.ring.limit) {
+    if (!room || d->seq.ring.tail + p->ring_bytes > d->seq.ring.limit || table_is_short(w)) {
         return false;
     }
     if (*owed) { /* what waited for memory was freed: buckets and old versions may have changed */

@@ -11,7 +11,7 @@
  * STANDS FOR: engine/table/table.c table_clear_split
  * STANDS FOR: engine/table/table.c table_twin_of
  * STANDS FOR: engine/table/table.c table_replace_twins
- * STANDS FOR: engine/table/table.c table_reorganise
+ * STANDS FOR: engine/table/table_slots.h table_reorganise
  * STANDS FOR: engine/replica/foreign.c foreign_quiet
  *
  * MUTANT BUCKETS_FIRST: the number of buckets grows before the new bucket is filled
