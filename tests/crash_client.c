@@ -138,7 +138,7 @@ static bool crash_count(struct crash_world *w, struct tide *d, struct tide_reade
     return error == 0;
 }
 
-/* Added by the leader: however often it dies, what was acknowledged is in the sum once. */
+/* The leader adds: however often it dies, each acknowledged add is in the sum once. */
 static bool crash_add(struct crash_world *w, struct tide *d, struct tide_reader *session, struct crash_writer *me,
                       uint64_t delta) {
     struct tide_put_opts kept = crash_kept();
@@ -173,7 +173,7 @@ static bool crash_fill_up(struct crash_world *w, struct tide *d, struct help_rng
     return error == 0;
 }
 
-/* The own value is there while it lives, whoever leads meanwhile, and at no bound afterwards. put_ns, acked_ns: around the write. */
+/* The client's own value is there while it lives, whichever process leads meanwhile, and at no bound afterwards. put_ns, acked_ns: around the write. */
 static void crash_look_at_life(struct crash_world *w, struct tide_reader *session, const char *name, size_t length,
                                uint64_t put_ns, uint64_t acked_ns, uint64_t ttl_ns) {
     uint8_t value[64];

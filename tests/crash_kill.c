@@ -18,6 +18,9 @@ enum {
     CHECKER = CRASH_SLOTS - 1
 };
 
+#define KILL_EVICTING_BYTES (UINT64_C(2) << 20)  /* a table's, where the domain evicts */
+#define KILL_EVICTS_BY (4 * KILL_EVICTING_BYTES) /* so much in the log, most of it values of keys in random order */
+
 static crash_role *const kill_roles[PROCESSES] = {
     crash_role_node,   crash_role_node,   crash_role_node,   crash_role_follower, crash_role_writer,
     crash_role_writer, crash_role_reader, crash_role_reader, crash_role_janitor,  crash_role_watcher,
@@ -198,8 +201,13 @@ static void kill_report(const struct kill_run *k, uint64_t seconds) {
     printf("# %llu added to the sum, %llu lives looked at; leaders removed %llu expired and %llu other keys\n",
            (unsigned long long)added, (unsigned long long)lived, (unsigned long long)atomic_load(&k->w->expired),
            (unsigned long long)atomic_load(&k->w->evicted));
-    if (lived != 0 && (atomic_load(&k->w->evicted) != 0) != (atomic_load(&k->w->evicts) != 0)) {
-        crash_fail(k->w, "a domain that evicts did not, or one that refuses did");
+    bool evicts = atomic_load(&k->w->evicts) != 0, evicted = atomic_load(&k->w->evicted) != 0;
+    if (evicted && !evicts) {
+        crash_fail(k->w, "a domain that refuses did evict");
+    }
+    /* On a machine that is busy with other things, little may have been written. */
+    if (evicts && !evicted && crash_audit_bytes(k->audit) > KILL_EVICTS_BY) {
+        crash_fail(k->w, "a domain that evicts did not");
     }
     printf("# all %llu entries of the log seen, %llu MiB in a ring of %llu KiB\n",
            (unsigned long long)crash_audit_entries(k->audit), (unsigned long long)(crash_audit_bytes(k->audit) >> 20),
@@ -207,7 +215,7 @@ static void kill_report(const struct kill_run *k, uint64_t seconds) {
 }
 
 unsigned crash_kill_run(uint64_t seed, uint64_t kills, uint64_t seconds, bool evicts) {
-    struct kill_run k = { .w = crash_world_new(1 << 20, evicts ? 2 << 20 : 4 << 20), .rng = { seed } };
+    struct kill_run k = { .w = crash_world_new(1 << 20, evicts ? KILL_EVICTING_BYTES : 4 << 20), .rng = { seed } };
     crash_world_reset(k.w, help_name());
     atomic_store(&k.w->paced, 1);
     atomic_store(&k.w->evicts, evicts);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A watcher among processes that are killed: what it was told, event by event, is what a copy of everything finds at the same index. */
+/* A watcher among processes that are killed: its events, one by one, add up to what a copy of everything finds at the same index. */
 #include <stdlib.h>
 #include <unistd.h>
 

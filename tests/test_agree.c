@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Replicas of one domain with tables of different sizes: what is admitted fits each, and a domain grows while it runs. */
+/* Replicas of one domain have tables of different sizes: each holds what the leader admits, and a domain grows while it runs. */
 #include "tests/lib/help.h"
 
 #include <sched.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Figures and bars: what is written is read back, what is damaged is refused, and what pictures are drawn of. */
+/* Figures and bars: a file is read back as it was written, a damaged one is refused, and pictures show the right rows. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The benchmarks of one question each, as programs: what they print is by the schema, and nothing stays behind. */
+/* The benchmarks of one question each, as programs: their JSON keeps to the schema, and they leave nothing behind. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>

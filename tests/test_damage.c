@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Words of shared memory that another process changed, one by one: what is right then. All of them at random: tests/test_scribble.c. */
+/* Another process changed one word of shared memory: what the library has to do then. tests/test_scribble.c changes all of them at random. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/mman.h>
@@ -8,7 +8,7 @@
 #include "engine/replica/domain.h"
 #include "tests/lib/help.h"
 
-/* What the library said last, of what was looked for. */
+/* The last log line of the library that has the text which the test looks for. */
 static const char *wanted;
 static _Atomic uint32_t said;
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* `tide dump` of damaged segments: whatever the bytes, it ends, with 0, 1 or 3, and no signal. The seed is printed, and
+/* `tide dump` of damaged segments: with any bytes it ends, with 0, 1 or 3, and not by a signal. The seed is printed, and
  * TIDE_SEED repeats a run; TIDE_FUZZ_RUNS sets how many mutations each case makes. */
 #include <setjmp.h>
 #include <stdarg.h>

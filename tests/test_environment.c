@@ -177,7 +177,7 @@ static void in_64_mib(void) {
     CHILD(tide_close(d) == 0);
     /* Something was written: it is kept, whatever did not fit. */
     CHILD(tide_open(&d, name, &o) == 0 && tide_close(d) == 0 && tide_unlink(name) == 0);
-    /* What was asked for is tried as it is, and leaves nothing that a smaller one would fail by. */
+    /* The library tries the size that the caller asked for, and leaves nothing behind that would make a smaller one fail. */
     o.ring_bytes = 16 * MIB;
     o.table_bytes = 64 * MIB;
     CHILD(tide_open(&d, name, &o) == 0 && lead(d) == TIDE_ERR_NO_SPACE && tide_close(d) == 0);

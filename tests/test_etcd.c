@@ -334,7 +334,7 @@ static void users(void **state) {
     struct pair *p = start(1, NULL);
     struct etcd_client_opts opts = { .user = "root", .password = "wrong" };
     (void)state;
-    /* A password for a cluster that asks for none is no hindrance. */
+    /* A client may name a password although the cluster asks for none. */
     book_open(&p->a, etcd_world_url(&p->w, 1, "h/"), 0, &opts);
     (void)book_put(&p->a, "early", "1");
     book_close(&p->a);
@@ -351,7 +351,7 @@ static void users(void **state) {
     book_close(&p->a);
     opts = (struct etcd_client_opts){ .user = "root", .password = "r" };
     book_open(&p->a, etcd_world_url(&p->w, 1, "h/"), 0, &opts);
-    /* One that may see the prefix alone has a watch and probes all the same, while others write elsewhere. */
+    /* A user who may read the prefix alone can watch and probe, while others write elsewhere. */
     opts = (struct etcd_client_opts){ .user = "half", .password = "h" };
     book_open(&p->b, etcd_world_url(&p->w, 1, "h/"), 0, &opts);
     (void)book_catch_up(&p->b);

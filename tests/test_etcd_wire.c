@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The client of etcd against a false one: what comes in pieces, what is cut, what is no etcd; addresses, base64, ranges. */
+/* The client of etcd against a false one: answers in pieces, answers that are cut off, servers that are no etcd; addresses, base64, ranges. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -335,7 +335,7 @@ static void write__no_answer__is_unknown_and_sent_once(void **state) {
     unfollow(b, s);
 }
 
-/* The connection ends and no other one can be made: it may have been done all the same. */
+/* The connection ends and no other one can be made: etcd may have done the write nevertheless. */
 static void write__the_server_dies_with_it__is_unknown(void **state) {
     struct script *s;
     struct book *b = follow(&s, drops_writes);

@@ -106,7 +106,7 @@ static uint8_t heat_of(struct tide *d, const char *kind, uint64_t n) {
     return atomic_load(&node->heat);
 }
 
-/* Later reads take the place of what was noted: the leader counts it while nobody writes. */
+/* Later reads overwrite the notes of earlier ones: the leader has to count the notes while nobody writes. */
 static void get__nothing_is_evicted_for_long__counted_all_the_same(void **state) {
     (void)state;
     struct tide *d = open_evicting();

@@ -579,13 +579,16 @@ struct indexer {
     struct tide *d;
     uint32_t number;
     uint32_t reads;
+    pthread_barrier_t *begin;
 };
 
 /* What the source had before the read began is seen by the read. */
 static void *read_linearizable(void *arg) {
     struct indexer *x = arg;
     struct tide_reader *r;
-    if (!help_check(tide_reader_open(x->d, NULL, &r) == 0)) {
+    bool opened = help_check(tide_reader_open(x->d, NULL, &r) == 0);
+    pthread_barrier_wait(x->begin);
+    if (!opened) {
         return NULL;
     }
     char key[4];
@@ -621,8 +624,11 @@ static void feed__bound_0__readers_share_few_questions(void **state) {
     pthread_t threads[INDEX_THREADS];
     struct indexer x[INDEX_THREADS];
     uint32_t reads = (uint32_t)help_scaled(40);
+    pthread_barrier_t begin;
+    pthread_barrier_init(&begin, NULL, INDEX_THREADS);
+    s.far_us = 2000; /* as over a network: all that wait meanwhile share the next question */
     for (uint32_t i = 0; i < INDEX_THREADS; i++) {
-        x[i] = (struct indexer){ &s, i % 3 == 0 ? other : d, i, reads };
+        x[i] = (struct indexer){ &s, i % 3 == 0 ? other : d, i, reads, &begin };
         assert_int_equal(pthread_create(&threads[i], NULL, read_linearizable, &x[i]), 0);
     }
     for (uint32_t i = 0; i < INDEX_THREADS; i++) {
@@ -631,6 +637,7 @@ static void feed__bound_0__readers_share_few_questions(void **state) {
     help_assert_threads();
     /* A hundred that wait share each: far fewer than one for each read. */
     assert_true(s.asked < (uint64_t)INDEX_THREADS * reads / 4);
+    pthread_barrier_destroy(&begin);
     tide_close(other);
     tide_close(d);
     source_feed_end(&f);

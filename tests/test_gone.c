@@ -34,7 +34,7 @@ static int read_until_it_fails(struct tide_reader *r) {
 
 /* ---- readers ------------------------------------------------------------------------------------------------------------- */
 
-/* Every way of reading has the same answer, and so has whoever waits. */
+/* Every way of reading gives the same answer, also to a caller who was waiting. */
 static void assert_reads_gone(struct tide *d, struct tide_reader *r) {
     struct tide_bound stale = TIDE_BOUND_INIT, patient = TIDE_BOUND_INIT;
     struct tide_mget_item item = { .key = "k", .key_len = 1 };
@@ -179,7 +179,7 @@ static void removed__under_reading_processes__they_are_told_gone(void **state) {
     close(told[0]);
 }
 
-/* Nobody leads, nobody writes, and what is read is what a dead process left. */
+/* Nobody leads, nobody writes, and readers read the replica that a dead process left. */
 static void removed__when_all_others_are_dead__the_last_reader_is_told_gone(void **state) {
     (void)state;
     int told[2];

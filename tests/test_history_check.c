@@ -63,7 +63,7 @@ static void expect(struct history *h, enum history_fault_kind kind) {
     assert_int_equal(fine, kind == HISTORY_FINE);
 }
 
-/* The search knows nothing of indexes: what is wrong by values and times it must find alone. */
+/* The search knows nothing of indexes: it must find by values and times alone what is wrong. */
 static void expect_search(struct history *h, bool fine) {
     struct history_fault f;
     assert_int_equal(history_check_search(h, &f), fine);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Lanes are lent for a write: whoever wrote before, whoever died, and whoever gave up keeps none. */
+/* A lane is lent for one write: a writer that has its answer, has died or has given up keeps none. */
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -95,7 +95,7 @@ static void lanes__all_lent__timeout_and_ping_is_answered(void **state) {
     struct two t = open_two(20000000);
     lend_all(t.leads->log, t.leads->member);
     assert_int_equal(help_put(t.writes, "key", 1, NULL), TIDE_ERR_TIMEOUT);
-    assert_int_equal(tide_ping(t.writes, UINT64_MAX), 0); /* a leader whose lanes are lent is no silent one */
+    assert_int_equal(tide_ping(t.writes, UINT64_MAX), 0); /* the leader answers although all its lanes are lent */
     struct tide_info info = TIDE_INFO_INIT;
     assert_int_equal(tide_info(t.leads, &info), 0);
     assert_int_equal(info.commit_index, 0);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Get or make: made once, whoever asks; makers that fail, hang, die; and what a lease is when its holder is gone. */
+/* Get or make: one of all callers makes the value; makers fail, hang and die; a lease is void when its holder is gone. */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -544,7 +544,7 @@ static void lease__in_a_forked_child__the_parents(void **state) {
     tide_close(d);
 }
 
-/* Every way of every set is taken: values are made all the same. */
+/* Every way of every set is taken: callers make values without a lease. */
 static void lease__all_taken__made_without(void **state) {
     (void)state;
     struct tide *d = open_here();

@@ -175,7 +175,7 @@ static bool is_alike(const struct world *w) {
     return true;
 }
 
-/* The leader removes what has expired by itself: until it made no entry meanwhile, they are compared again. */
+/* The leader removes expired keys at instants of its own: compare again until it has made no entry meanwhile. */
 static void assert_all_agree(struct world *w) {
     struct tide_verify v = TIDE_VERIFY_INIT;
     uint64_t commit;

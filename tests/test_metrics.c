@@ -170,7 +170,7 @@ static void metrics__of_a_domain__equal_stat(void **state) {
     }
     catch_up(&p);
     compare(name_of(p.d));
-    /* The follower is behind now, and readers fall back or take what is stale. */
+    /* The follower is behind now: readers fall back, or take a stale value. */
     put_number(p.d, "k1", 7);
     struct tide_bound stale = bound_of(TIDE_FALLBACK_STALE, 0), refuse = bound_of(TIDE_FALLBACK_ERROR, 0);
     (void)get(p.r, "k1", &stale);

@@ -14,7 +14,7 @@
 #define HOUR (UINT64_C(3600) * 1000 * MS)
 #define READERS 6
 
-/* Another thread that writes, so that sections of this one can be open meanwhile. The model is whoever's turn it is. */
+/* Another thread that writes, so that sections of this one can be open meanwhile. The thread that has the turn owns the model. */
 struct hand {
     pthread_t thread;
     _Atomic uint64_t asked, done; /* bursts */

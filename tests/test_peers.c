@@ -51,6 +51,15 @@ static void begin(struct peer_stage *s) {
     wrong_row.gets[0].run = run_less;
 }
 
+/* Fill the chosen peers; where that fails, the log says why. */
+static int open_stage(struct peer_stage *s, unsigned chosen, uint64_t keys, uint64_t value_size, int for_puts) {
+    int rc = peer_stage_open(s, chosen, keys, value_size, for_puts);
+    if (rc != 0) {
+        print_error("%s\n", error);
+    }
+    return rc;
+}
+
 static void assert_nothing_left(void) {
     char ours[64];
     snprintf(ours, sizeof(ours), "tidemark.peers-%ld", (long)getpid());
@@ -74,7 +83,7 @@ static void assert_found(const char *id) {
 static void gets_of(uint64_t keys, uint64_t value_size) {
     static struct peer_stage s;
     begin(&s);
-    assert_int_equal(peer_stage_open(&s, LOOP | PLAIN | TIDE | OTHER | ABSENT, keys, value_size, 0), 0);
+    assert_int_equal(open_stage(&s, LOOP | PLAIN | TIDE | OTHER | ABSENT, keys, value_size, 0), 0);
     assert_string_equal(error, "");
     assert_int_equal(peer_stage_verify(&s), 0);
     assert_int_equal(peer_measure_gets(&s), 0);
@@ -99,7 +108,7 @@ static void peers__puts__are_found_afterwards(void **state) {
     static struct peer_stage s;
     (void)state;
     begin(&s);
-    assert_int_equal(peer_stage_open(&s, PLAIN | TIDE, 500, 64, 1), 0);
+    assert_int_equal(open_stage(&s, PLAIN | TIDE, 500, 64, 1), 0);
     assert_int_equal(peer_measure_puts(&s), 0);
     peer_stage_close(&s);
     assert_nothing_left();
@@ -110,7 +119,7 @@ static void peers__two_readers_and_a_writer_beside__all_are_answered(void **stat
     static struct peer_stage s;
     (void)state;
     begin(&s);
-    assert_int_equal(peer_stage_open(&s, LOOP | PLAIN | TIDE, 1000, 64, 0), 0);
+    assert_int_equal(open_stage(&s, LOOP | PLAIN | TIDE, 1000, 64, 0), 0);
     assert_int_equal(peer_measure_pairs(&s), 0);
     assert_int_equal(peer_measure_beside(&s), 0);
     peer_stage_close(&s);
@@ -123,12 +132,12 @@ static void verify__another_keys_value_or_fewer_gets__is_found(void **state) {
     static struct peer_stage s;
     (void)state;
     begin(&s);
-    assert_int_equal(peer_stage_open(&s, WRONG_VALUE, 1000, 64, 0), 0);
+    assert_int_equal(open_stage(&s, WRONG_VALUE, 1000, 64, 0), 0);
     assert_int_equal(peer_stage_verify(&s), -1);
     assert_non_null(strstr(error, "answers what was not put"));
     peer_stage_close(&s);
     begin(&s);
-    assert_int_equal(peer_stage_open(&s, WRONG_ROW, 1000, 64, 0), 0);
+    assert_int_equal(open_stage(&s, WRONG_ROW, 1000, 64, 0), 0);
     assert_int_equal(peer_stage_verify(&s), -1);
     assert_non_null(strstr(error, "plain table"));
     peer_stage_close(&s);
@@ -140,7 +149,7 @@ static void getcost__rows__have_ratios_to_the_plain_table(void **state) {
     (void)state;
     begin(&s);
     settings.cost = 1;
-    assert_int_equal(peer_stage_open(&s, LOOP | PLAIN | TIDE | OTHER, 1000, 64, 0), 0);
+    assert_int_equal(open_stage(&s, LOOP | PLAIN | TIDE | OTHER, 1000, 64, 0), 0);
     assert_int_equal(peer_stage_verify(&s), 0);
     assert_int_equal(peer_measure_gets(&s), 0);
     peer_stage_close(&s);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A put has a short way and a long one: what they leave behind is the same. */
+/* A put has a short way and a long one: both leave the same state behind. */
 #include <stdio.h>
 #include <unistd.h>
 

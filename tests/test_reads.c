@@ -189,7 +189,7 @@ static void get__fence_not_reached_fallback_stale__served_and_flagged(void **sta
     assert_int_equal(g.a.reason, TIDE_REASON_STALE_BY_CHOICE);
     assert_int_equal(g.a.stale, 1);
     assert_int_equal(g.a.index, 0);
-    /* The session's fence stands all the same. */
+    /* The session keeps its fence nevertheless. */
     struct tide_token token;
     tide_reader_token(p.r, &token);
     assert_int_equal(token.index, 1);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The log ring: what is written comes back whole, marks and timestamps lead to it, hostile bytes do no harm. */
+/* The log ring: entries come back whole, marks and timestamps lead to them, hostile bytes do no harm. */
 #include <stdatomic.h>
 
 #include "shm/board.h"

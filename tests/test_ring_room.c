@@ -21,7 +21,7 @@ static void ring_reserve__nobody_pinned__never_waits(void **state) {
         assert_int_equal(ring_reserve(&w, entry_bytes(&m)), 0);
         ring_append(&w, &m.e, 1);
         ring_commit(&w);
-        /* What may be overwritten covers what is about to be, and never what is not a ring's length behind. */
+        /* `reclaimed` covers the bytes that the leader is about to overwrite, and no byte that is less than a ring's length behind. */
         uint64_t reclaimed = atomic_load(&ring.log->leader.reclaimed);
         assert_true(w.tail <= reclaimed + RING);
         assert_true(reclaimed <= w.tail);

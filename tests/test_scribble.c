@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Shared memory is input: whatever word another process changes, nobody dies, hangs or grows. `make stress` runs it longer. */
+/* Shared memory is input: whichever word another process changes, no process dies, hangs or grows. `make stress` runs it longer. */
 #include "tests/lib/help.h"
 #include "tests/lib/scribble.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Attaching to what is no segment of ours: other files in its place, and bytes that cannot be. */
+/* Attaching to files that are no segments of the library, and to segments whose bytes cannot be right. */
 #include "shm/crc.h"
 #include "shm/fault.h"
 #include "tests/segment_dir.h"

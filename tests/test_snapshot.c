@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The file of `tide snapshot`: what is written comes back; what was changed, cut or made up is refused. */
+/* The file of `tide snapshot`: load reads back what save has written, and refuses a file that was changed, cut or made up. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -174,7 +174,7 @@ static void snapshot__longer_than_it_says__refused(void **state) {
     records_free(&r);
 }
 
-/* A checksum that fits proves nothing: whoever wrote the file may have been wrong. */
+/* A checksum that fits proves nothing: the program that wrote the file may have been wrong. */
 static void snapshot__made_up_with_a_good_checksum__refused(void **state) {
     (void)state;
     static const struct {

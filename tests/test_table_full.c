@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The table when its memory is used up: what is admitted fits, and deletes make room. */
+/* The table when its memory is used up: every admitted write fits, and deletes make room. */
 #include "tests/lib/tables.h"
 
 /* ---- admission --------------------------------------------------------------------------------------------------- */

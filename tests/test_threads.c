@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Threads of the application that end: what they leave is nobody else's, and is freed; and threads that are cancelled. */
+/* Threads of the application end or are cancelled: the library frees what they leave, and nobody else gets it. */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "engine/replica/domain.h"
 #include "tests/lib/forked.h"
 
 #define ROOM (UINT64_C(1) << 20)
+#define MS UINT64_C(1000000)
 
 struct leaver {
     struct tide *d;
@@ -175,13 +177,80 @@ struct cancelled {
     int what;
 };
 
+static void check_that_cancellation_is_off(void) {
+    int before;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
+    help_check(before == PTHREAD_CANCEL_DISABLE);
+    pthread_setcancelstate(before, NULL);
+}
+
+static int make_slowly(void *ctx, const void *key, size_t key_len, void *buf, size_t buf_size, size_t *value_size) {
+    (void)ctx, (void)key, (void)key_len, (void)buf_size;
+    check_that_cancellation_is_off();
+    usleep(200);
+    memcpy(buf, "made", 4);
+    *value_size = 4;
+    return 0;
+}
+
+static int look_slowly(void *ctx, const void *key, size_t key_len, const void *value, size_t value_size,
+                       uint64_t version) {
+    (void)ctx, (void)key, (void)key_len, (void)value, (void)value_size, (void)version;
+    check_that_cancellation_is_off();
+    usleep(50); /* a cancellation point, within a section */
+    return 0;
+}
+
+static void call_with_reader(struct tide *d, struct tide_reader *r, int what, uint32_t i) {
+    static const char big[100000];
+    struct tide_answer a = TIDE_ANSWER_INIT;
+    struct tide_bound b = TIDE_BOUND_INIT;
+    struct tide_lease lease = TIDE_LEASE_INIT;
+    struct tide_write_op op = TIDE_WRITE_OP_INIT;
+    char buf[8];
+    switch (what) {
+    case 3:
+        b.fallback = i % 4;
+        b.wait_ns = MS;
+        b.min.index = 0;
+        tide_get(r, "key", 3, &b, buf, sizeof(buf), &a);
+        break;
+    case 4:
+        if (tide_section_begin(r, NULL, &a) == 0) {
+            tide_section_scan(r, look_slowly, NULL);
+            tide_section_end(r);
+        }
+        break;
+    case 5:
+        tide_get_or_make(r, "made", 4, NULL, NULL, make_slowly, NULL, buf, sizeof(buf), &a);
+        tide_delete(d, r, "made", 4, NULL);
+        break;
+    case 6:
+        if (tide_lease_take(r, "lease", 5, MS, &lease) == 0 && i % 2 == 0) {
+            tide_lease_release(r, &lease, 0);
+        }
+        break;
+    default:
+        op.kind = TIDE_OP_PUT;
+        op.key = "key";
+        op.key_len = 3;
+        op.value = big;
+        op.value_size = i % 2 != 0 ? sizeof(big) : 5;
+        tide_write(d, r, &op, 1, NULL, NULL);
+    }
+}
+
 static void *be_cancelled(void *arg) {
     const struct cancelled *c = arg;
     static const char big[100000];
-    for (;;) {
+    struct tide_reader *r = NULL;
+    for (uint32_t i = 0;; i++) {
         struct tide *again;
         struct tide_opts o = TIDE_OPTS_INIT;
         struct tide_replica_opts ro = TIDE_REPLICA_OPTS_INIT;
+        struct tide_watch_opts wo = TIDE_WATCH_OPTS_INIT;
+        struct tide_watch *w;
+        struct tide_event event = TIDE_EVENT_INIT;
         uint32_t id;
         switch (c->what) {
         case 0:
@@ -193,9 +262,21 @@ static void *be_cancelled(void *arg) {
         case 1:
             tide_put(c->d, NULL, "k", 1, big, sizeof(big), NULL);
             break;
-        default:
+        case 2:
             if (tide_replica_start(c->d, &ro, &id) == 0) {
                 tide_replica_stop(c->d, id);
+            }
+            break;
+        case 8:
+            wo.flags = i % 2 != 0 ? TIDE_WATCH_INITIAL : 0;
+            if (tide_watch_open(c->d, &wo, &w) == 0) {
+                tide_watch_next(w, &event, MS);
+                tide_watch_close(w);
+            }
+            break;
+        default:
+            if (r != NULL || tide_reader_open(c->d, NULL, &r) == 0) {
+                call_with_reader(c->d, r, c->what, i);
             }
         }
         pthread_testcancel();
@@ -205,10 +286,11 @@ static void *be_cancelled(void *arg) {
 
 static void calls_that_are_cancelled__end_first_and_leave_nothing_taken(void **state) {
     (void)state;
-    for (int what = 0; what < 3; what++) {
+    for (int what = 0; what <= 8; what++) {
         struct cancelled c = { .d = help_open(ROOM, 4 * ROOM, 0), .what = what };
         help_leader(c.d);
-        for (uint64_t i = 0; i < help_scaled(40); i++) {
+        help_put(c.d, "key", 1, NULL);
+        for (uint64_t i = 0; i < help_scaled(20); i++) {
             pthread_t thread;
             assert_int_equal(pthread_create(&thread, NULL, be_cancelled, &c), 0);
             struct timespec t = { 0, (long)(100000 + i * 7919 % 2000 * 1000) };
@@ -218,8 +300,13 @@ static void calls_that_are_cancelled__end_first_and_leave_nothing_taken(void **s
             pthread_join(thread, &result);
             assert_ptr_equal(result, PTHREAD_CANCELED);
         }
+        help_assert_threads();
         struct tide *again = help_open_again(c.d);
         assert_int_equal(help_put(again, "key", 1, NULL), 0);
+        struct tide_reader *r = help_reader(again, TIDE_STICKY, -1, 0);
+        struct tide_lease lease = TIDE_LEASE_INIT;
+        assert_int_equal(tide_lease_take(r, "lease", 5, 60000 * MS, &lease), 0);
+        assert_int_equal(tide_reader_close(r), 0);
         struct tide_info info = TIDE_INFO_INIT;
         assert_int_equal(tide_info(again, &info), 0);
         assert_int_equal(info.members, 2);

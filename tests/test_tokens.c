@@ -87,7 +87,7 @@ static void tide_read_counts__of_sessions_and_domain__add_up(void **state) {
         help_get(a, "k");
     }
     assert_int_equal(tide_reader_close(a), 0);
-    /* A slot of counts outlives its reader: the next one's own counts start at 0 all the same. */
+    /* A slot of counts outlives its reader: the counts of the next reader start at 0 nevertheless. */
     struct tide_reader *b = help_reader(d, TIDE_STICKY, (int32_t)slow, UINT64_C(1) << slow);
     struct tide_read_counts counts = TIDE_READ_COUNTS_INIT;
     assert_int_equal(tide_reader_counts(b, &counts), 0);

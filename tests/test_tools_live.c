@@ -69,7 +69,7 @@ static void *write_again(void *arg) {
     return NULL;
 }
 
-/* Every key is there again soon after it went: the command ends all the same, since it deletes what was there when it began, each once. */
+/* Every key is there again soon after it went: the command ends nevertheless, since it deletes the keys that were there when it began, each once. */
 static void clear__beside_writers_of_the_same_keys__ends(void **state) {
     (void)state;
     struct tide *d = open_led();

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* `tide top` on a canvas: what it draws of samples that a test makes up. And the figures of narrow columns. */
+/* `tide top` draws samples that a test makes up on a canvas; and the figures of narrow columns. */
 #include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>

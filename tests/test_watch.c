@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Watches: everything once and in order; what they tell first; what they have lost; whatever the log's bytes are. */
+/* Watches tell everything once and in order, first what is there, and say what they have lost, whatever the log's bytes are. */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -102,7 +102,7 @@ static void watch__puts_deletes_batches__told_once_and_in_order(void **state) {
     tide_close(d);
 }
 
-/* What expires is told with its life, and again when the leader has removed it; what is over is not told first. */
+/* A watch tells a value with its life, and tells when the leader has removed it; a value whose life is over is not among those told first. */
 static void watch__lives_of_values__told(void **state) {
     (void)state;
     static const uint64_t HOUR = 3600 * 1000 * MS;
@@ -258,7 +258,7 @@ static void watch_open__bad_options_and_tokens__errors(void **state) {
     assert_int_equal(tide_watch_close(w), 0);
 }
 
-/* Every index that the ring still holds can be begun at; one before it is lost, and what is oldest is told. */
+/* A watch can begin at every index that the ring still holds; at an earlier one it says LOST and names the oldest. */
 static void watch__from_each_index__found_or_lost(void **state) {
     (void)state;
     struct tide *d = help_open(64 * KIB, 0, 0);
@@ -665,7 +665,7 @@ static void watch__domain_removed__gone(void **state) {
 
 /* ---- bytes that cannot be ------------------------------------------------------------------------------------------------- */
 
-/* Words of frames and of the board, each changed to what hurts most; the watch says what it may, and reads nothing outside. */
+/* Words of frames and of the board, each changed to the value that hurts most: the watch answers one of the allowed errors, and reads nothing outside. */
 static void watch__any_word_changed__never_out_of_bounds(void **state) {
     (void)state;
     static const uint64_t bad[] = { 0,      1, 7, 48, UINT32_MAX, UINT64_MAX, UINT64_C(1) << 63, UINT64_C(0xffff) << 32,

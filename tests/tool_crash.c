@@ -209,7 +209,7 @@ static void victim_hand_over(struct crash_world *w, uint32_t slot, uint64_t seed
 
 static struct crash_audit *audit;
 
-/* The log is read while it is written: what is overwritten later has been seen. */
+/* A reader reads the log while it is written, so that it has seen every entry before it is overwritten. */
 static void watch(struct crash_world *w) {
     if (audit != NULL && crash_audit_stale(audit)) {
         crash_audit_drop(audit);

@@ -232,7 +232,7 @@ static void let_another_expire(const char *point) {
     }
 }
 
-/* It must not say that a key is there, and with it what was written after another had seen that it is gone. */
+/* It must not say that a key is there together with a write that was made after another reader had seen the key gone. */
 static void mget__key_expires_before_it_looks_again__all_of_one_instant(void **state) {
     (void)state;
     struct tide *d = still.d = child_open(), *other = help_open_again(d);

@@ -12,7 +12,7 @@ static const char HELP[] =
     "may stay or go. 'tide rm' removes a whole domain.\n\n"
     "  --prefix PREFIX       only keys that begin with it\n"
     "  --escaped             in PREFIX \\xNN is the byte NN and \\\\ a backslash\n" KV_CLEAR_HELP KV_CODES_HELP
-    "7 anything else. Where it ends early, it says\nhow many keys are deleted; to go on, start it again.\n";
+    "7 anything else. If it ends early, it says how many keys\nare deleted; to go on, start it again.\n";
 
 int tool_clear(int argc, char **argv) {
     struct kv_write w = { .help = HELP, .may_clear = 1, .no_key = 1 };

@@ -10,7 +10,8 @@
 
 static const char HELP[] =
     "Usage: tide ttl NAME KEY [OPTION]...\n"
-    "Print how long KEY lives yet (1.5s, 10m), or never. Of a domain that etcd feeds: until etcd removes it; a lease\n"
+    "Print how long KEY still lives (1.5s, 10m), or never. Of a domain that etcd feeds: until etcd removes it; a "
+    "lease\n"
     "may end it at any time, and only etcd knows when.\n\n" KV_BOUND_HELP KV_BYTES_HELP
     "  --json                {key, found, ttl_ns (null: this domain does not let it expire), removed_by (the kind\n"
     "                        of its source, which may; null: nobody does), version, and how fresh that is}\n"

@@ -203,14 +203,9 @@ const struct peer peer_ckht = {
     .puts = { { "ckht", "ck_ht, ck_epoch_call for each", run_put, PEER_CHUNK } },
     .pairs = 1,
     .beside = 1,
-    .bytes = table_bytes,
-    .fill = fill,
-    .end = end,
-    .open = open_reader,
-    .close = close_reader,
-    .get = get_one,
     .used = used,
     .settle = settle,
+    PEER_FUNCTIONS,
 };
 #else
 const struct peer peer_ckht = { .name = "ckht", .package = "libck-dev" };

@@ -243,14 +243,9 @@ const struct peer peer_lfht = {
               { "lfht_batch", "cds_lfht, a grace period for 4,096", run_put_batch, PEER_CHUNK } },
     .pairs = 1,
     .beside = 1,
-    .bytes = table_bytes,
-    .fill = fill,
-    .end = end,
-    .open = open_reader,
-    .close = close_reader,
-    .get = get_one,
     .used = used,
     .settle = settle,
+    PEER_FUNCTIONS,
 };
 #else
 const struct peer peer_lfht = { .name = "lfht", .package = "liburcu-dev" };

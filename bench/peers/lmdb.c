@@ -242,13 +242,8 @@ const struct peer peer_lmdb = {
     .puts = { { "lmdb", "LMDB, 100 puts a transaction", run_put, PUTS },
               { "lmdb_map", "the same with MDB_WRITEMAP", run_put_map, PUTS } },
     .pairs = 1,
-    .bytes = table_bytes,
-    .fill = fill,
-    .end = end,
-    .open = open_reader,
-    .close = close_reader,
-    .get = get_one,
     .used = used,
+    PEER_FUNCTIONS,
 };
 #else
 const struct peer peer_lmdb = { .name = "lmdb", .package = "liblmdb-dev" };

@@ -65,11 +65,6 @@ const struct peer peer_other = {
     .name = "other",
     .gets = { { "tide_other", "tide_get from another process", run_get, PEER_CHUNK } },
     .by_user = true,
-    .bytes = table_bytes,
     .fork = fork_child,
-    .fill = fill,
-    .end = end,
-    .open = open_reader,
-    .close = close_reader,
-    .get = get_one,
+    PEER_FUNCTIONS,
 };

@@ -97,6 +97,10 @@ struct peer {
     double (*share)(struct peer_reader *r);
 };
 
+/* What an adapter gives, where its functions have these names. */
+#define PEER_FUNCTIONS                                                                                                 \
+    .bytes = table_bytes, .fill = fill, .end = end, .open = open_reader, .close = close_reader, .get = get_one
+
 extern const struct peer peer_loop_alone, peer_plain, peer_tide, peer_other, peer_lfht, peer_ckht, peer_lmdb,
     peer_redis;
 /* Linearizable, by the leader's replica where the own one is behind; and up to 200 ms old. Both are struct

@@ -195,13 +195,8 @@ const struct peer peer_redis = {
     .gets = { { "redis", "Redis, Unix socket, one by one", run_get, ONE_CHUNK },
               { "redis_100", "Redis, 100 in a pipeline", run_pipeline, PIPELINE } },
     .puts = { { "redis_100", "Redis, 100 SETs in a pipeline", run_put, PIPELINE } },
-    .bytes = table_bytes,
     .fork = start,
-    .fill = fill,
-    .end = end,
-    .open = open_reader,
-    .close = close_reader,
-    .get = get_one,
+    PEER_FUNCTIONS,
 };
 #else
 const struct peer peer_redis = { .name = "redis", .package = "libhiredis-dev" };

@@ -230,12 +230,7 @@ const struct peer peer_tide = {
     .pairs = 1,
     .beside = 1,
     .by_user = true,
-    .bytes = table_bytes,
-    .fill = fill,
-    .end = end,
-    .open = open_reader,
-    .close = close_reader,
-    .get = get_one,
     .used = used,
     .share = share_behind,
+    PEER_FUNCTIONS,
 };

@@ -14,7 +14,8 @@ tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 mkdir "$tmp/build"
 unset MAKEFLAGS MAKEOVERRIDES
-DEB_BUILD_OPTIONS="noopt noautodbgsym" make -s deb BUILD="$tmp/build" TIDE_NO_INSTALL=1 >"$tmp/log" 2>&1 || { cat "$tmp/log"; exit 1; }
+# What is built is taken as it is: compiled with Debian's flags it would be the same files, minutes later.
+DEB_BUILD_OPTIONS=noautodbgsym make -s deb BUILD="$tmp/build" DEB_PREBUILT="$PWD/${TIDE_BUILD:-build}" TIDE_NO_INSTALL=1 >"$tmp/log" 2>&1 || { cat "$tmp/log"; exit 1; }
 debs=$(ls "$tmp"/build/deb/libtidemark0_*.deb "$tmp"/build/deb/libtidemark-dev_*.deb "$tmp"/build/deb/tidemark-tools_*.deb "$tmp"/build/deb/python3-tidemark_*.deb)
 if command -v lintian >/dev/null 2>&1; then
     # shellcheck disable=SC2086 # names of files are words
@@ -36,7 +37,7 @@ chmod +x "$tmp"/bin/*
 PATH=$tmp/bin:$PATH
 package() { # action packages...
     # What they depend on is this machine's.
-    dpkg --root="$root" --force-depends --force-not-root --force-script-chrootless --log="$tmp/dpkg.log" "$@" >"$tmp/log" 2>&1 || { cat "$tmp/log"; exit 1; }
+    dpkg --root="$root" --force-depends --force-not-root --force-script-chrootless --force-unsafe-io --log="$tmp/dpkg.log" "$@" >"$tmp/log" 2>&1 || { cat "$tmp/log"; exit 1; }
 }
 # shellcheck disable=SC2086
 package --install $debs

@@ -15,7 +15,7 @@ static void handle(const char *line, size_t size) {
     if (protocol_read(&node.protocol, line, size, 0, &q, why, sizeof(why)) != 0) {
         return;
     }
-    /* What waits is not what is looked for. */
+    /* Requests that wait are not what this fuzzer looks for. */
     static const char *const waits[] = { "wait_ms", "max_staleness_ms", "last_write_index" };
     for (size_t i = 0; i < sizeof(waits) / sizeof(waits[0]); i++) {
         uint32_t n = json_find(&node.protocol.tape, q.body, waits[i]);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What a session does, and how it is recorded: the call before it is made, the answer whole or not at all. */
+/* The work of a session, and its record: the session records a call before it makes it, and an answer whole or not at all. */
 #include <sched.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -436,7 +436,7 @@ static void client_open(struct history_client *c) {
     o.home = (int32_t)help_below(&c->rng, 4) - 1;
     /* Half of the sessions keep to one replica, which may be behind. */
     o.replicas = help_below(&c->rng, 2) == 0 ? UINT64_C(1) << help_below(&c->rng, 3) : 0;
-    /* Whoever has written, or read the newest, must not be shown what is older. These have not. */
+    /* A session that has written, or has read the newest, must not be shown older data. These sessions have not. */
     c->leisurely = help_below(&c->rng, 3) == 0;
     if (c->reader != NULL) {
         tide_reader_close(c->reader);

@@ -39,7 +39,7 @@ struct model {
         struct model_version *versions;
         size_t count, room;
     } keys[MODEL_KEYS];
-    uint64_t puts, deletes, mismatches, full, batches; /* for the curious */
+    uint64_t puts, deletes, mismatches, full, batches; /* printed in the end */
 
     /* A live one: ttl, touch, add, eviction. Entries that the leader makes by itself are taken from a watch and checked. */
     struct tide_watch *watch; /* NULL: none of that, and every index is a write's of the model */

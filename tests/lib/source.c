@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 void source_start(struct source *s) {
     memset(s, 0, sizeof(*s));
@@ -244,6 +245,10 @@ static void source_probe(struct source_feed *f) {
     }
     struct tide_feed_probe probe = TIDE_FEED_PROBE_INIT;
     if (tide_feed_probe(f->feed, &probe) == 0) {
+        uint32_t far_us = f->source->far_us;
+        if (far_us != 0) {
+            usleep(far_us);
+        }
         uint64_t revision = source_now(f->source);
         atomic_fetch_add(&f->source->asked, 1);
         if (source_tail(f)) {

@@ -25,7 +25,8 @@ struct source {
         bool there;
         uint64_t value, version;
     } keys[SOURCE_KEYS];
-    _Atomic uint64_t asked; /* read indexes that were given */
+    _Atomic uint64_t asked;  /* read indexes that were given */
+    _Atomic uint32_t far_us; /* what a question takes on its way */
 };
 
 void source_start(struct source *s);

@@ -18,7 +18,7 @@ static void repl_note(struct repl_world *w, struct repl_counter *c, uint64_t val
     atomic_store(&c->token_index, index);
 }
 
-/* Read your writes: the session that wrote sees it, whoever serves. */
+/* Read your writes: the session that wrote sees its write, whichever replica serves. */
 static void repl_read_back(struct tide_reader *session, uint32_t k, uint64_t value, uint64_t index) {
     struct tide_bound b = TIDE_BOUND_INIT;
     struct tide_answer a = TIDE_ANSWER_INIT;

@@ -227,7 +227,7 @@ static void snap_section(struct snap_session *s) {
             snap_scan_all(s, a.index);
         }
     }
-    /* What a section was shown stays as it is, where it is. */
+    /* The bytes that a section was shown stay as they are, where they are. */
     int found_after = tide_section_peek(s->r, key, len, &after, &size_after, &version_after);
     uint64_t generation;
     if (found != found_after || value != after || size != size_after || version != version_after ||

@@ -124,7 +124,7 @@ static void wr_transfer(struct wr_worker *self) {
     }
 }
 
-/* Its own key: what it wrote last is there, whoever took the write along. */
+/* The writer's own key: its last write is there, whichever writer took it along. */
 static void wr_own(struct wr_worker *self) {
     char key[32];
     uint64_t value, version;

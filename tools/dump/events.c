@@ -35,8 +35,8 @@ bool event_is_bad(const struct event *e) {
     }
 }
 
-__attribute__((format(printf, 4, 5))) static void add(struct list *l, enum event_kind kind, int32_t replica,
-                                                      const char *format, ...) {
+__attribute__((format(printf, 4, 5))) static void events_add(struct list *l, enum event_kind kind, int32_t replica,
+                                                             const char *format, ...) {
     if (l->n == l->room) {
         return;
     }
@@ -64,21 +64,21 @@ static const char *events_name_of(const struct gauges_replica *r, char name[NAME
 static void events_domain_events(struct list *l, const struct gauges *before, const struct gauges *now) {
     char name[NAME_BYTES];
     if (!now->peek.led && before->peek.led) {
-        add(l, EVENT_LEADERLESS, -1, "nobody leads: writes wait");
+        events_add(l, EVENT_LEADERLESS, -1, "nobody leads: writes wait");
     }
     if (now->peek.led && now->peek.leader >= 0 &&
         (!before->peek.led || before->peek.leader != now->peek.leader || before->peek.term != now->peek.term)) {
         const struct gauges_replica *r = gauges_find(now, (uint32_t)now->peek.leader);
-        add(l, EVENT_LED, now->peek.leader, "%s leads, term %u", r ? events_name_of(r, name) : "a replica",
-            now->peek.term);
+        events_add(l, EVENT_LED, now->peek.leader, "%s leads, term %u", r ? events_name_of(r, name) : "a replica",
+                   now->peek.term);
     }
     if (now->ring_waits > before->ring_waits) {
-        add(l, EVENT_RING_WAIT, -1, "the ring was full: the leader waited %llu times",
-            (unsigned long long)(now->ring_waits - before->ring_waits));
+        events_add(l, EVENT_RING_WAIT, -1, "the ring was full: the leader waited %llu times",
+                   (unsigned long long)(now->ring_waits - before->ring_waits));
     }
     if (now->refused_full > before->refused_full) {
-        add(l, EVENT_REFUSED, -1, "the table was full: %llu writes were refused",
-            (unsigned long long)(now->refused_full - before->refused_full));
+        events_add(l, EVENT_REFUSED, -1, "the table was full: %llu writes were refused",
+                   (unsigned long long)(now->refused_full - before->refused_full));
     }
 }
 
@@ -88,20 +88,20 @@ static void events_replica_events(struct list *l, const struct gauges_replica *b
     int32_t id = (int32_t)now->id;
     events_name_of(now, name);
     if (!before) {
-        add(l, EVENT_NEW, id, "%s is new, process %d: %s", name, (int)now->pid, gauges_state(now));
+        events_add(l, EVENT_NEW, id, "%s is new, process %d: %s", name, (int)now->pid, gauges_state(now));
         return;
     }
     const char *was = gauges_state(before), *is = gauges_state(now);
     if (now->lapped > before->lapped) {
-        add(l, EVENT_LAPPED, id, "%s was lapped: the log overtook it", name);
+        events_add(l, EVENT_LAPPED, id, "%s was lapped: the log overtook it", name);
     }
     if (now->joins > before->joins) {
-        add(l, EVENT_JOINED, id, "%s copied another replica", name);
+        events_add(l, EVENT_JOINED, id, "%s copied another replica", name);
     }
     if (strcmp(was, is) != 0 && strcmp(is, "dead") == 0) {
-        add(l, EVENT_DIED, id, "%s: its process %d is gone", name, (int)now->pid);
+        events_add(l, EVENT_DIED, id, "%s: its process %d is gone", name, (int)now->pid);
     } else if (strcmp(was, is) != 0) {
-        add(l, EVENT_STATE, id, "%s, process %d: %s, was %s", name, (int)now->pid, is, was);
+        events_add(l, EVENT_STATE, id, "%s, process %d: %s, was %s", name, (int)now->pid, is, was);
     }
 }
 
@@ -113,8 +113,8 @@ static void events_of_known(struct list *l, const struct gauges *before, const s
     }
     for (uint32_t i = 0; i < before->n; i++) {
         if (!gauges_find(now, before->replicas[i].id)) {
-            add(l, EVENT_LEFT, (int32_t)before->replicas[i].id, "%s is gone",
-                events_name_of(&before->replicas[i], name));
+            events_add(l, EVENT_LEFT, (int32_t)before->replicas[i].id, "%s is gone",
+                       events_name_of(&before->replicas[i], name));
         }
     }
 }
@@ -123,14 +123,14 @@ size_t events_between(struct event *events, size_t room, const struct gauges *be
     struct list l = { events, 0, room };
     char why[320], escaped[120];
     if (now->missing && !before->missing) {
-        add(&l, EVENT_GONE, -1, "the domain was removed");
+        events_add(&l, EVENT_GONE, -1, "the domain was removed");
     } else if (!now->known && !now->missing) {
         if (before->known || before->missing) {
             gauges_why(now, why, sizeof(why));
-            add(&l, EVENT_DAMAGED, -1, "%s", escape_label(why, sizeof(why), escaped, sizeof(escaped)));
+            events_add(&l, EVENT_DAMAGED, -1, "%s", escape_label(why, sizeof(why), escaped, sizeof(escaped)));
         }
     } else if (now->known && (!before->known || before->peek.incarnation != now->peek.incarnation)) {
-        add(&l, EVENT_MADE, -1, before->known ? "another domain has the name now" : "the domain is there");
+        events_add(&l, EVENT_MADE, -1, before->known ? "another domain has the name now" : "the domain is there");
     } else if (now->known) {
         events_of_known(&l, before, now);
     }

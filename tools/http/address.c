@@ -26,7 +26,7 @@ union any {
     struct sockaddr_un un;
 };
 
-static bool parse_unix(const char *path, union any *a, socklen_t *length) {
+static bool address_parse_unix(const char *path, union any *a, socklen_t *length) {
     if (!*path || strlen(path) >= sizeof(a->un.sun_path)) {
         return false;
     }
@@ -37,7 +37,7 @@ static bool parse_unix(const char *path, union any *a, socklen_t *length) {
 }
 
 /* Addresses, not names: a name may mean another machine's address tomorrow. */
-static bool parse_ip(const char *text, union any *a, socklen_t *length) {
+static bool address_parse_ip(const char *text, union any *a, socklen_t *length) {
     char host[64] = "127.0.0.1";
     const char *colon = strrchr(text, ':'), *digits = colon ? colon + 1 : text;
     uint64_t port;
@@ -62,7 +62,7 @@ static bool parse_ip(const char *text, union any *a, socklen_t *length) {
     return inet_pton(AF_INET, host, &a->in.sin_addr) == 1;
 }
 
-static void show(int fd, const char *text, const char *path, char at[ADDRESS_TEXT]) {
+static void address_show(int fd, const char *text, const char *path, char at[ADDRESS_TEXT]) {
     union any a;
     char host[INET6_ADDRSTRLEN] = "?";
     socklen_t length = sizeof(a);
@@ -77,7 +77,7 @@ static void show(int fd, const char *text, const char *path, char at[ADDRESS_TEX
 }
 
 /* A socket that nobody listens at any more: its process was killed. */
-static void remove_left(const union any *a, socklen_t length) {
+static void address_remove_left(const union any *a, socklen_t length) {
     struct stat st;
     int fd = fd_lift(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (fd >= 0 && lstat(a->un.sun_path, &st) == 0 && S_ISSOCK(st.st_mode) && connect(fd, &a->head, length) != 0 &&
@@ -89,7 +89,7 @@ static void remove_left(const union any *a, socklen_t length) {
     }
 }
 
-static int bind_and_listen(int fd, const union any *a, socklen_t length) {
+static int address_bind_and_listen(int fd, const union any *a, socklen_t length) {
     int on = 1, send_bytes = SEND_BYTES;
     mode_t old = 0;
     bool local = a->head.sa_family == AF_UNIX;
@@ -117,16 +117,16 @@ int address_listen(const char *text, const char *path, char at[ADDRESS_TEXT], bo
     socklen_t length = 0;
     bool local = strncmp(text, UNIX, strlen(UNIX)) == 0;
     memset(&a, 0, sizeof(a));
-    *usage = !(local ? parse_unix(text + strlen(UNIX), &a, &length) : parse_ip(text, &a, &length));
+    *usage = !(local ? address_parse_unix(text + strlen(UNIX), &a, &length) : address_parse_ip(text, &a, &length));
     if (*usage) {
         snprintf(why, why_size, "--listen must be ADDR:PORT, [ADDR6]:PORT, PORT or unix:PATH: %s", text);
         return -1;
     }
     if (local) {
-        remove_left(&a, length);
+        address_remove_left(&a, length);
     }
     int fd = fd_lift(socket(a.head.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    if (fd < 0 || bind_and_listen(fd, &a, length) != 0) {
+    if (fd < 0 || address_bind_and_listen(fd, &a, length) != 0) {
         snprintf(why, why_size, "cannot listen at %s: %s%s", text, strerror(errno),
                  errno == EADDRINUSE ? "; another process does, choose another port (0: any that is free)" : "");
         if (fd >= 0) {
@@ -134,7 +134,7 @@ int address_listen(const char *text, const char *path, char at[ADDRESS_TEXT], bo
         }
         return -1;
     }
-    show(fd, text, path, at);
+    address_show(fd, text, path, at);
     return fd;
 }
 

@@ -56,13 +56,13 @@ struct http {
 
 static volatile sig_atomic_t stopped;
 
-static void on_signal(int number) {
+static void http_on_signal(int number) {
     (void)number;
     stopped = 1;
 }
 
-static void on_connection(void *ctx, struct MHD_Connection *connection, void **context,
-                          enum MHD_ConnectionNotificationCode code) {
+static void http_on_connection(void *ctx, struct MHD_Connection *connection, void **context,
+                               enum MHD_ConnectionNotificationCode code) {
     struct http *h = ctx;
     if (code == MHD_CONNECTION_NOTIFY_STARTED) {
         const union MHD_ConnectionInfo *info =
@@ -76,7 +76,7 @@ static void on_connection(void *ctx, struct MHD_Connection *connection, void **c
 
 /* ---- answers ----------------------------------------------------------------------------------------------------- */
 
-static struct MHD_Response *respond(struct http *h, struct MHD_Connection *connection, struct http_answer *a) {
+static struct MHD_Response *http_respond(struct http *h, struct MHD_Connection *connection, struct http_answer *a) {
     if (a->status == 0) {
         const union MHD_ConnectionInfo *info =
             h->call.MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
@@ -96,13 +96,13 @@ static struct MHD_Response *respond(struct http *h, struct MHD_Connection *conne
     return response;
 }
 
-static enum MHD_Result send_answer(struct http *h, struct MHD_Connection *connection, struct http_answer *a) {
+static enum MHD_Result http_send_answer(struct http *h, struct MHD_Connection *connection, struct http_answer *a) {
     static const char *const HEADERS[][2] = {
         { "Cache-Control", "no-store" },
         { "X-Content-Type-Options", "nosniff" },
         { "Connection", "close" },
     };
-    struct MHD_Response *response = respond(h, connection, a);
+    struct MHD_Response *response = http_respond(h, connection, a);
     if (!response) {
         return MHD_NO;
     }
@@ -146,8 +146,9 @@ static size_t http_unescape(void *ctx, struct MHD_Connection *connection, char *
     return (size_t)(to - text);
 }
 
-static enum MHD_Result on_request(void *ctx, struct MHD_Connection *connection, const char *path, const char *method,
-                                  const char *version, const char *data, size_t *size, void **state) {
+static enum MHD_Result http_on_request(void *ctx, struct MHD_Connection *connection, const char *path,
+                                       const char *method, const char *version, const char *data, size_t *size,
+                                       void **state) {
     struct http *h = ctx;
     struct http_answer a = { 0 };
     bool get = strcmp(method, "GET") == 0, head = strcmp(method, "HEAD") == 0;
@@ -173,12 +174,12 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *connection, 
                                   .type = "text/event-stream; charset=utf-8",
                                   .static_text = "" };
     }
-    return send_answer(h, connection, &a);
+    return http_send_answer(h, connection, &a);
 }
 
 /* ---- the loop ---------------------------------------------------------------------------------------------------- */
 
-static int wait_ms(const struct http *h, struct MHD_Daemon *daemon) {
+static int http_wait_ms(const struct http *h, struct MHD_Daemon *daemon) {
     MHD_UNSIGNED_LONG_LONG library;
     int ms = LOOK_MS, frame = streams_wait_ms(&h->streams);
     if (h->call.MHD_get_timeout(daemon, &library) == MHD_YES && library < LOOK_MS) {
@@ -187,11 +188,11 @@ static int wait_ms(const struct http *h, struct MHD_Daemon *daemon) {
     return frame >= 0 && frame < ms ? frame : ms;
 }
 
-static void serve(struct http *h, struct MHD_Daemon *daemon) {
+static void http_until_signal(struct http *h, struct MHD_Daemon *daemon) {
     const union MHD_DaemonInfo *info = h->call.MHD_get_daemon_info(daemon, MHD_DAEMON_INFO_EPOLL_FD);
     struct pollfd events = { .fd = info->epoll_fd, .events = POLLIN };
     while (!stopped) {
-        (void)poll(&events, 1, wait_ms(h, daemon));
+        (void)poll(&events, 1, http_wait_ms(h, daemon));
         streams_turn(&h->streams);
         h->call.MHD_run(daemon);
         places_end_overdue(&h->places);
@@ -207,11 +208,11 @@ int http_serve(const struct http_service *service, int fd, const char *at) {
     }
     h.streams = (struct streams){ .call = &h.call, .service = service, .places = &h.places };
     signal(SIGPIPE, SIG_IGN);
-    signals_catch(on_signal, 0);
+    signals_catch(http_on_signal, 0);
     struct MHD_Daemon *daemon = h.call.MHD_start_daemon(
-        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, &h, MHD_OPTION_LISTEN_SOCKET, fd,
+        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, http_on_request, &h, MHD_OPTION_LISTEN_SOCKET, fd,
         MHD_OPTION_CONNECTION_LIMIT, PLACES, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES,
-        MHD_OPTION_CONNECTION_TIMEOUT, CONNECTION_MS / 1000, MHD_OPTION_NOTIFY_CONNECTION, on_connection, &h,
+        MHD_OPTION_CONNECTION_TIMEOUT, CONNECTION_MS / 1000, MHD_OPTION_NOTIFY_CONNECTION, http_on_connection, &h,
         MHD_OPTION_UNESCAPE_CALLBACK, http_unescape, NULL, MHD_OPTION_END);
     if (!daemon) {
         args_sayf(service->tool, "--listen: libmicrohttpd does not start at %s: %s", at, strerror(errno));
@@ -220,7 +221,7 @@ int http_serve(const struct http_service *service, int fd, const char *at) {
     printf("listening %s\n", at);
     int code = stdio_flush() == 0 ? TOOL_OK : TOOL_FAILED;
     if (code == TOOL_OK) {
-        serve(&h, daemon);
+        http_until_signal(&h, daemon);
     }
     streams_wake(&h.streams); /* the library does not stop while a connection is suspended */
     h.call.MHD_stop_daemon(daemon);

@@ -14,7 +14,7 @@ uint64_t places_now_ms(void) {
 }
 
 /* libmicrohttpd closes it when it finds that nothing more comes. */
-static void send_away(struct place *p) {
+static void places_send_away(struct place *p) {
     shutdown(p->fd, SHUT_RDWR);
     p->fd = -1;
     if (p->stream) {
@@ -23,7 +23,7 @@ static void send_away(struct place *p) {
     }
 }
 
-static void make_place(struct places *all, bool of_streams) {
+static void places_make_place(struct places *all, bool of_streams) {
     struct place *oldest = NULL;
     for (size_t i = 0; i < PLACES; i++) {
         struct place *p = &all->place[i];
@@ -32,13 +32,13 @@ static void make_place(struct places *all, bool of_streams) {
         }
     }
     if (oldest) {
-        send_away(oldest);
+        places_send_away(oldest);
     }
 }
 
 struct place *places_take(struct places *all, int fd) {
     if (all->open >= CONNECTIONS) {
-        make_place(all, false);
+        places_make_place(all, false);
     }
     for (size_t i = 0; i < PLACES; i++) {
         struct place *p = &all->place[i];
@@ -63,7 +63,7 @@ void places_leave(struct places *all, struct place *p) {
 
 void places_turn(struct places *all, struct place *p, struct stream *s) {
     if (all->streams >= STREAMS) {
-        make_place(all, true);
+        places_make_place(all, true);
     }
     p->streams = true;
     p->stream = s;
@@ -76,7 +76,7 @@ void places_end_overdue(struct places *all) {
     for (size_t i = 0; i < PLACES; i++) {
         struct place *p = &all->place[i];
         if (p->taken && p->fd >= 0 && now - p->since_ms > CONNECTION_MS) {
-            send_away(p);
+            places_send_away(p);
         }
     }
 }

@@ -24,14 +24,14 @@ struct stream {
     bool greeted, suspended;
 };
 
-static void let_go(struct stream_frame *f) {
+static void stream_let_go(struct stream_frame *f) {
     if (f && --f->users == 0) {
         buf_free(&f->text);
         free(f);
     }
 }
 
-static struct stream_frame *make_frame(struct streams *s) {
+static struct stream_frame *stream_make_frame(struct streams *s) {
     struct stream_frame *f = calloc(1, sizeof(*f));
     if (!f) {
         return NULL;
@@ -39,17 +39,17 @@ static struct stream_frame *make_frame(struct streams *s) {
     f->users = 1;
     f->number = ++s->number;
     s->service->frame(s->service->ctx, &f->text);
-    let_go(s->now);
+    stream_let_go(s->now);
     s->now = f;
     s->made_ms = places_now_ms();
     return f;
 }
 
-static bool is_due(const struct streams *s) {
+static bool stream_is_due(const struct streams *s) {
     return !s->now || places_now_ms() - s->made_ms >= FRAME_MS;
 }
 
-static ssize_t copy(struct stream *s, const char *text, size_t size, char *to, size_t room) {
+static ssize_t stream_copy(struct stream *s, const char *text, size_t size, char *to, size_t room) {
     size_t n = size - s->sent < room ? size - s->sent : room;
     memcpy(to, text + s->sent, n);
     s->sent += n;
@@ -57,19 +57,19 @@ static ssize_t copy(struct stream *s, const char *text, size_t size, char *to, s
 }
 
 /* The connection can take `room` bytes more. */
-static ssize_t read_stream(void *ctx, uint64_t pos, char *to, size_t room) {
+static ssize_t stream_read_stream(void *ctx, uint64_t pos, char *to, size_t room) {
     struct stream *s = ctx;
     (void)pos;
     if (s->place->fd < 0) { /* sent away */
         return MHD_CONTENT_READER_END_WITH_ERROR;
     }
     if (!s->greeted) {
-        ssize_t n = copy(s, HELLO, sizeof(HELLO) - 1, to, room);
+        ssize_t n = stream_copy(s, HELLO, sizeof(HELLO) - 1, to, room);
         s->greeted = s->sent == sizeof(HELLO) - 1;
         return n;
     }
     if (s->frame && s->sent == s->frame->text.size) {
-        let_go(s->frame);
+        stream_let_go(s->frame);
         s->frame = NULL;
     }
     if (!s->frame && s->all->now && s->all->now->number != s->number) {
@@ -80,7 +80,7 @@ static ssize_t read_stream(void *ctx, uint64_t pos, char *to, size_t room) {
         s->place->since_ms = places_now_ms();
     }
     if (s->frame) {
-        return copy(s, s->frame->text.data, s->frame->text.size, to, room);
+        return stream_copy(s, s->frame->text.data, s->frame->text.size, to, room);
     }
     s->place->since_ms = places_now_ms();
     s->suspended = true;
@@ -88,24 +88,24 @@ static ssize_t read_stream(void *ctx, uint64_t pos, char *to, size_t room) {
     return 0;
 }
 
-static void free_stream(void *ctx) {
+static void stream_free_stream(void *ctx) {
     struct stream *s = ctx;
     if (s->place->stream == s) { /* the connection is told of as ended later */
         s->place->stream = NULL;
     }
-    let_go(s->frame);
+    stream_let_go(s->frame);
     free(s);
 }
 
 struct MHD_Response *streams_open(struct streams *all, struct MHD_Connection *connection, struct place *p) {
     struct stream *s = calloc(1, sizeof(*s));
-    if (!s || (is_due(all) && !make_frame(all))) {
+    if (!s || (stream_is_due(all) && !stream_make_frame(all))) {
         free(s);
         return NULL;
     }
     *s = (struct stream){ .all = all, .connection = connection, .place = p };
-    struct MHD_Response *response =
-        all->call->MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 16384, read_stream, s, free_stream);
+    struct MHD_Response *response = all->call->MHD_create_response_from_callback(
+        MHD_SIZE_UNKNOWN, 16384, stream_read_stream, s, stream_free_stream);
     if (!response) {
         free(s);
         return NULL;
@@ -131,7 +131,7 @@ void streams_wake(struct streams *all) {
 }
 
 void streams_turn(struct streams *all) {
-    if (all->places->streams > 0 && is_due(all) && make_frame(all)) {
+    if (all->places->streams > 0 && stream_is_due(all) && stream_make_frame(all)) {
         streams_wake(all);
     }
 }
@@ -145,7 +145,7 @@ int streams_wait_ms(const struct streams *all) {
 }
 
 void streams_end(struct streams *all) {
-    let_go(all->now);
+    stream_let_go(all->now);
     all->now = NULL;
 }
 

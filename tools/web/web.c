@@ -13,7 +13,7 @@ static const char HELP[] =
     "ratio, use of tables, the log's last entries. Prints 'listening URL' once it answers; runs until SIGINT.\n"
     "It looks from outside, once a second and only while somebody watches: takes no lock and no slot, and writes to "
     "no\n"
-    "segment. Of a domain that is missing, damaged or of another version the page says so, and goes on when it is "
+    "segment. If the domain is missing, damaged or of another version, the page says so, and goes on when it is "
     "back.\n\n"
     "  --listen ADDR:PORT    where to answer (default: 127.0.0.1 and a port that is free). PORT alone is at "
     "127.0.0.1,\n"
