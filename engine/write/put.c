@@ -69,9 +69,6 @@ static inline bool put_begins(struct tide *d, uint64_t ring_bytes) {
     if (r == NULL || atomic_load(&s->queue) != NULL || table_is_damaged(&r->writer.t)) {
         return false;
     }
-    /* Others read these two lines all the time. */
-    bytes_prefetch_own(&d->log->leader.commit);
-    bytes_prefetch_own(&r->view.board->applied);
     return s->ring.tail + ring_bytes <= s->ring.limit;
 }
 
@@ -280,26 +277,6 @@ static inline bool put_readies(struct tide *d, struct put *p) {
     return true;
 }
 
-/*
- * Another thread has the turn, and most likely puts. A turn that changes hands costs more than ten puts: all that a put writes has to come
- * from the other core. So this thread stays away for as long as some puts take, and then looks whether the turn is free: each of the two
- * puts many times in a row. A thread that is unlucky so often queues, and whoever has the turn then does its put.
- */
-#define PUT_LOOKS 16
-#define PUT_AWAY 32 /* pauses of the processor between two looks: half a microsecond */
-
-static __attribute__((noinline)) bool put_waits(struct sequencer *s) {
-    for (int look = 0; look < PUT_LOOKS; look++) {
-        for (int i = 0; i < PUT_AWAY; i++) {
-            park_relax();
-        }
-        if (seq_try(s)) {
-            return true;
-        }
-    }
-    return false;
-}
-
 __attribute__((flatten)) /* inlines the hash, too */
 int tide_put(struct tide *d, struct tide_reader *session, const void *key, size_t key_len, const void *value,
              size_t value_size, struct tide_token *token) {
@@ -315,7 +292,7 @@ int tide_put(struct tide *d, struct tide_reader *session, const void *key, size_
     p.ring_bytes = ring_frame_bytes(key_len, value_size);
     seq_ask(&d->seq, p.hash);
     p.crc = crc32c_short(crc32c_short(0, key, key_len), value, value_size); /* while the bucket arrives */
-    if (__builtin_expect(!seq_try(&d->seq) && !put_waits(&d->seq), 0)) {
+    if (__builtin_expect(!seq_try(&d->seq), 0)) {
         return write_put(d, session, key, key_len, value, value_size, token);
     }
     bool begun = put_begins(d, p.ring_bytes);
