@@ -25,7 +25,8 @@ static bool limbo_release(struct table_writer *w, size_t most) {
     size_t end = l->count - w->released_to < most ? l->count : w->released_to + most;
     for (size_t i = w->released_to; i < end; i++) {
         /* Where all is released memory is short: pages have to become free. LIMBO_FREE is 0: only such an item is a number of 32 bits. */
-        size_t recycled = most != SIZE_MAX ? arena_recycle(&w->arena, l->items + i, end - i) : 0;
+        bool recycles = most != SIZE_MAX && l->items[i] <= UINT32_MAX;
+        size_t recycled = recycles ? arena_recycle(&w->arena, l->items + i, end - i) : 0;
         if (recycled != 0) {
             KILL_POINT("limbo.freed");
             i += recycled;
