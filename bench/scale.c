@@ -20,7 +20,7 @@ static const uint32_t RATES[] = { 10, 100, 1000 };
 struct scale {
     struct bench_program *p;
     struct bench_cluster cluster;
-    uint64_t seconds, most;
+    uint64_t seconds, most, members;
     uint32_t etcd[N_HOSTS][N_RATES], host[N_HOSTS][N_RATES], rate[N_HOSTS][N_RATES];
 };
 
@@ -39,8 +39,8 @@ static uint64_t cpu_of_hosts(const struct scale *s, uint32_t n) {
 static int measure(struct scale *s, uint32_t h, uint32_t r, uint32_t repetition) {
     static uint64_t number = 0x4000000;
     int fd = bench_etcd_connect(&s->cluster), rc = fd < 0 ? -1 : 0;
-    uint64_t etcd = bench_cluster_cpu_ns(s->cluster.etcd), hosts = cpu_of_hosts(s, HOSTS[h]), began = bench_now_ns(),
-             puts = 0;
+    uint64_t etcd = bench_cluster_members_cpu_ns(&s->cluster), hosts = cpu_of_hosts(s, HOSTS[h]),
+             began = bench_now_ns(), puts = 0;
     uint64_t until = began + (s->p->quick ? SECOND / 5 : s->seconds * SECOND);
     for (uint64_t due = began; rc == 0 && bench_now_ns() < until && !bench_stop; due += SECOND / RATES[r]) {
         while (bench_now_ns() < due) {
@@ -53,7 +53,7 @@ static int measure(struct scale *s, uint32_t h, uint32_t r, uint32_t repetition)
     uint64_t took = bench_now_ns() - began;
     usleep(300000); /* what is under way belongs to it */
     bench_program_set(s->p, s->etcd[h][r], repetition,
-                      (double)(bench_cluster_cpu_ns(s->cluster.etcd) - etcd) / (double)took);
+                      (double)(bench_cluster_members_cpu_ns(&s->cluster) - etcd) / (double)took);
     bench_program_set(s->p, s->host[h][r], repetition,
                       (double)(cpu_of_hosts(s, HOSTS[h]) - hosts) / (double)took / HOSTS[h]);
     bench_program_set(s->p, s->rate[h][r], repetition, (double)puts * 1e9 / (double)took);
@@ -101,10 +101,11 @@ static void add_rows(struct scale *s) {
 }
 
 int main(int argc, char **argv) {
-    static struct scale s = { .seconds = 4, .most = 32 };
+    static struct scale s = { .seconds = 4, .most = 32, .members = 1 };
     static const struct bench_number numbers[] = {
         { "seconds", "of each combination", &s.seconds, 1, 600, 1 },
         { "hosts", "at most", &s.most, 1, 32, 2 },
+        { "members", "of etcd: 1 or 3", &s.members, 1, BENCH_MEMBERS, 1 },
     };
     static struct bench_program p = {
         .name = "scale",
@@ -112,7 +113,7 @@ int main(int argc, char **argv) {
                  "writes a second of 100 bytes. Nobody\n"
                  "reads. Needs etcd; `tide` beside it.\n",
         .numbers = numbers,
-        .numbers_n = 2,
+        .numbers_n = 3,
         .repetitions = 1,
     };
     int code;
@@ -121,9 +122,11 @@ int main(int argc, char **argv) {
         return code;
     }
     snprintf(p.figures.note, sizeof(p.figures.note),
-             "etcd with one member and the hosts on one machine; without fsync.");
+             "etcd with %llu of its members and the hosts on one machine; without fsync. etcd's CPU is that of all its "
+             "members.",
+             (unsigned long long)s.members);
     add_rows(&s);
-    int rc = bench_cluster_start(&s.cluster);
+    int rc = bench_cluster_start_members(&s.cluster, (unsigned)s.members);
     rc = rc != 0 ? failed(&s, rc > 0 ? "there is no etcd here (Debian: etcd-server)" : "etcd") : 0;
     rc = rc != 0 ? rc : bench_program_repeat(&p, one_repetition, &s);
     bench_cluster_end(&s.cluster);

@@ -171,11 +171,11 @@ static int64_t hdr_highest_of(const struct hdr_shape *shape, int64_t value) {
     return hdr_lowest_of(shape, value) + (hdr_width_of(shape, value) - 1);
 }
 
-static int64_t hdr_median_of(const struct hdr_shape *shape, int64_t value) {
+int64_t hdr_median_of(const struct hdr_shape *shape, int64_t value) {
     return hdr_lowest_of(shape, value) + (hdr_width_of(shape, value) >> 1);
 }
 
-static int64_t hdr_value_at(const struct hdr_shape *shape, int32_t index) {
+int64_t hdr_value_at(const struct hdr_shape *shape, int32_t index) {
     int32_t half = shape->sub_bucket_count >> 1;
     int bucket = (index >> shape->sub_bucket_half_magnitude) - 1;
     int64_t sub_bucket = (index & (half - 1)) + half;

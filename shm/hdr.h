@@ -72,6 +72,10 @@ void hdr_free(struct hdr *h);
  * fits room_bytes. The caller frees it by hdr_free. */
 struct hdr *hdr_snapshot(const struct hdr *src, size_t room_bytes);
 
+/* hdr_value_at_index() and hdr_median_equivalent() for those who have the shape, and many counts: a histogram's is made out anew each time. */
+int64_t hdr_value_at(const struct hdr_shape *shape, int32_t index);
+int64_t hdr_median_of(const struct hdr_shape *shape, int64_t value);
+
 /* The index of a value from 0 to shape->highest, as HdrHistogram counts it. */
 static inline int32_t hdr_index_of(const struct hdr_shape *shape, int64_t value) {
     int64_t mask = (int64_t)(shape->sub_bucket_count - 1) << shape->unit_magnitude;

@@ -94,6 +94,18 @@ until_true 10 "the leader says why" grep -q 'etcd takes 1572864' "$work/b.err"
 expect 0 "stat" stat d
 says "$etcd"
 
+# The page tells what stat does.
+begin page web d --listen 127.0.0.1:0
+until_true 20 "the page, or why not" sh -c "grep -q '^listening' '$work/page' || grep -q libmicrohttpd '$work/page.err'"
+page=$(sed -n 's/^listening http:..127.0.0.1:\([0-9]*\).*/\1/p' "$work/page")
+if [ -n "$page" ]; then
+    what="the page's figures of the source"
+    "$(dirname "$tide")/tests/tool_http" get "$page" GET /state.json >"$work/out" 2>"$work/err" || bad "no answer"
+    says '"source": \{"kind": "etcd", "note": "etcd://'"$etcd"'.* watching '
+    says '"tide_source_revision": [0-9]+, "tide_source_complete_revision": [0-9]+, "complete_ns": [0-9]+, "questions": [0-9]+, "answered": [0-9]+'
+fi
+kill "$begun"
+
 # Nothing is written without the cluster; what is there is read by bounds that allow it; then it goes on.
 kill -STOP "$etcd_pid_0"
 until_true 20 "the cluster is stopped" grep -q '^State:.*T' "/proc/$etcd_pid_0/status"

@@ -16,6 +16,7 @@ says '"link": "broken", .*"within_300ms": "refused", "linearizable": "no answer"
 sed -n '/"link": "broken"/,$p' "$work/out" | grep -q '"link": "whole", .*"linearizable": "yes"}\]}$' || bad "host c does not come back"
 expect 0 "the demo, as text" demo --upstream --seconds 1
 says "wrote   1, c's link whole"
+says '^  TIDE_SHM_DIR=/dev/shm/tide-demo-[A-Za-z0-9]+-c tide web demo$'
 after=$(ls -d /dev/shm/tide-demo-* /tmp/tide-demo-* 2>/dev/null | wc -l)
 [ "$after" -le "$before" ] || bad "the demo left folders behind"
 [ $failed = 0 ] && echo "a host without its link tells the truth"

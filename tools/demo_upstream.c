@@ -336,6 +336,9 @@ static int demo_upstream_play(struct stage *s, uint64_t duration_ns, bool json) 
         puts("Three hosts on one etcd; a number is written at host a. Of each host: the number it has, how old that "
              "may be, whether a\n"
              "bound of 300 ms is kept, and whether a linearizable read is answered within 50 ms.\n");
+        printf("Host c in a browser, while this runs (--seconds makes it longer):\n  TIDE_SHM_DIR=%s tide web demo\n\n",
+               s->shm[BROKEN]);
+        (void)fflush(stdout);
     }
     for (uint64_t at = 0; code == TOOL_OK && at < duration_ns; at = demo_upstream_now_ns() - began) {
         bool is_broken = at > duration_ns / 3 && at < duration_ns * 2 / 3;

@@ -41,23 +41,19 @@ static int open_log(const struct bench_cluster *c, const char *name) {
     return open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 }
 
-int bench_cluster_start(struct bench_cluster *c) {
-    char client[64], peer[64], data[80], cluster[80];
-    memset(c, 0, sizeof(*c));
-    if (system("command -v etcd >/dev/null 2>&1") != 0) {
-        return 1;
+static int start_member(struct bench_cluster *c, unsigned i, const unsigned *peers) {
+    char name[8], client[64], peer[64], data[80], cluster[200] = "", file[16];
+    for (unsigned k = 0; k < c->members; k++) {
+        size_t at = strlen(cluster);
+        snprintf(cluster + at, sizeof(cluster) - at, "%sm%u=http://127.0.0.1:%u", k ? "," : "", k, peers[k]);
     }
-    snprintf(c->dir, sizeof(c->dir), "/tmp/tide-bench-XXXXXX");
-    if (!mkdtemp(c->dir)) {
-        c->dir[0] = '\0';
-        return fail(c, "no temporary folder");
-    }
-    c->port = free_port();
-    snprintf(client, sizeof(client), "http://127.0.0.1:%u", c->port);
-    snprintf(peer, sizeof(peer), "http://127.0.0.1:%u", free_port());
-    snprintf(data, sizeof(data), "%s/data", c->dir);
-    snprintf(cluster, sizeof(cluster), "default=%s", peer);
+    snprintf(name, sizeof(name), "m%u", i);
+    snprintf(client, sizeof(client), "http://127.0.0.1:%u", c->ports[i]);
+    snprintf(peer, sizeof(peer), "http://127.0.0.1:%u", peers[i]);
+    snprintf(data, sizeof(data), "%s/%s", c->dir, name);
     const char *argv[] = { "etcd",
+                           "--name",
+                           name,
                            "--data-dir",
                            data,
                            "--unsafe-no-fsync",
@@ -74,22 +70,57 @@ int bench_cluster_start(struct bench_cluster *c) {
                            "--initial-cluster",
                            cluster,
                            NULL };
-    int log = open_log(c, "log");
-    c->etcd = bench_child_run(argv, log, log);
+    snprintf(file, sizeof(file), "%s.log", name);
+    int log = open_log(c, file);
+    c->etcds[i] = bench_child_run(argv, log, log);
     close(log);
-    for (int i = 0; i < 1000 && c->etcd > 0; i++) {
-        char answer[1000];
-        int fd = bench_etcd_connect(c);
-        long n = fd < 0 ? -1 : bench_etcd_post(fd, "/v3/kv/range", "{\"key\":\"YQ==\"}", answer, sizeof(answer) - 1);
-        if (fd >= 0) {
-            close(fd);
-        }
-        if (n > 0 && memmem(answer, (size_t)n, "cluster_id", 10)) {
+    return c->etcds[i] > 0 ? 0 : -1;
+}
+
+/* Members have a leader when a linearizable read is answered. */
+static bool answers(const struct bench_cluster *c) {
+    char answer[1000];
+    int fd = bench_etcd_connect(c);
+    long n = fd < 0 ? -1 : bench_etcd_post(fd, "/v3/kv/range", "{\"key\":\"YQ==\"}", answer, sizeof(answer) - 1);
+    if (fd >= 0) {
+        close(fd);
+    }
+    return n > 0 && memmem(answer, (size_t)n, "cluster_id", 10);
+}
+
+int bench_cluster_start_members(struct bench_cluster *c, unsigned members) {
+    unsigned peers[BENCH_MEMBERS];
+    memset(c, 0, sizeof(*c));
+    if (system("command -v etcd >/dev/null 2>&1") != 0) {
+        return 1;
+    }
+    snprintf(c->dir, sizeof(c->dir), "/tmp/tide-bench-XXXXXX");
+    if (!mkdtemp(c->dir)) {
+        c->dir[0] = '\0';
+        return fail(c, "no temporary folder");
+    }
+    c->members = members;
+    for (unsigned i = 0; i < members; i++) {
+        c->ports[i] = free_port();
+        peers[i] = free_port();
+    }
+    int rc = 0;
+    for (unsigned i = 0; i < members && rc == 0; i++) {
+        rc = start_member(c, i, peers);
+    }
+    c->port = c->ports[0];
+    c->etcd = c->etcds[0];
+    for (int i = 0; i < 1000 && rc == 0; i++) {
+        if (answers(c)) {
             return 0;
         }
         bench_sleep_ns(20000000);
     }
     return fail(c, "etcd does not start");
+}
+
+int bench_cluster_start(struct bench_cluster *c) {
+    return bench_cluster_start_members(c, 1);
 }
 
 static void kill_one(pid_t *pid) {
@@ -118,7 +149,10 @@ void bench_cluster_end(struct bench_cluster *c) {
     for (unsigned k = 0; k < BENCH_HOSTS; k++) {
         bench_cluster_end_host(c, k);
     }
-    kill_one(&c->etcd);
+    for (unsigned i = 0; i < c->members; i++) {
+        kill_one(&c->etcds[i]);
+    }
+    c->etcd = 0;
     if (c->dir[0]) {
         snprintf(command, sizeof(command), "rm -rf '%s'", c->dir);
         (void)!system(command);
@@ -132,13 +166,17 @@ void bench_cluster_enter(const struct bench_cluster *c, unsigned k) {
 }
 
 int bench_cluster_host(struct bench_cluster *c, unsigned k, bool upstream, const char *const *options) {
-    char tide[2100], url[80], name[24];
+    char tide[2100], url[160], name[24];
     if (bench_tide_path(tide, sizeof(tide)) != 0) {
         return fail(c, "there is no tide beside the benchmarks: make");
     }
     bench_cluster_enter(c, k);
     (void)!system("mkdir -p -m 700 \"$TIDE_SHM_DIR\"");
-    snprintf(url, sizeof(url), "etcd://127.0.0.1:%u/b/", c->port);
+    size_t at = (size_t)snprintf(url, sizeof(url), "etcd://");
+    for (unsigned i = 0; i < c->members; i++) {
+        at += (size_t)snprintf(url + at, sizeof(url) - at, "%s127.0.0.1:%u", i ? "," : "", c->ports[i]);
+    }
+    snprintf(url + at, sizeof(url) - at, "/b/");
     snprintf(name, sizeof(name), "host%u.log", k);
     const char *argv[24] = { tide, "serve", "d" };
     size_t n = 3;
@@ -168,6 +206,14 @@ uint64_t bench_cluster_cpu_ns(pid_t pid) {
         return 0;
     }
     return (uint64_t)(user + kernel) * (UINT64_C(1000000000) / (uint64_t)sysconf(_SC_CLK_TCK));
+}
+
+uint64_t bench_cluster_members_cpu_ns(const struct bench_cluster *c) {
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < c->members; i++) {
+        sum += bench_cluster_cpu_ns(c->etcds[i]);
+    }
+    return sum;
 }
 
 /* ---- etcd's own calls -------------------------------------------------------------------------------------------- */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * etcd for benchmarks: one member on this machine's loopback, without fsync, its data in a temporary folder; hosts, which are `tide serve
+ * etcd for benchmarks: one member, or three, on this machine's loopback, without fsync, its data in a temporary folder; hosts, which are `tide serve
  * --upstream` processes with folders of their own; and etcd's own calls by plain sockets, for comparison. One thread starts and ends
  * them; any thread may call etcd.
  */
@@ -14,16 +14,21 @@
 
 #define BENCH_HOSTS 40u
 
+#define BENCH_MEMBERS 3u
+
 struct bench_cluster {
     char dir[64];
-    unsigned port;
+    unsigned port; /* of the first member */
     pid_t etcd;
+    unsigned members, ports[BENCH_MEMBERS];
+    pid_t etcds[BENCH_MEMBERS]; /* the first is `etcd` */
     pid_t hosts[BENCH_HOSTS];
     char error[200];
 };
 
 /* 0; 1: there is no etcd here; -1: error. Whatever it answers: bench_cluster_end(). No domain is open. */
 int bench_cluster_start(struct bench_cluster *c);
+int bench_cluster_start_members(struct bench_cluster *c, unsigned members);
 void bench_cluster_end(struct bench_cluster *c);
 
 /* Start host k and wait until it is ready: upstream, or a plain domain without it. Options end with NULL. 0 or -1. */
@@ -31,7 +36,8 @@ int bench_cluster_host(struct bench_cluster *c, unsigned k, bool upstream, const
 void bench_cluster_end_host(struct bench_cluster *c, unsigned k);
 /* From now on tide_open("d") opens host k's domain. */
 void bench_cluster_enter(const struct bench_cluster *c, unsigned k);
-/* CPU time that a process has used so far, ns. */
+/* CPU time that all members have used so far, ns; and a process. */
+uint64_t bench_cluster_members_cpu_ns(const struct bench_cluster *c);
 uint64_t bench_cluster_cpu_ns(pid_t pid);
 
 /* ---- etcd's own calls: a connection each ---- */

@@ -272,7 +272,9 @@ int etcd_control(const struct etcd_world *w, char *out, size_t out_size, const c
         size_t at = strlen(endpoints);
         snprintf(endpoints + at, sizeof(endpoints) - at, "%s127.0.0.1:%u", i ? "," : "", w->client_ports[i]);
     }
-    snprintf(command, sizeof(command), "ETCDCTL_API=3 timeout 20 etcdctl --endpoints=%s %s 2>&1", endpoints, arguments);
+    snprintf(command, sizeof(command),
+             "ETCDCTL_API=3 timeout 60 etcdctl --dial-timeout=20s --command-timeout=40s --endpoints=%s %s 2>&1",
+             endpoints, arguments);
     FILE *in = popen(command, "r");
     assert_non_null(in);
     char ignored[512];

@@ -34,6 +34,7 @@
 struct scene {
     const struct scribble_options *o;
     struct scribble_scene base;
+    uint32_t turn; /* a domain that evicts, one that is fed, one that is neither */
     pid_t pids[ROLES];
 };
 
@@ -233,7 +234,9 @@ static bool is_wanted(const struct scribble_options *o, uint32_t kind) {
 /* Kinds of words are gone through in turn, so that each has its turn early. */
 static bool run_round(struct scene *s, uint32_t *next) {
     struct guard g = { 0 };
-    s->base.evicts = !s->base.evicts;
+    s->turn++;
+    s->base.evicts = s->turn % 3 == 1;
+    s->base.fed = s->turn % 3 == 2;
     snprintf(s->base.name, sizeof(s->base.name), "scribble-%d", (int)getpid());
     memset((void *)s->base.shared, 0, sizeof(*s->base.shared));
     for (int i = 0; i < ROLES; i++) {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * A domain whose words another process changes: leader, follower, newcomer, reader, watcher and the commands of `tide`, each a process, work
- * while the caller writes into their segments. What is asked of them: nobody dies, nobody hangs, nobody's memory grows.
+ * while the caller writes into their segments. Every third domain evicts, and every third is fed, by its leader and by its follower when that
+ * comes to lead. What is asked of them: nobody dies, nobody hangs, nobody's memory grows.
  */
 #ifndef TIDE_TESTS_SCRIBBLE_H
 #define TIDE_TESTS_SCRIBBLE_H

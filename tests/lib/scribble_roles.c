@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "tests/lib/scribble_feed.h"
 #include "tests/lib/scribble_tools.h"
 
 #define RING_BYTES (64u << 10)
@@ -55,6 +56,7 @@ static struct tide *open_domain(void) {
     o.write_timeout_ns = WRITE_NS;
     o.evict = self->evicts ? TIDE_EVICT_S3FIFO : TIDE_EVICT_NONE;
     o.default_ttl_ns = self->evicts ? 20 * LIFE_NS : 0;
+    o.source = self->fed && self_role == LEADER ? SCRIBBLE_SOURCE : NULL;
     o.log = say;
     struct tide *d = NULL;
     return tide_open(&d, self->name, &o) == 0 ? d : NULL;
@@ -350,8 +352,13 @@ bool scribble_run_role(struct scribble_scene *s, int role) {
     if (d == NULL) {
         return true;
     }
+    struct scribble_feed *feed = NULL;
+    if (s->fed && (role == LEADER || role == FOLLOWER)) {
+        at("feed_begin");
+        feed = scribble_feed_begin(d, scribble_draw(&random));
+    }
     start_replica(d);
-    if (role == LEADER) {
+    if (role == LEADER && feed == NULL) { /* a source fills the domain by itself */
         /* Each is a step: a changed word may cost each its whole time-out, and all of them together take longer than a hang. */
         for (uint32_t i = 0; i < 2 * KEYS && at("first_write"); i++) {
             write_something(d, &random);
@@ -364,8 +371,16 @@ bool scribble_run_role(struct scribble_scene *s, int role) {
     } else {
         work(d, &random);
     }
+    if (feed != NULL) {
+        at("feed_end");
+        scribble_feed_end(feed);
+    }
     at("close");
     tide_close(d);
+    if (feed != NULL) {
+        at("feed_free");
+        scribble_feed_free(feed);
+    }
     at("closed");
     return true;
 }

@@ -27,6 +27,7 @@ struct scribble_scene {
     struct scribble_shared *shared;
     char name[TIDE_NAME_MAX + 1];
     bool evicts; /* the domain does */
+    bool fed;    /* it takes its entries from a source: leader and follower have a feed each */
     bool verbose;
     uint64_t random;
 };

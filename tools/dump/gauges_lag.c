@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* A replica's histograms of lag, read for a scrape: of each only the counts between its least and its largest value. */
+#include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "shm/hdr.h"
 #include "shm/lag.h"
@@ -12,8 +14,10 @@
 /* Memory that serves one replica after the other. */
 struct gauges_sum {
     struct hdr_shape shape;
-    struct hdr *h;   /* the sum of the windows */
+    struct hdr *h;   /* empty: of the shape, for those that ask what an index means */
     int64_t *counts; /* of one histogram */
+    int64_t *sum;    /* of the windows: 0 but from `first` to `last`, and there, too, between two replicas */
+    int32_t first, last;
 };
 
 /* Which counts can be other than 0? The writer counts first and then moves min and max: what this look misses is being recorded just now. */
@@ -51,10 +55,17 @@ static int64_t gauges_sane_count(int64_t n) {
     return n < 0 ? 0 : n < COUNT_MOST ? n : COUNT_MOST;
 }
 
+static void gauges_add_window(struct gauges_sum *s, int32_t first, int32_t last) {
+    for (int32_t i = first; i <= last; i++) {
+        s->sum[i] += gauges_sane_count(s->counts[i - first]); /* a few times COUNT_MOST fit */
+    }
+    s->first = first < s->first ? first : s->first;
+    s->last = last > s->last ? last : s->last;
+}
+
 /* As lag_rolling() does (shm/lag.h): the second that runs, and the ten before it. False: nothing was recorded in them. */
 static bool gauges_add_windows(struct gauges_sum *s, struct dump_file *f, uint64_t windows_off) {
     struct lag_windows head, again;
-    bool any = false;
     uint64_t second = dump_now_ns() / UINT64_C(1000000000);
     if (!dump_file_read(f, windows_off, &head, sizeof(head))) {
         return false;
@@ -70,54 +81,58 @@ static bool gauges_add_windows(struct gauges_sum *s, struct dump_file *f, uint64
         if (!dump_file_read(f, windows_off, &again, sizeof(again)) || again.second[i] != number) {
             continue; /* the writer has taken it for another second */
         }
-        if (!any) {
-            hdr_reset(s->h);
-        }
-        any = true;
-        for (int32_t k = first; k <= last; k++) {
-            if (s->counts[k - first] > 0) {
-                hdr_add_at_index(s->h, k, gauges_sane_count(s->counts[k - first]));
-            }
-        }
+        gauges_add_window(s, first, last);
     }
-    return any;
+    return s->first <= s->last;
 }
 
-/* Counts from index `first` to `last` of a histogram of the shape of `h`. */
-static void gauges_take_counts(struct gauges_histogram *out, const struct hdr *h, const int64_t *counts, int32_t first,
-                               int32_t last) {
+/* Counts from index `first` to `last` of a histogram of this shape. */
+static void gauges_take_counts(struct gauges_histogram *out, const struct hdr_shape *shape, const int64_t *counts,
+                               int32_t first, int32_t last) {
     uint32_t bucket = 0;
     for (int32_t i = first; i <= last; i++) {
         int64_t n = gauges_sane_count(counts[i - first]);
         if (n == 0) {
             continue;
         }
-        int64_t value = hdr_value_at_index(h, i);
+        int64_t value = hdr_value_at(shape, i);
         for (; bucket < GAUGES_BUCKETS && (uint64_t)value > gauges_bucket_end_ns(bucket); bucket++) {
             out->up_to[bucket] = out->count;
         }
         out->count += (uint64_t)n;
-        out->sum_ns += (double)n * (double)hdr_median_equivalent(h, value);
+        out->sum_ns += (double)n * (double)hdr_median_of(shape, value);
     }
     for (; bucket < GAUGES_BUCKETS; bucket++) {
         out->up_to[bucket] = out->count;
     }
 }
 
-/* `s->counts` serves as room: the sum of the windows is private, and of the same shape. */
-static void gauges_take_recent(struct gauges_lag *lag, struct gauges_sum *s) {
+/* As hdr_values_at_percentiles() does (shm/hdr.h), of the sum: only where counts can be other than 0. */
+static void gauges_take_quantiles(struct gauges_lag *lag, const struct gauges_sum *s) {
     static const double WANTED[GAUGES_QUANTILES] = { 50, 99, 99.9 };
-    int64_t ns[GAUGES_QUANTILES];
-    hdr_recount(s->h);
-    int32_t first = hdr_index_of(&s->shape, hdr_min(s->h)), last = hdr_index_of(&s->shape, hdr_max(s->h));
-    for (int32_t i = first; i <= last; i++) {
-        s->counts[i - first] = hdr_count_at_index(s->h, i);
+    double wanted[GAUGES_QUANTILES];
+    uint64_t seen = 0;
+    for (int k = 0; k < GAUGES_QUANTILES; k++) {
+        wanted[k] = ceil(nextafter(WANTED[k], 0) * (double)lag->recent.count / 100);
     }
-    gauges_take_counts(&lag->recent, s->h, s->counts, first, last);
-    hdr_values_at_percentiles(s->h, WANTED, ns, GAUGES_QUANTILES);
-    for (int i = 0; i < GAUGES_QUANTILES; i++) {
-        lag->quantile_ns[i] = (uint64_t)ns[i];
+    for (int32_t i = s->first, k = 0; i <= s->last && k < GAUGES_QUANTILES; i++) {
+        seen += (uint64_t)s->sum[i];
+        for (; k < GAUGES_QUANTILES && s->sum[i] != 0; k++) {
+            if ((double)seen < wanted[k] && seen < lag->recent.count) {
+                break;
+            }
+            lag->quantile_ns[k] = (uint64_t)hdr_highest_equivalent(s->h, hdr_value_at_index(s->h, i));
+        }
     }
+}
+
+/* And the sum is empty again, for the next replica. */
+static void gauges_take_recent(struct gauges_lag *lag, struct gauges_sum *s) {
+    gauges_take_counts(&lag->recent, &s->shape, s->sum + s->first, s->first, s->last);
+    gauges_take_quantiles(lag, s);
+    memset(s->sum + s->first, 0, (size_t)(s->last - s->first + 1) * sizeof(*s->sum));
+    s->first = s->shape.counts_len;
+    s->last = -1;
 }
 
 double gauges_share_within(const struct gauges_histogram *h, uint64_t bound_ns) {
@@ -140,9 +155,14 @@ double gauges_share_within(const struct gauges_histogram *h, uint64_t bound_ns) 
 struct gauges_sum *gauges_sum_new(void) {
     struct gauges_sum *s = calloc(1, sizeof(*s));
     if (s && (hdr_shape(LAG_LOWEST_NS, LAG_HIGHEST_NS, LAG_DIGITS, &s->shape) != 0 || (s->h = lag_new()) == NULL ||
-              (s->counts = malloc((size_t)s->shape.counts_len * sizeof(*s->counts))) == NULL)) {
+              (s->counts = malloc((size_t)s->shape.counts_len * sizeof(*s->counts))) == NULL ||
+              (s->sum = calloc((size_t)s->shape.counts_len, sizeof(*s->sum))) == NULL)) {
         gauges_sum_free(s);
         return NULL;
+    }
+    if (s) {
+        s->first = s->shape.counts_len;
+        s->last = -1;
     }
     return s;
 }
@@ -151,6 +171,7 @@ void gauges_sum_free(struct gauges_sum *s) {
     if (s) {
         hdr_free(s->h);
         free(s->counts);
+        free(s->sum);
     }
     free(s);
 }
@@ -165,7 +186,7 @@ void gauges_read_lag(struct gauges_lag *lag, struct gauges_sum *s, struct dump_f
     }
     lag->known = true;
     if (gauges_copy_counts(s, f, all_off, &first, &last)) {
-        gauges_take_counts(&lag->all, s->h, s->counts, first, last);
+        gauges_take_counts(&lag->all, &s->shape, s->counts, first, last);
     }
     if (gauges_add_windows(s, f, windows_off)) {
         gauges_take_recent(lag, s);
