@@ -11,6 +11,7 @@ LIBDIR ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
 DATADIR ?= $(PREFIX)/share
 MANDIR ?= $(DATADIR)/man
+DOCDIR ?= $(DATADIR)/doc/tidemark
 BASHDIR ?= $(DATADIR)/bash-completion/completions
 ZSHDIR ?= $(DATADIR)/zsh/site-functions
 UNITDIR ?= $(PREFIX)/lib/systemd/system
@@ -73,6 +74,7 @@ $(PAGES)/made: $(TIDE) $(wildcard share/*.awk) share/pages.sh
 $(PAGE_FILES): $(PAGES)/made ;
 
 # SOURCE:TARGET:MODE, for install and uninstall alike. Links are made by hand below.
+EXAMPLE_FILES := $(wildcard examples/README.md $(addprefix examples/*/,README.md Makefile Dockerfile *.c *.cc *.js *.py *.yaml *.sh))
 INSTALLED := \
 	engine/tidemark.h:$(INCLUDEDIR)/tidemark.h:644 \
 	$(OBJ)/embed/libtidemark.a:$(LIBDIR)/libtidemark.a:644 \
@@ -89,7 +91,8 @@ INSTALLED := \
 	$(OBJ)/share/tide-serve@.service:$(UNITDIR)/tide-serve@.service:644 \
 	share/prometheus/tidemark.rules.yml:$(DATADIR)/tidemark/prometheus/tidemark.rules.yml:644 \
 	share/prometheus/tidemark_test.yml:$(DATADIR)/tidemark/prometheus/tidemark_test.yml:644 \
-	share/grafana/tidemark.json:$(DATADIR)/tidemark/grafana/tidemark.json:644
+	share/grafana/tidemark.json:$(DATADIR)/tidemark/grafana/tidemark.json:644 \
+	$(foreach file,$(EXAMPLE_FILES),$(file):$(DOCDIR)/$(file):$(if $(filter %.sh,$(file)),755,644))
 INSTALLED_LINKS := $(LIBDIR)/libtidemark.so.$(SOVERSION) $(LIBDIR)/libtidemark.so
 part = $(word $(1),$(subst :, ,$(2)))
 
@@ -131,7 +134,9 @@ uninstall:
 	done
 	$(Q)rm -f $(addprefix '$(DESTDIR)',$(INSTALLED_LINKS))
 	$(Q)rmdir '$(DESTDIR)$(LIBDIR)/cmake/tidemark' '$(DESTDIR)$(DATADIR)/tidemark/prometheus' \
-		'$(DESTDIR)$(DATADIR)/tidemark/grafana' '$(DESTDIR)$(DATADIR)/tidemark' 2>/dev/null || true
+		'$(DESTDIR)$(DATADIR)/tidemark/grafana' '$(DESTDIR)$(DATADIR)/tidemark' \
+		$(patsubst %,'$(DESTDIR)$(DOCDIR)/%',$(filter-out examples/,$(sort $(dir $(EXAMPLE_FILES))))) \
+		'$(DESTDIR)$(DOCDIR)/examples' '$(DESTDIR)$(DOCDIR)' 2>/dev/null || true
 
 # ---- Python ----------------------------------------------------------------------------------------------------------
 

@@ -125,6 +125,32 @@ static inline uint64_t clock_read(const struct clock_line *c, bool ordered) {
     return clock_monotonic_ns();
 }
 
+/* clock_now() in a few instructions and without a call, where the TSC can be read and the line is not being changed. False: call
+ * clock_now(). */
+static inline bool clock_now_quick(const struct clock_line *c, uint64_t *now) {
+#if CLOCK_HAS_TSC
+    /* MO(clock.seq), MO(clock.params): as in clock_read(). The parameters are loaded after the TSC, which saves registers; the second look
+     * at seq is behind both. */
+    uint32_t seq = atomic_load_explicit(&c->seq, memory_order_acquire);
+    uint32_t cpu;
+    uint64_t tsc = __rdtscp(&cpu);
+    uint32_t use_tsc = atomic_load_explicit(&c->use_tsc, memory_order_acquire);   /* MO(clock.params) */
+    uint64_t base_tsc = atomic_load_explicit(&c->base_tsc, memory_order_acquire); /* MO(clock.params) */
+    uint64_t base_ns = atomic_load_explicit(&c->base_ns, memory_order_acquire);   /* MO(clock.params) */
+    uint64_t mult = atomic_load_explicit(&c->mult, memory_order_acquire);         /* MO(clock.params) */
+    if (__builtin_expect((seq & 1) == 0 && use_tsc != 0 && clock_mult_is_sane(mult) && tsc >= base_tsc &&
+                             atomic_load_explicit(&c->seq, memory_order_relaxed) == seq, /* MO(clock.seq) */
+                         1)) {
+        *now = clock_line_ns(tsc, base_tsc, base_ns, mult);
+        return true;
+    }
+#else
+    (void)c;
+    (void)now;
+#endif
+    return false;
+}
+
 /*
  * Now, for readers: the TSC is read after every load that precedes the call (rdtscp waits for them; rdtsc may run ahead
  * by the depth of the pipeline). A reader loads applied_ts, then calls this. With a `now` from before that load, a

@@ -173,6 +173,11 @@ else
 fi
 
 cd "$OLDPWD"
+# Every file of examples/ lies beside the library.
+for example in examples/README.md examples/*/README.md examples/*/Makefile examples/*/*.*; do
+    [ -f "$prefix/share/doc/tidemark/$example" ] || { echo "not installed: $example"; exit 1; }
+done
 in_tree uninstall
 left=$(find "$prefix" ! -type d)
 [ -z "$left" ] || { echo "uninstall left:"; echo "$left"; exit 1; }
+[ ! -d "$prefix/share/doc/tidemark" ] || { echo "uninstall left share/doc/tidemark"; exit 1; }

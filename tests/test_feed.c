@@ -486,6 +486,106 @@ static void feed__source_stops__staleness_grows_truthfully(void **state) {
     hand_close(&h);
 }
 
+/* ---- the short way of a bounded get ---------------------------------------------------------------------------------------- */
+
+#define SHORT_KEYS 6u
+
+/* Keys of 16 bytes, whose values have 64, 40, 8 and 65 bytes; one expires in an hour, one is deleted. */
+static void short_fill(struct hand *h) {
+    static uint8_t values[SHORT_KEYS][65];
+    const size_t sizes[SHORT_KEYS] = { 64, 40, 8, 65, 64, 64 };
+    struct tide_feed_op ops[SHORT_KEYS];
+    static char keys[SHORT_KEYS][17];
+    for (uint32_t i = 0; i < SHORT_KEYS; i++) {
+        memset(values[i], (int)(0x40 + i), sizeof(values[i]));
+        snprintf(keys[i], sizeof(keys[i]), "a key of 16 by %u", i);
+        ops[i] = put_op(keys[i], NULL, 3 + i);
+        ops[i].value = values[i];
+        ops[i].value_size = sizes[i];
+    }
+    ops[4].ttl_ns = UINT64_C(3600) * 1000 * MS;
+    assert_int_equal(tide_feed_append(h->feed, 20, ops, SHORT_KEYS, 0), 0);
+    struct tide_feed_op gone = TIDE_FEED_OP_INIT;
+    gone.kind = TIDE_OP_DELETE;
+    gone.key = keys[5];
+    gone.key_len = 16;
+    assert_int_equal(tide_feed_append(h->feed, 21, &gone, 1, 0), 0);
+    assert_int_equal(complete(h, 21), 0);
+}
+
+static uint64_t short_count(struct tide_reader *r) {
+    struct tide_read_counts counts = TIDE_READ_COUNTS_INIT;
+    assert_int_equal(tide_reader_counts(r, &counts), 0);
+    return counts.by_reason[TIDE_REASON_WITHIN_BOUND];
+}
+
+/* What a reader gets of all keys is what one gets that has no short way. */
+static void short_compare(struct tide_reader *r, struct tide_reader *other, struct tide_bound b) {
+    const uint64_t before = short_count(r);
+    for (uint32_t i = 0; i < SHORT_KEYS; i++) {
+        char key[17];
+        uint8_t had[2][80];
+        memset(had, 0xee, sizeof(had));
+        struct tide_answer a[2] = { TIDE_ANSWER_INIT, TIDE_ANSWER_INIT };
+        snprintf(key, sizeof(key), "a key of 16 by %u", i);
+        int error = tide_get(r, key, 16, &b, had[0], sizeof(had[0]), &a[0]);
+        assert_int_equal(tide_get(other, key, 16, &b, had[1], sizeof(had[1]), &a[1]), error);
+        assert_int_equal(error, i == 5 ? TIDE_ERR_NOT_FOUND : 0);
+        assert_memory_equal(had[0], had[1], sizeof(had[0]));
+        assert_true(a[0].value_size == a[1].value_size && a[0].version == a[1].version && a[0].index == a[1].index);
+        assert_int_equal(a[0].version, i == 5 ? 0 : 3 + i);
+        assert_true(i == 4 ? a[0].ttl_ns - 1 < UINT64_C(3600) * 1000 * MS : a[0].ttl_ns == a[1].ttl_ns);
+        assert_true(a[0].reason == TIDE_REASON_WITHIN_BOUND && a[0].linearizable == 0 && a[0].stale == 0);
+        assert_true(a[0].staleness_ns != 0 && a[0].staleness_ns <= a[1].staleness_ns);
+        assert_int_equal(tide_get(r, key, 16, &b, had[0], sizeof(had[0]), NULL), error);
+    }
+    assert_int_equal(short_count(r) - before, 2 * SHORT_KEYS);
+}
+
+static void feed__bounded_get__short_way_answers_as_the_long_one(void **state) {
+    (void)state;
+    struct hand h;
+    hand_open(&h, name, true);
+    short_fill(&h);
+    struct tide *outside = source_open(name, 0); /* has no replica */
+    struct tide_reader *own = help_reader(h.d, TIDE_STICKY, -1, 0), *far = help_reader(outside, TIDE_STICKY, -1, 0);
+    struct tide_reader *other = help_reader(h.d, TIDE_FRESHEST, -1, 0);
+    struct tide_bound day = bound(TIDE_FALLBACK_ERROR, UINT64_C(86400) * 1000 * MS, 0);
+    for (uint32_t i = 0; i < 3; i++) { /* the first read of a second gives the hint, and goes the long way */
+        short_compare(own, other, day);
+        short_compare(far, other, day);
+        short_compare(own, other, any);
+    }
+    /* A tighter bound is told, although a looser one was a moment ago. */
+    uint32_t wishes = __atomic_load_n(&h.wishes, __ATOMIC_SEQ_CST);
+    struct tide_bound tight = bound(TIDE_FALLBACK_STALE, 70 * MS, 0);
+    uint8_t buf[80];
+    struct tide_answer a = TIDE_ANSWER_INIT;
+    assert_int_equal(tide_get(own, "a key of 16 by 0", 16, &tight, buf, sizeof(buf), &a), 0);
+    hand_await(&h.wishes, wishes + 1);
+    /* What is older than the bound is refused, and nothing was copied. */
+    usleep(3000);
+    for (uint32_t i = 0; i < 2; i++) {
+        struct tide_bound ms = bound(TIDE_FALLBACK_ERROR, 2 * MS, 0);
+        memset(buf, 0xee, sizeof(buf));
+        assert_int_equal(tide_get(i == 0 ? own : far, "a key of 16 by 0", 16, &ms, buf, sizeof(buf), &a),
+                         TIDE_ERR_REFUSED);
+        assert_true(buf[0] == 0xee && a.staleness_ns > 2 * MS);
+    }
+    /* What the source has, and the replica does not hold yet, is no state to read at a fence. */
+    struct tide_bound fence = day;
+    fence.min = (struct tide_token){ TIDE_REVISION, 30 };
+    assert_int_equal(tide_get(own, "a key of 16 by 0", 16, &fence, buf, sizeof(buf), &a), TIDE_ERR_REFUSED);
+    const struct tide_token later = { TIDE_REVISION, 30 };
+    assert_int_equal(tide_reader_observe(own, &later), 0);
+    assert_int_equal(tide_get(own, "a key of 16 by 0", 16, &day, buf, sizeof(buf), &a), TIDE_ERR_REFUSED);
+    tide_reader_close(own);
+    tide_reader_close(far);
+    tide_reader_close(other);
+    assert_int_equal(tide_close(outside), 0);
+    hand_close(&h);
+}
+
 static void feed__bounds_of_readers__are_told(void **state) {
     (void)state;
     struct hand h;
@@ -1118,6 +1218,7 @@ int main(void) {
         NAMED_CASE(feed__watch__tells_revisions_and_begins_at_one),
         NAMED_CASE(feed__put_with_a_ttl__expires_here),
         NAMED_CASE(feed__source_stops__staleness_grows_truthfully),
+        NAMED_CASE(feed__bounded_get__short_way_answers_as_the_long_one),
         NAMED_CASE(feed__bounds_of_readers__are_told),
         NAMED_CASE(feed__words_that_another_process_changed__questions_go_on),
         NAMED_CASE(tide_feed_append__part_that_was_refused__is_no_part),

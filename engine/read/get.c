@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * tide_get()'s short way: a sticky reader whose home replica has applied everything that is committed, a key of 9 to 16
- * bytes, a value of 32 to 64. Every other get goes to engine/read/read.c.
+ * bytes, a value of 32 to 64. get_fed() is the short way of a fed domain. Every other get goes to engine/read/read.c.
  *
  * The code is written for few instructions, since their number counts twice: a core overlaps the cache misses of as
  * many gets as fit into its window of some hundred instructions. All calls are tail calls, so few registers are saved.
@@ -9,6 +9,7 @@
  * The comment on read_home_fresh() in engine/read/read.c, about the order of the loads, holds here too.
  */
 #include "engine/replica/foreign.h"
+#include "engine/replica/source.h"
 #include "engine/table/kill.h"
 #include "engine/read/answer.h"
 #include "engine/read/read.h"
@@ -37,15 +38,19 @@ static inline const struct view *get_home(const struct tide_reader *r) {
     return atomic_load_explicit(r->home_slot, memory_order_acquire); /* MO(domain.replica): as view_at() */
 }
 
-/* Record a fresh read. When `index` was loaded, commit was at least `index`; just before that it was no more. So
- * `index` is the commit that the read saw. */
-static inline void get_serve(struct tide_reader *r, struct tide_answer *a, bool leader, uint64_t index) {
+static inline void get_count(struct tide_reader *r, uint64_t index) {
     if (index != r->fence) { /* saves a store while no writer is at work */
         r->fence = index;
     }
     /* MO(stats): one writer; as reader_count(). */
-    atomic_store_explicit(r->home_fresh, atomic_load_explicit(r->home_fresh, memory_order_relaxed) + 1,
+    atomic_store_explicit(r->home_count, atomic_load_explicit(r->home_count, memory_order_relaxed) + 1,
                           memory_order_relaxed);
+}
+
+/* Record a fresh read. When `index` was loaded, commit was at least `index`; just before that it was no more. So
+ * `index` is the commit that the read saw. */
+static inline void get_serve(struct tide_reader *r, struct tide_answer *a, bool leader, uint64_t index) {
+    get_count(r, index);
     if (a != NULL) {
         const struct verdict fresh = {
             .id = r->home, .leader = leader, .index = index, .commit = index, .reason = TIDE_REASON_FRESH
@@ -139,72 +144,17 @@ static __attribute__((noinline)) int get_later(struct tide_reader *r, const void
     return get_leave(r, key, key_len, bound, buf, buf_size, a);
 }
 
-/* The home replica is another process's: read it by a validated copy (engine/replica/foreign.h). */
-__attribute__((flatten, noinline)) static int get_near(struct tide_reader *r, const void *key, size_t key_len,
-                                                       const struct tide_bound *bound, void *buf, size_t buf_size,
-                                                       struct tide_answer *a) {
-    uint64_t hash = XXH3_64bits_withSeed(key, key_len, r->hash_seed);
-    rcu_enter_at(r->rcu_word);
-    const struct view *home = get_home(r);
-    uint64_t commit = board_commit(r->log);
-    if (__builtin_expect(home == NULL || !home->foreign, 0)) {
-        rcu_exit_at(r->rcu_word);
-        reader_settle(r);
-        return read_get_any(r, key, key_len, bound, buf, buf_size, a);
-    }
-    struct found value;
-    uint64_t index = board_applied(home->board);
-    if (__builtin_expect(index < commit, 0)) {
-        return get_later(r, key, key_len, bound, buf, buf_size, a);
-    }
-    bool hit = index >= r->fence && board_state(home->board) == REPLICA_SERVING && view_is_current(home) &&
-               foreign_hit(home, index, hash, key, key_len, buf, buf_size, &value);
-    bool leader = reader_board_leads(home->board);
-    rcu_exit_at(r->rcu_word);
-    if (__builtin_expect(!hit, 0)) {
-        return read_get_any(r, key, key_len, bound, buf, buf_size, a);
-    }
-    get_serve(r, a, leader, index);
-    get_value(a, value.size, value.version);
-    reader_touch(r, hash);
-    return 0;
-}
-
 static __attribute__((noinline, cold)) int get_wake(void) {
     rcu_wake();
     return 0;
 }
 
-static __attribute__((noinline)) int get_elsewhere(struct tide_reader *r, const void *key, size_t key_len,
-                                                   const struct tide_bound *bound, void *buf, size_t buf_size,
-                                                   struct tide_answer *a) {
-    if (r != NULL && r->quick == reader_near() && get_is_common(key, key_len, bound, buf, a)) {
-        return get_near(r, key, key_len, bound, buf, buf_size, a);
-    }
-    return read_get_any(r, key, key_len, bound, buf, buf_size, a);
-}
-
-__attribute__((flatten)) /* inlines the hash, too */
-int tide_get(struct tide_reader *r, const void *key, size_t key_len, const struct tide_bound *bound, void *buf,
-             size_t buf_size, struct tide_answer *a) {
-    if (__builtin_expect(r == NULL || r->quick != reader_here() || !get_is_common(key, key_len, bound, buf, a), 0)) {
-        return get_elsewhere(r, key, key_len, bound, buf, buf_size, a);
-    }
-    r->bound = bound; /* get_search() and get_rest() have no register for it */
-    rcu_enter_at(r->rcu_word);
-    const struct view *home = get_home(r);
-    uint64_t commit = board_commit(r->log);
-    if (__builtin_expect(home == NULL || home->foreign, 0)) {
-        return get_leave(r, key, key_len, bound, buf, buf_size, a);
-    }
-    const struct replica_board *board = home->board;
-    uint64_t index = board_applied(board);
-    if (__builtin_expect(index < commit || index < r->fence || board_state(board) != REPLICA_SERVING, 0)) {
-        return get_later(r, key, key_len, bound, buf, buf_size, a);
-    }
-    get_serve(r, a, reader_board_leads(board),
-              index); /* from here on the home replica serves this read, whatever it finds */
-    const struct table *t = &home->table;
+/* What the short ways have in common: the home replica is this process's, serves the read at r->fence, and is counted and answered for. The
+ * section is open. sourced: the domain is fed, and its nodes have the source's version. */
+static inline __attribute__((always_inline)) int get_of_table(struct tide_reader *r, const struct table *t,
+                                                              const void *key, size_t key_len, void *buf,
+                                                              size_t buf_size, struct tide_answer *a,
+                                                              const bool sourced) {
     uint64_t hash = XXH3_64bits_withSeed(
         key, key_len, r->hash_seed); /* computed here: earlier, more registers would have to be saved */
     const struct table_bucket *b = table_bucket_for(t, hash);
@@ -213,7 +163,8 @@ int tide_get(struct tide_reader *r, const void *key, size_t key_len, const struc
         return get_search(r, key, key_len, t, buf, buf_size, a);
     }
     uint32_t slot = table_first(b, match);
-    if (__builtin_expect(!table_node_fits(t, slot, GET_KEY_MOST + GET_VALUE_MOST), 0)) {
+    const size_t most = GET_KEY_MOST + GET_VALUE_MOST + (sourced ? EXPIRY_BYTES + SOURCED_BYTES : 0);
+    if (__builtin_expect(!table_node_fits(t, slot, most), 0)) {
         return get_search(r, key, key_len, t, buf, buf_size,
                           a); /* the slot was just cleared, or leads close to the segment's end, or is impossible */
     }
@@ -231,9 +182,19 @@ int tide_get(struct tide_reader *r, const void *key, size_t key_len, const struc
     }
     size_t size = atomic_load_explicit(&n->value_len, memory_order_relaxed); /* MO(node.fields) */
     const uint8_t *value = table_node_key(n) + key_len;
+    size -= sourced ? NODE_SOURCED : 0; /* without that flag the number becomes one that no length reaches */
     if (__builtin_expect(size > buf_size || size - GET_VALUE_LEAST > GET_VALUE_MOST - GET_VALUE_LEAST, 0)) {
         r->found = n;
         return get_rest(r, key, key_len, t, buf, buf_size, a);
+    }
+    if (sourced) {
+        uint64_t expiry;
+        memcpy(&expiry, value + size, EXPIRY_BYTES);
+        memcpy(&version, value + size + EXPIRY_BYTES, SOURCED_BYTES);
+        if (__builtin_expect(expiry != NEVER_EXPIRES, 0)) {
+            r->found = n;
+            return get_rest(r, key, key_len, t, buf, buf_size, a);
+        }
     }
     if (__builtin_expect(size == GET_VALUE_MOST,
                          1)) { /* with a constant size the copies need not wait for the length */
@@ -245,4 +206,170 @@ int tide_get(struct tide_reader *r, const void *key, size_t key_len, const struc
     get_value(a, size, version);
     reader_touch(r, hash);
     return rcu_left_at(r->rcu_word) ? 0 : get_wake();
+}
+
+/* The home replica is another process's: read it by a validated copy (engine/replica/foreign.h). */
+__attribute__((flatten, noinline)) static int get_near(struct tide_reader *r, const void *key, size_t key_len,
+                                                       const struct tide_bound *bound, void *buf, size_t buf_size,
+                                                       struct tide_answer *a) {
+    if (__builtin_expect(!get_is_common(key, key_len, bound, buf, a), 0)) {
+        return read_get_any(r, key, key_len, bound, buf, buf_size, a);
+    }
+    uint64_t hash = XXH3_64bits_withSeed(key, key_len, r->hash_seed);
+    rcu_enter_at(r->rcu_word);
+    const struct view *home = get_home(r);
+    uint64_t commit = board_commit(r->log);
+    if (__builtin_expect(home == NULL || !home->foreign, 0)) {
+        rcu_exit_at(r->rcu_word);
+        reader_settle(r);
+        return read_get_any(r, key, key_len, bound, buf, buf_size, a);
+    }
+    struct found value;
+    uint64_t index = board_applied(home->board);
+    if (__builtin_expect(index < commit, 0)) {
+        return get_later(r, key, key_len, bound, buf, buf_size, a);
+    }
+    bool hit = index >= r->fence && board_state(home->board) == REPLICA_SERVING && view_is_current(home) &&
+               foreign_hit(home, index, hash, key, key_len, buf, buf_size, &value, false);
+    bool leader = reader_board_leads(home->board);
+    rcu_exit_at(r->rcu_word);
+    if (__builtin_expect(!hit, 0)) {
+        return read_get_any(r, key, key_len, bound, buf, buf_size, a);
+    }
+    get_serve(r, a, leader, index);
+    get_value(a, value.size, value.version);
+    reader_touch(r, hash);
+    return 0;
+}
+
+/* What the home replica of a fed domain can serve. */
+struct get_fed {
+    uint64_t index, commit, staleness_ns;
+};
+
+/*
+ * May the home replica serve a read under this bound, which is not 0: does it hold what the source had when it was asked last, is that
+ * not too long ago, and does the feed know that such bounds are in use? The clock is read only where the bound or the answer needs it. The
+ * loads are those of read_home_fed(), in its order.
+ */
+static inline bool get_fed_serves(struct tide_reader *r, const struct tide_bound *bound,
+                                  const struct replica_board *board, bool answers, struct get_fed *look) {
+    const struct feed_board *f = &r->log->feed;
+    /* MO(feed.complete), MO(source.held): acquire; before `applied`. */
+    uint64_t ts = atomic_load_explicit(&f->complete_ts, memory_order_acquire);
+    uint64_t from = atomic_load_explicit(&f->complete_index, memory_order_acquire);      /* MO(feed.complete) */
+    uint64_t held = atomic_load_explicit(&board->source_revision, memory_order_acquire); /* MO(source.held) */
+    look->commit = board_commit(r->log);
+    look->index = board_applied(board);
+    if (__builtin_expect(look->index < from || look->index < r->fence || held < r->revision || ts == 0 ||
+                             (look->index < look->commit && look->commit - look->index > bound->max_lag) ||
+                             board_state(board) != REPLICA_SERVING,
+                         0)) {
+        return false;
+    }
+    look->staleness_ns = 0;
+    if (bound->max_staleness_ns != TIDE_UNBOUNDED || answers) {
+        uint64_t now;
+        if (__builtin_expect(!clock_now_quick(&r->log->clock, &now), 0)) {
+            return false;
+        }
+        look->staleness_ns = source_age(ts, now);
+        return __builtin_expect(look->staleness_ns <= bound->max_staleness_ns && now < r->hinted_until &&
+                                    bound->max_staleness_ns >= r->hinted_ns,
+                                1);
+    }
+    return true;
+}
+
+static inline void get_serve_fed(struct tide_reader *r, struct tide_answer *a, const struct replica_board *board,
+                                 const struct get_fed *look) {
+    get_count(r, look->index);
+    if (a != NULL) {
+        const struct verdict within = { .id = r->home,
+                                        .leader = reader_board_leads(board),
+                                        .index = look->index,
+                                        .commit = look->commit,
+                                        .staleness_ns = look->staleness_ns,
+                                        .reason = TIDE_REASON_WITHIN_BOUND };
+        answer_served(a, &within);
+    }
+}
+
+/* The home replica of a fed domain is another process's. */
+__attribute__((flatten, noinline)) static int get_fed_near(struct tide_reader *r, const void *key, size_t key_len,
+                                                           const struct tide_bound *bound, void *buf, size_t buf_size,
+                                                           struct tide_answer *a) {
+    uint64_t hash = XXH3_64bits_withSeed(key, key_len, r->hash_seed);
+    rcu_enter_at(r->rcu_word);
+    const struct view *home = get_home(r);
+    struct get_fed look;
+    struct found value;
+    if (__builtin_expect(home == NULL || !home->foreign || !get_fed_serves(r, bound, home->board, a != NULL, &look) ||
+                             !view_is_current(home) ||
+                             !foreign_hit(home, look.index, hash, key, key_len, buf, buf_size, &value, true),
+                         0)) {
+        return get_leave(r, key, key_len, bound, buf, buf_size, a);
+    }
+    get_serve_fed(r, a, home->board, &look);
+    rcu_exit_at(r->rcu_word);
+    get_value(a, value.size, value.version);
+    reader_touch(r, hash);
+    return 0;
+}
+
+/* A bounded read of a fed domain. Bound 0 asks the source, and is not short. */
+__attribute__((flatten, noinline)) static int get_fed(struct tide_reader *r, const void *key, size_t key_len,
+                                                      const struct tide_bound *bound, void *buf, size_t buf_size,
+                                                      struct tide_answer *a) {
+    if (__builtin_expect(!get_is_common(key, key_len, bound, buf, a) || bound == NULL || bound->max_staleness_ns == 0,
+                         0)) {
+        return read_get_any(r, key, key_len, bound, buf, buf_size, a);
+    }
+    r->bound = bound;
+    rcu_enter_at(r->rcu_word);
+    const struct view *home = get_home(r);
+    struct get_fed look;
+    if (__builtin_expect(home == NULL || home->foreign, 0)) {
+        rcu_exit_at(r->rcu_word);
+        return get_fed_near(r, key, key_len, bound, buf, buf_size, a);
+    }
+    if (__builtin_expect(!get_fed_serves(r, bound, home->board, a != NULL, &look), 0)) {
+        return get_leave(r, key, key_len, bound, buf, buf_size, a);
+    }
+    get_serve_fed(r, a, home->board, &look);
+    return get_of_table(r, &home->table, key, key_len, buf, buf_size, a, true);
+}
+
+/* Another short way, or none. */
+static __attribute__((noinline)) int get_elsewhere(struct tide_reader *r, const void *key, size_t key_len,
+                                                   const struct tide_bound *bound, void *buf, size_t buf_size,
+                                                   struct tide_answer *a) {
+    if (r != NULL && r->quick == reader_near()) {
+        return get_near(r, key, key_len, bound, buf, buf_size, a);
+    }
+    return read_get_any(r, key, key_len, bound, buf, buf_size, a);
+}
+
+__attribute__((flatten)) /* inlines the hash, too */
+int tide_get(struct tide_reader *r, const void *key, size_t key_len, const struct tide_bound *bound, void *buf,
+             size_t buf_size, struct tide_answer *a) {
+    if (__builtin_expect(r == NULL || r->quick != reader_here() || !get_is_common(key, key_len, bound, buf, a), 0)) {
+        return r != NULL && r->quick == reader_fed() ? get_fed(r, key, key_len, bound, buf, buf_size, a)
+                                                     : get_elsewhere(r, key, key_len, bound, buf, buf_size, a);
+    }
+    r->bound = bound; /* get_search() and get_rest() have no register for it */
+    rcu_enter_at(r->rcu_word);
+    const struct view *home = get_home(r);
+    uint64_t commit = board_commit(r->log);
+    if (__builtin_expect(home == NULL || home->foreign, 0)) {
+        return get_leave(r, key, key_len, bound, buf, buf_size, a);
+    }
+    const struct replica_board *board = home->board;
+    uint64_t index = board_applied(board);
+    if (__builtin_expect(index < commit || index < r->fence || board_state(board) != REPLICA_SERVING, 0)) {
+        return get_later(r, key, key_len, bound, buf, buf_size, a);
+    }
+    get_serve(r, a, reader_board_leads(board),
+              index); /* from here on the home replica serves this read, whatever it finds */
+    return get_of_table(r, &home->table, key, key_len, buf, buf_size, a, false);
 }

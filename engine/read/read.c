@@ -71,6 +71,8 @@ static __attribute__((noinline)) bool read_home_fed(struct tide_reader *r, const
             if (bound->max_staleness_ns != TIDE_UNBOUNDED) {
                 source_hint(d, bound->max_staleness_ns, now);
             }
+            r->hinted_ns = bound->max_staleness_ns;
+            r->hinted_until = source_hint_until(now);
             return true;
         }
     }
@@ -298,7 +300,7 @@ static int read_get_slow(struct tide_reader *r, const struct tide_bound *bound, 
     }
     rcu_exit();
     read_pardon(r);
-    if (r->quick != READER_NOT_QUICK && v->replica->foreign && v->id == r->home) {
+    if (r->quick == reader_here() && v->replica->foreign && v->id == r->home) {
         r->quick = reader_near();
     }
     read_done(r, v, a, &value, when);
@@ -483,7 +485,8 @@ static enum foreign_status read_some_foreign(const struct verdict *v, uint64_t e
         }
         enum foreign_status status = FOREIGN_OK;
         if (item->key_len < FOREIGN_HIT_KEY_LEAST || item->key_len > FOREIGN_HIT_KEY_MOST || item->buf == NULL ||
-            !foreign_hit(replica, v->index, hash[i], item->key, item->key_len, item->buf, item->buf_size, &value)) {
+            !foreign_hit(replica, v->index, hash[i], item->key, item->key_len, item->buf, item->buf_size, &value,
+                         false)) {
             status = foreign_find(replica, epoch, v->index, when, hash[i], item->key, item->key_len, item->buf,
                                   item->buf_size, &value);
         }

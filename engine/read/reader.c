@@ -15,12 +15,13 @@
 static _Thread_local struct tide_reader *reader_mine;
 
 void reader_settle(struct tide_reader *r) {
-    r->quick = r->policy == TIDE_STICKY && r->section == NULL && rcu_is_plain() ? reader_here() : READER_NOT_QUICK;
+    bool fed = r->policy == READER_FED, may = (r->policy == TIDE_STICKY || fed) && r->section == NULL && rcu_is_plain();
+    r->quick = !may ? READER_NOT_QUICK : fed ? reader_fed() : reader_here();
     r->rcu_word = rcu_word();
     r->home_slot = &r->domain->views[r->home];
     r->log = r->domain->log;
     r->hash_seed = r->domain->hash_seed;
-    r->home_fresh = &r->counts->counts[r->home][TIDE_REASON_FRESH];
+    r->home_count = &r->counts->counts[r->home][fed ? TIDE_REASON_WITHIN_BOUND : TIDE_REASON_FRESH];
 }
 
 /* Claim a slot of counts in the segment, where tools see them. NULL: none is free, and the reader counts in private

@@ -10,20 +10,23 @@
 #define READER_LEASE_WORDS (LAYOUT_LEASE_SETS * LAYOUT_LEASE_WAYS / 64)
 
 struct tide_reader {
-    /* For the short way. quick: reader_here() of the owner while a get may try its home replica first (sticky, no
-     * section open); reader_near() if that was another process's the last time; else READER_NOT_QUICK. home_fresh:
-     * where fresh reads of the home replica are counted. */
+    /* For the short ways. quick: reader_here() of the owner while a get may try its home replica first (sticky, no
+     * section open); reader_near() if that was another process's the last time; reader_fed() in a fed domain; else
+     * READER_NOT_QUICK. home_count: where reads that the home replica served are counted, with the reason that a short
+     * way has. */
     uint64_t quick;
     unsigned long *rcu_word;
     _Atomic(struct view *) *home_slot;
     const struct log_segment *log;
     uint64_t hash_seed;
-    _Atomic uint64_t *home_fresh;
+    _Atomic uint64_t *home_count;
     uint64_t owner; /* reader_self() of its thread */
     struct tide *domain;
     uint64_t fence;    /* the highest index that the session has read at or written */
     uint64_t revision; /* a fed domain: the highest that the session must see */
     uint64_t question; /* during one read of a fed domain: what was asked of the source; 0: nothing yet */
+    uint64_t hinted_until,
+        hinted_ns; /* a fed domain: until then its feed knows that bounds of hinted_ns and more are in use */
     uint32_t home;
     uint32_t policy;
     uint64_t mask;          /* bit k: replica k may be used */
@@ -62,13 +65,18 @@ static inline uint64_t reader_near(void) {
     return thread_here() + 1;
 }
 
-#define READER_FED 0x100u /* added to `policy`, so that no short way is taken in a fed domain */
+/* The third: this thread's, and the domain is fed. */
+static inline uint64_t reader_fed(void) {
+    return thread_here() + 2;
+}
 
-#define READER_NOT_QUICK (UINT64_MAX - 1) /* equals neither of these in any thread */
+#define READER_FED 0x100u /* added to `policy`: of the short ways, only a fed domain's is taken */
+
+#define READER_NOT_QUICK (UINT64_MAX - 1) /* equals none of these in any thread */
 
 /* Is it the calling thread's? For reads and writes, which notice a fork later; reader_check() for all else. */
 static inline bool reader_is_mine(const struct tide_reader *r) {
-    return (r->quick | 1) == reader_near() || r->owner == reader_self();
+    return (r->quick | 3) == thread_here() + 3 || r->owner == reader_self();
 }
 
 static inline int reader_check(const struct tide_reader *r) {

@@ -82,11 +82,11 @@ static inline bool foreign_buckets_fit(const struct view *v, uint64_t buckets) {
 
 /*
  * foreign_find() for the common case alone: the first match in the bucket is the key, its newest version is of index
- * `at` or older, it is not deleted and never expires, its key has 8 to 16 bytes, and nothing changes meanwhile. False says nothing: ask
- * foreign_find(). The buffer may have been written then.
+ * `at` or older, it is not deleted and never expires, its key has 8 to 16 bytes, and nothing changes meanwhile. sourced: the domain is
+ * fed, and its nodes have the source's version. False says nothing: ask foreign_find(). The buffer may have been written then.
  */
 static inline bool foreign_hit(const struct view *v, uint64_t at, uint64_t hash, const void *key, size_t key_len,
-                               void *buf, size_t buf_size, struct found *out) {
+                               void *buf, size_t buf_size, struct found *out, const bool sourced) {
     const struct table *t = &v->table;
     uint64_t buckets = atomic_load_explicit(&t->seg->buckets, memory_order_acquire); /* MO(table.buckets) */
     if (!foreign_buckets_fit(v, buckets)) {
@@ -113,10 +113,12 @@ static inline bool foreign_hit(const struct view *v, uint64_t at, uint64_t hash,
     uint64_t deleted = atomic_load_explicit(&n->deleted, memory_order_acquire); /* MO(node.deleted) */
     size_t size = atomic_load_explicit(&n->value_len, memory_order_relaxed);    /* MO(node.fields) */
     size_t their_len = atomic_load_explicit(&n->key_len, memory_order_relaxed); /* MO(node.fields) */
-    /* What expires has a number here that no value's length reaches. */
+    /* What expires has a number here that no value's length reaches; so has what lacks the flag, where it should have it. */
+    size -= sourced ? NODE_SOURCED : 0;
+    const size_t extra = sourced ? EXPIRY_BYTES + SOURCED_BYTES : 0;
     size_t most = buf_size < NODE_EXPIRES ? buf_size : NODE_EXPIRES - 1;
     if (index == 0 || visible_at(at, index, deleted) != VISIBLE || their_len != key_len || size > most ||
-        key_len + size > room) {
+        key_len + size + extra > room) {
         return false;
     }
     uint64_t theirs[2], ours[2];
@@ -128,13 +130,18 @@ static inline bool foreign_hit(const struct view *v, uint64_t at, uint64_t hash,
         return false;
     }
     bytes_copy_racy(buf, table_node_key(n) + key_len, size);
+    uint64_t behind[2] = { NEVER_EXPIRES, index };
+    if (sourced) {
+        bytes_copy_racy(behind, table_node_key(n) + key_len + size, sizeof(behind));
+    }
     KILL_POINT("read.copied");
     out->size = size;
-    out->version = index;
+    out->version = behind[1];
     out->expiry = NEVER_EXPIRES;
     atomic_thread_fence(memory_order_acquire); /* MO(node.index): pairs with the fence in table_node_begin() */
     /* MO(arena.use): relaxed; after the fence, as the index. */
-    return atomic_load_explicit(&n->index, memory_order_relaxed) == index &&      /* MO(node.index) */
+    return behind[0] == NEVER_EXPIRES &&
+           atomic_load_explicit(&n->index, memory_order_relaxed) == index &&      /* MO(node.index) */
            atomic_load_explicit(&t->seg->reused, memory_order_relaxed) == reused; /* MO(arena.use) */
 }
 

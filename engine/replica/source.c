@@ -203,6 +203,10 @@ void source_hint(struct tide *d, uint64_t bound_ns, uint64_t now) {
     }
 }
 
+uint64_t source_hint_until(uint64_t now) {
+    return ((now >> SOURCE_SECOND_SHIFT) + 1) << SOURCE_SECOND_SHIFT;
+}
+
 uint64_t source_bound_wanted(const struct tide *d, uint64_t now) {
     uint64_t had = atomic_load_explicit(&d->log->feed.bound, memory_order_relaxed); /* MO(feed.bound) */
     uint64_t us = source_hint_tightest(source_hint_at(had, source_second(now)));

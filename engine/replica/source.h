@@ -69,6 +69,9 @@ void source_await(struct tide *d, uint64_t question, uint64_t ns);
 /* Somebody reads by this bound, above 0: the feed asks the source often enough. now: of the domain's clock. */
 void source_hint(struct tide *d, uint64_t bound_ns, uint64_t now);
 
+/* A hint that was given at `now` is good until then. */
+uint64_t source_hint_until(uint64_t now);
+
 /* The tightest bound of the last second or two. */
 uint64_t source_bound_wanted(const struct tide *d, uint64_t now);
 

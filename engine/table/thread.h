@@ -23,7 +23,7 @@ extern _Thread_local uint64_t thread_number;
 void thread_identify(void);
 
 /*
- * A word that no other living thread has, even, never 0: one instruction, where a thread-local variable of a shared library is
+ * A word that no other living thread has, a multiple of 4, never 0: one instruction, where a thread-local variable of a shared library is
  * a call (tide_get() takes 25 ns with that call, 22 ns without). A later thread may have it again, so what is remembered by it
  * has to be forgotten when the thread ends.
  */
