@@ -6,10 +6,10 @@
 
 #include "tests/sched/sched.h"
 
-#define ORDERS 12000u
+#define ORDERS 6000u
 #define RANDOM 400u
 
-/* As many orders with two switches as there are, but for the longest scenarios; then random ones. */
+/* All orders with one switch, as many with two as there are or as the longest scenarios have time for, then random ones with more. */
 static void run(const char *name, uint32_t switches, uint64_t orders, uint64_t random) {
     const struct sched_options o = {
         .switches = switches, .orders = help_scaled(orders), .random = help_scaled(random), .seed = help_seed()
@@ -27,7 +27,7 @@ static void run(const char *name, uint32_t switches, uint64_t orders, uint64_t r
 
 static void put_against_get__every_order__fresh_and_whole(void **state) {
     (void)state;
-    run("put_get", 2, 2 * ORDERS, RANDOM);
+    run("put_get", 2, 4 * ORDERS, RANDOM);
 }
 
 static void put_against_get_of_another_process__every_order__fresh_and_whole(void **state) {
@@ -57,7 +57,7 @@ static void retire_against_section__orders__nothing_changes_in_it(void **state) 
 
 static void pin_against_reclaim__every_order__what_is_pinned_stays(void **state) {
     (void)state;
-    run("pin_reclaim", 2, 2 * ORDERS, RANDOM);
+    run("pin_reclaim", 2, 4 * ORDERS, RANDOM);
 }
 
 static void take_over_against_lane__random_orders__done_once_or_not_at_all(void **state) {
@@ -67,7 +67,7 @@ static void take_over_against_lane__random_orders__done_once_or_not_at_all(void 
 
 static void expire_against_read__every_order__never_absent_before_a_touch_that_found_it(void **state) {
     (void)state;
-    run("expire_read", 2, 2 * ORDERS, RANDOM);
+    run("expire_read", 2, 4 * ORDERS, RANDOM);
 }
 
 static void evict_against_read__orders__whole_or_absent(void **state) {

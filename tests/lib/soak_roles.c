@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What the processes of a long run do: tests/lib/soak.h. */
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -404,6 +406,7 @@ void soak_commands(struct soak_world *w, uint32_t slot, uint32_t domain, uint64_
             for (int i = 1; i < 4 && line[i] != NULL; i++) {
                 argv[n++] = line[i];
             }
+            prctl(PR_SET_PDEATHSIG, SIGKILL); /* or it would be a member yet when all others are gone */
             dup2(null, 1);
             dup2(null, 2);
             execv(tide, (char *const *)argv);

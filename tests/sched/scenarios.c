@@ -16,6 +16,7 @@
 #include "tests/lib/help.h"
 #include "tests/sched/sched.h"
 
+#define REUSES 4 /* writes, by the last of which the memory of what the first replaced is used again */
 #define WORDS 5u /* of a value: all of them the same number */
 #define KEY "sched-key-1"
 #define KEY_LEN (sizeof(KEY) - 1)
@@ -163,6 +164,22 @@ static void foreign_enter(int who) {
     }
 }
 
+/* The next write takes the lowest node that is free: the one that became free last, and not one of those at hand. */
+static void write_where_it_was(struct tide *d) {
+    struct arena *a = &d->seq.leader->writer.arena;
+    arena_put_back(a, arena_class(a, KEY_LEN + WORDS * sizeof(uint64_t)));
+    write_next(d);
+}
+
+static void foreign_body(int who) {
+    for (int i = 0; i < REUSES && who == 0; i++) {
+        write_where_it_was(lead);
+    }
+    if (who == 1) {
+        (void)get_fresh(readers[who], KEY, KEY_LEN);
+    }
+}
+
 /* Two writers, of which one finds the sequencer taken, and a reader. */
 static void writers_body(int who) {
     if (who == 1) {
@@ -183,9 +200,10 @@ static uint64_t fillers;
 static char moved[32]; /* a key of the bucket that is split next */
 static size_t moved_len;
 
+/* Longer than the keys of the short way, which looks a second time where it finds nothing. */
 static void put_filler(void) {
     char key[32];
-    int len = snprintf(key, sizeof(key), "filler-%09llu", (unsigned long long)++fillers);
+    int len = snprintf(key, sizeof(key), "filler-of-%09llu", (unsigned long long)++fillers);
     SCHED_EXPECT(put(lead, key, (size_t)len, 1) == 0);
 }
 
@@ -237,8 +255,8 @@ static void split_body(int who) {
 
 static void retire_body(int who) {
     if (who == 0) {
-        for (int i = 0; i < 3; i++) { /* what the first replaces, the third may use again */
-            write_next(lead);
+        for (int i = 0; i < REUSES; i++) {
+            write_where_it_was(lead);
         }
         return;
     }
@@ -490,7 +508,7 @@ static void evict_body(int who) {
         char key[32];
         uint64_t value[WORDS];
         struct tide_answer a = TIDE_ANSWER_INIT;
-        int len = snprintf(key, sizeof(key), "filler-%09llu", (unsigned long long)(fillers - 3 * i));
+        int len = snprintf(key, sizeof(key), "filler-of-%09llu", (unsigned long long)(fillers - 3 * i));
         int error = tide_get(readers[who], key, (size_t)len, NULL, value, sizeof(value), &a);
         SCHED_EXPECT(error == 0 || error == TIDE_ERR_NOT_FOUND);
         SCHED_EXPECT(error != 0 || whole(value, a.value_size, "get") == 1);
@@ -543,23 +561,25 @@ static void lost_check(void) {
 static void nothing(void) {}
 
 const struct scenario sched_scenarios[] = {
-    { "put_get", 2, false, put_get_setup, put_get_enter, put_get_before, put_get_body, NULL, close_reader,
+    { "put_get", 2, false, 0, put_get_setup, put_get_enter, put_get_before, put_get_body, NULL, close_reader,
       close_domains },
-    { "put_get_foreign", 2, false, foreign_setup, foreign_enter, put_get_before, put_get_body, NULL, close_reader,
+    { "put_get_foreign", 2, false, 2, foreign_setup, foreign_enter, put_get_before, foreign_body, NULL, close_reader,
       close_domains },
-    { "writers", 3, false, put_get_setup, put_get_enter, put_get_before, writers_body, NULL, close_reader,
+    { "writers", 3, false, 0, put_get_setup, put_get_enter, put_get_before, writers_body, NULL, close_reader,
       close_domains },
-    { "put_split", 2, false, split_setup, put_get_enter, split_before, split_body, NULL, close_reader, close_domains },
-    { "put_split_foreign", 2, false, split_foreign_setup, foreign_enter, split_before, split_body, NULL, close_reader,
+    { "put_split", 2, false, 0, split_setup, put_get_enter, split_before, split_body, NULL, close_reader,
       close_domains },
-    { "retire_section", 2, false, put_get_setup, put_get_enter, put_get_before, retire_body, NULL, close_reader,
+    { "put_split_foreign", 2, false, 2, split_foreign_setup, foreign_enter, split_before, split_body, NULL,
+      close_reader, close_domains },
+    { "retire_section", 2, false, 0, put_get_setup, put_get_enter, put_get_before, retire_body, NULL, close_reader,
       close_domains },
-    { "pin_reclaim", 2, false, pin_setup, NULL, pin_before, pin_body, NULL, NULL, NULL },
-    { "takeover_lane", 2, true, lane_setup, lane_enter, lane_before, lane_body, lane_check, close_reader, NULL },
-    { "expire_read", 2, false, expire_setup, put_get_enter, expire_before, expire_body, expire_check, close_reader,
+    { "pin_reclaim", 2, false, 0, pin_setup, NULL, pin_before, pin_body, NULL, NULL, NULL },
+    { "takeover_lane", 2, true, 0, lane_setup, lane_enter, lane_before, lane_body, lane_check, close_reader, NULL },
+    { "expire_read", 2, false, 0, expire_setup, put_get_enter, expire_before, expire_body, expire_check, close_reader,
       close_domains },
-    { "evict_read", 2, false, evict_setup, put_get_enter, evict_before, evict_body, NULL, close_reader, close_domains },
-    { "away", 2, false, away_setup, NULL, away_before, away_body, NULL, NULL, NULL },
-    { "lost_update", 2, false, nothing, NULL, lost_before, lost_body, lost_check, NULL, NULL },
+    { "evict_read", 2, false, 0, evict_setup, put_get_enter, evict_before, evict_body, NULL, close_reader,
+      close_domains },
+    { "away", 2, false, 0, away_setup, NULL, away_before, away_body, NULL, NULL, NULL },
+    { "lost_update", 2, false, 0, nothing, NULL, lost_before, lost_body, lost_check, NULL, NULL },
     { .name = NULL },
 };

@@ -48,7 +48,8 @@ struct thread {
     const void *what;
     int body; /* -1: of the library, or the main thread */
     bool done;
-    uint32_t unchosen; /* so many points yet are of a loop that spins */
+    const unsigned long *rcu; /* its word of liburcu's: is it in a section? */
+    uint32_t unchosen;        /* so many points yet are of a loop that spins */
 };
 
 struct choice {
@@ -134,6 +135,18 @@ static bool bodies_are_done(void) {
     return true;
 }
 
+/* Is nobody in a section, whoever plays another process excepted? The writer's process knows nothing of those. */
+static bool nobody_reads(void) {
+    for (unsigned i = 0; i < sched.count; i++) {
+        const struct thread *t = &sched.threads[i];
+        bool other = t->body >= 0 && (sched.scenario->foreign >> t->body & 1) != 0;
+        if (!other && t->rcu != NULL && (*(const volatile unsigned long *)t->rcu & URCU_GP_CTR_NEST_MASK) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool can_run(const struct thread *t) {
     switch (t->state) {
     case RUNS:
@@ -145,7 +158,7 @@ static bool can_run(const struct thread *t) {
     case ON_THREAD:
         return ((const struct thread *)t->what)->state == ENDED;
     case ON_GRACE:
-        return t->timed_out || rcu_quiet();
+        return t->timed_out || nobody_reads();
     case ON_BODIES:
         return bodies_are_done();
     default:
@@ -316,7 +329,7 @@ static void wait_for(enum wait_for state, const void *what, uint64_t until) {
 /* Grace periods end when nobody is in a section: tests/sched/grace.c. */
 extern _Atomic uint64_t grace_done_ticket, grace_wanted;
 static void look_at_grace(void) {
-    if (grace_wanted != grace_done_ticket && rcu_quiet()) {
+    if (grace_wanted != grace_done_ticket && nobody_reads()) {
         grace_done_ticket = grace_wanted;
     }
 }
@@ -453,6 +466,7 @@ int __wrap_clock_gettime(clockid_t clock, struct timespec *t) {
 
 static void *thread_run(void *arg) {
     self = arg;
+    self->rcu = rcu_word();
     turn_await(self);
     self->result = self->run(self->arg);
     return self->result;
@@ -468,6 +482,7 @@ static void thread_ends(void *arg) {
     }
     self = t;
     enter_scheduler();
+    t->rcu = NULL;
     t->state = ENDED;
     t->done = true;
     struct thread *to = next_of(NULL, true);
@@ -727,12 +742,16 @@ static void explore(const struct sched_options *o) {
         sched.depth = 0;
     }
     r->steps = r->diverged = 0;
+    /* Those with few switches first, all of them: most faults need one. */
     bool more = true;
-    while (more && !sched.failed && r->orders < o->orders) {
-        run_once();
-        if (!sched.failed) {
-            r->orders++;
-            more = next_order(o->switches);
+    for (uint32_t most = o->switches == 0 ? 0 : 1; most <= o->switches && !sched.failed; most++) {
+        sched.depth = 0;
+        for (more = true; more && !sched.failed && r->orders < o->orders;) {
+            run_once();
+            if (!sched.failed) {
+                r->orders++;
+                more = next_order(most);
+            }
         }
     }
     r->all = !more;
@@ -758,6 +777,7 @@ static void run_child(const struct scenario *s, const struct sched_options *o) {
     pthread_key_create(&last_key, thread_ends);
     self = thread_new(NULL, NULL, -1);
     self->id = pthread_self();
+    self->rcu = rcu_word();
     sched.current = self;
     sched.now = (uint64_t)t.tv_sec * 1000000000u;
     __real_pthread_create(&watcher, NULL, watch, NULL);

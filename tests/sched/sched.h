@@ -24,6 +24,7 @@ struct scenario {
     const char *name;
     unsigned bodies;        /* threads */
     bool library;           /* threads of the library take part in the choices; else they run when no body can go on */
+    unsigned foreign;       /* bit k: body k plays another process: no grace period waits for its sections */
     void (*setup)(void);    /* once */
     void (*enter)(int who); /* once, in each thread: opens a reader */
     void (*before)(void);   /* ahead of each schedule */
