@@ -41,8 +41,13 @@ static inline uint32_t crc32c_short(uint32_t crc, const void *data, size_t bytes
     }
     uint64_t c = (uint32_t)~crc;
     const uint8_t *at = data;
-    for (; bytes >= 32; bytes -= 32, at += 32) {
+    for (; bytes >= 64; bytes -= 64, at += 64) {
         c = crc32c_at(crc32c_at(crc32c_at(crc32c_at(c, at), at + 8), at + 16), at + 24);
+        c = crc32c_at(crc32c_at(crc32c_at(crc32c_at(c, at + 32), at + 40), at + 48), at + 56);
+    }
+    if (bytes & 32) {
+        c = crc32c_at(crc32c_at(crc32c_at(crc32c_at(c, at), at + 8), at + 16), at + 24);
+        at += 32;
     }
     if (bytes & 16) {
         c = crc32c_at(crc32c_at(c, at), at + 8);

@@ -149,17 +149,16 @@ static inline uint32_t ring_frame_crc(const struct frame *f, uint32_t payload_cr
 #define RING_AHEAD_BYTES 1536u
 #define RING_NEAR_BYTES 384u
 
-/* Write the next frame's header, invisible until ring_commit(). Room was reserved. ts: ns of the domain clock, raised
- * to the last frame's if it fell. Afterwards the frame's index is w->next_index - 1. Returns where key, value and
- * expiry belong (bytes_store_racy()). */
-static inline uint8_t *ring_append_header(struct ring_writer *w, const struct ring_entry *e, uint64_t ts) {
+/* Write the next frame's header where it will stand. Room was reserved. It is no part of the log before ring_advance(), and may be written
+ * anew until then. length: the frame's, by ring_frame_bytes(). ts: ns of the domain clock, raised to the last frame's if it fell. Returns
+ * where key, value and expiry belong (bytes_store_racy()). */
+static inline uint8_t *ring_prepare(struct ring_writer *w, const struct ring_entry *e, uint64_t length, uint64_t ts) {
     if (__builtin_expect(w->tail >= w->next_mark, 0)) {
         ring_leave_mark(w);
     }
     if (ts > w->last_ts) {
         w->last_ts = ts;
     }
-    uint64_t length = ring_frame_bytes(e->key_len, (uint64_t)e->value_len + ring_extra_bytes(e->flags));
     struct frame_words f = { {
         0,
         w->next_index,
@@ -174,17 +173,26 @@ static inline uint8_t *ring_append_header(struct ring_writer *w, const struct ri
     bytes_prefetch_own(at + RING_NEAR_BYTES + LAYOUT_LINE);
     bytes_prefetch_own(at + RING_AHEAD_BYTES);
     bytes_prefetch_own(at + RING_AHEAD_BYTES + LAYOUT_LINE);
-    for (uint32_t i = 0; i < FRAME_WORDS; i++) {
-        bytes_store_word(at + 8 * i, f.w[i]);
-    }
+    bytes_store_word(at, f.w[0]); /* not a loop, which compilers leave one, with the words in memory */
+    bytes_store_word(at + 8, f.w[1]);
+    bytes_store_word(at + 16, f.w[2]);
+    bytes_store_word(at + 24, f.w[3]);
+    bytes_store_word(at + 32, f.w[4]);
+    bytes_store_word(at + 40, f.w[5]);
+    return at + FRAME_HEADER_BYTES;
+}
+_Static_assert(FRAME_WORDS == 6, "ring_prepare() stores each of them");
+
+/* The prepared frame is appended, invisible until ring_commit(). Its index is w->next_index - 1 afterwards. */
+static inline void ring_advance(struct ring_writer *w, uint64_t length) {
     w->tail += length;
     w->next_index++;
-    return at + FRAME_HEADER_BYTES;
 }
 
 /* Write a whole frame. Returns its index. */
 static inline uint64_t ring_append(struct ring_writer *w, const struct ring_entry *e, uint64_t ts) {
-    uint8_t *payload = ring_append_header(w, e, ts);
+    uint64_t length = ring_frame_bytes(e->key_len, (uint64_t)e->value_len + ring_extra_bytes(e->flags));
+    uint8_t *payload = ring_prepare(w, e, length, ts);
     bytes_store_racy(payload, e->key, e->key_len);
     bytes_store_racy(payload + e->key_len, e->value, e->value_len);
     if ((e->flags & FRAME_EXPIRES) != 0) {
@@ -194,6 +202,7 @@ static inline uint64_t ring_append(struct ring_writer *w, const struct ring_entr
         uint32_t behind = ring_extra_bytes(e->flags) - SOURCED_BYTES;
         bytes_store_racy(payload + e->key_len + e->value_len + behind, &e->version, SOURCED_BYTES);
     }
+    ring_advance(w, length);
     return w->next_index - 1;
 }
 

@@ -153,6 +153,59 @@ static void arena_free__what_is_free_or_was_never_given_out__nothing_happens(voi
 }
 
 /* What readers of other processes look at. */
+static void arena_recycle__nodes_given_out__are_taken_next(void **state) {
+    (void)state;
+    struct area area = open_area(4096);
+    struct arena *a = &area.a;
+    uint32_t node, class = arena_class(a, 80), at_hand;
+    uint64_t nodes[ARENA_AT_HAND + 8];
+    for (uint32_t i = 0; i < ARENA_AT_HAND + 8; i++) {
+        assert_int_equal(arena_alloc(a, 80, &node), ARENA_OK);
+        nodes[i] = node;
+    }
+    at_hand = a->hand[class].count;
+    assert_int_equal(arena_recycle(a, nodes, 3), 3);
+    for (uint32_t i = 3; i-- > 0;) { /* the last first */
+        assert_int_equal(arena_take_small(a, class), nodes[i]);
+    }
+    assert_int_equal(a->hand[class].count, at_hand);
+    /* No more than there is room for: the others are for arena_free(). */
+    assert_int_equal(arena_recycle(a, nodes, ARENA_AT_HAND + 8), ARENA_AT_HAND - at_hand);
+    assert_int_equal(a->hand[class].count, ARENA_AT_HAND);
+    arena_put_back(a, class);
+    uint32_t page = arena_page_of(a, (uint32_t)nodes[0]), before = a->page[page].free;
+    arena_free(a, (uint32_t)nodes[0]); /* it is free since arena_put_back() */
+    assert_int_equal(a->page[page].free, before);
+    close_area(&area);
+}
+
+/* Slots are shared memory: what a table gives back may be anything, and may come twice. */
+static void arena_recycle__what_is_not_given_out__is_refused(void **state) {
+    (void)state;
+    struct area area = open_area(4096);
+    struct arena *a = &area.a;
+    uint32_t node, large, class = arena_class(a, 80);
+    assert_int_equal(arena_alloc(a, 80, &node), ARENA_OK);
+    assert_int_equal(arena_alloc(a, 40000, &large), ARENA_OK);
+    uint32_t at_hand = a->hand[class].count;
+    const uint64_t refused[] = {
+        node + 1, large, 0, UINT32_MAX, UINT64_C(1) << 60 | node, a->hand[class].nodes[0].node
+    };
+    for (uint32_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
+        assert_int_equal(arena_recycle(a, &refused[i], 1), 0);
+    }
+    uint64_t twice[] = { node, node };
+    arena_hold(a, arena_page_of(a, node)); /* its page is being emptied */
+    assert_int_equal(arena_recycle(a, twice, 2), 0);
+    arena_let_go(a, arena_page_of(a, node));
+    assert_int_equal(arena_recycle(a, twice, 2), 1);
+    arena_free(a, node); /* it is at hand */
+    assert_int_equal(a->hand[class].count, at_hand + 1);
+    assert_int_equal(arena_take_small(a, class), node);
+    assert_int_not_equal(arena_take_small(a, class), node);
+    close_area(&area);
+}
+
 static void arena_take__a_page_used_anew__its_word_changes_before(void **state) {
     (void)state;
     struct area area = open_area(4096);
@@ -188,6 +241,8 @@ int main(void) {
         cmocka_unit_test(arena_page_bytes__of_every_budget__some_thousand_pages),
         cmocka_unit_test(arena_take__random_sequences__nothing_overlaps),
         cmocka_unit_test(arena_free__what_is_free_or_was_never_given_out__nothing_happens),
+        cmocka_unit_test(arena_recycle__nodes_given_out__are_taken_next),
+        cmocka_unit_test(arena_recycle__what_is_not_given_out__is_refused),
         cmocka_unit_test(arena_take__a_page_used_anew__its_word_changes_before),
     };
     return cmocka_run_group_tests_name("arena", tests, NULL, NULL);

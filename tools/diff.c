@@ -49,6 +49,7 @@ static const char HELP[] =
 
 /* One of the two. */
 struct side {
+    char name[64]; /* of the domain that lives */
     const char *what;
     struct cli cli; /* domain: of a living one */
     uint64_t replicas;
@@ -156,14 +157,11 @@ static int diff_read_living(struct side *s) {
     return TOOL_OK;
 }
 
-static int diff_open_living(struct side *s, const char *name, size_t length) {
+static int diff_open_living(struct side *s, const char *name) {
     struct tide_opts opts = TIDE_OPTS_INIT;
-    char *copy = strndup(name, length);
     opts.flags = 0;
-    if (!copy) {
-        return cli_complain(&s->cli, TOOL_FAILED, "memory", "out of memory");
-    }
-    s->cli.name = copy; /* until the process ends */
+    snprintf(s->name, sizeof(s->name), "%s", name);
+    s->cli.name = s->name;
     s->lives = true;
     int code = cli_open(&s->cli, &opts);
     return code != 0 ? code : diff_read_living(s);
@@ -177,13 +175,13 @@ static int diff_read_side(struct side *s) {
     struct peek p;
     char name[64];
     if (!is_path && cli_name_is_good(s->what) && peek_domain(s->what, &p) == 0) {
-        return diff_open_living(s, s->what, strlen(s->what));
+        return diff_open_living(s, s->what);
     }
     if (!is_path && length > 0 && length < sizeof(name)) {
         snprintf(name, sizeof(name), "%.*s", (int)length, s->what);
         if (diff_lives(name, replica)) {
             s->replicas = UINT64_C(1) << replica;
-            return diff_open_living(s, name, length);
+            return diff_open_living(s, name);
         }
     }
     return diff_is_snapshot(s->what) ? diff_read_snapshot(s) : diff_read_table(s);

@@ -730,6 +730,23 @@ void seq_end_sweep(struct tide *d, struct seq_sweep *sweep) {
     }
 }
 
+/* How many buckets there are, for writers that do not have the turn. */
+static void seq_show(struct tide *d) {
+    struct sequencer *s = &d->seq;
+    const struct replica *r = s->leader;
+    uint64_t count = r != NULL ? r->writer.buckets : 2;
+    if (atomic_load(&s->ask_count) != count) { /* mostly it is the same, and the line stays others', too */
+        atomic_store(&s->ask_count, count);
+    }
+}
+
+void seq_refine_slow(struct tide *d) {
+    struct sequencer *s = &d->seq;
+    clock_refine(&d->log->clock);
+    s->refine_ts = s->ring.last_ts + 10000000;
+    seq_show(d);
+}
+
 static void seq_take_over(struct sequencer *s) {
     while (!seq_try(s)) {
         park_nap(10000);
@@ -750,6 +767,9 @@ void seq_lead(struct tide *d, struct replica *leader, uint32_t term, bool announ
         uint64_t ts = atomic_load(&d->log->feed.complete_ts); /* MO(feed.complete) */
         atomic_store(&s->complete_ts, ts <= clock_stamp(&d->log->clock) ? ts : 0);
     }
+    seq_show(d);
+    atomic_store(&s->ask_at, (uint8_t *)table_bucket_at(&leader->writer.t, 0));
+    atomic_store(&s->put_short, d->put_most);
     atomic_store(&s->here, true);
     atomic_store(&d->log->leader.term, term);
     if (announce) {
@@ -781,6 +801,9 @@ void seq_unlead(struct tide *d) {
         s->leader->writer.waits = NULL;
     }
     s->leader = NULL;
+    seq_show(d);
+    atomic_store(&s->ask_at, NULL);
+    atomic_store(&s->put_short, 0);
     atomic_store(&s->here, false);
     atomic_store(&d->log->leader.leader, -1);
     seq_run(d, NULL); /* answers what has queued, and lets go */

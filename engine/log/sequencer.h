@@ -148,8 +148,7 @@ bool seq_evict_ahead(struct tide *d);
 /* ---- the turn: for engine/log/sequencer.c and engine/write/put.c --------------------------------------------------------------------- */
 
 static inline bool seq_try(struct sequencer *s) {
-    bool taken = false;
-    return !atomic_load(&s->taken) && atomic_compare_exchange_strong(&s->taken, &taken, true);
+    return !atomic_load(&s->taken) && !atomic_exchange(&s->taken, true);
 }
 
 static inline void seq_wake_followers(struct leader_board *lead) {
@@ -183,12 +182,18 @@ static inline void seq_let_go(struct tide *d, bool owed) {
     }
 }
 
-/* The thread that has the turn looks after the clock. */
+/* Prefetch a key's bucket, before the turn is there. Which one it is may have changed meanwhile; nothing depends on it. */
+static inline void seq_ask(const struct sequencer *s, uint64_t hash) {
+    bytes_prefetch_own(atomic_load(&s->ask_at) +
+                       table_bucket_of(hash, atomic_load(&s->ask_count)) * sizeof(struct table_bucket));
+}
+
+/* From time to time the thread that has the turn looks after the clock, and says where buckets are. */
+void seq_refine_slow(struct tide *d);
 static inline void seq_refine(struct tide *d) {
     struct sequencer *s = &d->seq;
     if (__builtin_expect(s->ring.last_ts >= s->refine_ts, 0)) {
-        clock_refine(&d->log->clock);
-        s->refine_ts = s->ring.last_ts + 10000000;
+        seq_refine_slow(d);
     }
 }
 

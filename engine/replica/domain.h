@@ -83,9 +83,13 @@ struct replica {
 
 /* One sequencer for each process; it writes while a leader's replica is here. */
 struct sequencer {
+    alignas(LAYOUT_PAIR) _Atomic bool here; /* this process leads: a hint before queueing; `leader` decides */
+    _Atomic size_t put_short; /* tide_put() itself puts values below this size; 0 where this process does not lead */
+    /* The leader's buckets, as they were a moment ago: what a writer prefetches before it has the turn. NULL: nobody leads here. */
+    _Atomic(uint8_t *) ask_at;
+    _Atomic uint64_t ask_count;
     alignas(LAYOUT_PAIR) _Atomic bool taken;
     _Atomic(struct seq_request *) queue; /* newest first */
-    _Atomic bool here;                   /* this process leads: a hint before queueing; `leader` decides */
     /* For the thread that has the turn: */
     alignas(LAYOUT_PAIR) struct replica *leader;
     struct ring_writer ring;
@@ -139,7 +143,7 @@ struct tide {
     pthread_mutex_t foreign_lock; /* held while another process's table is mapped */
     uint32_t member;              /* our slot: shm/member.h */
     uint64_t write_timeout_ns;
-    size_t put_short;           /* tide_put() itself puts values below this size */
+    size_t put_most;            /* seq.put_short while this process leads */
     struct lane_server *server; /* serves other processes' lanes while we lead */
     struct tide_feed *feed;     /* engine/write/feed.h; NULL: this handle cannot lead a fed domain */
     pthread_t steward;          /* waits for the leader's byte: engine/life/takeover.h */

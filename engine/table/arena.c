@@ -33,6 +33,8 @@ static void arena_make_classes(struct arena *a) {
             .each = each,
             .inverse = ((1u << 20) + size / TABLE_UNIT - 1) / (size / TABLE_UNIT),
         };
+        a->hand[a->classes].bytes = c->bytes;
+        a->hand[a->classes].cost = c->cost;
         for (uint32_t u = last / TABLE_UNIT + 1; u <= size / TABLE_UNIT; u++) {
             a->class_of[u] = (uint8_t)a->classes;
         }
@@ -80,9 +82,10 @@ int arena_init(struct arena *a, uint8_t *base, uint64_t from, uint64_t end, uint
     a->bits_each = (a->class[0].each + 63) / 64;
     a->page = calloc(a->pages + 1, sizeof(*a->page));
     a->bits = calloc((uint64_t)a->pages + 1, a->bits_each * sizeof(*a->bits));
+    a->at_hand = calloc((uint64_t)a->pages + 1, a->bits_each * sizeof(*a->at_hand));
     a->page_bits = calloc(a->pages / 64 + 1, sizeof(*a->page_bits));
     bool zone = zone_init(&a->zone, a->pages_off, end, a->shift);
-    if (a->page == NULL || a->bits == NULL || a->page_bits == NULL || !zone) {
+    if (a->page == NULL || a->bits == NULL || a->at_hand == NULL || a->page_bits == NULL || !zone) {
         arena_destroy(a);
         return -1;
     }
@@ -100,9 +103,10 @@ int arena_init(struct arena *a, uint8_t *base, uint64_t from, uint64_t end, uint
 void arena_destroy(struct arena *a) {
     free(a->page);
     free(a->bits);
+    free(a->at_hand);
     free(a->page_bits);
     a->page = NULL;
-    a->bits = a->page_bits = NULL;
+    a->bits = a->at_hand = a->page_bits = NULL;
     zone_destroy(&a->zone);
 }
 
@@ -252,7 +256,7 @@ void arena_let_go(struct arena *a, uint32_t page) {
 /* ---- small nodes ---------------------------------------------------------------------------------------------------------- */
 
 /* Nodes of a span with free ones, `most` of them, the lowest first. Returns how many. */
-static uint32_t arena_take_of_span(struct arena *a, uint32_t page, uint32_t *got, uint32_t most) {
+static uint32_t arena_take_of_span(struct arena *a, uint32_t page, struct arena_spare *got, uint32_t most) {
     struct arena_page *p = &a->page[page];
     struct arena_class *c = &a->class[p->class];
     uint64_t *bits = &a->bits[(uint64_t)page * a->bits_each];
@@ -263,7 +267,8 @@ static uint32_t arena_take_of_span(struct arena *a, uint32_t page, uint32_t *got
         uint64_t word = bits[w];
         for (; word != 0 && n < most; word &= word - 1) {
             uint32_t k = w * 64 + (uint32_t)__builtin_ctzll(word);
-            got[n++] = (uint32_t)(first + (uint64_t)k * (c->bytes / TABLE_UNIT));
+            got[n++] = (struct arena_spare){ (uint32_t)(first + (uint64_t)k * (c->bytes / TABLE_UNIT)),
+                                             page * a->bits_each * 64 + k };
         }
         bits[w] = word;
         p->words &= word == 0 ? ~(1u << w) : UINT32_MAX;
@@ -288,16 +293,19 @@ bool arena_refill(struct arena *a, uint32_t class) {
     if (c->partial == 0 && !arena_make_span(a, class)) {
         return false;
     }
-    uint32_t got[ARENA_AT_HAND], n = 0;
+    struct arena_spare got[ARENA_AT_HAND];
+    uint32_t n = 0;
     while (n < ARENA_AT_HAND && c->partial != 0) {
         n += arena_take_of_span(a, c->partial - 1, got + n, ARENA_AT_HAND - n);
     }
     for (uint32_t i = 0; i < n; i++) { /* the first is used first */
         h->nodes[n - 1 - i] = got[i];
+        a->at_hand[got[i].bit / 64] |= UINT64_C(1) << got[i].bit % 64;
     }
     h->count = n;
-    for (uint32_t i = n; i > n - (n < ARENA_AHEAD ? n : ARENA_AHEAD); i--) {
-        arena_ask(a, h->nodes[i - 1], c->bytes);
+    h->asked = n < ARENA_AHEAD ? 0 : n - ARENA_AHEAD;
+    for (uint32_t i = n; i > h->asked; i--) {
+        arena_ask(a, h->nodes[i - 1].node, c->bytes);
     }
     return n != 0;
 }
@@ -308,7 +316,8 @@ static void arena_free_small(struct arena *a, uint32_t page, uint32_t node) {
     uint32_t units = node - (uint32_t)(arena_page_off(a, page) / TABLE_UNIT);
     uint32_t n = (uint32_t)(((uint64_t)units * c->inverse) >> 20);
     uint64_t *word = &a->bits[(uint64_t)page * a->bits_each + n / 64];
-    if (n >= c->each || n * (c->bytes / TABLE_UNIT) != units || (*word >> n % 64 & 1) != 0) {
+    if (n >= c->each || n * (c->bytes / TABLE_UNIT) != units ||
+        ((*word | a->at_hand[(uint64_t)page * a->bits_each + n / 64]) >> n % 64 & 1) != 0) {
         return; /* not a node, or free already */
     }
     *word |= UINT64_C(1) << n % 64;
@@ -331,11 +340,45 @@ static void arena_free_small(struct arena *a, uint32_t page, uint32_t node) {
     }
 }
 
+size_t arena_recycle(struct arena *a, const uint64_t *nodes, size_t most) {
+    uint64_t pages_off = a->pages_off, bytes = a->end - pages_off, in_page = arena_page_size(a) - 1;
+    uint32_t shift = a->shift, bits_each = a->bits_each * 64;
+    const struct arena_page *pages = a->page;
+    const uint64_t *bits = a->bits;
+    uint64_t *at_hand = a->at_hand;
+    for (size_t i = 0; i < most; i++) {
+        uint64_t off = nodes[i] * TABLE_UNIT - pages_off;
+        if (nodes[i] > UINT32_MAX || off >= bytes) {
+            return i;
+        }
+        uint32_t page = (uint32_t)(off >> shift), units = (uint32_t)((off & in_page) / TABLE_UNIT);
+        const struct arena_page *p = &pages[page];
+        if (p->use != ARENA_SPAN || p->held) {
+            return i;
+        }
+        const struct arena_class *c = &a->class[p->class];
+        struct arena_at_hand *h = &a->hand[p->class];
+        uint32_t n = (uint32_t)(((uint64_t)units * c->inverse) >> 20), bit = page * bits_each + n, count = h->count;
+        uint64_t mask = UINT64_C(1) << bit % 64, word = at_hand[bit / 64];
+        if (count == ARENA_AT_HAND || n >= c->each || n * c->bytes != units * TABLE_UNIT ||
+            ((bits[bit / 64] | word) & mask) != 0) {
+            return i;
+        }
+        at_hand[bit / 64] = word | mask;
+        h->nodes[count] = (struct arena_spare){ (uint32_t)nodes[i], bit };
+        h->count = count + 1;
+        arena_ask(a, (uint32_t)nodes[i], c->bytes);
+    }
+    return most;
+}
+
 void arena_put_back(struct arena *a, uint32_t class) {
     struct arena_at_hand *h = &a->hand[class];
     while (h->count != 0) {
-        uint32_t node = h->nodes[--h->count];
-        arena_free_small(a, arena_page_of(a, node), node);
+        struct arena_spare spare = h->nodes[--h->count];
+        h->asked = 0;
+        a->at_hand[spare.bit / 64] ^= UINT64_C(1) << spare.bit % 64;
+        arena_free_small(a, arena_page_of(a, spare.node), spare.node);
     }
 }
 

@@ -16,6 +16,7 @@
 #ifndef TIDE_TABLE_ARENA_H
 #define TIDE_TABLE_ARENA_H
 
+#include <stdalign.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -80,13 +81,19 @@ struct arena {
     _Atomic uint32_t *uses; /* in the segment: how often each page changed its use */
     struct arena_page *page;
     uint64_t *bits;      /* bits_each words for each page: bit n set: node n is free */
+    uint64_t *at_hand;   /* as many: node n is at hand */
     uint64_t *page_bits; /* free pages that are not held */
     uint32_t bits_each;
     struct zone zone;
     struct arena_class class[ARENA_CLASSES];
     struct arena_at_hand {
-        uint32_t count;
-        uint32_t nodes[ARENA_AT_HAND]; /* offset / TABLE_UNIT; the last one is used next */
+        alignas(LAYOUT_LINE) uint32_t count;
+        uint32_t bytes, cost; /* as in struct arena_class */
+        uint32_t asked;       /* memory was asked for all nodes from here on */
+        struct arena_spare {
+            uint32_t node;      /* offset / TABLE_UNIT */
+            uint32_t bit;       /* of `bits` and `at_hand` */
+        } nodes[ARENA_AT_HAND]; /* the last one is used next */
     } hand[ARENA_CLASSES];
     uint8_t class_of[ARENA_SMALL_UNITS + 1];
 };
@@ -172,14 +179,31 @@ static inline void arena_ask(const struct arena *a, uint32_t node, uint32_t byte
  * part of the state, else with arena_free(). */
 static inline uint32_t arena_take_small(struct arena *a, uint32_t class) {
     struct arena_at_hand *h = &a->hand[class];
-    if (__builtin_expect(h->count == 0, 0) && !arena_refill(a, class)) {
-        return 0;
+    uint32_t count = h->count;
+    if (__builtin_expect(count == 0, 0)) {
+        if (!arena_refill(a, class)) {
+            return 0;
+        }
+        count = h->count;
     }
-    uint32_t got = h->nodes[--h->count];
-    if (h->count >= ARENA_AHEAD) {
-        arena_ask(a, h->nodes[h->count - ARENA_AHEAD], a->class[class].bytes);
+    const struct arena_spare *got = &h->nodes[count - 1];
+    h->count = count - 1;
+    a->at_hand[got->bit / 64] &= ~(UINT64_C(1) << got->bit % 64);
+    if (count <= h->asked + ARENA_AHEAD && h->asked != 0) {
+        arena_ask(a, h->nodes[--h->asked].node, h->bytes);
     }
-    return got;
+    return got->node;
+}
+
+/* Put small nodes at hand, and ask for them, whose memory serves any use now. Returns how many of the first ones: the next is for
+ * arena_free(). Most nodes take this way, to the next put of their class. */
+size_t arena_recycle(struct arena *a, const uint64_t *nodes, size_t most);
+
+/* A node of arena_take_small() is not needed: the next call takes it. */
+static inline void arena_give_back(struct arena *a, uint32_t class) {
+    struct arena_at_hand *h = &a->hand[class];
+    uint32_t bit = h->nodes[h->count++].bit; /* nothing else was put there since */
+    a->at_hand[bit / 64] |= UINT64_C(1) << bit % 64;
 }
 uint32_t arena_take_large(struct arena *a, uint64_t bytes);
 

@@ -9,10 +9,10 @@
 #include "engine/table/rcu.h"
 #include "shm/clock.h"
 
-/* A publication releases this many items, and two for each item that came since the last publication (a deleted node
- * comes twice). Batches add any number at once. Items that are released more slowly than they come pile up. Above all
- * splits that are not cleared must not pile up: each leaves its keys in two buckets, and nobody has reserved overflow
- * buckets for that. */
+/* Items whose grace period has ended are released as fast as others come: LIMBO_STEP at a time. Where another grace period would be worth
+ * while already a publication releases this many, and two for each item that came since the last one (a deleted node comes twice). Batches
+ * add any number at once. Items that are released more slowly than they come pile up. Above all splits that are not cleared must not pile
+ * up: each leaves its keys in two buckets, and nobody has reserved overflow buckets for that. */
 #define LIMBO_PART 32u
 #define LIMBO_ASKED 8u /* nodes are asked for so far ahead */
 
@@ -24,6 +24,16 @@ static bool limbo_release(struct table_writer *w, size_t most) {
     struct limbo *l = &w->waiting;
     size_t end = l->count - w->released_to < most ? l->count : w->released_to + most;
     for (size_t i = w->released_to; i < end; i++) {
+        /* Where all is released memory is short: pages have to become free. LIMBO_FREE is 0: only such an item is a number of 32 bits. */
+        bool recycles = most != SIZE_MAX && l->items[i] <= UINT32_MAX;
+        size_t recycled = recycles ? arena_recycle(&w->arena, l->items + i, end - i) : 0;
+        if (recycled != 0) {
+            KILL_POINT("limbo.freed");
+            i += recycled;
+        }
+        if (i == end) {
+            break;
+        }
         uint64_t what = l->items[i] & ((UINT64_C(1) << LIMBO_KIND_SHIFT) - 1);
         if (i + LIMBO_ASKED < l->count && l->items[i + LIMBO_ASKED] >> LIMBO_KIND_SHIFT == LIMBO_TOMB) {
             __builtin_prefetch(table_node_at(&w->t, (uint32_t)l->items[i + LIMBO_ASKED]), 1); /* its key is hashed */
@@ -71,12 +81,13 @@ static void limbo_rotate(struct table_writer *w) {
 }
 
 void limbo_work(struct table_writer *w, size_t came) {
+    bool presses = limbo_presses(w);
     if (w->waiting.count != 0 && (w->released_to != 0 || grace_done(w->waiting.ticket))) {
-        limbo_release(w, LIMBO_PART + 2 * came);
+        bool fast = presses || w->due > w->due_most / 2; /* or slots may run short */
+        limbo_release(w, fast ? LIMBO_PART + 2 * came : came < LIMBO_STEP ? LIMBO_STEP : came);
         w->safe = w->open.count;
     }
-    bool worth = w->open.count >= w->batch || limbo_is_heavy(w) || (w->hurry && w->open.count != 0);
-    if (w->waiting.count == 0 && worth) {
+    if (w->waiting.count == 0 && w->open.count != 0 && presses) {
         w->hurry = false;
         limbo_rotate(w);
         table_note_memory(w);
@@ -123,6 +134,9 @@ bool table_drain(struct table_writer *w) {
         for (size_t i = 0; i < aside; i++) {
             w->due -= limbo_due((enum limbo_kind)(items[i] >> LIMBO_KIND_SHIFT)); /* until they are back */
         }
+    }
+    for (uint32_t class = 0; class < w->arena.classes; class ++) {
+        arena_put_back(&w->arena, class); /* one node at hand keeps its page in use */
     }
     limbo_drain(w);
     bool moved = false, before = w->arena.exhausted;

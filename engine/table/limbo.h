@@ -9,6 +9,7 @@
 
 #include "engine/table/compact.h"
 #include "engine/table/grace.h"
+#include "engine/table/kill.h"
 #include "engine/table/table.h"
 
 enum limbo_kind {
@@ -45,8 +46,16 @@ static inline void limbo_push_node(struct table_writer *w, uint32_t node) {
 /* Are the waiting bytes worth a grace period? The more memory is free, the more may wait. */
 static inline bool limbo_is_heavy(const struct table_writer *w) {
     const struct arena *a = &w->arena;
-    return w->open.bytes > a->patience + ((uint64_t)a->free_pages << a->shift) / 8;
+    return w->open.bytes > a->patience && w->open.bytes - a->patience > ((uint64_t)a->free_pages << a->shift) / 8;
 }
+
+/* Would a grace period be worth while for what is open? */
+static inline bool limbo_presses(const struct table_writer *w) {
+    return w->open.count >= w->batch || w->hurry || limbo_is_heavy(w);
+}
+
+#define LIMBO_STEP                                                                                                     \
+    8u /* single puts release so many items at a time, one for each that came: then what is freed is taken next */
 
 /* Call it after `applied` was published for everything done so far. It starts and ends grace periods as they fall due;
  * mostly there is nothing to do. */
@@ -54,9 +63,7 @@ void limbo_work(struct table_writer *w, size_t came);
 static inline void table_published(struct table_writer *w) {
     size_t came = w->open.count - w->safe;
     w->safe = w->open.count;
-    bool out = w->waiting.count != 0;
-    if (out ? w->released_to != 0 || grace_done(w->waiting.ticket)
-            : w->open.count >= w->batch || limbo_is_heavy(w) || w->hurry) {
+    if (__builtin_expect(came != 1 || w->open.count % LIMBO_STEP == 0 || limbo_is_heavy(w), 0)) {
         limbo_work(w, came);
     }
     compact_step(w);

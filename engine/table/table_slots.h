@@ -100,15 +100,16 @@ static inline void table_node_begin(struct table_node *n, size_t key_len, uint32
      * it meanwhile sees another index afterwards. Pairs with the acquire in validated reads. */
     atomic_store_explicit(&n->index, 0, memory_order_relaxed);
     atomic_thread_fence(memory_order_release); /* MO(node.index) */
-    /* MO(node.fields), MO(node.prev), MO(node.deleted): relaxed; the node is published by its slot afterwards. */
-    atomic_store_explicit(&n->key_len, (uint16_t)key_len, memory_order_relaxed);
-    atomic_store_explicit(&n->value_len, value_word, memory_order_relaxed); /* MO(node.fields) */
-    atomic_store_explicit(&n->heat, 0, memory_order_relaxed);               /* MO(node.fields) */
-    atomic_store_explicit(&n->flags, 0, memory_order_relaxed);              /* MO(node.fields) */
-    atomic_store_explicit(&n->crc, crc, memory_order_relaxed);              /* MO(node.fields) */
-    atomic_store_explicit(&n->deleted, 0, memory_order_relaxed);            /* MO(node.deleted) */
-    atomic_store_explicit(&n->prev, prev, memory_order_relaxed);            /* MO(node.prev) */
+    /* MO(node.deleted), MO(node.fields), MO(node.prev): relaxed; the node is published by its slot afterwards. Two words hold the other six
+     * fields; the last one's upper half is key_len, heat 0, flags 0. */
+    atomic_store_explicit(&n->deleted, 0, memory_order_relaxed);
+    bytes_store_word((uint8_t *)n + offsetof(struct table_node, prev), prev | (uint64_t)crc << 32);
+    bytes_store_word((uint8_t *)n + offsetof(struct table_node, value_len), value_word | (uint64_t)key_len << 32);
 }
+_Static_assert(offsetof(struct table_node, crc) == offsetof(struct table_node, prev) + 4 &&
+                   offsetof(struct table_node, key_len) == offsetof(struct table_node, value_len) + 4 &&
+                   offsetof(struct table_node, flags) == offsetof(struct table_node, value_len) + 7,
+               "the words that table_node_begin() stores");
 
 /* ---- replacing a value -------------------------------------------------------------------------------------------------- */
 

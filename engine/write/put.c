@@ -6,6 +6,10 @@
  * Only the order differs. This way looks everything up before the commit, and does after `applied` whatever can wait.
  * So the time between commit and `applied`, in which a linearizable read has to wait, is a handful of stores. A key that is
  * not there is put into its bucket and counted in between, too, as on the long way.
+ *
+ * Three lines depend on one another: the key, its bucket, the version that is there. Each is asked for as early as it is known, and what
+ * needs none of them is done meanwhile: the version is looked at last, when the new one and its frame are written already. They are
+ * dropped if it is not what was expected: nothing leads to the node, and the frame is no part of the log yet.
  */
 #include "engine/read/reader.h"
 #include "engine/replica/replica.h"
@@ -25,120 +29,133 @@ _Static_assert(FRAME_HEADER_BYTES + PUT_PAYLOAD_MOST <= LAYOUT_RING_MIN / 4,
 /* Are the arguments well-formed and small, and may this thread use the session? */
 static inline bool put_is_common(const struct tide *d, const struct tide_reader *session, const void *key,
                                  size_t key_len, const void *value, size_t value_size) {
-    return d != NULL && key != NULL && value != NULL && key_len - 1 < PUT_KEY_MOST && value_size < d->put_short &&
-           atomic_load(&d->closed) == 0 && (session == NULL || (reader_is_mine(session) && session->domain == d)) &&
-           atomic_load(&d->seq.here) && !rcu_inside();
+    return d != NULL && key != NULL && value != NULL && key_len - 1 < PUT_KEY_MOST &&
+           value_size < atomic_load(&d->seq.put_short) && atomic_load(&d->closed) == 0 &&
+           (session == NULL || (reader_is_mine(session) && session->domain == d)) && !rcu_inside();
 }
 
 /* Where values expire by default, the sequencer works out when. */
 void write_open(struct tide *d) {
-    d->put_short = d->words.default_ttl_ns == 0 && !d->fed ? PUT_PAYLOAD_MOST - PUT_KEY_MOST + 1 : 0;
+    d->put_most = d->words.default_ttl_ns == 0 && !d->fed ? PUT_PAYLOAD_MOST - PUT_KEY_MOST + 1 : 0;
 }
 
-/* One put: its arguments, and the memory found for it. */
+/* One put: its arguments, and the memory found for it. A compiler keeps it in registers as long as nobody takes its address: what the short
+ * way does not inline gets a copy. */
 struct put {
     const void *key, *value;
     size_t key_len, value_size;
     uint64_t hash, ring_bytes;
-    uint32_t crc;
-    uint64_t cost;
-    uint32_t node;
-    bool fresh; /* the key is not there */
-    bool owed;  /* keys were evicted for it */
-    struct table_place place;
+    uint32_t crc, class;
+    uint32_t cost, node;            /* of the new version */
+    uint32_t gone_cost, gone_bytes; /* of the node that it replaces */
+    struct table_bucket *b;         /* where that one is */
+    uint32_t slot, gone;
 };
 
-static inline struct table_place put_place(const struct table_writer *w, const struct put *p) {
-    return table_place_for(&w->t, table_bucket_at(&w->t, table_bucket_of(p->hash, w->buckets)), p->hash, p->key,
-                           p->key_len);
+static inline struct table_place put_place(const struct put *p) {
+    return (struct table_place){ p->b, p->slot, p->gone };
 }
 
-/* Can this put take the short way: nothing to wait for, and no queue? The caller has the turn. False with p->fresh: the key is not
- * there, ask put_finds_new(). */
-static inline bool put_finds_room(struct sequencer *s, struct put *p) {
+/* Find the key's node in all of its bucket. */
+static __attribute__((noinline)) struct table_place put_find(const struct table_writer *w, uint64_t hash,
+                                                             const void *key, size_t key_len) {
+    return table_place_for(&w->t, table_bucket_at(&w->t, table_bucket_of(hash, w->buckets)), hash, key, key_len);
+}
+
+/* Is there nothing to wait for, and no queue? The caller has the turn. */
+static inline bool put_begins(struct tide *d, uint64_t ring_bytes) {
+    struct sequencer *s = &d->seq;
     struct replica *r = s->leader;
     if (r == NULL || atomic_load(&s->queue) != NULL || table_is_damaged(&r->writer.t)) {
         return false;
     }
-    struct table_writer *w = &r->writer;
-    __builtin_prefetch(table_bucket_at(&w->t, table_bucket_of(p->hash, w->buckets)), 1);
-    p->crc = crc32c_short(crc32c_short(0, p->key, p->key_len), p->value,
-                          p->value_size); /* computed while the prefetched lines arrive */
-    uint32_t class = arena_class(&w->arena, p->key_len + p->value_size);
-    if (class == ARENA_LARGE || s->ring.tail + p->ring_bytes > s->ring.limit) {
-        return false;
-    }
-    p->place = put_place(w, p);
-    p->cost = w->arena.class[class].cost;
-    /* MO(node.deleted): relaxed; the writer's own word. */
-    if (__builtin_expect(p->place.node == 0 || atomic_load_explicit(&table_node_at(&w->t, p->place.node)->deleted,
-                                                                    memory_order_relaxed) != 0,
-                         0)) {
-        p->fresh = true;
-        return false;
-    }
-    uint64_t gone = arena_extent(&w->arena, p->place.node).cost;
-    if (p->cost > gone && !arena_admits(&w->arena, p->cost, gone, 0, w->arena.limit)) {
-        return false;
-    }
-    p->node = arena_take_small(&w->arena, class);
-    return p->node != 0;
+    return s->ring.tail + ring_bytes <= s->ring.limit;
 }
 
-/* The same for a key that is not there. In a domain that evicts others go first, some of them for puts to come. */
-static bool put_finds_new(struct tide *d, struct put *p) {
-    struct table_writer *w = &d->seq.leader->writer;
-    struct table_batch one = { .keys = 1, .cost = p->cost };
-    bool room = table_admits_batch(w, &one, 0);
-    if (w->evict != NULL) {
-        evict_ask_ghost(w, p->hash);
-    }
-    while (!room && w->evict != NULL && table_could_admit(w, &one) && seq_evict_ahead(d)) {
-        p->owed = true;
-        room = !table_is_damaged(&w->t) && table_admits_batch(w, &one, 0);
-    }
-    if (!room || d->seq.ring.tail + p->ring_bytes > d->seq.ring.limit || table_is_short(w)) {
+/* Which node is it likely to replace? Ask for that one. False: the bucket has none. */
+static inline bool put_guesses(const struct table_writer *w, struct put *p) {
+    p->b = table_bucket_at(&w->t, table_bucket_of(p->hash, w->buckets));
+    uint32_t match = table_match_bucket(p->b, p->hash);
+    if (__builtin_expect(match == 0, 0)) {
         return false;
     }
-    if (p->owed) { /* what waited for memory was freed: buckets and old versions may have changed */
-        p->place = put_place(w, p);
-    }
-    p->node = arena_take_small(&w->arena, arena_class(&w->arena, p->key_len + p->value_size));
-    return p->node != 0;
+    p->slot = (uint32_t)__builtin_ctz(match);
+    p->gone = table_slot_at(p->b, p->slot);
+    const uint8_t *at = (const uint8_t *)table_node_at(&w->t, p->gone); /* an impossible address is not prefetched */
+    __builtin_prefetch(at);
+    __builtin_prefetch(at + NODE_HEADER_BYTES); /* the key may lie on the next line */
+    return true;
 }
 
-static void put_insert(struct table_writer *w, const struct put *p, uint64_t index) {
-    if (table_publish_rest(w, &p->place, p->node, p->hash, index) != 0) {
-        table_note_damage(&w->t, w->t.seg, "its table, which has no overflow bucket for an entry,");
-    }
-}
-
-/* Do the put. The caller has the turn. Returns the entry's index. */
-static inline uint64_t put_do(struct tide *d, const struct put *p, bool fresh) {
+/* Write the new version and its frame. Neither is to be seen yet. */
+static inline void put_prepare(struct tide *d, const struct put *p) {
     struct sequencer *s = &d->seq;
-    struct replica *r = s->leader;
-    struct table_writer *w = &r->writer;
-    w->arena.live += p->cost;
-    struct table_node *n = table_node_at(&w->t, p->node);
-    table_node_begin(n, p->key_len, (uint32_t)p->value_size, p->place.node, p->crc); /* no slot leads to it */
+    struct table_node *n = table_node_at(&s->leader->writer.t, p->node);
     KILL_POINT("seq.reserved");
+    table_node_begin(n, p->key_len, (uint32_t)p->value_size, p->gone, p->crc); /* no slot leads to it */
     struct ring_entry e = {
         .value_len = (uint32_t)p->value_size,
         .payload_crc = p->crc,
         .key_len = (uint16_t)p->key_len,
         .type = FRAME_PUT,
     };
-    uint8_t *payload = ring_append_header(&s->ring, &e, clock_stamp(&d->log->clock));
+    uint8_t *payload = ring_prepare(&s->ring, &e, p->ring_bytes, clock_stamp(&d->log->clock));
     bytes_store_both(table_node_key(n), payload, p->key, p->key_len);
     bytes_store_both(table_node_key(n) + p->key_len, payload + p->key_len, p->value, p->value_size);
-    uint64_t index = s->ring.next_index - 1;
+}
+
+/* Is the node that was guessed the key's, and small, and is there room for one that takes more? */
+static inline bool put_is_right(const struct table_writer *w, struct put *p) {
+    const struct table_node *gone = table_node_at(&w->t, p->gone);
+    /* MO(node.deleted): relaxed; the writer's own word. */
+    if (__builtin_expect(!table_node_fits(&w->t, p->gone, p->key_len) || !table_key_is(gone, p->key, p->key_len) ||
+                             atomic_load_explicit(&gone->deleted, memory_order_relaxed) != 0,
+                         0)) {
+        return false;
+    }
+    struct arena_extent e = arena_extent(&w->arena, p->gone);
+    p->gone_bytes = (uint32_t)e.bytes;
+    p->gone_cost = (uint32_t)e.cost;
+    return e.class != ARENA_LARGE && e.cost <= w->arena.live &&
+           (p->cost <= e.cost || arena_admits(&w->arena, p->cost, e.cost, 0, w->arena.limit));
+}
+
+/* After table_swap(): count the new version in place of the old one. */
+static inline void put_count(struct table_writer *w, const struct put *p, uint64_t index) {
+    struct table_node *gone = table_node_at(&w->t, p->gone);
+    if (__builtin_expect(w->evict != NULL, 0)) {
+        w->evict->replace(w, p->hash, gone, table_node_at(&w->t, p->node));
+    }
+    w->digest += table_node_digest(index, p->crc) - table_digest_of(gone);
+    /* MO(node.fields): relaxed; the writer's own node. */
+    table_count_bytes(w, node_value_len(atomic_load_explicit(&gone->value_len, memory_order_relaxed)), p->value_size);
+    w->arena.live += (uint64_t)p->cost - p->gone_cost;
+    limbo_push(w, LIMBO_FREE, p->gone, p->gone_bytes);
+}
+
+static void put_insert(struct table_writer *w, const struct put *p, uint64_t index) {
+    struct table_place place = put_place(p);
+    w->arena.live += p->cost;
+    if (table_publish_rest(w, &place, p->node, p->hash, index) != 0) {
+        table_note_damage(&w->t, w->t.seg, "its table, which has no overflow bucket for an entry,");
+    }
+}
+
+/* Do the put, which is prepared. The caller has the turn. Returns the entry's index. */
+static inline uint64_t put_do(struct tide *d, const struct put *p, bool fresh) {
+    struct sequencer *s = &d->seq;
+    struct replica *r = s->leader;
+    struct table_writer *w = &r->writer;
+    uint64_t index = s->ring.next_index;
+    ring_advance(&s->ring, p->ring_bytes);
     KILL_POINT("seq.copied");
     ring_commit(&s->ring);
     KILL_POINT("seq.published");
     if (fresh) {
         put_insert(w, p, index);
     } else {
-        table_swap(w, &p->place, p->hash, p->node, index);
+        struct table_place place = put_place(p);
+        table_swap(w, &place, p->hash, p->node, index);
     }
     r->applied = index;
     r->pos = s->ring.tail;
@@ -146,11 +163,7 @@ static inline uint64_t put_do(struct tide *d, const struct put *p, bool fresh) {
     KILL_POINT("seq.applied");
     replica_advance(r, r->last_ts);
     if (!fresh) {
-        struct table_node *gone = table_node_at(&w->t, p->place.node);
-        if (__builtin_expect(w->evict != NULL, 0)) {
-            w->evict->replace(w, p->hash, gone, n);
-        }
-        table_count_swap(w, gone, p->place.node, n);
+        put_count(w, p, index);
     }
     replica_note_index(r);
     replica_advanced(r);
@@ -180,16 +193,88 @@ static inline int put_done(const struct tide *d, struct tide_reader *session, ui
     return 0;
 }
 
-/* The rest of a put that does not replace what is there, or not on the short way. This thread has the turn. */
+/* ---- what is no replacement, or no small one ------------------------------------------------------------------------------- */
+
+/* Is there room for a key that is not there? In a domain that evicts others go first, some of them for puts to come. *owed: keys were
+ * evicted for it. */
+static bool put_finds_new(struct tide *d, struct put *p, bool *owed) {
+    struct table_writer *w = &d->seq.leader->writer;
+    struct table_batch one = { .keys = 1, .cost = p->cost };
+    bool room = table_admits_batch(w, &one, 0);
+    if (w->evict != NULL) {
+        evict_ask_ghost(w, p->hash);
+    }
+    while (!room && w->evict != NULL && table_could_admit(w, &one) && seq_evict_ahead(d)) {
+        *owed = true;
+        room = !table_is_damaged(&w->t) && table_admits_batch(w, &one, 0);
+    }
+    if (!room || d->seq.ring.tail + p->ring_bytes > d->seq.ring.limit || table_is_short(w)) {
+        return false;
+    }
+    if (*owed) { /* what waited for memory was freed: buckets and old versions may have changed */
+        struct table_place place = put_find(w, p->hash, p->key, p->key_len);
+        p->b = place.b;
+        p->slot = place.slot;
+        p->gone = place.node;
+    }
+    p->node = arena_take_small(&w->arena, p->class);
+    return p->node != 0;
+}
+
+/* Find what the guess has missed. True: the put can be done, all is prepared; *fresh: as one of a key that is not there. */
+static bool put_recovers(struct tide *d, struct put *p, bool *fresh, bool *owed) {
+    struct table_writer *w = &d->seq.leader->writer;
+    struct table_place place = put_find(w, p->hash, p->key, p->key_len);
+    p->b = place.b;
+    p->slot = place.slot;
+    p->gone = place.node;
+    p->class = arena_class(&w->arena, p->key_len + p->value_size);
+    if (p->class == ARENA_LARGE) {
+        return false;
+    }
+    p->cost = w->arena.class[p->class].cost;
+    /* MO(node.deleted): relaxed; the writer's own word. */
+    *fresh = p->gone == 0 || atomic_load_explicit(&table_node_at(&w->t, p->gone)->deleted, memory_order_relaxed) != 0;
+    if (*fresh ? !put_finds_new(d, p, owed)
+               : !put_is_right(w, p) || (p->node = arena_take_small(&w->arena, p->class)) == 0) {
+        return false;
+    }
+    put_prepare(d, p);
+    return true;
+}
+
+/* Put it on the short way nevertheless, or on the way of all writes. This thread has the turn. */
 static __attribute__((noinline, flatten)) int put_rest(struct tide *d, struct tide_reader *session, struct put *p,
-                                                       struct tide_token *token) {
-    if (p->fresh && put_finds_new(d, p)) {
-        uint64_t index = put_do(d, p, true);
+                                                       struct tide_token *token, bool begun) {
+    bool fresh = false, owed = false;
+    if (begun && put_recovers(d, p, &fresh, &owed)) {
+        uint64_t index = put_do(d, p, fresh);
         put_leave(d, true);
         return put_done(d, session, index, token);
     }
-    put_leave(d, p->owed);
+    put_leave(d, owed);
     return write_put(d, session, p->key, p->key_len, p->value, p->value_size, token);
+}
+
+/* ---- the short way --------------------------------------------------------------------------------------------------------- */
+
+/* Prepare the replacement of a small node. False: not on this way; nothing was changed. */
+static inline bool put_readies(struct tide *d, struct put *p) {
+    struct table_writer *w = &d->seq.leader->writer;
+    if (!put_guesses(w, p)) {
+        return false;
+    }
+    p->class = arena_class(&w->arena, p->key_len + p->value_size);
+    if (p->class == ARENA_LARGE || (p->node = arena_take_small(&w->arena, p->class)) == 0) {
+        return false;
+    }
+    p->cost = w->arena.hand[p->class].cost;
+    put_prepare(d, p);
+    if (__builtin_expect(!put_is_right(w, p), 0)) {
+        arena_give_back(&w->arena, p->class);
+        return false;
+    }
+    return true;
 }
 
 __attribute__((flatten)) /* inlines the hash, too */
@@ -198,20 +283,28 @@ int tide_put(struct tide *d, struct tide_reader *session, const void *key, size_
     if (__builtin_expect(!put_is_common(d, session, key, key_len, value, value_size), 0)) {
         return write_put(d, session, key, key_len, value, value_size, token);
     }
-    struct put p = {
-        .key = key,
-        .value = value,
-        .key_len = key_len,
-        .value_size = value_size,
-        .hash = XXH3_64bits_withSeed(key, key_len, d->hash_seed),
-        .ring_bytes = ring_frame_bytes(key_len, value_size),
-    };
+    struct put p;
+    p.key = key;
+    p.value = value;
+    p.key_len = key_len;
+    p.value_size = value_size;
+    p.hash = XXH3_64bits_withSeed(key, key_len, d->hash_seed);
+    p.ring_bytes = ring_frame_bytes(key_len, value_size);
+    seq_ask(&d->seq, p.hash);
+    p.crc = crc32c_short(crc32c_short(0, key, key_len), value, value_size); /* while the bucket arrives */
     if (__builtin_expect(!seq_try(&d->seq), 0)) {
         return write_put(d, session, key, key_len, value, value_size, token);
     }
-    if (__builtin_expect(!put_finds_room(&d->seq, &p), 0)) {
-        struct put rest = p; /* only this copy's address is taken, so that p may stay in registers */
-        return put_rest(d, session, &rest, token);
+    bool begun = put_begins(d, p.ring_bytes);
+    if (__builtin_expect(!begun || !put_readies(d, &p), 0)) {
+        struct put rest = { .key = key,
+                            .value = value,
+                            .key_len = key_len,
+                            .value_size = value_size,
+                            .hash = p.hash,
+                            .ring_bytes = p.ring_bytes,
+                            .crc = p.crc };
+        return put_rest(d, session, &rest, token, begun);
     }
     uint64_t index = put_do(d, &p, false);
     put_leave(d, true);
