@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/table/visible.h"
 #include "shm/crc.h"
 #include "shm/segment.h"
 #include "tools/dump/dump.h"
@@ -52,7 +51,9 @@ static bool nodes_take_node(struct walk *w, uint32_t slot) {
     if (off < w->seg->pages_off || off > end - sizeof(node) || !dump_file_read(&w->f, off, &node, sizeof(node))) {
         return false;
     }
-    uint32_t value_len = (uint32_t)node_value_len(node.value_len), extra = (uint32_t)node_extra_bytes(node.value_len);
+    uint32_t value_len = node.value_len & ~(NODE_EXPIRES | NODE_SOURCED), extra = 0;
+    extra += node.value_len & NODE_EXPIRES ? EXPIRY_BYTES : 0;
+    extra += node.value_len & NODE_SOURCED ? EXPIRY_BYTES + SOURCED_BYTES : 0;
     uint64_t size = (uint64_t)node.key_len + value_len + extra, expiry = 0;
     if (node.index == 0 || node.key_len == 0 || size > end - off - sizeof(node) || size > w->bytes_left) {
         return false;
