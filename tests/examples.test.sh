@@ -105,6 +105,8 @@ grep -q 'kind "file" feeds the domain, and its feed takes no writes' "$tmp/log" 
 ! tide serve fed >"$tmp/log" 2>&1 || { echo "feed-file: somebody else serves it"; exit 1; }
 token=$(tide get fed colour --max-staleness any --json | sed -n 's/.*"token": *"\(rev:[0-9]*\)".*/\1/p')
 [ "$(tide get fed colour --max-staleness any --token "$token")" = red ] || { echo "feed-file: a token of a revision: '$token'"; exit 1; }
+cp "${TIDE_SHM_DIR:-/dev/shm}/tidemark.fed.r0" "$tmp/table" # as of a dead domain
+tide diff "$tmp/table" fed.r0 >"$tmp/log" 2>&1 && grep -q '^1 the same, 0 differ' "$tmp/log" || { cat "$tmp/log"; echo "feed-file: tide diff does not read the nodes of a fed domain"; exit 1; }
 tide stat fed --json | grep -q '"kind": *"file"' || { echo "feed-file: tide stat does not know the source"; exit 1; }
 kill "$feed"
 wait "$feed" 2>/dev/null || true

@@ -352,8 +352,8 @@ bool scribble_pick(const struct scribble_map *m, uint32_t kind, uint64_t random,
     if (base != NULL && k->where == IN_NODE_END) {
         struct table_node n;
         memcpy((void *)&n, base, sizeof(n)); /* where changed words lead, nothing is aligned */
-        base = pick_expiry(base + NODE_HEADER_BYTES, (n.value_len & NODE_EXPIRES) != 0,
-                           n.key_len + (n.value_len & ~NODE_EXPIRES), start, bytes);
+        base = pick_expiry(base + NODE_HEADER_BYTES, (n.value_len & (NODE_EXPIRES | NODE_SOURCED)) != 0,
+                           n.key_len + (n.value_len & ~(NODE_EXPIRES | NODE_SOURCED)), start, bytes);
     } else if (base != NULL && k->where == IN_FRAME_END) {
         struct frame f;
         memcpy(&f, base, sizeof(f));

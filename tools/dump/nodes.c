@@ -51,7 +51,9 @@ static bool nodes_take_node(struct walk *w, uint32_t slot) {
     if (off < w->seg->pages_off || off > end - sizeof(node) || !dump_file_read(&w->f, off, &node, sizeof(node))) {
         return false;
     }
-    uint32_t value_len = node.value_len & ~NODE_EXPIRES, extra = node.value_len & NODE_EXPIRES ? EXPIRY_BYTES : 0;
+    uint32_t value_len = node.value_len & ~(NODE_EXPIRES | NODE_SOURCED), extra = 0;
+    extra += node.value_len & NODE_EXPIRES ? EXPIRY_BYTES : 0;
+    extra += node.value_len & NODE_SOURCED ? EXPIRY_BYTES + SOURCED_BYTES : 0;
     uint64_t size = (uint64_t)node.key_len + value_len + extra, expiry = 0;
     if (node.index == 0 || node.key_len == 0 || size > end - off - sizeof(node) || size > w->bytes_left) {
         return false;
@@ -60,12 +62,15 @@ static bool nodes_take_node(struct walk *w, uint32_t slot) {
     if (!nodes_read_payload(w, off + sizeof(node), (size_t)size) || crc32c(0, w->bytes, (size_t)size) != node.crc) {
         return false;
     }
-    memcpy(&expiry, w->bytes + node.key_len + value_len, extra);
+    const uint8_t *behind = w->bytes + node.key_len + value_len;
+    uint64_t version = node.index; /* or the source's */
+    memcpy(&expiry, behind, extra != 0 ? EXPIRY_BYTES : 0);
+    memcpy(&version, behind + EXPIRY_BYTES, extra > EXPIRY_BYTES ? SOURCED_BYTES : 0);
     w->newest = node.index > w->newest ? node.index : w->newest;
     if (node.deleted != 0 || (extra != 0 && nodes_has_expired(w, expiry))) {
         return true;
     }
-    if (records_add(w->out, w->bytes, node.key_len, w->bytes + node.key_len, value_len, node.index) != 0) {
+    if (records_add(w->out, w->bytes, node.key_len, w->bytes + node.key_len, value_len, version) != 0) {
         w->no_memory = true;
         return false;
     }
@@ -88,7 +93,7 @@ static void nodes_take_chain(struct walk *w, const struct table_bucket *first) {
             return;
         }
         bool can_be = links < CHAIN_MOST && w->links_left > 0 && off >= w->seg->buckets_off &&
-                      off <= w->seg->pages_off - sizeof(bucket);
+                      off <= w->seg->nodes_end - sizeof(bucket); /* it may lie in a page of nodes */
         if (!can_be || !dump_file_read(&w->f, off, &bucket, sizeof(bucket))) {
             w->n->damaged++;
             return;
@@ -135,7 +140,7 @@ static enum tool_code nodes_read_open(struct walk *w, struct dump_table *t, char
         return dump_is_other_version(&t->seg.header) || !t->understood ? TOOL_FAILED : TOOL_NO;
     }
     w->seg = &t->seg;
-    w->links_left = (t->seg.pages_off - t->seg.buckets_off) / sizeof(struct table_bucket);
+    w->links_left = (t->seg.nodes_end - t->seg.buckets_off) / sizeof(struct table_bucket);
     w->bytes_left = t->seg.nodes_end - t->seg.pages_off;
     n->incarnation = t->seg.header.incarnation;
     n->replica = t->seg.header.replica;
