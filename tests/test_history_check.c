@@ -481,6 +481,50 @@ static void history_check__touch_that_nobody_saw__may_have_changed_the_life(void
     expect(&h, HISTORY_LATE);
 }
 
+static void history_check__touch_found_what_nobody_read__is_a_pending_write(void **state) {
+    (void)state;
+    HISTORY(ADD(A, 0, 5, 5, 1, 20, 1, 2), GET(B, 0, 0, 0, 1, 30, 31), LOSE(C, 0, HISTORY_ADD, 0, 29),
+            TOUCH(B, 0, 3, 10, 40, 41), GET(B, 0, 0, 0, 4, 60, 61));
+    ops[2].delta = 7;
+    expect(&h, HISTORY_FINE);
+    h.evicts = true;
+    expect(&h, HISTORY_FINE);
+    ops[2] = (struct history_op)LOSE(C, 0, HISTORY_PUT, 8, 29);
+    expect(&h, HISTORY_FINE);
+    h.evicts = false;
+    expect(&h, HISTORY_FINE);
+    ops[0] = (struct history_op)DEL(A, 0, 1, 1, 2);
+    expect(&h, HISTORY_FINE);
+    ops[2].call_ns = 42 * US; /* it came too late for the touch */
+    expect(&h, HISTORY_WRONG_CAS);
+    ops[0] = (struct history_op)ADD(A, 0, 5, 5, 1, 20, 1, 2);
+    expect(&h, HISTORY_LATE);
+    ops[2] = (struct history_op)LOSE(C, 1, HISTORY_PUT, 8, 29); /* another key's */
+    expect(&h, HISTORY_LATE);
+    ops[2] = (struct history_op)LOSE(C, 0, HISTORY_DELETE, 0, 29);
+    expect(&h, HISTORY_LATE);
+}
+
+static void history_check__add_onto_what_was_not_answered__goes_on_with_its_life(void **state) {
+    (void)state;
+    HISTORY(PUT(A, 0, 5, 1, 1, 2), LOSE(C, 0, HISTORY_PUT, 8, 3), ADD(B, 0, 2, 10, 3, 0, 10, 11),
+            GET(B, 0, 10, 3, 3, 20, 21));
+    ops[1].ttl_ns = 30 * US;
+    ops[3].left_ns = 13 * US;
+    expect(&h, HISTORY_FINE);
+    ops[3].left_ns = UINT64_MAX; /* a touch that nobody saw may have made it live for ever: not known */
+    expect(&h, HISTORY_FINE);
+    ops[0] = (struct history_op)DEL(A, 0, 1, 1, 2);
+    ops[1] = (struct history_op)LOSE(C, 0, HISTORY_ADD, 0, 3);
+    ops[1].delta = 8;
+    ops[1].ttl_ns = 30 * US;
+    ops[3].left_ns = 13 * US;
+    expect(&h, HISTORY_FINE);
+    ops[0] = (struct history_op)PUT(A, 0, 8, 1, 1, 2); /* that one has no life */
+    ops[1] = (struct history_op)LOSE(C, 1, HISTORY_PUT, 9, 3);
+    expect(&h, HISTORY_LIFE);
+}
+
 static void history_check__cas_and_add_on_what_is_over__fail(void **state) {
     (void)state;
     HISTORY(LIVES(A, 0, 7, 1, 100, 1, 2), CAS(A, 0, 1, 7, 8, 2, 103, 104));
@@ -657,6 +701,8 @@ int main(void) {
         cmocka_unit_test(history_check__touch_that_found_nothing__needs_a_cause),
         cmocka_unit_test(history_check__touch_that_was_not_answered__is_found_by_its_version),
         cmocka_unit_test(history_check__touch_that_nobody_saw__may_have_changed_the_life),
+        cmocka_unit_test(history_check__touch_found_what_nobody_read__is_a_pending_write),
+        cmocka_unit_test(history_check__add_onto_what_was_not_answered__goes_on_with_its_life),
         cmocka_unit_test(history_check__cas_and_add_on_what_is_over__fail),
         cmocka_unit_test(history_check__adds__each_once_and_the_life_stays),
         cmocka_unit_test(history_check__add_that_was_not_answered__is_found_by_its_sum),

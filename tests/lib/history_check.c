@@ -88,6 +88,9 @@ static bool minimise_needs(const struct history_op *r, const struct history_op *
     }
     bool reads = r->kind == HISTORY_GET && r->outcome == HISTORY_DONE;
     bool finds = r->kind == HISTORY_CAS && r->outcome == HISTORY_MISMATCH && r->batch_n < 2;
+    if (r->kind == HISTORY_TOUCH) {
+        return true; /* it found a value or none, and does not tell which write left that */
+    }
     if (w->kind == HISTORY_DELETE) {
         bool expects = r->kind == HISTORY_CAS && r->outcome != HISTORY_MISMATCH && r->expected == 0;
         return (reads && r->value == 0) || expects || (finds && r->found == 0);

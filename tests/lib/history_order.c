@@ -165,18 +165,6 @@ static bool order_unseen_life(const struct order *o, uint32_t key, uint64_t unti
     return false;
 }
 
-/* A touch or a put that was never answered, and whose version nobody saw: it may have given the key another life. */
-static bool order_unseen_touch(const struct order *o, const struct history_op *op) {
-    for (size_t i = 0; i < o->h->n; i++) {
-        const struct history_op *p = &o->h->ops[i];
-        if (p->outcome == HISTORY_PENDING && p->kind != HISTORY_GET && p->kind != HISTORY_DELETE && p->key == op->key &&
-            p->index == 0 && p->call_ns <= op->ret_ns) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /*
  * The key was not there at `index`, though the last write that is known of was a put. Its life may have been over by then; or it was
  * evicted; else a pending delete must explain it.
@@ -215,6 +203,22 @@ static bool order_is_unplaced(const struct order *o, uint64_t value) {
     return w != SIZE_MAX && o->h->ops[w].outcome == HISTORY_PENDING && o->h->ops[w].index == 0;
 }
 
+/* May a write that was never answered, and whose version nobody saw, have come before the operation? It gives the key another value, or, as a
+ * touch (values: which do not count), another life alone. */
+static bool order_unseen(const struct order *o, const struct history_op *op, bool values) {
+    for (size_t i = 0; i < o->h->n; i++) {
+        const struct history_op *w = &o->h->ops[i];
+        bool leaves = w->kind != HISTORY_GET && w->kind != HISTORY_DELETE && !(values && w->kind == HISTORY_TOUCH);
+        if (leaves && w->outcome == HISTORY_PENDING && w->key == op->key && w->index == 0 && w->call_ns <= op->ret_ns) {
+            return true;
+        }
+    }
+    return false;
+}
+
+#define ORDER_ANY_LIFE                                                                                                 \
+    1u /* early_ns of a value whose life is not known: it may be over from the first instant on, or never */
+
 /* Lives, in the order of the log: an add goes on with the one that was there, a touch with the value. */
 static bool order_lives(struct order *o) {
     for (size_t i = 0; i < o->count; i++) {
@@ -223,7 +227,10 @@ static bool order_lives(struct order *o) {
         struct order_write *before = i > 0 && o->h->ops[w[-1].op].key == op->key ? &w[-1] : NULL;
         w->evicts = o->h->evicts && !op->keep;
         w->early_ns = w->late_ns = HISTORY_NEVER;
-        if (op->kind == HISTORY_ADD && op->ttl_ns == 0 && op->expected_value != 0 && before != NULL) {
+        bool goes_on = op->kind == HISTORY_ADD && op->ttl_ns == 0 && op->expected_value != 0;
+        if (goes_on && order_unseen(o, op, false)) {
+            w->early_ns = ORDER_ANY_LIFE; /* that of a write, perhaps, or of a touch, that was never answered */
+        } else if (goes_on && before != NULL) {
             w->early_ns = before->early_ns;
             w->late_ns = before->late_ns;
         } else if (op->kind != HISTORY_DELETE && op->ttl_ns != 0) {
@@ -235,7 +242,8 @@ static bool order_lives(struct order *o) {
             uint64_t value = put ? o->h->ops[before->op].value : 0;
             op->value = op->value == 0 ? value : op->value;
             bool unplaced = order_is_unplaced(o, op->value);
-            if (op->value == 0 || (op->value != value && !unplaced)) {
+            bool explained = op->value == value ? value != 0 : unplaced;
+            if (!explained && !order_unseen(o, op, true)) { /* a touch does not tell which value it found */
                 return order_fault(o, HISTORY_WRONG_CAS, before != NULL ? before->op : w->op, w->op);
             }
         }
@@ -254,7 +262,7 @@ static bool order_check_writes(struct order *o) {
         /* The condition of a cas in a batch is about what stood before the batch. */
         struct order_write *before = order_last(o, op->key, o->writes[i].index - op->batch_at - 1);
         bool nothing = op->kind == HISTORY_ADD ? op->expected_value == 0 : op->kind == HISTORY_CAS && op->expected == 0;
-        bool sure = op->kind == HISTORY_CAS || !order_unseen_touch(o, op);
+        bool sure = op->kind == HISTORY_CAS || !order_unseen(o, op, false);
         if (!nothing && before != NULL && before->late_ns < op->call_ns && sure) {
             return order_fault(o, HISTORY_LATE, before->op, o->writes[i].op);
         }
@@ -284,7 +292,7 @@ static bool order_life_fits(struct order *o, const struct order_write *w, size_t
     }
     bool lives = r->left_ns != UINT64_MAX;
     bool fits = lives ? order_after(r->ret_ns, r->left_ns) >= w->early_ns && r->call_ns + r->left_ns <= w->late_ns
-                      : w->early_ns == HISTORY_NEVER;
+                      : w->early_ns == HISTORY_NEVER || w->early_ns == ORDER_ANY_LIFE;
     return fits || order_fault(o, HISTORY_LIFE, w->op, read);
 }
 
@@ -378,18 +386,6 @@ static bool order_check_absences(struct order *o) {
     return true;
 }
 
-/* Is there a pending write that can be what the cas found, though nobody read it? */
-static bool order_unseen(const struct history *h, const struct history_op *c) {
-    for (size_t i = 0; i < h->n; i++) {
-        const struct history_op *w = &h->ops[i];
-        if (w->kind != HISTORY_GET && w->kind != HISTORY_DELETE && w->outcome == HISTORY_PENDING && w->key == c->key &&
-            w->index == 0 && w->call_ns <= c->ret_ns) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* The version that a cas found instead of the expected one. */
 static bool order_check_found(struct order *o) {
     for (size_t i = 0; i < o->h->n; i++) {
@@ -403,7 +399,7 @@ static bool order_check_found(struct order *o) {
         const struct order_write *w = c->found != 0 ? order_last(o, c->key, c->found) : NULL;
         c->found_known = c->found == 0 || (order_is_put(o, w) && w->index == c->found);
         c->found_value = c->found_known && w != NULL ? o->h->ops[w->op].value : 0;
-        if (!c->found_known && !order_unseen(o->h, c)) {
+        if (!c->found_known && !order_unseen(o, c, false)) {
             return order_fault(o, HISTORY_UNWRITTEN, i, i);
         }
     }

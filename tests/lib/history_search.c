@@ -15,6 +15,7 @@ struct search_op {
     bool checks, changes;
     bool differs;  /* it must not be `reads` that is there */
     bool optional; /* pending, and nobody saw it */
+    bool goes;     /* takes away `reads`, a value that one operation alone writes */
 };
 
 struct search_event {
@@ -109,8 +110,10 @@ static void search_relink(struct search *s, uint32_t e) {
     }
 }
 
+/* That a value went away is not remembered: it shows in the state, and once another value is there, this one cannot come back. Else each value
+ * that nobody read would double what there is to search. */
 static void search_flip(struct search *s, uint32_t op) {
-    s->done[op / 64] ^= UINT64_C(1) << op % 64;
+    s->done[op / 64] ^= s->ops[op].goes ? 0 : UINT64_C(1) << op % 64;
 }
 
 static bool search_take(struct search *s, uint32_t call) {
@@ -195,6 +198,24 @@ static bool search_unseen_found(const struct history *h, uint32_t key) {
     return false;
 }
 
+/* Did a touch find a value, perhaps that of the pending write, which nobody read? */
+static bool search_touched(const struct history *h, const struct history_op *w) {
+    for (size_t i = 0; i < h->n; i++) {
+        const struct history_op *t = &h->ops[i];
+        if (t->kind == HISTORY_TOUCH && t->outcome == HISTORY_DONE && t->key == w->key && t->ret_ns >= w->call_ns) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A write that was never answered, and of whose value nobody told. */
+static bool search_is_unseen(const struct history *h, const struct history_op *w) {
+    bool writes = w->kind == HISTORY_PUT || w->kind == HISTORY_CAS || w->kind == HISTORY_ADD;
+    return writes && w->outcome == HISTORY_PENDING && w->index == 0 &&
+           (w->value == 0 || search_seen_ns(h, w) == HISTORY_NEVER);
+}
+
 /* False where the operation tells nothing about the register. `unseen`: see search_unseen_found(). */
 static bool search_translate(const struct history *h, size_t i, bool unseen, struct search_op *out) {
     const struct history_op *op = &h->ops[i];
@@ -219,8 +240,12 @@ static bool search_translate(const struct history *h, size_t i, bool unseen, str
         if (op->outcome == HISTORY_DONE) {
             return true;
         }
-        if (op->value == 0) {
-            return false; /* its sum is not known, and nobody saw it */
+        if (op->value == 0) { /* its sum is not known: any value that nobody read */
+            out->writes = UINT64_MAX - i;
+            out->ret_ns = HISTORY_NEVER;
+            out->optional = true;
+            out->checks = false;
+            return search_touched(h, op);
         }
         out->ret_ns = search_seen_ns(h, op);
         return out->ret_ns != HISTORY_NEVER;
@@ -237,8 +262,9 @@ static bool search_translate(const struct history *h, size_t i, bool unseen, str
     }
     if (op->outcome == HISTORY_PENDING) {
         out->ret_ns = search_seen_ns(h, op);
-        /* A write whose value nobody saw can be left out, unless a cas may have met it; a delete has no value to be seen. */
-        out->optional = op->kind == HISTORY_DELETE || (unseen && out->ret_ns == HISTORY_NEVER);
+        /* A write whose value nobody saw can be left out, unless a cas or a touch may have met it; a delete has no value to be seen. */
+        out->optional =
+            op->kind == HISTORY_DELETE || (out->ret_ns == HISTORY_NEVER && (unseen || search_touched(h, op)));
         return out->optional || out->ret_ns != HISTORY_NEVER;
     }
     return true;
@@ -252,10 +278,14 @@ static bool search_may_go(const struct history *h, size_t i, struct search_op *o
         op->kind != HISTORY_GET && op->kind != HISTORY_DELETE && op->outcome <= HISTORY_PENDING && op->value != 0;
     bool evicts = h->evicts && !op->keep;
     bool unseen = op->kind != HISTORY_GET && op->outcome == HISTORY_PENDING && op->index == 0 && op->ttl_ns != 0;
-    if (unseen) { /* it may have been done, and be over, with nobody seeing either */
-        *out = (struct search_op){
-            .call_ns = op->call_ns + op->ttl_ns, .ret_ns = HISTORY_NEVER, .op = i, .changes = true, .optional = true
-        };
+    bool touched = search_is_unseen(h, op) && search_touched(h, op);
+    if (unseen ||
+        touched) { /* it may have been done, and be over, with nobody seeing either: by its own life, or by that of a touch */
+        *out = (struct search_op){ .call_ns = op->call_ns + (touched ? 0 : op->ttl_ns),
+                                   .ret_ns = HISTORY_NEVER,
+                                   .op = i,
+                                   .changes = true,
+                                   .optional = true };
         return true;
     }
     *out = (struct search_op){ .call_ns = evicts ? op->call_ns : op->early_ns,
@@ -264,7 +294,8 @@ static bool search_may_go(const struct history *h, size_t i, struct search_op *o
                                .op = i,
                                .checks = true,
                                .changes = true,
-                               .optional = true };
+                               .optional = true,
+                               .goes = true };
     return wrote && (evicts || op->early_ns != 0);
 }
 
