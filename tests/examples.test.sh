@@ -67,14 +67,18 @@ wait "$server" 2>/dev/null || true
 trap 'rm -rf "$tmp"' EXIT
 tide rm both >/dev/null
 build feed-file
+# feed_from DOMAIN FILE WORDS: the file feeds the domain, until $feed is killed. Returns when the feed has said the words.
+feed_from() {
+    "$tmp/examples/feed-file/feed-file" "$1" "$2" >"$tmp/feed" 2>&1 &
+    feed=$!
+    trap 'kill "$feed" 2>/dev/null || true; rm -rf "$tmp"' EXIT
+    for i in $(seq 200); do
+        grep -q "$3" "$tmp/feed" && break
+        sleep 0.1
+    done
+}
 # A source that never told anything: no age is made up.
-"$tmp/examples/feed-file/feed-file" unfed "$tmp/no-such-file" >"$tmp/feed" 2>&1 &
-feed=$!
-trap 'kill "$feed" 2>/dev/null || true; rm -rf "$tmp"' EXIT
-for i in $(seq 200); do
-    grep -q 'leads' "$tmp/feed" && break
-    sleep 0.1
-done
+feed_from unfed "$tmp/no-such-file" leads
 ! tide get unfed colour >"$tmp/log" 2>&1 && grep -q 'never complete' "$tmp/log" && ! grep -q 'old$' "$tmp/log" ||
     { cat "$tmp/log"; echo "feed-file: an answer, or an age, of what was never told"; exit 1; }
 ! tide get unfed colour --json >"$tmp/log" 2>/dev/null && grep -q '"staleness_ns": null' "$tmp/log" || { cat "$tmp/log"; echo "feed-file: --json, never told"; exit 1; }
@@ -87,13 +91,7 @@ kill "$feed"
 wait "$feed" 2>/dev/null || true
 tide rm unfed >/dev/null
 printf 'colour green\nsize 7\n' >"$tmp/settings"
-"$tmp/examples/feed-file/feed-file" fed "$tmp/settings" >"$tmp/feed" 2>&1 &
-feed=$!
-trap 'kill "$feed" 2>/dev/null || true; rm -rf "$tmp"' EXIT
-for i in $(seq 200); do
-    grep -q '2 changes$' "$tmp/feed" && break
-    sleep 0.1
-done
+feed_from fed "$tmp/settings" '2 changes$'
 [ "$(tide get fed colour --wait 20s)" = green ] || { cat "$tmp/feed"; echo "feed-file: no key of the file"; exit 1; }
 printf 'colour red\n' >"$tmp/settings.new"
 mv "$tmp/settings.new" "$tmp/settings"

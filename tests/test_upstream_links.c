@@ -6,14 +6,12 @@
  *
  * TIDE_ROUNDS=N: so many rounds of that, instead of some.
  */
-#include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -40,24 +38,8 @@ static void nap_ms(uint64_t ms) {
 
 /* ---- hosts ------------------------------------------------------------------------------------------------------- */
 
-static pid_t serve(struct world *w, unsigned host, const char *role, const char *log) {
-    char tide[200], path[200];
-    const char *build = getenv("TIDE_BUILD"), *url = etcd_world_host_url(&w->etcd, host, "l/");
-    snprintf(tide, sizeof(tide), "%s/tide", build ? build : "build");
-    snprintf(path, sizeof(path), "%s/%s", w->etcd.dir, log);
-    fflush(NULL);
-    pid_t pid = fork();
-    assert_true(pid >= 0);
-    if (pid == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        setenv("TIDE_SHM_DIR", w->dirs[host], 1);
-        int fd = open(path, O_WRONLY | O_CREAT | O_APPEND, 0600);
-        dup2(fd, 1);
-        dup2(fd, 2);
-        execl(tide, "tide", role, NAME, "--upstream", url, (char *)NULL);
-        _exit(127);
-    }
-    return pid;
+static pid_t serve(const struct world *w, unsigned host, const char *role, const char *log) {
+    return etcd_world_tide(&w->etcd, host, w->dirs[host], role, NAME, "l/", log);
 }
 
 static bool said(const struct world *w, const char *log, const char *words) {

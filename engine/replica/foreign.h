@@ -168,8 +168,9 @@ struct foreign_scratch {
     uint64_t epoch; /* loaded before `at`, where that is an index */
 };
 /* Copy every live node of bucket `b` as of index `at` (UINT64_MAX: the newest version) and hand it to fn. 0, fn's
- * result, or TIDE_ERR_CORRUPT / TIDE_ERR_NOMEM / TIDE_ERR_LOST (the bucket changed under the visit; visit it again). All visits with one scratch together hand over at most FOREIGN_TIMES
- * the segment's size, wherever its links lead: beyond that CORRUPT. */
+ * result, or TIDE_ERR_CORRUPT / TIDE_ERR_NOMEM / TIDE_ERR_LOST (the bucket changed under the visit; visit it again).
+ * All visits with one scratch together hand over at most FOREIGN_TIMES the segment's size, wherever its links lead:
+ * beyond that CORRUPT. */
 int foreign_visit_bucket(const struct view *v, uint64_t b, uint64_t at, struct foreign_scratch *scratch,
                          foreign_visit_fn *fn, void *ctx);
 

@@ -57,7 +57,7 @@ struct arena {
     struct table_segment *seg;
     uint64_t live; /* sum of costs: see above */
     uint64_t
-        slots; /* what keys beyond the easy ones are charged for their slots, since their overflow buckets may take pages */
+        slots; /* charged for keys whose overflow buckets may take pages: TABLE_SLOT_COST in engine/table/table.c */
     uint64_t limit;
     uint64_t spare;    /* room beyond `limit`, for nodes that are made before those that they replace are freed */
     uint64_t patience; /* bytes that may wait for a grace period before one is asked for */

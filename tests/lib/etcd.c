@@ -262,6 +262,28 @@ const char *etcd_world_host_url(const struct etcd_world *w, unsigned host, const
     return url_of(w, w->host_link_ports[host], w->n, prefix);
 }
 
+pid_t etcd_world_tide(const struct etcd_world *w, unsigned host, const char *shm, const char *role, const char *name,
+                      const char *prefix, const char *log) {
+    char tide[200], path[200], url[300];
+    const char *build = getenv("TIDE_BUILD");
+    snprintf(tide, sizeof(tide), "%s/tide", build ? build : "build");
+    snprintf(path, sizeof(path), "%s/%s", w->dir, log);
+    snprintf(url, sizeof(url), "%s", etcd_world_host_url(w, host, prefix));
+    fflush(NULL);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        setenv("TIDE_SHM_DIR", shm, 1);
+        int fd = open(path, O_WRONLY | O_CREAT | O_APPEND, 0600);
+        dup2(fd, 1);
+        dup2(fd, 2);
+        execl(tide, "tide", role, name, "--upstream", url, (char *)NULL);
+        _exit(127);
+    }
+    return pid;
+}
+
 int etcd_control(const struct etcd_world *w, char *out, size_t out_size, const char *format, ...) {
     char arguments[2048], command[2600], endpoints[200] = "";
     va_list args;

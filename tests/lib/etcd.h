@@ -53,6 +53,11 @@ void etcd_member_wipe(struct etcd_world *w, unsigned i);
 const char *etcd_world_url(const struct etcd_world *w, unsigned members, const char *prefix);
 /* By the links of a host. */
 const char *etcd_world_host_url(const struct etcd_world *w, unsigned host, const char *prefix);
+
+/* Begin `tide ROLE NAME --upstream` (serve or follow) on a host, whose shared memory is the folder `shm`. What it says goes to the end of the
+ * file `log` in the world's folder. It ends with this process. */
+pid_t etcd_world_tide(const struct etcd_world *w, unsigned host, const char *shm, const char *role, const char *name,
+                      const char *prefix, const char *log);
 /* etcdctl --endpoints=... FORMAT: its status; what it prints goes to `out`, which may be NULL. */
 int etcd_control(const struct etcd_world *w, char *out, size_t out_size, const char *format, ...)
     __attribute__((format(printf, 4, 5)));

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "tests/lib/upstream_world.h"
 
-#include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <signal.h>
@@ -323,26 +322,10 @@ static void watch_run(struct world *w, uint32_t host) {
 
 /* ---- processes --------------------------------------------------------------------------------------------------- */
 
-static pid_t start_server(struct world *w, uint32_t host, const char *role) {
-    char url[300], log[100];
-    const char *build = getenv("TIDE_BUILD");
-    char tide[200];
-    snprintf(tide, sizeof(tide), "%s/tide", build ? build : "build");
-    snprintf(url, sizeof(url), "%s", etcd_world_host_url(&w->etcd, host, "h/"));
-    snprintf(log, sizeof(log), "%s/%s%u.log", w->etcd.dir, role, host);
-    fflush(NULL);
-    pid_t pid = fork();
-    assert_true(pid >= 0);
-    if (pid == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        setenv("TIDE_SHM_DIR", w->dirs[host], 1);
-        int fd = open(log, O_WRONLY | O_CREAT | O_APPEND, 0600);
-        dup2(fd, 1);
-        dup2(fd, 2);
-        execl(tide, "tide", role, NAME, "--upstream", url, (char *)NULL);
-        _exit(127);
-    }
-    return pid;
+static pid_t start_server(const struct world *w, uint32_t host, const char *role) {
+    char log[100];
+    snprintf(log, sizeof(log), "%s%u.log", role, host);
+    return etcd_world_tide(&w->etcd, host, w->dirs[host], role, NAME, "h/", log);
 }
 
 /* How often the host's servers said this so far. */
