@@ -23,6 +23,8 @@ def t(folder):
 
 def child(work):
     """Run work() in a forked child; its pid."""
+    if os.environ.get("TIDEMARK_TEST_NO_FORK"):
+        pytest.skip("TIDEMARK_TEST_NO_FORK is set: no child is forked")
     pid = os.fork()
     if pid == 0:
         status = 1
