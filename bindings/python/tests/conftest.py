@@ -21,10 +21,11 @@ def t(folder):
         yield domain
 
 
+forks = pytest.mark.skipif("TIDEMARK_TEST_NO_FORK" in os.environ, reason="TIDEMARK_TEST_NO_FORK is set: no child is forked")
+
+
 def child(work):
     """Run work() in a forked child; its pid."""
-    if os.environ.get("TIDEMARK_TEST_NO_FORK"):
-        pytest.skip("TIDEMARK_TEST_NO_FORK is set: no child is forked")
     pid = os.fork()
     if pid == 0:
         status = 1

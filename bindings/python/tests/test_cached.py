@@ -8,7 +8,7 @@ import warnings
 import pytest
 
 import tidemark
-from conftest import child, joined
+from conftest import child, forks, joined
 
 
 def test_once(t):
@@ -61,6 +61,7 @@ def test_by_threads_once(t):
     assert calls == [1]
 
 
+@forks
 def test_by_processes_once(t):
     @t.cached(ttl=60)
     def slow(n):
@@ -76,6 +77,7 @@ def test_by_processes_once(t):
     assert t.mget([f"calls/{n}" for n in range(5)]) == [b"1"] * 5
 
 
+@forks
 def test_maker_that_fails_or_dies_passes_it_on(t):
     @t.cached(ttl=60)
     def fails():

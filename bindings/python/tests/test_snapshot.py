@@ -4,6 +4,7 @@ import threading
 import pytest
 
 import tidemark
+from conftest import child, forks, joined
 
 
 def test_reads_are_of_one_index(t):
@@ -116,9 +117,8 @@ def test_dropped_snapshot_ends(t):
             s["k"]
 
 
+@forks
 def test_view_of_another_process_is_a_copy(t):
-    from conftest import child, joined
-
     t["k"] = b"v"
 
     def work():

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 import tidemark
-from conftest import child, joined
+from conftest import child, forks, joined
 
 
 def test_threads(t):
@@ -49,6 +49,7 @@ def test_close_under_threads(folder):
     assert len(ends) == 3
 
 
+@forks
 def test_prefork(t):
     t["k"] = b"parent"
     me = os.getpid()
@@ -64,6 +65,7 @@ def test_prefork(t):
 
 
 @pytest.mark.parametrize("first", ["mget", "token", "snapshot", "watch", "batch", "incr", "get_or_make", "in", "wait_applied"])
+@forks
 def test_every_call_opens_anew(t, first):
     t["k"] = b"v"
     token = t.token()
@@ -85,6 +87,7 @@ def test_every_call_opens_anew(t, first):
     assert joined(child(work))
 
 
+@forks
 def test_threads_of_a_child(t):
     t["k"] = b"v"
 
@@ -104,6 +107,7 @@ def test_threads_of_a_child(t):
     assert joined(child(work))
 
 
+@forks
 def test_child_of_a_child_and_with(folder):
     with tidemark.open("w", ring=1 << 16, table=1 << 20) as t:
         t["k"] = b"v"
@@ -117,6 +121,7 @@ def test_child_of_a_child_and_with(folder):
         assert t["inner"] == b"v"
 
 
+@forks
 def test_what_the_parent_has_open(t):
     t["k"] = b"v"
     watch, snapshot = t.watch(), t.snapshot()
@@ -139,6 +144,7 @@ def test_what_the_parent_has_open(t):
     assert t["k"] == b"w" and watch.next(5).value == b"w"
 
 
+@forks
 def test_child_leads_when_the_parent_does_not(folder):
     t = tidemark.open("p", ring=1 << 16, table=1 << 20)
     t["k"] = b"v"
