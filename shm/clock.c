@@ -204,7 +204,23 @@ void clock_refine_now(struct clock_line *c) {
     atomic_store_explicit(&c->seq, (seq | 1) + 1, memory_order_release);
 }
 
+void clock_learn(struct clock_own *own, const struct clock_line *c) {
+    /* MO(clock.seq), MO(clock.params): relaxed, the leader's own stores, or those of the leader before it, as in clock_refine_due(). */
+    uint32_t seq = atomic_load_explicit(&c->seq, memory_order_relaxed);
+    uint32_t use_tsc = atomic_load_explicit(&c->use_tsc, memory_order_relaxed); /* MO(clock.params) */
+    own->base_tsc = atomic_load_explicit(&c->base_tsc, memory_order_relaxed);   /* MO(clock.params) */
+    own->base_ns = atomic_load_explicit(&c->base_ns, memory_order_relaxed);     /* MO(clock.params) */
+    uint64_t mult = atomic_load_explicit(&c->mult, memory_order_relaxed);       /* MO(clock.params) */
+    own->mult =
+        (seq & 1) == 0 && use_tsc != 0 && clock_mult_is_sane(mult) ? mult : 0; /* else stamps are clock_read()'s */
+}
+
 #else
+
+void clock_learn(struct clock_own *own, const struct clock_line *c) {
+    (void)c;
+    own->mult = 0;
+}
 
 void clock_init(struct clock_line *c) {
     memset((void *)c, 0, sizeof(*c));

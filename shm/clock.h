@@ -179,6 +179,26 @@ static inline uint64_t clock_stamp(const struct clock_line *c) {
     return clock_read(c, false);
 }
 
+/* The leader's copy of the line's parameters, which it alone changes: its stamps need no second look. mult 0: there is none. */
+struct clock_own {
+    uint64_t base_tsc, base_ns, mult;
+};
+
+/* Copy them. The leader calls it when it begins to lead, and after clock_refine(). */
+void clock_learn(struct clock_own *own, const struct clock_line *c);
+
+/* clock_stamp() by the leader's copy. */
+static inline uint64_t clock_stamp_own(const struct clock_own *own, const struct clock_line *c) {
+#if CLOCK_HAS_TSC
+    if (__builtin_expect(own->mult != 0, 1)) {
+        return clock_line_ns(__rdtsc(), own->base_tsc, own->base_ns, own->mult);
+    }
+#else
+    (void)own;
+#endif
+    return clock_stamp(c);
+}
+
 /*
  * Is a correction due at this instant? Due 10 ms, 100 ms, 1 s and 10 s after calibration began, then every 10 s.
  * base_ns is the time of the last change. The leader alone calls it, with a stamp that it has anyway: a few loads and

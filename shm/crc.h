@@ -45,6 +45,9 @@ static inline uint32_t crc32c_short(uint32_t crc, const void *data, size_t bytes
         c = crc32c_at(crc32c_at(crc32c_at(crc32c_at(c, at), at + 8), at + 16), at + 24);
         c = crc32c_at(crc32c_at(crc32c_at(crc32c_at(c, at + 32), at + 40), at + 48), at + 56);
     }
+    if (bytes == 0) {
+        return ~(uint32_t)c;
+    }
     if (bytes & 32) {
         c = crc32c_at(crc32c_at(crc32c_at(crc32c_at(c, at), at + 8), at + 16), at + 24);
         at += 32;

@@ -193,13 +193,18 @@ static void arena_recycle__what_is_not_given_out__is_refused(void **state) {
     };
     for (uint32_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
         assert_int_equal(arena_recycle(a, &refused[i], 1), 0);
+        assert_false(arena_is_given(a, refused[i], class));
     }
+    assert_true(arena_is_given(a, node, class));
+    assert_false(arena_is_given(a, node, class + 1));
     uint64_t twice[] = { node, node };
     arena_hold(a, arena_page_of(a, node)); /* its page is being emptied */
     assert_int_equal(arena_recycle(a, twice, 2), 0);
+    assert_false(arena_is_given(a, node, class));
     arena_let_go(a, arena_page_of(a, node));
     assert_int_equal(arena_recycle(a, twice, 2), 1);
     arena_free(a, node); /* it is at hand */
+    assert_false(arena_is_given(a, node, class));
     assert_int_equal(a->hand[class].count, at_hand + 1);
     assert_int_equal(arena_take_small(a, class), node);
     assert_int_not_equal(arena_take_small(a, class), node);

@@ -274,7 +274,7 @@ static bool seq_evict_some(struct tide *d, struct seq_group *g) {
     }
     seq_reserve(d, q.ring_bytes);
     KILL_POINT("seq.evicting");
-    g->ts = clock_stamp(&d->log->clock);
+    g->ts = clock_stamp_own(&s->clock, &d->log->clock);
     seq_append(s, &q, g->ts);
     *g->last = &q;
     g->last = &q.next;
@@ -563,7 +563,7 @@ static void seq_take(struct tide *d, struct seq_group *g, struct seq_request *q)
     }
     seq_reserve(d, q->ring_bytes);
     KILL_POINT("seq.reserved");
-    g->ts = g->ts != 0 ? g->ts : clock_stamp(&d->log->clock);
+    g->ts = g->ts != 0 ? g->ts : clock_stamp_own(&s->clock, &d->log->clock);
     seq_append(s, q, g->ts);
     g->ring_bytes += q->ring_bytes;
     g->puts += q->count;
@@ -743,6 +743,7 @@ static void seq_show(struct tide *d) {
 void seq_refine_slow(struct tide *d) {
     struct sequencer *s = &d->seq;
     clock_refine(&d->log->clock);
+    clock_learn(&s->clock, &d->log->clock);
     s->refine_ts = s->ring.last_ts + 10000000;
     seq_show(d);
 }
@@ -759,6 +760,7 @@ void seq_lead(struct tide *d, struct replica *leader, uint32_t term, bool announ
     ring_writer_init(&s->ring, &d->ring, leader->pos, leader->applied + 1, leader->last_ts, term);
     s->leader = leader;
     s->deciding = 0;
+    clock_learn(&s->clock, &d->log->clock);
     atomic_store(&d->log->leader.deciding, 0); /* the leader before may have died over a decision, which is void then */
     agree_lead(leader);
     leader->writer.waits = seq_waits;

@@ -10,6 +10,7 @@
 #include "engine/table/table.h"
 #include "engine/tidemark.h"
 #include "shm/board.h"
+#include "shm/clock.h"
 #include "shm/lag.h"
 #include "shm/lease.h"
 #include "shm/member.h"
@@ -93,6 +94,7 @@ struct sequencer {
     /* For the thread that has the turn: */
     alignas(LAYOUT_PAIR) struct replica *leader;
     struct ring_writer ring;
+    struct clock_own clock;
     uint64_t refine_ts; /* refine the clock from this stamp on */
     uint64_t deciding;  /* as on the board */
     /* The lane thread sleeps until this instant. Whoever adds what expires before rouses it and sets this to 0. 0: no need. */

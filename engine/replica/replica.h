@@ -43,8 +43,8 @@ static inline void replica_advance(struct replica *r, uint64_t ts) {
     KILL_POINT("apply.undigested");
 }
 
-/* After a publication: digest, counts, grace periods, waiters. */
-static inline void replica_advanced(struct replica *r) {
+/* After a publication, first: digest and counts. */
+static inline void replica_advanced_counts(struct replica *r) {
     board_put_digest(r->view.board, r->applied, r->writer.digest);
     atomic_store_explicit(&r->view.board->entries, /* MO(stats) */
                           atomic_load_explicit(&r->view.board->entries, memory_order_relaxed) + r->applied -
@@ -52,11 +52,21 @@ static inline void replica_advanced(struct replica *r) {
                           memory_order_relaxed);
     r->published = r->applied;
     KILL_POINT("apply.published");
-    table_published(&r->writer);
+}
+
+/* And last: who sleeps until it. */
+static inline void replica_advanced_wake(struct replica *r) {
     /* MO(replica.waiters): relaxed; a waiter that this load misses looks again within a millisecond: shm/park.h. */
     if (__builtin_expect(atomic_load_explicit(&r->view.board->waiters, memory_order_relaxed) != 0, 0)) {
         park_rouse_announced(&r->view.board->waiters, &r->view.board->wake, INT32_MAX);
     }
+}
+
+/* Both, and grace periods. */
+static inline void replica_advanced(struct replica *r) {
+    replica_advanced_counts(r);
+    table_published(&r->writer);
+    replica_advanced_wake(r);
 }
 
 static inline void replica_publish(struct replica *r, uint64_t ts) {

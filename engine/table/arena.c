@@ -29,6 +29,7 @@ static void arena_make_classes(struct arena *a) {
         struct arena_class *c = &a->class[a->classes];
         *c = (struct arena_class){
             .bytes = size,
+            .units = size / TABLE_UNIT,
             .cost = (page + each - 1) / each,
             .each = each,
             .inverse = ((1u << 20) + size / TABLE_UNIT - 1) / (size / TABLE_UNIT),
@@ -78,6 +79,9 @@ int arena_init(struct arena *a, uint8_t *base, uint64_t from, uint64_t end, uint
     a->shift = 31u - (uint32_t)__builtin_clz(page_bytes);
     a->pages = (uint32_t)((end - from) >> a->shift);
     a->pages_off = end - ((uint64_t)a->pages << a->shift);
+    a->first = (uint32_t)(a->pages_off / TABLE_UNIT);
+    a->units = (uint32_t)((end - a->pages_off) / TABLE_UNIT);
+    a->page_units = (UINT32_C(1) << a->shift) / TABLE_UNIT;
     arena_make_classes(a);
     a->bits_each = (a->class[0].each + 63) / 64;
     a->page = calloc(a->pages + 1, sizeof(*a->page));

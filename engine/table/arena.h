@@ -18,12 +18,16 @@
 
 #include <stdalign.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "engine/table/zone.h"
 #include "shm/bytes.h"
 #include "shm/layout.h"
 
+#define TABLE_UNIT_SHIFT 4u
+_Static_assert(1u << TABLE_UNIT_SHIFT == TABLE_UNIT, "units are counted by shifts");
 #define ARENA_CLASSES 160u     /* most classes of small nodes */
 #define ARENA_LARGE 255u       /* stands for a class: a node in the zone */
 #define ARENA_SMALL_UNITS 512u /* most units of a small node: an eighth of the largest page */
@@ -37,13 +41,17 @@ struct arena_page {
     uint8_t use; /* enum arena_use */
     uint8_t class;
     bool held;           /* being emptied: no node of it is given out */
+    uint8_t zero;        /* one word with those before it: arena_page_gives() */
     uint16_t free;       /* free nodes of a span, or free overflow buckets */
     uint32_t words;      /* bit k: word k of its bits is not 0 */
     uint32_t next, prev; /* list of its class's spans with free nodes: number + 1; 0: none */
 };
 
+_Static_assert(offsetof(struct arena_page, free) == 4, "four bytes that arena_page_gives() compares");
+
 struct arena_class {
     uint32_t bytes;   /* of a node */
+    uint32_t units;   /* the same in TABLE_UNITs */
     uint32_t cost;    /* its share of a page, added to `live` */
     uint32_t each;    /* nodes in a page */
     uint32_t inverse; /* a node's number is its units in the page, times this, over 2^20 */
@@ -63,6 +71,8 @@ struct arena {
     uint64_t patience; /* bytes that may wait for a grace period before one is asked for */
     uint64_t pages_off, end;
     uint32_t shift, pages, small_units, classes;
+    uint32_t first, units; /* the first unit of the first page, and how many units there are */
+    uint32_t page_units;   /* of a page */
     uint32_t free_pages;
     uint32_t low_page; /* no page below is free */
     uint64_t large;    /* bytes of live nodes in the zone */
@@ -160,6 +170,22 @@ static inline struct arena_extent arena_extent(const struct arena *a, uint32_t n
     return (struct arena_extent){ a->class[p->class].bytes, a->class[p->class].cost, p->class };
 }
 
+/* The page that the node lies in. NULL: it lies in none. An item of limbo of another kind than a node's is a number that is too large. */
+static inline const struct arena_page *arena_page_with(const struct arena *a, uint64_t node) {
+    uint64_t unit = node - a->first;
+    return __builtin_expect(unit < a->units, 1) ? &a->page[unit >> (a->shift - TABLE_UNIT_SHIFT)] : NULL;
+}
+
+/* Is it a span of this class? And may its nodes be given out? `use`, `class`, `held` and `zero` are compared as one word. */
+static inline bool arena_page_is(const struct arena_page *p, uint32_t class) {
+    return p->use == ARENA_SPAN && p->class == class;
+}
+static inline bool arena_page_gives(const struct arena_page *p, uint32_t class) {
+    uint32_t word;
+    memcpy(&word, p, sizeof(word));
+    return word == (ARENA_SPAN | class << 8);
+}
+
 /* Put nodes of the class at hand, if that needs no wait. False: there are none. */
 bool arena_refill(struct arena *a, uint32_t class);
 
@@ -193,6 +219,19 @@ static inline uint32_t arena_take_small(struct arena *a, uint32_t class) {
         arena_ask(a, h->nodes[--h->asked].node, h->bytes);
     }
     return got->node;
+}
+
+/* Is this a node of a span of this class, given out, and the span not being emptied? */
+static inline bool arena_is_given(const struct arena *a, uint64_t node, uint32_t class) {
+    const struct arena_page *p = arena_page_with(a, node);
+    if (__builtin_expect(p == NULL || !arena_page_gives(p, class), 0)) {
+        return false;
+    }
+    const struct arena_class *c = &a->class[class];
+    uint32_t unit = (uint32_t)node - a->first, units = unit & (a->page_units - 1);
+    uint32_t n = (uint32_t)(((uint64_t)units * c->inverse) >> 20);
+    uint64_t word = (uint64_t)(unit >> (a->shift - TABLE_UNIT_SHIFT)) * a->bits_each + n / 64;
+    return n < c->each && n * c->units == units && ((a->bits[word] | a->at_hand[word]) >> n % 64 & 1) == 0;
 }
 
 /* Put small nodes at hand, and ask for them, whose memory serves any use now. Returns how many of the first ones: the next is for

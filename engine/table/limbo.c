@@ -84,14 +84,20 @@ void limbo_work(struct table_writer *w, size_t came) {
     bool presses = limbo_presses(w);
     if (w->waiting.count != 0 && (w->released_to != 0 || grace_done(w->waiting.ticket))) {
         bool fast = presses || w->due > w->due_most / 2; /* or slots may run short */
-        limbo_release(w, fast ? LIMBO_PART + 2 * came : came < LIMBO_STEP ? LIMBO_STEP : came);
+        size_t step = came < LIMBO_STEP ? LIMBO_STEP : came;
+        step = fast ? LIMBO_PART + 2 * came : step > w->reused ? step - w->reused : 0;
+        if (step != 0) {
+            limbo_release(w, step);
+        }
         w->safe = w->open.count;
     }
+    w->reused = 0;
     if (w->waiting.count == 0 && w->open.count != 0 && presses) {
         w->hurry = false;
         limbo_rotate(w);
         table_note_memory(w);
     }
+    w->heavy = limbo_heavy(&w->arena);
 }
 
 /* A section may be open for as long as its thread likes. */

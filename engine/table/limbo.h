@@ -43,10 +43,13 @@ static inline void limbo_push_node(struct table_writer *w, uint32_t node) {
     limbo_push(w, LIMBO_FREE, node, arena_extent(&w->arena, node).bytes);
 }
 
-/* Are the waiting bytes worth a grace period? The more memory is free, the more may wait. */
+/* More waiting bytes are worth a grace period. The more memory is free, the more may wait. */
+static inline uint64_t limbo_heavy(const struct arena *a) {
+    return a->patience + ((uint64_t)a->free_pages << a->shift) / 8;
+}
+
 static inline bool limbo_is_heavy(const struct table_writer *w) {
-    const struct arena *a = &w->arena;
-    return w->open.bytes > a->patience && w->open.bytes - a->patience > ((uint64_t)a->free_pages << a->shift) / 8;
+    return w->open.bytes > limbo_heavy(&w->arena);
 }
 
 /* Would a grace period be worth while for what is open? */
@@ -57,13 +60,47 @@ static inline bool limbo_presses(const struct table_writer *w) {
 #define LIMBO_STEP                                                                                                     \
     8u /* single puts release so many items at a time, one for each that came: then what is freed is taken next */
 
+/*
+ * The next item whose grace period has ended, if it is a node of this class: for a new version, at once. So most nodes go from one version
+ * to the next without a way through the arena. 0: take one from there. The last items are left to limbo_work().
+ */
+#define LIMBO_REUSE_AHEAD 4u
+static inline uint32_t limbo_reuse(struct table_writer *w, uint32_t class) {
+    const struct limbo *l = &w->waiting;
+    size_t at = w->released_to; /* 0: the grace period may not be over */
+    if (__builtin_expect(at == 0 || at + LIMBO_REUSE_AHEAD >= l->count, 0)) {
+        return 0;
+    }
+    uint64_t node = l->items[at]; /* LIMBO_FREE is 0 */
+    if (__builtin_expect(!arena_is_given(&w->arena, node, class), 0)) {
+        return 0;
+    }
+    arena_ask(&w->arena, (uint32_t)l->items[at + LIMBO_REUSE_AHEAD], w->arena.class[class].bytes);
+    w->released_to = at + 1;
+    w->reused++;
+    return (uint32_t)node;
+}
+
+/* A node of limbo_reuse() is not needed: the next call takes it. */
+static inline void limbo_give_back(struct table_writer *w) {
+    w->released_to--;
+    w->reused--;
+}
+
 /* Call it after `applied` was published for everything done so far. It starts and ends grace periods as they fall due;
  * mostly there is nothing to do. */
 void limbo_work(struct table_writer *w, size_t came);
-static inline void table_published(struct table_writer *w) {
+
+/* Items that came since the last publication. */
+static inline size_t limbo_came(struct table_writer *w) {
     size_t came = w->open.count - w->safe;
     w->safe = w->open.count;
-    if (__builtin_expect(came != 1 || w->open.count % LIMBO_STEP == 0 || limbo_is_heavy(w), 0)) {
+    return came;
+}
+
+static inline void table_published(struct table_writer *w) {
+    size_t came = limbo_came(w);
+    if (__builtin_expect(came != 1 || w->open.count % LIMBO_STEP == 0 || w->open.bytes > w->heavy, 0)) {
         limbo_work(w, came);
     }
     compact_step(w);

@@ -114,6 +114,8 @@ struct table_writer {
     size_t safe;          /* of `open`, the first ones: their entries are published */
     struct limbo waiting; /* items whose ticket is out */
     size_t released_to;   /* of `waiting`, the first ones: released already */
+    size_t reused;        /* of them, since limbo_work(): released by limbo_reuse() */
+    uint64_t heavy;       /* limbo_heavy(), as of the last limbo_work() */
     uint64_t batch;       /* this many items are worth a grace period */
     bool released;        /* something was released since table_drain() last said so */
     struct table_evictor *evict; /* engine/table/evict.h; NULL: nothing is evicted */

@@ -116,14 +116,20 @@ _Static_assert(offsetof(struct table_node, crc) == offsetof(struct table_node, p
 /* While splits are not cleared: replace the node in the buckets that the key is being moved out of, too. In table.c. */
 void table_replace_twins(struct table_writer *w, const struct table_place *p, uint64_t hash, uint32_t node);
 
+/* Make a slot lead to a filled node. */
+static inline void table_swap_at(struct table_bucket *b, uint32_t slot, struct table_node *n, uint32_t node,
+                                 uint64_t index) {
+    /* MO(node.index): release; the node's bytes before its index, for readers that validate by it. */
+    atomic_store_explicit(&n->index, index, memory_order_release);
+    table_set_node(b, slot, node);
+    KILL_POINT("table.replaced");
+}
+
 /* Make the place lead to a filled node, whose `prev` is the place's node: the key's value as of `index`. A slot never
  * leads to a free node. */
 static inline void table_swap(struct table_writer *w, const struct table_place *p, uint64_t hash, uint32_t node,
                               uint64_t index) {
-    /* MO(node.index): release; the node's bytes before its index, for readers that validate by it. */
-    atomic_store_explicit(&table_node_at(&w->t, node)->index, index, memory_order_release);
-    table_set_node(p->b, p->slot, node);
-    KILL_POINT("table.replaced");
+    table_swap_at(p->b, p->slot, table_node_at(&w->t, node), node, index);
     if (__builtin_expect(w->cleared < w->buckets, 0)) {
         const struct table_place place = *p; /* only this copy's address is taken, so that *p may stay in registers */
         table_replace_twins(w, &place, hash, node);

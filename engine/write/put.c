@@ -47,9 +47,11 @@ struct put {
     uint64_t hash, ring_bytes;
     uint32_t crc, class;
     uint32_t cost, node;            /* of the new version */
+    bool reused;                    /* the node is limbo_reuse()'s */
     uint32_t gone_cost, gone_bytes; /* of the node that it replaces */
     struct table_bucket *b;         /* where that one is */
     uint32_t slot, gone;
+    struct table_node *come, *old; /* those two nodes */
 };
 
 static inline struct table_place put_place(const struct put *p) {
@@ -62,11 +64,18 @@ static __attribute__((noinline)) struct table_place put_find(const struct table_
     return table_place_for(&w->t, table_bucket_at(&w->t, table_bucket_of(hash, w->buckets)), hash, key, key_len);
 }
 
-/* Is there nothing to wait for, and no queue? The caller has the turn. */
+static inline void put_take_place(const struct table_writer *w, struct put *p, const struct table_place *place) {
+    p->b = place->b;
+    p->slot = place->slot;
+    p->gone = place->node;
+    p->old = table_node_at(&w->t, p->gone);
+}
+
+/* Is there nothing to wait for? The caller has the turn. What has queued comes after its own put, as on the long way. */
 static inline bool put_begins(struct tide *d, uint64_t ring_bytes) {
     struct sequencer *s = &d->seq;
     struct replica *r = s->leader;
-    if (r == NULL || atomic_load(&s->queue) != NULL || table_is_damaged(&r->writer.t)) {
+    if (r == NULL || table_is_damaged(&r->writer.t)) {
         return false;
     }
     return s->ring.tail + ring_bytes <= s->ring.limit;
@@ -81,16 +90,17 @@ static inline bool put_guesses(const struct table_writer *w, struct put *p) {
     }
     p->slot = (uint32_t)__builtin_ctz(match);
     p->gone = table_slot_at(p->b, p->slot);
-    const uint8_t *at = (const uint8_t *)table_node_at(&w->t, p->gone); /* an impossible address is not prefetched */
+    p->old = table_node_at(&w->t, p->gone);
+    const uint8_t *at = (const uint8_t *)p->old; /* an impossible address is not prefetched */
     __builtin_prefetch(at);
     __builtin_prefetch(at + NODE_HEADER_BYTES); /* the key may lie on the next line */
     return true;
 }
 
 /* Write the new version and its frame. Neither is to be seen yet. */
-static inline void put_prepare(struct tide *d, const struct put *p) {
+static inline void put_prepare(struct tide *d, struct put *p) {
     struct sequencer *s = &d->seq;
-    struct table_node *n = table_node_at(&s->leader->writer.t, p->node);
+    struct table_node *n = p->come = table_node_at(&s->leader->writer.t, p->node);
     KILL_POINT("seq.reserved");
     table_node_begin(n, p->key_len, (uint32_t)p->value_size, p->gone, p->crc); /* no slot leads to it */
     struct ring_entry e = {
@@ -99,19 +109,25 @@ static inline void put_prepare(struct tide *d, const struct put *p) {
         .key_len = (uint16_t)p->key_len,
         .type = FRAME_PUT,
     };
-    uint8_t *payload = ring_prepare(&s->ring, &e, p->ring_bytes, clock_stamp(&d->log->clock));
+    uint8_t *payload = ring_prepare(&s->ring, &e, p->ring_bytes, clock_stamp_own(&s->clock, &d->log->clock));
     bytes_store_both(table_node_key(n), payload, p->key, p->key_len);
     bytes_store_both(table_node_key(n) + p->key_len, payload + p->key_len, p->value, p->value_size);
 }
 
 /* Is the node that was guessed the key's, and small, and is there room for one that takes more? */
 static inline bool put_is_right(const struct table_writer *w, struct put *p) {
-    const struct table_node *gone = table_node_at(&w->t, p->gone);
+    const struct table_node *gone = p->old;
     /* MO(node.deleted): relaxed; the writer's own word. */
     if (__builtin_expect(!table_node_fits(&w->t, p->gone, p->key_len) || !table_key_is(gone, p->key, p->key_len) ||
                              atomic_load_explicit(&gone->deleted, memory_order_relaxed) != 0,
                          0)) {
         return false;
+    }
+    const struct arena_page *page = arena_page_with(&w->arena, p->gone);
+    if (__builtin_expect(page != NULL && arena_page_is(page, p->class), 1)) { /* as large as the new one */
+        p->gone_bytes = w->arena.class[p->class].bytes;
+        p->gone_cost = p->cost;
+        return true;
     }
     struct arena_extent e = arena_extent(&w->arena, p->gone);
     p->gone_bytes = (uint32_t)e.bytes;
@@ -122,15 +138,28 @@ static inline bool put_is_right(const struct table_writer *w, struct put *p) {
 
 /* After table_swap(): count the new version in place of the old one. */
 static inline void put_count(struct table_writer *w, const struct put *p, uint64_t index) {
-    struct table_node *gone = table_node_at(&w->t, p->gone);
+    struct table_node *gone = p->old;
     if (__builtin_expect(w->evict != NULL, 0)) {
-        w->evict->replace(w, p->hash, gone, table_node_at(&w->t, p->node));
+        w->evict->replace(w, p->hash, gone, p->come);
     }
     w->digest += table_node_digest(index, p->crc) - table_digest_of(gone);
     /* MO(node.fields): relaxed; the writer's own node. */
     table_count_bytes(w, node_value_len(atomic_load_explicit(&gone->value_len, memory_order_relaxed)), p->value_size);
     w->arena.live += (uint64_t)p->cost - p->gone_cost;
     limbo_push(w, LIMBO_FREE, p->gone, p->gone_bytes);
+}
+
+/* What is due from time to time. Digest marks are, and each look at the others may be, at multiples of LIMBO_STEP. */
+_Static_assert(LAYOUT_DIGEST_EVERY % LIMBO_STEP == 0, "no digest mark is missed");
+static inline void put_tends(struct tide *d, struct replica *r, uint64_t index) {
+    struct table_writer *w = &r->writer;
+    size_t came = limbo_came(w);
+    if (__builtin_expect((index % LIMBO_STEP == 0) | (came != 1) | (w->open.bytes > w->heavy), 0)) {
+        replica_note_index(r);
+        limbo_work(w, came);
+        seq_refine(d);
+    }
+    compact_step(w);
 }
 
 static void put_insert(struct table_writer *w, const struct put *p, uint64_t index) {
@@ -154,8 +183,11 @@ static inline uint64_t put_do(struct tide *d, const struct put *p, bool fresh) {
     if (fresh) {
         put_insert(w, p, index);
     } else {
-        struct table_place place = put_place(p);
-        table_swap(w, &place, p->hash, p->node, index);
+        table_swap_at(p->b, p->slot, p->come, p->node, index);
+        if (__builtin_expect(w->cleared < w->buckets, 0)) {
+            struct table_place place = put_place(p);
+            table_replace_twins(w, &place, p->hash, p->node);
+        }
     }
     r->applied = index;
     r->pos = s->ring.tail;
@@ -165,11 +197,11 @@ static inline uint64_t put_do(struct tide *d, const struct put *p, bool fresh) {
     if (!fresh) {
         put_count(w, p, index);
     }
-    replica_note_index(r);
-    replica_advanced(r);
+    replica_advanced_counts(r);
+    put_tends(d, r, index);
+    replica_advanced_wake(r);
     KILL_POINT("seq.unanswered");
     seq_count_group(d);
-    seq_refine(d);
     KILL_POINT("put.done");
     return index;
 }
@@ -213,9 +245,7 @@ static bool put_finds_new(struct tide *d, struct put *p, bool *owed) {
     }
     if (*owed) { /* what waited for memory was freed: buckets and old versions may have changed */
         struct table_place place = put_find(w, p->hash, p->key, p->key_len);
-        p->b = place.b;
-        p->slot = place.slot;
-        p->gone = place.node;
+        put_take_place(w, p, &place);
     }
     p->node = arena_take_small(&w->arena, p->class);
     return p->node != 0;
@@ -225,16 +255,14 @@ static bool put_finds_new(struct tide *d, struct put *p, bool *owed) {
 static bool put_recovers(struct tide *d, struct put *p, bool *fresh, bool *owed) {
     struct table_writer *w = &d->seq.leader->writer;
     struct table_place place = put_find(w, p->hash, p->key, p->key_len);
-    p->b = place.b;
-    p->slot = place.slot;
-    p->gone = place.node;
+    put_take_place(w, p, &place);
     p->class = arena_class(&w->arena, p->key_len + p->value_size);
     if (p->class == ARENA_LARGE) {
         return false;
     }
     p->cost = w->arena.class[p->class].cost;
     /* MO(node.deleted): relaxed; the writer's own word. */
-    *fresh = p->gone == 0 || atomic_load_explicit(&table_node_at(&w->t, p->gone)->deleted, memory_order_relaxed) != 0;
+    *fresh = p->gone == 0 || atomic_load_explicit(&p->old->deleted, memory_order_relaxed) != 0;
     if (*fresh ? !put_finds_new(d, p, owed)
                : !put_is_right(w, p) || (p->node = arena_take_small(&w->arena, p->class)) == 0) {
         return false;
@@ -265,13 +293,22 @@ static inline bool put_readies(struct tide *d, struct put *p) {
         return false;
     }
     p->class = arena_class(&w->arena, p->key_len + p->value_size);
-    if (p->class == ARENA_LARGE || (p->node = arena_take_small(&w->arena, p->class)) == 0) {
+    if (p->class == ARENA_LARGE) {
         return false;
     }
-    p->cost = w->arena.hand[p->class].cost;
+    p->node = limbo_reuse(w, p->class);
+    p->reused = p->node != 0;
+    if (__builtin_expect(!p->reused, 0) && (p->node = arena_take_small(&w->arena, p->class)) == 0) {
+        return false;
+    }
+    p->cost = w->arena.class[p->class].cost;
     put_prepare(d, p);
     if (__builtin_expect(!put_is_right(w, p), 0)) {
-        arena_give_back(&w->arena, p->class);
+        if (p->reused) {
+            limbo_give_back(w);
+        } else {
+            arena_give_back(&w->arena, p->class);
+        }
         return false;
     }
     return true;
