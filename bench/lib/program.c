@@ -15,7 +15,7 @@
 #define QUICK_NS UINT64_C(4000000)
 #define DOMAINS_MAX 16u
 #define ENDS_MAX 8u
-#define TEXTS 32u /* in use at a time */
+#define TEXTS 256u /* in use at a time */
 
 struct bench_program *bench;
 
@@ -119,12 +119,14 @@ void bench_program_times(struct bench_program *p, uint32_t rows[BENCH_TIMES], co
     }
 }
 
+int64_t bench_percentile(const struct hdr *h, double percentile) {
+    return percentile < 100.0 ? hdr_value_at_percentile(h, percentile) : hdr_max(h);
+}
+
 void bench_program_set_times(struct bench_program *p, const uint32_t rows[BENCH_TIMES], uint32_t repetition,
                              const struct hdr *h) {
     for (uint32_t k = 0; k < BENCH_TIMES; k++) {
-        double percentile = times[k].percentile;
-        int64_t ns = percentile < 100.0 ? hdr_value_at_percentile(h, percentile) : hdr_max(h);
-        bench_program_set(p, rows[k], repetition, (double)ns);
+        bench_program_set(p, rows[k], repetition, (double)bench_percentile(h, times[k].percentile));
     }
 }
 
@@ -355,9 +357,9 @@ pthread_t bench_thread(void *(*run)(void *), void *ctx) {
 }
 
 static char *next_text(void) {
-    static __thread char texts[TEXTS][192];
-    static __thread uint32_t next;
-    return texts[next++ % TEXTS];
+    static char texts[TEXTS][192];
+    static _Atomic uint32_t next;
+    return texts[atomic_fetch_add(&next, 1) % TEXTS];
 }
 
 const char *bench_text(const char *format, ...) {

@@ -83,7 +83,7 @@ void *bench_share(size_t size);
 struct hdr *bench_hdr(void);
 pthread_t bench_thread(void *(*run)(void *), void *ctx);
 
-/* A text in one of a few buffers of the calling thread, which later calls use again: for ids and titles. bench_count(): "10 k", "1 M". */
+/* A text in one of 256 buffers, which later calls use again: for ids and titles. bench_count(): "10 k", "1 M". */
 __attribute__((format(printf, 1, 2))) const char *bench_text(const char *format, ...);
 const char *bench_count(uint64_t n);
 
@@ -120,13 +120,15 @@ void bench_set_rate(uint32_t row, uint64_t n, uint64_t ns);
 #define BENCH_TIMES 4u
 void bench_times(uint32_t rows[BENCH_TIMES], const char *id, const char *group);
 void bench_set_times(const uint32_t rows[BENCH_TIMES], const struct hdr *times);
+/* 100: the greatest. */
+int64_t bench_percentile(const struct hdr *times, double percentile);
 
 /* A bar for a row, or for a row over `base` where that is not BENCH_NO_ROW. Where there is no row, or one of the two is not measured, the
  * bar is listed as not measured. */
-void bench_at_most(const char *id, const char *what, const char *unit, double bar, uint32_t row, uint32_t base);
-void bench_at_least(const char *id, const char *what, const char *unit, double bar, uint32_t row, uint32_t base);
+typedef void bench_bar_fn(const char *id, const char *what, const char *unit, double bar, uint32_t row, uint32_t base);
+bench_bar_fn bench_at_most, bench_at_least;
 /* By how much a row is above another one. */
-void bench_at_most_above(const char *id, const char *what, const char *unit, double bar, uint32_t row, uint32_t base);
+bench_bar_fn bench_at_most_above;
 
 /* ---- domains and workers ---- */
 
