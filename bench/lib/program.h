@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * What the benchmarks that answer one question have in common: command line, signals, rows that get a value in each
- * repetition, bars between them, and the end: tables, JSON, exit code.
+ * repetition, bars between them, and the end: tables, JSON, exit code. A process is one of them, so no call names it.
  *
- * By one thread. Where memory runs out the program ends.
+ * By the main thread, but for bench_fail(), bench_must(), bench_must_system(), bench_go_on() and bench_text().
  */
 #ifndef TIDE_BENCH_PROGRAM_H
 #define TIDE_BENCH_PROGRAM_H
@@ -44,13 +44,13 @@ struct bench_program {
     uint32_t repetitions;
     void (*prepare)(void);                /* rows, bars, and what lasts for all repetitions: domains, processes */
     void (*repeat)(void);                 /* one repetition */
+    void (*finish)(void);                 /* after the last one. May be NULL */
     void (*note)(char *out, size_t size); /* settings, for the result; when all is measured. May be NULL */
     int quick;                            /* for tests: that it works, not what the figures are */
     const char *json_path;
     struct bench_machine machine;
     struct bench_figures figures;
     uint32_t done; /* complete repetitions */
-    char error[BENCH_ERROR_BYTES];
 };
 
 /* ---- the program ---- */
@@ -138,66 +138,9 @@ void bench_domain_name(const char *which, char out[TIDE_NAME_MAX]);
 #define BENCH_UNLED UINT32_MAX
 struct tide *bench_domain(const char *which, const struct tide_opts *opts, uint32_t followers);
 
-/* A worker: bench_worker_start(), _await(), and both in one for the order after the last. */
+/* As bench_worker_start() and bench_worker_await(); and to give the next order and wait for it. */
 struct bench_worker *bench_start(bool process, int32_t turn, bench_worker_fn *fn, void *ctx);
 void bench_await(struct bench_worker *w, uint32_t order);
 void bench_turn(struct bench_worker *w);
-
-/* ---- what the older programs use ---- */
-
-/* Read the command line, look at the machine, catch signals (bench_stop). name, about, repetitions (the default) and
- * numbers are set. False: there is nothing to run, *code is the exit code. */
-bool bench_program_start(struct bench_program *p, int argc, char **argv, int *code);
-
-/* How long a slice lasts: `ns`, or what is enough for --quick. */
-uint64_t bench_program_slice_ns(const struct bench_program *p, uint64_t ns);
-
-/* A title's end where the threads outnumber the CPUs. */
-const char *bench_program_mark(const struct bench_program *p, uint32_t threads);
-
-/* Announce a row; rows of one group follow one another. Returns its number. */
-uint32_t bench_program_row(struct bench_program *p, const char *id, const char *group, const char *title,
-                           const char *unit);
-/* n of them in one group: "ID.<id of the name>", with its title. */
-void bench_program_rows(struct bench_program *p, uint32_t *rows, const struct bench_name *names, uint32_t n,
-                        const char *id, const char *group, const char *unit);
-/* One that is not shown itself, but that bars are about. group: of the rows that it can be compared with, or "". */
-uint32_t bench_program_hidden_row(struct bench_program *p, const char *group);
-/* A group of four rows, ns: p50, p99, p99.9 and max; and their values in a repetition, from what was timed in it. */
-void bench_program_times(struct bench_program *p, uint32_t rows[BENCH_TIMES], const char *id, const char *group);
-void bench_program_set_times(struct bench_program *p, const uint32_t rows[BENCH_TIMES], uint32_t repetition,
-                             const struct hdr *times);
-/* A row's value in a repetition. */
-void bench_program_set(struct bench_program *p, uint32_t row, uint32_t repetition, double value);
-
-/* `base` may be BENCH_NO_ROW: a bar for the row itself. Where there is no row, or one of the two is not measured, the
- * bar is listed as not measured. */
-void bench_program_bar(struct bench_program *p, const char *id, const char *what, const char *unit,
-                       enum bench_sense sense, double bar, uint32_t row, uint32_t base);
-
-/* One repetition: 0; 1: stopped; -1: p->error says what went wrong. */
-typedef int bench_program_fn(struct bench_program *p, void *ctx, uint32_t repetition);
-
-/* All repetitions, with progress where somebody looks. Returns as the function does. */
-int bench_program_repeat(struct bench_program *p, bench_program_fn *one, void *ctx);
-
-/* What is under way in this repetition, where somebody looks. */
-__attribute__((format(printf, 2, 3))) void bench_program_progress(const struct bench_program *p, const char *format,
-                                                                  ...);
-
-/* Note an error for the end. Returns -1. */
-__attribute__((format(printf, 2, 3))) int bench_program_failed(struct bench_program *p, const char *format, ...);
-/* "WHAT: text of the engine's code", and the same with errno's. */
-int bench_program_failed_code(struct bench_program *p, const char *what, int code);
-int bench_program_failed_errno(struct bench_program *p, const char *what);
-
-/* A domain of this program's own, "bench-NAME-PID", with a leader, and with a follower where one is asked for; it goes
- * when the handle is closed. 0, or -1 with p->error; the handle is to be closed where *out is not NULL. */
-int bench_program_domain(struct bench_program *p, struct tide **out, const struct tide_opts *opts, bool follower);
-void bench_program_domain_name(const struct bench_program *p, char out[TIDE_NAME_MAX]);
-
-/* Print and write what complete repetitions found, or say why not. rc: of the repetitions. An error after a signal
- * counts as interrupted: a signal from the terminal reaches the children, too. Returns the exit code. */
-int bench_program_end(struct bench_program *p, int rc);
 
 #endif
