@@ -114,8 +114,8 @@ static void scan_print_all(const struct scan *s, const struct gather *g, const s
     json_out_u64(&j, "keys", r->n);
     json_out_u64(&j, "printed", n);
     json_out_bool(&j, "joined", g->joined);
-    json_out_u64(&j, "damaged", g->damaged);
     kv_answer_json(&j, a);
+    json_out_u64(&j, "damaged", g->damaged);
     json_out_close(&j, '}');
     json_out_print(&j, stdout);
 }
