@@ -28,7 +28,8 @@ static const char HELP[] =
     "  --help                print this text\n\n"
     "The file's format: docs/operations.md.\n"
     "Exit codes: 0 done; 1 save: done, but for keys that are damaged in every replica that serves; 2 usage; 3 no such\n"
-    "domain; 4 the bound cannot be kept, nobody serves or leads, or not in time; 5 load: the last batch may or may not\n"
+    "domain; 4 the bound cannot be kept, nobody serves or leads, or not in time; 5 load: the last batch may or may "
+    "not\n"
     "have been done (load again: it is safe); 7 the file cannot be read, written or believed, or anything else. load\n"
     "says how much was written before it failed.\n";
 
