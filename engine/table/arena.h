@@ -41,7 +41,7 @@ struct arena_page {
     uint8_t use; /* enum arena_use */
     uint8_t class;
     bool held;           /* being emptied: no node of it is given out */
-    uint8_t zero;        /* one word with those before it: arena_page_gives() */
+    bool stays;          /* it was to be emptied for the zone, and a node did not move */
     uint16_t free;       /* free nodes of a span, or free overflow buckets */
     uint32_t words;      /* bit k: word k of its bits is not 0 */
     uint32_t next, prev; /* list of its class's spans with free nodes: number + 1; 0: none */
@@ -84,6 +84,7 @@ struct arena {
     bool pursuing;          /* compaction works on `wanted` */
     bool exhausted;         /* no move makes more room */
     bool moving;            /* nodes are being moved: the room kept for moves may be used */
+    bool stays;             /* so does a node of some page: struct arena_page */
     uint32_t credit;        /* spans to empty step by step: one for each page that was taken while few were free */
     uint32_t emptying;      /* page + 1 */
     uint32_t at;            /* the next node of it */
@@ -176,14 +177,14 @@ static inline const struct arena_page *arena_page_with(const struct arena *a, ui
     return __builtin_expect(unit < a->units, 1) ? &a->page[unit >> (a->shift - TABLE_UNIT_SHIFT)] : NULL;
 }
 
-/* Is it a span of this class? And may its nodes be given out? `use`, `class`, `held` and `zero` are compared as one word. */
+/* Is it a span of this class? And may its nodes be given out? `use`, `class` and `held` are compared as one word. */
 static inline bool arena_page_is(const struct arena_page *p, uint32_t class) {
     return p->use == ARENA_SPAN && p->class == class;
 }
 static inline bool arena_page_gives(const struct arena_page *p, uint32_t class) {
     uint32_t word;
     memcpy(&word, p, sizeof(word));
-    return word == (ARENA_SPAN | class << 8);
+    return (word & 0xffffff) == (ARENA_SPAN | class << 8);
 }
 
 /* Put nodes of the class at hand, if that needs no wait. False: there are none. */
