@@ -47,93 +47,77 @@ static const struct {
 #define MARKS (sizeof(marks) / sizeof(marks[0]))
 #define MARK_BARRED 1
 
-struct growth {
+static struct {
     uint64_t keys, rate;
     uint32_t rows[MARKS][ROWS];
     uint32_t slow[ROWS];                /* longer than 1 ms, in 10 s */
     uint32_t slow_ratio[BARRED];        /* slow reads, over the larger of overwriting and control, each and one more */
     double writes_per_s, away, refused; /* of the last repetition */
-};
+} plan = { .keys = 10000000, .rate = 400000 };
 
-static void add_rows(struct bench_program *p, struct growth *g) {
-    char id[64], group[96], what[160], count[BENCH_TEXT];
-    bench_format_round(count, g->keys);
+static void prepare(void) {
+    const char *count = bench_count(plan.keys);
     for (size_t k = 0; k < MARKS; k++) {
-        snprintf(group, sizeof(group), "growth to %s keys, %s", count, marks[k].name);
+        const char *group = bench_text("growth to %s keys, %s", count, marks[k].name);
         for (int row = 0; row < ROWS; row++) {
-            snprintf(id, sizeof(id), "growth.%s.%s", rows[row].id, marks[k].id);
-            g->rows[k][row] = bench_program_row(p, id, group, rows[row].title, "ns");
+            plan.rows[k][row] =
+                bench_row(bench_text("growth.%s.%s", rows[row].id, marks[k].id), group, rows[row].title, "ns");
         }
     }
-    snprintf(group, sizeof(group), "growth to %s keys: longer than 1 ms, in 10 s", count);
+    const char *group = bench_text("growth to %s keys: longer than 1 ms, in 10 s", count);
     for (int row = 0; row < ROWS; row++) {
-        snprintf(id, sizeof(id), "growth.%s.slow", rows[row].id);
-        g->slow[row] = bench_program_row(p, id, group, rows[row].title, "in 10 s");
+        plan.slow[row] = bench_row(bench_text("growth.%s.slow", rows[row].id), group, rows[row].title, "in 10 s");
     }
     for (int k = 0; k < BARRED; k++) {
-        g->slow_ratio[k] = bench_program_hidden_row(p, "");
-        snprintf(id, sizeof(id), "growth.apply%s", barred[k].id);
-        snprintf(what, sizeof(what), "%s %s keys: longest time that apply does not go on, p99.9", barred[k].name,
-                 count);
-        bench_program_bar(p, id, what, "ns", BENCH_AT_MOST, BAR_APPLY_NS,
-                          g->rows[MARK_BARRED][ROW_APPLY(barred[k].work)], BENCH_NO_ROW);
-        snprintf(id, sizeof(id), "growth.read%s", barred[k].id);
-        snprintf(what, sizeof(what), "%s %s keys: reads over 1 ms, against those of overwriting or control",
-                 barred[k].name, count);
-        bench_program_bar(p, id, what, "x", BENCH_AT_MOST, BAR_SLOW, g->slow_ratio[k], BENCH_NO_ROW);
+        plan.slow_ratio[k] = bench_hidden_row("");
+        bench_at_most(bench_text("growth.apply%s", barred[k].id),
+                      bench_text("%s %s keys: longest time that apply does not go on, p99.9", barred[k].name, count),
+                      "ns", BAR_APPLY_NS, plan.rows[MARK_BARRED][ROW_APPLY(barred[k].work)], BENCH_NO_ROW);
+        bench_at_most(
+            bench_text("growth.read%s", barred[k].id),
+            bench_text("%s %s keys: reads over 1 ms, against those of overwriting or control", barred[k].name, count),
+            "x", BAR_SLOW, plan.slow_ratio[k], BENCH_NO_ROW);
     }
 }
 
-static void keep(struct bench_program *p, struct growth *g, const struct pauses *pauses, uint32_t repetition) {
+static void repeat(void) {
+    struct pauses pauses;
     double slow[ROWS];
+    bench_pauses_run(&pauses, plan.keys, plan.rate);
     for (int row = 0; row < ROWS; row++) {
-        const struct hdr *h = pauses->times[(enum pauses_kind)row];
+        const struct hdr *h = pauses.times[(enum pauses_kind)row];
         for (size_t k = 0; k < MARKS; k++) {
-            bench_program_set(p, g->rows[k][row], repetition,
-                              marks[k].percentile < 100.0 ? (double)hdr_value_at_percentile(h, marks[k].percentile)
-                                                          : (double)hdr_max(h));
+            bench_set(plan.rows[k][row], (double)bench_percentile(h, marks[k].percentile));
         }
-        slow[row] = bench_pauses_slow(pauses, (enum pauses_kind)row);
-        bench_program_set(p, g->slow[row], repetition, slow[row]);
+        slow[row] = bench_pauses_slow(&pauses, (enum pauses_kind)row);
+        bench_set(plan.slow[row], slow[row]);
     }
     double steady = slow[ROW_READ(WORK_STEADY)], machine = slow[ROW_CONTROL] > steady ? slow[ROW_CONTROL] : steady;
     for (int k = 0; k < BARRED; k++) {
         /* One more on both sides: where the machine is quiet, one in 10 s would be infinitely more than none. */
-        double ours = slow[ROW_READ(barred[k].work)];
-        bench_program_set(p, g->slow_ratio[k], repetition, (ours + 1.0) / (machine + 1.0));
+        bench_set(plan.slow_ratio[k], (slow[ROW_READ(barred[k].work)] + 1.0) / (machine + 1.0));
     }
-    g->writes_per_s = pauses->writes_per_s;
-    g->away = (double)pauses->away;
-    g->refused = (double)pauses->refused;
-}
-
-static int one_repetition(struct bench_program *p, void *ctx, uint32_t repetition) {
-    struct growth *g = ctx;
-    struct pauses pauses;
-    int rc = bench_pauses_run(&pauses, p, g->keys, g->rate);
-    if (rc == 0) {
-        keep(p, g, &pauses, repetition);
-    }
+    plan.writes_per_s = pauses.writes_per_s;
+    plan.away = (double)pauses.away;
+    plan.refused = (double)pauses.refused;
     bench_pauses_destroy(&pauses);
-    return rc;
 }
 
-static void note(struct bench_program *p, const struct growth *g) {
-    char count[BENCH_TEXT], rate[BENCH_TEXT];
-    snprintf(p->figures.note, sizeof(p->figures.note),
+static void note(char *out, size_t size) {
+    char rate[BENCH_TEXT];
+    snprintf(out, size,
              "from empty to %s keys of 16 bytes, values of 64, at %s writes/s; then, for a quarter of that time each, "
              "overwriting, overwriting with 0 to 128 bytes (%.0f of these writes found no room), deleting. One reader, "
              "through the follower, any staleness. In every 500 ms, 100 are the control loop's. In "
              "the last repetition the reader itself was away %.0f times for over 100 us: no pause of apply was taken "
              "from those",
-             bench_format_round(count, g->keys), bench_format_count(rate, g->writes_per_s), g->refused, g->away);
+             bench_count(plan.keys), bench_format_count(rate, plan.writes_per_s), plan.refused, plan.away);
 }
 
 int main(int argc, char **argv) {
-    static struct growth g = { .keys = 10000000, .rate = 400000 };
     static const struct bench_number numbers[] = {
-        { "keys", "to grow to", &g.keys, 10000, 200000000, 50000 },
-        { "rate", "writes a second, at most", &g.rate, 1000, 100000000, 200000 },
+        { "keys", "to grow to", &plan.keys, 10000, 200000000, 50000 },
+        { "rate", "writes a second, at most", &plan.rate, 1000, 100000000, 200000 },
     };
     static struct bench_program p = {
         .name = "growth",
@@ -145,13 +129,9 @@ int main(int argc, char **argv) {
         .numbers = numbers,
         .numbers_n = 2,
         .repetitions = 1,
+        .prepare = prepare,
+        .repeat = repeat,
+        .note = note,
     };
-    int code;
-    if (!bench_program_start(&p, argc, argv, &code)) {
-        return code;
-    }
-    add_rows(&p, &g);
-    int rc = bench_program_repeat(&p, one_repetition, &g);
-    note(&p, &g);
-    return bench_program_end(&p, rc);
+    return bench_main(&p, argc, argv);
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* How much of a trace does a domain that evicts miss, beside plain simulators, Redis and memcached of the same size? */
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,230 +37,191 @@ struct size {
     double share[ROWS]; /* for the picture; below 0: not measured */
 };
 
-struct plan {
-    struct bench_program *p;
+static struct {
     struct bench_trace trace;
     const char *trace_path, *picture_path;
     struct bench_counts objects;
     struct size sizes[SIZES_MAX];
     uint32_t sizes_n;
     char missing[300];
-};
+} plan;
 
-/* ---- one size -------------------------------------------------------------------------------------------------------- */
+/* ---- one size ---------------------------------------------------------------------------------------------------- */
 
-static void keep(struct plan *plan, struct size *z, enum row row, uint32_t repetition, double share, double seconds) {
+static void keep(struct size *z, enum row row, double share, double seconds) {
     z->share[row] = share;
-    bench_program_set(plan->p, z->miss[row], repetition, share);
+    bench_set(z->miss[row], share);
     if (seconds > 0.0) {
-        double hits = (1.0 - share) * (double)plan->trace.requests_n;
-        bench_program_set(plan->p, z->hits[row], repetition, hits / seconds);
+        bench_set(z->hits[row], (1.0 - share) * (double)plan.trace.requests_n / seconds);
     }
 }
 
-static int play_tide(struct plan *plan, struct size *z, uint32_t repetition) {
-    struct bench_program *p = plan->p;
-    struct bench_traceplay got;
-    int rc = z->value_size != 0 ? 0 : bench_traceplay_fit(p, &plan->trace, z->objects, z->table_bytes, &z->value_size);
-    rc = rc != 0 ? rc : bench_traceplay_run(p, &plan->trace, z->table_bytes, z->value_size, false, &got);
-    if (rc != 0) {
-        return rc;
+static void play_tide(struct size *z) {
+    if (z->value_size == 0) {
+        z->value_size = bench_traceplay_fit(&plan.trace, z->objects, z->table_bytes);
     }
-    double requests = (double)plan->trace.requests_n, window = got.window > 0 ? (double)got.window : 1.0;
-    keep(plan, z, ROW_TIDE, repetition, (double)got.misses / requests, got.seconds);
-    bench_program_set(p, z->keys, repetition, (double)got.keys);
-    bench_program_set(p, z->window, repetition, (double)got.window_misses / window);
-    rc = bench_traceplay_run(p, &plan->trace, z->table_bytes, z->value_size, true, &got);
-    if (rc == 0) {
-        bench_program_set(p, z->window_changed, repetition, (double)got.window_misses / window);
-    }
-    return rc;
+    struct bench_traceplay got = bench_traceplay_run(&plan.trace, z->table_bytes, z->value_size, false);
+    double requests = (double)plan.trace.requests_n, window = got.window > 0 ? (double)got.window : 1.0;
+    keep(z, ROW_TIDE, (double)got.misses / requests, got.seconds);
+    bench_set(z->keys, (double)got.keys);
+    bench_set(z->window, (double)got.window_misses / window);
+    got = bench_traceplay_run(&plan.trace, z->table_bytes, z->value_size, true);
+    bench_set(z->window_changed, (double)got.window_misses / window);
 }
 
-static int simulate(struct plan *plan, struct size *z, uint32_t repetition) {
+static void simulate(struct size *z) {
     static const struct {
         enum row row;
         enum bench_cachesim sim;
     } sims[] = { { ROW_S3FIFO, BENCH_SIM_S3FIFO }, { ROW_SIEVE, BENCH_SIM_SIEVE }, { ROW_LRU, BENCH_SIM_LRU } };
     for (size_t i = 0; i < sizeof(sims) / sizeof(sims[0]); i++) {
-        double share = bench_cachesim(sims[i].sim, &plan->trace, z->objects);
-        if (share < 0.0) {
-            return bench_program_failed(plan->p, "no memory for a simulator");
-        }
-        keep(plan, z, sims[i].row, repetition, share, 0.0);
+        double share = bench_cachesim(sims[i].sim, &plan.trace, z->objects);
+        bench_must_system(share >= 0.0, "memory for a simulator");
+        keep(z, sims[i].row, share, 0.0);
     }
-    return 0;
 }
 
-static int replay_store(struct plan *plan, struct size *z, struct bench_store *s, uint64_t *misses) {
-    const struct bench_trace *t = &plan->trace;
-    char *value = calloc(1, z->value_size + 1);
-    int rc = value == NULL ? bench_program_failed(plan->p, "no memory") : 0;
-    for (uint64_t i = 0; rc == 0 && i < t->requests_n && !bench_stop; i++) {
+static uint64_t replay_store(const struct size *z, struct bench_store *s) {
+    const struct bench_trace *t = &plan.trace;
+    char *value = bench_alloc(1, z->value_size + 1);
+    uint64_t misses = 0;
+    for (uint64_t i = 0; i < t->requests_n; i++) {
         size_t len;
         const char *key = bench_trace_key(t, t->requests[i], &len);
         int hit = bench_store_get(s, key, len);
-        rc = hit < 0 ? -1 : 0;
-        if (hit == 0) {
-            ++*misses;
-            rc = bench_store_set(s, key, len, value, z->value_size);
+        misses += hit == 0;
+        if (hit < 0 || (hit == 0 && bench_store_set(s, key, len, value, z->value_size) != 0)) {
+            bench_fail("%s", s->error);
         }
+        bench_go_on();
     }
     free(value);
-    return bench_stop ? 1 : rc;
+    return misses;
 }
 
-static void note_missing(struct plan *plan) {
-    size_t used = strlen(plan->missing);
-    if (strstr(plan->missing, plan->p->error) == NULL) {
-        snprintf(plan->missing + used, sizeof(plan->missing) - used, "; left out: %.100s", plan->p->error);
+static void end_store(void *store) {
+    bench_store_stop(store);
+}
+
+static void play_store(struct size *z, enum row row) {
+    static struct bench_store s;
+    static char error[BENCH_ERROR_BYTES];
+    static bool known;
+    bench_progress("%s, %s", plan.trace.name, names[row].title);
+    if (!known) {
+        bench_at_end(end_store, &s); /* its folder goes, too */
     }
-    plan->p->error[0] = '\0';
-}
-
-static int play_store(struct plan *plan, struct size *z, enum row row, uint32_t repetition) {
-    struct bench_store s;
-    uint64_t misses = 0;
-    bench_program_progress(plan->p, "%s, %s", plan->trace.name, names[row].title);
-    int rc = bench_store_start(&s, (enum bench_store_kind)(row - ROW_REDIS_LRU), z->table_bytes, plan->p->error);
+    known = true;
+    int rc = bench_store_start(&s, (enum bench_store_kind)(row - ROW_REDIS_LRU), z->table_bytes, error);
     if (rc == BENCH_STORE_MISSING) {
-        note_missing(plan);
-        return 0;
+        size_t used = strlen(plan.missing);
+        if (strstr(plan.missing, error) == NULL) {
+            snprintf(plan.missing + used, sizeof(plan.missing) - used, "; left out: %.100s", error);
+        }
+        return;
     }
     if (rc != 0) {
-        return bench_stop ? 1 : rc;
+        bench_fail("%s", error);
     }
-    uint64_t from = bench_now_ns();
-    rc = replay_store(plan, z, &s, &misses);
+    uint64_t from = bench_now_ns(), misses = replay_store(z, &s);
     double seconds = (double)(bench_now_ns() - from) / 1e9;
     bench_store_stop(&s);
-    if (rc == 0) {
-        keep(plan, z, row, repetition, (double)misses / (double)plan->trace.requests_n, seconds);
-    }
-    return rc;
+    keep(z, row, (double)misses / (double)plan.trace.requests_n, seconds);
 }
 
-static int one_repetition(struct bench_program *p, void *ctx, uint32_t repetition) {
-    struct plan *plan = ctx;
-    (void)p;
-    for (uint32_t i = 0; i < plan->sizes_n; i++) {
-        struct size *z = &plan->sizes[i];
-        int rc = play_tide(plan, z, repetition);
-        rc = rc != 0 ? rc : simulate(plan, z, repetition);
-        for (enum row row = ROW_REDIS_LRU; rc == 0 && row < ROWS; row++) {
-            rc = play_store(plan, z, row, repetition);
-        }
-        if (rc != 0) {
-            return rc;
+static void repeat(void) {
+    for (uint32_t i = 0; i < plan.sizes_n; i++) {
+        struct size *z = &plan.sizes[i];
+        play_tide(z);
+        simulate(z);
+        for (enum row row = ROW_REDIS_LRU; row < ROWS; row++) {
+            play_store(z, row);
         }
     }
-    return 0;
 }
 
-/* ---- rows ------------------------------------------------------------------------------------------------------------ */
+/* ---- rows -------------------------------------------------------------------------------------------------------- */
 
-static void add_bars(struct plan *plan, const struct size *z) {
-    struct bench_figures *f = &plan->p->figures;
-    char id[64], what[160];
+static void add_bar(const struct size *z, const char *id, const char *what, double bar, uint32_t row, uint32_t base) {
     unsigned long long n = (unsigned long long)z->objects;
-    snprintf(id, sizeof(id), "hitratio.%llu.over_s3fifo", n);
-    snprintf(what, sizeof(what), "%.40s, %llu objects: misses above simulated S3-FIFO's", plan->trace.name, n);
-    bench_figures_bar(f, id, what, "share", BENCH_AT_MOST, BAR_SIMULATOR, BENCH_LESS, z->miss[ROW_TIDE],
-                      z->miss[ROW_S3FIFO], BENCH_NO_FIGURE);
-    for (enum row row = ROW_REDIS_LRU; row < ROWS; row++) {
-        snprintf(id, sizeof(id), "hitratio.%llu.over_%s", n, names[row].id);
-        snprintf(what, sizeof(what), "%.40s, %llu objects: misses above those of %s", plan->trace.name, n,
-                 names[row].title);
-        bench_figures_bar(f, id, what, "share", BENCH_AT_MOST, 0.0, BENCH_LESS, z->miss[ROW_TIDE], z->miss[row],
-                          BENCH_NO_FIGURE);
-    }
-    snprintf(id, sizeof(id), "hitratio.%llu.change", n);
-    snprintf(what, sizeof(what), "%.40s, %llu objects: misses after a change of leader above those without",
-             plan->trace.name, n);
-    bench_figures_bar(f, id, what, "share", BENCH_AT_MOST, BAR_CHANGE, BENCH_LESS, z->window_changed, z->window,
-                      BENCH_NO_FIGURE);
+    bench_at_most_above(bench_text("hitratio.%llu.%s", n, id),
+                        bench_text("%.40s, %llu objects: misses %s", plan.trace.name, n, what), "share", bar, row,
+                        base);
 }
 
-static void add_rows(struct plan *plan, struct size *z) {
-    struct bench_program *p = plan->p;
-    char id[64], group[160];
-    unsigned long long n = (unsigned long long)z->objects;
-    snprintf(group, sizeof(group), "%.40s, room for %llu objects: requests that miss", plan->trace.name, n);
-    snprintf(id, sizeof(id), "hitratio.%llu", n);
-    bench_program_rows(p, z->miss, names, ROWS, id, group, "share");
+static void add_rows(struct size *z) {
+    const char *room = bench_text("%.40s, room for %llu objects", plan.trace.name, (unsigned long long)z->objects);
+    const char *id = bench_text("hitratio.%llu", (unsigned long long)z->objects);
+    bench_rows(z->miss, names, ROWS, id, bench_text("%s: requests that miss", room), "share");
     for (enum row row = 0; row < ROWS; row++) {
         z->share[row] = -1.0;
     }
-    snprintf(group, sizeof(group), "%.40s, room for %llu objects: the tenth after the middle", plan->trace.name, n);
-    snprintf(id, sizeof(id), "hitratio.%llu.window", n);
-    z->window = bench_program_row(p, id, group, "Tidemark: requests that miss", "share");
-    snprintf(id, sizeof(id), "hitratio.%llu.window_changed", n);
-    z->window_changed =
-        bench_program_row(p, id, group, "Tidemark: the same when another process leads from there on", "share");
-    snprintf(group, sizeof(group), "%.40s, room for %llu objects: hits a second", plan->trace.name, n);
-    snprintf(id, sizeof(id), "hitratio.%llu.hits", n);
-    bench_program_rows(p, z->hits, names, ROWS, id, group, "1/s");
-    snprintf(group, sizeof(group), "%.40s, room for %llu objects: objects in the end", plan->trace.name, n);
-    snprintf(id, sizeof(id), "hitratio.%llu.keys", n);
-    z->keys = bench_program_row(p, id, group, "Tidemark", "");
-    add_bars(plan, z);
+    const char *window = bench_text("%s: the tenth after the middle", room);
+    z->window = bench_row(bench_text("%s.window", id), window, "Tidemark: requests that miss", "share");
+    z->window_changed = bench_row(bench_text("%s.window_changed", id), window,
+                                  "Tidemark: the same when another process leads from there on", "share");
+    bench_rows(z->hits, names, ROWS, bench_text("%s.hits", id), bench_text("%s: hits a second", room), "1/s");
+    z->keys = bench_row(bench_text("%s.keys", id), bench_text("%s: objects in the end", room), "Tidemark", "");
+    add_bar(z, "over_s3fifo", "above simulated S3-FIFO's", BAR_SIMULATOR, z->miss[ROW_TIDE], z->miss[ROW_S3FIFO]);
+    for (enum row row = ROW_REDIS_LRU; row < ROWS; row++) {
+        add_bar(z, bench_text("over_%s", names[row].id), bench_text("above those of %s", names[row].title), 0.0,
+                z->miss[ROW_TIDE], z->miss[row]);
+    }
+    add_bar(z, "change", "after a change of leader above those without", BAR_CHANGE, z->window_changed, z->window);
 }
 
-static void add_sizes(struct plan *plan) {
-    if (plan->objects.n == 0) { /* 1 % and 10 % of the keys */
-        plan->objects.items[plan->objects.n++] = plan->trace.keys_n / 100;
-        plan->objects.items[plan->objects.n++] = plan->trace.keys_n / 10;
+static void add_sizes(void) {
+    if (plan.objects.n == 0) { /* 1 % and 10 % of the keys */
+        plan.objects.items[plan.objects.n++] = plan.trace.keys_n / 100;
+        plan.objects.items[plan.objects.n++] = plan.trace.keys_n / 10;
     }
-    for (uint32_t i = 0; i < plan->objects.n; i++) {
-        struct size *z = &plan->sizes[plan->sizes_n++];
-        z->objects = plan->objects.items[i] < OBJECTS_LEAST ? OBJECTS_LEAST : plan->objects.items[i];
+    for (uint32_t i = 0; i < plan.objects.n; i++) {
+        struct size *z = &plan.sizes[plan.sizes_n++];
+        z->objects = plan.objects.items[i] < OBJECTS_LEAST ? OBJECTS_LEAST : plan.objects.items[i];
         /* Whole MiB: memcached takes nothing else. */
         z->table_bytes = (z->objects * OBJECT_BYTES + MIB - 1) / MIB * MIB;
         z->table_bytes = z->table_bytes < TABLE_LEAST ? TABLE_LEAST : z->table_bytes;
-        add_rows(plan, z);
+        add_rows(z);
     }
 }
 
-static void note(struct plan *plan) {
-    char *out = plan->p->figures.note;
-    size_t room = sizeof(plan->p->figures.note), used = 0;
-    used += (size_t)snprintf(out, room, "%s: %llu requests, %u keys. Each size: ", plan->trace.name,
-                             (unsigned long long)plan->trace.requests_n, plan->trace.keys_n);
-    for (uint32_t i = 0; i < plan->sizes_n && used < room; i++) {
-        const struct size *z = &plan->sizes[i];
+static void note(char *out, size_t room) {
+    size_t used = (size_t)snprintf(out, room, "%s: %llu requests, %u keys. Each size: ", plan.trace.name,
+                                   (unsigned long long)plan.trace.requests_n, plan.trace.keys_n);
+    for (uint32_t i = 0; i < plan.sizes_n && used < room; i++) {
+        const struct size *z = &plan.sizes[i];
         used += (size_t)snprintf(out + used, room - used, "%s%llu objects, values of %zu bytes, %llu MiB",
                                  i > 0 ? "; " : "", (unsigned long long)z->objects, z->value_size,
                                  (unsigned long long)(z->table_bytes / MIB));
     }
     if (used < room) {
-        snprintf(out + used, room - used, "%s", plan->missing);
+        snprintf(out + used, room - used, "%s", plan.missing);
     }
 }
 
 /* ---- the picture ----------------------------------------------------------------------------------------------------- */
 
 static int plot(FILE *f, const void *ctx) {
-    const struct plan *plan = ctx;
+    (void)ctx;
     bench_gnuplot_head(f, 480);
     fprintf(f, "set title ");
-    bench_gnuplot_string(f, plan->trace.name);
+    bench_gnuplot_string(f, plan.trace.name);
     fprintf(
         f,
         "\nset logscale x 10\nset xlabel 'objects that there is room for'\nset ylabel 'requests that miss'\n"
         "set format y '%%g %%%%'\nset key outside right\nset offsets graph 0.05, graph 0.05, graph 0.05, graph 0.05\n");
     for (enum row row = 0; row < ROWS; row++) {
         fprintf(f, "$%s << EOD\n", names[row].id);
-        for (uint32_t i = 0; i < plan->sizes_n; i++) {
-            if (plan->sizes[i].share[row] >= 0.0) {
-                fprintf(f, "%llu %.6f\n", (unsigned long long)plan->sizes[i].objects,
-                        100.0 * plan->sizes[i].share[row]);
+        for (uint32_t i = 0; i < plan.sizes_n; i++) {
+            if (plan.sizes[i].share[row] >= 0.0) {
+                fprintf(f, "%llu %.6f\n", (unsigned long long)plan.sizes[i].objects, 100.0 * plan.sizes[i].share[row]);
             }
         }
         fprintf(f, "EOD\n");
     }
     const char *separator = "plot ";
     for (enum row row = 0; row < ROWS; row++) {
-        if (plan->sizes[0].share[row] < 0.0) {
+        if (plan.sizes[0].share[row] < 0.0) {
             continue; /* gnuplot makes an error of a block without rows */
         }
         fprintf(f, "%s$%s using 1:2 with linespoints lw %d pt 7 ps 0.5 lc rgb '%s' title ", separator, names[row].id,
@@ -273,26 +233,45 @@ static int plot(FILE *f, const void *ctx) {
     return 0;
 }
 
-static int draw(struct plan *plan) {
+static void draw(void) {
     char *svg = NULL;
-    enum bench_drawn drawn = bench_gnuplot_draw(plot, plan, &svg);
-    FILE *f = drawn == BENCH_DRAWN ? fopen(plan->picture_path, "we") : NULL;
-    int rc = 0;
+    enum bench_drawn drawn = bench_gnuplot_draw(plot, NULL, &svg);
     if (drawn == BENCH_DRAWN_NO_GNUPLOT) {
         fprintf(stderr, "hitratio: no picture: gnuplot is not installed (Debian: gnuplot-nox)\n");
-    } else if (drawn != BENCH_DRAWN) {
-        rc = bench_program_failed(plan->p, "drawing the picture: gnuplot failed");
-    } else {
-        int bad = f == NULL || fputs(svg, f) < 0;
-        bad |= f != NULL && fclose(f) != 0;
-        rc = bad ? bench_program_failed_errno(plan->p, plan->picture_path) : 0;
+        return;
     }
+    if (drawn != BENCH_DRAWN) {
+        bench_fail("drawing the picture: gnuplot failed");
+    }
+    FILE *f = fopen(plan.picture_path, "we");
+    bool good = f != NULL && fputs(svg, f) >= 0;
+    good &= f != NULL && fclose(f) == 0;
+    bench_must_system(good, plan.picture_path);
     free(svg);
-    return rc;
+}
+
+static void prepare(void) {
+    char error[BENCH_ERROR_BYTES];
+    uint32_t shrink = bench->quick ? 20 : 1;
+    if (plan.objects.n > SIZES_MAX) {
+        fprintf(stderr, "hitratio: --objects takes %u sizes at most; --help lists all arguments\n", SIZES_MAX);
+        exit(BENCH_EXIT_USAGE);
+    }
+    int rc = plan.trace_path != NULL ? bench_trace_read(&plan.trace, plan.trace_path, error)
+                                     : bench_trace_make(&plan.trace, MADE_KEYS / shrink, MADE_REQUESTS / shrink, error);
+    if (rc != 0) {
+        bench_fail("%s", error);
+    }
+    add_sizes();
+}
+
+static void finish(void) {
+    if (plan.picture_path != NULL) {
+        draw();
+    }
 }
 
 int main(int argc, char **argv) {
-    static struct plan plan;
     static const struct bench_arg more[] = {
         BENCH_ARG(TEXT, "trace", "FILE", &plan.trace_path,
                   "one key a line, plain or packed by xz; without it\na trace is made up", .wants = "a file name"),
@@ -311,26 +290,10 @@ int main(int argc, char **argv) {
         .repetitions = 1,
         .more = more,
         .more_n = sizeof(more) / sizeof(more[0]),
+        .prepare = prepare,
+        .repeat = repeat,
+        .finish = finish,
+        .note = note,
     };
-    int code;
-    plan.p = &p;
-    if (!bench_program_start(&p, argc, argv, &code)) {
-        return code;
-    }
-    if (plan.objects.n > SIZES_MAX) {
-        fprintf(stderr, "hitratio: --objects takes %u sizes at most\n", SIZES_MAX);
-        return BENCH_EXIT_USAGE;
-    }
-    uint32_t shrink = p.quick ? 20 : 1;
-    int rc = plan.trace_path != NULL
-                 ? bench_trace_read(&plan.trace, plan.trace_path, p.error)
-                 : bench_trace_make(&plan.trace, MADE_KEYS / shrink, MADE_REQUESTS / shrink, p.error);
-    if (rc == 0) {
-        add_sizes(&plan);
-        rc = bench_program_repeat(&p, one_repetition, &plan);
-        note(&plan);
-    }
-    rc = rc == 0 && plan.picture_path != NULL ? draw(&plan) : rc;
-    bench_trace_free(&plan.trace);
-    return bench_program_end(&p, rc);
+    return bench_main(&p, argc, argv);
 }

@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What does a domain cost while nobody uses it? */
-#include <stdbool.h>
 #include <stdio.h>
 #include <sys/resource.h>
 
-#include "bench/lib/child.h"
 #include "bench/lib/program.h"
 #include "bench/lib/setup.h"
-#include "bench/lib/worker.h"
 
 #define BAR 0.005
 #define KEYS 1000u
@@ -47,28 +44,25 @@ struct world {
     struct member members[MEMBERS_MAX];
 };
 
-struct idle {
-    struct bench_program *p;
+static struct {
     uint64_t ms;
     struct world *w;
     uint32_t share[LAYOUTS], switches[LAYOUTS]; /* rows */
-};
+} plan = { .ms = 1500 };
 
-static int start_replicas(struct world *w, const struct layout *l, bool leads) {
+static void start_replicas(const struct world *w, const struct layout *l, bool leads) {
     struct tide *d = NULL;
-    struct tide_opts opts = TIDE_OPTS_INIT;
-    opts.flags = leads ? TIDE_CREATE | TIDE_EXCLUSIVE : 0;
-    int rc = l->replicas > 0 ? tide_open(&d, w->name, &opts) : 0;
-    for (uint32_t i = 0; i < l->replicas && rc == 0; i++) {
+    struct tide_opts opts = bench_setup_opts(leads ? TIDE_CREATE | TIDE_EXCLUSIVE : 0, 0, 0, 0);
+    bench_must(l->replicas > 0 ? tide_open(&d, w->name, &opts) : 0, "opening the domain");
+    for (uint32_t i = 0; i < l->replicas; i++) {
         struct tide_replica_opts replica = TIDE_REPLICA_OPTS_INIT;
         replica.role = leads && i == 0 ? TIDE_LEADER : TIDE_FOLLOWER;
         replica.candidate = 1; /* as `tide serve` has them: with it a thread sleeps for the leader's lock */
-        rc = tide_replica_start(d, &replica, NULL);
-        if (rc == 0 && replica.role == TIDE_LEADER) {
-            rc = bench_setup_fill_numbers(d, KEYS);
+        bench_must(tide_replica_start(d, &replica, NULL), "starting a replica");
+        if (replica.role == TIDE_LEADER) {
+            bench_must(bench_setup_fill_numbers(d, KEYS), "filling");
         }
     }
-    return rc;
 }
 
 static void usage_now(struct member *m) {
@@ -82,11 +76,7 @@ static void usage_now(struct member *m) {
 
 static int be_idle(struct bench_worker *w, void *ctx) {
     struct member *m = ctx, before, after;
-    bench_worker_what(w, "starting replicas");
-    int rc = start_replicas(m->w, m->layout, m->leads);
-    if (rc != 0) {
-        return rc;
-    }
+    start_replicas(m->w, m->layout, m->leads);
     bench_worker_done(w, ORDER_SERVED);
     bench_worker_order(w, 0);
     usage_now(&before);
@@ -100,97 +90,75 @@ static int be_idle(struct bench_worker *w, void *ctx) {
     return 0;
 }
 
-static void tell_all(struct idle *t, const struct layout *l, uint32_t order) {
+static void tell_all(const struct layout *l, uint32_t order) {
     for (uint32_t i = 0; i < l->processes; i++) {
-        bench_worker_tell(t->w->members[i].worker, order);
+        bench_worker_tell(plan.w->members[i].worker, order);
     }
 }
 
-static int sleep_for(uint64_t ns) {
-    uint64_t until = bench_now_ns() + ns;
-    for (uint64_t now = bench_now_ns(); now < until && !bench_stop; now = bench_now_ns()) {
-        bench_sleep_ns(until - now);
+static void run_members(const struct layout *l) {
+    for (uint32_t i = 0; i < l->processes; i++) {
+        struct member *m = &plan.w->members[i];
+        *m = (struct member){ .w = plan.w, .layout = l, .leads = i == 0 };
+        m->worker = bench_start(true, -1, be_idle, m);
+        bench_await(m->worker, ORDER_SERVED);
     }
-    return bench_stop ? 1 : 0;
+    bench_rest(SETTLE_NS);
+    tell_all(l, ORDER_MEASURE);
+    bench_rest(plan.ms * 1000000u);
+    tell_all(l, ORDER_STOP);
+    for (uint32_t i = 0; i < l->processes; i++) {
+        bench_await(plan.w->members[i].worker, ORDER_STOP);
+    }
 }
 
-static void end_members(struct idle *t) {
-    for (uint32_t i = 0; i < MEMBERS_MAX; i++) {
-        bench_worker_end(t->w->members[i].worker);
-        t->w->members[i].worker = NULL;
-    }
-    tide_unlink(t->w->name);
-}
-
-static int run_members(struct idle *t, const struct layout *l) {
-    int rc = 0;
-    for (uint32_t i = 0; i < l->processes && rc == 0; i++) {
-        struct member *m = &t->w->members[i];
-        *m = (struct member){ .w = t->w, .layout = l, .leads = i == 0 };
-        m->worker = bench_worker_start(true, &t->p->machine, -1, be_idle, m);
-        rc = m->worker == NULL ? bench_program_failed(t->p, "no memory, or no process to be had")
-                               : bench_worker_await(m->worker, ORDER_SERVED, &bench_stop, t->p->error);
-    }
-    rc = rc != 0 ? rc : sleep_for(SETTLE_NS);
-    if (rc == 0) {
-        tell_all(t, l, ORDER_MEASURE);
-        rc = sleep_for(t->ms * 1000000u);
-    }
-    if (rc == 0) {
-        tell_all(t, l, ORDER_STOP);
-    }
-    for (uint32_t i = 0; i < l->processes && rc == 0; i++) {
-        rc = bench_worker_await(t->w->members[i].worker, ORDER_STOP, &bench_stop, t->p->error);
-    }
-    return rc;
-}
-
-static int one_repetition(struct bench_program *p, void *ctx, uint32_t repetition) {
-    struct idle *t = ctx;
+static void repeat(void) {
     for (size_t l = 0; l < LAYOUTS; l++) {
         double share = 0.0, switches = 0.0;
-        bench_program_progress(p, "%s", layouts[l].title);
-        int rc = run_members(t, &layouts[l]);
-        for (uint32_t i = 0; i < layouts[l].processes && rc == 0; i++) {
-            const struct member *m = &t->w->members[i];
+        bench_progress("%s", layouts[l].title);
+        run_members(&layouts[l]);
+        for (uint32_t i = 0; i < layouts[l].processes; i++) {
+            const struct member *m = &plan.w->members[i];
             share += bench_ratio((double)m->cpu_ns, (double)m->wall_ns);
             switches += bench_ratio((double)m->switches * 1e9, (double)m->wall_ns);
+            bench_worker_end(m->worker);
         }
-        end_members(t);
-        if (rc != 0) {
-            return rc;
-        }
-        bench_program_set(p, t->share[l], repetition, share);
-        bench_program_set(p, t->switches[l], repetition, switches);
+        tide_unlink(plan.w->name);
+        bench_set(plan.share[l], share);
+        bench_set(plan.switches[l], switches);
     }
-    return 0;
 }
 
-static void add_rows(struct bench_program *p, struct idle *t) {
-    static const char *const cpu = "idle domain: share of one core";
-    char id[64], what[160];
+static void prepare(void) {
     for (size_t l = 0; l < LAYOUTS; l++) {
-        snprintf(id, sizeof(id), "idle.%s.cpu", layouts[l].id);
-        t->share[l] = bench_program_row(p, id, cpu, layouts[l].title, "share");
+        plan.share[l] = bench_row(bench_text("idle.%s.cpu", layouts[l].id), "idle domain: share of one core",
+                                  layouts[l].title, "share");
     }
     for (size_t l = 0; l < LAYOUTS; l++) {
-        snprintf(id, sizeof(id), "idle.%s.switches", layouts[l].id);
-        t->switches[l] = bench_program_row(p, id, "idle domain: context switches", layouts[l].title, "1/s");
-        p->figures.figures[t->switches[l]].more = false;
-    }
-    for (size_t l = 0; l < LAYOUTS; l++) {
+        plan.switches[l] = bench_row(bench_text("idle.%s.switches", layouts[l].id), "idle domain: context switches",
+                                     layouts[l].title, "1/s");
+        bench->figures.figures[plan.switches[l]].more = false;
         if (layouts[l].barred) {
-            snprintf(id, sizeof(id), "idle.%s", layouts[l].id);
-            snprintf(what, sizeof(what), "idle domain, leader and 4 followers, %s: share of one core",
-                     layouts[l].processes > 1 ? "5 processes" : "one process");
-            bench_program_bar(p, id, what, "share", BENCH_AT_MOST, BAR, t->share[l], BENCH_NO_ROW);
+            bench_at_most(bench_text("idle.%s", layouts[l].id),
+                          bench_text("idle domain, leader and 4 followers, %s: share of one core",
+                                     layouts[l].processes > 1 ? "5 processes" : "one process"),
+                          "share", BAR, plan.share[l], BENCH_NO_ROW);
         }
     }
+    plan.w = bench_share(sizeof(*plan.w));
+    bench_domain_name(NULL, plan.w->name);
+}
+
+static void note(char *out, size_t size) {
+    snprintf(out, size,
+             "%u keys, all followers up to date, nobody reads or writes; getrusage of all processes of the domain over "
+             "%llu ms, 200 ms after the last follower came to serve. All replicas are candidates",
+             KEYS, (unsigned long long)plan.ms);
 }
 
 int main(int argc, char **argv) {
-    static struct idle t = { .ms = 1500 };
-    static const struct bench_number numbers[] = { { "ms", "of idleness that are measured", &t.ms, 10, 3600000, 100 } };
+    static const struct bench_number numbers[] = { { "ms", "of idleness that are measured", &plan.ms, 10, 3600000,
+                                                     100 } };
     static struct bench_program p = {
         .name = "idle",
         .about = "CPU time and context switches of a domain that nobody uses: a leader and 1 or 4 followers,\n"
@@ -198,23 +166,9 @@ int main(int argc, char **argv) {
         .numbers = numbers,
         .numbers_n = 1,
         .repetitions = 3,
+        .prepare = prepare,
+        .repeat = repeat,
+        .note = note,
     };
-    int code;
-    if (!bench_program_start(&p, argc, argv, &code)) {
-        return code;
-    }
-    snprintf(p.figures.note, sizeof(p.figures.note),
-             "%u keys, all followers up to date, nobody reads or writes; getrusage of all processes of the domain over "
-             "%llu ms, 200 ms after the last follower came to serve. All replicas are candidates",
-             KEYS, (unsigned long long)t.ms);
-    add_rows(&p, &t);
-    t.p = &p;
-    t.w = bench_shared_map(sizeof(*t.w));
-    int rc = t.w == NULL ? bench_program_failed_code(&p, "starting", TIDE_ERR_NOMEM) : 0;
-    if (rc == 0) {
-        bench_program_domain_name(&p, t.w->name);
-        rc = bench_program_repeat(&p, one_repetition, &t);
-    }
-    bench_shared_unmap(t.w, sizeof(*t.w));
-    return bench_program_end(&p, rc);
+    return bench_main(&p, argc, argv);
 }

@@ -38,13 +38,12 @@ static const struct {
     const char *name, *needs;
 } VIEWER[VIEWERS] = { { "tide top", "ncurses" }, { "tide web", "libmicrohttpd" } };
 
-struct look {
-    struct bench_program *p;
+static struct {
     uint32_t cpu[VIEWERS], gets[VIEWERS][GETS];
     uint64_t pairs;
-    char name[TIDE_NAME_MAX];
+    char tide[4200], name[TIDE_NAME_MAX], left_out[256];
     struct tide_reader *r;
-};
+} plan = { .pairs = 5 };
 
 /* `tide top` on a terminal of 80 x 24 of its own, or `tide web` and a connection to its stream. A thread takes what comes, or the command
  * would wait for that. */
@@ -65,16 +64,14 @@ static void *take_all(void *ctx) {
     return NULL; /* EIO: nobody has the terminal open any more */
 }
 
-static void become_top(const struct look *l, const char *terminal) {
-    char path[4200];
-    (void)bench_tide_path(path, sizeof(path));
+static void become_top(const char *terminal) {
     setsid();
     int fd = open(terminal, O_RDWR); /* becomes the controlling terminal */
     dup2(fd, STDIN_FILENO);
     dup2(fd, STDOUT_FILENO);
     dup2(fd, STDERR_FILENO);
     setenv("TERM", "xterm-256color", 1);
-    execl(path, "tide", "top", l->name, "--interval", l->p->quick ? "100ms" : "1s", (char *)NULL);
+    execl(plan.tide, "tide", "top", plan.name, "--interval", bench->quick ? "100ms" : "1s", (char *)NULL);
     _exit(127);
 }
 
@@ -83,15 +80,14 @@ static void socket_path(struct sockaddr_un *a) {
     snprintf(a->sun_path, sizeof(a->sun_path), "/tmp/tide-look-%ld", (long)getpid());
 }
 
-static void become_web(const struct look *l, const char *socket_at) {
-    char path[4200], listen_at[200];
-    (void)bench_tide_path(path, sizeof(path));
+static void become_web(const char *socket_at) {
+    char listen_at[200];
     setsid();
     snprintf(listen_at, sizeof(listen_at), "unix:%s", socket_at);
     int null = open("/dev/null", O_RDWR);
     dup2(null, STDOUT_FILENO);
     dup2(null, STDERR_FILENO);
-    execl(path, "tide", "web", l->name, "--listen", listen_at, (char *)NULL);
+    execl(plan.tide, "tide", "web", plan.name, "--listen", listen_at, (char *)NULL);
     _exit(127);
 }
 
@@ -115,51 +111,46 @@ static void connect_to_web(struct shown *t, const struct sockaddr_un *a) {
     t->from = -1;
 }
 
-static int start_web(struct look *l, struct shown *t) {
+static void start_web(struct shown *t) {
     struct sockaddr_un a;
     socket_path(&a);
-    *t = (struct shown){ .viewer = WEB, .from = -1 };
-    t->pid = fork();
+    t->pid = bench_child_fork();
     if (t->pid == 0) {
-        become_web(l, a.sun_path);
+        become_web(a.sun_path);
     }
     if (t->pid > 0) {
         connect_to_web(t, &a);
     }
-    return 0;
 }
 
-static int start_top(struct look *l, struct shown *t) {
+static void start_top(struct shown *t) {
     const struct winsize size = { .ws_col = 80, .ws_row = 24 };
     char terminal[64];
-    *t = (struct shown){ .viewer = TOP, .from = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC) };
-    if (t->from < 0 || grantpt(t->from) != 0 || unlockpt(t->from) != 0 ||
-        ptsname_r(t->from, terminal, sizeof(terminal)) != 0 || ioctl(t->from, TIOCSWINSZ, &size) != 0) {
-        return bench_program_failed_errno(l->p, "a terminal for tide top");
-    }
-    t->pid = fork();
+    t->from = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+    bench_must_system(t->from >= 0 && grantpt(t->from) == 0 && unlockpt(t->from) == 0 &&
+                          ptsname_r(t->from, terminal, sizeof(terminal)) == 0 && ioctl(t->from, TIOCSWINSZ, &size) == 0,
+                      "a terminal for tide top");
+    t->pid = bench_child_fork();
     if (t->pid == 0) {
-        become_top(l, terminal);
+        become_top(terminal);
     }
-    return 0;
 }
 
-static int start(struct look *l, struct shown *t, enum viewer viewer) {
-    int rc = viewer == TOP ? start_top(l, t) : start_web(l, t);
-    if (rc == 0 && (t->pid < 0 || pthread_create(&t->drain, NULL, take_all, t) != 0)) {
-        rc = bench_program_failed_errno(l->p, VIEWER[viewer].name);
+/* Start it, and wait until it has drawn its first picture, or has ended. */
+static void start(struct shown *t, enum viewer viewer) {
+    *t = (struct shown){ .viewer = viewer, .from = -1 };
+    (viewer == TOP ? start_top : start_web)(t);
+    bench_must_system(t->pid > 0, VIEWER[viewer].name);
+    t->drain = bench_thread(take_all, t);
+    for (int i = 0; i < 2000 && atomic_load(&t->drawn) < 1000 && !has_ended(t); i++) {
+        bench_rest(UINT64_C(10000000));
     }
-    return rc;
 }
 
-/* As 0, but there is nothing to set: it was built without ncurses, or the library is missing. */
-#define LEFT_OUT 2
-
-static int end(struct look *l, struct shown *t) {
-    const char *name = VIEWER[t->viewer].name;
-    char note[128];
+/* False: it was built without its library, or that is missing here. */
+static bool end(struct shown *t) {
+    const char *name = VIEWER[t->viewer].name, *needs = VIEWER[t->viewer].needs;
     int status = 0;
-    snprintf(note, sizeof(note), "; %s is left out: it ended with 7 (no %s?)", name, VIEWER[t->viewer].needs);
     kill(t->pid, SIGCONT);
     kill(t->pid, SIGTERM);
     waitpid(t->pid, &status, 0);
@@ -168,24 +159,18 @@ static int end(struct look *l, struct shown *t) {
         close(t->from);
     }
     if (WIFEXITED(status) && WEXITSTATUS(status) == 7) {
-        size_t used = strlen(l->p->figures.note);
-        if (!strstr(l->p->figures.note, note)) {
-            snprintf(l->p->figures.note + used, sizeof(l->p->figures.note) - used, "%s", note);
+        const char *why = bench_text("; %s is left out: it ended with 7 (no %s?)", name, needs);
+        size_t used = strlen(plan.left_out);
+        if (!strstr(plan.left_out, why)) {
+            snprintf(plan.left_out + used, sizeof(plan.left_out) - used, "%s", why);
         }
-        return LEFT_OUT;
+        return false;
     }
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0 || atomic_load(&t->drawn) < 1000) {
-        return bench_program_failed(l->p, "%s showed %llu bytes and ended with status %d: is it built, and is %s here?",
-                                    name, (unsigned long long)atomic_load(&t->drawn), status, VIEWER[t->viewer].needs);
+        bench_fail("%s showed %llu bytes and ended with status %d: is it built, and is %s here?", name,
+                   (unsigned long long)atomic_load(&t->drawn), status, needs);
     }
-    return 0;
-}
-
-/* Until it has drawn its first picture, or has ended. */
-static void await_picture(const struct shown *t) {
-    for (int i = 0; i < 2000 && !bench_stop && atomic_load(&t->drawn) < 1000 && !has_ended(t); i++) {
-        bench_sleep_ns(UINT64_C(10000000));
-    }
+    return true;
 }
 
 static double children_s(void) {
@@ -194,37 +179,35 @@ static double children_s(void) {
     return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) + (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
 }
 
-/* CPU time of its processes, from start to end, as a share of one core. */
-static int measure_cpu(struct look *l, uint32_t repetition, enum viewer viewer) {
+/* CPU time of its processes, from start to end, as a share of one core. False: it is left out. */
+static bool measure_cpu(enum viewer viewer) {
     struct shown t;
     double before = children_s();
-    uint64_t from = bench_now_ns(), ns = l->p->quick ? UINT64_C(500000000) : WATCHED_NS;
-    int rc = start(l, &t, viewer);
-    if (rc != 0) {
-        return rc;
-    }
-    await_picture(&t);
-    while (!bench_stop && bench_now_ns() - from < ns) {
-        bench_sleep_ns(UINT64_C(50000000));
+    uint64_t from = bench_now_ns(), ns = bench->quick ? UINT64_C(500000000) : WATCHED_NS;
+    bench_progress("%s", VIEWER[viewer].name);
+    start(&t, viewer);
+    while (bench_now_ns() - from < ns) {
+        bench_rest(UINT64_C(50000000));
     }
     double wall = (double)(bench_now_ns() - from) / 1e9;
-    rc = end(l, &t);
-    if (rc == 0) {
-        bench_program_set(l->p, l->cpu[viewer], repetition, (children_s() - before) / wall);
+    if (!end(&t)) {
+        return false;
     }
-    return bench_stop ? 1 : rc;
+    bench_set(plan.cpu[viewer], (children_s() - before) / wall);
+    return true;
 }
 
 /* Gets a second; in *of_cpu for each second that the reader had a processor, whoever else wanted it. */
-static double gets_per_s(struct look *l, uint64_t ns, double *of_cpu) {
+static double gets_per_s(uint64_t ns, double *of_cpu) {
     struct timespec before, after;
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &before);
     uint64_t from = bench_now_ns(), now = from, n = 0;
     uint8_t value[64];
-    for (; now - from < ns && !bench_stop; now = bench_now_ns()) {
+    for (; now - from < ns; now = bench_now_ns()) {
+        bench_go_on();
         for (int i = 0; i < 1000; i++, n++) {
             uint64_t key[2] = { n * UINT64_C(2654435761) % KEYS, 0 };
-            tide_get(l->r, key, sizeof(key), NULL, value, sizeof(value), NULL);
+            tide_get(plan.r, key, sizeof(key), NULL, value, sizeof(value), NULL);
         }
     }
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &after);
@@ -234,64 +217,45 @@ static double gets_per_s(struct look *l, uint64_t ns, double *of_cpu) {
 }
 
 /* In turn, with the command stopped and running. The whole process group: also the guard of `tide top`. */
-static int measure_gets(struct look *l, uint32_t repetition, enum viewer viewer) {
+static void measure_gets(enum viewer viewer) {
     double gets[GETS][64];
     struct shown t;
-    int rc = start(l, &t, viewer);
-    if (rc != 0) {
-        return rc;
-    }
-    uint64_t ns = bench_program_slice_ns(l->p, SLICE_NS);
-    await_picture(&t);
-    (void)gets_per_s(l, ns / 4, &gets[ALONE_CPU][0]);
-    for (uint64_t i = 0; i < l->pairs; i++) {
+    uint64_t ns = bench_slice_ns(SLICE_NS);
+    bench_progress("gets beside %s", VIEWER[viewer].name);
+    start(&t, viewer);
+    (void)gets_per_s(ns / 4, &gets[ALONE_CPU][0]);
+    for (uint64_t i = 0; i < plan.pairs; i++) {
         for (int turn = 0; turn < 2; turn++) {
             bool looked_at = ((i + (uint64_t)turn) & 1) != 0;
             kill(-t.pid, looked_at ? SIGCONT : SIGSTOP);
-            gets[ALONE + looked_at][i] = gets_per_s(l, ns, &gets[ALONE_CPU + looked_at][i]);
+            gets[ALONE + looked_at][i] = gets_per_s(ns, &gets[ALONE_CPU + looked_at][i]);
         }
     }
     kill(-t.pid, SIGCONT);
-    rc = end(l, &t);
-    for (int k = 0; k < GETS && rc == 0; k++) {
-        bench_program_set(l->p, l->gets[viewer][k], repetition, bench_spread_of(gets[k], l->pairs).median);
+    bool shown = end(&t);
+    for (int k = 0; k < GETS && shown; k++) {
+        bench_set(plan.gets[viewer][k], bench_spread_of(gets[k], plan.pairs).median);
     }
-    return bench_stop ? 1 : rc;
 }
 
-static int one_repetition(struct bench_program *p, void *ctx, uint32_t repetition) {
-    struct look *l = ctx;
-    struct tide *d = NULL;
-    struct tide_opts o = TIDE_OPTS_INIT;
-    struct tide_replica_opts follower = TIDE_REPLICA_OPTS_INIT;
-    o.flags |= TIDE_EPHEMERAL;
-    int error = 0, rc = bench_program_domain(p, &d, &o, true);
-    bench_program_domain_name(p, l->name);
-    for (uint32_t i = 1; i < FOLLOWERS && rc == 0 && error == 0; i++) {
-        error = tide_replica_start(d, &follower, NULL);
-    }
-    error = rc == 0 && error == 0 ? bench_setup_fill_numbers(d, KEYS) : error;
-    error = rc == 0 && error == 0 ? tide_reader_open(d, NULL, &l->r) : error;
-    rc = error != 0 ? bench_program_failed_code(p, "the domain", error) : rc;
-    for (enum viewer viewer = TOP; viewer < VIEWERS && (rc == 0 || rc == LEFT_OUT); viewer++) {
-        bench_program_progress(p, VIEWER[viewer].name);
-        rc = measure_cpu(l, repetition, viewer);
-        if (rc == 0) {
-            bench_program_progress(p, "gets beside it");
-            rc = measure_gets(l, repetition, viewer);
+static void repeat(void) {
+    struct tide_opts o = bench_setup_opts(BENCH_SETUP_OWN, 0, 0, 0);
+    struct tide *d = bench_domain(NULL, &o, FOLLOWERS);
+    bench_domain_name(NULL, plan.name);
+    bench_must(bench_setup_fill_numbers(d, KEYS), "filling");
+    bench_must(tide_reader_open(d, NULL, &plan.r), "opening a reader");
+    for (enum viewer viewer = TOP; viewer < VIEWERS; viewer++) {
+        if (measure_cpu(viewer)) {
+            measure_gets(viewer);
         }
     }
-    if (l->r) {
-        tide_reader_close(l->r);
-        l->r = NULL;
-    }
-    bench_close(d);
-    return rc == LEFT_OUT ? 0 : rc;
+    tide_reader_close(plan.r);
+    tide_close(d);
 }
 
-static void add_rows(struct bench_program *p, struct look *l) {
+static void prepare(void) {
     static const struct {
-        const char *cpu, *cpu_text, *who, *beside_text, *bar_text, *gets[GETS];
+        const char *cpu, *cpu_text, *title, *beside_text, *bar_text, *gets[GETS];
     } OF[VIEWERS] = {
         { "look.top.cpu",
           "tide top, a picture a second: share of one core, its start included",
@@ -307,21 +271,27 @@ static void add_rows(struct bench_program *p, struct look *l) {
           { "look.web.alone", "look.web.get", "look.web.alone.cpu_s", "look.web.cpu_s" } },
     };
     for (int v = 0; v < VIEWERS; v++) {
-        l->cpu[v] = bench_program_row(p, OF[v].cpu, OF[v].cpu_text, OF[v].who, "share");
+        plan.cpu[v] = bench_row(OF[v].cpu, OF[v].cpu_text, OF[v].title, "share");
         for (int k = 0; k < GETS; k++) {
             const char *group = k < ALONE_CPU ? "gets of one reader" : "gets for each second of the reader's CPU time";
             const char *title = k == ALONE || k == ALONE_CPU ? "nobody looks" : OF[v].beside_text;
-            l->gets[v][k] = bench_program_row(p, OF[v].gets[k], group, title, "1/s");
+            plan.gets[v][k] = bench_row(OF[v].gets[k], group, title, "1/s");
         }
-        bench_program_bar(p, OF[v].cpu, OF[v].cpu_text, "share", BENCH_AT_MOST, BAR_CPU, l->cpu[v], BENCH_NO_ROW);
-        bench_program_bar(p, OF[v].gets[BESIDE], OF[v].bar_text, "x", BENCH_AT_LEAST, BAR_GET, l->gets[v][BESIDE],
-                          l->gets[v][ALONE]);
+        bench_at_most(OF[v].cpu, OF[v].cpu_text, "share", BAR_CPU, plan.cpu[v], BENCH_NO_ROW);
+        bench_at_least(OF[v].gets[BESIDE], OF[v].bar_text, "x", BAR_GET, plan.gets[v][BESIDE], plan.gets[v][ALONE]);
     }
+    bench_must_system(bench_tide_path(plan.tide, sizeof(plan.tide)) == 0, plan.tide);
+}
+
+static void note(char *out, size_t size) {
+    snprintf(out, size,
+             "leader and %u followers in one process, %u keys; tide top on a terminal of 80 x 24, tide web with one "
+             "page; %llu pairs of slices%s",
+             FOLLOWERS, KEYS, (unsigned long long)plan.pairs, plan.left_out);
 }
 
 int main(int argc, char **argv) {
-    static struct look l = { .pairs = 5 };
-    static const struct bench_number numbers[] = { { "pairs", "of slices, alone and beside", &l.pairs, 1, 64, 1 } };
+    static const struct bench_number numbers[] = { { "pairs", "of slices, alone and beside", &plan.pairs, 1, 64, 1 } };
     static struct bench_program p = {
         .name = "look",
         .about = "CPU time of `tide top` and `tide web` at one picture a second, and whether the readers of the domain "
@@ -330,16 +300,9 @@ int main(int argc, char **argv) {
         .numbers = numbers,
         .numbers_n = 1,
         .repetitions = 3,
+        .prepare = prepare,
+        .repeat = repeat,
+        .note = note,
     };
-    int code;
-    if (!bench_program_start(&p, argc, argv, &code)) {
-        return code;
-    }
-    snprintf(p.figures.note, sizeof(p.figures.note),
-             "leader and %u followers in one process, %u keys; tide top on a terminal of 80 x 24, tide web with one "
-             "page; %llu pairs of slices",
-             FOLLOWERS, KEYS, (unsigned long long)l.pairs);
-    l.p = &p;
-    add_rows(&p, &l);
-    return bench_program_end(&p, bench_program_repeat(&p, one_repetition, &l));
+    return bench_main(&p, argc, argv);
 }

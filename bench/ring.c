@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What does the log carry, and how fast is it applied? */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "bench/lib/applyrate.h"
@@ -10,7 +9,6 @@
 #include "bench/lib/plainring.h"
 #include "bench/lib/program.h"
 #include "bench/lib/rawlog.h"
-#include "bench/lib/worker.h"
 
 #define RING_BYTES (UINT64_C(16) << 20) /* the engine's default */
 #define SLICE_NS UINT64_C(40000000)
@@ -42,65 +40,57 @@ static const struct {
 #define QUICK_KEYS 10000u
 #define MOST_SHARE 0.4 /* of the memory that is there, for tables */
 
-struct plan {
+static struct {
     uint32_t rows[2][FOLLOWERS_MAX][SIZES][GROUPS]; /* [processes][followers - 1] */
     uint32_t plain[PLAINS];                         /* the plain ring */
     uint32_t granted[FOLLOWERS_MAX];                /* control loop: what so many threads get of so many CPUs */
     uint32_t apply[APPLIES][2];                     /* one by one, in batches of 16 */
-    struct bench_applyrate *followers[APPLIES];     /* NULL: not measured */
-};
+} plan;
 
-static void add_log_rows(struct bench_program *p, struct plan *plan) {
-    char id[64], group[96], title[96];
+static void add_log_rows(void) {
     for (uint32_t mode = 0; mode < 2; mode++) {
+        const char *where = mode == 0 ? "threads" : "processes";
         for (uint32_t f = 0; f < FOLLOWERS_MAX; f++) {
             for (uint32_t s = 0; s < SIZES; s++) {
-                snprintf(group, sizeof(group), "the log alone, entries/s: %u follower%s in %s, values of %u B%s", f + 1,
-                         f == 0 ? "" : "s", mode == 0 ? "threads" : "processes", value_sizes[s],
-                         bench_program_mark(p, f + 2));
+                const char *group = bench_text("the log alone, entries/s: %u follower%s in %s, values of %u B%s", f + 1,
+                                               f == 0 ? "" : "s", where, value_sizes[s], bench_mark(f + 2));
                 for (uint32_t g = 0; g < GROUPS; g++) {
-                    snprintf(id, sizeof(id), "ring.%s.f%u.v%u.g%u", mode == 0 ? "threads" : "processes", f + 1,
-                             value_sizes[s], groups[g]);
-                    snprintf(title, sizeof(title), groups[g] == 1 ? "one by one" : "groups of %u", groups[g]);
-                    plan->rows[mode][f][s][g] = bench_program_row(p, id, group, title, "1/s");
+                    const char *title = groups[g] == 1 ? "one by one" : bench_text("groups of %u", groups[g]);
+                    plan.rows[mode][f][s][g] =
+                        bench_row(bench_text("ring.%s.f%u.v%u.g%u", where, f + 1, value_sizes[s], groups[g]), group,
+                                  title, "1/s");
                 }
             }
         }
     }
 }
 
-static void add_apply(struct bench_program *p, struct plan *plan, int i) {
-    char id[64], group[96], what[160], count[BENCH_TEXT], short_count[16];
-    bench_format_round(count, applies[i].keys);
-    snprintf(short_count, sizeof(short_count), "%.*s%c", (int)strcspn(count, " "), count, count[strlen(count) - 1]);
-    snprintf(group, sizeof(group), "apply: a follower with its table, %s keys, values of 64 B", count);
-    snprintf(id, sizeof(id), "apply.%s.one", short_count);
-    plan->apply[i][0] = bench_program_row(p, id, group, "written by put, one by one", "1/s");
-    snprintf(id, sizeof(id), "apply.%s.batch16", short_count);
-    plan->apply[i][1] = bench_program_row(p, id, group, "written in batches of 16", "1/s");
-    snprintf(id, sizeof(id), "apply.%s", short_count);
-    snprintf(what, sizeof(what), "a follower's apply, %s keys, 64-byte values: entries/s", count);
-    bench_program_bar(p, id, what, "1/s", BENCH_AT_LEAST, applies[i].bar, plan->apply[i][0], BENCH_NO_ROW);
+static void add_apply(int i) {
+    const char *count = bench_count(applies[i].keys);
+    const char *id = bench_text("apply.%.*s%c", (int)strcspn(count, " "), count, count[strlen(count) - 1]);
+    const char *group = bench_text("apply: a follower with its table, %s keys, values of 64 B", count);
+    plan.apply[i][0] = bench_row(bench_text("%s.one", id), group, "written by put, one by one", "1/s");
+    plan.apply[i][1] = bench_row(bench_text("%s.batch16", id), group, "written in batches of 16", "1/s");
+    bench_at_least(id, bench_text("a follower's apply, %s keys, 64-byte values: entries/s", count), "1/s",
+                   applies[i].bar, plan.apply[i][0], BENCH_NO_ROW);
 }
 
-static void add_rows(struct bench_program *p, struct plan *plan) {
+static void add_rows(void) {
     static const char *const control = "control, beside it in the same run";
-    char id[64], title[96];
-    add_log_rows(p, plan);
+    add_log_rows();
     for (uint32_t i = 0; i < PLAINS; i++) {
-        plan->plain[i] = bench_program_row(p, plains[i].id, control, plains[i].title, "1/s");
+        plan.plain[i] = bench_row(plains[i].id, control, plains[i].title, "1/s");
     }
     for (uint32_t f = 0; f < FOLLOWERS_MAX; f++) {
-        snprintf(id, sizeof(id), "ring.control.t%u", f + 2);
-        snprintf(title, sizeof(title), "arithmetic: %u threads over one", f + 2);
-        plan->granted[f] = bench_program_row(p, id, control, title, "x");
+        plan.granted[f] = bench_row(bench_text("ring.control.t%u", f + 2), control,
+                                    bench_text("arithmetic: %u threads over one", f + 2), "x");
     }
-    bench_program_bar(p, "ring.g16", "the log alone, 64-byte values, one follower, groups of 16: entries/s", "1/s",
-                      BENCH_AT_LEAST, 40e6, plan->rows[0][0][1][1], BENCH_NO_ROW);
-    bench_program_bar(p, "ring.g1", "the log alone, 64-byte values, one follower, one by one: entries/s", "1/s",
-                      BENCH_AT_LEAST, 20e6, plan->rows[0][0][1][0], BENCH_NO_ROW);
+    bench_at_least("ring.g16", "the log alone, 64-byte values, one follower, groups of 16: entries/s", "1/s", 40e6,
+                   plan.rows[0][0][1][1], BENCH_NO_ROW);
+    bench_at_least("ring.g1", "the log alone, 64-byte values, one follower, one by one: entries/s", "1/s", 20e6,
+                   plan.rows[0][0][1][0], BENCH_NO_ROW);
     for (int i = 0; i < APPLIES; i++) {
-        add_apply(p, plan, i);
+        add_apply(i);
     }
 }
 
@@ -121,111 +111,101 @@ static int follow(struct bench_worker *w, void *ctx) {
     uint32_t id = atomic_fetch_add(&s->next, 1);
     s->sum[id] = rawlog_touch(&s->log);
     bench_worker_done(w, ORDER_FOLLOW);
-    bench_worker_what(w, "checking what it read from the log");
     if (rawlog_follow(&s->log, id, &s->over) != 0) {
-        return TIDE_ERR_CORRUPT;
+        bench_must(TIDE_ERR_CORRUPT, "checking what it read from the log");
     }
     bench_worker_done(w, ORDER_DONE);
     return 0;
 }
 
-static int lead(struct bench_program *p, struct scene *s, struct bench_worker **workers, uint32_t n,
-                uint32_t value_size, uint32_t group, double *per_s) {
-    int rc = 0;
-    for (uint32_t i = 0; i < n && rc == 0; i++) {
-        rc = bench_worker_await(workers[i], ORDER_FOLLOW, &bench_stop, p->error);
-    }
-    if (rc != 0) {
-        return rc;
+/* Entries a second, until the last follower has read every entry: an entry under way is no throughput yet. */
+static double lead(struct scene *s, struct bench_worker **workers, uint32_t n, uint32_t value_size, uint32_t group) {
+    for (uint32_t i = 0; i < n; i++) {
+        bench_await(workers[i], ORDER_FOLLOW);
     }
     rawlog_touch(&s->log);
     uint64_t start = bench_now_ns();
-    uint64_t entries = rawlog_lead(&s->log, value_size, group, bench_program_slice_ns(p, SLICE_NS));
+    uint64_t entries = rawlog_lead(&s->log, value_size, group, bench_slice_ns(SLICE_NS));
     atomic_store(&s->over, 1);
-    for (uint32_t i = 0; i < n && rc == 0; i++) {
-        rc = bench_worker_await(workers[i], ORDER_DONE, &bench_stop, p->error);
+    for (uint32_t i = 0; i < n; i++) {
+        bench_await(workers[i], ORDER_DONE);
     }
-    /* Until the last follower has read every entry: an entry under way is no throughput yet. */
-    *per_s = (double)entries * 1e9 / (double)(bench_now_ns() - start);
-    return rc;
+    return (double)entries * 1e9 / (double)(bench_now_ns() - start);
 }
 
-static int one_log(struct bench_program *p, bool processes, uint32_t followers, uint32_t value_size, uint32_t group,
-                   double *per_s) {
+static double one_log(bool processes, uint32_t followers, uint32_t value_size, uint32_t group) {
     struct bench_worker *workers[FOLLOWERS_MAX] = { NULL };
-    struct scene *s = bench_shared_map(sizeof(*s));
-    if (s == NULL || rawlog_create(&s->log, RING_BYTES) != 0) {
-        bench_shared_unmap(s, sizeof(*s));
-        return bench_program_failed(p, "no memory for a ring of %u MiB", (unsigned)(RING_BYTES >> 20));
-    }
-    int rc = 0;
-    bench_machine_pin(&p->machine, 0);
+    struct scene *s = bench_share(sizeof(*s));
+    bench_must_system(rawlog_create(&s->log, RING_BYTES) == 0, "memory for a ring");
+    bench_machine_pin(&bench->machine, 0);
     for (uint32_t i = 0; i < followers; i++) {
         rawlog_pin(&s->log, i);
-        workers[i] = bench_worker_start(processes, &p->machine, (int32_t)i + 1, follow, s);
-        rc = workers[i] == NULL ? bench_program_failed(p, "no thread or process for follower %u", i) : rc;
+        workers[i] = bench_start(processes, (int32_t)i + 1, follow, s);
     }
-    rc = rc != 0 ? rc : lead(p, s, workers, followers, value_size, group, per_s);
-    atomic_store(&s->over, 1);
+    double per_s = lead(s, workers, followers, value_size, group);
     for (uint32_t i = 0; i < followers; i++) {
         bench_worker_end(workers[i]);
     }
     rawlog_destroy(&s->log);
     bench_shared_unmap(s, sizeof(*s));
-    return rc;
+    return per_s;
 }
 
 /* ---- control ----------------------------------------------------------------------------------------------------- */
 
-static void measure_control(struct bench_program *p, const struct plan *plan, uint32_t repetition) {
-    uint64_t slice = bench_program_slice_ns(p, SLICE_NS);
+static void measure_control(void) {
+    uint64_t slice = bench_slice_ns(SLICE_NS);
     for (uint32_t f = 0; f < FOLLOWERS_MAX; f++) {
-        bench_program_set(p, plan->granted[f], repetition, bench_granted(&p->machine, f + 2, slice / 2));
+        bench_set(plan.granted[f], bench_granted(&bench->machine, f + 2, slice / 2));
     }
     for (uint32_t i = 0; i < PLAINS; i++) {
-        double per_s = bench_plainring_per_s(&p->machine, RING_BYTES, plains[i].message_bytes, plains[i].group, slice);
-        bench_program_set(p, plan->plain[i], repetition, per_s);
+        bench_set(plan.plain[i],
+                  bench_plainring_per_s(&bench->machine, RING_BYTES, plains[i].message_bytes, plains[i].group, slice));
     }
 }
 
 /* ---- all of it --------------------------------------------------------------------------------------------------- */
 
-static int one_repetition(struct bench_program *p, void *ctx, uint32_t repetition) {
-    const struct plan *plan = ctx;
+static void repeat(void) {
     for (uint32_t cell = 0; cell < 2 * FOLLOWERS_MAX * SIZES * GROUPS; cell++) {
         uint32_t g = cell % GROUPS, s = cell / GROUPS % SIZES, f = cell / GROUPS / SIZES % FOLLOWERS_MAX;
         uint32_t mode = cell / GROUPS / SIZES / FOLLOWERS_MAX;
-        double per_s = 0;
-        int rc = bench_stop ? 1 : one_log(p, mode == 1, f + 1, value_sizes[s], groups[g], &per_s);
-        if (rc != 0) {
-            return rc;
-        }
-        bench_program_set(p, plan->rows[mode][f][s][g], repetition, per_s);
+        bench_set(plan.rows[mode][f][s][g], one_log(mode == 1, f + 1, value_sizes[s], groups[g]));
+        bench_go_on();
     }
-    measure_control(p, plan, repetition);
-    return 0;
+    measure_control();
 }
 
 /* All repetitions of one number of keys, before anything else: while its domain is open no process may be forked. */
-static int measure_apply(struct bench_program *p, const struct plan *plan, int i) {
-    double need = 2.0 * (double)bench_applyrate_table_bytes(applies[i].keys), per_s = 0;
-    if (p->quick && applies[i].keys > QUICK_KEYS) {
-        return 0;
+static void measure_apply(int i) {
+    unsigned long long keys = applies[i].keys;
+    if (bench->quick && keys > QUICK_KEYS) {
+        return;
     }
-    if (need > MOST_SHARE * (double)p->machine.memory_bytes) {
-        fprintf(stderr, "ring: apply of %llu keys is left out: too little memory\n",
-                (unsigned long long)applies[i].keys);
-        return 0;
+    if (2.0 * (double)bench_applyrate_table_bytes(keys) > MOST_SHARE * (double)bench->machine.memory_bytes) {
+        fprintf(stderr, "ring: apply of %llu keys is left out: too little memory\n", keys);
+        return;
     }
-    bench_program_progress(p, "apply, %llu keys", (unsigned long long)applies[i].keys);
-    struct bench_applyrate *follower = bench_applyrate_start(p, applies[i].keys);
-    int rc = follower != NULL ? 0 : bench_stop ? 1 : -1;
-    for (uint32_t k = 0; k < 2 * p->repetitions && rc == 0; k++) {
-        rc = bench_applyrate(follower, k % 2 == 0 ? 1 : 16, &per_s);
-        bench_program_set(p, plan->apply[i][k % 2], k / 2, per_s);
+    bench_progress("apply, %llu keys", keys);
+    struct bench_applyrate *follower = bench_applyrate_start(keys);
+    for (uint32_t k = 0; k < 2 * bench->repetitions; k++) {
+        bench_figures_set(&bench->figures, plan.apply[i][k % 2], k / 2, bench_applyrate(follower, k % 2 == 0 ? 1 : 16));
     }
     bench_applyrate_end(follower);
-    return rc;
+}
+
+static void prepare(void) {
+    add_rows();
+    for (int i = 0; i < APPLIES; i++) {
+        measure_apply(i);
+    }
+}
+
+static void note(char *out, size_t size) {
+    snprintf(out, size,
+             "Keys of 16 bytes, a ring of %u MiB, slices of %u ms; entries/s counts until the "
+             "last follower has read the last entry.",
+             (unsigned)(RING_BYTES >> 20), (unsigned)(bench_slice_ns(SLICE_NS) / 1000000));
 }
 
 int main(int argc, char **argv) {
@@ -236,21 +216,9 @@ int main(int argc, char **argv) {
             "followers that read and check everything and keep nothing; values of 8, 64 and 256 bytes, keys of 16;\n"
             "groups of 1, 16 and 64; threads and processes. And how fast a real follower applies into its table.\n",
         .repetitions = 5,
+        .prepare = prepare,
+        .repeat = repeat,
+        .note = note,
     };
-    static struct plan plan;
-    int code;
-    if (!bench_program_start(&p, argc, argv, &code)) {
-        return code;
-    }
-    snprintf(p.figures.note, sizeof(p.figures.note),
-             "Keys of 16 bytes, a ring of %u MiB, slices of %u ms; entries/s counts until the "
-             "last follower has read the last entry.",
-             (unsigned)(RING_BYTES >> 20), (unsigned)(bench_program_slice_ns(&p, SLICE_NS) / 1000000));
-    add_rows(&p, &plan);
-    int rc = 0;
-    for (int i = 0; i < APPLIES && rc == 0; i++) {
-        rc = measure_apply(&p, &plan, i);
-    }
-    rc = rc != 0 ? rc : bench_program_repeat(&p, one_repetition, &plan);
-    return bench_program_end(&p, rc);
+    return bench_main(&p, argc, argv);
 }

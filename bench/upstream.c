@@ -23,28 +23,30 @@
 #define PLAIN 1u
 #define COPIED 2u
 
-struct upstream {
-    struct bench_program *p;
+static struct {
     struct bench_cluster cluster;
-    uint64_t readers, seconds, keys, idle_s;
+    uint64_t readers, keys, idle_s;
     uint32_t plain, plain_bound, plain_now, fed_any, fed_bound; /* any: without an answer, so that no clock is needed */
     uint32_t alone[BENCH_TIMES], etcd_read[BENCH_TIMES], shared, etcd_shared;
     uint32_t told[BENCH_TIMES], etcd_told[BENCH_TIMES];
     uint32_t applied, copied, idle;
     struct hdr *ours, *etcds; /* ns, of what is being measured */
-};
+} plan = { .readers = 1000, .keys = KEYS, .idle_s = 10 };
 
-static int failed(struct upstream *u, const char *what) {
-    return bench_program_failed(u->p, "%s%s%s", what, u->cluster.error[0] ? ": " : "", u->cluster.error);
-}
-
-static struct tide *open_host(struct upstream *u, unsigned host) {
+static struct tide *open_host(unsigned host) {
     struct tide_opts opts = TIDE_OPTS_INIT;
     struct tide *d = NULL;
     opts.flags = 0;
     opts.write_timeout_ns = 10 * SECOND;
-    bench_cluster_enter(&u->cluster, host);
-    return tide_open(&d, "d", &opts) == 0 ? d : NULL;
+    bench_cluster_enter(&plan.cluster, host);
+    bench_must(tide_open(&d, "d", &opts), "opening a host's domain");
+    return d;
+}
+
+static struct tide_reader *open_reader(struct tide *d) {
+    struct tide_reader *r = NULL;
+    bench_must(tide_reader_open(d, NULL, &r), "opening a reader");
+    return r;
 }
 
 static size_t key_of(char to[24], uint64_t number) {
@@ -74,109 +76,97 @@ static double time_gets(struct tide *d, struct tide_reader *r, uint64_t max_stal
     return sum == UINT64_MAX ? 0 : ns;
 }
 
-static int by_size(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
-}
-
-static int measure_gets(struct upstream *u, uint32_t repetition) {
-    struct tide *d[2] = { open_host(u, FED), NULL };
-    struct tide_reader *r[2] = { NULL, NULL };
+static void measure_gets(void) {
+    static const struct {
+        int of; /* 0: fed, 1: not */
+        uint64_t staleness_ns;
+        bool answers, clock;
+        uint32_t *row;
+    } KINDS[] = { { 1, TIDE_UNBOUNDED, false, false, &plan.plain },
+                  { 0, TIDE_UNBOUNDED, false, false, &plan.fed_any },
+                  { 1, 10 * SECOND, true, false, &plan.plain_bound },
+                  { 0, 10 * SECOND, true, false, &plan.fed_bound },
+                  { 1, 10 * SECOND, true, true, &plan.plain_now } };
+    enum { N = sizeof(KINDS) / sizeof(KINDS[0]) };
     struct tide_replica_opts o = TIDE_REPLICA_OPTS_INIT;
-    int rc = d[0] ? tide_replica_start(d[0], &o, NULL) : -1;
-    d[1] = open_host(u, PLAIN);
-    rc = rc == 0 && d[1] ? tide_replica_start(d[1], &o, NULL) : -1;
-    for (int i = 0; i < 2 && rc == 0; i++) {
-        rc = tide_reader_open(d[i], NULL, &r[i]);
+    struct tide *d[2];
+    struct tide_reader *r[2];
+    double ns[N][TURNS];
+    for (int i = 0; i < 2; i++) {
+        d[i] = open_host(i == 0 ? FED : PLAIN);
+        bench_must(tide_replica_start(d[i], &o, NULL), "starting a follower");
+        r[i] = open_reader(d[i]);
     }
-    if (rc == 0) {
-        /* In turn, so that a drift of the machine meets all; the median of the turns. */
-        static const struct {
-            int of;
-            uint64_t staleness_ns;
-            bool answers, clock;
-        } KINDS[] = { { 1, TIDE_UNBOUNDED, false, false },
-                      { 0, TIDE_UNBOUNDED, false, false },
-                      { 1, 10 * SECOND, true, false },
-                      { 0, 10 * SECOND, true, false },
-                      { 1, 10 * SECOND, true, true } };
-        const uint32_t rows[] = { u->plain, u->fed_any, u->plain_bound, u->fed_bound, u->plain_now };
-        double ns[sizeof(rows) / sizeof(rows[0])][TURNS];
-        for (uint32_t turn = 0; turn <= TURNS; turn++) {
-            for (uint32_t k = 0; k < sizeof(rows) / sizeof(rows[0]); k++) {
-                int of = KINDS[k].of;
-                double one = time_gets(d[of], r[of], KINDS[k].staleness_ns, KINDS[k].answers, KINDS[k].clock);
-                ns[k][turn % TURNS] = one; /* the first turn warms, and is written over */
-            }
+    /* In turn, so that a drift of the machine meets all; the median of the turns. The first one warms, and is written over. */
+    for (uint32_t turn = 0; turn <= TURNS; turn++) {
+        for (uint32_t k = 0; k < N; k++) {
+            int of = KINDS[k].of;
+            ns[k][turn % TURNS] = time_gets(d[of], r[of], KINDS[k].staleness_ns, KINDS[k].answers, KINDS[k].clock);
         }
-        for (uint32_t k = 0; k < sizeof(rows) / sizeof(rows[0]); k++) {
-            qsort(ns[k], TURNS, sizeof(ns[k][0]), by_size);
-            bench_program_set(u->p, rows[k], repetition, ns[k][TURNS / 2]);
-        }
+    }
+    for (uint32_t k = 0; k < N; k++) {
+        bench_set(*KINDS[k].row, bench_spread_of(ns[k], TURNS).median);
     }
     for (int i = 0; i < 2; i++) {
-        bench_reader_close(r[i]);
-        bench_close(d[i]);
+        tide_reader_close(r[i]);
+        tide_close(d[i]);
     }
-    return rc == 0 ? 0 : failed(u, "gets");
 }
 
 /* ---- bound 0 ----------------------------------------------------------------------------------------------------- */
 
-static int measure_alone(struct upstream *u, uint32_t repetition) {
-    hdr_reset(u->ours);
-    hdr_reset(u->etcds);
+static void measure_alone(void) {
     struct tide_bound b = TIDE_BOUND_INIT;
-    struct tide_reader *r = NULL;
-    struct tide *d = open_host(u, FED);
-    int fd = bench_etcd_connect(&u->cluster), rc = d && fd >= 0 ? tide_reader_open(d, NULL, &r) : -1;
-    uint64_t until = bench_now_ns() + bench_program_slice_ns(u->p, SECOND);
+    struct tide *d = open_host(FED);
+    struct tide_reader *r = open_reader(d);
+    int fd = bench_etcd_connect(&plan.cluster);
+    uint64_t until = bench_now_ns() + bench_slice_ns(SECOND);
+    hdr_reset(plan.ours);
+    hdr_reset(plan.etcds);
     b.wait_ns = 10 * SECOND;
-    for (uint64_t i = 0; rc == 0 && bench_now_ns() < until; i++) {
+    for (uint64_t i = 0; bench_now_ns() < until; i++) {
         char key[24], buf[300];
         size_t len = key_of(key, i % KEYS);
         uint64_t began = bench_now_ns();
-        rc = tide_get(r, key, len, &b, buf, sizeof(buf), NULL);
+        bench_must(tide_get(r, key, len, &b, buf, sizeof(buf), NULL), "reads at bound 0");
         uint64_t between = bench_now_ns();
-        hdr_record(u->ours, (int64_t)(between - began));
-        rc = rc ? rc : bench_etcd_read(fd, i % KEYS);
-        hdr_record(u->etcds, (int64_t)(bench_now_ns() - between));
+        hdr_record(plan.ours, (int64_t)(between - began));
+        bench_etcd_read(fd, i % KEYS);
+        hdr_record(plan.etcds, (int64_t)(bench_now_ns() - between));
     }
-    bench_program_set_times(u->p, u->alone, repetition, u->ours);
-    bench_program_set_times(u->p, u->etcd_read, repetition, u->etcds);
-    bench_reader_close(r);
-    bench_close(d);
+    bench_set_times(plan.alone, plan.ours);
+    bench_set_times(plan.etcd_read, plan.etcds);
+    tide_reader_close(r);
+    tide_close(d);
     close(fd);
-    return rc == 0 ? 0 : failed(u, "reads at bound 0");
 }
 
 struct crowd {
-    struct upstream *u;
     struct tide *d; /* NULL: etcd's own reads */
     _Atomic bool begun, ended;
-    _Atomic uint64_t reads, wrong;
+    _Atomic uint64_t reads;
 };
 
 static void *one_of_crowd(void *arg) {
     struct crowd *c = arg;
-    struct tide_reader *r = NULL;
+    struct tide_reader *r = c->d ? open_reader(c->d) : NULL;
     struct tide_bound b = TIDE_BOUND_INIT;
-    uint64_t reads = 0, wrong = 0;
-    int fd = c->d ? -1 : bench_etcd_connect(&c->u->cluster);
-    int rc = c->d ? tide_reader_open(c->d, NULL, &r) : fd < 0;
+    uint64_t reads = 0;
+    int fd = c->d ? -1 : bench_etcd_connect(&plan.cluster);
     b.wait_ns = 10 * SECOND;
     while (!c->begun) {
         usleep(1000);
     }
-    for (uint64_t i = 0; rc == 0 && !c->ended; i++) {
+    for (; !c->ended; reads++) {
         char key[24], buf[300];
-        size_t len = key_of(key, i % KEYS);
-        int one = c->d ? tide_get(r, key, len, &b, buf, sizeof(buf), NULL) : bench_etcd_read(fd, i % KEYS);
-        reads += one == 0;
-        wrong += one != 0;
+        size_t len = key_of(key, reads % KEYS);
+        if (c->d) {
+            bench_must(tide_get(r, key, len, &b, buf, sizeof(buf), NULL), "a crowd's read");
+        } else {
+            bench_etcd_read(fd, reads % KEYS);
+        }
     }
     c->reads += reads;
-    c->wrong += wrong + (rc != 0);
     bench_reader_close(r);
     if (fd >= 0) {
         close(fd);
@@ -184,38 +174,29 @@ static void *one_of_crowd(void *arg) {
     return NULL;
 }
 
-static int measure_crowd(struct upstream *u, bool etcds, uint32_t n, uint32_t row, uint32_t repetition) {
-    struct crowd c = { .u = u };
-    pthread_t *threads = calloc(n, sizeof(*threads));
+static void measure_crowd(struct tide *d, uint32_t n, uint32_t row) {
+    struct crowd c = { .d = d };
+    pthread_t *threads = bench_alloc(n, sizeof(*threads));
     pthread_attr_t attr;
-    uint32_t started = 0;
-    c.d = etcds ? NULL : open_host(u, FED);
-    if (!threads || (!etcds && !c.d)) {
-        free(threads);
-        return failed(u, "a crowd of readers");
-    }
     pthread_attr_init(&attr);
     pthread_attr_setstacksize(&attr, 256 << 10);
-    while (started < n && pthread_create(&threads[started], &attr, one_of_crowd, &c) == 0) {
-        started++;
+    for (uint32_t i = 0; i < n; i++) {
+        if (pthread_create(&threads[i], &attr, one_of_crowd, &c) != 0) {
+            bench_fail("a crowd: %u of %u readers started; give fewer --readers", i, n);
+        }
     }
     usleep(200000);
     uint64_t began = bench_now_ns();
     c.begun = true;
-    usleep((useconds_t)(bench_program_slice_ns(u->p, 2 * SECOND) / 1000));
+    bench_rest(bench_slice_ns(2 * SECOND));
     c.ended = true;
     uint64_t took = bench_now_ns() - began;
-    for (uint32_t i = 0; i < started; i++) {
+    for (uint32_t i = 0; i < n; i++) {
         pthread_join(threads[i], NULL);
     }
     free(threads);
-    bench_close(c.d);
-    if (started < n || c.wrong != 0) {
-        return bench_program_failed(u->p, "a crowd: %u of %u readers started, %llu reads went wrong", started, n,
-                                    (unsigned long long)c.wrong);
-    }
-    bench_program_set(u->p, row, repetition, (double)c.reads * 1e9 / (double)took);
-    return 0;
+    bench_close(d);
+    bench_set_rate(row, c.reads, took);
 }
 
 /* ---- put to visible ---------------------------------------------------------------------------------------------- */
@@ -224,7 +205,6 @@ static int measure_crowd(struct upstream *u, bool etcds, uint32_t n, uint32_t ro
 #define FIRST_SEEN UINT64_C(0x1000000) /* keys that are watched */
 
 struct sight {
-    struct upstream *u;
     struct tide *d;
     int fd;
     uint32_t n;
@@ -236,12 +216,11 @@ static void *watch_host(void *arg) {
     struct sight *s = arg;
     struct tide_watch *w = NULL;
     struct tide_event e = TIDE_EVENT_INIT;
-    if (tide_watch_open(s->d, NULL, &w) != 0) {
-        return NULL;
-    }
+    bench_must(tide_watch_open(s->d, NULL, &w), "a host's watch");
     s->ready++;
-    while (s->host_seen < s->n && tide_watch_next(w, &e, 10 * SECOND) == 0) {
+    while (s->host_seen < s->n) {
         uint32_t at;
+        bench_must(tide_watch_next(w, &e, 10 * SECOND), "a host's watch");
         if (e.kind == TIDE_EVENT_PUT && e.value_size == sizeof(at)) {
             memcpy(&at, e.value, sizeof(at));
             s->host_ns[at % PUTS_MOST] = bench_now_ns();
@@ -255,17 +234,12 @@ static void *watch_host(void *arg) {
 static void *watch_etcd(void *arg) {
     struct sight *s = arg;
     static char text[1 << 20];
-    if (bench_etcd_watch(s->fd) != 0) {
-        return NULL;
-    }
+    bench_etcd_watch(s->fd);
     s->ready++;
     while (s->etcd_seen < s->n) {
         ssize_t n = recv(s->fd, text, sizeof(text) - 1, 0);
         uint64_t now = bench_now_ns();
-        if (n <= 0) {
-            break;
-        }
-        text[n] = '\0';
+        bench_must_system(n > 0, "etcd's own watch");
         /* One put is under way at a time, so that the next event is its: its last field is the value. */
         if (memmem(text, (size_t)n, "\"value\":", 8)) {
             s->etcd_ns[s->etcd_seen] = now;
@@ -275,188 +249,170 @@ static void *watch_etcd(void *arg) {
     return NULL;
 }
 
-static int measure_sight(struct upstream *u, uint32_t repetition) {
-    hdr_reset(u->ours);
-    hdr_reset(u->etcds);
-    struct sight *s = calloc(1, sizeof(*s));
-    pthread_t threads[2];
-    int fd = bench_etcd_connect(&u->cluster);
-    s->u = u;
-    s->d = open_host(u, FED);
-    s->fd = bench_etcd_connect(&u->cluster);
-    s->n = u->p->quick ? 20 : 500;
-    pthread_create(&threads[0], NULL, watch_host, s);
-    pthread_create(&threads[1], NULL, watch_etcd, s);
+static void measure_sight(void) {
+    struct sight *s = bench_alloc(1, sizeof(*s));
+    int fd = bench_etcd_connect(&plan.cluster);
+    hdr_reset(plan.ours);
+    hdr_reset(plan.etcds);
+    s->d = open_host(FED);
+    s->fd = bench_etcd_connect(&plan.cluster);
+    s->n = bench->quick ? 20 : 500;
+    pthread_t threads[] = { bench_thread(watch_host, s), bench_thread(watch_etcd, s) };
     while (s->ready < 2) {
         usleep(1000);
     }
-    int rc = 0;
-    for (uint32_t i = 0; i < s->n && rc == 0; i++) {
+    for (uint32_t i = 0; i < s->n; i++) {
         uint64_t until = bench_now_ns() + 10 * SECOND;
         s->put_ns[i] = bench_now_ns();
-        rc = bench_etcd_put(fd, FIRST_SEEN + i, &i, sizeof(i));
-        while (rc == 0 && (s->host_seen <= i || s->etcd_seen <= i)) {
-            usleep(200);
-            rc = bench_now_ns() > until ? -1 : 0;
+        bench_etcd_put(fd, FIRST_SEEN + i, &i, sizeof(i));
+        while (s->host_seen <= i || s->etcd_seen <= i) {
+            bench_rest(200000);
+            bench_must(bench_now_ns() > until ? TIDE_ERR_TIMEOUT : 0, "put to visible");
         }
         usleep(500);
     }
-    if (rc != 0) {
-        shutdown(s->fd, 2);
-    }
     pthread_join(threads[0], NULL);
     pthread_join(threads[1], NULL);
-    for (uint32_t i = 0; i < s->n && rc == 0; i++) {
-        hdr_record(u->ours, (int64_t)(s->host_ns[i] - s->put_ns[i]));
-        hdr_record(u->etcds, (int64_t)(s->etcd_ns[i] - s->put_ns[i]));
+    for (uint32_t i = 0; i < s->n; i++) {
+        hdr_record(plan.ours, (int64_t)(s->host_ns[i] - s->put_ns[i]));
+        hdr_record(plan.etcds, (int64_t)(s->etcd_ns[i] - s->put_ns[i]));
     }
-    bench_program_set_times(u->p, u->told, repetition, u->ours);
-    bench_program_set_times(u->p, u->etcd_told, repetition, u->etcds);
+    bench_set_times(plan.told, plan.ours);
+    bench_set_times(plan.etcd_told, plan.etcds);
     tide_close(s->d);
     close(s->fd);
     close(fd);
     free(s);
-    return rc == 0 ? 0 : failed(u, "put to visible");
 }
 
 /* ---- how fast it takes what there is ----------------------------------------------------------------------------- */
 
-static int fill(struct upstream *u, uint64_t from, uint64_t n) {
-    int fd = bench_etcd_connect(&u->cluster), rc = fd < 0;
-    for (uint64_t i = 0; i < n && rc == 0 && !bench_stop; i += BATCH) {
-        rc = bench_etcd_fill(fd, from + i, BATCH, 64);
+static void fill(uint64_t from, uint64_t n) {
+    int fd = bench_etcd_connect(&plan.cluster);
+    for (uint64_t i = 0; i < n; i += BATCH) {
+        bench_etcd_fill(fd, from + i, BATCH, 64);
+        bench_go_on();
     }
     close(fd);
-    return rc == 0 ? 0 : failed(u, "filling etcd");
 }
 
 /* Until a read at bound 0 is answered: everything before it has been applied. */
-static int catch_up(struct upstream *u) {
+static void catch_up(void) {
     struct tide_bound b = TIDE_BOUND_INIT;
-    struct tide_reader *r = NULL;
-    struct tide *d = open_host(u, FED);
-    int rc = d ? tide_reader_open(d, NULL, &r) : -1;
+    struct tide *d = open_host(FED);
+    struct tide_reader *r = open_reader(d);
     b.fallback = TIDE_FALLBACK_WAIT;
     b.wait_ns = 120 * SECOND;
-    rc = rc == 0 ? tide_get(r, "x", 1, &b, NULL, 0, NULL) : rc;
-    bench_reader_close(r);
-    bench_close(d);
-    return rc == TIDE_ERR_NOT_FOUND ? 0 : failed(u, "catching up");
+    int rc = tide_get(r, "x", 1, &b, NULL, 0, NULL);
+    bench_must(rc != TIDE_ERR_NOT_FOUND ? rc : 0, "catching up");
+    tide_reader_close(r);
+    tide_close(d);
 }
 
-static int measure_applied(struct upstream *u, uint32_t repetition) {
-    uint64_t n = u->p->quick ? 2000 : 50000;
-    kill(u->cluster.hosts[FED], SIGSTOP);
-    int rc = fill(u, 0x2000000, n);
+static void measure_applied(void) {
+    uint64_t n = bench->quick ? 2000 : 50000;
+    kill(plan.cluster.hosts[FED], SIGSTOP);
+    fill(0x2000000, n);
     uint64_t began = bench_now_ns();
-    kill(u->cluster.hosts[FED], SIGCONT);
-    rc = rc == 0 ? catch_up(u) : rc;
-    bench_program_set(u->p, u->applied, repetition, (double)n * 1e9 / (double)(bench_now_ns() - began));
-    return rc;
+    kill(plan.cluster.hosts[FED], SIGCONT);
+    catch_up();
+    bench_set_rate(plan.applied, n, bench_now_ns() - began);
 }
 
-static int measure_copied(struct upstream *u, uint32_t repetition) {
-    static const char *const OPTIONS[] = { "--followers", "0", "--table", "1G", "--ring", "64M", NULL };
-    uint64_t began = bench_now_ns();
-    int rc = bench_cluster_host(&u->cluster, COPIED, true, OPTIONS);
-    struct tide *d = rc == 0 ? open_host(u, COPIED) : NULL;
+static const char *const OPTIONS[] = { "--followers", "0", "--table", "1G", "--ring", "64M", NULL };
+
+static void measure_copied(void) {
     struct tide_replica_info info = TIDE_REPLICA_INFO_INIT;
+    uint64_t began = bench_now_ns();
+    bench_cluster_host(&plan.cluster, COPIED, true, OPTIONS);
+    struct tide *d = open_host(COPIED);
     uint64_t took = bench_now_ns() - began;
-    if (d && tide_replica_info(d, 0, &info) == 0) {
-        bench_program_set(u->p, u->copied, repetition, (double)info.keys * 1e9 / (double)took);
-        bench_program_progress(u->p, "%llu keys copied in %.1f s", (unsigned long long)info.keys, (double)took / 1e9);
-        if (u->keys > KEYS) {
-            fprintf(stderr, "upstream: a start on %llu keys: %.2f s\n", (unsigned long long)info.keys,
-                    (double)took / 1e9);
-        }
+    bench_must(tide_replica_info(d, 0, &info), "looking at a host that has started");
+    bench_set_rate(plan.copied, info.keys, took);
+    bench_progress("%llu keys copied in %.1f s", (unsigned long long)info.keys, (double)took / 1e9);
+    if (plan.keys > KEYS) {
+        fprintf(stderr, "upstream: a start on %llu keys: %.2f s\n", (unsigned long long)info.keys, (double)took / 1e9);
     }
-    bench_close(d);
-    bench_cluster_end_host(&u->cluster, COPIED);
-    return d ? 0 : failed(u, "a start");
+    tide_close(d);
+    bench_cluster_end_host(&plan.cluster, COPIED);
 }
 
-static int measure_idle(struct upstream *u, uint32_t repetition) {
-    usleep(u->p->quick ? 10000 : 3000000); /* bounds that were asked for lately are forgotten */
-    pid_t pid = u->cluster.hosts[FED];
+static void measure_idle(void) {
+    bench_rest(bench->quick ? 10000000 : 3 * SECOND); /* bounds that were asked for lately are forgotten */
+    pid_t pid = plan.cluster.hosts[FED];
     uint64_t began = bench_now_ns(), before = bench_cluster_cpu_ns(pid);
-    usleep((useconds_t)(u->p->quick ? 100000 : u->idle_s * 1000000));
-    bench_program_set(u->p, u->idle, repetition,
-                      (double)(bench_cluster_cpu_ns(pid) - before) / (double)(bench_now_ns() - began));
-    return 0;
+    bench_rest(bench->quick ? SECOND / 10 : plan.idle_s * SECOND);
+    bench_set(plan.idle, (double)(bench_cluster_cpu_ns(pid) - before) / (double)(bench_now_ns() - began));
 }
 
 /* ---- all of it --------------------------------------------------------------------------------------------------- */
 
-static int one_repetition(struct bench_program *p, void *ctx, uint32_t repetition) {
-    struct upstream *u = ctx;
-    (void)p;
-    int rc = measure_gets(u, repetition);
-    rc = rc == 0 ? measure_alone(u, repetition) : rc;
-    rc = rc == 0 ? measure_crowd(u, false, (uint32_t)u->readers, u->shared, repetition) : rc;
-    rc = rc == 0 ? measure_crowd(u, true, ETCD_READERS, u->etcd_shared, repetition) : rc;
-    rc = rc == 0 ? measure_sight(u, repetition) : rc;
-    rc = rc == 0 ? measure_applied(u, repetition) : rc;
-    rc = rc == 0 ? measure_copied(u, repetition) : rc;
-    rc = rc == 0 ? measure_idle(u, repetition) : rc;
-    return bench_stop ? 1 : rc;
+static void repeat(void) {
+    measure_gets();
+    measure_alone();
+    measure_crowd(open_host(FED), (uint32_t)plan.readers, plan.shared);
+    measure_crowd(NULL, ETCD_READERS, plan.etcd_shared);
+    measure_sight();
+    measure_applied();
+    measure_copied();
+    measure_idle();
 }
 
-static void add_rows(struct bench_program *p, struct upstream *u) {
+static void add_rows(void) {
     static const char GET[] = "get from a follower in the reader's process";
-    u->plain = bench_program_row(p, "upstream.get.plain", GET, "not fed, any staleness, no answer", "ns");
-    u->fed_any = bench_program_row(p, "upstream.get.fed", GET, "fed, any staleness, no answer: no clock is read", "ns");
-    u->plain_bound =
-        bench_program_row(p, "upstream.get.plain.bound", GET, "not fed, bound 10 s: fresh, no clock is read", "ns");
-    u->plain_now = bench_program_row(p, "upstream.get.plain.clock", GET, "not fed, bound 10 s, and tide_now()", "ns");
-    u->fed_bound = bench_program_row(p, "upstream.get.fed.bound", GET, "fed, bound 10 s: the clock is read", "ns");
-    bench_program_times(p, u->alone, "upstream.bound0", "bound 0, one reader");
-    bench_program_times(p, u->etcd_read, "upstream.bound0.etcd", "bound 0: etcd's own linearizable read");
-    u->shared =
-        bench_program_row(p, "upstream.shared", "linearizable reads", "many readers of one host at once", "1/s");
-    u->etcd_shared =
-        bench_program_row(p, "upstream.shared.etcd", "linearizable reads", "etcd's own, 64 connections", "1/s");
-    bench_program_times(p, u->told, "upstream.visible", "put in etcd to told by a host's watch");
-    bench_program_times(p, u->etcd_told, "upstream.visible.etcd", "put in etcd to told by etcd's own watch");
-    u->applied = bench_program_row(p, "upstream.applied", "what there is", "events caught up with", "1/s");
-    u->copied = bench_program_row(p, "upstream.copied", "what there is", "keys of a start's snapshot", "1/s");
-    u->idle = bench_program_row(p, "upstream.idle", "an idle host", "CPU, of one core", "share");
-    bench_figures_bar(&p->figures, "upstream.get", "a get that needs no clock: fed, less not fed", "ns", BENCH_AT_MOST,
-                      2, BENCH_LESS, u->fed_any, u->plain, BENCH_NO_FIGURE);
-    bench_figures_bar(&p->figures, "upstream.get.clock",
-                      "a get by a bound: fed, less not fed and one reading of the clock", "ns", BENCH_AT_MOST, 2,
-                      BENCH_LESS, u->fed_bound, u->plain_now, BENCH_NO_FIGURE);
-    bench_program_bar(p, "upstream.shared", "linearizable reads of many readers by shared read indexes", "1/s",
-                      BENCH_AT_LEAST, 100000, u->shared, BENCH_NO_ROW);
-    bench_program_bar(p, "upstream.visible", "put to told: a host's watch over etcd's own, p50", "x", BENCH_AT_MOST,
-                      1.2, u->told[0], u->etcd_told[0]);
-    bench_program_bar(p, "upstream.idle", "CPU of an idle host", "share", BENCH_AT_MOST, 0.005, u->idle, BENCH_NO_ROW);
+    plan.plain = bench_row("upstream.get.plain", GET, "not fed, any staleness, no answer", "ns");
+    plan.fed_any = bench_row("upstream.get.fed", GET, "fed, any staleness, no answer: no clock is read", "ns");
+    plan.plain_bound = bench_row("upstream.get.plain.bound", GET, "not fed, bound 10 s: fresh, no clock is read", "ns");
+    plan.plain_now = bench_row("upstream.get.plain.clock", GET, "not fed, bound 10 s, and tide_now()", "ns");
+    plan.fed_bound = bench_row("upstream.get.fed.bound", GET, "fed, bound 10 s: the clock is read", "ns");
+    bench_times(plan.alone, "upstream.bound0", "bound 0, one reader");
+    bench_times(plan.etcd_read, "upstream.bound0.etcd", "bound 0: etcd's own linearizable read");
+    plan.shared = bench_row("upstream.shared", "linearizable reads", "many readers of one host at once", "1/s");
+    plan.etcd_shared = bench_row("upstream.shared.etcd", "linearizable reads", "etcd's own, 64 connections", "1/s");
+    bench_times(plan.told, "upstream.visible", "put in etcd to told by a host's watch");
+    bench_times(plan.etcd_told, "upstream.visible.etcd", "put in etcd to told by etcd's own watch");
+    plan.applied = bench_row("upstream.applied", "what there is", "events caught up with", "1/s");
+    plan.copied = bench_row("upstream.copied", "what there is", "keys of a start's snapshot", "1/s");
+    plan.idle = bench_row("upstream.idle", "an idle host", "CPU, of one core", "share");
+    bench_at_most_above("upstream.get", "a get that needs no clock: fed, less not fed", "ns", 2, plan.fed_any,
+                        plan.plain);
+    bench_at_most_above("upstream.get.clock", "a get by a bound: fed, less not fed and one reading of the clock", "ns",
+                        2, plan.fed_bound, plan.plain_now);
+    bench_at_least("upstream.shared", "linearizable reads of many readers by shared read indexes", "1/s", 100000,
+                   plan.shared, BENCH_NO_ROW);
+    bench_at_most("upstream.visible", "put to told: a host's watch over etcd's own, p50", "x", 1.2, plan.told[0],
+                  plan.etcd_told[0]);
+    bench_at_most("upstream.idle", "CPU of an idle host", "share", 0.005, plan.idle, BENCH_NO_ROW);
 }
 
-static int set_up(struct upstream *u) {
-    static const char *const OPTIONS[] = { "--followers", "0", "--table", "1G", "--ring", "64M", NULL };
-    int rc = bench_cluster_start(&u->cluster);
-    if (rc != 0) {
-        return failed(u, rc > 0 ? "there is no etcd here (Debian: etcd-server)" : "etcd");
-    }
-    if (fill(u, 0, u->keys) != 0 || bench_cluster_host(&u->cluster, FED, true, OPTIONS) != 0 ||
-        bench_cluster_host(&u->cluster, PLAIN, false, NULL) != 0) {
-        return failed(u, "hosts");
-    }
-    struct tide *d = open_host(u, PLAIN);
-    for (uint64_t i = 0; d && i < KEYS && rc == 0; i++) {
+static void prepare(void) {
+    plan.ours = bench_hdr();
+    plan.etcds = bench_hdr();
+    add_rows();
+    bench_cluster_start(&plan.cluster, 1);
+    fill(0, plan.keys);
+    bench_cluster_host(&plan.cluster, FED, true, OPTIONS);
+    bench_cluster_host(&plan.cluster, PLAIN, false, NULL);
+    struct tide *d = open_host(PLAIN);
+    for (uint64_t i = 0; i < KEYS; i++) {
         char key[24], value[64] = "";
-        rc = tide_put(d, NULL, key, key_of(key, i), value, sizeof(value), NULL);
+        bench_must(tide_put(d, NULL, key, key_of(key, i), value, sizeof(value), NULL), "filling the plain domain");
     }
-    bench_close(d);
-    return d && rc == 0 ? 0 : failed(u, "filling the plain domain");
+    tide_close(d);
+}
+
+static void note(char *out, size_t size) {
+    snprintf(out, size,
+             "etcd with one member on the same machine, without fsync; %llu keys of 16 bytes, values of 64; %llu "
+             "readers at once.",
+             (unsigned long long)plan.keys, (unsigned long long)plan.readers);
 }
 
 int main(int argc, char **argv) {
-    static struct upstream u = { .readers = 1000, .keys = KEYS, .idle_s = 10 };
     static const struct bench_number numbers[] = {
-        { "readers", "at once, at bound 0", &u.readers, 1, 5000, 20 },
-        { "keys", "in etcd; a start's time is told where there are more than 1,000", &u.keys, KEYS, 10000000, KEYS },
-        { "idle", "seconds of an idle host", &u.idle_s, 1, 1000, 1 },
+        { "readers", "at once, at bound 0", &plan.readers, 1, 5000, 20 },
+        { "keys", "in etcd; a start's time is told where there are more than 1,000", &plan.keys, KEYS, 10000000, KEYS },
+        { "idle", "seconds of an idle host", &plan.idle_s, 1, 1000, 1 },
     };
     static struct bench_program p = {
         .name = "upstream",
@@ -468,23 +424,9 @@ int main(int argc, char **argv) {
         .numbers = numbers,
         .numbers_n = 3,
         .repetitions = 3,
+        .prepare = prepare,
+        .repeat = repeat,
+        .note = note,
     };
-    int code;
-    u.p = &p;
-    if (!bench_program_start(&p, argc, argv, &code)) {
-        return code;
-    }
-    snprintf(p.figures.note, sizeof(p.figures.note),
-             "etcd with one member on the same machine, without fsync; %llu keys of 16 bytes, values of 64; %llu "
-             "readers at once.",
-             (unsigned long long)u.keys, (unsigned long long)u.readers);
-    add_rows(&p, &u);
-    u.ours = hdr_new(1, 10 * (int64_t)SECOND, 3);
-    u.etcds = hdr_new(1, 10 * (int64_t)SECOND, 3);
-    int rc = u.ours != NULL && u.etcds != NULL ? set_up(&u) : bench_program_failed(&p, "no memory");
-    rc = rc != 0 ? rc : bench_program_repeat(&p, one_repetition, &u);
-    bench_cluster_end(&u.cluster);
-    hdr_free(u.ours);
-    hdr_free(u.etcds);
-    return bench_program_end(&p, rc);
+    return bench_main(&p, argc, argv);
 }

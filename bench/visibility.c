@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* How long after the call of put does a follower's reader have the value? */
 #include <stdio.h>
-#include <string.h>
 
 #include "bench/lib/pingpong.h"
 #include "bench/lib/program.h"
@@ -38,61 +37,51 @@ static const struct way ways[] = {
 };
 #define WAYS (sizeof(ways) / sizeof(ways[0]))
 
-struct plan {
+static struct {
     struct bench_sight *stages[STAGES];
     uint32_t one_way;
     uint32_t rows[WAYS][BENCH_TIMES];
-};
+} plan;
 
-static void add_rows(struct bench_program *p, struct plan *plan) {
-    char id[64], group[96];
-    plan->one_way =
-        bench_program_row(p, "visibility.oneway", "from core to core", "one way: half of a round trip", "ns");
+static void add_rows(void) {
+    plan.one_way = bench_row("visibility.oneway", "from core to core", "one way: half of a round trip", "ns");
     for (uint32_t w = 0; w < WAYS; w++) {
-        snprintf(group, sizeof(group), "%s%s", ways[w].title, bench_program_mark(p, ways[w].threads));
-        snprintf(id, sizeof(id), "visibility.%s", ways[w].id);
-        bench_program_times(p, plan->rows[w], id, group);
+        bench_times(plan.rows[w], bench_text("visibility.%s", ways[w].id),
+                    bench_text("%s%s", ways[w].title, bench_mark(ways[w].threads)));
     }
-    bench_program_bar(p, "visibility.thread", "put to visible, follower in a thread, spinning: p50 over one way", "x",
-                      BENCH_AT_MOST, BAR, plan->rows[0][0], plan->one_way);
-    bench_program_bar(p, "visibility.process", "put to visible, follower in a process, spinning: p50 over one way", "x",
-                      BENCH_AT_MOST, BAR, plan->rows[1][0], plan->one_way);
+    bench_at_most("visibility.thread", "put to visible, follower in a thread, spinning: p50 over one way", "x", BAR,
+                  plan.rows[0][0], plan.one_way);
+    bench_at_most("visibility.process", "put to visible, follower in a process, spinning: p50 over one way", "x", BAR,
+                  plan.rows[1][0], plan.one_way);
 }
 
-static void measure_one_way(struct bench_program *p, const struct plan *plan, uint32_t repetition) {
-    double ns = bench_pingpong_one_way_ns(&p->machine, 0, 1, bench_program_slice_ns(p, PINGPONG_NS));
+static void repeat(void) {
+    double ns = bench_pingpong_one_way_ns(&bench->machine, 0, 1, bench_slice_ns(PINGPONG_NS));
     if (ns > 0) {
-        bench_program_set(p, plan->one_way, repetition, ns);
+        bench_set(plan.one_way, ns);
     }
-}
-
-static int one_repetition(struct bench_program *p, void *ctx, uint32_t repetition) {
-    const struct plan *plan = ctx;
-    measure_one_way(p, plan, repetition);
     for (uint32_t w = 0; w < WAYS; w++) {
-        const struct hdr *times;
-        int rc = bench_sight_measure(plan->stages[ways[w].stage], ways[w].way, ways[w].rest_ns,
-                                     bench_program_slice_ns(p, SLICE_NS), &times);
-        if (rc != 0) {
-            return rc;
-        }
-        bench_program_set_times(p, plan->rows[w], repetition, times);
+        bench_set_times(plan.rows[w], bench_sight_measure(plan.stages[ways[w].stage], ways[w].way, ways[w].rest_ns,
+                                                          bench_slice_ns(SLICE_NS)));
     }
-    return 0;
 }
 
 /* All processes first: none may be forked while a domain is open. */
-static int open_stages(struct bench_program *p, struct plan *plan) {
-    int rc = 0;
-    for (int i = 0; i < STAGES && rc == 0; i++) {
+static void prepare(void) {
+    add_rows();
+    for (int i = 0; i < STAGES; i++) {
         bool third = i == THREAD_THIRD || i == PROCESS_THIRD;
-        plan->stages[i] = bench_sight_start(p, i >= PROCESS, third ? BENCH_SIGHT_THIRD : BENCH_SIGHT_WRITER);
-        rc = plan->stages[i] == NULL ? -1 : 0;
+        plan.stages[i] = bench_sight_start(i >= PROCESS, third ? BENCH_SIGHT_THIRD : BENCH_SIGHT_WRITER);
     }
-    for (int i = 0; i < STAGES && rc == 0; i++) {
-        rc = bench_sight_open(plan->stages[i]);
+    for (int i = 0; i < STAGES; i++) {
+        bench_sight_open(plan.stages[i]);
     }
-    return rc;
+}
+
+static void note(char *out, size_t size) {
+    snprintf(out, size,
+             "1,000 keys of 16 bytes, values of 64; slices of %u ms; each time contains one reading of the clock.",
+             (unsigned)(bench_slice_ns(SLICE_NS) / 1000000));
 }
 
 int main(int argc, char **argv) {
@@ -102,20 +91,9 @@ int main(int argc, char **argv) {
                  "the value; the follower in a thread and in a process, spinning and parked. Beside it, in the\n"
                  "same run: one cache line handed from core to core.\n",
         .repetitions = 7,
+        .prepare = prepare,
+        .repeat = repeat,
+        .note = note,
     };
-    static struct plan plan;
-    int code;
-    if (!bench_program_start(&p, argc, argv, &code)) {
-        return code;
-    }
-    snprintf(p.figures.note, sizeof(p.figures.note),
-             "1,000 keys of 16 bytes, values of 64; slices of %u ms; each time contains one reading of the clock.",
-             (unsigned)(bench_program_slice_ns(&p, SLICE_NS) / 1000000));
-    add_rows(&p, &plan);
-    int rc = open_stages(&p, &plan);
-    rc = rc != 0 ? rc : bench_program_repeat(&p, one_repetition, &plan);
-    for (int i = 0; i < STAGES; i++) {
-        bench_sight_end(plan.stages[i]);
-    }
-    return bench_program_end(&p, rc);
+    return bench_main(&p, argc, argv);
 }

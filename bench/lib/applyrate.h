@@ -11,13 +11,12 @@
 
 struct bench_applyrate;
 
-/* A leader and a follower, which has the second CPU, with so many keys of 16 bytes, values of 64. NULL: p->error
- * says why, unless it was stopped. Kept over all repetitions: filling takes longer than measuring. */
-struct bench_applyrate *bench_applyrate_start(struct bench_program *p, uint64_t keys);
+/* A leader and a follower, which has the second CPU, with so many keys of 16 bytes, values of 64. Kept over all repetitions: filling takes
+ * longer than measuring. */
+struct bench_applyrate *bench_applyrate_start(uint64_t keys);
 
-/* Entries a second, written by put (batch 1) or in batches of so many, at most 16. 0; 1: stopped; -1: p->error says
- * why. */
-int bench_applyrate(struct bench_applyrate *s, uint32_t batch, double *per_s);
+/* Entries a second, written by put (batch 1) or in batches of so many, at most 16. */
+double bench_applyrate(struct bench_applyrate *s, uint32_t batch);
 
 void bench_applyrate_end(struct bench_applyrate *s);
 

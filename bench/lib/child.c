@@ -4,12 +4,27 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#define CHILDREN_MAX 256u
+
+/* All that were forked and are not known to be gone. By the main thread. */
+static pid_t children[CHILDREN_MAX];
+
+static void replace_child(pid_t old, pid_t by) {
+    for (uint32_t i = 0; i < CHILDREN_MAX; i++) {
+        if (children[i] == old) {
+            children[i] = by;
+            return;
+        }
+    }
+}
 
 void *bench_shared_map(size_t size) {
     void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -27,9 +42,13 @@ pid_t bench_child_fork(void) {
     /* Where SIGCHLD is ignored, which a parent can hand down, the kernel forgets how a child ended. */
     signal(SIGCHLD, SIG_DFL);
     pid_t pid = fork();
+    if (pid > 0) {
+        replace_child(0, pid);
+    }
     if (pid != 0) {
         return pid;
     }
+    memset(children, 0, sizeof(children));
     signal(SIGINT, SIG_IGN);
     signal(SIGHUP, SIG_IGN);
     signal(SIGTERM, SIG_DFL);
@@ -46,6 +65,7 @@ int bench_child_ended(pid_t pid, char *how, size_t size) {
     if (got == 0 || (got < 0 && errno == EINTR)) {
         return 0;
     }
+    replace_child(pid, 0);
     if (got > 0 && WIFSIGNALED(status)) {
         snprintf(how, size, "was killed by signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
     } else if (got > 0 && WIFEXITED(status)) {
@@ -59,6 +79,15 @@ int bench_child_ended(pid_t pid, char *how, size_t size) {
 void bench_child_kill(pid_t pid) {
     kill(pid, SIGKILL);
     while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {
+    }
+    replace_child(pid, 0);
+}
+
+void bench_children_end(void) {
+    for (uint32_t i = 0; i < CHILDREN_MAX; i++) {
+        if (children[i] > 0) {
+            bench_child_kill(children[i]);
+        }
     }
 }
 

@@ -24,6 +24,9 @@ int bench_child_ended(pid_t pid, char *how, size_t size);
 /* Kill it and wait until it is gone. */
 void bench_child_kill(pid_t pid);
 
+/* Kill all that are left. */
+void bench_children_end(void);
+
 /* Run a program of PATH, or by its path, as such a child; out, err: its stdout and stderr, -1: ours. Returns as
  * bench_child_fork(), in the parent alone. argv ends with NULL. */
 pid_t bench_child_run(const char *const *argv, int out, int err);

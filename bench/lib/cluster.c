@@ -13,16 +13,24 @@
 #include "bench/lib/child.h"
 #include "bench/lib/hdrlog.h"
 #include "bench/lib/machine.h"
-
-static int fail(struct bench_cluster *c, const char *what) {
-    snprintf(c->error, sizeof(c->error), "%s", what);
-    return -1;
-}
+#include "bench/lib/program.h"
 
 static struct sockaddr_in address(unsigned port) {
     return (struct sockaddr_in){ .sin_family = AF_INET,
                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
                                  .sin_port = htons((uint16_t)port) };
+}
+
+/* A socket, or -1. */
+static int connect_to(unsigned port) {
+    struct sockaddr_in in = address(port);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
+    if (fd >= 0 && connect(fd, (struct sockaddr *)&in, sizeof(in)) != 0) {
+        close(fd);
+        return -1;
+    }
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    return fd;
 }
 
 static unsigned free_port(void) {
@@ -41,7 +49,7 @@ static int open_log(const struct bench_cluster *c, const char *name) {
     return open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 }
 
-static int start_member(struct bench_cluster *c, unsigned i, const unsigned *peers) {
+static void start_member(struct bench_cluster *c, unsigned i, const unsigned *peers) {
     char name[8], client[64], peer[64], data[80], cluster[200] = "", file[16];
     for (unsigned k = 0; k < c->members; k++) {
         size_t at = strlen(cluster);
@@ -74,53 +82,18 @@ static int start_member(struct bench_cluster *c, unsigned i, const unsigned *pee
     int log = open_log(c, file);
     c->etcds[i] = bench_child_run(argv, log, log);
     close(log);
-    return c->etcds[i] > 0 ? 0 : -1;
+    bench_must_system(c->etcds[i] > 0, "starting etcd");
 }
+
+static bool ask(int fd, const char *path, const char *body, char *answer, size_t room);
 
 /* Members have a leader when a linearizable read is answered. */
 static bool answers(const struct bench_cluster *c) {
     char answer[1000];
-    int fd = bench_etcd_connect(c);
-    long n = fd < 0 ? -1 : bench_etcd_post(fd, "/v3/kv/range", "{\"key\":\"YQ==\"}", answer, sizeof(answer) - 1);
-    if (fd >= 0) {
-        close(fd);
-    }
-    return n > 0 && memmem(answer, (size_t)n, "cluster_id", 10);
-}
-
-int bench_cluster_start_members(struct bench_cluster *c, unsigned members) {
-    unsigned peers[BENCH_MEMBERS];
-    memset(c, 0, sizeof(*c));
-    if (system("command -v etcd >/dev/null 2>&1") != 0) {
-        return 1;
-    }
-    snprintf(c->dir, sizeof(c->dir), "/tmp/tide-bench-XXXXXX");
-    if (!mkdtemp(c->dir)) {
-        c->dir[0] = '\0';
-        return fail(c, "no temporary folder");
-    }
-    c->members = members;
-    for (unsigned i = 0; i < members; i++) {
-        c->ports[i] = free_port();
-        peers[i] = free_port();
-    }
-    int rc = 0;
-    for (unsigned i = 0; i < members && rc == 0; i++) {
-        rc = start_member(c, i, peers);
-    }
-    c->port = c->ports[0];
-    c->etcd = c->etcds[0];
-    for (int i = 0; i < 1000 && rc == 0; i++) {
-        if (answers(c)) {
-            return 0;
-        }
-        bench_sleep_ns(20000000);
-    }
-    return fail(c, "etcd does not start");
-}
-
-int bench_cluster_start(struct bench_cluster *c) {
-    return bench_cluster_start_members(c, 1);
+    int fd = connect_to(c->port);
+    bool good = fd >= 0 && ask(fd, "/v3/kv/range", "{\"key\":\"YQ==\"}", answer, sizeof(answer));
+    close(fd);
+    return good;
 }
 
 static void kill_one(pid_t *pid) {
@@ -134,28 +107,53 @@ static void host_dir(const struct bench_cluster *c, unsigned k, char out[100]) {
     snprintf(out, 100, "/dev/shm/%s-%u", strrchr(c->dir, '/') + 1, k);
 }
 
+static void remove_dir(const char *dir) {
+    (void)!system(bench_text("rm -rf '%s'", dir));
+}
+
 void bench_cluster_end_host(struct bench_cluster *c, unsigned k) {
-    char dir[100], command[200];
+    char dir[100];
     if (c->hosts[k] > 0) {
         kill_one(&c->hosts[k]);
         host_dir(c, k, dir);
-        snprintf(command, sizeof(command), "rm -rf '%s'", dir);
-        (void)!system(command);
+        remove_dir(dir);
     }
 }
 
-void bench_cluster_end(struct bench_cluster *c) {
-    char command[200];
+static void end_all(void *cluster) {
+    struct bench_cluster *c = cluster;
     for (unsigned k = 0; k < BENCH_HOSTS; k++) {
         bench_cluster_end_host(c, k);
     }
     for (unsigned i = 0; i < c->members; i++) {
         kill_one(&c->etcds[i]);
     }
-    c->etcd = 0;
-    if (c->dir[0]) {
-        snprintf(command, sizeof(command), "rm -rf '%s'", c->dir);
-        (void)!system(command);
+    remove_dir(c->dir);
+}
+
+void bench_cluster_start(struct bench_cluster *c, unsigned members) {
+    unsigned peers[BENCH_MEMBERS];
+    memset(c, 0, sizeof(*c));
+    if (system("command -v etcd >/dev/null 2>&1") != 0) {
+        bench_fail("there is no etcd here (Debian: etcd-server)");
+    }
+    snprintf(c->dir, sizeof(c->dir), "/tmp/tide-bench-XXXXXX");
+    bench_must_system(mkdtemp(c->dir) != NULL, "a temporary folder");
+    bench_at_end(end_all, c);
+    c->members = members;
+    for (unsigned i = 0; i < members; i++) {
+        c->ports[i] = free_port();
+        peers[i] = free_port();
+    }
+    c->port = c->ports[0];
+    for (unsigned i = 0; i < members; i++) {
+        start_member(c, i, peers);
+    }
+    for (int i = 0; !answers(c); i++) {
+        if (i == 1000) {
+            bench_fail("etcd does not answer within 20 s of its start");
+        }
+        bench_rest(20000000);
     }
 }
 
@@ -165,10 +163,10 @@ void bench_cluster_enter(const struct bench_cluster *c, unsigned k) {
     setenv("TIDE_SHM_DIR", dir, 1);
 }
 
-int bench_cluster_host(struct bench_cluster *c, unsigned k, bool upstream, const char *const *options) {
+void bench_cluster_host(struct bench_cluster *c, unsigned k, bool upstream, const char *const *options) {
     char tide[2100], url[160], name[24];
     if (bench_tide_path(tide, sizeof(tide)) != 0) {
-        return fail(c, "there is no tide beside the benchmarks: make");
+        bench_fail("there is no tide beside the benchmarks: make");
     }
     bench_cluster_enter(c, k);
     (void)!system("mkdir -p -m 700 \"$TIDE_SHM_DIR\"");
@@ -189,7 +187,9 @@ int bench_cluster_host(struct bench_cluster *c, unsigned k, bool upstream, const
     }
     int log = open_log(c, name), rc = bench_child_serve(argv, log, &c->hosts[k]);
     close(log);
-    return rc == 0 ? 0 : fail(c, "a host does not become ready");
+    if (rc != 0) {
+        bench_fail("a host does not become ready");
+    }
 }
 
 uint64_t bench_cluster_cpu_ns(pid_t pid) {
@@ -219,42 +219,25 @@ uint64_t bench_cluster_members_cpu_ns(const struct bench_cluster *c) {
 /* ---- etcd's own calls -------------------------------------------------------------------------------------------- */
 
 int bench_etcd_connect(const struct bench_cluster *c) {
-    struct sockaddr_in in = address(c->port);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
-    if (fd >= 0 && connect(fd, (struct sockaddr *)&in, sizeof(in)) != 0) {
-        close(fd);
-        return -1;
-    }
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    int fd = connect_to(c->port);
+    bench_must_system(fd >= 0, "connecting to etcd");
     return fd;
 }
 
-static int send_all(int fd, const char *text, size_t size) {
-    while (size > 0) {
-        ssize_t n = send(fd, text, size, MSG_NOSIGNAL);
-        if (n <= 0) {
-            return -1;
-        }
-        text += n;
-        size -= (size_t)n;
+/* A POST; false where the connection does not take it all. */
+static bool send_post(int fd, const char *path, const char *body) {
+    char *all;
+    int size =
+        asprintf(&all, "POST %s HTTP/1.1\r\nHost: etcd\r\nContent-Length: %zu\r\n\r\n%s", path, strlen(body), body);
+    ssize_t sent = 0, n = 1;
+    while (sent < size && n > 0) {
+        n = send(fd, all + sent, (size_t)(size - sent), MSG_NOSIGNAL);
+        sent += n;
     }
-    return 0;
-}
-
-static int send_post(int fd, const char *path, const char *body) {
-    char head[200];
-    size_t body_size = strlen(body);
-    int n =
-        snprintf(head, sizeof(head), "POST %s HTTP/1.1\r\nHost: etcd\r\nContent-Length: %zu\r\n\r\n", path, body_size);
-    char *all = malloc((size_t)n + body_size);
-    if (!all) {
-        return -1;
+    if (size >= 0) {
+        free(all);
     }
-    memcpy(all, head, (size_t)n);
-    memcpy(all + n, body, body_size);
-    int rc = send_all(fd, all, (size_t)n + body_size);
-    free(all);
-    return rc;
+    return size > 0 && sent == size;
 }
 
 /* Until the head and Content-Length bytes, or the last chunk, are there. */
@@ -270,22 +253,31 @@ static bool is_whole(const char *text, size_t size) {
     return size >= 5 && memcmp(text + size - 5, "0\r\n\r\n", 5) == 0;
 }
 
-long bench_etcd_post(int fd, const char *path, const char *body, char *to, size_t room) {
-    size_t size = 0;
-    if (send_post(fd, path, body) != 0) {
-        return -1;
-    }
-    while (size < room) {
+/* Receive until `is_all` is true of what came. */
+static long receive(int fd, char *to, size_t room, bool (*is_all)(const char *, size_t)) {
+    for (size_t size = 0; size < room;) {
         ssize_t n = recv(fd, to + size, room - size, 0);
         if (n <= 0) {
             return -1;
         }
         size += (size_t)n;
-        if (is_whole(to, size)) {
-            break;
+        if (is_all(to, size)) {
+            return (long)size;
         }
     }
-    return (long)size;
+    return (long)room;
+}
+
+/* A POST, and its answer into `answer`, as much as fits. Is it answered with 200? */
+static bool ask(int fd, const char *path, const char *body, char *answer, size_t room) {
+    long n = send_post(fd, path, body) ? receive(fd, answer, room, is_whole) : -1;
+    return n > 12 && memcmp(answer + 9, "200", 3) == 0;
+}
+
+static void must_answer(int fd, const char *path, const char *body, char *answer, size_t room) {
+    if (!ask(fd, path, body, answer, room)) {
+        bench_fail("etcd does not answer %s", path);
+    }
 }
 
 static void key_of(char *to, uint64_t number) {
@@ -294,58 +286,49 @@ static void key_of(char *to, uint64_t number) {
     hdrlog_base64(to, key, (size_t)size);
 }
 
-static bool is_good(const char *answer, long n) {
-    return n > 12 && memcmp(answer + 9, "200", 3) == 0;
-}
-
-int bench_etcd_put(int fd, uint64_t number, const void *value, size_t size) {
+void bench_etcd_put(int fd, uint64_t number, const void *value, size_t size) {
     char key[40], text[400], body[600], answer[1000];
     key_of(key, number);
     hdrlog_base64(text, value, size < 280 ? size : 280);
     snprintf(body, sizeof(body), "{\"key\":\"%s\",\"value\":\"%s\"}", key, text);
-    return is_good(answer, bench_etcd_post(fd, "/v3/kv/put", body, answer, sizeof(answer))) ? 0 : -1;
+    must_answer(fd, "/v3/kv/put", body, answer, sizeof(answer));
 }
 
-int bench_etcd_read(int fd, uint64_t number) {
+void bench_etcd_read(int fd, uint64_t number) {
     char key[40], body[100], answer[2000];
     key_of(key, number);
     snprintf(body, sizeof(body), "{\"key\":\"%s\"}", key);
-    return is_good(answer, bench_etcd_post(fd, "/v3/kv/range", body, answer, sizeof(answer))) ? 0 : -1;
+    must_answer(fd, "/v3/kv/range", body, answer, sizeof(answer));
 }
 
-int bench_etcd_fill(int fd, uint64_t number, unsigned n, size_t size) {
-    char value[280], text[400], *answer = malloc(64 << 10), *body = malloc((size_t)n * 600 + 100);
+void bench_etcd_fill(int fd, uint64_t number, unsigned n, size_t size) {
+    char value[280], text[400], *answer = bench_alloc(64, 1024), *body = NULL;
+    size_t body_size;
+    FILE *f = open_memstream(&body, &body_size);
+    bench_must_system(f != NULL, "memory for a transaction");
     memset(value, 'v', sizeof(value));
     hdrlog_base64(text, value, size < 280 ? size : 280);
-    size_t at = (size_t)sprintf(body, "{\"success\":[");
+    fprintf(f, "{\"success\":[");
     for (unsigned i = 0; i < n; i++) {
         char key[40];
         key_of(key, number + i);
-        at += (size_t)sprintf(body + at, "%s{\"request_put\":{\"key\":\"%s\",\"value\":\"%s\"}}", i ? "," : "", key,
-                              text);
+        fprintf(f, "%s{\"request_put\":{\"key\":\"%s\",\"value\":\"%s\"}}", i ? "," : "", key, text);
     }
-    sprintf(body + at, "]}");
-    int rc = is_good(answer, bench_etcd_post(fd, "/v3/kv/txn", body, answer, 64 << 10)) ? 0 : -1;
+    fprintf(f, "]}");
+    fclose(f);
+    must_answer(fd, "/v3/kv/txn", body, answer, 64 << 10);
     free(answer);
     free(body);
-    return rc;
 }
 
-int bench_etcd_watch(int fd) {
+static bool is_created(const char *text, size_t size) {
+    return memmem(text, size, "\"created\":true", 14) != NULL;
+}
+
+void bench_etcd_watch(int fd) {
     char text[2000];
-    size_t size = 0;
-    if (send_post(fd, "/v3/watch", "{\"create_request\":{\"key\":\"AA==\",\"range_end\":\"AA==\"}}") != 0) {
-        return -1;
+    if (!send_post(fd, "/v3/watch", "{\"create_request\":{\"key\":\"AA==\",\"range_end\":\"AA==\"}}") ||
+        receive(fd, text, sizeof(text), is_created) < 0) {
+        bench_fail("etcd does not begin a watch");
     }
-    while (size < sizeof(text)) {
-        ssize_t n = recv(fd, text + size, sizeof(text) - size, 0);
-        if (n <= 0) {
-            return -1;
-        }
-        size += (size_t)n;
-        if (memmem(text, size, "\"created\":true", 14)) {
-            return 0;
-        }
-    }
-    return -1;
 }

@@ -23,16 +23,15 @@ struct bench_cluster {
     unsigned members, ports[BENCH_MEMBERS];
     pid_t etcds[BENCH_MEMBERS]; /* the first is `etcd` */
     pid_t hosts[BENCH_HOSTS];
-    char error[200];
 };
 
-/* 0; 1: there is no etcd here; -1: error. Whatever it answers: bench_cluster_end(). No domain is open. */
-int bench_cluster_start(struct bench_cluster *c);
-int bench_cluster_start_members(struct bench_cluster *c, unsigned members);
-void bench_cluster_end(struct bench_cluster *c);
+/* What fails here ends the program (bench/lib/program.h), whose end also ends etcd and hosts and removes their folders. */
 
-/* Start host k and wait until it is ready: upstream, or a plain domain without it. Options end with NULL. 0 or -1. */
-int bench_cluster_host(struct bench_cluster *c, unsigned k, bool upstream, const char *const *options);
+/* Start so many members and wait until they have a leader. No domain is open. */
+void bench_cluster_start(struct bench_cluster *c, unsigned members);
+
+/* Start host k and wait until it is ready: upstream, or a plain domain without it. Options end with NULL. */
+void bench_cluster_host(struct bench_cluster *c, unsigned k, bool upstream, const char *const *options);
 void bench_cluster_end_host(struct bench_cluster *c, unsigned k);
 /* From now on tide_open("d") opens host k's domain. */
 void bench_cluster_enter(const struct bench_cluster *c, unsigned k);
@@ -43,13 +42,11 @@ uint64_t bench_cluster_cpu_ns(pid_t pid);
 /* ---- etcd's own calls: a connection each ---- */
 
 int bench_etcd_connect(const struct bench_cluster *c);
-/* POST; the answer's head and body into `to`, as much as fits. Its size, or -1. */
-long bench_etcd_post(int fd, const char *path, const char *body, char *to, size_t room);
-/* A put of `size` bytes under "b/" NUMBER; a linearizable read of it; a transaction of n puts from that number on. 0 or -1. */
-int bench_etcd_put(int fd, uint64_t number, const void *value, size_t size);
-int bench_etcd_read(int fd, uint64_t number);
-int bench_etcd_fill(int fd, uint64_t number, unsigned n, size_t size);
-/* Begin a watch of everything; afterwards read() tells. 0 or -1. */
-int bench_etcd_watch(int fd);
+/* A put of `size` bytes under "b/" NUMBER; a linearizable read of it; a transaction of n puts from that number on. */
+void bench_etcd_put(int fd, uint64_t number, const void *value, size_t size);
+void bench_etcd_read(int fd, uint64_t number);
+void bench_etcd_fill(int fd, uint64_t number, unsigned n, size_t size);
+/* Begin a watch of everything; afterwards read() tells. */
+void bench_etcd_watch(int fd);
 
 #endif

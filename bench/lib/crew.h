@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The processes of one repetition: one for each replica, and with --read foreign one more for the readers of each. They
- * are forked before the coordinator opens the domain, open it themselves, and take orders through shared memory.
+ * Those who work in one repetition: with --mode threads one thread for all replicas; with --mode processes a process for each,
+ * and with --read foreign one more for the readers of each. Processes are forked before the coordinator opens the domain and open it
+ * themselves; the thread uses the coordinator's handle. Orders go through memory that all share.
  *
- * Calls that wait return 0; 1 when *setup->stop was set; or -1 with `error` filled: a child answered with an error, or
+ * Calls that wait return 0; 1 when *setup->stop was set; or -1 with `error` filled: a member answered with an error, or
  * died. After 1 and -1 only bench_crew_end() may follow. By the coordinator's thread.
  */
 #ifndef TIDE_BENCH_CREW_H
@@ -16,16 +17,16 @@
 
 struct bench_crew;
 
-/* Fork them. While no domain is open. NULL with `error` filled. `error` (BENCH_ERROR_BYTES) must outlive the crew. */
+/* Start them. While no domain is open. NULL with `error` filled. `error` (BENCH_ERROR_BYTES) must outlive the crew. */
 struct bench_crew *bench_crew_start(const struct bench_trial_setup *setup, struct bench_team *team, char *error);
 
-/* The leader's process starts the leader and fills it. The domain exists. */
-int bench_crew_lead(struct bench_crew *crew, struct tide_token *last);
+/* The domain exists, and `d` is the coordinator's handle. The leader is started and filled. */
+int bench_crew_lead(struct bench_crew *crew, struct tide *d, struct tide_token *last);
 
-/* The other processes start their followers, one after the other: process k has replica k. */
+/* The followers start, one after the other. */
 int bench_crew_follow(struct bench_crew *crew);
 
-/* All processes start their threads, which then wait for a phase; and the end of these threads, after BENCH_STOP. */
+/* The reading and writing threads start, and then wait for a phase; and their end, after BENCH_STOP. */
 int bench_crew_read(struct bench_crew *crew);
 int bench_crew_join(struct bench_crew *crew);
 

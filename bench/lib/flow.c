@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "bench/lib/program.h"
 #include "bench/lib/rng.h"
 #include "bench/lib/setup.h"
 
@@ -27,7 +28,6 @@ static const struct mix small = { 100, 400 }, wide = { 100, 2000 }, tiny = { 64,
 
 /* A domain whose keys are numbered: from `head` to `next` - 1 they are there, but for those that were refused. */
 struct flow {
-    struct bench_program *p;
     struct tide *d;
     uint64_t head, next;
     uint64_t shift; /* keys from this number on have the second mix */
@@ -41,154 +41,127 @@ static uint32_t size_of(const struct flow *f, uint64_t i) {
     return m->least + (uint32_t)(bench_mix64(i) % m->span);
 }
 
-static int open_flow(struct flow *f, struct bench_program *p, struct mix first) {
+static void open_flow(struct flow *f, struct mix first) {
     struct tide_opts opts = bench_setup_opts(BENCH_SETUP_OWN, 0, RING_BYTES, TABLE_BYTES);
     memset(f, 0, sizeof(*f));
-    f->p = p;
     f->shift = UINT64_MAX;
     f->mixes[0] = f->mixes[1] = first;
-    return bench_program_domain(p, &f->d, &opts, false);
+    f->d = bench_domain(NULL, &opts, 0);
 }
 
-static void close_flow(struct flow *f) {
-    bench_close(f->d);
+static void make_key(uint64_t key[2], uint64_t i) {
+    key[0] = i;
+    key[1] = UINT64_C(0x6b6b6b6b6b6b6b6b);
 }
 
-static int put(struct flow *f, uint64_t i) {
+/* Does it fit? */
+static bool put(const struct flow *f, uint64_t i) {
     static const uint8_t value[VALUE_MAX];
-    uint64_t key[2] = { i, UINT64_C(0x6b6b6b6b6b6b6b6b) };
-    return tide_put(f->d, NULL, key, KEY_SIZE, value, size_of(f, i), NULL);
+    uint64_t key[2];
+    make_key(key, i);
+    int rc = tide_put(f->d, NULL, key, KEY_SIZE, value, size_of(f, i), NULL);
+    bench_must(rc != TIDE_ERR_FULL ? rc : 0, "putting into a table that is nearly full");
+    bench_go_on();
+    return rc == 0;
 }
 
-static int put_next(struct flow *f) {
-    int rc = f->next < KEYS_MAX ? put(f, f->next) : TIDE_ERR_INVALID;
-    if (rc == 0) {
-        f->payload += KEY_SIZE + size_of(f, f->next);
-        f->next++;
-    }
-    return rc;
+static bool put_next(struct flow *f) {
+    bench_must(f->next == KEYS_MAX ? TIDE_ERR_INVALID : 0, "putting more keys than a table has room for");
+    bool fits = put(f, f->next);
+    f->payload += fits ? KEY_SIZE + size_of(f, f->next) : 0;
+    f->next += fits;
+    return fits;
 }
 
 /* Where there is no such key, this is a write too. */
-static int delete_oldest(struct flow *f) {
-    uint64_t i = f->head, key[2] = { i, UINT64_C(0x6b6b6b6b6b6b6b6b) };
-    int rc = tide_delete(f->d, NULL, key, KEY_SIZE, NULL);
-    if (rc == 0) {
-        f->payload -= f->refused[i] ? 0 : KEY_SIZE + size_of(f, i);
-        f->head++;
-    }
-    return rc;
-}
-
-static int ended(struct flow *f, const char *what, int rc) {
-    return bench_stop ? 1 : rc != 0 ? bench_program_failed_code(f->p, what, rc) : 0;
+static void delete_oldest(struct flow *f) {
+    uint64_t key[2];
+    make_key(key, f->head);
+    bench_must(tide_delete(f->d, NULL, key, KEY_SIZE, NULL), "deleting the oldest key");
+    bench_go_on();
+    f->payload -= f->refused[f->head] ? 0 : KEY_SIZE + size_of(f, f->head);
+    f->head++;
 }
 
 /* Until nothing fits, also after a while: what was deleted can be had again once its grace period is over. */
-static int fill(struct flow *f) {
-    int rc = 0;
-    for (uint32_t waits = 0; waits < WAITS && !bench_stop && (rc == 0 || rc == TIDE_ERR_FULL);) {
-        rc = put_next(f);
-        if (rc == TIDE_ERR_FULL) {
-            waits++;
-            bench_sleep_ns(WAIT_NS);
-        } else {
+static void fill(struct flow *f) {
+    for (uint32_t waits = 0; waits < WAITS; waits++) {
+        while (put_next(f)) {
             waits = 0;
         }
+        bench_sleep_ns(WAIT_NS);
     }
-    return ended(f, "filling a table", rc == TIDE_ERR_FULL ? 0 : rc);
 }
 
 /* Payload of a fresh table that is full of this mix. */
-static int fresh(struct bench_program *p, struct mix mix, double *payload) {
+static double fresh(struct mix mix) {
     static struct flow f;
-    int rc = open_flow(&f, p, mix);
-    rc = rc != 0 ? rc : fill(&f);
-    *payload = (double)f.payload;
-    close_flow(&f);
-    return rc;
+    open_flow(&f, mix);
+    fill(&f);
+    tide_close(f.d);
+    return (double)f.payload;
 }
 
-/* n puts; where one does not fit, the oldest keys go until it does. *refused: that it never did. */
-static int push(struct flow *f, uint64_t n, uint64_t *refused) {
-    int rc = 0;
-    for (uint64_t i = 0; i < n && rc == 0 && !bench_stop; i++) {
-        rc = put_next(f);
-        for (uint32_t deletes = 0; rc == TIDE_ERR_FULL; deletes++) {
-            if (deletes == DELETES || f->head == f->next) {
-                ++*refused;
+/* n puts; where one does not fit, the oldest keys go until it does. Returns how many never did. */
+static uint64_t push(struct flow *f, uint64_t n) {
+    uint64_t refused = 0;
+    for (uint64_t i = 0; i < n; i++) {
+        uint32_t deletes = 0;
+        while (!put_next(f)) {
+            if (deletes++ == DELETES || f->head == f->next) {
+                refused++;
                 f->refused[f->next++] = true;
-                rc = 0;
                 break;
             }
-            rc = delete_oldest(f);
-            rc = rc != 0 ? rc : put_next(f);
+            delete_oldest(f);
         }
     }
-    return ended(f, "pushing keys through a full table", rc);
+    return refused;
 }
 
-static int shift(struct bench_program *p, double out[BENCH_FLOWS]) {
+static void shift(double out[BENCH_FLOWS]) {
     static struct flow f;
-    uint64_t n = p->quick ? QUICK_PUTS : PUTS, refused = 0;
-    double whole = 0;
-    int rc = fresh(p, wide, &whole);
+    uint64_t n = bench->quick ? QUICK_PUTS : PUTS;
+    double whole = fresh(wide);
     out[BENCH_FLOW_LOST] = 1.0 - whole / (double)TABLE_BYTES;
-    if (rc != 0) {
-        return rc;
-    }
-    rc = open_flow(&f, p, small);
+    open_flow(&f, small);
     f.shift = n;
     f.mixes[1] = wide;
-    rc = rc != 0 ? rc : push(&f, n, &refused);
-    refused = 0;
-    rc = rc != 0 ? rc : push(&f, n, &refused);
+    push(&f, n);
+    out[BENCH_FLOW_REFUSED] = bench_ratio((double)push(&f, n), (double)n);
     out[BENCH_FLOW_SHIFTED] = bench_ratio((double)f.payload, whole);
-    out[BENCH_FLOW_REFUSED] = bench_ratio((double)refused, (double)n);
-    close_flow(&f);
-    return rc;
+    tide_close(f.d);
 }
 
-static int delete_all(struct bench_program *p, double out[BENCH_FLOWS]) {
+static void delete_all(double out[BENCH_FLOWS]) {
     static struct flow f;
-    double whole = 0;
-    int rc = fresh(p, thousand, &whole);
-    if (rc != 0) {
-        return rc;
+    double whole = fresh(thousand);
+    open_flow(&f, tiny);
+    fill(&f);
+    while (f.head < f.next) {
+        delete_oldest(&f);
     }
-    rc = open_flow(&f, p, tiny);
-    rc = rc != 0 ? rc : fill(&f);
-    int code = 0;
-    while (rc == 0 && code == 0 && f.head < f.next && !bench_stop) {
-        code = delete_oldest(&f);
-    }
-    rc = rc != 0 ? rc : ended(&f, "deleting all keys", code);
     f.shift = f.next;
     f.mixes[1] = thousand;
-    rc = rc != 0 ? rc : fill(&f);
+    fill(&f);
     out[BENCH_FLOW_DELETED] = bench_ratio((double)f.payload, whole);
-    close_flow(&f);
-    return rc;
+    tide_close(f.d);
 }
 
-static int overwrite(struct bench_program *p, double out[BENCH_FLOWS]) {
+static void overwrite(double out[BENCH_FLOWS]) {
     static struct flow f;
     uint64_t refused = 0;
-    int rc = open_flow(&f, p, equal), code = 0;
-    rc = rc != 0 ? rc : fill(&f);
-    for (uint64_t i = 0; i < f.next && rc == 0 && code == 0 && !bench_stop; i++) {
-        code = put(&f, i);
-        refused += code == TIDE_ERR_FULL;
-        code = code == TIDE_ERR_FULL ? 0 : code;
+    open_flow(&f, equal);
+    fill(&f);
+    for (uint64_t i = 0; i < f.next; i++) {
+        refused += !put(&f, i);
     }
-    rc = rc != 0 ? rc : ended(&f, "overwriting in a full table", code);
     out[BENCH_FLOW_OVERWRITE] = bench_ratio((double)refused, (double)f.next);
-    close_flow(&f);
-    return rc;
+    tide_close(f.d);
 }
 
-int bench_flow_measure(struct bench_program *p, double out[BENCH_FLOWS]) {
-    int rc = shift(p, out);
-    rc = rc != 0 ? rc : delete_all(p, out);
-    return rc != 0 ? rc : overwrite(p, out);
+void bench_flow_measure(double out[BENCH_FLOWS]) {
+    shift(out);
+    delete_all(out);
+    overwrite(out);
 }

@@ -3,8 +3,6 @@
 #ifndef TIDE_BENCH_FLOW_H
 #define TIDE_BENCH_FLOW_H
 
-#include "bench/lib/program.h"
-
 /* All are shares of 1. Payload is what keys and values take. */
 enum bench_flow_share {
     BENCH_FLOW_LOST,      /* of the budget, where values of 100 to 2,099 bytes fill a fresh table */
@@ -16,7 +14,6 @@ enum bench_flow_share {
     BENCH_FLOWS
 };
 
-/* 0; 1: asked to end; -1: p->error says what failed. */
-int bench_flow_measure(struct bench_program *p, double out[BENCH_FLOWS]);
+void bench_flow_measure(double out[BENCH_FLOWS]);
 
 #endif

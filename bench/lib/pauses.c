@@ -3,17 +3,16 @@
 
 #include <pthread.h>
 #include <stdbool.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 
+#include "bench/lib/program.h"
 #include "bench/lib/rng.h"
 #include "bench/lib/setup.h"
 
 #define KEY_SIZE 16u
 #define VALUE_SIZE 64u
 #define VALUE_MAX 128u /* of other sizes: as many bytes on average */
-#define HIGHEST_NS INT64_C(100000000000)
 #define WORK_NS UINT64_C(400000000)
 #define CONTROL_NS UINT64_C(100000000)
 #define NAP_NS UINT64_C(30000)     /* the writer's: several writes at a time, as the timer is coarser than the rate */
@@ -27,11 +26,6 @@ enum phase { PHASE_GROW, PHASE_STEADY, PHASE_SHIFT, PHASE_SHRINK, PHASE_WAIT, PH
 
 static bool is_work(uint32_t phase) {
     return phase < PHASE_WAIT;
-}
-
-static void give_up(struct pauses *p, int code) {
-    int none = 0;
-    atomic_compare_exchange_strong(&p->error, &none, code);
 }
 
 static void record(struct pauses *p, enum pauses_kind kind, uint64_t ns) {
@@ -63,7 +57,7 @@ struct reading {
     uint64_t index; /* the follower's, as last seen */
 };
 
-static int read_once(struct reading *g, uint32_t phase, struct tide_answer *a) {
+static void read_once(struct reading *g, uint32_t phase, struct tide_answer *a) {
     static const struct tide_bound any = { .size = sizeof(any),
                                            .fallback = TIDE_FALLBACK_ERROR,
                                            .max_staleness_ns = TIDE_UNBOUNDED,
@@ -71,7 +65,7 @@ static int read_once(struct reading *g, uint32_t phase, struct tide_answer *a) {
     uint64_t key[2], value[VALUE_MAX / 8], below = g->index < g->p->keys ? g->index : g->p->keys;
     bench_key(key, below > 0 ? bench_rng_below(&g->rng, below) : 0);
     int rc = tide_get(g->session, key, sizeof(key), &any, value, sizeof(value), a);
-    return rc == TIDE_ERR_NOT_FOUND && (below == 0 || phase == PHASE_SHRINK) ? 0 : rc;
+    bench_must(rc == TIDE_ERR_NOT_FOUND && (below == 0 || phase == PHASE_SHRINK) ? 0 : rc, "reading");
 }
 
 /* Reads as long as it is this phase. Key k has index k + 1, so all keys below the index seen last are there. */
@@ -82,12 +76,8 @@ static void read_loop(struct reading *g, uint32_t phase) {
     uint64_t start = clock_stamp(&p->clock), before = start;
     uint64_t moved = start; /* when apply was last known not to stand still */
     while (atomic_load(&p->phase) == phase) {
-        int rc = read_once(g, phase, &a);
+        read_once(g, phase, &a);
         uint64_t now = clock_stamp(&p->clock);
-        if (rc != 0) {
-            give_up(p, rc);
-            return;
-        }
         record(p, read, now - before);
         if (now - before > PAUSES_AWAY_NS) {
             p->away++;
@@ -108,15 +98,10 @@ static void read_loop(struct reading *g, uint32_t phase) {
 static void *reader_main(void *arg) {
     struct pauses *p = arg;
     struct reading g = { .p = p };
-    bench_machine_pin(&p->program->machine, 0);
+    bench_machine_pin(&bench->machine, 0);
     bench_rng_init(&g.rng, 1);
-    int rc = bench_setup_reader(p->d, FOLLOWER, &g.session);
-    if (rc != 0) {
-        give_up(p, rc);
-        return NULL;
-    }
-    for (uint32_t phase = atomic_load(&p->phase); phase != PHASE_STOP && atomic_load(&p->error) == 0;
-         phase = atomic_load(&p->phase)) {
+    bench_must(bench_setup_reader(p->d, FOLLOWER, &g.session), "opening a reader");
+    for (uint32_t phase; (phase = atomic_load(&p->phase)) != PHASE_STOP;) {
         if (is_work(phase)) {
             read_loop(&g, phase);
         } else if (phase == PHASE_CONTROL) {
@@ -131,17 +116,19 @@ static void *reader_main(void *arg) {
 
 /* ---- the writer -------------------------------------------------------------------------------------------------- */
 
-static int write_once(struct pauses *p, uint32_t phase, uint64_t n, struct bench_rng *rng) {
+static void write_once(struct pauses *p, uint32_t phase, uint64_t n, struct bench_rng *rng) {
     uint64_t key[2], value[VALUE_MAX / 8] = { n };
     if (phase == PHASE_SHRINK) {
         bench_key(key, p->deleted++);
-        return tide_delete(p->d, NULL, key, sizeof(key), NULL);
+        bench_must(tide_delete(p->d, NULL, key, sizeof(key), NULL), "deleting");
+        return;
     }
     bench_key(key, n < p->keys ? n : bench_rng_below(rng, p->keys));
     size_t size = phase == PHASE_SHIFT ? bench_rng_below(rng, VALUE_MAX + 1) : VALUE_SIZE;
     int rc = tide_put(p->d, NULL, key, sizeof(key), value, size, NULL);
-    p->refused += phase == PHASE_SHIFT && rc == TIDE_ERR_FULL;
-    return phase == PHASE_SHIFT && rc == TIDE_ERR_FULL ? 0 : rc;
+    bool refused = phase == PHASE_SHIFT && rc == TIDE_ERR_FULL;
+    p->refused += refused;
+    bench_must(refused ? 0 : rc, "putting");
 }
 
 static bool has_more(const struct pauses *p, uint32_t phase, uint64_t written) {
@@ -159,12 +146,7 @@ static void write_loop(struct pauses *p, uint32_t phase, struct bench_rng *rng) 
             done = due = 0;
         }
         for (; done < due && has_more(p, phase, written); done++) {
-            int rc = write_once(p, phase, written, rng);
-            if (rc != 0) {
-                give_up(p, rc);
-                return;
-            }
-            written++;
+            write_once(p, phase, written++, rng);
         }
         atomic_store(&p->written, written);
         if (phase == PHASE_GROW && written == p->keys) {
@@ -183,10 +165,9 @@ static void *writer_main(void *arg) {
     struct pauses *p = arg;
     struct bench_rng rng;
     prctl(PR_SET_TIMERSLACK, 1ul);
-    bench_machine_pin(&p->program->machine, 1);
+    bench_machine_pin(&bench->machine, 1);
     bench_rng_init(&rng, 2);
-    for (uint32_t phase = atomic_load(&p->phase); phase != PHASE_STOP && atomic_load(&p->error) == 0;
-         phase = atomic_load(&p->phase)) {
+    for (uint32_t phase; (phase = atomic_load(&p->phase)) != PHASE_STOP;) {
         if (is_work(phase)) {
             write_loop(p, phase, &rng);
         } else if (phase == PHASE_CONTROL) {
@@ -200,101 +181,66 @@ static void *writer_main(void *arg) {
 
 /* ---- the run ----------------------------------------------------------------------------------------------------- */
 
-static int sleep_watching(struct pauses *p, uint64_t ns, int growing) {
-    uint64_t until = bench_now_ns() + ns;
-    while (bench_now_ns() < until) {
-        if (atomic_load(&p->error) != 0 || bench_stop || (growing && atomic_load(&p->written) >= p->keys)) {
+static void slice(struct pauses *p, uint32_t phase) {
+    atomic_store(&p->phase, PHASE_CONTROL);
+    bench_rest(CONTROL_NS);
+    atomic_store(&p->phase, phase);
+    for (uint64_t until = bench_now_ns() + WORK_NS; bench_now_ns() < until;) {
+        if (phase == PHASE_GROW && atomic_load(&p->written) >= p->keys) {
             break;
         }
-        bench_sleep_ns(5000000);
+        bench_rest(5000000);
     }
-    int code = atomic_load(&p->error);
-    return code != 0 ? bench_program_failed_code(p->program, "a thread's write or read", code) : bench_stop ? 1 : 0;
 }
 
-static int slice(struct pauses *p, uint32_t phase) {
-    atomic_store(&p->phase, PHASE_CONTROL);
-    int rc = sleep_watching(p, CONTROL_NS, 0);
-    if (rc == 0) {
-        atomic_store(&p->phase, phase);
-        rc = sleep_watching(p, WORK_NS, phase == PHASE_GROW);
-    }
-    return rc;
-}
-
-static int run_phases(struct pauses *p) {
+static void run_phases(struct pauses *p) {
     uint64_t slices = 0;
-    int rc = 0;
-    for (; rc == 0 && atomic_load(&p->written) < p->keys; slices++) {
-        bench_program_progress(p->program, "%.0f %% of the keys",
-                               100.0 * (double)atomic_load(&p->written) / (double)p->keys);
-        rc = slice(p, PHASE_GROW);
+    for (; atomic_load(&p->written) < p->keys; slices++) {
+        bench_progress("%.0f %% of the keys", 100.0 * (double)atomic_load(&p->written) / (double)p->keys);
+        slice(p, PHASE_GROW);
     }
     for (uint32_t phase = PHASE_STEADY; phase <= PHASE_SHRINK; phase++) {
-        for (uint64_t i = 0; rc == 0 && i < slices / 4 + 1; i++) {
-            rc = slice(p, phase);
+        for (uint64_t i = 0; i < slices / 4 + 1; i++) {
+            slice(p, phase);
         }
     }
     atomic_store(&p->phase, PHASE_STOP);
-    return rc;
 }
 
-static int open_all(struct pauses *p) {
-    const struct bench_machine *m = &p->program->machine;
+static void open_all(struct pauses *p) {
+    const struct bench_machine *m = &bench->machine;
     struct tide_opts opts =
         bench_setup_opts(BENCH_SETUP_OWN, 0, 0, (UINT64_C(32) << 20) + p->keys * (KEY_SIZE + VALUE_SIZE + 80));
     opts.slow_follower_ns = UINT64_C(10000000000); /* the follower is measured: it must not be lapped */
-    if (bench_program_domain(p->program, &p->d, &opts, false) != 0) {
-        return -1;
-    }
+    p->d = bench_domain(NULL, &opts, 0);
     /* The reader has a CPU of its own; the follower shares the writer's where there is no third one. */
     int32_t cpu = m->cpus > 1 ? (int32_t)m->cpu_ids[m->cpus > 2 ? 2 : 1] : -1;
-    int rc = bench_setup_start(p->d, FOLLOWER, cpu);
-    return rc != 0 ? bench_program_failed_code(p->program, "starting the follower", rc) : 0;
+    bench_must(bench_setup_start(p->d, FOLLOWER, cpu), "starting the follower");
 }
 
-static int run_threads(struct pauses *p) {
-    pthread_t reader, writer;
-    if (pthread_create(&reader, NULL, reader_main, p) != 0) {
-        return bench_program_failed_code(p->program, "starting a thread", TIDE_ERR_NOMEM);
-    }
-    int rc = pthread_create(&writer, NULL, writer_main, p) != 0;
-    if (rc == 0) {
-        rc = run_phases(p);
-        pthread_join(writer, NULL);
-    } else {
-        rc = bench_program_failed_code(p->program, "starting a thread", TIDE_ERR_NOMEM);
-        atomic_store(&p->phase, PHASE_STOP);
-    }
-    pthread_join(reader, NULL);
-    return rc;
-}
-
-int bench_pauses_run(struct pauses *p, struct bench_program *program, uint64_t keys, uint64_t rate) {
+void bench_pauses_run(struct pauses *p, uint64_t keys, uint64_t rate) {
     memset(p, 0, sizeof(*p));
-    p->program = program;
     p->keys = keys;
     p->rate = rate;
     atomic_store(&p->phase, PHASE_WAIT);
     for (int k = 0; k < PAUSES_KINDS; k++) {
-        p->times[k] = hdr_new(1, HIGHEST_NS, 3);
-        if (p->times[k] == NULL) {
-            return bench_program_failed_code(program, "starting", TIDE_ERR_NOMEM);
-        }
+        p->times[k] = bench_hdr();
     }
     clock_init(&p->clock);
-    int rc = open_all(p);
-    rc = rc != 0 ? rc : run_threads(p);
+    open_all(p);
+    pthread_t reader = bench_thread(reader_main, p), writer = bench_thread(writer_main, p);
+    run_phases(p);
+    pthread_join(writer, NULL);
+    pthread_join(reader, NULL);
     p->writes_per_s = bench_ratio((double)keys * 1e9, (double)p->growing_ns);
     /* One row for the machine. */
     hdr_add(p->times[PAUSES_CONTROL], p->times[PAUSES_CONTROL_WRITER]);
     p->slow[PAUSES_CONTROL] += p->slow[PAUSES_CONTROL_WRITER];
     p->ns[PAUSES_CONTROL] += p->ns[PAUSES_CONTROL_WRITER];
-    return rc;
 }
 
 void bench_pauses_destroy(struct pauses *p) {
-    bench_close(p->d);
+    tide_close(p->d);
     for (int k = 0; k < PAUSES_KINDS; k++) {
         hdr_free(p->times[k]);
     }

@@ -14,7 +14,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#include "bench/lib/program.h"
+#include "engine/tidemark.h"
 #include "shm/clock.h"
 #include "shm/hdr.h"
 
@@ -43,20 +43,17 @@ struct pauses {
     uint64_t away;
     double writes_per_s; /* while it grew */
 
-    struct bench_program *program;
     struct tide *d;
     struct clock_line clock;
     uint64_t keys, rate;
     _Alignas(128) _Atomic uint32_t phase;
-    _Atomic int error;                      /* first TIDE_ERR_ code of a thread */
     _Alignas(128) _Atomic uint64_t written; /* entries in the log */
     uint64_t growing_ns;                    /* the writer's, as the next two */
     uint64_t refused;                       /* writes of other sizes that the table had no room for */
     uint64_t deleted;
 };
 
-/* Run it. 0; 1: asked to end; -1: program->error says what failed. To be destroyed in any case. */
-int bench_pauses_run(struct pauses *p, struct bench_program *program, uint64_t keys, uint64_t rate);
+void bench_pauses_run(struct pauses *p, uint64_t keys, uint64_t rate);
 void bench_pauses_destroy(struct pauses *p);
 
 /* How many lasted longer than PAUSES_SLOW_NS, in 10 s of a thread's time. */

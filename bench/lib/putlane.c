@@ -1,21 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "bench/lib/putlane.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "bench/lib/far.h"
+#include "bench/lib/program.h"
 #include "bench/lib/workload.h"
 #include "shm/park.h"
 
 #define VALUE 64u
 #define BATCH_MAX 100u
-#define HIGHEST_NS INT64_C(10000000000)
 
 struct bench_putlane {
-    struct bench_program *p;
     struct bench_workload workload;
     struct bench_far *far;
     struct tide *domain;
@@ -23,36 +19,29 @@ struct bench_putlane {
     uint64_t n; /* of all writes: makes values differ */
 };
 
-static int failed(struct bench_putlane *l, const char *what, int code) {
-    return bench_program_failed(l->p, "through a lane, %s: %s", what, tide_strerror(code));
-}
-
-struct bench_putlane *bench_putlane_start(struct bench_program *p, uint64_t keys) {
+struct bench_putlane *bench_putlane_start(uint64_t keys) {
     struct bench_options o = { .keys = keys, .key_size = 16, .value_size = VALUE, .seed = 1 };
-    struct bench_putlane *l = calloc(1, sizeof(*l));
+    struct bench_putlane *l = bench_alloc(1, sizeof(*l));
     char name[TIDE_NAME_MAX];
-    if (l == NULL || bench_workload_init(&l->workload, &o, 1) != 0 || bench_workload_prepare(&l->workload, 1) != 0) {
-        free(l);
-        bench_program_failed(p, "no memory for keys");
-        return NULL;
-    }
-    l->p = p;
-    snprintf(name, sizeof(name), "put-%ld-lane-%llu", (long)getpid(), (unsigned long long)keys);
-    l->times = hdr_new(1, HIGHEST_NS, 3);
+    bench_must_system(bench_workload_init(&l->workload, &o, 1) == 0 && bench_workload_prepare(&l->workload, 1) == 0,
+                      "memory for keys");
+    bench_domain_name(bench_text("lane-%llu", (unsigned long long)keys), name);
+    l->times = bench_hdr();
     /* On the second CPU, and with the process the thread that serves lanes. */
-    l->far = bench_far_start(&l->workload, &p->machine, 1, name);
-    if (l->times == NULL || l->far == NULL) {
-        bench_program_failed(p, "no memory, or no process to be had");
-        bench_putlane_end(l);
-        return NULL;
-    }
+    l->far = bench_far_start(&l->workload, &bench->machine, 1, name);
+    bench_must_system(l->far != NULL, "a process for the leader");
     return l;
 }
 
-int bench_putlane_open(struct bench_putlane *l) {
+void bench_putlane_open(struct bench_putlane *l) {
     struct bench_options o = { .keys = l->workload.keys, .key_size = 16, .value_size = VALUE };
-    bench_machine_unpin(&l->p->machine);
-    return bench_far_open(l->far, &o, &l->domain, &bench_stop, l->p->error);
+    char error[BENCH_ERROR_BYTES];
+    bench_machine_unpin(&bench->machine);
+    int rc = bench_far_open(l->far, &o, &l->domain, &bench_stop, error);
+    bench_go_on();
+    if (rc != 0) {
+        bench_fail("%s", error);
+    }
 }
 
 static int put(struct bench_putlane *l) {
@@ -81,16 +70,18 @@ static void rest(const struct bench_putlane *l, uint64_t ns) {
     }
 }
 
-/* 0, 1 or -1 after a slice that ended with a code. */
-static int settle(struct bench_putlane *l, int code) {
-    if (code != 0) {
-        return bench_far_lives(l->far, l->p->error) ? failed(l, "writing", code) : -1;
+/* After a slice that ended with a code: where the leader's process died, that is the reason. */
+static void settle(struct bench_putlane *l, int code) {
+    char error[BENCH_ERROR_BYTES];
+    bench_go_on();
+    if (code != 0 && !bench_far_lives(l->far, error)) {
+        bench_fail("%s", error);
     }
-    return bench_stop ? 1 : 0;
+    bench_must(code, "writing through a lane");
 }
 
-int bench_putlane_times(struct bench_putlane *l, uint64_t rest_ns, uint64_t duration_ns, const struct hdr **times) {
-    bench_machine_pin(&l->p->machine, 0);
+const struct hdr *bench_putlane_times(struct bench_putlane *l, uint64_t rest_ns, uint64_t duration_ns) {
+    bench_machine_pin(&bench->machine, 0);
     int rc = put(l); /* finds a lane, and wakes the leader's thread */
     uint64_t until = tide_now(l->domain) + duration_ns;
     hdr_reset(l->times);
@@ -101,28 +92,18 @@ int bench_putlane_times(struct bench_putlane *l, uint64_t rest_ns, uint64_t dura
         uint64_t now = tide_now(l->domain);
         hdr_record(l->times, now > start ? (int64_t)(now - start) : 0);
     } while (rc == 0 && !bench_stop && tide_now(l->domain) < until);
-    *times = l->times;
-    return settle(l, rc);
+    settle(l, rc);
+    return l->times;
 }
 
-int bench_putlane_rate(struct bench_putlane *l, uint32_t count, uint64_t duration_ns, double *per_s) {
-    bench_machine_pin(&l->p->machine, 0);
+double bench_putlane_rate(struct bench_putlane *l, uint32_t count, uint64_t duration_ns) {
+    bench_machine_pin(&bench->machine, 0);
     int rc = count == 1 ? put(l) : batch(l, count);
     uint64_t start = bench_now_ns(), now = start, before = l->n;
     while (rc == 0 && !bench_stop && now - start < duration_ns) {
         rc = count == 1 ? put(l) : batch(l, count);
         now = bench_now_ns();
     }
-    *per_s = bench_ratio((double)(l->n - before) * 1e9, (double)(now - start));
-    return settle(l, rc);
-}
-
-void bench_putlane_end(struct bench_putlane *l) {
-    if (l == NULL) {
-        return;
-    }
-    bench_far_end(l->far);
-    hdr_free(l->times);
-    bench_workload_destroy(&l->workload);
-    free(l);
+    settle(l, rc);
+    return bench_ratio((double)(l->n - before) * 1e9, (double)(now - start));
 }

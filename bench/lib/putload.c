@@ -1,18 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "bench/lib/putload.h"
 
-#include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include "bench/lib/plain.h"
+#include "bench/lib/program.h"
 #include "bench/lib/rng.h"
 #include "bench/lib/setup.h"
 #include "bench/lib/workload.h"
-#include "bench/lib/worker.h"
 
 #define KEY 16u
 #define VALUE 64u
@@ -47,12 +44,10 @@ struct line {
 };
 
 struct bench_putload {
-    struct bench_program *p;
     struct bench_workload workload;
     struct tide *domains[DOMAINS];
     struct plain plain;
     struct line *lines; /* in a random order that leads to each of them once */
-    uint64_t lines_n;
     const struct line *at;
     uint64_t *versions; /* of each key in the third domain: what cas expects */
     struct {
@@ -85,9 +80,8 @@ uint32_t bench_putload_threads(enum bench_putload_row row) {
     return descriptions[row].threads;
 }
 
-static int failed(struct bench_putload *l, const char *what, int code) {
-    return bench_program_failed(l->p, "%llu keys, %s: %s", (unsigned long long)l->workload.keys, what,
-                                tide_strerror(code));
+static void must(const struct bench_putload *l, int code, const char *what) {
+    bench_must(code, code == 0 ? "" : bench_text("%llu keys, %s", (unsigned long long)l->workload.keys, what));
 }
 
 /* ---- loops: each writes CHUNK times, or about so ----------------------------------------------------------------- */
@@ -209,72 +203,62 @@ static int run_deletes(struct job *j) {
     return rc;
 }
 
-/* ---- the thread beside the writer
- * --------------------------------------------------------------------------------- */
+/* ---- the thread beside the writer -------------------------------------------------------------------------------- */
 
 static int other_writer(struct bench_worker *w, void *ctx) {
+    struct job *j = ctx;
     bench_worker_done(w, 1);
-    bench_worker_what(w, "writing");
-    return run_chunks(ctx, put_chunk);
+    must(j->load, run_chunks(j, put_chunk), "writing beside a writer");
+    return 0;
 }
 
-static int read_until_told(struct bench_worker *w, struct job *j, struct tide_reader *r) {
+static int other_reader(struct bench_worker *w, void *ctx) {
+    struct job *j = ctx;
     struct bench_putload *l = j->load;
     struct tide_bound bound = TIDE_BOUND_INIT;
+    struct tide_reader *r;
     uint8_t value[VALUE];
-    int rc = 0;
     bound.max_staleness_ns = TIDE_UNBOUNDED;
-    while (rc == 0 && bench_worker_peek(w) != BENCH_ORDER_END) {
+    must(l, tide_reader_open(j->domain, NULL, &r), "opening a reader");
+    bench_worker_done(w, 1);
+    while (bench_worker_peek(w) != BENCH_ORDER_END) {
+        int rc = 0;
         for (uint32_t i = 0; i < CHUNK && rc == 0; i++) {
             const uint8_t *key = bench_workload_key(&l->workload, next_key(l, j->turn));
             rc = tide_get(r, key, KEY, &bound, value, sizeof(value), NULL);
             j->sum += value[0];
         }
+        must(l, rc, "reading beside a writer");
     }
-    return rc;
-}
-
-static int other_reader(struct bench_worker *w, void *ctx) {
-    struct job *j = ctx;
-    struct tide_reader *r;
-    bench_worker_what(w, "reading");
-    int rc = tide_reader_open(j->domain, NULL, &r);
-    if (rc == 0) {
-        bench_worker_done(w, 1);
-        rc = read_until_told(w, j, r);
-        tide_reader_close(r);
-    }
-    return rc;
+    tide_reader_close(r);
+    return 0;
 }
 
 /* Write, with another thread at work on the second CPU. */
-static int run_beside(struct bench_putload *l, struct job *j, bench_worker_fn *fn, struct job *other) {
-    struct bench_worker *w = bench_worker_start(false, &l->p->machine, 1, fn, other);
-    if (w == NULL) {
-        return failed(l, "a second thread", TIDE_ERR_NOMEM);
-    }
-    int rc = bench_worker_await(w, 1, &bench_stop, l->p->error);
-    int code = rc == 0 ? run_chunks(j, put_chunk) : 0;
-    bool lives = bench_worker_lives(w, l->p->error);
+static int run_beside(struct job *j, bench_worker_fn *fn, struct job *other) {
+    struct bench_worker *w = bench_start(false, 1, fn, other);
+    bench_await(w, 1);
+    int rc = run_chunks(j, put_chunk);
     bench_worker_end(w);
-    return rc != 0 ? rc : !lives ? -1 : code != 0 ? failed(l, "writing", code) : 0;
+    return rc;
 }
 
-int bench_putload_slice(struct bench_putload *l, enum bench_putload_row row, uint64_t duration_ns, double *per_s) {
+double bench_putload_slice(struct bench_putload *l, enum bench_putload_row row, uint64_t duration_ns) {
     bool followed = row == BENCH_PUT_FOLLOWER || row == BENCH_PUT_BATCH100_FOLLOWER;
     struct tide *d = l->domains[followed ? FOLLOWED : row == BENCH_PUT_CAS ? VERSIONED : ALONE];
     uint32_t batch = row == BENCH_PUT_BATCH16 ? 16 : row == BENCH_PUT_BATCH32 ? 32 : 100;
     struct job j = { .load = l, .domain = d, .duration_ns = duration_ns, .batch = batch };
     struct job other = { .load = l, .domain = d, .duration_ns = duration_ns, .turn = 1 };
-    bench_machine_pin(&l->p->machine, 0);
+    bench_machine_pin(&bench->machine, 0);
     int rc;
     switch (row) {
     case BENCH_PUT_READER:
+        other.turn = 2;
+        rc = run_beside(&j, other_reader, &other);
+        break;
     case BENCH_PUT_TWO:
-        other.turn = row == BENCH_PUT_READER ? 2 : 1;
-        rc = run_beside(l, &j, row == BENCH_PUT_READER ? other_reader : other_writer, &other);
-        *per_s = j.per_s + other.per_s;
-        return rc;
+        rc = run_beside(&j, other_writer, &other);
+        break;
     case BENCH_PUT_PLAIN:
         rc = run_chunks(&j, plain_chunk);
         break;
@@ -296,106 +280,74 @@ int bench_putload_slice(struct bench_putload *l, enum bench_putload_row row, uin
     default:
         rc = run_chunks(&j, put_chunk);
     }
-    *per_s = j.per_s;
-    return rc != 0 ? failed(l, descriptions[row].title, rc) : 0;
+    must(l, rc, descriptions[row].title);
+    return j.per_s + other.per_s;
 }
 
 /* ---- set-up ------------------------------------------------------------------------------------------------------ */
 
-static int open_domain(struct bench_putload *l, int which, const struct bench_options *o) {
+static struct tide *open_domain(struct bench_putload *l, int which, const struct bench_options *o) {
     struct tide_opts opts = bench_setup_opts(BENCH_SETUP_OWN, o->keys, 0, bench_workload_table_bytes(o));
-    const struct bench_machine *m = &l->p->machine;
-    char name[TIDE_NAME_MAX];
-    snprintf(name, sizeof(name), "put-%ld-%llu-%d", (long)getpid(), (unsigned long long)o->keys, which);
-    int rc = tide_open(&l->domains[which], name, &opts);
-    rc = rc != 0 ? rc : bench_setup_start(l->domains[which], 0, -1);
-    rc = rc == 0 && which == FOLLOWED ? bench_setup_start(l->domains[which], 1, (int32_t)m->cpu_ids[1 % m->cpus]) : rc;
-    return rc != 0 ? failed(l, "setting a domain up", rc) : 0;
+    const struct bench_machine *m = &bench->machine;
+    struct tide *d = bench_domain(bench_text("%llu-%d", (unsigned long long)o->keys, which), &opts, 0);
+    must(l, which == FOLLOWED ? bench_setup_start(d, 1, (int32_t)m->cpu_ids[1 % m->cpus]) : 0, "starting a follower");
+    return d;
 }
 
 /* Every key into every table; the indexes in the third domain are the versions that cas starts from. */
-static int fill(struct bench_putload *l) {
+static void fill(struct bench_putload *l) {
     const struct bench_workload *w = &l->workload;
     struct tide_token token = { 0, 0 };
     uint8_t value[VALUE];
-    int rc = 0;
-    for (uint64_t i = 0; i < w->keys && rc == 0 && !bench_stop; i++) {
+    for (uint64_t i = 0; i < w->keys; i++) {
         bench_workload_value(w, i, 0, value);
-        rc = plain_put(&l->plain, bench_workload_key(w, i), KEY, value, VALUE) != 0 ? TIDE_ERR_FULL : 0;
+        int rc = plain_put(&l->plain, bench_workload_key(w, i), KEY, value, VALUE) != 0 ? TIDE_ERR_FULL : 0;
         for (int which = 0; which < DOMAINS && rc == 0; which++) {
             rc = tide_put(l->domains[which], NULL, bench_workload_key(w, i), KEY, value, VALUE, &token);
         }
+        must(l, rc, "filling");
+        bench_go_on();
         l->versions[i] = token.index;
     }
-    return rc != 0 ? failed(l, "filling", rc) : 0;
 }
 
 /* As many lines as the leader's table has in use, in huge pages as it is, linked to a circle in random order. */
-static int link_lines(struct bench_putload *l) {
+static void link_lines(struct bench_putload *l) {
     struct tide_replica_info info = TIDE_REPLICA_INFO_INIT;
     struct bench_rng rng;
-    int rc = tide_replica_info(l->domains[ALONE], 0, &info);
-    if (rc != 0) {
-        return failed(l, "looking at the leader", rc);
-    }
+    must(l, tide_replica_info(l->domains[ALONE], 0, &info), "looking at the leader");
     size_t bytes = (info.table_used_bytes + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
-    l->lines_n = bytes / sizeof(*l->lines);
+    uint64_t lines_n = bytes / sizeof(*l->lines);
     l->lines = aligned_alloc(HUGE_PAGE, bytes);
-    if (l->lines == NULL) {
-        return failed(l, "memory to load from", TIDE_ERR_NOMEM);
-    }
+    bench_must_system(l->lines != NULL, "memory to load from");
     (void)madvise(l->lines, bytes, MADV_HUGEPAGE);
-    for (uint64_t i = 0; i < l->lines_n; i++) {
+    for (uint64_t i = 0; i < lines_n; i++) {
         l->lines[i].next = &l->lines[i];
     }
     /* Sattolo's shuffle: one circle through all of them. */
     bench_rng_init(&rng, 1);
-    for (uint64_t i = l->lines_n - 1; i > 0; i--) {
+    for (uint64_t i = lines_n - 1; i > 0; i--) {
         uint64_t k = bench_rng_below(&rng, i);
         const struct line *next = l->lines[i].next;
         l->lines[i].next = l->lines[k].next;
         l->lines[k].next = next;
     }
     l->at = l->lines;
-    return 0;
 }
 
-struct bench_putload *bench_putload_create(struct bench_program *p, uint64_t keys) {
+struct bench_putload *bench_putload_create(uint64_t keys) {
     struct bench_options o = { .keys = keys, .key_size = KEY, .value_size = VALUE, .seed = 1 };
-    struct bench_putload *l = calloc(1, sizeof(*l));
-    if (l == NULL) {
-        abort();
-    }
-    l->p = p;
-    l->versions = calloc(keys, sizeof(*l->versions));
-    int rc = 0;
-    if (bench_workload_init(&l->workload, &o, SEQUENCES) != 0 || bench_workload_prepare(&l->workload, SEQUENCES) != 0 ||
-        plain_create(&l->plain, keys, 0.5, KEY, VALUE) != 0 || l->versions == NULL) {
-        rc = failed(l, "keys and the plain table", TIDE_ERR_NOMEM);
-    }
-    bench_machine_unpin(&p->machine); /* the engine's threads run where the system likes, except the follower's */
-    for (int which = 0; which < DOMAINS && rc == 0; which++) {
-        rc = open_domain(l, which, &o);
-    }
-    rc = rc != 0 ? rc : fill(l);
-    rc = rc != 0 ? rc : link_lines(l);
-    if (rc != 0) {
-        bench_putload_destroy(l);
-        return NULL;
-    }
-    return l;
-}
-
-void bench_putload_destroy(struct bench_putload *l) {
-    if (l == NULL) {
-        return;
-    }
+    struct bench_putload *l = bench_alloc(1, sizeof(*l));
+    l->versions = bench_alloc(keys, sizeof(*l->versions));
+    bench_must_system(bench_workload_init(&l->workload, &o, SEQUENCES) == 0 &&
+                          bench_workload_prepare(&l->workload, SEQUENCES) == 0 &&
+                          plain_create(&l->plain, keys, 0.5, KEY, VALUE) == 0,
+                      "memory for keys and the plain table");
+    bench_machine_unpin(&bench->machine); /* the engine's threads run where the system likes, except the follower's */
     for (int which = 0; which < DOMAINS; which++) {
-        bench_close(l->domains[which]);
+        l->domains[which] = open_domain(l, which, &o);
     }
-    plain_destroy(&l->plain);
-    free(l->lines);
-    bench_workload_destroy(&l->workload);
-    free(l->versions);
-    free(l);
+    fill(l);
+    link_lines(l);
+    return l;
 }

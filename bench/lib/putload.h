@@ -3,7 +3,7 @@
 #ifndef TIDE_BENCH_PUTLOAD_H
 #define TIDE_BENCH_PUTLOAD_H
 
-#include "bench/lib/program.h"
+#include <stdint.h>
 
 enum bench_putload_row {
     BENCH_PUT_PLAIN = 0, /* the peer: a table that nothing synchronises */
@@ -27,11 +27,10 @@ uint32_t bench_putload_threads(enum bench_putload_row row);
 
 struct bench_putload;
 
-/* Make the domains and fill them. Keys of 16 bytes, values of 64. NULL: p->error says why, unless it was stopped. */
-struct bench_putload *bench_putload_create(struct bench_program *p, uint64_t keys);
-void bench_putload_destroy(struct bench_putload *l);
+/* Make the domains and fill them. Keys of 16 bytes, values of 64. */
+struct bench_putload *bench_putload_create(uint64_t keys);
 
-/* One slice of a row: writes/s. 0, or -1 with p->error. */
-int bench_putload_slice(struct bench_putload *l, enum bench_putload_row row, uint64_t duration_ns, double *per_s);
+/* One slice of a row: writes/s. */
+double bench_putload_slice(struct bench_putload *l, enum bench_putload_row row, uint64_t duration_ns);
 
 #endif

@@ -22,18 +22,14 @@ enum bench_sight_way {
     BENCH_SIGHT_RETURN, /* no reader: until put has returned */
 };
 
-/* Fork what is to be another process: before any domain is open. NULL: p->error says why. */
-struct bench_sight *bench_sight_start(struct bench_program *p, bool process, enum bench_sight_reader reader);
+/* Fork what is to be another process: before any domain is open. */
+struct bench_sight *bench_sight_start(bool process, enum bench_sight_reader reader);
 
-/* Open the domain, start leader and follower. 0, 1: stopped, -1. */
-int bench_sight_open(struct bench_sight *s);
+/* Open the domain, start leader and follower. */
+void bench_sight_open(struct bench_sight *s);
 
-/* Put and look for duration_ns, with rest_ns between a value that was seen and the next put: *times,
- * until the next call. 0, 1, -1. */
-int bench_sight_measure(struct bench_sight *s, enum bench_sight_way way, uint64_t rest_ns, uint64_t duration_ns,
-                        const struct hdr **times);
-
-/* Remove the domain, end the process. NULL is fine. */
-void bench_sight_end(struct bench_sight *s);
+/* Put and look for duration_ns, with rest_ns between a value that was seen and the next put. The times are there until the next call. */
+const struct hdr *bench_sight_measure(struct bench_sight *s, enum bench_sight_way way, uint64_t rest_ns,
+                                      uint64_t duration_ns);
 
 #endif

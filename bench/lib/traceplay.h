@@ -8,8 +8,9 @@
 #define TIDE_BENCH_TRACEPLAY_H
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
-#include "bench/lib/program.h"
 #include "bench/lib/trace.h"
 
 struct bench_traceplay {
@@ -19,15 +20,12 @@ struct bench_traceplay {
     double seconds;
 };
 
-/* How long values must be for a table of this size to be full with so many of the trace's keys. 0, 1: stopped,
- * -1: p->error. */
-int bench_traceplay_fit(struct bench_program *p, const struct bench_trace *t, uint64_t objects, uint64_t table_bytes,
-                        size_t *value_size);
+/* How long values must be for a table of this size to be full with so many of the trace's keys. */
+size_t bench_traceplay_fit(const struct bench_trace *t, uint64_t objects, uint64_t table_bytes);
 
-/* change: in the middle of the trace the leader hands over to the follower in the other process. While no domain is open.
- * 0, 1: stopped, -1: p->error. */
-int bench_traceplay_run(struct bench_program *p, const struct bench_trace *t, uint64_t table_bytes, size_t value_size,
-                        bool change, struct bench_traceplay *out);
+/* change: in the middle of the trace the leader hands over to the follower in the other process. While no domain is open. */
+struct bench_traceplay bench_traceplay_run(const struct bench_trace *t, uint64_t table_bytes, size_t value_size,
+                                           bool change);
 
 /* Is request i in the tenth after the middle? */
 static inline bool bench_traceplay_in_window(const struct bench_trace *t, uint64_t i) {

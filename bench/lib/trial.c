@@ -13,11 +13,10 @@ struct stage {
     const struct bench_trial_setup *setup;
     struct tide *domain;
     struct bench_team *team;
-    struct bench_crew *crew; /* --mode processes; else NULL, and all is done in this process */
-    uint32_t replicas;       /* that this process started, or that its crew did: 0 .. replicas - 1 */
-    uint64_t reading_ns;     /* reading time so far */
+    struct bench_crew *crew;
+    uint64_t reading_ns; /* reading time so far */
     uint64_t control_ns;
-    int lost; /* a process of the crew; `error` says which */
+    int lost; /* a member of the crew; `error` says which */
     char *error;
 };
 
@@ -28,44 +27,6 @@ static int failed(struct stage *s, const char *what, int code) {
 static int open_domain(struct stage *s) {
     int rc = bench_setup_open(&s->domain, s->setup, 1);
     return rc != 0 ? failed(s, "creating the domain", rc) : 0;
-}
-
-static int start_replica(struct stage *s) {
-    int rc = bench_setup_replica(s->domain, s->setup->options, s->replicas);
-    if (rc != 0) {
-        return failed(s, bench_setup_replica_text(s->replicas), rc);
-    }
-    s->replicas++;
-    return 0;
-}
-
-/* The leader, filled. The followers start afterwards, so that their lag figures hold the measurement alone. */
-static int lead(struct stage *s, struct tide_token *last) {
-    if (s->crew != NULL) {
-        return bench_crew_lead(s->crew, last);
-    }
-    if (start_replica(s) != 0) {
-        return -1;
-    }
-    int rc = bench_setup_fill(s->domain, s->setup->workload, s->setup->stop, last);
-    return rc != 0 ? failed(s, "filling", rc) : 0;
-}
-
-static int follow(struct stage *s) {
-    if (s->crew != NULL) {
-        int rc = bench_crew_follow(s->crew);
-        s->replicas = s->setup->replicas;
-        return rc;
-    }
-    while (s->replicas < s->setup->replicas) {
-        if (*s->setup->stop) {
-            return 1;
-        }
-        if (start_replica(s) != 0) {
-            return -1;
-        }
-    }
-    return 0;
 }
 
 /* Until all followers hold what was filled in. In steps, so that a process that dies meanwhile is noticed. */
@@ -79,7 +40,7 @@ static int await_followers(struct stage *s, const struct tide_token *last) {
         if (rc == 0) {
             return 0;
         }
-        if (s->crew != NULL && bench_crew_look(s->crew) != 0) {
+        if (bench_crew_look(s->crew) != 0) {
             return -1;
         }
         if (rc != TIDE_ERR_TIMEOUT || bench_now_ns() > until) {
@@ -104,7 +65,7 @@ static void keep_sample(struct bench_samples *samples, const struct bench_sample
 static void look_at_lag(struct stage *s) {
     const struct bench_trial_setup *setup = s->setup;
     struct bench_sample one = { .replicas = setup->replicas, .repetition = setup->repetition };
-    for (uint32_t i = 1; i < s->replicas; i++) {
+    for (uint32_t i = 1; i < setup->replicas; i++) {
         struct tide_replica_info info = { .size = sizeof(info) };
         if (tide_replica_info(s->domain, i, &info) != 0) {
             continue;
@@ -113,7 +74,7 @@ static void look_at_lag(struct stage *s) {
         one.lag_entries = info.lag > one.lag_entries ? info.lag : one.lag_entries;
     }
     one.at_s = (double)(bench_now_ns() - setup->sweep_start_ns) / 1e9;
-    if (s->replicas > 1) {
+    if (setup->replicas > 1) {
         keep_sample(setup->samples, &one);
     }
 }
@@ -132,7 +93,7 @@ static uint64_t slice(struct stage *s, uint32_t number, enum bench_phase_kind ki
             look_at_lag(s);
             look += BENCH_SAMPLE_EVERY_NS;
         }
-        if (s->crew != NULL && bench_crew_look(s->crew) != 0) {
+        if (bench_crew_look(s->crew) != 0) {
             s->lost = 1;
             return now - start;
         }
@@ -165,7 +126,7 @@ static void alternate(struct stage *s, struct bench_trial *out) {
 }
 
 static void collect_lags(struct stage *s, struct bench_trial *out) {
-    for (uint32_t i = 0; i < s->replicas; i++) {
+    for (uint32_t i = 0; i < s->setup->replicas; i++) {
         struct tide_replica_info info = { .size = sizeof(info) };
         if (tide_replica_info(s->domain, i, &info) != 0) {
             continue;
@@ -215,50 +176,24 @@ static double cost_of_clock(struct tide *d) {
     return (double)(tide_now(d) - start) / LOOKS;
 }
 
-/* Start the threads, here or in the crew, and wait until all are ready. 0, 1: stopped, -1. */
-static int start_team(struct stage *s, const struct bench_squad *squad) {
-    if (s->crew != NULL) {
-        int rc = bench_crew_read(s->crew);
-        s->lost |= rc < 0;
-        return rc;
-    }
-    int rc = bench_squad_start(squad);
-    if (rc != 0) {
-        return failed(s, "starting threads", rc);
-    }
-    while (atomic_load(&s->team->ready) < s->team->workers && atomic_load(&s->team->error) == 0) {
-        bench_sleep_ns(200000);
-    }
-    return 0;
-}
-
-static int stop_team(struct stage *s, const struct bench_squad *squad) {
+static int stop_team(struct stage *s) {
     bench_team_phase(s->team, 0, BENCH_STOP, 0);
-    if (s->crew != NULL) {
-        return s->lost ? -1 : bench_crew_join(s->crew);
-    }
-    bench_squad_join(squad);
-    return 0;
+    return s->lost ? -1 : bench_crew_join(s->crew);
 }
 
 static int run_team(struct stage *s, struct bench_trial *out) {
-    struct bench_squad squad = {
-        .team = s->team, .domain = s->domain, .stride = 1, .homes_n = s->setup->replicas, .reads = 1, .writes = 1
-    };
     out->clock_ns = cost_of_clock(s->domain);
-    int rc = start_team(s, &squad);
+    int rc = bench_crew_read(s->crew);
+    s->lost |= rc < 0;
     if (rc == 0 && goes_on(s)) {
         alternate(s, out);
     }
-    int ended = stop_team(s, &squad);
+    int ended = stop_team(s);
     rc = rc != 0 ? rc : ended;
     int code = atomic_load(&s->team->error);
     if (rc >= 0 && code != 0) {
         /* A process that died makes the others' calls fail: report its death, not their errors. */
-        if (s->crew != NULL && bench_crew_blame(s->crew) != 0) {
-            return -1;
-        }
-        return failed(s, "reading and writing", code);
+        return bench_crew_blame(s->crew) != 0 ? -1 : failed(s, "reading and writing", code);
     }
     if (rc != 0 || *s->setup->stop) {
         return rc != 0 ? rc : 1;
@@ -270,15 +205,14 @@ static int run_team(struct stage *s, struct bench_trial *out) {
 static int run_stage(struct stage *s, struct bench_trial *out) {
     const struct bench_trial_setup *setup = s->setup;
     struct tide_token last = { 0, 0 };
-    if (setup->options->processes) {
-        s->crew = bench_crew_start(setup, s->team, s->error);
-        if (s->crew == NULL) {
-            return -1;
-        }
+    s->crew = bench_crew_start(setup, s->team, s->error);
+    if (s->crew == NULL) {
+        return -1;
     }
+    /* The followers start when the leader is filled, so that their lag figures hold the measurement alone. */
     int rc = open_domain(s);
-    rc = rc != 0 ? rc : lead(s, &last);
-    rc = rc != 0 ? rc : follow(s);
+    rc = rc != 0 ? rc : bench_crew_lead(s->crew, s->domain, &last);
+    rc = rc != 0 ? rc : bench_crew_follow(s->crew);
     rc = rc != 0 ? rc : await_followers(s, &last);
     return rc != 0 ? rc : run_team(s, out);
 }

@@ -2,13 +2,13 @@
 #include "bench/lib/victims.h"
 
 #include <signal.h>
-#include <stdio.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/prctl.h>
 
 #include "bench/lib/child.h"
+#include "bench/lib/program.h"
 #include "bench/lib/setup.h"
-#include "bench/lib/worker.h"
 
 #define RING_BYTES (UINT64_C(1) << 20)
 #define WRITE_NS UINT64_C(500000) /* between two writes */
@@ -35,9 +35,11 @@ uint64_t victims_table_bytes(uint64_t keys) {
     return (UINT64_C(8) << 20) + keys * 160;
 }
 
-static int open_domain(const struct victims_shared *w, struct tide **d, uint32_t flags) {
+static struct tide *open_domain(const struct victims_shared *w, uint32_t flags) {
     struct tide_opts opts = bench_setup_opts(flags, w->keys, RING_BYTES, victims_table_bytes(w->keys));
-    return tide_open(d, w->name, &opts);
+    struct tide *d;
+    bench_must(tide_open(&d, w->name, &opts), "opening the domain");
+    return d;
 }
 
 static int put_one(const struct victims_shared *w, struct tide *d, uint64_t i) {
@@ -48,111 +50,90 @@ static int put_one(const struct victims_shared *w, struct tide *d, uint64_t i) {
 static int serve(struct bench_worker *worker, void *ctx) {
     const struct victims_part *part = ctx;
     const struct victims_shared *w = part->w;
-    struct tide *d = NULL;
     struct tide_replica_opts opts = TIDE_REPLICA_OPTS_INIT;
     opts.role = part->leads ? TIDE_LEADER : TIDE_FOLLOWER;
     opts.candidate = 1;
-    bench_worker_what(worker, "starting a replica");
-    int rc = open_domain(w, &d, part->leads ? TIDE_CREATE | TIDE_EXCLUSIVE : 0);
-    rc = rc != 0 ? rc : tide_replica_start(d, &opts, NULL);
-    for (uint64_t i = 0; part->leads && i < w->keys && rc == 0; i++) {
-        rc = put_one(w, d, i);
+    struct tide *d = open_domain(w, part->leads ? TIDE_CREATE | TIDE_EXCLUSIVE : 0);
+    bench_must(tide_replica_start(d, &opts, NULL), "starting a replica");
+    for (uint64_t i = 0; part->leads && i < w->keys; i++) {
+        bench_must(put_one(w, d, i), "filling");
     }
-    return rc != 0 ? rc : bench_worker_serve(worker, ORDER_SERVED);
+    return bench_worker_serve(worker, ORDER_SERVED);
 }
 
 static int write_on(struct bench_worker *worker, void *ctx) {
     struct victims_shared *w = ((struct victims_part *)ctx)->w;
-    struct tide *d = NULL;
-    int rc = open_domain(w, &d, 0);
-    bench_worker_what(worker, "writing");
+    struct tide *d = open_domain(w, 0);
+    (void)worker;
     prctl(PR_SET_TIMERSLACK, 1ul);
-    for (uint64_t i = 0; rc == 0; i++) {
-        rc = put_one(w, d, i);
+    for (uint64_t i = 0;; i++) {
+        int rc = put_one(w, d, i);
         if (rc == 0) {
             atomic_store(&w->ack_ns, bench_now_ns());
             atomic_fetch_add(&w->acks, 1);
-        } else if (rc == TIDE_ERR_UNKNOWN || rc == TIDE_ERR_NO_LEADER || rc == TIDE_ERR_TIMEOUT) {
-            rc = 0; /* between two leaders */
+        } else if (rc != TIDE_ERR_UNKNOWN && rc != TIDE_ERR_NO_LEADER && rc != TIDE_ERR_TIMEOUT) {
+            bench_must(rc, "writing"); /* those are between two leaders */
         }
         bench_sleep_ns(WRITE_NS);
     }
-    return rc;
+    return 0; /* never: it is killed */
 }
 
-static int start(struct victims *v, uint32_t slot, bool leads) {
+static void start(struct victims *v, uint32_t slot, bool leads) {
     bool node = slot < VICTIMS_NODES;
     v->w->parts[slot] = (struct victims_part){ v->w, leads };
-    v->workers[slot] = bench_worker_start(true, &v->p->machine, -1, node ? serve : write_on, &v->w->parts[slot]);
-    if (v->workers[slot] == NULL) {
-        return bench_program_failed(v->p, "no memory, or no process to be had");
-    }
+    v->workers[slot] = bench_start(true, -1, node ? serve : write_on, &v->w->parts[slot]);
     bench_worker_call(v->workers[slot], node ? "a replica's process" : "the writer's process");
-    return 0;
 }
 
-/* Until this node serves (NULL: do not ask) and so many writes are acknowledged. 0; 1: asked to end; -1. */
-static int await(struct victims *v, struct bench_worker *node, uint64_t acks) {
+/* Until this node serves (NULL: do not ask) and so many writes are acknowledged. */
+static void await(struct victims *v, struct bench_worker *node, uint64_t acks) {
     uint64_t until = bench_now_ns() + VICTIMS_PATIENCE_NS;
     while ((node != NULL && !bench_worker_reached(node, ORDER_SERVED)) || atomic_load(&v->w->acks) < acks) {
-        if (bench_stop) {
-            return 1;
-        }
+        char error[BENCH_ERROR_BYTES];
         for (uint32_t i = 0; i <= VICTIMS_NODES; i++) {
-            if (v->workers[i] != NULL && !bench_worker_lives(v->workers[i], v->p->error)) {
-                return -1;
+            if (v->workers[i] != NULL && !bench_worker_lives(v->workers[i], error)) {
+                bench_fail("%s", error);
             }
         }
         if (bench_now_ns() > until) {
-            return bench_program_failed(
-                v->p, "%s", node == NULL ? "no write is acknowledged any more" : "a follower does not come to serve");
+            bench_fail(node == NULL ? "no write is acknowledged any more" : "a follower does not come to serve");
         }
-        bench_sleep_ns(200000);
+        bench_rest(200000);
     }
-    return 0;
 }
 
-int victims_start(struct victims *v, struct bench_program *p, uint64_t keys) {
+void victims_start(struct victims *v, uint64_t keys) {
     memset(v, 0, sizeof(*v));
-    v->p = p;
-    v->w = bench_shared_map(sizeof(*v->w));
-    if (v->w == NULL) {
-        return bench_program_failed_code(p, "starting", TIDE_ERR_NOMEM);
-    }
+    v->w = bench_share(sizeof(*v->w));
     v->w->keys = keys;
-    bench_program_domain_name(p, v->w->name);
-    int rc = start(v, 0, true);
-    rc = rc != 0 ? rc : await(v, v->workers[0], 0);
-    return rc != 0 ? rc : start(v, VICTIMS_NODES, false);
+    bench_domain_name(NULL, v->w->name);
+    start(v, 0, true);
+    await(v, v->workers[0], 0);
+    start(v, VICTIMS_NODES, false);
 }
 
 void victims_end(struct victims *v) {
     for (uint32_t i = 0; i <= VICTIMS_NODES; i++) {
         bench_worker_end(v->workers[i]);
     }
-    if (v->w != NULL) {
-        tide_unlink(v->w->name);
-        bench_shared_unmap(v->w, sizeof(*v->w));
-    }
+    tide_unlink(v->w->name);
+    bench_shared_unmap(v->w, sizeof(*v->w));
 }
 
-int victims_ready(struct victims *v) {
+void victims_ready(struct victims *v) {
     for (uint32_t i = 0; i < VICTIMS_NODES; i++) {
-        int rc = v->workers[i] == NULL ? start(v, i, false) : 0;
-        rc = rc != 0 ? rc : await(v, v->workers[i], 0);
-        if (rc != 0) {
-            return rc;
+        if (v->workers[i] == NULL) {
+            start(v, i, false);
         }
+        await(v, v->workers[i], 0);
     }
-    int rc = await(v, NULL, atomic_load(&v->w->acks) + 3);
-    if (rc == 0) {
-        bench_sleep_ns(CALM_NS);
-    }
-    return rc;
+    await(v, NULL, atomic_load(&v->w->acks) + 3);
+    bench_rest(CALM_NS);
 }
 
-int victims_attach(struct victims *v, struct tide **d) {
-    return open_domain(v->w, d, 0);
+struct tide *victims_attach(const struct victims *v) {
+    return open_domain(v->w, 0);
 }
 
 static struct bench_worker **node_of(struct victims *v, int32_t pid) {
@@ -164,8 +145,10 @@ static struct bench_worker **node_of(struct victims *v, int32_t pid) {
     return NULL;
 }
 
-int victims_kill(struct victims *v, int32_t pid) {
-    return pid <= 0 || node_of(v, pid) == NULL ? -1 : kill((pid_t)pid, SIGKILL);
+void victims_kill(struct victims *v, int32_t pid) {
+    if (pid <= 0 || node_of(v, pid) == NULL || kill((pid_t)pid, SIGKILL) != 0) {
+        bench_fail("none of the two processes leads");
+    }
 }
 
 void victims_bury(struct victims *v, int32_t pid) {

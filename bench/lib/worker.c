@@ -18,8 +18,9 @@ struct bench_worker {
     _Alignas(128) _Atomic uint32_t order; /* the coordinator's, and the worker's futex */
     _Alignas(128) _Atomic uint32_t done;  /* the last order that was carried out, and the coordinator's futex */
     _Atomic int code;
-    char who[80];     /* for errors */
-    const char *what; /* a literal: the same address in all processes */
+    char who[80];                   /* for errors */
+    char failed[BENCH_ERROR_BYTES]; /* bench_worker_fail()'s */
+    const char *what;               /* a literal: the same address in all processes */
     const struct bench_machine *machine;
     int32_t turn;
     bench_worker_fn *fn;
@@ -29,7 +30,11 @@ struct bench_worker {
     pthread_t thread;
 };
 
+static __thread struct bench_worker *own_thread;
+static struct bench_worker *own_process; /* also of the threads that a worker's process starts */
+
 static int work(struct bench_worker *w) {
+    *(w->process ? &own_process : &own_thread) = w;
     if (w->turn >= 0) {
         bench_machine_pin(w->machine, (uint32_t)w->turn);
     }
@@ -80,6 +85,12 @@ void bench_worker_tell(struct bench_worker *w, uint32_t order) {
     park_wake(&w->order, 1);
 }
 
+uint32_t bench_worker_next(struct bench_worker *w) {
+    uint32_t order = atomic_load(&w->order) + 1;
+    bench_worker_tell(w, order);
+    return order;
+}
+
 bool bench_worker_reached(struct bench_worker *w, uint32_t order) {
     return atomic_load(&w->done) >= order;
 }
@@ -106,7 +117,9 @@ bool bench_worker_lives(struct bench_worker *w, char *error) {
     bool ended = pid != 0 && bench_child_ended(pid, how, sizeof(how));
     w->pid = ended ? 0 : pid;
     int code = atomic_load(&w->code); /* looked at last: what ended may have left one */
-    if (code < 0) {
+    if (code > 0 && w->failed[0] != '\0') {
+        snprintf(error, BENCH_ERROR_BYTES, "%s, %.170s", w->who, w->failed);
+    } else if (code < 0) {
         snprintf(error, BENCH_ERROR_BYTES, "%s, %s: %s", w->who, w->what, tide_strerror(code));
     } else if (ended || code > 0) {
         snprintf(error, BENCH_ERROR_BYTES, "%s (pid %ld) %s", w->who, (long)pid, how);
@@ -188,4 +201,18 @@ int bench_worker_serve(struct bench_worker *w, uint32_t order) {
 
 void bench_worker_what(struct bench_worker *w, const char *what) {
     w->what = what;
+}
+
+struct bench_worker *bench_worker_self(void) {
+    return own_thread != NULL ? own_thread : own_process;
+}
+
+void bench_worker_fail(struct bench_worker *w, const char *text) {
+    snprintf(w->failed, sizeof(w->failed), "%s", text);
+    atomic_store(&w->code, 1);
+    park_wake(&w->done, 1);
+    if (w->process) {
+        _exit(1);
+    }
+    pthread_exit(NULL);
 }

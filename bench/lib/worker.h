@@ -36,6 +36,9 @@ void bench_worker_tell(struct bench_worker *w, uint32_t order);
 /* Until the order is done, asleep. 0; 1: *stop was set; -1: it failed or died, `error` (BENCH_ERROR_BYTES) says how. */
 int bench_worker_await(struct bench_worker *w, uint32_t order, const volatile sig_atomic_t *stop, char *error);
 
+/* Give the order after the last one, from 1 on. Returns it. */
+uint32_t bench_worker_next(struct bench_worker *w);
+
 /* Has it neither failed nor died? Does not wait; false with `error` filled. A function that returned 0 is well. */
 bool bench_worker_lives(struct bench_worker *w, char *error);
 
@@ -74,6 +77,12 @@ void bench_worker_done(struct bench_worker *w, uint32_t order);
 
 /* It serves from now on: report the order as done, and sleep until it is killed. Returns when it gets another order. */
 int bench_worker_serve(struct bench_worker *w, uint32_t order);
+
+/* The worker that the calling thread is, or NULL. */
+struct bench_worker *bench_worker_self(void);
+
+/* It cannot go on: end it with this text, for the coordinator's error. */
+_Noreturn void bench_worker_fail(struct bench_worker *w, const char *text);
 
 /* What it is about to do, for the error's text: a literal. */
 void bench_worker_what(struct bench_worker *w, const char *what);
