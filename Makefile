@@ -209,7 +209,7 @@ $(OBJ)/sched/%.o: %.c $(OBJ)/flags
 	@mkdir -p $(@D)
 	$(call say,CC,'$< (scheduled)')
 	$(Q)$(CC) $(CFLAGS) $(SCHED_OPT) -c -o $@ $<
-$(B)/tests/test_schedules $(B)/tests/stress_schedules: $(B)/tests/%: $(OBJ)/tests/%.o $(SCHED_OBJECTS) $(OBJ)/libtest.a $(OBJ)/sources
+$(B)/tests/test_schedules $(B)/tests/stress_schedules: $(B)/tests/%: $(OBJ)/tests/%.o $(SCHED_OBJECTS) $(OBJ)/libtest.a $(OBJ)/libbench.a $(OBJ)/sources
 	$(link) $(addprefix -Wl$(COMMA)--wrap=,$(SCHED_WRAPPED)) $(TEST_LIBS)
 $(B)/tests/%: $(OBJ)/tests/%.o $(OBJ)/libtest.a $(OBJ)/libtools.a $(OBJ)/libbench.a $(B)/libtidemark.a
 	$(link) $(TEST_LIBS)

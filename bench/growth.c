@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Does a table's growth hold up its replica, or those who read it? */
+/* Does a table's growth hold up its replica, or its readers? */
 #include <stdio.h>
 
 #include "bench/lib/pauses.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What does it cost when somebody looks at a domain? */
+/* What do `tide top` and `tide web` cost, and do readers notice them? */
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
@@ -45,8 +45,8 @@ static struct {
     struct tide_reader *r;
 } plan = { .pairs = 5 };
 
-/* `tide top` on a terminal of 80 x 24 of its own, or `tide web` and a connection to its stream. A thread takes what comes, or the command
- * would wait for that. */
+/* `tide top` on a terminal of 80 x 24 of its own, or `tide web` and a connection to its stream. A thread reads its output, or the command
+ * would wait for a reader. */
 struct shown {
     enum viewer viewer;
     int from; /* the terminal, or the connection; -1: there is none */
@@ -197,7 +197,7 @@ static bool measure_cpu(enum viewer viewer) {
     return true;
 }
 
-/* Gets a second; in *of_cpu for each second that the reader had a processor, whoever else wanted it. */
+/* Gets a second; in *of_cpu for each second of the reader's own CPU time, which other processes do not change. */
 static double gets_per_s(uint64_t ns, double *of_cpu) {
     struct timespec before, after;
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &before);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Keys that expire: how late are they removed, and whom does that hold up? */
+/* Keys expire: how late are they removed, and what does that cost writers, readers and the follower? */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>

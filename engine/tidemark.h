@@ -328,11 +328,13 @@ struct tide_verify {
     uint64_t damaged;   /* nodes whose CRC is wrong, or that could not be read */
     uint64_t digests[TIDE_REPLICAS]; /* at `index`, where bit k of has_digest is set */
     uint64_t has_digest;
+    uint64_t has_damage; /* bit k: replica k has such nodes */
 };
 #define TIDE_VERIFY_INIT TIDE_SIZED(tide_verify)
 
 /* Check every node of every serving replica, and compare the replicas' digests at one index: the current one where all are at it
- * (nothing is being written), else the last multiple of 1,024 that they have in common. Any thread, not in a section. Errors: INVALID,
+ * (nothing is being written), else the last multiple of 1,024 that they have in common. The log callback gets the first keys whose bytes are damaged:
+ * putting or deleting them mends the replica. Any thread, not in a section. Errors: INVALID,
  * CLOSED, THREAD; SYSTEM, NOMEM, FOREIGN: a replica could not be looked at, for want of a descriptor, say. */
 TIDE_API int tide_verify(struct tide *d, struct tide_verify *out);
 
@@ -552,9 +554,13 @@ struct tide_entry {
     size_t value_size;
     uint64_t version;
     uint64_t ttl_ns;     /* what is left of its life at the section's instant; TIDE_TTL_NONE: it does not expire */
-    uint32_t flags;      /* enum tide_write_flags */
+    uint32_t flags;      /* enum tide_write_flags, enum tide_entry_flags */
     uint32_t reserved;
 };
+
+/* Beside what the writer asked for. DAMAGED: key and value are not the bytes that were written (their checksum is computed here; a get and a peek
+ * do not). */
+enum tide_entry_flags { TIDE_DAMAGED = 1u << 16 };
 
 /* As tide_section_scan(), with all that belongs to a key. */
 typedef int tide_entry_fn(void *ctx, const struct tide_entry *entry);

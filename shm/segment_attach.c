@@ -121,6 +121,7 @@ static int segment_check_file(struct segment *s, const char *name, enum segment_
 static int segment_open_error(const char *path) {
     switch (errno) {
     case ENOENT:
+    case ENOTDIR:
         return segment_no_directory(path);
     case ELOOP:  /* O_NOFOLLOW met a symbolic link */
     case EISDIR: /* a directory, opened for writing */
@@ -181,7 +182,8 @@ int segment_unlink(const char *name, enum segment_kind kind, uint32_t replica) {
         segment_sweep(path);
     }
     if (lstat(path, &st) != 0) {
-        return errno == ENOENT ? segment_no_directory(path) : fault_errno(SHM_ERR_SYSTEM, "lstat of %s", path);
+        bool missing = errno == ENOENT || errno == ENOTDIR;
+        return missing ? segment_no_directory(path) : fault_errno(SHM_ERR_SYSTEM, "lstat of %s", path);
     }
     if (!S_ISREG(st.st_mode)) {
         return fault(SHM_ERR_FOREIGN, "%s is no regular file: another process has the name", path);

@@ -77,7 +77,12 @@ int segment_no_directory(const char *path) {
     char dir[SEGMENT_PATH_BYTES];
     struct stat st;
     segment_dir_of(path, dir);
-    if (stat(dir, &st) != 0 && errno == ENOENT) {
+    int why = stat(dir, &st) != 0 ? errno : S_ISDIR(st.st_mode) ? 0 : ENOTDIR;
+    if (why == ENOTDIR) {
+        return fault(SHM_ERR_SYSTEM,
+                     "what the segments should lie in, %s, is no directory: set TIDE_SHM_DIR to a directory", dir);
+    }
+    if (why == ENOENT) {
         return fault(SHM_ERR_SYSTEM,
                      "the directory of the segments, %s, does not exist: make it, or set TIDE_SHM_DIR to "
                      "another",

@@ -70,13 +70,23 @@ expect 3 "rm of nothing, again" rm d --force
 # ---- a directory that is not there: every command says so, and none that it would make it
 
 kept=$TIDE_SHM_DIR
-TIDE_SHM_DIR=$work/nowhere
-for c in "serve d" "get d k" "put d k v" "stat d" "verify d" "ls" "gc" "gc d" "rm d" "rm d --force" "dump d" "snapshot save d $work/no.snap"; do
+: >"$work/file"
+for c in "serve d" "get d k" "put d k v" "stat d" "verify d" "ls" "gc" "gc d" "rm d" "rm d --force" "dump d" "top d --once" "metrics d" "diff d e" "snapshot save d $work/no.snap"; do
+    TIDE_SHM_DIR=$work/nowhere
     # shellcheck disable=SC2086
     expect 7 "$c in a directory that is not there" $c
     warns "$work/nowhere/.* does not exist"
     grep -q "makes it" "$work/err" && bad "$c: says that something makes it"
+    for TIDE_SHM_DIR in "$work/file" "$work/file/below"; do
+        # shellcheck disable=SC2086
+        expect 7 "$c in a directory that is a file" $c
+        warns "what the segments should lie in, $work/file/.*, is no directory"
+        grep -q "makes it" "$work/err" && bad "$c: says that something makes it"
+    done
 done
+TIDE_SHM_DIR=$work/file
+expect 7 "a failure as JSON has what the log told" get d k --json
+says '"error": "failed", "text": "domain d: .*"log": "tidemark d: what the segments should lie in, .*"exit_code": 7'
 TIDE_SHM_DIR=$kept
 
 # ---- another version's: which, and the way

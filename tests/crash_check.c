@@ -356,7 +356,7 @@ static bool audit_dead_slot(const struct log_segment *log, char *what, size_t ro
 }
 
 void crash_audit_slots(struct crash_audit *a) {
-    /* Somebody who is just opening the domain may be at it, and the collector has left it to him. */
+    /* A process that is just opening the domain may be at it, and the collector has left it to that process. */
     uint64_t until = crash_now_ns() + CHECK_PATIENCE_NS;
     char what[128];
     while (audit_dead_slot(a->log, what, sizeof(what))) {

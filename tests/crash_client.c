@@ -157,7 +157,7 @@ static bool crash_add(struct crash_world *w, struct tide *d, struct tide_reader 
     return error == 0;
 }
 
-/* Values for everybody to evict. */
+/* Values for all processes to evict. */
 static bool crash_fill_up(struct crash_world *w, struct tide *d, struct help_rng *rng) {
     static uint8_t value[2000];
     char name[48];

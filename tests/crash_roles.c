@@ -19,7 +19,7 @@ uint32_t crash_start_replica(struct crash_world *w, struct tide *d, enum tide_ro
         if (error == TIDE_ERR_BUSY && o.role == TIDE_LEADER) {
             o.role = TIDE_FOLLOWER;
         }
-        /* NO_REPLICA: who could be copied from died, and it takes a moment until another serves. */
+        /* NO_REPLICA: the donor died, and it takes a moment until another replica serves. */
         if ((error != TIDE_ERR_NO_REPLICA && error != TIDE_ERR_TIMEOUT && error != TIDE_ERR_BUSY) ||
             crash_now_ns() > until) {
             crash_fail(w, "cannot start a replica: %s", tide_strerror(error));
@@ -56,7 +56,7 @@ void crash_work(struct crash_world *w, struct tide *d, uint32_t slot, uint32_t m
         } else {
             crash_read(w, r, &rng);
             if (me == UINT32_MAX && i % 64 == 63) {
-                crash_nap_us(100); /* in bursts: those who are read need a processor, too */
+                crash_nap_us(100); /* in bursts: the replicas that are read need a processor, too */
             }
         }
         atomic_fetch_add(&s->beats, 1);

@@ -4,7 +4,7 @@
  * acknowledged to whom.
  *
  * The journal is anonymous shared memory, so it survives any of its writers. A writer notes what it is about to write, writes it, and
- * notes the answer; whatever instant it dies at, the journal says: acknowledged, not done for certain, or unknown. A key whose fate
+ * notes the answer; at whatever instant it dies, the journal says: acknowledged, not done for certain, or unknown. A key whose fate
  * is unknown is left and its next generation used, so that every key has one expected value, or two.
  */
 #ifndef TIDE_TESTS_CRASH_WORLD_H
@@ -48,7 +48,7 @@ struct crash_writer {
     _Atomic uint8_t refused[CRASH_NUMBERS / 8]; /* numbers that were certainly not written */
 };
 
-/* A process of the world; who runs in a slot changes, what it is for does not. */
+/* A slot for a process of the world: its processes come and go, and all do the same work. */
 struct crash_slot {
     _Atomic uint32_t writes; /* 1 while it is writing; 0: paused */
     _Atomic uint32_t leave;  /* asked to end by itself */
@@ -121,7 +121,7 @@ void crash_kill_all(struct crash_world *w);
 /* Wait for its end; what is not over within 30 s hangs, which is a failure. Returns the wait status, or -1. */
 int crash_wait(struct crash_world *w, uint32_t slot);
 uint64_t crash_acks(const struct crash_world *w);
-/* Nobody writes from here on (true), or somebody hangs. */
+/* No process writes from here on (true), or one hangs. */
 bool crash_pause(struct crash_world *w);
 void crash_resume(struct crash_world *w);
 /* What the driver does while it waits, beside sleeping: NULL, or a function that lets an auditor read on. */
@@ -143,7 +143,7 @@ uint64_t crash_audit_entries(const struct crash_audit *a);
 uint64_t crash_audit_bytes(const struct crash_audit *a); /* up to where it has read */
 /* While nobody writes: entries of the log that it has not seen. A write that is in the log twice could hide there. */
 uint64_t crash_audit_missed(struct crash_audit *a);
-/* Its log is not the domain's any more, or not its only one: whoever made it died before anybody could use it. */
+/* Its log is not the domain's any more, or not its only one: the process that made it died before any other could use it. */
 bool crash_audit_stale(const struct crash_audit *a);
 /* The pid of the replica that leads according to the board, 0 where nobody does; its term and the commit index. */
 pid_t crash_audit_leader(const struct crash_audit *a, uint32_t *term, uint64_t *commit);

@@ -9,76 +9,42 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "bench/lib/args.h"
 #include "tests/lib/history_shared.h"
 
 #define JOBS_MOST 64u
 
 struct options {
     uint64_t histories, ops, seed, seconds, jobs, trouble;
-    bool json;
+    int json;
 };
-
-static int usage(int status) {
-    fprintf(
-        status == 0 ? stdout : stderr,
-        "stress_history: several processes use one domain at once, while some are killed, stopped or lose the lead;\n"
-        "what they were told is checked: linearizable with bound 0, sessions, bounds, staleness as claimed.\n\n"
-        "  --histories N  so many (10000)\n"
-        "  --ops N        operations in each (1000; at most 40000)\n"
-        "  --seed S       repeat what a run with this seed drew (timing differs)\n"
-        "  --seconds N    stop after so long, with fewer histories\n"
-        "  --trouble N    of 100 histories so many have a kill, a stop or a change of leader (60)\n"
-        "  --jobs N       domains at once, each with 5 processes (2)\n"
-        "  --json         one object with the counts on stdout\n"
-        "  --help\n\n"
-        "Exit status: 0 all hold, 1 one does not (it is printed) or something hangs, 2 usage.\n");
-    return status;
-}
-
-static bool number(const char *text, uint64_t most, uint64_t *out) {
-    char *end;
-    *out = strtoull(text, &end, 0);
-    return end != text && *end == 0 && text[0] != '-' && *out <= most;
-}
 
 /* -1, or the status to end with. */
 static int parse(int argc, char **argv, struct options *o) {
-    for (int i = 1; i < argc; i++) {
-        const char *name = argv[i];
-        struct {
-            const char *name;
-            uint64_t least, most, *to;
-        } known[] = {
-            { "--histories", 1, UINT32_MAX, &o->histories },
-            { "--ops", 10, 40000, &o->ops },
-            { "--seed", 0, UINT64_MAX, &o->seed },
-            { "--seconds", 1, 1000000, &o->seconds },
-            { "--trouble", 0, 100, &o->trouble },
-            { "--jobs", 1, JOBS_MOST, &o->jobs },
-        };
-        if (strcmp(name, "--help") == 0) {
-            return usage(0);
-        }
-        if (strcmp(name, "--json") == 0) {
-            o->json = true;
-            continue;
-        }
-        size_t k = 0, n = sizeof(known) / sizeof(known[0]);
-        while (k < n && strcmp(known[k].name, name) != 0) {
-            k++;
-        }
-        if (k == n) {
-            fprintf(stderr, "stress_history: unknown option %s\n", name);
-            return usage(2);
-        }
-        if (i + 1 == argc || !number(argv[i + 1], known[k].most, known[k].to) || *known[k].to < known[k].least) {
-            fprintf(stderr, "stress_history: %s needs a number from %" PRIu64 " to %" PRIu64 "\n", name, known[k].least,
-                    known[k].most);
-            return usage(2);
-        }
-        i++;
-    }
-    return -1;
+    const struct bench_arg args[] = {
+        BENCH_ARG(COUNT, "histories", "N", &o->histories, "so many. Default 10k", .least = 1, .most = UINT32_MAX),
+        BENCH_ARG(COUNT, "ops", "N", &o->ops, "operations in each. Default 1,000", .least = 10, .most = 40000),
+        BENCH_ARG(WHOLE, "seed", "S", &o->seed, "repeat what a run with this seed drew (timing differs)"),
+        BENCH_ARG(COUNT, "seconds", "N", &o->seconds, "stop after so long, with fewer histories", .least = 1,
+                  .most = 1000000),
+        BENCH_ARG(COUNT, "trouble", "N", &o->trouble,
+                  "of 100 histories so many have a kill, a stop or a change of leader.\nDefault 60", .most = 100),
+        BENCH_ARG(COUNT, "jobs", "N", &o->jobs, "domains at once, each with 5 processes. Default 2", .least = 1,
+                  .most = JOBS_MOST),
+        BENCH_ARG(FLAG, "json", NULL, &o->json, "one object with the counts on stdout"),
+    };
+    struct bench_command c = {
+        .name = "stress_history",
+        .usage = "[options]",
+        .about =
+            "Several processes use one domain at once, while some are killed, stopped or lose the lead. Checks what "
+            "they\n"
+            "were told: linearizable with bound 0, sessions, bounds, staleness as claimed.\n",
+        .after = "Exit codes: 0 all hold; 1 one does not (it is printed) or something hangs; 2 bad arguments.\n",
+        .args = args,
+        .args_n = sizeof(args) / sizeof(args[0]),
+    };
+    return bench_args_take(&c, argc, argv);
 }
 
 static void job(const struct options *o, uint64_t k, uint64_t until_ns, struct history_totals *totals) {

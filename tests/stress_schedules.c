@@ -1,28 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Threads in chosen orders: tests/sched/sched.h. Each scenario in all orders with few switches, then in random ones. */
-#include <getopt.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "bench/lib/args.h"
 #include "tests/sched/sched.h"
 
-static void usage(FILE *to) {
-    fprintf(to, "stress_schedules [OPTION]... [SCENARIO]...\n"
-                "  --seconds N    random orders for so long, for all scenarios together (60)\n"
-                "  --random N     so many random orders of each instead\n"
-                "  --switches N   before them, all orders with no more switches between threads that could go on (2)\n"
-                "  --orders N     but no more than so many (200000)\n"
-                "  --seed N       of the random ones; printed\n"
-                "  --replay ORDER one order of one scenario, as a failure prints it\n"
-                "Status 0: nothing failed. 1: something did; its order is printed. 2: wrong arguments.\n"
-                "Scenarios:");
-    for (const struct scenario *s = sched_scenarios; s->name != NULL; s++) {
-        fprintf(to, " %s", s->name);
-    }
-    fprintf(to, "\n");
-}
+#define SCENARIOS_MOST 64u
 
 static bool run(const struct scenario *s, const struct sched_options *o) {
     struct sched_result r;
@@ -38,62 +23,72 @@ static bool run(const struct scenario *s, const struct sched_options *o) {
     return ok;
 }
 
+/* Two scenarios have a fault on purpose: they run where they are asked for by name. */
+static bool is_sound(const struct scenario *s) {
+    return strcmp(s->name, "lost_update") != 0 && strcmp(s->name, "away") != 0;
+}
+
+/* The exit codes, and all scenarios' names. */
+static const char *after(void) {
+    static char text[2000] =
+        "Exit codes: 0 nothing failed; 1 something did, and its order is printed; 2 bad arguments.\n"
+        "Scenarios:";
+    for (const struct scenario *s = sched_scenarios; s->name != NULL; s++) {
+        size_t used = strlen(text);
+        snprintf(text + used, sizeof(text) - used, " %s%s", s->name, s[1].name == NULL ? "\n" : "");
+    }
+    return text;
+}
+
 int main(int argc, char **argv) {
-    static const struct option options[] = {
-        { "seconds", required_argument, NULL, 't' },  { "random", required_argument, NULL, 'r' },
-        { "switches", required_argument, NULL, 'w' }, { "orders", required_argument, NULL, 'o' },
-        { "seed", required_argument, NULL, 's' },     { "replay", required_argument, NULL, 'p' },
-        { "help", no_argument, NULL, 'h' },           { 0 }
-    };
     struct sched_options o = { .switches = 2, .orders = 200000, .seed = (uint64_t)time(NULL) };
-    uint64_t seconds = 60, count = 0;
-    bool random = false, ok = true;
-    int option;
-    while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-        uint64_t value = optarg != NULL ? strtoull(optarg, NULL, 0) : 0;
-        switch (option) {
-        case 't':
-            seconds = value;
-            break;
-        case 'r':
-            o.random = value;
-            random = true;
-            break;
-        case 'w':
-            o.switches = (uint32_t)value;
-            break;
-        case 'o':
-            o.orders = value;
-            break;
-        case 's':
-            o.seed = value;
-            break;
-        case 'p':
-            o.replay = optarg;
-            break;
-        case 'h':
-            usage(stdout);
-            return 0;
-        default:
-            usage(stderr);
+    uint64_t seconds = 60, random = 0, count = 0;
+    const char *chosen[SCENARIOS_MOST];
+    bool ok = true;
+    const struct bench_arg args[] = {
+        BENCH_ARG(COUNT, "seconds", "N", &seconds, "random orders for so long, for all scenarios together. Default 60",
+                  .most = 1000000),
+        BENCH_ARG(COUNT, "random", "N", &random, "so many random orders of each instead", .most = UINT64_MAX),
+        BENCH_ARG(COUNT32, "switches", "N", &o.switches,
+                  "before them, all orders with no more switches between threads that\ncould go on. Default 2",
+                  .most = 100),
+        BENCH_ARG(COUNT, "orders", "N", &o.orders, "but no more than so many. Default 200k", .most = UINT64_MAX),
+        BENCH_ARG(WHOLE, "seed", "N", &o.seed, "of the random ones; printed"),
+        BENCH_ARG(TEXT, "replay", "ORDER", &o.replay, "one order of one scenario, as a failure prints it",
+                  .wants = "an order"),
+    };
+    struct bench_command c = {
+        .name = "stress_schedules",
+        .usage = "[OPTION]... [SCENARIO]...",
+        .about = "Runs threads in chosen orders: each scenario in all orders with few switches, then in random ones.\n",
+        .after = after(),
+        .args = args,
+        .args_n = sizeof(args) / sizeof(args[0]),
+        .rest = chosen,
+        .rest_room = SCENARIOS_MOST,
+    };
+    int code = bench_args_take(&c, argc, argv);
+    for (uint32_t i = 0; i < c.rest_n && code < 0; i++) {
+        if (sched_find(chosen[i]) == NULL) {
+            fprintf(stderr, "stress_schedules: no scenario '%s'; --help lists all\n", chosen[i]);
             return 2;
         }
+    }
+    if (code >= 0) {
+        return code;
     }
     for (const struct scenario *s = sched_scenarios; s->name != NULL; s++) {
-        count += strcmp(s->name, "lost_update") != 0 && strcmp(s->name, "away") != 0;
+        count += is_sound(s);
     }
-    o.seconds = random || o.replay != NULL ? 0 : optind < argc ? seconds : seconds / count + 1;
+    o.random = random;
+    bool counted = c.given >> 1 & 1; /* --random */
+    o.seconds = counted || o.replay != NULL ? 0 : c.rest_n > 0 ? seconds : seconds / count + 1;
     printf("# seed %llu\n", (unsigned long long)o.seed);
-    for (int i = optind; i < argc; i++) {
-        const struct scenario *s = sched_find(argv[i]);
-        if (s == NULL) {
-            usage(stderr);
-            return 2;
-        }
-        ok &= run(s, &o);
+    for (uint32_t i = 0; i < c.rest_n; i++) {
+        ok &= run(sched_find(chosen[i]), &o);
     }
-    for (const struct scenario *s = sched_scenarios; optind == argc && s->name != NULL; s++) {
-        if (strcmp(s->name, "lost_update") != 0 && strcmp(s->name, "away") != 0) {
+    for (const struct scenario *s = sched_scenarios; c.rest_n == 0 && s->name != NULL; s++) {
+        if (is_sound(s)) {
             ok &= run(s, &o);
         }
     }

@@ -1,59 +1,34 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Everything at once, for hours, and what has grown meanwhile: tests/lib/soak.h, `make soak`. */
-#include <getopt.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <time.h>
 
+#include "bench/lib/args.h"
 #include "tests/lib/soak.h"
 
-static void usage(FILE *to) {
-    fprintf(to, "stress_soak [--hours H | --seconds S] [--seed N] [--json FILE]\n"
-                "  --hours H    how long (8); a fraction is allowed\n"
-                "  --seconds S  the same in seconds\n"
-                "  --seed N     repeat a run's choices\n"
-                "  --json FILE  all figures, as one JSON object; -: on standard output\n"
-                "Every minute, or every twentieth of a shorter run, a line: memory, descriptors, threads and mappings "
-                "of the processes\n"
-                "that are never killed; bytes and files of the domains in shared memory; members, replicas; lag; what "
-                "was done.\n"
-                "Status 0: nothing failed, and the last part holds no more than the first. 1: something. 2: wrong "
-                "arguments.\n");
-}
-
 int main(int argc, char **argv) {
-    static const struct option options[] = {
-        { "hours", required_argument, NULL, 'o' }, { "seconds", required_argument, NULL, 't' },
-        { "seed", required_argument, NULL, 's' },  { "json", required_argument, NULL, 'j' },
-        { "help", no_argument, NULL, 'h' },        { 0 }
-    };
     struct soak_options o = { .hours = 8, .seed = (uint64_t)time(NULL) };
-    int option;
-    while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-        switch (option) {
-        case 'o':
-            o.hours = strtod(optarg, NULL);
-            break;
-        case 't':
-            o.hours = strtod(optarg, NULL) / 3600;
-            break;
-        case 's':
-            o.seed = strtoull(optarg, NULL, 0);
-            break;
-        case 'j':
-            o.json = optarg;
-            break;
-        case 'h':
-            usage(stdout);
-            return 0;
-        default:
-            usage(stderr);
-            return 2;
-        }
-    }
-    if (!(o.hours > 0 && o.hours < 10000) || optind != argc) {
-        usage(stderr);
-        return 2;
-    }
-    return soak_run(&o);
+    double seconds = 0;
+    const struct bench_arg args[] = {
+        BENCH_ARG(NUMBER, "hours", "H", &o.hours, "how long; a fraction is allowed. Default 8", .most = 10000),
+        BENCH_ARG(NUMBER, "seconds", "S", &seconds, "the same in seconds", .most = 36000000),
+        BENCH_ARG(WHOLE, "seed", "N", &o.seed, "repeat a run's choices"),
+        BENCH_ARG(TEXT, "json", "FILE", &o.json, "all figures, as one JSON object; -: on standard output",
+                  .wants = "a file name, or -"),
+    };
+    struct bench_command c = {
+        .name = "stress_soak",
+        .usage = "[options]",
+        .about =
+            "Does everything at once, with kills. Every minute, or every twentieth of a shorter run, prints a line:\n"
+            "memory, descriptors, threads and mappings of the processes that are never killed; bytes and files of "
+            "the\n"
+            "domains in shared memory; members, replicas; lag; what was done.\n",
+        .after = "Exit codes: 0 nothing failed, and the last part holds no more than the first; 1 something; 2 bad "
+                 "arguments.\n",
+        .args = args,
+        .args_n = sizeof(args) / sizeof(args[0]),
+    };
+    int code = bench_args_take(&c, argc, argv);
+    o.hours = seconds > 0 ? seconds / 3600 : o.hours;
+    return code >= 0 ? code : soak_run(&o);
 }

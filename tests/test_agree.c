@@ -30,7 +30,8 @@ static struct tide *open_small(void) {
     o.flags = TIDE_CREATE | TIDE_EXCLUSIVE | TIDE_EPHEMERAL;
     o.ring_bytes = 64 * KIB;
     o.table_bytes = SMALL;
-    o.slow_follower_ns = UINT64_C(3600000000000); /* nobody is lapped: whoever joins anew does so for want of memory */
+    o.slow_follower_ns =
+        UINT64_C(3600000000000); /* no follower is lapped: one that joins anew does so for want of memory */
     o.write_timeout_ns = UINT64_C(60000000000);
     o.log = hear;
     struct tide *d = NULL;

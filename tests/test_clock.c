@@ -29,7 +29,7 @@ static void clock_init__on_this_machine__passes_its_own_check(void **state) {
     assert_int_equal(atomic_load(&c.seq) & 1, 0);
 }
 
-/* Both clocks are read in turn, so whatever interrupts us widens the bracket and is no failure. */
+/* Both clocks are read in turn, so an interruption widens the bracket and is no failure. */
 static void clock_now__just_started__lies_between_two_readings_of_monotonic(void **state) {
     (void)state;
     struct clock_line c;

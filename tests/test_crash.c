@@ -174,7 +174,7 @@ static void fork__parent_dies__its_locks_are_free_although_the_child_lives(void 
     struct tide_info info = TIDE_INFO_INIT;
     assert_int_equal(tide_info(d, &info), 0);
     assert_int_equal(info.led, 0);
-    help_leader(d); /* BUSY while anybody holds the leader's place */
+    help_leader(d); /* BUSY while a process holds the leader's place */
     struct tide_reader *r = help_reader(d, TIDE_STICKY, -1, 0);
     char buf[8];
     assert_int_equal(tide_get(r, "k", 1, NULL, buf, sizeof(buf), NULL), 0);
@@ -221,7 +221,7 @@ static void fork__while_threads_write__the_child_can_open_and_write(void **state
 
 /* ---- the dead ------------------------------------------------------------------------------------------------------------ */
 
-/* Its slot still says SERVING, as nobody has cleaned up yet. */
+/* Its slot still says SERVING, as no reaper has come yet. */
 static void tide_wait_applied__replica_of_a_dead_process__does_not_count(void **state) {
     (void)state;
     int go[2], told[2];

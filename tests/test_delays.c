@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Replicas that are kept behind, and those who wait for them or for a leader. */
+/* Replicas that are kept behind, and callers that wait for them or for a leader. */
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -97,7 +97,7 @@ static void *read_patiently(void *arg) {
     return NULL;
 }
 
-/* The one replica that serves is an hour behind, so the read waits for somebody who leads, for as long as it may. */
+/* The one replica that serves is an hour behind, so the read waits for a leader, for as long as it may. */
 static void fallback_leader__nobody_leads__waits_for_one_up_to_wait_ns(void **state) {
     (void)state;
     struct tide *d = help_open(64 * KIB, MIB, 0);

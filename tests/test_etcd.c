@@ -54,7 +54,7 @@ static void copy_and_watch(void **state) {
         }
         assert_int_equal(book_write(&p->a, ops, 100).result, ETCD_DONE);
     }
-    /* Outside of the prefix: it is not seen, and holds nobody up. */
+    /* Outside of the prefix: it is not seen, and holds no host up. */
     assert_int_equal(etcd_control(&p->w, NULL, 0, "put apo x"), 0);
     assert_int_equal(etcd_control(&p->w, NULL, 0, "put app0 x"), 0);
     uint64_t revision = book_catch_up(&p->a);
@@ -508,7 +508,7 @@ static void three_members__any_of_them_dies_or_is_stopped(void **state) {
         (void)book_catch_up(&p->a);
         assert_has(&p->a, other, "back");
     }
-    assert_int_equal(p->a.snapshots, 1); /* nobody had to begin anew */
+    assert_int_equal(p->a.snapshots, 1); /* no host had to begin anew */
     assert_int_equal(p->b.snapshots, 1);
     assert_false(p->a.restored || p->b.restored);
     book_close(&p->b);
@@ -551,7 +551,7 @@ static void member_without_its_cluster__ends_the_watch(void **state) {
     etcd_member_signal(&p->w, 2, SIGSTOP);
     do {
         usleep(10000);
-        etcd_client_state(p->a.client, &now); /* nobody asks for anything meanwhile */
+        etcd_client_state(p->a.client, &now); /* no question is asked meanwhile */
     } while (!strstr(now.why, "no leader"));
     etcd_member_signal(&p->w, 1, SIGCONT);
     etcd_member_signal(&p->w, 2, SIGCONT);

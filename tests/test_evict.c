@@ -256,7 +256,7 @@ static void reads_keep(struct tide *writes, struct tide_reader *r) {
     for (uint64_t i = 0; i < n; i++) {
         cold += get(r, "cold", i) == 0;
     }
-    assert_true(cold < n / 10); /* nobody read these */
+    assert_true(cold < n / 10); /* these were never read */
 }
 
 static void get__by_a_reader_of_the_leader__keeps_keys_in(void **state) {

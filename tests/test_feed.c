@@ -224,7 +224,7 @@ static void tide_feed_visit__before_completion__sees_all_with_versions(void **st
     hand_close(&h);
 }
 
-/* ---- who leads ---------------------------------------------------------------------------------------------------------- */
+/* ---- the leader ---------------------------------------------------------------------------------------------------------- */
 
 static void feed__who_has_none__does_not_lead(void **state) {
     (void)state;
@@ -805,8 +805,8 @@ static pthread_t begin_late_read(struct late_read *l, struct tide *d, uint64_t w
     return thread;
 }
 
-/* Two questions were under way when the read began. Their answers may come in any order, and from a source that nobody can ask any more: they
- * say nothing of what was acknowledged before the read. */
+/* Two questions were under way when the read began. Their answers may come in any order, and from a source that can no longer be asked: they
+ * say nothing of the writes that were acknowledged before the read. */
 static void feed__answers_to_questions_before_the_read__do_not_serve_it(void **state) {
     (void)state;
     struct hand h;
@@ -912,7 +912,7 @@ static void feed__board_scribbled_over__mended_by_the_next_completion(void **sta
     hand_close(&h);
 }
 
-/* ---- who looks from outside ---------------------------------------------------------------------------------------------- */
+/* ---- processes outside ---------------------------------------------------------------------------------------------- */
 
 static void feed__gauges__tell_of_the_source(void **state) {
     (void)state;

@@ -162,7 +162,7 @@ static void trouble(struct host *hosts, struct help_rng *rng) {
     struct timespec t = { 0, (long)(help_below(rng, 8) * MS) };
     nanosleep(&t, NULL);
     if (help_below(rng, 3) == 0) {
-        tide_step_down(h->d[0]); /* whoever leads */
+        tide_step_down(h->d[0]); /* an error where another handle leads: no matter */
         return;
     }
     for (int i = 0; i < 2; i++) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Who leads first: a candidate leaves the lead of a domain that nobody has led to the member that made it, until that member has decided or
- * has ended. Patience is for ever here, but where a case is about its end, so no case depends on a time.
+ * The first leader: a candidate leaves the lead of a domain without one to the member that made it, until that member has decided or
+ * has ended. Patience lasts for ever here, but where a case is about its end; so no case depends on a time.
  */
 #include <signal.h>
 #include <stdatomic.h>

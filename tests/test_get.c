@@ -173,7 +173,7 @@ static void *miss_all_the_time(void *arg) {
     return NULL;
 }
 
-/* Whoever hides a replica empties its slot first, and then waits for those who are in a section there: they have to do without it. */
+/* A thread that hides a replica empties its slot first, and then waits for the readers in a section there: they have to do without it. */
 static void get__home_goes_during_a_miss__answered_all_the_same(void **state) {
     (void)state;
     static struct misser m;

@@ -94,7 +94,7 @@ static void follower__lapped__joins_anew_and_is_equal_again(void **state) {
 
 static void followers__with_a_ring_too_small_for_the_writes__lose_nothing(void **state) {
     (void)state;
-    struct tide *d = help_open(64 * KIB, 4 * MIB, 1); /* the leader waits for nobody */
+    struct tide *d = help_open(64 * KIB, 4 * MIB, 1); /* the leader waits for no follower */
     help_leader(d);
     for (int i = 0; i < 3; i++) {
         help_follower(d, 0);

@@ -28,7 +28,7 @@ struct world {
     struct tide *d;
     struct tide_reader *readers[READERS];
     int32_t leader;  /* -1: none */
-    uint32_t keeper; /* a follower that always runs, so that there is somebody to copy from */
+    uint32_t keeper; /* a follower that always runs, so that newcomers have a donor */
     bool running[TIDE_REPLICAS];
     uint32_t count;
     struct hand hand;
@@ -256,7 +256,7 @@ static void step_replicas(struct world *w) {
     } else {
         uint32_t id = random_replica(w);
         if ((int32_t)id == w->leader) {
-            wait_for_keeper(w); /* else nobody would have all that was committed */
+            wait_for_keeper(w); /* else no replica would have all that was committed */
         }
         stop(w, id);
     }

@@ -26,43 +26,32 @@ static const struct peer *const peers[PEERS] = { &peer_loop_alone, &peer_plain, 
                                                  &wrong_value,     &wrong_row,  &absent,    &absent };
 enum { LOOP = 1, PLAIN = 2, TIDE = 4, OTHER = 8, WRONG_VALUE = 16, WRONG_ROW = 32, ABSENT = 64 };
 
-static const volatile sig_atomic_t never = 0;
-static struct bench_machine machine;
 static char error[BENCH_ERROR_BYTES];
 static struct peer_settings settings;
-static struct bench_figures figures;
+static struct bench_program program = { .name = "peers", .repetitions = 2 };
+static struct bench_figures *const figures = &program.figures;
 
 static void begin(struct peer_stage *s) {
-    bench_machine_read(&machine);
     char *args[] = { (char *)"peers", (char *)"--quick", (char *)"--repetitions", (char *)"2" };
     peer_settings_default(&settings, peers);
     assert_int_equal(peer_settings_parse(&settings, 4, args), -1);
     settings.slice_ns = 100000;
     settings.rounds = 2;
-    bench_figures_settle(&figures, 0); /* those of the test before: their values are given back */
-    bench_figures_init(&figures, "peers", &machine, settings.repetitions);
+    bench_figures_settle(figures, 0); /* those of the test before: their values are given back */
+    bench_begin(&program);
     memset(s, 0, sizeof(*s));
     s->settings = &settings;
-    s->figures = &figures;
-    s->c = (struct peer_case){ .machine = &machine, .stop = &never, .error = error };
+    s->figures = figures;
+    s->c = (struct peer_case){ .error = error };
     error[0] = '\0';
     wrong_value = wrong_row = peer_plain;
     wrong_value.get = get_wrong;
     wrong_row.gets[0].run = run_less;
 }
 
-/* Fill the chosen peers; where that fails, the log says why. */
-static int open_stage(struct peer_stage *s, unsigned chosen, uint64_t keys, uint64_t value_size, int for_puts) {
-    int rc = peer_stage_open(s, chosen, keys, value_size, for_puts);
-    if (rc != 0) {
-        print_error("%s\n", error);
-    }
-    return rc;
-}
-
 static void assert_nothing_left(void) {
     char ours[64];
-    snprintf(ours, sizeof(ours), "tidemark.peers-%ld", (long)getpid());
+    snprintf(ours, sizeof(ours), "tidemark.bench-peers-%ld", (long)getpid());
     DIR *d = opendir("/dev/shm");
     for (struct dirent *e = d != NULL ? readdir(d) : NULL; e != NULL; e = readdir(d)) {
         assert_int_not_equal(strncmp(e->d_name, ours, strlen(ours)), 0);
@@ -75,18 +64,18 @@ static void assert_nothing_left(void) {
 }
 
 static void assert_found(const char *id) {
-    uint32_t figure = bench_figures_find(&figures, id);
+    uint32_t figure = bench_figures_find(figures, id);
     assert_int_not_equal(figure, BENCH_NO_FIGURE);
-    assert_true(figures.figures[figure].measured);
+    assert_true(figures->figures[figure].measured);
 }
 
 static void gets_of(uint64_t keys, uint64_t value_size) {
     static struct peer_stage s;
     begin(&s);
-    assert_int_equal(open_stage(&s, LOOP | PLAIN | TIDE | OTHER | ABSENT, keys, value_size, 0), 0);
+    peer_stage_open(&s, LOOP | PLAIN | TIDE | OTHER | ABSENT, keys, value_size, 0);
     assert_string_equal(error, "");
     assert_int_equal(peer_stage_verify(&s), 0);
-    assert_int_equal(peer_measure_gets(&s), 0);
+    peer_measure_gets(&s);
     peer_stage_close(&s);
     assert_nothing_left();
 }
@@ -94,12 +83,12 @@ static void gets_of(uint64_t keys, uint64_t value_size) {
 static void peers__gets__answer_what_was_put(void **state) {
     (void)state;
     gets_of(1000, 64);
-    uint32_t tide = bench_figures_find(&figures, "get.1k.uniform.tide");
+    uint32_t tide = bench_figures_find(figures, "get.1k.uniform.tide");
     assert_int_not_equal(tide, BENCH_NO_FIGURE);
-    assert_true(figures.figures[tide].values[0] > 0.0 && figures.figures[tide].values[1] > 0.0);
+    assert_true(figures->figures[tide].values[0] > 0.0 && figures->figures[tide].values[1] > 0.0);
     assert_found("get.1k.zipfian.tide_other");
     assert_found("get.1k.zipfian.tide_other.x");
-    assert_int_equal(bench_figures_find(&figures, "get.1k.uniform.tide_behind"), BENCH_NO_FIGURE); /* getcost's */
+    assert_int_equal(bench_figures_find(figures, "get.1k.uniform.tide_behind"), BENCH_NO_FIGURE); /* getcost's */
     gets_of(100, 24);
     gets_of(1, 1024);
 }
@@ -108,8 +97,8 @@ static void peers__puts__are_found_afterwards(void **state) {
     static struct peer_stage s;
     (void)state;
     begin(&s);
-    assert_int_equal(open_stage(&s, PLAIN | TIDE, 500, 64, 1), 0);
-    assert_int_equal(peer_measure_puts(&s), 0);
+    peer_stage_open(&s, PLAIN | TIDE, 500, 64, 1);
+    peer_measure_puts(&s);
     peer_stage_close(&s);
     assert_nothing_left();
     assert_found("put.500.uniform.tide");
@@ -119,9 +108,9 @@ static void peers__two_readers_and_a_writer_beside__all_are_answered(void **stat
     static struct peer_stage s;
     (void)state;
     begin(&s);
-    assert_int_equal(open_stage(&s, LOOP | PLAIN | TIDE, 1000, 64, 0), 0);
-    assert_int_equal(peer_measure_pairs(&s), 0);
-    assert_int_equal(peer_measure_beside(&s), 0);
+    peer_stage_open(&s, LOOP | PLAIN | TIDE, 1000, 64, 0);
+    peer_measure_pairs(&s);
+    peer_measure_beside(&s);
     peer_stage_close(&s);
     assert_nothing_left();
     assert_found("pairs.1k.tide");
@@ -132,12 +121,12 @@ static void verify__another_keys_value_or_fewer_gets__is_found(void **state) {
     static struct peer_stage s;
     (void)state;
     begin(&s);
-    assert_int_equal(open_stage(&s, WRONG_VALUE, 1000, 64, 0), 0);
+    peer_stage_open(&s, WRONG_VALUE, 1000, 64, 0);
     assert_int_equal(peer_stage_verify(&s), -1);
     assert_non_null(strstr(error, "answers what was not put"));
     peer_stage_close(&s);
     begin(&s);
-    assert_int_equal(open_stage(&s, WRONG_ROW, 1000, 64, 0), 0);
+    peer_stage_open(&s, WRONG_ROW, 1000, 64, 0);
     assert_int_equal(peer_stage_verify(&s), -1);
     assert_non_null(strstr(error, "plain table"));
     peer_stage_close(&s);
@@ -149,38 +138,38 @@ static void getcost__rows__have_ratios_to_the_plain_table(void **state) {
     (void)state;
     begin(&s);
     settings.cost = 1;
-    assert_int_equal(open_stage(&s, LOOP | PLAIN | TIDE | OTHER, 1000, 64, 0), 0);
+    peer_stage_open(&s, LOOP | PLAIN | TIDE | OTHER, 1000, 64, 0);
     assert_int_equal(peer_stage_verify(&s), 0);
-    assert_int_equal(peer_measure_gets(&s), 0);
+    peer_measure_gets(&s);
     peer_stage_close(&s);
     assert_nothing_left();
     assert_found("get.1k.uniform.plain_dense");
     assert_found("get.1k.uniform.tide_within.to_plain");
     assert_found("get.1k.uniform.tide_behind.net");
-    uint32_t share = bench_figures_find(&figures, "get.1k.uniform.tide_behind.share");
+    uint32_t share = bench_figures_find(figures, "get.1k.uniform.tide_behind.share");
     assert_int_not_equal(share, BENCH_NO_FIGURE);
-    assert_true(figures.figures[share].values[1] > 0.0 && figures.figures[share].values[1] <= 1.0);
+    assert_true(figures->figures[share].values[1] > 0.0 && figures->figures[share].values[1] <= 1.0);
 }
 
 static void figures__bars__of_the_same_repetition(void **state) {
     (void)state;
     begin(&(struct peer_stage){ 0 });
-    uint32_t plain = bench_figures_add(&figures, "get.10k.uniform.plain", "g", "plain", "ns");
-    uint32_t tide = bench_figures_add(&figures, "get.10k.uniform.tide", "g", "tide", "ns");
-    bench_figures_set(&figures, plain, 0, 10.0);
-    bench_figures_set(&figures, plain, 1, 40.0);
-    bench_figures_set(&figures, tide, 0, 20.0);
-    bench_figures_set(&figures, tide, 1, 60.0);
-    peer_bars(&figures, true);
-    bench_figures_settle(&figures, 2);
-    assert_string_equal(figures.bars[0].id, "get.10k.plain");
-    assert_true(figures.bars[0].spread.min == 1.5 && figures.bars[0].spread.max == 2.0 && figures.bars[0].kept);
-    assert_true(figures.bars[0].at == 50.0);
-    assert_int_equal(figures.bars[1].spread.n, 0);
-    assert_false(figures.bars[1].kept);
+    uint32_t plain = bench_figures_add(figures, "get.10k.uniform.plain", "g", "plain", "ns");
+    uint32_t tide = bench_figures_add(figures, "get.10k.uniform.tide", "g", "tide", "ns");
+    bench_figures_set(figures, plain, 0, 10.0);
+    bench_figures_set(figures, plain, 1, 40.0);
+    bench_figures_set(figures, tide, 0, 20.0);
+    bench_figures_set(figures, tide, 1, 60.0);
+    peer_bars(figures, true);
+    bench_figures_settle(figures, 2);
+    assert_string_equal(figures->bars[0].id, "get.10k.plain");
+    assert_true(figures->bars[0].spread.min == 1.5 && figures->bars[0].spread.max == 2.0 && figures->bars[0].kept);
+    assert_true(figures->bars[0].at == 50.0);
+    assert_int_equal(figures->bars[1].spread.n, 0);
+    assert_false(figures->bars[1].kept);
     begin(&(struct peer_stage){ 0 });
-    peer_bars(&figures, false); /* getcost lists those alone that it can tell of */
-    assert_int_equal(figures.bars_n, 0);
+    peer_bars(figures, false); /* getcost lists those alone that it can tell of */
+    assert_int_equal(figures->bars_n, 0);
 }
 
 static int parse_two(const char *name, const char *value) {

@@ -175,7 +175,7 @@ static void node_handle__reads_of_other_clients__do_not_fence_one_another(void *
         "{\"src\":\"c1\",\"dest\":\"n1\",\"body\":{\"type\":\"follower_read\",\"msg_id\":3,\"key\":\"x\"}}";
     struct node n = { .opts = { .ring_bytes = 1 << 20, .table_bytes = 4 << 20 }, .out_fd = -1 };
     (void)state;
-    /* Followers an hour behind: whatever a session had seen at the leader, no follower could serve it any more. */
+    /* Followers an hour behind: after a read at the leader, no follower can serve the session any more. */
     n.opts.delays[0] = (struct node_delay){ "n2", 2, PROTOCOL_WAIT_MAX_NS };
     n.opts.delays[1] = (struct node_delay){ "n3", 2, PROTOCOL_WAIT_MAX_NS };
     n.opts.n_delays = 2;

@@ -16,7 +16,7 @@ static void handler(int number) {
 }
 
 /* One of each kind of thread: grace periods, a follower, lanes, a steward. The case blocks the signals, so that they come to
- * whoever does not. */
+ * a thread that does not. */
 static void signals__sent_to_the_process__wait_for_a_thread_of_the_application(void **state) {
     (void)state;
     static const int numbers[] = { SIGUSR1, SIGTERM, SIGINT, SIGHUP };

@@ -122,7 +122,7 @@ static void check_asked(struct asked *a) {
     for (size_t size = a->wide ? sizeof(size_t) : sizeof(uint32_t); size < first; size++) {
         assert_int_equal(a->use(a, of_size(a->options, a->known, size, a->wide)), TIDE_ERR_INVALID);
     }
-    /* said to be what nobody set: of what is there, nothing but the size is looked at */
+    /* the caller set the size alone: nothing else of the struct may be read */
     uint8_t *p = of_size(a->options, a->known, a->known, a->wide);
     memset(p, 0xff, a->wide ? sizeof(size_t) : sizeof(uint32_t));
     assert_int_equal(a->use(a, p), TIDE_ERR_INVALID);
@@ -242,7 +242,7 @@ static void filled_structs__every_released_size__filled_that_far(void **state) {
 
 #define ANSWER_FIRST 64u /* its size in the first release */
 
-/* Each way to an answer, engine/read/get.c's and the others; whatever the result, the answer is filled. */
+/* Each way to an answer, engine/read/get.c's and the others, fills the answer, also with an error. */
 static int answer_by(const struct one *o, int way, struct tide_answer *a) {
     char value[64];
     struct tide_mget_item item = { .key = "twelve bytes", .key_len = 12, .buf = value, .buf_size = sizeof(value) };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The sizes of values change over a cache's life: what was deleted serves any size, in the leader's table and in a follower's, whoever
- * leads, and whoever joins meanwhile. In engine/table's terms: tests/test_table_full.c; random histories: tests/test_memory_model.c. */
+/* The sizes of values change over a cache's life: memory of deleted values serves any size, in the leader's table and in a follower's, also
+ * after a change of leader, and while newcomers join. In engine/table's terms: tests/test_table_full.c; random histories: tests/test_memory_model.c. */
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>

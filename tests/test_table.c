@@ -34,7 +34,7 @@ static void table_node_new__a_node_used_again__its_index_is_0_before_anything_el
     atomic_store(&n->deleted, 78);
     table_node_drop(&f.w, node);
     assert_int_equal(atomic_load(&n->index),
-                     77); /* free, and as it was: who still looks at it finds what it looked for */
+                     77); /* free, and as it was: a reader that still looks at it finds its key */
     do {                  /* those of its class go round */
         assert_int_equal(table_node_new(&f.w, 15, 65, &again), ARENA_OK);
     } while (again != node);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Threads of the application end or are cancelled: the library frees what they leave, and nobody else gets it. */
+/* Threads of the application end or are cancelled: the library frees what they leave, and no other thread gets it. */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <time.h>

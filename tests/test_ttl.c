@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Time to live: which readers see a value until when, and who removes it. */
+/* Time to live: until when each reader sees a value, and which replica removes it. */
 #include <pthread.h>
 #include <stdatomic.h>
 

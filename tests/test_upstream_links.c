@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * A host whose way to the cluster is in the test's hand (tests/lib/links.h). Above all: a read at bound 0 needs an answer of the cluster to a
- * question that was sent after the read began. So while no question gets there, no read that begins then is answered, whatever comes
- * late of older answers, and however often etcd is stopped, links are cut, and the host's leader dies.
+ * question that was sent after the read began. So while no question gets there, no read that begins then is answered, whichever older
+ * answers come late, and however often etcd is stopped, links are cut, and the host's leader dies.
  *
  * TIDE_ROUNDS=N: so many rounds of that, instead of some.
  */
@@ -324,7 +324,7 @@ static int leading_member(struct world *w) {
     return -1;
 }
 
-/* The cluster's leader is cut off from the other members; hosts reach it all the same. It must serve nobody at bound 0, and the others do. */
+/* The cluster's leader is cut off from the other members; hosts reach it all the same. It must serve no read at bound 0, and the others do. */
 static void leader_of_the_cluster_without_its_peers__both_hosts_go_on(void **state) {
     struct world w;
     char got[40], value[40];

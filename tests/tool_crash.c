@@ -4,7 +4,7 @@
  * while the points that it passes are noted; then it plays it again for each of them and dies there, the first time that it
  * passes or a later one. The others go on, and then everything is compared with the journal (tests/crash_world.h).
  *
- * The names that there are come as arguments, from the sources: one that nobody died at is a failure. With a + in front: another tool
+ * All names come as arguments, from the sources: one at which no process died is a failure. With a + in front: another tool
  * dies there, and chance decides whether a victim of this one passes it.
  */
 #include <signal.h>
@@ -23,14 +23,14 @@
 #define SMALL_KEYS 39000u
 #define LARGE_KEYS 960u /* of three fifths of that: four fifths of the table */
 
-/* Who is in which slot. */
+/* The slots and their processes. */
 enum { VICTIM = 0, NODE = 1, OTHER = 2, PREY = 3, WRITER = 4, READER = 6, CHECKER = CRASH_SLOTS - 1 };
 
 struct point {
     char name[48];
     _Atomic uint64_t passed; /* in the part that is being noted */
     uint64_t died;
-    bool elsewhere; /* nobody dies there in this program */
+    bool elsewhere; /* no process of this program dies there */
 };
 
 struct points {
@@ -105,7 +105,7 @@ static void victim_write_large(struct crash_world *w, struct tide *d, uint32_t i
 }
 
 /* Most of the table, then every other value of it is gone, then larger ones come: nodes have to be moved for them. Room is left for
- * those who go on. */
+ * the processes that go on. */
 static void victim_compact(struct crash_world *w, uint32_t slot, uint64_t seed) {
     struct tide *d = victim_begin(w);
     crash_start_replica(w, d, TIDE_LEADER, true);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Two processes and one instant between them, in a build with kill points (engine/table/kill.h): one dies there, or stands still while the
- * other goes on. tool_crash.c kills at every instant, but who else is where is left to chance there; here it is not.
+ * other goes on. tool_crash.c kills at every instant, but leaves to chance where the other processes are; here the case says it.
  */
 #include <dirent.h>
 #include <pthread.h>
@@ -16,7 +16,7 @@
 #include "shm/crc.h"
 #include "tests/lib/forked.h"
 
-/* Two replicas serve, at the same index, with the same bytes, and none is left of who died. */
+/* Two replicas serve, at the same index, with the same bytes, and nothing is left of the process that died. */
 static void assert_two_equal(struct tide *d) {
     struct tide_verify v = TIDE_VERIFY_INIT;
     assert_int_equal(tide_gc(d, NULL), 0);

@@ -71,7 +71,7 @@ static void make_op(uint64_t r, uint32_t i, char key[3], uint64_t *value, struct
     op->value_size = sizeof(*value);
 }
 
-/* ---- who feeds ------------------------------------------------------------------------------------------------------- */
+/* ---- the feeder ------------------------------------------------------------------------------------------------------- */
 
 struct feeder {
     struct tide_feed *feed;
@@ -159,7 +159,7 @@ static void role_feeder(bool leads) {
     }
 }
 
-/* ---- who writes and reads --------------------------------------------------------------------------------------------- */
+/* ---- writers and readers --------------------------------------------------------------------------------------------- */
 
 static void role_writer(void) {
     struct tide *d = open_domain();
@@ -217,7 +217,7 @@ static void role_second(void) {
     role_feeder(false);
 }
 
-/* ---- who checks ------------------------------------------------------------------------------------------------------- */
+/* ---- the checker ------------------------------------------------------------------------------------------------------- */
 
 /* Every event of the revisions, each once; of a difference that was broken off, a part may come before it comes whole. */
 static void check_events(struct tide_watch *w) {

@@ -205,12 +205,14 @@ for term in dumb no-such-terminal; do
     is_over "TERM=$term" 7
 done
 
-# Whatever kills it, and whichever of its two processes.
+# Whatever kills it, and whichever of its two processes. A sanitizer would take SIGSEGV for itself, and abort.
+leave=
+[ -z "${TIDE_SANITIZED:-}" ] || leave="ASAN_OPTIONS=handle_segv=0:$ASAN_OPTIONS TSAN_OPTIONS=handle_segv=0:$TSAN_OPTIONS"
 shell=$(tm display-message -p -t t '#{pane_pid}')
 child_of() { sed 's/ .*//' "/proc/$1/task/$1/children" 2>/dev/null; }
 for signal in KILL:137 SEGV:139 TERM:0 HUP:0; do
     for whose in parent child; do
-        start "" "top d"
+        start "$leave" "top d"
         sees "before $signal to the $whose" '^ring \['
         parent=$(child_of "$shell")
         victim=$parent

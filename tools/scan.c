@@ -19,11 +19,11 @@ static const char HELP[] =
     "  --limit N             print at most N keys\n"
     "  --keys                keys only\n" KV_BOUND_HELP
     "  --escaped             in PREFIX \\xNN is the byte NN and \\\\ a backslash\n"
-    "  --json                an object a line: {key, value, encoding, version} each, then {keys, printed, joined, and\n"
-    "                        index, served_by, staleness_ns, ... as in 'tide get --json'}\n"
+    "  --json                an object a line: {key, value, encoding, version} each, then {keys, printed, joined,\n"
+    "                        damaged, and index, served_by, staleness_ns, ... as in 'tide get --json'}\n"
     "  --help                print this text\n\n"
-    "Exit codes: 0 done (also without any key); 2 usage; 3 no such domain; 4 the bound cannot be kept, or nobody\n"
-    "serves; 7 anything else.\n";
+    "Exit codes: 0 done (also without any key); 1 done, and something in it is damaged in every replica that serves;\n"
+    "2 usage; 3 no such domain; 4 the bound cannot be kept, or nobody serves; 7 anything else.\n";
 
 enum { OPT_PREFIX = KV_OWN, OPT_LIMIT, OPT_KEYS, OPT_ESCAPED };
 
@@ -115,6 +115,7 @@ static void scan_print_all(const struct scan *s, const struct gather *g, const s
     json_out_u64(&j, "printed", n);
     json_out_bool(&j, "joined", g->joined);
     kv_answer_json(&j, a);
+    json_out_u64(&j, "damaged", g->damaged);
     json_out_close(&j, '}');
     json_out_print(&j, stdout);
 }
@@ -142,6 +143,7 @@ int tool_scan(int argc, char **argv) {
         code = kv_read_failed(&s.cli, rc, &answer, s.cli.name);
     } else {
         scan_print_all(&s, &g, &found, &answer);
+        code = kv_tell_damaged(&s.cli, g.damaged, "");
     }
     records_free(&found);
     return cli_end(&s.cli, code);

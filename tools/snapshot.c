@@ -23,13 +23,15 @@ static const char HELP[] =
     "  --replace             delete the keys that are not in the snapshot\n"
     "  --timeout TIME        how long to wait for a leader and its answer, for each batch (default 5s)\n"
     "both:\n"
-    "  --json                save: {keys, bytes, index, incarnation, joined}; load: {keys, written, deleted, expired,\n"
-    "                        batches, index, token}\n"
+    "  --json                save: {keys, bytes, index, incarnation, joined, damaged}; load: {keys, written, deleted,\n"
+    "                        expired, batches, index, token}\n"
     "  --help                print this text\n\n"
     "The file's format: docs/operations.md.\n"
-    "Exit codes: 0 done; 2 usage; 3 no such domain; 4 the bound cannot be kept, nobody serves or leads, or not in\n"
-    "time; 5 load: the last batch may or may not have been done (load again: it is safe); 7 the file cannot be read,\n"
-    "written or believed, or anything else. load says how much was written before it failed.\n";
+    "Exit codes: 0 done; 1 save: done, but for keys that are damaged in every replica that serves; 2 usage; 3 no such\n"
+    "domain; 4 the bound cannot be kept, nobody serves or leads, or not in time; 5 load: the last batch may or may "
+    "not\n"
+    "have been done (load again: it is safe); 7 the file cannot be read, written or believed, or anything else. load\n"
+    "says how much was written before it failed.\n";
 
 #define HOUR_NS (3600ull * 1000000000)
 #define TIMEOUT_NS (5ull * 1000000000)

@@ -82,8 +82,22 @@ static int save_write_file(struct snapshot *s) {
     return save_sync_directory(s->file) == 0 ? 0 : save_failed(s, "its directory cannot be synced");
 }
 
+/* A file has nothing that is damaged. How many were left out. */
+static size_t save_leave_damaged(struct snapshot *s) {
+    size_t kept = 0, all = s->records.n;
+    for (size_t i = 0; i < all; i++) {
+        if ((s->records.list[i].flags & TIDE_DAMAGED) == 0) {
+            s->records.list[kept++] = s->records.list[i];
+        } else {
+            s->records.size -= s->records.list[i].key_size + s->records.list[i].value_size;
+        }
+    }
+    s->records.n = kept;
+    return all - kept;
+}
+
 /* On standard error if the snapshot itself goes to standard output. */
-static void save_report(const struct snapshot *s, int joined) {
+static void save_report(const struct snapshot *s, int joined, size_t damaged) {
     struct json_out j = { 0 };
     FILE *out = strcmp(s->file, "-") == 0 ? stderr : stdout;
     uint64_t bytes =
@@ -100,6 +114,7 @@ static void save_report(const struct snapshot *s, int joined) {
     json_out_u64(&j, "index", s->head.index);
     json_out_hex(&j, "incarnation", s->head.incarnation);
     json_out_bool(&j, "joined", joined);
+    json_out_u64(&j, "damaged", damaged);
     json_out_close(&j, '}');
     json_out_print(&j, out);
 }
@@ -124,13 +139,15 @@ int snapshot_save(struct snapshot *s) {
     };
     snprintf(s->head.name, sizeof(s->head.name), "%s", s->cli.name);
     kv_tell_stale(&s->cli, &answer);
+    size_t damaged = save_leave_damaged(s);
     if (to_stdout && snapshot_write(STDOUT_FILENO, &s->head, &s->records) != 0) {
         fprintf(stderr, "%s: standard output: %s\n", s->cli.tool, strerror(errno));
         return TOOL_FAILED;
     }
     int code = to_stdout ? 0 : save_write_file(s);
-    if (code == 0) {
-        save_report(s, g.joined);
+    if (code != 0) {
+        return code;
     }
-    return code;
+    save_report(s, g.joined, damaged);
+    return kv_tell_damaged(&s->cli, damaged, " and not in the file");
 }

@@ -13,8 +13,8 @@ static const char HELP[] =
     "Usage: tide verify NAME [OPTION]...\n"
     "Check every node of every serving replica (the CRC of key and value), and compare the replicas' digests at one\n"
     "index. Readers and writers may go on meanwhile.\n\n"
-    "  --json                {replicas, compared, differing, failed, index, digest, nodes, damaged, digests, good};\n"
-    "                        digests: {replica, digest} each\n"
+    "  --json                {replicas, compared, differing, failed, index, digest, nodes, damaged, digests,\n"
+    "                        damaged_replicas, good}; digests: {replica, digest} each\n"
     "  --help                print this text\n\n"
     "While writes go on, digests are compared at the last multiple of 1024 that all replicas have passed; 'compared'\n"
     "tells how many replicas took part.\n"
@@ -60,12 +60,44 @@ static void verify_print_json(const struct verdict *r, int good) {
         json_out_close(&j, '}');
     }
     json_out_close(&j, ']');
+    json_out_open(&j, "damaged_replicas", '[');
+    for (uint32_t i = 0; i < TIDE_REPLICAS; i++) {
+        if (r->v.has_damage >> i & 1) {
+            json_out_u64(&j, NULL, i);
+        }
+    }
+    json_out_close(&j, ']');
     json_out_bool(&j, "good", good);
     json_out_close(&j, '}');
     json_out_print(&j, stdout);
 }
 
-static void verify_print_text(const struct verdict *r, int good) {
+/* Which way out there is: a replica that is whole, or the keys. */
+static void verify_advise(const struct verdict *r, const char *name) {
+    uint32_t whole = 0;
+    if (r->v.damaged == 0) {
+        return;
+    }
+    printf("damaged: replica");
+    for (uint32_t i = 0, n = 0; i < TIDE_REPLICAS; i++) {
+        if (r->v.has_damage >> i & 1) {
+            printf("%s %u", n++ == 0 ? "" : ",", i);
+        } else {
+            whole += r->v.has_digest >> i & 1 && r->v.digests[i] == r->v.digest;
+        }
+    }
+    putchar('\n');
+    if (whole > 0) {
+        printf("%u other%s whole: end the processes of those that are damaged and start them again: they copy a whole "
+               "one\n",
+               whole, whole == 1 ? " is" : "s are");
+    }
+    printf("Or put or delete the keys that are named above: then all is whole again. 'tide snapshot save %s FILE'\n"
+           "saves all that is whole.\n",
+           name);
+}
+
+static void verify_print_text(const struct verdict *r, int good, const char *name) {
     printf("%u replica%s, %llu nodes checked, %llu damaged\n", r->v.replicas, r->v.replicas == 1 ? "" : "s",
            (unsigned long long)r->v.nodes, (unsigned long long)r->v.damaged);
     printf("digests at index %llu: %u compared, %u differing\n", (unsigned long long)r->v.index, r->v.compared,
@@ -81,6 +113,7 @@ static void verify_print_text(const struct verdict *r, int good) {
                r->failed == 1 ? "" : "s", r->failed == 1 ? "it" : "them");
     }
     puts(good ? "good" : "NOT GOOD");
+    verify_advise(r, name);
 }
 
 static int verify_check(struct cli *c) {
@@ -88,11 +121,11 @@ static int verify_check(struct cli *c) {
     int rc = tide_verify(c->domain, &r.v);
     for (int tries = 0; rc == 0 && r.v.compared < r.v.replicas && tries < TRIES; tries++) {
         struct tide_verify again = TIDE_VERIFY_INIT;
-        if (r.v.nodes > 1000000 || cli_sleep(NAP_NS)) { /* a look at many nodes takes long: one is enough */
+        /* A look at many nodes takes long: one is enough. What is damaged was told. */
+        if (r.v.damaged != 0 || r.v.nodes > 1000000 || cli_sleep(NAP_NS)) {
             break;
         }
         rc = tide_verify(c->domain, &again);
-        again.damaged += r.v.damaged; /* damage that an earlier look found still counts */
         r.v = again;
     }
     if (rc != 0) {
@@ -106,7 +139,7 @@ static int verify_check(struct cli *c) {
     if (c->json) {
         verify_print_json(&r, good);
     } else {
-        verify_print_text(&r, good);
+        verify_print_text(&r, good, c->name);
     }
     return good ? TOOL_OK : TOOL_NO;
 }

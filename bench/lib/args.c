@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "bench/lib/args.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "bench/lib/options.h"
@@ -42,6 +44,21 @@ static int set_count(const struct bench_arg *a, const char *value) {
         *(uint64_t *)a->out = n;
     }
     return 0;
+}
+
+/* strtoull() and strtod() take blanks and signs as well. */
+static int set_plain(const struct bench_arg *a, const char *value) {
+    char *end = NULL;
+    if (value[0] < '0' || value[0] > '9') {
+        return -1;
+    }
+    errno = 0;
+    if (a->kind == BENCH_ARG_WHOLE) {
+        *(uint64_t *)a->out = strtoull(value, &end, 0);
+        return errno == 0 && *end == '\0' ? 0 : -1;
+    }
+    double number = *(double *)a->out = strtod(value, &end);
+    return *end == '\0' && number > 0.0 && number <= (double)a->most ? 0 : -1;
 }
 
 static int set_list(const struct bench_arg *a, const char *value) {
@@ -83,6 +100,9 @@ static int set(const struct bench_arg *a, const char *value) {
     case BENCH_ARG_RATE:
     case BENCH_ARG_TIME:
         return set_count(a, value);
+    case BENCH_ARG_WHOLE:
+    case BENCH_ARG_NUMBER:
+        return set_plain(a, value);
     case BENCH_ARG_COUNTS:
     case BENCH_ARG_WORDS:
         return set_list(a, value);
@@ -112,8 +132,10 @@ static const char *wants(const struct bench_arg *a, char out[BENCH_ERROR_BYTES])
     if (a->wants != NULL) {
         return a->wants;
     }
-    int n = snprintf(out, BENCH_ERROR_BYTES, "a number from %llu to %llu", (unsigned long long)a->least,
-                     (unsigned long long)a->most);
+    const char *range = a->kind == BENCH_ARG_WHOLE    ? "a whole number"
+                        : a->kind == BENCH_ARG_NUMBER ? "a number above %llu, up to %llu"
+                                                      : "a number from %llu to %llu";
+    int n = snprintf(out, BENCH_ERROR_BYTES, range, (unsigned long long)a->least, (unsigned long long)a->most);
     for (int i = 0; a->words != NULL && a->words[i] != NULL; i++) {
         const char *between = i == 0 ? "" : a->words[i + 1] != NULL ? ", " : " or ";
         n = i == 0 ? 0 : n;

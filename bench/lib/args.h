@@ -12,6 +12,8 @@ enum bench_arg_kind {
     BENCH_ARG_NO,      /* int: 0 where it is given */
     BENCH_ARG_COUNT,   /* uint64_t, least .. most: "10k", "1Mi" */
     BENCH_ARG_COUNT32, /* uint32_t, likewise */
+    BENCH_ARG_WHOLE,   /* uint64_t, any, without units, decimal or 0x: a seed */
+    BENCH_ARG_NUMBER,  /* double, above 0 up to `most`: "1.5" */
     BENCH_ARG_COUNTS,  /* struct bench_counts: a list of them */
     BENCH_ARG_RATE,    /* double, likewise */
     BENCH_ARG_TIME,    /* uint64_t, ns: "150ns", "2s" */

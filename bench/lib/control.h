@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The control loop: arithmetic that touches no memory and shares nothing, so that whatever keeps it from scaling with
- * the number of threads is the machine (cores that are not granted, clock speed, siblings), and not the thing that is
+ * The control loop: arithmetic that touches no memory and shares nothing, so that if it does not scale with
+ * the number of threads, the reason is the machine (cores that are not granted, clock speed, siblings), and not the thing that is
  * measured.
  */
 #ifndef TIDE_BENCH_CONTROL_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Those who work in one repetition: with --mode threads one thread for all replicas; with --mode processes a process for each,
+ * The members that work in one repetition: with --mode threads one thread for all replicas; with --mode processes a process for each,
  * and with --read foreign one more for the readers of each. Processes are forked before the coordinator opens the domain and open it
  * themselves; the thread uses the coordinator's handle. Orders go through memory that all share.
  *

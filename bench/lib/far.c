@@ -71,7 +71,7 @@ void bench_far_end(struct bench_far *far) {
     if (far == NULL) {
         return;
     }
-    bench_worker_end(far->leader); /* it is killed: whatever it leaves goes with the domain */
+    bench_worker_end(far->leader); /* it is killed: what it leaves goes with the domain */
     bench_close(far->domain);
     bench_shared_unmap(far, sizeof(*far));
 }

@@ -67,7 +67,7 @@ static int take_bar(struct bench_bar *b, const cJSON *o) {
     return 0;
 }
 
-/* What a file does not say of its machine shows as "unknown": no reason to do without its figures. */
+/* A property of the machine that the file lacks shows as "unknown": the figures are good without it. */
 static void take_machine(struct bench_machine *m, const cJSON *o) {
     double cpus = 0.0, online = 0.0, memory = 0.0;
     memset(m, 0, sizeof(*m));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What the machine gives to threads that share nothing: whatever scales worse than that is to blame itself. */
+/* What the machine gives to threads that share nothing: work that scales worse has itself to blame, not the machine. */
 #ifndef TIDE_BENCH_GRANTED_H
 #define TIDE_BENCH_GRANTED_H
 

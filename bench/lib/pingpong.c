@@ -16,8 +16,8 @@ struct court {
     _Alignas(128) char behind;
 };
 
-/* No pause between looks: it would be part of the time. MO(bench.ball): acquire and release, as nobody needs more to
- * hand something over; a sequentially consistent store would flatter whatever is held against this. */
+/* No pause between looks: it would be part of the time. MO(bench.ball): acquire and release, which is all that a hand-over
+ * needs; a sequentially consistent store would be slower, and flatter the engine. */
 static int return_balls(struct bench_worker *w, void *ctx) {
     struct court *c = ctx;
     (void)w;

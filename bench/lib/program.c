@@ -155,16 +155,20 @@ static void show_repetition(const char *end) {
     fprintf(stderr, "\r\033[K%s: repetition %u of %u%s", bench->name, bench->done + 1, bench->repetitions, end);
 }
 
-int bench_main(struct bench_program *p, int argc, char **argv) {
-    int code = read_arguments(p, argc, argv);
-    if (code >= 0) {
-        return code;
-    }
+void bench_begin(struct bench_program *p) {
     bench = p;
     bench_machine_read(&p->machine);
     bench_stop_catch();
     bench_figures_init(&p->figures, p->name, &p->machine, p->repetitions);
     p->figures.quick = p->quick != 0;
+}
+
+int bench_main(struct bench_program *p, int argc, char **argv) {
+    int code = read_arguments(p, argc, argv);
+    if (code >= 0) {
+        return code;
+    }
+    bench_begin(p);
     p->prepare();
     while (p->done < p->repetitions) {
         if (isatty(STDERR_FILENO)) {

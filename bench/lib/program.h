@@ -61,6 +61,9 @@ extern struct bench_program *bench;
 /* All of main(): the command line, prepare(), the repetitions with progress where somebody looks, the end. */
 int bench_main(struct bench_program *p, int argc, char **argv);
 
+/* For a program with a command line and repetitions of its own: only the beginning, after which all below may be called. */
+void bench_begin(struct bench_program *p);
+
 /*
  * A benchmark that failed has no result. The following end the program, from any thread and any depth: so no function hands an error on,
  * and none takes down what it set up for the whole run. The end ends all children, calls what bench_at_end() was given, and removes the

@@ -10,7 +10,7 @@
 
 struct bench_sight;
 
-/* Who reads. The leader's writer has the first CPU, the follower's applying thread the second. */
+/* The thread that reads. The leader's writer has the first CPU, the follower's applying thread the second. */
 enum bench_sight_reader {
     BENCH_SIGHT_WRITER, /* the thread that wrote asks the follower until it has the value: two CPUs are enough */
     BENCH_SIGHT_THIRD,  /* a thread of the follower's process, on the third CPU */

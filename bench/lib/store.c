@@ -181,7 +181,7 @@ static int skip(struct bench_store *s, size_t n) {
     return 0;
 }
 
-/* What Redis takes while it is empty is not for keys: that much more is its limit. */
+/* Redis takes memory while it is empty: the limit is that much higher. */
 static int limit_redis(struct bench_store *s, uint64_t bytes) {
     unsigned long long used = 0;
     fputs("INFO memory\r\n", s->out);

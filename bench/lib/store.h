@@ -43,7 +43,7 @@ int bench_store_set(struct bench_store *s, const char *key, size_t key_len, cons
 
 void bench_store_stop(struct bench_store *s);
 
-/* ---- for those who talk to the server by themselves ---- */
+/* ---- for callers with a client of their own ---- */
 
 /* Start the server alone, at s->socket; it may not listen yet. As bench_store_start(); bench_store_stop() follows in any case. */
 int bench_store_serve(struct bench_store *s, enum bench_store_kind kind, uint64_t bytes, char *error);

@@ -19,7 +19,7 @@
 
 struct bench_worker;
 
-/* 0, or a code (TIDE_ERR_ for those who use the engine) with bench_worker_what() said before. */
+/* Returns 0, or a code (the engine's is TIDE_ERR_) after bench_worker_what(). */
 typedef int bench_worker_fn(struct bench_worker *w, void *ctx);
 
 /* Start one, pinned to the turn-th CPU where turn >= 0. NULL: no memory, thread or process to be had. */

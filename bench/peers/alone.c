@@ -47,7 +47,7 @@ static double time_slice(struct peer_stage *s, struct row *r) {
  * then pays some microseconds for its return. So a peer's whole memory is touched, untimed, before its first row. */
 static void come_back(struct peer_stage *s, struct row *r) {
     uint64_t most = s->options.keys / TOUCH_SHARE, start_ns = bench_now_ns(), now_ns = start_ns;
-    for (uint64_t done = 0; done < most && now_ns - start_ns < TOUCH_MOST_NS && !*s->c.stop; done += r->row->chunk) {
+    for (uint64_t done = 0; done < most && now_ns - start_ns < TOUCH_MOST_NS; done += r->row->chunk) {
         s->sum += r->row->run(r->seat->reader, r->position, r->row->chunk);
         r->position += r->row->chunk;
         now_ns = bench_now_ns();
@@ -140,7 +140,7 @@ static void keep(struct peer_stage *s, const struct row *rows, uint32_t n, const
     }
 }
 
-/* What `before` was to bring about: did the gets find it? */
+/* The share of gets that met the state which `before` makes. */
 static void add_share(struct peer_stage *s, const struct row *r, uint32_t repetition) {
     char id[128];
     const struct bench_figure *time = &s->figures->figures[r->result];
@@ -154,33 +154,27 @@ static void add_share(struct peer_stage *s, const struct row *r, uint32_t repeti
     bench_figures_set(s->figures, figure, repetition, r->seat->peer->share(r->seat->reader));
 }
 
-static int one_round(struct peer_stage *s, struct row *rows, uint32_t n, uint32_t round) {
+static void one_round(struct peer_stage *s, struct row *rows, uint32_t n, uint32_t round) {
     for (uint32_t i = 0; i < n; i++) {
-        if (*s->c.stop) {
-            return PEER_STOPPED;
-        }
+        bench_go_on();
         if (s->rounds_large && (i == 0 || rows[i].seat != rows[i - 1].seat)) {
             come_back(s, &rows[i]);
         }
         if (rows[i].row->before != NULL && rows[i].row->before(rows[i].seat->reader) != 0) {
-            return peer_failed(&s->c, "%s: what it needs cannot be had", rows[i].row->title);
+            bench_fail("%s: what it needs cannot be had", rows[i].row->title);
         }
         rows[i].slices[round] = time_slice(s, &rows[i]);
     }
-    return 0;
 }
 
-static int measure(struct peer_stage *s) {
+static void measure(struct peer_stage *s) {
     static struct row rows[ROWS];
     double ns[ROWS];
     uint32_t n = list_rows(s, rows), rounds = s->rounds;
     for (uint32_t repetition = 0; repetition < s->settings->repetitions; repetition++) {
         peer_progress(s->c.for_puts ? "puts" : "gets", s, repetition + 1);
         for (uint32_t round = 0; round < rounds; round++) {
-            int rc = one_round(s, rows, n, round);
-            if (rc != 0) {
-                return rc;
-            }
+            one_round(s, rows, n, round);
         }
         for (uint32_t i = 0; i < n; i++) {
             ns[i] = bench_spread_of(rows[i].slices, rounds).median;
@@ -192,23 +186,21 @@ static int measure(struct peer_stage *s) {
             }
         }
     }
-    return peer_stage_answered(s);
+    peer_stage_answered(s);
 }
 
 /* In every order of keys; or in the first alone, where the others would not teach anything new. */
-static int measure_dists(struct peer_stage *s, bool all) {
-    int rc = 0;
+static void measure_dists(struct peer_stage *s, bool all) {
     bool done = false;
-    bench_machine_pin(s->c.machine, s->c.machine->cpus - 1);
-    for (unsigned dist = BENCH_UNIFORM; dist <= BENCH_ZIPFIAN && rc == 0; dist++) {
+    bench_machine_pin(&bench->machine, bench->machine.cpus - 1);
+    for (unsigned dist = BENCH_UNIFORM; dist <= BENCH_ZIPFIAN; dist++) {
         if (s->settings->dists >> dist & 1 && (all || !done)) {
-            rc = peer_stage_dist(s, (enum bench_dist)dist);
-            rc = rc != 0 ? rc : measure(s);
+            peer_stage_dist(s, (enum bench_dist)dist);
+            measure(s);
             done = true;
         }
     }
-    bench_machine_unpin(s->c.machine);
-    return rc;
+    bench_machine_unpin(&bench->machine);
 }
 
 /* What each takes for a key beside the key and its value. */
@@ -232,13 +224,13 @@ static void add_memory(struct peer_stage *s) {
     }
 }
 
-int peer_measure_gets(struct peer_stage *s) {
+void peer_measure_gets(struct peer_stage *s) {
     add_memory(s);
-    return measure_dists(s, s->options.value_size == s->settings->value_sizes.items[0]);
+    measure_dists(s, s->options.value_size == s->settings->value_sizes.items[0]);
 }
 
-/* Are all keys there after the puts, and is each value one that was put? */
-static int verify_after(struct peer_stage *s) {
+/* All keys must be there after the puts, and each value must be one that was put. */
+static void verify_after(struct peer_stage *s) {
     const struct bench_workload *w = &s->workload;
     uint8_t got[PEER_VALUE_MAX];
     uint64_t step = (w->keys + 9999) / 10000;
@@ -250,15 +242,14 @@ static int verify_after(struct peer_stage *s) {
             if (seat->peer->get(seat->reader, bench_workload_key(w, i), got) != 0 ||
                 (memcmp(got + 8, seat->reader->value + 8, w->value_size - 8) != 0 &&
                  memcmp(got, first, w->value_size) != 0)) {
-                return peer_failed(&s->c, "%llu keys, %s: after the puts a get answers what was not put",
-                                   (unsigned long long)w->keys, seat->peer->name);
+                bench_fail("%llu keys, %s: after the puts a get answers what was not put", (unsigned long long)w->keys,
+                           seat->peer->name);
             }
         }
     }
-    return 0;
 }
 
-int peer_measure_puts(struct peer_stage *s) {
-    int rc = measure_dists(s, false);
-    return rc != 0 ? rc : verify_after(s);
+void peer_measure_puts(struct peer_stage *s) {
+    measure_dists(s, false);
+    verify_after(s);
 }

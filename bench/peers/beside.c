@@ -26,7 +26,6 @@
 
 struct beside {
     struct peer_stage *stage;
-    pthread_t thread;
     struct peer_reader *writers[PEERS];
     uint64_t positions[PEERS];
     int failed;
@@ -71,12 +70,11 @@ static void follow_order(struct beside *b, uint32_t order) {
 
 static void *writer_main(void *arg) {
     struct beside *b = arg;
-    bench_machine_pin(b->stage->c.machine, 0);
+    bench_machine_pin(&bench->machine, 0);
     for (uint32_t k = 0; k < PEERS; k++) {
         struct peer_seat *seat = &b->stage->seats[k];
         if (seat->ready && seat->peer->beside) {
             b->writers[k] = peer_stage_reader(b->stage, seat, 1);
-            b->failed |= b->writers[k] == NULL;
         }
     }
     for (uint32_t order = atomic_load(&b->order); order != ORDER_END; order = atomic_load(&b->order)) {
@@ -146,9 +144,7 @@ static uint32_t add_result(struct peer_stage *s, const struct row *r, int rate) 
 static struct row tide_row(struct peer_stage *s, struct peer_seat *seat, uint32_t turn, const void *bound,
                            const char *id, const char *title) {
     struct row r = { .seat = seat, .own = 1, .reader = peer_stage_reader(s, seat, turn), .id = id, .title = title };
-    if (r.reader != NULL) {
-        r.reader->how = bound;
-    }
+    r.reader->how = bound;
     return r;
 }
 
@@ -178,7 +174,7 @@ static uint32_t list_rows(struct peer_stage *s, struct row *rows) {
     return n;
 }
 
-static int measure(struct beside *b, struct row *rows, uint32_t n) {
+static void measure(struct beside *b, struct row *rows, uint32_t n) {
     struct peer_stage *s = b->stage;
     uint32_t rounds = s->rounds;
     for (uint32_t repetition = 0; repetition < s->settings->repetitions; repetition++) {
@@ -186,9 +182,7 @@ static int measure(struct beside *b, struct row *rows, uint32_t n) {
         peer_progress("a writer beside", s, repetition + 1);
         for (uint32_t round = 0; round < rounds; round++) {
             for (uint32_t i = 0; i < n; i++) {
-                if (*s->c.stop) {
-                    return PEER_STOPPED;
-                }
+                bench_go_on();
                 one_round(b, &rows[i], round);
                 writes[i] += (double)atomic_exchange(&b->writes, 0);
                 write_ns[i] += (double)atomic_exchange(&b->write_ns, 0);
@@ -201,27 +195,27 @@ static int measure(struct beside *b, struct row *rows, uint32_t n) {
             bench_figures_set(s->figures, rows[i].rate, repetition, 1e9 * bench_ratio(writes[i], write_ns[i]));
         }
     }
-    return peer_stage_answered(s);
+    peer_stage_answered(s);
 }
 
-int peer_measure_beside(struct peer_stage *s) {
+void peer_measure_beside(struct peer_stage *s) {
     static struct row rows[ROWS];
     struct beside b = { .stage = s };
     uint32_t n = list_rows(s, rows);
-    if (pthread_create(&b.thread, NULL, writer_main, &b) != 0) {
-        return peer_failed(&s->c, "no thread for the writer");
-    }
-    bench_machine_pin(s->c.machine, s->c.machine->cpus - 1);
-    int rc = measure(&b, rows, n);
-    bench_machine_unpin(s->c.machine);
+    pthread_t writer = bench_thread(writer_main, &b);
+    bench_machine_pin(&bench->machine, bench->machine.cpus - 1);
+    measure(&b, rows, n);
+    bench_machine_unpin(&bench->machine);
     atomic_store(&b.order, ORDER_END);
     park_wake(&b.order, 1);
-    pthread_join(b.thread, NULL);
+    pthread_join(writer, NULL);
     for (uint32_t i = 0; i < n; i++) {
         if (rows[i].own) {
-            b.failed |= rows[i].reader == NULL || rows[i].reader->bad != 0;
+            b.failed |= rows[i].reader->bad != 0;
             peer_stage_reader_close(rows[i].seat, rows[i].reader);
         }
     }
-    return rc == 0 && b.failed ? peer_failed(&s->c, "a writer beside: some operations were not done") : rc;
+    if (b.failed) {
+        bench_fail("a writer beside: some operations were not done");
+    }
 }

@@ -25,7 +25,6 @@ struct ckht_node {
 
 struct ckht {
     ck_ht_t ht;
-    int made;
     size_t ht_bytes; /* as ck_ht asked for */
     ck_epoch_t epoch;
     ck_epoch_record_t records[PEER_READERS]; /* one for each thread, as they come; never taken back */
@@ -140,52 +139,40 @@ static uint64_t nodes_for(const struct peer_case *c) {
     return c->options->keys + (UINT64_C(256) << 20) / (sizeof(struct ckht_node) + c->options->value_size);
 }
 
-static int fill(struct peer_case *c, void **peer) {
+static void fill(struct peer_case *c, void **peer) {
     const struct bench_workload *w = c->workload;
     uint8_t value[PEER_VALUE_MAX + 8];
     struct ckht *t = aligned_alloc(64, (sizeof(struct ckht) + 63) / 64 * 64);
+    bench_must_system(t != NULL, "memory for ck_ht");
     *peer = t;
-    if (t == NULL) {
-        return peer_failed(c, "no memory");
-    }
     memset(t, 0, sizeof(*t));
     ck_epoch_init(&t->epoch);
     size_t before = ck_taken;
-    t->made = ck_ht_init(&t->ht, CK_HT_MODE_BYTESTRING, hash_key, &allocator, 2 * w->keys, 1);
+    bool made = ck_ht_init(&t->ht, CK_HT_MODE_BYTESTRING, hash_key, &allocator, 2 * w->keys, 1);
     t->ht_bytes = ck_taken - before;
-    if (!t->made ||
-        peer_pool_create(&t->pool, sizeof(struct ckht_node) + w->value_size, nodes_for(c), c->huge_pages) != 0) {
-        return peer_failed(c, "no memory");
-    }
-    for (uint64_t i = 0; i < w->keys && !*c->stop; i++) {
+    peer_pool_create(&t->pool, sizeof(struct ckht_node) + w->value_size, nodes_for(c), c->huge_pages);
+    bench_must_system(made, "memory for ck_ht");
+    for (uint64_t i = 0; i < w->keys; i++) {
         int rc;
+        bench_go_on();
         bench_workload_value(w, i, 0, value);
         set(t, bench_workload_key(w, i), value, w->value_size, &rc);
-        if (rc != 0) {
-            return peer_failed(c, "ck_ht_set_spmc failed");
-        }
+        bench_must_system(rc == 0, "ck_ht_set_spmc");
     }
     for (uint32_t i = 0; i < PEER_READERS; i++) {
         ck_epoch_register(&t->epoch, &t->records[i], NULL);
     }
-    return *c->stop ? PEER_STOPPED : 0;
 }
 
 static void end(void *peer) {
     struct ckht *t = peer;
-    if (t == NULL) {
-        return;
-    }
-    if (t->made) {
-        ck_ht_destroy(&t->ht);
-    }
+    ck_ht_destroy(&t->ht);
     peer_pool_destroy(&t->pool);
     free(t);
 }
 
-static int open_reader(struct peer_reader *r, uint32_t turn) {
+static void open_reader(struct peer_reader *r, uint32_t turn) {
     r->own = &((struct ckht *)r->peer)->records[turn];
-    return turn < PEER_READERS ? 0 : -1;
 }
 
 static void close_reader(struct peer_reader *r) {

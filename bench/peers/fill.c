@@ -54,90 +54,40 @@ static int fits(const struct peer_stage *s, const struct peer *p, uint64_t *left
     return 1;
 }
 
-static int failed_at(const struct peer_case *c, const struct peer *p, int rc) {
-    char text[BENCH_ERROR_BYTES];
-    if (rc < 0) {
-        snprintf(text, sizeof(text), "%s", c->error);
-        peer_failed(c, "%llu keys, %s: %.200s", (unsigned long long)c->options->keys, p->name, text);
-    }
-    return rc;
-}
-
-static int fill_one(const struct peer_stage *s, struct peer_case *c, struct peer_seat *seat) {
-    seat->begun = 1;
-    int rc = *c->stop ? PEER_STOPPED : seat->peer->fill(c, &seat->handle);
-    if (rc == PEER_LEFT_OUT) {
-        tell_left_out(s, seat->peer, c->error);
-        return 0;
-    }
-    seat->ready = rc == 0;
-    return failed_at(c, seat->peer, rc);
-}
-
-struct helper {
-    pthread_t thread;
-    struct peer_stage *stage;
-    struct peer_case c;
-    char error[BENCH_ERROR_BYTES];
-    int rc;
-};
-
-static int fill_those(struct peer_stage *s, struct peer_case *c, bool ours) {
-    int rc = 0;
-    for (uint32_t k = 0; k < PEERS && rc == 0; k++) {
+static void fill_those(struct peer_stage *s, bool ours) {
+    for (uint32_t k = 0; k < PEERS; k++) {
         struct peer_seat *seat = &s->seats[k];
-        if (seat->fits && seat->peer->by_user == ours) {
-            rc = fill_one(s, c, seat);
+        if (seat->ready && seat->peer->by_user == ours) {
+            seat->peer->fill(&s->c, &seat->handle);
         }
     }
-    return rc;
 }
 
-static void *helper_main(void *arg) {
-    struct helper *h = arg;
-    h->rc = fill_those(h->stage, &h->c, false);
+static void *fill_others(void *stage) {
+    fill_those(stage, false);
     return NULL;
 }
 
-static int fill_all(struct peer_stage *s) {
-    struct helper h = { .stage = s, .c = s->c };
-    h.c.error = h.error;
-    if (pthread_create(&h.thread, NULL, helper_main, &h) != 0) {
-        return peer_failed(&s->c, "no thread to fill with");
-    }
-    int rc = fill_those(s, &s->c, true);
-    pthread_join(h.thread, NULL);
-    if (rc == 0 && h.rc != 0) {
-        memcpy(s->c.error, h.error, sizeof(h.error));
-        rc = h.rc;
-    }
-    if (rc == 0 && s->c.huge_pages) {
-        peer_pages_collapse_private();
-    }
-    return rc;
-}
-
-int peer_stage_fill(struct peer_stage *s) {
+void peer_stage_fill(struct peer_stage *s) {
     uint64_t left = memory_left();
     left = left > SPARE_BYTES ? left - SPARE_BYTES : 0;
     peer_progress("filling", s, 0);
     for (uint32_t k = 0; k < PEERS; k++) {
         struct peer_seat *seat = &s->seats[k];
-        seat->fits = seat->peer != NULL && fits(s, seat->peer, &left);
+        seat->ready = seat->peer != NULL && fits(s, seat->peer, &left);
     }
     /* Forks come first: later, domains are open and threads run. */
     for (uint32_t k = 0; k < PEERS; k++) {
         struct peer_seat *seat = &s->seats[k];
-        if (seat->fits && seat->peer->fork != NULL) {
-            seat->begun = 1;
-            int rc = seat->peer->fork(&s->c, &seat->handle);
-            if (rc == PEER_LEFT_OUT) {
-                tell_left_out(s, seat->peer, s->c.error);
-                seat->fits = 0;
-            } else if (rc != 0) {
-                return failed_at(&s->c, seat->peer, rc);
-            }
+        if (seat->ready && seat->peer->fork != NULL && !seat->peer->fork(&s->c, &seat->handle)) {
+            tell_left_out(s, seat->peer, s->c.error);
+            seat->ready = 0;
         }
     }
-    return fill_all(s);
+    pthread_t helper = bench_thread(fill_others, s);
+    fill_those(s, true);
+    pthread_join(helper, NULL);
+    if (s->c.huge_pages) {
+        peer_pages_collapse_private();
+    }
 }

@@ -145,7 +145,7 @@ static uint64_t table_bytes(const struct peer_case *c) {
 }
 
 /* The library knows of no registered thread beside its own and Tidemark's readers. */
-static int open_reader(struct peer_reader *r, uint32_t turn) {
+static void open_reader(struct peer_reader *r, uint32_t turn) {
     (void)turn;
     r->own = NULL;
     if (!URCU_TLS(urcu_memb_reader).registered) {
@@ -153,7 +153,6 @@ static int open_reader(struct peer_reader *r, uint32_t turn) {
         r->own = r;
     }
     urcu_memb_set_thread_call_rcu_data(((struct lfht *)r->peer)->worker);
-    return 0;
 }
 
 static void close_reader(struct peer_reader *r) {
@@ -163,10 +162,10 @@ static void close_reader(struct peer_reader *r) {
     }
 }
 
-static int add_all(struct peer_case *c, struct lfht *t) {
-    const struct bench_workload *w = c->workload;
+static void add_all(const struct bench_workload *w, struct lfht *t) {
     uint8_t value[PEER_VALUE_MAX + 8];
-    for (uint64_t i = 0; i < w->keys && !*c->stop; i++) {
+    for (uint64_t i = 0; i < w->keys; i++) {
+        bench_go_on();
         struct lfht_node *node = peer_pool_get(&t->pool);
         node->table = t;
         bench_workload_value(w, i, 0, value);
@@ -176,57 +175,41 @@ static int add_all(struct peer_case *c, struct lfht *t) {
         cds_lfht_add(t->ht, plain_hash(node->key, PEER_KEY), &node->link);
         urcu_memb_read_unlock();
     }
-    return *c->stop ? PEER_STOPPED : 0;
 }
 
-static int fill(struct peer_case *c, void **peer) {
-    struct lfht *t = calloc(1, sizeof(*t));
+static void fill(struct peer_case *c, void **peer) {
+    struct lfht *t = bench_alloc(1, sizeof(*t));
     struct peer_reader self = { .peer = t };
     *peer = t;
-    if (t == NULL || peer_pool_create(&t->pool, sizeof(struct lfht_node) + c->options->value_size, nodes_for(c),
-                                      c->huge_pages) != 0) {
-        return peer_failed(c, "no memory");
-    }
+    peer_pool_create(&t->pool, sizeof(struct lfht_node) + c->options->value_size, nodes_for(c), c->huge_pages);
     uint64_t buckets = buckets_for(c->options->keys);
     t->buckets = buckets;
     t->ht = cds_lfht_new_flavor(buckets, buckets, buckets, 0, &urcu_memb_flavor, NULL);
-    if (t->ht == NULL) {
-        return peer_failed(c, "no memory for the buckets");
-    }
+    bench_must_system(t->ht != NULL, "memory for cds_lfht's buckets");
     /* Not the library's own, which cannot be ended: its thread would be left in the list of readers in children
      * that are forked later. Started here, it is not pinned to the writer's CPU. */
     t->worker = urcu_memb_create_call_rcu_data(0, -1);
-    if (t->worker == NULL) {
-        return peer_failed(c, "no thread for call_rcu");
-    }
+    bench_must_system(t->worker != NULL, "a thread for call_rcu");
     open_reader(&self, 0);
-    int rc = add_all(c, t);
+    add_all(c->workload, t);
     close_reader(&self);
-    return rc;
 }
 
 static void end(void *peer) {
     struct lfht *t = peer;
-    if (t == NULL) {
-        return;
+    struct cds_lfht_iter iter;
+    struct cds_lfht_node *node;
+    struct peer_reader self = { .peer = t };
+    open_reader(&self, 0);
+    urcu_memb_read_lock();
+    cds_lfht_for_each(t->ht, &iter, node) {
+        cds_lfht_del(t->ht, node);
     }
-    if (t->ht != NULL) {
-        struct cds_lfht_iter iter;
-        struct cds_lfht_node *node;
-        struct peer_reader self = { .peer = t };
-        open_reader(&self, 0);
-        urcu_memb_read_lock();
-        cds_lfht_for_each(t->ht, &iter, node) {
-            cds_lfht_del(t->ht, node);
-        }
-        urcu_memb_read_unlock();
-        settle(&self);
-        close_reader(&self);
-        cds_lfht_destroy(t->ht, NULL);
-    }
-    if (t->worker != NULL) {
-        urcu_memb_call_rcu_data_free(t->worker);
-    }
+    urcu_memb_read_unlock();
+    settle(&self);
+    close_reader(&self);
+    cds_lfht_destroy(t->ht, NULL);
+    urcu_memb_call_rcu_data_free(t->worker);
     peer_pool_destroy(&t->pool);
     free(t);
 }

@@ -27,16 +27,11 @@ struct lmdb {
     MDB_dbi map_dbi;
 };
 
-struct lmdb_reader { /* a read transaction that is reset between uses */
-    MDB_txn *txn;
-};
-
-/* ---- gets -------------------------------------------------------------------------------------------------------- */
+/* ---- gets: a reader's own is a transaction that is reset between uses --------------------------------------------- */
 
 PEER_INLINE int lookup(struct peer_reader *r, const uint8_t *key, uint8_t *out, size_t value_size) {
-    struct lmdb_reader *own = r->own;
     MDB_val k = { PEER_KEY, (void *)key }, v;
-    if (mdb_get(own->txn, ((struct lmdb *)r->peer)->dbi, &k, &v) != 0 || v.mv_size != value_size) {
+    if (mdb_get(r->own, ((struct lmdb *)r->peer)->dbi, &k, &v) != 0 || v.mv_size != value_size) {
         return -1;
     }
     memcpy(out, v.mv_data, value_size);
@@ -44,12 +39,11 @@ PEER_INLINE int lookup(struct peer_reader *r, const uint8_t *key, uint8_t *out, 
 }
 
 PEER_INLINE int get(struct peer_reader *r, const uint8_t *key, uint8_t *out, size_t value_size) {
-    struct lmdb_reader *own = r->own;
-    if (mdb_txn_renew(own->txn) != 0) {
+    if (mdb_txn_renew(r->own) != 0) {
         return -1;
     }
     int rc = lookup(r, key, out, value_size);
-    mdb_txn_reset(own->txn);
+    mdb_txn_reset(r->own);
     return rc;
 }
 
@@ -58,12 +52,11 @@ PEER_ROW(run_lookups, peer_gets, lookup)
 
 /* n is a multiple of LONG_GETS. */
 static uint64_t run_long(struct peer_reader *r, uint64_t from, uint64_t n) {
-    struct lmdb_reader *own = r->own;
     uint64_t sum = 0;
     for (uint64_t i = from; i < from + n; i += LONG_GETS) {
-        r->bad += mdb_txn_renew(own->txn) != 0;
+        r->bad += mdb_txn_renew(r->own) != 0;
         sum += run_lookups(r, i, LONG_GETS);
-        mdb_txn_reset(own->txn);
+        mdb_txn_reset(r->own);
     }
     return sum;
 }
@@ -127,102 +120,82 @@ static int by_head(const void *a, const void *b) {
 }
 
 static struct order *sorted_keys(const struct bench_workload *w) {
-    struct order *all = malloc(w->keys * sizeof(*all));
-    for (uint64_t i = 0; all != NULL && i < w->keys; i++) {
+    struct order *all = bench_alloc(w->keys, sizeof(*all));
+    for (uint64_t i = 0; i < w->keys; i++) {
         all[i] = (struct order){ be64toh(peer_head(bench_workload_key(w, i))), i };
     }
-    if (all != NULL) {
-        qsort(all, w->keys, sizeof(*all), by_head);
-    }
+    qsort(all, w->keys, sizeof(*all), by_head);
     return all;
 }
 
-static int add_some(const struct bench_workload *w, MDB_env *env, MDB_dbi *dbi, const struct order *all, uint64_t n) {
-    uint8_t value[PEER_VALUE_MAX + 8];
-    MDB_txn *txn = NULL;
-    int rc = mdb_txn_begin(env, NULL, 0, &txn);
+static void must(int rc, const char *what) {
     if (rc != 0) {
-        return rc;
+        bench_fail("LMDB, %s: %s", what, mdb_strerror(rc));
     }
-    rc = mdb_dbi_open(txn, NULL, 0, dbi);
-    for (uint64_t k = 0; k < n && rc == 0; k++) {
-        MDB_val key = { PEER_KEY, (void *)bench_workload_key(w, all[k].i) }, v = { w->value_size, value };
-        bench_workload_value(w, all[k].i, 0, value);
-        rc = mdb_put(txn, *dbi, &key, &v, MDB_APPEND);
-    }
-    if (rc != 0) {
-        mdb_txn_abort(txn);
-        return rc;
-    }
-    return mdb_txn_commit(txn);
 }
 
-static int make_env(struct peer_case *c, MDB_env **env, MDB_dbi *dbi, unsigned flags, const struct order *all) {
+static void add_some(const struct bench_workload *w, MDB_env *env, MDB_dbi *dbi, const struct order *all, uint64_t n) {
+    uint8_t value[PEER_VALUE_MAX + 8];
+    MDB_txn *txn;
+    must(mdb_txn_begin(env, NULL, 0, &txn), "beginning to fill");
+    must(mdb_dbi_open(txn, NULL, 0, dbi), "opening the table");
+    for (uint64_t k = 0; k < n; k++) {
+        MDB_val key = { PEER_KEY, (void *)bench_workload_key(w, all[k].i) }, v = { w->value_size, value };
+        bench_workload_value(w, all[k].i, 0, value);
+        must(mdb_put(txn, *dbi, &key, &v, MDB_APPEND), "filling");
+    }
+    must(mdb_txn_commit(txn), "filling");
+}
+
+static void make_env(struct peer_case *c, MDB_env **env, MDB_dbi *dbi, unsigned flags, const struct order *all) {
     const char *dir = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : getenv("TMPDIR") != NULL ? getenv("TMPDIR") : "/tmp";
     const struct bench_workload *w = c->workload;
     char path[4096], lock[sizeof(path) + 8];
     snprintf(path, sizeof(path), "%s/tidemark-peers-%ld-%u.mdb", dir, (long)getpid(), flags & MDB_WRITEMAP ? 1 : 0);
     snprintf(lock, sizeof(lock), "%s-lock", path);
-    int rc = mdb_env_create(env);
-    if (rc != 0) {
-        *env = NULL;
-        return peer_failed(c, "mdb_env_create: %s", mdb_strerror(rc));
-    }
+    must(mdb_env_create(env), "mdb_env_create");
     mdb_env_set_mapsize(*env, 2 * table_bytes(c) + (UINT64_C(64) << 20));
-    rc = mdb_env_open(*env, path, MDB_NOSUBDIR | MDB_NOTLS | MDB_NOSYNC | MDB_NOMETASYNC | MDB_NOMEMINIT | flags, 0600);
+    int rc =
+        mdb_env_open(*env, path, MDB_NOSUBDIR | MDB_NOTLS | MDB_NOSYNC | MDB_NOMETASYNC | MDB_NOMEMINIT | flags, 0600);
     unlink(path);
     unlink(lock);
-    for (uint64_t i = 0; rc == 0 && i < w->keys && !*c->stop; i += FILL_PUTS) {
-        rc = add_some(w, *env, dbi, all + i, w->keys - i < FILL_PUTS ? w->keys - i : FILL_PUTS);
+    must(rc, path);
+    for (uint64_t i = 0; i < w->keys; i += FILL_PUTS) {
+        bench_go_on();
+        add_some(w, *env, dbi, all + i, w->keys - i < FILL_PUTS ? w->keys - i : FILL_PUTS);
     }
-    return rc != 0 ? peer_failed(c, "filling %s: %s", path, mdb_strerror(rc)) : *c->stop ? PEER_STOPPED : 0;
 }
 
-static int fill(struct peer_case *c, void **peer) {
-    struct lmdb *l = calloc(1, sizeof(*l));
+static void fill(struct peer_case *c, void **peer) {
+    struct lmdb *l = bench_alloc(1, sizeof(*l));
     struct order *all = sorted_keys(c->workload);
     *peer = l;
-    int rc = l == NULL || all == NULL ? peer_failed(c, "no memory") : 0;
-    rc = rc != 0 ? rc : make_env(c, &l->env, &l->dbi, 0, all);
-    if (rc == 0 && c->for_puts) {
-        rc = make_env(c, &l->map_env, &l->map_dbi, MDB_WRITEMAP, all);
+    make_env(c, &l->env, &l->dbi, 0, all);
+    if (c->for_puts) {
+        make_env(c, &l->map_env, &l->map_dbi, MDB_WRITEMAP, all);
     }
     free(all);
-    return rc;
 }
 
 static void end(void *peer) {
     struct lmdb *l = peer;
-    if (l == NULL) {
-        return;
-    }
-    if (l->env != NULL) {
-        mdb_env_close(l->env);
-    }
+    mdb_env_close(l->env);
     if (l->map_env != NULL) {
         mdb_env_close(l->map_env);
     }
     free(l);
 }
 
-static int open_reader(struct peer_reader *r, uint32_t turn) {
-    struct lmdb_reader *own = calloc(1, sizeof(*own));
+static void open_reader(struct peer_reader *r, uint32_t turn) {
+    MDB_txn *txn;
     (void)turn;
-    r->own = own;
-    if (own == NULL || mdb_txn_begin(((struct lmdb *)r->peer)->env, NULL, MDB_RDONLY, &own->txn) != 0) {
-        return -1;
-    }
-    mdb_txn_reset(own->txn);
-    return 0;
+    must(mdb_txn_begin(((struct lmdb *)r->peer)->env, NULL, MDB_RDONLY, &txn), "opening a reader");
+    mdb_txn_reset(txn);
+    r->own = txn;
 }
 
 static void close_reader(struct peer_reader *r) {
-    struct lmdb_reader *own = r->own;
-    if (own != NULL && own->txn != NULL) {
-        mdb_txn_abort(own->txn);
-    }
-    free(own);
-    r->own = NULL;
+    mdb_txn_abort(r->own);
 }
 
 static uint64_t used(void *peer) {

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Tidemark from another process: the leader lives in a child, and this process reads the child's replica, a
  * validated copy each time. */
-#include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "bench/lib/far.h"
 #include "bench/lib/setup.h"
@@ -26,35 +24,38 @@ static uint64_t table_bytes(const struct peer_case *c) {
     return bench_workload_table_bytes(c->options);
 }
 
-static int fork_child(struct peer_case *c, void **peer) {
+static bool fork_child(struct peer_case *c, void **peer) {
     char name[TIDE_NAME_MAX];
-    struct other *o = calloc(1, sizeof(*o));
+    struct other *o = bench_alloc(1, sizeof(*o));
+    bench_domain_name("other", name);
+    o->far = bench_far_start(c->workload, NULL, -1, name);
+    bench_must_system(o->far != NULL, "a process for the leader");
     *peer = o;
-    snprintf(name, sizeof(name), "peers-%ld-other", (long)getpid());
-    o = o != NULL && (o->far = bench_far_start(c->workload, NULL, -1, name)) != NULL ? o : NULL;
-    return o == NULL ? peer_failed(c, "no memory or no process") : 0;
+    return true;
 }
 
-static int fill(struct peer_case *c, void **peer) {
+static void fill(struct peer_case *c, void **peer) {
     struct other *o = *peer;
     struct tide *d = NULL;
-    int rc = bench_far_open(o->far, c->options, &d, c->stop, c->error);
-    int code = rc == 0 ? bench_setup_reader(d, 0, &o->reader) : 0;
-    return code != 0 ? peer_failed(c, "opening a reader: %s", tide_strerror(code)) : rc;
+    int rc = bench_far_open(o->far, c->options, &d, &bench_stop, c->error);
+    bench_go_on();
+    if (rc != 0) {
+        bench_fail("%s", c->error);
+    }
+    bench_must(bench_setup_reader(d, 0, &o->reader), "opening a reader");
 }
 
 static void end(void *peer) {
     struct other *o = peer;
-    if (o != NULL) {
-        bench_reader_close(o->reader);
-        bench_far_end(o->far);
-    }
+    tide_reader_close(o->reader);
+    bench_far_end(o->far);
     free(o);
 }
 
-static int open_reader(struct peer_reader *r, uint32_t turn) {
-    r->own = turn == 0 ? ((struct other *)r->peer)->reader : NULL;
-    return r->own != NULL ? 0 : -1;
+/* There is one, for one thread. */
+static void open_reader(struct peer_reader *r, uint32_t turn) {
+    (void)turn;
+    r->own = ((struct other *)r->peer)->reader;
 }
 
 static void close_reader(struct peer_reader *r) {

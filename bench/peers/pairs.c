@@ -6,7 +6,6 @@
  */
 #include <pthread.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "bench/lib/control.h"
@@ -67,12 +66,11 @@ static void work(struct pair_worker *w) {
 static void *worker_main(void *arg) {
     struct pair_worker *w = arg;
     struct pair *p = w->pair;
-    bench_machine_pin(p->stage->c.machine, w->turn);
+    bench_machine_pin(&bench->machine, w->turn);
     for (uint32_t row = 1; row < ROWS; row++) {
         struct peer_seat *seat = &p->stage->seats[row - 1];
         if (seat->ready && seat->peer->pairs) {
             w->readers[row] = peer_stage_reader(p->stage, seat, w->turn);
-            w->failed |= w->readers[row] == NULL;
         }
     }
     pthread_barrier_wait(&p->meet);
@@ -116,7 +114,8 @@ static double try_slice(struct pair *p, uint32_t row, uint32_t threads, uint64_t
 static double slice(struct pair *p, uint32_t row, uint32_t threads) {
     double rate = 0.0;
     /* Slices get longer after some tries: where all is slow, as under a sanitizer, one chunk may outlast a slice. */
-    for (uint32_t tries = 0; rate == 0.0 && !*p->stage->c.stop; tries++) {
+    for (uint32_t tries = 0; rate == 0.0; tries++) {
+        bench_go_on();
         rate = try_slice(p, row, threads, p->stage->slice_ns * (1 + tries / SLICE_TRIES));
     }
     return rate;
@@ -149,7 +148,7 @@ static void add_results(struct peer_stage *s, uint32_t of_control[ROWS], uint32_
     *control = bench_figures_add(s->figures, id, group, "the control loop itself: two over one", "x");
 }
 
-static int measure(struct pair *p) {
+static void measure(struct pair *p) {
     struct peer_stage *s = p->stage;
     uint32_t of_control[ROWS], control;
     add_results(s, of_control, &control);
@@ -157,14 +156,11 @@ static int measure(struct pair *p) {
         struct sums sums[ROWS] = { 0 }, all = { 0 };
         peer_progress("two readers", s, repetition + 1);
         for (uint32_t round = 0; round < s->rounds; round++) {
-            for (uint32_t row = 1; row < ROWS && !*s->c.stop; row++) {
+            for (uint32_t row = 1; row < ROWS; row++) {
                 if (of_control[row] != BENCH_NO_FIGURE) {
                     one_round(p, row, &sums[row]);
                 }
             }
-        }
-        if (*s->c.stop) {
-            return PEER_STOPPED;
         }
         for (uint32_t row = 1; row < ROWS; row++) {
             all.control_one += sums[row].control_one;
@@ -177,10 +173,9 @@ static int measure(struct pair *p) {
         }
         bench_figures_set(s->figures, control, repetition, bench_ratio(all.control_two, all.control_one));
     }
-    return 0;
 }
 
-int peer_measure_pairs(struct peer_stage *s) {
+void peer_measure_pairs(struct peer_stage *s) {
     static struct pair p;
     memset(&p, 0, sizeof(p));
     p.stage = s;
@@ -188,13 +183,10 @@ int peer_measure_pairs(struct peer_stage *s) {
     for (uint32_t t = 0; t < PEER_READERS; t++) {
         p.workers[t].pair = &p;
         p.workers[t].turn = t;
-        if (pthread_create(&p.workers[t].thread, NULL, worker_main, &p.workers[t]) != 0) {
-            fprintf(stderr, "peers: no thread\n");
-            exit(BENCH_EXIT_FAILED); /* the others wait for it at the barrier: the program cannot go on */
-        }
+        p.workers[t].thread = bench_thread(worker_main, &p.workers[t]);
     }
     pthread_barrier_wait(&p.meet);
-    int rc = p.workers[0].failed || p.workers[1].failed ? peer_failed(&s->c, "two readers: opening them") : measure(&p);
+    measure(&p);
     p.end = 1;
     pthread_barrier_wait(&p.meet);
     for (uint32_t t = 0; t < PEER_READERS; t++) {
@@ -202,10 +194,9 @@ int peer_measure_pairs(struct peer_stage *s) {
         s->sum += p.workers[t].sum;
     }
     pthread_barrier_destroy(&p.meet);
-    if (rc == 0 && (p.workers[0].failed || p.workers[1].failed)) {
-        rc = peer_failed(&s->c, "two readers: some of their gets were not answered");
+    if (p.workers[0].failed || p.workers[1].failed) {
+        bench_fail("two readers: some of their gets were not answered");
     }
-    return rc;
 }
 
 /* ---- processes: readscale's own sweep ---------------------------------------------------------------------------- */
@@ -219,35 +210,34 @@ static void no_progress(void *ctx, uint32_t done, uint32_t total, uint32_t repli
     }
 }
 
-int peer_measure_processes(const struct peer_case *c, const struct peer_settings *settings,
-                           struct bench_figures *figures) {
+void peer_measure_processes(const struct peer_settings *settings, struct bench_figures *figures) {
     static struct bench_options o;
     static struct bench_sweep sweep;
     static struct peer_stage shown;
-    char repetitions[16],
+    char error[BENCH_ERROR_BYTES], repetitions[16],
         *args[] = { "peers",      "--mode", "processes",    "--replicas", "1,2",           "--keys",   "10k",
                     "--duration", "400ms",  "--write-rate", "0",          "--repetitions", repetitions };
     snprintf(repetitions, sizeof(repetitions), "%u", settings->repetitions);
-    if (bench_options_parse(&o, (int)(sizeof(args) / sizeof(args[0])), args, c->machine->cpus, c->error) !=
+    if (bench_options_parse(&o, (int)(sizeof(args) / sizeof(args[0])), args, bench->machine.cpus, error) !=
         BENCH_PARSED_RUN) {
-        return -1;
+        bench_fail("%s", error);
     }
     shown = (struct peer_stage){ .settings = settings, .options = o };
-    int rc = bench_sweep_run(&sweep, &o, c->machine, c->stop, no_progress, &shown, c->error);
+    int rc = bench_sweep_run(&sweep, &o, &bench->machine, &bench_stop, no_progress, &shown, error);
     peer_progress(NULL, &shown, 0);
-    rc = rc != 0 ? -1 : sweep.interrupted ? PEER_STOPPED : 0;
-    if (rc == 0) {
-        const struct bench_trial *one = sweep.points[0].trials, *two = sweep.points[1].trials;
-        uint32_t result = bench_figures_add(figures, "pairs.10k.tide_processes",
-                                            "two processes, 10k keys, a replica and a reader in each: gain over one",
-                                            "tide_get, part of the control loop's", "x");
-        for (uint32_t i = 0; i < settings->repetitions; i++) {
-            double reads = bench_ratio((double)two[i].reads / two[i].read_s, (double)one[i].reads / one[i].read_s);
-            double control = bench_ratio((double)two[i].control_ops / two[i].control_s,
-                                         (double)one[i].control_ops / one[i].control_s);
-            bench_figures_set(figures, result, i, bench_ratio(reads, control));
-        }
+    bench_go_on();
+    if (rc != 0) {
+        bench_fail("%s", error);
+    }
+    const struct bench_trial *one = sweep.points[0].trials, *two = sweep.points[1].trials;
+    uint32_t result = bench_figures_add(figures, "pairs.10k.tide_processes",
+                                        "two processes, 10k keys, a replica and a reader in each: gain over one",
+                                        "tide_get, part of the control loop's", "x");
+    for (uint32_t i = 0; i < settings->repetitions; i++) {
+        double reads = bench_ratio((double)two[i].reads / two[i].read_s, (double)one[i].reads / one[i].read_s);
+        double control =
+            bench_ratio((double)two[i].control_ops / two[i].control_s, (double)one[i].control_ops / one[i].control_s);
+        bench_figures_set(figures, result, i, bench_ratio(reads, control));
     }
     bench_sweep_destroy(&sweep);
-    return rc;
 }

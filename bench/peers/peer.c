@@ -1,17 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "bench/peers/peer.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-
-int peer_failed(const struct peer_case *c, const char *format, ...) {
-    va_list args;
-    va_start(args, format);
-    vsnprintf(c->error, BENCH_ERROR_BYTES, format, args);
-    va_end(args);
-    return -1;
-}
 
 const char *peer_count_text(char out[24], uint64_t n) {
     if (n >= 1000000 && n % 1000000 == 0) {

@@ -3,18 +3,15 @@
  * What is measured beside Tidemark, behind one small interface. No get or put is called through a pointer: each row has
  * its own loop over the sequence (loop.h), so that the interface costs no peer anything.
  *
- * Functions that can fail return 0; PEER_STOPPED when *stop was set; PEER_LEFT_OUT where this peer cannot be measured
- * here (not installed, too large) and the others can; or -1. `error` says why in the latter two.
+ * What fails here ends the program, and so does an interruption (bench/lib/program.h).
  */
 #ifndef TIDE_PEERS_PEER_H
 #define TIDE_PEERS_PEER_H
 
-#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "bench/lib/machine.h"
-#include "bench/lib/options.h"
+#include "bench/lib/program.h"
 #include "bench/lib/workload.h"
 
 #define PEER_KEY 16u
@@ -23,19 +20,15 @@
 #define PEER_CHUNK 1024u /* gets between two looks at the clock */
 #define PEER_ROWS 6u
 #define PEER_READERS 2u
-#define PEER_STOPPED 1
-#define PEER_LEFT_OUT 2
 
 /* What every peer of one measurement gets. */
 struct peer_case {
     const struct bench_options *options; /* keys, key_size, value_size */
     struct bench_workload *workload;     /* version 0 of each key's value is what a get answers */
-    const struct bench_machine *machine;
-    const volatile sig_atomic_t *stop;
-    int huge_pages; /* for memory in this process: Tidemark has them */
-    int for_puts;   /* puts are measured, not gets: nothing is needed that only readers use */
-    int cost;       /* getcost's rows as well, and what they need */
-    char *error;    /* BENCH_ERROR_BYTES */
+    int huge_pages;                      /* for memory in this process: Tidemark has them */
+    int for_puts;                        /* puts are measured, not gets: nothing is needed that only readers use */
+    int cost;                            /* getcost's rows as well, and what they need */
+    char *error;                         /* BENCH_ERROR_BYTES: of what is left out, or answers wrong */
 };
 
 /* One thread's way into a peer. Opened, used and closed by that thread. */
@@ -75,16 +68,16 @@ struct peer {
 
     /* Memory for so many keys and such values, roughly: what does not fit is left out. */
     uint64_t (*bytes)(const struct peer_case *c);
-    /* Fork, while no domain is open in this process, by the main thread. May be NULL. *peer may be set. */
-    int (*fork)(struct peer_case *c, void **peer);
-    /* Make it and put every key. end() follows whatever it returns. By a thread that is not pinned, since threads
-     * take pinning over from the one that starts them; and that ends afterwards, which children that it forks do
-     * not survive. */
-    int (*fill)(struct peer_case *c, void **peer);
+    /* Fork, while no domain is open in this process, by the main thread. Returns what fill() is given. False with `error`: it cannot be
+     * measured here, and the others can. May be NULL. */
+    bool (*fork)(struct peer_case *c, void **peer);
+    /* Make it and put every key. By a thread that is not pinned, since threads take pinning over from the one that
+     * starts them; and that ends afterwards, which children that it forks do not survive. */
+    void (*fill)(struct peer_case *c, void **peer);
     void (*end)(void *peer);
 
-    /* 0 or -1. turn: which of several readers. NULL: nothing to do. */
-    int (*open)(struct peer_reader *r, uint32_t turn);
+    /* turn: which of several readers. NULL: nothing to do. */
+    void (*open)(struct peer_reader *r, uint32_t turn);
     void (*close)(struct peer_reader *r);
     /* Copy the value of one key, to be compared. 0 or -1. NULL: it has no values. */
     int (*get)(struct peer_reader *r, const uint8_t *key, uint8_t *out);
@@ -93,7 +86,7 @@ struct peer {
     /* Wait until what puts left to be done later is done, so that it does not run into another row's time. May be
      * NULL. */
     void (*settle)(struct peer_reader *r);
-    /* Of the gets whose row has `before`: the share that found what it was to bring about. May be NULL. */
+    /* Of the gets whose row has `before`: the share that met the state which it makes. May be NULL. */
     double (*share)(struct peer_reader *r);
 };
 
@@ -107,9 +100,6 @@ extern const struct peer peer_loop_alone, peer_plain, peer_tide, peer_other, pee
  * tide_bound. */
 extern const void *const peer_tide_redirect, *const peer_tide_within;
 #define PEERS 8u /* of one program, at most */
-
-/* Say what failed. Returns -1. */
-__attribute__((format(printf, 2, 3))) int peer_failed(const struct peer_case *c, const char *format, ...);
 
 /* "10k", "1M", "123": as ids spell it. */
 const char *peer_count_text(char out[24], uint64_t n);

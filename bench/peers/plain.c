@@ -24,10 +24,9 @@ static uint64_t no_bytes(const struct peer_case *c) {
     return 0;
 }
 
-static int fill_nothing(struct peer_case *c, void **peer) {
+static void fill_nothing(struct peer_case *c, void **peer) {
     (void)c;
     (void)peer;
-    return 0;
 }
 
 static void end_nothing(void *peer) {
@@ -122,35 +121,29 @@ static uint64_t table_bytes(const struct peer_case *c) {
     return slots * (sizeof(struct plain_slot) + PEER_KEY + c->options->value_size) * (c->cost ? 2 : 1);
 }
 
-static int fill(struct peer_case *c, void **peer) {
+static void fill(struct peer_case *c, void **peer) {
     const struct bench_workload *w = c->workload;
     uint8_t value[PEER_VALUE_MAX + 8];
-    struct tables *t = calloc(1, sizeof(*t));
+    struct tables *t = bench_alloc(1, sizeof(*t));
     *peer = t;
-    if (t == NULL || plain_create(&t->at_half, w->keys, 0.5, PEER_KEY, (uint32_t)w->value_size) != 0 ||
-        (c->cost && plain_create(&t->dense, w->keys, 0.75, PEER_KEY, (uint32_t)w->value_size) != 0)) {
-        return peer_failed(c, "no memory");
-    }
+    bench_must_system(plain_create(&t->at_half, w->keys, 0.5, PEER_KEY, (uint32_t)w->value_size) == 0 &&
+                          (!c->cost || plain_create(&t->dense, w->keys, 0.75, PEER_KEY, (uint32_t)w->value_size) == 0),
+                      "memory for the plain table");
     for (uint64_t i = 0; i < w->keys; i++) {
-        bench_workload_value(w, i, 0, value);
-        if (*c->stop) {
-            return PEER_STOPPED;
-        }
         const uint8_t *key = bench_workload_key(w, i);
+        bench_go_on();
+        bench_workload_value(w, i, 0, value);
         if (plain_put(&t->at_half, key, PEER_KEY, value, w->value_size) != 0 ||
             (c->cost && plain_put(&t->dense, key, PEER_KEY, value, w->value_size) != 0)) {
-            return peer_failed(c, "the table is full");
+            bench_fail("the plain table is full");
         }
     }
-    return 0;
 }
 
 static void end(void *peer) {
     struct tables *t = peer;
-    if (t != NULL) {
-        plain_destroy(&t->at_half);
-        plain_destroy(&t->dense);
-    }
+    plain_destroy(&t->at_half);
+    plain_destroy(&t->dense);
     free(t);
 }
 

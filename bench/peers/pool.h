@@ -23,8 +23,8 @@ struct peer_pool {
     _Alignas(64) struct peer_node *_Atomic returned; /* by other threads */
 };
 
-/* Room for n nodes; huge: in huge pages, where the kernel gives them. 0, or -1: no memory. */
-int peer_pool_create(struct peer_pool *p, size_t node_size, uint64_t n, int huge);
+/* Room for n nodes; huge: in huge pages, where the kernel gives them. */
+void peer_pool_create(struct peer_pool *p, size_t node_size, uint64_t n, int huge);
 void peer_pool_destroy(struct peer_pool *p);
 
 /* A node, or NULL where all are out. By the owner, as the second. */

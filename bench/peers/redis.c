@@ -100,14 +100,12 @@ static uint64_t table_bytes(const struct peer_case *c) {
     return c->options->keys * (c->options->value_size + 160);
 }
 
-static int connect_all(struct peer_case *c, struct redis *r) {
+static void connect_all(struct peer_case *c, struct redis *r) {
     uint64_t end_ns = bench_now_ns() + START_NS;
     for (uint32_t i = 0; i < PEER_READERS;) {
-        if (*c->stop) {
-            return PEER_STOPPED;
-        }
+        bench_go_on();
         if (bench_store_ended(&r->server)) {
-            return -1;
+            bench_fail("%s", c->error);
         }
         r->connections[i] = redisConnectUnix(r->server.socket);
         if (r->connections[i] != NULL && r->connections[i]->err == 0) {
@@ -119,71 +117,79 @@ static int connect_all(struct peer_case *c, struct redis *r) {
             r->connections[i] = NULL;
         }
         if (bench_now_ns() > end_ns) {
-            return peer_failed(c, "the server does not answer at its socket");
+            bench_fail("Redis: the server does not answer at its socket");
         }
         bench_sleep_ns(LOOK_EVERY_NS);
     }
     bench_store_hide(&r->server);
-    return 0;
 }
 
-static int set_all(struct peer_case *c, redisContext *to) {
-    const struct bench_workload *w = c->workload;
+static void set_all(const struct bench_workload *w, redisContext *to) {
     uint8_t value[PEER_VALUE_MAX + 8];
     for (uint64_t i = 0; i < w->keys; i += FILL_PIPELINE) {
         uint64_t n = w->keys - i < FILL_PIPELINE ? w->keys - i : FILL_PIPELINE;
-        if (*c->stop) {
-            return PEER_STOPPED;
-        }
+        bench_go_on();
         for (uint64_t k = 0; k < n; k++) {
             bench_workload_value(w, i + k, 0, value);
             ask_set(to, bench_workload_key(w, i + k), value, w->value_size);
         }
         for (uint64_t k = 0; k < n; k++) {
             if (take(to, REDIS_REPLY_STATUS, NULL, 0) != 0) {
-                return *c->stop ? PEER_STOPPED : peer_failed(c, "filling: %s", to->errstr);
+                bench_fail("filling Redis: %s", to->errstr);
             }
         }
     }
-    return 0;
+}
+
+static struct bench_store *running; /* to be stopped where the program ends before end() is called */
+
+static void stop_running(void *unused) {
+    (void)unused;
+    if (running != NULL) {
+        bench_store_stop(running);
+    }
 }
 
 /* Not in fill(): the server dies with the thread that forks it, and fill() may run in a thread that ends. */
-static int start(struct peer_case *c, void **peer) {
+static bool start(struct peer_case *c, void **peer) {
     if (c->options->keys > KEYS_MAX) {
         snprintf(c->error, BENCH_ERROR_BYTES,
                  "above 2 M keys filling it takes long, and a get costs what the socket costs");
-        return PEER_LEFT_OUT;
+        return false;
     }
-    struct redis *r = calloc(1, sizeof(*r));
+    static bool registered;
+    struct redis *r = bench_alloc(1, sizeof(*r));
+    if (!registered) {
+        bench_at_end(stop_running, NULL);
+    }
+    registered = true;
+    running = &r->server;
+    int rc = bench_store_serve(&r->server, BENCH_STORE_REDIS, 0, c->error);
+    if (rc < 0) {
+        bench_fail("%s", c->error);
+    }
     *peer = r;
-    int rc = r == NULL ? peer_failed(c, "no memory") : bench_store_serve(&r->server, BENCH_STORE_REDIS, 0, c->error);
-    return rc == BENCH_STORE_MISSING ? PEER_LEFT_OUT : rc;
+    return rc == 0;
 }
 
-static int fill(struct peer_case *c, void **peer) {
+static void fill(struct peer_case *c, void **peer) {
     struct redis *r = *peer;
-    int rc = connect_all(c, r);
-    return rc != 0 ? rc : set_all(c, r->connections[0]);
+    connect_all(c, r);
+    set_all(c->workload, r->connections[0]);
 }
 
 static void end(void *peer) {
     struct redis *r = peer;
-    if (r == NULL) {
-        return;
-    }
     for (uint32_t i = 0; i < PEER_READERS; i++) {
-        if (r->connections[i] != NULL) {
-            redisFree(r->connections[i]);
-        }
+        redisFree(r->connections[i]);
     }
     bench_store_stop(&r->server);
+    running = NULL;
     free(r);
 }
 
-static int open_reader(struct peer_reader *r, uint32_t turn) {
-    r->own = turn < PEER_READERS ? ((struct redis *)r->peer)->connections[turn] : NULL;
-    return r->own != NULL ? 0 : -1;
+static void open_reader(struct peer_reader *r, uint32_t turn) {
+    r->own = ((struct redis *)r->peer)->connections[turn];
 }
 
 static void close_reader(struct peer_reader *r) {

@@ -13,21 +13,18 @@
 struct peer_reader *peer_stage_reader(struct peer_stage *s, struct peer_seat *seat, uint32_t turn) {
     struct peer_reader *r = aligned_alloc(64, sizeof(*r));
     uint8_t value[PEER_VALUE_MAX + 8];
-    if (r == NULL) {
-        return NULL;
-    }
+    bench_must_system(r != NULL, "memory for a reader");
     peer_reader_init(r, &s->workload, turn, seat->handle);
     bench_workload_value(&s->workload, 0, 1, value);
     memcpy(r->value, value, s->workload.value_size);
-    if (seat->peer->open != NULL && seat->peer->open(r, turn) != 0) {
-        peer_stage_reader_close(seat, r);
-        return NULL;
+    if (seat->peer->open != NULL) {
+        seat->peer->open(r, turn);
     }
     return r;
 }
 
 void peer_stage_reader_close(struct peer_seat *seat, struct peer_reader *r) {
-    if (r != NULL && seat->peer->close != NULL) {
+    if (seat->peer->close != NULL) {
         seat->peer->close(r);
     }
     free(r);
@@ -45,7 +42,7 @@ static void set_slices(struct peer_stage *s, uint64_t keys) {
     s->warm_ns = s->settings->slice_ns * (large ? 4 : 1);
 }
 
-int peer_stage_open(struct peer_stage *s, unsigned chosen, uint64_t keys, uint64_t value_size, int for_puts) {
+void peer_stage_open(struct peer_stage *s, unsigned chosen, uint64_t keys, uint64_t value_size, int for_puts) {
     s->options = (struct bench_options){ .keys = keys, .key_size = PEER_KEY, .value_size = value_size, .seed = 1 };
     s->options.theta = 0.99;
     set_slices(s, keys);
@@ -56,32 +53,28 @@ int peer_stage_open(struct peer_stage *s, unsigned chosen, uint64_t keys, uint64
     s->c.for_puts = for_puts;
     s->c.cost = s->settings->cost;
     memset(s->seats, 0, sizeof(s->seats));
-    if (bench_workload_init(&s->workload, &s->options, PEER_READERS) != 0 ||
-        bench_workload_prepare(&s->workload, PEER_READERS) != 0) {
-        return peer_failed(&s->c, "%llu keys: no memory for them", (unsigned long long)keys);
-    }
+    bench_must_system(bench_workload_init(&s->workload, &s->options, PEER_READERS) == 0 &&
+                          bench_workload_prepare(&s->workload, PEER_READERS) == 0,
+                      "memory for keys");
     for (uint32_t k = 0; k < PEERS; k++) {
         const struct peer *p = chosen & (1u << k) ? s->settings->peers[k] : NULL;
         const struct peer_row *rows = p == NULL ? NULL : for_puts ? p->puts : p->gets;
         s->seats[k].peer = p != NULL && (rows[0].id != NULL || p->package != NULL) ? p : NULL;
     }
-    int rc = peer_stage_fill(s);
-    for (uint32_t k = 0; k < PEERS && rc == 0; k++) {
+    peer_stage_fill(s);
+    for (uint32_t k = 0; k < PEERS; k++) {
         struct peer_seat *seat = &s->seats[k];
-        if (seat->ready && (seat->reader = peer_stage_reader(s, seat, 0)) == NULL) {
-            rc = peer_failed(&s->c, "%llu keys, %s: opening a reader", (unsigned long long)keys, seat->peer->name);
+        if (seat->ready) {
+            seat->reader = peer_stage_reader(s, seat, 0);
         }
     }
-    return rc;
 }
 
 void peer_stage_close(struct peer_stage *s) {
     for (uint32_t k = 0; k < PEERS; k++) {
         struct peer_seat *seat = &s->seats[k];
-        if (seat->reader != NULL) {
+        if (seat->ready) {
             peer_stage_reader_close(seat, seat->reader);
-        }
-        if (seat->begun) {
             seat->peer->end(seat->handle);
         }
     }
@@ -90,10 +83,10 @@ void peer_stage_close(struct peer_stage *s) {
     peer_progress(NULL, s, 0);
 }
 
-int peer_stage_dist(struct peer_stage *s, enum bench_dist dist) {
+void peer_stage_dist(struct peer_stage *s, enum bench_dist dist) {
     struct bench_workload *w = &s->workload;
     if (w->dist == dist) {
-        return 0;
+        return;
     }
     for (uint32_t t = 0; t < w->threads; t++) {
         free(w->sequences[t]);
@@ -101,22 +94,20 @@ int peer_stage_dist(struct peer_stage *s, enum bench_dist dist) {
     }
     w->dist = dist;
     w->theta = s->options.theta;
-    if (bench_workload_prepare(w, PEER_READERS) != 0) {
-        return peer_failed(&s->c, "no memory for the order of keys");
-    }
+    bench_must_system(bench_workload_prepare(w, PEER_READERS) == 0, "memory for the order of keys");
     for (uint32_t k = 0; k < PEERS; k++) {
         if (s->seats[k].reader != NULL) {
             s->seats[k].reader->sequence = w->sequences[0];
         }
     }
-    return 0;
 }
 
 /* ---- proof ------------------------------------------------------------------------------------------------------- */
 
 static int wrong(struct peer_stage *s, const struct peer *p, const char *what) {
-    return peer_failed(&s->c, "%llu keys, %s: %s answers what was not put", (unsigned long long)s->options.keys,
-                       p->name, what);
+    snprintf(s->c.error, BENCH_ERROR_BYTES, "%llu keys, %s: %s answers what was not put",
+             (unsigned long long)s->options.keys, p->name, what);
+    return -1;
 }
 
 /* The whole value of some keys, one by one. */
@@ -125,9 +116,7 @@ static int verify_values(struct peer_stage *s, struct peer_seat *seat) {
     uint8_t expected[PEER_VALUE_MAX + 8], got[PEER_VALUE_MAX];
     uint64_t step = (w->keys + SAMPLE - 1) / SAMPLE;
     for (uint64_t i = 0; i < w->keys; i += step) {
-        if (*s->c.stop) {
-            return PEER_STOPPED;
-        }
+        bench_go_on();
         bench_workload_value(w, i, 0, expected);
         memset(got, 0, w->value_size);
         if (seat->peer->get(seat->reader, bench_workload_key(w, i), got) != 0 ||
@@ -173,14 +162,12 @@ int peer_stage_verify(struct peer_stage *s) {
     return rc;
 }
 
-int peer_stage_answered(struct peer_stage *s) {
+void peer_stage_answered(struct peer_stage *s) {
     for (uint32_t k = 0; k < PEERS; k++) {
         const struct peer_seat *seat = &s->seats[k];
         if (seat->reader != NULL && seat->reader->bad != 0) {
-            return peer_failed(&s->c, "%llu keys, %s: %llu operations were not answered",
-                               (unsigned long long)s->options.keys, seat->peer->name,
-                               (unsigned long long)seat->reader->bad);
+            bench_fail("%llu keys, %s: %llu operations were not answered", (unsigned long long)s->options.keys,
+                       seat->peer->name, (unsigned long long)seat->reader->bad);
         }
     }
-    return 0;
 }

@@ -9,10 +9,8 @@
 struct peer_seat {
     const struct peer *peer;
     void *handle;
-    int fits;                   /* it is installed, and there is memory for it */
-    int begun;                  /* to be ended */
-    int ready;                  /* filled */
-    struct peer_reader *reader; /* of the main thread; NULL: not open */
+    int ready;                  /* it is installed, and there is memory for it */
+    struct peer_reader *reader; /* of the main thread */
 };
 
 struct peer_stage {
@@ -31,36 +29,34 @@ struct peer_stage {
 
 /*
  * Fill the chosen peers (bits as in settings) and open the main thread's readers; it stays unpinned. What is left out
- * is told on stderr once. Returns as struct peer's functions do, never PEER_LEFT_OUT. peer_stage_close() follows in
- * any case.
+ * is told on stderr once.
  */
-int peer_stage_open(struct peer_stage *s, unsigned chosen, uint64_t keys, uint64_t value_size, int for_puts);
+void peer_stage_open(struct peer_stage *s, unsigned chosen, uint64_t keys, uint64_t value_size, int for_puts);
 void peer_stage_close(struct peer_stage *s);
 
 /* The part of it that takes long (fill.c). */
-int peer_stage_fill(struct peer_stage *s);
+void peer_stage_fill(struct peer_stage *s);
 
-/* Another order of keys, for readers opened or initialized afterwards and the main thread's. 0 or -1. */
-int peer_stage_dist(struct peer_stage *s, enum bench_dist dist);
+/* Another order of keys, for readers opened or initialized afterwards and the main thread's. */
+void peer_stage_dist(struct peer_stage *s, enum bench_dist dist);
 
 /* Does every get answer with the value that was put? 0; or -1, and which does not is in the error. */
 int peer_stage_verify(struct peer_stage *s);
 
-/* Were all operations of the main thread's readers answered? 0; or -1, and the error names the peer that failed. */
-int peer_stage_answered(struct peer_stage *s);
+/* All operations of the main thread's readers must have been answered, or the program ends. */
+void peer_stage_answered(struct peer_stage *s);
 
-/* A reader with its value to put, opened by the calling thread. NULL: failed. Close by the same thread. */
+/* A reader with its value to put, opened by the calling thread. Close by the same thread. */
 struct peer_reader *peer_stage_reader(struct peer_stage *s, struct peer_seat *seat, uint32_t turn);
 void peer_stage_reader_close(struct peer_seat *seat, struct peer_reader *r);
 
-/* The parts (alone.c, pairs.c, beside.c). They return as peer_stage_open(). */
-int peer_measure_gets(struct peer_stage *s);
-int peer_measure_puts(struct peer_stage *s);
-int peer_measure_pairs(struct peer_stage *s);
-int peer_measure_beside(struct peer_stage *s);
+/* The parts (alone.c, pairs.c, beside.c). */
+void peer_measure_gets(struct peer_stage *s);
+void peer_measure_puts(struct peer_stage *s);
+void peer_measure_pairs(struct peer_stage *s);
+void peer_measure_beside(struct peer_stage *s);
 /* Two readers in two processes. Only while no stage is open. */
-int peer_measure_processes(const struct peer_case *c, const struct peer_settings *settings,
-                           struct bench_figures *figures);
+void peer_measure_processes(const struct peer_settings *settings, struct bench_figures *figures);
 
 /* Add the bars that these figures tell of (bars.c); all: also those that were not measured. */
 void peer_bars(struct bench_figures *f, bool all);

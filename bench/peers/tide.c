@@ -3,10 +3,6 @@
  * leader's. */
 #include "engine/tidemark.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <unistd.h>
-
 #include "bench/lib/setup.h"
 #include "bench/lib/stats.h"
 #include "bench/peers/loop.h"
@@ -149,62 +145,50 @@ static uint64_t table_bytes(const struct peer_case *c) {
     return bench_workload_table_bytes(c->options) * (c->for_puts ? 1 : c->cost ? 3 : 2);
 }
 
-static int start_replica(struct peer_case *c, struct tide *d, uint32_t id) {
+static void start_replica(struct tide *d, uint32_t id) {
     struct tide_replica_opts opts = TIDE_REPLICA_OPTS_INIT;
     opts.id = (int32_t)id;
     opts.role = id == 0 ? TIDE_LEADER : TIDE_FOLLOWER;
     opts.apply_delay_ns = id == DELAYED ? DELAY_NS : 0;
-    if (id != 0 && c->machine->cpus > 1) {
-        opts.cpu = (int32_t)c->machine->cpu_ids[0]; /* not where the one reader is pinned */
+    if (id != 0 && bench->machine.cpus > 1) {
+        opts.cpu = (int32_t)bench->machine.cpu_ids[0]; /* not where the one reader is pinned */
     }
-    int rc = tide_replica_start(d, &opts, NULL);
-    return rc != 0 ? peer_failed(c, "%s: %s", bench_setup_replica_text(id), tide_strerror(rc)) : 0;
+    bench_must(tide_replica_start(d, &opts, NULL), bench_setup_replica_text(id));
 }
 
-static int fill(struct peer_case *c, void **peer) {
-    char name[TIDE_NAME_MAX];
+static void fill(struct peer_case *c, void **peer) {
     struct tide_opts opts =
         bench_setup_opts(BENCH_SETUP_OWN, c->options->keys, 0, bench_workload_table_bytes(c->options));
-    struct tide *d = NULL;
+    struct tide *d = bench_domain(NULL, &opts, BENCH_UNLED);
     struct tide_token last;
-    snprintf(name, sizeof(name), "peers-%ld", (long)getpid());
-    int rc = tide_open(&d, name, &opts);
     *peer = d;
-    if (rc != 0) {
-        return peer_failed(c, "creating the domain: %s", tide_strerror(rc));
-    }
-    if (start_replica(c, d, 0) != 0) {
-        return -1;
-    }
-    rc = bench_setup_fill(d, c->workload, c->stop, &last);
-    if (rc != 0 || *c->stop) {
-        return rc != 0 ? peer_failed(c, "filling: %s", tide_strerror(rc)) : PEER_STOPPED;
-    }
+    start_replica(d, 0);
+    bench_must(bench_setup_fill(d, c->workload, &bench_stop, &last), "filling");
+    bench_go_on();
     if (c->for_puts) {
-        return 0;
+        return;
     }
-    if (start_replica(c, d, FOLLOWER) != 0 || (c->cost && start_replica(c, d, DELAYED) != 0)) {
-        return -1;
+    start_replica(d, FOLLOWER);
+    if (c->cost) {
+        start_replica(d, DELAYED);
     }
-    rc = tide_wait_applied(d, &last, c->cost ? 3 : 2, CAUGHT_UP_NS);
-    return rc != 0 ? peer_failed(c, "waiting for the followers: %s", tide_strerror(rc)) : 0;
+    bench_must(tide_wait_applied(d, &last, c->cost ? 3 : 2, CAUGHT_UP_NS), "waiting for the followers");
 }
 
 static void end(void *peer) {
     bench_close(peer);
 }
 
-static int open_reader(struct peer_reader *r, uint32_t turn) {
+static void open_reader(struct peer_reader *r, uint32_t turn) {
     struct tide_info info = TIDE_INFO_INIT;
     struct tide_reader *own = NULL, *second = NULL;
-    int rc = tide_info(r->peer, &info);
-    rc = rc != 0 ? rc : bench_setup_reader(r->peer, turn == 0 && info.replicas > 1 ? FOLLOWER : 0, &own);
-    if (rc == 0 && turn == 0 && info.replicas > DELAYED) {
-        rc = bench_setup_reader(r->peer, DELAYED, &second);
+    bench_must(tide_info(r->peer, &info), "looking at the domain");
+    bench_must(bench_setup_reader(r->peer, turn == 0 && info.replicas > 1 ? FOLLOWER : 0, &own), "opening a reader");
+    if (turn == 0 && info.replicas > DELAYED) {
+        bench_must(bench_setup_reader(r->peer, DELAYED, &second), "opening a reader");
     }
     r->own = own;
     r->second = second;
-    return rc != 0 ? -1 : 0;
 }
 
 static void close_reader(struct peer_reader *r) {

@@ -19,6 +19,7 @@
 #include "engine/log/apply.h"
 #include "engine/log/lane_notes.h"
 #include "engine/replica/foreign.h"
+#include "engine/replica/key_text.h"
 #include "engine/replica/visit.h"
 #include "engine/table/evict.h"
 #include "engine/table/kill.h"
@@ -128,7 +129,8 @@ struct join_copy {
     struct foreign_scratch *scratch;
     uint64_t most; /* bytes that one copy of the donor may come to */
     enum arena_status status;
-    bool damaged; /* a whole copy has another CRC than its node says */
+    bool damaged;             /* a whole copy has another CRC than its node says */
+    char key[KEY_TEXT_BYTES]; /* of that one */
 };
 
 /* Put a node of the donor into our table. Its bytes do not change any more. */
@@ -136,6 +138,7 @@ static inline int join_put(struct join_copy *copy, const struct visited *from, u
     struct table_writer *w = &copy->r->writer;
     if (crc32c_short(0, from->key, from->payload_bytes) != from->payload_crc) {
         copy->damaged = true;
+        (void)key_text(copy->key, from->key, from->key_len);
         return TIDE_ERR_CORRUPT;
     }
     uint32_t node;
@@ -208,14 +211,19 @@ static void join_prefetch(const struct view *donor, uint64_t bucket, uint64_t la
 }
 
 /* What the donor has cannot be, or its bytes are not those that were written. Once may be bad luck with one that changes fast. */
-static void join_blame(struct replica *r, const struct join_state *j, bool certain) {
+static void join_blame(struct replica *r, const struct join_state *j, const char *key, bool certain) {
     uint64_t bit = UINT64_C(1) << j->donor;
-    if (certain || (r->doubted & bit) != 0) {
+    bool tells = certain || (r->doubted & bit) != 0;
+    if (tells && key != NULL) {
+        tide_logf(r->domain, TIDE_LOG_ERROR,
+                  "replica %u: what replica %u has is damaged, for key %s: not copied; put or delete that key",
+                  r->view.id, j->donor, key);
+    } else if (tells) {
         tide_logf(r->domain, TIDE_LOG_ERROR,
                   "replica %u: what replica %u has is damaged, in its bucket %llu: not copied", r->view.id, j->donor,
                   (unsigned long long)j->next);
-        r->refused |= bit;
     }
+    r->refused |= tells ? bit : 0;
     r->doubted |= bit;
 }
 
@@ -247,7 +255,7 @@ static bool join_some(struct replica *r, struct join_state *j, enum arena_status
             result == TIDE_ERR_CORRUPT || j->last == 0 || (!donor->foreign && table_is_damaged(&donor->table));
         there = !damaged && view_is_current(donor);
         if (damaged && view_is_current(donor)) {
-            join_blame(r, j, !donor->foreign || copy.damaged);
+            join_blame(r, j, copy.damaged ? copy.key : NULL, !donor->foreign || copy.damaged);
         }
         if (damaged && !donor->foreign) {
             table_note_damage(&donor->table, table_bucket_at(&donor->table, j->next), "a value in its table");
@@ -297,7 +305,7 @@ static int join_begin(struct replica *r, struct join_state *j) {
     }
     rcu_exit();
     if (error == TIDE_ERR_CORRUPT || error == TIDE_ERR_DIVERGED) {
-        join_blame(r, j, true);
+        join_blame(r, j, NULL, true);
         return TIDE_ERR_BUSY;
     }
     if (error != 0) {
@@ -487,8 +495,10 @@ static int join_tell(const struct replica *r, int error, const struct join_tale 
     struct tide *d = r->domain;
     if (error == TIDE_ERR_CORRUPT) {
         tide_logf(d, TIDE_LOG_ERROR,
-                  r->refused != 0 ? "replica %u: every copy that it could join from is damaged"
-                                  : "replica %u: the log is damaged where it would go on",
+                  r->refused != 0
+                      ? "replica %u: every copy that it could join from is damaged: 'tide verify' names the keys, "
+                        "and to put or delete those mends it; 'tide snapshot save' saves what is whole"
+                      : "replica %u: the log is damaged where it would go on",
                   r->view.id);
     }
     if (error != TIDE_ERR_BUSY || join_ends(r)) {

@@ -7,6 +7,7 @@
 #include "engine/replica/visit.h"
 #include "engine/table/kill.h"
 #include "engine/read/read.h"
+#include "shm/crc.h"
 
 #define SECTION_TRIES 200u
 
@@ -217,6 +218,7 @@ static int section_scan_node(void *ctx, const struct visited *n) {
     if (instant_expired(scan->when, n->expiry)) {
         return 0;
     }
+    bool damaged = crc32c_short(0, n->key, n->payload_bytes) != n->payload_crc;
     const struct tide_entry entry = {
         .size = sizeof(entry),
         .key = n->key,
@@ -225,7 +227,7 @@ static int section_scan_node(void *ctx, const struct visited *n) {
         .value_size = n->value_len,
         .version = n->version,
         .ttl_ns = instant_left(scan->when, n->expiry),
-        .flags = (n->flags & NODE_KEEP) != 0 ? TIDE_KEEP : 0,
+        .flags = ((n->flags & NODE_KEEP) != 0 ? TIDE_KEEP : 0) | (damaged ? TIDE_DAMAGED : 0),
     };
     return scan->fn(scan->ctx, &entry);
 }

@@ -4,6 +4,7 @@
 
 #include "engine/table/cancel.h"
 #include "engine/replica/foreign.h"
+#include "engine/replica/key_text.h"
 #include "engine/replica/sized.h"
 #include "engine/read/reader.h"
 #include "shm/crc.h"
@@ -11,16 +12,40 @@
 
 #define VERIFY_TRIES 20
 #define VERIFY_NAP_NS UINT64_C(1000000)
+#define VERIFY_NAMES 8u /* that are told of each replica */
 
 struct verify_nodes {
     uint64_t nodes, damaged;
+    uint32_t named; /* of those, the first ones */
+    struct {
+        char key[KEY_TEXT_BYTES];
+        uint64_t index;
+    } names[VERIFY_NAMES];
 };
 
 static int verify_copy(void *ctx, const struct visited *n) {
     struct verify_nodes *v = ctx;
     v->nodes++;
-    v->damaged += crc32c(0, n->key, n->payload_bytes) != n->payload_crc;
+    if (crc32c(0, n->key, n->payload_bytes) == n->payload_crc) {
+        return 0;
+    }
+    v->damaged++;
+    if (v->named < VERIFY_NAMES) {
+        (void)key_text(v->names[v->named].key, n->key, n->key_len);
+        v->names[v->named++].index = n->index;
+    }
     return 0;
+}
+
+/* After the section: the callback may take its time. */
+static void verify_tell(struct tide *d, uint32_t id, const struct verify_nodes *v) {
+    for (uint32_t i = 0; i < v->named; i++) {
+        tide_logf(d, TIDE_LOG_ERROR, "replica %u: what was written for key %s at index %llu is damaged", id,
+                  v->names[i].key, (unsigned long long)v->names[i].index);
+    }
+    if (v->damaged > v->named && v->named != 0) {
+        tide_logf(d, TIDE_LOG_ERROR, "replica %u: so are %llu more", id, (unsigned long long)(v->damaged - v->named));
+    }
 }
 
 /* Map the replica. What its segment says of itself may be of a replica that joins anew just now: then it is looked at again. True: it is
@@ -66,8 +91,10 @@ static int verify_replica(struct tide *d, uint32_t id, struct tide_verify *out) 
         rcu_exit();
     }
     free(scratch.bytes);
+    verify_tell(d, id, &sum);
     out->nodes += sum.nodes;
     out->damaged += sum.damaged;
+    out->has_damage |= (uint64_t)(sum.damaged != 0) << id;
     return 0;
 }
 

@@ -33,10 +33,9 @@ const char *tide_strerror(int code) {
         return "the segment was made by another version; use that version, or save with it, remove the domain, load "
                "with this one";
     case TIDE_ERR_CORRUPT:
-        return "the segment is damaged; remove the domain";
+        return "the segment is damaged; save what is whole ('tide snapshot save'), then remove the domain";
     case TIDE_ERR_NO_SPACE:
-        return "there is not enough shared memory; make /dev/shm or the memory limit larger, or ask for a smaller ring "
-               "or table";
+        return "there is not enough shared memory, or a limit forbids so much (the log says which, and what would do)";
     case TIDE_ERR_FULL:
         return "the table is full; delete or shorten something (overwrites that are no larger still work), "
                "or let replicas with more memory (table_bytes, --table) take the place of all that are there";

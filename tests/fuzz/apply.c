@@ -23,7 +23,7 @@ static unsigned inputs;
 static void leave(void) {
     if (d != NULL) {
         atomic_store(&d->seq.taken, false);
-        (void)tide_put(d, NULL, "end", 3, "", 0, NULL); /* wakes whoever waited for the turn */
+        (void)tide_put(d, NULL, "end", 3, "", 0, NULL); /* wakes the thread that waited for the turn */
         (void)tide_close(d);
         d = NULL;
     }

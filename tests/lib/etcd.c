@@ -142,7 +142,7 @@ void etcd_world_start(struct etcd_world *w, unsigned n, const char *const *more)
     world_begin(w);
 }
 
-/* What etcd calls the member: 0 where nobody tells. */
+/* The member's id in etcd: 0 where no member tells it. */
 static uint64_t number_of(struct etcd_world *w, unsigned i) {
     char list[600], name[16], *save = NULL;
     snprintf(name, sizeof(name), ", m%u,", i);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What the tests of the engine share: names nobody else has, seeds, a watchdog, checks in threads, a ring in memory. */
+/* What the tests of the engine share: names that no other run has, seeds, a watchdog, checks in threads, a ring in memory. */
 #ifndef TIDE_TESTS_HELP_H
 #define TIDE_TESTS_HELP_H
 

@@ -208,7 +208,7 @@ static void world_stutter(struct history_world *w, uint32_t part) {
     }
 }
 
-/* A newcomer needs somebody to copy from, and a domain somebody to lead it: one replica dies at a time. */
+/* A newcomer needs a donor, and a domain a leader: one replica dies at a time. */
 static bool world_may_kill(struct history_world *w) {
     for (uint32_t i = 0; i < SHARED_CAST; i++) {
         if (atomic_load(&w->shared->ready[i]) == 0) {

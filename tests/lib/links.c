@@ -59,7 +59,7 @@ struct pair {
     bool used;
     unsigned link;
     int fds
-        [2]; /* [LINK_UP]: who came; [LINK_DOWN]: where the link leads. Bytes of way w come from fds[w] and go to the other */
+        [2]; /* [LINK_UP]: the one that came; [LINK_DOWN]: where the link leads. Bytes of way w come from fds[w] and go to the other */
     struct way ways[2];
     bool knows_from;
     uint64_t from; /* the member that it comes from */
@@ -192,7 +192,7 @@ static bool give(struct links *l, struct pair *p, int w, uint64_t now) {
         way->last = way->first ? way->last : &way->first;
         free(piece);
     }
-    /* One who hears nothing does not hear of the end either. */
+    /* A side that hears nothing does not hear of the end either. */
     return !(way->ended && !way->first && !l->links[p->link].held[w] && !is_isolated(l, p));
 }
 

@@ -2,7 +2,7 @@
 /*
  * A domain whose words another process changes: leader, follower, newcomer, reader, watcher and the commands of `tide`, each a process, work
  * while the caller writes into their segments. Every third domain evicts, and every third is fed, by its leader and by its follower when that
- * comes to lead. What is asked of them: nobody dies, nobody hangs, nobody's memory grows.
+ * comes to lead. None of them may die, hang, or grow in memory.
  */
 #ifndef TIDE_TESTS_SCRIBBLE_H
 #define TIDE_TESTS_SCRIBBLE_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The feed of a domain whose words are changed: it appends, asks itself, completes and answers writes in a thread, whatever comes of it. */
+/* The feed of a domain whose words are changed: it appends, asks itself, completes and answers writes in a thread, and goes on after any error. */
 #ifndef TIDE_TESTS_SCRIBBLE_FEED_H
 #define TIDE_TESTS_SCRIBBLE_FEED_H
 

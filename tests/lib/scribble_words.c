@@ -233,7 +233,7 @@ uint32_t scribble_kinds(void) {
     return KINDS;
 }
 
-/* Of a table's writer and of who reads it: a thread that follows such a word comes to bytes of another node, perhaps while that is filled. */
+/* Of a table's writer and of its readers: a thread that follows such a word comes to bytes of another node, perhaps while that is filled. */
 bool scribble_kind_leads(uint32_t kind) {
     static const char *const leads[] = { "bucket.",      "node.prev", "node.value_len",
                                          "node.key_len", "node.rest", "anything" };

@@ -400,7 +400,7 @@ static unsigned soak_judge(struct soak_run *s) {
     return grew;
 }
 
-/* All die; then one comes, collects, and finds nobody but itself. */
+/* All processes die; then one comes, collects, and finds no member but itself. */
 static void soak_collect(struct soak_run *s) {
     for (uint32_t i = 0; i < SOAK_SLOTS; i++) {
         if (s->w->slots[i].pid != 0) {
@@ -459,7 +459,7 @@ int soak_run(const struct soak_options *o) {
     for (uint32_t i = 0; i < SOAK_SLOTS; i++) {
         soak_spawn(s, i);
         if (soak_kind(i) == 0) {
-            stress_sleep_ns(200000000); /* whoever leads first */
+            stress_sleep_ns(200000000); /* any of them may lead first */
         }
     }
     while (s->count < LINES_MOST && stress_now_ns() - s->start < length) {
@@ -471,7 +471,7 @@ int soak_run(const struct soak_options *o) {
         }
         if (now >= next) {
             soak_measure(s);
-            next = stress_now_ns() + every; /* whoever was stopped meanwhile goes on from there */
+            next = stress_now_ns() + every; /* a process that was stopped meanwhile goes on from there */
         }
         soak_disturb(s);
         stress_sleep_ns(50000000 + stress_below(&s->rng, 1500000000));

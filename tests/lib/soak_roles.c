@@ -108,7 +108,7 @@ static bool soak_start_replica(enum tide_role role, bool candidate, uint64_t del
         atomic_fetch_add(&part.slot->beats, 1);
         stress_sleep_ns(2000000);
     }
-    return false; /* nobody to copy from for a minute: whoever asked ends, and another comes */
+    return false; /* no donor for a minute: this process ends, and another comes */
 }
 
 /* The more load, the shorter. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The writers of the replica stress, who starts and stops replicas, and its rounds. */
+/* The writers of the replica stress, the thread that starts and stops replicas, and its rounds. */
 #include "tests/lib/stress_replicas.h"
 
 #include <stdlib.h>
@@ -12,7 +12,7 @@ static void repl_note(struct repl_world *w, struct repl_counter *c, uint64_t val
     atomic_store(&c->times[value % REPL_TIMES].at_ns, tide_now(w->d));
     atomic_store(&c->times[value % REPL_TIMES].value, value);
     atomic_store(&c->acked, value);
-    /* The value before its fence, and only ever greater ones: whoever reads the value and then the fence has a fence
+    /* The value before its fence, and only ever greater ones: a thread that reads the value and then the fence has a fence
      * that reflects it. */
     atomic_store(&c->token_value, value - 1);
     atomic_store(&c->token_index, index);
@@ -81,7 +81,7 @@ static void *repl_writer(void *worker) {
     return NULL;
 }
 
-/* ---- who starts and stops
+/* ---- the thread that starts and stops replicas
  * ------------------------------------------------------------------------------------------------- */
 
 static bool repl_others_serve(struct tide *d, uint32_t but, uint64_t delay_max_ns) {

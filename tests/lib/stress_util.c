@@ -2,13 +2,14 @@
 #include "tests/lib/stress_util.h"
 
 #include <errno.h>
-#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "bench/lib/args.h"
 
 #define STRESS_PRINTED 20u
 #define STRESS_COUNTERS 64u
@@ -255,41 +256,24 @@ int stress_run(const char *name, stress_round_fn *round, double seconds, uint64_
     return stress_failed() ? 1 : 0;
 }
 
-static int stress_usage(const char *name, const char *what, int status) {
-    fprintf(
-        status == 0 ? stdout : stderr,
-        "usage: %s [--seconds N] [--seed S] [--json]\n%s\n"
-        "  --seconds N  how long (5)\n  --seed S     settings and choices of round 0; the next rounds take S+1, ...\n"
-        "  --json       the report as one JSON line\n"
-        "exit status: 0 nothing wrong, 1 a violation, 2 usage\n",
-        name, what);
-    return status;
-}
-
 int stress_main(int argc, char **argv, const char *name, const char *what, stress_round_fn *round) {
     double seconds = 5;
     uint64_t seed = stress_now_ns() ^ (uint64_t)getpid() << 32;
     seed = stress_rand(&seed) % 1000000000u;
-    bool json = false;
-    for (int i = 1; i < argc; i++) {
-        char *end = NULL;
-        if (strcmp(argv[i], "--help") == 0) {
-            return stress_usage(name, what, 0);
-        }
-        if (strcmp(argv[i], "--json") == 0) {
-            json = true;
-        } else if (strcmp(argv[i], "--seconds") == 0 && i + 1 < argc) {
-            seconds = strtod(argv[++i], &end);
-        } else if (strcmp(argv[i], "--seed") == 0 && i + 1 < argc) {
-            seed = strtoull(argv[++i], &end, 0);
-        } else {
-            fprintf(stderr, "%s: unknown option %s\n", name, argv[i]);
-            return stress_usage(name, what, 2);
-        }
-        if (end != NULL && (end == argv[i] || *end != 0 || !isfinite(seconds) || seconds <= 0 || seconds > 1e6)) {
-            fprintf(stderr, "%s: %s is not a number that makes sense here\n", name, argv[i]);
-            return stress_usage(name, what, 2);
-        }
-    }
-    return stress_run(name, round, seconds, seed, json);
+    int json = 0;
+    const struct bench_arg args[] = {
+        BENCH_ARG(NUMBER, "seconds", "N", &seconds, "how long. Default 5", .most = 1000000),
+        BENCH_ARG(WHOLE, "seed", "S", &seed, "settings and choices of round 0; the next rounds take S+1, ..."),
+        BENCH_ARG(FLAG, "json", NULL, &json, "the report as one JSON line"),
+    };
+    struct bench_command c = {
+        .name = name,
+        .usage = "[options]",
+        .about = what,
+        .after = "Exit codes: 0 nothing wrong; 1 a violation; 2 bad arguments.\n",
+        .args = args,
+        .args_n = sizeof(args) / sizeof(args[0]),
+    };
+    int code = bench_args_take(&c, argc, argv);
+    return code >= 0 ? code : stress_run(name, round, seconds, seed, json != 0);
 }

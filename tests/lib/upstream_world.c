@@ -487,7 +487,7 @@ static void trouble(struct world *w) {
     case 1:
         kill_server(w);
         break;
-    case 2: /* killed, and back: with one member everybody waits for it */
+    case 2: /* killed, and back: with one member all hosts wait for it */
         etcd_member_kill(&w->etcd, member);
         nap_ms((long)help_below(&w->rng, 300));
         etcd_member_start(&w->etcd, member);
@@ -579,7 +579,7 @@ static bool is_as_of(const struct round *r, const struct history_op *read, uint6
     return read->value != 0 || absent_then || deleted_later;
 }
 
-/* The highest revision that was acknowledged before an instant, by anybody. */
+/* The highest revision that was acknowledged before an instant, to any host. */
 static uint64_t known_before(const struct round *r, uint64_t instant_ns) {
     uint64_t known = 0;
     for (size_t i = 0; i < r->h.n; i++) {

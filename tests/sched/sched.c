@@ -54,10 +54,10 @@ struct thread {
 
 struct choice {
     uint8_t options, taken;
-    bool is_free; /* whoever ran cannot go on */
+    bool is_free; /* the thread that ran cannot go on */
 };
 
-/* All of it belongs to the thread that runs, or under `lock` to whoever finds that it is away. */
+/* All of it belongs to the thread that runs, or under `lock` to the thread that finds it away. */
 static struct {
     pthread_mutex_t lock;
     bool on;
@@ -135,7 +135,7 @@ static bool bodies_are_done(void) {
     return true;
 }
 
-/* Is nobody in a section, whoever plays another process excepted? The writer's process knows nothing of those. */
+/* Is no thread in a section? Threads that play another process do not count: the writer's process knows nothing of them. */
 static bool nobody_reads(void) {
     for (unsigned i = 0; i < sched.count; i++) {
         const struct thread *t = &sched.threads[i];
@@ -231,7 +231,7 @@ static struct thread *let_time_pass(void) {
     return first;
 }
 
-/* Who runs next, when the one that runs cannot, or gives way. */
+/* The thread that runs next, when the one that runs cannot, or gives way. */
 static struct thread *next_of(const struct thread *from, bool chosen) {
     struct thread *options[THREADS_MOST];
     unsigned n = 0, start = from != NULL ? (unsigned)(from - sched.threads) : 0;
@@ -571,7 +571,7 @@ uint64_t sched_now(void) {
     return sched.now;
 }
 
-/* ---- those who are away ------------------------------------------------------------------------------------------------------- */
+/* ---- threads that are away ------------------------------------------------------------------------------------------------------- */
 
 static void *watch(void *unused) {
     uint64_t seen = 0;

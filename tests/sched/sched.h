@@ -4,7 +4,7 @@
  * shm (tests/sched/points.h), each kill point, each wait. Threads that the library starts are scheduled like all others, and time
  * is a number that the scheduler counts up, so that the same choices give the same run.
  *
- * Waits (park_wait(), mutexes, joins, grace periods) go through the scheduler: it knows who can go on. If nobody can, time passes
+ * Waits (park_wait(), mutexes, joins, grace periods) go through the scheduler: it knows which threads can go on. If none can, time passes
  * until the first wait is over. A thread that waits in a way that it does not know --- it comes to no point for SCHED_AWAY_MS --- counts as
  * away: another runs, and it comes back into line at its next point.
  *

@@ -3,9 +3,11 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -107,6 +109,24 @@ int cli_token(const char *text, struct tide_token *out) {
 
 /* ---- what went wrong ---- */
 
+/* The error that the library told last, from any of its threads. What a function answers to it says no more than that the log tells why. */
+static char told[512];
+static pthread_mutex_t told_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void cli_keep_told(const char *text) {
+    pthread_mutex_lock(&told_lock);
+    snprintf(told, sizeof(told), "%s", text);
+    pthread_mutex_unlock(&told_lock);
+}
+
+static void cli_add_told(struct json_out *j) {
+    pthread_mutex_lock(&told_lock);
+    if (told[0] != '\0') {
+        json_out_text(j, "log", told);
+    }
+    pthread_mutex_unlock(&told_lock);
+}
+
 struct meaning {
     int error;
     enum tool_code code;
@@ -135,7 +155,9 @@ static const struct meaning MEANINGS[] = {
     { TIDE_ERR_FULL, TOOL_FAILED, "full", NULL },
     { TIDE_ERR_TOO_BIG, TOOL_FAILED, "too_big", NULL },
     { TIDE_ERR_NO_SPACE, TOOL_FAILED, "no_space", NULL },
-    { TIDE_ERR_CORRUPT, TOOL_FAILED, "corrupt", "'tide dump %s' shows what is wrong; 'tide rm %s' removes it" },
+    { TIDE_ERR_CORRUPT, TOOL_FAILED, "corrupt",
+      "'tide verify %s' names damaged keys: put or delete those. 'tide snapshot save %s FILE' saves what is whole,\n"
+      "  'tide dump %s' shows what is wrong, 'tide rm %s' removes it" },
     { TIDE_ERR_VERSION, TOOL_FAILED, "version",
       "save it with the tide that made it: 'tide snapshot save %s FILE'; then, with this one: 'tide rm %s', 'tide "
       "serve "
@@ -168,11 +190,16 @@ static void cli_print_hint(const struct cli *c, const char *hint) {
     fprintf(stderr, "%s\n", hint);
 }
 
-static int cli_tell(const struct cli *c, enum tool_code code, const char *name, const char *text, struct json_out *j) {
+/* log: what the library told belongs to it. For people that is on standard error already. */
+static int cli_tell(const struct cli *c, enum tool_code code, const char *name, const char *text, struct json_out *j,
+                    bool log) {
     args_say(c->tool, text);
     if (c->json) {
         json_out_text(j, "error", name);
         json_out_text(j, "text", text);
+        if (log) {
+            cli_add_told(j);
+        }
         json_out_u64(j, "exit_code", code);
         json_out_close(j, '}');
         json_out_print(j, stdout);
@@ -216,7 +243,7 @@ static int cli_fail_here(const struct cli *c, int error, struct json_out *j, con
     }
     vsnprintf(what, sizeof(what), format, args);
     snprintf(text, sizeof(text), "%s: %s", what, why);
-    int code = cli_tell(c, m->code, m->name, text, j);
+    int code = cli_tell(c, m->code, m->name, text, j, true);
     if (hint) {
         cli_print_hint(c, hint);
     }
@@ -249,13 +276,16 @@ int cli_complain(const struct cli *c, enum tool_code code, const char *name, con
     va_start(args, format);
     vsnprintf(text, sizeof(text), format, args);
     va_end(args);
-    return cli_tell(c, code, name, text, &j);
+    return cli_tell(c, code, name, text, &j, false);
 }
 
 /* ---- domains ---- */
 
 void cli_log(void *ctx, enum tide_log_level level, const char *text) {
     const struct cli *c = ctx;
+    if (level == TIDE_LOG_ERROR) {
+        cli_keep_told(text);
+    }
     if (level != TIDE_LOG_INFO || c->chatty) {
         args_say(c->tool, text);
     }

@@ -110,6 +110,18 @@ void kv_tell_stale(const struct cli *c, const struct tide_answer *a) {
     }
 }
 
+int kv_tell_damaged(const struct cli *c, size_t damaged, const char *more) {
+    if (damaged == 0) {
+        return TOOL_OK;
+    }
+    fprintf(stderr,
+            "%s: of %zu key%s of %s what was written is damaged%s\n  'tide verify %s' names %s: put or delete %s, and "
+            "all is whole again\n",
+            c->tool, damaged, damaged == 1 ? "" : "s", c->name, more, c->name, damaged == 1 ? "it" : "them",
+            damaged == 1 ? "it" : "them");
+    return TOOL_NO;
+}
+
 int kv_key(const char *tool, char *arg, int escaped, size_t *size) {
     long length = escaped ? escape_undo(arg) : (long)strlen(arg);
     if (length < 0) {

@@ -58,6 +58,9 @@ int kv_read_failed(const struct cli *c, int error, const struct tide_answer *a, 
 /* A read that breached its bound by choice says so on standard error, unless the JSON does. */
 void kv_tell_stale(const struct cli *c, const struct tide_answer *a);
 
+/* Of so many keys that were read the bytes are damaged in every replica that serves: say so, and what to do. `more` stands behind it. The exit code. */
+int kv_tell_damaged(const struct cli *c, size_t damaged, const char *more);
+
 /* ---- keys and values ---- */
 
 /* The key of an argument, decoded in place where `escaped`. 0, or TOOL_USAGE after a message. */

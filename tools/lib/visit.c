@@ -13,6 +13,15 @@ static int visit_has_state(struct tide *d, enum tide_state state, uint32_t own) 
     return found;
 }
 
+int visit_serves(struct tide *d, uint64_t replicas) {
+    int serves = 0;
+    for (uint32_t i = 0; i < TIDE_REPLICAS && !serves; i++) {
+        struct tide_replica_info info = TIDE_REPLICA_INFO_INIT;
+        serves = (replicas >> i & 1) != 0 && tide_replica_info(d, i, &info) == 0 && info.state == TIDE_STATE_SERVING;
+    }
+    return serves;
+}
+
 int visit_would_help(struct tide *d, int error) {
     return (error == TIDE_ERR_NO_REPLICA || error == TIDE_ERR_NO_LEADER) &&
            !visit_has_state(d, TIDE_STATE_SERVING, TIDE_REPLICAS) &&

@@ -16,6 +16,9 @@ struct visit {
 /* A read answered `error`: is the reason that no process serves, while a replica was left behind by the dead? */
 int visit_would_help(struct tide *d, int error);
 
+/* Does a replica serve, of this mask? */
+int visit_serves(struct tide *d, uint64_t replicas);
+
 /* 0 or a TIDE_ERR_ code. The bound of the reads may still ask for a leader: where it does, *bound becomes one that waits
  * for the copy, since the leader's replica is another process's. */
 int visit_begin(struct tide *d, struct visit *v, struct tide_bound *bound);
