@@ -22,6 +22,7 @@
     X(MHD_start_daemon)                                                                                                \
     X(MHD_stop_daemon)                                                                                                 \
     X(MHD_run)                                                                                                         \
+    X(MHD_add_connection)                                                                                              \
     X(MHD_get_daemon_info)                                                                                             \
     X(MHD_get_connection_info)                                                                                         \
     X(MHD_get_timeout)                                                                                                 \
