@@ -376,22 +376,42 @@ static void setuid__after_opening__reads_say_what_is_in_the_way(void **state) {
 
 /* ---- no descriptors ---------------------------------------------------------------------------------------------------- */
 
+/* A reader of replica `id` alone. */
+static struct tide_reader *reader_of(struct tide *d, uint32_t id) {
+    struct tide_reader *r;
+    struct tide_reader_opts o = TIDE_READER_OPTS_INIT;
+    o.replicas = UINT64_C(1) << id;
+    CHILD(tide_reader_open(d, &o, &r) == 0);
+    return r;
+}
+
 static void without_descriptors(void) {
     struct tide *d;
     struct tide_opts o = plain(0);
     CHILD(tide_open(&d, name, &o) == 0);
-    const struct rlimit none = { 3, 3 };
+    const struct rlimit none = { 3, 100 }, some = { 100, 100 };
     CHILD(setrlimit(RLIMIT_NOFILE, &none) == 0);
-    struct tide_reader *r;
+    struct tide_reader *r = reader_of(d, 0);
     char v[8];
-    CHILD(tide_reader_open(d, NULL, &r) == 0);
     CHILD(tide_get(r, "k", 1, NULL, v, sizeof(v), NULL) == TIDE_ERR_SYSTEM); /* and not: nobody leads */
     CHILD(strstr(told, "Too many open files") != NULL);
+    told[0] = '\0';
+    CHILD(tide_get(r, "k", 1, NULL, v, sizeof(v), NULL) == TIDE_ERR_SYSTEM && told[0] == '\0'); /* once */
+    struct tide_verify verify = TIDE_VERIFY_INIT;
+    CHILD(tide_verify(d, &verify) == TIDE_ERR_SYSTEM && strstr(told, "Too many open files") != NULL);
     CHILD(tide_put(d, NULL, "k", 1, "w", 1, NULL) == 0);
     CHILD(follow(d, NULL) == TIDE_ERR_SYSTEM);
     struct tide *again;
     CHILD(tide_open(&again, name, &o) == TIDE_ERR_SYSTEM);
     CHILD(tide_unlink(name) == TIDE_ERR_SYSTEM);
+    CHILD(setrlimit(RLIMIT_NOFILE, &some) == 0 && tide_get(r, "k", 1, NULL, v, sizeof(v), NULL) == 0);
+    /* The next time that there are none is told as well. */
+    struct tide_bound stale = TIDE_BOUND_INIT;
+    stale.fallback = TIDE_FALLBACK_STALE;
+    told[0] = '\0';
+    CHILD(setrlimit(RLIMIT_NOFILE, &none) == 0);
+    CHILD(tide_get(reader_of(d, 1), "k", 1, &stale, v, sizeof(v), NULL) == TIDE_ERR_SYSTEM);
+    CHILD(strstr(told, "Too many open files") != NULL);
     _exit(0);
 }
 
@@ -402,11 +422,14 @@ static void descriptors__none_left__errors_say_so_and_the_domain_stays(void **st
     assert_int_equal(pipe(say), 0);
     pid_t leader = child_that_serves(TIDE_LEADER, -1, say[1]);
     hear(say[0]);
+    pid_t follower = child_that_serves(TIDE_FOLLOWER, -1, say[1]);
+    hear(say[0]);
     pid_t pid = child_begin();
     if (pid == 0) {
         without_descriptors();
     }
     child_end(pid);
+    kill_child(follower);
     struct tide *d;
     struct tide_opts o = plain(0);
     assert_int_equal(tide_open(&d, name, &o), 0);
