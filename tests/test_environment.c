@@ -42,6 +42,16 @@ static int lead(struct tide *d) {
     return tide_replica_start(d, &o, NULL);
 }
 
+/* In a child. What is in the way is printed. */
+static bool leads_with_k(struct tide **d, const struct tide_opts *o) {
+    int opened = tide_open(d, name, o), leads = opened == 0 ? lead(*d) : 0;
+    int put = opened == 0 && leads == 0 ? tide_put(*d, NULL, "k", 1, "v", 1, NULL) : 0;
+    if (opened != 0 || leads != 0 || put != 0) {
+        fprintf(stderr, "open %d, lead %d, put %d: %s\n", opened, leads, put, told);
+    }
+    return opened == 0 && leads == 0 && put == 0;
+}
+
 static int follow(struct tide *d, uint32_t *id) {
     return tide_replica_start(d, NULL, id);
 }
@@ -66,7 +76,7 @@ static pid_t child_with_ephemeral(int to) {
     if (pid == 0) {
         struct tide *d;
         struct tide_opts o = plain(TIDE_CREATE | TIDE_EPHEMERAL);
-        CHILD(tide_open(&d, name, &o) == 0 && lead(d) == 0 && tide_put(d, NULL, "k", 1, "v", 1, NULL) == 0);
+        CHILD(leads_with_k(&d, &o));
         child_say(to);
         for (;;) {
             pause();
@@ -78,6 +88,14 @@ static pid_t child_with_ephemeral(int to) {
 static void kill_child(pid_t pid) {
     assert_int_equal(kill(pid, SIGKILL), 0);
     assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
+/* Not only told to stop: it goes on for a moment after that. */
+static void stop_child(pid_t pid) {
+    int status;
+    assert_int_equal(kill(pid, SIGSTOP), 0);
+    assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
+    assert_true(WIFSTOPPED(status));
 }
 
 /* This process has the writing end, too, for children to come. So it looks whether one of them ended before it could speak. */
@@ -465,7 +483,7 @@ static void descriptors__none_left_for_a_follower_that_was_lapped__it_serves_whe
     hear(say[0]);
     assert_int_equal(state_of(d, 1), TIDE_STATE_SERVING);
     set_descriptors(pid, 3);
-    assert_int_equal(kill(pid, SIGSTOP), 0);
+    stop_child(pid);
     static const char value[4096];
     for (int i = 0; i < 64; i++) {
         assert_int_equal(tide_put(d, NULL, "k", 1, value, sizeof(value), NULL), 0);
@@ -491,7 +509,7 @@ static void descriptors__none_left_for_a_follower_that_was_lapped__it_serves_whe
 static void lead_beside_a_clone(int said) {
     struct tide *d;
     struct tide_opts o = plain(TIDE_CREATE);
-    CHILD(tide_open(&d, name, &o) == 0 && lead(d) == 0 && tide_put(d, NULL, "k", 1, "v", 1, NULL) == 0);
+    CHILD(leads_with_k(&d, &o));
     pid_t clone = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
     if (clone == 0) {
         for (;;) {
@@ -543,7 +561,7 @@ static void clone__of_a_leader_that_was_killed__keeps_the_lead_until_it_ends(voi
 static void lead_beside_a_fork(int said, int go) {
     struct tide *d;
     struct tide_opts o = plain(TIDE_CREATE);
-    CHILD(tide_open(&d, name, &o) == 0 && lead(d) == 0 && tide_put(d, NULL, "k", 1, "v", 1, NULL) == 0);
+    CHILD(leads_with_k(&d, &o));
     pid_t fork_child = _Fork();
     if (fork_child == 0) {
         char byte;

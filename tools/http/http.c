@@ -48,6 +48,7 @@ int http_listen(const struct http_service *service, const char *text, const char
 
 #define LOOK_MS 1000
 #define REST_MS 100
+#define END_MS 5
 #define ACCEPTED_AT_ONCE (CONNECTIONS_SPARE / 2) /* those that they send away end meanwhile */
 
 struct http {
@@ -190,6 +191,10 @@ static enum MHD_Result http_on_request(void *ctx, struct MHD_Connection *connect
  */
 static void http_accept(struct http *h, struct MHD_Daemon *daemon, int listening) {
     for (uint32_t i = 0; i < ACCEPTED_AT_ONCE; i++) {
+        if (!places_have_one(&h->places)) { /* the library would refuse it; those that were sent away end soon */
+            h->rests_until_ms = places_now_ms() + END_MS;
+            return;
+        }
         struct sockaddr_storage from;
         socklen_t length = sizeof(from);
         int fd = fd_lift(accept4(listening, (struct sockaddr *)&from, &length, SOCK_CLOEXEC | SOCK_NONBLOCK));
@@ -204,7 +209,8 @@ static void http_accept(struct http *h, struct MHD_Daemon *daemon, int listening
 
 static int http_wait_ms(const struct http *h, struct MHD_Daemon *daemon) {
     MHD_UNSIGNED_LONG_LONG library;
-    int ms = h->rests_until_ms != 0 ? REST_MS : LOOK_MS, frame = streams_wait_ms(&h->streams);
+    uint64_t now = places_now_ms();
+    int ms = h->rests_until_ms > now ? (int)(h->rests_until_ms - now) : LOOK_MS, frame = streams_wait_ms(&h->streams);
     if (h->call.MHD_get_timeout(daemon, &library) == MHD_YES && library < (unsigned)ms) {
         ms = (int)library;
     }
