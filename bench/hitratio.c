@@ -88,10 +88,9 @@ static uint64_t replay_store(const struct size *z, struct bench_store *s) {
     for (uint64_t i = 0; i < t->requests_n; i++) {
         size_t len;
         const char *key = bench_trace_key(t, t->requests[i], &len);
-        int hit = bench_store_get(s, key, len);
-        misses += hit == 0;
-        if (hit < 0 || (hit == 0 && bench_store_set(s, key, len, value, z->value_size) != 0)) {
-            bench_fail("%s", s->error);
+        if (!bench_store_get(s, key, len)) {
+            misses++;
+            bench_store_set(s, key, len, value, z->value_size);
         }
         bench_go_on();
     }
@@ -99,29 +98,16 @@ static uint64_t replay_store(const struct size *z, struct bench_store *s) {
     return misses;
 }
 
-static void end_store(void *store) {
-    bench_store_stop(store);
-}
-
 static void play_store(struct size *z, enum row row) {
-    static struct bench_store s;
-    static char error[BENCH_ERROR_BYTES];
-    static bool known;
+    static struct bench_store s; /* the program's end stops it, wherever that is */
+    char why[BENCH_ERROR_BYTES];
     bench_progress("%s, %s", plan.trace.name, names[row].title);
-    if (!known) {
-        bench_at_end(end_store, &s); /* its folder goes, too */
-    }
-    known = true;
-    int rc = bench_store_start(&s, (enum bench_store_kind)(row - ROW_REDIS_LRU), z->table_bytes, error);
-    if (rc == BENCH_STORE_MISSING) {
+    if (!bench_store_start(&s, (enum bench_store_kind)(row - ROW_REDIS_LRU), z->table_bytes, why)) {
         size_t used = strlen(plan.missing);
-        if (strstr(plan.missing, error) == NULL) {
-            snprintf(plan.missing + used, sizeof(plan.missing) - used, "; left out: %.100s", error);
+        if (strstr(plan.missing, why) == NULL) {
+            snprintf(plan.missing + used, sizeof(plan.missing) - used, "; left out: %.100s", why);
         }
         return;
-    }
-    if (rc != 0) {
-        bench_fail("%s", error);
     }
     uint64_t from = bench_now_ns(), misses = replay_store(z, &s);
     double seconds = (double)(bench_now_ns() - from) / 1e9;
@@ -251,16 +237,15 @@ static void draw(void) {
 }
 
 static void prepare(void) {
-    char error[BENCH_ERROR_BYTES];
     uint32_t shrink = bench->quick ? 20 : 1;
     if (plan.objects.n > SIZES_MAX) {
         fprintf(stderr, "hitratio: --objects takes %u sizes at most; --help lists all arguments\n", SIZES_MAX);
         exit(BENCH_EXIT_USAGE);
     }
-    int rc = plan.trace_path != NULL ? bench_trace_read(&plan.trace, plan.trace_path, error)
-                                     : bench_trace_make(&plan.trace, MADE_KEYS / shrink, MADE_REQUESTS / shrink, error);
-    if (rc != 0) {
-        bench_fail("%s", error);
+    if (plan.trace_path != NULL) {
+        bench_trace_read(&plan.trace, plan.trace_path);
+    } else {
+        bench_trace_make(&plan.trace, MADE_KEYS / shrink, MADE_REQUESTS / shrink);
     }
     add_sizes();
 }

@@ -15,7 +15,7 @@
 
 #define CHECK_PATIENCE_NS UINT64_C(20000000000)
 
-/* A linearizable read, however long it takes until somebody leads. */
+/* A linearizable read, however long it takes until there is a leader. */
 static int check_get(struct crash_world *w, struct tide_reader *r, const char *key, size_t key_len, void *buf,
                      size_t room, struct tide_answer *a) {
     uint64_t until = crash_now_ns() + CHECK_PATIENCE_NS;
@@ -132,7 +132,7 @@ void crash_check_all(struct crash_world *w, struct tide *d) {
         crash_fail(w, "reader: %s", tide_strerror(error));
         return;
     }
-    /* A write that is answered: somebody leads, and what the dead left in their lanes has been looked at. */
+    /* A write that is answered: there is a leader, and it has looked at the lanes of the dead. */
     uint64_t until = crash_now_ns() + CHECK_PATIENCE_NS;
     while ((error = tide_put(d, r, "check", 5, "x", 1, NULL)) != 0 && crash_now_ns() < until) {
     }
@@ -321,7 +321,7 @@ static bool audit_lives(uint32_t pid) {
     return kill((pid_t)pid, 0) == 0 || errno != ESRCH;
 }
 
-/* A slot of somebody dead, described; or false. */
+/* Describe the slot of a dead member. False: there is none. */
 static bool audit_dead_slot(const struct log_segment *log, char *what, size_t room) {
     for (uint32_t i = 0; i < LAYOUT_MEMBERS; i++) {
         if (atomic_load(&log->members[i].used) != 0 && !audit_lives(atomic_load(&log->members[i].pid))) {

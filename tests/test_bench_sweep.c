@@ -73,7 +73,7 @@ static int segments_left(void) {
     return left;
 }
 
-/* What holds of a repetition however little of the machine it got. Returns whether every thread got to do something. */
+/* What must be true of a repetition on a busy machine, too. Returns whether every thread got to do something. */
 static int check_trial(const struct bench_trial *t, uint32_t threads) {
     uint64_t by_reason = 0;
     assert_int_equal(t->threads, threads);

@@ -208,7 +208,7 @@ static void board_patience__of_one_that_was_lapped_while_it_joined__doubles_up_t
         atomic_store(&b->join_laps, laps);
         assert_int_equal(board_patience(log, 500, slow), slow << laps);
         assert_int_equal(board_patience(log, 500, 1), BOARD_PATIENCE_LEAST_NS << laps);
-        assert_int_equal(board_patience(log, 100, slow), slow); /* it is not in the way */
+        assert_int_equal(board_patience(log, 100, slow), slow); /* this follower holds nothing up */
     }
     for (uint32_t laps = 7; laps != 0; laps *= 2) { /* and any number that another process may write */
         atomic_store(&b->join_laps, laps);

@@ -13,7 +13,7 @@ static uint64_t gap_ns(uint64_t a, uint64_t b) {
     return a > b ? a - b : b - a;
 }
 
-/* A case about the TSC says so where there is none to use. */
+/* Without a TSC, a case about it is skipped and says so. */
 static void need_tsc(const struct clock_line *c) {
     if (!atomic_load(&c->use_tsc)) {
         print_message("no usable TSC here: clock_gettime is used\n");
@@ -179,7 +179,7 @@ static void clock_refine__clock_is_far_ahead__never_goes_back(void **state) {
     assert_int_equal(clock_check(&c), 0);
 }
 
-/* A figure for the record: the same interval on both clocks. The assertion is wide; the printed number is it. */
+/* A figure for the record: the same interval on both clocks. The assertion is wide; the printed number is the result. */
 static void clock_now__after_corrections__rate_is_that_of_monotonic(void **state) {
     (void)state;
     struct clock_line c;

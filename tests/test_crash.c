@@ -106,7 +106,7 @@ static void fork__childs_handles__answer_forked_and_own_ones_work(void **state) 
         CHILD(tide_get(reader, "k", 1, NULL, buf, sizeof(buf), NULL) == 0 && buf[0] == 'v');
         CHILD(tide_put(own, reader, "child", 5, "w", 1, NULL) == 0); /* the parent leads */
         CHILD(tide_get(reader, "child", 5, NULL, buf, sizeof(buf), NULL) == 0 && buf[0] == 'w');
-        CHILD(tide_reader_close(r) == 0); /* what is let go is the child's memory alone */
+        CHILD(tide_reader_close(r) == 0); /* this frees the child's memory alone */
         CHILD(tide_close(d) == 0);
         CHILD(tide_reader_close(reader) == 0);
         CHILD(tide_close(own) == 0);

@@ -121,7 +121,7 @@ static void lane__last_number_at_its_most__write_is_done(void **state) {
     assert_int_equal(help_put(other, "new", 4711, NULL), 0);
     struct tide_reader *r = help_reader(d, TIDE_STICKY, -1, 0);
     assert_int_equal(help_get(r, "new"), 4711);
-    /* A number that cannot grow: at most one write hears that nothing is known of it, and none is said to be done that is not. */
+    /* A number that cannot grow: at most one write is answered UNKNOWN, and no write is answered as done that is not. */
     for (uint32_t i = 0; i < LAYOUT_LANES; i++) {
         atomic_store(&d->log->lanes[i].turn, UINT64_MAX << 3 | LANE_ANSWERED);
     }

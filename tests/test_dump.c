@@ -178,7 +178,7 @@ static void short_files__are_corrupt(void **state) {
     build_free(&b);
 }
 
-/* Somebody cuts the file off and lets it grow again, all the time. */
+/* Another thread cuts the file off and lets it grow again, all the time. */
 static void shrinking_file__is_an_error_and_no_signal(void **state) {
     (void)state;
     struct build b;
@@ -241,7 +241,7 @@ static void no_permission__is_not_readable(void **state) {
     build_free(&b);
     chmod(path, 0);
     pid_t pid = fork();
-    if (pid == 0) { /* root may read everything: be somebody else */
+    if (pid == 0) { /* root may read everything: become another user */
         if (getuid() == 0 && (chmod(dir, 0755) != 0 || setuid(65534) != 0)) {
             _exit(99);
         }

@@ -220,7 +220,7 @@ static void two_processes__members_lanes_and_notes(void **state) {
     out = DUMP_SAYS(0, table);
     assert_has(out, "lane 1     request 3 is done, at index ");
     free(out);
-    assert_int_equal(tide_close(d), 0); /* nobody is left who would clear up after the leader */
+    assert_int_equal(tide_close(d), 0); /* no process is left that would clear up after the leader */
     kill(pid, SIGKILL);
     waitpid(pid, NULL, 0);
     out = DUMP_SAYS(0, "--json", name);

@@ -164,7 +164,7 @@ static void followed_domain__ends_when_interrupted(void **state) {
         _exit(code);
     }
     close(fds[1]);
-    assert_int_equal(read(fds[0], &byte, 1), 1); /* it is at it: the handler was set before */
+    assert_int_equal(read(fds[0], &byte, 1), 1); /* it prints: so its handler is set */
     kill(follower, SIGINT);
     char rest[65536], last[65536 + 1] = "";
     for (ssize_t n; (n = read(fds[0], rest, sizeof(rest))) > 0;) {

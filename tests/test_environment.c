@@ -355,7 +355,7 @@ static void other_user__domain_is_theirs__the_text_says_whose(void **state) {
     child_end_or_skip(pid);
 }
 
-/* The leader is another process. The one that opened the domain as root is somebody else by the time of its first read. */
+/* The leader is another process. This process opens the domain as root, and is another user at its first read. */
 static void after_setuid(int go, int said) {
     if (geteuid() != 0) {
         _exit(77);
@@ -489,7 +489,7 @@ static void descriptors__none_left_for_a_follower_that_was_lapped__it_serves_whe
         assert_int_equal(tide_put(d, NULL, "k", 1, value, sizeof(value), NULL), 0);
     }
     assert_int_equal(kill(pid, SIGCONT), 0);
-    for (int i = 0; i < 300; i++) { /* longer than anything gave up after before */
+    for (int i = 0; i < 300; i++) { /* longer than the former time-outs */
         assert_int_equal(tide_put(d, NULL, "k", 1, value, sizeof(value), NULL), 0);
         usleep(1000);
         assert_int_not_equal(state_of(d, 1), TIDE_STATE_FAILED);

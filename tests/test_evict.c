@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Domains that evict: puts always find room, what is read stays wherever it is read, replicas stay alike, and the next leader knows what to do. */
+/* Domains that evict: puts always find room, keys that are read stay, in whichever process, replicas stay alike, and the next leader knows what to do. */
 #include <stdio.h>
 
 #include "engine/replica/domain.h"
@@ -129,7 +129,7 @@ static void get__nothing_is_evicted_for_long__counted_all_the_same(void **state)
     assert_int_equal(tide_close(d), 0);
 }
 
-/* What a write works out by the clock is worked out anew after keys have been evicted for it. */
+/* A write for which keys were evicted reads the clock again, and computes anew what depends on it. */
 static void put__with_a_ttl_in_a_full_domain__is_whole_in_log_and_tables(void **state) {
     (void)state;
     struct tide *d = open_evicting();
@@ -155,7 +155,7 @@ static void put__with_a_ttl_in_a_full_domain__is_whole_in_log_and_tables(void **
     assert_int_equal(tide_close(d), 0);
 }
 
-/* Each eviction is told, before what needed its room, of a key that is not kept. */
+/* A watch tells each eviction before the write that needed the room, and none of a key that is kept. */
 static void watch__of_a_domain_that_evicts__tells_what_is_gone(void **state) {
     (void)state;
     struct tide *d = open_evicting();

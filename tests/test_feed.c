@@ -720,7 +720,7 @@ static void feed__bound_0__readers_share_few_questions(void **state) {
     source_feed_begin(&f, &s, d);
     help_leader(d);
     help_follower(d, 0);
-    struct tide *other = help_open_again(d); /* whose replicas are another process's, to it */
+    struct tide *other = help_open_again(d); /* to it the replicas are another process's */
     pthread_t threads[INDEX_THREADS];
     struct indexer x[INDEX_THREADS];
     uint32_t reads = (uint32_t)help_scaled(40);

@@ -196,7 +196,7 @@ static void get__home_goes_during_a_miss__answered_all_the_same(void **state) {
     assert_int_equal(tide_close(m.d), 0);
 }
 
-/* A home that the reader may not use is not used, in the common case neither. */
+/* A reader never uses a home that it may not use, not on the short way either. */
 static void get__home_outside_of_the_readers_replicas__is_not_used(void **state) {
     (void)state;
     struct tide *d = help_open(0, 0, 0);

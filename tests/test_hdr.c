@@ -16,7 +16,7 @@
 
 #define HOUR_US INT64_C(3600000000)
 
-/* Of every size alike, up to 2^bits. */
+/* A random value: each length from 1 to `bits` bits is as likely. */
 static int64_t next_value(int bits) {
     return (int64_t)(next_random() >> 1 >> (63 - 1 - next_random() % (unsigned)bits));
 }

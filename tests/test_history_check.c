@@ -418,7 +418,7 @@ static void history_check__read_again_after_it_was_over__fails(void **state) {
     ops[2].call_ns = 103 * US; /* at once */
     expect(&h, HISTORY_FINE);
     ops[2] = (struct history_op)GET(B, 0, 7, 1, 1, 104, 105);
-    ops[1].index = ops[1].commit = 2; /* of an older state: but the clock is one */
+    ops[1].index = ops[1].commit = 2; /* of an older state; but both have one clock */
     ops[2].commit = 2;
     ops[2].staleness_ns = 500 * US;
     ops[2].max_staleness_ns = 1000 * US;

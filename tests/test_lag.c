@@ -58,7 +58,7 @@ static void lag_rolling__as_seconds_pass__forgets_after_ten(void **state) {
     uint64_t last = start + 39 * NS_PER_S;
     assert_int_equal(rolling_total(&lag, last + 10 * NS_PER_S), 3);
     assert_int_equal(rolling_total(&lag, last + 11 * NS_PER_S), 0);
-    assert_int_equal(rolling_total(&lag, last - NS_PER_S), 33); /* a reader whose clock reading is a little old */
+    assert_int_equal(rolling_total(&lag, last - NS_PER_S), 33); /* a reader that read the clock a little earlier */
     assert_int_equal(rolling_total(&lag, 0), 0);
     lag_all(lag.all, lag.out);
     assert_int_equal(hdr_total(lag.out), 120);

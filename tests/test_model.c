@@ -283,7 +283,7 @@ static void await_equal_replicas(struct world *w) {
     } while (v.replicas != w->count || v.compared != v.replicas || v.index != model_commit(w->d));
 }
 
-/* Everybody catches up, and each replica has what the model has. */
+/* All replicas catch up, and each has what the model has. */
 static void step_settle(struct world *w) {
     if (w->leader < 0) {
         wait_for_keeper(w);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* bench/peers: do the adapters that need no package answer right, is a wrong answer found, what do settings take? */
+/* bench/peers: the adapters that need no package answer right, a wrong answer is found, and settings that make no sense are refused. */
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
@@ -9,13 +9,13 @@
 #include "bench/peers/stage.h"
 #include "tests/lib/help.h"
 
-/* One that answers with another key's value: the proof before the clock must find it. */
+/* A peer that answers with another key's value: peer_stage_verify() must find it. */
 static int get_wrong(struct peer_reader *r, const uint8_t *key, uint8_t *out) {
     (void)key;
     return peer_plain.get(r, r->workload->key_bytes, out);
 }
 
-/* And one whose row leaves gets out. */
+/* And a peer whose row leaves gets out. */
 static uint64_t run_less(struct peer_reader *r, uint64_t from, uint64_t n) {
     return peer_plain.gets[0].run(r, from, n / 2);
 }
@@ -168,7 +168,7 @@ static void figures__bars__of_the_same_repetition(void **state) {
     assert_int_equal(figures->bars[1].spread.n, 0);
     assert_false(figures->bars[1].kept);
     begin(&(struct peer_stage){ 0 });
-    peer_bars(figures, false); /* getcost lists those alone that it can tell of */
+    peer_bars(figures, false); /* getcost lists only bars whose rows it has */
     assert_int_equal(figures->bars_n, 0);
 }
 

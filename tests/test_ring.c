@@ -54,6 +54,42 @@ static void ring_append__positions_and_indexes_near_powers_of_two__every_frame_c
     }
 }
 
+/* What stands behind the value belongs to the frame: the next one begins behind it. */
+static void ring_append__expiry_and_version__room_of_their_own(void **state) {
+    (void)state;
+    static const uint8_t flags[] = { 0, FRAME_EXPIRES, FRAME_EXPIRES | FRAME_SOURCED };
+    static const uint32_t behind[] = { 0, 8, 16 }; /* bytes */
+    struct ring ring = help_ring_open(RING);
+    struct ring_writer w;
+    ring_writer_init(&w, &ring, 0, 1, 500, 1);
+    uint64_t pos = 0;
+    for (uint32_t i = 0; i < 3; i++) {
+        struct ring_entry e = { .key = "a key", .key_len = 5, .value = "value", .value_len = 5, .type = FRAME_PUT };
+        e.flags = flags[i];
+        e.expiry = UINT64_C(0x1111111111111111);
+        e.version = UINT64_C(0x2222222222222222);
+        e.payload_crc = crc32c(crc32c(0, e.key, e.key_len), e.value, e.value_len);
+        ring_append(&w, &e, 600);
+        assert_int_equal(w.tail - pos, (FRAME_HEADER_BYTES + 10 + behind[i] + 7) / 8 * 8);
+        e.key = "ANOTHER KEY WITH A VALUE THAT COVERS WHAT IT CAN";
+        e.key_len = 48;
+        e.flags = 0;
+        ring_append(&w, &e, 600);
+        ring_commit(&w);
+        struct frame f = { 0 };
+        uint8_t bytes[16], want[16];
+        memset(want, 0x11, 8);
+        memset(want + 8, 0x22, 8);
+        assert_int_equal(ring_header(&ring, pos, 2 * i + 1, &f), RING_OK);
+        assert_int_equal(ring_payload_bytes(&f), 10 + behind[i]);
+        bytes_copy_racy(bytes, ring_payload(&ring, pos) + 10, sizeof(bytes));
+        assert_memory_equal(bytes, want, behind[i]);
+        assert_int_equal(ring_header(&ring, pos + f.length, 2 * i + 2, &f), RING_OK);
+        pos = w.tail;
+    }
+    help_ring_close(&ring);
+}
+
 static void ring_append__time_that_falls__raised_to_the_last(void **state) {
     (void)state;
     struct ring ring = help_ring_open(RING);
@@ -284,6 +320,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ring_append__over_many_laps__every_frame_comes_back_whole),
         cmocka_unit_test(ring_append__positions_and_indexes_near_powers_of_two__every_frame_comes_back_whole),
+        cmocka_unit_test(ring_append__expiry_and_version__room_of_their_own),
         cmocka_unit_test(ring_append__time_that_falls__raised_to_the_last),
         cmocka_unit_test(ring_commit__of_a_group__covers_all_of_it_at_once),
         cmocka_unit_test(ring_marks__over_many_laps__lead_to_frames),

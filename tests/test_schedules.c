@@ -75,6 +75,31 @@ static void evict_against_read__orders__whole_or_absent(void **state) {
     run("evict_read", 1, ORDERS, RANDOM);
 }
 
+static void put_against_get_by_the_long_way__every_order__fresh_and_whole(void **state) {
+    (void)state;
+    run("find_foreign", 2, ORDERS, RANDOM);
+}
+
+static void digest_against_who_asks_for_it__every_order__the_indexs_own(void **state) {
+    (void)state;
+    run("digest_read", 2, ORDERS, RANDOM);
+}
+
+static void feed_against_read__orders__what_the_source_had(void **state) {
+    (void)state;
+    run("feed_read", 2, ORDERS, RANDOM);
+}
+
+static void feed_against_read_of_another_process__orders__what_the_source_had(void **state) {
+    (void)state;
+    run("feed_read_foreign", 2, ORDERS, RANDOM);
+}
+
+static void feed_against_read_of_the_leaders_replica__orders__what_the_source_had(void **state) {
+    (void)state;
+    run("feed_read_leader", 2, ORDERS, RANDOM);
+}
+
 /* The scheduler itself: an order that loses an update is found, and found again. */
 static void lost_update__found_and_repeated(void **state) {
     (void)state;
@@ -115,6 +140,11 @@ int main(void) {
         cmocka_unit_test(take_over_against_lane__random_orders__done_once_or_not_at_all),
         cmocka_unit_test(expire_against_read__every_order__never_absent_before_a_touch_that_found_it),
         cmocka_unit_test(evict_against_read__orders__whole_or_absent),
+        cmocka_unit_test(put_against_get_by_the_long_way__every_order__fresh_and_whole),
+        cmocka_unit_test(digest_against_who_asks_for_it__every_order__the_indexs_own),
+        cmocka_unit_test(feed_against_read__orders__what_the_source_had),
+        cmocka_unit_test(feed_against_read_of_another_process__orders__what_the_source_had),
+        cmocka_unit_test(feed_against_read_of_the_leaders_replica__orders__what_the_source_had),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -30,7 +30,7 @@ static struct {
     unsigned reserves_fail;  /* so many times */
     int reserve_errno;
     time_t hurry_s; /* each look at the clock is so much later than the one before */
-    bool plenty;    /* of room, whatever there is: somebody else takes it between the look and the reserving */
+    bool plenty;    /* of room, says the look, whatever there is: another process takes it before the reserving */
 } now;
 static unsigned collapses, reserves;         /* asked for */
 static const uint8_t *first_at, *second_end; /* of what was to be collapsed */

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The table when its memory is used up: every admitted write fits, and deletes make room. */
+#include <stdlib.h>
+
 #include "tests/lib/tables.h"
 
 /* ---- admission --------------------------------------------------------------------------------------------------- */
@@ -123,9 +125,72 @@ static void table_admits__random_sizes__what_was_admitted_fits(void **state) {
     }
 }
 
+/* ---- nodes that do not move ------------------------------------------------------------------------------------------ */
+
+#define STUCK 5u
+#define MOVABLE 3u
+
+static uint32_t node_of(const struct fixture *f, uint64_t k) {
+    uint8_t key[32];
+    size_t len = key_of(k, key);
+    const struct table_node *n = table_newest(&f->w, hash_of(f, key, len), key, len);
+    return n == NULL ? 0 : (uint32_t)((uint64_t)((const uint8_t *)n - f->w.t.base) / TABLE_UNIT);
+}
+
+/*
+ * Another process has changed words of some nodes, so that they do not move. They lie in the page that a large node needs, beside others that do
+ * move: out of that page, to make it free, and back into it, since together they need one page and not two.
+ */
+static void table_drain__nodes_that_cannot_move__ends(void **state) {
+    (void)state;
+    struct fixture f = open_table(MIB, 0);
+    uint64_t n = 0;
+    uint32_t highest = 0, node;
+    uint8_t key[32], value[64] = { 0 };
+    for (;; n++) { /* of one size, whatever the key's length is: pages of one class alone */
+        size_t len = key_of(n * 17, key);
+        if (table_admits(&f.w, hash_of(&f, key, len), key, len, sizeof(value), 0) != TABLE_YES) {
+            break;
+        }
+        assert_int_equal(put_at(&f, key, len, value, sizeof(value), ++f.index), 0);
+        table_published(&f.w);
+        uint32_t page = arena_page_of(&f.w.arena, node_of(&f, n * 17));
+        highest = page > highest ? page : highest;
+    }
+    uint32_t kept = 0;
+    highest--; /* which is full */
+    for (uint64_t k = 0; k < n; k++) {
+        if (arena_page_of(&f.w.arena, node_of(&f, k * 17)) == highest && kept < STUCK + MOVABLE) {
+            kept++;
+        } else {
+            del(&f, k * 17);
+        }
+        table_published(&f.w);
+    }
+    assert_int_equal(kept, STUCK + MOVABLE);
+    (void)table_drain(&f.w);
+    kept = 0;
+    for (uint64_t k = 0; k < n && kept < STUCK; k++) {
+        uint32_t at = node_of(&f, k * 17);
+        if (at != 0) {
+            atomic_store(&table_node_at(&f.w.t, at)->deleted, 1);
+            kept++;
+        }
+    }
+    /* All but that page is free, and the zone needs it. */
+    uint64_t large = (uint64_t)(f.w.arena.pages - highest + 1) << f.w.arena.shift;
+    uint32_t tries = 0;
+    while (table_node_new(&f.w, 8, (uint32_t)large, &node) == ARENA_WAIT && table_drain(&f.w)) {
+        assert_true(++tries < 1000);
+    }
+    table_destroy(&f.w);
+    free(f.base);
+}
+
 int main(void) {
     help_start(50);
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(table_drain__nodes_that_cannot_move__ends),
         cmocka_unit_test(table_admits__emptied_and_filled_anew__takes_as_much_as_a_fresh_one),
         cmocka_unit_test(table_admits__full_table__overwriting_goes_on_for_ever),
         cmocka_unit_test(table_admits__random_sizes__what_was_admitted_fits),

@@ -67,7 +67,7 @@ static void *use_left(void *arg) {
     return NULL;
 }
 
-/* The thread that is made next has the ended one's stack, and what lies at one address is not one thread's. */
+/* The next thread has the ended one's stack: what lies at one address belongs to one thread after the other. */
 static void reader_of_an_ended_thread__refused_in_every_other(void **state) {
     (void)state;
     for (int section = 0; section <= 1; section++) {

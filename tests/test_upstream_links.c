@@ -146,7 +146,7 @@ static void *late_read(void *arg) {
     return NULL;
 }
 
-/* The question of a read is under way, and its answer with it, when another read begins: the answer is none of its. */
+/* A read's question is under way when another read begins: the answer does not count for the second read. */
 static void late_answer__serves_no_read_that_began_after_its_question(void **state) {
     struct world w;
     struct help_rng rng = { help_seed() };
@@ -223,7 +223,7 @@ static void *deaf_reads(void *arg) {
     return NULL;
 }
 
-/* Changes are on their way all the time, and somebody reads by bounds, so that probes are. */
+/* Changes are on their way all the time, and probes, because a reader asks for bounds. */
 static void *deaf_writes(void *arg) {
     struct world *w = arg;
     struct tide_reader *r = reader_of(w->d);

@@ -327,7 +327,7 @@ static const struct part parts[] = {
 
 /* ---- one death ------------------------------------------------------------------------------------------------------------ */
 
-/* Everybody goes on, nothing is missing, nothing is left. */
+/* All processes go on, nothing is missing, nothing is left. */
 static void settle(struct crash_world *w, uint64_t seed) {
     spawn(w, NODE, crash_role_node, seed * 3 + 1);
     spawn(w, WRITER, crash_role_writer, seed + 7);

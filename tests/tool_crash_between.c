@@ -315,7 +315,7 @@ static int no_false_value(void *ctx, const void *key, size_t key_len, const void
 
 enum reading { READ_GET, READ_SECTION, READ_SCAN };
 
-/* It may find the value that there was, or nothing, or have to give up: not one that nobody put there. */
+/* The read may find the old value, or nothing, or give up; it must not find a value that was never put. */
 static pid_t reader_that_stops(enum reading how) {
     pid_t pid = child_begin();
     if (pid == 0) {

@@ -107,19 +107,19 @@ static void look_at(struct tide_reader *r) {
     assert_true(a.reason == TIDE_REASON_REFUSED && !a.linearizable && a.staleness_ns != 0);
     assert_int_equal(get(r, KEY, bound(TIDE_FALLBACK_WAIT, 0, 1000000), &a), TIDE_ERR_TIMEOUT);
     assert_int_equal(mget(r, bound(TIDE_FALLBACK_ERROR, 0, 0), items), TIDE_ERR_REFUSED);
-    /* Whoever takes something older gets it, and is told. */
+    /* A read that takes older data gets it, and the answer says so. */
     assert_int_equal(get(r, KEY, bound(TIDE_FALLBACK_ERROR, HOUR, 0), &a), TIDE_ERR_NOT_FOUND);
     assert_true(a.reason == TIDE_REASON_WITHIN_BOUND && !a.linearizable && !a.stale && a.staleness_ns != 0);
     assert_int_equal(get(r, KEY, bound(TIDE_FALLBACK_STALE, 0, 0), &a), TIDE_ERR_NOT_FOUND);
     assert_true(a.reason == TIDE_REASON_STALE_BY_CHOICE && !a.linearizable && a.stale);
     assert_int_equal(mget(r, bound(TIDE_FALLBACK_STALE, 0, 0), items), 0);
     assert_int_equal(items[1].result, TIDE_ERR_NOT_FOUND);
-    /* What expired before the leader began, what is there, and what never was. */
+    /* A key that expired before the leader began, one that is there, and one that never was. */
     assert_int_equal(get(r, "gone-before", bound(TIDE_FALLBACK_ERROR, 0, 0), &a), TIDE_ERR_NOT_FOUND);
     assert_true(a.linearizable);
     assert_int_equal(get(r, "stays", bound(TIDE_FALLBACK_ERROR, 0, 0), &a), 0);
     assert_int_equal(get(r, "never", bound(TIDE_FALLBACK_ERROR, 0, 0), &a), TIDE_ERR_NOT_FOUND);
-    /* A section has one instant, and cannot say. */
+    /* A section has one instant, at which this key cannot be told. */
     struct tide_bound b = bound(TIDE_FALLBACK_ERROR, 0, 0);
     assert_int_equal(tide_section_begin(r, &b, NULL), 0);
     assert_int_equal(tide_section_get(r, "stays", 5, value, sizeof(value), &size, NULL), 0);

@@ -37,7 +37,8 @@ static bool is_point(const cJSON *p) {
            is_figure(get(get(p, "latency_ns"), "p99"));
 }
 
-int bench_compare_check(const cJSON *json, const char *name, char *error) {
+/* Is `json` such a result? 0, or -1 with what is wrong in `error`. */
+static int check(const cJSON *json, const char *name, char *error) {
     const char *schema = cJSON_GetStringValue(get(json, "schema"));
     const cJSON *version = get(json, "schema_version"), *points = get(json, "points"), *p;
     if (!schema || strcmp(schema, "tidemark.readscale") != 0) {
@@ -66,7 +67,7 @@ int bench_compare_check(const cJSON *json, const char *name, char *error) {
 
 cJSON *bench_compare_read(const char *path, char *error) {
     cJSON *json = bench_json_read(path, FILE_BYTES_MAX, error);
-    if (json != NULL && bench_compare_check(json, path, error) != 0) {
+    if (json != NULL && check(json, path, error) != 0) {
         cJSON_Delete(json);
         json = NULL;
     }

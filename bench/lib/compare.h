@@ -11,9 +11,6 @@
  * cJSON_Delete. */
 cJSON *bench_compare_read(const char *path, char *error);
 
-/* Is `json` such a result? 0, or -1 with what is wrong in `error`. */
-int bench_compare_check(const cJSON *json, const char *name, char *error);
-
 /* Print what differs in settings and machine, and for each number of replicas that both have: old, new, their ratio, and whether their
  * spreads overlap. Both were checked. */
 void bench_compare_print(FILE *out, const char *old_name, const cJSON *old, const cJSON *now);

@@ -207,7 +207,8 @@ void bench_bars_add(struct bench_grid *g, const struct bench_figures *f) {
     }
 }
 
-void bench_figures_print(FILE *out, const struct bench_figures *f) {
+/* A table for each group, then the bars. */
+static void print(FILE *out, const struct bench_figures *f) {
     static struct bench_grid g;
     char line[512];
     bench_machine_line(line, sizeof(line), f->machine);
@@ -267,7 +268,7 @@ int bench_figures_write(const struct bench_figures *f, const char *path) {
 
 int bench_figures_publish(const struct bench_figures *f, const char *json_path) {
     if (json_path == NULL || strcmp(json_path, "-") != 0) {
-        bench_figures_print(stdout, f);
+        print(stdout, f);
     }
     if (json_path != NULL && bench_figures_write(f, json_path) != 0) {
         fprintf(stderr, "%s: writing %s: %s\n", f->bench, json_path, strerror(errno));

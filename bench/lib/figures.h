@@ -97,9 +97,6 @@ uint32_t bench_figures_group(struct bench_grid *g, const struct bench_figures *f
 void bench_bars_start(struct bench_grid *g);
 void bench_bars_add(struct bench_grid *g, const struct bench_figures *f);
 
-/* A table for each group, then the bars. */
-void bench_figures_print(FILE *out, const struct bench_figures *f);
-
 /* Write as JSON to a file, or ("-") to stdout. 0, or -1 with errno. */
 int bench_figures_write(const struct bench_figures *f, const char *path);
 

@@ -13,9 +13,7 @@
 #include <unistd.h>
 
 #include "bench/lib/child.h"
-#include "bench/lib/machine.h"
-#include "bench/lib/options.h"
-#include "bench/lib/stop.h"
+#include "bench/lib/program.h"
 
 #define START_NS UINT64_C(10000000000)
 #define LOOK_EVERY_NS UINT64_C(5000000)
@@ -36,9 +34,8 @@ static bool is_redis(const struct bench_store *s) {
     return s->kind != BENCH_STORE_MEMCACHED;
 }
 
-static int failed(struct bench_store *s, const char *what, const char *why) {
-    snprintf(s->error, BENCH_ERROR_BYTES, "%s: %.80s: %.120s", stores[s->kind].name, what, why);
-    return -1;
+static _Noreturn void fail(const struct bench_store *s, const char *what, const char *why) {
+    bench_fail("%s: %.80s: %.120s", stores[s->kind].name, what, why);
 }
 
 /* ---- the server ------------------------------------------------------------------------------------------------------ */
@@ -76,34 +73,42 @@ static _Noreturn void serve(const struct bench_store *s, const char *program, ui
     _exit(127);
 }
 
-int bench_store_serve(struct bench_store *s, enum bench_store_kind kind, uint64_t bytes, char *error) {
+static struct bench_store *running; /* NULL: none */
+
+static void stop_running(void *unused) {
+    (void)unused;
+    if (running != NULL) {
+        bench_store_stop(running);
+    }
+}
+
+bool bench_store_serve(struct bench_store *s, enum bench_store_kind kind, uint64_t bytes, char *why) {
+    static bool registered;
     char program[4200];
     const char *tmp = getenv("TMPDIR");
     memset(s, 0, sizeof(*s));
     s->kind = kind;
-    s->error = error;
     if (!in_path(stores[s->kind].programs[0], program, sizeof(program)) &&
         !in_path(stores[s->kind].programs[1], program, sizeof(program))) {
-        snprintf(s->error, BENCH_ERROR_BYTES, "no %s in PATH (Debian: %s)", stores[s->kind].programs[0],
+        snprintf(why, BENCH_ERROR_BYTES, "no %s in PATH (Debian: %s)", stores[s->kind].programs[0],
                  stores[s->kind].package);
-        return BENCH_STORE_MISSING;
+        return false;
     }
     /* A socket's path has room for 107 bytes. */
     snprintf(s->dir, sizeof(s->dir), "%s/tidemark-store-XXXXXX", tmp != NULL && strlen(tmp) < 64 ? tmp : "/tmp");
-    if (mkdtemp(s->dir) == NULL) {
-        s->dir[0] = '\0';
-        return failed(s, "making a directory for its socket", strerror(errno));
+    bench_must_system(mkdtemp(s->dir) != NULL, "a directory for a server's socket");
+    if (!registered) {
+        bench_at_end(stop_running, NULL);
     }
+    registered = true;
+    running = s;
     snprintf(s->socket, sizeof(s->socket), "%s/s", s->dir);
     s->pid = bench_child_fork();
     if (s->pid == 0) {
         serve(s, program, bytes);
     }
-    if (s->pid < 0) {
-        s->pid = 0;
-        return failed(s, "fork", strerror(errno));
-    }
-    return 0;
+    bench_must_system(s->pid > 0, "starting a server");
+    return true;
 }
 
 void bench_store_hide(struct bench_store *s) {
@@ -114,17 +119,15 @@ void bench_store_hide(struct bench_store *s) {
     s->dir[0] = '\0';
 }
 
-int bench_store_ended(struct bench_store *s) {
-    char how[80] = "is gone";
-    if (s->pid > 0 && !bench_child_ended(s->pid, how, sizeof(how))) {
-        return 0;
+void bench_store_must_live(struct bench_store *s) {
+    char how[80];
+    if (bench_child_ended(s->pid, how, sizeof(how))) {
+        s->pid = 0;
+        fail(s, "the server", how);
     }
-    s->pid = 0;
-    failed(s, "the server", how);
-    return 1;
 }
 
-static int connect_to(struct bench_store *s) {
+static void connect_to(struct bench_store *s) {
     struct sockaddr_un a = { .sun_family = AF_UNIX };
     snprintf(a.sun_path, sizeof(a.sun_path), "%.100s", s->socket);
     for (uint64_t begun = bench_now_ns();;) {
@@ -132,89 +135,86 @@ static int connect_to(struct bench_store *s) {
         if (fd >= 0 && connect(fd, (struct sockaddr *)&a, sizeof(a)) == 0) {
             s->in = fdopen(fd, "re");
             s->out = fdopen(dup(fd), "we");
-            return s->in != NULL && s->out != NULL ? 0 : failed(s, "its socket", strerror(errno));
+            bench_must_system(s->in != NULL && s->out != NULL, "a server's socket");
+            return;
         }
         close(fd);
-        if (bench_store_ended(s)) {
-            return -1;
+        bench_store_must_live(s);
+        if (bench_now_ns() - begun > START_NS) {
+            fail(s, "the server", "it does not answer at its socket");
         }
-        if (bench_stop || bench_now_ns() - begun > START_NS) {
-            return failed(s, "the server", "it does not answer at its socket");
-        }
-        bench_sleep_ns(LOOK_EVERY_NS);
+        bench_rest(LOOK_EVERY_NS);
     }
 }
 
-/* ---- talking --------------------------------------------------------------------------------------------------------- */
+/* ---- talking ----------------------------------------------------------------------------------------------------- */
 
-static int unexpected(struct bench_store *s, const char *line) {
-    return line == NULL ? -1 : failed(s, "unexpected answer", line);
+static _Noreturn void lost(const struct bench_store *s, const char *what) {
+    fail(s, what, feof(s->in) ? "the server closed it" : strerror(errno));
 }
 
-/* The next line, without its end, a string until the next call. NULL: the error says why. */
+/* The next line, without its end, a string until the next call. */
 static const char *next_line(struct bench_store *s) {
     if (getline(&s->line, &s->line_room, s->in) < 0) {
-        failed(s, "reading from its socket", feof(s->in) ? "the server closed it" : strerror(errno));
-        return NULL;
+        lost(s, "reading from its socket");
     }
     s->line[strcspn(s->line, "\r\n")] = '\0';
     return s->line;
 }
 
-/* Send all that was written to s->out, and read the answer's first line. NULL: the error says why. */
+/* Send all that was written to s->out, and read the answer's first line. */
 static const char *answer(struct bench_store *s) {
     if (fflush(s->out) != 0) {
-        failed(s, "writing to its socket", strerror(errno));
-        return NULL;
+        lost(s, "writing to its socket");
     }
     return next_line(s);
 }
 
-static int skip(struct bench_store *s, size_t n) {
+static void must_be(const struct bench_store *s, bool expected, const char *line) {
+    if (!expected) {
+        fail(s, "unexpected answer", line);
+    }
+}
+
+static void skip(struct bench_store *s, size_t n) {
     char bytes[4096];
     for (size_t part; n > 0; n -= part) {
         part = n < sizeof(bytes) ? n : sizeof(bytes);
         if (fread(bytes, 1, part, s->in) != part) {
-            return failed(s, "reading from its socket", feof(s->in) ? "the server closed it" : strerror(errno));
+            lost(s, "reading from its socket");
         }
     }
-    return 0;
 }
 
 /* Redis takes memory while it is empty: the limit is that much higher. */
-static int limit_redis(struct bench_store *s, uint64_t bytes) {
+static void limit_redis(struct bench_store *s, uint64_t bytes) {
     unsigned long long used = 0;
     fputs("INFO memory\r\n", s->out);
     const char *line = answer(s);
-    if (line == NULL || line[0] != '$') {
-        return unexpected(s, line);
-    }
+    must_be(s, line[0] == '$', line);
     for (size_t left = strtoul(line + 1, NULL, 10) + 2; left > 0;) {
-        if ((line = next_line(s)) == NULL) {
-            return -1;
-        }
+        line = next_line(s);
         size_t len = strlen(line) + 2;
         sscanf(line, "used_memory:%llu", &used);
         left -= len < left ? len : left;
     }
-    if (used == 0) {
-        return failed(s, "INFO memory", "it does not say used_memory");
-    }
+    must_be(s, used != 0, "INFO memory does not say used_memory");
     fprintf(s->out, "CONFIG SET maxmemory %llu\r\n", used + (unsigned long long)bytes);
     line = answer(s);
-    return line != NULL && strcmp(line, "+OK") == 0 ? 0 : unexpected(s, line);
+    must_be(s, strcmp(line, "+OK") == 0, line);
 }
 
-int bench_store_start(struct bench_store *s, enum bench_store_kind kind, uint64_t bytes, char *error) {
-    int rc = bench_store_serve(s, kind, bytes, error);
-    signal(SIGPIPE, SIG_IGN); /* the server's end shows as an error of its socket */
-    rc = rc == 0 ? connect_to(s) : rc;
-    bench_store_hide(s);
-    rc = rc == 0 && is_redis(s) ? limit_redis(s, bytes) : rc;
-    if (rc != 0) {
-        bench_store_stop(s);
+bool bench_store_start(struct bench_store *s, enum bench_store_kind kind, uint64_t bytes, char *why) {
+    if (!bench_store_serve(s, kind, bytes, why)) {
+        return false;
     }
-    return rc;
+    signal(SIGPIPE, SIG_IGN); /* the server's end shows as an error of its socket */
+    connect_to(s);
+    bench_store_hide(s);
+    if (is_redis(s)) {
+        limit_redis(s, bytes);
+    }
+    return true;
 }
 
 void bench_store_stop(struct bench_store *s) {
@@ -232,41 +232,41 @@ void bench_store_stop(struct bench_store *s) {
     s->in = s->out = NULL;
     s->line = NULL;
     s->pid = 0;
+    running = NULL;
 }
 
 /* ---- gets and sets --------------------------------------------------------------------------------------------------- */
 
-static int get_redis(struct bench_store *s, const char *key, size_t key_len) {
+static bool get_redis(struct bench_store *s, const char *key, size_t key_len) {
     fprintf(s->out, "*2\r\n$3\r\nGET\r\n$%zu\r\n%.*s\r\n", key_len, (int)key_len, key);
     const char *line = answer(s);
-    if (line == NULL || line[0] != '$') {
-        return unexpected(s, line);
+    must_be(s, line[0] == '$', line);
+    bool found = line[1] != '-';
+    if (found) {
+        skip(s, strtoul(line + 1, NULL, 10) + 2);
     }
-    if (line[1] == '-') {
-        return 0;
-    }
-    return skip(s, strtoul(line + 1, NULL, 10) + 2) != 0 ? -1 : 1;
+    return found;
 }
 
-static int get_memcached(struct bench_store *s, const char *key, size_t key_len) {
+static bool get_memcached(struct bench_store *s, const char *key, size_t key_len) {
     size_t bytes;
     fprintf(s->out, "get %.*s\r\n", (int)key_len, key);
     const char *line = answer(s);
-    if (line == NULL || strcmp(line, "END") == 0) {
-        return line == NULL ? -1 : 0;
+    if (strcmp(line, "END") == 0) {
+        return false;
     }
-    if (sscanf(line, "VALUE %*s %*s %zu", &bytes) != 1) {
-        return unexpected(s, line);
-    }
-    line = skip(s, bytes + 2) != 0 ? NULL : next_line(s);
-    return line != NULL && strcmp(line, "END") == 0 ? 1 : unexpected(s, line);
+    must_be(s, sscanf(line, "VALUE %*s %*s %zu", &bytes) == 1, line);
+    skip(s, bytes + 2);
+    line = next_line(s);
+    must_be(s, strcmp(line, "END") == 0, line);
+    return true;
 }
 
-int bench_store_get(struct bench_store *s, const char *key, size_t key_len) {
+bool bench_store_get(struct bench_store *s, const char *key, size_t key_len) {
     return is_redis(s) ? get_redis(s, key, key_len) : get_memcached(s, key, key_len);
 }
 
-int bench_store_set(struct bench_store *s, const char *key, size_t key_len, const void *value, size_t value_len) {
+void bench_store_set(struct bench_store *s, const char *key, size_t key_len, const void *value, size_t value_len) {
     if (is_redis(s)) {
         fprintf(s->out, "*3\r\n$3\r\nSET\r\n$%zu\r\n%.*s\r\n$%zu\r\n", key_len, (int)key_len, key, value_len);
     } else {
@@ -276,6 +276,6 @@ int bench_store_set(struct bench_store *s, const char *key, size_t key_len, cons
     fputs("\r\n", s->out);
     const char *line = answer(s);
     /* A memcached whose pages all belong to other sizes refuses a value: the next request for the key misses again. */
-    bool refused = line != NULL && !is_redis(s) && strcmp(line, "SERVER_ERROR out of memory storing object") == 0;
-    return refused || (line != NULL && strcmp(line, is_redis(s) ? "+OK" : "STORED") == 0) ? 0 : unexpected(s, line);
+    bool refused = !is_redis(s) && strcmp(line, "SERVER_ERROR out of memory storing object") == 0;
+    must_be(s, refused || strcmp(line, is_redis(s) ? "+OK" : "STORED") == 0, line);
 }

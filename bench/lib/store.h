@@ -6,6 +6,7 @@
 #ifndef TIDE_BENCH_STORE_H
 #define TIDE_BENCH_STORE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -26,32 +27,29 @@ struct bench_store {
     FILE *in, *out;             /* the connection; NULL: none */
     char *line;                 /* the last line that was read */
     size_t line_room;
-    char *error; /* BENCH_ERROR_BYTES */
 };
 
-#define BENCH_STORE_MISSING 1
+/* What fails here ends the program (bench/lib/program.h), whose end stops the server that runs and removes its folder. One runs at a time. */
 
-/* Start one that has `bytes` for keys, values and what it needs for them; memcached counts in MiB.
- * 0; BENCH_STORE_MISSING: there is no such server in PATH; -1. `error` says what, and must outlive the store. */
-int bench_store_start(struct bench_store *s, enum bench_store_kind kind, uint64_t bytes, char *error);
+/* Start one that has `bytes` for keys, values and what it needs for them; memcached counts in MiB. False with `why` (BENCH_ERROR_BYTES):
+ * there is no such server in PATH. */
+bool bench_store_start(struct bench_store *s, enum bench_store_kind kind, uint64_t bytes, char *why);
 
-/* Is the key there? The value is read and not looked at. 1, 0, or -1 with the error. */
-int bench_store_get(struct bench_store *s, const char *key, size_t key_len);
-
-/* 0, or -1 with the error. */
-int bench_store_set(struct bench_store *s, const char *key, size_t key_len, const void *value, size_t value_len);
+/* Is the key there? The value is read and not looked at. */
+bool bench_store_get(struct bench_store *s, const char *key, size_t key_len);
+void bench_store_set(struct bench_store *s, const char *key, size_t key_len, const void *value, size_t value_len);
 
 void bench_store_stop(struct bench_store *s);
 
 /* ---- for callers with a client of their own ---- */
 
-/* Start the server alone, at s->socket; it may not listen yet. As bench_store_start(); bench_store_stop() follows in any case. */
-int bench_store_serve(struct bench_store *s, enum bench_store_kind kind, uint64_t bytes, char *error);
+/* Start the server alone, at s->socket; it may not listen yet. As bench_store_start(). */
+bool bench_store_serve(struct bench_store *s, enum bench_store_kind kind, uint64_t bytes, char *why);
 
-/* Has it ended? Does not wait. 1, and the error says how; or 0. */
-int bench_store_ended(struct bench_store *s);
+/* It must not have ended. Does not wait. */
+void bench_store_must_live(struct bench_store *s);
 
-/* Remove the socket and its directory: once all connections are made, nobody needs their names. */
+/* Remove the socket and its directory: once all connections are made, their names are not needed any more. */
 void bench_store_hide(struct bench_store *s);
 
 #endif

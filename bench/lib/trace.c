@@ -11,8 +11,8 @@
 #include <unistd.h>
 
 #include "bench/lib/child.h"
-#include "bench/lib/options.h"
 #include "bench/lib/plain.h"
+#include "bench/lib/program.h"
 #include "bench/lib/zipf.h"
 
 #define LINE_MAX_BYTES 4096u
@@ -20,9 +20,8 @@
 #define RUN_EVERY 200u /* requests between runs of keys that are asked for once */
 #define RUN 20u
 
-static int says(char *error, const char *what, const char *why) {
-    snprintf(error, BENCH_ERROR_BYTES, "%.100s: %.140s", what, why);
-    return -1;
+static _Noreturn void fail(const char *path, const char *why) {
+    bench_fail("%.100s: %.140s", path, why);
 }
 
 /* ---- numbers for keys ------------------------------------------------------------------------------------------------ */
@@ -35,10 +34,10 @@ struct interning {
     uint32_t keys_room;
 };
 
-static bool grow(void *memory, uint64_t bytes) {
-    void **at = memory, *more = realloc(*at, bytes);
-    *at = more != NULL ? more : *at;
-    return more != NULL;
+static void grow(void *memory, uint64_t bytes) {
+    void **at = memory;
+    *at = realloc(*at, bytes);
+    bench_must_system(*at != NULL, "memory for so many requests");
 }
 
 static uint64_t slot_of(const struct interning *in, const char *key, size_t len) {
@@ -52,54 +51,42 @@ static uint64_t slot_of(const struct interning *in, const char *key, size_t len)
     }
 }
 
-static bool more_slots(struct interning *in) {
+static void more_slots(struct interning *in) {
     struct bench_trace *t = in->t;
-    uint64_t n = in->slots_n != 0 ? 2 * in->slots_n : 1024;
-    uint32_t *slots = calloc(n, sizeof(*slots));
-    if (slots == NULL) {
-        return false;
-    }
     free(in->slots);
-    in->slots = slots;
-    in->slots_n = n;
+    in->slots_n = in->slots_n != 0 ? 2 * in->slots_n : 1024;
+    in->slots = bench_alloc(in->slots_n, sizeof(*in->slots));
     for (uint32_t k = 0; k < t->keys_n; k++) {
         size_t len;
         const char *key = bench_trace_key(t, k, &len);
         in->slots[slot_of(in, key, len)] = k + 1;
     }
-    return true;
 }
 
-static bool more_keys(struct interning *in, size_t len) {
+static void more_keys(struct interning *in, size_t len) {
     struct bench_trace *t = in->t;
     uint64_t used = t->keys_n != 0 ? t->at[t->keys_n] : 0;
     if (used + len + 1 > in->texts_room) {
         in->texts_room = 2 * (used + len + 1) + 4096;
-        if (!grow(&t->texts, in->texts_room)) {
-            return false;
-        }
+        grow(&t->texts, in->texts_room);
     }
     if (t->keys_n + 2 > in->keys_room) {
         in->keys_room = 2 * in->keys_room + 1024;
-        if (!grow(&t->at, in->keys_room * sizeof(*t->at))) {
-            return false;
-        }
+        grow(&t->at, in->keys_room * sizeof(*t->at));
         t->at[0] = 0;
     }
-    return 2 * (uint64_t)t->keys_n < in->slots_n || more_slots(in);
+    if (2 * (uint64_t)t->keys_n >= in->slots_n) {
+        more_slots(in);
+    }
 }
 
-/* One more request. False: no memory. */
-static bool ask(struct interning *in, const char *key, size_t len) {
+/* One more request. */
+static void ask(struct interning *in, const char *key, size_t len) {
     struct bench_trace *t = in->t;
-    if (!more_keys(in, len)) {
-        return false;
-    }
+    more_keys(in, len);
     if (t->requests_n == in->requests_room) {
         in->requests_room = 2 * in->requests_room + 4096;
-        if (!grow(&t->requests, in->requests_room * sizeof(*t->requests))) {
-            return false;
-        }
+        grow(&t->requests, in->requests_room * sizeof(*t->requests));
     }
     uint64_t slot = slot_of(in, key, len);
     if (in->slots[slot] == 0) {
@@ -110,18 +97,14 @@ static bool ask(struct interning *in, const char *key, size_t len) {
         in->slots[slot] = t->keys_n;
     }
     t->requests[t->requests_n++] = in->slots[slot] - 1;
-    return true;
 }
 
 /* ---- files ----------------------------------------------------------------------------------------------------------- */
 
-/* xz unpacks the file, without a shell. Its pipe, or NULL with `error`. */
-static FILE *unpack(const char *path, pid_t *pid, char *error) {
+/* xz unpacks the file, without a shell. Its pipe. */
+static FILE *unpack(const char *path, pid_t *pid) {
     int ends[2];
-    if (pipe2(ends, O_CLOEXEC) != 0) {
-        says(error, "a pipe from xz", strerror(errno));
-        return NULL;
-    }
+    bench_must_system(pipe2(ends, O_CLOEXEC) == 0, "a pipe from xz");
     *pid = bench_child_fork();
     if (*pid == 0) {
         dup2(ends[1], STDOUT_FILENO);
@@ -130,30 +113,20 @@ static FILE *unpack(const char *path, pid_t *pid, char *error) {
     }
     close(ends[1]);
     FILE *f = *pid > 0 ? fdopen(ends[0], "re") : NULL;
-    if (f == NULL) {
-        close(ends[0]);
-        says(error, "starting xz", strerror(errno));
-    }
+    bench_must_system(f != NULL, "starting xz");
     return f;
 }
 
-static int xz_ended(pid_t pid, const char *path, char *error) {
+static void await_xz(pid_t pid, const char *path) {
     int status = 0;
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
     }
-    if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
-        return 0;
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 127) {
+        fail(path, "it is packed by xz, and there is no xz in PATH; install xz-utils, or give the unpacked file");
     }
-    return says(error, path,
-                WIFEXITED(status) && WEXITSTATUS(status) == 127
-                    ? "it is packed by xz, and there is no xz in PATH; install xz-utils, or give the unpacked file"
-                    : "xz cannot unpack it: it is damaged or cut off");
-}
-
-static int bad_line(char *error, const char *path, uint64_t line, const char *why) {
-    snprintf(error, BENCH_ERROR_BYTES, "%.100s, line %llu: %s; a trace has one key a line, of 1 to %u bytes", path,
-             (unsigned long long)line, why, BENCH_TRACE_KEY_MAX);
-    return -1;
+    if (status != 0) {
+        fail(path, "xz cannot unpack it: it is damaged or cut off");
+    }
 }
 
 static const char *wrong_with(const char *line, size_t len, bool ended) {
@@ -171,45 +144,36 @@ static const char *wrong_with(const char *line, size_t len, bool ended) {
     return NULL;
 }
 
-static int read_lines(struct interning *in, FILE *f, const char *path, char *error) {
+static void read_lines(struct interning *in, FILE *f, const char *path) {
     char *line = NULL;
     size_t room = 0;
     ssize_t got;
-    int rc = 0;
-    for (uint64_t n = 1; rc == 0 && (got = getline(&line, &room, f)) > 0; n++) {
+    for (unsigned long long n = 1; (got = getline(&line, &room, f)) > 0; n++) {
         size_t len = (size_t)got - (line[got - 1] == '\n');
         const char *wrong = wrong_with(line, len, len < LINE_MAX_BYTES);
-        rc = wrong != NULL         ? bad_line(error, path, n, wrong)
-             : !ask(in, line, len) ? says(error, path, "no memory for so many requests")
-                                   : 0;
+        if (wrong != NULL) {
+            bench_fail("%.100s, line %llu: %s; a trace has one key a line, of 1 to %u bytes", path, n, wrong,
+                       BENCH_TRACE_KEY_MAX);
+        }
+        ask(in, line, len);
     }
-    if (rc == 0 && ferror(f)) {
-        rc = says(error, path, strerror(errno));
-    }
+    bench_must_system(!ferror(f), path);
     free(line);
-    return rc;
 }
 
-static int read_file(struct interning *in, FILE *f, const char *path, char *error) {
+static void read_file(struct interning *in, FILE *f, const char *path) {
     static const char magic[] = { '\xfd', '7', 'z', 'X', 'Z', '\0' };
     char head[sizeof(magic)];
-    bool packed = fread(head, 1, sizeof(head), f) == sizeof(head) && memcmp(head, magic, sizeof(head)) == 0;
-    if (!packed) {
-        rewind(f);
-        return read_lines(in, f, path, error);
-    }
     pid_t pid;
-    FILE *unpacked = unpack(path, &pid, error);
-    if (unpacked == NULL) {
-        return -1;
+    if (fread(head, 1, sizeof(head), f) != sizeof(head) || memcmp(head, magic, sizeof(head)) != 0) {
+        rewind(f);
+        read_lines(in, f, path);
+        return;
     }
-    int rc = read_lines(in, unpacked, path, error);
+    FILE *unpacked = unpack(path, &pid);
+    read_lines(in, unpacked, path);
     fclose(unpacked);
-    if (rc != 0) {
-        bench_child_kill(pid);
-        return rc;
-    }
-    return xz_ended(pid, path, error);
+    await_xz(pid, path);
 }
 
 static void name_it(struct bench_trace *t, const char *path) {
@@ -221,52 +185,30 @@ static void name_it(struct bench_trace *t, const char *path) {
     }
 }
 
-int bench_trace_read(struct bench_trace *t, const char *path, char *error) {
+void bench_trace_read(struct bench_trace *t, const char *path) {
     struct interning in = { .t = t };
-    memset(t, 0, sizeof(*t));
     FILE *f = fopen(path, "re");
-    if (f == NULL) {
-        return says(error, path, strerror(errno));
-    }
+    bench_must_system(f != NULL, path);
     name_it(t, path);
-    int rc = read_file(&in, f, path, error);
+    read_file(&in, f, path);
     fclose(f);
     free(in.slots);
-    if (rc == 0 && t->requests_n == 0) {
-        rc = says(error, path, "no request in it; a trace has one key a line");
+    if (t->requests_n == 0) {
+        fail(path, "no request in it; a trace has one key a line");
     }
-    if (rc != 0) {
-        bench_trace_free(t);
-    }
-    return rc;
 }
 
-int bench_trace_make(struct bench_trace *t, uint32_t keys, uint64_t requests, char *error) {
+void bench_trace_make(struct bench_trace *t, uint32_t keys, uint64_t requests) {
     struct interning in = { .t = t };
     struct bench_zipf zipf;
     struct bench_rng rng;
-    memset(t, 0, sizeof(*t));
     snprintf(t->name, sizeof(t->name), "zipf");
     bench_rng_init(&rng, 1);
-    bool good = bench_zipf_init(&zipf, keys, THETA) == 0;
-    for (uint64_t i = 0, once = 0; good && i < requests; i++) {
+    bench_must_system(bench_zipf_init(&zipf, keys, THETA) == 0, "memory for a trace");
+    for (uint64_t i = 0, once = 0; i < requests; i++) {
         char key[32];
         uint64_t number = i % RUN_EVERY < RUN ? keys + once++ : bench_zipf_next(&zipf, &rng);
-        good = ask(&in, key, (size_t)snprintf(key, sizeof(key), "%llu", (unsigned long long)number));
+        ask(&in, key, (size_t)snprintf(key, sizeof(key), "%llu", (unsigned long long)number));
     }
     free(in.slots);
-    if (!good) {
-        bench_trace_free(t);
-        return says(error, "making up a trace", "no memory");
-    }
-    return 0;
-}
-
-void bench_trace_free(struct bench_trace *t) {
-    free(t->requests);
-    free(t->texts);
-    free(t->at);
-    t->requests = NULL;
-    t->texts = NULL;
-    t->at = NULL;
 }

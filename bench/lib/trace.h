@@ -18,14 +18,12 @@ struct bench_trace {
     uint32_t keys_n;
 };
 
-/* Read a file with one key a line, plain or packed by xz. 0, or -1 with `error` (BENCH_ERROR_BYTES). */
-int bench_trace_read(struct bench_trace *t, const char *path, char *error);
+/* Read a file with one key a line, plain or packed by xz. One that cannot be read ends the program. */
+void bench_trace_read(struct bench_trace *t, const char *path);
 
 /* Make one up, the same each time: keys that are asked for by Zipf's law, between them runs of keys that are asked for
- * once. 0, or -1 with `error`. */
-int bench_trace_make(struct bench_trace *t, uint32_t keys, uint64_t requests, char *error);
-
-void bench_trace_free(struct bench_trace *t);
+ * once. */
+void bench_trace_make(struct bench_trace *t, uint32_t keys, uint64_t requests);
 
 static inline const char *bench_trace_key(const struct bench_trace *t, uint32_t key, size_t *len) {
     *len = (size_t)(t->at[key + 1] - t->at[key] - 1);

@@ -100,13 +100,11 @@ static uint64_t table_bytes(const struct peer_case *c) {
     return c->options->keys * (c->options->value_size + 160);
 }
 
-static void connect_all(struct peer_case *c, struct redis *r) {
+static void connect_all(struct redis *r) {
     uint64_t end_ns = bench_now_ns() + START_NS;
     for (uint32_t i = 0; i < PEER_READERS;) {
         bench_go_on();
-        if (bench_store_ended(&r->server)) {
-            bench_fail("%s", c->error);
-        }
+        bench_store_must_live(&r->server);
         r->connections[i] = redisConnectUnix(r->server.socket);
         if (r->connections[i] != NULL && r->connections[i]->err == 0) {
             i++;
@@ -141,15 +139,6 @@ static void set_all(const struct bench_workload *w, redisContext *to) {
     }
 }
 
-static struct bench_store *running; /* to be stopped where the program ends before end() is called */
-
-static void stop_running(void *unused) {
-    (void)unused;
-    if (running != NULL) {
-        bench_store_stop(running);
-    }
-}
-
 /* Not in fill(): the server dies with the thread that forks it, and fill() may run in a thread that ends. */
 static bool start(struct peer_case *c, void **peer) {
     if (c->options->keys > KEYS_MAX) {
@@ -157,24 +146,14 @@ static bool start(struct peer_case *c, void **peer) {
                  "above 2 M keys filling it takes long, and a get costs what the socket costs");
         return false;
     }
-    static bool registered;
     struct redis *r = bench_alloc(1, sizeof(*r));
-    if (!registered) {
-        bench_at_end(stop_running, NULL);
-    }
-    registered = true;
-    running = &r->server;
-    int rc = bench_store_serve(&r->server, BENCH_STORE_REDIS, 0, c->error);
-    if (rc < 0) {
-        bench_fail("%s", c->error);
-    }
     *peer = r;
-    return rc == 0;
+    return bench_store_serve(&r->server, BENCH_STORE_REDIS, 0, c->error);
 }
 
 static void fill(struct peer_case *c, void **peer) {
     struct redis *r = *peer;
-    connect_all(c, r);
+    connect_all(r);
     set_all(c->workload, r->connections[0]);
 }
 
@@ -184,7 +163,6 @@ static void end(void *peer) {
         redisFree(r->connections[i]);
     }
     bench_store_stop(&r->server);
-    running = NULL;
     free(r);
 }
 

@@ -37,6 +37,7 @@ struct arena_page {
     uint8_t use; /* enum arena_use */
     uint8_t class;
     bool held;           /* being emptied: no node of it is given out */
+    bool stays;          /* it was to be emptied for the zone, and a node did not move */
     uint16_t free;       /* free nodes of a span, or free overflow buckets */
     uint32_t words;      /* bit k: word k of its bits is not 0 */
     uint32_t next, prev; /* list of its class's spans with free nodes: number + 1; 0: none */
@@ -74,6 +75,7 @@ struct arena {
     bool pursuing;          /* compaction works on `wanted` */
     bool exhausted;         /* no move makes more room */
     bool moving;            /* nodes are being moved: the room kept for moves may be used */
+    bool stays;             /* so does a node of some page: struct arena_page */
     uint32_t credit;        /* spans to empty step by step: one for each page that was taken while few were free */
     uint32_t emptying;      /* page + 1 */
     uint32_t at;            /* the next node of it */

@@ -95,9 +95,13 @@ static uint32_t compact_sparsest(struct arena *a, uint32_t pages) {
     return best;
 }
 
+struct compact_count {
+    uint32_t moved, stayed;
+};
+
 /* Move the live nodes of a span, from node *at on, at most `most` of them. False: one found no room. */
 static bool compact_span(struct table_writer *w, uint32_t page, uint32_t *at, uint32_t looks, uint32_t most,
-                         uint32_t *moved) {
+                         struct compact_count *count) {
     struct arena *a = &w->arena;
     const struct arena_class *class = &a->class[a->page[page].class];
     uint64_t first = arena_page_off(a, page) / TABLE_UNIT;
@@ -111,8 +115,10 @@ static bool compact_span(struct table_writer *w, uint32_t page, uint32_t *at, ui
             return false;
         }
         if (result == COMPACT_MOVED) {
-            ++*moved;
+            count->moved++;
             most--;
+        } else {
+            count->stayed++;
         }
     }
     return true;
@@ -121,7 +127,8 @@ static bool compact_span(struct table_writer *w, uint32_t page, uint32_t *at, ui
 /* Empty the sparsest spans. */
 static uint32_t compact_sparse(struct table_writer *w, uint32_t pages) {
     struct arena *a = &w->arena;
-    uint32_t moved = 0, held[COMPACT_PAGES], n = 0;
+    struct compact_count count = { 0, 0 };
+    uint32_t held[COMPACT_PAGES], n = 0;
     for (bool room = true; room && n < pages && n < COMPACT_PAGES;) {
         uint32_t page = compact_sparsest(a, 1), at = 0;
         if (page == 0) {
@@ -129,25 +136,32 @@ static uint32_t compact_sparse(struct table_writer *w, uint32_t pages) {
         }
         held[n++] = page - 1;
         arena_hold(a, page - 1);
-        room = compact_span(w, page - 1, &at, UINT32_MAX, UINT32_MAX, &moved);
+        room = compact_span(w, page - 1, &at, UINT32_MAX, UINT32_MAX, &count);
     }
     /* A node that could not move keeps its span in use; then the span's free nodes serve as well as any other's. */
     for (uint32_t i = 0; i < n; i++) {
         arena_let_go(a, held[i]);
     }
-    return moved;
+    return count.moved;
 }
 
 /* ---- the zone ---------------------------------------------------------------------------------------------------------- */
 
-/* Free the pages below the zone that a block of `bytes` needs. */
+/*
+ * Free the pages below the zone that a block of `bytes` needs. All of them, or none is tried again: this takes a free page for each span that it
+ * empties, and compact_sparse() may put nodes back into a page that is not empty. Where a node does not move (its words were changed by others), the
+ * two would undo each other for ever.
+ */
 static uint32_t compact_below_zone(struct table_writer *w, uint64_t bytes) {
     struct arena *a = &w->arena;
-    uint32_t first = 0, moved = 0, n = arena_zone_needs(a, bytes, &first), taken = 0;
+    struct compact_count count = { 0, 0 };
+    uint32_t first = 0, n = arena_zone_needs(a, bytes, &first), taken = 0;
+    bool stays = false;
     for (uint32_t p = first; p < first + n; p++) {
         taken += a->page[p].use != ARENA_FREE;
+        stays = stays || a->page[p].stays;
     }
-    if (n == 0 || a->free_pages < n) { /* each span in the way needs a free page elsewhere */
+    if (n == 0 || a->free_pages < n || stays) { /* each span in the way needs a free page elsewhere */
         return 0;
     }
     if (taken != 0) {
@@ -160,13 +174,24 @@ static uint32_t compact_below_zone(struct table_writer *w, uint64_t bytes) {
         bool room = true;
         for (uint32_t p = first; room && p < first + n; p++) {
             uint32_t at = 0;
-            room = a->page[p].use != ARENA_SPAN || compact_span(w, p, &at, UINT32_MAX, UINT32_MAX, &moved);
+            count.stayed = 0;
+            room = a->page[p].use != ARENA_SPAN || compact_span(w, p, &at, UINT32_MAX, UINT32_MAX, &count);
+            a->page[p].stays = count.stayed != 0;
+            a->stays = a->stays || count.stayed != 0;
         }
         for (uint32_t p = first; p < first + n; p++) {
             arena_let_go(a, p);
         }
     }
-    return moved;
+    return count.moved;
+}
+
+void compact_begin(struct table_writer *w) {
+    struct arena *a = &w->arena;
+    for (uint32_t p = 0; a->stays && p < a->pages; p++) {
+        a->page[p].stays = false;
+    }
+    a->stays = false;
 }
 
 static bool compact_large(struct table_writer *w, uint64_t from, uint64_t bytes, uint64_t to) {
@@ -322,14 +347,15 @@ void compact_step_slow(struct table_writer *w) {
         }
         arena_hold(a, a->emptying - 1);
     }
-    uint32_t page = a->emptying - 1, moved = 0;
+    struct compact_count count = { 0, 0 };
+    uint32_t page = a->emptying - 1;
     const struct arena_page *p = &a->page[page];
     if (p->use != ARENA_SPAN || !p->held) { /* it became free without us */
         a->emptying = 0;
         a->credit--;
         return;
     }
-    if (!compact_span(w, page, &a->at, COMPACT_STEP_LOOKS, COMPACT_STEP, &moved)) {
+    if (!compact_span(w, page, &a->at, COMPACT_STEP_LOOKS, COMPACT_STEP, &count)) {
         compact_let_go(a);
         a->credit = 0;
     } else if (a->at >= a->class[p->class].each) {

@@ -20,11 +20,20 @@
  *
  * Each step ends, and so do all of them together: spans become fewer, holes lower. Where a step needs memory that waits for a grace
  * period, that period comes between. No step is needed while free nodes are at hand: a table with values of one size never moves one.
+ *
+ * That holds where every node can be moved: while table_drain() compacts, all nodes are published, and none that was deleted or replaced is left.
+ * Where another process has changed a node's words, it stays where it is, and step 3 could take other nodes out of its page as often as step 1
+ * puts them back. So a page that could not be emptied for the zone is not tried again before the next table_drain(). Hence apply and the
+ * sequencer, which go on as long as table_drain() has released or moved something, end as well: entries that wait add nothing that
+ * could be released, each try asks for twice as much (`demand`), and where nothing is left to move the next answer is no.
  */
 #ifndef TIDE_TABLE_COMPACT_H
 #define TIDE_TABLE_COMPACT_H
 
 #include "engine/table/table.h"
+
+/* Pages that could not be emptied are tried again. */
+void compact_begin(struct table_writer *w);
 
 /* Move nodes to make room for the node that was wanted last. Call it while nothing waits for a grace period. Returns
  * how many nodes were moved: the next grace period frees their old memory. Call it again until it returns 0. */

@@ -140,6 +140,7 @@ bool table_drain(struct table_writer *w) {
     }
     limbo_drain(w);
     bool moved = false, before = w->arena.exhausted;
+    compact_begin(w);
     while (compact_for_wanted(w) != 0) {
         moved = true;
         limbo_drain(w);

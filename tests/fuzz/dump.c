@@ -7,6 +7,12 @@
 #include "tests/fuzz/world.h"
 #include "tools/tools.h"
 
+int LLVMFuzzerInitialize(int *argc, char ***argv) {
+    (void)argc, (void)argv;
+    (void)world();
+    return 0;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
     static char options[][16] = { "--json",   "--full",    "--from=20", "--key=key00013",
                                   "--at=300", "--limit=4", "--no-ring" };

@@ -63,6 +63,12 @@ static void leave(void) {
     (void)tide_close(d);
 }
 
+int LLVMFuzzerInitialize(int *argc, char ***argv) {
+    (void)argc, (void)argv;
+    (void)world();
+    return 0;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
     struct fuzz_input in = { bytes, size };
     if (d == NULL) {

@@ -12,6 +12,10 @@
 /* 0: the input may join the corpus; -1: not. It ends the process (abort) where something is wrong. */
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 
+/* libFuzzer calls it, where there is one, before it has threads. A fuzzer that forks does so here: a thread may hold a lock of the
+ * sanitizer's allocator at the moment of the fork, and the child would wait for it for ever. */
+int LLVMFuzzerInitialize(int *argc, char ***argv);
+
 /* ---- an input as numbers: taken from the front; 0 once there is nothing left ---- */
 
 struct fuzz_input {

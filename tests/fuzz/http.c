@@ -20,7 +20,9 @@
 #include "tools/web/web.h"
 
 #define PATIENCE_MS 30000
-#define MOMENT_MS 2     /* a request that is not whole gets no answer, and the server waits for its rest */
+#define MOMENT_MS 2 /* a request that is not whole gets no answer, and the server waits for its rest */
+#define OPEN_EVERY                                                                                                     \
+    32u /* executions in which the server is left to wait; in all others it is told that no rest will come */
 #define ALIVE_EVERY 64u /* executions */
 
 static struct sockaddr_un server;
@@ -80,8 +82,8 @@ static void start(void) {
     served = true;
 }
 
-/* Send it, read the answer, for which it waits so long. Returns how much of it came, at most what is looked at. */
-static size_t ask(const uint8_t *bytes, size_t size, size_t piece, int wait_ms) {
+/* Send it, perhaps with an end, and read the answer, for which it waits so long. Returns how much of it came, at most what is looked at. */
+static size_t ask(const uint8_t *bytes, size_t size, size_t piece, bool ends, int wait_ms) {
     char got[4096];
     size_t have = 0;
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -90,6 +92,9 @@ static size_t ask(const uint8_t *bytes, size_t size, size_t piece, int wait_ms) 
         if (send(fd, bytes + at, size - at < piece ? size - at : piece, MSG_NOSIGNAL) < 0) {
             break; /* it has closed: what was sent was enough */
         }
+    }
+    if (ends) {
+        (void)shutdown(fd, SHUT_WR);
     }
     for (;;) {
         struct pollfd p = { .fd = fd, .events = POLLIN };
@@ -128,9 +133,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
     if (served && piece % 8 != 0) { /* the server takes a hundred times as long as the rest */
         static const char WELL[] = "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n";
         static unsigned count;
-        (void)ask(in.at, in.left, piece < 16 ? piece : piece * 4, MOMENT_MS);
-        if (++count % ALIVE_EVERY == 0) {
-            FUZZ_EXPECT(ask((const uint8_t *)WELL, sizeof(WELL) - 1, sizeof(WELL), PATIENCE_MS) > 0);
+        bool ends = ++count % OPEN_EVERY != 0;
+        (void)ask(in.at, in.left, piece < 16 ? piece : piece * 4, ends, MOMENT_MS);
+        if (count % ALIVE_EVERY == 0) {
+            FUZZ_EXPECT(ask((const uint8_t *)WELL, sizeof(WELL) - 1, sizeof(WELL), false, PATIENCE_MS) > 0);
         }
     }
     free(text);

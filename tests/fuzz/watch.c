@@ -23,6 +23,12 @@ static void change_ring(struct fuzz_input *in) {
     world()->log[off + at] = (uint8_t)fuzz_take(in, 1);
 }
 
+int LLVMFuzzerInitialize(int *argc, char ***argv) {
+    (void)argc, (void)argv;
+    (void)world();
+    return 0;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
     struct fuzz_input in = { bytes, size };
     if (d == NULL) {

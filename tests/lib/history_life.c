@@ -2,7 +2,7 @@
 /* Sums of adds that were never answered: what others saw tells which they are. */
 #include "tests/lib/history_part.h"
 
-/* Did somebody write this value to the key, or is it what an empty key counts as? */
+/* Was this value ever written to the key, or is it what an empty key counts as? */
 static bool adds_is_known(const struct history *h, uint32_t key, uint64_t value) {
     if (value == 0) {
         return true;

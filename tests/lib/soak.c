@@ -23,7 +23,7 @@
 #define LINE_NS UINT64_C(60000000000)
 #define STUCK_NS UINT64_C(120000000000)
 
-/* Of each domain; then a newcomer and the commands. Whoever stays is never killed: what it holds is what is measured. */
+/* The processes of each domain; then a newcomer and the commands. The ones that stay are never killed: their memory, descriptors and threads are measured. */
 static const struct {
     soak_role *role;
     const char *name;

@@ -12,7 +12,9 @@
 #include "engine/read/reader.h"
 #include "engine/replica/domain.h"
 #include "engine/replica/replica.h"
+#include "engine/table/limbo.h"
 #include "shm/board.h"
+#include "shm/clock.h"
 #include "tests/lib/help.h"
 #include "tests/sched/sched.h"
 
@@ -20,13 +22,16 @@
 #define WORDS 5u /* of a value: all of them the same number */
 #define KEY "sched-key-1"
 #define KEY_LEN (sizeof(KEY) - 1)
+#define LONG_KEY "sched-key-of-no-short-way" /* more than 16 bytes: foreign_hit() does not look for it */
+#define NUMBERS 64u                          /* the newest, of which more than their order is known */
 
 static struct tide *lead, *other, *third;
 static struct tide_reader *readers[SCHED_BODIES];
-static uint64_t number; /* of the last write that was begun */
-static uint64_t acked;  /* of the last one that was answered */
+static uint64_t number;            /* of the last write that was begun */
+static uint64_t acked;             /* of the last one that was answered */
+static uint64_t versions[NUMBERS]; /* of write n of the key, at n % NUMBERS; 0: not answered yet */
 
-static struct tide *open_domain(uint64_t table_bytes, uint32_t evict) {
+static struct tide *open_domain_of(const char *source, uint64_t table_bytes, uint32_t evict) {
     struct tide_opts o = TIDE_OPTS_INIT;
     struct tide *d = NULL;
     o.flags |= TIDE_EPHEMERAL;
@@ -35,6 +40,7 @@ static struct tide *open_domain(uint64_t table_bytes, uint32_t evict) {
                        : 16 << 20; /* marks, laps and room are given up rarely: schedules have the same points */
     o.table_bytes = table_bytes;
     o.evict = evict;
+    o.source = source;
     o.write_timeout_ns = UINT64_C(1000000000);
     int error = tide_open(&d, help_name(), &o);
     if (error != 0) {
@@ -43,6 +49,10 @@ static struct tide *open_domain(uint64_t table_bytes, uint32_t evict) {
     }
     atomic_store(&d->log->clock.use_tsc, 0); /* the scheduler's time */
     return d;
+}
+
+static struct tide *open_domain(uint64_t table_bytes, uint32_t evict) {
+    return open_domain_of(NULL, table_bytes, evict);
 }
 
 /* Memory is used again as soon as it may be. */
@@ -89,6 +99,9 @@ static uint64_t get_fresh(struct tide_reader *r, const char *key, size_t key_len
     if (n < before || n > number) {
         sched_fail("get: write %llu, and write %llu was acknowledged before; %llu is the newest", (unsigned long long)n,
                    (unsigned long long)before, (unsigned long long)number);
+    } else if (versions[n % NUMBERS] != 0 && versions[n % NUMBERS] != a.version) {
+        sched_fail("get: write %llu has version %llu, and the answer says %llu", (unsigned long long)n,
+                   (unsigned long long)versions[n % NUMBERS], (unsigned long long)a.version);
     }
     return n;
 }
@@ -116,9 +129,16 @@ static void close_domains(void) {
     tide_close(lead);
 }
 
+static const char *the_key = KEY;
+static size_t the_key_len = KEY_LEN;
+
 static void write_next(struct tide *d) {
-    uint64_t n = ++number;
-    SCHED_EXPECT(put(d, KEY, KEY_LEN, n) == 0);
+    uint64_t n = ++number, value[WORDS];
+    struct tide_token token = { 0, 0 };
+    make_value(value, n);
+    versions[n % NUMBERS] = 0;
+    SCHED_EXPECT(tide_put(d, NULL, the_key, the_key_len, value, sizeof(value), &token) == 0);
+    versions[n % NUMBERS] = token.index;
     acked = n > acked ? n : acked;
 }
 
@@ -166,9 +186,17 @@ static void foreign_enter(int who) {
 
 /* The next write takes the lowest node that is free: the one that became free last, and not one of those at hand. */
 static void write_where_it_was(struct tide *d) {
-    struct arena *a = &d->seq.leader->writer.arena;
-    arena_put_back(a, arena_class(a, KEY_LEN + WORDS * sizeof(uint64_t)));
+    struct table_writer *w = &d->seq.leader->writer;
+    arena_put_back(&w->arena, arena_class(&w->arena, the_key_len + WORDS * sizeof(uint64_t)));
     write_next(d);
+    limbo_work(w, 1); /* which publications do only now and then */
+}
+
+/* The key has one of the lowest nodes, which the writes of a schedule take in turn. */
+static void reuse_before(void) {
+    for (int i = 0; i < REUSES; i++) {
+        write_where_it_was(lead);
+    }
 }
 
 static void foreign_body(int who) {
@@ -176,8 +204,15 @@ static void foreign_body(int who) {
         write_where_it_was(lead);
     }
     if (who == 1) {
-        (void)get_fresh(readers[who], KEY, KEY_LEN);
+        (void)get_fresh(readers[who], the_key, the_key_len);
     }
+}
+
+/* The same by the long way: foreign_find(). */
+static void find_foreign_setup(void) {
+    the_key = LONG_KEY;
+    the_key_len = sizeof(LONG_KEY) - 1;
+    foreign_setup();
 }
 
 /* Two writers, of which one finds the sequencer taken, and a reader. */
@@ -515,6 +550,183 @@ static void evict_body(int who) {
     }
 }
 
+/* ---- feed against read ------------------------------------------------------------------------------------------------------ */
+
+#define FED_FOLLOWER 1u
+#define FED_WAIT_NS UINT64_C(50000000)
+#define FED_BOUND_NS UINT64_C(3600000000000)
+#define FED_STEP_NS UINT64_C(1000000) /* between a change and what follows: longer than a read takes */
+
+static struct tide_feed *feed;
+static _Atomic uint64_t source;      /* its newest revision, which is the value of the key there */
+static uint64_t source_at[NUMBERS];  /* when revision n came, or a little later; 0: that is not known yet */
+static uint64_t fed;                 /* up to here the source's changes were appended */
+static uint64_t fed_fresh, fed_late; /* reads at bound 0 that were served, and that nobody answered in time */
+
+static void source_change(void) {
+    uint64_t next = atomic_load(&source) + 1;
+    source_at[next % NUMBERS] = 0;
+    atomic_store(&source, next);
+    source_at[next % NUMBERS] = clock_now(&lead->log->clock);
+    sched_pass_ns(FED_STEP_NS);
+}
+
+/* The source's answer to a question that was sent before; `meanwhile` is what happens there before the answer has arrived. */
+static void feed_ask(void (*meanwhile)(void)) {
+    struct tide_feed_probe probe = TIDE_FEED_PROBE_INIT;
+    SCHED_EXPECT(tide_feed_probe(feed, &probe) == 0);
+    uint64_t answer = atomic_load(&source);
+    if (meanwhile != NULL) {
+        meanwhile();
+    }
+    while (fed < answer) {
+        uint64_t value[WORDS];
+        struct tide_feed_op op = TIDE_FEED_OP_INIT;
+        make_value(value, ++fed);
+        op.kind = TIDE_OP_PUT;
+        op.key = KEY;
+        op.key_len = KEY_LEN;
+        op.value = value;
+        op.value_size = sizeof(value);
+        SCHED_EXPECT(tide_feed_append(feed, fed, &op, 1, 0) == 0);
+    }
+    SCHED_EXPECT(tide_feed_complete(feed, &probe, answer) == 0);
+}
+
+/* Whose replica the reader uses: the leader's, or a follower's. The follower applies only while everybody else waits: it lacks what was
+ * appended last. */
+static uint32_t fed_home = FED_FOLLOWER;
+
+static void feed_setup(void) {
+    struct tide_feed_opts o = TIDE_FEED_OPTS_INIT;
+    o.source = "sched";
+    lead = open_domain_of("sched", 16 << 20, TIDE_EVICT_NONE);
+    SCHED_EXPECT(tide_feed_open(lead, &o, &feed) == 0);
+    help_leader(lead);
+    SCHED_EXPECT(help_follower(lead, 0) == FED_FOLLOWER);
+}
+
+static void feed_foreign_setup(void) {
+    feed_setup();
+    other = help_open_again(lead);
+}
+
+static void feed_leader_setup(void) {
+    fed_home = 0;
+    feed_foreign_setup();
+}
+
+static void feed_open_reader(struct tide *d, int who) {
+    struct tide_reader_opts o = TIDE_READER_OPTS_INIT;
+    o.home = (int32_t)fed_home;
+    o.replicas = UINT64_C(1) << fed_home;
+    if (tide_reader_open(d, &o, &readers[who]) != 0) {
+        abort();
+    }
+}
+
+static void feed_enter(int who) {
+    if (who == 1) {
+        feed_open_reader(lead, who);
+    }
+}
+
+static void feed_foreign_enter(int who) {
+    if (who == 1) {
+        feed_open_reader(other, who);
+    }
+}
+
+/* The follower has everything that the source has. */
+static void feed_before(void) {
+    sched_pass_ns(UINT64_C(4) << 30); /* what a reader has told the feed is over: each schedule begins alike */
+    source_change();
+    feed_ask(NULL);
+    struct tide_info info = TIDE_INFO_INIT;
+    SCHED_EXPECT(tide_info(lead, &info) == 0);
+    struct tide_token all = { info.incarnation, info.commit_index };
+    SCHED_EXPECT(tide_wait_applied(lead, &all, 2, UINT64_C(10000000000)) == 0);
+}
+
+static void feed_get(struct tide_reader *r, uint64_t bound_ns) {
+    uint64_t value[WORDS], newest = atomic_load(&source), began = clock_now(&lead->log->clock);
+    struct tide_answer a = TIDE_ANSWER_INIT;
+    struct tide_bound bound = TIDE_BOUND_INIT;
+    bound.max_staleness_ns = bound_ns;
+    bound.fallback = TIDE_FALLBACK_WAIT;
+    bound.wait_ns = FED_WAIT_NS;
+    int error = tide_get(r, KEY, KEY_LEN, &bound, value, sizeof(value), &a);
+    if (error == TIDE_ERR_TIMEOUT && bound_ns == 0) {
+        fed_late++; /* the feed asked no more after this read had begun */
+        return;
+    }
+    if (error != 0) {
+        sched_fail("get at bound %llu: %s", (unsigned long long)bound_ns, tide_strerror(error));
+        return;
+    }
+    uint64_t now = atomic_load(&source); /* the last point: what is compared below belongs together */
+    uint64_t n = whole(value, a.value_size, "get"), after = source_at[(n + 1) % NUMBERS];
+    SCHED_EXPECT(n == a.version);
+    if (bound_ns == 0) {
+        fed_fresh++;
+        SCHED_EXPECT(a.staleness_ns == 0 && a.linearizable);
+        if (n < newest) {
+            sched_fail("get at bound 0: revision %llu, and the source had %llu before", (unsigned long long)n,
+                       (unsigned long long)newest);
+        }
+    } else if (n < now && after != 0 && after < began - a.staleness_ns) {
+        sched_fail("get: %llu ns stale, it says, and revision %llu came %llu ns before the read began",
+                   (unsigned long long)a.staleness_ns, (unsigned long long)n + 1, (unsigned long long)(began - after));
+    }
+}
+
+static void feed_body(int who) {
+    if (who == 0) {
+        source_change();
+        feed_ask(source_change); /* whose answer lacks what came after it */
+        feed_ask(NULL);
+    } else {
+        feed_get(readers[who], FED_BOUND_NS);
+        feed_get(readers[who], FED_BOUND_NS); /* by the short way: the feed knows of this bound now */
+        feed_get(readers[who], 0);
+    }
+}
+
+static void feed_teardown(void) {
+    printf("# reads at bound 0: %llu served, %llu not in time\n", (unsigned long long)fed_fresh,
+           (unsigned long long)fed_late);
+    if (fed_fresh == 0 || fed_late == 0) {
+        fprintf(stderr, "# of reads at bound 0 there have to be both\n");
+        abort();
+    }
+    if (other != NULL) {
+        tide_close(other);
+    }
+    tide_close(lead);
+    tide_feed_close(feed);
+}
+
+/* ---- a replica's digest of an index against one who asks for it -------------------------------------------------------------- */
+
+static uint64_t digest_index;
+
+/* The place of the mark has another index's digest. */
+static void digest_before(void) {
+    digest_index += LAYOUT_DIGEST_EVERY * LAYOUT_DIGEST_MARKS;
+}
+
+static void digest_body(int who) {
+    struct replica_board *b = &ring.log->replicas[5];
+    uint64_t index = digest_index, digest = 0;
+    if (who == 0) {
+        board_mark_digest(b, index, index * 17);
+        return;
+    }
+    if (board_digest_at(b, index, &digest)) {
+        SCHED_EXPECT(digest == index * 17);
+    }
+}
+
 /* ---- one that waits for what the scheduler does not know --------------------------------------------------------------------- */
 
 static int pipe_fds[2];
@@ -563,7 +775,7 @@ static void nothing(void) {}
 const struct scenario sched_scenarios[] = {
     { "put_get", 2, false, 0, put_get_setup, put_get_enter, put_get_before, put_get_body, NULL, close_reader,
       close_domains },
-    { "put_get_foreign", 2, false, 2, foreign_setup, foreign_enter, put_get_before, foreign_body, NULL, close_reader,
+    { "put_get_foreign", 2, false, 2, foreign_setup, foreign_enter, reuse_before, foreign_body, NULL, close_reader,
       close_domains },
     { "writers", 3, false, 0, put_get_setup, put_get_enter, put_get_before, writers_body, NULL, close_reader,
       close_domains },
@@ -571,7 +783,7 @@ const struct scenario sched_scenarios[] = {
       close_domains },
     { "put_split_foreign", 2, false, 2, split_foreign_setup, foreign_enter, split_before, split_body, NULL,
       close_reader, close_domains },
-    { "retire_section", 2, false, 0, put_get_setup, put_get_enter, put_get_before, retire_body, NULL, close_reader,
+    { "retire_section", 2, false, 0, put_get_setup, put_get_enter, reuse_before, retire_body, NULL, close_reader,
       close_domains },
     { "pin_reclaim", 2, false, 0, pin_setup, NULL, pin_before, pin_body, NULL, NULL, NULL },
     { "takeover_lane", 2, true, 0, lane_setup, lane_enter, lane_before, lane_body, lane_check, close_reader, NULL },
@@ -579,6 +791,14 @@ const struct scenario sched_scenarios[] = {
       close_domains },
     { "evict_read", 2, false, 0, evict_setup, put_get_enter, evict_before, evict_body, NULL, close_reader,
       close_domains },
+    { "find_foreign", 2, false, 2, find_foreign_setup, foreign_enter, reuse_before, foreign_body, NULL, close_reader,
+      close_domains },
+    { "feed_read", 2, false, 0, feed_setup, feed_enter, feed_before, feed_body, NULL, close_reader, feed_teardown },
+    { "feed_read_foreign", 2, false, 2, feed_foreign_setup, feed_foreign_enter, feed_before, feed_body, NULL,
+      close_reader, feed_teardown },
+    { "feed_read_leader", 2, false, 2, feed_leader_setup, feed_foreign_enter, feed_before, feed_body, NULL,
+      close_reader, feed_teardown },
+    { "digest_read", 2, false, 0, pin_setup, NULL, digest_before, digest_body, NULL, NULL, NULL },
     { "away", 2, false, 0, away_setup, NULL, away_before, away_body, NULL, NULL, NULL },
     { "lost_update", 2, false, 0, nothing, NULL, lost_before, lost_body, lost_check, NULL, NULL },
     { .name = NULL },
