@@ -3,6 +3,7 @@
 #
 # Each example builds by its own Makefile against an installed library, without a warning, and runs.
 set -eu
+root=$PWD
 [ -z "${TIDE_SANITIZED:-}" ] || { echo "skipped: the installed library is the plain one"; exit 77; }
 command -v pkg-config >/dev/null 2>&1 || { echo "skipped: the examples are built by pkg-config, which is not here"; exit 77; }
 tmp=$(mktemp -d)
@@ -34,6 +35,30 @@ made=$(awk '{ n += $NF } END { print n }' "$tmp/log")
 [ "$made" = 10 ] || { cat "$tmp/log"; echo "pages: ten pages were made $made times"; exit 1; }
 build limit
 build mirror
+build feed-file
+# What their pages say, line by line; then more of each, below.
+. "$root/tests/lib/readme.sh"
+readme() { # folder words: its lines say that
+    cd "$tmp/examples/$1"
+    sed -n 's/^    //p' README.md | readme_script >"$tmp/script"
+    readme_said=$tmp/said setsid sh "$tmp/script" >"$tmp/log" 2>&1 & # a group of its own: some lines go on until they are ended
+    script=$!
+    trap 'kill -- "-$script" 2>/dev/null || true; rm -rf "$tmp"' EXIT
+    for i in $(seq 300); do
+        ! grep -qE "$2" "$tmp/log" || break
+        sleep 0.1
+    done
+    kill -- "-$script" 2>/dev/null || true
+    wait "$script" || true
+    trap 'rm -rf "$tmp"' EXIT
+    [ -s "$tmp/script" ] && grep -qE "$2" "$tmp/log" || { cat "$tmp/log" "$tmp/said"; echo "$1/README.md: its lines do not say $2"; exit 1; }
+}
+readme limit '^0$'
+readme mirror '^index 0: 0 puts'
+readme feed-file '^greenred$'
+for name in limits shop settings-domain; do
+    tide rm "$name" >/dev/null
+done
 tide serve both >"$tmp/serve" 2>&1 &
 server=$!
 trap 'kill "$server" 2>/dev/null || true; rm -rf "$tmp"' EXIT
@@ -66,7 +91,6 @@ kill "$server"
 wait "$server" 2>/dev/null || true
 trap 'rm -rf "$tmp"' EXIT
 tide rm both >/dev/null
-build feed-file
 # feed_from DOMAIN FILE WORDS: the file feeds the domain, until $feed is killed. Returns when the feed has said the words.
 feed_from() {
     "$tmp/examples/feed-file/feed-file" "$1" "$2" >"$tmp/feed" 2>&1 &

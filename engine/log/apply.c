@@ -335,10 +335,11 @@ static bool apply_make_room(struct replica *r) {
 }
 
 static enum apply_status apply_take_all(struct replica *r, const struct apply_ahead *a, struct apply_lags *lags) {
-    for (uint32_t i = a->count > APPLY_BEHIND ? a->count - APPLY_BEHIND : 0; i < a->count; i++) {
-        apply_ask(r, &a->parts[i]);
-    }
+    uint32_t asked = a->count > APPLY_BEHIND ? a->count - APPLY_BEHIND : 0;
     for (uint32_t i = 0; i < a->count; i++) {
+        if (asked < a->count) { /* one at a time: the buckets of the last are on their way yet */
+            apply_ask(r, &a->parts[asked++]);
+        }
         enum apply_status status = apply_take(r, &a->parts[i]);
         if (status != APPLY_OK) {
             apply_drop(r, &a->parts[i + 1], a->count - i - 1);

@@ -15,8 +15,6 @@ uint64_t now_ns(void) {
 
 /* ---- handles --------------------------------------------------------------------------------------------------------- */
 
-#define HANDLE_SLOTS 4194304.0 /* 2^22: an id stays below 2^53 */
-
 double handle_new(struct handles *h, void *thing) {
     uint32_t i = h->free;
     while (i < h->n && h->at[i].thing != NULL) {
@@ -39,19 +37,6 @@ double handle_new(struct handles *h, void *thing) {
     return h->at[i].id;
 }
 
-static struct handle *handle_find(const struct handles *h, double id) {
-    if (!(id >= 0)) {
-        return NULL;
-    }
-    uint64_t i = (uint64_t)id % (uint64_t)HANDLE_SLOTS;
-    return i < h->n && h->at[i].id == id && h->at[i].thing != NULL ? &h->at[i] : NULL;
-}
-
-void *handle_get(const struct handles *h, double id) {
-    struct handle *found = handle_find(h, id);
-    return found != NULL ? found->thing : NULL;
-}
-
 void handle_end(struct handles *h, double id) {
     struct handle *found = handle_find(h, id);
     if (found != NULL) {
@@ -62,12 +47,6 @@ void handle_end(struct handles *h, double id) {
 }
 
 /* ---- arguments ------------------------------------------------------------------------------------------------------- */
-
-struct addon *addon_args(napi_env env, napi_callback_info info, size_t n, napi_value *argv) {
-    void *data = NULL;
-    napi_get_cb_info(env, info, &n, argv, NULL, &data);
-    return data;
-}
 
 double arg_number(napi_env env, napi_value v) {
     double n = 0;

@@ -60,6 +60,9 @@ enum io {
     IO_PLACES = 32,
 };
 
+#define HANDLE_SLOTS 4194304.0        /* 2^22 */
+#define HANDLE_IDS 9007199254740992.0 /* 2^53: so many ids a double tells apart */
+
 /* Things that index.js knows by a number. A number is not used again while its slot's count of uses does not wrap at 2^31. */
 struct handle {
     double id;
@@ -99,13 +102,28 @@ struct key {
 
 void addon_release(struct addon *a);
 /* The addon, and up to n arguments; those that are not given are undefined. */
-struct addon *addon_args(napi_env env, napi_callback_info info, size_t n, napi_value *argv);
+static inline struct addon *addon_args(napi_env env, napi_callback_info info, size_t n, napi_value *argv) {
+    void *data = NULL;
+    napi_get_cb_info(env, info, &n, argv, NULL, &data);
+    return data;
+}
 static inline napi_value addon_done(struct addon *a, double status) {
     a->io[IO_STATUS] = status;
     return NULL;
 }
 double handle_new(struct handles *h, void *thing); /* -1: no memory */
-void *handle_get(const struct handles *h, double id);
+/* Every call asks for a handle, so this is inline. An id is a whole number below 2^53, or -1; anything else finds nothing. */
+static inline struct handle *handle_find(const struct handles *h, double id) {
+    if (!(id >= 0 && id < HANDLE_IDS)) {
+        return NULL;
+    }
+    uint64_t i = (uint64_t)(int64_t)id % (uint64_t)HANDLE_SLOTS;
+    return i < h->n && h->at[i].id == id && h->at[i].thing != NULL ? &h->at[i] : NULL;
+}
+static inline void *handle_get(const struct handles *h, double id) {
+    struct handle *found = handle_find(h, id);
+    return found != NULL ? found->thing : NULL;
+}
 void handle_end(struct handles *h, double id);
 
 double arg_number(napi_env env, napi_value v);
@@ -166,7 +184,9 @@ struct domain {
     int stuck;            /* the last write's error, where it waited for a leader */
 };
 
-struct domain *domain_of(struct addon *a, double id);
+static inline struct domain *domain_of(struct addon *a, double id) {
+    return handle_get(&a->domains, id);
+}
 void domain_release(struct domain *d);
 /* Lead where nobody does. 0: somebody leads now. Any thread. */
 int domain_lead(struct domain *d);

@@ -5,10 +5,6 @@
 
 #include "addon.h"
 
-struct domain *domain_of(struct addon *a, double id) {
-    return handle_get(&a->domains, id);
-}
-
 void domain_release(struct domain *d) {
     if (atomic_fetch_sub(&d->refs, 1) == 1) {
         write_forget(d);

@@ -4,12 +4,8 @@
 
 #include "addon.h"
 
-/* The bound of this read: the domain's own, or, once, what io[] says. */
-const struct tide_bound *read_bound(struct domain *d, struct tide_bound *asked) {
-    double *io = d->a->io;
-    if (__builtin_expect(io[IO_BOUND] == 0, 1)) {
-        return &d->bound;
-    }
+static __attribute__((noinline)) const struct tide_bound *read_bound_given(struct domain *d, struct tide_bound *asked) {
+    const double *io = d->a->io;
     *asked = d->bound;
     if (io[IO_MAX_STALENESS] >= 0) {
         asked->max_staleness_ns = arg_u64(io[IO_MAX_STALENESS]);
@@ -21,6 +17,11 @@ const struct tide_bound *read_bound(struct domain *d, struct tide_bound *asked) 
     asked->fallback = (uint32_t)io[IO_FALLBACK];
     asked->min = io_token_get(d->a);
     return asked;
+}
+
+/* The bound of this read: the domain's own, or, once, what io[] says. */
+const struct tide_bound *read_bound(struct domain *d, struct tide_bound *asked) {
+    return __builtin_expect(d->a->io[IO_BOUND] == 0, 1) ? &d->bound : read_bound_given(d, asked);
 }
 
 static void read_answer(double *io, const struct tide_answer *a) {
@@ -35,7 +36,9 @@ static void read_answer(double *io, const struct tide_answer *a) {
     io[IO_FLAGS] = a->linearizable | a->stale << 1 | a->from_leader << 2;
 }
 
-static int read_into(struct domain *d, const struct key *k, void *buf, size_t size, struct tide_answer *a) {
+/* This and read_value() are inlined into each kind of read: a get takes about a hundred nanoseconds, a call one or two. */
+static inline __attribute__((always_inline)) int read_into(struct domain *d, const struct key *k, void *buf,
+                                                           size_t size, struct tide_answer *a) {
     struct tide_bound asked;
     const struct tide_bound *bound = read_bound(d, &asked);
     *a = (struct tide_answer)TIDE_ANSWER_INIT;
@@ -54,7 +57,8 @@ static int read_into(struct domain *d, const struct key *k, void *buf, size_t si
 }
 
 /* The size of the value, which is in buf; or an error. */
-static double read_value(napi_env env, struct addon *a, napi_value key, char *buf, size_t size) {
+static inline __attribute__((always_inline)) double read_value(napi_env env, struct addon *a, napi_value key, char *buf,
+                                                               size_t size) {
     struct domain *d = domain_of(a, a->io[IO_DOMAIN]);
     char room[KEY_ROOM];
     struct key k;
@@ -73,7 +77,7 @@ static double read_value(napi_env env, struct addon *a, napi_value key, char *bu
         free(k.made);
     }
     if (__builtin_expect(error == 0, 1)) {
-        return (double)answer.value_size;
+        return (double)(int64_t)answer.value_size;
     }
     a->io[IO_SIZE] = (double)answer.value_size;
     return error;
@@ -83,7 +87,7 @@ static double read_value(napi_env env, struct addon *a, napi_value key, char *bu
 static napi_value read_get(napi_env env, napi_callback_info info) {
     napi_value argv[1];
     struct addon *a = addon_args(env, info, 1, argv);
-    size_t at = (size_t)a->io[IO_AT];
+    size_t at = (size_t)(int64_t)a->io[IO_AT]; /* by one instruction, where unsigned takes a branch */
     at = at < a->slab_size ? at : a->slab_size;
     return addon_done(a, read_value(env, a, argv[0], a->slab + at, a->slab_size - at));
 }
