@@ -152,7 +152,8 @@ static struct tide *open_full(const char *which, uint64_t keys) {
     fill(d, plan.fresh, WARM_PUTS * keys);
     plan.fresh += WARM_PUTS * keys;
     if (tide_replica_info(d, 0, &info) == 0 && info.keys >= WARM_PUTS * keys) {
-        bench_fail("a domain that should be full is not");
+        bench_fail("a domain with room for about %llu keys holds all %llu that were put: it does not evict",
+                   (unsigned long long)keys, (unsigned long long)info.keys);
     }
     return d;
 }

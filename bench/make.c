@@ -145,7 +145,7 @@ static void with_a_kill(struct bench_worker *victim) {
     for (uint64_t begun = bench_now_ns(); atomic_load(&s->entered) == 0;) {
         bench_rest(1000000);
         if (bench_now_ns() - begun > WAIT_NS) {
-            bench_fail("the maker that is to be killed does not begin");
+            bench_fail("the maker that is to be killed does not begin within 30 s");
         }
     }
     let_them_call();

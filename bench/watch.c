@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* How many changes does one watcher take in a second, and how soon is one that sleeps awake? */
+/* How many changes does one watcher take in a second, and how soon does a sleeping watcher have one? */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -94,7 +94,7 @@ static void pass_over(void) {
 
 static void read_log(void) {
     if (rawlog_read(&plan.log, plan.entries) != 0) {
-        bench_fail("the log alone: a frame was not as it must be");
+        bench_fail("reading the log alone: a frame is not what was written");
     }
 }
 

@@ -191,4 +191,18 @@ got=$?
 warns 'File too large'
 ls "$work"/limit.prom* >/dev/null 2>&1 && bad "$what: leaves a file"
 
+# ---- another user's file under a name of ours, as root sees it: no damaged domain of ours, and nothing for gc
+
+if [ "$(id -u)" = 0 ]; then
+    echo x >"$TIDE_SHM_DIR/tidemark.theirs.log"
+    if chown 65534 "$TIDE_SHM_DIR/tidemark.theirs.log" 2>/dev/null; then
+        expect 0 "ls with another user's file" ls
+        says '^theirs +closed '
+        says "another user's, and no segment"
+        expect 0 "gc with another user's file" gc
+        expect 7 "gc of another user's file" gc theirs
+        warns 'belongs to user 65534'
+    fi
+    rm -f "$TIDE_SHM_DIR/tidemark.theirs.log"
+fi
 exit "$failed"

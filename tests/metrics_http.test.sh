@@ -33,6 +33,7 @@ ask() { # what METHOD PATH [HEADER]...
 
 listen at d 0
 scraper=$begun
+fewest=$(ls "/proc/$scraper/fd" | wc -l)
 ask "GET" GET /metrics
 says '^HTTP/1.1 200 '
 says '^Content-Type: text/plain; version=0.0.4; charset=utf-8$'
@@ -66,6 +67,22 @@ memory() { sed -n 's/^VmRSS:[^0-9]*\([0-9]*\).*/\1/p' "/proc/$scraper/status"; }
 descriptors() { ls "/proc/$scraper/fd" | wc -l; }
 "$http" idle "$port" 100 50 || bad "100 idle connections keep the others out"
 before=$(memory)
+# No descriptor is left, and nobody is connected: who comes waits, and is answered when there are some.
+ticks() { sed 's/.*) //' "/proc/$scraper/stat" | cut -d' ' -f12,13 | tr ' ' '+' | xargs -I{} sh -c 'echo $(({}))'; }
+alone() { [ "$(descriptors)" = "$fewest" ]; }
+if command -v prlimit >/dev/null 2>&1; then
+    until_true 60 "all connections are closed" alone
+    prlimit --pid "$scraper" --nofile=3:4096
+    used=$(ticks)
+    "$http" get "$port" GET /metrics >"$work/late" 2>"$work/late.err" &
+    late=$!
+    pids="$pids $late"
+    sleep 1.5
+    used=$(($(ticks) - used))
+    [ "$used" -lt 60 ] || bad "without descriptors it spins: $used hundredths of a second"
+    prlimit --pid "$scraper" --nofile=4096:4096
+    until_true 60 "who came meanwhile is answered" grep -q '^HTTP/1.1 200 ' "$work/late"
+fi
 what="a header of 4 MB"
 "$http" header "$port" 4000000 || bad "$what: is taken"
 "$http" header "$port" 4000000 || bad "$what: is taken"

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "bench/lib/args.h"
+#include "tests/lib/help.h"
 #include "tests/sched/sched.h"
 
 #define SCENARIOS_MOST 64u
@@ -68,6 +69,7 @@ int main(int argc, char **argv) {
         .rest_room = SCENARIOS_MOST,
     };
     int code = bench_args_take(&c, argc, argv);
+    help_start(1000000); /* names of domains that no other process has */
     for (uint32_t i = 0; i < c.rest_n && code < 0; i++) {
         if (sched_find(chosen[i]) == NULL) {
             fprintf(stderr, "stress_schedules: no scenario '%s'; --help lists all\n", chosen[i]);

@@ -198,11 +198,44 @@ static void bench__interrupted__leaves_nothing(void **state) {
     }
 }
 
+/* 0: none yet. */
+static pid_t child_of(pid_t pid) {
+    char path[64];
+    int child = 0;
+    snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)pid, (int)pid);
+    FILE *in = fopen(path, "re");
+    if (in != NULL) {
+        (void)!fscanf(in, "%d", &child);
+        fclose(in);
+    }
+    return child;
+}
+
+/* A benchmark that fails ends at once, from wherever it is: with its children, and its domains. */
+static void bench__a_process_of_it_dies__ends_with_1_and_leaves_nothing(void **state) {
+    int out;
+    char *const args[3] = { (char *)"--quick", (char *)"--repetitions", (char *)"1000" };
+    (void)state;
+    pid_t pid = start("join", args, &out);
+    for (int tries = 0; tries < 3000 && (files_in(dir) == 0 || child_of(pid) == 0); tries++) {
+        usleep(10000);
+    }
+    pid_t child = child_of(pid);
+    assert_true(child > 0);
+    kill(child, SIGKILL);
+    assert_int_equal(finish(pid, out), 1);
+    assert_string_equal(output, "");
+    assert_int_equal(files_in(dir), 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(ring__quick__is_by_the_schema),      cmocka_unit_test(visibility__quick__is_by_the_schema),
-        cmocka_unit_test(put__quick__is_by_the_schema),       cmocka_unit_test(bench__wrong_arguments__are_told),
+        cmocka_unit_test(ring__quick__is_by_the_schema),
+        cmocka_unit_test(visibility__quick__is_by_the_schema),
+        cmocka_unit_test(put__quick__is_by_the_schema),
+        cmocka_unit_test(bench__wrong_arguments__are_told),
         cmocka_unit_test(bench__interrupted__leaves_nothing),
+        cmocka_unit_test(bench__a_process_of_it_dies__ends_with_1_and_leaves_nothing),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

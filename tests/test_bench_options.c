@@ -108,6 +108,20 @@ static void options__processes__read_their_own_replica_or_a_foreign_one(void **s
     assert_non_null(strstr(error, "up to 63"));
 }
 
+static void options__one_slip_away__the_argument_is_named(void **state) {
+    static const char *const slips[][2] = { { "--keyz", "'--keys'?" },        { "--mdoe", "'--mode'?" },
+                                            { "--replica", "'--replicas'?" }, { "--dur=1s", "'--duration'?" },
+                                            { "--benchmark", NULL },          { "--ke", NULL } };
+    (void)state;
+    for (size_t i = 0; i < sizeof(slips) / sizeof(slips[0]); i++) {
+        struct bench_options o;
+        char error[BENCH_ERROR_BYTES] = "";
+        assert_int_equal(parse(&o, error, slips[i][0], NULL), BENCH_PARSED_ERROR);
+        const char *meant = strstr(error, "did you mean ");
+        assert_true(slips[i][1] != NULL ? meant != NULL && strstr(meant, slips[i][1]) != NULL : meant == NULL);
+    }
+}
+
 static void options__wrong__error_names_the_argument(void **state) {
     (void)state;
     static const char *const wrong[][2] = {
@@ -160,6 +174,7 @@ int main(void) {
         cmocka_unit_test(options__values__by_blank_or_equals_sign),
         cmocka_unit_test(options__processes__read_their_own_replica_or_a_foreign_one),
         cmocka_unit_test(options__wrong__error_names_the_argument),
+        cmocka_unit_test(options__one_slip_away__the_argument_is_named),
         cmocka_unit_test(options__keys_that_do_not_fit_their_size__refused),
         cmocka_unit_test(default_sweep__any_cpus__powers_up_to_one_beyond),
     };

@@ -10,6 +10,7 @@
 
 #include "bench/lib/child.h"
 #include "bench/lib/far.h"
+#include "bench/lib/program.h"
 #include "bench/lib/setup.h"
 #include "bench/lib/sweep.h"
 #include "tests/lib/help.h"
@@ -62,7 +63,7 @@ static int segments_left(void) {
     int left = 0;
     char ours[2][64];
     snprintf(ours[0], sizeof(ours[0]), "tidemark.readscale-%ld.", (long)getpid());
-    snprintf(ours[1], sizeof(ours[1]), "tidemark.getcost-%ld-", (long)getpid());
+    snprintf(ours[1], sizeof(ours[1]), "tidemark.bench-getcost-%ld.", (long)getpid());
     DIR *d = opendir("/dev/shm");
     for (struct dirent *e = d != NULL ? readdir(d) : NULL; e != NULL; e = readdir(d)) {
         left += strncmp(e->d_name, ours[0], strlen(ours[0])) == 0 || strncmp(e->d_name, ours[1], strlen(ours[1])) == 0;
@@ -214,19 +215,16 @@ static void sweep__stopped_before_it_began__is_interrupted_and_leaves_nothing(vo
 
 static void far__a_leader_in_a_child__its_keys_are_read_here(void **state) {
     (void)state;
-    char error[BENCH_ERROR_BYTES] = "";
+    static struct bench_program program = { .name = "getcost", .repetitions = 1 };
+    bench_begin(&program);
     struct bench_options o = { .keys = 300, .key_size = 16, .value_size = 64, .seed = 1 };
     struct bench_workload w;
     struct tide_reader *reader = NULL;
     uint8_t expected[64];
     uint8_t got[64];
     assert_int_equal(bench_workload_init(&w, &o, 1), 0);
-    char name[TIDE_NAME_MAX];
-    snprintf(name, sizeof(name), "getcost-%ld-other", (long)getpid());
-    struct bench_far *far = bench_far_start(&w, NULL, -1, name);
-    struct tide *d = NULL;
-    assert_non_null(far);
-    assert_int_equal(bench_far_open(far, &o, &d, &never, error), 0);
+    struct bench_far *far = bench_far_start(&w, -1, "other");
+    struct tide *d = bench_far_open(far, &o);
     assert_int_equal(bench_setup_reader(d, 0, &reader), 0);
     for (uint64_t i = 0; i < w.keys; i++) {
         struct tide_answer answer = TIDE_ANSWER_INIT;
@@ -235,7 +233,7 @@ static void far__a_leader_in_a_child__its_keys_are_read_here(void **state) {
         assert_memory_equal(got, expected, sizeof(got));
         assert_true(answer.linearizable && answer.from_leader);
     }
-    assert_int_equal(bench_far_lives(far, error), 1);
+    bench_far_must_live(far);
     tide_reader_close(reader);
     bench_far_end(far);
     bench_workload_destroy(&w);

@@ -83,6 +83,34 @@ static void donor__one_value_byte_damaged__newcomer_is_told_so(void **state) {
     close_all(d, other, name);
 }
 
+#define DELAY_NS UINT64_C(3600000000000)
+
+/* Whoever applies an entry checks what it copied. A follower that finds a changed byte looks again, joins anew, and stops in the end. */
+static void log__a_byte_of_a_value_damaged__never_applied(void **state) {
+    (void)state;
+    const char *name = help_name();
+    struct tide *d = open_listening(name, "the log is damaged");
+    struct tide_token token;
+    const uint64_t value = UINT64_C(0x5ca1ab1e0ddba115);
+    help_leader(d);
+    uint32_t id = help_follower(d, 0);
+    assert_int_equal(tide_replica_set_delay(d, id, DELAY_NS), 0);
+    assert_int_equal(help_put(d, "key", value, &token), 0);
+    uint8_t *at = memmem(ring_at(&d->ring, 0), d->ring.bytes, &value, sizeof(value));
+    assert_non_null(at);
+    at[3] ^= 1;
+    assert_int_equal(tide_replica_set_delay(d, id, 0), 0);
+    uint32_t is = TIDE_STATE_SERVING;
+    while ((is == TIDE_STATE_SERVING || is == TIDE_STATE_JOINING || is == TIDE_STATE_CLAIMED) &&
+           atomic_load(&d->log->replicas[id].applied) < token.index) {
+        usleep(10000);
+        is = help_state(d, id);
+    }
+    assert_int_equal(is, TIDE_STATE_FAILED);
+    assert_true(atomic_load(&said) != 0);
+    close_all(d, NULL, name);
+}
+
 static void leader__slot_damaged__serves_nothing_more_and_says_so(void **state) {
     (void)state;
     const char *name = help_name();
@@ -279,6 +307,7 @@ int main(void) {
     help_start(60);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(donor__one_value_byte_damaged__newcomer_is_told_so),
+        cmocka_unit_test(log__a_byte_of_a_value_damaged__never_applied),
         cmocka_unit_test(leader__slot_damaged__serves_nothing_more_and_says_so),
         cmocka_unit_test(lane__last_number_at_its_most__write_is_done),
         cmocka_unit_test(lane__number_set_back_after_a_change_of_leader__nothing_is_said_to_be_done_that_is_not),

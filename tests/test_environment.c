@@ -42,6 +42,16 @@ static int lead(struct tide *d) {
     return tide_replica_start(d, &o, NULL);
 }
 
+/* In a child. What is in the way is printed. */
+static bool leads_with_k(struct tide **d, const struct tide_opts *o) {
+    int opened = tide_open(d, name, o), leads = opened == 0 ? lead(*d) : 0;
+    int put = opened == 0 && leads == 0 ? tide_put(*d, NULL, "k", 1, "v", 1, NULL) : 0;
+    if (opened != 0 || leads != 0 || put != 0) {
+        fprintf(stderr, "open %d, lead %d, put %d: %s\n", opened, leads, put, told);
+    }
+    return opened == 0 && leads == 0 && put == 0;
+}
+
 static int follow(struct tide *d, uint32_t *id) {
     return tide_replica_start(d, NULL, id);
 }
@@ -66,7 +76,7 @@ static pid_t child_with_ephemeral(int to) {
     if (pid == 0) {
         struct tide *d;
         struct tide_opts o = plain(TIDE_CREATE | TIDE_EPHEMERAL);
-        CHILD(tide_open(&d, name, &o) == 0 && lead(d) == 0 && tide_put(d, NULL, "k", 1, "v", 1, NULL) == 0);
+        CHILD(leads_with_k(&d, &o));
         child_say(to);
         for (;;) {
             pause();
@@ -78,6 +88,14 @@ static pid_t child_with_ephemeral(int to) {
 static void kill_child(pid_t pid) {
     assert_int_equal(kill(pid, SIGKILL), 0);
     assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
+/* Not only told to stop: it goes on for a moment after that. */
+static void stop_child(pid_t pid) {
+    int status;
+    assert_int_equal(kill(pid, SIGSTOP), 0);
+    assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
+    assert_true(WIFSTOPPED(status));
 }
 
 /* This process has the writing end, too, for children to come. So it looks whether one of them ended before it could speak. */
@@ -376,22 +394,42 @@ static void setuid__after_opening__reads_say_what_is_in_the_way(void **state) {
 
 /* ---- no descriptors ---------------------------------------------------------------------------------------------------- */
 
+/* A reader of replica `id` alone. */
+static struct tide_reader *reader_of(struct tide *d, uint32_t id) {
+    struct tide_reader *r;
+    struct tide_reader_opts o = TIDE_READER_OPTS_INIT;
+    o.replicas = UINT64_C(1) << id;
+    CHILD(tide_reader_open(d, &o, &r) == 0);
+    return r;
+}
+
 static void without_descriptors(void) {
     struct tide *d;
     struct tide_opts o = plain(0);
     CHILD(tide_open(&d, name, &o) == 0);
-    const struct rlimit none = { 3, 3 };
+    const struct rlimit none = { 3, 100 }, some = { 100, 100 };
     CHILD(setrlimit(RLIMIT_NOFILE, &none) == 0);
-    struct tide_reader *r;
+    struct tide_reader *r = reader_of(d, 0);
     char v[8];
-    CHILD(tide_reader_open(d, NULL, &r) == 0);
     CHILD(tide_get(r, "k", 1, NULL, v, sizeof(v), NULL) == TIDE_ERR_SYSTEM); /* and not: nobody leads */
     CHILD(strstr(told, "Too many open files") != NULL);
+    told[0] = '\0';
+    CHILD(tide_get(r, "k", 1, NULL, v, sizeof(v), NULL) == TIDE_ERR_SYSTEM && told[0] == '\0'); /* once */
+    struct tide_verify verify = TIDE_VERIFY_INIT;
+    CHILD(tide_verify(d, &verify) == TIDE_ERR_SYSTEM && strstr(told, "Too many open files") != NULL);
     CHILD(tide_put(d, NULL, "k", 1, "w", 1, NULL) == 0);
     CHILD(follow(d, NULL) == TIDE_ERR_SYSTEM);
     struct tide *again;
     CHILD(tide_open(&again, name, &o) == TIDE_ERR_SYSTEM);
     CHILD(tide_unlink(name) == TIDE_ERR_SYSTEM);
+    CHILD(setrlimit(RLIMIT_NOFILE, &some) == 0 && tide_get(r, "k", 1, NULL, v, sizeof(v), NULL) == 0);
+    /* The next time that there are none is told as well. */
+    struct tide_bound stale = TIDE_BOUND_INIT;
+    stale.fallback = TIDE_FALLBACK_STALE;
+    told[0] = '\0';
+    CHILD(setrlimit(RLIMIT_NOFILE, &none) == 0);
+    CHILD(tide_get(reader_of(d, 1), "k", 1, &stale, v, sizeof(v), NULL) == TIDE_ERR_SYSTEM);
+    CHILD(strstr(told, "Too many open files") != NULL);
     _exit(0);
 }
 
@@ -402,11 +440,14 @@ static void descriptors__none_left__errors_say_so_and_the_domain_stays(void **st
     assert_int_equal(pipe(say), 0);
     pid_t leader = child_that_serves(TIDE_LEADER, -1, say[1]);
     hear(say[0]);
+    pid_t follower = child_that_serves(TIDE_FOLLOWER, -1, say[1]);
+    hear(say[0]);
     pid_t pid = child_begin();
     if (pid == 0) {
         without_descriptors();
     }
     child_end(pid);
+    kill_child(follower);
     struct tide *d;
     struct tide_opts o = plain(0);
     assert_int_equal(tide_open(&d, name, &o), 0);
@@ -442,7 +483,7 @@ static void descriptors__none_left_for_a_follower_that_was_lapped__it_serves_whe
     hear(say[0]);
     assert_int_equal(state_of(d, 1), TIDE_STATE_SERVING);
     set_descriptors(pid, 3);
-    assert_int_equal(kill(pid, SIGSTOP), 0);
+    stop_child(pid);
     static const char value[4096];
     for (int i = 0; i < 64; i++) {
         assert_int_equal(tide_put(d, NULL, "k", 1, value, sizeof(value), NULL), 0);
@@ -468,7 +509,7 @@ static void descriptors__none_left_for_a_follower_that_was_lapped__it_serves_whe
 static void lead_beside_a_clone(int said) {
     struct tide *d;
     struct tide_opts o = plain(TIDE_CREATE);
-    CHILD(tide_open(&d, name, &o) == 0 && lead(d) == 0 && tide_put(d, NULL, "k", 1, "v", 1, NULL) == 0);
+    CHILD(leads_with_k(&d, &o));
     pid_t clone = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
     if (clone == 0) {
         for (;;) {
@@ -520,7 +561,7 @@ static void clone__of_a_leader_that_was_killed__keeps_the_lead_until_it_ends(voi
 static void lead_beside_a_fork(int said, int go) {
     struct tide *d;
     struct tide_opts o = plain(TIDE_CREATE);
-    CHILD(tide_open(&d, name, &o) == 0 && lead(d) == 0 && tide_put(d, NULL, "k", 1, "v", 1, NULL) == 0);
+    CHILD(leads_with_k(&d, &o));
     pid_t fork_child = _Fork();
     if (fork_child == 0) {
         char byte;

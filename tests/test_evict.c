@@ -240,6 +240,29 @@ static void join__keys_that_are_kept_and_that_expire__stay_so_under_the_newcomer
     assert_int_equal(tide_close(d), 0);
 }
 
+/* A follower learns from the log that a key is kept: it may be the next leader. */
+static void follower__key_that_is_kept__kept_in_its_table_too(void **state) {
+    (void)state;
+    struct tide *d = open_evicting();
+    struct tide_put_opts o = TIDE_PUT_OPTS_INIT;
+    struct tide_token token;
+    help_leader(d);
+    uint32_t id = help_follower(d, 0);
+    for (uint32_t i = 0; i < 2; i++) {
+        o.flags = i == 0 ? TIDE_KEEP : 0;
+        assert_int_equal(tide_put_with(d, NULL, "one", 3, value, VALUE, &o, &token), 0);
+        assert_int_equal(tide_wait_applied(d, &token, 2, UINT64_C(60000000000)), 0);
+        struct tide_reader *r = help_reader(d, TIDE_STICKY, (int32_t)id, UINT64_C(1) << id);
+        assert_int_equal(tide_section_begin(r, NULL, NULL), 0);
+        flags_of_one = UINT32_MAX;
+        assert_int_equal(tide_section_visit(r, note_flags, (void *)(uintptr_t) "one"), 0);
+        assert_int_equal(flags_of_one, o.flags);
+        assert_int_equal(tide_section_end(r), 0);
+        tide_reader_close(r);
+    }
+    assert_int_equal(tide_close(d), 0);
+}
+
 /* Reads through one reader keep HOT keys in, while others come and go. */
 static void reads_keep(struct tide *writes, struct tide_reader *r) {
     uint64_t n = fill(writes);
@@ -445,6 +468,7 @@ int main(void) {
         cmocka_unit_test(get__nothing_is_evicted_for_long__counted_all_the_same),
         cmocka_unit_test(put__with_a_ttl_in_a_full_domain__is_whole_in_log_and_tables),
         cmocka_unit_test(watch__of_a_domain_that_evicts__tells_what_is_gone),
+        cmocka_unit_test(follower__key_that_is_kept__kept_in_its_table_too),
         cmocka_unit_test(join__keys_that_are_kept_and_that_expire__stay_so_under_the_newcomer),
         cmocka_unit_test(get__by_a_reader_of_the_leader__keeps_keys_in),
         cmocka_unit_test(get__by_a_reader_of_a_follower__keeps_keys_in),

@@ -7,6 +7,7 @@
 #include "tests/sched/sched.h"
 
 #define ORDERS 6000u
+#define FEED_ORDERS 1500u /* each waits for the library's threads, many times */
 #define RANDOM 400u
 
 /* All orders with one switch, as many with two as there are or as the longest scenarios have time for, then random ones with more. */
@@ -87,17 +88,17 @@ static void digest_against_who_asks_for_it__every_order__the_indexs_own(void **s
 
 static void feed_against_read__orders__what_the_source_had(void **state) {
     (void)state;
-    run("feed_read", 2, ORDERS, RANDOM);
+    run("feed_read", 2, FEED_ORDERS, RANDOM);
 }
 
 static void feed_against_read_of_another_process__orders__what_the_source_had(void **state) {
     (void)state;
-    run("feed_read_foreign", 2, ORDERS, RANDOM);
+    run("feed_read_foreign", 2, FEED_ORDERS, RANDOM);
 }
 
 static void feed_against_read_of_the_leaders_replica__orders__what_the_source_had(void **state) {
     (void)state;
-    run("feed_read_leader", 2, ORDERS, RANDOM);
+    run("feed_read_leader", 2, FEED_ORDERS, RANDOM);
 }
 
 /* The scheduler itself: an order that loses an update is found, and found again. */

@@ -125,6 +125,26 @@ static void table_admits__random_sizes__what_was_admitted_fits(void **state) {
     }
 }
 
+/* What was overwritten waits for a grace period, and is told: a period is asked for as soon as enough of it waits. */
+static void table_put__overwritten__its_bytes_wait(void **state) {
+    (void)state;
+    static const uint8_t value[20000];
+    const size_t sizes[] = { 0, 50, 1000, 20000 };
+    struct fixture f = open_table(MIB, 0);
+    uint64_t waiting = 0;
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        uint8_t key[32];
+        size_t len = key_of(i, key);
+        assert_int_equal(put_at(&f, key, len, value, sizes[i], ++f.index), 0);
+        assert_int_equal(f.w.open.bytes, waiting);
+        assert_int_equal(put_at(&f, key, len, value, 1, ++f.index), 0);
+        assert_true(f.w.open.bytes >= waiting + NODE_HEADER_BYTES + len + sizes[i]);
+        waiting = f.w.open.bytes;
+    }
+    table_published(&f.w);
+    close_table(&f);
+}
+
 /* ---- nodes that do not move ------------------------------------------------------------------------------------------ */
 
 #define STUCK 5u
@@ -190,6 +210,7 @@ static void table_drain__nodes_that_cannot_move__ends(void **state) {
 int main(void) {
     help_start(50);
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(table_put__overwritten__its_bytes_wait),
         cmocka_unit_test(table_drain__nodes_that_cannot_move__ends),
         cmocka_unit_test(table_admits__emptied_and_filled_anew__takes_as_much_as_a_fresh_one),
         cmocka_unit_test(table_admits__full_table__overwriting_goes_on_for_ever),

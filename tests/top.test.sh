@@ -200,14 +200,17 @@ sees "fg" '^ring \['
 tm send-keys -t t q
 as_it_was "q after fg"
 
+# What ncurses has of a terminal that it does not know, it never frees (new_prescr).
+leave=
+[ -z "${TIDE_SANITIZED:-}" ] || leave="ASAN_OPTIONS=$ASAN_OPTIONS:detect_leaks=0"
 for term in dumb no-such-terminal; do
-    start "TERM=$term" "top d"
+    start "TERM=$term $leave" "top d"
     is_over "TERM=$term" 7
 done
 
 # Whatever kills it, and whichever of its two processes. A sanitizer would take SIGSEGV for itself, and abort.
 leave=
-[ -z "${TIDE_SANITIZED:-}" ] || leave="ASAN_OPTIONS=handle_segv=0:$ASAN_OPTIONS TSAN_OPTIONS=handle_segv=0:$TSAN_OPTIONS"
+[ -z "${TIDE_SANITIZED:-}" ] || leave="ASAN_OPTIONS=$ASAN_OPTIONS:handle_segv=0 TSAN_OPTIONS=$TSAN_OPTIONS:handle_segv=0"
 shell=$(tm display-message -p -t t '#{pane_pid}')
 child_of() { sed 's/ .*//' "/proc/$1/task/$1/children" 2>/dev/null; }
 for signal in KILL:137 SEGV:139 TERM:0 HUP:0; do

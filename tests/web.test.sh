@@ -184,6 +184,23 @@ stream=$!
 pids="$pids $stream"
 seen() { until_true 30 "the stream says $1" sh -c "tail -n 3 '$work/stream' | grep -q '$1'"; }
 seen '"state": "alive"'
+
+# No descriptor is left: who comes waits, and is answered when there are some, although the stream goes on.
+ticks() { sed 's/.*) //' "/proc/$web/stat" | cut -d' ' -f12,13 | tr ' ' '+' | xargs -I{} sh -c 'echo $(({}))'; }
+if command -v prlimit >/dev/null 2>&1; then
+    prlimit --pid "$web" --nofile=3:4096
+    before=$(ticks)
+    "$http" get "$port" GET /state.json >"$work/late" 2>"$work/late.err" &
+    late=$!
+    pids="$pids $late"
+    seen 'Too many open files'
+    sleep 1.5
+    used=$(($(ticks) - before))
+    [ "$used" -lt 60 ] || bad "without descriptors it spins: $used hundredths of a second"
+    prlimit --pid "$web" --nofile=4096:4096
+    until_true 60 "who came meanwhile is answered" grep -q '"state": "alive"' "$work/late"
+    seen '"state": "alive"'
+fi
 kill -9 "$server"
 wait "$server" 2>/dev/null
 seen '"state": "dead".*"led": false'

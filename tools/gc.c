@@ -81,7 +81,7 @@ static int gc_collect_all(struct cli *c) {
     }
     for (int i = 0; i < n; i++) {
         struct peek p;
-        if (peek_domain(names[i], &p) != 0 || (p.state == PEEK_CLOSED && !p.unseen)) {
+        if (peek_domain(names[i], &p) != 0 || p.theirs || (p.state == PEEK_CLOSED && !p.unseen)) {
             continue; /* gone meanwhile, or not ours */
         }
         int code = gc_collect(c, names[i]);

@@ -154,6 +154,32 @@ static const struct bench_arg *find(const struct bench_command *c, const char *w
     return NULL;
 }
 
+/* Is `word` a beginning of the name, or one slip away from it: a letter more, less, other, or two swapped? */
+static bool is_near(const char *word, size_t length, const char *name) {
+    size_t all = strlen(name), head = 0, tail = 0;
+    while (head < length && head < all && word[head] == name[head]) {
+        head++;
+    }
+    while (tail < length - head && tail < all - head && word[length - 1 - tail] == name[all - 1 - tail]) {
+        tail++;
+    }
+    size_t ours = length - head - tail, its = all - head - tail;
+    bool swapped = ours == 2 && its == 2 && word[head] == name[head + 1] && word[head + 1] == name[head];
+    return (ours <= 1 && its <= 1) || swapped || (head == length && length >= 3);
+}
+
+static enum bench_parsed refuse(const struct bench_command *c, const char *word, size_t length, char *error) {
+    if (word[0] != '-' && c->rest_n > 0) {
+        return bench_args_wrong(error, "no room for '%.100s'", word);
+    }
+    for (uint32_t i = 0; i < c->args_n && length > 2; i++) {
+        if (is_near(word + 2, length - 2, c->args[i].name)) {
+            return bench_args_wrong(error, "unknown argument '%.100s', did you mean '--%s'?", word, c->args[i].name);
+        }
+    }
+    return bench_args_wrong(error, "unknown argument '%.100s'", word);
+}
+
 enum bench_parsed bench_args_parse(struct bench_command *c, int argc, char **argv, char *error) {
     char text[BENCH_ERROR_BYTES];
     for (int i = 1; i < argc; i++) {
@@ -161,14 +187,14 @@ enum bench_parsed bench_args_parse(struct bench_command *c, int argc, char **arg
         if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
             return BENCH_PARSED_HELP;
         }
-        const struct bench_arg *a = find(c, word, equals != NULL ? (size_t)(equals - word) : strlen(word));
+        size_t length = equals != NULL ? (size_t)(equals - word) : strlen(word);
+        const struct bench_arg *a = find(c, word, length);
         if (a == NULL && word[0] != '-' && c->rest_n < c->rest_room) {
             c->rest[c->rest_n++] = word;
             continue;
         }
         if (a == NULL) {
-            return bench_args_wrong(error, "%s '%.100s'",
-                                    c->rest_n > 0 && word[0] != '-' ? "no room for" : "unknown argument", word);
+            return refuse(c, word, length, error);
         }
         const char *value = equals != NULL ? equals + 1 : NULL;
         if (a->shown == NULL && value != NULL) {

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/lib/program.h"
+
 #define NOBODY UINT32_MAX
 #define HEAT_MOST 3u
 #define MAIN_HEAT 2u /* read so often in the small queue, a key goes on to the main one */
@@ -156,27 +158,23 @@ static const struct {
 double bench_cachesim(enum bench_cachesim which, const struct bench_trace *t, uint64_t objects) {
     const struct line empty = { NOBODY, NOBODY, 0 };
     struct sim s = { .objects = objects, .small = empty, .main = empty, .ghosts = empty, .hand = NOBODY };
-    s.forward = malloc(t->keys_n * sizeof(*s.forward));
-    s.backward = malloc(t->keys_n * sizeof(*s.backward));
-    s.heat = calloc(t->keys_n, 1);
-    s.place = calloc(t->keys_n, 1);
-    double share = -1.0;
-    if (s.forward != NULL && s.backward != NULL && s.heat != NULL && s.place != NULL) {
-        uint64_t misses = 0;
-        for (uint64_t i = 0; i < t->requests_n; i++) {
-            uint32_t key = t->requests[i];
-            if (s.place[key] == SMALL || s.place[key] == MAIN) {
-                sims[which].hit(&s, key);
-            } else {
-                misses++;
-                sims[which].miss(&s, key);
-            }
+    s.forward = bench_alloc(t->keys_n, sizeof(*s.forward));
+    s.backward = bench_alloc(t->keys_n, sizeof(*s.backward));
+    s.heat = bench_alloc(t->keys_n, 1);
+    s.place = bench_alloc(t->keys_n, 1);
+    uint64_t misses = 0;
+    for (uint64_t i = 0; i < t->requests_n; i++) {
+        uint32_t key = t->requests[i];
+        if (s.place[key] == SMALL || s.place[key] == MAIN) {
+            sims[which].hit(&s, key);
+        } else {
+            misses++;
+            sims[which].miss(&s, key);
         }
-        share = (double)misses / (double)t->requests_n;
     }
     free(s.forward);
     free(s.backward);
     free(s.heat);
     free(s.place);
-    return share;
+    return (double)misses / (double)t->requests_n;
 }

@@ -13,7 +13,7 @@
 
 enum bench_cachesim { BENCH_SIM_LRU, BENCH_SIM_SIEVE, BENCH_SIM_S3FIFO, BENCH_SIMS };
 
-/* Share of requests that miss, or -1: no memory. objects: at least 1. */
+/* Share of requests that miss. objects: at least 1. */
 double bench_cachesim(enum bench_cachesim which, const struct bench_trace *t, uint64_t objects);
 
 #endif

@@ -188,7 +188,7 @@ void bench_cluster_host(struct bench_cluster *c, unsigned k, bool upstream, cons
     int log = open_log(c, name), rc = bench_child_serve(argv, log, &c->hosts[k]);
     close(log);
     if (rc != 0) {
-        bench_fail("a host does not become ready");
+        bench_fail("starting host %u: its tide serve does not become ready", k);
     }
 }
 

@@ -147,7 +147,7 @@ void bench_must(int code, const char *what) {
 
 void bench_must_system(bool good, const char *what) {
     if (!good) {
-        bench_fail("%.120s: %.80s", what, strerror(errno));
+        bench_fail("%.120s: %.80s", what, errno != 0 ? strerror(errno) : "it cannot be had");
     }
 }
 

@@ -22,26 +22,18 @@ struct bench_putlane {
 struct bench_putlane *bench_putlane_start(uint64_t keys) {
     struct bench_options o = { .keys = keys, .key_size = 16, .value_size = VALUE, .seed = 1 };
     struct bench_putlane *l = bench_alloc(1, sizeof(*l));
-    char name[TIDE_NAME_MAX];
     bench_must_system(bench_workload_init(&l->workload, &o, 1) == 0 && bench_workload_prepare(&l->workload, 1) == 0,
                       "memory for keys");
-    bench_domain_name(bench_text("lane-%llu", (unsigned long long)keys), name);
     l->times = bench_hdr();
     /* On the second CPU, and with the process the thread that serves lanes. */
-    l->far = bench_far_start(&l->workload, &bench->machine, 1, name);
-    bench_must_system(l->far != NULL, "a process for the leader");
+    l->far = bench_far_start(&l->workload, 1, bench_text("lane-%llu", (unsigned long long)keys));
     return l;
 }
 
 void bench_putlane_open(struct bench_putlane *l) {
     struct bench_options o = { .keys = l->workload.keys, .key_size = 16, .value_size = VALUE };
-    char error[BENCH_ERROR_BYTES];
     bench_machine_unpin(&bench->machine);
-    int rc = bench_far_open(l->far, &o, &l->domain, &bench_stop, error);
-    bench_go_on();
-    if (rc != 0) {
-        bench_fail("%s", error);
-    }
+    l->domain = bench_far_open(l->far, &o);
 }
 
 static int put(struct bench_putlane *l) {
@@ -72,10 +64,9 @@ static void rest(const struct bench_putlane *l, uint64_t ns) {
 
 /* After a slice that ended with a code: where the leader's process died, that is the reason. */
 static void settle(struct bench_putlane *l, int code) {
-    char error[BENCH_ERROR_BYTES];
     bench_go_on();
-    if (code != 0 && !bench_far_lives(l->far, error)) {
-        bench_fail("%s", error);
+    if (code != 0) {
+        bench_far_must_live(l->far);
     }
     bench_must(code, "writing through a lane");
 }

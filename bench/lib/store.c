@@ -141,7 +141,7 @@ static void connect_to(struct bench_store *s) {
         close(fd);
         bench_store_must_live(s);
         if (bench_now_ns() - begun > START_NS) {
-            fail(s, "the server", "it does not answer at its socket");
+            fail(s, "the server", "it does not answer at its socket within 10 s of its start");
         }
         bench_rest(LOOK_EVERY_NS);
     }

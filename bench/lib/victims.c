@@ -97,7 +97,8 @@ static void await(struct victims *v, struct bench_worker *node, uint64_t acks) {
             }
         }
         if (bench_now_ns() > until) {
-            bench_fail(node == NULL ? "no write is acknowledged any more" : "a follower does not come to serve");
+            bench_fail(node == NULL ? "no write was acknowledged for 20 s"
+                                    : "a replica does not come to serve within 20 s");
         }
         bench_rest(200000);
     }
@@ -147,7 +148,7 @@ static struct bench_worker **node_of(struct victims *v, int32_t pid) {
 
 void victims_kill(struct victims *v, int32_t pid) {
     if (pid <= 0 || node_of(v, pid) == NULL || kill((pid_t)pid, SIGKILL) != 0) {
-        bench_fail("none of the two processes leads");
+        bench_fail("killing the leader: pid %d is none of the two processes, or is gone", (int)pid);
     }
 }
 

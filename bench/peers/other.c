@@ -25,24 +25,15 @@ static uint64_t table_bytes(const struct peer_case *c) {
 }
 
 static bool fork_child(struct peer_case *c, void **peer) {
-    char name[TIDE_NAME_MAX];
     struct other *o = bench_alloc(1, sizeof(*o));
-    bench_domain_name("other", name);
-    o->far = bench_far_start(c->workload, NULL, -1, name);
-    bench_must_system(o->far != NULL, "a process for the leader");
+    o->far = bench_far_start(c->workload, -1, "other");
     *peer = o;
     return true;
 }
 
 static void fill(struct peer_case *c, void **peer) {
     struct other *o = *peer;
-    struct tide *d = NULL;
-    int rc = bench_far_open(o->far, c->options, &d, &bench_stop, c->error);
-    bench_go_on();
-    if (rc != 0) {
-        bench_fail("%s", c->error);
-    }
-    bench_must(bench_setup_reader(d, 0, &o->reader), "opening a reader");
+    bench_must(bench_setup_reader(bench_far_open(o->far, c->options), 0, &o->reader), "opening a reader");
 }
 
 static void end(void *peer) {

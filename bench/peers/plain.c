@@ -135,7 +135,8 @@ static void fill(struct peer_case *c, void **peer) {
         bench_workload_value(w, i, 0, value);
         if (plain_put(&t->at_half, key, PEER_KEY, value, w->value_size) != 0 ||
             (c->cost && plain_put(&t->dense, key, PEER_KEY, value, w->value_size) != 0)) {
-            bench_fail("the plain table is full");
+            bench_fail("filling the plain table: it is full at key %llu of %llu", (unsigned long long)i,
+                       (unsigned long long)w->keys);
         }
     }
 }

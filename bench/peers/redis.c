@@ -115,7 +115,7 @@ static void connect_all(struct redis *r) {
             r->connections[i] = NULL;
         }
         if (bench_now_ns() > end_ns) {
-            bench_fail("Redis: the server does not answer at its socket");
+            bench_fail("Redis: the server does not answer at its socket within 10 s of its start");
         }
         bench_sleep_ns(LOOK_EVERY_NS);
     }

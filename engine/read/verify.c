@@ -59,7 +59,7 @@ static bool verify_attach(struct tide *d, uint32_t id, int *error) {
         park_nap(VERIFY_NAP_NS);
     }
     if (foreign_is_own_trouble(*error)) {
-        foreign_tell_trouble(d, *error);
+        tide_log_fault(d, *error); /* each time: this call was made to be told */
         return false;
     }
     bool damaged = *error == TIDE_ERR_CORRUPT || *error == TIDE_ERR_VERSION || *error == TIDE_ERR_NO_DOMAIN;

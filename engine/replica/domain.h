@@ -163,12 +163,13 @@ struct tide {
     struct lease_stuck lease_stuck;
     struct segment segment;
     char name[LAYOUT_NAME];
-    _Atomic bool troubled; /* a read could not map another process's replica, and the log callback was told */
-    bool ephemeral;        /* this handle made the domain, which ends with it */
-    bool created;          /* made by this handle */
-    bool stillborn;        /* this handle made the domain, and then an option did not fit */
-    bool read_only;        /* the segments are mapped for reading: no word of them is written */
-    bool dumped;           /* core dumps contain what this handle maps */
+    _Atomic int
+        troubled; /* why a read could not map another process's replica; the log callback was told. 0: none could not since one could */
+    bool ephemeral; /* this handle made the domain, which ends with it */
+    bool created;   /* made by this handle */
+    bool stillborn; /* this handle made the domain, and then an option did not fit */
+    bool read_only; /* the segments are mapped for reading: no word of them is written */
+    bool dumped;    /* core dumps contain what this handle maps */
     tide_log_fn *log_fn;
     void *log_ctx;
 };

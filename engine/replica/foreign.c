@@ -482,6 +482,7 @@ int foreign_attach(struct tide *d, uint32_t id) {
     }
     if (error == 0 && fresh != NULL) {
         view_show(d, fresh);
+        atomic_store(&d->troubled, 0);
     } else if (error != 0 && old != NULL) {
         atomic_store(&d->views[id], NULL);
     }
@@ -494,7 +495,7 @@ int foreign_attach(struct tide *d, uint32_t id) {
 }
 
 void foreign_tell_trouble(struct tide *d, int error) {
-    if (!atomic_exchange(&d->troubled, true)) {
+    if (atomic_exchange(&d->troubled, error) != error) {
         tide_log_fault(d, error);
     }
 }

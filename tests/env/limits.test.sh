@@ -45,8 +45,12 @@ expect 7 RLIMIT_FSIZE "$with" '-f 2048' "$tide" follow d
 "$with" '-f 10' "$tide" snapshot save d "$work/snap" >"$work/out" 2>&1
 [ $? = 7 ] || bad "snapshot save under a limit of 10 KiB: $(cat "$work/out")"
 [ -z "$(ls "$work" | grep snap)" ] || bad "snapshot save under a limit left $(ls "$work" | grep snap)"
-"$with" '-v 6000' "$tide" follow d >"$work/out" 2>&1
-[ $? -lt 128 ] || bad "follow with little address space: ended by a signal: $(cat "$work/out")"
+if [ -n "${TIDE_SANITIZE:-}" ]; then
+    echo "sanitizers map more than this address space: that part is left out"
+else
+    "$with" '-v 6000' "$tide" follow d >"$work/out" 2>&1
+    [ $? -lt 128 ] || bad "follow with little address space: ended by a signal: $(cat "$work/out")"
+fi
 # mlockall() by the application, with little memory that may be locked: an error that names the limit, and nothing left. With more it opens.
 compile - "$work/locked" <<'C' || exit 1
 #include <stdio.h>

@@ -130,10 +130,11 @@ is_clean() { # test
     fi
 }
 
-# The first case that failed, or how the program ended.
+# The first case that failed, or else how the program ended.
 reason() { # log
-    sed -n -e 's/.*not ok [0-9]* - \(.*\)/\1/p' -e 's/^FAILED .* s) (\(.*\))$/\1/p' -e 's/^FAILED .*/failed/p' "$1" | awk '
-        /failed$/ && !/^[a-z_]*__/ { if (any == "") any = $0; next } { if (first == "") first = $0 } END { print first != "" ? first : any }'
+    cases=$(sed -n 's/.*not ok [0-9]* - \(.*\)/\1/p' "$1" | head -1)
+    how=$(sed -n -e 's/^FAILED .* s) (\(.*\))$/\1/p' -e 's/^FAILED .*/failed/p' "$1" | head -1)
+    echo "${cases:-$how}"
 }
 
 survived=0
@@ -156,7 +157,7 @@ while IFS=$tab read -r name file was now tests; do
             ran="$ran $t"
             grep -qx "$name $key $t" "$work/passed" && continue
             in_time
-            limit=$((30 + 8 * $(sed -n "s/^$t //p" "$work/clean")))
+            limit=$((30 + 4 * $(sed -n "s/^$t //p" "$work/clean")))
             ! cmp -s "$work/was" "$work/tree/$file" || change "$work/tree/$file" "$was" "$now"
             if ! build_for "$t" >>"$log" 2>&1; then
                 said="does not build"

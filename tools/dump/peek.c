@@ -103,6 +103,8 @@ static int peek_is_regular(const char *path) {
 
 static void peek_look_at_file(struct peek *p, struct dump_file *f, peek_more_fn *more, void *ctx) {
     struct dump_log log;
+    struct stat st;
+    p->theirs = fstat(f->fd, &st) == 0 && st.st_uid != geteuid();
     p->in_use = !dump_file_ended(f);
     p->led = member_led_elsewhere(f->fd);
     p->state = p->in_use ? PEEK_ALIVE : PEEK_DEAD;
@@ -117,6 +119,12 @@ static void peek_look_at_file(struct peek *p, struct dump_file *f, peek_more_fn 
         if (more) {
             more(ctx, f, &log);
         }
+    }
+    if (p->theirs && p->state == PEEK_DAMAGED) { /* no domain of ours, whatever is in it */
+        char why[sizeof(p->why)];
+        p->state = PEEK_CLOSED;
+        snprintf(why, sizeof(why), "another user's, and no segment: %.*s", (int)sizeof(why) - 40, p->why);
+        memcpy(p->why, why, sizeof(why));
     }
     dump_log_free(&log);
 }

@@ -28,6 +28,7 @@ enum peek_state {
 struct peek {
     char name[64];
     enum peek_state state;
+    int theirs; /* another user's file: root may look at it, and no more */
     int unseen; /* PEEK_CLOSED for want of something that this process lacks, a descriptor, say: nobody knows who uses it */
     char why[256];
     int in_use;         /* the kernel says that somebody has a lock on it */

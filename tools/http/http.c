@@ -40,11 +40,16 @@ int http_listen(const struct http_service *service, const char *text, const char
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/socket.h>
 
+#include "shm/fd.h"
 #include "tools/http/parts.h"
 #include "tools/lib/signals.h"
 
 #define LOOK_MS 1000
+#define REST_MS 100
+#define END_MS 5
+#define ACCEPTED_AT_ONCE (CONNECTIONS_SPARE / 2) /* those that they send away end meanwhile */
 
 struct http {
     struct library call;
@@ -52,6 +57,7 @@ struct http {
     bool local_names;
     struct places places;
     struct streams streams;
+    uint64_t rests_until_ms; /* there was no descriptor for who came */
 };
 
 static volatile sig_atomic_t stopped;
@@ -179,20 +185,49 @@ static enum MHD_Result http_on_request(void *ctx, struct MHD_Connection *connect
 
 /* ---- the loop ---------------------------------------------------------------------------------------------------- */
 
+/*
+ * The library would accept by itself, but where the process has no descriptor left it asks again and again without a pause, or accepts nobody
+ * any more until a connection ends: a stream may last for ever. Here who comes waits, and is asked for again after a rest.
+ */
+static void http_accept(struct http *h, struct MHD_Daemon *daemon, int listening) {
+    for (uint32_t i = 0; i < ACCEPTED_AT_ONCE; i++) {
+        if (!places_have_one(&h->places)) { /* the library would refuse it; those that were sent away end soon */
+            h->rests_until_ms = places_now_ms() + END_MS;
+            return;
+        }
+        struct sockaddr_storage from;
+        socklen_t length = sizeof(from);
+        int fd = fd_lift(accept4(listening, (struct sockaddr *)&from, &length, SOCK_CLOEXEC | SOCK_NONBLOCK));
+        if (fd < 0) {
+            bool rests = errno != EAGAIN && errno != EINTR && errno != ECONNABORTED;
+            h->rests_until_ms = rests ? places_now_ms() + REST_MS : 0;
+            return;
+        }
+        (void)h->call.MHD_add_connection(daemon, fd, (struct sockaddr *)&from, length); /* closes it where it fails */
+    }
+}
+
 static int http_wait_ms(const struct http *h, struct MHD_Daemon *daemon) {
     MHD_UNSIGNED_LONG_LONG library;
-    int ms = LOOK_MS, frame = streams_wait_ms(&h->streams);
-    if (h->call.MHD_get_timeout(daemon, &library) == MHD_YES && library < LOOK_MS) {
+    uint64_t now = places_now_ms();
+    int ms = h->rests_until_ms > now ? (int)(h->rests_until_ms - now) : LOOK_MS, frame = streams_wait_ms(&h->streams);
+    if (h->call.MHD_get_timeout(daemon, &library) == MHD_YES && library < (unsigned)ms) {
         ms = (int)library;
     }
     return frame >= 0 && frame < ms ? frame : ms;
 }
 
-static void http_until_signal(struct http *h, struct MHD_Daemon *daemon) {
+static void http_until_signal(struct http *h, struct MHD_Daemon *daemon, int listening) {
     const union MHD_DaemonInfo *info = h->call.MHD_get_daemon_info(daemon, MHD_DAEMON_INFO_EPOLL_FD);
-    struct pollfd events = { .fd = info->epoll_fd, .events = POLLIN };
+    struct pollfd events[] = { { .fd = info->epoll_fd, .events = POLLIN }, { .events = POLLIN } };
     while (!stopped) {
-        (void)poll(&events, 1, http_wait_ms(h, daemon));
+        h->rests_until_ms = h->rests_until_ms > places_now_ms() ? h->rests_until_ms : 0;
+        events[1].fd = h->rests_until_ms != 0 ? -1 : listening;
+        events[1].revents = 0;
+        (void)poll(events, 2, http_wait_ms(h, daemon));
+        if (events[1].revents != 0) {
+            http_accept(h, daemon, listening);
+        }
         streams_turn(&h->streams);
         h->call.MHD_run(daemon);
         places_end_overdue(&h->places);
@@ -210,7 +245,7 @@ int http_serve(const struct http_service *service, int fd, const char *at) {
     signal(SIGPIPE, SIG_IGN);
     signals_catch(http_on_signal, 0);
     struct MHD_Daemon *daemon = h.call.MHD_start_daemon(
-        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, http_on_request, &h, MHD_OPTION_LISTEN_SOCKET, fd,
+        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET, 0, NULL, NULL, http_on_request, &h,
         MHD_OPTION_CONNECTION_LIMIT, PLACES, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES,
         MHD_OPTION_CONNECTION_TIMEOUT, CONNECTION_MS / 1000, MHD_OPTION_NOTIFY_CONNECTION, http_on_connection, &h,
         MHD_OPTION_UNESCAPE_CALLBACK, http_unescape, NULL, MHD_OPTION_END);
@@ -221,7 +256,7 @@ int http_serve(const struct http_service *service, int fd, const char *at) {
     printf("listening %s\n", at);
     int code = stdio_flush() == 0 ? TOOL_OK : TOOL_FAILED;
     if (code == TOOL_OK) {
-        http_until_signal(&h, daemon);
+        http_until_signal(&h, daemon, fd);
     }
     streams_wake(&h.streams); /* the library does not stop while a connection is suspended */
     h.call.MHD_stop_daemon(daemon);

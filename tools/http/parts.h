@@ -22,6 +22,7 @@
     X(MHD_start_daemon)                                                                                                \
     X(MHD_stop_daemon)                                                                                                 \
     X(MHD_run)                                                                                                         \
+    X(MHD_add_connection)                                                                                              \
     X(MHD_get_daemon_info)                                                                                             \
     X(MHD_get_connection_info)                                                                                         \
     X(MHD_get_timeout)                                                                                                 \
@@ -62,6 +63,8 @@ struct places {
 };
 
 uint64_t places_now_ms(void);
+/* May one more connection come? Where not, some were sent away and have not ended yet. */
+bool places_have_one(const struct places *all);
 /* A connection has come. NULL: there is no place, which cannot be. */
 struct place *places_take(struct places *all, int fd);
 void places_leave(struct places *all, struct place *p);

@@ -36,6 +36,10 @@ static void places_make_place(struct places *all, bool of_streams) {
     }
 }
 
+bool places_have_one(const struct places *all) {
+    return all->open + all->streams < PLACES;
+}
+
 struct place *places_take(struct places *all, int fd) {
     if (all->open >= CONNECTIONS) {
         places_make_place(all, false);
