@@ -55,7 +55,7 @@ for bad in + 1x 9223372036854775808 -9223372036854775809 ' 1' +1 ''; do
 done
 
 expect 0 "put for a moment" put d moment v --ttl 1ms --timeout 20s
-removed() { "$tide" stat d --json | grep -q '"expired_total": 1,'; }
+removed() { "$tide" stat d --json | grep -q '"expired_total": [1-9]'; }
 until_true 20 "the expired key is removed" removed
 expect 0 "dump" dump d
 says ' put .* X .*ttl '
@@ -64,7 +64,7 @@ expect 0 "dump --json" dump d --json
 says '"type": "expire"'
 says '"expires_ts": [0-9]+'
 expect 0 "stat" stat d
-says '^removed +1 keys expired, 0 were evicted'
+says '^removed +[1-9][0-9]* keys expired, 0 were evicted'
 expect 0 "verify" verify d
 
 begin serve2 serve d2 --followers 0 --ring 64K --table 256K --default-ttl 2h
