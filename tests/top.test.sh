@@ -159,8 +159,10 @@ keep replica80
 tm send-keys -t t b
 sees "back again" '^ring \['
 tm send-keys -t t r
-sees "reversed" '^r2 '
-[ "$(grep -n '^r2 ' "$work/out" | cut -d: -f1)" -lt "$(grep -n '^r0 ' "$work/out" | cut -d: -f1)" ] || bad "reversed: is not"
+# Both orders show both replicas, so the order itself is waited for.
+line_of() { grep -n "^$1 " "$work/out" | cut -d: -f1; }
+is_reversed() { screen && [ "$(line_of r2 || :)" ] && [ "$(line_of r0 || :)" ] && [ "$(line_of r2)" -lt "$(line_of r0)" ]; }
+until_true 60 "reversed: r2 above r0" is_reversed || bad "reversed: is not"
 tm send-keys -t t p
 sees "paused" ' PAUSED '
 first=$(grep -o 'commit [0-9]*' "$work/out")
