@@ -69,9 +69,9 @@ static int segment_open_temporary(struct segment *s, const char *path) {
         }
         if (s->fd < 0) {
             bool full = errno == ENOSPC || errno == EDQUOT; /* of inodes: 'df -i' */
-            bool missing = errno == ENOENT || errno == ENOTDIR;
-            return missing ? segment_no_directory(path)
-                           : fault_errno(full ? SHM_ERR_NO_SPACE : SHM_ERR_SYSTEM, "cannot make %s", s->path);
+            return segment_errno_is_missing(errno)
+                       ? segment_no_directory(path)
+                       : fault_errno(full ? SHM_ERR_NO_SPACE : SHM_ERR_SYSTEM, "cannot make %s", s->path);
         }
         int locked = segment_maker_lock(s->fd);
         if (locked != 0 && errno != EAGAIN && errno != EACCES) {

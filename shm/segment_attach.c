@@ -182,8 +182,8 @@ int segment_unlink(const char *name, enum segment_kind kind, uint32_t replica) {
         segment_sweep(path);
     }
     if (lstat(path, &st) != 0) {
-        bool missing = errno == ENOENT || errno == ENOTDIR;
-        return missing ? segment_no_directory(path) : fault_errno(SHM_ERR_SYSTEM, "lstat of %s", path);
+        return segment_errno_is_missing(errno) ? segment_no_directory(path)
+                                               : fault_errno(SHM_ERR_SYSTEM, "lstat of %s", path);
     }
     if (!S_ISREG(st.st_mode)) {
         return fault(SHM_ERR_FOREIGN, "%s is no regular file: another process has the name", path);

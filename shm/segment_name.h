@@ -3,6 +3,7 @@
 #ifndef TIDE_SHM_SEGMENT_NAME_H
 #define TIDE_SHM_SEGMENT_NAME_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -15,7 +16,12 @@
 /* May a domain have this name? See segment_path(). */
 bool segment_name_is_good(const char *name);
 
-/* The error for ENOENT: NO_DOMAIN, or SYSTEM with a text if the path's directory does not exist. */
+/* Does this errno of a look at a path say that no such file is there? Also where what should be its directory is none. */
+static inline bool segment_errno_is_missing(int error) {
+    return error == ENOENT || error == ENOTDIR;
+}
+
+/* The error for such an errno: NO_DOMAIN, or SYSTEM with a text if the path's directory does not exist, or is none. */
 int segment_no_directory(const char *path);
 
 /* Is the file at this path another user's, or not a regular file? errno stays. */

@@ -33,7 +33,7 @@ static bool file_fail_errno(struct dump_file *f, enum tool_code code, const char
 static bool file_open_path(struct dump_file *f, int nofollow) {
     struct stat st;
     bool found = (nofollow ? lstat(f->path, &st) : stat(f->path, &st)) == 0;
-    f->is_missing = !found && (errno == ENOENT || errno == ENOTDIR);
+    f->is_missing = !found && segment_errno_is_missing(errno);
     if (f->is_missing) {
         return file_fail(f, TOOL_NO_DOMAIN, "there is no such file");
     }

@@ -134,8 +134,7 @@ int peek_domain_more(const char *name, struct peek *out, peek_more_fn *more, voi
     struct dump_file f;
     *out = (struct peek){ .leader = -1 };
     snprintf(out->name, sizeof(out->name), "%s", name);
-    if (segment_path(path, name, SEGMENT_LOG, 0) != 0 ||
-        (access(path, F_OK) != 0 && (errno == ENOENT || errno == ENOTDIR))) {
+    if (segment_path(path, name, SEGMENT_LOG, 0) != 0 || (access(path, F_OK) != 0 && segment_errno_is_missing(errno))) {
         return -1;
     }
     out->memory_bytes = peek_memory_of(name);
@@ -262,7 +261,7 @@ int peek_leftovers(const char *name, int half_made, char file[PEEK_FILE_BYTES]) 
     }
     DIR *dir = peek_open_directory();
     if (!dir) {
-        return errno == ENOENT || errno == ENOTDIR ? 0 : -1;
+        return segment_errno_is_missing(errno) ? 0 : -1;
     }
     const char *log = strrchr(path, '/') + 1;
     size_t length = strlen(log) - strlen(SUFFIX); /* "tidemark.NAME" */
