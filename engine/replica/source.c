@@ -6,10 +6,12 @@
 #include "shm/nap.h"
 #include "shm/park.h"
 
-#define SOURCE_LOOKUP_STEPS 128u         /* as bound.c */
-#define SOURCE_WAIT_NS UINT64_C(5000000) /* look again: who was to wake this thread may have died */
-#define SOURCE_LOOK_NS UINT64_C(100000)  /* between looks of a handle that nobody can wake */
-#define SOURCE_SECOND_SHIFT 30u          /* 2^30 ns: the seconds of the hint */
+#define SOURCE_LOOKUP_STEPS 128u /* as bound.c */
+#define SOURCE_WAIT_NS                                                                                                 \
+    UINT64_C(                                                                                                          \
+        100000000) /* look again: the leader may have died between its answer and the wake-up, and none follow it */
+#define SOURCE_LOOK_NS UINT64_C(100000) /* between looks of a handle that nobody can wake */
+#define SOURCE_SECOND_SHIFT 30u         /* 2^30 ns: the seconds of the hint */
 
 /* ---- the applying thread ------------------------------------------------------------------------------------------- */
 
@@ -149,11 +151,21 @@ void source_await(struct tide *d, uint64_t question, uint64_t ns) {
         park_nap(ns < SOURCE_LOOK_NS ? ns : SOURCE_LOOK_NS);
         return;
     }
-    uint32_t seen = atomic_load(&f->wake);
-    atomic_store(&f->waiters, 1);
-    if (atomic_load(&f->done) < question) {
-        park_wait(&f->wake, seen, ns < SOURCE_WAIT_NS ? ns : SOURCE_WAIT_NS);
+    uint32_t seen = atomic_load(&f->wake), bit = source_bit(question);
+    if ((atomic_load(&f->waiters) & bit) ==
+        0) { /* of a thousand who wait for one answer, one takes the line to write */
+        atomic_fetch_or(&f->waiters, bit);
     }
+    if (atomic_load(&f->done) < question) {
+        park_wait_bits(&f->wake, seen, bit, ns < SOURCE_WAIT_NS ? ns : SOURCE_WAIT_NS);
+    }
+}
+
+uint32_t source_bits(uint64_t from, uint64_t to) {
+    uint64_t n = to > from ? to - from : 0;
+    uint64_t run = n < SOURCE_BITS ? (UINT64_C(1) << n) - 1 : UINT32_MAX;
+    run <<= (from + 1) % SOURCE_BITS;
+    return (uint32_t)(run | run >> SOURCE_BITS);
 }
 
 /* The hint's word: a second, the tightest bound of the second before it, and the tightest so far, in microseconds. */
