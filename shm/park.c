@@ -8,8 +8,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "shm/clock.h"
-
 #define PARK_FOR_EVER (UINT64_C(1) << 62) /* ns: over a century, and some kernels refuse more */
 
 /* Without FUTEX_PRIVATE_FLAG: the kernel then finds sleepers by file and offset, in other processes too. */
@@ -32,14 +30,10 @@ int park_wait(_Atomic uint32_t *word, uint32_t seen, uint64_t timeout_ns) {
     return 0;
 }
 
-int park_wait_bits(_Atomic uint32_t *word, uint32_t seen, uint32_t bits, uint64_t timeout_ns) {
-    /* FUTEX_WAIT_BITSET takes an instant of CLOCK_MONOTONIC. */
-    struct timespec limit = { 0 };
-    if (timeout_ns < PARK_FOR_EVER) {
-        limit = park_timespec(clock_monotonic_ns() + timeout_ns);
-    }
-    struct timespec *until = timeout_ns >= PARK_FOR_EVER ? NULL : &limit;
-    if (park_futex(word, FUTEX_WAIT_BITSET, seen, until, bits) == -1 && errno == ETIMEDOUT) {
+int park_wait_bits(_Atomic uint32_t *word, uint32_t seen, uint32_t bits, uint64_t until_ns) {
+    struct timespec until = park_timespec(until_ns);
+    struct timespec *limit = until_ns >= PARK_FOR_EVER ? NULL : &until;
+    if (park_futex(word, FUTEX_WAIT_BITSET, seen, limit, bits) == -1 && errno == ETIMEDOUT) {
         return -1;
     }
     return 0;

@@ -95,9 +95,9 @@ void park_wake(_Atomic uint32_t *word, int count);
 
 /*
  * The same for sleepers who wait for different things on one word: each has bits, not 0, and a wake-up is for those that have one of its
- * own. A waiter whose bits are not meant sleeps on although the word has changed.
+ * own. A waiter whose bits are not meant sleeps on although the word has changed. until_ns: an instant of CLOCK_MONOTONIC.
  */
-int park_wait_bits(_Atomic uint32_t *word, uint32_t seen, uint32_t bits, uint64_t timeout_ns);
+int park_wait_bits(_Atomic uint32_t *word, uint32_t seen, uint32_t bits, uint64_t until_ns);
 void park_wake_bits(_Atomic uint32_t *word, uint32_t bits);
 
 /* Change the word and wake up to `count` of its sleepers. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "shm/bytes.h"
+#include "shm/clock.h"
 #include "shm/park.h"
 
 #include <limits.h>
@@ -143,7 +144,7 @@ struct bits_sleeper {
 static void *bits_sleep(void *arg) {
     struct bits_sleeper *s = arg;
     atomic_fetch_add(&s->room->waiters, 1);
-    int got = park_wait_bits(&s->room->word, 0, s->bits, WATCHDOG_NS);
+    int got = park_wait_bits(&s->room->word, 0, s->bits, clock_monotonic_ns() + WATCHDOG_NS);
     atomic_fetch_add(&s->room->timeouts, got != 0);
     atomic_store(&s->woken, true);
     return NULL;
@@ -176,7 +177,7 @@ static void park__bits__wake_only_who_has_one_of_them(void **state) {
     assert_int_equal(pthread_join(threads[0], NULL), 0);
     assert_int_equal(r->timeouts, 0);
     assert_int_equal(park_wait_bits(&r->word, 1, 1, UINT64_MAX), 0);
-    assert_int_equal(park_wait_bits(&r->word, 0, 1, 2000000), -1);
+    assert_int_equal(park_wait_bits(&r->word, 0, 1, clock_monotonic_ns() + 2000000), -1);
     munmap(r, sizeof(*r));
 }
 

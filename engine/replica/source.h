@@ -63,8 +63,8 @@ static inline bool source_answered(const struct tide *d, uint64_t question) {
     return atomic_load_explicit(&d->log->feed.done, memory_order_acquire) >= question;
 }
 
-/* Sleep until the question may be answered, at most ns. */
-void source_await(struct tide *d, uint64_t question, uint64_t ns);
+/* Sleep until the question may be answered. now, until: of CLOCK_MONOTONIC. */
+void source_await(struct tide *d, uint64_t question, uint64_t now, uint64_t until);
 
 /* Who waits for one question is woken by its answer, and sleeps on through those of the questions before. In feed_board.waiters and as bits of
  * the futex (park_wait_bits()), a question is one of 32 bits; two that share a bit are 32 questions apart. */

@@ -104,7 +104,7 @@ int __real_pthread_mutex_unlock(pthread_mutex_t *m);
 int __real_clock_gettime(clockid_t clock, struct timespec *t);
 int __real_park_wait(_Atomic uint32_t *word, uint32_t seen, uint64_t timeout_ns);
 void __real_park_wake(_Atomic uint32_t *word, int count);
-int __real_park_wait_bits(_Atomic uint32_t *word, uint32_t seen, uint32_t bits, uint64_t timeout_ns);
+int __real_park_wait_bits(_Atomic uint32_t *word, uint32_t seen, uint32_t bits, uint64_t until_ns);
 void __real_park_wake_bits(_Atomic uint32_t *word, uint32_t bits);
 
 /* ---- the turn ------------------------------------------------------------------------------------------------------------- */
@@ -413,16 +413,16 @@ void __wrap_park_wake(_Atomic uint32_t *word, int count) {
     }
 }
 
-int __wrap_park_wait_bits(_Atomic uint32_t *word, uint32_t seen, uint32_t bits, uint64_t timeout_ns);
-int __wrap_park_wait_bits(_Atomic uint32_t *word, uint32_t seen, uint32_t bits, uint64_t timeout_ns) {
+int __wrap_park_wait_bits(_Atomic uint32_t *word, uint32_t seen, uint32_t bits, uint64_t until_ns);
+int __wrap_park_wait_bits(_Atomic uint32_t *word, uint32_t seen, uint32_t bits, uint64_t until_ns) {
     if (!counts()) {
-        return __real_park_wait_bits(word, seen, bits, timeout_ns);
+        return __real_park_wait_bits(word, seen, bits, until_ns);
     }
     if (__atomic_load_n((const uint32_t *)(const void *)word, __ATOMIC_SEQ_CST) != seen) {
         return 0;
     }
     self->bits = bits;
-    int result = __wrap_park_wait(word, seen, timeout_ns);
+    int result = __wrap_park_wait(word, seen, until_ns > sched.now ? until_ns - sched.now : 0);
     self->bits = 0;
     return result;
 }
