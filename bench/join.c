@@ -92,7 +92,7 @@ static int join_on_order(struct bench_worker *w, void *ctx) {
 /* Made and reserved as a table is. */
 static struct pages pages_like_table(uint64_t bytes) {
     struct pages p = { .segment = SEGMENT_INIT, .bytes = bytes };
-    bench_must_system(segment_create(&p.segment, plan.other->name, SEGMENT_TABLE, COPY_SLOT, bytes) == 0,
+    bench_must_system(segment_create(&p.segment, NULL, plan.other->name, SEGMENT_TABLE, COPY_SLOT, bytes) == 0,
                       "shared memory that is made as a table is");
     p.base = p.segment.base;
     return p;

@@ -182,7 +182,8 @@ struct tide_opts {
 #define TIDE_OPTS_INIT { sizeof(struct tide_opts), TIDE_CREATE, 0, 0, 0, 0, 0, 0, NULL, NULL, 0, 0, 0, NULL }
 
 /*
- * Open a domain: attach to the segments of /dev/shm/tidemark.NAME.*, or create them.
+ * Open a domain: attach to the segments of /dev/shm/tidemark.NAME.*, or create them; where $TIDE_SHM_DIR is set, in that directory, which the
+ * handle keeps.
  * name: 1 to TIDE_NAME_MAX of A-Z a-z 0-9 _ - (a dot is allowed but not first). opts: NULL for the defaults.
  * Sizes that are 0 become smaller than their defaults where the free space of the file system, the memory limit of the control group or
  * the limit of a file's size would not hold a leader, a follower and a newcomer; the log callback tells which. Sizes that are given
@@ -204,7 +205,7 @@ TIDE_API int tide_open(struct tide **out, const char *name, const struct tide_op
  */
 TIDE_API int tide_close(struct tide *d);
 
-/* Remove the domain's segments by name. Members keep what they have mapped, and find out: TIDE_ERR_GONE, above.
+/* Remove the domain's segments by name, from the directory that $TIDE_SHM_DIR has now. Members keep what they have mapped, and find out: TIDE_ERR_GONE, above.
  * Errors: INVALID, NO_DOMAIN, FOREIGN, SYSTEM. */
 TIDE_API int tide_unlink(const char *name);
 

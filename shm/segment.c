@@ -91,9 +91,10 @@ static int segment_open_temporary(struct segment *s, const char *path) {
                  path);
 }
 
-int segment_create(struct segment *s, const char *name, enum segment_kind kind, uint32_t replica, uint64_t size_bytes) {
+int segment_create(struct segment *s, const char *dir, const char *name, enum segment_kind kind, uint32_t replica,
+                   uint64_t size_bytes) {
     char path[SEGMENT_PATH_BYTES];
-    int error = segment_path(path, name, kind, replica);
+    int error = segment_path(path, dir, name, kind, replica);
     if (error != 0 || size_bytes < sizeof(struct segment_header) || size_bytes > INT64_MAX) {
         return SHM_ERR_INVALID;
     }
@@ -173,13 +174,25 @@ static int segment_rename_over(const char *from, const char *to) {
                        "cannot rename a segment to %s", to);
 }
 
+/* The name that a temporary file was made for, by its path. */
+static int segment_final_path(const struct segment *s, const char *name, enum segment_kind kind, uint32_t replica,
+                              char out[SEGMENT_PATH_BYTES]) {
+    char dir[SEGMENT_PATH_BYTES];
+    const char *slash = strrchr(s->path, '/');
+    size_t bytes = slash != NULL ? (size_t)(slash - s->path) : 0;
+    memcpy(dir, s->path, bytes);
+    dir[bytes] = '\0';
+    int error = slash != NULL ? segment_path(out, bytes != 0 ? dir : "/", name, kind, replica) : SHM_ERR_INVALID;
+    bool own =
+        error == 0 && strlen(s->path) == strlen(out) + SEGMENT_TMP_BYTES && strncmp(s->path, out, strlen(out)) == 0;
+    return error == 0 && !own ? SHM_ERR_INVALID : error;
+}
+
 static int segment_give_name(struct segment *s, const char *name, enum segment_kind kind, uint32_t replica,
                              uint64_t incarnation, uint64_t segment_id, bool replace) {
     char path[SEGMENT_PATH_BYTES];
-    int error = segment_path(path, name, kind, replica);
-    if (error == 0 &&
-        (s->base == NULL || !segment_is_unpublished(s) || incarnation == 0 || segment_id == 0 ||
-         strlen(s->path) != strlen(path) + SEGMENT_TMP_BYTES || strncmp(s->path, path, strlen(path)) != 0)) {
+    int error = segment_final_path(s, name, kind, replica, path);
+    if (error == 0 && (s->base == NULL || !segment_is_unpublished(s) || incarnation == 0 || segment_id == 0)) {
         error = SHM_ERR_INVALID;
     }
     if (error == 0) {

@@ -17,8 +17,9 @@
  * - Unlinking takes the name, not the memory: members keep what they have mapped. segment_is_current() tells them.
  *
  * The directory is /dev/shm, or $TIDE_SHM_DIR where that is set (a small tmpfs for tests, another mount in a
- * container); all members of a domain must agree on it. It is read at each call, so do not change it while other
- * threads open. A program with file capabilities must not follow it; where it is set all the same, every call here is INVALID.
+ * container); all members of a domain must agree on it. Whoever keeps a domain open reads it once (segment_dir()) and gives
+ * that as `dir` from then on: a process may open domains in several directories. `dir` NULL means what the environment has now. Do not change
+ * it while other threads open. A program with file capabilities must not follow it; where it is set all the same, calls with NULL are INVALID.
  *
  * Functions answer 0 (or what they say) or a negative enum shm_error; out-parameters are untouched on error. They
  * block on system calls. One struct segment is used by one thread at a time; its mapping by any.
@@ -50,28 +51,30 @@ struct segment {
 #define SEGMENT_INIT                                                                                                   \
     { .fd = -1 }
 
-/*
- * The bytes that can be had in the segments' directory now, and the limit that decides: see shm/room.h. Errors:
- * INVALID, SYSTEM.
- */
-int segment_room(struct room *out);
+/* The directory that the environment names now. Errors: INVALID. */
+int segment_dir(char out[SEGMENT_PATH_BYTES]);
+
+/* The bytes that can be had in this directory now, and the limit that decides: see shm/room.h. Errors: SYSTEM. */
+int segment_room(const char *dir, struct room *out);
 
 /*
  * Write the path of a segment to `out`: DIR/tidemark.NAME.log, or DIR/tidemark.NAME.rK for table K.
- * name: 1 to SEGMENT_NAME_MAX of A-Z a-z 0-9 _ - . and not a dot first. Errors: INVALID (also: $TIDE_SHM_DIR too
+ * name: 1 to SEGMENT_NAME_MAX of A-Z a-z 0-9 _ - . and not a dot first. Errors: INVALID (also: the directory's name is too
  * long).
  */
-int segment_path(char out[SEGMENT_PATH_BYTES], const char *name, enum segment_kind kind, uint32_t replica);
+int segment_path(char out[SEGMENT_PATH_BYTES], const char *dir, const char *name, enum segment_kind kind,
+                 uint32_t replica);
 
 /*
  * Create a zeroed file of size_bytes under a temporary name beside the final one, mode 0600 whatever the umask, every
  * byte reserved, mapped read-write. Fill it, then publish or discard it.
  * Errors: INVALID, NO_SPACE (nothing is left behind), SYSTEM (also: no such directory), NOMEM.
  */
-int segment_create(struct segment *s, const char *name, enum segment_kind kind, uint32_t replica, uint64_t size_bytes);
+int segment_create(struct segment *s, const char *dir, const char *name, enum segment_kind kind, uint32_t replica,
+                   uint64_t size_bytes);
 
 /*
- * Write the header and give the segment its name. On error the temporary file is removed, and the mapping stays until
+ * Write the header and give the segment its name, beside its temporary one. On error the temporary file is removed, and the mapping stays until
  * segment_detach(). Errors: EXISTS (the name is taken), INVALID (not a fresh segment, another name than at creation,
  * incarnation or id 0), SYSTEM.
  */
@@ -88,7 +91,8 @@ int segment_publish_replace(struct segment *s, const char *name, enum segment_ki
  * everything of segment_check_header(), name and time namespace. The header has been checked; what follows it has
  * not. Errors: INVALID, NO_DOMAIN, FOREIGN, VERSION, CORRUPT, NOMEM, SYSTEM.
  */
-int segment_attach(struct segment *s, const char *name, enum segment_kind kind, uint32_t replica, bool writable);
+int segment_attach(struct segment *s, const char *dir, const char *name, enum segment_kind kind, uint32_t replica,
+                   bool writable);
 
 /*
  * The checks that look at bytes alone, for callers that read the header themselves. file_bytes: size of the file.
@@ -106,13 +110,14 @@ void segment_discard(struct segment *s);
  * Remove the name, and temporary files of it whose creators are gone. Errors: INVALID, NO_DOMAIN (it is not there),
  * FOREIGN (another user's, or no regular file), SYSTEM.
  */
-int segment_unlink(const char *name, enum segment_kind kind, uint32_t replica);
+int segment_unlink(const char *dir, const char *name, enum segment_kind kind, uint32_t replica);
 
 /*
  * The same, but only a segment of this incarnation: a member of a domain that was removed and made again under its name
  * must not take the new one's files. Errors: as above; NO_DOMAIN also where the name is another incarnation's.
  */
-int segment_unlink_of(const char *name, enum segment_kind kind, uint32_t replica, uint64_t incarnation);
+int segment_unlink_of(const char *dir, const char *name, enum segment_kind kind, uint32_t replica,
+                      uint64_t incarnation);
 
 /* 1: the path still names this file. 0: it was removed or replaced. SYSTEM: cannot tell. One system call. */
 int segment_is_current(const struct segment *s);

@@ -141,9 +141,10 @@ static int segment_open_error(const char *path) {
     }
 }
 
-int segment_attach(struct segment *s, const char *name, enum segment_kind kind, uint32_t replica, bool writable) {
+int segment_attach(struct segment *s, const char *dir, const char *name, enum segment_kind kind, uint32_t replica,
+                   bool writable) {
     struct segment found = SEGMENT_INIT;
-    int error = segment_path(found.path, name, kind, replica);
+    int error = segment_path(found.path, dir, name, kind, replica);
     if (error != 0) {
         return error;
     }
@@ -169,10 +170,10 @@ int segment_attach(struct segment *s, const char *name, enum segment_kind kind, 
 
 /* ---- names ------------------------------------------------------------------------------------------------------- */
 
-int segment_unlink(const char *name, enum segment_kind kind, uint32_t replica) {
+int segment_unlink(const char *dir, const char *name, enum segment_kind kind, uint32_t replica) {
     char path[SEGMENT_PATH_BYTES];
     struct stat st;
-    int error = segment_path(path, name, kind, replica);
+    int error = segment_path(path, dir, name, kind, replica);
     if (error != 0) {
         return error;
     }
@@ -200,10 +201,11 @@ int segment_unlink(const char *name, enum segment_kind kind, uint32_t replica) {
 
 /* Another file may get the name between the look and the unlink; that takes a removal and a creation within
  * microseconds. */
-int segment_unlink_of(const char *name, enum segment_kind kind, uint32_t replica, uint64_t incarnation) {
+int segment_unlink_of(const char *dir, const char *name, enum segment_kind kind, uint32_t replica,
+                      uint64_t incarnation) {
     char path[SEGMENT_PATH_BYTES];
     struct segment_header h;
-    int error = segment_path(path, name, kind, replica);
+    int error = segment_path(path, dir, name, kind, replica);
     if (error != 0) {
         return error;
     }

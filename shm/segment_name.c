@@ -26,11 +26,11 @@ bool segment_name_is_good(const char *name) {
 }
 
 /*
- * The segments' directory, or NULL. A program with capabilities or a set-user-id bit must not take paths from its
+ * The segments' directory as the environment has it now, or NULL. A program with capabilities or a set-user-id bit must not take paths from its
  * caller's environment. Ignoring TIDE_SHM_DIR silently would be wrong too: it would make a second domain of the same
  * name in another directory. So such a program is refused.
  */
-static const char *segment_dir(void) {
+static const char *segment_dir_now(void) {
     const char *asked = getenv("TIDE_SHM_DIR"), *dir = secure_getenv("TIDE_SHM_DIR");
     if (dir == NULL && asked != NULL && asked[0] != '\0') {
         (void)fault(0,
@@ -41,13 +41,34 @@ static const char *segment_dir(void) {
     return dir != NULL && dir[0] != '\0' ? dir : SEGMENT_DIR;
 }
 
-int segment_path(char out[SEGMENT_PATH_BYTES], const char *name, enum segment_kind kind, uint32_t replica) {
+/* A relative directory would mean another domain in each member's working directory. */
+static int segment_dir_unfit(const char *dir) {
+    return fault(SHM_ERR_INVALID,
+                 "TIDE_SHM_DIR is '%s': it must be an absolute path, and with the domain's name at most "
+                 "%u bytes long",
+                 dir, SEGMENT_PATH_BYTES - SEGMENT_TMP_BYTES - 1);
+}
+
+int segment_dir(char out[SEGMENT_PATH_BYTES]) {
+    const char *dir = segment_dir_now();
+    if (dir == NULL) {
+        return SHM_ERR_INVALID;
+    }
+    if (dir[0] != '/' || strlen(dir) >= SEGMENT_PATH_BYTES) {
+        return segment_dir_unfit(dir);
+    }
+    memcpy(out, dir, strlen(dir) + 1);
+    return 0;
+}
+
+int segment_path(char out[SEGMENT_PATH_BYTES], const char *dir, const char *name, enum segment_kind kind,
+                 uint32_t replica) {
     if (name == NULL || !segment_name_is_good(name) ||
         (kind != SEGMENT_LOG && kind != SEGMENT_TABLE && kind != SEGMENT_SPILL) ||
         (kind != SEGMENT_LOG && replica >= LAYOUT_REPLICAS)) {
         return SHM_ERR_INVALID;
     }
-    const char *dir = segment_dir();
+    dir = dir != NULL ? dir : segment_dir_now();
     if (dir == NULL) {
         return SHM_ERR_INVALID;
     }
@@ -55,12 +76,8 @@ int segment_path(char out[SEGMENT_PATH_BYTES], const char *name, enum segment_ki
     int length = kind == SEGMENT_LOG ? snprintf(path, sizeof(path), "%s/tidemark.%s.log", dir, name)
                                      : snprintf(path, sizeof(path), "%s/tidemark.%s.%c%u", dir, name,
                                                 kind == SEGMENT_TABLE ? 'r' : 'l', replica);
-    /* A relative directory would mean another domain in each member's working directory. */
     if (dir[0] != '/' || length < 0 || (size_t)length + SEGMENT_TMP_BYTES >= sizeof(path)) {
-        return fault(SHM_ERR_INVALID,
-                     "TIDE_SHM_DIR is '%s': it must be an absolute path, and with the domain's name at most "
-                     "%u bytes long",
-                     dir, SEGMENT_PATH_BYTES - SEGMENT_TMP_BYTES - 1);
+        return segment_dir_unfit(dir);
     }
     memcpy(out, path, sizeof(path));
     return 0;
@@ -178,11 +195,7 @@ void segment_sweep_removed(const char *path) {
     segment_sweep_all(path, file, (size_t)(end + 1 - file));
 }
 
-int segment_room(struct room *out) {
-    const char *dir = segment_dir();
-    if (dir == NULL) {
-        return SHM_ERR_INVALID;
-    }
+int segment_room(const char *dir, struct room *out) {
     int fd = fd_open(dir, O_RDONLY | O_DIRECTORY, 0);
     if (fd < 0) {
         return fault_errno(SHM_ERR_SYSTEM, "cannot open the directory of the segments, %s", dir);

@@ -177,7 +177,7 @@ struct crash_audit *crash_audit_open(struct crash_world *w) {
     a->w = w;
     a->segment = (struct segment)SEGMENT_INIT;
     a->index = 1;
-    if (segment_attach(&a->segment, w->name, SEGMENT_LOG, 0, false) != 0) {
+    if (segment_attach(&a->segment, NULL, w->name, SEGMENT_LOG, 0, false) != 0) {
         free(a);
         return NULL;
     }

@@ -44,7 +44,7 @@ static inline int setup(void **state) {
     if (mkdtemp(dir) == NULL || setenv("TIDE_SHM_DIR", dir, 1) != 0) {
         return -1;
     }
-    return segment_path(path, "t", SEGMENT_LOG, 0);
+    return segment_path(path, NULL, "t", SEGMENT_LOG, 0);
 }
 
 static inline int teardown(void **state) {
@@ -61,14 +61,14 @@ static inline int clean(void **state) {
 
 static inline struct segment published(void) {
     struct segment s = SEGMENT_INIT;
-    assert_int_equal(segment_create(&s, "t", SEGMENT_LOG, 0, BYTES), 0);
+    assert_int_equal(segment_create(&s, NULL, "t", SEGMENT_LOG, 0, BYTES), 0);
     assert_int_equal(segment_publish(&s, "t", SEGMENT_LOG, 0, 11, 22), 0);
     return s;
 }
 
 static inline int attach(void) {
     struct segment s = SEGMENT_INIT;
-    int error = segment_attach(&s, "t", SEGMENT_LOG, 0, true);
+    int error = segment_attach(&s, NULL, "t", SEGMENT_LOG, 0, true);
     if (error == 0) {
         segment_detach(&s);
     } else {

@@ -920,7 +920,7 @@ static void feed__board_scribbled_over__mended_by_the_next_completion(void **sta
     assert_int_equal(append_put(&h, 2, "k", 1), 0);
     assert_int_equal(complete(&h, 2), 0);
     char path[SEGMENT_PATH_BYTES];
-    assert_int_equal(segment_path(path, name, SEGMENT_LOG, 0), 0);
+    assert_int_equal(segment_path(path, NULL, name, SEGMENT_LOG, 0), 0);
     int fd = open(path, O_RDWR | O_CLOEXEC);
     struct log_segment *log = mmap(NULL, sizeof(*log), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     assert_true(log != MAP_FAILED);

@@ -50,9 +50,9 @@ static void without_standard_descriptors(unsigned closed) {
         }
     }
     struct segment s = SEGMENT_INIT, again = SEGMENT_INIT;
-    CHILD(segment_create(&s, "t", SEGMENT_LOG, 0, BYTES) == 0 && s.fd >= FD_LEAST);
+    CHILD(segment_create(&s, NULL, "t", SEGMENT_LOG, 0, BYTES) == 0 && s.fd >= FD_LEAST);
     CHILD(segment_publish(&s, "t", SEGMENT_LOG, 0, 11, 22) == 0);
-    CHILD(segment_attach(&again, "t", SEGMENT_LOG, 0, true) == 0 && again.fd >= FD_LEAST);
+    CHILD(segment_attach(&again, NULL, "t", SEGMENT_LOG, 0, true) == 0 && again.fd >= FD_LEAST);
     int low = open("/dev/null", O_RDONLY);
     CHILD(low < FD_LEAST); /* the ones that were kept taken meanwhile are free again */
     int lifted = fd_lift(low);
@@ -64,7 +64,7 @@ static void without_standard_descriptors(unsigned closed) {
     CHILD(kept != 0 || lowest_taken() == FD_LEAST);
     CHILD(write(1, "hello", 5) < 0 || (closed >> 1 & 1) == 0);
     CHILD(s.base[0] == 'T');
-    segment_unlink("t", SEGMENT_LOG, 0);
+    segment_unlink(NULL, "t", SEGMENT_LOG, 0);
     _exit(0);
 }
 
@@ -81,10 +81,11 @@ static void without_any_descriptor(void) {
     for (int fd = FD_LEAST; fd < s.fd; fd++) {
         (void)dup2(0, fd); /* none below is left either */
     }
-    CHILD(segment_attach(&other, "t", SEGMENT_LOG, 0, true) == SHM_ERR_SYSTEM && errno == EMFILE);
+    CHILD(segment_attach(&other, NULL, "t", SEGMENT_LOG, 0, true) == SHM_ERR_SYSTEM && errno == EMFILE);
     CHILD(strstr(fault_text(), "Too many open files") != NULL);
-    CHILD(segment_create(&other, "u", SEGMENT_LOG, 0, BYTES) == SHM_ERR_SYSTEM);
-    CHILD(segment_unlink_of("t", SEGMENT_LOG, 0, 11) == SHM_ERR_SYSTEM); /* it cannot tell whose it is: it stays */
+    CHILD(segment_create(&other, NULL, "u", SEGMENT_LOG, 0, BYTES) == SHM_ERR_SYSTEM);
+    CHILD(segment_unlink_of(NULL, "t", SEGMENT_LOG, 0, 11) ==
+          SHM_ERR_SYSTEM); /* it cannot tell whose it is: it stays */
     CHILD(segment_is_current(&s) == 1 && !segment_is_unlinked(&s));
     _exit(0);
 }
@@ -100,10 +101,10 @@ static void descriptors__none_left__is_no_answer_to_any_question(void **state) {
 static void with_small_files(void) {
     limit(RLIMIT_FSIZE, BYTES / 2);
     struct segment s = SEGMENT_INIT;
-    CHILD(segment_create(&s, "t", SEGMENT_LOG, 0, BYTES) == SHM_ERR_NO_SPACE);
+    CHILD(segment_create(&s, NULL, "t", SEGMENT_LOG, 0, BYTES) == SHM_ERR_NO_SPACE);
     CHILD(strstr(fault_text(), "tidemark.t.log takes 4.0 MiB, and the limit of a file's size is 2.0 MiB") != NULL);
     CHILD(strstr(fault_text(), "RLIMIT_FSIZE") != NULL && strstr(fault_text(), "--table") != NULL);
-    CHILD(segment_create(&s, "t", SEGMENT_SPILL, 0, BYTES) == SHM_ERR_NO_SPACE);
+    CHILD(segment_create(&s, NULL, "t", SEGMENT_SPILL, 0, BYTES) == SHM_ERR_NO_SPACE);
     CHILD(files_in(dir) == 0);
     /* The application's own signal, pending and blocked, is still there afterwards. */
     sigset_t set;
@@ -111,7 +112,7 @@ static void with_small_files(void) {
     sigaddset(&set, SIGXFSZ);
     sigprocmask(SIG_BLOCK, &set, NULL);
     raise(SIGXFSZ);
-    CHILD(segment_create(&s, "t", SEGMENT_LOG, 0, BYTES / 2) == 0);
+    CHILD(segment_create(&s, NULL, "t", SEGMENT_LOG, 0, BYTES / 2) == 0);
     CHILD(sigpending(&set) == 0 && sigismember(&set, SIGXFSZ) == 1);
     segment_discard(&s);
     _exit(0);
@@ -128,9 +129,9 @@ static void with_few_addresses(void) {
     struct segment s = published(), other = SEGMENT_INIT;
     segment_detach(&s);
     limit(RLIMIT_AS, 1);
-    CHILD(segment_attach(&other, "t", SEGMENT_LOG, 0, true) == SHM_ERR_NOMEM);
+    CHILD(segment_attach(&other, NULL, "t", SEGMENT_LOG, 0, true) == SHM_ERR_NOMEM);
     CHILD(strstr(fault_text(), "ulimit -v") != NULL);
-    CHILD(segment_create(&other, "u", SEGMENT_LOG, 0, BYTES) == SHM_ERR_NOMEM);
+    CHILD(segment_create(&other, NULL, "u", SEGMENT_LOG, 0, BYTES) == SHM_ERR_NOMEM);
     CHILD(files_in(dir) == 1);
     _exit(0);
 }

@@ -20,13 +20,13 @@ static void segment_path__good_and_bad_names__only_good_ones_have_a_path(void **
     longest[48] = '\0';
     const char *good[] = { "a", "A-z_0.9", "a.b", "-", "_", longest };
     for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
-        assert_int_equal(segment_path(out, good[i], SEGMENT_LOG, 0), 0);
+        assert_int_equal(segment_path(out, NULL, good[i], SEGMENT_LOG, 0), 0);
         assert_true(snprintf(want, sizeof(want), "%s/tidemark.%s.log", dir, good[i]) > 0);
         assert_string_equal(out, want);
-        assert_int_equal(segment_path(out, good[i], SEGMENT_TABLE, 63), 0);
+        assert_int_equal(segment_path(out, NULL, good[i], SEGMENT_TABLE, 63), 0);
         assert_true(snprintf(want, sizeof(want), "%s/tidemark.%s.r63", dir, good[i]) > 0);
         assert_string_equal(out, want);
-        assert_int_equal(segment_path(out, good[i], SEGMENT_SPILL, 63), 0);
+        assert_int_equal(segment_path(out, NULL, good[i], SEGMENT_SPILL, 63), 0);
         assert_true(snprintf(want, sizeof(want), "%s/tidemark.%s.l63", dir, good[i]) > 0);
         assert_string_equal(out, want);
     }
@@ -35,13 +35,13 @@ static void segment_path__good_and_bad_names__only_good_ones_have_a_path(void **
     longest[49] = '\0';
     const char *bad[] = { "", ".", ".a", "..", "a/b", "a b", "a\n", "\xc3\xa4", "a%s", longest };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-        assert_int_equal(segment_path(out, bad[i], SEGMENT_LOG, 0), SHM_ERR_INVALID);
+        assert_int_equal(segment_path(out, NULL, bad[i], SEGMENT_LOG, 0), SHM_ERR_INVALID);
     }
-    assert_int_equal(segment_path(out, NULL, SEGMENT_LOG, 0), SHM_ERR_INVALID);
-    assert_int_equal(segment_path(out, "a", SEGMENT_TABLE, 64), SHM_ERR_INVALID);
-    assert_int_equal(segment_path(out, "a", SEGMENT_SPILL, 64), SHM_ERR_INVALID);
-    assert_int_equal(segment_path(out, "a", (enum segment_kind)0, 0), SHM_ERR_INVALID);
-    assert_int_equal(segment_path(out, "a", (enum segment_kind)4, 0), SHM_ERR_INVALID);
+    assert_int_equal(segment_path(out, NULL, NULL, SEGMENT_LOG, 0), SHM_ERR_INVALID);
+    assert_int_equal(segment_path(out, NULL, "a", SEGMENT_TABLE, 64), SHM_ERR_INVALID);
+    assert_int_equal(segment_path(out, NULL, "a", SEGMENT_SPILL, 64), SHM_ERR_INVALID);
+    assert_int_equal(segment_path(out, NULL, "a", (enum segment_kind)0, 0), SHM_ERR_INVALID);
+    assert_int_equal(segment_path(out, NULL, "a", (enum segment_kind)4, 0), SHM_ERR_INVALID);
     assert_string_equal(out, "untouched");
 }
 
@@ -52,16 +52,16 @@ static void segment_path__directory_from_the_environment__must_be_absolute_and_s
     memset(deep, '/', sizeof(deep));
     deep[sizeof(deep) - 1] = '\0';
     setenv("TIDE_SHM_DIR", deep, 1);
-    assert_int_equal(segment_path(out, "a", SEGMENT_LOG, 0), SHM_ERR_INVALID);
+    assert_int_equal(segment_path(out, NULL, "a", SEGMENT_LOG, 0), SHM_ERR_INVALID);
     setenv("TIDE_SHM_DIR", "here", 1);
-    assert_int_equal(segment_path(out, "a", SEGMENT_LOG, 0), SHM_ERR_INVALID);
+    assert_int_equal(segment_path(out, NULL, "a", SEGMENT_LOG, 0), SHM_ERR_INVALID);
     setenv("TIDE_SHM_DIR", "", 1);
-    assert_int_equal(segment_path(out, "a", SEGMENT_LOG, 0), 0);
+    assert_int_equal(segment_path(out, NULL, "a", SEGMENT_LOG, 0), 0);
     assert_string_equal(out, "/dev/shm/tidemark.a.log");
     setenv("TIDE_SHM_DIR", "/nowhere/at/all", 1);
     struct segment s = SEGMENT_INIT;
-    int created = segment_create(&s, "t", SEGMENT_LOG, 0, BYTES), attached = attach();
-    int removed = segment_unlink("t", SEGMENT_LOG, 0);
+    int created = segment_create(&s, NULL, "t", SEGMENT_LOG, 0, BYTES), attached = attach();
+    int removed = segment_unlink(NULL, "t", SEGMENT_LOG, 0);
     setenv("TIDE_SHM_DIR", dir, 1);
     /* Not "no such domain": to make one there would fail as well. */
     assert_int_equal(created, SHM_ERR_SYSTEM);
@@ -76,7 +76,7 @@ static void segment__created_published_attached__both_see_the_same_bytes(void **
     (void)state;
     umask(0777); /* worse than any real one */
     struct segment a = SEGMENT_INIT, b = SEGMENT_INIT;
-    assert_int_equal(segment_create(&a, "t", SEGMENT_LOG, 0, BYTES), 0);
+    assert_int_equal(segment_create(&a, NULL, "t", SEGMENT_LOG, 0, BYTES), 0);
     umask(022);
     assert_int_equal(attach(), SHM_ERR_NO_DOMAIN);
     for (uint64_t i = 0; i < BYTES; i++) {
@@ -91,7 +91,7 @@ static void segment__created_published_attached__both_see_the_same_bytes(void **
     assert_int_equal(segment_is_current(&a), 1);
     assert_false(segment_is_unlinked(&a));
     assert_int_equal(files_in(dir), 1);
-    assert_int_equal(segment_attach(&b, "t", SEGMENT_LOG, 0, true), 0);
+    assert_int_equal(segment_attach(&b, NULL, "t", SEGMENT_LOG, 0, true), 0);
     assert_int_equal(b.size_bytes, BYTES);
     assert_int_equal(b.base[BYTES - 1], 42);
     const struct segment_header *h = (const void *)b.base;
@@ -102,11 +102,11 @@ static void segment__created_published_attached__both_see_the_same_bytes(void **
     assert_int_equal(a.base[BYTES / 2], 43);
     segment_detach(&b);
     segment_detach(&b);
-    assert_int_equal(segment_unlink("t", SEGMENT_LOG, 0), 0);
+    assert_int_equal(segment_unlink(NULL, "t", SEGMENT_LOG, 0), 0);
     assert_int_equal(segment_is_current(&a), 0);
     assert_true(segment_is_unlinked(&a));
     assert_int_equal(a.base[BYTES / 2], 43); /* the memory stays */
-    assert_int_equal(segment_unlink("t", SEGMENT_LOG, 0), SHM_ERR_NO_DOMAIN);
+    assert_int_equal(segment_unlink(NULL, "t", SEGMENT_LOG, 0), SHM_ERR_NO_DOMAIN);
     segment_discard(&a);
     assert_int_equal(files_in(dir), 0);
 }
@@ -114,7 +114,7 @@ static void segment__created_published_attached__both_see_the_same_bytes(void **
 static void segment__attached_read_only__cannot_be_written(void **state) {
     (void)state;
     struct segment a = published(), b = SEGMENT_INIT;
-    assert_int_equal(segment_attach(&b, "t", SEGMENT_LOG, 0, false), 0);
+    assert_int_equal(segment_attach(&b, NULL, "t", SEGMENT_LOG, 0, false), 0);
     assert_false(b.writable);
     assert_int_not_equal(mprotect(b.base, BYTES, PROT_READ | PROT_WRITE), 0);
     segment_detach(&b);
@@ -124,9 +124,9 @@ static void segment__attached_read_only__cannot_be_written(void **state) {
 static void segment_create__bad_arguments__nothing_is_made(void **state) {
     (void)state;
     struct segment s = SEGMENT_INIT;
-    assert_int_equal(segment_create(&s, "a/b", SEGMENT_LOG, 0, BYTES), SHM_ERR_INVALID);
-    assert_int_equal(segment_create(&s, "t", SEGMENT_LOG, 0, 0), SHM_ERR_INVALID);
-    assert_int_equal(segment_create(&s, "t", SEGMENT_LOG, 0, UINT64_MAX), SHM_ERR_INVALID);
+    assert_int_equal(segment_create(&s, NULL, "a/b", SEGMENT_LOG, 0, BYTES), SHM_ERR_INVALID);
+    assert_int_equal(segment_create(&s, NULL, "t", SEGMENT_LOG, 0, 0), SHM_ERR_INVALID);
+    assert_int_equal(segment_create(&s, NULL, "t", SEGMENT_LOG, 0, UINT64_MAX), SHM_ERR_INVALID);
     assert_int_equal(s.fd, -1);
     assert_int_equal(files_in(dir), 0);
 }
@@ -134,7 +134,7 @@ static void segment_create__bad_arguments__nothing_is_made(void **state) {
 static void segment_publish__name_taken__answers_exists_and_cleans_up(void **state) {
     (void)state;
     struct segment a = published(), b = SEGMENT_INIT;
-    assert_int_equal(segment_create(&b, "t", SEGMENT_LOG, 0, BYTES), 0);
+    assert_int_equal(segment_create(&b, NULL, "t", SEGMENT_LOG, 0, BYTES), 0);
     assert_int_equal(files_in(dir), 2);
     assert_int_equal(segment_publish(&b, "t", SEGMENT_LOG, 0, 33, 44), SHM_ERR_EXISTS);
     assert_int_equal(files_in(dir), 1);
@@ -154,7 +154,7 @@ static void segment_publish__wrong_use__refused(void **state) {
         uint64_t incarnation, id;
     } wrong[] = { { "other", 1, 1 }, { "t", 0, 1 }, { "t", 1, 0 } };
     for (size_t i = 0; i < 3; i++) {
-        assert_int_equal(segment_create(&s, "t", SEGMENT_LOG, 0, BYTES), 0);
+        assert_int_equal(segment_create(&s, NULL, "t", SEGMENT_LOG, 0, BYTES), 0);
         assert_int_equal(segment_publish(&s, wrong[i].name, SEGMENT_LOG, 0, wrong[i].incarnation, wrong[i].id),
                          SHM_ERR_INVALID);
         segment_discard(&s);
@@ -168,15 +168,15 @@ static void segment_publish__wrong_use__refused(void **state) {
 static void segment_publish_replace__dead_replicas_table__is_replaced(void **state) {
     (void)state;
     struct segment a = SEGMENT_INIT, b = SEGMENT_INIT, c = SEGMENT_INIT;
-    assert_int_equal(segment_create(&a, "t", SEGMENT_TABLE, 5, BYTES), 0);
+    assert_int_equal(segment_create(&a, NULL, "t", SEGMENT_TABLE, 5, BYTES), 0);
     assert_int_equal(segment_publish_replace(&a, "t", SEGMENT_TABLE, 5, 1, 2), 0);
-    assert_int_equal(segment_create(&b, "t", SEGMENT_TABLE, 5, BYTES), 0);
+    assert_int_equal(segment_create(&b, NULL, "t", SEGMENT_TABLE, 5, BYTES), 0);
     assert_int_equal(segment_publish_replace(&b, "t", SEGMENT_TABLE, 5, 1, 3), 0);
     assert_int_equal(segment_is_current(&a), 0);
     assert_true(segment_is_unlinked(&a));
     assert_int_equal(segment_is_current(&b), 1);
     assert_false(segment_is_unlinked(&b));
-    assert_int_equal(segment_attach(&c, "t", SEGMENT_TABLE, 5, false), 0);
+    assert_int_equal(segment_attach(&c, NULL, "t", SEGMENT_TABLE, 5, false), 0);
     assert_int_equal(((const struct segment_header *)(const void *)c.base)->segment_id, 3);
     assert_int_equal(files_in(dir), 1);
     segment_detach(&a);
@@ -189,8 +189,8 @@ static void segment_publish_replace__dead_replicas_table__is_replaced(void **sta
 static void segment_create__more_than_there_is__no_space_at_once(void **state) {
     (void)state;
     struct segment s = SEGMENT_INIT;
-    assert_int_equal(segment_create(&s, "t", SEGMENT_LOG, 0, UINT64_C(1) << 50), SHM_ERR_NO_SPACE);
-    assert_int_equal(segment_create(&s, "t", SEGMENT_LOG, 0, INT64_MAX), SHM_ERR_NO_SPACE);
+    assert_int_equal(segment_create(&s, NULL, "t", SEGMENT_LOG, 0, UINT64_C(1) << 50), SHM_ERR_NO_SPACE);
+    assert_int_equal(segment_create(&s, NULL, "t", SEGMENT_LOG, 0, INT64_MAX), SHM_ERR_NO_SPACE);
     assert_int_equal(s.fd, -1);
     assert_int_equal(files_in(dir), 0);
 }
@@ -208,9 +208,9 @@ static int in_small_tmpfs(void) {
         return 77;
     }
     struct segment a = SEGMENT_INIT, b = SEGMENT_INIT;
-    NEED(segment_create(&a, "t", SEGMENT_LOG, 0, 4 * BYTES) == SHM_ERR_NO_SPACE);
-    NEED(segment_create(&a, "t", SEGMENT_LOG, 0, 2 * BYTES) == 0);
-    NEED(segment_create(&b, "u", SEGMENT_LOG, 0, 2 * BYTES) == SHM_ERR_NO_SPACE);
+    NEED(segment_create(&a, NULL, "t", SEGMENT_LOG, 0, 4 * BYTES) == SHM_ERR_NO_SPACE);
+    NEED(segment_create(&a, NULL, "t", SEGMENT_LOG, 0, 2 * BYTES) == 0);
+    NEED(segment_create(&b, NULL, "u", SEGMENT_LOG, 0, 2 * BYTES) == SHM_ERR_NO_SPACE);
     /* Fill what is left: every byte of the segment can be written all the same. */
     char file[96];
     (void)snprintf(file, sizeof(file), "%s/fill", dir);
@@ -220,11 +220,11 @@ static int in_small_tmpfs(void) {
     }
     NEED(errno == ENOSPC);
     memset(a.base, 7, a.size_bytes);
-    NEED(segment_create(&b, "u", SEGMENT_LOG, 0, 4096) == SHM_ERR_NO_SPACE);
+    NEED(segment_create(&b, NULL, "u", SEGMENT_LOG, 0, 4096) == SHM_ERR_NO_SPACE);
     NEED(segment_publish(&a, "t", SEGMENT_LOG, 0, 1, 1) == 0);
     segment_detach(&a);
-    NEED(segment_unlink("t", SEGMENT_LOG, 0) == 0);
-    NEED(segment_create(&b, "u", SEGMENT_LOG, 0, 2 * BYTES) == 0);
+    NEED(segment_unlink(NULL, "t", SEGMENT_LOG, 0) == 0);
+    NEED(segment_create(&b, NULL, "u", SEGMENT_LOG, 0, 2 * BYTES) == 0);
     segment_discard(&b);
     return 0;
 }
@@ -256,7 +256,7 @@ static void segment_map_ring__written_over_the_end__appears_at_the_start(void **
         assert_int_equal(ring[2 * bytes - 8 + i], 100 + i);
     }
     assert_int_equal(s.base[off + bytes], 0); /* not beyond the ring in the file */
-    assert_int_equal(segment_attach(&r, "t", SEGMENT_LOG, 0, false), 0);
+    assert_int_equal(segment_attach(&r, NULL, "t", SEGMENT_LOG, 0, false), 0);
     assert_int_equal(segment_map_ring(&r, off, bytes, &view), 0);
     segment_detach(&r);
     assert_int_equal(view[bytes + 7], 115);
@@ -276,7 +276,7 @@ static void segment_map_ring__ring_of_huge_pages__lies_at_one(void **state) {
     assert_int_equal(off, huge);
     assert_int_equal(segment_ring_off(huge, bytes), huge);
     assert_int_equal(segment_ring_off(sizeof(struct segment_header), huge / 2), page);
-    assert_int_equal(segment_create(&s, "t", SEGMENT_LOG, 0, off + bytes), 0);
+    assert_int_equal(segment_create(&s, NULL, "t", SEGMENT_LOG, 0, off + bytes), 0);
     assert_int_equal(segment_map_ring(&s, off, bytes, &ring), 0);
     assert_int_equal((uintptr_t)ring % huge, 0);
     for (uint64_t at = 0; at < bytes; at += page) {
@@ -312,7 +312,7 @@ static void segment_map_ring__range_outside_or_crooked__refused(void **state) {
 
 static int race_once(void) {
     struct segment s = SEGMENT_INIT;
-    int error = segment_create(&s, "t", SEGMENT_LOG, 0, BYTES);
+    int error = segment_create(&s, NULL, "t", SEGMENT_LOG, 0, BYTES);
     if (error != 0) {
         return 3;
     }
@@ -348,7 +348,7 @@ static void segment_publish__processes_race__exactly_one_wins(void **state) {
         assert_int_equal(winners, 1);
         assert_int_equal(files_in(dir), 1);
         assert_int_equal(attach(), 0);
-        assert_int_equal(segment_unlink("t", SEGMENT_LOG, 0), 0);
+        assert_int_equal(segment_unlink(NULL, "t", SEGMENT_LOG, 0), 0);
     }
 }
 
@@ -358,7 +358,7 @@ static void segment__creator_died_halfway__its_leftover_is_swept(void **state) {
     assert_true(child >= 0);
     if (child == 0) {
         struct segment s = SEGMENT_INIT;
-        _exit(segment_create(&s, "t", SEGMENT_LOG, 0, BYTES) == 0 ? 0 : 1);
+        _exit(segment_create(&s, NULL, "t", SEGMENT_LOG, 0, BYTES) == 0 ? 0 : 1);
     }
     int status = -1;
     assert_int_equal(waitpid(child, &status, 0), child);
@@ -369,13 +369,13 @@ static void segment__creator_died_halfway__its_leftover_is_swept(void **state) {
     (void)snprintf(other, sizeof(other), "%s.tmp.short", path);
     assert_true(close(open(other, O_CREAT | O_WRONLY, 0600)) == 0);
     struct segment working = SEGMENT_INIT;
-    assert_int_equal(segment_create(&working, "u", SEGMENT_TABLE, 3, BYTES), 0);
+    assert_int_equal(segment_create(&working, NULL, "u", SEGMENT_TABLE, 3, BYTES), 0);
     assert_int_equal(files_in(dir), 2); /* swept by the next creator, of whatever segment */
-    assert_int_equal(segment_unlink("t", SEGMENT_LOG, 0), SHM_ERR_NO_DOMAIN);
+    assert_int_equal(segment_unlink(NULL, "t", SEGMENT_LOG, 0), SHM_ERR_NO_DOMAIN);
     assert_int_equal(files_in(dir), 2); /* one that is being worked on is not */
     assert_int_equal(segment_publish(&working, "u", SEGMENT_TABLE, 3, 1, 1), 0);
     segment_detach(&working);
-    assert_int_equal(segment_unlink("u", SEGMENT_TABLE, 3), 0);
+    assert_int_equal(segment_unlink(NULL, "u", SEGMENT_TABLE, 3), 0);
     assert_int_equal(files_in(dir), 1);
 }
 
@@ -388,7 +388,7 @@ static bool temporary_stays(const char *left, off_t bytes, time_t age_s) {
     assert_int_equal(ftruncate(fd, bytes), 0);
     assert_int_equal(futimens(fd, times), 0);
     close(fd);
-    assert_int_equal(segment_unlink("nobodys", SEGMENT_LOG, 0), SHM_ERR_NO_DOMAIN); /* sweeps */
+    assert_int_equal(segment_unlink(NULL, "nobodys", SEGMENT_LOG, 0), SHM_ERR_NO_DOMAIN); /* sweeps */
     bool stays = access(path, F_OK) == 0;
     if (stays) {
         assert_int_equal(unlink(path), 0);
@@ -416,7 +416,7 @@ static void segment_unlink__of_a_domain__its_young_empty_temporaries_go_too(void
         assert_true(fd >= 0);
         assert_int_equal(close(fd), 0);
     }
-    assert_int_equal(segment_unlink("gone", SEGMENT_LOG, 0), SHM_ERR_NO_DOMAIN);
+    assert_int_equal(segment_unlink(NULL, "gone", SEGMENT_LOG, 0), SHM_ERR_NO_DOMAIN);
     assert_int_not_equal(access(path[0], F_OK), 0);
     assert_int_equal(access(path[1], F_OK), 0); /* another domain's */
     assert_int_equal(unlink(path[1]), 0);

@@ -13,16 +13,16 @@ static void segment_attach__no_regular_file_of_ours__foreign(void **state) {
     assert_int_equal(rename(path, other), 0);
     assert_int_equal(symlink(other, path), 0);
     assert_int_equal(attach(), SHM_ERR_FOREIGN);
-    assert_int_equal(segment_unlink("t", SEGMENT_LOG, 0), SHM_ERR_FOREIGN);
+    assert_int_equal(segment_unlink(NULL, "t", SEGMENT_LOG, 0), SHM_ERR_FOREIGN);
     assert_int_equal(unlink(path), 0);
     assert_int_equal(mkdir(path, 0700), 0);
     assert_int_equal(attach(), SHM_ERR_FOREIGN);
-    assert_int_equal(segment_attach(&a, "t", SEGMENT_LOG, 0, false), SHM_ERR_FOREIGN);
-    assert_int_equal(segment_unlink("t", SEGMENT_LOG, 0), SHM_ERR_FOREIGN);
+    assert_int_equal(segment_attach(&a, NULL, "t", SEGMENT_LOG, 0, false), SHM_ERR_FOREIGN);
+    assert_int_equal(segment_unlink(NULL, "t", SEGMENT_LOG, 0), SHM_ERR_FOREIGN);
     assert_int_equal(rmdir(path), 0);
     assert_int_equal(mkfifo(path, 0600), 0);
     assert_int_equal(attach(), SHM_ERR_FOREIGN);
-    assert_int_equal(segment_attach(&a, "t", SEGMENT_LOG, 0, false), SHM_ERR_FOREIGN);
+    assert_int_equal(segment_attach(&a, NULL, "t", SEGMENT_LOG, 0, false), SHM_ERR_FOREIGN);
     assert_int_equal(unlink(path), 0);
     assert_int_equal(rename(other, path), 0);
     assert_int_equal(attach(), 0);
@@ -34,7 +34,7 @@ static void segment_attach__no_regular_file_of_ours__foreign(void **state) {
     if (geteuid() == 0) {
         assert_int_equal(chown(path, 12345, (gid_t)-1), 0);
         assert_int_equal(attach(), SHM_ERR_FOREIGN);
-        assert_int_equal(segment_unlink("t", SEGMENT_LOG, 0), SHM_ERR_FOREIGN);
+        assert_int_equal(segment_unlink(NULL, "t", SEGMENT_LOG, 0), SHM_ERR_FOREIGN);
     } else {
         print_message("not root: another owner's file was not tried\n");
     }
@@ -109,12 +109,12 @@ static void segment_attach__file_under_another_name__corrupt(void **state) {
     (void)state;
     char other[SEGMENT_PATH_BYTES];
     struct segment s = SEGMENT_INIT, b = SEGMENT_INIT;
-    assert_int_equal(segment_create(&s, "t", SEGMENT_TABLE, 1, BYTES), 0);
+    assert_int_equal(segment_create(&s, NULL, "t", SEGMENT_TABLE, 1, BYTES), 0);
     assert_int_equal(segment_publish(&s, "t", SEGMENT_TABLE, 1, 1, 1), 0);
-    assert_int_equal(segment_path(other, "t", SEGMENT_TABLE, 2), 0);
+    assert_int_equal(segment_path(other, NULL, "t", SEGMENT_TABLE, 2), 0);
     assert_int_equal(rename(s.path, other), 0);
-    assert_int_equal(segment_attach(&b, "t", SEGMENT_TABLE, 2, false), SHM_ERR_CORRUPT);
-    assert_int_equal(segment_attach(&b, "t", SEGMENT_TABLE, 1, false), SHM_ERR_NO_DOMAIN);
+    assert_int_equal(segment_attach(&b, NULL, "t", SEGMENT_TABLE, 2, false), SHM_ERR_CORRUPT);
+    assert_int_equal(segment_attach(&b, NULL, "t", SEGMENT_TABLE, 1, false), SHM_ERR_NO_DOMAIN);
     segment_detach(&s);
 }
 

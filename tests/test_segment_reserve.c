@@ -96,7 +96,7 @@ static void assert_reserved(const struct segment *s) {
 
 static void assert_made(uint64_t size_bytes) {
     struct segment s = SEGMENT_INIT;
-    assert_int_equal(segment_create(&s, "t", SEGMENT_TABLE, 0, size_bytes), 0);
+    assert_int_equal(segment_create(&s, NULL, "t", SEGMENT_TABLE, 0, size_bytes), 0);
     assert_reserved(&s);
     s.base[0] = s.base[size_bytes - 1] = 1;
     segment_discard(&s);
@@ -105,7 +105,7 @@ static void assert_made(uint64_t size_bytes) {
 
 static void assert_no_space(uint64_t size_bytes) {
     struct segment s = SEGMENT_INIT;
-    assert_int_equal(segment_create(&s, "t", SEGMENT_TABLE, 0, size_bytes), SHM_ERR_NO_SPACE);
+    assert_int_equal(segment_create(&s, NULL, "t", SEGMENT_TABLE, 0, size_bytes), SHM_ERR_NO_SPACE);
     assert_int_equal(errno, ENOSPC); /* for the caller's log */
     assert_int_equal(s.fd, -1);
     assert_null(s.base);
@@ -206,14 +206,14 @@ static void in_small_tmpfs(void) {
     }
     now.plenty = true;
     struct segment a = SEGMENT_INIT, b = SEGMENT_INIT;
-    NEED(segment_create(&a, "t", SEGMENT_TABLE, 0, 8 * HUGE) == SHM_ERR_NO_SPACE);
+    NEED(segment_create(&a, NULL, "t", SEGMENT_TABLE, 0, 8 * HUGE) == SHM_ERR_NO_SPACE);
     NEED(files_in(dir) == 0);
-    NEED(segment_create(&a, "t", SEGMENT_TABLE, 0, 4 * HUGE) == 0);
-    NEED(segment_create(&b, "u", SEGMENT_TABLE, 0, 4 * HUGE) == SHM_ERR_NO_SPACE);
+    NEED(segment_create(&a, NULL, "t", SEGMENT_TABLE, 0, 4 * HUGE) == 0);
+    NEED(segment_create(&b, NULL, "u", SEGMENT_TABLE, 0, 4 * HUGE) == SHM_ERR_NO_SPACE);
     NEED(files_in(dir) == 1);
     memset(a.base, 7, a.size_bytes); /* SIGBUS, were a page of it not there */
     segment_discard(&a);
-    NEED(segment_create(&b, "u", SEGMENT_TABLE, 0, 4 * HUGE) == 0);
+    NEED(segment_create(&b, NULL, "u", SEGMENT_TABLE, 0, 4 * HUGE) == 0);
     segment_discard(&b);
     _exit(0);
 }

@@ -29,7 +29,7 @@ uint8_t *rawlog_ring_map(uint64_t bytes) {
     char name[SEGMENT_NAME_MAX + 1];
     uint8_t *ring = NULL;
     snprintf(name, sizeof(name), "rawlog-%ld", (long)getpid());
-    if (segment_create(&s, name, SEGMENT_LOG, 0, off + bytes) == 0) {
+    if (segment_create(&s, NULL, name, SEGMENT_LOG, 0, off + bytes) == 0) {
         if (segment_map_ring(&s, off, bytes, &ring) == 0) {
             memset(ring, 0, bytes);
         }

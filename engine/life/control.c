@@ -152,7 +152,7 @@ static int control_start_in(struct tide *d, const struct tide_replica_opts *o, u
             d->running[id] = NULL;
             view_hide(r->domain, &r->view);
             replica_drop_table(r);
-            segment_unlink_of(d->name, SEGMENT_TABLE, id, d->words.header.incarnation);
+            segment_unlink_of(d->dir, d->name, SEGMENT_TABLE, id, d->words.header.incarnation);
         }
     }
     if (error != 0) {
@@ -289,7 +289,7 @@ int control_stop(struct tide *d, uint32_t id, bool keep) {
     KILL_POINT("stop.hidden");
     replica_drop_table(r);
     if (!keep || !control_leave_last(d, id)) {
-        segment_unlink_of(d->name, SEGMENT_TABLE, id, d->words.header.incarnation);
+        segment_unlink_of(d->dir, d->name, SEGMENT_TABLE, id, d->words.header.incarnation);
         KILL_POINT("stop.unlinked");
         board_set_state(r->view.board, REPLICA_STOPPED);
     }

@@ -56,7 +56,7 @@ static int domain_create(struct tide *d, const struct tide_opts *asked, const st
     struct tide_opts fitting = *settled, *o = &fitting;
     sizes_fit(d, asked, &fitting);
     uint64_t ring_off = segment_ring_off(sizeof(struct log_segment), o->ring_bytes);
-    int error = segment_create(&d->segment, d->name, SEGMENT_LOG, 0, sizes_log_bytes(o->ring_bytes));
+    int error = segment_create(&d->segment, d->dir, d->name, SEGMENT_LOG, 0, sizes_log_bytes(o->ring_bytes));
     if (error != 0) {
         return error;
     }
@@ -164,7 +164,7 @@ static bool domain_can_go_on(const struct tide *d) {
         uint32_t state = board_state(&d->log->replicas[i]);
         char path[SEGMENT_PATH_BYTES];
         if ((state == REPLICA_SERVING || state == REPLICA_ORPHAN) &&
-            segment_path(path, d->name, SEGMENT_TABLE, i) == 0 && access(path, R_OK) == 0) {
+            segment_path(path, d->dir, d->name, SEGMENT_TABLE, i) == 0 && access(path, R_OK) == 0) {
             return true;
         }
     }
@@ -248,7 +248,7 @@ static int domain_clear(struct tide *d, const struct tide_opts *asked) {
 
 /* From a mount that cannot be written: no member, no lane, no counts; reads alone. */
 static int domain_attach_read_only(struct tide *d) {
-    int error = segment_attach(&d->segment, d->name, SEGMENT_LOG, 0, false);
+    int error = segment_attach(&d->segment, d->dir, d->name, SEGMENT_LOG, 0, false);
     if (error != 0) {
         return error;
     }
@@ -269,7 +269,7 @@ static int domain_attach_read_only(struct tide *d) {
 
 /* 0, or an error; BUSY: look again, somebody removed or replaced it meanwhile. */
 static int domain_attach(struct tide *d, const struct tide_opts *asked) {
-    int error = segment_attach(&d->segment, d->name, SEGMENT_LOG, 0, true);
+    int error = segment_attach(&d->segment, d->dir, d->name, SEGMENT_LOG, 0, true);
     if (error != 0) {
         return error == TIDE_ERR_SYSTEM && errno == EROFS ? domain_attach_read_only(d) : error;
     }
@@ -360,14 +360,14 @@ int tide_open(struct tide **out, const char *name, const struct tide_opts *opts)
     static const struct tide_opts defaults = TIDE_OPTS_INIT;
     struct tide_opts room, settled;
     const struct tide_opts *o = &room;
-    char path[SEGMENT_PATH_BYTES];
+    char dir[SEGMENT_PATH_BYTES], path[SEGMENT_PATH_BYTES];
     fault_clear();
     if (out == NULL || name == NULL || !SIZED_TAKE(&room, opts != NULL ? opts : &defaults, SIZED_OPTS) ||
         o->reserved != 0 || o->reserved2 != 0 || o->evict > TIDE_EVICT_S3FIFO ||
         (o->flags & ~(uint32_t)(TIDE_CREATE | TIDE_EXCLUSIVE | TIDE_EPHEMERAL | TIDE_DUMPED)) != 0) {
         return TIDE_ERR_INVALID;
     }
-    if (segment_path(path, name, SEGMENT_LOG, 0) != 0) {
+    if (segment_dir(dir) != 0 || segment_path(path, dir, name, SEGMENT_LOG, 0) != 0) {
         if (o->log != NULL && fault_text() != NULL) { /* of the directory, not of the name */
             o->log(o->log_ctx, TIDE_LOG_ERROR, fault_text());
         }
@@ -383,6 +383,7 @@ int tide_open(struct tide **out, const char *name, const struct tide_opts *opts)
     d->log_fn = o->log;
     d->log_ctx = o->log_ctx;
     memcpy(d->name, name, strlen(name));
+    memcpy(d->dir, dir, strlen(dir));
     int error = domain_takes_source(d, o) ? sizes_settle(d, o, &settled) : TIDE_ERR_INVALID;
     if (error == 0) {
         fork_hold_off();

@@ -35,7 +35,7 @@ static void reap_replicas(struct tide *d, uint32_t member) {
         }
         /* Remove the file before the slot is free: a free slot may be claimed at once, and its new table must not be
          * the one removed. */
-        segment_unlink_of(d->name, SEGMENT_TABLE, i, d->words.header.incarnation);
+        segment_unlink_of(d->dir, d->name, SEGMENT_TABLE, i, d->words.header.incarnation);
         KILL_POINT("gc.unlinked");
         board_set_state(b, REPLICA_FREE);
     }
@@ -82,7 +82,7 @@ void reap_orphans(struct tide *d) {
     for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
         uint32_t orphan = REPLICA_ORPHAN;
         if (board_state(&d->log->replicas[i]) == orphan) {
-            segment_unlink_of(d->name, SEGMENT_TABLE, i, d->words.header.incarnation);
+            segment_unlink_of(d->dir, d->name, SEGMENT_TABLE, i, d->words.header.incarnation);
             KILL_POINT("gc.orphan_unlinked");
             atomic_compare_exchange_strong(&d->log->replicas[i].state, &orphan, REPLICA_FREE);
         }

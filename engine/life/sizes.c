@@ -61,7 +61,8 @@ static bool sizes_are_there(const struct room *r, const struct tide_opts *o) {
 
 void sizes_fit(struct tide *d, const struct tide_opts *asked, struct tide_opts *settled) {
     struct room r;
-    if ((asked->ring_bytes != 0 && asked->table_bytes != 0) || segment_room(&r) != 0 || r.free_bytes == UINT64_MAX) {
+    if ((asked->ring_bytes != 0 && asked->table_bytes != 0) || segment_room(d->dir, &r) != 0 ||
+        r.free_bytes == UINT64_MAX) {
         return;
     }
     struct tide_opts o = *settled;

@@ -5,14 +5,14 @@
 #include "shm/bytes.h"
 #include "shm/member.h"
 
-void unlink_tables(const char *name, uint64_t incarnation) {
+void unlink_tables(const char *dir, const char *name, uint64_t incarnation) {
     for (uint32_t i = 0; i < LAYOUT_REPLICAS + LAYOUT_LANES; i++) {
         enum segment_kind kind = i < LAYOUT_REPLICAS ? SEGMENT_TABLE : SEGMENT_SPILL;
         uint32_t number = i % LAYOUT_REPLICAS;
         if (incarnation != 0) {
-            segment_unlink_of(name, kind, number, incarnation);
+            segment_unlink_of(dir, name, kind, number, incarnation);
         } else {
-            segment_unlink(name, kind, number);
+            segment_unlink(dir, name, kind, number);
         }
     }
 }
@@ -21,8 +21,27 @@ _Static_assert(LAYOUT_REPLICAS == LAYOUT_LANES, "one loop goes over both");
 int unlink_dead(struct tide *d) {
     struct segment_header h;
     bytes_copy_racy(&h, d->log, sizeof(h));
-    unlink_tables(d->name, h.incarnation);
-    return segment_unlink(d->name, SEGMENT_LOG, 0);
+    unlink_tables(d->dir, d->name, h.incarnation);
+    return segment_unlink(d->dir, d->name, SEGMENT_LOG, 0);
+}
+
+static int unlink_named(const char *dir, const char *name) {
+    /* The log first: without it nobody attaches, so nobody makes tables of this domain any more. Somebody may create the domain
+     * anew at once: its tables are not ours to remove. Where there is no log, what lies there is nobody's. */
+    struct segment log;
+    int error = segment_attach(&log, dir, name, SEGMENT_LOG, 0, false);
+    if (error == TIDE_ERR_SYSTEM) {
+        return error; /* out of descriptors, say: whose tables those are cannot be told */
+    }
+    uint64_t incarnation = error == 0 ? ((struct segment_header *)log.base)->incarnation : 0;
+    if (error == 0) {
+        segment_detach(&log);
+    }
+    error = segment_unlink(dir, name, SEGMENT_LOG, 0);
+    if (error == 0 || error == TIDE_ERR_NO_DOMAIN) {
+        unlink_tables(dir, name, incarnation);
+    }
+    return error;
 }
 
 void unlink_at_end(struct tide *d) {
@@ -33,7 +52,7 @@ void unlink_at_end(struct tide *d) {
     bool stillborn = d->stillborn && board_commit(d->log) == 0;
     /* The one who made it ends it at once; anybody else, where he is the last. While byte 0 is ours alone, nobody comes in. */
     if (d->ephemeral) {
-        tide_unlink(d->name);
+        unlink_named(d->dir, d->name);
     } else if ((ephemeral || stillborn) && member_claim_dead(d->segment.fd)) {
         unlink_dead(d);
     }
@@ -41,24 +60,9 @@ void unlink_at_end(struct tide *d) {
 
 int tide_unlink(const char *name) {
     CANCEL_HOLD_OFF();
-    char path[SEGMENT_PATH_BYTES];
-    if (name == NULL || segment_path(path, name, SEGMENT_LOG, 0) != 0) {
+    char dir[SEGMENT_PATH_BYTES], path[SEGMENT_PATH_BYTES];
+    if (name == NULL || segment_dir(dir) != 0 || segment_path(path, dir, name, SEGMENT_LOG, 0) != 0) {
         return TIDE_ERR_INVALID;
     }
-    /* The log first: without it nobody attaches, so nobody makes tables of this domain any more. Somebody may create the domain
-     * anew at once: its tables are not ours to remove. Where there is no log, what lies there is nobody's. */
-    struct segment log;
-    int error = segment_attach(&log, name, SEGMENT_LOG, 0, false);
-    if (error == TIDE_ERR_SYSTEM) {
-        return error; /* out of descriptors, say: whose tables those are cannot be told */
-    }
-    uint64_t incarnation = error == 0 ? ((struct segment_header *)log.base)->incarnation : 0;
-    if (error == 0) {
-        segment_detach(&log);
-    }
-    error = segment_unlink(name, SEGMENT_LOG, 0);
-    if (error == 0 || error == TIDE_ERR_NO_DOMAIN) {
-        unlink_tables(name, incarnation);
-    }
-    return error;
+    return unlink_named(dir, name);
 }

@@ -6,7 +6,7 @@
 #include "engine/replica/domain.h"
 
 /* The files of a domain but for its log, of this incarnation; 0: whatever has these names. */
-void unlink_tables(const char *name, uint64_t incarnation);
+void unlink_tables(const char *dir, const char *name, uint64_t incarnation);
 
 /* With byte 0 held alone: nobody lives, and nobody gets in. Log and tables lose their names. Errors as tide_unlink(). */
 int unlink_dead(struct tide *d);

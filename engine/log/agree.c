@@ -46,7 +46,7 @@ static uint64_t agree_asked(const struct tide *d) {
     for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
         char path[SEGMENT_PATH_BYTES];
         struct stat st;
-        if (segment_path(path, d->name, SEGMENT_TABLE, i) == 0 && stat(path, &st) == 0 && st.st_size >= 0 &&
+        if (segment_path(path, d->dir, d->name, SEGMENT_TABLE, i) == 0 && stat(path, &st) == 0 && st.st_size >= 0 &&
             (uint64_t)st.st_size >= size) {
             return bytes;
         }

@@ -53,7 +53,7 @@ void lane_leave(struct tide *d, uint32_t number) {
         atomic_store(&lane->owner, LANE_ORPHAN); /* the next to want a lane takes it, once it is answered */
         return;
     }
-    segment_unlink_of(d->name, SEGMENT_SPILL, number, d->words.header.incarnation);
+    segment_unlink_of(d->dir, d->name, SEGMENT_SPILL, number, d->words.header.incarnation);
     atomic_store(&lane->owner, 0);
 }
 

@@ -163,6 +163,7 @@ struct tide {
     struct lease_stuck lease_stuck;
     struct segment segment;
     char name[LAYOUT_NAME];
+    char dir[SEGMENT_PATH_BYTES]; /* $TIDE_SHM_DIR as it was when the handle was opened */
     _Atomic int
         troubled; /* why a read could not map another process's replica; the log callback was told. 0: none could not since one could */
     bool ephemeral; /* this handle made the domain, which ends with it */

@@ -422,7 +422,7 @@ static int foreign_map(struct tide *d, uint32_t id, struct view **out) {
     v->id = id;
     v->foreign = true;
     v->board = &d->log->replicas[id];
-    int error = segment_attach(&v->segment, d->name, SEGMENT_TABLE, id, false);
+    int error = segment_attach(&v->segment, d->dir, d->name, SEGMENT_TABLE, id, false);
     if (error != 0) {
         free(v);
         return error;

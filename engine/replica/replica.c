@@ -16,7 +16,7 @@ int replica_make_table(struct replica *r) {
     if (current != 1) {
         return current == 0 ? TIDE_ERR_GONE : current;
     }
-    int error = segment_create(&r->view.segment, d->name, SEGMENT_TABLE, r->view.id, size);
+    int error = segment_create(&r->view.segment, d->dir, d->name, SEGMENT_TABLE, r->view.id, size);
     if (error != 0) {
         return error;
     }

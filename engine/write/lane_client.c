@@ -58,7 +58,7 @@ static bool lane_borrow(struct tide *d, uint32_t number) {
         return false;
     }
     if (owner == LANE_ORPHAN) {
-        segment_unlink_of(d->name, SEGMENT_SPILL, number,
+        segment_unlink_of(d->dir, d->name, SEGMENT_SPILL, number,
                           d->words.header.incarnation); /* the abandoned request may have had a file */
     }
     atomic_store_explicit(&lane->pid, atomic_load(&d->log->members[d->member].pid),
@@ -127,7 +127,7 @@ static int lane_await_free(struct tide *d, uint64_t until, uint32_t *number) {
 /* Write a request that does not fit into a file beside the segments, which the leader reads with pread(). */
 static int lane_spill(struct tide *d, uint32_t lane, const uint8_t *bytes, uint64_t size) {
     struct segment s = SEGMENT_INIT;
-    int error = segment_create(&s, d->name, SEGMENT_SPILL, lane, sizeof(struct segment_header) + size);
+    int error = segment_create(&s, d->dir, d->name, SEGMENT_SPILL, lane, sizeof(struct segment_header) + size);
     if (error == 0) {
         KILL_POINT("lane.spilling");
         memcpy(s.base + sizeof(struct segment_header), bytes, size);
@@ -258,7 +258,7 @@ int lane_write(struct tide *d, struct seq_request *q) {
         KILL_POINT("lane.heard");
     }
     if (lane_encoded_bytes(q) > LAYOUT_LANE_BYTES && !late) {
-        segment_unlink_of(d->name, SEGMENT_SPILL, number, d->words.header.incarnation);
+        segment_unlink_of(d->dir, d->name, SEGMENT_SPILL, number, d->words.header.incarnation);
     }
     lane_return(d, number, late);
     return error;

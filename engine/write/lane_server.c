@@ -37,7 +37,7 @@ struct lane_server {
 
 static int lane_read_spilled(const struct tide *d, uint32_t number, uint8_t *to, uint64_t bytes) {
     struct segment s;
-    int error = segment_attach(&s, d->name, SEGMENT_SPILL, number, false);
+    int error = segment_attach(&s, d->dir, d->name, SEGMENT_SPILL, number, false);
     if (error != 0) {
         return error;
     }

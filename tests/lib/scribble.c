@@ -49,7 +49,7 @@ static uint64_t now_ns(void) {
 static uint8_t *map_file(const char *name, enum segment_kind kind, uint32_t replica, uint64_t *bytes) {
     char path[SEGMENT_PATH_BYTES];
     struct stat st;
-    if (segment_path(path, name, kind, replica) != 0) {
+    if (segment_path(path, NULL, name, kind, replica) != 0) {
         return NULL;
     }
     int fd = open(path, O_RDWR | O_CLOEXEC);

@@ -105,8 +105,8 @@ static void gauges_read_table(struct gauges_replica *r, struct gauges_sum *sum, 
     struct stat st;
     struct dump_file f;
     struct table_segment seg;
-    if (segment_path(path, log->name, SEGMENT_TABLE, r->id) != 0 || lstat(path, &st) != 0 || !S_ISREG(st.st_mode) ||
-        !dump_file_open(&f, path)) {
+    if (segment_path(path, NULL, log->name, SEGMENT_TABLE, r->id) != 0 || lstat(path, &st) != 0 ||
+        !S_ISREG(st.st_mode) || !dump_file_open(&f, path)) {
         return;
     }
     if (dump_file_read(&f, 0, &seg, sizeof(seg)) && gauges_is_table_of(&seg.header, log, r->id) &&

@@ -35,14 +35,14 @@ static void peek_add_memory(const char *path, uint64_t *bytes) {
 static uint64_t peek_memory_of(const char *name) {
     char path[SEGMENT_PATH_BYTES];
     uint64_t bytes = 0;
-    if (segment_path(path, name, SEGMENT_LOG, 0) == 0) {
+    if (segment_path(path, NULL, name, SEGMENT_LOG, 0) == 0) {
         peek_add_memory(path, &bytes);
     }
     for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
-        if (segment_path(path, name, SEGMENT_TABLE, i) == 0) {
+        if (segment_path(path, NULL, name, SEGMENT_TABLE, i) == 0) {
             peek_add_memory(path, &bytes);
         }
-        if (segment_path(path, name, SEGMENT_SPILL, i) == 0) {
+        if (segment_path(path, NULL, name, SEGMENT_SPILL, i) == 0) {
             peek_add_memory(path, &bytes);
         }
     }
@@ -134,7 +134,8 @@ int peek_domain_more(const char *name, struct peek *out, peek_more_fn *more, voi
     struct dump_file f;
     *out = (struct peek){ .leader = -1 };
     snprintf(out->name, sizeof(out->name), "%s", name);
-    if (segment_path(path, name, SEGMENT_LOG, 0) != 0 || (access(path, F_OK) != 0 && segment_errno_is_missing(errno))) {
+    if (segment_path(path, NULL, name, SEGMENT_LOG, 0) != 0 ||
+        (access(path, F_OK) != 0 && segment_errno_is_missing(errno))) {
         return -1;
     }
     out->memory_bytes = peek_memory_of(name);
@@ -158,7 +159,7 @@ int peek_is_gone(const char *name, uint64_t incarnation) {
     struct stat st;
     struct dump_file f;
     struct segment_header h;
-    if (segment_path(path, name, SEGMENT_LOG, 0) != 0) {
+    if (segment_path(path, NULL, name, SEGMENT_LOG, 0) != 0) {
         return 0;
     }
     if (lstat(path, &st) != 0) {
@@ -189,13 +190,13 @@ static int peek_name_of(const char *file, char name[64]) {
     memcpy(name, file + strlen(PREFIX), length - around);
     name[length - around] = '\0';
     char path[SEGMENT_PATH_BYTES];
-    return segment_path(path, name, SEGMENT_LOG, 0) == 0;
+    return segment_path(path, NULL, name, SEGMENT_LOG, 0) == 0;
 }
 
 /* Where the segments lie. */
 static DIR *peek_open_directory(void) {
     char path[SEGMENT_PATH_BYTES];
-    if (segment_path(path, "x", SEGMENT_LOG, 0) != 0) {
+    if (segment_path(path, NULL, "x", SEGMENT_LOG, 0) != 0) {
         errno = EINVAL;
         return NULL;
     }
@@ -256,7 +257,7 @@ static int peek_is_ours(const char *rest, int half_made) {
 int peek_leftovers(const char *name, int half_made, char file[PEEK_FILE_BYTES]) {
     char path[SEGMENT_PATH_BYTES];
     int found = 0;
-    if (segment_path(path, name, SEGMENT_LOG, 0) != 0) {
+    if (segment_path(path, NULL, name, SEGMENT_LOG, 0) != 0) {
         return 0;
     }
     DIR *dir = peek_open_directory();
@@ -279,7 +280,7 @@ int peek_maps(const char *name, int32_t pid) {
     char path[SEGMENT_PATH_BYTES], maps[64], line[512];
     struct stat st;
     int found = 0;
-    if (pid <= 0 || segment_path(path, name, SEGMENT_LOG, 0) != 0 || lstat(path, &st) != 0) {
+    if (pid <= 0 || segment_path(path, NULL, name, SEGMENT_LOG, 0) != 0 || lstat(path, &st) != 0) {
         return 0;
     }
     snprintf(maps, sizeof(maps), "/proc/%d/maps", (int)pid);
@@ -315,7 +316,8 @@ int peek_table(const char *name, uint32_t replica, uint64_t incarnation, struct 
     char path[SEGMENT_PATH_BYTES];
     struct dump_file f;
     struct dump_table t;
-    if (segment_path(path, name, SEGMENT_TABLE, replica) != 0 || !peek_is_regular(path) || !dump_file_open(&f, path)) {
+    if (segment_path(path, NULL, name, SEGMENT_TABLE, replica) != 0 || !peek_is_regular(path) ||
+        !dump_file_open(&f, path)) {
         return -1;
     }
     int good = dump_table_read(&t, &f) && t.understood && t.problems.count == 0 &&
@@ -332,7 +334,7 @@ const char *peek_fault(void) {
 
 const char *peek_no_directory(void) {
     char path[SEGMENT_PATH_BYTES];
-    if (segment_path(path, "any", SEGMENT_LOG, 0) != 0 || segment_no_directory(path) == SHM_ERR_NO_DOMAIN) {
+    if (segment_path(path, NULL, "any", SEGMENT_LOG, 0) != 0 || segment_no_directory(path) == SHM_ERR_NO_DOMAIN) {
         return NULL;
     }
     return fault_text();

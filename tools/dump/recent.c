@@ -111,7 +111,7 @@ static bool recent_read_head(struct dump_file *f, struct log_segment *seg) {
 static bool recent_open_log(struct dump_file *f, const char *name) {
     char path[SEGMENT_PATH_BYTES];
     struct stat st;
-    return segment_path(path, name, SEGMENT_LOG, 0) == 0 && lstat(path, &st) == 0 && S_ISREG(st.st_mode) &&
+    return segment_path(path, NULL, name, SEGMENT_LOG, 0) == 0 && lstat(path, &st) == 0 && S_ISREG(st.st_mode) &&
            dump_file_open(f, path);
 }
 
