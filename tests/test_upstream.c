@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Two hosts on one cluster, for some seconds; tests/stress_upstream.c for longer. */
+/* Two hosts on one cluster, for some seconds; tests/stress_upstream.c for longer. TIDE_SECONDS=N: the second case alone, for so long. */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "tests/lib/help.h"
 #include "tests/lib/upstream_world.h"
@@ -9,6 +10,9 @@
 static void two_hosts_on_one_member__a_quiet_cluster(void **state) {
     struct upstream_counts counts = { 0 };
     (void)state;
+    if (getenv("TIDE_SECONDS")) {
+        skip();
+    }
     assert_true(upstream_world_run(help_seed(), 1, 3, false, &counts));
     upstream_counts_print(&counts);
     assert_true(counts.fresh > 0 && counts.bounded > 0 && counts.by_token > 0 && counts.watched > 0);
@@ -16,8 +20,9 @@ static void two_hosts_on_one_member__a_quiet_cluster(void **state) {
 
 static void two_hosts_on_three_members__with_kills_stops_and_compactions(void **state) {
     struct upstream_counts counts = { 0 };
+    const char *seconds = getenv("TIDE_SECONDS");
     (void)state;
-    assert_true(upstream_world_run(help_seed(), 3, 15, true, &counts));
+    assert_true(upstream_world_run(help_seed(), 3, seconds ? strtoull(seconds, NULL, 10) : 15, true, &counts));
     upstream_counts_print(&counts);
 }
 

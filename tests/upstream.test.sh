@@ -91,6 +91,9 @@ head -c 1600000 /dev/zero | "$tide" put d large - --timeout 10s >"$work/out" 2>"
 [ $? != 0 ] || bad "a value over 1.5 MiB was taken"
 until_true 10 "the leader says why" grep -q 'etcd takes 1572864' "$work/b.err"
 
+# The source ends keys, also those with a lease: nothing that it supplied ends by itself.
+expect 0 "a summary of the log" dump d --summary
+says '; 0 expire, '
 expect 0 "stat" stat d
 says "$etcd"
 

@@ -5,6 +5,7 @@ that file is made, for the README. Exit codes: 0 good, 1 not, 77 skipped."""
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ import urllib.request
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from browser import Browser  # noqa: E402
+from source import Etcd, Link  # noqa: E402
 
 TIDE, TRAFFIC, PICTURES = sys.argv[1:4]
 SCRIPT, IMAGE, LABEL = "<script>hacked=1</script>", '"><img src=x onerror=hacked=1>', "<img src=x onerror=hacked=1>"
@@ -363,6 +365,59 @@ def run(page):
     without_script(page, url)
 
 
+SOURCE_SHOWN = "Object.fromEntries([...document.querySelectorAll('#source [data-figure]')].map((e) => [e.dataset.figure.slice(7), e.textContent]))"
+
+
+def fed(page):
+    """A domain that is fed from etcd: what its panel says, also while the link to etcd is broken, and when it is mended."""
+    etcd = Etcd()
+    try:
+        link = Link(etcd.port)
+        url = f"etcd://127.0.0.1:{link.port}/app/"
+        process, line = begin(TIDE, "serve", "f", "--upstream", url, "--ring", "1M", "--table", "4M")
+        if not line.startswith("ready"):
+            print("skipped: the page of a fed domain (no libcurl)")
+            return
+        for i in range(5):
+            tide("put", "f", f"k{i}", "v", "--timeout", "20s")
+        tide("get", "f", "k0", "--fallback", "wait", "--wait", "20s")
+        web, at = listen(name="f")
+        page.go(at)
+        page.wait("the first looks of a fed domain", "document.body && Number(document.body.dataset.looks) > 1")
+        page.wait("its source", "!document.getElementById('source-panel').hidden")
+        says_of = "document.getElementById('source-state').textContent"
+        page.wait("the source answered", f"{says_of}.startsWith('It answered the last question')")
+        shown, stat = page.ask(SOURCE_SHOWN), json.loads(tide("stat", "f", "--json"))["source"]
+        check(shown["kind"] == "etcd", f"the source's kind: {shown}")
+        for name in ("tide_source_revision", "tide_source_complete_revision"):
+            check(number(shown[name]) == stat[name] > 5, f"{name}: the page has {shown[name]}, stat {stat[name]}")
+        check("watching" in shown["note"] and f"127.0.0.1:{link.port}" in shown["note"], f"the endpoint: {shown['note']}")
+        ttls = "[...document.querySelectorAll('#log tbody tr')].map((row) => row.children[5].textContent)"
+        check(len(page.ask(ttls)) > 5 and not any(page.ask(ttls)), f"keys that do not expire have a time to live: {page.ask(ttls)}")
+        check(shown["complete_ns"].endswith(" ago"), f"the distance: {shown['complete_ns']}")
+        check("What it holds of etcd is as of" in page.ask("document.body.textContent"), "the sentence at the top has no word of the source")
+        # A broken link: questions stay open, and the distance grows.
+        link.whole.clear()
+        tide("get", "f", "k0", "--fallback", "wait", "--wait", "300ms", code=4)
+        check(tide("get", "f", "k0", "--max-staleness", "1h").strip() == "v", "what is held is not read while the link is broken")
+        page.wait("the broken link", f"{says_of}.startsWith('It does not answer: ')")
+        first = page.ask("document.getElementById('source-state').textContent")
+        page.wait("a distance that grows", f"{says_of}.startsWith('It does not answer: ') && {says_of} !== {json.dumps(first)}")
+        check(number(page.ask(SOURCE_SHOWN)["questions"]) > number(page.ask(SOURCE_SHOWN)["answered"]), "no question is open while the link is broken")
+        page.picture(os.path.join(PICTURES, "fed-link-broken.png"))
+        # Mended: it answers, and what was put elsewhere meanwhile is there.
+        link.whole.set()
+        page.wait("the mended link", f"{says_of}.startsWith('It answered the last question') || {says_of} === 'It answers.'")
+        tide("put", "f", "after", "v", "--timeout", "20s")
+        check(tide("get", "f", "after", "--fallback", "wait", "--wait", "20s").strip() == "v", "a read after the link was mended")
+        page.wait("the revision of what came after", f"Number({SOURCE_SHOWN}.tide_source_revision.replace(/,/g, '')) > {stat['tide_source_revision']}")
+        check(not page.complaints(), f"the browser complains: {page.complaints()}")
+        end(web)
+        end(process)
+    finally:
+        etcd.end()
+
+
 def picture(page, path):
     """Of a domain with traffic, as much as a screen shows."""
     begin(*(w if w != "d" else "shop" for w in SERVE))
@@ -382,6 +437,10 @@ try:
         picture(page, sys.argv[4])
     else:
         run(page)
+        if shutil.which("etcd"):
+            fed(page)
+        else:
+            print("skipped: the page of a fed domain (no etcd: Debian's etcd-server)")
 finally:
     page.close()
     for p in started:

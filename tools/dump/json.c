@@ -338,7 +338,7 @@ static void json_frame(struct dump_view *v, const struct dump_frame *frame) {
     json_out_u64(j, "lane_seq", f->lane_seq);
     json_out_u64(j, "flags", f->flags);
     json_out_bool(j, "more", (f->flags & FRAME_MORE) != 0);
-    if ((f->flags & FRAME_EXPIRES) && frame->expiry != UINT64_MAX) {
+    if (dump_frame_expires(frame)) {
         json_out_u64(j, "expires_ts", frame->expiry);
     }
     if (f->flags & FRAME_SOURCED) {

@@ -56,7 +56,7 @@ static void recent_keep_entry(struct recent *r, const struct dump_frame *frame) 
         .value_bytes = f->value_len,
     };
     memcpy(e->key, frame->key, e->kept_bytes);
-    if ((f->flags & FRAME_EXPIRES) && frame->expiry > f->commit_ts) {
+    if (dump_frame_expires(frame) && frame->expiry > f->commit_ts) {
         e->ttl_ns = frame->expiry - f->commit_ts;
     }
 }

@@ -22,11 +22,16 @@ struct dump_frame {
     struct frame f;
     uint64_t pos;
     const uint8_t *key, *value; /* until the next step */
-    uint64_t expiry;            /* where its flags say that it expires */
+    uint64_t expiry;            /* where its flags say that there is one */
     uint64_t version;           /* at the source, where its flags say that it has one */
     bool crc_good;
     const char *problem; /* something else that cannot be; or NULL */
 };
+
+/* Does its version end by itself? What a source supplies has an instant of expiry in any case, mostly that of never. */
+static inline bool dump_frame_expires(const struct dump_frame *frame) {
+    return (frame->f.flags & FRAME_EXPIRES) != 0 && frame->expiry != UINT64_MAX;
+}
 
 struct dump_gap {
     uint64_t first, last; /* indexes */

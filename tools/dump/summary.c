@@ -231,7 +231,7 @@ void summary_add(struct summary *s, const struct dump_frame *frame) {
     s->types[type].value_bytes += f->value_len;
     s->sizes[summary_bucket_of(payload, SUMMARY_SIZES)]++;
     s->of_lanes += f->lane != 0;
-    s->expiring += (f->flags & FRAME_EXPIRES) != 0;
+    s->expiring += dump_frame_expires(frame);
     s->kept += (f->flags & FRAME_KEEP) != 0;
     s->terms += s->entries > 0 && f->term != c->term;
     if (c->group > 0 && f->commit_ts != c->group_ts) {

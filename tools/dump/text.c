@@ -247,7 +247,7 @@ static void text_bytes(struct dump_view *v, const uint8_t *bytes, size_t n, uint
 static void text_frame(struct dump_view *v, const struct dump_frame *frame) {
     const struct frame *f = &frame->f;
     char age[32], flags[8];
-    bool expires = (f->flags & FRAME_EXPIRES) && frame->expiry != UINT64_MAX;
+    bool expires = dump_frame_expires(frame);
     uint32_t known = FRAME_MORE | FRAME_EXPIRES | FRAME_KEEP | FRAME_SOURCED | FRAME_REACHED;
     snprintf(flags, sizeof(flags), "%s%s%s%s%s", f->flags & FRAME_MORE ? "M" : "", expires ? "X" : "",
              f->flags & FRAME_KEEP ? "K" : "", f->flags & FRAME_REACHED ? "R" : "", f->flags & ~known ? "?" : "");
