@@ -3,6 +3,7 @@
 
 #include <dlfcn.h>
 #include <elf.h>
+#include <errno.h>
 #include <limits.h>
 #include <link.h>
 #include <sched.h>
@@ -10,6 +11,8 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <sys/auxv.h>
+
+#include "shm/fault.h"
 
 static cpu_set_t thread_cpus; /* the process's CPUs when the library was loaded */
 static bool thread_cpus_known;
@@ -47,7 +50,13 @@ int thread_start(pthread_t *thread, void *(*run)(void *), void *arg) {
     }
     int error = thread_start_anywhere(thread, run, arg); /* the new thread inherits the signal mask */
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return error == 0 ? 0 : -1;
+    if (error != 0) {
+        errno = error;
+        return fault_errno(
+            -1, "cannot start a thread: look at the limits of processes and threads ('ulimit -u', pids.max of a "
+                "control group) and of addresses ('ulimit -v')");
+    }
+    return 0;
 }
 
 _Thread_local uint64_t thread_number;
