@@ -201,7 +201,7 @@ $(B)/fuzzers/%: $(OBJ)/tests/fuzz/%.o $(FUZZ_OBJECTS) $(OBJ)/libtest.a $(OBJ)/li
 	$(link) -fsanitize=fuzzer $(TEST_LIBS)
 # Programs under a scheduler (tests/sched/sched.h): shm and engine are compiled once more, with a point at each atomic access and each kill point.
 # Waits, locks, threads and time are the scheduler's.
-SCHED_WRAPPED := park_wait park_wake rcu_wait rcu_quiet pthread_create pthread_join pthread_mutex_lock pthread_mutex_trylock pthread_mutex_unlock clock_gettime
+SCHED_WRAPPED := park_wait park_wake park_wait_bits park_wake_bits rcu_wait rcu_quiet pthread_create pthread_join pthread_mutex_lock pthread_mutex_trylock pthread_mutex_unlock clock_gettime
 SCHED_OBJECTS := $(patsubst %.c,$(OBJ)/sched/%.o,$(filter-out engine/table/grace.c,$(LIB_SRC)) tests/sched/scenarios.c tests/sched/grace.c) \
 	$(OBJ)/tests/sched/sched.o
 SCHED_OPT = -include tests/sched/points.h -DTIDE_KILL_POINTS $(CRASH_OPT)
