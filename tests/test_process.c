@@ -448,7 +448,7 @@ static void file_size_limit__of_a_follower_that_was_lapped__it_says_why_and_serv
 }
 
 int main(void) {
-    alarm(120);
+    help_start(120);
     const struct CMUnitTest tests[] = {
         NAMED_CASE(descriptors__closed_by_the_program__the_domain_goes_on),
         NAMED_CASE(descriptors__closed_by_the_program_and_used_anew__its_files_are_left_alone),
