@@ -289,6 +289,11 @@ static void compact_let_go(struct arena *a) {
     a->emptying = a->emptied = 0;
 }
 
+bool compact_hopes(struct arena *a) {
+    a->asked_all += a->demand >= a->pages;
+    return a->asked_all <= COMPACT_ALL_TRIES;
+}
+
 uint32_t compact_for_wanted(struct table_writer *w) {
     struct arena *a = &w->arena;
     if (a->wanted == 0) {
@@ -332,7 +337,7 @@ uint32_t compact_for_wanted(struct table_writer *w) {
 
 void compact_step_slow(struct table_writer *w) {
     struct arena *a = &w->arena;
-    a->demand = 0; /* the last wanted node was placed */
+    a->demand = a->asked_all = 0; /* the last wanted node was placed */
     a->exhausted = false;
     if (a->credit == 0) {
         return;
