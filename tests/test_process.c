@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <sys/mount.h>
@@ -447,6 +448,89 @@ static void file_size_limit__of_a_follower_that_was_lapped__it_says_why_and_serv
     close(say[0]);
 }
 
+/* ---- a small stack ----------------------------------------------------------------------------------------------------- */
+
+#define SMALL_STACK ((size_t)48 << 10) /* docs/embedding.md says how much a thread needs */
+
+/* Every kind of call, in a thread with a small stack. Sizes of frames are the same whatever the calls answer. */
+static void *call_all(void *arg) {
+    struct tide *d = arg, *again;
+    static char value[200000]; /* over what a lane holds, so that it goes by a file */
+    char v[8];
+    struct tide_opts o = plain(0);
+    struct tide_reader *r;
+    struct tide_watch *watch;
+    struct tide_watch_opts watch_opts = TIDE_WATCH_OPTS_INIT;
+    struct tide_info info = TIDE_INFO_INIT;
+    struct tide_replica_info replica_info = TIDE_REPLICA_INFO_INIT;
+    struct tide_verify verify = TIDE_VERIFY_INIT;
+    uint32_t id = 99;
+    bool good = tide_put(d, NULL, "k", 1, "v", 1, NULL) == 0 && tide_replica_start(d, NULL, &id) == 0;
+    good = good && tide_reader_open(d, NULL, &r) == 0 && tide_get(r, "k", 1, NULL, v, sizeof(v), NULL) == 0;
+    good = good && tide_reader_close(r) == 0;
+    good = good && tide_open(&again, name, &o) == 0;
+    good = good && tide_put(again, NULL, "big", 3, value, sizeof(value), NULL) == 0 && get(again, "k") == 0;
+    good = good && tide_watch_open(again, &watch_opts, &watch) == 0 && tide_watch_close(watch) == 0;
+    good = good && tide_info(again, &info) == 0 && tide_replica_info(again, id, &replica_info) == 0;
+    good = good && tide_verify(again, &verify) == 0 && verify.damaged == 0 && tide_gc(again, NULL) == 0;
+    good = good && tide_ping(again, TIDE_UNBOUNDED) == 0 && tide_close(again) == 0 && tide_replica_stop(d, id) == 0;
+    return good ? arg : NULL;
+}
+
+static void call_all_with_a_small_stack(void) {
+    struct tide *d;
+    struct tide_opts o = plain(TIDE_CREATE);
+    o.table_bytes = 4 * MIB;
+    pthread_t thread;
+    pthread_attr_t attr;
+    void *answer;
+    CHILD(pthread_attr_init(&attr) == 0 && pthread_attr_setstacksize(&attr, SMALL_STACK) == 0);
+    (void)pthread_setattr_default_np(&attr); /* what the library's own threads would have under 'ulimit -s' */
+    CHILD(tide_open(&d, name, &o) == 0 && start(d, TIDE_LEADER) == 0);
+    CHILD(pthread_create(&thread, &attr, call_all, d) == 0 && pthread_join(thread, &answer) == 0);
+    CHILD(answer == d);
+    CHILD(tide_close(d) == 0);
+    _exit(0);
+}
+
+static void stack__of_48_kib__every_call_fits(void **state) {
+    (void)state;
+    if (HELP_ADDRESS_SANITIZER || HELP_THREAD_SANITIZER) {
+        print_message("skipped: sanitizers need larger frames\n");
+        skip();
+    }
+    pid_t pid = child_begin();
+    if (pid == 0) {
+        call_all_with_a_small_stack();
+    }
+    child_end(pid);
+}
+
+/* ---- no handle more ---------------------------------------------------------------------------------------------------- */
+
+static void handles__all_are_attached__the_text_says_how_many(void **state) {
+    (void)state;
+    pid_t pid = child_begin();
+    if (pid == 0) {
+        enum { MOST = 512 };
+        static struct tide *d[MOST + 1];
+        struct tide_opts o = plain(TIDE_CREATE);
+        o.ring_bytes = 64 << 10;
+        struct rlimit files;
+        CHILD(getrlimit(RLIMIT_NOFILE, &files) == 0);
+        files.rlim_cur = files.rlim_max;
+        CHILD(setrlimit(RLIMIT_NOFILE, &files) == 0);
+        for (int i = 0; i < MOST; i++) {
+            CHILD(tide_open(&d[i], name, &o) == 0);
+        }
+        CHILD(tide_open(&d[MOST], name, &o) == TIDE_ERR_SLOTS);
+        CHILD(strstr(told, "512 handles are attached already, each a member: close some") != NULL);
+        CHILD(tide_close(d[0]) == 0 && tide_open(&d[MOST], name, &o) == 0);
+        _exit(0);
+    }
+    child_end(pid);
+}
+
 int main(void) {
     help_start(120);
     const struct CMUnitTest tests[] = {
@@ -457,6 +541,8 @@ int main(void) {
         NAMED_CASE(real_user__may_not_read_the_files__what_the_dead_left_stays),
         NAMED_CASE(threads__none_can_be_started__the_text_says_so_and_nothing_is_left),
         NAMED_CASE(file_size_limit__of_a_follower_that_was_lapped__it_says_why_and_serves_later),
+        NAMED_CASE(stack__of_48_kib__every_call_fits),
+        NAMED_CASE(handles__all_are_attached__the_text_says_how_many),
         NAMED_CASE(files__file_system_has_them_all__the_text_says_so),
     };
     return cmocka_run_group_tests_name("process", tests, NULL, NULL);
