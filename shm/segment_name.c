@@ -83,7 +83,7 @@ int segment_path(char out[SEGMENT_PATH_BYTES], const char *dir, const char *name
     return 0;
 }
 
-static void segment_dir_of(const char *path, char out[SEGMENT_PATH_BYTES]) {
+void segment_dir_of(const char *path, char out[SEGMENT_PATH_BYTES]) {
     const char *slash = strrchr(path, '/');
     size_t bytes = slash != NULL ? (size_t)(slash - path) + 1 : 0;
     memcpy(out, path, bytes);
