@@ -359,8 +359,7 @@ uint32_t compact_for_wanted(struct table_writer *w) {
 
 void compact_step_slow(struct table_writer *w) {
     struct arena *a = &w->arena;
-    a->demand = 0; /* the last wanted node was placed */
-    a->exhausted = false;
+    compact_placed(w);
     if (a->credit == 0) {
         return;
     }

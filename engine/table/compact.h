@@ -39,6 +39,12 @@ void compact_begin(struct table_writer *w);
  * how many nodes were moved: the next grace period frees their old memory. Call it again until it returns 0. */
 uint32_t compact_for_wanted(struct table_writer *w);
 
+/* The write that had to wait has its memory, or none. What it was allowed to take, the reserve for moves, nobody after it is. */
+static inline void compact_placed(struct table_writer *w) {
+    w->arena.demand = 0;
+    w->arena.exhausted = false;
+}
+
 /* While pages run low, move a few nodes of a sparse span with each publication. */
 void compact_step_slow(struct table_writer *w);
 static inline void compact_step(struct table_writer *w) {
