@@ -18,6 +18,10 @@
  *   4. So a table that is compacted as far as possible has free at least: limit - live - transit, the transit itself, and `spare`. A
  *      node that is admitted finds its page or its run there, even before the node that it replaces is freed.
  *
+ * Hence the room that is kept for moves has to be there whenever a move needs it. Once compaction is exhausted, the write that waited may take a
+ * part of it for a node, whose predecessor then leaves a hole at least as large: the new node is the zone's lowest block, and is moved there first
+ * (compact_lowest()). The permission ends with that write: compact_placed().
+ *
  * Each step ends, and so do all of them together: spans become fewer, holes lower. Where a step needs memory that waits for a grace
  * period, that period comes between. No step is needed while free nodes are at hand: a table with values of one size never moves one.
  *
