@@ -45,7 +45,7 @@ else ifeq ($(CONFIG),fuzz)
 # libFuzzer's main() and the counting of branches: `make fuzz`, with clang.
 B := $(BUILD)/fuzz
 override OPT := -O1 -g -fno-omit-frame-pointer
-SANITIZE := -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all
+SANITIZE := -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all -fsanitize-coverage-ignorelist=tests/fuzz/uncovered.txt
 else
 $(error CONFIG is release, asan, tsan or fuzz, not "$(CONFIG)")
 endif
@@ -197,11 +197,12 @@ $(B)/tests/test_peers: $(OBJ)/tests/test_peers.o $(OBJ)/libtest.a $(OBJ)/libpeer
 FUZZ_OBJECTS := $(call objects,$(patsubst %,tests/fuzz/%.c,world wrong))
 $(B)/tests/fuzz/%: $(OBJ)/tests/fuzz/%.o $(OBJ)/tests/fuzz/replay.o $(FUZZ_OBJECTS) $(OBJ)/libtest.a $(OBJ)/libtools.a $(B)/libtidemark.a
 	$(link) $(TEST_LIBS)
+FUZZ_WRAPS_dump := -Wl,--wrap=posix_memalign,--wrap=free
 $(B)/fuzzers/%: $(OBJ)/tests/fuzz/%.o $(FUZZ_OBJECTS) $(OBJ)/libtest.a $(OBJ)/libtools.a $(B)/libtidemark.a
-	$(link) -fsanitize=fuzzer $(TEST_LIBS)
+	$(link) -fsanitize=fuzzer $(FUZZ_WRAPS_$*) $(TEST_LIBS)
 # Programs under a scheduler (tests/sched/sched.h): shm and engine are compiled once more, with a point at each atomic access and each kill point.
 # Waits, locks, threads and time are the scheduler's.
-SCHED_WRAPPED := park_wait park_wake rcu_wait rcu_quiet pthread_create pthread_join pthread_mutex_lock pthread_mutex_trylock pthread_mutex_unlock clock_gettime
+SCHED_WRAPPED := park_wait park_wake park_wait_bits park_wake_bits rcu_wait rcu_quiet pthread_create pthread_join pthread_mutex_lock pthread_mutex_trylock pthread_mutex_unlock clock_gettime
 SCHED_OBJECTS := $(patsubst %.c,$(OBJ)/sched/%.o,$(filter-out engine/table/grace.c,$(LIB_SRC)) tests/sched/scenarios.c tests/sched/grace.c) \
 	$(OBJ)/tests/sched/sched.o
 SCHED_OPT = -include tests/sched/points.h -DTIDE_KILL_POINTS $(CRASH_OPT)

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -27,7 +28,7 @@ static struct {
     struct bench_cluster cluster;
     uint64_t readers, keys, idle_s;
     uint32_t plain, plain_bound, plain_now, fed_any, fed_bound; /* any: without an answer, so that no clock is needed */
-    uint32_t alone[BENCH_TIMES], etcd_read[BENCH_TIMES], shared, etcd_shared;
+    uint32_t alone[BENCH_TIMES], etcd_read[BENCH_TIMES], shared, shared_cpu, shared_sleeps, etcd_shared;
     uint32_t told[BENCH_TIMES], etcd_told[BENCH_TIMES];
     uint32_t applied, copied, idle;
     struct hdr *ours, *etcds; /* ns, of what is being measured */
@@ -143,7 +144,8 @@ static void measure_alone(void) {
 
 struct crowd {
     struct tide *d; /* NULL: etcd's own reads */
-    _Atomic bool begun, ended;
+    pthread_barrier_t begins;
+    _Atomic bool ended;
     _Atomic uint64_t reads;
 };
 
@@ -154,10 +156,8 @@ static void *one_of_crowd(void *arg) {
     uint64_t reads = 0;
     int fd = c->d ? -1 : bench_etcd_connect(&plan.cluster);
     b.wait_ns = 10 * SECOND;
-    while (!c->begun) {
-        usleep(1000);
-    }
-    for (; !c->ended; reads++) {
+    pthread_barrier_wait(&c->begins);
+    for (; !c->ended; reads += !c->ended) {
         char key[24], buf[300];
         size_t len = key_of(key, reads % KEYS);
         if (c->d) {
@@ -174,11 +174,18 @@ static void *one_of_crowd(void *arg) {
     return NULL;
 }
 
+static uint64_t cpu_ns(const struct rusage *u) {
+    return (uint64_t)(u->ru_utime.tv_sec + u->ru_stime.tv_sec) * SECOND +
+           (uint64_t)(u->ru_utime.tv_usec + u->ru_stime.tv_usec) * 1000;
+}
+
 static void measure_crowd(struct tide *d, uint32_t n, uint32_t row) {
     struct crowd c = { .d = d };
+    struct rusage before, after;
     pthread_t *threads = bench_alloc(n, sizeof(*threads));
     pthread_attr_t attr;
     pthread_attr_init(&attr);
+    pthread_barrier_init(&c.begins, NULL, n + 1);
     pthread_attr_setstacksize(&attr, 256 << 10);
     for (uint32_t i = 0; i < n; i++) {
         if (pthread_create(&threads[i], &attr, one_of_crowd, &c) != 0) {
@@ -186,17 +193,24 @@ static void measure_crowd(struct tide *d, uint32_t n, uint32_t row) {
         }
     }
     usleep(200000);
+    getrusage(RUSAGE_SELF, &before);
     uint64_t began = bench_now_ns();
-    c.begun = true;
+    pthread_barrier_wait(&c.begins);
     bench_rest(bench_slice_ns(2 * SECOND));
     c.ended = true;
     uint64_t took = bench_now_ns() - began;
+    getrusage(RUSAGE_SELF, &after);
     for (uint32_t i = 0; i < n; i++) {
         pthread_join(threads[i], NULL);
     }
     free(threads);
+    pthread_barrier_destroy(&c.begins);
     bench_close(d);
     bench_set_rate(row, c.reads, took);
+    if (d) {
+        bench_set(plan.shared_cpu, (double)(cpu_ns(&after) - cpu_ns(&before)) / (double)(c.reads + 1));
+        bench_set(plan.shared_sleeps, (double)(after.ru_nvcsw - before.ru_nvcsw) / (double)(c.reads + 1));
+    }
 }
 
 /* ---- put to visible ---------------------------------------------------------------------------------------------- */
@@ -368,6 +382,9 @@ static void add_rows(void) {
     bench_times(plan.alone, "upstream.bound0", "bound 0, one reader");
     bench_times(plan.etcd_read, "upstream.bound0.etcd", "bound 0: etcd's own linearizable read");
     plan.shared = bench_row("upstream.shared", "linearizable reads", "many readers of one host at once", "1/s");
+    plan.shared_cpu = bench_row("upstream.shared.cpu", "linearizable reads", "CPU of the readers, a read", "ns");
+    plan.shared_sleeps =
+        bench_row("upstream.shared.sleeps", "linearizable reads", "times that a reader slept, a read", "");
     plan.etcd_shared = bench_row("upstream.shared.etcd", "linearizable reads", "etcd's own, 64 connections", "1/s");
     bench_times(plan.told, "upstream.visible", "put in etcd to told by a host's watch");
     bench_times(plan.etcd_told, "upstream.visible.etcd", "put in etcd to told by etcd's own watch");

@@ -197,7 +197,9 @@ TIDE_API int tide_open(struct tide **out, const char *name, const struct tide_op
 
 /*
  * Close: stop all replicas that this handle runs, leader last, and let go. Readers that are still open answer
- * TIDE_ERR_CLOSED from then on and stay to be closed by their threads. Any thread, once; blocks until its threads ended.
+ * TIDE_ERR_CLOSED from then on and stay to be closed by their threads. Any thread, once; blocks until its threads ended, and until
+ * sections that were open have ended, of whichever domain: TIDE_ERR_THREAD where this thread has one open and the handle runs a replica.
+ * Then nothing is closed.
  * A call that is under way in another thread through a reader of its own ends as it should, as the reader keeps the
  * handle's memory. So does a tide_replica_start(): TIDE_ERR_CLOSED. Any other call without a reader (a write with session
  * NULL, tide_info()) is misuse while this one is under way: it would go on in memory that is free.
@@ -303,7 +305,7 @@ TIDE_API int tide_replica_start(struct tide *d, const struct tide_replica_opts *
 
 /* Stop a replica of this handle, in any order, while others work: readers turn to the others. The data goes with the last
  * replica that serves (one that is still joining has no copy of its own yet). Any thread; waits for the
- * apply thread to end and for sections on this replica to close: never call it inside a section. Errors: INVALID; BUSY (its
+ * apply thread to end and for sections of the process to end. Errors: INVALID; THREAD: this thread has a section open; BUSY (its
  * tide_replica_start() has not returned yet). */
 TIDE_API int tide_replica_stop(struct tide *d, uint32_t id);
 

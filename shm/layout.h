@@ -327,8 +327,8 @@ struct feed_board {
     _Atomic uint64_t writes_open; /* handed to the source, and not answered */
     /* Written by readers that wait for a question that has this number, or a later one. */
     alignas(LAYOUT_PAIR) _Atomic uint64_t wanted;
-    _Atomic uint32_t wake; /* futex word: changes when `done` does */
-    _Atomic uint32_t waiters;
+    _Atomic uint32_t wake; /* futex word: changes when somebody is woken whose question is answered */
+    _Atomic uint32_t waiters; /* bit k: somebody waits for a question whose number is k modulo 32 */
     /* The tightest bounds that were read by of late: a second (16 bits), and in microseconds the tightest of the second before and of this
      * one (24 bits each, all ones: none). Readers write it where it would change. */
     alignas(LAYOUT_PAIR) _Atomic uint64_t bound;

@@ -93,6 +93,13 @@ int park_wait(_Atomic uint32_t *word, uint32_t seen, uint64_t timeout_ns);
 /* Wake up to `count` sleepers of the word. Change the word first. Any thread; one system call, does not wait. */
 void park_wake(_Atomic uint32_t *word, int count);
 
+/*
+ * The same for sleepers who wait for different things on one word: each has bits, not 0, and a wake-up is for those that have one of its
+ * own. A waiter whose bits are not meant sleeps on although the word has changed. until_ns: an instant of CLOCK_MONOTONIC.
+ */
+int park_wait_bits(_Atomic uint32_t *word, uint32_t seen, uint32_t bits, uint64_t until_ns);
+void park_wake_bits(_Atomic uint32_t *word, uint32_t bits);
+
 /* Change the word and wake up to `count` of its sleepers. */
 static inline void park_rouse(_Atomic uint32_t *word, int count) {
     atomic_fetch_add(word, 1);

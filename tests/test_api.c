@@ -251,11 +251,40 @@ static void writes__inside_a_section__refused_and_nothing_written(void **state) 
     tide_close(d);
 }
 
+/* It would wait for its own section, and so for ever. */
+static void close_and_stop__inside_a_section_of_any_domain__refused_and_nothing_closed(void **state) {
+    (void)state;
+    struct tide *d = help_open(64 * KIB, MIB, 0), *other, *looks;
+    struct tide_opts small = TIDE_OPTS_INIT;
+    small.ring_bytes = 64 * KIB, small.table_bytes = MIB;
+    struct tide_replica_opts lead = { .size = sizeof(lead), .role = TIDE_LEADER };
+    uint32_t id = help_leader(d), other_id;
+    assert_int_equal(tide_open(&other, "api-other", &small), 0);
+    assert_int_equal(tide_replica_start(other, &lead, &other_id), 0);
+    assert_int_equal(tide_open(&looks, "api-other", &small), 0);
+    struct tide_reader *r = help_reader(d, TIDE_STICKY, -1, 0);
+    assert_int_equal(tide_section_begin(r, NULL, NULL), 0);
+    assert_int_equal(tide_close(d), TIDE_ERR_THREAD);
+    assert_int_equal(tide_close(other), TIDE_ERR_THREAD);
+    assert_int_equal(tide_replica_stop(d, id), TIDE_ERR_THREAD);
+    assert_int_equal(tide_replica_stop(other, other_id), TIDE_ERR_THREAD);
+    assert_int_equal(tide_close(looks), 0); /* which runs no replica */
+    assert_int_equal(tide_section_end(r), 0);
+    assert_int_equal(help_put(d, "k", 6, NULL), 0);
+    assert_int_equal(help_get(r, "k"), 6);
+    assert_int_equal(tide_replica_stop(other, other_id), 0);
+    assert_int_equal(tide_close(other), 0);
+    tide_reader_close(r);
+    assert_int_equal(tide_close(d), 0);
+    tide_unlink("api-other");
+}
+
 int main(void) {
     help_start(55);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tide_open__bad_options__invalid),
         cmocka_unit_test(tide_open__bad_names__invalid),
+        cmocka_unit_test(close_and_stop__inside_a_section_of_any_domain__refused_and_nothing_closed),
         cmocka_unit_test(tide_open__create_exclusive_attach_unlink__as_asked),
         cmocka_unit_test(tide_open__ephemeral__gone_after_its_creator_closed),
         cmocka_unit_test(tide_open__domain_whose_members_all_ended__goes_on_from_what_they_left),

@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Batches, and writes into full tables. */
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
+#include "engine/log/sequencer.h"
+#include "shm/board.h"
+#include "shm/nap.h"
 #include "tests/lib/one.h"
 
 /* ---- batches ----------------------------------------------------------------------------------------------------- */
@@ -94,6 +99,105 @@ static void tide_batch__of_the_most_operations__all_there_on_every_replica(void 
     assert_int_equal(help_info(o.d, 1).keys, N);
     free(ops);
     free(keys);
+    close_one(&o);
+}
+
+/* Looks at a follower's `applied` for as long as it is told. */
+struct looks {
+    const struct replica_board *board;
+    uint64_t batch; /* entries */
+    _Atomic bool stop, begun;
+    uint64_t wrong; /* values in the middle of a batch */
+};
+
+static void *look_at_applied(void *arg) {
+    struct looks *l = arg;
+    uint64_t last = 0;
+    while (!atomic_load(&l->stop)) {
+        uint64_t applied = board_applied(l->board);
+        l->wrong += applied != last && applied % l->batch != 0;
+        last = applied;
+        atomic_store(&l->begun, true);
+    }
+    return NULL;
+}
+
+/* Entry by entry it would be published some hundred times in the middle of each. */
+static void tide_batch__of_thousands__a_follower_publishes_nothing_between_its_entries(void **state) {
+    (void)state;
+    struct one o = open_one(16 * MIB, 16 * MIB);
+    uint32_t follower = help_follower(o.d, 0);
+    enum { N = 8192 };
+    struct tide_op *ops = calloc(N, sizeof(*ops));
+    uint64_t *keys = calloc(N, sizeof(*keys));
+    assert_true(ops != NULL && keys != NULL);
+    struct looks l = { .board = &o.d->log->replicas[follower], .batch = N };
+    pthread_t looks;
+    assert_int_equal(pthread_create(&looks, NULL, look_at_applied, &l), 0);
+    while (!atomic_load(&l.begun)) {
+        park_nap(100000);
+    }
+    struct tide_token t;
+    for (uint64_t round = 0; round < help_scaled(40); round++) {
+        for (uint64_t i = 0; i < N; i++) {
+            keys[i] = i;
+            ops[i] = (struct tide_op){
+                .kind = TIDE_OP_PUT, .key = &keys[i], .key_len = 8, .value = &round, .value_size = 4
+            };
+        }
+        assert_int_equal(tide_batch(o.d, o.r, ops, N, &t, NULL), 0);
+        assert_int_equal(t.index, (round + 1) * N); /* so each batch ends at a multiple */
+        assert_int_equal(tide_wait_applied(o.d, &t, 2, UINT64_C(60000000000)), 0);
+    }
+    atomic_store(&l.stop, true);
+    pthread_join(looks, NULL);
+    assert_int_equal(l.wrong, 0);
+    free(ops);
+    free(keys);
+    close_one(&o);
+}
+
+/* ---- groups ------------------------------------------------------------------------------------------------------ */
+
+static void *put_large(void *arg) {
+    static const uint8_t value[200 * KIB];
+    help_check(tide_put(arg, NULL, "large", 5, value, sizeof(value), NULL) == 0);
+    return NULL;
+}
+
+static uint32_t queued(const struct sequencer *s) {
+    uint32_t n = 0;
+    for (const struct seq_request *q = atomic_load(&s->queue); q != NULL; q = q->next) {
+        n += q->sweep == NULL;
+    }
+    return n;
+}
+
+/* Writes that wait for the turn together are one group, and one commit, while they fit a quarter of the ring: followers have to
+ * get on with what is committed before the leader comes around. */
+static void tide_put__waiting_writes_do_not_fit_a_quarter_of_the_ring__as_many_groups(void **state) {
+    (void)state;
+    struct one o = open_one(MIB, 4 * MIB);
+    help_follower(o.d, 0);
+    struct sequencer *s = &o.d->seq;
+    uint64_t groups = atomic_load(&o.d->log->leader.groups);
+    pthread_t writers[3];
+    while (atomic_exchange(&s->taken, true)) {
+    }
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(pthread_create(&writers[i], NULL, put_large, o.d), 0);
+    }
+    while (queued(s) < 3) {
+        park_nap(100000);
+    }
+    atomic_store(&s->taken, false);
+    seq_help(o.d);
+    for (size_t i = 0; i < 3; i++) {
+        pthread_join(writers[i], NULL);
+    }
+    help_assert_threads();
+    assert_int_equal(atomic_load(&o.d->log->leader.groups), groups + 3);
+    help_assert_equal_digests(o.d);
     close_one(&o);
 }
 
@@ -208,6 +312,8 @@ int main(void) {
         cmocka_unit_test(tide_batch__of_all_kinds__one_after_another_with_an_index_each),
         cmocka_unit_test(tide_batch__one_cas_that_does_not_match__writes_nothing),
         cmocka_unit_test(tide_batch__of_the_most_operations__all_there_on_every_replica),
+        cmocka_unit_test(tide_batch__of_thousands__a_follower_publishes_nothing_between_its_entries),
+        cmocka_unit_test(tide_put__waiting_writes_do_not_fit_a_quarter_of_the_ring__as_many_groups),
         cmocka_unit_test(tide_batch__spare_memory_used_up_on_a_follower__applied_all_the_same),
         cmocka_unit_test(tide_put__full_table__refused_until_something_is_deleted),
         cmocka_unit_test(tide_batch__full_table__all_or_nothing),

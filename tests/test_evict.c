@@ -395,6 +395,29 @@ static void cas__full_domain__the_key_that_it_names_is_not_evicted_for_it(void *
     assert_int_equal(tide_close(d), 0);
 }
 
+/* The oldest key that is left goes first, since nobody has read any: the very key that the cas names. */
+static void cas__of_the_key_that_goes_next__is_done(void **state) {
+    (void)state;
+    struct tide *d = open_evicting();
+    help_leader(d);
+    const struct table *t = &atomic_load(&d->running[0])->writer.t;
+    uint64_t n = fill(d), oldest = 0;
+    for (int round = 0; round < 50; round++) {
+        char key[64];
+        size_t len = 0;
+        const struct table_node *node = NULL;
+        for (; node == NULL && oldest < n; oldest++) {
+            len = key_of(key, sizeof(key), "fill", oldest);
+            node = table_find(t, table_hash(t, key, len), key, len, UINT64_MAX);
+        }
+        assert_non_null(node);
+        uint64_t version = atomic_load(&node->index), before = evicted(d);
+        assert_int_equal(tide_cas(d, NULL, key, len, version, value, 6000, NULL, NULL), 0);
+        assert_true(evicted(d) > before);
+    }
+    assert_int_equal(tide_close(d), 0);
+}
+
 static void step_down__the_next_leader__evicts_what_nobody_reads(void **state) {
     (void)state;
     struct tide *d = open_evicting(), *other = help_open_again(d);
@@ -476,6 +499,7 @@ int main(void) {
         cmocka_unit_test(mget_and_sections__what_they_find__stays_too),
         cmocka_unit_test(put__that_an_empty_table_could_not_hold__is_full_and_nothing_goes),
         cmocka_unit_test(cas__full_domain__the_key_that_it_names_is_not_evicted_for_it),
+        cmocka_unit_test(cas__of_the_key_that_goes_next__is_done),
         cmocka_unit_test(step_down__the_next_leader__evicts_what_nobody_reads),
         cmocka_unit_test(delete__again_and_again__queues_stay_short),
         cmocka_unit_test(tide_open__a_policy_that_there_is_not__is_invalid),

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Domains whose entries come from a source: appending, completeness, staleness, read indexes, writes that are handed over, changes of leader. */
 #include "engine/replica/domain.h"
+#include "engine/replica/source.h"
 #include "shm/segment.h"
 #include "tests/lib/forked.h"
 #include "tests/lib/source.h"
@@ -805,6 +806,45 @@ static pthread_t begin_late_read(struct late_read *l, struct tide *d, uint64_t w
     return thread;
 }
 
+/* An answer wakes those whose question it answers; whoever waits for the next one sleeps on, and is still known to sleep. */
+static void feed__answer__wakes_those_who_wait_for_it(void **state) {
+    (void)state;
+    struct hand h;
+    hand_open(&h, name, true);
+    assert_int_equal(append_put(&h, 2, "k", 1), 0);
+    assert_int_equal(complete(&h, 2), 0);
+    for (uint64_t i = 0; i < 2 * SOURCE_BITS; i++) { /* so that bits wrap */
+        const struct feed_board *board = &h.d->log->feed;
+        struct tide_feed_probe first = TIDE_FEED_PROBE_INIT;
+        struct late_read l[2];
+        pthread_t threads[2];
+        threads[0] = begin_late_read(&l[0], h.d, 60000 * MS, atomic_load(&board->begun));
+        assert_int_equal(tide_feed_probe(h.feed, &first), 0);
+        threads[1] = begin_late_read(&l[1], h.d, 60000 * MS, first.number);
+        uint32_t both = source_bit(first.number) | source_bit(first.number + 1);
+        while (atomic_load(&board->waiters) != both) {
+            sched_yield();
+        }
+        assert_int_equal(tide_feed_complete(h.feed, &first, 2), 0);
+        assert_int_equal(atomic_load(&board->waiters), source_bit(first.number + 1));
+        pthread_join(threads[0], NULL);
+        assert_int_equal(l[0].got.error, 0);
+        assert_int_equal(atomic_load(&l[1].done), 0);
+        assert_int_equal(complete(&h, 2), 0);
+        pthread_join(threads[1], NULL);
+        assert_int_equal(l[1].got.error, 0);
+        assert_int_equal(atomic_load(&board->waiters), 0);
+    }
+    assert_int_equal(source_bits(7, 7), 0);
+    assert_int_equal(source_bits(8, 7), 0);
+    assert_int_equal(source_bits(0, 1), 2);
+    assert_int_equal(source_bits(30, 32), 1u | 1u << 31);
+    assert_int_equal(source_bits(4, 35), UINT32_MAX & ~(1u << 4));
+    assert_int_equal(source_bits(4, 36), UINT32_MAX);
+    assert_int_equal(source_bits(0, UINT64_MAX), UINT32_MAX);
+    hand_close(&h);
+}
+
 /* Two questions were under way when the read began. Their answers may come in any order, and from a source that can no longer be asked: they
  * say nothing of the writes that were acknowledged before the read. */
 static void feed__answers_to_questions_before_the_read__do_not_serve_it(void **state) {
@@ -1224,6 +1264,7 @@ int main(void) {
         NAMED_CASE(tide_feed_append__part_that_was_refused__is_no_part),
         NAMED_CASE(feed__bound_0__readers_share_few_questions),
         NAMED_CASE(feed__bound_0_while_the_source_is_cut_off__times_out),
+        NAMED_CASE(feed__answer__wakes_those_who_wait_for_it),
         NAMED_CASE(feed__answers_to_questions_before_the_read__do_not_serve_it),
         NAMED_CASE(feed__leader_changes_while_a_read_waits__the_old_answer_does_not_serve_it),
         NAMED_CASE(feed__board_scribbled_over__mended_by_the_next_completion),

@@ -3,8 +3,11 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <unistd.h>
 
+#include "engine/replica/domain.h"
+#include "shm/nap.h"
 #include "tests/lib/help.h"
 
 #define KIB UINT64_C(1024)
@@ -108,11 +111,142 @@ static void followers__with_a_ring_too_small_for_the_writes__lose_nothing(void *
     tide_close(d);
 }
 
+/* ---- where a newcomer begins, and what it copies ----------------------------------------------------------------- */
+
+static uint64_t newest_mark(const struct tide *d) {
+    uint64_t newest = 0;
+    for (uint32_t i = 0; i < LAYOUT_MARKS; i++) {
+        uint64_t index = atomic_load(&d->log->marks[i].index);
+        newest = index > newest ? index : newest;
+    }
+    return newest;
+}
+
+/* Write until the log has been around once, so that a newcomer has to copy, and then up to the next mark, where it will begin. */
+static void go_around(struct tide *d) {
+    static const uint8_t value[16 * KIB];
+    uint64_t mark = 0;
+    while (atomic_load(&d->log->leader.reclaimed) == 0 || newest_mark(d) == mark) {
+        mark = atomic_load(&d->log->leader.reclaimed) == 0 ? newest_mark(d) : mark;
+        assert_int_equal(tide_put(d, NULL, "round", 5, value, sizeof(value), NULL), 0);
+    }
+    assert_int_equal(tide_delete(d, NULL, "round", 5, NULL), 0);
+}
+
+static void *start_an_hour_late(void *d) {
+    struct tide_replica_opts o = TIDE_REPLICA_OPTS_INIT;
+    o.apply_delay_ns = UINT64_C(3600) * 1000 * MS;
+    help_check(tide_replica_start(d, &o, NULL) == 0);
+    return NULL;
+}
+
+/* Those of a replica that is still joining: nobody is told of them. Its thread says so in its segment. */
+static uint64_t keys_so_far(struct tide *d, uint32_t id) {
+    const struct replica *r = atomic_load(&d->running[id]);
+    return r != NULL && r->view.table.seg != NULL ? atomic_load(&r->view.table.seg->live_keys) : 0;
+}
+
+/* It has copied all that it copies, and applies nothing yet. If it held newer keys as well, it would need memory for those and for what the log puts
+ * and deletes before them. */
+static void newcomer__keys_are_newer_than_what_it_has_applied__does_not_hold_them(void **state) {
+    (void)state;
+    enum { OLD = 500, NEW = 400 };
+    struct tide *d = help_open(4 * MIB, 4 * MIB, 1000 * MS), *other = help_open_again(d);
+    uint32_t leader = help_leader(d);
+    for (uint64_t i = 0; i < OLD; i++) {
+        assert_int_equal(tide_put(d, NULL, &i, sizeof(i), &i, sizeof(i), NULL), 0);
+    }
+    go_around(d);
+    uint64_t mark = newest_mark(d);
+    for (uint64_t i = OLD; i < OLD + NEW; i++) {
+        assert_int_equal(tide_put(d, NULL, &i, sizeof(i), &i, sizeof(i), NULL), 0);
+    }
+    assert_int_equal(newest_mark(d), mark);
+    pthread_t thread;
+    const uint32_t id = leader + 1;
+    assert_int_equal(pthread_create(&thread, NULL, start_an_hour_late, other), 0);
+    while (help_state(d, id) != TIDE_STATE_JOINING || keys_so_far(other, id) < OLD) {
+        park_nap(1000000);
+    }
+    park_nap(20000000); /* perhaps it copies more */
+    assert_true(help_info(d, id).applied_index < mark + 2);
+    assert_in_range(keys_so_far(other, id), OLD, OLD + 1); /* "round" was there then */
+    assert_int_equal(tide_replica_set_delay(other, id, 0), 0);
+    pthread_join(thread, NULL);
+    help_assert_threads();
+    assert_int_equal(help_info(d, id).joins, 1);
+    help_assert_equal_digests(d);
+    assert_int_equal(help_info(d, id).keys, OLD + NEW);
+    tide_close(other);
+    tide_close(d);
+}
+
+/* Its donor, which is in its own process, is a follower that lags: the newest marks lie beyond what that has applied. */
+static void newcomer__donor_lags__begins_where_the_donor_was(void **state) {
+    (void)state;
+    struct tide *d = help_open(16 * MIB, 32 * MIB, 1000 * MS), *other = help_open_again(d);
+    help_leader(d);
+    uint32_t slow = help_follower(other, 0);
+    go_around(d);
+    struct tide_token token;
+    assert_int_equal(help_put(d, "before", 1, &token), 0);
+    assert_int_equal(tide_wait_applied(d, &token, 2, UINT64_C(60000) * MS), 0);
+    assert_int_equal(tide_replica_set_delay(other, slow, UINT64_C(3600) * 1000 * MS), 0);
+    static uint8_t value[8 * KIB];
+    char key[16];
+    uint64_t mark = newest_mark(d), n = 0;
+    for (; n < 256; n++) { /* some marks: 2 MiB of 16 */
+        snprintf(key, sizeof(key), "key%05u", (unsigned)n);
+        assert_int_equal(tide_put(d, NULL, key, 8, value, sizeof(value), NULL), 0);
+    }
+    assert_true(newest_mark(d) > mark);
+    assert_true(help_info(d, slow).applied_index < newest_mark(d));
+    uint32_t id = help_follower(other, 0);
+    assert_true(help_info(d, id).joins > 0);
+    struct tide_reader *r = help_reader(other, TIDE_STICKY, (int32_t)id, UINT64_C(1) << id);
+    for (uint64_t i = 0; i < n; i++) {
+        struct tide_answer a = TIDE_ANSWER_INIT;
+        snprintf(key, sizeof(key), "key%05u", (unsigned)i);
+        assert_int_equal(tide_get(r, key, 8, NULL, value, sizeof(value), &a), 0);
+        assert_int_equal(a.served_by, id);
+    }
+    assert_int_equal(help_get(r, "before"), 1);
+    tide_reader_close(r);
+    tide_close(other);
+    tide_close(d);
+}
+
+/* A table that was made smaller than those of the domain. Another process's words may say of a table that it holds more than any does. */
+static void newcomer__donor_has_more_than_it_can_hold__full(void **state) {
+    (void)state;
+    struct tide *d = help_open(MIB, 4 * MIB, 1000 * MS), *other = help_open_again(d);
+    help_leader(d);
+    static const uint8_t value[3000];
+    go_around(d);
+    for (uint64_t i = 0; i < 1000; i++) {
+        assert_int_equal(tide_put(d, NULL, &i, sizeof(i), value, i * 3, NULL), 0);
+    }
+    other->words.table_bytes = MIB;
+    struct tide_replica_opts o = TIDE_REPLICA_OPTS_INIT;
+    int error;
+    do {
+        atomic_store(&d->log->leader.table_bytes,
+                     0); /* or it is refused by its size; the leader writes it again each second */
+        error = tide_replica_start(other, &o, NULL);
+    } while (error == TIDE_ERR_INVALID);
+    assert_int_equal(error, TIDE_ERR_FULL);
+    tide_close(other);
+    tide_close(d);
+}
+
 int main(void) {
     help_start(55);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tide_replica_start__while_somebody_writes__joins_and_has_the_same_digest),
         cmocka_unit_test(follower__lapped__joins_anew_and_is_equal_again),
+        cmocka_unit_test(newcomer__keys_are_newer_than_what_it_has_applied__does_not_hold_them),
+        cmocka_unit_test(newcomer__donor_has_more_than_it_can_hold__full),
+        cmocka_unit_test(newcomer__donor_lags__begins_where_the_donor_was),
         cmocka_unit_test(followers__with_a_ring_too_small_for_the_writes__lose_nothing),
     };
     return cmocka_run_group_tests_name("join", tests, NULL, NULL);

@@ -2,8 +2,11 @@
 /* A lane is lent for one write: a writer that has its answer, has died or has given up keeps none. */
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 
+#include "engine/log/lane_notes.h"
 #include "engine/replica/domain.h"
+#include "engine/replica/replica.h"
 #include "shm/nap.h"
 #include "tests/lib/forked.h"
 
@@ -212,6 +215,58 @@ static void lanes__orphan_whose_request_is_under_way__not_lent_before_the_answer
     close_two(&t);
 }
 
+/* Its borrower died, or gave up. The leader still works on what it has taken, and answers into that lane. */
+static void lane_reap__request_is_taken__stays_until_it_is_answered(void **state) {
+    (void)state;
+    struct two t = open_two(20000000);
+    struct log_segment *log = t.leads->log;
+    const uint32_t dead = LAYOUT_MEMBERS - 1;
+    struct lane *taken = &log->lanes[3], *waits = &log->lanes[4], *answered = &log->lanes[5];
+    atomic_store(&taken->turn, UINT64_C(9) << 3 | LANE_TAKEN);
+    atomic_store(&waits->turn, UINT64_C(9) << 3 | LANE_SUBMITTED); /* nobody tells the leader of it */
+    atomic_store(&answered->turn, UINT64_C(9) << 3 | LANE_ANSWERED);
+    atomic_store(&taken->owner, dead + 1);
+    atomic_store(&waits->owner, dead + 1);
+    atomic_store(&answered->owner, dead + 1);
+    lane_reap(t.leads, dead);
+    assert_int_equal(atomic_load(&taken->turn), UINT64_C(9) << 3 | LANE_TAKEN);
+    assert_int_equal(atomic_load(&taken->owner), LANE_ORPHAN);
+    assert_int_equal(atomic_load(&waits->turn), UINT64_C(9) << 3 | LANE_CANCELLED);
+    assert_int_equal(atomic_load(&waits->owner), 0);
+    assert_int_equal(atomic_load(&answered->turn), UINT64_C(9) << 3 | LANE_ANSWERED);
+    assert_int_equal(atomic_load(&answered->owner), 0);
+    atomic_store(&taken->turn, UINT64_C(9) << 3 | LANE_ANSWERED);
+    close_two(&t);
+}
+
+/* A newcomer copies its donor's notes, and then applies entries that are older than they are. */
+static void lane_note__older_than_what_is_noted__left_out(void **state) {
+    (void)state;
+    struct replica *r = aligned_alloc(LAYOUT_PAIR, (sizeof(*r) + LAYOUT_PAIR - 1) / LAYOUT_PAIR * LAYOUT_PAIR);
+    struct table_segment *seg =
+        aligned_alloc(LAYOUT_PAIR, (sizeof(*seg) + LAYOUT_PAIR - 1) / LAYOUT_PAIR * LAYOUT_PAIR);
+    assert_true(r != NULL && seg != NULL);
+    memset((void *)r, 0, sizeof(*r));
+    memset((void *)seg, 0, sizeof(*seg));
+    r->writer.t.seg = seg;
+    const struct {
+        uint64_t seq, index, has_seq, has_index;
+    } notes[] = { { 7, 100, 7, 100 },
+                  { 6, 90, 7, 100 },
+                  { 1, 101, 7, 100 },
+                  { 7, 102, 7, 102 }, /* of a batch the last entry's index stays */
+                  { 8, 103, 8, 103 } };
+    for (size_t i = 0; i < sizeof(notes) / sizeof(notes[0]); i++) {
+        lane_note(r, 12, notes[i].seq, notes[i].index);
+        assert_int_equal(atomic_load(&r->done[11].seq), notes[i].has_seq);
+        assert_int_equal(atomic_load(&r->done[11].index), notes[i].has_index);
+        assert_int_equal(atomic_load(&seg->lanes[11].seq), notes[i].has_seq);
+        assert_int_equal(atomic_load(&seg->lanes[11].index), notes[i].has_index);
+    }
+    free(r);
+    free(seg);
+}
+
 static void times__the_greatest_numbers__wait_and_do_not_wrap(void **state) {
     (void)state;
     static const uint64_t times[] = { UINT64_MAX, UINT64_MAX - 1, UINT64_MAX - UINT64_C(1000000000), UINT64_MAX / 2 };
@@ -245,6 +300,8 @@ int main(void) {
         cmocka_unit_test(ping__leader_waits_for_an_open_section__answered),
         cmocka_unit_test(lanes__lent_to_the_dead__a_writer_takes_them_back),
         cmocka_unit_test(lanes__orphan_whose_request_is_under_way__not_lent_before_the_answer),
+        cmocka_unit_test(lane_reap__request_is_taken__stays_until_it_is_answered),
+        cmocka_unit_test(lane_note__older_than_what_is_noted__left_out),
         cmocka_unit_test(times__the_greatest_numbers__wait_and_do_not_wrap),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "shm/bytes.h"
+#include "shm/clock.h"
 #include "shm/park.h"
 
 #include <limits.h>
@@ -131,6 +132,52 @@ static void park__many_sleepers__all_wake(void **state) {
     }
     assert_int_equal(r->done, 8);
     assert_int_equal(r->timeouts, 0);
+    munmap(r, sizeof(*r));
+}
+
+struct bits_sleeper {
+    struct room *room;
+    uint32_t bits;
+    _Atomic bool woken;
+};
+
+static void *bits_sleep(void *arg) {
+    struct bits_sleeper *s = arg;
+    atomic_fetch_add(&s->room->waiters, 1);
+    int got = park_wait_bits(&s->room->word, 0, s->bits, clock_monotonic_ns() + WATCHDOG_NS);
+    atomic_fetch_add(&s->room->timeouts, got != 0);
+    atomic_store(&s->woken, true);
+    return NULL;
+}
+
+/* The word stays as it is, so whoever comes later sleeps, too: wake-ups are repeated until the thread has one. */
+static void bits_wake(struct bits_sleeper *s) {
+    while (!atomic_load(&s->woken)) {
+        park_wake_bits(&s->room->word, s->bits);
+        usleep(100);
+    }
+}
+
+static void park__bits__wake_only_who_has_one_of_them(void **state) {
+    (void)state;
+    struct room *r = room_new();
+    struct bits_sleeper sleepers[] = { { r, 1, false }, { r, 2, false }, { r, 2u | 1u << 31, false } };
+    pthread_t threads[3];
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, bits_sleep, &sleepers[i]), 0);
+    }
+    bits_wake(&sleepers[1]);
+    bits_wake(&sleepers[2]);
+    assert_int_equal(pthread_join(threads[1], NULL), 0);
+    assert_int_equal(pthread_join(threads[2], NULL), 0);
+    usleep(20000); /* a wake-up that was not meant for it would show now */
+    assert_false(atomic_load(&sleepers[0].woken));
+    park_wake_bits(&r->word, 0); /* nobody */
+    bits_wake(&sleepers[0]);
+    assert_int_equal(pthread_join(threads[0], NULL), 0);
+    assert_int_equal(r->timeouts, 0);
+    assert_int_equal(park_wait_bits(&r->word, 1, 1, UINT64_MAX), 0);
+    assert_int_equal(park_wait_bits(&r->word, 0, 1, clock_monotonic_ns() + 2000000), -1);
     munmap(r, sizeof(*r));
 }
 
@@ -291,6 +338,7 @@ int main(void) {
         cmocka_unit_test(park__wake_without_sleepers__does_nothing),
         cmocka_unit_test(park__two_threads_take_turns__no_wake_up_is_lost),
         cmocka_unit_test(park__many_sleepers__all_wake),
+        cmocka_unit_test(park__bits__wake_only_who_has_one_of_them),
         cmocka_unit_test(park__sleeper_in_another_process__wakes),
         cmocka_unit_test(park__signal__counts_as_woken),
         cmocka_unit_test(bytes__copied_while_written__whole_or_thrown_away),

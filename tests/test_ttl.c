@@ -662,6 +662,27 @@ static void removal__put_again_before_it_was_removed__stays(void **state) {
     tide_close(d);
 }
 
+/* The thread that removes what has expired sleeps for up to a second where nothing does. Whatever expires before it is to wake rouses it. */
+static void put__expires_before_the_next_look__rouses_the_thread_that_removes(void **state) {
+    (void)state;
+    struct tide *d = open_ttl(0);
+    help_leader(d);
+    bool roused = false;
+    for (int i = 0; i < 20 && !roused; i++) { /* again where that thread was late, and was about to look by itself */
+        while (atomic_load(&d->seq.alarm) == 0) {
+            park_nap(1000000);
+        }
+        uint32_t before = atomic_load(&d->log->lanes_board.wake);
+        assert_int_equal(put_ttl(d, "key", "value", 1000000, NULL), 0);
+        roused = atomic_load(&d->log->lanes_board.wake) != before;
+    }
+    assert_true(roused);
+    uint32_t before = atomic_load(&d->log->lanes_board.wake);
+    assert_int_equal(put_ttl(d, "long", "value", LONG, NULL), 0);
+    assert_int_equal(atomic_load(&d->log->lanes_board.wake), before);
+    tide_close(d);
+}
+
 int main(void) {
     help_start(120);
     const struct CMUnitTest tests[] = {
@@ -684,6 +705,7 @@ int main(void) {
         cmocka_unit_test(removal__keys_that_expired__leave_every_table_by_entries_of_the_log),
         cmocka_unit_test(removal__new_leader__removes_what_the_old_one_left),
         cmocka_unit_test(removal__put_again_before_it_was_removed__stays),
+        cmocka_unit_test(put__expires_before_the_next_look__rouses_the_thread_that_removes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

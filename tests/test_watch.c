@@ -6,6 +6,8 @@
 #include <sys/mman.h>
 
 #include "engine/replica/domain.h"
+#include "engine/watch/walk.h"
+#include "shm/board.h"
 #include "tests/crash_world.h"
 #include "tests/lib/forked.h"
 #include "tests/lib/help.h"
@@ -736,6 +738,27 @@ static void watch__frame_stays_damaged__corrupt(void **state) {
     tide_close(d);
 }
 
+/* What another process wrote where the oldest entry lies is no entry, and nobody waits for it. */
+static void walk_oldest__entry_that_is_not_committed__is_not_the_oldest(void **state) {
+    (void)state;
+    struct tide *d = help_open(64 * KIB, MIB, 1000 * MS);
+    help_leader(d);
+    for (uint64_t i = 0; i < 100; i++) {
+        assert_int_equal(help_put(d, "key", i, NULL), 0);
+    }
+    uint64_t commit = board_commit(d->log);
+    assert_int_equal(walk_oldest(&d->ring), 1);
+    struct frame *first = (struct frame *)ring_at(&d->ring, atomic_load(&d->log->leader.reclaimed));
+    const uint64_t wrong[] = { commit + 1, commit + 2, UINT64_MAX / 2, UINT64_MAX };
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        first->index = wrong[i];
+        assert_int_equal(walk_oldest(&d->ring), commit + 1);
+    }
+    first->index = 1;
+    assert_int_equal(walk_oldest(&d->ring), 1);
+    tide_close(d);
+}
+
 int main(void) {
     help_start(240);
     const struct CMUnitTest tests[] = {
@@ -755,6 +778,7 @@ int main(void) {
         NAMED_CASE(watch__domain_removed__gone),
         cmocka_unit_test(watch__any_word_changed__never_out_of_bounds),
         cmocka_unit_test(watch__frame_stays_damaged__corrupt),
+        cmocka_unit_test(walk_oldest__entry_that_is_not_committed__is_not_the_oldest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

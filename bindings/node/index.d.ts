@@ -88,7 +88,7 @@ export interface Answer<V> {
 }
 
 export interface TtlOptions {
-  /** undefined: the domain's default; Infinity: it does not expire. */
+  /** More than 0. undefined: the domain's default; Infinity: it does not expire. */
   ttl?: number;
 }
 export interface WriteOptions extends TtlOptions {

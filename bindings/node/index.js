@@ -73,6 +73,13 @@ function ms(value, name) {
   return value > 0 && value < 1e-6 ? 1 : value * 1e6; // 0 says something else: no life of its own, no bound
 }
 
+/** A life. For the library 0 is no life of its own, so a value whose time is over would stay for ever. */
+function life(value, name) {
+  const ns = ms(value, name);
+  if (ns === 0) throw wrongValue(`${name} is more than 0 milliseconds; Infinity: no end`, value);
+  return ns;
+}
+
 function count(value, name, least = 0) {
   if (typeof value !== 'number') throw wrongType(`${name} is a number`, value);
   if (!Number.isSafeInteger(value) || value < least) throw wrongValue(`${name} is a whole number, ${least} or more`, value);
@@ -208,7 +215,7 @@ let exits = false;
 
 function closeAll() {
   for (const id of watching.keys()) native.watchClose(id);
-  for (const id of open_) native.closeNow(id);
+  for (let pass = 0; pass < 2; pass++) for (const id of open_) native.closeNow(id); // one that comes later may have a snapshot open
   open_.clear();
   watching.clear();
 }
@@ -216,6 +223,7 @@ function closeAll() {
 const lostDomains = new FinalizationRegistry((id) => {
   open_.delete(id);
   native.closeNow(id);
+  if (io[STATUS] === BUSY) native.close(id, 1); // another domain's snapshot is open
 });
 const lostSnapshots = new FinalizationRegistry((id) => native.snapshotEnd(id));
 const lostWatches = new FinalizationRegistry((id) => {
@@ -228,8 +236,8 @@ newSlab();
 
 // ---- writes ---------------------------------------------------------------------------------------------------------
 
-const WRITE_OPTIONS = { ttl: ms, keep: truth };
-const TTL_OPTIONS = { ttl: ms };
+const WRITE_OPTIONS = { ttl: life, keep: truth };
+const TTL_OPTIONS = { ttl: life };
 
 /** An operation as src/write.c takes it: kind, key, value, ttl, expected version, delta, flags. */
 function row(kind, key, value, given, expected, delta, what) {
@@ -256,7 +264,7 @@ const rows = {
     if (by !== BigInt.asIntN(64, by)) throw wrongValue('incr: by has 64 bits with a sign', by);
     return row(ADD, key, undefined, given, 0, by, 'incr');
   },
-  touch: (key, ttl) => [TOUCH, key, undefined, ttl === undefined ? 0 : ms(ttl, 'touch: ttl'), 0, 0n, 0],
+  touch: (key, ttl) => [TOUCH, key, undefined, ttl === undefined ? 0 : life(ttl, 'touch: ttl'), 0, 0n, 0],
 };
 
 /** The outcome of a job, [error, results, found, failed]: the results. */
@@ -513,7 +521,7 @@ const sleep = (time) => new Promise((resolve) => { setTimeout(resolve, time); })
 const READ_OPTIONS = ['maxStaleness', 'maxLag', 'wait', 'fallback', 'token', 'encoding'];
 const pick = (given, names) => Object.fromEntries(names.filter((name) => given[name] !== undefined).map((name) => [name, given[name]]));
 const asIs = (value) => value;
-const MAKE_OPTIONS = { ttl: ms, stale: ms, makeWait: ms, keep: truth, ...Object.fromEntries(READ_OPTIONS.map((name) => [name, asIs])) };
+const MAKE_OPTIONS = { ttl: life, stale: ms, makeWait: ms, keep: truth, ...Object.fromEntries(READ_OPTIONS.map((name) => [name, asIs])) };
 
 /** Ask again, in 1 to 8 milliseconds, until there is an answer or the time is over: then undefined. */
 async function ask(question, timeout) {
@@ -950,8 +958,9 @@ class Domain {
   /** Stop what this object runs, and let go, behind the writes that are under way. */
   close() {
     if (this.#id < 0) return this.#closing ?? Promise.resolve();
-    const id = this.#id, closing = native.close(id);
-    if (io[STATUS] < 0) return Promise.reject(new TideError(io[STATUS], 'close', io[STATUS] === BUSY ? 'a scan of a snapshot is under way' : undefined));
+    const id = this.#id, closing = native.close(id, 0);
+    if (io[STATUS] === BUSY) return Promise.reject(new TideError(BUSY, 'close', 'a scan of a snapshot is under way'));
+    if (io[STATUS] < 0) return Promise.reject(failure(io[STATUS], 'close'));
     this.#id = -1;
     lostDomains.unregister(this);
     this.#closing = closing.then(() => { open_.delete(id); });

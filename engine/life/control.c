@@ -11,6 +11,7 @@
 #include "engine/life/reap.h"
 #include "engine/replica/foreign.h"
 #include "engine/table/kill.h"
+#include "engine/table/rcu.h"
 #include "engine/replica/replica.h"
 #include "engine/replica/sized.h"
 #include "engine/log/agree.h"
@@ -303,12 +304,25 @@ int control_stop(struct tide *d, uint32_t id, bool keep) {
     return 0;
 }
 
+bool control_runs(struct tide *d) {
+    bool any = false;
+    pthread_mutex_lock(&d->control);
+    for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
+        any = any || d->running[i] != NULL;
+    }
+    pthread_mutex_unlock(&d->control);
+    return any;
+}
+
 int tide_replica_stop(struct tide *d, uint32_t id) {
     CANCEL_HOLD_OFF();
     if (d == NULL || id >= LAYOUT_REPLICAS) {
         return TIDE_ERR_INVALID;
     }
-    return tide_forked(d) ? TIDE_ERR_FORKED : control_stop(d, id, false);
+    if (tide_forked(d)) {
+        return TIDE_ERR_FORKED;
+    }
+    return rcu_inside() ? TIDE_ERR_THREAD : control_stop(d, id, false);
 }
 
 int tide_replica_set_delay(struct tide *d, uint32_t id, uint64_t apply_delay_ns) {

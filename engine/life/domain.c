@@ -403,6 +403,9 @@ int tide_close(struct tide *d) {
     if (d == NULL) {
         return TIDE_ERR_INVALID;
     }
+    if (rcu_inside() && !tide_forked(d) && control_runs(d)) {
+        return TIDE_ERR_THREAD; /* a replica goes when sections have ended: this thread would wait for its own */
+    }
     uint32_t was = atomic_exchange(&d->closed, (uint32_t)-TIDE_ERR_CLOSED);
     if (was == (uint32_t)-TIDE_ERR_CLOSED) {
         return TIDE_ERR_INVALID;

@@ -37,6 +37,9 @@
 #define JOIN_LINES 3u    /* of a node: some hundred bytes */
 #define JOIN_BUCKETS 64u /* copied in one section: some 400 keys */
 #define JOIN_TRIES 100
+/* For the nodes of one bucket memory is waited for at most so often. A donor whose words another process changed may have more than any table holds,
+ * and table_published() lets compaction begin anew each time. */
+#define JOIN_WAITS 1000u
 #define JOIN_LAPS 8u                           /* that count for as many tries */
 #define JOIN_REST_MOST_NS UINT64_C(1600000000) /* after a lap: 16 times what the leader waits for it at most */
 #define JOIN_DAMAGED 8u /* the log could not be read from where the join began: another place is tried so often */
@@ -349,7 +352,8 @@ static int join_begin(struct replica *r, struct join_state *j) {
 }
 
 static int join_copy_all(struct replica *r, struct join_state *j) {
-    uint64_t due;
+    uint64_t due, at = 0;
+    uint32_t waits = 0;
     while (j->next < j->last) {
         enum arena_status room;
         if (!join_some(r, j, &room)) {
@@ -360,7 +364,9 @@ static int join_copy_all(struct replica *r, struct join_state *j) {
         }
         /* No reader is here yet, so replaced nodes may be reused as soon as a grace period has passed. */
         table_published(&r->writer);
-        if (room == ARENA_FULL || (room == ARENA_WAIT && !table_drain(&r->writer))) {
+        waits = j->next == at ? waits + 1 : 0;
+        at = j->next;
+        if (room == ARENA_FULL || (room == ARENA_WAIT && (waits > JOIN_WAITS || !table_drain(&r->writer)))) {
             return TIDE_ERR_FULL;
         }
         /* What the donor's board says of itself may be any number; what is not committed is not there to be applied. */

@@ -240,8 +240,9 @@ static int pick_await_source(struct tide_reader *r, const struct tide_bound *bou
     }
     if (r->question == 0) {
         r->question = source_ask(d);
-    } else if (!source_answered(d, r->question)) {
-        source_await(d, r->question, until - now);
+    }
+    if (!source_answered(d, r->question)) {
+        source_await(d, r->question, now, until);
     } else if (nearest != NULL) {
         pick_wait(d, nearest, rounds, now, until);
     } else {

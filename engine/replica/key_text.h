@@ -7,7 +7,7 @@
 
 #define KEY_TEXT_BYTES 176u
 
-/* Printable ASCII as it is, a backslash twice, and all else as \xNN, as --escaped takes it; "..." behind a key that is cut. Returns out. */
+/* As escaped_byte() writes each byte; "..." behind a key that is cut. Returns out. */
 const char *key_text(char out[KEY_TEXT_BYTES], const void *key, size_t key_len);
 
 #endif

@@ -63,8 +63,19 @@ static inline bool source_answered(const struct tide *d, uint64_t question) {
     return atomic_load_explicit(&d->log->feed.done, memory_order_acquire) >= question;
 }
 
-/* Sleep until the question may be answered, at most ns. */
-void source_await(struct tide *d, uint64_t question, uint64_t ns);
+/* Sleep until the question may be answered. now, until: of CLOCK_MONOTONIC. */
+void source_await(struct tide *d, uint64_t question, uint64_t now, uint64_t until);
+
+/* Who waits for one question is woken by its answer, and sleeps on through those of the questions before. In feed_board.waiters and as bits of
+ * the futex (park_wait_bits()), a question is one of 32 bits; two that share a bit are 32 questions apart. */
+#define SOURCE_BITS 32u
+
+static inline uint32_t source_bit(uint64_t question) {
+    return UINT32_C(1) << question % SOURCE_BITS;
+}
+
+/* The bits of the questions after `from`, up to `to`. */
+uint32_t source_bits(uint64_t from, uint64_t to);
 
 /* Somebody reads by this bound, above 0: the feed asks the source often enough. now: of the domain's clock. */
 void source_hint(struct tide *d, uint64_t bound_ns, uint64_t now);

@@ -81,6 +81,7 @@ struct arena {
     /* The state of compaction: engine/table/compact.h. */
     uint64_t wanted;        /* bytes of the node that found no room; 0: none */
     uint32_t demand;        /* pages to free for it; for a large node, how many times its size in one piece */
+    uint32_t asked_all;     /* tries since a node was placed that asked for all memory there is */
     bool pursuing;          /* compaction works on `wanted` */
     bool exhausted;         /* no move makes more room */
     bool moving;            /* nodes are being moved: the room kept for moves may be used */

@@ -316,6 +316,11 @@ static void compact_let_go(struct arena *a) {
     a->emptying = a->emptied = 0;
 }
 
+bool compact_hopes(struct arena *a) {
+    a->asked_all += a->wanted != 0 && a->demand != 0 && !compact_may_ask_more(a);
+    return a->asked_all <= COMPACT_ALL_TRIES;
+}
+
 uint32_t compact_for_wanted(struct table_writer *w) {
     struct arena *a = &w->arena;
     if (a->wanted == 0) {

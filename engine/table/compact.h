@@ -27,9 +27,12 @@
  *
  * That holds where every node can be moved: while table_drain() compacts, all nodes are published, and none that was deleted or replaced is left.
  * Where another process has changed a node's words, it stays where it is, and step 3 could take other nodes out of its page as often as step 1
- * puts them back. So a page that could not be emptied for the zone is not tried again before the next table_drain(). Hence apply and the
- * sequencer, which go on as long as table_drain() has released or moved something, end as well: entries that wait add nothing that
- * could be released, each try asks for twice as much (`demand`), and where nothing is left to move the next answer is no.
+ * puts them back. So a page that could not be emptied for the zone is not tried again before the next table_drain().
+ *
+ * Apply and the sequencer try again as long as table_drain() has released something, or has moved something, or lets one node use the reserve. They
+ * end as well. Entries that wait add nothing that could be released. Each try asks for twice as much (`demand`), until that is all there is;
+ * then a few more tries may follow, and no more, whatever is still moved (compact_hopes()). Without that limit two nodes of a batch
+ * that no leader admitted could take the reserve from each other for ever, and nodes that cannot be moved let the same moves be made anew with each try.
  */
 #ifndef TIDE_TABLE_COMPACT_H
 #define TIDE_TABLE_COMPACT_H
@@ -39,13 +42,19 @@
 /* Pages that could not be emptied are tried again. */
 void compact_begin(struct table_writer *w);
 
+/* Once a try has asked for all memory that there is, so many more may follow: each of a batch's nodes may be the one that finds no room. */
+#define COMPACT_ALL_TRIES 4u
+
+/* Another try for the node that was wanted last, after those since a node was placed: may it succeed, if something is moved for it? */
+bool compact_hopes(struct arena *a);
+
 /* Move nodes to make room for the node that was wanted last. Call it while nothing waits for a grace period. Returns
  * how many nodes were moved: the next grace period frees their old memory. Call it again until it returns 0. */
 uint32_t compact_for_wanted(struct table_writer *w);
 
 /* The write that had to wait has its memory, or none. What it was allowed to take, the reserve for moves, nobody after it is. */
 static inline void compact_placed(struct table_writer *w) {
-    w->arena.demand = 0;
+    w->arena.demand = w->arena.asked_all = 0;
     w->arena.exhausted = false;
 }
 

@@ -145,7 +145,8 @@ bool table_drain(struct table_writer *w) {
         arena_put_back(&w->arena, class); /* one node at hand keeps its page in use */
     }
     limbo_drain(w);
-    bool moved = false, before = w->arena.exhausted;
+    /* Count what the last publication released, too: as long as something was released, another try can succeed. */
+    bool released = w->released, moved = false, before = w->arena.exhausted, hopes = compact_hopes(&w->arena);
     compact_begin(w);
     while (compact_for_wanted(w) != 0) {
         moved = true;
@@ -157,8 +158,6 @@ bool table_drain(struct table_writer *w) {
         limbo_push(w, (enum limbo_kind)(items[i] >> LIMBO_KIND_SHIFT), what, 0);
     }
     free(items);
-    /* Count what the last publication released, too: as long as something was released, another try can succeed. */
-    bool released = w->released;
     w->released = false;
-    return released || moved;
+    return released || (moved && hopes);
 }

@@ -136,6 +136,7 @@ void feed_begin(struct tide_feed *f, const struct replica *leader) {
     f->told_bound = TIDE_UNBOUNDED;
     atomic_store(&f->d->log->feed.writes_open, 0);
     atomic_store(&f->d->log->feed.position, f->revision); /* what a dead leader was about to append, this one may */
+    park_rouse(&f->d->log->feed.wake, INT32_MAX);         /* whom a dead leader answered, and had not woken yet */
     f->leads = true;
     pthread_mutex_unlock(&f->lock);
 }
@@ -352,9 +353,11 @@ int tide_feed_probe(struct tide_feed *f, struct tide_feed_probe *probe) {
     return 0;
 }
 
-/* Tell readers. Stored in this order, so that each word promises no more than those before it keep. */
-static void feed_publish(struct tide_feed *f, const struct tide_feed_probe *probe, uint64_t revision) {
+/* Tell readers. Stored in this order, so that each word promises no more than those before it keep. Returns the bits of those whose questions
+ * are answered by it: feed_wake(). */
+static uint32_t feed_publish(struct tide_feed *f, const struct tide_feed_probe *probe, uint64_t revision) {
     struct feed_board *board = &f->d->log->feed;
+    uint64_t answered = f->done;
     uint64_t held = revision > f->revision ? revision : f->revision;
     f->complete_revision = held > f->complete_revision ? held : f->complete_revision;
     f->complete_ts = probe->time_ns > f->complete_ts ? probe->time_ns : f->complete_ts;
@@ -369,8 +372,18 @@ static void feed_publish(struct tide_feed *f, const struct tide_feed_probe *prob
     KILL_POINT("feed.completed");
     /* MO(feed.done): sequentially consistent, before the look for those that sleep. */
     atomic_store(&board->done, f->done);
-    if (atomic_load(&board->waiters) != 0) {
-        park_rouse_announced(&board->waiters, &board->wake, INT32_MAX);
+    return source_bits(answered, f->done);
+}
+
+/*
+ * Wake readers whose questions have these bits. Their bits are taken back first, as in shm/park.h; those of others stay, since they sleep on.
+ * Without the feed's lock: a thousand wake-ups take a millisecond, and whoever is woken asks anew.
+ */
+static void feed_wake(struct feed_board *board, uint32_t bits) {
+    if ((atomic_load(&board->waiters) & bits) != 0) {
+        atomic_fetch_and(&board->waiters, ~bits);
+        atomic_fetch_add(&board->wake, 1);
+        park_wake_bits(&board->wake, bits);
     }
 }
 
@@ -380,6 +393,7 @@ int tide_feed_complete(struct tide_feed *f, const struct tide_feed_probe *probe,
     if (probe == NULL || !SIZED_TAKE(&p, probe, SIZED_FEED_PROBE) || revision == 0 || revision == UINT64_MAX) {
         return TIDE_ERR_INVALID;
     }
+    uint32_t answered = 0;
     int error = feed_enter(f);
     if (error != 0) {
         return error;
@@ -389,9 +403,11 @@ int tide_feed_complete(struct tide_feed *f, const struct tide_feed_probe *probe,
     } else if (f->part || f->revision == 0) {
         error = TIDE_ERR_BUSY;
     } else {
-        feed_publish(f, &p, revision);
+        answered = feed_publish(f, &p, revision);
     }
     pthread_mutex_unlock(&f->lock);
+    KILL_POINT("feed.answered");
+    feed_wake(&f->d->log->feed, answered);
     return error;
 }
 

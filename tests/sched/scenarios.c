@@ -670,6 +670,7 @@ static void feed_get(struct tide_reader *r, uint64_t bound_ns) {
     if (bound_ns == 0) {
         fed_fresh++;
         SCHED_EXPECT(a.staleness_ns == 0 && a.linearizable);
+        SCHED_EXPECT(a.waited_ns < FED_WAIT_NS); /* else its answer came, and did not wake it */
         if (n < newest) {
             sched_fail("get at bound 0: revision %llu, and the source had %llu before", (unsigned long long)n,
                        (unsigned long long)newest);

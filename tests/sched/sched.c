@@ -43,6 +43,7 @@ struct thread {
     enum wait_for state;
     const _Atomic uint32_t *word;
     uint32_t seen;
+    uint32_t bits; /* of park_wait_bits(), which looks at the word once and then sleeps on; 0: of park_wait() */
     uint64_t until;
     bool woken, timed_out, joined;
     const void *what;
@@ -103,6 +104,8 @@ int __real_pthread_mutex_unlock(pthread_mutex_t *m);
 int __real_clock_gettime(clockid_t clock, struct timespec *t);
 int __real_park_wait(_Atomic uint32_t *word, uint32_t seen, uint64_t timeout_ns);
 void __real_park_wake(_Atomic uint32_t *word, int count);
+int __real_park_wait_bits(_Atomic uint32_t *word, uint32_t seen, uint32_t bits, uint64_t until_ns);
+void __real_park_wake_bits(_Atomic uint32_t *word, uint32_t bits);
 
 /* ---- the turn ------------------------------------------------------------------------------------------------------------- */
 
@@ -152,7 +155,8 @@ static bool can_run(const struct thread *t) {
     case RUNS:
         return true;
     case ON_WORD:
-        return t->woken || t->timed_out || __atomic_load_n((const uint32_t *)t->word, __ATOMIC_SEQ_CST) != t->seen;
+        return t->woken || t->timed_out ||
+               (t->bits == 0 && __atomic_load_n((const uint32_t *)t->word, __ATOMIC_SEQ_CST) != t->seen);
     case ON_MUTEX:
         return mutex_owner(t->what) == NULL;
     case ON_THREAD:
@@ -406,6 +410,37 @@ void __wrap_park_wake(_Atomic uint32_t *word, int count) {
     for (unsigned i = 0; i < sched.count; i++) {
         struct thread *t = &sched.threads[i];
         t->woken |= t->state == ON_WORD && t->word == word;
+    }
+}
+
+int __wrap_park_wait_bits(_Atomic uint32_t *word, uint32_t seen, uint32_t bits, uint64_t until_ns);
+int __wrap_park_wait_bits(_Atomic uint32_t *word, uint32_t seen, uint32_t bits, uint64_t until_ns) {
+    if (!counts()) {
+        return __real_park_wait_bits(word, seen, bits, until_ns);
+    }
+    if (__atomic_load_n((const uint32_t *)(const void *)word, __ATOMIC_SEQ_CST) != seen) {
+        return 0;
+    }
+    self->bits = bits;
+    int result = __wrap_park_wait(word, seen, until_ns > sched.now ? until_ns - sched.now : 0);
+    self->bits = 0;
+    return result;
+}
+
+/* A word of a segment lies at the same place of a page in every mapping of it. Words that are others there wake for nothing, as futexes may. */
+static bool is_same_word(const _Atomic uint32_t *a, const _Atomic uint32_t *b) {
+    return ((uintptr_t)a ^ (uintptr_t)b) % 4096 == 0;
+}
+
+void __wrap_park_wake_bits(_Atomic uint32_t *word, uint32_t bits);
+void __wrap_park_wake_bits(_Atomic uint32_t *word, uint32_t bits) {
+    if (!counts()) {
+        __real_park_wake_bits(word, bits);
+        return;
+    }
+    for (unsigned i = 0; i < sched.count; i++) {
+        struct thread *t = &sched.threads[i];
+        t->woken |= t->state == ON_WORD && is_same_word(t->word, word) && (t->bits == 0 || (t->bits & bits) != 0);
     }
 }
 

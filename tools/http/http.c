@@ -40,6 +40,7 @@ int http_listen(const struct http_service *service, const char *text, const char
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 
 #include "shm/fd.h"
@@ -53,6 +54,8 @@ int http_listen(const struct http_service *service, const char *text, const char
 
 struct http {
     struct library call;
+    struct MHD_Daemon *daemon;
+    int listening;
     const struct http_service *service;
     bool local_names;
     struct places places;
@@ -189,7 +192,7 @@ static enum MHD_Result http_on_request(void *ctx, struct MHD_Connection *connect
  * The library would accept by itself, but where the process has no descriptor left it asks again and again without a pause, or accepts nobody
  * any more until a connection ends: a stream may last for ever. Here who comes waits, and is asked for again after a rest.
  */
-static void http_accept(struct http *h, struct MHD_Daemon *daemon, int listening) {
+static void http_accept(struct http *h) {
     for (uint32_t i = 0; i < ACCEPTED_AT_ONCE; i++) {
         if (!places_have_one(&h->places)) { /* the library would refuse it; those that were sent away end soon */
             h->rests_until_ms = places_now_ms() + END_MS;
@@ -197,74 +200,108 @@ static void http_accept(struct http *h, struct MHD_Daemon *daemon, int listening
         }
         struct sockaddr_storage from;
         socklen_t length = sizeof(from);
-        int fd = fd_lift(accept4(listening, (struct sockaddr *)&from, &length, SOCK_CLOEXEC | SOCK_NONBLOCK));
+        int fd = fd_lift(accept4(h->listening, (struct sockaddr *)&from, &length, SOCK_CLOEXEC | SOCK_NONBLOCK));
         if (fd < 0) {
             bool rests = errno != EAGAIN && errno != EINTR && errno != ECONNABORTED;
             h->rests_until_ms = rests ? places_now_ms() + REST_MS : 0;
             return;
         }
-        (void)h->call.MHD_add_connection(daemon, fd, (struct sockaddr *)&from, length); /* closes it where it fails */
+        (void)h->call.MHD_add_connection(h->daemon, fd, (struct sockaddr *)&from,
+                                         length); /* closes it where it fails */
     }
 }
 
-static int http_wait_ms(const struct http *h, struct MHD_Daemon *daemon) {
+static int http_wait_ms(const struct http *h) {
     MHD_UNSIGNED_LONG_LONG library;
     uint64_t now = places_now_ms();
     int ms = h->rests_until_ms > now ? (int)(h->rests_until_ms - now) : LOOK_MS, frame = streams_wait_ms(&h->streams);
-    if (h->call.MHD_get_timeout(daemon, &library) == MHD_YES && library < (unsigned)ms) {
+    if (h->call.MHD_get_timeout(h->daemon, &library) == MHD_YES && library < (unsigned)ms) {
         ms = (int)library;
     }
     return frame >= 0 && frame < ms ? frame : ms;
 }
 
-static void http_until_signal(struct http *h, struct MHD_Daemon *daemon, int listening) {
-    const union MHD_DaemonInfo *info = h->call.MHD_get_daemon_info(daemon, MHD_DAEMON_INFO_EPOLL_FD);
+void http_turn(struct http *h, int most_ms) {
+    const union MHD_DaemonInfo *info = h->call.MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_EPOLL_FD);
     struct pollfd events[] = { { .fd = info->epoll_fd, .events = POLLIN }, { .events = POLLIN } };
-    while (!stopped) {
-        h->rests_until_ms = h->rests_until_ms > places_now_ms() ? h->rests_until_ms : 0;
-        events[1].fd = h->rests_until_ms != 0 ? -1 : listening;
-        events[1].revents = 0;
-        (void)poll(events, 2, http_wait_ms(h, daemon));
-        if (events[1].revents != 0) {
-            http_accept(h, daemon, listening);
-        }
-        streams_turn(&h->streams);
-        h->call.MHD_run(daemon);
-        places_end_overdue(&h->places);
+    h->rests_until_ms = h->rests_until_ms > places_now_ms() ? h->rests_until_ms : 0;
+    events[1].fd = h->rests_until_ms != 0 ? -1 : h->listening;
+    int wait_ms = http_wait_ms(h);
+    (void)poll(events, 2, wait_ms < most_ms ? wait_ms : most_ms);
+    if (events[1].revents != 0) {
+        http_accept(h);
     }
+    streams_turn(&h->streams);
+    h->call.MHD_run(h->daemon);
+    places_end_overdue(&h->places);
+}
+
+/* NULL after a message. */
+struct http *http_begin(const struct http_service *service, int fd, const char *at) {
+    struct http *h = calloc(1, sizeof(*h));
+    const char *missing = h != NULL ? library_load(&h->call) : "out of memory";
+    if (missing) {
+        args_sayf(service->tool, "--listen: %s", missing);
+        free(h);
+        return NULL;
+    }
+    h->service = service;
+    h->listening = fd;
+    h->local_names = service->local_names && address_is_loopback(fd);
+    h->streams = (struct streams){ .call = &h->call, .service = service, .places = &h->places };
+    h->daemon = h->call.MHD_start_daemon(
+        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET, 0, NULL, NULL, http_on_request, h,
+        MHD_OPTION_CONNECTION_LIMIT, PLACES, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES,
+        MHD_OPTION_CONNECTION_TIMEOUT, CONNECTION_MS / 1000, MHD_OPTION_NOTIFY_CONNECTION, http_on_connection, h,
+        MHD_OPTION_UNESCAPE_CALLBACK, http_unescape, NULL, MHD_OPTION_END);
+    if (!h->daemon) {
+        args_sayf(service->tool, "--listen: libmicrohttpd does not start at %s: %s", at, strerror(errno));
+        free(h);
+        return NULL;
+    }
+    return h;
+}
+
+void http_end(struct http *h) {
+    streams_wake(&h->streams); /* the library does not stop while a connection is suspended */
+    h->call.MHD_stop_daemon(h->daemon);
+    streams_end(&h->streams);
+    free(h);
 }
 
 int http_serve(const struct http_service *service, int fd, const char *at) {
-    struct http h = { .service = service, .local_names = service->local_names && address_is_loopback(fd) };
-    const char *missing = library_load(&h.call);
-    if (missing) {
-        args_sayf(service->tool, "--listen: %s", missing);
-        return TOOL_FAILED;
-    }
-    h.streams = (struct streams){ .call = &h.call, .service = service, .places = &h.places };
     signal(SIGPIPE, SIG_IGN);
     signals_catch(http_on_signal, 0);
-    struct MHD_Daemon *daemon = h.call.MHD_start_daemon(
-        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET, 0, NULL, NULL, http_on_request, &h,
-        MHD_OPTION_CONNECTION_LIMIT, PLACES, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES,
-        MHD_OPTION_CONNECTION_TIMEOUT, CONNECTION_MS / 1000, MHD_OPTION_NOTIFY_CONNECTION, http_on_connection, &h,
-        MHD_OPTION_UNESCAPE_CALLBACK, http_unescape, NULL, MHD_OPTION_END);
-    if (!daemon) {
-        args_sayf(service->tool, "--listen: libmicrohttpd does not start at %s: %s", at, strerror(errno));
+    struct http *h = http_begin(service, fd, at);
+    if (!h) {
         return TOOL_FAILED;
     }
     printf("listening %s\n", at);
     int code = stdio_flush() == 0 ? TOOL_OK : TOOL_FAILED;
-    if (code == TOOL_OK) {
-        http_until_signal(&h, daemon, fd);
+    while (code == TOOL_OK && !stopped) {
+        http_turn(h, LOOK_MS);
     }
-    streams_wake(&h.streams); /* the library does not stop while a connection is suspended */
-    h.call.MHD_stop_daemon(daemon);
-    streams_end(&h.streams);
+    http_end(h);
     return code;
 }
 
 #else
+
+struct http *http_begin(const struct http_service *service, int fd, const char *at) {
+    (void)service;
+    (void)fd;
+    (void)at;
+    return NULL;
+}
+
+void http_turn(struct http *h, int most_ms) {
+    (void)h;
+    (void)most_ms;
+}
+
+void http_end(struct http *h) {
+    (void)h;
+}
 
 int http_serve(const struct http_service *service, int fd, const char *at) {
     (void)service;

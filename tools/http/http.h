@@ -49,6 +49,11 @@ void http_say(struct http_answer *a, unsigned status, const char *text);
 
 /* Serve until a signal asks for the end. `fd` listens and stays the caller's. TOOL_OK or an exit code after a message. */
 int http_serve(const struct http_service *service, int fd, const char *at);
+/* The same in steps, for a caller that has a loop of its own: a turn waits at most so long. NULL after a message. */
+struct http;
+struct http *http_begin(const struct http_service *service, int fd, const char *at);
+void http_turn(struct http *h, int most_ms);
+void http_end(struct http *h);
 /* Can it be served? NULL, or a text that says why not. */
 const char *http_missing(void);
 

@@ -1,34 +1,27 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "tools/lib/escape.h"
 
+#include "shm/escaped.h"
 #include "tools/lib/utf8.h"
 
 #define PIECE 4096u /* bytes that are escaped before they are written */
 
-static const char HEX[] = "0123456789abcdef";
-
 static void escape_add_hex(struct buf *out, unsigned char byte) {
-    const char escape[] = { '\\', 'x', HEX[byte >> 4], HEX[byte & 15] };
-    buf_add(out, escape, sizeof(escape));
+    char escape[ESCAPED_MOST];
+    buf_add(out, escape, escaped_hex(escape, byte));
 }
 
 size_t escape_bytes(struct buf *out, const void *bytes, size_t n, uint64_t room) {
     const unsigned char *b = bytes;
     size_t i = 0;
     for (; i < n; i++) {
-        int plain = b[i] >= 0x20 && b[i] < 0x7f && b[i] != '"' && b[i] != '\\';
-        uint64_t needs = plain ? 1 : b[i] == '\\' ? 2 : 4;
+        char escape[ESCAPED_MOST];
+        size_t needs = escaped_byte(escape, b[i]);
         if (needs > room) {
             break;
         }
         room -= needs;
-        if (plain) {
-            buf_add_char(out, (char)b[i]);
-        } else if (b[i] == '\\') {
-            buf_add(out, "\\\\", 2);
-        } else {
-            escape_add_hex(out, b[i]);
-        }
+        buf_add(out, escape, needs);
     }
     return i;
 }

@@ -15,8 +15,8 @@
 #define ESCAPE_UNBOUNDED UINT64_MAX
 
 /*
- * For keys and values, so that they can be given to --key or --escaped: printable ASCII as it is, a backslash twice, all else
- * as \xNN (quotes too). At most `room` characters; no escape is cut. Returns how many of the n bytes were taken.
+ * For keys and values, so that they can be given to --key or --escaped: each byte as escaped_byte() writes it. At most `room` characters;
+ * no escape is cut. Returns how many of the n bytes were taken.
  */
 size_t escape_bytes(struct buf *out, const void *bytes, size_t n, uint64_t room);
 

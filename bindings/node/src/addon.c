@@ -247,9 +247,10 @@ static void addon_end(void *arg) {
     a->gone = true;
     pthread_mutex_unlock(&a->lock);
     watch_end_all(a);
-    for (uint32_t i = 0; i < a->domains.n; i++) {
-        if (a->domains.at[i].thing != NULL) {
-            domain_end(a->domains.at[i].thing);
+    for (uint32_t i = 0; i < 2 * a->domains.n; i++) { /* twice: one that ends later may have had a section open */
+        struct handle *h = &a->domains.at[i % a->domains.n];
+        if (h->thing != NULL) {
+            domain_end(h->thing);
         }
     }
     napi_delete_reference(a->env, a->io_ref);

@@ -86,6 +86,7 @@ struct addon {
     napi_threadsafe_function ready;
     pthread_mutex_t lock;
     bool gone;
+    uint32_t inside; /* sections that are open */
     int awaited;     /* watches that a thread waits for: while there is one, the process goes on */
     atomic_int refs; /* the environment's, and its watches' threads' */
 };
@@ -194,7 +195,7 @@ int domain_lead(struct domain *d);
 bool domain_mend(struct domain *d, int error, int *tries);
 /* By the environment's thread, or one of libuv's. d->d is NULL afterwards. */
 void domain_shut(struct domain *d);
-/* At once, with all that is still queued done first. BUSY: JavaScript is being called from within a section. */
+/* At once, with all that is still queued done first. BUSY: JavaScript is being called from within a section, or another domain's is open. */
 int domain_end(struct domain *d);
 void domain_init(struct addon *a, napi_value exports);
 

@@ -155,6 +155,9 @@ void domain_shut(struct domain *d) {
 
 int domain_end(struct domain *d) {
     int error = snapshot_end_all(d);
+    if (error == 0 && d->d != NULL && d->a->inside != 0) { /* the library would wait for a section of this thread */
+        error = TIDE_ERR_BUSY;
+    }
     if (error != 0) {
         return error;
     }

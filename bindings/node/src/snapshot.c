@@ -24,6 +24,7 @@ static void section_end(struct section *s) {
     *at = s->next;
     tide_section_end(s->r);
     tide_reader_close(s->r);
+    s->d->a->inside--;
     handle_end(&s->d->a->sections, s->id);
     free(s);
 }
@@ -80,6 +81,7 @@ static napi_value snapshot_begin(napi_env env, napi_callback_info info) {
     int error = s == NULL ? TIDE_ERR_NOMEM : section_begin(d, s, bound);
     if (error == 0) {
         s->d = d;
+        a->inside++;
         s->next = d->sections;
         d->sections = s;
         s->id = handle_new(&a->sections, s);

@@ -391,12 +391,13 @@ static napi_value write_put_now(napi_env env, napi_callback_info info) {
     return addon_done(a, error);
 }
 
-/* close(id): a promise, behind the writes that were submitted. */
+/* close(id, waits): a promise, behind the writes that were submitted. Where another domain's section is open it would wait for that. */
 static napi_value write_close(napi_env env, napi_callback_info info) {
-    napi_value argv[1];
-    struct addon *a = addon_args(env, info, 1, argv);
+    napi_value argv[2];
+    struct addon *a = addon_args(env, info, 2, argv);
     struct domain *d = domain_of(a, arg_number(env, argv[0]));
     int error = d != NULL ? snapshot_end_all(d) : TIDE_ERR_CLOSED;
+    error = error == 0 && a->inside != 0 && arg_number(env, argv[1]) == 0 ? TIDE_ERR_THREAD : error;
     struct job *j = error == 0 ? calloc(1, sizeof(*j)) : NULL;
     addon_done(a, error != 0 ? error : j == NULL ? TIDE_ERR_NOMEM : 0);
     if (j == NULL) {

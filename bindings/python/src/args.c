@@ -24,7 +24,17 @@ PyObject *raise_error(int code, const char *what, const char *said) {
     return NULL;
 }
 
-int key_get(PyObject *o, struct key *k) {
+int name_check(const char *name, Py_ssize_t n) {
+    if (n > TIDE_NAME_MAX || strlen(name) != (size_t)n) {
+        PyErr_Format(PyExc_ValueError,
+                     "the name of a domain has 1 to %d of A-Z a-z 0-9 _ - and ., not %zd characters: %s",
+                     (int)TIDE_NAME_MAX, n, name);
+        return -1;
+    }
+    return 0;
+}
+
+int text_get(PyObject *o, struct key *k) {
     if (PyUnicode_Check(o)) {
         k->p = PyUnicode_AsUTF8AndSize(o, &k->n);
         return k->p != NULL ? 0 : -1;
@@ -36,6 +46,20 @@ int key_get(PyObject *o, struct key *k) {
     }
     PyErr_Format(PyExc_TypeError, "a key is bytes or str, not %R", (PyObject *)Py_TYPE(o));
     return -1;
+}
+
+static __attribute__((noinline)) int key_refuse(Py_ssize_t n) {
+    char said[80];
+    snprintf(said, sizeof(said), "a key has 1 to %d bytes, this one %zd", (int)TIDE_KEY_MAX, n);
+    raise_error(n == 0 ? TIDE_ERR_INVALID : TIDE_ERR_TOO_BIG, "key", said);
+    return -1;
+}
+
+int key_get(PyObject *o, struct key *k) {
+    if (text_get(o, k) != 0) {
+        return -1;
+    }
+    return __builtin_expect(k->n > 0 && k->n <= TIDE_KEY_MAX, 1) ? 0 : key_refuse(k->n);
 }
 
 int value_get(PyObject *o, struct key *v, PyObject **holder) {
@@ -112,6 +136,23 @@ int seconds_get(PyObject *o, uint64_t *ns) {
         return -1;
     }
     *ns = s * 1e9 >= 1.8e19 ? TIDE_UNBOUNDED : (uint64_t)(s * 1e9 + 0.5);
+    *ns += s > 0 && *ns == 0; /* 0 says something else */
+    return 0;
+}
+
+int life_get(PyObject *o, uint64_t *ns) {
+    uint64_t life = 1;
+    if (seconds_get(o, &life) != 0) {
+        return -1;
+    }
+    if (life == 0) {
+        PyErr_SetString(PyExc_ValueError,
+                        "a ttl is more than 0 seconds; None: as the domain has it for all; float('inf'): no end");
+        return -1;
+    }
+    if (o != NULL && o != Py_None) {
+        *ns = life;
+    }
     return 0;
 }
 
@@ -131,12 +172,20 @@ int token_get(PyObject *o, struct tide_token *out) {
     if (o == NULL || o == Py_None) {
         return 0;
     }
-    unsigned long long incarnation, index;
-    if (!PyTuple_Check(o) || !PyArg_ParseTuple(o, "KK", &incarnation, &index)) {
+    PyObject *in[2] = { NULL };
+    uint64_t v[2] = { 0, 0 };
+    if (PyTuple_Check(o) && PyTuple_Size(o) == 2) {
+        in[0] = PyTuple_GetItem(o, 0);
+        in[1] = PyTuple_GetItem(o, 1);
+    }
+    if (in[0] == NULL || !PyLong_Check(in[0]) || !PyLong_Check(in[1])) {
         PyErr_Format(PyExc_TypeError, "a token is (incarnation, index), not %R", o);
         return -1;
     }
-    *out = (struct tide_token){ incarnation, index };
+    if (number_get(in[0], &v[0]) != 0 || number_get(in[1], &v[1]) != 0) {
+        return -1;
+    }
+    *out = (struct tide_token){ v[0], v[1] };
     return 0;
 }
 

@@ -31,8 +31,22 @@ static int domain_lead(struct handle *h, int *error) {
     return *error == 0;
 }
 
+static void *handle_end(void *h) {
+    tide_close(((struct handle *)h)->d);
+    handle_release(h);
+    return NULL;
+}
+
 static void handle_close(struct handle *h) {
+    pthread_t thread;
     atomic_store(&h->closed, 1);
+    if (slots_are_inside()) { /* the library would wait for this thread's section: another thread waits */
+        slot_drop(h);
+        if (pthread_create(&thread, NULL, handle_end, h) == 0) {
+            pthread_detach(thread);
+        }
+        return;
+    }
     Py_BEGIN_ALLOW_THREADS;
     tide_close(h->d);
     Py_END_ALLOW_THREADS;
@@ -160,8 +174,11 @@ static int domain_setup(PyObject *o, PyObject *args, PyObject *kwargs) {
                                      in + 3, in + 4, in + 5, in + 6, in + 7, in + 8, in + 9, in + 10, in + 11)) {
         return -1;
     }
-    if (self->h != NULL || name_len > TIDE_NAME_MAX) {
-        PyErr_Format(PyExc_ValueError, "the name of a domain has 1 to %d characters: %s", (int)TIDE_NAME_MAX, name);
+    if (self->h != NULL) {
+        PyErr_Format(PyExc_ValueError, "this object is open, as %s: close it first", self->name);
+        return -1;
+    }
+    if (name_check(name, name_len) != 0) {
         return -1;
     }
     memcpy(self->name, name, (size_t)name_len + 1);
@@ -193,14 +210,13 @@ static int domain_setup(PyObject *o, PyObject *args, PyObject *kwargs) {
 
 /* ---- close ----------------------------------------------------------------------------------------------------------- */
 
-/* A thread that has ended, for Python, may be about to end its sections. Nobody else's would end. */
+/*
+ * The library waits for sections to end, of whichever domain: this thread's would not. A thread that has ended, for Python, may be about to
+ * end its own.
+ */
 static bool domain_has_no_section(struct handle *h) {
-    struct slot *s;
-    if (slot_get(h, &s) == 0) {
-        slot_sweep(s);
-        if (s->open != NULL) {
-            return false;
-        }
+    if (slots_are_inside()) {
+        return false;
     }
     uint64_t until = now_ns() + NS_PER_S;
     while (atomic_load(&h->sections) != 0 && now_ns() < until) {
@@ -216,26 +232,37 @@ static PyObject *domain_close(PyObject *o, PyObject *none) {
     if (h == NULL || atomic_load(&h->closed)) {
         Py_RETURN_NONE;
     }
+    atomic_fetch_add(&h->refs, 1); /* while this thread naps, another may close it */
     if (h->generation == generation && !domain_has_no_section(h)) {
-        return raise_error(TIDE_ERR_BUSY, "close",
-                           "snapshots of this domain are open, or views of their values are in use: "
-                           "leave and release those first");
+        handle_release(h);
+        return raise_error(
+            TIDE_ERR_BUSY, "close",
+            "a snapshot is open, of this domain or of another by this thread, or views of its values are in use: "
+            "leave and release those first");
     }
-    atomic_store(&h->closed, 1);
-    while (h->generation == generation && h->busy != 0) {
-        domain_nap();
+    if (atomic_exchange(&h->closed, 1) == 0) {
+        while (h->generation == generation && h->busy != 0) {
+            domain_nap();
+        }
+        self->h = NULL;
+        handle_close(h);
     }
-    self->h = NULL;
-    handle_close(h);
+    handle_release(h);
     Py_RETURN_NONE;
 }
 
 static void domain_free(PyObject *o) {
     PyObject *type = (PyObject *)Py_TYPE(o), *kind, *value, *trace;
     PyErr_Fetch(&kind, &value, &trace);
+    struct handle *h = ((struct domain *)o)->h;
     PyObject *closed = domain_close(o, NULL);
-    if (closed == NULL) { /* a snapshot holds its Domain, so only a view is left: what it shows stays */
+    if (closed ==
+        NULL) { /* a snapshot holds its Domain: what is open is a view of its values, or is another domain's */
         PyErr_Clear();
+        ((struct domain *)o)->h = NULL;
+        if (atomic_load(&h->sections) == 0) {
+            handle_close(h);
+        }
     }
     Py_XDECREF(closed);
     PyErr_Restore(kind, value, trace);

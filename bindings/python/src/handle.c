@@ -81,6 +81,17 @@ void slot_sweep(struct slot *s) {
     }
 }
 
+bool slots_are_inside(void) {
+    bool inside = false;
+    for (struct slot *s = slots; s != NULL; s = s->next) {
+        if (s->h->generation == generation) { /* a forked child is not inside what its parent had open */
+            slot_sweep(s);
+            inside = inside || s->open != NULL;
+        }
+    }
+    return inside;
+}
+
 /* A section's reader, which has seen what the thread's reader has. Not begun yet. */
 int slot_section(struct slot *s, struct section **out) {
     struct section *c = s->spare;

@@ -103,7 +103,10 @@ static PyObject *making_turn(struct making *m, PyObject *old, bool *again) {
         *again = PyErr_CheckSignals() == 0;
         return NULL;
     }
-    return raise_error(error, "get_or_make", error == TIDE_ERR_TIMEOUT ? "another makes the value" : NULL);
+    return raise_error(error, "get_or_make",
+                       error == TIDE_ERR_TIMEOUT ? "another makes the value"
+                       : error == TIDE_ERR_BUSY  ? "make() asks for the key that it makes"
+                                                 : NULL);
 }
 
 PyObject *make_get(PyObject *o, PyObject *const *args, Py_ssize_t n, PyObject *names) {
@@ -115,8 +118,7 @@ PyObject *make_get(PyObject *o, PyObject *const *args, Py_ssize_t n, PyObject *n
     PyObject *in[10];
     uint64_t wait_ns = TIDE_UNBOUNDED;
     if (args_get("get_or_make", args, n, names, known, 2, in) != 0 || key_get(in[0], &m.k) != 0 ||
-        seconds_get(in[2], &m.ttl_ns) != 0 || seconds_get(in[3], &m.stale_ns) != 0 ||
-        seconds_get(in[4], &wait_ns) != 0) {
+        life_get(in[2], &m.ttl_ns) != 0 || seconds_get(in[3], &m.stale_ns) != 0 || seconds_get(in[4], &wait_ns) != 0) {
         return NULL;
     }
     if (in[5] || in[6] || in[7] || in[8] || in[9]) {

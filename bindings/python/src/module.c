@@ -2,10 +2,27 @@
 /* The module tidemark._tidemark: what tidemark/__init__.py is made of. */
 #include "py.h"
 
+static int64_t interpreter = -1;
+
+/* Types and classes are the process's. What one interpreter made of them must not outlive it in another. */
+static int module_is_here(void) {
+    int64_t id = PyInterpreterState_GetID(PyInterpreterState_Get());
+    if (interpreter < 0) {
+        interpreter = id;
+    }
+    if (id != interpreter) {
+        PyErr_SetString(PyExc_ImportError, "tidemark: another interpreter of this process uses it, and one of them can "
+                                           "(mod_wsgi: WSGIApplicationGroup %{GLOBAL})");
+        return 0;
+    }
+    return 1;
+}
+
 /* _setup(error, answer, token, event): the classes that Python defines. */
 static PyObject *module_setup(PyObject *module, PyObject *args) {
     (void)module;
-    if (!PyArg_ParseTuple(args, "OOOO", &classes.error, &classes.answer, &classes.token, &classes.event)) {
+    if (!module_is_here() ||
+        !PyArg_ParseTuple(args, "OOOO", &classes.error, &classes.answer, &classes.token, &classes.event)) {
         return NULL;
     }
     Py_INCREF(classes.error);
@@ -17,8 +34,9 @@ static PyObject *module_setup(PyObject *module, PyObject *args) {
 
 static PyObject *module_unlink(PyObject *module, PyObject *name) {
     (void)module;
-    const char *text = PyUnicode_AsUTF8AndSize(name, NULL);
-    if (text == NULL) {
+    Py_ssize_t n = 0;
+    const char *text = PyUnicode_AsUTF8AndSize(name, &n);
+    if (text == NULL || name_check(text, n) != 0) {
         return NULL;
     }
     int error = tide_unlink(text);
@@ -31,6 +49,7 @@ static PyObject *module_unlink(PyObject *module, PyObject *name) {
 static PyMethodDef module_methods[] = {
     { "_setup", module_setup, METH_VARARGS, NULL },
     { "_forked", snapshot_forked, METH_NOARGS, NULL },
+    { "_leave", snapshot_leave, METH_NOARGS, NULL },
     { "unlink", module_unlink, METH_O, "unlink(name): remove the domain's segments" },
     { NULL, NULL, 0, NULL },
 };
@@ -40,6 +59,9 @@ static struct PyModuleDef module_def = {
 };
 
 PyMODINIT_FUNC PyInit__tidemark(void) {
+    if (!module_is_here()) {
+        return NULL;
+    }
     PyObject *module = PyModule_Create(&module_def);
     uint32_t v = tide_version();
     char text[32];

@@ -41,8 +41,9 @@ struct buffer { /* Py_buffer */
 #define NS_PER_S UINT64_C(1000000000)
 /* How long a call sleeps before it looks whether a signal's handler is to run. */
 #define SLICE_NS (NS_PER_S / 10)
-/* Beside the library's codes: a Python exception is set. */
-#define RAISED 1
+/* Beside the library's codes. */
+#define RAISED 1 /* a Python exception is set */
+#define AGAIN 2  /* a slice of waiting is over, and handlers may have run: begin anew with slot_get() */
 
 /* ---- handle.c: an open domain, and each thread's readers of it ------------------------------------------------------ */
 
@@ -89,6 +90,8 @@ void handle_log(void *ctx, enum tide_log_level level, const char *text);
 int slot_slow(struct handle *h, struct slot **out);
 int slot_section(struct slot *s, struct section **out);
 void slot_sweep(struct slot *s);
+/* Has this thread a section open, of whichever domain? */
+bool slots_are_inside(void);
 void slot_drop(struct handle *h);
 void section_release(struct section *c);
 int handle_init(void);
@@ -136,13 +139,19 @@ struct classes {
 extern struct classes classes;
 
 PyObject *raise_error(int code, const char *what, const char *said);
+/* Bytes, or str as UTF-8. A prefix may be empty, a key may not. */
+int text_get(PyObject *o, struct key *k);
 int key_get(PyObject *o, struct key *k);
 /* *holder is to be released afterwards. */
 int value_get(PyObject *o, struct key *v, PyObject **holder);
 int args_get(const char *function, PyObject *const *args, Py_ssize_t n, PyObject *names, const char *const *known,
              int least, PyObject **out);
+/* The library ends a name at its first NUL: another domain's name. 0, or -1 with an exception set. */
+int name_check(const char *name, Py_ssize_t n);
 /* A time in seconds; None or NULL: left as it is. */
 int seconds_get(PyObject *o, uint64_t *ns);
+/* The same, but not 0: for the library 0 is no life of its own, so a value whose time is over would stay for ever. */
+int life_get(PyObject *o, uint64_t *ns);
 int number_get(PyObject *o, uint64_t *out);
 int token_get(PyObject *o, struct tide_token *out);
 int contract_get(const struct contract *base, PyObject *const *given, struct contract *out);
@@ -154,6 +163,20 @@ uint64_t now_ns(void);
 
 /* ---- the rest -------------------------------------------------------------------------------------------------------- */
 
+/*
+ * A call for which no replica serves at once waits without the GIL, in slices, since a signal's handler may have to run. That handler may
+ * close the domain, or read a value for which the thread's buffer grows. So after each slice the slot is asked for anew.
+ */
+struct wait {
+    bool waits, more; /* more: another slice may follow this one */
+    uint64_t began_ns;
+};
+/* Is `error` one that waiting may mend? Then the next try waits. */
+bool wait_begin(struct wait *w, int error, const struct contract *c);
+/* The bound of the next slice. */
+void wait_slice(struct wait *w, const struct contract *c, struct tide_bound *b);
+/* What the slice answered; or AGAIN, or RAISED. */
+int wait_over(const struct wait *w, int error);
 /* A copy of the value. 0, RAISED or an error of the library. */
 int read_copy(struct domain *self, const struct key *k, const struct contract *bound, struct tide_answer *a,
               PyObject **out);
@@ -176,6 +199,8 @@ PyObject *make_get(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject
 PyObject *snapshot_new(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names);
 int snapshot_init(PyObject *module);
 PyObject *snapshot_forked(PyObject *module, PyObject *none);
+/* At the interpreter's end: this thread's snapshots end. */
+PyObject *snapshot_leave(PyObject *module, PyObject *none);
 
 PyObject *watch_new(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names);
 int watch_init(PyObject *module);

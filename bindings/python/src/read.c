@@ -7,55 +7,51 @@
 /* Larger values are copied straight into their object. */
 #define READ_BUF_MOST 65536
 
-static uint64_t read_slice(struct tide_bound *b, uint64_t left_ns, uint32_t fallback) {
-    bool more = left_ns > SLICE_NS && fallback != TIDE_FALLBACK_STALE;
-    b->wait_ns = more ? SLICE_NS : left_ns;
-    b->fallback = more ? TIDE_FALLBACK_WAIT : fallback;
-    return b->wait_ns;
+bool wait_begin(struct wait *w, int error, const struct contract *c) {
+    w->waits = (error == TIDE_ERR_REFUSED || error == TIDE_ERR_NO_REPLICA || error == TIDE_ERR_NO_LEADER) &&
+               c->full.fallback != TIDE_FALLBACK_ERROR;
+    w->began_ns = w->waits ? now_ns() : 0;
+    return w->waits;
 }
 
-/* No replica serves at once: wait without the GIL, in slices, since a signal's handler may have to run. */
-static int read_wait(struct tide_reader *r, const struct key *k, const struct tide_bound *bound, void *buf, size_t size,
-                     struct tide_answer *a) {
-    struct tide_bound b = *bound;
-    uint64_t began = now_ns();
-    for (;;) {
-        uint64_t gone = now_ns() - began;
-        uint64_t left = bound->wait_ns > gone ? bound->wait_ns - gone : 0;
-        read_slice(&b, left, bound->fallback);
-        int error;
-        Py_BEGIN_ALLOW_THREADS;
-        error = tide_get(r, k->p, (size_t)k->n, &b, buf, size, a);
-        Py_END_ALLOW_THREADS;
-        a->waited_ns = now_ns() - began;
-        if (error != TIDE_ERR_TIMEOUT || left <= SLICE_NS) {
-            return error;
-        }
-        if (PyErr_CheckSignals() != 0) {
-            return RAISED;
-        }
+void wait_slice(struct wait *w, const struct contract *c, struct tide_bound *b) {
+    uint64_t gone = now_ns() - w->began_ns, left = c->full.wait_ns > gone ? c->full.wait_ns - gone : 0;
+    *b = c->full;
+    w->more = left > SLICE_NS && b->fallback != TIDE_FALLBACK_STALE;
+    b->wait_ns = w->more ? SLICE_NS : left;
+    b->fallback = w->more ? TIDE_FALLBACK_WAIT : b->fallback;
+}
+
+int wait_over(const struct wait *w, int error) {
+    if (error != TIDE_ERR_TIMEOUT || !w->more) {
+        return error;
     }
-}
-
-static bool read_may_wait(int error, const struct contract *c) {
-    return (error == TIDE_ERR_REFUSED || error == TIDE_ERR_NO_REPLICA || error == TIDE_ERR_NO_LEADER) &&
-           c->full.fallback != TIDE_FALLBACK_ERROR;
+    return PyErr_CheckSignals() != 0 ? RAISED : AGAIN;
 }
 
 /* Into buf; may be NULL. */
-static int read_into(struct tide_reader *r, const struct key *k, const struct contract *c, void *buf, size_t size,
-                     struct tide_answer *a) {
+static int read_into(struct tide_reader *r, const struct key *k, const struct contract *c, struct wait *w, void *buf,
+                     size_t size, struct tide_answer *a) {
     *a = (struct tide_answer)TIDE_ANSWER_INIT;
-    int error = tide_get(r, k->p, (size_t)k->n, &c->quick, buf, size, a);
-    if (__builtin_expect(error != 0 && read_may_wait(error, c), 0)) {
-        error = read_wait(r, k, &c->full, buf, size, a);
+    if (__builtin_expect(!w->waits, 1)) {
+        int error = tide_get(r, k->p, (size_t)k->n, &c->quick, buf, size, a);
+        if (__builtin_expect(error == 0 || !wait_begin(w, error, c), 1)) {
+            return error;
+        }
     }
-    return error;
+    struct tide_bound b;
+    int error;
+    wait_slice(w, c, &b);
+    Py_BEGIN_ALLOW_THREADS;
+    error = tide_get(r, k->p, (size_t)k->n, &b, buf, size, a);
+    Py_END_ALLOW_THREADS;
+    a->waited_ns = now_ns() - w->began_ns;
+    return wait_over(w, error);
 }
 
 /* The value does not fit into the thread's buffer. It may grow again before it is read. */
-static int read_large(struct slot *s, const struct key *k, const struct contract *c, struct tide_answer *a,
-                      PyObject **out) {
+static int read_large(struct slot *s, const struct key *k, const struct contract *c, struct wait *w,
+                      struct tide_answer *a, PyObject **out) {
     for (;;) {
         size_t size = a->value_size;
         if (size <= READ_BUF_MOST) {
@@ -69,7 +65,7 @@ static int read_large(struct slot *s, const struct key *k, const struct contract
             }
             s->buf = buf;
             s->buf_size = room;
-            int error = read_into(s->r, k, c, s->buf, s->buf_size, a);
+            int error = read_into(s->r, k, c, w, s->buf, s->buf_size, a);
             if (error == 0) {
                 *out = PyBytes_FromStringAndSize(s->buf, (Py_ssize_t)a->value_size);
                 return *out != NULL ? 0 : RAISED;
@@ -83,7 +79,7 @@ static int read_large(struct slot *s, const struct key *k, const struct contract
         if (value == NULL) {
             return RAISED;
         }
-        int error = read_into(s->r, k, c, PyBytes_AsString(value), size, a);
+        int error = read_into(s->r, k, c, w, PyBytes_AsString(value), size, a);
         if (error == 0 && a->value_size == size) {
             *out = value;
             return 0;
@@ -101,20 +97,21 @@ static int read_large(struct slot *s, const struct key *k, const struct contract
 
 int read_copy(struct domain *self, const struct key *k, const struct contract *bound, struct tide_answer *a,
               PyObject **out) {
+    struct wait w = { .waits = false };
     for (int tries = 0;;) {
         struct slot *s;
         int error = slot_get(self->h, &s);
         if (error == 0) {
-            error = read_into(s->r, k, bound, s->buf, s->buf_size, a);
+            error = read_into(s->r, k, bound, &w, s->buf, s->buf_size, a);
         }
         if (__builtin_expect(error == 0, 1)) {
             *out = PyBytes_FromStringAndSize(s->buf, (Py_ssize_t)a->value_size);
             return *out != NULL ? 0 : RAISED;
         }
         if (error == TIDE_ERR_BUFFER) {
-            error = read_large(s, k, bound, a, out);
+            error = read_large(s, k, bound, &w, a, out);
         }
-        if (error == 0 || error == TIDE_ERR_NOT_FOUND || !domain_mend(self, error, &tries)) {
+        if (error == 0 || error == TIDE_ERR_NOT_FOUND || (error != AGAIN && !domain_mend(self, error, &tries))) {
             return error;
         }
     }
@@ -179,6 +176,7 @@ int read_contains(PyObject *o, PyObject *key) {
     struct domain *self = (struct domain *)o;
     struct key k;
     struct tide_answer a;
+    struct wait w = { .waits = false };
     if (key_get(key, &k) != 0) {
         return -1;
     }
@@ -186,12 +184,12 @@ int read_contains(PyObject *o, PyObject *key) {
         struct slot *s;
         int error = slot_get(self->h, &s);
         if (error == 0) {
-            error = read_into(s->r, &k, &self->bound, NULL, 0, &a);
+            error = read_into(s->r, &k, &self->bound, &w, NULL, 0, &a);
         }
         if (error == 0 || error == TIDE_ERR_BUFFER || error == TIDE_ERR_NOT_FOUND) {
             return error != TIDE_ERR_NOT_FOUND;
         }
-        if (!domain_mend(self, error, &tries)) {
+        if (error != AGAIN && !domain_mend(self, error, &tries)) {
             raise_error(error, "get", NULL);
             return -1;
         }
@@ -203,21 +201,29 @@ int read_contains(PyObject *o, PyObject *key) {
 #define MGET_FIRST 256 /* room for a value before its size is known */
 
 static int mget_once(struct tide_reader *r, struct tide_mget_item *items, size_t n, const struct contract *c,
-                     struct tide_answer *a) {
+                     struct wait *w, struct tide_answer *a) {
     *a = (struct tide_answer)TIDE_ANSWER_INIT;
-    int error = tide_mget(r, items, n, &c->quick, a);
-    if (error != 0 && read_may_wait(error, c)) {
-        Py_BEGIN_ALLOW_THREADS;
-        error = tide_mget(r, items, n, &c->full, a);
-        Py_END_ALLOW_THREADS;
+    if (!w->waits) {
+        int error = tide_mget(r, items, n, &c->quick, a);
+        if (error == 0 || !wait_begin(w, error, c)) {
+            return error;
+        }
     }
-    return error;
+    struct tide_bound b;
+    int error;
+    wait_slice(w, c, &b);
+    Py_BEGIN_ALLOW_THREADS;
+    error = tide_mget(r, items, n, &b, a);
+    Py_END_ALLOW_THREADS;
+    a->waited_ns = now_ns() - w->began_ns;
+    return wait_over(w, error);
 }
 
 /* All values at one index: where one did not fit, all are read anew, with room for what was there. *room: the values'. */
 static int mget_all(struct domain *self, struct tide_mget_item *items, size_t n, const struct contract *c,
                     struct tide_answer *a, char **room) {
     size_t total = n * MGET_FIRST;
+    struct wait w = { .waits = false };
     for (size_t i = 0; i < n; i++) {
         items[i].buf_size = MGET_FIRST;
     }
@@ -232,9 +238,9 @@ static int mget_all(struct domain *self, struct tide_mget_item *items, size_t n,
         }
         struct slot *s;
         int error = slot_get(self->h, &s);
-        error = error != 0 ? error : mget_once(s->r, items, n, c, a);
+        error = error != 0 ? error : mget_once(s->r, items, n, c, &w, a);
         if (error != 0) {
-            if (!domain_mend(self, error, &tries)) {
+            if (error != AGAIN && !domain_mend(self, error, &tries)) {
                 return error;
             }
             continue;

@@ -94,14 +94,20 @@ static PyObject *source_view(struct section *c, const void *p, size_t n) {
 
 /* ---- begin and end --------------------------------------------------------------------------------------------------- */
 
-static int snapshot_begin(struct section *c, const struct contract *bound, struct tide_answer *a) {
+static int snapshot_begin(struct section *c, const struct contract *bound, struct wait *w, struct tide_answer *a) {
     *a = (struct tide_answer)TIDE_ANSWER_INIT;
-    int error = tide_section_begin(c->r, &bound->quick, a);
-    if (error == TIDE_ERR_REFUSED || error == TIDE_ERR_NO_REPLICA || error == TIDE_ERR_NO_LEADER) {
-        Py_BEGIN_ALLOW_THREADS;
-        error = tide_section_begin(c->r, &bound->full, a);
-        Py_END_ALLOW_THREADS;
+    if (!w->waits) {
+        int error = tide_section_begin(c->r, &bound->quick, a);
+        if (error == 0 || !wait_begin(w, error, bound)) {
+            return error;
+        }
     }
+    struct tide_bound b;
+    int error;
+    wait_slice(w, bound, &b);
+    Py_BEGIN_ALLOW_THREADS;
+    error = tide_section_begin(c->r, &b, a);
+    Py_END_ALLOW_THREADS;
     return error;
 }
 
@@ -118,6 +124,7 @@ PyObject *snapshot_new(PyObject *o, PyObject *const *args, Py_ssize_t n, PyObjec
     struct tide_answer a;
     struct slot *s;
     struct section *c;
+    struct wait w = { .waits = false };
     if (args_get("snapshot", args, n, names, known, 0, in) != 0 || contract_get(&domain->bound, in, &bound) != 0) {
         return NULL;
     }
@@ -129,13 +136,14 @@ PyObject *snapshot_new(PyObject *o, PyObject *const *args, Py_ssize_t n, PyObjec
         int error = slot_get(domain->h, &s);
         error = error != 0 ? error : slot_section(s, &c);
         if (error == 0) {
-            error = snapshot_begin(c, &bound, &a);
+            error = snapshot_begin(c, &bound, &w, &a);
             if (error == 0) {
                 break;
             }
             section_put_back(s, c);
+            error = w.waits ? wait_over(&w, error) : error;
         }
-        if (!domain_mend(domain, error, &tries)) {
+        if (error != AGAIN && !domain_mend(domain, error, &tries)) {
             Py_DECREF(self);
             return raise_error(error, "snapshot", NULL);
         }
@@ -217,13 +225,28 @@ static PyObject *snapshot_close(PyObject *o, PyObject *none) {
     Py_RETURN_NONE;
 }
 
-static void snapshot_free(PyObject *o) {
+static int snapshot_traverse(PyObject *o, visitproc visit, void *arg) {
     struct snapshot *self = (struct snapshot *)o;
-    PyObject *type = (PyObject *)Py_TYPE(o), *kind, *value, *trace;
+    Py_VISIT(self->domain);
+    Py_VISIT(self->views);
+    Py_VISIT((PyObject *)Py_TYPE(o));
+    return 0;
+}
+
+static int snapshot_clear(PyObject *o) {
+    struct snapshot *self = (struct snapshot *)o;
+    PyObject *kind, *value, *trace;
     PyErr_Fetch(&kind, &value, &trace);
     snapshot_end(self);
     PyErr_Restore(kind, value, trace);
-    Py_XDECREF(self->domain);
+    Py_CLEAR(self->domain);
+    return 0;
+}
+
+static void snapshot_free(PyObject *o) {
+    PyObject *type = (PyObject *)Py_TYPE(o);
+    PyObject_GC_UnTrack(o);
+    snapshot_clear(o);
     ((freefunc)PyType_GetSlot((PyTypeObject *)type, Py_tp_free))(o);
     Py_DECREF(type);
 }
@@ -244,6 +267,19 @@ PyObject *snapshot_forked(PyObject *module, PyObject *none) {
     (void)module, (void)none;
     for (struct snapshot *s = snapshot_open; s != NULL; s = s->next) {
         snapshot_release_views(s);
+    }
+    Py_RETURN_NONE;
+}
+
+PyObject *snapshot_leave(PyObject *module, PyObject *none) {
+    (void)module, (void)none;
+    for (struct snapshot *s = snapshot_open, *next; s != NULL; s = next) {
+        next = s->next;
+        for (struct slot *own = slots; own != NULL && s->c != NULL; own = own->next) {
+            if (own == s->c->slot) {
+                snapshot_end(s);
+            }
+        }
     }
     Py_RETURN_NONE;
 }
@@ -383,10 +419,21 @@ static PyObject *snapshot_visit(PyObject *o, PyObject *const *args, Py_ssize_t n
     struct visit v = { .prefix = { "", 0 }, .values = values };
     PyObject *in[1];
     if (args_get(values ? "items" : "keys", args, n, names, known, 0, in) != 0 ||
-        (in[0] != NULL && in[0] != Py_None && key_get(in[0], &v.prefix) != 0) || (v.list = PyList_New(0)) == NULL) {
+        (in[0] != NULL && in[0] != Py_None && text_get(in[0], &v.prefix) != 0) || (v.list = PyList_New(0)) == NULL) {
         return NULL;
     }
-    int error = self->c == NULL ? TIDE_ERR_CLOSED : tide_section_scan(self->c->r, visit_entry, &v);
+    struct section *c = self->c;
+    int error = TIDE_ERR_CLOSED;
+    if (c !=
+        NULL) { /* while it is visited it is in use as by a view: the collector may run what closes this snapshot */
+        atomic_fetch_add(&c->refs, 1);
+        atomic_fetch_add(&c->exports, 1);
+        error = tide_section_scan(c->r, visit_entry, &v);
+        if (atomic_fetch_sub(&c->exports, 1) == 1) {
+            section_let_go(c);
+        }
+        section_release(c);
+    }
     if (error != 0) {
         Py_DECREF(v.list);
         return raise_error(error, "scan", NULL);
@@ -430,14 +477,16 @@ static PyGetSetDef snapshot_fields[] = {
 };
 
 static PyType_Slot snapshot_slots[] = {
-    { Py_tp_dealloc, snapshot_free },   { Py_tp_methods, snapshot_methods },   { Py_tp_getset, snapshot_fields },
-    { Py_mp_subscript, snapshot_item }, { Py_sq_contains, snapshot_contains }, { 0, NULL },
+    { Py_tp_dealloc, snapshot_free },      { Py_tp_methods, snapshot_methods },
+    { Py_tp_getset, snapshot_fields },     { Py_mp_subscript, snapshot_item },
+    { Py_sq_contains, snapshot_contains }, { Py_tp_traverse, snapshot_traverse },
+    { Py_tp_clear, snapshot_clear },       { 0, NULL },
 };
 
 static PyType_Spec snapshot_spec = {
     .name = "tidemark._tidemark.Snapshot",
     .basicsize = sizeof(struct snapshot),
-    .flags = Py_TPFLAGS_DEFAULT,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
     .slots = snapshot_slots,
 };
 

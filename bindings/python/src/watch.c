@@ -7,8 +7,9 @@
 struct watch {
     PyObject_HEAD struct tide_watch *w;
     PyObject *domain;
-    int busy;    /* a thread is in a call with it; under the GIL */
-    int closing; /* that call is to end */
+    int busy;        /* a thread is in a call with it; under the GIL */
+    pthread_t owner; /* that thread */
+    int closing;     /* that call is to end */
 };
 
 static PyObject *watch_type;
@@ -33,7 +34,11 @@ PyObject *watch_new(PyObject *o, PyObject *const *args, Py_ssize_t n, PyObject *
     PyObject *in[4];
     struct key prefix = { NULL, 0 };
     if (args_get("watch", args, n, names, known, 1, in) != 0 || token_get(in[3], &opts.from) != 0 ||
-        (in[1] != NULL && in[1] != Py_None && key_get(in[1], &prefix) != 0)) {
+        (in[1] != NULL && in[1] != Py_None && text_get(in[1], &prefix) != 0)) {
+        return NULL;
+    }
+    if (!PyType_Check(in[0]) || !PyType_IsSubtype((PyTypeObject *)in[0], (PyTypeObject *)watch_type)) {
+        PyErr_SetString(PyExc_TypeError, "_watch() needs a kind of Watch");
         return NULL;
     }
     int initial = in[2] != NULL ? PyObject_IsTrue(in[2]) : 0;
@@ -91,6 +96,14 @@ static int watch_await(struct watch *self, struct tide_event *e, uint64_t timeou
     }
 }
 
+static void watch_end(struct watch *self) {
+    struct tide_watch *w = self->w;
+    self->w = NULL;
+    if (w != NULL) {
+        tide_watch_close(w);
+    }
+}
+
 static PyObject *watch_event(struct watch *self, uint64_t timeout_ns, int *error) {
     struct tide_event e = TIDE_EVENT_INIT;
     if (self->w == NULL || self->closing) {
@@ -103,10 +116,14 @@ static PyObject *watch_event(struct watch *self, uint64_t timeout_ns, int *error
         return NULL;
     }
     self->busy = 1;
+    self->owner = pthread_self();
     *error = watch_await(self, &e, timeout_ns);
     PyObject *event = *error == 0 ? event_new(&e) : NULL;
     *error = *error == 0 && event == NULL ? RAISED : *error;
     self->busy = 0;
+    if (self->closing) { /* perhaps by a signal's handler, which ran in this thread and could not wait for it */
+        watch_end(self);
+    }
     return event;
 }
 
@@ -156,26 +173,34 @@ static PyObject *watch_close(PyObject *o, PyObject *none) {
     (void)none;
     struct watch *self = (struct watch *)o;
     self->closing = 1;
-    while (self->busy) {
+    while (self->busy && !pthread_equal(self->owner, pthread_self())) {
         Py_BEGIN_ALLOW_THREADS;
         nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
         Py_END_ALLOW_THREADS;
     }
-    struct tide_watch *w = self->w;
-    self->w = NULL;
-    if (w != NULL) {
-        tide_watch_close(w);
+    if (!self->busy) {
+        watch_end(self);
     }
     Py_RETURN_NONE;
 }
 
-static void watch_free(PyObject *o) {
+static int watch_traverse(PyObject *o, visitproc visit, void *arg) {
+    Py_VISIT(((struct watch *)o)->domain);
+    Py_VISIT((PyObject *)Py_TYPE(o));
+    return 0;
+}
+
+static int watch_clear(PyObject *o) {
     struct watch *self = (struct watch *)o;
+    watch_end(self);
+    Py_CLEAR(self->domain);
+    return 0;
+}
+
+static void watch_free(PyObject *o) {
     PyObject *type = (PyObject *)Py_TYPE(o);
-    if (self->w != NULL) {
-        tide_watch_close(self->w);
-    }
-    Py_XDECREF(self->domain);
+    PyObject_GC_UnTrack(o);
+    watch_clear(o);
     ((freefunc)PyType_GetSlot((PyTypeObject *)type, Py_tp_free))(o);
     Py_DECREF(type);
 }
@@ -207,14 +232,16 @@ static PyGetSetDef watch_fields[] = {
 };
 
 static PyType_Slot watch_slots[] = {
-    { Py_tp_dealloc, watch_free },     { Py_tp_methods, watch_methods },   { Py_tp_getset, watch_fields },
-    { Py_tp_iter, PyObject_SelfIter }, { Py_tp_iternext, watch_iternext }, { 0, NULL },
+    { Py_tp_dealloc, watch_free },      { Py_tp_methods, watch_methods },
+    { Py_tp_getset, watch_fields },     { Py_tp_iter, PyObject_SelfIter },
+    { Py_tp_iternext, watch_iternext }, { Py_tp_traverse, watch_traverse },
+    { Py_tp_clear, watch_clear },       { 0, NULL },
 };
 
 static PyType_Spec watch_spec = {
     .name = "tidemark._tidemark.Watch",
     .basicsize = sizeof(struct watch),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
     .slots = watch_slots,
 };
 

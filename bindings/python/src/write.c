@@ -52,7 +52,7 @@ PyObject *write_put(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObjec
     static const char *const known[] = { "key", "value", "ttl", "keep", NULL };
     PyObject *in[4];
     uint64_t ttl_ns = 0;
-    if (args_get("put", args, n, names, known, 2, in) != 0 || seconds_get(in[2], &ttl_ns) != 0) {
+    if (args_get("put", args, n, names, known, 2, in) != 0 || life_get(in[2], &ttl_ns) != 0) {
         return NULL;
     }
     int keep = in[3] != NULL ? PyObject_IsTrue(in[3]) : 0;
@@ -123,7 +123,7 @@ PyObject *write_incr(PyObject *o, PyObject *const *args, Py_ssize_t n, PyObject 
     op.kind = TIDE_OP_ADD;
     op.delta = 1;
     if (args_get("incr", args, n, names, known, 1, in) != 0 || key_get(in[0], &k) != 0 ||
-        seconds_get(in[2], &op.ttl_ns) != 0) {
+        life_get(in[2], &op.ttl_ns) != 0) {
         return NULL;
     }
     if (in[1] != NULL) {
@@ -145,7 +145,7 @@ PyObject *write_touch(PyObject *o, PyObject *const *args, Py_ssize_t n, PyObject
     struct key k;
     op.kind = TIDE_OP_TOUCH;
     if (args_get("touch", args, n, names, known, 1, in) != 0 || key_get(in[0], &k) != 0 ||
-        seconds_get(in[1], &op.ttl_ns) != 0) {
+        life_get(in[1], &op.ttl_ns) != 0) {
         return NULL;
     }
     op.key = k.p;
@@ -163,8 +163,7 @@ PyObject *write_cas(PyObject *o, PyObject *const *args, Py_ssize_t n, PyObject *
     struct key k, v;
     uint64_t version = 0, found = 0;
     if (args_get("cas", args, n, names, known, 3, in) != 0 || key_get(in[0], &k) != 0 ||
-        number_get(in[1], &version) != 0 || seconds_get(in[3], &opts.ttl_ns) != 0 ||
-        value_get(in[2], &v, &holder) != 0) {
+        number_get(in[1], &version) != 0 || life_get(in[3], &opts.ttl_ns) != 0 || value_get(in[2], &v, &holder) != 0) {
         return NULL;
     }
     int error;
@@ -208,7 +207,7 @@ static int batch_op(PyObject *tuple, struct tide_write_op *op, PyObject *held) {
     struct key k, v = { NULL, 0 };
     *op = (struct tide_write_op)TIDE_WRITE_OP_INIT;
     if (!PyArg_ParseTuple(tuple, "IOOOOO", &kind, &key, &value, &ttl, &version, &by) || key_get(key, &k) != 0 ||
-        seconds_get(ttl, &op->ttl_ns) != 0 || number_get(version, &op->expected) != 0) {
+        life_get(ttl, &op->ttl_ns) != 0 || number_get(version, &op->expected) != 0) {
         return -1;
     }
     if (kind == TIDE_OP_PUT || kind == TIDE_OP_CAS) {

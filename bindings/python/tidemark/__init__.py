@@ -11,9 +11,11 @@ Keys are bytes or str (as UTF-8), values bytes. Threads and forked children use 
 """
 import asyncio
 import atexit
+import concurrent.futures
 import functools
 import hashlib
 import os
+import warnings
 import weakref
 
 from . import _tidemark, _types
@@ -34,36 +36,49 @@ _open_domains = weakref.WeakSet()
 _PUT, _DELETE, _CAS, _ADD, _TOUCH = 1, 2, 3, 4, 5
 
 
+def _wake(loop, woken):
+    try:
+        loop.call_soon_threadsafe(lambda: woken.done() or woken.set_result(None))
+    except RuntimeError:  # the loop has been closed
+        pass
+
+
 class Watch(_tidemark.Watch):
     """Changes in the order of the log: for a `for`, an `async for`, or next(timeout)."""
 
     _pending = None
+    _thread = None
     _told = 0
 
     def __aiter__(self):
         return self
 
     async def __anext__(self):
-        if self._pending is None:
-            event = self._try(0)
-            if event is not None:
-                self._told += 1
-                if self._told % 64 == 0:  # others of the loop have their turn, however fast the events come
-                    await asyncio.sleep(0)
-                return event
         loop = asyncio.get_running_loop()
+        self._told += 1
+        if self._told % 64 == 0:  # others of the loop have their turn, however fast the events come
+            await asyncio.sleep(0)
         while True:
             if self._pending is None:
-                self._pending = loop.run_in_executor(None, self._try, 0.25)
-            # A task that is cancelled here loses nothing: the next one takes the event that comes.
+                event = self._try(0)
+                if event is not None:
+                    return event
+                if self._thread is None:  # its own: many watches would keep all threads of the loop's executor
+                    self._thread = concurrent.futures.ThreadPoolExecutor(1, "tidemark-watch")
+                self._pending = self._thread.submit(self._try, 0.25)
+            # A task that is cancelled here loses nothing: the next one, of this loop or of another, takes the event that comes.
+            pending, woken = self._pending, loop.create_future()
+            pending.add_done_callback(lambda _: _wake(loop, woken))
+            await woken
+            if self._pending is not pending:  # another task has taken it
+                continue
+            self._pending = None
             try:
-                event = await asyncio.shield(self._pending)
+                event = pending.result()
             except Error:
-                self._pending = None
                 if self.closed:
                     raise StopAsyncIteration from None
                 raise
-            self._pending = None
             if event is not None:
                 return event
 
@@ -140,6 +155,24 @@ def _call_key(prefix, args, kwargs):
     return text
 
 
+_cached_names = {}  # (domain, prefix): what the function looks like
+
+
+def _call_prefix(domain, function):
+    try:
+        prefix = f"{function.__module__}.{function.__qualname__}"
+    except AttributeError:
+        raise TypeError(f"cached: {function!r} has no name of its own: give name=") from None
+    code = getattr(function, "__code__", None)
+    if code is not None:
+        looks = (code.co_code, code.co_names, [one for one in code.co_consts if not hasattr(one, "co_code")])
+        if _cached_names.setdefault((domain, prefix), looks) != looks:
+            text = f"cached: two functions are called {prefix}, and so share their keys: give one name="
+            warnings.warn(text, RuntimeWarning, stacklevel=3)
+            _cached_names[domain, prefix] = looks
+    return prefix
+
+
 class Domain(_tidemark.Domain):
     """A domain, as tidemark.open() gives it."""
 
@@ -154,16 +187,27 @@ class Domain(_tidemark.Domain):
         """Changes from now on; with initial=True first all that is there; with since=TOKEN those after it."""
         return self._watch(Watch, prefix, initial, since)
 
-    def cached(self, ttl=None, *, stale=0, key=None, dumps=None, loads=None, wait=None, **bound):
+    def cached(self, ttl=None, *, stale=0, name=None, key=None, dumps=None, loads=None, wait=None, **bound):
         """Keep what a function returns. Of all threads and processes that miss a key at once, one calls it.
 
+        A key is the function's module and name, or name=, and the arguments. So functions of one name share their keys; lambdas, and those that
+        one function makes, have one name.
         It returns bytes, unless dumps and loads are given (json.dumps and json.loads, say). key: a function of the same
         arguments, where those are not all plain values. stale: so many seconds after ttl the old value is good enough for all but the
         one that makes it anew. bound: max_staleness and the like, of the reads.
         """
 
         def decorate(function):
-            prefix = f"{function.__module__}.{function.__qualname__}"
+            if not callable(function):
+                raise TypeError(f"cached: a function, not {function!r}")
+            if name is not None:
+                if not isinstance(name, str) or not name:
+                    raise TypeError(f"cached: name is a str, not {name!r}")
+                prefix = name
+            elif key is not None:
+                prefix = getattr(function, "__qualname__", repr(function))
+            else:
+                prefix = _call_prefix(self.name, function)
             if asyncio.iscoroutinefunction(function):
                 raise TypeError(f"cached: {prefix} is a coroutine; cache a plain function, and run it in a thread")
 
@@ -180,8 +224,8 @@ class Domain(_tidemark.Domain):
                         )
                     return value
 
-                name = key(*args, **kwargs) if key is not None else _call_key(prefix, args, kwargs)
-                value = self.get_or_make(name, make, ttl=ttl, stale=stale, wait=wait, **bound)
+                of = key(*args, **kwargs) if key is not None else _call_key(prefix, args, kwargs)
+                value = self.get_or_make(of, make, ttl=ttl, stale=stale, wait=wait, **bound)
                 return loads(value) if loads is not None else value
 
             return wrapper
@@ -205,6 +249,7 @@ def open(name, **options):
 
 @atexit.register
 def _close_all():
+    _tidemark._leave()
     for domain in list(_open_domains):
         try:
             domain.close()

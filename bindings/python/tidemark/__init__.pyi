@@ -167,6 +167,7 @@ class Domain:
         ttl: Optional[float] = None,
         *,
         stale: float = 0,
+        name: Optional[str] = None,
         key: Optional[Callable[..., _Key]] = None,
         dumps: Optional[Callable[[Any], Union[bytes, str]]] = None,
         loads: Optional[Callable[[bytes], Any]] = None,
