@@ -209,21 +209,9 @@ static void prepare(void) {
     open_all();
 }
 
-int main(int argc, char **argv) {
-    static const struct bench_number numbers[] = {
-        { "many", "keys of the larger domains", &plan.many, 20000, 100000000, 20000 },
-    };
-    static struct bench_program p = {
-        .name = "evict",
-        .about =
-            "What a domain pays for being able to evict: gets of 10,000 keys with eviction on and off, in the\n"
-            "leader's process and from one without a replica, in turn; and a put of a new key into a full domain,\n"
-            "which evicts one, beside a put that overwrites.\n",
-        .numbers = numbers,
-        .numbers_n = 1,
-        .repetitions = 9,
-        .prepare = prepare,
-        .repeat = repeat,
-    };
-    return bench_main(&p, argc, argv);
-}
+BENCH_MAIN(.name = "evict", .repetitions = 9,
+           BENCH_NUMBERS({ "many", "keys of the larger domains", &plan.many, 20000, 100000000, 20000 }),
+           .about =
+               "What a domain pays for being able to evict: gets of 10,000 keys with eviction on and off, in the\n"
+               "leader's process and from one without a replica, in turn; and a put of a new key into a full domain,\n"
+               "which evicts one, beside a put that overwrites.\n")

@@ -169,24 +169,12 @@ static void prepare(void) {
     }
 }
 
-int main(int argc, char **argv) {
-    static const struct bench_number numbers[] = {
-        { "kills", "of the leader, in each repetition", &plan.kills, 1, 100000, 5 },
-        { "keys", "in the tables", &plan.keys, 1000, 100000000, 10000 },
-        { "large", "keys in larger tables, with a tenth of the kills; 0: none", &plan.large, 0, 100000000, 0 },
-    };
-    static struct bench_program p = {
-        .name = "failover",
-        .about = "A leader, a candidate follower and a writer, each a process of its own: kills the leader\n"
-                 "by SIGKILL, and measures when the kernel drops its lock, the candidate has it, the new term\n"
-                 "begins, its first entry is committed, and the next write is acknowledged. A fresh process\n"
-                 "joins as the next candidate before the next kill.\n",
-        .numbers = numbers,
-        .numbers_n = sizeof(numbers) / sizeof(numbers[0]),
-        .repetitions = 3,
-        .prepare = prepare,
-        .repeat = repeat,
-        .note = note,
-    };
-    return bench_main(&p, argc, argv);
-}
+BENCH_MAIN(.name = "failover", .repetitions = 3, .note = note,
+           BENCH_NUMBERS({ "kills", "of the leader, in each repetition", &plan.kills, 1, 100000, 5 },
+                         { "keys", "in the tables", &plan.keys, 1000, 100000000, 10000 },
+                         { "large", "keys in larger tables, with a tenth of the kills; 0: none", &plan.large, 0,
+                           100000000, 0 }),
+           .about = "A leader, a candidate follower and a writer, each a process of its own: kills the leader\n"
+                    "by SIGKILL, and measures when the kernel drops its lock, the candidate has it, the new term\n"
+                    "begins, its first entry is committed, and the next write is acknowledged. A fresh process\n"
+                    "joins as the next candidate before the next kill.\n")

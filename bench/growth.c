@@ -114,24 +114,12 @@ static void note(char *out, size_t size) {
              bench_count(plan.keys), bench_format_count(rate, plan.writes_per_s), plan.refused, plan.away);
 }
 
-int main(int argc, char **argv) {
-    static const struct bench_number numbers[] = {
-        { "keys", "to grow to", &plan.keys, 10000, 200000000, 50000 },
-        { "rate", "writes a second, at most", &plan.rate, 1000, 100000000, 200000 },
-    };
-    static struct bench_program p = {
-        .name = "growth",
-        .about = "A leader and a follower grow from empty, are overwritten, with other sizes as well, and lose their\n"
-                 "keys again, while one thread reads through the follower: how long\n"
-                 "a read takes, and for how long the follower's applied index stands still although there is\n"
-                 "something to apply. Beside it, in turns, the same CPUs run plain arithmetic: what the machine\n"
-                 "takes away by itself.\n",
-        .numbers = numbers,
-        .numbers_n = 2,
-        .repetitions = 1,
-        .prepare = prepare,
-        .repeat = repeat,
-        .note = note,
-    };
-    return bench_main(&p, argc, argv);
-}
+BENCH_MAIN(.name = "growth", .repetitions = 1, .note = note,
+           BENCH_NUMBERS({ "keys", "to grow to", &plan.keys, 10000, 200000000, 50000 },
+                         { "rate", "writes a second, at most", &plan.rate, 1000, 100000000, 200000 }),
+           .about =
+               "A leader and a follower grow from empty, are overwritten, with other sizes as well, and lose their\n"
+               "keys again, while one thread reads through the follower: how long\n"
+               "a read takes, and for how long the follower's applied index stands still although there is\n"
+               "something to apply. Beside it, in turns, the same CPUs run plain arithmetic: what the machine\n"
+               "takes away by itself.\n")

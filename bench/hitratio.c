@@ -254,29 +254,19 @@ static void finish(void) {
     }
 }
 
-int main(int argc, char **argv) {
-    static const struct bench_arg more[] = {
-        BENCH_ARG(TEXT, "trace", "FILE", &plan.trace_path,
-                  "one key a line, plain or packed by xz; without it\na trace is made up", .wants = "a file name"),
-        BENCH_ARG(COUNTS, "objects", "N[,N...]", &plan.objects,
-                  "sizes of the cache, 8 at most. Default: 1 % and 10 %\nof the trace's keys", .least = OBJECTS_LEAST,
-                  .most = 100000000),
-        BENCH_ARG(TEXT, "picture", "FILE", &plan.picture_path, "draw misses against sizes, as SVG (gnuplot)",
-                  .wants = "a file name"),
-    };
-    static struct bench_program p = {
-        .name = "hitratio",
-        .about =
-            "Replays a trace of requests against a domain that evicts, through a leader, a follower, a follower in\n"
-            "another process and a process without a replica; what is missed is put. Beside it plain simulators\n"
-            "for as many objects, and Redis and memcached with as many bytes. Counts what is missed.\n",
-        .repetitions = 1,
-        .more = more,
-        .more_n = sizeof(more) / sizeof(more[0]),
-        .prepare = prepare,
-        .repeat = repeat,
-        .finish = finish,
-        .note = note,
-    };
-    return bench_main(&p, argc, argv);
-}
+static const struct bench_arg more[] = {
+    BENCH_ARG(TEXT, "trace", "FILE", &plan.trace_path,
+              "one key a line, plain or packed by xz; without it\na trace is made up", .wants = "a file name"),
+    BENCH_ARG(COUNTS, "objects", "N[,N...]", &plan.objects,
+              "sizes of the cache, 8 at most. Default: 1 % and 10 %\nof the trace's keys", .least = OBJECTS_LEAST,
+              .most = 100000000),
+    BENCH_ARG(TEXT, "picture", "FILE", &plan.picture_path, "draw misses against sizes, as SVG (gnuplot)",
+              .wants = "a file name"),
+};
+
+BENCH_MAIN(.name = "hitratio", .repetitions = 1, .note = note,
+           .about =
+               "Replays a trace of requests against a domain that evicts, through a leader, a follower, a follower in\n"
+               "another process and a process without a replica; what is missed is put. Beside it plain simulators\n"
+               "for as many objects, and Redis and memcached with as many bytes. Counts what is missed.\n",
+           .more = more, .more_n = sizeof(more) / sizeof(more[0]), .finish = finish)

@@ -156,19 +156,7 @@ static void note(char *out, size_t size) {
              KEYS, (unsigned long long)plan.ms);
 }
 
-int main(int argc, char **argv) {
-    static const struct bench_number numbers[] = { { "ms", "of idleness that are measured", &plan.ms, 10, 3600000,
-                                                     100 } };
-    static struct bench_program p = {
-        .name = "idle",
-        .about = "CPU time and context switches of a domain that nobody uses: a leader and 1 or 4 followers,\n"
-                 "all in one process, or each in its own.\n",
-        .numbers = numbers,
-        .numbers_n = 1,
-        .repetitions = 3,
-        .prepare = prepare,
-        .repeat = repeat,
-        .note = note,
-    };
-    return bench_main(&p, argc, argv);
-}
+BENCH_MAIN(.name = "idle", .repetitions = 3, .note = note,
+           BENCH_NUMBERS({ "ms", "of idleness that are measured", &plan.ms, 10, 3600000, 100 }),
+           .about = "CPU time and context switches of a domain that nobody uses: a leader and 1 or 4 followers,\n"
+                    "all in one process, or each in its own.\n")

@@ -235,19 +235,8 @@ static void prepare(void) {
     all_rows(ignored);
 }
 
-int main(int argc, char **argv) {
-    static const struct bench_number numbers[] = { { "keys", "in the table", &plan.keys, 10000, 100000000, 20000 } };
-    static struct bench_program p = {
-        .name = "join",
-        .about = "A follower joins a domain whose log no longer holds everything, so that it copies a live\n"
-                 "replica's table: from the same process, and from another one. Beside it a memcpy of as many\n"
-                 "bytes as the table has in use, into fresh pages of shared memory.\n",
-        .numbers = numbers,
-        .numbers_n = 1,
-        .repetitions = 7,
-        .prepare = prepare,
-        .repeat = repeat,
-        .note = note,
-    };
-    return bench_main(&p, argc, argv);
-}
+BENCH_MAIN(.name = "join", .repetitions = 7, .note = note,
+           BENCH_NUMBERS({ "keys", "in the table", &plan.keys, 10000, 100000000, 20000 }),
+           .about = "A follower joins a domain whose log no longer holds everything, so that it copies a live\n"
+                    "replica's table: from the same process, and from another one. Beside it a memcpy of as many\n"
+                    "bytes as the table has in use, into fresh pages of shared memory.\n")

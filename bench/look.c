@@ -290,19 +290,9 @@ static void note(char *out, size_t size) {
              FOLLOWERS, KEYS, (unsigned long long)plan.pairs, plan.left_out);
 }
 
-int main(int argc, char **argv) {
-    static const struct bench_number numbers[] = { { "pairs", "of slices, alone and beside", &plan.pairs, 1, 64, 1 } };
-    static struct bench_program p = {
-        .name = "look",
-        .about = "CPU time of `tide top` and `tide web` at one picture a second, and whether the readers of the domain "
-                 "that\n"
-                 "they show notice it: gets of one reader beside each and alone, in turn.\n",
-        .numbers = numbers,
-        .numbers_n = 1,
-        .repetitions = 3,
-        .prepare = prepare,
-        .repeat = repeat,
-        .note = note,
-    };
-    return bench_main(&p, argc, argv);
-}
+BENCH_MAIN(.name = "look", .repetitions = 3, .note = note,
+           BENCH_NUMBERS({ "pairs", "of slices, alone and beside", &plan.pairs, 1, 64, 1 }),
+           .about =
+               "CPU time of `tide top` and `tide web` at one picture a second, and whether the readers of the domain "
+               "that\n"
+               "they show notice it: gets of one reader beside each and alone, in turn.\n")

@@ -212,16 +212,9 @@ static void prepare(void) {
     }
 }
 
-int main(int argc, char **argv) {
-    static struct bench_program p = {
-        .name = "make",
+BENCH_MAIN(
+        .name = "make", .repetitions = 5,
         .about =
             "A thousand callers in forty processes ask for one key that is not there (tide_get_or_make). Counts how\n"
             "often its value is made, and measures the time until all have it; the same when the process that\n"
-            "makes it is killed with SIGKILL while the others wait.\n",
-        .repetitions = 5,
-        .prepare = prepare,
-        .repeat = repeat,
-    };
-    return bench_main(&p, argc, argv);
-}
+            "makes it is killed with SIGKILL while the others wait.\n")

@@ -198,20 +198,8 @@ static void note(char *out, size_t size) {
              KEY_SIZE, VALUE_SIZE);
 }
 
-int main(int argc, char **argv) {
-    static const struct bench_number numbers[] = { { "most", "keys; of 10k, 1M and 10M those up to it", &plan.most,
-                                                     10000, 10000000, 10000 } };
-    static struct bench_program p = {
-        .name = "memory",
-        .about = "Bytes that a key takes in a replica's table beyond key and value: after filling, after heavy\n"
-                 "overwriting, in the leader's and in a follower's table, and of a table's whole budget when it\n"
-                 "holds as many keys as it can. And what a table holds when sizes differ, or change.\n",
-        .numbers = numbers,
-        .numbers_n = 1,
-        .repetitions = 2,
-        .prepare = prepare,
-        .repeat = repeat,
-        .note = note,
-    };
-    return bench_main(&p, argc, argv);
-}
+BENCH_MAIN(.name = "memory", .repetitions = 2, .note = note,
+           BENCH_NUMBERS({ "most", "keys; of 10k, 1M and 10M those up to it", &plan.most, 10000, 10000000, 10000 }),
+           .about = "Bytes that a key takes in a replica's table beyond key and value: after filling, after heavy\n"
+                    "overwriting, in the leader's and in a follower's table, and of a table's whole budget when it\n"
+                    "holds as many keys as it can. And what a table holds when sizes differ, or change.\n")

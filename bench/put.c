@@ -141,17 +141,8 @@ static void note(char *out, size_t size) {
              (unsigned)(bench_slice_ns(SLICE_NS) / 1000000));
 }
 
-int main(int argc, char **argv) {
-    static struct bench_program p = {
-        .name = "put",
-        .about = "Measures writes/s in the leader's process (put, batches, delete, cas; alone, with a follower,\n"
-                 "a reader or a second writer beside it; 10 thousand and 1 million keys of 16 bytes, values of\n"
-                 "64), and through a lane from another process: the time of one put, with one cache line handed\n"
-                 "from core to core beside it.\n",
-        .repetitions = 7,
-        .prepare = prepare,
-        .repeat = repeat,
-        .note = note,
-    };
-    return bench_main(&p, argc, argv);
-}
+BENCH_MAIN(.name = "put", .repetitions = 7, .note = note,
+           .about = "Measures writes/s in the leader's process (put, batches, delete, cas; alone, with a follower,\n"
+                    "a reader or a second writer beside it; 10 thousand and 1 million keys of 16 bytes, values of\n"
+                    "64), and through a lane from another process: the time of one put, with one cache line handed\n"
+                    "from core to core beside it.\n")

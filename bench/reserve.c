@@ -158,20 +158,8 @@ static void note(char *out, size_t size) {
              "with its mappings of shared memory");
 }
 
-int main(int argc, char **argv) {
-    static const struct bench_number numbers[] = { { "table", "MiB of each replica's table", &plan.mib, 32, 61440,
-                                                     64 } };
-    static struct bench_program p = {
-        .name = "reserve",
-        .about = "Starts `tide serve --table 1G` and measures how long it takes until it is ready, beside a plain\n"
-                 "reservation of as much memory; and what is reserved and resident with one key in four replicas,\n"
-                 "with such tables and with those of the default size.\n",
-        .numbers = numbers,
-        .numbers_n = 1,
-        .repetitions = 3,
-        .prepare = prepare,
-        .repeat = repeat,
-        .note = note,
-    };
-    return bench_main(&p, argc, argv);
-}
+BENCH_MAIN(.name = "reserve", .repetitions = 3, .note = note,
+           BENCH_NUMBERS({ "table", "MiB of each replica's table", &plan.mib, 32, 61440, 64 }),
+           .about = "Starts `tide serve --table 1G` and measures how long it takes until it is ready, beside a plain\n"
+                    "reservation of as much memory; and what is reserved and resident with one key in four replicas,\n"
+                    "with such tables and with those of the default size.\n")

@@ -208,17 +208,9 @@ static void note(char *out, size_t size) {
              (unsigned)(RING_BYTES >> 20), (unsigned)(bench_slice_ns(SLICE_NS) / 1000000));
 }
 
-int main(int argc, char **argv) {
-    static struct bench_program p = {
-        .name = "ring",
+BENCH_MAIN(
+        .name = "ring", .repetitions = 5, .note = note,
         .about =
             "Measures what the log carries: one leader that appends (time, header, checksum, group commit), 1 and 2\n"
             "followers that read and check everything and keep nothing; values of 8, 64 and 256 bytes, keys of 16;\n"
-            "groups of 1, 16 and 64; threads and processes. And how fast a real follower applies into its table.\n",
-        .repetitions = 5,
-        .prepare = prepare,
-        .repeat = repeat,
-        .note = note,
-    };
-    return bench_main(&p, argc, argv);
-}
+            "groups of 1, 16 and 64; threads and processes. And how fast a real follower applies into its table.\n")

@@ -91,23 +91,10 @@ static void note(char *out, size_t size) {
              (unsigned long long)plan.members);
 }
 
-int main(int argc, char **argv) {
-    static const struct bench_number numbers[] = {
-        { "seconds", "of each combination", &plan.seconds, 1, 600, 1 },
-        { "hosts", "at most", &plan.most, 1, 32, 2 },
-        { "members", "of etcd: 1 or 3", &plan.members, 1, BENCH_MEMBERS, 1 },
-    };
-    static struct bench_program p = {
-        .name = "scale",
-        .about = "Measures the CPU that 1 to 32 hosts on one etcd cost it and each of them, at 10, 100 and 1,000 "
-                 "writes a second of 100 bytes. Nobody\n"
-                 "reads. Needs etcd; `tide` beside it.\n",
-        .numbers = numbers,
-        .numbers_n = 3,
-        .repetitions = 1,
-        .prepare = prepare,
-        .repeat = repeat,
-        .note = note,
-    };
-    return bench_main(&p, argc, argv);
-}
+BENCH_MAIN(.name = "scale", .repetitions = 1, .note = note,
+           BENCH_NUMBERS({ "seconds", "of each combination", &plan.seconds, 1, 600, 1 },
+                         { "hosts", "at most", &plan.most, 1, 32, 2 },
+                         { "members", "of etcd: 1 or 3", &plan.members, 1, BENCH_MEMBERS, 1 }),
+           .about = "Measures the CPU that 1 to 32 hosts on one etcd cost it and each of them, at 10, 100 and 1,000 "
+                    "writes a second of 100 bytes. Nobody\n"
+                    "reads. Needs etcd; `tide` beside it.\n")

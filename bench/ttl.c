@@ -162,17 +162,10 @@ static void prepare(void) {
                   BENCH_NO_ROW);
 }
 
-int main(int argc, char **argv) {
-    static struct bench_program p = {
-        .name = "ttl",
+BENCH_MAIN(
+        .name = "ttl", .repetitions = 1,
         .about =
             "A million keys expire over ten seconds while others are written and read. Measures how long after its\n"
             "expiry each is removed, and how long that holds up puts and the follower, beside a run of the same length "
             "in\n"
-            "which no key expires.\n",
-        .repetitions = 1,
-        .prepare = prepare,
-        .repeat = repeat,
-    };
-    return bench_main(&p, argc, argv);
-}
+            "which no key expires.\n")

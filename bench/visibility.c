@@ -84,16 +84,7 @@ static void note(char *out, size_t size) {
              (unsigned)(bench_slice_ns(SLICE_NS) / 1000000));
 }
 
-int main(int argc, char **argv) {
-    static struct bench_program p = {
-        .name = "visibility",
-        .about = "Measures the time from the call of put to the moment when a reader of a follower's replica has\n"
-                 "the value; the follower in a thread and in a process, spinning and parked. Beside it, in the\n"
-                 "same run: one cache line handed from core to core.\n",
-        .repetitions = 7,
-        .prepare = prepare,
-        .repeat = repeat,
-        .note = note,
-    };
-    return bench_main(&p, argc, argv);
-}
+BENCH_MAIN(.name = "visibility", .repetitions = 7, .note = note,
+           .about = "Measures the time from the call of put to the moment when a reader of a follower's replica has\n"
+                    "the value; the follower in a thread and in a process, spinning and parked. Beside it, in the\n"
+                    "same run: one cache line handed from core to core.\n")

@@ -198,15 +198,8 @@ static void prepare(void) {
     plan.d = bench_domain(NULL, &o, 0);
 }
 
-int main(int argc, char **argv) {
-    static struct bench_program p = {
-        .name = "watch",
-        .about = "Measures how many changes one watcher (tide_watch_next) takes in a second: from a ring that nobody\n"
-                 "writes, with a prefix that no key has, and beside a writer; and how soon one that sleeps has a\n"
-                 "change. Beside it, in the same run: the log alone, read as a follower reads it.\n",
-        .repetitions = 5,
-        .prepare = prepare,
-        .repeat = repeat,
-    };
-    return bench_main(&p, argc, argv);
-}
+BENCH_MAIN(.name = "watch", .repetitions = 5,
+           .about =
+               "Measures how many changes one watcher (tide_watch_next) takes in a second: from a ring that nobody\n"
+               "writes, with a prefix that no key has, and beside a writer; and how soon one that sleeps has a\n"
+               "change. Beside it, in the same run: the log alone, read as a follower reads it.\n")

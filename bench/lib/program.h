@@ -60,6 +60,16 @@ extern struct bench_program *bench;
 
 /* All of main(): the command line, prepare(), the repetitions with progress where somebody looks, the end. */
 int bench_main(struct bench_program *p, int argc, char **argv);
+/* main() of a benchmark whose functions are called prepare() and repeat(). What is given is of struct bench_program. */
+#define BENCH_MAIN(...)                                                                                                \
+    static struct bench_program bench_itself = { .prepare = prepare, .repeat = repeat, __VA_ARGS__ };                  \
+    int main(int argc, char **argv) {                                                                                  \
+        return bench_main(&bench_itself, argc, argv);                                                                  \
+    }
+/* Its members `numbers` and `numbers_n`. */
+#define BENCH_NUMBERS(...)                                                                                             \
+    .numbers = (const struct bench_number[]){ __VA_ARGS__ },                                                           \
+    .numbers_n = sizeof((const struct bench_number[]){ __VA_ARGS__ }) / sizeof(struct bench_number)
 
 /* For a program with a command line and repetitions of its own: only the beginning, after which all below may be called. */
 void bench_begin(struct bench_program *p);

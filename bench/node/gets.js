@@ -83,6 +83,12 @@ function map() {
 
 const CONTENDERS = {
   'the loop alone: a function that does nothing': { fill: () => ({ get: (key) => key, put() {}, close() {} }) },
+  'into a native function that does nothing, and back': {
+    fill() {
+      const { nothing } = here('tidemark/build/Release/tidemark.node');
+      return { get: (key) => nothing(key) ?? key, put() {}, close() {} };
+    },
+  },
   Map: { fill: map },
   'Map, keys that were made elsewhere': { fill: map, anew: true },
   'lru-cache': {

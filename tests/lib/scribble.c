@@ -24,7 +24,7 @@
 #define STUCK_NS UINT64_C(20000000000)
 #define SETTLE_NS UINT64_C(20000000)
 
-/* Sanitizers keep what was freed for a while. */
+/* A sanitizer keeps freed memory for a while. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define GROWTH_BYTES (UINT64_C(900) << 20)
 #else
@@ -100,13 +100,13 @@ static uint64_t new_value(uint64_t old, uint64_t random) {
     case 5:
         return old ^ UINT64_C(1) << (random >> 8) % 64;
     case 6:
-        return (random >> 8) % (SCRIBBLE_TABLE_BYTES / 16); /* an offset, perhaps */
+        return (random >> 8) % (SCRIBBLE_TABLE_BYTES / 16); /* may pass for an offset */
     default:
         return random * UINT64_C(0xd6e8feb86659fd93);
     }
 }
 
-/* Change one word of a kind. It stays so, or is put back after a moment. */
+/* Change one word of a kind. The word keeps its new value, or gets the old one back after a moment. */
 static void scribble_one(struct scene *s, struct scribble_map *m, uint32_t kind) {
     struct scribble_word w;
     if (!scribble_pick(m, kind, scribble_draw(&s->base.random), &w)) {
@@ -149,7 +149,7 @@ static uint64_t resident_bytes(pid_t pid) {
     return kib << 10;
 }
 
-/* Looks after the processes from time to time. */
+/* Checks now and then that every process lives, makes progress and does not grow. */
 struct guard {
     uint64_t steps[ROLES], since[ROLES];
     bool ended[ROLES];
@@ -189,7 +189,7 @@ static bool guard_look(struct scene *s, struct guard *g) {
     return true;
 }
 
-/* All have ended by themselves. */
+/* True when every process has ended by itself. */
 static bool guard_end(struct scene *s, struct guard *g) {
     bool ok = true;
     for (bool running = true; ok && running;) {
@@ -231,7 +231,7 @@ static bool is_wanted(const struct scribble_options *o, uint32_t kind) {
            (!o->no_leads || !scribble_kind_leads(kind));
 }
 
-/* Kinds of words are gone through in turn, so that each has its turn early. */
+/* The scribbler takes the kinds of words in turn, so that a short run reaches each kind. */
 static bool run_round(struct scene *s, uint32_t *next) {
     struct guard g = { 0 };
     s->turn++;

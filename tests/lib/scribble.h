@@ -13,13 +13,13 @@
 struct scribble_options {
     uint64_t seed;
     double seconds;
-    const char *word; /* only words whose name contains this; NULL: all */
-    bool no_leads;    /* no words that say where other words lie, or how many they are */
+    const char *word; /* change only words whose name contains this; NULL: all words */
+    bool no_leads;    /* leave out the words that say where other words lie, or how many there are */
     bool verbose;     /* print each word that is changed, and what the library says */
 };
 
-/* Rounds, each with a domain of its own, until the time is over. 0, or 1: something of the above was not so (printed). To be called by a
- * process without threads. */
+/* Run rounds, each with a domain of its own, until the time is over. 0; or 1: a process broke one of the rules above (printed). The caller
+ * must have no threads. */
 int scribble_run(const struct scribble_options *o);
 
 #endif

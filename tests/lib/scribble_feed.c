@@ -36,7 +36,7 @@ static void feed_answer(struct tide_feed_request *q, int result, uint64_t revisi
     struct tide_feed_answer a = TIDE_FEED_ANSWER_INIT;
     a.result = result;
     a.revision = revision;
-    if (tide_feed_answer(q, &a) == TIDE_ERR_INVALID) { /* it knows the answer's bounds; this one is within them */
+    if (tide_feed_answer(q, &a) == TIDE_ERR_INVALID) { /* this answer is within the feed's bounds */
         abort();
     }
 }
@@ -61,7 +61,7 @@ static struct tide_feed_request *feed_take(struct scribble_feed *f) {
     return q;
 }
 
-/* What the source did at a revision: some puts and deletes, now and then in two groups. */
+/* Append the puts and deletes of one revision; now and then in two groups. */
 static int feed_append(struct scribble_feed *f, uint64_t revision) {
     static const char VALUE[2048];
     struct tide_feed_op ops[GROUP_MOST];
@@ -162,7 +162,7 @@ void scribble_feed_end(struct scribble_feed *f) {
 
 void scribble_feed_free(struct scribble_feed *f) {
     if (tide_feed_close(f->feed) != 0) {
-        abort(); /* its domain is closed: nothing needs it */
+        abort(); /* the domain is closed, so nobody uses the feed any more */
     }
     pthread_mutex_destroy(&f->lock);
     free(f);

@@ -236,7 +236,7 @@ static void ask_something(struct tide *d, uint64_t x) {
     }
 }
 
-/* Read, write and ask until the end. */
+/* A member's work: read, write and ask for numbers until `stop`. */
 static void work(struct tide *d, uint64_t *random) {
     struct tide_reader_opts opts = TIDE_READER_OPTS_INIT;
     struct tide_reader *r = NULL;
@@ -290,7 +290,7 @@ static void come_and_go(struct tide *d) {
     }
 }
 
-/* Watches of all kinds, each for some events: from now on, from a token, with all that is there, with a prefix. */
+/* Open watches of each kind, one after the other, and take some events: from now on, from a token, with all that is there, with a prefix. */
 static void watch(struct tide *d, uint64_t *random) {
     struct tide_token from = { 0, 0 };
     uint64_t sum = 0;
@@ -358,8 +358,8 @@ bool scribble_run_role(struct scribble_scene *s, int role) {
         feed = scribble_feed_begin(d, scribble_draw(&random));
     }
     start_replica(d);
-    if (role == LEADER && feed == NULL) { /* a source fills the domain by itself */
-        /* Each is a step: a changed word may cost each its whole time-out, and all of them together take longer than a hang. */
+    if (role == LEADER && feed == NULL) { /* the source of a fed domain fills it */
+        /* Report each write as a step: a changed word may cost each write its whole time-out, and all time-outs together would look like a hang. */
         for (uint32_t i = 0; i < 2 * KEYS && at("first_write"); i++) {
             write_something(d, &random);
         }

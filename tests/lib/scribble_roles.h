@@ -11,10 +11,10 @@
 
 #define SCRIBBLE_TABLE_BYTES (1u << 20)
 
-/* TOOLS runs the commands of `tide`, one after the other; it is no process of the domain itself. */
+/* TOOLS runs the commands of `tide`, one after the other; it opens no domain itself. */
 enum scribble_role { LEADER, FOLLOWER, NEWCOMER, READER, WATCHER, TOOLS, ROLES };
 
-/* What the processes tell each other. */
+/* What the processes tell one another. */
 struct scribble_shared {
     _Atomic uint32_t stop, served;
     struct {
@@ -27,13 +27,13 @@ struct scribble_scene {
     struct scribble_shared *shared;
     char name[TIDE_NAME_MAX + 1];
     bool evicts; /* the domain does */
-    bool fed;    /* it takes its entries from a source: leader and follower have a feed each */
+    bool fed;    /* the domain takes its entries from a source: leader and follower each run a feed */
     bool verbose;
     uint64_t random;
 };
 
 const char *scribble_role_name(int role);
-/* Be this role. Returns when `stop` is set, or (TOOLS) at a command that died, grew, or answered what no command answers: then false. */
+/* Work in this role until `stop` is set. False (TOOLS): a command died, grew, or ended with a code that no command has. */
 bool scribble_run_role(struct scribble_scene *s, int role);
 
 uint64_t scribble_draw(uint64_t *state);

@@ -17,7 +17,7 @@
 #define CODES 8  /* tide help: 0 to 7 */
 #define WATCH_NAPS 200u
 
-/* Sanitizers need much more. */
+/* A sanitizer needs much more memory. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define MOST_KIB (2048l << 10)
 #else
@@ -112,7 +112,7 @@ static void become(const struct scribble_scene *s, struct tool *t) {
 static bool look(const struct tool *t, bool asked, int status, const struct rusage *usage) {
     char what[64] = "";
     if (WIFSIGNALED(status) && asked && WTERMSIG(status) == SIGTERM) {
-        return true; /* it had not come to catch it, on a busy machine */
+        return true; /* on a busy machine the command had not yet installed its handler */
     }
     if (WIFSIGNALED(status)) {
         snprintf(what, sizeof(what), "died of signal %d", WTERMSIG(status));
@@ -127,7 +127,7 @@ static bool look(const struct tool *t, bool asked, int status, const struct rusa
     return what[0] == 0;
 }
 
-/* A watch has no end of its own where nobody writes any more: it is asked to end, and true is returned. */
+/* A watch does not end by itself where nobody writes any more. Ask it to end; true. */
 static bool await(pid_t pid, const char *template, int *status, struct rusage *usage) {
     bool asked = false;
     for (uint32_t naps = 0; wait4(pid, status, WNOHANG, usage) == 0; naps++) {

@@ -11,7 +11,7 @@ struct kind {
     const char *name;
     enum where where;
     size_t off, bytes;
-    size_t stride, count; /* so many of it, so far apart */
+    size_t stride, count; /* how many there are, and how far apart they lie */
 };
 
 #define MEMBER(type, field) sizeof(((struct type *)0)->field)
@@ -35,8 +35,8 @@ struct kind {
 #define FRAME(field)                                                                                                   \
     { "frame." #field, IN_FRAME, offsetof(struct frame, field), MEMBER(frame, field), 0, 1 }
 
-#define SLOTS 8u /* of replicas: those that such a domain uses */
-#define FEW 12u  /* of members and lanes */
+#define SLOTS 8u /* the replica slots that such a domain uses */
+#define FEW 12u  /* how many members and lanes the scribbler changes */
 
 static const struct kind kinds[] = {
     LOG(header.magic),
@@ -233,7 +233,7 @@ uint32_t scribble_kinds(void) {
     return KINDS;
 }
 
-/* Of a table's writer and of its readers: a thread that follows such a word comes to bytes of another node, perhaps while that is filled. */
+/* Words that a table's writer and readers follow: a changed one leads them to the bytes of another node, perhaps while its writer fills it. */
 bool scribble_kind_leads(uint32_t kind) {
     static const char *const leads[] = { "bucket.",      "node.prev", "node.value_len",
                                          "node.key_len", "node.rest", "anything" };
@@ -255,7 +255,7 @@ static uint64_t word_at(const uint8_t *at, size_t bytes) {
     return value;
 }
 
-/* A table that is there, by the low bits of `random`. */
+/* Choose a mapped table by the low bits of `random`. */
 static bool pick_table(const struct scribble_map *m, uint64_t *random, uint8_t **base, uint64_t *bytes) {
     uint32_t first = (uint32_t)(*random % SCRIBBLE_TABLES);
     *random /= SCRIBBLE_TABLES;
@@ -270,7 +270,7 @@ static bool pick_table(const struct scribble_map *m, uint64_t *random, uint8_t *
     return false;
 }
 
-/* A bucket that is used; few tables have more than that many. */
+/* Choose a bucket in use; few tables have more buckets than this. */
 static uint8_t *pick_bucket(uint8_t *table, uint64_t bytes, uint64_t *random) {
     const struct table_segment *seg = (const struct table_segment *)table;
     uint64_t off = seg->buckets_off, n = 64;
@@ -282,7 +282,7 @@ static uint8_t *pick_bucket(uint8_t *table, uint64_t bytes, uint64_t *random) {
     return at;
 }
 
-/* A page's word. */
+/* The word that counts how often a page changed its use. */
 static uint8_t *pick_use(uint8_t *table, uint64_t bytes, uint64_t *random) {
     const struct table_segment *seg = (const struct table_segment *)table;
     uint64_t off = seg->uses_off, n = 64;
@@ -311,13 +311,13 @@ static uint8_t *pick_node(uint8_t *table, uint64_t bytes, uint64_t *random) {
     return NULL;
 }
 
-/* The instant of expiry of a node or frame, if it has one, that stands behind key and value. */
+/* The instant of expiry, which stands behind key and value of a node or frame that has one. */
 static uint8_t *pick_expiry(uint8_t *payload, bool has, uint64_t skip, const uint8_t *base, uint64_t bytes) {
     uint64_t left = bytes - (uint64_t)(payload - base);
     return has && skip < left && left - skip >= EXPIRY_BYTES ? payload + skip : NULL;
 }
 
-/* The start of a frame, by a mark. */
+/* Find the start of a frame by a mark. */
 static uint8_t *pick_frame(const struct scribble_map *m, uint64_t *random) {
     struct log_segment *log = (struct log_segment *)m->log;
     uint64_t pos = log->marks[*random % LAYOUT_MARKS].pos, ring = log->ring_bytes, off = log->ring_off;
@@ -351,7 +351,7 @@ bool scribble_pick(const struct scribble_map *m, uint32_t kind, uint64_t random,
     }
     if (base != NULL && k->where == IN_NODE_END) {
         struct table_node n;
-        memcpy((void *)&n, base, sizeof(n)); /* where changed words lead, nothing is aligned */
+        memcpy((void *)&n, base, sizeof(n)); /* a changed word may lead to an address that is not aligned */
         base = pick_expiry(base + NODE_HEADER_BYTES, (n.value_len & (NODE_EXPIRES | NODE_SOURCED)) != 0,
                            n.key_len + (n.value_len & ~(NODE_EXPIRES | NODE_SOURCED)), start, bytes);
     } else if (base != NULL && k->where == IN_FRAME_END) {

@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The segments that are written into, as they are mapped now. */
+/* The scribbler's mappings of the segments. */
 #define SCRIBBLE_TABLES 8u
 struct scribble_map {
     uint8_t *log;
@@ -23,7 +23,7 @@ struct scribble_word {
     uint32_t bytes; /* 1, 2, 4 or 8 */
 };
 
-/* How many kinds of words there are; one word of a kind, chosen by `random` where there are many of it. False: there is none now. */
+/* How many kinds of words there are. Choose one word of a kind, by `random` where there are many. False: the segments have none now. */
 uint32_t scribble_kinds(void);
 bool scribble_kind_leads(uint32_t kind); /* it says where other words lie, or how many there are */
 const char *scribble_kind_name(uint32_t kind);

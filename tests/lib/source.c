@@ -9,7 +9,7 @@
 void source_start(struct source *s) {
     memset(s, 0, sizeof(*s));
     pthread_mutex_init(&s->lock, NULL);
-    s->revision = 1; /* as etcd, which begins with 1 */
+    s->revision = 1; /* etcd begins with 1, too */
 }
 
 void source_stop(struct source *s) {
@@ -30,7 +30,7 @@ static uint32_t source_number(const void *key, size_t len) {
     return (uint32_t)(k[1] - '0') * 10 + (uint32_t)(k[2] - '0');
 }
 
-/* The caller has the lock, and has raised the revision. */
+/* The caller holds the lock and has raised the revision. */
 static void source_do(struct source *s, uint32_t key, bool put, uint64_t value) {
     if (s->count == s->room) {
         s->room = s->room == 0 ? 1024 : 2 * s->room;
@@ -154,7 +154,7 @@ static void source_writes(struct source_feed *f) {
         }
         if (f->mute) {
             pthread_mutex_lock(&f->lock);
-            f->writes[f->n_writes++] = todo[i]; /* answered at the end */
+            f->writes[f->n_writes++] = todo[i]; /* answered when the feed ends */
             pthread_mutex_unlock(&f->lock);
             f->hold = true;
         } else {
@@ -163,7 +163,7 @@ static void source_writes(struct source_feed *f) {
     }
 }
 
-/* A group of what belongs together, appended. */
+/* Append one group of operations. */
 static int source_group(struct source_feed *f, uint64_t revision, const struct source_event *e, size_t n, bool more) {
     struct tide_feed_op ops[SOURCE_KEYS];
     char keys[SOURCE_KEYS][4];
@@ -180,7 +180,7 @@ static int source_group(struct source_feed *f, uint64_t revision, const struct s
     return tide_feed_append(f->feed, revision, ops, n, more ? TIDE_FEED_MORE : 0);
 }
 
-/* Everything that the source has, in groups. */
+/* Append everything that the source has, in groups. */
 static int source_difference(struct source_feed *f) {
     struct source *s = f->source;
     struct source_event all[SOURCE_KEYS];
@@ -215,7 +215,7 @@ static void source_go_on(struct source_feed *f) {
     pthread_mutex_unlock(&f->source->lock);
 }
 
-/* Append what the source did since. False: this handle leads no more. */
+/* Append what the source has done since the last call. False: this handle no longer leads. */
 static bool source_tail(struct source_feed *f) {
     struct source *s = f->source;
     for (;;) {

@@ -25,19 +25,19 @@ struct source {
         bool there;
         uint64_t value, version;
     } keys[SOURCE_KEYS];
-    _Atomic uint64_t asked;  /* read indexes that were given */
-    _Atomic uint32_t far_us; /* what a question takes on its way */
+    _Atomic uint64_t asked;  /* how many read indexes the source has given */
+    _Atomic uint32_t far_us; /* how long a question is on its way */
 };
 
 void source_start(struct source *s);
 void source_stop(struct source *s);
 
-/* A transaction of one put or delete. Returns its revision. */
+/* Do one put or delete as a transaction. Returns its revision. */
 uint64_t source_put(struct source *s, uint32_t key, uint64_t value);
 uint64_t source_delete(struct source *s, uint32_t key);
 uint64_t source_now(struct source *s);
 
-/* Key number k, as the domain has it: "k00" and so on. */
+/* The domain's name for key number k: "k00" and so on. */
 void source_key(uint32_t key, char out[4]);
 
 struct source_write {
@@ -57,21 +57,21 @@ struct source_feed {
     struct source_write writes[64];
     size_t n_writes;
     bool stop, leads, begins, wished;
-    _Atomic bool cut;       /* the source cannot be reached */
-    _Atomic bool hold;      /* writes are not taken up */
-    _Atomic bool every;     /* also asks when nobody waits */
-    _Atomic bool mute;      /* writes are done, and not answered */
-    _Atomic uint32_t turns; /* how often it came to lead */
-    size_t next;            /* event */
-    size_t group;           /* operations of a group of a difference */
+    _Atomic bool cut;       /* the feed cannot reach the source */
+    _Atomic bool hold;      /* the feed takes up no writes */
+    _Atomic bool every;     /* the feed asks also when nobody waits */
+    _Atomic bool mute;      /* the source does writes and does not answer them */
+    _Atomic uint32_t turns; /* how often the handle came to lead */
+    size_t next;            /* the next event to take */
+    size_t group;           /* how many operations a group of a difference has */
 };
 
 #define SOURCE_KIND "sim"
 
-/* Open a domain with this name for the source, create it where there is none. */
+/* Open the domain of this name for the source; create it if it does not exist. */
 struct tide *source_open(const char *name, uint64_t ring_bytes);
 
-/* Before the handle's replicas; the end after they were stopped. */
+/* Begin before the handle starts replicas; end after it has stopped them. */
 void source_feed_begin(struct source_feed *f, struct source *s, struct tide *d);
 void source_feed_end(struct source_feed *f);
 

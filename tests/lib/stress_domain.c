@@ -52,8 +52,7 @@ struct tide *stress_open(const struct stress_setup *s, void *log_ctx) {
     return d;
 }
 
-/* ---- settling
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- settling ----------------------------------------------------------------------------------------------------- */
 
 /* Wait until the replica serves everything. */
 static bool stress_settle_one(struct tide *d, uint32_t id, uint64_t commit) {
@@ -77,7 +76,7 @@ static bool stress_settle_one(struct tide *d, uint32_t id, uint64_t commit) {
     }
 }
 
-/* Recompute the table's digest inside a section: what the writer still tidies up then stays in place. */
+/* Recompute the table's digest inside a section, so that nodes which the writer still tidies up stay in place. */
 static void stress_settle_verify(struct replica *r, uint64_t digest) {
     uint64_t keys = 0, sum = 0, bad = 0;
     rcu_register_self();
@@ -100,7 +99,7 @@ void stress_settle(struct tide *d) {
     bool have = false;
     for (uint32_t id = 0; id < TIDE_REPLICAS; id++) {
         if (d->running[id] != NULL) {
-            tide_replica_set_delay(d, id, 0); /* the leader has none: refused */
+            tide_replica_set_delay(d, id, 0); /* the leader has no delay and refuses one */
         }
     }
     for (uint32_t id = 0; id < TIDE_REPLICAS; id++) {
@@ -120,8 +119,7 @@ void stress_settle(struct tide *d) {
     }
 }
 
-/* ---- history
- * --------------------------------------------------------------------------------------------------------- */
+/* ---- history ------------------------------------------------------------------------------------------------------ */
 
 void stress_history_init(struct stress_history *h) {
     memset(h, 0xff, sizeof(*h));
@@ -161,7 +159,7 @@ static enum stress_known stress_history_look(const struct stress_history *h, uin
     uint64_t next_first = atomic_load(&s->next_first);
     uint64_t again = atomic_load(&h->newest);
     if (again >= id + STRESS_HISTORY / 2) {
-        return STRESS_SKIPPED; /* written over, or about to be */
+        return STRESS_SKIPPED; /* the writer has written over it, or is about to */
     }
     if (at != id || was != extra) {
         stress_violation("%s: state %llu (%llu) at index %llu never was: noted are %llu (%llu)", what,
@@ -196,7 +194,7 @@ void stress_history_check(struct stress_pending *p, const struct stress_history 
     if (p->count == STRESS_PENDING) {
         stress_history_recheck(p, false);
     }
-    if (p->count == STRESS_PENDING) { /* the writer has not come to note anything: give the oldest up */
+    if (p->count == STRESS_PENDING) { /* the writer has noted nothing yet: give the oldest read up */
         memmove(&p->items[0], &p->items[1], sizeof(p->items[0]) * (STRESS_PENDING - 1));
         p->count--;
         p->skipped++;
@@ -209,8 +207,7 @@ void stress_history_check(struct stress_pending *p, const struct stress_history 
     p->count++;
 }
 
-/* ---- values
- * ----------------------------------------------------------------------------------------------------------- */
+/* ---- values ------------------------------------------------------------------------------------------------------- */
 
 void stress_value_make(uint8_t *to, size_t size, uint64_t a, uint64_t b) {
     uint64_t state = a * UINT64_C(0x9e3779b97f4a7c15) ^ b;

@@ -65,8 +65,7 @@ void stress_history_check(struct stress_pending *p, const struct stress_history 
 /* Check what is pending; final: the writers have ended, so nothing may stay unknown but the last state's end. */
 void stress_history_recheck(struct stress_pending *p, bool final);
 
-/* ---- values
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- values ------------------------------------------------------------------------------------------------------- */
 
 /* Fill `size` bytes (at least 16) with what (a, b) says; and tell whether these bytes are of some (a, b): *b gets it.
  * */

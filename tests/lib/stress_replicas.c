@@ -4,8 +4,7 @@
 
 #include <stdlib.h>
 
-/* ---- writers
- * ----------------------------------------------------------------------------------------------------------- */
+/* ---- writers ------------------------------------------------------------------------------------------------------ */
 
 static void repl_note(struct repl_world *w, struct repl_counter *c, uint64_t value, uint64_t index) {
     atomic_store(&c->times[value % REPL_TIMES].value, 0);
@@ -18,7 +17,7 @@ static void repl_note(struct repl_world *w, struct repl_counter *c, uint64_t val
     atomic_store(&c->token_index, index);
 }
 
-/* Read your writes: the session that wrote sees its write, whichever replica serves. */
+/* Read your writes: the session that wrote sees its write, whichever replica serves it. */
 static void repl_read_back(struct tide_reader *session, uint32_t k, uint64_t value, uint64_t index) {
     struct tide_bound b = TIDE_BOUND_INIT;
     struct tide_answer a = TIDE_ANSWER_INIT;
@@ -81,8 +80,7 @@ static void *repl_writer(void *worker) {
     return NULL;
 }
 
-/* ---- the thread that starts and stops replicas
- * ------------------------------------------------------------------------------------------------- */
+/* ---- the thread that starts and stops replicas -------------------------------------------------------------------- */
 
 static bool repl_others_serve(struct tide *d, uint32_t but, uint64_t delay_max_ns) {
     for (uint32_t id = 0; id < 8; id++) {
@@ -97,7 +95,7 @@ static bool repl_others_serve(struct tide *d, uint32_t but, uint64_t delay_max_n
 
 static void repl_restart_leader(struct repl_world *w, uint64_t *rng, uint32_t *leader) {
     if (!repl_others_serve(w->d, *leader, 0)) {
-        return; /* the data would go with it */
+        return; /* the data would go with the last replica */
     }
     struct tide_replica_opts o = TIDE_REPLICA_OPTS_INIT;
     o.role = TIDE_LEADER;
@@ -112,7 +110,7 @@ static void repl_restart_leader(struct repl_world *w, uint64_t *rng, uint32_t *l
     error = tide_replica_start(w->d, &o, leader);
     stress_count("leader restarts", 1);
     if (error == TIDE_ERR_NO_REPLICA) {
-        atomic_store(&w->lost, true); /* every follower was lapped in that very moment */
+        atomic_store(&w->lost, true); /* every follower was lapped at that moment */
         stress_count("data lost", 1);
     } else if (error != 0) {
         stress_violation("no leader can be started: %s", tide_strerror(error));
@@ -147,7 +145,7 @@ static void repl_toggle_follower(struct repl_world *w, uint64_t *rng, uint32_t l
         }
         stress_count("starts", error == 0);
         stress_count("starts refused", error != 0);
-        /* Lapped again and again while it joined, in a ring that small (TIMEOUT): the caller may try again. */
+        /* TIMEOUT: writers lapped the newcomer again and again in so small a ring. The caller may try again. */
         error = error == TIDE_ERR_NO_REPLICA || error == TIDE_ERR_TIMEOUT ? 0 : error;
     }
     if (error != 0) {

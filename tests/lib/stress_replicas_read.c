@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The readers of the replica stress: what one read may and must see. */
+/* The readers of the replica stress: what a read may see, and what it must see. */
 #include <string.h>
 
 #include "tests/lib/stress_replicas.h"
@@ -19,7 +19,7 @@ static bool repl_may_fail(const struct repl_world *w, int error, const struct ti
     case TIDE_ERR_TIMEOUT:
         return b->fallback == TIDE_FALLBACK_WAIT;
     case TIDE_ERR_NO_REPLICA:
-        return b->fallback != TIDE_FALLBACK_LEADER; /* all that this reader may use are joining anew */
+        return b->fallback != TIDE_FALLBACK_LEADER; /* every replica that this reader may use is joining anew */
     case TIDE_ERR_NO_LEADER:
         return w->leader_restarts && b->fallback == TIDE_FALLBACK_LEADER;
     default:
@@ -27,7 +27,7 @@ static bool repl_may_fail(const struct repl_world *w, int error, const struct ti
     }
 }
 
-/* The value k + 1 was acknowledged at `ns`, or 0 where that is not remembered. */
+/* When the value k + 1 was acknowledged; 0: no longer remembered. */
 static uint64_t repl_acked_at(const struct repl_counter *c, uint64_t value) {
     uint64_t was = atomic_load(&c->times[value % REPL_TIMES].value);
     uint64_t at = atomic_load(&c->times[value % REPL_TIMES].at_ns);
@@ -36,7 +36,7 @@ static uint64_t repl_acked_at(const struct repl_counter *c, uint64_t value) {
 
 struct repl_expect {
     uint64_t acked; /* before the read began */
-    uint64_t floor; /* from a token that was taken in */
+    uint64_t floor; /* from a token that the session observed */
     uint64_t start_ns;
 };
 
@@ -75,7 +75,7 @@ static void repl_judge(struct repl_session *s, uint32_t k, uint64_t value, const
         s->seen[k] = value;
         s->last_index = a->index;
     }
-    /* If the next value had been acknowledged so long before the call, this one was no longer complete then. */
+    /* If the leader had acknowledged the next value that long before the call, the replica was no longer complete. */
     uint64_t next = repl_acked_at(c, value + 1);
     if (next != 0 && e->start_ns > next && e->start_ns - next > a->staleness_ns) {
         stress_violation(
@@ -110,7 +110,7 @@ static void repl_read(struct repl_session *s) {
     if (stress_below(&s->rng, 4) == 0) {
         uint64_t index = atomic_load(&c->token_index);
         e.floor = index != 0 ? atomic_load(&c->token_value) : 0;
-        index = atomic_load(&c->token_index); /* stored after the value: reflects it */
+        index = atomic_load(&c->token_index); /* stored after the value, so it reflects the value */
         b.min = index != 0 ? (struct tide_token){ w->incarnation, index } : b.min;
     }
     e.acked = atomic_load(&c->acked);

@@ -25,7 +25,7 @@ static uint64_t snap_mix(const struct snap_world *w, uint32_t group, uint32_t ke
     return stress_rand(&state);
 }
 
-/* Key 0 is always there: it tells the generation. */
+/* Key 0 is always there and tells the generation. */
 bool snap_present(const struct snap_world *w, uint32_t group, uint32_t key, uint64_t generation) {
     return generation != 0 && (key == 0 || snap_mix(w, group, key, generation) % 4 != 0);
 }
@@ -36,7 +36,7 @@ size_t snap_value_size(const struct snap_world *w, uint32_t group, uint32_t key,
     return 16 + mix % (w->value_max - 15);
 }
 
-/* Failing for want of memory is no violation where tables are that small; anything else is. */
+/* In so small a table a write may fail for want of memory. Any other error is a violation. */
 static bool snap_written(int error, const char *what) {
     if (error == TIDE_ERR_FULL) {
         stress_count("full", 1);
@@ -86,14 +86,14 @@ void *snap_group_writer(void *worker) {
             snap_write_group(w, group, values);
         }
         if (stress_below(&self->rng, 512) == 0) {
-            stress_sleep_ns(stress_below(&self->rng, 2000000)); /* followers catch up: the other half of the states */
+            stress_sleep_ns(stress_below(&self->rng, 2000000)); /* followers catch up: a state that readers must meet */
         }
     }
     free(values);
     return NULL;
 }
 
-/* Keys lo..hi-1 are there; put at the upper end, delete at the lower one, one to some at a time. */
+/* Keys lo to hi-1 are there. Put at the upper end and delete at the lower end, one or some at a time. */
 void *snap_churn_writer(void *worker) {
     struct snap_worker *self = worker;
     struct snap_world *w = self->w;
@@ -174,7 +174,7 @@ void stress_snapshot_round(uint64_t seed, uint64_t round_ns) {
             stress_sleep_ns(10000000);
         }
         stress_join(&w->team);
-        stress_join(&w->reading); /* after the writers: readers check the last states at the end */
+        stress_join(&w->reading); /* after the writers, because readers check the last states at the end */
         if (!stress_failed()) {
             stress_settle(w->d);
         }

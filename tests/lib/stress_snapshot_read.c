@@ -40,7 +40,7 @@ static void snap_see(struct snap_seen *seen, const struct snap_world *w, uint32_
     seen->version[key] = version;
 }
 
-/* One generation, whole; its batch has consecutive indexes, all at or below the snapshot's. */
+/* The snapshot shows exactly one generation. Its batch has consecutive indexes, none above the snapshot's. */
 static void snap_judge(struct snap_session *s, uint32_t group, const struct snap_seen *seen, uint64_t index,
                        const char *what) {
     struct snap_world *w = s->w;
@@ -92,7 +92,7 @@ static struct tide_bound snap_bound(struct snap_session *s) {
     return b;
 }
 
-/* True where the read served. */
+/* True: a replica served the read. */
 static bool snap_served(struct snap_session *s, int error, const struct tide_bound *b, const struct tide_answer *a,
                         const char *what) {
     if (error == 0) {
@@ -104,10 +104,10 @@ static bool snap_served(struct snap_session *s, int error, const struct tide_bou
         s->snapshots++;
         return true;
     }
-    bool may =
-        (error == TIDE_ERR_REFUSED && b->fallback == TIDE_FALLBACK_ERROR) ||
-        (error == TIDE_ERR_TIMEOUT && b->fallback == TIDE_FALLBACK_WAIT) ||
-        (error == TIDE_ERR_NO_REPLICA && b->fallback != TIDE_FALLBACK_LEADER); /* all that it may use join anew */
+    /* NO_REPLICA: every replica that this reader may use is joining anew. */
+    bool may = (error == TIDE_ERR_REFUSED && b->fallback == TIDE_FALLBACK_ERROR) ||
+               (error == TIDE_ERR_TIMEOUT && b->fallback == TIDE_FALLBACK_WAIT) ||
+               (error == TIDE_ERR_NO_REPLICA && b->fallback != TIDE_FALLBACK_LEADER);
     if (!may) {
         stress_violation("%s, fallback %u: %s", what, b->fallback, tide_strerror(error));
     }
@@ -133,14 +133,13 @@ static void snap_get_group(struct snap_session *s, uint32_t group, uint64_t inde
     snap_judge(s, group, &seen, index, peek ? "peek" : "section get");
 }
 
-/* ---- scans
- * ----------------------------------------------------------------------------------------------------------- */
+/* ---- scans -------------------------------------------------------------------------------------------------------- */
 
 struct snap_scan {
     struct snap_session *s;
     struct snap_seen groups[SNAP_GROUPS];
     uint64_t count, lo, hi;
-    uint64_t seen[(SNAP_CHURN_MAX * 2 + SNAP_CHURN_BATCH * 2) / 64 + 1]; /* by number, modulo: none twice */
+    uint64_t seen[(SNAP_CHURN_MAX * 2 + SNAP_CHURN_BATCH * 2) / 64 + 1]; /* by number, modulo: no key comes twice */
 };
 
 static int snap_scan_key(void *ctx, const void *key, size_t key_len, const void *value, size_t size, uint64_t version) {
@@ -201,8 +200,7 @@ static void snap_scan_all(struct snap_session *s, uint64_t index) {
     free(scan);
 }
 
-/* ---- what readers do
- * --------------------------------------------------------------------------------------------------- */
+/* ---- what readers do ---------------------------------------------------------------------------------------------- */
 
 static void snap_section(struct snap_session *s) {
     struct tide_bound b = snap_bound(s);
@@ -221,13 +219,13 @@ static void snap_section(struct snap_session *s) {
     for (uint64_t i = 0; i < rounds; i++) {
         snap_get_group(s, (uint32_t)stress_below(&s->rng, s->w->groups), a.index, stress_below(&s->rng, 2) == 0);
         if (stress_below(&s->rng, 8) == 0) {
-            stress_sleep_ns(stress_below(&s->rng, 3000000)); /* the storm goes on above this index */
+            stress_sleep_ns(stress_below(&s->rng, 3000000)); /* writers go on above this index */
         }
         if (stress_below(&s->rng, 16) == 0) {
             snap_scan_all(s, a.index);
         }
     }
-    /* The bytes that a section was shown stay as they are, where they are. */
+    /* Bytes that a section has shown neither change nor move. */
     int found_after = tide_section_peek(s->r, key, len, &after, &size_after, &version_after);
     uint64_t generation;
     if (found != found_after || value != after || size != size_after || version != version_after ||

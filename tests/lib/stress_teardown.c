@@ -37,7 +37,7 @@ static void td_log(void *ctx, enum tide_log_level level, const char *text) {
     }
 }
 
-/* What may come of a call while everything around it comes and goes. */
+/* Errors that a call may return while others open and close everything around it. */
 static void td_check(int error, const char *what) {
     switch (error) {
     case TIDE_OK:
@@ -46,7 +46,7 @@ static void td_check(int error, const char *what) {
     case TIDE_ERR_LOST:      /* a section on a replica of another handle */
     case TIDE_ERR_NOT_LOCAL: /* the same */
     case TIDE_ERR_GONE:      /* removed by another worker */
-    case TIDE_ERR_UNKNOWN:   /* the leader stopped with the write in its hands */
+    case TIDE_ERR_UNKNOWN:   /* the leader stopped while it did the write */
     case TIDE_ERR_NO_REPLICA:
     case TIDE_ERR_BUSY:
     case TIDE_ERR_SLOTS:
@@ -60,8 +60,7 @@ static void td_check(int error, const char *what) {
     }
 }
 
-/* ---- reads and writes
- * ----------------------------------------------------------------------------------------------------- */
+/* ---- reads and writes --------------------------------------------------------------------------------------------- */
 
 static size_t td_key(char out[16], uint64_t k) {
     return (size_t)snprintf(out, 16, "k%llu", (unsigned long long)k);
@@ -107,7 +106,7 @@ static int td_scan_key(void *ctx, const void *key, size_t key_len, const void *v
     return 0;
 }
 
-/* A section that is open while replicas stop: they wait for it. */
+/* Keep a section open while replicas stop: they wait for it. */
 static void td_section(struct td_worker *self, struct tide_reader *r) {
     struct tide_bound b = td_bound(self);
     stress_at("tide_section_begin");
@@ -160,8 +159,7 @@ static void td_write(struct td_worker *self, struct tide *d, struct tide_reader 
     }
 }
 
-/* ---- replicas
- * --------------------------------------------------------------------------------------------------------------- */
+/* ---- replicas ----------------------------------------------------------------------------------------------------- */
 
 static void td_start(struct td_worker *self, struct tide *d) {
     struct tide_replica_opts o = TIDE_REPLICA_OPTS_INIT;
@@ -178,7 +176,7 @@ static void td_start(struct td_worker *self, struct tide *d) {
 static void td_stop(struct td_worker *self, struct tide *d) {
     stress_at("tide_replica_stop");
     int error = tide_replica_stop(d, (uint32_t)stress_below(&self->rng, TD_REPLICAS));
-    td_check(error == TIDE_ERR_INVALID ? 0 : error, "tide_replica_stop"); /* INVALID: it does not run here */
+    td_check(error == TIDE_ERR_INVALID ? 0 : error, "tide_replica_stop"); /* INVALID: this handle does not run it */
 }
 
 static void td_look(struct td_worker *self, struct tide *d) {
@@ -196,9 +194,7 @@ static void td_look(struct td_worker *self, struct tide *d) {
     td_check(error == TIDE_ERR_INVALID ? 0 : error, "tide_replica_set_delay");
 }
 
-/* ---- domains
- * -----------------------------------------------------------------------------------------------------------------
- * */
+/* ---- domains ------------------------------------------------------------------------------------------------------ */
 
 static void td_open(struct td_worker *self, struct td_slot *slot, const char *name) {
     struct tide_opts o = TIDE_OPTS_INIT;
@@ -206,11 +202,11 @@ static void td_open(struct td_worker *self, struct td_slot *slot, const char *na
     o.ring_bytes = UINT64_C(65536) << stress_below(&self->rng, 3);
     o.table_bytes = 1 << 20;
     o.slow_follower_ns = 200000;
-    o.write_timeout_ns = 1000000; /* leaders come and go: do not wait for the next one */
+    o.write_timeout_ns = 1000000; /* leaders come and go; a write does not wait for the next one */
     o.log = td_log;
     stress_at("tide_open");
     int error = tide_open(&slot->d, name, &o);
-    /* GONE: it was removed and made anew by others sixteen times in a row. */
+    /* GONE: other workers removed the domain and made it anew sixteen times in a row. */
     td_check(error == TIDE_ERR_GONE ? 0 : error, "tide_open");
     self->opens += error == 0;
 }

@@ -172,8 +172,7 @@ static void *wr_writer(void *worker) {
     return NULL;
 }
 
-/* ---- readers
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- readers ------------------------------------------------------------------------------------------------------ */
 
 /* The accounts of one snapshot always add up. */
 static void wr_add_up(struct wr_worker *self, const struct tide_answer *a) {
@@ -261,8 +260,7 @@ static void *wr_reader(void *worker) {
     return NULL;
 }
 
-/* ---- rounds
- * ---------------------------------------------------------------------------------------------------------------- */
+/* ---- rounds ------------------------------------------------------------------------------------------------------- */
 
 static void wr_open_accounts(struct wr_worker *self) {
     char keys[WR_ACCOUNTS][32];

@@ -18,16 +18,16 @@
 #define HOSTS ETCD_HOSTS
 #define SESSIONS 3u /* threads of each host */
 #define SLOTS (HOSTS * SESSIONS)
-#define QUOTA 60u /* operations of each session in a round */
+#define QUOTA 60u /* operations that a session does in a round */
 #define BATCH 2u  /* records that one call may make */
 #define EVENTS (1u << 20)
-#define SERVERS 2u /* of each host: one leads, one waits */
+#define SERVERS 2u /* of each host: one leads, the other is its candidate */
 #define SECOND UINT64_C(1000000000)
 #define NAME "d"
 
 struct record {
     struct history_op op;
-    uint64_t after; /* what the session's state was known to hold, by revision, before the call */
+    uint64_t after; /* the revision that the session's state was known to reflect before the call */
     _Atomic bool answered;
 };
 
@@ -136,7 +136,7 @@ static void do_get(struct session *s, uint32_t key) {
         b.max_staleness_ns = STALENESS[help_below(&s->rng, 5)];
         b.fallback = help_below(&s->rng, 2) ? TIDE_FALLBACK_ERROR : TIDE_FALLBACK_WAIT;
     }
-    if (dice >= 8) { /* a fence, of the other host perhaps */
+    if (dice >= 8) { /* read behind a fence, perhaps one of the other host */
         uint64_t revision = s->shared->slots[help_below(&s->rng, SLOTS)].revision;
         b.min = (struct tide_token){ revision ? TIDE_REVISION : 0, revision };
         b.fallback = TIDE_FALLBACK_WAIT;
@@ -159,7 +159,7 @@ static void do_get(struct session *s, uint32_t key) {
         s->seen[key].version = r->op.version;
         s->seen[key].value = r->op.value;
         s->holds = s->holds > r->op.version ? s->holds : r->op.version;
-        s->holds = s->holds > r->after ? s->holds : r->after; /* what it held then, it holds now */
+        s->holds = s->holds > r->after ? s->holds : r->after; /* a session never goes back */
     }
 }
 
@@ -252,7 +252,7 @@ static void *session_run(void *arg) {
     return NULL;
 }
 
-/* Whoever is there is there: the leader of the moment may have died. */
+/* Open the domain with or without a leader: the current one may have died. */
 static struct tide *open_domain(const char *dir, uint64_t timeout_ns) {
     struct tide_opts opts = TIDE_OPTS_INIT;
     struct tide *d = NULL;
@@ -261,7 +261,7 @@ static struct tide *open_domain(const char *dir, uint64_t timeout_ns) {
     opts.write_timeout_ns = timeout_ns;
     for (int rc, first = 0; (rc = tide_open(&d, NAME, &opts)) != 0; first = rc) {
         if (rc != first) {
-            fprintf(stderr, "# opening the domain: %s\n", tide_strerror(rc)); /* another build's, perhaps */
+            fprintf(stderr, "# opening the domain: %s\n", tide_strerror(rc)); /* perhaps another build made it */
         }
         nap_ms(10);
     }
@@ -328,7 +328,7 @@ static pid_t start_server(const struct world *w, uint32_t host, const char *role
     return etcd_world_tide(&w->etcd, host, w->dirs[host], role, NAME, "h/", log);
 }
 
-/* How often the host's servers said this so far. */
+/* How often the host's servers have printed this so far. */
 static unsigned said(const struct world *w, uint32_t host, const char *words) {
     static const char *const ROLES[] = { "serve", "follow" };
     unsigned times = 0;
@@ -377,7 +377,7 @@ static void start(struct world *w, uint64_t seed, unsigned members) {
     }
     for (uint32_t h = 0; h < HOSTS; h++) {
         while (said(w, h, "ready ") == 0) {
-            nap_ms(20); /* the first copy is no part of what a watch tells here */
+            nap_ms(20); /* wait for the first copy, which this check of watches leaves out */
         }
     }
     for (uint32_t h = 0; h < HOSTS; h++) {
@@ -436,7 +436,7 @@ static void kill_server(struct world *w) {
     w->counts->kills++;
 }
 
-/* A member without its peers. Its hosts reach it all the same, or they do not either. */
+/* Cut a member off from its peers; its hosts still reach it, or do not reach it either. */
 static void partition(struct world *w, unsigned member) {
     bool from_hosts = help_below(&w->rng, 2);
     etcd_member_isolate(&w->etcd, member, true);
@@ -463,7 +463,7 @@ static void slow(struct world *w, unsigned member) {
     w->counts->slow++;
 }
 
-/* What a host sends is lost for a while, or what it should hear, and comes late then; or its connections end. */
+/* For a while the network loses what a host sends, or what it should receive, and delivers it late; or the host's connections end. */
 static void hold(struct world *w) {
     uint32_t h = (uint32_t)help_below(&w->rng, HOSTS);
     uint64_t how = help_below(&w->rng, 3);
@@ -487,13 +487,13 @@ static void trouble(struct world *w) {
     case 1:
         kill_server(w);
         break;
-    case 2: /* killed, and back: with one member all hosts wait for it */
+    case 2: /* kill a member and start it again; if it is the only one, all hosts wait for it */
         etcd_member_kill(&w->etcd, member);
         nap_ms((long)help_below(&w->rng, 300));
         etcd_member_start(&w->etcd, member);
         w->counts->member_kills++;
         break;
-    case 3: /* its connections stay, and say nothing */
+    case 3: /* stop a member: its connections stay open and silent */
         etcd_member_signal(&w->etcd, member, SIGSTOP);
         nap_ms(200 + (long)help_below(&w->rng, 2000));
         etcd_member_signal(&w->etcd, member, SIGCONT);
@@ -549,8 +549,8 @@ static bool is_write(const struct history_op *op) {
     return op->kind != HISTORY_GET;
 }
 
-/* Is what the read saw the key at some revision not below `least`? Where the write that it saw has a later one behind it that is not
- * beyond `least`, it is not. No value: then a delete at or behind `least`, or none of the writes up to it. */
+/* Did the read see the key as of some revision that is not below `least`? It did not if a later write of the key is at or below `least`. A read
+ * that saw no value needs a delete at or above `least`, or no write of the key up to `least`. */
 static bool is_as_of(const struct round *r, const struct history_op *read, uint64_t least, size_t *by) {
     bool deleted_later = false, absent_then = true;
     uint64_t last = 0;
@@ -579,7 +579,7 @@ static bool is_as_of(const struct round *r, const struct history_op *read, uint6
     return read->value != 0 || absent_then || deleted_later;
 }
 
-/* The highest revision that was acknowledged before an instant, to any host. */
+/* The highest revision that the cluster acknowledged to any host before an instant. */
 static uint64_t known_before(const struct round *r, uint64_t instant_ns) {
     uint64_t known = 0;
     for (size_t i = 0; i < r->h.n; i++) {
@@ -639,14 +639,14 @@ static bool check_order(const struct round *r) {
     return fine;
 }
 
-/* Every write of the round, once, in the order of revisions, in each host's watch. */
+/* Each host's watch tells every write of the round once, in the order of revisions. */
 static bool check_watches(struct world *w, const struct round *r, uint32_t round) {
     struct shared *s = w->shared;
     for (uint32_t h = 0; h < HOSTS; h++) {
         uint64_t last = 0;
         if (said(w, h, "etcd: copied at") != w->copies[h]) {
             w->counts->differences++;
-            continue; /* the log of the cluster was compacted: a difference has no steps in between, and is in no order */
+            continue; /* the cluster compacted its log: a difference leaves steps out and is in no order */
         }
         if (s->lost[h]) {
             printf("# the watch of host %u ended: %u\n", h, s->lost[h]);
@@ -664,7 +664,7 @@ static bool check_watches(struct world *w, const struct round *r, uint32_t round
             const struct history_op *o = &r->h.ops[k];
             uint32_t times = 0;
             if (!is_write(o) || o->outcome == HISTORY_MISMATCH || o->kind == HISTORY_DELETE) {
-                continue; /* a delete of nothing is no change */
+                continue; /* a delete of an absent key changes nothing */
             }
             for (uint32_t i = 0; i < s->events[h]; i++) {
                 const struct event *e = &s->list[h][i];
@@ -683,7 +683,7 @@ static bool check_watches(struct world *w, const struct round *r, uint32_t round
             }
             w->counts->watched += times;
         }
-        for (uint32_t i = 0; i < s->events[h]; i++) { /* two events of one key and revision are one change told twice */
+        for (uint32_t i = 0; i < s->events[h]; i++) { /* two events of one key and revision: told twice */
             for (uint32_t k = i + 1; k < s->events[h] && s->list[h][k].revision == s->list[h][i].revision; k++) {
                 if (s->list[h][k].key == s->list[h][i].key && s->list[h][k].round == s->list[h][i].round) {
                     printf("# host %u: key %u of revision %" PRIu64 " was told twice\n", h, s->list[h][i].key,
@@ -720,7 +720,7 @@ static bool is_finished(struct world *w, uint32_t round) {
     return true;
 }
 
-/* A write behind everything, which both watches must tell before the round is checked. */
+/* Write once more behind everything. Both watches must tell it before the round is checked. */
 static bool settle(struct world *w, uint32_t round) {
     char key[40];
     uint64_t until = now_ns() + 60 * SECOND;
@@ -743,7 +743,7 @@ static bool settle(struct world *w, uint32_t round) {
             nap_ms(2);
         }
     }
-    nap_ms(20); /* it is the last one, as sessions wait; a pending write that is done yet may come a little later */
+    nap_ms(20); /* sessions wait, so this write is the last one; a pending write may still be done a little later */
     return true;
 }
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Two hosts on one cluster of etcd: each has a folder of its own for shared memory, a `tide serve --upstream`, a candidate, a process of
- * clients and one that watches. What the clients are told is recorded, while leaders are killed, members of the cluster are killed,
+ * clients and one that watches. The clients record every answer, while leaders are killed, members of the cluster are killed,
  * stopped or cut off from the others, its leader changes, its log is compacted, and the hosts' links to it are slow, lose one way, or are
- * cut (tests/lib/links.h). Then it is checked:
+ * cut (tests/lib/links.h). Then the test checks:
  *
  * - reads that claim staleness 0, of both hosts, have one order (history_check_search());
  * - a read holds all that was acknowledged, on any host, before the instant that its claim says;
@@ -22,7 +22,7 @@ struct upstream_counts {
     uint64_t partitions, slow, cuts;
 };
 
-/* Rounds until so many seconds are over, at least one. The first fault is printed: false. Asserts what cannot be set up. */
+/* Run rounds for so many seconds, at least one. False: a fault, the first of which is printed. Asserts that everything can be set up. */
 bool upstream_world_run(uint64_t seed, unsigned members, uint64_t seconds, bool trouble,
                         struct upstream_counts *counts);
 void upstream_counts_print(const struct upstream_counts *c);

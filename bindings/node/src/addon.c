@@ -221,6 +221,12 @@ static napi_value addon_strerror(napi_env env, napi_callback_info info) {
     return out;
 }
 
+/* nothing(anything): what a call of any native function costs, for bench/node/gets.js. */
+static napi_value addon_nothing(napi_env env, napi_callback_info info) {
+    (void)env, (void)info;
+    return NULL;
+}
+
 static napi_value addon_unlink(napi_env env, napi_callback_info info) {
     napi_value argv[1];
     struct addon *a = addon_args(env, info, 1, argv);
@@ -292,6 +298,7 @@ NAPI_MODULE_INIT(/* napi_env env, napi_value exports */) {
     addon_function(a, exports, "slab", addon_slab);
     addon_function(a, exports, "strerror", addon_strerror);
     addon_function(a, exports, "unlink", addon_unlink);
+    addon_function(a, exports, "nothing", addon_nothing);
     napi_set_named_property(env, exports, "version", addon_version(env));
     domain_init(a, exports);
     read_init(a, exports);
