@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "shm/lag.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* What hdr_shape() makes of the three constants; lag_init() proves it. Constant, so that recording compiles to a few
@@ -124,7 +125,7 @@ struct hdr *lag_new(void) {
 }
 
 /* Copies the counts of window i, if it is of a second that counts, and stayed so all the while. */
-static int lag_copy_window(const struct lag_windows *windows, size_t i, uint64_t second, int64_t counts[LAG_COUNTS]) {
+static int lag_copy_window(const struct lag_windows *windows, size_t i, uint64_t second, int64_t *counts) {
     const struct hdr *window = lag_window_at(windows, i);
     /* MO(lag.second): acquire; pairs with the release in lag_take_window(). */
     uint64_t number = atomic_load_explicit(&windows->second[i], memory_order_acquire);
@@ -146,9 +147,10 @@ static int64_t lag_sane_count(int64_t count) {
 }
 
 void lag_rolling(const struct lag_windows *windows, uint64_t now_ns, struct hdr *out) {
-    int64_t counts[LAG_COUNTS];
     hdr_reset(out);
-    if (lag_check_shape(out, LAG_HDR_BYTES) != 0) {
+    int64_t *counts = malloc(LAG_COUNTS * sizeof(*counts)); /* not on a caller's stack, which may be small */
+    if (counts == NULL || lag_check_shape(out, LAG_HDR_BYTES) != 0) {
+        free(counts);
         return;
     }
     for (size_t i = 0; i < LAYOUT_LAG_WINDOWS; i++) {
@@ -159,6 +161,7 @@ void lag_rolling(const struct lag_windows *windows, uint64_t now_ns, struct hdr 
             hdr_bump(&out->counts[k], lag_sane_count(counts[k]));
         }
     }
+    free(counts);
     hdr_recount(out);
 }
 

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -56,6 +57,27 @@ void segment_discard(struct segment *s) {
 
 /* ---- creating ---------------------------------------------------------------------------------------------------- */
 
+/* errno: why there is no new file. A full file system means files here, of which it may have room for so many ('df -i'). */
+static int segment_cannot_make(const char *temporary, const char *path) {
+    if (segment_errno_is_missing(errno)) {
+        return segment_no_directory(path);
+    }
+    if (errno != ENOSPC && errno != EDQUOT) {
+        return fault_errno(SHM_ERR_SYSTEM, "cannot make %s", temporary);
+    }
+    char dir[SEGMENT_PATH_BYTES];
+    struct statvfs fs;
+    int why = errno;
+    segment_dir_of(path, dir);
+    bool counted = statvfs(dir, &fs) == 0 && fs.f_files != 0 && fs.f_ffree == 0;
+    errno = why;
+    return counted ? fault(SHM_ERR_NO_SPACE,
+                           "%s may have %llu files (inodes), and has them all: remove some, or a dead domain ('tide "
+                           "ls', 'tide rm'), or mount it with a larger nr_inodes",
+                           dir, (unsigned long long)fs.f_files)
+                   : fault_errno(SHM_ERR_NO_SPACE, "cannot make %s", temporary);
+}
+
 /* The lock on the file tells sweepers that its maker lives. A sweeper may come between open and lock; then the name is
  * gone, and another try follows. */
 static int segment_open_temporary(struct segment *s, const char *path) {
@@ -68,10 +90,7 @@ static int segment_open_temporary(struct segment *s, const char *path) {
             continue;
         }
         if (s->fd < 0) {
-            bool full = errno == ENOSPC || errno == EDQUOT; /* of inodes: 'df -i' */
-            return segment_errno_is_missing(errno)
-                       ? segment_no_directory(path)
-                       : fault_errno(full ? SHM_ERR_NO_SPACE : SHM_ERR_SYSTEM, "cannot make %s", s->path);
+            return segment_cannot_make(s->path, path);
         }
         int locked = segment_maker_lock(s->fd);
         if (locked != 0 && errno != EAGAIN && errno != EACCES) {

@@ -114,12 +114,22 @@ int segment_unlink(const char *name, enum segment_kind kind, uint32_t replica);
  */
 int segment_unlink_of(const char *name, enum segment_kind kind, uint32_t replica, uint64_t incarnation);
 
+/*
+ * The descriptor, while it is still this file's; else -1. A program that closes what it did not open (closefrom(), as some
+ * daemons begin) also closes ours, and its next file gets the number: locks and fstat() would be that file's, and so would
+ * a close. Ask here before each use. The mapping keeps the file and its locks as they are. errno stays. One system call.
+ */
+int segment_fd(const struct segment *s);
+
 /* 1: the path still names this file. 0: it was removed or replaced. SYSTEM: cannot tell. One system call. */
 int segment_is_current(const struct segment *s);
 
 /* Has the file lost its name: was it removed, or another renamed onto it? Looks at no path, so it holds also in a
- * process that has changed its root or its mount namespace since. One system call. */
+ * process that has changed its root or its mount namespace since. One system call; without a descriptor the path is looked at. */
 bool segment_is_unlinked(const struct segment *s);
+
+/* The same, and true as well where the file was moved away and another has its path. */
+bool segment_is_gone(const struct segment *s);
 
 /*
  * Map a range of the segment twice in a row, so that what starts within the first ring_bytes can run over their end

@@ -224,9 +224,31 @@ int segment_unlink_of(const char *name, enum segment_kind kind, uint32_t replica
     return errno == ENOENT ? SHM_ERR_NO_DOMAIN : fault_errno(SHM_ERR_SYSTEM, "cannot remove %s", path);
 }
 
+/* Another file has the path. */
+static bool segment_is_replaced(const struct segment *s) {
+    struct stat st;
+    return lstat(s->path, &st) == 0 && (st.st_dev != s->dev || st.st_ino != s->ino);
+}
+
+/* The path names nothing, in the directory that the file lay in: a process that changed its root sees another directory, or none. */
+static bool segment_is_missing(const struct segment *s) {
+    char dir[SEGMENT_PATH_BYTES];
+    struct stat st;
+    if (lstat(s->path, &st) == 0 || errno != ENOENT) {
+        return false;
+    }
+    segment_dir_of(s->path, dir);
+    return stat(dir, &st) == 0 && st.st_dev == s->dev;
+}
+
 bool segment_is_unlinked(const struct segment *s) {
     struct stat st;
-    return fstat(s->fd, &st) == 0 && st.st_nlink == 0;
+    int fd = segment_fd(s);
+    return fd >= 0 ? fstat(fd, &st) == 0 && st.st_nlink == 0 : segment_is_replaced(s) || segment_is_missing(s);
+}
+
+bool segment_is_gone(const struct segment *s) {
+    return segment_is_unlinked(s) || segment_is_replaced(s);
 }
 
 int segment_is_current(const struct segment *s) {

@@ -2,7 +2,9 @@
 #include "shm/segment_map.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "shm/fault.h"
@@ -71,12 +73,21 @@ void segment_let_dump(void *base, uint64_t bytes) {
     (void)madvise(base, bytes, MADV_DODUMP);
 }
 
+int segment_fd(const struct segment *s) {
+    struct stat st;
+    int why = errno;
+    bool ours = s->fd >= 0 && fstat(s->fd, &st) == 0 && st.st_dev == s->dev && st.st_ino == s->ino;
+    errno = why;
+    return ours ? s->fd : -1;
+}
+
 void segment_detach(struct segment *s) {
+    int fd = segment_fd(s);
     if (s->base != NULL) {
         (void)munmap(s->base, s->size_bytes);
     }
-    if (s->fd >= 0) {
-        (void)close(s->fd);
+    if (fd >= 0) {
+        (void)close(fd);
     }
     *s = (struct segment)SEGMENT_INIT;
 }

@@ -66,7 +66,7 @@ int segment_path(char out[SEGMENT_PATH_BYTES], const char *name, enum segment_ki
     return 0;
 }
 
-static void segment_dir_of(const char *path, char out[SEGMENT_PATH_BYTES]) {
+void segment_dir_of(const char *path, char out[SEGMENT_PATH_BYTES]) {
     const char *slash = strrchr(path, '/');
     size_t bytes = slash != NULL ? (size_t)(slash - path) + 1 : 0;
     memcpy(out, path, bytes);

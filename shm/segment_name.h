@@ -7,11 +7,16 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "shm/segment.h"
+
 #define SEGMENT_PREFIX "tidemark."
 #define SEGMENT_TMP ".tmp." /* PATH.tmp. and 16 hex digits */
 #define SEGMENT_TMP_BYTES 21u
 #define SEGMENT_MAKER_BYTE 2 /* locked while a file is made; members use others: shm/member.h */
 #define SEGMENT_UNBORN_S 60  /* an empty temporary file may be so old before a sweep takes its maker for dead */
+
+/* The directory of a path, with the slash at its end. */
+void segment_dir_of(const char *path, char out[SEGMENT_PATH_BYTES]);
 
 /* May a domain have this name? See segment_path(). */
 bool segment_name_is_good(const char *name);

@@ -57,6 +57,9 @@ for c in 'get d k' 'get d k --json' 'put d k2 w --timeout 20s' 'cas d k3 v --exp
     # shellcheck disable=SC2086
     full "$c" $c
 done
+what="snapshot save under a umask that takes the owner's own bits"
+(umask 0777 && "$tide" snapshot save d "$work/masked.snap" >/dev/null)
+[ "$(stat -c %a "$work/masked.snap")" = 600 ] || bad "$what: its mode is $(stat -c %a "$work/masked.snap")"
 what="node >/dev/full"
 timeout -k 5 30 "$tide" node <"$work/init" >/dev/full 2>"$work/err"
 [ $? = 7 ] || bad "$what: not 7"

@@ -730,7 +730,7 @@ static void core_dump__left_out_unless_asked_for(void **state) {
 }
 
 int main(void) {
-    alarm(120);
+    help_start(120);
     const struct CMUnitTest tests[] = {
         NAMED_CASE(ephemeral__creator_killed__the_next_one_begins_anew),
         NAMED_CASE(ephemeral__creator_killed_beside_others__the_last_one_out_removes_it),

@@ -317,6 +317,7 @@ static void tide_mget__no_reader_or_anothers__error(void **state) {
 }
 
 int main(void) {
+    help_start(60);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(options__every_released_size__taken_and_newer_ones_where_the_rest_is_0),
         cmocka_unit_test(filled_structs__every_released_size__filled_that_far),

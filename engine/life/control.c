@@ -88,19 +88,19 @@ static void control_prepare_board(struct replica_board *b, const struct tide_rep
 /* The caller's thread joins, and the replica leads from then on. */
 static int control_start_leader(struct replica *r) {
     struct tide *d = r->domain;
-    if (!member_lead(d->segment.fd)) {
+    if (!member_lead(segment_fd(&d->segment))) {
         return errno == EAGAIN || errno == EACCES
                    ? TIDE_ERR_BUSY
                    : fault_errno(TIDE_ERR_SYSTEM, "open-file-description locks (fcntl F_OFD_SETLK) are refused");
     }
     int error = join_replica(r);
     if (error != 0) {
-        member_unlead(d->segment.fd);
+        member_unlead(segment_fd(&d->segment));
         return error;
     }
     error = takeover_lead(d, r);
     if (error != 0) {
-        member_unlead(d->segment.fd);
+        member_unlead(segment_fd(&d->segment));
         return error;
     }
     reap_orphans(d);
@@ -202,15 +202,11 @@ static int control_start(struct tide *d, const struct tide_replica_opts *o, uint
     for (; passed != 0; passed &= passed - 1) {
         board_set_state(&d->log->replicas[__builtin_ctzll(passed)], REPLICA_FREE);
     }
-    /* What was made for this replica and does not hold it is not left for a smaller one to fail by. */
-    d->stillborn |= d->created && (error == TIDE_ERR_NO_SPACE || error == TIDE_ERR_NOMEM);
     if (error != 0) {
         return error;
     }
-    if (id_out != NULL) {
-        *id_out = (uint32_t)id;
-    }
-    return o->candidate != 0 ? steward_start(d) : 0;
+    *id_out = (uint32_t)id;
+    return 0;
 }
 
 int tide_replica_start(struct tide *d, const struct tide_replica_opts *opts, uint32_t *id_out) {
@@ -231,13 +227,25 @@ int tide_replica_start(struct tide *d, const struct tide_replica_opts *opts, uin
         return TIDE_ERR_READ_ONLY;
     }
     fault_clear();
+    uint32_t id = 0;
     pthread_mutex_lock(&d->control);
-    int error = atomic_load(&d->closed) != 0 ? TIDE_ERR_CLOSED : control_start(d, o, id_out);
+    int error = atomic_load(&d->closed) != 0 ? TIDE_ERR_CLOSED : control_start(d, o, &id);
+    bool runs = error == 0;
+    error = runs && o->candidate != 0 ? steward_start(d) : error;
+    /* What was made for this replica and does not hold it is not left for a smaller one to fail by. */
+    d->stillborn |= d->created && (error == TIDE_ERR_NO_SPACE || error == TIDE_ERR_NOMEM);
     lead_settle(d);
     if (error == TIDE_ERR_CLOSED && atomic_load(&d->closed) != 0) {
         error = -(int)atomic_load(&d->closed); /* the handle was closed, or the domain is gone */
     }
     pthread_mutex_unlock(&d->control);
+    if (error == 0 && id_out != NULL) {
+        *id_out = id;
+    }
+    if (error != 0 && runs) {
+        tide_log_fault(d, error);
+        control_stop(d, id, true); /* its steward has no thread: a candidate that could not take over is none */
+    }
     return error;
 }
 
@@ -245,7 +253,7 @@ static bool control_others_serve(const struct tide *d, uint32_t id) {
     for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
         const struct replica_board *b = &d->log->replicas[i];
         if (i != id && board_state(b) == REPLICA_SERVING &&
-            member_lives(d->segment.fd, d->log, board_owner(b), d->member)) {
+            member_lives(segment_fd(&d->segment), d->log, board_owner(b), d->member)) {
             return true;
         }
     }
@@ -295,7 +303,7 @@ int control_stop(struct tide *d, uint32_t id, bool keep) {
         board_set_state(r->view.board, REPLICA_STOPPED);
     }
     if (led) {
-        member_unlead(d->segment.fd); /* the next leader finds the copy that was left */
+        member_unlead(segment_fd(&d->segment)); /* the next leader finds the copy that was left */
         vigil_leave(d->log);
         park_rouse(&d->steward_word, INT32_MAX); /* another replica here may take over */
     }

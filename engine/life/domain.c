@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "engine/life/control.h"
@@ -28,6 +29,7 @@
 #include "shm/fault.h"
 #include "shm/member.h"
 #include "shm/nap.h"
+#include "shm/segment_name.h"
 
 #define DOMAIN_SLOW_MAX UINT64_C(86400000000000) /* a day: writes that wait longer wait for ever */
 #define DOMAIN_PAGE 4096u
@@ -40,7 +42,7 @@ static void domain_destroy(struct tide *d) {
         foreign_release(d, i);
     }
     if (!d->read_only) {
-        member_release(d->segment.fd, d->log, d->member);
+        member_release(segment_fd(&d->segment), d->log, d->member);
     }
     fork_hold_off();
     handles_remove(d);
@@ -76,9 +78,9 @@ static int domain_create(struct tide *d, const struct tide_opts *asked, const st
     atomic_store(&log->leader.leader, -1);
     clock_init(&log->clock);
     /* This member lives before the domain has a name, so no process takes it for a dead one's. */
-    int member = member_claim(d->segment.fd, log, reap_member, d);
+    int member = member_claim(segment_fd(&d->segment), log, reap_member, d);
     d->member = (uint32_t)member;
-    if (member < 0 || member_join(d->segment.fd) != 0) {
+    if (member < 0 || member_join(segment_fd(&d->segment)) != 0) {
         error = fault_errno(TIDE_ERR_SYSTEM, "open-file-description locks (fcntl F_OFD_SETLK) are refused");
     } else {
         atomic_store(&log->leader.founder, d->member + 1);
@@ -163,8 +165,10 @@ static bool domain_can_go_on(const struct tide *d) {
     for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
         uint32_t state = board_state(&d->log->replicas[i]);
         char path[SEGMENT_PATH_BYTES];
+        struct stat st;
         if ((state == REPLICA_SERVING || state == REPLICA_ORPHAN) &&
-            segment_path(path, d->name, SEGMENT_TABLE, i) == 0 && access(path, R_OK) == 0) {
+            segment_path(path, d->name, SEGMENT_TABLE, i) == 0 &&
+            (lstat(path, &st) == 0 || !segment_errno_is_missing(errno))) { /* access() would ask for the real user */
             return true;
         }
     }
@@ -174,7 +178,7 @@ static bool domain_can_go_on(const struct tide *d) {
 /* A process that found no living member holds the byte alone until it has cleared up. */
 static bool domain_join(struct tide *d) {
     uint64_t until = clock_monotonic_ns() + DOMAIN_JOIN_NS;
-    while (member_join(d->segment.fd) != 0) {
+    while (member_join(segment_fd(&d->segment)) != 0) {
         if ((errno != EAGAIN && errno != EACCES && errno != EINTR) || clock_monotonic_ns() > until) {
             return false;
         }
@@ -192,7 +196,7 @@ static int domain_current(const struct tide *d) {
 /* Become a member. first: no other member lives, so what the dead left may be the only copies. */
 static int domain_enter(struct tide *d, bool first) {
     d->member = UINT32_MAX; /* none of the slots is ours yet */
-    int member = member_claim(d->segment.fd, d->log, reap_member, d);
+    int member = member_claim(segment_fd(&d->segment), d->log, reap_member, d);
     if (member < 0 && errno != EAGAIN) {
         return fault_errno(TIDE_ERR_SYSTEM, "open-file-description locks (fcntl F_OFD_SETLK) are refused");
     }
@@ -256,7 +260,7 @@ static int domain_attach_read_only(struct tide *d) {
     d->member = UINT32_MAX;
     d->read_only = true;
     error = domain_check(d);
-    if (error == 0 && (d->segment.flags & SEGMENT_EPHEMERAL) != 0 && !member_any_lives(d->segment.fd)) {
+    if (error == 0 && (d->segment.flags & SEGMENT_EPHEMERAL) != 0 && !member_any_lives(segment_fd(&d->segment))) {
         error = TIDE_ERR_NO_DOMAIN;
     }
     if (error != 0) {
@@ -275,7 +279,7 @@ static int domain_attach(struct tide *d, const struct tide_opts *asked) {
     }
     d->log = (struct log_segment *)d->segment.base;
     /* While this lock is held nobody else lives, and nobody else finds out that nobody does. */
-    bool dead = member_claim_dead(d->segment.fd);
+    bool dead = member_claim_dead(segment_fd(&d->segment));
     error = domain_current(d);
     if (error == 0 && dead) {
         error = domain_clear(d, asked);

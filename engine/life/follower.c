@@ -9,6 +9,7 @@
 #include "engine/table/rcu.h"
 #include "engine/table/thread.h"
 #include "shm/clock.h"
+#include "shm/fault.h"
 #include "shm/nap.h"
 #include "shm/park.h"
 
@@ -108,6 +109,7 @@ static int follower_rejoin(struct replica *r, const char *why, uint64_t wait_ns)
             park_wait(&r->nudge, seen, wait_ns);
             wait_ns = 0;
         }
+        fault_clear();
         int error = replica_make_table(r);
         error = error != 0 ? error : join_replica(r);
         r->joined_at = r->applied;
@@ -119,6 +121,7 @@ static int follower_rejoin(struct replica *r, const char *why, uint64_t wait_ns)
             if (error != 0 && !ends) {
                 tide_logf(r->domain, TIDE_LOG_ERROR, "replica %u: could not join anew: %s", r->view.id,
                           tide_strerror(error));
+                tide_log_fault(r->domain, error);
             }
             return error;
         }
@@ -126,6 +129,7 @@ static int follower_rejoin(struct replica *r, const char *why, uint64_t wait_ns)
             nap_ns >= FOLLOWER_AGAIN_MOST_NS) { /* at first, and then now and again */
             tide_logf(r->domain, TIDE_LOG_WARN, "replica %u: could not join anew: %s; tries again", r->view.id,
                       tide_strerror(error));
+            tide_log_fault(r->domain, error);
         }
         park_wait(&r->nudge, seen, nap_ns);
     }

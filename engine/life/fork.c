@@ -31,7 +31,10 @@ static void fork_parent(void) {
 /* The locks belong to the open file. It lives as long as a descriptor or a mapping of it does, so both have to go.
  * Private, empty memory takes the mappings' place, for a thread that looks there before it has seen TIDE_ERR_FORKED. */
 static void fork_let_go(struct tide *d) {
-    close(d->segment.fd);
+    int fd = segment_fd(&d->segment);
+    if (fd >= 0) {
+        close(fd);
+    }
     d->segment.fd = -1;
     int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE;
     mmap(d->segment.base, d->segment.size_bytes, PROT_READ | PROT_WRITE, flags, -1, 0);

@@ -14,7 +14,7 @@ static bool reap_is_covered(const struct tide *d, uint32_t dead) {
         const struct replica_board *b = &d->log->replicas[i];
         if (i != dead && board_state(b) == REPLICA_SERVING &&
             board_applied(b) >= board_applied(&d->log->replicas[dead]) &&
-            member_lives(d->segment.fd, d->log, board_owner(b), d->member)) {
+            member_lives(segment_fd(&d->segment), d->log, board_owner(b), d->member)) {
             return true;
         }
     }
@@ -75,7 +75,7 @@ void reap_member(void *tide, uint32_t member) {
 }
 
 uint32_t reap_dead(struct tide *d) {
-    return member_reap_all(d->segment.fd, d->log, d->member, reap_member, d);
+    return member_reap_all(segment_fd(&d->segment), d->log, d->member, reap_member, d);
 }
 
 void reap_orphans(struct tide *d) {

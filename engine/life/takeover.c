@@ -16,6 +16,7 @@
 #include "engine/log/sequencer.h"
 #include "engine/table/thread.h"
 #include "shm/clock.h"
+#include "shm/fault.h"
 #include "shm/nap.h"
 #include "shm/park.h"
 #include "shm/vigil.h"
@@ -96,11 +97,12 @@ static int takeover_try(struct tide *d) {
 }
 
 static void steward_take(struct tide *d) {
+    fault_clear();
     pthread_mutex_lock(&d->control);
     /* A tide_replica_start() of a leader that failed meanwhile has let this handle's byte go: take it again. */
-    int error = lead_is_here(d) ? 0 : member_lead(d->segment.fd) ? takeover_try(d) : TIDE_ERR_BUSY;
+    int error = lead_is_here(d) ? 0 : member_lead(segment_fd(&d->segment)) ? takeover_try(d) : TIDE_ERR_BUSY;
     if (error != 0) {
-        member_unlead(d->segment.fd);
+        member_unlead(segment_fd(&d->segment));
     }
     pthread_mutex_unlock(&d->control);
     if (error == 0) {
@@ -108,6 +110,9 @@ static void steward_take(struct tide *d) {
         reap_dead(d); /* after other processes can write again */
         reap_orphans(d);
     } else {
+        if (d->steward_tries == 0) {
+            tide_log_fault(d, error); /* a thread that could not be started, say */
+        }
         /* What is here cannot lead: it is damaged, say. The byte is left to others, for longer and longer. */
         park_nap(STEWARD_NAP_NS << d->steward_tries);
         d->steward_tries += d->steward_tries < STEWARD_TRIES;
@@ -117,17 +122,18 @@ static void steward_take(struct tide *d) {
 static void steward_hand_over(struct tide *d) {
     pthread_mutex_lock(&d->control);
     struct replica *r = d->seq.leader;
-    if (r != NULL) {
+    if (r != NULL && segment_fd(&d->segment) >= 0) { /* without a descriptor the byte could not be let go */
         takeover_unlead(d, r);
         KILL_POINT("handover.unled");
-        member_unlead(d->segment.fd);
+        member_unlead(segment_fd(&d->segment));
         vigil_leave(d->log);
         KILL_POINT("handover.free");
         follower_resume(r);
     }
     pthread_mutex_unlock(&d->control);
     uint64_t until = clock_after(clock_monotonic_ns(), STEWARD_HANDOVER_NS);
-    while (!member_led_elsewhere(d->segment.fd) && clock_monotonic_ns() < until && !atomic_load(&d->steward_stop)) {
+    while (!member_led_elsewhere(segment_fd(&d->segment)) && clock_monotonic_ns() < until &&
+           !atomic_load(&d->steward_stop)) {
         park_nap(STEWARD_NAP_NS);
     }
 }
@@ -143,7 +149,7 @@ static bool steward_leaves_first_turn(struct tide *d, struct steward *own) {
     struct leader_board *lead = &d->log->leader;
     uint32_t founder = atomic_load(&lead->founder);
     if (founder == 0 || atomic_load(&lead->term) != 0 || founder == d->member + 1 ||
-        !member_lives(d->segment.fd, d->log, founder - 1, d->member)) {
+        !member_lives(segment_fd(&d->segment), d->log, founder - 1, d->member)) {
         return false;
     }
     uint64_t now = clock_monotonic_ns();
@@ -164,10 +170,11 @@ static void steward_wait_for_byte(struct tide *d, struct steward *own) {
     if (steward_leaves_first_turn(d, own)) {
         return;
     }
-    if (member_lead(d->segment.fd)) {
+    if (member_lead(segment_fd(&d->segment))) {
         *wait = (struct vigil_wait){ 0 };
         steward_take(d);
     } else if (!atomic_load(&d->steward_stop)) {
+        lead_look_at_descriptor(d);
         vigil_sleep(d->log, wait, seen);
     }
 }
@@ -237,7 +244,7 @@ int tide_step_down(struct tide *d) {
         lead_ask_step_down(d);
         return 0;
     }
-    if (!member_led_elsewhere(d->segment.fd)) {
+    if (!member_led_elsewhere(segment_fd(&d->segment))) {
         return TIDE_ERR_NO_LEADER;
     }
     struct lanes_board *board = &d->log->lanes_board;

@@ -34,7 +34,7 @@ void unlink_at_end(struct tide *d) {
     /* The one who made it ends it at once; anybody else, where he is the last. While byte 0 is ours alone, nobody comes in. */
     if (d->ephemeral) {
         tide_unlink(d->name);
-    } else if ((ephemeral || stillborn) && member_claim_dead(d->segment.fd)) {
+    } else if ((ephemeral || stillborn) && member_claim_dead(segment_fd(&d->segment))) {
         unlink_dead(d);
     }
 }

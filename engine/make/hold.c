@@ -19,7 +19,7 @@ enum lease_status hold_take(struct tide_reader *r, uint64_t hash, struct lease_p
     if (d->read_only) {
         return LEASE_NONE;
     }
-    enum lease_status status = lease_take(d->log, d->segment.fd, d->member, hash, &d->lease_stuck, place);
+    enum lease_status status = lease_take(d->log, segment_fd(&d->segment), d->member, hash, &d->lease_stuck, place);
     if (status == LEASE_TAKEN) {
         r->leases[place->slot / 64] |= UINT64_C(1) << place->slot % 64;
     }

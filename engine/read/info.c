@@ -62,7 +62,7 @@ int tide_info(struct tide *d, struct tide_info *out) {
         .default_ttl_ns = d->words.default_ttl_ns,
     };
     bool here = atomic_load(&d->seq.here);
-    found.led = here || member_led_elsewhere(d->segment.fd);
+    found.led = here || member_led_elsewhere(segment_fd(&d->segment));
     if ((uint32_t)found.leader < LAYOUT_REPLICAS) {
         found.leader_pid = (int32_t)atomic_load(&log->replicas[found.leader].pid);
     }
@@ -209,7 +209,7 @@ static uint32_t info_have(const struct tide *d, const struct tide_token *token, 
             continue;
         }
         if (info_has(d, b, token)) {
-            have += !living || member_lives(d->segment.fd, log, board_owner(b), d->member);
+            have += !living || member_lives(segment_fd(&d->segment), log, board_owner(b), d->member);
         } else {
             *behind = b;
         }

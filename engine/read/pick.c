@@ -231,7 +231,7 @@ static int pick_await_source(struct tide_reader *r, const struct tide_bound *bou
     struct tide *d = r->domain;
     bool leader = bound->fallback == TIDE_FALLBACK_LEADER;
     uint64_t until = clock_after(start, bound->wait_ns);
-    if (leader && now >= until && !(atomic_load(&d->seq.here) || member_led_elsewhere(d->segment.fd))) {
+    if (leader && now >= until && !(atomic_load(&d->seq.here) || member_led_elsewhere(segment_fd(&d->segment)))) {
         return TIDE_ERR_NO_LEADER;
     }
     until = leader ? clock_after(until, PICK_LEADER_NS) : until;

@@ -222,7 +222,8 @@ static bool read_waits_on(struct tide_reader *r, const struct tide_bound *bound,
     if (atomic_load(&d->closed) != 0) {
         return false; /* reader_pick() says so */
     }
-    if (naps % READ_DECISION_LOOKS == 0 && !atomic_load(&d->seq.here) && !member_led_elsewhere(d->segment.fd)) {
+    if (naps % READ_DECISION_LOOKS == 0 && !atomic_load(&d->seq.here) &&
+        !member_led_elsewhere(segment_fd(&d->segment))) {
         return false; /* nobody leads: what a dead leader was deciding is void, and who leads next decides by a later clock */
     }
     if (waits && now < until) {

@@ -150,7 +150,8 @@ struct tide {
     struct tide_feed *feed;     /* engine/write/feed.h; NULL: this handle cannot lead a fed domain */
     pthread_t steward;          /* waits for the leader's byte: engine/life/takeover.h */
     bool steward_runs;
-    uint32_t steward_tries; /* failed tries to lead, in a row */
+    _Atomic bool told_descriptor; /* that it was closed: lead_look_at_descriptor() */
+    uint32_t steward_tries;       /* failed tries to lead, in a row */
     _Atomic bool steward_stop;
     _Atomic uint32_t steward_ended; /* futex word */
     _Atomic uint32_t steward_word;  /* futex word */

@@ -16,16 +16,20 @@ uint32_t arena_page_bytes(uint64_t table_bytes) {
     return (uint32_t)bytes;
 }
 
-/* Each class takes the largest size that still puts its number of nodes into a page. It is larger than the class before
- * by a thirty-second, or by one unit. */
+/* The size of the class after the one of `last` bytes; 0: of the first. Each takes the largest size that still puts its number of
+ * nodes into a page. It is larger than the class before by a thirty-second, or by one unit. The last one has an eighth of a page. */
+static uint32_t arena_next_class(uint32_t page, uint32_t last) {
+    uint32_t step = last / 32 > TABLE_UNIT ? last / 32 / TABLE_UNIT * TABLE_UNIT : TABLE_UNIT;
+    uint32_t bytes = last == 0 ? NODE_HEADER_BYTES + TABLE_UNIT : last + step;
+    uint32_t size = bytes < ARENA_EVEN ? bytes : page / (page / bytes) / TABLE_UNIT * TABLE_UNIT;
+    return size > page / 8 ? page / 8 : size;
+}
+
 static void arena_make_classes(struct arena *a) {
-    uint32_t page = UINT32_C(1) << a->shift, bytes = NODE_HEADER_BYTES + TABLE_UNIT, last = 0;
+    uint32_t page = UINT32_C(1) << a->shift, last = 0;
     a->small_units = page / 8 / TABLE_UNIT;
     while (last < page / 8) {
-        uint32_t each = page / bytes;
-        uint32_t size = bytes < ARENA_EVEN ? bytes : page / each / TABLE_UNIT * TABLE_UNIT;
-        size = size > page / 8 ? page / 8 : size;
-        each = page / size;
+        uint32_t size = arena_next_class(page, last), each = page / size;
         struct arena_class *c = &a->class[a->classes];
         *c = (struct arena_class){
             .bytes = size,
@@ -41,7 +45,6 @@ static void arena_make_classes(struct arena *a) {
         }
         a->classes++;
         last = size;
-        bytes = size + (size / 32 > TABLE_UNIT ? size / 32 / TABLE_UNIT * TABLE_UNIT : TABLE_UNIT);
     }
 }
 
@@ -68,9 +71,11 @@ static struct arena_limits arena_limits_of(uint32_t classes, uint32_t shift, uin
 }
 
 struct arena_limits arena_limits(uint32_t page_bytes, uint64_t pages) {
-    struct arena a = { .shift = 31u - (uint32_t)__builtin_clz(page_bytes) };
-    arena_make_classes(&a);
-    return arena_limits_of(a.classes, a.shift, pages);
+    uint32_t classes = 0; /* no struct arena for this: a caller's thread may have a small stack */
+    for (uint32_t last = 0; last < page_bytes / 8; last = arena_next_class(page_bytes, last)) {
+        classes++;
+    }
+    return arena_limits_of(classes, 31u - (uint32_t)__builtin_clz(page_bytes), pages);
 }
 
 int arena_init(struct arena *a, uint8_t *base, uint64_t from, uint64_t end, uint32_t page_bytes,

@@ -3,6 +3,7 @@
 
 #include <dlfcn.h>
 #include <elf.h>
+#include <errno.h>
 #include <limits.h>
 #include <link.h>
 #include <sched.h>
@@ -10,6 +11,10 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <sys/auxv.h>
+
+#include "shm/fault.h"
+
+#define THREAD_STACK_LEAST ((size_t)256 << 10)
 
 static cpu_set_t thread_cpus; /* the process's CPUs when the library was loaded */
 static bool thread_cpus_known;
@@ -20,19 +25,35 @@ __attribute__((constructor)) static void thread_look_at_cpus(void) {
 
 /* Start on any of thread_cpus. The calling thread may be pinned to one CPU and busy there: a library thread that
  * inherited the pin would wait for that CPU, and every member would wait for the library thread. */
-static int thread_start_anywhere(pthread_t *thread, void *(*run)(void *), void *arg) {
-    pthread_attr_t attr;
-    int error = -1;
-    if (thread_cpus_known && pthread_attr_init(&attr) == 0) {
-#ifdef __GLIBC__ /* musl has no such attribute: a thread inherits its starter's CPUs */
-        if (pthread_attr_setaffinity_np(&attr, sizeof(thread_cpus), &thread_cpus) == 0) {
-            error = pthread_create(thread, &attr, run, arg);
-        }
-#endif
-        pthread_attr_destroy(&attr);
+/* A thread of the library answers all lanes at once, from its stack. A small limit ('ulimit -s'), or musl, gives it less by default. */
+static void thread_need_stack(pthread_attr_t *attr) {
+    size_t bytes;
+    if (pthread_attr_getstacksize(attr, &bytes) == 0 && bytes < THREAD_STACK_LEAST) {
+        (void)pthread_attr_setstacksize(attr, THREAD_STACK_LEAST);
     }
+}
+
+static int thread_start_on(pthread_t *thread, void *(*run)(void *), void *arg, const cpu_set_t *cpus) {
+    pthread_attr_t attr;
+    int error = pthread_attr_init(&attr);
+    if (error != 0) {
+        return error;
+    }
+    thread_need_stack(&attr);
+#ifdef __GLIBC__ /* musl has no such attribute: a thread inherits its starter's CPUs */
+    error = cpus != NULL ? pthread_attr_setaffinity_np(&attr, sizeof(*cpus), cpus) : 0;
+#else
+    (void)cpus;
+#endif
+    error = error != 0 ? error : pthread_create(thread, &attr, run, arg);
+    pthread_attr_destroy(&attr);
+    return error;
+}
+
+static int thread_start_anywhere(pthread_t *thread, void *(*run)(void *), void *arg) {
+    int error = thread_start_on(thread, run, arg, thread_cpus_known ? &thread_cpus : NULL);
     /* Those CPUs may be forbidden by now. */
-    return error != 0 ? pthread_create(thread, NULL, run, arg) : 0;
+    return error != 0 && thread_cpus_known ? thread_start_on(thread, run, arg, NULL) : error;
 }
 
 int thread_start(pthread_t *thread, void *(*run)(void *), void *arg) {
@@ -47,7 +68,13 @@ int thread_start(pthread_t *thread, void *(*run)(void *), void *arg) {
     }
     int error = thread_start_anywhere(thread, run, arg); /* the new thread inherits the signal mask */
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return error == 0 ? 0 : -1;
+    if (error != 0) {
+        errno = error;
+        return fault_errno(
+            -1, "cannot start a thread: look at the limits of processes and threads ('ulimit -u', pids.max of a "
+                "control group) and of addresses ('ulimit -v')");
+    }
+    return 0;
 }
 
 _Thread_local uint64_t thread_number;

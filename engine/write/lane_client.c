@@ -94,10 +94,10 @@ static int lane_unheard(const struct tide *d) {
     if (atomic_load(&d->closed) != 0) {
         return -(int)atomic_load(&d->closed);
     }
-    if (segment_is_current(&d->segment) == 0) {
+    if (segment_is_gone(&d->segment)) {
         return TIDE_ERR_GONE;
     }
-    bool led = atomic_load(&d->seq.here) || member_led_elsewhere(d->segment.fd);
+    bool led = atomic_load(&d->seq.here) || member_led_elsewhere(segment_fd(&d->segment));
     return atomic_load(&d->log->leader.leader) < 0 || !led ? TIDE_ERR_NO_LEADER : TIDE_ERR_TIMEOUT;
 }
 

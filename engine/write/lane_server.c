@@ -202,9 +202,10 @@ static void lane_look(struct tide *d) {
     }
     d->server->look_ns = now + LANE_SERVER_LOOK_NS;
     seq_mend(d);
+    lead_look_at_descriptor(d);
     const uint32_t gone = (uint32_t)-TIDE_ERR_GONE;
     uint32_t open = 0;
-    if (segment_is_current(&d->segment) == 0) {
+    if (segment_is_gone(&d->segment)) {
         atomic_compare_exchange_strong(&d->closed, &open, gone);
     }
     if (atomic_load(&d->closed) == gone &&

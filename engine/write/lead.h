@@ -15,6 +15,9 @@ bool lead_is_held(struct tide *d);
  * not: they need not wait any longer. Any thread. */
 void lead_settle(struct tide *d);
 
+/* Tell once where another part of the program has closed the log segment's descriptor. For the thread that leads or would lead. */
+void lead_look_at_descriptor(struct tide *d);
+
 /* Ask this handle's steward to hand over. Any thread. */
 void lead_ask_step_down(struct tide *d);
 

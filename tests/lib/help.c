@@ -105,6 +105,10 @@ unsigned help_failures(void) {
 /* ---- domains ----------------------------------------------------------------------------------------------------- */
 
 const char *help_name(void) {
+    if (names_prefix[0] == '\0') { /* another program, or this one in another work tree, would use the same name */
+        fprintf(stderr, "help_start() comes first: names of domains are this process's\n");
+        abort();
+    }
     unsigned i = atomic_fetch_add(&names_used, 1);
     char *name = names_kept[i % 16];
     snprintf(name, sizeof(names_kept[0]), "%s%u", names_prefix, i);

@@ -72,6 +72,10 @@ int temporary_create(const char *path, mode_t mode) {
     for (int tries = 0;; tries++) {
         int fd = fd_open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
         if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) != 0 || fstat(fd, &st) != 0 || st.st_nlink > 0 || tries == TRIES) {
+            if (fd >= 0) {
+                /* A umask may take the owner's own bits, and others need those that are given. */
+                (void)fchmod(fd, mode);
+            }
             return fd;
         }
         close(fd);

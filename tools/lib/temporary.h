@@ -15,7 +15,7 @@ int temporary_name(const char *file, char path[PATH_MAX]);
 /* Remove those that killed processes left for `file`. */
 void temporary_remove_dead(const char *file);
 
-/* Make it and lock it, until it is closed: after the rename, that is. A descriptor, or -1 (errno). */
+/* Make it, with this mode whatever the umask is, and lock it until it is closed: after the rename, that is. A descriptor, or -1 (errno). */
 int temporary_create(const char *path, mode_t mode);
 
 /* The directory of a path: "." or all before the last slash. */

@@ -31,13 +31,12 @@ int textfile_write(const char *path, const char *text, size_t size, char *why, s
         return -1;
     }
     temporary_remove_dead(path);
-    int fd = temporary_create(beside, 0644);
+    int fd = temporary_create(beside, 0644); /* the collector runs as another user */
     if (fd < 0) {
         snprintf(why, why_size, "cannot create %s: %s", beside, strerror(errno));
         return -1;
     }
-    /* Readable whatever the umask is: the collector runs as another user. */
-    int failed = fchmod(fd, 0644) != 0 || textfile_write_whole(fd, text, size) != 0 || rename(beside, path) != 0;
+    int failed = textfile_write_whole(fd, text, size) != 0 || rename(beside, path) != 0;
     if (failed) {
         snprintf(why, why_size, "cannot write %s: %s", path, strerror(errno));
         unlink(beside);
