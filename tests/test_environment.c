@@ -311,8 +311,14 @@ static void with_another_users_files(void) {
         FILE *f = fopen(path, "w");
         CHILD(f != NULL && fclose(f) == 0);
     }
+    for (int i = 0; i < 63; i++) { /* and of all files for large writes but one */
+        snprintf(path, sizeof(path), "/dev/shm/tidemark.%s.l%d", name, i);
+        FILE *f = fopen(path, "w");
+        CHILD(f != NULL && fclose(f) == 0);
+    }
     CHILD(setuid(OTHER_USER) == 0);
-    struct tide *d;
+    struct tide *d, *writer;
+    static const char large[100000];
     struct tide_opts o = plain(TIDE_CREATE);
     struct tide_replica_opts second = TIDE_REPLICA_OPTS_INIT;
     uint32_t id = 99;
@@ -320,6 +326,11 @@ static void with_another_users_files(void) {
     CHILD(strstr(told, "cannot rename a segment to /dev/shm/tidemark.") != NULL);
     CHILD(follow(d, &id) == 0 && id == 4);
     CHILD(tide_put(d, NULL, "k", 1, "v", 1, NULL) == 0 && get_k(d) == 0);
+    CHILD(tide_open(&writer, name, &o) == 0); /* a handle that does not lead writes through a lane */
+    for (int i = 0; i < 3; i++) {
+        CHILD(tide_put(writer, NULL, "large", 5, large, sizeof(large), NULL) == 0);
+    }
+    CHILD(tide_close(writer) == 0);
     second.id = 1; /* this one and no other */
     CHILD(tide_replica_start(d, &second, NULL) == TIDE_ERR_FOREIGN);
     CHILD(tide_close(d) == 0 && tide_unlink(name) == 0);

@@ -242,13 +242,23 @@ int lane_write(struct tide *d, struct seq_request *q) {
     lead_settle(d); /* who made the domain and writes through a lane waits for another to lead */
     uint64_t until = clock_after(clock_monotonic_ns(), d->write_timeout_ns);
     uint32_t number = 0;
-    int error = lane_await_free(d, until, &number);
-    if (error != 0) {
-        return error;
+    uint64_t seq = 0;
+    struct lane *lane = NULL;
+    int error = TIDE_ERR_FOREIGN;
+    /* Another user may have made a file with the name of this lane's: another lane's file has another name. */
+    for (uint32_t tries = 0; error == TIDE_ERR_FOREIGN && tries < LAYOUT_LANES; tries++) {
+        if (lane != NULL) {
+            lane_return(d, number, false);
+            lane_last = (number + 1) % LAYOUT_LANES;
+        }
+        error = lane_await_free(d, until, &number);
+        if (error != 0) {
+            return error;
+        }
+        lane = &d->log->lanes[number];
+        seq = lane_seq_next(atomic_load(&lane->turn) >> 3);
+        error = lane_fill(d, lane, number, q);
     }
-    struct lane *lane = &d->log->lanes[number];
-    uint64_t seq = lane_seq_next(atomic_load(&lane->turn) >> 3);
-    error = lane_fill(d, lane, number, q);
     bool late = false;
     if (error != 0) {
         tide_log_fault(d, error);
