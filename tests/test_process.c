@@ -21,8 +21,17 @@
 
 static char told[4096]; /* by the log callback, one line after another */
 
+static size_t stack_of_a_library_thread; /* of one that has told something */
+
 static void note(void *ctx, enum tide_log_level level, const char *text) {
     (void)ctx, (void)level;
+#ifdef __GLIBC__
+    pthread_attr_t attr;
+    if (gettid() != getpid() && pthread_getattr_np(pthread_self(), &attr) == 0) {
+        (void)pthread_attr_getstacksize(&attr, &stack_of_a_library_thread);
+        pthread_attr_destroy(&attr);
+    }
+#endif
     size_t used = strlen(told);
     (void)snprintf(told + used, sizeof(told) - used, "%s\n", text);
 }
@@ -392,12 +401,20 @@ static void files__file_system_has_them_all__the_text_says_so(void **state) {
 /* A follower that has to join anew, and may not make files of a table's size just then. */
 static void follow_with_small_files(int said) {
     struct tide *d;
+#ifdef __GLIBC__
+    pthread_attr_t small; /* as 'ulimit -s' has it: the library's threads have more all the same */
+    CHILD(pthread_attr_init(&small) == 0 && pthread_attr_setstacksize(&small, (size_t)64 << 10) == 0);
+    CHILD(HELP_ADDRESS_SANITIZER || pthread_setattr_default_np(&small) == 0);
+#endif
     struct tide_opts o = plain(0);
     CHILD(tide_open(&d, name, &o) == 0 && tide_replica_start(d, NULL, NULL) == 0);
     child_say(said);
     while (strstr(told, "could not join anew") == NULL || strstr(told, "limit of a file's size") == NULL) {
         usleep(NAP_US);
     }
+#ifdef __GLIBC__
+    CHILD(stack_of_a_library_thread >= (size_t)256 << 10);
+#endif
     child_say(said);
     for (;;) {
         pause();
@@ -485,7 +502,6 @@ static void call_all_with_a_small_stack(void) {
     pthread_attr_t attr;
     void *answer;
     CHILD(pthread_attr_init(&attr) == 0 && pthread_attr_setstacksize(&attr, SMALL_STACK) == 0);
-    (void)pthread_setattr_default_np(&attr); /* what the library's own threads would have under 'ulimit -s' */
     CHILD(tide_open(&d, name, &o) == 0 && start(d, TIDE_LEADER) == 0);
     CHILD(pthread_create(&thread, &attr, call_all, d) == 0 && pthread_join(thread, &answer) == 0);
     CHILD(answer == d);

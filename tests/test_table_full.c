@@ -146,6 +146,23 @@ static void table_put__overwritten__its_bytes_wait(void **state) {
     close_table(&f);
 }
 
+/* Where nothing is left to move, the write that waits may use what is kept for moves. An entry behind it may not. */
+static void table_node_ahead__compaction_is_exhausted__waits(void **state) {
+    (void)state;
+    struct fixture f = open_table(MIB, 0);
+    uint32_t node;
+    assert_true(table_node_ahead(&f.w, 8, 64, &node));
+    table_node_drop_ahead(&f.w, node);
+    f.w.arena.exhausted = true;
+    assert_false(table_node_ahead(&f.w, 8, 64, &node));
+    assert_int_equal(table_node_new(&f.w, 8, 64, &node), ARENA_OK);
+    table_node_drop(&f.w, node);
+    compact_placed(&f.w);
+    assert_true(table_node_ahead(&f.w, 8, 64, &node));
+    table_node_drop_ahead(&f.w, node);
+    close_table(&f);
+}
+
 /* ---- nodes that do not move ------------------------------------------------------------------------------------------ */
 
 #define STUCK 5u
@@ -281,6 +298,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(table_put__overwritten__its_bytes_wait),
         cmocka_unit_test(table_drain__nodes_that_cannot_move__ends),
+        cmocka_unit_test(table_node_ahead__compaction_is_exhausted__waits),
         cmocka_unit_test(table_drain__batches_that_no_leader_admitted__ends),
         cmocka_unit_test(table_admits__emptied_and_filled_anew__takes_as_much_as_a_fresh_one),
         cmocka_unit_test(table_admits__full_table__overwriting_goes_on_for_ever),

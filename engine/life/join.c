@@ -21,6 +21,7 @@
 #include "engine/replica/foreign.h"
 #include "engine/replica/key_text.h"
 #include "engine/replica/visit.h"
+#include "engine/table/compact.h"
 #include "engine/table/evict.h"
 #include "engine/table/kill.h"
 #include "engine/table/rcu.h"
@@ -132,6 +133,7 @@ struct join_copy {
     struct foreign_scratch *scratch;
     uint64_t most; /* bytes that one copy of the donor may come to */
     enum arena_status status;
+    bool again;               /* there was no room for all of this bucket: some of it is here */
     bool damaged;             /* a whole copy has another CRC than its node says */
     char key[KEY_TEXT_BYTES]; /* of that one */
 };
@@ -139,6 +141,10 @@ struct join_copy {
 /* Put a node of the donor into our table. Its bytes do not change any more. */
 static inline int join_put(struct join_copy *copy, const struct visited *from, uint64_t hash) {
     struct table_writer *w = &copy->r->writer;
+    /* A second copy would take the room that the next node waits for, each time. */
+    if (__builtin_expect(copy->again, 0) && table_current(w, hash, from->key, from->key_len) >= from->index) {
+        return 0;
+    }
     if (crc32c_short(0, from->key, from->payload_bytes) != from->payload_crc) {
         copy->damaged = true;
         (void)key_text(copy->key, from->key, from->key_len);
@@ -149,6 +155,9 @@ static inline int join_put(struct join_copy *copy, const struct visited *from, u
     copy->status = table_node_new(w, from->key_len, node_word(from->value_len, extra), &node);
     if (copy->status != ARENA_OK) {
         return -1;
+    }
+    if (__builtin_expect(w->arena.exhausted, 0)) {
+        compact_placed(w);
     }
     bytes_copy(table_node_key(table_node_at(&w->t, node)), from->key, from->payload_bytes);
     if (__builtin_expect((from->flags & NODE_KEEP) != 0, 0)) {
@@ -189,6 +198,7 @@ struct join_state {
     enum join_source source;
     uint64_t next, last; /* buckets: the next one, and how many the donor has */
     uint64_t passed;     /* what the donor has applied */
+    bool again;          /* the next one had no room */
     struct foreign_scratch scratch;
 };
 
@@ -233,7 +243,7 @@ static void join_blame(struct replica *r, const struct join_state *j, const char
 /* Copy some buckets in one section. False: the donor is gone or damaged. *status: ARENA_WAIT or ARENA_FULL where
  * memory ran out. */
 static bool join_some(struct replica *r, struct join_state *j, enum arena_status *status) {
-    struct join_copy copy = { .r = r, .scratch = &j->scratch, .status = ARENA_OK };
+    struct join_copy copy = { .r = r, .scratch = &j->scratch, .status = ARENA_OK, .again = j->again };
     int result = 0;
     rcu_enter();
     const struct view *donor = join_donor(r, j->donor, j->source);
@@ -247,8 +257,11 @@ static bool join_some(struct replica *r, struct join_state *j, enum arena_status
         uint64_t end = j->next + JOIN_BUCKETS < j->last ? j->next + JOIN_BUCKETS : j->last;
         for (; j->next < end && result == 0; j->next += result == 0) {
             join_prefetch(donor, j->next + JOIN_NODES_AHEAD, j->last);
-            /* A bucket that was not finished is copied again. The nodes that are here already are not newer. */
+            /* A bucket for which there was no room is copied again, and counts once. */
+            uint64_t before = j->scratch.total;
             result = join_bucket(&copy, donor, j->next, j->last);
+            j->again = copy.again = copy.status != ARENA_OK;
+            j->scratch.total = j->again ? before : j->scratch.total;
         }
         KILL_POINT("join.slots");
         /* Again, after the slots: another process's donor does not wait for this section before it clears what it moved, and what was not

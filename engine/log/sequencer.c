@@ -6,6 +6,7 @@
 #include "engine/log/derive.h"
 #include "engine/log/lane_notes.h"
 #include "engine/replica/replica.h"
+#include "engine/table/compact.h"
 #include "engine/table/evict.h"
 #include "engine/table/table_slots.h"
 #include "shm/bytes.h"
@@ -533,6 +534,7 @@ static int seq_settle(struct tide *d, struct seq_group *g, struct seq_request *q
     struct sequencer *s = &d->seq;
     enum arena_status status;
     int error = seq_find_room(d, g, q, &status);
+    bool waits = error == 0 && status == ARENA_WAIT;
     while (error == 0 && status == ARENA_WAIT) {
         seq_flush(d, g); /* a grace period can start only for entries that are published */
         if (g->owed) {
@@ -540,6 +542,9 @@ static int seq_settle(struct tide *d, struct seq_group *g, struct seq_request *q
         }
         seq_decided(d); /* nor readers for what is decided anew afterwards */
         error = table_drain(&s->leader->writer) ? seq_find_room(d, g, q, &status) : TIDE_ERR_FULL;
+    }
+    if (waits) {
+        compact_placed(&s->leader->writer);
     }
     return error;
 }

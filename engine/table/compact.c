@@ -148,20 +148,22 @@ static uint32_t compact_sparse(struct table_writer *w, uint32_t pages) {
 /* ---- the zone ---------------------------------------------------------------------------------------------------------- */
 
 /*
- * Free the pages below the zone that a block of `bytes` needs. All of them, or none is tried again: this takes a free page for each span that it
- * empties, and compact_sparse() may put nodes back into a page that is not empty. Where a node does not move (its words were changed by others), the
+ * Free the pages below the zone that a block of `bytes` needs; where it needs more than are free, as many as are: a batch that asked for more than
+ * there is, twice as much each time, may fit into all of them. All of these pages, or none is tried again: this takes a free page for each span
+ * that it empties, and compact_sparse() may put nodes back into a page that is not empty. Where a node does not move (its words were changed by others), the
  * two would undo each other for ever.
  */
 static uint32_t compact_below_zone(struct table_writer *w, uint64_t bytes) {
     struct arena *a = &w->arena;
     struct compact_count count = { 0, 0 };
-    uint32_t first = 0, n = arena_zone_needs(a, bytes, &first), taken = 0;
-    bool stays = false;
+    uint64_t most = zone_loose(&a->zone) + ((uint64_t)a->free_pages << a->shift);
+    uint32_t first = 0, n = arena_zone_needs(a, bytes < most ? bytes : most, &first), taken = 0;
+    bool stays = false; /* each span in the way needs a free page elsewhere: there are as many */
     for (uint32_t p = first; p < first + n; p++) {
         taken += a->page[p].use != ARENA_FREE;
         stays = stays || a->page[p].stays;
     }
-    if (n == 0 || a->free_pages < n || stays) { /* each span in the way needs a free page elsewhere */
+    if (n == 0 || stays) {
         return 0;
     }
     if (taken != 0) {
@@ -230,8 +232,26 @@ static uint32_t compact_lowest(struct table_writer *w, uint64_t most) {
     return moved;
 }
 
-/* Move blocks up into the highest hole, until one has to be moved aside. */
-static uint32_t compact_highest(struct table_writer *w) {
+/* A block was moved aside to enlarge the highest hole. Those below it follow, up to `most` bytes, as far as there is room that is not kept for
+ * moving one: so a grace period enlarges the hole by many. */
+static uint32_t compact_aside(struct table_writer *w, uint64_t off, uint64_t most) {
+    struct arena *a = &w->arena;
+    uint64_t bytes, done = 0;
+    uint32_t moved = 0;
+    while (done < most && zone_below(&a->zone, off, &off, &bytes)) {
+        uint64_t loose = zone_loose(&a->zone), room = loose + ((uint64_t)a->free_pages << a->shift);
+        if (room < bytes + arena_transit(a, 0) || (loose < bytes && !arena_zone_extend(a, bytes)) ||
+            !compact_large(w, off, bytes, zone_alloc_loose(&a->zone, bytes))) {
+            break;
+        }
+        done += bytes;
+        moved++;
+    }
+    return moved;
+}
+
+/* Move blocks up into the highest hole, until one has to be moved aside, and others with it. */
+static uint32_t compact_highest(struct table_writer *w, uint64_t most) {
     struct zone *z = &w->arena.zone;
     uint64_t hole, off, bytes;
     uint32_t moved = 0;
@@ -254,6 +274,7 @@ static uint32_t compact_highest(struct table_writer *w) {
         }
         moved++;
         if (bytes > hole) {
+            moved += compact_aside(w, off, most);
             break;
         }
     }
@@ -266,6 +287,12 @@ static uint32_t compact_highest(struct table_writer *w) {
 static uint64_t compact_bytes(const struct arena *a) {
     uint64_t bytes = zone_round(a->wanted), most = a->end - a->pages_off;
     return bytes <= most / a->demand ? bytes * a->demand : most;
+}
+
+/* Could `demand` be for more yet, or is it for all there is? */
+static bool compact_may_ask_more(const struct arena *a) {
+    bool large = arena_class(a, a->wanted - NODE_HEADER_BYTES) == ARENA_LARGE;
+    return large ? compact_bytes(a) < a->end - a->pages_off : a->demand < a->pages;
 }
 
 static bool compact_has_enough(const struct arena *a) {
@@ -290,7 +317,7 @@ static void compact_let_go(struct arena *a) {
 }
 
 bool compact_hopes(struct arena *a) {
-    a->asked_all += a->demand >= a->pages;
+    a->asked_all += a->wanted != 0 && a->demand != 0 && !compact_may_ask_more(a);
     return a->asked_all <= COMPACT_ALL_TRIES;
 }
 
@@ -303,8 +330,8 @@ uint32_t compact_for_wanted(struct table_writer *w) {
     bool large = arena_class(a, a->wanted - NODE_HEADER_BYTES) == ARENA_LARGE;
     if (!a->pursuing) {
         /* The last demand was met and the writer still found no room: a batch needs more than one node. */
-        a->demand = a->demand == 0 ? 1 : a->demand < a->pages ? a->demand * 2 : a->demand;
-        while (!w->released && a->demand < a->pages && compact_has_enough(a)) {
+        a->demand = a->demand == 0 ? 1 : compact_may_ask_more(a) ? a->demand * 2 : a->demand;
+        while (!w->released && compact_may_ask_more(a) && compact_has_enough(a)) {
             a->demand *= 2;
         }
         a->pursuing = true;
@@ -323,7 +350,7 @@ uint32_t compact_for_wanted(struct table_writer *w) {
         moved = compact_sparse(w, pages < COMPACT_PAGES ? (uint32_t)pages + 1 : COMPACT_PAGES);
     }
     moved = enough || moved != 0 ? moved : compact_lowest(w, run);
-    moved = enough || moved != 0 ? moved : compact_highest(w);
+    moved = enough || moved != 0 ? moved : compact_highest(w, run);
     moved = enough || moved != 0 || !large ? moved : compact_below_zone(w, bytes);
     a->moving = false;
     moved = enough || moved != 0 ? moved : overflow_evacuate(w, COMPACT_BUCKETS);
@@ -337,8 +364,7 @@ uint32_t compact_for_wanted(struct table_writer *w) {
 
 void compact_step_slow(struct table_writer *w) {
     struct arena *a = &w->arena;
-    a->demand = a->asked_all = 0; /* the last wanted node was placed */
-    a->exhausted = false;
+    compact_placed(w);
     if (a->credit == 0) {
         return;
     }

@@ -18,6 +18,10 @@
  *   4. So a table that is compacted as far as possible has free at least: limit - live - transit, the transit itself, and `spare`. A
  *      node that is admitted finds its page or its run there, even before the node that it replaces is freed.
  *
+ * Hence the room that is kept for moves has to be there whenever a move needs it. Once compaction is exhausted, the write that waited may take a
+ * part of it for a node, whose predecessor then leaves a hole at least as large: the new node is the zone's lowest block, and is moved there first
+ * (compact_lowest()). The permission ends with that write: compact_placed().
+ *
  * Each step ends, and so do all of them together: spans become fewer, holes lower. Where a step needs memory that waits for a grace
  * period, that period comes between. No step is needed while free nodes are at hand: a table with values of one size never moves one.
  *
@@ -47,6 +51,12 @@ bool compact_hopes(struct arena *a);
 /* Move nodes to make room for the node that was wanted last. Call it while nothing waits for a grace period. Returns
  * how many nodes were moved: the next grace period frees their old memory. Call it again until it returns 0. */
 uint32_t compact_for_wanted(struct table_writer *w);
+
+/* The write that had to wait has its memory, or none. What it was allowed to take, the reserve for moves, nobody after it is. */
+static inline void compact_placed(struct table_writer *w) {
+    w->arena.demand = w->arena.asked_all = 0;
+    w->arena.exhausted = false;
+}
 
 /* While pages run low, move a few nodes of a sparse span with each publication. */
 void compact_step_slow(struct table_writer *w);

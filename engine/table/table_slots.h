@@ -258,9 +258,10 @@ static inline bool table_is_short(const struct table_writer *w) {
            w->overflow_off - table_buckets_end(w) < w->due_most * sizeof(struct table_bucket);
 }
 
-/* table_node_new() for an entry whose turn has not come. False: it would have to wait. */
+/* table_node_new() for an entry whose turn has not come. False: it would have to wait. The reserve for moves is for the entry before it. */
 static inline bool table_node_ahead(struct table_writer *w, size_t key_len, uint32_t value_word, uint32_t *node) {
-    *node = table_is_short(w) ? 0 : arena_take(&w->arena, node_payload_bytes(key_len, value_word));
+    *node =
+        table_is_short(w) || w->arena.exhausted ? 0 : arena_take(&w->arena, node_payload_bytes(key_len, value_word));
     if (__builtin_expect(*node == 0, 0)) {
         return false;
     }

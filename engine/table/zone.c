@@ -317,6 +317,16 @@ bool zone_highest_hole(struct zone *z, uint64_t *hole_bytes, uint64_t *below_off
     return true;
 }
 
+bool zone_below(const struct zone *z, uint64_t off, uint64_t *below_off, uint64_t *below_bytes) {
+    uint32_t b = zone_find(z, off), below = b != 0 ? z->blocks[b].below : 0;
+    if (below == 0 || !z->blocks[below].used) {
+        return false;
+    }
+    *below_off = z->blocks[below].off;
+    *below_bytes = z->blocks[below].bytes;
+    return true;
+}
+
 bool zone_next_used(const struct zone *z, uint64_t from, uint64_t *off, uint64_t *bytes) {
     uint32_t b = z->lowest;
     if (from > z->low && from < z->end) {

@@ -75,6 +75,9 @@ uint64_t zone_trim(struct zone *z);
  * block. False: there is none; all free bytes lie at the lower end. */
 bool zone_highest_hole(struct zone *z, uint64_t *hole_bytes, uint64_t *below_off, uint64_t *below_bytes);
 
+/* The block in use right below the one at `off`: its offset and bytes. False: there is none, or it is free. */
+bool zone_below(const struct zone *z, uint64_t off, uint64_t *below_off, uint64_t *below_bytes);
+
 /* The lowest block in use at or above an offset: its offset and bytes. */
 bool zone_next_used(const struct zone *z, uint64_t from, uint64_t *off, uint64_t *bytes);
 

@@ -35,7 +35,7 @@ if [ -r "${headers:-/none}" ] && command -v npm >/dev/null 2>&1; then
     leaks=$(awk '/(Direct|Indirect) leak/ { part = "" } { part = part "\n" $0 } /^$/ { if (part ~ /leak of/ && part ~ /src\/(addon|domain|make|read|snapshot|watch|write)\.c|libtidemark/) print part; part = "" }' "$tmp/log")
     [ -z "$leaks" ] || { echo "$leaks"; echo "the addon leaks"; exit 1; }
     cp -R "$module/test" "$tmp/app/test"
-    (cd "$tmp/app" && ASAN_OPTIONS=$common:detect_leaks=0 LD_PRELOAD="$asan $ubsan" TIDEMARK_TEST_DIR=$tmp/shm timeout 200 node --expose-gc --test test/api.test.js test/watch.test.js) >"$tmp/log" 2>&1 ||
+    (cd "$tmp/app" && ASAN_OPTIONS=$common:detect_leaks=0 LD_PRELOAD="$asan $ubsan" TIDEMARK_TEST_DIR=$tmp/shm timeout 200 node --expose-gc --test test/api.test.js test/watch.test.js test/edges.test.js) >"$tmp/log" 2>&1 ||
         { tail -n 60 "$tmp/log"; exit 1; }
     tried="$tried node"
 fi
