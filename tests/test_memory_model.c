@@ -198,7 +198,8 @@ static bool is_alike(const struct world *w) {
     return true;
 }
 
-/* The leader removes expired keys at instants of its own: compare again until it has made no entry meanwhile. */
+/* The leader removes expired keys at instants of its own: compare again until it has made no entry meanwhile. Its tables' words, which are no
+ * atomics, are compared where nothing expires. */
 static void assert_all_agree(struct world *w) {
     struct tide_verify v = TIDE_VERIFY_INIT;
     uint64_t commit;
@@ -210,7 +211,7 @@ static void assert_all_agree(struct world *w) {
         assert_int_equal(tide_verify(w->d, &v), 0);
         assert_int_equal(v.differing, 0);
         assert_int_equal(v.damaged, 0);
-        alike = is_alike(w);
+        alike = w->lives || is_alike(w);
     } while (board_commit(w->d->log) != commit);
     assert_int_equal(v.compared, w->count);
     assert_true(alike);

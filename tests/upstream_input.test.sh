@@ -24,7 +24,10 @@ usage 'an endpoint is empty' --upstream etcd://127.0.0.1:1,/a
 usage 'is no byte' --upstream etcd://127.0.0.1:1/a%2
 usage 'without --upstream' --upstream-user /nowhere
 usage 'are for TLS' --upstream etcd://127.0.0.1:1/ --upstream-ca /nowhere
-usage 'without --upstream-cert' --upstream etcds://127.0.0.1:1/ --upstream-key /nowhere
+usage 'without --upstream-cert' --upstream etcds://127.0.0.1:1/ --upstream-key /dev/null
+usage '-upstream-ca /nowhere cannot be read' --upstream etcds://127.0.0.1:1/ --upstream-ca /nowhere
+usage '-upstream-cert /nowhere cannot be read' --upstream etcds://127.0.0.1:1/ --upstream-cert /nowhere
+usage '-upstream-key /nowhere cannot be read' --upstream etcds://127.0.0.1:1/ --upstream-cert /dev/null --upstream-key /nowhere
 usage 'not for a domain with --upstream' --upstream etcd://127.0.0.1:1/ --evict s3fifo
 usage 'not for a domain with --upstream' --upstream etcd://127.0.0.1:1/ --default-ttl 1s
 usage 'cannot be read' --upstream etcd://127.0.0.1:1/ --upstream-user /nowhere
@@ -102,12 +105,35 @@ expect 4 "a fed domain without its upstream" serve d
 
 # ---- users ----
 control user add root:r >/dev/null
+control user add reader:r >/dev/null
+control role add reads >/dev/null
+control role grant-permission reads read app/ --prefix=true >/dev/null
+control user grant-role reader reads >/dev/null
 control user grant-role root root >/dev/null
 control auth enable >/dev/null
 expect 7 "a wrong password" serve e --upstream "$url" --upstream-user "$work/user"
 warns 'user root: .*authentication failed'
 expect 7 "no user" serve e --upstream "$url"
 warns 'user name is empty'
+# Who may only read: a write says that the source refused it, and so does the leader.
+printf 'reader:r\n' >"$work/user"
+expect 7 "no permission on the prefix" serve f --upstream "etcd://$etcd/other/" --upstream-user "$work/user"
+warns 'permission denied .*: reader needs a role that may read every key under the prefix'
+begin reads serve f --upstream "$url" --upstream-user "$work/user"
+reader=$begun
+ready reads
+for write in 'put f k w' 'cas f k w --expect 0' 'del f k' 'incr f n' 'touch f k 1h' 'clear f'; do
+    # shellcheck disable=SC2086 # words
+    expect 4 "$write, by a user who may not write" $write
+    warns 'the source that feeds the domain refused it'
+done
+expect 4 "the same, as JSON" put f k w --json
+says '"error": "refused", .*the source that feeds the domain refused it'
+grep -q 'a write is refused: .*permission denied' "$work/reads.err" || { cat "$work/reads.err"; failed=1; }
+expect 0 "and reads" get f k
+is after
+kill "$reader"
+ended "$reader" 0 "serve of a user who may read"
 printf 'root:r\n' >"$work/user"
 begin good serve e --upstream "$url" --upstream-user "$work/user"
 ready good

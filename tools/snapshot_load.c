@@ -147,6 +147,7 @@ static int load_failed(const struct load *l, int rc) {
     json_out_open(&j, NULL, '{');
     json_out_u64(&j, "written", l->batch->written);
     json_out_u64(&j, "deleted", l->batch->deleted);
+    l->s->cli.writes = 1;
     return cli_fail_with(&l->s->cli, rc, &j, "%s: after %llu of %zu keys written and %llu deleted", l->s->cli.name,
                          (unsigned long long)l->batch->written, l->s->records.n, (unsigned long long)l->batch->deleted);
 }

@@ -61,6 +61,12 @@ int upstream_check(const struct cli *c, const struct upstream_opts *o) {
     if (!a.tls && (o->ca || o->cert || o->key)) {
         return args_error(c->tool, "--upstream-ca, -cert and -key are for TLS: write etcds:// instead of etcd://");
     }
+    const char *const files[] = { o->ca, o->cert, o->key }, *const names[] = { "ca", "cert", "key" };
+    for (int i = 0; i < 3; i++) {
+        if (files[i] && access(files[i], R_OK) != 0) {
+            return args_error(c->tool, "--upstream-%s %s cannot be read: %m", names[i], files[i]);
+        }
+    }
     if (o->key && !o->cert) {
         return args_error(c->tool, "--upstream-key without --upstream-cert");
     }

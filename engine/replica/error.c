@@ -46,7 +46,7 @@ const char *tide_strerror(int code) {
     case TIDE_ERR_NOT_FOUND:
         return "no such key";
     case TIDE_ERR_REFUSED:
-        return "no replica keeps the bound";
+        return "no replica keeps the bound, or the source that feeds the domain refused the write";
     case TIDE_ERR_TIMEOUT:
         return "timed out";
     case TIDE_ERR_FENCE_AHEAD:

@@ -95,7 +95,11 @@ static bool stream_came_well(struct etcd_client *c, const struct etcd_reply *rep
     }
     bool hopeless = reply->mistrusted || (told && (c->wire.code == WIRE_DENIED || c->wire.code == WIRE_INVALID)) ||
                     (!reply->why && c->wire.code < 0);
-    stream_fail(c, hopeless, "%s: %s", what, wrong);
+    const char *user = c->opts.user;
+    bool denied = told && c->wire.code == WIRE_DENIED;
+    stream_fail(c, hopeless, "%s: %s%s%s%s", what, wrong, denied ? ": " : "",
+                denied ? (user ? user : "whoever asks") : "",
+                denied ? " needs a role that may read every key under the prefix (etcdctl role grant-permission)" : "");
     return false;
 }
 

@@ -27,8 +27,10 @@ static int clear_report(const struct cli *c, const struct batch *b, int rc, size
     json_out_open(&j, NULL, '{');
     json_out_u64(&j, "deleted", b->deleted);
     if (rc != 0) {
-        return cli_fail_with(c, rc, &j, "%s: after %llu of %zu keys deleted", c->name, (unsigned long long)b->deleted,
-                             found);
+        struct cli writes = *c;
+        writes.writes = 1;
+        return cli_fail_with(&writes, rc, &j, "%s: after %llu of %zu keys deleted", c->name,
+                             (unsigned long long)b->deleted, found);
     }
     if (!c->json) {
         printf("deleted %llu key%s\n", (unsigned long long)b->deleted, b->deleted == 1 ? "" : "s");

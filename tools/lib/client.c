@@ -240,6 +240,9 @@ static int cli_fail_here(const struct cli *c, int error, struct json_out *j, con
     const char *hint = m->hint, *why = tide_strerror(error);
     if (error == TIDE_ERR_FED) {
         why = cli_fed_why(c, fed, sizeof(fed), &hint);
+    } else if (error == TIDE_ERR_REFUSED) {
+        why = c->writes ? "the source that feeds the domain refused it" : "no replica keeps the bound";
+        hint = c->writes ? "what the process that leads it tells says why: 'tide stat %s' shows which that is" : hint;
     }
     vsnprintf(what, sizeof(what), format, args);
     snprintf(text, sizeof(text), "%s: %s", what, why);

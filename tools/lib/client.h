@@ -21,6 +21,7 @@ struct cli {
     int chatty;        /* also print the library's messages of level INFO */
     int leads;         /* this command leads its domain, or may come to; else it reads or writes */
     const char *feeds; /* and is the feed of a source of this kind; NULL: of none */
+    int writes;        /* what fails from here on is a write */
     struct tide *domain;
 };
 

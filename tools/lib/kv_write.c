@@ -138,6 +138,7 @@ static int kv_write_it(struct kv_write *w, kv_write_fn *do_it) {
     struct json_out j = { 0 };
     char text[CLI_TOKEN_BYTES];
     uint64_t found = 0;
+    w->cli.writes = 1;
     int rc = do_it(w, &token, &found);
     json_out_open(&j, NULL, '{');
     if (rc == TIDE_ERR_MISMATCH) {
