@@ -37,8 +37,8 @@
 #define JOIN_LINES 3u    /* of a node: some hundred bytes */
 #define JOIN_BUCKETS 64u /* copied in one section: some 400 keys */
 #define JOIN_TRIES 100
-/* For the nodes of one bucket memory is waited for at most so often. A donor whose words another process changed may have more than any table holds;
- * each publication lets compaction begin anew, until so much was copied that the donor counts as damaged. */
+/* For the nodes of one bucket memory is waited for at most so often. A donor whose words another process changed may have more than any table holds,
+ * and each publication lets compaction begin anew. */
 #define JOIN_WAITS 1000u
 #define JOIN_LAPS 8u                           /* that count for as many tries */
 #define JOIN_REST_MOST_NS UINT64_C(1600000000) /* after a lap: 16 times what the leader waits for it at most */
