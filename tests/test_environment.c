@@ -56,18 +56,6 @@ static int follow(struct tide *d, uint32_t *id) {
     return tide_replica_start(d, NULL, id);
 }
 
-/* 77 from a child: not permitted here. */
-static void child_end_or_skip(pid_t pid) {
-    int status;
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_true(WIFEXITED(status));
-    if (WEXITSTATUS(status) == 77) {
-        print_message("skipped: that takes root\n");
-        skip();
-    }
-    assert_int_equal(WEXITSTATUS(status), 0);
-}
-
 /* ---- ephemeral ------------------------------------------------------------------------------------------------------- */
 
 /* Makes the case's domain, ephemeral, puts "k", says so, and waits to be killed. */

@@ -70,18 +70,6 @@ static void hear(int from) {
     assert_int_equal(read(from, &byte, 1), 1);
 }
 
-/* 77 from a child: not permitted here. */
-static void child_end_or_skip(pid_t pid) {
-    int status;
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_true(WIFEXITED(status));
-    if (WEXITSTATUS(status) == 77) {
-        print_message("skipped: that takes root\n");
-        skip();
-    }
-    assert_int_equal(WEXITSTATUS(status), 0);
-}
-
 /* Root alone. What another user leaves there goes with the child. */
 static void in_private_shm(const char *options) {
     if (geteuid() != 0 || unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
