@@ -24,8 +24,9 @@ static void complain(void *ctx, enum tide_log_level level, const char *text) {
     }
 }
 
-static struct tide *open_table(uint64_t ring_bytes, uint64_t table_bytes) {
+static struct tide *open_table_that(enum tide_evict evicts, uint64_t ring_bytes, uint64_t table_bytes) {
     struct tide_opts o = TIDE_OPTS_INIT;
+    o.evict = evicts;
     o.flags = TIDE_CREATE | TIDE_EXCLUSIVE | TIDE_EPHEMERAL;
     o.ring_bytes = ring_bytes;
     o.table_bytes = table_bytes;
@@ -37,6 +38,10 @@ static struct tide *open_table(uint64_t ring_bytes, uint64_t table_bytes) {
     assert_int_equal(tide_open(&d, help_name(), &o), 0);
     help_leader(d);
     return d;
+}
+
+static struct tide *open_table(uint64_t ring_bytes, uint64_t table_bytes) {
+    return open_table_that(TIDE_EVICT_NONE, ring_bytes, table_bytes);
 }
 
 static int put(struct tide *d, uint64_t key, size_t bytes) {
@@ -233,6 +238,30 @@ static void domains__that_are_full__take_every_overwrite_that_is_no_larger(void 
 }
 
 /* Two keys whose values shrink fill an old table with nodes of many sizes. A younger replica has seen none of them, and leads. */
+/* New keys alone, so that nothing is kept for a batch: whatever the ring takes is done, and a follower, whose memory lies in other pieces, has room. */
+static void batches__that_take_most_of_what_is_free__are_done_and_held(void **state) {
+    (void)state;
+    enum { OPS = 300 };
+    static uint64_t keys[OPS];
+    static struct tide_op ops[OPS];
+    struct help_rng rng = { help_seed() };
+    struct tide *d = open_table_that(TIDE_EVICT_S3FIFO, 1024 * KIB, 1024 * KIB);
+    help_follower(d, 0);
+    uint64_t key = 0;
+    for (uint64_t i = 0; i < help_scaled(1500); i++) {
+        uint64_t n = 0, most = 1 + help_below(&rng, OPS), bytes = 0, larger = help_below(&rng, 3) == 0 ? 2000 : 100;
+        for (; n < most && bytes < 250 * KIB; n++) {
+            keys[n] = key++;
+            ops[n] =
+                (struct tide_op){ .kind = TIDE_OP_PUT, .key = &keys[n], .key_len = sizeof(keys[n]), .value = value };
+            ops[n].value_size = help_below(&rng, larger);
+            bytes += ops[n].value_size + 72; /* with its frame */
+        }
+        assert_int_equal(tide_batch(d, NULL, ops, n, NULL, NULL), 0);
+    }
+    close_whole(d);
+}
+
 static void followers__older_than_the_leader__hold_what_it_admits(void **state) {
     (void)state;
     struct tide *d = open_table(64 * KIB, 256 * KIB);
@@ -373,6 +402,7 @@ int main(void) {
         cmocka_unit_test(domains__full_of_small_values_that_came_and_went__take_large_ones_when_emptied),
         cmocka_unit_test(domains__full_of_small_values_of_which_some_stay__take_large_ones_as_a_fresh_one_with_those),
         cmocka_unit_test(domains__that_are_full__take_every_overwrite_that_is_no_larger),
+        cmocka_unit_test(batches__that_take_most_of_what_is_free__are_done_and_held),
         cmocka_unit_test(followers__older_than_the_leader__hold_what_it_admits),
         cmocka_unit_test(followers__full_once_and_emptied__hold_what_a_late_leader_admits),
         cmocka_unit_test(newcomers__lapped_under_load_while_the_lead_changes__none_fails),
