@@ -156,9 +156,7 @@ static inline int join_put(struct join_copy *copy, const struct visited *from, u
     if (copy->status != ARENA_OK) {
         return -1;
     }
-    if (__builtin_expect(w->arena.exhausted, 0)) {
-        compact_placed(w);
-    }
+    compact_placed(w);
     bytes_copy(table_node_key(table_node_at(&w->t, node)), from->key, from->payload_bytes);
     if (__builtin_expect((from->flags & NODE_KEEP) != 0, 0)) {
         table_node_keep(table_node_at(&w->t, node));
@@ -198,7 +196,7 @@ struct join_state {
     enum join_source source;
     uint64_t next, last; /* buckets: the next one, and how many the donor has */
     uint64_t passed;     /* what the donor has applied */
-    bool again;          /* the next one had no room */
+    uint32_t waits;      /* so often the next one had no room */
     struct foreign_scratch scratch;
 };
 
@@ -243,7 +241,7 @@ static void join_blame(struct replica *r, const struct join_state *j, const char
 /* Copy some buckets in one section. False: the donor is gone or damaged. *status: ARENA_WAIT or ARENA_FULL where
  * memory ran out. */
 static bool join_some(struct replica *r, struct join_state *j, enum arena_status *status) {
-    struct join_copy copy = { .r = r, .scratch = &j->scratch, .status = ARENA_OK, .again = j->again };
+    struct join_copy copy = { .r = r, .scratch = &j->scratch, .status = ARENA_OK, .again = j->waits != 0 };
     int result = 0;
     rcu_enter();
     const struct view *donor = join_donor(r, j->donor, j->source);
@@ -260,8 +258,9 @@ static bool join_some(struct replica *r, struct join_state *j, enum arena_status
             /* A bucket for which there was no room is copied again, and counts once. */
             uint64_t before = j->scratch.total;
             result = join_bucket(&copy, donor, j->next, j->last);
-            j->again = copy.again = copy.status != ARENA_OK;
-            j->scratch.total = j->again ? before : j->scratch.total;
+            copy.again = copy.status != ARENA_OK;
+            j->waits = copy.again ? j->waits + 1 : 0;
+            j->scratch.total = copy.again ? before : j->scratch.total;
         }
         KILL_POINT("join.slots");
         /* Again, after the slots: another process's donor does not wait for this section before it clears what it moved, and what was not
@@ -352,8 +351,7 @@ static int join_begin(struct replica *r, struct join_state *j) {
 }
 
 static int join_copy_all(struct replica *r, struct join_state *j) {
-    uint64_t due, at = 0;
-    uint32_t waits = 0;
+    uint64_t due;
     while (j->next < j->last) {
         enum arena_status room;
         if (!join_some(r, j, &room)) {
@@ -364,9 +362,7 @@ static int join_copy_all(struct replica *r, struct join_state *j) {
         }
         /* No reader is here yet, so replaced nodes may be reused as soon as a grace period has passed. */
         table_published(&r->writer);
-        waits = j->next == at ? waits + 1 : 0;
-        at = j->next;
-        if (room == ARENA_FULL || (room == ARENA_WAIT && (waits > JOIN_WAITS || !table_drain(&r->writer)))) {
+        if (room == ARENA_FULL || (room == ARENA_WAIT && (j->waits > JOIN_WAITS || !table_drain(&r->writer)))) {
             return TIDE_ERR_FULL;
         }
         /* What the donor's board says of itself may be any number; what is not committed is not there to be applied. */

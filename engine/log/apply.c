@@ -358,7 +358,6 @@ static enum apply_status apply_run(struct replica *r, uint64_t until, uint64_t d
     lags.count = 0;
     uint64_t now = delay != 0 ? clock_now(&r->domain->log->clock) : 0;
     enum apply_status status = APPLY_OK;
-    bool waited = false;
     for (uint32_t n = 0; n < APPLY_RUN && r->applied < until && status == APPLY_OK && *due == 0;) {
         struct apply_ahead ahead;
         ahead.until = until;
@@ -378,13 +377,11 @@ static enum apply_status apply_run(struct replica *r, uint64_t until, uint64_t d
         }
         status = taken != APPLY_OK ? taken : status;
         n += ahead.count;
-        if (__builtin_expect(waited && taken == APPLY_OK && ahead.count != 0, 0)) {
+        if (taken == APPLY_OK && ahead.count != 0) {
             compact_placed(&r->writer);
-            waited = false;
         }
         if (status == APPLY_WAIT && apply_make_room(r)) {
             status = APPLY_OK;
-            waited = true;
         }
     }
     /* A batch that broke off in the middle is not published: the replica is lapped or broken, and starts anew. */

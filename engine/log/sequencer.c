@@ -534,7 +534,6 @@ static int seq_settle(struct tide *d, struct seq_group *g, struct seq_request *q
     struct sequencer *s = &d->seq;
     enum arena_status status;
     int error = seq_find_room(d, g, q, &status);
-    bool waits = error == 0 && status == ARENA_WAIT;
     while (error == 0 && status == ARENA_WAIT) {
         seq_flush(d, g); /* a grace period can start only for entries that are published */
         if (g->owed) {
@@ -543,9 +542,7 @@ static int seq_settle(struct tide *d, struct seq_group *g, struct seq_request *q
         seq_decided(d); /* nor readers for what is decided anew afterwards */
         error = table_drain(&s->leader->writer) ? seq_find_room(d, g, q, &status) : TIDE_ERR_FULL;
     }
-    if (waits) {
-        compact_placed(&s->leader->writer);
-    }
+    compact_placed(&s->leader->writer);
     return error;
 }
 

@@ -52,7 +52,7 @@ bool compact_hopes(struct arena *a);
  * how many nodes were moved: the next grace period frees their old memory. Call it again until it returns 0. */
 uint32_t compact_for_wanted(struct table_writer *w);
 
-/* The write that had to wait has its memory, or none. What it was allowed to take, the reserve for moves, nobody after it is. */
+/* A write has its memory, or none. If it had to wait, what it was allowed to take, the reserve for moves, nobody after it is. */
 static inline void compact_placed(struct table_writer *w) {
     w->arena.demand = w->arena.asked_all = 0;
     w->arena.exhausted = false;
