@@ -405,9 +405,10 @@ enum arena_status table_node_new(struct table_writer *w, size_t key_len, uint32_
         return ARENA_WAIT;
     }
     uint64_t payload = node_payload_bytes(key_len, value_word);
-    *node = table_reuse(w, payload);
+    uint32_t class = arena_class(&w->arena, payload);
+    *node = class != ARENA_LARGE ? limbo_reuse(w, class) : 0;
     if (__builtin_expect(*node != 0, 1)) {
-        table_node_count(w, *node);
+        w->arena.live += w->arena.class[class].cost;
     } else if (arena_alloc(&w->arena, payload, node) != ARENA_OK) {
         return ARENA_WAIT;
     }

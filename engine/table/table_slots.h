@@ -258,19 +258,14 @@ static inline bool table_is_short(const struct table_writer *w) {
            w->overflow_off - table_buckets_end(w) < w->due_most * sizeof(struct table_bucket);
 }
 
-/* limbo_reuse() for a node of any size. */
-static inline uint32_t table_reuse(struct table_writer *w, uint64_t payload_bytes) {
-    uint32_t class = arena_class(&w->arena, payload_bytes);
-    return class != ARENA_LARGE ? limbo_reuse(w, class) : 0;
-}
-
 /* table_node_new() for an entry whose turn has not come. False: it would have to wait. The reserve for moves is for the entry before it. */
 static inline bool table_node_ahead(struct table_writer *w, size_t key_len, uint32_t value_word, uint32_t *node) {
     if (table_is_short(w) || w->arena.exhausted) {
         return false;
     }
     uint64_t payload = node_payload_bytes(key_len, value_word);
-    *node = table_reuse(w, payload);
+    uint32_t class = arena_class(&w->arena, payload);
+    *node = class != ARENA_LARGE ? limbo_reuse(w, class) : 0;
     if (__builtin_expect(*node == 0, 0) && (*node = arena_take(&w->arena, payload)) == 0) {
         return false;
     }
