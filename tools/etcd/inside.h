@@ -43,6 +43,7 @@ struct stream {
     uint64_t copied;   /* PHASE_COPY: the snapshot's revision */
     struct buf after;  /* PHASE_COPY: the last key of the last page */
     uint64_t limit;    /* PHASE_COPY: keys of the next page */
+    uint64_t page_ns;  /* PHASE_COPY: when it was asked for */
     struct buf in;     /* PHASE_WATCH: not yet read */
     size_t in_at;
     struct wire_scan scan;
