@@ -181,6 +181,10 @@ static bool says_hello(struct script *s, int fd, const char *path, const char *b
         etcd_false_say(fd, 200, "{\"etcdserver\":\"3.4.23\",\"etcdcluster\":\"3.4.0\"}");
         return true;
     }
+    if (strcmp(path, "/v3/maintenance/status") == 0) {
+        etcd_false_say(fd, 404, "not here");
+        return true;
+    }
     if (strcmp(path, "/v3/kv/range") == 0) {
         s->ranges++;
         etcd_false_say(fd, 200, strstr(body, "count_only") ? "{" HEADER("9") "}" : "{" HEADER("5") "}");

@@ -50,6 +50,7 @@ void stream_follow(struct etcd_client *c, uint64_t revision, bool snapshot) {
     c->expected = c->expected_write = 0;
     if (revision == 0) {
         c->cluster = c->term = 0;
+        c->mark = (struct etcd_mark){ 0 };
     }
 }
 
@@ -146,6 +147,7 @@ static void stream_ask_page(struct etcd_client *c) {
 
 static const char *stream_begin_copy(struct etcd_client *c) {
     struct etcd_sink *sink = &c->opts.sink;
+    c->marking.key.size = 0;
     c->stream.copied = c->wire.header.revision;
     c->stream.count = c->wire.count;
     return sink->snapshot_begin(sink->ctx, c->stream.copied);
@@ -212,6 +214,7 @@ static void stream_on_page(void *ctx, const struct etcd_reply *reply) {
     size_t n = watch_changes(c, c->wire.kvs, c->wire.n);
     if (!why && s->phase == PHASE_COPY && n > 0) {
         why = c->opts.sink.snapshot_keys(c->opts.sink.ctx, c->changes, n);
+        mark_take_changes(c, c->changes, n);
     }
     if (why) {
         stream_refused(c, why);
@@ -222,12 +225,37 @@ static void stream_on_page(void *ctx, const struct etcd_reply *reply) {
 
 /* ---- before it --------------------------------------------------------------------------------------------------- */
 
+static void stream_go_on(struct etcd_client *c);
+
+/* It may be compacted, by a cluster of either history: then nothing can be said. */
+static void stream_on_witness(void *ctx, const struct etcd_reply *reply) {
+    struct etcd_client *c = ctx;
+    char why[300];
+    bool compacted = endpoint_error(c, reply, why, sizeof(why)) && !reply->why && c->wire.code == WIRE_OUT_OF_RANGE;
+    c->stream.call = NULL;
+    if (compacted || (stream_came_well(c, reply, "asking for a key") && mark_take_witness(c))) {
+        stream_go_on(c);
+    }
+}
+
 static void stream_on_check(void *ctx, const struct etcd_reply *reply) {
     struct etcd_client *c = ctx;
     struct stream *s = &c->stream;
     if (!stream_came_well(c, reply, "asking for the revision") || !client_check(c, &c->wire.header, s->known)) {
         return;
     }
+    mark_take_revision(c, c->wire.header.revision);
+    struct buf body = { 0 };
+    if (mark_ask_witness(c, s->seen, &body)) {
+        stream_call(c, "/v3/kv/range", &body, CALL_MS, stream_on_witness);
+        buf_free(&body);
+    } else {
+        stream_go_on(c);
+    }
+}
+
+static void stream_go_on(struct etcd_client *c) {
+    struct stream *s = &c->stream;
     const char *why = c->opts.sink.identify(c->opts.sink.ctx, c->cluster);
     if (why) {
         stream_refused(c, why);
@@ -244,14 +272,31 @@ static void stream_on_check(void *ctx, const struct etcd_reply *reply) {
     }
 }
 
-static void stream_check(struct etcd_client *c) {
+static void stream_ask_revision(struct etcd_client *c) {
     struct buf body = { 0 };
     struct wire_range r = { .key = { c->prefix_key.data, c->prefix_key.size }, .limit = 1, .count_only = true };
-    c->stream.phase = PHASE_CHECK;
     c->stream.known = client_known(c);
     wire_add_range(&body, &r);
     stream_call(c, "/v3/kv/range", &body, CALL_MS, stream_on_check);
     buf_free(&body);
+}
+
+static void stream_on_status(void *ctx, const struct etcd_reply *reply) {
+    struct etcd_client *c = ctx;
+    c->stream.call = NULL;
+    if (reply->why) {
+        (void)stream_came_well(c, reply, "asking for its status");
+    } else if (mark_take_status(c, reply)) {
+        stream_ask_revision(c);
+    }
+}
+
+static void stream_check(struct etcd_client *c) {
+    c->stream.phase = PHASE_CHECK;
+    c->stream.call = mark_ask(c, c->stream.at, stream_on_status);
+    if (!c->stream.call) {
+        stream_fail(c, false, "no request can be begun: out of memory");
+    }
 }
 
 static void stream_on_hello(void *ctx, const struct etcd_reply *reply) {
