@@ -179,8 +179,10 @@ size_t watch_changes(struct etcd_client *c, const struct wire_kv *kvs, size_t n)
 uint64_t mark_step(struct etcd_client *c, uint64_t now_ns);
 /* Ask a member for its status. */
 struct etcd_call *mark_ask(struct etcd_client *c, unsigned at, etcd_done_fn *done);
-/* Its answer: false where the history is another one. */
-bool mark_take_status(struct etcd_client *c, const struct etcd_reply *reply);
+/* Its answer, into c->wire: false where it says nothing of its log (etcd 3.3, or a user who may not ask). */
+bool mark_read_status(struct etcd_client *c, const struct etcd_reply *reply);
+/* And then: false where the history is another one. */
+bool mark_take_status(struct etcd_client *c);
 /* And a revision that was asked for after it. */
 void mark_take_revision(struct etcd_client *c, uint64_t revision);
 void mark_forget(struct etcd_client *c);

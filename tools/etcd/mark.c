@@ -20,20 +20,16 @@
     (2 *                                                                                                               \
      SECOND) /* while revisions come: so much of the history may be lost, and another one as long not be told from it */
 
-/* What the member says of itself: the index, or 0 where it does not say (etcd 3.3, or a user who may not ask). */
-static uint64_t mark_index_of(struct etcd_client *c, const struct etcd_reply *reply) {
+bool mark_read_status(struct etcd_client *c, const struct etcd_reply *reply) {
     char why[300], digits[24];
-    if (endpoint_error(c, reply, why, sizeof(why)) ||
-        wire_string(&c->wire, "raftAppliedIndex", digits, sizeof(digits))) {
-        return 0;
-    }
-    return strtoull(digits, NULL, 10);
+    bool says = !endpoint_error(c, reply, why, sizeof(why)) &&
+                wire_string(&c->wire, "raftAppliedIndex", digits, sizeof(digits)) == 0;
+    c->marking.index = says ? strtoull(digits, NULL, 10) : 0;
+    return c->marking.index != 0;
 }
 
-bool mark_take_status(struct etcd_client *c, const struct etcd_reply *reply) {
-    uint64_t index = mark_index_of(c, reply);
-    c->marking.index = index;
-    if (index == 0 || index >= c->mark.index || c->wire.header.revision <= c->mark.revision) {
+bool mark_take_status(struct etcd_client *c) {
+    if (c->marking.index >= c->mark.index || c->wire.header.revision <= c->mark.revision) {
         return true;
     }
     client_gone_back(c, "its log is another one", &c->wire.header);
@@ -60,7 +56,7 @@ static void mark_on_status(void *ctx, const struct etcd_reply *reply) {
     struct wire_range r = { .key = { c->prefix_key.data, c->prefix_key.size }, .limit = 1, .count_only = true };
     struct buf body = { 0 };
     c->marking.call = NULL;
-    if (!mark_take_status(c, reply) || c->marking.index == 0) {
+    if (!mark_read_status(c, reply) || !mark_take_status(c)) {
         return;
     }
     c->marking.known = client_known(c);

@@ -227,6 +227,16 @@ static void stream_on_page(void *ctx, const struct etcd_reply *reply) {
 
 static void stream_go_on(struct etcd_client *c);
 
+/* Is what the sink holds of the cluster that answers? To be asked before this one's history is judged. */
+static bool stream_is_ours(struct etcd_client *c) {
+    uint64_t cluster = c->cluster != 0 ? c->cluster : c->wire.header.cluster;
+    const char *why = c->opts.sink.identify(c->opts.sink.ctx, cluster);
+    if (why) {
+        stream_refused(c, why);
+    }
+    return why == NULL;
+}
+
 /* It may be compacted, by a cluster of either history: then nothing can be said. */
 static void stream_on_witness(void *ctx, const struct etcd_reply *reply) {
     struct etcd_client *c = ctx;
@@ -241,7 +251,8 @@ static void stream_on_witness(void *ctx, const struct etcd_reply *reply) {
 static void stream_on_check(void *ctx, const struct etcd_reply *reply) {
     struct etcd_client *c = ctx;
     struct stream *s = &c->stream;
-    if (!stream_came_well(c, reply, "asking for the revision") || !client_check(c, &c->wire.header, s->known)) {
+    if (!stream_came_well(c, reply, "asking for the revision") || !stream_is_ours(c) ||
+        !client_check(c, &c->wire.header, s->known)) {
         return;
     }
     mark_take_revision(c, c->wire.header.revision);
@@ -256,11 +267,6 @@ static void stream_on_check(void *ctx, const struct etcd_reply *reply) {
 
 static void stream_go_on(struct etcd_client *c) {
     struct stream *s = &c->stream;
-    const char *why = c->opts.sink.identify(c->opts.sink.ctx, c->cluster);
-    if (why) {
-        stream_refused(c, why);
-        return;
-    }
     if (s->snapshot || (s->prefix_alone && !s->counted)) {
         s->phase = PHASE_COPY;
         s->copied = 0;
@@ -286,7 +292,7 @@ static void stream_on_status(void *ctx, const struct etcd_reply *reply) {
     c->stream.call = NULL;
     if (reply->why) {
         (void)stream_came_well(c, reply, "asking for its status");
-    } else if (mark_take_status(c, reply)) {
+    } else if (!mark_read_status(c, reply) || (stream_is_ours(c) && mark_take_status(c))) {
         stream_ask_revision(c);
     }
 }
