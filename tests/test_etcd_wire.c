@@ -185,6 +185,10 @@ static bool says_hello(struct script *s, int fd, const char *path, const char *b
         etcd_false_say(fd, 404, "not here");
         return true;
     }
+    if (strstr(body, "\"revision\":\"")) { /* how was a key? */
+        etcd_false_say(fd, 400, "{\"error\":\"etcdserver: mvcc: required revision has been compacted\",\"code\":11}");
+        return true;
+    }
     if (strcmp(path, "/v3/kv/range") == 0) {
         s->ranges++;
         etcd_false_say(fd, 200, strstr(body, "count_only") ? "{" HEADER("9") "}" : "{" HEADER("5") "}");
