@@ -77,6 +77,24 @@ control put app/large small >/dev/null
 small() { [ "$("$tide" get d large --wait 1s)" = small ]; }
 until_true 30 "goes on" small
 
+# A transaction that the ring does not take at once: in parts, and nothing is copied again.
+copies=$(grep -c 'copied at' "$work/serve.err")
+i=0
+value=$(head -c 1000 "$work/large")
+{
+    echo
+    while [ $i -lt 40 ]; do
+        echo "put app/part$i $value"
+        i=$((i + 1))
+    done
+    echo
+    echo
+} | control txn >/dev/null
+parts() { [ "$("$tide" scan d --prefix part --wait 1s --json | grep -c '"key": "part')" = 40 ]; }
+until_true 30 "all of a large transaction" parts
+[ "$(grep -c 'copied at' "$work/serve.err")" = "$copies" ] || { cat "$work/serve.err"; bad "a large transaction was copied"; }
+control del app/part --prefix >/dev/null
+
 # A full table: the same.
 i=0
 head -c 10000 "$work/large" >"$work/ten"
@@ -90,6 +108,19 @@ control del app/fill --prefix >/dev/null
 control put app/k after >/dev/null
 after() { [ "$("$tide" get d k --wait 1s)" = after ]; }
 until_true 60 "goes on when there is room" after
+# Who follows for when the leader dies, and names another prefix, leaves the domain as it is.
+begin stray follow d --upstream "etcd://$etcd/other/"
+stray=$begun
+ready stray
+kill -9 "$server"
+ended "$stray" 7 "follow with another prefix"
+grep -q 'of another cluster or prefix: leaving it as it is' "$work/stray.err" || { cat "$work/stray.err"; failed=1; }
+begin back serve d --upstream "$url" --ring 64K --table 1M
+server=$begun
+ready back
+grep -q 'begins anew' "$work/back.err" && bad "the stray follower cost the domain its data"
+expect 0 "what was there is" get d k
+is after
 kill "$server"
 ended "$server" 0 "serve"
 
