@@ -11,7 +11,7 @@
  * - A shared object that the library is part of stays loaded after its first tide_open(): dlclose() does not unload it.
  * - A section (tide_section_begin) holds memory: while one is open, nothing that was replaced since is reused. A section
  *   that stays open makes the replica's spare memory run out, and then the replica waits for it. Keep sections short.
- * - Tables have a fixed budget. When it is used up, puts answer TIDE_ERR_FULL (a domain made with
+ * - Tables have a fixed budget. When it is used up, and nothing in them has expired, puts answer TIDE_ERR_FULL (a domain made with
  *   TIDE_EVICT_S3FIFO evicts other keys instead). Deletes still work, and overwrites
  *   that are no larger than what they replace. What was deleted serves any size once no reader can have it any more. A batch of
  *   overwrites needs room for all of its new values at once: in a full table at most a hundred-and-twenty-eighth of the budget.
@@ -593,7 +593,7 @@ TIDE_API int tide_cas(struct tide *d, struct tide_reader *session, const void *k
  * Time to live. A value that was put with a ttl expires so long after its commit, by the domain's clock (tide_now()). It is seen while
  * now < expiry, and never after, at every bound, on every replica, also while nobody leads. A read decides by one instant: get, mget and
  * section each have one. An expired key is absent for cas, add, touch, scans and snapshots as well. The leader removes it from the
- * tables soon afterwards, by an entry of the log. A key that never expires costs a read nothing.
+ * tables soon afterwards, by an entry of the log, and at once where a write needs its room. A key that never expires costs a read nothing.
  * A read that finds a key expired while the leader is just writing to it waits until that is done, some hundred nanoseconds. If the leader's
  * process is stopped at that point, the read ends as its fallback says; a section says LOST.
  *

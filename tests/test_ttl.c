@@ -55,6 +55,12 @@ static uint64_t count_expired(struct tide *d) {
     return info.expired_total;
 }
 
+static uint64_t count_evicted(struct tide *d) {
+    struct tide_info info = TIDE_INFO_INIT;
+    assert_int_equal(tide_info(d, &info), 0);
+    return info.evicted_total;
+}
+
 static uint64_t keys_of(struct tide *d, uint32_t id) {
     return help_info(d, id).keys;
 }
@@ -683,6 +689,213 @@ static void put__expires_before_the_next_look__rouses_the_thread_that_removes(vo
     tide_close(d);
 }
 
+/* Several keys whose names alone fill a request of the thread that removes, and more: all of them go. */
+static void removal__keys_of_the_greatest_length__all_leave(void **state) {
+    (void)state;
+    struct tide_opts opts = TIDE_OPTS_INIT;
+    opts.flags |= TIDE_EPHEMERAL;
+    opts.ring_bytes = 4 * ROOM;
+    opts.table_bytes = 16 * ROOM;
+    struct tide *d;
+    assert_int_equal(tide_open(&d, help_name(), &opts), 0);
+    uint32_t leader = help_leader(d), follower = help_follower(d, 0);
+    static char key[TIDE_KEY_MAX];
+    struct tide_put_opts o = TIDE_PUT_OPTS_INIT;
+    o.ttl_ns = 50 * MS;
+    for (uint32_t i = 0; i < 100; i++) {
+        memcpy(key, &i, sizeof(i));
+        assert_int_equal(tide_put_with(d, NULL, key, i % 2 == 0 ? TIDE_KEY_MAX : 40000, "v", 1, &o, NULL), 0);
+    }
+    while (keys_of(d, leader) != 0 || keys_of(d, follower) != 0) {
+        park_nap(1000000);
+    }
+    help_assert_equal_digests(d);
+    tide_close(d);
+}
+
+/* ---- a full domain ------------------------------------------------------------------------------------------------------- */
+
+#define FULL_KEYS 4000u
+static char large[400];
+
+static struct tide *open_full(uint64_t default_ttl_ns, uint32_t evict) {
+    struct tide_opts opts = TIDE_OPTS_INIT;
+    opts.flags |= TIDE_EPHEMERAL;
+    opts.ring_bytes = ROOM;
+    opts.table_bytes = ROOM;
+    opts.default_ttl_ns = default_ttl_ns;
+    opts.evict = evict;
+    opts.write_timeout_ns = HOUR;
+    struct tide *d;
+    assert_int_equal(tide_open(&d, help_name(), &opts), 0);
+    help_leader(d);
+    return d;
+}
+
+static size_t full_key(char key[32], const char *kind, uint64_t n) {
+    return (size_t)snprintf(key, 32, "%s:%llu", kind, (unsigned long long)n);
+}
+
+static int put_until(struct tide *d, const char *kind, uint64_t n, uint64_t instant, uint32_t flags) {
+    struct tide_put_opts o = TIDE_PUT_OPTS_INIT;
+    char key[32];
+    uint64_t now = tide_now(d);
+    o.ttl_ns = instant > now ? instant - now : 1;
+    o.flags = flags;
+    return tide_put_with(d, NULL, key, full_key(key, kind, n), large, sizeof(large), &o, NULL);
+}
+
+/* Fill a domain that does not evict with values that expire at one instant. The thread that removes them looks a quarter of a second after
+ * the first of them came. */
+static uint64_t fill_until(struct tide *d, uint64_t instant) {
+    uint64_t n = 0;
+    int error;
+    while ((error = put_until(d, "old", n, instant, 0)) == 0) {
+        n++;
+    }
+    assert_int_equal(error, TIDE_ERR_FULL);
+    return n;
+}
+
+static int make_large(void *ctx, const void *key, size_t key_len, void *buf, size_t buf_size, size_t *value_size) {
+    (void)ctx;
+    (void)key;
+    (void)key_len;
+    *value_size = sizeof(large);
+    memset(buf, 'm', buf_size < sizeof(large) ? buf_size : sizeof(large));
+    return 0;
+}
+
+enum full_way { WAY_PUT, WAY_CAS, WAY_ADD, WAY_BATCH, WAY_WRITE, WAY_MAKE, WAY_LARGE, WAYS };
+
+/* One write that needs room. */
+static int write_way(struct tide *d, enum full_way way, uint64_t n) {
+    char key[32], keys[40][32], buf[sizeof(large)];
+    size_t len = full_key(key, "new", 100 * (uint64_t)way + n);
+    struct tide_op ops[40];
+    static char huge[20000];
+    switch (way) {
+    case WAY_PUT:
+        return tide_put(d, NULL, key, len, large, sizeof(large), NULL);
+    case WAY_CAS:
+        return tide_cas(d, NULL, key, len, 0, large, sizeof(large), NULL, NULL);
+    case WAY_ADD: { /* some make the room of the first of the others */
+        int error = 0;
+        for (uint64_t i = 0; i < 40 && error == 0; i++) {
+            len = full_key(key, "sum", 40 * n + i);
+            error = tide_add(d, NULL, key, len, 1, NULL, NULL, NULL);
+        }
+        return error;
+    }
+    case WAY_BATCH:
+        for (size_t i = 0; i < 40; i++) {
+            ops[i] = (struct tide_op){ TIDE_OP_PUT,   0, keys[i], full_key(keys[i], "batch", 40 * n + i), large,
+                                       sizeof(large), 0 };
+        }
+        return tide_batch(d, NULL, ops, 40, NULL, NULL);
+    case WAY_WRITE: {
+        struct tide_write_op two[2] = { write_op(TIDE_OP_PUT, key, NULL, 0), write_op(TIDE_OP_ADD, "sums", NULL, 1) };
+        two[0].value = large;
+        two[0].value_size = sizeof(large);
+        two[0].ttl_ns = LONG;
+        return tide_write(d, NULL, two, 2, NULL, NULL);
+    }
+    case WAY_MAKE: {
+        struct tide_reader *r = help_reader(d, TIDE_STICKY, -1, 0);
+        int error = tide_get_or_make(r, key, len, NULL, NULL, make_large, NULL, buf, sizeof(buf), NULL);
+        tide_reader_close(r);
+        return error;
+    }
+    default: /* one that needs the room of many */
+        return tide_put(d, NULL, key, len, huge, sizeof(huge), NULL);
+    }
+}
+
+/* A value that has expired takes no room from one that comes, whichever way it comes, also before the removal had its turn. */
+static void write__full_of_what_has_expired__finds_room(void **state) {
+    (void)state;
+    struct tide *d = open_full(0, TIDE_EVICT_NONE), *other = help_open_again(d);
+    help_follower(d, 0);
+    tide_ping(other, HOUR);
+    for (enum full_way way = 0; way < WAYS; way++) {
+        for (uint64_t i = 0; i < 4; i++) { /* by the leader's process, and by another through its lane */
+            uint64_t instant = tide_now(d) + 50 * MS;
+            fill_until(d, instant);
+            await(d, instant);
+            assert_int_equal(write_way(i % 2 == 0 ? d : other, way, i), 0);
+            assert_int_equal(tide_put(d, NULL, "large", 5, large, sizeof(large), NULL), 0);
+        }
+    }
+    help_assert_equal_digests(d);
+    struct tide_verify v = TIDE_VERIFY_INIT;
+    assert_int_equal(tide_verify(d, &v), 0);
+    assert_int_equal(v.replicas, 2);
+    assert_int_equal(v.damaged, 0);
+    tide_close(other);
+    tide_close(d);
+}
+
+static void put__full_domain_with_a_default_ttl__finds_room_when_all_is_over(void **state) {
+    (void)state;
+    struct tide *d = open_full(60 * MS, TIDE_EVICT_NONE);
+    for (uint64_t round = 0; round < 3; round++) {
+        char key[32];
+        uint64_t n = 0;
+        int error;
+        while ((error = tide_put(d, NULL, key, full_key(key, "k", n), large, sizeof(large), NULL)) == 0 &&
+               n < 100 * FULL_KEYS) {
+            n++;
+        }
+        assert_true(error == TIDE_ERR_FULL ||
+                    n == 100 * FULL_KEYS); /* slow machines: they expire as fast as they come */
+        await(d, tide_now(d) + 60 * MS);
+        for (uint64_t i = 0; i < 20; i++) {
+            assert_int_equal(tide_put(d, NULL, key, full_key(key, "then", i), large, sizeof(large), NULL), 0);
+        }
+    }
+    tide_close(d);
+}
+
+/* Where keys were given another life, many places have to be looked at that hold nothing which is over. */
+static void put__few_of_a_full_domain_have_expired__they_are_found(void **state) {
+    (void)state;
+    struct tide *d = open_full(0, TIDE_EVICT_NONE);
+    uint64_t instant = tide_now(d) + 100 * MS, n = fill_until(d, instant);
+    char key[32];
+    for (uint64_t i = 10; i < n; i++) {
+        int error = tide_touch(d, NULL, key, full_key(key, "old", i), LONG, NULL);
+        assert_true(error == 0 || error == TIDE_ERR_NOT_FOUND); /* on a slow machine the instant comes first */
+    }
+    await(d, instant);
+    for (uint64_t i = 0; i < 10; i++) {
+        assert_int_equal(tide_put(d, NULL, key, full_key(key, "new", i), large, sizeof(large), NULL), 0);
+    }
+    tide_close(d);
+}
+
+/* What is over goes first, and keys that are kept go when they are over. */
+static void put__full_domain_that_evicts__what_has_expired_goes_before_what_lives(void **state) {
+    (void)state;
+    struct tide *d = open_full(0, TIDE_EVICT_S3FIFO);
+    help_follower(d, 0);
+    uint64_t instant = tide_now(d) + 60 * MS, n = 0;
+    while (count_evicted(d) == 0) { /* every third lives on */
+        assert_int_equal(put_until(d, "old", n, n % 3 == 0 ? tide_now(d) + LONG : instant, n % 3 == 1 ? TIDE_KEEP : 0),
+                         0);
+        n++;
+    }
+    await(d, instant);
+    uint64_t before = count_evicted(d);
+    for (uint64_t i = 0; i < n / 2; i++) {
+        char key[32];
+        assert_int_equal(tide_put(d, NULL, key, full_key(key, "new", i), large, sizeof(large), NULL), 0);
+    }
+    assert_int_equal(count_evicted(d), before);
+    assert_true(count_expired(d) >= n / 3);
+    help_assert_equal_digests(d);
+    tide_close(d);
+}
+
 int main(void) {
     help_start(120);
     const struct CMUnitTest tests[] = {
@@ -706,6 +919,11 @@ int main(void) {
         cmocka_unit_test(removal__new_leader__removes_what_the_old_one_left),
         cmocka_unit_test(removal__put_again_before_it_was_removed__stays),
         cmocka_unit_test(put__expires_before_the_next_look__rouses_the_thread_that_removes),
+        cmocka_unit_test(removal__keys_of_the_greatest_length__all_leave),
+        cmocka_unit_test(write__full_of_what_has_expired__finds_room),
+        cmocka_unit_test(put__full_domain_with_a_default_ttl__finds_room_when_all_is_over),
+        cmocka_unit_test(put__few_of_a_full_domain_have_expired__they_are_found),
+        cmocka_unit_test(put__full_domain_that_evicts__what_has_expired_goes_before_what_lives),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -473,7 +473,7 @@ static void leader_dies_before_it_logs_what_it_evicts__the_next_one_goes_on(void
         }
         child_say(t.told[1]);
         child_hear(t.go[0]);
-        CHILD(setenv("TIDE_KILL", "seq.evicting", 1) == 0);
+        CHILD(setenv("TIDE_KILL", "seq.removing", 1) == 0);
         for (;;) {
             evict_put(d, i++);
         }

@@ -197,6 +197,9 @@ static enum table_room seq_admits(const struct replica *r, const struct seq_grou
     }
     struct table_batch batch = { 0 };
     seq_batch(r, q, &batch);
+    if (batch.keys == 0) {
+        return TABLE_YES; /* it only removes */
+    }
     bool admitted = table_admits_batch(&r->writer, &batch, g->puts);
     if (!admitted) { /* what it replaces is looked up only now, since every look-up may miss the caches */
         batch.no_larger = true;
@@ -210,10 +213,22 @@ static enum table_room seq_admits(const struct replica *r, const struct seq_grou
     return admitted ? TABLE_YES : g->first != NULL ? TABLE_ALONE : TABLE_NO;
 }
 
-/* ---- eviction ---------------------------------------------------------------------------------------------------------- */
+/* ---- making room --------------------------------------------------------------------------------------------------------- */
 
-/* Keys that one entry's room is made of, at most, before it is asked again whether there is enough: a thousandth of all. */
-#define SEQ_EVICT_MOST 16u
+/* Keys that one entry's room is made of, at most, before it is asked again whether there is enough; of those that are evicted also a
+ * thousandth of all. */
+#define SEQ_REMOVED_MOST 16u
+
+/* What has expired is looked for so often, in a domain that does not evict, before a write is refused: half a millisecond. It is more than one
+ * look where keys that were given another life stand among those that are over. The next write looks further on. */
+#define SEQ_EXPIRED_LOOKS 64u
+
+/* Keys that the leader removes to make room: entries of the log before the one that needs it. */
+struct seq_removal {
+    struct seq_request q;
+    struct tide_op ops[SEQ_REMOVED_MOST];
+    struct seq_op prepared[SEQ_REMOVED_MOST];
+};
 
 /* The keys of this request that are there are not evicted for it: a cas was compared with what is there, and a put would only make the key
  * anew. */
@@ -239,69 +254,122 @@ static void seq_reserve(struct tide *d, uint64_t bytes) {
 
 static void seq_append(struct sequencer *s, const struct seq_request *q, uint64_t ts);
 
-/* Evict some keys: entries of the log before the one that needs their room. False: nothing can be. */
-static bool seq_evict_some(struct tide *d, struct seq_group *g) {
-    struct sequencer *s = &d->seq;
-    struct table_writer *w = &s->leader->writer;
-    struct evict_victim victims[SEQ_EVICT_MOST];
-    struct tide_op ops[SEQ_EVICT_MOST];
-    struct seq_op prepared[SEQ_EVICT_MOST];
-    size_t most = w->keys / 1024 + 1 < SEQ_EVICT_MOST ? w->keys / 1024 + 1 : SEQ_EVICT_MOST;
-    evict_collect(w, d->log);
-    size_t n = evict_choose(w, victims, most);
-    struct seq_request q = { .ops = ops, .prepared = prepared, .own = true };
-    for (size_t i = 0; i < n; i++) {
-        struct table_lengths len;
-        const struct table_node *node = table_node_at(&w->t, victims[i].node);
-        if (!table_lengths_of(&w->t, node, &len)) {
-            continue;
-        }
-        uint64_t bytes = ring_frame_bytes(len.key, 0);
-        if (q.ring_bytes + bytes > ring_group_max(&d->ring)) {
-            evict_restore(w, &victims[i]);
-            continue;
-        }
-        q.ring_bytes += bytes;
-        ops[q.count] = (struct tide_op){ .kind = (enum tide_op_kind)SEQ_OP_EVICT,
-                                         .key = table_node_key(node),
-                                         .key_len = len.key };
-        prepared[q.count] = (struct seq_op){ .hash = victims[i].hash,
-                                             .payload_crc = crc32c(0, table_node_key(node), len.key),
-                                             .flags = victims[i].small ? FRAME_SMALL : 0 };
-        q.count++;
+static void seq_removal_begin(struct tide *d, struct seq_removal *all) {
+    all->q = (struct seq_request){ .ops = all->ops, .prepared = all->prepared, .own = true };
+    if (d->fed) {
+        all->q.lane_seq = atomic_load(&d->seq.complete_ts); /* as seq_take_source() */
     }
-    if (q.count == 0) {
+}
+
+/* Remove this node's key, too. False: it does not fit beside the others. */
+static bool seq_removal_add(struct tide *d, struct seq_removal *all, enum seq_op_kind kind, uint32_t node,
+                            uint64_t hash, uint8_t flags) {
+    const struct table *t = &d->seq.leader->writer.t;
+    const struct table_node *n = table_node_at(t, node);
+    struct table_lengths len;
+    if (!table_lengths_of(t, n, &len)) {
+        return true; /* it is damaged: it stays */
+    }
+    uint64_t bytes = ring_frame_bytes(len.key, 0);
+    if (all->q.ring_bytes + bytes > ring_group_max(&d->ring)) {
         return false;
     }
-    seq_reserve(d, q.ring_bytes);
-    KILL_POINT("seq.evicting");
-    g->ts = clock_stamp_own(&s->clock, &d->log->clock);
-    seq_append(s, &q, g->ts);
-    *g->last = &q;
-    g->last = &q.next;
-    seq_flush(d, g);
-    seq_count_removed(&d->log->leader.evicted, q.count);
+    const uint8_t *key = table_node_key(n); /* stays where it is until this is done */
+    all->q.ring_bytes += bytes;
+    all->ops[all->q.count] = (struct tide_op){ .kind = (enum tide_op_kind)kind, .key = key, .key_len = len.key };
+    all->prepared[all->q.count] =
+        (struct seq_op){ .hash = hash, .payload_crc = crc32c(0, key, len.key), .flags = flags };
+    all->q.count++;
     return true;
 }
 
-bool seq_evict_ahead(struct tide *d) {
-    struct seq_group group = { .owed = false };
-    seq_group_clear(&group);
-    return seq_evict_some(d, &group);
+/* Append and commit it, and count the keys. False: there are none. */
+static bool seq_remove(struct tide *d, struct seq_group *g, struct seq_removal *all, _Atomic uint64_t *count) {
+    struct sequencer *s = &d->seq;
+    if (all->q.count == 0) {
+        return false;
+    }
+    seq_reserve(d, all->q.ring_bytes);
+    KILL_POINT("seq.removing");
+    g->ts = clock_stamp_own(&s->clock, &d->log->clock);
+    seq_append(s, &all->q, g->ts);
+    *g->last = &all->q;
+    g->last = &all->q.next;
+    seq_flush(d, g);
+    seq_count_removed(count, all->q.count);
+    return true;
 }
 
-/* The table has no room for a request, and may evict. The group is committed first, since the queues know of no entry that is not in the table. */
-static enum table_room seq_evict(struct tide *d, struct seq_group *g, const struct seq_request *q) {
+static inline bool seq_some_expired(const struct tide *d) {
+    uint64_t soonest = d->seq.leader->writer.expiry.soonest; /* 0: nothing expires */
+    return __builtin_expect(soonest != 0, 0) && soonest <= clock_stamp(&d->log->clock);
+}
+
+static bool seq_expire_some(struct tide *d, struct seq_group *g) {
+    struct table_writer *w = &d->seq.leader->writer;
+    if (!seq_some_expired(d)) {
+        return false;
+    }
+    struct expiry_due due[SEQ_REMOVED_MOST];
+    uint64_t now = clock_stamp(&d->log->clock);
+    uint32_t found = 0, looks = w->evict == NULL ? SEQ_EXPIRED_LOOKS : 1;
+    bool more = true;
+    while (found == 0 && more && looks-- > 0) {
+        found = expiry_sweep(w, now, due, SEQ_REMOVED_MOST, &more);
+    }
+    struct seq_removal all;
+    seq_removal_begin(d, &all);
+    for (uint32_t i = 0; i < found; i++) {
+        if (!seq_removal_add(d, &all, SEQ_OP_EXPIRE, due[i].node, due[i].hash, 0)) {
+            expiry_put_back(w, &due[i]);
+        }
+    }
+    return seq_remove(d, g, &all, &d->log->leader.expired);
+}
+
+static bool seq_evict_some(struct tide *d, struct seq_group *g) {
+    struct table_writer *w = &d->seq.leader->writer;
+    if (w->evict == NULL) {
+        return false;
+    }
+    struct evict_victim victims[SEQ_REMOVED_MOST];
+    size_t most = w->keys / 1024 + 1 < SEQ_REMOVED_MOST ? w->keys / 1024 + 1 : SEQ_REMOVED_MOST;
+    evict_collect(w, d->log);
+    size_t n = evict_choose(w, victims, most);
+    struct seq_removal all;
+    seq_removal_begin(d, &all);
+    for (size_t i = 0; i < n; i++) {
+        uint8_t flags = victims[i].small ? FRAME_SMALL : 0;
+        if (!seq_removal_add(d, &all, SEQ_OP_EVICT, victims[i].node, victims[i].hash, flags)) {
+            evict_restore(w, &victims[i]);
+        }
+    }
+    return seq_remove(d, g, &all, &d->log->leader.evicted);
+}
+
+/* Remove some keys that nobody misses: what has expired first. False: there are none. */
+static bool seq_remove_some(struct tide *d, struct seq_group *g) {
+    return seq_expire_some(d, g) || seq_evict_some(d, g);
+}
+
+bool seq_remove_ahead(struct tide *d) {
+    struct seq_group group = { .owed = false };
+    seq_group_clear(&group);
+    return seq_remove_some(d, &group);
+}
+
+/* The table has no room for a request. The group is committed first, since the queues know of no entry that is not in the table. */
+static enum table_room seq_make_room(struct tide *d, struct seq_group *g, const struct seq_request *q) {
     struct replica *r = d->seq.leader;
     struct table_batch batch = { 0 };
     enum table_room room = TABLE_NO;
     seq_batch(r, q, &batch);
-    if (!table_could_admit(&r->writer, &batch)) {
+    if (!table_could_admit(&r->writer, &batch) || (r->writer.evict == NULL && !seq_some_expired(d))) {
         return TABLE_NO;
     }
     seq_flush(d, g);
     seq_hold(r, q, true);
-    while (room != TABLE_YES && seq_evict_some(d, g)) {
+    while (room != TABLE_YES && seq_remove_some(d, g)) {
         room = seq_admits(r, g, q);
     }
     seq_hold(r, q, false);
@@ -415,6 +483,12 @@ static int seq_take_source(struct tide *d, struct seq_request *q) {
     return 0;
 }
 
+static void seq_put_back(struct table_writer *w, const struct expiry_due *due, uint32_t count) {
+    for (uint32_t i = 0; i < count; i++) {
+        expiry_put_back(w, &due[i]);
+    }
+}
+
 /* Fill the leader's own request with keys that have expired. False: there are none. */
 static bool seq_find_expired(struct tide *d, struct seq_request *q) {
     struct sequencer *s = &d->seq;
@@ -430,6 +504,7 @@ static bool seq_find_expired(struct tide *d, struct seq_request *q) {
         uint64_t frame = table_lengths_of(&w->t, n, &len) ? ring_frame_bytes(len.key, 0) : UINT64_MAX;
         if (frame > ring_group_max(&d->ring) - q->ring_bytes || len.key > SEQ_SWEEP_KEYS - keys) {
             more = true; /* the next request takes it; or another process changed its lengths */
+            seq_put_back(w, due + i, found - i);
             break;
         }
         uint8_t *key = memcpy(sweep->keys + keys, table_node_key(n), len.key);
@@ -494,8 +569,8 @@ static int seq_find_room(struct tide *d, struct seq_group *g, struct seq_request
         seq_flush(d, g);
         room = seq_admits(s->leader, g, q);
     }
-    while (room != TABLE_YES && s->leader->writer.evict != NULL) {
-        if ((room = seq_evict(d, g, q)) != TABLE_YES || !depends) {
+    while (room != TABLE_YES) {
+        if ((room = seq_make_room(d, g, q)) != TABLE_YES || !depends) {
             break;
         }
         error = seq_look(d, g, q);

@@ -141,9 +141,9 @@ void seq_mend(struct tide *d);
 /* Serve the queue, by this thread or by the one that has the turn now. */
 void seq_help(struct tide *d);
 
-/* Evict some keys, ahead of an entry that needs their room. The caller has the turn, and a barrier is owed afterwards. False: nothing can be
- * evicted. */
-bool seq_evict_ahead(struct tide *d);
+/* Remove some keys that have expired, or evict some, ahead of an entry that needs their room. The caller has the turn, and a barrier is owed
+ * afterwards. False: there are none. */
+bool seq_remove_ahead(struct tide *d);
 
 /* ---- the turn: for engine/log/sequencer.c and engine/write/put.c --------------------------------------------------------------------- */
 

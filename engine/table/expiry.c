@@ -26,9 +26,8 @@ static uint64_t expiry_of_slot(const struct table_writer *w, const struct table_
         atomic_load_explicit(&n->deleted, memory_order_relaxed) != 0 || !table_lengths_of(&w->t, n, &len)) {
         return 0;
     }
-    *at = (struct expiry_due){ table_hash(&w->t, table_node_key(n), len.key), node };
-    uint64_t expiry = table_node_expiry(n, &len);
-    return table_bucket_of(at->hash, w->buckets) == bucket && expiry != NEVER_EXPIRES ? expiry : 0;
+    *at = (struct expiry_due){ table_hash(&w->t, table_node_key(n), len.key), table_node_expiry(n, &len), node };
+    return table_bucket_of(at->hash, w->buckets) == bucket && at->expiry != NEVER_EXPIRES ? at->expiry : 0;
 }
 
 static void expiry_look_at(struct table_writer *w, uint64_t bucket, struct expiry_look *l) {
@@ -115,4 +114,8 @@ uint32_t expiry_sweep(struct table_writer *w, uint64_t now, struct expiry_due *d
         }
     }
     return look.count;
+}
+
+void expiry_put_back(struct table_writer *w, const struct expiry_due *due) {
+    expiry_lower(&w->expiry, table_bucket_of(due->hash, w->buckets), due->expiry);
 }

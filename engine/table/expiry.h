@@ -71,7 +71,7 @@ static inline void expiry_spread(struct expiry *e, uint64_t from, uint64_t to) {
 struct table_writer;
 
 struct expiry_due {
-    uint64_t hash;
+    uint64_t hash, expiry;
     uint32_t node;
 };
 
@@ -80,5 +80,8 @@ struct expiry_due {
  * now. The work of one call is bounded: some hundred nodes are looked at.
  */
 uint32_t expiry_sweep(struct table_writer *w, uint64_t now, struct expiry_due *due, uint32_t most, bool *more);
+
+/* A node that the sweep has found, and that is not removed now: it will be found again. */
+void expiry_put_back(struct table_writer *w, const struct expiry_due *due);
 
 #endif

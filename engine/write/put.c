@@ -228,7 +228,7 @@ static inline int put_done(const struct tide *d, struct tide_reader *session, ui
 /* ---- what is no replacement, or no small one ------------------------------------------------------------------------------- */
 
 /* Is there room for a key that is not there? In a domain that evicts others go first, some of them for puts to come. *owed: keys were
- * evicted for it. */
+ * removed for it. */
 static bool put_finds_new(struct tide *d, struct put *p, bool *owed) {
     struct table_writer *w = &d->seq.leader->writer;
     struct table_batch one = { .keys = 1, .cost = p->cost };
@@ -236,7 +236,7 @@ static bool put_finds_new(struct tide *d, struct put *p, bool *owed) {
     if (w->evict != NULL) {
         evict_ask_ghost(w, p->hash);
     }
-    while (!room && w->evict != NULL && table_could_admit(w, &one) && seq_evict_ahead(d)) {
+    while (!room && w->evict != NULL && table_could_admit(w, &one) && seq_remove_ahead(d)) {
         *owed = true;
         room = !table_is_damaged(&w->t) && table_admits_batch(w, &one, 0);
     }

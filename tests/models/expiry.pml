@@ -10,6 +10,7 @@
  * STANDS FOR: engine/log/sequencer.h seq_decided
  * STANDS FOR: engine/log/derive.c derive_is_there
  * STANDS FOR: engine/log/sequencer.c seq_find_expired
+ * STANDS FOR: engine/log/sequencer.c seq_expire_some
  * STANDS FOR: engine/read/read.c read_hides
  * STANDS FOR: engine/read/read.h read_is_settled
  *
