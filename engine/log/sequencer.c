@@ -735,6 +735,29 @@ void seq_mend(struct tide *d) {
     seq_run(d, NULL);
 }
 
+/*
+ * A turn that goes from core to core brings some twenty lines along, and each look at it takes its own line from whoever has it. So a
+ * writer stays away for longer each time, and both do many writes in a row. In the queue its request would cost the other writer more than
+ * a write of its own.
+ */
+#define SEQ_AWAY_TRIES 10
+#define SEQ_AWAY_FIRST 4u /* park_relax() */
+#define SEQ_AWAY_MOST 128u
+
+bool seq_try_again(struct sequencer *s) {
+    uint32_t away = SEQ_AWAY_FIRST;
+    for (int i = 0; i < SEQ_AWAY_TRIES; i++) {
+        for (uint32_t k = 0; k < away; k++) {
+            park_relax();
+        }
+        if (seq_try(s)) {
+            return true;
+        }
+        away = away < SEQ_AWAY_MOST ? away * 2 : away;
+    }
+    return false;
+}
+
 static void seq_await(struct tide *d, struct seq_request *q) {
     struct sequencer *s = &d->seq;
     for (int spins = 0;; spins++) {
@@ -766,7 +789,7 @@ static void seq_push(struct sequencer *s, struct seq_request *q) {
 
 int seq_submit(struct tide *d, struct seq_request *q) {
     struct sequencer *s = &d->seq;
-    if (seq_try(s)) {
+    if (seq_try(s) || seq_try_again(s)) {
         seq_run(d, q);
         return q->result;
     }
