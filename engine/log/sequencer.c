@@ -728,6 +728,29 @@ void seq_mend(struct tide *d) {
     seq_run(d, NULL);
 }
 
+/*
+ * A turn that goes from core to core brings some twenty lines along, and each look at it takes its own line from whoever has it. So a
+ * writer stays away for longer each time, and both do many writes in a row. In the queue its request would cost the other writer more than
+ * a write of its own.
+ */
+#define SEQ_AWAY_TRIES 10
+#define SEQ_AWAY_FIRST 4u /* park_relax() */
+#define SEQ_AWAY_MOST 128u
+
+bool seq_try_again(struct sequencer *s) {
+    uint32_t away = SEQ_AWAY_FIRST;
+    for (int i = 0; i < SEQ_AWAY_TRIES; i++) {
+        for (uint32_t k = 0; k < away; k++) {
+            park_relax();
+        }
+        if (seq_try(s)) {
+            return true;
+        }
+        away = away < SEQ_AWAY_MOST ? away * 2 : away;
+    }
+    return false;
+}
+
 static void seq_await(struct tide *d, struct seq_request *q) {
     struct sequencer *s = &d->seq;
     for (int spins = 0;; spins++) {
@@ -759,7 +782,7 @@ static void seq_push(struct sequencer *s, struct seq_request *q) {
 
 int seq_submit(struct tide *d, struct seq_request *q) {
     struct sequencer *s = &d->seq;
-    if (seq_try(s)) {
+    if (seq_try(s) || seq_try_again(s)) {
         seq_run(d, q);
         return q->result;
     }
@@ -825,6 +848,12 @@ void seq_refine_slow(struct tide *d) {
     seq_show(d);
 }
 
+/* A follower's process may have been killed: its pin would hold the leader up for slow_follower_ns, which may be long. */
+static void seq_ring_waits(void *domain) {
+    struct tide *d = domain;
+    d->reap(d);
+}
+
 static void seq_take_over(struct sequencer *s) {
     while (!seq_try(s)) {
         park_nap(10000);
@@ -835,6 +864,8 @@ void seq_lead(struct tide *d, struct replica *leader, uint32_t term, bool announ
     struct sequencer *s = &d->seq;
     seq_take_over(s);
     ring_writer_init(&s->ring, &d->ring, leader->pos, leader->applied + 1, leader->last_ts, term);
+    s->ring.waits = seq_ring_waits;
+    s->ring.waits_ctx = d;
     s->leader = leader;
     s->deciding = 0;
     clock_learn(&s->clock, &d->log->clock);
