@@ -231,18 +231,23 @@ struct seq_removal {
 };
 
 /* The keys of this request that are there are not evicted for it: a cas was compared with what is there, and a put would only make the key
- * anew. */
-static void seq_hold(const struct replica *r, const struct seq_request *q, bool hold) {
+ * anew. Returns what they cost. */
+static uint64_t seq_hold(const struct replica *r, const struct seq_request *q, bool hold) {
+    uint64_t cost = 0;
     for (size_t i = 0; i < q->count; i++) {
         struct table_node *n = (struct table_node *)(uintptr_t)table_newest(&r->writer, q->prepared[i].hash,
                                                                             q->ops[i].key, q->ops[i].key_len);
         if (n != NULL) {
             /* MO(node.fields): relaxed; one writer. */
-            uint8_t flags = atomic_load_explicit(&n->flags, memory_order_relaxed) & (uint8_t)~NODE_HELD;
-            atomic_store_explicit(&n->flags, hold ? flags | NODE_HELD : flags,
-                                  memory_order_relaxed); /* MO(node.fields) */
+            uint8_t flags = atomic_load_explicit(&n->flags, memory_order_relaxed);
+            if ((flags & NODE_HELD) == 0) { /* else an operation before has the same key */
+                cost += arena_extent(&r->writer.arena, (uint32_t)(((uint8_t *)n - r->writer.t.base) / TABLE_UNIT)).cost;
+            }
+            flags = hold ? flags | NODE_HELD : flags & (uint8_t)~NODE_HELD;
+            atomic_store_explicit(&n->flags, flags, memory_order_relaxed); /* MO(node.fields) */
         }
     }
+    return cost;
 }
 
 static void seq_reserve(struct tide *d, uint64_t bytes) {
@@ -368,8 +373,10 @@ static enum table_room seq_make_room(struct tide *d, struct seq_group *g, const 
         return TABLE_NO;
     }
     seq_flush(d, g);
-    seq_hold(r, q, true);
-    while (room != TABLE_YES && seq_remove_some(d, g)) {
+    const struct arena *a = &r->writer.arena;
+    /* A batch that cannot stand beside what it replaces is refused before anything goes for it. */
+    bool hopes = seq_hold(r, q, true) + batch.cost <= a->limit + a->spare || q->count == 1;
+    while (hopes && room != TABLE_YES && seq_remove_some(d, g)) {
         room = seq_admits(r, g, q);
     }
     seq_hold(r, q, false);
@@ -728,6 +735,29 @@ void seq_mend(struct tide *d) {
     seq_run(d, NULL);
 }
 
+/*
+ * A turn that goes from core to core brings some twenty lines along, and each look at it takes its own line from whoever has it. So a
+ * writer stays away for longer each time, and both do many writes in a row. In the queue its request would cost the other writer more than
+ * a write of its own.
+ */
+#define SEQ_AWAY_TRIES 10
+#define SEQ_AWAY_FIRST 4u /* park_relax() */
+#define SEQ_AWAY_MOST 128u
+
+bool seq_try_again(struct sequencer *s) {
+    uint32_t away = SEQ_AWAY_FIRST;
+    for (int i = 0; i < SEQ_AWAY_TRIES; i++) {
+        for (uint32_t k = 0; k < away; k++) {
+            park_relax();
+        }
+        if (seq_try(s)) {
+            return true;
+        }
+        away = away < SEQ_AWAY_MOST ? away * 2 : away;
+    }
+    return false;
+}
+
 static void seq_await(struct tide *d, struct seq_request *q) {
     struct sequencer *s = &d->seq;
     for (int spins = 0;; spins++) {
@@ -759,7 +789,7 @@ static void seq_push(struct sequencer *s, struct seq_request *q) {
 
 int seq_submit(struct tide *d, struct seq_request *q) {
     struct sequencer *s = &d->seq;
-    if (seq_try(s)) {
+    if (seq_try(s) || seq_try_again(s)) {
         seq_run(d, q);
         return q->result;
     }
