@@ -363,6 +363,27 @@ bool seq_remove_ahead(struct tide *d) {
     return seq_remove_some(d, &group);
 }
 
+/* All that may go is gone, and a put does not fit beside the value that it replaces: that one goes as well, if the put fits then. Not for a cas
+ * or what is worked out from the value; nor if the key is kept. */
+static bool seq_evict_own(struct tide *d, struct seq_group *g, const struct seq_request *q,
+                          const struct table_batch *one) {
+    struct table_writer *w = &d->seq.leader->writer;
+    if (w->evict == NULL || q->count != 1 || q->ops->kind != TIDE_OP_PUT) {
+        return false;
+    }
+    const struct table_node *n = table_newest(w, q->prepared->hash, q->ops->key, q->ops->key_len);
+    /* MO(node.fields): relaxed; one writer. */
+    if (n == NULL || (atomic_load_explicit(&n->flags, memory_order_relaxed) & NODE_KEEP) != 0) {
+        return false;
+    }
+    uint32_t node = (uint32_t)(((const uint8_t *)n - w->t.base) / TABLE_UNIT);
+    struct seq_removal all;
+    seq_removal_begin(d, &all);
+    return arena_admits(&w->arena, one->cost, arena_extent(&w->arena, node).cost, one->large, w->arena.limit) &&
+           seq_removal_add(d, &all, SEQ_OP_EVICT, node, q->prepared->hash, 0) &&
+           seq_remove(d, g, &all, &d->log->leader.evicted);
+}
+
 /* The table has no room for a request. The group is committed first, since the queues know of no entry that is not in the table. */
 static enum table_room seq_make_room(struct tide *d, struct seq_group *g, const struct seq_request *q) {
     struct replica *r = d->seq.leader;
@@ -377,6 +398,9 @@ static enum table_room seq_make_room(struct tide *d, struct seq_group *g, const 
     /* A batch that cannot stand beside what it replaces is refused before anything goes for it. */
     bool hopes = seq_hold(r, q, true) + batch.cost <= a->limit + a->spare || q->count == 1;
     while (hopes && room != TABLE_YES && seq_remove_some(d, g)) {
+        room = seq_admits(r, g, q);
+    }
+    if (room != TABLE_YES && seq_evict_own(d, g, q, &batch)) {
         room = seq_admits(r, g, q);
     }
     seq_hold(r, q, false);
