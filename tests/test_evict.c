@@ -483,6 +483,79 @@ static void tide_open__a_policy_that_there_is_not__is_invalid(void **state) {
     assert_int_equal(tide_open(&d, help_name(), &o), TIDE_ERR_INVALID);
 }
 
+/* The values that a batch replaces fill the whole table: they go for it, since nothing else is left. Those that a cas names do not. */
+static void batch__that_replaces_all_there_is__is_done(void **state) {
+    (void)state;
+    struct tide_opts o = TIDE_OPTS_INIT;
+    o.flags |= TIDE_EPHEMERAL;
+    o.ring_bytes = 8 * ROOM;
+    o.table_bytes = 8 * ROOM;
+    o.evict = TIDE_EVICT_S3FIFO;
+    struct tide *d;
+    assert_int_equal(tide_open(&d, help_name(), &o), 0);
+    help_leader(d);
+    help_follower(d, 0);
+    struct tide_reader *r = help_reader(d, TIDE_STICKY, 0, 0);
+    enum { MANY = 1000 };
+    static struct tide_op ops[MANY];
+    static char keys[MANY][16];
+    for (int round = 0; round < 4; round++) {
+        for (size_t i = 0; i < MANY; i++) {
+            snprintf(keys[i], sizeof(keys[i]), "mine:%06zu", i);
+            assert_int_equal(tide_put(d, NULL, keys[i], 11, value, sizeof(value) - 1000, NULL), 0);
+            ops[i] = (struct tide_op){ TIDE_OP_PUT, 0, keys[i], 11, value, 1900, 0 };
+        }
+        if (round % 2 != 0) { /* all of the keys have to be there: then it may be refused */
+            struct tide_answer a = TIDE_ANSWER_INIT;
+            assert_int_equal(tide_get(r, keys[MANY - 1], 11, NULL, NULL, 0, &a), TIDE_ERR_BUFFER);
+            ops[MANY - 1].kind = TIDE_OP_CAS;
+            ops[MANY - 1].expected = a.version;
+        }
+        int error = tide_batch(d, NULL, ops, MANY, NULL, NULL);
+        assert_true(error == 0 || (round % 2 != 0 && error == TIDE_ERR_FULL));
+        for (size_t i = 0; i < MANY && error == 0; i++) {
+            struct tide_answer a = TIDE_ANSWER_INIT;
+            assert_int_equal(tide_get(r, keys[i], 11, NULL, NULL, 0, &a), TIDE_ERR_BUFFER);
+            assert_int_equal(a.value_size, 1900);
+        }
+    }
+    help_assert_equal_digests(d);
+    assert_int_equal(tide_reader_close(r), 0);
+    assert_int_equal(tide_close(d), 0);
+}
+
+/* Many keys that a batch names stand before the one that can go. */
+static void batch__of_many_keys_that_are_held__the_others_go(void **state) {
+    (void)state;
+    struct tide_opts o = TIDE_OPTS_INIT;
+    o.flags |= TIDE_EPHEMERAL;
+    o.ring_bytes = 8 * ROOM;
+    o.table_bytes = 8 * ROOM;
+    o.evict = TIDE_EVICT_S3FIFO;
+    struct tide *d;
+    assert_int_equal(tide_open(&d, help_name(), &o), 0);
+    help_leader(d);
+    struct tide_reader *r = help_reader(d, TIDE_STICKY, 0, 0);
+    enum { MANY = 1700 };
+    static struct tide_op ops[MANY];
+    static char keys[MANY][16], large[1900000];
+    for (size_t i = 0; i < MANY; i++) {
+        struct tide_token t;
+        snprintf(keys[i], sizeof(keys[i]), "mine:%06zu", i);
+        assert_int_equal(tide_put(d, NULL, keys[i], 11, value, 1000, &t), 0);
+        ops[i] = (struct tide_op){ TIDE_OP_CAS, 0, keys[i], 11, value, 1001, t.index };
+    }
+    for (int i = 0; i < 2; i++) { /* the others: two large ones, which come last */
+        assert_int_equal(tide_put(d, NULL, i == 0 ? "one" : "two", 3, large, sizeof(large), NULL), 0);
+    }
+    uint64_t before = evicted(d);
+    assert_int_equal(before, 0);
+    assert_int_equal(tide_batch(d, NULL, ops, MANY, NULL, NULL), 0);
+    assert_true(evicted(d) > before && evicted(d) <= before + 2);
+    assert_int_equal(tide_reader_close(r), 0);
+    assert_int_equal(tide_close(d), 0);
+}
+
 int main(void) {
     help_start(120);
     const struct CMUnitTest tests[] = {
@@ -502,6 +575,8 @@ int main(void) {
         cmocka_unit_test(cas__of_the_key_that_goes_next__is_done),
         cmocka_unit_test(step_down__the_next_leader__evicts_what_nobody_reads),
         cmocka_unit_test(delete__again_and_again__queues_stay_short),
+        cmocka_unit_test(batch__that_replaces_all_there_is__is_done),
+        cmocka_unit_test(batch__of_many_keys_that_are_held__the_others_go),
         cmocka_unit_test(tide_open__a_policy_that_there_is_not__is_invalid),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
