@@ -475,6 +475,40 @@ static void delete__again_and_again__queues_stay_short(void **state) {
     assert_int_equal(tide_close(d), 0);
 }
 
+/* Put the key where nothing is evicted for it. By how much did the main queue grow? -1: something was evicted. */
+static int64_t main_grows(struct tide *d, const char *kind, uint64_t n) {
+    const struct evict *e = (const struct evict *)atomic_load(&d->running[0])->writer.evict;
+    uint64_t before = e->main.count, gone = evicted(d);
+    assert_int_equal(put(d, kind, n, VALUE), 0);
+    return evicted(d) == gone ? (int64_t)(e->main.count - before) : -1;
+}
+
+/* A key that was evicted from the small queue and comes back soon is put into the main queue, once; one that was never there is not. */
+static void put__key_that_was_evicted_lately__goes_to_the_main_queue(void **state) {
+    (void)state;
+    struct tide *d = open_evicting();
+    help_leader(d);
+    struct tide_reader *r = help_reader(d, TIDE_STICKY, 0, 0);
+    uint64_t n = fill(d), back = 0, again = 0;
+    for (uint64_t i = 0; i < 2 * n; i++) { /* all of the small queue's are gone that came before these */
+        assert_int_equal(put(d, "more", i, VALUE), 0);
+        assert_true(main_grows(d, "never", i) <= 0);
+    }
+    for (uint64_t i = 2 * n; i-- > n && back < 50;) {
+        char key[64];
+        size_t len = key_of(key, sizeof(key), "more", i);
+        if (get(r, "more", i) == TIDE_ERR_NOT_FOUND && main_grows(d, "more", i) == 1) {
+            back++;
+            assert_int_equal(tide_delete(d, NULL, key, len, NULL), 0);
+            again += main_grows(d, "more", i) == 1; /* it is no ghost any more */
+        }
+    }
+    assert_int_equal(back, 50);
+    assert_int_equal(again, 0);
+    assert_int_equal(tide_reader_close(r), 0);
+    assert_int_equal(tide_close(d), 0);
+}
+
 static void tide_open__a_policy_that_there_is_not__is_invalid(void **state) {
     (void)state;
     struct tide_opts o = TIDE_OPTS_INIT;
@@ -577,6 +611,7 @@ int main(void) {
         cmocka_unit_test(delete__again_and_again__queues_stay_short),
         cmocka_unit_test(batch__that_replaces_all_there_is__is_done),
         cmocka_unit_test(batch__of_many_keys_that_are_held__the_others_go),
+        cmocka_unit_test(put__key_that_was_evicted_lately__goes_to_the_main_queue),
         cmocka_unit_test(tide_open__a_policy_that_there_is_not__is_invalid),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
