@@ -188,9 +188,8 @@ int main(int argc, char **argv) {
     }
     uint32_t files_n = c.rest_n;
     if (files_n == 0) {
-        fprintf(stderr,
-                "bars: give the JSON files that benchmarks wrote, such as build/report/*.json; --help lists all "
-                "arguments\n");
+        fprintf(stderr, "bars: give the JSON files that benchmarks wrote, such as build/report/*.json; --help lists "
+                        "all arguments\n");
         return BENCH_EXIT_USAGE;
     }
     static struct bars b;

@@ -108,9 +108,8 @@ static void note(char *out, size_t size) {
     snprintf(out, size,
              "from empty to %s keys of 16 bytes, values of 64, at %s writes/s; then, for a quarter of that time each, "
              "overwriting, overwriting with 0 to 128 bytes (%.0f of these writes found no room), deleting. One reader, "
-             "through the follower, any staleness. In every 500 ms, 100 are the control loop's. In "
-             "the last repetition the reader itself was away %.0f times for over 100 us: no pause of apply was taken "
-             "from those",
+             "through the follower, any staleness. In every 500 ms, 100 are the control loop's. In the last repetition "
+             "the reader itself was away %.0f times for over 100 us: no pause of apply was taken from those",
              bench_count(plan.keys), bench_format_count(rate, plan.writes_per_s), plan.refused, plan.away);
 }
 

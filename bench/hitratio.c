@@ -7,6 +7,7 @@
 #include "bench/lib/cachesim.h"
 #include "bench/lib/gnuplot.h"
 #include "bench/lib/program.h"
+#include "bench/lib/result.h"
 #include "bench/lib/store.h"
 #include "bench/lib/traceplay.h"
 
@@ -227,10 +228,7 @@ static void draw(void) {
     if (drawn != BENCH_DRAWN) {
         bench_fail("drawing %s: gnuplot failed; see whether it has its terminal svg", plan.picture_path);
     }
-    FILE *f = fopen(plan.picture_path, "we");
-    bool good = f != NULL && fputs(svg, f) >= 0;
-    good &= f != NULL && fclose(f) == 0;
-    bench_must_system(good, plan.picture_path);
+    bench_must_system(bench_text_write(svg, "", plan.picture_path) == 0, plan.picture_path);
     free(svg);
 }
 

@@ -149,12 +149,9 @@ static void prepare(void) {
     bench_domain_name(NULL, plan.w->name);
 }
 
-static void note(char *out, size_t size) {
-    snprintf(out, size,
-             "%u keys, all followers up to date, nobody reads or writes; getrusage of all processes of the domain over "
-             "%llu ms, 200 ms after the last follower came to serve. All replicas are candidates",
-             KEYS, (unsigned long long)plan.ms);
-}
+BENCH_NOTE("%u keys, all followers up to date, nobody reads or writes; getrusage of all processes of the domain over "
+           "%llu ms, 200 ms after the last follower came to serve. All replicas are candidates",
+           KEYS, (unsigned long long)plan.ms)
 
 BENCH_MAIN(.name = "idle", .repetitions = 3, .note = note,
            BENCH_NUMBERS({ "ms", "of idleness that are measured", &plan.ms, 10, 3600000, 100 }),

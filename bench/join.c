@@ -185,13 +185,10 @@ static void add_rows(void) {
     }
 }
 
-static void note(char *out, size_t size) {
-    snprintf(out, size,
-             "%s keys of %u bytes, values of %u; a table of %.1f MiB, of which %.1f are used and copied; ring of 1 "
-             "MiB, nobody writes. Times contain what it takes to get the memory",
-             bench_count(plan.keys), KEY_SIZE, VALUE_SIZE, (double)plan.table_bytes / 0x1p20,
-             (double)plan.used_bytes / 0x1p20);
-}
+BENCH_NOTE("%s keys of %u bytes, values of %u; a table of %.1f MiB, of which %.1f are used and copied; ring of 1 "
+           "MiB, nobody writes. Times contain what it takes to get the memory",
+           bench_count(plan.keys), KEY_SIZE, VALUE_SIZE, (double)plan.table_bytes / 0x1p20,
+           (double)plan.used_bytes / 0x1p20)
 
 /* Joins and copies run one after the other, so any CPU will do. Where there are enough CPUs each process keeps to
  * one, and the first CPU is left to the rest of the system. */

@@ -283,16 +283,12 @@ static void prepare(void) {
     bench_must_system(bench_tide_path(plan.tide, sizeof(plan.tide)) == 0, plan.tide);
 }
 
-static void note(char *out, size_t size) {
-    snprintf(out, size,
-             "leader and %u followers in one process, %u keys; tide top on a terminal of 80 x 24, tide web with one "
-             "page; %llu pairs of slices%s",
-             FOLLOWERS, KEYS, (unsigned long long)plan.pairs, plan.left_out);
-}
+BENCH_NOTE("leader and %u followers in one process, %u keys; tide top on a terminal of 80 x 24, tide web with one "
+           "page; %llu pairs of slices%s",
+           FOLLOWERS, KEYS, (unsigned long long)plan.pairs, plan.left_out)
 
 BENCH_MAIN(.name = "look", .repetitions = 3, .note = note,
            BENCH_NUMBERS({ "pairs", "of slices, alone and beside", &plan.pairs, 1, 64, 1 }),
-           .about =
-               "CPU time of `tide top` and `tide web` at one picture a second, and whether the readers of the domain "
-               "that\n"
-               "they show notice it: gets of one reader beside each and alone, in turn.\n")
+           .about = "CPU time of `tide top` and `tide web` at one picture a second, and whether the readers of the "
+                    "domain that\n"
+                    "they show notice it: gets of one reader beside each and alone, in turn.\n")

@@ -190,13 +190,10 @@ static void prepare(void) {
     add_rows();
 }
 
-static void note(char *out, size_t size) {
-    snprintf(out, size,
-             "keys of %u bytes, values of %u. Buckets, overflow buckets and everything ever carved for nodes, so slack "
-             "is in it; a table's file is reserved in full, so its resident bytes are its budget (last row) however "
-             "few keys it holds. LMDB's figure: bench/peers",
-             KEY_SIZE, VALUE_SIZE);
-}
+BENCH_NOTE("keys of %u bytes, values of %u. Buckets, overflow buckets and everything ever carved for nodes, so slack "
+           "is in it; a table's file is reserved in full, so its resident bytes are its budget (last row) however "
+           "few keys it holds. LMDB's figure: bench/peers",
+           KEY_SIZE, VALUE_SIZE)
 
 BENCH_MAIN(.name = "memory", .repetitions = 2, .note = note,
            BENCH_NUMBERS({ "most", "keys; of 10k, 1M and 10M those up to it", &plan.most, 10000, 10000000, 10000 }),

@@ -136,10 +136,8 @@ static void prepare(void) {
     }
 }
 
-static void note(char *out, size_t size) {
-    snprintf(out, size, "Keys of 16 bytes, all of them there, uniform; values of 64; slices of %u ms.",
-             (unsigned)(bench_slice_ns(SLICE_NS) / 1000000));
-}
+BENCH_NOTE("Keys of 16 bytes, all of them there, uniform; values of 64; slices of %u ms.",
+           (unsigned)(bench_slice_ns(SLICE_NS) / 1000000))
 
 BENCH_MAIN(.name = "put", .repetitions = 7, .note = note,
            .about = "Measures writes/s in the leader's process (put, batches, delete, cas; alone, with a follower,\n"

@@ -152,11 +152,8 @@ static void prepare(void) {
     bench_must_system(bench_tide_path(plan.tide, sizeof(plan.tide)) == 0, plan.tide);
 }
 
-static void note(char *out, size_t size) {
-    snprintf(out, size,
-             "reserved: blocks of the domain's files, log and board among them; resident: of the serving process, "
-             "with its mappings of shared memory");
-}
+BENCH_NOTE("reserved: blocks of the domain's files, log and board among them; resident: of the serving process, with "
+           "its mappings of shared memory")
 
 BENCH_MAIN(.name = "reserve", .repetitions = 3, .note = note,
            BENCH_NUMBERS({ "table", "MiB of each replica's table", &plan.mib, 32, 61440, 64 }),

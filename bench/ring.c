@@ -201,12 +201,9 @@ static void prepare(void) {
     }
 }
 
-static void note(char *out, size_t size) {
-    snprintf(out, size,
-             "Keys of 16 bytes, a ring of %u MiB, slices of %u ms; entries/s counts until the "
-             "last follower has read the last entry.",
-             (unsigned)(RING_BYTES >> 20), (unsigned)(bench_slice_ns(SLICE_NS) / 1000000));
-}
+BENCH_NOTE("Keys of 16 bytes, a ring of %u MiB, slices of %u ms; entries/s counts until the last follower has read "
+           "the last entry.",
+           (unsigned)(RING_BYTES >> 20), (unsigned)(bench_slice_ns(SLICE_NS) / 1000000))
 
 BENCH_MAIN(
         .name = "ring", .repetitions = 5, .note = note,

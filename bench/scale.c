@@ -84,12 +84,9 @@ static void prepare(void) {
     bench_cluster_start(&plan.cluster, (unsigned)plan.members);
 }
 
-static void note(char *out, size_t size) {
-    snprintf(out, size,
-             "etcd with %llu of its members and the hosts on one machine; without fsync. etcd's CPU is that of all its "
-             "members.",
-             (unsigned long long)plan.members);
-}
+BENCH_NOTE("etcd with %llu of its members and the hosts on one machine; without fsync. etcd's CPU is that of all its "
+           "members.",
+           (unsigned long long)plan.members)
 
 BENCH_MAIN(.name = "scale", .repetitions = 1, .note = note,
            BENCH_NUMBERS({ "seconds", "of each combination", &plan.seconds, 1, 600, 1 },

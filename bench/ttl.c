@@ -162,10 +162,9 @@ static void prepare(void) {
                   BENCH_NO_ROW);
 }
 
-BENCH_MAIN(
-        .name = "ttl", .repetitions = 1,
-        .about =
-            "A million keys expire over ten seconds while others are written and read. Measures how long after its\n"
-            "expiry each is removed, and how long that holds up puts and the follower, beside a run of the same length "
-            "in\n"
-            "which no key expires.\n")
+BENCH_MAIN(.name = "ttl", .repetitions = 1,
+           .about =
+               "A million keys expire over ten seconds while others are written and read. Measures how long after its\n"
+               "expiry each is removed, and how long that holds up puts and the follower, beside a run of the same "
+               "length in\n"
+               "which no key expires.\n")

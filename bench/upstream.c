@@ -418,21 +418,17 @@ static void prepare(void) {
     tide_close(d);
 }
 
-static void note(char *out, size_t size) {
-    snprintf(out, size,
-             "etcd with one member on the same machine, without fsync; %llu keys of 16 bytes, values of 64; %llu "
-             "readers at once.",
-             (unsigned long long)plan.keys, (unsigned long long)plan.readers);
-}
+BENCH_NOTE("etcd with one member on the same machine, without fsync; %llu keys of 16 bytes, values of 64; %llu "
+           "readers at once.",
+           (unsigned long long)plan.keys, (unsigned long long)plan.readers)
 
 BENCH_MAIN(.name = "upstream", .repetitions = 3, .note = note,
            BENCH_NUMBERS({ "readers", "at once, at bound 0", &plan.readers, 1, 5000, 20 },
                          { "keys", "in etcd; a start's time is told where there are more than 1,000", &plan.keys, KEYS,
                            10000000, KEYS },
                          { "idle", "seconds of an idle host", &plan.idle_s, 1, 1000, 1 }),
-           .about =
-               "Measures a domain that takes its log from etcd (one member, loopback, no fsync), beside etcd itself "
-               "and beside a domain\n"
-               "that is not fed: a get, reads at bound 0 of one and of many, put to visible, events and keys taken, "
-               "an idle host's CPU.\n"
-               "Needs etcd; `tide` beside it.\n")
+           .about = "Measures a domain that takes its log from etcd (one member, loopback, no fsync), beside etcd "
+                    "itself and beside a domain\n"
+                    "that is not fed: a get, reads at bound 0 of one and of many, put to visible, events and keys "
+                    "taken, an idle host's CPU.\n"
+                    "Needs etcd; `tide` beside it.\n")

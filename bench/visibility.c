@@ -78,11 +78,8 @@ static void prepare(void) {
     }
 }
 
-static void note(char *out, size_t size) {
-    snprintf(out, size,
-             "1,000 keys of 16 bytes, values of 64; slices of %u ms; each time contains one reading of the clock.",
-             (unsigned)(bench_slice_ns(SLICE_NS) / 1000000));
-}
+BENCH_NOTE("1,000 keys of 16 bytes, values of 64; slices of %u ms; each time contains one reading of the clock.",
+           (unsigned)(bench_slice_ns(SLICE_NS) / 1000000))
 
 BENCH_MAIN(.name = "visibility", .repetitions = 7, .note = note,
            .about = "Measures the time from the call of put to the moment when a reader of a follower's replica has\n"

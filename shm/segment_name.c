@@ -138,9 +138,11 @@ void segment_maker_unlock(int fd) {
 }
 
 /* Is its maker perhaps between the open and the lock? The file is empty then, and young; an empty one costs nothing meanwhile. Were it
- * locked or removed now, its maker would have to begin again, and where many sweep, again and again. */
+ * locked or removed now, its maker would have to begin again, and where many sweep, again and again. One of the future is older than a clock
+ * that was set back. */
 static bool segment_is_unborn(const struct stat *st) {
-    return st->st_size == 0 && time(NULL) - st->st_mtime < SEGMENT_UNBORN_S;
+    time_t age_s = time(NULL) - st->st_mtime;
+    return st->st_size == 0 && age_s >= 0 && age_s < SEGMENT_UNBORN_S;
 }
 
 /* Remove a file whose maker is dead: its lock is free. */

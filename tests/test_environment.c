@@ -15,26 +15,9 @@
 #include <sys/syscall.h>
 
 #include "tests/lib/forked.h"
+#include "tests/lib/told.h"
 
 #define MIB (UINT64_C(1) << 20)
-
-static char told[2048]; /* by the log callback, one line after another */
-
-static void note(void *ctx, enum tide_log_level level, const char *text) {
-    (void)ctx, (void)level;
-    size_t used = strlen(told);
-    (void)snprintf(told + used, sizeof(told) - used, "%s\n", text);
-}
-
-static struct tide_opts plain(uint32_t flags) {
-    struct tide_opts o = TIDE_OPTS_INIT;
-    o.flags = flags;
-    o.ring_bytes = MIB;
-    o.table_bytes = MIB;
-    o.log = note;
-    told[0] = '\0';
-    return o;
-}
 
 static int lead(struct tide *d) {
     struct tide_replica_opts o = TIDE_REPLICA_OPTS_INIT;
@@ -63,7 +46,7 @@ static pid_t child_with_ephemeral(int to) {
     pid_t pid = child_begin();
     if (pid == 0) {
         struct tide *d;
-        struct tide_opts o = plain(TIDE_CREATE | TIDE_EPHEMERAL);
+        struct tide_opts o = told_opts(TIDE_CREATE | TIDE_EPHEMERAL);
         CHILD(leads_with_k(&d, &o));
         child_say(to);
         for (;;) {
@@ -118,7 +101,7 @@ static void ephemeral__creator_killed__the_next_one_begins_anew(void **state) {
     int say[2];
     assert_int_equal(pipe(say), 0);
     struct tide *d;
-    struct tide_opts o = plain(0);
+    struct tide_opts o = told_opts(0);
     pid_t pid = child_with_ephemeral(say[1]);
     hear(say[0]);
     kill_child(pid);
@@ -127,7 +110,7 @@ static void ephemeral__creator_killed__the_next_one_begins_anew(void **state) {
     pid = child_with_ephemeral(say[1]);
     hear(say[0]);
     kill_child(pid);
-    o = plain(TIDE_CREATE);
+    o = told_opts(TIDE_CREATE);
     assert_int_equal(tide_open(&d, name, &o), 0);
     assert_int_equal(lead(d), 0);
     assert_int_equal(get_k(d), TIDE_ERR_NOT_FOUND);
@@ -140,7 +123,7 @@ static void ephemeral__creator_killed_beside_others__the_last_one_out_removes_it
     int say[2];
     assert_int_equal(pipe(say), 0);
     struct tide *a, *b;
-    struct tide_opts o = plain(0);
+    struct tide_opts o = told_opts(0);
     pid_t pid = child_with_ephemeral(say[1]);
     hear(say[0]);
     assert_int_equal(tide_open(&a, name, &o), 0);
@@ -170,7 +153,7 @@ static void in_64_mib(void) {
     struct tide *d;
     struct tide_opts o = TIDE_OPTS_INIT;
     struct tide_info info = TIDE_INFO_INIT;
-    o.log = note;
+    o.log = told_note;
     CHILD(tide_open(&d, name, &o) == 0);
     CHILD(strstr(told, "64.0 MiB of shared memory can be had here: the ring gets 4.0 MiB (--ring)") != NULL);
     CHILD(tide_info(d, &info) == 0 && info.ring_bytes == 4 * MIB && info.table_bytes >= 12 * MIB);
@@ -206,7 +189,7 @@ static void sizes__killed_before_anything_was_written__give_way_to_others(void *
     pid_t pid = child_begin();
     if (pid == 0) {
         struct tide *d;
-        struct tide_opts o = plain(TIDE_CREATE);
+        struct tide_opts o = told_opts(TIDE_CREATE);
         o.table_bytes = 8 * MIB;
         CHILD(tide_open(&d, name, &o) == 0 && lead(d) == 0);
         kill(getpid(), SIGKILL);
@@ -214,7 +197,7 @@ static void sizes__killed_before_anything_was_written__give_way_to_others(void *
     assert_int_equal(waitpid(pid, NULL, 0), pid);
     struct tide *d;
     struct tide_info info = TIDE_INFO_INIT;
-    struct tide_opts o = plain(TIDE_CREATE);
+    struct tide_opts o = told_opts(TIDE_CREATE);
     assert_int_equal(tide_open(&d, name, &o), 0);
     assert_int_equal(tide_info(d, &info), 0);
     assert_int_equal(info.table_bytes, MIB);
@@ -233,13 +216,13 @@ static void sizes__killed_before_anything_was_written__give_way_to_others(void *
 static void on_a_read_only_mount(void) {
     in_private_shm("size=64m,mode=1777");
     struct tide *d, *o;
-    struct tide_opts opts = plain(TIDE_CREATE);
+    struct tide_opts opts = told_opts(TIDE_CREATE);
     CHILD(tide_open(&d, name, &opts) == 0 && lead(d) == 0 && tide_put(d, NULL, "k", 1, "v", 1, NULL) == 0);
     if (unshare(CLONE_NEWNS) != 0 || mount("/dev/shm", "/dev/shm", NULL, MS_BIND, NULL) != 0 ||
         mount(NULL, "/dev/shm", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL) != 0) {
         _exit(77);
     }
-    opts = plain(0);
+    opts = told_opts(0);
     CHILD(tide_open(&o, name, &opts) == 0);
     CHILD(strstr(told, "for looking alone") != NULL);
     struct tide_reader *r;
@@ -269,7 +252,7 @@ static void on_a_read_only_mount(void) {
     CHILD(tide_put(d, NULL, "k", 1, "ww", 2, NULL) == 0); /* mapped before: it goes on */
     CHILD(tide_get(r, "k", 1, NULL, v, sizeof(v), &a) == 0 && a.value_size == 2);
     CHILD(tide_reader_close(r) == 0 && tide_close(o) == 0);
-    opts = plain(TIDE_CREATE);
+    opts = told_opts(TIDE_CREATE);
     CHILD(tide_open(&o, "another", &opts) == TIDE_ERR_SYSTEM && strstr(told, "Read-only file system") != NULL);
     _exit(0);
 }
@@ -307,7 +290,7 @@ static void with_another_users_files(void) {
     CHILD(setuid(OTHER_USER) == 0);
     struct tide *d, *writer;
     static const char large[100000];
-    struct tide_opts o = plain(TIDE_CREATE);
+    struct tide_opts o = told_opts(TIDE_CREATE);
     struct tide_replica_opts second = TIDE_REPLICA_OPTS_INIT;
     uint32_t id = 99;
     CHILD(tide_open(&d, name, &o) == 0 && lead(d) == 0);
@@ -339,14 +322,14 @@ static void other_user__domain_is_theirs__the_text_says_whose(void **state) {
     pid_t pid = child_begin();
     if (pid == 0) {
         struct tide *d;
-        struct tide_opts o = plain(TIDE_CREATE);
+        struct tide_opts o = told_opts(TIDE_CREATE);
         if (geteuid() != 0) {
             _exit(77);
         }
         in_private_shm("size=64m,mode=1777");
         CHILD(tide_open(&d, name, &o) == 0 && setuid(OTHER_USER) == 0);
         struct tide *again;
-        o = plain(0);
+        o = told_opts(0);
         CHILD(tide_open(&again, name, &o) == TIDE_ERR_FOREIGN);
         CHILD(strstr(told, "belongs to another user; this process is user 65534") != NULL);
         _exit(0);
@@ -360,7 +343,7 @@ static void after_setuid(int go, int said) {
         _exit(77);
     }
     struct tide *d;
-    struct tide_opts o = plain(0);
+    struct tide_opts o = told_opts(0);
     (void)go, (void)said;
     CHILD(tide_open(&d, name, &o) == 0 && setuid(OTHER_USER) == 0);
     CHILD(tide_put(d, NULL, "k2", 2, "v", 1, NULL) == 0); /* what is mapped goes on */
@@ -404,7 +387,7 @@ static struct tide_reader *reader_of(struct tide *d, uint32_t id) {
 
 static void without_descriptors(void) {
     struct tide *d;
-    struct tide_opts o = plain(0);
+    struct tide_opts o = told_opts(0);
     CHILD(tide_open(&d, name, &o) == 0);
     const struct rlimit none = { 3, 100 }, some = { 100, 100 };
     CHILD(setrlimit(RLIMIT_NOFILE, &none) == 0);
@@ -448,7 +431,7 @@ static void descriptors__none_left__errors_say_so_and_the_domain_stays(void **st
     child_end(pid);
     kill_child(follower);
     struct tide *d;
-    struct tide_opts o = plain(0);
+    struct tide_opts o = told_opts(0);
     assert_int_equal(tide_open(&d, name, &o), 0);
     assert_int_equal(get_k(d), 0);
     assert_int_equal(tide_close(d), 0);
@@ -474,7 +457,7 @@ static void descriptors__none_left_for_a_follower_that_was_lapped__it_serves_whe
     int say[2];
     assert_int_equal(pipe(say), 0);
     struct tide *d;
-    struct tide_opts o = plain(TIDE_CREATE);
+    struct tide_opts o = told_opts(TIDE_CREATE);
     o.ring_bytes = 64 * 1024;
     assert_int_equal(tide_open(&d, name, &o), 0);
     assert_int_equal(lead(d), 0);
@@ -507,7 +490,7 @@ static void descriptors__none_left_for_a_follower_that_was_lapped__it_serves_whe
 /* A leader's process whose child, made by clone() itself, sleeps. It says that it leads, and then the child's number. */
 static void lead_beside_a_clone(int said) {
     struct tide *d;
-    struct tide_opts o = plain(TIDE_CREATE);
+    struct tide_opts o = told_opts(TIDE_CREATE);
     CHILD(leads_with_k(&d, &o));
     pid_t clone = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
     if (clone == 0) {
@@ -534,7 +517,7 @@ static void clone__of_a_leader_that_was_killed__keeps_the_lead_until_it_ends(voi
     hear_all(say[0], &clone, sizeof(clone));
     kill_child(leader);
     struct tide *d;
-    struct tide_opts o = plain(0);
+    struct tide_opts o = told_opts(0);
     o.write_timeout_ns = 20000000;
     struct tide_info info = TIDE_INFO_INIT;
     assert_int_equal(tide_open(&d, name, &o), 0);
@@ -559,7 +542,7 @@ static void clone__of_a_leader_that_was_killed__keeps_the_lead_until_it_ends(voi
 /* What the child of _Fork() has of its parent goes when it executes a program. */
 static void lead_beside_a_fork(int said, int go) {
     struct tide *d;
-    struct tide_opts o = plain(TIDE_CREATE);
+    struct tide_opts o = told_opts(TIDE_CREATE);
     CHILD(leads_with_k(&d, &o));
     pid_t fork_child = _Fork();
     if (fork_child == 0) {
@@ -587,7 +570,7 @@ static void fork__without_handlers__the_lead_is_free_once_it_executes_a_program(
     hear_all(say[0], &left, sizeof(left));
     kill_child(leader);
     struct tide *d;
-    struct tide_opts o = plain(0);
+    struct tide_opts o = told_opts(0);
     assert_int_equal(tide_open(&d, name, &o), 0);
     int before = lead(d), after = before;
     bool said = write(go[1], "!", 1) == 1;
@@ -644,7 +627,7 @@ static void affinity__caller_is_pinned__the_librarys_threads_are_not(void **stat
     pid_t pid = child_begin();
     if (pid == 0) {
         struct tide *d;
-        struct tide_opts o = plain(TIDE_CREATE);
+        struct tide_opts o = told_opts(TIDE_CREATE);
         int cpu = 0;
         while (!CPU_ISSET(cpu, &at_start)) {
             cpu++;
@@ -668,7 +651,7 @@ static void directory__is_not_there__the_text_says_so(void **state) {
     const char *before = getenv("TIDE_SHM_DIR");
     char *kept = before != NULL ? strdup(before) : NULL;
     struct tide *d;
-    struct tide_opts o = plain(0);
+    struct tide_opts o = told_opts(0);
     setenv("TIDE_SHM_DIR", "/nowhere/at/all", 1);
     int looked = tide_open(&d, name, &o);
     setenv("TIDE_SHM_DIR", "relative", 1);
@@ -711,7 +694,7 @@ static void core_dump__left_out_unless_asked_for(void **state) {
     (void)state;
     for (uint32_t flag = 0; flag <= TIDE_DUMPED; flag += TIDE_DUMPED) {
         struct tide *d, *other;
-        struct tide_opts o = plain(TIDE_CREATE | TIDE_EPHEMERAL | flag);
+        struct tide_opts o = told_opts(TIDE_CREATE | TIDE_EPHEMERAL | flag);
         int all, left_out;
         assert_int_equal(tide_open(&d, name, &o), 0);
         assert_int_equal(lead(d), 0);

@@ -294,6 +294,82 @@ static void restored__revisions_went_back__is_noticed(void **state) {
     stop(p);
 }
 
+/* The host is cut off, and the cluster's data go and are others when it is back: from a backup, where there is one. */
+static void put_many(struct pair *p, const char *prefix, unsigned n) {
+    for (unsigned i = 0; i < n; i++) {
+        assert_int_equal(etcd_control(&p->w, NULL, 0, "put %s%u %u", prefix, i, i), 0);
+    }
+}
+
+static void begin_history(struct pair *p, unsigned before, const char *backup, unsigned behind) {
+    etcd_world_start_linked(&p->w, 1, 1);
+    put_many(p, "a/", before);
+    if (backup) {
+        assert_int_equal(etcd_control(&p->w, NULL, 0, "snapshot save %s", backup), 0);
+    }
+    put_many(p, "o/", behind);
+    book_open(&p->a, etcd_world_host_url(&p->w, 0, "a/"), 0, NULL);
+    book_until_watching(&p->a);
+    links_cut(p->w.links, p->w.host_links[0][0], true);
+    etcd_member_kill(&p->w, 0);
+    etcd_member_wipe(&p->w, 0);
+}
+
+static void until_restored(struct pair *p, const char *why) {
+    bool restored;
+    etcd_member_wait(&p->w, 0);
+    links_mend(p->w.links);
+    do {
+        usleep(5000);
+        pthread_mutex_lock(&p->a.lock);
+        restored = p->a.restored;
+        pthread_mutex_unlock(&p->a.lock);
+    } while (!restored);
+    if (!strstr(p->a.restored_why, why)) {
+        fail_msg("\"%s\" does not say \"%s\"", p->a.restored_why, why);
+    }
+    book_close(&p->a);
+    stop(p);
+}
+
+static void until_writable(struct pair *p) {
+    while (etcd_control(&p->w, NULL, 0, "put o/first 1") != 0) {
+        usleep(20000);
+    }
+}
+
+/* Keys of ours stand in the backup as we hold them; the log tells. */
+static void restored__and_written_beyond__is_noticed_by_its_log(void **state) {
+    struct pair *p = calloc(1, sizeof(*p));
+    char backup[100], command[500];
+    (void)state;
+    snprintf(backup, sizeof(backup), "/tmp/tide-backup-%d", (int)getpid());
+    begin_history(p, 30, backup, 10);
+    snprintf(command, sizeof(command),
+             "ETCDCTL_API=3 etcdctl snapshot restore %s --name m0 --data-dir %s/m0 --initial-cluster "
+             "m0=http://127.0.0.1:%u --initial-advertise-peer-urls http://127.0.0.1:%u >/dev/null 2>&1; rm -f %s*",
+             backup, p->w.dir, p->w.peer_link_ports[0], p->w.peer_link_ports[0], backup);
+    assert_int_equal(system(command), 0);
+    etcd_member_start(&p->w, 0);
+    etcd_member_wait(&p->w, 0);
+    until_writable(p);
+    put_many(p, "o/", 12); /* revision 44, where 41 was */
+    until_restored(p, "its log is another one");
+}
+
+/* A log that begins with nothing soon has the same numbers; a key tells. */
+static void wiped__and_written_beyond__is_noticed_by_a_key(void **state) {
+    struct pair *p = calloc(1, sizeof(*p));
+    (void)state;
+    begin_history(p, 5, NULL, 0);
+    etcd_member_start(&p->w, 0);
+    etcd_member_wait(&p->w, 0);
+    until_writable(p);
+    put_many(p, "a/", 5); /* the same keys, one revision later */
+    put_many(p, "o/", 10);
+    until_restored(p, "what we hold was never there");
+}
+
 /* ---- users ------------------------------------------------------------------------------------------------------- */
 
 #define ROOT "--user root:r "
@@ -572,6 +648,8 @@ int main(void) {
         cmocka_unit_test(compacted__a_difference),
         cmocka_unit_test(sink_that_refuses__is_given_a_snapshot_later),
         cmocka_unit_test(restored__revisions_went_back__is_noticed),
+        cmocka_unit_test(restored__and_written_beyond__is_noticed_by_its_log),
+        cmocka_unit_test(wiped__and_written_beyond__is_noticed_by_a_key),
         cmocka_unit_test(users),
         cmocka_unit_test(tls),
         cmocka_unit_test(three_members__any_of_them_dies_or_is_stopped),

@@ -169,12 +169,24 @@ struct script {
     _Atomic unsigned watches, ranges, transactions;
     char from[8][32]; /* where each watch began */
     _Atomic bool drop_writes, deafen;
+    struct book *book;
+    int watch; /* the connection that the prefix is watched on */
+    _Atomic unsigned probes;
+    _Atomic unsigned pages, largest; /* asked for; most keys of one that was answered */
 };
 
 static bool says_hello(struct script *s, int fd, const char *path, const char *body) {
     (void)s;
     if (strcmp(path, "/version") == 0) {
         etcd_false_say(fd, 200, "{\"etcdserver\":\"3.4.23\",\"etcdcluster\":\"3.4.0\"}");
+        return true;
+    }
+    if (strcmp(path, "/v3/maintenance/status") == 0) {
+        etcd_false_say(fd, 404, "not here");
+        return true;
+    }
+    if (strstr(body, "\"revision\":\"")) { /* how was a key? */
+        etcd_false_say(fd, 400, "{\"error\":\"etcdserver: mvcc: required revision has been compacted\",\"code\":11}");
         return true;
     }
     if (strcmp(path, "/v3/kv/range") == 0) {
@@ -316,6 +328,118 @@ static void watch__a_revision_in_fragments__is_told_whole(void **state) {
     unfollow(b, s);
 }
 
+#define DENIED                                                                                                         \
+    "{\"result\":{" HEADER("5") ",\"created\":true,\"canceled\":true,\"cancel_reason\":\"rpc error: code = "           \
+                                "PermissionDenied desc = etcdserver: permission denied\"}}\n"
+#define GONE(key, revision)                                                                                            \
+    "{\"result\":{" HEADER(revision) ",\"events\":[{\"type\":\"DELETE\",\"kv\":{\"key\":\"" key                        \
+                                     "\",\"mod_revision\":\"" revision "\"}}]}}\n"
+#define CAME(key, revision)                                                                                            \
+    "{\"result\":{" HEADER(revision) ",\"events\":[{\"kv\":{\"key\":\"" key                                            \
+                                     "\",\"value\":\"MQ==\",\"create_revision\":\"" revision                           \
+                                     "\",\"mod_revision\":\"" revision "\"}}]}}\n"
+
+/*
+ * The user may see the prefix p alone. Key pa is made at revision 6 and deleted at 7, while a probe is under way: the watch has told of the first,
+ * the probe's answer is of revision 7, and the watch tells of the second only then.
+ */
+static bool probe_overtakes_the_watch(void *ctx, int fd, unsigned turn, const char *path, const char *body) {
+    struct script *s = ctx;
+    (void)turn;
+    if (strcmp(path, "/v3/watch") == 0) {
+        bool all = strstr(body, "\"key\":\"AA==\"") != NULL;
+        etcd_false_begin(fd);
+        etcd_false_chunk(fd, all ? DENIED : CREATED, all ? sizeof(DENIED) - 1 : sizeof(CREATED) - 1);
+        s->watch = all ? s->watch : fd;
+        return true;
+    }
+    if (!strstr(body, "min_mod_revision")) {
+        return says_hello(s, fd, path, body);
+    }
+    switch (s->probes++) {
+    case 0:
+        etcd_false_chunk(s->watch, CAME("cGE=", "6"), sizeof(CAME("cGE=", "6")) - 1);
+        while (!book_get(s->book, "a", NULL, NULL)) {
+            usleep(1000);
+        }
+        etcd_false_say(fd, 200, "{" HEADER("7") "}");
+        break;
+    case 1: /* the answer was taken: it asks again */
+        etcd_false_chunk(s->watch, GONE("cGE=", "7"), sizeof(GONE("cGE=", "7")) - 1);
+        etcd_false_chunk(s->watch, CAME("cGI=", "8"), sizeof(CAME("cGI=", "8")) - 1);
+        etcd_false_say(fd, 200, "{" HEADER("8") ",\"count\":\"1\"}");
+        break;
+    default:
+        etcd_false_say(fd, 200, "{" HEADER("8") ",\"count\":\"1\"}");
+    }
+    return true;
+}
+
+static void probe__of_a_prefix__says_nothing_about_what_came_meanwhile(void **state) {
+    struct script *s = calloc(1, sizeof(*s));
+    struct book *b = calloc(1, sizeof(*b));
+    char url[80];
+    (void)state;
+    script_start(s, probe_overtakes_the_watch);
+    s->book = b;
+    snprintf(url, sizeof(url), "%sp", s->url);
+    book_open(b, url, 0, NULL);
+    book_until_watching(b);
+    etcd_client_ask(b->client, true, 5000000);
+    while (!book_get(b, "b", NULL, NULL)) {
+        usleep(2000);
+    }
+    assert_false(book_get(b, "a", NULL, NULL));
+    assert_int_equal(book_catch_up(b), 8);
+    unfollow(b, s);
+}
+
+/* Pages of more than three keys are more than the client takes; it is told in bytes that mean nothing. */
+static bool large_values(void *ctx, int fd, unsigned turn, const char *path, const char *body) {
+    struct script *s = ctx;
+    const char *limit = strstr(body, "\"limit\":\"");
+    unsigned long keys = limit ? strtoul(limit + 9, NULL, 10) : 0;
+    (void)turn;
+    if (strcmp(path, "/v3/watch") == 0) {
+        etcd_false_begin(fd);
+        etcd_false_chunk(fd, CREATED, sizeof(CREATED) - 1);
+        return true;
+    }
+    if (strcmp(path, "/v3/kv/range") != 0 || strstr(body, "count_only")) {
+        return says_hello(s, fd, path, body);
+    }
+    s->pages++;
+    if (keys > 3) {
+        char *much = malloc(1 << 20);
+        memset(much, ' ', 1 << 20);
+        etcd_false_begin(fd);
+        for (unsigned i = 0; i < (ETCD_ANSWER_BYTES >> 20) + 2; i++) {
+            etcd_false_chunk(fd, much, 1 << 20);
+        }
+        free(much);
+        return false;
+    }
+    s->largest = keys > s->largest ? (unsigned)keys : s->largest;
+    bool first = strstr(body, "\"key\":\"AA==\"") != NULL; /* else behind the last key */
+    etcd_false_say(fd, 200,
+                   first ? "{" HEADER("5") ",\"kvs\":[{\"key\":\"YQ==\",\"value\":\"MQ==\",\"mod_revision\":\"4\"}],"
+                                           "\"more\":true,\"count\":\"2\"}"
+                         : "{" HEADER("5") ",\"kvs\":[{\"key\":\"Yg==\",\"value\":\"Mg==\",\"mod_revision\":\"5\"}],"
+                                           "\"count\":\"2\"}");
+    return true;
+}
+
+static void copy__pages_too_large__are_asked_for_with_fewer_keys(void **state) {
+    struct script *s;
+    struct book *b = follow(&s, large_values);
+    (void)state;
+    book_until_watching(b);
+    assert_true(book_get(b, "a", NULL, NULL) && book_get(b, "b", NULL, NULL));
+    assert_int_equal(b->snapshots, 1); /* which went on where a page was too large */
+    assert_true(s->largest >= 1 && s->largest <= 3);
+    unfollow(b, s);
+}
+
 static void write__no_answer__is_unknown_and_sent_once(void **state) {
     struct script *s;
     struct book *b = follow(&s, drops_writes);
@@ -375,6 +499,15 @@ static bool is_no_etcd(void *ctx, int fd, unsigned turn, const char *path, const
     return true;
 }
 
+static bool is_for_peers(void *ctx, int fd, unsigned turn, const char *path, const char *body) {
+    (void)ctx;
+    (void)turn;
+    (void)body;
+    bool version = strcmp(path, "/version") == 0;
+    etcd_false_say(fd, version ? 200 : 404, version ? "{\"etcdserver\":\"3.4.23\"}" : "404 page not found\n");
+    return true;
+}
+
 static bool speaks_tls(void *ctx, int fd, unsigned turn, const char *path, const char *body) {
     (void)ctx;
     (void)turn;
@@ -382,6 +515,42 @@ static bool speaks_tls(void *ctx, int fd, unsigned turn, const char *path, const
     (void)body;
     etcd_false_say(fd, 400, "Client sent an HTTP request to an HTTPS server.\n");
     return false;
+}
+
+static bool says_nothing(void *ctx, int fd, unsigned turn, const char *path, const char *body) {
+    (void)ctx;
+    (void)fd;
+    (void)turn;
+    (void)path;
+    (void)body;
+    return true;
+}
+
+static bool hangs_up(void *ctx, int fd, unsigned turn, const char *path, const char *body) {
+    (void)says_nothing(ctx, fd, turn, path, body);
+    return false;
+}
+
+/* Each of those may come to its senses: the client goes on trying. */
+static void until_failed(etcd_false_fn *fn, const char *words) {
+    struct script *s;
+    struct book *b = follow(&s, fn);
+    struct etcd_state now;
+    do {
+        usleep(2000);
+        etcd_client_state(b->client, &now);
+    } while (!now.why[0]);
+    if (!strstr(now.why, words)) {
+        fail_msg("\"%s\" does not say \"%s\"", now.why, words);
+    }
+    assert_false(now.hopeless);
+    unfollow(b, s);
+}
+
+static void connect__nobody_who_speaks__is_said(void **state) {
+    (void)state;
+    until_failed(says_nothing, "does not answer /version: it is stopped, or no etcd");
+    until_failed(hangs_up, "without a word: this is no etcd, or it speaks TLS");
 }
 
 static void until_hopeless(etcd_false_fn *fn, bool tls, const char *words) {
@@ -407,6 +576,8 @@ static void connect__no_etcd__is_hopeless(void **state) {
     until_hopeless(is_no_etcd, false, "no etcd: it answers /version with status 404");
     until_hopeless(speaks_tls, false, "write etcds://");
     until_hopeless(is_no_etcd, true, "TLS does not fit");
+    until_hopeless(is_no_etcd, true, "if it speaks no TLS, write etcd://");
+    until_hopeless(is_for_peers, false, "is this its port for peers?");
 }
 
 int main(void) {
@@ -419,9 +590,12 @@ int main(void) {
         cmocka_unit_test(answers__damaged__are_refused),
         cmocka_unit_test(watch__cut_in_a_transaction__goes_on_behind_the_last_whole_revision),
         cmocka_unit_test(watch__a_revision_in_fragments__is_told_whole),
+        cmocka_unit_test(probe__of_a_prefix__says_nothing_about_what_came_meanwhile),
+        cmocka_unit_test(copy__pages_too_large__are_asked_for_with_fewer_keys),
         cmocka_unit_test(write__no_answer__is_unknown_and_sent_once),
         cmocka_unit_test(write__the_server_dies_with_it__is_unknown),
         cmocka_unit_test(write__nobody_listens__is_certainly_not_done),
+        cmocka_unit_test(connect__nobody_who_speaks__is_said),
         cmocka_unit_test(connect__no_etcd__is_hopeless),
     };
     if (etcd_http_missing()) {

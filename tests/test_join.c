@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "engine/life/follower.h"
 #include "engine/replica/domain.h"
 #include "shm/nap.h"
 #include "tests/lib/help.h"
@@ -239,6 +240,58 @@ static void newcomer__donor_has_more_than_it_can_hold__full(void **state) {
     tide_close(d);
 }
 
+/* ---- no newcomer ------------------------------------------------------------------------------------------------- */
+
+struct hidden {
+    struct tide *d;
+    uint32_t donor, id;
+};
+
+/* Until the replica `id` has begun anew some times, with a new table each time, or has failed. */
+static void *hide_donor(void *arg) {
+    const struct hidden *h = arg;
+    struct replica_board *b = &h->d->log->replicas[h->id];
+    uint64_t last = atomic_load(&b->segment_id);
+    for (unsigned tables = 0; tables < 5 && board_state(b) != REPLICA_FAILED;) {
+        atomic_store(&h->d->log->replicas[h->donor].state, REPLICA_CLAIMED);
+        uint64_t now = atomic_load(&b->segment_id);
+        tables += now != last;
+        last = now;
+    }
+    return NULL;
+}
+
+/* It was to take over, and its thread was ended while it joined anew. Nothing serves when the next thread begins. A newcomer would have failed
+ * for good with that, and nobody would have started this one again. */
+static void replica__interrupted_while_it_joins_anew__waits_for_a_donor_as_before(void **state) {
+    (void)state;
+    struct tide *d = help_open(256 * KIB, 4 * MIB, 1000 * MS), *other = help_open_again(d);
+    struct hidden h = { .d = d, .donor = help_leader(d) };
+    go_around(d);
+    h.id = help_follower(other, 0);
+    struct replica *r = atomic_load(&other->running[h.id]);
+    pthread_mutex_lock(&other->control);
+    follower_end(r);
+    r->exact = false;
+    board_set_state(r->view.board, REPLICA_CLAIMED);
+    pthread_t hides;
+    assert_int_equal(pthread_create(&hides, NULL, hide_donor, &h), 0);
+    while (board_state(&d->log->replicas[h.donor]) != REPLICA_CLAIMED) {
+        sched_yield();
+    }
+    assert_int_equal(follower_resume(r), 0);
+    pthread_mutex_unlock(&other->control);
+    pthread_join(hides, NULL);
+    assert_int_not_equal(board_state(r->view.board), REPLICA_FAILED);
+    atomic_store(&d->log->replicas[h.donor].state, REPLICA_SERVING);
+    while (help_state(d, h.id) != TIDE_STATE_SERVING) {
+        park_nap(1000000);
+    }
+    help_assert_equal_digests(d);
+    tide_close(other);
+    tide_close(d);
+}
+
 int main(void) {
     help_start(55);
     const struct CMUnitTest tests[] = {
@@ -246,6 +299,7 @@ int main(void) {
         cmocka_unit_test(follower__lapped__joins_anew_and_is_equal_again),
         cmocka_unit_test(newcomer__keys_are_newer_than_what_it_has_applied__does_not_hold_them),
         cmocka_unit_test(newcomer__donor_has_more_than_it_can_hold__full),
+        cmocka_unit_test(replica__interrupted_while_it_joins_anew__waits_for_a_donor_as_before),
         cmocka_unit_test(newcomer__donor_lags__begins_where_the_donor_was),
         cmocka_unit_test(followers__with_a_ring_too_small_for_the_writes__lose_nothing),
     };

@@ -291,6 +291,75 @@ static void times__the_greatest_numbers__wait_and_do_not_wrap(void **state) {
     }
 }
 
+#define LATE_NS UINT64_C(20000000)
+
+static void *put_late(void *d) {
+    park_nap(LATE_NS);
+    help_check(tide_put(d, NULL, "late", 4, "v", 1, NULL) == 0);
+    return NULL;
+}
+
+static _Atomic int lease_taken;
+
+static void *lease_for_a_while(void *d) {
+    struct tide_lease lease = TIDE_LEASE_INIT;
+    struct tide_reader *r = NULL;
+    help_check(tide_reader_open(d, NULL, &r) == 0 && tide_lease_take(r, "lease", 5, 0, &lease) == 0 &&
+               lease.state == TIDE_LEASE_TAKEN);
+    atomic_store(&lease_taken, 1);
+    park_nap(LATE_NS);
+    help_check(tide_lease_release(r, &lease, 1) == 0 && tide_reader_close(r) == 0);
+    return NULL;
+}
+
+/* What is waited for comes a while after the call, and an instant that wrapped would have passed by then. */
+static void waits__the_greatest_numbers__end_with_what_is_waited_for(void **state) {
+    (void)state;
+    static const uint64_t times[] = { UINT64_MAX, UINT64_MAX - 1, UINT64_MAX - UINT64_C(1000000000), UINT64_MAX / 2 };
+    struct two t = open_two(UINT64_MAX);
+    uint32_t slow = help_follower(t.writes, LATE_NS);
+    struct tide_reader *any = help_reader(t.writes, TIDE_STICKY, -1, 0);
+    struct tide_reader *late = help_reader(t.writes, TIDE_STICKY, (int32_t)slow, UINT64_C(1) << slow);
+    for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
+        struct tide_token token;
+        struct tide_watch *w;
+        struct tide_event event = TIDE_EVENT_INIT;
+        struct tide_lease lease = TIDE_LEASE_INIT;
+        struct tide_bound b = TIDE_BOUND_INIT;
+        uint64_t value = 0;
+        pthread_t thread;
+        assert_int_equal(tide_watch_open(t.writes, NULL, &w), 0);
+        assert_int_equal(pthread_create(&thread, NULL, put_late, t.writes), 0);
+        assert_int_equal(tide_watch_next(w, &event, times[i]), 0);
+        pthread_join(thread, NULL);
+        assert_int_equal(tide_watch_close(w), 0);
+
+        assert_int_equal(help_put(t.writes, "key", i, &token), 0);
+        b.fallback = TIDE_FALLBACK_WAIT;
+        b.wait_ns = times[i];
+        assert_int_equal(tide_get(late, "key", 3, &b, &value, sizeof(value), NULL), 0);
+        assert_int_equal(value, i);
+
+        token.index++; /* the next write */
+        assert_int_equal(pthread_create(&thread, NULL, put_late, t.writes), 0);
+        assert_int_equal(tide_wait_applied(t.writes, &token, 2, times[i]), 0);
+        pthread_join(thread, NULL);
+
+        atomic_store(&lease_taken, 0);
+        assert_int_equal(pthread_create(&thread, NULL, lease_for_a_while, t.writes), 0);
+        while (atomic_load(&lease_taken) == 0) {
+            park_nap(1000000);
+        }
+        assert_int_equal(tide_lease_take(any, "lease", 5, times[i], &lease), 0);
+        assert_int_equal(lease.state, TIDE_LEASE_DONE);
+        pthread_join(thread, NULL);
+    }
+    help_assert_threads();
+    tide_reader_close(any);
+    tide_reader_close(late);
+    close_two(&t);
+}
+
 int main(void) {
     help_start(120);
     const struct CMUnitTest tests[] = {
@@ -303,6 +372,7 @@ int main(void) {
         cmocka_unit_test(lane_reap__request_is_taken__stays_until_it_is_answered),
         cmocka_unit_test(lane_note__older_than_what_is_noted__left_out),
         cmocka_unit_test(times__the_greatest_numbers__wait_and_do_not_wrap),
+        cmocka_unit_test(waits__the_greatest_numbers__end_with_what_is_waited_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,18 +13,16 @@
 #include <sys/stat.h>
 
 #include "tests/lib/forked.h"
+#include "tests/lib/told.h"
 
 #define MIB (UINT64_C(1) << 20)
 #define OWN_FILES 16 /* more than the library has descriptors */
 #define OTHER_USER 54321
 #define NAP_US 1000
 
-static char told[4096]; /* by the log callback, one line after another */
-
 static size_t stack_of_a_library_thread; /* of one that has told something */
 
-static void note(void *ctx, enum tide_log_level level, const char *text) {
-    (void)ctx, (void)level;
+static void note_with_stack(void *ctx, enum tide_log_level level, const char *text) {
 #ifdef __GLIBC__
     pthread_attr_t attr;
     if (gettid() != getpid() && pthread_getattr_np(pthread_self(), &attr) == 0) {
@@ -32,18 +30,7 @@ static void note(void *ctx, enum tide_log_level level, const char *text) {
         pthread_attr_destroy(&attr);
     }
 #endif
-    size_t used = strlen(told);
-    (void)snprintf(told + used, sizeof(told) - used, "%s\n", text);
-}
-
-static struct tide_opts plain(uint32_t flags) {
-    struct tide_opts o = TIDE_OPTS_INIT;
-    o.flags = flags;
-    o.ring_bytes = MIB;
-    o.table_bytes = MIB;
-    o.log = note;
-    told[0] = '\0';
-    return o;
+    told_note(ctx, level, text);
 }
 
 static int start(struct tide *d, enum tide_role role) {
@@ -114,7 +101,7 @@ static int own_files_open(const ino_t own[OWN_FILES]) {
 /* Leads; another process follows. */
 static void lead_without_own_descriptors(int said, bool with_files) {
     struct tide *d;
-    struct tide_opts o = plain(TIDE_CREATE);
+    struct tide_opts o = told_opts(TIDE_CREATE);
     CHILD(tide_open(&d, name, &o) == 0 && start(d, TIDE_LEADER) == 0 && start(d, TIDE_FOLLOWER) == 0);
     CHILD(tide_put(d, NULL, "k", 1, "v", 1, NULL) == 0);
     child_say(said);
@@ -151,7 +138,7 @@ static void leader_without_own_descriptors(bool with_files) {
     close(say[1]);
     hear(say[0]);
     struct tide *d;
-    struct tide_opts o = plain(0);
+    struct tide_opts o = told_opts(0);
     assert_int_equal(tide_open(&d, name, &o), 0);
     struct tide_replica_opts follower = TIDE_REPLICA_OPTS_INIT;
     uint32_t id = 99;
@@ -196,7 +183,7 @@ static void descriptors__closed_by_the_program__a_removal_is_noticed(void **stat
     (void)state;
     child_threads_needed();
     struct tide *d;
-    struct tide_opts o = plain(TIDE_CREATE);
+    struct tide_opts o = told_opts(TIDE_CREATE);
     int say[2];
     assert_int_equal(pipe2(say, O_CLOEXEC), 0);
     assert_int_equal(tide_open(&d, name, &o), 0);
@@ -206,7 +193,7 @@ static void descriptors__closed_by_the_program__a_removal_is_noticed(void **stat
     if (pid == 0) {
         struct tide *other;
         ino_t own[OWN_FILES];
-        o = plain(0);
+        o = told_opts(0);
         CHILD(tide_open(&other, name, &o) == 0 && get(other, "k") == 0);
         close_all_but(say[1]);
         open_own_files(own);
@@ -231,7 +218,7 @@ static void descriptors__closed_by_the_program__a_removal_is_noticed(void **stat
 
 static void lead_in_another_root(int said) {
     struct tide *d;
-    struct tide_opts o = plain(TIDE_CREATE);
+    struct tide_opts o = told_opts(TIDE_CREATE);
     CHILD(tide_open(&d, name, &o) == 0 && start(d, TIDE_LEADER) == 0 && start(d, TIDE_FOLLOWER) == 0);
     CHILD(tide_put(d, NULL, "k", 1, "v", 1, NULL) == 0);
     if (chroot("/proc") != 0) { /* where the path of the segments names nothing */
@@ -264,7 +251,7 @@ static void root__changed_after_opening__the_domain_is_not_gone(void **state) {
     char byte;
     if (read(say[0], &byte, 1) == 1) {
         struct tide *d;
-        struct tide_opts o = plain(0);
+        struct tide_opts o = told_opts(0);
         assert_int_equal(tide_open(&d, name, &o), 0);
         assert_int_equal(tide_put(d, NULL, "k2", 2, "v", 1, NULL), 0);
         assert_int_equal(write(go[1], "!", 1), 1);
@@ -290,7 +277,7 @@ static void as_set_user_id(void) {
     in_private_shm("size=64m,mode=1777");
     pid_t pid = fork();
     struct tide *d;
-    struct tide_opts o = plain(TIDE_CREATE);
+    struct tide_opts o = told_opts(TIDE_CREATE);
     o.ring_bytes = 64 << 10;
     if (pid == 0) {
         CHILD(setresuid(OTHER_USER, OTHER_USER, OTHER_USER) == 0);
@@ -326,7 +313,7 @@ static void real_user__may_not_read_the_files__what_the_dead_left_stays(void **s
 /* A domain with a leader and a follower that take over, where so many processes and threads may be. */
 static bool with_so_many_threads(rlim_t most) {
     struct tide *d;
-    struct tide_opts o = plain(TIDE_CREATE);
+    struct tide_opts o = told_opts(TIDE_CREATE);
     struct rlimit few;
     CHILD(getrlimit(RLIMIT_NPROC, &few) == 0);
     few.rlim_cur = most;
@@ -367,6 +354,86 @@ static void threads__none_can_be_started__the_text_says_so_and_nothing_is_left(v
     child_end_or_skip(pid);
 }
 
+static void allow_threads(bool more) {
+    struct rlimit l;
+    CHILD(getrlimit(RLIMIT_NPROC, &l) == 0);
+    l.rlim_cur = more ? l.rlim_max : 1;
+    CHILD(setrlimit(RLIMIT_NPROC, &l) == 0);
+}
+
+static struct tide *candidate(enum tide_role role) {
+    struct tide *d;
+    struct tide_opts o = told_opts(TIDE_CREATE);
+    CHILD(tide_open(&d, name, &o) == 0 && start(d, role) == 0);
+    return d;
+}
+
+/* Takes the lead when it is handed over, writes, and ends when it is told to. */
+static void lead_second(int go, int said) {
+    child_hear(go);
+    struct tide *d = candidate(TIDE_FOLLOWER);
+    child_say(said);
+    child_hear(go);
+    struct tide_info info = TIDE_INFO_INIT;
+    do {
+        usleep(NAP_US);
+        CHILD(tide_info(d, &info) == 0);
+    } while (info.led == 0 || strstr(told, "leads, term") == NULL);
+    CHILD(tide_put(d, NULL, "second", 6, "v", 1, NULL) == 0);
+    child_say(said);
+    child_hear(go);
+    CHILD(tide_close(d) == 0);
+    _exit(0);
+}
+
+static void hand_over_without_a_thread(void) {
+    int go[2], said[2], status;
+    CHILD(pipe(go) == 0 && pipe(said) == 0);
+    in_private_shm("size=64m,mode=1777");
+    CHILD(setresuid(OTHER_USER, OTHER_USER, OTHER_USER) == 0);
+    pid_t second = fork();
+    if (second == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        lead_second(go[0], said[1]);
+    }
+    struct tide *d = candidate(TIDE_LEADER);
+    struct tide_replica_info own = TIDE_REPLICA_INFO_INIT;
+    struct tide_info info = TIDE_INFO_INIT;
+    child_say(go[1]);
+    child_hear(said[0]);
+    allow_threads(false);
+    CHILD(tide_step_down(d) == 0);
+    while (strstr(told, "it has no thread to apply the log: tries again") == NULL ||
+           strstr(told, "cannot start a thread") == NULL) {
+        usleep(NAP_US);
+    }
+    child_say(go[1]);
+    child_hear(said[0]);
+    CHILD(tide_info(d, &info) == 0);
+    uint64_t commit = info.commit_index;
+    CHILD(tide_replica_info(d, 0, &own) == 0 && own.applied_index < commit);
+    allow_threads(true);
+    while (own.applied_index < commit) {
+        usleep(NAP_US);
+        CHILD(tide_replica_info(d, 0, &own) == 0 && own.state == TIDE_STATE_SERVING);
+    }
+    child_say(go[1]);
+    CHILD(waitpid(second, &status, 0) == second && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    CHILD(tide_close(d) == 0 && tide_unlink(name) == 0);
+    _exit(0);
+}
+
+/* It handed over, and its replica would have served what was, for ever. */
+static void threads__none_for_a_replica_that_led__it_says_so_and_follows_later(void **state) {
+    (void)state;
+    child_threads_needed();
+    pid_t pid = child_begin();
+    if (pid == 0) {
+        hand_over_without_a_thread();
+    }
+    child_end_or_skip(pid);
+}
+
 /* ---- no file more ---------------------------------------------------------------------------------------------------- */
 
 static void files__file_system_has_them_all__the_text_says_so(void **state) {
@@ -374,7 +441,7 @@ static void files__file_system_has_them_all__the_text_says_so(void **state) {
     pid_t pid = child_begin();
     if (pid == 0) {
         struct tide *d;
-        struct tide_opts o = plain(TIDE_CREATE);
+        struct tide_opts o = told_opts(TIDE_CREATE);
         in_private_shm("size=64m,mode=1777,nr_inodes=3");
         CHILD(tide_open(&d, name, &o) == 0 && start(d, TIDE_LEADER) == 0);
         CHILD(start(d, TIDE_FOLLOWER) == TIDE_ERR_NO_SPACE);
@@ -394,7 +461,8 @@ static void follow_with_small_files(int said) {
     CHILD(pthread_attr_init(&small) == 0 && pthread_attr_setstacksize(&small, (size_t)64 << 10) == 0);
     CHILD(HELP_ADDRESS_SANITIZER || pthread_setattr_default_np(&small) == 0);
 #endif
-    struct tide_opts o = plain(0);
+    struct tide_opts o = told_opts(0);
+    o.log = note_with_stack;
     CHILD(tide_open(&d, name, &o) == 0 && tide_replica_start(d, NULL, NULL) == 0);
     child_say(said);
     while (strstr(told, "could not join anew") == NULL || strstr(told, "limit of a file's size") == NULL) {
@@ -421,7 +489,7 @@ static void file_size_limit__of_a_follower_that_was_lapped__it_says_why_and_serv
     child_threads_needed();
     int say[2], status;
     struct tide *d;
-    struct tide_opts o = plain(TIDE_CREATE);
+    struct tide_opts o = told_opts(TIDE_CREATE);
     o.ring_bytes = 64 << 10;
     assert_int_equal(pipe2(say, O_CLOEXEC), 0);
     assert_int_equal(tide_open(&d, name, &o), 0);
@@ -462,7 +530,7 @@ static void *call_all(void *arg) {
     struct tide *d = arg, *again;
     static char value[200000]; /* over what a lane holds, so that it goes by a file */
     char v[8];
-    struct tide_opts o = plain(0);
+    struct tide_opts o = told_opts(0);
     struct tide_reader *r;
     struct tide_watch *watch;
     struct tide_watch_opts watch_opts = TIDE_WATCH_OPTS_INIT;
@@ -484,7 +552,7 @@ static void *call_all(void *arg) {
 
 static void call_all_with_a_small_stack(void) {
     struct tide *d;
-    struct tide_opts o = plain(TIDE_CREATE);
+    struct tide_opts o = told_opts(TIDE_CREATE);
     o.table_bytes = 4 * MIB;
     pthread_t thread;
     pthread_attr_t attr;
@@ -518,7 +586,7 @@ static void handles__all_are_attached__the_text_says_how_many(void **state) {
     if (pid == 0) {
         enum { MOST = 512 };
         static struct tide *d[MOST + 1];
-        struct tide_opts o = plain(TIDE_CREATE);
+        struct tide_opts o = told_opts(TIDE_CREATE);
         o.ring_bytes = 64 << 10;
         struct rlimit files;
         CHILD(getrlimit(RLIMIT_NOFILE, &files) == 0);
@@ -544,6 +612,7 @@ int main(void) {
         NAMED_CASE(root__changed_after_opening__the_domain_is_not_gone),
         NAMED_CASE(real_user__may_not_read_the_files__what_the_dead_left_stays),
         NAMED_CASE(threads__none_can_be_started__the_text_says_so_and_nothing_is_left),
+        NAMED_CASE(threads__none_for_a_replica_that_led__it_says_so_and_follows_later),
         NAMED_CASE(file_size_limit__of_a_follower_that_was_lapped__it_says_why_and_serves_later),
         NAMED_CASE(stack__of_48_kib__every_call_fits),
         NAMED_CASE(handles__all_are_attached__the_text_says_how_many),

@@ -402,6 +402,7 @@ static void segment_sweep__files_without_a_lock__young_empty_ones_stay(void **st
     const char *left = "tidemark.any.r3.tmp.0123456789abcdef";
     assert_true(temporary_stays(left, 0, 0));
     assert_false(temporary_stays(left, 0, 3600));
+    assert_false(temporary_stays(left, 0, -3600)); /* the wall clock was set back */
     assert_false(temporary_stays(left, 4096, 0));
 }
 

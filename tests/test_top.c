@@ -259,7 +259,8 @@ static void figures__all_sizes__at_most_seven_characters(void **state) {
                   { 12345678, "12.3ms" },
                   { 999600000, "1.00s" },
                   { 119000000000, "119s" },
-                  { 120000000000, "2.00m" } };
+                  { 120000000000, "2.00m" },
+                  { UINT64_MAX, "never" } };
     static const struct {
         double share;
         const char *text;

@@ -134,7 +134,9 @@ as_it_was() { # what
     settled() { stty_now; cmp -s "$work/tty1" "$work/tty2" && [ "$(tm display-message -p -t t '#{alternate_on} #{cursor_flag}')" = "0 1" ]; }
     until_true 60 "$1: the terminal as it was" settled
     tm send-keys -t t clear Enter
+    until_true 60 "$1: the screen is clear" is_clear # the next would take its last words for its own
 }
+is_clear() { screen && ! grep -q '^over' "$work/out"; }
 # Where the shell went on before the terminal was given back, what it wrote is too old.
 stty_now() {
     cmp -s "$work/tty1" "$work/tty2" || tm send-keys -t t "stty -a >'$work/tty2'" Enter
@@ -197,10 +199,11 @@ sees "no UTF-8" '^ring \[[.]+.*[|]'
 ! LC_ALL=C grep -q "$(printf '[\200-\377]')" "$work/out" || bad "LC_ALL=C: more than ASCII"
 tm send-keys -t t C-z
 sees "Ctrl-Z" 'Stopped'
-tm send-keys -t t fg Enter
+sees "Ctrl-Z, the shell goes on" '^over'
+tm send-keys -t t "clear; fg; echo ended \$?; echo over" Enter
 sees "fg" '^ring \['
 tm send-keys -t t q
-as_it_was "q after fg"
+is_over "q after fg" 0
 
 # What ncurses has of a terminal that it does not know, it never frees (new_prescr).
 leave=

@@ -37,7 +37,7 @@ struct upstream {
     uint64_t identity_seed;
     char why[600]; /* what the sink refused with */
     pthread_mutex_t lock;
-    bool leads, closing, another;
+    bool leads, closing, another, astray;
     char another_why[600];
     uint64_t note_ns;
 };
@@ -124,9 +124,10 @@ static const char *upstream_refuse(struct upstream *u, int rc, uint64_t revision
     return u->why;
 }
 
-static void upstream_become_another(struct upstream *u, const char *why) {
+static void upstream_become_another(struct upstream *u, const char *why, bool astray) {
     pthread_mutex_lock(&u->lock);
     u->another = true;
+    u->astray = astray;
     snprintf(u->another_why, sizeof(u->another_why), "%s", why);
     pthread_mutex_unlock(&u->lock);
 }
@@ -137,7 +138,7 @@ static const char *upstream_identify(void *ctx, uint64_t cluster) {
     uint64_t identity = (cluster ^ u->identity_seed) * UINT64_C(0x9e3779b97f4a7c15);
     int rc = tide_feed_identify(u->feed, identity ? identity : 1);
     if (rc == TIDE_ERR_FED) {
-        upstream_become_another(u, "what the domain holds is of another cluster or prefix");
+        upstream_become_another(u, "what the domain holds is of another cluster or prefix", true);
         etcd_client_rest(u->client);
     }
     return rc == 0 ? NULL : tide_strerror(rc);
@@ -152,6 +153,12 @@ static const char *upstream_snapshot_begin(void *ctx, uint64_t revision) {
 static const char *upstream_snapshot_keys(void *ctx, const struct etcd_change *keys, size_t n) {
     struct upstream *u = ctx;
     int rc = upstream_copy_keys(u->copy, keys, n);
+    if (rc == UPSTREAM_COPY_ANOTHER) {
+        upstream_become_another(
+            u, "the cluster has keys as they never were: it was restored from a backup, or replaced", false);
+        etcd_client_rest(u->client);
+        return "the domain begins anew";
+    }
     return rc == 0 ? NULL : upstream_refuse(u, rc, upstream_copy_revision(u->copy));
 }
 
@@ -221,16 +228,61 @@ static void upstream_complete(void *ctx, const struct etcd_probe *probe, uint64_
 }
 
 static void upstream_restored(void *ctx, const char *why) {
-    upstream_become_another(ctx, why);
+    upstream_become_another(ctx, why, false);
 }
 
-/* For `tide stat`: where it stands. */
+#define MARK_FORMAT "(raft index %llu by revision %llu)"
+
+/* For `tide stat`: where it stands. And for the leader after us: where the cluster's history was. */
 static void upstream_changed(void *ctx, const struct etcd_state *s) {
     struct upstream *u = ctx;
-    char note[256];
-    snprintf(note, sizeof(note), "%.120s %s %.60s%s%.60s", u->url, s->phase, s->endpoint, s->why[0] ? "; " : "",
-             s->why);
+    char note[256], mark[80] = "";
+    if (s->mark.index != 0) {
+        snprintf(mark, sizeof(mark), " " MARK_FORMAT, (unsigned long long)s->mark.index,
+                 (unsigned long long)s->mark.revision);
+    }
+    snprintf(note, sizeof(note), "%.90s %s %.50s%s%.40s%s", u->url, s->phase, s->endpoint, s->why[0] ? "; " : "",
+             s->why, mark);
     (void)tide_feed_note(u->feed, note);
+}
+
+/* The note is text in shared memory: what is none of ours, or is cut, is no mark. */
+static struct etcd_mark upstream_read_mark(const struct upstream *u) {
+    struct tide_info info = TIDE_INFO_INIT;
+    unsigned long long index, revision;
+    int end = 0;
+    const char *at = tide_info(u->cli->domain, &info) == 0 ? strstr(info.source_note, " (raft index ") : NULL;
+    bool whole = at && sscanf(at, " " MARK_FORMAT "%n", &index, &revision, &end) == 2 && end > 0;
+    return whole ? (struct etcd_mark){ index, revision } : (struct etcd_mark){ 0 };
+}
+
+#define WITNESSES                                                                                                      \
+    10000u /* keys that are looked at: all of a small domain, and a change of leader waits for no large one */
+
+struct upstream_search {
+    struct buf key;
+    uint64_t version, hash, seen;
+};
+
+static int upstream_look_at(void *ctx, const struct tide_entry *e) {
+    struct upstream_search *s = ctx;
+    if (e->version > s->version) {
+        s->key.size = 0;
+        buf_add(&s->key, e->key, e->key_len);
+        s->version = e->version;
+        s->hash = etcd_hash(e->value, e->value_size);
+    }
+    return ++s->seen >= WITNESSES;
+}
+
+/* By which the client tells whether the cluster still has the history that the domain has. */
+static void upstream_remember(struct upstream *u) {
+    struct etcd_mark mark = upstream_read_mark(u);
+    struct upstream_search s = { 0 };
+    (void)tide_feed_visit(u->feed, upstream_look_at, &s);
+    etcd_client_remember(u->client, &mark,
+                         &(struct etcd_witness){ s.key.size ? s.key.data : NULL, s.key.size, s.version, s.hash });
+    buf_free(&s.key);
 }
 
 /* ---- what the library asks for ----------------------------------------------------------------------------------- */
@@ -260,6 +312,7 @@ static void upstream_on_lead(void *ctx, uint32_t term) {
     pthread_mutex_lock(&u->lock);
     u->leads = true;
     pthread_mutex_unlock(&u->lock);
+    upstream_remember(u);
     etcd_client_follow(u->client, revision, !whole);
     etcd_client_ask(u->client, true, 0);
     upstream_ask(u);
@@ -371,15 +424,6 @@ static void upstream_on_write(void *ctx, const struct tide_feed_write *write) {
 
 /* ---- opening and closing ----------------------------------------------------------------------------------------- */
 
-static uint64_t upstream_hash(const void *bytes, size_t size) {
-    const unsigned char *b = bytes;
-    uint64_t h = UINT64_C(0xcbf29ce484222325);
-    for (size_t i = 0; i < size; i++) {
-        h = (h ^ b[i]) * UINT64_C(0x100000001b3);
-    }
-    return h;
-}
-
 static int upstream_open_client(struct upstream *u, const struct upstream_opts *o) {
     struct etcd_client_opts opts = { .http = { .ca = o->ca, .cert = o->cert, .key = o->key },
                                      .user = u->user,
@@ -398,7 +442,7 @@ static int upstream_open_client(struct upstream *u, const struct upstream_opts *
                                     .say = upstream_say,
                                     .changed = upstream_changed };
     if (etcd_address_read(&opts.address, o->url, wrong, sizeof(wrong)) == 0) {
-        u->identity_seed = upstream_hash(opts.address.prefix, opts.address.prefix_len);
+        u->identity_seed = etcd_hash(opts.address.prefix, opts.address.prefix_len);
         u->client = etcd_client_open(&opts, &why);
     }
     return u->client ? 0 : cli_complain(u->cli, TOOL_FAILED, "upstream", "--upstream: %s", why);
@@ -448,6 +492,13 @@ int upstream_is_another(struct upstream *u) {
     int another = u->another;
     pthread_mutex_unlock(&u->lock);
     return another;
+}
+
+int upstream_is_astray(struct upstream *u) {
+    pthread_mutex_lock(&u->lock);
+    int astray = u->astray;
+    pthread_mutex_unlock(&u->lock);
+    return astray;
 }
 
 const char *upstream_another_why(struct upstream *u) {

@@ -54,6 +54,8 @@ int upstream_wait(struct upstream *u);
 /* Has the cluster become another one? Then the domain's data are worth nothing. */
 int upstream_is_another(struct upstream *u);
 const char *upstream_another_why(struct upstream *u);
+/* Is that because this process was told of another cluster or prefix than the one that the domain is of? */
+int upstream_is_astray(struct upstream *u);
 /* Closes c->domain, too. u may be NULL. Returns as cli_end(). */
 int upstream_end(struct upstream *u, struct cli *c, int code);
 

@@ -28,7 +28,8 @@ struct wanted {
 struct upstream_copy {
     struct tide_feed *feed;
     uint64_t revision;
-    bool same; /* the domain holds this revision already */
+    bool same;     /* the domain holds this revision already */
+    uint64_t held; /* the domain holds everything up to this revision; 0: that is not known */
     struct held *slots;
     uint64_t room, n; /* room is a power of two */
     struct buf names;
@@ -146,6 +147,7 @@ int upstream_copy_begin(struct upstream_copy *c, struct tide_feed *feed, uint64_
     c->counts = (struct upstream_copy_counts){ 0 };
     int rc = tide_feed_revision(feed, &held_revision, &whole);
     c->same = rc == 0 && whole && held_revision == revision && revision != 0;
+    c->held = rc == 0 && whole ? held_revision : 0;
     c->list = upstream_copy_must(calloc(GROUP_OPS, sizeof(*c->list)));
     c->ops = upstream_copy_must(calloc(GROUP_OPS, sizeof(*c->ops)));
     upstream_copy_grow(c);
@@ -199,6 +201,9 @@ int upstream_copy_keys(struct upstream_copy *c, const struct etcd_change *keys, 
                                              k->key.data, k->key.size);
         bool there = h->used;
         h->seen = there;
+        if (k->mod_revision <= c->held && (!there || h->version != k->mod_revision)) {
+            return UPSTREAM_COPY_ANOTHER;
+        }
         if (!there || h->version != k->mod_revision) {
             struct tide_feed_op op = upstream_op(k);
             rc = upstream_copy_want(c, &op);

@@ -20,6 +20,8 @@ void upstream_copy_free(struct upstream_copy *c);
 
 /* All three: 0, or an error of the engine. */
 int upstream_copy_begin(struct upstream_copy *c, struct tide_feed *feed, uint64_t revision);
+/* Or UPSTREAM_COPY_ANOTHER: the domain holds everything up to a revision, and not this key, which is older: it has another history. */
+#define UPSTREAM_COPY_ANOTHER 1
 int upstream_copy_keys(struct upstream_copy *c, const struct etcd_change *keys, size_t n);
 int upstream_copy_end(struct upstream_copy *c, struct upstream_copy_counts *counts);
 uint64_t upstream_copy_revision(const struct upstream_copy *c);

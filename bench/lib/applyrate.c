@@ -57,13 +57,11 @@ static uint64_t write_backlog(struct bench_applyrate *s, uint32_t batch) {
 
 /* The index that the follower is at: of a read that takes whatever is there. */
 static uint64_t follower_index(const struct bench_applyrate *s) {
-    struct tide_bound any = TIDE_BOUND_INIT;
     struct tide_answer a = TIDE_ANSWER_INIT;
     uint8_t value[VALUE];
-    any.max_staleness_ns = TIDE_UNBOUNDED;
-    any.fallback = TIDE_FALLBACK_ERROR;
     must(s,
-         tide_get(s->reader, bench_workload_key(&s->workload, 0), s->workload.key_size, &any, value, sizeof(value), &a),
+         tide_get(s->reader, bench_workload_key(&s->workload, 0), s->workload.key_size, &bench_setup_any, value,
+                  sizeof(value), &a),
          "reading the follower");
     return a.index;
 }

@@ -44,42 +44,27 @@ static unsigned free_port(void) {
 }
 
 static int open_log(const struct bench_cluster *c, const char *name) {
-    char path[100];
-    snprintf(path, sizeof(path), "%s/%s", c->dir, name);
-    return open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    return open(bench_text("%s/%s", c->dir, name), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 }
 
 static void start_member(struct bench_cluster *c, unsigned i, const unsigned *peers) {
-    char name[8], client[64], peer[64], data[80], cluster[200] = "", file[16];
+    char cluster[200] = "";
     for (unsigned k = 0; k < c->members; k++) {
         size_t at = strlen(cluster);
         snprintf(cluster + at, sizeof(cluster) - at, "%sm%u=http://127.0.0.1:%u", k ? "," : "", k, peers[k]);
     }
-    snprintf(name, sizeof(name), "m%u", i);
-    snprintf(client, sizeof(client), "http://127.0.0.1:%u", c->ports[i]);
-    snprintf(peer, sizeof(peer), "http://127.0.0.1:%u", peers[i]);
-    snprintf(data, sizeof(data), "%s/%s", c->dir, name);
     const char *argv[] = { "etcd",
-                           "--name",
-                           name,
-                           "--data-dir",
-                           data,
                            "--unsafe-no-fsync",
-                           "--quota-backend-bytes",
-                           "8589934592",
-                           "--listen-client-urls",
-                           client,
-                           "--advertise-client-urls",
-                           client,
-                           "--listen-peer-urls",
-                           peer,
-                           "--initial-advertise-peer-urls",
-                           peer,
-                           "--initial-cluster",
-                           cluster,
+                           "--quota-backend-bytes=8589934592",
+                           bench_text("--name=m%u", i),
+                           bench_text("--data-dir=%s/m%u", c->dir, i),
+                           bench_text("--listen-client-urls=http://127.0.0.1:%u", c->ports[i]),
+                           bench_text("--advertise-client-urls=http://127.0.0.1:%u", c->ports[i]),
+                           bench_text("--listen-peer-urls=http://127.0.0.1:%u", peers[i]),
+                           bench_text("--initial-advertise-peer-urls=http://127.0.0.1:%u", peers[i]),
+                           bench_text("--initial-cluster=%s", cluster),
                            NULL };
-    snprintf(file, sizeof(file), "%s.log", name);
-    int log = open_log(c, file);
+    int log = open_log(c, bench_text("m%u.log", i));
     c->etcds[i] = bench_child_run(argv, log, log);
     close(log);
     bench_must_system(c->etcds[i] > 0, "starting etcd");
@@ -103,8 +88,8 @@ static void kill_one(pid_t *pid) {
     *pid = 0;
 }
 
-static void host_dir(const struct bench_cluster *c, unsigned k, char out[100]) {
-    snprintf(out, 100, "/dev/shm/%s-%u", strrchr(c->dir, '/') + 1, k);
+static const char *host_dir(const struct bench_cluster *c, unsigned k) {
+    return bench_text("/dev/shm/%s-%u", strrchr(c->dir, '/') + 1, k);
 }
 
 static void remove_dir(const char *dir) {
@@ -112,11 +97,9 @@ static void remove_dir(const char *dir) {
 }
 
 void bench_cluster_end_host(struct bench_cluster *c, unsigned k) {
-    char dir[100];
     if (c->hosts[k] > 0) {
         kill_one(&c->hosts[k]);
-        host_dir(c, k, dir);
-        remove_dir(dir);
+        remove_dir(host_dir(c, k));
     }
 }
 
@@ -158,13 +141,11 @@ void bench_cluster_start(struct bench_cluster *c, unsigned members) {
 }
 
 void bench_cluster_enter(const struct bench_cluster *c, unsigned k) {
-    char dir[100];
-    host_dir(c, k, dir);
-    setenv("TIDE_SHM_DIR", dir, 1);
+    setenv("TIDE_SHM_DIR", host_dir(c, k), 1);
 }
 
 void bench_cluster_host(struct bench_cluster *c, unsigned k, bool upstream, const char *const *options) {
-    char tide[2100], url[160], name[24];
+    char tide[2100], url[160];
     if (bench_tide_path(tide, sizeof(tide)) != 0) {
         bench_fail("there is no tide beside the benchmarks: make");
     }
@@ -175,7 +156,6 @@ void bench_cluster_host(struct bench_cluster *c, unsigned k, bool upstream, cons
         at += (size_t)snprintf(url + at, sizeof(url) - at, "%s127.0.0.1:%u", i ? "," : "", c->ports[i]);
     }
     snprintf(url + at, sizeof(url) - at, "/b/");
-    snprintf(name, sizeof(name), "host%u.log", k);
     const char *argv[24] = { tide, "serve", "d" };
     size_t n = 3;
     if (upstream) {
@@ -185,7 +165,7 @@ void bench_cluster_host(struct bench_cluster *c, unsigned k, bool upstream, cons
     for (size_t i = 0; options && options[i] && n < 23; i++) {
         argv[n++] = options[i];
     }
-    int log = open_log(c, name), rc = bench_child_serve(argv, log, &c->hosts[k]);
+    int log = open_log(c, bench_text("host%u.log", k)), rc = bench_child_serve(argv, log, &c->hosts[k]);
     close(log);
     if (rc != 0) {
         bench_fail("starting host %u: its tide serve does not become ready", k);
@@ -193,10 +173,9 @@ void bench_cluster_host(struct bench_cluster *c, unsigned k, bool upstream, cons
 }
 
 uint64_t bench_cluster_cpu_ns(pid_t pid) {
-    char path[40], text[600] = "";
+    char text[600] = "";
     unsigned long user = 0, kernel = 0;
-    snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-    FILE *in = fopen(path, "r");
+    FILE *in = fopen(bench_text("/proc/%d/stat", (int)pid), "r");
     if (in) {
         (void)!fread(text, 1, sizeof(text) - 1, in);
         fclose(in);

@@ -41,21 +41,17 @@ static size_t put_count(uint8_t *at, int64_t value) {
     return n;
 }
 
-static int64_t count_of(const struct hdr *h, int32_t index) {
-    return atomic_load_explicit(&h->counts[index], memory_order_relaxed); /* MO(stats): private, nobody else writes */
-}
-
 /* The counts up to the last that is not 0 (at least one), runs of zeros as their negative length. */
 static size_t put_counts(uint8_t *at, const struct hdr *h) {
     int32_t end = h->counts_len;
-    while (end > 1 && count_of(h, end - 1) == 0) {
+    while (end > 1 && hdr_count_at_index(h, end - 1) == 0) {
         end--;
     }
     size_t n = 0;
     for (int32_t i = 0; i < end;) {
-        int64_t count = count_of(h, i++);
+        int64_t count = hdr_count_at_index(h, i++);
         int64_t zeros = count == 0;
-        while (zeros && i < end && count_of(h, i) == 0) {
+        while (zeros && i < end && hdr_count_at_index(h, i) == 0) {
             zeros++;
             i++;
         }

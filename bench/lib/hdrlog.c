@@ -92,19 +92,15 @@ static void print_level(FILE *out, const struct hdr *h, int64_t value, double sc
     }
 }
 
-static int64_t count_of(const struct hdr *h, int32_t index) {
-    return atomic_load_explicit(&h->counts[index], memory_order_relaxed); /* MO(stats): private, nobody else writes */
-}
-
 static void print_levels(FILE *out, const struct hdr *h, int ticks, double scale) {
     int64_t total = 0;
     for (int32_t i = 0; i < h->counts_len; i++) {
-        total += count_of(h, i);
+        total += hdr_count_at_index(h, i);
     }
     double level = 0;
     int64_t seen = 0;
     for (int32_t i = 0; i < h->counts_len && seen < total; i++) {
-        int64_t count = count_of(h, i);
+        int64_t count = hdr_count_at_index(h, i);
         if (!count) {
             continue;
         }

@@ -58,13 +58,9 @@ struct reading {
 };
 
 static void read_once(struct reading *g, uint32_t phase, struct tide_answer *a) {
-    static const struct tide_bound any = { .size = sizeof(any),
-                                           .fallback = TIDE_FALLBACK_ERROR,
-                                           .max_staleness_ns = TIDE_UNBOUNDED,
-                                           .max_lag = TIDE_UNBOUNDED };
     uint64_t key[2], value[VALUE_MAX / 8], below = g->index < g->p->keys ? g->index : g->p->keys;
     bench_key(key, below > 0 ? bench_rng_below(&g->rng, below) : 0);
-    int rc = tide_get(g->session, key, sizeof(key), &any, value, sizeof(value), a);
+    int rc = tide_get(g->session, key, sizeof(key), &bench_setup_any, value, sizeof(value), a);
     bench_must(rc == TIDE_ERR_NOT_FOUND && (below == 0 || phase == PHASE_SHRINK) ? 0 : rc, "reading");
 }
 

@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "bench/lib/figures.h"
 #include "bench/lib/machine.h"
@@ -65,6 +66,11 @@ int bench_main(struct bench_program *p, int argc, char **argv);
     static struct bench_program bench_itself = { .prepare = prepare, .repeat = repeat, __VA_ARGS__ };                  \
     int main(int argc, char **argv) {                                                                                  \
         return bench_main(&bench_itself, argc, argv);                                                                  \
+    }
+/* Its member `note`, called note(): as printf(). */
+#define BENCH_NOTE(...)                                                                                                \
+    static void note(char *out, size_t size) {                                                                         \
+        snprintf(out, size, __VA_ARGS__);                                                                              \
     }
 /* Its members `numbers` and `numbers_n`. */
 #define BENCH_NUMBERS(...)                                                                                             \

@@ -109,10 +109,8 @@ static const struct picture pictures[] = {
     { bench_plot_throughput, "throughput.svg", "Throughput against replicas",
       "Reads per second against the number of replicas, with the ideal and the control line",
       "Median over the repetitions; bars from the least to the greatest. Ideal: the first point times the replicas. "
-      "Control: "
-      "the first point times what the control loop gained with as many threads; what lies between it and the ideal, "
-      "the "
-      "machine did not give.",
+      "Control: the first point times what the control loop gained with as many threads; what lies between it and the "
+      "ideal, the machine did not give.",
       "No repetition was complete." },
     { bench_plot_latency, "latency.svg", "Latency by percentile",
       "Latency of a read by percentile, one line for each replica count",
@@ -120,23 +118,15 @@ static const struct picture pictures[] = {
       "No read was timed." },
     { bench_plot_lag, "lag.svg", "Lag over time", "Staleness and lag in entries of the worst follower over time",
       "The follower that was worst, looked at 20 times a second while readers read. No mark: all followers were up to "
-      "date at "
-      "that instant.",
+      "date at that instant.",
       "There were no followers." },
 };
-
-/* 0, or -1 with errno. */
-static int write_text(const char *path, const char *text) {
-    FILE *f = fopen(path, "we");
-    int bad = f == NULL || fputs(text, f) < 0;
-    return (f != NULL && fclose(f) != 0) || bad ? -1 : 0;
-}
 
 static void html_picture(FILE *out, const struct bench_sweep *s, const struct picture *pic, const char *dir) {
     char path[PATH_MAX], *svg;
     snprintf(path, sizeof(path), "%s/%s", dir, pic->file);
     enum bench_drawn drawn = bench_plot_draw(pic->plot, s, &svg);
-    if (drawn != BENCH_DRAWN || write_text(path, svg) != 0) {
+    if (drawn != BENCH_DRAWN || bench_text_write(svg, "", path) != 0) {
         unlink(path); /* of an older run, or half of it; the page has the picture anyway */
     }
     fprintf(out, "<h2>%s</h2>\n", pic->title);
@@ -161,14 +151,12 @@ static void html_intro(FILE *out, const struct bench_options *o) {
         where = o->read_foreign ? ", each in a process of its own, read by processes that have none"
                                 : ", each in a process of its own, and read there";
     }
-    fprintf(
-        out,
-        "<p>N replicas are one leader and N&nbsp;&minus;&nbsp;1 followers%s; readers are spread over all N. Each "
-        "reader thread is a session with a home replica, pinned to a CPU where the system allows it. Beside every "
-        "slice "
-        "of reading, the same threads ran a control loop of pure arithmetic: it tells how many CPUs the machine really "
-        "granted.</p>\n",
-        where);
+    fprintf(out,
+            "<p>N replicas are one leader and N&nbsp;&minus;&nbsp;1 followers%s; readers are spread over all N. Each "
+            "reader thread is a session with a home replica, pinned to a CPU where the system allows it. Beside every "
+            "slice of reading, the same threads ran a control loop of pure arithmetic: it tells how many CPUs the "
+            "machine really granted.</p>\n",
+            where);
 }
 
 static void html_page(FILE *out, const struct bench_sweep *s, const char *dir, struct bench_grid *g) {
@@ -199,8 +187,7 @@ static void html_page(FILE *out, const struct bench_sweep *s, const char *dir, s
     }
     html_machine(out, s);
     fputs("<p class=\"note\">What each column means: docs/bench.md. The figures: result.json. Histograms for "
-          "HdrHistogram's "
-          "tools: the .hgrm (microseconds) and .hlog files beside this page.</p>\n",
+          "HdrHistogram's tools: the .hgrm (microseconds) and .hlog files beside this page.</p>\n",
           out);
     bench_page_end(out);
 }

@@ -228,22 +228,18 @@ cJSON *bench_json_read(const char *path, long bytes_max, char *error) {
     return json;
 }
 
+int bench_text_write(const char *text, const char *end, const char *path) {
+    bool to_stdout = strcmp(path, "-") == 0;
+    FILE *out = to_stdout ? stdout : fopen(path, "we");
+    bool bad = out == NULL || fputs(text, out) < 0 || fputs(end, out) < 0;
+    /* A full disk shows only when the last bytes leave the buffer. */
+    return (out != NULL && (to_stdout ? fflush(out) : fclose(out)) != 0) || bad ? -1 : 0;
+}
+
 int bench_json_write(const cJSON *json, const char *path) {
     char *printed = json != NULL ? cJSON_Print(json) : NULL;
-    if (printed == NULL) {
-        errno = ENOMEM;
-        return -1;
-    }
-    int to_stdout = strcmp(path, "-") == 0;
-    FILE *out = to_stdout ? stdout : fopen(path, "we");
-    int rc = -1;
-    if (out != NULL) {
-        rc = fputs(printed, out) < 0 || fputc('\n', out) == EOF ? -1 : 0;
-        /* A full disk shows only when the last bytes leave the buffer. */
-        if (to_stdout ? fflush(out) != 0 : fclose(out) != 0) {
-            rc = -1;
-        }
-    }
+    errno = ENOMEM;
+    int rc = printed != NULL ? bench_text_write(printed, "\n", path) : -1;
     free(printed);
     return rc;
 }

@@ -22,6 +22,9 @@ cJSON *bench_spread_json(const struct bench_spread *s);
 /* Read a document. NULL with `error` (BENCH_ERROR_BYTES): there is none, it is larger than that, or no JSON. */
 cJSON *bench_json_read(const char *path, long bytes_max, char *error);
 
+/* Write `text` and `end` to a file or ("-") stdout. 0, or -1 with errno. */
+int bench_text_write(const char *text, const char *end, const char *path);
+
 /* Write a document, indented, to a file or ("-") stdout. 0, or -1 with errno. */
 int bench_json_write(const cJSON *json, const char *path);
 

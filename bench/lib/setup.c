@@ -4,6 +4,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+const struct tide_bound bench_setup_any = { .size = sizeof(bench_setup_any),
+                                            .fallback = TIDE_FALLBACK_ERROR,
+                                            .max_staleness_ns = TIDE_UNBOUNDED,
+                                            .max_lag = TIDE_UNBOUNDED };
+
 int bench_setup_failed(char *error, uint32_t replicas, const char *what, int code) {
     const char *hint = "";
     if (code == TIDE_ERR_NO_SPACE) {

@@ -20,6 +20,9 @@ int bench_setup_start(struct tide *d, uint32_t id, int32_t cpu);
 /* A reader whose home is replica `id`, and that may use no other. 0 or a TIDE_ERR_ code. */
 int bench_setup_reader(struct tide *d, uint32_t id, struct tide_reader **out);
 
+/* A bound of reads: whatever the replica has, and no other replica. */
+extern const struct tide_bound bench_setup_any;
+
 /* Close. NULL is fine. */
 static inline void bench_close(struct tide *d) {
     if (d != NULL) {

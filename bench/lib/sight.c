@@ -60,13 +60,9 @@ static void start_follower(struct tide *d) {
 /* Whatever the follower has; or, with the session's fence, nothing older than what the session wrote: false where it has not come
  * so far. */
 static bool look(const struct bench_sight *s, struct tide_reader *r, uint64_t key, struct stamp *stamp) {
-    struct tide_bound bound = { .size = sizeof(bound),
-                                .fallback = TIDE_FALLBACK_ERROR,
-                                .max_staleness_ns = TIDE_UNBOUNDED,
-                                .max_lag = TIDE_UNBOUNDED };
     uint8_t value[VALUE];
-    int rc =
-        tide_get(r, bench_workload_key(&s->workload, key), s->workload.key_size, &bound, value, sizeof(value), NULL);
+    int rc = tide_get(r, bench_workload_key(&s->workload, key), s->workload.key_size, &bench_setup_any, value,
+                      sizeof(value), NULL);
     bench_must(rc != TIDE_ERR_REFUSED ? rc : 0, "reading the follower");
     memcpy(stamp, value, sizeof(*stamp));
     return rc == 0;

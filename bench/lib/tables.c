@@ -47,12 +47,12 @@ void bench_grid_throughput(struct bench_grid *g, const struct bench_sweep *s) {
     static const char *const heads[] = { "replicas", "readers", "reads/s",    "min..max", "scaling",
                                          "ideal",    "control", "of control", "min..max", "writes/s" };
     make(g, s, "Throughput", heads, sizeof(heads) / sizeof(heads[0]), throughput_row);
-    snprintf(g->note, sizeof(g->note),
-             "Served reads per second, median of %u repetition%s. scaling, control: against %u replica%s, for reads "
-             "and for the "
-             "control loop;\nof control: the one divided by the other. * more reader threads than CPUs (%u).",
-             s->points[0].done, s->points[0].done == 1 ? "" : "s", s->points[0].replicas,
-             s->points[0].replicas == 1 ? "" : "s", s->machine->cpus);
+    snprintf(
+        g->note, sizeof(g->note),
+        "Served reads per second, median of %u repetition%s. scaling, control: against %u replica%s, for reads and for "
+        "the control loop;\nof control: the one divided by the other. * more reader threads than CPUs (%u).",
+        s->points[0].done, s->points[0].done == 1 ? "" : "s", s->points[0].replicas,
+        s->points[0].replicas == 1 ? "" : "s", s->machine->cpus);
 }
 
 static void latency_row(struct bench_grid *g, const struct bench_sweep *s, const struct bench_point *p) {

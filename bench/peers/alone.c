@@ -78,31 +78,23 @@ static uint32_t find_row(const struct row *rows, uint32_t n, const char *id) {
 
 /* Figures of one ratio for all rows; which: 0 or 1. */
 static void add_over(struct peer_stage *s, struct row *rows, uint32_t n, const struct over *o, int which) {
-    char id[128], group[128];
     for (uint32_t i = 0; i < n; i++) {
         const struct bench_figure *time = &s->figures->figures[rows[i].result];
         bool base = strcmp(rows[i].row->id, o->base) == 0 || strcmp(rows[i].row->id, "loop") == 0;
-        snprintf(id, sizeof(id), "%.50s.%s", time->id, o->suffix);
-        snprintf(group, sizeof(group), "%.64s %s", time->group, o->text);
-        rows[i].over[which] = base || find_row(rows, n, o->base) == n
-                                  ? BENCH_NO_FIGURE
-                                  : bench_figures_add(s->figures, id, group, rows[i].row->title, "x");
-        if (rows[i].over[which] != BENCH_NO_FIGURE) {
+        if (!base && find_row(rows, n, o->base) < n) {
+            rows[i].over[which] = bench_figures_add(s->figures, bench_text("%s.%s", time->id, o->suffix),
+                                                    bench_text("%s %s", time->group, o->text), rows[i].row->title, "x");
             s->figures->figures[rows[i].over[which]].more = false; /* a ratio of times */
         }
     }
 }
 
 static uint32_t list_rows(struct peer_stage *s, struct row *rows) {
-    char keys[24], size[24] = "", id[128], group[128];
     uint32_t n = 0;
-    const char *what = s->c.for_puts ? "put" : "get", *dist = bench_dists[s->workload.dist];
-    if (s->options.value_size != 64) {
-        snprintf(size, sizeof(size), ".v%llu", (unsigned long long)s->options.value_size);
-    }
-    peer_count_text(keys, s->options.keys);
-    snprintf(group, sizeof(group), "%s, %s keys, values of %llu bytes, %s: time of one", what, keys,
-             (unsigned long long)s->options.value_size, dist);
+    unsigned long long bytes = s->options.value_size;
+    const char *what = s->c.for_puts ? "put" : "get", *dist = bench_dists[s->workload.dist],
+               *keys = peer_count_text(s->options.keys), *size = bytes != 64 ? bench_text(".v%llu", bytes) : "",
+               *group = bench_text("%s, %s keys, values of %llu bytes, %s: time of one", what, keys, bytes, dist);
     for (uint32_t k = 0; k < PEERS; k++) {
         struct peer_seat *seat = &s->seats[k];
         const struct peer_row *list = !seat->ready ? NULL : s->c.for_puts ? seat->peer->puts : seat->peer->gets;
@@ -110,7 +102,7 @@ static uint32_t list_rows(struct peer_stage *s, struct row *rows) {
             if (list[i].cost && !s->c.cost) {
                 continue;
             }
-            snprintf(id, sizeof(id), "%s.%s%s.%s.%s", what, keys, size, dist, list[i].id);
+            const char *id = bench_text("%s.%s%s.%s.%s", what, keys, size, dist, list[i].id);
             rows[n] = (struct row){ .row = &list[i], .seat = seat, .over = { BENCH_NO_FIGURE, BENCH_NO_FIGURE } };
             rows[n++].result = bench_figures_add(s->figures, id, group, list[i].title, "ns");
         }
@@ -142,9 +134,8 @@ static void keep(struct peer_stage *s, const struct row *rows, uint32_t n, const
 
 /* The share of gets that met the state which `before` makes. */
 static void add_share(struct peer_stage *s, const struct row *r, uint32_t repetition) {
-    char id[128];
     const struct bench_figure *time = &s->figures->figures[r->result];
-    snprintf(id, sizeof(id), "%.56s.share", time->id);
+    const char *id = bench_text("%s.share", time->id);
     uint32_t figure = bench_figures_find(s->figures, id);
     if (figure == BENCH_NO_FIGURE) {
         figure =
@@ -205,17 +196,15 @@ static void measure_dists(struct peer_stage *s, bool all) {
 
 /* What each takes for a key beside the key and its value. */
 static void add_memory(struct peer_stage *s) {
-    char keys[24], id[64], group[96];
     uint64_t payload = PEER_KEY + s->options.value_size;
-    peer_count_text(keys, s->options.keys);
-    snprintf(group, sizeof(group), "%.20s keys, values of %llu bytes: memory for each beyond key and value", keys,
-             (unsigned long long)s->options.value_size);
+    unsigned long long bytes = s->options.value_size;
+    const char *keys = peer_count_text(s->options.keys),
+               *group = bench_text("%s keys, values of %llu bytes: memory for each beyond key and value", keys, bytes);
     for (uint32_t k = 0; k < PEERS; k++) {
         const struct peer_seat *seat = &s->seats[k];
         if (seat->ready && seat->peer->used != NULL) {
             double each = (double)seat->peer->used(seat->handle) / (double)s->options.keys - (double)payload;
-            snprintf(id, sizeof(id), "memory.%.20s.v%llu.%.16s", keys, (unsigned long long)s->options.value_size,
-                     seat->peer->name);
+            const char *id = bench_text("memory.%s.v%llu.%s", keys, bytes, seat->peer->name);
             uint32_t figure = bench_figures_add(s->figures, id, group, seat->peer->gets[0].title, "B");
             for (uint32_t i = 0; i < s->settings->repetitions; i++) {
                 bench_figures_set(s->figures, figure, i, each);

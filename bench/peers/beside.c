@@ -132,12 +132,11 @@ static void one_round(struct beside *b, struct row *r, uint32_t round) {
 }
 
 static uint32_t add_result(struct peer_stage *s, const struct row *r, int rate) {
-    char keys[24], id[64], group[96];
-    peer_count_text(keys, s->options.keys);
-    snprintf(id, sizeof(id), "beside.%.20s.%.20s%s", keys, r->id, rate ? ".rate" : "");
-    snprintf(group, sizeof(group), "%.20s keys, a writer at 100,000 puts/s beside: %s", keys,
-             rate ? "puts that were done" : "speed of gets over that without");
-    return bench_figures_add(s->figures, id, group, r->title, rate ? "1/s" : "x");
+    const char *keys = peer_count_text(s->options.keys);
+    return bench_figures_add(s->figures, bench_text("beside.%s.%s%s", keys, r->id, rate ? ".rate" : ""),
+                             bench_text("%s keys, a writer at 100,000 puts/s beside: %s", keys,
+                                        rate ? "puts that were done" : "speed of gets over that without"),
+                             r->title, rate ? "1/s" : "x");
 }
 
 /* A row of Tidemark: a reader of its own on the follower's replica (turn 0) or the leader's (1). */

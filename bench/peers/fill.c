@@ -16,10 +16,9 @@ static uint64_t memory_left(void) {
 }
 
 static void tell_left_out(const struct peer_stage *s, const struct peer *p, const char *why) {
-    char keys[24];
     peer_progress(NULL, s, 0);
     fprintf(stderr, "peers: %s is left out at %s keys with values of %llu bytes: %s\n", p->name,
-            peer_count_text(keys, s->options.keys), (unsigned long long)s->options.value_size, why);
+            peer_count_text(s->options.keys), (unsigned long long)s->options.value_size, why);
 }
 
 /* Told once: the package will not come while this program runs. */
@@ -44,10 +43,9 @@ static int fits(const struct peer_stage *s, const struct peer *p, uint64_t *left
     }
     uint64_t need = p->bytes(&s->c) / 10 * 11;
     if (need > *left) {
-        char why[96];
-        snprintf(why, sizeof(why), "it needs about %llu MiB, and %llu are left", (unsigned long long)(need >> 20),
-                 (unsigned long long)(*left >> 20));
-        tell_left_out(s, p, why);
+        tell_left_out(s, p,
+                      bench_text("it needs about %llu MiB, and %llu are left", (unsigned long long)(need >> 20),
+                                 (unsigned long long)(*left >> 20)));
         return 0;
     }
     *left -= need;

@@ -133,19 +133,19 @@ static void one_round(struct pair *p, uint32_t row, struct sums *s) {
 }
 
 static void add_results(struct peer_stage *s, uint32_t of_control[ROWS], uint32_t *control) {
-    char keys[24], id[96], group[96];
-    peer_count_text(keys, s->options.keys);
-    snprintf(group, sizeof(group), "two readers, %s keys: gain over one, as part of the control loop's", keys);
+    const char *keys = peer_count_text(s->options.keys);
+    const char *group = bench_text("two readers, %s keys: gain over one, as part of the control loop's", keys);
     for (uint32_t row = 1; row < ROWS; row++) {
         const struct peer_seat *seat = &s->seats[row - 1];
         of_control[row] = BENCH_NO_FIGURE;
         if (seat->ready && seat->peer->pairs) {
-            snprintf(id, sizeof(id), "pairs.%s.%s", keys, seat->peer->gets[0].id);
-            of_control[row] = bench_figures_add(s->figures, id, group, seat->peer->gets[0].title, "x");
+            const struct peer_row *get = &seat->peer->gets[0];
+            of_control[row] =
+                bench_figures_add(s->figures, bench_text("pairs.%s.%s", keys, get->id), group, get->title, "x");
         }
     }
-    snprintf(id, sizeof(id), "pairs.%s.control", keys);
-    *control = bench_figures_add(s->figures, id, group, "the control loop itself: two over one", "x");
+    *control = bench_figures_add(s->figures, bench_text("pairs.%s.control", keys), group,
+                                 "the control loop itself: two over one", "x");
 }
 
 static void measure(struct pair *p) {

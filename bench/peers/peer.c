@@ -1,18 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "bench/peers/peer.h"
 
-#include <stdio.h>
 #include <string.h>
 
-const char *peer_count_text(char out[24], uint64_t n) {
-    if (n >= 1000000 && n % 1000000 == 0) {
-        snprintf(out, 24, "%lluM", (unsigned long long)(n / 1000000));
-    } else if (n >= 1000 && n % 1000 == 0) {
-        snprintf(out, 24, "%lluk", (unsigned long long)(n / 1000));
-    } else {
-        snprintf(out, 24, "%llu", (unsigned long long)n);
-    }
-    return out;
+const char *peer_count_text(uint64_t n) {
+    const char *unit = n >= 1000000 && n % 1000000 == 0 ? "M" : n >= 1000 && n % 1000 == 0 ? "k" : "";
+    return bench_text("%llu%s", (unsigned long long)(n / (*unit == 'M' ? 1000000 : *unit == 'k' ? 1000 : 1)), unit);
 }
 
 void peer_reader_init(struct peer_reader *r, const struct bench_workload *w, uint32_t turn, void *peer) {

@@ -102,7 +102,7 @@ extern const void *const peer_tide_redirect, *const peer_tide_within;
 #define PEERS 8u /* of one program, at most */
 
 /* "10k", "1M", "123": as ids spell it. */
-const char *peer_count_text(char out[24], uint64_t n);
+const char *peer_count_text(uint64_t n);
 
 /* A reader of this sequence, all else zero. */
 void peer_reader_init(struct peer_reader *r, const struct bench_workload *w, uint32_t turn, void *peer);

@@ -11,13 +11,12 @@
 #define CHECKED_BAR "get.10k.plain"
 
 void peer_progress(const char *part, const struct peer_stage *s, uint32_t done) {
-    char keys[24];
     if (!isatty(STDERR_FILENO)) {
         return;
     }
     fputs("\r\033[K", stderr);
     if (part != NULL) {
-        fprintf(stderr, "%s, %s keys, %llu bytes, %s: %u of %u", part, peer_count_text(keys, s->options.keys),
+        fprintf(stderr, "%s, %s keys, %llu bytes, %s: %u of %u", part, peer_count_text(s->options.keys),
                 (unsigned long long)s->options.value_size, bench_dists[s->workload.dist], done,
                 s->settings->repetitions);
     }
@@ -86,8 +85,8 @@ static int publish(const struct peer_stage *s) {
     struct bench_figures *f = s->figures;
     int missed = 0;
     snprintf(f->note, sizeof(f->note),
-             "Keys of 16 bytes, the same order of keys for all, XXH3, slices in turn; %s "
-             "pages for the peers. Values were compared before the clock started. One thread, unless said.",
+             "Keys of 16 bytes, the same order of keys for all, XXH3, slices in turn; %s pages for the peers. Values "
+             "were compared before the clock started. One thread, unless said.",
              s->c.huge_pages ? "huge" : "small");
     peer_bars(f, !s->settings->cost);
     bench_figures_settle(f, s->settings->repetitions);

@@ -284,21 +284,36 @@ static bool follower_step(struct replica *r, struct follower *own) {
     return true;
 }
 
+/* One that served before goes on where it was. It joins anew where it was lapped, or damaged as a leader, just when it was to take over
+ * or had handed over; and for as long as that takes, since nobody would start it again. */
+static int follower_go_on(struct replica *r) {
+    while (rcu_register_self() != 0) {
+        uint32_t seen = atomic_load(&r->nudge);
+        if (atomic_load(&r->stop)) {
+            return TIDE_ERR_CLOSED;
+        }
+        park_wait(&r->nudge, seen, FOLLOWER_AGAIN_MOST_NS);
+    }
+    if (atomic_load(&r->damaged)) {
+        return follower_rejoin(r, "damaged", 0);
+    }
+    return r->exact ? 0 : follower_rejoin(r, "interrupted while it joined", 0);
+}
+
 static void *follower_run(void *replica) {
     struct replica *r = replica;
     struct follower own = { 0 };
+    int error;
     prctl(PR_SET_TIMERSLACK, 1000ul); /* delays end when they are due */
     follower_pin_cpu(r);
-    int error = rcu_register_self() != 0 ? TIDE_ERR_NOMEM : 0;
-    if (error == 0 && atomic_load(&r->damaged)) { /* it led: readers are still let in */
-        view_hide(r->domain, &r->view);
-        error = join_replica(r);
-    } else if (error == 0 && !r->exact) { /* an exact replica goes on where it was: it led, or was about to lead */
-        error = join_replica(r);
+    if (atomic_load(&r->started) != 0) {
+        error = follower_go_on(r);
+    } else {
+        error = rcu_register_self() != 0 ? TIDE_ERR_NOMEM : join_replica(r);
+        r->start_error = error;
+        atomic_store(&r->started, 1);
+        park_wake(&r->started, INT32_MAX);
     }
-    r->start_error = error;
-    atomic_store(&r->started, 1);
-    park_wake(&r->started, INT32_MAX);
     while (error == 0 && !atomic_load(&r->stop) && follower_step(r, &own)) {
     }
     return NULL;
@@ -306,11 +321,15 @@ static void *follower_run(void *replica) {
 
 /* ---- starting and ending the thread ----------------------------------------------------------------------------------- */
 
-int follower_start(struct replica *r) {
+static int follower_begin(struct replica *r) {
     atomic_store(&r->stop, false);
-    atomic_store(&r->started, 0);
     r->threaded = thread_start(&r->thread, follower_run, r) == 0;
     return r->threaded ? 0 : TIDE_ERR_NOMEM;
+}
+
+int follower_start(struct replica *r) {
+    atomic_store(&r->started, 0);
+    return follower_begin(r);
 }
 
 void follower_await(struct replica *r) {
@@ -328,12 +347,11 @@ int follower_error(struct replica *r) {
 }
 
 int follower_resume(struct replica *r) {
-    int error = r->threaded ? 0 : follower_start(r);
-    if (error == 0) {
-        follower_await(r);
-        error = follower_error(r);
+    if (r->threaded) {
+        return 0;
     }
-    return error;
+    atomic_store(&r->started, 1);
+    return follower_begin(r);
 }
 
 void follower_end(struct replica *r) {

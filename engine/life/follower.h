@@ -6,7 +6,7 @@
 
 #include "engine/replica/replica.h"
 
-/* Start the thread, which joins first where the replica is not exact. 0 or TIDE_ERR_NOMEM. */
+/* Start the thread of a new replica, which joins first. 0 or TIDE_ERR_NOMEM. */
 int follower_start(struct replica *r);
 
 /* Wait until a thread that was started serves or has failed. Any thread, with or without d->control. */
@@ -15,7 +15,8 @@ void follower_await(struct replica *r);
 /* After follower_await(): 0, or why it failed; then the thread has ended. */
 int follower_error(struct replica *r);
 
-/* Start the thread where none runs; then await it, and return its error. */
+/* A replica that served before: start the thread again where none runs. It goes on where it was, or joins anew for as long as that takes.
+ * Nobody waits for that. 0 or TIDE_ERR_NOMEM. */
 int follower_resume(struct replica *r);
 
 /* End the thread, where one runs, and wait for its end. */

@@ -23,8 +23,9 @@
 
 #define STEWARD_HANDOVER_NS UINT64_C(200000000) /* for other candidates to take the byte */
 #define STEWARD_NAP_NS UINT64_C(1000000)
-#define STEWARD_TRIES 7u                  /* a nap doubles so often */
-#define STEWARD_LOOK_NS UINT64_C(5000000) /* so often a candidate looks whether the domain's maker lives */
+#define STEWARD_TRIES 7u                   /* a nap doubles so often */
+#define STEWARD_LOOK_NS UINT64_C(5000000)  /* so often a candidate looks whether the domain's maker lives */
+#define STEWARD_OWES_NS UINT64_C(50000000) /* so often it tries to start a thread that could not be started */
 
 _Atomic uint64_t takeover_patience_ns = UINT64_C(1000000000);
 
@@ -67,6 +68,23 @@ static struct replica *takeover_candidate(struct tide *d) {
     return best;
 }
 
+/* A replica of this handle that neither leads nor has a thread would serve and apply nothing more, for ever. */
+static void steward_resume(struct tide *d) {
+    bool owed = d->steward_owes;
+    d->steward_owes = false;
+    for (uint32_t i = 0; i < LAYOUT_REPLICAS; i++) {
+        struct replica *r = atomic_load(&d->running[i]);
+        if (r == NULL || r->starting || atomic_load(&r->leads) || follower_resume(r) == 0) {
+            continue;
+        }
+        d->steward_owes = true;
+        if (!owed) {
+            tide_logf(d, TIDE_LOG_ERROR, "replica %u: it has no thread to apply the log: tries again", i);
+            tide_log_fault(d, TIDE_ERR_NOMEM);
+        }
+    }
+}
+
 /* Lead, if a candidate can. This handle holds the leader's byte. */
 static int takeover_try(struct tide *d) {
     struct replica *r = takeover_candidate(d);
@@ -87,7 +105,7 @@ static int takeover_try(struct tide *d) {
     if (error != 0) {
         atomic_store(&r->delay_ns, delay);
         atomic_store(&r->view.board->apply_delay_ns, delay);
-        follower_resume(r); /* the thread finds what is wrong, and joins anew where it can */
+        steward_resume(d); /* the thread finds what is wrong, and joins anew where it can */
         return error;
     }
     tide_logf(d, TIDE_LOG_INFO, "replica %u leads, term %u, from index %llu", r->view.id,
@@ -128,7 +146,7 @@ static void steward_hand_over(struct tide *d) {
         member_unlead(segment_fd(&d->segment));
         vigil_leave(d->log);
         KILL_POINT("handover.free");
-        follower_resume(r);
+        steward_resume(d);
     }
     pthread_mutex_unlock(&d->control);
     uint64_t until = clock_after(clock_monotonic_ns(), STEWARD_HANDOVER_NS);
@@ -175,7 +193,11 @@ static void steward_wait_for_byte(struct tide *d, struct steward *own) {
         steward_take(d);
     } else if (!atomic_load(&d->steward_stop)) {
         lead_look_at_descriptor(d);
-        vigil_sleep(d->log, wait, seen);
+        if (d->steward_owes) {
+            park_nap(STEWARD_OWES_NS);
+        } else {
+            vigil_sleep(d->log, wait, seen);
+        }
     }
 }
 
@@ -187,6 +209,11 @@ static void *steward_run(void *arg) {
         if (atomic_load(&d->steward_stop)) {
             break;
         }
+        if (d->steward_owes) {
+            pthread_mutex_lock(&d->control);
+            steward_resume(d);
+            pthread_mutex_unlock(&d->control);
+        }
         if (!lead_is_here(d) && atomic_load(&d->closed) != 0) {
             park_wait(&d->steward_word, seen, UINT64_MAX); /* the domain is gone: there is nothing to lead */
         } else if (!lead_is_here(d)) {
@@ -194,7 +221,7 @@ static void *steward_run(void *arg) {
         } else if (atomic_exchange(&d->step_down, false)) {
             steward_hand_over(d);
         } else {
-            park_wait(&d->steward_word, seen, UINT64_MAX);
+            park_wait(&d->steward_word, seen, d->steward_owes ? STEWARD_OWES_NS : UINT64_MAX);
         }
     }
     atomic_store(&d->steward_ended, 1);

@@ -289,9 +289,10 @@ static enum apply_status apply_look_ahead(struct replica *r, struct apply_ahead 
     return APPLY_OK;
 }
 
-/* Entries that were committed within this time count with the lag of the first. A lag is overstated by no more than
- * this. */
+/* Entries that were committed within this time count with the lag of the first, and so do those of a run whose lags differ by less than
+ * the histogram tells apart. A lag is overstated by no more than the larger of the two. */
 #define APPLY_LAG_STEP_NS 500u
+#define APPLY_LAG_STEP_SHIFT 8 /* of a lag: LAG_DIGITS is 2 */
 
 /* The commit timestamps of a run. They are few, since the entries of a group share one. */
 struct apply_lags {
@@ -311,9 +312,12 @@ static void apply_lag_note(struct apply_lags *lags, uint64_t ts, uint64_t entrie
 
 static void apply_lag_record(struct replica *r, const struct apply_lags *lags) {
     uint64_t now = clock_now(&r->domain->log->clock);
-    for (uint32_t i = 0; i < lags->count; i++) {
-        int64_t lag = now > lags->ts[i] ? (int64_t)(now - lags->ts[i]) : 0;
-        lag_record(r->view.lag_all, r->view.lag_windows, now, lag, lags->entries[i]);
+    for (uint32_t i = 0; i < lags->count;) {
+        uint64_t ts = lags->ts[i], lag = now > ts ? now - ts : 0, entries = 0;
+        for (; i < lags->count && lags->ts[i] - ts <= lag >> APPLY_LAG_STEP_SHIFT; i++) {
+            entries += lags->entries[i];
+        }
+        lag_record(r->view.lag_all, r->view.lag_windows, now, (int64_t)lag, entries);
     }
 }
 

@@ -152,6 +152,7 @@ struct tide {
     bool steward_runs;
     _Atomic bool told_descriptor; /* that it was closed: lead_look_at_descriptor() */
     uint32_t steward_tries;       /* failed tries to lead, in a row */
+    bool steward_owes;            /* a replica has no thread: none could be started */
     _Atomic bool steward_stop;
     _Atomic uint32_t steward_ended; /* futex word */
     _Atomic uint32_t steward_word;  /* futex word */

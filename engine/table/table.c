@@ -434,11 +434,16 @@ enum arena_status table_node_new(struct table_writer *w, size_t key_len, uint32_
     if (__builtin_expect(table_is_short(w), 0)) {
         return ARENA_WAIT;
     }
-    enum arena_status status = arena_alloc(&w->arena, node_payload_bytes(key_len, value_word), node);
-    if (status == ARENA_OK) {
-        table_node_begin(table_node_at(&w->t, *node), key_len, value_word, 0, 0);
+    uint64_t payload = node_payload_bytes(key_len, value_word);
+    uint32_t class = arena_class(&w->arena, payload);
+    *node = class != ARENA_LARGE ? limbo_reuse(w, class) : 0;
+    if (__builtin_expect(*node != 0, 1)) {
+        w->arena.live += w->arena.class[class].cost;
+    } else if (arena_alloc(&w->arena, payload, node) != ARENA_OK) {
+        return ARENA_WAIT;
     }
-    return status;
+    table_node_begin(table_node_at(&w->t, *node), key_len, value_word, 0, 0);
+    return ARENA_OK;
 }
 
 void table_node_drop_ahead(struct table_writer *w, uint32_t node) {

@@ -260,9 +260,13 @@ static inline bool table_is_short(const struct table_writer *w) {
 
 /* table_node_new() for an entry whose turn has not come. False: it would have to wait. The reserve for moves is for the entry before it. */
 static inline bool table_node_ahead(struct table_writer *w, size_t key_len, uint32_t value_word, uint32_t *node) {
-    *node =
-        table_is_short(w) || w->arena.exhausted ? 0 : arena_take(&w->arena, node_payload_bytes(key_len, value_word));
-    if (__builtin_expect(*node == 0, 0)) {
+    if (table_is_short(w) || w->arena.exhausted) {
+        return false;
+    }
+    uint64_t payload = node_payload_bytes(key_len, value_word);
+    uint32_t class = arena_class(&w->arena, payload);
+    *node = class != ARENA_LARGE ? limbo_reuse(w, class) : 0;
+    if (__builtin_expect(*node == 0, 0) && (*node = arena_take(&w->arena, payload)) == 0) {
         return false;
     }
     table_node_begin(table_node_at(&w->t, *node), key_len, value_word, 0, 0);

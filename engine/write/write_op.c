@@ -40,7 +40,7 @@ void write_digest(const struct tide *d, const struct tide_op *op, struct seq_op 
     size_t value_size = write_has_value(op) ? op->value_size : 0;
     p->flags = 0;
     p->hash = XXH3_64bits_withSeed(op->key, op->key_len, d->hash_seed);
-    p->payload_crc = crc32c(crc32c(0, op->key, op->key_len), op->value, value_size);
+    p->payload_crc = crc32c_short(crc32c_short(0, op->key, op->key_len), op->value, value_size);
 }
 
 /* ---- operations of one key ------------------------------------------------------------------------------------------ */

@@ -3,8 +3,10 @@
 #ifndef TIDE_TESTS_FORKED_H
 #define TIDE_TESTS_FORKED_H
 
+#include <dirent.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -45,9 +47,34 @@ static inline void child_threads_needed(void) {
     }
 }
 
-/* It dies with the test. Returns twice, as fork() does. */
+/* Another thread of this process runs just now. */
+static inline bool child_others_run(void) {
+    DIR *tasks = opendir("/proc/self/task");
+    assert_non_null(tasks);
+    bool run = false;
+    for (struct dirent *e = readdir(tasks); e != NULL && !run; e = readdir(tasks)) {
+        char path[64], text[256] = { 0 };
+        (void)snprintf(path, sizeof(path), "/proc/self/task/%.20s/stat", e->d_name);
+        FILE *f = e->d_name[0] != '.' && atoi(e->d_name) != (int)getpid() ? fopen(path, "re") : NULL;
+        if (f != NULL) {
+            const char *after = fgets(text, sizeof(text), f) != NULL ? strrchr(text, ')') : NULL;
+            run = after != NULL && after[2] != 'S';
+            fclose(f);
+        }
+    }
+    closedir(tasks);
+    return run;
+}
+
+/*
+ * It dies with the test. Returns twice, as fork() does. gcc 12's AddressSanitizer takes no lock of its allocator across fork(): a child of a
+ * process that allocates in another thread just then would wait for ever in malloc() or free(). There the fork waits until the others sleep.
+ */
 static inline pid_t child_begin(void) {
     fflush(NULL);
+    for (int i = 0; HELP_ADDRESS_SANITIZER && i < 1000 && child_others_run(); i++) {
+        usleep(1000);
+    }
     pid_t pid = fork();
     assert_true(pid >= 0);
     if (pid == 0) {

@@ -40,13 +40,19 @@ static int address_read_endpoint(struct etcd_address *a, const char *text, size_
     if (len == 0) {
         return address_complain(why, why_size, "an endpoint is empty: write HOST:PORT");
     }
+    if (memchr(text, '@', len)) { /* may be a password: not repeated */
+        return address_complain(
+            why, why_size, "an endpoint has an @: write HOST:PORT, and NAME:PASSWORD to a file for --upstream-user");
+    }
     if (!colon || len >= ETCD_HOST_BYTES) {
-        return address_complain(why, why_size, "%.*s is no HOST:PORT (etcd listens at 2379 by default)", (int)len,
+        return address_complain(why, why_size, "\"%.*s\" is no HOST:PORT (etcd listens at 2379 by default)", (int)len,
                                 text);
     }
     snprintf(port, sizeof(port), "%.*s", (int)(text + len - colon - 1), colon + 1);
     if (args_u64(port, 1, 65535, &number) != 0 || !address_is_host(text, (size_t)(colon - text))) {
-        return address_complain(why, why_size, "%.*s is no HOST:PORT with a port from 1 to 65535", (int)len, text);
+        bool bare = memchr(text, ':', (size_t)(colon - text)) != NULL && text[0] != '[';
+        return address_complain(why, why_size, "\"%.*s\" is no HOST:PORT with a port from 1 to 65535%s", (int)len, text,
+                                bare ? ": an IPv6 address stands in brackets" : "");
     }
     snprintf(to, ETCD_HOST_BYTES, "%.*s", (int)len, text);
     a->n++;
@@ -85,7 +91,7 @@ int etcd_address_read(struct etcd_address *a, const char *text, char *why, size_
     } else if (strncmp(text, "etcd://", 7) == 0) {
         text += 7;
     } else {
-        return address_complain(why, why_size, "%s does not begin with etcd:// or etcds://", text);
+        return address_complain(why, why_size, "\"%s\" does not begin with etcd:// or etcds://", text);
     }
     size_t hosts = strcspn(text, "/");
     for (size_t at = 0; at <= hosts;) {

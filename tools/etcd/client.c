@@ -18,6 +18,15 @@ uint64_t client_now(void) {
     return (uint64_t)ts.tv_sec * SECOND + (uint64_t)ts.tv_nsec;
 }
 
+uint64_t etcd_hash(const void *bytes, size_t size) {
+    const unsigned char *b = bytes;
+    uint64_t h = UINT64_C(0xcbf29ce484222325);
+    for (size_t i = 0; i < size; i++) {
+        h = (h ^ b[i]) * UINT64_C(0x100000001b3);
+    }
+    return h;
+}
+
 uint64_t client_random(struct etcd_client *c, uint64_t below) {
     c->random ^= c->random << 13;
     c->random ^= c->random >> 7;
@@ -72,6 +81,8 @@ void etcd_client_close(struct etcd_client *c) {
     buf_free(&c->stream.held);
     buf_free(&c->prefix_key);
     buf_free(&c->prefix_end);
+    buf_free(&c->follow_key);
+    buf_free(&c->marking.key);
     lease_close(c);
     pthread_mutex_destroy(&c->lock);
     free(c->changes);
@@ -85,6 +96,21 @@ struct known client_known(const struct etcd_client *c) {
     return (struct known){ c->stream.seen, c->term };
 }
 
+void client_gone_back(struct etcd_client *c, const char *why, const struct wire_header *h) {
+    char text[300];
+    if (c->gone_back) {
+        return;
+    }
+    snprintf(text, sizeof(text),
+             "%s: revision %llu of cluster %016llx, and we hold revision %llu of cluster %016llx: it was restored from "
+             "a backup, or replaced",
+             why, (unsigned long long)h->revision, (unsigned long long)h->cluster, (unsigned long long)c->stream.seen,
+             (unsigned long long)(c->cluster ? c->cluster : h->cluster));
+    c->gone_back = true;
+    stream_rest(c);
+    c->opts.sink.restored(c->opts.sink.ctx, text);
+}
+
 bool client_check(struct etcd_client *c, const struct wire_header *h, struct known then) {
     const char *why = NULL;
     if (c->cluster != 0 && h->cluster != c->cluster) {
@@ -94,24 +120,13 @@ bool client_check(struct etcd_client *c, const struct wire_header *h, struct kno
     } else if (h->term < then.term) {
         why = "its terms went back";
     }
-    if (!why) {
-        c->cluster = h->cluster;
-        c->term = h->term > c->term ? h->term : c->term;
-        return true;
+    if (why) {
+        client_gone_back(c, why, h);
+        return false;
     }
-    if (!c->gone_back) {
-        char text[300];
-        snprintf(
-            text, sizeof(text),
-            "%s: revision %llu of cluster %016llx, and we hold revision %llu of cluster %016llx: it was restored from "
-            "a backup, or replaced",
-            why, (unsigned long long)h->revision, (unsigned long long)h->cluster, (unsigned long long)c->stream.seen,
-            (unsigned long long)c->cluster);
-        c->gone_back = true;
-        stream_rest(c);
-        c->opts.sink.restored(c->opts.sink.ctx, text);
-    }
-    return false;
+    c->cluster = h->cluster;
+    c->term = h->term > c->term ? h->term : c->term;
+    return true;
 }
 
 struct etcd_call *client_call(struct etcd_client *c, unsigned at, const char *path, const struct buf *body,
@@ -136,6 +151,14 @@ static void client_take_wishes(struct etcd_client *c) {
     struct write *incoming = c->incoming;
     bool rest = c->rest_wanted, follow = c->follow_wanted, snapshot = c->follow_snapshot;
     uint64_t from = c->follow_from;
+    if (follow && c->follow_mark.index > c->mark.index) {
+        c->mark = c->follow_mark;
+    }
+    if (follow) {
+        c->marking.key.size = 0;
+        buf_add(&c->marking.key, c->follow_key.data, c->follow_key.size);
+        c->marking.witness = c->follow_witness;
+    }
     c->incoming = NULL;
     c->rest_wanted = c->follow_wanted = false;
     if (c->ask_now) {
@@ -181,13 +204,14 @@ static void client_show_state(struct etcd_client *c) {
     o->failures = watching ? 0 : c->endpoints[s->at].failures;
     o->revision = s->seen;
     o->cluster = c->cluster;
+    o->mark = c->mark;
     o->probe_ns = c->probing.took_ns;
     snprintf(o->endpoint, sizeof(o->endpoint), "%s", c->opts.address.endpoints[s->at]);
     client_add_whys(c, o);
     struct etcd_state now = *o;
     pthread_mutex_unlock(&c->lock);
-    bool changed =
-        now.phase != before.phase || strcmp(now.endpoint, before.endpoint) != 0 || strcmp(now.why, before.why) != 0;
+    bool changed = now.phase != before.phase || strcmp(now.endpoint, before.endpoint) != 0 ||
+                   strcmp(now.why, before.why) != 0 || now.mark.index != before.mark.index;
     if (changed && c->opts.sink.changed) {
         c->opts.sink.changed(c->opts.sink.ctx, &now);
     }
@@ -217,6 +241,7 @@ void etcd_client_run(struct etcd_client *c) {
         uint64_t due = login_step(c, now);
         due = client_least(due, stream_step(c, now));
         due = client_least(due, probe_step(c, now));
+        due = client_least(due, mark_step(c, now));
         due = client_least(due, write_step(c, now));
         client_show_state(c);
         etcd_http_wait(c->http, client_sleep_ms(due));
@@ -244,6 +269,15 @@ void etcd_client_follow(struct etcd_client *c, uint64_t revision, bool snapshot)
     c->state.followed = false;
     pthread_mutex_unlock(&c->lock);
     etcd_http_wake(c->http);
+}
+
+void etcd_client_remember(struct etcd_client *c, const struct etcd_mark *mark, const struct etcd_witness *witness) {
+    pthread_mutex_lock(&c->lock);
+    c->follow_mark = *mark;
+    c->follow_key.size = 0;
+    buf_add(&c->follow_key, witness->key, witness->key ? witness->key_size : 0);
+    c->follow_witness = (struct witness){ witness->mod_revision, witness->value_hash };
+    pthread_mutex_unlock(&c->lock);
 }
 
 void etcd_client_rest(struct etcd_client *c) {

@@ -35,6 +35,19 @@ struct etcd_probe {
     uint64_t number, time_ns;
 };
 
+/* Where the cluster's history was: mark.c. index 0: not known. */
+struct etcd_mark {
+    uint64_t index, revision;
+};
+
+/* A key that the sink holds: in the history that we follow, the cluster has it so at the revision up to which the sink was told everything. */
+struct etcd_witness {
+    const char *key; /* without the prefix; NULL: not known */
+    size_t key_size;
+    uint64_t mod_revision, value_hash; /* etcd_hash() */
+};
+uint64_t etcd_hash(const void *bytes, size_t size);
+
 /* How it goes. */
 struct etcd_state {
     const char *phase; /* "connecting", "copying", "watching", "waiting", "resting" */
@@ -43,6 +56,7 @@ struct etcd_state {
     uint32_t failures; /* since it last watched */
     uint64_t revision; /* told */
     uint64_t cluster;
+    struct etcd_mark mark;
     uint64_t probe_ns; /* how long the last one took */
     char endpoint[ETCD_HOST_BYTES];
     char why[900]; /* what went wrong last, for each endpoint; "" */
@@ -68,7 +82,7 @@ struct etcd_sink {
     bool (*probe)(void *ctx, struct etcd_probe *out);
     /* The probe's revision, of which the sink has been told everything. */
     void (*complete)(void *ctx, const struct etcd_probe *probe, uint64_t revision);
-    /* The cluster's revisions went back: it is another one, or was restored from an old backup. Nothing more is told. */
+    /* The cluster's history is not the one that was told: it is another one, or was restored from an old backup. Nothing more is told. */
     void (*restored)(void *ctx, const char *why);
     void (*say)(void *ctx, enum etcd_level level, const char *text);
     /* How it goes has changed; may be NULL. */
@@ -95,6 +109,8 @@ void etcd_client_stop(struct etcd_client *c);
 
 /* Go on behind `revision`, which the cluster had once; with a snapshot where that is 0, or where `snapshot` says so; again: from there anew. */
 void etcd_client_follow(struct etcd_client *c, uint64_t revision, bool snapshot);
+/* And what who followed it before knew of its history: with the next etcd_client_follow() of a revision that is not 0. */
+void etcd_client_remember(struct etcd_client *c, const struct etcd_mark *mark, const struct etcd_witness *witness);
 /* Tell nothing more. Writes go on. */
 void etcd_client_rest(struct etcd_client *c);
 

@@ -14,7 +14,6 @@
 #define KEEP_ALIVE_S 4L  /* silence before the peer is asked whether it lives */
 #define UNHEARD_MS 8000u /* what was sent and not acknowledged for so long: the connection is dead */
 #define IDLE_HANDLES 16u /* kept for the next requests */
-#define ANSWER_BYTES (256u << 20)
 
 struct etcd_call {
     CURL *easy;
@@ -23,6 +22,7 @@ struct etcd_call {
     struct etcd_call *next, *before;
     struct buf body, answer;
     size_t sent;
+    bool too_large;
     etcd_data_fn *data;
     etcd_done_fn *done;
     void *ctx;
@@ -163,7 +163,8 @@ static size_t http_on_answer(char *bytes, size_t size, size_t n, void *ctx) {
     if (c->data) {
         return c->data(c->ctx, bytes, all) == 0 ? all : all + 1;
     }
-    if (c->answer.size + all > ANSWER_BYTES) {
+    if (c->answer.size + all > ETCD_ANSWER_BYTES) {
+        c->too_large = true;
         return all + 1;
     }
     buf_add(&c->answer, bytes, all);
@@ -257,6 +258,7 @@ struct etcd_call *etcd_http_begin(struct etcd_http *h, const struct etcd_request
     snprintf(url, sizeof(url), "%s://%s%s", h->opts.tls ? "https" : "http", r->endpoint, r->path);
     buf_add(&c->body, r->body, r->body ? r->body_size : 0);
     c->sent = 0;
+    c->too_large = false;
     c->data = r->data;
     c->done = r->done;
     c->ctx = r->ctx;
@@ -289,7 +291,12 @@ static void http_end_call(struct etcd_http *h, struct etcd_call *c, CURLcode cod
     if (code != CURLE_OK) {
         reply.why = c->why[0] ? c->why : h->curl.curl_easy_strerror(code);
         reply.timed_out = code == CURLE_OPERATION_TIMEDOUT;
+        reply.too_large = c->too_large;
+        if (c->too_large) {
+            reply.why = "its answer is too large: more than 128 MiB";
+        }
         reply.mistrusted = http_is_mistrust(code, reply.why);
+        reply.no_tls = code == CURLE_SSL_CONNECT_ERROR && strcasestr(reply.why, "alert") == NULL;
     }
     /* Whatever the code is: a kept connection may have taken it and died, and libcurl's second attempt not even have connected. */
     reply.sent = c->sent == c->body.size;

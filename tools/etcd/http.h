@@ -16,6 +16,9 @@
 
 struct etcd_http;
 
+/* Of one answer that is no stream: whoever asks for more asks for less at once. */
+#define ETCD_ANSWER_BYTES (128u << 20)
+
 struct etcd_http_opts {
     bool tls;
     const char *ca;   /* file of certificates to trust; NULL: the system's */
@@ -28,6 +31,8 @@ struct etcd_reply {
     const char *why; /* NULL: an answer came, whatever its status; else what went wrong, in words */
     bool sent;       /* the whole request was handed to the kernel: the server may have acted on it */
     bool timed_out;
+    bool too_large;  /* more than ETCD_ANSWER_BYTES came */
+    bool no_tls;     /* no TLS came about, for no reason that either side named */
     bool mistrusted; /* TLS: the certificate of one side does not please the other */
     long status;     /* of HTTP; 0 where there was none */
     const char *text;

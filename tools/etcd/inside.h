@@ -43,6 +43,7 @@ struct stream {
     uint64_t copied;   /* PHASE_COPY: the snapshot's revision */
     struct buf after;  /* PHASE_COPY: the last key of the last page */
     uint64_t limit;    /* PHASE_COPY: keys of the next page */
+    uint64_t page_ns;  /* PHASE_COPY: when it was asked for */
     struct buf in;     /* PHASE_WATCH: not yet read */
     size_t in_at;
     struct wire_scan scan;
@@ -78,6 +79,19 @@ struct probing {
     uint64_t took_ns;
 };
 
+/* mark.c; the key is in a buf of its owner's: empty where none is known */
+struct witness {
+    uint64_t mod_revision, value_hash;
+};
+struct marking {
+    struct etcd_call *call;
+    uint64_t index; /* of the last status; 0: it had none */
+    uint64_t asked_ns;
+    struct known known;
+    struct buf key; /* of the witness */
+    struct witness witness;
+};
+
 struct write; /* write.c */
 
 struct etcd_client {
@@ -88,6 +102,8 @@ struct etcd_client {
     unsigned unary_at; /* endpoint of everything that is short */
     struct stream stream;
     struct probing probing;
+    struct etcd_mark mark;
+    struct marking marking;
     struct lease_table leases;
     struct write *writes; /* under way */
     char *token;          /* of the user */
@@ -111,6 +127,9 @@ struct etcd_client {
     pthread_mutex_t lock; /* of what follows */
     bool stopped, rest_wanted, follow_wanted, follow_snapshot, ask_now;
     uint64_t follow_from, ask_period_ns;
+    struct etcd_mark follow_mark;
+    struct buf follow_key;
+    struct witness follow_witness;
     struct write *incoming;
     struct etcd_state state;
 };
@@ -134,6 +153,8 @@ const char *endpoint_error(struct etcd_client *c, const struct etcd_reply *reply
 struct known client_known(const struct etcd_client *c);
 /* What the header of a linearizable answer says: false where the cluster is another one, or went back. */
 bool client_check(struct etcd_client *c, const struct wire_header *h, struct known then);
+/* It is another one, or was restored: nothing more is told. */
+void client_gone_back(struct etcd_client *c, const char *why, const struct wire_header *h);
 /* Begin a call to an endpoint. */
 struct etcd_call *client_call(struct etcd_client *c, unsigned at, const char *path, const struct buf *body,
                               uint32_t timeout_ms, etcd_done_fn *done, void *ctx);
@@ -153,6 +174,24 @@ uint64_t watch_step(struct etcd_client *c, uint64_t now_ns);
 void watch_end(struct etcd_client *c);
 /* Into c->changes: what lies under the prefix of n keys. */
 size_t watch_changes(struct etcd_client *c, const struct wire_kv *kvs, size_t n);
+
+/* ---- mark.c ---- */
+uint64_t mark_step(struct etcd_client *c, uint64_t now_ns);
+/* Ask a member for its status. */
+struct etcd_call *mark_ask(struct etcd_client *c, unsigned at, etcd_done_fn *done);
+/* Its answer, into c->wire: false where it says nothing of its log (etcd 3.3, or a user who may not ask). */
+bool mark_read_status(struct etcd_client *c, const struct etcd_reply *reply);
+/* And then: false where the history is another one. */
+bool mark_take_status(struct etcd_client *c);
+/* And a revision that was asked for after it. */
+void mark_take_revision(struct etcd_client *c, uint64_t revision);
+void mark_forget(struct etcd_client *c);
+/* The sink was told of these: a key of theirs is the witness. */
+void mark_take_changes(struct etcd_client *c, const struct etcd_change *changes, size_t n);
+/* The body of a request for the witness, as of `revision`; false: there is none. */
+bool mark_ask_witness(const struct etcd_client *c, uint64_t revision, struct buf *body);
+/* The answer, in c->wire: false where the history is another one. */
+bool mark_take_witness(struct etcd_client *c);
 
 /* ---- login.c ---- */
 uint64_t login_step(struct etcd_client *c, uint64_t now_ns);

@@ -74,8 +74,9 @@ static void probe_take_answer(struct etcd_client *c, const struct probe_call *ca
     struct stream *s = &c->stream;
     uint64_t revision = c->wire.header.revision;
     bool whole = !s->prefix_alone;
-    if (s->prefix_alone && s->open && c->wire.n == 0 && c->wire.count == call->count) {
-        /* No key is newer than what the watch had told, and none is missing: nothing under the prefix happened since. */
+    if (s->prefix_alone && s->open && c->wire.n == 0 && c->wire.count == call->count && s->seen == call->known.seen) {
+        /* No key is newer than what the watch had told when this was asked, and none is missing: the prefix is as it was then. That says
+         * nothing about a state that the watch has told meanwhile: a key of it may be deleted again by this revision. */
         s->seen = revision > s->seen ? revision : s->seen;
         whole = true;
     }

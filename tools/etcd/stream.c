@@ -8,10 +8,16 @@
 
 #define CALL_MS 5000u
 #define PAGE_MS 30000u
-#define PAGE_BYTES (4u << 20) /* about so many bytes of JSON are asked for at once */
-#define PAGE_FIRST 1000u
-#define PAGE_LEAST 50u
+/*
+ * A page is about so many bytes of JSON, and takes about so long, whatever the values' sizes and the link. The first one is small: nobody
+ * knows yet how large values are, and 32 of etcd's largest are 64 MiB. A page that was too much for the link or for us is asked for again with
+ * fewer keys.
+ */
+#define PAGE_BYTES (4u << 20)
+#define PAGE_TAKES_NS (2 * SECOND)
+#define PAGE_FIRST 32u
 #define PAGE_MOST 50000u
+#define PAGE_SHRINKS 16u
 
 static const char *stream_endpoint_of(const struct etcd_client *c) {
     return c->opts.address.endpoints[c->stream.at];
@@ -44,6 +50,7 @@ void stream_follow(struct etcd_client *c, uint64_t revision, bool snapshot) {
     c->expected = c->expected_write = 0;
     if (revision == 0) {
         c->cluster = c->term = 0;
+        c->mark = (struct etcd_mark){ 0 };
     }
 }
 
@@ -89,6 +96,13 @@ static bool stream_came_well(struct etcd_client *c, const struct etcd_reply *rep
         c->stream.phase = PHASE_LOGIN;
         return false;
     }
+    if (!reply->why && reply->status == 404 && c->wire.code < 0) {
+        stream_fail(
+            c, true,
+            "it answers /version, and /v3/kv/range with status 404: is this its port for peers? Name the one for "
+            "clients (2379 by default)");
+        return false;
+    }
     if (told && c->wire.code == WIRE_OUT_OF_RANGE && c->stream.phase == PHASE_COPY) {
         stream_fail(c, false, "%s: %s: beginning again", what, wrong);
         return false;
@@ -126,12 +140,14 @@ static void stream_ask_page(struct etcd_client *c) {
         r.key = (struct wire_bytes){ s->after.data, s->after.size };
     }
     wire_add_range(&body, &r);
+    s->page_ns = client_now();
     stream_call(c, "/v3/kv/range", &body, PAGE_MS, stream_on_page);
     buf_free(&body);
 }
 
 static const char *stream_begin_copy(struct etcd_client *c) {
     struct etcd_sink *sink = &c->opts.sink;
+    c->marking.key.size = 0;
     c->stream.copied = c->wire.header.revision;
     c->stream.count = c->wire.count;
     return sink->snapshot_begin(sink->ctx, c->stream.copied);
@@ -152,15 +168,35 @@ static void stream_end_copy(struct etcd_client *c) {
 }
 
 static void stream_fit_limit(struct stream *s, size_t answer_bytes) {
+    uint64_t took_ns = client_now() - s->page_ns;
     uint64_t limit = s->limit * PAGE_BYTES / (answer_bytes ? answer_bytes : 1);
     limit = limit > 4 * s->limit ? 4 * s->limit : limit;
-    s->limit = limit < PAGE_LEAST ? PAGE_LEAST : limit > PAGE_MOST ? PAGE_MOST : limit;
+    if (took_ns > PAGE_TAKES_NS && limit > s->limit * PAGE_TAKES_NS / took_ns) {
+        limit = s->limit * PAGE_TAKES_NS / took_ns;
+    }
+    s->limit = limit < 1 ? 1 : limit > PAGE_MOST ? PAGE_MOST : limit;
+}
+
+/* Did the page not come because of its size? true: a smaller one is on its way. A copy that begins anew keeps to the smaller size. */
+static bool stream_shrinks_page(struct etcd_client *c, const struct etcd_reply *reply) {
+    struct stream *s = &c->stream;
+    /* gRPC's words: a page of over 2 GiB does not reach the gateway. */
+    bool too_large = reply->too_large || (!reply->why && memmem(reply->text, reply->size, "larger than max", 15));
+    if (s->limit == 1 || !(too_large || reply->timed_out)) {
+        return false;
+    }
+    s->limit = s->limit > PAGE_SHRINKS ? s->limit / PAGE_SHRINKS : 1;
+    if (!too_large) {
+        return false; /* or the member hangs: try another one */
+    }
+    stream_ask_page(c);
+    return true;
 }
 
 static void stream_on_page(void *ctx, const struct etcd_reply *reply) {
     struct etcd_client *c = ctx;
     struct stream *s = &c->stream;
-    if (!stream_came_well(c, reply, "copying")) {
+    if (stream_shrinks_page(c, reply) || !stream_came_well(c, reply, "copying")) {
         return;
     }
     const char *why = s->copied == 0 ? stream_begin_copy(c) : NULL;
@@ -178,6 +214,7 @@ static void stream_on_page(void *ctx, const struct etcd_reply *reply) {
     size_t n = watch_changes(c, c->wire.kvs, c->wire.n);
     if (!why && s->phase == PHASE_COPY && n > 0) {
         why = c->opts.sink.snapshot_keys(c->opts.sink.ctx, c->changes, n);
+        mark_take_changes(c, c->changes, n);
     }
     if (why) {
         stream_refused(c, why);
@@ -188,36 +225,84 @@ static void stream_on_page(void *ctx, const struct etcd_reply *reply) {
 
 /* ---- before it --------------------------------------------------------------------------------------------------- */
 
+static void stream_go_on(struct etcd_client *c);
+
+/* Is what the sink holds of the cluster that answers? To be asked before this one's history is judged. */
+static bool stream_is_ours(struct etcd_client *c) {
+    uint64_t cluster = c->cluster != 0 ? c->cluster : c->wire.header.cluster;
+    const char *why = c->opts.sink.identify(c->opts.sink.ctx, cluster);
+    if (why) {
+        stream_refused(c, why);
+    }
+    return why == NULL;
+}
+
+/* It may be compacted, by a cluster of either history: then nothing can be said. */
+static void stream_on_witness(void *ctx, const struct etcd_reply *reply) {
+    struct etcd_client *c = ctx;
+    char why[300];
+    bool compacted = endpoint_error(c, reply, why, sizeof(why)) && !reply->why && c->wire.code == WIRE_OUT_OF_RANGE;
+    c->stream.call = NULL;
+    if (compacted || (stream_came_well(c, reply, "asking for a key") && mark_take_witness(c))) {
+        stream_go_on(c);
+    }
+}
+
 static void stream_on_check(void *ctx, const struct etcd_reply *reply) {
     struct etcd_client *c = ctx;
     struct stream *s = &c->stream;
-    if (!stream_came_well(c, reply, "asking for the revision") || !client_check(c, &c->wire.header, s->known)) {
+    if (!stream_came_well(c, reply, "asking for the revision") || !stream_is_ours(c) ||
+        !client_check(c, &c->wire.header, s->known)) {
         return;
     }
-    const char *why = c->opts.sink.identify(c->opts.sink.ctx, c->cluster);
-    if (why) {
-        stream_refused(c, why);
-        return;
+    mark_take_revision(c, c->wire.header.revision);
+    struct buf body = { 0 };
+    if (mark_ask_witness(c, s->seen, &body)) {
+        stream_call(c, "/v3/kv/range", &body, CALL_MS, stream_on_witness);
+        buf_free(&body);
+    } else {
+        stream_go_on(c);
     }
+}
+
+static void stream_go_on(struct etcd_client *c) {
+    struct stream *s = &c->stream;
     if (s->snapshot || (s->prefix_alone && !s->counted)) {
         s->phase = PHASE_COPY;
         s->copied = 0;
         s->after.size = 0;
-        s->limit = PAGE_FIRST;
+        s->limit = s->limit > 0 && s->limit < PAGE_FIRST ? s->limit : PAGE_FIRST;
         stream_ask_page(c);
     } else {
         watch_begin(c);
     }
 }
 
-static void stream_check(struct etcd_client *c) {
+static void stream_ask_revision(struct etcd_client *c) {
     struct buf body = { 0 };
     struct wire_range r = { .key = { c->prefix_key.data, c->prefix_key.size }, .limit = 1, .count_only = true };
-    c->stream.phase = PHASE_CHECK;
     c->stream.known = client_known(c);
     wire_add_range(&body, &r);
     stream_call(c, "/v3/kv/range", &body, CALL_MS, stream_on_check);
     buf_free(&body);
+}
+
+static void stream_on_status(void *ctx, const struct etcd_reply *reply) {
+    struct etcd_client *c = ctx;
+    c->stream.call = NULL;
+    if (reply->why) {
+        (void)stream_came_well(c, reply, "asking for its status");
+    } else if (!mark_read_status(c, reply) || (stream_is_ours(c) && mark_take_status(c))) {
+        stream_ask_revision(c);
+    }
+}
+
+static void stream_check(struct etcd_client *c) {
+    c->stream.phase = PHASE_CHECK;
+    c->stream.call = mark_ask(c, c->stream.at, stream_on_status);
+    if (!c->stream.call) {
+        stream_fail(c, false, "no request can be begun: out of memory");
+    }
 }
 
 static void stream_on_hello(void *ctx, const struct etcd_reply *reply) {
@@ -225,9 +310,13 @@ static void stream_on_hello(void *ctx, const struct etcd_reply *reply) {
     char version[64];
     c->stream.call = NULL;
     if (reply->why && !c->opts.address.tls && strstr(reply->why, "Empty reply")) {
-        stream_fail(c, false, "it ends the connection without a word: if it speaks TLS, write etcds://");
+        stream_fail(c, false,
+                    "it ends the connection without a word: this is no etcd, or it speaks TLS (then write etcds://)");
+    } else if (reply->timed_out && reply->sent) {
+        stream_fail(c, false, "it takes the connection and does not answer /version: it is stopped, or no etcd");
     } else if (reply->why) {
-        stream_fail(c, reply->mistrusted, "%s%s", reply->mistrusted ? "TLS does not fit: " : "", reply->why);
+        stream_fail(c, reply->mistrusted, "%s%s%s", reply->mistrusted ? "TLS does not fit: " : "", reply->why,
+                    reply->no_tls ? ": if it speaks no TLS, write etcd:// instead of etcds://" : "");
     } else if (memmem(reply->text, reply->size, "HTTP request to an HTTPS server", 31)) {
         stream_fail(c, true, "it speaks TLS: write etcds:// instead of etcd://");
     } else if (reply->status != 200 || wire_read(&c->wire, reply->text, reply->size) != 0 ||

@@ -85,6 +85,7 @@ static const char *watch_tell(struct etcd_client *c, const struct wire_kv *kvs, 
     if (!why) {
         s->seen = revision;
         watch_count(s, kvs, n);
+        mark_take_changes(c, c->changes, changes);
     }
     return why;
 }
@@ -296,6 +297,7 @@ void watch_end(struct etcd_client *c) {
         etcd_http_cancel(c->http, s->call);
         s->call = NULL;
     }
+    mark_forget(c); /* the next status is the next stream's */
     s->open = s->ended = false;
     s->in.size = s->in_at = s->held.size = 0;
     s->scan = (struct wire_scan){ 0 };

@@ -39,7 +39,9 @@ const char *figures_time(uint64_t ns, char buf[FIGURES_BYTES]) {
     while (value >= UNITS[i].up_to) {
         i++;
     }
-    if (ns < 1000) {
+    if (ns == UINT64_MAX) { /* the staleness of what was never complete */
+        snprintf(buf, FIGURES_BYTES, "never");
+    } else if (ns < 1000) {
         snprintf(buf, FIGURES_BYTES, ns == 0 ? "0" : "%.0f%s", value, UNITS[i].name);
     } else {
         figures_three_digits(value / UNITS[i].one, UNITS[i].name, buf);
