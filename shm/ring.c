@@ -116,10 +116,14 @@ static bool ring_reclaim(struct ring_writer *w, uint64_t to) {
     return true;
 }
 
+/* So long followers are waited for before the first look at the dead among them, and between two looks. */
+#define RING_LOOK_NS UINT64_C(5000000)
+#define RING_LOOKS_NS UINT64_C(100000000)
+
 uint32_t ring_reserve_slow(struct ring_writer *w, uint64_t bytes) {
     struct log_segment *log = w->ring.log;
     uint64_t need = w->tail + bytes - w->ring.bytes; /* positions below must be given up */
-    uint64_t since = 0;
+    uint64_t since = 0, look_at = 0;
     uint32_t rounds = 0;
     for (;;) {
         uint64_t least = board_least_pin(log, w->tail);
@@ -129,10 +133,15 @@ uint32_t ring_reserve_slow(struct ring_writer *w, uint64_t bytes) {
         uint64_t now = clock_monotonic_ns();
         if (since == 0) {
             since = now;
+            look_at = now + RING_LOOK_NS;
             atomic_fetch_add_explicit(&log->leader.waits, 1, memory_order_relaxed); /* MO(stats) */
         } else if (now - since >= w->ring.slow_follower_ns &&
                    now - since >= board_patience(log, need, w->ring.slow_follower_ns)) {
             break;
+        } else if (now >= look_at && w->waits != NULL) {
+            w->waits(w->waits_ctx);
+            look_at = now + RING_LOOKS_NS;
+            continue;
         }
         if (rounds++ < 64) {
             park_relax();

@@ -74,6 +74,9 @@ struct ring_writer {
     struct ring_place {
         uint64_t index, pos;
     } marks[LAYOUT_MARKS];
+    /* Called from time to time while followers are in the way: the dead among them are not waited for. May be NULL. */
+    void (*waits)(void *ctx);
+    void *waits_ctx;
 };
 
 /* Become the writer at a position: index of the next frame, and the last timestamp used. Marks and `reclaimed` that the

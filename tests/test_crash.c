@@ -247,6 +247,40 @@ static void tide_wait_applied__replica_of_a_dead_process__does_not_count(void **
     close(told[0]);
 }
 
+/* Its pin stands in the ring, in a domain whose followers may hold the leader up for a day. */
+static void put__follower_of_a_dead_process_in_the_way__goes_on_without_it(void **state) {
+    (void)state;
+    static uint8_t value[8192];
+    int go[2], told[2];
+    char byte;
+    assert_int_equal(pipe(go), 0);
+    assert_int_equal(pipe(told), 0);
+    pid_t pid = child_that_serves(TIDE_FOLLOWER, go[0], told[1]);
+    close(told[1]);
+    struct tide_opts o = TIDE_OPTS_INIT;
+    o.ring_bytes = UINT64_C(64) << 10;
+    o.table_bytes = UINT64_C(256) << 10;
+    o.slow_follower_ns = UINT64_C(86400000000000);
+    struct tide *d = NULL;
+    assert_int_equal(tide_open(&d, name, &o), 0);
+    help_leader(d);
+    assert_int_equal(write(go[1], "!", 1), 1);
+    assert_int_equal(read(told[0], &byte, 1), 1);
+    kill(pid, SIGKILL);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    for (int i = 0; i < 32; i++) {
+        assert_int_equal(tide_put(d, NULL, "k", 1, value, sizeof(value), NULL), 0);
+    }
+    struct tide_info info = TIDE_INFO_INIT;
+    assert_int_equal(tide_info(d, &info), 0);
+    assert_int_equal(info.lapped_total, 0);
+    assert_int_equal(info.replicas, 1);
+    assert_int_equal(tide_close(d), 0);
+    close(go[0]);
+    close(go[1]);
+    close(told[0]);
+}
+
 /* ---- a small /dev/shm ---------------------------------------------------------------------------------------------------- */
 
 /* In a child with a tmpfs of its own of so many bytes at `where`; 77: not allowed here. */
@@ -373,6 +407,7 @@ int main(void) {
         NAMED_CASE(fork__parent_dies__its_locks_are_free_although_the_child_lives),
         NAMED_CASE(fork__while_threads_write__the_child_can_open_and_write),
         NAMED_CASE(tide_wait_applied__replica_of_a_dead_process__does_not_count),
+        NAMED_CASE(put__follower_of_a_dead_process_in_the_way__goes_on_without_it),
         NAMED_CASE(small_shm__creating__is_no_space_and_leaves_nothing),
         NAMED_CASE(small_shm__replicas_until_it_is_full__the_others_go_on),
         NAMED_CASE(small_shm__a_large_request__is_no_space_and_leaves_nothing),

@@ -394,6 +394,39 @@ static void probe__of_a_prefix__says_nothing_about_what_came_meanwhile(void **st
     unfollow(b, s);
 }
 
+/* What is at revision 9 the watch never tells, however often it is begun. */
+static bool tells_nothing(void *ctx, int fd, unsigned turn, const char *path, const char *body) {
+    struct script *s = ctx;
+    (void)turn;
+    if (strcmp(path, "/v3/watch") == 0) {
+        note_watch(s, body);
+        etcd_false_begin(fd);
+        etcd_false_chunk(fd, CREATED, sizeof(CREATED) - 1);
+        return true;
+    }
+    if (strcmp(path, "/v3/kv/range") == 0 && !strstr(body, "count_only") && s->watches > 0) {
+        etcd_false_say(fd, 200,
+                       "{" HEADER("9") ",\"kvs\":[{\"key\":\"YQ==\",\"value\":\"MQ==\",\"mod_revision\":\"9\"}],"
+                                       "\"count\":\"1\"}");
+        return true;
+    }
+    return says_hello(s, fd, path, body);
+}
+
+static void watch__that_tells_nothing__is_left_for_a_snapshot(void **state) {
+    struct script *s = calloc(1, sizeof(*s));
+    struct book *b = calloc(1, sizeof(*b));
+    (void)state;
+    script_start(s, tells_nothing);
+    book_open(b, s->url, 0, &(struct etcd_client_opts){ .silence_ns = 20000000 });
+    book_until_watching(b);
+    assert_int_equal(book_catch_up(b), 9);
+    assert_true(book_get(b, "a", NULL, NULL));
+    assert_int_equal(b->snapshots, 2);
+    assert_true(s->watches >= 3); /* a watch that only takes its time loses nothing */
+    unfollow(b, s);
+}
+
 /* Pages of more than three keys are more than the client takes; it is told in bytes that mean nothing. */
 static bool large_values(void *ctx, int fd, unsigned turn, const char *path, const char *body) {
     struct script *s = ctx;
@@ -591,6 +624,7 @@ int main(void) {
         cmocka_unit_test(watch__cut_in_a_transaction__goes_on_behind_the_last_whole_revision),
         cmocka_unit_test(watch__a_revision_in_fragments__is_told_whole),
         cmocka_unit_test(probe__of_a_prefix__says_nothing_about_what_came_meanwhile),
+        cmocka_unit_test(watch__that_tells_nothing__is_left_for_a_snapshot),
         cmocka_unit_test(copy__pages_too_large__are_asked_for_with_fewer_keys),
         cmocka_unit_test(write__no_answer__is_unknown_and_sent_once),
         cmocka_unit_test(write__the_server_dies_with_it__is_unknown),

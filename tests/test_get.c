@@ -279,6 +279,34 @@ static void mget__items_of_every_kind__each_has_its_own_result(void **state) {
     assert_int_equal(tide_close(d), 0);
 }
 
+/* A key that is longer than what lies between a node and the segment's end is not that node's; and nothing is wrong with the slot that leads
+ * there: it had the long key's tag, as one in 255 has. */
+static void get__long_keys_that_are_missing__nodes_at_the_tables_end_are_whole(void **state) {
+    (void)state;
+    static uint8_t key[60000], value[200];
+    struct tide *d = help_open(UINT64_C(256) << 10, UINT64_C(256) << 10, UINT64_C(3600000000000));
+    uint32_t leader = help_leader(d), follower = help_follower(d, 0);
+    struct tide_reader *r = help_reader(d, TIDE_STICKY, (int32_t)follower, 0);
+    uint64_t n = 0;
+    while (tide_put(d, NULL, &n, sizeof(n), value, sizeof(value), NULL) == 0) {
+        n++;
+    }
+    for (uint64_t i = 0; i < help_scaled(4000); i++) {
+        struct tide_mget_item item = { .key = key, .key_len = sizeof(key) };
+        memcpy(key, &i, sizeof(i));
+        assert_int_equal(tide_get(r, key, sizeof(key), NULL, NULL, 0, NULL), TIDE_ERR_NOT_FOUND);
+        assert_int_equal(tide_mget(r, &item, 1, NULL, NULL), 0);
+        assert_int_equal(item.result, TIDE_ERR_NOT_FOUND);
+        assert_int_equal(tide_delete(d, NULL, key, sizeof(key), NULL), 0);
+    }
+    help_assert_equal_digests(d);
+    assert_int_equal(help_state(d, leader), TIDE_STATE_SERVING);
+    assert_int_equal(help_info(d, follower).joins, 0);
+    assert_int_equal(help_info(d, follower).keys, n);
+    tide_reader_close(r);
+    tide_close(d);
+}
+
 int main(void) {
     help_start(120);
     const struct CMUnitTest tests[] = {
@@ -288,6 +316,7 @@ int main(void) {
         cmocka_unit_test(get__home_outside_of_the_readers_replicas__is_not_used),
         cmocka_unit_test(mget__items_of_every_kind__each_has_its_own_result),
         cmocka_unit_test(get__home_goes_during_a_miss__answered_all_the_same),
+        cmocka_unit_test(get__long_keys_that_are_missing__nodes_at_the_tables_end_are_whole),
     };
     return cmocka_run_group_tests_name("get", tests, NULL, NULL);
 }

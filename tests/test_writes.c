@@ -90,7 +90,11 @@ static void tide_put__largest_sizes__come_back_whole_from_every_replica(void **s
         most -= (key_lens[k] + most + 48) % 8; /* frames are multiples of 8 */
         for (size_t size = most + 8; size >= most - 8; size -= 8) {
             struct tide_token t;
-            int error = tide_put(o.d, NULL, key, key_lens[k], value, size, &t);
+            struct tide_put_opts forever = TIDE_PUT_OPTS_INIT; /* and takes no room for an expiry */
+            forever.ttl_ns = TIDE_TTL_NONE;
+            int error = tide_put_with(o.d, NULL, key, key_lens[k], value, size, &forever, NULL);
+            assert_int_equal(error, size > most ? TIDE_ERR_TOO_BIG : 0);
+            error = tide_put(o.d, NULL, key, key_lens[k], value, size, &t);
             assert_int_equal(error, size > most ? TIDE_ERR_TOO_BIG : 0);
             if (error != 0) {
                 continue;

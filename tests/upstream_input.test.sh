@@ -77,6 +77,24 @@ control put app/large small >/dev/null
 small() { [ "$("$tide" get d large --wait 1s)" = small ]; }
 until_true 30 "goes on" small
 
+# A transaction that the ring does not take at once: in parts, and nothing is copied again.
+copies=$(grep -c 'copied at' "$work/serve.err")
+i=0
+value=$(head -c 1000 "$work/large")
+{
+    echo
+    while [ $i -lt 40 ]; do
+        echo "put app/part$i $value"
+        i=$((i + 1))
+    done
+    echo
+    echo
+} | control txn >/dev/null
+parts() { [ "$("$tide" scan d --prefix part --wait 1s --json | grep -c '"key": "part')" = 40 ]; }
+until_true 30 "all of a large transaction" parts
+[ "$(grep -c 'copied at' "$work/serve.err")" = "$copies" ] || { cat "$work/serve.err"; bad "a large transaction was copied"; }
+control del app/part --prefix >/dev/null
+
 # A full table: the same.
 i=0
 head -c 10000 "$work/large" >"$work/ten"

@@ -176,10 +176,17 @@ static const char *upstream_snapshot_end(void *ctx) {
     return NULL;
 }
 
-static int upstream_append_changes(struct upstream *u, uint64_t revision, const struct etcd_change *changes, size_t n) {
-    if (n > GROUP_MOST) {
-        return TIDE_ERR_TOO_BIG; /* a snapshot takes it in parts */
+/* A part of u->ops; in halves where the log does not take it whole: bound 0 waits until all of it is there. */
+static int upstream_append_part(struct upstream *u, uint64_t revision, size_t from, size_t n, uint32_t flags) {
+    int rc = n > GROUP_MOST ? TIDE_ERR_TOO_BIG : tide_feed_append(u->feed, revision, u->ops + from, n, flags);
+    if (rc != TIDE_ERR_TOO_BIG || n < 2) {
+        return rc;
     }
+    rc = upstream_append_part(u, revision, from, n / 2, TIDE_FEED_MORE);
+    return rc ? rc : upstream_append_part(u, revision, from + n / 2, n - n / 2, flags);
+}
+
+static int upstream_append_changes(struct upstream *u, uint64_t revision, const struct etcd_change *changes, size_t n) {
     if (n > u->ops_room) {
         u->ops_room = n * 2;
         free(u->ops);
@@ -192,7 +199,7 @@ static int upstream_append_changes(struct upstream *u, uint64_t revision, const 
     for (size_t i = 0; i < n; i++) {
         u->ops[i] = upstream_op(&changes[i]);
     }
-    return tide_feed_append(u->feed, revision, u->ops, n, 0);
+    return upstream_append_part(u, revision, 0, n, 0);
 }
 
 static const char *upstream_append(void *ctx, uint64_t revision, const struct etcd_change *changes, size_t n) {

@@ -50,6 +50,7 @@ static void domain_destroy(struct tide *d) {
     segment_detach(&d->segment);
     fork_let_on();
     pthread_mutex_destroy(&d->control);
+    pthread_mutex_destroy(&d->reaping);
     pthread_mutex_destroy(&d->foreign_lock);
     free(d);
 }
@@ -383,6 +384,7 @@ int tide_open(struct tide **out, const char *name, const struct tide_opts *opts)
         return TIDE_ERR_NOMEM;
     }
     memset(d, 0, sizeof(*d));
+    pthread_mutex_init(&d->reaping, NULL); /* opening reaps already */
     d->segment = (struct segment)SEGMENT_INIT;
     d->log_fn = o->log;
     d->log_ctx = o->log_ctx;

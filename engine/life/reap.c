@@ -74,8 +74,13 @@ void reap_member(void *tide, uint32_t member) {
     KILL_POINT("gc.done");
 }
 
+/* One thread at a time: the locks are the handle's, so that they do not keep its own threads apart. A second one would free a member's slot
+ * while the first is at it, and perhaps a newcomer's who has taken the slot by then. */
 uint32_t reap_dead(struct tide *d) {
-    return member_reap_all(segment_fd(&d->segment), d->log, d->member, reap_member, d);
+    pthread_mutex_lock(&d->reaping);
+    uint32_t reaped = member_reap_all(segment_fd(&d->segment), d->log, d->member, reap_member, d);
+    pthread_mutex_unlock(&d->reaping);
+    return reaped;
 }
 
 void reap_orphans(struct tide *d) {

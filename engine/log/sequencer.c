@@ -847,6 +847,12 @@ void seq_refine_slow(struct tide *d) {
     seq_show(d);
 }
 
+/* A follower's process may have been killed: its pin would hold the leader up for slow_follower_ns, which may be long. */
+static void seq_ring_waits(void *domain) {
+    struct tide *d = domain;
+    d->reap(d);
+}
+
 static void seq_take_over(struct sequencer *s) {
     while (!seq_try(s)) {
         park_nap(10000);
@@ -857,6 +863,8 @@ void seq_lead(struct tide *d, struct replica *leader, uint32_t term, bool announ
     struct sequencer *s = &d->seq;
     seq_take_over(s);
     ring_writer_init(&s->ring, &d->ring, leader->pos, leader->applied + 1, leader->last_ts, term);
+    s->ring.waits = seq_ring_waits;
+    s->ring.waits_ctx = d;
     s->leader = leader;
     s->deciding = 0;
     clock_learn(&s->clock, &d->log->clock);

@@ -138,6 +138,7 @@ struct tide {
     struct sequencer seq;
 
     alignas(LAYOUT_PAIR) pthread_mutex_t control; /* starting and stopping */
+    pthread_mutex_t reaping;                      /* engine/life/reap.c */
     _Atomic(struct replica *)
         running[LAYOUT_REPLICAS]; /* replicas of this handle; views[] has those that readers may use */
     uint32_t starting;            /* number of replicas that are starting */

@@ -8,3 +8,11 @@ void table_note_damage(const struct table *t, const void *at, const char *what) 
         atomic_store(&t->own->damage_off, (uint64_t)((const uint8_t *)at - t->base));
     }
 }
+
+void table_note_misfit(const struct table *t, const struct table_bucket *b, uint32_t node, size_t key_len) {
+    /* MO(node.fields): relaxed; as in table_key_is(). */
+    if (!table_node_fits(t, node, 0) ||
+        atomic_load_explicit(&table_node_at(t, node)->key_len, memory_order_relaxed) == key_len) {
+        table_note_damage(t, b, "a slot");
+    }
+}

@@ -75,6 +75,10 @@ struct table {
 /* Note that the bytes at `at` are impossible. Any thread of the process that runs the table. */
 void table_note_damage(const struct table *t, const void *at, const char *what);
 
+/* A slot of this bucket leads to a node that lies so close to the segment's end that no key of `key_len` bytes fits there. That is another key's
+ * node, which is shorter, or damage. */
+void table_note_misfit(const struct table *t, const struct table_bucket *b, uint32_t node, size_t key_len);
+
 static inline bool table_is_damaged(const struct table *t) {
     /* MO(table.damage): relaxed; a flag. Whoever reports the details loads them after it has seen the flag set. */
     return atomic_load_explicit(&t->own->damage, memory_order_relaxed) != NULL;
@@ -363,7 +367,7 @@ static inline const struct table_node *table_chain_find(const struct table *t, c
             uint32_t node = atomic_load_explicit(&b->slots[__builtin_ctz(m)], memory_order_acquire);
             if (__builtin_expect(!table_node_fits(t, node, key_len), 0)) {
                 if (node != 0) {
-                    table_note_damage(t, b, "a slot");
+                    table_note_misfit(t, b, node, key_len);
                 }
                 continue;
             }

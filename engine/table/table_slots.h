@@ -82,7 +82,7 @@ static inline struct table_place table_place_for(const struct table *t, struct t
             uint32_t i = (uint32_t)__builtin_ctz(m);
             uint32_t node = table_slot_at(b, i);
             if (__builtin_expect(!table_node_fits(t, node, key_len), 0)) {
-                table_note_damage(t, b, "a slot");
+                table_note_misfit(t, b, node, key_len);
                 continue;
             }
             if (table_key_is(table_node_at(t, node), key, key_len)) {

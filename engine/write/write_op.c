@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "engine/log/derive.h"
 #include "shm/crc.h"
 
 /* Is this a kind of operation that tide_write() takes, or without `more` tide_batch(), and are its options its own? */
@@ -32,7 +33,8 @@ int write_check(const struct tide *d, const struct tide_op *op, const struct seq
     if (op->key_len > TIDE_KEY_MAX || value_size > ring_group_max(&d->ring)) {
         return TIDE_ERR_TOO_BIG;
     }
-    *ring_bytes += ring_frame_bytes(op->key_len, value_size + (more != NULL && more->ttl_ns != 0 ? EXPIRY_BYTES : 0));
+    bool expires = more != NULL && more->ttl_ns != 0 && more->ttl_ns <= DERIVE_TTL_MOST;
+    *ring_bytes += ring_frame_bytes(op->key_len, value_size + (expires ? EXPIRY_BYTES : 0));
     return *ring_bytes > ring_group_max(&d->ring) ? TIDE_ERR_TOO_BIG : 0;
 }
 

@@ -93,6 +93,8 @@ struct etcd_client_opts {
     struct etcd_address address;
     struct etcd_http_opts http;
     const char *user, *password; /* or NULL */
+    uint64_t
+        silence_ns; /* 0: a second. The watch is left when it does not tell for so long what exists; then four times as long */
     struct etcd_sink sink;
 };
 

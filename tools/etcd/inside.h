@@ -53,6 +53,9 @@ struct stream {
     bool ended;
     char end_why[200];
     uint64_t heard_ns; /* bytes came */
+    unsigned silences; /* it told nothing so often, one after another */
+    bool too_large;    /* a message */
+    bool fragment;     /* messages are to come in parts */
 };
 
 struct completion {

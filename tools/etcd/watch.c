@@ -9,9 +9,19 @@
 
 #include "tools/etcd/inside.h"
 
-#define OPEN_NS (5 * SECOND)             /* for the member to say that the watch is there */
-#define SILENCE_NS SECOND                /* a revision that exists was not told for so long: the stream hangs */
-#define MESSAGE_BYTES (512u << 20)       /* of one message, against a server that never ends one */
+#define OPEN_NS (5 * SECOND) /* for the member to say that the watch is there */
+/*
+ * A revision that exists was not told for so long: the stream hangs. Or the revision is large: etcd needs six seconds for the events of 150,000
+ * keys that are deleted at once. So four times as long the next time, and then a snapshot instead, which needs no events.
+ */
+#define SILENCE_NS SECOND
+#define SILENCES 3
+/*
+ * Of one message, against a server that never ends one. Without "fragment" a message may have a thousand revisions of 1.5 MiB each; with it,
+ * etcd 3.4 takes a time that grows with the square of the events in a message of 1.5 MiB, which for short ones is ten seconds and more. So it
+ * is asked for only after a message was too large.
+ */
+#define MESSAGE_BYTES (512u << 20)
 #define FOREIGN_REVISIONS UINT64_C(4096) /* of other keys, until the sink is told where the source stands */
 #define KEY_MOST 65535u
 
@@ -242,6 +252,7 @@ static void watch_read_messages(struct etcd_client *c) {
         s->in_at = 0;
     }
     if (s->seen > before) {
+        s->silences = 0;
         probe_told(c);
     }
 }
@@ -252,15 +263,19 @@ static int watch_on_bytes(void *ctx, const char *bytes, size_t size) {
     struct etcd_client *c = ctx;
     buf_add(&c->stream.in, bytes, size);
     c->stream.heard_ns = client_now();
-    return c->stream.in.size <= MESSAGE_BYTES ? 0 : -1;
+    c->stream.too_large = c->stream.in.size > MESSAGE_BYTES;
+    return c->stream.too_large ? -1 : 0;
 }
 
 static void watch_on_end(void *ctx, const struct etcd_reply *reply) {
     struct etcd_client *c = ctx;
     c->stream.call = NULL;
     c->stream.ended = true;
+    c->stream.fragment = c->stream.fragment || c->stream.too_large;
     snprintf(c->stream.end_why, sizeof(c->stream.end_why), "%s",
-             reply->why ? reply->why : "the member ended the watch");
+             c->stream.too_large ? "a message of the watch is over 512 MiB: asking for smaller ones"
+             : reply->why        ? reply->why
+                                 : "the member ended the watch");
 }
 
 void watch_begin(struct etcd_client *c) {
@@ -272,9 +287,9 @@ void watch_begin(struct etcd_client *c) {
         key = (struct wire_bytes){ c->prefix_key.data, c->prefix_key.size };
         end = (struct wire_bytes){ c->prefix_end.data, c->prefix_end.size };
     }
-    wire_add_watch(&body, &key, &end, s->seen + 1);
+    wire_add_watch(&body, &key, &end, s->seen + 1, s->fragment);
     s->phase = PHASE_WATCH;
-    s->open = s->ended = false;
+    s->open = s->ended = s->too_large = false;
     s->heard_ns = client_now();
     s->call = etcd_http_begin(c->http, &(struct etcd_request){ .endpoint = c->opts.address.endpoints[s->at],
                                                                .path = "/v3/watch",
@@ -326,9 +341,13 @@ uint64_t watch_step(struct etcd_client *c, uint64_t now_ns) {
         return UINT64_MAX;
     }
     uint64_t since = c->expected_ns > s->heard_ns ? c->expected_ns : s->heard_ns;
-    if (now_ns > since + SILENCE_NS) {
+    uint64_t patience_ns = (c->opts.silence_ns ? c->opts.silence_ns : SILENCE_NS) << 2 * s->silences;
+    if (now_ns > since + patience_ns) {
+        s->silences = (s->silences + 1) % SILENCES;
+        s->snapshot = s->snapshot || s->silences == 0;
+        s->counted = s->counted && !s->snapshot;
         stream_fail(c, false, "the watch does not tell revision %llu, which there is", (unsigned long long)c->expected);
         return now_ns;
     }
-    return since + SILENCE_NS + 1;
+    return since + patience_ns + 1;
 }

@@ -265,13 +265,14 @@ void wire_add_range(struct buf *out, const struct wire_range *r) {
     buf_add_char(out, '}');
 }
 
-void wire_add_watch(struct buf *out, const struct wire_bytes *key, const struct wire_bytes *end,
-                    uint64_t from_revision) {
+void wire_add_watch(struct buf *out, const struct wire_bytes *key, const struct wire_bytes *end, uint64_t from_revision,
+                    bool fragment) {
     buf_add_text(out, "{\"create_request\":{");
     wire_add_bytes(out, "key", key->data, key->size);
     wire_add_bytes(out, "range_end", end->data, end->size);
     wire_add_u64(out, "start_revision", from_revision);
-    buf_add_text(out, ",\"progress_notify\":true,\"fragment\":true}}");
+    buf_add_text(out, ",\"progress_notify\":true");
+    buf_add_text(out, fragment ? ",\"fragment\":true}}" : "}}");
 }
 
 void wire_prefix_range(const char *prefix, size_t size, struct buf *key, struct buf *end) {

@@ -85,8 +85,9 @@ struct wire_range {
     bool count_only, keys_only;
 };
 void wire_add_range(struct buf *out, const struct wire_range *r);
-void wire_add_watch(struct buf *out, const struct wire_bytes *key, const struct wire_bytes *end,
-                    uint64_t from_revision);
+/* fragment: a message that is larger than etcd's largest request comes in parts. */
+void wire_add_watch(struct buf *out, const struct wire_bytes *key, const struct wire_bytes *end, uint64_t from_revision,
+                    bool fragment);
 
 /* `,"NAME":"base64"`, without the comma where it would be the first of an object. */
 void wire_add_bytes(struct buf *out, const char *name, const void *bytes, size_t size);
