@@ -13,16 +13,20 @@
 
 static char value[8192];
 
-static struct tide *open_evicting(void) {
+static struct tide *open_evicting_with(uint64_t ring_bytes) {
     struct tide_opts o = TIDE_OPTS_INIT;
     o.flags |= TIDE_EPHEMERAL;
-    o.ring_bytes = ROOM / 4;
+    o.ring_bytes = ring_bytes;
     o.table_bytes = ROOM;
     o.evict = TIDE_EVICT_S3FIFO;
     o.write_timeout_ns = UINT64_C(10000000000);
     struct tide *d;
     assert_int_equal(tide_open(&d, help_name(), &o), 0);
     return d;
+}
+
+static struct tide *open_evicting(void) {
+    return open_evicting_with(ROOM / 4);
 }
 
 static size_t key_of(char *key, size_t room, const char *kind, uint64_t n) {
@@ -418,6 +422,81 @@ static void cas__of_the_key_that_goes_next__is_done(void **state) {
     assert_int_equal(tide_close(d), 0);
 }
 
+#define OPS 1500u
+
+/* One put of so many bytes for each of the first n keys of a kind, the first one's of `first` bytes. */
+static int put_batch(struct tide *d, const char *kind, size_t n, size_t size, size_t first) {
+    static char keys[OPS][64];
+    static struct tide_op ops[OPS];
+    for (size_t i = 0; i < n; i++) {
+        ops[i] = (struct tide_op){ .kind = TIDE_OP_PUT,
+                                   .key = keys[i],
+                                   .key_len = key_of(keys[i], sizeof(keys[i]), kind, i),
+                                   .value = value,
+                                   .value_size = i == 0 ? first : size };
+    }
+    return tide_batch(d, NULL, ops, n, NULL, NULL);
+}
+
+/* The same, with an add before them: none of its keys goes. */
+static int add_and_put_batch(struct tide *d, const char *kind, size_t n, size_t size, size_t first) {
+    static char keys[OPS][64];
+    static struct tide_write_op ops[OPS + 1];
+    for (size_t i = 0; i <= n; i++) {
+        ops[i] = (struct tide_write_op)TIDE_WRITE_OP_INIT;
+        ops[i].kind = i == 0 ? TIDE_OP_ADD : TIDE_OP_PUT;
+        ops[i].key = i == 0 ? "sum" : keys[i - 1];
+        ops[i].key_len = i == 0 ? 3 : key_of(keys[i - 1], sizeof(keys[i - 1]), kind, i - 1);
+        ops[i].value = value;
+        ops[i].value_size = i == 0 ? 0 : i == 1 ? first : size;
+    }
+    return tide_write(d, NULL, ops, n + 1, NULL, NULL);
+}
+
+/* More keys than get another round, all of them the next to go. */
+static void batch__over_many_keys_that_are_there__others_go_for_it(void **state) {
+    (void)state;
+    struct tide *d = open_evicting_with(ROOM);
+    help_leader(d);
+    help_follower(d, 0);
+    for (uint64_t i = 0; i < OPS; i++) {
+        assert_int_equal(put(d, "own", i, 16), 0);
+    }
+    for (uint64_t n = 0; help_info(d, 0).table_free_bytes > 2 * VALUE; n++) {
+        assert_int_equal(put(d, "fill", n, VALUE), 0);
+    }
+    uint64_t before = evicted(d);
+    assert_int_equal(put_batch(d, "own", OPS, 64, 64), 0);
+    assert_true(evicted(d) > before);
+    struct tide_reader *r = help_reader(d, TIDE_STICKY, 0, 0);
+    for (uint64_t i = 0; i < OPS; i++) {
+        assert_int_equal(get(r, "own", i), 0);
+    }
+    assert_int_equal(atomic_load(&d->log->leader.refused_full), 0);
+    help_assert_equal_digests(d);
+    assert_int_equal(tide_reader_close(r), 0);
+    assert_int_equal(tide_close(d), 0);
+}
+
+static void batch__that_cannot_stand_beside_what_it_replaces__is_full_and_nothing_goes(void **state) {
+    (void)state;
+    struct tide *d = open_evicting_with(ROOM);
+    help_leader(d);
+    for (uint64_t i = 0; i < 600; i++) {
+        assert_int_equal(put(d, "own", i, 1200), 0);
+    }
+    for (uint64_t n = 0; help_info(d, 0).table_free_bytes > 2 * VALUE; n++) {
+        assert_int_equal(put(d, "fill", n, VALUE), 0);
+    }
+    uint64_t before = evicted(d), keys = help_info(d, 0).keys;
+    assert_int_equal(add_and_put_batch(d, "own", 600, 320, 1300), TIDE_ERR_FULL);
+    assert_int_equal(evicted(d), before);
+    assert_int_equal(help_info(d, 0).keys, keys);
+    assert_int_equal(put_batch(d, "own", 600, 320, 1300), 0); /* of puts alone: what they replace goes */
+    assert_true(evicted(d) > before);
+    assert_int_equal(tide_close(d), 0);
+}
+
 static void step_down__the_next_leader__evicts_what_nobody_reads(void **state) {
     (void)state;
     struct tide *d = open_evicting(), *other = help_open_again(d);
@@ -607,6 +686,8 @@ int main(void) {
         cmocka_unit_test(put__that_an_empty_table_could_not_hold__is_full_and_nothing_goes),
         cmocka_unit_test(cas__full_domain__the_key_that_it_names_is_not_evicted_for_it),
         cmocka_unit_test(cas__of_the_key_that_goes_next__is_done),
+        cmocka_unit_test(batch__over_many_keys_that_are_there__others_go_for_it),
+        cmocka_unit_test(batch__that_cannot_stand_beside_what_it_replaces__is_full_and_nothing_goes),
         cmocka_unit_test(step_down__the_next_leader__evicts_what_nobody_reads),
         cmocka_unit_test(delete__again_and_again__queues_stay_short),
         cmocka_unit_test(batch__that_replaces_all_there_is__is_done),

@@ -210,7 +210,8 @@ static int demo_upstream_get(struct tide_reader *r, uint64_t max_staleness_ns, e
     b.fallback = fallback;
     b.wait_ns = 50 * MS;
     int rc = tide_get(r, "number", 6, &b, &number, sizeof(number), &a);
-    if (l && rc == 0) {
+    if (l &&
+        (rc == 0 || rc == TIDE_ERR_NOT_FOUND)) { /* that nothing is there yet is an answer, and as old as it says */
         l->number = number;
         l->staleness_ns = a.staleness_ns;
     }

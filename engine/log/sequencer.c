@@ -237,18 +237,23 @@ struct seq_removal {
 };
 
 /* The keys of this request that are there are not evicted for it, as long as others are left: a cas was compared with what is there, and a put
- * would only make the key anew. */
-static void seq_hold(const struct replica *r, const struct seq_request *q, bool hold) {
+ * would only make the key anew. Returns what they cost. */
+static uint64_t seq_hold(const struct replica *r, const struct seq_request *q, bool hold) {
+    uint64_t cost = 0;
     for (size_t i = 0; i < q->count; i++) {
         struct table_node *n = (struct table_node *)(uintptr_t)table_newest(&r->writer, q->prepared[i].hash,
                                                                             q->ops[i].key, q->ops[i].key_len);
         if (n != NULL) {
             /* MO(node.fields): relaxed; one writer. */
-            uint8_t flags = atomic_load_explicit(&n->flags, memory_order_relaxed) & (uint8_t)~NODE_HELD;
-            atomic_store_explicit(&n->flags, hold ? flags | NODE_HELD : flags,
-                                  memory_order_relaxed); /* MO(node.fields) */
+            uint8_t flags = atomic_load_explicit(&n->flags, memory_order_relaxed);
+            if ((flags & NODE_HELD) == 0) { /* else an operation before has the same key */
+                cost += arena_extent(&r->writer.arena, (uint32_t)(((uint8_t *)n - r->writer.t.base) / TABLE_UNIT)).cost;
+            }
+            flags = hold ? flags | NODE_HELD : flags & (uint8_t)~NODE_HELD;
+            atomic_store_explicit(&n->flags, flags, memory_order_relaxed); /* MO(node.fields) */
         }
     }
+    return cost;
 }
 
 static void seq_reserve(struct tide *d, uint64_t bytes) {
@@ -363,20 +368,19 @@ static bool seq_evict_some(struct tide *d, struct seq_group *g) {
     return seq_remove(d, g, &all, &d->log->leader.evicted);
 }
 
-/* Remove some keys that nobody misses: what has expired first. False: there are none. */
-static bool seq_remove_some(struct tide *d, struct seq_group *g) {
-    return seq_expire_some(d, g) || seq_evict_some(d, g);
-}
-
+/* What has expired goes first. */
 bool seq_remove_ahead(struct tide *d) {
     struct seq_group group = { .owed = false };
     seq_group_clear(&group);
-    return seq_remove_some(d, &group);
+    return seq_expire_some(d, &group) || seq_evict_some(d, &group);
 }
 
-static enum table_room seq_remove_until(struct tide *d, struct seq_group *g, const struct seq_request *q) {
+typedef bool seq_remove_fn(struct tide *d, struct seq_group *g);
+
+static enum table_room seq_remove_until(struct tide *d, struct seq_group *g, const struct seq_request *q,
+                                        seq_remove_fn *remove_some) {
     enum table_room room = TABLE_NO;
-    while (room != TABLE_YES && seq_remove_some(d, g)) {
+    while (room != TABLE_YES && remove_some(d, g)) {
         room = seq_admits(d->seq.leader, g, q);
     }
     return room;
@@ -391,11 +395,17 @@ static enum table_room seq_make_room(struct tide *d, struct seq_group *g, const 
         return TABLE_NO;
     }
     seq_flush(d, g);
-    seq_hold(r, q, true);
-    enum table_room room = seq_remove_until(d, g, q);
+    enum table_room room = seq_remove_until(d, g, q, seq_expire_some);
+    if (room == TABLE_YES || r->writer.evict == NULL) {
+        return room;
+    }
+    const struct arena *a = &r->writer.arena;
+    /* Otherwise it cannot stand beside what it replaces, whatever goes for it. */
+    bool beside = seq_hold(r, q, true) + batch.cost <= a->limit + a->spare || q->count == 1;
+    room = beside ? seq_remove_until(d, g, q, seq_evict_some) : TABLE_NO;
     seq_hold(r, q, false);
-    /* Nothing else is left, and the new values have no room beside those that they replace. */
-    return room == TABLE_YES || seq_has_looks(q) ? room : seq_remove_until(d, g, q);
+    /* What puts replace goes as well, where nothing else is left. */
+    return room == TABLE_YES || seq_has_looks(q) ? room : seq_remove_until(d, g, q, seq_evict_some);
 }
 
 /* Build the nodes. On failure all are dropped. */
@@ -750,6 +760,29 @@ void seq_mend(struct tide *d) {
     seq_run(d, NULL);
 }
 
+/*
+ * A turn that goes from core to core brings some twenty lines along, and each look at it takes its own line from whoever has it. So a
+ * writer stays away for longer each time, and both do many writes in a row. In the queue its request would cost the other writer more than
+ * a write of its own.
+ */
+#define SEQ_AWAY_TRIES 10
+#define SEQ_AWAY_FIRST 4u /* park_relax() */
+#define SEQ_AWAY_MOST 128u
+
+bool seq_try_again(struct sequencer *s) {
+    uint32_t away = SEQ_AWAY_FIRST;
+    for (int i = 0; i < SEQ_AWAY_TRIES; i++) {
+        for (uint32_t k = 0; k < away; k++) {
+            park_relax();
+        }
+        if (seq_try(s)) {
+            return true;
+        }
+        away = away < SEQ_AWAY_MOST ? away * 2 : away;
+    }
+    return false;
+}
+
 static void seq_await(struct tide *d, struct seq_request *q) {
     struct sequencer *s = &d->seq;
     for (int spins = 0;; spins++) {
@@ -781,7 +814,7 @@ static void seq_push(struct sequencer *s, struct seq_request *q) {
 
 int seq_submit(struct tide *d, struct seq_request *q) {
     struct sequencer *s = &d->seq;
-    if (seq_try(s)) {
+    if (seq_try(s) || seq_try_again(s)) {
         seq_run(d, q);
         return q->result;
     }

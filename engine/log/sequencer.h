@@ -151,6 +151,9 @@ static inline bool seq_try(struct sequencer *s) {
     return !atomic_load(&s->taken) && !atomic_exchange(&s->taken, true);
 }
 
+/* The turn is taken: stay away for a moment, and try again, some times. False: queue. */
+bool seq_try_again(struct sequencer *s);
+
 static inline void seq_wake_followers(struct leader_board *lead) {
     /* The barrier was passed after the commit. A follower that announced its sleep before it is seen here; one that
      * announces it later sees the commit. */

@@ -344,12 +344,17 @@ static void evict_prefetch(const struct table_writer *w, const struct evict_queu
     }
 }
 
-/* The next one, or false: nothing that could go is named. */
+/* The next one, or false: nothing that could go is named. A batch may hold more keys than get another round: so those are no tries, and where
+ * the main queue has no others, the small one has its turn. */
 static bool evict_next(struct table_writer *w, struct evict_victim *v) {
     struct evict *e = evict_of(w);
-    uint64_t hash, names = e->small.count + e->main.count, held = 0;
+    uint64_t hash, held = 0; /* so many of the main queue's last names are of keys that are held */
     for (uint32_t tries = 0; e->small.count + e->main.count != 0;) {
-        bool small = evict_small_is_full(w) || e->main.count == 0;
+        bool all_held = held > e->main.count;
+        if (all_held && e->small.count == 0) {
+            return false;
+        }
+        bool small = evict_small_is_full(w) || e->main.count == 0 || all_held;
         if (!evict_pop(e, small ? &e->small : &e->main, &hash)) {
             return false;
         }
@@ -365,15 +370,14 @@ static bool evict_next(struct table_writer *w, struct evict_victim *v) {
         }
         if ((flags & NODE_HELD) != 0) {
             evict_push(e, &e->main, hash);
-            if (held++ > names) {
-                return false; /* all are */
-            }
+            held++;
             continue;
         }
         if (tries++ >= EVICT_TRIES || heat < (small ? EVICT_MAIN_HEAT : 1)) {
             *v = (struct evict_victim){ hash, node, small };
             return true;
         }
+        held = 0;
         evict_set_heat(n, small || heat == 0 ? 0 : heat - 1);
         evict_push(e, &e->main, hash);
     }

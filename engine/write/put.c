@@ -339,7 +339,7 @@ int tide_put(struct tide *d, struct tide_reader *session, const void *key, size_
     p.ring_bytes = ring_frame_bytes(key_len, value_size);
     seq_ask(&d->seq, p.hash);
     p.crc = crc32c_short(crc32c_short(0, key, key_len), value, value_size); /* while the bucket arrives */
-    if (__builtin_expect(!seq_try(&d->seq), 0)) {
+    if (__builtin_expect(!seq_try(&d->seq), 0) && !seq_try_again(&d->seq)) {
         return write_put(d, session, key, key_len, value, value_size, token);
     }
     bool begun = put_begins(d, p.ring_bytes);
