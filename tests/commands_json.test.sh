@@ -14,6 +14,14 @@ names_told() { # code what arguments of tide...
     done <"$work/names"
 }
 
+# A failure is an object, too.
+for how in --limit=1 --summary; do
+    expect 3 "dump of none" dump nothing --json $how
+    says '"error": "no_domain".*"exit_code": 3'
+    expect 3 "dump of a folder" dump "$work" --json $how
+    says '"error": "no_domain".*"exit_code": 3'
+done
+
 begin serve serve d
 until_true 20 "d serves" grep -q '^ready' "$work/serve"
 names_told 0 "put" put d k 1

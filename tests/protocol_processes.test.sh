@@ -7,7 +7,7 @@ set -u
 cd "$(dirname "$0")/.." || exit 1
 tide=${TIDE_BUILD:-${BUILD_DIR:-build}}/tide
 # A hang is a failure; the nodes are in the same process group and end with it.
-[ -n "${TIDE_TALK_INNER:-}" ] || TIDE_TALK_INNER=1 exec timeout -k 5 150 sh "$0"
+[ -n "${TIDE_TALK_INNER:-}" ] || TIDE_TALK_INNER=1 exec timeout -k 5 $((150 * (1 + 2 * ${TIDE_SANITIZED:-0}))) sh "$0"
 # A replica that may lead has a thread that is cancelled at the end. AddressSanitizer then takes marks of frames that were
 # left for those of its own signal stack.
 ASAN_OPTIONS=${ASAN_OPTIONS:-}:use_sigaltstack=0
@@ -112,6 +112,13 @@ twin() { # NODE: another process under the same name
     answer=$(init_line "$1" | "$tide" node --domain "$domain" 2>>"$work/twin.err" 3>&- 4>&- 5>&- 6>&- 7>&- 8>&-)
 }
 
+# Each thread goes on until it has seen the signal.
+is_stopped() { # PID
+    while grep -h '^State:' /proc/"$1"/task/*/status | grep -qv 'T (stopped)'; do
+        sleep 0.01
+    done
+}
+
 has_put=1
 "$tide" put --help >"$work/help" 2>&1 || has_put=0
 
@@ -121,7 +128,7 @@ run_line() { # WORD REST
     start) eval "start $2" ;;
     end) leave "$2" 0 ;;
     kill) leave "$2" 137 KILL ;;
-    stop | cont) eval "kill -s $(echo "$1" | tr a-z A-Z) \$pid_$2" ;;
+    stop | cont) eval "kill -s $(echo "$1" | tr a-z A-Z) \$pid_$2" && { [ "$1" = cont ] || eval "is_stopped \$pid_$2"; } ;;
     hide) hiding=1 ;;
     remove) rm -f /dev/shm/tidemark."$domain".* ;;
     leader) leader=$(field_of leader) ;;

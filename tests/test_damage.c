@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "engine/replica/domain.h"
+#include "engine/replica/replica.h"
 #include "tests/lib/help.h"
 
 /* The last log line of the library that has the text which the test looks for. */
@@ -134,6 +135,59 @@ static void leader__slot_damaged__serves_nothing_more_and_says_so(void **state) 
     assert_int_equal(help_put(d, "k1", 1, NULL), TIDE_ERR_CORRUPT);
     tide_reader_close(r);
     close_all(d, NULL, name);
+}
+
+/* Its table is damaged for the n-th time: it joins anew, or is given up. */
+static void damage_again(struct tide *d, uint32_t id, bool leads) {
+    const struct replica *r = atomic_load(&d->running[id]);
+    struct tide_info info = TIDE_INFO_INIT;
+    do {
+        usleep(1000);
+        assert_int_equal(tide_info(d, &info), 0);
+    } while (help_state(d, id) != TIDE_STATE_SERVING || (leads && (info.led == 0 || info.leader != (int32_t)id)));
+    uint64_t table = atomic_load(&r->view.board->segment_id);
+    struct table_node *n;
+    atomic_store(find_slot(r->view.table.seg, &n), UINT32_MAX);
+    table_note_damage(&r->view.table, r->view.table.seg, "a slot");
+    replica_stop_serving(atomic_load(&d->running[id]));
+    while (atomic_load(&r->view.board->segment_id) == table && atomic_load(&said) == 0) {
+        usleep(1000);
+    }
+}
+
+static void damaged_for_ever(bool leads) {
+    const char *name = help_name();
+    struct tide *d = open_listening(name, "times within an hour: given up"), *other = open_listening(name, wanted);
+    struct tide_replica_opts o = TIDE_REPLICA_OPTS_INIT;
+    uint32_t id = 99;
+    if (!leads) {
+        help_leader(other);
+    }
+    o.role = leads ? TIDE_LEADER : TIDE_FOLLOWER;
+    o.candidate = leads;
+    assert_int_equal(tide_replica_start(d, &o, &id), 0);
+    if (leads) {
+        help_follower(other, 0); /* no candidate: what is damaged leads again */
+    }
+    fill(leads ? d : other, 3000);
+    for (int times = 0; atomic_load(&said) == 0; times++) {
+        assert_in_range(times, 0, 9);
+        damage_again(d, id, leads);
+    }
+    while (help_state(d, id) != TIDE_STATE_FAILED) {
+        usleep(1000);
+    }
+    close_all(d, other, name);
+}
+
+static void follower__damaged_again_and_again__is_given_up(void **state) {
+    (void)state;
+    damaged_for_ever(false);
+}
+
+static void leader__damaged_again_and_again__is_given_up(void **state) {
+    (void)state;
+    damaged_for_ever(true);
 }
 
 static void lane__last_number_at_its_most__write_is_done(void **state) {
@@ -309,6 +363,8 @@ int main(void) {
         cmocka_unit_test(donor__one_value_byte_damaged__newcomer_is_told_so),
         cmocka_unit_test(log__a_byte_of_a_value_damaged__never_applied),
         cmocka_unit_test(leader__slot_damaged__serves_nothing_more_and_says_so),
+        cmocka_unit_test(follower__damaged_again_and_again__is_given_up),
+        cmocka_unit_test(leader__damaged_again_and_again__is_given_up),
         cmocka_unit_test(lane__last_number_at_its_most__write_is_done),
         cmocka_unit_test(lane__number_set_back_after_a_change_of_leader__nothing_is_said_to_be_done_that_is_not),
         cmocka_unit_test(leader__budget_of_newcomers_changed__none_reserves_more_than_a_table_has),

@@ -232,8 +232,11 @@ int tide_replica_start(struct tide *d, const struct tide_replica_opts *opts, uin
     int error = atomic_load(&d->closed) != 0 ? TIDE_ERR_CLOSED : control_start(d, o, &id);
     bool runs = error == 0;
     error = runs && o->candidate != 0 ? steward_start(d) : error;
-    /* What was made for this replica and does not hold it is not left for a smaller one to fail by. */
-    d->stillborn |= d->created && (error == TIDE_ERR_NO_SPACE || error == TIDE_ERR_NOMEM);
+    /* What was made for this replica and does not hold it is not left for a smaller one to fail by. (Nothing is written where the handle was
+     * closed: tide_close() may be at its end in another thread.) */
+    if (d->created && (error == TIDE_ERR_NO_SPACE || error == TIDE_ERR_NOMEM)) {
+        d->stillborn = true;
+    }
     lead_settle(d);
     if (error == TIDE_ERR_CLOSED && atomic_load(&d->closed) != 0) {
         error = -(int)atomic_load(&d->closed); /* the handle was closed, or the domain is gone */

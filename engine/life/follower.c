@@ -157,25 +157,23 @@ struct follower {
     uint64_t doubt_ns; /* since when the log's words cannot be; 0: they can */
     uint64_t full_ns;  /* how long to wait before it joins anew because its table was full soon again */
     uint64_t look_ns;  /* when to look at the board again */
-    uint32_t mends;    /* joins because of damage, since mends_ns */
-    uint64_t mends_ns;
 };
 
 /* Join anew because of damage, unless that came too often. False: the replica is done for. */
 static bool follower_mend(struct replica *r, struct follower *own, const char *why) {
     uint64_t now = clock_monotonic_ns();
-    if (own->mends == 0 || now - own->mends_ns > FOLLOWER_MENDS_NS) {
-        own->mends = 0;
-        own->mends_ns = now;
+    if (r->mends == 0 || now - r->mends_ns > FOLLOWER_MENDS_NS) {
+        r->mends = 0;
+        r->mends_ns = now;
     }
-    if (own->mends++ == FOLLOWER_MENDS) {
+    if (r->mends++ == FOLLOWER_MENDS) {
         tide_logf(r->domain, TIDE_LOG_ERROR,
                   "replica %u: damaged %u times within an hour: given up; see who writes to %s", r->view.id,
                   FOLLOWER_MENDS, r->view.segment.path);
         follower_fail(r, REPLICA_FAILED, why);
         return false;
     }
-    park_nap(UINT64_C(1000000) << own->mends);
+    park_nap(UINT64_C(1000000) << r->mends);
     own->doubt_ns = 0;
     return follower_rejoin(r, why, 0) == 0;
 }
@@ -286,7 +284,7 @@ static bool follower_step(struct replica *r, struct follower *own) {
 
 /* One that served before goes on where it was. It joins anew where it was lapped, or damaged as a leader, just when it was to take over
  * or had handed over; and for as long as that takes, since nobody would start it again. */
-static int follower_go_on(struct replica *r) {
+static int follower_go_on(struct replica *r, struct follower *own) {
     while (rcu_register_self() != 0) {
         uint32_t seen = atomic_load(&r->nudge);
         if (atomic_load(&r->stop)) {
@@ -295,7 +293,7 @@ static int follower_go_on(struct replica *r) {
         park_wait(&r->nudge, seen, FOLLOWER_AGAIN_MOST_NS);
     }
     if (atomic_load(&r->damaged)) {
-        return follower_rejoin(r, "damaged", 0);
+        return follower_mend(r, own, "its table is damaged") ? 0 : TIDE_ERR_CORRUPT;
     }
     return r->exact ? 0 : follower_rejoin(r, "interrupted while it joined", 0);
 }
@@ -307,7 +305,7 @@ static void *follower_run(void *replica) {
     prctl(PR_SET_TIMERSLACK, 1000ul); /* delays end when they are due */
     follower_pin_cpu(r);
     if (atomic_load(&r->started) != 0) {
-        error = follower_go_on(r);
+        error = follower_go_on(r, &own);
     } else {
         error = rcu_register_self() != 0 ? TIDE_ERR_NOMEM : join_replica(r);
         r->start_error = error;

@@ -80,6 +80,8 @@ struct replica {
     _Atomic uint32_t started; /* futex word: 0 until the thread serves or has failed */
     int start_error;
     _Atomic bool damaged; /* its table is damaged, and the callback was told: replica_stop_serving() */
+    uint32_t mends;       /* its thread's: joins because of damage since mends_ns, also before it led */
+    uint64_t mends_ns;
 };
 
 /* One sequencer for each process; it writes while a leader's replica is here. */

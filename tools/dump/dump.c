@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "tools/lib/args.h"
+#include "tools/lib/client.h"
 #include "tools/lib/signals.h"
 #include "tools/lib/stdio.h"
 #include "tools/lib/textfile.h"
@@ -450,9 +451,13 @@ static enum segment_kind dump_kind_of(const struct segment_header *h) {
     return other ? (enum segment_kind)h->kind : SEGMENT_LOG;
 }
 
+static const char *dump_shown(const struct dump_run *run) {
+    return run->file.path[0] ? run->file.path : run->opt.what;
+}
+
 static void dump_say_fault(const struct dump_run *run) {
     char text[sizeof(run->file.path) + DUMP_FAULT_BYTES + 2];
-    snprintf(text, sizeof(text), "%s: %s", run->file.path[0] ? run->file.path : run->opt.what, run->file.fault);
+    snprintf(text, sizeof(text), "%s: %s", dump_shown(run), run->file.fault);
     args_say(TOOL, text);
 }
 
@@ -481,8 +486,9 @@ static int dump_finish(struct dump_run *run, bool read) {
 
 static int dump(struct dump_run *run) {
     if (!dump_file_open(&run->file, run->opt.what)) {
-        dump_say_fault(run);
-        return (int)run->file.code;
+        const struct cli c = { .tool = TOOL, .json = run->opt.json };
+        const char *name = run->file.code == TOOL_NO_DOMAIN ? "no_domain" : "failed";
+        return cli_complain(&c, run->file.code, name, "%s: %s", dump_shown(run), run->file.fault);
     }
     int code;
     struct segment_header h = { 0 };
