@@ -243,7 +243,7 @@ static void upstream_restored(void *ctx, const char *why) {
 /* For `tide stat`: where it stands. And for the leader after us: where the cluster's history was. */
 static void upstream_changed(void *ctx, const struct etcd_state *s) {
     struct upstream *u = ctx;
-    char note[256], mark[80] = "";
+    char note[400], mark[80] = ""; /* cut by tide_feed_note() where it is too long */
     if (s->mark.index != 0) {
         snprintf(mark, sizeof(mark), " " MARK_FORMAT, (unsigned long long)s->mark.index,
                  (unsigned long long)s->mark.revision);
