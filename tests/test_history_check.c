@@ -467,6 +467,40 @@ static void history_check__touch_that_was_not_answered__is_found_by_its_version(
     expect(&h, HISTORY_TWO_VERSIONS);
 }
 
+static void history_check__touch_and_batch_that_were_not_answered__whose_version_is_known_by_the_batch(void **state) {
+    (void)state;
+    HISTORY(PUT(A, 0, 5, 1, 1, 2), LOSE(C, 1, HISTORY_TOUCH, 0, 3), LOSE(A, 0, HISTORY_PUT, 7, 4),
+            LOSE(A, 1, HISTORY_PUT, 8, 4), GET(B, 1, 8, 4, 4, 20, 21), GET(B, 0, 7, 2, 4, 22, 23));
+    ops[2].batch_n = ops[3].batch_n = 2;
+    ops[3].batch_at = 1;
+    expect(&h, HISTORY_FINE);
+    for (size_t i = 1; i < 4; i++) {
+        ops[i].index = 0; /* as it was before the check found it */
+    }
+    ops[1].call_ns = 24 * US;
+    expect(&h, HISTORY_TWO_VERSIONS);
+}
+
+static void history_check__touch_and_put_that_were_not_answered__the_older_version_is_the_put(void **state) {
+    (void)state;
+    HISTORY(PUT(A, 0, 5, 1, 1, 2), LOSE(C, 1, HISTORY_TOUCH, 0, 3), LOSE(A, 1, HISTORY_PUT, 8, 4),
+            GET(B, 1, 8, 3, 3, 20, 21), OLD(4, 1, 8, 2, 2, 50, 22, 23));
+    expect(&h, HISTORY_FINE);
+    ops[1].index = ops[2].index = 0;
+    ops[1].call_ns = 24 * US;
+    expect(&h, HISTORY_TWO_VERSIONS);
+}
+
+static void history_check__touch_that_was_not_answered__a_cas_misses_the_version_alone(void **state) {
+    (void)state;
+    HISTORY(PUT(A, 0, 7, 1, 1, 2), LOSE(C, 0, HISTORY_TOUCH, 0, 3), NOT_CAS(B, 0, 1, 7, 9, 2, 10, 11),
+            ADD(B, 0, 1, 8, 3, 0, 12, 13));
+    ops[1].ttl_ns = 50 * US;
+    expect(&h, HISTORY_FINE);
+    ops[1].call_ns = 14 * US;
+    expect(&h, HISTORY_UNWRITTEN);
+}
+
 static void history_check__touch_that_nobody_saw__may_have_changed_the_life(void **state) {
     (void)state;
     HISTORY(LIVES(A, 0, 7, 1, 0, 1, 2), LOSE(A, 0, HISTORY_TOUCH, 0, 3), GET(B, 0, 0, 0, 2, 60, 61));
@@ -700,6 +734,9 @@ int main(void) {
         cmocka_unit_test(history_check__touch_of_nothing__fails),
         cmocka_unit_test(history_check__touch_that_found_nothing__needs_a_cause),
         cmocka_unit_test(history_check__touch_that_was_not_answered__is_found_by_its_version),
+        cmocka_unit_test(history_check__touch_and_batch_that_were_not_answered__whose_version_is_known_by_the_batch),
+        cmocka_unit_test(history_check__touch_and_put_that_were_not_answered__the_older_version_is_the_put),
+        cmocka_unit_test(history_check__touch_that_was_not_answered__a_cas_misses_the_version_alone),
         cmocka_unit_test(history_check__touch_that_nobody_saw__may_have_changed_the_life),
         cmocka_unit_test(history_check__touch_found_what_nobody_read__is_a_pending_write),
         cmocka_unit_test(history_check__add_onto_what_was_not_answered__goes_on_with_its_life),

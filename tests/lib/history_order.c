@@ -32,6 +32,30 @@ static bool order_fault(struct order *o, enum history_fault_kind kind, size_t a,
 
 /* ---- where the pending writes went ---------------------------------------------------------------------------------- */
 
+/* May a touch that was never answered have given a key another version, of the value that this read saw, and whose is not known? */
+static bool order_may_be_touched(const struct order *o, const struct history_op *r) {
+    for (size_t i = 0; i < o->h->n; i++) {
+        const struct history_op *t = &o->h->ops[i];
+        if (t->kind == HISTORY_TOUCH && t->key == r->key && t->index == 0 && t->outcome == HISTORY_PENDING &&
+            t->call_ns <= r->ret_ns) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Of all reads of this value none saw an older version: if a write's and a touch's versions were seen, this is the write's. */
+static bool order_is_oldest(const struct order *o, const struct history_op *r) {
+    for (size_t i = 0; i < o->h->n; i++) {
+        const struct history_op *other = &o->h->ops[i];
+        if (other->kind == HISTORY_GET && other->outcome == HISTORY_DONE && other->value == r->value &&
+            other->version < r->version) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* The version is a touch's, done or pending: it has the value that the read saw. False: there is none. */
 static bool order_touched(struct order *o, const struct history_op *r) {
     struct history_op *pending = NULL;
@@ -49,7 +73,8 @@ static bool order_touched(struct order *o, const struct history_op *r) {
         }
     }
     size_t w = history_values_find(&o->values, r->value);
-    bool own = w != SIZE_MAX && (o->h->ops[w].index == r->version || o->h->ops[w].index == 0);
+    bool own =
+        w != SIZE_MAX && (o->h->ops[w].index == r->version || (o->h->ops[w].index == 0 && order_is_oldest(o, r)));
     if (own || pending == NULL) {
         return false;
     }
@@ -70,21 +95,30 @@ static bool order_place(struct order *o, size_t write, uint64_t index, size_t se
     return w->index == index || order_fault(o, HISTORY_TWO_VERSIONS, write, seen_by);
 }
 
+static bool order_resolve_read(struct order *o, size_t i, bool certain) {
+    const struct history_op *r = &o->h->ops[i];
+    size_t w = history_values_find(&o->values, r->value);
+    if (w == SIZE_MAX || o->h->ops[w].key != r->key) {
+        return order_fault(o, HISTORY_UNWRITTEN, i, i);
+    }
+    if (o->h->ops[w].outcome == HISTORY_FAILED || o->h->ops[w].outcome == HISTORY_MISMATCH) {
+        return order_fault(o, HISTORY_UNWRITTEN, w, i);
+    }
+    if (certain && o->h->ops[w].outcome == HISTORY_PENDING && o->h->ops[w].index == 0 && order_may_be_touched(o, r)) {
+        return true;
+    }
+    return order_touched(o, r) || order_place(o, w, r->version, i);
+}
+
+/* First what is certain. It places other writes of a batch as well: then it is known whose a version is that a touch may have made. */
 static bool order_resolve(struct order *o) {
-    for (size_t i = 0; i < o->h->n; i++) {
-        const struct history_op *r = &o->h->ops[i];
-        if (r->kind != HISTORY_GET || r->outcome != HISTORY_DONE || r->value == 0) {
-            continue;
-        }
-        size_t w = history_values_find(&o->values, r->value);
-        if (w == SIZE_MAX || o->h->ops[w].key != r->key) {
-            return order_fault(o, HISTORY_UNWRITTEN, i, i);
-        }
-        if (o->h->ops[w].outcome == HISTORY_FAILED || o->h->ops[w].outcome == HISTORY_MISMATCH) {
-            return order_fault(o, HISTORY_UNWRITTEN, w, i);
-        }
-        if (!order_touched(o, r) && !order_place(o, w, r->version, i)) {
-            return false;
+    for (int certain = 1; certain >= 0; certain--) {
+        for (size_t i = 0; i < o->h->n; i++) {
+            const struct history_op *r = &o->h->ops[i];
+            bool read = r->kind == HISTORY_GET && r->outcome == HISTORY_DONE && r->value != 0;
+            if (read && !order_resolve_read(o, i, certain != 0)) {
+                return false;
+            }
         }
     }
     return true;

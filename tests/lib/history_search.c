@@ -209,6 +209,18 @@ static bool search_touched(const struct history *h, const struct history_op *w) 
     return false;
 }
 
+/* May a touch that was never answered have given the value of before another version by then? */
+static bool search_may_be_touched(const struct history *h, const struct history_op *op) {
+    for (size_t i = 0; i < h->n; i++) {
+        const struct history_op *t = &h->ops[i];
+        if (t->kind == HISTORY_TOUCH && t->outcome == HISTORY_PENDING && t->key == op->key &&
+            t->call_ns <= op->ret_ns) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* A write that was never answered, and of whose value nobody told. */
 static bool search_is_unseen(const struct history *h, const struct history_op *w) {
     bool writes = w->kind == HISTORY_PUT || w->kind == HISTORY_CAS || w->kind == HISTORY_ADD;
@@ -259,6 +271,9 @@ static bool search_translate(const struct history *h, size_t i, bool unseen, str
     out->writes = op->kind == HISTORY_DELETE ? 0 : op->value;
     if (op->outcome == HISTORY_MISMATCH && op->batch_n > 1) {
         return false; /* one of the batch did not match; which, is not recorded */
+    }
+    if (op->outcome == HISTORY_MISMATCH && !op->found_known && search_may_be_touched(h, op)) {
+        return false; /* perhaps it was the version alone that did not match */
     }
     if (op->outcome == HISTORY_PENDING) {
         out->ret_ns = search_seen_ns(h, op);
