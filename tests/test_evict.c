@@ -422,6 +422,35 @@ static void cas__of_the_key_that_goes_next__is_done(void **state) {
     assert_int_equal(tide_close(d), 0);
 }
 
+/* Beside a key that is kept there is room for the new value, and not for both. */
+static void put__that_does_not_fit_beside_what_it_replaces__is_done(void **state) {
+    (void)state;
+    static char large[258000];
+    struct tide *d = open_evicting_with(ROOM);
+    help_leader(d);
+    help_follower(d, 0);
+    struct tide_put_opts keep = TIDE_PUT_OPTS_INIT;
+    struct tide_answer a = TIDE_ANSWER_INIT;
+    keep.flags = TIDE_KEEP;
+    assert_int_equal(tide_put_with(d, NULL, "kept", 4, large, 250000, &keep, NULL), 0);
+    assert_int_equal(put(d, "other", 1, VALUE), 0);
+    struct tide_token own;
+    assert_int_equal(tide_put(d, NULL, "own", 3, large, 250000, &own), 0);
+    struct tide_reader *r = help_reader(d, TIDE_STICKY, 1, 0);
+    /* A cas was compared with the value, which stays. */
+    assert_int_equal(tide_cas(d, NULL, "own", 3, own.index, large, 258000, NULL, NULL), TIDE_ERR_FULL);
+    assert_int_equal(tide_get(r, "own", 3, NULL, large, sizeof(large), &a), 0);
+    assert_int_equal(a.version, own.index);
+    assert_int_equal(tide_put(d, NULL, "own", 3, large, 258000, NULL), 0);
+    assert_int_equal(tide_get(r, "own", 3, NULL, large, sizeof(large), &a), 0);
+    assert_int_equal(a.value_size, 258000);
+    assert_int_equal(tide_get(r, "kept", 4, NULL, large, sizeof(large), &a), 0);
+    help_assert_equal_digests(d);
+    assert_int_equal(help_info(d, 1).joins, 0);
+    assert_int_equal(tide_reader_close(r), 0);
+    assert_int_equal(tide_close(d), 0);
+}
+
 #define OPS 1500u
 
 /* One put of so many bytes for each of the first n keys of a kind, the first one's of `first` bytes. */
@@ -686,6 +715,7 @@ int main(void) {
         cmocka_unit_test(put__that_an_empty_table_could_not_hold__is_full_and_nothing_goes),
         cmocka_unit_test(cas__full_domain__the_key_that_it_names_is_not_evicted_for_it),
         cmocka_unit_test(cas__of_the_key_that_goes_next__is_done),
+        cmocka_unit_test(put__that_does_not_fit_beside_what_it_replaces__is_done),
         cmocka_unit_test(batch__over_many_keys_that_are_there__others_go_for_it),
         cmocka_unit_test(batch__that_cannot_stand_beside_what_it_replaces__is_full_and_nothing_goes),
         cmocka_unit_test(step_down__the_next_leader__evicts_what_nobody_reads),

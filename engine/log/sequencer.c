@@ -386,6 +386,27 @@ static enum table_room seq_remove_until(struct tide *d, struct seq_group *g, con
     return room;
 }
 
+/* All that may go is gone, and a put does not fit beside the value that it replaces: that one goes as well, if the put fits then. Not for a cas
+ * or what is worked out from the value; nor if the key is kept. */
+static bool seq_evict_own(struct tide *d, struct seq_group *g, const struct seq_request *q,
+                          const struct table_batch *one) {
+    struct table_writer *w = &d->seq.leader->writer;
+    if (w->evict == NULL || q->count != 1 || q->ops->kind != TIDE_OP_PUT) {
+        return false;
+    }
+    const struct table_node *n = table_newest(w, q->prepared->hash, q->ops->key, q->ops->key_len);
+    /* MO(node.fields): relaxed; one writer. */
+    if (n == NULL || (atomic_load_explicit(&n->flags, memory_order_relaxed) & NODE_KEEP) != 0) {
+        return false;
+    }
+    uint32_t node = (uint32_t)(((const uint8_t *)n - w->t.base) / TABLE_UNIT);
+    struct seq_removal all;
+    seq_removal_begin(d, &all);
+    return arena_admits(&w->arena, one->cost, arena_extent(&w->arena, node).cost, one->large, w->arena.limit) &&
+           seq_removal_add(d, &all, SEQ_OP_EVICT, node, q->prepared->hash, 0) &&
+           seq_remove(d, g, &all, &d->log->leader.evicted);
+}
+
 /* The table has no room for a request. The group is committed first, since the queues know of no entry that is not in the table. */
 static enum table_room seq_make_room(struct tide *d, struct seq_group *g, const struct seq_request *q) {
     struct replica *r = d->seq.leader;
@@ -400,12 +421,19 @@ static enum table_room seq_make_room(struct tide *d, struct seq_group *g, const 
         return room;
     }
     const struct arena *a = &r->writer.arena;
-    /* Otherwise it cannot stand beside what it replaces, whatever goes for it. */
-    bool beside = seq_hold(r, q, true) + batch.cost <= a->limit + a->spare || q->count == 1;
+    uint64_t own = seq_hold(r, q, true);
+    bool beside =
+        own + batch.cost <= a->limit + a->spare || q->count == 1; /* else it cannot stand beside what it replaces */
     room = beside ? seq_remove_until(d, g, q, seq_evict_some) : TABLE_NO;
+    if (room != TABLE_YES && seq_evict_own(d, g, q, &batch)) {
+        room = seq_admits(r, g, q);
+    }
     seq_hold(r, q, false);
-    /* What puts replace goes as well, where nothing else is left. */
-    return room == TABLE_YES || seq_has_looks(q) ? room : seq_remove_until(d, g, q, seq_evict_some);
+    /* What a batch of puts replaces goes as well, where nothing else is left; but not in vain. */
+    bool in_vain = beside && a->live - own + batch.cost > a->limit;
+    return room == TABLE_YES || q->count == 1 || in_vain || seq_has_looks(q)
+               ? room
+               : seq_remove_until(d, g, q, seq_evict_some);
 }
 
 /* Build the nodes. On failure all are dropped. */
