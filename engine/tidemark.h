@@ -153,8 +153,8 @@ enum tide_open_flags {
  * What the leader does for a put that the tables' budget has no room for.
  *
  * TIDE_EVICT_S3FIFO: other keys go, and the put answers FULL only where it would not fit into a table of the keys that are kept (TIDE_KEEP). A batch
- * answers FULL also where it does not fit beside the values that it replaces, since its own keys do not go for it. What goes was not read of
- * late: new keys that were not read twice soon, and older ones that nobody reads any more (S3-FIFO). Reads on every replica and in every process
+ * with a cas, an add or a touch answers FULL also where it does not fit beside the values that it replaces: its own keys do not go for it. What
+ * goes was not read of late: new keys that were not read twice soon, and older ones that nobody reads any more (S3-FIFO). Reads on every replica and in every process
  * count, those of a read-only mount excepted. It takes some 16 bytes a key of each process's own memory for each replica that it runs. An
  * evicted key is gone on every replica at the same index, as after a delete.
  */

@@ -44,10 +44,14 @@ expect 0 "put the greatest" put d n 9223372036854775807 --timeout 20s
 expect 7 "incr beyond 64 bits" incr d n --json --timeout 20s
 says '"error": "overflow"'
 
-for bad in 0 -1s 1 1.5 abc '' 1ss; do
+for bad in 0 -1s 1 1.5 abc '' 1ss 0.4ns 2562048h 99999999999999999999s; do
     expect 2 "put --ttl '$bad'" put d k v "--ttl=$bad"
+    warns 'above 0 and at most 2562047h, or never'
     expect 2 "touch '$bad'" touch d -- k "$bad"
 done
+expect 0 "the greatest ttl" put d k v --ttl 2562047h --timeout 20s
+expect 0 "ttl of that" ttl d k
+says '^never$'
 expect 2 "touch without TTL" touch d k
 expect 2 "del --ttl" del d k --ttl 1s
 for bad in + 1x 9223372036854775808 -9223372036854775809 ' 1' +1 ''; do

@@ -467,6 +467,21 @@ static int put_batch(struct tide *d, const char *kind, size_t n, size_t size, si
     return tide_batch(d, NULL, ops, n, NULL, NULL);
 }
 
+/* The same, with an add before them: none of its keys goes. */
+static int add_and_put_batch(struct tide *d, const char *kind, size_t n, size_t size, size_t first) {
+    static char keys[OPS][64];
+    static struct tide_write_op ops[OPS + 1];
+    for (size_t i = 0; i <= n; i++) {
+        ops[i] = (struct tide_write_op)TIDE_WRITE_OP_INIT;
+        ops[i].kind = i == 0 ? TIDE_OP_ADD : TIDE_OP_PUT;
+        ops[i].key = i == 0 ? "sum" : keys[i - 1];
+        ops[i].key_len = i == 0 ? 3 : key_of(keys[i - 1], sizeof(keys[i - 1]), kind, i - 1);
+        ops[i].value = value;
+        ops[i].value_size = i == 0 ? 0 : i == 1 ? first : size;
+    }
+    return tide_write(d, NULL, ops, n + 1, NULL, NULL);
+}
+
 /* More keys than get another round, all of them the next to go. */
 static void batch__over_many_keys_that_are_there__others_go_for_it(void **state) {
     (void)state;
@@ -503,9 +518,11 @@ static void batch__that_cannot_stand_beside_what_it_replaces__is_full_and_nothin
         assert_int_equal(put(d, "fill", n, VALUE), 0);
     }
     uint64_t before = evicted(d), keys = help_info(d, 0).keys;
-    assert_int_equal(put_batch(d, "own", 600, 320, 1300), TIDE_ERR_FULL);
+    assert_int_equal(add_and_put_batch(d, "own", 600, 320, 1300), TIDE_ERR_FULL);
     assert_int_equal(evicted(d), before);
     assert_int_equal(help_info(d, 0).keys, keys);
+    assert_int_equal(put_batch(d, "own", 600, 320, 1300), 0); /* of puts alone: what they replace goes */
+    assert_true(evicted(d) > before);
     assert_int_equal(tide_close(d), 0);
 }
 
@@ -566,12 +583,119 @@ static void delete__again_and_again__queues_stay_short(void **state) {
     assert_int_equal(tide_close(d), 0);
 }
 
+/* Put the key where nothing is evicted for it. By how much did the main queue grow? -1: something was evicted. */
+static int64_t main_grows(struct tide *d, const char *kind, uint64_t n) {
+    const struct evict *e = (const struct evict *)atomic_load(&d->running[0])->writer.evict;
+    uint64_t before = e->main.count, gone = evicted(d);
+    assert_int_equal(put(d, kind, n, VALUE), 0);
+    return evicted(d) == gone ? (int64_t)(e->main.count - before) : -1;
+}
+
+/* A key that was evicted from the small queue and comes back soon is put into the main queue, once; one that was never there is not. */
+static void put__key_that_was_evicted_lately__goes_to_the_main_queue(void **state) {
+    (void)state;
+    struct tide *d = open_evicting();
+    help_leader(d);
+    struct tide_reader *r = help_reader(d, TIDE_STICKY, 0, 0);
+    uint64_t n = fill(d), back = 0, again = 0;
+    for (uint64_t i = 0; i < 2 * n; i++) { /* all of the small queue's are gone that came before these */
+        assert_int_equal(put(d, "more", i, VALUE), 0);
+        assert_true(main_grows(d, "never", i) <= 0);
+    }
+    for (uint64_t i = 2 * n; i-- > n && back < 50;) {
+        char key[64];
+        size_t len = key_of(key, sizeof(key), "more", i);
+        if (get(r, "more", i) == TIDE_ERR_NOT_FOUND && main_grows(d, "more", i) == 1) {
+            back++;
+            assert_int_equal(tide_delete(d, NULL, key, len, NULL), 0);
+            again += main_grows(d, "more", i) == 1; /* it is no ghost any more */
+        }
+    }
+    assert_int_equal(back, 50);
+    assert_int_equal(again, 0);
+    assert_int_equal(tide_reader_close(r), 0);
+    assert_int_equal(tide_close(d), 0);
+}
+
 static void tide_open__a_policy_that_there_is_not__is_invalid(void **state) {
     (void)state;
     struct tide_opts o = TIDE_OPTS_INIT;
     o.evict = TIDE_EVICT_S3FIFO + 1;
     struct tide *d;
     assert_int_equal(tide_open(&d, help_name(), &o), TIDE_ERR_INVALID);
+}
+
+/* The values that a batch replaces fill the whole table: they go for it, since nothing else is left. Those that a cas names do not. */
+static void batch__that_replaces_all_there_is__is_done(void **state) {
+    (void)state;
+    struct tide_opts o = TIDE_OPTS_INIT;
+    o.flags |= TIDE_EPHEMERAL;
+    o.ring_bytes = 8 * ROOM;
+    o.table_bytes = 8 * ROOM;
+    o.evict = TIDE_EVICT_S3FIFO;
+    struct tide *d;
+    assert_int_equal(tide_open(&d, help_name(), &o), 0);
+    help_leader(d);
+    help_follower(d, 0);
+    struct tide_reader *r = help_reader(d, TIDE_STICKY, 0, 0);
+    enum { MANY = 1000 };
+    static struct tide_op ops[MANY];
+    static char keys[MANY][16];
+    for (int round = 0; round < 4; round++) {
+        for (size_t i = 0; i < MANY; i++) {
+            snprintf(keys[i], sizeof(keys[i]), "mine:%06zu", i);
+            assert_int_equal(tide_put(d, NULL, keys[i], 11, value, sizeof(value) - 1000, NULL), 0);
+            ops[i] = (struct tide_op){ TIDE_OP_PUT, 0, keys[i], 11, value, 1900, 0 };
+        }
+        if (round % 2 != 0) { /* all of the keys have to be there: then it may be refused */
+            struct tide_answer a = TIDE_ANSWER_INIT;
+            assert_int_equal(tide_get(r, keys[MANY - 1], 11, NULL, NULL, 0, &a), TIDE_ERR_BUFFER);
+            ops[MANY - 1].kind = TIDE_OP_CAS;
+            ops[MANY - 1].expected = a.version;
+        }
+        int error = tide_batch(d, NULL, ops, MANY, NULL, NULL);
+        assert_true(error == 0 || (round % 2 != 0 && error == TIDE_ERR_FULL));
+        for (size_t i = 0; i < MANY && error == 0; i++) {
+            struct tide_answer a = TIDE_ANSWER_INIT;
+            assert_int_equal(tide_get(r, keys[i], 11, NULL, NULL, 0, &a), TIDE_ERR_BUFFER);
+            assert_int_equal(a.value_size, 1900);
+        }
+    }
+    help_assert_equal_digests(d);
+    assert_int_equal(tide_reader_close(r), 0);
+    assert_int_equal(tide_close(d), 0);
+}
+
+/* Many keys that a batch names stand before the one that can go. */
+static void batch__of_many_keys_that_are_held__the_others_go(void **state) {
+    (void)state;
+    struct tide_opts o = TIDE_OPTS_INIT;
+    o.flags |= TIDE_EPHEMERAL;
+    o.ring_bytes = 8 * ROOM;
+    o.table_bytes = 8 * ROOM;
+    o.evict = TIDE_EVICT_S3FIFO;
+    struct tide *d;
+    assert_int_equal(tide_open(&d, help_name(), &o), 0);
+    help_leader(d);
+    struct tide_reader *r = help_reader(d, TIDE_STICKY, 0, 0);
+    enum { MANY = 1700 };
+    static struct tide_op ops[MANY];
+    static char keys[MANY][16], large[1900000];
+    for (size_t i = 0; i < MANY; i++) {
+        struct tide_token t;
+        snprintf(keys[i], sizeof(keys[i]), "mine:%06zu", i);
+        assert_int_equal(tide_put(d, NULL, keys[i], 11, value, 1000, &t), 0);
+        ops[i] = (struct tide_op){ TIDE_OP_CAS, 0, keys[i], 11, value, 1001, t.index };
+    }
+    for (int i = 0; i < 2; i++) { /* the others: two large ones, which come last */
+        assert_int_equal(tide_put(d, NULL, i == 0 ? "one" : "two", 3, large, sizeof(large), NULL), 0);
+    }
+    uint64_t before = evicted(d);
+    assert_int_equal(before, 0);
+    assert_int_equal(tide_batch(d, NULL, ops, MANY, NULL, NULL), 0);
+    assert_true(evicted(d) > before && evicted(d) <= before + 2);
+    assert_int_equal(tide_reader_close(r), 0);
+    assert_int_equal(tide_close(d), 0);
 }
 
 int main(void) {
@@ -596,6 +720,9 @@ int main(void) {
         cmocka_unit_test(batch__that_cannot_stand_beside_what_it_replaces__is_full_and_nothing_goes),
         cmocka_unit_test(step_down__the_next_leader__evicts_what_nobody_reads),
         cmocka_unit_test(delete__again_and_again__queues_stay_short),
+        cmocka_unit_test(batch__that_replaces_all_there_is__is_done),
+        cmocka_unit_test(batch__of_many_keys_that_are_held__the_others_go),
+        cmocka_unit_test(put__key_that_was_evicted_lately__goes_to_the_main_queue),
         cmocka_unit_test(tide_open__a_policy_that_there_is_not__is_invalid),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

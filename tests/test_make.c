@@ -389,6 +389,12 @@ static void make__life_and_stale__kept_with_the_value(void **state) {
     crash_nap_us(3000);
     assert_int_equal(tide_get_or_make(r, "short", 5, NULL, &o, make_counted, &made, &n, 4, &a), 0);
     assert_int_equal(made, 4);
+    /* More than 100 years are for ever, as the reads that follow say. */
+    o.ttl_ns = 200 * 365 * 24 * HOUR;
+    assert_int_equal(tide_get_or_make(r, "long", 4, NULL, &o, make_counted, &made, &n, 4, &a), 0);
+    assert_true(a.ttl_ns == TIDE_TTL_NONE);
+    assert_int_equal(tide_get(r, "long", 4, NULL, &n, 4, &a), 0);
+    assert_true(a.ttl_ns == TIDE_TTL_NONE);
     assert_int_equal(tide_reader_close(other), 0);
     assert_int_equal(tide_reader_close(r), 0);
     tide_close(d);

@@ -745,16 +745,20 @@ static int put_until(struct tide *d, const char *kind, uint64_t n, uint64_t inst
     return tide_put_with(d, NULL, key, full_key(key, kind, n), large, sizeof(large), &o, NULL);
 }
 
-/* Fill a domain that does not evict with values that expire at one instant. The thread that removes them looks a quarter of a second after
- * the first of them came. */
-static uint64_t fill_until(struct tide *d, uint64_t instant) {
-    uint64_t n = 0;
-    int error;
-    while ((error = put_until(d, "old", n, instant, 0)) == 0) {
-        n++;
+/* Fill a domain that does not evict with values that expire at one instant, which is returned; *n: how many. The thread that removes them
+ * looks a quarter of a second after the first of them came. */
+static uint64_t fill_until(struct tide *d, uint64_t *n) {
+    for (uint64_t ns = 50 * MS;; ns *= 2) { /* again where this machine was too slow for that */
+        uint64_t instant = tide_now(d) + ns;
+        int error = 0;
+        for (*n = 0; error == 0 && tide_now(d) < instant; *n += error == 0) {
+            error = put_until(d, "old", *n, instant, 0);
+        }
+        if (error != 0) {
+            assert_int_equal(error, TIDE_ERR_FULL);
+            return instant;
+        }
     }
-    assert_int_equal(error, TIDE_ERR_FULL);
-    return n;
 }
 
 static int make_large(void *ctx, const void *key, size_t key_len, void *buf, size_t buf_size, size_t *value_size) {
@@ -819,9 +823,8 @@ static void write__full_of_what_has_expired__finds_room(void **state) {
     tide_ping(other, HOUR);
     for (enum full_way way = 0; way < WAYS; way++) {
         for (uint64_t i = 0; i < 4; i++) { /* by the leader's process, and by another through its lane */
-            uint64_t instant = tide_now(d) + 50 * MS;
-            fill_until(d, instant);
-            await(d, instant);
+            uint64_t n;
+            await(d, fill_until(d, &n));
             assert_int_equal(write_way(i % 2 == 0 ? d : other, way, i), 0);
             assert_int_equal(tide_put(d, NULL, "large", 5, large, sizeof(large), NULL), 0);
         }
@@ -860,7 +863,7 @@ static void put__full_domain_with_a_default_ttl__finds_room_when_all_is_over(voi
 static void put__few_of_a_full_domain_have_expired__they_are_found(void **state) {
     (void)state;
     struct tide *d = open_full(0, TIDE_EVICT_NONE);
-    uint64_t instant = tide_now(d) + 100 * MS, n = fill_until(d, instant);
+    uint64_t n, instant = fill_until(d, &n);
     char key[32];
     for (uint64_t i = 10; i < n; i++) {
         int error = tide_touch(d, NULL, key, full_key(key, "old", i), LONG, NULL);
@@ -873,17 +876,30 @@ static void put__few_of_a_full_domain_have_expired__they_are_found(void **state)
     tide_close(d);
 }
 
+/* Until something is evicted: every third key lives on, one is kept until the instant. False: the machine was too slow for that. */
+static bool fill_thirds(struct tide *d, uint64_t instant, uint64_t *n) {
+    for (*n = 0; count_evicted(d) == 0; ++*n) {
+        uint64_t until = *n % 3 == 0 ? instant + LONG : instant;
+        assert_int_equal(put_until(d, "old", *n, until, *n % 3 == 1 ? TIDE_KEEP : 0), 0);
+        if (tide_now(d) >= instant) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* What is over goes first, and keys that are kept go when they are over. */
 static void put__full_domain_that_evicts__what_has_expired_goes_before_what_lives(void **state) {
     (void)state;
     struct tide *d = open_full(0, TIDE_EVICT_S3FIFO);
-    help_follower(d, 0);
-    uint64_t instant = tide_now(d) + 60 * MS, n = 0;
-    while (count_evicted(d) == 0) { /* every third lives on */
-        assert_int_equal(put_until(d, "old", n, n % 3 == 0 ? tide_now(d) + LONG : instant, n % 3 == 1 ? TIDE_KEEP : 0),
-                         0);
-        n++;
+    uint64_t ns = 60 * MS, instant = tide_now(d) + ns, n = 0;
+    while (!fill_thirds(d, instant, &n)) {
+        tide_close(d);
+        d = open_full(0, TIDE_EVICT_S3FIFO);
+        ns *= 2;
+        instant = tide_now(d) + ns;
     }
+    help_follower(d, 0);
     await(d, instant);
     uint64_t before = count_evicted(d);
     for (uint64_t i = 0; i < n / 2; i++) {

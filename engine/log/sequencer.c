@@ -81,6 +81,7 @@ static inline void seq_ask_version(const struct replica *r, const struct seq_req
 
 /* Put one committed request into the leader's own table. */
 static void seq_apply(struct replica *r, struct seq_request *q) {
+    bool removed = false;
     for (size_t i = 0; i < q->count; i++) {
         if (__builtin_expect(i + 2 * SEQ_AHEAD >= SEQ_ASKED, 0)) {
             seq_ask_bucket(r, q, i + 2 * SEQ_AHEAD);
@@ -93,12 +94,16 @@ static void seq_apply(struct replica *r, struct seq_request *q) {
         uint64_t index = ++r->applied;
         if (seq_removes(op)) {
             if ((uint32_t)op->kind != SEQ_OP_NOTE) {
-                table_delete(&r->writer, p->hash, op->key, op->key_len, index);
+                table_remove(&r->writer, p->hash, op->key, op->key_len, index);
+                removed = true;
             }
         } else if (table_publish(&r->writer, p->node, p->hash, index, p->payload_crc) != 0) {
             table_note_damage(&r->writer.t, r->writer.t.seg, "its table, which has no overflow bucket for an entry,");
         }
         replica_note_index(r);
+    }
+    if (removed) {
+        table_note_use(&r->writer);
     }
     q->index = r->applied;
     if (q->source != NULL) {
@@ -215,9 +220,10 @@ static enum table_room seq_admits(const struct replica *r, const struct seq_grou
 
 /* ---- making room --------------------------------------------------------------------------------------------------------- */
 
-/* Keys that one entry's room is made of, at most, before it is asked again whether there is enough; of those that are evicted also a
- * thousandth of all. */
-#define SEQ_REMOVED_MOST 16u
+/* Keys that one entry's room is made of, at most, before it is asked again whether there is enough; of those that are evicted also no more
+ * than this part of all. */
+#define SEQ_REMOVED_MOST 32u
+#define SEQ_EVICTED_SHARE 512u
 
 /* What has expired is looked for so often, in a domain that does not evict, before a write is refused: half a millisecond. It is more than one
  * look where keys that were given another life stand among those that are over. The next write looks further on. */
@@ -230,8 +236,8 @@ struct seq_removal {
     struct seq_op prepared[SEQ_REMOVED_MOST];
 };
 
-/* The keys of this request that are there are not evicted for it: a cas was compared with what is there, and a put would only make the key
- * anew. Returns what they cost. */
+/* The keys of this request that are there are not evicted for it, as long as others are left: a cas was compared with what is there, and a put
+ * would only make the key anew. Returns what they cost. */
 static uint64_t seq_hold(const struct replica *r, const struct seq_request *q, bool hold) {
     uint64_t cost = 0;
     for (size_t i = 0; i < q->count; i++) {
@@ -256,8 +262,6 @@ static void seq_reserve(struct tide *d, uint64_t bytes) {
         tide_logf(d, TIDE_LOG_WARN, "%u slow followers were lapped: the ring is too small for their delay", lapped);
     }
 }
-
-static void seq_append(struct sequencer *s, const struct seq_request *q, uint64_t ts);
 
 static void seq_removal_begin(struct tide *d, struct seq_removal *all) {
     all->q = (struct seq_request){ .ops = all->ops, .prepared = all->prepared, .own = true };
@@ -297,7 +301,18 @@ static bool seq_remove(struct tide *d, struct seq_group *g, struct seq_removal *
     seq_reserve(d, all->q.ring_bytes);
     KILL_POINT("seq.removing");
     g->ts = clock_stamp_own(&s->clock, &d->log->clock);
-    seq_append(s, &all->q, g->ts);
+    for (size_t i = 0; i < all->q.count; i++) {
+        const struct tide_op *op = &all->ops[i];
+        struct ring_entry e = {
+            .key = op->key,
+            .payload_crc = all->prepared[i].payload_crc,
+            .key_len = (uint16_t)op->key_len,
+            .lane_seq = all->q.lane_seq,
+            .type = seq_frame_type(op),
+            .flags = all->prepared[i].flags,
+        };
+        ring_append(&s->ring, &e, g->ts);
+    }
     *g->last = &all->q;
     g->last = &all->q.next;
     seq_flush(d, g);
@@ -338,7 +353,8 @@ static bool seq_evict_some(struct tide *d, struct seq_group *g) {
         return false;
     }
     struct evict_victim victims[SEQ_REMOVED_MOST];
-    size_t most = w->keys / 1024 + 1 < SEQ_REMOVED_MOST ? w->keys / 1024 + 1 : SEQ_REMOVED_MOST;
+    size_t most =
+        w->keys / SEQ_EVICTED_SHARE + 1 < SEQ_REMOVED_MOST ? w->keys / SEQ_EVICTED_SHARE + 1 : SEQ_REMOVED_MOST;
     evict_collect(w, d->log);
     size_t n = evict_choose(w, victims, most);
     struct seq_removal all;
@@ -352,15 +368,22 @@ static bool seq_evict_some(struct tide *d, struct seq_group *g) {
     return seq_remove(d, g, &all, &d->log->leader.evicted);
 }
 
-/* Remove some keys that nobody misses: what has expired first. False: there are none. */
-static bool seq_remove_some(struct tide *d, struct seq_group *g) {
-    return seq_expire_some(d, g) || seq_evict_some(d, g);
-}
-
+/* What has expired goes first. */
 bool seq_remove_ahead(struct tide *d) {
     struct seq_group group = { .owed = false };
     seq_group_clear(&group);
-    return seq_remove_some(d, &group);
+    return seq_expire_some(d, &group) || seq_evict_some(d, &group);
+}
+
+typedef bool seq_remove_fn(struct tide *d, struct seq_group *g);
+
+static enum table_room seq_remove_until(struct tide *d, struct seq_group *g, const struct seq_request *q,
+                                        seq_remove_fn *remove_some) {
+    enum table_room room = TABLE_NO;
+    while (room != TABLE_YES && remove_some(d, g)) {
+        room = seq_admits(d->seq.leader, g, q);
+    }
+    return room;
 }
 
 /* All that may go is gone, and a put does not fit beside the value that it replaces: that one goes as well, if the put fits then. Not for a cas
@@ -388,23 +411,29 @@ static bool seq_evict_own(struct tide *d, struct seq_group *g, const struct seq_
 static enum table_room seq_make_room(struct tide *d, struct seq_group *g, const struct seq_request *q) {
     struct replica *r = d->seq.leader;
     struct table_batch batch = { 0 };
-    enum table_room room = TABLE_NO;
     seq_batch(r, q, &batch);
     if (!table_could_admit(&r->writer, &batch) || (r->writer.evict == NULL && !seq_some_expired(d))) {
         return TABLE_NO;
     }
     seq_flush(d, g);
-    const struct arena *a = &r->writer.arena;
-    /* A batch that cannot stand beside what it replaces is refused before anything goes for it. */
-    bool hopes = seq_hold(r, q, true) + batch.cost <= a->limit + a->spare || q->count == 1;
-    while (hopes && room != TABLE_YES && seq_remove_some(d, g)) {
-        room = seq_admits(r, g, q);
+    enum table_room room = seq_remove_until(d, g, q, seq_expire_some);
+    if (room == TABLE_YES || r->writer.evict == NULL) {
+        return room;
     }
+    const struct arena *a = &r->writer.arena;
+    uint64_t own = seq_hold(r, q, true);
+    bool beside =
+        own + batch.cost <= a->limit + a->spare || q->count == 1; /* else it cannot stand beside what it replaces */
+    room = beside ? seq_remove_until(d, g, q, seq_evict_some) : TABLE_NO;
     if (room != TABLE_YES && seq_evict_own(d, g, q, &batch)) {
         room = seq_admits(r, g, q);
     }
     seq_hold(r, q, false);
-    return room;
+    /* What a batch of puts replaces goes as well, where nothing else is left; but not in vain. */
+    bool in_vain = beside && a->live - own + batch.cost > a->limit;
+    return room == TABLE_YES || q->count == 1 || in_vain || seq_has_looks(q)
+               ? room
+               : seq_remove_until(d, g, q, seq_evict_some);
 }
 
 /* Build the nodes. On failure all are dropped. */
@@ -445,7 +474,7 @@ static enum arena_status seq_make_nodes(struct replica *r, struct seq_request *q
 
 /* FRAME_MORE: the entries are one batch. Those that the leader removes by itself are not. */
 static uint8_t seq_frame_flags(const struct seq_request *q, size_t i) {
-    uint32_t flags = i + 1 < q->count && q->sweep == NULL && (uint32_t)q->ops[i].kind != SEQ_OP_EVICT ? FRAME_MORE : 0;
+    uint32_t flags = i + 1 < q->count && q->sweep == NULL ? FRAME_MORE : 0;
     if (q->more != NULL && !seq_removes(&q->ops[i])) {
         flags |= derive_expires(q, i) ? FRAME_EXPIRES : 0;
         flags |= (q->more[i].flags & TIDE_KEEP) != 0 ? FRAME_KEEP : 0;

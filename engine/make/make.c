@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Get or make: of many who miss a key at once, one makes the value. docs/design.md, *Get or make*. */
 #include "engine/make/hold.h"
+#include "engine/log/derive.h"
 #include "engine/replica/sized.h"
 #include "engine/table/cancel.h"
 #include "shm/clock.h"
@@ -63,7 +64,7 @@ static int make_value(struct make_call *c) {
         c->a.index = c->a.commit_index = c->a.version = token.index;
         c->a.linearizable = c->a.from_leader = 1;
         c->a.served_by = (uint32_t)atomic_load(&d->log->leader.leader);
-        c->a.ttl_ns = o.ttl_ns != 0 ? o.ttl_ns : TIDE_TTL_NONE;
+        c->a.ttl_ns = o.ttl_ns != 0 && o.ttl_ns <= DERIVE_TTL_MOST ? o.ttl_ns : TIDE_TTL_NONE;
     }
     return error;
 }

@@ -11,10 +11,12 @@
 #define EVICT_FOLLOW 256u     /* keys that a follower passes over, to find the one that the leader evicted */
 #define EVICT_FOLLOW_ASTRAY 4u
 #define EVICT_STALE 3u /* times as many names in the queues as there are keys, and they are swept */
-#define EVICT_GHOSTS 8u
 #define EVICT_REFILL 64u
 #define EVICT_REFILL_LOOKS 1024u /* buckets: the work of one write has a bound */
-#define EVICT_ROUNDS 64u
+/* So many keys go between two looks at all readers, for those that have begun to note: half of the small queue, within these bounds. A key that is
+ * read from now on must be seen to be before it has passed the small queue. */
+#define EVICT_LOOK_LEAST 16u
+#define EVICT_LOOK_MOST 512u
 
 /* ---- queues ---------------------------------------------------------------------------------------------------------- */
 
@@ -149,16 +151,23 @@ static void evict_ghosts_grow(struct table_writer *w) {
     while (lines * EVICT_GHOSTS < 2 * w->keys) {
         lines *= 2;
     }
-    uint64_t *ghosts = calloc(lines * EVICT_GHOSTS, sizeof(*ghosts));
+    struct evict_ghosts *ghosts = aligned_alloc(LAYOUT_LINE, lines * sizeof(*ghosts));
     if (ghosts != NULL) {
+        memset(ghosts, 0, lines * sizeof(*ghosts));
         free(e->ghosts);
         e->ghosts = ghosts;
         e->ghost_lines = lines;
     }
 }
 
-static uint64_t *evict_ghost_line(const struct evict *e, uint64_t hash) {
-    return &e->ghosts[(hash & (e->ghost_lines - 1)) * EVICT_GHOSTS];
+static struct evict_ghosts *evict_ghost_line(const struct evict *e, uint64_t hash) {
+    return &e->ghosts[hash & (e->ghost_lines - 1)];
+}
+
+/* The half of a hash that does not choose its line; never 0. */
+static uint32_t evict_ghost_name(uint64_t hash) {
+    uint32_t name = (uint32_t)(hash >> 32);
+    return name + (name == 0);
 }
 
 void evict_ask_ghost(const struct table_writer *w, uint64_t hash) {
@@ -168,6 +177,7 @@ void evict_ask_ghost(const struct table_writer *w, uint64_t hash) {
     }
 }
 
+/* The oldest of its line is forgotten. */
 static void evict_ghost_come(struct table_writer *w, uint64_t hash) {
     struct evict *e = evict_of(w);
     if (e->ghost_lines * EVICT_GHOSTS < w->keys + w->keys / 2 || e->ghosts == NULL) {
@@ -176,13 +186,11 @@ static void evict_ghost_come(struct table_writer *w, uint64_t hash) {
     if (e->ghosts == NULL) {
         return;
     }
-    uint64_t *line = evict_ghost_line(e, hash), *oldest = line;
-    uint32_t now = ++e->ghost_clock;
-    for (uint32_t i = 1; i < EVICT_GHOSTS; i++) {
-        oldest =
-            line[i] == 0 || (*oldest != 0 && now - (uint32_t)line[i] > now - (uint32_t)*oldest) ? &line[i] : oldest;
-    }
-    *oldest = (hash & ~(uint64_t)UINT32_MAX) | now;
+    struct evict_ghosts *line = evict_ghost_line(e, hash);
+    memmove(line->hash + 1, line->hash, sizeof(line->hash) - sizeof(line->hash[0]));
+    memmove(line->came + 1, line->came, sizeof(line->came) - sizeof(line->came[0]));
+    line->hash[0] = evict_ghost_name(hash);
+    line->came[0] = ++e->ghost_clock;
 }
 
 /* Was this key a ghost? It is none any more. */
@@ -191,15 +199,25 @@ static bool evict_ghost_goes(struct table_writer *w, uint64_t hash) {
     if (e->ghosts == NULL) {
         return false;
     }
-    uint64_t *line = evict_ghost_line(e, hash);
-    for (uint32_t i = 0; i < EVICT_GHOSTS; i++) {
-        if (line[i] != 0 && line[i] >> 32 == hash >> 32) {
-            bool young = e->ghost_clock - (uint32_t)line[i] < evict_ghosts_most(w);
-            line[i] = 0;
-            return young;
-        }
+    struct evict_ghosts *line = evict_ghost_line(e, hash);
+    uint32_t name = evict_ghost_name(hash), found = 0;
+    for (uint32_t i = 0; i < EVICT_GHOSTS; i++) { /* all of them at once: mostly it is none */
+        found |= line->hash[i] == name ? UINT32_MAX : 0;
     }
-    return false;
+    if (__builtin_expect(found == 0, 1)) {
+        return false;
+    }
+    uint32_t i = 0;
+    while (line->hash[i] != name) {
+        i++;
+    }
+    bool young = e->ghost_clock - line->came[i] < evict_ghosts_most(w);
+    for (; i + 1 < EVICT_GHOSTS; i++) {
+        line->hash[i] = line->hash[i + 1];
+        line->came[i] = line->came[i + 1];
+    }
+    line->hash[EVICT_GHOSTS - 1] = 0;
+    return young;
 }
 
 /* ---- names of what is gone ------------------------------------------------------------------------------------------- */
@@ -303,6 +321,7 @@ int evict_begin(struct table_writer *w) {
         return -1;
     }
     e->hooks = (struct table_evictor){ evict_insert, evict_replace, evict_end };
+    e->look = true;
     w->evict = &e->hooks;
     return 0;
 }
@@ -368,7 +387,7 @@ static bool evict_next(struct table_writer *w, struct evict_victim *v) {
 size_t evict_choose(struct table_writer *w, struct evict_victim *victims, size_t most) {
     struct evict *e = evict_of(w);
     e->begun = true;
-    evict_prefetch(w, evict_small_is_full(w) ? &e->small : &e->main, 2 * most);
+    evict_prefetch(w, evict_small_is_full(w) ? &e->small : &e->main, most);
     size_t n = 0;
     while (n < most && (evict_next(w, &victims[n]) || (n == 0 && evict_refill(w) && evict_next(w, &victims[n])))) {
         if (victims[n].small) {
@@ -376,6 +395,7 @@ size_t evict_choose(struct table_writer *w, struct evict_victim *victims, size_t
         }
         n++;
     }
+    e->gone += (uint32_t)n;
     return n;
 }
 
@@ -389,6 +409,7 @@ void evict_follow(struct table_writer *w, uint64_t hash, bool small) {
     uint32_t most = e->astray ? EVICT_FOLLOW_ASTRAY : EVICT_FOLLOW;
     uint64_t passed;
     e->begun = true;
+    e->gone++;
     e->astray = true;
     for (uint32_t i = 0; i < most && evict_pop(e, q, &passed); i++) {
         if (passed == hash) {
@@ -435,9 +456,16 @@ static uint32_t evict_touches(const struct reader_slot *slot) {
     return atomic_load_explicit(&slot->touches, memory_order_acquire);
 }
 
+static uint32_t evict_look_after(const struct evict *e) {
+    uint64_t half = e->small.count / 2;
+    return half < EVICT_LOOK_LEAST ? EVICT_LOOK_LEAST : half < EVICT_LOOK_MOST ? (uint32_t)half : EVICT_LOOK_MOST;
+}
+
 void evict_collect(struct table_writer *w, const struct log_segment *log) {
     struct evict *e = evict_of(w);
-    if (e->rounds++ % EVICT_ROUNDS == 0) { /* a look at all, for those that have begun to note */
+    if (e->look || e->gone - e->looked >= evict_look_after(e)) {
+        e->look = false;
+        e->looked = e->gone;
         e->reader_count = 0;
         for (uint32_t i = 0; i < LAYOUT_READERS; i++) {
             if (evict_touches(&log->readers[i]) != e->seen[i]) {
@@ -460,7 +488,7 @@ void evict_collect(struct table_writer *w, const struct log_segment *log) {
 }
 
 void evict_collect_idle(struct table_writer *w, const struct log_segment *log) {
-    evict_of(w)->rounds = 0; /* a look at all readers */
+    evict_of(w)->look = true;
     evict_collect(w, log);
 }
 

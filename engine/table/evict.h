@@ -33,6 +33,14 @@ struct evict_queue {
     uint64_t count;
 };
 
+#define EVICT_GHOSTS 8u
+
+/* A line of ghosts, the youngest first: the upper half of each hash, and when it came. 0: none. */
+struct evict_ghosts {
+    alignas(LAYOUT_LINE) uint32_t hash[EVICT_GHOSTS];
+    uint32_t came[EVICT_GHOSTS];
+};
+
 struct evict {
     struct table_evictor hooks;
     struct evict_queue small, main;
@@ -40,7 +48,7 @@ struct evict {
     bool begun; /* something was evicted: until then, what is new fills the main queue, too */
     bool
         astray; /* a key that the leader evicted was not where it should have been: these queues are not quite the leader's */
-    uint64_t *ghosts; /* lines of eight: upper half of the hash, and when it came */
+    struct evict_ghosts *ghosts;
     uint64_t ghost_lines;
     uint32_t ghost_clock; /* one for each ghost */
     uint64_t refill;      /* the next bucket to be looked at for keys that no queue names */
@@ -49,7 +57,8 @@ struct evict {
     uint32_t seen[LAYOUT_READERS];    /* how far each reader's notes are counted */
     uint32_t readers[LAYOUT_READERS]; /* those that have noted something */
     uint32_t reader_count;
-    uint32_t rounds;
+    uint32_t gone, looked; /* keys that were evicted; as of the last look at all readers */
+    bool look;             /* it is time for one */
 };
 
 /* From now on the writer's table, which is empty, has queues, until table_destroy(). 0, or -1: there is no memory. */

@@ -36,7 +36,8 @@ static bool limbo_release(struct table_writer *w, size_t most) {
         }
         uint64_t what = l->items[i] & ((UINT64_C(1) << LIMBO_KIND_SHIFT) - 1);
         if (i + LIMBO_ASKED < l->count && l->items[i + LIMBO_ASKED] >> LIMBO_KIND_SHIFT == LIMBO_TOMB) {
-            __builtin_prefetch(table_node_at(&w->t, (uint32_t)l->items[i + LIMBO_ASKED]), 1); /* its key is hashed */
+            __builtin_prefetch(
+                table_bucket_at(&w->t, l->items[i + LIMBO_ASKED] >> LIMBO_BUCKET_SHIFT & (LIMBO_BUCKETS - 1)), 1);
         }
         enum limbo_kind kind = (enum limbo_kind)(l->items[i] >> LIMBO_KIND_SHIFT);
         w->due -= limbo_due(kind);
@@ -46,7 +47,7 @@ static bool limbo_release(struct table_writer *w, size_t most) {
             KILL_POINT("limbo.freed");
             break;
         case LIMBO_TOMB:
-            table_clear_tomb(w, (uint32_t)what);
+            table_clear_tomb(w, what);
             break;
         case LIMBO_CLEAR:
             table_clear_split(w, what);

@@ -14,12 +14,18 @@
 
 enum limbo_kind {
     LIMBO_FREE = 0,   /* a replaced node: free it */
-    LIMBO_TOMB = 1,   /* a deleted node: take it out of its bucket, free it one grace period later */
+    LIMBO_TOMB = 1,   /* a deleted node, and where it was: take it out of its bucket, free it one grace period later */
     LIMBO_CLEAR = 2,  /* a bucket that a split filled: clear the moved keys out of the bucket that they came from */
     LIMBO_BUCKET = 3, /* an overflow bucket that was unlinked when it was empty: use it again */
 };
 
 #define LIMBO_KIND_SHIFT 60
+
+/* A tombstone's item says where its node was: the slot, and the bucket as far as there is room. A slot that leads to the node is its slot, so a
+ * hint that is out of date misleads nobody. */
+#define LIMBO_SLOT_SHIFT 32
+#define LIMBO_BUCKET_SHIFT 36
+#define LIMBO_BUCKETS (UINT64_C(1) << (LIMBO_KIND_SHIFT - LIMBO_BUCKET_SHIFT))
 
 /* How many slots an item gives back, about: a split moves half of a bucket's keys. */
 static inline uint64_t limbo_due(enum limbo_kind kind) {
@@ -107,7 +113,7 @@ static inline void table_published(struct table_writer *w) {
 }
 
 /* In table.c: what is done with released items. */
-void table_clear_tomb(struct table_writer *w, uint32_t node);
+void table_clear_tomb(struct table_writer *w, uint64_t tomb);
 void table_clear_split(struct table_writer *w, uint64_t bucket);
 
 #endif

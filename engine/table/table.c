@@ -373,7 +373,37 @@ void table_clear_split(struct table_writer *w, uint64_t bucket) {
     }
 }
 
-void table_clear_tomb(struct table_writer *w, uint32_t node) {
+/* What a tombstone's item says. */
+static uint64_t table_tomb(uint64_t bucket, const struct table_bucket *first, const struct table_place *p) {
+    uint64_t slot = p->b == first ? p->slot : TABLE_SLOTS; /* an overflow bucket has no number */
+    return p->node | slot << LIMBO_SLOT_SHIFT | bucket % LIMBO_BUCKETS << LIMBO_BUCKET_SHIFT;
+}
+
+/* Clear the slot that the item names. False: it is to be looked for. */
+static bool table_clear_hinted(struct table_writer *w, uint64_t tomb) {
+    uint64_t bucket = tomb >> LIMBO_BUCKET_SHIFT;
+    uint32_t slot = (uint32_t)(tomb >> LIMBO_SLOT_SHIFT) & 15, node = (uint32_t)tomb;
+    if (slot >= TABLE_SLOTS || bucket >= w->buckets || w->cleared < w->buckets) { /* it may stand in two buckets */
+        return false;
+    }
+    struct table_place p = { table_bucket_at(&w->t, bucket), slot, node };
+    if (table_slot_at(p.b, slot) != node || table_tag_at(p.b, slot) == 0) {
+        return false;
+    }
+    table_reorganise(w);
+    table_clear_place(w, &p);
+    table_shorten(w, p.b);
+    KILL_POINT("table.clearing_deleted");
+    table_reorganise(w);
+    limbo_push_node(w, node);
+    return true;
+}
+
+void table_clear_tomb(struct table_writer *w, uint64_t tomb) {
+    if (__builtin_expect(table_clear_hinted(w, tomb), 1)) {
+        return;
+    }
+    uint32_t node = (uint32_t)tomb;
     struct table_lengths len;
     const struct table_node *n = table_node_at(&w->t, node);
     if (!table_lengths_of(&w->t, n, &len)) {
@@ -437,8 +467,6 @@ static void table_count(struct table_writer *w, const struct table_node *gone, c
     w->keys += come != NULL ? 1 : UINT64_MAX;
     table_count_slots(w);
     atomic_store_explicit(&w->t.seg->live_keys, w->keys, memory_order_relaxed); /* MO(stats) */
-    table_note_memory(
-        w); /* a table that only grows needs no grace period, and would otherwise show its first figures for ever */
 }
 
 void table_replace_twins(struct table_writer *w, const struct table_place *p, uint64_t hash, uint32_t node) {
@@ -460,6 +488,7 @@ int table_publish_rest(struct table_writer *w, const struct table_place *p, uint
             return -1;
         }
         table_count(w, NULL, n);
+        table_note_use(w);
         if (w->evict != NULL) {
             w->evict->insert(w, hash, n);
         }
@@ -477,6 +506,7 @@ int table_publish_rest(struct table_writer *w, const struct table_place *p, uint
     atomic_store_explicit(&n->prev, p->node, memory_order_relaxed);
     table_swap(w, p, hash, node, index);
     table_count(w, NULL, n);
+    table_note_use(w);
     if (w->evict != NULL) {
         w->evict->insert(w, hash, n);
     }
@@ -484,8 +514,9 @@ int table_publish_rest(struct table_writer *w, const struct table_place *p, uint
     return 0;
 }
 
-void table_delete(struct table_writer *w, uint64_t hash, const void *key, size_t key_len, uint64_t index) {
-    struct table_bucket *b = table_bucket_at(&w->t, table_bucket_of(hash, w->buckets));
+void table_remove(struct table_writer *w, uint64_t hash, const void *key, size_t key_len, uint64_t index) {
+    uint64_t bucket = table_bucket_of(hash, w->buckets);
+    struct table_bucket *b = table_bucket_at(&w->t, bucket);
     struct table_place p = table_place_for(&w->t, b, hash, key, key_len);
     if (p.node == 0) {
         return;
@@ -506,7 +537,12 @@ void table_delete(struct table_writer *w, uint64_t hash, const void *key, size_t
         return;
     }
     arena_forget(&w->arena, &e);
-    limbo_push(w, LIMBO_TOMB, p.node, e.bytes);
+    limbo_push(w, LIMBO_TOMB, table_tomb(bucket, b, &p), e.bytes);
+}
+
+void table_delete(struct table_writer *w, uint64_t hash, const void *key, size_t key_len, uint64_t index) {
+    table_remove(w, hash, key, key_len, index);
+    table_note_use(w);
 }
 
 const struct table_node *table_newest(const struct table_writer *w, uint64_t hash, const void *key, size_t key_len) {
@@ -593,18 +629,22 @@ bool table_could_admit(const struct table_writer *w, const struct table_batch *b
            b->cost + table_slots(w, b->keys) + arena_transit(&w->arena, b->large) <= w->arena.limit;
 }
 
-void table_note_memory(const struct table_writer *w) {
+void table_note_use(const struct table_writer *w) {
     const struct arena *a = &w->arena;
     uint64_t used =
         w->buckets * sizeof(struct table_bucket) + w->overflow + ((uint64_t)(a->pages - a->free_pages) << a->shift);
     /* MO(stats): relaxed, all of them. */
     atomic_store_explicit(&w->t.seg->used_bytes, used, memory_order_relaxed);
     atomic_store_explicit(&w->t.seg->sum_bytes, a->live + a->slots + arena_transit(a, 0),
-                          memory_order_relaxed);                                           /* MO(stats) */
-    atomic_store_explicit(&w->t.seg->limit_bytes, a->limit, memory_order_relaxed);         /* MO(stats) */
-    atomic_store_explicit(&w->t.seg->keys_most, table_keys_most(w), memory_order_relaxed); /* MO(stats) */
+                          memory_order_relaxed); /* MO(stats) */
     atomic_store_explicit(&w->t.seg->retired_bytes, w->open.bytes + w->waiting.bytes,
                           memory_order_relaxed); /* MO(stats) */
+}
+
+void table_note_memory(const struct table_writer *w) {
+    table_note_use(w);
+    atomic_store_explicit(&w->t.seg->limit_bytes, w->arena.limit, memory_order_relaxed);   /* MO(stats) */
+    atomic_store_explicit(&w->t.seg->keys_most, table_keys_most(w), memory_order_relaxed); /* MO(stats) */
 }
 
 /* ---- visiting -------------------------------------------------------------------------------------------------------- */

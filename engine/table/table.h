@@ -422,8 +422,9 @@ static inline void table_prefetch(const struct table_writer *w, uint64_t hash) {
     }
 }
 
-/* Delete as of `index`. No effect where the key is missing or newer. */
+/* Delete as of `index`. No effect where the key is missing or newer. table_remove(): one of several; call table_note_use() after the last. */
 void table_delete(struct table_writer *w, uint64_t hash, const void *key, size_t key_len, uint64_t index);
+void table_remove(struct table_writer *w, uint64_t hash, const void *key, size_t key_len, uint64_t index);
 
 /* A key's newest version, for the writer itself. It stays where it is until the writer publishes or drains. NULL: the key is not there. */
 const struct table_node *table_newest(const struct table_writer *w, uint64_t hash, const void *key, size_t key_len);
@@ -458,7 +459,8 @@ bool table_admits_batch(const struct table_writer *w, const struct table_batch *
 /* Would an empty table take it? */
 bool table_could_admit(const struct table_writer *w, const struct table_batch *b);
 
-/* Write the memory figures for tools. */
+/* Write the memory figures for tools: those that puts and deletes change, and all. */
+void table_note_use(const struct table_writer *w);
 void table_note_memory(const struct table_writer *w);
 
 static inline uint64_t table_buckets_end(const struct table_writer *w) {

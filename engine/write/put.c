@@ -59,9 +59,18 @@ static inline struct table_place put_place(const struct put *p) {
 }
 
 /* Find the key's node in all of its bucket. */
-static __attribute__((noinline)) struct table_place put_find(const struct table_writer *w, uint64_t hash,
-                                                             const void *key, size_t key_len) {
-    return table_place_for(&w->t, table_bucket_at(&w->t, table_bucket_of(hash, w->buckets)), hash, key, key_len);
+static __attribute__((noinline)) struct table_place put_find_all(const struct table_writer *w, struct table_bucket *b,
+                                                                 uint64_t hash, const void *key, size_t key_len) {
+    return table_place_for(&w->t, b, hash, key, key_len);
+}
+
+static inline struct table_place put_find(const struct table_writer *w, uint64_t hash, const void *key,
+                                          size_t key_len) {
+    struct table_bucket *b = table_bucket_at(&w->t, table_bucket_of(hash, w->buckets));
+    if (table_match_bucket(b, hash) == 0 && table_tag_word(b, 8) >> 32 == 0) {
+        return (struct table_place){ 0 };
+    }
+    return put_find_all(w, b, hash, key, key_len);
 }
 
 static inline void put_take_place(const struct table_writer *w, struct put *p, const struct table_place *place) {
@@ -154,7 +163,7 @@ _Static_assert(LAYOUT_DIGEST_EVERY % LIMBO_STEP == 0, "no digest mark is missed"
 static inline void put_tends(struct tide *d, struct replica *r, uint64_t index) {
     struct table_writer *w = &r->writer;
     size_t came = limbo_came(w);
-    if (__builtin_expect((index % LIMBO_STEP == 0) | (came != 1) | (w->open.bytes > w->heavy), 0)) {
+    if (__builtin_expect((index % LIMBO_STEP == 0) | (came > 1) | (w->open.bytes > w->heavy), 0)) {
         replica_note_index(r);
         limbo_work(w, came);
         seq_refine(d);
@@ -247,7 +256,8 @@ static bool put_finds_new(struct tide *d, struct put *p, bool *owed) {
         struct table_place place = put_find(w, p->hash, p->key, p->key_len);
         put_take_place(w, p, &place);
     }
-    p->node = arena_take_small(&w->arena, p->class);
+    p->node = limbo_reuse(w, p->class);
+    p->node = p->node != 0 ? p->node : arena_take_small(&w->arena, p->class);
     return p->node != 0;
 }
 

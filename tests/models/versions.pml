@@ -11,6 +11,7 @@
  * STANDS FOR: engine/table/table_slots.h table_swap
  * STANDS FOR: engine/table/table_slots.h table_swap_at
  * STANDS FOR: engine/table/table.c table_clear_tomb
+ * STANDS FOR: engine/table/table.c table_clear_hinted
  * STANDS FOR: engine/table/visible.h visible_at
  * STANDS FOR: engine/replica/replica.h replica_advance
  *

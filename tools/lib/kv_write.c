@@ -23,7 +23,8 @@ int kv_ttl(const char *tool, const char *what, const char *arg, uint64_t *ttl_ns
         return 0;
     }
     if (args_duration(arg, ttl_ns) != 0 || *ttl_ns == 0) {
-        return args_error(tool, "%s must be a time like 1.5s or 10m, above 0, or never: %s", what, arg);
+        return args_error(tool, "%s must be a time like 1.5s or 10m, above 0 and at most 2562047h, or never: %s", what,
+                          arg);
     }
     return 0;
 }
