@@ -143,10 +143,7 @@ static int follow_run(struct follow *f) {
     code = code == 0 ? serve_until_end(&f->cli, &id, 1, &f->watch, f->upstream) : code;
     if (code == 0 && f->upstream && upstream_is_another(f->upstream)) {
         if (upstream_is_astray(f->upstream)) {
-            return cli_complain(&f->cli, TOOL_FAILED, "upstream",
-                                "--upstream %s: %s: leaving it as it is, and ending; give --upstream as the domain's "
-                                "leader had it ('tide stat %s' shows it)",
-                                f->from.url, upstream_another_why(f->upstream), f->cli.name);
+            return upstream_leave(f->upstream);
         }
         /* Whoever opens the domain next makes it anew. */
         (void)tide_unlink(f->cli.name);

@@ -365,7 +365,7 @@ int tool_serve(int argc, char **argv) {
     do {
         code = serve_run(&s);
         if (code == 0 && serve_is_another(&s)) {
-            code = serve_begin_anew(&s);
+            code = s.follows && upstream_is_astray(s.upstream) ? upstream_leave(s.upstream) : serve_begin_anew(&s);
         }
     } while (code == 0 && s.again);
     return serve_close_domain(&s, code);

@@ -508,6 +508,14 @@ int upstream_is_astray(struct upstream *u) {
     return astray;
 }
 
+int upstream_leave(struct upstream *u) {
+    return cli_complain(
+        u->cli, TOOL_FAILED, "upstream",
+        "--upstream %s: %s: leaving it as it is, and ending; give --upstream as the domain's leader had "
+        "it ('tide stat %s' shows it)",
+        u->url, upstream_another_why(u), u->cli->name);
+}
+
 const char *upstream_another_why(struct upstream *u) {
     return u->another_why; /* written once, before `another` */
 }

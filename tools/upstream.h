@@ -56,6 +56,8 @@ int upstream_is_another(struct upstream *u);
 const char *upstream_another_why(struct upstream *u);
 /* Is that because this process was told of another cluster or prefix than the one that the domain is of? */
 int upstream_is_astray(struct upstream *u);
+/* Then one that followed, and came to lead, leaves the domain as it is: a message, and the exit code. */
+int upstream_leave(struct upstream *u);
 /* Closes c->domain, too. u may be NULL. Returns as cli_end(). */
 int upstream_end(struct upstream *u, struct cli *c, int code);
 
