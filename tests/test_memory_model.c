@@ -281,7 +281,8 @@ static void histories__tables_full_most_of_the_time__nobody_runs_out(void **stat
            (unsigned long long)puts, (unsigned long long)full, (unsigned long long)changes, (unsigned long long)evicted,
            (unsigned long long)expired);
     assert_true(full > 0 && changes > 0);
-    assert_true((evicted > 0 && expired > 0) || help_scaled(40) < 4);
+    assert_true((evicted > 0 && expired > 0) ||
+                help_scaled(40) < 40); /* few histories may all be of domains that do not evict */
 }
 
 int main(void) {

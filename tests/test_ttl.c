@@ -892,14 +892,15 @@ static bool fill_thirds(struct tide *d, uint64_t instant, uint64_t *n) {
 static void put__full_domain_that_evicts__what_has_expired_goes_before_what_lives(void **state) {
     (void)state;
     struct tide *d = open_full(0, TIDE_EVICT_S3FIFO);
+    help_follower(d, 0);
     uint64_t ns = 60 * MS, instant = tide_now(d) + ns, n = 0;
     while (!fill_thirds(d, instant, &n)) {
         tide_close(d);
         d = open_full(0, TIDE_EVICT_S3FIFO);
+        help_follower(d, 0);
         ns *= 2;
         instant = tide_now(d) + ns;
     }
-    help_follower(d, 0);
     await(d, instant);
     uint64_t before = count_evicted(d);
     for (uint64_t i = 0; i < n / 2; i++) {
