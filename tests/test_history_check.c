@@ -599,6 +599,20 @@ static void history_check__add_that_was_not_answered__is_found_by_its_sum(void *
     expect(&h, HISTORY_WRONG_CAS);
 }
 
+static void history_check__adds_that_were_not_answered__one_onto_the_other_are_found_by_their_sum(void **state) {
+    (void)state;
+    HISTORY(ADD(A, 0, 5, 5, 1, 0, 1, 2), LOSE(B, 0, HISTORY_ADD, 0, 3), LOSE(C, 0, HISTORY_ADD, 0, 4),
+            GET(A, 0, 7805, 3, 3, 6, 7));
+    ops[1].delta = 7000;
+    ops[2].delta = 800;
+    expect(&h, HISTORY_FINE);
+    for (size_t i = 1; i < 3; i++) {
+        ops[i].value = ops[i].expected_value = ops[i].index = 0; /* as it was before the check found it */
+    }
+    ops[2].call_ns = 8 * US;
+    expect(&h, HISTORY_NOT_LINEARIZABLE);
+}
+
 static void history_check__eviction__takes_a_key_that_is_not_kept_and_for_good(void **state) {
     (void)state;
     HISTORY(PUT(A, 0, 7, 1, 1, 2), GET(B, 0, 0, 0, 2, 5, 6));
@@ -743,6 +757,7 @@ int main(void) {
         cmocka_unit_test(history_check__cas_and_add_on_what_is_over__fail),
         cmocka_unit_test(history_check__adds__each_once_and_the_life_stays),
         cmocka_unit_test(history_check__add_that_was_not_answered__is_found_by_its_sum),
+        cmocka_unit_test(history_check__adds_that_were_not_answered__one_onto_the_other_are_found_by_their_sum),
         cmocka_unit_test(history_check__eviction__takes_a_key_that_is_not_kept_and_for_good),
         cmocka_unit_test(history_check__read_again_after_an_eviction__fails),
         cmocka_unit_test(history_check__what_is_left__is_what_it_can_be),

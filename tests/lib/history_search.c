@@ -171,8 +171,12 @@ static enum history_fault_kind search_run(struct search *s, size_t *stuck) {
 
 /* ---- from a history to a register -------------------------------------------------------------------------------------- */
 
-/* The earliest return of an answer that shows that the write was done. */
-static uint64_t search_seen_ns(const struct history *h, const struct history_op *w) {
+#define SEARCH_CHAIN                                                                                                   \
+    4u /* adds that were never answered, each onto the one before: more than history_resolve_adds() finds */
+
+/* The earliest return of an answer that shows that the write was done. An add that was never answered itself, and was seen to be done, shows
+ * it of the write whose value it found. */
+static uint64_t search_seen_within(const struct history *h, const struct history_op *w, uint32_t chain) {
     uint64_t least = w->ret_ns;
     for (size_t i = 0; i < h->n && w->kind != HISTORY_DELETE; i++) {
         const struct history_op *r = &h->ops[i];
@@ -180,11 +184,18 @@ static uint64_t search_seen_ns(const struct history *h, const struct history_op 
         bool met = (r->kind == HISTORY_CAS || r->kind == HISTORY_ADD) && r->outcome == HISTORY_DONE &&
                    r->expected_value == w->value;
         bool found = r->kind == HISTORY_CAS && r->found_known && r->found_value == w->value;
-        if ((read || met || found) && r->ret_ns < least) {
-            least = r->ret_ns;
+        bool onto = chain > 1 && r->kind == HISTORY_ADD && r->outcome == HISTORY_PENDING && r->key == w->key &&
+                    r->value != 0 && r->expected_value == w->value && w->value != 0;
+        uint64_t ret_ns = onto ? search_seen_within(h, r, chain - 1) : r->ret_ns;
+        if ((read || met || found || onto) && ret_ns < least) {
+            least = ret_ns;
         }
     }
     return least;
+}
+
+static uint64_t search_seen_ns(const struct history *h, const struct history_op *w) {
+    return search_seen_within(h, w, SEARCH_CHAIN);
 }
 
 /* A cas of this key found a version that nobody read: one of the pending writes made it. */
