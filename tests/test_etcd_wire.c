@@ -170,7 +170,7 @@ struct script {
     char from[8][32]; /* where each watch began */
     _Atomic bool drop_writes, deafen;
     struct book *book;
-    int watch; /* the connection that the prefix is watched on */
+    _Atomic int watch; /* the connection that the prefix is watched on */
     _Atomic unsigned probes;
     _Atomic unsigned pages, largest; /* asked for; most keys of one that was answered */
 };
@@ -350,7 +350,9 @@ static bool probe_overtakes_the_watch(void *ctx, int fd, unsigned turn, const ch
         bool all = strstr(body, "\"key\":\"AA==\"") != NULL;
         etcd_false_begin(fd);
         etcd_false_chunk(fd, all ? DENIED : CREATED, all ? sizeof(DENIED) - 1 : sizeof(CREATED) - 1);
-        s->watch = all ? s->watch : fd;
+        if (!all) {
+            s->watch = fd;
+        }
         return true;
     }
     if (!strstr(body, "min_mod_revision")) {
