@@ -698,6 +698,52 @@ static void batch__of_many_keys_that_are_held__the_others_go(void **state) {
     assert_int_equal(tide_close(d), 0);
 }
 
+/* What a batch deletes need not stand beside what it puts. What it names otherwise has to stay. */
+static void batch__that_deletes_what_is_large__is_done(void **state) {
+    (void)state;
+    struct tide_opts o = TIDE_OPTS_INIT;
+    o.flags |= TIDE_EPHEMERAL;
+    o.ring_bytes = 8 * ROOM;
+    o.table_bytes = 8 * ROOM;
+    o.evict = TIDE_EVICT_S3FIFO;
+    struct tide *d;
+    assert_int_equal(tide_open(&d, help_name(), &o), 0);
+    help_leader(d);
+    help_follower(d, 0);
+    struct tide_reader *r = help_reader(d, TIDE_STICKY, 0, 0);
+    static char large[1700000];
+    static const char *const gone[] = { "gone0", "gone1", "gone2" };
+    struct tide_op ops[] = { { TIDE_OP_CAS, 0, "cas", 3, "value", 5, 0 },
+                             { TIDE_OP_DELETE, 0, gone[0], 5, NULL, 0, 0 },
+                             { TIDE_OP_DELETE, 0, gone[1], 5, NULL, 0, 0 },
+                             { TIDE_OP_DELETE, 0, gone[2], 5, NULL, 0, 0 },
+                             { TIDE_OP_PUT, 0, "large", 5, large, sizeof(large), 0 } };
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(tide_put(d, NULL, gone[i], 5, large, sizeof(large), NULL), 0);
+    }
+    assert_int_equal(evicted(d), 0);
+    assert_int_equal(tide_batch(d, NULL, ops, 5, NULL, NULL), 0);
+    assert_int_equal(tide_get(r, "large", 5, NULL, NULL, 0, NULL), TIDE_ERR_BUFFER);
+    assert_int_equal(tide_get(r, "cas", 3, NULL, NULL, 0, NULL), TIDE_ERR_BUFFER);
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(tide_get(r, gone[i], 5, NULL, NULL, 0, NULL), TIDE_ERR_NOT_FOUND);
+    }
+    ops[4].key = "other";
+    for (size_t i = 0; i < 3; i++) { /* a cas needs them */
+        struct tide_token t;
+        assert_int_equal(tide_put(d, NULL, gone[i], 5, large, sizeof(large), &t), 0);
+        ops[i + 1] = (struct tide_op){ TIDE_OP_CAS, 0, gone[i], 5, "value", 5, t.index };
+    }
+    ops[0] = (struct tide_op){ TIDE_OP_DELETE, 0, "cas", 3, NULL, 0, 0 };
+    assert_int_equal(tide_batch(d, NULL, ops, 5, NULL, NULL), TIDE_ERR_FULL);
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(tide_get(r, gone[i], 5, NULL, NULL, 0, NULL), TIDE_ERR_BUFFER);
+    }
+    help_assert_equal_digests(d);
+    assert_int_equal(tide_reader_close(r), 0);
+    assert_int_equal(tide_close(d), 0);
+}
+
 int main(void) {
     help_start(120);
     const struct CMUnitTest tests[] = {
@@ -718,6 +764,7 @@ int main(void) {
         cmocka_unit_test(put__that_does_not_fit_beside_what_it_replaces__is_done),
         cmocka_unit_test(batch__over_many_keys_that_are_there__others_go_for_it),
         cmocka_unit_test(batch__that_cannot_stand_beside_what_it_replaces__is_full_and_nothing_goes),
+        cmocka_unit_test(batch__that_deletes_what_is_large__is_done),
         cmocka_unit_test(step_down__the_next_leader__evicts_what_nobody_reads),
         cmocka_unit_test(delete__again_and_again__queues_stay_short),
         cmocka_unit_test(batch__that_replaces_all_there_is__is_done),

@@ -241,6 +241,9 @@ struct seq_removal {
 static uint64_t seq_hold(const struct replica *r, const struct seq_request *q, bool hold) {
     uint64_t cost = 0;
     for (size_t i = 0; i < q->count; i++) {
+        if (hold && q->ops[i].kind == TIDE_OP_DELETE) {
+            continue; /* it may go before, as well */
+        }
         struct table_node *n = (struct table_node *)(uintptr_t)table_newest(&r->writer, q->prepared[i].hash,
                                                                             q->ops[i].key, q->ops[i].key_len);
         if (n != NULL) {
