@@ -114,7 +114,7 @@ pid_t bench_worker_pid(const struct bench_worker *w) {
 bool bench_worker_lives(struct bench_worker *w, char *error) {
     char how[80] = "failed";
     pid_t pid = w->pid;
-    bool ended = w->process && (pid == 0 || bench_child_ended(pid, how, sizeof(how)));
+    bool ended = pid != 0 && bench_child_ended(pid, how, sizeof(how));
     w->pid = ended ? 0 : pid;
     int code = atomic_load(&w->code); /* looked at last: what ended may have left one */
     if (code > 0 && w->failed[0] != '\0') {
@@ -155,7 +155,11 @@ int bench_worker_await(struct bench_worker *w, uint32_t order, const volatile si
         if (*stop) {
             return 1;
         }
-        if (!bench_worker_lives(w, error)) {
+        bool gone = w->process && w->pid == 0; /* that was told before */
+        if (gone) {
+            snprintf(error, BENCH_ERROR_BYTES, "%s has ended", w->who);
+        }
+        if (gone || !bench_worker_lives(w, error)) {
             return atomic_load(&w->done) >= order ? 0 : -1; /* it may have done it, and ended, since `done` was read */
         }
         park_wait(&w->done, done, LOOK_EVERY_NS);
