@@ -271,6 +271,16 @@ static void sink_that_refuses__is_given_a_snapshot_later(void **state) {
     stop(p);
 }
 
+static void book_until_restored(struct book *b) {
+    bool restored;
+    do {
+        usleep(5000);
+        pthread_mutex_lock(&b->lock);
+        restored = b->restored;
+        pthread_mutex_unlock(&b->lock);
+    } while (!restored);
+}
+
 static void restored__revisions_went_back__is_noticed(void **state) {
     struct pair *p = start(1, NULL);
     (void)state;
@@ -282,13 +292,7 @@ static void restored__revisions_went_back__is_noticed(void **state) {
     etcd_member_kill(&p->w, 0);
     etcd_member_wipe(&p->w, 0); /* the same cluster id: it is made of addresses and names */
     etcd_member_start(&p->w, 0);
-    bool restored;
-    do {
-        usleep(5000);
-        pthread_mutex_lock(&p->a.lock);
-        restored = p->a.restored;
-        pthread_mutex_unlock(&p->a.lock);
-    } while (!restored);
+    book_until_restored(&p->a);
     assert_non_null(strstr(p->a.restored_why, "revisions went back"));
     book_close(&p->a);
     stop(p);
@@ -316,15 +320,9 @@ static void begin_history(struct pair *p, unsigned before, const char *backup, u
 }
 
 static void until_restored(struct pair *p, const char *why) {
-    bool restored;
     etcd_member_wait(&p->w, 0);
     links_mend(p->w.links);
-    do {
-        usleep(5000);
-        pthread_mutex_lock(&p->a.lock);
-        restored = p->a.restored;
-        pthread_mutex_unlock(&p->a.lock);
-    } while (!restored);
+    book_until_restored(&p->a);
     if (!strstr(p->a.restored_why, why)) {
         fail_msg("\"%s\" does not say \"%s\"", p->a.restored_why, why);
     }

@@ -13,11 +13,11 @@
 
 static char value[8192];
 
-static struct tide *open_evicting_with(uint64_t ring_bytes) {
+static struct tide *open_evicting_with(uint64_t ring_bytes, uint64_t table_bytes) {
     struct tide_opts o = TIDE_OPTS_INIT;
     o.flags |= TIDE_EPHEMERAL;
     o.ring_bytes = ring_bytes;
-    o.table_bytes = ROOM;
+    o.table_bytes = table_bytes;
     o.evict = TIDE_EVICT_S3FIFO;
     o.write_timeout_ns = UINT64_C(10000000000);
     struct tide *d;
@@ -26,7 +26,7 @@ static struct tide *open_evicting_with(uint64_t ring_bytes) {
 }
 
 static struct tide *open_evicting(void) {
-    return open_evicting_with(ROOM / 4);
+    return open_evicting_with(ROOM / 4, ROOM);
 }
 
 static size_t key_of(char *key, size_t room, const char *kind, uint64_t n) {
@@ -349,16 +349,16 @@ static void mget_and_sections__what_they_find__stays_too(void **state) {
     assert_int_equal(tide_close(d), 0);
 }
 
+/* A domain that evicts, with room for values of a megabyte and more. */
+static struct tide *open_large(void) {
+    struct tide *d = open_evicting_with(8 * ROOM, 8 * ROOM);
+    help_leader(d);
+    return d;
+}
+
 static void put__that_an_empty_table_could_not_hold__is_full_and_nothing_goes(void **state) {
     (void)state;
-    struct tide_opts o = TIDE_OPTS_INIT;
-    o.flags |= TIDE_EPHEMERAL;
-    o.ring_bytes = 8 * ROOM;
-    o.table_bytes = 8 * ROOM;
-    o.evict = TIDE_EVICT_S3FIFO;
-    struct tide *d;
-    assert_int_equal(tide_open(&d, help_name(), &o), 0);
-    help_leader(d);
+    struct tide *d = open_large();
     while (evicted(d) == 0) {
         assert_int_equal(put(d, "k", help_scaled(1) * tide_now(d), VALUE), 0);
     }
@@ -426,7 +426,7 @@ static void cas__of_the_key_that_goes_next__is_done(void **state) {
 static void put__that_does_not_fit_beside_what_it_replaces__is_done(void **state) {
     (void)state;
     static char large[258000];
-    struct tide *d = open_evicting_with(ROOM);
+    struct tide *d = open_evicting_with(ROOM, ROOM);
     help_leader(d);
     help_follower(d, 0);
     struct tide_put_opts keep = TIDE_PUT_OPTS_INIT;
@@ -485,7 +485,7 @@ static int add_and_put_batch(struct tide *d, const char *kind, size_t n, size_t 
 /* More keys than get another round, all of them the next to go. */
 static void batch__over_many_keys_that_are_there__others_go_for_it(void **state) {
     (void)state;
-    struct tide *d = open_evicting_with(ROOM);
+    struct tide *d = open_evicting_with(ROOM, ROOM);
     help_leader(d);
     help_follower(d, 0);
     for (uint64_t i = 0; i < OPS; i++) {
@@ -509,7 +509,7 @@ static void batch__over_many_keys_that_are_there__others_go_for_it(void **state)
 
 static void batch__that_cannot_stand_beside_what_it_replaces__is_full_and_nothing_goes(void **state) {
     (void)state;
-    struct tide *d = open_evicting_with(ROOM);
+    struct tide *d = open_evicting_with(ROOM, ROOM);
     help_leader(d);
     for (uint64_t i = 0; i < 600; i++) {
         assert_int_equal(put(d, "own", i, 1200), 0);
@@ -628,14 +628,7 @@ static void tide_open__a_policy_that_there_is_not__is_invalid(void **state) {
 /* The values that a batch replaces fill the whole table: they go for it, since nothing else is left. Those that a cas names do not. */
 static void batch__that_replaces_all_there_is__is_done(void **state) {
     (void)state;
-    struct tide_opts o = TIDE_OPTS_INIT;
-    o.flags |= TIDE_EPHEMERAL;
-    o.ring_bytes = 8 * ROOM;
-    o.table_bytes = 8 * ROOM;
-    o.evict = TIDE_EVICT_S3FIFO;
-    struct tide *d;
-    assert_int_equal(tide_open(&d, help_name(), &o), 0);
-    help_leader(d);
+    struct tide *d = open_large();
     help_follower(d, 0);
     struct tide_reader *r = help_reader(d, TIDE_STICKY, 0, 0);
     enum { MANY = 1000 };
@@ -669,14 +662,7 @@ static void batch__that_replaces_all_there_is__is_done(void **state) {
 /* Many keys that a batch names stand before the one that can go. */
 static void batch__of_many_keys_that_are_held__the_others_go(void **state) {
     (void)state;
-    struct tide_opts o = TIDE_OPTS_INIT;
-    o.flags |= TIDE_EPHEMERAL;
-    o.ring_bytes = 8 * ROOM;
-    o.table_bytes = 8 * ROOM;
-    o.evict = TIDE_EVICT_S3FIFO;
-    struct tide *d;
-    assert_int_equal(tide_open(&d, help_name(), &o), 0);
-    help_leader(d);
+    struct tide *d = open_large();
     struct tide_reader *r = help_reader(d, TIDE_STICKY, 0, 0);
     enum { MANY = 1700 };
     static struct tide_op ops[MANY];
@@ -701,14 +687,7 @@ static void batch__of_many_keys_that_are_held__the_others_go(void **state) {
 /* What a batch deletes need not stand beside what it puts. What it names otherwise has to stay. */
 static void batch__that_deletes_what_is_large__is_done(void **state) {
     (void)state;
-    struct tide_opts o = TIDE_OPTS_INIT;
-    o.flags |= TIDE_EPHEMERAL;
-    o.ring_bytes = 8 * ROOM;
-    o.table_bytes = 8 * ROOM;
-    o.evict = TIDE_EVICT_S3FIFO;
-    struct tide *d;
-    assert_int_equal(tide_open(&d, help_name(), &o), 0);
-    help_leader(d);
+    struct tide *d = open_large();
     help_follower(d, 0);
     struct tide_reader *r = help_reader(d, TIDE_STICKY, 0, 0);
     static char large[1700000];
