@@ -16,6 +16,7 @@
 #include <stdlib.h>
 
 #include "engine/life/join.h"
+#include "engine/life/join_quick.h"
 #include "engine/log/apply.h"
 #include "engine/log/lane_notes.h"
 #include "engine/replica/foreign.h"
@@ -32,9 +33,6 @@
 #include "shm/nap.h"
 #include "shm/park.h"
 
-#define JOIN_AHEAD 6u /* buckets, from those whose nodes are prefetched */
-#define JOIN_NODES_AHEAD 2u
-#define JOIN_LINES 3u    /* of a node: some hundred bytes */
 #define JOIN_BUCKETS 64u /* copied in one section: some 400 keys */
 #define JOIN_TRIES 100
 /* For the nodes of one bucket memory is waited for at most so often. A donor whose words another process changed may have more than any table holds,
@@ -128,16 +126,6 @@ static bool join_pin(struct replica *r, uint64_t donor_applied) {
     return board_pin(log, r->view.board, r->pos);
 }
 
-struct join_copy {
-    struct replica *r;
-    struct foreign_scratch *scratch;
-    uint64_t most; /* bytes that one copy of the donor may come to */
-    enum arena_status status;
-    bool again;               /* there was no room for all of this bucket: some of it is here */
-    bool damaged;             /* a whole copy has another CRC than its node says */
-    char key[KEY_TEXT_BYTES]; /* of that one */
-};
-
 /* Put a node of the donor into our table. Its bytes do not change any more. */
 static inline int join_put(struct join_copy *copy, const struct visited *from, uint64_t hash) {
     struct table_writer *w = &copy->r->writer;
@@ -186,6 +174,14 @@ static int join_put_local(void *ctx, const struct table_node *n, const struct ta
 }
 
 static int join_bucket(struct join_copy *copy, const struct view *donor, uint64_t bucket, uint64_t buckets) {
+    if (!copy->again) {
+        uint64_t before = copy->scratch->total;
+        if (__builtin_expect(join_quick(copy, donor, bucket, buckets), 1)) {
+            return 0;
+        }
+        copy->scratch->total = before;
+        copy->again = true;
+    }
     return donor->foreign ? foreign_visit_bucket(donor, bucket, UINT64_MAX, copy->scratch, join_put_foreign, copy)
                           : table_visit_bucket(&donor->table, bucket, buckets, UINT64_MAX, join_put_local, copy);
 }
@@ -199,27 +195,6 @@ struct join_state {
     uint32_t waits;      /* so often the next one had no room */
     struct foreign_scratch scratch;
 };
-
-/* Prefetch the nodes of a bucket that is copied soon, and a bucket whose nodes are prefetched soon. The donor's
- * nodes lie anywhere, and one miss for each node is most of what a copy costs. Nothing that is loaded here is
- * believed. */
-static void join_prefetch(const struct view *donor, uint64_t bucket, uint64_t last) {
-    const struct table *t = &donor->table;
-    if (bucket + JOIN_AHEAD >= last || last > donor->buckets_most) {
-        return;
-    }
-    __builtin_prefetch(table_bucket_at(t, bucket + JOIN_AHEAD));
-    const struct table_bucket *b = table_bucket_at(t, bucket);
-    for (uint32_t i = 0; i < TABLE_SLOTS; i++) {
-        uint32_t node = atomic_load_explicit(&b->slots[i], memory_order_acquire); /* MO(table.slot) */
-        if (node != 0) {
-            const uint8_t *at = (const uint8_t *)table_node_at(t, node);
-            for (uint32_t line = 0; line < JOIN_LINES; line++) {
-                __builtin_prefetch(at + line * LAYOUT_LINE);
-            }
-        }
-    }
-}
 
 /* What the donor has cannot be, or its bytes are not those that were written. Once may be bad luck with one that changes fast. */
 static void join_blame(struct replica *r, const struct join_state *j, const char *key, bool certain) {
@@ -254,7 +229,6 @@ static bool join_some(struct replica *r, struct join_state *j, enum arena_status
         KILL_POINT("join.counted");
         uint64_t end = j->next + JOIN_BUCKETS < j->last ? j->next + JOIN_BUCKETS : j->last;
         for (; j->next < end && result == 0; j->next += result == 0) {
-            join_prefetch(donor, j->next + JOIN_NODES_AHEAD, j->last);
             /* A bucket for which there was no room is copied again, and counts once. */
             uint64_t before = j->scratch.total;
             result = join_bucket(&copy, donor, j->next, j->last);
@@ -262,6 +236,7 @@ static bool join_some(struct replica *r, struct join_state *j, enum arena_status
             j->waits = copy.again ? j->waits + 1 : 0;
             j->scratch.total = copy.again ? before : j->scratch.total;
         }
+        table_note_came(&r->writer);
         KILL_POINT("join.slots");
         /* Again, after the slots: another process's donor does not wait for this section before it clears what it moved, and what was not
          * copied any more is in a bucket that was made meanwhile. */

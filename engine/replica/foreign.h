@@ -145,6 +145,92 @@ static inline bool foreign_hit(const struct view *v, uint64_t at, uint64_t hash,
            atomic_load_explicit(&t->seg->reused, memory_order_relaxed) == reused; /* MO(arena.use) */
 }
 
+/* ---- nodes, and buckets ------------------------------------------------------------------------------------------------- */
+
+/* A node's header as it was at one moment. */
+struct foreign_node {
+    const struct table_node *at;
+    const _Atomic uint32_t *use; /* of its page */
+    uint32_t uses;
+    uint64_t index;
+    uint64_t deleted;
+    uint32_t prev;
+    uint32_t value_len;
+    uint32_t extra; /* bytes behind the value */
+    uint32_t crc;
+    uint16_t key_len;
+    uint8_t flags;
+};
+
+/* Is the copy of a node whole: the node still has the index loaded before its bytes, and its memory still holds
+ * nodes? */
+static inline bool foreign_whole(const struct foreign_node *n) {
+    atomic_thread_fence(memory_order_acquire); /* MO(node.index): pairs with the fence in table_node_begin() */
+    /* MO(arena.use): relaxed; the fence pairs with that in arena_reuse(), too. */
+    return atomic_load_explicit(&n->at->index, memory_order_relaxed) == n->index && /* MO(node.index) */
+           atomic_load_explicit(n->use, memory_order_relaxed) == n->uses;           /* MO(arena.use) */
+}
+
+/* Did slot i of the bucket lead to the node `n`, as it was loaded, at some moment after the slot was loaded? A reader
+ * that is held up between slot and node may load a node that was freed meanwhile and used again for another key: it is
+ * whole, but the slot no longer leads there. */
+static inline bool foreign_in_slot(const struct table_bucket *b, uint32_t i, uint32_t slot,
+                                   const struct foreign_node *n) {
+    /* MO(table.slot): acquire; the node's index was acquired before. Had the node been reused before that, this load
+     * would see the slot lead elsewhere. If the slot led back to the node after that, the node's index differs now. */
+    return atomic_load_explicit(&b->slots[i], memory_order_acquire) == slot && foreign_whole(n);
+}
+
+/* Load a node's header. False: the offset or the lengths are impossible, or the node is free. */
+static inline bool foreign_load(const struct view *v, uint32_t node, struct foreign_node *out) {
+    uint64_t off = (uint64_t)node * TABLE_UNIT;
+    uint64_t size = v->segment.size_bytes;
+    if (off < v->table.pages_off || off > size - NODE_HEADER_BYTES) {
+        return false;
+    }
+    const struct table_node *n = table_node_at(&v->table, node);
+    out->at = n;
+    out->use = &v->table.uses[(off - v->table.pages_off) >> v->table.page_shift];
+    out->uses =
+        atomic_load_explicit(out->use, memory_order_acquire); /* MO(arena.use): before the slot is looked at again */
+    /* MO(node.index): acquire; the fields are at least as new. */
+    out->index = atomic_load_explicit(&n->index, memory_order_acquire);
+    out->deleted = atomic_load_explicit(&n->deleted, memory_order_acquire);    /* MO(node.deleted) */
+    out->prev = atomic_load_explicit(&n->prev, memory_order_relaxed);          /* MO(node.prev) */
+    out->crc = atomic_load_explicit(&n->crc, memory_order_relaxed);            /* MO(node.fields) */
+    uint32_t word = atomic_load_explicit(&n->value_len, memory_order_relaxed); /* MO(node.fields) */
+    out->key_len = atomic_load_explicit(&n->key_len, memory_order_relaxed);    /* MO(node.fields) */
+    out->flags = atomic_load_explicit(&n->flags, memory_order_relaxed);        /* MO(node.fields) */
+    out->value_len = node_value_len(word);
+    out->extra = node_extra_bytes(word);
+    return out->index != 0 && node_payload_bytes(out->key_len, word) <= size - off - NODE_HEADER_BYTES;
+}
+
+#define FOREIGN_CHAIN 4096u /* most overflow buckets of one bucket: a longer chain is a damaged link */
+
+static inline const struct table_bucket *foreign_bucket(const struct view *v, uint64_t b) {
+    return b < v->buckets_most ? table_bucket_at(&v->table, b) : NULL;
+}
+
+/* A bucket that a reader stands in. One in a page may become a page of nodes under it: `uses` was loaded while a link led there. */
+struct foreign_stand {
+    const struct table_bucket *b;
+    const _Atomic uint32_t *use; /* NULL: it is in no page */
+    uint32_t uses;
+};
+
+/* Does its page still hold overflow buckets? Ask after loading from the bucket, and before believing what was loaded. */
+static inline bool foreign_stands(const struct foreign_stand *s) {
+    if (__builtin_expect(s->use == NULL, 1)) {
+        return true;
+    }
+    atomic_thread_fence(memory_order_acquire); /* MO(arena.use): pairs with the fence in arena_reuse() */
+    return atomic_load_explicit(s->use, memory_order_relaxed) == s->uses; /* MO(arena.use) */
+}
+
+/* Go on along the link in `hi`, the high word of s->b's tags, which is not 0. */
+enum foreign_status foreign_overflow(const struct view *v, struct foreign_stand *s, uint64_t hi);
+
 /* A node as a visit hands it over. Value and expiry lie behind the key: payload_crc is of payload_bytes from the key on. */
 struct visited {
     const uint8_t *key, *value;

@@ -199,6 +199,10 @@ static void arena_unlink(struct arena *a, uint32_t page) {
     c->free -= p->free;
 }
 
+void arena_close_span(struct arena *a, uint32_t page) {
+    arena_unlink(a, page);
+}
+
 /* True while few pages are free. Whoever takes a page then asks compaction to empty a span, a few nodes with each
  * write. */
 static bool arena_is_low(const struct arena *a) {
@@ -210,7 +214,7 @@ bool arena_keeps(const struct arena *a, uint64_t less, uint64_t most) {
     return a->moving || run >= less + arena_transit(a, most);
 }
 
-static bool arena_make_span(struct arena *a, uint32_t class) {
+bool arena_open_span(struct arena *a, uint32_t class) {
     uint32_t page = arena_lowest_page(a);
     bool keeps = arena_keeps(a, arena_page_size(a), 0);
     if (page == a->pages || (!keeps && !a->exhausted)) {
@@ -299,7 +303,7 @@ static uint32_t arena_take_of_span(struct arena *a, uint32_t page, struct arena_
 bool arena_refill(struct arena *a, uint32_t class) {
     struct arena_class *c = &a->class[class];
     struct arena_at_hand *h = &a->hand[class];
-    if (c->partial == 0 && !arena_make_span(a, class)) {
+    if (c->partial == 0 && !arena_open_span(a, class)) {
         return false;
     }
     struct arena_spare got[ARENA_AT_HAND];

@@ -223,6 +223,33 @@ static inline uint32_t arena_take_small(struct arena *a, uint32_t class) {
     return got->node;
 }
 
+/* Make a span of the class. False: no page is free for it. */
+bool arena_open_span(struct arena *a, uint32_t class);
+/* All nodes of a span are given out now. */
+void arena_close_span(struct arena *a, uint32_t page);
+
+/* The lowest free node of a span, as arena_take_small(), but past the nodes at hand: for many nodes that are made one after the other, which then
+ * lie so. */
+static inline uint32_t arena_take_next(struct arena *a, uint32_t class) {
+    struct arena_class *c = &a->class[class];
+    if (__builtin_expect(c->partial == 0, 0) && !arena_open_span(a, class)) {
+        return 0;
+    }
+    uint32_t page = c->partial - 1;
+    struct arena_page *p = &a->page[page];
+    uint32_t w = (uint32_t)__builtin_ctz(p->words);
+    uint64_t *word = &a->bits[(uint64_t)page * a->bits_each + w];
+    uint32_t k = w * 64 + (uint32_t)__builtin_ctzll(*word);
+    *word &= *word - 1;
+    p->words &= *word == 0 ? p->words - 1 : UINT32_MAX;
+    c->free--;
+    p->free--;
+    if (__builtin_expect(p->free == 0, 0)) {
+        arena_close_span(a, page);
+    }
+    return a->first + page * a->page_units + k * c->units;
+}
+
 /* Is this a node of a span of this class, given out, and the span not being emptied? */
 static inline bool arena_is_given(const struct arena *a, uint64_t node, uint32_t class) {
     const struct arena_page *p = arena_page_with(a, node);

@@ -10,12 +10,6 @@
 #include "shm/crc.h"
 #include "shm/lag.h"
 
-/* Most keys for each bucket of 12 slots. Beyond that the number of buckets doubles, two with each new key, so that
- * nearly always all buckets are equally full: between 4 and 8 keys, and one key in a hundred lies in an overflow
- * bucket. If the table grew evenly instead, one bucket for so many keys, unsplit buckets would hold twice as many as
- * split ones. Then at a mean of 6 already four in a hundred overflow, and each costs a get a branch that no predictor
- * foresees. */
-#define TABLE_LOAD 8u
 #define TABLE_BUCKETS_MIN 64u
 #define TABLE_BUCKETS_MOST (UINT64_C(1) << 40) /* more than fit into any segment */
 #define TABLE_PAGE 4096u
@@ -639,6 +633,12 @@ void table_note_use(const struct table_writer *w) {
                           memory_order_relaxed); /* MO(stats) */
     atomic_store_explicit(&w->t.seg->retired_bytes, w->open.bytes + w->waiting.bytes,
                           memory_order_relaxed); /* MO(stats) */
+}
+
+void table_note_came(struct table_writer *w) {
+    table_count_slots(w);
+    atomic_store_explicit(&w->t.seg->live_keys, w->keys, memory_order_relaxed); /* MO(stats) */
+    table_note_use(w);
 }
 
 void table_note_memory(const struct table_writer *w) {

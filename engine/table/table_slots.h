@@ -223,6 +223,34 @@ static inline int table_publish(struct table_writer *w, uint32_t node, uint64_t 
     return 0;
 }
 
+/*
+ * table_publish() for the common case of a table that is being filled: the key is new, and its first bucket has an empty slot. False: it is not
+ * so; nothing was done. What is the same after many of them as after each is left to table_note_came(), and growing to the caller, who asks
+ * table_is_roomy() before.
+ */
+static inline bool table_publish_new(struct table_writer *w, uint32_t node, uint64_t hash, uint64_t index,
+                                     size_t key_len, size_t value_len, uint32_t payload_crc) {
+    struct table_bucket *b = table_bucket_at(&w->t, table_bucket_of(hash, w->buckets));
+    uint64_t lo = table_tag_word(b, 0), hi = table_tag_word(b, 8), tag = table_tag(hash);
+    uint32_t empty = table_match(lo, hi, 0) & ((1u << TABLE_SLOTS) - 1);
+    if (__builtin_expect(hi >> 32 != 0 || empty == 0 || (table_match(lo, hi, tag) & ((1u << TABLE_SLOTS) - 1)) != 0,
+                         0)) {
+        return false;
+    }
+    /* MO(node.index): release; as in table_swap(). */
+    atomic_store_explicit(&table_node_at(&w->t, node)->index, index, memory_order_release);
+    uint32_t i = (uint32_t)__builtin_ctz(empty);
+    table_set_node(b, i, node);
+    table_set_tag(b, i, tag);
+    w->digest += table_node_digest(index, payload_crc);
+    w->keys++;
+    table_count_bytes(w, 0, key_len + value_len);
+    if (__builtin_expect(w->evict != NULL, 0)) {
+        w->evict->insert(w, hash, table_node_at(&w->t, node));
+    }
+    return true;
+}
+
 /* Hash the key of the node in slot i, whose tag is not 0. False: the slot leads nowhere, or the key's length is
  * impossible. */
 static inline bool table_slot_hash(const struct table *t, const struct table_bucket *b, uint32_t i, uint64_t *hash) {
@@ -256,6 +284,12 @@ static inline void table_reorganise(struct table_writer *w) {
 static inline bool table_is_short(const struct table_writer *w) {
     return __builtin_expect(w->due > w->due_most, 0) && w->spare.count == 0 &&
            w->overflow_off - table_buckets_end(w) < w->due_most * sizeof(struct table_bucket);
+}
+
+/* Can so many new keys come, and nothing has to grow, to wait, or to be moved? */
+static inline bool table_is_roomy(const struct table_writer *w, uint64_t keys) {
+    return w->keys + keys <= w->buckets * TABLE_LOAD && (w->buckets & (w->buckets - 1)) == 0 && !table_is_short(w) &&
+           !w->arena.exhausted && w->arena.demand == 0;
 }
 
 /* table_node_new() for an entry whose turn has not come. False: it would have to wait. The reserve for moves is for the entry before it. */
