@@ -184,7 +184,7 @@ static inline void table_node_keep(struct table_node *n) {
 
 /* A node that expires becomes part of the state. */
 static inline void table_note_expiry(struct table_writer *w, uint64_t hash, uint64_t expiry) {
-    expiry_lower(&w->expiry, table_bucket_of(hash, w->buckets), expiry != 0 ? expiry : 1);
+    expiry_lower(&w->expiry, table_bucket_now(w, hash), expiry != 0 ? expiry : 1);
 }
 
 /* Make a filled node the key's value as of `index`. Where the table already holds the same or a newer version (joining), the
@@ -192,7 +192,7 @@ static inline void table_note_expiry(struct table_writer *w, uint64_t hash, uint
 static inline int table_publish(struct table_writer *w, uint32_t node, uint64_t hash, uint64_t index,
                                 uint32_t payload_crc) {
     struct table_node *n = table_node_at(&w->t, node);
-    struct table_bucket *b = table_bucket_at(&w->t, table_bucket_of(hash, w->buckets));
+    struct table_bucket *b = table_bucket_at(&w->t, table_bucket_now(w, hash));
     struct table_lengths len;
     if (__builtin_expect(!table_lengths_of(&w->t, n, &len), 0)) {
         return -1; /* another process changed it since it was filled */

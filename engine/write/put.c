@@ -66,7 +66,7 @@ static __attribute__((noinline)) struct table_place put_find_all(const struct ta
 
 static inline struct table_place put_find(const struct table_writer *w, uint64_t hash, const void *key,
                                           size_t key_len) {
-    struct table_bucket *b = table_bucket_at(&w->t, table_bucket_of(hash, w->buckets));
+    struct table_bucket *b = table_bucket_at(&w->t, table_bucket_now(w, hash));
     if (table_match_bucket(b, hash) == 0 && table_tag_word(b, 8) >> 32 == 0) {
         return (struct table_place){ 0 };
     }
@@ -92,7 +92,7 @@ static inline bool put_begins(struct tide *d, uint64_t ring_bytes) {
 
 /* Which node is it likely to replace? Ask for that one. False: the bucket has none. */
 static inline bool put_guesses(const struct table_writer *w, struct put *p) {
-    p->b = table_bucket_at(&w->t, table_bucket_of(p->hash, w->buckets));
+    p->b = table_bucket_at(&w->t, table_bucket_now(w, p->hash));
     uint32_t match = table_match_bucket(p->b, p->hash);
     if (__builtin_expect(match == 0, 0)) {
         return false;
