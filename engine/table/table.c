@@ -478,6 +478,11 @@ void table_node_drop(struct table_writer *w, uint32_t node) {
     arena_free(&w->arena, node);
 }
 
+void table_count_resized(struct table_writer *w, uint64_t gone, uint64_t came) {
+    table_uncount_size(w, gone);
+    table_count_size(w, came);
+}
+
 static inline uint64_t table_bytes_of(const struct table_node *n) {
     /* MO(node.fields): relaxed; the writer's own nodes. */
     return (uint64_t)atomic_load_explicit(&n->key_len, memory_order_relaxed) +
@@ -493,13 +498,13 @@ static inline void table_set_keys(struct table_writer *w, uint64_t keys) {
 /* One key more; one less. */
 static inline void table_count_come(struct table_writer *w, const struct table_node *n) {
     w->digest += table_digest_of(n);
-    table_count_bytes(w, 0, table_bytes_of(n));
+    table_count_size(w, table_bytes_of(n));
     table_set_keys(w, w->keys + 1);
 }
 
 static inline void table_count_gone(struct table_writer *w, const struct table_node *n) {
     w->digest -= table_digest_of(n);
-    table_count_bytes(w, table_bytes_of(n), 0);
+    table_uncount_size(w, table_bytes_of(n));
     table_set_keys(w, w->keys - 1);
 }
 

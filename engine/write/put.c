@@ -153,7 +153,8 @@ static inline void put_count(struct table_writer *w, const struct put *p, uint64
     }
     w->digest += table_node_digest(index, p->crc) - table_digest_of(gone);
     /* MO(node.fields): relaxed; the writer's own node. */
-    table_count_bytes(w, node_value_len(atomic_load_explicit(&gone->value_len, memory_order_relaxed)), p->value_size);
+    table_count_bytes(w, p->key_len, node_value_len(atomic_load_explicit(&gone->value_len, memory_order_relaxed)),
+                      p->value_size);
     w->arena.live += (uint64_t)p->cost - p->gone_cost;
     limbo_push(w, LIMBO_FREE, p->gone, p->gone_bytes);
 }

@@ -203,6 +203,7 @@ static const struct kind kinds[] = {
     TABLE(sum_bytes),
     TABLE(limit_bytes),
     TABLE(keys_most),
+    { "table.sizes", IN_TABLE, offsetof(struct table_segment, sizes), 8, 8, 2 * LAYOUT_SIZES },
     TABLE(live_keys),
     TABLE(live_bytes),
     TABLE(retired_bytes),
