@@ -229,7 +229,9 @@ static void join_blame(struct replica *r, const struct join_state *j, const char
 /* Copy some buckets in one section. False: the donor is gone or damaged. *status: ARENA_WAIT or ARENA_FULL where
  * memory ran out. */
 static bool join_some(struct replica *r, struct join_state *j, enum arena_status *status) {
-    struct join_copy copy = { .r = r, .scratch = &j->scratch, .status = ARENA_OK, .again = j->waits != 0 };
+    struct join_copy copy = {
+        .r = r, .scratch = &j->scratch, .bytes = NODE_HEADER_BYTES, .status = ARENA_OK, .again = j->waits != 0
+    };
     int result = 0;
     rcu_enter();
     const struct view *donor = join_donor(r, j->donor, j->source);

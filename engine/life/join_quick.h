@@ -13,7 +13,8 @@
 struct join_copy {
     struct replica *r;
     struct foreign_scratch *scratch;
-    uint64_t most; /* bytes that one copy of the donor may come to */
+    uint64_t most;  /* bytes that one copy of the donor may come to */
+    uint64_t bytes; /* of the node that was copied last: how much of the next is asked for */
     enum arena_status status;
     bool again;               /* some of this bucket may be here already: there was no room for all of it, say */
     bool damaged;             /* a whole copy has another CRC than its node says */

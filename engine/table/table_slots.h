@@ -273,7 +273,7 @@ static inline bool table_publish_new(struct table_writer *w, uint32_t node, uint
     table_set_tag(b, i, tag);
     w->digest += table_node_digest(index, payload_crc);
     w->keys++;
-    table_count_bytes(w, 0, key_len + value_len);
+    table_count_size(w, key_len + value_len);
     if (__builtin_expect(w->evict != NULL, 0)) {
         w->evict->insert(w, hash, table_node_at(&w->t, node));
     }

@@ -9,9 +9,9 @@
  * STANDS FOR: engine/replica/foreign.c foreign_find
  * STANDS FOR: engine/replica/foreign.c foreign_version
  * STANDS FOR: engine/replica/foreign.c foreign_take
- * STANDS FOR: engine/replica/foreign.c foreign_load
- * STANDS FOR: engine/replica/foreign.c foreign_whole
- * STANDS FOR: engine/replica/foreign.c foreign_in_slot
+ * STANDS FOR: engine/replica/foreign.h foreign_load
+ * STANDS FOR: engine/replica/foreign.h foreign_whole
+ * STANDS FOR: engine/replica/foreign.h foreign_in_slot
  * STANDS FOR: engine/table/arena.c arena_reuse
  * STANDS FOR: engine/table/table_slots.h table_node_begin
  *

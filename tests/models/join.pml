@@ -8,6 +8,7 @@
  *
  * STANDS FOR: engine/life/join.c join_some
  * STANDS FOR: engine/life/join.c join_copy_all
+ * STANDS FOR: engine/life/join_quick.c join_quick_slot
  * STANDS FOR: engine/life/join.c join_put_local
  * STANDS FOR: engine/life/join.c join_put_foreign
  * STANDS FOR: engine/table/table.c table_publish_rest
