@@ -12,6 +12,7 @@
 #define AT_ONCE 32u
 #define OP_BYTES 48u /* of a request in etcd's own encoding, beside keys and values: at most */
 #define LEAST_MS 200u
+#define LOOK_NS (20 * MS)
 
 enum write_state { WRITE_QUEUED, WRITE_READING, WRITE_SENT };
 
@@ -274,8 +275,7 @@ static bool write_is_refusal(int code) {
 
 static void write_take_refusal(struct etcd_client *c, struct write *w, const char *why) {
     int code = c->wire.code;
-    if (code == WIRE_UNAUTHENTICATED) {
-        client_forget_token(c);
+    if (login_is_refused(c)) {
         write_again(w, 0);
     } else if (strstr(c->wire.text, "lease not found")) {
         lease_forget_all(c);
@@ -347,6 +347,10 @@ static void write_on_transaction(void *ctx, const struct etcd_reply *reply) {
     if (!write_came_well(c, w, reply)) {
         return;
     }
+    if (!client_is_ours(c, w->at)) { /* it was ours when this was sent */
+        write_end_with(c, w, ETCD_UNKNOWN, "another cluster has taken it");
+        return;
+    }
     endpoint_works(c, w->at);
     if (!c->wire.succeeded) {
         write_take_mismatch(c, w);
@@ -400,6 +404,10 @@ static void write_on_read(void *ctx, const struct etcd_reply *reply) {
     struct etcd_client *c = w->client;
     size_t range = 0;
     if (!write_came_well(c, w, reply)) {
+        return;
+    }
+    if (!client_is_ours(c, w->at)) {
+        write_again(w, MS);
         return;
     }
     for (size_t i = 0; i < w->n; i++) {
@@ -473,6 +481,15 @@ static void write_send(struct etcd_client *c, struct write *w, uint64_t now_ns) 
     buf_free(&body);
 }
 
+/* Why it was not sent: what went wrong with it, or else with a member. */
+static const char *write_why(const struct etcd_client *c, const struct write *w) {
+    const char *why = w->why;
+    for (size_t i = 0; i < c->opts.address.n && !why[0]; i++) {
+        why = c->endpoints[i].why;
+    }
+    return why[0] ? why : "no member answers";
+}
+
 /* Not sent, and not to be sent any more. */
 static bool write_is_over(struct etcd_client *c, struct write *w, uint64_t now_ns) {
     if (w->awaited && !w->awaited(w->ctx)) {
@@ -481,8 +498,7 @@ static bool write_is_over(struct etcd_client *c, struct write *w, uint64_t now_n
     }
     if (now_ns >= w->deadline_ns) {
         char text[sizeof(w->why) + 64];
-        snprintf(text, sizeof(text), "the cluster was not reached in time: %s",
-                 w->why[0] ? w->why : "no member answers");
+        snprintf(text, sizeof(text), "the cluster was not reached in time: %s", write_why(c, w));
         write_end_with(c, w, ETCD_LATE, text);
         return true;
     }
@@ -503,15 +519,19 @@ uint64_t write_step(struct etcd_client *c, uint64_t now_ns) {
         if (c->endpoints[c->unary_at].not_before_ns > now_ns) {
             c->unary_at = endpoint_choose(c, ETCD_ENDPOINTS);
         }
+        if (!c->endpoints[c->unary_at].ours && c->endpoints[c->stream.at].ours) {
+            c->unary_at = c->stream.at;
+        }
         uint64_t endpoint_ns = c->endpoints[c->unary_at].not_before_ns;
         uint64_t from = endpoint_ns > w->not_before_ns ? endpoint_ns : w->not_before_ns;
-        if (from <= now_ns && under_way < AT_ONCE && login_done(c)) {
+        if (from <= now_ns && under_way < AT_ONCE && login_done(c) && c->endpoints[c->unary_at].ours) {
             write_send(c, w, now_ns);
             under_way += w->call != NULL;
             from = w->not_before_ns;
         }
         if (!w->call) {
-            from = from > now_ns ? from : now_ns + MS;
+            /* Where no member is known to be of our cluster, the stream's steps tell when one is. */
+            from = from > now_ns ? from : now_ns + (c->endpoints[c->unary_at].ours ? MS : LOOK_NS);
             from = from < w->deadline_ns ? from : w->deadline_ns;
             due = from < due ? from : due;
         }
