@@ -655,6 +655,9 @@ static bool is_of_a_cluster(void *ctx, int fd, unsigned turn, const char *path, 
     if (strcmp(path, "/v3/kv/txn") == 0 || strcmp(path, "/v3/kv/range") == 0) {
         bool writes = strcmp(path, "/v3/kv/txn") == 0;
         s->transactions += writes;
+        if (writes && s->drop_writes) {
+            return false;
+        }
         s->ranges += !writes;
         snprintf(text, sizeof(text), "{%s%s}", header, writes ? ",\"succeeded\":true" : "");
         etcd_false_say(fd, 200, text);
@@ -728,6 +731,23 @@ static void endpoints__one_is_of_another_cluster__is_left_alone(void **state) {
         assert_int_equal(t.b->snapshots, 1);
         two_stop(&t);
     }
+}
+
+/* The member that is watched takes no writes: the next one goes to the other, of which nobody has heard yet. */
+static void endpoints__the_watched_one_takes_no_writes__the_other_does(void **state) {
+    struct two t;
+    (void)state;
+    two_start(&t);
+    unsigned watched = t.s[1]->watches > 0;
+    t.s[!watched]->cluster = (unsigned)t.b->cluster;
+    t.s[watched]->drop_writes = true;
+    struct etcd_op op = book_op(ETCD_PUT, "a", "1");
+    enum etcd_result first = book_write(t.b, &op, 1).result;
+    assert_true(first == ETCD_UNKNOWN || first == ETCD_DONE);
+    (void)book_put(t.b, "a", "1");
+    assert_int_equal(t.s[watched]->transactions, first == ETCD_UNKNOWN);
+    assert_false(t.b->restored);
+    two_stop(&t);
 }
 
 static void endpoints__all_are_of_another_cluster__it_was_replaced(void **state) {
@@ -1003,6 +1023,7 @@ int main(void) {
         cmocka_unit_test(copy__broken_off_between_pages__begins_anew),
         cmocka_unit_test(watch__revisions_jump__nothing_is_missed),
         cmocka_unit_test(endpoints__one_is_of_another_cluster__is_left_alone),
+        cmocka_unit_test(endpoints__the_watched_one_takes_no_writes__the_other_does),
         cmocka_unit_test(endpoints__all_are_of_another_cluster__it_was_replaced),
         cmocka_unit_test(write__no_answer__is_unknown_and_sent_once),
         cmocka_unit_test(write__the_server_dies_with_it__is_unknown),

@@ -113,7 +113,12 @@ struct etcd_client {
     struct marking marking;
     struct lease_table leases;
     struct write *writes; /* under way */
-    char *token;          /* of the user */
+    struct {
+        struct etcd_call *call;
+        unsigned at;
+        struct known known;
+    } asking;    /* whether an endpoint is of our cluster, before it gets a write */
+    char *token; /* of the user */
     struct {
         struct etcd_call *call;
         unsigned at;
@@ -225,5 +230,7 @@ void probe_forget(struct etcd_client *c);
 uint64_t write_step(struct etcd_client *c, uint64_t now_ns);
 void write_take(struct etcd_client *c, struct write *list);
 void write_end_all(struct etcd_client *c);
+/* Ask no endpoint any more whether it is of our cluster. */
+void write_forget_asking(struct etcd_client *c);
 
 #endif

@@ -36,6 +36,7 @@ static void stream_drop(struct etcd_client *c) {
 void stream_rest(struct etcd_client *c) {
     stream_drop(c);
     probe_forget(c);
+    write_forget_asking(c);
     c->stream.phase = PHASE_REST;
 }
 

@@ -13,6 +13,7 @@
 #define OP_BYTES 48u /* of a request in etcd's own encoding, beside keys and values: at most */
 #define LEAST_MS 200u
 #define LOOK_NS (20 * MS)
+#define ASK_MS 1000u
 
 enum write_state { WRITE_QUEUED, WRITE_READING, WRITE_SENT };
 
@@ -505,6 +506,43 @@ static bool write_is_over(struct etcd_client *c, struct write *w, uint64_t now_n
     return false;
 }
 
+static void write_on_whose(void *ctx, const struct etcd_reply *reply) {
+    struct etcd_client *c = ctx;
+    unsigned at = c->asking.at;
+    char why[300];
+    c->asking.call = NULL;
+    const char *wrong = endpoint_error(c, reply, why, sizeof(why));
+    if (!wrong) {
+        if (client_check(c, at, &c->wire.header, c->asking.known)) {
+            endpoint_works(c, at);
+        }
+    } else if (reply->why || !login_is_refused(c)) {
+        endpoint_failed(c, at, false, "%s", wrong);
+        c->unary_at = c->unary_at == at ? endpoint_choose(c, at) : c->unary_at;
+    }
+}
+
+/* Is the member that would get a write of the cluster that we follow? As soon as it is known which one that is. */
+static void write_ask_whose(struct etcd_client *c) {
+    struct wire_range r = { .key = { c->prefix_key.data, c->prefix_key.size }, .limit = 1, .count_only = true };
+    struct buf body = { 0 };
+    if (c->asking.call || c->cluster == 0 || !login_done(c)) {
+        return;
+    }
+    c->asking.at = c->unary_at;
+    c->asking.known = client_known(c);
+    wire_add_range(&body, &r);
+    c->asking.call = client_call(c, c->asking.at, "/v3/kv/range", &body, ASK_MS, write_on_whose, c);
+    buf_free(&body);
+}
+
+void write_forget_asking(struct etcd_client *c) {
+    if (c->asking.call) {
+        etcd_http_cancel(c->http, c->asking.call);
+        c->asking.call = NULL;
+    }
+}
+
 uint64_t write_step(struct etcd_client *c, uint64_t now_ns) {
     uint64_t due = UINT64_MAX;
     uint32_t under_way = 0;
@@ -519,9 +557,6 @@ uint64_t write_step(struct etcd_client *c, uint64_t now_ns) {
         if (c->endpoints[c->unary_at].not_before_ns > now_ns) {
             c->unary_at = endpoint_choose(c, ETCD_ENDPOINTS);
         }
-        if (!c->endpoints[c->unary_at].ours && c->endpoints[c->stream.at].ours) {
-            c->unary_at = c->stream.at;
-        }
         uint64_t endpoint_ns = c->endpoints[c->unary_at].not_before_ns;
         uint64_t from = endpoint_ns > w->not_before_ns ? endpoint_ns : w->not_before_ns;
         if (from <= now_ns && under_way < AT_ONCE && login_done(c) && c->endpoints[c->unary_at].ours) {
@@ -530,7 +565,9 @@ uint64_t write_step(struct etcd_client *c, uint64_t now_ns) {
             from = w->not_before_ns;
         }
         if (!w->call) {
-            /* Where no member is known to be of our cluster, the stream's steps tell when one is. */
+            if (from <= now_ns && !c->endpoints[c->unary_at].ours) {
+                write_ask_whose(c);
+            }
             from = from > now_ns ? from : now_ns + (c->endpoints[c->unary_at].ours ? MS : LOOK_NS);
             from = from < w->deadline_ns ? from : w->deadline_ns;
             due = from < due ? from : due;
