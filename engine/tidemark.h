@@ -348,6 +348,14 @@ TIDE_API int tide_step_down(struct tide *d);
 /* Free the slots of dead members: replicas, lanes, readers. *reaped (may be NULL): how many members. Any thread. */
 TIDE_API int tide_gc(struct tide *d, uint32_t *reaped);
 
+#define TIDE_SIZES 24u
+
+/* Live keys of one size. */
+struct tide_size {
+    uint64_t keys;
+    uint64_t bytes; /* of these keys and their values */
+};
+
 struct tide_replica_info {
     size_t size;
     uint32_t id;
@@ -378,6 +386,9 @@ struct tide_replica_info {
     uint64_t table_waiting_bytes;  /* replaced or deleted: free once no reader can have it any more */
     uint64_t table_overhead_bytes; /* buckets, headers and rounding of live keys, what is kept for moving nodes */
     uint64_t table_keys_most;      /* so many keys the buckets have room for: then puts of new keys answer FULL, too */
+    /* Live keys by size: sizes[k] has those whose key and value together have up to 16 << k bytes, and more than sizes[k - 1]'s; the last has all
+     * that are larger. The bytes of all of them are table_live_bytes. */
+    struct tide_size sizes[TIDE_SIZES];
 };
 #define TIDE_REPLICA_INFO_INIT TIDE_SIZED(tide_replica_info)
 

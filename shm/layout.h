@@ -428,6 +428,13 @@ enum node_flags { NODE_KEEP = 1 /* not to be evicted */, NODE_HELD = 2 /* nor wh
 #define EXPIRY_BYTES 8u /* behind the value, of a frame and of a node */
 #define SOURCED_BYTES 8u /* behind those */
 
+#define LAYOUT_SIZES 24u
+
+/* Live keys whose key and value together have so many bytes. */
+struct size_count {
+    _Atomic uint64_t keys, bytes;
+};
+
 struct table_segment {
     struct segment_header header;
     uint64_t buckets_off; /* first bucket: page-aligned; the array grows upwards */
@@ -450,6 +457,7 @@ struct table_segment {
     _Atomic uint64_t sum_bytes;     /* what live nodes count for: the sum that decides what is admitted */
     _Atomic uint64_t limit_bytes;   /* up to this */
     _Atomic uint64_t keys_most;     /* so many keys the buckets have room for */
+    alignas(LAYOUT_PAIR) struct size_count sizes[LAYOUT_SIZES]; /* live keys by size: up to 16 << k bytes, and the last all that are larger */
     alignas(LAYOUT_PAIR) struct lane_done lanes[LAYOUT_LANES];
     struct source_done source;
 };
@@ -714,9 +722,14 @@ LAYOUT_AT(table_segment, retired_bytes, 408);
 LAYOUT_AT(table_segment, sum_bytes, 416);
 LAYOUT_AT(table_segment, limit_bytes, 424);
 LAYOUT_AT(table_segment, keys_most, 432);
-LAYOUT_AT(table_segment, lanes, 512);
-LAYOUT_AT(table_segment, source, 512 + 16 * LAYOUT_LANES);
-LAYOUT_SIZE(table_segment, 640 + 16 * LAYOUT_LANES);
+LAYOUT_AT(table_segment, sizes, 512);
+LAYOUT_AT(table_segment, lanes, 896);
+LAYOUT_AT(table_segment, source, 896 + 16 * LAYOUT_LANES);
+LAYOUT_SIZE(table_segment, 1024 + 16 * LAYOUT_LANES);
+
+LAYOUT_AT(size_count, keys, 0);
+LAYOUT_AT(size_count, bytes, 8);
+LAYOUT_SIZE(size_count, 16);
 
 /* clang-format on */
 #endif

@@ -139,6 +139,7 @@ says '^keys      found [0-9]+, missing [0-9]+, hit ratio [0-9.]+ %; made 0, wait
 says "leader    replica 0, process $serve"
 says '^  0 r0 +leads +[0-9]+ '
 says '^  2 r2 +serving +[0-9]+ '
+says '^sizes +up to 16: [0-9]+ keys, '
 says 'ID +TABLE +USED +LIVE +FREE +WAITING +OVERHEAD +KEYS AT MOST'
 says '^  2 .* [0-9]+$'
 expect 0 "stat --wide" stat a --wide
@@ -147,7 +148,7 @@ expect 0 "stat --json" stat a --json
 says '"tide_hits_total": [0-9]+, "tide_misses_total": [0-9]+, "tide_hit_ratio": [0-9.]+, "tide_made_total": 0, "tide_waited_total": 0'
 for name in tide_commit_index tide_applied_index tide_replication_lag_seconds tide_reads_total \
     tide_bounded_staleness_fallback_ratio tide_ring_used_ratio tide_leader_term tide_replica_state \
-    table_live_bytes table_free_bytes table_waiting_bytes table_overhead_bytes table_keys_most; do
+    sizes table_live_bytes table_free_bytes table_waiting_bytes table_overhead_bytes table_keys_most; do
     says "\"$name\": "
 done
 says '"reason": "stale_by_choice", "value": 1'

@@ -16,6 +16,14 @@ server=$begun
 head -c 4000 /dev/zero | tr '\0' x >"$work/big"
 expect 0 "a first put" put e first v
 token=$(cut -d' ' -f1 "$work/out")
+expect 0 "put --keep" put e kept v --keep
+expect 0 "cas --keep" cas e kept-too v --expect 0 --keep
+expect 0 "incr --keep" incr e count 5 --keep
+for c in 'del e kept' 'touch e kept 1h' 'clear e'; do
+    # shellcheck disable=SC2086
+    expect 2 "$c --keep" $c --keep
+    warns "is for 'tide put', 'tide cas' and 'tide incr'"
+done
 begin told watch e --from "$token" --json
 watch=$begun
 i=0
@@ -37,6 +45,10 @@ ended "$watch" 0 "watch"
 key=$(sed -n 's/.*"kind": "evict".*"key": "\([^"]*\)".*/\1/p' "$work/told" | head -n 1)
 [ -n "$key" ] || bad "an eviction without a key"
 expect 1 "an evicted key" get e "$key"
+expect 1 "the first one, which was not kept" get e first
+for k in kept kept-too count; do
+    expect 0 "$k is kept" get e "$k"
+done
 expect 0 "the last one" get e k/89
 expect 0 "ttl of it: the domain's" ttl e k/89
 says '^(2h|[0-9.]+(h|m|s))$'

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # docs/layout.md against shm/layout.h: every offset, size and constant of the page is compiled as an assertion, and every
-# field that the header asserts has its row. And the list behind the fingerprint (shm/layout.c) has every field. Exit codes:
-# 0 they agree, 1 they do not.
+# field that the header asserts has its row. And the list behind the fingerprint (shm/layout.c) has every field, and so has the list of words
+# that the scribbler changes (tests/lib/scribble_words.c; of the histograms it has the bytes). Exit codes: 0 they agree, 1 they do not.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -56,6 +56,15 @@ comm -3 "$work/header" "$work/printed" >"$work/differs"
 if [ -s "$work/differs" ]; then
     echo "fields without a line in shm/layout.c (left), lines without a LAYOUT_AT in shm/layout.h (right):"
     cat "$work/differs"
+    exit 1
+fi
+
+grep -Ev '^(hdr|lag_windows)[.]|[.]reserved' "$work/header" | while IFS=. read -r _ field; do
+    grep -qw "$field" tests/lib/scribble_words.c || echo "$field"
+done >"$work/unchanged"
+if [ -s "$work/unchanged" ]; then
+    echo "fields that no kind of word in tests/lib/scribble_words.c names:"
+    cat "$work/unchanged"
     exit 1
 fi
 

@@ -7,6 +7,7 @@
 
 #include "engine/life/join.h"
 #include "shm/nap.h"
+#include "shm/segment.h"
 #include "tests/lib/forked.h"
 
 #define KIB UINT64_C(1024)
@@ -177,6 +178,33 @@ static void newcomer__no_descriptor_for_the_donor__error_and_log_say_so(void **s
     tide_close(d);
 }
 
+/* Whoever reaps a dead replica removes its table before its slot is free. In between there is nothing to complain of. */
+static void newcomer__table_of_a_dead_replica_was_just_removed__joins_from_another_and_says_nothing(void **state) {
+    (void)state;
+    child_threads_needed();
+    struct tide *d = open_heard(HOUR_NS, 0);
+    int said[2];
+    char byte, path[SEGMENT_PATH_BYTES];
+    help_leader(d);
+    fill_ring(d, 2); /* a newcomer has to copy */
+    assert_int_equal(pipe(said), 0);
+    pid_t pid = child_that_serves(TIDE_FOLLOWER, -1, said[1]);
+    close(said[1]);
+    assert_int_equal(read(said[0], &byte, 1), 1);
+    close(said[0]);
+    struct tide *other = open_heard(HOUR_NS, 0); /* later it would take the dead member's place, and reap it */
+    kill(pid, SIGKILL);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    assert_int_equal(segment_path(path, NULL, name, SEGMENT_TABLE, 1), 0);
+    assert_int_equal(unlink(path), 0);
+    atomic_store(&told_cause, 0);
+    assert_int_equal(help_state(d, 1), TIDE_STATE_SERVING);
+    assert_int_equal(tide_replica_start(other, NULL, NULL), 0);
+    assert_int_equal(atomic_load(&told_cause), 0);
+    tide_close(other);
+    tide_close(d);
+}
+
 int main(void) {
     help_start(120);
     const struct CMUnitTest tests[] = {
@@ -184,6 +212,7 @@ int main(void) {
         NAMED_CASE(newcomers__that_the_leader_outruns__are_waited_for_longer_each_time_and_serve),
         NAMED_CASE(follower__lapped_and_joined_anew__is_not_told_that_the_commit_index_fell),
         NAMED_CASE(newcomer__no_descriptor_for_the_donor__error_and_log_say_so),
+        NAMED_CASE(newcomer__table_of_a_dead_replica_was_just_removed__joins_from_another_and_says_nothing),
     };
     return cmocka_run_group_tests_name("newcomer", tests, NULL, NULL);
 }

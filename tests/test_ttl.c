@@ -3,7 +3,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "engine/replica/domain.h"
+#include "engine/log/sequencer.h"
 #include "engine/table/rcu.h"
 #include "shm/clock.h"
 #include "shm/nap.h"
@@ -913,6 +913,76 @@ static void put__full_domain_that_evicts__what_has_expired_goes_before_what_live
     tide_close(d);
 }
 
+/* ---- what is over goes before what lives, whatever the leader's own thread does ------------------------------------------------ */
+
+#define OVER 200u
+#define SMALL                                                                                                          \
+    40u /* such a value lies in a page with others, and its put takes the short way; a large one does neither */
+
+static void take_turn(struct tide *d) {
+    while (!seq_try(&d->seq)) {
+        park_nap(1000);
+    }
+}
+
+/* Is there room for one more such value? With the turn. */
+static bool has_room(struct tide *d, size_t size) {
+    const struct table_writer *w = &d->seq.leader->writer;
+    struct table_batch one = { 0 };
+    table_batch_add(w, &one, sizeof("old:1234") - 1 + size);
+    return table_admits_batch(w, &one, 0);
+}
+
+/* Fill the domain with values of one size: OVER of them end at one instant, which comes with the turn taken and no room left. Then nobody but who
+ * lets it go and writes next removes anything. False: the machine was too slow, and some may have been removed before. */
+static bool fill_and_wait(struct tide *d, size_t size, uint64_t round, uint64_t ns) {
+    uint64_t instant = tide_now(d) + ns;
+    char key[32];
+    struct tide_put_opts o = TIDE_PUT_OPTS_INIT;
+    for (uint64_t i = 0; i < OVER; i++) {
+        uint64_t now = tide_now(d);
+        o.ttl_ns = instant > now ? instant - now : 1;
+        size_t len = full_key(key, "over", OVER * round + i);
+        assert_int_equal(tide_put_with(d, NULL, key, len, large, size, &o, NULL), 0);
+    }
+    take_turn(d);
+    for (uint64_t i = 0; has_room(d, size); i++) {
+        atomic_store(&d->seq.taken, false);
+        assert_int_equal(tide_put(d, NULL, key, full_key(key, "old", i), large, size, NULL), 0);
+        take_turn(d);
+    }
+    bool in_time = tide_now(d) < instant;
+    await(d, instant);
+    return in_time;
+}
+
+/* Each way to write into such a domain; the first one a put of a small value, on its short way. */
+static void write__full_domain_that_evicts__nothing_that_lives_goes_while_something_is_over(void **state) {
+    (void)state;
+    struct tide *d = open_full(0, TIDE_EVICT_S3FIFO);
+    help_follower(d, 0);
+    uint64_t ns = 20 * MS;
+    for (uint64_t round = 0, way = 0; way <= WAYS; round++) {
+        size_t size = way == 0 ? SMALL : sizeof(large);
+        bool in_time = fill_and_wait(d, size, round, ns);
+        uint64_t expired = count_expired(d), gone = count_evicted(d);
+        char key[32];
+        atomic_store(&d->seq.taken, false);
+        int error = way == 0 ? tide_put(d, NULL, key, full_key(key, "small", round), large, size, NULL)
+                             : write_way(d, (enum full_way)(way - 1), round);
+        assert_int_equal(error, 0);
+        if (in_time) {
+            assert_int_equal(count_evicted(d), gone);
+            assert_true(count_expired(d) > expired);
+            way++;
+        } else {
+            ns *= 2;
+        }
+    }
+    help_assert_equal_digests(d);
+    tide_close(d);
+}
+
 int main(void) {
     help_start(120);
     const struct CMUnitTest tests[] = {
@@ -941,6 +1011,7 @@ int main(void) {
         cmocka_unit_test(put__full_domain_with_a_default_ttl__finds_room_when_all_is_over),
         cmocka_unit_test(put__few_of_a_full_domain_have_expired__they_are_found),
         cmocka_unit_test(put__full_domain_that_evicts__what_has_expired_goes_before_what_lives),
+        cmocka_unit_test(write__full_domain_that_evicts__nothing_that_lives_goes_while_something_is_over),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

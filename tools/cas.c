@@ -15,6 +15,7 @@ static const char HELP[] =
 static int cas_do_it(struct kv_write *w, struct tide_token *token, uint64_t *found) {
     struct tide_put_opts opts = TIDE_PUT_OPTS_INIT;
     opts.ttl_ns = w->ttl_ns;
+    opts.flags = w->flags;
     return tide_cas_with(w->cli.domain, NULL, w->key, w->key_size, w->expect, w->value, w->value_size, &opts, token,
                          found);
 }

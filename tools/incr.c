@@ -13,7 +13,8 @@ static const char HELP[] =
     "does\n"
     "not exist counts as 0. A negative DELTA goes behind '--': tide incr NAME -- KEY -5.\n\n"
     "  --ttl TIME            how long the sum lives: 1.5s, 10m; never; default: a key keeps what it "
-    "has\n" KV_WRITE_HELP_OF("value, index, token") KV_CODES_HELP "7 anything else (the value is no number, say).\n";
+    "has\n" KV_KEEP_HELP KV_WRITE_HELP_OF("value, index, token") KV_CODES_HELP
+    "7 anything else (the value is no number, say).\n";
 
 static int incr_take_delta(struct kv_write *w, const char *arg) {
     char *end;
@@ -30,6 +31,7 @@ static int incr_do_it(struct kv_write *w, struct tide_token *token, uint64_t *fo
     (void)found;
     struct tide_put_opts opts = TIDE_PUT_OPTS_INIT;
     opts.ttl_ns = w->ttl_ns;
+    opts.flags = w->flags;
     return tide_add(w->cli.domain, NULL, w->key, w->key_size, w->delta, &opts, token, &w->result);
 }
 

@@ -14,6 +14,7 @@ static int put_do_it(struct kv_write *w, struct tide_token *token, uint64_t *fou
     (void)found;
     struct tide_put_opts opts = TIDE_PUT_OPTS_INIT;
     opts.ttl_ns = w->ttl_ns;
+    opts.flags = w->flags;
     return tide_put_with(w->cli.domain, NULL, w->key, w->key_size, w->value, w->value_size, &opts, token);
 }
 

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "tools/lib/args.h"
@@ -34,6 +35,7 @@ static const char HELP[] =
     "(replaced\n"
     "or deleted; free once no reader can have it any more) and OVERHEAD (buckets, headers, rounding, what is kept for\n"
     "moving). USED: of it, what is given out. KEYS AT MOST: so many keys the buckets have room for.\n"
+    "sizes: keys by the bytes of key and value together, and the bytes of all of them.\n"
     "Exit codes: 0 shown; 2 usage; 3 no such domain; 7 anything else.\n";
 
 struct options {
@@ -107,6 +109,7 @@ static void stat_add_orphan(const struct cli *c, const struct tide_info *info, s
     r->table_waiting_bytes = table.usage.waiting;
     r->table_overhead_bytes = table.usage.overhead;
     r->table_keys_most = table.keys_most;
+    memcpy(r->sizes, table.sizes, sizeof(r->sizes));
 }
 
 static uint64_t stat_served(const struct stat_look *s) {

@@ -281,10 +281,39 @@ static void stat_print_memory(const struct stat_look *s) {
     }
 }
 
+/* The replica whose keys are told by size: they are everybody's. NULL: no table can be looked at. */
+static const struct tide_replica_info *stat_print_whose(const struct stat_look *s) {
+    const struct tide_replica_info *found = NULL;
+    for (size_t i = 0; i < s->n; i++) {
+        const struct tide_replica_info *r = &s->replicas[i];
+        bool good = r->table_bytes != 0 && (r->state == TIDE_STATE_SERVING || r->state == TIDE_STATE_ORPHAN);
+        found = good && (found == NULL || stat_print_leads(s, r)) ? r : found;
+    }
+    return found;
+}
+
+static void stat_print_sizes(const struct stat_look *s) {
+    const struct tide_replica_info *r = stat_print_whose(s);
+    struct buf t = { 0 };
+    for (uint32_t k = 0; r != NULL && k < TIDE_SIZES; k++) {
+        char most[24], all[24];
+        if (r->sizes[k].keys == 0) {
+            continue;
+        }
+        buf_printf(&t, "%s%s %s: %llu keys, %s", t.size > 0 ? "; " : "", k + 1 < TIDE_SIZES ? "up to" : "over",
+                   sizes_text(UINT64_C(16) << (k + 1 < TIDE_SIZES ? k : k - 1), most, sizeof(most)),
+                   (unsigned long long)r->sizes[k].keys, sizes_text(r->sizes[k].bytes, all, sizeof(all)));
+    }
+    if (t.size > 0) {
+        colour_paragraph("sizes", &t, stat_print_width_of(s));
+    }
+}
+
 void stat_print_text(const struct stat_look *s) {
     stat_print_domain(s);
     stat_print_reads(s);
     stat_print_cache(s);
+    stat_print_sizes(s);
     stat_print_replicas(s);
     stat_print_orphans(s);
     stat_print_memory(s);
@@ -341,6 +370,21 @@ static void stat_print_replica_json(struct json_out *j, const struct stat_look *
     json_out_u64(j, "table_waiting_bytes", r->table_waiting_bytes);
     json_out_u64(j, "table_overhead_bytes", r->table_overhead_bytes);
     json_out_u64(j, "table_keys_most", r->table_keys_most);
+    json_out_open(j, "sizes", '[');
+    for (uint32_t k = 0; k < TIDE_SIZES; k++) {
+        if (r->sizes[k].keys != 0) {
+            json_out_open(j, NULL, '{');
+            if (k + 1 < TIDE_SIZES) {
+                json_out_u64(j, "up_to", UINT64_C(16) << k);
+            } else {
+                json_out_null(j, "up_to");
+            }
+            json_out_u64(j, "keys", r->sizes[k].keys);
+            json_out_u64(j, "bytes", r->sizes[k].bytes);
+            json_out_close(j, '}');
+        }
+    }
+    json_out_close(j, ']');
     json_out_u64(j, "joins", r->joins);
     json_out_u64(j, "lapped", r->lapped);
     stat_print_lag_json(j, r);

@@ -29,6 +29,7 @@
 #include "shm/clock.h"
 #include "shm/crc.h"
 #include "shm/fault.h"
+#include "shm/member.h"
 #include "shm/nap.h"
 #include "shm/park.h"
 
@@ -81,6 +82,16 @@ static int join_trouble(struct replica *r, uint32_t id, int error) {
     return error == TIDE_ERR_SYSTEM || error == TIDE_ERR_NOMEM ? error : 0;
 }
 
+/* Has the replica gone since `segment_id` was loaded, between the look at its slot and its mapping? Its slot says so, or the dead's table is
+ * removed, which is before their slot is free. That is no trouble: there may be others. */
+static bool join_went(const struct replica *r, uint32_t id, uint32_t wanted, uint64_t segment_id, int error) {
+    const struct tide *d = r->domain;
+    const struct replica_board *b = &d->log->replicas[id];
+    bool same = board_state(b) == wanted && atomic_load(&b->segment_id) == segment_id;
+    return !same ||
+           (error == TIDE_ERR_NO_DOMAIN && !member_lives(segment_fd(&d->segment), d->log, board_owner(b), d->member));
+}
+
 /* Find the source of this kind that has applied most. A newcomer starts where its donor is, and behind a slow donor
  * it would be the next to be lapped. Returns the slot, or -1. Outside of sections. */
 static int join_find(struct replica *r, enum join_source source, int *trouble) {
@@ -92,7 +103,9 @@ static int join_find(struct replica *r, enum join_source source, int *trouble) {
             continue;
         }
         if (source != JOIN_LOCAL) {
-            int error = join_trouble(r, i, foreign_attach(r->domain, i));
+            uint64_t segment_id = atomic_load(&b->segment_id);
+            int error = foreign_attach(r->domain, i);
+            error = error == 0 || join_went(r, i, wanted, segment_id, error) ? 0 : join_trouble(r, i, error);
             *trouble = error != 0 ? error : *trouble;
         }
         rcu_enter();

@@ -99,7 +99,7 @@ static inline enum apply_status apply_make(struct replica *r, struct apply_part 
         memcpy(&p->version, key + payload - SOURCED_BYTES, SOURCED_BYTES);
     }
     p->hash = table_hash(&r->writer.t, key, p->f.key_len);
-    __builtin_prefetch(table_bucket_at(&r->writer.t, table_bucket_of(p->hash, r->writer.buckets)));
+    __builtin_prefetch(table_bucket_at(&r->writer.t, table_bucket_now(&r->writer, p->hash)));
     return APPLY_OK;
 }
 

@@ -69,7 +69,7 @@ static void seq_tell(struct tide *d, struct seq_group *g) {
 static inline void seq_ask_bucket(const struct replica *r, const struct seq_request *q, size_t i) {
     if (i < q->count) {
         const struct table_writer *w = &r->writer;
-        __builtin_prefetch(table_bucket_at(&w->t, table_bucket_of(q->prepared[i].hash, w->buckets)), 1);
+        __builtin_prefetch(table_bucket_at(&w->t, table_bucket_now(w, q->prepared[i].hash)), 1);
     }
 }
 
@@ -93,7 +93,10 @@ static void seq_apply(struct replica *r, struct seq_request *q) {
         struct seq_op *p = &q->prepared[i];
         uint64_t index = ++r->applied;
         if (seq_removes(op)) {
-            if ((uint32_t)op->kind != SEQ_OP_NOTE) {
+            if ((uint32_t)op->kind < SEQ_OP_NOTE && (uint32_t)op->kind >= SEQ_OP_EVICT && p->node != 0) {
+                table_remove_node(&r->writer, p->hash, p->node, index);
+                removed = true;
+            } else if ((uint32_t)op->kind != SEQ_OP_NOTE) {
                 table_remove(&r->writer, p->hash, op->key, op->key_len, index);
                 removed = true;
             }
@@ -274,8 +277,8 @@ static void seq_removal_begin(struct tide *d, struct seq_removal *all) {
 }
 
 /* Remove this node's key, too. False: it does not fit beside the others. */
-static bool seq_removal_add(struct tide *d, struct seq_removal *all, enum seq_op_kind kind, uint32_t node,
-                            uint64_t hash, uint8_t flags) {
+static inline bool seq_removal_add(struct tide *d, struct seq_removal *all, enum seq_op_kind kind, uint32_t node,
+                                   uint64_t hash, uint8_t flags) {
     const struct table *t = &d->seq.leader->writer.t;
     const struct table_node *n = table_node_at(t, node);
     struct table_lengths len;
@@ -290,7 +293,7 @@ static bool seq_removal_add(struct tide *d, struct seq_removal *all, enum seq_op
     all->q.ring_bytes += bytes;
     all->ops[all->q.count] = (struct tide_op){ .kind = (enum tide_op_kind)kind, .key = key, .key_len = len.key };
     all->prepared[all->q.count] =
-        (struct seq_op){ .hash = hash, .payload_crc = crc32c(0, key, len.key), .flags = flags };
+        (struct seq_op){ .hash = hash, .payload_crc = crc32c_short(0, key, len.key), .node = node, .flags = flags };
     all->q.count++;
     return true;
 }

@@ -39,7 +39,7 @@ static inline enum frame_type seq_frame_type(const struct tide_op *op) {
 struct seq_op {
     uint64_t hash;
     uint32_t payload_crc;
-    uint32_t node; /* of the leader's table, while the request is under way */
+    uint32_t node; /* of the leader's table, while the request is under way; EVICT, EXPIRE: the key's, or 0 */
     uint8_t flags; /* of the frame: FRAME_KEEP, FRAME_SMALL */
 };
 

@@ -109,6 +109,8 @@ static void info_lag(const struct tide *d, const struct view *v, struct tide_rep
     hdr_free(sum);
 }
 
+_Static_assert(TIDE_SIZES == LAYOUT_SIZES, "all that are counted are told");
+
 static void info_table(const struct tide *d, const struct view *v, struct tide_replica_info *out) {
     const struct table_segment *seg = v->table.seg;
     out->keys = atomic_load_explicit(&seg->live_keys, memory_order_relaxed); /* MO(stats) */
@@ -122,6 +124,10 @@ static void info_table(const struct tide *d, const struct view *v, struct tide_r
     out->table_waiting_bytes = u.waiting;
     out->table_overhead_bytes = u.overhead;
     out->table_keys_most = atomic_load_explicit(&seg->keys_most, memory_order_relaxed); /* MO(stats) */
+    for (uint32_t k = 0; k < TIDE_SIZES; k++) {
+        out->sizes[k].keys = atomic_load_explicit(&seg->sizes[k].keys, memory_order_relaxed);   /* MO(stats) */
+        out->sizes[k].bytes = atomic_load_explicit(&seg->sizes[k].bytes, memory_order_relaxed); /* MO(stats) */
+    }
     info_lag(d, v, out);
 }
 

@@ -7,7 +7,7 @@ SIZED_IS_FULL(tide_opts, source);
 SIZED_IS_FULL(tide_info, writes_open);
 SIZED_IS_FULL(tide_replica_opts, spin_ns);
 SIZED_IS_FULL(tide_verify, has_damage);
-SIZED_IS_FULL(tide_replica_info, table_keys_most);
+SIZED_IS_FULL(tide_replica_info, sizes);
 SIZED_IS_FULL(tide_bound, wait_ns);
 SIZED_IS_FULL(tide_answer, ttl_ns);
 SIZED_IS_FULL(tide_reader_opts, replicas);

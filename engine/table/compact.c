@@ -32,8 +32,8 @@ static bool compact_look(const struct table_writer *w, uint32_t node, uint64_t b
         return false;
     }
     out->hash = table_hash(&w->t, table_node_key(n), out->key_len);
-    return table_place_of(&w->t, table_bucket_at(&w->t, table_bucket_of(out->hash, w->buckets)), node,
-                          table_tag(out->hash), &out->place);
+    return table_place_of(&w->t, table_bucket_at(&w->t, table_bucket_now(w, out->hash)), node, table_tag(out->hash),
+                          &out->place);
 }
 
 /* Copy the node that `c` describes to `to`, which no slot leads to yet, and make the slot lead there. */

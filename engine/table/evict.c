@@ -104,7 +104,7 @@ static uint64_t evict_hash_of(const struct table *t, const struct table_node *n)
 /* The live node of a key with this hash, or 0. */
 static uint32_t evict_find(const struct table_writer *w, uint64_t hash) {
     const struct table *t = &w->t;
-    struct table_bucket *b = table_bucket_at(t, table_bucket_of(hash, w->buckets));
+    struct table_bucket *b = table_bucket_at(t, table_bucket_now(w, hash));
     uint64_t tag = table_tag(hash);
     for (uint32_t links = 0; b != NULL; b = table_overflow(t, b, &links)) {
         for (uint32_t m = table_match(table_tag_word(b, 0), table_tag_word(b, 8), tag); m != 0; m &= m - 1) {
@@ -145,7 +145,7 @@ static uint32_t evict_ghosts_most(const struct table_writer *w) {
 }
 
 /* Room for them, where the number of keys has outgrown it: the old ones are forgotten. */
-static void evict_ghosts_grow(struct table_writer *w) {
+static __attribute__((noinline)) void evict_ghosts_grow(struct table_writer *w) {
     struct evict *e = evict_of(w);
     uint64_t lines = 1;
     while (lines * EVICT_GHOSTS < 2 * w->keys) {
@@ -234,7 +234,7 @@ static void evict_sweep(struct table_writer *w) {
     uint32_t to = c->from;
     for (uint32_t i = c->from; i < c->to; i++) {
         if (i + 16 < c->to) {
-            __builtin_prefetch(table_bucket_at(&w->t, table_bucket_of(c->hash[i + 16], w->buckets)));
+            __builtin_prefetch(table_bucket_at(&w->t, table_bucket_now(w, c->hash[i + 16])));
         }
         if (i + 8 < c->to) {
             table_prefetch(w, c->hash[i + 8]);
@@ -280,7 +280,7 @@ static int evict_name_again(void *ctx, const struct table_node *n, const struct 
     return 0;
 }
 
-static bool evict_refill(struct table_writer *w) {
+static __attribute__((noinline)) bool evict_refill(struct table_writer *w) {
     struct evict_found found = { w, 0 };
     for (uint64_t looked = 0; looked < EVICT_REFILL_LOOKS && looked < w->buckets && found.count < EVICT_REFILL;
          looked++) {
@@ -336,7 +336,7 @@ static void evict_prefetch(const struct table_writer *w, const struct evict_queu
     }
     uint32_t end = c->to - c->from < n ? c->to : c->from + (uint32_t)n;
     for (uint32_t i = c->from; i < end; i++) {
-        __builtin_prefetch(table_bucket_at(&w->t, table_bucket_of(c->hash[i], w->buckets)), 1);
+        __builtin_prefetch(table_bucket_at(&w->t, table_bucket_now(w, c->hash[i])), 1);
         evict_ask_ghost(w, c->hash[i]);
     }
     for (uint32_t i = c->from; i < end; i++) {
@@ -384,7 +384,8 @@ static bool evict_next(struct table_writer *w, struct evict_victim *v) {
     return false;
 }
 
-size_t evict_choose(struct table_writer *w, struct evict_victim *victims, size_t most) {
+/* Most of what it calls is as short as a call. */
+__attribute__((flatten)) size_t evict_choose(struct table_writer *w, struct evict_victim *victims, size_t most) {
     struct evict *e = evict_of(w);
     e->begun = true;
     evict_prefetch(w, evict_small_is_full(w) ? &e->small : &e->main, most);
@@ -434,7 +435,7 @@ void evict_follow(struct table_writer *w, uint64_t hash, bool small) {
 
 static void evict_warm(struct table_writer *w, const uint64_t *hash, uint32_t n) {
     for (uint32_t i = 0; i < n && w->keys >= 4096; i++) {
-        __builtin_prefetch(table_bucket_at(&w->t, table_bucket_of(hash[i], w->buckets)));
+        __builtin_prefetch(table_bucket_at(&w->t, table_bucket_now(w, hash[i])));
     }
     for (uint32_t i = 0; i < n && w->keys >= 4096; i++) {
         table_prefetch(w, hash[i]);

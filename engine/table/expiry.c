@@ -27,7 +27,7 @@ static uint64_t expiry_of_slot(const struct table_writer *w, const struct table_
         return 0;
     }
     *at = (struct expiry_due){ table_hash(&w->t, table_node_key(n), len.key), table_node_expiry(n, &len), node };
-    return table_bucket_of(at->hash, w->buckets) == bucket && at->expiry != NEVER_EXPIRES ? at->expiry : 0;
+    return table_bucket_now(w, at->hash) == bucket && at->expiry != NEVER_EXPIRES ? at->expiry : 0;
 }
 
 static void expiry_look_at(struct table_writer *w, uint64_t bucket, struct expiry_look *l) {
@@ -117,5 +117,5 @@ uint32_t expiry_sweep(struct table_writer *w, uint64_t now, struct expiry_due *d
 }
 
 void expiry_put_back(struct table_writer *w, const struct expiry_due *due) {
-    expiry_lower(&w->expiry, table_bucket_of(due->hash, w->buckets), due->expiry);
+    expiry_lower(&w->expiry, table_bucket_now(w, due->hash), due->expiry);
 }

@@ -109,7 +109,7 @@ static struct table_bucket *overflow_before(const struct table_writer *w, const 
         if (table_tag_at(after, i) == 0 || !table_slot_hash(&w->t, after, i, &hash)) {
             continue;
         }
-        for (uint64_t bucket = table_bucket_of(hash, w->buckets);; bucket = table_split_source(bucket)) {
+        for (uint64_t bucket = table_bucket_now(w, hash);; bucket = table_split_source(bucket)) {
             uint32_t links = 0;
             struct table_bucket *b = table_bucket_at(&w->t, bucket), *next;
             for (; (next = table_overflow(&w->t, b, &links)) != NULL; b = next) {

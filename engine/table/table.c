@@ -102,8 +102,12 @@ struct table_limits table_limits(uint64_t table_bytes, uint64_t domain_bytes, ui
 
 /* What so many keys are charged for their slots. */
 static uint64_t table_slots(const struct table_writer *w, uint64_t keys) {
-    uint64_t easy = w->keys_limit / TABLE_FULL_LOAD * TABLE_EASY_LOAD / 2;
-    return keys > easy ? (keys - easy) * TABLE_SLOT_COST : 0;
+    return keys > w->keys_easy ? (keys - w->keys_easy) * TABLE_SLOT_COST : 0;
+}
+
+static void table_limit_keys(struct table_writer *w, uint64_t keys) {
+    w->keys_limit = keys;
+    w->keys_easy = keys / TABLE_FULL_LOAD * TABLE_EASY_LOAD / 2;
 }
 
 static void table_count_slots(struct table_writer *w) {
@@ -113,7 +117,7 @@ static void table_count_slots(struct table_writer *w) {
 void table_admit_up_to(struct table_writer *w, struct table_limits most) {
     w->arena.limit = most.arena.limit;
     w->arena.spare = most.arena.spare;
-    w->keys_limit = most.keys;
+    table_limit_keys(w, most.keys);
     table_count_slots(w);
     table_note_memory(w);
 }
@@ -122,6 +126,11 @@ void table_admit_up_to(struct table_writer *w, struct table_limits most) {
 static uint64_t table_buckets_most(const struct table_writer *w) {
     return (w->arena.pages_off - w->t.buckets_off) / sizeof(struct table_bucket) / TABLE_OVERFLOW_SHARE *
            (TABLE_OVERFLOW_SHARE - 1);
+}
+
+static void table_set_buckets(struct table_writer *w, uint64_t buckets) {
+    w->buckets = buckets;
+    w->mask = UINT64_MAX >> __builtin_clzll(buckets - 1); /* at least two */
 }
 
 int table_create(struct table_writer *w, uint8_t *base, uint64_t size_bytes, uint64_t domain_bytes, uint64_t seed,
@@ -171,14 +180,15 @@ int table_create(struct table_writer *w, uint8_t *base, uint64_t size_bytes, uin
     w->t.uses = w->arena.uses;
     w->t.page_shift = w->arena.shift;
     w->overflow_off = w->arena.pages_off;
-    w->keys_limit = table_keys_limit(w->arena.pages_off - buckets_off);
+    table_limit_keys(w, table_keys_limit(w->arena.pages_off - buckets_off));
     w->batch = w->keys_limit / TABLE_TOMBS < TABLE_BATCH ? w->keys_limit / TABLE_TOMBS + 1 : TABLE_BATCH;
     w->due_most = (w->arena.pages_off - buckets_off) / sizeof(struct table_bucket) / TABLE_DUE_SHARE;
     uint64_t buckets = table_buckets_for(expected_keys), most = table_buckets_most(w);
     while (buckets > most && buckets > TABLE_BUCKETS_MIN) {
         buckets /= 2;
     }
-    w->buckets = w->cleared = buckets;
+    table_set_buckets(w, buckets);
+    w->cleared = buckets;
     table_note_memory(w);
     /* MO(table.buckets): release; a reader's first look must find the layout that was written above. */
     atomic_store_explicit(&own->buckets, buckets, memory_order_release);
@@ -190,7 +200,8 @@ void table_expect(struct table_writer *w, uint64_t buckets) {
     if (w->keys != 0 || buckets <= w->buckets || buckets > table_buckets_most(w)) {
         return;
     }
-    w->buckets = w->cleared = buckets;
+    table_set_buckets(w, buckets);
+    w->cleared = buckets;
     /* MO(table.buckets): release; as in table_create(). The new ones are empty. */
     atomic_store_explicit(&w->t.own->buckets, buckets, memory_order_release);
     atomic_store_explicit(&w->t.seg->buckets, buckets, memory_order_release); /* MO(table.buckets) */
@@ -217,10 +228,10 @@ void table_destroy(struct table_writer *w) {
 
 /* Unlink the empty overflow buckets of a chain. A reader in another process that finds nothing meanwhile looks again; a
  * reader inside an unlinked bucket goes on along its link. */
-static void table_shorten(struct table_writer *w, struct table_bucket *b) {
+static __attribute__((noinline)) void table_shorten_chain(struct table_writer *w, struct table_bucket *b) {
     struct table_bucket *next;
     uint32_t links = 0;
-    while ((next = table_overflow(&w->t, b, &links)) != NULL) {
+    while (__builtin_expect((next = table_overflow(&w->t, b, &links)) != NULL, 0)) {
         if (table_tag_word(next, 0) != 0 || (table_tag_word(next, 8) & UINT32_MAX) != 0) {
             b = next;
             continue;
@@ -230,6 +241,12 @@ static void table_shorten(struct table_writer *w, struct table_bucket *b) {
         /* MO(table.tag): release; as table_insert(). */
         atomic_store_explicit(&b->tags[1], (table_tag_word(b, 8) & UINT32_MAX) | link, memory_order_release);
         limbo_push(w, LIMBO_BUCKET, off, sizeof(*next));
+    }
+}
+
+static inline void table_shorten(struct table_writer *w, struct table_bucket *b) {
+    if (__builtin_expect(table_tag_word(b, 8) >> 32 != 0, 0)) {
+        table_shorten_chain(w, b);
     }
 }
 
@@ -286,14 +303,16 @@ static uint64_t table_reserve(const struct table_writer *w) {
     return share > w->arena.pages_off - w->overflow_off ? share : w->arena.pages_off - w->overflow_off;
 }
 
-/* Add one bucket. Failing loses nothing: chains stay longer until a later call succeeds. */
-static bool table_split(struct table_writer *w) {
+/* A full table of small values asks this with each new key. */
+static inline bool table_may_split(const struct table_writer *w) {
+    return table_buckets_end(w) + sizeof(struct table_bucket) + table_reserve(w) <= w->arena.pages_off;
+}
+
+/* Add one bucket, which there is room for. Failing loses nothing: chains stay longer until a later call succeeds. */
+static __attribute__((noinline)) bool table_split(struct table_writer *w) {
     uint64_t fresh = w->buckets;
     uint64_t half = UINT64_C(1) << (63 - __builtin_clzll(fresh));
     uint64_t from = fresh - half;
-    if (table_buckets_end(w) + sizeof(struct table_bucket) + table_reserve(w) > w->arena.pages_off) {
-        return false;
-    }
     struct table_bucket *to = table_bucket_at(&w->t, fresh), *first = table_bucket_at(&w->t, from);
     for (uint32_t i = 0; i < TABLE_SLOTS; i++) { /* their keys are hashed below */
         __builtin_prefetch(table_node_at(&w->t, table_slot_at(first, i)));
@@ -314,7 +333,7 @@ static bool table_split(struct table_writer *w) {
         }
     }
     expiry_spread(&w->expiry, from, fresh);
-    w->buckets = fresh + 1;
+    table_set_buckets(w, fresh + 1);
     /* MO(table.buckets): release; the new bucket is filled before it is addressed. Pairs with table_bucket_for(). */
     atomic_store_explicit(&w->t.own->buckets, w->buckets, memory_order_release);
     atomic_store_explicit(&w->t.seg->buckets, w->buckets, memory_order_release); /* MO(table.buckets) */
@@ -328,7 +347,7 @@ static bool table_split(struct table_writer *w) {
 static void table_grow(struct table_writer *w) {
     bool doubling = (w->buckets & (w->buckets - 1)) != 0;
     for (int i = 0; i < 2 && (doubling || w->keys > w->buckets * TABLE_LOAD); i++) {
-        if (!table_split(w)) {
+        if (!table_may_split(w) || !table_split(w)) {
             return;
         }
         doubling = (w->buckets & (w->buckets - 1)) != 0;
@@ -399,10 +418,7 @@ static bool table_clear_hinted(struct table_writer *w, uint64_t tomb) {
     return true;
 }
 
-void table_clear_tomb(struct table_writer *w, uint64_t tomb) {
-    if (__builtin_expect(table_clear_hinted(w, tomb), 1)) {
-        return;
-    }
+static __attribute__((noinline)) void table_clear_searched(struct table_writer *w, uint64_t tomb) {
     uint32_t node = (uint32_t)tomb;
     struct table_lengths len;
     const struct table_node *n = table_node_at(&w->t, node);
@@ -410,7 +426,7 @@ void table_clear_tomb(struct table_writer *w, uint64_t tomb) {
         return;
     }
     uint64_t hash = table_hash(&w->t, table_node_key(n), len.key), tag = table_tag(hash);
-    uint64_t bucket = table_bucket_of(hash, w->buckets);
+    uint64_t bucket = table_bucket_now(w, hash);
     struct table_place p;
     /* A later put took its slot and has retired the node. */
     if (!table_place_of(&w->t, table_bucket_at(&w->t, bucket), node, tag, &p)) {
@@ -426,6 +442,12 @@ void table_clear_tomb(struct table_writer *w, uint64_t tomb) {
     }
     table_reorganise(w);
     limbo_push_node(w, node);
+}
+
+void table_clear_tomb(struct table_writer *w, uint64_t tomb) {
+    if (__builtin_expect(!table_clear_hinted(w, tomb), 0)) {
+        table_clear_searched(w, tomb);
+    }
 }
 
 /* ---- entries --------------------------------------------------------------------------------------------------------- */
@@ -456,38 +478,56 @@ void table_node_drop(struct table_writer *w, uint32_t node) {
     arena_free(&w->arena, node);
 }
 
-/* Count one key more (`come`) or one less (`gone`). */
-static void table_count(struct table_writer *w, const struct table_node *gone, const struct table_node *come) {
-    const struct table_node *n = come != NULL ? come : gone;
+void table_count_resized(struct table_writer *w, uint64_t gone, uint64_t came) {
+    table_uncount_size(w, gone);
+    table_count_size(w, came);
+}
+
+static inline uint64_t table_bytes_of(const struct table_node *n) {
     /* MO(node.fields): relaxed; the writer's own nodes. */
-    uint64_t bytes = (uint64_t)atomic_load_explicit(&n->key_len, memory_order_relaxed) +
-                     node_value_len(atomic_load_explicit(&n->value_len, memory_order_relaxed)); /* MO(node.fields) */
-    w->digest += come != NULL ? table_digest_of(n) : 0 - table_digest_of(n);
-    table_count_bytes(w, come != NULL ? 0 : bytes, come != NULL ? bytes : 0);
-    w->keys += come != NULL ? 1 : UINT64_MAX;
+    return (uint64_t)atomic_load_explicit(&n->key_len, memory_order_relaxed) +
+           node_value_len(atomic_load_explicit(&n->value_len, memory_order_relaxed)); /* MO(node.fields) */
+}
+
+static inline void table_set_keys(struct table_writer *w, uint64_t keys) {
+    w->keys = keys;
     table_count_slots(w);
-    atomic_store_explicit(&w->t.seg->live_keys, w->keys, memory_order_relaxed); /* MO(stats) */
+    atomic_store_explicit(&w->t.seg->live_keys, keys, memory_order_relaxed); /* MO(stats) */
+}
+
+/* One key more; one less. */
+static inline void table_count_come(struct table_writer *w, const struct table_node *n) {
+    w->digest += table_digest_of(n);
+    table_count_size(w, table_bytes_of(n));
+    table_set_keys(w, w->keys + 1);
+}
+
+static inline void table_count_gone(struct table_writer *w, const struct table_node *n) {
+    w->digest -= table_digest_of(n);
+    table_uncount_size(w, table_bytes_of(n));
+    table_set_keys(w, w->keys - 1);
 }
 
 void table_replace_twins(struct table_writer *w, const struct table_place *p, uint64_t hash, uint32_t node) {
-    uint64_t bucket = table_bucket_of(hash, w->buckets);
+    uint64_t bucket = table_bucket_now(w, hash);
     struct table_place twin;
     while (table_twin_of(w, &bucket, p->node, table_tag(hash), &twin)) {
         table_set_node(twin.b, twin.slot, node);
     }
 }
 
+__attribute__((flatten)) /* a put of a new key */
 int table_publish_rest(struct table_writer *w, const struct table_place *p, uint32_t node, uint64_t hash,
                        uint64_t index) {
     struct table_node *n = table_node_at(&w->t, node);
     if (p->node == 0) {
         /* MO(node.index): release; as in table_swap(). */
         atomic_store_explicit(&n->index, index, memory_order_release);
-        if (table_insert(w, table_bucket_at(&w->t, table_bucket_of(hash, w->buckets)), table_tag(hash), node) != 0) {
+        if (table_insert(w, table_bucket_at(&w->t, table_bucket_now(w, hash)), table_tag(hash), node) != 0) {
             table_node_drop(w, node);
             return -1;
         }
-        table_count(w, NULL, n);
+        table_count_come(w, n);
         table_note_use(w);
         if (w->evict != NULL) {
             w->evict->insert(w, hash, n);
@@ -505,7 +545,7 @@ int table_publish_rest(struct table_writer *w, const struct table_place *p, uint
     /* MO(node.prev): relaxed; published with the slot. */
     atomic_store_explicit(&n->prev, p->node, memory_order_relaxed);
     table_swap(w, p, hash, node, index);
-    table_count(w, NULL, n);
+    table_count_come(w, n);
     table_note_use(w);
     if (w->evict != NULL) {
         w->evict->insert(w, hash, n);
@@ -514,14 +554,10 @@ int table_publish_rest(struct table_writer *w, const struct table_place *p, uint
     return 0;
 }
 
-void table_remove(struct table_writer *w, uint64_t hash, const void *key, size_t key_len, uint64_t index) {
-    uint64_t bucket = table_bucket_of(hash, w->buckets);
-    struct table_bucket *b = table_bucket_at(&w->t, bucket);
-    struct table_place p = table_place_for(&w->t, b, hash, key, key_len);
-    if (p.node == 0) {
-        return;
-    }
-    struct table_node *n = table_node_at(&w->t, p.node);
+/* b: the first bucket of the chain in which the place is. */
+static inline void table_remove_place(struct table_writer *w, uint64_t bucket, const struct table_bucket *b,
+                                      const struct table_place *p, uint64_t index) {
+    struct table_node *n = table_node_at(&w->t, p->node);
     /* MO(node.index), MO(node.deleted): relaxed; the writer's own words. */
     if (atomic_load_explicit(&n->index, memory_order_relaxed) >= index ||
         atomic_load_explicit(&n->deleted, memory_order_relaxed) != 0) {
@@ -530,14 +566,32 @@ void table_remove(struct table_writer *w, uint64_t hash, const void *key, size_t
     /* MO(node.deleted): release; pairs with the acquire in table_version(). The node itself is the tombstone: deleting
      * takes no memory, so it works in a full table. */
     atomic_store_explicit(&n->deleted, index, memory_order_release);
-    table_count(w, n, NULL);
-    struct arena_extent e = arena_extent(&w->arena, p.node);
+    table_count_gone(w, n);
+    struct arena_extent e = arena_extent(&w->arena, p->node);
     if (e.bytes == 0 || e.cost > w->arena.live) {
         table_note_damage(&w->t, n, "a node where none was given out");
         return;
     }
     arena_forget(&w->arena, &e);
-    limbo_push(w, LIMBO_TOMB, table_tomb(bucket, b, &p), e.bytes);
+    limbo_push(w, LIMBO_TOMB, table_tomb(bucket, b, p), e.bytes);
+}
+
+void table_remove(struct table_writer *w, uint64_t hash, const void *key, size_t key_len, uint64_t index) {
+    uint64_t bucket = table_bucket_now(w, hash);
+    struct table_bucket *b = table_bucket_at(&w->t, bucket);
+    struct table_place p = table_place_for(&w->t, b, hash, key, key_len);
+    if (p.node != 0) {
+        table_remove_place(w, bucket, b, &p, index);
+    }
+}
+
+__attribute__((flatten)) void table_remove_node(struct table_writer *w, uint64_t hash, uint32_t node, uint64_t index) {
+    uint64_t bucket = table_bucket_now(w, hash);
+    struct table_bucket *b = table_bucket_at(&w->t, bucket);
+    struct table_place p;
+    if (table_place_of(&w->t, b, node, table_tag(hash), &p)) {
+        table_remove_place(w, bucket, b, &p, index);
+    }
 }
 
 void table_delete(struct table_writer *w, uint64_t hash, const void *key, size_t key_len, uint64_t index) {
@@ -546,7 +600,7 @@ void table_delete(struct table_writer *w, uint64_t hash, const void *key, size_t
 }
 
 const struct table_node *table_newest(const struct table_writer *w, uint64_t hash, const void *key, size_t key_len) {
-    struct table_bucket *b = table_bucket_at(&w->t, table_bucket_of(hash, w->buckets));
+    struct table_bucket *b = table_bucket_at(&w->t, table_bucket_now(w, hash));
     struct table_place p = table_place_for(&w->t, b, hash, key, key_len);
     /* MO(node.deleted): relaxed; the writer's own word. */
     if (p.node == 0 || atomic_load_explicit(&table_node_at(&w->t, p.node)->deleted, memory_order_relaxed) != 0) {
@@ -563,7 +617,7 @@ uint64_t table_current(const struct table_writer *w, uint64_t hash, const void *
 
 /* The cost of the key's node in the sum; 0: the key is not there. */
 static uint64_t table_cost_of(const struct table_writer *w, uint64_t hash, const void *key, size_t key_len) {
-    struct table_bucket *b = table_bucket_at(&w->t, table_bucket_of(hash, w->buckets));
+    struct table_bucket *b = table_bucket_at(&w->t, table_bucket_now(w, hash));
     struct table_place p = table_place_for(&w->t, b, hash, key, key_len);
     /* MO(node.deleted): relaxed; the writer's own word. */
     if (p.node == 0 || atomic_load_explicit(&table_node_at(&w->t, p.node)->deleted, memory_order_relaxed) != 0) {

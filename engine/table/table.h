@@ -102,11 +102,13 @@ struct table_writer {
     struct table t;
     struct arena arena;
     uint64_t buckets; /* as readers see it */
+    uint64_t mask;    /* the least power of two that is no less, less one */
     uint64_t cleared; /* splits that made buckets below this are complete: none of their keys stands in two buckets */
     uint64_t keys;    /* live ones */
-    uint64_t keys_limit;      /* most keys for which buckets and overflow buckets suffice, whatever the keys are */
-    uint64_t overflow_off;    /* overflow buckets lie at or above this byte, up to the first page of nodes */
-    uint64_t overflow;        /* bytes of overflow buckets in use there */
+    uint64_t keys_limit;   /* most keys for which buckets and overflow buckets suffice, whatever the keys are */
+    uint64_t keys_easy;    /* keys beyond these are charged for their slots: TABLE_SLOT_COST in engine/table/table.c */
+    uint64_t overflow_off; /* overflow buckets lie at or above this byte, up to the first page of nodes */
+    uint64_t overflow;     /* bytes of overflow buckets in use there */
     struct table_spare spare; /* free overflow buckets there */
     struct table_spare paged; /* free overflow buckets in pages of nodes, which were taken when there were no others */
     uint32_t taken;           /* such pages */
@@ -161,6 +163,12 @@ static inline uint64_t table_bucket_of(uint64_t hash, uint64_t buckets) {
     uint64_t mask = UINT64_MAX >> __builtin_clzll(buckets - 1); /* buckets >= 2 */
     uint64_t b = hash & mask;
     return b < buckets ? b : b & (mask >> 1);
+}
+
+/* The same for the writer, whose table often stands between two powers of two when it is full. */
+static inline uint64_t table_bucket_now(const struct table_writer *w, uint64_t hash) {
+    uint64_t b = hash & w->mask;
+    return b < w->buckets ? b : b & (w->mask >> 1);
 }
 
 static inline uint64_t table_tag(uint64_t hash) {
@@ -409,7 +417,7 @@ void table_node_drop_ahead(struct table_writer *w, uint32_t node);
 
 /* Prefetch the node that table_publish() would replace. Its bucket was prefetched before. */
 static inline void table_prefetch(const struct table_writer *w, uint64_t hash) {
-    const struct table_bucket *b = table_bucket_at(&w->t, table_bucket_of(hash, w->buckets));
+    const struct table_bucket *b = table_bucket_at(&w->t, table_bucket_now(w, hash));
     /* MO(table.tag), MO(table.slot): relaxed; the writer's own. */
     uint32_t m = table_match(atomic_load_explicit(&b->tags[0], memory_order_relaxed),
                              atomic_load_explicit(&b->tags[1], memory_order_relaxed), table_tag(hash));
@@ -425,6 +433,8 @@ static inline void table_prefetch(const struct table_writer *w, uint64_t hash) {
 /* Delete as of `index`. No effect where the key is missing or newer. table_remove(): one of several; call table_note_use() after the last. */
 void table_delete(struct table_writer *w, uint64_t hash, const void *key, size_t key_len, uint64_t index);
 void table_remove(struct table_writer *w, uint64_t hash, const void *key, size_t key_len, uint64_t index);
+/* As table_remove(), of a key whose newest node the writer has at hand. */
+void table_remove_node(struct table_writer *w, uint64_t hash, uint32_t node, uint64_t index);
 
 /* A key's newest version, for the writer itself. It stays where it is until the writer publishes or drains. NULL: the key is not there. */
 const struct table_node *table_newest(const struct table_writer *w, uint64_t hash, const void *key, size_t key_len);

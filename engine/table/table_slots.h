@@ -136,11 +136,39 @@ static inline void table_swap(struct table_writer *w, const struct table_place *
     }
 }
 
-/* Count the bytes that values gained or lost. */
-static inline void table_count_bytes(struct table_writer *w, uint64_t gone, uint64_t came) {
-    if (gone != came) {
-        uint64_t live = atomic_load_explicit(&w->t.seg->live_bytes, memory_order_relaxed);      /* MO(stats) */
-        atomic_store_explicit(&w->t.seg->live_bytes, live + came - gone, memory_order_relaxed); /* MO(stats) */
+static inline void table_count_more(_Atomic uint64_t *count, uint64_t more) {
+    uint64_t n = atomic_load_explicit(count, memory_order_relaxed); /* MO(stats): the writer's own */
+    atomic_store_explicit(count, n + more, memory_order_relaxed);   /* MO(stats) */
+}
+
+/* Where a key and value of so many bytes together are counted. */
+static inline struct size_count *table_size_of(const struct table_writer *w, uint64_t bytes) {
+    uint32_t k = bytes > 16 ? 60 - (uint32_t)__builtin_clzll(bytes - 1) : 0;
+    return &w->t.seg->sizes[k < LAYOUT_SIZES ? k : LAYOUT_SIZES - 1];
+}
+
+/* A key is there, with so many bytes; it is no longer. */
+static inline void table_count_size(struct table_writer *w, uint64_t bytes) {
+    struct size_count *s = table_size_of(w, bytes);
+    table_count_more(&w->t.seg->live_bytes, bytes);
+    table_count_more(&s->keys, 1);
+    table_count_more(&s->bytes, bytes);
+}
+
+static inline void table_uncount_size(struct table_writer *w, uint64_t bytes) {
+    struct size_count *s = table_size_of(w, bytes);
+    table_count_more(&w->t.seg->live_bytes, 0 - bytes);
+    table_count_more(&s->keys, UINT64_MAX);
+    table_count_more(&s->bytes, 0 - bytes);
+}
+
+/* In table.c. */
+void table_count_resized(struct table_writer *w, uint64_t gone, uint64_t came);
+
+/* Its value had `gone` bytes and has `came`. */
+static inline void table_count_bytes(struct table_writer *w, uint64_t key_len, uint64_t gone, uint64_t came) {
+    if (__builtin_expect(gone != came, 0)) {
+        table_count_resized(w, key_len + gone, key_len + came);
     }
 }
 
@@ -168,8 +196,9 @@ static inline void table_count_swap(struct table_writer *w, const struct table_n
                                     const struct table_node *come) {
     w->digest += table_digest_of(come) - table_digest_of(gone);
     table_count_bytes(
-        w, node_value_len(atomic_load_explicit(&gone->value_len, memory_order_relaxed)), /* MO(node.fields) */
-        node_value_len(atomic_load_explicit(&come->value_len, memory_order_relaxed)));   /* MO(node.fields) */
+        w, atomic_load_explicit(&gone->key_len, memory_order_relaxed),                 /* MO(node.fields) */
+        node_value_len(atomic_load_explicit(&gone->value_len, memory_order_relaxed)),  /* MO(node.fields) */
+        node_value_len(atomic_load_explicit(&come->value_len, memory_order_relaxed))); /* MO(node.fields) */
     table_retire(w, gone_node);
 }
 
@@ -184,7 +213,7 @@ static inline void table_node_keep(struct table_node *n) {
 
 /* A node that expires becomes part of the state. */
 static inline void table_note_expiry(struct table_writer *w, uint64_t hash, uint64_t expiry) {
-    expiry_lower(&w->expiry, table_bucket_of(hash, w->buckets), expiry != 0 ? expiry : 1);
+    expiry_lower(&w->expiry, table_bucket_now(w, hash), expiry != 0 ? expiry : 1);
 }
 
 /* Make a filled node the key's value as of `index`. Where the table already holds the same or a newer version (joining), the
@@ -192,7 +221,7 @@ static inline void table_note_expiry(struct table_writer *w, uint64_t hash, uint
 static inline int table_publish(struct table_writer *w, uint32_t node, uint64_t hash, uint64_t index,
                                 uint32_t payload_crc) {
     struct table_node *n = table_node_at(&w->t, node);
-    struct table_bucket *b = table_bucket_at(&w->t, table_bucket_of(hash, w->buckets));
+    struct table_bucket *b = table_bucket_at(&w->t, table_bucket_now(w, hash));
     struct table_lengths len;
     if (__builtin_expect(!table_lengths_of(&w->t, n, &len), 0)) {
         return -1; /* another process changed it since it was filled */

@@ -66,7 +66,7 @@ static __attribute__((noinline)) struct table_place put_find_all(const struct ta
 
 static inline struct table_place put_find(const struct table_writer *w, uint64_t hash, const void *key,
                                           size_t key_len) {
-    struct table_bucket *b = table_bucket_at(&w->t, table_bucket_of(hash, w->buckets));
+    struct table_bucket *b = table_bucket_at(&w->t, table_bucket_now(w, hash));
     if (table_match_bucket(b, hash) == 0 && table_tag_word(b, 8) >> 32 == 0) {
         return (struct table_place){ 0 };
     }
@@ -92,7 +92,7 @@ static inline bool put_begins(struct tide *d, uint64_t ring_bytes) {
 
 /* Which node is it likely to replace? Ask for that one. False: the bucket has none. */
 static inline bool put_guesses(const struct table_writer *w, struct put *p) {
-    p->b = table_bucket_at(&w->t, table_bucket_of(p->hash, w->buckets));
+    p->b = table_bucket_at(&w->t, table_bucket_now(w, p->hash));
     uint32_t match = table_match_bucket(p->b, p->hash);
     if (__builtin_expect(match == 0, 0)) {
         return false;
@@ -153,7 +153,8 @@ static inline void put_count(struct table_writer *w, const struct put *p, uint64
     }
     w->digest += table_node_digest(index, p->crc) - table_digest_of(gone);
     /* MO(node.fields): relaxed; the writer's own node. */
-    table_count_bytes(w, node_value_len(atomic_load_explicit(&gone->value_len, memory_order_relaxed)), p->value_size);
+    table_count_bytes(w, p->key_len, node_value_len(atomic_load_explicit(&gone->value_len, memory_order_relaxed)),
+                      p->value_size);
     w->arena.live += (uint64_t)p->cost - p->gone_cost;
     limbo_push(w, LIMBO_FREE, p->gone, p->gone_bytes);
 }

@@ -195,7 +195,21 @@ struct tide_replica_info help_info(struct tide *d, uint32_t id) {
     return info;
 }
 
-void help_assert_equal_digests(struct tide *d) {
+/* Wait until replica `id` has applied entry `least`; *index: what it has applied then. */
+static uint64_t help_digest_at(struct tide *d, uint32_t id, uint64_t least, uint64_t *index) {
+    uint64_t digest = 0;
+    /* A lapped one joins anew; the watchdog ends what never gets there. */
+    do {
+        assert_int_not_equal(help_state(d, id), TIDE_STATE_FAILED);
+        assert_int_not_equal(help_state(d, id), TIDE_STATE_DIVERGED);
+        sched_yield();
+    } while (help_state(d, id) != TIDE_STATE_SERVING || tide_replica_digest(d, id, index, &digest) != 0 ||
+             *index < least);
+    return digest;
+}
+
+/* False: the leader has removed more meanwhile. */
+static bool help_digests_are_equal(struct tide *d) {
     struct tide_info info = TIDE_INFO_INIT;
     assert_int_equal(tide_info(d, &info), 0);
     uint64_t first = 0;
@@ -205,19 +219,24 @@ void help_assert_equal_digests(struct tide *d) {
         if (state == TIDE_STATE_FREE || state == TIDE_STATE_STOPPED) {
             continue;
         }
-        uint64_t index = 0, digest = 0;
-        /* A lapped one joins anew; the watchdog ends what never gets there. */
-        do {
-            assert_int_not_equal(help_state(d, i), TIDE_STATE_FAILED);
-            assert_int_not_equal(help_state(d, i), TIDE_STATE_DIVERGED);
-            sched_yield();
-        } while (help_state(d, i) != TIDE_STATE_SERVING || tide_replica_digest(d, i, &index, &digest) != 0 ||
-                 index < info.commit_index);
-        assert_int_equal(index, info.commit_index);
+        uint64_t index = 0, digest = help_digest_at(d, i, info.commit_index, &index);
+        if (index != info.commit_index) {
+            struct tide_info now = TIDE_INFO_INIT;
+            assert_int_equal(tide_info(d, &now), 0);
+            assert_true(index <= now.commit_index && now.expired_total > 0);
+            return false;
+        }
         if (seen++ == 0) {
             first = digest;
         }
         assert_int_equal(digest, first);
+    }
+    return true;
+}
+
+void help_assert_equal_digests(struct tide *d) {
+    while (!help_digests_are_equal(d)) {
+        sched_yield();
     }
 }
 

@@ -88,7 +88,8 @@ uint64_t help_get(struct tide_reader *r, const char *key);
 
 struct tide_reader *help_reader(struct tide *d, enum tide_policy policy, int32_t home, uint64_t replicas);
 
-/* Wait until every serving replica is at `commit`, and assert that all digests are equal then. Nobody may write. */
+/* Wait until every serving replica is at `commit`, and assert that all digests are equal then. Nobody may write but the leader, which
+ * removes what has expired. */
 void help_assert_equal_digests(struct tide *d);
 
 /* The state of a replica; TIDE_STATE_FREE where there is none. */

@@ -309,6 +309,10 @@ int peek_table_of(const struct table_segment *seg, uint64_t file_bytes, struct p
         .keys_most = seg->keys_most,
         .usage = usage_of(seg, budget),
     };
+    for (uint32_t k = 0; k < LAYOUT_SIZES; k++) {
+        out->sizes[k].keys = seg->sizes[k].keys;
+        out->sizes[k].bytes = seg->sizes[k].bytes;
+    }
     return 0;
 }
 

@@ -76,6 +76,9 @@ int peek_leftovers(const char *name, int half_made, char file[PEEK_FILE_BYTES]);
 struct peek_table {
     uint64_t keys, keys_most, table_bytes, used_bytes;
     struct usage usage;
+    struct {
+        uint64_t keys, bytes;
+    } sizes[LAYOUT_SIZES]; /* as those of struct tide_replica_info */
 };
 int peek_table(const char *name, uint32_t replica, uint64_t incarnation, struct peek_table *out);
 

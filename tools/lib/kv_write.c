@@ -15,7 +15,7 @@
 
 #define TIMEOUT_MAX_NS (3600ull * 1000000000)
 
-enum { OPT_ESCAPED = 256, OPT_TIMEOUT, OPT_FILE, OPT_EXPECT, OPT_TTL, OPT_PREFIX };
+enum { OPT_ESCAPED = 256, OPT_TIMEOUT, OPT_FILE, OPT_EXPECT, OPT_TTL, OPT_KEEP, OPT_PREFIX };
 
 int kv_ttl(const char *tool, const char *what, const char *arg, uint64_t *ttl_ns) {
     if (strcmp(arg, "never") == 0) {
@@ -64,6 +64,12 @@ static int kv_set_option(void *ctx, int option, char *arg) {
                 "--ttl is for 'tide put', 'tide cas' and 'tide incr'; 'tide touch NAME KEY TTL' has it behind the key");
         }
         return kv_ttl(tool, "--ttl", arg, &w->ttl_ns);
+    case OPT_KEEP:
+        if (!w->may_expire) {
+            return args_error(tool, "--keep is for 'tide put', 'tide cas' and 'tide incr'");
+        }
+        w->flags |= TIDE_KEEP;
+        return 0;
     case OPT_PREFIX:
         if (!w->may_clear) {
             return args_error(tool, "--prefix is for 'tide del' and 'tide clear'");
@@ -80,13 +86,10 @@ static int kv_set_option(void *ctx, int option, char *arg) {
 
 static int kv_read_options(int argc, char **argv, struct kv_write *w) {
     static const struct option LIST[] = {
-        { "escaped", no_argument, NULL, OPT_ESCAPED },
-        { "timeout", required_argument, NULL, OPT_TIMEOUT },
-        { "file", required_argument, NULL, OPT_FILE },
-        { "expect", required_argument, NULL, OPT_EXPECT },
-        { "ttl", required_argument, NULL, OPT_TTL },
-        { "prefix", required_argument, NULL, OPT_PREFIX },
-        ARGS_LAST_OPTIONS,
+        { "escaped", no_argument, NULL, OPT_ESCAPED },     { "timeout", required_argument, NULL, OPT_TIMEOUT },
+        { "file", required_argument, NULL, OPT_FILE },     { "expect", required_argument, NULL, OPT_EXPECT },
+        { "ttl", required_argument, NULL, OPT_TTL },       { "keep", no_argument, NULL, OPT_KEEP },
+        { "prefix", required_argument, NULL, OPT_PREFIX }, ARGS_LAST_OPTIONS,
     };
     const struct args_options options = { w->help, "h", LIST, kv_set_option };
     int code = args_options(&options, argc, argv, w);

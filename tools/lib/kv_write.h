@@ -21,7 +21,9 @@
     "  --help                print this text\n\n"
 #define KV_VALUE_HELP "  --file FILE           the value is what FILE holds\n"
 #define KV_TTL_HELP                                                                                                    \
-    "  --ttl TIME            how long the value lives: 1.5s, 10m; never; default: what the domain has for all\n"
+    "  --ttl TIME            how long the value lives: 1.5s, 10m; never; default: what the domain has for "            \
+    "all\n" KV_KEEP_HELP
+#define KV_KEEP_HELP "  --keep                a domain that evicts does not evict the key, until it is put without\n"
 #define KV_CODES_HELP                                                                                                  \
     "Exit codes: 0 done; 2 usage; 3 no such domain; 4 nobody leads, or not in time: certainly not done;\n"             \
     "5 it may or may not have been done; "
@@ -31,7 +33,7 @@ struct kv_write {
     const char *help, *file;
     int has_value; /* put and cas, but not del */
     int is_cas;
-    int may_expire; /* put, cas and incr take --ttl */
+    int may_expire; /* put, cas and incr take --ttl and --keep */
     int may_clear;  /* del and clear take --prefix */
     int no_key;     /* clear */
     /* A further argument behind the key, and what takes it: 0, or an exit code after a message. */
@@ -44,6 +46,7 @@ struct kv_write {
     int escaped, expect_given;
     uint64_t timeout_ns, expect;
     uint64_t ttl_ns;
+    uint32_t flags; /* enum tide_write_flags */
     char *key;
     size_t key_size;
     char *prefix;
