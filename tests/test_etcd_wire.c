@@ -85,7 +85,7 @@ static void address__endpoints_and_prefix(void **state) {
     snprintf(text + 7 + 270, 20, ":1/");
     assert_int_equal(reads(&a, text), -1);
     /* What may be a password is not repeated. */
-    assert_int_equal(etcd_address_read(&a, "etcd://root:secret@h:1/", why, sizeof(why)), -1);
+    assert_int_equal(etcd_address_read(&a, "etcd://me:secret@h:1/", why, sizeof(why)), -1);
     assert_null(strstr(why, "secret"));
     assert_non_null(strstr(why, "--upstream-user"));
 }
