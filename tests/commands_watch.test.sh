@@ -39,17 +39,17 @@ expect 4 "from the future" watch w --from "${tokens%:*}:4000"
 expect 4 "of another domain" watch w --from "00000000000000aa:1"
 
 # What comes later; a signal ends it well, and what was told before is there.
-begin told watch w --prefix k
+begin told watch w --prefix k --initial
 watch=$begun
-sleep 0.3
+until_true 60 "the watch is there" grep -q '^synced' "$work/told"
 expect 0 "put while somebody watches" put w k1 v1
 until_true 20 "the watch tells it" grep -q '^put	4	k1	v1$' "$work/told"
 kill -TERM "$watch"
 wait "$watch"
 [ $? = 0 ] || { echo "SIGTERM: not ended with 0"; failed=1; }
-begin told watch w
+begin told watch w --initial
 watch=$begun
-sleep 0.3
+until_true 60 "the watch is there" grep -q '^synced' "$work/told"
 kill -INT "$watch" 2>/dev/null
 kill -TERM "$watch" 2>/dev/null # a job of a shell without job control ignores SIGINT
 wait "$watch"
@@ -77,9 +77,9 @@ expect 0 "from the oldest" watch w --from "$oldest" --count 1
 says '^put	'
 
 # The domain goes away under it.
-begin told watch w
+begin told watch w --initial
 watch=$begun
-sleep 0.2
+until_true 60 "the watch is there" grep -q '^synced' "$work/told"
 "$tide" rm w --force >/dev/null 2>&1
 wait "$watch"
 [ $? = 3 ] || { echo "removed: not 3"; failed=1; }

@@ -464,6 +464,59 @@ static void users(void **state) {
     stop(p);
 }
 
+/* A word of etcdctl as root, which has to work. */
+#define AS_ROOT(w, ...) assert_int_equal(etcd_control((w), NULL, 0, ROOT __VA_ARGS__), 0)
+
+/* Nothing is asked by itself any more, of which the answer would be that the token is void. */
+static void until_idle(struct book *b) {
+    struct etcd_state now;
+    do {
+        usleep(10000);
+        etcd_client_state(b->client, &now);
+    } while (now.mark.revision < now.revision);
+}
+
+/* All of it while the client is connected: what it has becomes wrong under its hands. */
+static void users__change_while_we_watch__we_go_on(void **state) {
+    struct pair *p = start(1, NULL);
+    struct etcd_client_opts opts = { .user = "half", .password = "h" };
+    (void)state;
+    /* The cluster asks for no password, and then for one: the client, which knows it, logs in. */
+    book_open(&p->a, etcd_world_url(&p->w, 1, "h/"), 0, &opts);
+    (void)book_put(&p->a, "a", "1");
+    (void)book_catch_up(&p->a);
+    make_users(&p->w);
+    AS_ROOT(&p->w, "role grant-permission half readwrite --from-key \"''\"");
+    (void)book_put(&p->a, "a", "2");
+    (void)book_catch_up(&p->a);
+    assert_has(&p->a, "a", "2");
+    /* Its tokens are void with its old password; a lease is the first that it asks for after that. */
+    until_idle(&p->a);
+    AS_ROOT(&p->w, "user passwd half --interactive=false <<!\nh\n!");
+    struct etcd_op op = book_op(ETCD_PUT, "with-ttl", "1");
+    op.ttl_s = 1000;
+    assert_int_equal(book_write(&p->a, &op, 1).result, ETCD_DONE);
+    /* Others' keys come; then it may watch the prefix alone. Questions are answered all the same. */
+    for (unsigned i = 0; i < 3; i++) {
+        AS_ROOT(&p->w, "put elsewhere%u 1", i);
+    }
+    (void)book_catch_up(&p->a);
+    AS_ROOT(&p->w, "role revoke-permission half --from-key \"''\"");
+    etcd_member_kill(&p->w, 0);
+    etcd_member_start(&p->w, 0);
+    etcd_member_wait(&p->w, 0);
+    AS_ROOT(&p->w, "put h/b 3");
+    until_has(&p->a, "b", "3");
+    AS_ROOT(
+        &p->w,
+        "put elsewhere 2"); /* of which the watch of the prefix tells nothing: the keys must be as many as we know of */
+    (void)book_catch_up(&p->a);
+    assert_non_null(strstr(p->a.said, "only those of the prefix"));
+    assert_int_equal(p->a.snapshots, 1);
+    book_close(&p->a);
+    stop(p);
+}
+
 /* ---- TLS --------------------------------------------------------------------------------------------------------- */
 
 static int make(const char *dir, const char *format) {
@@ -649,6 +702,7 @@ int main(void) {
         cmocka_unit_test(restored__and_written_beyond__is_noticed_by_its_log),
         cmocka_unit_test(wiped__and_written_beyond__is_noticed_by_a_key),
         cmocka_unit_test(users),
+        cmocka_unit_test(users__change_while_we_watch__we_go_on),
         cmocka_unit_test(tls),
         cmocka_unit_test(three_members__any_of_them_dies_or_is_stopped),
         cmocka_unit_test(three_members__the_leader_changes),

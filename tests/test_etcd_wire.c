@@ -2,6 +2,7 @@
 /* The client of etcd against a false one: answers in pieces, answers that are cut off, servers that are no etcd; addresses, base64, ranges. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "tests/lib/etcd.h"
@@ -28,16 +29,65 @@ static void address__endpoints_and_prefix(void **state) {
     assert_int_equal(reads(&a, "etcds://h:1"), 0);
     assert_true(a.tls);
     assert_int_equal(a.prefix_len, 0);
-    static const char *const BAD[] = {
-        "",           "http://h:1/",     "etcd://",        "etcd:///a",      "etcd://h/a",
-        "etcd://h:0", "etcd://h:65536/", "etcd://h:1,/a",  "etcd://h:1/%4",  "etcd://h:1/%zz",
-        "etcd://:1",  "etcd://h@i:1/",   "etcd://[x]:1/a", "etcd://a b:1/a", "etcd://h:1?x:2/"
-    };
+    assert_int_equal(reads(&a, "etcd://h:1,h:1,[::]:1//"), 0); /* twice the same does no harm */
+    assert_int_equal(a.n, 3);
+    assert_int_equal(a.prefix_len, 1);
+    assert_int_equal(reads(&a, "etcd://h:1/a b%20c%25"), 0);
+    assert_int_equal(a.prefix_len, 6);
+    assert_memory_equal(a.prefix, "a b c%", 6);
+    static const char *const BAD[] = { "",
+                                       "http://h:1/",
+                                       "etcd://",
+                                       "etcd:///a",
+                                       "etcd://h/a",
+                                       "etcd://h:0",
+                                       "etcd://h:65536/",
+                                       "etcd://h:1,/a",
+                                       "etcd://h:1/%4",
+                                       "etcd://h:1/%zz",
+                                       "etcd://:1",
+                                       "etcd://h@i:1/",
+                                       "etcd://[x]:1/a",
+                                       "etcd://a b:1/a",
+                                       "etcd://h:1?x:2/",
+                                       "etcd://h",
+                                       "etcd://h:",
+                                       "etcd://h: 1/",
+                                       "etcd://h:1 /",
+                                       "etcd:// h:1/",
+                                       "etcd://h:+1",
+                                       "etcd://h:-1/",
+                                       "etcd://h:0x1/",
+                                       "etcd://h:99999",
+                                       "etcd://h:00002379",
+                                       "etcd://[::1]/a",
+                                       "etcd://::1:1/",
+                                       "etcd://[::1:1/",
+                                       "etcd://::1]:1/",
+                                       "etcd://[]:1/",
+                                       "etcd://h:1,,h:1/",
+                                       "etcd://h:1/%",
+                                       "etcd:/h:1/",
+                                       "ETCD://h:1/",
+                                       "etcd://h:1,h/a",
+                                       "etcd://h:1,h:1,h:1,h:1,h:1,h:1,h:1,h:1,h:1,h:1,h:1,h:1,h:1,h:1,h:1,h:1,h:1/" };
     for (size_t i = 0; i < sizeof(BAD) / sizeof(BAD[0]); i++) {
         if (reads(&a, BAD[i]) == 0) {
             fail_msg("%s was taken", BAD[i]);
         }
     }
+    char text[1100] = "etcd://h:1/", why[300];
+    memset(text + 11, 'p', 1024);
+    assert_int_equal(reads(&a, text), 0);
+    text[11 + 1024] = 'p';
+    assert_int_equal(reads(&a, text), -1);
+    memset(text + 7, 'h', 300);
+    snprintf(text + 7 + 270, 20, ":1/");
+    assert_int_equal(reads(&a, text), -1);
+    /* What may be a password is not repeated. */
+    assert_int_equal(etcd_address_read(&a, "etcd://me:secret@h:1/", why, sizeof(why)), -1);
+    assert_null(strstr(why, "secret"));
+    assert_non_null(strstr(why, "--upstream-user"));
 }
 
 static void base64__there_and_back(void **state) {
@@ -105,6 +155,11 @@ static void message_end__wherever_it_is_cut(void **state) {
             assert_int_equal(wire_message_end(&scan, TEXT, size), first);
         }
     }
+    static const char *const NONE[] = { "x{}", " \n]{}", "\"{\"", "}", "<html>", "0" };
+    for (size_t i = 0; i < sizeof(NONE) / sizeof(NONE[0]); i++) { /* told at once, and refused by who reads it */
+        struct wire_scan scan = { 0 };
+        assert_int_equal(wire_message_end(&scan, NONE[i], strlen(NONE[i])), strspn(NONE[i], " \n") + 1);
+    }
 }
 
 /* What cannot be etcd's is refused; nothing is read outside of it. */
@@ -166,9 +221,9 @@ static void answers__damaged__are_refused(void **state) {
 struct script {
     struct etcd_false *server;
     char url[64];
-    _Atomic unsigned watches, ranges, transactions;
+    _Atomic unsigned watches, ranges, transactions, cluster;
     char from[8][32]; /* where each watch began */
-    _Atomic bool drop_writes, deafen;
+    _Atomic bool drop_writes, deafen, ends, away;
     struct book *book;
     _Atomic int watch; /* the connection that the prefix is watched on */
     _Atomic unsigned probes;
@@ -231,16 +286,18 @@ static bool cut_in_a_transaction(void *ctx, int fd, unsigned turn, const char *p
     return !first;
 }
 
-/* The events of revision 7 come in three messages; those of 6 are before them in the first. */
+/* The events of revision 7 come in three messages; those of 6 are before them in the first. In between etcd says how far it is. */
 static bool in_fragments(void *ctx, int fd, unsigned turn, const char *path, const char *body) {
     static const char TEXT[] =
         CREATED "{\"result\":{" HEADER("7") ",\"fragment\":true,\"events\":[" EVENT("YQ==", "MQ==", "6") "," EVENT(
             "YQ==", "Mg==", "7") "]}}\n"
                                  "{\"result\":{" HEADER("7") ",\"fragment\":true,\"events\":[" EVENT(
                                      "Yg==", "Mg==", "7") "]}}\n"
-                                                          "{\"result\":{" HEADER("7") ",\"events\":[" EVENT(
-                                                              "Yw==", "Mg==", "7") "," EVENT("ZA==", "Mw==",
-                                                                                             "9") "]}}\n";
+                                                          "{\"result\":{" HEADER(
+                                                              "7") "}}\n"
+                                                                   "{\"result\":{" HEADER("7") ",\"events\":[" EVENT(
+                                                                       "Yw==", "Mg==", "7") "," EVENT("ZA==", "Mw==",
+                                                                                                      "9") "]}}\n";
     struct script *s = ctx;
     (void)turn;
     if (strcmp(path, "/v3/watch") != 0) {
@@ -415,18 +472,39 @@ static bool tells_nothing(void *ctx, int fd, unsigned turn, const char *path, co
     return says_hello(s, fd, path, body);
 }
 
-static void watch__that_tells_nothing__is_left_for_a_snapshot(void **state) {
+/* The same, and a byte now and then, of a message that never ends. */
+static bool trickles(void *ctx, int fd, unsigned turn, const char *path, const char *body) {
+    struct script *s = ctx;
+    bool stays = tells_nothing(ctx, fd, turn, path, body);
+    if (strcmp(path, "/v3/watch") != 0) {
+        return stays;
+    }
+    etcd_false_chunk(fd, "{\"result\":{\"", 12);
+    for (unsigned watches = s->watches; !s->ends && s->watches == watches;) {
+        etcd_false_chunk(fd, "x", 1);
+        usleep(2000);
+    }
+    return false;
+}
+
+static void watch_is_left(etcd_false_fn *fn) {
     struct script *s = calloc(1, sizeof(*s));
     struct book *b = calloc(1, sizeof(*b));
-    (void)state;
-    script_start(s, tells_nothing);
+    script_start(s, fn);
     book_open(b, s->url, 0, &(struct etcd_client_opts){ .silence_ns = 20000000 });
     book_until_watching(b);
     assert_int_equal(book_catch_up(b), 9);
     assert_true(book_get(b, "a", NULL, NULL));
     assert_int_equal(b->snapshots, 2);
     assert_true(s->watches >= 3); /* a watch that only takes its time loses nothing */
+    s->ends = true;
     unfollow(b, s);
+}
+
+static void watch__that_tells_nothing__is_left_for_a_snapshot(void **state) {
+    (void)state;
+    watch_is_left(tells_nothing);
+    watch_is_left(trickles);
 }
 
 /* Pages of more than three keys are more than the client takes; it is told in bytes that mean nothing. */
@@ -473,6 +551,220 @@ static void copy__pages_too_large__are_asked_for_with_fewer_keys(void **state) {
     assert_int_equal(b->snapshots, 1); /* which went on where a page was too large */
     assert_true(s->largest >= 1 && s->largest <= 3);
     unfollow(b, s);
+}
+
+/* ---- a copy that is broken off ----------------------------------------------------------------------------------- */
+
+#define KEY(key, value) "{\"key\":\"" key "\",\"value\":\"" value "\",\"mod_revision\":\"4\"}"
+
+/* The first page is there each time, and has another key each time; the second one comes at the fourth try. */
+static bool second_page_is_late(void *ctx, int fd, unsigned turn, const char *path, const char *body) {
+    static const char *const ANSWERS[] = {
+        "{\"error\":\"etcdserver: mvcc: required revision has been compacted\",\"code\":11}",
+        "{\"error\":\"etcdserver: leader changed\",\"code\":14}",
+        "{\"error\":\"etcdserver: mvcc: required revision is a future revision\",\"code\":11}",
+        "{" HEADER("5") ",\"kvs\":[" KEY("eg==", "Mg==") "],\"count\":\"2\"}" /* z */
+    };
+    static const char *const FIRST[] = { "YQ==", "Yg==", "Yw==", "ZA==" }; /* a, b, c, d */
+    struct script *s = ctx;
+    (void)turn;
+    if (strcmp(path, "/v3/watch") == 0) {
+        etcd_false_begin(fd);
+        etcd_false_chunk(fd, CREATED, sizeof(CREATED) - 1);
+        return true;
+    }
+    if (strcmp(path, "/v3/kv/range") != 0 || strstr(body, "count_only") || s->pages >= 8) {
+        return says_hello(s, fd, path, body);
+    }
+    unsigned page = s->pages++;
+    char text[400];
+    snprintf(text, sizeof(text), "{" HEADER("5") ",\"kvs\":[" KEY("%s", "MQ==") "],\"more\":true,\"count\":\"2\"}",
+             FIRST[page / 2]);
+    etcd_false_say(fd, page % 2 && page < 7 ? 400 : 200, page % 2 ? ANSWERS[page / 2] : text);
+    return true;
+}
+
+static void copy__broken_off_between_pages__begins_anew(void **state) {
+    struct script *s;
+    struct book *b = follow(&s, second_page_is_late);
+    (void)state;
+    book_until_watching(b);
+    assert_int_equal(b->snapshots, 4);
+    assert_int_equal(book_count(b), 2); /* nothing of the three that were broken off */
+    assert_true(book_get(b, "d", NULL, NULL) && book_get(b, "z", NULL, NULL));
+    unfollow(b, s);
+}
+
+/* ---- revisions of others ----------------------------------------------------------------------------------------- */
+
+/* Behind revision 5 comes 6,000 at once, which is no key of ours, as after many writes of others; then one of ours. */
+static bool revisions_jump(void *ctx, int fd, unsigned turn, const char *path, const char *body) {
+    static const char TEXT[] = CREATED
+        "{\"result\":{" HEADER("6000") ",\"events\":[" EVENT("YQ==", "MQ==", "6000") "]}}\n{\"result\":{" HEADER(
+            "90000000000") ",\"events\":[" EVENT("cGE=", "MQ==", "90000000000") "]}}\n";
+    struct script *s = ctx;
+    (void)turn;
+    if (strcmp(path, "/v3/watch") != 0) {
+        return says_hello(s, fd, path, body);
+    }
+    note_watch(s, body);
+    etcd_false_begin(fd);
+    etcd_false_chunk(fd, TEXT, sizeof(TEXT) - 1);
+    return true;
+}
+
+static void watch__revisions_jump__nothing_is_missed(void **state) {
+    struct script *s = calloc(1, sizeof(*s));
+    struct book *b = calloc(1, sizeof(*b));
+    char url[80];
+    (void)state;
+    script_start(s, revisions_jump);
+    snprintf(url, sizeof(url), "%sp", s->url);
+    book_open(b, url, 0, NULL);
+    while (!book_get(b, "a", NULL, NULL)) {
+        usleep(2000);
+    }
+    assert_int_equal(b->revision, 90000000000u);
+    assert_int_equal(b->told_empty, 1); /* 6,000, so that a leader after this one need not ask for what came before */
+    assert_int_equal(b->groups, 2);
+    assert_int_equal(b->changes, 1);
+    assert_int_equal(b->snapshots, 1);
+    unfollow(b, s);
+}
+
+/* ---- two members of two clusters --------------------------------------------------------------------------------- */
+
+/* A member of the cluster s->cluster. */
+static bool is_of_a_cluster(void *ctx, int fd, unsigned turn, const char *path, const char *body) {
+    struct script *s = ctx;
+    char header[120], text[200];
+    (void)turn;
+    if (s->away) {
+        return false;
+    }
+    snprintf(header, sizeof(header), "\"header\":{\"cluster_id\":\"%u\",\"revision\":\"5\",\"raft_term\":\"2\"}",
+             s->cluster);
+    if (strcmp(path, "/v3/watch") == 0) {
+        snprintf(text, sizeof(text), "{\"result\":{%s,\"created\":true}}\n", header);
+        etcd_false_begin(fd);
+        etcd_false_chunk(fd, text, strlen(text));
+        s->watch = fd;
+        s->watches++;
+        return true;
+    }
+    if (strcmp(path, "/v3/kv/txn") == 0 || strcmp(path, "/v3/kv/range") == 0) {
+        bool writes = strcmp(path, "/v3/kv/txn") == 0;
+        s->transactions += writes;
+        if (writes && s->drop_writes) {
+            return false;
+        }
+        s->ranges += !writes;
+        snprintf(text, sizeof(text), "{%s%s}", header, writes ? ",\"succeeded\":true" : "");
+        etcd_false_say(fd, 200, text);
+        return true;
+    }
+    return says_hello(s, fd, path, body);
+}
+
+struct two {
+    struct script *s[2];
+    struct book *b;
+};
+
+static void two_start(struct two *t) {
+    char url[100];
+    for (unsigned i = 0; i < 2; i++) {
+        t->s[i] = calloc(1, sizeof(*t->s[i]));
+        script_start(t->s[i], is_of_a_cluster);
+        t->s[i]->cluster = 8 + i;
+    }
+    t->b = calloc(1, sizeof(*t->b));
+    snprintf(url, sizeof(url), "%.*s,%s", (int)strlen(t->s[0]->url) - 1, t->s[0]->url,
+             t->s[1]->url + strlen("etcd://"));
+    book_open(t->b, url, 0, NULL);
+    book_until_watching(t->b);
+}
+
+static void two_stop(struct two *t) {
+    book_close(t->b);
+    for (unsigned i = 0; i < 2; i++) {
+        etcd_false_stop(t->s[i]->server);
+        free(t->s[i]);
+    }
+    free(t->b);
+}
+
+static void until_state(struct book *b, const char *phase, const char *words) {
+    struct etcd_state now;
+    do {
+        usleep(2000);
+        etcd_client_state(b->client, &now);
+    } while (strcmp(now.phase, phase) != 0 || !strstr(now.why, words));
+}
+
+/* Whichever answers first is the one that is followed. The other one is left alone, and gets no write. */
+static void endpoints__one_is_of_another_cluster__is_left_alone(void **state) {
+    (void)state;
+    for (unsigned round = 0; round < 6; round++) { /* which is asked first is by chance */
+        struct two t;
+        two_start(&t);
+        unsigned ours = (unsigned)t.b->cluster - 8;
+        for (unsigned i = 0; i < 4; i++) {
+            (void)book_put(t.b, "a", "1");
+            assert_int_equal(book_catch_up(t.b), 5);
+        }
+        assert_int_equal(t.s[ours]->transactions, 4);
+        assert_int_equal(t.s[!ours]->transactions, 0);
+        /* Ours is not there for a moment, and is not waited for by following the other one. */
+        unsigned watches = t.s[ours]->watches, ranges = t.s[!ours]->ranges;
+        t.s[ours]->away = true;
+        shutdown(t.s[ours]->watch, SHUT_RDWR);
+        while (t.s[!ours]->ranges < ranges + 2) {
+            usleep(2000);
+        }
+        t.s[ours]->away = false;
+        while (t.s[ours]->watches == watches) {
+            usleep(2000);
+        }
+        until_state(t.b, "watching", "");
+        assert_false(t.b->restored);
+        assert_int_equal(t.b->snapshots, 1);
+        two_stop(&t);
+    }
+}
+
+/* The member that is watched takes no writes: the next one goes to the other, of which nobody has heard yet. */
+static void endpoints__the_watched_one_takes_no_writes__the_other_does(void **state) {
+    struct two t;
+    (void)state;
+    two_start(&t);
+    unsigned watched = t.s[1]->watches > 0;
+    t.s[!watched]->cluster = (unsigned)t.b->cluster;
+    t.s[watched]->drop_writes = true;
+    struct etcd_op op = book_op(ETCD_PUT, "a", "1");
+    enum etcd_result first = book_write(t.b, &op, 1).result;
+    assert_true(first == ETCD_UNKNOWN || first == ETCD_DONE);
+    (void)book_put(t.b, "a", "1");
+    assert_int_equal(t.s[watched]->transactions, first == ETCD_UNKNOWN);
+    assert_false(t.b->restored);
+    two_stop(&t);
+}
+
+static void endpoints__all_are_of_another_cluster__it_was_replaced(void **state) {
+    struct two t;
+    (void)state;
+    two_start(&t);
+    t.s[0]->cluster = t.s[1]->cluster = 77;
+    shutdown(t.s[t.b->cluster - 8]->watch, SHUT_RDWR);
+    bool restored = false;
+    while (!restored) {
+        usleep(2000);
+        pthread_mutex_lock(&t.b->lock);
+        restored = t.b->restored;
+        pthread_mutex_unlock(&t.b->lock);
+    }
+    assert_non_null(strstr(t.b->restored_why, "another cluster answers"));
+    two_stop(&t);
 }
 
 static void write__no_answer__is_unknown_and_sent_once(void **state) {
@@ -525,12 +817,51 @@ static void write__nobody_listens__is_certainly_not_done(void **state) {
     free(b);
 }
 
+static bool says_nothing(void *ctx, int fd, unsigned turn, const char *path, const char *body) {
+    (void)ctx;
+    (void)fd;
+    (void)turn;
+    (void)path;
+    (void)body;
+    return true;
+}
+
 static bool is_no_etcd(void *ctx, int fd, unsigned turn, const char *path, const char *body) {
     (void)ctx;
     (void)turn;
     (void)path;
     (void)body;
     etcd_false_say(fd, 404, "<html>not here</html>");
+    return true;
+}
+
+static bool is_html(void *ctx, int fd, unsigned turn, const char *path, const char *body) {
+    (void)says_nothing(ctx, fd, turn, path, body);
+    etcd_false_say(fd, 200, "<!DOCTYPE html><html><body>It works!</body></html>");
+    return true;
+}
+
+static bool is_another_server(void *ctx, int fd, unsigned turn, const char *path, const char *body) {
+    (void)says_nothing(ctx, fd, turn, path, body);
+    etcd_false_say(fd, 200, "{\"version\":{\"number\":\"8.1\"}}");
+    return true;
+}
+
+/* It says where it is now: nobody goes there. */
+static bool has_moved(void *ctx, int fd, unsigned turn, const char *path, const char *body) {
+    static const char TEXT[] =
+        "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/version\r\nContent-Length: 0\r\n\r\n";
+    (void)says_nothing(ctx, fd, turn, path, body);
+    return send(fd, TEXT, sizeof(TEXT) - 1, MSG_NOSIGNAL) > 0;
+}
+
+/* An etcd by its first answer, and then HTML, as a proxy that lets /version pass. */
+static bool is_a_proxy(void *ctx, int fd, unsigned turn, const char *path, const char *body) {
+    (void)turn;
+    if (strcmp(path, "/v3/kv/range") != 0) {
+        return says_hello(ctx, fd, path, body);
+    }
+    etcd_false_say(fd, 200, "<html>forbidden</html>");
     return true;
 }
 
@@ -552,40 +883,97 @@ static bool speaks_tls(void *ctx, int fd, unsigned turn, const char *path, const
     return false;
 }
 
-static bool says_nothing(void *ctx, int fd, unsigned turn, const char *path, const char *body) {
-    (void)ctx;
-    (void)fd;
-    (void)turn;
-    (void)path;
-    (void)body;
-    return true;
-}
-
 static bool hangs_up(void *ctx, int fd, unsigned turn, const char *path, const char *body) {
     (void)says_nothing(ctx, fd, turn, path, body);
     return false;
 }
 
-/* Each of those may come to its senses: the client goes on trying. */
-static void until_failed(etcd_false_fn *fn, const char *words) {
-    struct script *s;
-    struct book *b = follow(&s, fn);
-    struct etcd_state now;
-    do {
-        usleep(2000);
-        etcd_client_state(b->client, &now);
-    } while (!now.why[0]);
-    if (!strstr(now.why, words)) {
-        fail_msg("\"%s\" does not say \"%s\"", now.why, words);
+/* Bytes that mean nothing, one now and then, for ever: before an answer's head, in it, behind it, and in place of a watch's messages. */
+static bool trickle(struct script *s, int fd, const char *text) {
+    for (size_t at = 0; !s->ends; at++) {
+        if (send(fd, text + at % strlen(text), 1, MSG_NOSIGNAL) != 1) {
+            return false;
+        }
+        usleep(20000);
     }
-    assert_false(now.hopeless);
-    unfollow(b, s);
+    return false;
 }
 
+static bool trickles_no_http(void *ctx, int fd, unsigned turn, const char *path, const char *body) {
+    (void)says_nothing(ctx, fd, turn, path, body);
+    return trickle(ctx, fd, "garbage ");
+}
+
+static bool trickles_a_head(void *ctx, int fd, unsigned turn, const char *path, const char *body) {
+    static const char HEAD[] = "HTTP/1.1 200 OK\r\n";
+    (void)says_nothing(ctx, fd, turn, path, body);
+    return send(fd, HEAD, sizeof(HEAD) - 1, MSG_NOSIGNAL) > 0 && trickle(ctx, fd, "X-Garbage: 1\r\n");
+}
+
+static bool trickles_a_body(void *ctx, int fd, unsigned turn, const char *path, const char *body) {
+    static const char HEAD[] = "HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n";
+    (void)says_nothing(ctx, fd, turn, path, body);
+    return send(fd, HEAD, sizeof(HEAD) - 1, MSG_NOSIGNAL) > 0 && trickle(ctx, fd, "<p>garbage</p>");
+}
+
+static bool trickles_blanks(void *ctx, int fd, unsigned turn, const char *path, const char *body) {
+    struct script *s = ctx;
+    if (strcmp(path, "/v3/watch") != 0) {
+        return tells_nothing(ctx, fd, turn, path, body);
+    }
+    etcd_false_begin(fd);
+    while (!s->ends) {
+        etcd_false_chunk(fd, " ", 1);
+        usleep(20000);
+    }
+    return false;
+}
+
+static bool watch_is_html(void *ctx, int fd, unsigned turn, const char *path, const char *body) {
+    if (strcmp(path, "/v3/watch") != 0) {
+        return tells_nothing(ctx, fd, turn, path, body);
+    }
+    etcd_false_begin(fd);
+    etcd_false_chunk(fd, "<html>no messages", 17);
+    return true;
+}
+
+/* Each of those may come to its senses: the client goes on trying. All at once, since some of them take a time-out of five seconds. */
 static void connect__nobody_who_speaks__is_said(void **state) {
+    static const struct {
+        etcd_false_fn *fn;
+        const char *words;
+    } CASES[] = {
+        { says_nothing, "does not answer /version: it is stopped, or no etcd" },
+        { hangs_up, "without a word: this is no etcd, or it speaks TLS" },
+        { trickles_no_http, "HTTP/0.9" },
+        { trickles_a_head, "does not answer /version" },
+        { trickles_a_body, "does not answer /version" },
+        { trickles_blanks, "the watch does not begin" },
+        { watch_is_html, "the watch told what etcd does not" },
+    };
+    enum { N = sizeof(CASES) / sizeof(CASES[0]) };
+    struct script *s[N];
+    struct book *b[N];
+    struct etcd_state now;
     (void)state;
-    until_failed(says_nothing, "does not answer /version: it is stopped, or no etcd");
-    until_failed(hangs_up, "without a word: this is no etcd, or it speaks TLS");
+    for (size_t i = 0; i < N; i++) {
+        b[i] = follow(&s[i], CASES[i].fn);
+    }
+    for (size_t i = 0; i < N; i++) {
+        do {
+            usleep(2000);
+            etcd_client_state(b[i]->client, &now);
+        } while (!now.why[0]);
+        if (!strstr(now.why, CASES[i].words)) {
+            fail_msg("\"%s\" does not say \"%s\"", now.why, CASES[i].words);
+        }
+        assert_false(now.hopeless);
+        s[i]->ends = true;
+    }
+    for (size_t i = 0; i < N; i++) {
+        unfollow(b[i], s[i]);
+    }
 }
 
 static void until_hopeless(etcd_false_fn *fn, bool tls, const char *words) {
@@ -609,6 +997,10 @@ static void until_hopeless(etcd_false_fn *fn, bool tls, const char *words) {
 static void connect__no_etcd__is_hopeless(void **state) {
     (void)state;
     until_hopeless(is_no_etcd, false, "no etcd: it answers /version with status 404");
+    until_hopeless(is_html, false, "no etcd: it answers /version with status 200");
+    until_hopeless(is_another_server, false, "no etcd: it answers /version with status 200");
+    until_hopeless(has_moved, false, "no etcd: it answers /version with status 302");
+    until_hopeless(is_a_proxy, false, "no answer of etcd's");
     until_hopeless(speaks_tls, false, "write etcds://");
     until_hopeless(is_no_etcd, true, "TLS does not fit");
     until_hopeless(is_no_etcd, true, "if it speaks no TLS, write etcd://");
@@ -628,6 +1020,11 @@ int main(void) {
         cmocka_unit_test(probe__of_a_prefix__says_nothing_about_what_came_meanwhile),
         cmocka_unit_test(watch__that_tells_nothing__is_left_for_a_snapshot),
         cmocka_unit_test(copy__pages_too_large__are_asked_for_with_fewer_keys),
+        cmocka_unit_test(copy__broken_off_between_pages__begins_anew),
+        cmocka_unit_test(watch__revisions_jump__nothing_is_missed),
+        cmocka_unit_test(endpoints__one_is_of_another_cluster__is_left_alone),
+        cmocka_unit_test(endpoints__the_watched_one_takes_no_writes__the_other_does),
+        cmocka_unit_test(endpoints__all_are_of_another_cluster__it_was_replaced),
         cmocka_unit_test(write__no_answer__is_unknown_and_sent_once),
         cmocka_unit_test(write__the_server_dies_with_it__is_unknown),
         cmocka_unit_test(write__nobody_listens__is_certainly_not_done),

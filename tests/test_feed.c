@@ -759,8 +759,7 @@ static void feed__bound_0_while_the_source_is_cut_off__times_out(void **state) {
     assert_true(g.error == 0 && g.value == 11 && g.a.linearizable == 1 && g.a.reason == TIDE_REASON_WAITED);
     g = get(r, "k01", bound(TIDE_FALLBACK_LEADER, 0, 0));
     assert_true(g.error == 0 && g.a.reason == TIDE_REASON_REDIRECTED);
-    f.cut = true;
-    usleep(5000);
+    source_cut(&f);
     source_put(&s, 1, 12);
     assert_int_equal(get(r, "k01", bound(TIDE_FALLBACK_WAIT, 0, 5 * MS)).error, TIDE_ERR_TIMEOUT);
     assert_int_equal(get(r, "k01", bound(TIDE_FALLBACK_LEADER, 0, 0)).error, TIDE_ERR_TIMEOUT);
@@ -1002,8 +1001,7 @@ static void feed__revision_tokens__work_across_hosts(void **state) {
     assert_true(seen.incarnation == TIDE_REVISION && seen.index >= token.index);
     /* Another host, whose link is cut: the fence holds. */
     g = get(r[1], "k02", bound(TIDE_FALLBACK_WAIT, 0, 60000 * MS));
-    f[1].cut = true;
-    usleep(5000);
+    source_cut(&f[1]);
     value = 6;
     assert_int_equal(tide_put(d[0], r[0], "k02", 3, &value, 8, &token), 0);
     struct tide_bound b = bound(TIDE_FALLBACK_ERROR, TIDE_UNBOUNDED, 5 * MS);

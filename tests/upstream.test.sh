@@ -71,8 +71,8 @@ expect 0 "scan" scan d --json
 grep -q other "$work/out" && bad "a key outside of the prefix is there"
 
 # A watch tells what came by the other host.
-begin watch watch d --json
-sleep 0.3
+begin watch watch d --initial --json
+until_true 60 "the watch is there" grep -q '"kind": "synced"' "$work/watch"
 on a
 expect 0 "put for the watch" put d watched v
 until_true 20 "the watch tells it" grep -q '"key": "watched"' "$work/watch"

@@ -164,7 +164,7 @@ pids="$pids $slow"
 # One that came earlier is not sent away by those that only connect.
 "$http" stream "$port" /events 4 >"$work/long" 2>"$work/err" &
 long=$!
-sleep 0.5
+until_true 60 "its first event" test -s "$work/long"
 "$http" idle "$port" 200 5 >/dev/null || :
 wait $long || bad "idle connections end a stream"
 ended() { ! kill -0 "$1" 2>/dev/null || grep -q '^State:.Z' "/proc/$1/status"; }

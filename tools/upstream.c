@@ -133,14 +133,11 @@ static void upstream_become_another(struct upstream *u, const char *why, bool as
 }
 
 /* Of the cluster and the prefix. */
-static const char *upstream_identify(void *ctx, uint64_t cluster) {
+static const char *upstream_identify(void *ctx, uint64_t cluster, bool *stranger) {
     struct upstream *u = ctx;
     uint64_t identity = (cluster ^ u->identity_seed) * UINT64_C(0x9e3779b97f4a7c15);
     int rc = tide_feed_identify(u->feed, identity ? identity : 1);
-    if (rc == TIDE_ERR_FED) {
-        upstream_become_another(u, "what the domain holds is of another cluster or prefix", true);
-        etcd_client_rest(u->client);
-    }
+    *stranger = rc == TIDE_ERR_FED;
     return rc == 0 ? NULL : tide_strerror(rc);
 }
 
@@ -234,8 +231,8 @@ static void upstream_complete(void *ctx, const struct etcd_probe *probe, uint64_
     (void)tide_feed_complete(u->feed, &p, revision);
 }
 
-static void upstream_restored(void *ctx, const char *why) {
-    upstream_become_another(ctx, why, false);
+static void upstream_restored(void *ctx, const char *why, bool stranger) {
+    upstream_become_another(ctx, why, stranger);
 }
 
 #define MARK_FORMAT "(raft index %llu by revision %llu)"

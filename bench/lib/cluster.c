@@ -300,6 +300,14 @@ void bench_etcd_fill(int fd, uint64_t number, unsigned n, size_t size) {
     free(body);
 }
 
+void bench_etcd_delete_from(int fd, uint64_t number) {
+    char key[40], end[8], body[120], answer[1000];
+    key_of(key, number);
+    hdrlog_base64(end, "b0", 2); /* behind all that begins with "b/" */
+    snprintf(body, sizeof(body), "{\"key\":\"%s\",\"range_end\":\"%s\"}", key, end);
+    must_answer(fd, "/v3/kv/deleterange", body, answer, sizeof(answer));
+}
+
 static bool is_created(const char *text, size_t size) {
     return memmem(text, size, "\"created\":true", 14) != NULL;
 }

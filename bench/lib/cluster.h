@@ -46,6 +46,8 @@ int bench_etcd_connect(const struct bench_cluster *c);
 void bench_etcd_put(int fd, uint64_t number, const void *value, size_t size);
 void bench_etcd_read(int fd, uint64_t number);
 void bench_etcd_fill(int fd, uint64_t number, unsigned n, size_t size);
+/* Delete the keys of this number and of all higher ones. */
+void bench_etcd_delete_from(int fd, uint64_t number);
 /* Begin a watch of everything; afterwards read() tells. */
 void bench_etcd_watch(int fd);
 

@@ -49,9 +49,10 @@ static void take(struct book *b, const struct etcd_change *change) {
 
 /* ---- the sink ---------------------------------------------------------------------------------------------------- */
 
-static const char *identify(void *ctx, uint64_t cluster) {
+static const char *identify(void *ctx, uint64_t cluster, bool *stranger) {
     struct book *b = ctx;
-    b->cluster = cluster;
+    *stranger = b->cluster != 0 && b->cluster != cluster;
+    b->cluster = *stranger ? b->cluster : cluster;
     return NULL;
 }
 
@@ -139,8 +140,9 @@ static void complete(void *ctx, const struct etcd_probe *probe, uint64_t revisio
     pthread_mutex_unlock(&b->lock);
 }
 
-static void restored(void *ctx, const char *why) {
+static void restored(void *ctx, const char *why, bool stranger) {
     struct book *b = ctx;
+    (void)stranger;
     pthread_mutex_lock(&b->lock);
     b->restored = true;
     snprintf(b->restored_why, sizeof(b->restored_why), "%s", why);

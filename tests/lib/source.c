@@ -6,6 +6,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "shm/nap.h"
+
 void source_start(struct source *s) {
     memset(s, 0, sizeof(*s));
     pthread_mutex_init(&s->lock, NULL);
@@ -279,6 +281,7 @@ static void *source_run(void *arg) {
             return NULL;
         }
         if (f->cut) {
+            f->is_cut = true;
             struct timespec ms = { 0, 1000000 };
             nanosleep(&ms, NULL);
             continue;
@@ -290,6 +293,14 @@ static void *source_run(void *arg) {
         if (leads && source_tail(f)) {
             source_probe(f);
         }
+    }
+}
+
+void source_cut(struct source_feed *f) {
+    f->is_cut = false;
+    f->cut = true;
+    while (!f->is_cut) {
+        park_nap(100000);
     }
 }
 

@@ -58,6 +58,7 @@ struct source_feed {
     size_t n_writes;
     bool stop, leads, begins, wished;
     _Atomic bool cut;       /* the feed cannot reach the source */
+    _Atomic bool is_cut;    /* and its thread has noticed: nothing that it asked before is under way */
     _Atomic bool hold;      /* the feed takes up no writes */
     _Atomic bool every;     /* the feed asks also when nobody waits */
     _Atomic bool mute;      /* the source does writes and does not answer them */
@@ -74,5 +75,8 @@ struct tide *source_open(const char *name, uint64_t ring_bytes);
 /* Begin before the handle starts replicas; end after it has stopped them. */
 void source_feed_begin(struct source_feed *f, struct source *s, struct tide *d);
 void source_feed_end(struct source_feed *f);
+
+/* Cut the feed off; return once nothing is under way. */
+void source_cut(struct source_feed *f);
 
 #endif

@@ -48,8 +48,10 @@ static int address_read_endpoint(struct etcd_address *a, const char *text, size_
         return address_complain(why, why_size, "\"%.*s\" is no HOST:PORT (etcd listens at 2379 by default)", (int)len,
                                 text);
     }
-    snprintf(port, sizeof(port), "%.*s", (int)(text + len - colon - 1), colon + 1);
-    if (args_u64(port, 1, 65535, &number) != 0 || !address_is_host(text, (size_t)(colon - text))) {
+    size_t digits = (size_t)(text + len - colon - 1);
+    snprintf(port, sizeof(port), "%.*s", (int)digits, colon + 1);
+    if (digits >= sizeof(port) || args_u64(port, 1, 65535, &number) != 0 ||
+        !address_is_host(text, (size_t)(colon - text))) {
         bool bare = memchr(text, ':', (size_t)(colon - text)) != NULL && text[0] != '[';
         return address_complain(why, why_size, "\"%.*s\" is no HOST:PORT with a port from 1 to 65535%s", (int)len, text,
                                 bare ? ": an IPv6 address stands in brackets" : "");

@@ -108,14 +108,35 @@ void client_gone_back(struct etcd_client *c, const char *why, const struct wire_
              (unsigned long long)(c->cluster ? c->cluster : h->cluster));
     c->gone_back = true;
     stream_rest(c);
-    c->opts.sink.restored(c->opts.sink.ctx, text);
+    c->opts.sink.restored(c->opts.sink.ctx, text, false);
 }
 
-bool client_check(struct etcd_client *c, const struct wire_header *h, struct known then) {
+void client_stranger(struct etcd_client *c, const char *why) {
+    c->gone_back = true;
+    stream_rest(c);
+    c->opts.sink.restored(c->opts.sink.ctx, why, true);
+}
+
+bool client_is_ours(struct etcd_client *c, unsigned at) {
+    struct wire_header h = c->wire.header;
+    char words[160];
+    if (c->cluster == 0 || h.cluster == c->cluster) {
+        return true;
+    }
+    snprintf(words, sizeof(words), "it is a member of another cluster: of %016llx, and we follow %016llx",
+             (unsigned long long)h.cluster, (unsigned long long)c->cluster);
+    if (endpoint_is_foreign(c, at, words)) {
+        client_gone_back(c, "another cluster answers", &h);
+    }
+    return false;
+}
+
+bool client_check(struct etcd_client *c, unsigned at, const struct wire_header *h, struct known then) {
     const char *why = NULL;
-    if (c->cluster != 0 && h->cluster != c->cluster) {
-        why = "another cluster answers";
-    } else if (h->revision < then.seen) {
+    if (!client_is_ours(c, at)) {
+        return false;
+    }
+    if (h->revision < then.seen) {
         why = "its revisions went back";
     } else if (h->term < then.term) {
         why = "its terms went back";

@@ -70,8 +70,8 @@ enum etcd_level { ETCD_ERROR, ETCD_WARN, ETCD_INFO };
  */
 struct etcd_sink {
     void *ctx;
-    /* The cluster's id. */
-    const char *(*identify)(void *ctx, uint64_t cluster);
+    /* The id of the cluster that a member answers for. *stranger: what the sink holds is of another one. */
+    const char *(*identify)(void *ctx, uint64_t cluster, bool *stranger);
     /* All keys at `revision` follow, then end(). They take the place of all that there was. */
     const char *(*snapshot_begin)(void *ctx, uint64_t revision);
     const char *(*snapshot_keys)(void *ctx, const struct etcd_change *keys, size_t n);
@@ -82,8 +82,9 @@ struct etcd_sink {
     bool (*probe)(void *ctx, struct etcd_probe *out);
     /* The probe's revision, of which the sink has been told everything. */
     void (*complete)(void *ctx, const struct etcd_probe *probe, uint64_t revision);
-    /* The cluster's history is not the one that was told: it is another one, or was restored from an old backup. Nothing more is told. */
-    void (*restored)(void *ctx, const char *why);
+    /* The cluster's history is not the one that was told: it is another one, or was restored from an old backup. Nothing more is told.
+     * stranger: it never was, by what identify() said. */
+    void (*restored)(void *ctx, const char *why, bool stranger);
     void (*say)(void *ctx, enum etcd_level level, const char *text);
     /* How it goes has changed; may be NULL. */
     void (*changed)(void *ctx, const struct etcd_state *state);

@@ -26,6 +26,7 @@ bool endpoint_failed(struct etcd_client *c, unsigned at, bool hopeless, const ch
     e->not_before_ns = client_now() + endpoints_pause_ns(c, e->failures);
     e->failures++;
     e->hopeless = hopeless;
+    e->foreign = false;
     return strcmp(before, e->why) != 0;
 }
 
@@ -33,8 +34,25 @@ void endpoint_works(struct etcd_client *c, unsigned at) {
     struct endpoint *e = &c->endpoints[at];
     e->failures = 0;
     e->not_before_ns = 0;
-    e->hopeless = false;
+    e->hopeless = e->foreign = false;
+    e->ours = true;
     e->why[0] = '\0';
+}
+
+bool endpoint_is_foreign(struct etcd_client *c, unsigned at, const char *words) {
+    size_t n = 0;
+    if (endpoint_failed(c, at, true, "%s", words)) {
+        client_say(c, ETCD_WARN, "%s: %s", c->opts.address.endpoints[at], words);
+    }
+    c->endpoints[at].foreign = true;
+    c->endpoints[at].ours = false;
+    for (size_t i = 0; i < c->opts.address.n; i++) {
+        n += c->endpoints[i].foreign;
+    }
+    if (c->unary_at == at) {
+        c->unary_at = endpoint_choose(c, at);
+    }
+    return 2 * n > c->opts.address.n;
 }
 
 unsigned endpoint_choose(struct etcd_client *c, unsigned but) {

@@ -20,6 +20,8 @@ struct endpoint {
     uint32_t failures; /* one after another */
     uint64_t not_before_ns;
     bool hopeless; /* waiting does not help */
+    bool ours;     /* it has answered for the cluster that we follow: writes may be sent to it */
+    bool foreign;  /* it answers for another one */
     char why[300];
 };
 
@@ -52,10 +54,11 @@ struct stream {
     struct known known; /* when the check was sent */
     bool ended;
     char end_why[200];
-    uint64_t heard_ns; /* bytes came */
-    unsigned silences; /* it told nothing so often, one after another */
-    bool too_large;    /* a message */
-    bool fragment;     /* messages are to come in parts */
+    uint64_t begun_ns, heard_ns; /* the watch was asked for; bytes came that are no mere trickle */
+    size_t heard_bytes;          /* since then */
+    unsigned silences;           /* it told nothing so often, one after another */
+    bool too_large;              /* a message */
+    bool fragment;               /* messages are to come in parts */
 };
 
 struct completion {
@@ -90,6 +93,7 @@ struct marking {
     struct etcd_call *call;
     uint64_t index; /* of the last status; 0: it had none */
     uint64_t asked_ns;
+    unsigned at; /* endpoint */
     struct known known;
     struct buf key; /* of the witness */
     struct witness witness;
@@ -109,11 +113,16 @@ struct etcd_client {
     struct marking marking;
     struct lease_table leases;
     struct write *writes; /* under way */
-    char *token;          /* of the user */
     struct {
         struct etcd_call *call;
         unsigned at;
-        uint64_t not_before_ns;
+        struct known known;
+    } asking;    /* whether an endpoint is of our cluster, before it gets a write */
+    char *token; /* of the user */
+    struct {
+        struct etcd_call *call;
+        unsigned at;
+        uint64_t not_before_ns, answered_ns;
         bool not_enabled; /* the cluster knows no users */
     } login;
     uint64_t cluster, term;         /* 0: not known yet */
@@ -148,21 +157,28 @@ uint64_t client_random(struct etcd_client *c, uint64_t below);
 bool endpoint_failed(struct etcd_client *c, unsigned at, bool hopeless, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 void endpoint_works(struct etcd_client *c, unsigned at);
+/*
+ * It answers for another cluster than the one that we follow, or than the one of which the sink's entries are: `words` say which. It is left
+ * alone. True: most endpoints say so, so that the cluster was replaced, or all of them are wrong.
+ */
+bool endpoint_is_foreign(struct etcd_client *c, unsigned at, const char *words);
 /* The best one, not `but` where there is another. */
 unsigned endpoint_choose(struct etcd_client *c, unsigned but);
 /* Of the last answer, which is one of etcd's errors, or none at all. */
 const char *endpoint_error(struct etcd_client *c, const struct etcd_reply *reply, char *text, size_t size);
 
 struct known client_known(const struct etcd_client *c);
-/* What the header of a linearizable answer says: false where the cluster is another one, or went back. */
-bool client_check(struct etcd_client *c, const struct wire_header *h, struct known then);
-/* It is another one, or was restored: nothing more is told. */
+/* What the header of a linearizable answer of an endpoint says: false where it is of another cluster, or of one that went back. */
+bool client_check(struct etcd_client *c, unsigned at, const struct wire_header *h, struct known then);
+/* Is the answer that is in c->wire of the cluster that we follow? */
+bool client_is_ours(struct etcd_client *c, unsigned at);
+/* The cluster is another one, or was restored: nothing more is told. */
 void client_gone_back(struct etcd_client *c, const char *why, const struct wire_header *h);
+/* All that we hold is of another cluster: the same. */
+void client_stranger(struct etcd_client *c, const char *why);
 /* Begin a call to an endpoint. */
 struct etcd_call *client_call(struct etcd_client *c, unsigned at, const char *path, const struct buf *body,
                               uint32_t timeout_ms, etcd_done_fn *done, void *ctx);
-/* The token is refused: get another before the next call. */
-void client_forget_token(struct etcd_client *c);
 
 /* ---- stream.c, watch.c: each step() looks what is due and answers when it wants to be called again at the latest ---- */
 uint64_t stream_step(struct etcd_client *c, uint64_t now_ns);
@@ -184,8 +200,8 @@ uint64_t mark_step(struct etcd_client *c, uint64_t now_ns);
 struct etcd_call *mark_ask(struct etcd_client *c, unsigned at, etcd_done_fn *done);
 /* Its answer, into c->wire: false where it says nothing of its log (etcd 3.3, or a user who may not ask). */
 bool mark_read_status(struct etcd_client *c, const struct etcd_reply *reply);
-/* And then: false where the history is another one. */
-bool mark_take_status(struct etcd_client *c);
+/* And then: false where the history is another one, or the member is of another cluster. */
+bool mark_take_status(struct etcd_client *c, unsigned at);
 /* And a revision that was asked for after it. */
 void mark_take_revision(struct etcd_client *c, uint64_t revision);
 void mark_forget(struct etcd_client *c);
@@ -199,6 +215,9 @@ bool mark_take_witness(struct etcd_client *c);
 /* ---- login.c ---- */
 uint64_t login_step(struct etcd_client *c, uint64_t now_ns);
 bool login_done(const struct etcd_client *c); /* calls may be made */
+/* Is the error in c->wire that our token is not good, or not any more? Then another one is got before the next call, which has to be made
+ * again. */
+bool login_is_refused(struct etcd_client *c);
 
 uint64_t probe_step(struct etcd_client *c, uint64_t now_ns);
 /* The watch has brought more. */
@@ -211,5 +230,7 @@ void probe_forget(struct etcd_client *c);
 uint64_t write_step(struct etcd_client *c, uint64_t now_ns);
 void write_take(struct etcd_client *c, struct write *list);
 void write_end_all(struct etcd_client *c);
+/* Ask no endpoint any more whether it is of our cluster. */
+void write_forget_asking(struct etcd_client *c);
 
 #endif

@@ -19,18 +19,21 @@ static void lease_on_granted(void *ctx, const struct etcd_reply *reply) {
         c->leases.why[0] = '\0';
         return;
     }
+    l->end_s = 0;
+    if (wrong && !reply->why && login_is_refused(c)) {
+        return;
+    }
     snprintf(c->leases.why, sizeof(c->leases.why), "%s", wrong ? wrong : "the lease has no number");
     if (reply->why) {
-        endpoint_failed(c, c->unary_at, false, "%s", c->leases.why);
-        c->unary_at = endpoint_choose(c, c->unary_at);
+        endpoint_failed(c, l->at, false, "%s", c->leases.why);
+        c->unary_at = c->unary_at == l->at ? endpoint_choose(c, l->at) : c->unary_at;
     }
-    l->end_s = 0;
 }
 
 static void lease_ask(struct etcd_client *c, struct lease *l, uint64_t end_s) {
     struct buf body = { 0 };
     uint64_t now_s = client_now() / SECOND;
-    *l = (struct lease){ .end_s = end_s, .client = c };
+    *l = (struct lease){ .end_s = end_s, .client = c, .at = c->unary_at };
     buf_add_char(&body, '{');
     wire_add_u64(&body, "TTL", end_s - now_s);
     buf_add_char(&body, '}');

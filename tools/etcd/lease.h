@@ -21,6 +21,7 @@ struct lease {
     uint64_t id;    /* 0: being asked for */
     struct etcd_client *client;
     struct etcd_call *call;
+    unsigned at; /* endpoint */
 };
 
 struct lease_table {

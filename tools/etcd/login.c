@@ -6,6 +6,8 @@
 #include "tools/etcd/inside.h"
 
 #define LOGIN_MS 5000u
+#define AGAIN_NS                                                                                                       \
+    (SECOND / 2) /* after a token that was refused at once: a login costs the cluster a tenth of a second */
 
 bool login_done(const struct etcd_client *c) {
     return !c->opts.user || c->token || c->login.not_enabled;
@@ -15,6 +17,7 @@ static void login_on_login(void *ctx, const struct etcd_reply *reply) {
     struct etcd_client *c = ctx;
     char why[300], token[4096];
     c->login.call = NULL;
+    c->login.answered_ns = client_now();
     const char *wrong = endpoint_error(c, reply, why, sizeof(why));
     if (wrong && !reply->why && c->wire.code == WIRE_PRECONDITION) {
         c->login.not_enabled = true;
@@ -54,7 +57,21 @@ uint64_t login_step(struct etcd_client *c, uint64_t now_ns) {
     return UINT64_MAX;
 }
 
-void client_forget_token(struct etcd_client *c) {
+/*
+ * A token that the member does not know; one of before the cluster's users or roles were changed (etcd's JWT has their revision in it; a simple
+ * token is refused so where they change while a request is under way); none, because the cluster asked for no password until now.
+ */
+bool login_is_refused(struct etcd_client *c) {
+    const struct wire *w = &c->wire;
+    bool refused = w->code == WIRE_UNAUTHENTICATED ||
+                   (w->code == WIRE_INVALID && (strstr(w->text, "revision of auth store is old") != NULL ||
+                                                strstr(w->text, "user name is empty") != NULL));
+    if (!c->opts.user || !refused) {
+        return false;
+    }
     free(c->token);
     c->token = NULL;
+    c->login.not_enabled = false;
+    c->login.not_before_ns = c->login.answered_ns + AGAIN_NS;
+    return true;
 }

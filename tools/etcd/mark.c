@@ -28,7 +28,10 @@ bool mark_read_status(struct etcd_client *c, const struct etcd_reply *reply) {
     return c->marking.index != 0;
 }
 
-bool mark_take_status(struct etcd_client *c) {
+bool mark_take_status(struct etcd_client *c, unsigned at) {
+    if (!client_is_ours(c, at)) {
+        return false;
+    }
     if (c->marking.index >= c->mark.index || c->wire.header.revision <= c->mark.revision) {
         return true;
     }
@@ -46,7 +49,11 @@ static void mark_on_revision(void *ctx, const struct etcd_reply *reply) {
     struct etcd_client *c = ctx;
     char why[300];
     c->marking.call = NULL;
-    if (!endpoint_error(c, reply, why, sizeof(why)) && client_check(c, &c->wire.header, c->marking.known)) {
+    if (endpoint_error(c, reply, why, sizeof(why))) {
+        if (!reply->why) {
+            (void)login_is_refused(c);
+        }
+    } else if (client_check(c, c->marking.at, &c->wire.header, c->marking.known)) {
         mark_take_revision(c, c->wire.header.revision);
     }
 }
@@ -56,12 +63,12 @@ static void mark_on_status(void *ctx, const struct etcd_reply *reply) {
     struct wire_range r = { .key = { c->prefix_key.data, c->prefix_key.size }, .limit = 1, .count_only = true };
     struct buf body = { 0 };
     c->marking.call = NULL;
-    if (!mark_read_status(c, reply) || !mark_take_status(c)) {
+    if (!mark_read_status(c, reply) || !mark_take_status(c, c->marking.at)) {
         return;
     }
     c->marking.known = client_known(c);
     wire_add_range(&body, &r);
-    c->marking.call = client_call(c, c->unary_at, "/v3/kv/range", &body, STATUS_MS, mark_on_revision, c);
+    c->marking.call = client_call(c, c->marking.at, "/v3/kv/range", &body, STATUS_MS, mark_on_revision, c);
     buf_free(&body);
 }
 
@@ -83,7 +90,8 @@ uint64_t mark_step(struct etcd_client *c, uint64_t now_ns) {
     if (due > now_ns) {
         return due;
     }
-    c->marking.call = mark_ask(c, c->unary_at, mark_on_status);
+    c->marking.at = c->unary_at;
+    c->marking.call = mark_ask(c, c->marking.at, mark_on_status);
     return UINT64_MAX;
 }
 

@@ -97,17 +97,16 @@ static void probe_on_answer(void *ctx, const struct etcd_reply *reply) {
     call->call = NULL;
     const char *wrong = endpoint_error(c, reply, why, sizeof(why));
     if (!wrong) {
-        if (client_check(c, &c->wire.header, call->known)) {
+        if (client_check(c, call->at, &c->wire.header, call->known)) {
             c->probing.took_ns = client_now() - call->begun_ns;
             endpoint_works(c, call->at);
             probe_take_answer(c, call);
+            return;
         }
-        return;
     }
     c->probing.asked = true;
     c->probing.not_before_ns = client_now() + AGAIN_NS;
-    if (!reply->why && c->wire.code == WIRE_UNAUTHENTICATED) {
-        client_forget_token(c);
+    if (!wrong || (!reply->why && login_is_refused(c))) {
         return;
     }
     if (endpoint_failed(c, call->at, false, "probe: %s", wrong)) {

@@ -36,6 +36,7 @@ static void stream_drop(struct etcd_client *c) {
 void stream_rest(struct etcd_client *c) {
     stream_drop(c);
     probe_forget(c);
+    write_forget_asking(c);
     c->stream.phase = PHASE_REST;
 }
 
@@ -48,6 +49,9 @@ void stream_follow(struct etcd_client *c, uint64_t revision, bool snapshot) {
     s->at = endpoint_choose(c, ETCD_ENDPOINTS);
     c->gone_back = false;
     c->expected = c->expected_write = 0;
+    for (size_t i = 0; i < c->opts.address.n; i++) {
+        c->endpoints[i].ours = c->endpoints[i].ours && revision != 0;
+    }
     if (revision == 0) {
         c->cluster = c->term = 0;
         c->mark = (struct etcd_mark){ 0 };
@@ -91,8 +95,7 @@ static bool stream_came_well(struct etcd_client *c, const struct etcd_reply *rep
         return true;
     }
     bool told = !reply->why && c->wire.code >= 0;
-    if (told && c->wire.code == WIRE_UNAUTHENTICATED) {
-        client_forget_token(c);
+    if (told && login_is_refused(c)) {
         c->stream.phase = PHASE_LOGIN;
         return false;
     }
@@ -227,10 +230,29 @@ static void stream_on_page(void *ctx, const struct etcd_reply *reply) {
 
 static void stream_go_on(struct etcd_client *c);
 
-/* Is what the sink holds of the cluster that answers? To be asked before this one's history is judged. */
+/* The member that answers is of another cluster: to the next one, unless most of them are. */
+static bool stream_turns_away(struct etcd_client *c) {
+    if (c->stream.phase != PHASE_REST) {
+        c->stream.phase = PHASE_WAIT;
+        c->stream.at = endpoint_choose(c, c->stream.at);
+    }
+    return false;
+}
+
+/* Is the cluster that answers the one that we follow, and what the sink holds of it? To be asked before its history is judged. */
 static bool stream_is_ours(struct etcd_client *c) {
-    uint64_t cluster = c->cluster != 0 ? c->cluster : c->wire.header.cluster;
-    const char *why = c->opts.sink.identify(c->opts.sink.ctx, cluster);
+    static const char STRANGER[] = "what the domain holds is of another cluster or prefix";
+    bool stranger = false;
+    if (!client_is_ours(c, c->stream.at)) {
+        return stream_turns_away(c);
+    }
+    const char *why = c->opts.sink.identify(c->opts.sink.ctx, c->wire.header.cluster, &stranger);
+    if (stranger) {
+        if (endpoint_is_foreign(c, c->stream.at, STRANGER)) {
+            client_stranger(c, STRANGER);
+        }
+        return stream_turns_away(c);
+    }
     if (why) {
         stream_refused(c, why);
     }
@@ -252,9 +274,10 @@ static void stream_on_check(void *ctx, const struct etcd_reply *reply) {
     struct etcd_client *c = ctx;
     struct stream *s = &c->stream;
     if (!stream_came_well(c, reply, "asking for the revision") || !stream_is_ours(c) ||
-        !client_check(c, &c->wire.header, s->known)) {
+        !client_check(c, s->at, &c->wire.header, s->known)) {
         return;
     }
+    c->endpoints[s->at].ours = true;
     mark_take_revision(c, c->wire.header.revision);
     struct buf body = { 0 };
     if (mark_ask_witness(c, s->seen, &body)) {
@@ -292,7 +315,7 @@ static void stream_on_status(void *ctx, const struct etcd_reply *reply) {
     c->stream.call = NULL;
     if (reply->why) {
         (void)stream_came_well(c, reply, "asking for its status");
-    } else if (!mark_read_status(c, reply) || (stream_is_ours(c) && mark_take_status(c))) {
+    } else if (!mark_read_status(c, reply) || (stream_is_ours(c) && mark_take_status(c, c->stream.at))) {
         stream_ask_revision(c);
     }
 }

@@ -16,6 +16,7 @@
  */
 #define SILENCE_NS SECOND
 #define SILENCES 3
+#define TRICKLE_BYTES 1024u /* fewer within that time, and no end of a message among them, are silence */
 /*
  * Of one message, against a server that never ends one. Without "fragment" a message may have a thousand revisions of 1.5 MiB each; with it,
  * etcd 3.4 takes a time that grows with the square of the events in a message of 1.5 MiB, which for short ones is ten seconds and more. So it
@@ -68,12 +69,16 @@ size_t watch_changes(struct etcd_client *c, const struct wire_kv *kvs, size_t n)
     return out;
 }
 
-static void watch_count(struct stream *s, const struct wire_kv *kvs, size_t n) {
+/* Also while all keys are watched: the user may lose the right to, and then the prefix is watched from there. */
+static void watch_count(struct etcd_client *c, const struct wire_kv *kvs, size_t n) {
     for (size_t i = 0; i < n; i++) {
+        if (!watch_is_ours(c, &kvs[i])) {
+            continue;
+        }
         if (kvs[i].deleted) {
-            s->count--;
+            c->stream.count--;
         } else if (kvs[i].create_revision == kvs[i].mod_revision) {
-            s->count++;
+            c->stream.count++;
         }
     }
 }
@@ -94,7 +99,7 @@ static const char *watch_tell(struct etcd_client *c, const struct wire_kv *kvs, 
     }
     if (!why) {
         s->seen = revision;
-        watch_count(s, kvs, n);
+        watch_count(c, kvs, n);
         mark_take_changes(c, c->changes, changes);
     }
     return why;
@@ -211,9 +216,7 @@ static void watch_take_message(struct etcd_client *c, const char *text, size_t s
     if (wire_read(&c->wire, text, size) != 0) {
         stream_fail(c, false, "the watch told what etcd does not: %s", c->wire.text);
     } else if (c->wire.code >= 0) {
-        if (c->wire.code == WIRE_UNAUTHENTICATED) {
-            client_forget_token(c);
-        }
+        (void)login_is_refused(c);
         stream_fail(c, false, "the watch was ended: %s (code %d)", c->wire.text, c->wire.code);
     } else if (c->wire.canceled) {
         watch_take_end(c);
@@ -233,6 +236,11 @@ static void watch_take_message(struct etcd_client *c, const char *text, size_t s
     }
 }
 
+static void watch_hear(struct stream *s) {
+    s->heard_ns = client_now();
+    s->heard_bytes = 0;
+}
+
 static void watch_read_messages(struct etcd_client *c) {
     struct stream *s = &c->stream;
     uint64_t before = s->seen;
@@ -241,6 +249,7 @@ static void watch_read_messages(struct etcd_client *c) {
            (length = wire_message_end(&s->scan, s->in.data + s->in_at, s->in.size - s->in_at)) > 0) {
         size_t at = s->in_at;
         s->in_at += length;
+        watch_hear(s);
         watch_take_message(c, s->in.data + at, length);
     }
     if (s->phase != PHASE_WATCH) {
@@ -262,7 +271,10 @@ static void watch_read_messages(struct etcd_client *c) {
 static int watch_on_bytes(void *ctx, const char *bytes, size_t size) {
     struct etcd_client *c = ctx;
     buf_add(&c->stream.in, bytes, size);
-    c->stream.heard_ns = client_now();
+    c->stream.heard_bytes += size;
+    if (c->stream.heard_bytes >= TRICKLE_BYTES) {
+        watch_hear(&c->stream);
+    }
     c->stream.too_large = c->stream.in.size > MESSAGE_BYTES;
     return c->stream.too_large ? -1 : 0;
 }
@@ -290,7 +302,8 @@ void watch_begin(struct etcd_client *c) {
     wire_add_watch(&body, &key, &end, s->seen + 1, s->fragment);
     s->phase = PHASE_WATCH;
     s->open = s->ended = s->too_large = false;
-    s->heard_ns = client_now();
+    watch_hear(s);
+    s->begun_ns = s->heard_ns;
     s->call = etcd_http_begin(c->http, &(struct etcd_request){ .endpoint = c->opts.address.endpoints[s->at],
                                                                .path = "/v3/watch",
                                                                .body = body.data,
@@ -331,11 +344,11 @@ uint64_t watch_step(struct etcd_client *c, uint64_t now_ns) {
         return now_ns;
     }
     if (!s->open) {
-        if (now_ns > s->heard_ns + OPEN_NS) {
+        if (now_ns > s->begun_ns + OPEN_NS) {
             stream_fail(c, false, "the watch does not begin");
             return now_ns;
         }
-        return s->heard_ns + OPEN_NS + 1;
+        return s->begun_ns + OPEN_NS + 1;
     }
     if (c->expected <= s->seen) {
         return UINT64_MAX;

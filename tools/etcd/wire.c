@@ -309,12 +309,15 @@ size_t wire_message_end(struct wire_scan *scan, const char *text, size_t size) {
                 break;
             }
             scan->in_string = false;
+        } else if (scan->depth == 0 && text[at] != '{' && memchr(" \t\r\n", text[at], 4) == NULL) {
+            *scan = (struct wire_scan){ 0 };
+            return at + 1;
         } else if (text[at] == '"') {
             scan->in_string = true;
         } else if (text[at] == '{') {
             scan->depth++;
         } else if (text[at] == '}') {
-            if (scan->depth <= 1) {
+            if (scan->depth == 1) {
                 *scan = (struct wire_scan){ 0 };
                 return at + 1;
             }

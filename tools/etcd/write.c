@@ -12,6 +12,8 @@
 #define AT_ONCE 32u
 #define OP_BYTES 48u /* of a request in etcd's own encoding, beside keys and values: at most */
 #define LEAST_MS 200u
+#define LOOK_NS (20 * MS)
+#define ASK_MS 1000u
 
 enum write_state { WRITE_QUEUED, WRITE_READING, WRITE_SENT };
 
@@ -274,8 +276,7 @@ static bool write_is_refusal(int code) {
 
 static void write_take_refusal(struct etcd_client *c, struct write *w, const char *why) {
     int code = c->wire.code;
-    if (code == WIRE_UNAUTHENTICATED) {
-        client_forget_token(c);
+    if (login_is_refused(c)) {
         write_again(w, 0);
     } else if (strstr(c->wire.text, "lease not found")) {
         lease_forget_all(c);
@@ -347,6 +348,10 @@ static void write_on_transaction(void *ctx, const struct etcd_reply *reply) {
     if (!write_came_well(c, w, reply)) {
         return;
     }
+    if (!client_is_ours(c, w->at)) { /* it was ours when this was sent */
+        write_end_with(c, w, ETCD_UNKNOWN, "another cluster has taken it");
+        return;
+    }
     endpoint_works(c, w->at);
     if (!c->wire.succeeded) {
         write_take_mismatch(c, w);
@@ -400,6 +405,10 @@ static void write_on_read(void *ctx, const struct etcd_reply *reply) {
     struct etcd_client *c = w->client;
     size_t range = 0;
     if (!write_came_well(c, w, reply)) {
+        return;
+    }
+    if (!client_is_ours(c, w->at)) {
+        write_again(w, MS);
         return;
     }
     for (size_t i = 0; i < w->n; i++) {
@@ -473,6 +482,15 @@ static void write_send(struct etcd_client *c, struct write *w, uint64_t now_ns) 
     buf_free(&body);
 }
 
+/* Why it was not sent: what went wrong with it, or else with a member. */
+static const char *write_why(const struct etcd_client *c, const struct write *w) {
+    const char *why = w->why;
+    for (size_t i = 0; i < c->opts.address.n && !why[0]; i++) {
+        why = c->endpoints[i].why;
+    }
+    return why[0] ? why : "no member answers";
+}
+
 /* Not sent, and not to be sent any more. */
 static bool write_is_over(struct etcd_client *c, struct write *w, uint64_t now_ns) {
     if (w->awaited && !w->awaited(w->ctx)) {
@@ -481,12 +499,48 @@ static bool write_is_over(struct etcd_client *c, struct write *w, uint64_t now_n
     }
     if (now_ns >= w->deadline_ns) {
         char text[sizeof(w->why) + 64];
-        snprintf(text, sizeof(text), "the cluster was not reached in time: %s",
-                 w->why[0] ? w->why : "no member answers");
+        snprintf(text, sizeof(text), "the cluster was not reached in time: %s", write_why(c, w));
         write_end_with(c, w, ETCD_LATE, text);
         return true;
     }
     return false;
+}
+
+static void write_on_whose(void *ctx, const struct etcd_reply *reply) {
+    struct etcd_client *c = ctx;
+    unsigned at = c->asking.at;
+    char why[300];
+    c->asking.call = NULL;
+    const char *wrong = endpoint_error(c, reply, why, sizeof(why));
+    if (!wrong) {
+        if (client_check(c, at, &c->wire.header, c->asking.known)) {
+            endpoint_works(c, at);
+        }
+    } else if (reply->why || !login_is_refused(c)) {
+        endpoint_failed(c, at, false, "%s", wrong);
+        c->unary_at = c->unary_at == at ? endpoint_choose(c, at) : c->unary_at;
+    }
+}
+
+/* Is the member that would get a write of the cluster that we follow? As soon as it is known which one that is. */
+static void write_ask_whose(struct etcd_client *c) {
+    struct wire_range r = { .key = { c->prefix_key.data, c->prefix_key.size }, .limit = 1, .count_only = true };
+    struct buf body = { 0 };
+    if (c->asking.call || c->cluster == 0 || !login_done(c)) {
+        return;
+    }
+    c->asking.at = c->unary_at;
+    c->asking.known = client_known(c);
+    wire_add_range(&body, &r);
+    c->asking.call = client_call(c, c->asking.at, "/v3/kv/range", &body, ASK_MS, write_on_whose, c);
+    buf_free(&body);
+}
+
+void write_forget_asking(struct etcd_client *c) {
+    if (c->asking.call) {
+        etcd_http_cancel(c->http, c->asking.call);
+        c->asking.call = NULL;
+    }
 }
 
 uint64_t write_step(struct etcd_client *c, uint64_t now_ns) {
@@ -505,13 +559,16 @@ uint64_t write_step(struct etcd_client *c, uint64_t now_ns) {
         }
         uint64_t endpoint_ns = c->endpoints[c->unary_at].not_before_ns;
         uint64_t from = endpoint_ns > w->not_before_ns ? endpoint_ns : w->not_before_ns;
-        if (from <= now_ns && under_way < AT_ONCE && login_done(c)) {
+        if (from <= now_ns && under_way < AT_ONCE && login_done(c) && c->endpoints[c->unary_at].ours) {
             write_send(c, w, now_ns);
             under_way += w->call != NULL;
             from = w->not_before_ns;
         }
         if (!w->call) {
-            from = from > now_ns ? from : now_ns + MS;
+            if (from <= now_ns && !c->endpoints[c->unary_at].ours) {
+                write_ask_whose(c);
+            }
+            from = from > now_ns ? from : now_ns + (c->endpoints[c->unary_at].ours ? MS : LOOK_NS);
             from = from < w->deadline_ns ? from : w->deadline_ns;
             due = from < due ? from : due;
         }
