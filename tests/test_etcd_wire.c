@@ -340,12 +340,19 @@ static void script_start(struct script *s, etcd_false_fn *fn) {
 }
 
 /* A server that says what fn tells it, and a client that follows it. */
-static struct book *follow(struct script **s, etcd_false_fn *fn) {
+static struct book *follow_prefix(struct script **s, etcd_false_fn *fn, const char *prefix) {
     struct book *b = calloc(1, sizeof(*b));
+    char url[80];
     *s = calloc(1, sizeof(**s));
     script_start(*s, fn);
-    book_open(b, (*s)->url, 0, NULL);
+    (*s)->book = b;
+    snprintf(url, sizeof(url), "%s%s", (*s)->url, prefix);
+    book_open(b, url, 0, NULL);
     return b;
+}
+
+static struct book *follow(struct script **s, etcd_false_fn *fn) {
+    return follow_prefix(s, fn, "");
 }
 
 static void unfollow(struct book *b, struct script *s) {
@@ -435,14 +442,9 @@ static bool probe_overtakes_the_watch(void *ctx, int fd, unsigned turn, const ch
 }
 
 static void probe__of_a_prefix__says_nothing_about_what_came_meanwhile(void **state) {
-    struct script *s = calloc(1, sizeof(*s));
-    struct book *b = calloc(1, sizeof(*b));
-    char url[80];
+    struct script *s;
+    struct book *b = follow_prefix(&s, probe_overtakes_the_watch, "p");
     (void)state;
-    script_start(s, probe_overtakes_the_watch);
-    s->book = b;
-    snprintf(url, sizeof(url), "%sp", s->url);
-    book_open(b, url, 0, NULL);
     book_until_watching(b);
     etcd_client_ask(b->client, true, 5000000);
     while (!book_get(b, "b", NULL, NULL)) {
@@ -614,13 +616,9 @@ static bool revisions_jump(void *ctx, int fd, unsigned turn, const char *path, c
 }
 
 static void watch__revisions_jump__nothing_is_missed(void **state) {
-    struct script *s = calloc(1, sizeof(*s));
-    struct book *b = calloc(1, sizeof(*b));
-    char url[80];
+    struct script *s;
+    struct book *b = follow_prefix(&s, revisions_jump, "p");
     (void)state;
-    script_start(s, revisions_jump);
-    snprintf(url, sizeof(url), "%sp", s->url);
-    book_open(b, url, 0, NULL);
     while (!book_get(b, "a", NULL, NULL)) {
         usleep(2000);
     }

@@ -10,6 +10,7 @@
 #include "tools/lib/escape.h"
 #include "tools/lib/figures.h"
 #include "tools/lib/json_out.h"
+#include "tools/lib/key_sizes.h"
 #include "tools/lib/sizes.h"
 #include "tools/stat.h"
 
@@ -370,21 +371,7 @@ static void stat_print_replica_json(struct json_out *j, const struct stat_look *
     json_out_u64(j, "table_waiting_bytes", r->table_waiting_bytes);
     json_out_u64(j, "table_overhead_bytes", r->table_overhead_bytes);
     json_out_u64(j, "table_keys_most", r->table_keys_most);
-    json_out_open(j, "sizes", '[');
-    for (uint32_t k = 0; k < TIDE_SIZES; k++) {
-        if (r->sizes[k].keys != 0) {
-            json_out_open(j, NULL, '{');
-            if (k + 1 < TIDE_SIZES) {
-                json_out_u64(j, "up_to", UINT64_C(16) << k);
-            } else {
-                json_out_null(j, "up_to");
-            }
-            json_out_u64(j, "keys", r->sizes[k].keys);
-            json_out_u64(j, "bytes", r->sizes[k].bytes);
-            json_out_close(j, '}');
-        }
-    }
-    json_out_close(j, ']');
+    key_sizes_json(j, r->sizes);
     json_out_u64(j, "joins", r->joins);
     json_out_u64(j, "lapped", r->lapped);
     stat_print_lag_json(j, r);

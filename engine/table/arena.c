@@ -185,7 +185,7 @@ static void arena_link(struct arena *a, uint32_t page) {
     c->free += p->free;
 }
 
-static void arena_unlink(struct arena *a, uint32_t page) {
+void arena_unlink(struct arena *a, uint32_t page) {
     struct arena_page *p = &a->page[page];
     struct arena_class *c = &a->class[p->class];
     if (p->prev != 0) {
@@ -197,10 +197,6 @@ static void arena_unlink(struct arena *a, uint32_t page) {
         a->page[p->next - 1].prev = p->prev;
     }
     c->free -= p->free;
-}
-
-void arena_close_span(struct arena *a, uint32_t page) {
-    arena_unlink(a, page);
 }
 
 /* True while few pages are free. Whoever takes a page then asks compaction to empty a span, a few nodes with each

@@ -225,8 +225,8 @@ static inline uint32_t arena_take_small(struct arena *a, uint32_t class) {
 
 /* Make a span of the class. False: no page is free for it. */
 bool arena_open_span(struct arena *a, uint32_t class);
-/* All nodes of a span are given out now. */
-void arena_close_span(struct arena *a, uint32_t page);
+/* The span is no longer one that nodes are taken of. */
+void arena_unlink(struct arena *a, uint32_t page);
 
 /* The lowest free node of a span, as arena_take_small(), but past the nodes at hand: for many nodes that are made one after the other, which then
  * lie so. */
@@ -245,7 +245,7 @@ static inline uint32_t arena_take_next(struct arena *a, uint32_t class) {
     c->free--;
     p->free--;
     if (__builtin_expect(p->free == 0, 0)) {
-        arena_close_span(a, page);
+        arena_unlink(a, page);
     }
     return a->first + page * a->page_units + k * c->units;
 }

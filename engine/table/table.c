@@ -690,8 +690,7 @@ void table_note_use(const struct table_writer *w) {
 }
 
 void table_note_came(struct table_writer *w) {
-    table_count_slots(w);
-    atomic_store_explicit(&w->t.seg->live_keys, w->keys, memory_order_relaxed); /* MO(stats) */
+    table_set_keys(w, w->keys);
     table_note_use(w);
 }
 

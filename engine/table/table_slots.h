@@ -259,11 +259,10 @@ static inline int table_publish(struct table_writer *w, uint32_t node, uint64_t 
  */
 static inline bool table_publish_new(struct table_writer *w, uint32_t node, uint64_t hash, uint64_t index,
                                      size_t key_len, size_t value_len, uint32_t payload_crc) {
-    struct table_bucket *b = table_bucket_at(&w->t, table_bucket_of(hash, w->buckets));
+    struct table_bucket *b = table_bucket_at(&w->t, table_bucket_now(w, hash));
     uint64_t lo = table_tag_word(b, 0), hi = table_tag_word(b, 8), tag = table_tag(hash);
-    uint32_t empty = table_match(lo, hi, 0) & ((1u << TABLE_SLOTS) - 1);
-    if (__builtin_expect(hi >> 32 != 0 || empty == 0 || (table_match(lo, hi, tag) & ((1u << TABLE_SLOTS) - 1)) != 0,
-                         0)) {
+    uint32_t empty = table_match(lo, hi, 0);
+    if (__builtin_expect(hi >> 32 != 0 || empty == 0 || table_match(lo, hi, tag) != 0, 0)) {
         return false;
     }
     /* MO(node.index): release; as in table_swap(). */

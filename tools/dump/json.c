@@ -7,7 +7,9 @@
 #include "shm/board.h"
 #include "shm/hdr.h"
 #include "shm/usage.h"
+#include "tools/dump/peek.h"
 #include "tools/dump/print.h"
+#include "tools/lib/key_sizes.h"
 
 #define PIECE 4096u
 #define FLUSH_SIZE (64u << 10)
@@ -272,24 +274,12 @@ static void json_table(struct dump_view *v, const struct dump_table *t) {
     const struct table_segment *s = &t->seg;
     struct json_out *j = json_start(v, "table");
     struct usage u = usage_of(s, s->nodes_end - s->buckets_off);
+    struct tide_size sizes[TIDE_SIZES];
+    peek_sizes_of(s, sizes);
     json_out_u64(j, "replica", s->header.replica);
     json_out_u64(j, "live_keys", s->live_keys);
     json_out_u64(j, "live_bytes", s->live_bytes);
-    json_out_open(j, "sizes", '[');
-    for (uint32_t k = 0; k < LAYOUT_SIZES; k++) {
-        if (s->sizes[k].keys != 0) {
-            json_out_open(j, NULL, '{');
-            if (k + 1 < LAYOUT_SIZES) {
-                json_out_u64(j, "up_to", UINT64_C(16) << k);
-            } else {
-                json_out_null(j, "up_to");
-            }
-            json_out_u64(j, "keys", s->sizes[k].keys);
-            json_out_u64(j, "bytes", s->sizes[k].bytes);
-            json_out_close(j, '}');
-        }
-    }
-    json_out_close(j, ']');
+    key_sizes_json(j, sizes);
     json_out_u64(j, "retired_bytes", s->retired_bytes);
     json_out_u64(j, "buckets", s->buckets);
     json_out_u64(j, "buckets_off", s->buckets_off);

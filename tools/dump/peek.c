@@ -297,6 +297,12 @@ int peek_maps(const char *name, int32_t pid) {
     return found;
 }
 
+void peek_sizes_of(const struct table_segment *seg, struct tide_size out[TIDE_SIZES]) {
+    for (uint32_t k = 0; k < TIDE_SIZES; k++) {
+        out[k] = (struct tide_size){ seg->sizes[k].keys, seg->sizes[k].bytes };
+    }
+}
+
 int peek_table_of(const struct table_segment *seg, uint64_t file_bytes, struct peek_table *out) {
     if (seg->nodes_end > file_bytes || seg->buckets_off > seg->nodes_end) {
         return -1;
@@ -309,10 +315,7 @@ int peek_table_of(const struct table_segment *seg, uint64_t file_bytes, struct p
         .keys_most = seg->keys_most,
         .usage = usage_of(seg, budget),
     };
-    for (uint32_t k = 0; k < LAYOUT_SIZES; k++) {
-        out->sizes[k].keys = seg->sizes[k].keys;
-        out->sizes[k].bytes = seg->sizes[k].bytes;
-    }
+    peek_sizes_of(seg, out->sizes);
     return 0;
 }
 

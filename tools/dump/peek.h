@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "engine/tidemark.h"
 #include "shm/usage.h"
 
 #define PEEK_REPLICAS 64u
@@ -76,15 +77,15 @@ int peek_leftovers(const char *name, int half_made, char file[PEEK_FILE_BYTES]);
 struct peek_table {
     uint64_t keys, keys_most, table_bytes, used_bytes;
     struct usage usage;
-    struct {
-        uint64_t keys, bytes;
-    } sizes[LAYOUT_SIZES]; /* as those of struct tide_replica_info */
+    struct tide_size sizes[TIDE_SIZES];
 };
 int peek_table(const char *name, uint32_t replica, uint64_t incarnation, struct peek_table *out);
 
 /* The same of a table's first bytes, of which the caller has a private copy and has checked the header. */
 struct table_segment;
 int peek_table_of(const struct table_segment *seg, uint64_t file_bytes, struct peek_table *out);
+/* Live keys by size, of the same. */
+void peek_sizes_of(const struct table_segment *seg, struct tide_size out[TIDE_SIZES]);
 
 /* Where the directory of the segments does not exist: a text that says so; else NULL. Lives until this thread's next call. */
 const char *peek_no_directory(void);

@@ -96,6 +96,12 @@ struct known client_known(const struct etcd_client *c) {
     return (struct known){ c->stream.seen, c->term };
 }
 
+static void client_end_history(struct etcd_client *c, const char *why, bool stranger) {
+    c->gone_back = true;
+    stream_rest(c);
+    c->opts.sink.restored(c->opts.sink.ctx, why, stranger);
+}
+
 void client_gone_back(struct etcd_client *c, const char *why, const struct wire_header *h) {
     char text[300];
     if (c->gone_back) {
@@ -106,15 +112,11 @@ void client_gone_back(struct etcd_client *c, const char *why, const struct wire_
              "a backup, or replaced",
              why, (unsigned long long)h->revision, (unsigned long long)h->cluster, (unsigned long long)c->stream.seen,
              (unsigned long long)(c->cluster ? c->cluster : h->cluster));
-    c->gone_back = true;
-    stream_rest(c);
-    c->opts.sink.restored(c->opts.sink.ctx, text, false);
+    client_end_history(c, text, false);
 }
 
 void client_stranger(struct etcd_client *c, const char *why) {
-    c->gone_back = true;
-    stream_rest(c);
-    c->opts.sink.restored(c->opts.sink.ctx, why, true);
+    client_end_history(c, why, true);
 }
 
 bool client_is_ours(struct etcd_client *c, unsigned at) {

@@ -49,9 +49,7 @@ bool endpoint_is_foreign(struct etcd_client *c, unsigned at, const char *words) 
     for (size_t i = 0; i < c->opts.address.n; i++) {
         n += c->endpoints[i].foreign;
     }
-    if (c->unary_at == at) {
-        c->unary_at = endpoint_choose(c, at);
-    }
+    endpoint_leave(c, at);
     return 2 * n > c->opts.address.n;
 }
 
@@ -69,6 +67,12 @@ unsigned endpoint_choose(struct etcd_client *c, unsigned but) {
         }
     }
     return best;
+}
+
+void endpoint_leave(struct etcd_client *c, unsigned at) {
+    if (c->unary_at == at) {
+        c->unary_at = endpoint_choose(c, at);
+    }
 }
 
 const char *endpoint_error(struct etcd_client *c, const struct etcd_reply *reply, char *text, size_t size) {

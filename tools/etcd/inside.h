@@ -164,6 +164,8 @@ void endpoint_works(struct etcd_client *c, unsigned at);
 bool endpoint_is_foreign(struct etcd_client *c, unsigned at, const char *words);
 /* The best one, not `but` where there is another. */
 unsigned endpoint_choose(struct etcd_client *c, unsigned but);
+/* What went to this one goes to another, but for the watch. */
+void endpoint_leave(struct etcd_client *c, unsigned at);
 /* Of the last answer, which is one of etcd's errors, or none at all. */
 const char *endpoint_error(struct etcd_client *c, const struct etcd_reply *reply, char *text, size_t size);
 
@@ -215,9 +217,9 @@ bool mark_take_witness(struct etcd_client *c);
 /* ---- login.c ---- */
 uint64_t login_step(struct etcd_client *c, uint64_t now_ns);
 bool login_done(const struct etcd_client *c); /* calls may be made */
-/* Is the error in c->wire that our token is not good, or not any more? Then another one is got before the next call, which has to be made
- * again. */
-bool login_is_refused(struct etcd_client *c);
+/* Is the error in c->wire that our token is not good, or not any more? Then it is dropped, and another one is got before the next call, which has to
+ * be made again. */
+bool login_drop_refused(struct etcd_client *c);
 
 uint64_t probe_step(struct etcd_client *c, uint64_t now_ns);
 /* The watch has brought more. */

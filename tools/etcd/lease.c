@@ -20,13 +20,13 @@ static void lease_on_granted(void *ctx, const struct etcd_reply *reply) {
         return;
     }
     l->end_s = 0;
-    if (wrong && !reply->why && login_is_refused(c)) {
+    if (wrong && !reply->why && login_drop_refused(c)) {
         return;
     }
     snprintf(c->leases.why, sizeof(c->leases.why), "%s", wrong ? wrong : "the lease has no number");
     if (reply->why) {
         endpoint_failed(c, l->at, false, "%s", c->leases.why);
-        c->unary_at = c->unary_at == l->at ? endpoint_choose(c, l->at) : c->unary_at;
+        endpoint_leave(c, l->at);
     }
 }
 

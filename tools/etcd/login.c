@@ -6,8 +6,8 @@
 #include "tools/etcd/inside.h"
 
 #define LOGIN_MS 5000u
-#define AGAIN_NS                                                                                                       \
-    (SECOND / 2) /* after a token that was refused at once: a login costs the cluster a tenth of a second */
+/* After a token that was refused at once: a login costs the cluster a tenth of a second. */
+#define AGAIN_NS (SECOND / 2)
 
 bool login_done(const struct etcd_client *c) {
     return !c->opts.user || c->token || c->login.not_enabled;
@@ -61,7 +61,7 @@ uint64_t login_step(struct etcd_client *c, uint64_t now_ns) {
  * A token that the member does not know; one of before the cluster's users or roles were changed (etcd's JWT has their revision in it; a simple
  * token is refused so where they change while a request is under way); none, because the cluster asked for no password until now.
  */
-bool login_is_refused(struct etcd_client *c) {
+bool login_drop_refused(struct etcd_client *c) {
     const struct wire *w = &c->wire;
     bool refused = w->code == WIRE_UNAUTHENTICATED ||
                    (w->code == WIRE_INVALID && (strstr(w->text, "revision of auth store is old") != NULL ||

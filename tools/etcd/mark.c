@@ -51,7 +51,7 @@ static void mark_on_revision(void *ctx, const struct etcd_reply *reply) {
     c->marking.call = NULL;
     if (endpoint_error(c, reply, why, sizeof(why))) {
         if (!reply->why) {
-            (void)login_is_refused(c);
+            (void)login_drop_refused(c);
         }
     } else if (client_check(c, c->marking.at, &c->wire.header, c->marking.known)) {
         mark_take_revision(c, c->wire.header.revision);

@@ -106,15 +106,13 @@ static void probe_on_answer(void *ctx, const struct etcd_reply *reply) {
     }
     c->probing.asked = true;
     c->probing.not_before_ns = client_now() + AGAIN_NS;
-    if (!wrong || (!reply->why && login_is_refused(c))) {
+    if (!wrong || (!reply->why && login_drop_refused(c))) {
         return;
     }
     if (endpoint_failed(c, call->at, false, "probe: %s", wrong)) {
         client_say(c, ETCD_WARN, "%s: probe: %s", c->opts.address.endpoints[call->at], wrong);
     }
-    if (c->unary_at == call->at) {
-        c->unary_at = endpoint_choose(c, call->at);
-    }
+    endpoint_leave(c, call->at);
 }
 
 static void probe_begin(struct etcd_client *c, struct probe_call *call, uint64_t now_ns) {
@@ -166,8 +164,8 @@ uint64_t probe_step(struct etcd_client *c, uint64_t now_ns) {
     if (due > now_ns || !spare) {
         return spare ? due : UINT64_MAX;
     }
-    if (newest != 0 && newest_at == c->unary_at) {
-        c->unary_at = endpoint_choose(c, newest_at);
+    if (newest != 0) {
+        endpoint_leave(c, newest_at);
     }
     probe_begin(c, spare, now_ns);
     return p->period_ns ? now_ns + p->period_ns : UINT64_MAX;

@@ -95,7 +95,7 @@ static bool stream_came_well(struct etcd_client *c, const struct etcd_reply *rep
         return true;
     }
     bool told = !reply->why && c->wire.code >= 0;
-    if (told && login_is_refused(c)) {
+    if (told && login_drop_refused(c)) {
         c->stream.phase = PHASE_LOGIN;
         return false;
     }

@@ -216,7 +216,7 @@ static void watch_take_message(struct etcd_client *c, const char *text, size_t s
     if (wire_read(&c->wire, text, size) != 0) {
         stream_fail(c, false, "the watch told what etcd does not: %s", c->wire.text);
     } else if (c->wire.code >= 0) {
-        (void)login_is_refused(c);
+        (void)login_drop_refused(c);
         stream_fail(c, false, "the watch was ended: %s (code %d)", c->wire.text, c->wire.code);
     } else if (c->wire.canceled) {
         watch_take_end(c);

@@ -96,8 +96,8 @@ void wire_add_u64(struct buf *out, const char *name, uint64_t value);
 /* All keys that begin with the prefix: from the first to the end of a range. A prefix that is empty, or all 0xff, ends nowhere: "\0". */
 void wire_prefix_range(const char *prefix, size_t size, struct buf *key, struct buf *end);
 
-/* The length of the first complete JSON object in bytes, or up to what begins none; 0: there is none yet. *scan keeps where it stopped; begin with {0}. Blanks before
- * it count. */
+/* The length of the first complete JSON object in bytes, or up to what begins none; 0: there is none yet. *scan keeps where it stopped; begin
+ * with {0}. Blanks before it count. */
 struct wire_scan {
     size_t at;
     uint32_t depth;

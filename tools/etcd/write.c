@@ -276,7 +276,7 @@ static bool write_is_refusal(int code) {
 
 static void write_take_refusal(struct etcd_client *c, struct write *w, const char *why) {
     int code = c->wire.code;
-    if (login_is_refused(c)) {
+    if (login_drop_refused(c)) {
         write_again(w, 0);
     } else if (strstr(c->wire.text, "lease not found")) {
         lease_forget_all(c);
@@ -305,7 +305,7 @@ static bool write_came_well(struct etcd_client *c, struct write *w, const struct
     }
     snprintf(w->why, sizeof(w->why), "%.90s: %.200s", c->opts.address.endpoints[w->at], wrong);
     endpoint_failed(c, w->at, false, "write: %s", wrong);
-    c->unary_at = c->unary_at == w->at ? endpoint_choose(c, w->at) : c->unary_at;
+    endpoint_leave(c, w->at);
     if (reading || !reply->sent) {
         write_again(w, MS);
     } else {
@@ -516,9 +516,9 @@ static void write_on_whose(void *ctx, const struct etcd_reply *reply) {
         if (client_check(c, at, &c->wire.header, c->asking.known)) {
             endpoint_works(c, at);
         }
-    } else if (reply->why || !login_is_refused(c)) {
+    } else if (reply->why || !login_drop_refused(c)) {
         endpoint_failed(c, at, false, "%s", wrong);
-        c->unary_at = c->unary_at == at ? endpoint_choose(c, at) : c->unary_at;
+        endpoint_leave(c, at);
     }
 }
 
