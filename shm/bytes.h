@@ -50,17 +50,17 @@ static inline void bytes_put_32(uint8_t *to, struct bytes_32 x) {
 static inline void bytes_copy(void *dst, const void *src, size_t bytes) {
     uint8_t *to = dst;
     const uint8_t *from = src;
-    if (bytes >= 8 && bytes <= 16) {
+    if (__builtin_expect(bytes == 64,
+                         1)) { /* one line: the addresses of its copies need not wait for a length from memory */
+        struct bytes_32 head = bytes_get_32(from), tail = bytes_get_32(from + 32);
+        bytes_put_32(to, head);
+        bytes_put_32(to + 32, tail);
+    } else if (bytes >= 8 && bytes <= 16) {
         uint64_t head, tail;
         memcpy(&head, from, 8);
         memcpy(&tail, from + bytes - 8, 8);
         memcpy(to, &head, 8);
         memcpy(to + bytes - 8, &tail, 8);
-    } else if (__builtin_expect(bytes == 64,
-                                1)) { /* one line: the addresses of its copies need not wait for a length from memory */
-        struct bytes_32 head = bytes_get_32(from), tail = bytes_get_32(from + 32);
-        bytes_put_32(to, head);
-        bytes_put_32(to + 32, tail);
     } else if (bytes >= 32 && bytes < 64) {
         struct bytes_32 head = bytes_get_32(from), tail = bytes_get_32(from + bytes - 32);
         bytes_put_32(to, head);

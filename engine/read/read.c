@@ -373,40 +373,24 @@ static __attribute__((noinline)) void read_one(const struct table *t, struct tid
     if (!read_item_valid(item)) {
         item->result = TIDE_ERR_INVALID;
         item->value_size = item->version = 0;
+        when->lacking = true;
         return;
     }
     struct found f;
     int result = read_value(t, table_find(t, hash, item->key, item->key_len, at), when, item->buf, item->buf_size, &f);
     item->result = result == READ_EXPIRED ? TIDE_ERR_NOT_FOUND : result;
+    when->lacking |= result != 0;
     item->value_size = f.size;
     item->version = f.version;
 }
 
-/*
- * The value of a node where that takes nothing but a copy: its key is this one, its newest version is of `at` or older and
- * not deleted, it never expires, and there is room. False says nothing. Where there is no key or no buffer, neither is looked at.
- */
-static inline bool read_hit(const struct table *t, const struct table_node *n, struct tide_mget_item *item,
-                            uint64_t at) {
-    /* MO(node.index), MO(node.deleted): acquire; as table_version(). MO(node.fields): relaxed; as table_key_is(). */
-    uint64_t index = atomic_load_explicit(&n->index, memory_order_acquire);
-    uint64_t deleted = atomic_load_explicit(&n->deleted, memory_order_acquire);
-    size_t size = atomic_load_explicit(&n->value_len, memory_order_relaxed); /* MO(node.fields) */
-    const void *key = item->key;
-    uint8_t *buf = item->buf;
-    size_t key_len = item->key_len;
-    uint64_t off = (uint64_t)((const uint8_t *)n - t->base) - t->buckets_off;
-    if (__builtin_expect(key == NULL || buf == NULL || key_len > TIDE_KEY_MAX || key_len + size > t->room - off ||
-                             visible_at(at, index, deleted) != VISIBLE || size > item->buf_size ||
-                             size >= NODE_EXPIRES || !table_key_is(n, key, key_len),
-                         0)) {
-        return false;
+/* Read items one by one, for whatever read_many() does not do. */
+static __attribute__((noinline)) void read_each(const struct table *t, struct tide_mget_item *items, size_t n,
+                                                uint64_t at, struct instant *when) {
+    for (size_t i = 0; i < n; i++) {
+        read_one(t, &items[i], read_item_valid(&items[i]) ? table_hash(t, items[i].key, items[i].key_len) : 0, at,
+                 when);
     }
-    item->result = 0;
-    item->value_size = size;
-    item->version = index;
-    bytes_copy(buf, table_node_key(n) + key_len, size);
-    return true;
 }
 
 /*
@@ -423,10 +407,11 @@ read_many(const struct table *table, struct tide_mget_item *items, size_t n, uin
     uint64_t buckets = atomic_load_explicit(t->buckets, memory_order_acquire);
     read_prefetch_keys(items, n);
     for (size_t i = 0; i < n; i++) {
-        hash[i] = 0;
-        if (__builtin_expect(read_key_valid(items[i].key, items[i].key_len), 1)) {
-            hash[i] = table_hash(t, items[i].key, items[i].key_len);
+        if (__builtin_expect(!read_item_valid(&items[i]), 0)) {
+            read_each(table, items, n, at, when);
+            return;
         }
+        hash[i] = table_hash(t, items[i].key, items[i].key_len);
         __builtin_prefetch(table_bucket_at(t, table_bucket_of(hash[i], buckets)));
     }
     for (size_t i = 0; i < n; i++) {
@@ -439,10 +424,18 @@ read_many(const struct table *table, struct tide_mget_item *items, size_t n, uin
         }
     }
     for (size_t i = 0; i < n; i++) {
-        if (__builtin_expect(!table_node_fits(t, node[i], 0) || !read_hit(t, table_node_at(t, node[i]), &items[i], at),
+        struct tide_mget_item *item = &items[i];
+        struct found f;
+        if (__builtin_expect(!table_node_fits(t, node[i], READ_HIT_BYTES) ||
+                                 !read_hit(t, table_node_at(t, node[i]), item->key, item->key_len, item->buf,
+                                           item->buf_size, at, &f),
                              0)) {
-            read_one(table, &items[i], hash[i], at, when);
+            read_one(table, item, hash[i], at, when);
+            continue;
         }
+        item->result = 0;
+        item->value_size = f.size;
+        item->version = f.version;
     }
 }
 
@@ -482,6 +475,7 @@ static enum foreign_status read_some_foreign(const struct verdict *v, uint64_t e
         if (!read_item_valid(item)) {
             item->result = TIDE_ERR_INVALID;
             item->value_size = item->version = 0;
+            when->lacking = true;
             continue;
         }
         enum foreign_status status = FOREIGN_OK;
@@ -495,6 +489,7 @@ static enum foreign_status read_some_foreign(const struct verdict *v, uint64_t e
             return status;
         }
         item->result = status == FOREIGN_OK ? 0 : status == FOREIGN_SMALL ? TIDE_ERR_BUFFER : TIDE_ERR_NOT_FOUND;
+        when->lacking |= status != FOREIGN_OK;
         item->value_size = value.size;
         item->version = value.version;
     }
@@ -538,7 +533,8 @@ static int read_all_once(struct tide_reader *r, const struct tide_bound *bound, 
         instant_renew(when);
     }
     for (size_t i = 0; i < n && !v->replica->foreign; i += MGET_STRIDE) {
-        read_many(&v->replica->table, items + i, n - i < MGET_STRIDE ? n - i : MGET_STRIDE, v->index, when);
+        size_t some = n - i < MGET_STRIDE ? n - i : MGET_STRIDE;
+        read_many(&v->replica->table, items + i, some, v->index, when);
     }
     if (__builtin_expect(view_is_damaged(v->replica), 0)) {
         int error = read_elsewhere(r, bound, v, READ_STUCK);
@@ -573,10 +569,10 @@ static int read_all(struct tide_reader *r, const struct tide_bound *bound, struc
     return error;
 }
 
-/* The keys of a read of many. */
-static void read_count_items(struct tide_reader *r, const struct tide_mget_item *items, size_t n) {
-    uint64_t keys = 0, misses = 0;
-    for (size_t i = 0; i < n; i++) {
+/* The keys of a read of many. lacking: not all were found. */
+static void read_count_items(struct tide_reader *r, const struct tide_mget_item *items, size_t n, bool lacking) {
+    uint64_t keys = lacking ? 0 : n, misses = 0;
+    for (size_t i = 0; i < n && lacking; i++) {
         keys += items[i].result != TIDE_ERR_INVALID;
         misses += items[i].result == TIDE_ERR_NOT_FOUND;
     }
@@ -610,6 +606,6 @@ int tide_mget(struct tide_reader *r, struct tide_mget_item *items, size_t n, con
     for (size_t i = 0; i < n && r->noted != NULL; i++) {
         read_touch(r, items[i].result, items[i].key, items[i].key_len);
     }
-    read_count_items(r, items, n);
+    read_count_items(r, items, n, when.lacking);
     return 0;
 }

@@ -71,6 +71,34 @@ static inline int read_value(const struct table *t, const struct table_node *n, 
     return 0;
 }
 
+#define READ_HIT_BYTES 256u /* a key and value of so many bytes fit into the segment wherever read_hit() is called */
+
+/*
+ * The value of a node where that takes nothing but a copy: its key is this one, its newest version is of `at` or older and
+ * not deleted, it never expires, and there is room. False says nothing. The key and the buffer are valid, and the node fits with
+ * READ_HIT_BYTES.
+ */
+static inline bool read_hit(const struct table *t, const struct table_node *n, const void *key, size_t key_len,
+                            void *buf, size_t buf_size, uint64_t at, struct found *f) {
+    /* MO(node.index), MO(node.deleted): acquire; as table_version(). MO(node.fields): relaxed; as table_key_is(). */
+    uint64_t index = atomic_load_explicit(&n->index, memory_order_acquire);
+    uint64_t deleted = atomic_load_explicit(&n->deleted, memory_order_acquire);
+    size_t size = atomic_load_explicit(&n->value_len, memory_order_relaxed); /* MO(node.fields) */
+    if (__builtin_expect(size > buf_size || size >= NODE_EXPIRES || visible_at(at, index, deleted) != VISIBLE, 0)) {
+        return false;
+    }
+    if (__builtin_expect(key_len + size > READ_HIT_BYTES, 0) &&
+        key_len + size > t->room - ((uint64_t)((const uint8_t *)n - t->base) - t->buckets_off)) {
+        return false;
+    }
+    if (__builtin_expect(!table_key_is(n, key, key_len), 0)) {
+        return false;
+    }
+    *f = (struct found){ size, index, NEVER_EXPIRES };
+    bytes_copy(buf, table_node_key(n) + key_len, size);
+    return true;
+}
+
 /* A read found damage in a table of this process: stop its replica from serving, once. Returns `error`. */
 int read_damaged(const struct view *v, int error);
 

@@ -119,8 +119,8 @@ static int section_read_foreign(struct tide_reader *r, const void *key, size_t k
     return status == FOREIGN_SMALL ? TIDE_ERR_BUFFER : 0;
 }
 
-static int section_get(struct tide_reader *r, const void *key, size_t key_len, void *buf, size_t buf_size,
-                       size_t *value_size, uint64_t *version) {
+static __attribute__((noinline)) int section_get(struct tide_reader *r, const void *key, size_t key_len, void *buf,
+                                                 size_t buf_size, size_t *value_size, uint64_t *version) {
     const struct table_node *n;
     struct found found;
     if (reader_check(r) == 0 && r->section != NULL && r->section->foreign) {
@@ -154,11 +154,45 @@ static int section_get(struct tide_reader *r, const void *key, size_t key_len, v
     return error;
 }
 
+/* The common case, without a call: the first candidate is the key, and its value never expires. False says nothing. */
+static inline bool section_hit(struct tide_reader *r, const void *key, size_t key_len, void *buf, size_t buf_size,
+                               struct found *f) {
+    if (__builtin_expect(reader_check(r) != 0 || r->section == NULL || r->section->foreign || section_is_lost(r) ||
+                             !read_key_valid(key, key_len) || buf == NULL,
+                         0)) {
+        return false;
+    }
+    const struct table *t = &r->section->table;
+    uint64_t hash = XXH3_64bits_withSeed(key, key_len, r->hash_seed);
+    const struct table_bucket *b = table_bucket_for(t, hash);
+    uint32_t match = table_match_bucket(b, hash), node = match != 0 ? table_first(b, match) : 0;
+    if (__builtin_expect(!table_node_fits(t, node, READ_HIT_BYTES) ||
+                             !read_hit(t, table_node_at(t, node), key, key_len, buf, buf_size, r->section_index, f),
+                         0)) {
+        return false;
+    }
+    reader_touch(r, hash);
+    return true;
+}
+
+__attribute__((flatten)) /* the hash, too */
 int tide_section_get(struct tide_reader *r, const void *key, size_t key_len, void *buf, size_t buf_size,
                      size_t *value_size, uint64_t *version) {
-    int result = section_get(r, key, key_len, buf, buf_size, value_size, version);
-    reader_count_in_section(r, result);
-    return result;
+    struct found f;
+    __builtin_prefetch(key); /* as tide_get() */
+    if (__builtin_expect(!section_hit(r, key, key_len, buf, buf_size, &f), 0)) {
+        int result = section_get(r, key, key_len, buf, buf_size, value_size, version);
+        reader_count_in_section(r, result);
+        return result;
+    }
+    if (value_size != NULL) {
+        *value_size = f.size;
+    }
+    if (version != NULL) {
+        *version = f.version;
+    }
+    reader_bump(&r->counts->extra, 1);
+    return 0;
 }
 
 static int section_peek(struct tide_reader *r, const void *key, size_t key_len, const void **value, size_t *value_size,

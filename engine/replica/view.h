@@ -20,6 +20,7 @@ struct instant {
     bool early;   /* it was asked before the read's index was loaded */
     bool hid;     /* something was found expired by it */
     bool unclear; /* something expired between `now` and `until` */
+    bool lacking; /* of several keys, not all were found */
 };
 
 static inline uint64_t instant_now(struct instant *i) {
@@ -50,7 +51,7 @@ static inline bool instant_expired(struct instant *i, uint64_t expiry) {
 static inline void instant_renew(struct instant *i) {
     i->now = i->early ? i->now : 0;
     i->until = i->latest = 0;
-    i->hid = i->unclear = false;
+    i->hid = i->unclear = i->lacking = false;
 }
 
 /* What is left of the life of a version that has not expired. */
