@@ -130,7 +130,8 @@ static void *write_always(void *d) {
  * lap the delay is an hour: so a writer that seldom gets the processor laps it as well. */
 static void newcomers__that_the_leader_outruns__are_waited_for_longer_each_time_and_serve(void **state) {
     (void)state;
-    join_patience_ns = UINT64_C(100000000000); /* one that serves never ends by it; a busy machine may take longer than usual */
+    join_patience_ns =
+        UINT64_C(100000000000); /* one that serves never ends by it; a busy machine may take longer than usual */
     struct tide *d = open_sized(1, TIDE_EPHEMERAL, 16 * MIB);
     help_leader(d);
     for (uint64_t key = 0; key < help_scaled(50000);
