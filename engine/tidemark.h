@@ -548,6 +548,10 @@ TIDE_API int tide_section_end(struct tide_reader *r);
 TIDE_API int tide_section_get(struct tide_reader *r, const void *key, size_t key_len, void *buf, size_t buf_size,
                               size_t *value_size, uint64_t *version);
 
+/* What is left of the key's life at the section's instant; TIDE_TTL_NONE: it does not expire. Counts neither as a hit nor as a miss. Errors: THREAD,
+ * INVALID, NOT_FOUND, LOST. */
+TIDE_API int tide_section_ttl(struct tide_reader *r, const void *key, size_t key_len, uint64_t *ttl_ns);
+
 /* Zero copy: *value points into the replica's table, valid and unchanging until tide_section_end(); do not write to it.
  * 8-byte alignment is not promised. Errors: THREAD, INVALID, NOT_FOUND, NOT_LOCAL, LOST. */
 TIDE_API int tide_section_peek(struct tide_reader *r, const void *key, size_t key_len, const void **value,
