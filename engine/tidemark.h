@@ -95,7 +95,7 @@ enum tide_error {
     TIDE_ERR_DIVERGED = -26,    /* the replica's digest differs from the leader's: it stopped serving */
     TIDE_ERR_GONE = -27,        /* the segment was unlinked or replaced */
     TIDE_ERR_FORKED = -28,      /* the handle was made before fork(): open a new one */
-    TIDE_ERR_LOST = -29,        /* section: its index is gone (another process's replica), or a key expired as it began; begin anew */
+    TIDE_ERR_LOST = -29,        /* section: its index is gone (another process's replica), or a key expired as it began; watch: the ring went round; begin anew */
     TIDE_ERR_NOT_LOCAL = -30,   /* zero copy works on replicas of this process only */
     TIDE_ERR_READ_ONLY = -31,   /* the segments lie on a read-only mount: this handle reads, and nothing else */
     TIDE_ERR_NUMBER = -32,      /* add: the value is no decimal number of 64 bits with a sign; nothing was written */
