@@ -166,6 +166,33 @@ static void get__follower_that_shows_the_past__expires_by_the_clock_all_the_same
     close_pair(&p);
 }
 
+/* Nobody leads, so nobody removes it. */
+static void get__nobody_leads__expires_all_the_same(void **state) {
+    (void)state;
+    struct tide *d = open_ttl(0), *other = help_open_again(d);
+    uint32_t leader = help_leader(d), follower = help_follower(d, 0);
+    struct tide_reader *readers[2] = { help_reader(d, TIDE_STICKY, (int32_t)follower, UINT64_C(1) << follower),
+                                       help_reader(other, TIDE_STICKY, (int32_t)follower, UINT64_C(1) << follower) };
+    struct tide_token token;
+    uint64_t before = tide_now(d);
+    assert_int_equal(put_ttl(d, "key-of-16-bytes!", "value", 100 * MS, &token), 0);
+    uint64_t after = tide_now(d);
+    assert_int_equal(tide_wait_applied(d, &token, 2, HOUR), 0);
+    assert_int_equal(tide_replica_stop(d, leader), 0);
+    for (int b = 0; b < 2; b++) { /* linearizable, and at any staleness */
+        struct tide_bound bound = bound_of(TIDE_FALLBACK_WAIT, b == 0 ? 0 : TIDE_UNBOUNDED);
+        bound.wait_ns = HOUR;
+        for (int where = 0; where < 2; where++) {
+            watch_expire(d, readers[where], "key-of-16-bytes!", &bound, before + 100 * MS, after + 100 * MS);
+        }
+    }
+    assert_int_equal(keys_of(d, follower), 1);
+    tide_reader_close(readers[0]);
+    tide_reader_close(readers[1]);
+    tide_close(other);
+    tide_close(d);
+}
+
 /* A writer that gives a key another life before the last one ends, or says that it was too late. */
 struct cover {
     struct tide *d;
@@ -1125,6 +1152,7 @@ int main(void) {
         cmocka_unit_test(get__answer_of_the_first_release__filled_as_far_as_it_goes),
         cmocka_unit_test(get__at_every_bound_on_leader_and_follower__seen_until_it_expires_and_not_after),
         cmocka_unit_test(get__follower_that_shows_the_past__expires_by_the_clock_all_the_same),
+        cmocka_unit_test(get__nobody_leads__expires_all_the_same),
         cmocka_unit_test(get__given_another_life_in_time__never_absent),
         cmocka_unit_test(section__open_across_an_expiry__looks_at_one_instant),
         cmocka_unit_test(section_ttl__keys_of_all_kinds__what_is_left_at_its_instant),
