@@ -1023,8 +1023,10 @@ static bool voids_tokens(void *ctx, int fd, unsigned turn, const char *path, con
             char text[400];
             s->denials--;
             s->watches++;
-            snprintf(text, sizeof(text), "{\"result\":{" HEADER("5") ",\"created\":true,\"canceled\":true,"
-                     "\"cancel_reason\":\"%s\"}}\n", s->denial);
+            snprintf(text, sizeof(text),
+                     "{\"result\":{" HEADER("5") ",\"created\":true,\"canceled\":true,"
+                                                 "\"cancel_reason\":\"%s\"}}\n",
+                     s->denial);
             etcd_false_chunk(fd, text, strlen(text));
             return true;
         }

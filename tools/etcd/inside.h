@@ -134,9 +134,9 @@ struct etcd_client {
     struct etcd_change *changes;
     size_t changes_room;
     uint64_t random;
-    bool gone_back; /* the sink was told so */
-    bool complete;  /* a probe was, since stream_follow() */
-    uint32_t unfit; /* keys that cannot be a domain's, told so far */
+    bool gone_back;    /* the sink was told so */
+    bool complete;     /* a probe was, since stream_follow() */
+    uint32_t unfit;    /* keys that cannot be a domain's, told so far */
     uint64_t shown_ns; /* the sink was told last how it goes */
     char said[600];
 
