@@ -53,6 +53,26 @@ server=$begun
 ready first
 expect 0 "get" get d k
 is ours
+# While nobody reads, nothing is asked. What the reads so far have asked for ends by itself.
+asks_nothing() {
+    "$tide" stat d --json >"$work/out" 2>"$work/err"
+    before=$(field questions)
+    sleep 1
+    "$tide" stat d --json >"$work/out" 2>"$work/err"
+    [ -n "$before" ] && [ "$before" = "$(field questions)" ]
+}
+until_true 60 "nobody reads, and nothing is asked" asks_nothing
+expect 0 "get" get d k
+expect 0 "stat" stat d --json
+[ "$(field questions)" -gt "$before" ] || bad "a linearizable read asked nothing"
+# A proxy that speaks no JSON is named.
+proxy=$(random_port)
+etcd grpc-proxy start --endpoints="$ours" --listen-addr="127.0.0.1:$proxy" >"$work/proxy.log" 2>&1 &
+pids="$pids $!"
+until_true 20 "the proxy" grep -q 'listening\|started gRPC proxy' "$work/proxy.log"
+expect 7 "by etcd grpc-proxy" serve p --upstream "etcd://127.0.0.1:$proxy/app/"
+warns 'this is no etcd: .*nor has etcd grpc-proxy what is asked: name a member'
+rm -f "$TIDE_SHM_DIR"/tidemark.p.*
 kill "$server"
 ended "$server" 0 "serve of one cluster"
 control put app/k newer >/dev/null
