@@ -39,6 +39,14 @@ static void until_has(struct book *b, const char *key, const char *value) {
     }
 }
 
+/* Until it is done: what comes out UNKNOWN or refused is tried again. */
+static void put_at_last(struct book *b, const char *key, const char *value) {
+    struct etcd_op op;
+    do {
+        op = book_op(ETCD_PUT, key, value);
+    } while (book_write_within(b, &op, 1, 5000).result != ETCD_DONE);
+}
+
 /* ---- one member -------------------------------------------------------------------------------------------------- */
 
 static void copy_and_watch(void **state) {
@@ -526,6 +534,67 @@ static int make(const char *dir, const char *format) {
     return system(command);
 }
 
+/* A login takes the cluster a while, on a busy machine some seconds. But nothing is refused. */
+static void put_by_token(struct book *b, const char *key, const char *value) {
+    struct etcd_op op = book_op(ETCD_PUT, key, value);
+    struct etcd_outcome o;
+    do {
+        o = book_write(b, &op, 1);
+    } while (o.result == ETCD_LATE || o.result == ETCD_UNKNOWN);
+    assert_string_equal(o.why, "");
+}
+
+/*
+ * Tokens that say themselves what they are worth (JWT): each is void three seconds after it was made, and as soon as a user or a role is changed.
+ * All of it while two hosts watch and write.
+ */
+static void users__tokens_that_end_and_grow_old__nobody_notices(void **state) {
+    char dir[] = "/tmp/tide-jwt-XXXXXX", tokens[300];
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    if (make(dir, "openssl genrsa -out jwt.key 2048 && openssl rsa -in jwt.key -pubout -out jwt.pub") != 0) {
+        printf("no openssl here, or another one\n");
+        make(dir, "rm -rf \"$PWD\"");
+        skip();
+    }
+    snprintf(tokens, sizeof(tokens), "jwt,pub-key=%s/jwt.pub,priv-key=%s/jwt.key,sign-method=RS256,ttl=3s", dir, dir);
+    const char *const more[] = { "--auth-token", tokens, NULL };
+    struct pair *p = start(1, more);
+    make_users(&p->w);
+    AS_ROOT(&p->w, "role grant-permission half readwrite --from-key ''");
+    struct etcd_client_opts all = { .user = "root", .password = "r" }, half = { .user = "half", .password = "h" };
+    book_open(&p->a, etcd_world_url(&p->w, 1, "h/"), 0, &all);
+    book_open(&p->b, etcd_world_url(&p->w, 1, "h/"), 0, &half);
+    (void)book_catch_up(&p->b);
+    for (unsigned round = 0; round < 12; round++) {
+        char value[8];
+        snprintf(value, sizeof(value), "%u", round);
+        if (round % 3 == 1) {
+            AS_ROOT(&p->w, "role add r%u", round); /* all tokens are of before */
+        } else if (round % 3 == 2) {
+            etcd_member_kill(&p->w, 0); /* the watches have to be asked for anew, by tokens of before */
+            etcd_member_start(&p->w, 0);
+            etcd_member_wait(&p->w, 0);
+            AS_ROOT(&p->w, "role add r%u", round);
+        } else if (round % 6 == 3) {
+            sleep(4); /* they have ended */
+        }
+        put_by_token(&p->b, "k", value);
+        (void)book_catch_up(&p->a);
+        assert_has(&p->a, "k", value);
+        put_by_token(&p->a, "l", value);
+        (void)book_catch_up(&p->b);
+        assert_has(&p->b, "l", value);
+    }
+    assert_null(strstr(p->b.said, "only those of the prefix"));
+    assert_int_equal(p->a.snapshots, 1);
+    assert_int_equal(p->b.snapshots, 1);
+    book_close(&p->b);
+    book_close(&p->a);
+    stop(p);
+    make(dir, "rm -rf \"$PWD\"");
+}
+
 #define KEY "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 "
 static void tls(void **state) {
     struct pair *p = calloc(1, sizeof(*p));
@@ -593,14 +662,6 @@ static unsigned watched_member(struct pair *p, struct book *b) {
     }
     fail_msg("%s is none of the members", now.endpoint);
     return 0;
-}
-
-/* Until it is done: what comes out UNKNOWN or refused is tried again. */
-static void put_at_last(struct book *b, const char *key, const char *value) {
-    struct etcd_op op;
-    do {
-        op = book_op(ETCD_PUT, key, value);
-    } while (book_write_within(b, &op, 1, 5000).result != ETCD_DONE);
 }
 
 static void three_members__any_of_them_dies_or_is_stopped(void **state) {
@@ -703,6 +764,7 @@ int main(void) {
         cmocka_unit_test(wiped__and_written_beyond__is_noticed_by_a_key),
         cmocka_unit_test(users),
         cmocka_unit_test(users__change_while_we_watch__we_go_on),
+        cmocka_unit_test(users__tokens_that_end_and_grow_old__nobody_notices),
         cmocka_unit_test(tls),
         cmocka_unit_test(three_members__any_of_them_dies_or_is_stopped),
         cmocka_unit_test(three_members__the_leader_changes),

@@ -228,6 +228,8 @@ struct script {
     _Atomic int watch; /* the connection that the prefix is watched on */
     _Atomic unsigned probes;
     _Atomic unsigned pages, largest; /* asked for; most keys of one that was answered */
+    _Atomic unsigned logins, denials, checks_to_refuse, of_all, of_prefix; /* watches that were refused; that began */
+    const char *denial;
 };
 
 static bool says_hello(struct script *s, int fd, const char *path, const char *body) {
@@ -1005,6 +1007,87 @@ static void connect__no_etcd__is_hopeless(void **state) {
     until_hopeless(is_for_peers, false, "is this its port for peers?");
 }
 
+/* ---- a token that becomes void behind the check ------------------------------------------------------------------- */
+
+/* The first watches are refused with the words of s->denial, and, after the first one, so many checks, because of the token. */
+static bool voids_tokens(void *ctx, int fd, unsigned turn, const char *path, const char *body) {
+    struct script *s = ctx;
+    (void)turn;
+    if (strcmp(path, "/v3/auth/authenticate") == 0) {
+        s->logins++;
+        etcd_false_say(fd, 200, "{" HEADER("5") ",\"token\":\"t\"}");
+    } else if (strcmp(path, "/v3/watch") == 0) {
+        bool all = strstr(body, "\"key\":\"AA==\"") != NULL;
+        etcd_false_begin(fd);
+        if (s->denials > 0 && all) {
+            char text[400];
+            s->denials--;
+            s->watches++;
+            snprintf(text, sizeof(text),
+                     "{\"result\":{" HEADER("5") ",\"created\":true,\"canceled\":true,"
+                                                 "\"cancel_reason\":\"%s\"}}\n",
+                     s->denial);
+            etcd_false_chunk(fd, text, strlen(text));
+            return true;
+        }
+        s->of_all += all;
+        s->of_prefix += !all;
+        etcd_false_chunk(fd, CREATED, sizeof(CREATED) - 1);
+    } else if (strcmp(path, "/v3/kv/range") == 0 && s->watches > 0 && s->checks_to_refuse > 0) {
+        s->checks_to_refuse--;
+        etcd_false_say(fd, 401, "{\"error\":\"etcdserver: invalid auth token\",\"code\":16}");
+    } else {
+        return says_hello(s, fd, path, body);
+    }
+    return true;
+}
+
+static struct book *follow_as_user(struct script **s, const char *denial, unsigned denials, unsigned checks_to_refuse) {
+    struct book *b = calloc(1, sizeof(*b));
+    struct etcd_client_opts opts = { .user = "u", .password = "p" };
+    char url[80];
+    *s = calloc(1, sizeof(**s));
+    script_start(*s, voids_tokens);
+    (*s)->denial = denial;
+    (*s)->denials = denials;
+    (*s)->checks_to_refuse = checks_to_refuse;
+    snprintf(url, sizeof(url), "%sp/", (*s)->url);
+    book_open(b, url, 0, &opts);
+    book_until_watching(b);
+    return b;
+}
+
+static void watch__token_becomes_void_behind_the_check__all_keys_are_watched(void **state) {
+    static const char *const WORDS[] = {
+        "rpc error: code = PermissionDenied desc = etcdserver: permission denied",
+        "rpc error: code = Unauthenticated desc = etcdserver: invalid auth token",
+        "rpc error: code = InvalidArgument desc = etcdserver: revision of auth store is old",
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(WORDS) / sizeof(WORDS[0]); i++) {
+        struct script *s;
+        /* The first one says nothing of the token: the check does. */
+        struct book *b = follow_as_user(&s, WORDS[i], 1, i == 0);
+        assert_int_equal(s->of_all, 1);
+        assert_int_equal(s->of_prefix, 0);
+        assert_int_equal(s->logins, 2);
+        assert_null(strstr(b->said, "only those of the prefix"));
+        assert_null(strstr(b->said, "was ended"));
+        unfollow(b, s);
+    }
+}
+
+static void watch__denied_with_a_token_that_the_check_takes__the_prefix_is_watched(void **state) {
+    struct script *s;
+    struct book *b = follow_as_user(&s, "etcdserver: permission denied", 1000, 0);
+    (void)state;
+    assert_int_equal(s->of_prefix, 1);
+    assert_int_equal(s->watches, 2);
+    assert_int_equal(s->logins, 1);
+    assert_non_null(strstr(b->said, "only those of the prefix"));
+    unfollow(b, s);
+}
+
 int main(void) {
     help_start(100);
     const struct CMUnitTest tests[] = {
@@ -1026,6 +1109,8 @@ int main(void) {
         cmocka_unit_test(write__no_answer__is_unknown_and_sent_once),
         cmocka_unit_test(write__the_server_dies_with_it__is_unknown),
         cmocka_unit_test(write__nobody_listens__is_certainly_not_done),
+        cmocka_unit_test(watch__token_becomes_void_behind_the_check__all_keys_are_watched),
+        cmocka_unit_test(watch__denied_with_a_token_that_the_check_takes__the_prefix_is_watched),
         cmocka_unit_test(connect__nobody_who_speaks__is_said),
         cmocka_unit_test(connect__no_etcd__is_hopeless),
     };

@@ -538,7 +538,9 @@ static void short_compare(struct tide_reader *r, struct tide_reader *other, stru
         assert_true(i == 4 ? a[0].ttl_ns - 1 < UINT64_C(3600) * 1000 * MS : a[0].ttl_ns == a[1].ttl_ns);
         assert_true(a[0].reason == TIDE_REASON_WITHIN_BOUND && a[0].linearizable == 0 && a[0].stale == 0);
         assert_true(a[0].staleness_ns != 0 && a[0].staleness_ns <= a[1].staleness_ns);
+        memset(had[0], 0xee, sizeof(had[0]));
         assert_int_equal(tide_get(r, key, 16, &b, had[0], sizeof(had[0]), NULL), error);
+        assert_memory_equal(had[0], had[1], sizeof(had[0]));
     }
     assert_int_equal(short_count(r) - before, 2 * SHORT_KEYS);
 }
@@ -556,6 +558,7 @@ static void feed__bounded_get__short_way_answers_as_the_long_one(void **state) {
         short_compare(own, other, day);
         short_compare(far, other, day);
         short_compare(own, other, any);
+        short_compare(far, other, any);
     }
     /* A tighter bound is told, although a looser one was a moment ago. */
     uint32_t wishes = __atomic_load_n(&h.wishes, __ATOMIC_SEQ_CST);

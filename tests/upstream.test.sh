@@ -85,6 +85,14 @@ case $token in rev:[0-9]*) ;; *) bad "the token $token is none of a source" ;; e
 on b
 expect 0 "get at least as new as it" get d session --token "$token" --max-staleness 1h --fallback wait --wait 10s
 is v1
+# So does this host's own kind of token, within the host.
+expect 0 "stat" stat d --json
+incarnation=$(field incarnation) index=$(field tide_commit_index)
+expect 0 "get behind an index of this host's log" get d session --token "$incarnation:$index" --max-staleness 1h --fallback wait --wait 10s
+is v1
+on a
+expect 4 "an index of another host's log" get d session --token "$incarnation:$index" --max-staleness 1h
+on b
 
 # What cannot be is said before anything is sent.
 head -c 1600000 /dev/zero | "$tide" put d large - --timeout 10s >"$work/out" 2>"$work/err"

@@ -33,13 +33,12 @@ struct upstream {
     pthread_t thread;
     bool runs;
     char *user, *password;
-    char url[600]; /* without the prefix */
+    char url[160]; /* as it was given, or its beginning */
     uint64_t identity_seed;
     char why[600]; /* what the sink refused with */
     pthread_mutex_t lock;
     bool leads, closing, another, astray;
     char another_why[600];
-    uint64_t note_ns;
 };
 
 /* ---- options ----------------------------------------------------------------------------------------------------- */
@@ -117,10 +116,10 @@ static void upstream_say(void *ctx, enum etcd_level level, const char *text) {
 }
 
 static const char *upstream_refuse(struct upstream *u, int rc, uint64_t revision) {
-    snprintf(u->why, sizeof(u->why), "revision %llu: %s%s", (unsigned long long)revision, tide_strerror(rc),
-             rc == TIDE_ERR_FULL      ? ": more --table is needed, or fewer keys"
-             : rc == TIDE_ERR_TOO_BIG ? ": a value is over a quarter of the ring: more --ring is needed"
-                                      : "");
+    snprintf(u->why, sizeof(u->why), "revision %llu: %s", (unsigned long long)revision,
+             rc == TIDE_ERR_FULL      ? "the table is full: more --table is needed, or fewer keys"
+             : rc == TIDE_ERR_TOO_BIG ? "a value is over a quarter of the ring: more --ring is needed"
+                                      : tide_strerror(rc));
     return u->why;
 }
 
@@ -237,17 +236,47 @@ static void upstream_restored(void *ctx, const char *why, bool stranger) {
 
 #define MARK_FORMAT "(raft index %llu by revision %llu)"
 
-/* For `tide stat`: where it stands. And for the leader after us: where the cluster's history was. */
+#define NOTE_BYTES sizeof(((struct tide_info *)0)->source_note)
+#define NOTE_URL 48u /* bytes of the address that stay in any case */
+
+/* How it goes, and what is wrong. */
+static void upstream_say_state(const struct etcd_state *s, struct buf *to) {
+    buf_printf(to, " %s %.60s", s->phase, s->endpoint);
+    if (s->probe_ns != 0) {
+        buf_printf(to, ", probe %.1f ms", (double)s->probe_ns / 1e6);
+    }
+    if (s->leaves_out) {
+        buf_printf(to, ", keys of 0 or over %u bytes left out", ETCD_KEY_MOST);
+    }
+    if (s->why[0]) {
+        buf_printf(to, "; %s", s->why);
+    }
+}
+
+/*
+ * For `tide stat`: where it stands. And for the leader after us: where the cluster's history was; so that is never cut. What went wrong, of
+ * which there may be more than there is room for, takes room from the address.
+ */
 static void upstream_changed(void *ctx, const struct etcd_state *s) {
     struct upstream *u = ctx;
-    char note[400], mark[80] = ""; /* cut by tide_feed_note() where it is too long */
+    struct buf note = { 0 }, state = { 0 };
+    char mark[80] = "";
+    size_t url = strlen(u->url);
     if (s->mark.index != 0) {
         snprintf(mark, sizeof(mark), " " MARK_FORMAT, (unsigned long long)s->mark.index,
                  (unsigned long long)s->mark.revision);
     }
-    snprintf(note, sizeof(note), "%.90s %s %.50s%s%.40s%s", u->url, s->phase, s->endpoint, s->why[0] ? "; " : "",
-             s->why, mark);
-    (void)tide_feed_note(u->feed, note);
+    upstream_say_state(s, &state);
+    size_t room = NOTE_BYTES - 1 - strlen(mark), least = url < NOTE_URL ? url : NOTE_URL;
+    size_t says = state.size < room - least ? state.size : room - least;
+    bool whole = url <= room - says;
+    buf_add(&note, u->url, whole ? url : room - says - 3);
+    buf_add_text(&note, whole ? "" : "...");
+    buf_add(&note, state.data, says);
+    buf_add(&note, mark, strlen(mark) + 1);
+    (void)tide_feed_note(u->feed, note.data);
+    buf_free(&note);
+    buf_free(&state);
 }
 
 /* The note is text in shared memory: what is none of ours, or is cut, is no mark. */
@@ -528,7 +557,7 @@ int upstream_wait(struct upstream *u) {
         }
         etcd_client_state(u->client, &state);
         bool complete = info.complete_ns != TIDE_UNBOUNDED;
-        if ((complete && state.followed) || upstream_is_another(u)) {
+        if ((complete && state.complete) || upstream_is_another(u)) {
             return 0;
         }
         waited_ns += strcmp(state.phase, "copying") == 0 ? 0 : LOOK_NS;

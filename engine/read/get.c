@@ -150,11 +150,11 @@ static __attribute__((noinline, cold)) int get_wake(void) {
 }
 
 /* What the short ways have in common: the home replica is this process's, serves the read at r->fence, and is counted and answered for. The
- * section is open. sourced: the domain is fed, and its nodes have the source's version. */
+ * section is open. sourced: the domain is fed, and its nodes have the source's version. answers: false: a is NULL. */
 static inline __attribute__((always_inline)) int get_of_table(struct tide_reader *r, const struct table *t,
                                                               const void *key, size_t key_len, void *buf,
                                                               size_t buf_size, struct tide_answer *a,
-                                                              const bool sourced) {
+                                                              const bool sourced, const bool answers) {
     uint64_t hash = XXH3_64bits_withSeed(
         key, key_len, r->hash_seed); /* computed here: earlier, more registers would have to be saved */
     const struct table_bucket *b = table_bucket_for(t, hash);
@@ -203,7 +203,7 @@ static inline __attribute__((always_inline)) int get_of_table(struct tide_reader
         memcpy(buf, value, 32);
         memcpy((uint8_t *)buf + size - 32, value + size - 32, 32);
     }
-    get_value(a, size, version);
+    get_value(answers ? a : NULL, size, version);
     reader_touch(r, hash);
     return rcu_left_at(r->rcu_word) ? 0 : get_wake();
 }
@@ -242,6 +242,11 @@ __attribute__((flatten, noinline)) static int get_near(struct tide_reader *r, co
     return 0;
 }
 
+/* Of a fed domain: does the bound or the answer need the clock? */
+static inline bool get_is_timed(const struct tide_bound *bound, const struct tide_answer *a) {
+    return a != NULL || bound->max_staleness_ns != TIDE_UNBOUNDED;
+}
+
 /* What the home replica of a fed domain can serve. */
 struct get_fed {
     uint64_t index, commit, staleness_ns;
@@ -249,17 +254,18 @@ struct get_fed {
 
 /*
  * May the home replica serve a read under this bound, which is not 0: does it hold what the source had when it was asked last, is that
- * not too long ago, and does the feed know that such bounds are in use? The clock is read only where the bound or the answer needs it. The
+ * not too long ago, and does the feed know that such bounds are in use? The clock is read only where the bound or the answer needs it: timed. The
  * loads are those of read_home_fed(), in its order.
  */
 static inline bool get_fed_serves(struct tide_reader *r, const struct tide_bound *bound,
-                                  const struct replica_board *board, bool answers, struct get_fed *look) {
-    const struct feed_board *f = &r->log->feed;
+                                  const struct replica_board *board, const bool timed, struct get_fed *look) {
+    const struct log_segment *log = r->log; /* loaded once: the acquires keep gcc from it */
+    const struct feed_board *f = &log->feed;
     /* MO(feed.complete), MO(source.held): acquire; before `applied`. */
     uint64_t ts = atomic_load_explicit(&f->complete_ts, memory_order_acquire);
     uint64_t from = atomic_load_explicit(&f->complete_index, memory_order_acquire);      /* MO(feed.complete) */
     uint64_t held = atomic_load_explicit(&board->source_revision, memory_order_acquire); /* MO(source.held) */
-    look->commit = board_commit(r->log);
+    look->commit = board_commit(log);
     look->index = board_applied(board);
     if (__builtin_expect(look->index < from || look->index < r->fence || held < r->revision || ts == 0 ||
                              (look->index < look->commit && look->commit - look->index > bound->max_lag) ||
@@ -268,9 +274,9 @@ static inline bool get_fed_serves(struct tide_reader *r, const struct tide_bound
         return false;
     }
     look->staleness_ns = 0;
-    if (bound->max_staleness_ns != TIDE_UNBOUNDED || answers) {
+    if (timed) {
         uint64_t now;
-        if (__builtin_expect(!clock_now_quick(&r->log->clock, &now), 0)) {
+        if (__builtin_expect(!clock_now_quick(&log->clock, &now), 0)) {
             return false;
         }
         look->staleness_ns = source_age(ts, now);
@@ -304,7 +310,8 @@ __attribute__((flatten, noinline)) static int get_fed_near(struct tide_reader *r
     const struct view *home = get_home(r);
     struct get_fed look;
     struct found value;
-    if (__builtin_expect(home == NULL || !home->foreign || !get_fed_serves(r, bound, home->board, a != NULL, &look) ||
+    if (__builtin_expect(home == NULL || !home->foreign ||
+                             !get_fed_serves(r, bound, home->board, get_is_timed(bound, a), &look) ||
                              !view_is_current(home) ||
                              !foreign_hit(home, look.index, hash, key, key_len, buf, buf_size, &value, true),
                          0)) {
@@ -317,11 +324,13 @@ __attribute__((flatten, noinline)) static int get_fed_near(struct tide_reader *r
     return 0;
 }
 
-/* A bounded read of a fed domain. Bound 0 asks the source, and is not short. */
-__attribute__((flatten, noinline)) static int get_fed(struct tide_reader *r, const void *key, size_t key_len,
-                                                      const struct tide_bound *bound, void *buf, size_t buf_size,
-                                                      struct tide_answer *a) {
-    if (__builtin_expect(!get_is_common(key, key_len, bound, buf, a) || bound == NULL || bound->max_staleness_ns == 0,
+/* A bounded read of a fed domain. Bound 0 asks the source, and is not short. timed: false: a is NULL, and is handed on as it came: a constant in
+ * its place would cost the tail calls, and with them registers. */
+static inline __attribute__((always_inline)) int get_fed_at(struct tide_reader *r, const void *key, size_t key_len,
+                                                            const struct tide_bound *bound, void *buf, size_t buf_size,
+                                                            struct tide_answer *a, const bool timed) {
+    if (__builtin_expect(!get_is_common(key, key_len, bound, buf, timed ? a : NULL) || bound == NULL ||
+                             bound->max_staleness_ns == 0,
                          0)) {
         return read_get_any(r, key, key_len, bound, buf, buf_size, a);
     }
@@ -333,11 +342,25 @@ __attribute__((flatten, noinline)) static int get_fed(struct tide_reader *r, con
         rcu_exit_at(r->rcu_word);
         return get_fed_near(r, key, key_len, bound, buf, buf_size, a);
     }
-    if (__builtin_expect(!get_fed_serves(r, bound, home->board, a != NULL, &look), 0)) {
+    if (__builtin_expect(!get_fed_serves(r, bound, home->board, timed, &look), 0)) {
         return get_leave(r, key, key_len, bound, buf, buf_size, a);
     }
-    get_serve_fed(r, a, home->board, &look);
-    return get_of_table(r, &home->table, key, key_len, buf, buf_size, a, true);
+    get_serve_fed(r, timed ? a : NULL, home->board, &look);
+    return get_of_table(r, &home->table, key, key_len, buf, buf_size, a, true, timed);
+}
+
+__attribute__((flatten, noinline)) static int get_fed(struct tide_reader *r, const void *key, size_t key_len,
+                                                      const struct tide_bound *bound, void *buf, size_t buf_size,
+                                                      struct tide_answer *a) {
+    return get_fed_at(r, key, key_len, bound, buf, buf_size, a, true);
+}
+
+/* By any staleness, and without an answer: nobody wants to know the time. noclone: nor may gcc put the constant there. */
+__attribute__((flatten, noinline, noclone)) static int get_fed_untimed(struct tide_reader *r, const void *key,
+                                                                       size_t key_len, const struct tide_bound *bound,
+                                                                       void *buf, size_t buf_size,
+                                                                       struct tide_answer *a) {
+    return get_fed_at(r, key, key_len, bound, buf, buf_size, a, false);
 }
 
 /* Another short way, or none. */
@@ -357,8 +380,11 @@ int tide_get(struct tide_reader *r, const void *key, size_t key_len, const struc
      * core's window while this get's own misses are waited for (docs/bars.md). */
     __builtin_prefetch(key);
     if (__builtin_expect(r == NULL || r->quick != reader_here() || !get_is_common(key, key_len, bound, buf, a), 0)) {
-        return r != NULL && r->quick == reader_fed() ? get_fed(r, key, key_len, bound, buf, buf_size, a)
-                                                     : get_elsewhere(r, key, key_len, bound, buf, buf_size, a);
+        if (r == NULL || r->quick != reader_fed()) {
+            return get_elsewhere(r, key, key_len, bound, buf, buf_size, a);
+        }
+        return bound == NULL || get_is_timed(bound, a) ? get_fed(r, key, key_len, bound, buf, buf_size, a)
+                                                       : get_fed_untimed(r, key, key_len, bound, buf, buf_size, a);
     }
     r->bound = bound; /* get_search() and get_rest() have no register for it */
     rcu_enter_at(r->rcu_word);
@@ -374,5 +400,5 @@ int tide_get(struct tide_reader *r, const void *key, size_t key_len, const struc
     }
     get_serve(r, a, reader_board_leads(board),
               index); /* from here on the home replica serves this read, whatever it finds */
-    return get_of_table(r, &home->table, key, key_len, buf, buf_size, a, false);
+    return get_of_table(r, &home->table, key, key_len, buf, buf_size, a, false, true);
 }

@@ -11,6 +11,7 @@
 #include "tools/etcd/inside.h"
 
 #define LONGEST_SLEEP_NS (10 * SECOND)
+#define SHOW_NS SECOND /* how long a probe takes changes with each */
 
 uint64_t client_now(void) {
     struct timespec ts;
@@ -223,19 +224,23 @@ static void client_show_state(struct etcd_client *c) {
     struct etcd_state *o = &c->state, before = c->state;
     bool watching = s->phase == PHASE_WATCH && s->open;
     o->phase = s->phase == PHASE_WATCH && !s->open ? "connecting" : NAMES[s->phase];
-    o->followed = s->phase == PHASE_REST ? false : o->followed || watching;
+    o->complete = s->phase != PHASE_REST && c->complete;
     o->failures = watching ? 0 : c->endpoints[s->at].failures;
     o->revision = s->seen;
     o->cluster = c->cluster;
     o->mark = c->mark;
     o->probe_ns = c->probing.took_ns;
+    o->leaves_out = c->unfit > 0;
     snprintf(o->endpoint, sizeof(o->endpoint), "%s", c->opts.address.endpoints[s->at]);
     client_add_whys(c, o);
     struct etcd_state now = *o;
     pthread_mutex_unlock(&c->lock);
+    uint64_t now_ns = client_now();
     bool changed = now.phase != before.phase || strcmp(now.endpoint, before.endpoint) != 0 ||
-                   strcmp(now.why, before.why) != 0 || now.mark.index != before.mark.index;
+                   strcmp(now.why, before.why) != 0 || now.mark.index != before.mark.index ||
+                   now.leaves_out != before.leaves_out || now_ns - c->shown_ns > SHOW_NS;
     if (changed && c->opts.sink.changed) {
+        c->shown_ns = now_ns;
         c->opts.sink.changed(c->opts.sink.ctx, &now);
     }
 }
@@ -289,7 +294,7 @@ void etcd_client_follow(struct etcd_client *c, uint64_t revision, bool snapshot)
     c->rest_wanted = false;
     c->follow_from = revision;
     c->follow_snapshot = snapshot;
-    c->state.followed = false;
+    c->state.complete = false;
     pthread_mutex_unlock(&c->lock);
     etcd_http_wake(c->http);
 }

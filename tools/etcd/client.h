@@ -23,6 +23,8 @@
 
 struct etcd_client;
 
+#define ETCD_KEY_MOST 65535u /* bytes of a domain's key */
+
 /* A key as the cluster has it, or a change of one. The key is without the prefix. */
 struct etcd_change {
     struct wire_bytes key, value;
@@ -51,13 +53,14 @@ uint64_t etcd_hash(const void *bytes, size_t size);
 /* How it goes. */
 struct etcd_state {
     const char *phase; /* "connecting", "copying", "watching", "waiting", "resting" */
-    bool followed;     /* it has told a whole snapshot, or goes on from one, and watches or did so */
+    bool complete;     /* since etcd_client_follow() it has watched, and told everything up to what a probe found */
     bool hopeless; /* every endpoint gave an answer that waiting does not change: a wrong password, another server */
     uint32_t failures; /* since it last watched */
     uint64_t revision; /* told */
     uint64_t cluster;
     struct etcd_mark mark;
     uint64_t probe_ns; /* how long the last one took */
+    bool leaves_out;   /* keys that cannot be a domain's: of no byte behind the prefix, or of more than ETCD_KEY_MOST */
     char endpoint[ETCD_HOST_BYTES];
     char why[900]; /* what went wrong last, for each endpoint; "" */
 };

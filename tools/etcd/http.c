@@ -285,6 +285,24 @@ static bool http_is_mistrust(CURLcode code, const char *why) {
            ((code == CURLE_RECV_ERROR || code == CURLE_SEND_ERROR) && strcasestr(why, "alert") != NULL);
 }
 
+/* libcurl's words are those of its TLS library: of OpenSSL, which Debian's has. Of another one all is the authority's fault. */
+static const char *http_advise(CURLcode code, const char *why) {
+    if (code == CURLE_SSL_CACERT_BADFILE || code == CURLE_SSL_CERTPROBLEM) {
+        return "";
+    }
+    if (strstr(why, "subject name") || strstr(why, "does not match")) {
+        return ": write HOST as the member's certificate names it";
+    }
+    if (strstr(why, "expired") || strstr(why, "not yet valid")) {
+        return strcasestr(why, "alert") ? ": renew the file of --upstream-cert"
+                                        : ": renew the member's certificate, or set this machine's clock";
+    }
+    if (code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_ISSUER_ERROR) {
+        return ": name the file of its authority by --upstream-ca";
+    }
+    return strcasestr(why, "alert") ? ": the member wants a certificate that it trusts: --upstream-cert" : "";
+}
+
 static void http_end_call(struct etcd_http *h, struct etcd_call *c, CURLcode code) {
     struct etcd_reply reply = { 0 };
     (void)h->curl.curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &reply.status);
@@ -296,6 +314,7 @@ static void http_end_call(struct etcd_http *h, struct etcd_call *c, CURLcode cod
             reply.why = "its answer is too large: more than 128 MiB";
         }
         reply.mistrusted = http_is_mistrust(code, reply.why);
+        reply.advice = reply.mistrusted ? http_advise(code, reply.why) : "";
         reply.no_tls = code == CURLE_SSL_CONNECT_ERROR && strcasestr(reply.why, "alert") == NULL;
     }
     /* Whatever the code is: a kept connection may have taken it and died, and libcurl's second attempt not even have connected. */

@@ -31,10 +31,11 @@ struct etcd_reply {
     const char *why; /* NULL: an answer came, whatever its status; else what went wrong, in words */
     bool sent;       /* the whole request was handed to the kernel: the server may have acted on it */
     bool timed_out;
-    bool too_large;  /* more than ETCD_ANSWER_BYTES came */
-    bool no_tls;     /* no TLS came about, for no reason that either side named */
-    bool mistrusted; /* TLS: the certificate of one side does not please the other */
-    long status;     /* of HTTP; 0 where there was none */
+    bool too_large;     /* more than ETCD_ANSWER_BYTES came */
+    bool no_tls;        /* no TLS came about, for no reason that either side named */
+    bool mistrusted;    /* TLS: the certificate of one side does not please the other */
+    const char *advice; /* then: what to do about it; "" where `why` says so */
+    long status;        /* of HTTP; 0 where there was none */
     const char *text;
     size_t size;
 };

@@ -37,6 +37,7 @@ struct stream {
     unsigned at;       /* endpoint */
     bool snapshot;     /* one is needed */
     bool prefix_alone; /* the user may not watch all keys */
+    uint64_t denied;   /* a watch was, with this one of login.tokens; counted from 1 */
     bool open;         /* the watch has answered that it is created */
     bool counted;      /* `count` holds */
     uint64_t count;    /* keys under the prefix at `seen`; only where prefix_alone */
@@ -124,6 +125,7 @@ struct etcd_client {
         unsigned at;
         uint64_t not_before_ns, answered_ns;
         bool not_enabled; /* the cluster knows no users */
+        uint64_t tokens;  /* got so far */
     } login;
     uint64_t cluster, term;         /* 0: not known yet */
     uint64_t expected, expected_ns; /* a revision that the watch has to bring, since when */
@@ -132,8 +134,10 @@ struct etcd_client {
     struct etcd_change *changes;
     size_t changes_room;
     uint64_t random;
-    bool gone_back; /* the sink was told so */
-    uint32_t unfit; /* keys that cannot be a domain's, told so far */
+    bool gone_back;    /* the sink was told so */
+    bool complete;     /* a probe was, since stream_follow() */
+    uint32_t unfit;    /* keys that cannot be a domain's, told so far */
+    uint64_t shown_ns; /* the sink was told last how it goes */
     char said[600];
 
     pthread_mutex_t lock; /* of what follows */

@@ -37,6 +37,7 @@ static void login_on_login(void *ctx, const struct etcd_reply *reply) {
         return;
     }
     c->token = strdup(token);
+    c->login.tokens++;
 }
 
 uint64_t login_step(struct etcd_client *c, uint64_t now_ns) {
@@ -59,13 +60,15 @@ uint64_t login_step(struct etcd_client *c, uint64_t now_ns) {
 
 /*
  * A token that the member does not know; one of before the cluster's users or roles were changed (etcd's JWT has their revision in it; a simple
- * token is refused so where they change while a request is under way); none, because the cluster asked for no password until now.
+ * token is refused so where they change while a request is under way); none, because the cluster asked for no password until now. A watch is
+ * ended with the same words.
  */
 bool login_drop_refused(struct etcd_client *c) {
     const struct wire *w = &c->wire;
     bool refused = w->code == WIRE_UNAUTHENTICATED ||
-                   (w->code == WIRE_INVALID && (strstr(w->text, "revision of auth store is old") != NULL ||
-                                                strstr(w->text, "user name is empty") != NULL));
+                   ((w->code == WIRE_INVALID || w->canceled) &&
+                    (strstr(w->text, "revision of auth store is old") || strstr(w->text, "user name is empty") ||
+                     (w->canceled && strstr(w->text, "invalid auth token"))));
     if (!c->opts.user || !refused) {
         return false;
     }

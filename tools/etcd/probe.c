@@ -44,6 +44,7 @@ void probe_told(struct etcd_client *c) {
     probe_tell_expected(c);
     for (uint32_t i = 0; i < p->n; i++) {
         if (p->pending[i].revision <= c->stream.seen) {
+            c->complete = true;
             c->opts.sink.complete(c->opts.sink.ctx, &p->pending[i].probe, p->pending[i].revision);
         } else {
             p->pending[kept++] = p->pending[i];

@@ -47,7 +47,7 @@ void stream_follow(struct etcd_client *c, uint64_t revision, bool snapshot) {
     s->counted = false;
     s->phase = PHASE_WAIT;
     s->at = endpoint_choose(c, ETCD_ENDPOINTS);
-    c->gone_back = false;
+    c->gone_back = c->complete = false;
     c->expected = c->expected_write = 0;
     for (size_t i = 0; i < c->opts.address.n; i++) {
         c->endpoints[i].ours = c->endpoints[i].ours && revision != 0;
@@ -339,7 +339,7 @@ static void stream_on_hello(void *ctx, const struct etcd_reply *reply) {
         stream_fail(c, false, "it takes the connection and does not answer /version: it is stopped, or no etcd");
     } else if (reply->why) {
         stream_fail(c, reply->mistrusted, "%s%s%s", reply->mistrusted ? "TLS does not fit: " : "", reply->why,
-                    reply->no_tls ? ": if it speaks no TLS, write etcd:// instead of etcds://" : "");
+                    reply->no_tls ? ": if it speaks no TLS, write etcd:// instead of etcds://" : reply->advice);
     } else if (memmem(reply->text, reply->size, "HTTP request to an HTTPS server", 31)) {
         stream_fail(c, true, "it speaks TLS: write etcds:// instead of etcd://");
     } else if (reply->status != 200 || wire_read(&c->wire, reply->text, reply->size) != 0 ||

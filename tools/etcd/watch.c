@@ -24,7 +24,6 @@
  */
 #define MESSAGE_BYTES (512u << 20)
 #define FOREIGN_REVISIONS UINT64_C(4096) /* of other keys, until the sink is told where the source stands */
-#define KEY_MOST 65535u
 
 /* ---- changes of our keys ----------------------------------------------------------------------------------------- */
 
@@ -35,13 +34,13 @@ static bool watch_is_ours(const struct etcd_client *c, const struct wire_kv *kv)
 
 /* A domain's keys have 1 to 65,535 bytes. */
 static bool watch_fits(struct etcd_client *c, size_t size) {
-    if (size >= 1 && size <= KEY_MOST) {
+    if (size >= 1 && size <= ETCD_KEY_MOST) {
         return true;
     }
     if (c->unfit++ == 0) {
         client_say(c, ETCD_WARN,
                    "a key of %zu bytes behind the prefix is left out, as all such are: a domain's keys have 1 to %u",
-                   size, KEY_MOST);
+                   size, ETCD_KEY_MOST);
     }
     return false;
 }
@@ -191,20 +190,38 @@ static const char *watch_take_events(struct etcd_client *c) {
 
 /* ---- messages ---------------------------------------------------------------------------------------------------- */
 
+/* To the check, and then the watch anew. */
+static void watch_check_again(struct etcd_client *c) {
+    watch_end(c);
+    c->stream.phase = PHASE_WAIT;
+}
+
+/*
+ * Some versions of etcd say "permission denied" to a token that became void behind the check, too. The next check tells: who is refused again,
+ * with a token that it took, has no right to what is watched.
+ */
+static bool watch_doubts_denial(struct etcd_client *c) {
+    struct stream *s = &c->stream;
+    uint64_t with = c->login.tokens + 1;
+    bool doubts = c->opts.user && strstr(c->wire.text, "permission denied") && s->denied != with;
+    s->denied = doubts ? with : s->denied;
+    return doubts;
+}
+
 static void watch_take_end(struct etcd_client *c) {
     struct stream *s = &c->stream;
     if (c->wire.compact_revision != 0) {
         client_say(c, ETCD_INFO, "revision %llu is compacted (up to %llu): taking the difference to a snapshot",
                    (unsigned long long)s->seen + 1, (unsigned long long)c->wire.compact_revision);
         s->snapshot = true;
-        watch_end(c);
-        s->phase = PHASE_WAIT;
+        watch_check_again(c);
+    } else if (login_drop_refused(c) || watch_doubts_denial(c)) {
+        watch_check_again(c);
     } else if (strstr(c->wire.text, "permission denied") && !s->prefix_alone && c->opts.address.prefix_len > 0) {
         client_say(c, ETCD_INFO,
                    "this user may not watch all keys, only those of the prefix: each probe looks through all of them");
         s->prefix_alone = true;
-        watch_end(c);
-        s->phase = PHASE_WAIT;
+        watch_check_again(c);
     } else {
         stream_fail(c, strstr(c->wire.text, "permission denied") != NULL, "the watch was ended: %s",
                     c->wire.text[0] ? c->wire.text : "no reason given");
