@@ -78,6 +78,21 @@ static void close_handles(struct tide *d[3], struct tide_reader *r[3]) {
     }
 }
 
+/* Before anybody has noticed: the tables are missing, and that is no damage. */
+static void domain__removed_a_moment_ago__verify_says_gone(void **state) {
+    (void)state;
+    struct tide *d[3];
+    struct tide_reader *r[3];
+    struct tide_verify verify = TIDE_VERIFY_INIT;
+    handles(d, r);
+    struct tide *looks = open_here(); /* has mapped none of the tables */
+    assert_int_equal(tide_unlink(name), 0);
+    assert_int_equal(tide_verify(looks, &verify), TIDE_ERR_GONE);
+    assert_int_equal(verify.damaged, 0);
+    assert_int_equal(tide_close(looks), 0);
+    close_handles(d, r);
+}
+
 static void removed__under_readers__they_are_told_gone(void **state) {
     (void)state;
     struct tide *d[3];
@@ -350,6 +365,7 @@ static void removed__by_some_while_others_open_it__errors_are_clean(void **state
 int main(void) {
     help_start(60);
     const struct CMUnitTest tests[] = {
+        NAMED_CASE(domain__removed_a_moment_ago__verify_says_gone),
         NAMED_CASE(removed__under_readers__they_are_told_gone),
         NAMED_CASE(replaced__under_readers__they_are_told_gone_and_the_new_one_is_read),
         NAMED_CASE(removed__while_a_section_is_open__it_stays_whole),
