@@ -289,6 +289,7 @@ static struct large large_waits(void) {
     o.write_timeout_ns = UINT64_C(60000000000);
     assert_int_equal(tide_open(&l.d, name, &o), 0);
     assert_int_equal(kill(l.leader, SIGSTOP), 0);
+    assert_int_equal(waitpid(l.leader, NULL, WUNTRACED), l.leader);
     assert_int_equal(pthread_create(&l.writer, NULL, put_large, l.d), 0);
     for (unsigned lane = 0; lane == 0 || access(l.file, F_OK) != 0; lane++) {
         snprintf(l.file, sizeof(l.file), "%s/tidemark.%s.l%u", dir != NULL ? dir : "/dev/shm", name, lane % 64);
