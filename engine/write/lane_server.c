@@ -143,9 +143,9 @@ static bool lane_take(struct tide *d, uint32_t number, struct lane_work *w, stru
     }
     bool gone = atomic_load(&d->closed) == (uint32_t)-TIDE_ERR_GONE;
     q->result = gone ? TIDE_ERR_GONE : lane_copy_request(d, w, q);
-    if (q->result ==
-        TIDE_ERR_NO_DOMAIN) { /* the request's file was removed: with the domain, or by somebody who should not have */
-        q->result = segment_is_gone(&d->segment) ? TIDE_ERR_GONE : TIDE_ERR_CORRUPT;
+    if (q->result == TIDE_ERR_NO_DOMAIN) {
+        /* Its file was removed or replaced. TIMEOUT says that the request is certainly not done. */
+        q->result = segment_is_gone(&d->segment) ? TIDE_ERR_GONE : TIDE_ERR_TIMEOUT;
     }
     if (q->result != 0) {
         lane_answer(lane, w->seq, q);

@@ -227,7 +227,8 @@ static void run_round(struct drive *d, uint64_t seed) {
     memset((void *)explore, 0, offsetof(struct explore_world, kills));
     explore->seed = seed;
     d->rng = seed;
-    snprintf(explore->name, sizeof(explore->name), "explore");
+    /* Not an earlier round's: commands keep their snapshots under it. */
+    snprintf(explore->name, sizeof(explore->name), "explore-%d-%llu", (int)getpid(), (unsigned long long)seed);
     snprintf(explore->dir, sizeof(explore->dir), "/dev/shm/tide-explore-%d", (int)getpid());
     mkdir(explore->dir, 0700);
     setenv("TIDE_SHM_DIR", explore->dir, 1);
@@ -274,6 +275,9 @@ static void run_round(struct drive *d, uint64_t seed) {
     }
     empty(atomic_load(&explore->failures) == 0);
     rmdir(explore->dir);
+    char file[TIDE_NAME_MAX + 16];
+    snprintf(file, sizeof(file), "/tmp/%.40s.snap", explore->name);
+    unlink(file);
 }
 
 int explore_run(const struct explore_options *o) {
