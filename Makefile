@@ -236,7 +236,7 @@ $(CRASH)/tests/%: $(OBJ)/crash/tests/%.o $(CRASH_OBJECTS) $(OBJ)/libtest.a $(B)/
 
 # ---- what to run -----------------------------------------------------------------------------------------------------
 
-.PHONY: bench bench-peers test test-all stress asan tsan aarch64 check
+.PHONY: bench bench-peers test test-all lag stress asan tsan aarch64 check
 bench:
 	@CC='$(CC)' sh .ci/deps bench
 	@$(MAKE) $(JOBS) programs
@@ -270,6 +270,17 @@ test-all:
 	@CC='$(CC)' sh .ci/deps bench peers env || echo 'going on without the packages above: what needs them is skipped' >&2
 	@$(MAKE) $(JOBS) test-programs
 	@CC='$(CC)' TIDE_SANITIZE='$(SANITIZE)' TIDE_BUILD=$(B) sh tests/run.sh $(TESTS) $(TEST_SCRIPTS) $(ENV_SCRIPTS)
+
+# The tests on a machine that is busy with others: calls return late, at random (tests/lag/lag.c). SEED= says which, T= names some.
+SEED ?= 1
+$(B)/lag.so: tests/lag/lag.c $(OBJ)/flags
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) -std=gnu11 -O2 -Wall -Wextra -Werror -D_GNU_SOURCE -fPIC -shared -o $@ $<
+lag:
+	@CC='$(CC)' sh .ci/deps test
+	@$(MAKE) $(JOBS) test-programs $(B)/lag.so
+	@CC='$(CC)' TIDE_BUILD=$(B) TIDE_LAG_SEED=$(SEED) LD_PRELOAD=$(abspath $(B))/lag.so sh tests/run.sh $(TESTS) $(TEST_SCRIPTS)
 
 stress:
 	@CC='$(CC)' sh .ci/deps test
@@ -360,6 +371,7 @@ help:
 	@echo '  make test-all           the same with every optional package, and the tests of environments (tests/env/): closed'
 	@echo '                          descriptors, limits, small memory; where root may, else they are skipped'
 	@echo '  make asan, make tsan    the tests under AddressSanitizer and UBSan, or ThreadSanitizer'
+	@echo '  make lag SEED=1         the tests while calls return late, at random: one that takes a while for granted fails; T= as well'
 	@echo '  make stress             each stress test for a minute; 10,000 histories and 1,000 kills, which take some more'
 	@echo '  make stress SECONDS=10  each of them, those too, for so long'
 	@echo '  make soak HOURS=8       everything at once, and what has grown by its end; a fraction is allowed, JSON= names a file'

@@ -112,7 +112,8 @@ static void tide_open__ephemeral__gone_after_its_creator_closed(void **state) {
     assert_int_equal(tide_close(a), 0);
     struct tide *late = NULL;
     assert_int_equal(tide_open(&late, name, &o), TIDE_ERR_NO_DOMAIN);
-    assert_int_equal(help_put(b, "still", 1, NULL), 0);
+    int error = help_put(b, "still", 1, NULL); /* it finds out within a second, perhaps already */
+    assert_true(error == 0 || error == TIDE_ERR_GONE);
     assert_int_equal(tide_close(b), 0);
     assert_int_equal(tide_unlink(name), TIDE_ERR_NO_DOMAIN);
 }

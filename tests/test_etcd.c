@@ -600,7 +600,7 @@ static void put_at_last(struct book *b, const char *key, const char *value) {
     struct etcd_op op;
     do {
         op = book_op(ETCD_PUT, key, value);
-    } while (book_write(b, &op, 1).result != ETCD_DONE);
+    } while (book_write_within(b, &op, 1, 5000).result != ETCD_DONE);
 }
 
 static void three_members__any_of_them_dies_or_is_stopped(void **state) {

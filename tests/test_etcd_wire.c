@@ -804,7 +804,7 @@ static void write__nobody_listens__is_certainly_not_done(void **state) {
     snprintf(url, sizeof(url), "etcd://127.0.0.1:%u/", etcd_free_port());
     book_open(b, url, 0, NULL);
     struct etcd_op op = book_op(ETCD_PUT, "a", "2");
-    struct etcd_outcome o = book_write(b, &op, 1);
+    struct etcd_outcome o = book_write_within(b, &op, 1, 2000);
     assert_int_equal(o.result, ETCD_LATE);
     assert_non_null(strstr(o.why, "not reached in time"));
     struct etcd_state now;

@@ -221,7 +221,9 @@ static void get__given_another_life_in_time__never_absent(void **state) {
             covered++;
             help_check(error == 0);
         } else {
-            help_check(error == 0 || error == TIDE_ERR_NOT_FOUND);
+            /* This thread slept for longer than a life: perhaps for the second that the leader's replica has, or until the section's was lapped. */
+            help_check(error == 0 || error == TIDE_ERR_NOT_FOUND || error == TIDE_ERR_TIMEOUT ||
+                       error == TIDE_ERR_LOST);
         }
     }
     atomic_store(&c.stop, 1);
@@ -838,20 +840,29 @@ static void write__full_of_what_has_expired__finds_room(void **state) {
     tide_close(d);
 }
 
+/* Keys with the domain's life, until it is full. False: this machine is slow, and they expire as fast as they come. */
+static bool fill_by_default(struct tide *d) {
+    char key[32];
+    int error = 0;
+    for (uint64_t n = 0; n < 4 * FULL_KEYS && error == 0; n++) {
+        error = tide_put(d, NULL, key, full_key(key, "k", n), large, sizeof(large), NULL);
+    }
+    assert_true(error == 0 || error == TIDE_ERR_FULL);
+    return error != 0;
+}
+
 static void put__full_domain_with_a_default_ttl__finds_room_when_all_is_over(void **state) {
     (void)state;
-    struct tide *d = open_full(60 * MS, TIDE_EVICT_NONE);
+    uint64_t ns = 60 * MS;
+    struct tide *d = open_full(ns, TIDE_EVICT_NONE);
     for (uint64_t round = 0; round < 3; round++) {
         char key[32];
-        uint64_t n = 0;
-        int error;
-        while ((error = tide_put(d, NULL, key, full_key(key, "k", n), large, sizeof(large), NULL)) == 0 &&
-               n < 100 * FULL_KEYS) {
-            n++;
+        while (!fill_by_default(d)) {
+            tide_close(d);
+            ns *= 2;
+            d = open_full(ns, TIDE_EVICT_NONE);
         }
-        assert_true(error == TIDE_ERR_FULL ||
-                    n == 100 * FULL_KEYS); /* slow machines: they expire as fast as they come */
-        await(d, tide_now(d) + 60 * MS);
+        await(d, tide_now(d) + ns);
         for (uint64_t i = 0; i < 20; i++) {
             assert_int_equal(tide_put(d, NULL, key, full_key(key, "then", i), large, sizeof(large), NULL), 0);
         }

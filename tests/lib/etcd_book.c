@@ -254,11 +254,11 @@ static void ended(void *ctx, const struct etcd_outcome *outcome) {
     pthread_mutex_unlock(&w->lock);
 }
 
-struct etcd_outcome book_write(struct book *b, struct etcd_op *ops, size_t n) {
+struct etcd_outcome book_write_within(struct book *b, struct etcd_op *ops, size_t n, uint32_t ms) {
     static char why[400];
     struct waiting w = { .lock = PTHREAD_MUTEX_INITIALIZER };
     bool done;
-    etcd_client_write(b->client, ops, n, 5000, NULL, ended, &w);
+    etcd_client_write(b->client, ops, n, ms, NULL, ended, &w);
     do {
         nap();
         pthread_mutex_lock(&w.lock);
@@ -268,6 +268,10 @@ struct etcd_outcome book_write(struct book *b, struct etcd_op *ops, size_t n) {
     memcpy(why, w.why, sizeof(why));
     w.outcome.why = why;
     return w.outcome;
+}
+
+struct etcd_outcome book_write(struct book *b, struct etcd_op *ops, size_t n) {
+    return book_write_within(b, ops, n, 100000);
 }
 
 struct etcd_op book_op(enum etcd_op_kind kind, const char *key, const char *value) {

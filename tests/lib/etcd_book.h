@@ -40,8 +40,10 @@ size_t book_count(struct book *b);
 uint64_t book_catch_up(struct book *b);
 void book_until_watching(struct book *b);
 
-/* Do it and wait; the outcome's text is in static storage. */
+/* Do it and wait; the outcome's text is in static storage. A busy machine's etcd may take long to answer: a write that must be done has 100 s. */
 struct etcd_outcome book_write(struct book *b, struct etcd_op *ops, size_t n);
+/* One that a stopped member may never answer, or that nobody takes, ends after `ms`. */
+struct etcd_outcome book_write_within(struct book *b, struct etcd_op *ops, size_t n, uint32_t ms);
 struct etcd_op book_op(enum etcd_op_kind kind, const char *key, const char *value);
 uint64_t book_put(struct book *b, const char *key, const char *value); /* its revision; asserts */
 
