@@ -728,8 +728,8 @@ struct tide_make_opts {
  *
  * opts: NULL for TIDE_MAKE_OPTS_INIT. The other arguments: as tide_get(). buf is where make() writes.
  * Owner's thread, no section open. A hit costs what tide_get() costs. Blocks while make() runs, or wait_ns.
- * Errors: as tide_get() but for NOT_FOUND; TIMEOUT: another has not made it within wait_ns; BUSY: make() asks for the key that it
- * makes; what make() returned; as tide_put_with(): the value was made and could not be put: buf has it, answer.value_size bytes, and
+ * Errors: as tide_get() but for NOT_FOUND; TIMEOUT: another has not made it within wait_ns; BUSY: this reader has the key's lease: make() asks for the key
+ * that it makes, or tide_lease_take() took it; what make() returned; as tide_put_with(): the value was made and could not be put: buf has it, answer.value_size bytes, and
  * answer.version is 0.
  */
 TIDE_API int tide_get_or_make(struct tide_reader *r, const void *key, size_t key_len, const struct tide_bound *bound,
