@@ -879,7 +879,8 @@ static int put_until(struct tide *d, const char *kind, uint64_t n, uint64_t inst
 /* Fill a domain that does not evict with values that expire at one instant, which is returned; *n: how many. The thread that removes them
  * looks a quarter of a second after the first of them came. */
 static uint64_t fill_until(struct tide *d, uint64_t *n) {
-    for (uint64_t ns = 50 * MS;; ns *= 2) { /* again where this machine was too slow for that */
+    static uint64_t ns = 50 * MS;
+    for (;; ns *= 2) { /* again where this machine was too slow for that, and so long from then on */
         uint64_t instant = tide_now(d) + ns;
         int error = 0;
         for (*n = 0; error == 0 && tide_now(d) < instant; *n += error == 0) {
@@ -953,7 +954,8 @@ static void write__full_of_what_has_expired__finds_room(void **state) {
     help_follower(d, 0);
     tide_ping(other, HOUR);
     for (enum full_way way = 0; way < WAYS; way++) {
-        for (uint64_t i = 0; i < 4; i++) { /* by the leader's process, and by another through its lane */
+        /* By the leader's process, and by another through its lane. */
+        for (uint64_t i = 0; i < 2 * help_scaled(2); i++) {
             uint64_t n;
             await(d, fill_until(d, &n));
             assert_int_equal(write_way(i % 2 == 0 ? d : other, way, i), 0);
