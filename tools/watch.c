@@ -168,8 +168,7 @@ static int watch_lost(const struct watch *w) {
     if (tide_watch_oldest(w->w, &oldest) == 0) {
         json_out_text(&j, "oldest", cli_token_text(&oldest, text));
     }
-    int code =
-        cli_fail_with(&w->cli, TIDE_ERR_LOST, &j, "the log of %s was overwritten there", w->cli.name);
+    int code = cli_fail_with(&w->cli, TIDE_ERR_LOST, &j, "the log of %s was overwritten there", w->cli.name);
     if (text[0] != '\0') {
         args_sayf(w->cli.tool, "begin anew with --initial, or with what is left: --from %s", text);
     }
