@@ -279,12 +279,15 @@ static void upstream_changed(void *ctx, const struct etcd_state *s) {
     buf_free(&state);
 }
 
-/* The note is text in shared memory: what is none of ours, or is cut, is no mark. */
+/* The note is text in shared memory: what is none of ours, or is cut, is no mark. The last one counts, since a member's words stand before it. */
 static struct etcd_mark upstream_read_mark(const struct upstream *u) {
     struct tide_info info = TIDE_INFO_INIT;
     unsigned long long index, revision;
     int end = 0;
-    const char *at = tide_info(u->cli->domain, &info) == 0 ? strstr(info.source_note, " (raft index ") : NULL;
+    const char *at = NULL, *next = tide_info(u->cli->domain, &info) == 0 ? info.source_note : "";
+    for (; (next = strstr(next, " (raft index ")) != NULL; next++) {
+        at = next;
+    }
     bool whole = at && sscanf(at, " " MARK_FORMAT "%n", &index, &revision, &end) == 2 && end > 0;
     return whole ? (struct etcd_mark){ index, revision } : (struct etcd_mark){ 0 };
 }
