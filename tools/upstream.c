@@ -284,9 +284,10 @@ static struct etcd_mark upstream_read_mark(const struct upstream *u) {
     struct tide_info info = TIDE_INFO_INIT;
     unsigned long long index, revision;
     int end = 0;
+    const char mark[] = " (raft index ";
     const char *at = NULL, *next = tide_info(u->cli->domain, &info) == 0 ? info.source_note : "";
-    for (; (next = strstr(next, " (raft index ")) != NULL; next++) {
-        at = next;
+    while ((next = strstr(next, mark)) != NULL) {
+        at = next++;
     }
     bool whole = at && sscanf(at, " " MARK_FORMAT "%n", &index, &revision, &end) == 2 && end > 0;
     return whole ? (struct etcd_mark){ index, revision } : (struct etcd_mark){ 0 };
