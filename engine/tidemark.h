@@ -95,7 +95,7 @@ enum tide_error {
     TIDE_ERR_DIVERGED = -26,    /* the replica's digest differs from the leader's: it stopped serving */
     TIDE_ERR_GONE = -27,        /* the segment was unlinked or replaced */
     TIDE_ERR_FORKED = -28,      /* the handle was made before fork(): open a new one */
-    TIDE_ERR_LOST = -29,        /* section: its index is gone (another process's replica), or a key expired as it began; begin anew */
+    TIDE_ERR_LOST = -29,        /* section: its index is gone (another process's replica), or a key expired as it began; watch: the ring went round; begin anew */
     TIDE_ERR_NOT_LOCAL = -30,   /* zero copy works on replicas of this process only */
     TIDE_ERR_READ_ONLY = -31,   /* the segments lie on a read-only mount: this handle reads, and nothing else */
     TIDE_ERR_NUMBER = -32,      /* add: the value is no decimal number of 64 bits with a sign; nothing was written */
@@ -548,6 +548,10 @@ TIDE_API int tide_section_end(struct tide_reader *r);
 TIDE_API int tide_section_get(struct tide_reader *r, const void *key, size_t key_len, void *buf, size_t buf_size,
                               size_t *value_size, uint64_t *version);
 
+/* What is left of the key's life at the section's instant; TIDE_TTL_NONE: it does not expire. Counts neither as a hit nor as a miss. Errors: THREAD,
+ * INVALID, NOT_FOUND, LOST. */
+TIDE_API int tide_section_ttl(struct tide_reader *r, const void *key, size_t key_len, uint64_t *ttl_ns);
+
 /* Zero copy: *value points into the replica's table, valid and unchanging until tide_section_end(); do not write to it.
  * 8-byte alignment is not promised. Errors: THREAD, INVALID, NOT_FOUND, NOT_LOCAL, LOST. */
 TIDE_API int tide_section_peek(struct tide_reader *r, const void *key, size_t key_len, const void **value,
@@ -724,8 +728,8 @@ struct tide_make_opts {
  *
  * opts: NULL for TIDE_MAKE_OPTS_INIT. The other arguments: as tide_get(). buf is where make() writes.
  * Owner's thread, no section open. A hit costs what tide_get() costs. Blocks while make() runs, or wait_ns.
- * Errors: as tide_get() but for NOT_FOUND; TIMEOUT: another has not made it within wait_ns; BUSY: make() asks for the key that it
- * makes; what make() returned; as tide_put_with(): the value was made and could not be put: buf has it, answer.value_size bytes, and
+ * Errors: as tide_get() but for NOT_FOUND; TIMEOUT: another has not made it within wait_ns; BUSY: this reader has the key's lease: make() asks for the key
+ * that it makes, or tide_lease_take() took it; what make() returned; as tide_put_with(): the value was made and could not be put: buf has it, answer.value_size bytes, and
  * answer.version is 0.
  */
 TIDE_API int tide_get_or_make(struct tide_reader *r, const void *key, size_t key_len, const struct tide_bound *bound,

@@ -119,6 +119,9 @@ int segment_unlink(const char *dir, const char *name, enum segment_kind kind, ui
 int segment_unlink_of(const char *dir, const char *name, enum segment_kind kind, uint32_t replica,
                       uint64_t incarnation);
 
+/* The incarnation whose file has this name. 0: none, or it cannot be read. */
+uint64_t segment_incarnation(const char *dir, const char *name, enum segment_kind kind, uint32_t replica);
+
 /*
  * The descriptor, while it is still this file's; else -1. A program that closes what it did not open (closefrom(), as some
  * daemons begin) also closes ours, and its next file gets the number: locks and fstat() would be that file's, and so would

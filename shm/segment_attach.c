@@ -199,25 +199,44 @@ int segment_unlink(const char *dir, const char *name, enum segment_kind kind, ui
     return errno == ENOENT ? SHM_ERR_NO_DOMAIN : fault_errno(SHM_ERR_SYSTEM, "cannot remove %s", path);
 }
 
+/* *incarnation 0: no file of ours. */
+static int segment_read_incarnation(const char *path, uint64_t *incarnation) {
+    struct segment_header h;
+    int fd = fd_open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0);
+    if (fd < 0) {
+        return segment_open_error(path);
+    }
+    bool ours = pread(fd, &h, sizeof(h), 0) == (ssize_t)sizeof(h) && h.magic == TIDE_LAYOUT_MAGIC;
+    (void)close(fd);
+    *incarnation = ours ? h.incarnation : 0;
+    return 0;
+}
+
+uint64_t segment_incarnation(const char *dir, const char *name, enum segment_kind kind, uint32_t replica) {
+    char path[SEGMENT_PATH_BYTES];
+    uint64_t incarnation = 0;
+    if (segment_path(path, dir, name, kind, replica) == 0) {
+        (void)segment_read_incarnation(path, &incarnation);
+    }
+    return incarnation;
+}
+
 /* Another file may get the name between the look and the unlink; that takes a removal and a creation within
  * microseconds. */
 int segment_unlink_of(const char *dir, const char *name, enum segment_kind kind, uint32_t replica,
                       uint64_t incarnation) {
     char path[SEGMENT_PATH_BYTES];
-    struct segment_header h;
+    uint64_t found = 0;
     int error = segment_path(path, dir, name, kind, replica);
     if (error != 0) {
         return error;
     }
     segment_sweep(path);
-    int fd = fd_open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0);
-    if (fd < 0) {
-        return segment_open_error(path);
+    error = segment_read_incarnation(path, &found);
+    if (error != 0) {
+        return error;
     }
-    bool ours = pread(fd, &h, sizeof(h), 0) == (ssize_t)sizeof(h) && h.magic == TIDE_LAYOUT_MAGIC &&
-                h.incarnation == incarnation;
-    (void)close(fd);
-    if (!ours) {
+    if (found != incarnation) {
         return SHM_ERR_NO_DOMAIN;
     }
     if (unlink(path) == 0) {

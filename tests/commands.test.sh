@@ -63,7 +63,7 @@ is value
 expect 0 "get -n" get a k -n
 [ "$(wc -c <"$work/out")" = 6 ] || bad "get -n: no newline"
 expect 0 "get --json" get a k --json --token "$token"
-says '"found": true, "value": "value", "encoding": "utf-8", "version": 1, "served_by": 0, "reason": "fresh", "linearizable": true'
+says '"found": true, "value": "value", "encoding": "utf-8", "version": 1, "ttl_ns": null, "served_by": 0, "reason": "fresh", "linearizable": true'
 says "\"token\": \"$token\""
 expect 1 "no such key" get a nokey
 expect 1 "no such key, json" get a nokey --json

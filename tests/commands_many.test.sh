@@ -27,7 +27,7 @@ warns 'no such key: none$'
 expect 1 "get, all are missing" get d none nil
 is ""
 expect 0 "get of two, json" get d a b --json
-says '^\{"key": "a", "found": true, "value": "one", "encoding": "utf-8", "version": 1\}$'
+says '^\{"key": "a", "found": true, "value": "one", "encoding": "utf-8", "version": 1, "ttl_ns": null\}$'
 says '^\{"keys": 2, "found": 2, "served_by": [0-9]+, .*"index": 3, .*"token": "[0-9a-f]{16}:3"\}$'
 expect 1 "get, one is missing, json" get d a none --json
 says '^\{"key": "none", "found": false\}$'

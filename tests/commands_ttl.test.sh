@@ -12,6 +12,27 @@ expect 0 "ttl" ttl d k
 says '^(10h|[0-9.]+(s|m))$'
 expect 0 "ttl --json" ttl d k --json
 says '"found": true, "ttl_ns": 35[0-9]{12}|"found": true, "ttl_ns": 36000000000000'
+expect 0 "get --json tells it" get d k --json
+says '"version": [0-9]+, "ttl_ns": 35[0-9]{12}, '
+expect 0 "put one that does not expire" put d other w --timeout 20s
+expect 0 "get --json of that" get d other --json
+says '"version": [0-9]+, "ttl_ns": null, '
+expect 1 "get --json of several" get d k none other --json
+says '"key": "k", "found": true, "value": "v", "encoding": "utf-8", "version": [0-9]+, "ttl_ns": 35[0-9]{12}\}'
+says '"key": "none", "found": false\}'
+says '"key": "other", "found": true, "value": "w", "encoding": "utf-8", "version": [0-9]+, "ttl_ns": null\}'
+says '"keys": 3, "found": 2, '
+expect 1 "get --json of none" get d none --json
+head -c 12000 /dev/zero | tr '\0' x >"$work/large"
+expect 0 "put a large value" put d large --file "$work/large" --timeout 20s
+expect 0 "get --json of several, larger than what most need" get d large k large large large large large --json
+[ "$(grep -cE '"ttl_ns": (null|35[0-9]{12})\}' "$work/out")" = 7 ] || bad "the large values tell no ttl"
+[ "$(grep -o 'xx*' "$work/out" | awk 'length($0) == 12000' | wc -l)" = 6 ] || bad "the large values are not whole"
+expect 0 "scan --json" scan d --json
+says '"key": "k", .*"ttl_ns": 35[0-9]{12}\}'
+says '"key": "other", .*"ttl_ns": null\}'
+expect 0 "scan --keys --json" scan d --keys --json
+says '"key": "k", "version": [0-9]+, "ttl_ns": 35[0-9]{12}\}'
 expect 0 "touch never" touch d k never --timeout 20s
 expect 0 "ttl of a key that does not expire" ttl d k
 says '^never$'

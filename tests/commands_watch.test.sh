@@ -71,7 +71,9 @@ while [ $i -lt 8 ]; do
 done
 expect 4 "overwritten" watch w --from "$first" --count 1 --json
 says '^."oldest": *"[0-9a-f]+:[0-9]+", *"error": *"lost"'
+warns 'slower than the writers by more than the ring holds'
 warns 'begin anew with --initial, or with what is left: --from'
+! grep -q 'section' "$work/err" || bad "a watch is told of a section"
 oldest=$(sed -n 's/.*"oldest": *"\([^"]*\)".*/\1/p' "$work/out")
 expect 0 "from the oldest" watch w --from "$oldest" --count 1
 says '^put	'

@@ -25,7 +25,8 @@ check() { # NAME COMMAND...: the command must succeed
 }
 
 hide_times() { # FILE
-    sed -E 's/"(actual_staleness_ms|staleness_ms|waited_ms)": [0-9]*[1-9.][0-9.]*/"\1": T/g' "$1"
+    sed -E 's/"(actual_staleness_ms|staleness_ms|waited_ms|ttl_ms)": [0-9]*[1-9.][0-9.]*/"\1": T/g
+        s/("ttls_ms": \{"h": )3[56][0-9]{5}(\.[0-9]+)?/\1T/' "$1"
 }
 
 same() { # EXPECTED ACTUAL, with the times hidden in the latter
@@ -63,6 +64,12 @@ for in in tests/protocol/*.in; do
 done
 
 init='{"src":"c0","dest":"n1","body":{"type":"init","msg_id":1,"node_id":"n1","node_ids":["n1","n2"]}}'
+
+life='{"src":"c1","dest":"n1","body":{"type":"write","msg_id":2,"key":"h","value":1,"ttl_ms":3600000}}
+{"src":"c1","dest":"n1","body":{"type":"read","msg_id":3,"key":"h","ttl":true}}
+{"src":"c1","dest":"n1","body":{"type":"follower_read","msg_id":4,"key":"h","ttl":true,"max_lag":0,"fallback":"wait","wait_ms":20000}}'
+printf '%s\n%s\n' "$init" "$life" | $node >"$work/out" 2>"$work/err"
+check "a read tells what is left of a life" is 2 "$(grep -cE '"ttl_ms": 35[0-9]{5}(\.[0-9]+)?, ' "$work/out")"
 
 # ---- long and deep lines ----
 line_of() { # SIZE: a write whose line has this many bytes

@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* A domain that is taken away, or replaced, under its members' feet: leaders, writers, and those that only read. */
+#include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "shm/crc.h"
+#include "shm/layout.h"
 #include "tests/crash_world.h"
 #include "tests/lib/forked.h"
 #include "tests/lib/help.h"
@@ -76,6 +80,44 @@ static void close_handles(struct tide *d[3], struct tide_reader *r[3]) {
         assert_int_equal(tide_reader_close(r[i]), 0);
         assert_int_equal(tide_close(d[i]), 0);
     }
+}
+
+/* Before anybody has noticed: the tables are missing, and that is no damage. */
+static void domain__removed_a_moment_ago__verify_says_gone(void **state) {
+    (void)state;
+    struct tide *d[3];
+    struct tide_reader *r[3];
+    struct tide_verify verify = TIDE_VERIFY_INIT;
+    handles(d, r);
+    struct tide *looks = open_here(); /* has mapped none of the tables */
+    assert_int_equal(tide_unlink(name), 0);
+    assert_int_equal(tide_verify(looks, &verify), TIDE_ERR_GONE);
+    assert_int_equal(verify.damaged, 0);
+    assert_int_equal(tide_close(looks), 0);
+    close_handles(d, r);
+}
+
+/* As a member leaves it that makes a table while the domain is removed, and is killed: tide_unlink() of the domain that has the name by then
+ * takes it along. */
+static void table__of_a_domain_that_was_removed_before__goes_with_the_next(void **state) {
+    (void)state;
+    const char *dir = getenv("TIDE_SHM_DIR");
+    char table[512], aside[512], stray[512];
+    dir = dir != NULL ? dir : "/dev/shm";
+    snprintf(table, sizeof(table), "%s/tidemark.%s.r0", dir, name);
+    snprintf(aside, sizeof(aside), "%s/aside.%s", dir, name);
+    snprintf(stray, sizeof(stray), "%s/tidemark.%s.r9", dir, name);
+    struct tide *d = open_here();
+    help_leader(d);
+    assert_int_equal(link(table, aside), 0);
+    assert_int_equal(tide_unlink(name), 0);
+    assert_int_equal(tide_close(d), 0);
+    assert_int_equal(rename(aside, stray), 0);
+    d = open_here();
+    help_leader(d);
+    assert_int_equal(tide_unlink(name), 0);
+    assert_int_equal(crash_files(name), 0);
+    assert_int_equal(tide_close(d), 0);
 }
 
 static void removed__under_readers__they_are_told_gone(void **state) {
@@ -219,6 +261,75 @@ static void tide_close__under_a_reader_of_anothers_replica__it_is_told_closed(vo
 
 /* ---- leaders and writers --------------------------------------------------------------------------------------------------- */
 
+static void *put_large(void *ctx) {
+    struct tide *d = ctx;
+    static uint8_t value[100000];
+    return (void *)(intptr_t)tide_put(d, NULL, "large", 5, value, sizeof(value), NULL);
+}
+
+/* A leader elsewhere is stopped, and a request that does not fit into its lane waits for it in a file. */
+struct large {
+    struct tide *d;
+    pid_t leader;
+    pthread_t writer;
+    char file[512];
+};
+
+static struct large large_waits(void) {
+    struct large l = { .file = "" };
+    struct tide_opts o = TIDE_OPTS_INIT;
+    const char *dir = getenv("TIDE_SHM_DIR");
+    int told[2];
+    char byte;
+    assert_int_equal(pipe(told), 0);
+    l.leader = child_that_serves(TIDE_LEADER, -1, told[1]);
+    close(told[1]);
+    assert_int_equal(read(told[0], &byte, 1), 1);
+    close(told[0]);
+    o.write_timeout_ns = UINT64_C(60000000000);
+    assert_int_equal(tide_open(&l.d, name, &o), 0);
+    assert_int_equal(kill(l.leader, SIGSTOP), 0);
+    assert_int_equal(waitpid(l.leader, NULL, WUNTRACED), l.leader);
+    assert_int_equal(pthread_create(&l.writer, NULL, put_large, l.d), 0);
+    for (unsigned lane = 0; lane == 0 || access(l.file, F_OK) != 0; lane++) {
+        snprintf(l.file, sizeof(l.file), "%s/tidemark.%s.l%u", dir != NULL ? dir : "/dev/shm", name, lane % 64);
+        crash_nap_us(10);
+    }
+    return l;
+}
+
+static int large_ends(struct large *l) {
+    void *error;
+    assert_int_equal(kill(l->leader, SIGCONT), 0);
+    assert_int_equal(pthread_join(l->writer, &error), 0);
+    assert_int_equal(tide_close(l->d), 0);
+    kill(l->leader, SIGKILL);
+    assert_int_equal(waitpid(l->leader, NULL, 0), l->leader);
+    return (int)(intptr_t)error;
+}
+
+/* The file goes with the domain before the leader has read it. */
+static void removed__while_a_large_request_waits__its_writer_is_told_gone(void **state) {
+    (void)state;
+    struct large l = large_waits();
+    assert_int_equal(tide_unlink(name), 0);
+    assert_int_equal(large_ends(&l), TIDE_ERR_GONE);
+}
+
+/* A member of a domain that had the name before puts its own request there. */
+static void large_request__replaced_by_another_domains__is_not_done(void **state) {
+    (void)state;
+    struct large l = large_waits();
+    struct segment_header h;
+    int fd = open(l.file, O_RDWR | O_CLOEXEC);
+    assert_int_equal(pread(fd, &h, sizeof(h), 0), sizeof(h));
+    h.incarnation++;
+    h.crc = crc32c(0, &h, offsetof(struct segment_header, crc));
+    assert_int_equal(pwrite(fd, &h, sizeof(h), 0), sizeof(h));
+    close(fd);
+    assert_int_equal(large_ends(&l), TIDE_ERR_TIMEOUT);
+}
+
 /* The domain is removed; what the leader is asked from then on is answered GONE within its next look, a second. */
 static void removed__under_the_leader__writers_are_told_gone(void **state) {
     (void)state;
@@ -230,7 +341,9 @@ static void removed__under_the_leader__writers_are_told_gone(void **state) {
     if (pid == 0) { /* a writer elsewhere */
         struct tide *own;
         CHILD(read(go[0], &byte, 1) == 1);
-        CHILD(tide_open(&own, name, NULL) == 0);
+        struct tide_opts o = TIDE_OPTS_INIT;
+        o.write_timeout_ns = UINT64_C(60000000000); /* a busy machine is no fault */
+        CHILD(tide_open(&own, name, &o) == 0);
         CHILD(tide_put(own, NULL, "child", 5, "v", 1, NULL) == 0);
         CHILD(write(told[1], "!", 1) == 1);
         int error;
@@ -350,12 +463,16 @@ static void removed__by_some_while_others_open_it__errors_are_clean(void **state
 int main(void) {
     help_start(60);
     const struct CMUnitTest tests[] = {
+        NAMED_CASE(domain__removed_a_moment_ago__verify_says_gone),
+        NAMED_CASE(table__of_a_domain_that_was_removed_before__goes_with_the_next),
         NAMED_CASE(removed__under_readers__they_are_told_gone),
         NAMED_CASE(replaced__under_readers__they_are_told_gone_and_the_new_one_is_read),
         NAMED_CASE(removed__while_a_section_is_open__it_stays_whole),
         NAMED_CASE(removed__under_reading_processes__they_are_told_gone),
         NAMED_CASE(removed__when_all_others_are_dead__the_last_reader_is_told_gone),
         NAMED_CASE(tide_close__under_a_reader_of_anothers_replica__it_is_told_closed),
+        NAMED_CASE(removed__while_a_large_request_waits__its_writer_is_told_gone),
+        NAMED_CASE(large_request__replaced_by_another_domains__is_not_done),
         NAMED_CASE(removed__under_the_leader__writers_are_told_gone),
         NAMED_CASE(replaced__old_members_close__the_new_domain_keeps_its_files),
         NAMED_CASE(removed__by_some_while_others_open_it__errors_are_clean),

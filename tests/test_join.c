@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "engine/life/follower.h"
+#include "engine/life/join.h"
 #include "engine/replica/domain.h"
 #include "shm/nap.h"
 #include "tests/lib/help.h"
@@ -93,6 +94,21 @@ static void follower__lapped__joins_anew_and_is_equal_again(void **state) {
     assert_int_equal(a.served_by, slow);
     assert_int_equal(help_state(d, fast), TIDE_STATE_SERVING);
     tide_reader_close(r);
+    tide_close(d);
+}
+
+/* FAILED is an alarm: a replica that is ended while it joins never shows it. */
+static void replica__ended_while_it_joins__is_not_called_failed(void **state) {
+    (void)state;
+    struct tide *d = help_open(64 * KIB, MIB, 1000 * MS);
+    help_leader(d);
+    uint32_t id = help_follower(d, 0);
+    struct replica *r = d->running[id];
+    follower_end(r);
+    assert_true(atomic_load(&r->stop));
+    assert_int_equal(join_replica(r), TIDE_ERR_CLOSED);
+    assert_int_equal(help_state(d, id), TIDE_STATE_CLAIMED);
+    assert_int_equal(tide_replica_stop(d, id), 0);
     tide_close(d);
 }
 
@@ -305,6 +321,7 @@ int main(void) {
         cmocka_unit_test(newcomer__keys_are_newer_than_what_it_has_applied__does_not_hold_them),
         cmocka_unit_test(newcomer__donor_has_more_than_it_can_hold__full),
         cmocka_unit_test(replica__interrupted_while_it_joins_anew__waits_for_a_donor_as_before),
+        cmocka_unit_test(replica__ended_while_it_joins__is_not_called_failed),
         cmocka_unit_test(newcomer__donor_lags__begins_where_the_donor_was),
         cmocka_unit_test(followers__with_a_ring_too_small_for_the_writes__lose_nothing),
     };

@@ -264,6 +264,31 @@ static bool make_batch(struct fixture *f, const size_t *sizes, size_t n) {
     }
 }
 
+/* For a node of the zone, each try asks for twice as many bytes until that is all memory; only then are the tries counted. The smallest of
+ * these nodes is a part of a page, so as many of them as there are pages are not all memory yet. */
+static void compact_hopes__large_node__goes_on_until_all_memory_was_asked_for(void **state) {
+    (void)state;
+    struct fixture f = open_table(MIB, 0);
+    struct arena *a = &f.w.arena;
+    uint64_t payload = 1, whole = a->end - a->pages_off;
+    while (arena_class(a, payload) != ARENA_LARGE) {
+        payload++;
+    }
+    a->wanted = NODE_HEADER_BYTES + payload;
+    uint64_t bytes = zone_round(a->wanted);
+    assert_true(bytes * a->pages < whole);
+    for (a->demand = 1; bytes * a->demand < whole; a->demand *= 2) {
+        for (uint32_t i = 0; i < 2 * COMPACT_ALL_TRIES; i++) {
+            assert_true(compact_hopes(a));
+        }
+    }
+    for (uint32_t i = 0; i < COMPACT_ALL_TRIES; i++) {
+        assert_true(compact_hopes(a));
+    }
+    assert_false(compact_hopes(a));
+    close_table(&f);
+}
+
 /* More than a leader would let in, as a log can say whose words another process has changed. The reserve for moves may go to one node of a batch, and
  * then the next one waits: without an end, if each try that only frees the reserve again counted as a reason for another. */
 static void table_drain__batches_that_no_leader_admitted__ends(void **state) {
@@ -299,6 +324,7 @@ int main(void) {
         cmocka_unit_test(table_put__overwritten__its_bytes_wait),
         cmocka_unit_test(table_drain__nodes_that_cannot_move__ends),
         cmocka_unit_test(table_node_ahead__compaction_is_exhausted__waits),
+        cmocka_unit_test(compact_hopes__large_node__goes_on_until_all_memory_was_asked_for),
         cmocka_unit_test(table_drain__batches_that_no_leader_admitted__ends),
         cmocka_unit_test(table_admits__emptied_and_filled_anew__takes_as_much_as_a_fresh_one),
         cmocka_unit_test(table_admits__full_table__overwriting_goes_on_for_ever),

@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "engine/log/derive.h"
 #include "engine/log/sequencer.h"
 #include "engine/table/rcu.h"
 #include "shm/clock.h"
@@ -165,6 +166,33 @@ static void get__follower_that_shows_the_past__expires_by_the_clock_all_the_same
     close_pair(&p);
 }
 
+/* Nobody leads, so nobody removes it. */
+static void get__nobody_leads__expires_all_the_same(void **state) {
+    (void)state;
+    struct tide *d = open_ttl(0), *other = help_open_again(d);
+    uint32_t leader = help_leader(d), follower = help_follower(d, 0);
+    struct tide_reader *readers[2] = { help_reader(d, TIDE_STICKY, (int32_t)follower, UINT64_C(1) << follower),
+                                       help_reader(other, TIDE_STICKY, (int32_t)follower, UINT64_C(1) << follower) };
+    struct tide_token token;
+    uint64_t before = tide_now(d);
+    assert_int_equal(put_ttl(d, "key-of-16-bytes!", "value", 100 * MS, &token), 0);
+    uint64_t after = tide_now(d);
+    assert_int_equal(tide_wait_applied(d, &token, 2, HOUR), 0);
+    assert_int_equal(tide_replica_stop(d, leader), 0);
+    for (int b = 0; b < 2; b++) { /* linearizable, and at any staleness */
+        struct tide_bound bound = bound_of(TIDE_FALLBACK_WAIT, b == 0 ? 0 : TIDE_UNBOUNDED);
+        bound.wait_ns = HOUR;
+        for (int where = 0; where < 2; where++) {
+            watch_expire(d, readers[where], "key-of-16-bytes!", &bound, before + 100 * MS, after + 100 * MS);
+        }
+    }
+    assert_int_equal(keys_of(d, follower), 1);
+    tide_reader_close(readers[0]);
+    tide_reader_close(readers[1]);
+    tide_close(other);
+    tide_close(d);
+}
+
 /* A writer that gives a key another life before the last one ends, or says that it was too late. */
 struct cover {
     struct tide *d;
@@ -250,10 +278,64 @@ static void section__open_across_an_expiry__looks_at_one_instant(void **state) {
         int first = tide_section_get(r, "k", 1, buf, sizeof(buf), &size, NULL);
         await(d, expiry);
         int second = tide_section_get(r, "k", 1, buf, sizeof(buf), &size, NULL);
+        uint64_t left = 0;
+        int third = tide_section_ttl(r, "k", 1, &left);
+        assert_true(third == first || (where == 1 && third == TIDE_ERR_LOST));
+        assert_true(third != 0 || (left != 0 && left <= 40 * MS));
         /* Another process's replica may remove it meanwhile. */
         assert_true(second == first || (where == 1 && second == TIDE_ERR_LOST));
         assert_int_equal(tide_section_end(r), 0);
         assert_int_equal(see(r, "k", NULL).error, TIDE_ERR_NOT_FOUND);
+        tide_reader_close(r);
+    }
+    tide_close(other);
+    tide_close(d);
+}
+
+static void section_ttl__keys_of_all_kinds__what_is_left_at_its_instant(void **state) {
+    (void)state;
+    struct tide *d = open_ttl(0), *other = help_open_again(d);
+    help_leader(d);
+    uint64_t left = 4711;
+    uint64_t before = tide_now(d);
+    assert_int_equal(put_ttl(d, "long", "value", LONG, NULL), 0);
+    assert_int_equal(put_ttl(d, "empty", "", LONG, NULL), 0);
+    assert_int_equal(put_ttl(d, "never", "value", TIDE_TTL_NONE, NULL), 0);
+    assert_int_equal(put_ttl(d, "over", "value", 1, NULL), 0);
+    await(d, tide_now(d) + 1000);
+    for (int where = 0; where < 2; where++) {
+        struct tide_reader *r = help_reader(where == 0 ? d : other, TIDE_STICKY, -1, 0);
+        assert_int_equal(tide_section_ttl(r, "long", 4, &left), TIDE_ERR_THREAD);
+        int error = TIDE_ERR_LOST;
+        while (error == TIDE_ERR_LOST) { /* the one that is over is removed just now */
+            assert_int_equal(tide_section_begin(r, NULL, NULL), 0);
+            error = tide_section_ttl(r, "long", 4, &left);
+            if (error == 0) {
+                assert_true(left <= LONG && left >= LONG - (tide_now(d) - before));
+                error = tide_section_ttl(r, "empty", 5, &left);
+            }
+            if (error == 0) {
+                assert_true(left <= LONG && left >= LONG - (tide_now(d) - before));
+                error = tide_section_ttl(r, "never", 5, &left);
+            }
+            if (error == 0) {
+                assert_true(left == TIDE_TTL_NONE);
+                left = 4711;
+                error = tide_section_ttl(r, "over", 4, &left);
+            }
+            if (error != TIDE_ERR_LOST) {
+                assert_int_equal(error, TIDE_ERR_NOT_FOUND);
+                assert_true(left == 4711);
+                error = tide_section_ttl(r, "none", 4, &left);
+            }
+            assert_int_equal(tide_section_ttl(r, "long", 4, NULL), TIDE_ERR_INVALID);
+            assert_int_equal(tide_section_ttl(r, "long", 0, &left), TIDE_ERR_INVALID);
+            assert_int_equal(tide_section_end(r), 0);
+        }
+        assert_int_equal(error, TIDE_ERR_NOT_FOUND);
+        struct tide_read_counts c = TIDE_READ_COUNTS_INIT;
+        assert_int_equal(tide_reader_counts(r, &c), 0);
+        assert_int_equal(c.hits + c.misses, 0);
         tide_reader_close(r);
     }
     tide_close(other);
@@ -525,6 +607,53 @@ static void add__key_with_an_expiry__keeps_it_unless_told(void **state) {
     assert_int_equal(sum, 10);
     assert_true(see(r, "n", NULL).a.ttl_ns == TIDE_TTL_NONE);
     tide_reader_close(r);
+    tide_close(d);
+}
+
+static void take_turn(struct tide *d) {
+    while (!seq_try(&d->seq)) {
+        park_nap(1000);
+    }
+}
+
+static int64_t look_at_add(struct tide *d, struct seq_request *q) {
+    struct instant when = { .clock = &d->log->clock };
+    assert_int_equal(derive_all(d, d->seq.leader, q, &when), 0);
+    derive_release(q);
+    seq_decided(d);
+    return q->more->result;
+}
+
+/* A write looks again where it had to wait for room. What the first look found is over by then. */
+static void add__kept_key_that_expires_between_two_looks__is_not_kept(void **state) {
+    (void)state;
+    struct tide *d = open_ttl(0);
+    help_leader(d);
+    struct tide_op op = { .kind = TIDE_OP_ADD, .key = "n", .key_len = 1 };
+    struct seq_op prepared = { .hash = table_hash(&d->seq.leader->writer.t, "n", 1) };
+    struct seq_more more = { .delta = 5 };
+    struct seq_request q = { .ops = &op, .prepared = &prepared, .more = &more, .count = 1 };
+    int64_t sum = 0;
+    for (uint64_t ns = 20 * MS; sum != 12; ns *= 2) { /* again where this machine was too slow */
+        struct tide_put_opts o = TIDE_PUT_OPTS_INIT;
+        o.ttl_ns = ns;
+        o.flags = TIDE_KEEP;
+        assert_int_equal(tide_put_with(d, NULL, "n", 1, "7", 1, &o, NULL), 0);
+        take_turn(d);
+        sum = look_at_add(d, &q);
+        assert_true(more.keep == (sum == 12));
+        await(d, tide_now(d) + ns);
+        assert_int_equal(look_at_add(d, &q), 5);
+        assert_false(more.keep);
+        atomic_store(&d->seq.taken, false);
+    }
+    more.flags = TIDE_KEEP; /* the writer's own is, each time */
+    take_turn(d);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(look_at_add(d, &q), 5);
+        assert_true(more.keep);
+    }
+    atomic_store(&d->seq.taken, false);
     tide_close(d);
 }
 
@@ -930,12 +1059,6 @@ static void put__full_domain_that_evicts__what_has_expired_goes_before_what_live
 #define SMALL                                                                                                          \
     40u /* such a value lies in a page with others, and its put takes the short way; a large one does neither */
 
-static void take_turn(struct tide *d) {
-    while (!seq_try(&d->seq)) {
-        park_nap(1000);
-    }
-}
-
 /* Is there room for one more such value? With the turn. */
 static bool has_room(struct tide *d, size_t size) {
     const struct table_writer *w = &d->seq.leader->writer;
@@ -994,6 +1117,45 @@ static void write__full_domain_that_evicts__nothing_that_lives_goes_while_someth
     tide_close(d);
 }
 
+/* Fill a domain with values whose lives would end at one instant. All but one are given another life. The turn is taken when this returns, and the
+ * instant is over. False: the machine was too slow. */
+static bool fill_with_one_over(struct tide *d, uint64_t instant) {
+    char key[32];
+    assert_int_equal(put_until(d, "over", 0, instant, 0), 0);
+    take_turn(d);
+    for (uint64_t i = 0; has_room(d, sizeof(large)); i++) {
+        atomic_store(&d->seq.taken, false);
+        assert_int_equal(put_until(d, "old", i, instant, 0), 0);
+        int error = tide_touch(d, NULL, key, full_key(key, "old", i), LONG, NULL);
+        assert_true(error == 0 || error == TIDE_ERR_NOT_FOUND);
+        take_turn(d);
+    }
+    bool in_time = tide_now(d) < instant;
+    await(d, instant);
+    return in_time;
+}
+
+/* The sweep passes over all that lives on, and no key is evicted before it has come to the one that does not. */
+static void put__full_domain_that_evicts__one_that_is_over_is_found_among_all_that_live_on(void **state) {
+    (void)state;
+    uint64_t ns = 50 * MS;
+    for (int round = 0; round < 8;) { /* where it lies differs from round to round */
+        struct tide *d = open_full(0, TIDE_EVICT_S3FIFO);
+        bool in_time = fill_with_one_over(d, tide_now(d) + ns);
+        uint64_t expired = count_expired(d), gone = count_evicted(d);
+        atomic_store(&d->seq.taken, false);
+        assert_int_equal(tide_put(d, NULL, "new", 3, large, sizeof(large), NULL), 0);
+        if (in_time) {
+            assert_int_equal(count_evicted(d), gone);
+            assert_int_equal(count_expired(d), expired + 1);
+            round++;
+        } else {
+            ns *= 2;
+        }
+        tide_close(d);
+    }
+}
+
 int main(void) {
     help_start(120);
     const struct CMUnitTest tests[] = {
@@ -1001,8 +1163,10 @@ int main(void) {
         cmocka_unit_test(get__answer_of_the_first_release__filled_as_far_as_it_goes),
         cmocka_unit_test(get__at_every_bound_on_leader_and_follower__seen_until_it_expires_and_not_after),
         cmocka_unit_test(get__follower_that_shows_the_past__expires_by_the_clock_all_the_same),
+        cmocka_unit_test(get__nobody_leads__expires_all_the_same),
         cmocka_unit_test(get__given_another_life_in_time__never_absent),
         cmocka_unit_test(section__open_across_an_expiry__looks_at_one_instant),
+        cmocka_unit_test(section_ttl__keys_of_all_kinds__what_is_left_at_its_instant),
         cmocka_unit_test(scan__some_expired__only_the_others_are_visited),
         cmocka_unit_test(mget__of_nothing_and_of_what_expired__items_have_no_size),
         cmocka_unit_test(cas__expired_key__is_absent),
@@ -1011,6 +1175,7 @@ int main(void) {
         cmocka_unit_test(default_ttl__domain_that_has_one__every_write_takes_it_unless_it_names_another),
         cmocka_unit_test(add__numbers__sum_comes_back_and_is_the_value),
         cmocka_unit_test(add__key_with_an_expiry__keeps_it_unless_told),
+        cmocka_unit_test(add__kept_key_that_expires_between_two_looks__is_not_kept),
         cmocka_unit_test(write__operations_of_one_key__each_sees_those_before_it),
         cmocka_unit_test(write__many_adds_of_few_keys__all_count),
         cmocka_unit_test(removal__keys_that_expired__leave_every_table_by_entries_of_the_log),
@@ -1023,6 +1188,7 @@ int main(void) {
         cmocka_unit_test(put__few_of_a_full_domain_have_expired__they_are_found),
         cmocka_unit_test(put__full_domain_that_evicts__what_has_expired_goes_before_what_lives),
         cmocka_unit_test(write__full_domain_that_evicts__nothing_that_lives_goes_while_something_is_over),
+        cmocka_unit_test(put__full_domain_that_evicts__one_that_is_over_is_found_among_all_that_live_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,6 +12,7 @@
 #include "tools/tools.h"
 
 #define ROOM (64u << 10)
+#define TRIES 4 /* of a section whose index is lost: the domain is written fast */
 
 static const char HELP[] =
     "Usage: tide get NAME KEY... [OPTION]...\n"
@@ -21,10 +22,11 @@ static const char HELP[] =
     "both\n"
     "as 'tide scan' shows them.\n\n" KV_BOUND_HELP KV_BYTES_HELP
     "  -n, --newline         a newline behind the value, also if it goes to a file\n"
-    "  --json                {key, found, value, encoding, version, served_by, reason, linearizable, stale,\n"
+    "  --json                {key, found, value, encoding, version, ttl_ns, served_by, reason, linearizable, stale,\n"
     "                        from_leader, index, commit_index, staleness_ns, waited_ns, token}; encoding: utf-8 or\n"
-    "                        base64. Of several keys {key, found, value, encoding, version} each, then {keys,\n"
-    "                        found, and served_by, ... token}\n"
+    "                        base64; ttl_ns: what is left of its life, null: this domain does not let it expire. Of\n"
+    "                        several keys {key, found, value, encoding, version, ttl_ns} each, then {keys, found,\n"
+    "                        and served_by, ... token}\n"
     "  --help                print this text\n\n"
     "A KEY that begins with '-' goes behind '--'. TIME: 18us, 200ms, 1.5s.\n"
     "Exit codes: 0 printed; 1 no such key, also if it is one of several; 2 usage; 3 no such domain; 4 the bound\n"
@@ -38,6 +40,7 @@ struct get {
     size_t room;
     struct tide_answer answer;
     struct tide_mget_item *items; /* one for each key */
+    uint64_t *ttls;               /* with --json: what is left of their lives */
     size_t n;
 };
 
@@ -90,7 +93,7 @@ static int get_make_room(struct get *g, size_t room) {
 
 /* Room for the largest value that the domain can hold, so that it is looked up, and counted, once. Memory that no value reaches is never touched.
  * Where there is not so much address space (a limit, a strict kernel) room for most values has to do. */
-static int get_make_room_for_one(struct get *g) {
+static int get_make_room_for_any(struct get *g) {
     struct tide_info info = TIDE_INFO_INIT;
     int rc = tide_info(g->cli.domain, &info);
     if (rc == 0 && info.ring_bytes > ROOM && info.ring_bytes <= SIZE_MAX &&
@@ -101,7 +104,7 @@ static int get_make_room_for_one(struct get *g) {
 }
 
 static int get_look_up_one(struct get *g, struct tide_reader *reader) {
-    int rc = get_make_room_for_one(g);
+    int rc = get_make_room_for_any(g);
     while (rc == 0) {
         rc = tide_get(reader, g->items[0].key, g->items[0].key_len, &g->read.bound, g->value, g->room, &g->answer);
         if (rc != TIDE_ERR_BUFFER) {
@@ -143,9 +146,62 @@ static int get_has_all(const struct get *g) {
     return i == g->n;
 }
 
+/* One key of a section, its value behind those that are there already. */
+static int get_look_up_in_section(struct get *g, struct tide_reader *reader, size_t i, uint64_t *at) {
+    struct tide_mget_item *x = &g->items[i];
+    size_t size = 0;
+    int rc;
+    while ((rc = tide_section_get(reader, x->key, x->key_len, g->value + *at, g->room - *at, &size, &x->version)) ==
+           TIDE_ERR_BUFFER) {
+        rc = get_make_room(g, *at + size + ROOM);
+        if (rc != 0) {
+            return rc;
+        }
+    }
+    x->value_size = rc == 0 ? size : 0;
+    *at += x->value_size;
+    x->result = rc;
+    rc = rc == 0 ? tide_section_ttl(reader, x->key, x->key_len, &g->ttls[i]) : rc;
+    return rc == TIDE_ERR_NOT_FOUND ? 0 : rc;
+}
+
+static int get_look_up_section_once(struct get *g, struct tide_reader *reader) {
+    uint64_t at = 0;
+    int rc = tide_section_begin(reader, &g->read.bound, &g->answer);
+    if (rc != 0) {
+        return rc;
+    }
+    for (size_t i = 0; i < g->n && rc == 0; i++) {
+        rc = get_look_up_in_section(g, reader, i, &at);
+    }
+    tide_section_end(reader);
+    at = 0;
+    for (size_t i = 0; i < g->n; i++) { /* the room may have moved while it grew */
+        g->items[i].buf = g->value + at;
+        at += g->items[i].value_size;
+    }
+    return rc;
+}
+
+/* Several keys with their lives, which an mget does not tell. */
+static int get_look_up_section(struct get *g, struct tide_reader *reader) {
+    int rc = get_make_room_for_any(g);
+    if (rc != 0) {
+        return rc;
+    }
+    rc = TIDE_ERR_LOST;
+    for (int tries = 0; rc == TIDE_ERR_LOST && tries < TRIES; tries++) {
+        rc = get_look_up_section_once(g, reader);
+    }
+    return rc;
+}
+
 static int get_look_up(struct get *g, struct tide_reader *reader) {
     if (g->n == 1) {
         return get_look_up_one(g, reader);
+    }
+    if (g->cli.json) {
+        return get_look_up_section(g, reader);
     }
     for (;;) {
         for (size_t i = 0; i < g->n; i++) { /* one that is gone by the next try needs no room */
@@ -184,6 +240,7 @@ static void get_print_json(const struct get *g, struct tide_reader *reader, int 
     if (found) {
         json_out_bytes(&j, "value", g->value, g->answer.value_size, "encoding");
         json_out_u64(&j, "version", g->answer.version);
+        kv_ttl_json(&j, g->answer.ttl_ns);
     }
     get_print_answer(g, reader, &j);
 }
@@ -201,7 +258,8 @@ static void get_print_value(const struct get *g) {
     }
 }
 
-static void get_print_item(const struct get *g, const struct tide_mget_item *x) {
+static void get_print_item(const struct get *g, size_t i) {
+    const struct tide_mget_item *x = &g->items[i];
     struct json_out j = { 0 };
     if (g->cli.json) {
         json_out_open(&j, NULL, '{');
@@ -210,6 +268,7 @@ static void get_print_item(const struct get *g, const struct tide_mget_item *x) 
         if (x->result == 0) {
             json_out_bytes(&j, "value", x->buf, x->value_size, "encoding");
             json_out_u64(&j, "version", x->version);
+            kv_ttl_json(&j, g->ttls[i]);
         }
         json_out_close(&j, '}');
         json_out_print(&j, stdout);
@@ -229,7 +288,7 @@ static size_t get_print_items(const struct get *g, struct tide_reader *reader) {
     size_t found = 0;
     for (size_t i = 0; i < g->n && !ferror(stdout); i++) {
         found += g->items[i].result == 0;
-        get_print_item(g, &g->items[i]);
+        get_print_item(g, i);
     }
     if (g->cli.json) {
         json_out_open(&j, NULL, '{');
@@ -265,7 +324,7 @@ static int get_open_reader(struct get *g, uint64_t replicas, struct tide_reader 
     return tide_reader_open(g->cli.domain, &opts, out);
 }
 
-/* Read a copy of the data that dead processes left, as 'tide scan' does. */
+/* Read a copy of one's own, as 'tide scan' does: of the data that dead processes left, or where the domain is written too fast. */
 static int get_joined(struct get *g, struct tide_reader **reader) {
     struct visit visit;
     int rc = visit_begin(g->cli.domain, &visit, &g->read.bound);
@@ -284,7 +343,7 @@ static int get_keys(struct get *g) {
     struct tide_reader *reader = NULL;
     int rc = get_open_reader(g, g->read.replicas, &reader);
     rc = rc == 0 ? get_look_up(g, reader) : rc;
-    if (g->read.replicas == 0 && visit_would_help(g->cli.domain, rc)) {
+    if (g->read.replicas == 0 && (rc == TIDE_ERR_LOST || visit_would_help(g->cli.domain, rc))) {
         rc = get_joined(g, &reader);
     }
     int code = get_show(g, reader, rc);
@@ -297,7 +356,8 @@ static int get_keys(struct get *g) {
 /* 0, or an exit code after a message. */
 static int get_read_keys(struct get *g, char **keys, size_t n) {
     g->items = calloc(n, sizeof(*g->items));
-    if (!g->items) {
+    g->ttls = calloc(n, sizeof(*g->ttls));
+    if (!g->items || !g->ttls) {
         return cli_fail(&g->cli, TIDE_ERR_NOMEM, "%zu keys", n);
     }
     g->n = n;
@@ -323,5 +383,6 @@ int tool_get(int argc, char **argv) {
     }
     free(g.value);
     free(g.items);
+    free(g.ttls);
     return code;
 }

@@ -19,8 +19,10 @@ static const char HELP[] =
     "  --limit N             print at most N keys\n"
     "  --keys                keys only\n" KV_BOUND_HELP
     "  --escaped             in PREFIX \\xNN is the byte NN and \\\\ a backslash\n"
-    "  --json                an object a line: {key, value, encoding, version} each, then {keys, printed, joined,\n"
-    "                        damaged, and index, served_by, staleness_ns, ... as in 'tide get --json'}\n"
+    "  --json                an object a line: {key, value, encoding, version, ttl_ns (null: it does not expire)} "
+    "each,\n"
+    "                        then {keys, printed, joined, damaged, and index, served_by, staleness_ns, ... as in\n"
+    "                        'tide get --json'}\n"
     "  --help                print this text\n\n"
     "Exit codes: 0 done (also without any key); 1 done, and something in it is damaged in every replica that serves;\n"
     "2 usage; 3 no such domain; 4 the bound cannot be kept, or nobody serves; 7 anything else.\n";
@@ -95,6 +97,7 @@ static void scan_print_record(const struct scan *s, const struct records *r, con
         json_out_bytes(&j, "value", records_value(r, x), x->value_size, "encoding");
     }
     json_out_u64(&j, "version", x->version);
+    kv_ttl_json(&j, x->ttl_ns);
     json_out_close(&j, '}');
     json_out_print(&j, stdout);
 }

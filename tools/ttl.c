@@ -69,10 +69,8 @@ static void ttl_print_json(const struct tide_answer *a, const char *key, size_t 
     json_out_open(&j, NULL, '{');
     json_out_bytes(&j, "key", key, key_size, NULL);
     json_out_bool(&j, "found", found);
-    if (found && a->ttl_ns == TIDE_TTL_NONE) {
-        json_out_null(&j, "ttl_ns");
-    } else if (found) {
-        json_out_u64(&j, "ttl_ns", a->ttl_ns);
+    if (found) {
+        kv_ttl_json(&j, a->ttl_ns);
     }
     if (found && kind[0] != '\0') {
         json_out_text(&j, "removed_by", kind);

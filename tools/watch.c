@@ -169,7 +169,7 @@ static int watch_lost(const struct watch *w) {
         json_out_text(&j, "oldest", cli_token_text(&oldest, text));
     }
     int code =
-        cli_fail_with(&w->cli, TIDE_ERR_LOST, &j, "the log of %s was overwritten where this watch stood", w->cli.name);
+        cli_fail_with(&w->cli, TIDE_ERR_LOST, &j, "the log of %s was overwritten there", w->cli.name);
     if (text[0] != '\0') {
         args_sayf(w->cli.tool, "begin anew with --initial, or with what is left: --from %s", text);
     }
@@ -202,7 +202,7 @@ static int watch_run(struct watch *w) {
 }
 
 int tool_watch(int argc, char **argv) {
-    struct watch w = { .cli = { .tool = argv[0] }, .opts = TIDE_WATCH_OPTS_INIT, .count = UINT64_MAX };
+    struct watch w = { .cli = { .tool = argv[0], .watches = 1 }, .opts = TIDE_WATCH_OPTS_INIT, .count = UINT64_MAX };
     struct tide_opts opts = TIDE_OPTS_INIT;
     int code = watch_read_options(argc, argv, &w);
     opts.flags = 0;

@@ -115,10 +115,8 @@ static int follower_rejoin(struct replica *r, const char *why, uint64_t wait_ns)
         r->joined_at = r->applied;
         bool ends = atomic_load(&r->stop) || atomic_load(&r->domain->closed) != 0;
         if (error == 0 || ends || !join_may_pass(error)) {
-            if (error != 0) {
+            if (error != 0 && !ends) { /* who ends it sets the state */
                 board_set_state(r->view.board, REPLICA_FAILED);
-            }
-            if (error != 0 && !ends) {
                 tide_logf(r->domain, TIDE_LOG_ERROR, "replica %u: could not join anew: %s", r->view.id,
                           tide_strerror(error));
                 tide_log_fault(r->domain, error);

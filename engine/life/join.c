@@ -488,10 +488,11 @@ static bool join_may_try(const struct replica *r, int error, const struct join_t
                              (error == TIDE_ERR_CORRUPT && r->refused == 0 && tale->damaged < JOIN_DAMAGED));
 }
 
-/* One that served before tries again later: engine/life/follower.c. */
+/* FAILED is an alarm, so it is for damage alone. Whoever was told to end, or found nobody to copy from, goes; and one that served before tries
+ * again later (engine/life/follower.c). Its process may be stopped or killed just then, and the state stay for long. */
 static int join_fail(struct replica *r, int error) {
-    bool again = atomic_load(&r->started) != 0 && join_may_pass(error) && !join_ends(r);
-    board_set_state(r->view.board, again ? REPLICA_CLAIMED : REPLICA_FAILED);
+    bool passes = join_may_pass(error) || join_ends(r);
+    board_set_state(r->view.board, passes ? REPLICA_CLAIMED : REPLICA_FAILED);
     return error;
 }
 

@@ -11,7 +11,7 @@ int join_replica(struct replica *r);
 /* So long a replica that has never served tries at least, although it is lapped each time. Tests shorten it. */
 extern uint64_t join_patience_ns;
 
-/* The error of a join is nothing that lasts: no donor just now, no memory, no space. FAILED is for damage, and for what was closed. */
+/* The error of a join is nothing that lasts: no donor just now, no memory, no space. FAILED is for damage. */
 static inline bool join_may_pass(int error) {
     return error != TIDE_ERR_CORRUPT && error != TIDE_ERR_DIVERGED && error != TIDE_ERR_GONE &&
            error != TIDE_ERR_CLOSED;

@@ -18,6 +18,18 @@ void unlink_tables(const char *dir, const char *name, uint64_t incarnation) {
 }
 _Static_assert(LAYOUT_REPLICAS == LAYOUT_LANES, "one loop goes over both");
 
+/* A member that made a table of a removed domain, and was killed before it noticed, has left it: nobody would ever remove it. A table is made
+ * where its log has the name. So if the log is another one, or none, once the table's incarnation is known, that incarnation is over. */
+static void unlink_strays(const char *dir, const char *name) {
+    for (uint32_t i = 0; i < LAYOUT_REPLICAS + LAYOUT_LANES; i++) {
+        enum segment_kind kind = i < LAYOUT_REPLICAS ? SEGMENT_TABLE : SEGMENT_SPILL;
+        uint64_t incarnation = segment_incarnation(dir, name, kind, i % LAYOUT_REPLICAS);
+        if (incarnation != 0 && segment_incarnation(dir, name, SEGMENT_LOG, 0) != incarnation) {
+            segment_unlink_of(dir, name, kind, i % LAYOUT_REPLICAS, incarnation);
+        }
+    }
+}
+
 int unlink_dead(struct tide *d) {
     struct segment_header h;
     bytes_copy_racy(&h, d->log, sizeof(h));
@@ -40,6 +52,7 @@ static int unlink_named(const char *dir, const char *name) {
     error = segment_unlink(dir, name, SEGMENT_LOG, 0);
     if (error == 0 || error == TIDE_ERR_NO_DOMAIN) {
         unlink_tables(dir, name, incarnation);
+        unlink_strays(dir, name);
     }
     return error;
 }

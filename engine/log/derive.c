@@ -13,7 +13,7 @@ struct derive_state {
     const void *value;
     size_t value_size;
     uint64_t expiry;
-    uint32_t flags;                /* enum tide_write_flags */
+    bool keep;
     const struct table_node *node; /* the value stands in the table; NULL: an earlier operation put it */
     struct table_lengths len;
 };
@@ -43,7 +43,7 @@ static struct derive_state derive_in_table(const struct replica *r, const struct
     s.value = table_node_key(n) + s.len.key;
     s.value_size = s.len.value;
     /* MO(node.fields): relaxed; the writer's own node. */
-    s.flags = (atomic_load_explicit(&n->flags, memory_order_relaxed) & NODE_KEEP) != 0 ? TIDE_KEEP : 0;
+    s.keep = (atomic_load_explicit(&n->flags, memory_order_relaxed) & NODE_KEEP) != 0;
     return s;
 }
 
@@ -58,7 +58,7 @@ static struct derive_state derive_state_of(const struct replica *r, const struct
                                   .value = derive_value(q, before - 1),
                                   .value_size = derive_value_size(q, before - 1),
                                   .expiry = m->expiry,
-                                  .flags = m->flags };
+                                  .keep = m->keep };
 }
 
 int derive_check_cas(const struct replica *r, struct seq_request *q, struct instant *when) {
@@ -92,7 +92,7 @@ static uint64_t derive_expiry(const struct tide *d, uint64_t ttl_ns, struct inst
 static int derive_touch(const struct replica *r, struct seq_more *m, const struct derive_state *s) {
     m->value = s->value;
     m->value_size = s->value_size;
-    m->flags |= s->flags;
+    m->keep |= s->keep;
     if (s->node == NULL) {
         return 0;
     }
@@ -158,7 +158,7 @@ static int derive_add(struct seq_more *m, const struct derive_state *s) {
         if (!derive_parse(text, size, &old)) {
             return TIDE_ERR_NUMBER;
         }
-        m->flags |= s->flags;
+        m->keep |= s->keep;
     }
     if (__builtin_add_overflow(old, m->delta, &m->result)) {
         return TIDE_ERR_OVERFLOW;
@@ -173,6 +173,7 @@ static int derive_one(const struct tide *d, const struct replica *r, struct seq_
     const struct tide_op *op = &q->ops[i];
     struct seq_more *m = &q->more[i];
     m->expiry = NEVER_EXPIRES;
+    m->keep = (m->flags & TIDE_KEEP) != 0; /* an earlier look may have found a key that is over by now */
     if (seq_removes(op)) {
         return 0;
     }

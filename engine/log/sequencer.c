@@ -228,9 +228,11 @@ static enum table_room seq_admits(const struct replica *r, const struct seq_grou
 #define SEQ_REMOVED_MOST 32u
 #define SEQ_EVICTED_SHARE 512u
 
-/* What has expired is looked for so often, in a domain that does not evict, before a write is refused: half a millisecond. It is more than one
- * look where keys that were given another life stand among those that are over. The next write looks further on. */
+/* What has expired is looked for so often, before a write is refused: half a millisecond. It is more than one look where keys that were given
+ * another life stand among those that are over. The next write looks further on. Before keys are evicted, a quarter of that has to do: a put that
+ * evicts comes more often than one that is refused. */
 #define SEQ_EXPIRED_LOOKS 64u
+#define SEQ_EXPIRED_LOOKS_EVICT 16u
 
 /* Keys that the leader removes to make room: entries of the log before the one that needs it. */
 struct seq_removal {
@@ -338,7 +340,7 @@ static bool seq_expire_some(struct tide *d, struct seq_group *g) {
     }
     struct expiry_due due[SEQ_REMOVED_MOST];
     uint64_t now = clock_stamp(&d->log->clock);
-    uint32_t found = 0, looks = w->evict == NULL ? SEQ_EXPIRED_LOOKS : 1;
+    uint32_t found = 0, looks = w->evict == NULL ? SEQ_EXPIRED_LOOKS : SEQ_EXPIRED_LOOKS_EVICT;
     bool more = true;
     while (found == 0 && more && looks-- > 0) {
         found = expiry_sweep(w, now, due, SEQ_REMOVED_MOST, &more);
@@ -471,7 +473,7 @@ static enum arena_status seq_make_nodes(struct replica *r, struct seq_request *q
         if (q->source != NULL) {
             bytes_copy(key + op->key_len + node_value_len(word) + EXPIRY_BYTES, &q->more[i].version, SOURCED_BYTES);
         }
-        if (q->more != NULL && (q->more[i].flags & TIDE_KEEP) != 0) {
+        if (q->more != NULL && q->more[i].keep) {
             table_node_keep(table_node_at(&r->writer.t, *node));
         }
     }
@@ -483,7 +485,7 @@ static uint8_t seq_frame_flags(const struct seq_request *q, size_t i) {
     uint32_t flags = i + 1 < q->count && q->sweep == NULL ? FRAME_MORE : 0;
     if (q->more != NULL && !seq_removes(&q->ops[i])) {
         flags |= derive_expires(q, i) ? FRAME_EXPIRES : 0;
-        flags |= (q->more[i].flags & TIDE_KEEP) != 0 ? FRAME_KEEP : 0;
+        flags |= q->more[i].keep ? FRAME_KEEP : 0;
     }
     if (q->source != NULL) {
         flags |= FRAME_SOURCED | (i + 1 == q->count && !q->source->more ? FRAME_REACHED : 0);

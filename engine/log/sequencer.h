@@ -55,13 +55,14 @@ struct seq_more {
     uint64_t ttl_ns;
     int64_t delta;
     uint64_t version; /* a source's */
-    uint32_t flags;   /* enum tide_write_flags */
+    uint32_t flags;   /* enum tide_write_flags, as the writer gave them */
     uint32_t before;  /* the number + 1 of the last operation before it that has the same key; 0: none */
     /* What the sequencer works out: */
     int64_t result;
     const void *value; /* NULL: the operation's own */
     size_t value_size;
     uint64_t expiry;  /* NEVER_EXPIRES: none */
+    bool keep;        /* the writer said TIDE_KEEP, or the key that is there has it */
     bool looked;      /* before: then own_crc is known */
     uint32_t own_crc; /* of key and own value, without an expiry, which each look works out anew */
     void *owned;      /* value, where it has memory of its own */

@@ -94,15 +94,14 @@ static int section_read(const struct tide_reader *r, const void *key, size_t key
     return 0;
 }
 
-static int section_read_foreign(struct tide_reader *r, const void *key, size_t key_len, void *buf, size_t buf_size,
-                                size_t *value_size, uint64_t *version) {
+static int section_look_foreign(struct tide_reader *r, const void *key, size_t key_len, void *buf, size_t buf_size,
+                                struct found *found) {
     if (!read_key_valid(key, key_len) || (buf == NULL && buf_size != 0)) {
         return TIDE_ERR_INVALID;
     }
-    struct found value = { 0 };
     uint64_t hash = table_hash(&r->section->table, key, key_len);
     enum foreign_status status = foreign_find(r->section, r->section_epoch, r->section_index, &r->section_when, hash,
-                                              key, key_len, buf, buf_size, &value);
+                                              key, key_len, buf, buf_size, found);
     if (status == FOREIGN_LOST || status == FOREIGN_STUCK || section_is_lost(r)) {
         return TIDE_ERR_LOST;
     }
@@ -110,27 +109,21 @@ static int section_read_foreign(struct tide_reader *r, const void *key, size_t k
         return TIDE_ERR_NOT_FOUND;
     }
     reader_touch(r, hash);
-    if (value_size != NULL) {
-        *value_size = value.size;
-    }
-    if (version != NULL) {
-        *version = value.version;
-    }
     return status == FOREIGN_SMALL ? TIDE_ERR_BUFFER : 0;
 }
 
-static int section_get(struct tide_reader *r, const void *key, size_t key_len, void *buf, size_t buf_size,
-                       size_t *value_size, uint64_t *version) {
+/* Copy a key's value at the section's index. *found is filled where this returns 0 or BUFFER. */
+static int section_look(struct tide_reader *r, const void *key, size_t key_len, void *buf, size_t buf_size,
+                        struct found *found) {
     const struct table_node *n;
-    struct found found;
     if (reader_check(r) == 0 && r->section != NULL && r->section->foreign) {
-        return section_read_foreign(r, key, key_len, buf, buf_size, value_size, version);
+        return section_look_foreign(r, key, key_len, buf, buf_size, found);
     }
     int error = buf == NULL && buf_size != 0 ? TIDE_ERR_INVALID : section_read(r, key, key_len, &n);
     if (error != 0) {
         return error;
     }
-    error = read_value(&r->section->table, n, &r->section_when, buf, buf_size, &found);
+    error = read_value(&r->section->table, n, &r->section_when, buf, buf_size, found);
     if (error == READ_STUCK) {
         return read_damaged(r->section, TIDE_ERR_LOST);
     }
@@ -140,16 +133,24 @@ static int section_get(struct tide_reader *r, const void *key, size_t key_len, v
     if (error == READ_EXPIRED) {
         return TIDE_ERR_NOT_FOUND;
     }
-    if (error != TIDE_ERR_NOT_FOUND) {
-        if (r->noted != NULL) {
-            reader_touch(r, table_hash(&r->section->table, key, key_len));
-        }
-        if (value_size != NULL) {
-            *value_size = found.size;
-        }
-        if (version != NULL) {
-            *version = found.version;
-        }
+    if (error != TIDE_ERR_NOT_FOUND && r->noted != NULL) {
+        reader_touch(r, table_hash(&r->section->table, key, key_len));
+    }
+    return error;
+}
+
+static int section_get(struct tide_reader *r, const void *key, size_t key_len, void *buf, size_t buf_size,
+                       size_t *value_size, uint64_t *version) {
+    struct found found = { 0 };
+    int error = section_look(r, key, key_len, buf, buf_size, &found);
+    if (error != 0 && error != TIDE_ERR_BUFFER) {
+        return error;
+    }
+    if (value_size != NULL) {
+        *value_size = found.size;
+    }
+    if (version != NULL) {
+        *version = found.version;
     }
     return error;
 }
@@ -159,6 +160,19 @@ int tide_section_get(struct tide_reader *r, const void *key, size_t key_len, voi
     int result = section_get(r, key, key_len, buf, buf_size, value_size, version);
     reader_count_in_section(r, result);
     return result;
+}
+
+int tide_section_ttl(struct tide_reader *r, const void *key, size_t key_len, uint64_t *ttl_ns) {
+    struct found found = { 0 };
+    if (ttl_ns == NULL) {
+        return TIDE_ERR_INVALID;
+    }
+    int error = section_look(r, key, key_len, NULL, 0, &found);
+    if (error != 0 && error != TIDE_ERR_BUFFER) {
+        return error;
+    }
+    *ttl_ns = instant_left(&r->section_when, found.expiry);
+    return 0;
 }
 
 static int section_peek(struct tide_reader *r, const void *key, size_t key_len, const void **value, size_t *value_size,

@@ -78,7 +78,7 @@ const char *tide_strerror(int code) {
     case TIDE_ERR_FORKED:
         return "the handle was made before fork(); open a new one";
     case TIDE_ERR_LOST:
-        return "another process's replica no longer has that index; begin the section anew";
+        return "what it has to read next is no longer there; begin the section, or the watch, anew";
     case TIDE_ERR_NOT_LOCAL:
         return "zero copy works on replicas of this process only";
     case TIDE_ERR_NUMBER:

@@ -131,15 +131,19 @@ static int lane_spill(struct tide *d, uint32_t lane, const uint8_t *bytes, uint6
     if (error == 0) {
         KILL_POINT("lane.spilling");
         memcpy(s.base + sizeof(struct segment_header), bytes, size);
-        error =
-            segment_publish_replace(&s, d->name, SEGMENT_SPILL, lane, d->words.header.incarnation, segment_random());
+        /* Another domain may have the name by now, and requests in files of these names. */
+        error = segment_is_current(&d->segment) == 0
+                    ? TIDE_ERR_GONE
+                    : segment_publish_replace(&s, d->name, SEGMENT_SPILL, lane, d->words.header.incarnation,
+                                              segment_random());
         if (error != 0) {
             segment_discard(&s);
         } else {
             segment_detach(&s);
         }
     }
-    return error;
+    /* A removal sweeps unfinished files away as well. */
+    return error != 0 && segment_is_gone(&d->segment) ? TIDE_ERR_GONE : error;
 }
 
 static int lane_fill(struct tide *d, struct lane *lane, uint32_t number, const struct seq_request *q) {

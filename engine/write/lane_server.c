@@ -41,6 +41,12 @@ static int lane_read_spilled(const struct tide *d, uint32_t number, uint8_t *to,
     if (error != 0) {
         return error;
     }
+    /* A member of a domain that had this name before may not know yet that it was removed, and put its request in the place of ours. */
+    if (*(const volatile uint64_t *)&((const struct segment_header *)s.base)->incarnation !=
+        d->words.header.incarnation) {
+        segment_detach(&s);
+        return TIDE_ERR_NO_DOMAIN;
+    }
     /* By pread(): the file's writer could truncate it under a mapping. */
     uint64_t at = 0;
     while (at < bytes) {
@@ -137,6 +143,10 @@ static bool lane_take(struct tide *d, uint32_t number, struct lane_work *w, stru
     }
     bool gone = atomic_load(&d->closed) == (uint32_t)-TIDE_ERR_GONE;
     q->result = gone ? TIDE_ERR_GONE : lane_copy_request(d, w, q);
+    if (q->result == TIDE_ERR_NO_DOMAIN) {
+        /* Its file was removed or replaced. TIMEOUT says that the request is certainly not done. */
+        q->result = segment_is_gone(&d->segment) ? TIDE_ERR_GONE : TIDE_ERR_TIMEOUT;
+    }
     if (q->result != 0) {
         lane_answer(lane, w->seq, q);
         lane_work_free(w);

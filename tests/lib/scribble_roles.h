@@ -29,6 +29,7 @@ struct scribble_scene {
     bool evicts; /* the domain does */
     bool fed;    /* the domain takes its entries from a source: leader and follower each run a feed */
     bool verbose;
+    const char *without; /* TOOLS: leaves out commands that begin so; NULL: none */
     uint64_t random;
 };
 

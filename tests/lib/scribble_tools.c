@@ -146,6 +146,9 @@ bool scribble_run_tools(struct scribble_scene *s, uint64_t *random, bool (*at)(c
         struct tool t = { .template = commands[n] };
         struct rusage usage;
         int status = 0;
+        if (s->without != NULL && strncmp(t.template, s->without, strlen(s->without)) == 0) {
+            continue;
+        }
         if (!at(t.template)) {
             break;
         }

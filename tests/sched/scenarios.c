@@ -231,6 +231,8 @@ static void writers_body(int who) {
 
 /* ---- put against split ------------------------------------------------------------------------------------------------------ */
 
+/* Each schedule adds keys, and the table has room for 181,965 schedules' of them. */
+#define SPLITS_MOST 150000
 static uint64_t fillers;
 static char moved[32]; /* a key of the bucket that is split next */
 static size_t moved_len;
@@ -247,6 +249,7 @@ static void split_setup(void) {
     help_leader(lead);
     reuse_at_once(lead);
     number = acked = 1; /* of every filler */
+    sched_limit(SPLITS_MOST);
 }
 
 static void split_foreign_setup(void) {

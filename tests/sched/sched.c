@@ -30,6 +30,7 @@ extern void (*kill_point_seen)(const char *name); /* engine/table/kill.h, in a b
 #define LOOP_POINTS 12u /* in a thread of the library, whose loop looks at more */
 #define SPIN_NS 1000u
 #define CONSECUTIVE_MOST 20000u /* points of one thread, while others could run: it loops without a pause */
+#define SYSTEMATIC_MOST_S 100
 #define WARM 2
 #define SWITCHES_MOST 12u /* of a random order */
 
@@ -772,6 +773,16 @@ static void run_random(const struct sched_options *o, uint64_t n) {
     sched.random = false;
 }
 
+static uint64_t schedules_most = UINT64_MAX;
+
+void sched_limit(uint64_t schedules) {
+    schedules_most = schedules;
+}
+
+static bool may_go_on(const struct sched_result *r) {
+    return r->orders + r->random < schedules_most;
+}
+
 static void explore(const struct sched_options *o) {
     struct sched_result *r = sched.result;
     if (o->replay != NULL) {
@@ -785,12 +796,17 @@ static void explore(const struct sched_options *o) {
         sched.depth = 0;
     }
     r->steps = r->diverged = 0;
-    /* Those with few switches first, all of them: most faults need one. */
+    struct timespec t;
+    __real_clock_gettime(CLOCK_MONOTONIC, &t);
+    /* Those with few switches first, all of them, or as many as a long run has time for: most faults need one. */
+    time_t systematic_until = t.tv_sec + SYSTEMATIC_MOST_S;
     bool more = true;
     for (uint32_t most = o->switches == 0 ? 0 : 1; most <= o->switches && !sched.failed; most++) {
         sched.depth = 0;
-        for (more = true; more && !sched.failed && r->orders < o->orders;) {
+        for (more = true; more && !sched.failed && r->orders < o->orders && may_go_on(r) &&
+                          (o->seconds == 0 || t.tv_sec < systematic_until);) {
             run_once();
+            __real_clock_gettime(CLOCK_MONOTONIC, &t);
             if (!sched.failed) {
                 r->orders++;
                 more = next_order(most);
@@ -798,10 +814,9 @@ static void explore(const struct sched_options *o) {
         }
     }
     r->all = !more;
-    struct timespec t;
     __real_clock_gettime(CLOCK_MONOTONIC, &t);
     time_t until = t.tv_sec + (time_t)o->seconds;
-    for (uint64_t n = 0; !sched.failed && (o->seconds != 0 ? t.tv_sec < until : n < o->random); n++) {
+    for (uint64_t n = 0; !sched.failed && may_go_on(r) && (o->seconds != 0 ? t.tv_sec < until : n < o->random); n++) {
         run_random(o, n);
         r->random += !sched.failed;
         __real_clock_gettime(CLOCK_MONOTONIC, &t);
@@ -867,7 +882,7 @@ bool sched_run(const struct scenario *s, const struct sched_options *o, struct s
     pid_t pid = fork();
     if (pid == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
-        alarm(o->seconds != 0 ? (unsigned)o->seconds + 300 : 300);
+        alarm(o->seconds != 0 ? (unsigned)o->seconds + 200 + SYSTEMATIC_MOST_S : 300);
         sched.result = shared;
         run_child(s, o);
     }

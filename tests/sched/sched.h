@@ -67,6 +67,9 @@ void sched_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
         }                                                                                                              \
     } while (0)
 
+/* In setup(): so many schedules and no more, since what the scenario keeps from one to the next fills up. */
+void sched_limit(uint64_t schedules);
+
 /* Let time pass. */
 void sched_pass_ns(uint64_t ns);
 

@@ -244,6 +244,10 @@ static int cli_fail_here(const struct cli *c, int error, struct json_out *j, con
         why = c->writes ? "the source that feeds the domain refused it" : "no replica keeps the bound";
         hint = c->writes ? "what the process that leads it tells says why: 'tide stat %s' shows which that is" : hint;
     }
+    if (error == TIDE_ERR_LOST && c->watches) {
+        why = "this watch was slower than the writers by more than the ring holds, or begins too far back";
+        hint = NULL;
+    }
     vsnprintf(what, sizeof(what), format, args);
     snprintf(text, sizeof(text), "%s: %s", what, why);
     int code = cli_tell(c, m->code, m->name, text, j, true);

@@ -22,6 +22,7 @@ struct cli {
     int leads;         /* this command leads its domain, or may come to; else it reads or writes */
     const char *feeds; /* and is the feed of a source of this kind; NULL: of none */
     int writes;        /* what fails from here on is a write */
+    int watches;       /* LOST tells of the log, not of a section */
     struct tide *domain;
 };
 

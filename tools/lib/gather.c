@@ -27,6 +27,7 @@ static int gather_take(void *ctx, const struct tide_entry *e) {
     }
     struct record *x = &scan->out->list[scan->out->n - 1];
     x->flags = e->flags;
+    x->ttl_ns = e->ttl_ns;
     *scan->damaged += (e->flags & TIDE_DAMAGED) != 0;
     if (e->ttl_ns != TIDE_TTL_NONE && __builtin_add_overflow(scan->begun_unix_ns, e->ttl_ns, &x->expires_unix_ns)) {
         x->expires_unix_ns = 0;

@@ -79,6 +79,14 @@ void kv_answer_json(struct json_out *j, const struct tide_answer *a) {
     json_out_u64(j, "waited_ns", a->waited_ns);
 }
 
+void kv_ttl_json(struct json_out *j, uint64_t ttl_ns) {
+    if (ttl_ns == TIDE_TTL_NONE) {
+        json_out_null(j, "ttl_ns");
+    } else {
+        json_out_u64(j, "ttl_ns", ttl_ns);
+    }
+}
+
 int kv_read_failed(const struct cli *c, int error, const struct tide_answer *a, const char *what) {
     struct json_out j = { 0 };
     char least[32];

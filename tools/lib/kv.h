@@ -52,6 +52,9 @@ void kv_read_settle(struct kv_read *r);
 /* {served_by, reason, linearizable, stale, index, commit_index, staleness_ns, waited_ns} into an open object. */
 void kv_answer_json(struct json_out *j, const struct tide_answer *a);
 
+/* ttl_ns: what is left of a key's life, or null where it does not expire. */
+void kv_ttl_json(struct json_out *j, uint64_t ttl_ns);
+
 /* Tell a read's error; where the bound was the reason, also how fresh an answer could have been had. The exit code. */
 int kv_read_failed(const struct cli *c, int error, const struct tide_answer *a, const char *what);
 

@@ -40,7 +40,9 @@ int records_add(struct records *r, const void *key, size_t key_size, const void 
         records_grow((void **)&r->list, &r->list_room, r->n + 1, sizeof(*r->list)) != 0) {
         return -1;
     }
-    r->list[r->n++] = (struct record){ r->size, (uint32_t)key_size, (uint32_t)value_size, version, 0, 0 };
+    r->list[r->n++] = (struct record){
+        .at = r->size, .key_size = (uint32_t)key_size, .value_size = (uint32_t)value_size, .version = version
+    };
     records_append(r, key, key_size);
     records_append(r, value, value_size);
     return 0;

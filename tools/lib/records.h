@@ -12,6 +12,7 @@ struct record {
     uint32_t value_size;
     uint64_t version;
     uint64_t expires_unix_ns; /* by the wall clock; 0: never */
+    uint64_t ttl_ns;          /* of a scan: what is left of its life; TIDE_TTL_NONE: it does not expire */
     uint32_t flags;           /* enum tide_write_flags */
 };
 

@@ -119,6 +119,7 @@ void node_end(struct node *n) {
     protocol_free(&n->protocol);
     json_tape_free(&n->stored);
     json_out_free(&n->values);
+    json_out_free(&n->ttls);
     buf_free(&n->key);
     buf_free(&n->value);
     buf_free(&n->other);

@@ -76,7 +76,9 @@ struct node {
     /* Scratch of one request. */
     struct buf key, value, other, sorted, other_sorted;
     struct json_tape stored;
-    struct json_out values;
+    struct json_out values, ttls;
+    int wants_ttl; /* the request has "ttl": true */
+    int found;     /* the key of the last read is there */
 };
 
 /* ---- domain.c ---- */

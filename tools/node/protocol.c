@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "engine/tidemark.h"
 #include "tools/node/json_number.h"
 
 /* A number that answers can carry as in_reply_to. */
@@ -107,18 +108,29 @@ void reply_end(struct protocol *p) {
     json_out_end_line(&p->out);
 }
 
+static void protocol_add_ms(struct buf *out, uint64_t us) {
+    char text[32];
+    int n = snprintf(text, sizeof(text), "%llu", (unsigned long long)(us / 1000));
+    if (us % 1000 != 0) {
+        n += snprintf(text + n, sizeof(text) - (size_t)n, ".%03u", (unsigned)(us % 1000));
+        while (text[n - 1] == '0') {
+            n--;
+        }
+    }
+    buf_add(out, text, (size_t)n);
+}
+
 void reply_ms(struct protocol *p, const char *name, uint64_t ns) {
-    uint64_t us = ns / 1000 + (ns % 1000 != 0);
-    json_out_u64(&p->out, name, us / 1000);
-    if (us % 1000 == 0) {
-        return;
+    json_out_name(&p->out, name);
+    protocol_add_ms(&p->out.text, ns / 1000 + (ns % 1000 != 0));
+}
+
+void reply_ttl(struct json_out *out, uint64_t ttl_ns) {
+    if (ttl_ns == TIDE_TTL_NONE) {
+        buf_add_text(&out->text, "null");
+    } else {
+        protocol_add_ms(&out->text, ttl_ns / 1000);
     }
-    char decimals[] = { '.', (char)('0' + us / 100 % 10), (char)('0' + us / 10 % 10), (char)('0' + us % 10) };
-    size_t n = sizeof(decimals);
-    while (decimals[n - 1] == '0') {
-        n--;
-    }
-    buf_add(&p->out.text, decimals, n);
 }
 
 void protocol_error_begin(struct protocol *p, const struct request *q, enum protocol_code code, const char *text) {

@@ -65,6 +65,8 @@ void reply_end(struct protocol *p);
 /* Between the two: one field each, by the json_out_ functions on p->out. This one is for nanoseconds as milliseconds, up to
  * three decimals, rounded up: no answer is called fresher than it is. */
 void reply_ms(struct protocol *p, const char *name, uint64_t ns);
+/* Behind a name: what is left of a life, in the same way but rounded down, so that none is told longer than it is; null: it does not end. */
+void reply_ttl(struct json_out *out, uint64_t ttl_ns);
 
 /* A whole error answer, or its beginning for those that have more fields: then reply_end(). */
 void protocol_error(struct protocol *p, const struct request *q, enum protocol_code code, const char *format, ...)

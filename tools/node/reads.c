@@ -55,6 +55,7 @@ void refuse_bounded_read(struct node *n, const struct request *q, int error, con
 static int reads_get_json(struct node *n, int at_leader, const struct tide_bound *bound, struct tide_answer *a,
                           int *found) {
     int rc = node_get(n, at_leader, bound, a, found);
+    n->found = rc == 0 && *found;
     return rc != 0 ? rc : node_value_json(n);
 }
 
@@ -77,18 +78,29 @@ int refuse_missing(struct node *n, const struct request *q, int found) {
     return -1;
 }
 
-static void reads_begin_value(struct node *n, const struct request *q, const char *type) {
+/* The value, and behind it what is left of its life, where the request asks for that and the key is there. */
+static void reads_begin_value(struct node *n, const struct request *q, const char *type, const struct tide_answer *a) {
+    struct json_out *out = &n->protocol.out;
     reply_begin(&n->protocol, q, type);
-    json_out_raw(&n->protocol.out, "value", n->value.data, n->value.size);
+    json_out_raw(out, "value", n->value.data, n->value.size);
+    if (n->wants_ttl && n->found) {
+        json_out_name(out, "ttl_ms");
+        reply_ttl(out, a->ttl_ns);
+    }
+}
+
+/* key and ttl. 0, or -1 when error 12 has been answered. */
+static int reads_key(struct node *n, const struct request *q) {
+    return field_key(&n->protocol, q, &n->key) != 0 ? -1 : field_bool(&n->protocol, q, "ttl", 0, &n->wants_ttl);
 }
 
 void node_read(struct node *n, const struct request *q) {
     struct tide_answer a;
-    if (field_key(&n->protocol, q, &n->key) != 0 || read_leader(n, q, &a) != 0) {
+    if (reads_key(n, q) != 0 || read_leader(n, q, &a) != 0) {
         return;
     }
     count_read(n, (enum tide_reason)a.reason);
-    reads_begin_value(n, q, "read_ok");
+    reads_begin_value(n, q, "read_ok", &a);
     reply_served_by(n, a.served_by);
     json_out_bool(&n->protocol.out, "linearizable", 1);
     reply_end(&n->protocol);
@@ -119,7 +131,7 @@ static void reads_answer_zero_staleness(struct node *n, const struct request *q)
         return;
     }
     count_read(n, TIDE_REASON_REDIRECTED);
-    reads_begin_value(n, q, "follower_read_ok");
+    reads_begin_value(n, q, "follower_read_ok", &a);
     reply_served_by(n, a.served_by);
     json_out_bool(&n->protocol.out, "linearizable", 1);
     reply_reason(n, TIDE_REASON_REDIRECTED);
@@ -151,7 +163,7 @@ void node_follower_read(struct node *n, const struct request *q) {
     struct tide_bound bound = TIDE_BOUND_INIT;
     struct tide_answer a = TIDE_ANSWER_INIT;
     int found;
-    if (field_key(&n->protocol, q, &n->key) != 0 || read_bound(n, q, 0, &bound) != 0) {
+    if (reads_key(n, q) != 0 || read_bound(n, q, 0, &bound) != 0) {
         return;
     }
     if (bound.max_staleness_ns == 0) {
@@ -168,7 +180,7 @@ void node_follower_read(struct node *n, const struct request *q) {
         return;
     }
     count_bounded_read(n, (enum tide_reason)a.reason);
-    reads_begin_value(n, q, "follower_read_ok");
+    reads_begin_value(n, q, "follower_read_ok", &a);
     reply_freshness(n, &a, alone);
     reply_end(&n->protocol);
 }
@@ -202,7 +214,7 @@ static void reads_answer_ryw_leader(struct node *n, const struct request *q, uin
     } else {
         count_read(n, (enum tide_reason)a.reason);
     }
-    reads_begin_value(n, q, "ryw_read_ok");
+    reads_begin_value(n, q, "ryw_read_ok", &a);
     reply_served_by(n, a.served_by);
     if (redirected) {
         reply_reason(n, TIDE_REASON_BEHIND_REDIRECTED);
@@ -214,7 +226,7 @@ static void reads_answer_ryw_leader(struct node *n, const struct request *q, uin
 static void reads_answer_ryw(struct node *n, const struct request *q, const struct tide_answer *a) {
     enum tide_reason reason = a->from_leader ? TIDE_REASON_BEHIND_REDIRECTED : (enum tide_reason)a->reason;
     count_bounded_read(n, reason);
-    reads_begin_value(n, q, "ryw_read_ok");
+    reads_begin_value(n, q, "ryw_read_ok", a);
     reply_served_by(n, a->served_by);
     if (a->from_leader) {
         reply_reason(n, reason);
@@ -229,7 +241,7 @@ void node_ryw_read(struct node *n, const struct request *q) {
     struct tide_bound bound = TIDE_BOUND_INIT;
     struct tide_answer a = TIDE_ANSWER_INIT;
     int prefer_follower, found;
-    if (field_key(&n->protocol, q, &n->key) != 0 || read_fence(n, q, &bound, &prefer_follower) != 0) {
+    if (reads_key(n, q) != 0 || read_fence(n, q, &bound, &prefer_follower) != 0) {
         return;
     }
     if (!prefer_follower || node_is_alone(n)) {

@@ -112,14 +112,32 @@ static int snapshot_section_value(struct node *n, struct tide_reader *r, const c
     return node_value_json(n);
 }
 
-/* All keys at the section's index, as an object into n->values. */
+/* A key that is there: what is left of its life, into n->ttls. */
+static int snapshot_section_ttl(struct node *n, struct tide_reader *r, const struct wanted *w) {
+    uint64_t ttl_ns;
+    size_t name_size;
+    int rc = tide_section_ttl(r, n->key.data + w->off, w->size, &ttl_ns);
+    if (rc == 0) {
+        const char *name = snapshot_name_of(n, w, &name_size);
+        json_out_inner_name(&n->ttls, name, name_size);
+        reply_ttl(&n->ttls, ttl_ns);
+    }
+    return rc;
+}
+
+static void snapshot_open_object(struct json_out *out) {
+    out->text.size = 0;
+    out->comma = 0;
+    json_out_open(out, NULL, '{');
+}
+
+/* All keys at the section's index, as an object into n->values; their lives into n->ttls, where the request asks for them. */
 static int snapshot_collect_values(struct node *n, struct tide_reader *r, const struct wanted_keys *keys,
                                    int *all_found) {
     struct json_out *out = &n->values;
-    out->text.size = 0;
-    out->comma = 0;
     *all_found = 1;
-    json_out_open(out, NULL, '{');
+    snapshot_open_object(out);
+    snapshot_open_object(&n->ttls);
     for (size_t i = 0; i < keys->n; i++) {
         const struct wanted *w = &keys->at[i];
         size_t name_size;
@@ -127,6 +145,7 @@ static int snapshot_collect_values(struct node *n, struct tide_reader *r, const 
             continue;
         }
         int rc = snapshot_section_value(n, r, n->key.data + w->off, w->size);
+        rc = rc == 0 && n->wants_ttl ? snapshot_section_ttl(n, r, w) : rc;
         if (rc != 0 && rc != TIDE_ERR_NOT_FOUND) {
             return rc;
         }
@@ -136,6 +155,7 @@ static int snapshot_collect_values(struct node *n, struct tide_reader *r, const 
         buf_add(&out->text, rc == 0 ? n->value.data : "null", rc == 0 ? n->value.size : 4);
     }
     json_out_close(out, '}');
+    json_out_close(&n->ttls, '}');
     return 0;
 }
 
@@ -171,7 +191,8 @@ static int snapshot_read_section(struct node *n, int at_leader, const struct wan
 }
 
 static int snapshot_read_snapshot_bound(struct node *n, const struct request *q, struct snapshot *s) {
-    if (read_bound(n, q, 0, &s->bound) != 0 || read_fence(n, q, &s->bound, &s->prefer_follower) != 0) {
+    if (read_bound(n, q, 0, &s->bound) != 0 || read_fence(n, q, &s->bound, &s->prefer_follower) != 0 ||
+        field_bool(&n->protocol, q, "ttl", 0, &n->wants_ttl) != 0) {
         return -1;
     }
     if (s->bound.min.index > 0 && json_find(&n->protocol.tape, q->body, "wait_ms") == 0) {
@@ -219,6 +240,9 @@ static void snapshot_answer_snapshot(struct node *n, const struct request *q, st
     }
     reply_begin(p, q, "snapshot_read_ok");
     json_out_raw(&p->out, "values", n->values.text.data, n->values.text.size);
+    if (n->wants_ttl) {
+        json_out_raw(&p->out, "ttls_ms", n->ttls.text.data, n->ttls.text.size);
+    }
     json_out_u64(&p->out, "index", s->answer.index);
     reply_freshness(n, &s->answer, s->bound.max_staleness_ns == 0 || s->alone);
     if (s->at_leader || s->fence_ahead) {
