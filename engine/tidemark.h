@@ -693,7 +693,7 @@ struct tide_write_op {
 TIDE_API int tide_write(struct tide *d, struct tide_reader *session, struct tide_write_op *ops, size_t n, struct tide_token *token,
                         size_t *failed);
 
-/* Wait until n replicas (the leader's counts, those of dead processes do not) have applied token.index. timeout_ns 0: look
+/* Wait until n replicas (the leader's counts, those of dead processes do not) have applied token.index; of {0, 0}: until n serve. timeout_ns 0: look
  * once. Any thread, sleeps. Errors: TIMEOUT, INCARNATION, INVALID (n over 64), CLOSED. */
 TIDE_API int tide_wait_applied(struct tide *d, const struct tide_token *token, uint32_t n, uint64_t timeout_ns);
 

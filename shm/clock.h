@@ -21,6 +21,9 @@
  * look older than they are, which is the safe direction. It never goes back; where it is ahead by as much it stays
  * ahead.
  *
+ * A correction takes some hundred ns. If the leader sleeps or dies within it, who reads longer than CLOCK_TRIES takes CLOCK_MONOTONIC until it goes
+ * on, or the next leader corrects: a staleness may be too small, or too great, by as much as the two differ (above).
+ *
  * Hostile bytes: clock_check() at attach. Whatever the line says later, the readers end and answer some number, which never stands
  * still: a rate that no processor has is not believed. How long somebody waits is measured by CLOCK_MONOTONIC, never by this clock.
  */

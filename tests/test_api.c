@@ -170,8 +170,10 @@ static void tide_functions__null_or_unknown_sizes__invalid(void **state) {
     assert_int_equal(tide_replica_stop(d, 64), TIDE_ERR_INVALID);
     assert_int_equal(tide_replica_set_delay(d, 0, 1), TIDE_ERR_INVALID);
     assert_int_equal(tide_wait_applied(d, NULL, 1, 0), TIDE_ERR_INVALID);
-    struct tide_token foreign = { 1, 1 };
+    struct tide_token foreign = { 1, 1 }, none = { 0, 0 };
     assert_int_equal(tide_wait_applied(d, &foreign, 1, 0), TIDE_ERR_INCARNATION);
+    assert_int_equal(tide_wait_applied(d, &none, 1, 0), TIDE_ERR_TIMEOUT); /* nothing serves here */
+    assert_int_equal(tide_wait_applied(d, &none, 0, 0), 0);
     assert_int_equal(tide_close(d), 0);
     assert_int_equal(tide_close(NULL), TIDE_ERR_INVALID);
 }

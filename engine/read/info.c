@@ -231,8 +231,8 @@ int tide_wait_applied(struct tide *d, const struct tide_token *token, uint32_t n
     if (tide_forked(d)) {
         return TIDE_ERR_FORKED;
     }
-    bool revision = d->fed && token->incarnation == TIDE_REVISION;
-    if (!revision && token->incarnation != d->words.header.incarnation) {
+    bool revision = d->fed && token->incarnation == TIDE_REVISION, none = (token->incarnation | token->index) == 0;
+    if (!revision && !none && token->incarnation != d->words.header.incarnation) {
         return TIDE_ERR_INCARNATION;
     }
     uint64_t start = clock_monotonic_ns();
