@@ -236,7 +236,7 @@ int segment_unlink_of(const char *dir, const char *name, enum segment_kind kind,
     if (error != 0) {
         return error;
     }
-    if (found != incarnation) {
+    if (found == 0 || found != incarnation) {
         return SHM_ERR_NO_DOMAIN;
     }
     if (unlink(path) == 0) {

@@ -24,6 +24,10 @@ static void segment_attach__no_regular_file_of_ours__foreign(void **state) {
     assert_int_equal(attach(), SHM_ERR_FOREIGN);
     assert_int_equal(segment_attach(&a, NULL, "t", SEGMENT_LOG, 0, false), SHM_ERR_FOREIGN);
     assert_int_equal(unlink(path), 0);
+    int text = open(path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
+    assert_true(text >= 0 && ftruncate(text, BYTES) == 0 && close(text) == 0);
+    assert_int_equal(segment_unlink_of(NULL, "t", SEGMENT_LOG, 0, 0), SHM_ERR_NO_DOMAIN); /* no incarnation is 0 */
+    assert_int_equal(unlink(path), 0);
     assert_int_equal(rename(other, path), 0);
     assert_int_equal(attach(), 0);
     for (mode_t bit = 1; bit <= 040; bit <<= 1) {

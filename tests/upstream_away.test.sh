@@ -6,14 +6,8 @@
 cd "$(dirname "$0")/.." || exit 1
 . tests/lib/commands.sh
 . tests/lib/etcd.sh
-if [ "$("$tide" serve d --upstream etcd://127.0.0.1:1/ 2>&1 >/dev/null | grep -c libcurl)" != 0 ]; then
-    echo "skipped: no libcurl"
-    exit 77
-fi
+need_libcurl
 rm -rf "${TIDE_SHM_DIR:?}"/tidemark.*
-load() { # arguments of the tool behind the port
-    "$(dirname "$tide")/tests/tool_etcd_load" "$etcd_port_0" "$@" || { bad "tool_etcd_load $*"; exit 1; }
-}
 same_keys() { # the domain's keys and values are the cluster's
     expect 0 "scan" scan d --json
     sed -n 's/.*"key": "\([^"]*\)", "value": "\([^"]*\)".*/\1 \2/p' "$work/out" | sort >"$work/ours"
@@ -22,7 +16,7 @@ same_keys() { # the domain's keys and values are the cluster's
 }
 
 etcd_start 1
-load put app/ 0 3000 v
+etcd_load put app/ 0 3000 v
 begin first serve d --upstream "etcd://$etcd/app/"
 server=$begun
 ready first
@@ -32,10 +26,10 @@ token=$(cat "$work/out")
 kill "$server"
 ended "$server" 0 "serve"
 
-load put app/ 0 300 w
-load del app/ 300 300
-load put app/ 3000 150 v
-load put other/ 0 300 x
+etcd_load put app/ 0 300 w
+etcd_load del app/ 300 300
+etcd_load put app/ 3000 150 v
+etcd_load put other/ 0 300 x
 revision=$(control get app/none -w json | sed 's/.*"revision":\([0-9]*\).*/\1/')
 control compaction "$revision" >/dev/null
 

@@ -5,10 +5,7 @@
 cd "$(dirname "$0")/.." || exit 1
 . tests/lib/commands.sh
 . tests/lib/etcd.sh
-if [ "$("$tide" serve d --upstream etcd://127.0.0.1:1/ 2>&1 >/dev/null | grep -c libcurl)" != 0 ]; then
-    echo "skipped: no libcurl"
-    exit 77
-fi
+need_libcurl
 
 stat_says() { # pattern in what stat says of the source, in one line
     "$tide" stat d --json >"$work/out" 2>"$work/err"

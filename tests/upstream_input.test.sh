@@ -5,10 +5,7 @@
 cd "$(dirname "$0")/.."
 . tests/lib/commands.sh
 . tests/lib/etcd.sh
-if [ "$("$tide" serve d --upstream etcd://127.0.0.1:1/ 2>&1 >/dev/null | grep -c libcurl)" != 0 ]; then
-    echo "skipped: no libcurl"
-    exit 77
-fi
+need_libcurl
 
 # ---- arguments ----
 usage() { # words arguments...

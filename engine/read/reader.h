@@ -126,7 +126,9 @@ static inline void reader_count_miss(struct tide_reader *r) {
 static inline void reader_count_in_section(struct tide_reader *r, int result) {
     if (result == 0 || result == TIDE_ERR_BUFFER || result == TIDE_ERR_NOT_FOUND) {
         reader_bump(&r->counts->extra, 1);
-        reader_bump(&r->counts->misses, result == TIDE_ERR_NOT_FOUND);
+        if (result == TIDE_ERR_NOT_FOUND) {
+            reader_count_miss(r);
+        }
     }
 }
 

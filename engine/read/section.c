@@ -139,20 +139,24 @@ static int section_look(struct tide_reader *r, const void *key, size_t key_len, 
     return error;
 }
 
+static inline void section_tell(const struct found *f, size_t *value_size, uint64_t *version) {
+    if (value_size != NULL) {
+        *value_size = f->size;
+    }
+    if (version != NULL) {
+        *version = f->version;
+    }
+}
+
 static __attribute__((noinline)) int section_get(struct tide_reader *r, const void *key, size_t key_len, void *buf,
                                                  size_t buf_size, size_t *value_size, uint64_t *version) {
     struct found found = { 0 };
-    int error = section_look(r, key, key_len, buf, buf_size, &found);
-    if (error != 0 && error != TIDE_ERR_BUFFER) {
-        return error;
+    int result = section_look(r, key, key_len, buf, buf_size, &found);
+    if (result == 0 || result == TIDE_ERR_BUFFER) {
+        section_tell(&found, value_size, version);
     }
-    if (value_size != NULL) {
-        *value_size = found.size;
-    }
-    if (version != NULL) {
-        *version = found.version;
-    }
-    return error;
+    reader_count_in_section(r, result);
+    return result;
 }
 
 /* The common case, without a call: the first candidate is the key, and its value never expires. False says nothing. */
@@ -182,17 +186,10 @@ int tide_section_get(struct tide_reader *r, const void *key, size_t key_len, voi
     struct found f;
     __builtin_prefetch(key); /* as tide_get() */
     if (__builtin_expect(!section_hit(r, key, key_len, buf, buf_size, &f), 0)) {
-        int result = section_get(r, key, key_len, buf, buf_size, value_size, version);
-        reader_count_in_section(r, result);
-        return result;
+        return section_get(r, key, key_len, buf, buf_size, value_size, version);
     }
-    if (value_size != NULL) {
-        *value_size = f.size;
-    }
-    if (version != NULL) {
-        *version = f.version;
-    }
-    reader_bump(&r->counts->extra, 1);
+    section_tell(&f, value_size, version);
+    reader_count_in_section(r, 0);
     return 0;
 }
 

@@ -191,6 +191,15 @@ static inline bool tide_forked(const struct tide *d) {
     return atomic_load(&d->closed) == (uint32_t)-TIDE_ERR_FORKED;
 }
 
+/* Give a file of this domain its name, in the place of the file that has it. GONE: making it took a while, and another domain may have the name by
+ * now, and files of these names. */
+static inline int tide_publish(const struct tide *d, struct segment *s, enum segment_kind kind, uint32_t number,
+                               uint64_t segment_id) {
+    return segment_is_current(&d->segment) == 0
+               ? TIDE_ERR_GONE
+               : segment_publish_replace(s, d->name, kind, number, d->words.header.incarnation, segment_id);
+}
+
 /* The last tide_drop() frees the handle. */
 static inline void tide_hold(struct tide *d) {
     atomic_fetch_add(&d->holds, 1);

@@ -35,10 +35,7 @@ int replica_make_table(struct replica *r) {
     r->view.lag_windows = (struct lag_windows *)(r->view.segment.base + seg->lag_windows_off);
     uint64_t id = segment_random();
     KILL_POINT("replica.created");
-    /* Making it took a while, and another domain may have the name by now, and a table of this number. */
-    error = segment_is_current(&d->segment) == 0 ? TIDE_ERR_GONE
-                                                 : segment_publish_replace(&r->view.segment, d->name, SEGMENT_TABLE,
-                                                                           r->view.id, d->words.header.incarnation, id);
+    error = tide_publish(d, &r->view.segment, SEGMENT_TABLE, r->view.id, id);
     if (error != 0) {
         table_destroy(&r->writer);
         segment_discard(&r->view.segment);

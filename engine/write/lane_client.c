@@ -131,11 +131,7 @@ static int lane_spill(struct tide *d, uint32_t lane, const uint8_t *bytes, uint6
     if (error == 0) {
         KILL_POINT("lane.spilling");
         memcpy(s.base + sizeof(struct segment_header), bytes, size);
-        /* Another domain may have the name by now, and requests in files of these names. */
-        error = segment_is_current(&d->segment) == 0
-                    ? TIDE_ERR_GONE
-                    : segment_publish_replace(&s, d->name, SEGMENT_SPILL, lane, d->words.header.incarnation,
-                                              segment_random());
+        error = tide_publish(d, &s, SEGMENT_SPILL, lane, segment_random());
         if (error != 0) {
             segment_discard(&s);
         } else {

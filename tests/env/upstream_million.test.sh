@@ -8,19 +8,13 @@
 cd "$(dirname "$0")/../.." || exit 1
 . tests/lib/commands.sh
 . tests/lib/etcd.sh
-if [ "$("$tide" serve d --upstream etcd://127.0.0.1:1/ 2>&1 >/dev/null | grep -c libcurl)" != 0 ]; then
-    echo "skipped: no libcurl"
-    exit 77
-fi
+need_libcurl
 rm -rf "${TIDE_SHM_DIR:?}"/tidemark.*
 keys=${TIDE_KEYS:-1000000}
 tenth=$((keys / 10))
 # A page is some 4 MiB of JSON, and its keys; a difference needs the names of all keys that there are.
 most_first=131072 most_away=$((131072 + keys / 5)) # KiB
 
-load() { # arguments of the tool behind the port
-    "$(dirname "$tide")/tests/tool_etcd_load" "$etcd_port_0" "$@" || { bad "tool_etcd_load $*"; exit 1; }
-}
 now_ms() { date +%s%3N; }
 
 # Until it is ready; the most memory of its own that it was seen to have, in KiB, in $most.
@@ -39,8 +33,8 @@ watch_start() { # file pid
 
 etcd_start 1 --quota-backend-bytes 4294967296
 loading=$(now_ms)
-load put app/ 0 "$keys" v
-load put other/ 0 1000 v
+etcd_load put app/ 0 "$keys" v
+etcd_load put other/ 0 1000 v
 echo "loading $keys keys into etcd: $(($(now_ms) - loading)) ms"
 
 # ---- the first start ----
@@ -65,9 +59,9 @@ reader=$begun
 until_true 60 "a follower" grep -q '^ready' "$work/reader"
 kill "$server"
 ended "$server" 0 "serve"
-load put app/ 0 "$tenth" w                # changed
-load del app/ "$tenth" "$tenth"           # removed
-load put app/ "$keys" $((tenth / 2)) v    # made
+etcd_load put app/ 0 "$tenth" w                # changed
+etcd_load del app/ "$tenth" "$tenth"           # removed
+etcd_load put app/ "$keys" $((tenth / 2)) v    # made
 revision=$(control get app/none -w json | sed 's/.*"revision":\([0-9]*\).*/\1/')
 control compaction "$revision" >/dev/null
 left=$((keys - tenth + tenth / 2))

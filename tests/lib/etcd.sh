@@ -59,6 +59,16 @@ etcd_start() { # members arguments...
     exit 1
 }
 
+# Skips the test where this build of `tide` has no upstream.
+need_libcurl() {
+    [ "$("$tide" serve d --upstream etcd://127.0.0.1:1/ 2>&1 >/dev/null | grep -c libcurl)" = 0 ] || { echo "skipped: no libcurl"; exit 77; }
+}
+
+# Many keys, in few transactions, into the first member.
+etcd_load() { # arguments of the tool behind the port
+    "$(dirname "$tide")/tests/tool_etcd_load" "$etcd_port_0" "$@" || { bad "tool_etcd_load $*"; exit 1; }
+}
+
 control() { # arguments of etcdctl...
     timeout 20 etcdctl --endpoints="$etcd" "$@" 2>&1
 }
